@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The event loop on io_uring.
+ *
+ * A turn of the loop: run the deferred work, then one io_uring_enter(2) that submits all that was
+ * prepared and waits for a completion, then dispatch every completion that is there.
+ *
+ * Other threads reach the loop through a lock-free stack of tasks and an eventfd that the ring
+ * polls. The thread that finds the stack empty rings the eventfd; the loop takes the whole stack
+ * at once.
+ */
+#include "common/base/loop.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+_Static_assert(sizeof(((struct loop_timer *)0)->time) == sizeof(struct __kernel_timespec),
+	       "loop_timer holds a kernel timespec");
+
+struct loop {
+	struct io_uring ring;
+	struct list deferred;
+	_Atomic(struct loop_task *) tasks; /* newest first; pushed by any thread */
+	atomic_bool stopping;
+	int wake_fd;
+	struct loop_operation wake;
+};
+
+/* Shared by all threads' loops: the value that loop_signal() writes. */
+static const uint64_t one = 1;
+
+static void loop_run_tasks(struct loop_operation *operation, int result, bool more)
+{
+	struct loop *loop = container_of(operation, struct loop, wake);
+	struct loop_task *newest = atomic_exchange(&loop->tasks, NULL), *oldest = NULL;
+
+	while (newest) {
+		struct loop_task *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct loop_task *task = oldest;
+
+		oldest = task->next;
+		/* From here on it may be posted anew, by itself or by another thread. */
+		atomic_store(&task->queued, false);
+		task->run(task);
+	}
+	if (!more && result != -ECANCELED)
+		loop_poll(loop, &loop->wake, loop->wake_fd, POLLIN);
+}
+
+/*
+ * Newer kernels run completions only when the loop asks for them, which spares it interruptions;
+ * older ones do not know the flags.
+ */
+static int loop_ring_init(struct io_uring *ring, unsigned capacity)
+{
+	static const unsigned flags[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN,
+		0,
+	};
+	int r = -EINVAL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags) && r == -EINVAL; i++) {
+		struct io_uring_params params = {
+			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			.cq_entries = capacity * 2,
+		};
+
+		r = io_uring_queue_init_params(MIN(capacity, 1024u), ring, &params);
+	}
+	return r;
+}
+
+int loop_new(unsigned capacity, struct loop **ret_loop)
+{
+	struct loop *loop;
+	int r;
+
+	loop = calloc(1, sizeof(*loop));
+	if (!loop)
+		return -ENOMEM;
+	list_init(&loop->deferred);
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0) {
+		r = -errno;
+		goto error_free;
+	}
+	r = loop_ring_init(&loop->ring, capacity);
+	if (r < 0)
+		goto error_close;
+	loop->wake.complete = loop_run_tasks;
+	loop_poll(loop, &loop->wake, loop->wake_fd, POLLIN);
+	*ret_loop = loop;
+	return 0;
+
+error_close:
+	close(loop->wake_fd);
+error_free:
+	free(loop);
+	return r;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	io_uring_queue_exit(&loop->ring);
+	close(loop->wake_fd);
+	free(loop);
+}
+
+static void loop_run_deferred(struct loop *loop)
+{
+	while (!list_empty(&loop->deferred)) {
+		struct loop_deferred *deferred =
+			container_of(loop->deferred.next, struct loop_deferred, link);
+
+		list_unlink(&deferred->link);
+		deferred->run(deferred);
+	}
+}
+
+static void loop_dispatch(struct loop *loop)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!loop->stopping && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
+		struct loop_operation *operation = io_uring_cqe_get_data(cqe);
+		bool more = cqe->flags & IORING_CQE_F_MORE;
+		int result = cqe->res;
+
+		/* Seen before the call: `complete` may prepare operations and needs the room. */
+		io_uring_cqe_seen(&loop->ring, cqe);
+		if (operation)
+			operation->complete(operation, result, more);
+	}
+}
+
+static bool loop_error_is_passing(int r)
+{
+	return r == -EINTR || r == -EAGAIN || r == -EBUSY || r == -ETIME;
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!loop->stopping) {
+		int r;
+
+		loop_run_deferred(loop);
+		r = io_uring_submit_and_wait(&loop->ring, 1);
+		if (r < 0 && !loop_error_is_passing(r))
+			return r;
+		loop_dispatch(loop);
+	}
+	return 0;
+}
+
+int loop_run_once(struct loop *loop, uint64_t timeout_ns)
+{
+	struct __kernel_timespec timeout = {
+		.tv_sec = (long long)(timeout_ns / 1000000000u),
+		.tv_nsec = (long long)(timeout_ns % 1000000000u),
+	};
+	struct io_uring_cqe *cqe;
+	int r;
+
+	loop_run_deferred(loop);
+	r = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
+	if (r < 0 && !loop_error_is_passing(r))
+		return r;
+	loop_dispatch(loop);
+	loop_run_deferred(loop);
+	r = io_uring_submit(&loop->ring);
+	return r < 0 && !loop_error_is_passing(r) ? r : 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	atomic_store(&loop->stopping, true);
+	eventfd_write(loop->wake_fd, 1);
+}
+
+uint64_t loop_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * A free submission entry. The submission queue is emptied by submitting it, which cannot fail for
+ * long: the completion queue is twice the promised capacity, and the kernel keeps what overflows.
+ */
+static struct io_uring_sqe *loop_entry(struct loop *loop)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+
+	while (UNLIKELY(!sqe)) {
+		io_uring_submit(&loop->ring);
+		sqe = io_uring_get_sqe(&loop->ring);
+	}
+	return sqe;
+}
+
+void loop_readv(struct loop *loop, struct loop_operation *operation, int fd,
+		const struct iovec *iov, unsigned iov_count, uint64_t offset)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	if (iov_count == 1)
+		io_uring_prep_read(sqe, fd, iov->iov_base, (unsigned)iov->iov_len, offset);
+	else
+		io_uring_prep_readv(sqe, fd, iov, iov_count, offset);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_writev(struct loop *loop, struct loop_operation *operation, int fd,
+		 const struct iovec *iov, unsigned iov_count, uint64_t offset, int flags)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	if (iov_count == 1)
+		io_uring_prep_write(sqe, fd, iov->iov_base, (unsigned)iov->iov_len, offset);
+	else
+		io_uring_prep_writev(sqe, fd, iov, iov_count, offset);
+	sqe->rw_flags = flags;
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_fdatasync(struct loop *loop, struct loop_operation *operation, int fd)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_fallocate(struct loop *loop, struct loop_operation *operation, int fd, int mode,
+		    uint64_t offset, uint64_t length)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_fallocate(sqe, fd, mode, (off_t)offset, (off_t)length);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_read(struct loop *loop, struct loop_operation *operation, int fd, void *buffer,
+	       size_t size)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_read(sqe, fd, buffer, (unsigned)size, (uint64_t)-1);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_write(struct loop *loop, struct loop_operation *operation, int fd, const void *buffer,
+		size_t size)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_write(sqe, fd, buffer, (unsigned)size, (uint64_t)-1);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_poll(struct loop *loop, struct loop_operation *operation, int fd, uint32_t events)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_poll_multishot(sqe, fd, events);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ns)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+	struct __kernel_timespec time = {
+		.tv_sec = (long long)(delay_ns / 1000000000u),
+		.tv_nsec = (long long)(delay_ns % 1000000000u),
+	};
+
+	memcpy(timer->time, &time, sizeof(time));
+	io_uring_prep_timeout(sqe, (struct __kernel_timespec *)timer->time, 0, 0);
+	io_uring_sqe_set_data(sqe, &timer->operation);
+}
+
+void loop_cancel(struct loop *loop, struct loop_operation *operation)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_cancel(sqe, operation, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+void loop_signal(struct loop *loop, int event_fd)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_write(sqe, event_fd, &one, sizeof(one), 0);
+	io_uring_sqe_set_flags(sqe, IOSQE_CQE_SKIP_SUCCESS);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+	struct loop_task *newest;
+
+	if (atomic_exchange(&task->queued, true))
+		return;
+	newest = atomic_load(&loop->tasks);
+	do {
+		task->next = newest;
+	} while (!atomic_compare_exchange_weak(&loop->tasks, &newest, task));
+	if (!newest)
+		eventfd_write(loop->wake_fd, 1);
+}
+
+void loop_defer(struct loop *loop, struct loop_deferred *deferred)
+{
+	if (list_empty(&deferred->link))
+		list_append(&loop->deferred, &deferred->link);
+}
+
+void loop_deferred_cancel(struct loop_deferred *deferred)
+{
+	list_unlink(&deferred->link);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Partitions, virtual processors and guest memory: the hypervisor interface.
+ *
+ * Everything that is KVM's stays behind this header; what the Hyper-V personality (hvshim/) and
+ * the worker (vmwp/) see are partitions, vps, typed exits, interrupts and doorbells. Guest memory
+ * is an object of its own, made before a partition and outliving it, so that a guest reset can
+ * build a new partition around the same memory.
+ *
+ * Errors: negative errno is a host fault. Nothing a guest does makes these functions fail, except
+ * where a VID_E_ code is named.
+ *
+ * Threads: a vp's functions belong to the thread that runs the vp, except vid_vp_kick(). Memory
+ * access, interrupts and doorbells may be used from any thread. Making and freeing partitions,
+ * memory and vps, and changing routes, belong to one thread at a time.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/gpa.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vid;           /* an open hypervisor device */
+struct vid_memory;    /* the RAM of one guest */
+struct vid_partition; /* one guest */
+struct vid_vp;        /* one virtual processor */
+struct vid_interrupt; /* a way for the host to interrupt the guest */
+
+/* ---- The hypervisor device ---- */
+
+/* What this host's KVM can do, as found when it was opened. */
+struct vid_capabilities {
+	bool user_memory, irqchip, irqfd, irqfd_resample, ioeventfd, immediate_exit;
+	bool user_space_msr, msr_filter;  /* both: the user-space engine can run */
+	bool hyperv_cpuid, hyperv_synic2; /* both: the in-kernel engine can run */
+	bool hyperv_eventfd, hyperv_vp_index, hyperv_tlbflush, hyperv_send_ipi;
+	bool tsc_deadline, tsc_khz, x2apic_api, dirty_log, split_irqchip;
+	unsigned max_vps, max_memory_slots;
+	unsigned api_version;
+	char implementation[32]; /* "kvm_amd", "kvm_intel" or "unknown" */
+};
+
+/*
+ * Opens /dev/kvm, or takes over `fd` (closed on success and on failure alike) if it is not -1.
+ * Return: 0; -ENOENT, -EACCES, … of open(2); -ENOTSUP if something no engine can do without is
+ * missing (vid_missing() says what).
+ */
+int vid_open(int fd, struct vid **ret_vid) MUST_CHECK;
+void vid_close(struct vid *vid);
+DEFINE_CLEANUP(struct vid *, vid_close)
+const struct vid_capabilities *vid_capabilities(const struct vid *vid);
+
+/* How fast guest code runs: nanoseconds per iteration of a two-instruction loop. */
+struct vid_calibration {
+	double kernel_mode_ns; /* in ring 0 */
+	double host_ns;        /* the same loop on the host */
+	bool native;           /* ring 0 is within 20 times of the host: stock kernels will boot */
+};
+
+/* Runs a small guest for some milliseconds. Return: 0, or -errno. */
+int vid_calibrate(struct vid *vid, struct vid_calibration *ret_calibration) MUST_CHECK;
+
+/* ---- CPUID ---- */
+
+struct vid_cpuid_leaf {
+	uint32_t function, index;
+	bool indexed; /* `index` (ECX) matters */
+	uint32_t eax, ebx, ecx, edx;
+};
+
+#define VID_CPUID_MAX 256
+
+struct vid_cpuid {
+	size_t count;
+	struct vid_cpuid_leaf leaves[VID_CPUID_MAX];
+};
+
+/* All that the hypervisor supports, hypervisor leaves (0x40000000…) left out. */
+int vid_cpuid_supported(struct vid *vid, struct vid_cpuid *ret_cpuid) MUST_CHECK;
+
+/* The leaf, or NULL. */
+struct vid_cpuid_leaf *vid_cpuid_find(struct vid_cpuid *cpuid, uint32_t function, uint32_t index);
+
+/* Replaces or adds a leaf. Return: 0, or -E2BIG. */
+int vid_cpuid_set(struct vid_cpuid *cpuid, const struct vid_cpuid_leaf *leaf) MUST_CHECK;
+void vid_cpuid_remove(struct vid_cpuid *cpuid, uint32_t function);
+
+/* ---- Guest memory ---- */
+
+enum vid_memory_backing {
+	VID_MEMORY_TRANSPARENT_HUGE, /* anonymous, aligned and advised for 2 MiB pages */
+	VID_MEMORY_HUGETLB,          /* 2 MiB pages reserved beforehand */
+	VID_MEMORY_SMALL,            /* 4 KiB pages, for comparison and tests */
+};
+
+struct vid_memory_region {
+	gpa_t gpa;     /* page-aligned */
+	uint64_t size; /* bytes, page-aligned */
+};
+
+int vid_memory_new(struct vid_memory **ret_memory) MUST_CHECK;
+void vid_memory_free(struct vid_memory *memory);
+DEFINE_CLEANUP(struct vid_memory *, vid_memory_free)
+
+/*
+ * Adds RAM, zero-filled. shared: a memfd that vid_memory_share() can hand out; else anonymous.
+ * Partitions that are already attached see it at once. Return: 0; -ENOMEM; -EEXIST if it overlaps
+ * what is there; -ENOSPC without a free slot.
+ */
+int vid_memory_add(struct vid_memory *memory, struct vid_memory_region region,
+		   enum vid_memory_backing backing, bool shared) MUST_CHECK;
+
+size_t vid_memory_region_count(const struct vid_memory *memory);
+struct vid_memory_region vid_memory_region(const struct vid_memory *memory, size_t i);
+
+/* Shared regions only: the descriptor, still owned by the memory. -EINVAL for anonymous ones. */
+int vid_memory_share(const struct vid_memory *memory, size_t i, uint64_t *ret_offset);
+
+/*
+ * The one way from a GPA to host memory. Return: the address of `size` bytes at `gpa`, or NULL
+ * unless the whole range lies in one region. Valid as long as the memory. The guest may change
+ * what is there at any moment.
+ */
+void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size);
+
+/* Gives every page back to the host; the guest finds zeros. No vp may be running. */
+int vid_memory_discard(struct vid_memory *memory) MUST_CHECK;
+
+/*
+ * Dirty tracking: what vps wrote, from the hypervisor, together with what the host wrote, which
+ * every writer reports by vid_memory_mark_written() (a load and a branch while tracking is off).
+ */
+int vid_memory_track_dirty(struct vid_memory *memory, bool enable) MUST_CHECK;
+void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size);
+
+/*
+ * Fetches and clears the dirty bitmap of region i: bit n is page n. bitmap holds `words` words,
+ * enough for the region. Return: 0, -EINVAL, or -errno.
+ */
+int vid_memory_read_dirty(struct vid_memory *memory, size_t i, uint64_t *bitmap,
+			  size_t words) MUST_CHECK;
+
+/* ---- Partitions ---- */
+
+struct vid_partition_config {
+	struct vid_memory *memory; /* borrowed */
+	bool hyperv_in_kernel;     /* KVM keeps the SynIC (see hvshim/hvshim.h) */
+	bool hyperv_msrs_to_host;  /* MSRs 0x40000000…0x40000fff become exits */
+};
+
+/* With in-kernel LAPICs and IOAPIC (GSIs 0 to 23). */
+int vid_partition_new(struct vid *vid, const struct vid_partition_config *config,
+		      struct vid_partition **ret_partition) MUST_CHECK;
+void vid_partition_free(struct vid_partition *partition);
+DEFINE_CLEANUP(struct vid_partition *, vid_partition_free)
+
+struct vid_memory *vid_partition_memory(struct vid_partition *partition);
+struct vid *vid_partition_device(struct vid_partition *partition);
+
+/* Drives an IOAPIC pin. Any thread. */
+int vid_partition_set_pin(struct vid_partition *partition, unsigned pin, bool level);
+
+/* ---- Virtual processors ---- */
+
+enum vid_exit_kind {
+	VID_EXIT_IO_PORT,
+	VID_EXIT_MMIO,
+	VID_EXIT_MSR_READ,
+	VID_EXIT_MSR_WRITE,
+	VID_EXIT_HYPERCALL, /* in-kernel engine: a hypercall KVM leaves to us */
+	VID_EXIT_SYNIC,     /* in-kernel engine: a SynIC MSR was written */
+	VID_EXIT_HALT,      /* only without in-kernel LAPIC */
+	VID_EXIT_SHUTDOWN,  /* triple fault */
+	VID_EXIT_KICK,      /* vid_vp_kick(), or a signal */
+	VID_EXIT_ERROR,     /* the hypervisor cannot go on with this vp; `error` says why */
+};
+
+struct vid_exit {
+	enum vid_exit_kind kind;
+	union {
+		struct {
+			uint16_t port;
+			uint8_t size; /* bytes: 1, 2, 4 */
+			bool write;
+			uint32_t count; /* string instructions: elements at data */
+			void *data;     /* written by the handler when reading */
+		} io;
+		struct {
+			gpa_t gpa;
+			uint8_t size;
+			bool write;
+			uint8_t *data;
+		} mmio;
+		struct {
+			uint32_t index;
+			uint64_t value; /* when writing; a read is answered with vid_exit_msr_*() */
+		} msr;
+		struct {
+			uint64_t input;     /* RCX */
+			uint64_t params[2]; /* RDX, R8 */
+		} hypercall;
+		struct {
+			uint32_t msr;
+			uint64_t control, event_page, message_page;
+		} synic;
+		struct {
+			uint32_t reason;  /* the hypervisor's own number */
+			const char *text; /* static */
+		} error;
+	};
+};
+
+int vid_vp_new(struct vid_partition *partition, uint32_t index, struct vid_vp **ret_vp) MUST_CHECK;
+void vid_vp_free(struct vid_vp *vp);
+DEFINE_CLEANUP(struct vid_vp *, vid_vp_free)
+uint32_t vid_vp_index(const struct vid_vp *vp);
+
+int vid_vp_set_cpuid(struct vid_vp *vp, const struct vid_cpuid *cpuid) MUST_CHECK;
+
+/* In-kernel engine: the SynIC without AutoEOI surprises (KVM_CAP_HYPERV_SYNIC2). */
+int vid_vp_enable_synic(struct vid_vp *vp) MUST_CHECK;
+
+/* In-kernel engine: Hyper-V leaves that KVM supports for this vp. */
+int vid_vp_hyperv_cpuid(struct vid_vp *vp, struct vid_cpuid *ret_cpuid) MUST_CHECK;
+
+/*
+ * Runs until the guest needs us. Completes the previous exit first. Return: 0 and an exit;
+ * -errno if the hypervisor device failed.
+ */
+int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
+
+/* Makes vid_vp_run() return soon with VID_EXIT_KICK, now or when next called. Any thread. */
+void vid_vp_kick(struct vid_vp *vp);
+
+/* Answers of the exit that vid_vp_run() last returned, before running again. */
+void vid_vp_answer_msr(struct vid_vp *vp, uint64_t value); /* a read; a write is accepted by 0 */
+void vid_vp_answer_msr_fault(struct vid_vp *vp);           /* #GP */
+void vid_vp_answer_hypercall(struct vid_vp *vp, uint64_t result);
+
+/* Registers: the part that boot protocols and hypercalls need. */
+struct vid_registers {
+	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp;
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+	uint64_t rip, rflags;
+};
+
+struct vid_segment {
+	uint64_t base;
+	uint32_t limit; /* bytes - 1 */
+	uint16_t selector;
+	uint16_t attributes; /* as in a descriptor: type 0-3, S 4, DPL 5-6, P 7, AVL 8, L 9, D/B 10,
+				G 11 */
+};
+
+struct vid_system_registers {
+	struct vid_segment cs, ds, es, fs, gs, ss, tr, ldt;
+	uint64_t gdt_base, idt_base;
+	uint16_t gdt_limit, idt_limit;
+	uint64_t cr0, cr2, cr3, cr4, cr8, efer, apic_base;
+};
+
+int vid_vp_get_registers(struct vid_vp *vp, struct vid_registers *ret_registers) MUST_CHECK;
+int vid_vp_set_registers(struct vid_vp *vp, const struct vid_registers *registers) MUST_CHECK;
+int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system) MUST_CHECK;
+int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *system) MUST_CHECK;
+
+/* Guest TSC frequency in kHz. Return: > 0, or -errno. */
+int64_t vid_vp_tsc_khz(struct vid_vp *vp);
+
+/* The guest's TSC now. */
+int vid_vp_tsc(struct vid_vp *vp, uint64_t *ret_tsc) MUST_CHECK;
+
+/* ---- Interrupts and doorbells ---- */
+
+/*
+ * An interrupt is an eventfd that the hypervisor turns into a message-signalled or SynIC
+ * interrupt. New ones are unrouted: asserting them does nothing.
+ */
+int vid_interrupt_new(struct vid_partition *partition, bool want_eoi,
+		      struct vid_interrupt **ret_interrupt) MUST_CHECK;
+void vid_interrupt_free(struct vid_interrupt *interrupt);
+int vid_interrupt_route_msi(struct vid_interrupt *interrupt, uint64_t address,
+			    uint32_t data) MUST_CHECK;
+int vid_interrupt_route_sint(struct vid_interrupt *interrupt, uint32_t vp,
+			     uint32_t sint) MUST_CHECK;
+int vid_interrupt_unroute(struct vid_interrupt *interrupt) MUST_CHECK;
+int vid_interrupt_fd(const struct vid_interrupt *interrupt);     /* write 1 to assert */
+int vid_interrupt_eoi_fd(const struct vid_interrupt *interrupt); /* readable after EOI; or -1 */
+
+/*
+ * A 4-byte OUT of `value` to `port` adds 1 to event_fd in the kernel, without an exit. -ENOSPC:
+ * no room for more; the OUT then exits.
+ */
+int vid_doorbell_add(struct vid_partition *partition, uint16_t port, uint32_t value,
+		     int event_fd) MUST_CHECK;
+int vid_doorbell_remove(struct vid_partition *partition, uint16_t port, uint32_t value,
+			int event_fd);
+
+/* In-kernel engine: HvCallSignalEvent on a connection adds 1 to event_fd, without an exit. */
+int vid_connection_add(struct vid_partition *partition, uint32_t connection_id,
+		       int event_fd) MUST_CHECK;
+int vid_connection_remove(struct vid_partition *partition, uint32_t connection_id);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The VMBus host: offers channels to a guest, and carries packets over their rings.
+ *
+ * A bus serves one guest. A VSP offers channels on it, and is told when the guest opens, signals
+ * and closes them. Channel messages, GPADLs and rings are the bus's business; a VSP sees packets.
+ * Protocol versions 2.4 to 5.3. Sources: TLFS 11; Linux include/linux/hyperv.h, drivers/hv.
+ *
+ * Thread: everything here belongs to the loop's thread, and so do all callbacks.
+ *
+ * Errors: negative errno is a host fault. What a guest can cause is a VMBUS_E_ code.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/gpa.h"
+#include "common/base/guid.h"
+#include "common/base/loop.h"
+#include "vsp/host.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct vmbus;
+struct vmbus_channel;
+
+enum {
+	_VMBUS_E_OK,
+	VMBUS_E_EMPTY,   /* no packet to receive */
+	VMBUS_E_FULL,    /* no room in the ring: `writable` will be called */
+	VMBUS_E_CORRUPT, /* the guest broke the ring: the channel takes and gives no more packets */
+	VMBUS_E_INVALID, /* a range of the packet is not guest RAM, or exceeds what it may */
+};
+
+#define VMBUS_CHANNEL_MAX    2047 /* relids 1 to 2047 */
+#define VMBUS_USER_DATA_SIZE 120
+#define VMBUS_PACKET_MAX     16384 /* bytes of payload that a packet may carry to us */
+#define VMBUS_RANGE_PAGE_MAX 2049  /* pages of one GPA-direct range: 8 MiB and an offset */
+
+/* ---- The bus ---- */
+
+struct vmbus_callbacks {
+	/* The guest connected with this protocol version (major << 16 | minor), or 0: it left. */
+	void (*connected)(void *data, uint32_t version);
+};
+
+/* host and callbacks are borrowed. */
+int vmbus_new(struct loop *loop, const struct vsp_host *host,
+	      const struct vmbus_callbacks *callbacks, void *data,
+	      struct vmbus **ret_bus) MUST_CHECK;
+
+/* Every channel must have been freed. */
+void vmbus_free(struct vmbus *bus);
+DEFINE_CLEANUP(struct vmbus *, vmbus_free)
+
+/* A message the guest posted on connection id 1 or 4. payload: guest data, already copied. */
+void vmbus_receive_message(struct vmbus *bus, uint32_t connection_id, const void *payload,
+			   size_t size);
+
+/* The VMBus slot of a vp may be free: what waits is sent. */
+void vmbus_slot_free(struct vmbus *bus, uint32_t vp);
+
+/*
+ * The guest is gone (machine reset or stop; its vps do not run): closes every channel, forgets
+ * GPADLs and the connection, and calls done once no VSP holds guest memory any more, perhaps
+ * before returning. The offers stay, for the guest that comes next.
+ */
+void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data);
+
+const struct vsp_host *vmbus_host(const struct vmbus *bus);
+struct loop *vmbus_loop(const struct vmbus *bus);
+
+/* ---- Offers ---- */
+
+/* What a VSP does; one const table per VSP. All required but where it says optional. */
+struct vmbus_channel_ops {
+	/*
+	 * The guest opened the channel; rings are mapped and packets may flow. user_data: what the
+	 * guest passed along, VMBUS_USER_DATA_SIZE bytes. Return: 0, or -errno to refuse.
+	 */
+	int (*open)(void *device, struct vmbus_channel *channel, const uint8_t *user_data);
+
+	/*
+	 * The guest closed the channel, left or crashed. No packet can be received or sent any
+	 * more. The device ends what it has under way and calls vmbus_channel_closed(), perhaps at
+	 * once; until then guest memory stays mapped, the channel does not open again, and the
+	 * guest's GPADL teardown is not answered.
+	 */
+	void (*close)(void *device, struct vmbus_channel *channel);
+
+	/* The guest signalled, or packets were there at open: receive until VMBUS_E_EMPTY. */
+	void (*readable)(void *device, struct vmbus_channel *channel);
+
+	/* There is room again after VMBUS_E_FULL. Optional for devices that never fill a ring. */
+	void (*writable)(void *device, struct vmbus_channel *channel);
+
+	/* The offer is gone after vmbus_channel_rescind(): the device may free it. */
+	void (*released)(void *device, struct vmbus_channel *channel);
+};
+
+struct vmbus_offer {
+	struct guid type, instance;
+	uint16_t flags; /* VMBUS_OFFER_ of common/wire/vmbus.h */
+	uint16_t mmio_megabytes;
+	uint16_t sub_channel_index;
+	uint8_t user_defined[VMBUS_USER_DATA_SIZE];
+};
+
+/*
+ * Offers a channel, to the guest that is connected and to every later one. `device` is the first
+ * argument of the operations. Return: 0; -ENOSPC (2047 are offered already); -errno.
+ */
+int vmbus_channel_offer(struct vmbus *bus, const struct vmbus_offer *offer,
+			const struct vmbus_channel_ops *ops, void *device,
+			struct vmbus_channel **ret_channel) MUST_CHECK;
+
+/*
+ * Takes an offer back: the guest is told, the channel is closed, and `released` is called when
+ * both sides are done with it. A guest that never answers keeps only the relid.
+ */
+void vmbus_channel_rescind(struct vmbus_channel *channel);
+
+/* At tear-down, after vmbus_reset() is done: frees an offer without a guest. Accepts NULL. */
+void vmbus_channel_free(struct vmbus_channel *channel);
+
+/* The device has ended everything after `close`. */
+void vmbus_channel_closed(struct vmbus_channel *channel);
+
+bool vmbus_channel_is_open(const struct vmbus_channel *channel);
+uint32_t vmbus_channel_relid(const struct vmbus_channel *channel);
+uint32_t vmbus_channel_target_vp(const struct vmbus_channel *channel);
+
+/* ---- Packets ---- */
+
+/* A packet, copied out of the ring into memory of the channel that the next receive overwrites. */
+struct vmbus_packet {
+	uint16_t type; /* VMBUS_PACKET_ of common/wire/ring.h */
+	bool completion_requested;
+	uint64_t transaction_id;
+	const uint8_t *payload; /* size bytes, 8-aligned */
+	uint32_t size;
+	/* GPA-direct packets: one range of guest memory, as page frame numbers. */
+	uint32_t range_count;              /* 0 or 1 */
+	uint32_t range_size, range_offset; /* bytes; the offset into the first page */
+	uint32_t page_count;
+	const uint64_t *pages; /* page_count frame numbers */
+};
+
+/* Return: 0; VMBUS_E_EMPTY; VMBUS_E_CORRUPT. */
+int vmbus_channel_receive(struct vmbus_channel *channel,
+			  struct vmbus_packet *ret_packet) MUST_CHECK;
+
+/*
+ * Turns the packet's range into host addresses, merging neighbours. iov holds `iov_max`; page_count
+ * are always enough. Return: 0; VMBUS_E_INVALID.
+ */
+int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *packet,
+		     struct iovec *iov, unsigned iov_max, unsigned *ret_iov_count) MUST_CHECK;
+
+/*
+ * Sends a packet; the interrupt, if the guest wants one, goes out once per turn of the loop.
+ * Return: 0; VMBUS_E_FULL; VMBUS_E_CORRUPT (also when not open).
+ */
+int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
+		       uint64_t transaction_id, const void *payload, size_t size) MUST_CHECK;
+
+/* A completion packet for a received one. Return: as vmbus_channel_send(). */
+int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,
+			   const void *payload, size_t size) MUST_CHECK;
+
+/* Counters, since the offer was made. */
+struct vmbus_channel_counters {
+	uint64_t packets_in, packets_out, signals_in, signals_out, signals_spared, ring_full,
+		corrupt;
+};
+void vmbus_channel_counters(const struct vmbus_channel *channel,
+			    struct vmbus_channel_counters *ret_counters);
