@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Checks that the folders keep to their layers.
+
+The table below says, for every folder, which other folders and which libraries it may use. It is
+checked twice: in the sources (what is included) and in the build files (what is linked). Every
+breach is printed as FILE:LINE: why, and makes the exit status 1.
+
+usage: layers.py ROOT
+"""
+
+import pathlib
+import re
+import sys
+
+# Headers of the C library and the compiler that a freestanding folder may include.
+FREESTANDING = {
+    "stdint.h", "stddef.h", "stdbool.h", "stdatomic.h", "stdarg.h", "stdalign.h", "limits.h",
+}
+
+# Headers that belong to a library, by pattern, and the pkg-config module that brings it.
+LIBRARY_HEADERS = [
+    (r"json-c/.*|json\.h", "json-c"),
+    (r"liburing(/.*|\.h)", "liburing"),
+    (r"systemd/.*", "libsystemd"),
+    (r"netlink/.*", "libnl-3.0"),
+    (r"seccomp\.h", "libseccomp"),
+]
+
+# Everything else that may stand in <> is the C library's or the kernel's.
+KERNEL_ONLY_IN = {"linux/kvm.h": "vid", "asm/kvm.h": "vid"}
+
+LAYERS = {
+    # folder: (folders, libraries, freestanding)
+    "common/wire": ({"common/wire"}, set(), True),
+    "common": ({"common", "common/wire"}, {"json-c", "liburing"}, False),
+    "vid": ({"vid", "common", "common/wire"}, set(), False),
+    "hvshim": ({"hvshim", "vid", "common", "common/wire"}, set(), False),
+    "vsp": ({"vsp", "common", "common/wire"}, set(), False),
+    "vmwp": ({"vmwp", "vsp", "hvshim", "vid", "common", "common/wire"},
+             {"libseccomp"}, False),
+    "vmms": ({"vmms", "common", "common/wire"},
+             {"libsystemd", "libnl-3.0", "libnl-route-3.0"}, False),
+    "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
+}
+
+# common/base/cc.h and guid.h hold nothing of the C library: they are freestanding too.
+FREESTANDING_BASE = {"common/base/cc.h", "common/base/gpa.h", "common/base/guid.h"}
+
+# A library's own objects may use what its public headers expose of the libraries below it.
+LINK_NAMES = {folder for folder in LAYERS if "/" not in folder}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+(<([^>]+)>|"([^"]+)")')
+
+
+def folder_of(path):
+    """The row of the table that a path inside the tree belongs to, or None."""
+    if path.startswith("common/wire/"):
+        return "common/wire"
+    top = path.split("/", 1)[0]
+    return top if top in LAYERS else None
+
+
+def library_of(header):
+    for pattern, library in LIBRARY_HEADERS:
+        if re.fullmatch(pattern, header):
+            return library
+    return None
+
+
+def check_system_include(folder, header):
+    owner = KERNEL_ONLY_IN.get(header)
+    if owner and owner != folder:
+        return f"<{header}> belongs to {owner}/ alone"
+    folders, libraries, freestanding = LAYERS[folder]
+    library = library_of(header)
+    if library and library not in libraries:
+        return f"{folder}/ must not use {library} (<{header}>)"
+    if freestanding and header not in FREESTANDING:
+        return f"{folder}/ is freestanding: <{header}> is not"
+    return None
+
+
+def check_own_include(folder, root, header):
+    folders = LAYERS[folder][0]
+    if not (root / header).exists():
+        return f'"{header}" is not a path from the root of the tree'
+    if header in FREESTANDING_BASE:
+        return None
+    target = folder_of(header)
+    if target not in folders:
+        return f"{folder}/ must not include {target or header}"
+    return None
+
+
+def check_sources(root):
+    for path in sorted(root.glob("**/*.[chS]")):
+        name = path.relative_to(root).as_posix()
+        folder = folder_of(name)
+        if folder is None:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            if match.group(2):
+                why = check_system_include(folder, match.group(2))
+            else:
+                why = check_own_include(folder, root, match.group(3))
+            if why:
+                yield f"{name}:{number}: {why}"
+
+
+def statements(text):
+    """The (command, words, line) of a CMake file, comments left out."""
+    text = re.sub(r"#[^\n]*", "", text)
+    for match in re.finditer(r"(\w+)\s*\(([^()]*)\)", text):
+        yield match.group(1), match.group(2).split(), text.count("\n", 0, match.start()) + 1
+
+
+def keyword(words, name):
+    """The words after a keyword, up to the next keyword (all capitals)."""
+    taken, inside = [], False
+    for word in words:
+        if re.fullmatch(r"[A-Z]+", word):
+            inside = word == name
+        elif inside:
+            taken.append(word)
+    return taken
+
+
+def check_link(folder, words):
+    folders, libraries, _ = LAYERS[folder]
+    for word in words:
+        word = re.sub(r"^PkgConfig::", "", word)
+        if word in LINK_NAMES and word not in folders:
+            yield f"{folder}/ must not link {word}"
+    for library in keyword(words, "LIBRARIES"):
+        if library not in libraries:
+            yield f"{folder}/ must not link {library}"
+
+
+def check_build_files(root):
+    for path in sorted(root.glob("*/**/CMakeLists.txt")):
+        name = path.relative_to(root).as_posix()
+        folder = folder_of(name)
+        if folder is None:
+            continue
+        for command, words, line in statements(path.read_text()):
+            if command not in ("vmms_library", "target_link_libraries", "pkg_check_modules"):
+                continue
+            if command == "pkg_check_modules":
+                words = ["LIBRARIES"] + [w for w in words[1:] if w not in
+                                         ("REQUIRED", "IMPORTED_TARGET", "GLOBAL", "QUIET")]
+            for why in check_link(folder, words[1:] if command != "pkg_check_modules" else words):
+                yield f"{name}:{line}: {why}"
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    root = pathlib.Path(sys.argv[1])
+    breaches = [*check_sources(root), *check_build_files(root)]
+    for breach in breaches:
+        print(breach)
+    print(f"layers: {len(breaches)} breaches")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
