@@ -35,7 +35,7 @@
 #define IS_ALIGNED(value, alignment) (((value) & ((__typeof__(value))(alignment)-1)) == 0)
 
 #define PACKED                     __attribute__((packed))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text, first)   __attribute__((format(printf, text, first)))
 #define MUST_CHECK                 __attribute__((warn_unused_result))
 
 /* True if the sum or product does not fit *result. */
