@@ -34,9 +34,9 @@
 #define ALIGN_DOWN(value, alignment) ((value) & ~((__typeof__(value))(alignment)-1))
 #define IS_ALIGNED(value, alignment) (((value) & ((__typeof__(value))(alignment)-1)) == 0)
 
-#define PACKED                     __attribute__((packed))
-#define PRINTF_LIKE(text, first)   __attribute__((format(printf, text, first)))
-#define MUST_CHECK                 __attribute__((warn_unused_result))
+#define PACKED                   __attribute__((packed))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
+#define MUST_CHECK               __attribute__((warn_unused_result))
 
 /* True if the sum or product does not fit *result. */
 #define ADD_OVERFLOWS(a, b, result) __builtin_add_overflow(a, b, result)
