@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the lab's tests are made of: a daemon on a private bus, and guests driven by their console.
+
+A guest of a test boots a stock kernel with the lab's small root image and /sbin/vmms-test-init,
+which says `vmms-test: ready` on the serial console and then runs what it is sent. Guest.run() sends
+a script, and returns its output and exit status.
+
+Every wait is bounded. When one runs out, Timeout carries the last lines of the guest's console.
+"""
+
+import base64
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("VMMS_BIN", TREE / "build/release/bin"))
+IMAGES = pathlib.Path(os.environ.get("VMMS_LAB_IMAGES", "/lab"))
+SCRATCH = pathlib.Path(os.environ.get("VMMS_LAB_SCRATCH", "/scratch"))
+
+BOOT_TIMEOUT = 150      # seconds, emulated: a boot takes some ten
+COMMAND_LINE = "console=ttyS0 quiet root=/dev/sda ro init=/sbin/vmms-test-init panic=-1 nokaslr mitigations=off"
+
+
+class Failure(Exception):
+    """The product did not do what it should."""
+
+
+class Timeout(Failure):
+    """Nothing happened within the time allowed."""
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+class Daemon:
+    """vmms on a private message bus, with a state directory of its own."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="vmms-test-"))
+        self.address = f"unix:path={self.directory}/bus"
+        self.bus = self.vmms = None
+
+    def __enter__(self):
+        config = self.directory / "bus.conf"
+        config.write_text(f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>custom</type><listen>{self.address}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow own="*"/></policy>
+</busconfig>""")
+        self.bus = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork"])
+        self.wait_until(lambda: (self.directory / "bus").exists(), 20, "the message bus")
+        self.start()
+        return self
+
+    def start(self):
+        self.vmms = subprocess.Popen(
+            [BIN / "vmms", "--address", self.address, "--state-dir", self.directory / "state",
+             "--runtime-dir", self.directory / "run"])
+        self.wait_until(lambda: self.vmctl("list", check=False).returncode == 0, 30, "vmms")
+
+    def __exit__(self, *_):
+        for process in (self.vmms, self.bus):
+            if process:
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @staticmethod
+    def wait_until(condition, seconds, what):
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise Timeout(f"waited {seconds} s for {what}")
+            time.sleep(0.05)
+
+    def vmctl(self, *words, check=True, timeout=120):
+        result = subprocess.run([BIN / "vmctl", "--address", self.address, *map(str, words)],
+                                capture_output=True, text=True, timeout=timeout)
+        if check and result.returncode:
+            raise Failure(f"vmctl {' '.join(map(str, words))}: exit status {result.returncode}: "
+                          f"{result.stderr.strip()}")
+        return result
+
+    def show(self, name):
+        return json.loads(self.vmctl("show", name, "--json").stdout)
+
+
+class Guest:
+    """One VM of the daemon, and a reader of its console."""
+
+    def __init__(self, daemon, name="guest", kernel="6.1-cloud", engine="auto", vps=1,
+                 memory="256M", disks=(), append="", actions=None, root=None):
+        self.daemon, self.name = daemon, name
+        self.text, self.offset = "", 0
+        self.changed = threading.Condition()
+        self.console = None
+        self.root = root or self.copy_root()
+        definition = {
+            "version": 1, "name": name,
+            "processors": {"count": vps}, "memory": {"size": memory}, "engine": engine,
+            "boot": {"kernel": str(IMAGES / f"vmlinuz-{kernel}"),
+                     "initrd": str(IMAGES / f"initrd-{kernel}"),
+                     "command_line": f"{COMMAND_LINE} {append}".strip()},
+            "disks": [{"controller": 0, "lun": 0, "path": str(self.root), "format": "raw"},
+                      *disks],
+        }
+        if actions:
+            definition["actions"] = actions
+        path = daemon.directory / f"{name}.json"
+        path.write_text(json.dumps(definition))
+        daemon.vmctl("create", "--definition", path)
+
+    def copy_root(self):
+        path = SCRATCH / f"{self.name}-root.raw"
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", IMAGES / "root.raw", path],
+                       check=True)
+        return path
+
+    # ---- the console ----
+
+    def attach(self):
+        self.console = subprocess.Popen(
+            [BIN / "vmctl", "--address", self.daemon.address, "console", self.name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        threading.Thread(target=self.read_console, daemon=True).start()
+
+    def read_console(self):
+        while chunk := os.read(self.console.stdout.fileno(), 65536):
+            with self.changed:
+                self.text += chunk.decode(errors="replace").replace("\r", "")
+                self.changed.notify_all()
+
+    def expect(self, pattern, timeout=BOOT_TIMEOUT):
+        """Waits for a pattern in what the console said since the last match; returns the match."""
+        end = time.monotonic() + timeout
+        with self.changed:
+            while True:
+                match = re.compile(pattern, re.M).search(self.text, self.offset)
+                if match:
+                    self.offset = match.end()
+                    return match
+                left = end - time.monotonic()
+                if left <= 0 or not self.changed.wait(left):
+                    raise Timeout(f"{self.name}: waited {timeout} s for {pattern!r}; last lines "
+                                  f"of its console:\n{self.last_lines()}")
+
+    def last_lines(self, count=40):
+        return "\n".join("    " + line for line in self.text.splitlines()[-count:])
+
+    # ---- life ----
+
+    def start(self):
+        if not self.console:
+            self.attach()
+        self.daemon.vmctl("start", self.name)
+        return self
+
+    def boot(self):
+        self.start()
+        return self.ready()
+
+    def ready(self, timeout=BOOT_TIMEOUT):
+        self.expect(r"^vmms-test: ready", timeout)
+        return self
+
+    def state(self):
+        return self.daemon.show(self.name)["state"]
+
+    def wait_state(self, state, timeout=60):
+        try:
+            Daemon.wait_until(lambda: self.state() == state, timeout, f"state {state}")
+        except Timeout:
+            raise Timeout(f"{self.name} is {self.state()}, not {state}, after {timeout} s; last "
+                          f"lines of its console:\n{self.last_lines()}") from None
+
+    def worker_pid(self):
+        return int(self.daemon.show(self.name)["worker_pid"])
+
+    def kill_worker(self):
+        os.kill(self.worker_pid(), signal.SIGKILL)
+
+    def run(self, script, timeout=120, expect_status=0):
+        """Runs a shell script in the guest; returns what it printed."""
+        self.send(script)
+        match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)$", timeout)
+        output, status = match.group(1), int(match.group(2))
+        if expect_status is not None:
+            check(status == expect_status,
+                  f"in the guest: exit status {status} of\n{script}\n{output}")
+        return output
+
+    def send(self, script):
+        """Sends a script without waiting for it."""
+        line = base64.b64encode(script.encode()).decode()
+        # In pieces that a terminal's line buffer takes.
+        for start in range(0, len(line), 1000):
+            self.type(line[start:start + 1000] + "\n")
+        self.type(".\n")
+
+    def type(self, text):
+        self.console.stdin.write(text.encode())
+        self.console.stdin.flush()

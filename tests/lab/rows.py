@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The rows of the lab's tests: scenarios, and the engines, vps and kernels they run with.
+
+A row is named SCENARIO:ENGINE:VPS:KERNEL. The default plan runs every scenario once and deals the
+combinations out so that every pair of engine, vps and kernel meets; the full plan runs every
+scenario with every combination.
+"""
+
+import itertools
+
+import scenarios
+
+ENGINES = ("in-kernel", "user-space")
+VPS = (1, 2, 4)
+KERNELS = ("6.1-cloud", "6.1-amd64", "6.12-cloud")
+
+# Nine combinations in which every pair of values of two columns stands: a Latin square of vps and
+# kernels, with the engine alternating down the rows and completed by the tenth to eighteenth.
+SQUARE = [(vps, KERNELS[(row + column) % 3]) for row in range(3)
+          for column, vps in enumerate(VPS)]
+PAIRWISE = [(ENGINES[(index % 9 + index // 9) % 2], vps, kernel)
+            for index, (vps, kernel) in enumerate(SQUARE * 2)]
+
+
+def row_name(scenario, combination):
+    return ":".join([scenario.__name__.replace("_", "-"), *map(str, combination)])
+
+
+def default_plan():
+    """The boots take every combination of the square, the other scenarios one each, in turn."""
+    for combination in PAIRWISE[:9]:
+        yield row_name(scenarios.boot, combination)
+    combinations = itertools.cycle(PAIRWISE[9:] + PAIRWISE[:9])
+    for scenario in scenarios.ALL:
+        if scenario is not scenarios.boot:
+            yield row_name(scenario, next(combinations))
+
+
+def full_plan():
+    for scenario in scenarios.ALL:
+        for combination in itertools.product(ENGINES, VPS, KERNELS):
+            yield row_name(scenario, combination)
+
+
+def parse(name):
+    scenario, engine, vps, kernel = name.split(":")
+    function = {s.__name__.replace("_", "-"): s for s in scenarios.ALL}[scenario]
+    return function, engine, int(vps), kernel

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What stock guests do in the lab. Each scenario takes a daemon and a combination (engine, vps,
+kernel), and raises harness.Failure where the product falls short."""
+
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+from harness import SCRATCH, Failure, Guest, check, Daemon
+import logwrites
+
+
+def sparse_file(name, megabytes):
+    path = SCRATCH / name
+    with open(path, "wb") as file:
+        file.truncate(megabytes << 20)
+    return path
+
+
+def disk(path, lun=1, **more):
+    return {"controller": 0, "lun": lun, "path": str(path), "format": "raw", **more}
+
+
+def boot(daemon, combination):
+    """The drivers bind, the root file system is on the synthetic disk, every vp is there."""
+    guest = Guest(daemon, **combination).boot()
+    output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts; dmesg")
+    check(output.splitlines()[0] == str(combination["vps"]), f"vps: {output.splitlines()[0]}")
+    for pattern in (r"^sda\s+disk", r"^/dev/sda / ext4", r"Hypervisor detected: Microsoft Hyper-V",
+                    r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk"):
+        check(re.search(pattern, output, re.M), f"the guest shows no {pattern!r}:\n{output}")
+    for fault in (r"Call Trace", r"unchecked MSR", r"BUG:", r"I/O error"):
+        check(not re.search(fault, output), f"the guest's log has {fault!r}:\n{output}")
+    guest.send("poweroff -f")
+    guest.wait_state("off")
+
+
+FIO = """
+for depth in 1 32; do for rw in write randwrite; do
+fio --name=v --filename=/dev/sdb --direct=1 --ioengine=libaio --iodepth=$depth --rw=$rw \
+    --bs=4k --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse \
+    >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
+echo "verified $rw depth $depth"
+done; done
+fio --name=m --filename=/dev/sdb --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite \
+    --bsrange=512-256k --bs_unaligned=0 --size=16m --verify=crc32c --verify_fatal=1 \
+    --output-format=terse >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
+echo "verified mixed"
+"""
+
+
+def run_fio(daemon, combination, path):
+    guest = Guest(daemon, disks=[disk(path)], **combination).boot()
+    output = guest.run(FIO, timeout=600)
+    check(output.count("verified") == 5, output)
+
+
+def fio_on_a_file(daemon, combination):
+    run_fio(daemon, combination, sparse_file("data.raw", 64))
+
+
+def fio_on_a_block_device(daemon, combination):
+    path = sparse_file("loop.raw", 64)
+    device = subprocess.run(["losetup", "--find", "--show", "--direct-io=on", path], check=True,
+                            capture_output=True, text=True).stdout.strip()
+    try:
+        run_fio(daemon, combination, device)
+    finally:
+        daemon.vmctl("stop", "guest", check=False)
+        subprocess.run(["losetup", "--detach", device], check=False)
+
+
+def reboot_ten_times(daemon, combination):
+    guest = Guest(daemon, **combination).boot()
+    boot_ids = set()
+    for _ in range(10):
+        boot_ids.add(guest.run("cat /proc/sys/kernel/random/boot_id").strip())
+        guest.send("reboot -f")
+        guest.ready()
+    check(len(boot_ids) == 10, f"{len(boot_ids)} different boots of 10")
+    check(guest.state() == "running", guest.state())
+
+
+def kexec(daemon, combination):
+    """A second kernel takes over without a machine reset, and finds its disk again."""
+    guest = Guest(daemon, memory="512M", **combination).boot()
+    first = guest.run("cat /proc/sys/kernel/random/boot_id")
+    guest.run("kexec --load /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline")
+    guest.send("sync; kexec --exec")
+    guest.ready()
+    check(guest.run("cat /proc/sys/kernel/random/boot_id") != first, "the same boot as before")
+    check("sda" in guest.run("lsblk -no NAME"), "no disk after kexec")
+
+
+def panic(daemon, combination):
+    """The crash is reported with the guest's own words, and the machine restarts."""
+    guest = Guest(daemon, actions={"crash": "restart", "reboot": "restart"}, **combination).boot()
+    guest.send("echo c > /proc/sysrq-trigger")
+    guest.ready()
+    crash = daemon.show("guest").get("crash") or {}
+    check("sysrq" in crash.get("text", "").lower(), f"crash report: {crash}")
+
+
+def panic_stops(daemon, combination):
+    guest = Guest(daemon, actions={"crash": "stop", "reboot": "stop"}, **combination).boot()
+    guest.send("echo c > /proc/sysrq-trigger")
+    guest.wait_state("off")
+
+
+def hot_add_and_remove(daemon, combination):
+    guest = Guest(daemon, **combination).boot()
+    path = sparse_file("hot.raw", 32)
+    for _ in range(3):
+        daemon.vmctl("attach", "guest", path, "--controller", 0, "--lun", 5)
+        guest.run("for i in $(seq 100); do [ -b /dev/sdb ] && exit 0; sleep 0.1; done; exit 1")
+        guest.run("dd if=/dev/urandom of=/dev/sdb bs=64k count=16 oflag=direct 2>/dev/null && "
+                  "dd if=/dev/sdb bs=64k count=16 iflag=direct 2>/dev/null | md5sum")
+        daemon.vmctl("detach", "guest", "--controller", 0, "--lun", 5)
+        guest.run("for i in $(seq 100); do [ -b /dev/sdb ] || exit 0; sleep 0.1; done; exit 1")
+    check("sda" in guest.run("lsblk -no NAME"), "the root disk went too")
+
+
+def heartbeat(daemon, combination):
+    guest = Guest(daemon, **combination).boot()
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
+    guest.run("rmmod hv_utils", expect_status=None)
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] != "ok", 60, "heartbeat lost")
+
+
+def shutdown_leaves_a_clean_file_system(daemon, combination):
+    guest = Guest(daemon, **combination).boot()
+    guest.run("mount -o remount,rw / && dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null"
+              " && md5sum </root/data >/root/sum")
+    daemon.vmctl("shutdown", "guest", timeout=180)
+    guest.wait_state("off", 120)
+    result = subprocess.run(["e2fsck", "-fn", guest.root], capture_output=True, text=True)
+    check(result.returncode == 0, f"e2fsck: {result.returncode}\n{result.stdout}")
+    state = subprocess.run(["dumpe2fs", "-h", guest.root], capture_output=True, text=True).stdout
+    check(re.search(r"Filesystem state:\s+clean\n", state), state)
+
+
+def killed_worker_harms_nothing_else(daemon, combination):
+    other = Guest(daemon, name="other", kernel=combination["kernel"]).boot()
+    victim = Guest(daemon, disks=[disk(sparse_file("victim.raw", 64))], **combination).boot()
+    victim.send("dd if=/dev/zero of=/dev/sdb bs=64k oflag=direct")
+    time.sleep(2)
+    victim.kill_worker()
+    victim.wait_state("crashed")
+    check("SIGKILL" in daemon.show("guest")["reason"], daemon.show("guest")["reason"])
+    check(other.run("echo alive").strip() == "alive", "the other guest suffered")
+    victim.boot()
+    check(other.state() == "running", other.state())
+
+
+def acknowledged_writes_survive(daemon, combination):
+    """Whatever a flush or FUA write acknowledged is on the device at that mark."""
+    with logwrites.Device(SCRATCH) as device:
+        guest = Guest(daemon, disks=[disk(device.path)], **combination).boot()
+        guest.run(logwrites.GUEST_SCRIPT, timeout=300)
+        daemon.vmctl("stop", "guest")
+        marks = device.verify()
+    check(marks >= logwrites.ROUNDS, f"only {marks} flushes reached the device")
+
+
+def without_flushes_the_check_fails(daemon, combination):
+    """The same with a disk that drops flushes: the check above must notice."""
+    with logwrites.Device(SCRATCH) as device:
+        guest = Guest(daemon, disks=[disk(device.path, cache="unsafe")], **combination).boot()
+        guest.run(logwrites.GUEST_SCRIPT, timeout=300)
+        daemon.vmctl("stop", "guest")
+        try:
+            marks = device.verify()
+        except Failure:
+            return
+    check(marks < logwrites.ROUNDS, f"{marks} flushes reached a device that should get none")
+
+
+ALL = [boot, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
+       hot_add_and_remove, heartbeat, shutdown_leaves_a_clean_file_system,
+       killed_worker_harms_nothing_else, acknowledged_writes_survive,
+       without_flushes_the_check_fails]
