@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Hypercalls.
+ */
+#include "guest-vsc/hypercall.h"
+#include "guest-vsc/machine.h"
+#include "guest-vsc/memory.h"
+
+/* TLFS 3.13: bit 63 open source, bits 62-56 the kind of system: none of those assigned. */
+#define GUEST_OS_ID (1ull << 63 | 0x7full << 56 | 1)
+
+#define SIGNAL_EVENT (HV_CALL_SIGNAL_EVENT | HV_HYPERCALL_FAST)
+
+static struct {
+	bool user_mode_signals;
+	uint64_t signals;
+} state;
+
+/* Connection 0 does not exist: the answer is an error, or a fault where ring 3 may not call. */
+static void probe_signal(void *argument)
+{
+	machine_call_hypercall_page(SIGNAL_EVENT, 0, 0);
+}
+
+bool hypercall_enable(void)
+{
+	if (!machine_write_msr(HV_MSR_GUEST_OS_ID, GUEST_OS_ID) ||
+	    !machine_write_msr(HV_MSR_HYPERCALL, machine_gpa(hypercall_page) | HV_MSR_ENABLE))
+		return false;
+	state.user_mode_signals = machine_try(probe_signal, NULL);
+	return true;
+}
+
+void hypercall_disable(void)
+{
+	if (!machine_write_msr(HV_MSR_HYPERCALL, 0) || !machine_write_msr(HV_MSR_GUEST_OS_ID, 0))
+		guest_panic("the hypercall page cannot be disabled");
+}
+
+bool hypercall_signals_from_user_mode(void)
+{
+	return state.user_mode_signals;
+}
+
+uint64_t hypercall(uint64_t control, uint64_t first, uint64_t second)
+{
+	uint64_t result;
+
+	if (!machine_hypercall(control, first, second, &result))
+		guest_panic("a hypercall faulted");
+	return result;
+}
+
+uint16_t hypercall_post_message(uint32_t connection_id, uint32_t type, const void *payload,
+				size_t size)
+{
+	/* Aligned to its size, so it does not cross a page. */
+	static struct hv_post_message input __attribute__((aligned(256)));
+
+	input = (struct hv_post_message){
+		.connection_id = connection_id,
+		.type = type,
+		.size = (uint32_t)size,
+	};
+	memcpy(input.payload, payload, size);
+	return (uint16_t)hypercall(HV_CALL_POST_MESSAGE, machine_gpa(&input), 0);
+}
+
+uint16_t hypercall_signal_event(uint32_t connection_id, uint16_t flag)
+{
+	uint64_t input = connection_id | (uint64_t)flag << 32;
+
+	state.signals++;
+	if (state.user_mode_signals)
+		return (uint16_t)machine_call_hypercall_page(SIGNAL_EVENT, input, 0);
+	return (uint16_t)hypercall(SIGNAL_EVENT, input, 0);
+}
+
+uint64_t hypercall_signal_count(void)
+{
+	return state.signals;
+}

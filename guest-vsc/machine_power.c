@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Power-off through ACPI: the PM1a control port is the FADT's, the value for S5 is the first
+ * element of the DSDT's \_S5 package, found by its name as loaders commonly do, without an AML
+ * interpreter. Source: ACPI specification 6.4, sections 4.8.3.2, 5.2.5 to 5.2.9 and 7.4.2.
+ */
+#include "guest-vsc/machine.h"
+#include "guest-vsc/memory.h"
+#include "guest-vsc/start_info.h"
+
+#define PM1_SLEEP_ENABLE     (1u << 13)
+#define PM1_SLEEP_TYPE_SHIFT 10
+
+#define AML_PACKAGE     0x12
+#define AML_BYTE_PREFIX 0x0a
+#define AML_ONE         0x01
+
+#define S5_UNKNOWN 0xff
+
+struct rsdp {
+	char signature[8];
+	uint8_t checksum;
+	char oem[6];
+	uint8_t revision;
+	uint32_t rsdt;
+	uint32_t length;
+	uint64_t xsdt;
+} PACKED;
+_Static_assert(offsetof(struct rsdp, xsdt) == 24, "ACPI 5.2.5.3");
+
+struct table_header {
+	char signature[4];
+	uint32_t length;
+	uint8_t rest[28];
+};
+_Static_assert(sizeof(struct table_header) == 36, "ACPI 5.2.6");
+
+struct fadt {
+	struct table_header header;
+	uint32_t firmware_control, dsdt;
+	uint8_t before[20];
+	uint32_t pm1a_control; /* a port */
+	uint8_t between[72];
+	uint64_t x_dsdt;
+} PACKED;
+_Static_assert(offsetof(struct fadt, pm1a_control) == 64, "ACPI 5.2.9");
+_Static_assert(offsetof(struct fadt, x_dsdt) == 140, "ACPI 5.2.9");
+
+static const struct fadt *find_fadt(void)
+{
+	const struct rsdp *rsdp = machine_address(machine_boot_information()->rsdp);
+	const struct table_header *xsdt, *table;
+	uint64_t entry;
+
+	if (!rsdp || rsdp->revision < 2)
+		return NULL;
+	xsdt = machine_address(rsdp->xsdt);
+	for (size_t at = sizeof(*xsdt); at + sizeof(entry) <= xsdt->length; at += sizeof(entry)) {
+		memcpy(&entry, (const uint8_t *)xsdt + at, sizeof(entry));
+		table = machine_address(entry);
+		if (memcmp(table->signature, "FACP", 4) == 0)
+			return (const struct fadt *)table;
+	}
+	return NULL;
+}
+
+/* SLP_TYPa of S5, or S5_UNKNOWN. */
+static uint8_t find_s5(const struct fadt *fadt)
+{
+	const struct table_header *dsdt = machine_address(fadt->x_dsdt ?: fadt->dsdt);
+	const uint8_t *aml = (const uint8_t *)dsdt, *value;
+
+	if (!dsdt)
+		return S5_UNKNOWN;
+	for (size_t at = sizeof(*dsdt); at + 9 <= dsdt->length; at++) {
+		if (memcmp(aml + at, "_S5_", 4) != 0 || aml[at + 4] != AML_PACKAGE)
+			continue;
+		value = aml + at + 7; /* name, opcode, length, count of elements */
+		if (*value == AML_BYTE_PREFIX)
+			return value[1];
+		return *value <= AML_ONE ? *value : S5_UNKNOWN;
+	}
+	return S5_UNKNOWN;
+}
+
+void machine_power_off(void)
+{
+	const struct fadt *fadt = find_fadt();
+	uint8_t type = fadt ? find_s5(fadt) : S5_UNKNOWN;
+
+	if (type != S5_UNKNOWN)
+		port_write16((uint16_t)fadt->pm1a_control,
+			     (uint16_t)(PM1_SLEEP_ENABLE | type << PM1_SLEEP_TYPE_SHIFT));
+	for (;;)
+		machine_wait_interrupt(machine_interrupts());
+}
