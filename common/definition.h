@@ -14,21 +14,27 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
+#include "common/base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct json_object;
-
-#define DEFINITION_VERSION  1
-#define DEFINITION_NAME_MAX 64 /* bytes: letters, digits, '-', '_', '.'; first a letter or digit \
-				*/
+#define DEFINITION_VERSION          1
+#define DEFINITION_SIZE_MAX         (1024 * 1024) /* bytes of text */
+#define DEFINITION_NAME_MAX         64            /* bytes */
+#define DEFINITION_NOTES_MAX        4096          /* bytes */
 #define DEFINITION_CONTROLLERS_MAX  4
 #define DEFINITION_LUNS_MAX         64
 #define DEFINITION_DISKS_MAX        (DEFINITION_CONTROLLERS_MAX * DEFINITION_LUNS_MAX)
+#define DEFINITION_SERIAL_MAX       36 /* bytes, printable ASCII without blanks */
 #define DEFINITION_PROCESSORS_MAX   64
-#define DEFINITION_COMMAND_LINE_MAX 2047 /* bytes */
+#define DEFINITION_COMMAND_LINE_MAX 2047                  /* bytes */
+#define DEFINITION_MEMORY_MIN       (UINT64_C(16) << 20)  /* bytes */
+#define DEFINITION_MEMORY_MAX       (UINT64_C(8) << 40)   /* bytes */
+#define DEFINITION_MEMORY_UNIT      (UINT64_C(2) << 20)   /* sizes are multiples of it */
+#define DEFINITION_MEMORY_DEFAULT   (UINT64_C(512) << 20) /* bytes */
+#define DEFINITION_DVD_SECTOR_SIZE  2048
 
 enum definition_engine { DEFINITION_ENGINE_AUTO, DEFINITION_ENGINE_KERNEL, DEFINITION_ENGINE_USER };
 
@@ -46,27 +52,31 @@ enum definition_action {
 
 enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
 
+enum definition_cache {
+	DEFINITION_CACHE_DIRECT, /* O_DIRECT where the target allows it */
+	DEFINITION_CACHE_BUFFERED,
+};
+
 struct definition_disk {
 	unsigned controller, lun;
-	enum definition_drive drive; /* "type": "disk" or "dvd" */
+	enum definition_drive drive; /* "type" */
 	char *path;                  /* absolute; NULL: an empty DVD drive */
 	char *format;                /* "raw"; never guessed */
-	char *serial; /* VPD page 80; NULL: derived from the VM's uuid, controller and lun */
-	bool read_only;
-	bool direct; /* "cache": "direct" (default; O_DIRECT where the target allows) or "buffered"
-		      */
-	unsigned sector_size; /* logical: 512 or 4096 */
+	char *serial;   /* VPD page 80; NULL: derived from the VM's uuid, controller and lun */
+	bool read_only; /* always true of a DVD */
+	enum definition_cache cache;
+	unsigned sector_size; /* logical: 512 or 4096; of a DVD 2048 */
 };
 
 struct definition {
-	char *name;
-	struct guid uuid;
+	char *name;       /* letters, digits, '-', '_', '.'; first a letter or digit */
+	struct guid uuid; /* all zero if the text had none */
 	char *notes;
 	struct {
 		unsigned count, sockets, cores, threads; /* count = sockets * cores * threads */
 	} processors;
 	struct {
-		uint64_t size; /* bytes, multiple of 2 MiB */
+		uint64_t size; /* bytes, multiple of DEFINITION_MEMORY_UNIT */
 		enum definition_pages pages;
 		bool shared;
 	} memory;
@@ -85,12 +95,12 @@ struct definition {
 	} actions;
 };
 
-/* Where and why a definition was refused. */
-struct definition_error {
-	int line;          /* 1-based; 0 if not known */
-	char key[128];     /* "disks[2].lun"; "" for the document */
-	char message[256]; /* a sentence: what is wrong and what would be right */
-};
+/* Names of the enums, in their order, closed by NULL. */
+extern const char *const definition_engine_names[];
+extern const char *const definition_pages_names[];
+extern const char *const definition_action_names[];
+extern const char *const definition_drive_names[];
+extern const char *const definition_cache_names[];
 
 /* A definition with every default filled in, without name, uuid and disks. Return: 0, -ENOMEM. */
 int definition_new(struct definition **ret_definition) MUST_CHECK;
@@ -99,18 +109,40 @@ DEFINE_CLEANUP(struct definition *, definition_free)
 
 /*
  * Reads a definition. Return: 0; -EINVAL with *ret_error filled; -ENOMEM.
- * size: bytes of text, which need not end in a NUL; at most 1 MiB is accepted.
+ * size: bytes of text, which need not end in a NUL; at most DEFINITION_SIZE_MAX is accepted.
  */
 int definition_parse(const char *text, size_t size, struct definition **ret_definition,
-		     struct definition_error *ret_error) MUST_CHECK;
+		     struct json_error *ret_error) MUST_CHECK;
 
 /* The same from a file. Return: as above, or -errno of open(2) and read(2). */
 int definition_load(const char *path, struct definition **ret_definition,
-		    struct definition_error *ret_error) MUST_CHECK;
+		    struct json_error *ret_error) MUST_CHECK;
+
+/* The same from a tree, as control messages carry it. */
+int definition_from_json(struct json_object *object, struct definition **ret_definition,
+			 struct json_error *ret_error) MUST_CHECK;
 
 /* All members, defaults too. New reference; NULL without memory. */
 struct json_object *definition_to_json(const struct definition *definition);
 
-/* Checks what no single key shows (two disks on one lun, …). Return: as definition_parse(). */
-int definition_check(const struct definition *definition,
-		     struct definition_error *ret_error) MUST_CHECK;
+bool definition_name_is_valid(const char *name);
+
+/* ---- Disks ---- */
+
+/* Fills *ret_disk, which the caller deinits, from {"controller": …, …}. Return: as above. */
+int definition_disk_from_json(struct json_object *object, struct definition_disk *ret_disk,
+			      struct json_error *ret_error) MUST_CHECK;
+struct json_object *definition_disk_to_json(const struct definition_disk *disk);
+void definition_disk_deinit(struct definition_disk *disk);
+
+/* The disk at that place, or NULL. */
+struct definition_disk *definition_find_disk(const struct definition *definition,
+					     unsigned controller, unsigned lun);
+
+/*
+ * Takes over the strings of *disk on success. Return: 0; -EEXIST if its place is taken; -ENOMEM.
+ */
+int definition_add_disk(struct definition *definition, struct definition_disk *disk) MUST_CHECK;
+
+/* disk: from definition_find_disk(); other such pointers are void afterwards. */
+void definition_remove_disk(struct definition *definition, struct definition_disk *disk);

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * JSON text into a tree that knows its lines.
+ *
+ * json-c parses, but it tells nobody on which line a value was, and takes the last of two equal
+ * keys in silence. So a second pass walks the text, which is known to be valid by then, in step
+ * with the tree: it notes the line of each value in the value itself (as its user data), and a
+ * value whose line is already set was named twice.
+ */
+#include "common/base/json.h"
+
+#include "common/base/text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <json-c/json_visit.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct scanner {
+	const char *at, *end;
+	int line;
+	struct json_reader reader;
+};
+
+static int scan_value(struct scanner *scanner, struct json_object *value, bool named);
+
+static int scanner_refuse(struct scanner *scanner, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int scanner_refuse(struct scanner *scanner, const char *format, ...)
+{
+	struct json_error *error = scanner->reader.error;
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error->message, sizeof(error->message), format, arguments);
+	va_end(arguments);
+	memcpy(error->key, scanner->reader.path, sizeof(error->key));
+	error->line = scanner->line;
+	return -EINVAL;
+}
+
+/* The next character that is not blank, or '\0' at the end. */
+static char scan_blank(struct scanner *scanner)
+{
+	for (; scanner->at < scanner->end; scanner->at++) {
+		if (*scanner->at == '\n')
+			scanner->line++;
+		else if (!strchr(" \t\r", *scanner->at))
+			return *scanner->at;
+	}
+	return '\0';
+}
+
+/* Steps over a string, whose text is put where ret_text points, without its quotes. */
+static int scan_string(struct scanner *scanner, const char **ret_text, size_t *ret_size)
+{
+	const char *begin = ++scanner->at;
+
+	for (; scanner->at < scanner->end && *scanner->at != '"'; scanner->at++) {
+		if ((unsigned char)*scanner->at < 0x20)
+			return scanner_refuse(scanner, "strings hold no control characters; write "
+						       "them as \\n, \\t or \\u00xx");
+		if (*scanner->at != '\\')
+			continue;
+		if (scanner->end - scanner->at >= 6 && memcmp(scanner->at, "\\u0000", 6) == 0)
+			return scanner_refuse(scanner, "strings hold no NUL characters");
+		scanner->at++; /* what is escaped may be a quote */
+	}
+	*ret_text = begin;
+	*ret_size = (size_t)(scanner->at - begin);
+	if (scanner->at < scanner->end)
+		scanner->at++;
+	return 0;
+}
+
+static int scan_key(struct scanner *scanner, char key[static sizeof(scanner->reader.path)])
+{
+	const char *text;
+	size_t size;
+	int r;
+
+	r = scan_string(scanner, &text, &size);
+	if (r < 0)
+		return r;
+	if (size >= sizeof(scanner->reader.path) || memchr(text, '\\', size))
+		return scanner_refuse(scanner, "a key is too long or written with escapes; keys "
+					       "are short plain names");
+	memcpy(key, text, size);
+	key[size] = '\0';
+	return 0;
+}
+
+static int scan_object(struct scanner *scanner, struct json_object *object)
+{
+	char key[sizeof(scanner->reader.path)];
+	struct json_object *member;
+	size_t mark;
+	int r;
+
+	scanner->at++;
+	while (scan_blank(scanner) == '"') {
+		r = scan_key(scanner, key);
+		if (r < 0)
+			return r;
+		mark = json_enter_key(&scanner->reader, key);
+		scan_blank(scanner);
+		scanner->at++; /* the colon */
+		if (!json_object_is_type(object, json_type_object) ||
+		    !json_object_object_get_ex(object, key, &member))
+			member = NULL;
+		r = scan_value(scanner, member, true);
+		if (r < 0)
+			return r;
+		json_leave(&scanner->reader, mark);
+		if (scan_blank(scanner) == ',')
+			scanner->at++;
+	}
+	scanner->at++;
+	return 0;
+}
+
+static int scan_array(struct scanner *scanner, struct json_object *array)
+{
+	struct json_object *element;
+	size_t mark;
+	int r;
+
+	scanner->at++;
+	for (size_t i = 0; scan_blank(scanner) != ']' && scanner->at < scanner->end; i++) {
+		element = json_object_is_type(array, json_type_array)
+				  ? json_object_array_get_idx(array, i)
+				  : NULL;
+		mark = json_enter_index(&scanner->reader, i);
+		r = scan_value(scanner, element, false);
+		if (r < 0)
+			return r;
+		json_leave(&scanner->reader, mark);
+		if (scan_blank(scanner) == ',')
+			scanner->at++;
+	}
+	scanner->at++;
+	return 0;
+}
+
+static void scan_digits(struct scanner *scanner)
+{
+	while (scanner->at < scanner->end && isdigit((unsigned char)*scanner->at))
+		scanner->at++;
+}
+
+static bool scan_one_of(struct scanner *scanner, const char *characters)
+{
+	if (scanner->at == scanner->end || !strchr(characters, *scanner->at))
+		return false;
+	scanner->at++;
+	return true;
+}
+
+/* true, false and numbers. json-c lets through some that RFC 8259 does not have. */
+static int scan_scalar(struct scanner *scanner)
+{
+	const char *begin = scanner->at;
+	size_t left = (size_t)(scanner->end - scanner->at);
+
+	if ((left >= 4 && memcmp(begin, "true", 4) == 0) ||
+	    (left >= 5 && memcmp(begin, "false", 5) == 0)) {
+		scanner->at += *begin == 't' ? 4 : 5;
+		return 0;
+	}
+	scan_one_of(scanner, "-");
+	if (!scan_one_of(scanner, "0")) {
+		begin = scanner->at;
+		scan_digits(scanner);
+		if (scanner->at == begin)
+			return scanner_refuse(scanner, "is not a number, string, true or false");
+	}
+	if (scan_one_of(scanner, "."))
+		scan_digits(scanner);
+	if (scan_one_of(scanner, "eE")) {
+		scan_one_of(scanner, "+-");
+		scan_digits(scanner);
+	}
+	if (scanner->at < scanner->end && !strchr(",]} \t\r\n", *scanner->at))
+		return scanner_refuse(scanner, "is not a number, string, true or false");
+	return 0;
+}
+
+/* value: its place in the tree; NULL under an earlier twin, which the tree does not show. */
+static int scan_value(struct scanner *scanner, struct json_object *value, bool named)
+{
+	const char *text;
+	size_t size;
+	char first = scan_blank(scanner);
+
+	if (value && named && json_line(value) != 0)
+		return scanner_refuse(scanner, "is given twice; keep one of the two");
+	if (value)
+		json_object_set_serializer(value, NULL, (void *)(intptr_t)scanner->line, NULL);
+	if (first == '{')
+		return scan_object(scanner, value);
+	if (first == '[')
+		return scan_array(scanner, value);
+	if (first == '"')
+		return scan_string(scanner, &text, &size);
+	if (first == 'n')
+		return scanner_refuse(scanner, "null is not a value here; leave the key out");
+	return scan_scalar(scanner);
+}
+
+/* json-c keeps the digits of a fraction where the line goes. */
+static int clear_line(struct json_object *value, int flags, struct json_object *parent,
+		      const char *key, size_t *index, void *data)
+{
+	if (value && !(flags & JSON_C_VISIT_SECOND))
+		json_object_set_serializer(value, NULL, NULL, NULL);
+	return JSON_C_VISIT_RETURN_CONTINUE;
+}
+
+static int set_lines(const char *text, size_t size, struct json_object *object,
+		     struct json_error *ret_error)
+{
+	struct scanner scanner = {
+		.at = text, .end = text + size, .line = 1, .reader = JSON_READER(ret_error)
+	};
+
+	json_c_visit(object, 0, clear_line, NULL);
+	return scan_value(&scanner, object, false);
+}
+
+/* offset: where reading came to its end. */
+static int parse_failed(const char *text, size_t offset, const char *why,
+			struct json_error *ret_error)
+{
+	*ret_error = (struct json_error){ .line = 1 };
+	for (size_t i = 0; i < offset; i++)
+		ret_error->line += text[i] == '\n';
+	snprintf(ret_error->message, sizeof(ret_error->message), "not JSON: %s", why);
+	return -EINVAL;
+}
+
+static int parse_text(struct json_tokener *tokener, const char *text, size_t size,
+		      struct json_object **ret_object, struct json_error *ret_error)
+{
+	struct json_object *object;
+	enum json_tokener_error error;
+	size_t end;
+
+	object = json_tokener_parse_ex(tokener, text, (int)size);
+	error = json_tokener_get_error(tokener);
+	end = json_tokener_get_parse_end(tokener);
+	if (error == json_tokener_continue)
+		return parse_failed(text, size, "the text ends too early", ret_error);
+	if (error != json_tokener_success)
+		return parse_failed(text, end, json_tokener_error_desc(error), ret_error);
+	if (!json_object_is_type(object, json_type_object)) {
+		json_object_put(object);
+		return parse_failed(text, 0, "the document must be an object, { … }", ret_error);
+	}
+	*ret_object = object;
+	return 0;
+}
+
+int json_parse(const char *text, size_t size, struct json_object **ret_object,
+	       struct json_error *ret_error)
+{
+	AUTO_JSON struct json_object *object = NULL;
+	struct json_tokener *tokener;
+	const char *nul = memchr(text, '\0', size);
+	size_t prefix = text_utf8_prefix(text, size);
+	int r;
+
+	if (size > INT32_MAX)
+		return parse_failed(text, 0, "the text is too large", ret_error);
+	if (nul)
+		return parse_failed(text, (size_t)(nul - text), "there is a NUL character",
+				    ret_error);
+	if (prefix != size)
+		return parse_failed(text, prefix, "there are bytes that are not UTF-8", ret_error);
+	tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+	if (!tokener)
+		return -ENOMEM;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	r = parse_text(tokener, text, size, &object, ret_error);
+	json_tokener_free(tokener);
+	if (r == 0)
+		r = set_lines(text, size, object, ret_error);
+	if (r < 0)
+		return r;
+	*ret_object = TAKE_PTR(object);
+	return 0;
+}
+
+int json_line(struct json_object *value)
+{
+	return value ? (int)(intptr_t)json_object_get_userdata(value) : 0;
+}

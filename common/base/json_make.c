@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Making JSON trees, with the lack of memory checked once. */
+#include "common/base/json.h"
+
+#include <stdarg.h>
+
+void json_add(struct json_object **object, const char *key, struct json_object *value)
+{
+	if (*object && value && json_object_object_add(*object, key, value) == 0)
+		return;
+	json_object_put(value);
+	json_object_put(*object);
+	*object = NULL;
+}
+
+void json_append(struct json_object **array, struct json_object *value)
+{
+	if (*array && value && json_object_array_add(*array, value) == 0)
+		return;
+	json_object_put(value);
+	json_object_put(*array);
+	*array = NULL;
+}
+
+struct json_object *json_make(const char *key, ...)
+{
+	struct json_object *object = json_object_new_object();
+	va_list arguments;
+
+	va_start(arguments, key);
+	for (; key; key = va_arg(arguments, const char *))
+		json_add(&object, key, va_arg(arguments, struct json_object *));
+	va_end(arguments);
+	return object;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Text that others wrote: UTF-8 validity and escaping. */
+#include "common/base/text.h"
+
+#include "common/base/cc.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ESCAPE_MAX 8 /* the longest form of one character: \u202e, and a NUL */
+
+/* The character at text, or -1. *ret_length: bytes it takes; 1 where it is none. */
+static int32_t utf8_decode(const uint8_t *text, size_t size, size_t *ret_length)
+{
+	static const int32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+	int32_t character;
+
+	*ret_length = 1;
+	if (length == 1)
+		return text[0];
+	if (text[0] < 0xc0 || text[0] > 0xf4 || length > size)
+		return -1;
+	character = text[0] & (0x7f >> length);
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return -1;
+		character = character << 6 | (text[i] & 0x3f);
+	}
+	if (character < smallest[length] || character > 0x10ffff ||
+	    (character >= 0xd800 && character <= 0xdfff))
+		return -1;
+	*ret_length = length;
+	return character;
+}
+
+size_t text_utf8_prefix(const char *text, size_t size)
+{
+	size_t length;
+
+	for (size_t i = 0; i < size; i += length) {
+		if (utf8_decode((const uint8_t *)text + i, size - i, &length) < 0)
+			return i;
+	}
+	return size;
+}
+
+bool text_is_utf8(const char *text, size_t size)
+{
+	return text_utf8_prefix(text, size) == size;
+}
+
+/* Characters that move the cursor, end a line or turn the direction of writing. */
+static bool is_control(int32_t character)
+{
+	static const struct {
+		int32_t first, last;
+	} controls[] = {
+		{ 0, 0x1f },        { 0x7f, 0x9f },     { 0x200b, 0x200f },
+		{ 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xfeff, 0xfeff },
+		{ 0xfff9, 0xfffb }, { 0xfffe, 0xffff }, { 0xe0000, 0xe0fff },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(controls); i++) {
+		if (character >= controls[i].first && character <= controls[i].last)
+			return true;
+	}
+	return false;
+}
+
+static size_t escape_character(char form[16], const char *text, size_t size, size_t *ret_length)
+{
+	int32_t character = utf8_decode((const uint8_t *)text, size, ret_length);
+
+	if (character < 0)
+		return (size_t)sprintf(form, "\\x%02x", (uint8_t)text[0]);
+	if (character == '\\')
+		return (size_t)sprintf(form, "\\\\");
+	if (character < 0x80 && is_control(character))
+		return (size_t)sprintf(form, "\\x%02x", (unsigned)character);
+	if (is_control(character))
+		return (size_t)sprintf(form, "\\u%04x", (unsigned)character);
+	memcpy(form, text, *ret_length);
+	return *ret_length;
+}
+
+size_t text_escape(char *buffer, size_t buffer_size, const char *text, size_t size)
+{
+	size_t used = 0, length;
+	char form[16];
+
+	for (size_t i = 0; i < size; i += length) {
+		size_t form_size = escape_character(form, text + i, size - i, &length);
+
+		if (used + form_size >= buffer_size)
+			break;
+		memcpy(buffer + used, form, form_size);
+		used += form_size;
+	}
+	buffer[used] = '\0';
+	return used;
+}
+
+char *text_escape_new(const char *text, size_t size)
+{
+	char *escaped = malloc(size * ESCAPE_MAX + 1);
+
+	if (escaped)
+		text_escape(escaped, size * ESCAPE_MAX + 1, text, size);
+	return escaped;
+}
+
+size_t text_columns(const char *text)
+{
+	size_t columns = 0;
+
+	for (; *text != '\0'; text++)
+		columns += (*text & 0xc0) != 0x80;
+	return columns;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The control socket between the daemon and a worker.
+ *
+ * A connected SOCK_SEQPACKET pair; each datagram is one JSON object of at most
+ * CONTROL_MESSAGE_MAX bytes, with up to CONTROL_FDS_MAX descriptors (SCM_RIGHTS):
+ *
+ *   request  {"id": 7, "method": "start", "arguments": {}}
+ *   reply    {"id": 7, "result": {}}
+ *   error    {"id": 7, "error": {"code": "invalid-state", "message": "…"}}
+ *   event    {"event": "state", "data": {"state": "running", …}}
+ *
+ * Requests go from the daemon to the worker alone, replies and events the other way. Requests are
+ * answered in any order, each once. "arguments", "result" and "data" may be left out: {}.
+ *
+ * Methods                 arguments
+ *   descriptors           {"names": ["kvm", "kernel", "initrd", "serial", "disk:0:3"]}, one
+ *                         descriptor for each name; may be sent several times
+ *   configure             {"definition": {…}}: vmms-vm.json(5), after the descriptors it needs
+ *   start                 the guest's first instruction; the first "state" event follows
+ *   pause, resume, reset
+ *   shutdown              {"force": bool, "reboot": bool}: ask the guest, through the shutdown
+ *                         service; "not-connected" if it has none running
+ *   stop                  turn off: the worker answers and exits
+ *   attach                {"disk": {…}}, as in the definition, and its descriptor (none for an
+ *                         empty DVD drive)
+ *   detach                {"controller": n, "lun": n}
+ *   insert                {"controller": n, "lun": n, "path": "…"} and a descriptor
+ *   eject                 {"controller": n, "lun": n, "force": bool}
+ *   status                result: {"state", "engine", "vps", "vmbus_version", …}
+ *   capabilities          result: as `vmwp --probe` prints it
+ *
+ * Events                  data
+ *   state                 {"state": "running|paused|stopped|kept", "reason": "…", "message": "…"}
+ *                         reason: guest-shutdown, guest-reset, triple-fault, crash, stopped, error
+ *   reset                 {"reason": "…"}: the machine was reset and runs on
+ *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs
+ *   heartbeat             {"status": "ok|lost|unknown"}
+ *   vmbus                 {"version": "5.3"}; "" when the guest has left
+ *
+ * Both ends distrust each other: what is not a message as above is refused as a whole and its
+ * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/json.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONTROL_MESSAGE_MAX (256 * 1024) /* bytes; a definition with 256 disks fits */
+#define CONTROL_FDS_MAX     64
+#define CONTROL_FD          3 /* where a worker finds its end: vmwp --control-fd 3 */
+
+/* Codes of errors. */
+#define CONTROL_ERROR_INVALID       "invalid"       /* arguments make no sense */
+#define CONTROL_ERROR_INVALID_STATE "invalid-state" /* not now */
+#define CONTROL_ERROR_NOT_CONNECTED "not-connected" /* the guest runs no such service */
+#define CONTROL_ERROR_NOT_CAPABLE   "not-capable"   /* this host cannot do it */
+#define CONTROL_ERROR_BUSY          "busy"          /* the guest refuses: locked tray, … */
+#define CONTROL_ERROR_NOT_FOUND     "not-found"     /* no such disk */
+#define CONTROL_ERROR_EXISTS        "exists"        /* its place is taken */
+#define CONTROL_ERROR_FAILED        "failed"        /* anything else; the message says what */
+
+enum {
+	_CONTROL_E_OK,
+	CONTROL_E_CLOSED,    /* the peer has closed its end */
+	CONTROL_E_EMPTY,     /* nothing to receive now */
+	CONTROL_E_MALFORMED, /* one datagram was not a message; it is dropped, its fds are closed */
+};
+
+enum control_kind { CONTROL_REQUEST, CONTROL_REPLY, CONTROL_ERROR, CONTROL_EVENT };
+
+struct control_message {
+	enum control_kind kind;
+	uint32_t id;              /* not of events */
+	const char *name;         /* the method, the error's code, the event; of a reply "" */
+	const char *text;         /* the error's message; else "" */
+	struct json_object *body; /* arguments, result, data; always an object; of an error {} */
+	int fds[CONTROL_FDS_MAX]; /* close-on-exec; -1 where taken with TAKE_FD() */
+	size_t fd_count;
+	struct json_object *tree; /* owns all of the above but the descriptors */
+};
+
+/* Frees what the message owns, descriptors that were not taken included. */
+void control_message_deinit(struct control_message *message);
+
+/* A connected pair, non-blocking, close-on-exec, with room for the largest message. */
+int control_socketpair(int ret_sockets[static 2]) MUST_CHECK;
+
+/*
+ * Receives one message without waiting. Return: 0, the caller deinits *ret_message; CONTROL_E_;
+ * -errno of recvmsg(2).
+ */
+int control_receive(int socket, struct control_message *ret_message) MUST_CHECK;
+
+/*
+ * The same from bytes at hand. The message has no descriptors. Return: 0; CONTROL_E_MALFORMED;
+ * -ENOMEM.
+ */
+int control_decode(const char *text, size_t size, struct control_message *ret_message) MUST_CHECK;
+
+/*
+ * Send one message without waiting. The tree (NULL: {}) and the descriptors are borrowed. Return:
+ * 0; -EMSGSIZE: too large; -EAGAIN: the peer does not keep up; -EPIPE: it is gone; -ENOMEM;
+ * -errno of sendmsg(2).
+ */
+int control_send_request(int socket, uint32_t id, const char *method, struct json_object *arguments,
+			 const int *fds, size_t fd_count) MUST_CHECK;
+int control_send_reply(int socket, uint32_t id, struct json_object *result) MUST_CHECK;
+int control_send_error(int socket, uint32_t id, const char *code, const char *text) MUST_CHECK;
+int control_send_event(int socket, const char *event, struct json_object *data) MUST_CHECK;

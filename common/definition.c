@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The definition of a VM, read by tables of keys.
+ *
+ * Each table row names a key, where it goes and its bounds; json_read() does the rest. What no
+ * single key shows (a topology that does not multiply out, two disks in one place) is checked once
+ * all keys are in, with the value that is to blame at hand, so that the error has its line.
+ */
+#include "common/definition.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const definition_engine_names[] = { "auto", "kernel", "user", NULL };
+const char *const definition_pages_names[] = { "transparent", "hugetlb", "small", NULL };
+const char *const definition_action_names[] = { "restart", "stop", "keep", NULL };
+const char *const definition_drive_names[] = { "disk", "dvd", NULL };
+const char *const definition_cache_names[] = { "direct", "buffered", NULL };
+static const char *const format_names = "raw";
+
+/* ---- What texts may look like ---- */
+
+bool definition_name_is_valid(const char *name)
+{
+	size_t size = strlen(name);
+
+	if (size < 1 || size > DEFINITION_NAME_MAX || !isalnum((unsigned char)name[0]))
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool has_control_characters(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		if (iscntrl((unsigned char)*text))
+			return true;
+	}
+	return false;
+}
+
+static bool path_is_valid(const char *path)
+{
+	return path[0] == '/' && !has_control_characters(path);
+}
+
+static bool serial_is_valid(const char *serial)
+{
+	for (; *serial != '\0'; serial++) {
+		if (!isgraph((unsigned char)*serial))
+			return false;
+	}
+	return true;
+}
+
+static bool line_is_valid(const char *line)
+{
+	return !has_control_characters(line);
+}
+
+static bool format_is_valid(const char *format)
+{
+	return strcmp(format, format_names) == 0;
+}
+
+static const struct json_text_rule name_rule = {
+	definition_name_is_valid,
+	"must begin with a letter or digit and hold letters, digits, '-', '_' and '.' alone",
+};
+static const struct json_text_rule path_rule = {
+	path_is_valid,
+	"must be an absolute path without control characters",
+};
+static const struct json_text_rule serial_rule = {
+	serial_is_valid,
+	"must be printable ASCII without blanks",
+};
+static const struct json_text_rule line_rule = {
+	line_is_valid,
+	"must be one line without control characters",
+};
+static const struct json_text_rule format_rule = {
+	format_is_valid,
+	"must be \"raw\"; convert other formats first",
+};
+
+/* ---- Disks ---- */
+
+#define DISK(member) offsetof(struct definition_disk, member)
+
+static const struct json_key disk_keys[] = {
+	{ .name = "controller",
+	  .read = json_read_unsigned,
+	  .offset = DISK(controller),
+	  .maximum = DEFINITION_CONTROLLERS_MAX - 1 },
+	{ .name = "lun",
+	  .read = json_read_unsigned,
+	  .offset = DISK(lun),
+	  .maximum = DEFINITION_LUNS_MAX - 1 },
+	{ .name = "type",
+	  .read = json_read_enum,
+	  .offset = DISK(drive),
+	  .detail = definition_drive_names },
+	{ .name = "path",
+	  .read = json_read_string,
+	  .offset = DISK(path),
+	  .minimum = 2,
+	  .maximum = PATH_MAX - 1,
+	  .detail = &path_rule },
+	{ .name = "format",
+	  .read = json_read_string,
+	  .offset = DISK(format),
+	  .minimum = 1,
+	  .maximum = 16,
+	  .detail = &format_rule },
+	{ .name = "serial",
+	  .read = json_read_string,
+	  .offset = DISK(serial),
+	  .minimum = 1,
+	  .maximum = DEFINITION_SERIAL_MAX,
+	  .detail = &serial_rule },
+	{ .name = "read_only", .read = json_read_bool, .offset = DISK(read_only) },
+	{ .name = "cache",
+	  .read = json_read_enum,
+	  .offset = DISK(cache),
+	  .detail = definition_cache_names },
+	{ .name = "sector_size",
+	  .read = json_read_unsigned,
+	  .offset = DISK(sector_size),
+	  .minimum = 512,
+	  .maximum = 4096 },
+};
+
+void definition_disk_deinit(struct definition_disk *disk)
+{
+	free(disk->path);
+	free(disk->format);
+	free(disk->serial);
+	*disk = (struct definition_disk){ 0 };
+}
+
+/* Refuses the member `name` of `object`, or the object if it has no such member. */
+static int refuse_member(struct json_reader *reader, struct json_object *object, const char *name,
+			 const char *message)
+{
+	struct json_object *value = object;
+
+	json_object_object_get_ex(object, name, &value);
+	json_enter_key(reader, name);
+	return json_refuse(reader, value ? value : object, "%s", message);
+}
+
+static int disk_check_dvd(struct json_reader *reader, struct json_object *object,
+			  struct definition_disk *disk)
+{
+	if (json_object_object_get_ex(object, "read_only", NULL) && !disk->read_only)
+		return refuse_member(reader, object, "read_only", "a DVD is always read-only");
+	if (json_object_object_get_ex(object, "sector_size", NULL) &&
+	    disk->sector_size != DEFINITION_DVD_SECTOR_SIZE)
+		return refuse_member(reader, object, "sector_size",
+				     "a DVD has sectors of 2048 bytes; leave the key out");
+	disk->read_only = true;
+	disk->sector_size = DEFINITION_DVD_SECTOR_SIZE;
+	return 0;
+}
+
+static int disk_check(struct json_reader *reader, struct json_object *object,
+		      struct definition_disk *disk)
+{
+	if (disk->drive == DEFINITION_DRIVE_DVD)
+		return disk_check_dvd(reader, object, disk);
+	if (!disk->path)
+		return refuse_member(reader, object, "path",
+				     "is missing; name the image file or block device");
+	if (disk->sector_size != 512 && disk->sector_size != 4096)
+		return refuse_member(reader, object, "sector_size", "must be 512 or 4096");
+	return 0;
+}
+
+static int disk_read(struct json_reader *reader, struct json_object *object,
+		     struct definition_disk *ret_disk)
+{
+	struct definition_disk disk = { .sector_size = 512 };
+	int r = -ENOMEM;
+
+	disk.format = strdup(format_names);
+	if (disk.format)
+		r = json_read(reader, object, disk_keys, ARRAY_SIZE(disk_keys), &disk);
+	if (r == 0)
+		r = disk_check(reader, object, &disk);
+	if (r < 0) {
+		definition_disk_deinit(&disk);
+		return r;
+	}
+	*ret_disk = disk;
+	return 0;
+}
+
+int definition_disk_from_json(struct json_object *object, struct definition_disk *ret_disk,
+			      struct json_error *ret_error)
+{
+	struct json_reader reader = JSON_READER(ret_error);
+
+	return disk_read(&reader, object, ret_disk);
+}
+
+struct definition_disk *definition_find_disk(const struct definition *definition,
+					     unsigned controller, unsigned lun)
+{
+	for (size_t i = 0; i < definition->disk_count; i++) {
+		struct definition_disk *disk = &definition->disks[i];
+
+		if (disk->controller == controller && disk->lun == lun)
+			return disk;
+	}
+	return NULL;
+}
+
+int definition_add_disk(struct definition *definition, struct definition_disk *disk)
+{
+	struct definition_disk *disks;
+
+	if (definition_find_disk(definition, disk->controller, disk->lun))
+		return -EEXIST;
+	disks = reallocarray(definition->disks, definition->disk_count + 1, sizeof(*disks));
+	if (!disks)
+		return -ENOMEM;
+	definition->disks = disks;
+	disks[definition->disk_count++] = *disk;
+	*disk = (struct definition_disk){ 0 };
+	return 0;
+}
+
+void definition_remove_disk(struct definition *definition, struct definition_disk *disk)
+{
+	size_t index = (size_t)(disk - definition->disks);
+
+	definition_disk_deinit(disk);
+	definition->disk_count--;
+	memmove(disk, disk + 1, (definition->disk_count - index) * sizeof(*disk));
+}
+
+static int read_disks(struct json_reader *reader, const struct json_key *key,
+		      struct json_object *value, void *target)
+{
+	struct definition *definition = target;
+	struct definition_disk disk;
+	size_t mark;
+	int r;
+
+	if (!json_object_is_type(value, json_type_array))
+		return json_refuse(reader, value, "must be an array of disks, not %s",
+				   json_type_text(value));
+	for (size_t i = 0; i < json_object_array_length(value); i++) {
+		struct json_object *element = json_object_array_get_idx(value, i);
+
+		mark = json_enter_index(reader, i);
+		r = disk_read(reader, element, &disk);
+		if (r < 0)
+			return r;
+		r = definition_add_disk(definition, &disk);
+		if (r == -EEXIST)
+			json_refuse(reader, element,
+				    "there is a disk at controller %u, lun %u already; give this "
+				    "one another lun",
+				    disk.controller, disk.lun);
+		definition_disk_deinit(&disk);
+		if (r < 0)
+			return r == -EEXIST ? -EINVAL : r;
+		json_leave(reader, mark);
+	}
+	return 0;
+}
+
+/* ---- The rest ---- */
+
+#define MEMBER(member) offsetof(struct definition, member)
+
+static const struct json_key processors_keys[] = {
+	{ .name = "count",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(processors.count),
+	  .minimum = 1,
+	  .maximum = DEFINITION_PROCESSORS_MAX },
+	{ .name = "sockets",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(processors.sockets),
+	  .minimum = 1,
+	  .maximum = DEFINITION_PROCESSORS_MAX },
+	{ .name = "cores",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(processors.cores),
+	  .minimum = 1,
+	  .maximum = DEFINITION_PROCESSORS_MAX },
+	{ .name = "threads",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(processors.threads),
+	  .minimum = 1,
+	  .maximum = DEFINITION_PROCESSORS_MAX },
+};
+
+static const struct json_key memory_keys[] = {
+	{ .name = "size",
+	  .read = json_read_size,
+	  .offset = MEMBER(memory.size),
+	  .minimum = DEFINITION_MEMORY_MIN,
+	  .maximum = DEFINITION_MEMORY_MAX },
+	{ .name = "pages",
+	  .read = json_read_enum,
+	  .offset = MEMBER(memory.pages),
+	  .detail = definition_pages_names },
+	{ .name = "shared", .read = json_read_bool, .offset = MEMBER(memory.shared) },
+};
+
+static const struct json_key boot_keys[] = {
+	{ .name = "kernel",
+	  .read = json_read_string,
+	  .offset = MEMBER(boot.kernel),
+	  .minimum = 2,
+	  .maximum = PATH_MAX - 1,
+	  .detail = &path_rule,
+	  .required = true },
+	{ .name = "initrd",
+	  .read = json_read_string,
+	  .offset = MEMBER(boot.initrd),
+	  .minimum = 2,
+	  .maximum = PATH_MAX - 1,
+	  .detail = &path_rule },
+	{ .name = "command_line",
+	  .read = json_read_string,
+	  .offset = MEMBER(boot.command_line),
+	  .maximum = DEFINITION_COMMAND_LINE_MAX,
+	  .detail = &line_rule },
+};
+
+static const struct json_key services_keys[] = {
+	{ .name = "shutdown", .read = json_read_bool, .offset = MEMBER(services.shutdown) },
+	{ .name = "heartbeat", .read = json_read_bool, .offset = MEMBER(services.heartbeat) },
+};
+
+static const struct json_key actions_keys[] = {
+	{ .name = "reboot",
+	  .read = json_read_enum,
+	  .offset = MEMBER(actions.reboot),
+	  .detail = definition_action_names },
+	{ .name = "triple_fault",
+	  .read = json_read_enum,
+	  .offset = MEMBER(actions.triple_fault),
+	  .detail = definition_action_names },
+	{ .name = "crash",
+	  .read = json_read_enum,
+	  .offset = MEMBER(actions.crash),
+	  .detail = definition_action_names },
+};
+
+static int read_version(struct json_reader *reader, const struct json_key *key,
+			struct json_object *value, void *target)
+{
+	if (!json_object_is_type(value, json_type_int) ||
+	    json_object_get_int64(value) != DEFINITION_VERSION)
+		return json_refuse(reader, value, "must be %d, the version that is understood here",
+				   DEFINITION_VERSION);
+	return 0;
+}
+
+#define TABLE(keys) (&(const struct json_key_table){ keys, ARRAY_SIZE(keys) })
+
+static const struct json_key definition_keys[] = {
+	{ .name = "version", .read = read_version },
+	{ .name = "name",
+	  .read = json_read_string,
+	  .offset = MEMBER(name),
+	  .minimum = 1,
+	  .maximum = DEFINITION_NAME_MAX,
+	  .detail = &name_rule,
+	  .required = true },
+	{ .name = "uuid", .read = json_read_guid, .offset = MEMBER(uuid) },
+	{ .name = "notes",
+	  .read = json_read_string,
+	  .offset = MEMBER(notes),
+	  .maximum = DEFINITION_NOTES_MAX },
+	{ .name = "processors", .read = json_read_members, .detail = TABLE(processors_keys) },
+	{ .name = "memory", .read = json_read_members, .detail = TABLE(memory_keys) },
+	{ .name = "engine",
+	  .read = json_read_enum,
+	  .offset = MEMBER(engine),
+	  .detail = definition_engine_names },
+	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
+	{ .name = "disks", .read = read_disks },
+	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
+	{ .name = "actions", .read = json_read_members, .detail = TABLE(actions_keys) },
+};
+
+int definition_new(struct definition **ret_definition)
+{
+	CLEANUP(definition_freep) struct definition *definition = calloc(1, sizeof(*definition));
+
+	if (!definition)
+		return -ENOMEM;
+	definition->memory.size = DEFINITION_MEMORY_DEFAULT;
+	definition->processors.count = 1;
+	definition->processors.sockets = 1;
+	definition->processors.cores = 1;
+	definition->processors.threads = 1;
+	definition->services.shutdown = true;
+	definition->services.heartbeat = true;
+	definition->actions.reboot = DEFINITION_ACTION_RESTART;
+	definition->actions.triple_fault = DEFINITION_ACTION_RESTART;
+	definition->actions.crash = DEFINITION_ACTION_STOP;
+	definition->notes = strdup("");
+	definition->boot.command_line = strdup("");
+	if (!definition->notes || !definition->boot.command_line)
+		return -ENOMEM;
+	*ret_definition = TAKE_PTR(definition);
+	return 0;
+}
+
+void definition_free(struct definition *definition)
+{
+	if (!definition)
+		return;
+	for (size_t i = 0; i < definition->disk_count; i++)
+		definition_disk_deinit(&definition->disks[i]);
+	free(definition->disks);
+	free(definition->name);
+	free(definition->notes);
+	free(definition->boot.kernel);
+	free(definition->boot.initrd);
+	free(definition->boot.command_line);
+	free(definition);
+}
+
+/*
+ * Fills in what the text left open: the count is the product, and cores make up for what is
+ * missing to a count.
+ */
+static int settle_processors(struct json_reader *reader, struct json_object *object,
+			     struct definition *definition)
+{
+	__typeof__(definition->processors) *processors = &definition->processors;
+	struct json_object *value;
+	unsigned others = processors->sockets * processors->threads;
+
+	if (!json_object_object_get_ex(object, "processors", &value))
+		return 0;
+	if (!json_object_object_get_ex(value, "count", NULL))
+		processors->count = others * processors->cores;
+	else if (!json_object_object_get_ex(value, "cores", NULL))
+		processors->cores = processors->count / others;
+	json_enter_key(reader, "processors");
+	if (processors->count > DEFINITION_PROCESSORS_MAX)
+		return json_refuse(reader, value,
+				   "are %u virtual processors; at most %d are possible",
+				   processors->count, DEFINITION_PROCESSORS_MAX);
+	if (processors->count != others * processors->cores)
+		return refuse_member(reader, value, "count",
+				     "must be sockets times cores times threads");
+	json_leave(reader, 0);
+	return 0;
+}
+
+static int check_memory(struct json_reader *reader, struct json_object *object,
+			struct definition *definition)
+{
+	struct json_object *value;
+
+	if (definition->memory.size % DEFINITION_MEMORY_UNIT == 0)
+		return 0;
+	json_object_object_get_ex(object, "memory", &value);
+	json_enter_key(reader, "memory");
+	return refuse_member(reader, value, "size", "must be a multiple of 2M");
+}
+
+int definition_from_json(struct json_object *object, struct definition **ret_definition,
+			 struct json_error *ret_error)
+{
+	CLEANUP(definition_freep) struct definition *definition = NULL;
+	struct json_reader reader = JSON_READER(ret_error);
+	int r;
+
+	r = definition_new(&definition);
+	if (r < 0)
+		return r;
+	r = json_read(&reader, object, definition_keys, ARRAY_SIZE(definition_keys), definition);
+	if (r < 0)
+		return r;
+	r = settle_processors(&reader, object, definition);
+	if (r < 0)
+		return r;
+	r = check_memory(&reader, object, definition);
+	if (r < 0)
+		return r;
+	*ret_definition = TAKE_PTR(definition);
+	return 0;
+}
+
+int definition_parse(const char *text, size_t size, struct definition **ret_definition,
+		     struct json_error *ret_error)
+{
+	AUTO_JSON struct json_object *object = NULL;
+	int r;
+
+	if (size > DEFINITION_SIZE_MAX) {
+		*ret_error = (struct json_error){ .message = "the definition is larger than 1M" };
+		return -EINVAL;
+	}
+	r = json_parse(text, size, &object, ret_error);
+	if (r < 0)
+		return r;
+	return definition_from_json(object, ret_definition, ret_error);
+}
+
+/* Reads at most `size` bytes. Return: how many, or -errno. */
+static ssize_t read_all(int fd, char *buffer, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < size) {
+		n = read(fd, buffer + used, size - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		used += (size_t)n;
+	}
+	return (ssize_t)used;
+}
+
+int definition_load(const char *path, struct definition **ret_definition,
+		    struct json_error *ret_error)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_CLOSE int fd = -1;
+	ssize_t size;
+
+	/* Non-blocking, so that a FIFO put there by mistake does not hold us up. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	text = malloc(DEFINITION_SIZE_MAX + 1);
+	if (!text)
+		return -ENOMEM;
+	size = read_all(fd, text, DEFINITION_SIZE_MAX + 1);
+	if (size < 0)
+		return (int)size;
+	return definition_parse(text, (size_t)size, ret_definition, ret_error);
+}

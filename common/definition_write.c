@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The definition of a VM, as JSON again: every key, in the order of vmms-vm.json(5). */
+#include "common/base/parse.h"
+#include "common/definition.h"
+
+static struct json_object *number(unsigned value)
+{
+	return json_object_new_int64(value);
+}
+
+static struct json_object *string(const char *text)
+{
+	return json_object_new_string(text);
+}
+
+static struct json_object *boolean(bool value)
+{
+	return json_object_new_boolean(value);
+}
+
+static struct json_object *size(uint64_t bytes)
+{
+	char text[PARSE_SIZE_TEXT];
+
+	parse_size_format(bytes, text);
+	return string(text);
+}
+
+struct json_object *definition_disk_to_json(const struct definition_disk *disk)
+{
+	struct json_object *object;
+
+	object = json_make("controller", number(disk->controller), "lun", number(disk->lun), "type",
+			   string(definition_drive_names[disk->drive]), NULL);
+	if (disk->path)
+		json_add(&object, "path", string(disk->path));
+	json_add(&object, "format", string(disk->format));
+	if (disk->serial)
+		json_add(&object, "serial", string(disk->serial));
+	json_add(&object, "read_only", boolean(disk->read_only));
+	json_add(&object, "cache", string(definition_cache_names[disk->cache]));
+	json_add(&object, "sector_size", number(disk->sector_size));
+	return object;
+}
+
+static struct json_object *disks_to_json(const struct definition *definition)
+{
+	struct json_object *disks = json_object_new_array();
+
+	for (size_t i = 0; i < definition->disk_count; i++)
+		json_append(&disks, definition_disk_to_json(&definition->disks[i]));
+	return disks;
+}
+
+static struct json_object *boot_to_json(const struct definition *definition)
+{
+	struct json_object *boot = json_object_new_object();
+
+	if (definition->boot.kernel)
+		json_add(&boot, "kernel", string(definition->boot.kernel));
+	if (definition->boot.initrd)
+		json_add(&boot, "initrd", string(definition->boot.initrd));
+	json_add(&boot, "command_line", string(definition->boot.command_line));
+	return boot;
+}
+
+static struct json_object *processors_to_json(const struct definition *definition)
+{
+	return json_make("count", number(definition->processors.count), "sockets",
+			 number(definition->processors.sockets), "cores",
+			 number(definition->processors.cores), "threads",
+			 number(definition->processors.threads), NULL);
+}
+
+static struct json_object *actions_to_json(const struct definition *definition)
+{
+	const char *const *names = definition_action_names;
+
+	return json_make("reboot", string(names[definition->actions.reboot]), "triple_fault",
+			 string(names[definition->actions.triple_fault]), "crash",
+			 string(names[definition->actions.crash]), NULL);
+}
+
+struct json_object *definition_to_json(const struct definition *definition)
+{
+	struct json_object *object;
+	char uuid[GUID_TEXT_SIZE];
+
+	object = json_make("version", number(DEFINITION_VERSION), NULL);
+	if (definition->name)
+		json_add(&object, "name", string(definition->name));
+	guid_format(&definition->uuid, uuid);
+	if (!guid_is_null(&definition->uuid))
+		json_add(&object, "uuid", string(uuid));
+	json_add(&object, "notes", string(definition->notes));
+	json_add(&object, "processors", processors_to_json(definition));
+	json_add(&object, "memory",
+		 json_make("size", size(definition->memory.size), "pages",
+			   string(definition_pages_names[definition->memory.pages]), "shared",
+			   boolean(definition->memory.shared), NULL));
+	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
+	json_add(&object, "boot", boot_to_json(definition));
+	json_add(&object, "disks", disks_to_json(definition));
+	json_add(&object, "services",
+		 json_make("shutdown", boolean(definition->services.shutdown), "heartbeat",
+			   boolean(definition->services.heartbeat), NULL));
+	json_add(&object, "actions", actions_to_json(definition));
+	return object;
+}
