@@ -11,8 +11,11 @@
  * where a VID_E_ code is named.
  *
  * Threads: a vp's functions belong to the thread that runs the vp, except vid_vp_kick(). Memory
- * access, interrupts and doorbells may be used from any thread. Making and freeing partitions,
- * memory and vps, and changing routes, belong to one thread at a time.
+ * access, interrupts (their routes too), doorbells and connections may be used from any thread.
+ * Making and freeing partitions, memory and vps belongs to one thread at a time.
+ *
+ * Process: vid_open() installs a handler that does nothing for VID_SIGNAL, which vid_vp_kick()
+ * sends to the thread of a running vp. No thread that runs a vp may block it.
  */
 #pragma once
 
@@ -20,9 +23,12 @@
 #include "common/base/cleanup.h"
 #include "common/base/gpa.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define VID_SIGNAL SIGUSR1
 
 struct vid;           /* an open hypervisor device */
 struct vid_memory;    /* the RAM of one guest */
@@ -39,20 +45,27 @@ struct vid_capabilities {
 	bool hyperv_cpuid, hyperv_synic2; /* both: the in-kernel engine can run */
 	bool hyperv_eventfd, hyperv_vp_index, hyperv_tlbflush, hyperv_send_ipi;
 	bool tsc_deadline, tsc_khz, x2apic_api, dirty_log, split_irqchip;
-	unsigned max_vps, max_memory_slots;
+	bool apic_virtualization; /* the CPU delivers interrupts and takes EOIs without exits */
+	unsigned max_vps, max_memory_slots, max_interrupt_routes;
 	unsigned api_version;
 	char implementation[32]; /* "kvm_amd", "kvm_intel" or "unknown" */
 };
 
 /*
  * Opens /dev/kvm, or takes over `fd` (closed on success and on failure alike) if it is not -1.
- * Return: 0; -ENOENT, -EACCES, … of open(2); -ENOTSUP if something no engine can do without is
- * missing (vid_missing() says what).
+ * Return: 0, even if the host lacks what a partition needs, so that it can be reported; -ENOENT,
+ * -EACCES, … of open(2); -ENOTTY if fd is not KVM; -ENOTSUP if it is not the stable KVM API (12).
  */
 int vid_open(int fd, struct vid **ret_vid) MUST_CHECK;
 void vid_close(struct vid *vid);
 DEFINE_CLEANUP(struct vid *, vid_close)
 const struct vid_capabilities *vid_capabilities(const struct vid *vid);
+
+/*
+ * What every partition needs and this host lacks: the name of the i-th such capability
+ * ("KVM_CAP_IRQFD"), NULL after the last. vid_partition_new() gives -ENOTSUP unless there is none.
+ */
+const char *vid_missing(const struct vid *vid, size_t i);
 
 /* How fast guest code runs: nanoseconds per iteration of a two-instruction loop. */
 struct vid_calibration {
@@ -146,13 +159,23 @@ int vid_memory_read_dirty(struct vid_memory *memory, size_t i, uint64_t *bitmap,
 
 /* ---- Partitions ---- */
 
-struct vid_partition_config {
-	struct vid_memory *memory; /* borrowed */
-	bool hyperv_in_kernel;     /* KVM keeps the SynIC (see hvshim/hvshim.h) */
-	bool hyperv_msrs_to_host;  /* MSRs 0x40000000…0x40000fff become exits */
+struct vid_msr_range {
+	uint32_t first, count;
 };
 
-/* With in-kernel LAPICs and IOAPIC (GSIs 0 to 23). */
+#define VID_MSR_RANGE_MAX 4
+
+struct vid_partition_config {
+	struct vid_memory *memory; /* borrowed */
+
+	/* MSRs whose every access becomes an exit; unused ranges have a count of 0. */
+	struct vid_msr_range msr_exits[VID_MSR_RANGE_MAX];
+};
+
+/*
+ * With in-kernel LAPICs, IOAPIC (GSIs 0 to 23) and PICs. Return: 0; -ENOTSUP (vid_missing(), or MSR
+ * exits wanted where KVM has no MSR filter); -errno.
+ */
 int vid_partition_new(struct vid *vid, const struct vid_partition_config *config,
 		      struct vid_partition **ret_partition) MUST_CHECK;
 void vid_partition_free(struct vid_partition *partition);
@@ -160,6 +183,9 @@ DEFINE_CLEANUP(struct vid_partition *, vid_partition_free)
 
 struct vid_memory *vid_partition_memory(struct vid_partition *partition);
 struct vid *vid_partition_device(struct vid_partition *partition);
+
+/* Nanoseconds that this partition has existed for, by KVM's clock. Any thread. */
+int vid_partition_clock(struct vid_partition *partition, uint64_t *ret_ns) MUST_CHECK;
 
 /* Drives an IOAPIC pin. Any thread. */
 int vid_partition_set_pin(struct vid_partition *partition, unsigned pin, bool level);
@@ -197,8 +223,8 @@ struct vid_exit {
 		} mmio;
 		struct {
 			uint32_t index;
-			uint64_t value; /* when writing; a read is answered with vid_exit_msr_*() */
-		} msr;
+			uint64_t value; /* when writing */
+		} msr;                  /* #GP, unless vid_vp_answer_msr() is called */
 		struct {
 			uint64_t input;     /* RCX */
 			uint64_t params[2]; /* RDX, R8 */
@@ -214,14 +240,21 @@ struct vid_exit {
 	};
 };
 
-int vid_vp_new(struct vid_partition *partition, uint32_t index, struct vid_vp **ret_vp) MUST_CHECK;
+/*
+ * index: what the guest knows it by, from 0. apic_id: of its LAPIC; equal to the index unless the
+ * topology leaves gaps. Vp 0 is the bootstrap processor and ready to run; the others wait for INIT
+ * and SIPI. Return: 0, -EEXIST, -errno.
+ */
+int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id,
+	       struct vid_vp **ret_vp) MUST_CHECK;
 void vid_vp_free(struct vid_vp *vp);
 DEFINE_CLEANUP(struct vid_vp *, vid_vp_free)
 uint32_t vid_vp_index(const struct vid_vp *vp);
+uint32_t vid_vp_apic_id(const struct vid_vp *vp);
 
 int vid_vp_set_cpuid(struct vid_vp *vp, const struct vid_cpuid *cpuid) MUST_CHECK;
 
-/* In-kernel engine: the SynIC without AutoEOI surprises (KVM_CAP_HYPERV_SYNIC2). */
+/* In-kernel engine: KVM keeps this vp's SynIC, and tells us of it by exits. After the CPUID. */
 int vid_vp_enable_synic(struct vid_vp *vp) MUST_CHECK;
 
 /* In-kernel engine: Hyper-V leaves that KVM supports for this vp. */
@@ -236,7 +269,10 @@ int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
 /* Makes vid_vp_run() return soon with VID_EXIT_KICK, now or when next called. Any thread. */
 void vid_vp_kick(struct vid_vp *vp);
 
-/* Answers of the exit that vid_vp_run() last returned, before running again. */
+/*
+ * Answers of the exit that vid_vp_run() last returned, before running again. An MSR exit that has
+ * not been answered faults.
+ */
 void vid_vp_answer_msr(struct vid_vp *vp, uint64_t value); /* a read; a write is accepted by 0 */
 void vid_vp_answer_msr_fault(struct vid_vp *vp);           /* #GP */
 void vid_vp_answer_hypercall(struct vid_vp *vp, uint64_t result);
@@ -268,11 +304,24 @@ int vid_vp_set_registers(struct vid_vp *vp, const struct vid_registers *register
 int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system) MUST_CHECK;
 int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *system) MUST_CHECK;
 
+/* Return: 0; -ENOENT if the hypervisor does not know the MSR or refuses the value; -errno. */
+int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value) MUST_CHECK;
+int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value) MUST_CHECK;
+
+/* The vp takes this exception (one without error code) before its next instruction. */
+int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector) MUST_CHECK;
+
 /* Guest TSC frequency in kHz. Return: > 0, or -errno. */
 int64_t vid_vp_tsc_khz(struct vid_vp *vp);
 
 /* The guest's TSC now. */
 int vid_vp_tsc(struct vid_vp *vp, uint64_t *ret_tsc) MUST_CHECK;
+
+/*
+ * Guest TSC minus host TSC, modulo 2^64; the same until the guest writes its TSC. Exact where KVM
+ * tells it, else within the time of a system call.
+ */
+int vid_vp_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset) MUST_CHECK;
 
 /* ---- Interrupts and doorbells ---- */
 
@@ -285,6 +334,10 @@ int vid_interrupt_new(struct vid_partition *partition, bool want_eoi,
 void vid_interrupt_free(struct vid_interrupt *interrupt);
 int vid_interrupt_route_msi(struct vid_interrupt *interrupt, uint64_t address,
 			    uint32_t data) MUST_CHECK;
+/* A fixed, edge-triggered interrupt to one vp, by APIC id. */
+int vid_interrupt_route_vector(struct vid_interrupt *interrupt, uint32_t apic_id,
+			       uint8_t vector) MUST_CHECK;
+/* In-kernel engine: whatever vector the guest gave the SINT. */
 int vid_interrupt_route_sint(struct vid_interrupt *interrupt, uint32_t vp,
 			     uint32_t sint) MUST_CHECK;
 int vid_interrupt_unroute(struct vid_interrupt *interrupt) MUST_CHECK;

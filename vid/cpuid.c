@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * CPUID leaves: what the hypervisor supports, and what a vp is given.
+ */
+#include "vid/internal.h"
+
+#include <string.h>
+
+/* struct kvm_cpuid2 ends in a flexible array; this is one with room for all we take. */
+struct cpuid_buffer {
+	struct kvm_cpuid2 header;
+	struct kvm_cpuid_entry2 entries[VID_CPUID_MAX];
+};
+_Static_assert(offsetof(struct cpuid_buffer, entries) == sizeof(struct kvm_cpuid2), "no gap");
+
+static bool cpuid_is_hypervisor(uint32_t function)
+{
+	return function >= 0x40000000u && function <= 0x4fffffffu;
+}
+
+static void cpuid_from_kvm(struct vid_cpuid *cpuid, const struct cpuid_buffer *buffer,
+			   bool hypervisor)
+{
+	for (size_t i = 0; i < buffer->header.nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &buffer->entries[i];
+
+		if (cpuid_is_hypervisor(entry->function) != hypervisor)
+			continue;
+		cpuid->leaves[cpuid->count++] = (struct vid_cpuid_leaf){
+			.function = entry->function,
+			.index = entry->index,
+			.indexed = entry->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+			.eax = entry->eax,
+			.ebx = entry->ebx,
+			.ecx = entry->ecx,
+			.edx = entry->edx,
+		};
+	}
+}
+
+static int cpuid_fetch(int fd, unsigned long request, bool hypervisor, struct vid_cpuid *ret_cpuid)
+{
+	AUTO_FREE struct cpuid_buffer *buffer = calloc(1, sizeof(*buffer));
+
+	if (!buffer)
+		return -ENOMEM;
+	buffer->header.nent = VID_CPUID_MAX;
+	if (ioctl(fd, request, buffer) < 0)
+		return -errno;
+	ret_cpuid->count = 0;
+	cpuid_from_kvm(ret_cpuid, buffer, hypervisor);
+	return 0;
+}
+
+#define CPUID_FEATURES              1u
+#define CPUID_FEATURES_TSC_DEADLINE (1u << 24) /* ECX */
+
+int vid_cpuid_supported(struct vid *vid, struct vid_cpuid *ret_cpuid)
+{
+	struct vid_cpuid_leaf *features;
+	int r;
+
+	r = cpuid_fetch(vid->fd, KVM_GET_SUPPORTED_CPUID, false, ret_cpuid);
+	if (r < 0)
+		return r;
+	/* KVM leaves this one out, because it depends on its LAPIC; our partitions have that. */
+	features = vid_cpuid_find(ret_cpuid, CPUID_FEATURES, 0);
+	if (features && vid->capabilities.tsc_deadline)
+		features->ecx |= CPUID_FEATURES_TSC_DEADLINE;
+	return 0;
+}
+
+int vid_vp_hyperv_cpuid(struct vid_vp *vp, struct vid_cpuid *ret_cpuid)
+{
+	return cpuid_fetch(vp->fd, KVM_GET_SUPPORTED_HV_CPUID, true, ret_cpuid);
+}
+
+struct vid_cpuid_leaf *vid_cpuid_find(struct vid_cpuid *cpuid, uint32_t function, uint32_t index)
+{
+	for (size_t i = 0; i < cpuid->count; i++) {
+		struct vid_cpuid_leaf *leaf = &cpuid->leaves[i];
+
+		if (leaf->function == function && (!leaf->indexed || leaf->index == index))
+			return leaf;
+	}
+	return NULL;
+}
+
+int vid_cpuid_set(struct vid_cpuid *cpuid, const struct vid_cpuid_leaf *leaf)
+{
+	struct vid_cpuid_leaf *old = vid_cpuid_find(cpuid, leaf->function, leaf->index);
+
+	if (!old) {
+		if (cpuid->count == VID_CPUID_MAX)
+			return -E2BIG;
+		old = &cpuid->leaves[cpuid->count++];
+	}
+	*old = *leaf;
+	return 0;
+}
+
+void vid_cpuid_remove(struct vid_cpuid *cpuid, uint32_t function)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < cpuid->count; i++)
+		if (cpuid->leaves[i].function != function)
+			cpuid->leaves[kept++] = cpuid->leaves[i];
+	cpuid->count = kept;
+}
+
+int vid_vp_set_cpuid(struct vid_vp *vp, const struct vid_cpuid *cpuid)
+{
+	AUTO_FREE struct cpuid_buffer *buffer = calloc(1, sizeof(*buffer));
+
+	if (!buffer)
+		return -ENOMEM;
+	buffer->header.nent = (uint32_t)cpuid->count;
+	for (size_t i = 0; i < cpuid->count; i++) {
+		const struct vid_cpuid_leaf *leaf = &cpuid->leaves[i];
+
+		buffer->entries[i] = (struct kvm_cpuid_entry2){
+			.function = leaf->function,
+			.index = leaf->index,
+			.flags = leaf->indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+			.eax = leaf->eax,
+			.ebx = leaf->ebx,
+			.ecx = leaf->ecx,
+			.edx = leaf->edx,
+		};
+	}
+	return ioctl(vp->fd, KVM_SET_CPUID2, buffer) < 0 ? -errno : 0;
+}

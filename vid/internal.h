@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of vid/ share: the structs behind the handles, and ioctl().
+ *
+ * The only place where <linux/kvm.h> is included.
+ */
+#pragma once
+
+#include "common/base/list.h"
+#include "vid/vid.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+
+struct vid {
+	int fd;
+	size_t run_size; /* bytes of a vp's shared page(s) */
+	struct vid_capabilities capabilities;
+};
+
+#define VID_REGION_MAX 128
+
+struct vid_region {
+	struct vid_memory_region range;
+	enum vid_memory_backing backing;
+	uint8_t *host; /* range.size bytes; host and gpa agree modulo 2 MiB */
+	int fd;        /* memfd of a shared region, whose offset 0 is at host; or -1 */
+
+	/* A bit for each page the host wrote. Made when tracking first starts, and kept. */
+	_Atomic(uint64_t) *_Atomic written;
+};
+
+/* Regions are only ever added: readers need the count, and no lock. */
+struct vid_memory {
+	struct vid_region regions[VID_REGION_MAX];
+	atomic_size_t count;
+	atomic_bool tracking;
+	struct list partitions; /* struct vid_partition.memory_link */
+};
+
+struct vid_partition {
+	struct vid *vid;
+	int fd;
+	struct vid_memory *memory;
+	struct list memory_link;
+
+	pthread_mutex_t interrupts_lock; /* of the two below, and of the routing table in KVM */
+	struct list interrupts;          /* struct vid_interrupt.link */
+	uint64_t *gsis;                  /* bitmap of those in use */
+};
+
+struct vid_vp {
+	struct vid_partition *partition;
+	uint32_t index, apic_id;
+	int fd;
+	struct kvm_run *run;   /* shared with KVM */
+	_Atomic(pid_t) thread; /* inside KVM_RUN, or about to be; 0: not */
+};
+
+/* memory.c and dirty.c */
+static inline size_t vid_region_pages(const struct vid_region *region)
+{
+	return region->range.size / HV_PAGE_SIZE;
+}
+
+int vid_memory_attach(struct vid_memory *memory, struct vid_partition *partition) MUST_CHECK;
+void vid_memory_detach(struct vid_memory *memory, struct vid_partition *partition);
+int vid_memory_set_slot(const struct vid_partition *partition, const struct vid_region *region,
+			size_t slot, bool log_dirty) MUST_CHECK;
+int vid_region_track(struct vid_region *region) MUST_CHECK;
+void vid_region_mark(struct vid_region *region, uint64_t first_page, uint64_t last_page);
+
+/* Keeps what the guest has written and nobody has fetched: the partition is about to go. */
+void vid_region_harvest(const struct vid_partition *partition, struct vid_region *region,
+			size_t slot);
+
+/* interrupt.c */
+int vid_interrupts_init(struct vid_partition *partition) MUST_CHECK;
+void vid_interrupts_deinit(struct vid_partition *partition);
+
+/* exit.c */
+int vid_exit_decode(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;

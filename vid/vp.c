@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Virtual processors: making, running and kicking them, and their registers.
+ *
+ * A kick must end KVM_RUN whether the vp's thread is inside it, about to enter it or far from it.
+ * The kicker sets immediate_exit in the page shared with KVM, then signals the thread if it says
+ * that it is inside. The thread says so before it enters. Whichever comes first, either KVM sees
+ * immediate_exit on entry, or the signal finds the thread inside; both sides are sequentially
+ * consistent, so they cannot miss each other.
+ */
+#include "vid/internal.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id,
+	       struct vid_vp **ret_vp)
+{
+	CLEANUP(vid_vp_freep) struct vid_vp *vp = calloc(1, sizeof(*vp));
+
+	if (!vp)
+		return -ENOMEM;
+	vp->partition = partition;
+	vp->index = index;
+	vp->apic_id = apic_id;
+	vp->fd = ioctl(partition->fd, KVM_CREATE_VCPU, (unsigned long)apic_id);
+	if (vp->fd < 0)
+		return -errno;
+	vp->run =
+		mmap(NULL, partition->vid->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vp->fd, 0);
+	if (vp->run == MAP_FAILED) {
+		vp->run = NULL;
+		return -errno;
+	}
+	*ret_vp = TAKE_PTR(vp);
+	return 0;
+}
+
+void vid_vp_free(struct vid_vp *vp)
+{
+	if (!vp)
+		return;
+	if (vp->run)
+		munmap(vp->run, vp->partition->vid->run_size);
+	if (vp->fd >= 0)
+		close(vp->fd);
+	free(vp);
+}
+
+uint32_t vid_vp_index(const struct vid_vp *vp)
+{
+	return vp->index;
+}
+
+uint32_t vid_vp_apic_id(const struct vid_vp *vp)
+{
+	return vp->apic_id;
+}
+
+/* HV_X64_MSR_VP_INDEX. */
+#define MSR_VP_INDEX 0x40000002u
+
+int vid_vp_enable_synic(struct vid_vp *vp)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HYPERV_SYNIC2 };
+
+	if (ioctl(vp->fd, KVM_ENABLE_CAP, &cap) < 0)
+		return -errno;
+	/* KVM numbers vps in the order they were made. */
+	return vid_vp_set_msr(vp, MSR_VP_INDEX, vp->index);
+}
+
+/* ---- Running ---- */
+
+static pid_t current_thread(void)
+{
+	static _Thread_local pid_t thread;
+
+	if (thread == 0)
+		thread = gettid();
+	return thread;
+}
+
+static atomic_uchar *vp_immediate_exit(struct vid_vp *vp)
+{
+	return (atomic_uchar *)&vp->run->immediate_exit;
+}
+
+int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit)
+{
+	int r;
+
+	atomic_store(&vp->thread, current_thread());
+	do {
+		r = ioctl(vp->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+		/* A vp that waits for SIPI returns this way to have another look. */
+	} while (r == -EAGAIN && !atomic_load(vp_immediate_exit(vp)));
+	atomic_store(&vp->thread, 0);
+
+	if (r == -EINTR || r == -EAGAIN) {
+		atomic_store(vp_immediate_exit(vp), 0);
+		*ret_exit = (struct vid_exit){ .kind = VID_EXIT_KICK };
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	return vid_exit_decode(vp, ret_exit);
+}
+
+void vid_vp_kick(struct vid_vp *vp)
+{
+	pid_t thread;
+
+	atomic_store(vp_immediate_exit(vp), 1);
+	thread = atomic_load(&vp->thread);
+	if (thread != 0)
+		syscall(SYS_tgkill, getpid(), thread, VID_SIGNAL);
+}
+
+/* ---- Registers ---- */
+
+int vid_vp_get_registers(struct vid_vp *vp, struct vid_registers *ret_registers)
+{
+	struct kvm_regs regs;
+
+	if (ioctl(vp->fd, KVM_GET_REGS, &regs) < 0)
+		return -errno;
+	*ret_registers = (struct vid_registers){
+		.rax = regs.rax,
+		.rbx = regs.rbx,
+		.rcx = regs.rcx,
+		.rdx = regs.rdx,
+		.rsi = regs.rsi,
+		.rdi = regs.rdi,
+		.rsp = regs.rsp,
+		.rbp = regs.rbp,
+		.r8 = regs.r8,
+		.r9 = regs.r9,
+		.r10 = regs.r10,
+		.r11 = regs.r11,
+		.r12 = regs.r12,
+		.r13 = regs.r13,
+		.r14 = regs.r14,
+		.r15 = regs.r15,
+		.rip = regs.rip,
+		.rflags = regs.rflags,
+	};
+	return 0;
+}
+
+int vid_vp_set_registers(struct vid_vp *vp, const struct vid_registers *registers)
+{
+	struct kvm_regs regs = {
+		.rax = registers->rax,
+		.rbx = registers->rbx,
+		.rcx = registers->rcx,
+		.rdx = registers->rdx,
+		.rsi = registers->rsi,
+		.rdi = registers->rdi,
+		.rsp = registers->rsp,
+		.rbp = registers->rbp,
+		.r8 = registers->r8,
+		.r9 = registers->r9,
+		.r10 = registers->r10,
+		.r11 = registers->r11,
+		.r12 = registers->r12,
+		.r13 = registers->r13,
+		.r14 = registers->r14,
+		.r15 = registers->r15,
+		.rip = registers->rip,
+		.rflags = registers->rflags,
+	};
+
+	return ioctl(vp->fd, KVM_SET_REGS, &regs) < 0 ? -errno : 0;
+}
+
+static struct vid_segment segment_from_kvm(const struct kvm_segment *segment)
+{
+	return (struct vid_segment){
+		.base = segment->base,
+		.limit = segment->limit,
+		.selector = segment->selector,
+		.attributes = (uint16_t)((segment->type & 15) | (segment->s & 1) << 4 |
+					 (segment->dpl & 3) << 5 | (segment->present & 1) << 7 |
+					 (segment->avl & 1) << 8 | (segment->l & 1) << 9 |
+					 (segment->db & 1) << 10 | (segment->g & 1) << 11),
+	};
+}
+
+static struct kvm_segment segment_to_kvm(const struct vid_segment *segment)
+{
+	uint16_t attributes = segment->attributes;
+
+	return (struct kvm_segment){
+		.base = segment->base,
+		.limit = segment->limit,
+		.selector = segment->selector,
+		.type = attributes & 15,
+		.s = attributes >> 4 & 1,
+		.dpl = attributes >> 5 & 3,
+		.present = attributes >> 7 & 1,
+		.avl = attributes >> 8 & 1,
+		.l = attributes >> 9 & 1,
+		.db = attributes >> 10 & 1,
+		.g = attributes >> 11 & 1,
+		.unusable = !(attributes >> 7 & 1),
+	};
+}
+
+int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system)
+{
+	struct kvm_sregs sregs;
+
+	if (ioctl(vp->fd, KVM_GET_SREGS, &sregs) < 0)
+		return -errno;
+	*ret_system = (struct vid_system_registers){
+		.cs = segment_from_kvm(&sregs.cs),
+		.ds = segment_from_kvm(&sregs.ds),
+		.es = segment_from_kvm(&sregs.es),
+		.fs = segment_from_kvm(&sregs.fs),
+		.gs = segment_from_kvm(&sregs.gs),
+		.ss = segment_from_kvm(&sregs.ss),
+		.tr = segment_from_kvm(&sregs.tr),
+		.ldt = segment_from_kvm(&sregs.ldt),
+		.gdt_base = sregs.gdt.base,
+		.idt_base = sregs.idt.base,
+		.gdt_limit = sregs.gdt.limit,
+		.idt_limit = sregs.idt.limit,
+		.cr0 = sregs.cr0,
+		.cr2 = sregs.cr2,
+		.cr3 = sregs.cr3,
+		.cr4 = sregs.cr4,
+		.cr8 = sregs.cr8,
+		.efer = sregs.efer,
+		.apic_base = sregs.apic_base,
+	};
+	return 0;
+}
+
+int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *system)
+{
+	struct kvm_sregs sregs;
+
+	/* Keeps the pending interrupt, which struct vid_system_registers has no member for. */
+	if (ioctl(vp->fd, KVM_GET_SREGS, &sregs) < 0)
+		return -errno;
+	sregs.cs = segment_to_kvm(&system->cs);
+	sregs.ds = segment_to_kvm(&system->ds);
+	sregs.es = segment_to_kvm(&system->es);
+	sregs.fs = segment_to_kvm(&system->fs);
+	sregs.gs = segment_to_kvm(&system->gs);
+	sregs.ss = segment_to_kvm(&system->ss);
+	sregs.tr = segment_to_kvm(&system->tr);
+	sregs.ldt = segment_to_kvm(&system->ldt);
+	sregs.gdt = (struct kvm_dtable){ .base = system->gdt_base, .limit = system->gdt_limit };
+	sregs.idt = (struct kvm_dtable){ .base = system->idt_base, .limit = system->idt_limit };
+	sregs.cr0 = system->cr0;
+	sregs.cr2 = system->cr2;
+	sregs.cr3 = system->cr3;
+	sregs.cr4 = system->cr4;
+	sregs.cr8 = system->cr8;
+	sregs.efer = system->efer;
+	sregs.apic_base = system->apic_base;
+	return ioctl(vp->fd, KVM_SET_SREGS, &sregs) < 0 ? -errno : 0;
+}
+
+/* struct kvm_msrs ends in a flexible array; this is one of one. */
+struct one_msr {
+	struct kvm_msrs header;
+	struct kvm_msr_entry entry;
+};
+_Static_assert(offsetof(struct one_msr, entry) == sizeof(struct kvm_msrs), "no gap");
+
+int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value)
+{
+	struct one_msr msr = { .header.nmsrs = 1, .entry.index = index };
+	int r = ioctl(vp->fd, KVM_GET_MSRS, &msr);
+
+	if (r < 0)
+		return -errno;
+	if (r == 0)
+		return -ENOENT;
+	*ret_value = msr.entry.data;
+	return 0;
+}
+
+int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
+{
+	struct one_msr msr = { .header.nmsrs = 1, .entry = { .index = index, .data = value } };
+	int r = ioctl(vp->fd, KVM_SET_MSRS, &msr);
+
+	if (r < 0)
+		return -errno;
+	return r == 0 ? -ENOENT : 0;
+}
+
+int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)
+{
+	struct kvm_vcpu_events events;
+
+	if (ioctl(vp->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
+		return -errno;
+	events.exception.injected = 1;
+	events.exception.pending = 0;
+	events.exception.nr = vector;
+	events.exception.has_error_code = 0;
+	events.exception.error_code = 0;
+	return ioctl(vp->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ? -errno : 0;
+}
+
+/* ---- Time ---- */
+
+#define MSR_IA32_TSC 0x10u
+
+int64_t vid_vp_tsc_khz(struct vid_vp *vp)
+{
+	int r = ioctl(vp->fd, KVM_GET_TSC_KHZ, 0);
+
+	if (r < 0)
+		return -errno;
+	return r > 0 ? r : -EINVAL;
+}
+
+int vid_vp_tsc(struct vid_vp *vp, uint64_t *ret_tsc)
+{
+	return vid_vp_get_msr(vp, MSR_IA32_TSC, ret_tsc);
+}
+
+int vid_vp_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset)
+{
+	uint64_t offset, before, after, guest;
+	struct kvm_device_attr attribute = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+	int r;
+
+	if (ioctl(vp->fd, KVM_GET_DEVICE_ATTR, &attribute) == 0) {
+		*ret_offset = offset;
+		return 0;
+	}
+	before = __builtin_ia32_rdtsc();
+	r = vid_vp_tsc(vp, &guest);
+	after = __builtin_ia32_rdtsc();
+	if (r < 0)
+		return r;
+	*ret_offset = guest - (before + (after - before) / 2);
+	return 0;
+}
