@@ -98,15 +98,58 @@ class Daemon:
         return json.loads(self.vmctl("show", name, "--json").stdout)
 
 
-class Guest:
-    """One VM of the daemon, and a reader of its console."""
+class Console:
+    """The console of a VM: what it says, and what is typed there."""
+
+    def __init__(self, daemon, name, show=None):
+        self.daemon, self.name, self.show = daemon, name, show
+        self.text, self.offset = "", 0
+        self.changed = threading.Condition()
+        self.process = None
+
+    def attach(self):
+        self.process = subprocess.Popen(
+            [BIN / "vmctl", "--address", self.daemon.address, "console", self.name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        while chunk := os.read(self.process.stdout.fileno(), 65536):
+            text = chunk.decode(errors="replace").replace("\r", "")
+            if self.show:
+                self.show(text)
+            with self.changed:
+                self.text += text
+                self.changed.notify_all()
+
+    def expect(self, pattern, timeout=BOOT_TIMEOUT):
+        """Waits for a pattern in what the console said since the last match; returns the match."""
+        end = time.monotonic() + timeout
+        with self.changed:
+            while True:
+                match = re.compile(pattern, re.M).search(self.text, self.offset)
+                if match:
+                    self.offset = match.end()
+                    return match
+                left = end - time.monotonic()
+                if left <= 0 or not self.changed.wait(left):
+                    raise Timeout(f"{self.name}: waited {timeout} s for {pattern!r}; last lines "
+                                  f"of its console:\n{self.last_lines()}")
+
+    def last_lines(self, count=40):
+        return "\n".join("    " + line for line in self.text.splitlines()[-count:])
+
+    def type(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+
+class Guest(Console):
+    """One VM of the daemon that boots a stock kernel into the tests' init."""
 
     def __init__(self, daemon, name="guest", kernel="6.1-cloud", engine="auto", vps=1,
                  memory="256M", disks=(), append="", actions=None, root=None):
-        self.daemon, self.name = daemon, name
-        self.text, self.offset = "", 0
-        self.changed = threading.Condition()
-        self.console = None
+        super().__init__(daemon, name)
         self.root = root or self.copy_root()
         definition = {
             "version": 1, "name": name,
@@ -129,41 +172,8 @@ class Guest:
                        check=True)
         return path
 
-    # ---- the console ----
-
-    def attach(self):
-        self.console = subprocess.Popen(
-            [BIN / "vmctl", "--address", self.daemon.address, "console", self.name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        threading.Thread(target=self.read_console, daemon=True).start()
-
-    def read_console(self):
-        while chunk := os.read(self.console.stdout.fileno(), 65536):
-            with self.changed:
-                self.text += chunk.decode(errors="replace").replace("\r", "")
-                self.changed.notify_all()
-
-    def expect(self, pattern, timeout=BOOT_TIMEOUT):
-        """Waits for a pattern in what the console said since the last match; returns the match."""
-        end = time.monotonic() + timeout
-        with self.changed:
-            while True:
-                match = re.compile(pattern, re.M).search(self.text, self.offset)
-                if match:
-                    self.offset = match.end()
-                    return match
-                left = end - time.monotonic()
-                if left <= 0 or not self.changed.wait(left):
-                    raise Timeout(f"{self.name}: waited {timeout} s for {pattern!r}; last lines "
-                                  f"of its console:\n{self.last_lines()}")
-
-    def last_lines(self, count=40):
-        return "\n".join("    " + line for line in self.text.splitlines()[-count:])
-
-    # ---- life ----
-
     def start(self):
-        if not self.console:
+        if not self.process:
             self.attach()
         self.daemon.vmctl("start", self.name)
         return self
@@ -209,7 +219,3 @@ class Guest:
         for start in range(0, len(line), 1000):
             self.type(line[start:start + 1000] + "\n")
         self.type(".\n")
-
-    def type(self, text):
-        self.console.stdin.write(text.encode())
-        self.console.stdin.flush()
