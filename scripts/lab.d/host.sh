@@ -53,14 +53,15 @@ host_make() {
 	mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0 -d "$tree" "$host_dir/root.raw"
 	cp "$tree/bin/busybox" "$host_dir/busybox"
 	initramfs_make "$host_dir/initrd" "$kernels_dir/$host_kernel" "$host_dir/busybox" \
-		"$parts_dir/host/initramfs-init" virtio_pci virtio_blk virtio_console virtio_rng ext4
+		"$parts_dir/host/initramfs" virtio_pci virtio_blk virtio_console virtio_rng ext4
 	rm -rf "$tree"
 }
 
 host_configure() {
 	local tree=$1
-	install -m 755 "$parts_dir/host/lab-init" "$parts_dir/host/lab-agent" "$tree/usr/local/sbin/"
-	mkdir -p "$tree"/{vmms,vmms-in,vmms-out,lab,scratch}
+	cp -r "$parts_dir/host/root/." "$tree/"
+	mkdir -p "$tree"/{vmms,vmms-in,vmms-out,lab}
+	ln -s lab/scratch "$tree/scratch"
 	: >"$tree/etc/machine-id"
 	echo lab >"$tree/etc/hostname"
 }
@@ -84,6 +85,4 @@ host_add_peer() {
 	cp -a "$emulator_dir"/usr/lib/x86_64-linux-gnu "$peer/usr/lib/"
 	cp -a "$emulator_dir"/usr/share/{qemu,seabios} "$peer/usr/share/"
 	cp -L "$emulator_dir"/lib64/ld-linux-x86-64.so.2 "$peer/lib64/"
-	sed "s,@DIR@,/opt/qemu," "$parts_dir/host/qemu-wrapper" >"$tree/usr/local/bin/qemu-system-x86_64"
-	chmod 755 "$tree/usr/local/bin/qemu-system-x86_64"
 }

@@ -2,18 +2,18 @@
 # shellcheck shell=bash
 # A busybox initramfs with a chosen list of modules, and a kernel's vmlinux.
 
-# initramfs_make OUTPUT KERNEL-TREE BUSYBOX INIT MODULE... : INIT becomes /init. The modules and
-# what they depend on are stored uncompressed, since busybox loads no compressed ones;
-# /modules lists them in loading order, one "name file" a line.
+# initramfs_make OUTPUT KERNEL-TREE BUSYBOX FILES MODULE... : the directory FILES, which has an
+# "init", is its root. The modules and what they depend on are stored uncompressed, since busybox
+# loads no compressed ones; /modules lists them in loading order.
 initramfs_make() {
-	local output=$1 kernel=$2 busybox=$3 init=$4 release root module file name
+	local output=$1 kernel=$2 busybox=$3 files=$4 release root module file name
 	shift 4
 	release=$(ls "$kernel/lib/modules")
 	root=$(mktemp -d)
-	mkdir -p "$root"/{bin,sbin,dev,proc,sys,run,tmp,root,etc,lib/modules}
+	chmod 755 "$root"
+	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,root,etc,lib/modules}
 	cp "$busybox" "$root/bin/busybox"
-	cp "$init" "$root/init"
-	chmod 755 "$root/init"
+	cp -r "$files/." "$root/"
 	: >"$root/modules"
 	for module in "$@"; do
 		modprobe -d "$kernel" -S "$release" --show-depends "$module" |

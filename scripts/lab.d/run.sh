@@ -16,6 +16,7 @@ run_stdin=0
 run_added=()
 run_builds=()
 run_started_at=
+declare -A run_disposable=([root]=on [lab]=on)
 
 run_create() {
 	mkdir -p "$lab_dir/runs"
@@ -78,7 +79,7 @@ run_start() {
 		if [[ $run_cold -eq 0 ]]; then
 			drives+=(-drive "file=$snapshot/$disk.qcow2,format=qcow2,if=none,id=$disk,snapshot=on,cache=unsafe,discard=unmap")
 		else
-			drives+=(-drive "file=$host_dir/$disk.raw,format=raw,if=none,id=$disk,snapshot=on,cache=unsafe,discard=unmap")
+			drives+=(-drive "file=$host_dir/$disk.raw,format=raw,if=none,id=$disk,snapshot=${run_disposable[$disk]},cache=unsafe,discard=unmap")
 		fi
 	done
 	[[ $run_cold -eq 1 ]] || drives+=(-incoming defer)
@@ -128,10 +129,14 @@ run_failed() {
 }
 
 run_command() {
-	local status stdout stderr
 	run_started_at=$EPOCHREALTIME
 	run_create
 	run_pack "$@"
+	run_execute
+}
+
+run_execute() {
+	local status stdout stderr
 	run_streams_start
 	run_start null
 	run_release
