@@ -17,6 +17,7 @@
 #include "common/base/gpa.h"
 #include "common/base/guid.h"
 #include "common/base/loop.h"
+#include "common/wire/vmbus.h"
 #include "vsp/host.h"
 
 #include <stdbool.h>
@@ -32,13 +33,12 @@ enum {
 	VMBUS_E_EMPTY,   /* no packet to receive */
 	VMBUS_E_FULL,    /* no room in the ring: `writable` will be called */
 	VMBUS_E_CORRUPT, /* the guest broke the ring: the channel takes and gives no more packets */
-	VMBUS_E_INVALID, /* a range of the packet is not guest RAM, or exceeds what it may */
+	VMBUS_E_INVALID, /* a range of the packet is not guest RAM; a packet too big for the ring */
 };
 
-#define VMBUS_CHANNEL_MAX    2047 /* relids 1 to 2047 */
-#define VMBUS_USER_DATA_SIZE 120
+#define VMBUS_CHANNEL_MAX    2047  /* relids 1 to 2047 */
 #define VMBUS_PACKET_MAX     16384 /* bytes of payload that a packet may carry to us */
-#define VMBUS_RANGE_PAGE_MAX 2049  /* pages of one GPA-direct range: 8 MiB and an offset */
+#define VMBUS_RANGE_PAGE_MAX 2049  /* pages of a packet's GPA-direct ranges: 8 MiB, an offset */
 
 /* ---- The bus ---- */
 
@@ -52,11 +52,11 @@ int vmbus_new(struct loop *loop, const struct vsp_host *host,
 	      const struct vmbus_callbacks *callbacks, void *data,
 	      struct vmbus **ret_bus) MUST_CHECK;
 
-/* Every channel must have been freed. */
+/* Every channel must have been freed, and the loop must not run again: it is free to be freed. */
 void vmbus_free(struct vmbus *bus);
 DEFINE_CLEANUP(struct vmbus *, vmbus_free)
 
-/* A message the guest posted on connection id 1 or 4. payload: guest data, already copied. */
+/* A message of type 1 that the guest posted on connection id 1 or 4. payload: a private copy. */
 void vmbus_receive_message(struct vmbus *bus, uint32_t connection_id, const void *payload,
 			   size_t size);
 
@@ -66,7 +66,7 @@ void vmbus_slot_free(struct vmbus *bus, uint32_t vp);
 /*
  * The guest is gone (machine reset or stop; its vps do not run): closes every channel, forgets
  * GPADLs and the connection, and calls done once no VSP holds guest memory any more, perhaps
- * before returning. The offers stay, for the guest that comes next.
+ * before returning. The offers stay, for the guest that comes next. Not again before `done`.
  */
 void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data);
 
@@ -91,13 +91,19 @@ struct vmbus_channel_ops {
 	 */
 	void (*close)(void *device, struct vmbus_channel *channel);
 
-	/* The guest signalled, or packets were there at open: receive until VMBUS_E_EMPTY. */
+	/*
+	 * There may be packets: receive until VMBUS_E_EMPTY. A device that cannot take more may
+	 * stop before, and receives again when it can; it is not called for the packets it left.
+	 */
 	void (*readable)(void *device, struct vmbus_channel *channel);
 
 	/* There is room again after VMBUS_E_FULL. Optional for devices that never fill a ring. */
 	void (*writable)(void *device, struct vmbus_channel *channel);
 
-	/* The offer is gone after vmbus_channel_rescind(): the device may free it. */
+	/*
+	 * After vmbus_channel_rescind(), perhaps before it returns: the bus has forgotten the
+	 * device, and `channel` is no longer valid.
+	 */
 	void (*released)(void *device, struct vmbus_channel *channel);
 };
 
@@ -118,8 +124,8 @@ int vmbus_channel_offer(struct vmbus *bus, const struct vmbus_offer *offer,
 			struct vmbus_channel **ret_channel) MUST_CHECK;
 
 /*
- * Takes an offer back: the guest is told, the channel is closed, and `released` is called when
- * both sides are done with it. A guest that never answers keeps only the relid.
+ * Takes an offer back: the guest is told, the channel is closed, and `released` is called when the
+ * device is done with it. What the guest never gives back is the relid alone.
  */
 void vmbus_channel_rescind(struct vmbus_channel *channel);
 
@@ -137,16 +143,16 @@ uint32_t vmbus_channel_target_vp(const struct vmbus_channel *channel);
 
 /* A packet, copied out of the ring into memory of the channel that the next receive overwrites. */
 struct vmbus_packet {
-	uint16_t type; /* VMBUS_PACKET_ of common/wire/ring.h */
+	uint16_t type; /* RING_PACKET_ of common/wire/ring.h */
 	bool completion_requested;
 	uint64_t transaction_id;
 	const uint8_t *payload; /* size bytes, 8-aligned */
 	uint32_t size;
-	/* GPA-direct packets: one range of guest memory, as page frame numbers. */
-	uint32_t range_count;              /* 0 or 1 */
-	uint32_t range_size, range_offset; /* bytes; the offset into the first page */
-	uint32_t page_count;
-	const uint64_t *pages; /* page_count frame numbers */
+	/* GPA-direct packets: ranges of guest memory, for vmbus_packet_map(). */
+	uint32_t range_count;  /* 0: none */
+	uint32_t range_size;   /* bytes in all ranges together */
+	uint32_t page_count;   /* pages that they touch */
+	const uint8_t *ranges; /* as struct ring_gpa_range; checked */
 };
 
 /* Return: 0; VMBUS_E_EMPTY; VMBUS_E_CORRUPT. */
@@ -154,15 +160,15 @@ int vmbus_channel_receive(struct vmbus_channel *channel,
 			  struct vmbus_packet *ret_packet) MUST_CHECK;
 
 /*
- * Turns the packet's range into host addresses, merging neighbours. iov holds `iov_max`; page_count
- * are always enough. Return: 0; VMBUS_E_INVALID.
+ * Turns the packet's ranges, one after the other, into host addresses, merging neighbours. iov
+ * holds `iov_max`; page_count are always enough. Return: 0; VMBUS_E_INVALID.
  */
 int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *packet,
 		     struct iovec *iov, unsigned iov_max, unsigned *ret_iov_count) MUST_CHECK;
 
 /*
  * Sends a packet; the interrupt, if the guest wants one, goes out once per turn of the loop.
- * Return: 0; VMBUS_E_FULL; VMBUS_E_CORRUPT (also when not open).
+ * Return: 0; VMBUS_E_FULL; VMBUS_E_CORRUPT (also when not open); VMBUS_E_INVALID.
  */
 int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
 		       uint64_t transaction_id, const void *payload, size_t size) MUST_CHECK;

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Inside the VMBus host: the structs that its files share.
+ *
+ *   bus.c      the connection: contact, offers, unload, reset
+ *   message.c  the table of messages from the guest, and their handlers
+ *   outbox.c   messages to the guest
+ *   gpadl.c    GPA descriptor lists
+ *   channel.c  offers, opening and closing, rescinding
+ *   packet.c   packets over an open channel, doorbells and interrupts
+ *
+ * A channel message is refused, answered with a failure or ignored where it is read; nothing a
+ * guest sends can make these functions fail otherwise.
+ */
+#pragma once
+
+#include "common/base/list.h"
+#include "common/wire/ring.h"
+#include "common/wire/vmbus.h"
+#include "vsp/gpadl.h"
+#include "vsp/outbox.h"
+#include "vsp/vmbus.h"
+
+/* ---- The bus ---- */
+
+enum bus_state {
+	BUS_DISCONNECTED,
+	BUS_CONNECTED,
+	BUS_LEAVING, /* channels are closing; bus->next says what comes then */
+};
+
+/* What to do when every channel is closed. A machine reset overrides what a guest asked for. */
+enum bus_next {
+	BUS_NEXT_NOTHING,
+	BUS_NEXT_CONTACT,
+	BUS_NEXT_UNLOAD,
+	BUS_NEXT_RESET,
+};
+
+struct vmbus {
+	struct loop *loop;
+	const struct vsp_host *host;
+	const struct vmbus_callbacks *callbacks;
+	void *data;
+
+	enum bus_state state;
+	uint32_t version; /* while connected */
+	uint32_t target_vp;
+	uint32_t connection_id; /* on which the guest posts */
+	bool offers_requested;
+
+	enum bus_next next;
+	uint32_t next_version, next_target_vp; /* of BUS_NEXT_CONTACT */
+	void (*reset_done)(void *data);
+	void *reset_data;
+
+	struct outbox outbox;
+	struct gpadl_table gpadls;
+	struct vmbus_channel *channels[VMBUS_CHANNEL_MAX + 1]; /* by relid; 0 is unused */
+	unsigned closing_count;                                /* channels in CHANNEL_CLOSING */
+	struct list doorbells;
+};
+
+/* Sends what waits in the outbox, as far as the guest takes it. */
+void bus_send(struct vmbus *bus);
+
+/* Sends a reply for which there is a reservation. */
+void bus_reply(struct vmbus *bus, const void *message, size_t size);
+
+/* The guest asks for this protocol version, or leaves. */
+void bus_contact(struct vmbus *bus, uint32_t version, uint32_t target_vp, bool acceptable);
+void bus_request_offers(struct vmbus *bus);
+void bus_unload(struct vmbus *bus);
+
+/* A channel has closed: whoever waits for the last one goes on. */
+void bus_channel_closed(struct vmbus *bus);
+
+/* ---- Channels ---- */
+
+enum channel_state {
+	CHANNEL_CLOSED,
+	CHANNEL_OPEN,
+	CHANNEL_CLOSING, /* the device ends what it has under way */
+};
+
+/*
+ * The eventfd behind a connection id, and the loop's poll of it. It outlives its channel until the
+ * loop lets go of the operation.
+ */
+struct doorbell {
+	struct loop_operation operation;
+	struct list link; /* in bus->doorbells */
+	struct loop *loop;
+	int event_fd;
+	struct vmbus_channel *channel; /* NULL: no longer wanted */
+};
+
+struct vmbus_channel {
+	struct vmbus *bus;
+	struct vmbus_offer offer;
+	const struct vmbus_channel_ops *ops; /* NULL once released: only the relid is left */
+	void *device;
+	uint32_t relid, connection_id;
+
+	/* What the guest knows. */
+	bool offered;          /* it was sent the offer */
+	bool guest_released;   /* it gave the relid back */
+	bool rescinded;        /* we took the offer back */
+	struct list announced; /* in the outbox: an offer or its rescission is to be sent */
+
+	enum channel_state state;
+	uint32_t target_vp;
+	struct gpadl *gpadl;      /* of the rings */
+	uint8_t **pages;          /* of the rings, guest's sending ring first */
+	struct ring in, out;      /* from and to the guest */
+	uint32_t downstream_page; /* index in pages where `out` begins */
+	void *buffer;             /* the packet last received */
+	uint32_t buffer_size;
+	struct doorbell *doorbell; /* kept from the first open on */
+
+	/* Packets of this turn of the loop. */
+	struct loop_deferred flush;
+	unsigned budget;  /* packets that may still be received in this turn */
+	bool masked;      /* the guest need not signal */
+	bool broken;      /* the guest broke a ring */
+	bool kick;        /* look again next turn */
+	bool interrupt;   /* the guest is to be interrupted at the flush */
+	uint32_t blocked; /* bytes a sender waits for, or 0 */
+	uint32_t marked;  /* up to where out's data is known to dirty tracking */
+
+	struct vmbus_channel_counters counters;
+};
+
+struct vmbus_channel *channel_find(struct vmbus *bus, uint32_t relid);
+
+/* Return: a VMBUS_STATUS_. */
+uint32_t channel_open(struct vmbus_channel *channel,
+		      const struct vmbus_message_open_channel *message);
+uint32_t channel_modify(struct vmbus_channel *channel, uint32_t target_vp);
+
+/* The guest closed the channel, gave back the relid, or has gone altogether. */
+void channel_close(struct vmbus_channel *channel);
+void channel_guest_released(struct vmbus_channel *channel);
+void channel_guest_gone(struct vmbus_channel *channel);
+
+/* Frees a list that is to go and has no users left, and says so if the guest waits for it. */
+void channel_settle_gpadl(struct vmbus *bus, struct gpadl *gpadl);
+
+/* ---- Packets ---- */
+
+int doorbell_new(struct vmbus_channel *channel, struct doorbell **ret_doorbell) MUST_CHECK;
+
+/* The channel goes; the doorbell follows when the loop lets go of it. */
+void doorbell_detach(struct doorbell *doorbell);
+
+/* The loop will not run again. */
+void doorbell_free(struct doorbell *doorbell);
+
+void packet_init(struct vmbus_channel *channel);
+
+/* The rings are mapped, and from packet_stop() on not touched any more. */
+void packet_start(struct vmbus_channel *channel);
+void packet_stop(struct vmbus_channel *channel);

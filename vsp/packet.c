@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Packets over an open channel.
+ *
+ * The guest rings the doorbell (an eventfd behind the channel's connection id) and the device reads
+ * the ring until it is empty; meanwhile the guest need not ring, which the interrupt mask tells it.
+ * What is read and written takes effect for the guest in packet_flush(), once per turn of the loop:
+ * one barrier and at most one interrupt for all of it. Reading is published earlier where the ring
+ * ran empty, since the guest may sleep on it.
+ *
+ * A turn reads a bounded number of packets; then the device is told that the ring is empty, and the
+ * channel rings its own doorbell, so that what else the loop has to do gets its turn.
+ */
+#include "vsp/bus.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define PACKETS_PER_TURN 128
+
+/* ---- Doorbells ---- */
+
+static void packet_look(struct vmbus_channel *channel);
+
+static void doorbell_rung(struct loop_operation *operation, int result, bool more)
+{
+	struct doorbell *doorbell = container_of(operation, struct doorbell, operation);
+	struct vmbus_channel *channel = doorbell->channel;
+
+	if (!channel) {
+		if (!more)
+			doorbell_free(doorbell);
+		return;
+	}
+	if (!more)
+		loop_poll(doorbell->loop, &doorbell->operation, doorbell->event_fd, POLLIN);
+	if (channel->state == CHANNEL_OPEN) {
+		channel->counters.signals_in++;
+		packet_look(channel);
+	}
+}
+
+int doorbell_new(struct vmbus_channel *channel, struct doorbell **ret_doorbell)
+{
+	struct doorbell *doorbell = calloc(1, sizeof(*doorbell));
+
+	if (!doorbell)
+		return -ENOMEM;
+	doorbell->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (doorbell->event_fd < 0) {
+		free(doorbell);
+		return -errno;
+	}
+	doorbell->operation.complete = doorbell_rung;
+	doorbell->loop = channel->bus->loop;
+	doorbell->channel = channel;
+	list_append(&channel->bus->doorbells, &doorbell->link);
+	loop_poll(doorbell->loop, &doorbell->operation, doorbell->event_fd, POLLIN);
+	*ret_doorbell = doorbell;
+	return 0;
+}
+
+void doorbell_detach(struct doorbell *doorbell)
+{
+	doorbell->channel = NULL;
+	loop_cancel(doorbell->loop, &doorbell->operation);
+}
+
+void doorbell_free(struct doorbell *doorbell)
+{
+	list_unlink(&doorbell->link);
+	close(doorbell->event_fd);
+	free(doorbell);
+}
+
+/* ---- A turn ---- */
+
+/* The guest signalled, or the channel rang its own doorbell. */
+static void packet_look(struct vmbus_channel *channel)
+{
+	if (channel->broken)
+		return;
+	loop_defer(channel->bus->loop, &channel->flush);
+	if (channel->blocked && ring_has_space(&channel->out, channel->blocked)) {
+		ring_forget_space(&channel->out);
+		channel->blocked = 0;
+		if (channel->ops->writable)
+			channel->ops->writable(channel->device, channel);
+	}
+	if (channel->state == CHANNEL_OPEN && ring_has_packets(&channel->in)) {
+		ring_mask(&channel->in);
+		channel->masked = true;
+		channel->ops->readable(channel->device, channel);
+	}
+}
+
+static void packet_mark_page(struct vmbus_channel *channel, uint32_t page)
+{
+	const struct vsp_host *host = channel->bus->host;
+
+	/* The first word of a list of one range is the range's own. */
+	host->ops->mark_written(host->host, gpa_from_pfn(channel->gpadl->ranges[1 + page]),
+				HV_PAGE_SIZE);
+}
+
+/* Tells dirty tracking of the ring pages written in this turn. */
+static void packet_mark_written(struct vmbus_channel *channel)
+{
+	const struct ring *out = &channel->out;
+	uint32_t data_page = channel->downstream_page + 1;
+
+	packet_mark_page(channel, 0);
+	packet_mark_page(channel, channel->downstream_page);
+	while (channel->marked != out->position) {
+		uint32_t left = (out->position + out->size - channel->marked) % out->size;
+		uint32_t in_page = RING_PAGE_SIZE - channel->marked % RING_PAGE_SIZE;
+
+		packet_mark_page(channel, data_page + channel->marked / RING_PAGE_SIZE);
+		channel->marked = (channel->marked + MIN(left, in_page)) % out->size;
+	}
+}
+
+static void packet_flush(struct loop_deferred *deferred)
+{
+	struct vmbus_channel *channel = container_of(deferred, struct vmbus_channel, flush);
+	const struct vsp_host *host = channel->bus->host;
+	bool wrote = channel->out.position != channel->out.published;
+
+	channel->budget = PACKETS_PER_TURN;
+	channel->interrupt |= ring_publish_read(&channel->in);
+	channel->interrupt |= ring_publish_written(&channel->out);
+	packet_mark_written(channel);
+	if (channel->interrupt && channel->target_vp != VMBUS_TARGET_VP_NONE) {
+		host->ops->signal_event(host->host, channel->target_vp, channel->relid);
+		channel->counters.signals_out++;
+	} else if (wrote) {
+		channel->counters.signals_spared++;
+	}
+	channel->interrupt = false;
+	if (channel->kick) {
+		channel->kick = false;
+		loop_signal(channel->bus->loop, channel->doorbell->event_fd);
+	}
+}
+
+void packet_init(struct vmbus_channel *channel)
+{
+	list_init(&channel->flush.link);
+	channel->flush.run = packet_flush;
+}
+
+void packet_start(struct vmbus_channel *channel)
+{
+	channel->budget = PACKETS_PER_TURN;
+	channel->masked = channel->broken = channel->interrupt = false;
+	channel->blocked = 0;
+	channel->marked = channel->out.position;
+	/* Packets may be there already, put there before the doorbell was connected. */
+	channel->kick = true;
+	loop_defer(channel->bus->loop, &channel->flush);
+}
+
+void packet_stop(struct vmbus_channel *channel)
+{
+	loop_deferred_cancel(&channel->flush);
+}
+
+static int packet_corrupt(struct vmbus_channel *channel)
+{
+	channel->broken = true;
+	channel->counters.corrupt++;
+	return VMBUS_E_CORRUPT;
+}
+
+static bool packet_is_allowed(const struct vmbus_channel *channel)
+{
+	return channel->state == CHANNEL_OPEN && !channel->broken;
+}
+
+/* ---- Receiving ---- */
+
+/* The ring ran empty: lets the guest signal again. Return: whether packets came meanwhile. */
+static bool packet_ring_drained(struct vmbus_channel *channel)
+{
+	channel->interrupt |= ring_publish_read(&channel->in);
+	if (!channel->masked)
+		return false;
+	channel->masked = ring_unmask(&channel->in);
+	if (channel->masked)
+		ring_mask(&channel->in);
+	return channel->masked;
+}
+
+/*
+ * Walks the ranges of a GPA-direct packet, in our copy. Return: 0, or VMBUS_E_CORRUPT if they do
+ * not fit their packet or are more than it may have.
+ */
+static int packet_parse_ranges(const struct ring_packet *ring_packet, struct vmbus_packet *packet)
+{
+	const struct ring_gpa_direct *direct = ring_packet->extension;
+	uint32_t left = ring_packet->extension_size;
+	const uint8_t *at = ring_packet->extension;
+
+	if (left < sizeof(*direct) || direct->range_count > VMBUS_RANGE_PAGE_MAX)
+		return VMBUS_E_CORRUPT;
+	at += sizeof(*direct);
+	left -= (uint32_t)sizeof(*direct);
+	packet->range_count = direct->range_count;
+	packet->ranges = at;
+	for (uint32_t i = 0; i < direct->range_count; i++) {
+		const struct ring_gpa_range *range = (const struct ring_gpa_range *)at;
+		uint64_t pages;
+
+		if (left < sizeof(*range) || range->byte_offset >= HV_PAGE_SIZE ||
+		    range->byte_count == 0)
+			return VMBUS_E_CORRUPT;
+		left -= (uint32_t)sizeof(*range);
+		pages = ((uint64_t)range->byte_offset + range->byte_count + HV_PAGE_SIZE - 1) /
+			HV_PAGE_SIZE;
+		if (pages > left / sizeof(uint64_t) ||
+		    pages > VMBUS_RANGE_PAGE_MAX - packet->page_count)
+			return VMBUS_E_CORRUPT;
+		left -= (uint32_t)(pages * sizeof(uint64_t));
+		at += sizeof(*range) + pages * sizeof(uint64_t);
+		packet->page_count += (uint32_t)pages;
+		packet->range_size += range->byte_count;
+	}
+	return 0;
+}
+
+static int packet_parse(const struct ring_packet *ring_packet, struct vmbus_packet *ret_packet)
+{
+	struct vmbus_packet packet = {
+		.type = ring_packet->type,
+		.completion_requested = ring_packet->flags & RING_FLAG_COMPLETION_REQUESTED,
+		.transaction_id = ring_packet->transaction_id,
+		.payload = ring_packet->payload,
+		.size = ring_packet->payload_size,
+	};
+
+	if (packet.size > VMBUS_PACKET_MAX)
+		return VMBUS_E_CORRUPT;
+	if (packet.type == RING_PACKET_GPA_DIRECT && packet_parse_ranges(ring_packet, &packet))
+		return VMBUS_E_CORRUPT;
+	*ret_packet = packet;
+	return 0;
+}
+
+int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *ret_packet)
+{
+	struct ring_packet packet;
+	int r;
+
+	if (!packet_is_allowed(channel))
+		return VMBUS_E_CORRUPT;
+	loop_defer(channel->bus->loop, &channel->flush);
+	if (channel->budget == 0) {
+		channel->kick = true;
+		return VMBUS_E_EMPTY;
+	}
+	do {
+		r = ring_read(&channel->in, channel->buffer, channel->buffer_size, &packet);
+	} while (r == RING_E_EMPTY && packet_ring_drained(channel));
+	if (r == RING_E_EMPTY)
+		return VMBUS_E_EMPTY;
+	if (r != 0 || packet_parse(&packet, ret_packet))
+		return packet_corrupt(channel);
+	channel->budget--;
+	channel->counters.packets_in++;
+	return 0;
+}
+
+/* Appends `size` bytes at gpa, to the last vector if they lie next to it. */
+static int iov_append(const struct vsp_host *host, gpa_t gpa, uint32_t size, struct iovec *iov,
+		      unsigned iov_max, unsigned *count)
+{
+	uint8_t *address = host->ops->map(host->host, gpa, size);
+
+	if (!address)
+		return VMBUS_E_INVALID;
+	if (*count > 0) {
+		struct iovec *last = &iov[*count - 1];
+
+		if ((uint8_t *)last->iov_base + last->iov_len == address) {
+			last->iov_len += size;
+			return 0;
+		}
+	}
+	if (*count == iov_max)
+		return VMBUS_E_INVALID;
+	iov[(*count)++] = (struct iovec){ .iov_base = address, .iov_len = size };
+	return 0;
+}
+
+/* One call of `map` for each run of neighbouring frames. Return: 0; VMBUS_E_INVALID. */
+static int range_map(const struct vsp_host *host, const struct ring_gpa_range *range,
+		     struct iovec *iov, unsigned iov_max, unsigned *count)
+{
+	uint32_t offset = range->byte_offset, left = range->byte_count, page = 0;
+
+	while (left > 0) {
+		uint32_t run = 1, size;
+
+		while ((uint64_t)run * HV_PAGE_SIZE < (uint64_t)offset + left &&
+		       range->pfns[page + run] == range->pfns[page] + run)
+			run++;
+		size = (uint32_t)MIN((uint64_t)run * HV_PAGE_SIZE - offset, (uint64_t)left);
+		if (iov_append(host, gpa_add(gpa_from_pfn(range->pfns[page]), offset), size, iov,
+			       iov_max, count))
+			return VMBUS_E_INVALID;
+		page += run;
+		left -= size;
+		offset = 0;
+	}
+	return 0;
+}
+
+int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *packet,
+		     struct iovec *iov, unsigned iov_max, unsigned *ret_iov_count)
+{
+	const uint8_t *at = packet->ranges;
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < packet->range_count; i++) {
+		const struct ring_gpa_range *range = (const struct ring_gpa_range *)at;
+		uint32_t pages =
+			(range->byte_offset + range->byte_count + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
+
+		if (range_map(channel->bus->host, range, iov, iov_max, &count))
+			return VMBUS_E_INVALID;
+		at += sizeof(*range) + pages * sizeof(uint64_t);
+	}
+	*ret_iov_count = count;
+	return 0;
+}
+
+/* ---- Sending ---- */
+
+/* Return: 0 if it fits after all; VMBUS_E_FULL: `writable` will be called. */
+static int packet_await_space(struct vmbus_channel *channel, uint32_t size)
+{
+	/* What fills the ring must be seen, so that the guest can make room. */
+	channel->interrupt |= ring_publish_written(&channel->out);
+	if (ring_await_space(&channel->out, size)) {
+		channel->blocked = 0;
+		return 0;
+	}
+	channel->blocked = size;
+	channel->counters.ring_full++;
+	return VMBUS_E_FULL;
+}
+
+int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
+		       uint64_t transaction_id, const void *payload, size_t size)
+{
+	struct ring_packet packet = {
+		.type = type,
+		.flags = completion_requested ? RING_FLAG_COMPLETION_REQUESTED : 0,
+		.transaction_id = transaction_id,
+		.payload = payload,
+		.payload_size = (uint32_t)size,
+	};
+	int r;
+
+	if (!packet_is_allowed(channel))
+		return VMBUS_E_CORRUPT;
+	if (size > VMBUS_PACKET_MAX)
+		return VMBUS_E_INVALID;
+	loop_defer(channel->bus->loop, &channel->flush);
+	r = ring_write(&channel->out, &packet);
+	if (r == RING_E_FULL) {
+		if (packet_await_space(channel, ring_packet_size(0, packet.payload_size)))
+			return VMBUS_E_FULL;
+		r = ring_write(&channel->out, &packet);
+	}
+	switch (r) {
+	case 0:
+		channel->counters.packets_out++;
+		return 0;
+	case RING_E_FULL:
+		/* The index moved back: no reader does that. */
+		return packet_corrupt(channel);
+	case RING_E_TOO_BIG:
+		return VMBUS_E_INVALID;
+	default:
+		return packet_corrupt(channel);
+	}
+}
+
+int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,
+			   const void *payload, size_t size)
+{
+	return vmbus_channel_send(channel, RING_PACKET_COMPLETION, false, transaction_id, payload,
+				  size);
+}
