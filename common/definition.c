@@ -15,11 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const definition_engine_names[] = { "auto", "kernel", "user", NULL };
+const char *const definition_engine_names[] = { "auto", "in-kernel", "user-space", NULL };
 const char *const definition_pages_names[] = { "transparent", "hugetlb", "small", NULL };
 const char *const definition_action_names[] = { "restart", "stop", "keep", NULL };
 const char *const definition_drive_names[] = { "disk", "dvd", NULL };
-const char *const definition_cache_names[] = { "direct", "buffered", NULL };
+const char *const definition_cache_names[] = { "direct", "buffered", "unsafe", NULL };
 static const char *const format_names = "raw";
 
 /* ---- What texts may look like ---- */

@@ -36,7 +36,11 @@
 #define DEFINITION_MEMORY_DEFAULT   (UINT64_C(512) << 20) /* bytes */
 #define DEFINITION_DVD_SECTOR_SIZE  2048
 
-enum definition_engine { DEFINITION_ENGINE_AUTO, DEFINITION_ENGINE_KERNEL, DEFINITION_ENGINE_USER };
+enum definition_engine {
+	DEFINITION_ENGINE_AUTO,   /* "auto": in-kernel where the host's KVM has it */
+	DEFINITION_ENGINE_KERNEL, /* "in-kernel" */
+	DEFINITION_ENGINE_USER,   /* "user-space" */
+};
 
 enum definition_pages {
 	DEFINITION_PAGES_TRANSPARENT, /* "transparent": huge where the host has them */
@@ -55,6 +59,7 @@ enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
 enum definition_cache {
 	DEFINITION_CACHE_DIRECT, /* O_DIRECT where the target allows it */
 	DEFINITION_CACHE_BUFFERED,
+	DEFINITION_CACHE_UNSAFE, /* buffered, and flushes are dropped: for data nobody needs */
 };
 
 struct definition_disk {

@@ -36,7 +36,7 @@ static const char full_text[] =
 	"\"threads\": 2},\n"
 	" \"memory\": {\"size\": \"2G\", \"pages\": \"hugetlb\", "
 	"\"shared\": true},\n"
-	" \"engine\": \"user\",\n"
+	" \"engine\": \"user-space\",\n"
 	" \"boot\": {\"kernel\": \"/boot/vmlinuz\", \"initrd\": "
 	"\"/boot/initrd\", \"command_line\": \"console=ttyS0 quiet\"},\n"
 	" \"disks\": [\n"
