@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The smallest VSP: completes every packet with its own payload.
+ *
+ * A packet with ranges of guest memory has its payload written over the ranges, again and again to
+ * their end. Knobs make it refuse, stall and hold on, as devices do.
+ */
+#pragma once
+
+#include "vsp/vmbus.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct echo {
+	struct vmbus_channel *channel; /* NULL: not offered, or released */
+
+	/* Knobs. */
+	int open_result; /* what `open` returns */
+	bool hold_close; /* do not call vmbus_channel_closed(): the test does */
+	bool busy;       /* `readable` receives nothing */
+	bool silent;     /* receive, but do not answer */
+
+	/* What happened. */
+	unsigned opens, closes, readables, writables, releases, packets;
+	unsigned ranges_invalid; /* packets whose ranges could not be mapped */
+	int receive_result;      /* last result that was not 0 */
+	uint8_t user_data[VMBUS_USER_DATA_SIZE];
+	unsigned iov_count; /* of the last packet with ranges */
+
+	/* An answer that did not fit the ring. */
+	bool pending;
+	uint64_t pending_transaction;
+	uint32_t pending_size;
+	uint8_t pending_payload[VMBUS_PACKET_MAX];
+};
+
+extern const struct guid echo_type;
+
+/* Offers it with the instance GUID made of `instance`. */
+void echo_offer(struct echo *echo, struct vmbus *bus, uint8_t instance, uint16_t sub_channel_index);
+struct guid echo_instance(uint8_t instance);
+
+/* Receives as `readable` would: for a device that was busy. */
+void echo_receive(struct echo *echo);
