@@ -165,7 +165,7 @@ _Static_assert(sizeof(struct vmbus_message_open_result) == 20, "wire format");
 struct vmbus_gpa_range {
 	uint32_t byte_count;
 	uint32_t byte_offset;
-	uint64_t pfns[];
+	/* then a u64 frame number for each page */
 } PACKED;
 _Static_assert(sizeof(struct vmbus_gpa_range) == 8, "wire format");
 
@@ -179,7 +179,7 @@ struct vmbus_message_gpadl_header {
 	uint32_t gpadl;
 	uint16_t range_size;
 	uint16_t range_count;
-	uint64_t ranges[];
+	/* then the ranges */
 } PACKED;
 _Static_assert(sizeof(struct vmbus_message_gpadl_header) == 20, "wire format");
 
@@ -188,7 +188,7 @@ struct vmbus_message_gpadl_body {
 	struct vmbus_message_header header;
 	uint32_t number;
 	uint32_t gpadl;
-	uint64_t ranges[];
+	/* then more of the ranges */
 } PACKED;
 _Static_assert(sizeof(struct vmbus_message_gpadl_body) == 16, "wire format");
 

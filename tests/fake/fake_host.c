@@ -132,6 +132,7 @@ struct fake *fake_new(uint32_t vp_count, uint64_t ram_size)
 	fake->ram_size = ram_size;
 	fake->ram_used = HV_PAGE_SIZE; /* nobody is given page 0 */
 	fake->written = fake_calloc(ram_size / HV_PAGE_SIZE, sizeof(*fake->written));
+	fake->offers = fake_calloc(VMBUS_CHANNEL_MAX, sizeof(*fake->offers));
 	fake->next_gpadl = 0xe1e10;
 	r = loop_new(1024, &fake->loop);
 	assert(r == 0);
