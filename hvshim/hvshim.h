@@ -74,16 +74,31 @@ struct hvshim_callbacks {
 
 	/* The guest asked for a reset through the reset MSR. */
 	void (*reset)(void *data);
+
+	/*
+	 * The guest wants something that this engine cannot do, and will not work as it should:
+	 * a sentence for the log. At most once per matter. Optional.
+	 */
+	void (*notice)(void *data, const char *text);
 };
+
+#define HVSHIM_MESSAGE_CONNECTIONS 4
 
 struct hvshim_config {
 	enum hvshim_engine engine;
 	uint32_t vp_count;
 	struct vid_partition *partition; /* borrowed; made with the flags hvshim_prepare() set */
 	struct loop *loop;               /* borrowed */
-	const struct hvshim_callbacks *callbacks; /* borrowed */
-	void *data;                               /* for the callbacks */
-	uint32_t message_connections[4];          /* ids that take messages; 0: unused */
+	const struct hvshim_callbacks *callbacks;                 /* borrowed */
+	void *data;                                               /* for the callbacks */
+	uint32_t message_connections[HVSHIM_MESSAGE_CONNECTIONS]; /* take messages; 0: unused */
+
+	/*
+	 * User-space engine: advertise synthetic timers. They work, but each costs the guest an
+	 * exit to user space where the LAPIC's timer, which a guest uses without them, stays in
+	 * the kernel: for diagnosis and tests. In the in-kernel engine KVM always has them.
+	 */
+	bool synthetic_timers;
 };
 
 /* Which engine AUTO means on this host, or whether the one asked for can be had: -ENOTSUP. */
@@ -97,7 +112,10 @@ void hvshim_prepare(enum hvshim_engine engine, struct vid_partition_config *conf
 /* [loop] Engine AUTO is not accepted here. */
 int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim) MUST_CHECK;
 
-/* [loop] No vp may be running. */
+/*
+ * [loop] No vp may be running, nor run again before it is freed itself. Not from a callback. No
+ * callback comes after this. Operations that the loop still has under way end in its next turns.
+ */
 void hvshim_free(struct hvshim *hvshim);
 DEFINE_CLEANUP(struct hvshim *, hvshim_free)
 
@@ -126,10 +144,14 @@ void hvshim_signal_event(struct hvshim *hvshim, uint32_t vp, uint32_t sint, uint
 
 /*
  * [loop] HvCallSignalEvent on connection_id adds 1 to event_fd, without an exit where the kernel
- * can. Return: 0, -EEXIST, -ENOSPC (more than 2048 connections), -errno.
+ * can. event_fd is borrowed until hvshim_connection_remove(). Return: 0, -EEXIST, -EINVAL (not a
+ * 24-bit number), -ENOSPC (more than 2048 connections), -errno.
  */
 int hvshim_connection_add(struct hvshim *hvshim, uint32_t connection_id, int event_fd) MUST_CHECK;
 void hvshim_connection_remove(struct hvshim *hvshim, uint32_t connection_id);
+
+/* The partition's reference time, which the guest sees too, in units of 100 ns. Any thread. */
+uint64_t hvshim_reference_time(const struct hvshim *hvshim);
 
 /* Exits by kind since the personality was made, over all vps. Any thread. */
 struct hvshim_counters {
