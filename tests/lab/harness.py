@@ -108,9 +108,13 @@ class Console:
         self.process = None
 
     def attach(self):
-        self.process = subprocess.Popen(
-            [BIN / "vmctl", "--address", self.daemon.address, "console", self.name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.spawn([BIN / "vmctl", "--address", self.daemon.address, "console", self.name],
+                   stderr=subprocess.DEVNULL)
+
+    def spawn(self, command, **options):
+        """Starts a process whose standard input and output are the console."""
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        **options)
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
@@ -142,6 +146,24 @@ class Console:
     def type(self, text):
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
+
+    def run(self, script, timeout=120, expect_status=0):
+        """Runs a shell script in the guest; returns what it printed."""
+        self.send(script)
+        match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)$", timeout)
+        output, status = match.group(1), int(match.group(2))
+        if expect_status is not None:
+            check(status == expect_status,
+                  f"in the guest: exit status {status} of\n{script}\n{output}")
+        return output
+
+    def send(self, script):
+        """Sends a script without waiting for it."""
+        line = base64.b64encode(script.encode()).decode()
+        # In pieces that a terminal's line buffer takes.
+        for start in range(0, len(line), 1000):
+            self.type(line[start:start + 1000] + "\n")
+        self.type(".\n")
 
 
 class Guest(Console):
@@ -201,21 +223,3 @@ class Guest(Console):
 
     def kill_worker(self):
         os.kill(self.worker_pid(), signal.SIGKILL)
-
-    def run(self, script, timeout=120, expect_status=0):
-        """Runs a shell script in the guest; returns what it printed."""
-        self.send(script)
-        match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)$", timeout)
-        output, status = match.group(1), int(match.group(2))
-        if expect_status is not None:
-            check(status == expect_status,
-                  f"in the guest: exit status {status} of\n{script}\n{output}")
-        return output
-
-    def send(self, script):
-        """Sends a script without waiting for it."""
-        line = base64.b64encode(script.encode()).decode()
-        # In pieces that a terminal's line buffer takes.
-        for start in range(0, len(line), 1000):
-            self.type(line[start:start + 1000] + "\n")
-        self.type(".\n")
