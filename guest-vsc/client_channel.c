@@ -69,6 +69,8 @@ int client_channel_open(struct client_channel *channel, struct vmbus_client *cli
 				       (size_t)memory.pages * RING_PAGE_SIZE, &channel->gpadl);
 	if (!r)
 		r = open_channel(channel, memory.pages / 2, user_data);
+	if (!r)
+		vmbus_client_set_open(client, channel->relid, true);
 	return r;
 }
 
@@ -83,6 +85,7 @@ int client_channel_close(struct client_channel *channel)
 	r = vmbus_client_post(channel->client, &close, sizeof(close));
 	if (!r)
 		r = vmbus_client_unshare(channel->client, channel->relid, channel->gpadl);
+	vmbus_client_set_open(channel->client, channel->relid, false);
 	return r;
 }
 

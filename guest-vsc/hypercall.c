@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Hypercalls.
+ *
+ * Whether HvCallSignalEvent can be made in ring 3 shows when it is tried with a connection that
+ * exists: a hypervisor that does not mind has taken the signal, any other has injected a fault, and
+ * the call is made again in ring 0. A fault on a connection that does not exist says nothing.
  */
 #include "guest-vsc/hypercall.h"
 #include "guest-vsc/machine.h"
@@ -12,14 +16,20 @@
 #define SIGNAL_EVENT (HV_CALL_SIGNAL_EVENT | HV_HYPERCALL_FAST)
 
 static struct {
-	bool user_mode_signals;
+	enum { WAY_UNKNOWN, WAY_USER_MODE, WAY_KERNEL_MODE } signal_way;
 	uint64_t signals;
 } state;
 
-/* Connection 0 does not exist: the answer is an error, or a fault where ring 3 may not call. */
-static void probe_signal(void *argument)
+/* A call in ring 3, for machine_try(). */
+struct user_mode_signal {
+	uint64_t input, result;
+};
+
+static void signal_in_user_mode(void *argument)
 {
-	machine_call_hypercall_page(SIGNAL_EVENT, 0, 0);
+	struct user_mode_signal *signal = argument;
+
+	signal->result = machine_call_hypercall_page(SIGNAL_EVENT, signal->input, 0);
 }
 
 bool hypercall_enable(void)
@@ -27,7 +37,7 @@ bool hypercall_enable(void)
 	if (!machine_write_msr(HV_MSR_GUEST_OS_ID, GUEST_OS_ID) ||
 	    !machine_write_msr(HV_MSR_HYPERCALL, machine_gpa(hypercall_page) | HV_MSR_ENABLE))
 		return false;
-	state.user_mode_signals = machine_try(probe_signal, NULL);
+	state.signal_way = WAY_UNKNOWN;
 	return true;
 }
 
@@ -39,7 +49,7 @@ void hypercall_disable(void)
 
 bool hypercall_signals_from_user_mode(void)
 {
-	return state.user_mode_signals;
+	return state.signal_way == WAY_USER_MODE;
 }
 
 uint64_t hypercall(uint64_t control, uint64_t first, uint64_t second)
@@ -68,12 +78,19 @@ uint16_t hypercall_post_message(uint32_t connection_id, uint32_t type, const voi
 
 uint16_t hypercall_signal_event(uint32_t connection_id, uint16_t flag)
 {
-	uint64_t input = connection_id | (uint64_t)flag << 32;
+	struct user_mode_signal signal = { .input = connection_id | (uint64_t)flag << 32 };
+	uint16_t status;
 
 	state.signals++;
-	if (state.user_mode_signals)
-		return (uint16_t)machine_call_hypercall_page(SIGNAL_EVENT, input, 0);
-	return (uint16_t)hypercall(SIGNAL_EVENT, input, 0);
+	if (state.signal_way != WAY_KERNEL_MODE && machine_try(signal_in_user_mode, &signal)) {
+		if ((uint16_t)signal.result == HV_STATUS_SUCCESS)
+			state.signal_way = WAY_USER_MODE;
+		return (uint16_t)signal.result;
+	}
+	status = (uint16_t)hypercall(SIGNAL_EVENT, signal.input, 0);
+	if (status == HV_STATUS_SUCCESS && state.signal_way == WAY_UNKNOWN)
+		state.signal_way = WAY_KERNEL_MODE;
+	return status;
 }
 
 uint64_t hypercall_signal_count(void)

@@ -4,8 +4,8 @@
  *
  * All are made through the hypercall page, never by an instruction of our own, so a guest runs
  * alike whatever the hypervisor puts there. They are made in ring 0; but HvCallSignalEvent, the
- * one that is made often, is made in ring 3 where the page's code allows that, which
- * hypercall_enable() finds out.
+ * one that is made often, is made in ring 3 where the hypervisor allows that, which the first call
+ * finds out.
  */
 #pragma once
 
@@ -20,7 +20,7 @@
 bool hypercall_enable(void) MUST_CHECK;
 void hypercall_disable(void);
 
-/* Whether HvCallSignalEvent is made in ring 3. */
+/* Whether HvCallSignalEvent is made in ring 3, as far as that is known. */
 bool hypercall_signals_from_user_mode(void);
 
 /* Any hypercall: the input value, RDX and R8. Return: the result value. A fault is a panic. */

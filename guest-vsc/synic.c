@@ -32,14 +32,18 @@ volatile struct hv_message *synic_message_slot(uint32_t sint)
 	return &message_page.slots[sint];
 }
 
+/* The type is a slot's first member, and aligned though the struct is packed. */
+_Static_assert(offsetof(struct hv_message, type) == 0, "wire format");
+
 bool synic_take_message(uint32_t sint, struct hv_message *ret_message)
 {
 	struct hv_message *slot = &message_page.slots[sint];
+	uint32_t *type = machine_address(machine_gpa(slot));
 
-	if (__atomic_load_n(&slot->type, __ATOMIC_ACQUIRE) == HV_MESSAGE_NONE)
+	if (__atomic_load_n(type, __ATOMIC_ACQUIRE) == HV_MESSAGE_NONE)
 		return false;
 	memcpy(ret_message, slot, sizeof(*ret_message));
-	__atomic_store_n(&slot->type, HV_MESSAGE_NONE, __ATOMIC_RELEASE);
+	__atomic_store_n(type, HV_MESSAGE_NONE, __ATOMIC_RELEASE);
 
 	/* The host sets the flag before it looks at the type again: free the slot, then look. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);

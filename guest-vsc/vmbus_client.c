@@ -51,25 +51,62 @@ int vmbus_client_post(struct vmbus_client *client, const void *message, size_t s
 
 /* ---- Receiving ---- */
 
+/* relid 0 finds a free place. */
+static struct vmbus_client_offer *find_offer(struct vmbus_client *client, uint32_t relid)
+{
+	for (unsigned i = 0; i < VMBUS_CLIENT_OFFERS_MAX; i++)
+		if (client->offers[i].message.relid == relid)
+			return &client->offers[i];
+	return NULL;
+}
+
 static void take_offer(struct vmbus_client *client, const struct hv_message *message)
 {
-	if (client->offer_count == VMBUS_CLIENT_OFFERS_MAX) {
+	struct vmbus_client_offer *offer = find_offer(client, 0);
+
+	if (!offer) {
 		client->messages_lost++;
 		return;
 	}
-	memcpy(&client->offers[client->offer_count].message, message->payload,
-	       sizeof(struct vmbus_message_offer_channel));
-	client->offers[client->offer_count++].rescinded = false;
+	*offer = (struct vmbus_client_offer){ 0 };
+	memcpy(&offer->message, message->payload, sizeof(offer->message));
+}
+
+static void release_offer(struct vmbus_client *client, struct vmbus_client_offer *offer)
+{
+	struct vmbus_message_relid released = {
+		.header.type = VMBUS_MESSAGE_RELID_RELEASED,
+		.relid = offer->message.relid,
+	};
+
+	offer->message.relid = 0;
+	if (vmbus_client_post(client, &released, sizeof(released)))
+		client->messages_lost++;
 }
 
 static void take_rescind(struct vmbus_client *client, const struct hv_message *message)
 {
 	struct vmbus_message_relid rescind;
+	struct vmbus_client_offer *offer;
 
 	memcpy(&rescind, message->payload, sizeof(rescind));
-	for (unsigned i = 0; i < client->offer_count; i++)
-		if (client->offers[i].message.relid == rescind.relid)
-			client->offers[i].rescinded = true;
+	offer = rescind.relid ? find_offer(client, rescind.relid) : NULL;
+	if (!offer)
+		return;
+	offer->rescinded = true;
+	if (!offer->open)
+		release_offer(client, offer);
+}
+
+void vmbus_client_set_open(struct vmbus_client *client, uint32_t relid, bool open)
+{
+	struct vmbus_client_offer *offer = find_offer(client, relid);
+
+	if (!offer)
+		return;
+	offer->open = open;
+	if (!open && offer->rescinded)
+		release_offer(client, offer);
 }
 
 static void keep_answer(struct vmbus_client *client, const struct hv_message *message)
@@ -192,7 +229,6 @@ int vmbus_client_request_offers(struct vmbus_client *client)
 	struct vmbus_message_header message = { .type = VMBUS_MESSAGE_REQUEST_OFFERS };
 	int r;
 
-	client->offer_count = 0;
 	r = vmbus_client_post(client, &message, sizeof(message));
 	if (!r)
 		r = vmbus_client_await(client, VMBUS_MESSAGE_ALL_OFFERS_DELIVERED, 0, 0, &message,
@@ -200,33 +236,32 @@ int vmbus_client_request_offers(struct vmbus_client *client)
 	return r;
 }
 
-const struct vmbus_message_offer_channel *vmbus_client_find(const struct vmbus_client *client,
-							    const struct guid *type,
-							    uint16_t sub_channel_index,
-							    unsigned nth)
+/* The nth offer in use whose `guid` member, at an offset in the message, is this one. */
+static const struct vmbus_message_offer_channel *find_guid(const struct vmbus_client *client,
+							   size_t guid_offset,
+							   const struct guid *guid,
+							   uint16_t sub_channel_index, unsigned nth)
 {
-	for (unsigned i = 0; i < client->offer_count; i++) {
+	for (unsigned i = 0; i < VMBUS_CLIENT_OFFERS_MAX; i++) {
 		const struct vmbus_client_offer *offer = &client->offers[i];
 
-		if (!offer->rescinded && offer->message.sub_channel_index == sub_channel_index &&
-		    memcmp(&offer->message.type, type, sizeof(*type)) == 0 && nth-- == 0)
+		if (offer->message.relid && !offer->rescinded &&
+		    offer->message.sub_channel_index == sub_channel_index &&
+		    memcmp((const uint8_t *)&offer->message + guid_offset, guid, sizeof(*guid)) ==
+			    0 &&
+		    nth-- == 0)
 			return &offer->message;
 	}
 	return NULL;
 }
 
-static const struct vmbus_message_offer_channel *find_instance(const struct vmbus_client *client,
-							       const struct guid *instance,
-							       uint16_t sub_channel_index)
+const struct vmbus_message_offer_channel *vmbus_client_find(const struct vmbus_client *client,
+							    const struct guid *type,
+							    uint16_t sub_channel_index,
+							    unsigned nth)
 {
-	for (unsigned i = 0; i < client->offer_count; i++) {
-		const struct vmbus_client_offer *offer = &client->offers[i];
-
-		if (!offer->rescinded && offer->message.sub_channel_index == sub_channel_index &&
-		    memcmp(&offer->message.instance, instance, sizeof(*instance)) == 0)
-			return &offer->message;
-	}
-	return NULL;
+	return find_guid(client, offsetof(struct vmbus_message_offer_channel, type), type,
+			 sub_channel_index, nth);
 }
 
 int vmbus_client_await_offer(struct vmbus_client *client, const struct guid *instance,
@@ -238,7 +273,8 @@ int vmbus_client_await_offer(struct vmbus_client *client, const struct guid *ins
 
 	for (;;) {
 		vmbus_client_poll(client);
-		offer = find_instance(client, instance, sub_channel_index);
+		offer = find_guid(client, offsetof(struct vmbus_message_offer_channel, instance),
+				  instance, sub_channel_index, 0);
 		if (offer) {
 			*ret_offer = offer;
 			return 0;

@@ -32,8 +32,9 @@ enum {
 #define VMBUS_CLIENT_ANSWERS_MAX 8
 
 struct vmbus_client_offer {
-	struct vmbus_message_offer_channel message;
-	bool rescinded;
+	struct vmbus_message_offer_channel message; /* relid 0: the place is free */
+	bool open;                                  /* a client_channel is */
+	bool rescinded;                             /* taken back by the host while open */
 };
 
 struct vmbus_client {
@@ -42,7 +43,6 @@ struct vmbus_client {
 	uint32_t status;        /* of the last VMBUS_CLIENT_E_REFUSED or _POST */
 	uint32_t next_gpadl;
 	struct vmbus_client_offer offers[VMBUS_CLIENT_OFFERS_MAX];
-	unsigned offer_count;
 
 	/* Messages other than offers and rescinds, until somebody waits for them. */
 	struct hv_message answers[VMBUS_CLIENT_ANSWERS_MAX];
@@ -68,7 +68,7 @@ int vmbus_client_request_offers(struct vmbus_client *client) MUST_CHECK;
 
 /*
  * The offer of a type of device and of a sub-channel; `nth` counts those that fit, from 0.
- * NULL: not there, or rescinded. Valid until the client is disconnected.
+ * NULL: not there, or rescinded. Valid until the offer is rescinded and its channel closed.
  */
 const struct vmbus_message_offer_channel *vmbus_client_find(const struct vmbus_client *client,
 							    const struct guid *type,
@@ -92,6 +92,12 @@ int vmbus_client_share(struct vmbus_client *client, uint32_t relid, void *memory
 int vmbus_client_unshare(struct vmbus_client *client, uint32_t relid, uint32_t gpadl) MUST_CHECK;
 
 /* ---- What the above is made of; also for tests that misbehave ---- */
+
+/*
+ * The channel of this relid has been opened or closed. A rescinded offer is given back to the host
+ * when its channel is not or no longer open.
+ */
+void vmbus_client_set_open(struct vmbus_client *client, uint32_t relid, bool open);
 
 /* Posts a message, again and again while the host has no buffer for it. Return: E_POST. */
 int vmbus_client_post(struct vmbus_client *client, const void *message, size_t size) MUST_CHECK;
