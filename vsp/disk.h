@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A disk: sectors that can be read, written, flushed and given back, asynchronously.
+ *
+ * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
+ * disk: disk_file.c for files and block devices, disk_memory.c for memory and for a disk that is
+ * no disk at all.
+ *
+ * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
+ * the disk may change, are the disk's until `complete` runs. `complete` never runs inside
+ * disk_submit().
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/list.h"
+#include "common/base/loop.h"
+#include "vsp/buffer_pool.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct disk;
+struct image;
+
+enum {
+	_DISK_E_OK,
+	DISK_E_SHORT, /* the medium ends before the disk does: somebody shortened the file */
+};
+
+enum disk_operation {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH, /* what was acknowledged before is on stable storage after */
+	DISK_UNMAP, /* the range need not be kept: a hint. Where obeyed it reads as zeros */
+	DISK_ZERO,  /* the range reads as zeros afterwards */
+};
+
+struct disk_request {
+	enum disk_operation operation;
+	bool durable;          /* DISK_WRITE: on stable storage when complete */
+	bool unmap;            /* DISK_ZERO: the space may be given back */
+	uint64_t offset, size; /* bytes: whole sectors within the disk; 0 for DISK_FLUSH */
+	struct iovec *iov;     /* DISK_READ, DISK_WRITE: exactly `size` bytes */
+	unsigned iov_count;
+	struct buffer_pool *buffers; /* where the disk gets a buffer if it needs one */
+
+	/* result: 0; DISK_E_; -errno. */
+	void (*complete)(struct disk_request *request, int result);
+
+	/* The disk's, from disk_submit() to `complete`. */
+	struct disk *disk;
+	struct loop_operation loop_operation;
+	struct buffer_waiter waiter;
+	void *buffer;
+	struct iovec buffer_iov;
+	struct list link;
+};
+
+struct disk_ops {
+	/* All required. The request is well-formed, in range, and allowed (no write to a read-only
+	 * disk); disk_complete() ends it, but not before submit returns. */
+	void (*submit)(struct disk *disk, struct disk_request *request);
+	void (*free)(struct disk *disk);
+};
+
+struct disk_counters {
+	uint64_t reads, writes, flushes, unmaps; /* requests ended; zeroing counts as unmap */
+	uint64_t bytes_read, bytes_written;      /* of reads and writes that succeeded */
+	uint64_t errors;
+};
+
+struct disk {
+	const struct disk_ops *ops;
+	uint64_t size; /* bytes, a multiple of sector_size */
+	uint32_t sector_size;
+	uint32_t physical_block_size; /* sector_size or a larger power of two */
+	bool read_only;
+	bool unmap; /* DISK_UNMAP is worth asking for */
+
+	struct disk_counters counters;
+	unsigned in_flight;
+	bool retiring;
+	void (*retired)(void *data);
+	void *retired_data;
+};
+
+/* Starts a request. A range outside the disk is the caller's mistake. */
+void disk_submit(struct disk *disk, struct disk_request *request);
+
+/* For backends: ends a request. */
+void disk_complete(struct disk_request *request, int result);
+
+/*
+ * Gives the disk up: no request may be submitted any more. Frees it when the last one under way
+ * has completed, and calls retired(data), which may be NULL; both perhaps before returning.
+ */
+void disk_retire(struct disk *disk, void (*retired)(void *data), void *data);
+
+/*
+ * A disk on an image that image_open() or image_examine() describes. Takes over image->fd, also on
+ * failure. Return: 0, -ENOMEM.
+ */
+int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,
+		  struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves
+ * the reader's memory as it is. size: bytes, a multiple of sector_size. Return: 0, -ENOMEM.
+ */
+int disk_memory_new(struct loop *loop, uint64_t size, uint32_t sector_size,
+		    struct disk **ret_disk) MUST_CHECK;
+int disk_null_new(struct loop *loop, uint64_t size, uint32_t sector_size,
+		  struct disk **ret_disk) MUST_CHECK;
+
+/* The bytes of a disk in memory, for tests. */
+uint8_t *disk_memory_bytes(struct disk *disk);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Arithmetic and copying on I/O vectors. */
+#include "vsp/iov.h"
+
+#include "common/base/cc.h"
+
+#include <string.h>
+
+size_t iov_size(const struct iovec *iov, unsigned count)
+{
+	size_t size = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
+void iov_consume(struct iovec **iov, unsigned *count, size_t bytes)
+{
+	while (*count && bytes >= (*iov)->iov_len) {
+		bytes -= (*iov)->iov_len;
+		(*iov)++;
+		(*count)--;
+	}
+	if (*count) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + bytes;
+		(*iov)->iov_len -= bytes;
+	}
+}
+
+unsigned iov_truncate(struct iovec *iov, unsigned count, size_t bytes)
+{
+	unsigned i;
+
+	for (i = 0; i < count && bytes; i++) {
+		iov[i].iov_len = MIN(iov[i].iov_len, bytes);
+		bytes -= iov[i].iov_len;
+	}
+	return i;
+}
+
+size_t iov_copy_in(void *destination, size_t size, const struct iovec *iov, unsigned count)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < count && done < size; i++) {
+		size_t length = MIN(iov[i].iov_len, size - done);
+
+		memcpy((char *)destination + done, iov[i].iov_base, length);
+		done += length;
+	}
+	return done;
+}
+
+size_t iov_copy_out(const struct iovec *iov, unsigned count, const void *source, size_t size)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < count && done < size; i++) {
+		size_t length = MIN(iov[i].iov_len, size - done);
+
+		memcpy(iov[i].iov_base, (const char *)source + done, length);
+		done += length;
+	}
+	return done;
+}
