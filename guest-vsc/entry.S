@@ -8,10 +8,12 @@
  *
  *   machine_entry      32-bit protected mode, as PVH hands over, into long mode and to ring 3;
  *   interrupt_entry    counts the interrupt and ends it;
- *   gate_entry         INT3: what only ring 0 may do (MSRs, hypercalls at CPL 0, HLT). Not INT n,
- *                      which a KVM that runs guests in hardware ring 3 answers with #UD;
+ *   gate_entry         INT3: what only ring 0 may do (MSRs, CPUID, hypercalls at CPL 0, HLT);
  *   exception_entry    sends ring 3 to machine_try()'s caller, or to machine_fault(), and fails
  *                      the gate's operation if it was that.
+ *
+ * A KVM that runs guests in hardware ring 3 answers INT n there with #UD, hence INT3; and CPUID
+ * with the leaves of the CPU itself, hence the gate's.
  *
  * The TSS has an all-zero I/O permission map, so that ring 3 may use every port. Interrupts are
  * enabled in ring 3 and nowhere else but in the gate's HLT.
@@ -158,6 +160,20 @@ gate_halt: /* a: the count of interrupts that the caller knows of */
 1:	xorl %edx, %edx
 	iretq
 
+gate_cpuid: /* a: leaf, b: where EAX, EBX, ECX and EDX go */
+	pushq %rbx
+	movl %esi, %eax
+	xorl %ecx, %ecx
+	movq %rdx, %rsi
+	cpuid
+	movl %eax, (%rsi)
+	movl %ebx, 4(%rsi)
+	movl %ecx, 8(%rsi)
+	movl %edx, 12(%rsi)
+	popq %rbx
+	xorl %edx, %edx
+	iretq
+
 /* ---- Exceptions ---- */
 
 	.macro exception_stub vector, has_code
@@ -253,7 +269,7 @@ machine_call_hypercall_page:
 	.section .rodata.entry, "a", @progbits
 	.balign 8
 gate_operations:
-	.quad gate_read_msr, gate_write_msr, gate_call, gate_halt
+	.quad gate_read_msr, gate_write_msr, gate_call, gate_halt, gate_cpuid
 
 	.section .data.entry, "aw", @progbits
 

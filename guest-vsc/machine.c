@@ -44,6 +44,14 @@ bool machine_write_msr(uint32_t index, uint64_t value)
 	return machine_gate(MACHINE_GATE_WRITE_MSR, index, value, 0).fault == 0;
 }
 
+struct machine_cpuid machine_cpuid(uint32_t leaf)
+{
+	struct machine_cpuid cpuid = { 0 };
+
+	machine_gate(MACHINE_GATE_CPUID, leaf, machine_gpa(&cpuid), 0);
+	return cpuid;
+}
+
 bool machine_hypercall(uint64_t control, uint64_t first, uint64_t second, uint64_t *ret_status)
 {
 	struct machine_result result = machine_gate(MACHINE_GATE_CALL, control, first, second);

@@ -26,6 +26,12 @@ void guest_panic(const char *text) __attribute__((noreturn));
 bool machine_read_msr(uint32_t index, uint64_t *ret_value) MUST_CHECK;
 bool machine_write_msr(uint32_t index, uint64_t value) MUST_CHECK;
 
+/* EAX, EBX, ECX and EDX of a CPUID leaf, sub-leaf 0. */
+struct machine_cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+struct machine_cpuid machine_cpuid(uint32_t leaf);
+
 /* ---- Hypercall page ---- */
 
 /* The page that hypercall_enable() gives to the hypervisor. */

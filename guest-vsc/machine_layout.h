@@ -19,4 +19,4 @@
 #define MACHINE_GATE_WRITE_MSR 1
 #define MACHINE_GATE_CALL      2
 #define MACHINE_GATE_HALT      3
-#define MACHINE_GATE_COUNT     4
+#define MACHINE_GATE_CPUID     4

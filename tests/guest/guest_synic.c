@@ -22,37 +22,29 @@
 
 static uint32_t privileges, features;
 
-static void read_cpuid(uint32_t leaf, uint32_t ret_registers[4])
-{
-	__asm__ volatile("cpuid"
-			 : "=a"(ret_registers[0]), "=b"(ret_registers[1]), "=c"(ret_registers[2]),
-			   "=d"(ret_registers[3])
-			 : "a"(leaf), "c"(0));
-}
-
 static void check_cpuid(void)
 {
-	uint32_t r[4];
+	const uint32_t needed = HV_PRIVILEGE_HYPERCALL | HV_PRIVILEGE_VP_INDEX | HV_PRIVILEGE_SYNIC;
+	struct machine_cpuid leaf;
 
-	read_cpuid(1, r);
-	report(r[2] & HV_CPUID_HYPERVISOR_ECX31, "CPUID says there is a hypervisor", "0x%x", r[2]);
-	read_cpuid(HV_CPUID_VENDOR_AND_MAX, r);
-	report(r[0] >= HV_CPUID_LIMITS && r[1] == HV_CPUID_VENDOR_EBX &&
-		       r[2] == HV_CPUID_VENDOR_ECX && r[3] == HV_CPUID_VENDOR_EDX,
-	       "the vendor is Microsoft Hv", "%x %x %x %x", r[0], r[1], r[2], r[3]);
-	read_cpuid(HV_CPUID_INTERFACE, r);
-	report(r[0] == HV_CPUID_INTERFACE_EAX, "the interface is Hv#1", "%x", r[0]);
-	read_cpuid(HV_CPUID_FEATURES, r);
-	privileges = r[0];
-	features = r[3];
-	report((privileges &
-		(HV_PRIVILEGE_HYPERCALL | HV_PRIVILEGE_VP_INDEX | HV_PRIVILEGE_SYNIC)) ==
-		       (HV_PRIVILEGE_HYPERCALL | HV_PRIVILEGE_VP_INDEX | HV_PRIVILEGE_SYNIC),
-	       "hypercalls, VP index and SynIC are to be had", "%x", privileges);
-	report(!(r[1] & HV_PRIVILEGE_CREATE_PARTITIONS), "the guest is no root partition", "%x",
-	       r[1]);
-	read_cpuid(HV_CPUID_RECOMMENDATIONS, r);
-	report(r[0] & HV_HINT_DEPRECATE_AUTO_EOI, "AutoEOI is deprecated", "%x", r[0]);
+	leaf = machine_cpuid(1);
+	report(leaf.ecx & HV_CPUID_HYPERVISOR_ECX31, "CPUID says there is a hypervisor", "0x%x",
+	       leaf.ecx);
+	leaf = machine_cpuid(HV_CPUID_VENDOR_AND_MAX);
+	report(leaf.eax >= HV_CPUID_LIMITS && leaf.ebx == HV_CPUID_VENDOR_EBX &&
+		       leaf.ecx == HV_CPUID_VENDOR_ECX && leaf.edx == HV_CPUID_VENDOR_EDX,
+	       "the vendor is Microsoft Hv", "%x %x %x %x", leaf.eax, leaf.ebx, leaf.ecx, leaf.edx);
+	leaf = machine_cpuid(HV_CPUID_INTERFACE);
+	report(leaf.eax == HV_CPUID_INTERFACE_EAX, "the interface is Hv#1", "%x", leaf.eax);
+	leaf = machine_cpuid(HV_CPUID_FEATURES);
+	privileges = leaf.eax;
+	features = leaf.edx;
+	report((leaf.eax & needed) == needed, "hypercalls, VP index and SynIC are to be had", "%x",
+	       leaf.eax);
+	report(!(leaf.ebx & HV_PRIVILEGE_CREATE_PARTITIONS), "the guest is no root partition", "%x",
+	       leaf.ebx);
+	leaf = machine_cpuid(HV_CPUID_RECOMMENDATIONS);
+	report(leaf.eax & HV_HINT_DEPRECATE_AUTO_EOI, "AutoEOI is deprecated", "%x", leaf.eax);
 }
 
 /* ---- MSRs ---- */
