@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
-# Messages, paths and the staleness test, shared by scripts/lab and scripts/image.
+# shellcheck shell=bash disable=SC2034,SC2154 # the parts share their variables
+# Messages, paths and the test of what is stale, shared by scripts/lab and scripts/image.
 #
-# Sourced with `set -euo pipefail` in force.  Everything the lab makes lives below
-# $lab_dir; nothing else of the tree or the machine is written to.
+# Sourced with `set -euo pipefail` in force. All that the lab makes lives below $lab_dir.
+
+export LC_ALL=C.UTF-8
 
 tree_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 parts_dir=$tree_dir/scripts/lab.d
@@ -16,59 +17,71 @@ die() {
 	exit 1
 }
 
-# step TITLE COMMAND... : runs COMMAND with its output in a log, says how long it took,
-# and shows the log's end if it fails.
+# step TITLE COMMAND... : runs COMMAND with its output in a log, tells how it gets on, and shows
+# the log's end if it fails. COMMAND may be a function, and errexit holds inside it.
 step() {
-	local title=$1 log start
+	local title=$1 log start=$SECONDS told=0 pid
 	shift
 	mkdir -p "$lab_dir/log"
 	log=$lab_dir/log/${title//[^a-zA-Z0-9.]/-}.log
-	start=$SECONDS
 	say "$title ..."
-	# A subshell of its own, so that errexit holds inside the function.
-	( set -euo pipefail; "$@" ) </dev/null >"$log" 2>&1 &
-	if wait $!; then
-		say "$title: done in $((SECONDS - start)) s"
-	else
+	"$@" </dev/null >"$log" 2>&1 &
+	pid=$!
+	while kill -0 $pid 2>/dev/null; do
+		sleep 0.2
+		if [[ $((SECONDS - start - told)) -ge 15 ]]; then
+			told=$((SECONDS - start))
+			say "$title ... $told s: $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-90)"
+		fi
+	done
+	if ! wait $pid; then
 		tail -n 25 "$log" >&2
 		die "$title failed; the whole log is $log"
 	fi
+	say "$title: done in $((SECONDS - start)) s"
 }
 
-# stale TARGET FILE... : true when TARGET was not made from FILEs as they are now.
-# `made TARGET FILE...` records that it was.
+# make_step TITLE TARGET FUNCTION INPUT... : makes TARGET by FUNCTION as a step, unless it was made
+# from just these INPUTs, files and directories. "TARGET.made" remembers, and may be an input itself.
+make_force=0
+
+make_step() {
+	local title=$1 target=$2 function=$3 hash
+	shift 3
+	hash=$(inputs_hash "$@")
+	if [[ $make_force -eq 0 && -e $target && -e $target.made && $(<"$target.made") == "$hash" ]]; then
+		say "$title: up to date"
+		return
+	fi
+	rm -f "$target.made"
+	mkdir -p "$(dirname "$target")"
+	step "$title" "$function"
+	echo "$hash" >"$target.made"
+}
+
 inputs_hash() {
-	local file
-	for file in "$@"; do
-		printf '%s ' "$(stat -c %a "$file")"
-		sha256sum <"$file"
-	done | sha256sum | cut -d ' ' -f 1
-}
-
-stale() {
-	local target=$1
-	shift
-	[[ ! -e $target || ! -e $target.made || $(<"$target.made") != "$(inputs_hash "$@")" ]]
-}
-
-made() {
-	local target=$1
-	shift
-	inputs_hash "$@" >"$target.made"
+	find "$@" -type f -printf '%m %p\n' -exec sha256sum {} + | sort | sed "s,$tree_dir,," | sha256sum | cut -d ' ' -f 1
 }
 
 # need_commands COMMAND=PACKAGE... : installs the packages of the commands that are missing.
 need_commands() {
 	local pair missing=()
 	for pair in "$@"; do
-		[[ -n $(PATH=$PATH:/usr/sbin:/sbin type -P "${pair%%=*}") ]] || missing+=("${pair#*=}")
+		PATH=$PATH:/usr/sbin:/sbin type -P "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
 	done
-	[[ ${#missing[@]} -eq 0 ]] && return
-	say "installing ${missing[*]} with apt"
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >&2 ||
+	[[ ${#missing[@]} -gt 0 ]] || return 0
+	say "installing ${missing[*]} with apt ..."
+	mkdir -p "$lab_dir/log"
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" \
+		>"$lab_dir/log/apt.log" 2>&1 || {
+		tail -n 5 "$lab_dir/log/apt.log" >&2
 		die "apt could not install ${missing[*]}: run 'apt-get update' and try again"
+	}
 }
 
+# need_root ARGUMENT... : begins again as root, with these arguments, unless root it is already.
 need_root() {
-	[[ $EUID -eq 0 ]] || exec sudo -- "$0" "$@"
+	[[ $EUID -ne 0 ]] || return 0
+	type -P sudo >/dev/null || die "this needs root: become root, or install sudo"
+	exec sudo -- "$0" "$@"
 }

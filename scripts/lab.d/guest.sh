@@ -1,66 +1,60 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
-# What stock guests are made of: kernels with small initramfs for tests, and a root image.
+# shellcheck shell=bash disable=SC2034,SC2154 # the parts share their variables
+# What the lab's guests are made of: stock kernels with small initramfs, and a root image.
 
 guest_dir=$lab_dir/guest
+guest_disk=$guest_dir/lab.raw
 
-# The flavour that the root image's own packages are of.
+# The flavour that the root image's own kernel package is of.
 guest_kernel=6.1-cloud
 
-# What a stock guest finds its disks with: on the synthetic bus, and as a guest of the peer.
+# What a stock guest finds its disks with: on the VMBus, and as a guest of the peer.
 guest_modules=(
 	hv_vmbus hv_storvsc hv_utils hv_balloon sd_mod sr_mod
 	virtio_pci virtio_mmio virtio_blk virtio_scsi ext4
 )
 
-# guest_initramfs FLAVOUR OUTPUT
-guest_initramfs() {
-	initramfs_make "$2" "$kernels_dir/$1" "$host_dir/busybox" "$parts_dir/guest/initramfs" \
-		"${guest_modules[@]}"
-}
-
-guest_make() {
+guest_boot_make() {
 	local flavour
-	rm -rf "$guest_dir"
-	mkdir -p "$guest_dir"
+	rm -rf "${guest_dir:?}/boot"
+	mkdir -p "$guest_dir/boot"
 	for flavour in "${kernel_flavours[@]}"; do
-		cp "$kernels_dir/$flavour/vmlinuz" "$guest_dir/vmlinuz-$flavour"
-		cp "$kernels_dir/$flavour/vmlinux" "$guest_dir/vmlinux-$flavour"
-		guest_initramfs "$flavour" "$guest_dir/initrd-$flavour"
+		cp "$kernels_dir/$flavour/vmlinuz" "$guest_dir/boot/vmlinuz-$flavour"
+		cp "$kernels_dir/$flavour/vmlinux" "$guest_dir/boot/vmlinux-$flavour"
+		initramfs_make "$guest_dir/boot/initrd-$flavour" "$kernels_dir/$flavour" \
+			"$parts_dir/guest/initramfs" "${guest_modules[@]}"
 	done
-	guest_image
-	guest_disk
 }
 
-# The root image: a stock one, with what tests use in it, and with the small initramfs of its own
-# kernel for a kexec.
-guest_image() {
-	local image=$guest_dir/image overlay=$guest_dir/overlay
+# A stock image, with what tests use in it, and with the small initramfs of its kernel for kexec.
+guest_image_make() {
+	local overlay=$guest_dir/overlay
+	rm -rf "$overlay"
 	mkdir -p "$overlay"/{boot,usr/sbin}
 	cp "$parts_dir/guest/initramfs/bin/vmms-test-init" "$overlay/usr/sbin/"
-	cp "$guest_dir/vmlinuz-$guest_kernel" "$overlay/boot/vmlinuz"
-	cp "$guest_dir/initrd-$guest_kernel" "$overlay/boot/initrd"
-	"$tree_dir/scripts/image" --output "$image" --include fio,kexec-tools --overlay "$overlay"
-	ln "$image/root.raw" "$guest_dir/root.raw"
-	ln "$image/initrd.img" "$guest_dir/initrd-stock"
+	cp "$guest_dir/boot/vmlinuz-$guest_kernel" "$overlay/boot/vmlinuz"
+	cp "$guest_dir/boot/initrd-$guest_kernel" "$overlay/boot/initrd"
+	"$tree_dir/scripts/image" --force --output "$guest_dir/image" --include fio,kexec-tools --overlay "$overlay"
 	rm -rf "$overlay"
 }
 
-# The lab host's second disk, mounted on /lab there: the host itself makes the file system, the
-# payload is its contents.
-guest_disk() {
-	rm -f "$host_dir/lab.raw"
-	truncate -s 16G "$host_dir/lab.raw"
+# The lab host's second disk, mounted on /lab there, with room for scratch files. The host itself
+# makes its file system; what the payload has for /lab becomes its contents.
+guest_disk_make() {
+	local contents=$guest_dir/disk
+	rm -rf "$contents" "$guest_disk"
+	mkdir -p "$contents/lab"
+	ln "$guest_dir"/boot/* "$contents/lab/"
+	ln "$guest_dir/image/root.raw" "$contents/lab/"
+	ln "$guest_dir/image/initrd.img" "$contents/lab/initrd-stock"
+	truncate -s 16G "$guest_disk"
 	run_cold=1
-	run_label=make-disk
+	run_label=disk
 	run_timeout=300
-	run_disposable[lab]=off
+	run_keeps_lab_disk=1
 	run_create
-	mkdir -p "$run_dir/payload/run/lab" "$run_dir/payload/vmms"
-	echo 'umount /lab' >"$run_dir/payload/run/lab/command"
-	tar --create --file "$run_dir/payload.raw" --sparse --owner 0 --group 0 \
-		-C "$guest_dir" --exclude image --transform 's,^\./,lab/,' . \
-		-C "$run_dir/payload" --transform 's,^payload/,,' run vmms
-	truncate -s "$machine_payload_size" "$run_dir/payload.raw"
+	run_pack_command sync
+	run_payload --append -C "$contents" lab
 	run_execute
+	rm -rf "$contents"
 }

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # the parts share their variables
 # A busybox initramfs with a chosen list of modules, and a kernel's vmlinux.
 
-# initramfs_make OUTPUT KERNEL-TREE BUSYBOX FILES MODULE... : the directory FILES, which has an
+# initramfs_make OUTPUT KERNEL-TREE FILES MODULE... : the directory FILES, which has an
 # "init", is its root. The modules and what they depend on are stored uncompressed, since busybox
 # loads no compressed ones; /modules lists them in loading order.
 initramfs_make() {
-	local output=$1 kernel=$2 busybox=$3 files=$4 release root module file name
-	shift 4
+	local output=$1 kernel=$2 files=$3 release root module file name
+	shift 3
 	release=$(ls "$kernel/lib/modules")
 	root=$(mktemp -d)
 	chmod 755 "$root"
 	mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,dev,proc,sys,run,tmp,root,etc,lib/modules}
-	cp "$busybox" "$root/bin/busybox"
+	cp "$kernel/busybox" "$root/bin/busybox"
 	cp -r "$files/." "$root/"
 	: >"$root/modules"
 	for module in "$@"; do

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
-# One command in the lab host: pack what it needs, restore (or boot) the machine, pass the
-# streams through, clean up.
+# shellcheck shell=bash disable=SC2034,SC2154 # the parts share their variables
+# One command in a lab host of its own: pack what it needs, restore or boot the machine, pass the
+# command's streams through, bring back its status and its files.
 
-run_dir=
+# What the options say.
 run_systemd=0
 run_cold=0
 run_memory=$machine_memory
@@ -15,147 +15,200 @@ run_verbose=0
 run_stdin=0
 run_added=()
 run_builds=()
-run_started_at=
-declare -A run_disposable=([root]=on [lab]=on)
+
+run_interactive=0
+run_keeps_lab_disk=0
+run_dir=
+run_started=
+
+# Status of a run that had no end in time, or whose host died; timeout(1) has the same.
+run_status_failed=124
+# How long a command has after SIGTERM, and for packing its output, when its time is up.
+run_grace=20
+
+# ---- a directory of its own ----
 
 run_create() {
+	run_started=$EPOCHREALTIME
 	mkdir -p "$lab_dir/runs"
-	run_dir=$(mktemp -d "$lab_dir/runs/$run_label.XXXXXX")
+	run_sweep
+	run_dir=$(mktemp -d "$lab_dir/runs/$run_label-XXXXXX")
+	# Held by this process and by QEMU, for as long as either lives.
+	exec {run_lock}<"$run_dir"
+	flock "$run_lock"
 	trap run_cleanup EXIT
+	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 }
 
 run_cleanup() {
 	machine_stop
-	[[ $run_keep -eq 1 ]] || rm -rf "$run_dir"
+	if [[ $run_keep -eq 1 ]]; then
+		touch "$run_dir/kept"
+		say "kept: $run_dir"
+	else
+		rm -rf "$run_dir"
+	fi
 }
 
-# The payload disk: a tar of the tree as git sees it, of the builds' programs, of added files, and
-# of the command itself, named relative to the lab host's root.
+# Removes what killed runs left behind: directories that are no longer new and whose lock nobody
+# holds. Kept ones stay.
+run_sweep() {
+	local directory
+	find "$lab_dir/runs" -mindepth 1 -maxdepth 1 -type d -mmin +1 | while IFS= read -r directory; do
+		[[ ! -e $directory/kept ]] || continue
+		flock --nonblock "$directory" true && rm -rf "$directory"
+	done
+	return 0
+}
+
+# ---- the payload: a tar of what the command sees, named from the lab host's root ----
+
+# run_payload TAR-OPTION... : adds files to the payload.
+run_payload() {
+	tar --file "$run_dir/payload.raw" --sparse --owner 0 --group 0 "$@"
+}
+
 run_pack() {
-	mkdir -p "$run_dir/payload/run/lab" "$run_dir/payload/vmms-in"
-	printf '%q ' "$@" >"$run_dir/payload/run/lab/command"
-	[[ $run_stdin -eq 0 ]] || cat >"$run_dir/payload/run/lab/stdin"
-	local build tar=(tar --create --file "$run_dir/payload.raw" --sparse --owner 0 --group 0)
-	(cd "$tree_dir" && git ls-files -z --cached --others --exclude-standard | run_existing) |
-		"${tar[@]}" -C "$tree_dir" --null --files-from - --transform 's,^,vmms/,'
-	tar[1]=--append
+	run_pack_command "$@"
+	run_pack_tree
+	local build file
 	for build in "${run_builds[@]}"; do
 		run_pack_build "$build"
 	done
-	if [[ ${#run_added[@]} -gt 0 ]]; then
-		local file
-		for file in "${run_added[@]}"; do
-			"${tar[@]}" -C "$(dirname "$file")" --transform 's,^,vmms-in/,' "$(basename "$file")"
-		done
-	fi
-	"${tar[@]}" -C "$run_dir/payload" .
-	truncate -s "$machine_payload_size" "$run_dir/payload.raw"
+	for file in "${run_added[@]}"; do
+		run_payload --append -C "$(dirname "$file")" --transform 's,^,vmms-in/,' "$(basename "$file")"
+	done
 }
 
-# Leaves out names that git still lists but that are gone from the tree.
-run_existing() {
+run_pack_command() {
+	mkdir -p "$run_dir/payload/run/lab" "$run_dir/payload/vmms-in" "$run_dir/payload/vmms"
+	printf '%q ' "$@" >"$run_dir/payload/run/lab/command"
+	[[ $run_stdin -eq 0 ]] || cat >"$run_dir/payload/run/lab/stdin"
+	run_payload --create -C "$run_dir/payload" run vmms vmms-in
+}
+
+# The tree as git sees it, with what is new and not ignored, without what has gone.
+run_pack_tree() {
 	local name
-	while IFS= read -r -d '' name; do
-		[[ ! -e $name && ! -L $name ]] || printf '%s\0' "$name"
-	done
+	git -C "$tree_dir" -c safe.directory='*' ls-files -z --cached --others --exclude-standard |
+		while IFS= read -r -d '' name; do
+			[[ ! -e $tree_dir/$name && ! -L $tree_dir/$name ]] || printf '%s\0' "$name"
+		done |
+		run_payload --append -C "$tree_dir" --null --files-from - --transform 's,^,vmms/,S'
 }
 
 run_pack_build() {
 	local build=$1 part
 	for part in bin tests; do
 		[[ -d $build/$part ]] || continue
-		"${tar[@]}" -C "$build" --exclude CMakeFiles --exclude '*.a' --exclude '*.o' \
-			--transform "s,^,vmms/build/$(basename "$build")/," "$part"
+		run_payload --append -C "$build" --exclude CMakeFiles --exclude '*.a' --exclude '*.o' \
+			--transform "s,^,vmms/build/$(basename "$build")/,S" "$part"
 	done
 }
 
+# ---- the machine ----
+
 run_start() {
-	local hvc=$1 snapshot=$snapshot_dir/plain
+	local snapshot=$snapshot_dir/plain drives=() disk
 	[[ $run_systemd -eq 0 ]] || snapshot=$snapshot_dir/systemd
-	local disk drives=()
 	for disk in root lab; do
-		if [[ $run_cold -eq 0 ]]; then
-			drives+=(-drive "file=$snapshot/$disk.qcow2,format=qcow2,if=none,id=$disk,snapshot=on,cache=unsafe,discard=unmap")
-		else
-			drives+=(-drive "file=$host_dir/$disk.raw,format=raw,if=none,id=$disk,snapshot=${run_disposable[$disk]},cache=unsafe,discard=unmap")
-		fi
+		drives+=(-drive "$(run_drive "$disk" "$snapshot"),if=none,id=$disk,cache=unsafe,discard=unmap")
 	done
 	[[ $run_cold -eq 1 ]] || drives+=(-incoming defer)
-	machine_start "$run_dir" "$run_systemd" "$run_memory" "$hvc" "${drives[@]}"
-	if [[ $run_cold -eq 0 ]]; then
+	truncate -s "$machine_payload_size" "$run_dir/payload.raw"
+	if [[ $run_interactive -eq 1 ]]; then
+		machine_start "$run_dir" "$run_systemd" "$run_memory" stdio,signal=off "${drives[@]}"
+	else
+		machine_start "$run_dir" "$run_systemd" "$run_memory" null "${drives[@]}" </dev/null
+	fi
+	[[ $run_cold -eq 1 ]] || {
 		machine_monitor_begin
 		machine_monitor migrate-incoming "\"uri\": \"file:$snapshot/state\""
+	}
+}
+
+run_drive() {
+	local disk=$1 snapshot=$2 disposable=on
+	[[ $disk != lab || $run_keeps_lab_disk -eq 0 ]] || disposable=off
+	if [[ $run_cold -eq 0 ]]; then
+		echo "file=$snapshot/$disk.qcow2,format=qcow2,snapshot=on"
+	else
+		echo "file=$(snapshot_base "$disk"),format=raw,snapshot=$disposable"
 	fi
 }
 
-# Says to the agent what is this lab's own, and lets it go.
+# Tells the agent what is this machine's own, and lets it go.
 run_release() {
-	local seed output=0
+	local seed
 	seed=$(od -An -N 64 -v -t x1 /dev/urandom | tr -d ' \n')
-	[[ -z $run_output ]] || output=1
-	printf 'run time=%s seed=%s name=%s output=%d\n' "$EPOCHREALTIME" "$seed" "${run_dir##*/}" "$output" \
+	printf 'run time=%s seed=%s name=%s output=%d\n' \
+		"$EPOCHREALTIME" "$seed" "${run_dir##*/}" "$([[ -z $run_output ]] && echo 0 || echo 1)" \
 		>&"$machine_control_in"
 }
 
+# ---- the command's streams ----
+
 run_streams_start() {
 	mkfifo "$run_dir/stdout" "$run_dir/stderr"
-	: >"$run_dir/stdout.log" >"$run_dir/stderr.log"
+	touch "$run_dir/stdout.log" "$run_dir/stderr.log"
 	tee "$run_dir/stdout.log" <"$run_dir/stdout" &
 	tee "$run_dir/stderr.log" <"$run_dir/stderr" >&2 &
 }
 
-# Waits until as much of both streams has passed as the agent sent.
+# run_streams_drain STDOUT STDERR : waits until as many bytes of both have passed as the agent sent.
 run_streams_drain() {
-	local stdout=$1 stderr=$2 tries
-	for ((tries = 0; tries < 500; tries++)); do
-		[[ $(stat -c %s "$run_dir/stdout.log") -lt $stdout || $(stat -c %s "$run_dir/stderr.log") -lt $stderr ]] || return 0
+	local tries
+	for ((tries = 0; tries < 1500; tries++)); do
+		[[ $(stat -c %s "$run_dir/stdout.log") -lt $1 || $(stat -c %s "$run_dir/stderr.log") -lt $2 ]] ||
+			return 0
 		sleep 0.02
 	done
-	say "warning: not all of the command's output came through"
+	say "warning: not all of the command's output has come through"
 }
 
-run_failed() {
-	{
-		printf '\n--- last lines of the command ---\n'
-		tail -q -n 20 "$run_dir/stdout.log" "$run_dir/stderr.log"
-		printf '\n--- last lines of the lab host'\''s console ---\n'
-		tail -q -n 30 "$run_dir/console" "$run_dir/qemu.log"
-		printf -- '---\n'
-	} >&2
-	say "error: $*"
-	exit 124
-}
+# ---- from beginning to end ----
 
 run_command() {
-	run_started_at=$EPOCHREALTIME
 	run_create
 	run_pack "$@"
 	run_execute
 }
 
+# Runs what is packed; does not return unless the status is 0.
 run_execute() {
-	local status stdout stderr
+	local status=0
 	run_streams_start
-	run_start null
+	run_start
 	run_release
-	while machine_receive $((run_timeout - SECONDS)); do
+	run_wait "$run_timeout" || {
+		machine_alive || run_failed "the lab host died"
+		printf 'stop\n' >&"$machine_control_in"
+		run_wait "$run_grace" || true
+		run_failed "no end after $run_timeout s"
+	}
+	[[ $status -eq 0 ]] || exit "$status"
+}
+
+# run_wait SECONDS : follows the agent to the command's end, and sets the caller's $status.
+run_wait() {
+	local deadline=$((SECONDS + $1)) ret_status stdout stderr
+	while machine_receive $((deadline - SECONDS)); do
 		case $machine_line in
-		ready) ;;
 		started) run_note "the command starts" ;;
 		error*) run_failed "the lab's agent: ${machine_line#error }" ;;
 		exit*)
-			read -r _ status stdout stderr <<<"$machine_line"
-			run_note "the command ended with $status"
+			read -r _ ret_status stdout stderr <<<"$machine_line"
 			run_streams_drain "$stdout" "$stderr"
-			run_fetch_output
-			exit "$status"
+			run_fetch_output || run_failed "the output did not come through"
+			run_note "the command ended with $ret_status"
+			status=$ret_status
+			return 0
 			;;
 		esac
 	done
-	machine_alive || run_failed "the lab host died"
-	run_failed "no end after $run_timeout s"
+	return 1
 }
 
 run_fetch_output() {
@@ -164,6 +217,19 @@ run_fetch_output() {
 	tar --extract --sparse --no-same-owner --file "$run_dir/output.raw" -C "$run_output"
 }
 
+run_failed() {
+	{
+		printf '\n---- the last lines of the command ----\n'
+		tail -q -n 20 "$run_dir/stdout.log" "$run_dir/stderr.log"
+		printf '\n---- the last lines of the lab host'\''s console ----\n'
+		tail -q -n 30 "$run_dir/console" "$run_dir/qemu.log" | tr -d '\r'
+		printf -- '----\n'
+	} >&2
+	say "error: $*"
+	exit $run_status_failed
+}
+
 run_note() {
-	[[ $run_verbose -eq 0 ]] || say "$(awk -v a="$run_started_at" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }') s: $*"
+	[[ $run_verbose -eq 1 ]] || return 0
+	say "$(((${EPOCHREALTIME/./} - ${run_started/./}) / 1000)) ms: $*"
 }
