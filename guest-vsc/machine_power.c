@@ -6,6 +6,7 @@
  */
 #include "guest-vsc/machine.h"
 #include "guest-vsc/memory.h"
+#include "guest-vsc/serial.h"
 #include "guest-vsc/start_info.h"
 
 #define PM1_SLEEP_ENABLE     (1u << 13)
@@ -14,6 +15,9 @@
 #define AML_PACKAGE     0x12
 #define AML_BYTE_PREFIX 0x0a
 #define AML_ONE         0x01
+
+#define AML_LENGTH_MORE_SHIFT 6
+#define S5_SIZE_MAX           12 /* from the name to the first element */
 
 #define S5_UNKNOWN 0xff
 
@@ -72,10 +76,13 @@ static uint8_t find_s5(const struct fadt *fadt)
 
 	if (!dsdt)
 		return S5_UNKNOWN;
-	for (size_t at = sizeof(*dsdt); at + 9 <= dsdt->length; at++) {
+	for (size_t at = sizeof(*dsdt); at + S5_SIZE_MAX <= dsdt->length; at++) {
 		if (memcmp(aml + at, "_S5_", 4) != 0 || aml[at + 4] != AML_PACKAGE)
 			continue;
-		value = aml + at + 7; /* name, opcode, length, count of elements */
+		/* After name and opcode: the length, whose first byte says how many more it has,
+		 * and the count of elements. */
+		value = aml + at + 5;
+		value += 1 + (*value >> AML_LENGTH_MORE_SHIFT) + 1;
 		if (*value == AML_BYTE_PREFIX)
 			return value[1];
 		return *value <= AML_ONE ? *value : S5_UNKNOWN;
@@ -91,6 +98,8 @@ void machine_power_off(void)
 	if (type != S5_UNKNOWN)
 		port_write16((uint16_t)fadt->pm1a_control,
 			     (uint16_t)(PM1_SLEEP_ENABLE | type << PM1_SLEEP_TYPE_SHIFT));
+	else
+		serial_print("There is no ACPI S5 to power off by; halting.");
 	for (;;)
 		machine_wait_interrupt(machine_interrupts());
 }
