@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Guest memory: regions, the way from a GPA to them, sharing, discarding, tracking. */
+#include "tests/unit/unit.h"
+#include "vid/vid.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MIB UINT64_C(0x100000)
+
+static struct vid_memory_region region(uint64_t gpa, uint64_t size)
+{
+	return (struct vid_memory_region){ .gpa = GPA(gpa), .size = size };
+}
+
+static int setup(void **state)
+{
+	return vid_memory_new((struct vid_memory **)state);
+}
+
+static int teardown(void **state)
+{
+	vid_memory_free(*state);
+	return 0;
+}
+
+static int add(struct vid_memory *memory, uint64_t gpa, uint64_t size)
+{
+	return vid_memory_add(memory, region(gpa, size), VID_MEMORY_TRANSPARENT_HUGE, false);
+}
+
+static void test_ranges_are_checked(void **state)
+{
+	struct vid_memory *memory = *state;
+
+	assert_int_equal(add(memory, 0, 0), -EINVAL);
+	assert_int_equal(add(memory, 0x800, 0x1000), -EINVAL);
+	assert_int_equal(add(memory, 0, 0x1800), -EINVAL);
+	assert_int_equal(add(memory, UINT64_MAX & ~UINT64_C(0xfff), 0x2000), -EINVAL);
+	assert_int_equal(vid_memory_add(memory, region(0x1000, 2 * MIB), VID_MEMORY_HUGETLB, false),
+			 -EINVAL);
+	assert_int_equal(vid_memory_region_count(memory), 0);
+}
+
+static void test_regions_do_not_overlap(void **state)
+{
+	struct vid_memory *memory = *state;
+
+	assert_int_equal(add(memory, 4 * MIB, 4 * MIB), 0);
+	assert_int_equal(add(memory, 0, 4 * MIB + 0x1000), -EEXIST);
+	assert_int_equal(add(memory, 8 * MIB - 0x1000, MIB), -EEXIST);
+	assert_int_equal(add(memory, 5 * MIB, MIB), -EEXIST);
+	assert_int_equal(add(memory, 0, 4 * MIB), 0);
+	assert_int_equal(add(memory, 8 * MIB, MIB), 0);
+	assert_int_equal(vid_memory_region_count(memory), 3);
+	assert_int_equal(vid_memory_region(memory, 2).gpa.value, 8 * MIB);
+	assert_int_equal(vid_memory_region(memory, 2).size, MIB);
+}
+
+static void test_map_is_bounded(void **state)
+{
+	struct vid_memory *memory = *state;
+	uint8_t *start;
+
+	assert_int_equal(add(memory, MIB, 2 * MIB), 0);
+	assert_int_equal(add(memory, 3 * MIB, MIB), 0);
+	start = vid_memory_map(memory, GPA(MIB), 2 * MIB);
+	assert_non_null(start);
+	assert_ptr_equal(vid_memory_map(memory, GPA(MIB + 0x1234), 1), start + 0x1234);
+	assert_ptr_equal(vid_memory_map(memory, GPA(3 * MIB - 1), 1), start + 2 * MIB - 1);
+	assert_null(vid_memory_map(memory, GPA(MIB - 1), 1));
+	assert_null(vid_memory_map(memory, GPA(MIB - 1), 2));
+	assert_null(vid_memory_map(memory, GPA(3 * MIB - 1), 2)); /* two regions */
+	assert_null(vid_memory_map(memory, GPA(4 * MIB), 1));
+	assert_null(vid_memory_map(memory, GPA(MIB), UINT64_MAX));
+	assert_null(vid_memory_map(memory, GPA(UINT64_MAX), 2));
+	assert_null(vid_memory_map(memory, gpa_from_pfn(UINT64_MAX), 1));
+}
+
+static void test_host_and_guest_agree_modulo_2_mib(void **state)
+{
+	struct vid_memory *memory = *state;
+	const uint64_t gpas[] = { 0, 3 * MIB, 8 * MIB + 0x5000 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(gpas); i++) {
+		assert_int_equal(add(memory, gpas[i], MIB), 0);
+		assert_int_equal((uintptr_t)vid_memory_map(memory, GPA(gpas[i]), 1) % (2 * MIB),
+				 gpas[i] % (2 * MIB));
+	}
+}
+
+static void test_too_many_regions(void **state)
+{
+	struct vid_memory *memory = *state;
+	uint64_t gpa = 0;
+	int r;
+
+	do {
+		r = add(memory, gpa, 0x1000);
+		gpa += 0x2000;
+	} while (r == 0 && gpa < MIB * 64);
+	assert_int_equal(r, -ENOSPC);
+	assert_true(vid_memory_region_count(memory) >= 32);
+}
+
+static void test_sharing(void **state)
+{
+	struct vid_memory *memory = *state;
+	uint64_t offset = 1;
+	uint8_t *ours, *theirs;
+	int fd;
+
+	assert_int_equal(add(memory, 0, MIB), 0);
+	assert_int_equal(vid_memory_share(memory, 0, &offset), -EINVAL);
+	assert_int_equal(vid_memory_share(memory, 1, &offset), -EINVAL);
+	assert_int_equal(offset, 1);
+	assert_int_equal(
+		vid_memory_add(memory, region(2 * MIB, MIB), VID_MEMORY_TRANSPARENT_HUGE, true), 0);
+	fd = vid_memory_share(memory, 1, &offset);
+	assert_true(fd >= 0);
+	assert_int_equal(offset, 0);
+	theirs = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+	assert_ptr_not_equal(theirs, MAP_FAILED);
+	ours = vid_memory_map(memory, GPA(2 * MIB), MIB);
+	theirs[0x4321] = 0x77;
+	assert_int_equal(ours[0x4321], 0x77);
+	munmap(theirs, MIB);
+	/* Nobody may take the pages away. */
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(errno, EPERM);
+}
+
+static void test_discard_gives_zeros(void **state)
+{
+	struct vid_memory *memory = *state;
+
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(vid_memory_add(memory, region(i * 2 * MIB, 2 * MIB),
+						VID_MEMORY_TRANSPARENT_HUGE, i == 1),
+				 0);
+		memset(vid_memory_map(memory, GPA(i * 2 * MIB), 2 * MIB), 0x5a, 2 * MIB);
+	}
+	assert_int_equal(vid_memory_discard(memory), 0);
+	for (uint64_t i = 0; i < 2; i++) {
+		const uint8_t *bytes = vid_memory_map(memory, GPA(i * 2 * MIB), 2 * MIB);
+
+		for (size_t b = 0; b < 2 * MIB; b += 511)
+			assert_int_equal(bytes[b], 0);
+	}
+}
+
+static void test_hugetlb(void **state)
+{
+	struct vid_memory *memory = *state;
+	int r = vid_memory_add(memory, region(0, 4 * MIB), VID_MEMORY_HUGETLB, false);
+
+	if (r == -ENOMEM) /* none are reserved on this host */
+		skip();
+	assert_int_equal(r, 0);
+	memset(vid_memory_map(memory, GPA(0), 4 * MIB), 1, 4 * MIB);
+}
+
+/* Without a partition: what the host itself reports. */
+static void test_host_writes_are_tracked(void **state)
+{
+	struct vid_memory *memory = *state;
+	uint64_t bitmap[9], pages = 513;
+
+	assert_int_equal(add(memory, 0, pages * HV_PAGE_SIZE), 0);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 9), -EINVAL);
+	vid_memory_mark_written(memory, GPA(0), 1); /* not tracked yet */
+	assert_int_equal(vid_memory_track_dirty(memory, true), 0);
+	assert_int_equal(vid_memory_track_dirty(memory, true), 0);
+	vid_memory_mark_written(memory, GPA(0x3fff), 2);
+	vid_memory_mark_written(memory, GPA((pages - 1) * HV_PAGE_SIZE), HV_PAGE_SIZE);
+	vid_memory_mark_written(memory, GPA(0x9000), 0);
+	vid_memory_mark_written(memory, GPA(pages * HV_PAGE_SIZE), 1);
+	vid_memory_mark_written(memory, GPA((pages - 1) * HV_PAGE_SIZE), 2 * HV_PAGE_SIZE);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 8), -EINVAL);
+	assert_int_equal(vid_memory_read_dirty(memory, 1, bitmap, 9), -EINVAL);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 9), 0);
+	assert_int_equal(bitmap[0], 3 << 3);
+	for (size_t i = 1; i < 8; i++)
+		assert_int_equal(bitmap[i], 0);
+	assert_int_equal(bitmap[8], 1);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 9), 0);
+	for (size_t i = 0; i < 9; i++)
+		assert_int_equal(bitmap[i], 0);
+	assert_int_equal(vid_memory_discard(memory), 0);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 9), 0);
+	assert_int_equal(bitmap[0], UINT64_MAX);
+	assert_int_equal(bitmap[8], 1);
+	assert_int_equal(vid_memory_track_dirty(memory, false), 0);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 9), -EINVAL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_ranges_are_checked),      TEST(test_regions_do_not_overlap),
+		TEST(test_map_is_bounded),          TEST(test_host_and_guest_agree_modulo_2_mib),
+		TEST(test_too_many_regions),        TEST(test_sharing),
+		TEST(test_discard_gives_zeros),     TEST(test_hugetlb),
+		TEST(test_host_writes_are_tracked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
