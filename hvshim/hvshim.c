@@ -226,6 +226,14 @@ void hvshim_free(struct hvshim *hvshim)
 	if (!hvshim)
 		return;
 	for (uint32_t i = 0; i < hvshim->vp_count; i++) {
+		synic_stop(&hvshim->vps[i]);
+		stimers_stop(&hvshim->vps[i]);
+	}
+	if (hvshim->retry_delay_ns != 0)
+		loop_cancel(hvshim->loop, &hvshim->retry.operation);
+	/* Interrupts on their way, before their descriptors close. */
+	loop_flush(hvshim->loop);
+	for (uint32_t i = 0; i < hvshim->vp_count; i++) {
 		synic_deinit(&hvshim->vps[i]);
 		stimers_deinit(&hvshim->vps[i]);
 	}
@@ -240,8 +248,6 @@ void hvshim_free(struct hvshim *hvshim)
 	hvshim->connections = NULL;
 	hvshim->connection_count = 0;
 	hvshim->crash = NULL;
-	if (hvshim->retry_delay_ns != 0)
-		loop_cancel(hvshim->loop, &hvshim->retry.operation);
 	hvshim->freed = true;
 	hvshim_enter(hvshim);
 	hvshim_leave(hvshim);

@@ -100,7 +100,8 @@ void synic_check(struct hvshim_vp *vp);
  */
 int synic_deliver(struct hvshim_vp *vp, uint32_t sint, const struct hv_message *message);
 void synic_init(struct hvshim_vp *vp);
-void synic_deinit(struct hvshim_vp *vp); /* stops what the loop has under way */
+void synic_stop(struct hvshim_vp *vp); /* cancels what the loop has under way */
+void synic_deinit(struct hvshim_vp *vp);
 bool synic_is_idle(const struct hvshim_vp *vp);
 
 /* ---- Synthetic timers (user-space engine) ---- */
@@ -120,6 +121,7 @@ struct stimers {
 };
 
 int stimers_init(struct hvshim_vp *vp);
+void stimers_stop(struct hvshim_vp *vp);
 void stimers_deinit(struct hvshim_vp *vp);
 int stimer_write_config(struct hvshim_vp *vp, uint32_t timer, uint64_t value);
 int stimer_write_count(struct hvshim_vp *vp, uint32_t timer, uint64_t value);

@@ -86,14 +86,18 @@ int stimers_init(struct hvshim_vp *vp)
 	return 0;
 }
 
+void stimers_stop(struct hvshim_vp *vp)
+{
+	if (vp->stimers.polling)
+		loop_cancel(vp->hvshim->loop, &vp->stimers.operation);
+}
+
 void stimers_deinit(struct hvshim_vp *vp)
 {
 	for (size_t i = 0; i < HV_STIMER_COUNT; i++) {
 		vid_interrupt_free(vp->stimers.interrupts[i]);
 		vp->stimers.interrupts[i] = NULL;
 	}
-	if (vp->stimers.polling)
-		loop_cancel(vp->hvshim->loop, &vp->stimers.operation);
 	if (vp->stimers.fd >= 0)
 		close(TAKE_FD(vp->stimers.fd));
 }

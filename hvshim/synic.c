@@ -343,14 +343,17 @@ void hvshim_signal_event(struct hvshim *hvshim, uint32_t vp_index, uint32_t sint
 
 /* ---- End ---- */
 
+void synic_stop(struct hvshim_vp *vp)
+{
+	for (uint32_t i = 0; i < HV_SINT_COUNT; i++)
+		sint_stop_waiting(&vp->synic.sints[i]);
+}
+
 void synic_deinit(struct hvshim_vp *vp)
 {
 	for (uint32_t i = 0; i < HV_SINT_COUNT; i++) {
-		struct synic_sint *sint = &vp->synic.sints[i];
-
-		sint_stop_waiting(sint);
-		vid_interrupt_free(sint->interrupt);
-		sint->interrupt = NULL;
+		vid_interrupt_free(vp->synic.sints[i].interrupt);
+		vp->synic.sints[i].interrupt = NULL;
 	}
 	vp->synic.messages = NULL;
 	vp->synic.events = NULL;

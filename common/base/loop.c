@@ -303,6 +303,14 @@ void loop_cancel(struct loop *loop, struct loop_operation *operation)
 	io_uring_sqe_set_data(sqe, NULL);
 }
 
+void loop_flush(struct loop *loop)
+{
+	int r = 0;
+
+	while (io_uring_sq_ready(&loop->ring) > 0 && (r >= 0 || loop_error_is_passing(r)))
+		r = io_uring_submit(&loop->ring);
+}
+
 void loop_signal(struct loop *loop, int event_fd)
 {
 	struct io_uring_sqe *sqe = loop_entry(loop);

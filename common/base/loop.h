@@ -102,6 +102,13 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dela
 void loop_cancel(struct loop *loop, struct loop_operation *operation);
 
 /*
+ * Submits what was prepared, without waiting. Descriptors are looked up when an operation is
+ * submitted, so this comes before closing one that an operation (loop_signal(), too) has named:
+ * its number might be another file's by then.
+ */
+void loop_flush(struct loop *loop);
+
+/*
  * Adds 1 to an eventfd (an irqfd, say) with the next submission: no system call of its own, and
  * nothing to complete.
  */

@@ -126,6 +126,24 @@ static void test_signal_reaches_an_eventfd(void **state)
 	close(fd);
 }
 
+static void test_flush_comes_before_close(void **state)
+{
+	struct probe probe = PROBE(*state);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), same = dup(fd);
+	eventfd_t value;
+
+	loop_signal(*state, fd);
+	loop_flush(*state);
+	close(fd);
+	loop_poll(*state, &probe.operation, same, POLLIN);
+	probe_wait(&probe, 1);
+	assert_int_equal(eventfd_read(same, &value), 0);
+	assert_int_equal(value, 1);
+	loop_cancel(*state, &probe.operation);
+	probe_wait(&probe, 2);
+	close(same);
+}
+
 struct timer_probe {
 	struct loop_timer timer;
 	int calls, result;
@@ -279,6 +297,7 @@ int main(void)
 		LOOP_TEST(test_disk_io),
 		LOOP_TEST(test_poll_repeats_without_reading),
 		LOOP_TEST(test_signal_reaches_an_eventfd),
+		LOOP_TEST(test_flush_comes_before_close),
 		LOOP_TEST(test_timer_expires),
 		LOOP_TEST(test_timer_is_cancelled),
 		LOOP_TEST(test_posts_of_many_threads_all_run),
