@@ -501,6 +501,14 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	return 0;
 }
 
+int definition_copy(const struct definition *definition, struct definition **ret_definition)
+{
+	AUTO_JSON struct json_object *tree = definition_to_json(definition);
+	struct json_error error;
+
+	return tree ? definition_from_json(tree, ret_definition, &error) : -ENOMEM;
+}
+
 int definition_parse(const char *text, size_t size, struct definition **ret_definition,
 		     struct json_error *ret_error)
 {

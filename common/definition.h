@@ -109,6 +109,8 @@ extern const char *const definition_cache_names[];
 
 /* A definition with every default filled in, without name, uuid and disks. Return: 0, -ENOMEM. */
 int definition_new(struct definition **ret_definition) MUST_CHECK;
+int definition_copy(const struct definition *definition,
+		    struct definition **ret_definition) MUST_CHECK;
 void definition_free(struct definition *definition);
 DEFINE_CLEANUP(struct definition *, definition_free)
 

@@ -52,6 +52,22 @@ bool text_is_utf8(const char *text, size_t size)
 	return text_utf8_prefix(text, size) == size;
 }
 
+size_t text_repair(char *buffer, size_t buffer_size, const char *text, size_t size)
+{
+	size_t used = 0, length;
+
+	for (size_t i = 0; i < size; i += length) {
+		int32_t character = utf8_decode((const uint8_t *)text + i, size - i, &length);
+
+		if (used + length >= buffer_size)
+			break;
+		memcpy(buffer + used, character > 0 ? text + i : "?", length);
+		used += length;
+	}
+	buffer[used] = '\0';
+	return used;
+}
+
 /* Characters that move the cursor, end a line or turn the direction of writing. */
 static bool is_control(int32_t character)
 {

@@ -19,6 +19,13 @@ bool text_is_utf8(const char *text, size_t size);
 size_t text_utf8_prefix(const char *text, size_t size);
 
 /*
+ * Copies `size` bytes and a NUL to buffer as UTF-8: '?' stands in for what is none and for NULs,
+ * and what does not fit is cut off at a whole character. buffer_size: at least 1. Return: bytes
+ * written, without the NUL.
+ */
+size_t text_repair(char *buffer, size_t buffer_size, const char *text, size_t size);
+
+/*
  * Writes the escaped form of `size` bytes and a NUL to buffer, cut short at a whole character if
  * it does not fit. buffer_size: at least 1. Return: bytes written, without the NUL.
  */

@@ -74,6 +74,18 @@ static void test_escape_is_cut_between_characters(void **state)
 	assert_string_equal(buffer, "");
 }
 
+static void test_repair(void **state)
+{
+	char buffer[8];
+
+	assert_int_equal(text_repair(buffer, sizeof(buffer), "a\xff\0\xc3\xa9", 5), 5);
+	assert_string_equal(buffer, "a??\xc3\xa9");
+	assert_int_equal(text_repair(buffer, sizeof(buffer), "abcdef\xc3\xa9", 8), 6);
+	assert_string_equal(buffer, "abcdef");
+	assert_int_equal(text_repair(buffer, 1, "abc", 3), 0);
+	assert_string_equal(buffer, "");
+}
+
 static void test_columns(void **state)
 {
 	assert_int_equal(text_columns(""), 0);
@@ -164,6 +176,7 @@ int main(void)
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_escape_is_cut_between_characters),
+		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_unsigned),
 		cmocka_unit_test(test_size),

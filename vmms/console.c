@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The serial console of a VM.
+ *
+ * There is one ring, and `written` counts all bytes that ever went into it; a client is no more
+ * than a position on that count. Output is taken from the worker as fast as it comes, and what the
+ * slowest client has not seen is overwritten: nothing here grows, and the guest never waits.
+ *
+ * The other way there is no buffer either: a client is read only when the worker's socket has room.
+ */
+#include "vmms/console.h"
+
+#include "common/base/list.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define INPUT_SIZE 1024 /* bytes taken from a client at a time */
+#define DRAIN_MAX  (4 * CONSOLE_SCROLLBACK)
+
+_Static_assert((CONSOLE_SCROLLBACK & (CONSOLE_SCROLLBACK - 1)) == 0, "positions are masked");
+
+struct client {
+	struct list link;
+	struct console *console;
+	int fd;
+	sd_event_source *source;
+	uint64_t position; /* of the next byte it gets */
+	bool typing;
+};
+
+struct console {
+	sd_event *loop;
+	int worker; /* our end of the worker's serial line; -1: no worker */
+	sd_event_source *worker_source;
+	struct list clients;
+	unsigned client_count;
+	char input[INPUT_SIZE]; /* typed, and not yet taken by the worker */
+	size_t input_begin, input_end;
+	uint64_t written;
+	char ring[CONSOLE_SCROLLBACK];
+};
+
+/* ---- What is waited for ---- */
+
+/* Asks the loop for exactly what could be done next. */
+static void client_rearm(struct client *client)
+{
+	const struct console *console = client->console;
+	uint32_t events = 0;
+
+	if (client->position != console->written)
+		events |= EPOLLOUT;
+	/* Who may not type is read all the same, to see it go; what it types is thrown away. */
+	if (console->input_begin == console->input_end || !client->typing)
+		events |= EPOLLIN;
+	(void)sd_event_source_set_io_events(client->source, events);
+}
+
+static void worker_rearm(struct console *console)
+{
+	bool typed = console->input_begin != console->input_end;
+
+	if (console->worker_source)
+		(void)sd_event_source_set_io_events(console->worker_source,
+						    EPOLLIN | (typed ? EPOLLOUT : 0));
+}
+
+static void rearm_all(struct console *console)
+{
+	worker_rearm(console);
+	list_for_each (link, &console->clients)
+		client_rearm(container_of(link, struct client, link));
+}
+
+/* ---- Clients ---- */
+
+static void client_free(struct client *client)
+{
+	list_unlink(&client->link);
+	client->console->client_count--;
+	sd_event_source_disable_unref(client->source);
+	close_fdp(&client->fd);
+	free(client);
+}
+
+/* Return: the bytes that were lost. */
+static uint64_t client_skip_lost(struct client *client)
+{
+	uint64_t written = client->console->written;
+	uint64_t oldest = written > CONSOLE_SCROLLBACK ? written - CONSOLE_SCROLLBACK : 0;
+	uint64_t lost = client->position < oldest ? oldest - client->position : 0;
+
+	client->position += lost;
+	return lost;
+}
+
+/* Return: false if the client is gone. */
+static bool client_write(struct client *client)
+{
+	struct console *console = client->console;
+	uint64_t lost = client_skip_lost(client);
+	size_t begin = client->position % CONSOLE_SCROLLBACK;
+	size_t size = (size_t)(console->written - client->position);
+	struct iovec iov[3] = { { 0 },
+				{ console->ring + begin, MIN(size, CONSOLE_SCROLLBACK - begin) } };
+	struct msghdr header = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
+	char notice[64];
+	ssize_t sent;
+
+	iov[2] = (struct iovec){ console->ring, size - iov[1].iov_len };
+	if (lost > 0)
+		iov[0] = (struct iovec){ notice, (size_t)snprintf(notice, sizeof(notice),
+								  "\r\n[%llu bytes lost]\r\n",
+								  (unsigned long long)lost) };
+	sent = sendmsg(client->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0)
+		return errno == EAGAIN || errno == EINTR;
+	client->position += MAX(sent - (ssize_t)iov[0].iov_len, (ssize_t)0);
+	return true;
+}
+
+/* Return: false if the client is gone. */
+static bool client_read(struct client *client)
+{
+	struct console *console = client->console;
+	bool heard = client->typing && console->worker >= 0;
+	char thrown_away[INPUT_SIZE];
+	ssize_t size;
+
+	size = recv(client->fd, heard ? console->input : thrown_away, INPUT_SIZE, MSG_DONTWAIT);
+	if (size < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (size > 0 && heard) {
+		console->input_begin = 0;
+		console->input_end = (size_t)size;
+	}
+	return size > 0;
+}
+
+static void worker_write(struct console *console);
+
+static int client_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct client *client = data;
+	struct console *console = client->console;
+	bool alive = !(events & EPOLLERR);
+
+	if (alive && (events & EPOLLOUT))
+		alive = client_write(client);
+	if (alive && (events & EPOLLIN))
+		alive = client_read(client);
+	else if (events & EPOLLHUP)
+		alive = false;
+	if (!alive)
+		client_free(client);
+	worker_write(console);
+	rearm_all(console);
+	return 0;
+}
+
+/* ---- The worker ---- */
+
+static void append(struct console *console, const char *bytes, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		size_t begin = console->written % CONSOLE_SCROLLBACK;
+		size_t part = MIN(size - done, CONSOLE_SCROLLBACK - begin);
+
+		memcpy(console->ring + begin, bytes + done, part);
+		console->written += part;
+		done += part;
+	}
+}
+
+/* Return: bytes taken; 0 when there is nothing now; -1 at the end. */
+static ssize_t worker_read(struct console *console)
+{
+	char bytes[4096];
+	ssize_t size;
+
+	size = recv(console->worker, bytes, sizeof(bytes), MSG_DONTWAIT);
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (size <= 0)
+		return -1;
+	append(console, bytes, (size_t)size);
+	return size;
+}
+
+/* Gives the worker what was typed, as far as it takes it. */
+static void worker_write(struct console *console)
+{
+	size_t size = console->input_end - console->input_begin;
+	ssize_t sent;
+
+	if (size == 0 || console->worker < 0)
+		return;
+	sent = send(console->worker, console->input + console->input_begin, size,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent > 0)
+		console->input_begin += (size_t)sent;
+	else if (errno != EAGAIN && errno != EINTR)
+		console->input_begin = console->input_end;
+}
+
+static int worker_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct console *console = data;
+
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && worker_read(console) < 0)
+		console_disconnect(console);
+	if (events & EPOLLOUT)
+		worker_write(console);
+	rearm_all(console);
+	return 0;
+}
+
+/* ---- Life ---- */
+
+int console_new(sd_event *loop, struct console **ret_console)
+{
+	struct console *console = calloc(1, sizeof(*console));
+
+	if (!console)
+		return -ENOMEM;
+	console->loop = sd_event_ref(loop);
+	console->worker = -1;
+	list_init(&console->clients);
+	*ret_console = console;
+	return 0;
+}
+
+void console_free(struct console *console)
+{
+	if (!console)
+		return;
+	console_disconnect(console);
+	list_for_each (link, &console->clients)
+		client_free(container_of(link, struct client, link));
+	sd_event_unref(console->loop);
+	free(console);
+}
+
+int console_connect(struct console *console, int *ret_fd)
+{
+	int sockets[2], r;
+
+	console_disconnect(console);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
+		return -errno;
+	r = sd_event_add_io(console->loop, &console->worker_source, sockets[0], EPOLLIN,
+			    worker_ready, console);
+	if (r < 0) {
+		close(sockets[0]);
+		close(sockets[1]);
+		return r;
+	}
+	console->worker = sockets[0];
+	*ret_fd = sockets[1];
+	return 0;
+}
+
+void console_disconnect(struct console *console)
+{
+	ssize_t size, taken = 0;
+
+	if (console->worker < 0)
+		return;
+	/* Bounded: the other end may be a worker that never stops talking. */
+	while (taken < DRAIN_MAX && (size = worker_read(console)) > 0)
+		taken += size;
+	console->worker_source = sd_event_source_disable_unref(console->worker_source);
+	close_fdp(&console->worker);
+	console->worker = -1;
+	console->input_begin = console->input_end = 0;
+	rearm_all(console);
+}
+
+static bool somebody_types(const struct console *console)
+{
+	list_for_each (link, (struct list *)&console->clients) {
+		if (container_of(link, struct client, link)->typing)
+			return true;
+	}
+	return false;
+}
+
+static void stop_typing(struct console *console)
+{
+	list_for_each (link, &console->clients)
+		container_of(link, struct client, link)->typing = false;
+}
+
+int console_open(struct console *console, enum console_mode mode, int *ret_fd, bool *ret_typing)
+{
+	struct client *client;
+	int sockets[2], r;
+
+	if (console->client_count >= CONSOLE_CLIENTS_MAX)
+		return -EUSERS;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return -errno;
+	AUTO_CLOSE int near = sockets[0], far = sockets[1];
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	r = sd_event_add_io(console->loop, &client->source, near, EPOLLIN, client_ready, client);
+	if (r < 0) {
+		free(client);
+		return r;
+	}
+	if (mode == CONSOLE_TAKE)
+		stop_typing(console);
+	client->console = console;
+	client->fd = TAKE_FD(near);
+	client->typing = mode != CONSOLE_WATCH && !somebody_types(console);
+	list_append(&console->clients, &client->link);
+	console->client_count++;
+	client_skip_lost(client);
+	client_rearm(client);
+	*ret_fd = TAKE_FD(far);
+	*ret_typing = client->typing;
+	return 0;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The manager on a message bus: the connection, the check of callers, and answers. */
+#include "vmms/dbus.h"
+
+#include "common/base/log.h"
+#include "vmms/dbus_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECONNECT_INTERVAL 1000000 /* microseconds */
+
+/* ---- Who may ---- */
+
+static bool may_call(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+/* Sees every message before the objects do. Return: 1: dealt with; 0: go on; -errno. */
+static int check_caller(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	sd_bus_creds *credentials = NULL;
+	uid_t uid = (uid_t)-1;
+	uint8_t type;
+	int r;
+
+	r = sd_bus_message_get_type(message, &type);
+	if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+		return r;
+	r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &credentials);
+	if (r >= 0)
+		r = sd_bus_creds_get_euid(credentials, &uid);
+	sd_bus_creds_unref(credentials);
+	if (r >= 0 && may_call(uid))
+		return 0;
+	log_info("a call by uid %d was refused", (int)uid);
+	r = sd_bus_reply_method_errorf(message, SD_BUS_ERROR_ACCESS_DENIED,
+				       "uid %d may not use vmms; root may, for instance with sudo",
+				       (int)uid);
+	return r < 0 ? r : 1;
+}
+
+/* ---- Answers ---- */
+
+int dbus_reply_failure(sd_bus_message *call, const struct failure *failure)
+{
+	return sd_bus_reply_method_errorf(call, failure->name, "%s", failure->message);
+}
+
+void dbus_done(void *data, const struct failure *failure)
+{
+	sd_bus_message *call = data;
+	int r;
+
+	r = failure ? dbus_reply_failure(call, failure) : sd_bus_reply_method_return(call, "");
+	if (r < 0)
+		log_debug("a caller cannot be answered: %s", strerror(-r));
+	sd_bus_message_unref(call);
+}
+
+static int read_option(sd_bus_message *call, const struct dbus_option *options, size_t count,
+		       const char *name, struct failure *failure)
+{
+	char signature[2] = "";
+	int r;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(options[i].name, name) != 0)
+			continue;
+		signature[0] = options[i].type;
+		r = sd_bus_message_read(call, "v", signature, options[i].value);
+		return r < 0 ? failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+					   "option '%s' must be of type '%s'", name, signature)
+			     : 0;
+	}
+	return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT, "there is no option '%s'", name);
+}
+
+int dbus_read_options(sd_bus_message *call, const struct dbus_option *options, size_t count,
+		      struct failure *failure)
+{
+	const char *name;
+	int r;
+
+	r = sd_bus_message_enter_container(call, 'a', "{sv}");
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+		r = sd_bus_message_read(call, "s", &name);
+		if (r < 0)
+			return r;
+		r = read_option(call, options, count, name, failure);
+		if (r < 0)
+			return r;
+		r = sd_bus_message_exit_container(call);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+/* ---- The connection ---- */
+
+static int open_bus(const struct dbus_settings *settings, sd_bus **ret_bus)
+{
+	sd_bus *bus = NULL;
+	int r;
+
+	if (settings->scope == DBUS_SYSTEM)
+		return sd_bus_open_system_with_description(ret_bus, "vmms");
+	if (settings->scope == DBUS_USER)
+		return sd_bus_open_user_with_description(ret_bus, "vmms");
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = sd_bus_set_address(bus, settings->address);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(bus, true);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r < 0) {
+		sd_bus_unref(bus);
+		return r;
+	}
+	*ret_bus = bus;
+	return 0;
+}
+
+static int reconnect(sd_event_source *source, uint64_t usec, void *data);
+
+static void disconnect(struct dbus_service *service)
+{
+	service->bus = sd_bus_close_unref(service->bus);
+}
+
+static int bus_lost(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+
+	log_warning("the message bus is gone; trying again until it is back");
+	/* Not now: the bus is still calling us. */
+	return sd_event_source_set_enabled(service->reconnect, SD_EVENT_ONESHOT);
+}
+
+static int register_objects(struct dbus_service *service)
+{
+	int r;
+
+	r = sd_bus_add_filter(service->bus, NULL, check_caller, service);
+	if (r < 0)
+		return r;
+	r = sd_bus_add_object_manager(service->bus, NULL, DBUS_PATH);
+	if (r < 0)
+		return r;
+	r = dbus_manager_register(service);
+	if (r < 0)
+		return r;
+	r = dbus_vm_register(service);
+	if (r < 0)
+		return r;
+	return sd_bus_match_signal(service->bus, NULL, "org.freedesktop.DBus.Local",
+				   "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+				   "Disconnected", bus_lost, service);
+}
+
+static int try_connect(struct dbus_service *service)
+{
+	int r;
+
+	r = open_bus(&service->settings, &service->bus);
+	if (r < 0)
+		return r;
+	r = register_objects(service);
+	if (r < 0)
+		return r;
+	r = sd_bus_attach_event(service->bus, service->manager->loop, SD_EVENT_PRIORITY_NORMAL);
+	if (r < 0)
+		return r;
+	/* Last, so that whoever waits for the name finds everything. */
+	return sd_bus_request_name(service->bus, DBUS_NAME, 0);
+}
+
+static int reconnect(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct dbus_service *service = data;
+
+	disconnect(service);
+	if (try_connect(service) >= 0) {
+		log_info("connected to the message bus again");
+		return 0;
+	}
+	disconnect(service);
+	sd_event_source_set_time_relative(source, RECONNECT_INTERVAL);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int dbus_service_new(struct manager *manager, struct host_report *report,
+		     const struct dbus_settings *settings, struct dbus_service **ret_service)
+{
+	CLEANUP(dbus_service_freep) struct dbus_service *service = calloc(1, sizeof(*service));
+	int r;
+
+	if (!service)
+		return -ENOMEM;
+	service->manager = manager;
+	service->report = report;
+	service->settings = *settings;
+	r = sd_event_add_time_relative(manager->loop, &service->reconnect, CLOCK_MONOTONIC, 0, 0,
+				       reconnect, service);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_enabled(service->reconnect, SD_EVENT_OFF);
+	if (r < 0)
+		return r;
+	r = try_connect(service);
+	if (r < 0)
+		return r;
+	*ret_service = TAKE_PTR(service);
+	return 0;
+}
+
+void dbus_service_free(struct dbus_service *service)
+{
+	if (!service)
+		return;
+	sd_event_source_disable_unref(service->reconnect);
+	service->bus = sd_bus_flush_close_unref(service->bus);
+	free(service);
+}

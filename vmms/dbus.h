@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The manager on a message bus: org.vmms1 and the objects below /org/vmms1.
+ *
+ * docs/dbus/ has a page for each interface. Every method call, whatever it is for, passes one check
+ * of its caller first: until there is finer authorisation, root is served, and on a bus of their
+ * own the user that vmms runs as. Should the bus go away, the VMs stay, and it is tried again.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "vmms/manager.h"
+
+#include <systemd/sd-bus.h>
+
+struct dbus_service;
+struct host_report;
+
+enum dbus_scope { DBUS_SYSTEM, DBUS_USER, DBUS_ADDRESS };
+
+struct dbus_settings {
+	enum dbus_scope scope;
+	const char *address; /* of DBUS_ADDRESS */
+};
+
+/*
+ * Connects, and serves the manager under its name. All is borrowed. Return: 0; -EEXIST: the name
+ * has an owner; -errno.
+ */
+int dbus_service_new(struct manager *manager, struct host_report *report,
+		     const struct dbus_settings *settings,
+		     struct dbus_service **ret_service) MUST_CHECK;
+void dbus_service_free(struct dbus_service *service);
+DEFINE_CLEANUP(struct dbus_service *, dbus_service_free)
+
+/* For the manager's observer (vmms/manager.h). */
+void dbus_vm_added(struct dbus_service *service, struct vm *vm);
+void dbus_vm_removed(struct dbus_service *service, struct vm *vm);
+void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties);
+void dbus_broken_changed(struct dbus_service *service);

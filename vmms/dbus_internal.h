@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of the D-Bus service share.
+ */
+#pragma once
+
+#include "vmms/dbus.h"
+#include "vmms/host_report.h"
+
+struct dbus_service {
+	struct manager *manager;
+	struct host_report *report;
+	struct dbus_settings settings;
+	sd_bus *bus; /* NULL: not connected */
+	sd_event_source *reconnect;
+};
+
+#define DBUS_VM_PATH_SIZE (sizeof(DBUS_VM_PREFIX "/") + GUID_TEXT_SIZE)
+
+void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE]);
+
+/* Puts the interfaces on the bus. Return: 0, -errno. */
+int dbus_manager_register(struct dbus_service *service) MUST_CHECK;
+int dbus_vm_register(struct dbus_service *service) MUST_CHECK;
+
+/* Answers a call with an error. Return: what a handler returns. */
+int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);
+
+/* A vm_done_fn; data: a referenced call, which is answered with nothing or the error. */
+void dbus_done(void *data, const struct failure *failure);
+
+/* An option that a method takes in its a{sv}. */
+struct dbus_option {
+	const char *name;
+	char type; /* 'b' into int, 'u' into uint32_t */
+	void *value;
+};
+
+/*
+ * Reads an a{sv}; unknown options and wrong types are refused. Return: 0; -EINVAL with *failure
+ * filled; another -errno if the message does not hold one.
+ */
+int dbus_read_options(sd_bus_message *call, const struct dbus_option *options, size_t count,
+		      struct failure *failure) MUST_CHECK;

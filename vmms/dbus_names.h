@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Names on the bus. docs/dbus/ has a page for each interface.
+ */
+#pragma once
+
+#define DBUS_NAME              "org.vmms1"
+#define DBUS_PATH              "/org/vmms1"
+#define DBUS_VM_PREFIX         "/org/vmms1/vm"
+#define DBUS_INTERFACE_MANAGER "org.vmms1.Manager"
+#define DBUS_INTERFACE_VM      "org.vmms1.VM"
+
+/* Errors. Their names are stable; their messages are for people. */
+#define DBUS_ERROR_PREFIX             "org.vmms1.Error."
+#define DBUS_ERROR_NO_SUCH_VM         DBUS_ERROR_PREFIX "NoSuchVM"
+#define DBUS_ERROR_EXISTS             DBUS_ERROR_PREFIX "Exists"
+#define DBUS_ERROR_INVALID_DEFINITION DBUS_ERROR_PREFIX "InvalidDefinition"
+#define DBUS_ERROR_INVALID_ARGUMENT   DBUS_ERROR_PREFIX "InvalidArgument"
+#define DBUS_ERROR_INVALID_STATE      DBUS_ERROR_PREFIX "InvalidState"
+#define DBUS_ERROR_BUSY               DBUS_ERROR_PREFIX "Busy"
+#define DBUS_ERROR_HOST_NOT_CAPABLE   DBUS_ERROR_PREFIX "HostNotCapable"
+#define DBUS_ERROR_DISK_IN_USE        DBUS_ERROR_PREFIX "DiskInUse"
+#define DBUS_ERROR_RESOURCE           DBUS_ERROR_PREFIX "Resource"
+#define DBUS_ERROR_NO_SUCH_DISK       DBUS_ERROR_PREFIX "NoSuchDisk"
+#define DBUS_ERROR_NOT_CONNECTED      DBUS_ERROR_PREFIX "NotConnected"
+#define DBUS_ERROR_TIMEOUT            DBUS_ERROR_PREFIX "Timeout"
+#define DBUS_ERROR_WORKER_FAILED      DBUS_ERROR_PREFIX "WorkerFailed"
+#define DBUS_ERROR_STORE              DBUS_ERROR_PREFIX "Store"
+#define DBUS_ERROR_INTERNAL           DBUS_ERROR_PREFIX "Internal"

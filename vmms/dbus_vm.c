@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
+#include "common/base/log.h"
+#include "vmms/dbus_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Paths ---- */
+
+static void swap(char *text, char from, char to)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == from)
+			*text = to;
+	}
+}
+
+void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE])
+{
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&vm->definition->uuid, uuid);
+	swap(uuid, '-', '_');
+	snprintf(path, DBUS_VM_PATH_SIZE, DBUS_VM_PREFIX "/%s", uuid);
+}
+
+static int find_vm(sd_bus *bus, const char *path, const char *interface, void *data,
+		   void **ret_found, sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+	char uuid[GUID_TEXT_SIZE];
+	struct guid guid;
+	struct vm *vm;
+
+	if (strncmp(path, DBUS_VM_PREFIX "/", strlen(DBUS_VM_PREFIX "/")) != 0)
+		return 0;
+	path += strlen(DBUS_VM_PREFIX "/");
+	if (strlen(path) != sizeof(uuid) - 1)
+		return 0;
+	strcpy(uuid, path);
+	swap(uuid, '_', '-');
+	if (guid_parse(uuid, &guid) < 0)
+		return 0;
+	vm = manager_find_uuid(service->manager, &guid);
+	*ret_found = vm;
+	return vm != NULL;
+}
+
+static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
+		      sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+	size_t count = 0, i = 0;
+	char **nodes;
+
+	list_for_each (link, &service->manager->vms)
+		count++;
+	nodes = calloc(count + 1, sizeof(*nodes));
+	if (!nodes)
+		return -ENOMEM;
+	list_for_each (link, &service->manager->vms) {
+		char path[DBUS_VM_PATH_SIZE];
+
+		dbus_vm_path(container_of(link, struct vm, link), path);
+		nodes[i] = strdup(path);
+		if (!nodes[i++])
+			goto fail;
+	}
+	*ret_nodes = nodes;
+	return 0;
+fail:
+	while (i > 0)
+		free(nodes[--i]);
+	free(nodes);
+	return -ENOMEM;
+}
+
+/* ---- Methods ---- */
+
+typedef int (*simple_fn)(struct vm *vm, vm_done_fn done, void *data, struct failure *failure);
+
+/* What a handler returns when its operation is under way, or was refused. */
+static int conclude(sd_bus_message *call, int r, const struct failure *failure)
+{
+	if (r >= 0)
+		return 1;
+	r = dbus_reply_failure(call, failure);
+	sd_bus_message_unref(call); /* the operation's reference */
+	return r;
+}
+
+static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
+{
+	struct failure failure;
+	int r;
+
+	r = function(vm, dbus_done, sd_bus_message_ref(call), &failure);
+	return conclude(call, r, &failure);
+}
+
+static int start(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_start);
+}
+
+static int turn_off(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_turn_off);
+}
+
+static int reset(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_reset);
+}
+
+static int pause_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_pause);
+}
+
+static int resume(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_resume);
+}
+
+#define SHUTDOWN_TIMEOUT_MAX (24 * 3600) /* seconds */
+
+static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	int force = false, reboot = false, wait = true;
+	uint32_t timeout = 120;
+	const struct dbus_option options[] = { { "force", 'b', &force },
+					       { "reboot", 'b', &reboot },
+					       { "wait", 'b', &wait },
+					       { "timeout", 'u', &timeout } };
+	struct vm_shutdown_options shutdown;
+	struct failure failure = { 0 };
+	int r;
+
+	r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r >= 0 && timeout > SHUTDOWN_TIMEOUT_MAX)
+		r = failure_set(&failure, DBUS_ERROR_INVALID_ARGUMENT,
+				"a timeout is at most %d seconds; 0 is none", SHUTDOWN_TIMEOUT_MAX);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	shutdown = (struct vm_shutdown_options){
+		.force = force, .reboot = reboot, .wait = wait, .timeout = timeout
+	};
+	r = vm_shut_down(data, &shutdown, dbus_done, sd_bus_message_ref(call), &failure);
+	return conclude(call, r, &failure);
+}
+
+static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+	struct failure failure;
+
+	if (manager_delete_vm(vm->manager, vm, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	return sd_bus_reply_method_return(call, "");
+}
+
+static int open_console(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	int watch = false, take = false;
+	const struct dbus_option options[] = { { "watch", 'b', &watch }, { "take", 'b', &take } };
+	struct vm *vm = data;
+	struct failure failure = { 0 };
+	AUTO_CLOSE int fd = -1;
+	bool typing;
+	int r;
+
+	r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	r = console_open(vm->console,
+			 watch  ? CONSOLE_WATCH
+			 : take ? CONSOLE_TAKE
+				: CONSOLE_TYPE,
+			 &fd, &typing);
+	if (r == -EUSERS)
+		return sd_bus_reply_method_errorf(call, DBUS_ERROR_BUSY,
+						  "%d clients have the console of VM '%s' open; "
+						  "close one of them first",
+						  CONSOLE_CLIENTS_MAX, vm->definition->name);
+	if (r < 0)
+		return r;
+	return sd_bus_reply_method_return(call, "hb", fd, typing);
+}
+
+/* ---- Disks ---- */
+
+/* A call whose answer is the place of the new disk. */
+struct attach_call {
+	sd_bus_message *call;
+	unsigned controller, lun;
+};
+
+static void attach_done(void *data, const struct failure *failure)
+{
+	struct attach_call *attach = data;
+
+	if (failure)
+		(void)dbus_reply_failure(attach->call, failure);
+	else
+		(void)sd_bus_reply_method_return(attach->call, "uu", attach->controller,
+						 attach->lun);
+	sd_bus_message_unref(attach->call);
+	free(attach);
+}
+
+/* A disk that names no lun gets the lowest free one of its controller. */
+static int choose_lun(struct vm *vm, struct json_object *tree, struct definition_disk *disk,
+		      struct failure *failure)
+{
+	if (json_object_object_get_ex(tree, "lun", NULL))
+		return 0;
+	for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
+		if (definition_find_disk(vm->definition, disk->controller, lun))
+			continue;
+		disk->lun = lun;
+		return 0;
+	}
+	return failure_set(failure, DBUS_ERROR_EXISTS,
+			   "controller %u of VM '%s' is full; name another controller",
+			   disk->controller, vm->definition->name);
+}
+
+static int read_disk(struct vm *vm, const char *text, struct definition_disk *disk,
+		     struct failure *failure)
+{
+	AUTO_JSON struct json_object *tree = NULL;
+	struct json_error error;
+	int r;
+
+	r = json_parse(text, strlen(text), &tree, &error);
+	if (r == 0)
+		r = definition_disk_from_json(tree, disk, &error);
+	if (r == -EINVAL)
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT, "the disk's %s %s",
+				   error.key[0] != '\0' ? error.key : "description", error.message);
+	if (r < 0)
+		return failure_no_memory(failure);
+	r = choose_lun(vm, tree, disk, failure);
+	if (r < 0)
+		definition_disk_deinit(disk);
+	return r;
+}
+
+static int attach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+	struct definition_disk disk;
+	struct attach_call *attach;
+	struct failure failure;
+	const char *text;
+	int r;
+
+	r = sd_bus_message_read(call, "s", &text);
+	if (r < 0)
+		return r;
+	if (read_disk(vm, text, &disk, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	attach = malloc(sizeof(*attach));
+	if (!attach) {
+		definition_disk_deinit(&disk);
+		return -ENOMEM;
+	}
+	*attach = (struct attach_call){ sd_bus_message_ref(call), disk.controller, disk.lun };
+	r = vm_attach_disk(vm, &disk, attach_done, attach, &failure);
+	if (r < 0)
+		free(attach);
+	return conclude(call, r, &failure);
+}
+
+static int detach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	uint32_t controller, lun;
+	struct failure failure;
+	int r;
+
+	r = sd_bus_message_read(call, "uu", &controller, &lun);
+	if (r < 0)
+		return r;
+	r = vm_detach_disk(data, controller, lun, dbus_done, sd_bus_message_ref(call), &failure);
+	return conclude(call, r, &failure);
+}
+
+static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	uint32_t controller, lun;
+	struct failure failure;
+	const char *path;
+	int r;
+
+	r = sd_bus_message_read(call, "uus", &controller, &lun, &path);
+	if (r < 0)
+		return r;
+	r = vm_insert_medium(data, controller, lun, path, dbus_done, sd_bus_message_ref(call),
+			     &failure);
+	return conclude(call, r, &failure);
+}
+
+static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	int force = false;
+	const struct dbus_option options[] = { { "force", 'b', &force } };
+	uint32_t controller, lun;
+	struct failure failure = { 0 };
+	int r;
+
+	r = sd_bus_message_read(call, "uu", &controller, &lun);
+	if (r >= 0)
+		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	r = vm_eject_medium(data, controller, lun, force, dbus_done, sd_bus_message_ref(call),
+			    &failure);
+	return conclude(call, r, &failure);
+}
+
+/* ---- Properties ---- */
+
+#define PROPERTY(name, signature, ...)                                                 \
+	static int get_##name(sd_bus *bus, const char *path, const char *interface,    \
+			      const char *property, sd_bus_message *reply, void *data, \
+			      sd_bus_error *error)                                     \
+	{                                                                              \
+		const struct vm *vm = data;                                            \
+                                                                                       \
+		return sd_bus_message_append(reply, signature, __VA_ARGS__);           \
+	}
+
+PROPERTY(name, "s", vm->definition->name)
+PROPERTY(notes, "s", vm->definition->notes)
+PROPERTY(state, "s", vm_state_name(vm->state))
+PROPERTY(state_reason, "s", vm->reason)
+PROPERTY(engine, "s", vm_engine(vm))
+PROPERTY(heartbeat, "s", vm->heartbeat)
+PROPERTY(vmbus_version, "s", vm->vmbus_version)
+PROPERTY(processors, "u", (uint32_t)vm->definition->processors.count)
+PROPERTY(memory, "t", vm->definition->memory.size)
+PROPERTY(worker_pid, "u", vm->worker ? (uint32_t)worker_pid(vm->worker) : 0)
+PROPERTY(started_at, "t", vm->started_at)
+PROPERTY(resets, "u", (uint32_t)vm->resets)
+PROPERTY(crash_text, "s", vm->crash_text)
+
+static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
+		    sd_bus_message *reply, void *data, sd_bus_error *error)
+{
+	const struct vm *vm = data;
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&vm->definition->uuid, uuid);
+	return sd_bus_message_append(reply, "s", uuid);
+}
+
+static int get_crash_parameters(sd_bus *bus, const char *path, const char *interface,
+				const char *property, sd_bus_message *reply, void *data,
+				sd_bus_error *error)
+{
+	const struct vm *vm = data;
+
+	return sd_bus_message_append_array(reply, 't', vm->crash_parameters,
+					   vm->crashed ? sizeof(vm->crash_parameters) : 0);
+}
+
+static int get_definition(sd_bus *bus, const char *path, const char *interface,
+			  const char *property, sd_bus_message *reply, void *data,
+			  sd_bus_error *error)
+{
+	const struct vm *vm = data;
+	AUTO_JSON struct json_object *tree = definition_to_json(vm->definition);
+
+	if (!tree)
+		return -ENOMEM;
+	return sd_bus_message_append(
+		reply, "s",
+		json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PRETTY |
+							     JSON_C_TO_STRING_SPACED |
+							     JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+#define METHOD(name, arguments, result, handler)                                    \
+	SD_BUS_METHOD_WITH_ARGS(name, SD_BUS_##arguments, SD_BUS_##result, handler, \
+				SD_BUS_VTABLE_UNPRIVILEGED)
+#define VALUE(name, signature, getter) \
+	SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+
+static const sd_bus_vtable vm_vtable[] = {
+	SD_BUS_VTABLE_START(0),
+	METHOD("Start", NO_ARGS, NO_RESULT, start),
+	METHOD("Shutdown", ARGS("a{sv}", options), NO_RESULT, shut_down),
+	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
+	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
+	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
+	METHOD("Resume", NO_ARGS, NO_RESULT, resume),
+	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
+	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
+	       open_console),
+	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), attach_disk),
+	METHOD("DetachDisk", ARGS("u", controller, "u", lun), NO_RESULT, detach_disk),
+	METHOD("InsertMedium", ARGS("u", controller, "u", lun, "s", path), NO_RESULT,
+	       insert_medium),
+	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
+	       eject_medium),
+	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	VALUE("Notes", "s", get_notes),
+	VALUE("State", "s", get_state),
+	VALUE("StateReason", "s", get_state_reason),
+	VALUE("Engine", "s", get_engine),
+	VALUE("Heartbeat", "s", get_heartbeat),
+	VALUE("VMBusVersion", "s", get_vmbus_version),
+	VALUE("Processors", "u", get_processors),
+	VALUE("Memory", "t", get_memory),
+	VALUE("WorkerPID", "u", get_worker_pid),
+	VALUE("StartedAt", "t", get_started_at),
+	VALUE("Resets", "u", get_resets),
+	VALUE("CrashText", "s", get_crash_text),
+	VALUE("CrashParameters", "at", get_crash_parameters),
+	SD_BUS_PROPERTY("Definition", "s", get_definition, 0,
+			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
+				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
+	SD_BUS_VTABLE_END,
+};
+
+int dbus_vm_register(struct dbus_service *service)
+{
+	int r;
+
+	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_VM_PREFIX, DBUS_INTERFACE_VM,
+				       vm_vtable, find_vm, service);
+	if (r < 0)
+		return r;
+	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_VM_PREFIX, list_paths, service);
+}
+
+/* ---- Signals ---- */
+
+static void check_signal(int r)
+{
+	if (r < 0 && r != -ENOTCONN)
+		log_warning("a signal cannot be sent: %s", strerror(-r));
+}
+
+void dbus_vm_added(struct dbus_service *service, struct vm *vm)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	dbus_vm_path(vm, path);
+	if (service->bus)
+		check_signal(sd_bus_emit_object_added(service->bus, path));
+}
+
+void dbus_vm_removed(struct dbus_service *service, struct vm *vm)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	dbus_vm_path(vm, path);
+	if (service->bus)
+		check_signal(sd_bus_emit_object_removed(service->bus, path));
+}
+
+void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	dbus_vm_path(vm, path);
+	if (service->bus)
+		check_signal(sd_bus_emit_properties_changed_strv(
+			service->bus, path, DBUS_INTERFACE_VM, (char **)properties));
+}

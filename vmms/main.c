@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Virtual Machine Management Service.
+ *
+ * One thread, one loop: the bus, the workers and the consoles. Stages: settings, the store, the
+ * bus; then readiness is told, and the loop runs until a signal ends it, when guests are shut down.
+ */
+#include "common/base/log.h"
+#include "vmms/dbus.h"
+#include "vmms/host_report.h"
+#include "vmms/manager.h"
+#include "vmms/settings.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+struct service {
+	struct settings settings;
+	sd_event *loop;
+	struct manager *manager;
+	struct host_report *report;
+	struct dbus_service *bus;
+};
+
+/* ---- What the manager tells ---- */
+
+static void notify_status(const struct service *service)
+{
+	unsigned count = 0, running = 0;
+
+	list_for_each (link, &service->manager->vms) {
+		count++;
+		running += container_of(link, struct vm, link)->worker != NULL;
+	}
+	(void)sd_notifyf(false, "STATUS=%u VMs, %u with a worker", count, running);
+}
+
+static void vm_added(void *data, struct vm *vm)
+{
+	struct service *service = data;
+
+	dbus_vm_added(service->bus, vm);
+	notify_status(service);
+}
+
+static void vm_removed(void *data, struct vm *vm)
+{
+	struct service *service = data;
+
+	dbus_vm_removed(service->bus, vm);
+}
+
+static void vm_changed(void *data, struct vm *vm, const char *const *properties)
+{
+	struct service *service = data;
+
+	dbus_vm_changed(service->bus, vm, properties);
+	notify_status(service);
+}
+
+static void broken_changed(void *data)
+{
+	struct service *service = data;
+
+	dbus_broken_changed(service->bus);
+}
+
+static void stopped(void *data)
+{
+	struct service *service = data;
+
+	(void)sd_event_exit(service->loop, 0);
+}
+
+static const struct manager_observer observer = {
+	.vm_added = vm_added,
+	.vm_removed = vm_removed,
+	.vm_changed = vm_changed,
+	.broken_changed = broken_changed,
+	.stopped = stopped,
+};
+
+/* ---- Signals ---- */
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct service *service = data;
+	bool again = service->manager->stopping;
+
+	if (!again) {
+		log_info("stopping: guests get %u seconds to shut down",
+			 service->settings.shutdown_timeout);
+		(void)sd_notify(false, "STOPPING=1");
+	}
+	manager_stop(service->manager, again ? 0 : service->settings.shutdown_timeout);
+	return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct service *service = data;
+	struct failure failure;
+
+	(void)sd_notify(false, "RELOADING=1");
+	if (manager_reload(service->manager, &failure) < 0)
+		log_error("%s", failure.message);
+	(void)sd_notify(false, "READY=1");
+	return 0;
+}
+
+static int watch_signals(struct service *service)
+{
+	static const struct {
+		int signal;
+		sd_event_signal_handler_t handler;
+	} signals[] = { { SIGTERM, on_end }, { SIGINT, on_end }, { SIGHUP, on_reload } };
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaddset(&mask, signals[i].signal);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		r = sd_event_add_signal(service->loop, NULL, signals[i].signal, signals[i].handler,
+					service);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- Stages ---- */
+
+/* Every VM takes some descriptors; its worker, which inherits the limit, takes many more. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int start_manager(struct service *service)
+{
+	const struct manager_settings *settings = &service->settings.manager;
+	int r;
+
+	if (mkdir(settings->runtime_directory, 0700) < 0 && errno != EEXIST) {
+		log_error("cannot make %s: %s", settings->runtime_directory, strerror(errno));
+		return -errno;
+	}
+	r = manager_new(service->loop, settings, &service->manager);
+	if (r == -EBUSY)
+		log_error("another vmms uses %s; stop it, or give this one another --state-dir",
+			  settings->state_directory);
+	else if (r < 0)
+		log_error("cannot use %s: %s", settings->state_directory, strerror(-r));
+	if (r < 0)
+		return r;
+	r = host_report_new(service->loop, settings->worker, settings->runtime_directory,
+			    &service->report);
+	if (r < 0)
+		log_error("out of memory");
+	return r;
+}
+
+static int start_bus(struct service *service)
+{
+	int r;
+
+	r = dbus_service_new(service->manager, service->report, &service->settings.bus,
+			     &service->bus);
+	if (r == -EEXIST)
+		log_error("another vmms is on that bus already; stop it first");
+	else if (r == -EACCES || r == -EPERM)
+		log_error("the bus does not let this user own %s: run as root with the policy "
+			  "installed, or use --user",
+			  DBUS_NAME);
+	else if (r < 0)
+		log_error("cannot connect to the message bus: %s", strerror(-r));
+	if (r == 0)
+		manager_observe(service->manager, &observer, service);
+	return r;
+}
+
+static int run(struct service *service)
+{
+	int r;
+
+	raise_descriptor_limit();
+	r = sd_event_default(&service->loop);
+	if (r < 0) {
+		log_error("cannot make an event loop: %s", strerror(-r));
+		return r;
+	}
+	r = watch_signals(service);
+	if (r < 0) {
+		log_error("cannot watch signals: %s", strerror(-r));
+		return r;
+	}
+	r = start_manager(service);
+	if (r < 0)
+		return r;
+	r = start_bus(service);
+	if (r < 0)
+		return r;
+	(void)sd_notify(false, "READY=1");
+	notify_status(service);
+	r = sd_event_loop(service->loop);
+	if (r < 0)
+		log_error("the event loop failed: %s", strerror(-r));
+	return r;
+}
+
+static void service_deinit(struct service *service)
+{
+	if (service->manager)
+		manager_observe(service->manager, NULL, NULL);
+	dbus_service_free(service->bus);
+	host_report_free(service->report);
+	manager_free(service->manager);
+	sd_event_unref(service->loop);
+}
+
+int main(int argc, char *argv[])
+{
+	static struct service service;
+	int r;
+
+	log_set_name("vmms");
+	r = settings_read(argc, argv, &service.settings);
+	if (r == SETTINGS_E_DONE)
+		return EXIT_SUCCESS;
+	if (r == SETTINGS_E_USAGE)
+		return 2;
+	if (r < 0) {
+		log_error("no place for state: give --state-dir and --runtime-dir");
+		return EXIT_FAILURE;
+	}
+	r = run(&service);
+	service_deinit(&service);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All VMs of the daemon. manager_load.c reads them from the store. */
+#include "vmms/manager.h"
+
+#include "common/base/log.h"
+#include "vmms/manager_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- Life ---- */
+
+int manager_new(sd_event *loop, const struct manager_settings *settings,
+		struct manager **ret_manager)
+{
+	CLEANUP(manager_freep) struct manager *manager = calloc(1, sizeof(*manager));
+	int r;
+
+	if (!manager)
+		return -ENOMEM;
+	manager->loop = sd_event_ref(loop);
+	manager->settings = *settings;
+	list_init(&manager->vms);
+	list_init(&manager->broken);
+	manager_observe(manager, NULL, NULL);
+	r = store_open(settings->state_directory, &manager->store);
+	if (r < 0)
+		return r;
+	r = manager_load(manager);
+	if (r < 0)
+		return r;
+	*ret_manager = TAKE_PTR(manager);
+	return 0;
+}
+
+void manager_free(struct manager *manager)
+{
+	if (!manager)
+		return;
+	list_for_each (link, &manager->vms)
+		vm_free(container_of(link, struct vm, link));
+	manager_forget_broken(manager);
+	sd_event_source_disable_unref(manager->stop_timer);
+	store_free(manager->store);
+	sd_event_unref(manager->loop);
+	free(manager);
+}
+
+/* ---- Observers ---- */
+
+static void ignore_vm(void *data, struct vm *vm)
+{
+}
+
+static void ignore_change(void *data, struct vm *vm, const char *const *properties)
+{
+}
+
+static void ignore(void *data)
+{
+}
+
+static const struct manager_observer nobody = {
+	.vm_added = ignore_vm,
+	.vm_removed = ignore_vm,
+	.vm_changed = ignore_change,
+	.broken_changed = ignore,
+	.stopped = ignore,
+};
+
+void manager_observe(struct manager *manager, const struct manager_observer *observer, void *data)
+{
+	manager->observer = observer ? observer : &nobody;
+	manager->observer_data = data;
+}
+
+void manager_vm_changed(struct manager *manager, struct vm *vm, const char *const *properties)
+{
+	manager->observer->vm_changed(manager->observer_data, vm, properties);
+}
+
+/* ---- Finding ---- */
+
+struct vm *manager_find_name(const struct manager *manager, const char *name)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (strcmp(vm->definition->name, name) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (guid_equal(&vm->definition->uuid, uuid))
+			return vm;
+	}
+	return NULL;
+}
+
+struct broken_definition *manager_find_broken(const struct manager *manager, const char *name)
+{
+	list_for_each (link, (struct list *)&manager->broken) {
+		struct broken_definition *broken =
+			container_of(link, struct broken_definition, link);
+
+		if (strcmp(broken->name, name) == 0)
+			return broken;
+	}
+	return NULL;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool vm_uses(const struct vm *vm, const struct stat *image)
+{
+	struct stat status;
+
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		const char *path = vm->definition->disks[i].path;
+
+		if (path && stat(path, &status) == 0 && is_same_file(&status, image))
+			return true;
+	}
+	return false;
+}
+
+const char *manager_disk_user(void *data, const char *path)
+{
+	struct manager *manager = data;
+	struct stat image;
+
+	if (stat(path, &image) < 0)
+		return NULL;
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm->worker && vm_uses(vm, &image))
+			return vm->definition->name;
+	}
+	return NULL;
+}
+
+/* ---- Creating and deleting ---- */
+
+void manager_insert(struct manager *manager, struct vm *vm)
+{
+	struct list *next = &manager->vms;
+
+	list_for_each (link, &manager->vms) {
+		struct vm *other = container_of(link, struct vm, link);
+
+		if (strcmp(other->definition->name, vm->definition->name) > 0) {
+			next = link;
+			break;
+		}
+	}
+	list_append(next, &vm->link);
+}
+
+static int check_new(struct manager *manager, const struct definition *definition,
+		     struct failure *failure)
+{
+	struct vm *twin;
+
+	if (manager->stopping)
+		return failure_set(failure, DBUS_ERROR_BUSY, "vmms is stopping; try again later");
+	if (manager_find_name(manager, definition->name))
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "there is a VM '%s' already; delete it first or choose another "
+				   "name",
+				   definition->name);
+	if (manager_find_broken(manager, definition->name))
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "there is a broken definition of a VM '%s'; repair or delete "
+				   "that first ('vmctl list' shows what is wrong)",
+				   definition->name);
+	twin = manager_find_uuid(manager, &definition->uuid);
+	if (twin)
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "VM '%s' has that uuid already; leave the uuid out to get a new "
+				   "one",
+				   twin->definition->name);
+	return vm_check_definition(definition, failure);
+}
+
+static int create(struct manager *manager, struct vm *vm, struct failure *failure)
+{
+	struct definition *definition = vm->definition;
+	int r;
+
+	if (guid_is_null(&definition->uuid)) {
+		r = guid_generate(&definition->uuid);
+		if (r < 0)
+			return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot make a uuid: %s",
+					   strerror(-r));
+	}
+	r = check_new(manager, definition, failure);
+	if (r < 0)
+		return r;
+	r = store_save(manager->store, definition);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_STORE,
+				   "cannot save the definition of VM '%s' in %s: %s; make room or "
+				   "repair that, then try again",
+				   definition->name, store_path(manager->store), strerror(-r));
+	return 0;
+}
+
+int manager_create_vm(struct manager *manager, struct definition *definition, struct vm **ret_vm,
+		      struct failure *failure)
+{
+	CLEANUP(vm_freep) struct vm *vm = NULL;
+	int r;
+
+	r = vm_new(manager, definition, &vm);
+	if (r < 0)
+		return failure_no_memory(failure);
+	r = create(manager, vm, failure);
+	if (r < 0)
+		return r;
+	manager_insert(manager, vm);
+	log_info("VM %s: created", vm->definition->name);
+	manager->observer->vm_added(manager->observer_data, vm);
+	*ret_vm = TAKE_PTR(vm);
+	return 0;
+}
+
+static int delete_file(struct manager *manager, const char *name, struct failure *failure)
+{
+	int r;
+
+	r = store_delete(manager->store, name);
+	if (r < 0 && r != -ENOENT)
+		return failure_set(failure, DBUS_ERROR_STORE,
+				   "cannot delete the definition of VM '%s' in %s: %s", name,
+				   store_path(manager->store), strerror(-r));
+	return 0;
+}
+
+void manager_forget(struct manager *manager, struct vm *vm)
+{
+	manager->observer->vm_removed(manager->observer_data, vm);
+	vm_free(vm);
+}
+
+int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure)
+{
+	int r;
+
+	r = vm_check(vm, VM_DELETE, failure);
+	if (r < 0)
+		return r;
+	r = delete_file(manager, vm->definition->name, failure);
+	if (r < 0)
+		return r;
+	log_info("VM %s: deleted", vm->definition->name);
+	manager_forget(manager, vm);
+	return 0;
+}
+
+int manager_delete_broken(struct manager *manager, struct broken_definition *broken,
+			  struct failure *failure)
+{
+	int r;
+
+	r = delete_file(manager, broken->name, failure);
+	if (r < 0)
+		return r;
+	log_info("VM %s: broken definition deleted", broken->name);
+	broken_definition_free(broken);
+	manager->observer->broken_changed(manager->observer_data);
+	return 0;
+}
+
+/* ---- The daemon's end ---- */
+
+static bool all_at_rest(const struct manager *manager)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		if (container_of(link, struct vm, link)->worker)
+			return false;
+	}
+	return true;
+}
+
+static void turned_off(void *data, const struct failure *failure)
+{
+}
+
+static void turn_off(struct vm *vm)
+{
+	struct failure failure;
+
+	if (!vm->turning_off.done && vm_turn_off(vm, turned_off, NULL, &failure) < 0)
+		log_warning("%s", failure.message);
+}
+
+static void shut_down(void *data, const struct failure *failure)
+{
+	struct vm *vm = data;
+
+	if (failure && vm->worker) {
+		log_warning("VM %s: turned off, since it could not be shut down: %s",
+			    vm->definition->name, failure->message);
+		turn_off(vm);
+	}
+}
+
+static void stop_vm(struct vm *vm, bool ask)
+{
+	struct vm_shutdown_options options = { .force = true, .wait = true };
+	struct failure failure;
+
+	if (ask && vm->state == VM_STOPPING)
+		return; /* it is on its way */
+	if (!ask || vm_shut_down(vm, &options, shut_down, vm, &failure) < 0)
+		turn_off(vm);
+}
+
+static int stop_overdue(sd_event_source *source, uint64_t usec, void *data)
+{
+	log_warning("guests are still running, and turned off");
+	manager_stop(data, 0);
+	return 0;
+}
+
+void manager_stop(struct manager *manager, unsigned timeout)
+{
+	int r;
+
+	manager->stopping = true;
+	manager->stop_timer = sd_event_source_disable_unref(manager->stop_timer);
+	if (timeout > 0) {
+		r = sd_event_add_time_relative(manager->loop, &manager->stop_timer, CLOCK_MONOTONIC,
+					       timeout * UINT64_C(1000000), 0, stop_overdue,
+					       manager);
+		if (r < 0)
+			timeout = 0;
+	}
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm->worker)
+			stop_vm(vm, timeout > 0);
+	}
+	if (all_at_rest(manager))
+		manager->observer->stopped(manager->observer_data);
+}
+
+void manager_vm_rests(struct manager *manager, struct vm *vm)
+{
+	if (manager->stopping && all_at_rest(manager))
+		manager->observer->stopped(manager->observer_data);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * All VMs of the daemon, and what they share: the event loop, the settings, the store.
+ *
+ * Whoever shows the VMs to the world observes the manager. Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/guid.h"
+#include "common/base/list.h"
+#include "vmms/failure.h"
+#include "vmms/store.h"
+#include "vmms/vm.h"
+
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+struct manager_settings {
+	const char *state_directory;   /* the definitions are in its folder vms */
+	const char *runtime_directory; /* working directory of workers */
+	const char *worker;            /* path of vmwp */
+	const char *hypervisor;        /* /dev/kvm */
+};
+
+/* A file in the store that holds no definition. */
+struct broken_definition {
+	struct list link;
+	char *name;
+	char *path;
+	struct json_error error;
+};
+
+/* All required. The VM is there during all three. */
+struct manager_observer {
+	void (*vm_added)(void *data, struct vm *vm);
+	void (*vm_removed)(void *data, struct vm *vm);
+
+	/* Names of properties as in docs/dbus/, closed by NULL. */
+	void (*vm_changed)(void *data, struct vm *vm, const char *const *properties);
+
+	/* The list of broken definitions is another one. */
+	void (*broken_changed)(void *data);
+
+	/* All VMs are at rest after manager_stop(). */
+	void (*stopped)(void *data);
+};
+
+struct manager {
+	sd_event *loop;
+	struct manager_settings settings;
+	struct store *store;
+	struct list vms;    /* of struct vm, by name */
+	struct list broken; /* of struct broken_definition */
+	const struct manager_observer *observer;
+	void *observer_data;
+	bool stopping;
+	sd_event_source *stop_timer;
+};
+
+/* Opens the store and reads it. settings: borrowed. Return: 0; -EBUSY: another daemon has it;
+ * -errno. */
+int manager_new(sd_event *loop, const struct manager_settings *settings,
+		struct manager **ret_manager) MUST_CHECK;
+
+/* Workers that still run are killed. */
+void manager_free(struct manager *manager);
+DEFINE_CLEANUP(struct manager *, manager_free)
+
+/* One observer at a time; NULL: none. */
+void manager_observe(struct manager *manager, const struct manager_observer *observer, void *data);
+
+struct vm *manager_find_name(const struct manager *manager, const char *name);
+struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid);
+struct broken_definition *manager_find_broken(const struct manager *manager, const char *name);
+
+/*
+ * Makes a VM of a definition, which is taken over, also on failure. One without a uuid gets one.
+ */
+int manager_create_vm(struct manager *manager, struct definition *definition, struct vm **ret_vm,
+		      struct failure *failure) MUST_CHECK;
+
+/* Frees the VM. Its disks stay. */
+int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/* Removes the file of a broken definition. */
+int manager_delete_broken(struct manager *manager, struct broken_definition *broken,
+			  struct failure *failure) MUST_CHECK;
+
+/*
+ * Reads the store again: what is new or changed there is taken over, except for VMs that are not
+ * at rest, which keep what they have.
+ */
+int manager_reload(struct manager *manager, struct failure *failure) MUST_CHECK;
+
+/*
+ * Brings every VM to rest, for the daemon's end: guests with a shutdown service are asked, and get
+ * `timeout` seconds; the rest is turned off. With a timeout of 0, also after an earlier call, all
+ * that is left is turned off at once. The observer learns when it is done, perhaps before this
+ * returns.
+ */
+void manager_stop(struct manager *manager, unsigned timeout);
+
+/* ---- For VMs ---- */
+
+void manager_vm_changed(struct manager *manager, struct vm *vm, const char *const *properties);
+
+/* The VM's worker has ended. */
+void manager_vm_rests(struct manager *manager, struct vm *vm);
+
+/* A resources_user_fn: which VM has that image open. data: the manager. */
+const char *manager_disk_user(void *data, const char *path);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What manager.c and manager_load.c share.
+ */
+#pragma once
+
+#include "vmms/manager.h"
+
+/* Reads the store for the first time, without telling the observer. */
+int manager_load(struct manager *manager) MUST_CHECK;
+
+/* Into the list, at its place by name. */
+void manager_insert(struct manager *manager, struct vm *vm);
+
+/* Out of the list, with the observer told; frees the VM. */
+void manager_forget(struct manager *manager, struct vm *vm);
+
+void broken_definition_free(struct broken_definition *broken);
+void manager_forget_broken(struct manager *manager);

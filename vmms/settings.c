@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The daemon's command line. */
+#include "vmms/settings.h"
+
+#include "common/base/log.h"
+#include "common/base/parse.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHUTDOWN_TIMEOUT_DEFAULT 60
+#define SHUTDOWN_TIMEOUT_MAX     3600
+
+#ifndef VMMS_WORKER
+#define VMMS_WORKER "/usr/libexec/vmms/vmwp"
+#endif
+
+static const char usage[] =
+	"usage: vmms [OPTION]...\n"
+	"\n"
+	"Manages virtual machines, and serves org.vmms1 on a message bus. vmms(8) says more.\n"
+	"\n"
+	"  --system               on the system bus; the default\n"
+	"  --user                 on the bus of the user\n"
+	"  --address ADDRESS      on the bus at that address\n"
+	"  --state-dir PATH       definitions are in PATH/vms (default: /var/lib/vmms; for users\n"
+	"                         ~/.local/state/vmms)\n"
+	"  --runtime-dir PATH     working directory of workers (default: /run/vmms; for users\n"
+	"                         $XDG_RUNTIME_DIR/vmms)\n"
+	"  --worker PATH          the program that runs a VM (default: vmwp, beside vmms or\n"
+	"                         installed)\n"
+	"  --hypervisor PATH      default: /dev/kvm\n"
+	"  --shutdown-timeout N   seconds that guests get to shut down when vmms ends; 0: they "
+	"are\n"
+	"                         turned off at once (default: 60)\n"
+	"  --debug                log more\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit status: 0 after SIGTERM or SIGINT, 1 after a failure, 2 for wrong usage.\n";
+
+enum {
+	OPTION_SYSTEM = 1,
+	OPTION_USER,
+	OPTION_ADDRESS,
+	OPTION_STATE_DIR,
+	OPTION_RUNTIME_DIR,
+	OPTION_WORKER,
+	OPTION_HYPERVISOR,
+	OPTION_SHUTDOWN_TIMEOUT,
+	OPTION_DEBUG,
+	OPTION_HELP,
+	OPTION_VERSION,
+};
+
+static const struct option options[] = {
+	{ "system", no_argument, NULL, OPTION_SYSTEM },
+	{ "user", no_argument, NULL, OPTION_USER },
+	{ "address", required_argument, NULL, OPTION_ADDRESS },
+	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
+	{ "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
+	{ "worker", required_argument, NULL, OPTION_WORKER },
+	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
+	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
+	{ "debug", no_argument, NULL, OPTION_DEBUG },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ 0 },
+};
+
+/* ---- Defaults ---- */
+
+static int path_set(char path[PATH_MAX], const char *directory, const char *rest)
+{
+	return snprintf(path, PATH_MAX, "%s%s", directory, rest) >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* Beside us, as in a build directory; else where it is installed. */
+static int find_worker(char path[PATH_MAX])
+{
+	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - sizeof("vmwp"));
+	char *slash;
+
+	if (size > 0) {
+		path[size] = '\0';
+		slash = strrchr(path, '/');
+		strcpy(slash + 1, "vmwp");
+		if (access(path, X_OK) == 0)
+			return 0;
+	}
+	return path_set(path, VMMS_WORKER, "");
+}
+
+static int state_default(char path[PATH_MAX])
+{
+	if (geteuid() == 0)
+		return path_set(path, "/var/lib/vmms", "");
+	if (getenv("XDG_STATE_HOME"))
+		return path_set(path, getenv("XDG_STATE_HOME"), "/vmms");
+	return getenv("HOME") ? path_set(path, getenv("HOME"), "/.local/state/vmms") : -ENOENT;
+}
+
+static int runtime_default(char path[PATH_MAX])
+{
+	if (geteuid() == 0)
+		return path_set(path, "/run/vmms", "");
+	return getenv("XDG_RUNTIME_DIR") ? path_set(path, getenv("XDG_RUNTIME_DIR"), "/vmms")
+					 : -ENOENT;
+}
+
+/* Paths that no option has set. */
+static int fill_defaults(struct settings *settings)
+{
+	int r = 0;
+
+	if (settings->state_directory[0] == '\0')
+		r = state_default(settings->state_directory);
+	if (r == 0 && settings->runtime_directory[0] == '\0')
+		r = runtime_default(settings->runtime_directory);
+	if (r == 0 && settings->worker[0] == '\0')
+		r = find_worker(settings->worker);
+	settings->manager.state_directory = settings->state_directory;
+	settings->manager.runtime_directory = settings->runtime_directory;
+	settings->manager.worker = settings->worker;
+	return r;
+}
+
+/* ---- Options ---- */
+
+static int read_timeout(const char *text, unsigned *ret_timeout)
+{
+	uint64_t seconds;
+
+	if (parse_unsigned(text, 0, SHUTDOWN_TIMEOUT_MAX, &seconds) < 0) {
+		fprintf(stderr, "vmms: --shutdown-timeout must be a number from 0 to %d\n",
+			SHUTDOWN_TIMEOUT_MAX);
+		return SETTINGS_E_USAGE;
+	}
+	*ret_timeout = (unsigned)seconds;
+	return 0;
+}
+
+static int read_option(struct settings *settings, int option)
+{
+	switch (option) {
+	case OPTION_SYSTEM:
+		settings->bus.scope = DBUS_SYSTEM;
+		return 0;
+	case OPTION_USER:
+		settings->bus.scope = DBUS_USER;
+		return 0;
+	case OPTION_ADDRESS:
+		settings->bus = (struct dbus_settings){ DBUS_ADDRESS, optarg };
+		return 0;
+	case OPTION_STATE_DIR:
+		return path_set(settings->state_directory, optarg, "");
+	case OPTION_RUNTIME_DIR:
+		return path_set(settings->runtime_directory, optarg, "");
+	case OPTION_WORKER:
+		return path_set(settings->worker, optarg, "");
+	case OPTION_HYPERVISOR:
+		settings->manager.hypervisor = optarg;
+		return 0;
+	case OPTION_SHUTDOWN_TIMEOUT:
+		return read_timeout(optarg, &settings->shutdown_timeout);
+	case OPTION_DEBUG:
+		log_set_level(LOG_LEVEL_DEBUG);
+		return 0;
+	case OPTION_HELP:
+		fputs(usage, stdout);
+		return SETTINGS_E_DONE;
+	case OPTION_VERSION:
+		printf("vmms %s\n", VMMS_VERSION);
+		return SETTINGS_E_DONE;
+	default:
+		fputs("vmms: 'vmms --help' lists the options\n", stderr);
+		return SETTINGS_E_USAGE;
+	}
+}
+
+int settings_read(int argc, char *argv[], struct settings *settings)
+{
+	int option, r;
+
+	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM },
+				       .manager = { .hypervisor = "/dev/kvm" },
+				       .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT };
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		r = read_option(settings, option);
+		if (r != 0)
+			return r;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "vmms: what is '%s'? 'vmms --help' lists the options\n",
+			argv[optind]);
+		return SETTINGS_E_USAGE;
+	}
+	return fill_defaults(settings);
+}

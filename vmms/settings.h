@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon's command line: vmms(8).
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "vmms/dbus.h"
+#include "vmms/manager.h"
+
+#include <limits.h>
+
+struct settings {
+	struct dbus_settings bus;
+	struct manager_settings manager; /* points into the buffers below */
+	unsigned shutdown_timeout;       /* seconds that guests get when the daemon ends */
+	char state_directory[PATH_MAX], runtime_directory[PATH_MAX], worker[PATH_MAX];
+};
+
+enum {
+	_SETTINGS_E_OK,
+	SETTINGS_E_DONE,  /* --help or --version: all is said */
+	SETTINGS_E_USAGE, /* wrong usage: what is wrong is on standard error */
+};
+
+/* Return: 0; SETTINGS_E_; -errno. */
+int settings_read(int argc, char *argv[], struct settings *ret_settings) MUST_CHECK;

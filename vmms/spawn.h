@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starting a program with a clean slate: no inherited descriptors, signals or session.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+
+#include <sys/types.h>
+
+struct spawn {
+	const char *const *arguments; /* closed by NULL; [0] is the path of the program */
+	const char *directory;        /* its working directory; NULL: ours */
+	int output;                   /* becomes its standard output */
+	int error;                    /* becomes its standard error */
+	int passed;                   /* becomes its descriptor 3; -1: none */
+};
+
+/*
+ * The descriptors stay the caller's. The program gets SIGTERM should our process die. That it
+ * could not be executed shows as exit status 127 and a line on its standard error. Return: 0;
+ * -errno.
+ */
+int spawn_program(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd) MUST_CHECK;
+
+/* "SIGKILL", …, or "" for a number without a name. */
+const char *spawn_signal_name(int signal);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: its definition, its state, and its worker while it has one.
+ *
+ * What is asked of a VM is a verb (vmms/vm_state.h). A verb that cannot be obeyed is refused at
+ * once: the function returns a negative number with *failure filled, and nothing has changed. One
+ * that can be is an operation: `done` is called once, perhaps before the function returns, with
+ * NULL or with why it failed after all. A VM has one operation under way at a time, beside which
+ * only a turning off is accepted; that one ends the other.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/list.h"
+#include "common/definition.h"
+#include "vmms/console.h"
+#include "vmms/failure.h"
+#include "vmms/vm_state.h"
+#include "vmms/worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct manager;
+
+typedef void (*vm_done_fn)(void *data, const struct failure *failure);
+
+/* Whoever asked, and waits. */
+struct vm_operation {
+	vm_done_fn done; /* NULL: no operation is under way */
+	void *data;
+	enum vm_verb verb;
+};
+
+#define VM_REASON_MAX           1024
+#define VM_CRASH_PARAMETERS_MAX 5
+#define VM_CRASH_TEXT_MAX       4096
+
+/* Read by the D-Bus side; changed by vmms/vm*.c alone. */
+struct vm {
+	struct list link; /* in the manager's list */
+	struct manager *manager;
+	struct definition *definition;
+	enum vm_state state;
+	char reason[VM_REASON_MAX]; /* of the state; may quote the guest */
+	struct console *console;
+
+	struct vm_operation operation, turning_off;
+	struct definition *next_definition; /* what the operation will make of it; or NULL */
+	struct failure start_failure;       /* name NULL: none yet */
+	sd_event_source *timer;             /* bounds a shutdown, or the end of the worker */
+
+	/* While there is a worker; what it told of its guest. */
+	struct worker *worker;
+	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
+	char engine[32], heartbeat[32], vmbus_version[32];
+	unsigned resets;
+	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
+
+	/* The last crash of the guest, also when it is over. */
+	uint64_t crash_parameters[VM_CRASH_PARAMETERS_MAX];
+	char crash_text[VM_CRASH_TEXT_MAX];
+	bool crashed;
+};
+
+/* Takes over the definition, also on failure. */
+int vm_new(struct manager *manager, struct definition *definition, struct vm **ret_vm) MUST_CHECK;
+
+/* A worker that still runs is killed. Operations under way are forgotten. */
+void vm_free(struct vm *vm);
+DEFINE_CLEANUP(struct vm *, vm_free)
+
+/* "in-kernel" or "user-space" while running; else what the definition says. */
+const char *vm_engine(const struct vm *vm);
+
+/* Return: 0, or a negative number with *failure filled if the verb cannot be obeyed now. */
+int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure) MUST_CHECK;
+
+int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+
+struct vm_shutdown_options {
+	bool force;       /* the guest is to end programs that hold it up */
+	bool reboot;      /* the guest is to start again */
+	bool wait;        /* done when the VM is off; else when the guest has agreed */
+	unsigned timeout; /* seconds until the VM counts as running again; 0: none */
+};
+
+int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_done_fn done,
+		 void *data, struct failure *failure) MUST_CHECK;
+int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+int vm_pause(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+int vm_resume(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * Changes to the disks, at once and for good: the running guest sees them, and the definition is
+ * saved. disk: as in the definition; taken over, also on failure.
+ */
+int vm_attach_disk(struct vm *vm, struct definition_disk *disk, vm_done_fn done, void *data,
+		   struct failure *failure) MUST_CHECK;
+int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn done, void *data,
+		   struct failure *failure) MUST_CHECK;
+int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path,
+		     vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force, vm_done_fn done,
+		    void *data, struct failure *failure) MUST_CHECK;
+
+/* A definition that is too large for the control socket would never start. */
+int vm_check_definition(const struct definition *definition, struct failure *failure) MUST_CHECK;

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: starting it.
+ *
+ * Everything the worker needs is opened before it is spawned. Then it is sent all descriptors, its
+ * definition and the order to start in one go; it answers each in turn. The first refusal is kept,
+ * the worker is killed, and the VM is off again when the process has gone: only then are the locks
+ * of its disks.
+ */
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/control.h"
+#include "vmms/manager.h"
+#include "vmms/resources.h"
+#include "vmms/vm_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static void start_refused(struct vm *vm, const char *code, const char *text)
+{
+	/* Its end comes next, and says more. */
+	if (strcmp(code, WORKER_ENDED) == 0)
+		return;
+	if (!vm->start_failure.name)
+		vm_failure(vm, code, text, &vm->start_failure);
+	worker_kill(vm->worker, SIGKILL);
+}
+
+static void step_answered(void *data, struct json_object *result, const char *code,
+			  const char *text)
+{
+	if (!result)
+		start_refused(data, code, text);
+}
+
+/* ---- Once it runs ---- */
+
+static void take_engine(struct vm *vm, struct json_object *status)
+{
+	struct json_object *engine;
+
+	if (!json_object_object_get_ex(status, "engine", &engine) ||
+	    !json_object_is_type(engine, json_type_string))
+		return;
+	text_repair(vm->engine, sizeof(vm->engine), json_object_get_string(engine),
+		    (size_t)json_object_get_string_len(engine));
+	vm_notify(vm, "Engine", NULL);
+}
+
+static void status_answered(void *data, struct json_object *result, const char *code,
+			    const char *text)
+{
+	if (result)
+		take_engine(data, result);
+}
+
+static uint64_t real_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void start_answered(void *data, struct json_object *result, const char *code,
+			   const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result) {
+		start_refused(vm, code, text);
+		return;
+	}
+	vm->started_at = real_time();
+	vm_notify(vm, "StartedAt", NULL);
+	if (vm->state == VM_STARTING)
+		vm_set_state(vm, VM_RUNNING, "%s", "");
+	if (worker_request(vm->worker, "status", NULL, NULL, 0, VM_REQUEST_TIMEOUT, status_answered,
+			   vm) < 0)
+		log_warning("VM %s: the worker cannot be asked for its status",
+			    vm->definition->name);
+	if (vm->operation.verb == VM_START)
+		vm_finish(&vm->operation, NULL);
+}
+
+/* ---- What is sent ---- */
+
+static int send_descriptors(struct vm *vm, const struct resources *resources)
+{
+	for (size_t i = 0; i < resources->count; i += CONTROL_FDS_MAX) {
+		size_t count = MIN(resources->count - i, (size_t)CONTROL_FDS_MAX);
+		struct json_object *names = json_object_new_array();
+		AUTO_JSON struct json_object *arguments = NULL;
+		int fds[CONTROL_FDS_MAX], r;
+
+		for (size_t j = 0; j < count; j++) {
+			json_append(&names, json_object_new_string(resources->items[i + j].name));
+			fds[j] = resources->items[i + j].fd;
+		}
+		arguments = json_make("names", names, NULL);
+		if (!arguments)
+			return -ENOMEM;
+		r = worker_request(vm->worker, "descriptors", arguments, fds, count,
+				   VM_REQUEST_TIMEOUT, step_answered, vm);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int send_all(struct vm *vm, const struct resources *resources)
+{
+	AUTO_JSON struct json_object *arguments = NULL;
+	int r;
+
+	r = send_descriptors(vm, resources);
+	if (r < 0)
+		return r;
+	arguments = json_make("definition", definition_to_json(vm->definition), NULL);
+	if (!arguments)
+		return -ENOMEM;
+	r = worker_request(vm->worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
+			   step_answered, vm);
+	if (r < 0)
+		return r;
+	return worker_request(vm->worker, "start", NULL, NULL, 0, VM_START_TIMEOUT, start_answered,
+			      vm);
+}
+
+static int spawn(struct vm *vm, struct resources *resources, struct failure *failure)
+{
+	const struct worker_config config = { .program = vm->manager->settings.worker,
+					      .directory = vm->manager->settings.runtime_directory,
+					      .name = vm->definition->name,
+					      .callbacks = &vm_worker_callbacks,
+					      .owner = vm };
+	int serial, r;
+
+	r = console_connect(vm->console, &serial);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot make a console for VM '%s': %s", vm->definition->name,
+				   strerror(-r));
+	resources_add(resources, "serial", serial);
+	r = worker_spawn(vm->manager->loop, &config, &vm->worker);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot start a worker for VM '%s': %s", vm->definition->name,
+				   strerror(-r));
+	r = send_all(vm, resources);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
+				   "cannot give the worker of VM '%s' what it needs: %s",
+				   vm->definition->name, strerror(-r));
+	return 0;
+}
+
+/* What was true of the run before is no more. */
+static void forget_last_run(struct vm *vm)
+{
+	vm->end_reason[0] = vm->end_message[0] = '\0';
+	vm->start_failure = (struct failure){ 0 };
+	vm->resets = 0;
+	vm->crashed = false;
+	vm->crash_text[0] = '\0';
+	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
+	vm_notify(vm, "Resets", "CrashParameters", "CrashText", NULL);
+}
+
+int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	struct resources resources = { .count = 0 };
+	int r;
+
+	r = vm_begin(vm, VM_START, done, data, failure);
+	if (r < 0)
+		return r;
+	r = resources_open(&resources, vm->definition, vm->manager->settings.hypervisor,
+			   manager_disk_user, vm->manager, failure);
+	if (r == 0) {
+		forget_last_run(vm);
+		r = spawn(vm, &resources, failure);
+	}
+	resources_deinit(&resources);
+	if (r < 0) {
+		worker_free(TAKE_PTR(vm->worker));
+		console_disconnect(vm->console);
+		vm->operation = (struct vm_operation){ 0 };
+		return r;
+	}
+	vm_set_state(vm, VM_STARTING, "%s", "");
+	vm_notify(vm, "WorkerPID", NULL);
+	return 0;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: shutting it down by asking its guest, and turning it off without.
+ *
+ * Off is a VM only when its worker has ended, which vm_worker.c notices. Here it is asked to, and
+ * killed if it does not.
+ */
+#include "common/base/log.h"
+#include "common/control.h"
+#include "vmms/manager.h"
+#include "vmms/vm_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* ---- The end of the worker ---- */
+
+static int end_overdue(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct vm *vm = data;
+
+	log_warning("VM %s: the worker does not end and is killed", vm->definition->name);
+	worker_kill(vm->worker, SIGKILL);
+	return 0;
+}
+
+void vm_expect_end(struct vm *vm)
+{
+	if (vm->state != VM_STOPPING)
+		vm_set_state(vm, VM_STOPPING, "%s", "");
+	vm_set_timer(vm, VM_END_TIMEOUT, end_overdue);
+}
+
+/* ---- Turning off ---- */
+
+static void stop_answered(void *data, struct json_object *result, const char *code,
+			  const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result && strcmp(code, WORKER_ENDED) != 0) {
+		log_warning("VM %s: the worker will not stop (%s) and is killed",
+			    vm->definition->name, text);
+		worker_kill(vm->worker, SIGKILL);
+	}
+}
+
+int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	int r;
+
+	r = vm_begin(vm, VM_TURN_OFF, done, data, failure);
+	if (r < 0)
+		return r;
+	r = worker_request(vm->worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);
+	if (r < 0)
+		worker_kill(vm->worker, SIGKILL);
+	vm_expect_end(vm);
+	return 0;
+}
+
+/* ---- Shutting down ---- */
+
+static int shutdown_overdue(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct vm *vm = data;
+	struct failure failure;
+
+	vm_clear_timer(vm);
+	if (vm->state == VM_STOPPING)
+		vm_set_state(vm, VM_RUNNING,
+			     "the guest was asked to shut down, but did not in time");
+	failure_set(&failure, DBUS_ERROR_TIMEOUT,
+		    "the guest of VM '%s' did not shut down in time and still runs; wait longer, "
+		    "look at its console, or turn it off",
+		    vm->definition->name);
+	if (vm->operation.verb == VM_SHUT_DOWN)
+		vm_finish(&vm->operation, &failure);
+	return 0;
+}
+
+static int shutdown_failure(const struct vm *vm, const char *code, const char *text,
+			    struct failure *failure)
+{
+	if (strcmp(code, CONTROL_ERROR_NOT_CONNECTED) != 0)
+		return vm_failure(vm, code, text, failure);
+	return failure_set(failure, DBUS_ERROR_NOT_CONNECTED,
+			   "the guest of VM '%s' runs no shutdown service (hv_utils): it may still "
+			   "be booting; try again later, shut it down on its console, or turn it "
+			   "off",
+			   vm->definition->name);
+}
+
+static void shutdown_refused(struct vm *vm, const char *code, const char *text)
+{
+	struct failure failure;
+
+	if (strcmp(code, WORKER_ENDED) == 0)
+		return; /* it may well have shut down: its end tells */
+	vm_clear_timer(vm);
+	shutdown_failure(vm, code, text, &failure);
+	vm_finish(&vm->operation, &failure);
+}
+
+/* The guest has agreed, and the caller waits for the VM to be off. */
+static void shutdown_agreed(void *data, struct json_object *result, const char *code,
+			    const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result)
+		shutdown_refused(vm, code, text);
+	else if (vm->state == VM_RUNNING)
+		vm_set_state(vm, VM_STOPPING, "the guest is shutting down");
+}
+
+/* The same, and this is all the caller wanted. */
+static void shutdown_agreed_is_all(void *data, struct json_object *result, const char *code,
+				   const char *text)
+{
+	struct vm *vm = data;
+
+	shutdown_agreed(data, result, code, text);
+	if (result && vm->operation.verb == VM_SHUT_DOWN)
+		vm_finish(&vm->operation, NULL);
+}
+
+static void reboot_agreed(void *data, struct json_object *result, const char *code,
+			  const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result) {
+		shutdown_refused(vm, code, text);
+		return;
+	}
+	vm_clear_timer(vm);
+	if (vm->operation.verb == VM_SHUT_DOWN)
+		vm_finish(&vm->operation, NULL);
+}
+
+int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_done_fn done,
+		 void *data, struct failure *failure)
+{
+	AUTO_JSON struct json_object *arguments =
+		json_make("force", json_object_new_boolean(options->force), "reboot",
+			  json_object_new_boolean(options->reboot), NULL);
+	int r;
+
+	if (!arguments)
+		return failure_no_memory(failure);
+	r = vm_begin(vm, VM_SHUT_DOWN, done, data, failure);
+	if (r < 0)
+		return r;
+	r = worker_request(vm->worker, "shutdown", arguments, NULL, 0, VM_REQUEST_TIMEOUT,
+			   options->reboot ? reboot_agreed
+			   : options->wait ? shutdown_agreed
+					   : shutdown_agreed_is_all,
+			   vm);
+	if (r < 0) {
+		vm->operation = (struct vm_operation){ 0 };
+		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
+	}
+	if (options->timeout > 0)
+		vm_set_timer(vm, options->timeout, shutdown_overdue);
+	return 0;
+}

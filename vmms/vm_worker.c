@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: what its worker tells of it, and what is made of its end.
+ *
+ * A worker may be broken or hostile. An event is read by a table into bounded members; one that
+ * does not fit its table is dropped with a line in the log, and one that is not known is ignored.
+ */
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "vmms/manager.h"
+#include "vmms/spawn.h"
+#include "vmms/vm_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Events ---- */
+
+/* The members of all events. A new one begins empty. */
+struct event {
+	char *state, *reason, *message, *status, *version, *text;
+	struct json_object *parameters;
+};
+
+#define STRING(member)                                                             \
+	{                                                                          \
+		.name = #member, .read = json_read_string,                         \
+		.offset = offsetof(struct event, member), .maximum = VM_REASON_MAX \
+	}
+
+static const struct json_key state_keys[] = { STRING(state), STRING(reason), STRING(message) };
+static const struct json_key reset_keys[] = { STRING(reason) };
+static const struct json_key heartbeat_keys[] = { STRING(status) };
+static const struct json_key vmbus_keys[] = { STRING(version) };
+static const struct json_key crash_keys[] = {
+	{ .name = "parameters",
+	  .read = json_read_value,
+	  .offset = offsetof(struct event, parameters),
+	  .minimum = json_type_array },
+	{ .name = "text",
+	  .read = json_read_string,
+	  .offset = offsetof(struct event, text),
+	  .maximum = VM_CRASH_TEXT_MAX - 1 },
+};
+
+static void event_deinit(struct event *event)
+{
+	free(event->state);
+	free(event->reason);
+	free(event->message);
+	free(event->status);
+	free(event->version);
+	free(event->text);
+	json_object_put(event->parameters);
+}
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static void copy(char *buffer, size_t size, const char *text)
+{
+	text_repair(buffer, size, or_empty(text), strlen(or_empty(text)));
+}
+
+static void on_running(struct vm *vm, const struct event *event)
+{
+	if (vm->state == VM_PAUSED || vm->state == VM_KEPT)
+		vm_set_state(vm, VM_RUNNING, "%s", "");
+}
+
+static void on_paused(struct vm *vm, const struct event *event)
+{
+	if (vm->state == VM_RUNNING)
+		vm_set_state(vm, VM_PAUSED, "%s", or_empty(event->message));
+}
+
+static void on_stopped(struct vm *vm, const struct event *event)
+{
+	copy(vm->end_reason, sizeof(vm->end_reason), event->reason);
+	copy(vm->end_message, sizeof(vm->end_message), event->message);
+	vm_expect_end(vm);
+}
+
+static void on_kept(struct vm *vm, const struct event *event)
+{
+	if (vm->state != VM_STARTING)
+		vm_set_state(vm, VM_KEPT, "%s%s%s", or_empty(event->reason),
+			     event->message ? ": " : "", or_empty(event->message));
+}
+
+static void on_state(struct vm *vm, const struct event *event)
+{
+	static const struct {
+		const char *state;
+		void (*handle)(struct vm *vm, const struct event *event);
+	} states[] = {
+		{ "running", on_running },
+		{ "paused", on_paused },
+		{ "stopped", on_stopped },
+		{ "kept", on_kept },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (strcmp(or_empty(event->state), states[i].state) == 0)
+			states[i].handle(vm, event);
+	}
+}
+
+static void on_reset(struct vm *vm, const struct event *event)
+{
+	vm->resets++;
+	log_info("VM %s: the machine was reset: %s", vm->definition->name, or_empty(event->reason));
+	vm_notify(vm, "Resets", NULL);
+}
+
+static void on_heartbeat(struct vm *vm, const struct event *event)
+{
+	copy(vm->heartbeat, sizeof(vm->heartbeat), event->status);
+	vm_notify(vm, "Heartbeat", NULL);
+}
+
+static void on_vmbus(struct vm *vm, const struct event *event)
+{
+	copy(vm->vmbus_version, sizeof(vm->vmbus_version), event->version);
+	vm_notify(vm, "VMBusVersion", NULL);
+}
+
+static void on_crash(struct vm *vm, const struct event *event)
+{
+	size_t count = event->parameters ? json_object_array_length(event->parameters) : 0;
+
+	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
+	for (size_t i = 0; i < MIN(count, (size_t)VM_CRASH_PARAMETERS_MAX); i++) {
+		struct json_object *element = json_object_array_get_idx(event->parameters, i);
+
+		if (json_object_is_type(element, json_type_string))
+			vm->crash_parameters[i] =
+				strtoull(json_object_get_string(element), NULL, 16);
+	}
+	copy(vm->crash_text, sizeof(vm->crash_text), event->text);
+	vm->crashed = true;
+	log_warning("VM %s: the guest crashed: %s", vm->definition->name, vm->crash_text);
+	vm_notify(vm, "CrashParameters", "CrashText", NULL);
+}
+
+static const struct {
+	const char *name;
+	const struct json_key *keys;
+	size_t key_count;
+	void (*handle)(struct vm *vm, const struct event *event);
+} events[] = {
+	{ "state", state_keys, ARRAY_SIZE(state_keys), on_state },
+	{ "reset", reset_keys, ARRAY_SIZE(reset_keys), on_reset },
+	{ "crash", crash_keys, ARRAY_SIZE(crash_keys), on_crash },
+	{ "heartbeat", heartbeat_keys, ARRAY_SIZE(heartbeat_keys), on_heartbeat },
+	{ "vmbus", vmbus_keys, ARRAY_SIZE(vmbus_keys), on_vmbus },
+};
+
+static void worker_event(void *owner, const char *name, struct json_object *data)
+{
+	struct vm *vm = owner;
+	struct event event = { 0 };
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		if (strcmp(events[i].name, name) != 0)
+			continue;
+		if (json_read(&reader, data, events[i].keys, events[i].key_count, &event) == 0)
+			events[i].handle(vm, &event);
+		else
+			log_warning("VM %s: event '%s' of the worker dropped: %s %s",
+				    vm->definition->name, name, error.key, error.message);
+		event_deinit(&event);
+		return;
+	}
+	log_debug("VM %s: unknown event '%s' of the worker", vm->definition->name, name);
+}
+
+/* ---- The end ---- */
+
+/* What the worker's last "stopped" event makes of an orderly end. */
+static const struct {
+	const char *reason;
+	enum vm_state state;
+	const char *text;
+} ends[] = {
+	{ "guest-shutdown", VM_OFF, "the guest shut down" },
+	{ "guest-reset", VM_OFF, "the guest asked for a reset, which stops it by its definition" },
+	{ "triple-fault", VM_OFF,
+	  "the guest had a triple fault, which stops it by its definition" },
+	{ "crash", VM_OFF, "the guest crashed, which stops it by its definition" },
+	{ "stopped", VM_OFF, "turned off" },
+	{ "error", VM_CRASHED, "the worker gave up" },
+};
+
+static void set_end_by_event(struct vm *vm)
+{
+	const char *separator = vm->end_message[0] != '\0' ? ": " : "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		if (strcmp(ends[i].reason, vm->end_reason) == 0) {
+			vm_set_state(vm, ends[i].state, "%s%s%s", ends[i].text, separator,
+				     vm->end_message);
+			return;
+		}
+	}
+	vm_set_state(vm, VM_OFF, "the worker ended%s%s", separator, vm->end_message);
+}
+
+static void set_end(struct vm *vm, const struct worker_exit *exit)
+{
+	const char *separator = exit->last_words[0] != '\0' ? ": " : "";
+	bool announced = vm->end_reason[0] != '\0';
+
+	if (announced && (exit->status == 0 || exit->signal == SIGKILL))
+		set_end_by_event(vm);
+	else if (vm->turning_off.done && exit->signal == SIGKILL)
+		vm_set_state(vm, VM_OFF, "turned off; the worker did not answer and was killed");
+	else if (exit->signal != 0)
+		vm_set_state(vm, VM_CRASHED, "the worker was killed by signal %d (%s)%s%s",
+			     exit->signal, spawn_signal_name(exit->signal), separator,
+			     exit->last_words);
+	else if (exit->status == 0 || strcmp(vm->end_reason, "error") == 0)
+		set_end_by_event(vm);
+	else
+		vm_set_state(vm, VM_CRASHED, "the worker exited with status %d%s%s", exit->status,
+			     separator, exit->last_words);
+}
+
+/* A worker that ended before its guest ran: the VM is off, and whoever started it learns why. */
+static void fail_start(struct vm *vm, const struct worker_exit *exit)
+{
+	struct failure failure = vm->start_failure;
+
+	if (vm->turning_off.done)
+		failure_set(&failure, DBUS_ERROR_INVALID_STATE,
+			    "VM '%s' was turned off before it had started", vm->definition->name);
+	else if (!failure.name && vm->end_message[0] != '\0')
+		failure_set(&failure, DBUS_ERROR_WORKER_FAILED, "VM '%s' cannot start: %s",
+			    vm->definition->name, vm->end_message);
+	else if (!failure.name && exit->signal != 0)
+		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
+			    "VM '%s' cannot start: its worker was killed by signal %d (%s)",
+			    vm->definition->name, exit->signal, spawn_signal_name(exit->signal));
+	else if (!failure.name)
+		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
+			    "VM '%s' cannot start: its worker exited with status %d: %s",
+			    vm->definition->name, exit->status, exit->last_words);
+	vm_set_state(vm, VM_OFF, "%s", failure.message);
+	vm_finish(&vm->operation, &failure);
+}
+
+/* Whoever waits for the VM to go off learns that it did; for anything else, that it cannot be. */
+static void finish_operation(struct vm *vm)
+{
+	struct failure failure;
+
+	if (vm->operation.verb == VM_SHUT_DOWN && vm->state == VM_OFF && !vm->turning_off.done) {
+		vm_finish(&vm->operation, NULL);
+		return;
+	}
+	failure_set(&failure,
+		    vm->state == VM_CRASHED ? DBUS_ERROR_WORKER_FAILED : DBUS_ERROR_INVALID_STATE,
+		    "VM '%s' is %s: %s", vm->definition->name, vm_state_name(vm->state),
+		    vm->reason);
+	vm_finish(&vm->operation, &failure);
+}
+
+static void worker_exited(void *owner, const struct worker_exit *exit)
+{
+	struct vm *vm = owner;
+	vm_clear_timer(vm);
+	worker_free(TAKE_PTR(vm->worker));
+	console_disconnect(vm->console);
+	vm->engine[0] = '\0';
+	vm->vmbus_version[0] = '\0';
+	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
+	vm->started_at = 0;
+	if (vm->operation.done && vm->operation.verb == VM_START)
+		fail_start(vm, exit);
+	else
+		set_end(vm, exit);
+	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", NULL);
+	if (vm->operation.done)
+		finish_operation(vm);
+	vm_finish(&vm->turning_off, NULL);
+	manager_vm_rests(vm->manager, vm);
+}
+
+const struct worker_callbacks vm_worker_callbacks = {
+	.event = worker_event,
+	.exited = worker_exited,
+};

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A worker process.
+ *
+ * Three descriptors are watched: the pidfd, the control socket and a pipe that is the worker's
+ * standard error. The end of the process is told by the pidfd alone; what is still in the socket
+ * and the pipe then is taken first, so that the last event and the last words come before the end.
+ *
+ * A worker that floods us is slowed down, not obeyed: both sources are rate limited by the loop.
+ */
+#include "vmms/worker.h"
+
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/control.h"
+#include "vmms/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define LINE_MAX_SIZE    512
+#define LAST_LINES       4
+#define DRAIN_MAX        256  /* messages, or reads of the pipe, taken at the end */
+#define EVENTS_A_SECOND  1000 /* control messages before the source rests */
+#define OUTPUTS_A_SECOND 100  /* reads of the pipe before the source rests */
+
+struct request {
+	struct list link;
+	struct worker *worker;
+	uint32_t id;
+	worker_reply_fn reply;
+	void *data;
+	sd_event_source *timer;
+};
+
+struct worker {
+	struct worker_config config;
+	sd_event *loop;
+	pid_t pid;
+	int pidfd, control, output;
+	sd_event_source *pidfd_source, *control_source, *output_source;
+	uint32_t next_id;
+	struct list requests;
+	char line[LINE_MAX_SIZE];
+	size_t line_size;
+	char last_lines[LAST_LINES][LINE_MAX_SIZE]; /* a ring */
+	size_t line_count;
+};
+
+/* ---- Requests ---- */
+
+static void request_finish(struct request *request, struct json_object *result, const char *code,
+			   const char *text)
+{
+	worker_reply_fn reply = request->reply;
+	void *data = request->data;
+
+	list_unlink(&request->link);
+	sd_event_source_disable_unref(request->timer);
+	free(request);
+	if (reply)
+		reply(data, result, code, text);
+}
+
+static int request_timed_out(sd_event_source *source, uint64_t usec, void *data)
+{
+	request_finish(data, NULL, CONTROL_ERROR_FAILED, "the worker did not answer in time");
+	return 0;
+}
+
+static struct request *request_find(struct worker *worker, uint32_t id)
+{
+	list_for_each (link, &worker->requests) {
+		struct request *request = container_of(link, struct request, link);
+
+		if (request->id == id)
+			return request;
+	}
+	return NULL;
+}
+
+int worker_request(struct worker *worker, const char *method, struct json_object *arguments,
+		   const int *fds, size_t fd_count, unsigned timeout, worker_reply_fn reply,
+		   void *data)
+{
+	AUTO_FREE struct request *request = calloc(1, sizeof(*request));
+	int r;
+
+	if (!request)
+		return -ENOMEM;
+	*request = (struct request){
+		.worker = worker, .id = worker->next_id++, .reply = reply, .data = data
+	};
+	if (timeout > 0) {
+		r = sd_event_add_time_relative(worker->loop, &request->timer, CLOCK_MONOTONIC,
+					       timeout * UINT64_C(1000000), 0, request_timed_out,
+					       request);
+		if (r < 0)
+			return r;
+	}
+	r = control_send_request(worker->control, request->id, method, arguments, fds, fd_count);
+	if (r < 0) {
+		sd_event_source_disable_unref(request->timer);
+		return r;
+	}
+	list_append(&worker->requests, &request->link);
+	TAKE_PTR(request);
+	return 0;
+}
+
+/* ---- The control socket ---- */
+
+static void worker_message(struct worker *worker, struct control_message *message)
+{
+	struct request *request;
+
+	switch (message->kind) {
+	case CONTROL_EVENT:
+		worker->config.callbacks->event(worker->config.owner, message->name, message->body);
+		return;
+	case CONTROL_REPLY:
+	case CONTROL_ERROR:
+		request = request_find(worker, message->id);
+		if (!request)
+			log_debug("VM %s: reply %u that nobody waits for", worker->config.name,
+				  message->id);
+		else if (message->kind == CONTROL_REPLY)
+			request_finish(request, message->body, NULL, NULL);
+		else
+			request_finish(request, NULL, message->name, message->text);
+		return;
+	case CONTROL_REQUEST:
+		log_warning("VM %s: the worker sent a request; ignored", worker->config.name);
+		return;
+	}
+}
+
+/* Takes one message. Return: false if there will be no more for now, or ever. */
+static bool worker_receive(struct worker *worker)
+{
+	struct control_message message;
+	int r;
+
+	r = control_receive(worker->control, &message);
+	switch (r) {
+	case 0:
+		worker_message(worker, &message);
+		control_message_deinit(&message);
+		return true;
+	case CONTROL_E_MALFORMED:
+		log_warning("VM %s: the worker sent what is no message; dropped",
+			    worker->config.name);
+		return true;
+	case CONTROL_E_EMPTY:
+		return false;
+	default:
+		if (r < 0)
+			log_warning("VM %s: cannot receive from the worker: %s",
+				    worker->config.name, strerror(-r));
+		/* Its end will tell; until then there is nothing to listen to. */
+		sd_event_source_set_enabled(worker->control_source, SD_EVENT_OFF);
+		return false;
+	}
+}
+
+static int control_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	worker_receive(data);
+	return 0;
+}
+
+/* ---- Standard error ---- */
+
+static void line_end(struct worker *worker)
+{
+	char *kept = worker->last_lines[worker->line_count % LAST_LINES];
+
+	if (worker->line_size == 0)
+		return;
+	text_repair(kept, LINE_MAX_SIZE, worker->line, worker->line_size);
+	worker->line_count++;
+	log_info("VM %s: %s", worker->config.name, kept);
+	worker->line_size = 0;
+}
+
+/* Return: false when there is nothing left to read. */
+static bool worker_read_output(struct worker *worker)
+{
+	char buffer[1024];
+	ssize_t size;
+
+	size = read(worker->output, buffer, sizeof(buffer));
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (size <= 0) {
+		sd_event_source_set_enabled(worker->output_source, SD_EVENT_OFF);
+		return false;
+	}
+	for (ssize_t i = 0; i < size; i++) {
+		if (buffer[i] != '\n')
+			worker->line[worker->line_size++] = buffer[i];
+		if (buffer[i] == '\n' || worker->line_size == sizeof(worker->line))
+			line_end(worker);
+	}
+	return true;
+}
+
+static int output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	worker_read_output(data);
+	return 0;
+}
+
+/* ---- The end ---- */
+
+static void fill_last_words(const struct worker *worker, struct worker_exit *exit)
+{
+	size_t count = MIN(worker->line_count, (size_t)LAST_LINES), used = 0;
+
+	for (size_t i = worker->line_count - count; i < worker->line_count; i++) {
+		used += (size_t)snprintf(exit->last_words + used, sizeof(exit->last_words) - used,
+					 "%s%s", used > 0 ? "; " : "",
+					 worker->last_lines[i % LAST_LINES]);
+		if (used >= sizeof(exit->last_words))
+			break;
+	}
+	/* Cut where a character is whole. */
+	exit->last_words[text_utf8_prefix(exit->last_words, strlen(exit->last_words))] = '\0';
+}
+
+static void drain(struct worker *worker)
+{
+	for (size_t i = 0; i < DRAIN_MAX && worker_receive(worker); i++)
+		;
+	for (size_t i = 0; i < DRAIN_MAX && worker_read_output(worker); i++)
+		;
+	line_end(worker);
+}
+
+static int process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct worker *worker = data;
+	struct worker_exit exit = { .status = -1 };
+	siginfo_t info = { 0 };
+
+	drain(worker);
+	if (waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0)
+		log_error("VM %s: cannot ask how the worker ended: %s", worker->config.name,
+			  strerror(errno));
+	worker->pid = 0;
+	if (info.si_code == CLD_EXITED)
+		exit.status = info.si_status;
+	else
+		exit.signal = info.si_status;
+	fill_last_words(worker, &exit);
+	sd_event_source_set_enabled(worker->pidfd_source, SD_EVENT_OFF);
+	while (!list_empty(&worker->requests))
+		request_finish(container_of(worker->requests.next, struct request, link), NULL,
+			       WORKER_ENDED, "the worker has ended");
+	worker->config.callbacks->exited(worker->config.owner, &exit);
+	return 0;
+}
+
+void worker_kill(struct worker *worker, int signal)
+{
+	if (worker->pid > 0)
+		(void)pidfd_send_signal(worker->pidfd, signal, NULL, 0);
+}
+
+/* ---- Life ---- */
+
+static int watch(struct worker *worker)
+{
+	int r;
+
+	r = sd_event_add_io(worker->loop, &worker->pidfd_source, worker->pidfd, EPOLLIN,
+			    process_ended, worker);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(worker->loop, &worker->control_source, worker->control, EPOLLIN,
+			    control_ready, worker);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(worker->loop, &worker->output_source, worker->output, EPOLLIN,
+			    output_ready, worker);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_ratelimit(worker->control_source, 1000000, EVENTS_A_SECOND);
+	if (r < 0)
+		return r;
+	return sd_event_source_set_ratelimit(worker->output_source, 1000000, OUTPUTS_A_SECOND);
+}
+
+static int run_program(struct worker *worker, int control, int output)
+{
+	const char *const arguments[] = { worker->config.program, "--control-fd", "3", NULL };
+	struct spawn spawn = { .arguments = arguments,
+			       .directory = worker->config.directory,
+			       .output = output,
+			       .error = output,
+			       .passed = control };
+
+	_Static_assert(CONTROL_FD == 3, "as in the arguments");
+	return spawn_program(&spawn, &worker->pid, &worker->pidfd);
+}
+
+int worker_spawn(sd_event *loop, const struct worker_config *config, struct worker **ret_worker)
+{
+	CLEANUP(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
+	int sockets[2], pipes[2];
+	int r;
+
+	if (!worker)
+		return -ENOMEM;
+	*worker = (struct worker){ .config = *config,
+				   .loop = sd_event_ref(loop),
+				   .pidfd = -1,
+				   .control = -1,
+				   .output = -1,
+				   .next_id = 1 };
+	list_init(&worker->requests);
+	r = control_socketpair(sockets);
+	if (r < 0)
+		return r;
+	worker->control = sockets[0];
+	AUTO_CLOSE int far_control = sockets[1];
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	worker->output = pipes[0];
+	AUTO_CLOSE int far_output = pipes[1];
+	if (fcntl(worker->output, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	r = run_program(worker, far_control, far_output);
+	if (r < 0)
+		return r;
+	r = watch(worker);
+	if (r < 0)
+		return r;
+	*ret_worker = TAKE_PTR(worker);
+	return 0;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (!worker)
+		return;
+	worker_kill(worker, SIGKILL);
+	if (worker->pid > 0)
+		(void)waitid(P_PIDFD, (id_t)worker->pidfd, NULL, WEXITED | WNOHANG);
+	list_for_each (link, &worker->requests) {
+		struct request *request = container_of(link, struct request, link);
+
+		request->reply = NULL;
+		request_finish(request, NULL, NULL, NULL);
+	}
+	sd_event_source_disable_unref(worker->pidfd_source);
+	sd_event_source_disable_unref(worker->control_source);
+	sd_event_source_disable_unref(worker->output_source);
+	close_fdp(&worker->pidfd);
+	close_fdp(&worker->control);
+	close_fdp(&worker->output);
+	sd_event_unref(worker->loop);
+	free(worker);
+}
+
+pid_t worker_pid(const struct worker *worker)
+{
+	return worker->pid;
+}

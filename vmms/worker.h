@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A worker process: spawning it, talking to it, and learning how it ended.
+ *
+ * The process is watched by its pidfd. What it sends is taken as that of a stranger: messages that
+ * are none are dropped with a line in the log, replies that nobody waits for are ignored, and its
+ * standard error is cut into lines, escaped, logged, and the last of them kept.
+ *
+ * Thread: the event loop's. Callbacks run from the loop, never from inside a call of the caller. A
+ * worker must not be freed by its callbacks, except `exited`.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+struct worker;
+
+#define WORKER_LAST_WORDS_MAX 1024 /* bytes */
+
+/* The code of requests that were under way when the worker ended; `exited` is called next. */
+#define WORKER_ENDED "ended"
+
+/* How a worker ended. */
+struct worker_exit {
+	int status; /* exit status; -1: by a signal */
+	int signal; /* 0: none */
+	/* The last lines of its standard error, UTF-8, "; " between them. */
+	char last_words[WORKER_LAST_WORDS_MAX];
+};
+
+struct worker_callbacks {
+	/* An event of common/control.h; data is borrowed. */
+	void (*event)(void *owner, const char *event, struct json_object *data);
+
+	/*
+	 * The process has ended; every event it sent has been delivered, and every request has got
+	 * its answer. The owner may free the worker here.
+	 */
+	void (*exited)(void *owner, const struct worker_exit *exit);
+};
+
+struct worker_config {
+	const char *program;   /* path of vmwp */
+	const char *directory; /* its working directory; NULL: the daemon's */
+	const char *name;      /* of the VM, for the log; borrowed for the worker's life */
+	const struct worker_callbacks *callbacks;
+	void *owner; /* first argument of the callbacks */
+};
+
+/* Starts `program --control-fd 3`. Return: 0, -errno. */
+int worker_spawn(sd_event *loop, const struct worker_config *config,
+		 struct worker **ret_worker) MUST_CHECK;
+
+/* Kills the process if it still runs. Requests under way are forgotten. */
+void worker_free(struct worker *worker);
+DEFINE_CLEANUP(struct worker *, worker_free)
+
+pid_t worker_pid(const struct worker *worker);
+
+/*
+ * What became of a request. result: borrowed, NULL on failure; then code is one of CONTROL_ERROR_
+ * (or anything that the worker made up), and text says why.
+ */
+typedef void (*worker_reply_fn)(void *data, struct json_object *result, const char *code,
+				const char *text);
+
+/*
+ * Sends a request (common/control.h). arguments (NULL: {}) and fds are borrowed. timeout: seconds
+ * after which `reply` is told of failure; 0: none. reply may be NULL. Return: 0, reply will be
+ * called once; -errno, it will not.
+ */
+int worker_request(struct worker *worker, const char *method, struct json_object *arguments,
+		   const int *fds, size_t fd_count, unsigned timeout, worker_reply_fn reply,
+		   void *data) MUST_CHECK;
+
+void worker_kill(struct worker *worker, int signal);
