@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker's end of the control socket (common/control.h): receives requests on the loop, checks
+ * and answers them, and tells events.
+ *
+ * A daemon that goes away takes its VM along, in order: the worker stops the machine and ends.
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "hvshim/hvshim.h"
+#include "vmwp/machine.h"
+
+struct control_server;
+struct worker;
+
+/* Takes over the socket, on failure too. Return: 0; -ENOTSOCK, -errno. */
+int control_server_new(struct worker *worker, int socket,
+		       struct control_server **ret_server) MUST_CHECK;
+void control_server_free(struct control_server *server);
+
+/* Events. */
+void control_server_state(struct control_server *server, enum machine_state state,
+			  enum machine_reason reason, const char *message);
+void control_server_reset(struct control_server *server, enum machine_reason reason);
+void control_server_crash(struct control_server *server, const struct hvshim_crash *crash);
+void control_server_vmbus(struct control_server *server, uint32_t version);

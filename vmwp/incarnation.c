@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One incarnation of the machine. */
+#include "vmwp/incarnation.h"
+
+#include "common/definition.h"
+#include "common/wire/vmbus.h"
+#include "vmwp/acpi.h"
+#include "vmwp/boot.h"
+#include "vmwp/smbios.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct incarnation {
+	struct vid_partition *partition;
+	struct hvshim *hvshim;
+	struct vps *vps;
+	uint32_t vp_count; /* made so far */
+	struct vid_vp *vp[];
+};
+
+static uint32_t incarnation_vp_total(const struct incarnation_config *config)
+{
+	return config->topology.sockets * config->topology.cores * config->topology.threads;
+}
+
+static int incarnation_make_partition(struct incarnation *incarnation,
+				      const struct incarnation_config *config,
+				      struct failure *failure)
+{
+	struct vid_partition_config partition = { .memory = config->memory };
+	int r;
+
+	hvshim_prepare(config->engine, &partition);
+	r = vid_partition_new(config->vid, &partition, &incarnation->partition);
+	if (r < 0)
+		return failure_set(failure, r,
+				   "KVM refuses to make a VM: %s. "
+				   "`vmwp --probe` shows what it lacks.",
+				   strerror(-r));
+	return 0;
+}
+
+static int incarnation_make_hvshim(struct incarnation *incarnation,
+				   const struct incarnation_config *config, struct failure *failure)
+{
+	const struct hvshim_config hvshim = {
+		.engine = config->engine,
+		.vp_count = incarnation_vp_total(config),
+		.partition = incarnation->partition,
+		.loop = config->loop,
+		.callbacks = config->hvshim_callbacks,
+		.data = config->data,
+		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
+					 VMBUS_CONNECTION_ID_MESSAGE_4 },
+	};
+	int r = hvshim_new(&hvshim, &incarnation->hvshim);
+
+	if (r < 0)
+		return failure_set(failure, r, "The Hyper-V personality (%s engine) failed: %s.",
+				   hvshim_engine_name(config->engine), strerror(-r));
+	return 0;
+}
+
+static int incarnation_make_vp(struct incarnation *incarnation,
+			       const struct incarnation_config *config, uint32_t index,
+			       struct failure *failure)
+{
+	struct vid_cpuid cpuid = *config->cpuid;
+	int r;
+
+	r = vid_vp_new(incarnation->partition, index, topology_apic_id(&config->topology, index),
+		       &incarnation->vp[index]);
+	if (r < 0)
+		goto error;
+	incarnation->vp_count++;
+	r = topology_apply(&config->topology, index, vid_capabilities(config->vid), &cpuid);
+	if (r < 0)
+		goto error;
+	r = hvshim_vp_attach(incarnation->hvshim, incarnation->vp[index], &cpuid);
+	if (r < 0)
+		goto error;
+	return 0;
+
+error:
+	return failure_set(failure, r, "Virtual processor %u cannot be made: %s.", index,
+			   strerror(-r));
+}
+
+static int incarnation_write_tables(const struct incarnation_config *config, gpa_t *ret_rsdp,
+				    struct failure *failure)
+{
+	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
+	const struct acpi_config acpi = { .layout = config->layout,
+					  .vp_count = incarnation_vp_total(config),
+					  .apic_ids = apic_ids };
+	const struct smbios_config smbios = {
+		.uuid = config->uuid,
+		.sockets = config->topology.sockets,
+		.cores = config->topology.cores,
+		.threads = config->topology.threads,
+		.ram_size = config->layout->ram[0].size + config->layout->ram[1].size,
+		.ram_count = config->layout->ram_count,
+		.ram = config->layout->ram,
+	};
+	int r;
+
+	for (uint32_t i = 0; i < acpi.vp_count; i++)
+		apic_ids[i] = topology_apic_id(&config->topology, i);
+	r = acpi_write(config->memory, &acpi, ret_rsdp);
+	if (r >= 0)
+		r = smbios_write(config->memory, &smbios);
+	if (r < 0)
+		return failure_set(failure, r, "The firmware tables do not fit: %s.", strerror(-r));
+	return 0;
+}
+
+static int incarnation_boot(struct incarnation *incarnation,
+			    const struct incarnation_config *config, struct failure *failure)
+{
+	struct boot_config boot = {
+		.memory = config->memory,
+		.layout = config->layout,
+		.kernel_fd = config->kernel_fd,
+		.initrd_fd = config->initrd_fd,
+		.command_line = config->command_line,
+	};
+	struct boot_entry entry;
+	int r;
+
+	r = incarnation_write_tables(config, &boot.rsdp, failure);
+	if (r < 0)
+		return r;
+	r = boot_load(&boot, &entry, failure);
+	if (r < 0)
+		return r;
+	r = boot_start_vp(&entry, config->memory, incarnation->vp[0]);
+	if (r < 0)
+		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
+				   strerror(-r));
+	return 0;
+}
+
+int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
+		    struct failure *failure)
+{
+	uint32_t total = incarnation_vp_total(config);
+	CLEANUP(incarnation_freep)
+	struct incarnation *incarnation =
+		calloc(1, sizeof(*incarnation) + total * sizeof(incarnation->vp[0]));
+	int r;
+
+	if (!incarnation)
+		return -ENOMEM;
+	r = incarnation_make_partition(incarnation, config, failure);
+	if (r < 0)
+		return r;
+	r = incarnation_make_hvshim(incarnation, config, failure);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < total; i++) {
+		r = incarnation_make_vp(incarnation, config, i, failure);
+		if (r < 0)
+			return r;
+	}
+	r = incarnation_boot(incarnation, config, failure);
+	if (r < 0)
+		return r;
+	r = vps_new(incarnation->vp, total, config->vps_callbacks, config->data, &incarnation->vps);
+	if (r < 0)
+		return failure_set(failure, r, "A vp's thread cannot be started: %s.",
+				   strerror(-r));
+	*ret_incarnation = TAKE_PTR(incarnation);
+	return 0;
+}
+
+void incarnation_free(struct incarnation *incarnation)
+{
+	if (!incarnation)
+		return;
+	vps_free(incarnation->vps);
+	hvshim_free(incarnation->hvshim);
+	for (uint32_t i = 0; i < incarnation->vp_count; i++)
+		vid_vp_free(incarnation->vp[i]);
+	vid_partition_free(incarnation->partition);
+	free(incarnation);
+}
+
+struct vid_partition *incarnation_partition(struct incarnation *incarnation)
+{
+	return incarnation->partition;
+}
+
+struct hvshim *incarnation_hvshim(struct incarnation *incarnation)
+{
+	return incarnation->hvshim;
+}
+
+struct vps *incarnation_vps(struct incarnation *incarnation)
+{
+	return incarnation->vps;
+}

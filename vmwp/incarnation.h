@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One incarnation of the machine: the partition, its Hyper-V personality and its vps, from
+ * power-on to the next reset. The guest's memory, the chipset and the VMBus host outlive it.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/guid.h"
+#include "hvshim/hvshim.h"
+#include "vid/vid.h"
+#include "vmwp/failure.h"
+#include "vmwp/memory_layout.h"
+#include "vmwp/topology.h"
+#include "vmwp/vps.h"
+
+#include <stdint.h>
+
+struct incarnation;
+
+/* All pointers are borrowed, and so are the descriptors. */
+struct incarnation_config {
+	struct vid *vid;
+	struct vid_memory *memory; /* zero-filled */
+	const struct memory_layout *layout;
+	const struct vid_cpuid *cpuid; /* what the hypervisor supports */
+	struct topology topology;
+	struct guid uuid;
+
+	int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
+	const char *command_line;
+
+	struct loop *loop;
+	enum hvshim_engine engine;
+	const struct hvshim_callbacks *hvshim_callbacks;
+	const struct vps_callbacks *vps_callbacks;
+	void *data; /* for the callbacks */
+};
+
+/* Builds the partition and loads the kernel; the vps wait. Return: 0; -errno and *failure. */
+int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
+		    struct failure *failure) MUST_CHECK;
+void incarnation_free(struct incarnation *incarnation);
+DEFINE_CLEANUP(struct incarnation *, incarnation_free)
+
+struct vid_partition *incarnation_partition(struct incarnation *incarnation);
+struct hvshim *incarnation_hvshim(struct incarnation *incarnation);
+struct vps *incarnation_vps(struct incarnation *incarnation);

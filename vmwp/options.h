@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command line. */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/definition.h"
+
+#include <stdbool.h>
+
+/* Exit statuses; `vmwp --help` lists them. */
+enum {
+	STATUS_OK = 0,
+	STATUS_ERROR = 1,
+	STATUS_USAGE = 2,
+	STATUS_GUEST_FAILED = 3, /* by hand: the guest crashed or triple-faulted, and was stopped */
+};
+
+enum options_mode { OPTIONS_RUN, OPTIONS_CONTROL, OPTIONS_PROBE, OPTIONS_EXIT };
+
+struct options {
+	enum options_mode mode;
+	int exit_status;        /* OPTIONS_EXIT: all has been said */
+	int control_fd;         /* OPTIONS_CONTROL */
+	const char *definition; /* OPTIONS_RUN: path */
+	const char *serial;     /* "stdio", "null" or a path */
+	bool engine_given;
+	enum definition_engine engine; /* instead of the definition's */
+	bool print_timings;
+	bool verbose;
+};
+
+void options_parse(int argc, char **argv, struct options *ret_options);

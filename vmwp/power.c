@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Power management. */
+#include "vmwp/power.h"
+
+#include "vmwp/platform.h"
+
+/* PM1 control, low byte. */
+#define CONTROL_SCI_ENABLED 0x01
+
+/* PM1 control, high byte. */
+#define CONTROL_SLEEP_TYPE_SHIFT 2
+#define CONTROL_SLEEP_TYPE_MASK  0x7
+#define CONTROL_SLEEP_ENABLE     0x20 /* write-only */
+
+void power_reset(struct power *power)
+{
+	/* There is no legacy mode to come from: ACPI is on. */
+	*power = (struct power){ .pm1_control = { CONTROL_SCI_ENABLED } };
+}
+
+uint8_t power_read_event(const struct power *power, unsigned offset)
+{
+	return offset < 2 ? 0 : power->pm1_enable[offset - 2];
+}
+
+void power_write_event(struct power *power, unsigned offset, uint8_t value)
+{
+	if (offset >= 2)
+		power->pm1_enable[offset - 2] = value;
+}
+
+uint8_t power_read_control(const struct power *power, unsigned offset)
+{
+	return power->pm1_control[offset];
+}
+
+enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value)
+{
+	unsigned type = value >> CONTROL_SLEEP_TYPE_SHIFT & CONTROL_SLEEP_TYPE_MASK;
+
+	if (offset == 0) {
+		power->pm1_control[0] = value | CONTROL_SCI_ENABLED;
+		return POWER_NOTHING;
+	}
+	power->pm1_control[1] = value & (uint8_t)~CONTROL_SLEEP_ENABLE;
+	if ((value & CONTROL_SLEEP_ENABLE) && type == PLATFORM_SLEEP_TYPE_S5)
+		return POWER_OFF;
+	return POWER_NOTHING;
+}

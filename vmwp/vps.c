@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The threads of the vps.
+ *
+ * What the threads are to do is one word, `order`, changed under the lock. A thread takes a look
+ * at it whenever its vp comes out of the guest; to make that soon, every vp is kicked after a
+ * change, and a kick is not lost on a vp that is about to enter. `running` counts the threads that
+ * are in the guest or on their way, and is what the barrier waits for.
+ */
+#include "vmwp/vps.h"
+
+#include "common/base/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* Exits are handled in little depth; the sanitizers' frames are the largest. */
+#define STACK_SIZE (256u * 1024)
+
+enum order { ORDER_PAUSE, ORDER_RUN, ORDER_QUIT };
+
+struct vp {
+	struct vps *set;
+	struct vid_vp *vp;
+	pthread_t thread;
+	bool stopped; /* by its callback, since vps_run(); under the lock */
+};
+
+struct vps {
+	const struct vps_callbacks *callbacks;
+	void *data;
+	_Atomic(uint64_t) first_run;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* `order` or `running` */
+	_Atomic(enum order) order;
+	uint32_t running;
+
+	uint32_t count; /* threads made */
+	struct vp vps[];
+};
+
+static void vp_note_first_run(struct vps *set)
+{
+	uint64_t never = 0;
+
+	if (!atomic_load_explicit(&set->first_run, memory_order_relaxed))
+		atomic_compare_exchange_strong(&set->first_run, &never, loop_now());
+}
+
+/* Runs the guest until the order changes or the callback stops it. */
+static void vp_run(struct vp *vp)
+{
+	struct vps *set = vp->set;
+	bool on = true;
+
+	vp_note_first_run(set);
+	while (on && atomic_load(&set->order) == ORDER_RUN) {
+		struct vid_exit exit;
+		int r = vid_vp_run(vp->vp, &exit);
+
+		if (r < 0)
+			on = set->callbacks->exit(set->data, vp->vp, NULL, r);
+		else if (exit.kind != VID_EXIT_KICK)
+			on = set->callbacks->exit(set->data, vp->vp, &exit, 0);
+	}
+	if (!on) {
+		pthread_mutex_lock(&set->lock);
+		vp->stopped = true;
+		pthread_mutex_unlock(&set->lock);
+	}
+}
+
+static void *vp_thread(void *data)
+{
+	struct vp *vp = data;
+	struct vps *set = vp->set;
+
+	pthread_mutex_lock(&set->lock);
+	while (set->order != ORDER_QUIT) {
+		if (set->order == ORDER_PAUSE || vp->stopped) {
+			pthread_cond_wait(&set->changed, &set->lock);
+			continue;
+		}
+		set->running++;
+		pthread_mutex_unlock(&set->lock);
+		vp_run(vp);
+		pthread_mutex_lock(&set->lock);
+		set->running--;
+		pthread_cond_broadcast(&set->changed);
+	}
+	pthread_mutex_unlock(&set->lock);
+	return NULL;
+}
+
+static int vp_start_thread(struct vp *vp, uint32_t index)
+{
+	pthread_attr_t attributes;
+	char name[16];
+	int r;
+
+	r = pthread_attr_init(&attributes);
+	if (r)
+		return -r;
+	r = pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	if (!r)
+		r = pthread_create(&vp->thread, &attributes, vp_thread, vp);
+	pthread_attr_destroy(&attributes);
+	if (r)
+		return -r;
+	snprintf(name, sizeof(name), "vp-%u", index);
+	pthread_setname_np(vp->thread, name);
+	return 0;
+}
+
+int vps_new(struct vid_vp *const *vps, uint32_t count, const struct vps_callbacks *callbacks,
+	    void *data, struct vps **ret_vps)
+{
+	CLEANUP(vps_freep)
+	struct vps *set = calloc(1, sizeof(*set) + count * sizeof(set->vps[0]));
+
+	if (!set)
+		return -ENOMEM;
+	set->callbacks = callbacks;
+	set->data = data;
+	pthread_mutex_init(&set->lock, NULL);
+	pthread_cond_init(&set->changed, NULL);
+	for (; set->count < count; set->count++) {
+		struct vp *vp = &set->vps[set->count];
+		int r;
+
+		*vp = (struct vp){ .set = set, .vp = vps[set->count] };
+		r = vp_start_thread(vp, set->count);
+		if (r < 0)
+			return r;
+	}
+	*ret_vps = TAKE_PTR(set);
+	return 0;
+}
+
+static void vps_order(struct vps *set, enum order order)
+{
+	pthread_mutex_lock(&set->lock);
+	set->order = order;
+	if (order == ORDER_RUN)
+		for (uint32_t i = 0; i < set->count; i++)
+			set->vps[i].stopped = false;
+	pthread_cond_broadcast(&set->changed);
+	pthread_mutex_unlock(&set->lock);
+	for (uint32_t i = 0; order != ORDER_RUN && i < set->count; i++)
+		vid_vp_kick(set->vps[i].vp);
+}
+
+void vps_run(struct vps *set)
+{
+	vps_order(set, ORDER_RUN);
+}
+
+void vps_pause(struct vps *set)
+{
+	vps_order(set, ORDER_PAUSE);
+	pthread_mutex_lock(&set->lock);
+	while (set->running)
+		pthread_cond_wait(&set->changed, &set->lock);
+	pthread_mutex_unlock(&set->lock);
+}
+
+void vps_free(struct vps *set)
+{
+	if (!set)
+		return;
+	vps_order(set, ORDER_QUIT);
+	for (uint32_t i = 0; i < set->count; i++)
+		pthread_join(set->vps[i].thread, NULL);
+	pthread_cond_destroy(&set->changed);
+	pthread_mutex_destroy(&set->lock);
+	free(set);
+}
+
+uint64_t vps_first_run(const struct vps *set)
+{
+	return atomic_load(&set->first_run);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker. */
+#include "vmwp/worker.h"
+
+#include "common/base/log.h"
+#include "common/wire/vmbus.h"
+#include "vmwp/control_server.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define LOOP_CAPACITY 8192
+
+/* ---- The end ---- */
+
+static void worker_drained(void *data)
+{
+	struct worker *worker = data;
+
+	loop_stop(worker->loop);
+}
+
+static void worker_end(struct worker *worker)
+{
+	if (worker->console)
+		console_drain(worker->console, worker_drained, worker);
+	else
+		loop_stop(worker->loop);
+}
+
+void worker_stop(struct worker *worker)
+{
+	if (worker->machine && machine_state(worker->machine) != MACHINE_STOPPED)
+		machine_stop(worker->machine);
+	else
+		worker_end(worker);
+}
+
+/* ---- What the machine tells ---- */
+
+static void worker_machine_state(void *data, enum machine_state state, enum machine_reason reason,
+				 const char *message)
+{
+	struct worker *worker = data;
+
+	if (message[0])
+		log_error("%s", message);
+	log_info("the VM is %s (%s)", machine_state_name(state), machine_reason_name(reason));
+	if (worker->control)
+		control_server_state(worker->control, state, reason, message);
+	if (state != MACHINE_STOPPED)
+		return;
+	worker->reason = reason;
+	worker->failed = reason == MACHINE_ERROR;
+	worker_end(worker);
+}
+
+static void worker_machine_reset(void *data, enum machine_reason reason, const char *message)
+{
+	struct worker *worker = data;
+
+	if (message[0])
+		log_warning("%s", message);
+
+	log_info("the VM was reset (%s)", machine_reason_name(reason));
+	if (worker->control)
+		control_server_reset(worker->control, reason);
+}
+
+static void worker_machine_crash(void *data, const struct hvshim_crash *crash)
+{
+	struct worker *worker = data;
+
+	log_warning("the guest crashed: parameters %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
+		    " %" PRIx64 ", %zu bytes of text",
+		    crash->parameters[0], crash->parameters[1], crash->parameters[2],
+		    crash->parameters[3], crash->parameters[4], crash->text_size);
+	if (worker->control)
+		control_server_crash(worker->control, crash);
+}
+
+void worker_version_text(uint32_t version, char text[16])
+{
+	text[0] = 0;
+	if (version)
+		snprintf(text, 16, "%u.%u", VMBUS_VERSION_MAJOR(version),
+			 VMBUS_VERSION_MINOR(version));
+}
+
+static void worker_machine_vmbus(void *data, uint32_t version)
+{
+	struct worker *worker = data;
+	char text[16];
+
+	worker_version_text(version, text);
+	if (version)
+		log_info("the guest connected to VMBus, version %s", text);
+	else
+		log_info("the guest left VMBus");
+	if (worker->control)
+		control_server_vmbus(worker->control, version);
+}
+
+static void worker_machine_notice(void *data, const char *text)
+{
+	log_warning("%s", text);
+}
+
+/* Any thread. */
+static void worker_machine_console(void *data, bool output)
+{
+	struct worker *worker = data;
+
+	if (output)
+		console_output_ready(worker->console);
+	else
+		console_input_room(worker->console);
+}
+
+static const struct machine_callbacks worker_machine_callbacks = {
+	.state = worker_machine_state,
+	.reset = worker_machine_reset,
+	.crash = worker_machine_crash,
+	.vmbus = worker_machine_vmbus,
+	.notice = worker_machine_notice,
+	.console = worker_machine_console,
+};
+
+/* ---- Building ---- */
+
+static size_t worker_filter_input(void *data, uint8_t *bytes, size_t size)
+{
+	struct worker *worker = data;
+
+	if (!worker->serial_is_terminal)
+		return size;
+	size = terminal_filter(&worker->terminal, bytes, size);
+	if (worker->terminal.quit)
+		worker_stop(worker);
+	return size;
+}
+
+static int worker_make_console(struct worker *worker, struct failure *failure)
+{
+	struct console_config config = {
+		.loop = worker->loop,
+		.chipset = machine_chipset(worker->machine),
+		.filter = worker_filter_input,
+		.data = worker,
+	};
+	int fd = resources_take(worker->resources, "serial"), r;
+
+	if (fd >= 0) {
+		worker->serial_input_fd = fd;
+		worker->serial_output_fd = -1;
+	}
+	config.input_fd = worker->serial_input_fd;
+	config.output_fd = fd >= 0 ? fd : worker->serial_output_fd;
+	r = console_new(&config, &worker->console);
+	if (r < 0)
+		return failure_set(failure, r, "The serial port cannot be used: %s.", strerror(-r));
+	return 0;
+}
+
+int worker_build(struct worker *worker, struct definition *definition, struct failure *failure)
+{
+	struct machine_config config = {
+		.resources = worker->resources,
+		.loop = worker->loop,
+		.callbacks = &worker_machine_callbacks,
+		.data = worker,
+	};
+	int r = 0;
+
+	worker->definition = definition;
+	config.definition = definition;
+	if (guid_is_null(&definition->uuid))
+		r = guid_generate(&definition->uuid);
+	if (r < 0)
+		return r;
+	r = machine_new(&config, &worker->machine, failure);
+	if (r < 0)
+		return r;
+	r = devices_new(machine_bus(worker->machine), definition, worker->resources,
+			&worker->devices, failure);
+	if (r < 0)
+		return r;
+	return worker_make_console(worker, failure);
+}
+
+/* ---- Signals, running, the worker as a whole ---- */
+
+static void worker_signal(struct loop_operation *operation, int result, bool more)
+{
+	struct worker *worker = container_of(operation, struct worker, signal);
+
+	if (result > 0)
+		worker_stop(worker);
+}
+
+/* SIGPIPE is what a peer that goes away would kill us with. */
+static int worker_take_signals(struct worker *worker)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return -errno;
+	worker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (worker->signal_fd < 0)
+		return -errno;
+	worker->signal.complete = worker_signal;
+	loop_poll(worker->loop, &worker->signal, worker->signal_fd, POLLIN);
+	return 0;
+}
+
+int worker_init(struct worker *worker)
+{
+	int r;
+
+	*worker = (struct worker){
+		.serial_input_fd = -1,
+		.serial_output_fd = -1,
+		.signal_fd = -1,
+	};
+	r = loop_new(LOOP_CAPACITY, &worker->loop);
+	if (r < 0)
+		return r;
+	r = resources_new(&worker->resources);
+	if (r < 0)
+		return r;
+	return worker_take_signals(worker);
+}
+
+void worker_deinit(struct worker *worker)
+{
+	devices_free(worker->devices);
+	machine_free(worker->machine);
+	control_server_free(worker->control);
+	loop_free(worker->loop);
+	console_free(worker->console); /* whose buffers the loop may hold to its end */
+	definition_free(worker->definition);
+	resources_free(worker->resources);
+	close_fdp(&worker->serial_input_fd);
+	close_fdp(&worker->serial_output_fd);
+	close_fdp(&worker->signal_fd);
+}
+
+int worker_run(struct worker *worker)
+{
+	return loop_run(worker->loop);
+}

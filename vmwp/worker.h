@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker: one VM with all that it runs on, from its definition to its end.
+ *
+ * By hand, main() gives it a definition and opens what that names; under the daemon, the control
+ * server fills it message by message. From there on both are the same: build, start, run the loop.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/loop.h"
+#include "common/definition.h"
+#include "vmwp/console.h"
+#include "vmwp/devices.h"
+#include "vmwp/failure.h"
+#include "vmwp/machine.h"
+#include "vmwp/resources.h"
+#include "vmwp/terminal.h"
+
+#include <stdbool.h>
+
+struct control_server;
+
+struct worker {
+	struct loop *loop;
+	struct resources *resources;
+	struct definition *definition;  /* NULL: not yet */
+	struct machine *machine;        /* NULL: not yet */
+	struct devices *devices;        /* likewise */
+	struct console *console;        /* likewise */
+	struct control_server *control; /* NULL: by hand */
+
+	int serial_input_fd, serial_output_fd; /* owned; -1: none */
+	bool serial_is_terminal;
+	struct terminal terminal;
+
+	int signal_fd;
+	struct loop_operation signal;
+
+	enum machine_reason reason; /* of the end */
+	bool failed;
+};
+
+/* Blocks the signals that stop a worker, before there are threads. Return: 0, -errno. */
+int worker_init(struct worker *worker) MUST_CHECK;
+
+/* After the loop has ended; frees it too. */
+void worker_deinit(struct worker *worker);
+
+/* Takes over the definition. Then: makes the machine from it and from what is in `resources`. */
+int worker_build(struct worker *worker, struct definition *definition,
+		 struct failure *failure) MUST_CHECK;
+
+/* Runs until the machine has stopped and its console is written. Return: 0, -errno. */
+int worker_run(struct worker *worker) MUST_CHECK;
+
+/* "5.3"; "" for 0. */
+void worker_version_text(uint32_t version, char text[16]);
+
+/* Stops in order: the machine, then the console, then the loop. May be called again. */
+void worker_stop(struct worker *worker);
