@@ -283,6 +283,7 @@ void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_co
 		.messages_posted = hvshim->counters.messages_posted,
 		.messages_busy = hvshim->counters.messages_busy,
 		.events_signalled = hvshim->counters.events_signalled,
+		.timers_expired = hvshim->counters.timers_expired,
 		.unknown_hypercalls = hvshim->counters.unknown_hypercalls,
 	};
 }

@@ -156,6 +156,6 @@ uint64_t hvshim_reference_time(const struct hvshim *hvshim);
 /* Exits by kind since the personality was made, over all vps. Any thread. */
 struct hvshim_counters {
 	uint64_t msr_exits, hypercall_exits, synic_exits, messages_posted, messages_busy,
-		events_signalled, unknown_hypercalls;
+		events_signalled, timers_expired, unknown_hypercalls;
 };
 void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_counters);

@@ -124,6 +124,7 @@ static void stimer_expire(struct hvshim_vp *vp, uint32_t timer, uint64_t now)
 	struct stimer_state *state = &vp->stimers.state[timer];
 	bool periodic = state->config & HV_STIMER_PERIODIC;
 
+	atomic_fetch_add(&vp->hvshim->counters.timers_expired, 1);
 	if (state->config & HV_STIMER_DIRECT) {
 		if (vp->stimers.interrupts[timer])
 			loop_signal(vp->hvshim->loop,

@@ -4,24 +4,26 @@
  */
 #include "vid/internal.h"
 
-#include <string.h>
+/* Room for all we take. */
+static struct kvm_cpuid2 *cpuid_buffer_new(size_t count)
+{
+	struct kvm_cpuid2 *buffer =
+		calloc(1, sizeof(*buffer) + VID_CPUID_MAX * sizeof(buffer->entries[0]));
 
-/* struct kvm_cpuid2 ends in a flexible array; this is one with room for all we take. */
-struct cpuid_buffer {
-	struct kvm_cpuid2 header;
-	struct kvm_cpuid_entry2 entries[VID_CPUID_MAX];
-};
-_Static_assert(offsetof(struct cpuid_buffer, entries) == sizeof(struct kvm_cpuid2), "no gap");
+	if (buffer)
+		buffer->nent = (uint32_t)count;
+	return buffer;
+}
 
 static bool cpuid_is_hypervisor(uint32_t function)
 {
 	return function >= 0x40000000u && function <= 0x4fffffffu;
 }
 
-static void cpuid_from_kvm(struct vid_cpuid *cpuid, const struct cpuid_buffer *buffer,
+static void cpuid_from_kvm(struct vid_cpuid *cpuid, const struct kvm_cpuid2 *buffer,
 			   bool hypervisor)
 {
-	for (size_t i = 0; i < buffer->header.nent; i++) {
+	for (size_t i = 0; i < buffer->nent; i++) {
 		const struct kvm_cpuid_entry2 *entry = &buffer->entries[i];
 
 		if (cpuid_is_hypervisor(entry->function) != hypervisor)
@@ -40,11 +42,10 @@ static void cpuid_from_kvm(struct vid_cpuid *cpuid, const struct cpuid_buffer *b
 
 static int cpuid_fetch(int fd, unsigned long request, bool hypervisor, struct vid_cpuid *ret_cpuid)
 {
-	AUTO_FREE struct cpuid_buffer *buffer = calloc(1, sizeof(*buffer));
+	AUTO_FREE struct kvm_cpuid2 *buffer = cpuid_buffer_new(VID_CPUID_MAX);
 
 	if (!buffer)
 		return -ENOMEM;
-	buffer->header.nent = VID_CPUID_MAX;
 	if (ioctl(fd, request, buffer) < 0)
 		return -errno;
 	ret_cpuid->count = 0;
@@ -111,11 +112,10 @@ void vid_cpuid_remove(struct vid_cpuid *cpuid, uint32_t function)
 
 int vid_vp_set_cpuid(struct vid_vp *vp, const struct vid_cpuid *cpuid)
 {
-	AUTO_FREE struct cpuid_buffer *buffer = calloc(1, sizeof(*buffer));
+	AUTO_FREE struct kvm_cpuid2 *buffer = cpuid_buffer_new(cpuid->count);
 
 	if (!buffer)
 		return -ENOMEM;
-	buffer->header.nent = (uint32_t)cpuid->count;
 	for (size_t i = 0; i < cpuid->count; i++) {
 		const struct vid_cpuid_leaf *leaf = &cpuid->leaves[i];
 

@@ -267,30 +267,36 @@ int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *syst
 }
 
 /* struct kvm_msrs ends in a flexible array; this is one of one. */
-struct one_msr {
-	struct kvm_msrs header;
-	struct kvm_msr_entry entry;
+union one_msr {
+	struct kvm_msrs msrs;
+	uint8_t space[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 };
-_Static_assert(offsetof(struct one_msr, entry) == sizeof(struct kvm_msrs), "no gap");
 
 int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value)
 {
-	struct one_msr msr = { .header.nmsrs = 1, .entry.index = index };
-	int r = ioctl(vp->fd, KVM_GET_MSRS, &msr);
+	union one_msr msr = { .space = { 0 } };
+	int r;
 
+	msr.msrs.nmsrs = 1;
+	msr.msrs.entries[0].index = index;
+	r = ioctl(vp->fd, KVM_GET_MSRS, &msr);
 	if (r < 0)
 		return -errno;
 	if (r == 0)
 		return -ENOENT;
-	*ret_value = msr.entry.data;
+	*ret_value = msr.msrs.entries[0].data;
 	return 0;
 }
 
 int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
 {
-	struct one_msr msr = { .header.nmsrs = 1, .entry = { .index = index, .data = value } };
-	int r = ioctl(vp->fd, KVM_SET_MSRS, &msr);
+	union one_msr msr = { .space = { 0 } };
+	int r;
 
+	msr.msrs.nmsrs = 1;
+	msr.msrs.entries[0].index = index;
+	msr.msrs.entries[0].data = value;
+	r = ioctl(vp->fd, KVM_SET_MSRS, &msr);
 	if (r < 0)
 		return -errno;
 	return r == 0 ? -ENOENT : 0;

@@ -33,6 +33,7 @@
 
 /* Access byte and flags, as in struct vid_segment. */
 #define ATTRIBUTES_CODE      0xa9bu
+#define ATTRIBUTES_CODE_32   0xc9bu
 #define ATTRIBUTES_DATA      0xc93u
 #define ATTRIBUTES_TSS       0x08bu
 #define ATTRIBUTES_USER_CODE 0xafbu
@@ -197,6 +198,15 @@ void puppet_enter_user(struct puppet *puppet)
 	system.cs = segment(USER_CODE_SELECTOR, ATTRIBUTES_USER_CODE);
 	system.ds = system.es = system.fs = system.gs = system.ss =
 		segment(USER_DATA_SELECTOR, ATTRIBUTES_USER_DATA);
+	assert_int_equal(vid_vp_set_system(puppet->vp, &system), 0);
+}
+
+void puppet_enter_32(struct puppet *puppet)
+{
+	struct vid_system_registers system;
+
+	assert_int_equal(vid_vp_get_system(puppet->vp, &system), 0);
+	system.cs.attributes = ATTRIBUTES_CODE_32;
 	assert_int_equal(vid_vp_set_system(puppet->vp, &system), 0);
 }
 

@@ -20,9 +20,9 @@
 #define PUPPET_FREE    0x100000u
 
 extern const uint8_t puppet_code[], puppet_code_end[], puppet_rdmsr[], puppet_wrmsr[],
-	puppet_call[], puppet_out[], puppet_store[], puppet_load[], puppet_wait[], puppet_spin[],
-	puppet_shutdown[], puppet_touch[], puppet_cpuid[], puppet_fault_ud[], puppet_fault_gp[],
-	puppet_fault_pf[], puppet_interrupt[], puppet_ap[];
+	puppet_call[], puppet_call_32[], puppet_out[], puppet_store[], puppet_load[], puppet_wait[],
+	puppet_spin[], puppet_shutdown[], puppet_touch[], puppet_cpuid[], puppet_fault_ud[],
+	puppet_fault_gp[], puppet_fault_pf[], puppet_interrupt[], puppet_ap[];
 
 struct puppet {
 	struct vid *vid;
@@ -53,6 +53,9 @@ void puppet_start(struct puppet *puppet);
 
 /* From here on in user mode, with the right to do I/O to every port. */
 void puppet_enter_user(struct puppet *puppet);
+
+/* From here on in 32-bit kernel mode (under a 64-bit one, which hypercalls do not care about). */
+void puppet_enter_32(struct puppet *puppet);
 
 void puppet_close(struct puppet *puppet);
 

@@ -11,7 +11,7 @@
 	.section .rodata, "a"
 	.code64
 	.globl puppet_code, puppet_code_end
-	.globl puppet_rdmsr, puppet_wrmsr, puppet_call, puppet_out, puppet_store, puppet_load
+	.globl puppet_rdmsr, puppet_wrmsr, puppet_call, puppet_call_32, puppet_out, puppet_store, puppet_load
 	.globl puppet_wait, puppet_spin, puppet_shutdown, puppet_touch, puppet_cpuid
 	.globl puppet_fault_ud, puppet_fault_gp, puppet_fault_pf, puppet_interrupt, puppet_ap
 
@@ -25,6 +25,12 @@ puppet_wrmsr:
 puppet_call:
 	call *%r9
 	jmp done
+/* For 32-bit code, as is everything here that has no 64-bit register in it. */
+	.code32
+puppet_call_32:
+	call *%ebp
+	jmp done
+	.code64
 puppet_out:
 	out %eax, %dx
 	jmp done
