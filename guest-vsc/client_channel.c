@@ -117,15 +117,25 @@ int client_channel_receive(struct client_channel *channel, void *buffer, uint32_
 	return r;
 }
 
+bool client_channel_unmask(struct client_channel *channel)
+{
+	/* The host interrupts only when it sets the flag. */
+	synic_take_event(VMBUS_SINT, channel->relid);
+	return ring_unmask(&channel->incoming);
+}
+
+void client_channel_mask(struct client_channel *channel)
+{
+	ring_mask(&channel->incoming);
+}
+
 void client_channel_wait(struct client_channel *channel)
 {
 	uint64_t seen = machine_interrupts();
 
-	synic_take_event(VMBUS_SINT, channel->relid);
-	while (!ring_unmask(&channel->incoming)) {
+	while (!client_channel_unmask(channel)) {
 		machine_wait_interrupt(seen);
 		seen = machine_interrupts();
-		synic_take_event(VMBUS_SINT, channel->relid);
 	}
-	ring_mask(&channel->incoming);
+	client_channel_mask(channel);
 }

@@ -61,5 +61,12 @@ void client_channel_ring_doorbell(struct client_channel *channel);
 int client_channel_receive(struct client_channel *channel, void *buffer, uint32_t size,
 			   struct ring_packet *ret_packet) MUST_CHECK;
 
+/*
+ * Lets the host interrupt for what comes next. Return: true if something is there already, for
+ * which it may not have.
+ */
+bool client_channel_unmask(struct client_channel *channel) MUST_CHECK;
+void client_channel_mask(struct client_channel *channel);
+
 /* Halts the vp until there is something to receive, unmasking interrupts meanwhile. */
 void client_channel_wait(struct client_channel *channel);
