@@ -58,7 +58,9 @@ run_sweep() {
 	local directory
 	find "$lab_dir/runs" -mindepth 1 -maxdepth 1 -type d -mmin +1 | while IFS= read -r directory; do
 		[[ ! -e $directory/kept ]] || continue
-		flock --nonblock "$directory" true && rm -rf "$directory"
+		if flock --nonblock "$directory" true; then
+			rm -rf "$directory"
+		fi
 	done
 	return 0
 }
