@@ -209,6 +209,9 @@ static int initiate_contact(struct vmbus_client *client, uint32_t version)
 		client->status = response.state;
 		return VMBUS_CLIENT_E_REFUSED;
 	}
+	/* What came before belongs to an earlier connection. */
+	memset(client->offers, 0, sizeof(client->offers));
+	client->answer_count = 0;
 	if (version >= VMBUS_VERSION_5_0)
 		client->connection_id = response.connection_id;
 	client->version = version;

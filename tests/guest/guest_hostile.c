@@ -20,7 +20,8 @@ uint8_t hostile_buffer[HOSTILE_BUFFER_SIZE] __attribute__((aligned(4096)));
 uint8_t hostile_shared[RIG_RING_PAGES * RING_PAGE_SIZE] __attribute__((aligned(4096)));
 
 static const struct attack *const tables[] = {
-	hostile_messages, hostile_gpadls, hostile_rings, hostile_storage, hostile_synic,
+	hostile_messages, hostile_gpadls, hostile_rings,
+	hostile_storage,  hostile_synic,  hostile_random,
 };
 
 struct client_channel *hostile_channel(void)

@@ -19,7 +19,7 @@ struct attack {
 };
 
 extern const struct attack hostile_messages[], hostile_gpadls[], hostile_rings[], hostile_storage[],
-	hostile_synic[];
+	hostile_synic[], hostile_random[];
 
 #define HOSTILE_WILD_PFN 0xfffffffffffffull /* the last page of a 64-bit address space */
 #define HOSTILE_HOLE_PFN 0xd0000ull         /* where PCs have no RAM */

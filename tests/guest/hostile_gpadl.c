@@ -2,13 +2,19 @@
 /*
  * GPADLs that describe nothing, too much, or what is in use.
  */
+#include "guest-vsc/machine.h"
 #include "tests/guest/hostile.h"
 
 struct garbled_gpadl {
 	uint16_t range_size, range_count;
 	uint32_t byte_count, byte_offset;
-	uint64_t pfns[2];
+	uint64_t pfns[2]; /* small ones are pages of hostile_shared */
 };
+
+static uint64_t page_frame(uint64_t pfn)
+{
+	return pfn < RIG_RING_PAGES ? machine_gpa(hostile_shared) / RING_PAGE_SIZE + pfn : pfn;
+}
 
 static void post_garbled_gpadl(const struct garbled_gpadl *garbled, uint32_t gpadl)
 {
@@ -26,7 +32,7 @@ static void post_garbled_gpadl(const struct garbled_gpadl *garbled, uint32_t gpa
 		},
 		.byte_count = garbled->byte_count,
 		.byte_offset = garbled->byte_offset,
-		.pfns = { garbled->pfns[0], garbled->pfns[1] },
+		.pfns = { page_frame(garbled->pfns[0]), page_frame(garbled->pfns[1]) },
 	};
 
 	HOSTILE_POST(message);
@@ -35,21 +41,21 @@ static void post_garbled_gpadl(const struct garbled_gpadl *garbled, uint32_t gpa
 static void garbled_gpadls(unsigned variant)
 {
 	static const struct garbled_gpadl garbled[] = {
-		{ 24, 0, 8192, 0, { 0x200, 0x201 } },
-		{ 24, 2, 8192, 0, { 0x200, 0x201 } },
-		{ 24, 65535, 8192, 0, { 0x200, 0x201 } },
-		{ 0, 1, 8192, 0, { 0x200, 0x201 } },
-		{ 7, 1, 8192, 0, { 0x200, 0x201 } },
-		{ 65535, 1, UINT32_MAX, 0, { 0x200, 0x201 } },
-		{ 24, 1, 0, 0, { 0x200, 0x201 } },
-		{ 24, 1, UINT32_MAX, 0, { 0x200, 0x201 } },
-		{ 24, 1, 8192, 4096, { 0x200, 0x201 } },
-		{ 24, 1, 8192, UINT32_MAX, { 0x200, 0x201 } },
-		{ 24, 1, UINT32_MAX, UINT32_MAX, { 0x200, 0x201 } },
+		{ 24, 0, 8192, 0, { 0, 1 } },
+		{ 24, 2, 8192, 0, { 0, 1 } },
+		{ 24, 65535, 8192, 0, { 0, 1 } },
+		{ 0, 1, 8192, 0, { 0, 1 } },
+		{ 7, 1, 8192, 0, { 0, 1 } },
+		{ 65535, 1, UINT32_MAX, 0, { 0, 1 } },
+		{ 24, 1, 0, 0, { 0, 1 } },
+		{ 24, 1, UINT32_MAX, 0, { 0, 1 } },
+		{ 24, 1, 8192, 4096, { 0, 1 } },
+		{ 24, 1, 8192, UINT32_MAX, { 0, 1 } },
+		{ 24, 1, UINT32_MAX, UINT32_MAX, { 0, 1 } },
 		{ 24, 1, 8192, 0, { HOSTILE_WILD_PFN, HOSTILE_WILD_PFN } },
 		{ 24, 1, 8192, 0, { HOSTILE_HOLE_PFN, UINT64_MAX } },
-		{ 24, 1, 8192, 0, { 0x200, 0x200 } },
-		{ 24, 1, 4096, 0, { 0x200, 0x201 } },
+		{ 24, 1, 8192, 0, { 0, 0 } },
+		{ 24, 1, 4096, 0, { 0, 1 } },
 	};
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(garbled); i++) {
@@ -80,7 +86,7 @@ static void gpadl_bodies_without_header(unsigned variant)
 /* Each promises 8190 pages and gives two: memory of the host's, if it lets us. */
 static void unfinished_gpadls(unsigned variant)
 {
-	static const struct garbled_gpadl promise = { 65528, 1, 8190 * 4096, 0, { 0x200, 0x201 } };
+	static const struct garbled_gpadl promise = { 65528, 1, 8190 * 4096, 0, { 0, 1 } };
 
 	for (uint32_t i = 0; i < 1500; i++)
 		post_garbled_gpadl(&promise, 0x10000 + i);
@@ -88,7 +94,7 @@ static void unfinished_gpadls(unsigned variant)
 
 static void same_gpadl_again(unsigned variant)
 {
-	static const struct garbled_gpadl good = { 24, 1, 8192, 0, { 0x200, 0x201 } };
+	static const struct garbled_gpadl good = { 24, 1, 8192, 0, { 0, 1 } };
 
 	for (uint32_t i = 0; i < 8; i++)
 		post_garbled_gpadl(&good, rig.storage.channels[0].gpadl);

@@ -7,14 +7,17 @@
 #include "guest-vsc/synic.h"
 #include "tests/guest/hostile.h"
 
+#define OWN_PFN 0 /* stands for where hostile_buffer is */
+
 struct range {
 	uint32_t range_count, byte_count, byte_offset, page_count;
 	uint64_t pfn;
 };
 
-/* A read of one block with any description of memory. */
+/* A read or write of one block with any description of memory. */
 static void send_range(const struct range *range, enum storvsp_direction direction)
 {
+	uint64_t first = range->pfn == OWN_PFN ? machine_gpa(hostile_buffer) / 4096 : range->pfn;
 	struct {
 		struct ring_gpa_direct direct;
 		uint32_t byte_count, byte_offset;
@@ -48,23 +51,23 @@ static void send_range(const struct range *range, enum storvsp_direction directi
 	};
 
 	for (unsigned i = 0; i < range->page_count; i++)
-		extension.pfns[i] = range->pfn + i;
+		extension.pfns[i] = first + i;
 	if (client_channel_send(hostile_channel(), &packet) == 0)
 		client_channel_flush(hostile_channel());
 }
 
 static const struct range ranges[] = {
-	{ 0, 4096, 0, 1, 0x300 },
-	{ 2, 4096, 0, 1, 0x300 },
-	{ UINT32_MAX, 4096, 0, 1, 0x300 },
-	{ 0x20000001, 4096, 0, 1, 0x300 },
-	{ 1, UINT32_MAX, 0, 1, 0x300 },
-	{ 1, UINT32_MAX, 4095, 8, 0x300 },
-	{ 1, 4096, UINT32_MAX, 1, 0x300 },
-	{ 1, 4096, 1, 1, 0x300 },
-	{ 1, 4096, 4096, 1, 0x300 },
+	{ 0, 4096, 0, 1, OWN_PFN },
+	{ 2, 4096, 0, 1, OWN_PFN },
+	{ UINT32_MAX, 4096, 0, 1, OWN_PFN },
+	{ 0x20000001, 4096, 0, 1, OWN_PFN },
+	{ 1, UINT32_MAX, 0, 1, OWN_PFN },
+	{ 1, UINT32_MAX, 4095, 8, OWN_PFN },
+	{ 1, 4096, UINT32_MAX, 1, OWN_PFN },
+	{ 1, 4096, 1, 1, OWN_PFN },
+	{ 1, 4096, 4096, 1, OWN_PFN },
 	{ 1, 4096, 0, 0, 0 },
-	{ 1, 0, 0, 1, 0x300 },
+	{ 1, 0, 0, 1, OWN_PFN },
 	{ 1, 4096, 0, 1, HOSTILE_HOLE_PFN },
 	{ 1, 4096, 0, 1, HOSTILE_WILD_PFN },
 	{ 1, 4096, 0, 1, UINT64_MAX },
@@ -77,7 +80,7 @@ static void garbled_ranges(unsigned variant)
 	const struct range *range = &ranges[variant];
 
 	send_range(range, STORVSP_DIRECTION_IN);
-	if (range->pfn != 0x300)
+	if (range->pfn != OWN_PFN)
 		send_range(range, STORVSP_DIRECTION_OUT);
 }
 

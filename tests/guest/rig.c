@@ -19,16 +19,23 @@ struct client_channel_memory rig_ring(unsigned n)
 }
 
 /* Reports failures only. */
-static bool need(bool passed, const char *name, uint32_t status)
+static bool need(bool passed, const char *name)
 {
-	return passed || report(false, name, "status 0x%x", status);
+	return passed || report(false, name, "bus status 0x%x, storage status 0x%x", rig.bus.status,
+				rig.storage.status);
+}
+
+static bool need_code(int code, const char *name)
+{
+	return code == 0 || report(false, name, "code %d, bus status 0x%x, storage status 0x%x",
+				   code, rig.bus.status, rig.storage.status);
 }
 
 bool rig_enable(void)
 {
-	return need(hypercall_enable(), "hypercalls can be enabled", 0) &&
-	       need(clock_enable(), "the reference TSC page can be enabled", 0) &&
-	       need(synic_enable(VMBUS_SINT), "the SynIC can be enabled", 0);
+	return need(hypercall_enable(), "hypercalls can be enabled") &&
+	       need(clock_enable(), "the reference TSC page can be enabled") &&
+	       need(synic_enable(VMBUS_SINT), "the SynIC can be enabled");
 }
 
 bool rig_connect(uint32_t newest)
@@ -38,11 +45,10 @@ bool rig_connect(uint32_t newest)
 	while (first + 1 < vmbus_client_version_count && vmbus_client_versions[first] > newest)
 		first++;
 	vmbus_client_init(&rig.bus);
-	return need(!vmbus_client_connect(&rig.bus, vmbus_client_versions + first,
-					  vmbus_client_version_count - first),
-		    "the host answers the contact", rig.bus.status) &&
-	       need(!vmbus_client_request_offers(&rig.bus), "the host delivers its offers",
-		    rig.bus.status);
+	return need_code(vmbus_client_connect(&rig.bus, vmbus_client_versions + first,
+					      vmbus_client_version_count - first),
+			 "the host answers the contact") &&
+	       need_code(vmbus_client_request_offers(&rig.bus), "the host delivers its offers");
 }
 
 const struct vmbus_message_offer_channel *rig_storage_offer(void)
@@ -54,11 +60,10 @@ bool rig_open(uint16_t newest)
 {
 	const struct vmbus_message_offer_channel *offer = rig_storage_offer();
 
-	return need(offer != NULL, "a storage controller is offered", 0) &&
-	       need(!storvsc_client_open(&rig.storage, &rig.bus, offer, newest, rig_ring(0)),
-		    "the storage controller opens", rig.storage.status) &&
-	       need(!disk_client_open(&rig.disk, &rig.storage, 0), "the disk on LUN 0 answers",
-		    rig.storage.status);
+	return need(offer != NULL, "a storage controller is offered") &&
+	       need_code(storvsc_client_open(&rig.storage, &rig.bus, offer, newest, rig_ring(0)),
+			 "the storage controller opens") &&
+	       need_code(disk_client_open(&rig.disk, &rig.storage, 0), "the disk on LUN 0 answers");
 }
 
 bool rig_start(void)
@@ -68,5 +73,5 @@ bool rig_start(void)
 
 bool rig_unload(void)
 {
-	return need(!vmbus_client_unload(&rig.bus), "the host answers the unload", rig.bus.status);
+	return need_code(vmbus_client_unload(&rig.bus), "the host answers the unload");
 }
