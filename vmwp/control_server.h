@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The worker's end of the control socket (common/control.h): receives requests on the loop, checks
- * and answers them, and tells events.
+ * The worker's end of the control socket (common/control.h): receives requests on the loop, answers
+ * them, now or later, and tells events.
  *
  * A daemon that goes away takes its VM along, in order: the worker stops the machine and ends.
  * Thread: the loop's.
@@ -20,9 +20,22 @@ int control_server_new(struct worker *worker, int socket,
 		       struct control_server **ret_server) MUST_CHECK;
 void control_server_free(struct control_server *server);
 
-/* Events. */
+/* ---- Answers that take their time ---- */
+
+/* A ticket for a request, for one of the two functions below it, or to be forgotten. NULL without
+ * memory. */
+void *control_server_defer(struct control_server *server, uint32_t id);
+void control_server_forget(void *ticket);
+
+/* Answer the request: it is done; or as ic_shutdown_request() tells. */
+void control_server_done(void *ticket);
+void control_server_shutdown_answered(void *ticket, int result);
+
+/* ---- Events ---- */
+
 void control_server_state(struct control_server *server, enum machine_state state,
 			  enum machine_reason reason, const char *message);
 void control_server_reset(struct control_server *server, enum machine_reason reason);
 void control_server_crash(struct control_server *server, const struct hvshim_crash *crash);
 void control_server_vmbus(struct control_server *server, uint32_t version);
+void control_server_heartbeat(struct control_server *server, const char *status);

@@ -3,6 +3,7 @@
 #include "vmwp/devices.h"
 
 #include "common/image.h"
+#include "vsp/ic.h"
 #include "vsp/storage.h"
 
 #include <errno.h>
@@ -12,6 +13,10 @@
 struct devices {
 	struct vmbus *bus;
 	const struct definition *definition;
+	const struct devices_callbacks *callbacks;
+	void *data;
+	struct ic_shutdown *shutdown;                                       /* NULL: not offered */
+	struct ic_heartbeat *heartbeat;                                     /* likewise */
 	struct storage_controller *controllers[DEFINITION_CONTROLLERS_MAX]; /* NULL: not offered */
 };
 
@@ -110,16 +115,16 @@ static struct storage_controller *devices_find(struct devices *devices, unsigned
 }
 
 int devices_detach(struct devices *devices, unsigned controller, unsigned lun,
-		   struct failure *failure)
+		   void (*done)(void *data), void *data, struct failure *failure)
 {
 	struct storage_controller *storage = devices_find(devices, controller);
-	int r = storage ? storage_detach(storage, lun, NULL, NULL) : STORAGE_E_ABSENT;
+	int r = storage ? storage_detach(storage, lun, done, data) : STORAGE_E_ABSENT;
 
 	return devices_translate(r, controller, lun, failure);
 }
 
 int devices_insert(struct devices *devices, unsigned controller, unsigned lun, int fd,
-		   struct failure *failure)
+		   void (*done)(void *data), void *data, struct failure *failure)
 {
 	const struct definition_disk definition = { .controller = controller,
 						    .lun = lun,
@@ -132,7 +137,7 @@ int devices_insert(struct devices *devices, unsigned controller, unsigned lun, i
 	r = devices_open_disk(devices, &definition, fd, &disk, failure);
 	if (r)
 		return r;
-	r = storage ? storage_change_medium(storage, lun, disk, false, NULL, NULL)
+	r = storage ? storage_change_medium(storage, lun, disk, false, done, data)
 		    : STORAGE_E_ABSENT;
 	if (r)
 		disk_retire(disk, NULL, NULL);
@@ -140,10 +145,10 @@ int devices_insert(struct devices *devices, unsigned controller, unsigned lun, i
 }
 
 int devices_eject(struct devices *devices, unsigned controller, unsigned lun, bool force,
-		  struct failure *failure)
+		  void (*done)(void *data), void *data, struct failure *failure)
 {
 	struct storage_controller *storage = devices_find(devices, controller);
-	int r = storage ? storage_change_medium(storage, lun, NULL, force, NULL, NULL)
+	int r = storage ? storage_change_medium(storage, lun, NULL, force, done, data)
 			: STORAGE_E_ABSENT;
 
 	return devices_translate(r, controller, lun, failure);
@@ -167,21 +172,107 @@ static int devices_add_storage(struct devices *devices, struct resources *resour
 	return r;
 }
 
-int devices_new(struct vmbus *bus, const struct definition *definition, struct resources *resources,
-		struct devices **ret_devices, struct failure *failure)
+/* ---- Integration services ---- */
+
+static void devices_heartbeat_changed(void *data, enum ic_heartbeat_status status,
+				      enum ic_application_state application)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->heartbeat(devices->data, ic_heartbeat_status_name(status));
+}
+
+static const struct ic_heartbeat_callbacks devices_heartbeat_callbacks = {
+	.changed = devices_heartbeat_changed,
+};
+
+static int devices_add_services(struct devices *devices)
+{
+	int r = 0;
+
+	if (devices->definition->services.shutdown)
+		r = ic_shutdown_new(devices->bus, &devices->shutdown);
+	if (r >= 0 && devices->definition->services.heartbeat)
+		r = ic_heartbeat_new(devices->bus, 0, &devices_heartbeat_callbacks, devices,
+				     &devices->heartbeat);
+	return r;
+}
+
+void devices_pause(struct devices *devices)
+{
+	if (devices->heartbeat)
+		ic_heartbeat_pause(devices->heartbeat);
+}
+
+void devices_resume(struct devices *devices)
+{
+	if (devices->heartbeat)
+		ic_heartbeat_resume(devices->heartbeat);
+}
+
+const char *devices_heartbeat(const struct devices *devices)
+{
+	return ic_heartbeat_status_name(devices->heartbeat ? ic_heartbeat_status(devices->heartbeat)
+							   : IC_HEARTBEAT_UNKNOWN);
+}
+
+int devices_shut_down(struct devices *devices, bool reboot, bool force,
+		      void (*done)(void *data, int result), void *data)
+{
+	if (!devices->shutdown)
+		return -ENOTCONN;
+	return ic_shutdown_request(devices->shutdown,
+				   reboot ? IC_SHUTDOWN_ACTION_REBOOT
+					  : IC_SHUTDOWN_ACTION_POWER_OFF,
+				   force, done, data);
+}
+
+/* ---- All of them ---- */
+
+int devices_new(const struct devices_config *config, struct devices **ret_devices,
+		struct failure *failure)
 {
 	CLEANUP(devices_freep) struct devices *devices = calloc(1, sizeof(*devices));
 	int r;
 
 	if (!devices)
 		return -ENOMEM;
-	devices->bus = bus;
-	devices->definition = definition;
-	r = devices_add_storage(devices, resources, failure);
+	devices->bus = config->bus;
+	devices->definition = config->definition;
+	devices->callbacks = config->callbacks;
+	devices->data = config->data;
+	r = devices_add_storage(devices, config->resources, failure);
 	if (r < 0)
 		return failure_set(failure, r, "The disks cannot be attached: %s.", strerror(-r));
+	r = devices_add_services(devices);
+	if (r < 0)
+		return failure_set(failure, r, "The integration services cannot be offered: %s.",
+				   strerror(-r));
 	*ret_devices = TAKE_PTR(devices);
 	return 0;
+}
+
+struct json_object *devices_counters(const struct devices *devices)
+{
+	struct storage_counters sum = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++) {
+		struct storage_counters one;
+
+		if (!devices->controllers[i])
+			continue;
+		storage_counters(devices->controllers[i], &one);
+		sum.commands += one.commands;
+		sum.refused += one.refused;
+		sum.disks.bytes_read += one.disks.bytes_read;
+		sum.disks.bytes_written += one.disks.bytes_written;
+		sum.disks.errors += one.disks.errors;
+	}
+	return json_make("commands", json_object_new_uint64(sum.commands), "refused",
+			 json_object_new_uint64(sum.refused), "bytes_read",
+			 json_object_new_uint64(sum.disks.bytes_read), "bytes_written",
+			 json_object_new_uint64(sum.disks.bytes_written), "errors",
+			 json_object_new_uint64(sum.disks.errors), NULL);
 }
 
 void devices_free(struct devices *devices)
@@ -190,5 +281,7 @@ void devices_free(struct devices *devices)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++)
 		storage_controller_free(devices->controllers[i]);
+	ic_shutdown_free(devices->shutdown);
+	ic_heartbeat_free(devices->heartbeat);
 	free(devices);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "common/base/json.h"
 #include "common/base/loop.h"
 #include "common/definition.h"
 #include "vmwp/failure.h"
@@ -28,23 +29,51 @@ enum {
 	DEVICES_E_REFUSED, /* the image, or the definition of the disk, will not do */
 };
 
-/* Offers everything. definition is borrowed. Return: 0; -errno and *failure. */
-int devices_new(struct vmbus *bus, const struct definition *definition, struct resources *resources,
-		struct devices **ret_devices, struct failure *failure) MUST_CHECK;
+struct devices_callbacks {
+	/* The guest's heartbeat is "ok", "lost" or "unknown" now. */
+	void (*heartbeat)(void *data, const char *status);
+};
+
+/* All pointers are borrowed; the disks' descriptors are taken from the resources. */
+struct devices_config {
+	struct vmbus *bus;
+	const struct definition *definition;
+	struct resources *resources;
+	const struct devices_callbacks *callbacks;
+	void *data;
+};
+
+/* Offers everything. Return: 0; -errno and *failure. */
+int devices_new(const struct devices_config *config, struct devices **ret_devices,
+		struct failure *failure) MUST_CHECK;
 
 /* The machine has stopped. */
 void devices_free(struct devices *devices);
 DEFINE_CLEANUP(struct devices *, devices_free)
 
+/* While the vps do not run by our own doing, no heartbeat is missed. */
+void devices_pause(struct devices *devices);
+void devices_resume(struct devices *devices);
+
+const char *devices_heartbeat(const struct devices *devices);
+
+/* As ic_shutdown_request(), vsp/ic.h; -ENOTCONN too if the definition has no such service. */
+int devices_shut_down(struct devices *devices, bool reboot, bool force,
+		      void (*done)(void *data, int result), void *data) MUST_CHECK;
+
 /*
- * Disks that come and go. fd: of the image, taken over, -1 for an empty drive. Return: 0;
- * DEVICES_E_, with *failure; -errno.
+ * Disks that come and go. fd: of the image, taken over, -1 for an empty drive. done, where there is
+ * one, is called once the medium that leaves is closed, perhaps before returning; but only if 0 is
+ * returned. Return: 0; DEVICES_E_, with *failure; -errno.
  */
 int devices_attach(struct devices *devices, const struct definition_disk *disk, int fd,
 		   struct failure *failure) MUST_CHECK;
 int devices_detach(struct devices *devices, unsigned controller, unsigned lun,
-		   struct failure *failure) MUST_CHECK;
+		   void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 int devices_insert(struct devices *devices, unsigned controller, unsigned lun, int fd,
-		   struct failure *failure) MUST_CHECK;
+		   void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 int devices_eject(struct devices *devices, unsigned controller, unsigned lun, bool force,
-		  struct failure *failure) MUST_CHECK;
+		  void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+
+/* Requests, errors and bytes of all controllers. New reference; NULL without memory. */
+struct json_object *devices_counters(const struct devices *devices);

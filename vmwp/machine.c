@@ -167,8 +167,8 @@ static void machine_finish_reset(struct machine *machine)
 		machine_finish_stop(machine, failure.message);
 		return;
 	}
-	machine->state = MACHINE_RUNNING;
 	vps_run(incarnation_vps(machine->incarnation));
+	machine_enter(machine, MACHINE_RUNNING, machine->reason, "");
 	machine->callbacks->reset(machine->data, machine->reason,
 				  machine_message_of(machine, machine->reason));
 }

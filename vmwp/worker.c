@@ -51,6 +51,10 @@ static void worker_machine_state(void *data, enum machine_state state, enum mach
 
 	if (message[0])
 		log_error("%s", message);
+	if (state == MACHINE_RUNNING)
+		devices_resume(worker->devices);
+	else
+		devices_pause(worker->devices);
 	log_info("the VM is %s (%s)", machine_state_name(state), machine_reason_name(reason));
 	if (worker->control)
 		control_server_state(worker->control, state, reason, message);
@@ -132,6 +136,32 @@ static const struct machine_callbacks worker_machine_callbacks = {
 	.console = worker_machine_console,
 };
 
+static void worker_heartbeat(void *data, const char *status)
+{
+	struct worker *worker = data;
+
+	log_info("the guest's heartbeat is %s", status);
+	if (worker->control)
+		control_server_heartbeat(worker->control, status);
+}
+
+static const struct devices_callbacks worker_devices_callbacks = { .heartbeat = worker_heartbeat };
+
+struct json_object *worker_status(struct worker *worker)
+{
+	struct machine *machine = worker->machine;
+	char version[16];
+
+	worker_version_text(machine_vmbus_version(machine), version);
+	return json_make(
+		"state", json_object_new_string(machine_state_name(machine_state(machine))),
+		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
+		"vps", json_object_new_int64(worker->definition->processors.count), "vmbus_version",
+		json_object_new_string(version), "heartbeat",
+		json_object_new_string(devices_heartbeat(worker->devices)), "storage",
+		devices_counters(worker->devices), NULL);
+}
+
 /* ---- Building ---- */
 
 static size_t worker_filter_input(void *data, uint8_t *bytes, size_t size)
@@ -176,6 +206,12 @@ int worker_build(struct worker *worker, struct definition *definition, struct fa
 		.callbacks = &worker_machine_callbacks,
 		.data = worker,
 	};
+	struct devices_config devices = {
+		.definition = definition,
+		.resources = worker->resources,
+		.callbacks = &worker_devices_callbacks,
+		.data = worker,
+	};
 	int r = 0;
 
 	worker->definition = definition;
@@ -187,8 +223,8 @@ int worker_build(struct worker *worker, struct definition *definition, struct fa
 	r = machine_new(&config, &worker->machine, failure);
 	if (r < 0)
 		return r;
-	r = devices_new(machine_bus(worker->machine), definition, worker->resources,
-			&worker->devices, failure);
+	devices.bus = machine_bus(worker->machine);
+	r = devices_new(&devices, &worker->devices, failure);
 	if (r < 0)
 		return r;
 	return worker_make_console(worker, failure);

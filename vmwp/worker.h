@@ -60,5 +60,8 @@ int worker_run(struct worker *worker) MUST_CHECK;
 /* "5.3"; "" for 0. */
 void worker_version_text(uint32_t version, char text[16]);
 
+/* What the control socket's "status" gives. New reference; NULL without memory. */
+struct json_object *worker_status(struct worker *worker);
+
 /* Stops in order: the machine, then the console, then the loop. May be called again. */
 void worker_stop(struct worker *worker);

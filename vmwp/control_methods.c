@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The methods of the control socket.
+ *
+ * One row of a table for each: its name, whether it needs a machine, its handler. All arguments
+ * are read by one table of keys per method, into one struct. Nothing here waits: what takes its
+ * time is answered later, by the request's id.
+ */
+#include "vmwp/control_methods.h"
+
+#include "vmwp/control_server.h"
+#include "vmwp/probe.h"
+#include "vmwp/worker.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct call {
+	struct control_server *server;
+	struct worker *worker;
+	struct control_message *request;
+	struct reply *reply;
+};
+
+/* The arguments of all methods. */
+struct arguments {
+	struct json_object *names, *definition, *disk;
+	unsigned controller, lun;
+	bool force, reboot;
+	char *path;
+};
+
+void reply_error(struct reply *reply, const char *error, const char *format, ...)
+{
+	va_list arguments;
+
+	reply->error = error;
+	va_start(arguments, format);
+	vsnprintf(reply->failure.message, sizeof(reply->failure.message), format, arguments);
+	va_end(arguments);
+}
+
+/* A function of the worker's has failed. */
+static void reply_failure(struct reply *reply, int error, const struct failure *failure)
+{
+	reply_error(reply, error == -ENOTSUP ? CONTROL_ERROR_NOT_CAPABLE : CONTROL_ERROR_FAILED,
+		    "%s", failure->message[0] ? failure->message : strerror(-error));
+}
+
+/* ---- Before there is a machine ---- */
+
+static int put_descriptor(struct worker *worker, struct json_object *name, int fd)
+{
+	if (json_object_is_type(name, json_type_string))
+		return resources_put(worker->resources, json_object_get_string(name), fd);
+	close(fd);
+	return -EINVAL;
+}
+
+static void method_descriptors(struct call *call, const struct arguments *arguments)
+{
+	struct control_message *request = call->request;
+	size_t count = json_object_array_length(arguments->names);
+
+	if (count != request->fd_count) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID,
+			    "%zu names came with %zu descriptors.", count, request->fd_count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (put_descriptor(call->worker, json_object_array_get_idx(arguments->names, i),
+				   TAKE_FD(request->fds[i])) == 0)
+			continue;
+		reply_error(call->reply, CONTROL_ERROR_INVALID,
+			    "Descriptor %zu of %zu has no name that means something.", i + 1,
+			    count);
+		return;
+	}
+}
+
+static void method_configure(struct call *call, const struct arguments *arguments)
+{
+	struct definition *definition;
+	struct json_error error = { 0 };
+	struct failure failure = { 0 };
+	int r;
+
+	if (call->worker->definition) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID_STATE,
+			    "The worker has its definition.");
+		return;
+	}
+	if (definition_from_json(arguments->definition, &definition, &error) < 0) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+		return;
+	}
+	r = worker_build(call->worker, definition, &failure);
+	if (r < 0)
+		reply_failure(call->reply, r, &failure);
+}
+
+/* ---- The machine's life ---- */
+
+static void reply_state_error(struct call *call, const char *verb)
+{
+	reply_error(call->reply, CONTROL_ERROR_INVALID_STATE, "A VM that is %s cannot be %s.",
+		    machine_state_name(machine_state(call->worker->machine)), verb);
+}
+
+static void method_start(struct call *call, const struct arguments *arguments)
+{
+	struct failure failure = { 0 };
+	int r = machine_start(call->worker->machine, &failure);
+
+	if (r == MACHINE_E_STATE)
+		reply_state_error(call, "started");
+	else if (r < 0)
+		reply_failure(call->reply, r, &failure);
+}
+
+static void method_pause(struct call *call, const struct arguments *arguments)
+{
+	if (machine_pause(call->worker->machine))
+		reply_state_error(call, "paused");
+}
+
+static void method_resume(struct call *call, const struct arguments *arguments)
+{
+	if (machine_resume(call->worker->machine))
+		reply_state_error(call, "resumed");
+}
+
+static void method_reset(struct call *call, const struct arguments *arguments)
+{
+	if (machine_reset(call->worker->machine))
+		reply_state_error(call, "reset");
+}
+
+static void method_stop(struct call *call, const struct arguments *arguments)
+{
+	worker_stop(call->worker);
+}
+
+static void method_shutdown(struct call *call, const struct arguments *arguments)
+{
+	void *ticket;
+	int r;
+
+	ticket = control_server_defer(call->server, call->request->id);
+	if (!ticket) {
+		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
+		return;
+	}
+	r = devices_shut_down(call->worker->devices, arguments->reboot, arguments->force,
+			      control_server_shutdown_answered, ticket);
+	if (r == 0) {
+		call->reply->later = true;
+		return;
+	}
+	control_server_forget(ticket);
+	if (r == -ENOTCONN)
+		reply_error(call->reply, CONTROL_ERROR_NOT_CONNECTED,
+			    "The guest runs no shutdown service.");
+	else if (r == -EALREADY)
+		reply_error(call->reply, CONTROL_ERROR_BUSY,
+			    "The guest has not answered the last request yet.");
+	else if (r == -EOPNOTSUPP)
+		reply_error(call->reply, CONTROL_ERROR_NOT_CAPABLE,
+			    "The guest's shutdown service knows no reboot.");
+	else
+		reply_error(call->reply, CONTROL_ERROR_FAILED, "The guest cannot be asked: %s.",
+			    strerror(-r));
+}
+
+/* ---- Disks ---- */
+
+static void reply_disk_error(struct reply *reply, int r, const struct failure *failure)
+{
+	static const char *const codes[] = {
+		[DEVICES_E_TAKEN] = CONTROL_ERROR_EXISTS,
+		[DEVICES_E_ABSENT] = CONTROL_ERROR_NOT_FOUND,
+		[DEVICES_E_KIND] = CONTROL_ERROR_INVALID,
+		[DEVICES_E_LOCKED] = CONTROL_ERROR_BUSY,
+		[DEVICES_E_REFUSED] = CONTROL_ERROR_INVALID,
+	};
+
+	if (r < 0)
+		reply_failure(reply, r, failure);
+	else
+		reply_error(reply, codes[r], "%s", failure->message);
+}
+
+/* The one descriptor of a request, or -1. */
+static int take_medium(struct control_message *request)
+{
+	return request->fd_count ? TAKE_FD(request->fds[0]) : -1;
+}
+
+static void method_attach(struct call *call, const struct arguments *arguments)
+{
+	struct definition_disk disk;
+	struct json_error error = { 0 };
+	struct failure failure = { 0 };
+	int r;
+
+	if (definition_disk_from_json(arguments->disk, &disk, &error) < 0) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+		return;
+	}
+	r = devices_attach(call->worker->devices, &disk, take_medium(call->request), &failure);
+	if (r)
+		reply_disk_error(call->reply, r, &failure);
+	definition_disk_deinit(&disk);
+}
+
+/* Answers when the medium that leaves is closed. */
+static void change_medium(struct call *call, const struct arguments *arguments,
+			  int (*change)(struct call *call, const struct arguments *arguments,
+					void *ticket, struct failure *failure))
+{
+	struct failure failure = { 0 };
+	void *ticket = control_server_defer(call->server, call->request->id);
+	int r;
+
+	if (!ticket) {
+		reply_failure(call->reply, -ENOMEM, &failure);
+		return;
+	}
+	r = change(call, arguments, ticket, &failure);
+	if (r == 0) {
+		call->reply->later = true;
+		return;
+	}
+	control_server_forget(ticket);
+	reply_disk_error(call->reply, r, &failure);
+}
+
+static int change_detach(struct call *call, const struct arguments *arguments, void *ticket,
+			 struct failure *failure)
+{
+	return devices_detach(call->worker->devices, arguments->controller, arguments->lun,
+			      control_server_done, ticket, failure);
+}
+
+static int change_insert(struct call *call, const struct arguments *arguments, void *ticket,
+			 struct failure *failure)
+{
+	return devices_insert(call->worker->devices, arguments->controller, arguments->lun,
+			      take_medium(call->request), control_server_done, ticket, failure);
+}
+
+static int change_eject(struct call *call, const struct arguments *arguments, void *ticket,
+			struct failure *failure)
+{
+	return devices_eject(call->worker->devices, arguments->controller, arguments->lun,
+			     arguments->force, control_server_done, ticket, failure);
+}
+
+static void method_detach(struct call *call, const struct arguments *arguments)
+{
+	change_medium(call, arguments, change_detach);
+}
+
+static void method_insert(struct call *call, const struct arguments *arguments)
+{
+	if (!call->request->fd_count)
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "There is no medium to insert.");
+	else
+		change_medium(call, arguments, change_insert);
+}
+
+static void method_eject(struct call *call, const struct arguments *arguments)
+{
+	change_medium(call, arguments, change_eject);
+}
+
+/* ---- Reports ---- */
+
+static void method_status(struct call *call, const struct arguments *arguments)
+{
+	call->reply->result = worker_status(call->worker);
+	if (!call->reply->result)
+		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
+}
+
+static void method_capabilities(struct call *call, const struct arguments *arguments)
+{
+	call->reply->result = probe_report(machine_vid(call->worker->machine));
+	if (!call->reply->result)
+		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
+}
+
+/* ---- The table ---- */
+
+#define KEY(key, reader, ...)                                                            \
+	{                                                                                \
+		.name = #key, .read = reader, .offset = offsetof(struct arguments, key), \
+		__VA_ARGS__                                                              \
+	}
+#define CONTROLLER                                            \
+	KEY(controller, json_read_unsigned, .required = true, \
+	    .maximum = DEFINITION_CONTROLLERS_MAX - 1)
+#define LUN KEY(lun, json_read_unsigned, .required = true, .maximum = DEFINITION_LUNS_MAX - 1)
+
+static const struct json_key descriptors_keys[] = {
+	KEY(names, json_read_value, .required = true, .minimum = json_type_array),
+};
+static const struct json_key configure_keys[] = {
+	KEY(definition, json_read_value, .required = true, .minimum = json_type_object),
+};
+static const struct json_key shutdown_keys[] = {
+	KEY(force, json_read_bool),
+	KEY(reboot, json_read_bool),
+};
+static const struct json_key attach_keys[] = {
+	KEY(disk, json_read_value, .required = true, .minimum = json_type_object),
+};
+static const struct json_key detach_keys[] = { CONTROLLER, LUN };
+static const struct json_key insert_keys[] = {
+	CONTROLLER,
+	LUN,
+	KEY(path, json_read_string, .maximum = 4096),
+};
+static const struct json_key eject_keys[] = { CONTROLLER, LUN, KEY(force, json_read_bool) };
+
+#define KEYS(table) (table), ARRAY_SIZE(table)
+#define NO_KEYS     NULL, 0
+
+static const struct method {
+	const char *name;
+	void (*handle)(struct call *call, const struct arguments *arguments);
+	bool needs_machine;
+	const struct json_key *keys;
+	size_t key_count;
+} methods[] = {
+	{ "descriptors", method_descriptors, false, KEYS(descriptors_keys) },
+	{ "configure", method_configure, false, KEYS(configure_keys) },
+	{ "start", method_start, true, NO_KEYS },
+	{ "pause", method_pause, true, NO_KEYS },
+	{ "resume", method_resume, true, NO_KEYS },
+	{ "reset", method_reset, true, NO_KEYS },
+	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys) },
+	{ "stop", method_stop, false, NO_KEYS },
+	{ "attach", method_attach, true, KEYS(attach_keys) },
+	{ "detach", method_detach, true, KEYS(detach_keys) },
+	{ "insert", method_insert, true, KEYS(insert_keys) },
+	{ "eject", method_eject, true, KEYS(eject_keys) },
+	{ "status", method_status, true, NO_KEYS },
+	{ "capabilities", method_capabilities, true, NO_KEYS },
+};
+
+static const struct method *method_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (strcmp(name, methods[i].name) == 0)
+			return &methods[i];
+	return NULL;
+}
+
+static void method_call(const struct method *method, struct call *call)
+{
+	struct arguments arguments = { 0 };
+	struct json_error error = { 0 };
+	struct json_reader reader = JSON_READER(&error);
+
+	if (json_read(&reader, call->request->body, method->keys, method->key_count, &arguments) <
+	    0)
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+	else
+		method->handle(call, &arguments);
+	json_object_put(arguments.names);
+	json_object_put(arguments.definition);
+	json_object_put(arguments.disk);
+	free(arguments.path);
+}
+
+void control_method_call(struct control_server *server, struct worker *worker,
+			 struct control_message *request, struct reply *reply)
+{
+	const struct method *method = method_find(request->name);
+	struct call call = {
+		.server = server, .worker = worker, .request = request, .reply = reply
+	};
+
+	if (!method)
+		reply_error(reply, CONTROL_ERROR_INVALID, "There is no such method.");
+	else if (method->needs_machine && !worker->machine)
+		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
+			    "The worker has no definition yet.");
+	else
+		method_call(method, &call);
+}
