@@ -342,8 +342,6 @@ int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *p
 /* Return: 0 if it fits after all; VMBUS_E_FULL: `writable` will be called. */
 static int packet_await_space(struct vmbus_channel *channel, uint32_t size)
 {
-	/* What fills the ring must be seen, so that the guest can make room. */
-	channel->interrupt |= ring_publish_written(&channel->out);
 	if (ring_await_space(&channel->out, size)) {
 		channel->blocked = 0;
 		return 0;

@@ -247,7 +247,10 @@ void ring_forget_space(struct ring *ring)
 	store_relaxed(&ring->control->pending_send_size, 0);
 }
 
-/* The descriptor is private already; nothing of it that the peer can still change is used. */
+/*
+ * The descriptor is private already; nothing of it that the peer can still change is used. It may
+ * have been read from beyond the peer's index, and is too long then.
+ */
 static int ring_check_descriptor(const struct ring *ring, const struct ring_descriptor *descriptor)
 {
 	uint32_t available = ring_distance(ring, ring->position, ring->peer);
@@ -271,8 +274,6 @@ int ring_read(struct ring *ring, void *buffer, uint32_t buffer_size, struct ring
 		if (ring->position == ring->peer)
 			return RING_E_EMPTY;
 	}
-	if (ring_distance(ring, ring->position, ring->peer) < sizeof(descriptor))
-		return RING_E_CORRUPT;
 	ring_copy_out(ring, ring->position, &descriptor, sizeof(descriptor));
 	if (ring_check_descriptor(ring, &descriptor))
 		return RING_E_CORRUPT;

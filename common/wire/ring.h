@@ -140,8 +140,9 @@ int ring_write(struct ring *ring, const struct ring_packet *packet) MUST_CHECK;
 bool ring_publish_written(struct ring *ring) MUST_CHECK;
 
 /*
- * Asks the reader for an interrupt when a packet of `size` bytes (ring_packet_size()) fits. Publish
- * first. Return: true if it fits already, and nothing was asked for.
+ * Asks the reader for an interrupt when a packet of `size` bytes (ring_packet_size()) fits. What is
+ * staged must be published before the writer sleeps. Return: true if it fits already, and nothing
+ * was asked for.
  */
 bool ring_await_space(struct ring *ring, uint32_t size) MUST_CHECK;
 

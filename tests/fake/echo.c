@@ -56,8 +56,11 @@ void echo_receive(struct echo *echo)
 		if (packet.completion_requested && !echo->silent)
 			echo_answer(echo, packet.transaction_id, packet.payload, packet.size);
 	}
-	if (!echo->pending)
-		echo->receive_result = r;
+	if (echo->pending)
+		return;
+	echo->receive_result = r;
+	if (r == VMBUS_E_EMPTY && echo->drained)
+		echo->drained(echo->data);
 }
 
 static int echo_open(void *device, struct vmbus_channel *channel, const uint8_t *user_data)
@@ -78,6 +81,8 @@ static void echo_close(void *device, struct vmbus_channel *channel)
 	struct echo *echo = device;
 
 	echo->closes++;
+	if (echo->sub && echo->sub->channel)
+		vmbus_channel_rescind(echo->sub->channel);
 	if (!echo->hold_close)
 		vmbus_channel_closed(channel);
 }

@@ -16,10 +16,13 @@ struct echo {
 	struct vmbus_channel *channel; /* NULL: not offered, or released */
 
 	/* Knobs. */
-	int open_result; /* what `open` returns */
-	bool hold_close; /* do not call vmbus_channel_closed(): the test does */
-	bool busy;       /* `readable` receives nothing */
-	bool silent;     /* receive, but do not answer */
+	int open_result;             /* what `open` returns */
+	bool hold_close;             /* do not call vmbus_channel_closed(): the test does */
+	bool busy;                   /* `readable` receives nothing */
+	bool silent;                 /* receive, but do not answer */
+	struct echo *sub;            /* rescinded when this one is closed */
+	void (*drained)(void *data); /* called when the ring was found empty */
+	void *data;
 
 	/* What happened. */
 	unsigned opens, closes, readables, writables, releases, packets;

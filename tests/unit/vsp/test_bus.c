@@ -430,6 +430,58 @@ static void test_contact_while_leaving(void **state)
 	f->echo.hold_close = false;
 }
 
+/* What the old guest did not fetch is not for the new one. */
+static void test_contact_drops_old_replies(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_message_open_channel open = {
+		.header.type = VMBUS_MESSAGE_OPEN_CHANNEL,
+		.relid = 99,
+	};
+	struct fake_message message;
+
+	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+	f->fake->hold_slots = true;
+	post_type(f, VMBUS_MESSAGE_REQUEST_OFFERS);
+	for (unsigned i = 0; i < 10; i++)
+		fake_post(f->fake, &open, sizeof(open));
+	f->fake->slots[0].size = 0; /* a new kernel's message page */
+	f->fake->hold_slots = false;
+	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+	expect_silence(f);
+	assert_int_equal(f->fake->inbox_count, 0);
+	assert_int_equal(f->fake->offer_count, 0);
+	assert_false(fake_take_message(f->fake, 0, &message));
+}
+
+/* Devices take sub-channels away when their channel closes: the guest that comes does not care. */
+static void test_contact_with_sub_channel(void **state)
+{
+	struct fixture *f = *state;
+	struct echo sub = { 0 };
+
+	connect_and_open(f);
+	echo_offer(&sub, f->fake->bus, 1, 1);
+	assert_non_null(fake_find_offer(f->fake, &echo_type, NULL, 1));
+	f->echo.sub = &sub;
+	f->fake->hold_slots = true;
+	fake_post(f->fake,
+		  &(struct vmbus_message_initiate_contact){ .header.type =
+								    VMBUS_MESSAGE_INITIATE_CONTACT,
+							    .version = VMBUS_VERSION_5_3,
+							    .sint = VMBUS_SINT },
+		  sizeof(struct vmbus_message_initiate_contact));
+	f->fake->hold_slots = false;
+	fake_settle(f->fake);
+	assert_int_equal(sub.releases, 1);
+	assert_true(fake_has_message(f->fake, VMBUS_MESSAGE_VERSION_RESPONSE));
+	assert_int_equal(f->fake->inbox_count, 1);
+	f->fake->offer_count = 0;
+	assert_true(fake_request_offers(f->fake));
+	assert_int_equal(f->fake->offer_count, 1);
+	f->echo.sub = NULL;
+}
+
 static void count_call(void *data)
 {
 	++*(unsigned *)data;
@@ -552,6 +604,22 @@ static void test_short_and_unknown_messages(void **state)
 	connect_and_open(f);
 }
 
+static void test_short_message_is_not_answered(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_message_open_channel open = {
+		.header.type = VMBUS_MESSAGE_OPEN_CHANNEL,
+	};
+
+	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+	for (size_t size = 0; size < sizeof(open); size++)
+		fake_post(f->fake, &open, size);
+	expect_silence(f);
+	fake_post(f->fake, &open, sizeof(open));
+	fake_settle(f->fake);
+	assert_int_equal(f->fake->inbox_count, 1);
+}
+
 static void test_tl_connect_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -612,11 +680,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unload_waits_for_devices, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_contact_without_unload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_contact_while_leaving, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_contact_drops_old_replies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_contact_with_sub_channel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_while_leaving, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_with_rescinded_channel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_guests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_and_unknown_messages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_short_message_is_not_answered, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_tl_connect_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modify_by_version, setup, teardown),
 	};

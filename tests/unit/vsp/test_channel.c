@@ -132,6 +132,29 @@ static void test_many_packets_scattered(void **state)
 	}
 }
 
+static void send_once(void *data)
+{
+	struct fixture *f = data;
+
+	f->echo.drained = NULL;
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
+			      "second", 6));
+}
+
+/* The guest sends just when the host has found the ring empty: it rings, and is heard. */
+static void test_packet_after_drain(void **state)
+{
+	struct fixture *f = *state;
+
+	open_channel(f, 4, 4);
+	f->echo.drained = send_once;
+	f->echo.data = f;
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      "first", 5));
+	expect_echo(f, 1, "first", 5);
+	expect_echo(f, 2, "second", 6);
+}
+
 /* A batch costs one doorbell, one interrupt, and no more. */
 static void test_signals_are_coalesced(void **state)
 {
@@ -391,16 +414,16 @@ static void test_two_ranges(void **state)
 static void test_malformed_ranges(void **state)
 {
 	struct fixture *f = *state;
-	static const uint32_t rows[][8] = {
-		{ 0, 1 },                /* a range, but nothing of it */
-		{ 0, 1, 4097, 0, 1, 0 }, /* two pages' worth, one page */
-		{ 0, 1, 1, 4096, 1, 0 }, /* begins beyond its first page */
-		{ 0, 1, 0, 0, 1, 0 },    /* of nothing */
-		{ 0, 2, 1, 0, 1, 0 },    /* two said, one there */
+	static const uint32_t rows[][10] = {
+		{ 0, 1 },                      /* a range, but nothing of it */
+		{ 0, 1, 4097, 0, 1, 0 },       /* two pages' worth, one page */
+		{ 0, 1, 1, 4096, 1, 0, 2, 0 }, /* begins beyond its first page */
+		{ 0, 1, 0, 0, 1, 0 },          /* of nothing */
+		{ 0, 2, 1, 0, 1, 0 },          /* two said, one there */
 		{ 0, UINT32_MAX, 1, 0, 1, 0 },
 		{ 0, 1, UINT32_MAX, 4095, 1, 0 },
 	};
-	static const uint32_t sizes[] = { 8, 24, 24, 24, 24, 24, 24 };
+	static const uint32_t sizes[] = { 8, 24, 32, 24, 24, 24, 24 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		open_channel(f, 4, 4);
@@ -411,6 +434,41 @@ static void test_malformed_ranges(void **state)
 		assert_int_equal(f->echo.ranges_invalid, 0);
 		assert_true(fake_close(&f->channel));
 	}
+}
+
+static void test_range_too_long(void **state)
+{
+	struct fixture *f = *state;
+	static uint64_t pfns[VMBUS_RANGE_PAGE_MAX + 1];
+	uint64_t first;
+
+	fake_alloc(f->fake, 1, &first);
+	for (size_t i = 0; i < ARRAY_SIZE(pfns); i++)
+		pfns[i] = first;
+	open_channel(f, 16, 4);
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, pfns, 0,
+				    VMBUS_RANGE_PAGE_MAX * HV_PAGE_SIZE, "abcdefgh", 8));
+	expect_echo(f, 1, "abcdefgh", 8);
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, pfns, 0,
+				    VMBUS_RANGE_PAGE_MAX * HV_PAGE_SIZE + 1, "abcdefgh", 8));
+	expect_nothing(f);
+	assert_int_equal(f->echo.receive_result, VMBUS_E_CORRUPT);
+}
+
+static void test_payload_too_long(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t payload[VMBUS_PACKET_MAX + 8];
+
+	memset(payload, 'x', sizeof(payload));
+	open_channel(f, 16, 16);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      payload, VMBUS_PACKET_MAX));
+	expect_echo(f, 1, payload, VMBUS_PACKET_MAX);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
+			      payload, VMBUS_PACKET_MAX + 8));
+	expect_nothing(f);
+	assert_int_equal(f->echo.receive_result, VMBUS_E_CORRUPT);
 }
 
 /* A broken ring is given up, and works again after it was opened anew. */
@@ -500,6 +558,31 @@ static void test_close_waits_for_device(void **state)
 	assert_int_equal(torndown.gpadl, f->channel.gpadl);
 	f->echo.hold_close = false;
 	open_channel(f, 4, 4);
+}
+
+/* The guest may reuse the ring's memory once it is closed, whatever the host still had to say. */
+static void test_closed_ring_is_not_touched(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_message_relid close = { .header.type = VMBUS_MESSAGE_CLOSE_CHANNEL };
+	uint8_t *memory, *before = malloc(8 * HV_PAGE_SIZE);
+
+	open_channel(f, 4, 4);
+	close.relid = f->channel.relid;
+	f->echo.busy = true;
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(fake_send(&f->channel, RING_PACKET_INBAND,
+				      RING_FLAG_COMPLETION_REQUESTED, i, "late", 4));
+	fake_settle(f->fake);
+	echo_receive(&f->echo);
+	assert_int_equal(f->echo.packets, 10);
+	fake_post(f->fake, &close, sizeof(close));
+	memory = fake_memory(f->fake, gpa_from_pfn(f->channel.pfns[0]), 8 * HV_PAGE_SIZE);
+	memcpy(before, memory, 8 * HV_PAGE_SIZE);
+	fake_settle(f->fake);
+	assert_memory_equal(memory, before, 8 * HV_PAGE_SIZE);
+	assert_false(fake_take_event(f->fake, 1, f->channel.relid));
+	free(before);
 }
 
 static void test_open_close_repeatedly(void **state)
@@ -709,16 +792,38 @@ static void test_rescind_before_guest_knows(void **state)
 	assert_int_equal(other.releases, 1);
 }
 
-static void test_guest_releases_channel(void **state)
+/* The guest gives up a channel that the host was about to take away, and vice versa. */
+static void test_released_then_rescinded(void **state)
 {
 	struct fixture *f = *state;
 	uint32_t relid = f->offer->relid;
+
+	open_channel(f, 4, 4);
+	f->echo.hold_close = true;
+	post_relid(f->fake, VMBUS_MESSAGE_RELID_RELEASED, relid);
+	vmbus_channel_rescind(f->echo.channel);
+	fake_settle(f->fake);
+	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_RESCIND_OFFER));
+	assert_int_equal(f->echo.releases, 0);
+	vmbus_channel_closed(f->echo.channel);
+	assert_int_equal(f->echo.releases, 1);
+	f->echo.hold_close = false;
+	echo_offer(&f->echo, f->fake->bus, 1, 0);
+	assert_int_equal(vmbus_channel_relid(f->echo.channel), relid);
+}
+
+static void test_guest_releases_channel(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t relid = f->offer->relid, gpadl;
 
 	open_channel(f, 4, 4);
 	post_relid(f->fake, VMBUS_MESSAGE_RELID_RELEASED, relid);
 	assert_int_equal(f->echo.closes, 1);
 	assert_int_equal(f->echo.releases, 0);
 	assert_int_equal(fake_open_rings(&f->channel, 4, NULL), VMBUS_STATUS_INVALID_PARAMETER);
+	assert_int_equal(fake_gpadl_create(f->fake, relid, f->channel.pfns, 8, 0, &gpadl),
+			 VMBUS_STATUS_INVALID_PARAMETER);
 
 	/* The next guest is offered it. */
 	assert_true(fake_unload(f->fake));
@@ -766,6 +871,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_user_data_and_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_packets_before_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_packets_scattered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_packet_after_drain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signals_are_coalesced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guest_mask_is_honoured, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_mask, setup, teardown),
@@ -777,10 +883,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ranges_with_hole, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed_ranges, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_range_too_long, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_payload_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ring_to_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_packet_too_big_for_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_close_waits_for_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_ring_is_not_touched, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_close_repeatedly, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_open_with_indices_of_another_world, setup,
@@ -790,6 +899,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rescind_open_channel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rescind_closed_channel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rescind_before_guest_knows, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_released_then_rescinded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guest_releases_channel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sub_channels, setup, teardown),
 	};

@@ -397,8 +397,9 @@ static void test_teardown_before_close(void **state)
 	assert_int_equal(fake_open(f->fake, offer, 4, 4, 0, &f->channel), 0);
 	message.relid = close.relid = f->channel.relid;
 	message.gpadl = f->channel.gpadl;
-	fake_post(f->fake, &message, sizeof(message));
-	fake_post(f->fake, &message, sizeof(message));
+	/* Asked for often, answered once. */
+	for (unsigned i = 0; i < 10000; i++)
+		fake_post(f->fake, &message, sizeof(message));
 	fake_settle(f->fake);
 	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
 	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
@@ -408,6 +409,29 @@ static void test_teardown_before_close(void **state)
 	assert_true(fake_await(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN, &reply, sizeof(reply)));
 	fake_settle(f->fake);
 	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+}
+
+/* Who has left is told only that. */
+static void test_unload_before_teardown(void **state)
+{
+	struct fixture *f = *state;
+	const struct vmbus_message_offer_channel *offer =
+		fake_find_offer(f->fake, &echo_type, NULL, 0);
+	struct vmbus_message_gpadl_teardown message = {
+		.header.type = VMBUS_MESSAGE_GPADL_TEARDOWN,
+	};
+	struct vmbus_message_header unload = { .type = VMBUS_MESSAGE_UNLOAD }, reply;
+
+	assert_int_equal(fake_open(f->fake, offer, 4, 4, 0, &f->channel), 0);
+	f->echo.hold_close = true;
+	message.relid = f->channel.relid;
+	message.gpadl = f->channel.gpadl;
+	fake_post(f->fake, &message, sizeof(message));
+	fake_post(f->fake, &unload, sizeof(unload));
+	vmbus_channel_closed(f->echo.channel);
+	assert_true(fake_await(f->fake, VMBUS_MESSAGE_UNLOAD_RESPONSE, &reply, sizeof(reply)));
+	assert_int_equal(f->fake->inbox_count, 0);
+	f->echo.hold_close = false;
 }
 
 int main(void)
@@ -428,6 +452,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_released_with_relid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_opening_with_bad_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_teardown_before_close, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unload_before_teardown, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("gpadl", tests, NULL, NULL);

@@ -410,6 +410,7 @@ static void test_heartbeat_lost_and_found(void **state)
 	answer(f, &message, size);
 	assert_int_equal(f->status, IC_HEARTBEAT_OK);
 	beat(f, 3, IC_APPLICATION_HEALTHY);
+	await_status(f, IC_HEARTBEAT_LOST);
 }
 
 static void test_heartbeat_paused(void **state)
