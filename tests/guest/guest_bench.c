@@ -5,7 +5,8 @@
  * Each workload is one line:
  *	BENCH name requests=N bytes=N ns=N doorbells=N interrupts=N
  * Parameters: requests=N, how many of the small ones; write=0: no writing; disk_bytes=N: use no
- * more than the first N bytes. Unless write=0 the disk's contents are lost.
+ * more than the first N bytes; batch=N: submit anew when so many of a full queue have completed.
+ * Unless write=0 the disk's contents are lost.
  */
 #include "guest-vsc/clock.h"
 #include "guest-vsc/hypercall.h"
@@ -16,10 +17,10 @@
 #include "tests/guest/report.h"
 #include "tests/guest/rig.h"
 
-#define DEPTH_MAX  32
-#define BLOCK_MAX  (1024u * 1024)
-#define SMALL      4096u
-#define BATCH_HALF 2 /* a new batch goes out when this part of the queue has completed */
+#define DEPTH_MAX 32
+#define BATCH     8
+#define BLOCK_MAX (1024u * 1024)
+#define SMALL     4096u
 
 struct workload {
 	const char *name;
@@ -45,7 +46,7 @@ static struct {
 	const struct workload *workload;
 	uint32_t block; /* the workload's, or what the controller takes at most */
 	uint64_t blocks, next;
-	unsigned idle_count;
+	unsigned batch, idle_count;
 	struct storvsc_request *idle[DEPTH_MAX];
 	uint64_t submitted, completed, failed;
 } state;
@@ -72,13 +73,10 @@ static bool submit(struct storvsc_request *request)
 	return storvsc_client_submit(&rig.storage, 0, request) == 0;
 }
 
-/*
- * Refills the queue in batches: a doorbell is dear, and rung once for all that is staged.
- */
+/* Refills the queue in batches: a doorbell is dear, and rung once for all that is staged. */
 static bool run(uint64_t count)
 {
-	unsigned depth = state.workload->depth;
-	unsigned batch = depth > 1 ? depth / BATCH_HALF : 1;
+	unsigned batch = MIN(state.batch, state.workload->depth);
 
 	while (state.completed < count) {
 		if (state.submitted < count &&
@@ -99,6 +97,7 @@ static void prepare(const struct workload *workload, uint64_t disk_bytes)
 {
 	memset(&state, 0, sizeof(state));
 	state.workload = workload;
+	state.batch = (unsigned)machine_parameter("batch", BATCH);
 	state.block = MIN(workload->block, rig.storage.properties.transfer_max);
 	state.blocks = disk_bytes / state.block;
 	for (unsigned i = 0; i < workload->depth; i++)
