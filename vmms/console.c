@@ -30,8 +30,12 @@ struct client {
 	int fd;
 	sd_event_source *source;
 	uint64_t position; /* of the next byte it gets */
+	uint64_t last;     /* the position at which it is closed */
 	bool typing;
+	bool until_off; /* `last` is set when the worker goes */
 };
+
+#define NEVER UINT64_MAX /* a `last` that is not reached */
 
 struct console {
 	sd_event *loop;
@@ -53,7 +57,8 @@ static void client_rearm(struct client *client)
 	const struct console *console = client->console;
 	uint32_t events = 0;
 
-	if (client->position != console->written)
+	/* Writing is also how a client that has all it will get is noticed. */
+	if (client->position != console->written || client->last != NEVER)
 		events |= EPOLLOUT;
 	/* Who may not type is read all the same, to see it go; what it types is thrown away. */
 	if (console->input_begin == console->input_end || !client->typing)
@@ -112,6 +117,8 @@ static bool client_write(struct client *client)
 	char notice[64];
 	ssize_t sent;
 
+	if (client->position >= client->last)
+		return false;
 	iov[2] = (struct iovec){ console->ring, size - iov[1].iov_len };
 	if (lost > 0)
 		iov[0] = (struct iovec){ notice, (size_t)snprintf(notice, sizeof(notice),
@@ -121,7 +128,7 @@ static bool client_write(struct client *client)
 	if (sent < 0)
 		return errno == EAGAIN || errno == EINTR;
 	client->position += MAX(sent - (ssize_t)iov[0].iov_len, (ssize_t)0);
-	return true;
+	return client->position < client->last;
 }
 
 /* Return: false if the client is gone. */
@@ -278,6 +285,12 @@ void console_disconnect(struct console *console)
 	close_fdp(&console->worker);
 	console->worker = -1;
 	console->input_begin = console->input_end = 0;
+	list_for_each (link, &console->clients) {
+		struct client *client = container_of(link, struct client, link);
+
+		if (client->until_off)
+			client->last = console->written;
+	}
 	rearm_all(console);
 }
 
@@ -296,7 +309,8 @@ static void stop_typing(struct console *console)
 		container_of(link, struct client, link)->typing = false;
 }
 
-int console_open(struct console *console, enum console_mode mode, int *ret_fd, bool *ret_typing)
+int console_open(struct console *console, const struct console_client_options *options, int *ret_fd,
+		 bool *ret_typing)
 {
 	struct client *client;
 	int sockets[2], r;
@@ -314,11 +328,15 @@ int console_open(struct console *console, enum console_mode mode, int *ret_fd, b
 		free(client);
 		return r;
 	}
-	if (mode == CONSOLE_TAKE)
+	if (options->take)
 		stop_typing(console);
 	client->console = console;
 	client->fd = TAKE_FD(near);
-	client->typing = mode != CONSOLE_WATCH && !somebody_types(console);
+	client->typing = !options->watch && !options->log && !somebody_types(console);
+	client->until_off = options->until_off;
+	client->last = options->log || (options->until_off && console->worker < 0)
+			       ? console->written
+			       : NEVER;
 	list_append(&console->clients, &client->link);
 	console->client_count++;
 	client_skip_lost(client);

@@ -35,15 +35,16 @@ int console_connect(struct console *console, int *ret_fd) MUST_CHECK;
 /* The VM has stopped: what the worker's end still holds is taken, then it is closed. */
 void console_disconnect(struct console *console);
 
-enum console_mode {
-	CONSOLE_WATCH, /* never types */
-	CONSOLE_TYPE,  /* types, unless somebody else does */
-	CONSOLE_TAKE,  /* types; who did before now only watches */
+struct console_client_options {
+	bool watch;     /* never types; else it does, unless somebody else does already */
+	bool take;      /* types; who did before now only watches */
+	bool log;       /* gets what is in the scroll-back now, and is closed */
+	bool until_off; /* is closed when it has all of this run; at once when there is none */
 };
 
 /*
  * A new client. *ret_fd: its end of a stream, the caller's to close; *ret_typing: whether it may
  * type. Return: 0; -EUSERS: there are CONSOLE_CLIENTS_MAX; -errno.
  */
-int console_open(struct console *console, enum console_mode mode, int *ret_fd,
+int console_open(struct console *console, const struct console_client_options *options, int *ret_fd,
 		 bool *ret_typing) MUST_CHECK;

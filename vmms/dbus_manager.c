@@ -35,9 +35,9 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 }
 
 /* What there is under a name that is no VM's. */
-static int refuse_name(struct dbus_service *service, const char *name, struct failure *failure)
+static int refuse_name(struct manager *manager, const char *name, struct failure *failure)
 {
-	struct broken_definition *broken = manager_find_broken(service->manager, name);
+	struct broken_definition *broken = manager_find_broken(manager, name);
 
 	if (broken)
 		return failure_set(failure, DBUS_ERROR_INVALID_DEFINITION,
@@ -63,7 +63,7 @@ static int get_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 		return r;
 	vm = manager_find_name(service->manager, name);
 	if (!vm) {
-		refuse_name(service, name, &failure);
+		refuse_name(service->manager, name, &failure);
 		return dbus_reply_failure(call, &failure);
 	}
 	dbus_vm_path(vm, path);
@@ -144,10 +144,23 @@ static int reload(sd_bus_message *call, void *data, sd_bus_error *error)
 	return sd_bus_reply_method_return(call, "");
 }
 
-static int delete_broken(sd_bus_message *call, void *data, sd_bus_error *error)
+/* A VM, or the broken definition of one. */
+static int delete_name(struct manager *manager, const char *name, struct failure *failure)
+{
+	struct vm *vm = manager_find_name(manager, name);
+	struct broken_definition *broken;
+
+	if (vm)
+		return manager_delete_vm(manager, vm, failure);
+	broken = manager_find_broken(manager, name);
+	if (broken)
+		return manager_delete_broken(manager, broken, failure);
+	return refuse_name(manager, name, failure);
+}
+
+static int delete_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
-	struct broken_definition *broken;
 	struct failure failure;
 	const char *name;
 	int r;
@@ -155,11 +168,7 @@ static int delete_broken(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &name);
 	if (r < 0)
 		return r;
-	broken = manager_find_broken(service->manager, name);
-	if (!broken)
-		return sd_bus_reply_method_errorf(call, DBUS_ERROR_NO_SUCH_VM,
-						  "there is no broken definition '%s'", name);
-	if (manager_delete_broken(service->manager, broken, &failure) < 0)
+	if (delete_name(service->manager, name, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	return sd_bus_reply_method_return(call, "");
 }
@@ -204,8 +213,8 @@ static const sd_bus_vtable manager_vtable[] = {
 				report_host, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reload,
 				SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("DeleteBroken", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
-				delete_broken, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("DeleteVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, delete_vm,
+				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("BrokenDefinitions", "a(ssuss)", get_broken, 0,
 			SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

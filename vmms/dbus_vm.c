@@ -164,8 +164,12 @@ static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
 
 static int open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	int watch = false, take = false;
-	const struct dbus_option options[] = { { "watch", 'b', &watch }, { "take", 'b', &take } };
+	int watch = false, take = false, log = false, until_off = false;
+	const struct dbus_option options[] = { { "watch", 'b', &watch },
+					       { "take", 'b', &take },
+					       { "log", 'b', &log },
+					       { "until-off", 'b', &until_off } };
+	struct console_client_options client;
 	struct vm *vm = data;
 	struct failure failure = { 0 };
 	AUTO_CLOSE int fd = -1;
@@ -175,11 +179,10 @@ static int open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
-	r = console_open(vm->console,
-			 watch  ? CONSOLE_WATCH
-			 : take ? CONSOLE_TAKE
-				: CONSOLE_TYPE,
-			 &fd, &typing);
+	client = (struct console_client_options){
+		.watch = watch, .take = take, .log = log, .until_off = until_off
+	};
+	r = console_open(vm->console, &client, &fd, &typing);
 	if (r == -EUSERS)
 		return sd_bus_reply_method_errorf(call, DBUS_ERROR_BUSY,
 						  "%d clients have the console of VM '%s' open; "

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ESCAPE_MAX 8 /* the longest form of one character: \u202e, and a NUL */
+#define ESCAPE_MAX 8 /* at most so many times longer than the text */
 
 /* The character at text, or -1. *ret_length: bytes it takes; 1 where it is none. */
 static int32_t utf8_decode(const uint8_t *text, size_t size, size_t *ret_length)
@@ -125,6 +125,37 @@ char *text_escape_new(const char *text, size_t size)
 
 	if (escaped)
 		text_escape(escaped, size * ESCAPE_MAX + 1, text, size);
+	return escaped;
+}
+
+/* Outside of ASCII there are only strings in JSON, and there an escape means its character. */
+static size_t escape_json_character(char form[16], const char *text, size_t size,
+				    size_t *ret_length)
+{
+	int32_t character = utf8_decode((const uint8_t *)text, size, ret_length);
+
+	if (character < 0)
+		character = 0xfffd;
+	if (character < 0x7f || !is_control(character)) {
+		memcpy(form, text, *ret_length);
+		return *ret_length;
+	}
+	if (character < 0x10000)
+		return (size_t)sprintf(form, "\\u%04x", (unsigned)character);
+	character -= 0x10000;
+	return (size_t)sprintf(form, "\\u%04x\\u%04x", 0xd800 + ((unsigned)character >> 10),
+			       0xdc00 + ((unsigned)character & 0x3ff));
+}
+
+char *text_escape_json_new(const char *json, size_t size)
+{
+	char *escaped = malloc(size * ESCAPE_MAX + 1);
+	size_t used = 0, length;
+
+	for (size_t i = 0; escaped && i < size; i += length)
+		used += escape_json_character(escaped + used, json + i, size - i, &length);
+	if (escaped)
+		escaped[used] = '\0';
 	return escaped;
 }
 

@@ -34,5 +34,10 @@ size_t text_escape(char *buffer, size_t buffer_size, const char *text, size_t si
 /* The same, whole, in memory that the caller frees; NULL without memory. */
 char *text_escape_new(const char *text, size_t size);
 
+/*
+ * The same for JSON text, in which controls become \u escapes of JSON: it stays the same document.
+ */
+char *text_escape_json_new(const char *json, size_t size);
+
 /* Characters of valid UTF-8, which is near enough to the columns that a terminal uses. */
 size_t text_columns(const char *text);

@@ -74,6 +74,24 @@ static void test_escape_is_cut_between_characters(void **state)
 	assert_string_equal(buffer, "");
 }
 
+static void test_escape_json(void **state)
+{
+	static const struct {
+		const char *text, *escaped;
+	} cases[] = {
+		{ "{\n\t\"a\": \"\\u001b \xc3\xa9\"\n}", "{\n\t\"a\": \"\\u001b \xc3\xa9\"\n}" },
+		{ "\"\x7f\xc2\x9b\xe2\x80\xae\"", "\"\\u007f\\u009b\\u202e\"" },
+		{ "\"\xf3\xa0\x80\x81\"", "\"\\udb40\\udc01\"" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *escaped = text_escape_json_new(cases[i].text, strlen(cases[i].text));
+
+		assert_string_equal(escaped, cases[i].escaped);
+		free(escaped);
+	}
+}
+
 static void test_repair(void **state)
 {
 	char buffer[8];
@@ -176,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_escape_is_cut_between_characters),
+		cmocka_unit_test(test_escape_json),
 		cmocka_unit_test(test_repair),
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_unsigned),

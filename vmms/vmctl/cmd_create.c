@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl create: a definition from a file, or made of options.
+ *
+ * Options become a definition as they are; whether it makes sense is for vmms to say, which has the
+ * one reader of definitions. Only disks without a lun are given one here.
+ */
+#include "vmms/vmctl/disk_text.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/definition.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COMMAND_LINE_DEFAULT "console=ttyS0"
+
+/* ---- From a file ---- */
+
+static char *read_stream(FILE *stream)
+{
+	char *text = malloc(DEFINITION_SIZE_MAX + 2);
+	size_t size;
+
+	if (!text)
+		return NULL;
+	/* One byte more than is allowed, so that vmms can say that it is too much. */
+	size = fread(text, 1, DEFINITION_SIZE_MAX + 1, stream);
+	if (ferror(stream) || memchr(text, '\0', size)) {
+		free(text);
+		errno = ferror(stream) ? EIO : EINVAL;
+		return NULL;
+	}
+	text[size] = '\0';
+	return text;
+}
+
+static enum status read_definition(struct invocation *invocation, const char *path, char **ret_text)
+{
+	FILE *stream = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+
+	if (invocation_has(invocation, "name") || invocation_has(invocation, "kernel"))
+		return usage_error(invocation, "--definition stands alone: all is in the file");
+	*ret_text = stream ? read_stream(stream) : NULL;
+	if (stream && stream != stdin)
+		fclose(stream);
+	if (!*ret_text) {
+		usage_error(invocation, "cannot read the definition '%s': %s", path,
+			    strerror(errno));
+		return STATUS_FAILED;
+	}
+	return STATUS_OK;
+}
+
+/* ---- From options ---- */
+
+static struct json_object *path_value(const char *path)
+{
+	AUTO_FREE char *absolute = absolute_path(path);
+
+	return absolute ? json_object_new_string(absolute) : NULL;
+}
+
+static struct json_object *make_boot(const struct invocation *invocation)
+{
+	const char *append = invocation_value(invocation, "append");
+	const char *initrd = invocation_value(invocation, "initrd");
+	struct json_object *boot;
+
+	boot = json_make("kernel", path_value(invocation_value(invocation, "kernel")),
+			 "command_line",
+			 json_object_new_string(append ? append : COMMAND_LINE_DEFAULT), NULL);
+	if (initrd)
+		json_add(&boot, "initrd", path_value(initrd));
+	return boot;
+}
+
+static struct json_object *make_dvd(const char *text)
+{
+	struct json_object *dvd = json_make("type", json_object_new_string("dvd"), NULL);
+
+	if (strcmp(text, "empty") != 0)
+		json_add(&dvd, "path", path_value(text));
+	return dvd;
+}
+
+static bool is_number(struct json_object *disk, const char *key, unsigned number)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(disk, key, &value))
+		return number == 0 && strcmp(key, "controller") == 0;
+	return json_object_get_int64(value) == number;
+}
+
+static bool lun_is_taken(struct json_object *disks, unsigned controller, unsigned lun)
+{
+	for (size_t i = 0; i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+
+		if (is_number(disk, "controller", controller) && is_number(disk, "lun", lun))
+			return true;
+	}
+	return false;
+}
+
+/* Disks that name no lun get the lowest that is left of their controller. */
+static void give_luns(struct json_object *disks)
+{
+	for (size_t i = 0; i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i), *value;
+		unsigned controller = 0, lun = 0;
+
+		if (json_object_object_get_ex(disk, "lun", NULL))
+			continue;
+		if (json_object_object_get_ex(disk, "controller", &value))
+			controller = (unsigned)json_object_get_int64(value);
+		while (lun_is_taken(disks, controller, lun))
+			lun++;
+		json_add(&disk, "lun", json_object_new_int64(lun));
+	}
+}
+
+static enum status add_drive(struct invocation *invocation, const char *option, const char *value,
+			     struct json_object **disks)
+{
+	AUTO_FREE char *word = NULL;
+	struct json_object *disk = NULL;
+	int r = 0;
+
+	if (strcmp(option, "dvd") == 0)
+		disk = make_dvd(value);
+	else
+		r = disk_text_parse(value, &disk, &word);
+	if (r == -EINVAL)
+		return usage_error(invocation, "--disk %s: what is '%s'?", value, word);
+	json_append(disks, disk);
+	return STATUS_OK;
+}
+
+static enum status make_disks(struct invocation *invocation, struct json_object **ret_disks)
+{
+	AUTO_JSON struct json_object *disks = json_object_new_array();
+	enum status status;
+
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		const char *option = invocation->options[i].row->name;
+
+		if (strcmp(option, "disk") != 0 && strcmp(option, "dvd") != 0)
+			continue;
+		status = add_drive(invocation, option, invocation->options[i].value, &disks);
+		if (status != STATUS_OK)
+			return status;
+	}
+	if (!disks)
+		return service_failed(-ENOMEM, NULL);
+	give_luns(disks);
+	*ret_disks = TAKE_PTR(disks);
+	return STATUS_OK;
+}
+
+static enum status make_definition(struct invocation *invocation, struct json_object **ret_tree)
+{
+	AUTO_JSON struct json_object *tree = NULL;
+	const char *const texts[] = { "engine", "notes" };
+	struct json_object *disks;
+	unsigned vps = 1;
+	enum status status;
+
+	if (!invocation_has(invocation, "name") || !invocation_has(invocation, "kernel"))
+		return usage_error(invocation, "it takes --name and --kernel, or --definition");
+	if (!invocation_number(invocation, "vps", DEFINITION_PROCESSORS_MAX, &vps))
+		return STATUS_USAGE;
+	status = make_disks(invocation, &disks);
+	if (status != STATUS_OK)
+		return status;
+	tree = json_make("version", json_object_new_int64(DEFINITION_VERSION), "name",
+			 json_object_new_string(invocation_value(invocation, "name")), "boot",
+			 make_boot(invocation), "processors",
+			 json_make("count", json_object_new_int64(vps), NULL), "disks", disks,
+			 NULL);
+	if (invocation_has(invocation, "memory"))
+		json_add(&tree, "memory",
+			 json_make("size",
+				   json_object_new_string(invocation_value(invocation, "memory")),
+				   NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (invocation_has(invocation, texts[i]))
+			json_add(&tree, texts[i],
+				 json_object_new_string(invocation_value(invocation, texts[i])));
+	}
+	if (!tree)
+		return service_failed(-ENOMEM, NULL);
+	*ret_tree = TAKE_PTR(tree);
+	return STATUS_OK;
+}
+
+/* ---- The command ---- */
+
+static enum status print_created(struct invocation *invocation, sd_bus_message *reply)
+{
+	const char *path;
+	int r;
+
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r < 0)
+		return service_failed(r, NULL);
+	if (!invocation->json)
+		return STATUS_OK;
+	r = json_print(json_make("path", json_object_new_string(path), NULL));
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+enum status command_create(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_JSON struct json_object *tree = NULL;
+	AUTO_FREE char *file = NULL;
+	const char *path = invocation_value(invocation, "definition");
+	enum status status;
+
+	status = path ? read_definition(invocation, path, &file)
+		      : make_definition(invocation, &tree);
+	if (status == STATUS_OK)
+		status = service_call_manager(invocation, "CreateVM", SERVICE_TIMEOUT, &reply, "s",
+					      file ? file : json_object_to_json_string(tree));
+	if (status == STATUS_USAGE && file)
+		fprintf(stderr, "vmctl: (in the definition %s)\n", path);
+	return status == STATUS_OK ? print_created(invocation, reply) : status;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl host, reload, version. */
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- host: what a report leaves out is not printed ---- */
+
+static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
+{
+	struct json_object *value;
+
+	if (!object || !json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, type))
+		return NULL;
+	return value;
+}
+
+static const char *text_member(struct json_object *object, const char *key)
+{
+	struct json_object *value = member(object, key, json_type_string);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+static bool true_member(struct json_object *object, const char *key)
+{
+	return json_object_get_boolean(member(object, key, json_type_boolean));
+}
+
+static double number_member(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	if (object)
+		json_object_object_get_ex(object, key, &value);
+	return json_object_get_double(value);
+}
+
+static void print_row(const char *title, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void print_row(const char *title, const char *format, ...)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *escaped = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	escaped = text ? text_escape_new(text, strlen(text)) : NULL;
+	printf("%-22s %s\n", title, escaped ? escaped : "");
+}
+
+static void print_engines(struct json_object *report)
+{
+	struct json_object *engines = member(report, "engines", json_type_object);
+
+	if (!engines)
+		return;
+	json_object_object_foreach(engines, name, value) print_row(
+		strcmp(name, text_member(report, "engine")) == 0 ? "engine in use:" : "engine:",
+		"%s: %s", name, json_object_get_boolean(value) ? "yes" : "not here");
+}
+
+static void print_kernel_mode(struct json_object *report)
+{
+	struct json_object *mode = member(report, "kernel_mode", json_type_object);
+	double host = number_member(mode, "host_ns"), guest = number_member(mode, "guest_ns");
+
+	if (!mode || host <= 0)
+		return;
+	print_row("guest kernel mode:", "%s (%.1f times as long as on the host)",
+		  true_member(mode, "native") ? "native speed" : "emulated", guest / host);
+}
+
+static void print_findings(struct json_object *report)
+{
+	struct json_object *findings = member(report, "findings", json_type_array);
+
+	for (size_t i = 0; findings && i < json_object_array_length(findings); i++) {
+		struct json_object *finding = json_object_array_get_idx(findings, i);
+
+		putchar('\n');
+		print_row(text_member(finding, "severity"), "%s", text_member(finding, "text"));
+		if (text_member(finding, "advice")[0] != '\0')
+			print_row("", "%s", text_member(finding, "advice"));
+	}
+}
+
+static void print_report(struct json_object *report)
+{
+	if (true_member(report, "kvm"))
+		print_row("KVM:", "%s, up to %.0f virtual processors",
+			  text_member(report, "implementation"), number_member(report, "max_vps"));
+	else
+		print_row("KVM:", "not usable");
+	print_engines(report);
+	print_kernel_mode(report);
+	print_row("stock guest kernels:", "%s",
+		  true_member(report, "runs_stock_kernels") ? "run here" : "do not run here");
+	print_findings(report);
+}
+
+enum status command_host(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_JSON struct json_object *report = NULL;
+	struct json_error error;
+	enum status status;
+	const char *text;
+	int r;
+
+	status = service_call_manager(invocation, "HostReport", SERVICE_LONG_TIMEOUT, &reply, NULL);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read(reply, "s", &text);
+	if (r >= 0)
+		r = json_parse(text, strlen(text), &report, &error);
+	if (r < 0)
+		return service_failed(r, NULL);
+	if (!invocation->json)
+		print_report(report);
+	else if (json_print(json_object_get(report)) < 0)
+		return service_failed(-ENOMEM, NULL);
+	return STATUS_OK;
+}
+
+/* ---- reload ---- */
+
+enum status command_reload(struct invocation *invocation)
+{
+	return service_call_manager(invocation, "Reload", SERVICE_TIMEOUT, NULL, NULL);
+}
+
+/* ---- version ---- */
+
+/* The service's, or NULL if it cannot be asked, which is no failure here. */
+static char *service_version(struct invocation *invocation)
+{
+	char *version = NULL;
+
+	if (service_connect(invocation) != STATUS_OK)
+		return NULL;
+	(void)sd_bus_get_property_string(invocation->bus, DBUS_NAME, DBUS_PATH,
+					 DBUS_INTERFACE_MANAGER, "Version", NULL, &version);
+	return version;
+}
+
+enum status command_version(struct invocation *invocation)
+{
+	AUTO_FREE char *version = service_version(invocation);
+
+	if (invocation->json) {
+		struct json_object *tree =
+			json_make("vmctl", json_object_new_string(VMMS_VERSION), NULL);
+
+		if (version)
+			json_add(&tree, "vmms", json_object_new_string(version));
+		return json_print(tree) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
+	}
+	print_row("vmctl", "%s", VMMS_VERSION);
+	print_row("vmms", "%s", version ? version : "cannot be reached");
+	return STATUS_OK;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl list, show. */
+#include "common/base/parse.h"
+#include "common/base/text.h"
+#include "vmms/vmctl/table.h"
+#include "vmms/vmctl/vm_info.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* A file of a definition that vmms could not read. */
+struct broken {
+	const char *name, *path, *key, *message;
+	uint32_t line;
+};
+
+/* Return: 1 and a broken definition; 0 at the end; -errno. */
+static int next_broken(sd_bus_message *reply, struct broken *ret_broken)
+{
+	return sd_bus_message_read(reply, "(ssuss)", &ret_broken->name, &ret_broken->path,
+				   &ret_broken->line, &ret_broken->key, &ret_broken->message);
+}
+
+/* *ret_reply: to be read with next_broken(). */
+static enum status get_broken(struct invocation *invocation, sd_bus_message **ret_reply)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	r = sd_bus_get_property(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+				"BrokenDefinitions", &error, ret_reply, "a(ssuss)");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(*ret_reply, 'a', "(ssuss)");
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+}
+
+/* ---- list ---- */
+
+/* "3d04h", "4h05m", "5m06s": since then. */
+static void format_age(uint64_t since, char text[16])
+{
+	uint64_t now = (uint64_t)time(NULL), start = since / 1000000;
+	uint64_t seconds = now > start ? now - start : 0;
+	static const struct {
+		uint64_t seconds;
+		char unit;
+	} units[] = { { 24 * 3600, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+
+	text[0] = '\0';
+	if (since == 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(units) - 1; i++) {
+		if (seconds < units[i].seconds)
+			continue;
+		snprintf(text, 16, "%u%c%02u%c", (unsigned)(seconds / units[i].seconds),
+			 units[i].unit,
+			 (unsigned)(seconds % units[i].seconds / units[i + 1].seconds),
+			 units[i + 1].unit);
+		return;
+	}
+	snprintf(text, 16, "%us", (unsigned)seconds);
+}
+
+static void add_row(struct table *table, const struct vm_info *info)
+{
+	char memory[PARSE_SIZE_TEXT], age[16];
+
+	parse_size_format(info->memory, memory);
+	format_age(info->started_at, age);
+	table_add(table, "%s", info->name);
+	table_add(table, "%s", info->state);
+	table_add(table, "%" PRIu32, info->processors);
+	table_add(table, "%s", memory);
+	table_add(table, "%s", info->engine);
+	table_add(table, "%s", info->worker_pid ? info->heartbeat : "");
+	table_add(table, "%s", age);
+	table_add(table, "%s", info->reason);
+}
+
+static void add_broken_row(struct table *table, const struct broken *broken)
+{
+	table_add(table, "%s", broken->name);
+	table_add(table, "broken");
+	for (size_t i = 0; i < 5; i++)
+		table_add(table, "%s", "");
+	table_add(table, "%s:%" PRIu32 ": %s %s", broken->path, broken->line, broken->key,
+		  broken->message);
+}
+
+static enum status list_as_table(const struct vm_list *list, sd_bus_message *reply)
+{
+	static const char *const titles[] = { "NAME",   "STATE",     "VPS", "MEMORY",
+					      "ENGINE", "HEARTBEAT", "UP",  "REASON" };
+	struct table *table = table_new(titles, ARRAY_SIZE(titles));
+	struct broken broken;
+	int r;
+
+	if (!table)
+		return service_failed(-ENOMEM, NULL);
+	for (size_t i = 0; i < list->count; i++)
+		add_row(table, &list->vms[i]);
+	while ((r = next_broken(reply, &broken)) > 0)
+		add_broken_row(table, &broken);
+	table_print(table);
+	table_free(table);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status list_as_json(const struct vm_list *list, sd_bus_message *reply)
+{
+	struct json_object *vms = json_object_new_array(), *broken_ones = json_object_new_array();
+	struct broken broken;
+	int r;
+
+	for (size_t i = 0; i < list->count; i++)
+		json_append(&vms, vm_info_to_json(&list->vms[i]));
+	while ((r = next_broken(reply, &broken)) > 0)
+		json_append(&broken_ones,
+			    json_make("name", json_object_new_string(broken.name), "path",
+				      json_object_new_string(broken.path), "line",
+				      json_object_new_int64(broken.line), "key",
+				      json_object_new_string(broken.key), "message",
+				      json_object_new_string(broken.message), NULL));
+	if (r >= 0)
+		r = json_print(json_make("vms", vms, "broken", broken_ones, NULL));
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status list_names(const struct vm_list *list, sd_bus_message *reply)
+{
+	struct broken broken;
+	int r;
+
+	for (size_t i = 0; i < list->count; i++)
+		puts(list->vms[i].name);
+	while ((r = next_broken(reply, &broken)) > 0) {
+		AUTO_FREE char *name = text_escape_new(broken.name, strlen(broken.name));
+
+		if (name)
+			puts(name);
+	}
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+enum status command_list(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	CLEANUP(vm_list_deinit) struct vm_list list = { 0 };
+	enum status status;
+
+	status = vm_list_get(invocation, &list);
+	if (status == STATUS_OK)
+		status = get_broken(invocation, &reply);
+	if (status != STATUS_OK)
+		return status;
+	if (invocation->json)
+		return list_as_json(&list, reply);
+	if (invocation_has(invocation, "names"))
+		return list_names(&list, reply);
+	return list_as_table(&list, reply);
+}
+
+/* ---- show ---- */
+
+static void print_line(const char *title, const char *value)
+{
+	AUTO_FREE char *escaped = text_escape_new(value, strlen(value));
+
+	if (value[0] != '\0')
+		printf("%-15s %s\n", title, escaped ? escaped : "");
+}
+
+static void print_number(const char *title, uint64_t number)
+{
+	if (number != 0)
+		printf("%-15s %" PRIu64 "\n", title, number);
+}
+
+static void print_crash(const struct vm_info *info)
+{
+	if (!info->crashed)
+		return;
+	print_line("crash:", info->crash_text);
+	printf("%-15s", "");
+	for (size_t i = 0; i < ARRAY_SIZE(info->crash_parameters); i++)
+		printf(" 0x%" PRIx64, info->crash_parameters[i]);
+	putchar('\n');
+}
+
+static void print_info(const struct vm_info *info)
+{
+	char memory[PARSE_SIZE_TEXT], age[16];
+
+	parse_size_format(info->memory, memory);
+	format_age(info->started_at, age);
+	print_line("name:", info->name);
+	print_line("uuid:", info->uuid);
+	print_line("notes:", info->notes);
+	print_line("state:", info->state);
+	print_line("reason:", info->reason);
+	print_line("engine:", info->engine);
+	print_number("processors:", info->processors);
+	print_line("memory:", memory);
+	print_number("worker:", info->worker_pid);
+	print_line("up:", age);
+	print_number("resets:", info->resets);
+	print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
+	print_line("vmbus:", info->vmbus_version);
+	print_crash(info);
+}
+
+/* A string that may be missing. */
+static const char *member(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
+}
+
+static void print_disks(struct json_object *definition)
+{
+	static const char *const titles[] = { "CONTROLLER", "LUN", "TYPE", "ACCESS", "PATH" };
+	struct table *table = table_new(titles, ARRAY_SIZE(titles));
+	struct json_object *disks;
+
+	if (!table || !json_object_object_get_ex(definition, "disks", &disks) ||
+	    json_object_array_length(disks) == 0) {
+		table_free(table);
+		return;
+	}
+	for (size_t i = 0; i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
+
+		table_add(table, "%s", member(disk, "controller"));
+		table_add(table, "%s", member(disk, "lun"));
+		table_add(table, "%s", member(disk, "type"));
+		table_add(table, "%s",
+			  strcmp(member(disk, "read_only"), "true") == 0 ? "read-only"
+									 : "read-write");
+		table_add(table, "%s", member(disk, "path"));
+	}
+	putchar('\n');
+	table_print(table);
+	table_free(table);
+}
+
+static void print_boot(struct json_object *definition)
+{
+	struct json_object *boot;
+
+	if (!json_object_object_get_ex(definition, "boot", &boot))
+		return;
+	print_line("kernel:", member(boot, "kernel"));
+	print_line("initrd:", member(boot, "initrd"));
+	print_line("command line:", member(boot, "command_line"));
+}
+
+static enum status get_definition(struct invocation *invocation, const char *path,
+				  struct json_object **ret_definition)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_FREE char *text = NULL;
+	struct json_error why;
+	int r;
+
+	r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+				       "Definition", &error, &text);
+	if (r >= 0)
+		r = json_parse(text, strlen(text), ret_definition, &why);
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+}
+
+static enum status show(struct invocation *invocation, const struct vm_info *info,
+			struct json_object *definition)
+{
+	struct json_object *tree;
+
+	if (!invocation->json) {
+		print_info(info);
+		print_boot(definition);
+		print_disks(definition);
+		return STATUS_OK;
+	}
+	tree = vm_info_to_json(info);
+	json_add(&tree, "definition", json_object_get(definition));
+	return json_print(tree) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
+}
+
+enum status command_show(struct invocation *invocation)
+{
+	AUTO_JSON struct json_object *definition = NULL;
+	CLEANUP(vm_info_deinit) struct vm_info info = { 0 };
+	AUTO_FREE char *path = NULL;
+	enum status status;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = vm_info_get(invocation, path, &info);
+	if (status == STATUS_OK)
+		status = get_definition(invocation, path, &definition);
+	if (status == STATUS_OK)
+		status = show(invocation, &info, definition);
+	return status;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl start, shutdown, stop, reset, pause, resume, delete. */
+#include "vmms/vmctl/console.h"
+#include "vmms/vmctl/vm_info.h"
+
+#include "common/base/cleanup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Does the same to each VM that was named. Return: the first status that is not STATUS_OK. */
+static enum status for_each_vm(struct invocation *invocation,
+			       enum status (*act)(struct invocation *invocation, const char *path,
+						  void *data),
+			       void *data)
+{
+	enum status first = STATUS_OK;
+
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		AUTO_FREE char *path = NULL;
+		enum status status;
+
+		status = service_find_vm(invocation, invocation->arguments[i], &path);
+		if (status == STATUS_OK)
+			status = act(invocation, path, data);
+		if (first == STATUS_OK)
+			first = status;
+	}
+	return first;
+}
+
+static enum status call_method(struct invocation *invocation, const char *path, void *data)
+{
+	return service_call_vm(invocation, path, data);
+}
+
+/* ---- start ---- */
+
+static enum status start_with_console(struct invocation *invocation)
+{
+	struct console_options options = { .escape = CONSOLE_ESCAPE_DEFAULT };
+	AUTO_FREE char *path = NULL;
+	enum status status;
+
+	if (invocation->argument_count != 1)
+		return usage_error(invocation, "--console goes with one VM");
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status != STATUS_OK)
+		return status;
+	options.start = true;
+	return console_run(invocation, invocation->arguments[0], path, &options);
+}
+
+enum status command_start(struct invocation *invocation)
+{
+	if (invocation_has(invocation, "console"))
+		return start_with_console(invocation);
+	return for_each_vm(invocation, call_method, "Start");
+}
+
+/* ---- shutdown ---- */
+
+struct shutdown {
+	unsigned timeout; /* seconds; 0: none */
+	int force, reboot, wait;
+};
+
+static enum status shut_down(struct invocation *invocation, const char *path, void *data)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	const struct shutdown *shutdown = data;
+	enum status status;
+	int r;
+
+	status = service_new_call(invocation, path, "Shutdown", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "a{sv}", 4, "force", "b", shutdown->force, "reboot", "b",
+				  shutdown->reboot, "wait", "b", shutdown->wait, "timeout", "u",
+				  (uint32_t)shutdown->timeout);
+	if (r < 0)
+		return service_failed(r, NULL);
+	/* vmms keeps the time; ours only has to be longer. */
+	return service_send(invocation, call,
+			    shutdown->timeout == 0 ? SERVICE_NO_TIMEOUT
+						   : shutdown->timeout + SERVICE_LONG_TIMEOUT,
+			    NULL);
+}
+
+enum status command_shutdown(struct invocation *invocation)
+{
+	struct shutdown shutdown = { .timeout = 120,
+				     .force = invocation_has(invocation, "force"),
+				     .reboot = invocation_has(invocation, "reboot"),
+				     .wait = !invocation_has(invocation, "no-wait") };
+
+	if (!invocation_number(invocation, "timeout", 24 * 3600, &shutdown.timeout))
+		return STATUS_USAGE;
+	return for_each_vm(invocation, shut_down, &shutdown);
+}
+
+/* ---- stop ---- */
+
+static enum status stop_all(struct invocation *invocation)
+{
+	CLEANUP(vm_list_deinit) struct vm_list list = { 0 };
+	enum status status, first = STATUS_OK;
+
+	if (invocation->argument_count > 0)
+		return usage_error(invocation, "either --all or names");
+	status = vm_list_get(invocation, &list);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < list.count; i++) {
+		AUTO_FREE char *path = NULL;
+
+		if (list.vms[i].worker_pid == 0)
+			continue;
+		status = service_find_vm(invocation, list.vms[i].name, &path);
+		if (status == STATUS_OK)
+			status = service_call_vm(invocation, path, "TurnOff");
+		if (first == STATUS_OK)
+			first = status;
+	}
+	return first;
+}
+
+enum status command_stop(struct invocation *invocation)
+{
+	if (invocation_has(invocation, "all"))
+		return stop_all(invocation);
+	if (invocation->argument_count == 0)
+		return usage_error(invocation, "which VM? --all means every one");
+	return for_each_vm(invocation, call_method, "TurnOff");
+}
+
+/* ---- reset, pause, resume, delete ---- */
+
+/* Deletes VMs, and what is a broken definition and no VM. */
+static enum status delete_all(struct invocation *invocation)
+{
+	enum status first = STATUS_OK;
+
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		const char *name = invocation->arguments[i];
+		enum status status;
+
+		status = service_call_manager(invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
+					      name);
+		if (first == STATUS_OK)
+			first = status;
+	}
+	return first;
+}
+
+enum status command_simple(struct invocation *invocation)
+{
+	static const struct {
+		const char *command, *method;
+	} methods[] = { { "reset", "Reset" }, { "pause", "Pause" }, { "resume", "Resume" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (strcmp(methods[i].command, invocation->command->name) == 0)
+			return for_each_vm(invocation, call_method, (void *)methods[i].method);
+	}
+	return delete_all(invocation);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The commands of vmctl: one table, of which parsing, help and completion are made.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-bus.h>
+
+/* Exit statuses; vmctl(1) documents them. */
+enum status {
+	STATUS_OK,
+	STATUS_FAILED,        /* the service could not do it */
+	STATUS_USAGE,         /* wrong usage, or an argument that makes no sense */
+	STATUS_NO_SUCH_VM,    /* there is no such VM, or disk */
+	STATUS_WRONG_STATE,   /* the VM cannot do that now */
+	STATUS_NO_SERVICE,    /* vmms cannot be reached */
+	STATUS_NOT_PERMITTED, /* the caller may not */
+	STATUS_TIMEOUT,       /* it was not done in time */
+};
+
+/* What an argument or the value of an option is, for completion. */
+enum value_kind { VALUE_NONE, VALUE_TEXT, VALUE_VM, VALUE_FILE };
+
+struct option_row {
+	const char *name;  /* without the dashes; NULL closes a list */
+	const char *value; /* what its value is called in the help; NULL: it takes none */
+	enum value_kind kind;
+	const char *help;
+};
+
+#define COMMAND_ARGUMENTS_MAX 64
+#define COMMAND_OPTIONS_MAX   600
+
+/* A call of a command: what the user gave. */
+struct invocation {
+	const struct command *command;
+	const char *arguments[COMMAND_ARGUMENTS_MAX];
+	size_t argument_count;
+	struct {
+		const struct option_row *row;
+		const char *value; /* NULL: it takes none */
+	} options[COMMAND_OPTIONS_MAX];
+	size_t option_count;
+	bool json;   /* --json */
+	sd_bus *bus; /* of commands that need it */
+};
+
+struct command {
+	const char *name;
+	const char *usage; /* its arguments, as the help shows them */
+	size_t arguments_min, arguments_max;
+	enum value_kind argument_kinds[2]; /* of the first, and of the others */
+	const char *summary;               /* one line */
+	const char *details;               /* more lines; NULL: none */
+	const struct option_row *options;  /* NULL: none but the global ones */
+	bool needs_bus;
+	enum status (*run)(struct invocation *invocation);
+};
+
+/* The table, closed by a NULL name. */
+extern const struct command commands[];
+
+/* The options that come with every command. */
+extern const struct option_row global_options[];
+
+const struct command *command_find(const char *name);
+
+/* The value of an option, or NULL if it was not given; the last one counts. */
+const char *invocation_value(const struct invocation *invocation, const char *option);
+bool invocation_has(const struct invocation *invocation, const char *option);
+
+/*
+ * The value of an option that is a number. Without the option *ret_number stays. Return: false if
+ * it is none, which has been said then.
+ */
+bool invocation_number(const struct invocation *invocation, const char *option, unsigned maximum,
+		       unsigned *ret_number);
+
+/* Says on standard error what is wrong, escaped. Return: STATUS_USAGE. */
+enum status usage_error(const struct invocation *invocation, const char *format, ...)
+	PRINTF_LIKE(2, 3);
+
+void command_print_help(const struct command *command);
+void command_print_overview(void);
+
+/* Their own files. */
+enum status command_create(struct invocation *invocation);
+enum status command_start(struct invocation *invocation);
+enum status command_shutdown(struct invocation *invocation);
+enum status command_stop(struct invocation *invocation);
+enum status command_simple(struct invocation *invocation); /* reset, pause, resume, delete */
+enum status command_list(struct invocation *invocation);
+enum status command_show(struct invocation *invocation);
+enum status command_console(struct invocation *invocation);
+enum status command_attach(struct invocation *invocation);
+enum status command_detach(struct invocation *invocation);
+enum status command_insert(struct invocation *invocation);
+enum status command_eject(struct invocation *invocation);
+enum status command_host(struct invocation *invocation);
+enum status command_reload(struct invocation *invocation);
+enum status command_version(struct invocation *invocation);
+enum status command_help(struct invocation *invocation);
+enum status command_completion(struct invocation *invocation);

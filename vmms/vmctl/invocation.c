@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reading vmctl's command line.
+ *
+ * Options may stand anywhere, as --name VALUE or --name=VALUE; after -- there are only arguments.
+ */
+#include "vmms/vmctl/invocation.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/parse.h"
+#include "common/base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum status usage_error(const struct invocation *invocation, const char *format, ...)
+{
+	AUTO_FREE char *message = NULL;
+	AUTO_FREE char *escaped = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&message, format, arguments) < 0)
+		message = NULL;
+	va_end(arguments);
+	if (message)
+		escaped = text_escape_new(message, strlen(message));
+	fprintf(stderr, "vmctl: %s\n", escaped ? escaped : "out of memory");
+	if (invocation->command)
+		fprintf(stderr, "'vmctl %s --help' says more.\n", invocation->command->name);
+	else
+		fputs("'vmctl --help' lists the commands.\n", stderr);
+	return STATUS_USAGE;
+}
+
+static const struct option_row *find_in(const struct option_row *rows, const char *name,
+					size_t length)
+{
+	for (; rows && rows->name; rows++) {
+		if (strlen(rows->name) == length && memcmp(rows->name, name, length) == 0)
+			return rows;
+	}
+	return NULL;
+}
+
+static const struct option_row *find_option(const struct invocation *invocation, const char *name,
+					    size_t length)
+{
+	const struct option_row *row = find_in(global_options, name, length);
+
+	if (!row && invocation->command)
+		row = find_in(invocation->command->options, name, length);
+	return row;
+}
+
+/* word: an option; next: the word after it, or NULL. Return: words taken; 0: refused. */
+static int read_option(struct invocation *invocation, const char *word, const char *next)
+{
+	const char *name = word + 2, *equals = strchr(name, '=');
+	size_t length = equals ? (size_t)(equals - name) : strlen(name);
+	const struct option_row *row = find_option(invocation, name, length);
+	const char *value = equals ? equals + 1 : next;
+
+	if (!row) {
+		usage_error(invocation, "there is no option '%s'%s", word,
+			    invocation->command ? "" : " before the command");
+		return 0;
+	}
+	if (!row->value && equals) {
+		usage_error(invocation, "--%s takes no value", row->name);
+		return 0;
+	}
+	if (row->value && !value) {
+		usage_error(invocation, "--%s needs a value: %s", row->name, row->value);
+		return 0;
+	}
+	if (invocation->option_count == COMMAND_OPTIONS_MAX) {
+		usage_error(invocation, "too many options");
+		return 0;
+	}
+	invocation->options[invocation->option_count].row = row;
+	invocation->options[invocation->option_count++].value = row->value ? value : NULL;
+	return row->value && !equals ? 2 : 1;
+}
+
+/* Return: false: refused. */
+static bool read_argument(struct invocation *invocation, const char *word)
+{
+	if (!invocation->command) {
+		invocation->command = command_find(word);
+		if (!invocation->command)
+			usage_error(invocation, "there is no command '%s'", word);
+		return invocation->command;
+	}
+	if (invocation->argument_count == invocation->command->arguments_max) {
+		usage_error(invocation, "what is '%s'? the usage is: vmctl %s %s", word,
+			    invocation->command->name, invocation->command->usage);
+		return false;
+	}
+	invocation->arguments[invocation->argument_count++] = word;
+	return true;
+}
+
+static enum status check(struct invocation *invocation)
+{
+	const struct command *command = invocation->command;
+
+	invocation->json = invocation_has(invocation, "json");
+	if (invocation_has(invocation, "help"))
+		return STATUS_OK;
+	if (!command)
+		return usage_error(invocation, "which command?");
+	if (invocation->argument_count < command->arguments_min)
+		return usage_error(invocation, "the usage is: vmctl %s %s", command->name,
+				   command->usage);
+	return STATUS_OK;
+}
+
+enum status invocation_read(int argc, char *argv[], struct invocation *invocation)
+{
+	bool only_arguments = false;
+	int taken;
+
+	*invocation = (struct invocation){ 0 };
+	for (int i = 1; i < argc; i += taken) {
+		taken = 1;
+		if (!only_arguments && strcmp(argv[i], "--") == 0)
+			only_arguments = true;
+		else if (!only_arguments && strncmp(argv[i], "--", 2) == 0)
+			taken = read_option(invocation, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+		else if (!only_arguments && argv[i][0] == '-' && argv[i][1] != '\0')
+			return usage_error(invocation, "there is no option '%s'", argv[i]);
+		else
+			taken = read_argument(invocation, argv[i]);
+		if (taken == 0)
+			return STATUS_USAGE;
+	}
+	return check(invocation);
+}
+
+const char *invocation_value(const struct invocation *invocation, const char *option)
+{
+	for (size_t i = invocation->option_count; i > 0; i--) {
+		if (strcmp(invocation->options[i - 1].row->name, option) == 0)
+			return invocation->options[i - 1].value;
+	}
+	return NULL;
+}
+
+bool invocation_has(const struct invocation *invocation, const char *option)
+{
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		if (strcmp(invocation->options[i].row->name, option) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool invocation_number(const struct invocation *invocation, const char *option, unsigned maximum,
+		       unsigned *ret_number)
+{
+	const char *text = invocation_value(invocation, option);
+	uint64_t number;
+
+	if (!text)
+		return true;
+	if (parse_unsigned(text, 0, maximum, &number) < 0) {
+		usage_error(invocation, "--%s must be a number from 0 to %u, not '%s'", option,
+			    maximum, text);
+		return false;
+	}
+	*ret_number = (unsigned)number;
+	return true;
+}

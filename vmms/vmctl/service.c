@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl's side of the bus. */
+#include "vmms/vmctl/service.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Errors ---- */
+
+static const struct {
+	const char *name;
+	enum status status;
+	const char *message; /* instead of the error's own; NULL: that */
+} errors[] = {
+	{ DBUS_ERROR_NO_SUCH_VM, STATUS_NO_SUCH_VM, NULL },
+	{ DBUS_ERROR_NO_SUCH_DISK, STATUS_NO_SUCH_VM, NULL },
+	{ DBUS_ERROR_INVALID_STATE, STATUS_WRONG_STATE, NULL },
+	{ DBUS_ERROR_NOT_CONNECTED, STATUS_WRONG_STATE, NULL },
+	{ DBUS_ERROR_BUSY, STATUS_WRONG_STATE, NULL },
+	{ DBUS_ERROR_INVALID_DEFINITION, STATUS_USAGE, NULL },
+	{ DBUS_ERROR_INVALID_ARGUMENT, STATUS_USAGE, NULL },
+	{ DBUS_ERROR_TIMEOUT, STATUS_TIMEOUT, NULL },
+	{ SD_BUS_ERROR_SERVICE_UNKNOWN, STATUS_NO_SERVICE,
+	  "vmms does not run on that bus; start it (systemctl start vmms), or name its bus with "
+	  "--user or --address" },
+	{ SD_BUS_ERROR_NAME_HAS_NO_OWNER, STATUS_NO_SERVICE,
+	  "vmms does not run on that bus; start it (systemctl start vmms), or name its bus with "
+	  "--user or --address" },
+	{ SD_BUS_ERROR_ACCESS_DENIED, STATUS_NOT_PERMITTED, NULL },
+	{ SD_BUS_ERROR_UNKNOWN_OBJECT, STATUS_NO_SUCH_VM, "the VM has been deleted meanwhile" },
+	{ SD_BUS_ERROR_NO_REPLY, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
+	{ SD_BUS_ERROR_TIMEOUT, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
+};
+
+static void say(const char *message)
+{
+	AUTO_FREE char *escaped = text_escape_new(message, strlen(message));
+
+	fprintf(stderr, "vmctl: %s\n", escaped ? escaped : "out of memory");
+}
+
+enum status service_failed(int r, sd_bus_error *error)
+{
+	const char *message = error && error->message ? error->message : strerror(-r);
+	enum status status = STATUS_FAILED;
+
+	for (size_t i = 0; error && error->name && i < ARRAY_SIZE(errors); i++) {
+		if (strcmp(errors[i].name, error->name) != 0)
+			continue;
+		status = errors[i].status;
+		if (errors[i].message)
+			message = errors[i].message;
+	}
+	if (r == -ENOTCONN || r == -ECONNRESET) {
+		status = STATUS_NO_SERVICE;
+		message = "the message bus has closed the connection";
+	}
+	say(message);
+	if (status == STATUS_NOT_PERMITTED)
+		say("run vmctl as root, for instance with sudo");
+	sd_bus_error_free(error);
+	return status;
+}
+
+/* ---- The connection ---- */
+
+static int connect_address(const char *address, sd_bus **ret_bus)
+{
+	sd_bus *bus = NULL;
+	int r;
+
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = sd_bus_set_address(bus, address);
+	if (r >= 0)
+		r = sd_bus_set_bus_client(bus, true);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r < 0) {
+		sd_bus_unref(bus);
+		return r;
+	}
+	*ret_bus = bus;
+	return 0;
+}
+
+enum status service_connect(struct invocation *invocation)
+{
+	const char *address = invocation_value(invocation, "address");
+	bool user = invocation_has(invocation, "user"),
+	     system = invocation_has(invocation, "system");
+	char message[512];
+	int r;
+
+	if (user + system + (address != NULL) > 1)
+		return usage_error(invocation, "--system, --user and --address exclude each other");
+	if (!address && !user && !system)
+		address = getenv("VMMS_BUS_ADDRESS");
+	r = address ? connect_address(address, &invocation->bus)
+	    : user  ? sd_bus_open_user(&invocation->bus)
+		    : sd_bus_open_system(&invocation->bus);
+	if (r >= 0)
+		/* Of calls that wait for a worker without a timeout of their own. */
+		r = sd_bus_set_method_call_timeout(invocation->bus,
+						   SERVICE_LONG_TIMEOUT * UINT64_C(1000000));
+	if (r >= 0)
+		return STATUS_OK;
+	snprintf(message, sizeof(message),
+		 "cannot connect to the %s: %s; see that it runs, or name another with --user or "
+		 "--address",
+		 address ? address
+		 : user  ? "bus of the user"
+			 : "system bus",
+		 strerror(-r));
+	say(message);
+	return STATUS_NO_SERVICE;
+}
+
+/* ---- Calls ---- */
+
+enum status service_send(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
+			 sd_bus_message **ret_reply)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	uint64_t microseconds =
+		timeout == SERVICE_NO_TIMEOUT ? UINT64_MAX : timeout * UINT64_C(1000000);
+	int r;
+
+	r = sd_bus_call(invocation->bus, call, microseconds, &error, ret_reply);
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+}
+
+enum status service_new_call(struct invocation *invocation, const char *path, const char *method,
+			     sd_bus_message **ret_call)
+{
+	int r;
+
+	r = sd_bus_message_new_method_call(invocation->bus, ret_call, DBUS_NAME, path,
+					   DBUS_INTERFACE_VM, method);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+enum status service_call_vm(struct invocation *invocation, const char *path, const char *method)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+
+	status = service_new_call(invocation, path, method, &call);
+	if (status != STATUS_OK)
+		return status;
+	return service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+}
+
+enum status service_call_manager(struct invocation *invocation, const char *method,
+				 unsigned timeout, sd_bus_message **ret_reply, const char *types,
+				 ...)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	va_list arguments;
+	int r;
+
+	r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME, DBUS_PATH,
+					   DBUS_INTERFACE_MANAGER, method);
+	if (r >= 0 && types) {
+		va_start(arguments, types);
+		r = sd_bus_message_appendv(call, types, arguments);
+		va_end(arguments);
+	}
+	if (r < 0)
+		return service_failed(r, NULL);
+	return service_send(invocation, call, timeout, ret_reply);
+}
+
+enum status service_find_vm(struct invocation *invocation, const char *name, char **ret_path)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status;
+	const char *path;
+	int r;
+
+	status = service_call_manager(invocation, "GetVM", SERVICE_TIMEOUT, &reply, "s", name);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r < 0)
+		return service_failed(r, NULL);
+	*ret_path = strdup(path);
+	return *ret_path ? STATUS_OK : service_failed(-ENOMEM, NULL);
+}

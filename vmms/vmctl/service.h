@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl's side of the bus: calls of vmms, and what their errors mean to a person and to a script.
+ *
+ * What fails has been said on standard error when a function returns.
+ */
+#pragma once
+
+#include "vmms/dbus_names.h"
+#include "vmms/vmctl/command.h"
+
+#include <stdint.h>
+
+#define SERVICE_TIMEOUT      30  /* seconds, for calls that wait for nothing but vmms */
+#define SERVICE_LONG_TIMEOUT 180 /* for those that wait for a worker */
+#define SERVICE_NO_TIMEOUT   0
+
+/* Connects invocation->bus as its options say. */
+enum status service_connect(struct invocation *invocation);
+
+/* Says why a call failed. Frees *error. Return: the status that goes with it. */
+enum status service_failed(int r, sd_bus_error *error);
+
+/* Object path of the VM of that name, freed by the caller. */
+enum status service_find_vm(struct invocation *invocation, const char *name, char **ret_path);
+
+/* A method of a VM without arguments and result. */
+enum status service_call_vm(struct invocation *invocation, const char *path, const char *method);
+
+/* A method of the manager. *ret_reply: unreferenced by the caller; NULL: not wanted. */
+enum status service_call_manager(struct invocation *invocation, const char *method,
+				 unsigned timeout, sd_bus_message **ret_reply, const char *types,
+				 ...);
+
+/* Sends a prepared call. *ret_reply: as above. */
+enum status service_send(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
+			 sd_bus_message **ret_reply);
+
+/* A new call of a method of a VM, for the caller to append to and to unreference. */
+enum status service_new_call(struct invocation *invocation, const char *path, const char *method,
+			     sd_bus_message **ret_call);
+
+static inline void service_unrefp(sd_bus_message **message)
+{
+	sd_bus_message_unref(*message);
+}
+#define AUTO_MESSAGE __attribute__((cleanup(service_unrefp)))

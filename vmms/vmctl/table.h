@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Tables for people, and JSON for programs, on standard output. Whatever is printed is escaped.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/json.h"
+
+#include <stddef.h>
+
+struct table;
+
+/* titles: one for each column, at most 16. NULL without memory. */
+struct table *table_new(const char *const *titles, size_t columns);
+void table_free(struct table *table);
+
+/* The next cell, row by row; without memory the table stays short. */
+void table_add(struct table *table, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Columns are as wide as their widest cell; the last one is not filled up. */
+void table_print(const struct table *table);
+
+/* Pretty, with what terminals would obey escaped as JSON does it. Takes over the tree. Return: 0;
+ * -ENOMEM, also if the tree is NULL. */
+int json_print(struct json_object *tree) MUST_CHECK;

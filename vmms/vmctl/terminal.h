@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The terminal on standard input, as a guest's: every key goes through, nothing is echoed.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/* Standard input and output are a terminal. */
+bool terminal_is_there(void);
+
+/*
+ * From now on, until terminal_restore() or the end of the process, by whatever signal that can be
+ * caught, keys are passed on raw.
+ */
+void terminal_make_raw(void);
+void terminal_restore(void);

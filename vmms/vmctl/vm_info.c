@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What vmms tells of a VM: properties into a struct, by a table; and that as JSON. */
+#include "vmms/vmctl/vm_info.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct property {
+	const char *name;
+	char type; /* of D-Bus: s, u or t */
+	size_t offset;
+} properties[] = {
+	{ "Name", 's', offsetof(struct vm_info, name) },
+	{ "UUID", 's', offsetof(struct vm_info, uuid) },
+	{ "Notes", 's', offsetof(struct vm_info, notes) },
+	{ "State", 's', offsetof(struct vm_info, state) },
+	{ "StateReason", 's', offsetof(struct vm_info, reason) },
+	{ "Engine", 's', offsetof(struct vm_info, engine) },
+	{ "Heartbeat", 's', offsetof(struct vm_info, heartbeat) },
+	{ "VMBusVersion", 's', offsetof(struct vm_info, vmbus_version) },
+	{ "CrashText", 's', offsetof(struct vm_info, crash_text) },
+	{ "Processors", 'u', offsetof(struct vm_info, processors) },
+	{ "WorkerPID", 'u', offsetof(struct vm_info, worker_pid) },
+	{ "Resets", 'u', offsetof(struct vm_info, resets) },
+	{ "Memory", 't', offsetof(struct vm_info, memory) },
+	{ "StartedAt", 't', offsetof(struct vm_info, started_at) },
+};
+
+void vm_info_deinit(struct vm_info *info)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
+		if (properties[i].type == 's')
+			free(*(char **)((char *)info + properties[i].offset));
+	}
+	*info = (struct vm_info){ 0 };
+}
+
+/* ---- Reading ---- */
+
+static int read_basic(sd_bus_message *message, const struct property *property,
+		      struct vm_info *info)
+{
+	void *target = (char *)info + property->offset;
+	const char type[2] = { property->type, '\0' };
+	const char *text;
+	int r;
+
+	if (property->type != 's')
+		return sd_bus_message_read(message, "v", type, target);
+	r = sd_bus_message_read(message, "v", type, &text);
+	if (r < 0)
+		return r;
+	free(*(char **)target);
+	*(char **)target = strdup(text);
+	return *(char **)target ? 0 : -ENOMEM;
+}
+
+static int read_crash(sd_bus_message *message, struct vm_info *info)
+{
+	const void *parameters;
+	size_t size;
+	int r;
+
+	r = sd_bus_message_enter_container(message, 'v', "at");
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read_array(message, 't', &parameters, &size);
+	if (r < 0)
+		return r;
+	info->crashed = size > 0;
+	if (size > 0)
+		memcpy(info->crash_parameters, parameters,
+		       MIN(size, sizeof(info->crash_parameters)));
+	return sd_bus_message_exit_container(message);
+}
+
+static int read_property(sd_bus_message *message, struct vm_info *info)
+{
+	const char *name;
+	int r;
+
+	r = sd_bus_message_read(message, "s", &name);
+	if (r < 0)
+		return r;
+	if (strcmp(name, "CrashParameters") == 0)
+		return read_crash(message, info);
+	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
+		if (strcmp(properties[i].name, name) == 0)
+			return read_basic(message, &properties[i], info);
+	}
+	return sd_bus_message_skip(message, "v");
+}
+
+/* What a service of another version leaves out is empty, not NULL. */
+static int fill_missing(struct vm_info *info)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
+		char **text = (char **)((char *)info + properties[i].offset);
+
+		if (properties[i].type != 's' || *text)
+			continue;
+		*text = strdup("");
+		if (!*text)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int vm_info_read(sd_bus_message *message, struct vm_info *info)
+{
+	int r;
+
+	r = sd_bus_message_enter_container(message, 'a', "{sv}");
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+		r = read_property(message, info);
+		if (r < 0)
+			return r;
+		r = sd_bus_message_exit_container(message);
+		if (r < 0)
+			return r;
+	}
+	if (r >= 0)
+		r = sd_bus_message_exit_container(message);
+	return r < 0 ? r : fill_missing(info);
+}
+
+enum status vm_info_get(struct invocation *invocation, const char *path, struct vm_info *ret_info)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	enum status status;
+	int r;
+
+	*ret_info = (struct vm_info){ 0 };
+	r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME, path,
+					   "org.freedesktop.DBus.Properties", "GetAll");
+	if (r >= 0)
+		r = sd_bus_message_append(call, "s", DBUS_INTERFACE_VM);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = vm_info_read(reply, ret_info);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* ---- All of them ---- */
+
+/* The interfaces of one object, a{sa{sv}}: those of a VM become one more of the list. */
+static int read_interfaces(sd_bus_message *message, struct vm_list *list)
+{
+	struct vm_info *vms;
+	const char *interface;
+	int r;
+
+	r = sd_bus_message_enter_container(message, 'a', "{sa{sv}}");
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_enter_container(message, 'e', "sa{sv}")) > 0) {
+		r = sd_bus_message_read(message, "s", &interface);
+		if (r >= 0 && strcmp(interface, DBUS_INTERFACE_VM) == 0) {
+			vms = reallocarray(list->vms, list->count + 1, sizeof(*vms));
+			if (!vms)
+				return -ENOMEM;
+			list->vms = vms;
+			vms[list->count] = (struct vm_info){ 0 };
+			r = vm_info_read(message, &vms[list->count++]);
+		} else if (r >= 0) {
+			r = sd_bus_message_skip(message, "a{sv}");
+		}
+		if (r >= 0)
+			r = sd_bus_message_exit_container(message);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
+static int read_objects(sd_bus_message *message, struct vm_list *list)
+{
+	const char *path;
+	int r;
+
+	r = sd_bus_message_enter_container(message, 'a', "{oa{sa{sv}}}");
+	if (r < 0)
+		return r;
+	while ((r = sd_bus_message_enter_container(message, 'e', "oa{sa{sv}}")) > 0) {
+		r = sd_bus_message_read(message, "o", &path);
+		if (r >= 0)
+			r = read_interfaces(message, list);
+		if (r >= 0)
+			r = sd_bus_message_exit_container(message);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct vm_info *)a)->name, ((const struct vm_info *)b)->name);
+}
+
+enum status vm_list_get(struct invocation *invocation, struct vm_list *ret_list)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	enum status status;
+	int r;
+
+	*ret_list = (struct vm_list){ 0 };
+	r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME, DBUS_PATH,
+					   "org.freedesktop.DBus.ObjectManager",
+					   "GetManagedObjects");
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = read_objects(reply, ret_list);
+	if (r < 0)
+		return service_failed(r, NULL);
+	if (ret_list->count > 1)
+		qsort(ret_list->vms, ret_list->count, sizeof(*ret_list->vms), by_name);
+	return STATUS_OK;
+}
+
+void vm_list_deinit(struct vm_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		vm_info_deinit(&list->vms[i]);
+	free(list->vms);
+	*list = (struct vm_list){ 0 };
+}
+
+/* ---- As JSON ---- */
+
+static struct json_object *crash_to_json(const struct vm_info *info)
+{
+	struct json_object *parameters = json_object_new_array();
+	char text[24];
+
+	for (size_t i = 0; i < ARRAY_SIZE(info->crash_parameters); i++) {
+		snprintf(text, sizeof(text), "0x%" PRIx64, info->crash_parameters[i]);
+		json_append(&parameters, json_object_new_string(text));
+	}
+	return json_make("parameters", parameters, "text", json_object_new_string(info->crash_text),
+			 NULL);
+}
+
+struct json_object *vm_info_to_json(const struct vm_info *info)
+{
+	struct json_object *object;
+
+	object = json_make("name", json_object_new_string(info->name), "uuid",
+			   json_object_new_string(info->uuid), "state",
+			   json_object_new_string(info->state), "reason",
+			   json_object_new_string(info->reason), "engine",
+			   json_object_new_string(info->engine), "processors",
+			   json_object_new_int64(info->processors), "memory",
+			   json_object_new_uint64(info->memory), "heartbeat",
+			   json_object_new_string(info->heartbeat), "vmbus_version",
+			   json_object_new_string(info->vmbus_version), "worker_pid",
+			   json_object_new_int64(info->worker_pid), "started_at",
+			   json_object_new_uint64(info->started_at), "resets",
+			   json_object_new_int64(info->resets), "notes",
+			   json_object_new_string(info->notes), NULL);
+	if (info->crashed)
+		json_add(&object, "crash", crash_to_json(info));
+	return object;
+}

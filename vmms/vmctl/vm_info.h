@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What vmms tells of a VM, as read from the bus.
+ */
+#pragma once
+
+#include "common/base/json.h"
+#include "vmms/vmctl/service.h"
+
+#include <stdint.h>
+
+#define VM_INFO_CRASH_PARAMETERS 5
+
+struct vm_info {
+	char *name, *uuid, *notes, *state, *reason, *engine, *heartbeat, *vmbus_version;
+	char *crash_text;
+	uint32_t processors, worker_pid, resets;
+	uint64_t memory;     /* bytes */
+	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not running */
+	uint64_t crash_parameters[VM_INFO_CRASH_PARAMETERS];
+	bool crashed;
+};
+
+void vm_info_deinit(struct vm_info *info);
+
+/*
+ * Reads an a{sv} of properties over what the struct holds, as a PropertiesChanged signal has them.
+ * Return: 0; -errno.
+ */
+int vm_info_read(sd_bus_message *message, struct vm_info *info) MUST_CHECK;
+
+/* One VM. The caller deinits *ret_info, also on failure. */
+enum status vm_info_get(struct invocation *invocation, const char *path, struct vm_info *ret_info);
+
+struct vm_list {
+	struct vm_info *vms;
+	size_t count;
+};
+
+/* All VMs, by name. The caller deinits *ret_list, also on failure. */
+enum status vm_list_get(struct invocation *invocation, struct vm_list *ret_list);
+void vm_list_deinit(struct vm_list *list);
+
+/* As --json prints it; NULL without memory. */
+struct json_object *vm_info_to_json(const struct vm_info *info);
