@@ -55,7 +55,9 @@ class Daemon:
         config.write_text(f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>custom</type><listen>{self.address}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow own="*"/></policy>
+<policy context="default"><allow send_destination="*"/><allow receive_type="method_return"/>
+<allow receive_type="error"/><allow receive_type="signal"/><allow receive_type="method_call"/>
+<allow own="*"/></policy>
 </busconfig>""")
         self.bus = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork"])
         self.wait_until(lambda: (self.directory / "bus").exists(), 20, "the message bus")
