@@ -101,13 +101,17 @@ int vid_partition_new(struct vid *vid, const struct vid_partition_config *config
 	} while (partition->fd < 0 && errno == EINTR);
 	if (partition->fd < 0)
 		return -errno;
+	/*
+	 * Before the chips: KVM waits for readers of its tables after every change, and a change
+	 * right after another waits for scheduler ticks, some 20 ms.
+	 */
+	r = partition_filter_msrs(partition, config);
+	if (r < 0)
+		return r;
 	r = partition_create_chips(partition);
 	if (r < 0)
 		return r;
 	r = partition_enable_x2apic(partition);
-	if (r < 0)
-		return r;
-	r = partition_filter_msrs(partition, config);
 	if (r < 0)
 		return r;
 	r = vid_interrupts_init(partition);
