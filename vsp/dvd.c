@@ -123,6 +123,28 @@ void dvd_read_disc_information(struct scsi_command *command)
 	scsi_reply(command, data, sizeof(data), scsi_get_16(command->cdb + 7));
 }
 
+/* Asked for by an address, a track or a session: all of them lead to the one track. */
+void dvd_read_track_information(struct scsi_command *command)
+{
+	uint64_t blocks = scsi_unit_blocks(command->unit);
+	uint8_t type = command->cdb[1] & 0x03;
+	uint32_t which = scsi_get_32(command->cdb + 2);
+	uint8_t data[36] = {
+		[1] = sizeof(data) - 2,
+		[2] = 1,    /* track */
+		[3] = 1,    /* session */
+		[5] = 0x04, /* a data track, recorded uninterrupted */
+		[6] = 0x01, /* mode 1 */
+	};
+
+	if (type > 2 || (type == 0 ? which >= blocks : which != 1)) {
+		scsi_fail(command, SCSI_SENSE_INVALID_FIELD);
+		return;
+	}
+	scsi_put_32(data + 24, (uint32_t)MIN(blocks, (uint64_t)UINT32_MAX));
+	scsi_reply(command, data, sizeof(data), scsi_get_16(command->cdb + 7));
+}
+
 /* ---- Features ---- */
 
 /* version << 2 | persistent << 1 | current. What can be current without a disc is persistent. */

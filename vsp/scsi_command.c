@@ -79,6 +79,9 @@ static const struct scsi_handler scsi_handlers[256] = {
 	[SCSI_READ_DISC_INFORMATION] = { "READ DISC INFORMATION", 10,
 					 SCSI_FOR_CDROM | SCSI_NEEDS_MEDIUM | SCSI_SENDS,
 					 dvd_read_disc_information },
+	[SCSI_READ_TRACK_INFORMATION] = { "READ TRACK INFORMATION", 10,
+					  SCSI_FOR_CDROM | SCSI_NEEDS_MEDIUM | SCSI_SENDS,
+					  dvd_read_track_information },
 };
 
 /* ---- The end of a command ---- */

@@ -167,6 +167,7 @@ void dvd_read_toc(struct scsi_command *command);
 void dvd_get_configuration(struct scsi_command *command);
 void dvd_get_event_status(struct scsi_command *command);
 void dvd_read_disc_information(struct scsi_command *command);
+void dvd_read_track_information(struct scsi_command *command);
 
 /* ---- The target (scsi_target.c), for dvd.c ---- */
 

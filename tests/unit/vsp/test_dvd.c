@@ -117,6 +117,14 @@ static void test_table_of_contents(void **state)
 		     SCSI_SENSE_INVALID_FIELD);
 	expect_good(f, SCSI_DATA_IN, 34, CDB(0x51, 0, 0, 0, 0, 0, 0, 0, 34, 0), 34);
 	assert_int_equal(scsi_get_16(f->data), 32);
+	expect_good(f, SCSI_DATA_IN, 36, CDB(0x52, 1, 0, 0, 0, 1, 0, 0, 36, 0), 36);
+	assert_int_equal(f->data[2], 1);
+	assert_int_equal(scsi_get_32(f->data + 24), BLOCKS);
+	expect_good(f, SCSI_DATA_IN, 36, CDB(0x52, 0, 0, 0, 3, 255, 0, 0, 36, 0), 36);
+	expect_sense(f, SCSI_DATA_IN, 36, CDB(0x52, 0, 0, 0, 4, 0, 0, 0, 36, 0),
+		     SCSI_SENSE_INVALID_FIELD);
+	expect_sense(f, SCSI_DATA_IN, 36, CDB(0x52, 1, 0, 0, 0, 2, 0, 0, 36, 0),
+		     SCSI_SENSE_INVALID_FIELD);
 	expect_sense(f, SCSI_DATA_IN, 34, CDB(0x51, 1, 0, 0, 0, 0, 0, 0, 34, 0),
 		     SCSI_SENSE_INVALID_FIELD);
 }
