@@ -6,16 +6,20 @@
 
 #include "tests/guest/rig.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+enum {
+	HOSTILE_OPEN = 1,    /* begin with the disk open */
+	HOSTILE_REFUSED = 2, /* none of its requests may succeed */
+};
 
 /* An attack has variants, each of which gets a connection of its own. */
 struct attack {
 	const char *name; /* NULL: the table's end */
 	void (*run)(unsigned variant);
 	unsigned variants;
-	bool open; /* begin with the disk open */
+	unsigned flags; /* HOSTILE_ */
 };
 
 extern const struct attack hostile_messages[], hostile_gpadls[], hostile_rings[], hostile_storage[],

@@ -119,10 +119,10 @@ static void teardown_garbage(unsigned variant)
 }
 
 const struct attack hostile_gpadls[] = {
-	{ "garbled GPADLs", garbled_gpadls, 1, false },
-	{ "GPADL bodies without header", gpadl_bodies_without_header, 1, false },
-	{ "unfinished GPADLs", unfinished_gpadls, 1, false },
-	{ "the same GPADL again", same_gpadl_again, 1, true },
-	{ "tearing down GPADLs in use", teardown_garbage, 1, true },
-	{ NULL, NULL, 0, false },
+	{ "garbled GPADLs", garbled_gpadls, 1, 0 },
+	{ "GPADL bodies without header", gpadl_bodies_without_header, 1, 0 },
+	{ "unfinished GPADLs", unfinished_gpadls, 1, 0 },
+	{ "the same GPADL again", same_gpadl_again, 1, HOSTILE_OPEN },
+	{ "tearing down GPADLs in use", teardown_garbage, 1, HOSTILE_OPEN },
+	{ 0 },
 };

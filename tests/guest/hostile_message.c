@@ -145,13 +145,13 @@ static void close_and_release_garbage(unsigned variant)
 }
 
 const struct attack hostile_messages[] = {
-	{ "unknown messages", unknown_messages, 1, false },
-	{ "short messages", short_messages, 1, false },
-	{ "messages before the contact", messages_before_contact, 1, false },
-	{ "garbled contacts", garbled_contacts, ARRAY_SIZE(contacts), false },
-	{ "a contact while channels are open", contact_while_open, 1, true },
-	{ "opening what cannot be opened", open_garbage, 1, false },
-	{ "opening twice", open_twice, 1, true },
-	{ "closing and releasing anything", close_and_release_garbage, 1, true },
-	{ NULL, NULL, 0, false },
+	{ "unknown messages", unknown_messages, 1, 0 },
+	{ "short messages", short_messages, 1, 0 },
+	{ "messages before the contact", messages_before_contact, 1, 0 },
+	{ "garbled contacts", garbled_contacts, ARRAY_SIZE(contacts), 0 },
+	{ "a contact while channels are open", contact_while_open, 1, HOSTILE_OPEN },
+	{ "opening what cannot be opened", open_garbage, 1, 0 },
+	{ "opening twice", open_twice, 1, HOSTILE_OPEN },
+	{ "closing and releasing anything", close_and_release_garbage, 1, HOSTILE_OPEN },
+	{ 0 },
 };

@@ -173,7 +173,7 @@ static void random_ports(unsigned variant)
 {
 	unsigned faults = 0;
 
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 600; i++) {
 		uint16_t port = (uint16_t)pattern_random(i % 2 ? 0x1000 : 0x10000);
 
 		if (!port_is_taboo(port))
@@ -209,13 +209,13 @@ static void read_every_msr(unsigned variant)
 }
 
 const struct attack hostile_random[] = {
-	{ "random messages", random_messages, 1, false },
-	{ "random messages while the disk is open", random_messages, 1, true },
-	{ "garbage to every channel", garbage_to_every_channel, 1, false },
-	{ "garbage to the open disk", garbage_to_the_open_disk, 1, true },
-	{ "random commands", random_commands, 1, true },
-	{ "random ports", random_ports, 1, true },
-	{ "random memory", random_memory, 1, true },
-	{ "reading every MSR", read_every_msr, 1, true },
-	{ NULL, NULL, 0, false },
+	{ "random messages", random_messages, 1, 0 },
+	{ "random messages while the disk is open", random_messages, 1, HOSTILE_OPEN },
+	{ "garbage to every channel", garbage_to_every_channel, 1, 0 },
+	{ "garbage to the open disk", garbage_to_the_open_disk, 1, HOSTILE_OPEN },
+	{ "random commands", random_commands, 1, HOSTILE_OPEN },
+	{ "random ports", random_ports, 1, HOSTILE_OPEN },
+	{ "random memory", random_memory, 1, HOSTILE_OPEN },
+	{ "reading every MSR", read_every_msr, 1, HOSTILE_OPEN },
+	{ 0 },
 };

@@ -97,10 +97,10 @@ static void truncated_descriptor(unsigned variant)
 }
 
 const struct attack hostile_rings[] = {
-	{ "a wild write index", wild_write_index, ARRAY_SIZE(wild_indices), true },
-	{ "a wild read index", wild_read_index, ARRAY_SIZE(wild_indices), true },
-	{ "restless indices", restless_indices, 1, true },
-	{ "garbled descriptors", garbled_descriptors, ARRAY_SIZE(descriptors), true },
-	{ "a truncated descriptor", truncated_descriptor, 1, true },
-	{ NULL, NULL, 0, false },
+	{ "a wild write index", wild_write_index, ARRAY_SIZE(wild_indices), HOSTILE_OPEN },
+	{ "a wild read index", wild_read_index, ARRAY_SIZE(wild_indices), HOSTILE_OPEN },
+	{ "restless indices", restless_indices, 1, HOSTILE_OPEN },
+	{ "garbled descriptors", garbled_descriptors, ARRAY_SIZE(descriptors), HOSTILE_OPEN },
+	{ "a truncated descriptor", truncated_descriptor, 1, HOSTILE_OPEN },
+	{ 0 },
 };

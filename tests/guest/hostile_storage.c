@@ -14,8 +14,23 @@ struct range {
 	uint64_t pfn;
 };
 
-/* A read or write of one block with any description of memory. */
-static void send_range(const struct range *range, enum storvsp_direction direction)
+/* Commands that move data: 8 blocks at sector 0, or as much as they have. */
+static const struct command {
+	enum storvsp_direction direction;
+	uint8_t length;
+	uint8_t cdb[STORVSP_CDB_SIZE];
+} commands[] = {
+	{ STORVSP_DIRECTION_IN, 10, { SCSI_READ_10, [8] = 8 } },
+	{ STORVSP_DIRECTION_IN, 6, { SCSI_INQUIRY, [4] = 255 } },
+	{ STORVSP_DIRECTION_IN, 12, { SCSI_REPORT_LUNS, [8] = 16 } },
+	{ STORVSP_DIRECTION_OUT, 10, { SCSI_WRITE_10, [8] = 8 } },
+	{ STORVSP_DIRECTION_OUT, 16, { SCSI_WRITE_SAME_16, [13] = 8 } },
+	{ STORVSP_DIRECTION_OUT, 10, { SCSI_UNMAP, [8] = 24 } },
+	{ STORVSP_DIRECTION_OUT, 10, { SCSI_MODE_SELECT_10, [8] = 32 } },
+};
+
+/* A command with any description of memory. */
+static void send_range(const struct range *range, const struct command *command)
 {
 	uint64_t first = range->pfn == OWN_PFN ? machine_gpa(hostile_buffer) / 4096 : range->pfn;
 	struct {
@@ -32,12 +47,10 @@ static void send_range(const struct range *range, enum storvsp_direction directi
 		.flags = STORVSP_REQUEST_COMPLETION,
 		.srb = {
 			.length = sizeof(payload.srb),
-			.cdb_length = 10,
+			.cdb_length = command->length,
 			.sense_length = STORVSP_SENSE_SIZE,
-			.data_in = (uint8_t)direction,
+			.data_in = (uint8_t)command->direction,
 			.transfer_length = range->byte_count,
-			.cdb = { direction == STORVSP_DIRECTION_IN ? SCSI_READ_10 : SCSI_WRITE_10,
-				 0, 0, 0, 0, 0, 0, 0, 8 },
 		},
 	};
 	struct ring_packet packet = {
@@ -50,41 +63,32 @@ static void send_range(const struct range *range, enum storvsp_direction directi
 		.payload_size = sizeof(payload),
 	};
 
+	memcpy(payload.srb.cdb, command->cdb, sizeof(command->cdb));
 	for (unsigned i = 0; i < range->page_count; i++)
 		extension.pfns[i] = first + i;
 	if (client_channel_send(hostile_channel(), &packet) == 0)
 		client_channel_flush(hostile_channel());
 }
 
+/* None of them describes the memory that its length promises. */
 static const struct range ranges[] = {
-	{ 0, 4096, 0, 1, OWN_PFN },
-	{ 2, 4096, 0, 1, OWN_PFN },
-	{ UINT32_MAX, 4096, 0, 1, OWN_PFN },
-	{ 0x20000001, 4096, 0, 1, OWN_PFN },
-	{ 1, UINT32_MAX, 0, 1, OWN_PFN },
-	{ 1, UINT32_MAX, 4095, 8, OWN_PFN },
-	{ 1, 4096, UINT32_MAX, 1, OWN_PFN },
-	{ 1, 4096, 1, 1, OWN_PFN },
-	{ 1, 4096, 4096, 1, OWN_PFN },
-	{ 1, 4096, 0, 0, 0 },
-	{ 1, 0, 0, 1, OWN_PFN },
-	{ 1, 4096, 0, 1, HOSTILE_HOLE_PFN },
-	{ 1, 4096, 0, 1, HOSTILE_WILD_PFN },
-	{ 1, 4096, 0, 1, UINT64_MAX },
-	{ 1, 8192, 2048, 3, 0xbffff },
+	{ 0, 4096, 0, 1, OWN_PFN },          { 2, 4096, 0, 1, OWN_PFN },
+	{ UINT32_MAX, 4096, 0, 1, OWN_PFN }, { 0x20000001, 4096, 0, 1, OWN_PFN },
+	{ 1, UINT32_MAX, 0, 1, OWN_PFN },    { 1, UINT32_MAX, 4095, 8, OWN_PFN },
+	{ 1, 4096, UINT32_MAX, 1, OWN_PFN }, { 1, 4096, 1, 1, OWN_PFN },
+	{ 1, 4096, 4096, 1, OWN_PFN },       { 1, 65536, 0, 1, OWN_PFN },
+	{ 1, 4096, 0, 0, OWN_PFN },          { 1, 0, 0, 1, OWN_PFN },
+	{ 1, 4096, 0, 1, HOSTILE_HOLE_PFN }, { 1, 4096, 0, 1, HOSTILE_WILD_PFN },
+	{ 1, 4096, 0, 1, UINT64_MAX },       { 1, 8192, 2048, 3, HOSTILE_HOLE_PFN },
 };
 
-/* Writes only from where there is no RAM: the disk must stay as it is. */
 static void garbled_ranges(unsigned variant)
 {
-	const struct range *range = &ranges[variant];
-
-	send_range(range, STORVSP_DIRECTION_IN);
-	if (range->pfn != OWN_PFN)
-		send_range(range, STORVSP_DIRECTION_OUT);
+	send_range(&ranges[variant / ARRAY_SIZE(commands)],
+		   &commands[variant % ARRAY_SIZE(commands)]);
 }
 
-/* The disk is read over the rings, the SynIC's slot and the hypercall page themselves. */
+/* The disk is read over the rings and the SynIC's slots themselves. */
 static void read_over_own_pages(unsigned variant)
 {
 	uint64_t targets[] = {
@@ -95,7 +99,7 @@ static void read_over_own_pages(unsigned variant)
 	};
 	struct range range = { 1, 4096, 0, 1, targets[variant] / 4096 };
 
-	send_range(&range, STORVSP_DIRECTION_IN);
+	send_range(&range, &commands[0]);
 }
 
 static void send_payload(uint16_t type, const void *payload, uint32_t size, uint64_t id)
@@ -197,12 +201,13 @@ static void leave_in_a_hurry(unsigned variant)
 }
 
 const struct attack hostile_storage[] = {
-	{ "garbled ranges", garbled_ranges, ARRAY_SIZE(ranges), true },
-	{ "reading over our own pages", read_over_own_pages, 4, true },
-	{ "unknown storage operations", unknown_operations, 1, true },
-	{ "short storage packets", short_packets, 1, true },
-	{ "garbled commands", garbled_srbs, 1, true },
-	{ "a flood", flood, 1, true },
-	{ "leaving in a hurry", leave_in_a_hurry, 2, true },
-	{ NULL, NULL, 0, false },
+	{ "garbled ranges", garbled_ranges, ARRAY_SIZE(ranges) * ARRAY_SIZE(commands),
+	  HOSTILE_OPEN | HOSTILE_REFUSED },
+	{ "reading over our own pages", read_over_own_pages, 4, HOSTILE_OPEN },
+	{ "unknown storage operations", unknown_operations, 1, HOSTILE_OPEN },
+	{ "short storage packets", short_packets, 1, HOSTILE_OPEN },
+	{ "garbled commands", garbled_srbs, 1, HOSTILE_OPEN },
+	{ "a flood", flood, 1, HOSTILE_OPEN },
+	{ "leaving in a hurry", leave_in_a_hurry, 2, HOSTILE_OPEN },
+	{ 0 },
 };

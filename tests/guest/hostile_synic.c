@@ -33,7 +33,7 @@ static void wild_hypercall_page(unsigned variant)
 }
 
 const struct attack hostile_synic[] = {
-	{ "SynIC pages outside RAM", wild_synic_pages, 3, true },
-	{ "a hypercall page outside RAM", wild_hypercall_page, 2, false },
-	{ NULL, NULL, 0, false },
+	{ "SynIC pages outside RAM", wild_synic_pages, 3, HOSTILE_OPEN },
+	{ "a hypercall page outside RAM", wild_hypercall_page, 2, 0 },
+	{ 0 },
 };
