@@ -26,7 +26,8 @@ def disk(path, lun=1, **more):
 def boot(daemon, combination):
     """The drivers bind, the root file system is on the synthetic disk, every vp is there."""
     guest = Guest(daemon, **combination).boot()
-    output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts; dmesg")
+    output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts; dmesg --color=never |"
+                       " grep -E 'Hyper|hv_|sd 0|Trace|unchecked|BUG|WARN|error'")
     check(output.splitlines()[0] == str(combination["vps"]), f"vps: {output.splitlines()[0]}")
     for pattern in (r"^sda\s+disk", r"^/dev/sda / ext4", r"Hypervisor detected: Microsoft Hyper-V",
                     r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk"):
