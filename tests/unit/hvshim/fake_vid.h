@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A hypervisor device that is not there: as much of vid/vid.h as hvshim/ uses, for tests of what
+ * no guest on this machine's KVM could be made to do. Linked before vid, it takes the place of
+ * partitions, vps and interrupts; guest memory and CPUID tables are the real ones.
+ *
+ * Everything is in the open: a test sets what a vp holds, and looks at what was done to it.
+ */
+#pragma once
+
+#include "vid/vid.h"
+
+struct vid {
+	struct vid_capabilities capabilities;
+};
+
+struct vid_partition {
+	struct vid vid;
+	struct vid_memory *memory;
+	uint64_t clock_ns;
+	int connect_error; /* what adding doorbells and connections gives */
+	unsigned doorbells, connections, interrupts;
+	struct vid_interrupt *newest; /* of the interrupts that were made */
+};
+
+enum fake_answer { FAKE_NO_ANSWER, FAKE_VALUE, FAKE_FAULT };
+
+struct vid_vp {
+	struct vid_partition *partition;
+	uint32_t index;
+	struct vid_registers registers;
+	struct vid_system_registers system;
+	struct vid_cpuid offered; /* Hyper-V leaves that KVM has */
+	struct vid_cpuid cpuid;   /* those it was given */
+	bool synic_enabled;
+	enum fake_answer answer;
+	uint64_t value; /* of FAKE_VALUE, or of a hypercall */
+	uint8_t exception;
+};
+
+enum fake_route { FAKE_UNROUTED, FAKE_MSI, FAKE_VECTOR, FAKE_SINT };
+
+struct vid_interrupt {
+	struct vid_partition *partition;
+	int fd, eoi_fd;
+	enum fake_route route;
+	uint32_t target, vector; /* APIC id or vp, vector or SINT */
+};
