@@ -36,7 +36,7 @@ struct fixture {
 	struct buffer_pool *buffers;
 	struct disk *disk;
 	bool direct, retired;
-	int loop_fd; /* of a loop device, or -1 */
+	int loop_fd, loop_number; /* of a loop device; -1: there is none */
 	uint8_t *data, *other;
 	struct request requests[REQUEST_MAX];
 };
@@ -94,9 +94,8 @@ static int setup_direct(void **state)
 }
 
 /* A loop device on the file, if there may be one; else the test is skipped. */
-static int setup_block_device(void **state)
+static void attach_loop_device(struct fixture *f, unsigned long block_size)
 {
-	struct fixture *f = fixture_new("/var/tmp");
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
 	int backing = open(f->path, O_RDWR | O_CLOEXEC);
@@ -108,11 +107,31 @@ static int setup_block_device(void **state)
 		close(f->loop_fd);
 		f->loop_fd = -1;
 	}
-	if (f->loop_fd >= 0)
+	if (f->loop_fd >= 0) {
+		f->loop_number = number;
+		assert_int_equal(ioctl(f->loop_fd, LOOP_SET_BLOCK_SIZE, block_size), 0);
 		fixture_open(f, path, true, false);
+	}
 	close(backing);
 	if (control >= 0)
 		close(control);
+}
+
+static int setup_block_device(void **state)
+{
+	struct fixture *f = fixture_new("/var/tmp");
+
+	attach_loop_device(f, 512);
+	*state = f;
+	return 0;
+}
+
+/* With blocks larger than the sectors of the disk on it. */
+static int setup_large_blocks(void **state)
+{
+	struct fixture *f = fixture_new("/var/tmp");
+
+	attach_loop_device(f, 4096);
 	*state = f;
 	return 0;
 }
@@ -257,6 +276,76 @@ static void test_durable_and_flush(void **state)
 	expect_in_file(f, 8192, f->data, 4096);
 	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_FLUSH }), 0);
 	assert_int_equal(f->disk->counters.flushes, 1);
+}
+
+/* How often the kernel has flushed the block device: Documentation/block/stat.rst. */
+static unsigned long flushes(const struct fixture *f)
+{
+	unsigned long value = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/loop%d/stat", f->loop_number);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	for (unsigned field = 0; field < 16; field++)
+		assert_int_equal(fscanf(file, "%lu", &value), 1);
+	fclose(file);
+	return value;
+}
+
+/* A flush and a durable write get as far as the device, and nothing else does. */
+static void test_flushes_reach_the_device(void **state)
+{
+	struct fixture *f = *state;
+	unsigned long before;
+
+	if (!f->disk)
+		skip();
+	before = flushes(f);
+	assert_int_equal(move(f, DISK_WRITE, f->data, 0, 4096, 0, false), 0);
+	assert_int_equal(move(f, DISK_READ, f->other, 0, 4096, 0, false), 0);
+	assert_int_equal(flushes(f), before);
+	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_FLUSH }), 0);
+	assert_int_equal(flushes(f), before + 1);
+	assert_int_equal(move(f, DISK_WRITE, f->data, 0, 4096, 0, true), 0);
+	assert_int_equal(flushes(f), before + 2);
+	/* Through a buffer, too. */
+	assert_int_equal(move(f, DISK_WRITE, f->data + 1, 0, 4096, 0, true), 0);
+	assert_int_equal(flushes(f), before + 3);
+}
+
+/* Sectors that are smaller than the device's blocks go through the page cache. */
+static void test_large_blocks(void **state)
+{
+	static const uint8_t zeros[512];
+	struct fixture *f = *state;
+
+	if (!f->disk)
+		skip();
+	assert_false(f->direct);
+	assert_int_equal(f->disk->physical_block_size, 4096);
+	fill(f->data, 5, 8192);
+	assert_int_equal(move(f, DISK_WRITE, f->data, 0, 8192, 0, false), 0);
+	assert_int_equal(move(f, DISK_WRITE, f->data, 0, 512, 512, true), 0);
+	assert_int_equal(move(f, DISK_READ, f->other, 0, 512, 512, false), 0);
+	assert_memory_equal(f->other, f->data, 512);
+	/* What is no whole block cannot be given back, which is no error; but it can be zeroed. */
+	assert_int_equal(
+		run(f,
+		    (struct disk_request){ .operation = DISK_UNMAP, .offset = 1024, .size = 512 }),
+		0);
+	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_ZERO,
+						       .unmap = true,
+						       .offset = 2048,
+						       .size = 512 }),
+			 0);
+	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_FLUSH }), 0);
+	expect_in_file(f, 0, f->data, 512);
+	expect_in_file(f, 512, f->data, 512);
+	expect_in_file(f, 1024, f->data + 1024, 1024);
+	expect_in_file(f, 2048, zeros, 512);
+	expect_in_file(f, 2560, f->data + 2560, 512);
 }
 
 static void test_unmap_and_zero(void **state)
@@ -462,6 +551,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_durable_and_flush, setup_direct, teardown),
 		cmocka_unit_test_setup_teardown(test_durable_and_flush, setup_block_device,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_flushes_reach_the_device, setup_block_device,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_large_blocks, setup_large_blocks, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_and_zero, setup_buffered, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_and_zero, setup_direct, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_and_zero, setup_block_device, teardown),

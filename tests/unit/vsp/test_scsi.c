@@ -453,6 +453,25 @@ static void test_unmap_limits(void **state)
 	assert_int_equal(disk_fault_seen(f->disk, DISK_UNMAP)->count, 256);
 }
 
+/* On a disk that is large enough for the other limit to count. */
+static void test_unmap_bytes_limit(void **state)
+{
+	const uint32_t blocks = (uint32_t)((UINT64_C(4) << 30) / 512);
+	struct fixture *f = *state;
+	struct disk *disk;
+
+	assert_int_equal(disk_null_new(f->loop, UINT64_C(16) << 30, 512, &disk), 0);
+	assert_int_equal(scsi_target_attach(f->target, 1, SCSI_DEVICE_DISK, &identity, disk), 0);
+	f->lun = 1;
+	put_list_header(f->data, 2);
+	put_descriptor(f->data, 0, 0, blocks / 2);
+	put_descriptor(f->data, 1, blocks, blocks / 2);
+	expect_good(f, SCSI_DATA_OUT, 40, CDB(0x42, 0, 0, 0, 0, 0, 0, 0, 40, 0), 40);
+	put_descriptor(f->data, 1, blocks, blocks / 2 + 1);
+	expect_sense(f, SCSI_DATA_OUT, 40, CDB(0x42, 0, 0, 0, 0, 0, 0, 0, 40, 0),
+		     SCSI_SENSE_INVALID_PARAMETER);
+}
+
 static void test_write_same(void **state)
 {
 	struct fixture *f = *state;
@@ -757,6 +776,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_verify, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_bytes_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_buffers_are_waited_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_and_start, setup, teardown),
