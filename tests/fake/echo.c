@@ -83,6 +83,7 @@ static void echo_close(void *device, struct vmbus_channel *channel)
 	echo->closes++;
 	if (echo->sub && echo->sub->channel)
 		vmbus_channel_rescind(echo->sub->channel);
+	echo->held = echo->hold_close;
 	if (!echo->hold_close)
 		vmbus_channel_closed(channel);
 }
@@ -114,6 +115,7 @@ static void echo_released(void *device, struct vmbus_channel *channel)
 
 	echo->releases++;
 	echo->channel = NULL;
+	echo->rescinding = false;
 }
 
 static const struct vmbus_channel_ops echo_ops = {

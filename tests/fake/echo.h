@@ -25,6 +25,8 @@ struct echo {
 	void *data;
 
 	/* What happened. */
+	bool held;       /* `close` was called, and the test is to call vmbus_channel_closed() */
+	bool rescinding; /* the test's own mark */
 	unsigned opens, closes, readables, writables, releases, packets;
 	unsigned ranges_invalid; /* packets whose ranges could not be mapped */
 	int receive_result;      /* last result that was not 0 */

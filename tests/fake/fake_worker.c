@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A worker without a VM, for tests of the daemon: started and spoken to as vmwp is.
+ *
+ * Its guest is a line interpreter on the serial port: whoever types there makes the worker do what
+ * a guest, or a broken or hostile worker, would do. Other faults have to come before there is a
+ * serial port; words in the VM's boot.command_line ask for those:
+ *
+ *     refuse-descriptors, refuse-configure, refuse-start   an error of that method
+ *     die-in-configure                                     _exit(3) with words on standard error
+ *     mute-start       never answers "start"
+ *     mute-stop        never answers "stop", nor ends by it
+ *     no-shutdown      the guest runs no shutdown service
+ *     slow-shutdown    the guest agrees to shut down, and does not
+ *     refuse-disks     "attach" and the like are refused
+ */
+#include "common/control.h"
+#include "common/definition.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct fake {
+	int control, serial;
+	struct definition *definition;
+	size_t descriptor_count;
+	bool stop;
+	const char *state;
+	char line[256];
+	size_t line_size;
+};
+
+static bool asked_for(const struct fake *fake, const char *fault)
+{
+	return fake->definition && strstr(fake->definition->boot.command_line, fault);
+}
+
+static void say(const struct fake *fake, const char *text)
+{
+	if (fake->serial >= 0 && write(fake->serial, text, strlen(text)) < 0)
+		perror("fake worker: serial");
+}
+
+static void event(const struct fake *fake, const char *name, struct json_object *data)
+{
+	if (control_send_event(fake->control, name, data) < 0)
+		perror("fake worker: event");
+	json_object_put(data);
+}
+
+static void state_event(struct fake *fake, const char *state, const char *reason,
+			const char *message)
+{
+	fake->state = state;
+	event(fake, "state",
+	      json_make("state", json_object_new_string(state), "reason",
+			json_object_new_string(reason), "message", json_object_new_string(message),
+			NULL));
+}
+
+static void end(struct fake *fake, const char *reason, const char *message)
+{
+	state_event(fake, "stopped", reason, message);
+	fake->stop = true;
+}
+
+/* ---- Methods: each returns NULL, or the code of an error ---- */
+
+static const char *method_descriptors(struct fake *fake, struct control_message *message)
+{
+	struct json_object *names;
+
+	if (!json_object_object_get_ex(message->body, "names", &names) ||
+	    json_object_array_length(names) != message->fd_count)
+		return CONTROL_ERROR_INVALID;
+	for (size_t i = 0; i < message->fd_count; i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
+
+		if (strcmp(name, "serial") == 0) {
+			fake->serial = TAKE_FD(message->fds[i]);
+			(void)fcntl(fake->serial, F_SETFL, 0); /* this guest may wait */
+		}
+		fake->descriptor_count++;
+	}
+	return NULL;
+}
+
+static const char *method_configure(struct fake *fake, struct control_message *message)
+{
+	struct json_object *definition;
+	struct json_error error;
+
+	if (!json_object_object_get_ex(message->body, "definition", &definition) ||
+	    definition_from_json(definition, &fake->definition, &error) < 0)
+		return CONTROL_ERROR_INVALID;
+	if (asked_for(fake, "die-in-configure")) {
+		fputs("fake worker: first words\nfake worker: last words \x1b[31m\n", stderr);
+		_exit(3);
+	}
+	return asked_for(fake, "refuse-configure") ? CONTROL_ERROR_NOT_CAPABLE : NULL;
+}
+
+static const char *method_start(struct fake *fake, struct control_message *message)
+{
+	char text[128];
+
+	if (asked_for(fake, "refuse-start"))
+		return CONTROL_ERROR_FAILED;
+	snprintf(text, sizeof(text), "guest: begin, %zu descriptors\r\n", fake->descriptor_count);
+	say(fake, text);
+	state_event(fake, "running", "", "");
+	event(fake, "vmbus", json_make("version", json_object_new_string("5.3"), NULL));
+	event(fake, "heartbeat", json_make("status", json_object_new_string("ok"), NULL));
+	return NULL;
+}
+
+static const char *method_pause(struct fake *fake, struct control_message *message)
+{
+	state_event(fake, "paused", "", "");
+	return NULL;
+}
+
+static const char *method_resume(struct fake *fake, struct control_message *message)
+{
+	state_event(fake, "running", "", "");
+	return NULL;
+}
+
+static const char *method_reset(struct fake *fake, struct control_message *message)
+{
+	event(fake, "reset", json_make("reason", json_object_new_string("reset"), NULL));
+	fake->state = "running";
+	say(fake, "guest: reset\r\n");
+	return NULL;
+}
+
+static const char *method_shutdown(struct fake *fake, struct control_message *message)
+{
+	struct json_object *reboot;
+
+	if (asked_for(fake, "no-shutdown"))
+		return CONTROL_ERROR_NOT_CONNECTED;
+	json_object_object_get_ex(message->body, "reboot", &reboot);
+	if (json_object_get_boolean(reboot))
+		return method_reset(fake, message);
+	if (!asked_for(fake, "slow-shutdown"))
+		end(fake, "guest-shutdown", "");
+	return NULL;
+}
+
+static const char *method_stop(struct fake *fake, struct control_message *message)
+{
+	if (!asked_for(fake, "mute-stop"))
+		end(fake, "stopped", "");
+	return NULL;
+}
+
+static const char *method_disk(struct fake *fake, struct control_message *message)
+{
+	char text[512];
+
+	if (asked_for(fake, "refuse-disks"))
+		return CONTROL_ERROR_BUSY;
+	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
+		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
+		 message->fd_count);
+	say(fake, text);
+	return NULL;
+}
+
+static const struct {
+	const char *name, *mute; /* mute: the fault with which it is not answered */
+	const char *(*handle)(struct fake *fake, struct control_message *message);
+} methods[] = {
+	{ "descriptors", NULL, method_descriptors },
+	{ "configure", NULL, method_configure },
+	{ "start", "mute-start", method_start },
+	{ "pause", NULL, method_pause },
+	{ "resume", NULL, method_resume },
+	{ "reset", NULL, method_reset },
+	{ "shutdown", NULL, method_shutdown },
+	{ "stop", "mute-stop", method_stop },
+	{ "attach", NULL, method_disk },
+	{ "detach", NULL, method_disk },
+	{ "insert", NULL, method_disk },
+	{ "eject", NULL, method_disk },
+};
+
+static void answer(struct fake *fake, uint32_t id, const char *method, const char *error)
+{
+	struct json_object *result;
+	char text[128];
+	int r;
+
+	if (error) {
+		snprintf(text, sizeof(text), "the fake worker refuses %s", method);
+		r = control_send_error(fake->control, id, error, text);
+	} else {
+		result = json_make("engine", json_object_new_string("user-space"), "state",
+				   json_object_new_string(fake->state), NULL);
+		r = control_send_reply(fake->control, id, result);
+		json_object_put(result);
+	}
+	if (r < 0)
+		fprintf(stderr, "fake worker: reply: %s\n", strerror(-r));
+}
+
+static void handle(struct fake *fake, struct control_message *message)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		const char *error;
+
+		if (strcmp(methods[i].name, message->name) != 0)
+			continue;
+		error = methods[i].handle(fake, message);
+		if (!methods[i].mute || !asked_for(fake, methods[i].mute))
+			answer(fake, message->id, message->name, error);
+		return;
+	}
+	answer(fake, message->id, message->name,
+	       strcmp(message->name, "status") == 0 ? NULL : CONTROL_ERROR_INVALID);
+}
+
+/* ---- What the guest is told on its serial port ---- */
+
+static void type_shutdown(struct fake *fake)
+{
+	end(fake, "guest-shutdown", "");
+}
+
+static void type_reboot(struct fake *fake)
+{
+	event(fake, "reset", json_make("reason", json_object_new_string("guest-reset"), NULL));
+}
+
+static void crash_event(struct fake *fake)
+{
+	struct json_object *parameters = json_object_new_array();
+
+	for (int i = 1; i <= 5; i++) {
+		char text[24];
+
+		snprintf(text, sizeof(text), "0x%x", i * 0x11);
+		json_append(&parameters, json_object_new_string(text));
+	}
+	event(fake, "crash",
+	      json_make("parameters", parameters, "text",
+			json_object_new_string("oops \x1b[2J \xe2\x80\xae\xc2\x9b\n"), NULL));
+}
+
+static void type_crash(struct fake *fake)
+{
+	crash_event(fake);
+	end(fake, "crash", "oops \x1b[2J");
+}
+
+static void type_keep(struct fake *fake)
+{
+	crash_event(fake);
+	state_event(fake, "kept", "crash", "oops");
+}
+
+static void type_error(struct fake *fake)
+{
+	state_event(fake, "stopped", "error", "the disk is on fire");
+	_exit(1);
+}
+
+static void type_exit(struct fake *fake)
+{
+	fputs("fake worker: something is wrong\n", stderr);
+	_exit(4);
+}
+
+static void type_abort(struct fake *fake)
+{
+	abort();
+}
+
+static void type_leave(struct fake *fake)
+{
+	_exit(0);
+}
+
+/* What a hostile worker would send. */
+static void type_garbage(struct fake *fake)
+{
+	static const char *const texts[] = {
+		"x",
+		"{}",
+		"[]",
+		"{\"event\":\"state\",\"data\":{\"state\":7}}",
+		"{\"event\":\"crash\",\"data\":{\"parameters\":[[],{},1,\"zz\",null]}}",
+		"{\"event\":\"crash\",\"data\":{\"parameters\":[1,\"zz\"],\"text\":\"\\u009b\"}}",
+		"{\"event\":\"unknown\"}",
+		"{\"event\":\"state\",\"data\":{\"state\":\"flying\"}}",
+		"{\"id\":4000000000,\"result\":{}}",
+		"{\"id\":1,\"method\":\"start\"}",
+		"{\"event\":\"heartbeat\",\"data\":{\"status\":\"\\u001b[31m\"}}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		(void)send(fake->control, texts[i], strlen(texts[i]), 0);
+	fputs("\x1b[31mbinary \xff\xfe and a long line: ", stderr);
+	for (int i = 0; i < 1000; i++)
+		fputs("0123456789", stderr);
+	fputs("\n", stderr);
+	say(fake, "guest: garbage sent\r\n");
+}
+
+static void type_flood(struct fake *fake)
+{
+	for (int i = 0; i < 20000; i++) {
+		struct json_object *data =
+			json_make("status", json_object_new_string(i % 2 ? "ok" : "lost"), NULL);
+
+		while (control_send_event(fake->control, "heartbeat", data) == -EAGAIN)
+			poll(&(struct pollfd){ fake->control, POLLOUT, 0 }, 1, -1);
+		json_object_put(data);
+	}
+	say(fake, "guest: flood sent\r\n");
+}
+
+static void type_talk(struct fake *fake)
+{
+	char line[64];
+
+	for (int i = 0; i < 10000; i++) {
+		snprintf(line, sizeof(line), "guest: line %05d of what nobody may want\r\n", i);
+		say(fake, line);
+	}
+	say(fake, "guest: talked\r\n");
+}
+
+/* Closes the control socket and lives on. */
+static void type_hang_up(struct fake *fake)
+{
+	close(fake->control);
+	for (;;)
+		pause();
+}
+
+static const struct {
+	const char *line;
+	void (*act)(struct fake *fake);
+} commands[] = {
+	{ "shutdown", type_shutdown }, { "reboot", type_reboot }, { "crash", type_crash },
+	{ "keep", type_keep },         { "error", type_error },   { "exit", type_exit },
+	{ "abort", type_abort },       { "leave", type_leave },   { "garbage", type_garbage },
+	{ "flood", type_flood },       { "talk", type_talk },     { "hang-up", type_hang_up },
+};
+
+static void interpret(struct fake *fake)
+{
+	say(fake, "guest: heard ");
+	say(fake, fake->line);
+	say(fake, "\r\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].line, fake->line) == 0)
+			commands[i].act(fake);
+	}
+}
+
+static void read_serial(struct fake *fake)
+{
+	char byte;
+
+	if (read(fake->serial, &byte, 1) != 1) {
+		close(fake->serial);
+		fake->serial = -1;
+		return;
+	}
+	if (byte != '\r' && byte != '\n') {
+		if (fake->line_size < sizeof(fake->line) - 1)
+			fake->line[fake->line_size++] = byte;
+		return;
+	}
+	fake->line[fake->line_size] = '\0';
+	fake->line_size = 0;
+	interpret(fake);
+}
+
+/* ---- The loop ---- */
+
+static volatile sig_atomic_t terminated;
+
+static void on_term(int number)
+{
+	terminated = true;
+}
+
+static void read_control(struct fake *fake)
+{
+	struct control_message message;
+	int r;
+
+	r = control_receive(fake->control, &message);
+	if (r == CONTROL_E_CLOSED)
+		_exit(0);
+	if (r != 0)
+		return;
+	handle(fake, &message);
+	control_message_deinit(&message);
+}
+
+static void run(struct fake *fake)
+{
+	while (!fake->stop) {
+		struct pollfd fds[2] = { { fake->control, POLLIN, 0 },
+					 { fake->serial, POLLIN, 0 } };
+
+		if (terminated && !asked_for(fake, "mute-stop"))
+			end(fake, "stopped", "");
+		else if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+			continue;
+		else if (fds[0].revents)
+			read_control(fake);
+		else if (fds[1].revents)
+			read_serial(fake);
+	}
+}
+
+static int print_report(void)
+{
+	puts("{\"kvm\": true, \"implementation\": \"fake\", \"max_vps\": 64, \"engine\": "
+	     "\"user-space\", \"engines\": {\"in-kernel\": false, \"user-space\": true}, "
+	     "\"kernel_mode\": {\"native\": true, \"guest_ns\": 1.5, \"host_ns\": 1.0}, "
+	     "\"runs_stock_kernels\": true, \"findings\": [{\"severity\": \"info\", \"text\": "
+	     "\"a fake host\", \"advice\": \"take a real one\"}]}");
+	return 0;
+}
+
+int main(int argc, char *argv[])
+{
+	struct fake fake = { .control = CONTROL_FD, .serial = -1, .state = "off" };
+
+	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
+		return print_report();
+	if (argc != 3 || strcmp(argv[1], "--control-fd") != 0)
+		return 2;
+	/* Without SA_RESTART, to be noticed by poll(2). */
+	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
+	run(&fake);
+	definition_free(fake.definition);
+	return 0;
+}
