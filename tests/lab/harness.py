@@ -145,7 +145,8 @@ class Console:
     def run(self, script, timeout=120, expect_status=0):
         """Runs a shell script in the guest; returns what it printed."""
         self.send(script)
-        match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)$", timeout)
+        match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)\nvmms-test: ready$",
+                            timeout)
         output, status = match.group(1), int(match.group(2))
         if expect_status is not None:
             check(status == expect_status,
