@@ -53,7 +53,7 @@ guest_disk_make() {
 	run_timeout=300
 	run_keeps_lab_disk=1
 	run_create
-	run_pack_command sync
+	run_pack_command umount /lab
 	run_payload --append -C "$contents" lab
 	run_execute
 	rm -rf "$contents"

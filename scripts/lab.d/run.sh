@@ -20,9 +20,13 @@ run_interactive=0
 run_keeps_lab_disk=0
 run_dir=
 run_started=
+run_stdout_pid=
+run_stderr_pid=
 
 # Status of a run that had no end in time, or whose host died; timeout(1) has the same.
 run_status_failed=124
+# How long the host has to come up, and a machine may be busy.
+run_start_limit=300
 # How long a command has after SIGTERM, and for packing its output, when its time is up.
 run_grace=20
 
@@ -57,7 +61,7 @@ run_cleanup() {
 run_sweep() {
 	local directory
 	find "$lab_dir/runs" -mindepth 1 -maxdepth 1 -type d -mmin +1 | while IFS= read -r directory; do
-		[[ ! -e $directory/kept ]] || continue
+		[[ -O $directory && ! -e $directory/kept ]] || continue
 		if flock --nonblock "$directory" true; then
 			rm -rf "$directory"
 		fi
@@ -156,18 +160,26 @@ run_streams_start() {
 	mkfifo "$run_dir/stdout" "$run_dir/stderr"
 	touch "$run_dir/stdout.log" "$run_dir/stderr.log"
 	tee "$run_dir/stdout.log" <"$run_dir/stdout" &
+	run_stdout_pid=$!
 	tee "$run_dir/stderr.log" <"$run_dir/stderr" >&2 &
+	run_stderr_pid=$!
 }
 
-# run_streams_drain STDOUT STDERR : waits until as many bytes of both have passed as the agent sent.
+# run_streams_drain STDOUT STDERR : waits until as many bytes of both have passed as the agent sent,
+# or nobody reads them any more.
 run_streams_drain() {
 	local tries
 	for ((tries = 0; tries < 1500; tries++)); do
-		[[ $(stat -c %s "$run_dir/stdout.log") -lt $1 || $(stat -c %s "$run_dir/stderr.log") -lt $2 ]] ||
+		if run_stream_passed stdout "$run_stdout_pid" "$1" && run_stream_passed stderr "$run_stderr_pid" "$2"; then
 			return 0
+		fi
 		sleep 0.02
 	done
 	say "warning: not all of the command's output has come through"
+}
+
+run_stream_passed() {
+	! kill -0 "$2" 2>/dev/null || [[ $(stat -c %s "$run_dir/$1.log") -ge $3 ]]
 }
 
 # ---- from beginning to end ----
@@ -175,6 +187,7 @@ run_streams_drain() {
 run_command() {
 	run_create
 	run_pack "$@"
+	run_note "packed $(($(stat -c %s "$run_dir/payload.raw") >> 20)) MiB for it"
 	run_execute
 }
 
@@ -184,33 +197,38 @@ run_execute() {
 	run_streams_start
 	run_start
 	run_release
-	run_wait "$run_timeout" || {
-		machine_alive || run_failed "the lab host died"
-		printf 'stop\n' >&"$machine_control_in"
-		run_wait "$run_grace" || true
+	run_wait started "$run_start_limit" || run_broken "the command did not start within $run_start_limit s"
+	run_note "the command starts"
+	lab_unlock # all images are open or read now
+	if ! run_wait exit "$run_timeout"; then
+		machine_alive && printf 'stop\n' >&"$machine_control_in"
+		run_wait exit "$run_grace" || run_broken "no end after $run_timeout s, nor when told to"
+		run_finish
 		run_failed "no end after $run_timeout s"
-	}
+	fi
+	run_finish
 	[[ $status -eq 0 ]] || exit "$status"
 }
 
-# run_wait SECONDS : follows the agent to the command's end, and sets the caller's $status.
+# run_wait WORD SECONDS : until the agent sends a line that begins with WORD, in $machine_line.
 run_wait() {
-	local deadline=$((SECONDS + $1)) ret_status stdout stderr
+	local deadline=$((SECONDS + $2))
 	while machine_receive $((deadline - SECONDS)); do
 		case $machine_line in
-		started) run_note "the command starts" ;;
+		"$1"*) return 0 ;;
 		error*) run_failed "the lab's agent: ${machine_line#error }" ;;
-		exit*)
-			read -r _ ret_status stdout stderr <<<"$machine_line"
-			run_streams_drain "$stdout" "$stderr"
-			run_fetch_output || run_failed "the output did not come through"
-			run_note "the command ended with $ret_status"
-			status=$ret_status
-			return 0
-			;;
 		esac
 	done
 	return 1
+}
+
+# The end of the command, which the agent's last line tells of; sets the caller's $status.
+run_finish() {
+	local stdout stderr
+	read -r _ status stdout stderr <<<"$machine_line"
+	run_streams_drain "$stdout" "$stderr"
+	run_fetch_output || run_failed "the output did not come through"
+	run_note "the command ended with $status"
 }
 
 run_fetch_output() {
@@ -219,12 +237,23 @@ run_fetch_output() {
 	tar --extract --sparse --no-same-owner --file "$run_dir/output.raw" -C "$run_output"
 }
 
+# run_broken TEXT : says TEXT, or that the host died, if that is why.
+run_broken() {
+	local status=0
+	machine_alive || {
+		wait "$machine_pid" || status=$?
+		run_failed "the lab host died; QEMU's exit status was $status"
+	}
+	run_failed "$*"
+}
+
 run_failed() {
 	{
 		printf '\n---- the last lines of the command ----\n'
 		tail -q -n 20 "$run_dir/stdout.log" "$run_dir/stderr.log"
 		printf '\n---- the last lines of the lab host'\''s console ----\n'
-		tail -q -n 30 "$run_dir/console" "$run_dir/qemu.log" | tr -d '\r'
+		tail -n 60 "$run_dir/console" | tr -d '\r'
+		head -n 5 "$run_dir/qemu.log"
 		printf -- '----\n'
 	} >&2
 	say "error: $*"
