@@ -94,8 +94,13 @@ static int setup_direct(void **state)
 }
 
 /* A loop device on the file, if there may be one; else the test is skipped. */
-static void attach_loop_device(struct fixture *f, unsigned long block_size)
+static void attach_loop_device(struct fixture *f, uint32_t block_size)
 {
+	/* It goes with its last user, even if this test ends early. */
+	struct loop_config config = {
+		.block_size = block_size,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
+	};
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
 	int backing = open(f->path, O_RDWR | O_CLOEXEC);
@@ -103,13 +108,13 @@ static void attach_loop_device(struct fixture *f, unsigned long block_size)
 
 	snprintf(path, sizeof(path), "/dev/loop%d", number);
 	f->loop_fd = number < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
-	if (f->loop_fd >= 0 && ioctl(f->loop_fd, LOOP_SET_FD, backing) < 0) {
+	config.fd = (uint32_t)backing;
+	if (f->loop_fd >= 0 && ioctl(f->loop_fd, LOOP_CONFIGURE, &config) < 0) {
 		close(f->loop_fd);
 		f->loop_fd = -1;
 	}
 	if (f->loop_fd >= 0) {
 		f->loop_number = number;
-		assert_int_equal(ioctl(f->loop_fd, LOOP_SET_BLOCK_SIZE, block_size), 0);
 		fixture_open(f, path, true, false);
 	}
 	close(backing);
@@ -149,10 +154,8 @@ static int teardown(void **state)
 		disk_retire(f->disk, set_retired, f);
 		assert_true(f->retired);
 	}
-	if (f->loop_fd >= 0) {
-		ioctl(f->loop_fd, LOOP_CLR_FD, 0);
+	if (f->loop_fd >= 0)
 		close(f->loop_fd);
-	}
 	buffer_pool_free(f->buffers);
 	loop_free(f->loop);
 	unlink(f->path);
