@@ -3,15 +3,18 @@
  * The reference time of the user-space engine: a counter of 100 ns units from the making of the
  * partition, by MSR and by the reference TSC page. TLFS, "Timers".
  *
- * Both come from the same numbers, so that a guest may change between them at any time. They are
- * taken from the first vp's TSC before it runs, and a guest that later writes its TSC moves what
- * it computes from the page, but not the counter.
+ * The counter is the partition's clock at first. Once the guest has a page, both come from the same
+ * numbers, which continue that clock from the TSC: a guest may change between the two at any time.
+ * Where the TSC cannot be relied on, the page says that it is not to be used.
+ *
+ * A guest that writes its TSC moves what it computes from the page, but not the counter.
  */
 #include "hvshim/internal.h"
 
 #include <x86intrin.h>
 
 #define UNITS_PER_SECOND 10000000u
+#define NS_PER_UNIT      100u
 #define FIRST_SEQUENCE   1u
 
 static uint64_t scale_tsc(uint64_t tsc, uint64_t scale)
@@ -34,19 +37,43 @@ int clock_init(struct hvshim *hvshim, struct vid_vp *vp)
 	if (clock->tsc_hz <= UNITS_PER_SECOND)
 		return -ENOTSUP;
 	clock->scale = (uint64_t)(((unsigned __int128)UNITS_PER_SECOND << 64) / clock->tsc_hz);
-	clock->offset = -scale_tsc(__rdtsc() + clock->tsc_offset, clock->scale);
 	return 0;
 }
 
 uint64_t clock_now(const struct hvshim *hvshim)
 {
 	const struct clock_state *clock = &hvshim->clock;
+	struct vid_clock partition;
 
-	return scale_tsc(__rdtsc() + clock->tsc_offset, clock->scale) + clock->offset;
+	if (atomic_load(&clock->from_tsc))
+		return scale_tsc(__rdtsc() + clock->tsc_offset, clock->scale) + clock->offset;
+	if (vid_partition_clock(hvshim->partition, &partition) < 0)
+		return 0;
+	return partition.ns / NS_PER_UNIT;
 }
 
-void clock_fill_page(const struct hvshim *hvshim, struct hv_reference_tsc_page *page)
+/* Caller holds hvshim->lock. Return: whether the time can be told from the TSC. */
+static bool clock_use_tsc(struct hvshim *hvshim)
 {
+	struct clock_state *clock = &hvshim->clock;
+	struct vid_clock partition;
+
+	if (atomic_load(&clock->from_tsc))
+		return true;
+	if (vid_partition_clock(hvshim->partition, &partition) < 0 || !partition.tsc_stable)
+		return false;
+	clock->offset = partition.ns / NS_PER_UNIT -
+			scale_tsc(partition.host_tsc + clock->tsc_offset, clock->scale);
+	atomic_store(&clock->from_tsc, true);
+	return true;
+}
+
+void clock_fill_page(struct hvshim *hvshim, struct hv_reference_tsc_page *page)
+{
+	if (!clock_use_tsc(hvshim)) {
+		page->sequence = HV_REFERENCE_TSC_INVALID;
+		return;
+	}
 	page->sequence = FIRST_SEQUENCE;
 	page->scale = hvshim->clock.scale;
 	page->offset = (int64_t)hvshim->clock.offset;

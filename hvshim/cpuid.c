@@ -149,6 +149,10 @@ int cpuid_add_kernel(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 			.edx = (kvm ? kvm->edx & mask->edx : 0) | extra->edx,
 		};
 
+		if (leaf.function == HV_CPUID_FEATURES && !vp->hvshim->synthetic_timers) {
+			leaf.eax &= ~HV_PRIVILEGE_SYNTHETIC_TIMERS;
+			leaf.edx &= ~HV_FEATURE_DIRECT_STIMER;
+		}
 		/* A CPU that ends interrupts without an exit beats the MSR, which is one. */
 		if (leaf.function == HV_CPUID_RECOMMENDATIONS &&
 		    vid_capabilities(vid)->apic_virtualization)

@@ -105,9 +105,9 @@ static void kernel_disconnect(struct hvshim *hvshim, uint32_t connection_id, int
 /* KVM counts its reference time by this clock. */
 static uint64_t kernel_reference_time(const struct hvshim *hvshim)
 {
-	uint64_t ns;
+	struct vid_clock clock;
 
-	return vid_partition_clock(hvshim->partition, &ns) == 0 ? ns / 100 : 0;
+	return vid_partition_clock(hvshim->partition, &clock) == 0 ? clock.ns / 100 : 0;
 }
 
 const struct hvshim_engine_ops hvshim_engine_kernel = {

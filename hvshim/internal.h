@@ -160,10 +160,12 @@ struct hvshim_state {
 	uint64_t crash_parameters[HVSHIM_CRASH_PARAMETERS];
 };
 
-/* reference time = (guest tsc * scale >> 64) + offset. */
+/* Once from_tsc: reference time = (guest tsc * scale >> 64) + offset. */
 struct clock_state {
-	uint64_t tsc_hz, scale, offset;
+	uint64_t tsc_hz, scale;
 	uint64_t tsc_offset; /* guest TSC minus host TSC */
+	uint64_t offset;     /* set before from_tsc, and never again */
+	atomic_bool from_tsc;
 };
 
 struct connection {
@@ -197,7 +199,7 @@ struct hvshim {
 
 	pthread_mutex_t lock; /* of what follows */
 	struct hvshim_state state;
-	struct clock_state clock; /* set before vps run, never changed */
+	struct clock_state clock;
 	struct overlay hypercall_page, reference_tsc_page;
 	struct hvshim_crash *crash; /* the last, until the callback has it */
 
@@ -273,7 +275,7 @@ int cpuid_add_kernel(struct hvshim_vp *vp, struct vid_cpuid *cpuid);
 
 int clock_init(struct hvshim *hvshim, struct vid_vp *vp);
 uint64_t clock_now(const struct hvshim *hvshim);
-void clock_fill_page(const struct hvshim *hvshim, struct hv_reference_tsc_page *page);
+void clock_fill_page(struct hvshim *hvshim, struct hv_reference_tsc_page *page);
 
 /* The guest wrote the crash control MSR: takes down what it left. */
 void crash_capture(struct hvshim *hvshim, uint64_t control);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 /*
  * Intel CPUs without unrestricted guest mode run real-mode code with a task state segment and an
@@ -147,13 +148,17 @@ struct vid *vid_partition_device(struct vid_partition *partition)
 	return partition->vid;
 }
 
-int vid_partition_clock(struct vid_partition *partition, uint64_t *ret_ns)
+int vid_partition_clock(struct vid_partition *partition, struct vid_clock *ret_clock)
 {
 	struct kvm_clock_data clock;
 
 	if (ioctl(partition->fd, KVM_GET_CLOCK, &clock) < 0)
 		return -errno;
-	*ret_ns = clock.clock;
+	*ret_clock = (struct vid_clock){
+		.ns = clock.clock,
+		.host_tsc = clock.flags & KVM_CLOCK_HOST_TSC ? clock.host_tsc : __rdtsc(),
+		.tsc_stable = clock.flags & KVM_CLOCK_TSC_STABLE,
+	};
 	return 0;
 }
 

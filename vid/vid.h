@@ -184,8 +184,15 @@ DEFINE_CLEANUP(struct vid_partition *, vid_partition_free)
 struct vid_memory *vid_partition_memory(struct vid_partition *partition);
 struct vid *vid_partition_device(struct vid_partition *partition);
 
-/* Nanoseconds that this partition has existed for, by KVM's clock. Any thread. */
-int vid_partition_clock(struct vid_partition *partition, uint64_t *ret_ns) MUST_CHECK;
+/* The partition's clock, which begins with it. */
+struct vid_clock {
+	uint64_t ns;
+	uint64_t host_tsc; /* at that moment */
+	bool tsc_stable;   /* all vps' TSCs run on together, and at the rate of the clock */
+};
+
+/* Any thread. tsc_stable is found out as vps run: before the first has, it may say no. */
+int vid_partition_clock(struct vid_partition *partition, struct vid_clock *ret_clock) MUST_CHECK;
 
 /* Drives an IOAPIC pin. Any thread. */
 int vid_partition_set_pin(struct vid_partition *partition, unsigned pin, bool level);

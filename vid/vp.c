@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id,
 	       struct vid_vp **ret_vp)
@@ -348,9 +349,9 @@ int vid_vp_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset)
 		*ret_offset = offset;
 		return 0;
 	}
-	before = __builtin_ia32_rdtsc();
+	before = __rdtsc();
 	r = vid_vp_tsc(vp, &guest);
-	after = __builtin_ia32_rdtsc();
+	after = __rdtsc();
 	if (r < 0)
 		return r;
 	*ret_offset = guest - (before + (after - before) / 2);

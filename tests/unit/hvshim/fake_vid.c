@@ -22,9 +22,9 @@ struct vid *vid_partition_device(struct vid_partition *partition)
 	return &partition->vid;
 }
 
-int vid_partition_clock(struct vid_partition *partition, uint64_t *ret_ns)
+int vid_partition_clock(struct vid_partition *partition, struct vid_clock *ret_clock)
 {
-	*ret_ns = partition->clock_ns;
+	*ret_clock = partition->clock;
 	return 0;
 }
 

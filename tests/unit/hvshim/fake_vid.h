@@ -17,7 +17,7 @@ struct vid {
 struct vid_partition {
 	struct vid vid;
 	struct vid_memory *memory;
-	uint64_t clock_ns;
+	struct vid_clock clock;
 	int connect_error; /* what adding doorbells and connections gives */
 	unsigned doorbells, connections, interrupts;
 	struct vid_interrupt *newest; /* of the interrupts that were made */

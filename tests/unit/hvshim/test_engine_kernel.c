@@ -76,7 +76,7 @@ static int attach(struct fixture *fixture)
 	return hvshim_vp_attach(fixture->hvshim, &fixture->vp, &cpuid);
 }
 
-static int setup(void **state)
+static int make(void **state, bool timers)
 {
 	static struct fixture fixture;
 	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
@@ -87,6 +87,7 @@ static int setup(void **state)
 		.callbacks = &callbacks,
 		.data = &fixture,
 		.message_connections = { MESSAGES },
+		.synthetic_timers = timers,
 	};
 
 	memset(&fixture, 0, sizeof(fixture));
@@ -100,6 +101,16 @@ static int setup(void **state)
 	assert_int_equal(attach(&fixture), 0);
 	*state = &fixture;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return make(state, false);
+}
+
+static int setup_timers(void **state)
+{
+	return make(state, true);
 }
 
 static int teardown(void **state)
@@ -221,7 +232,8 @@ static void test_leaves(void **state)
 	assert_null(vid_cpuid_find(cpuid, 0x4000000a, 0)); /* nested virtualisation */
 	features = vid_cpuid_find(cpuid, HV_CPUID_FEATURES, 0);
 	assert_true(features->eax & HV_PRIVILEGE_SYNIC);
-	assert_true(features->eax & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+	assert_false(features->eax & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+	assert_false(features->edx & HV_FEATURE_DIRECT_STIMER);
 	assert_true(features->eax & HV_PRIVILEGE_RESET);
 	assert_int_equal(features->ebx, HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS);
 	assert_true(features->edx & HV_FEATURE_GUEST_CRASH);
@@ -240,6 +252,16 @@ static void test_leaves(void **state)
 	assert_false(vid_cpuid_find(cpuid, HV_CPUID_FEATURES, 0)->eax & HV_PRIVILEGE_SYNIC);
 	assert_true(vid_cpuid_find(cpuid, HV_CPUID_RECOMMENDATIONS, 0)->eax &
 		    HV_HINT_DEPRECATE_AUTO_EOI);
+}
+
+static void test_timers_are_offered(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct vid_cpuid_leaf *features =
+		vid_cpuid_find(&fixture->vp.cpuid, HV_CPUID_FEATURES, 0);
+
+	assert_true(features->eax & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+	assert_true(features->edx & HV_FEATURE_DIRECT_STIMER);
 }
 
 static void test_pages_follow_the_exits(void **state)
@@ -377,7 +399,7 @@ static void test_reference_time(void **state)
 {
 	struct fixture *fixture = *state;
 
-	fixture->partition.clock_ns = 123456;
+	fixture->partition.clock.ns = 123456;
 	assert_int_equal(hvshim_reference_time(fixture->hvshim), 1234);
 }
 
@@ -387,6 +409,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_prepare),
 		TEST(test_leaves),
+		cmocka_unit_test_setup_teardown(test_timers_are_offered, setup_timers, teardown),
 		TEST(test_pages_follow_the_exits),
 		TEST(test_interrupts_go_to_the_sint),
 		TEST(test_slot_is_looked_at_after_eoi),
