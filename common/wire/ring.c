@@ -139,6 +139,7 @@ static int ring_init_position(struct ring *ring, uint32_t own, uint32_t peer)
 int ring_init_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_count)
 {
 	ring_init(ring, pages, page_count);
+	ring_forget_space(ring);
 	return ring_init_position(ring, load_acquire(&ring->control->write_index),
 				  load_acquire(&ring->control->read_index));
 }
@@ -146,6 +147,7 @@ int ring_init_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_cou
 int ring_init_reader(struct ring *ring, uint8_t *const *pages, uint32_t page_count)
 {
 	ring_init(ring, pages, page_count);
+	store_relaxed(&ring->control->interrupt_mask, 0);
 	return ring_init_position(ring, load_acquire(&ring->control->read_index),
 				  load_acquire(&ring->control->write_index));
 }

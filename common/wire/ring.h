@@ -117,9 +117,10 @@ struct ring_packet {
 };
 
 /*
- * Sets up the writer's or the reader's end of a ring whose indices the guest has initialised, and
- * announces flow control. pages[0] is the control page; pages is borrowed. page_count: 2 or more.
- * Return: 0; RING_E_CORRUPT: an index is not one.
+ * Sets up the writer's or the reader's end of a ring whose indices the guest has initialised,
+ * announces flow control, and clears what an earlier owner of this end may have left: Linux reuses
+ * rings without clearing them. pages[0] is the control page; pages is borrowed. page_count: 2 or
+ * more. Return: 0; RING_E_CORRUPT: an index is not one.
  */
 int ring_init_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_count) MUST_CHECK;
 int ring_init_reader(struct ring *ring, uint8_t *const *pages, uint32_t page_count) MUST_CHECK;

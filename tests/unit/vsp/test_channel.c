@@ -471,6 +471,39 @@ static void test_payload_too_long(void **state)
 	assert_int_equal(f->echo.receive_result, VMBUS_E_CORRUPT);
 }
 
+/* uio_hv_generic in Linux opens again with the same rings, of which it resets only the indices. */
+static void test_ring_reused(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_packet packet;
+
+	open_channel(f, 2, 2);
+	f->echo.busy = true;
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      "left", 4));
+	fake_settle(f->fake);
+	assert_int_equal(f->channel.out.control->interrupt_mask, 1);
+	f->channel.in.control->pending_send_size = 1000;
+	assert_true(fake_close(&f->channel));
+
+	f->echo.busy = false;
+	f->channel.out.control->write_index = f->channel.out.control->read_index = 0;
+	f->channel.in.control->write_index = f->channel.in.control->read_index = 0;
+	assert_int_equal(fake_gpadl_create(f->fake, f->channel.relid, f->channel.pfns, 4, 0,
+					   &f->channel.gpadl),
+			 0);
+	assert_int_equal(fake_open_rings(&f->channel, 2, NULL), 0);
+	fake_settle(f->fake);
+	assert_int_equal(f->channel.out.control->interrupt_mask, 0);
+	assert_int_equal(f->channel.in.control->pending_send_size, 0);
+	assert_int_equal(ring_init_writer(&f->channel.out, f->channel.pages, 2), 0);
+	assert_int_equal(ring_init_reader(&f->channel.in, f->channel.pages + 2, 2), 0);
+	assert_false(fake_receive_now(&f->channel, &packet));
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
+			      "new", 3));
+	expect_echo(f, 2, "new", 3);
+}
+
 /* A broken ring is given up, and works again after it was opened anew. */
 static void test_broken_ring(void **state)
 {
@@ -885,6 +918,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_malformed_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_range_too_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_payload_too_long, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ring_reused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_ring_to_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_packet_too_big_for_ring, setup, teardown),
