@@ -223,12 +223,13 @@ static bool slot_claim(struct hvshim_vp *vp, uint32_t sint)
 	sint_drain_eoi(&vp->synic.sints[sint]);
 	atomic_fetch_or(&vp->synic.waiting, 1u << sint);
 	__atomic_fetch_or(&slot->flags, HV_MESSAGE_PENDING, __ATOMIC_SEQ_CST);
-	if (slot_type(slot) != HV_MESSAGE_NONE) {
-		synic_mark_written(vp, vp->synic.state.simp, sint * sizeof(*slot), sizeof(*slot));
-		sint_wait(&vp->synic.sints[sint]);
-		return false;
+	if (slot_type(slot) == HV_MESSAGE_NONE) {
+		atomic_fetch_and(&vp->synic.waiting, ~(1u << sint));
+		return true;
 	}
-	return true;
+	synic_mark_written(vp, vp->synic.state.simp, sint * sizeof(*slot), sizeof(*slot));
+	sint_wait(&vp->synic.sints[sint]);
+	return false;
 }
 
 static void slot_fill(struct hvshim_vp *vp, uint32_t sint, const struct hv_message *message)

@@ -178,6 +178,8 @@ struct vid_partition_config {
  */
 int vid_partition_new(struct vid *vid, const struct vid_partition_config *config,
 		      struct vid_partition **ret_partition) MUST_CHECK;
+
+/* Its vps and interrupts must have been freed. The memory stays. */
 void vid_partition_free(struct vid_partition *partition);
 DEFINE_CLEANUP(struct vid_partition *, vid_partition_free)
 
