@@ -43,7 +43,9 @@ step() {
 
 # make_step TITLE TARGET FUNCTION INPUT... : makes TARGET by FUNCTION as a step, unless it was made
 # from just these INPUTs, files and directories. "TARGET.made" remembers, and may be an input itself.
+# What $make_breaks names is removed before anything is made that it depends on.
 make_force=0
+make_breaks=()
 
 make_step() {
 	local title=$1 target=$2 function=$3 hash
@@ -53,7 +55,7 @@ make_step() {
 		say "$title: up to date"
 		return
 	fi
-	rm -f "$target.made"
+	rm -f "$target.made" "${make_breaks[@]}"
 	mkdir -p "$(dirname "$target")"
 	step "$title" "$function"
 	echo "$hash" >"$target.made"
