@@ -275,7 +275,7 @@ int manager_delete_broken(struct manager *manager, struct broken_definition *bro
 {
 	int r;
 
-	r = delete_file(manager, broken->name, failure);
+	r = delete_file(manager, broken->file, failure);
 	if (r < 0)
 		return r;
 	log_info("VM %s: broken definition deleted", broken->name);

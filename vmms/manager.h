@@ -27,8 +27,8 @@ struct manager_settings {
 /* A file in the store that holds no definition. */
 struct broken_definition {
 	struct list link;
-	char *name;
-	char *path;
+	char *file;        /* its name in the store, which may be any bytes */
+	char *name, *path; /* the same and its path, as UTF-8 */
 	struct json_error error;
 };
 

@@ -7,6 +7,7 @@
  * at rest stay as they are. Broken files are listed, and stop nothing.
  */
 #include "common/base/log.h"
+#include "common/base/text.h"
 #include "vmms/manager_internal.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@ struct loading {
 void broken_definition_free(struct broken_definition *broken)
 {
 	list_unlink(&broken->link);
+	free(broken->file);
 	free(broken->name);
 	free(broken->path);
 	free(broken);
@@ -33,6 +35,16 @@ void manager_forget_broken(struct manager *manager)
 		broken_definition_free(container_of(link, struct broken_definition, link));
 }
 
+/* In place. */
+static char *as_utf8(char *text)
+{
+	size_t size = text ? strlen(text) : 0;
+
+	if (text)
+		text_repair(text, size + 1, text, size);
+	return text;
+}
+
 static int add_broken(struct loading *loading, const char *name, const struct json_error *error)
 {
 	struct broken_definition *broken = calloc(1, sizeof(*broken));
@@ -40,10 +52,11 @@ static int add_broken(struct loading *loading, const char *name, const struct js
 	if (!broken)
 		return -ENOMEM;
 	list_append(&loading->manager->broken, &broken->link);
-	broken->name = strdup(name);
-	broken->path = store_file_path(loading->manager->store, name);
+	broken->file = strdup(name);
+	broken->name = as_utf8(strdup(name));
+	broken->path = as_utf8(store_file_path(loading->manager->store, name));
 	broken->error = *error;
-	if (!broken->name || !broken->path)
+	if (!broken->file || !broken->name || !broken->path)
 		return -ENOMEM;
 	log_error("%s:%d: %s%s%s", broken->path, error->line, error->key,
 		  error->key[0] != '\0' ? " " : "", error->message);

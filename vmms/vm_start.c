@@ -75,6 +75,8 @@ static void start_answered(void *data, struct json_object *result, const char *c
 		start_refused(vm, code, text);
 		return;
 	}
+	if (vm->start_failure.name)
+		return; /* it refused something before, and is being killed */
 	vm->started_at = real_time();
 	vm_notify(vm, "StartedAt", NULL);
 	if (vm->state == VM_STARTING)

@@ -61,7 +61,7 @@ size_t text_repair(char *buffer, size_t buffer_size, const char *text, size_t si
 
 		if (used + length >= buffer_size)
 			break;
-		memcpy(buffer + used, character > 0 ? text + i : "?", length);
+		memmove(buffer + used, character > 0 ? text + i : "?", length);
 		used += length;
 	}
 	buffer[used] = '\0';

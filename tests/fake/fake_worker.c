@@ -81,9 +81,11 @@ static const char *method_descriptors(struct fake *fake, struct control_message 
 	for (size_t i = 0; i < message->fd_count; i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
 
+		int fd = TAKE_FD(message->fds[i]); /* kept open: with it goes the lock of a disk */
+
 		if (strcmp(name, "serial") == 0) {
-			fake->serial = TAKE_FD(message->fds[i]);
-			(void)fcntl(fake->serial, F_SETFL, 0); /* this guest may wait */
+			fake->serial = fd;
+			(void)fcntl(fd, F_SETFL, 0); /* this guest may wait */
 		}
 		fake->descriptor_count++;
 	}
@@ -169,6 +171,8 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
 		 message->fd_count);
+	for (size_t i = 0; i < message->fd_count; i++)
+		(void)TAKE_FD(message->fds[i]);
 	say(fake, text);
 	return NULL;
 }
@@ -330,7 +334,7 @@ static void type_talk(struct fake *fake)
 {
 	char line[64];
 
-	for (int i = 0; i < 10000; i++) {
+	for (int i = 0; i < 3000; i++) {
 		snprintf(line, sizeof(line), "guest: line %05d of what nobody may want\r\n", i);
 		say(fake, line);
 	}

@@ -20,7 +20,7 @@ bool terminal_is_there(void)
 void terminal_restore(void)
 {
 	if (is_raw)
-		(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 	is_raw = false;
 }
 
@@ -44,6 +44,7 @@ void terminal_make_raw(void)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		signal(signals[i], restore_and_die);
 	atexit(terminal_restore);
-	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0)
-		is_raw = true;
+	/* Not TCSADRAIN: a terminal that nobody reads would hold us up. */
+	is_raw = true;
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }

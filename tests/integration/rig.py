@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the integration tests are made of: a message bus, vmms with the fake worker, and vmctl.
+
+Every wait is bounded, and what vmms logged is shown when a test fails.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--build", type=pathlib.Path, required=True)
+parser.add_argument("--source", type=pathlib.Path,
+                    default=pathlib.Path(__file__).resolve().parents[2])
+arguments, unittest_arguments = parser.parse_known_args()
+
+VMMS = arguments.build / "bin/vmms"
+VMCTL = arguments.build / "bin/vmctl"
+FAKE_WORKER = arguments.build / "tests/fake_worker"
+TIMEOUT = 60  # seconds; of whatever ought to take none
+
+OK, FAILED, USAGE, NO_SUCH_VM, WRONG_STATE, NO_SERVICE, NOT_PERMITTED, TIMED_OUT = range(8)
+
+# Everybody may do everything: who is served is then vmms's own decision.
+OPEN_POLICY = """<policy context="default">
+<allow send_destination="*"/><allow receive_sender="*"/><allow send_type="signal"/>
+<allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
+<allow receive_type="method_call"/><allow own="*"/><allow user="*"/></policy>"""
+
+BUS_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC
+ "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>custom</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
+{policy}</busconfig>"""
+
+
+def wait_until(condition, what, timeout=TIMEOUT):
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout} s for {what}")
+        time.sleep(0.01)
+
+
+class Result:
+    def __init__(self, process):
+        self.status, self.out, self.err = process.returncode, process.stdout, process.stderr
+
+
+class ServiceTest(unittest.TestCase):
+    """A test with a bus and a vmms of its own, in a folder of its own."""
+
+    policy = OPEN_POLICY
+    vmms_arguments = ()
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vmms-integration-"))
+        self.folder.chmod(0o755)  # for the bus socket, which other users are to reach
+        self.address = f"unix:path={self.folder}/bus"
+        self.state = self.folder / "state"
+        self.vmms = self.bus = None
+        self.log = open(self.folder / "log", "wb")
+        self.addCleanup(self.clean_up)
+        self.start_bus()
+        self.start_vmms()
+        (self.folder / "kernel").write_bytes(b"not looked at by the fake worker")
+
+    def clean_up(self):
+        for process in self.vmms, self.bus:
+            if process:
+                process.terminate()
+                try:
+                    process.wait(TIMEOUT)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        self.log.close()
+        if self._outcome and not self._outcome.success:
+            sys.stderr.write((self.folder / "log").read_text(errors="replace"))
+        shutil.rmtree(self.folder)
+
+    # ---- Processes ----
+
+    def start_bus(self):
+        configuration = self.folder / "bus.conf"
+        configuration.write_text(
+            BUS_CONFIGURATION.format(path=self.folder / "bus", policy=self.policy))
+        self.bus = subprocess.Popen(
+            ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile"],
+            stderr=self.log)
+        wait_until(self.bus_listens, "the message bus")
+
+    def bus_listens(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.folder / "bus")) == 0
+
+    def start_vmms(self, *extra, wait=True):
+        self.vmms = subprocess.Popen(
+            [VMMS, "--address", self.address, "--state-dir", self.state, "--runtime-dir",
+             self.folder / "run", "--worker", FAKE_WORKER, "--hypervisor", "/dev/null",
+             *self.vmms_arguments, *extra], stdin=subprocess.DEVNULL, stdout=self.log,
+            stderr=self.log)
+        if wait:
+            wait_until(lambda: self.vmctl("list").status == OK or self.vmms.poll() is not None,
+                       "vmms")
+            self.assertIsNone(self.vmms.poll(), "vmms ended at once")
+
+    def stop_vmms(self):
+        self.vmms.terminate()
+        status = self.vmms.wait(TIMEOUT)
+        self.vmms = None
+        self.assertEqual(status, 0)
+
+    def vmctl(self, *words, stdin=None, timeout=TIMEOUT, **more):
+        return Result(subprocess.run(
+            [VMCTL, "--address", self.address, *map(str, words)], input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True, text=True,
+            errors="backslashreplace", timeout=timeout, **more))
+
+    def vmctl_in_background(self, *words):
+        return subprocess.Popen([VMCTL, "--address", self.address, *words],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    # ---- Shorthands ----
+
+    def ok(self, *words, **more):
+        """vmctl does it."""
+        result = self.vmctl(*words, **more)
+        self.assertEqual((result.status, result.err), (OK, ""), f"vmctl {words}")
+        return result.out
+
+    def refused(self, status, *words, says="", **more):
+        """vmctl says that it cannot, with that exit status and something to read."""
+        result = self.vmctl(*words, **more)
+        self.assertEqual(result.status, status, f"vmctl {words}: {result.out}{result.err}")
+        self.assertIn(says, result.err)
+        self.assertTrue(result.err.strip())
+        return result.err
+
+    def create(self, name="vm", append="", disks=(), **members):
+        definition = {"name": name, "disks": list(disks),
+                      "boot": {"kernel": str(self.folder / "kernel"), "command_line": append}}
+        definition.update(members)
+        self.ok("create", "--definition", "-", stdin=json.dumps(definition))
+
+    def disk(self, name, size=1 << 20, **members):
+        path = self.folder / name
+        with open(path, "wb") as image:
+            image.truncate(size)
+        return {"path": str(path), **members}
+
+    def show(self, name="vm"):
+        return json.loads(self.ok("show", name, "--json"))
+
+    def list(self):
+        return json.loads(self.ok("list", "--json"))
+
+    def wait_state(self, state, name="vm", reason=""):
+        def reached():
+            info = self.show(name)
+            return info if info["state"] == state else None
+        info = wait_until(reached, f"{name} to be {state}")
+        self.assertIn(reason, info["reason"])
+        return info
+
+    def console_log(self, name="vm"):
+        return self.ok("console", name, "--log")
+
+    def wait_said(self, text, name="vm"):
+        wait_until(lambda: text in self.console_log(name), f"the guest to say '{text}'")
+
+    def type(self, *lines, name="vm"):
+        """Types lines into the console of a running VM, and waits until the guest has heard."""
+        console = Console(self, name)
+        for line in lines:
+            console.type(line + "\n")
+            console.expect(f"heard {line}\r\n".encode())
+        console.close()
+
+
+class Console:
+    """vmctl console, as a script uses it."""
+
+    def __init__(self, test, name="vm", *options):
+        self.process = subprocess.Popen(
+            [VMCTL, "--address", test.address, "console", name, *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.output = b""
+        self.offset = 0
+
+    def type(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def read(self):
+        try:
+            chunk = os.read(self.process.stdout.fileno(), 1 << 20)
+        except BlockingIOError:
+            return
+        self.output += chunk
+
+    def expect(self, text):
+        def found():
+            self.read()
+            position = self.output.find(text, self.offset)
+            if position >= 0:
+                self.offset = position + len(text)
+            return position >= 0
+        wait_until(found, f"the console to say {text!r}")
+
+    def close(self):
+        self.process.terminate()
+        self.process.communicate(timeout=TIMEOUT)
+
+    def wait(self):
+        """Until it ends by itself. Returns its exit status."""
+        os.set_blocking(self.process.stdout.fileno(), True)
+        out, self.error = self.process.communicate(timeout=TIMEOUT)
+        self.output += out
+        return self.process.returncode
+
+
+def main():
+    unittest.main(argv=[sys.argv[0], *unittest_arguments])

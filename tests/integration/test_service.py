@@ -1,0 +1,488 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What vmms does with VMs, their workers and their ends."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMED_OUT, USAGE, WRONG_STATE,  # noqa: E402
+                 ServiceTest, main, wait_until)
+
+
+def is_running(pid):
+    return pathlib.Path(f"/proc/{pid}").exists()
+
+
+class Life(ServiceTest):
+    def test_a_vm_from_creation_to_deletion(self):
+        self.create()
+        self.assertEqual(self.show()["state"], "off")
+        self.ok("start", "vm")
+        info = self.show()
+        self.assertEqual((info["state"], info["engine"], info["heartbeat"]),
+                         ("running", "user-space", "ok"))
+        self.assertTrue(is_running(info["worker_pid"]))
+        self.assertEqual(info["vmbus_version"], "5.3")
+        self.assertGreater(info["started_at"], 1_600_000_000_000_000)
+        self.ok("pause", "vm")
+        self.assertEqual(self.show()["state"], "paused")
+        self.ok("resume", "vm")
+        self.assertEqual(self.show()["state"], "running")
+        self.ok("reset", "vm")
+        wait_until(lambda: self.show()["resets"] == 1, "the reset to be counted")
+        self.ok("shutdown", "vm")
+        info = self.show()
+        self.assertEqual((info["state"], info["reason"]), ("off", "the guest shut down"))
+        self.assertEqual((info["worker_pid"], info["heartbeat"]), (0, "unknown"))
+        self.ok("delete", "vm")
+        self.refused(NO_SUCH_VM, "show", "vm", says="there is no VM 'vm'")
+        self.assertEqual(list((self.state / "vms").iterdir()), [])
+
+    def test_turning_off(self):
+        self.create()
+        self.ok("start", "vm")
+        pid = self.show()["worker_pid"]
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["reason"], "turned off")
+        self.assertFalse(is_running(pid))
+        self.ok("start", "vm")
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_stop_all(self):
+        for name in "a", "b", "c":
+            self.create(name)
+        self.ok("start", "a", "c")
+        self.ok("stop", "--all")
+        self.assertEqual({vm["state"] for vm in self.list()["vms"]}, {"off"})
+
+    def test_several_vms_and_the_first_failure(self):
+        self.create("a")
+        self.create("b")
+        self.refused(NO_SUCH_VM, "start", "a", "nobody", "b", says="'nobody'")
+        self.assertEqual([vm["state"] for vm in self.list()["vms"]], ["running", "running"])
+
+    def test_what_each_state_refuses(self):
+        self.create()
+        for command in "shutdown", "stop", "reset", "pause", "resume":
+            self.refused(WRONG_STATE, command, "vm")
+        self.ok("start", "vm")
+        for command in "start", "resume", "delete":
+            self.refused(WRONG_STATE, command, "vm")
+        self.ok("pause", "vm")
+        for command in "start", "pause", "shutdown", "delete":
+            self.refused(WRONG_STATE, command, "vm")
+        self.assertIn("resume it first", self.refused(WRONG_STATE, "shutdown", "vm"))
+
+    def test_names(self):
+        self.create()
+        kernel = self.folder / "kernel"
+        self.refused(FAILED, "create", "--name", "vm", "--kernel", kernel, says="already")
+        self.refused(USAGE, "create", "--name", "../x", "--kernel", kernel, says="name")
+        self.refused(USAGE, "create", "--name", "", "--kernel", kernel)
+        self.refused(USAGE, "create", "--name", "x" * 65, "--kernel", kernel)
+        self.ok("create", "--name", "x" * 64, "--kernel", kernel)
+        self.assertEqual(len(self.list()["vms"]), 2)
+
+    def test_uuids_are_unique(self):
+        uuid = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
+        self.create("a", uuid=uuid)
+        self.refused(FAILED, "create", "--definition", "-", says="uuid",
+                     stdin=json.dumps({"name": "b", "uuid": uuid, "boot": {"kernel": "/k"}}))
+
+    def test_a_refused_definition_names_line_and_key(self):
+        text = '{"name": "x",\n "boot": {"kernel": "/k"},\n "memory": {"size": "x"}}'
+        error = self.refused(USAGE, "create", "--definition", "-", stdin=text)
+        self.assertIn("line 3: memory.size", error)
+
+    def test_host(self):
+        self.assertIn("a fake host", self.ok("host"))
+        self.assertEqual(json.loads(self.ok("host", "--json"))["implementation"], "fake")
+
+    def test_without_vmms(self):
+        self.stop_vmms()
+        self.refused(NO_SERVICE, "list", says="systemctl start vmms")
+        self.refused(NO_SERVICE, "--address", "unix:path=/nonexistent", "list")
+
+
+class Ends(ServiceTest):
+    """A worker's end is its VM's, with its reason, and nothing else happens."""
+
+    def setUp(self):
+        super().setUp()
+        self.create("vm")
+        self.create("other")
+        self.ok("start", "vm", "other")
+        self.other_pid = self.show("other")["worker_pid"]
+
+    def tearDown(self):
+        other = self.show("other")
+        self.assertEqual((other["state"], other["worker_pid"]), ("running", self.other_pid))
+
+    def test_killed(self):
+        os.kill(self.show()["worker_pid"], signal.SIGKILL)
+        self.wait_state("crashed", reason="killed by signal 9 (SIGKILL)")
+        self.ok("start", "vm")
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_terminated_is_orderly(self):
+        os.kill(self.show()["worker_pid"], signal.SIGTERM)
+        self.wait_state("off", reason="turned off")
+
+    def test_guest_shut_down(self):
+        self.type("shutdown")
+        self.wait_state("off", reason="the guest shut down")
+
+    def test_guest_crashed(self):
+        self.type("crash")
+        info = self.wait_state("off", reason="the guest crashed")
+        self.assertEqual(info["crash"]["parameters"], ["0x11", "0x22", "0x33", "0x44", "0x55"])
+        self.assertIn("oops", info["crash"]["text"])
+        # No byte that a terminal would obey, in tables, JSON or the log.
+        for text in (self.ok("show", "vm"), self.ok("list"), self.ok("show", "vm", "--json"),
+                     (self.folder / "log").read_text()):
+            for byte in "\x1b", "\x9b", "\u202e":
+                self.assertNotIn(byte, text)
+
+    def test_guest_kept_after_its_crash(self):
+        self.type("keep")
+        self.wait_state("kept", reason="oops")
+        self.refused(WRONG_STATE, "start", "vm")
+        self.ok("reset", "vm")
+        self.assertEqual(self.show()["state"], "running")
+        self.type("keep")
+        self.wait_state("kept")
+        self.ok("stop", "vm")
+
+    def test_worker_gave_up(self):
+        self.type("error")
+        self.wait_state("crashed", reason="the worker gave up: the disk is on fire")
+
+    def test_worker_exited(self):
+        self.type("exit")
+        self.wait_state("crashed", reason="exited with status 4: fake worker: something is wrong")
+
+    def test_worker_aborted(self):
+        self.type("abort")
+        self.wait_state("crashed", reason="signal 6 (SIGABRT)")
+
+    def test_worker_left_without_a_word(self):
+        self.type("leave")
+        self.wait_state("off", reason="the worker ended")
+
+    def test_hostile_worker(self):
+        self.type("garbage")
+        self.wait_said("garbage sent")
+        self.assertEqual(self.show()["state"], "running")
+        self.type("flood")
+        self.ok("list")
+        self.wait_said("flood sent")
+        self.assertNotIn("\x1b", (self.folder / "log").read_text(errors="replace"))
+        self.ok("stop", "vm")
+
+    def test_worker_hung_up(self):
+        self.type("hang-up")
+        self.refused(FAILED, "pause", "vm")
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["state"], "off")
+
+    def test_guest_reboots(self):
+        self.type("reboot", "reboot")
+        wait_until(lambda: self.show()["resets"] == 2, "two resets")
+
+
+class Faults(ServiceTest):
+    """What can go wrong while a VM starts and stops."""
+
+    def start_fails(self, status=FAILED, **definition):
+        self.create(**definition)
+        error = self.refused(status, "start", "vm")
+        self.assertEqual(self.show()["state"], "off")
+        self.assertEqual(self.show()["worker_pid"], 0)
+        return error
+
+    def test_worker_refuses(self):
+        self.assertIn("refuses configure", self.start_fails(append="refuse-configure"))
+        self.assertIn("refuses configure", self.show()["reason"])
+
+    def test_worker_refuses_to_start(self):
+        self.assertIn("refuses start", self.start_fails(append="refuse-start"))
+
+    def test_worker_dies(self):
+        error = self.start_fails(append="die-in-configure")
+        self.assertIn("exited with status 3: fake worker: first words; fake worker: last words",
+                      error)
+        self.assertNotIn("\x1b", error)
+
+    def test_no_kernel(self):
+        error = self.start_fails(boot={"kernel": "/nonexistent"})
+        self.assertIn("'/nonexistent': No such file", error)
+
+    def test_kernel_is_a_folder(self):
+        self.assertIn("not a file", self.start_fails(boot={"kernel": str(self.folder)}))
+
+    def test_no_initrd(self):
+        boot = {"kernel": str(self.folder / "kernel"), "initrd": "/nonexistent"}
+        self.assertIn("initrd", self.start_fails(boot=boot))
+
+    def test_no_disk(self):
+        self.assertIn("/nonexistent", self.start_fails(disks=[{"path": "/nonexistent"}]))
+
+    def test_disk_of_another_vm(self):
+        disk = self.disk("disk")
+        self.create("first", disks=[disk])
+        self.ok("start", "first")
+        error = self.start_fails(disks=[disk])
+        self.assertIn("in use by VM 'first'; stop that VM first", error)
+        self.ok("stop", "first")
+        self.ok("start", "vm")
+
+    def test_disk_of_another_vm_by_another_name(self):
+        disk = self.disk("disk")
+        link = self.folder / "link"
+        link.symlink_to(disk["path"])
+        self.create("first", disks=[disk])
+        self.ok("start", "first")
+        self.assertIn("VM 'first'", self.start_fails(disks=[{"path": str(link)}]))
+
+    def test_readers_share_a_disk(self):
+        disk = self.disk("disk", read_only=True)
+        self.create("first", disks=[disk])
+        self.create("second", disks=[disk])
+        self.ok("start", "first", "second")
+
+    def test_the_lock_goes_with_a_killed_worker(self):
+        self.create(disks=[self.disk("disk")])
+        for _ in range(3):
+            self.ok("start", "vm")
+            os.kill(self.show()["worker_pid"], signal.SIGKILL)
+            self.wait_state("crashed")
+
+    def test_twice_the_same_disk(self):
+        disk = self.disk("disk")
+        self.start_fails(disks=[disk, {**disk, "lun": 1}])
+
+    def test_all_disks(self):
+        self.create(disks=[self.disk(f"disk-{controller}-{lun}-" + "x" * 60, 1 << 16,
+                                     controller=controller, lun=lun)
+                           for controller in range(4) for lun in range(64)])
+        self.ok("start", "vm")
+        self.wait_said("begin, 259 descriptors")
+
+    def test_turning_off_what_will_not_start(self):
+        self.create(append="mute-start")
+        start = self.vmctl_in_background("start", "vm")
+        self.wait_state("starting")
+        self.refused(WRONG_STATE, "pause", "vm")
+        self.ok("stop", "vm")
+        out, error = start.communicate(timeout=60)
+        self.assertEqual(start.returncode, WRONG_STATE)
+        self.assertIn("turned off before", error)
+        self.assertEqual(self.show()["state"], "off")
+
+    def test_worker_that_will_not_stop_is_killed(self):
+        self.create(append="mute-stop")
+        self.ok("start", "vm")
+        self.ok("stop", "vm")
+        info = self.show()
+        self.assertEqual(info["state"], "off")
+        self.assertIn("was killed", info["reason"])
+
+    def test_guest_without_shutdown_service(self):
+        self.create(append="no-shutdown")
+        self.ok("start", "vm")
+        self.refused(WRONG_STATE, "shutdown", "vm", says="hv_utils")
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_guest_that_does_not_shut_down(self):
+        self.create(append="slow-shutdown")
+        self.ok("start", "vm")
+        self.refused(TIMED_OUT, "shutdown", "vm", "--timeout", "1", says="still runs")
+        self.assertEqual(self.show()["state"], "running")
+        self.ok("shutdown", "vm", "--no-wait", "--timeout", "0")
+        self.assertEqual(self.show()["state"], "stopping")
+        self.type("shutdown")
+        self.wait_state("off", reason="the guest shut down")
+
+    def test_turning_off_ends_a_shutdown(self):
+        self.create(append="slow-shutdown")
+        self.ok("start", "vm")
+        shutdown = self.vmctl_in_background("shutdown", "vm", "--timeout", "0")
+        self.wait_state("stopping")
+        self.ok("stop", "vm")
+        shutdown.communicate(timeout=60)
+        self.assertEqual(shutdown.returncode, WRONG_STATE)
+
+    def test_one_operation_at_a_time(self):
+        self.create(append="slow-shutdown")
+        self.ok("start", "vm")
+        shutdown = self.vmctl_in_background("shutdown", "vm", "--timeout", "0")
+        self.wait_state("stopping")
+        self.refused(WRONG_STATE, "shutdown", "vm")
+        self.type("shutdown")
+        shutdown.communicate(timeout=60)
+        self.assertEqual(shutdown.returncode, OK)
+
+    def test_reboot_by_shutdown(self):
+        self.create()
+        self.ok("start", "vm")
+        self.ok("shutdown", "vm", "--reboot")
+        self.assertEqual(self.show()["state"], "running")
+        self.assertEqual(self.show()["resets"], 1)
+
+    def test_no_worker_program(self):
+        self.stop_vmms()
+        self.start_vmms("--worker", "/nonexistent/vmwp")
+        error = self.start_fails()
+        self.assertIn("/nonexistent/vmwp: No such file", error)
+        self.refused(FAILED, "host", says="/nonexistent/vmwp")
+
+    def test_no_hypervisor(self):
+        self.stop_vmms()
+        self.start_vmms("--hypervisor", "/nonexistent")
+        self.assertIn("kvm_intel", self.start_fails())
+
+
+class Disks(ServiceTest):
+    def place(self, *words):
+        return json.loads(self.ok("attach", "vm", "--json", *words))
+
+    def disks(self):
+        return [(disk["controller"], disk["lun"], disk["type"], disk.get("path"))
+                for disk in self.show()["definition"]["disks"]]
+
+    def test_at_rest(self):
+        self.create(disks=[self.disk("a")])
+        b, c = self.disk("b")["path"], self.disk("c")["path"]
+        self.assertEqual(self.place(b), {"controller": 0, "lun": 1})
+        self.assertEqual(self.place(c, "--controller", "3", "--lun", "63", "--read-only"),
+                         {"controller": 3, "lun": 63})
+        self.assertEqual(self.disks()[1:], [(0, 1, "disk", b), (3, 63, "disk", c)])
+        self.ok("detach", "vm", "--lun", "0")
+        self.assertEqual(self.place("--dvd"), {"controller": 0, "lun": 0})
+        self.stop_vmms()
+        self.start_vmms()
+        self.assertEqual(len(self.disks()), 3)
+
+    def test_while_running(self):
+        self.create(disks=[self.disk("a")])
+        b = self.disk("b")["path"]
+        self.ok("start", "vm")
+        self.assertEqual(self.place(b, "--serial", "B1"), {"controller": 0, "lun": 1})
+        self.wait_said('guest: attach {"disk":{"controller":0,"lun":1')
+        self.wait_said("1 descriptors")
+        self.ok("detach", "vm", "--lun", "1")
+        self.wait_said('guest: detach {"controller":0,"lun":1}, 0 descriptors')
+        self.assertEqual(len(self.disks()), 1)
+
+    def test_media(self):
+        iso = self.disk("iso")["path"]
+        self.create(disks=[{"type": "dvd"}, self.disk("a", lun=1)])
+        self.ok("start", "vm")
+        self.ok("insert", "vm", iso, "--lun", "0")
+        self.wait_said("guest: insert")
+        self.refused(FAILED, "insert", "vm", iso, "--lun", "0", says="eject that first")
+        self.refused(USAGE, "insert", "vm", iso, "--lun", "1", says="no DVD drive")
+        self.assertEqual(self.disks()[0], (0, 0, "dvd", iso))
+        self.ok("eject", "vm", "--lun", "0", "--force")
+        self.wait_said('"force":true}')
+        self.refused(WRONG_STATE, "eject", "vm", "--lun", "0", says="empty already")
+        self.assertEqual(self.disks()[0], (0, 0, "dvd", None))
+
+    def test_refusals_change_nothing(self):
+        self.create(disks=[self.disk("a")])
+        before = self.show()["definition"]
+        path = self.disk("b")["path"]
+        self.refused(FAILED, "attach", "vm", path, "--lun", "0", says="already")
+        self.refused(USAGE, "attach", "vm", path, "--lun", "64")
+        self.refused(USAGE, "attach", "vm", path, "--sector-size", "1000")
+        self.refused(USAGE, "attach", "vm", says="path")
+        self.refused(USAGE, "detach", "vm", says="--lun")
+        self.refused(NO_SUCH_VM, "detach", "vm", "--lun", "5")
+        self.ok("start", "vm")
+        self.refused(FAILED, "attach", "vm", "/nonexistent")
+        self.refused(FAILED, "attach", "vm", self.folder / "a", says="VM 'vm'")
+        self.assertEqual(self.show()["definition"], before)
+
+    def test_worker_refuses(self):
+        self.create(append="refuse-disks", disks=[self.disk("a")])
+        self.ok("start", "vm")
+        before = self.show()["definition"]
+        path = self.disk("b")["path"]
+        self.refused(WRONG_STATE, "attach", "vm", path, says="refuses attach")
+        self.refused(WRONG_STATE, "detach", "vm", "--lun", "0", says="refuses detach")
+        self.assertEqual(self.show()["definition"], before)
+        self.assertEqual([path.name for path in (self.state / "vms").iterdir()], ["vm.json"])
+
+
+class Daemon(ServiceTest):
+    def test_guests_are_shut_down_at_its_end(self):
+        self.create()
+        self.ok("start", "vm")
+        pid = self.show()["worker_pid"]
+        self.stop_vmms()
+        self.assertFalse(is_running(pid))
+        self.assertIn("the guest shut down", (self.folder / "log").read_text())
+
+    def test_guests_that_will_not_are_turned_off(self):
+        self.vmms_arguments = ("--shutdown-timeout", "1")
+        self.stop_vmms()
+        self.start_vmms()
+        self.create("a", append="no-shutdown")
+        self.create("b", append="slow-shutdown")
+        self.create("c")
+        self.ok("start", "a", "b", "c")
+        self.stop_vmms()
+
+    def test_a_second_signal_does_not_wait(self):
+        self.create(append="slow-shutdown")
+        self.ok("start", "vm")
+        self.vmms.terminate()
+        self.wait_state("stopping")
+        started = time.monotonic()
+        self.stop_vmms()
+        self.assertLess(time.monotonic() - started, 30)
+
+    def test_workers_do_not_outlive_a_killed_daemon(self):
+        self.create()
+        self.ok("start", "vm")
+        pid = self.show()["worker_pid"]
+        self.vmms.kill()
+        self.vmms.wait(60)
+        wait_until(lambda: not is_running(pid), "the worker to end")
+        self.start_vmms()
+        self.assertEqual(self.show()["state"], "off")
+
+    def test_a_second_daemon_is_refused(self):
+        first, self.vmms = self.vmms, None
+        self.start_vmms(wait=False)
+        self.assertEqual(self.vmms.wait(60), 1)
+        self.vmms = first
+        self.assertIn("another vmms uses", (self.folder / "log").read_text())
+
+    def test_the_bus_comes_and_goes(self):
+        self.create()
+        self.ok("start", "vm")
+        pid = self.show()["worker_pid"]
+        self.bus.kill()
+        self.bus.wait(60)
+        (self.folder / "bus").unlink()
+        self.start_bus()
+        wait_until(lambda: self.vmctl("list").status == OK, "vmms to be back on the bus")
+        self.assertEqual(self.show()["worker_pid"], pid)
+        self.ok("stop", "vm")
+
+    def test_usage(self):
+        self.stop_vmms()
+        for words in ["--nonsense"], ["word"], ["--shutdown-timeout", "x"]:
+            self.start_vmms(*words, wait=False)
+            self.assertEqual(self.vmms.wait(60), 2)
+            self.vmms = None
+
+
+if __name__ == "__main__":
+    main()
