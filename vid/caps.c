@@ -38,14 +38,9 @@ static const struct capability capability_table[] = {
 	CAPABILITY(HYPERV_CPUID, hyperv_cpuid, false),
 	CAPABILITY(HYPERV_SYNIC2, hyperv_synic2, false),
 	CAPABILITY(HYPERV_EVENTFD, hyperv_eventfd, false),
-	CAPABILITY(HYPERV_VP_INDEX, hyperv_vp_index, false),
-	CAPABILITY(HYPERV_TLBFLUSH, hyperv_tlbflush, false),
-	CAPABILITY(HYPERV_SEND_IPI, hyperv_send_ipi, false),
 	CAPABILITY(TSC_DEADLINE_TIMER, tsc_deadline, false),
 	CAPABILITY(GET_TSC_KHZ, tsc_khz, true),
 	CAPABILITY(X2APIC_API, x2apic_api, false),
-	CAPABILITY(MANUAL_DIRTY_LOG_PROTECT2, dirty_log, false),
-	CAPABILITY(SPLIT_IRQCHIP, split_irqchip, false),
 };
 
 static unsigned vid_extension(const struct vid *vid, unsigned extension)
@@ -121,7 +116,6 @@ static void vid_find_capabilities(struct vid *vid)
 		*present = vid_extension(vid, capability_table[i].extension) != 0;
 	}
 	capabilities->max_vps = vid_extension(vid, KVM_CAP_MAX_VCPUS);
-	capabilities->max_memory_slots = vid_extension(vid, KVM_CAP_NR_MEMSLOTS);
 	capabilities->max_interrupt_routes = vid_extension(vid, KVM_CAP_IRQ_ROUTING);
 	vid_find_implementation(capabilities);
 }

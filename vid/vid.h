@@ -43,10 +43,10 @@ struct vid_capabilities {
 	bool user_memory, irqchip, irqfd, irqfd_resample, ioeventfd, immediate_exit;
 	bool user_space_msr, msr_filter;  /* both: the user-space engine can run */
 	bool hyperv_cpuid, hyperv_synic2; /* both: the in-kernel engine can run */
-	bool hyperv_eventfd, hyperv_vp_index, hyperv_tlbflush, hyperv_send_ipi;
-	bool tsc_deadline, tsc_khz, x2apic_api, dirty_log, split_irqchip;
+	bool hyperv_eventfd;
+	bool tsc_deadline, tsc_khz, x2apic_api;
 	bool apic_virtualization; /* the CPU delivers interrupts and takes EOIs without exits */
-	unsigned max_vps, max_memory_slots, max_interrupt_routes;
+	unsigned max_vps, max_interrupt_routes;
 	unsigned api_version;
 	char implementation[32]; /* "kvm_amd", "kvm_intel" or "unknown" */
 };
