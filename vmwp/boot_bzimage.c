@@ -69,12 +69,17 @@ static int bzimage_check(const struct setup_header *header, struct failure *fail
 	return 0;
 }
 
+/* What it uses from its load address on, until it knows the memory map. */
+static uint64_t bzimage_extent(const struct setup_header *header)
+{
+	return MAX((uint64_t)header->init_size, (uint64_t)header->syssize * 16);
+}
+
 /* Where it prefers to be, or as low as it can where memory is short. */
 static int bzimage_place(const struct setup_header *header, uint64_t ram_end, uint64_t *ret_address,
 			 struct failure *failure)
 {
-	uint64_t size = MAX((uint64_t)header->init_size, (uint64_t)header->syssize * 16);
-	uint64_t address = header->pref_address, end;
+	uint64_t size = bzimage_extent(header), address = header->pref_address, end;
 
 	if (header->relocatable_kernel && (ADD_OVERFLOWS(address, size, &end) || end > ram_end))
 		address = ALIGN_UP(LAYOUT_1MIB, (uint64_t)header->kernel_alignment);
@@ -148,7 +153,7 @@ int boot_bzimage_load(const struct boot_config *config, const struct boot_image 
 			   config->memory, GPA(address), failure);
 	if (r < 0)
 		return r;
-	r = boot_load_initrd(config, address + header.init_size,
+	r = boot_load_initrd(config, address + bzimage_extent(&header),
 			     (uint64_t)header.initrd_addr_max + 1, &initrd, failure);
 	if (r < 0)
 		return r;

@@ -198,29 +198,24 @@ static int worker_make_console(struct worker *worker, struct failure *failure)
 	return 0;
 }
 
-int worker_build(struct worker *worker, struct definition *definition, struct failure *failure)
+static int worker_make(struct worker *worker, struct failure *failure)
 {
-	struct machine_config config = {
+	struct machine_config machine = {
+		.definition = worker->definition,
 		.resources = worker->resources,
 		.loop = worker->loop,
 		.callbacks = &worker_machine_callbacks,
 		.data = worker,
 	};
 	struct devices_config devices = {
-		.definition = definition,
+		.definition = worker->definition,
 		.resources = worker->resources,
 		.callbacks = &worker_devices_callbacks,
 		.data = worker,
 	};
-	int r = 0;
+	int r;
 
-	worker->definition = definition;
-	config.definition = definition;
-	if (guid_is_null(&definition->uuid))
-		r = guid_generate(&definition->uuid);
-	if (r < 0)
-		return r;
-	r = machine_new(&config, &worker->machine, failure);
+	r = machine_new(&machine, &worker->machine, failure);
 	if (r < 0)
 		return r;
 	devices.bus = machine_bus(worker->machine);
@@ -228,6 +223,31 @@ int worker_build(struct worker *worker, struct definition *definition, struct fa
 	if (r < 0)
 		return r;
 	return worker_make_console(worker, failure);
+}
+
+/* No guest has connected: nothing of what is freed is under way on the loop. */
+static void worker_unmake(struct worker *worker)
+{
+	devices_free(worker->devices);
+	machine_free(worker->machine);
+	definition_free(worker->definition);
+	worker->devices = NULL;
+	worker->machine = NULL;
+	worker->definition = NULL;
+}
+
+int worker_build(struct worker *worker, struct definition *definition, struct failure *failure)
+{
+	int r = 0;
+
+	worker->definition = definition;
+	if (guid_is_null(&definition->uuid))
+		r = guid_generate(&definition->uuid);
+	if (r >= 0)
+		r = worker_make(worker, failure);
+	if (r < 0)
+		worker_unmake(worker);
+	return r;
 }
 
 /* ---- Signals, running, the worker as a whole ---- */

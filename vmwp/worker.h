@@ -50,7 +50,10 @@ int worker_init(struct worker *worker) MUST_CHECK;
 /* After the loop has ended; frees it too. */
 void worker_deinit(struct worker *worker);
 
-/* Takes over the definition. Then: makes the machine from it and from what is in `resources`. */
+/*
+ * Takes over the definition, and makes the machine from it and from what is in `resources`. Return:
+ * 0; -errno and *failure, with the worker as it was but for the resources.
+ */
 int worker_build(struct worker *worker, struct definition *definition,
 		 struct failure *failure) MUST_CHECK;
 

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker under a daemon: what it answers over its control socket, good requests and bad ones.
+ * Those with a machine need the host's KVM, and are skipped without.
+ */
+#include "common/base/cc.h"
+#include "common/control.h"
+#include "tests/unit/unit.h"
+#include "tests/unit/vmwp/guest_code.h"
+#include "tests/unit/vmwp/kernel_image.h"
+#include "vmwp/control_server.h"
+#include "vmwp/worker.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+
+struct fixture {
+	struct worker worker;
+	int socket; /* the daemon's end; -1: closed */
+	int serial; /* the daemon's end of the console */
+	uint32_t id;
+	bool ended;
+	struct control_message answer; /* the last one */
+	unsigned states, crashes, resets;
+	char state[32], reason[32], crash[64];
+};
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	int sockets[2];
+
+	assert_non_null(fixture);
+	assert_int_equal(control_socketpair(sockets), 0);
+	assert_int_equal(worker_init(&fixture->worker), 0);
+	assert_int_equal(control_server_new(&fixture->worker, sockets[1], &fixture->worker.control),
+			 0);
+	fixture->socket = sockets[0];
+	fixture->serial = -1;
+	*state = fixture;
+	return 0;
+}
+
+static void copy_member(struct json_object *object, const char *key, char *buffer, size_t size)
+{
+	struct json_object *member;
+
+	if (json_object_object_get_ex(object, key, &member))
+		snprintf(buffer, size, "%s", json_object_get_string(member));
+}
+
+static void take_event(struct fixture *fixture, const struct control_message *message)
+{
+	if (strcmp(message->name, "state") == 0) {
+		fixture->states++;
+		copy_member(message->body, "state", fixture->state, sizeof(fixture->state));
+		copy_member(message->body, "reason", fixture->reason, sizeof(fixture->reason));
+	} else if (strcmp(message->name, "reset") == 0) {
+		fixture->resets++;
+	} else if (strcmp(message->name, "crash") == 0) {
+		fixture->crashes++;
+		copy_member(message->body, "parameters", fixture->crash, sizeof(fixture->crash));
+	}
+}
+
+/* Takes what the worker sent. Return: whether an answer to the last request was there. */
+static bool take_messages(struct fixture *fixture)
+{
+	struct control_message message;
+	bool answered = false;
+
+	while (fixture->socket >= 0 && control_receive(fixture->socket, &message) == 0) {
+		if (message.kind == CONTROL_EVENT) {
+			take_event(fixture, &message);
+			control_message_deinit(&message);
+			continue;
+		}
+		assert_int_equal(message.id, fixture->id);
+		assert_false(answered);
+		control_message_deinit(&fixture->answer);
+		fixture->answer = message;
+		answered = true;
+	}
+	return answered;
+}
+
+static void turn(struct fixture *fixture)
+{
+	assert_int_equal(loop_run_once(fixture->worker.loop, SECOND / 100), 0);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	worker_stop(&fixture->worker);
+	while (fixture->worker.machine && loop_now() < end &&
+	       machine_state(fixture->worker.machine) != MACHINE_STOPPED)
+		turn(fixture);
+	control_message_deinit(&fixture->answer);
+	worker_deinit(&fixture->worker);
+	close_fdp(&fixture->socket);
+	close_fdp(&fixture->serial);
+	free(fixture);
+	return 0;
+}
+
+/* Sends a request and waits for its answer: "" for success, or the error's code. */
+static const char *ask_with(struct fixture *fixture, const char *method, const char *arguments,
+			    const int *fds, size_t count)
+{
+	AUTO_JSON struct json_object *tree = arguments ? json_tokener_parse(arguments) : NULL;
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	assert_true(!arguments || tree);
+	assert_int_equal(
+		control_send_request(fixture->socket, ++fixture->id, method, tree, fds, count), 0);
+	while (!take_messages(fixture) && loop_now() < end)
+		turn(fixture);
+	assert_int_equal(fixture->answer.id, fixture->id);
+	return fixture->answer.kind == CONTROL_ERROR ? fixture->answer.name : "";
+}
+
+static const char *ask(struct fixture *fixture, const char *method, const char *arguments)
+{
+	return ask_with(fixture, method, arguments, NULL, 0);
+}
+
+static void wait_state(struct fixture *fixture, const char *state)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	while (strcmp(fixture->state, state) != 0 && loop_now() < end) {
+		turn(fixture);
+		take_messages(fixture);
+	}
+	assert_string_equal(fixture->state, state);
+}
+
+#define DEFINITION                                                                    \
+	"{\"definition\": {\"version\": 1, \"name\": \"t\", "                         \
+	"\"uuid\": \"01234567-89ab-cdef-0123-456789abcdef\", \"memory\": {\"size\": " \
+	"\"16M\", \"pages\": \"small\"}, \"boot\": {\"kernel\": \"/nowhere\"}%s}}"
+
+/* Gives the worker a guest of this code. more: further members of the definition. */
+static void configure(struct fixture *fixture, const void *code, size_t size, const char *more)
+{
+	struct kernel_image image;
+	char definition[1024];
+	int fds[3], sockets[2];
+
+	fds[0] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (fds[0] < 0)
+		skip();
+	kernel_image_elf(&image, ELFCLASS64, code, size);
+	fds[1] = kernel_image_file(&image);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	fds[2] = sockets[1];
+	fixture->serial = sockets[0];
+	assert_string_equal(ask_with(fixture, "descriptors",
+				     "{\"names\": [\"kvm\", \"kernel\", \"serial\"]}", fds, 3),
+			    "");
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	snprintf(definition, sizeof(definition), DEFINITION, more);
+	assert_string_equal(ask(fixture, "configure", definition), "");
+}
+
+static int make_disk(size_t size)
+{
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static const uint8_t endless[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+
+/* ---- Bad requests ---- */
+
+static void unknown_methods(void **state)
+{
+	assert_string_equal(ask(*state, "explode", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(*state, "", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(*state, "startle", NULL), CONTROL_ERROR_INVALID);
+}
+
+static void what_needs_a_machine(void **state)
+{
+	static const char *const methods[] = { "start",    "pause",  "resume",      "reset",
+					       "shutdown", "attach", "detach",      "insert",
+					       "eject",    "status", "capabilities" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		assert_string_equal(ask(*state, methods[i], NULL), CONTROL_ERROR_INVALID_STATE);
+}
+
+static void descriptors_and_their_names(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_CLOSE int fd = make_disk(512);
+	const int fds[] = { fd, fd };
+
+	assert_string_equal(ask(fixture, "descriptors", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "descriptors", "{\"names\": \"kvm\"}"),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "descriptors", "{\"names\": [\"kvm\"]}"),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "descriptors", "{\"names\": [\"kvm\"]}", fds, 2),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "descriptors", "{\"names\": [7]}", fds, 1),
+			    CONTROL_ERROR_INVALID);
+	for (const char *const *name =
+		     (const char *const[]){ "", "disk", "disk:0", "disk:4:0", "disk:0:64",
+					    "disk:00:1", "disk:0:0x", "kernel2", NULL };
+	     *name; name++) {
+		char arguments[64];
+
+		snprintf(arguments, sizeof(arguments), "{\"names\": [\"%s\"]}", *name);
+		assert_string_equal(ask_with(fixture, "descriptors", arguments, fds, 1),
+				    CONTROL_ERROR_INVALID);
+	}
+	assert_string_equal(ask_with(fixture, "descriptors",
+				     "{\"names\": [\"disk:3:63\", \"disk:3:63\"]}", fds, 2),
+			    "");
+	assert_string_equal(ask(fixture, "descriptors", "{\"names\": [], \"more\": 1}"),
+			    CONTROL_ERROR_INVALID);
+}
+
+static void definitions_that_are_none(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_string_equal(ask(fixture, "configure", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "configure", "{\"definition\": []}"),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "configure", "{\"definition\": {\"version\": 99}}"),
+			    CONTROL_ERROR_INVALID);
+	assert_non_null(strstr(fixture->answer.text, "version"));
+	assert_string_equal(ask(fixture, "start", NULL), CONTROL_ERROR_INVALID_STATE);
+}
+
+static void bytes_that_are_no_message(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char *const junk[] = { "x",
+					    "{",
+					    "[]",
+					    "{}",
+					    "{\"id\": 1}",
+					    "{\"event\": \"state\"}",
+					    "{\"id\": 1, \"result\": {}}",
+					    "\xff\xfe" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(junk); i++)
+		assert_true(send(fixture->socket, junk[i], strlen(junk[i]), 0) > 0);
+	for (int i = 0; i < 10; i++)
+		turn(fixture);
+	assert_string_equal(ask(fixture, "explode", NULL), CONTROL_ERROR_INVALID);
+}
+
+static void a_socket_that_is_none(void **state)
+{
+	struct fixture *fixture = *state;
+	struct control_server *server;
+	int sockets[2];
+
+	assert_int_equal(control_server_new(&fixture->worker, make_disk(512), &server), -ENOTSOCK);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	assert_int_equal(control_server_new(&fixture->worker, sockets[0], &server), -ENOTSOCK);
+	close(sockets[1]);
+}
+
+/* ---- A VM's life ---- */
+
+static void a_life(void **state)
+{
+	struct fixture *fixture = *state;
+	char byte;
+
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "configure", "{\"definition\": {}}"),
+			    CONTROL_ERROR_INVALID_STATE);
+	assert_string_equal(ask(fixture, "pause", NULL), CONTROL_ERROR_INVALID_STATE);
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	wait_state(fixture, "running");
+	assert_string_equal(ask(fixture, "start", NULL), CONTROL_ERROR_INVALID_STATE);
+	assert_string_equal(ask(fixture, "status", NULL), "");
+	assert_string_equal(ask(fixture, "shutdown", "{\"force\": true}"),
+			    CONTROL_ERROR_NOT_CONNECTED);
+	while (recv(fixture->serial, &byte, 1, MSG_DONTWAIT) != 1)
+		turn(fixture);
+	assert_int_equal(byte, '.');
+	assert_string_equal(ask(fixture, "pause", NULL), "");
+	wait_state(fixture, "paused");
+	assert_string_equal(ask(fixture, "resume", NULL), "");
+	wait_state(fixture, "running");
+	assert_string_equal(ask(fixture, "reset", NULL), "");
+	while (!fixture->resets) {
+		turn(fixture);
+		take_messages(fixture);
+	}
+	assert_string_equal(ask(fixture, "stop", NULL), "");
+	wait_state(fixture, "stopped");
+	assert_string_equal(fixture->reason, "stopped");
+}
+
+static void guest_that_crashes(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	configure(fixture, code, sizeof(code), ", \"actions\": {\"crash\": \"stop\"}");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	wait_state(fixture, "stopped");
+	assert_string_equal(fixture->reason, "crash");
+	assert_int_equal(fixture->crashes, 1);
+	assert_non_null(strstr(fixture->crash, "0x42"));
+}
+
+static void daemon_that_goes_away(void **state)
+{
+	struct fixture *fixture = *state;
+
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	close_fdp(&fixture->socket);
+	fixture->socket = -1;
+	assert_int_equal(worker_run(&fixture->worker), 0); /* which ends by itself */
+	assert_int_equal(machine_state(fixture->worker.machine), MACHINE_STOPPED);
+}
+
+static void stop_ends_the_loop(void **state)
+{
+	struct fixture *fixture = *state;
+
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	assert_string_equal(ask(fixture, "stop", NULL), "");
+	assert_int_equal(worker_run(&fixture->worker), 0);
+}
+
+static void disk_without_an_image(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_CLOSE int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	char definition[1024];
+
+	if (kvm < 0)
+		skip();
+	assert_string_equal(ask_with(fixture, "descriptors", "{\"names\": [\"kvm\"]}", &kvm, 1),
+			    "");
+	snprintf(definition, sizeof(definition), DEFINITION,
+		 ", \"disks\": [{\"controller\": 0, \"lun\": 3, \"path\": \"/x\", \"format\": "
+		 "\"raw\"}]");
+	assert_string_equal(ask(fixture, "configure", definition), CONTROL_ERROR_FAILED);
+	assert_non_null(strstr(fixture->answer.text, "0:3"));
+
+	/* Nothing is left of it. */
+	assert_string_equal(ask(fixture, "start", NULL), CONTROL_ERROR_INVALID_STATE);
+	snprintf(definition, sizeof(definition), DEFINITION, "");
+	assert_string_equal(ask_with(fixture, "descriptors", "{\"names\": [\"kvm\"]}", &kvm, 1),
+			    "");
+	assert_string_equal(ask(fixture, "configure", definition), "");
+	assert_string_equal(ask(fixture, "start", NULL), CONTROL_ERROR_FAILED);
+}
+
+/* ---- Disks that come and go ---- */
+
+#define DISK(lun, more)                                                                     \
+	"{\"disk\": {\"controller\": 1, \"lun\": " #lun ", \"format\": \"raw\", \"path\": " \
+	"\"/x\"" more "}}"
+
+static void disks_come_and_go(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_CLOSE int image = make_disk(1 << 20), odd = make_disk(100), pipe_end = -1;
+	int pipes[2];
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	pipe_end = pipes[0];
+	close(pipes[1]);
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+
+	assert_string_equal(ask_with(fixture, "attach", DISK(5, ""), &image, 1), "");
+	assert_string_equal(ask_with(fixture, "attach", DISK(5, ""), &image, 1),
+			    CONTROL_ERROR_EXISTS);
+	assert_string_equal(ask(fixture, "attach", DISK(6, "")), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "attach", DISK(6, ""), &odd, 1),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "attach", DISK(6, ""), &pipe_end, 1),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "attach", DISK(64, ""), &image, 1),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "attach", "{}", &image, 1), CONTROL_ERROR_INVALID);
+
+	assert_string_equal(ask(fixture, "detach", "{\"controller\": 1, \"lun\": 4}"),
+			    CONTROL_ERROR_NOT_FOUND);
+	assert_string_equal(ask(fixture, "detach", "{\"controller\": 2, \"lun\": 5}"),
+			    CONTROL_ERROR_NOT_FOUND);
+	assert_string_equal(ask(fixture, "detach", "{\"controller\": 4, \"lun\": 5}"),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "detach", "{\"lun\": 5}"), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "detach", "{\"controller\": 1, \"lun\": 5}"), "");
+	assert_string_equal(ask(fixture, "detach", "{\"controller\": 1, \"lun\": 5}"),
+			    CONTROL_ERROR_NOT_FOUND);
+	assert_string_equal(ask_with(fixture, "attach", DISK(5, ""), &image, 1), "");
+}
+
+#define PLACE(lun) "{\"controller\": 0, \"lun\": " #lun "}"
+
+static void media_come_and_go(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_CLOSE int image = make_disk(1 << 20);
+
+	configure(fixture, endless, sizeof(endless),
+		  ", \"disks\": [{\"controller\": 0, \"lun\": 1, \"type\": \"dvd\"}]");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	assert_string_equal(ask(fixture, "insert", PLACE(1)), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "insert", PLACE(2), &image, 1),
+			    CONTROL_ERROR_NOT_FOUND);
+	assert_string_equal(ask_with(fixture, "insert", PLACE(1), &image, 1), "");
+	assert_string_equal(ask_with(fixture, "insert", PLACE(1), &image, 1), "");
+	assert_string_equal(ask(fixture, "eject", PLACE(1)), "");
+	assert_string_equal(ask(fixture, "eject", PLACE(1)), "");
+	assert_string_equal(ask(fixture, "eject", PLACE(7)), CONTROL_ERROR_NOT_FOUND);
+	assert_string_equal(ask_with(fixture, "attach",
+				     "{\"disk\": {\"controller\": 0, \"lun\": 2, \"format\": "
+				     "\"raw\", \"path\": \"/x\"}}",
+				     &image, 1),
+			    "");
+	assert_string_equal(ask_with(fixture, "insert", PLACE(2), &image, 1),
+			    CONTROL_ERROR_INVALID);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(unknown_methods, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_needs_a_machine, setup, teardown),
+		cmocka_unit_test_setup_teardown(descriptors_and_their_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(definitions_that_are_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(bytes_that_are_no_message, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_socket_that_is_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(guest_that_crashes, setup, teardown),
+		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(stop_ends_the_loop, setup, teardown),
+		cmocka_unit_test_setup_teardown(disk_without_an_image, setup, teardown),
+		cmocka_unit_test_setup_teardown(disks_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(media_come_and_go, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

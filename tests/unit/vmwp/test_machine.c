@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The machine's life, with guests of a few instructions on the host's KVM. Skipped without one.
+ */
+#include "common/base/cc.h"
+#include "tests/unit/unit.h"
+#include "tests/unit/vmwp/guest_code.h"
+#include "tests/unit/vmwp/kernel_image.h"
+#include "vmwp/chipset.h"
+#include "vmwp/machine.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND 1000000000ull
+
+struct fixture {
+	struct loop *loop;
+	struct definition *definition;
+	struct resources *resources;
+	struct machine *machine;
+	struct failure failure;
+	struct kernel_image image;
+
+	unsigned states, resets, crashes;
+	enum machine_state state;
+	enum machine_reason reason;
+	char message[512];
+	uint64_t crash_parameter;
+	unsigned stop_after_resets; /* 0: never */
+};
+
+static void on_state(void *data, enum machine_state state, enum machine_reason reason,
+		     const char *message)
+{
+	struct fixture *fixture = data;
+
+	fixture->states++;
+	fixture->state = state;
+	fixture->reason = reason;
+	snprintf(fixture->message, sizeof(fixture->message), "%s", message);
+}
+
+static void on_reset(void *data, enum machine_reason reason, const char *message)
+{
+	struct fixture *fixture = data;
+
+	fixture->reason = reason;
+	if (++fixture->resets == fixture->stop_after_resets)
+		machine_stop(fixture->machine);
+}
+
+static void on_crash(void *data, const struct hvshim_crash *crash)
+{
+	struct fixture *fixture = data;
+
+	fixture->crashes++;
+	fixture->crash_parameter = crash->parameters[0];
+}
+
+static void on_vmbus(void *data, uint32_t version)
+{
+}
+
+static void on_notice(void *data, const char *text)
+{
+}
+
+static void on_console(void *data, bool output)
+{
+}
+
+static const struct machine_callbacks callbacks = {
+	.state = on_state,
+	.reset = on_reset,
+	.crash = on_crash,
+	.vmbus = on_vmbus,
+	.notice = on_notice,
+	.console = on_console,
+};
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	assert_non_null(fixture);
+	assert_int_equal(loop_new(512, &fixture->loop), 0);
+	assert_int_equal(resources_new(&fixture->resources), 0);
+	assert_int_equal(definition_new(&fixture->definition), 0);
+	fixture->definition->memory.size = 16u << 20;
+	fixture->definition->memory.pages = DEFINITION_PAGES_SMALL;
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	/* What the personality still has under way ends in the loop's next turns. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+	machine_free(fixture->machine);
+	loop_free(fixture->loop);
+	resources_free(fixture->resources);
+	definition_free(fixture->definition);
+	free(fixture);
+	return 0;
+}
+
+/* Of what is in the resources. */
+static int make_machine(struct fixture *fixture)
+{
+	const struct machine_config config = {
+		.definition = fixture->definition,
+		.resources = fixture->resources,
+		.loop = fixture->loop,
+		.callbacks = &callbacks,
+		.data = fixture,
+	};
+
+	return machine_new(&config, &fixture->machine, &fixture->failure);
+}
+
+static void make(struct fixture *fixture, const void *code, size_t size)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (kvm < 0)
+		skip();
+	kernel_image_elf(&fixture->image, ELFCLASS64, code, size);
+	assert_int_equal(resources_put(fixture->resources, "kvm", kvm), 0);
+	assert_int_equal(
+		resources_put(fixture->resources, "kernel", kernel_image_file(&fixture->image)), 0);
+	if (make_machine(fixture) < 0)
+		fail_msg("%s", fixture->failure.message);
+}
+
+static void start(struct fixture *fixture, const void *code, size_t size)
+{
+	make(fixture, code, size);
+	if (machine_start(fixture->machine, &fixture->failure) < 0)
+		fail_msg("%s", fixture->failure.message);
+	assert_int_equal(fixture->state, MACHINE_RUNNING);
+}
+
+/* Turns the loop until the machine is in that state. A minute is for ever. */
+static void wait_for(struct fixture *fixture, enum machine_state state)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	while (fixture->state != state && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+	if (fixture->state != state)
+		print_message("reason %s: %s\n", machine_reason_name(fixture->reason),
+			      fixture->message);
+	assert_int_equal(fixture->state, state);
+	assert_int_equal(machine_state(fixture->machine), state);
+}
+
+static void stop(struct fixture *fixture)
+{
+	machine_stop(fixture->machine);
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_REQUESTED);
+}
+
+/* What the guest has printed by now. */
+static size_t printed(struct fixture *fixture, char *buffer, size_t size)
+{
+	size_t n = chipset_console_take(machine_chipset(fixture->machine), buffer, size - 1);
+
+	buffer[n] = 0;
+	return n;
+}
+
+static void wait_for_output(struct fixture *fixture)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+	char text[256];
+
+	while (printed(fixture, text, sizeof(text)) == 0 && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+	assert_true(loop_now() < end);
+}
+
+static void guest_powers_off(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('h'), GUEST_PRINT('i'), GUEST_OFF, GUEST_HALT };
+	struct fixture *fixture = *state;
+	char text[16];
+
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_GUEST_SHUTDOWN);
+	assert_string_equal(fixture->message, "");
+	printed(fixture, text, sizeof(text));
+	assert_string_equal(text, "hi");
+	assert_true(machine_first_run(fixture->machine) > 0);
+}
+
+static void guest_resets_again_and_again(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('r'), GUEST_RESET, GUEST_HALT };
+	struct fixture *fixture = *state;
+	char text[64];
+
+	fixture->definition->actions.reboot = DEFINITION_ACTION_RESTART;
+	fixture->stop_after_resets = 20;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->resets, 20);
+	assert_int_equal(fixture->reason, MACHINE_REQUESTED);
+	assert_true(printed(fixture, text, sizeof(text)) >= 20);
+}
+
+static void memory_is_clear_after_a_reset(void **state)
+{
+	/* Prints the byte at 2 MiB, then changes it: cmp; a guest that finds it changed faults. */
+	static const uint8_t code[] = { 0x80,        0x3d,      0x00, 0x00,
+					0x20,        0x00,      0x00, /* cmpb $0, 0x200000 */
+					0x74,        0x02,            /* je over the fault */
+					GUEST_FAULT, 0xc6,      0x05, 0x00,
+					0x00,        0x20,      0x00, 0x01, /* movb $1, 0x200000 */
+					GUEST_RESET, GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.reboot = DEFINITION_ACTION_RESTART;
+	fixture->definition->actions.triple_fault = DEFINITION_ACTION_STOP;
+	fixture->stop_after_resets = 3;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_REQUESTED);
+	assert_int_equal(fixture->resets, 3);
+}
+
+static void reset_can_mean_stop_or_keep(void **state)
+{
+	static const uint8_t code[] = { GUEST_RESET, GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.reboot = DEFINITION_ACTION_KEEP;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_KEPT);
+	assert_int_equal(fixture->reason, MACHINE_GUEST_RESET);
+	assert_int_equal(machine_pause(fixture->machine), MACHINE_E_STATE);
+	assert_int_equal(machine_resume(fixture->machine), MACHINE_E_STATE);
+
+	/* By hand it goes on, and does the same again. */
+	assert_int_equal(machine_reset(fixture->machine), 0);
+	fixture->state = MACHINE_RESETTING;
+	wait_for(fixture, MACHINE_KEPT);
+	assert_int_equal(fixture->resets, 1);
+
+	fixture->definition->actions.reboot = DEFINITION_ACTION_STOP;
+	assert_int_equal(machine_reset(fixture->machine), 0);
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_GUEST_RESET);
+}
+
+static void triple_fault_says_where(void **state)
+{
+	static const uint8_t code[] = { 0x90, GUEST_FAULT };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.triple_fault = DEFINITION_ACTION_KEEP;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_KEPT);
+	assert_int_equal(fixture->reason, MACHINE_TRIPLE_FAULT);
+	assert_non_null(strstr(fixture->message, "RIP 0x100001"));
+	stop(fixture);
+	assert_string_equal(fixture->message, "");
+}
+
+static void crash_is_told(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->crashes, 1);
+	assert_int_equal(fixture->crash_parameter, 0x42);
+	assert_int_equal(fixture->reason, MACHINE_CRASH);
+}
+
+static void crash_restarts(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_RESTART;
+	fixture->stop_after_resets = 2;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_true(fixture->crashes >= 2);
+	assert_int_equal(fixture->resets, 2);
+}
+
+static void paused_guest_stands_still(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+	char text[4096];
+
+	start(fixture, code, sizeof(code));
+	for (int i = 0; i < 3; i++) {
+		wait_for_output(fixture);
+		assert_int_equal(machine_pause(fixture->machine), 0);
+		assert_int_equal(fixture->state, MACHINE_PAUSED);
+		assert_int_equal(machine_pause(fixture->machine), MACHINE_E_STATE);
+		while (printed(fixture, text, sizeof(text)))
+			;
+		usleep(20000);
+		assert_int_equal(printed(fixture, text, sizeof(text)), 0);
+		assert_int_equal(machine_resume(fixture->machine), 0);
+		assert_int_equal(machine_resume(fixture->machine), MACHINE_E_STATE);
+	}
+	wait_for_output(fixture);
+	assert_int_equal(machine_pause(fixture->machine), 0);
+	stop(fixture);
+}
+
+static void paused_guest_can_be_reset(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	start(fixture, code, sizeof(code));
+	assert_int_equal(machine_pause(fixture->machine), 0);
+	assert_int_equal(machine_reset(fixture->machine), 0);
+	wait_for(fixture, MACHINE_RUNNING);
+	assert_int_equal(fixture->resets, 1);
+	stop(fixture);
+}
+
+static void stop_overtakes_reset(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	start(fixture, code, sizeof(code));
+	assert_int_equal(machine_reset(fixture->machine), 0);
+	assert_int_equal(machine_reset(fixture->machine), MACHINE_E_STATE);
+	machine_stop(fixture->machine);
+	machine_stop(fixture->machine);
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->resets, 0);
+}
+
+static void several_vps(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	fixture->definition->processors.count = 6;
+	fixture->definition->processors.sockets = 2;
+	fixture->definition->processors.cores = 3;
+	start(fixture, code, sizeof(code));
+	wait_for_output(fixture);
+	assert_int_equal(machine_reset(fixture->machine), 0);
+	fixture->state = MACHINE_RESETTING;
+	wait_for(fixture, MACHINE_RUNNING);
+	stop(fixture);
+}
+
+static void machine_that_never_started(void **state)
+{
+	static const uint8_t code[] = { GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	make(fixture, code, sizeof(code));
+	assert_int_equal(machine_state(fixture->machine), MACHINE_CREATED);
+	assert_int_equal(machine_pause(fixture->machine), MACHINE_E_STATE);
+	assert_int_equal(machine_resume(fixture->machine), MACHINE_E_STATE);
+	assert_int_equal(machine_reset(fixture->machine), MACHINE_E_STATE);
+	machine_stop(fixture->machine);
+	assert_int_equal(fixture->state, MACHINE_STOPPED);
+	assert_int_equal(machine_start(fixture->machine, &fixture->failure), MACHINE_E_STATE);
+	assert_int_equal(machine_first_run(fixture->machine), 0);
+}
+
+static void kernel_that_is_none(void **state)
+{
+	static const uint8_t code[] = { GUEST_HALT };
+	struct fixture *fixture = *state;
+	int kernel;
+
+	make(fixture, code, sizeof(code));
+	machine_free(fixture->machine);
+	fixture->machine = NULL;
+	kernel = kernel_image_file(&fixture->image);
+	assert_int_equal(ftruncate(kernel, 600), 0); /* the notes are cut off */
+	assert_int_equal(
+		resources_put(fixture->resources, "kvm", open("/dev/kvm", O_RDWR | O_CLOEXEC)), 0);
+	assert_int_equal(resources_put(fixture->resources, "kernel", kernel), 0);
+	assert_int_equal(make_machine(fixture), 0);
+	assert_int_equal(machine_start(fixture->machine, &fixture->failure), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "truncated"));
+
+	/* It stays as it was, and can be stopped. */
+	machine_stop(fixture->machine);
+	assert_int_equal(fixture->state, MACHINE_STOPPED);
+}
+
+static void machine_without_a_kernel(void **state)
+{
+	struct fixture *fixture = *state;
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (kvm < 0)
+		skip();
+	assert_int_equal(resources_put(fixture->resources, "kvm", kvm), 0);
+	assert_int_equal(make_machine(fixture), 0);
+	assert_int_equal(machine_start(fixture->machine, &fixture->failure), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "no kernel"));
+	assert_int_equal(machine_state(fixture->machine), MACHINE_CREATED);
+}
+
+static void machine_on_what_is_not_kvm(void **state)
+{
+	struct fixture *fixture = *state;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(resources_put(fixture->resources, "kvm", null), 0);
+	assert_true(make_machine(fixture) < 0);
+	assert_non_null(strstr(fixture->failure.message, "KVM"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(guest_powers_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(guest_resets_again_and_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(memory_is_clear_after_a_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(reset_can_mean_stop_or_keep, setup, teardown),
+		cmocka_unit_test_setup_teardown(triple_fault_says_where, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_restarts, setup, teardown),
+		cmocka_unit_test_setup_teardown(paused_guest_stands_still, setup, teardown),
+		cmocka_unit_test_setup_teardown(paused_guest_can_be_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(stop_overtakes_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(several_vps, setup, teardown),
+		cmocka_unit_test_setup_teardown(machine_that_never_started, setup, teardown),
+		cmocka_unit_test_setup_teardown(kernel_that_is_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(machine_without_a_kernel, setup, teardown),
+		cmocka_unit_test_setup_teardown(machine_on_what_is_not_kvm, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
