@@ -9,6 +9,7 @@ Every wait is bounded. When one runs out, Timeout carries the last lines of the 
 """
 
 import base64
+import codecs
 import json
 import os
 import pathlib
@@ -113,8 +114,9 @@ class Console:
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         while chunk := os.read(self.process.stdout.fileno(), 65536):
-            text = chunk.decode(errors="replace").replace("\r", "")
+            text = decoder.decode(chunk).replace("\r", "")
             if self.show:
                 self.show(text)
             with self.changed:
