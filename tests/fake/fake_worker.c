@@ -319,7 +319,7 @@ static void type_garbage(struct fake *fake)
 
 static void type_flood(struct fake *fake)
 {
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 3000; i++) {
 		struct json_object *data =
 			json_make("status", json_object_new_string(i % 2 ? "ok" : "lost"), NULL);
 
