@@ -589,6 +589,11 @@ struct vid *machine_vid(struct machine *machine)
 	return machine->vid;
 }
 
+const struct vid_memory *machine_memory(const struct machine *machine)
+{
+	return machine->memory;
+}
+
 uint32_t machine_vmbus_version(const struct machine *machine)
 {
 	return machine->vmbus_version;

@@ -108,6 +108,7 @@ enum hvshim_engine machine_engine(const struct machine *machine);
 struct chipset *machine_chipset(struct machine *machine);
 struct vmbus *machine_bus(struct machine *machine);
 struct vid *machine_vid(struct machine *machine);
+const struct vid_memory *machine_memory(const struct machine *machine);
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
 
 /* When the first vp first entered the guest, by loop_now(); 0: not yet. */

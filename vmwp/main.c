@@ -87,7 +87,8 @@ static int main_finish(const struct options *options, const struct worker *worke
 		       const struct timings *timings)
 {
 	if (options->print_timings)
-		timings_print(timings, machine_first_run(worker->machine));
+		timings_print(timings, machine_first_run(worker->machine),
+			      machine_memory(worker->machine));
 	if (worker->failed)
 		return STATUS_ERROR;
 	if (worker->reason == MACHINE_CRASH || worker->reason == MACHINE_TRIPLE_FAULT)

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long it took to start, and what the worker itself takes: for `vmwp --print-timings`.
+ * How long it took to start, and how much memory the worker itself takes: for
+ * `vmwp --print-timings`.
  */
 #pragma once
+
+#include "vid/vid.h"
 
 #include <stdint.h>
 
@@ -15,7 +18,9 @@ struct timings {
 void timings_start(struct timings *timings);
 
 /*
- * Prints one line of JSON to standard error: "start_to_first_run_us", how that divides, and
- * "rss_anon_kib", "rss_file_kib" as they are now. first_run: loop_now() of it; 0: never.
+ * Prints one line of JSON to standard error: "start_to_first_run_us" and how that divides, the
+ * moment itself by CLOCK_MONOTONIC, and what is resident now, guest RAM left out: "rss_anon_kib",
+ * "rss_file_kib". first_run: loop_now() of it; 0: never.
  */
-void timings_print(const struct timings *timings, uint64_t first_run);
+void timings_print(const struct timings *timings, uint64_t first_run,
+		   const struct vid_memory *memory);
