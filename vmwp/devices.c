@@ -57,7 +57,10 @@ static int devices_open_disk(struct devices *devices, const struct definition_di
 			    definition->controller, definition->lun, image_error_text(r));
 		return DEVICES_E_REFUSED;
 	}
-	return disk_file_new(vmbus_loop(devices->bus), &image, definition->sector_size, ret_disk);
+	r = disk_file_new(vmbus_loop(devices->bus), &image, definition->sector_size, ret_disk);
+	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)
+		disk_file_drop_flushes(*ret_disk);
+	return r;
 }
 
 /* What a STORAGE_E_ code is here, with a sentence for it. */

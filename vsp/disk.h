@@ -108,6 +108,12 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 		  struct disk **ret_disk) MUST_CHECK;
 
 /*
+ * From now on flushes do nothing, and durable writes are like any other: what is acknowledged may
+ * be lost with the host's power. Before the first request; only for a disk_file_new() disk.
+ */
+void disk_file_drop_flushes(struct disk *disk);
+
+/*
  * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves
  * the reader's memory as it is. size: bytes, a multiple of sector_size. Return: 0, -ENOMEM.
  */

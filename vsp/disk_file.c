@@ -24,6 +24,7 @@ struct disk_file {
 	struct loop *loop;
 	int fd;
 	uint32_t memory_alignment, transfer_alignment;
+	bool drop_flushes;
 };
 
 /* What zeroing writes where holes cannot be punched. */
@@ -47,7 +48,8 @@ static void disk_file_transfer(struct disk_file *file, struct disk_request *requ
 			   request->offset);
 	else
 		loop_writev(file->loop, &request->loop_operation, file->fd, iov, iov_count,
-			    request->offset, request->durable ? RWF_DSYNC : 0);
+			    request->offset,
+			    request->durable && !file->drop_flushes ? RWF_DSYNC : 0);
 }
 
 /* ---- Straight to and from the requester's memory ---- */
@@ -169,15 +171,25 @@ static void disk_file_bounce(struct buffer_waiter *waiter, void *buffer)
 
 /* ---- Flushing, giving back, zeroing ---- */
 
+static void disk_file_flush(struct disk_file *file, struct disk_request *request);
+
 static void disk_file_flushed(struct loop_operation *operation, int result, bool more)
 {
 	struct disk_request *request = container_of(operation, struct disk_request, loop_operation);
 
 	if (disk_file_is_passing(result))
-		loop_fdatasync(disk_file(request->disk)->loop, operation,
-			       disk_file(request->disk)->fd);
+		disk_file_flush(disk_file(request->disk), request);
 	else
 		disk_complete(request, MIN(result, 0));
+}
+
+static void disk_file_flush(struct disk_file *file, struct disk_request *request)
+{
+	request->loop_operation.complete = disk_file_flushed;
+	if (file->drop_flushes)
+		loop_nop(file->loop, &request->loop_operation);
+	else
+		loop_fdatasync(file->loop, &request->loop_operation, file->fd);
 }
 
 static void disk_file_allocate(struct disk_request *request)
@@ -265,8 +277,7 @@ static void disk_file_submit(struct disk *disk, struct disk_request *request)
 		disk_file_transfer(file, request, request->iov, request->iov_count);
 		break;
 	case DISK_FLUSH:
-		request->loop_operation.complete = disk_file_flushed;
-		loop_fdatasync(file->loop, &request->loop_operation, file->fd);
+		disk_file_flush(file, request);
 		break;
 	case DISK_UNMAP:
 		request->loop_operation.complete = disk_file_unmapped;
@@ -318,4 +329,9 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 	};
 	*ret_disk = &file->disk;
 	return 0;
+}
+
+void disk_file_drop_flushes(struct disk *disk)
+{
+	disk_file(disk)->drop_flushes = true;
 }

@@ -256,6 +256,14 @@ void loop_fallocate(struct loop *loop, struct loop_operation *operation, int fd,
 	io_uring_sqe_set_data(sqe, operation);
 }
 
+void loop_nop(struct loop *loop, struct loop_operation *operation)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
 void loop_read(struct loop *loop, struct loop_operation *operation, int fd, void *buffer,
 	       size_t size)
 {

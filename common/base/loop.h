@@ -76,6 +76,9 @@ void loop_fdatasync(struct loop *loop, struct loop_operation *operation, int fd)
 void loop_fallocate(struct loop *loop, struct loop_operation *operation, int fd, int mode,
 		    uint64_t offset, uint64_t length);
 
+/* Completes with 0, for what turned out to need no I/O. */
+void loop_nop(struct loop *loop, struct loop_operation *operation);
+
 /* Stream I/O: sockets, pipes, terminals. */
 void loop_read(struct loop *loop, struct loop_operation *operation, int fd, void *buffer,
 	       size_t size);

@@ -10,6 +10,7 @@ The log's format is that of drivers/md/dm-log-writes.c: a superblock, then for e
 of one sector, followed by its data.
 """
 
+import os
 import pathlib
 import struct
 import subprocess
@@ -50,6 +51,10 @@ def pattern(text):
     return (line * (BLOCK // len(line) + 1))[:BLOCK]
 
 
+# Without udev, dmsetup makes the device node itself.
+DMSETUP = {**os.environ, "DM_DISABLE_UDEV": "1"}
+
+
 class Device:
     """/dev/mapper/… over two loop devices: the data, and the log."""
 
@@ -68,7 +73,7 @@ class Device:
         subprocess.run(["modprobe", "dm-log-writes"], check=True)
         subprocess.run(["dmsetup", "create", "vmms-log-writes", "--table",
                         f"0 {SIZE // SECTOR} log-writes {self.loops['data']} {self.loops['log']}"],
-                       check=True)
+                       check=True, env=DMSETUP)
         return self
 
     def __exit__(self, *_):
@@ -78,7 +83,7 @@ class Device:
 
     def remove(self):
         subprocess.run(["dmsetup", "remove", "--retry", "vmms-log-writes"], check=False,
-                       stderr=subprocess.DEVNULL)
+                       stderr=subprocess.DEVNULL, env=DMSETUP)
 
     def verify(self):
         """Replays the log; returns the number of flush and FUA marks at which all was well."""

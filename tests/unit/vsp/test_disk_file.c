@@ -318,6 +318,21 @@ static void test_flushes_reach_the_device(void **state)
 	assert_int_equal(flushes(f), before + 3);
 }
 
+static void test_dropped_flushes_do_not(void **state)
+{
+	struct fixture *f = *state;
+	unsigned long before;
+
+	if (!f->disk)
+		skip();
+	disk_file_drop_flushes(f->disk);
+	before = flushes(f);
+	assert_int_equal(move(f, DISK_WRITE, f->data, 0, 4096, 0, true), 0);
+	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_FLUSH }), 0);
+	assert_int_equal(flushes(f), before);
+	assert_int_equal(f->disk->counters.flushes, 1);
+}
+
 /* Sectors that are smaller than the device's blocks go through the page cache. */
 static void test_large_blocks(void **state)
 {
@@ -555,6 +570,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_durable_and_flush, setup_block_device,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_flushes_reach_the_device, setup_block_device,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_dropped_flushes_do_not, setup_block_device,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_large_blocks, setup_large_blocks, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_and_zero, setup_buffered, teardown),
