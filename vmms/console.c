@@ -46,7 +46,7 @@ struct console {
 	char input[INPUT_SIZE]; /* typed, and not yet taken by the worker */
 	size_t input_begin, input_end;
 	uint64_t written;
-	char ring[CONSOLE_SCROLLBACK];
+	char *ring; /* CONSOLE_SCROLLBACK bytes; NULL until the VM first starts */
 };
 
 /* ---- What is waited for ---- */
@@ -104,26 +104,35 @@ static uint64_t client_skip_lost(struct client *client)
 	return lost;
 }
 
-/* Return: false if the client is gone. */
-static bool client_write(struct client *client)
+/* What the client has not got, in the two parts that it may have in the ring. */
+static void client_backlog(const struct client *client, struct iovec parts[2])
 {
-	struct console *console = client->console;
-	uint64_t lost = client_skip_lost(client);
+	const struct console *console = client->console;
 	size_t begin = client->position % CONSOLE_SCROLLBACK;
 	size_t size = (size_t)(console->written - client->position);
-	struct iovec iov[3] = { { 0 },
-				{ console->ring + begin, MIN(size, CONSOLE_SCROLLBACK - begin) } };
+	size_t first = MIN(size, CONSOLE_SCROLLBACK - begin);
+
+	parts[0] = (struct iovec){ console->ring + begin, first };
+	parts[1] = (struct iovec){ console->ring, size - first };
+}
+
+/* Return: false if the client is gone, or has all it will get. */
+static bool client_write(struct client *client)
+{
+	struct iovec iov[3] = { 0 };
 	struct msghdr header = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
 	char notice[64];
+	uint64_t lost;
 	ssize_t sent;
 
 	if (client->position >= client->last)
 		return false;
-	iov[2] = (struct iovec){ console->ring, size - iov[1].iov_len };
+	lost = client_skip_lost(client);
 	if (lost > 0)
 		iov[0] = (struct iovec){ notice, (size_t)snprintf(notice, sizeof(notice),
 								  "\r\n[%llu bytes lost]\r\n",
 								  (unsigned long long)lost) };
+	client_backlog(client, iov + 1);
 	sent = sendmsg(client->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -250,6 +259,7 @@ void console_free(struct console *console)
 	list_for_each (link, &console->clients)
 		client_free(container_of(link, struct client, link));
 	sd_event_unref(console->loop);
+	free(console->ring);
 	free(console);
 }
 
@@ -258,6 +268,10 @@ int console_connect(struct console *console, int *ret_fd)
 	int sockets[2], r;
 
 	console_disconnect(console);
+	if (!console->ring)
+		console->ring = malloc(CONSOLE_SCROLLBACK);
+	if (!console->ring)
+		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
 	r = sd_event_add_io(console->loop, &console->worker_source, sockets[0], EPOLLIN,

@@ -203,6 +203,8 @@ static void verb_answered(void *data, struct json_object *result, const char *co
 	const struct request_verb *row = &request_verbs[vm->operation.verb];
 	struct failure failure;
 
+	if (!result && strcmp(code, WORKER_ENDED) == 0)
+		return; /* its end says more */
 	if (!result) {
 		vm_failure(vm, code, text, &failure);
 		vm_finish(&vm->operation, &failure);

@@ -51,6 +51,8 @@ static void change_answered(void *data, struct json_object *result, const char *
 		return;
 	}
 	change_abandon(vm);
+	if (strcmp(code, WORKER_ENDED) == 0)
+		return; /* its end says more */
 	vm_failure(vm, code, text, &failure);
 	vm_finish(&vm->operation, &failure);
 }

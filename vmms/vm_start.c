@@ -51,11 +51,18 @@ static void take_engine(struct vm *vm, struct json_object *status)
 	vm_notify(vm, "Engine", NULL);
 }
 
+/* The last answer of a start: whoever asked for it finds the VM as it is. */
 static void status_answered(void *data, struct json_object *result, const char *code,
 			    const char *text)
 {
+	struct vm *vm = data;
+
+	if (!result && strcmp(code, WORKER_ENDED) == 0)
+		return;
 	if (result)
-		take_engine(data, result);
+		take_engine(vm, result);
+	if (vm->operation.verb == VM_START)
+		vm_finish(&vm->operation, NULL);
 }
 
 static uint64_t real_time(void)
@@ -83,10 +90,7 @@ static void start_answered(void *data, struct json_object *result, const char *c
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 	if (worker_request(vm->worker, "status", NULL, NULL, 0, VM_REQUEST_TIMEOUT, status_answered,
 			   vm) < 0)
-		log_warning("VM %s: the worker cannot be asked for its status",
-			    vm->definition->name);
-	if (vm->operation.verb == VM_START)
-		vm_finish(&vm->operation, NULL);
+		status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
 }
 
 /* ---- What is sent ---- */

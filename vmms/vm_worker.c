@@ -255,12 +255,16 @@ static void fail_start(struct vm *vm, const struct worker_exit *exit)
 	vm_finish(&vm->operation, &failure);
 }
 
-/* Whoever waits for the VM to go off learns that it did; for anything else, that it cannot be. */
+/*
+ * Whoever shut the VM down learns that it is off, and whoever started it, that it ran; for anything
+ * else, that it cannot be.
+ */
 static void finish_operation(struct vm *vm)
 {
+	bool fulfilled = vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START;
 	struct failure failure;
 
-	if (vm->operation.verb == VM_SHUT_DOWN && vm->state == VM_OFF && !vm->turning_off.done) {
+	if (fulfilled && vm->state == VM_OFF && !vm->turning_off.done) {
 		vm_finish(&vm->operation, NULL);
 		return;
 	}
@@ -274,6 +278,7 @@ static void finish_operation(struct vm *vm)
 static void worker_exited(void *owner, const struct worker_exit *exit)
 {
 	struct vm *vm = owner;
+	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
 	vm_clear_timer(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	console_disconnect(vm->console);
@@ -281,7 +286,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm->vmbus_version[0] = '\0';
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
 	vm->started_at = 0;
-	if (vm->operation.done && vm->operation.verb == VM_START)
+	if (starting)
 		fail_start(vm, exit);
 	else
 		set_end(vm, exit);

@@ -261,6 +261,21 @@ static void test_until_off_without_a_run(void **state)
 	assert_ended(fixture, client);
 }
 
+static void test_log_of_a_vm_that_never_ran(void **state)
+{
+	struct fixture *fixture = *state;
+	struct console *console;
+	AUTO_CLOSE int client = -1;
+	bool typing;
+	char byte;
+
+	assert_int_equal(console_new(fixture->loop, &console), 0);
+	assert_int_equal(console_open(console, &logs, &client, &typing), 0);
+	settle(fixture);
+	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
+	console_free(console);
+}
+
 static void test_no_more_than_so_many(void **state)
 {
 	struct fixture *fixture = *state;
@@ -291,6 +306,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_runs_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worker_closes_its_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_until_off_without_a_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_of_a_vm_that_never_ran, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_more_than_so_many, setup, teardown),
 	};
 
