@@ -39,13 +39,14 @@ def boot(daemon, combination):
 
 
 FIO = """
+disk=$(lun 1)
 for depth in 1 32; do for rw in write randwrite; do
-fio --name=v --filename=/dev/sdb --direct=1 --ioengine=libaio --iodepth=$depth --rw=$rw \
+fio --name=v --filename=$disk --direct=1 --ioengine=libaio --iodepth=$depth --rw=$rw \
     --bs=4k --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse \
     >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
 echo "verified $rw depth $depth"
 done; done
-fio --name=m --filename=/dev/sdb --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite \
+fio --name=m --filename=$disk --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite \
     --bsrange=512-256k --bs_unaligned=0 --size=16m --verify=crc32c --verify_fatal=1 \
     --output-format=terse >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
 echo "verified mixed"
@@ -115,12 +116,55 @@ def hot_add_and_remove(daemon, combination):
     path = sparse_file("hot.raw", 32)
     for _ in range(3):
         daemon.vmctl("attach", "guest", path, "--controller", 0, "--lun", 5)
-        guest.run("for i in $(seq 100); do [ -b /dev/sdb ] && exit 0; sleep 0.1; done; exit 1")
-        guest.run("dd if=/dev/urandom of=/dev/sdb bs=64k count=16 oflag=direct 2>/dev/null && "
-                  "dd if=/dev/sdb bs=64k count=16 iflag=direct 2>/dev/null | md5sum")
+        guest.run("for i in $(seq 100); do [ -b $(lun 5) ] && exit 0; sleep 0.1; done; exit 1")
+        guest.run("dd if=/dev/urandom of=$(lun 5) bs=64k count=16 oflag=direct 2>/dev/null && "
+                  "dd if=$(lun 5) bs=64k count=16 iflag=direct 2>/dev/null | md5sum")
         daemon.vmctl("detach", "guest", "--controller", 0, "--lun", 5)
-        guest.run("for i in $(seq 100); do [ -b /dev/sdb ] || exit 0; sleep 0.1; done; exit 1")
+        guest.run("for i in $(seq 100); do [ -b $(lun 5) ] || exit 0; sleep 0.1; done; exit 1")
     check("sda" in guest.run("lsblk -no NAME"), "the root disk went too")
+
+
+FIND_DATA_DISK = """
+find_data() { for d in $(ls /sys/block | grep '^sd'); do grep -q "^/dev/$d " /proc/mounts || echo /dev/$d; done; }
+sum() { dd if=$(find_data) bs=64k count=16 iflag=direct 2>/dev/null | md5sum; }
+cd /sys/bus/vmbus
+"""
+
+MOVE_CHANNELS = FIND_DATA_DISK + """
+dd if=$(find_data) of=/dev/null bs=4k count=2000 iflag=direct 2>/dev/null & reader=$!
+for round in 1 2 3 4 5; do for cpu in $(seq 0 $(($(nproc) - 1))); do
+for channel in devices/*/channels/*/cpu; do echo $cpu > $channel || exit 1; done; done; done
+wait $reader
+"""
+
+REBIND_DRIVERS = FIND_DATA_DISK + """
+before=$(sum)
+scsi=$(readlink -f /sys/block/$(basename $(find_data))/device | tr / '\\n' | grep -E '^[0-9a-f]{8}-')
+channels=$(ls devices/$scsi/channels | wc -l)
+for round in 1 2 3 4 5; do
+	echo $scsi > drivers/hv_storvsc/unbind && [ -z "$(find_data)" ] || exit 1
+	echo $scsi > drivers/hv_storvsc/bind || exit 2
+	for i in $(seq 100); do [ -b "$(find_data)" ] && break; sleep 0.1; done
+	[ "$(sum)" = "$before" ] || exit 3
+	[ "$(ls devices/$scsi/channels | wc -l)" = $channels ] || exit 4
+	for service in $(ls drivers/hv_utils | grep -- -); do
+		echo $service > drivers/hv_utils/unbind && echo $service > drivers/hv_utils/bind || exit 5
+	done
+done
+"""
+
+
+def drivers_come_and_go(daemon, combination):
+    """Channels move between vps under load, are closed and opened again, sub-channels and all."""
+    path = SCRATCH / "data.raw"
+    path.write_bytes(os.urandom(2 << 20))
+    guest = Guest(daemon, disks=[{**disk(path, lun=0), "controller": 1}],
+                  append="root=LABEL=root", **combination).boot()
+    guest.run(MOVE_CHANNELS, timeout=240)
+    guest.run(REBIND_DRIVERS, timeout=240)
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
+    daemon.vmctl("shutdown", "guest", timeout=180)
+    guest.wait_state("off", 120)
 
 
 def heartbeat(daemon, combination):
@@ -145,7 +189,7 @@ def shutdown_leaves_a_clean_file_system(daemon, combination):
 def killed_worker_harms_nothing_else(daemon, combination):
     other = Guest(daemon, name="other", kernel=combination["kernel"]).boot()
     victim = Guest(daemon, disks=[disk(sparse_file("victim.raw", 64))], **combination).boot()
-    victim.send("dd if=/dev/zero of=/dev/sdb bs=64k oflag=direct")
+    victim.send("dd if=/dev/zero of=$(lun 1) bs=64k oflag=direct")
     time.sleep(2)
     victim.kill_worker()
     victim.wait_state("crashed")
@@ -179,6 +223,6 @@ def without_flushes_the_check_fails(daemon, combination):
 
 
 ALL = [boot, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
-       hot_add_and_remove, heartbeat, shutdown_leaves_a_clean_file_system,
+       hot_add_and_remove, drivers_come_and_go, heartbeat, shutdown_leaves_a_clean_file_system,
        killed_worker_harms_nothing_else, acknowledged_writes_survive,
        without_flushes_the_check_fails]
