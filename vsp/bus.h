@@ -104,7 +104,6 @@ struct vmbus_channel {
 
 	/* What the guest knows. */
 	bool offered;          /* it was sent the offer */
-	bool guest_released;   /* it gave the relid back */
 	bool rescinded;        /* we took the offer back */
 	struct list announced; /* in the outbox: an offer or its rescission is to be sent */
 
