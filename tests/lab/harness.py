@@ -27,7 +27,11 @@ IMAGES = pathlib.Path(os.environ.get("VMMS_LAB_IMAGES", "/lab"))
 SCRATCH = pathlib.Path(os.environ.get("VMMS_LAB_SCRATCH", "/scratch"))
 
 BOOT_TIMEOUT = 150      # seconds, emulated: a boot takes some ten
-COMMAND_LINE = "console=ttyS0 quiet root=/dev/sda ro init=/sbin/vmms-test-init panic=-1 nokaslr mitigations=off"
+COMMAND_LINE = "console=ttyS0 quiet root=LABEL=root ro init=/sbin/vmms-test-init panic=-1 nokaslr mitigations=off"
+
+
+# For the guest's scripts: the device of a LUN. Names like sdb go by the order of discovery.
+LUN = 'lun() { echo /dev/"$(ls /sys/bus/scsi/devices/0:0:0:"$1"/block 2>/dev/null)"; }\n'
 
 
 class Failure(Exception):
@@ -157,7 +161,7 @@ class Console:
 
     def send(self, script):
         """Sends a script without waiting for it."""
-        line = base64.b64encode(script.encode()).decode()
+        line = base64.b64encode((LUN + script).encode()).decode()
         # In pieces that a terminal's line buffer takes.
         for start in range(0, len(line), 1000):
             self.type(line[start:start + 1000] + "\n")

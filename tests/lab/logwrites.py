@@ -28,19 +28,20 @@ FLUSH, FUA, DISCARD = 1, 2, 4
 
 # Block b of round n holds the text "round n block b", repeated. The commit record is block 0.
 GUEST_SCRIPT = f"""
+disk=$(lun 1)
 round=1
 while [ $round -le {ROUNDS} ]; do
 	block=0
 	while [ $block -lt {BLOCKS} ]; do
 		yes "round $round block $block" | head -c {BLOCK} |
-			dd of=/dev/sdb bs={BLOCK} seek=$((1 + (round - 1) * {BLOCKS} + block)) \\
+			dd of=$disk bs={BLOCK} seek=$((1 + (round - 1) * {BLOCKS} + block)) \\
 				conv=notrunc,fsync oflag=direct 2>/dev/null || exit 1
 		block=$((block + 1))
 	done
-	sync /dev/sdb
+	sync $disk
 	yes "commit $round" | head -c {BLOCK} |
-		dd of=/dev/sdb bs={BLOCK} conv=notrunc,fsync oflag=direct 2>/dev/null || exit 1
-	sync /dev/sdb
+		dd of=$disk bs={BLOCK} conv=notrunc,fsync oflag=direct 2>/dev/null || exit 1
+	sync $disk
 	round=$((round + 1))
 done
 """
