@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Packets over a channel: both ways, signals, flow control, ranges, and guests that break rings. */
+#include "tests/unit/vsp/channel_fixture.h"
+
+#include <string.h>
+
+static void test_echo(void **state)
+{
+	struct fixture *f = *state;
+
+	open_channel(f, 8, 8);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 7,
+			      "hello", 5));
+	expect_echo(f, 7, "hello\0\0\0", 8);
+	assert_true(fake_take_event(f->fake, 1, f->channel.relid));
+	assert_false(fake_take_event(f->fake, 0, f->channel.relid));
+}
+
+/* Integration services, and guests that were quicker than the doorbell. */
+static void test_packets_before_open(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_packet packet = {
+		.type = RING_PACKET_INBAND,
+		.flags = RING_FLAG_COMPLETION_REQUESTED,
+		.transaction_id = 3,
+		.payload = "early",
+		.payload_size = 5,
+	};
+
+	open_channel(f, 4, 4);
+	assert_true(fake_close(&f->channel));
+	assert_true(fake_stage(&f->channel, &packet));
+	(void)!ring_publish_written(&f->channel.out);
+	assert_int_equal(fake_gpadl_create(f->fake, f->channel.relid, f->channel.pfns, 8, 0,
+					   &f->channel.gpadl),
+			 0);
+	assert_int_equal(fake_open_rings(&f->channel, 4, NULL), 0);
+	expect_echo(f, 3, "early", 5);
+}
+
+static void test_many_packets_scattered(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t payload[1000];
+
+	f->fake->scatter = true;
+	open_channel(f, 3, 3);
+	for (uint32_t i = 0; i < 2000; i++) {
+		uint32_t size = i * 37 % sizeof(payload) / 8 * 8;
+
+		memset(payload, (int)i, sizeof(payload));
+		assert_true(fake_send(&f->channel, RING_PACKET_INBAND,
+				      RING_FLAG_COMPLETION_REQUESTED, i, payload, size));
+		expect_echo(f, i, payload, size);
+	}
+}
+
+static void send_once(void *data)
+{
+	struct fixture *f = data;
+
+	f->echo.drained = NULL;
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
+			      "second", 6));
+}
+
+/* The guest sends just when the host has found the ring empty: it rings, and is heard. */
+static void test_packet_after_drain(void **state)
+{
+	struct fixture *f = *state;
+
+	open_channel(f, 4, 4);
+	f->echo.drained = send_once;
+	f->echo.data = f;
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      "first", 5));
+	expect_echo(f, 1, "first", 5);
+	expect_echo(f, 2, "second", 6);
+}
+
+/* A batch costs one doorbell, one interrupt, and no more. */
+static void test_signals_are_coalesced(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters counters;
+	struct ring_packet packet = {
+		.type = RING_PACKET_INBAND,
+		.flags = RING_FLAG_COMPLETION_REQUESTED,
+		.payload = "batch",
+		.payload_size = 5,
+	};
+	unsigned interrupts;
+
+	open_channel(f, 8, 8);
+	fake_settle(f->fake);
+	interrupts = f->fake->interrupts;
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.signals_out, 0);
+	for (unsigned i = 0; i < 32; i++)
+		assert_true(fake_stage(&f->channel, &packet));
+	fake_publish(&f->channel);
+	for (unsigned i = 0; i < 32; i++)
+		expect_echo(f, 0, "batch", 5);
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.packets_in, 32);
+	assert_int_equal(counters.packets_out, 32);
+	assert_int_equal(counters.signals_out, 1);
+	assert_int_equal(f->fake->interrupts, interrupts + 1);
+}
+
+static void test_guest_mask_is_honoured(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters counters;
+
+	open_channel(f, 8, 8);
+	ring_mask(&f->channel.in);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      "quiet", 5));
+	expect_echo(f, 1, "quiet", 5);
+	assert_false(fake_take_event(f->fake, 1, f->channel.relid));
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.signals_out, 0);
+	assert_int_equal(counters.signals_spared, 1);
+}
+
+/* The host takes no doorbell while it has not read everything, and takes them again after. */
+static void test_host_mask(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_control *control;
+
+	open_channel(f, 8, 8);
+	control = f->channel.out.control;
+	f->echo.busy = true;
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      "one", 3));
+	fake_settle(f->fake);
+	assert_int_equal(control->interrupt_mask, 1);
+	expect_nothing(f);
+
+	f->echo.busy = false;
+	echo_receive(&f->echo);
+	assert_int_equal(control->interrupt_mask, 0);
+	expect_echo(f, 1, "one", 3);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
+			      "two", 3));
+	expect_echo(f, 2, "two", 3);
+}
+
+static void test_flow_control_bits(void **state)
+{
+	struct fixture *f = *state;
+
+	open_channel(f, 2, 2);
+	f->channel.out.control->feature_bits = 0;
+	f->channel.in.control->feature_bits = 0;
+	assert_true(fake_close(&f->channel));
+	assert_int_equal(fake_gpadl_create(f->fake, f->channel.relid, f->channel.pfns, 4, 0,
+					   &f->channel.gpadl),
+			 0);
+	assert_int_equal(fake_open_rings(&f->channel, 2, NULL), 0);
+	assert_int_equal(f->channel.out.control->feature_bits, RING_FEATURE_PENDING_SEND_SIZE);
+	assert_int_equal(f->channel.in.control->feature_bits, RING_FEATURE_PENDING_SEND_SIZE);
+}
+
+/* The guest sends more than the ring to it holds: the host waits for room, and loses nothing. */
+static void test_ring_to_guest_full(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t payload[400];
+	struct vmbus_channel_counters counters;
+	uint32_t sent = 0, received = 0;
+
+	open_channel(f, 16, 2);
+	while (received < 300) {
+		struct ring_packet packet;
+		bool progress = false;
+
+		while (sent < 300) {
+			memset(payload, (int)sent, sizeof(payload));
+			if (!fake_send(&f->channel, RING_PACKET_INBAND,
+				       RING_FLAG_COMPLETION_REQUESTED, sent, payload,
+				       sizeof(payload)))
+				break;
+			sent++;
+		}
+		fake_settle(f->fake);
+		while (fake_receive_now(&f->channel, &packet)) {
+			assert_int_equal(packet.transaction_id, received);
+			assert_int_equal(*(const uint8_t *)packet.payload, received % 256);
+			received++;
+			progress = true;
+		}
+		assert_true(progress);
+	}
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_true(counters.ring_full > 0);
+	assert_true(f->echo.writables > 0);
+	assert_int_equal(counters.packets_out, 300);
+	assert_int_equal(f->channel.in.control->pending_send_size, 0);
+}
+
+/* The host tells a guest that waits for room, once. */
+static void test_ring_to_host_full(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t payload[400] = { 0 };
+	uint32_t size = ring_packet_size(0, sizeof(payload)), sent = 0;
+
+	open_channel(f, 2, 8);
+	f->echo.busy = true;
+	f->echo.silent = true;
+	while (fake_send(&f->channel, RING_PACKET_INBAND, 0, sent, payload, sizeof(payload)))
+		sent++;
+	assert_int_equal(sent, 4095 / size);
+	assert_false(ring_await_space(&f->channel.out, size));
+	fake_settle(f->fake);
+	assert_false(fake_take_event(f->fake, 1, f->channel.relid));
+
+	f->echo.busy = false;
+	echo_receive(&f->echo);
+	fake_settle(f->fake);
+	assert_int_equal(f->echo.packets, sent);
+	assert_true(fake_take_event(f->fake, 1, f->channel.relid));
+	ring_forget_space(&f->channel.out);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, 0, 0, payload, sizeof(payload)));
+	fake_settle(f->fake);
+	assert_false(fake_take_event(f->fake, 1, f->channel.relid));
+}
+
+/* A guest that never stops sending does not keep the loop from its other work. */
+static void test_turn_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_packet packet = { .type = RING_PACKET_INBAND };
+	unsigned staged = 0;
+
+	f->echo.silent = true;
+	open_channel(f, 64, 2);
+	while (fake_stage(&f->channel, &packet))
+		staged++;
+	fake_publish(&f->channel);
+	assert_true(staged > 1000);
+	assert_int_equal(loop_run_once(f->fake->loop, FAKE_PATIENCE_NS), 0);
+	assert_true(f->echo.packets > 0 && f->echo.packets < 300);
+	assert_int_equal(f->channel.out.control->interrupt_mask, 1);
+	while (f->echo.packets < staged)
+		assert_int_equal(loop_run_once(f->fake->loop, FAKE_PATIENCE_NS), 0);
+	fake_settle(f->fake);
+	assert_int_equal(f->channel.out.control->interrupt_mask, 0);
+}
+
+static void test_ranges(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t pfns[8];
+	gpa_t gpa;
+	uint8_t *memory;
+
+	open_channel(f, 8, 8);
+	gpa = fake_alloc(f->fake, 8, pfns);
+	memory = fake_memory(f->fake, gpa, sizeof(pfns) / sizeof(pfns[0]) * HV_PAGE_SIZE);
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, pfns, 100,
+				    3 * HV_PAGE_SIZE, "abcdefgh", 8));
+	expect_echo(f, 1, "abcdefgh", 8);
+	assert_int_equal(f->echo.iov_count, 1); /* neighbours are merged */
+	assert_int_equal(memory[99], 0);
+	assert_memory_equal(memory + 100, "abcdefghabcdefgh", 16);
+	assert_int_equal(memory[100 + 3 * HV_PAGE_SIZE - 1], 'h');
+	assert_int_equal(memory[100 + 3 * HV_PAGE_SIZE], 0);
+
+	/* Pages in another order, and one that is no RAM. */
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 2,
+				    (const uint64_t[]){ pfns[6], pfns[5], pfns[7] }, 0,
+				    2 * HV_PAGE_SIZE + 1, "ijklmnop", 8));
+	expect_echo(f, 2, "ijklmnop", 8);
+	assert_int_equal(f->echo.iov_count, 3);
+	assert_int_equal(memory[7 * HV_PAGE_SIZE], 'i');
+	assert_int_equal(memory[7 * HV_PAGE_SIZE + 1], 0);
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 3,
+				    (const uint64_t[]){ pfns[0], 1ull << 52 }, 0, 2 * HV_PAGE_SIZE,
+				    "qrstuvwx", 8));
+	expect_echo(f, 3, "qrstuvwx", 8);
+	assert_int_equal(f->echo.ranges_invalid, 1);
+}
+
+static void test_ranges_with_hole(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t pfns[3];
+
+	open_channel(f, 8, 8);
+	f->fake->hole = gpa_add(fake_alloc(f->fake, 3, pfns), HV_PAGE_SIZE);
+	f->fake->hole_size = HV_PAGE_SIZE;
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, pfns, 0,
+				    3 * HV_PAGE_SIZE, "abcdefgh", 8));
+	expect_echo(f, 1, "abcdefgh", 8);
+	assert_int_equal(f->echo.ranges_invalid, 1);
+}
+
+struct two_ranges {
+	struct ring_gpa_direct direct;
+	uint32_t count_1, offset_1;
+	uint64_t pfn_1;
+	uint32_t count_2, offset_2;
+	uint64_t pfns_2[2];
+};
+
+static void test_two_ranges(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t pfns[4];
+	gpa_t gpa;
+	uint8_t *memory;
+
+	open_channel(f, 8, 8);
+	gpa = fake_alloc(f->fake, 4, pfns);
+	memory = fake_memory(f->fake, gpa, 4 * HV_PAGE_SIZE);
+	struct two_ranges ranges = {
+		.direct.range_count = 2,
+		.count_1 = 10,
+		.offset_1 = 4086,
+		.pfn_1 = pfns[2],
+		.count_2 = 8192,
+		.pfns_2 = { pfns[0], pfns[1] },
+	};
+	assert_true(fake_send_ranges(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, &ranges,
+				     sizeof(ranges), "abcdefgh", 8));
+	expect_echo(f, 1, "abcdefgh", 8);
+	assert_int_equal(f->echo.iov_count, 2);
+	assert_memory_equal(memory + 3 * HV_PAGE_SIZE - 10, "abcdefghab", 10);
+	assert_memory_equal(memory, "cdefgh", 6);
+}
+
+/* Each row is a list of ranges that lies about itself. */
+static void test_malformed_ranges(void **state)
+{
+	struct fixture *f = *state;
+	static const uint32_t rows[][10] = {
+		{ 0, 1 },                      /* a range, but nothing of it */
+		{ 0, 1, 4097, 0, 1, 0 },       /* two pages' worth, one page */
+		{ 0, 1, 1, 4096, 1, 0, 2, 0 }, /* begins beyond its first page */
+		{ 0, 1, 0, 0, 1, 0 },          /* of nothing */
+		{ 0, 2, 1, 0, 1, 0 },          /* two said, one there */
+		{ 0, UINT32_MAX, 1, 0, 1, 0 },
+		{ 0, 1, UINT32_MAX, 4095, 1, 0 },
+	};
+	static const uint32_t sizes[] = { 8, 24, 32, 24, 24, 24, 24 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		open_channel(f, 4, 4);
+		assert_true(fake_send_ranges(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1,
+					     rows[i], sizes[i], "abcdefgh", 8));
+		expect_nothing(f);
+		assert_int_equal(f->echo.receive_result, VMBUS_E_CORRUPT);
+		assert_int_equal(f->echo.ranges_invalid, 0);
+		assert_true(fake_close(&f->channel));
+	}
+}
+
+static void test_range_too_long(void **state)
+{
+	struct fixture *f = *state;
+	static uint64_t pfns[VMBUS_RANGE_PAGE_MAX + 1];
+	uint64_t first;
+
+	fake_alloc(f->fake, 1, &first);
+	for (size_t i = 0; i < ARRAY_SIZE(pfns); i++)
+		pfns[i] = first;
+	open_channel(f, 16, 4);
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, pfns, 0,
+				    VMBUS_RANGE_PAGE_MAX * HV_PAGE_SIZE, "abcdefgh", 8));
+	expect_echo(f, 1, "abcdefgh", 8);
+	assert_true(fake_send_range(&f->channel, RING_FLAG_COMPLETION_REQUESTED, 1, pfns, 0,
+				    VMBUS_RANGE_PAGE_MAX * HV_PAGE_SIZE + 1, "abcdefgh", 8));
+	expect_nothing(f);
+	assert_int_equal(f->echo.receive_result, VMBUS_E_CORRUPT);
+}
+
+static void test_payload_too_long(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t payload[VMBUS_PACKET_MAX + 8];
+
+	memset(payload, 'x', sizeof(payload));
+	open_channel(f, 16, 16);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 1,
+			      payload, VMBUS_PACKET_MAX));
+	expect_echo(f, 1, payload, VMBUS_PACKET_MAX);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
+			      payload, VMBUS_PACKET_MAX + 8));
+	expect_nothing(f);
+	assert_int_equal(f->echo.receive_result, VMBUS_E_CORRUPT);
+}
+
+/* A broken ring is given up, and works again after it was opened anew. */
+static void test_broken_ring(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters counters;
+	static const uint32_t indices[] = { 4096, 4, UINT32_MAX, 0x80000000, 8 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(indices); i++) {
+		open_channel(f, 2, 2);
+		fake_settle(f->fake);
+		f->channel.out.control->write_index = indices[i];
+		fake_signal(&f->channel);
+		fake_settle(f->fake);
+		vmbus_channel_counters(f->echo.channel, &counters);
+		assert_int_equal(counters.corrupt, i + 1);
+		assert_int_equal(vmbus_channel_complete(f->echo.channel, 0, "x", 1),
+				 VMBUS_E_CORRUPT);
+		fake_signal(&f->channel);
+		expect_nothing(f);
+		assert_true(fake_close(&f->channel));
+	}
+	open_channel(f, 2, 2);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 7,
+			      "healed", 6));
+	expect_echo(f, 7, "healed", 6);
+}
+
+static void test_broken_ring_to_guest(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t payload[2000] = { 0 };
+
+	open_channel(f, 4, 2);
+	f->channel.in.control->read_index = 12;
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(fake_send(&f->channel, RING_PACKET_INBAND,
+				      RING_FLAG_COMPLETION_REQUESTED, i, payload, sizeof(payload)));
+	fake_settle(f->fake);
+	assert_int_equal(vmbus_channel_complete(f->echo.channel, 0, "x", 1), VMBUS_E_CORRUPT);
+}
+
+static void test_packet_too_big_for_ring(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t payload[5000] = { 0 };
+
+	open_channel(f, 4, 2);
+	assert_int_equal(vmbus_channel_send(f->echo.channel, RING_PACKET_INBAND, false, 0, payload,
+					    sizeof(payload)),
+			 VMBUS_E_INVALID);
+	assert_int_equal(vmbus_channel_send(f->echo.channel, RING_PACKET_INBAND, false, 0, payload,
+					    VMBUS_PACKET_MAX + 1),
+			 VMBUS_E_INVALID);
+}
+
+/* Everything the host changes in guest memory is known to dirty tracking. */
+static void test_writes_are_marked(void **state)
+{
+	struct fixture *f = *state;
+	struct fake *fake = f->fake;
+	uint8_t *before = malloc(fake->ram_size);
+	uint8_t payload[600];
+
+	assert_non_null(before);
+	fake->scatter = true;
+	open_channel(f, 4, 4);
+	memset(payload, 0x5a, sizeof(payload));
+	for (unsigned i = 0; i < 100; i++) {
+		assert_true(fake_send(&f->channel, RING_PACKET_INBAND,
+				      RING_FLAG_COMPLETION_REQUESTED, i, payload,
+				      sizeof(payload) - i));
+		memcpy(before, fake->ram, fake->ram_size);
+		memset(fake->written, 0, fake->ram_size / HV_PAGE_SIZE);
+		fake_settle(fake);
+		for (uint64_t page = 0; page < fake->ram_size / HV_PAGE_SIZE; page++)
+			if (memcmp(before + page * HV_PAGE_SIZE, fake->ram + page * HV_PAGE_SIZE,
+				   HV_PAGE_SIZE) != 0)
+				assert_true(fake->written[page]);
+		expect_echo(f, i, payload, sizeof(payload) - i);
+	}
+	free(before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_echo, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_packets_before_open, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_many_packets_scattered, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_packet_after_drain, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_signals_are_coalesced, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_guest_mask_is_honoured, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_host_mask, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_flow_control_bits, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_ring_to_guest_full, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_ring_to_host_full, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_turn_is_bounded, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_ranges, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_ranges_with_hole, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_two_ranges, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_malformed_ranges, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_range_too_long, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_payload_too_long, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_broken_ring, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_broken_ring_to_guest, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_packet_too_big_for_ring, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_writes_are_marked, channel_setup,
+						channel_teardown),
+	};
+
+	return cmocka_run_group_tests_name("packet", tests, NULL, NULL);
+}
