@@ -158,7 +158,8 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 				   "cannot start a worker for VM '%s': %s", vm->definition->name,
 				   strerror(-r));
 	r = send_all(vm, resources);
-	if (r < 0)
+	/* A worker that has ended already says why by its end, which is on its way to us. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
 				   "cannot give the worker of VM '%s' what it needs: %s",
 				   vm->definition->name, strerror(-r));
