@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of the machine share: machine.c has its states, machine_guest.c what its guest
+ * does to it, machine_make.c how it is made.
+ */
+#pragma once
+
+#include "vmwp/chipset.h"
+#include "vmwp/incarnation.h"
+#include "vmwp/machine.h"
+#include "vmwp/vmbus_host.h"
+#include "vmwp/vp_exit.h"
+#include "vsp/vmbus.h"
+
+#include <stdatomic.h>
+
+struct machine {
+	const struct definition *definition;
+	struct loop *loop;
+	const struct machine_callbacks *callbacks;
+	void *data;
+
+	struct vid *vid;
+	enum hvshim_engine engine;
+	struct vid_cpuid *cpuid;
+	struct memory_layout layout;
+	struct vid_memory *memory;
+	struct chipset *chipset;
+	int kernel_fd, initrd_fd;
+
+	struct vmbus_host vmbus_host;
+	struct vsp_host vsp_host;
+	struct vmbus *bus;
+	uint32_t vmbus_version;
+
+	struct incarnation *incarnation;
+	enum machine_state state;
+	enum machine_reason reason; /* for resetting or stopping */
+	uint64_t first_run;
+	struct loop_deferred finish; /* of resetting or stopping */
+
+	_Atomic(enum incident) incident;
+	struct loop_task incident_task;
+	struct failure incident_failure; /* the vp's that set `incident`, until the task has run */
+};
+
+/* ---- machine.c ---- */
+
+bool machine_is_up(const struct machine *machine); /* running or paused */
+
+/* Halts the guest for good, to go on with MACHINE_RESETTING or MACHINE_STOPPING. */
+void machine_end(struct machine *machine, enum machine_state state, enum machine_reason reason);
+
+/* The same, or to be kept, as the definition says. */
+void machine_act(struct machine *machine, enum definition_action action,
+		 enum machine_reason reason);
+
+/* struct loop_deferred.run of `finish`: when the VMBus host has let go of the guest. */
+void machine_finish(struct loop_deferred *deferred);
+
+/* ---- machine_guest.c: what others call on behalf of the guest ---- */
+
+extern const struct vps_callbacks machine_vps_callbacks;
+extern const struct hvshim_callbacks machine_hvshim_callbacks;
+extern const struct vmbus_callbacks machine_vmbus_callbacks;
+extern const struct chipset_callbacks machine_chipset_callbacks;
+
+/* struct loop_task.run of `incident_task`. */
+void machine_handle_incident(struct loop_task *task);

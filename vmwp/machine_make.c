@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The making of a machine: hypervisor device, guest memory, chipset, VMBus host. */
+#include "vmwp/machine_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static int machine_open_vid(struct machine *machine, struct resources *resources,
+			    struct failure *failure)
+{
+	enum hvshim_engine wanted = (enum hvshim_engine)machine->definition->engine;
+	int r;
+
+	_Static_assert((int)DEFINITION_ENGINE_AUTO == (int)HVSHIM_ENGINE_AUTO &&
+			       (int)DEFINITION_ENGINE_KERNEL == (int)HVSHIM_ENGINE_KERNEL &&
+			       (int)DEFINITION_ENGINE_USER == (int)HVSHIM_ENGINE_USER,
+		       "the definition's engines are hvshim's");
+	r = vid_open(resources_take(resources, "kvm"), &machine->vid);
+	if (r < 0)
+		return failure_set(failure, r, "KVM cannot be used: %s.", strerror(-r));
+	r = hvshim_choose_engine(machine->vid, wanted, &machine->engine);
+	if (r < 0)
+		return failure_set(failure, r,
+				   "This host's KVM cannot run the %s engine: %s. `vmwp --probe` "
+				   "shows what it lacks.",
+				   hvshim_engine_name(wanted), strerror(-r));
+	machine->cpuid = calloc(1, sizeof(*machine->cpuid));
+	if (!machine->cpuid)
+		return -ENOMEM;
+	r = vid_cpuid_supported(machine->vid, machine->cpuid);
+	if (r < 0)
+		return failure_set(failure, r, "KVM does not tell its CPUID leaves: %s.",
+				   strerror(-r));
+	return 0;
+}
+
+static int machine_refuse_memory(const struct definition *definition, int error,
+				 struct failure *failure)
+{
+	const char *advice = definition->memory.pages == DEFINITION_PAGES_HUGETLB
+				     ? " Reserve huge pages of 2 MiB: sysctl vm.nr_hugepages."
+				     : "";
+
+	return failure_set(failure, error,
+			   "The host has no %" PRIu64 " MiB of memory for the VM: %s.%s",
+			   definition->memory.size >> 20, strerror(-error), advice);
+}
+
+static int machine_make_memory(struct machine *machine, struct failure *failure)
+{
+	static const enum vid_memory_backing backings[] = {
+		[DEFINITION_PAGES_TRANSPARENT] = VID_MEMORY_TRANSPARENT_HUGE,
+		[DEFINITION_PAGES_HUGETLB] = VID_MEMORY_HUGETLB,
+		[DEFINITION_PAGES_SMALL] = VID_MEMORY_SMALL,
+	};
+	const struct definition *definition = machine->definition;
+	int r;
+
+	memory_layout_init(&machine->layout, definition->memory.size,
+			   topology_address_bits(machine->cpuid));
+	r = vid_memory_new(&machine->memory);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < machine->layout.ram_count; i++) {
+		r = vid_memory_add(machine->memory, machine->layout.ram[i],
+				   backings[definition->memory.pages], definition->memory.shared);
+		if (r < 0)
+			return machine_refuse_memory(definition, r, failure);
+	}
+	return 0;
+}
+
+static int machine_make_bus(struct machine *machine)
+{
+	machine->vmbus_host = (struct vmbus_host){ .memory = machine->memory };
+	machine->vsp_host = (struct vsp_host){ .ops = &vmbus_host_ops,
+					       .host = &machine->vmbus_host,
+					       .vp_count = machine->definition->processors.count };
+	return vmbus_new(machine->loop, &machine->vsp_host, &machine_vmbus_callbacks, machine,
+			 &machine->bus);
+}
+
+int machine_new(const struct machine_config *config, struct machine **ret_machine,
+		struct failure *failure)
+{
+	CLEANUP(machine_freep) struct machine *machine = calloc(1, sizeof(*machine));
+	int r;
+
+	if (!machine)
+		return -ENOMEM;
+	machine->definition = config->definition;
+	machine->loop = config->loop;
+	machine->callbacks = config->callbacks;
+	machine->data = config->data;
+	machine->incident_task.run = machine_handle_incident;
+	machine->finish.run = machine_finish;
+	list_init(&machine->finish.link);
+	machine->kernel_fd = resources_take(config->resources, "kernel");
+	machine->initrd_fd = resources_take(config->resources, "initrd");
+
+	r = machine_open_vid(machine, config->resources, failure);
+	if (r < 0)
+		return r;
+	r = machine_make_memory(machine, failure);
+	if (r < 0)
+		return r;
+	r = chipset_new(&machine_chipset_callbacks, machine, &machine->chipset);
+	if (r < 0)
+		return r;
+	r = machine_make_bus(machine);
+	if (r < 0)
+		return r;
+	*ret_machine = TAKE_PTR(machine);
+	return 0;
+}
+
+void machine_free(struct machine *machine)
+{
+	if (!machine)
+		return;
+	vmbus_free(machine->bus);
+	chipset_free(machine->chipset);
+	vid_memory_free(machine->memory);
+	free(machine->cpuid);
+	vid_close(machine->vid);
+	close_fdp(&machine->kernel_fd);
+	close_fdp(&machine->initrd_fd);
+	free(machine);
+}
