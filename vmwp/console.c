@@ -5,7 +5,9 @@
  * Output: idle until the chipset has some; then a short timer, so that a burst of bytes becomes
  * one write; then writes until there is no more. A second timer watches a write that takes long.
  *
- * Input: one read at a time; the next one only when the guest has taken all of the last.
+ * Input: one read at a time, into a queue for the guest. While that has no room for a whole read,
+ * none is made, and the other end waits. Except where there is a filter: a person's keys are always
+ * read, since one of them may be for us, and those that find the queue full are lost.
  */
 #include "vmwp/console.h"
 
@@ -19,6 +21,7 @@
 #define STALL_DELAY   (500 * MILLISECOND)
 #define OUTPUT_BUFFER 4096
 #define INPUT_BUFFER  256
+#define INPUT_QUEUE   4096
 
 enum output_state { OUTPUT_IDLE, OUTPUT_BATCHING, OUTPUT_WRITING, OUTPUT_BROKEN };
 
@@ -38,8 +41,10 @@ struct console {
 
 	struct loop_task input_task;
 	struct loop_operation read;
-	size_t input_offset, input_size; /* of input[], what the guest has not taken yet */
+	bool input_is_open, reading;
 	uint8_t input[INPUT_BUFFER];
+	size_t queued; /* bytes at the beginning of queue[] that the guest has not taken yet */
+	uint8_t queue[INPUT_QUEUE];
 
 	void (*drained)(void *data);
 	void *drained_data;
@@ -173,48 +178,57 @@ void console_drain(struct console *console, void (*done)(void *data), void *data
 
 /* ---- Input ---- */
 
-static void console_submit_read(struct console *console)
+static void console_read_more(struct console *console)
 {
+	if (!console->input_is_open || console->reading)
+		return;
+	if (!console->config.filter && sizeof(console->queue) - console->queued < INPUT_BUFFER)
+		return;
+	console->reading = true;
 	loop_read(console->config.loop, &console->read, console->config.input_fd, console->input,
 		  sizeof(console->input));
 }
 
+static void console_queue_input(struct console *console, size_t size)
+{
+	size_t n = MIN(size, sizeof(console->queue) - console->queued);
+
+	memcpy(console->queue + console->queued, console->input, n);
+	console->queued += n;
+}
+
 static void console_give_input(struct console *console)
 {
-	size_t n = chipset_console_put(console->config.chipset,
-				       console->input + console->input_offset, console->input_size);
+	size_t n = chipset_console_put(console->config.chipset, console->queue, console->queued);
 
-	console->input_offset += n;
-	console->input_size -= n;
-	if (!console->input_size)
-		console_submit_read(console);
+	console->queued -= n;
+	memmove(console->queue, console->queue + n, console->queued);
 }
 
 static void console_have_read(struct loop_operation *operation, int result, bool more)
 {
 	struct console *console = container_of(operation, struct console, read);
-	size_t size;
+	size_t size = result > 0 ? (size_t)result : 0;
 
-	if (result == -EINTR || result == -EAGAIN) {
-		console_submit_read(console);
+	console->reading = false;
+	/* The other end is closed: from now on there is output only. */
+	if (result <= 0 && result != -EINTR && result != -EAGAIN) {
+		console->input_is_open = false;
 		return;
 	}
-	if (result <= 0) /* the other end is closed: there is output only, from now on */
-		return;
-	size = (size_t)result;
-	if (console->config.filter)
+	if (size && console->config.filter)
 		size = console->config.filter(console->config.data, console->input, size);
-	console->input_offset = 0;
-	console->input_size = size;
+	console_queue_input(console, size);
 	console_give_input(console);
+	console_read_more(console);
 }
 
 static void console_input_task(struct loop_task *task)
 {
 	struct console *console = container_of(task, struct console, input_task);
 
-	if (console->input_size)
-		console_give_input(console);
+	console_give_input(console);
+	console_read_more(console);
 }
 
 void console_input_room(struct console *console)
@@ -258,8 +272,8 @@ int console_new(const struct console_config *config, struct console **ret_consol
 		r = console_make_blocking(config->input_fd);
 	if (r < 0)
 		return r;
-	if (config->input_fd >= 0)
-		console_submit_read(console);
+	console->input_is_open = config->input_fd >= 0;
+	console_read_more(console);
 	*ret_console = TAKE_PTR(console);
 	return 0;
 }

@@ -26,7 +26,10 @@ struct console_config {
 	struct chipset *chipset;
 	int input_fd, output_fd; /* borrowed; may be the same; -1: no input, output thrown away */
 
-	/* Looks at input before the guest gets it. Return: bytes that are left. Optional. */
+	/*
+	 * Looks at the keys of a person before the guest gets them, even if the guest takes none.
+	 * Return: bytes that are left. Optional.
+	 */
 	size_t (*filter)(void *data, uint8_t *bytes, size_t size);
 	void *data;
 };

@@ -128,8 +128,11 @@ static int main_controlled(const struct options *options)
 	if (r < 0)
 		return main_refuse(&failure, r);
 	r = control_server_new(&worker, options->control_fd, &worker.control);
-	if (r < 0)
+	if (r < 0) {
+		failure_set(&failure, r, "Descriptor %d is no control socket: %s.",
+			    options->control_fd, strerror(-r));
 		return main_refuse(&failure, r);
+	}
 	r = worker_run(&worker);
 	if (r < 0)
 		return main_refuse(&failure, r);

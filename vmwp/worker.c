@@ -168,8 +168,6 @@ static size_t worker_filter_input(void *data, uint8_t *bytes, size_t size)
 {
 	struct worker *worker = data;
 
-	if (!worker->serial_is_terminal)
-		return size;
 	size = terminal_filter(&worker->terminal, bytes, size);
 	if (worker->terminal.quit)
 		worker_stop(worker);
@@ -181,7 +179,7 @@ static int worker_make_console(struct worker *worker, struct failure *failure)
 	struct console_config config = {
 		.loop = worker->loop,
 		.chipset = machine_chipset(worker->machine),
-		.filter = worker_filter_input,
+		.filter = worker->serial_is_terminal ? worker_filter_input : NULL,
 		.data = worker,
 	};
 	int fd = resources_take(worker->resources, "serial"), r;

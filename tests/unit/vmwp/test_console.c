@@ -24,7 +24,7 @@ struct fixture {
 	struct console *console;
 	int ours; /* the other end of the console's socket */
 	struct terminal terminal;
-	bool filter, drained;
+	bool drained;
 };
 
 static void set_interrupt(void *data, unsigned pin, bool level)
@@ -51,13 +51,13 @@ static size_t filter(void *data, uint8_t *bytes, size_t size)
 {
 	struct fixture *fixture = data;
 
-	return fixture->filter ? terminal_filter(&fixture->terminal, bytes, size) : size;
+	return terminal_filter(&fixture->terminal, bytes, size);
 }
 
-static int setup(void **state)
+static int setup_any(void **state, bool with_filter)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	struct console_config config = { .filter = filter, .data = fixture };
+	struct console_config config = { .filter = with_filter ? filter : NULL, .data = fixture };
 	int sockets[2];
 
 	assert_non_null(fixture);
@@ -73,6 +73,16 @@ static int setup(void **state)
 	assert_int_equal(console_new(&config, &fixture->console), 0);
 	*state = fixture;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_any(state, false);
+}
+
+static int setup_terminal(void **state)
+{
+	return setup_any(state, true);
 }
 
 static int teardown(void **state)
@@ -261,7 +271,6 @@ static void terminal_keeps_its_keys(void **state)
 {
 	struct fixture *fixture = *state;
 
-	fixture->filter = true;
 	assert_int_equal(write(fixture->ours,
 			       "a\x01\x01"
 			       "b",
@@ -280,6 +289,45 @@ static void terminal_keeps_its_keys(void **state)
 	assert_true(fixture->terminal.quit);
 }
 
+static void terminal_keys_work_when_the_guest_takes_none(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t end = loop_now() + 60 * SECOND;
+	char text[64];
+
+	memset(text, 'n', sizeof(text));
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(write(fixture->ours, text, sizeof(text)), sizeof(text));
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+	}
+	assert_int_equal(write(fixture->ours, "\x01x", 2), 2);
+	while (!fixture->terminal.quit && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+	assert_true(fixture->terminal.quit);
+	expect_input(fixture, "nnnn");
+}
+
+static void input_makes_the_other_end_wait(void **state)
+{
+	struct fixture *fixture = *state;
+	static char text[64 * 1024];
+	size_t sent = 0, taken = 0;
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)(i * 11 + 1);
+	while (taken < sizeof(text) && loop_now() < end) {
+		ssize_t n = write(fixture->ours, text + sent, MIN(sizeof(text) - sent, 5000u));
+
+		sent += n > 0 ? (size_t)n : 0;
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+		while (guest_has_input(fixture))
+			assert_int_equal((char)port(fixture, PLATFORM_SERIAL_PORT, false, 0),
+					 text[taken++]);
+	}
+	assert_int_equal(taken, sizeof(text)); /* nothing was lost */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,7 +340,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(draining_writes_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(draining_does_not_wait_for_ever, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_descriptors_at_all, setup, teardown),
-		cmocka_unit_test_setup_teardown(terminal_keeps_its_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(input_makes_the_other_end_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(terminal_keeps_its_keys, setup_terminal, teardown),
+		cmocka_unit_test_setup_teardown(terminal_keys_work_when_the_guest_takes_none,
+						setup_terminal, teardown),
 	};
 
 	/* As the worker has it. */
