@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the host sees of a process: memory, processor time, and events counted by perf."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+
+def own_memory(pid, guest_mib):
+    """Resident memory in KiB without the guest's: (anonymous, of files).
+
+    The guest's memory is the mappings that are nearly as large as it or larger; parts of it may be
+    mappings of their own, where a VMM gives them other attributes.
+    """
+    anonymous = file = size = 0
+    guest = False
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as smaps:
+        for line in smaps:
+            key, _, rest = line.partition(":")
+            if key == "Size":
+                size = int(rest.split()[0])
+                guest = size >= guest_mib * 1024 * 9 // 10
+            elif key == "Rss":
+                resident = 0 if guest else int(rest.split()[0])
+            elif key == "Anonymous" and not guest:
+                anonymous += int(rest.split()[0])
+                file += resident - int(rest.split()[0])
+    return anonymous, file
+
+
+def cpu_seconds(pid, thread=None):
+    """Processor time that a process or one of its threads took; a vp's has its guest's in it.
+
+    Threads that have ended do not count.
+    """
+    total = 0
+    for name in [str(thread)] if thread else os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{name}/schedstat", encoding="ascii") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
+class Events:
+    """Events of all threads of a process, between begin() and end(), by perf-stat(1)."""
+
+    def __init__(self, pid, events):
+        self.directory = tempfile.TemporaryDirectory()
+        control, acknowledge, self.output = (f"{self.directory.name}/{name}"
+                                             for name in ("control", "acknowledge", "output"))
+        os.mkfifo(control)
+        os.mkfifo(acknowledge)
+        self.names = list(events)
+        arguments = ["perf", "stat", "-x", ";", "-o", self.output, "-p", str(pid), "-D", "-1",
+                     "--control", f"fifo:{control},{acknowledge}"]
+        for event, condition in events.values():
+            arguments += ["-e", event] + (["--filter", condition] if condition else [])
+        self.control = os.open(control, os.O_RDWR)
+        self.acknowledge = os.open(acknowledge, os.O_RDWR)
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.control)
+        os.close(self.acknowledge)
+        self.directory.cleanup()
+
+    def tell(self, command):
+        os.write(self.control, command.encode() + b"\n")
+        answer = b""
+        while b"ack\n" not in answer:
+            if not select.select([self.acknowledge], [], [], 20)[0]:
+                self.process.kill()
+                raise RuntimeError(f"perf stat: {self.process.stdout.read().decode()}")
+            answer += os.read(self.acknowledge, 16)
+
+    def begin(self):
+        self.tell("enable")
+
+    def end(self):
+        self.tell("disable")
+
+    def counts(self):
+        """By name; once only."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        with open(self.output, encoding="utf-8") as file:
+            counts = [int(match.group(1)) for match in re.finditer(r"^(\d+);", file.read(), re.M)]
+        if len(counts) != len(self.names):
+            raise RuntimeError(f"perf counted {len(counts)} of {len(self.names)} events")
+        return dict(zip(self.names, counts))
+
+
+def disk_io(device):
+    """Requests and bytes that a block device has completed, reads and writes together."""
+    with open(f"/sys/block/{device}/stat", encoding="utf-8") as stat:
+        fields = [int(field) for field in stat.read().split()]
+    return fields[0] + fields[4], (fields[2] + fields[6]) * 512
+
+
+def disk_bytes(device):
+    """What was read from and written to a block device."""
+    with open(f"/sys/block/{device}/stat", encoding="utf-8") as stat:
+        fields = [int(field) for field in stat.read().split()]
+    return (fields[2] + fields[6]) * 512
+
+
+class Copies:
+    """Bytes that a process copies, or the kernel for it, by readings of a running sum.
+
+    The C library's part is counted by a preloaded library (copies.c) in a shared file. Of the
+    kernel's part, what passes through event descriptors and the page cache is counted, by probes
+    whose sizes a histogram sums up by thread. (The functions that do the kernel's copying
+    themselves cannot be probed.)
+    """
+
+    TRACING = "/sys/kernel/tracing"
+    PROBES = {  # Linux fs/eventfd.c, mm/filemap.c
+        "event_write": "p:bench/event_write eventfd_write size=%dx:u64",
+        "event_read": "r:bench/event_read eventfd_read size=$retval:s64",
+        "cache_read": "r:bench/cache_read filemap_read size=$retval:s64",
+        "cache_write": "r:bench/cache_write generic_perform_write size=$retval:s64",
+    }
+    SUM = "hist:keys=common_pid:vals=size if size > 0"
+
+    def __init__(self, library, path):
+        self.path = path
+        self.environment = {"LD_PRELOAD": str(library), "BENCH_COPIES": str(path)}
+        self.path.write_bytes(bytes(8))
+        for name, probe in self.PROBES.items():
+            self.write("kprobe_events", probe)
+            self.write(f"events/bench/{name}/trigger", self.SUM)
+
+    def write(self, name, text):
+        # Truncating would remove everybody's probes.
+        file = os.open(f"{self.TRACING}/{name}", os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(file, text.encode() + b"\n")
+        finally:
+            os.close(file)
+
+    def close(self):
+        for name in self.PROBES:
+            self.write(f"events/bench/{name}/trigger", f"!{self.SUM}")
+            self.write("kprobe_events", f"-:bench/{name}")
+
+    def read(self, pid):
+        threads = os.listdir(f"/proc/{pid}/task")
+        total = int.from_bytes(self.path.read_bytes(), "little")
+        for name in self.PROBES:
+            with open(f"{self.TRACING}/events/bench/{name}/hist", encoding="ascii") as file:
+                for thread, size in re.findall(r"common_pid: +(\d+) .*? size: +(\d+)", file.read()):
+                    total += int(size) if thread in threads else 0
+        return total

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The virtual machines that are compared: ours on both engines, and QEMU's.
+
+All boot the same kernel, initramfs and root image, with the same vps and memory, and speak on their
+standard streams as the guest's serial port. Host memory is anonymous, huge pages where the host
+has them; disks are opened O_DIRECT and served by io_uring. QEMU serves its disks in an iothread,
+with as many queues as it chooses.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TREE, "tests/lab"))
+
+from harness import BIN, COMMAND_LINE, IMAGES, SCRATCH, Console, Daemon, Failure, Timeout  # noqa: E402
+
+KERNEL = "6.1-cloud"
+VPS = 1
+MEMORY_MIB = 256
+KERNEL_COMMAND_LINE = COMMAND_LINE.replace("root=/dev/sda", "root=LABEL=root")
+MARK = "bench: first process"
+
+# The peer is QEMU of a newer Debian than the host's, run through its own loader: the way the
+# lab's qemu-system-x86_64 does it, without that one's shell.
+PEER = "/opt/qemu"
+PEER_LIBRARIES = f"{PEER}/usr/lib/x86_64-linux-gnu"
+
+
+def make_initrd():
+    """The tests' initramfs, whose init says MARK before all else."""
+    path = SCRATCH / "bench-initrd"
+    stage = SCRATCH / "bench-initrd.d"
+    stage.mkdir(exist_ok=True)
+    with open(f"{TREE}/scripts/lab.d/guest/initramfs/init", encoding="utf-8") as file:
+        interpreter, rest = file.read().split("\n", 1)
+    init = stage / "init"
+    init.write_text(f"{interpreter}\necho '{MARK}'\n{rest}")
+    init.chmod(0o755)
+    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=stage,
+                             input=b"init\n", capture_output=True, check=True).stdout
+    # A later archive's files replace those of an earlier one.
+    path.write_bytes((IMAGES / f"initrd-{KERNEL}").read_bytes() + archive)
+    return path
+
+
+class Kind:
+    """A way to run the guest. command(): its arguments, and what to add to the environment.
+
+    loaded: by default compared under load too, not only as it starts.
+    """
+
+    def __init__(self, name, ours, loaded=True):
+        self.name, self.ours, self.loaded = name, ours, loaded
+
+
+
+class Worker(Kind):
+    def __init__(self, engine):
+        super().__init__(f"vmwp {engine}", True)
+        self.engine = engine
+
+    def command(self, initrd, disks):
+        definition = {
+            "version": 1, "name": "bench", "engine": self.engine,
+            "processors": {"count": VPS}, "memory": {"size": f"{MEMORY_MIB}M"},
+            "boot": {"kernel": str(IMAGES / f"vmlinuz-{KERNEL}"), "initrd": str(initrd),
+                     "command_line": KERNEL_COMMAND_LINE},
+            "disks": [{"controller": 0, "lun": lun, "path": str(path), "format": "raw"}
+                      for lun, path in enumerate(disks)],
+        }
+        path = SCRATCH / f"bench-{self.engine}.json"
+        path.write_text(json.dumps(definition))
+        return [str(BIN / "vmwp"), "--definition", str(path), "--serial", "stdio"], {}
+
+
+class Qemu(Kind):
+    def __init__(self, machine, controller, loaded=True):
+        super().__init__(f"QEMU {machine} {controller}", False, loaded)
+        self.machine, self.controller = machine, controller
+        self.bus = "device" if machine == "microvm" else "pci"
+
+    def command(self, initrd, disks):
+        arguments = [
+            f"{PEER}/lib64/ld-linux-x86-64.so.2", "--library-path", PEER_LIBRARIES,
+            f"{PEER}/usr/bin/qemu-system-x86_64",
+            "-L", f"{PEER}/usr/share/qemu", "-L", f"{PEER}/usr/share/seabios",
+            "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
+            "-accel", "kvm", "-M", self.machine, "-cpu", "host",
+            "-smp", str(VPS), "-m", f"{MEMORY_MIB}M", "-object", "iothread,id=io",
+            "-kernel", str(IMAGES / f"vmlinuz-{KERNEL}"), "-initrd", str(initrd),
+            "-append", KERNEL_COMMAND_LINE,
+        ]
+        if self.controller == "scsi":
+            arguments += ["-device", f"virtio-scsi-{self.bus},id=scsi,iothread=io"]
+        for lun, path in enumerate(disks):
+            arguments += ["-drive", f"if=none,id=disk{lun},file={path},format=raw,cache=none,"
+                                    "aio=io_uring"]
+            if self.controller == "scsi":
+                arguments += ["-device", f"scsi-hd,bus=scsi.0,drive=disk{lun},lun={lun}"]
+            else:
+                arguments += ["-device", f"virtio-blk-{self.bus},drive=disk{lun},iothread=io"]
+        return arguments, {"QEMU_MODULE_DIR": f"{PEER_LIBRARIES}/qemu"}
+
+
+# QEMU's pc and q35 differ in how they start, not in how they serve disks.
+KINDS = [
+    Worker("in-kernel"), Worker("user-space"),
+    Qemu("pc", "blk", loaded=False), Qemu("pc", "scsi", loaded=False),
+    Qemu("q35", "blk"), Qemu("q35", "scsi"),
+    Qemu("microvm", "blk"), Qemu("microvm", "scsi", loaded=False),
+]
+
+
+class Vm(Console):
+    """One run of a kind, until it is killed: the guest's disks stay as they are."""
+
+    def __init__(self, kind, initrd, disks, environment=None):
+        super().__init__(None, kind.name, show=self.hear)
+        self.kind, self.heard = kind, []
+        command, variables = kind.command(initrd, disks)
+        self.errors = open(SCRATCH / "bench-errors", "w+b")
+        self.started = time.monotonic()
+        self.spawn(command, stderr=self.errors,
+                   env=dict(os.environ, **variables, **(environment or {})))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.errors.close()
+
+    @contextlib.contextmanager
+    def turn(self):
+        """Lets it run for a while; outside of its turns it is stopped."""
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def hear(self, text):
+        self.heard.append((time.monotonic(), len(text)))
+
+    def wait(self, pattern, timeout=120):
+        """Seconds from the start of the process until the pattern had been heard."""
+        try:
+            end = self.expect(pattern, timeout).end()
+        except Timeout as timeout_error:
+            self.errors.seek(0)
+            raise Timeout(f"{timeout_error}\nits standard error:\n"
+                          f"{self.errors.read().decode(errors='replace')}") from None
+        position = 0
+        for moment, length in self.heard:
+            position += length
+            if position >= end:
+                return moment - self.started
+        raise AssertionError("matched what was not heard")
