@@ -105,7 +105,7 @@ class Life(ServiceTest):
 
     def test_without_vmms(self):
         self.stop_vmms()
-        self.refused(NO_SERVICE, "list", says="systemctl start vmms")
+        self.refused(NO_SERVICE, "list", says="systemctl enable --now vmms")
         self.refused(NO_SERVICE, "--address", "unix:path=/nonexistent", "list")
 
 

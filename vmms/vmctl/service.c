@@ -12,6 +12,10 @@
 
 /* ---- Errors ---- */
 
+static const char not_running[] =
+	"vmms does not run on that bus; start it (systemctl enable --now vmms), or name its bus "
+	"with --user or --address";
+
 static const struct {
 	const char *name;
 	enum status status;
@@ -25,12 +29,12 @@ static const struct {
 	{ DBUS_ERROR_INVALID_DEFINITION, STATUS_USAGE, NULL },
 	{ DBUS_ERROR_INVALID_ARGUMENT, STATUS_USAGE, NULL },
 	{ DBUS_ERROR_TIMEOUT, STATUS_TIMEOUT, NULL },
-	{ SD_BUS_ERROR_SERVICE_UNKNOWN, STATUS_NO_SERVICE,
-	  "vmms does not run on that bus; start it (systemctl start vmms), or name its bus with "
-	  "--user or --address" },
-	{ SD_BUS_ERROR_NAME_HAS_NO_OWNER, STATUS_NO_SERVICE,
-	  "vmms does not run on that bus; start it (systemctl start vmms), or name its bus with "
-	  "--user or --address" },
+	{ SD_BUS_ERROR_SERVICE_UNKNOWN, STATUS_NO_SERVICE, not_running },
+	{ SD_BUS_ERROR_NAME_HAS_NO_OWNER, STATUS_NO_SERVICE, not_running },
+	/* What comes of activation where the unit is not enabled, masked, or fails. */
+	{ "org.freedesktop.systemd1.NoSuchUnit", STATUS_NO_SERVICE, not_running },
+	{ "org.freedesktop.systemd1.UnitMasked", STATUS_NO_SERVICE, NULL },
+	{ "org.freedesktop.DBus.Error.Spawn.ChildExited", STATUS_NO_SERVICE, not_running },
 	{ SD_BUS_ERROR_ACCESS_DENIED, STATUS_NOT_PERMITTED, NULL },
 	{ SD_BUS_ERROR_UNKNOWN_OBJECT, STATUS_NO_SUCH_VM, "the VM has been deleted meanwhile" },
 	{ SD_BUS_ERROR_NO_REPLY, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
