@@ -32,7 +32,7 @@ struct scsi_handler;
 
 #define SCSI_UNIT_MAX    64
 #define SCSI_CDB_SIZE    16
-#define SCSI_SERIAL_SIZE 33 /* with the NUL */
+#define SCSI_SERIAL_SIZE 37 /* with the NUL */
 
 enum {
 	_SCSI_E_OK,

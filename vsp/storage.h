@@ -28,7 +28,7 @@
 struct storage_controller;
 
 #define STORAGE_LUN_MAX                64
-#define STORAGE_SERIAL_MAX             32 /* bytes of printable ASCII */
+#define STORAGE_SERIAL_MAX             36 /* bytes of printable ASCII */
 #define STORAGE_SUB_CHANNELS_AUTOMATIC UINT16_MAX
 
 enum {
