@@ -15,7 +15,7 @@ int boot_file_init(struct boot_file *file, int fd, const char *name, struct fail
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
-		return failure_set(failure, -errno, "Cannot look at %s: %s.", name,
+		return failure_set(failure, -errno, "%s cannot be looked at: %s.", name,
 				   strerror(errno));
 	if (!S_ISREG(status.st_mode))
 		return failure_set(failure, -EINVAL, "%s is not a regular file.", name);
@@ -40,7 +40,7 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *buffer, 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return failure_set(failure, -errno, "Cannot read %s: %s.", file->name,
+			return failure_set(failure, -errno, "%s cannot be read: %s.", file->name,
 					   strerror(errno));
 		if (n == 0)
 			return failure_set(failure, -EIO, "%s shrank while it was read.",

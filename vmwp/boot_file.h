@@ -15,7 +15,7 @@
 struct boot_file {
 	int fd; /* borrowed */
 	uint64_t size;
-	const char *name; /* for sentences: "the kernel" */
+	const char *name; /* that begins a sentence: "The kernel" */
 };
 
 /* Return: 0; -EINVAL unless fd is a regular file; -errno. */

@@ -55,7 +55,11 @@ static void worker_machine_state(void *data, enum machine_state state, enum mach
 		devices_resume(worker->devices);
 	else
 		devices_pause(worker->devices);
-	log_info("the VM is %s (%s)", machine_state_name(state), machine_reason_name(reason));
+	if (reason == MACHINE_REQUESTED)
+		log_info("the VM is %s", machine_state_name(state));
+	else
+		log_info("the VM is %s: %s", machine_state_name(state),
+			 machine_reason_name(reason));
 	if (worker->control)
 		control_server_state(worker->control, state, reason, message);
 	if (state != MACHINE_STOPPED)
@@ -72,7 +76,7 @@ static void worker_machine_reset(void *data, enum machine_reason reason, const c
 	if (message[0])
 		log_warning("%s", message);
 
-	log_info("the VM was reset (%s)", machine_reason_name(reason));
+	log_info("the VM was reset: %s", machine_reason_name(reason));
 	if (worker->control)
 		control_server_reset(worker->control, reason);
 }
