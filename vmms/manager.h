@@ -53,6 +53,7 @@ struct manager {
 	struct store *store;
 	struct list vms;    /* of struct vm, by name */
 	struct list broken; /* of struct broken_definition */
+	unsigned reading;   /* counts how often the store was read */
 	const struct manager_observer *observer;
 	void *observer_data;
 	bool stopping;

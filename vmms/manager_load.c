@@ -14,12 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct loading {
-	struct manager *manager;
-	struct list seen; /* VMs whose file was found; the others are left in manager->vms */
-	struct failure failure;
-};
-
 void broken_definition_free(struct broken_definition *broken)
 {
 	list_unlink(&broken->link);
@@ -45,16 +39,16 @@ static char *as_utf8(char *text)
 	return text;
 }
 
-static int add_broken(struct loading *loading, const char *name, const struct json_error *error)
+static int add_broken(struct manager *manager, const char *name, const struct json_error *error)
 {
 	struct broken_definition *broken = calloc(1, sizeof(*broken));
 
 	if (!broken)
 		return -ENOMEM;
-	list_append(&loading->manager->broken, &broken->link);
+	list_append(&manager->broken, &broken->link);
 	broken->file = strdup(name);
 	broken->name = as_utf8(strdup(name));
-	broken->path = as_utf8(store_file_path(loading->manager->store, name));
+	broken->path = as_utf8(store_file_path(manager->store, name));
 	broken->error = *error;
 	if (!broken->file || !broken->name || !broken->path)
 		return -ENOMEM;
@@ -63,14 +57,25 @@ static int add_broken(struct loading *loading, const char *name, const struct js
 	return 0;
 }
 
-static struct vm *find_seen(struct loading *loading, const struct guid *uuid)
+/* May be changed or forgotten by what is in the store. */
+static bool is_at_rest(const struct vm *vm)
 {
-	list_for_each (link, &loading->seen) {
-		struct vm *vm = container_of(link, struct vm, link);
+	return !vm_state_is_active(vm->state) && !vm->operation.done;
+}
 
-		if (guid_equal(&vm->definition->uuid, uuid))
-			return vm;
-	}
+/*
+ * Another VM that has the uuid by right: it runs, or there is a file of its name too. One that has
+ * neither is the same VM under its old name, which is forgotten here.
+ */
+static struct vm *find_twin(struct manager *manager, const struct definition *definition)
+{
+	struct vm *vm = manager_find_uuid(manager, &definition->uuid);
+
+	if (!vm || strcmp(vm->definition->name, definition->name) == 0)
+		return NULL;
+	if (!is_at_rest(vm) || store_has(manager->store, vm->definition->name))
+		return vm;
+	manager_forget(manager, vm);
 	return NULL;
 }
 
@@ -94,51 +99,48 @@ static void replace(struct vm *vm, struct definition *definition)
 	manager_vm_changed(vm->manager, vm, properties);
 }
 
-static int add_new(struct loading *loading, struct definition *definition)
+static int add_new(struct manager *manager, struct definition *definition)
 {
-	struct manager *manager = loading->manager;
 	struct vm *vm;
 	int r;
 
 	r = vm_new(manager, definition, &vm);
 	if (r < 0)
 		return r;
-	list_append(&loading->seen, &vm->link);
+	vm->reading = manager->reading;
+	manager_insert(manager, vm);
 	manager->observer->vm_added(manager->observer_data, vm);
 	return 0;
 }
 
-static int take_definition(struct loading *loading, struct definition *definition)
+static int take_definition(struct manager *manager, struct definition *definition)
 {
-	struct vm *vm = manager_find_name(loading->manager, definition->name);
+	struct vm *vm = manager_find_name(manager, definition->name);
 
-	if (vm && !guid_equal(&vm->definition->uuid, &definition->uuid) &&
-	    !vm_state_is_active(vm->state)) {
+	if (vm && !guid_equal(&vm->definition->uuid, &definition->uuid) && is_at_rest(vm)) {
 		/* The same name, but another VM. */
-		manager_forget(loading->manager, vm);
+		manager_forget(manager, vm);
 		vm = NULL;
 	}
 	if (!vm)
-		return add_new(loading, definition);
-	list_unlink(&vm->link);
-	list_append(&loading->seen, &vm->link);
-	if (vm_state_is_active(vm->state) || vm->operation.done ||
-	    is_same(vm->definition, definition))
-		definition_free(definition);
-	else
+		return add_new(manager, definition);
+	vm->reading = manager->reading;
+	if (is_at_rest(vm) && !is_same(vm->definition, definition))
 		replace(vm, definition);
+	else
+		definition_free(definition);
 	return 0;
 }
 
 static int found(void *data, struct store_entry *entry)
 {
-	struct loading *loading = data;
+	struct manager *manager = data;
 	struct failure failure;
 	struct vm *twin;
 
 	if (!entry->definition)
-		return add_broken(loading, entry->name, &entry->error);
-	twin = find_seen(loading, &entry->definition->uuid);
+		return add_broken(manager, entry->name, &entry->error);
+	twin = find_twin(manager, entry->definition);
 	if (twin) {
 		snprintf(entry->error.key, sizeof(entry->error.key), "uuid");
 		snprintf(entry->error.message, sizeof(entry->error.message),
@@ -147,45 +149,33 @@ static int found(void *data, struct store_entry *entry)
 		snprintf(entry->error.message, sizeof(entry->error.message), "%.250s",
 			 failure.message);
 	} else {
-		return take_definition(loading, entry->definition);
+		return take_definition(manager, entry->definition);
 	}
 	definition_free(entry->definition);
-	return add_broken(loading, entry->name, &entry->error);
+	return add_broken(manager, entry->name, &entry->error);
 }
 
-/* VMs whose file is gone or broken: those at rest are forgotten. */
-static void settle_unseen(struct loading *loading)
+/* VMs at rest whose file is gone or broken. */
+static void forget_unread(struct manager *manager)
 {
-	struct manager *manager = loading->manager;
-
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (!vm_state_is_active(vm->state) && !vm->operation.done)
+		if (vm->reading != manager->reading && is_at_rest(vm))
 			manager_forget(manager, vm);
-	}
-	list_for_each (link, &loading->seen) {
-		list_unlink(link);
-		manager_insert(manager, container_of(link, struct vm, link));
 	}
 }
 
 int manager_load(struct manager *manager)
 {
-	struct loading loading = { .manager = manager };
 	int r;
 
-	list_init(&loading.seen);
+	manager->reading++;
 	manager_forget_broken(manager);
-	r = store_load(manager->store, found, &loading);
-	if (r < 0)
-		/* Half of the files are not known: forget nothing. */
-		list_for_each (link, &loading.seen) {
-			list_unlink(link);
-			manager_insert(manager, container_of(link, struct vm, link));
-		}
-	else
-		settle_unseen(&loading);
+	r = store_load(manager->store, found, manager);
+	/* Else half of the files are not known. */
+	if (r == 0)
+		forget_unread(manager);
 	manager->observer->broken_changed(manager->observer_data);
 	return r;
 }

@@ -135,6 +135,11 @@ char *store_file_path(const struct store *store, const char *name)
 	return asprintf(&path, "%s/%s" SUFFIX, store->path, name) < 0 ? NULL : path;
 }
 
+bool store_has(const struct store *store, const char *name)
+{
+	return faccessat(store->folder, file_name(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* ---- Reading ---- */
 
 static int is_definition_file(const struct dirent *entry)

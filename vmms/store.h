@@ -26,6 +26,9 @@ DEFINE_CLEANUP(struct store *, store_free)
 const char *store_path(const struct store *store);
 char *store_file_path(const struct store *store, const char *name);
 
+/* There is a file of that name, whatever it holds. */
+bool store_has(const struct store *store, const char *name);
+
 /* What was found in one file: a definition, which is the callee's to free, or why it is broken. */
 struct store_entry {
 	const char *name; /* of the file, without .json; borrowed */

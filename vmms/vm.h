@@ -42,6 +42,7 @@ struct vm_operation {
 struct vm {
 	struct list link; /* in the manager's list */
 	struct manager *manager;
+	unsigned reading; /* when its file was last read (manager->reading) */
 	struct definition *definition;
 	enum vm_state state;
 	char reason[VM_REASON_MAX]; /* of the state; may quote the guest */

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOG_LINE_MAX 2048
@@ -30,6 +32,18 @@ void log_set_name(const char *name)
 	log_name = name;
 }
 
+/* Standard error is the stream that systemd gave us, and not what was put in its place. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat status;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
+	       status.st_ino == inode;
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	int saved_errno = errno;
@@ -43,7 +57,7 @@ void log_write(enum log_level level, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	if (getenv("JOURNAL_STREAM"))
+	if (is_journal())
 		used += (size_t)sprintf(line, "<%c>", priorities[level]);
 	if (name)
 		used += (size_t)snprintf(line + used, 64, "%.48s: ", name);

@@ -450,6 +450,8 @@ static int on_signal(sd_bus_message *message, void *data, sd_bus_error *error)
 
 	snprintf(fixture.signals + used, sizeof(fixture.signals) - used, "%s ",
 		 sd_bus_message_get_member(message));
+	if (sd_bus_message_is_signal(message, OBJECTS, "InterfacesAdded"))
+		assert_true(sd_bus_message_has_signature(message, "oa{sa{sv}}"));
 	if (strcmp(sd_bus_message_get_member(message), "PropertiesChanged") != 0)
 		return 0;
 	assert_true(sd_bus_message_read(message, "s", &interface) > 0);
@@ -501,6 +503,50 @@ static void test_signals(void **state)
 	sd_bus_slot_unref(slot);
 }
 
+static void write_definition(const char *text)
+{
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/state/vms/hand.json", fixture.folder);
+	if (text[0] == '\0') {
+		assert_int_equal(unlink(path), 0);
+		return;
+	}
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	assert_int_equal(fclose(file), 0);
+}
+
+#define BY_HAND(count)                                                              \
+	"{\"name\": \"hand\", \"uuid\": \"f8615163-df3e-46c5-913f-f2d2f965ed0e\", " \
+	"\"boot\": {\"kernel\": \"/k\"}, \"processors\": {\"count\": " count "}}"
+
+static void test_signals_of_a_reload(void **state)
+{
+	static const struct {
+		const char *text, *signal;
+	} steps[] = {
+		{ BY_HAND("1"), "InterfacesAdded" },
+		{ BY_HAND("2"), "Processors" },
+		{ "{", "InterfacesRemoved PropertiesChanged BrokenDefinitions" },
+		{ BY_HAND("2"), "InterfacesAdded" },
+		{ "", "InterfacesRemoved" },
+	};
+	sd_bus_slot *slot = NULL;
+
+	assert_true(sd_bus_match_signal(fixture.bus, &slot, DBUS_NAME, NULL, NULL, NULL, on_signal,
+					NULL) >= 0);
+	fixture.signals[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		write_definition(steps[i].text);
+		ASSERT_DONE(CALL_MANAGER("Reload", ""));
+		expect_signal(steps[i].signal);
+	}
+	sd_bus_slot_unref(slot);
+}
+
 static void test_managed_objects(void **state)
 {
 	sd_bus_message *reply = NULL;
@@ -540,6 +586,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_create_refuses),
 		cmocka_unit_test(test_host_report),
 		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_signals_of_a_reload),
 		WITH_VM(test_names),
 		WITH_VM(test_list),
 		WITH_VM(test_what_states_refuse),

@@ -124,6 +124,38 @@ class Store(ServiceTest):
         self.ok("reload")
         self.assertEqual(self.list()["vms"], [])
 
+    def test_a_file_is_renamed(self):
+        self.write_definition("old")
+        self.ok("reload")
+        self.file("old").unlink()
+        self.write_definition("new")
+        self.ok("reload")
+        self.assertEqual([vm["name"] for vm in self.list()["vms"]], ["new"])
+        self.ok("start", "new")
+        self.file("new").unlink()
+        self.write_definition("again")
+        self.ok("reload")
+        self.assertEqual([vm["name"] for vm in self.list()["vms"]], ["new"])
+        self.assertIn("VM 'new'", self.broken()["again"]["message"])
+        self.ok("stop", "new")
+        self.ok("reload")
+        self.assertEqual([vm["name"] for vm in self.list()["vms"]], ["again"])
+
+    def test_a_copy_does_not_take_over(self):
+        self.write_definition("vm")
+        self.ok("reload")
+        self.write_definition("copy")
+        self.ok("reload")
+        self.assertEqual([vm["name"] for vm in self.list()["vms"]], ["vm"])
+        self.assertIn("VM 'vm'", self.broken()["copy"]["message"])
+
+    def test_another_vm_in_the_same_file(self):
+        self.write_definition("vm")
+        self.ok("reload")
+        self.write_definition("vm", uuid=UUID.replace("f", "e"))
+        self.ok("reload")
+        self.assertEqual(self.show()["uuid"], UUID.replace("f", "e"))
+
     def test_sighup_reloads(self):
         self.write_definition("vm")
         os.kill(self.vmms.pid, 1)
