@@ -7,7 +7,6 @@ import pty
 import select
 import subprocess
 import sys
-import time
 
 sys.dont_write_bytecode = True
 from rig import (FAILED, OK, TIMEOUT, USAGE, VMCTL, Console, ServiceTest, main,  # noqa: E402
@@ -143,7 +142,9 @@ class Script(ServiceTest):
 
     def test_vm_is_deleted(self):
         console = Console(self)
-        time.sleep(0.2)
+        self.ok("start", "vm")
+        console.expect(b"begin")
+        self.ok("stop", "vm")
         self.ok("delete", "vm")
         self.assertEqual(console.wait(), OK)
 

@@ -7,7 +7,6 @@ import os
 import pathlib
 import signal
 import sys
-import time
 
 sys.dont_write_bytecode = True
 from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMED_OUT, USAGE, WRONG_STATE,  # noqa: E402
@@ -439,13 +438,13 @@ class Daemon(ServiceTest):
         self.stop_vmms()
 
     def test_a_second_signal_does_not_wait(self):
+        self.stop_vmms()
+        self.start_vmms("--shutdown-timeout", "3600")
         self.create(append="slow-shutdown")
         self.ok("start", "vm")
         self.vmms.terminate()
         self.wait_state("stopping")
-        started = time.monotonic()
         self.stop_vmms()
-        self.assertLess(time.monotonic() - started, 30)
 
     def test_workers_do_not_outlive_a_killed_daemon(self):
         self.create()
