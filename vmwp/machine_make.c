@@ -55,10 +55,15 @@ static int machine_make_memory(struct machine *machine, struct failure *failure)
 		[DEFINITION_PAGES_SMALL] = VID_MEMORY_SMALL,
 	};
 	const struct definition *definition = machine->definition;
+	unsigned bits = topology_address_bits(machine->cpuid);
 	int r;
 
-	memory_layout_init(&machine->layout, definition->memory.size,
-			   topology_address_bits(machine->cpuid));
+	memory_layout_init(&machine->layout, definition->memory.size, bits);
+	if (memory_layout_end(&machine->layout) > UINT64_C(1) << bits)
+		return failure_set(failure, -ENOTSUP,
+				   "The CPUs of this host address %u bits; %" PRIu64
+				   " MiB of memory are too many for them.",
+				   bits, definition->memory.size >> 20);
 	r = vid_memory_new(&machine->memory);
 	if (r < 0)
 		return r;

@@ -22,6 +22,13 @@ void memory_layout_init(struct memory_layout *layout, uint64_t ram_size, unsigne
 			(struct vid_memory_region){ .gpa = GPA(window), .size = HIGH_WINDOW_SIZE };
 }
 
+uint64_t memory_layout_end(const struct memory_layout *layout)
+{
+	const struct vid_memory_region *last = &layout->ram[layout->ram_count - 1];
+
+	return last->gpa.value + last->size;
+}
+
 size_t memory_layout_map(const struct memory_layout *layout,
 			 struct memory_map_entry ret_entries[MEMORY_MAP_MAX])
 {

@@ -51,6 +51,9 @@ struct memory_layout {
 /* ram_size: bytes, at least LAYOUT_MINIMUM_RAM. address_bits: what the vps can address. */
 void memory_layout_init(struct memory_layout *layout, uint64_t ram_size, unsigned address_bits);
 
+/* Where RAM ends. */
+uint64_t memory_layout_end(const struct memory_layout *layout);
+
 /* What boot protocols call the e820 map. The types are those of ACPI 6.4, 15. */
 enum memory_map_type { MEMORY_MAP_RAM = 1, MEMORY_MAP_RESERVED = 2 };
 

@@ -169,12 +169,14 @@ static void memory_has_a_hole(void **state)
 
 	memory_layout_init(&layout, 3 * GIB, 40);
 	assert_int_equal(layout.ram_count, 1);
+	assert_int_equal(memory_layout_end(&layout), 3 * GIB);
 
 	memory_layout_init(&layout, 100 * GIB, 40);
 	assert_int_equal(layout.ram_count, 2);
 	assert_int_equal(layout.ram[0].size, 3 * GIB);
 	assert_int_equal(layout.ram[1].gpa.value, 4 * GIB);
 	assert_int_equal(layout.ram[1].size, 97 * GIB);
+	assert_int_equal(memory_layout_end(&layout), 101 * GIB);
 	assert_int_equal(layout.mmio_high.gpa.value, 128 * GIB);
 	assert_int_equal(memory_layout_map(&layout, map), 4);
 	for (size_t i = 1; i < 4; i++)
