@@ -79,10 +79,11 @@ static int disk_failure(const struct definition_disk *disk, int error, resources
 	const char *vm;
 
 	if (error != IMAGE_E_IN_USE)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "cannot use disk image '%s' (controller %u, lun %u): %s",
-				   disk->path, disk->controller, disk->lun,
-				   image_error_text(error));
+		return failure_set(
+			failure, DBUS_ERROR_RESOURCE,
+			"cannot use disk image '%s' (controller %u, lun %u): %s; correct the "
+			"path, or the image",
+			disk->path, disk->controller, disk->lun, image_error_text(error));
 	vm = user ? user(data, disk->path) : NULL;
 	if (vm)
 		return failure_set(failure, DBUS_ERROR_DISK_IN_USE,
