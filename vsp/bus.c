@@ -262,7 +262,8 @@ void bus_request_offers(struct vmbus *bus)
 	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++) {
 		struct vmbus_channel *channel = bus->channels[relid];
 
-		if (channel && !channel->rescinded)
+		/* None is rescinded: nobody knew of it, so it went at once. */
+		if (channel)
 			list_append(&bus->outbox.channels, &channel->announced);
 	}
 }

@@ -174,7 +174,7 @@ static uint32_t ring_pages(const struct vmbus_channel *channel, const struct gpa
 {
 	uint32_t page_count;
 
-	if (gpadl->relid != channel->relid || gpadl->torn_down)
+	if (gpadl->relid != channel->relid)
 		return 0;
 	page_count = gpadl_pages(gpadl, ret_pfns);
 	if (downstream_page < 2 || downstream_page >= page_count ||

@@ -409,6 +409,16 @@ static void test_teardown_before_close(void **state)
 	assert_true(fake_await(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN, &reply, sizeof(reply)));
 	fake_settle(f->fake);
 	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+	/* None of it took a place in the outbox for good. */
+	f->fake->hold_slots = true;
+	for (unsigned i = 0; i < 10; i++)
+		fake_post(f->fake,
+			  &(struct vmbus_message_open_channel){
+				  .header.type = VMBUS_MESSAGE_OPEN_CHANNEL, .relid = 99 },
+			  sizeof(struct vmbus_message_open_channel));
+	f->fake->hold_slots = false;
+	fake_settle(f->fake);
+	assert_int_equal(f->fake->inbox_count, 10);
 }
 
 /* Who has left is told only that. */
