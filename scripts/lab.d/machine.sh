@@ -84,8 +84,12 @@ machine_monitor_begin() {
 # machine_receive SECONDS : the agent's next line, in $machine_line; fails if the machine has died or
 # the time is up.
 machine_receive() {
-	local deadline=$((SECONDS + $1))
-	until IFS= read -r -t 0.5 machine_line <&"$machine_control_out"; do
+	local deadline=$((SECONDS + $1)) piece
+	machine_line=
+	# A busy machine may time out in the middle of a line; then `piece` is its beginning.
+	until IFS= read -r -t 0.5 piece <&"$machine_control_out"; do
+		machine_line+=$piece
 		machine_alive && [[ $SECONDS -lt $deadline ]] || return 1
 	done
+	machine_line+=$piece
 }
