@@ -84,9 +84,12 @@ class ShippedPolicy(AccessTest):
 
     def test_the_name_is_not_for_another_user(self):
         self.stop_vmms()
+        home = self.folder / "nobody"
+        home.mkdir()
+        os.chown(home, NOBODY, NOBODY)
         vmms = subprocess.run(
             as_user(NOBODY, arguments.build / "bin/vmms", "--address", self.address,
-                    "--state-dir", "/tmp/vmms-nobody", "--runtime-dir", "/tmp/vmms-nobody"),
+                    "--state-dir", home, "--runtime-dir", home),
             capture_output=True, text=True, timeout=TIMEOUT)
         self.assertEqual(vmms.returncode, 1)
         self.assertIn("does not let this user own org.vmms1", vmms.stderr)
