@@ -273,31 +273,43 @@ int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *re
 	return 0;
 }
 
-/* Appends `size` bytes at gpa, to the last vector if they lie next to it. */
-static int iov_append(const struct vsp_host *host, gpa_t gpa, uint32_t size, struct iovec *iov,
-		      unsigned iov_max, unsigned *count)
+/* Where vmbus_packet_map() puts what it finds. */
+struct packet_map {
+	const struct vsp_host *host;
+	struct iovec *iov;
+	struct vmbus_extent *extents; /* or NULL */
+	unsigned count, max;
+};
+
+/* Appends `size` bytes at gpa, to the last vector if they lie next to it. Return as of the caller.
+ */
+static int packet_map_append(struct packet_map *map, gpa_t gpa, uint32_t size)
 {
-	uint8_t *address = host->ops->map(host->host, gpa, size);
+	uint8_t *address = map->host->ops->map(map->host->host, gpa, size);
+	unsigned last = map->count - 1;
 
 	if (!address)
 		return VMBUS_E_INVALID;
-	if (*count > 0) {
-		struct iovec *last = &iov[*count - 1];
-
-		if ((uint8_t *)last->iov_base + last->iov_len == address) {
-			last->iov_len += size;
-			return 0;
-		}
+	if (map->count > 0 &&
+	    (uint8_t *)map->iov[last].iov_base + map->iov[last].iov_len == address &&
+	    (!map->extents ||
+	     gpa_add(map->extents[last].gpa, map->extents[last].size).value == gpa.value)) {
+		map->iov[last].iov_len += size;
+		if (map->extents)
+			map->extents[last].size += size;
+		return 0;
 	}
-	if (*count == iov_max)
+	if (map->count == map->max)
 		return VMBUS_E_INVALID;
-	iov[(*count)++] = (struct iovec){ .iov_base = address, .iov_len = size };
+	map->iov[map->count] = (struct iovec){ .iov_base = address, .iov_len = size };
+	if (map->extents)
+		map->extents[map->count] = (struct vmbus_extent){ .gpa = gpa, .size = size };
+	map->count++;
 	return 0;
 }
 
 /* One call of `map` for each run of neighbouring frames. Return: 0; VMBUS_E_INVALID. */
-static int range_map(const struct vsp_host *host, const struct ring_gpa_range *range,
-		     struct iovec *iov, unsigned iov_max, unsigned *count)
+static int packet_map_range(struct packet_map *map, const struct ring_gpa_range *range)
 {
 	uint32_t offset = range->byte_offset, left = range->byte_count, page = 0;
 
@@ -308,8 +320,7 @@ static int range_map(const struct vsp_host *host, const struct ring_gpa_range *r
 		       range->pfns[page + run] == range->pfns[page] + run)
 			run++;
 		size = (uint32_t)MIN((uint64_t)run * HV_PAGE_SIZE - offset, (uint64_t)left);
-		if (iov_append(host, gpa_add(gpa_from_pfn(range->pfns[page]), offset), size, iov,
-			       iov_max, count))
+		if (packet_map_append(map, gpa_add(gpa_from_pfn(range->pfns[page]), offset), size))
 			return VMBUS_E_INVALID;
 		page += run;
 		left -= size;
@@ -319,21 +330,27 @@ static int range_map(const struct vsp_host *host, const struct ring_gpa_range *r
 }
 
 int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *packet,
-		     struct iovec *iov, unsigned iov_max, unsigned *ret_iov_count)
+		     struct iovec *iov, struct vmbus_extent *extents, unsigned iov_max,
+		     unsigned *ret_iov_count)
 {
+	struct packet_map map = {
+		.host = channel->bus->host,
+		.iov = iov,
+		.extents = extents,
+		.max = iov_max,
+	};
 	const uint8_t *at = packet->ranges;
-	unsigned count = 0;
 
 	for (uint32_t i = 0; i < packet->range_count; i++) {
 		const struct ring_gpa_range *range = (const struct ring_gpa_range *)at;
 		uint32_t pages =
 			(range->byte_offset + range->byte_count + HV_PAGE_SIZE - 1) / HV_PAGE_SIZE;
 
-		if (range_map(channel->bus->host, range, iov, iov_max, &count))
+		if (packet_map_range(&map, range))
 			return VMBUS_E_INVALID;
 		at += sizeof(*range) + pages * sizeof(uint64_t);
 	}
-	*ret_iov_count = count;
+	*ret_iov_count = map.count;
 	return 0;
 }
 

@@ -8,7 +8,8 @@
  * closes the primary channel or goes, they are taken back, and the next guest begins anew.
  *
  * Packets are received until the ring is empty, the pool of requests is, or the controller holds:
- * for a reset or for a caller who wants it quiet. A channel that stopped early is `starved`, and
+ * for a reset or for a caller who wants it quiet. A few at a time are sent on their way to the
+ * medium, so that it works while we read on. A channel that stopped early is `starved`, and
  * goes on in a turn. A turn is what this file does once all callbacks of the moment have returned:
  * whatever ends objects or calls the worker happens there, and not below a completion.
  *
@@ -23,6 +24,8 @@
 
 static const struct guid storvsp_type =
 	GUID(0xba6163d9, 0x04a1, 0x4d29, 0xb6, 0x05, 0x72, 0xe2, 0xff, 0xb1, 0xdc, 0x7f);
+
+#define REQUESTS_PER_SUBMISSION 8
 
 /* ---- Operations: each ends the request, now or later ---- */
 
@@ -158,12 +161,14 @@ static void storvsp_dispatch(struct storvsp_request *request,
 static void storvsp_receive(struct storvsp_channel *channel, struct storvsp_request *request,
 			    const struct vmbus_packet *packet)
 {
-	size_t size = MIN((size_t)packet->size, sizeof(request->packet));
-
 	request->transaction_id = packet->transaction_id;
 	request->completion_requested = packet->completion_requested;
-	memcpy(&request->packet, packet->payload, size);
-	memset((uint8_t *)&request->packet + size, 0, sizeof(request->packet) - size);
+	if (LIKELY(packet->size >= sizeof(request->packet))) {
+		memcpy(&request->packet, packet->payload, sizeof(request->packet));
+	} else {
+		memset(&request->packet, 0, sizeof(request->packet));
+		memcpy(&request->packet, packet->payload, packet->size);
+	}
 	if (packet->type == RING_PACKET_INBAND || packet->type == RING_PACKET_GPA_DIRECT)
 		storvsp_dispatch(request, packet);
 	else
@@ -178,7 +183,7 @@ static void storvsp_readable(void *device, struct vmbus_channel *vmbus_channel)
 	struct vmbus_packet packet;
 
 	list_unlink(&channel->starved);
-	for (;;) {
+	for (unsigned i = 1;; i++) {
 		request = storvsp_holds(controller) ? NULL : storvsp_request_take(channel);
 		if (!request) {
 			list_append(&controller->starved, &channel->starved);
@@ -189,6 +194,8 @@ static void storvsp_readable(void *device, struct vmbus_channel *vmbus_channel)
 			return;
 		}
 		storvsp_receive(channel, request, &packet);
+		if (i % REQUESTS_PER_SUBMISSION == 0)
+			loop_flush(vmbus_loop(controller->bus));
 	}
 }
 

@@ -42,8 +42,8 @@ struct storvsp_request {
 	bool completion_requested;
 	struct storvsp_packet packet; /* the guest's, turned into the reply */
 	struct scsi_command command;
-	uint32_t page_offset, page_count; /* of the range, for dirty tracking; 0 unless read into */
-	uint64_t pages[STORVSP_PAGE_MAX];
+	unsigned extent_count; /* for dirty tracking; 0 unless the guest's memory is written */
+	struct vmbus_extent extents[STORVSP_PAGE_MAX];
 	struct iovec iov[STORVSP_PAGE_MAX];
 };
 

@@ -88,20 +88,12 @@ void storvsp_send_unsent(struct storvsp_channel *channel)
 static void storvsp_mark_written(struct storvsp_request *request, uint32_t size)
 {
 	const struct vsp_host *host = vmbus_host(request->channel->controller->bus);
-	uint32_t offset = request->page_offset;
 
-	for (uint32_t i = 0; i < request->page_count && size;) {
-		uint32_t run = 1, length;
+	for (unsigned i = 0; i < request->extent_count && size; i++) {
+		uint32_t length = MIN(request->extents[i].size, size);
 
-		while (i + run < request->page_count &&
-		       request->pages[i + run] == request->pages[i] + run)
-			run++;
-		length = MIN(run * HV_PAGE_SIZE - offset, size);
-		host->ops->mark_written(host->host,
-					gpa_add(gpa_from_pfn(request->pages[i]), offset), length);
-		i += run;
+		host->ops->mark_written(host->host, request->extents[i].gpa, length);
 		size -= length;
-		offset = 0;
 	}
 }
 
@@ -138,7 +130,7 @@ static void storvsp_executed(struct scsi_command *command)
 	struct storvsp_srb *srb = &request->packet.srb;
 
 	/* What failed may have read something all the same. */
-	if (request->page_count)
+	if (request->extent_count)
 		storvsp_mark_written(request, command->status == SCSI_GOOD
 						      ? command->transferred
 						      : command->transfer_length);
@@ -163,24 +155,20 @@ static void storvsp_executed(struct scsi_command *command)
 static int storvsp_map(struct storvsp_request *request, const struct vmbus_packet *packet)
 {
 	const struct storvsp_srb *srb = &request->packet.srb;
-	const struct ring_gpa_range *range = (const struct ring_gpa_range *)packet->ranges;
 	struct scsi_command *command = &request->command;
 
 	command->iov_count = 0;
-	request->page_count = 0;
+	request->extent_count = 0;
 	if (srb->data_in == STORVSP_DIRECTION_NONE || !srb->transfer_length)
 		return srb->transfer_length ? VMBUS_E_INVALID : 0;
 	if (packet->range_count != 1 || srb->transfer_length > packet->range_size ||
 	    packet->range_size > STORVSP_TRANSFER_MAX || packet->page_count > STORVSP_PAGE_MAX ||
-	    vmbus_packet_map(request->channel->channel, packet, request->iov, STORVSP_PAGE_MAX,
-			     &command->iov_count))
+	    vmbus_packet_map(request->channel->channel, packet, request->iov, request->extents,
+			     STORVSP_PAGE_MAX, &command->iov_count))
 		return VMBUS_E_INVALID;
+	if (srb->data_in == STORVSP_DIRECTION_IN)
+		request->extent_count = command->iov_count;
 	command->iov_count = iov_truncate(request->iov, command->iov_count, srb->transfer_length);
-	if (srb->data_in == STORVSP_DIRECTION_IN) {
-		request->page_offset = range->byte_offset;
-		request->page_count = packet->page_count;
-		memcpy(request->pages, range->pfns, packet->page_count * sizeof(range->pfns[0]));
-	}
 	return 0;
 }
 

@@ -159,12 +159,20 @@ struct vmbus_packet {
 int vmbus_channel_receive(struct vmbus_channel *channel,
 			  struct vmbus_packet *ret_packet) MUST_CHECK;
 
+/* A piece of guest memory. */
+struct vmbus_extent {
+	gpa_t gpa;
+	uint32_t size;
+};
+
 /*
- * Turns the packet's ranges, one after the other, into host addresses, merging neighbours. iov
- * holds `iov_max`; page_count are always enough. Return: 0; VMBUS_E_INVALID.
+ * Turns the packet's ranges, one after the other, into host addresses, merging neighbours, and
+ * tells which extent each is, unless `extents` is NULL. Both arrays hold `iov_max`; page_count are
+ * always enough. Return: 0; VMBUS_E_INVALID.
  */
 int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *packet,
-		     struct iovec *iov, unsigned iov_max, unsigned *ret_iov_count) MUST_CHECK;
+		     struct iovec *iov, struct vmbus_extent *extents, unsigned iov_max,
+		     unsigned *ret_iov_count) MUST_CHECK;
 
 /*
  * Sends a packet; the interrupt, if the guest wants one, goes out once per turn of the loop.

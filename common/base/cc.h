@@ -43,4 +43,5 @@
 #define MUL_OVERFLOWS(a, b, result) __builtin_mul_overflow(a, b, result)
 
 /* Frequently false; keeps the refusal of bad guest input off the hot path. */
+#define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)

@@ -3,7 +3,9 @@
  * The event loop on io_uring.
  *
  * A turn of the loop: run the deferred work, then one io_uring_enter(2) that submits all that was
- * prepared and waits for a completion, then dispatch every completion that is there.
+ * prepared and waits for a completion, then dispatch the completions that are there. A turn takes a
+ * few of many, and leaves the rest to the next, which does not wait: so the guest has work, and the
+ * devices too, while we are still busy with what came after.
  *
  * Other threads reach the loop through a lock-free stack of tasks and an eventfd that the ring
  * polls. The thread that finds the stack empty rings the eventfd; the loop takes the whole stack
@@ -21,6 +23,8 @@
 
 _Static_assert(sizeof(((struct loop_timer *)0)->time) == sizeof(struct __kernel_timespec),
 	       "loop_timer holds a kernel timespec");
+
+#define COMPLETIONS_PER_TURN 8
 
 struct loop {
 	struct io_uring ring;
@@ -135,7 +139,9 @@ static void loop_dispatch(struct loop *loop)
 {
 	struct io_uring_cqe *cqe;
 
-	while (!loop->stopping && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
+	for (unsigned i = 0; i < COMPLETIONS_PER_TURN && !loop->stopping &&
+			     io_uring_peek_cqe(&loop->ring, &cqe) == 0;
+	     i++) {
 		struct loop_operation *operation = io_uring_cqe_get_data(cqe);
 		bool more = cqe->flags & IORING_CQE_F_MORE;
 		int result = cqe->res;
@@ -158,7 +164,10 @@ int loop_run(struct loop *loop)
 		int r;
 
 		loop_run_deferred(loop);
-		r = io_uring_submit_and_wait(&loop->ring, 1);
+		if (io_uring_cq_ready(&loop->ring))
+			r = io_uring_submit(&loop->ring);
+		else
+			r = io_uring_submit_and_wait(&loop->ring, 1);
 		if (r < 0 && !loop_error_is_passing(r))
 			return r;
 		loop_dispatch(loop);

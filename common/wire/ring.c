@@ -10,13 +10,8 @@
  */
 #include "common/wire/ring.h"
 
-#define COPY(to, from, size) __builtin_memcpy(to, from, size)
-
-/*
- * Copies are made once. The compiler could otherwise look at the shared original again, after the
- * copy was checked.
- */
-#define COMPILER_BARRIER() __asm__ volatile("" ::: "memory")
+/* A word of the ring, which all its contents are made of, or of a caller's buffer. */
+typedef uint64_t __attribute__((may_alias)) word_t;
 
 static uint32_t load_acquire(const uint32_t *shared)
 {
@@ -72,38 +67,52 @@ static uint8_t *ring_data(const struct ring *ring, uint32_t index, uint32_t *ret
 	return ring->pages[index / RING_PAGE_SIZE] + index % RING_PAGE_SIZE;
 }
 
+/*
+ * Copies are made once, word by word: the peer may write meanwhile, and neither is a word torn nor
+ * does the compiler look at the shared original again after the copy was checked.
+ */
 static void ring_copy_out(const struct ring *ring, uint32_t index, void *buffer, uint32_t size)
 {
-	uint8_t *to = buffer;
+	word_t *to = buffer;
 
 	while (size > 0) {
 		uint32_t run;
-		const uint8_t *from = ring_data(ring, index, &run);
+		const word_t *from = (const word_t *)ring_data(ring, index, &run);
 
 		run = MIN(run, size);
-		COPY(to, from, run);
-		to += run;
+		for (uint32_t i = 0; i < run / sizeof(*to); i++)
+			to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+		to += run / sizeof(*to);
 		size -= run;
 		index = ring_advance(ring, index, run);
 	}
-	COMPILER_BARRIER();
 }
 
-/* Return: the index after what was copied. */
+static uint32_t ring_put_word(const struct ring *ring, uint32_t index, uint64_t word)
+{
+	uint32_t run;
+	word_t *to = (word_t *)ring_data(ring, index, &run);
+
+	__atomic_store_n(to, word, __ATOMIC_RELAXED);
+	return ring_advance(ring, index, sizeof(word));
+}
+
+/* Copies data of any size and alignment, and zeros to the next word. Return: the index after it. */
 static uint32_t ring_copy_in(const struct ring *ring, uint32_t index, const void *data,
 			     uint32_t size)
 {
 	const uint8_t *from = data;
+	uint64_t word;
 
-	while (size > 0) {
-		uint32_t run;
-		uint8_t *to = ring_data(ring, index, &run);
-
-		run = MIN(run, size);
-		COPY(to, from, run);
-		from += run;
-		size -= run;
-		index = ring_advance(ring, index, run);
+	for (; size >= sizeof(word); size -= sizeof(word), from += sizeof(word)) {
+		__builtin_memcpy(&word, from, sizeof(word));
+		index = ring_put_word(ring, index, word);
+	}
+	if (size > 0) {
+		word = 0;
+		for (uint32_t i = 0; i < size; i++)
+			word |= (uint64_t)from[i] << 8 * i;
+		index = ring_put_word(ring, index, word);
 	}
 	return index;
 }
@@ -171,9 +180,7 @@ static int ring_look_at(struct ring *ring, const uint32_t *peer_index)
 
 int ring_write(struct ring *ring, const struct ring_packet *packet)
 {
-	static const uint64_t zero;
 	uint32_t payload_end = (uint32_t)sizeof(struct ring_descriptor) + packet->extension_size;
-	uint32_t padding = ALIGN_UP(packet->payload_size, 8u) - packet->payload_size;
 	uint32_t size = ring_packet_size(packet->extension_size, packet->payload_size);
 	struct ring_descriptor descriptor = {
 		.type = packet->type,
@@ -196,7 +203,6 @@ int ring_write(struct ring *ring, const struct ring_packet *packet)
 	index = ring_copy_in(ring, index, &descriptor, sizeof(descriptor));
 	index = ring_copy_in(ring, index, packet->extension, packet->extension_size);
 	index = ring_copy_in(ring, index, packet->payload, packet->payload_size);
-	index = ring_copy_in(ring, index, &zero, padding);
 	ring->position = ring_copy_in(ring, index, &footer, sizeof(footer));
 	return 0;
 }

@@ -77,10 +77,13 @@ class Bench:
     def first_instruction(self, boot):
         started = time.monotonic_ns()
         with self.worker(boot) as worker:
-            time.sleep(0.1)
+            time.sleep(0.3)
             worker.terminate()
             _, errors = worker.communicate(timeout=30)
-        first = json.loads(errors.splitlines()[-1])["first_run_monotonic_ns"]
+        timings = errors.splitlines()[-1]
+        if not timings.startswith("{"):
+            raise RuntimeError(f"vmwp: {errors}")
+        first = json.loads(timings)["first_run_monotonic_ns"]
         return (first - started) / 1e6
 
     # ---- disk ----
@@ -155,7 +158,7 @@ def main():
     rounds = 1 if options.quick else options.rounds
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.output) as scratch:
-        bench = Bench(pathlib.Path(scratch), 0.5 if options.quick else 1)
+        bench = Bench(pathlib.Path(scratch).resolve(), 0.5 if options.quick else 1)
         if "start" in parts:
             bench.start(10 if options.quick else 40)
         if "disk" in parts:

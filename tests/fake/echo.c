@@ -19,7 +19,8 @@ static void echo_fill(struct echo *echo, const struct vmbus_packet *packet)
 	struct iovec iov[VMBUS_RANGE_PAGE_MAX];
 	uint32_t at = 0;
 
-	if (vmbus_packet_map(echo->channel, packet, iov, packet->page_count, &echo->iov_count)) {
+	if (vmbus_packet_map(echo->channel, packet, iov, NULL, packet->page_count,
+			     &echo->iov_count)) {
 		echo->ranges_invalid++;
 		return;
 	}
