@@ -99,6 +99,10 @@ int cpuid_add_user(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 		leaves[0].eax |= HV_PRIVILEGE_SYNTHETIC_TIMERS;
 		leaves[0].edx |= HV_FEATURE_DIRECT_STIMER;
 	}
+	if (vp->hvshim->lazy_eoi) {
+		leaves[0].eax |= HV_PRIVILEGE_APIC;
+		leaves[1].eax |= HV_HINT_APIC_MSRS;
+	}
 	r = cpuid_add_identity(cpuid);
 	if (r < 0)
 		return r;

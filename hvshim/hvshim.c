@@ -207,6 +207,9 @@ int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim)
 	hvshim->callbacks = config->callbacks;
 	hvshim->data = config->data;
 	hvshim->synthetic_timers = config->synthetic_timers;
+	hvshim->lazy_eoi =
+		config->x2apic_guest && config->engine == HVSHIM_ENGINE_USER &&
+		!vid_capabilities(vid_partition_device(config->partition))->apic_virtualization;
 	for (size_t i = 0; i < HVSHIM_MESSAGE_CONNECTIONS; i++)
 		hvshim->queues[i].connection_id = config->message_connections[i];
 	pthread_mutex_init(&hvshim->lock, NULL);

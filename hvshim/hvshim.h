@@ -101,6 +101,13 @@ struct hvshim_config {
 	 * exit more for each tick. For guests without use for a TSC deadline.
 	 */
 	bool synthetic_timers;
+
+	/*
+	 * The guest is known to run its APICs as x2APICs. It can then end most interrupts without
+	 * an exit in the user-space engine, too, where the CPU does not see to that anyway. A guest
+	 * that does not keep to it gets #GP.
+	 */
+	bool x2apic_guest;
 };
 
 /* Which engine AUTO means on this host, or whether the one asked for can be had: -ENOTSUP. */

@@ -195,7 +195,7 @@ struct hvshim {
 	struct loop *loop;
 	const struct hvshim_callbacks *callbacks;
 	void *data;
-	bool synthetic_timers;
+	bool synthetic_timers, lazy_eoi;
 
 	pthread_mutex_t lock; /* of what follows */
 	struct hvshim_state state;
@@ -244,6 +244,12 @@ void hvshim_notice(struct hvshim *hvshim, unsigned event); /* once */
 
 /* Handles an MSR exit. Return: 0; HVSHIM_E_UNHANDLED; -errno. */
 int msr_exit(struct hvshim_vp *vp, const struct vid_exit *exit);
+
+/* The APIC's MSRs of the user-space engine: EOI, ICR and TPR. Return as msr_exit()'s table has it.
+ */
+int apic_read(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value);
+int apic_write(struct hvshim_vp *vp, uint32_t index, uint64_t value);
+int apic_write_assist_page(struct hvshim_vp *vp, uint64_t value);
 
 /* Return: the result value of the hypercall; only the low 16 bits, the status, are ever set. */
 uint64_t hypercall_dispatch(struct hvshim_vp *vp, uint64_t input, const uint64_t params[2]);

@@ -196,7 +196,6 @@ static int read_vp_index(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_val
 	return 0;
 }
 
-/* Linux writes it whether or not it was offered. Nothing is ever put into that page. */
 static int read_vp_assist_page(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value)
 {
 	*ret_value = vp->vp_assist_page;
@@ -205,8 +204,7 @@ static int read_vp_assist_page(struct hvshim_vp *vp, uint32_t index, uint64_t *r
 
 static int write_vp_assist_page(struct hvshim_vp *vp, uint32_t index, uint64_t value)
 {
-	vp->vp_assist_page = value;
-	return 0;
+	return apic_write_assist_page(vp, value);
 }
 
 static int read_scontrol(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value)
@@ -312,6 +310,9 @@ static const struct msr msr_table[] = {
 	{ HV_MSR_REFERENCE_TSC, 1, PARTITION, read_reference_tsc, write_reference_tsc },
 	{ HV_MSR_TSC_FREQUENCY, 1, VP, read_tsc_frequency, NULL },
 	{ HV_MSR_APIC_FREQUENCY, 1, VP, read_apic_frequency, NULL },
+	{ HV_MSR_EOI, 1, VP, NULL, apic_write },
+	{ HV_MSR_ICR, 1, VP, apic_read, apic_write },
+	{ HV_MSR_TPR, 1, VP, apic_read, apic_write },
 	{ HV_MSR_VP_ASSIST_PAGE, 1, VP, read_vp_assist_page, write_vp_assist_page },
 	{ HV_MSR_SCONTROL, 1, VP, read_scontrol, write_scontrol },
 	{ HV_MSR_SVERSION, 1, VP, read_sversion, NULL },

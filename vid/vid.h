@@ -317,6 +317,12 @@ int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *syst
 int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value) MUST_CHECK;
 int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value) MUST_CHECK;
 
+/*
+ * Lets the guest end interrupts by clearing bit 0 of the byte at gpa (4-aligned), which is set
+ * whenever that is enough. Reset turns it off. -EFAULT: gpa is not RAM, or KVM does not have it.
+ */
+int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable) MUST_CHECK;
+
 /* The vp takes this exception (one without error code) before its next instruction. */
 int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector) MUST_CHECK;
 

@@ -10,6 +10,7 @@
  */
 #include "vid/internal.h"
 
+#include <asm/kvm_para.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -301,6 +302,13 @@ int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
 	if (r < 0)
 		return -errno;
 	return r == 0 ? -ENOENT : 0;
+}
+
+int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable)
+{
+	int r = vid_vp_set_msr(vp, MSR_KVM_PV_EOI_EN, enable ? gpa.value | KVM_MSR_ENABLED : 0);
+
+	return r == -ENOENT ? -EFAULT : r;
 }
 
 int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)

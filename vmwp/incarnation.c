@@ -41,8 +41,16 @@ static int incarnation_make_partition(struct incarnation *incarnation,
 	return 0;
 }
 
+/* What Linux does with the APIC when it starts in 64-bit mode and is not told otherwise. */
+static bool incarnation_guest_uses_x2apic(const struct incarnation_config *config,
+					  const struct boot_entry *entry)
+{
+	return entry->long_mode && !strstr(config->command_line, "nox2apic");
+}
+
 static int incarnation_make_hvshim(struct incarnation *incarnation,
-				   const struct incarnation_config *config, struct failure *failure)
+				   const struct incarnation_config *config,
+				   const struct boot_entry *entry, struct failure *failure)
 {
 	const struct hvshim_config hvshim = {
 		.engine = config->engine,
@@ -53,6 +61,7 @@ static int incarnation_make_hvshim(struct incarnation *incarnation,
 		.data = config->data,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
+		.x2apic_guest = incarnation_guest_uses_x2apic(config, entry),
 	};
 	int r = hvshim_new(&hvshim, &incarnation->hvshim);
 
@@ -115,8 +124,8 @@ static int incarnation_write_tables(const struct incarnation_config *config, gpa
 	return 0;
 }
 
-static int incarnation_boot(struct incarnation *incarnation,
-			    const struct incarnation_config *config, struct failure *failure)
+static int incarnation_load(const struct incarnation_config *config, struct boot_entry *ret_entry,
+			    struct failure *failure)
 {
 	struct boot_config boot = {
 		.memory = config->memory,
@@ -125,20 +134,12 @@ static int incarnation_boot(struct incarnation *incarnation,
 		.initrd_fd = config->initrd_fd,
 		.command_line = config->command_line,
 	};
-	struct boot_entry entry;
 	int r;
 
 	r = incarnation_write_tables(config, &boot.rsdp, failure);
 	if (r < 0)
 		return r;
-	r = boot_load(&boot, &entry, failure);
-	if (r < 0)
-		return r;
-	r = boot_start_vp(&entry, config->memory, incarnation->vp[0]);
-	if (r < 0)
-		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
-				   strerror(-r));
-	return 0;
+	return boot_load(&boot, ret_entry, failure);
 }
 
 int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
@@ -148,14 +149,18 @@ int incarnation_new(const struct incarnation_config *config, struct incarnation 
 	CLEANUP(incarnation_freep)
 	struct incarnation *incarnation =
 		calloc(1, sizeof(*incarnation) + total * sizeof(incarnation->vp[0]));
+	struct boot_entry entry;
 	int r;
 
 	if (!incarnation)
 		return -ENOMEM;
+	r = incarnation_load(config, &entry, failure);
+	if (r < 0)
+		return r;
 	r = incarnation_make_partition(incarnation, config, failure);
 	if (r < 0)
 		return r;
-	r = incarnation_make_hvshim(incarnation, config, failure);
+	r = incarnation_make_hvshim(incarnation, config, &entry, failure);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < total; i++) {
@@ -163,9 +168,10 @@ int incarnation_new(const struct incarnation_config *config, struct incarnation 
 		if (r < 0)
 			return r;
 	}
-	r = incarnation_boot(incarnation, config, failure);
+	r = boot_start_vp(&entry, config->memory, incarnation->vp[0]);
 	if (r < 0)
-		return r;
+		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
+				   strerror(-r));
 	r = vps_new(incarnation->vp, total, config->vps_callbacks, config->data, &incarnation->vps);
 	if (r < 0)
 		return failure_set(failure, r, "A vp's thread cannot be started: %s.",

@@ -12,10 +12,12 @@ class Samples:
     """By what was measured, and with which contender: the samples. Both in order of appearance."""
 
     def __init__(self):
-        self.values, self.units = {}, {}
+        self.values, self.units, self.alone = {}, {}, set()
 
-    def add(self, name, unit, contender, value):
+    def add(self, name, unit, contender, value, compared=True):
         self.units[name] = unit
+        if not compared:
+            self.alone.add(name)
         self.values.setdefault(name, {}).setdefault(contender, []).append(value)
 
     def medians(self, name):
@@ -32,7 +34,7 @@ class Samples:
             medians = self.medians(name)
             peers = {contender: value for contender, value in medians.items()
                      if contender not in ours}
-            if not peers:
+            if not peers or name in self.alone:
                 continue
             best = (max if MORE_IS_BETTER.get(unit) else min)(peers, key=peers.get)
             for contender in ours:
@@ -46,7 +48,7 @@ def row(name, ours, peer, peer_name, unit):
     least = 1e-3  # as good as nothing, for any unit here
     ratio = max(better, least) / max(worse, least)
     return {"name": name, "ours": round(ours, 4), "peer": round(peer, 4), "peer_name": peer_name,
-            "unit": unit, "ratio": round(ratio, 3)}
+            "unit": unit, "ratio": round(ratio, 2)}
 
 
 def number(value):

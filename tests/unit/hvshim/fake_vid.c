@@ -94,6 +94,21 @@ int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system
 	return 0;
 }
 
+int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value)
+{
+	return -ENOENT;
+}
+
+int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
+{
+	return -ENOENT;
+}
+
+int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable)
+{
+	return 0;
+}
+
 int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)
 {
 	vp->exception = vector;

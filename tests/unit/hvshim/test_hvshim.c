@@ -96,7 +96,7 @@ static bool shim_exit(struct puppet *puppet, const struct vid_exit *exit)
 	return r == 0;
 }
 
-static int make(void **state, bool timers)
+static int make(void **state, bool timers, bool x2apic)
 {
 	static struct fixture fixture;
 	struct vid_partition_config partition = { 0 };
@@ -108,6 +108,7 @@ static int make(void **state, bool timers)
 		.data = &fixture,
 		.message_connections = { 1, MESSAGES },
 		.synthetic_timers = timers,
+		.x2apic_guest = x2apic,
 	};
 
 	*state = NULL;
@@ -130,12 +131,17 @@ static int make(void **state, bool timers)
 
 static int setup(void **state)
 {
-	return make(state, false);
+	return make(state, false, false);
 }
 
 static int setup_timers(void **state)
 {
-	return make(state, true);
+	return make(state, true, false);
+}
+
+static int setup_x2apic(void **state)
+{
+	return make(state, false, true);
 }
 
 /* Whatever the loop has is done or dropped; the sanitizer sees whether anything is left. */
@@ -321,6 +327,46 @@ static void test_plain_msrs(void **state)
 	assert_false(try_write(fixture, 0x40000fff, 0));
 	assert_false(try_read(fixture, HV_MSR_SINT0 + 16, &value));
 	assert_false(try_read(fixture, HV_MSR_STIMER0_CONFIG, &value)); /* not offered */
+	assert_false(try_write(fixture, HV_MSR_EOI, 0));                /* likewise */
+}
+
+#define MSR_APIC_BASE    0x1bu
+#define APIC_BASE_X2APIC (1u << 10)
+#define X2APIC_TPR       0x808u
+
+static void test_lazy_end_of_interrupt(void **state)
+{
+	struct fixture *fixture = FIXTURE(state);
+	const struct vid_registers *registers = &fixture->puppet.registers;
+	uint32_t *word = puppet_memory(&fixture->puppet, PUPPET_FREE);
+	uint64_t base, value;
+
+	if (vid_capabilities(fixture->puppet.vid)->apic_virtualization)
+		skip(); /* not offered where the CPU does it */
+	cpuid(fixture, HV_CPUID_FEATURES);
+	assert_true(registers->rax & HV_PRIVILEGE_APIC);
+	cpuid(fixture, HV_CPUID_RECOMMENDATIONS);
+	assert_true(registers->rax & HV_HINT_APIC_MSRS);
+	/* Not as long as it is an xAPIC. */
+	assert_false(try_write(fixture, HV_MSR_EOI, 0));
+	assert_false(try_read(fixture, HV_MSR_TPR, &value));
+
+	assert_int_equal(vid_vp_get_msr(fixture->puppet.vp, MSR_APIC_BASE, &base), 0);
+	assert_int_equal(vid_vp_set_msr(fixture->puppet.vp, MSR_APIC_BASE, base | APIC_BASE_X2APIC),
+			 0);
+	write_msr(fixture, HV_MSR_EOI, 0);
+	write_msr(fixture, HV_MSR_TPR, 0x20);
+	assert_int_equal(read_msr(fixture, HV_MSR_TPR), 0x20);
+	assert_int_equal(vid_vp_get_msr(fixture->puppet.vp, X2APIC_TPR, &value), 0);
+	assert_int_equal(value, 0x20);
+	assert_false(try_read(fixture, HV_MSR_EOI, &value));
+
+	*word = UINT32_MAX;
+	write_msr(fixture, HV_MSR_VP_ASSIST_PAGE, PUPPET_FREE | HV_MSR_ENABLE);
+	assert_int_equal(read_msr(fixture, HV_MSR_VP_ASSIST_PAGE), PUPPET_FREE | HV_MSR_ENABLE);
+	assert_int_equal(*word, 0);
+	assert_false(try_write(fixture, HV_MSR_VP_ASSIST_PAGE, 1ull << 45 | HV_MSR_ENABLE));
+	write_msr(fixture, HV_MSR_VP_ASSIST_PAGE, 0);
 }
 
 static void test_reset_msr(void **state)
@@ -995,11 +1041,13 @@ static void test_engines(void **state)
 
 int main(void)
 {
-#define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define TIMER_TEST(name) cmocka_unit_test_setup_teardown(name, setup_timers, teardown)
+#define TEST(name)        cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define X2APIC_TEST(name) cmocka_unit_test_setup_teardown(name, setup_x2apic, teardown)
+#define TIMER_TEST(name)  cmocka_unit_test_setup_teardown(name, setup_timers, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_leaves),
 		TEST(test_plain_msrs),
+		X2APIC_TEST(test_lazy_end_of_interrupt),
 		TEST(test_reset_msr),
 		TEST(test_crash),
 		TEST(test_reference_time),
