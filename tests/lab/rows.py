@@ -2,8 +2,9 @@
 """The rows of the lab's tests: scenarios, and the engines, vps and kernels they run with.
 
 A row is named SCENARIO:ENGINE:VPS:KERNEL. The default plan runs every scenario once and deals the
-combinations out so that every pair of engine, vps and kernel meets; the full plan runs every
-scenario with every combination.
+combinations out so that every pair of engine, vps and kernel meets; the full plan boots every
+combination, and runs every other scenario on both engines with every number of vps, the kernels
+dealt out so that each scenario meets every kernel on both engines.
 """
 
 import itertools
@@ -37,9 +38,13 @@ def default_plan():
 
 
 def full_plan():
+    for combination in itertools.product(ENGINES, VPS, KERNELS):
+        yield row_name(scenarios.boot, combination)
     for scenario in scenarios.ALL:
-        for combination in itertools.product(ENGINES, VPS, KERNELS):
-            yield row_name(scenario, combination)
+        if scenario is not scenarios.boot:
+            for row, engine in enumerate(ENGINES):
+                for column, vps in enumerate(VPS):
+                    yield row_name(scenario, (engine, vps, KERNELS[(row + column) % 3]))
 
 
 def parse(name):
