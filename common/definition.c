@@ -319,6 +319,12 @@ static const struct json_key memory_keys[] = {
 	{ .name = "shared", .read = json_read_bool, .offset = MEMBER(memory.shared) },
 };
 
+static const struct json_key hyper_v_keys[] = {
+	{ .name = "synthetic_timers",
+	  .read = json_read_bool,
+	  .offset = MEMBER(hyper_v.synthetic_timers) },
+};
+
 static const struct json_key boot_keys[] = {
 	{ .name = "kernel",
 	  .read = json_read_string,
@@ -392,6 +398,7 @@ static const struct json_key definition_keys[] = {
 	  .read = json_read_enum,
 	  .offset = MEMBER(engine),
 	  .detail = definition_engine_names },
+	{ .name = "hyper_v", .read = json_read_members, .detail = TABLE(hyper_v_keys) },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
 	{ .name = "disks", .read = read_disks },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },

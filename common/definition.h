@@ -87,6 +87,9 @@ struct definition {
 	} memory;
 	enum definition_engine engine;
 	struct {
+		bool synthetic_timers;
+	} hyper_v;
+	struct {
 		char *kernel, *initrd; /* absolute paths; initrd may be NULL */
 		char *command_line;
 	} boot;

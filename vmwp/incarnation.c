@@ -51,6 +51,7 @@ static int incarnation_make_hvshim(struct incarnation *incarnation,
 		.loop = config->loop,
 		.callbacks = config->hvshim_callbacks,
 		.data = config->data,
+		.synthetic_timers = config->synthetic_timers,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
 	};

@@ -76,6 +76,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 		.command_line = definition->boot.command_line,
 		.loop = machine->loop,
 		.engine = machine->engine,
+		.synthetic_timers = definition->hyper_v.synthetic_timers,
 		.hvshim_callbacks = &machine_hvshim_callbacks,
 		.vps_callbacks = &machine_vps_callbacks,
 		.data = machine,

@@ -172,7 +172,7 @@ class Guest(Console):
     """One VM of the daemon that boots a stock kernel into the tests' init."""
 
     def __init__(self, daemon, name="guest", kernel="6.1-cloud", engine="auto", vps=1,
-                 memory="256M", disks=(), append="", actions=None, root=None):
+                 memory="256M", disks=(), append="", root=None, **members):
         super().__init__(daemon, name)
         self.root = root or self.copy_root()
         definition = {
@@ -184,8 +184,7 @@ class Guest(Console):
             "disks": [{"controller": 0, "lun": 0, "path": str(self.root), "format": "raw"},
                       *disks],
         }
-        if actions:
-            definition["actions"] = actions
+        definition.update(members)
         path = daemon.directory / f"{name}.json"
         path.write_text(json.dumps(definition))
         daemon.vmctl("create", "--definition", path)

@@ -38,6 +38,19 @@ def boot(daemon, combination):
     guest.wait_state("off")
 
 
+def synthetic_timers(daemon, combination):
+    """Linux takes the synthetic timers if it is offered them, and they fire."""
+    guest = Guest(daemon, hyper_v={"synthetic_timers": True}, **combination).boot()
+    output = guest.run("""
+cd /sys/devices/system/clockevents
+for cpu in $(seq 0 $(($(nproc) - 1))); do
+	cat clockevent$cpu/current_device
+	taskset -c $cpu sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; done' && echo "slept $cpu"
+done""").splitlines()
+    check(output == [line for cpu in range(combination["vps"])
+                     for line in ("Hyper-V clockevent", f"slept {cpu}")], output)
+
+
 FIO = """
 disk=$(lun 1)
 for depth in 1 32; do for rw in write randwrite; do
@@ -222,7 +235,10 @@ def without_flushes_the_check_fails(daemon, combination):
     check(marks < logwrites.ROUNDS, f"{marks} flushes reached a device that should get none")
 
 
-ALL = [boot, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
+ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
        hot_add_and_remove, drivers_come_and_go, heartbeat, shutdown_leaves_a_clean_file_system,
        killed_worker_harms_nothing_else, acknowledged_writes_survive,
        without_flushes_the_check_fails]
+
+# What each engine does in its own way.
+OF_THE_ENGINE = [synthetic_timers]

@@ -3,6 +3,7 @@
  * The machine's life, with guests of a few instructions on the host's KVM. Skipped without one.
  */
 #include "common/base/cc.h"
+#include "common/wire/tlfs.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/guest_code.h"
 #include "tests/unit/vmwp/kernel_image.h"
@@ -290,6 +291,48 @@ static void crash_is_told(void **state)
 	assert_int_equal(fixture->reason, MACHINE_CRASH);
 }
 
+/* The features that CPUID shows, as a crash parameter. */
+static uint64_t offered_features(struct fixture *fixture)
+{
+	static const uint8_t code[] = { 0xb8,
+					0x03,
+					0x00,
+					0x00,
+					0x40,
+					0x0f,
+					0xa2, /* cpuid, leaf 0x40000003 */
+					0xb9,
+					0x00,
+					0x01,
+					0x00,
+					0x40,
+					0x31,
+					0xd2,
+					0x0f,
+					0x30, /* wrmsr, crash parameter 0 */
+					GUEST_WRMSR(0x105, 0x80, 0),
+					GUEST_HALT };
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->crashes, 1);
+	return fixture->crash_parameter;
+}
+
+static void synthetic_timers_are_offered_if_wanted(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->definition->hyper_v.synthetic_timers = true;
+	assert_true(offered_features(fixture) & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+}
+
+static void synthetic_timers_are_not_offered_unasked(void **state)
+{
+	assert_false(offered_features(*state) & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+}
+
 static void crash_restarts(void **state)
 {
 	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
@@ -442,6 +485,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reset_can_mean_stop_or_keep, setup, teardown),
 		cmocka_unit_test_setup_teardown(triple_fault_says_where, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(synthetic_timers_are_offered_if_wanted, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(synthetic_timers_are_not_offered_unasked, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(crash_restarts, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_stands_still, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_can_be_reset, setup, teardown),
