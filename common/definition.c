@@ -364,6 +364,10 @@ static const struct json_key actions_keys[] = {
 	  .read = json_read_enum,
 	  .offset = MEMBER(actions.crash),
 	  .detail = definition_action_names },
+	{ .name = "crash_grace",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(actions.crash_grace),
+	  .maximum = DEFINITION_CRASH_GRACE_MAX },
 };
 
 static int read_version(struct json_reader *reader, const struct json_key *key,
@@ -421,6 +425,7 @@ int definition_new(struct definition **ret_definition)
 	definition->actions.reboot = DEFINITION_ACTION_RESTART;
 	definition->actions.triple_fault = DEFINITION_ACTION_RESTART;
 	definition->actions.crash = DEFINITION_ACTION_STOP;
+	definition->actions.crash_grace = DEFINITION_CRASH_GRACE;
 	definition->notes = strdup("");
 	definition->boot.command_line = strdup("");
 	if (!definition->notes || !definition->boot.command_line)

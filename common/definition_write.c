@@ -78,7 +78,8 @@ static struct json_object *actions_to_json(const struct definition *definition)
 
 	return json_make("reboot", string(names[definition->actions.reboot]), "triple_fault",
 			 string(names[definition->actions.triple_fault]), "crash",
-			 string(names[definition->actions.crash]), NULL);
+			 string(names[definition->actions.crash]), "crash_grace",
+			 number(definition->actions.crash_grace), NULL);
 }
 
 struct json_object *definition_to_json(const struct definition *definition)

@@ -109,19 +109,51 @@ def kexec(daemon, combination):
     check("sda" in guest.run("lsblk -no NAME"), "no disk after kexec")
 
 
-def panic(daemon, combination):
-    """The crash is reported with the guest's own words, and the machine restarts."""
-    guest = Guest(daemon, actions={"crash": "restart", "reboot": "restart"}, **combination).boot()
-    guest.send("echo c > /proc/sysrq-trigger")
-    guest.ready()
+def check_crash_report(daemon):
     crash = daemon.show("guest").get("crash") or {}
     check("sysrq" in crash.get("text", "").lower(), f"crash report: {crash}")
+
+
+def kdump(daemon, combination):
+    """A guest that reports its crash and then goes on into its crash kernel is let go on."""
+    guest = Guest(daemon, memory="768M", actions={"crash": "stop", "crash_grace": 60},
+                  append="crashkernel=256M", **combination).boot()
+    first = guest.run("cat /proc/sys/kernel/random/boot_id")
+    guest.run("kexec --load-panic /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline"
+              " --append=nr_cpus=1")
+    guest.send("taskset -c $(($(nproc) - 1)) sh -c 'echo c > /proc/sysrq-trigger'")
+    guest.ready()
+    check(guest.run("cat /proc/sys/kernel/random/boot_id") != first, "the same boot as before")
+    check(int(guest.run("stat -c %s /proc/vmcore")) > 100 << 20, "no memory image of the first")
+    check("sda" in guest.run("lsblk -no NAME"), "no disk in the crash kernel")
+    check_crash_report(daemon)
+    check(guest.state() == "running", guest.state())
+    guest.send("poweroff -f")
+    guest.wait_state("off")
+    check(daemon.show("guest")["reason"] == "the guest shut down", daemon.show("guest")["reason"])
+
+
+def panic(daemon, combination):
+    """The crash is reported with the guest's own words, and the machine restarts."""
+    guest = Guest(daemon, actions={"crash": "restart", "reboot": "stop"}, **combination).boot()
+    guest.send("echo c > /proc/sysrq-trigger")
+    guest.ready()
+    check_crash_report(daemon)
 
 
 def panic_stops(daemon, combination):
     guest = Guest(daemon, actions={"crash": "stop", "reboot": "stop"}, **combination).boot()
     guest.send("echo c > /proc/sysrq-trigger")
     guest.wait_state("off")
+
+
+def panic_without_an_end(daemon, combination):
+    """A guest that spins after its panic gets no more than its grace."""
+    guest = Guest(daemon, actions={"crash": "stop", "crash_grace": 5}, append="panic=0",
+                  **combination).boot()
+    guest.send("echo c > /proc/sysrq-trigger")
+    guest.wait_state("off")
+    check("crashed" in daemon.show("guest")["reason"], daemon.show("guest")["reason"])
 
 
 def hot_add_and_remove(daemon, combination):
@@ -235,10 +267,10 @@ def without_flushes_the_check_fails(daemon, combination):
     check(marks < logwrites.ROUNDS, f"{marks} flushes reached a device that should get none")
 
 
-ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
-       hot_add_and_remove, drivers_come_and_go, heartbeat, shutdown_leaves_a_clean_file_system,
-       killed_worker_harms_nothing_else, acknowledged_writes_survive,
-       without_flushes_the_check_fails]
+ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, kdump,
+       panic, panic_stops, panic_without_an_end, hot_add_and_remove, drivers_come_and_go, heartbeat,
+       shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
+       acknowledged_writes_survive, without_flushes_the_check_fails]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [synthetic_timers]

@@ -48,7 +48,7 @@ static const char full_text[] =
 	" ],\n"
 	" \"services\": {\"shutdown\": false, \"heartbeat\": false},\n"
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
-	"\"crash\": \"restart\"}\n"
+	"\"crash\": \"restart\", \"crash_grace\": 3600}\n"
 	"}\n";
 
 static void assert_full(const struct definition *definition)
@@ -76,6 +76,7 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_STOP);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_KEEP);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_RESTART);
+	assert_int_equal(definition->actions.crash_grace, 3600);
 	assert_int_equal(definition->disk_count, 2);
 	assert_int_equal(definition->disks[0].controller, 3);
 	assert_int_equal(definition->disks[0].lun, 63);
@@ -141,6 +142,7 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_STOP);
+	assert_int_equal(definition->actions.crash_grace, DEFINITION_CRASH_GRACE);
 	assert_int_equal(definition->disks[0].controller, 0);
 	assert_int_equal(definition->disks[0].lun, 0);
 	assert_string_equal(definition->disks[0].format, "raw");
@@ -254,6 +256,8 @@ static void test_refuses(void **state)
 		{ "{" FIXED ", \"services\": {\"shutdown\": 1}}", 1, "services.shutdown" },
 		{ "{" FIXED ", \"services\": {\"clock\": true}}", 1, "services.clock" },
 		{ "{" FIXED ", \"actions\": {\"crash\": \"panic\"}}", 1, "actions.crash" },
+		{ "{" FIXED ", \"actions\": {\"crash_grace\": 3601}}", 1, "actions.crash_grace" },
+		{ "{" FIXED ", \"actions\": {\"crash_grace\": -1}}", 1, "actions.crash_grace" },
 		{ "{" FIXED ", \"actions\": {\"reboot\": null}}", 1, "actions.reboot" },
 		{ "{" FIXED ", \"processors\": {\"count\": 1.5}}", 1, "processors.count" },
 		{ "{" FIXED ", \"processors\": [2]}", 1, "processors" },
