@@ -27,6 +27,7 @@ IMAGES = pathlib.Path(os.environ.get("VMMS_LAB_IMAGES", "/lab"))
 SCRATCH = pathlib.Path(os.environ.get("VMMS_LAB_SCRATCH", "/scratch"))
 
 BOOT_TIMEOUT = 150      # seconds, emulated: a boot takes some ten
+SHUTDOWN_TIMEOUT = 5    # seconds that vmms gives guests at its own end: their tests are over
 COMMAND_LINE = "console=ttyS0 quiet root=LABEL=root ro init=/sbin/vmms-test-init panic=-1 nokaslr mitigations=off"
 
 
@@ -65,7 +66,8 @@ class Daemon:
     def start(self):
         self.vmms = subprocess.Popen(
             [BIN / "vmms", "--address", self.address, "--state-dir", self.directory / "state",
-             "--runtime-dir", self.directory / "run"])
+             "--runtime-dir", self.directory / "run",
+             "--shutdown-timeout", str(SHUTDOWN_TIMEOUT)])
         self.wait_until(lambda: self.vmctl("list", check=False).returncode == 0, 30, "vmms")
 
     def __exit__(self, *_):
@@ -73,7 +75,7 @@ class Daemon:
             if process:
                 process.terminate()
                 try:
-                    process.wait(30)
+                    process.wait(SHUTDOWN_TIMEOUT + 30)
                 except subprocess.TimeoutExpired:
                     process.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
