@@ -27,12 +27,14 @@ def boot(daemon, combination):
     """The drivers bind, the root file system is on the synthetic disk, every vp is there."""
     guest = Guest(daemon, **combination).boot()
     output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts; dmesg --color=never |"
-                       " grep -E 'Hyper|hv_|sd 0|Trace|unchecked|BUG|WARN|error'")
+                       " grep -E 'Hyper|hv_|sd 0|Trace|unchecked|BUG|WARN|error|MTRR|PAT:'")
     check(output.splitlines()[0] == str(combination["vps"]), f"vps: {output.splitlines()[0]}")
     for pattern in (r"^sda\s+disk", r"^/dev/sda / ext4", r"Hypervisor detected: Microsoft Hyper-V",
-                    r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk"):
+                    r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk",
+                    r"PAT: Configuration .* WC "):
         check(re.search(pattern, output, re.M), f"the guest shows no {pattern!r}:\n{output}")
-    for fault in (r"Call Trace", r"unchecked MSR", r"BUG:", r"I/O error"):
+    for fault in (r"Call Trace", r"unchecked MSR", r"BUG:", r"I/O error",
+                  r"MTRRs (all blank|disabled)", r"inconsistent .*MTRR"):
         check(not re.search(fault, output), f"the guest's log has {fault!r}:\n{output}")
     guest.send("poweroff -f")
     guest.wait_state("off")

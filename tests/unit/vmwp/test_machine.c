@@ -337,6 +337,44 @@ static void synthetic_timers_are_not_offered_unasked(void **state)
 	assert_false(offered_features(*state) & HV_PRIVILEGE_SYNTHETIC_TIMERS);
 }
 
+/* An MSR as the guest reads it first thing. */
+static uint64_t read_msr(struct fixture *fixture, uint16_t index)
+{
+	const uint8_t code[] = { 0xb9,
+				 (uint8_t)index,
+				 (uint8_t)(index >> 8),
+				 0,
+				 0,
+				 0x0f,
+				 0x32,
+				 0xb9,
+				 0x00,
+				 0x01,
+				 0x00,
+				 0x40,
+				 0x0f,
+				 0x30, /* to the parameter */
+				 GUEST_WRMSR(0x105, 0x80, 0),
+				 GUEST_HALT };
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 0;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->crashes, 1);
+	return fixture->crash_parameter;
+}
+
+static void memory_is_write_back(void **state)
+{
+	assert_int_equal(read_msr(*state, 0x2ff), 0x806);
+}
+
+static void strings_are_fast(void **state)
+{
+	assert_int_equal(read_msr(*state, 0x1a0) & 1, 1);
+}
+
 static void crash_restarts(void **state)
 {
 	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
@@ -617,6 +655,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(synthetic_timers_are_not_offered_unasked, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(memory_is_write_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(strings_are_fast, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_restarts, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_without_an_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_and_reset, setup, teardown),
