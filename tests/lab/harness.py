@@ -150,9 +150,10 @@ class Console:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def run(self, script, timeout=120, expect_status=0):
+    def run(self, script, timeout=120, expect_status=0, meanwhile=lambda: None):
         """Runs a shell script in the guest; returns what it printed."""
         self.send(script)
+        meanwhile()
         match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)\nvmms-test: ready$",
                             timeout)
         output, status = match.group(1), int(match.group(2))

@@ -2,6 +2,7 @@
 """What stock guests do in the lab. Each scenario takes a daemon and a combination (engine, vps,
 kernel), and raises harness.Failure where the product falls short."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -171,6 +172,129 @@ def hot_add_and_remove(daemon, combination):
     check("sda" in guest.run("lsblk -no NAME"), "the root disk went too")
 
 
+# CDROMEJECT and CDROMCLOSETRAY, <linux/cdrom.h>; the drive is opened as eject(1) does: O_NONBLOCK.
+TRAY = """
+tray() { perl -e 'sysopen(D, "/dev/sr0", 04000) && ioctl(D, shift, 0) || die "$!\\n"' $1; }
+eject=$((0x5309)) close=$((0x5319))
+"""
+
+NO_MEDIUM = r"No medium found"
+
+
+def disc(name, megabytes):
+    path = SCRATCH / name
+    path.write_bytes(os.urandom(megabytes << 20))
+    return path, hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def dvd_media_come_and_go(daemon, combination):
+    """Discs inserted and ejected by either side, of different sizes, and a tray that is locked."""
+    (first, first_sum), (second, second_sum) = disc("first.iso", 5), disc("second.iso", 3)
+    guest = Guest(daemon, disks=[disk(first, lun=2, type="dvd")], append="root=LABEL=root",
+                  **combination).boot()
+
+    def read():
+        return guest.run("md5sum </dev/sr0 2>&1", expect_status=None).split()[0]
+
+    def no_medium():
+        output = guest.run("md5sum </dev/sr0 2>&1", expect_status=None)
+        check(NO_MEDIUM in output, f"read of an empty drive: {output}")
+
+    def holds(path):
+        drive = daemon.show("guest")["definition"]["disks"][1]
+        return drive.get("path") == (str(path) if path else None)
+
+    place = ("--controller", 0, "--lun", 2)
+    check(read() == first_sum, "the first disc reads differently")
+    daemon.vmctl("eject", "guest", *place)
+    no_medium()
+    daemon.vmctl("insert", "guest", second, *place)
+    check(read() == second_sum, "the second disc reads differently")
+    check(guest.run("cat /sys/block/sr0/size").strip() == str(3 * 2048), "the first disc's size")
+
+    guest.run(TRAY + "tray $eject")
+    daemon.wait_until(lambda: holds(None), 20, "the definition to have an empty drive")
+    no_medium()
+    guest.run(TRAY + "tray $close")
+    no_medium()
+    daemon.vmctl("insert", "guest", first, *place)
+    check(read() == first_sum, "the first disc reads differently when it is back")
+
+    guest.run("sleep 600 </dev/sr0 >/dev/null 2>&1 & echo $! >/tmp/holder")
+    refused = daemon.vmctl("eject", "guest", *place, check=False)
+    check(refused.returncode == 4 and "locked" in refused.stderr, f"{refused}")
+    check(holds(first), "a refused eject changed the definition")
+    daemon.vmctl("eject", "guest", *place, "--force")
+    check(holds(None), "a forced eject did not change the definition")
+    guest.run("kill $(cat /tmp/holder); wait")
+    no_medium()
+    daemon.vmctl("insert", "guest", second, *place)
+    check(read() == second_sum, "the second disc reads differently after a forced eject")
+
+
+IDENTITY = """
+for lun in 0 1; do
+	cd /sys/bus/scsi/devices/0:0:0:$lun
+	cat wwid
+	for page in 80 83; do od -An -v -t x1 vpd_pg$page | tr -d ' \\n'; echo; done
+done
+"""
+
+
+def disks_are_told_apart(daemon, combination):
+    """Serial number and world-wide name as the guest's own kernel reads them, at every boot."""
+    guest = Guest(daemon, disks=[disk(sparse_file("data.raw", 8), serial="Serial-1")],
+                  append="root=LABEL=root", **combination).boot()
+    output = guest.run(IDENTITY)
+    lines = output.split("\n")
+    wwid, serial, identification = zip(lines[0:3], lines[3:6])
+    check(bytes.fromhex(serial[1]) == b"\0\x80\0\x08Serial-1", f"page 80: {serial[1]}")
+    check(len(bytes.fromhex(serial[0])) > 4, f"page 80 of a disk without: {serial[0]}")
+    check(serial[0] != serial[1] and wwid[0] != wwid[1], f"two disks of one name: {output}")
+    for name, page in zip(wwid, map(bytes.fromhex, identification)):
+        check(re.fullmatch(r"naa\.6[0-9a-f]{31}", name), f"world-wide name: {name}")
+        check(page[1] == 0x83 and page[4:8] == b"\x01\x03\0\x10" and page[8:24].hex() == name[4:],
+              f"page 83: {page.hex()}")
+    check(b"Msft    Serial-1" in bytes.fromhex(identification[1]), identification[1])
+    guest.send("reboot -f")
+    guest.ready()
+    again = guest.run(IDENTITY)
+    check(again == output, f"other names after a reboot: {output}\n{again}")
+
+
+FIO_VERIFY = """
+fio --name=v --filename=$(lun 1) --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k \\
+    --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse \\
+    >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
+dmesg --color=never | grep -E 'I/O error|blocked for more|stall|lockup' && exit 2
+echo verified
+"""
+
+
+def pauses_under_load(daemon, combination):
+    """Pausing and resuming in the middle of I/O loses and changes nothing."""
+    guest = Guest(daemon, disks=[disk(sparse_file("data.raw", 64))], append="root=LABEL=root",
+                  **combination).boot()
+    begun = guest.offset
+
+    pauses = 0
+
+    def pause_again_and_again():
+        nonlocal pauses
+        while "vmms-test: exit" not in guest.text[begun:] and pauses < 100:
+            time.sleep(0.5)
+            daemon.vmctl("pause", "guest")
+            check(guest.state() == "paused", guest.state())
+            time.sleep(0.2)
+            daemon.vmctl("resume", "guest")
+            pauses += 1
+
+    output = guest.run(FIO_VERIFY, timeout=300, meanwhile=pause_again_and_again)
+    check("verified" in output, output)
+    check(pauses > 3, f"fio ended after {pauses} pauses")
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
+
+
 FIND_DATA_DISK = """
 find_data() { for d in $(ls /sys/block | grep '^sd'); do grep -q "^/dev/$d " /proc/mounts || echo /dev/$d; done; }
 sum() { dd if=$(find_data) bs=64k count=16 iflag=direct 2>/dev/null | md5sum; }
@@ -270,7 +394,8 @@ def without_flushes_the_check_fails(daemon, combination):
 
 
 ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, kdump,
-       panic, panic_stops, panic_without_an_end, hot_add_and_remove, drivers_come_and_go, heartbeat,
+       panic, panic_stops, panic_without_an_end, hot_add_and_remove, dvd_media_come_and_go,
+       disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails]
 
