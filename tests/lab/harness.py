@@ -175,14 +175,14 @@ class Guest(Console):
     """One VM of the daemon that boots a stock kernel into the tests' init."""
 
     def __init__(self, daemon, name="guest", kernel="6.1-cloud", engine="auto", vps=1,
-                 memory="256M", disks=(), append="", root=None, **members):
+                 memory="256M", disks=(), append="", root=None, modules=(), **members):
         super().__init__(daemon, name)
         self.root = root or self.copy_root()
         definition = {
             "version": 1, "name": name,
             "processors": {"count": vps}, "memory": {"size": memory}, "engine": engine,
             "boot": {"kernel": str(IMAGES / f"vmlinuz-{kernel}"),
-                     "initrd": str(IMAGES / f"initrd-{kernel}"),
+                     "initrd": str(self.initrd(kernel, modules)),
                      "command_line": f"{COMMAND_LINE} {append}".strip()},
             "disks": [{"controller": 0, "lun": 0, "path": str(self.root), "format": "raw"},
                       *disks],
@@ -191,6 +191,25 @@ class Guest(Console):
         path = daemon.directory / f"{name}.json"
         path.write_text(json.dumps(definition))
         daemon.vmctl("create", "--definition", path)
+
+    def initrd(self, kernel, modules):
+        """The kernel's initramfs; with these of its modules in /run/vmms/modules in the guest, for
+        insmod: the root image has but its own kernel's."""
+        plain = IMAGES / f"initrd-{kernel}"
+        if not modules:
+            return plain
+        path = SCRATCH / f"{self.name}-initrd"
+        content = plain.read_bytes()
+        with tempfile.TemporaryDirectory() as directory:
+            archive = subprocess.run(["gzip", "-dc", plain], stdout=subprocess.PIPE, check=True)
+            subprocess.run(["cpio", "--quiet", "-id", *(f"lib/modules/{m}.ko" for m in modules)],
+                           cwd=directory, input=archive.stdout, check=True)
+            (pathlib.Path(directory) / "lib").rename(pathlib.Path(directory) / "vmms")
+            more = subprocess.run("find vmms | cpio --quiet -o -H newc", shell=True, cwd=directory,
+                                  stdout=subprocess.PIPE, check=True)
+        # An archive that is not compressed begins at a multiple of four.
+        path.write_bytes(content + bytes(-len(content) % 4) + more.stdout)
+        return path
 
     def copy_root(self):
         path = SCRATCH / f"{self.name}-root.raw"
