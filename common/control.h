@@ -37,6 +37,7 @@
  *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs
  *   heartbeat             {"status": "ok|lost|unknown"}
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
+ *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.

@@ -232,3 +232,10 @@ void control_server_heartbeat(struct control_server *server, const char *status)
 	control_send_and_put(server, "heartbeat",
 			     json_make("status", json_object_new_string(status), NULL));
 }
+
+void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun)
+{
+	control_send_and_put(server, "ejected",
+			     json_make("controller", json_object_new_int64(controller), "lun",
+				       json_object_new_int64(lun), NULL));
+}

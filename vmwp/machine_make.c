@@ -100,6 +100,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->data = config->data;
 	machine->incident_task.run = machine_handle_incident;
 	machine->finish.run = machine_finish;
+	machine->grace.operation.complete = machine_grace_over;
 	list_init(&machine->finish.link);
 	machine->kernel_fd = resources_take(config->resources, "kernel");
 	machine->initrd_fd = resources_take(config->resources, "initrd");
