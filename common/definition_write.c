@@ -101,6 +101,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
 	json_add(&object, "boot", boot_to_json(definition));
 	json_add(&object, "disks", disks_to_json(definition));
+	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));
 	json_add(&object, "services",
 		 json_make("shutdown", boolean(definition->services.shutdown), "heartbeat",
 			   boolean(definition->services.heartbeat), NULL));
