@@ -9,43 +9,21 @@
 
 /* ---- Paths ---- */
 
-static void swap(char *text, char from, char to)
-{
-	for (; *text != '\0'; text++) {
-		if (*text == from)
-			*text = to;
-	}
-}
-
 void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE])
 {
-	char uuid[GUID_TEXT_SIZE];
-
-	guid_format(&vm->definition->uuid, uuid);
-	swap(uuid, '-', '_');
-	snprintf(path, DBUS_VM_PATH_SIZE, DBUS_VM_PREFIX "/%s", uuid);
+	dbus_object_path(DBUS_VM_PREFIX, &vm->definition->uuid, path);
 }
 
 static int find_vm(sd_bus *bus, const char *path, const char *interface, void *data,
 		   void **ret_found, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
-	char uuid[GUID_TEXT_SIZE];
-	struct guid guid;
-	struct vm *vm;
+	struct guid uuid;
 
-	if (strncmp(path, DBUS_VM_PREFIX "/", strlen(DBUS_VM_PREFIX "/")) != 0)
+	if (dbus_object_path_parse(path, DBUS_VM_PREFIX, &uuid) < 0)
 		return 0;
-	path += strlen(DBUS_VM_PREFIX "/");
-	if (strlen(path) != sizeof(uuid) - 1)
-		return 0;
-	strcpy(uuid, path);
-	swap(uuid, '_', '-');
-	if (guid_parse(uuid, &guid) < 0)
-		return 0;
-	vm = manager_find_uuid(service->manager, &guid);
-	*ret_found = vm;
-	return vm != NULL;
+	*ret_found = manager_find_uuid(service->manager, &uuid);
+	return *ret_found != NULL;
 }
 
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,

@@ -27,6 +27,10 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
+	r = vswitches_new(settings->state_directory, manager_switch_user, manager,
+			  &manager->switches);
+	if (r < 0)
+		return r;
 	r = manager_load(manager);
 	if (r < 0)
 		return r;
@@ -42,6 +46,7 @@ void manager_free(struct manager *manager)
 		vm_free(container_of(link, struct vm, link));
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);
+	vswitches_free(manager->switches);
 	store_free(manager->store);
 	sd_event_unref(manager->loop);
 	free(manager);
@@ -147,6 +152,31 @@ const char *manager_disk_user(void *data, const char *path)
 		struct vm *vm = container_of(link, struct vm, link);
 
 		if (vm->worker && vm_uses(vm, &image))
+			return vm->definition->name;
+	}
+	return NULL;
+}
+
+static bool vm_is_connected(const struct vm *vm, const char *name)
+{
+	const struct definition_network *network = &vm->definition->network;
+
+	for (unsigned i = 0; vm->worker && i < network->adapter_count; i++) {
+		if (!network->adapters[i].tap &&
+		    strcmp(network->adapters[i].switch_name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *manager_switch_user(void *data, const char *name)
+{
+	struct manager *manager = data;
+
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_connected(vm, name))
 			return vm->definition->name;
 	}
 	return NULL;

@@ -13,12 +13,13 @@
 #include "vmms/failure.h"
 #include "vmms/store.h"
 #include "vmms/vm.h"
+#include "vmms/vswitches.h"
 
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
 struct manager_settings {
-	const char *state_directory;   /* the definitions are in its folder vms */
+	const char *state_directory;   /* the definitions are in its folders vms and switches */
 	const char *runtime_directory; /* working directory of workers */
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
@@ -51,6 +52,7 @@ struct manager {
 	sd_event *loop;
 	struct manager_settings settings;
 	struct store *store;
+	struct vswitches *switches;
 	struct list vms;    /* of struct vm, by name */
 	struct list broken; /* of struct broken_definition */
 	unsigned reading;   /* counts how often the store was read */
@@ -109,6 +111,9 @@ void manager_vm_changed(struct manager *manager, struct vm *vm, const char *cons
 
 /* The VM's worker has ended. */
 void manager_vm_rests(struct manager *manager, struct vm *vm);
+
+/* A vswitch_user_fn: which VM is connected to that switch now. data: the manager. */
+const char *manager_switch_user(void *data, const char *name);
 
 /* A resources_user_fn: which VM has that image open. data: the manager. */
 const char *manager_disk_user(void *data, const char *path);

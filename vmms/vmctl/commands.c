@@ -90,6 +90,34 @@ static const struct option_row eject_options[] = {
 	{ 0 },
 };
 
+static const struct option_row switch_add_options[] = {
+	{ "type", "TYPE", VALUE_TEXT,
+	  "private, internal or external; told by --bridge and the like" },
+	{ "bridge", "BRIDGE", VALUE_TEXT,
+	  "external: a bridge of the host's, which stays as it is" },
+	{ "interface", "INTERFACE", VALUE_TEXT,
+	  "external: an interface of the host's; the switch takes its addresses and routes" },
+	{ "ip", "ADDRESS", VALUE_TEXT,
+	  "internal: of the host, such as 192.0.2.1/24; may be given again" },
+	{ "mtu", "N", VALUE_TEXT, "internal: of the host's side (default: 1500)" },
+	{ "notes", "TEXT", VALUE_TEXT, "whatever you want to remember" },
+	{ "force", NULL, VALUE_NONE,
+	  "take an interface even if the host's default route leads through it" },
+	{ 0 },
+};
+
+static const struct option_row switch_set_options[] = {
+	{ "bridge", "BRIDGE", VALUE_TEXT, "external: this bridge from now on" },
+	{ "interface", "INTERFACE", VALUE_TEXT, "external: this interface from now on" },
+	{ "ip", "ADDRESS", VALUE_TEXT,
+	  "internal: the host has this from now on, or none; may be given again" },
+	{ "mtu", "N", VALUE_TEXT, "internal: of the host's side" },
+	{ "notes", "TEXT", VALUE_TEXT, "whatever you want to remember" },
+	{ "force", NULL, VALUE_NONE,
+	  "take an interface even if the host's default route leads through it" },
+	{ 0 },
+};
+
 #define MANY COMMAND_ARGUMENTS_MAX
 
 const struct command commands[] = {
@@ -237,6 +265,57 @@ const struct command commands[] = {
 	  eject_options,
 	  true,
 	  command_eject },
+	{ "switch add",
+	  "NAME",
+	  1,
+	  1,
+	  { VALUE_TEXT },
+	  "make a virtual switch",
+	  "private: VMs among themselves. internal: VMs and the host. external: VMs and a network\n"
+	  "of the host's, by a bridge that is there (--bridge) or by an interface (--interface).",
+	  switch_add_options,
+	  true,
+	  command_switch_add },
+	{ "switch remove",
+	  "NAME...",
+	  1,
+	  MANY,
+	  { VALUE_SWITCH, VALUE_SWITCH },
+	  "delete virtual switches that no VM is connected to",
+	  "An interface that the switch had taken gets its addresses and routes back.",
+	  NULL,
+	  true,
+	  command_switch_remove },
+	{ "switch set",
+	  "NAME",
+	  1,
+	  1,
+	  { VALUE_SWITCH },
+	  "change a virtual switch",
+	  NULL,
+	  switch_set_options,
+	  true,
+	  command_switch_set },
+	{ "switch list",
+	  "",
+	  0,
+	  0,
+	  { 0 },
+	  "list all virtual switches",
+	  NULL,
+	  list_options,
+	  true,
+	  command_switch_list },
+	{ "switch show",
+	  "NAME",
+	  1,
+	  1,
+	  { VALUE_SWITCH },
+	  "show all about a virtual switch",
+	  NULL,
+	  NULL,
+	  true,
+	  command_switch_show },
 	{ "host",
 	  "",
 	  0,
@@ -270,7 +349,7 @@ const struct command commands[] = {
 	{ "help",
 	  "[COMMAND]",
 	  0,
-	  1,
+	  2,
 	  { VALUE_TEXT },
 	  "describe vmctl, or a command",
 	  NULL,
@@ -297,4 +376,15 @@ const struct command *command_find(const char *name)
 			return command;
 	}
 	return NULL;
+}
+
+bool command_is_group(const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const struct command *command = commands; command->name; command++) {
+		if (strncmp(command->name, word, length) == 0 && command->name[length] == ' ')
+			return true;
+	}
+	return false;
 }
