@@ -59,8 +59,8 @@ void fake_network_return(struct fake_network *network)
 	network->withdrawn = false;
 	for (unsigned queue = 0; queue < network->backend.queue_count; queue++) {
 		while (!list_empty(&network->buffers[queue])) {
-			struct net_buffer *buffer = container_of(network->buffers[queue].next,
-								 struct net_buffer, link);
+			struct net_buffer *buffer =
+				container_of(network->buffers[queue].next, struct net_buffer, link);
 
 			list_unlink(&buffer->link);
 			network->buffer_count[queue]--;

@@ -17,8 +17,8 @@ bool netvsc_open(struct netvsc *netvsc, struct fake *fake)
 
 	*netvsc = (struct netvsc){ .fake = fake, .message_size = NVSP_MESSAGE_SIZE_6_1 };
 	offer = fake_find_offer(fake, &netvsc_type, NULL, 0);
-	if (!offer || fake_open(fake, offer, NETVSC_RING_PAGES, NETVSC_RING_PAGES, 0,
-				&netvsc->channels[0]))
+	if (!offer ||
+	    fake_open(fake, offer, NETVSC_RING_PAGES, NETVSC_RING_PAGES, 0, &netvsc->channels[0]))
 		return false;
 	netvsc->channel_count = 1;
 	return true;
@@ -98,8 +98,8 @@ static bool netvsc_came(void *data)
 	uint16_t type;
 
 	while ((type = netvsc_poll(waiting->netvsc, waiting->channel)) != 0)
-		if (type == waiting->type && (type != RING_PACKET_COMPLETION ||
-					      waiting->netvsc->message_id == waiting->id))
+		if (type == waiting->type &&
+		    (type != RING_PACKET_COMPLETION || waiting->netvsc->message_id == waiting->id))
 			return true;
 	return false;
 }
@@ -195,8 +195,8 @@ bool netvsc_give_buffers(struct netvsc *netvsc)
 		return false;
 	netvsc->slot_size = netvsc->message.receive_buffer_complete.slot_size;
 	netvsc->slot_count = netvsc->message.receive_buffer_complete.slot_count;
-	if (!netvsc_give_buffer(netvsc, NVSP_SEND_SEND_BUFFER, netvsc->send_pfns,
-				NETVSC_SEND_PAGES, &netvsc->send_gpadl))
+	if (!netvsc_give_buffer(netvsc, NVSP_SEND_SEND_BUFFER, netvsc->send_pfns, NETVSC_SEND_PAGES,
+				&netvsc->send_gpadl))
 		return false;
 	netvsc->section_size = netvsc->message.send_buffer_complete.section_size;
 	return netvsc->message.send_buffer_complete.status == NVSP_STATUS_SUCCESS;
