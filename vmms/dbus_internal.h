@@ -48,6 +48,19 @@ int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);
 /* A vm_done_fn; data: a referenced call, which is answered with nothing or the error. */
 void dbus_done(void *data, const struct failure *failure);
 
+/* What a handler returns when its operation is under way (r: 0), or was refused. */
+int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
+
+/* Methods and properties of a VM that are about adapters. data: the VM. */
+int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_remove_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_change_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_open_capture(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_adapters(sd_bus *bus, const char *path, const char *interface, const char *property,
+		      sd_bus_message *reply, void *data, sd_bus_error *error);
+int dbus_get_addresses(sd_bus *bus, const char *path, const char *interface, const char *property,
+		       sd_bus_message *reply, void *data, sd_bus_error *error);
+
 /* An option that a method takes in its a{sv}. */
 struct dbus_option {
 	const char *name;

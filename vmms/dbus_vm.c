@@ -59,8 +59,7 @@ fail:
 
 typedef int (*simple_fn)(struct vm *vm, vm_done_fn done, void *data, struct failure *failure);
 
-/* What a handler returns when its operation is under way, or was refused. */
-static int conclude(sd_bus_message *call, int r, const struct failure *failure)
+int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure)
 {
 	if (r >= 0)
 		return 1;
@@ -75,7 +74,7 @@ static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
 	int r;
 
 	r = function(vm, dbus_done, sd_bus_message_ref(call), &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int start(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -127,7 +126,7 @@ static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 		.force = force, .reboot = reboot, .wait = wait, .timeout = timeout
 	};
 	r = vm_shut_down(data, &shutdown, dbus_done, sd_bus_message_ref(call), &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
@@ -253,7 +252,7 @@ static int attach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = vm_attach_disk(vm, &disk, attach_done, attach, &failure);
 	if (r < 0)
 		free(attach);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int detach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -266,7 +265,7 @@ static int detach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	r = vm_detach_disk(data, controller, lun, dbus_done, sd_bus_message_ref(call), &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -281,7 +280,7 @@ static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 		return r;
 	r = vm_insert_medium(data, controller, lun, path, dbus_done, sd_bus_message_ref(call),
 			     &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -299,7 +298,7 @@ static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
 	r = vm_eject_medium(data, controller, lun, force, dbus_done, sd_bus_message_ref(call),
 			    &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 /* ---- Properties ---- */
@@ -387,6 +386,11 @@ static const sd_bus_vtable vm_vtable[] = {
 	       insert_medium),
 	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
 	       eject_medium),
+	METHOD("AddAdapter", ARGS("s", adapter), RESULT("s", name), dbus_add_adapter),
+	METHOD("RemoveAdapter", ARGS("s", name), NO_RESULT, dbus_remove_adapter),
+	METHOD("ChangeAdapter", ARGS("s", name, "s", adapter), NO_RESULT, dbus_change_adapter),
+	METHOD("OpenCapture", ARGS("s", name, "a{sv}", options), RESULT("h", stream),
+	       dbus_open_capture),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),
@@ -402,6 +406,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("Resets", "u", get_resets),
 	VALUE("CrashText", "s", get_crash_text),
 	VALUE("CrashParameters", "at", get_crash_parameters),
+	VALUE("Adapters", "a(ssssss)", dbus_get_adapters),
+	VALUE("Addresses", "a(ss)", dbus_get_addresses),
 	SD_BUS_PROPERTY("Definition", "s", get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),

@@ -23,6 +23,7 @@ struct manager_settings {
 	const char *runtime_directory; /* working directory of workers */
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
+	const char *passt;             /* path of passt(1) */
 };
 
 /* A file in the store that holds no definition. */
@@ -83,6 +84,14 @@ struct broken_definition *manager_find_broken(const struct manager *manager, con
  */
 int manager_create_vm(struct manager *manager, struct definition *definition, struct vm **ret_vm,
 		      struct failure *failure) MUST_CHECK;
+
+/*
+ * Every adapter of the definition has a MAC address, one of the project's own that no other has
+ * where it had none. vm: the one that the definition is for; NULL: a new one. Return: 0; negative
+ * with *failure filled: an address that was given is another adapter's.
+ */
+int manager_complete_adapters(struct manager *manager, struct definition *definition,
+			      const struct vm *vm, struct failure *failure) MUST_CHECK;
 
 /* Frees the VM. Its disks stay. */
 int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure) MUST_CHECK;

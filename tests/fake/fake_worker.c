@@ -391,11 +391,11 @@ static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
 } commands[] = {
-	{ "shutdown", type_shutdown }, { "reboot", type_reboot }, { "crash", type_crash },
-	{ "keep", type_keep },         { "error", type_error },   { "exit", type_exit },
-	{ "abort", type_abort },       { "leave", type_leave },   { "garbage", type_garbage },
-	{ "addresses", type_addresses },
-	{ "flood", type_flood },       { "talk", type_talk },     { "hang-up", type_hang_up },
+	{ "shutdown", type_shutdown },   { "reboot", type_reboot }, { "crash", type_crash },
+	{ "keep", type_keep },           { "error", type_error },   { "exit", type_exit },
+	{ "abort", type_abort },         { "leave", type_leave },   { "garbage", type_garbage },
+	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
+	{ "hang-up", type_hang_up },
 };
 
 static void interpret(struct fake *fake)

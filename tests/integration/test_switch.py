@@ -334,13 +334,19 @@ class Unprivileged(ServiceTest):
         self.assertEqual(json.loads(self.ok("switch", "list", "--json")), {"switches": []})
 
 
+def in_own_network():
+    """Starts the program again in a network namespace, and with a /run, of its own."""
+    if "VMMS_TEST_NETWORK" in os.environ:
+        return
+    if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode != 0:
+        print("needs a network namespace")
+        sys.exit(77)
+    os.environ["VMMS_TEST_NETWORK"] = "own"
+    os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c",
+                          'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"', "sh",
+                          sys.executable, *sys.argv])
+
+
 if __name__ == "__main__":
-    if "VMMS_TEST_NETWORK" not in os.environ:
-        if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode != 0:
-            print("needs a network namespace")
-            sys.exit(77)
-        os.environ["VMMS_TEST_NETWORK"] = "own"
-        os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c",
-                              'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"', "sh",
-                              sys.executable, *sys.argv])
+    in_own_network()
     main()
