@@ -232,3 +232,10 @@ void control_server_heartbeat(struct control_server *server, const char *status)
 	control_send_and_put(server, "heartbeat",
 			     json_make("status", json_object_new_string(status), NULL));
 }
+
+void control_server_network(struct control_server *server, const char *adapter, const char *state)
+{
+	control_send_and_put(server, "network",
+			     json_make("adapter", json_object_new_string(adapter), "state",
+				       json_object_new_string(state), NULL));
+}

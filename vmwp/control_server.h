@@ -39,3 +39,4 @@ void control_server_reset(struct control_server *server, enum machine_reason rea
 void control_server_crash(struct control_server *server, const struct hvshim_crash *crash);
 void control_server_vmbus(struct control_server *server, uint32_t version);
 void control_server_heartbeat(struct control_server *server, const char *status);
+void control_server_network(struct control_server *server, const char *adapter, const char *state);
