@@ -65,6 +65,10 @@ class NetworkTest(SwitchTest):
         return {adapter["definition"]["name"]: adapter
                 for adapter in json.loads(self.ok("net", "list", name, "--json"))["adapters"]}
 
+    def create(self, *words, **members):
+        """As if nothing were said of adapters, unless something is."""
+        super().create(*words, **{"network_adapters": None, **members})
+
     def create_on(self, *switches, name="vm", append="", **more):
         self.create(name, append, network_adapters=[
             switch if isinstance(switch, dict) else {"switch": switch} for switch in switches],
