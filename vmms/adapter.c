@@ -71,6 +71,8 @@ static int connect_tap(struct adapter *adapter, const struct definition_adapter 
 	int r;
 
 	r = vswitches_have(switches, definition->switch_name, &vswitch, failure);
+	if (r == 0)
+		r = vswitch_check_adapter(vswitch, definition, failure);
 	if (r < 0)
 		return r;
 	adapter->backend = ADAPTER_TAP;

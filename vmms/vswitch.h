@@ -55,6 +55,9 @@ static inline bool vswitch_is_up(const struct vswitch *vswitch)
  */
 int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failure) MUST_CHECK;
 
+/* Learns what has become of the bridge meanwhile; a switch whose bridge is gone is down. */
+void vswitch_refresh(struct vswitch *vswitch);
+
 /* Takes away what vswitch_bring_up() made. What cannot be is logged. */
 void vswitch_take_down(struct vswitch *vswitch);
 

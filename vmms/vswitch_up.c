@@ -376,6 +376,21 @@ int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failur
 	return 0;
 }
 
+void vswitch_refresh(struct vswitch *vswitch)
+{
+	struct network_link link = { 0 };
+
+	if (!vswitch_is_up(vswitch))
+		return;
+	if (network_get_link(vswitch->switches->network, vswitch->bridge.index, &link) < 0 ||
+	    strcmp(link.name, vswitch->bridge.name) != 0 || strcmp(link.kind, "bridge") != 0) {
+		snprintf(vswitch->reason, sizeof(vswitch->reason), "%s is gone",
+			 vswitch->bridge.name);
+		link = (struct network_link){ 0 };
+	}
+	vswitch->bridge = link;
+}
+
 void vswitch_take_down(struct vswitch *vswitch)
 {
 	const char *interface = vswitch->definition->interface;

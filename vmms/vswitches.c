@@ -149,6 +149,7 @@ int vswitches_have(struct vswitches *switches, const char *name, struct vswitch 
 				   "there is no virtual switch '%s'; 'vmctl switch list' shows "
 				   "which there are",
 				   name);
+	vswitch_refresh(vswitch);
 	if (!vswitch_is_up(vswitch)) {
 		/* That it may take its interface was settled when it was made. */
 		r = vswitch_bring_up(vswitch, true, failure);

@@ -218,6 +218,12 @@ class Taps(NetworkTest):
             self.refused(FAILED, "start", "b", says="CONFIG_BRIDGE_VLAN_FILTERING")
         self.assertEqual(taps(), {})
 
+    def test_a_bridge_that_went_away(self):
+        self.create_on("lan")
+        ip("link", "del", self.bridge("lan")["ifname"])
+        self.ok("start", "vm")
+        self.assertEqual(taps()["nic0"]["master"], self.bridge("lan")["ifname"])
+
     def test_a_switch_in_use_stays(self):
         self.start("lan")
         self.refused(WRONG_STATE, "switch", "remove", "lan", says="VM 'vm' is connected")
@@ -319,6 +325,77 @@ class Taps(NetworkTest):
         self.refused(FAILED, "net", "add", "b", says="that is all")
 
 
+class Vlans(NetworkTest):
+    """Where the kernel's bridges tell VLANs apart; elsewhere Taps sees the refusal."""
+
+    def setUp(self):
+        super().setUp()
+        self.ok("switch", "add", "lan", "--type", "internal")
+        if not self.bridge("lan")["linkinfo"]["info_data"]["vlan_filtering"]:
+            self.skipTest("this kernel's bridges have no VLANs")
+
+    def vlans(self, port):
+        """{VLAN: flags} of a port."""
+        output = subprocess.run(["bridge", "-json", "-compressvlans", "vlan", "show", "dev", port],
+                                check=True, capture_output=True, text=True).stdout
+        return {(vlan["vlan"], vlan.get("vlanEnd", vlan["vlan"])): vlan.get("flags", [])
+                for port in json.loads(output) for vlan in port["vlans"]}
+
+    def test_of_an_adapter(self):
+        untagged = ["PVID", "Egress Untagged"]
+        self.create_on("lan", {"switch": "lan", "vlan": {"access": 7}},
+                       {"switch": "lan", "vlan": {"trunk": [10, 11, 30], "native": 5}},
+                       {"switch": "lan", "vlan": {"trunk": [20]}})
+        self.ok("start", "vm")
+        expected = ({(1, 1): untagged}, {(7, 7): untagged},
+                    {(5, 5): untagged, (10, 11): [], (30, 30): []}, {(20, 20): []})
+        for number, vlans in enumerate(expected):
+            self.assertEqual(self.vlans(taps()[f"nic{number}"]["ifname"]), vlans)
+        self.ok("net", "set", "vm", "nic2", "--vlan", "9")
+        self.assertEqual(self.vlans(taps()["nic2"]["ifname"]), {(9, 9): untagged})
+        self.ok("net", "set", "vm", "nic2", "--vlan", "none")
+        self.assertEqual(self.vlans(taps()["nic2"]["ifname"]), {(1, 1): untagged})
+
+    def test_of_an_external_switch(self):
+        self.interface()
+        self.ok("switch", "add", "wan", "--interface", "eth0")
+        self.assertEqual(self.vlans("eth0"), {(1, 1): ["PVID", "Egress Untagged"], (2, 4094): []})
+
+    def test_of_the_administrators_bridge(self):
+        ip("link", "add", "br0", "type", "bridge", "vlan_default_pvid", "3")
+        self.addCleanup(ip, "link", "del", "br0")
+        ip("link", "set", "br0", "up")
+        self.ok("switch", "add", "wan", "--bridge", "br0")
+        self.create_on({"switch": "wan", "vlan": {"access": 7}})
+        self.refused(FAILED, "start", "vm", says="vlan_filtering 1")
+        ip("link", "set", "br0", "type", "bridge", "vlan_filtering", "1")
+        self.ok("start", "vm")
+        self.assertEqual(list(self.vlans(taps()["nic0"]["ifname"])), [(7, 7)])
+        self.ok("net", "add", "vm", "--switch", "wan")
+        self.assertEqual(list(self.vlans(taps()["nic1"]["ifname"])), [(3, 3)])
+
+    def test_what_is_heard(self):
+        """A frame in a VLAN reaches its access port untagged, and no other VLAN's."""
+        self.interface()
+        self.ok("switch", "add", "wan", "--interface", "eth0")
+        self.create_on(*({"switch": "wan", "vlan": {"access": vlan}} for vlan in (7, 8)))
+        self.ok("start", "vm")
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as heard, \
+                socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as far:
+            heard.settimeout(60)
+            far.bind(("eth0-far", 0))
+            for vlan in 8, 7:
+                far.send(b"\xff" * 6 + b"\x02" * 6 + b"\x81\x00" + struct.pack(">H", vlan) +
+                         b"\x88\xb5in %d" % vlan)
+            seen = set()
+            while (taps()["nic0"]["ifname"], b"in 7") not in seen:
+                frame, address = heard.recvfrom(2048)
+                if frame[12:14] == b"\x88\xb5":
+                    seen.add((address[0], frame[14:18]))
+        names = {taps()["nic0"]["ifname"]: b"in 7", taps()["nic1"]["ifname"]: b"in 8"}
+        self.assertEqual({pair for pair in seen if pair[0] in names}, set(names.items()))
+
+
 class Captures(NetworkTest):
     def capture(self, *words):
         return subprocess.Popen([VMCTL, "--address", self.address, "net", "capture", "vm", "--output",
@@ -349,7 +426,13 @@ class Captures(NetworkTest):
 
     def test_frames(self):
         self.ok("switch", "add", "lan", "--type", "internal")
-        self.create_on("lan")
+        bridge = self.bridge("lan")
+        if bridge["linkinfo"]["info_data"]["vlan_filtering"]:
+            subprocess.run(["bridge", "vlan", "add", "vid", "7", "dev", bridge["ifname"], "self"],
+                           check=True)
+            self.create_on({"switch": "lan", "vlan": {"trunk": [7], "native": 1}})
+        else:
+            self.create_on("lan")
         self.refused(WRONG_STATE, "net", "capture", "vm", "--output", "-", says="is off")
         self.ok("start", "vm")
         capture = self.capture()

@@ -341,6 +341,8 @@ def in_own_network():
     if subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True).returncode != 0:
         print("needs a network namespace")
         sys.exit(77)
+    if not os.path.exists("/dev/net/tun"):
+        subprocess.run(["modprobe", "tun"], check=False)
     os.environ["VMMS_TEST_NETWORK"] = "own"
     os.execvp("unshare", ["unshare", "-n", "-m", "sh", "-c",
                           'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$@"', "sh",
