@@ -57,7 +57,8 @@ static void put(struct capture *capture, const void *bytes, size_t size)
 	static const uint8_t padding[4];
 	size_t end = capture->start + capture->size;
 
-	memcpy(capture->buffer + end, bytes, size);
+	if (size > 0)
+		memcpy(capture->buffer + end, bytes, size);
 	memcpy(capture->buffer + end + size, padding, -size & 3);
 	capture->size += size + (-size & 3);
 }
