@@ -15,7 +15,10 @@
  *
  * Methods                 arguments
  *   descriptors           {"names": ["kvm", "kernel", "initrd", "serial", "disk:0:3"]}, one
- *                         descriptor for each name; may be sent several times
+ *                         descriptor for each name; may be sent several times. A network adapter
+ *                         has "net:NAME:QUEUE" for each queue of a tap (opened with IFF_VNET_HDR,
+ *                         and IFF_MULTI_QUEUE if there are several; QUEUE from 0), or "net:NAME"
+ *                         for the socket of a user-mode network, or none: its link is down
  *   configure             {"definition": {…}}: vmms-vm.json(5), after the descriptors it needs
  *   start                 the guest's first instruction; the first "state" event follows
  *   pause, resume, reset
@@ -27,6 +30,12 @@
  *   detach                {"controller": n, "lun": n}
  *   insert                {"controller": n, "lun": n, "path": "…"} and a descriptor
  *   eject                 {"controller": n, "lun": n, "force": bool}
+ *   attach_adapter        {"adapter": {…}, "backend": "tap|socket|none"}, the adapter as in the
+ *                         definition, and the descriptors of the back end, of a tap by queue
+ *   detach_adapter        {"name": "…"}: the guest loses the adapter
+ *   connect_adapter       {"name": "…", "backend": "tap|socket"} and the descriptors: in place of
+ *                         what it was connected to; the guest sees its link go and come back
+ *   disconnect_adapter    {"name": "…"}: the link goes down, the descriptors are closed
  *   status                result: {"state", "engine", "vps", "vmbus_version", …}
  *   capabilities          result: as `vmwp --probe` prints it
  *
@@ -38,6 +47,8 @@
  *   heartbeat             {"status": "ok|lost|unknown"}
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
+ *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself
+ * (the user-mode network's program, say); the link is down
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.

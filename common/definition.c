@@ -405,6 +405,7 @@ static const struct json_key definition_keys[] = {
 	{ .name = "hyper_v", .read = json_read_members, .detail = TABLE(hyper_v_keys) },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
 	{ .name = "disks", .read = read_disks },
+	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
 	{ .name = "actions", .read = json_read_members, .detail = TABLE(actions_keys) },
 };
@@ -441,6 +442,7 @@ void definition_free(struct definition *definition)
 	for (size_t i = 0; i < definition->disk_count; i++)
 		definition_disk_deinit(&definition->disks[i]);
 	free(definition->disks);
+	definition_network_deinit(&definition->network);
 	free(definition->name);
 	free(definition->notes);
 	free(definition->boot.kernel);

@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "common/base/json.h"
+#include "common/definition_network.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -97,6 +98,7 @@ struct definition {
 	} boot;
 	struct definition_disk *disks;
 	size_t disk_count;
+	struct definition_network network; /* "network_adapters" */
 	struct {
 		bool shutdown, heartbeat;
 	} services;

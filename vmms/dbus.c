@@ -43,6 +43,38 @@ static int check_caller(sd_bus_message *message, void *data, sd_bus_error *error
 	return r < 0 ? r : 1;
 }
 
+/* ---- Paths ---- */
+
+static void swap(char *text, char from, char to)
+{
+	for (; *text != '\0'; text++) {
+		if (*text == from)
+			*text = to;
+	}
+}
+
+void dbus_object_path(const char *prefix, const struct guid *uuid, char path[DBUS_OBJECT_PATH_SIZE])
+{
+	char text[GUID_TEXT_SIZE];
+
+	guid_format(uuid, text);
+	swap(text, '-', '_');
+	snprintf(path, DBUS_OBJECT_PATH_SIZE, "%s/%s", prefix, text);
+}
+
+int dbus_object_path_parse(const char *path, const char *prefix, struct guid *ret_uuid)
+{
+	char text[GUID_TEXT_SIZE];
+	size_t length = strlen(prefix);
+
+	if (strncmp(path, prefix, length) != 0 || path[length] != '/' ||
+	    strlen(path + length + 1) != sizeof(text) - 1)
+		return -EINVAL;
+	strcpy(text, path + length + 1);
+	swap(text, '_', '-');
+	return guid_parse(text, ret_uuid);
+}
+
 /* ---- Answers ---- */
 
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure)
@@ -158,6 +190,9 @@ static int register_objects(struct dbus_service *service)
 	if (r < 0)
 		return r;
 	r = dbus_vm_register(service);
+	if (r < 0)
+		return r;
+	r = dbus_switch_register(service);
 	if (r < 0)
 		return r;
 	return sd_bus_match_signal(service->bus, NULL, "org.freedesktop.DBus.Local",

@@ -15,19 +15,51 @@ struct dbus_service {
 	sd_event_source *reconnect;
 };
 
-#define DBUS_VM_PATH_SIZE (sizeof(DBUS_VM_PREFIX "/") + GUID_TEXT_SIZE)
+/* The object of that uuid below a prefix. */
+#define DBUS_OBJECT_PATH_SIZE (sizeof(DBUS_SWITCH_PREFIX "/") + GUID_TEXT_SIZE)
+
+void dbus_object_path(const char *prefix, const struct guid *uuid,
+		      char path[DBUS_OBJECT_PATH_SIZE]);
+
+/* Return: 0; -EINVAL: not the path of such an object. */
+int dbus_object_path_parse(const char *path, const char *prefix, struct guid *ret_uuid) MUST_CHECK;
+
+#define DBUS_VM_PATH_SIZE DBUS_OBJECT_PATH_SIZE
 
 void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE]);
 
 /* Puts the interfaces on the bus. Return: 0, -errno. */
 int dbus_manager_register(struct dbus_service *service) MUST_CHECK;
 int dbus_vm_register(struct dbus_service *service) MUST_CHECK;
+int dbus_switch_register(struct dbus_service *service) MUST_CHECK;
+
+/* Methods and a property of the manager that are about switches. data: the service. */
+int dbus_create_switch(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_switch(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_list_switches(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_delete_switch(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error);
 
 /* Answers a call with an error. Return: what a handler returns. */
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);
 
 /* A vm_done_fn; data: a referenced call, which is answered with nothing or the error. */
 void dbus_done(void *data, const struct failure *failure);
+
+/* What a handler returns when its operation is under way (r: 0), or was refused. */
+int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
+
+/* Methods and properties of a VM that are about adapters. data: the VM. */
+int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_remove_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_change_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_open_capture(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_adapters(sd_bus *bus, const char *path, const char *interface, const char *property,
+		      sd_bus_message *reply, void *data, sd_bus_error *error);
+int dbus_get_addresses(sd_bus *bus, const char *path, const char *interface, const char *property,
+		       sd_bus_message *reply, void *data, sd_bus_error *error);
 
 /* An option that a method takes in its a{sv}. */
 struct dbus_option {

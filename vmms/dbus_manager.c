@@ -6,6 +6,25 @@
 #include <errno.h>
 #include <string.h>
 
+/* A new VM whose text says nothing of adapters has one, which needs no set-up. */
+static int add_default_adapter(const char *text, struct definition *definition)
+{
+	AUTO_JSON struct json_object *tree = NULL, *none = json_object_new_object();
+	struct definition_adapter adapter;
+	struct json_error error;
+	int r;
+
+	r = none ? json_parse(text, strlen(text), &tree, &error) : -ENOMEM;
+	if (r < 0 || json_object_object_get_ex(tree, "network_adapters", NULL))
+		return r;
+	r = definition_adapter_from_json(none, &definition->network, &adapter, &error);
+	if (r < 0)
+		return r;
+	r = definition_add_adapter(&definition->network, &adapter);
+	definition_adapter_deinit(&adapter);
+	return r;
+}
+
 static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
@@ -27,6 +46,11 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 						  why.key[0] != '\0' ? ": " : "", why.message);
 	if (r < 0)
 		return r;
+	r = add_default_adapter(text, definition);
+	if (r < 0) {
+		definition_free(definition);
+		return r;
+	}
 	r = manager_create_vm(service->manager, definition, &vm, &failure);
 	if (r < 0)
 		return dbus_reply_failure(call, &failure);
@@ -215,9 +239,19 @@ static const sd_bus_vtable manager_vtable[] = {
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("DeleteVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, delete_vm,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("CreateSwitch", SD_BUS_ARGS("s", definition, "a{sv}", options),
+				SD_BUS_RESULT("o", switch), dbus_create_switch,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetSwitch", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", switch),
+				dbus_get_switch, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("ListSwitches", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssso)", switches),
+				dbus_list_switches, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("DeleteSwitch", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
+				dbus_delete_switch, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("BrokenDefinitions", "a(ssuss)", get_broken, 0,
 			SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("BrokenSwitches", "a(ssuss)", dbus_get_broken_switches, 0, 0),
 	SD_BUS_VTABLE_END,
 };
 

@@ -7,8 +7,10 @@
 #define DBUS_NAME              "org.vmms1"
 #define DBUS_PATH              "/org/vmms1"
 #define DBUS_VM_PREFIX         "/org/vmms1/vm"
+#define DBUS_SWITCH_PREFIX     "/org/vmms1/switch"
 #define DBUS_INTERFACE_MANAGER "org.vmms1.Manager"
 #define DBUS_INTERFACE_VM      "org.vmms1.VM"
+#define DBUS_INTERFACE_SWITCH  "org.vmms1.Switch"
 
 /* Errors. Their names are stable; their messages are for people. */
 #define DBUS_ERROR_PREFIX             "org.vmms1.Error."
@@ -21,6 +23,8 @@
 #define DBUS_ERROR_HOST_NOT_CAPABLE   DBUS_ERROR_PREFIX "HostNotCapable"
 #define DBUS_ERROR_DISK_IN_USE        DBUS_ERROR_PREFIX "DiskInUse"
 #define DBUS_ERROR_RESOURCE           DBUS_ERROR_PREFIX "Resource"
+#define DBUS_ERROR_NO_SUCH_SWITCH     DBUS_ERROR_PREFIX "NoSuchSwitch"
+#define DBUS_ERROR_NO_SUCH_ADAPTER    DBUS_ERROR_PREFIX "NoSuchAdapter"
 #define DBUS_ERROR_NO_SUCH_DISK       DBUS_ERROR_PREFIX "NoSuchDisk"
 #define DBUS_ERROR_NOT_CONNECTED      DBUS_ERROR_PREFIX "NotConnected"
 #define DBUS_ERROR_TIMEOUT            DBUS_ERROR_PREFIX "Timeout"

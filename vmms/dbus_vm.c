@@ -9,43 +9,21 @@
 
 /* ---- Paths ---- */
 
-static void swap(char *text, char from, char to)
-{
-	for (; *text != '\0'; text++) {
-		if (*text == from)
-			*text = to;
-	}
-}
-
 void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE])
 {
-	char uuid[GUID_TEXT_SIZE];
-
-	guid_format(&vm->definition->uuid, uuid);
-	swap(uuid, '-', '_');
-	snprintf(path, DBUS_VM_PATH_SIZE, DBUS_VM_PREFIX "/%s", uuid);
+	dbus_object_path(DBUS_VM_PREFIX, &vm->definition->uuid, path);
 }
 
 static int find_vm(sd_bus *bus, const char *path, const char *interface, void *data,
 		   void **ret_found, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
-	char uuid[GUID_TEXT_SIZE];
-	struct guid guid;
-	struct vm *vm;
+	struct guid uuid;
 
-	if (strncmp(path, DBUS_VM_PREFIX "/", strlen(DBUS_VM_PREFIX "/")) != 0)
+	if (dbus_object_path_parse(path, DBUS_VM_PREFIX, &uuid) < 0)
 		return 0;
-	path += strlen(DBUS_VM_PREFIX "/");
-	if (strlen(path) != sizeof(uuid) - 1)
-		return 0;
-	strcpy(uuid, path);
-	swap(uuid, '_', '-');
-	if (guid_parse(uuid, &guid) < 0)
-		return 0;
-	vm = manager_find_uuid(service->manager, &guid);
-	*ret_found = vm;
-	return vm != NULL;
+	*ret_found = manager_find_uuid(service->manager, &uuid);
+	return *ret_found != NULL;
 }
 
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
@@ -81,8 +59,7 @@ fail:
 
 typedef int (*simple_fn)(struct vm *vm, vm_done_fn done, void *data, struct failure *failure);
 
-/* What a handler returns when its operation is under way, or was refused. */
-static int conclude(sd_bus_message *call, int r, const struct failure *failure)
+int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure)
 {
 	if (r >= 0)
 		return 1;
@@ -97,7 +74,7 @@ static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
 	int r;
 
 	r = function(vm, dbus_done, sd_bus_message_ref(call), &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int start(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -149,7 +126,7 @@ static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 		.force = force, .reboot = reboot, .wait = wait, .timeout = timeout
 	};
 	r = vm_shut_down(data, &shutdown, dbus_done, sd_bus_message_ref(call), &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
@@ -275,7 +252,7 @@ static int attach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = vm_attach_disk(vm, &disk, attach_done, attach, &failure);
 	if (r < 0)
 		free(attach);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int detach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -288,7 +265,7 @@ static int detach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	r = vm_detach_disk(data, controller, lun, dbus_done, sd_bus_message_ref(call), &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -303,7 +280,7 @@ static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 		return r;
 	r = vm_insert_medium(data, controller, lun, path, dbus_done, sd_bus_message_ref(call),
 			     &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -321,7 +298,7 @@ static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
 	r = vm_eject_medium(data, controller, lun, force, dbus_done, sd_bus_message_ref(call),
 			    &failure);
-	return conclude(call, r, &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 /* ---- Properties ---- */
@@ -409,6 +386,11 @@ static const sd_bus_vtable vm_vtable[] = {
 	       insert_medium),
 	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
 	       eject_medium),
+	METHOD("AddAdapter", ARGS("s", adapter), RESULT("s", name), dbus_add_adapter),
+	METHOD("RemoveAdapter", ARGS("s", name), NO_RESULT, dbus_remove_adapter),
+	METHOD("ChangeAdapter", ARGS("s", name, "s", adapter), NO_RESULT, dbus_change_adapter),
+	METHOD("OpenCapture", ARGS("s", name, "a{sv}", options), RESULT("h", stream),
+	       dbus_open_capture),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),
@@ -424,6 +406,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("Resets", "u", get_resets),
 	VALUE("CrashText", "s", get_crash_text),
 	VALUE("CrashParameters", "at", get_crash_parameters),
+	VALUE("Adapters", "a(ssssss)", dbus_get_adapters),
+	VALUE("Addresses", "a(ss)", dbus_get_addresses),
 	SD_BUS_PROPERTY("Definition", "s", get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),

@@ -85,6 +85,27 @@ static const struct manager_observer observer = {
 	.stopped = stopped,
 };
 
+static void switch_added(void *data, struct vswitch *vswitch)
+{
+	dbus_switch_added(((struct service *)data)->bus, vswitch);
+}
+
+static void switch_removed(void *data, struct vswitch *vswitch)
+{
+	dbus_switch_removed(((struct service *)data)->bus, vswitch);
+}
+
+static void switch_changed(void *data, struct vswitch *vswitch)
+{
+	dbus_switch_changed(((struct service *)data)->bus, vswitch);
+}
+
+static const struct vswitches_observer switches_observer = {
+	.added = switch_added,
+	.removed = switch_removed,
+	.changed = switch_changed,
+};
+
 /* ---- Signals ---- */
 
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
@@ -188,8 +209,10 @@ static int start_bus(struct service *service)
 			  DBUS_NAME);
 	else if (r < 0)
 		log_error("cannot connect to the message bus: %s", strerror(-r));
-	if (r == 0)
+	if (r == 0) {
 		manager_observe(service->manager, &observer, service);
+		vswitches_observe(service->manager->switches, &switches_observer, service);
+	}
 	return r;
 }
 
@@ -224,8 +247,10 @@ static int run(struct service *service)
 
 static void service_deinit(struct service *service)
 {
-	if (service->manager)
+	if (service->manager) {
 		manager_observe(service->manager, NULL, NULL);
+		vswitches_observe(service->manager->switches, NULL, NULL);
+	}
 	dbus_service_free(service->bus);
 	host_report_free(service->report);
 	manager_free(service->manager);

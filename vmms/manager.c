@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 /* ---- Life ---- */
@@ -27,6 +28,10 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
+	r = vswitches_new(settings->state_directory, manager_switch_user, manager,
+			  &manager->switches);
+	if (r < 0)
+		return r;
 	r = manager_load(manager);
 	if (r < 0)
 		return r;
@@ -42,6 +47,7 @@ void manager_free(struct manager *manager)
 		vm_free(container_of(link, struct vm, link));
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);
+	vswitches_free(manager->switches);
 	store_free(manager->store);
 	sd_event_unref(manager->loop);
 	free(manager);
@@ -152,6 +158,31 @@ const char *manager_disk_user(void *data, const char *path)
 	return NULL;
 }
 
+static bool vm_is_connected(const struct vm *vm, const char *name)
+{
+	const struct definition_network *network = &vm->definition->network;
+
+	for (unsigned i = 0; vm->worker && i < network->adapter_count; i++) {
+		if (!network->adapters[i].tap &&
+		    strcmp(network->adapters[i].switch_name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+const char *manager_switch_user(void *data, const char *name)
+{
+	struct manager *manager = data;
+
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_connected(vm, name))
+			return vm->definition->name;
+	}
+	return NULL;
+}
+
 /* ---- Creating and deleting ---- */
 
 void manager_insert(struct manager *manager, struct vm *vm)
@@ -195,6 +226,69 @@ static int check_new(struct manager *manager, const struct definition *definitio
 	return vm_check_definition(definition, failure);
 }
 
+/* ---- MAC addresses ---- */
+
+/* The VM that has that address, or NULL. */
+static struct vm *find_mac(const struct manager *manager, const uint8_t *mac, const struct vm *but)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+		const struct definition_network *network = &vm->definition->network;
+
+		for (unsigned i = 0; vm != but && i < network->adapter_count; i++) {
+			if (memcmp(network->adapters[i].mac, mac, DEFINITION_MAC_SIZE) == 0)
+				return vm;
+		}
+	}
+	return NULL;
+}
+
+static bool has_mac(const struct definition_network *network, const uint8_t *mac)
+{
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		if (memcmp(network->adapters[i].mac, mac, DEFINITION_MAC_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int make_mac(const struct manager *manager, const struct definition_network *network,
+		    uint8_t ret_mac[static DEFINITION_MAC_SIZE])
+{
+	uint8_t mac[DEFINITION_MAC_SIZE] = { DEFINITION_MAC_PREFIX };
+
+	do {
+		if (getrandom(mac + 3, sizeof(mac) - 3, 0) != (ssize_t)sizeof(mac) - 3)
+			return -errno;
+	} while (find_mac(manager, mac, NULL) || has_mac(network, mac));
+	memcpy(ret_mac, mac, sizeof(mac));
+	return 0;
+}
+
+int manager_complete_adapters(struct manager *manager, struct definition *definition,
+			      const struct vm *vm, struct failure *failure)
+{
+	struct definition_network *network = &definition->network;
+
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		struct definition_adapter *adapter = &network->adapters[i];
+		struct vm *other;
+
+		if (definition_mac_is_null(adapter->mac) &&
+		    make_mac(manager, network, adapter->mac) < 0)
+			return failure_set(failure, DBUS_ERROR_INTERNAL,
+					   "cannot make a MAC address");
+		other = find_mac(manager, adapter->mac, vm);
+		if (other)
+			return failure_set(
+				failure, DBUS_ERROR_EXISTS,
+				"an adapter of VM '%s' has the MAC address of adapter "
+				"'%s' already; give this one another, or none to get one",
+				other->definition->name, adapter->name);
+	}
+	return 0;
+}
+
 static int create(struct manager *manager, struct vm *vm, struct failure *failure)
 {
 	struct definition *definition = vm->definition;
@@ -207,6 +301,8 @@ static int create(struct manager *manager, struct vm *vm, struct failure *failur
 					   strerror(-r));
 	}
 	r = check_new(manager, definition, failure);
+	if (r == 0)
+		r = manager_complete_adapters(manager, definition, vm, failure);
 	if (r < 0)
 		return r;
 	r = store_save(manager->store, definition);

@@ -13,15 +13,17 @@
 #include "vmms/failure.h"
 #include "vmms/store.h"
 #include "vmms/vm.h"
+#include "vmms/vswitches.h"
 
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
 struct manager_settings {
-	const char *state_directory;   /* the definitions are in its folder vms */
+	const char *state_directory;   /* the definitions are in its folders vms and switches */
 	const char *runtime_directory; /* working directory of workers */
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
+	const char *passt;             /* path of passt(1) */
 };
 
 /* A file in the store that holds no definition. */
@@ -51,6 +53,7 @@ struct manager {
 	sd_event *loop;
 	struct manager_settings settings;
 	struct store *store;
+	struct vswitches *switches;
 	struct list vms;    /* of struct vm, by name */
 	struct list broken; /* of struct broken_definition */
 	unsigned reading;   /* counts how often the store was read */
@@ -82,6 +85,14 @@ struct broken_definition *manager_find_broken(const struct manager *manager, con
 int manager_create_vm(struct manager *manager, struct definition *definition, struct vm **ret_vm,
 		      struct failure *failure) MUST_CHECK;
 
+/*
+ * Every adapter of the definition has a MAC address, one of the project's own that no other has
+ * where it had none. vm: the one that the definition is for; NULL: a new one. Return: 0; negative
+ * with *failure filled: an address that was given is another adapter's.
+ */
+int manager_complete_adapters(struct manager *manager, struct definition *definition,
+			      const struct vm *vm, struct failure *failure) MUST_CHECK;
+
 /* Frees the VM. Its disks stay. */
 int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure) MUST_CHECK;
 
@@ -109,6 +120,9 @@ void manager_vm_changed(struct manager *manager, struct vm *vm, const char *cons
 
 /* The VM's worker has ended. */
 void manager_vm_rests(struct manager *manager, struct vm *vm);
+
+/* A vswitch_user_fn: which VM is connected to that switch now. data: the manager. */
+const char *manager_switch_user(void *data, const char *name);
 
 /* A resources_user_fn: which VM has that image open. data: the manager. */
 const char *manager_disk_user(void *data, const char *path);

@@ -189,5 +189,5 @@ int manager_reload(struct manager *manager, struct failure *failure)
 		return failure_set(failure, DBUS_ERROR_STORE,
 				   "cannot read the definitions in %s: %s",
 				   store_path(manager->store), strerror(-r));
-	return 0;
+	return vswitches_reload(manager->switches, failure);
 }

@@ -12,13 +12,14 @@
 #include "common/definition.h"
 #include "vmms/failure.h"
 
-/* The hypervisor, the kernel, the initrd, the serial line, and all disks. */
-#define RESOURCES_MAX (4 + DEFINITION_DISKS_MAX)
+/* The hypervisor, the kernel, the initrd, the serial line, all disks, and queues of adapters. */
+#define RESOURCES_MAX \
+	(4 + DEFINITION_DISKS_MAX + DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
 	size_t count;
 	struct {
-		char name[32];
+		char name[48];
 		int fd;
 	} items[RESOURCES_MAX];
 };

@@ -33,6 +33,7 @@ static const char usage[] =
 	"  --worker PATH          the program that runs a VM (default: vmwp, beside vmms or\n"
 	"                         installed)\n"
 	"  --hypervisor PATH      default: /dev/kvm\n"
+	"  --passt PATH           the program for user-mode networks (default: /usr/bin/passt)\n"
 	"  --shutdown-timeout N   seconds that guests get to shut down when vmms ends; 0: they "
 	"are\n"
 	"                         turned off at once (default: 60)\n"
@@ -49,6 +50,7 @@ enum {
 	OPTION_RUNTIME_DIR,
 	OPTION_WORKER,
 	OPTION_HYPERVISOR,
+	OPTION_PASST,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_DEBUG,
 	OPTION_HELP,
@@ -63,6 +65,7 @@ static const struct option options[] = {
 	{ "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
 	{ "worker", required_argument, NULL, OPTION_WORKER },
 	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
+	{ "passt", required_argument, NULL, OPTION_PASST },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -163,6 +166,9 @@ static int read_option(struct settings *settings, int option)
 	case OPTION_HYPERVISOR:
 		settings->manager.hypervisor = optarg;
 		return 0;
+	case OPTION_PASST:
+		settings->manager.passt = optarg;
+		return 0;
 	case OPTION_SHUTDOWN_TIMEOUT:
 		return read_timeout(optarg, &settings->shutdown_timeout);
 	case OPTION_DEBUG:
@@ -185,7 +191,8 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 	int option, r;
 
 	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM },
-				       .manager = { .hypervisor = "/dev/kvm" },
+				       .manager = { .hypervisor = "/dev/kvm",
+						    .passt = "/usr/bin/passt" },
 				       .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT };
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		r = read_option(settings, option);

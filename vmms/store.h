@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Definitions on disk: one JSON file per VM, NAME.json, in a folder of the daemon's own.
- *
- * A file is replaced as a whole or not at all: what is new is written beside it and made durable
- * (stage), then takes its name in one step (commit). A crash in between leaves the old file, and a
- * leftover that the next store_open() removes. One daemon at a time has the folder (flock(2)).
+ * Definitions on disk: one JSON file per VM, NAME.json, in a folder (vmms/folder.h) of the daemon's
+ * own.
  */
 #pragma once
 

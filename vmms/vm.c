@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/control.h"
+#include "vmms/adapter.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
 
@@ -25,6 +26,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 		return -ENOMEM;
 	}
 	list_init(&vm->link);
+	list_init(&vm->adapters);
 	vm->manager = manager;
 	vm->definition = definition;
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
@@ -42,6 +44,8 @@ void vm_free(struct vm *vm)
 	list_unlink(&vm->link);
 	vm_clear_timer(vm);
 	worker_free(vm->worker);
+	adapter_free(vm->next_adapter);
+	vm_forget_adapters(vm);
 	console_free(vm->console);
 	definition_free(vm->next_definition);
 	definition_free(vm->definition);
@@ -69,6 +73,11 @@ int vm_check_definition(const struct definition *definition, struct failure *fai
 				   "the definition of VM '%s' is too large for a worker (%zu "
 				   "bytes); shorten its notes or the paths of its disks",
 				   definition->name, size);
+	for (unsigned i = 0; i < definition->network.adapter_count; i++) {
+		r = vm_check_adapter(&definition->network.adapters[i], failure);
+		if (r < 0)
+			return r;
+	}
 	r = definition_from_json(tree, &again, &error);
 	if (r == -EINVAL)
 		return failure_set(failure, DBUS_ERROR_INVALID_DEFINITION, "%s %s", error.key,
@@ -80,7 +89,7 @@ int vm_check_definition(const struct definition *definition, struct failure *fai
 
 void vm_notify(struct vm *vm, const char *property, ...)
 {
-	const char *properties[8] = { property };
+	const char *properties[10] = { property };
 	va_list arguments;
 	size_t count = 1;
 

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct adapter;
 struct manager;
 
 typedef void (*vm_done_fn)(void *data, const struct failure *failure);
@@ -51,6 +52,8 @@ struct vm {
 	struct vm_operation operation, turning_off;
 	struct definition *next_definition; /* what the operation will make of it; or NULL */
 	bool unsaved;                       /* the definition's file is older than it */
+	struct adapter *next_adapter;       /* the back end that the operation will connect */
+	const char *old_adapter;            /* name of the one that it will take away; or NULL */
 	struct failure start_failure;       /* name NULL: none yet */
 	sd_event_source *timer;             /* bounds a shutdown, or the end of the worker */
 
@@ -59,6 +62,7 @@ struct vm {
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
 	char engine[32], heartbeat[32], vmbus_version[32];
 	unsigned resets;
+	struct list adapters;                            /* of struct adapter */
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 
 	/* The last crash of the guest, also when it is over. */
@@ -108,6 +112,18 @@ int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const cha
 		     vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force, vm_done_fn done,
 		    void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * Changes to the network adapters, in the same way. adapter: as in the definition; taken over, also
+ * on failure; without a MAC address it gets one. Of a running VM an adapter's name, MAC address,
+ * MTU and queues stay.
+ */
+int vm_add_adapter(struct vm *vm, struct definition_adapter *adapter, vm_done_fn done, void *data,
+		   struct failure *failure) MUST_CHECK;
+int vm_remove_adapter(struct vm *vm, const char *name, vm_done_fn done, void *data,
+		      struct failure *failure) MUST_CHECK;
+int vm_change_adapter(struct vm *vm, const char *name, struct definition_adapter *adapter,
+		      vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 
 /* A definition that is too large for the control socket would never start. */
 int vm_check_definition(const struct definition *definition, struct failure *failure) MUST_CHECK;

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One VM: its disks and DVD drives, changed at rest or while it runs.
- *
- * A change is a copy of the definition with the change in it. It is checked, then written beside
- * the old file (so that a full disk is noticed before anything has happened), then done by the
- * worker if there is one, then committed.
+ * One VM: its disks and DVD drives, changed at rest or while it runs (vm_change.c).
  *
  * A guest may eject a medium itself, also while a change is under way. Then the change goes on
  * from what the guest has left, and the file is written at its end, however it ends.
  */
 #include "common/base/log.h"
-#include "common/control.h"
 #include "vmms/manager.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
@@ -19,16 +14,6 @@
 #include <string.h>
 
 /* ---- A guest that ejects ---- */
-
-static void save_ejection(struct vm *vm)
-{
-	int r = store_save(vm->manager->store, vm->definition);
-
-	vm->unsaved = r < 0;
-	if (r < 0)
-		log_error("VM %s: that the guest ejected a medium cannot be saved in %s: %s",
-			  vm->definition->name, store_path(vm->manager->store), strerror(-r));
-}
 
 static void drop_medium(struct definition_disk *disk)
 {
@@ -49,103 +34,12 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 		drop_medium(definition_find_disk(vm->next_definition, controller, lun));
 		vm->unsaved = true;
 	} else {
-		save_ejection(vm);
+		vm_change_save(vm);
 	}
 	vm_notify(vm, "Definition", NULL);
 }
 
-/* ---- A change under way ---- */
-
-static void change_abandon(struct vm *vm)
-{
-	store_discard(vm->manager->store, vm->definition->name);
-	definition_free(TAKE_PTR(vm->next_definition));
-	if (vm->unsaved)
-		save_ejection(vm);
-}
-
-static void change_commit(struct vm *vm)
-{
-	struct failure failure;
-	int r;
-
-	definition_free(vm->definition);
-	vm->definition = TAKE_PTR(vm->next_definition);
-	r = vm->unsaved ? store_save(vm->manager->store, vm->definition)
-			: store_commit(vm->manager->store, vm->definition->name);
-	vm->unsaved = r < 0;
-	vm_notify(vm, "Definition", NULL);
-	if (r < 0)
-		failure_set(&failure, DBUS_ERROR_STORE,
-			    "VM '%s' has been changed, but its definition cannot be saved in %s: "
-			    "%s; make room or repair that, and try the change again when it is off",
-			    vm->definition->name, store_path(vm->manager->store), strerror(-r));
-	vm_finish(&vm->operation, r < 0 ? &failure : NULL);
-}
-
-static void change_answered(void *data, struct json_object *result, const char *code,
-			    const char *text)
-{
-	struct vm *vm = data;
-	struct failure failure;
-
-	if (result) {
-		change_commit(vm);
-		return;
-	}
-	change_abandon(vm);
-	if (strcmp(code, WORKER_ENDED) == 0)
-		return; /* its end says more */
-	vm_failure(vm, code, text, &failure);
-	vm_finish(&vm->operation, &failure);
-}
-
-/* Does what vm->next_definition says. fd: of the medium; -1: none; borrowed. */
-static int change(struct vm *vm, const char *method, struct json_object *arguments, int fd,
-		  struct failure *failure)
-{
-	int r;
-
-	r = vm_check_definition(vm->next_definition, failure);
-	if (r < 0)
-		return r;
-	r = store_stage(vm->manager->store, vm->next_definition);
-	if (r < 0)
-		return failure_set(failure, DBUS_ERROR_STORE,
-				   "cannot save the definition of VM '%s' in %s: %s; nothing has "
-				   "been changed",
-				   vm->definition->name, store_path(vm->manager->store),
-				   strerror(-r));
-	if (!vm->worker) {
-		change_commit(vm);
-		return 0;
-	}
-	r = worker_request(vm->worker, method, arguments, &fd, fd >= 0, VM_REQUEST_TIMEOUT,
-			   change_answered, vm);
-	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
-}
-
-/* Takes back what vm_begin() and the copy did. */
-static void change_undo(struct vm *vm)
-{
-	vm->operation = (struct vm_operation){ 0 };
-	change_abandon(vm);
-}
-
-static int change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
-			struct failure *failure)
-{
-	int r;
-
-	r = vm_begin(vm, verb, done, data, failure);
-	if (r < 0)
-		return r;
-	if (definition_copy(vm->definition, &vm->next_definition) < 0) {
-		vm->operation = (struct vm_operation){ 0 };
-		return failure_no_memory(failure);
-	}
-	return 0;
-}
+/* ---- Finding ---- */
 
 static int find_disk(struct vm *vm, unsigned controller, unsigned lun,
 		     struct definition_disk **ret_disk, struct failure *failure)
@@ -215,7 +109,7 @@ static int attach(struct vm *vm, struct definition_disk *disk, struct failure *f
 				   vm->definition->name, disk->controller, disk->lun);
 	if (r < 0)
 		return failure_no_memory(failure);
-	return change(vm, "attach", arguments, fd, failure);
+	return vm_change_make(vm, "attach", arguments, &fd, fd >= 0, failure);
 }
 
 int vm_attach_disk(struct vm *vm, struct definition_disk *disk, vm_done_fn done, void *data,
@@ -223,11 +117,11 @@ int vm_attach_disk(struct vm *vm, struct definition_disk *disk, vm_done_fn done,
 {
 	int r;
 
-	r = change_begin(vm, VM_ATTACH, done, data, failure);
+	r = vm_change_begin(vm, VM_ATTACH, done, data, failure);
 	if (r == 0) {
 		r = attach(vm, disk, failure);
 		if (r < 0)
-			change_undo(vm);
+			vm_change_undo(vm);
 	}
 	definition_disk_deinit(disk);
 	return r;
@@ -246,7 +140,7 @@ static int detach(struct vm *vm, unsigned controller, unsigned lun, struct failu
 	if (!arguments)
 		return failure_no_memory(failure);
 	definition_remove_disk(vm->next_definition, disk);
-	return change(vm, "detach", arguments, -1, failure);
+	return vm_change_make(vm, "detach", arguments, NULL, 0, failure);
 }
 
 int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn done, void *data,
@@ -254,12 +148,12 @@ int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn 
 {
 	int r;
 
-	r = change_begin(vm, VM_DETACH, done, data, failure);
+	r = vm_change_begin(vm, VM_DETACH, done, data, failure);
 	if (r < 0)
 		return r;
 	r = detach(vm, controller, lun, failure);
 	if (r < 0)
-		change_undo(vm);
+		vm_change_undo(vm);
 	return r;
 }
 
@@ -287,7 +181,7 @@ static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *
 	r = open_medium(vm, disk, &fd, failure);
 	if (r < 0)
 		return r;
-	return change(vm, "insert", arguments, fd, failure);
+	return vm_change_make(vm, "insert", arguments, &fd, fd >= 0, failure);
 }
 
 int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path,
@@ -295,12 +189,12 @@ int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const cha
 {
 	int r;
 
-	r = change_begin(vm, VM_INSERT, done, data, failure);
+	r = vm_change_begin(vm, VM_INSERT, done, data, failure);
 	if (r < 0)
 		return r;
 	r = insert(vm, controller, lun, path, failure);
 	if (r < 0)
-		change_undo(vm);
+		vm_change_undo(vm);
 	return r;
 }
 
@@ -324,7 +218,7 @@ static int eject(struct vm *vm, unsigned controller, unsigned lun, bool force,
 	if (!arguments)
 		return failure_no_memory(failure);
 	free(TAKE_PTR(disk->path));
-	return change(vm, "eject", arguments, -1, failure);
+	return vm_change_make(vm, "eject", arguments, NULL, 0, failure);
 }
 
 int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force, vm_done_fn done,
@@ -332,11 +226,11 @@ int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force
 {
 	int r;
 
-	r = change_begin(vm, VM_EJECT, done, data, failure);
+	r = vm_change_begin(vm, VM_EJECT, done, data, failure);
 	if (r < 0)
 		return r;
 	r = eject(vm, controller, lun, force, failure);
 	if (r < 0)
-		change_undo(vm);
+		vm_change_undo(vm);
 	return r;
 }

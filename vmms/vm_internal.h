@@ -36,4 +36,44 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun);
 /* From now on the worker has VM_END_TIMEOUT to end. */
 void vm_expect_end(struct vm *vm);
 
+/* ---- Changes of the definition (vm_change.c) ---- */
+
+/*
+ * The verb is under way, and vm->next_definition is a copy of the definition, for the caller to
+ * change.
+ */
+int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
+		    struct failure *failure) MUST_CHECK;
+
+/*
+ * Saves vm->next_definition, and has the worker do it if there is one. method: NULL: there is
+ * nothing for it to do. The descriptors are borrowed.
+ */
+int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
+		   size_t fd_count, struct failure *failure) MUST_CHECK;
+
+/*
+ * Writes the definition as it is, after a change that nobody asked for; while a change is under way
+ * it is enough to set vm->unsaved.
+ */
+void vm_change_save(struct vm *vm);
+
+/* Takes back what vm_change_begin() did, after a failure. */
+void vm_change_undo(struct vm *vm);
+
+/* ---- Adapters (vm_adapters.c) ---- */
+
+struct resources;
+
+/* What an adapter asks for can be had of vmms at all. */
+int vm_check_adapter(const struct definition_adapter *adapter, struct failure *failure) MUST_CHECK;
+
+/* Makes the back ends of all adapters; on failure the caller forgets those that were made. */
+int vm_open_adapters(struct vm *vm, struct resources *resources,
+		     struct failure *failure) MUST_CHECK;
+void vm_forget_adapters(struct vm *vm);
+
+/* The change that the worker was asked for has been made, or not. */
+void vm_adapter_changed(struct vm *vm, bool made);
+
 extern const struct worker_callbacks vm_worker_callbacks;

@@ -188,6 +188,8 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 		return r;
 	r = resources_open(&resources, vm->definition, vm->manager->settings.hypervisor,
 			   manager_disk_user, vm->manager, failure);
+	if (r == 0)
+		r = vm_open_adapters(vm, &resources, failure);
 	if (r == 0) {
 		forget_last_run(vm);
 		r = spawn(vm, &resources, failure);
@@ -195,11 +197,12 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 	resources_deinit(&resources);
 	if (r < 0) {
 		worker_free(TAKE_PTR(vm->worker));
+		vm_forget_adapters(vm);
 		console_disconnect(vm->console);
 		vm->operation = (struct vm_operation){ 0 };
 		return r;
 	}
 	vm_set_state(vm, VM_STARTING, "%s", "");
-	vm_notify(vm, "WorkerPID", NULL);
+	vm_notify(vm, "WorkerPID", "Adapters", NULL);
 	return 0;
 }

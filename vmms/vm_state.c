@@ -41,6 +41,10 @@ static const struct {
 	[VM_DETACH] = { "detach a disk from", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_INSERT] = { "insert a medium into", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_EJECT] = { "eject a medium from", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_ADD_ADAPTER] = { "add an adapter to", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_REMOVE_ADAPTER] = { "remove an adapter from",
+				AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_CHANGE_ADAPTER] = { "change an adapter of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 };
 _Static_assert(ARRAY_SIZE(verbs) == _VM_VERB_COUNT, "one row per verb");
 

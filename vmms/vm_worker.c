@@ -7,6 +7,7 @@
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "vmms/adapter.h"
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
 #include "vmms/vm_internal.h"
@@ -20,8 +21,8 @@
 
 /* The members of all events. A new one begins empty. */
 struct event {
-	char *state, *reason, *message, *status, *version, *text;
-	struct json_object *parameters;
+	char *state, *reason, *message, *status, *version, *text, *adapter;
+	struct json_object *parameters, *addresses;
 	unsigned controller, lun;
 };
 
@@ -58,6 +59,15 @@ static const struct json_key crash_keys[] = {
 	  .maximum = VM_CRASH_TEXT_MAX - 1 },
 };
 
+static const struct json_key network_keys[] = {
+	STRING(adapter),
+	STRING(state),
+	{ .name = "addresses",
+	  .read = json_read_value,
+	  .offset = offsetof(struct event, addresses),
+	  .minimum = json_type_array },
+};
+
 static void event_deinit(struct event *event)
 {
 	free(event->state);
@@ -66,7 +76,9 @@ static void event_deinit(struct event *event)
 	free(event->status);
 	free(event->version);
 	free(event->text);
+	free(event->adapter);
 	json_object_put(event->parameters);
+	json_object_put(event->addresses);
 }
 
 static const char *or_empty(const char *text)
@@ -165,6 +177,24 @@ static void on_crash(struct vm *vm, const struct event *event)
 	vm_notify(vm, "CrashParameters", "CrashText", NULL);
 }
 
+static void on_network(struct vm *vm, const struct event *event)
+{
+	struct adapter *adapter = adapter_find(vm, or_empty(event->adapter));
+	const char *addresses[ADAPTER_ADDRESSES_MAX];
+	size_t count = 0;
+
+	/* That a back end has ended is known by its process. */
+	if (!adapter || !event->addresses)
+		return;
+	for (size_t i = 0; i < json_object_array_length(event->addresses); i++) {
+		struct json_object *element = json_object_array_get_idx(event->addresses, i);
+
+		if (count < ARRAY_SIZE(addresses) && json_object_is_type(element, json_type_string))
+			addresses[count++] = json_object_get_string(element);
+	}
+	adapter_set_addresses(adapter, addresses, count);
+}
+
 static const struct {
 	const char *name;
 	const struct json_key *keys;
@@ -174,6 +204,7 @@ static const struct {
 	{ "state", state_keys, ARRAY_SIZE(state_keys), on_state },
 	{ "reset", reset_keys, ARRAY_SIZE(reset_keys), on_reset },
 	{ "crash", crash_keys, ARRAY_SIZE(crash_keys), on_crash },
+	{ "network", network_keys, ARRAY_SIZE(network_keys), on_network },
 	{ "heartbeat", heartbeat_keys, ARRAY_SIZE(heartbeat_keys), on_heartbeat },
 	{ "vmbus", vmbus_keys, ARRAY_SIZE(vmbus_keys), on_vmbus },
 	{ "ejected", ejected_keys, ARRAY_SIZE(ejected_keys), on_ejected },
@@ -300,6 +331,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
 	vm_clear_timer(vm);
 	worker_free(TAKE_PTR(vm->worker));
+	vm_forget_adapters(vm);
 	console_disconnect(vm->console);
 	vm->engine[0] = '\0';
 	vm->vmbus_version[0] = '\0';
@@ -309,7 +341,8 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 		fail_start(vm, exit);
 	else
 		set_end(vm, exit);
-	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", NULL);
+	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
+		  "Addresses", NULL);
 	if (vm->operation.done)
 		finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);

@@ -26,10 +26,11 @@ struct call {
 
 /* The arguments of all methods. */
 struct arguments {
-	struct json_object *names, *definition, *disk;
+	struct json_object *names, *definition, *disk, *adapter;
 	unsigned controller, lun;
 	bool force, reboot;
-	char *path;
+	char *path, *name;
+	enum adapters_backend backend;
 };
 
 void reply_error(struct reply *reply, const char *error, const char *format, ...)
@@ -276,6 +277,99 @@ static void method_eject(struct call *call, const struct arguments *arguments)
 	change_medium(call, arguments, change_eject);
 }
 
+/* ---- Network adapters ---- */
+
+static void reply_adapter_error(struct reply *reply, int r, const struct failure *failure)
+{
+	static const char *const codes[] = {
+		[ADAPTERS_E_TAKEN] = CONTROL_ERROR_EXISTS,
+		[ADAPTERS_E_ABSENT] = CONTROL_ERROR_NOT_FOUND,
+		[ADAPTERS_E_REFUSED] = CONTROL_ERROR_INVALID,
+	};
+
+	if (r < 0)
+		reply_failure(reply, r, failure);
+	else
+		reply_error(reply, codes[r], "%s", failure->message);
+}
+
+/* The adapter has taken the request's descriptors over. */
+static void forget_descriptors(struct control_message *request)
+{
+	for (size_t i = 0; i < request->fd_count; i++)
+		request->fds[i] = -1;
+}
+
+/* "none" has no descriptors, and the others have as many as came. */
+static bool descriptors_fit(struct call *call, const struct arguments *arguments)
+{
+	if ((arguments->backend == ADAPTERS_NONE) == (call->request->fd_count == 0))
+		return true;
+	reply_error(call->reply, CONTROL_ERROR_INVALID,
+		    "The back end \"%s\" came with %zu descriptors.",
+		    adapters_backend_names[arguments->backend], call->request->fd_count);
+	return false;
+}
+
+static void method_attach_adapter(struct call *call, const struct arguments *arguments)
+{
+	struct definition_adapter adapter;
+	struct json_error error = { 0 };
+	struct failure failure = { 0 };
+	int r;
+
+	if (!descriptors_fit(call, arguments))
+		return;
+	if (definition_adapter_from_json(arguments->adapter, NULL, &adapter, &error) < 0) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+		return;
+	}
+	r = adapters_attach(devices_adapters(call->worker->devices), &adapter, arguments->backend,
+			    call->request->fds, (unsigned)call->request->fd_count, &failure);
+	if (r)
+		reply_adapter_error(call->reply, r, &failure);
+	else
+		forget_descriptors(call->request);
+	definition_adapter_deinit(&adapter);
+}
+
+static void method_detach_adapter(struct call *call, const struct arguments *arguments)
+{
+	void *ticket = control_server_defer(call->server, call->request->id);
+	struct failure failure = { 0 };
+	int r;
+
+	if (!ticket) {
+		reply_failure(call->reply, -ENOMEM, &failure);
+		return;
+	}
+	r = adapters_detach(devices_adapters(call->worker->devices), arguments->name,
+			    control_server_done, ticket, &failure);
+	if (r == 0) {
+		call->reply->later = true;
+		return;
+	}
+	control_server_forget(ticket);
+	reply_adapter_error(call->reply, r, &failure);
+}
+
+/* Without a back end: the adapter is disconnected. */
+static void method_connect_adapter(struct call *call, const struct arguments *arguments)
+{
+	struct failure failure = { 0 };
+	int r;
+
+	if (!descriptors_fit(call, arguments))
+		return;
+	r = adapters_connect(devices_adapters(call->worker->devices), arguments->name,
+			     arguments->backend, call->request->fds,
+			     (unsigned)call->request->fd_count, &failure);
+	if (r)
+		reply_adapter_error(call->reply, r, &failure);
+	else
+		forget_descriptors(call->request);
+}
+
 /* ---- Reports ---- */
 
 static void method_status(struct call *call, const struct arguments *arguments)
@@ -324,6 +418,17 @@ static const struct json_key insert_keys[] = {
 	KEY(path, json_read_string, .maximum = 4096),
 };
 static const struct json_key eject_keys[] = { CONTROLLER, LUN, KEY(force, json_read_bool) };
+#define ADAPTER_NAME \
+	KEY(name, json_read_string, .required = true, .maximum = DEFINITION_ADAPTER_NAME_MAX)
+static const struct json_key attach_adapter_keys[] = {
+	KEY(adapter, json_read_value, .required = true, .minimum = json_type_object),
+	KEY(backend, json_read_enum, .detail = adapters_backend_names),
+};
+static const struct json_key adapter_keys[] = { ADAPTER_NAME };
+static const struct json_key connect_adapter_keys[] = {
+	ADAPTER_NAME,
+	KEY(backend, json_read_enum, .required = true, .detail = adapters_backend_names),
+};
 
 #define KEYS(table) (table), ARRAY_SIZE(table)
 #define NO_KEYS     NULL, 0
@@ -347,6 +452,10 @@ static const struct method {
 	{ "detach", method_detach, true, KEYS(detach_keys) },
 	{ "insert", method_insert, true, KEYS(insert_keys) },
 	{ "eject", method_eject, true, KEYS(eject_keys) },
+	{ "attach_adapter", method_attach_adapter, true, KEYS(attach_adapter_keys) },
+	{ "detach_adapter", method_detach_adapter, true, KEYS(adapter_keys) },
+	{ "connect_adapter", method_connect_adapter, true, KEYS(connect_adapter_keys) },
+	{ "disconnect_adapter", method_connect_adapter, true, KEYS(adapter_keys) },
 	{ "status", method_status, true, NO_KEYS },
 	{ "capabilities", method_capabilities, true, NO_KEYS },
 };
@@ -373,7 +482,9 @@ static void method_call(const struct method *method, struct call *call)
 	json_object_put(arguments.names);
 	json_object_put(arguments.definition);
 	json_object_put(arguments.disk);
+	json_object_put(arguments.adapter);
 	free(arguments.path);
+	free(arguments.name);
 }
 
 void control_method_call(struct control_server *server, struct worker *worker,

@@ -239,3 +239,10 @@ void control_server_ejected(struct control_server *server, unsigned controller, 
 			     json_make("controller", json_object_new_int64(controller), "lun",
 				       json_object_new_int64(lun), NULL));
 }
+
+void control_server_network(struct control_server *server, const char *adapter, const char *state)
+{
+	control_send_and_put(server, "network",
+			     json_make("adapter", json_object_new_string(adapter), "state",
+				       json_object_new_string(state), NULL));
+}

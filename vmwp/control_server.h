@@ -40,3 +40,4 @@ void control_server_crash(struct control_server *server, const struct hvshim_cra
 void control_server_vmbus(struct control_server *server, uint32_t version);
 void control_server_heartbeat(struct control_server *server, const char *status);
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);
+void control_server_network(struct control_server *server, const char *adapter, const char *state);

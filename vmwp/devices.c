@@ -23,6 +23,7 @@ struct devices {
 	void *data;
 	struct ic_shutdown *shutdown;   /* NULL: not offered */
 	struct ic_heartbeat *heartbeat; /* likewise */
+	struct adapters *adapters;
 	struct devices_controller controllers[DEFINITION_CONTROLLERS_MAX];
 };
 
@@ -250,6 +251,38 @@ int devices_shut_down(struct devices *devices, bool reboot, bool force,
 				   force, done, data);
 }
 
+/* ---- Network adapters ---- */
+
+static void devices_network_ended(void *data, const char *adapter)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->network_ended(devices->data, adapter);
+}
+
+static const struct adapters_callbacks devices_adapters_callbacks = {
+	.network_ended = devices_network_ended,
+};
+
+static int devices_add_adapters(struct devices *devices, struct resources *resources,
+				struct failure *failure)
+{
+	const struct adapters_config config = {
+		.bus = devices->bus,
+		.definition = devices->definition,
+		.resources = resources,
+		.callbacks = &devices_adapters_callbacks,
+		.data = devices,
+	};
+
+	return adapters_new(&config, &devices->adapters, failure);
+}
+
+struct adapters *devices_adapters(struct devices *devices)
+{
+	return devices->adapters;
+}
+
 /* ---- All of them ---- */
 
 int devices_new(const struct devices_config *config, struct devices **ret_devices,
@@ -270,6 +303,11 @@ int devices_new(const struct devices_config *config, struct devices **ret_device
 	r = devices_add_services(devices);
 	if (r < 0)
 		return failure_set(failure, r, "The integration services cannot be offered: %s.",
+				   strerror(-r));
+	/* The last: from here on the loop has something of theirs to wait for. */
+	r = devices_add_adapters(devices, config->resources, failure);
+	if (r < 0)
+		return failure_set(failure, r, "The network adapters cannot be offered: %s.",
 				   strerror(-r));
 	*ret_devices = TAKE_PTR(devices);
 	return 0;
@@ -302,9 +340,18 @@ void devices_free(struct devices *devices)
 {
 	if (!devices)
 		return;
+	adapters_free(devices->adapters);
 	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++)
 		storage_controller_free(devices->controllers[i].storage);
 	ic_shutdown_free(devices->shutdown);
 	ic_heartbeat_free(devices->heartbeat);
 	free(devices);
+}
+
+void devices_discard(struct devices *devices)
+{
+	if (!devices)
+		return;
+	adapters_discard(TAKE_PTR(devices->adapters));
+	devices_free(devices);
 }

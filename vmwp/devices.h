@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The synthetic devices of a machine: SCSI controllers with their disks and drives, and the
- * integration services, as the definition has them, and as they come and go while the guest runs.
+ * The synthetic devices of a machine: SCSI controllers with their disks and drives, network
+ * adapters, and the integration services, as the definition has them, and as they come and go while
+ * the guest runs.
  *
  * Thread: the loop's.
  */
@@ -12,6 +13,7 @@
 #include "common/base/json.h"
 #include "common/base/loop.h"
 #include "common/definition.h"
+#include "vmwp/adapters.h"
 #include "vmwp/failure.h"
 #include "vmwp/resources.h"
 #include "vsp/vmbus.h"
@@ -35,6 +37,9 @@ struct devices_callbacks {
 
 	/* The guest took the medium out of a DVD drive. */
 	void (*ejected)(void *data, unsigned controller, unsigned lun);
+
+	/* The network behind an adapter has ended by itself. */
+	void (*network_ended)(void *data, const char *adapter);
 };
 
 /* All pointers are borrowed; the disks' descriptors are taken from the resources. */
@@ -53,6 +58,11 @@ int devices_new(const struct devices_config *config, struct devices **ret_device
 /* The machine has stopped. */
 void devices_free(struct devices *devices);
 DEFINE_CLEANUP(struct devices *, devices_free)
+
+/* No guest has connected, and the loop runs on. */
+void devices_discard(struct devices *devices);
+
+struct adapters *devices_adapters(struct devices *devices);
 
 /* While the vps do not run by our own doing, no heartbeat is missed. */
 void devices_pause(struct devices *devices);

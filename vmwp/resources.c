@@ -5,6 +5,7 @@
 #include "common/base/list.h"
 #include "common/base/parse.h"
 #include "common/image.h"
+#include "vmwp/network_open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,6 +70,37 @@ static bool resources_is_disk_name(const char *name)
 	return false;
 }
 
+void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "net:%s:%u", adapter, queue);
+}
+
+void resources_socket_name(const char *adapter, char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "net:%s", adapter);
+}
+
+/* "net:NAME" or "net:NAME:QUEUE". */
+static bool resources_is_network_name(const char *name)
+{
+	char adapter[RESOURCES_NAME_MAX], canonical[RESOURCES_NAME_MAX];
+	const char *queue;
+
+	if (strncmp(name, "net:", 4) != 0 || strlen(name) >= sizeof(adapter))
+		return false;
+	strcpy(adapter, name + 4);
+	adapter[strcspn(adapter, ":")] = '\0';
+	if (!definition_adapter_name_is_valid(adapter))
+		return false;
+	queue = strchr(name + 4, ':');
+	for (unsigned i = 0; queue && i < DEFINITION_ADAPTER_QUEUES_MAX; i++) {
+		resources_tap_name(adapter, i, canonical);
+		if (strcmp(name, canonical) == 0)
+			return true;
+	}
+	return !queue;
+}
+
 bool resources_name_is_valid(const char *name)
 {
 	static const char *const names[] = { "kvm", "kernel", "initrd", "serial" };
@@ -76,7 +108,7 @@ bool resources_name_is_valid(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)
 			return true;
-	return resources_is_disk_name(name);
+	return resources_is_disk_name(name) || resources_is_network_name(name);
 }
 
 static struct resource *resources_find(struct resources *resources, const char *name)
@@ -180,6 +212,12 @@ int resources_open(struct resources *resources, const struct definition *definit
 	}
 	for (size_t i = 0; i < definition->disk_count; i++) {
 		r = resources_open_disk(resources, &definition->disks[i], failure);
+		if (r < 0)
+			return r;
+	}
+	for (unsigned i = 0; i < definition->network.adapter_count; i++) {
+		r = network_open(resources, &definition->network.adapters[i],
+				 definition->processors.count, failure);
 		if (r < 0)
 			return r;
 	}

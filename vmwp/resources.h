@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", and
- * "disk:CONTROLLER:LUN" for each disk image.
+ * "disk:CONTROLLER:LUN" for each disk image, and for each network adapter "net:NAME:QUEUE" for the
+ * queues of a tap, or "net:NAME" for the socket of a user-mode network.
  *
  * Under the daemon they arrive over the control socket, and the worker opens no path of its own;
  * by hand resources_open() opens what the definition names. The table owns what is in it.
@@ -15,7 +16,7 @@
 
 #include <stdbool.h>
 
-#define RESOURCES_NAME_MAX 16 /* bytes, with the NUL */
+#define RESOURCES_NAME_MAX 48 /* bytes, with the NUL */
 
 struct resources;
 
@@ -29,6 +30,10 @@ bool resources_name_is_valid(const char *name);
 /* "disk:0:3". */
 void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_NAME_MAX]);
 
+/* "net:NAME:QUEUE" and "net:NAME". */
+void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX]);
+void resources_socket_name(const char *adapter, char name[RESOURCES_NAME_MAX]);
+
 /*
  * Takes over fd, also on failure; a descriptor of that name that was there is closed. Return: 0;
  * -EINVAL: no such name; -ENOMEM.
@@ -38,6 +43,7 @@ int resources_put(struct resources *resources, const char *name, int fd) MUST_CH
 /* The descriptor, now the caller's; -1 if there is none of that name. */
 int resources_take(struct resources *resources, const char *name);
 
-/* By hand: opens what the definition names, and /dev/kvm. Return: 0; -errno and *failure. */
+/* By hand: opens what the definition names, and /dev/kvm; starts what networks need. Return: 0;
+ * -errno and *failure. */
 int resources_open(struct resources *resources, const struct definition *definition,
 		   struct failure *failure) MUST_CHECK;

@@ -158,9 +158,19 @@ static void worker_ejected(void *data, unsigned controller, unsigned lun)
 		control_server_ejected(worker->control, controller, lun);
 }
 
+static void worker_network_ended(void *data, const char *adapter)
+{
+	struct worker *worker = data;
+
+	log_warning("the network of adapter %s has ended", adapter);
+	if (worker->control)
+		control_server_network(worker->control, adapter, "closed");
+}
+
 static const struct devices_callbacks worker_devices_callbacks = {
 	.heartbeat = worker_heartbeat,
 	.ejected = worker_ejected,
+	.network_ended = worker_network_ended,
 };
 
 struct json_object *worker_status(struct worker *worker)
@@ -175,7 +185,8 @@ struct json_object *worker_status(struct worker *worker)
 		"vps", json_object_new_int64(worker->definition->processors.count), "vmbus_version",
 		json_object_new_string(version), "heartbeat",
 		json_object_new_string(devices_heartbeat(worker->devices)), "storage",
-		devices_counters(worker->devices), NULL);
+		devices_counters(worker->devices), "network",
+		adapters_status(devices_adapters(worker->devices)), NULL);
 }
 
 /* ---- Building ---- */
@@ -242,7 +253,7 @@ static int worker_make(struct worker *worker, struct failure *failure)
 /* No guest has connected: nothing of what is freed is under way on the loop. */
 static void worker_unmake(struct worker *worker)
 {
-	devices_free(worker->devices);
+	devices_discard(worker->devices);
 	machine_free(worker->machine);
 	definition_free(worker->definition);
 	worker->devices = NULL;

@@ -64,3 +64,43 @@ size_t iov_copy_out(const struct iovec *iov, unsigned count, const void *source,
 	}
 	return done;
 }
+
+size_t iov_copy_in_at(void *destination, size_t size, const struct iovec *iov, unsigned count,
+		      size_t offset)
+{
+	size_t done = 0;
+
+	for (unsigned i = 0; i < count && done < size; i++) {
+		size_t length = iov[i].iov_len;
+
+		if (offset >= length) {
+			offset -= length;
+			continue;
+		}
+		length = MIN(length - offset, size - done);
+		memcpy((char *)destination + done, (const char *)iov[i].iov_base + offset, length);
+		done += length;
+		offset = 0;
+	}
+	return done;
+}
+
+unsigned iov_slice(const struct iovec *iov, unsigned count, size_t offset, size_t size,
+		   struct iovec *slice)
+{
+	unsigned filled = 0;
+
+	for (unsigned i = 0; i < count && size > 0; i++) {
+		size_t length = iov[i].iov_len;
+
+		if (offset >= length) {
+			offset -= length;
+			continue;
+		}
+		length = MIN(length - offset, size);
+		slice[filled++] = (struct iovec){ (char *)iov[i].iov_base + offset, length };
+		size -= length;
+		offset = 0;
+	}
+	return filled;
+}

@@ -21,3 +21,14 @@ unsigned iov_truncate(struct iovec *iov, unsigned count, size_t bytes);
 /* Copy the first `size` bytes, or as many as the vector has. Return: how many. */
 size_t iov_copy_in(void *destination, size_t size, const struct iovec *iov, unsigned count);
 size_t iov_copy_out(const struct iovec *iov, unsigned count, const void *source, size_t size);
+
+/* As iov_copy_in(), from `offset` on. */
+size_t iov_copy_in_at(void *destination, size_t size, const struct iovec *iov, unsigned count,
+		      size_t offset);
+
+/*
+ * Names `size` bytes from `offset` on, or as many as there are, by vectors of their own. slice has
+ * room for `count`. Return: how many were filled.
+ */
+unsigned iov_slice(const struct iovec *iov, unsigned count, size_t offset, size_t size,
+		   struct iovec *slice);

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -370,28 +371,19 @@ static int packet_await_space(struct vmbus_channel *channel, uint32_t size)
 	return VMBUS_E_FULL;
 }
 
-int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
-		       uint64_t transaction_id, const void *payload, size_t size)
+static int packet_send(struct vmbus_channel *channel, const struct ring_packet *packet)
 {
-	struct ring_packet packet = {
-		.type = type,
-		.flags = completion_requested ? RING_FLAG_COMPLETION_REQUESTED : 0,
-		.transaction_id = transaction_id,
-		.payload = payload,
-		.payload_size = (uint32_t)size,
-	};
 	int r;
 
 	if (!packet_is_allowed(channel))
 		return VMBUS_E_CORRUPT;
-	if (size > VMBUS_PACKET_MAX)
-		return VMBUS_E_INVALID;
 	loop_defer(channel->bus->loop, &channel->flush);
-	r = ring_write(&channel->out, &packet);
+	r = ring_write(&channel->out, packet);
 	if (r == RING_E_FULL) {
-		if (packet_await_space(channel, ring_packet_size(0, packet.payload_size)))
+		if (packet_await_space(channel, ring_packet_size(packet->extension_size,
+								 packet->payload_size)))
 			return VMBUS_E_FULL;
-		r = ring_write(&channel->out, &packet);
+		r = ring_write(&channel->out, packet);
 	}
 	switch (r) {
 	case 0:
@@ -405,6 +397,49 @@ int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool comple
 	default:
 		return packet_corrupt(channel);
 	}
+}
+
+int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
+		       uint64_t transaction_id, const void *payload, size_t size)
+{
+	struct ring_packet packet = {
+		.type = type,
+		.flags = completion_requested ? RING_FLAG_COMPLETION_REQUESTED : 0,
+		.transaction_id = transaction_id,
+		.payload = payload,
+		.payload_size = (uint32_t)size,
+	};
+
+	if (size > VMBUS_PACKET_MAX && packet_is_allowed(channel))
+		return VMBUS_E_INVALID;
+	return packet_send(channel, &packet);
+}
+
+int vmbus_channel_send_ranges(struct vmbus_channel *channel, uint16_t set_id,
+			      const struct ring_transfer_range *ranges, unsigned range_count,
+			      uint64_t transaction_id, const void *payload, size_t size)
+{
+	struct {
+		struct ring_transfer_pages header;
+		struct ring_transfer_range ranges[VMBUS_TRANSFER_MAX];
+	} extension;
+	struct ring_packet packet = {
+		.type = RING_PACKET_TRANSFER_PAGES,
+		.flags = RING_FLAG_COMPLETION_REQUESTED,
+		.transaction_id = transaction_id,
+		.extension = &extension,
+		.extension_size =
+			(uint32_t)(sizeof(extension.header) + range_count * sizeof(*ranges)),
+		.payload = payload,
+		.payload_size = (uint32_t)size,
+	};
+
+	if (range_count > VMBUS_TRANSFER_MAX || size > VMBUS_PACKET_MAX)
+		return VMBUS_E_INVALID;
+	extension.header =
+		(struct ring_transfer_pages){ .set_id = set_id, .range_count = range_count };
+	memcpy(extension.ranges, ranges, range_count * sizeof(*ranges));
+	return packet_send(channel, &packet);
 }
 
 int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,

@@ -17,6 +17,7 @@
 #include "common/base/gpa.h"
 #include "common/base/guid.h"
 #include "common/base/loop.h"
+#include "common/wire/ring.h"
 #include "common/wire/vmbus.h"
 #include "vsp/host.h"
 
@@ -39,6 +40,7 @@ enum {
 #define VMBUS_CHANNEL_MAX    2047  /* relids 1 to 2047 */
 #define VMBUS_PACKET_MAX     16384 /* bytes of payload that a packet may carry to us */
 #define VMBUS_RANGE_PAGE_MAX 2049  /* pages of a packet's GPA-direct ranges: 8 MiB, an offset */
+#define VMBUS_TRANSFER_MAX   375   /* ranges of a transfer-page packet that guests are ready for */
 
 /* ---- The bus ---- */
 
@@ -186,6 +188,14 @@ int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *p
  */
 int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
 		       uint64_t transaction_id, const void *payload, size_t size) MUST_CHECK;
+
+/*
+ * Sends a transfer-page packet, which asks for a completion: ranges, at most VMBUS_TRANSFER_MAX of
+ * them, of memory that both ends know as set_id. Return: as vmbus_channel_send().
+ */
+int vmbus_channel_send_ranges(struct vmbus_channel *channel, uint16_t set_id,
+			      const struct ring_transfer_range *ranges, unsigned range_count,
+			      uint64_t transaction_id, const void *payload, size_t size) MUST_CHECK;
 
 /* A completion packet for a received one. Return: as vmbus_channel_send(). */
 int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,

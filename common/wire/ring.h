@@ -84,6 +84,21 @@ struct ring_gpa_range {
 };
 _Static_assert(sizeof(struct ring_gpa_range) == 8, "wire format");
 
+/* Extension of RING_PACKET_TRANSFER_PAGES, followed by range_count struct ring_transfer_range. */
+struct ring_transfer_pages {
+	uint16_t set_id; /* of the memory that the ranges lie in */
+	uint8_t sender_owns_set;
+	uint8_t reserved;
+	uint32_t range_count;
+};
+_Static_assert(sizeof(struct ring_transfer_pages) == 8, "wire format");
+
+struct ring_transfer_range {
+	uint32_t byte_count;
+	uint32_t byte_offset;
+};
+_Static_assert(sizeof(struct ring_transfer_range) == 8, "wire format");
+
 /* ---- One end of a ring ---- */
 
 enum {

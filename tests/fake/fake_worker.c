@@ -14,6 +14,7 @@
  *     slow-shutdown    the guest agrees to shut down, and does not
  *     refuse-disks     "attach" and the like are refused
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
+ *     refuse-adapters  "attach_adapter" and the like are refused
  */
 #include "common/control.h"
 #include "common/definition.h"
@@ -192,6 +193,25 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+/* Its descriptors are kept, as those of a back end are. */
+static const char *method_adapter(struct fake *fake, struct control_message *message)
+{
+	struct json_object *backend, *name;
+	char text[256];
+
+	if (asked_for(fake, "refuse-adapters"))
+		return CONTROL_ERROR_FAILED;
+	json_object_object_get_ex(message->body, "backend", &backend);
+	json_object_object_get_ex(message->body, "name", &name);
+	snprintf(text, sizeof(text), "guest: %s %s %s, %zu descriptors\r\n", message->name,
+		 name ? json_object_get_string(name) : "new",
+		 backend ? json_object_get_string(backend) : "-", message->fd_count);
+	for (size_t i = 0; i < message->fd_count; i++)
+		(void)TAKE_FD(message->fds[i]);
+	say(fake, text);
+	return NULL;
+}
+
 static const struct {
 	const char *name, *mute; /* mute: the fault with which it is not answered */
 	const char *(*handle)(struct fake *fake, struct control_message *message);
@@ -208,6 +228,10 @@ static const struct {
 	{ "detach", NULL, method_disk },
 	{ "insert", NULL, method_disk },
 	{ "eject", NULL, method_disk },
+	{ "attach_adapter", NULL, method_adapter },
+	{ "detach_adapter", NULL, method_adapter },
+	{ "connect_adapter", NULL, method_adapter },
+	{ "disconnect_adapter", NULL, method_adapter },
 };
 
 static void answer(struct fake *fake, uint32_t id, const char *method, const char *error)
@@ -311,6 +335,18 @@ static void type_leave(struct fake *fake)
 	_exit(0);
 }
 
+static void type_addresses(struct fake *fake)
+{
+	static const char *const texts[] = { "192.0.2.7", "2001:db8::7", "nonsense", "1.2.3.4/8" };
+	struct json_object *addresses = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		json_append(&addresses, json_object_new_string(texts[i]));
+	json_append(&addresses, json_object_new_int64(7));
+	event(fake, "network",
+	      json_make("adapter", json_object_new_string("nic0"), "addresses", addresses, NULL));
+}
+
 /* What a hostile worker would send. */
 static void type_garbage(struct fake *fake)
 {
@@ -322,6 +358,8 @@ static void type_garbage(struct fake *fake)
 		"{\"event\":\"crash\",\"data\":{\"parameters\":[[],{},1,\"zz\",null]}}",
 		"{\"event\":\"crash\",\"data\":{\"parameters\":[1,\"zz\"],\"text\":\"\\u009b\"}}",
 		"{\"event\":\"unknown\"}",
+		"{\"event\":\"network\",\"data\":{\"adapter\":\"x\",\"addresses\":[[]]}}",
+		"{\"event\":\"network\",\"data\":{\"adapter\":\"nic0\",\"addresses\":{}}}",
 		"{\"event\":\"state\",\"data\":{\"state\":\"flying\"}}",
 		"{\"id\":4000000000,\"result\":{}}",
 		"{\"id\":1,\"method\":\"start\"}",
@@ -377,11 +415,11 @@ static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
 } commands[] = {
-	{ "shutdown", type_shutdown }, { "reboot", type_reboot }, { "crash", type_crash },
-	{ "keep", type_keep },         { "error", type_error },   { "exit", type_exit },
-	{ "abort", type_abort },       { "leave", type_leave },   { "garbage", type_garbage },
-	{ "flood", type_flood },       { "talk", type_talk },     { "hang-up", type_hang_up },
-	{ "eject", type_eject },
+	{ "shutdown", type_shutdown },   { "reboot", type_reboot }, { "crash", type_crash },
+	{ "keep", type_keep },           { "error", type_error },   { "exit", type_exit },
+	{ "abort", type_abort },         { "leave", type_leave },   { "garbage", type_garbage },
+	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
+	{ "hang-up", type_hang_up },     { "eject", type_eject },
 };
 
 static void interpret(struct fake *fake)

@@ -149,9 +149,10 @@ class ServiceTest(unittest.TestCase):
         return result.err
 
     def create(self, name="vm", append="", disks=(), **members):
-        definition = {"name": name, "disks": list(disks),
+        definition = {"name": name, "disks": list(disks), "network_adapters": [],
                       "boot": {"kernel": str(self.folder / "kernel"), "command_line": append}}
         definition.update(members)
+        definition = {key: value for key, value in definition.items() if value is not None}
         self.ok("create", "--definition", "-", stdin=json.dumps(definition))
 
     def disk(self, name, size=1 << 20, **members):

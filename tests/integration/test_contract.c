@@ -390,6 +390,65 @@ static void test_console(void **state)
 	sd_bus_message_unref(reply);
 }
 
+static void test_adapters(void **state)
+{
+	static const char *const bad[] = { "",
+					   "x",
+					   "[]",
+					   "{\"name\": \"a b\"}",
+					   "{\"mac\": \"ff:ff:ff:ff:ff:ff\"}",
+					   "{\"switch\": \"\"}",
+					   "{\"colour\": 1}",
+					   "{\"vlan\": {\"access\": 7}}",
+					   "{\"forward\": [\"0:0\"]}" };
+	sd_bus_message *reply = NULL;
+	const char *name;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		ASSERT_REFUSED(CALL_VM("AddAdapter", "s", bad[i]), "InvalidArgument");
+		ASSERT_REFUSED(CALL_VM("ChangeAdapter", "ss", "x", bad[i]), "InvalidArgument");
+	}
+	ASSERT_REFUSED(CALL_VM("AddAdapter", "s", "{\"tap\": \"tap0\"}"), "InvalidDefinition");
+	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "AddAdapter", &reply, "s",
+			 "{\"name\": \"a\", \"switch\": \"none\"}"));
+	assert_true(sd_bus_message_read(reply, "s", &name) > 0);
+	assert_string_equal(name, "a");
+	sd_bus_message_unref(reply);
+	ASSERT_REFUSED(CALL_VM("AddAdapter", "s", "{\"name\": \"a\"}"), "Exists");
+	ASSERT_REFUSED(CALL_VM("ChangeAdapter", "ss", "b", "{}"), "NoSuchAdapter");
+	ASSERT_REFUSED(CALL_VM("RemoveAdapter", "s", ""), "NoSuchAdapter");
+	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "b", 0), "NoSuchAdapter");
+	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "a", 0), "InvalidState");
+	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "a", 1, "x", "b", true), "InvalidArgument");
+	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "a", 1, "snap-length", "u", UINT32_MAX),
+		       "InvalidArgument");
+	ASSERT_DONE(CALL_VM("ChangeAdapter", "ss", "a", "{\"name\": \"b\"}"));
+	ASSERT_DONE(CALL_VM("RemoveAdapter", "s", "b"));
+}
+
+static void test_switches(void **state)
+{
+	static const char *const bad[] = { "",
+					   "x",
+					   "[]",
+					   "{}",
+					   "{\"name\": \"lan\"}",
+					   "{\"name\": \"default\", \"type\": \"private\"}" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		ASSERT_REFUSED(CALL_MANAGER("CreateSwitch", "sa{sv}", bad[i], 0),
+			       "InvalidDefinition");
+	ASSERT_REFUSED(CALL_MANAGER("CreateSwitch", "sa{sv}",
+				    "{\"name\": \"lan\", \"type\": \"private\"}", 1, "x", "b",
+				    true),
+		       "InvalidArgument");
+	ASSERT_REFUSED(CALL_MANAGER("GetSwitch", "s", "lan"), "NoSuchSwitch");
+	ASSERT_REFUSED(CALL_MANAGER("DeleteSwitch", "s", ""), "NoSuchSwitch");
+	ASSERT_DONE(CALL_MANAGER("ListSwitches", ""));
+	ASSERT_DBUS_REFUSED(call("/org/vmms1/switch/x", "org.vmms1.Switch", "Delete", NULL, ""),
+			    "UnknownObject");
+}
+
 static void test_host_report(void **state)
 {
 	sd_bus_message *reply = NULL;
@@ -585,6 +644,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_refuses),
 		cmocka_unit_test(test_host_report),
+		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_signals_of_a_reload),
 		WITH_VM(test_names),
@@ -594,6 +654,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_shutdown_without_service, create_unwilling_vm,
 						delete_vm),
 		WITH_VM(test_disks),
+		WITH_VM(test_adapters),
 		WITH_VM(test_a_controller_can_be_full),
 		WITH_VM(test_media),
 		WITH_VM(test_console),

@@ -29,14 +29,14 @@ class Documents(ServiceTest):
 
     def commands(self):
         text = self.help().split("commands:\n", 1)[1].split("\n\n", 1)[0]
-        return re.findall(r"^  ([a-z]+) ", text, re.M)
+        return re.findall(r"^  ([a-z]+(?: [a-z]+)?)(?: |$)", text, re.M)
 
     def test_vmctl_manual(self):
         text = manual("vmctl.1")
         self.assertGreater(len(self.commands()), 15)
         for command in self.commands():
-            self.assertRegex(text, rf"\n\.(TP\n)?\.?B[RI]? {command}\b", command)
-            for option in options_in(self.help(command)):
+            self.assertRegex(text, rf'\n\.(TP\n)?\.?B[RI]? "?{command}\b', command)
+            for option in options_in(self.help(*command.split())):
                 self.assertIn(option, text, command)
         for status in range(8):
             self.assertIn(f".B {status}\n", text)
@@ -51,7 +51,8 @@ class Documents(ServiceTest):
 
     def keys(self, path):
         """The keys that are known there, as a refusal lists them."""
-        definition = {"name": "vm", "boot": {"kernel": "/k"}, "disks": [{"path": "/x"}]}
+        definition = {"name": "vm", "boot": {"kernel": "/k"}, "disks": [{"path": "/x"}],
+                      "network_adapters": [{}]}
         inner = definition
         for step in path:
             inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner[step]
@@ -61,8 +62,9 @@ class Documents(ServiceTest):
 
     def test_definition_manual(self):
         text = manual("vmms-vm.json.5")
-        paths = [(), ("hyper_v",), ("processors",), ("memory",), ("boot",), ("disks", 0),
-                 ("services",), ("actions",)]
+        paths = [(), ("hyper_v",), ("processors",), ("memory",), ("boot",), ("disks", 0), ("services",),
+                 ("actions",), ("network_adapters", 0), ("network_adapters", 0, "vlan"),
+                 ("network_adapters", 0, "bandwidth")]
         for path in paths:
             keys = self.keys(path)
             self.assertGreater(len(keys), 0)
@@ -73,17 +75,34 @@ class Documents(ServiceTest):
         text = manual("vmms-vm.json.5").split(".EX\n")[1].split(".EE")[0]
         self.ok("create", "--definition", "-", stdin=text)
 
+    def test_switch_manual(self):
+        text = manual("vmms-vm.json.5")
+        (self.state / "switches/lan.json").write_text('{"name": "lan", "type": "private", "x": 1}')
+        self.ok("reload")
+        keys = re.search(r"the keys here are (.*)", self.ok("switch", "list")).group(1)
+        for key in keys.strip().split(", "):
+            self.assertRegex(text, rf"\n(\.BR?|\.SS) .*\b{key}\b", key)
+
     def introspect(self, path):
         return subprocess.run(
             ["dbus-send", f"--bus={self.address}", "--print-reply=literal",
              "--dest=org.vmms1", path, "org.freedesktop.DBus.Introspectable.Introspect"],
             capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
 
+    def switch_path(self):
+        """Of a switch that is down, for which no privilege is needed."""
+        uuid = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
+        (self.state / "switches/lan.json").write_text(json.dumps(
+            {"name": "lan", "uuid": uuid, "type": "external", "bridge": "not-there"}))
+        self.ok("reload")
+        return "/org/vmms1/switch/" + uuid.replace("-", "_")
+
     def test_dbus_pages(self):
         self.create()
         path = "/org/vmms1/vm/" + self.show()["uuid"].replace("-", "_")
         for object_path, interface in (("/org/vmms1", "org.vmms1.Manager"),
-                                       (path, "org.vmms1.VM")):
+                                       (path, "org.vmms1.VM"),
+                                       (self.switch_path(), "org.vmms1.Switch")):
             page = (PAGES / f"{interface}.md").read_text()
             text = self.introspect(object_path).split(f'"{interface}"', 1)[1]
             text = text.split("</interface>", 1)[0]
@@ -117,6 +136,9 @@ class Documents(ServiceTest):
         self.create("web")
         self.create("mail")
         self.assertEqual(self.complete("sh"), ["show", "shutdown"])
+        self.assertEqual(self.complete("swi"), ["switch"])
+        self.assertEqual(self.complete("switch", "s"), ["set", "show"])
+        self.assertEqual(self.complete("net", "list", "w"), ["web"])
         self.assertEqual(self.complete("start", "w"), ["web"])
         self.assertEqual(self.complete("start", "web", "m"), ["mail"])
         self.assertEqual(self.complete("show", "web", "m"), [])
@@ -125,9 +147,11 @@ class Documents(ServiceTest):
         self.assertEqual(self.complete("detach", "web", "--lun", ""), [])
         self.assertEqual(self.complete("create", "--kernel", "/dev/nul"), ["/dev/null"])
         for command in self.commands():
-            self.assertIn(command, self.complete(""))
-            self.assertLessEqual(options_in(self.help(command)),
-                                 set(self.complete(command, "--")))
+            words = command.split()
+            self.assertIn(words[0], self.complete(""))
+            self.assertIn(words[-1], self.complete(*words[:-1], ""))
+            self.assertLessEqual(options_in(self.help(*words)),
+                                 set(self.complete(*words, "--")))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ LIBRARY_HEADERS = [
     (r"liburing(/.*|\.h)", "liburing"),
     (r"systemd/.*", "libsystemd"),
     (r"netlink/.*", "libnl-3.0"),
+    (r"nftables/.*", "libnftables"),
     (r"seccomp\.h", "libseccomp"),
 ]
 
@@ -40,7 +41,7 @@ LAYERS = {
     "vmwp": ({"vmwp", "vsp", "hvshim", "vid", "common", "common/wire"},
              {"libseccomp"}, False),
     "vmms": ({"vmms", "common", "common/wire"},
-             {"libsystemd", "libnl-3.0", "libnl-route-3.0"}, False),
+             {"libsystemd", "libnl-3.0", "libnftables"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
 }
 

@@ -5,6 +5,7 @@
  * Options become a definition as they are; whether it makes sense is for vmms to say, which has the
  * one reader of definitions. Only disks without a lun are given one here.
  */
+#include "vmms/vmctl/adapter_options.h"
 #include "vmms/vmctl/disk_text.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
@@ -161,6 +162,40 @@ static enum status make_disks(struct invocation *invocation, struct json_object 
 	return STATUS_OK;
 }
 
+/*
+ * An adapter for each --switch, or one with the user-mode network; ports are forwarded by the first
+ * that has that network.
+ */
+static enum status add_adapters(struct invocation *invocation, struct json_object **tree)
+{
+	struct json_object *adapters = json_object_new_array(), *first = NULL;
+
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		const char *value = invocation->options[i].value;
+		struct json_object *adapter;
+
+		if (strcmp(invocation->options[i].row->name, "switch") != 0)
+			continue;
+		adapter = json_make("switch", json_object_new_string(value), NULL);
+		if (!first && strcmp(value, DEFINITION_SWITCH_DEFAULT) == 0)
+			first = adapter;
+		json_append(&adapters, adapter);
+	}
+	if (!invocation_has(invocation, "switch") && !invocation_has(invocation, "no-network")) {
+		first = json_object_new_object();
+		json_append(&adapters, first);
+	}
+	if (invocation_has(invocation, "forward") && !first) {
+		json_object_put(adapters);
+		return usage_error(invocation, "--forward needs the user-mode network: --switch "
+					       "default");
+	}
+	if (adapters && invocation_has(invocation, "forward"))
+		json_add(&first, "forward", adapter_options_forwards(invocation));
+	json_add(tree, "network_adapters", adapters);
+	return STATUS_OK;
+}
+
 static enum status make_definition(struct invocation *invocation, struct json_object **ret_tree)
 {
 	AUTO_JSON struct json_object *tree = NULL;
@@ -191,6 +226,9 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 			json_add(&tree, texts[i],
 				 json_object_new_string(invocation_value(invocation, texts[i])));
 	}
+	status = add_adapters(invocation, &tree);
+	if (status != STATUS_OK)
+		return status;
 	if (!tree)
 		return service_failed(-ENOMEM, NULL);
 	*ret_tree = TAKE_PTR(tree);

@@ -64,9 +64,13 @@ static void format_age(uint64_t since, char text[16])
 	snprintf(text, 16, "%us", (unsigned)seconds);
 }
 
+#define ADDRESSES_SIZE 512
+
 static void add_row(struct table *table, const struct vm_info *info)
 {
-	char memory[PARSE_SIZE_TEXT], age[16];
+	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
+
+	vm_info_format_addresses(info, addresses, sizeof(addresses));
 
 	parse_size_format(info->memory, memory);
 	format_age(info->started_at, age);
@@ -77,6 +81,7 @@ static void add_row(struct table *table, const struct vm_info *info)
 	table_add(table, "%s", info->engine);
 	table_add(table, "%s", info->worker_pid ? info->heartbeat : "");
 	table_add(table, "%s", age);
+	table_add(table, "%s", addresses);
 	table_add(table, "%s", info->reason);
 }
 
@@ -84,7 +89,7 @@ static void add_broken_row(struct table *table, const struct broken *broken)
 {
 	table_add(table, "%s", broken->name);
 	table_add(table, "broken");
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 		table_add(table, "%s", "");
 	table_add(table, "%s:%" PRIu32 ": %s %s", broken->path, broken->line, broken->key,
 		  broken->message);
@@ -92,8 +97,8 @@ static void add_broken_row(struct table *table, const struct broken *broken)
 
 static enum status list_as_table(const struct vm_list *list, sd_bus_message *reply)
 {
-	static const char *const titles[] = { "NAME",   "STATE",     "VPS", "MEMORY",
-					      "ENGINE", "HEARTBEAT", "UP",  "REASON" };
+	static const char *const titles[] = { "NAME",      "STATE", "VPS",       "MEMORY", "ENGINE",
+					      "HEARTBEAT", "UP",    "ADDRESSES", "REASON" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
 	struct broken broken;
 	int r;
@@ -192,10 +197,11 @@ static void print_crash(const struct vm_info *info)
 
 static void print_info(const struct vm_info *info)
 {
-	char memory[PARSE_SIZE_TEXT], age[16];
+	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
 
 	parse_size_format(info->memory, memory);
 	format_age(info->started_at, age);
+	vm_info_format_addresses(info, addresses, sizeof(addresses));
 	print_line("name:", info->name);
 	print_line("uuid:", info->uuid);
 	print_line("notes:", info->notes);
@@ -209,6 +215,7 @@ static void print_info(const struct vm_info *info)
 	print_number("resets:", info->resets);
 	print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
 	print_line("vmbus:", info->vmbus_version);
+	print_line("addresses:", addresses);
 	print_crash(info);
 }
 
@@ -241,6 +248,29 @@ static void print_disks(struct json_object *definition)
 			  strcmp(member(disk, "read_only"), "true") == 0 ? "read-only"
 									 : "read-write");
 		table_add(table, "%s", member(disk, "path"));
+	}
+	putchar('\n');
+	table_print(table);
+	table_free(table);
+}
+
+static void print_adapters(struct json_object *definition)
+{
+	static const char *const titles[] = { "ADAPTER", "MAC", "SWITCH" };
+	struct table *table = table_new(titles, ARRAY_SIZE(titles));
+	struct json_object *adapters;
+
+	if (!table || !json_object_object_get_ex(definition, "network_adapters", &adapters) ||
+	    json_object_array_length(adapters) == 0) {
+		table_free(table);
+		return;
+	}
+	for (size_t i = 0; i < json_object_array_length(adapters); i++) {
+		struct json_object *adapter = json_object_array_get_idx(adapters, i);
+
+		table_add(table, "%s", member(adapter, "name"));
+		table_add(table, "%s", member(adapter, "mac"));
+		table_add(table, "%s", member(adapter, "switch"));
 	}
 	putchar('\n');
 	table_print(table);
@@ -282,6 +312,7 @@ static enum status show(struct invocation *invocation, const struct vm_info *inf
 		print_info(info);
 		print_boot(definition);
 		print_disks(definition);
+		print_adapters(definition);
 		return STATUS_OK;
 	}
 	tree = vm_info_to_json(info);

@@ -15,7 +15,7 @@ enum status {
 	STATUS_OK,
 	STATUS_FAILED,        /* the service could not do it */
 	STATUS_USAGE,         /* wrong usage, or an argument that makes no sense */
-	STATUS_NO_SUCH_VM,    /* there is no such VM, or disk */
+	STATUS_NO_SUCH_VM,    /* there is no such VM, disk, switch or adapter */
 	STATUS_WRONG_STATE,   /* the VM cannot do that now */
 	STATUS_NO_SERVICE,    /* vmms cannot be reached */
 	STATUS_NOT_PERMITTED, /* the caller may not */
@@ -23,7 +23,7 @@ enum status {
 };
 
 /* What an argument or the value of an option is, for completion. */
-enum value_kind { VALUE_NONE, VALUE_TEXT, VALUE_VM, VALUE_FILE };
+enum value_kind { VALUE_NONE, VALUE_TEXT, VALUE_VM, VALUE_SWITCH, VALUE_FILE };
 
 struct option_row {
 	const char *name;  /* without the dashes; NULL closes a list */
@@ -34,10 +34,12 @@ struct option_row {
 
 #define COMMAND_ARGUMENTS_MAX 64
 #define COMMAND_OPTIONS_MAX   600
+#define COMMAND_NAME_MAX      64 /* bytes */
 
 /* A call of a command: what the user gave. */
 struct invocation {
 	const struct command *command;
+	const char *group; /* the first word of a command of two, such as "switch" */
 	const char *arguments[COMMAND_ARGUMENTS_MAX];
 	size_t argument_count;
 	struct {
@@ -50,7 +52,7 @@ struct invocation {
 };
 
 struct command {
-	const char *name;
+	const char *name;  /* one word, or two: "list", "switch add" */
 	const char *usage; /* its arguments, as the help shows them */
 	size_t arguments_min, arguments_max;
 	enum value_kind argument_kinds[2]; /* of the first, and of the others */
@@ -69,6 +71,9 @@ extern const struct option_row global_options[];
 
 const struct command *command_find(const char *name);
 
+/* There are commands of two words of which this is the first. */
+bool command_is_group(const char *word);
+
 /* The value of an option, or NULL if it was not given; the last one counts. */
 const char *invocation_value(const struct invocation *invocation, const char *option);
 bool invocation_has(const struct invocation *invocation, const char *option);
@@ -85,6 +90,7 @@ enum status usage_error(const struct invocation *invocation, const char *format,
 	PRINTF_LIKE(2, 3);
 
 void command_print_help(const struct command *command);
+void command_print_group(const char *group);
 void command_print_overview(void);
 
 /* Their own files. */
@@ -100,6 +106,16 @@ enum status command_attach(struct invocation *invocation);
 enum status command_detach(struct invocation *invocation);
 enum status command_insert(struct invocation *invocation);
 enum status command_eject(struct invocation *invocation);
+enum status command_net_add(struct invocation *invocation);
+enum status command_net_remove(struct invocation *invocation);
+enum status command_net_set(struct invocation *invocation);
+enum status command_net_list(struct invocation *invocation);
+enum status command_net_capture(struct invocation *invocation);
+enum status command_switch_add(struct invocation *invocation);
+enum status command_switch_remove(struct invocation *invocation);
+enum status command_switch_set(struct invocation *invocation);
+enum status command_switch_list(struct invocation *invocation);
+enum status command_switch_show(struct invocation *invocation);
 enum status command_host(struct invocation *invocation);
 enum status command_reload(struct invocation *invocation);
 enum status command_version(struct invocation *invocation);

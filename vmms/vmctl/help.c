@@ -56,15 +56,34 @@ void command_print_help(const struct command *command)
 	print_options(global_options);
 }
 
+static void print_commands(const char *group)
+{
+	size_t length = strlen(group);
+
+	for (const struct command *command = commands; command->name; command++) {
+		int column;
+
+		if (strncmp(command->name, group, length) != 0 ||
+		    (length > 0 && command->name[length] != ' '))
+			continue;
+		column = printf("  %s %s", command->name, command->usage);
+		print_wrapped(command->summary, (size_t)column);
+	}
+}
+
+void command_print_group(const char *group)
+{
+	printf("usage: vmctl [OPTION]... %s COMMAND [ARGUMENT]...\n\ncommands:\n", group);
+	print_commands(group);
+	puts("\noptions of all commands:");
+	print_options(global_options);
+}
+
 void command_print_overview(void)
 {
 	puts("usage: vmctl [OPTION]... COMMAND [ARGUMENT]...\n\n"
 	     "Manages virtual machines, through the service vmms.\n\ncommands:");
-	for (const struct command *command = commands; command->name; command++) {
-		int column = printf("  %s %s", command->name, command->usage);
-
-		print_wrapped(command->summary, (size_t)column);
-	}
+	print_commands("");
 	puts("\noptions of all commands:");
 	print_options(global_options);
 	puts("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 no such VM, 4 the VM is in a "
@@ -75,16 +94,23 @@ void command_print_overview(void)
 
 enum status command_help(struct invocation *invocation)
 {
+	const char *const *words = invocation->arguments;
 	const struct command *command;
+	char name[COMMAND_NAME_MAX];
 
 	if (invocation->argument_count == 0) {
 		command_print_overview();
 		return STATUS_OK;
 	}
-	command = command_find(invocation->arguments[0]);
+	if (invocation->argument_count == 1 && command_is_group(words[0])) {
+		command_print_group(words[0]);
+		return STATUS_OK;
+	}
+	snprintf(name, sizeof(name), "%s%s%s", words[0], words[1] ? " " : "",
+		 words[1] ? words[1] : "");
+	command = command_find(name);
 	if (!command)
-		return usage_error(invocation, "there is no command '%s'",
-				   invocation->arguments[0]);
+		return usage_error(invocation, "there is no command '%s'", name);
 	command_print_help(command);
 	return STATUS_OK;
 }
@@ -110,7 +136,7 @@ static void print_alternatives(const struct option_row *rows, enum value_kind ki
 
 static void print_pattern(enum value_kind kind)
 {
-	bool first = true;
+	bool first = true; /* every kind is that of some option */
 
 	putchar('\t');
 	print_alternatives(global_options, kind, &first);
@@ -124,6 +150,8 @@ static const char *kind_function(enum value_kind kind)
 	switch (kind) {
 	case VALUE_VM:
 		return "_vmctl_vms";
+	case VALUE_SWITCH:
+		return "_vmctl_switches";
 	case VALUE_FILE:
 		return "_vmctl_files";
 	case VALUE_NONE:
@@ -135,7 +163,7 @@ static const char *kind_function(enum value_kind kind)
 
 static void print_command_case(const struct command *command)
 {
-	printf("\t%s)\n\t\toptions='", command->name);
+	printf("\t'%s')\n\t\toptions='", command->name);
 	print_option_names(command->options);
 	printf("'\n\t\tfirst=%s others=%s\n\t\t;;\n", kind_function(command->argument_kinds[0]),
 	       kind_function(command->argument_kinds[1]));
@@ -145,6 +173,10 @@ static const char bash_begin[] =
 	"# bash completion for vmctl; made by 'vmctl completion bash'\n"
 	"_vmctl_vms() {\n"
 	"\tCOMPREPLY+=($(compgen -W \"$(vmctl \"${bus[@]}\" list --names 2>/dev/null)\" -- "
+	"\"$current\"))\n"
+	"}\n"
+	"_vmctl_switches() {\n"
+	"\tCOMPREPLY+=($(compgen -W \"$(vmctl \"${bus[@]}\" switch list --names 2>/dev/null)\" -- "
 	"\"$current\"))\n"
 	"}\n"
 	"_vmctl_files() {\n"
@@ -164,6 +196,7 @@ static const char bash_middle[] =
 	"\tCOMPREPLY=()\n"
 	"\tcase $(_vmctl_value \"${COMP_WORDS[COMP_CWORD - 1]}\") in\n"
 	"\tfile) _vmctl_files && return ;;\n"
+	"\tswitch) _vmctl_switches && return ;;\n"
 	"\ttext) return ;;\n"
 	"\tesac\n"
 	"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
@@ -171,8 +204,10 @@ static const char bash_middle[] =
 	"\t\t--address) bus+=(--address \"${COMP_WORDS[i + 1]}\") ;;\n"
 	"\t\t--user | --system) bus+=(\"${COMP_WORDS[i]}\") ;;\n"
 	"\t\t-*) ;;\n"
-	"\t\t*) if [ -z \"$command\" ]; then command=${COMP_WORDS[i]}; else ((arguments++)); fi "
-	";;\n"
+	"\t\t*) if [ -z \"$command\" ]; then command=${COMP_WORDS[i]}\n"
+	"\t\t\telif [[ \" $_vmctl_groups \" == *\" $command \"* ]]; then command+=\" "
+	"${COMP_WORDS[i]}\"\n"
+	"\t\t\telse ((arguments++)); fi ;;\n"
 	"\t\tesac\n"
 	"\t\t[ -n \"$(_vmctl_value \"${COMP_WORDS[i]}\")\" ] && ((i++))\n"
 	"\tdone\n"
@@ -184,24 +219,70 @@ static const char bash_end[] =
 	"}\n"
 	"complete -F _vmctl vmctl\n";
 
+/* Bytes of the first word of a command of two; 0: it has one. */
+static size_t group_length(const struct command *command)
+{
+	const char *blank = strchr(command->name, ' ');
+
+	return blank ? (size_t)(blank - command->name) : 0;
+}
+
+/* The commands of a group stand together in the table. */
+static bool begins_group(const struct command *command)
+{
+	size_t length = group_length(command);
+
+	return length > 0 &&
+	       (command == commands || strncmp(command[-1].name, command->name, length + 1) != 0);
+}
+
+/* What can stand first: commands, and groups. */
+static void print_first_words(bool groups_alone)
+{
+	for (const struct command *command = commands; command->name; command++) {
+		if (begins_group(command))
+			printf("%.*s ", (int)group_length(command), command->name);
+		else if (!groups_alone && group_length(command) == 0)
+			printf("%s ", command->name);
+	}
+}
+
+static void print_group_case(const struct command *first)
+{
+	size_t length = group_length(first);
+
+	printf("\t%.*s)\n\t\toptions='", (int)length, first->name);
+	for (const struct command *command = first;
+	     command->name && strncmp(command->name, first->name, length + 1) == 0; command++)
+		printf("%s ", command->name + length + 1);
+	puts("'\n\t\t;;");
+}
+
 static void print_bash(void)
 {
 	fputs(bash_begin, stdout);
 	print_pattern(VALUE_FILE);
 	puts(" echo file ;;");
+	print_pattern(VALUE_SWITCH);
+	puts(" echo switch ;;");
 	print_pattern(VALUE_TEXT);
 	puts(" echo text ;;");
 	fputs(bash_middle, stdout);
 	printf("\t'')\n\t\toptions='");
-	for (const struct command *command = commands; command->name; command++)
-		printf("%s ", command->name);
+	print_first_words(false);
 	puts("'\n\t\t;;");
-	for (const struct command *command = commands; command->name; command++)
+	for (const struct command *command = commands; command->name; command++) {
+		if (begins_group(command))
+			print_group_case(command);
 		print_command_case(command);
+	}
 	printf("\tesac\n\toptions+=' ");
 	print_option_names(global_options);
 	puts("'");
 	fputs(bash_end, stdout);
+	printf("_vmctl_groups='");
+	print_first_words(true);
+	puts("'");
 }
 
 enum status command_completion(struct invocation *invocation)

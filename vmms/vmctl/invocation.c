@@ -29,6 +29,8 @@ enum status usage_error(const struct invocation *invocation, const char *format,
 	fprintf(stderr, "vmctl: %s\n", escaped ? escaped : "out of memory");
 	if (invocation->command)
 		fprintf(stderr, "'vmctl %s --help' says more.\n", invocation->command->name);
+	else if (invocation->group)
+		fprintf(stderr, "'vmctl %s --help' lists what there is.\n", invocation->group);
 	else
 		fputs("'vmctl --help' lists the commands.\n", stderr);
 	return STATUS_USAGE;
@@ -84,15 +86,29 @@ static int read_option(struct invocation *invocation, const char *word, const ch
 	return row->value && !equals ? 2 : 1;
 }
 
+/* The command, or a word of it. Return: false: refused. */
+static bool read_command(struct invocation *invocation, const char *word)
+{
+	char name[COMMAND_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s%s%s", invocation->group ? invocation->group : "",
+		 invocation->group ? " " : "", word);
+	invocation->command = command_find(name);
+	if (invocation->command)
+		return true;
+	if (!invocation->group && command_is_group(word)) {
+		invocation->group = word;
+		return true;
+	}
+	usage_error(invocation, "there is no command '%s'", name);
+	return false;
+}
+
 /* Return: false: refused. */
 static bool read_argument(struct invocation *invocation, const char *word)
 {
-	if (!invocation->command) {
-		invocation->command = command_find(word);
-		if (!invocation->command)
-			usage_error(invocation, "there is no command '%s'", word);
-		return invocation->command;
-	}
+	if (!invocation->command)
+		return read_command(invocation, word);
 	if (invocation->argument_count == invocation->command->arguments_max) {
 		usage_error(invocation, "what is '%s'? the usage is: vmctl %s %s", word,
 			    invocation->command->name, invocation->command->usage);
@@ -110,7 +126,9 @@ static enum status check(struct invocation *invocation)
 	if (invocation_has(invocation, "help"))
 		return STATUS_OK;
 	if (!command)
-		return usage_error(invocation, "which command?");
+		return usage_error(invocation, "which command%s%s?",
+				   invocation->group ? " of " : "",
+				   invocation->group ? invocation->group : "");
 	if (invocation->argument_count < command->arguments_min)
 		return usage_error(invocation, "the usage is: vmctl %s %s", command->name,
 				   command->usage);

@@ -12,6 +12,8 @@ static enum status run(struct invocation *invocation)
 	if (invocation_has(invocation, "help")) {
 		if (invocation->command)
 			command_print_help(invocation->command);
+		else if (invocation->group)
+			command_print_group(invocation->group);
 		else
 			command_print_overview();
 		return STATUS_OK;

@@ -34,6 +34,7 @@ void vm_info_deinit(struct vm_info *info)
 		if (properties[i].type == 's')
 			free(*(char **)((char *)info + properties[i].offset));
 	}
+	json_object_put(info->addresses);
 	*info = (struct vm_info){ 0 };
 }
 
@@ -76,6 +77,26 @@ static int read_crash(sd_bus_message *message, struct vm_info *info)
 	return sd_bus_message_exit_container(message);
 }
 
+static int read_addresses(sd_bus_message *message, struct vm_info *info)
+{
+	struct json_object *addresses = json_object_new_array();
+	const char *adapter, *address;
+	int r;
+
+	r = sd_bus_message_enter_container(message, 'v', "a(ss)");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(message, 'a', "(ss)");
+	while (r >= 0 && (r = sd_bus_message_read(message, "(ss)", &adapter, &address)) > 0)
+		json_append(&addresses,
+			    json_make("adapter", json_object_new_string(adapter), "address",
+				      json_object_new_string(address), NULL));
+	json_object_put(info->addresses);
+	info->addresses = addresses;
+	if (r >= 0)
+		r = sd_bus_message_exit_container(message);
+	return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
 static int read_property(sd_bus_message *message, struct vm_info *info)
 {
 	const char *name;
@@ -86,6 +107,8 @@ static int read_property(sd_bus_message *message, struct vm_info *info)
 		return r;
 	if (strcmp(name, "CrashParameters") == 0)
 		return read_crash(message, info);
+	if (strcmp(name, "Addresses") == 0)
+		return read_addresses(message, info);
 	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
 		if (strcmp(properties[i].name, name) == 0)
 			return read_basic(message, &properties[i], info);
@@ -251,6 +274,22 @@ static struct json_object *crash_to_json(const struct vm_info *info)
 			 NULL);
 }
 
+void vm_info_format_addresses(const struct vm_info *info, char *text, size_t size)
+{
+	struct json_object *address;
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; info->addresses && i < json_object_array_length(info->addresses); i++) {
+		if (used < size &&
+		    json_object_object_get_ex(json_object_array_get_idx(info->addresses, i),
+					      "address", &address))
+			used += (size_t)snprintf(text + used, size - used, "%s%s",
+						 used > 0 ? " " : "",
+						 json_object_get_string(address));
+	}
+}
+
 struct json_object *vm_info_to_json(const struct vm_info *info)
 {
 	struct json_object *object;
@@ -268,6 +307,8 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 			   json_object_new_uint64(info->started_at), "resets",
 			   json_object_new_int64(info->resets), "notes",
 			   json_object_new_string(info->notes), NULL);
+	json_add(&object, "addresses",
+		 info->addresses ? json_object_get(info->addresses) : json_object_new_array());
 	if (info->crashed)
 		json_add(&object, "crash", crash_to_json(info));
 	return object;

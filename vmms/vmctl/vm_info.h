@@ -19,6 +19,7 @@ struct vm_info {
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not running */
 	uint64_t crash_parameters[VM_INFO_CRASH_PARAMETERS];
 	bool crashed;
+	struct json_object *addresses; /* [{"adapter": "nic0", "address": "…"}, …]; NULL: none */
 };
 
 void vm_info_deinit(struct vm_info *info);
@@ -40,6 +41,10 @@ struct vm_list {
 /* All VMs, by name. The caller deinits *ret_list, also on failure. */
 enum status vm_list_get(struct invocation *invocation, struct vm_list *ret_list);
 void vm_list_deinit(struct vm_list *list);
+
+/* The guest's addresses, as it reports them, with blanks between them; cut where it does not fit.
+ */
+void vm_info_format_addresses(const struct vm_info *info, char *text, size_t size);
 
 /* As --json prints it; NULL without memory. */
 struct json_object *vm_info_to_json(const struct vm_info *info);

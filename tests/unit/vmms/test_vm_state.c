@@ -7,12 +7,12 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRPUXadie";
+static const char verb_letters[] = "SDTRPUXadienmc";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
-	[VM_OFF] = "SXadie",     [VM_STARTING] = "T", [VM_RUNNING] = "DTRPadie",
-	[VM_PAUSED] = "TRUadie", [VM_STOPPING] = "T", [VM_CRASHED] = "SXadie",
+	[VM_OFF] = "SXadienmc",     [VM_STARTING] = "T", [VM_RUNNING] = "DTRPadienmc",
+	[VM_PAUSED] = "TRUadienmc", [VM_STOPPING] = "T", [VM_CRASHED] = "SXadienmc",
 	[VM_KEPT] = "TR",
 };
 _Static_assert(ARRAY_SIZE(allowed) == _VM_STATE_COUNT, "one row per state");

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A network adapter of a VM that has a worker: making, changing and removing its back end. */
+#include "vmms/adapter.h"
+
+#include "common/base/log.h"
+#include "common/control.h"
+#include "vmms/capture.h"
+#include "vmms/manager.h"
+#include "vmms/network_tap.h"
+#include "vmms/passt.h"
+#include "vmms/vm_internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DELAY_MAX 60 /* seconds between attempts to start passt */
+#define STEADY    60 /* seconds that it has to run for the attempts to begin anew */
+
+void adapter_descriptors_close(struct adapter_descriptors *descriptors)
+{
+	for (unsigned i = 0; i < descriptors->count; i++)
+		close_fdp(&descriptors->fds[i]);
+	descriptors->count = 0;
+}
+
+static void set_reason(struct adapter *adapter, const char *reason)
+{
+	if (strcmp(adapter->reason, reason) == 0)
+		return;
+	snprintf(adapter->reason, sizeof(adapter->reason), "%s", reason);
+	if (reason[0] != '\0')
+		log_warning("VM %s: adapter %s is down: %s", adapter->vm->definition->name,
+			    adapter->name, reason);
+	vm_notify(adapter->vm, "Adapters", NULL);
+}
+
+/* ---- A tap ---- */
+
+static int mark_tap(struct adapter *adapter, struct network *network)
+{
+	char uuid[GUID_TEXT_SIZE], alias[NETWORK_ALIAS_MAX + 1];
+
+	guid_format(&adapter->vm->definition->uuid, uuid);
+	snprintf(alias, sizeof(alias), "vmms:%s:%s", uuid, adapter->name);
+	return network_set_alias(network, adapter->tap.index, alias);
+}
+
+static int open_tap(struct adapter *adapter, const struct definition_adapter *definition,
+		    struct network *network, struct adapter_descriptors *descriptors)
+{
+	unsigned queues =
+		definition_adapter_queues(definition, adapter->vm->definition->processors.count);
+	char name[IFNAMSIZ];
+	int r;
+
+	r = network_tap_open(queues, name, descriptors->fds);
+	if (r < 0)
+		return r;
+	descriptors->count = queues;
+	r = network_find_link(network, name, &adapter->tap);
+	return r == 0 ? mark_tap(adapter, network) : r;
+}
+
+static int connect_tap(struct adapter *adapter, const struct definition_adapter *definition,
+		       struct adapter_descriptors *descriptors, struct failure *failure)
+{
+	struct vswitches *switches = adapter->vm->manager->switches;
+	struct vswitch *vswitch;
+	int r;
+
+	r = vswitches_have(switches, definition->switch_name, &vswitch, failure);
+	if (r == 0)
+		r = vswitch_check_adapter(vswitch, definition, failure);
+	if (r < 0)
+		return r;
+	adapter->backend = ADAPTER_TAP;
+	r = open_tap(adapter, definition, switches->network, descriptors);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_HOST_NOT_CAPABLE,
+				   "cannot make a tap for adapter '%s' of VM '%s': %s; load the "
+				   "module tun",
+				   adapter->name, adapter->vm->definition->name, strerror(-r));
+	return vswitch_connect(vswitch, &adapter->tap, definition, failure);
+}
+
+int adapter_apply(struct adapter *adapter, const struct definition_adapter *definition,
+		  struct failure *failure)
+{
+	struct vswitch *vswitch;
+	int r;
+
+	if (adapter->backend != ADAPTER_TAP)
+		return 0;
+	r = vswitches_have(adapter->vm->manager->switches, definition->switch_name, &vswitch,
+			   failure);
+	return r < 0 ? r : vswitch_connect(vswitch, &adapter->tap, definition, failure);
+}
+
+/* It goes with its last descriptor; but the worker may be slow to close its own. */
+static void remove_tap(struct adapter *adapter)
+{
+	struct vswitches *switches = adapter->vm->manager->switches;
+	struct network_link link;
+
+	if (adapter->tap.index == 0)
+		return;
+	if (switches->guard)
+		network_guard_forget(switches->guard, adapter->tap.name);
+	if (network_get_link(switches->network, adapter->tap.index, &link) == 0 &&
+	    strcmp(link.name, adapter->tap.name) == 0 &&
+	    network_delete_link(switches->network, link.index) < 0)
+		log_debug("%s has gone by itself", adapter->tap.name);
+}
+
+/* ---- The user-mode network ---- */
+
+static int start_passt(struct adapter *adapter, const struct definition_adapter *definition,
+		       struct adapter_descriptors *descriptors);
+static void start_later(struct adapter *adapter);
+
+/* Connects the worker to a passt that was started again. */
+static void reconnect(struct adapter *adapter)
+{
+	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
+	AUTO_JSON struct json_object *arguments = NULL;
+	struct definition_adapter *definition =
+		definition_find_adapter(&adapter->vm->definition->network, adapter->name);
+	int r;
+
+	if (!definition || !adapter->vm->worker)
+		return;
+	r = start_passt(adapter, definition, &descriptors);
+	if (r < 0 || descriptors.count == 0)
+		return;
+	arguments = json_make("name", json_object_new_string(adapter->name), "backend",
+			      json_object_new_string("socket"), NULL);
+	r = arguments ? worker_request(adapter->vm->worker, "connect_adapter", arguments,
+				       descriptors.fds, descriptors.count, VM_REQUEST_TIMEOUT, NULL,
+				       NULL)
+		      : -ENOMEM;
+	if (r < 0)
+		set_reason(adapter, strerror(-r));
+}
+
+static int restart_due(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct adapter *adapter = data;
+
+	adapter->restart = sd_event_source_disable_unref(adapter->restart);
+	if (adapter->vm->state == VM_STARTING)
+		start_later(adapter);
+	else
+		reconnect(adapter);
+	return 0;
+}
+
+static void start_later(struct adapter *adapter)
+{
+	adapter->delay = MIN(MAX(2 * adapter->delay, 1u), (unsigned)DELAY_MAX);
+	if (!adapter->restart &&
+	    sd_event_add_time_relative(adapter->vm->manager->loop, &adapter->restart,
+				       CLOCK_MONOTONIC, adapter->delay * UINT64_C(1000000), 0,
+				       restart_due, adapter) < 0)
+		log_error("out of memory");
+}
+
+static uint64_t now(const struct adapter *adapter)
+{
+	uint64_t time = 0;
+
+	(void)sd_event_now(adapter->vm->manager->loop, CLOCK_MONOTONIC, &time);
+	return time;
+}
+
+static void passt_ended(void *owner, const char *words)
+{
+	struct adapter *adapter = owner;
+	char reason[ADAPTER_REASON_MAX];
+
+	if (now(adapter) - adapter->started > STEADY * UINT64_C(1000000))
+		adapter->delay = 0;
+
+	passt_free(TAKE_PTR(adapter->passt));
+	snprintf(reason, sizeof(reason), "passt has ended: %s", words);
+	set_reason(adapter, reason);
+	start_later(adapter);
+}
+
+static int start_passt(struct adapter *adapter, const struct definition_adapter *definition,
+		       struct adapter_descriptors *descriptors)
+{
+	struct passt_config config = { .program = adapter->vm->manager->settings.passt,
+				       .adapter = definition,
+				       .ended = passt_ended,
+				       .owner = adapter };
+	char reason[ADAPTER_REASON_MAX];
+	int r;
+
+	r = passt_start(adapter->vm->manager->loop, &config, &adapter->passt, descriptors->fds);
+	if (r == 0) {
+		descriptors->count = 1;
+		adapter->started = now(adapter);
+		set_reason(adapter, "");
+		return 0;
+	}
+	snprintf(reason, sizeof(reason), "cannot run %s: %s%s", config.program, strerror(-r),
+		 r == -ENOENT ? "; install the package passt" : "");
+	set_reason(adapter, reason);
+	start_later(adapter);
+	return r;
+}
+
+/* ---- Life ---- */
+
+static int connect_backend(struct adapter *adapter, const struct definition_adapter *definition,
+			   struct adapter_descriptors *descriptors, struct failure *failure)
+{
+	if (strcmp(definition->switch_name, DEFINITION_SWITCH_NONE) == 0) {
+		snprintf(adapter->reason, sizeof(adapter->reason), "not connected");
+		return 0;
+	}
+	if (strcmp(definition->switch_name, DEFINITION_SWITCH_DEFAULT) != 0)
+		return connect_tap(adapter, definition, descriptors, failure);
+	adapter->backend = ADAPTER_USER;
+	(void)start_passt(adapter, definition, descriptors);
+	return 0;
+}
+
+int adapter_new(struct vm *vm, const struct definition_adapter *definition,
+		struct adapter **ret_adapter, struct adapter_descriptors *ret_descriptors,
+		struct failure *failure)
+{
+	CLEANUP(adapter_freep) struct adapter *adapter = calloc(1, sizeof(*adapter));
+	int r;
+
+	if (!adapter)
+		return failure_no_memory(failure);
+	list_init(&adapter->link);
+	adapter->vm = vm;
+	snprintf(adapter->name, sizeof(adapter->name), "%s", definition->name);
+	r = connect_backend(adapter, definition, ret_descriptors, failure);
+	if (r < 0)
+		return r;
+	*ret_adapter = TAKE_PTR(adapter);
+	return 0;
+}
+
+void adapter_free(struct adapter *adapter)
+{
+	if (!adapter)
+		return;
+	list_unlink(&adapter->link);
+	capture_free(adapter->capture);
+	sd_event_source_disable_unref(adapter->restart);
+	passt_free(adapter->passt);
+	remove_tap(adapter);
+	free(adapter);
+}
+
+const char *adapter_backend_name(const struct adapter *adapter)
+{
+	if (adapter->backend == ADAPTER_TAP)
+		return "tap";
+	return adapter->passt ? "socket" : "none";
+}
+
+struct adapter *adapter_find(const struct vm *vm, const char *name)
+{
+	list_for_each (link, (struct list *)&vm->adapters) {
+		struct adapter *adapter = container_of(link, struct adapter, link);
+
+		if (strcmp(adapter->name, name) == 0)
+			return adapter;
+	}
+	return NULL;
+}
+
+void adapter_set_addresses(struct adapter *adapter, const char *const *addresses, size_t count)
+{
+	adapter->address_count = 0;
+	for (size_t i = 0; i < count && adapter->address_count < ADAPTER_ADDRESSES_MAX; i++) {
+		struct in6_addr address;
+		int family = strchr(addresses[i], ':') ? AF_INET6 : AF_INET;
+		char *text = adapter->addresses[adapter->address_count];
+
+		if (inet_pton(family, addresses[i], &address) == 1 &&
+		    inet_ntop(family, &address, text, ADAPTER_ADDRESS_SIZE))
+			adapter->address_count++;
+	}
+	vm_notify(adapter->vm, "Addresses", NULL);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The rules for what guests send, by libnftables.
+ *
+ * Why nftables, not tc: a change of several rules is one transaction; a table can be owned, so that
+ * a reload of the administrator's firewall ("flush ruleset") leaves it alone and a crash leaves
+ * nothing behind; it finds the transport header behind IPv6's extension headers; and
+ * "nft list table bridge vmms_PID" shows the rules with their counters. And it is Debian's default.
+ *
+ * Every port has a chain, which the map "ports" leads to from the hook. Frames are told by the
+ * protocol inside an 802.1Q tag, since the kernel takes that off before. One with a second tag is
+ * dropped: it would pass every rule, and change its VLAN on the way.
+ *
+ * Fragments of IPv6 could hide what they are. Discovery messages are of link-local source, and
+ * DHCPv6 clients are answered at a link-local address (RFC 4861, RFC 8415): fragments of such are
+ * dropped. In IPv4 the ports are always in the first fragment, without which none is used.
+ */
+#include "vmms/network_guard.h"
+
+#include "common/base/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <nftables/libnftables.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BURST_LEAST (256 * 1024) /* bytes: some of the largest packets, unsegmented */
+#define BURST_PART  20           /* of a second's traffic */
+
+struct network_guard {
+	struct nft_ctx *context;
+	char table[32]; /* "bridge vmms_PID" */
+};
+
+/* A script in the making. */
+struct script {
+	char *text;
+	size_t size;
+	FILE *stream;
+};
+
+static int script_begin(struct script *script)
+{
+	script->stream = open_memstream(&script->text, &script->size);
+	return script->stream ? 0 : -ENOMEM;
+}
+
+/* Runs it as one transaction, and frees it. */
+static int script_run(struct script *script, struct network_guard *guard)
+{
+	int r = fclose(script->stream) == 0 ? 0 : -ENOMEM;
+
+	if (r == 0 && nft_run_cmd_from_buffer(guard->context, script->text) != 0) {
+		log_debug("nftables: %s", nft_ctx_get_error_buffer(guard->context));
+		r = -EOPNOTSUPP;
+	}
+	free(script->text);
+	return r;
+}
+
+int network_guard_new(struct network_guard **ret_guard)
+{
+	CLEANUP(network_guard_freep) struct network_guard *guard = calloc(1, sizeof(*guard));
+	struct script script;
+	int r;
+
+	if (!guard)
+		return -ENOMEM;
+	snprintf(guard->table, sizeof(guard->table), "bridge vmms_%d", getpid());
+	guard->context = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!guard->context)
+		return -ENOMEM;
+	nft_ctx_buffer_error(guard->context);
+	nft_ctx_buffer_output(guard->context);
+	r = script_begin(&script);
+	if (r < 0)
+		return r;
+	fprintf(script.stream,
+		"table %s {\n"
+		"	flags owner;\n"
+		"	map ports {\n type ifname : verdict;\n }\n"
+		"	set private {\n type ifname;\n }\n"
+		"	chain from_guests {\n"
+		"		type filter hook prerouting priority -300; policy accept;\n"
+		"		iifname vmap @ports\n"
+		"	}\n"
+		"	chain to_host {\n"
+		"		type filter hook input priority -300; policy accept;\n"
+		"		iifname @private counter drop\n"
+		"	}\n"
+		"}\n",
+		guard->table);
+	r = script_run(&script, guard);
+	if (r < 0)
+		return r;
+	*ret_guard = TAKE_PTR(guard);
+	return 0;
+}
+
+void network_guard_free(struct network_guard *guard)
+{
+	if (!guard)
+		return;
+	/* Its socket owns the table. */
+	if (guard->context)
+		nft_ctx_free(guard->context);
+	free(guard);
+}
+
+/* ---- The chain of a port ---- */
+
+static const char *const dhcp_rules[] = {
+	"meta protocol ip udp dport 68",
+	"meta protocol ip6 udp dport 546",
+	"meta protocol ip6 ip6 daddr fe80::/10 exthdr frag exists",
+};
+
+static const char *const router_rules[] = {
+	"meta protocol ip6 icmpv6 type { nd-router-advert, nd-redirect }",
+	"meta protocol ip icmp type { redirect, router-advertisement }",
+	"meta protocol ip6 ip6 saddr fe80::/10 exthdr frag exists",
+};
+
+static void add_rules(struct script *script, const struct network_guard *guard, const char *port,
+		      const char *const *rules, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		fprintf(script->stream, "add rule %s port_%s %s counter drop\n", guard->table, port,
+			rules[i]);
+}
+
+static void add_limit(struct script *script, const struct network_guard *guard, const char *port,
+		      uint64_t bits)
+{
+	uint64_t rate = bits / 8, burst = MAX(rate / BURST_PART, (uint64_t)BURST_LEAST);
+
+	fprintf(script->stream,
+		"add rule %s port_%s limit rate over %" PRIu64 " bytes/second burst %" PRIu64
+		" bytes counter drop\n",
+		guard->table, port, rate, MIN(burst, (uint64_t)UINT32_MAX));
+}
+
+/* Names of ports are ours, but this is text of a language. */
+static bool port_is_valid(const char *port)
+{
+	if (*port == '\0')
+		return false;
+	for (; *port != '\0'; port++) {
+		if (!isalnum((unsigned char)*port) && !strchr("-_", *port))
+			return false;
+	}
+	return true;
+}
+
+static void write_chain(struct script *script, const struct network_guard *guard, const char *port,
+			const struct definition_adapter *adapter)
+{
+	static const char *const tags[] = { "meta protocol { 0x8100, 0x88a8 }" };
+	char mac[DEFINITION_MAC_TEXT_SIZE], rule[64];
+	const char *const rules[] = { rule };
+
+	definition_mac_format(adapter->mac, mac);
+	snprintf(rule, sizeof(rule), "ether saddr != %s", mac);
+	fprintf(script->stream, "add chain %s port_%s\nflush chain %s port_%s\n", guard->table,
+		port, guard->table, port);
+	add_rules(script, guard, port, tags, ARRAY_SIZE(tags));
+	if (!adapter->mac_spoofing)
+		add_rules(script, guard, port, rules, ARRAY_SIZE(rules));
+	if (adapter->dhcp_guard)
+		add_rules(script, guard, port, dhcp_rules, ARRAY_SIZE(dhcp_rules));
+	if (adapter->router_guard)
+		add_rules(script, guard, port, router_rules, ARRAY_SIZE(router_rules));
+	if (adapter->egress > 0)
+		add_limit(script, guard, port, adapter->egress);
+}
+
+int network_guard_set(struct network_guard *guard, const char *port,
+		      const struct definition_adapter *adapter, bool private)
+{
+	struct script script;
+	int r;
+
+	if (!port_is_valid(port))
+		return -EINVAL;
+	r = script_begin(&script);
+	if (r < 0)
+		return r;
+	write_chain(&script, guard, port, adapter);
+	fprintf(script.stream, "add element %s ports { \"%s\" : jump port_%s }\n", guard->table,
+		port, port);
+	/* Adding first makes the deletion one of something that is there. */
+	fprintf(script.stream, "add element %s private { \"%s\" }\n", guard->table, port);
+	if (!private)
+		fprintf(script.stream, "delete element %s private { \"%s\" }\n", guard->table,
+			port);
+	return script_run(&script, guard);
+}
+
+void network_guard_forget(struct network_guard *guard, const char *port)
+{
+	struct script script;
+
+	if (!port_is_valid(port) || script_begin(&script) < 0)
+		return;
+	fprintf(script.stream,
+		"add chain %1$s port_%2$s\n"
+		"add element %1$s ports { \"%2$s\" : jump port_%2$s }\n"
+		"delete element %1$s ports { \"%2$s\" }\n"
+		"add element %1$s private { \"%2$s\" }\n"
+		"delete element %1$s private { \"%2$s\" }\n"
+		"flush chain %1$s port_%2$s\n"
+		"delete chain %1$s port_%2$s\n",
+		guard->table, port);
+	if (script_run(&script, guard) < 0)
+		log_warning("the guards of %s cannot be removed: %s", port,
+			    nft_ctx_get_error_buffer(guard->context));
+}

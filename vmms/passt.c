@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* passt(1), the user-mode network of one adapter: its command line, its last words, its end. */
+#include "vmms/passt.h"
+
+#include "common/base/text.h"
+#include "vmms/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define ARGUMENTS_MAX (12 + 2 * DEFINITION_FORWARDS_MAX)
+
+struct passt {
+	struct passt_config config;
+	pid_t pid;
+	int pidfd, output;
+	sd_event_source *pidfd_source, *output_source;
+	char line[PASST_WORDS_MAX];
+	size_t line_size;
+	char words[PASST_WORDS_MAX]; /* the last whole line */
+};
+
+/* ---- Its output ---- */
+
+static void line_end(struct passt *passt)
+{
+	if (passt->line_size > 0)
+		text_repair(passt->words, sizeof(passt->words), passt->line, passt->line_size);
+	passt->line_size = 0;
+}
+
+/* Return: false when there is nothing left to read. */
+static bool read_output(struct passt *passt)
+{
+	char buffer[512];
+	ssize_t size = read(passt->output, buffer, sizeof(buffer));
+
+	if (size < 0 && errno == EINTR)
+		return true;
+	for (ssize_t i = 0; i < size; i++) {
+		if (buffer[i] == '\n')
+			line_end(passt);
+		else if (passt->line_size < sizeof(passt->line))
+			passt->line[passt->line_size++] = buffer[i];
+	}
+	return size > 0;
+}
+
+static int output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct passt *passt = data;
+
+	if (!read_output(passt) && events & EPOLLHUP)
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
+}
+
+/* ---- Its end ---- */
+
+static int process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct passt *passt = data;
+	char words[PASST_WORDS_MAX];
+	siginfo_t info = { 0 };
+
+	while (read_output(passt))
+		;
+	line_end(passt);
+	(void)waitid(P_PIDFD, (id_t)passt->pidfd, &info, WEXITED | WNOHANG);
+	passt->pid = 0;
+	if (passt->words[0] != '\0')
+		snprintf(words, sizeof(words), "%s", passt->words);
+	else if (info.si_code == CLD_EXITED)
+		snprintf(words, sizeof(words), "exit status %d", info.si_status);
+	else
+		snprintf(words, sizeof(words), "killed by signal %d", info.si_status);
+	sd_event_source_set_enabled(passt->pidfd_source, SD_EVENT_OFF);
+	passt->config.ended(passt->config.owner, words);
+	return 0;
+}
+
+/* ---- Its command line ---- */
+
+struct command_line {
+	const char *arguments[ARGUMENTS_MAX];
+	size_t count;
+	char mtu[16];
+	char ports[DEFINITION_FORWARDS_MAX][16];
+};
+
+static void make_command_line(const struct passt_config *config, struct command_line *line)
+{
+	const struct definition_adapter *adapter = config->adapter;
+	const char *const fixed[] = { config->program, "--foreground", "--stderr",
+				      "--quiet",       "--fd",         "3",
+				      "--mtu",         line->mtu };
+
+	snprintf(line->mtu, sizeof(line->mtu), "%u", adapter->mtu);
+	memcpy(line->arguments, fixed, sizeof(fixed));
+	line->count = ARRAY_SIZE(fixed);
+	for (unsigned i = 0; i < adapter->forward_count; i++) {
+		const struct definition_forward *forward = &adapter->forwards[i];
+
+		snprintf(line->ports[i], sizeof(line->ports[i]), "%u:%u", forward->host_port,
+			 forward->guest_port);
+		line->arguments[line->count++] = forward->protocol == DEFINITION_PROTOCOL_UDP
+							 ? "--udp-ports"
+							 : "--tcp-ports";
+		line->arguments[line->count++] = line->ports[i];
+	}
+	line->arguments[line->count] = NULL;
+}
+
+static int run_program(struct passt *passt, int socket, int output)
+{
+	struct command_line line;
+	/* Not our working directory, which it may not enter with what privilege it keeps. */
+	struct spawn spawn = { .arguments = line.arguments,
+			       .directory = "/",
+			       .output = output,
+			       .error = output,
+			       .passed = socket };
+
+	make_command_line(&passt->config, &line);
+	return spawn_program(&spawn, &passt->pid, &passt->pidfd);
+}
+
+/* ---- Life ---- */
+
+static int watch(struct passt *passt, sd_event *loop)
+{
+	int r;
+
+	r = sd_event_add_io(loop, &passt->output_source, passt->output, EPOLLIN, output_ready,
+			    passt);
+	if (r < 0)
+		return r;
+	r = sd_event_source_set_ratelimit(passt->output_source, 1000000, 100);
+	if (r < 0)
+		return r;
+	return sd_event_add_io(loop, &passt->pidfd_source, passt->pidfd, EPOLLIN, process_ended,
+			       passt);
+}
+
+int passt_start(sd_event *loop, const struct passt_config *config, struct passt **ret_passt,
+		int *ret_fd)
+{
+	CLEANUP(passt_freep) struct passt *passt = calloc(1, sizeof(*passt));
+	int sockets[2], pipes[2], r;
+
+	if (!passt)
+		return -ENOMEM;
+	*passt = (struct passt){ .config = *config, .pidfd = -1, .output = -1 };
+	if (access(config->program, X_OK) < 0)
+		return -errno;
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	passt->output = pipes[0];
+	AUTO_CLOSE int far_output = pipes[1];
+	if (fcntl(passt->output, F_SETFL, O_NONBLOCK) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return -errno;
+	AUTO_CLOSE int ours = sockets[0];
+	AUTO_CLOSE int theirs = sockets[1];
+	r = run_program(passt, theirs, far_output);
+	if (r == 0)
+		r = watch(passt, loop);
+	if (r < 0)
+		return r;
+	passt->config.adapter = NULL;
+	*ret_fd = TAKE_FD(ours);
+	*ret_passt = TAKE_PTR(passt);
+	return 0;
+}
+
+void passt_free(struct passt *passt)
+{
+	if (!passt)
+		return;
+	if (passt->pid > 0) {
+		(void)pidfd_send_signal(passt->pidfd, SIGKILL, NULL, 0);
+		/* It is dead in a moment, and nobody else will ask for it. */
+		(void)waitid(P_PIDFD, (id_t)passt->pidfd, NULL, WEXITED);
+	}
+	sd_event_source_disable_unref(passt->pidfd_source);
+	sd_event_source_disable_unref(passt->output_source);
+	close_fdp(&passt->pidfd);
+	close_fdp(&passt->output);
+	free(passt);
+}

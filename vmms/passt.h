@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * passt(1), the user-mode network of one adapter.
+ *
+ * It gets one end of a pair of sockets and no paths, drops all privilege by itself, and ends when
+ * the other end is closed, or with this process. Who starts it again is the owner's to decide.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/definition_network.h"
+
+#include <systemd/sd-event.h>
+
+#define PASST_WORDS_MAX 256 /* bytes */
+
+struct passt;
+
+struct passt_config {
+	const char *program;
+	const struct definition_adapter *adapter; /* its MTU and forwarded ports */
+
+	/*
+	 * The process has ended by itself. words: the last line that it said, as UTF-8, or how it
+	 * ended. The owner may free it here.
+	 */
+	void (*ended)(void *owner, const char *words);
+	void *owner;
+};
+
+/*
+ * *ret_fd: the worker's end of the pair, the caller's to close. Return: 0; -ENOENT: there is no
+ * such program; -errno. That it will not do its work shows as its end.
+ */
+int passt_start(sd_event *loop, const struct passt_config *config, struct passt **ret_passt,
+		int *ret_fd) MUST_CHECK;
+
+/* Ends the process if it still runs. */
+void passt_free(struct passt *passt);
+DEFINE_CLEANUP(struct passt *, passt_free)

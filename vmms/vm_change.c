@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: changes of its definition, at rest or while it runs.
+ *
+ * A change is a copy of the definition with the change in it. It is checked, then written beside
+ * the old file (so that a full disk is noticed before anything has happened), then done by the
+ * worker if there is one, then committed.
+ */
+#include "common/base/log.h"
+#include "common/control.h"
+#include "vmms/manager.h"
+#include "vmms/vm_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+void vm_change_save(struct vm *vm)
+{
+	int r = store_save(vm->manager->store, vm->definition);
+
+	vm->unsaved = r < 0;
+	if (r < 0)
+		log_error("VM %s: what the guest changed cannot be saved in %s: %s",
+			  vm->definition->name, store_path(vm->manager->store), strerror(-r));
+}
+
+static void change_abandon(struct vm *vm)
+{
+	store_discard(vm->manager->store, vm->definition->name);
+	definition_free(TAKE_PTR(vm->next_definition));
+	vm_adapter_changed(vm, false);
+	if (vm->unsaved)
+		vm_change_save(vm);
+}
+
+static void change_commit(struct vm *vm)
+{
+	struct failure failure;
+	int r;
+
+	definition_free(vm->definition);
+	vm->definition = TAKE_PTR(vm->next_definition);
+	r = vm->unsaved ? store_save(vm->manager->store, vm->definition)
+			: store_commit(vm->manager->store, vm->definition->name);
+	vm->unsaved = r < 0;
+	vm_adapter_changed(vm, true);
+	vm_notify(vm, "Definition", NULL);
+	if (r < 0)
+		failure_set(&failure, DBUS_ERROR_STORE,
+			    "VM '%s' has been changed, but its definition cannot be saved in %s: "
+			    "%s; make room or repair that, and try the change again when it is off",
+			    vm->definition->name, store_path(vm->manager->store), strerror(-r));
+	vm_finish(&vm->operation, r < 0 ? &failure : NULL);
+}
+
+static void change_answered(void *data, struct json_object *result, const char *code,
+			    const char *text)
+{
+	struct vm *vm = data;
+	struct failure failure;
+
+	if (result) {
+		change_commit(vm);
+		return;
+	}
+	change_abandon(vm);
+	if (strcmp(code, WORKER_ENDED) == 0)
+		return; /* its end says more */
+	vm_failure(vm, code, text, &failure);
+	vm_finish(&vm->operation, &failure);
+}
+
+int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
+		   size_t fd_count, struct failure *failure)
+{
+	int r;
+
+	r = vm_check_definition(vm->next_definition, failure);
+	if (r < 0)
+		return r;
+	r = store_stage(vm->manager->store, vm->next_definition);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_STORE,
+				   "cannot save the definition of VM '%s' in %s: %s; nothing has "
+				   "been changed",
+				   vm->definition->name, store_path(vm->manager->store),
+				   strerror(-r));
+	if (!vm->worker || !method) {
+		change_commit(vm);
+		return 0;
+	}
+	r = worker_request(vm->worker, method, arguments, fds, fd_count, VM_REQUEST_TIMEOUT,
+			   change_answered, vm);
+	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
+}
+
+void vm_change_undo(struct vm *vm)
+{
+	vm->operation = (struct vm_operation){ 0 };
+	change_abandon(vm);
+}
+
+int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
+		    struct failure *failure)
+{
+	int r;
+
+	r = vm_begin(vm, verb, done, data, failure);
+	if (r < 0)
+		return r;
+	if (definition_copy(vm->definition, &vm->next_definition) < 0) {
+		vm->operation = (struct vm_operation){ 0 };
+		return failure_no_memory(failure);
+	}
+	return 0;
+}

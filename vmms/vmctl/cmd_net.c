@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl net add, remove, set, list, capture. */
+#include "vmms/vmctl/adapter_options.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- add, remove, set ---- */
+
+static enum status print_name(struct invocation *invocation, sd_bus_message *reply)
+{
+	const char *name;
+	int r;
+
+	r = sd_bus_message_read(reply, "s", &name);
+	if (r < 0)
+		return service_failed(r, NULL);
+	if (invocation->json)
+		return json_print(json_make("name", json_object_new_string(name), NULL)) < 0
+			       ? service_failed(-ENOMEM, NULL)
+			       : STATUS_OK;
+	puts(name);
+	return STATUS_OK;
+}
+
+/* A call of the VM that is named first. */
+static enum status new_call(struct invocation *invocation, const char *method,
+			    sd_bus_message **ret_call)
+{
+	AUTO_FREE char *path = NULL;
+	enum status status;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	return status == STATUS_OK ? service_new_call(invocation, path, method, ret_call) : status;
+}
+
+enum status command_net_add(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_JSON struct json_object *adapter = json_object_new_object();
+	enum status status;
+	int r;
+
+	status = adapter_options_apply(invocation, &adapter);
+	if (status == STATUS_OK)
+		status = new_call(invocation, "AddAdapter", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "s", json_object_to_json_string(adapter));
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	return status == STATUS_OK ? print_name(invocation, reply) : status;
+}
+
+enum status command_net_remove(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+	int r;
+
+	status = new_call(invocation, "RemoveAdapter", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "s", invocation->arguments[1]);
+	return r < 0 ? service_failed(r, NULL)
+		     : service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+}
+
+/* The adapters of a VM as its definition has them. */
+static enum status get_definition(struct invocation *invocation, const char *path,
+				  struct json_object **ret_adapters)
+{
+	AUTO_JSON struct json_object *definition = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct json_object *adapters;
+	AUTO_FREE char *text = NULL;
+	struct json_error why;
+	int r;
+
+	r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+				       "Definition", &error, &text);
+	if (r >= 0)
+		r = json_parse(text, strlen(text), &definition, &why);
+	if (r < 0)
+		return service_failed(r, &error);
+	if (!json_object_object_get_ex(definition, "network_adapters", &adapters))
+		return service_failed(-EBADMSG, NULL);
+	*ret_adapters = json_object_get(adapters);
+	return STATUS_OK;
+}
+
+static const char *member(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
+}
+
+static struct json_object *find_adapter(struct json_object *adapters, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(adapters); i++) {
+		struct json_object *adapter = json_object_array_get_idx(adapters, i);
+
+		if (strcmp(member(adapter, "name"), name) == 0)
+			return adapter;
+	}
+	return NULL;
+}
+
+/* vmms says which there are, if there is none of that name: what is sent then does not matter. */
+static enum status changed_adapter(struct invocation *invocation, const char *path,
+				   struct json_object **ret_adapter)
+{
+	AUTO_JSON struct json_object *adapters = NULL, *adapter = NULL;
+	enum status status;
+
+	status = get_definition(invocation, path, &adapters);
+	if (status != STATUS_OK)
+		return status;
+	adapter = json_object_get(find_adapter(adapters, invocation->arguments[1]));
+	if (!adapter)
+		adapter = json_object_new_object();
+	status = adapter_options_apply(invocation, &adapter);
+	if (status == STATUS_OK)
+		*ret_adapter = TAKE_PTR(adapter);
+	return status;
+}
+
+enum status command_net_set(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_JSON struct json_object *adapter = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int r;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = changed_adapter(invocation, path, &adapter);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "ChangeAdapter", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "ss", invocation->arguments[1],
+				  json_object_to_json_string(adapter));
+	return r < 0 ? service_failed(r, NULL)
+		     : service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+}
+
+/* ---- list ---- */
+
+/* How an adapter is now; read from a(ssssss). */
+struct adapter_info {
+	const char *name, *mac, *switch_name, *interface, *state, *reason;
+};
+
+/* *ret_reply: to be read with next_adapter(). */
+static enum status get_adapters(struct invocation *invocation, const char *path,
+				sd_bus_message **ret_reply)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	r = sd_bus_get_property(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM, "Adapters",
+				&error, ret_reply, "a(ssssss)");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(*ret_reply, 'a', "(ssssss)");
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+}
+
+static int next_adapter(sd_bus_message *reply, struct adapter_info *ret_info)
+{
+	return sd_bus_message_read(reply, "(ssssss)", &ret_info->name, &ret_info->mac,
+				   &ret_info->switch_name, &ret_info->interface, &ret_info->state,
+				   &ret_info->reason);
+}
+
+/* "vlan 10, dhcp guard": what is not as it is without options. */
+static void format_settings(struct json_object *adapter, char *text, size_t size)
+{
+	static const char *const flags[][2] = { { "mac_spoofing", "MAC spoofing" },
+						{ "dhcp_guard", "DHCP guard" },
+						{ "router_guard", "router guard" } };
+	static const char *const others[] = { "vlan", "bandwidth", "forward" };
+	struct json_object *value;
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(flags) && used < size; i++) {
+		if (strcmp(member(adapter, flags[i][0]), "true") == 0)
+			used += (size_t)snprintf(text + used, size - used, "%s%s",
+						 used > 0 ? ", " : "", flags[i][1]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others) && used < size; i++) {
+		if (json_object_object_get_ex(adapter, others[i], &value))
+			used += (size_t)snprintf(
+				text + used, size - used, "%s%s %s", used > 0 ? ", " : "",
+				others[i],
+				json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+	}
+}
+
+static enum status list_as_table(struct json_object *adapters, sd_bus_message *reply)
+{
+	static const char *const titles[] = { "NAME",      "MAC",      "SWITCH", "STATE",
+					      "INTERFACE", "SETTINGS", "REASON" };
+	struct table *table = table_new(titles, ARRAY_SIZE(titles));
+	struct adapter_info info;
+	char settings[256];
+	int r;
+
+	if (!table)
+		return service_failed(-ENOMEM, NULL);
+	while ((r = next_adapter(reply, &info)) > 0) {
+		format_settings(find_adapter(adapters, info.name), settings, sizeof(settings));
+		table_add(table, "%s", info.name);
+		table_add(table, "%s", info.mac);
+		table_add(table, "%s", info.switch_name);
+		table_add(table, "%s", info.state);
+		table_add(table, "%s", info.interface);
+		table_add(table, "%s", settings);
+		table_add(table, "%s", info.reason);
+	}
+	table_print(table);
+	table_free(table);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status list_as_json(struct json_object *adapters, sd_bus_message *reply)
+{
+	struct json_object *array = json_object_new_array();
+	struct adapter_info info;
+	int r;
+
+	while ((r = next_adapter(reply, &info)) > 0)
+		json_append(&array,
+			    json_make("state", json_object_new_string(info.state), "interface",
+				      json_object_new_string(info.interface), "reason",
+				      json_object_new_string(info.reason), "definition",
+				      json_object_get(find_adapter(adapters, info.name)), NULL));
+	if (r >= 0)
+		r = json_print(json_make("adapters", array, NULL));
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+enum status command_net_list(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_JSON struct json_object *adapters = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = get_definition(invocation, path, &adapters);
+	if (status == STATUS_OK)
+		status = get_adapters(invocation, path, &reply);
+	if (status != STATUS_OK)
+		return status;
+	return invocation->json ? list_as_json(adapters, reply) : list_as_table(adapters, reply);
+}
+
+/* ---- capture ---- */
+
+/* The one adapter that the VM has, where none was named. */
+static enum status choose_adapter(struct invocation *invocation, const char *path, char **ret_name)
+{
+	AUTO_JSON struct json_object *adapters = NULL;
+	const char *name = invocation_value(invocation, "adapter");
+	enum status status = STATUS_OK;
+
+	if (!name) {
+		status = get_definition(invocation, path, &adapters);
+		if (status != STATUS_OK)
+			return status;
+		if (json_object_array_length(adapters) != 1)
+			return usage_error(invocation, "which adapter? --adapter NAME; 'vmctl net "
+						       "list' shows which there are");
+		name = member(json_object_array_get_idx(adapters, 0), "name");
+	}
+	*ret_name = strdup(name);
+	return *ret_name ? STATUS_OK : service_failed(-ENOMEM, NULL);
+}
+
+static enum status open_capture(struct invocation *invocation, const char *path, int *ret_fd)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	unsigned snap_length = 0;
+	AUTO_FREE char *name = NULL;
+	enum status status;
+	int fd, r;
+
+	if (!invocation_number(invocation, "snap-length", UINT32_MAX, &snap_length))
+		return STATUS_USAGE;
+	status = choose_adapter(invocation, path, &name);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "OpenCapture", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "sa{sv}", name, 1, "snap-length", "u",
+				  (uint32_t)snap_length);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read(reply, "h", &fd);
+	if (r >= 0)
+		r = *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	interrupted = true;
+}
+
+/* Until the stream's end, or ^C. Return: 0; -errno of write(2). */
+static int copy_stream(int from, int to)
+{
+	static char buffer[65536];
+	ssize_t size, written;
+
+	while (!interrupted) {
+		size = read(from, buffer, sizeof(buffer));
+		if (size < 0 && errno == EINTR)
+			continue;
+		if (size <= 0)
+			return 0;
+		for (ssize_t done = 0; done < size; done += written) {
+			written = write(to, buffer + done, (size_t)(size - done));
+			if (written < 0 && errno != EINTR)
+				return -errno;
+			written = MAX(written, (ssize_t)0);
+		}
+	}
+	return 0;
+}
+
+static int open_output(const char *path)
+{
+	if (strcmp(path, "-") == 0)
+		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+}
+
+enum status command_net_capture(struct invocation *invocation)
+{
+	const char *output = invocation_value(invocation, "output");
+	const struct sigaction interrupt = { .sa_handler = on_interrupt };
+	AUTO_CLOSE int stream = -1;
+	AUTO_CLOSE int file = -1;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int r;
+
+	if (!output)
+		return usage_error(invocation, "where to? --output FILE; - is standard output");
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = open_capture(invocation, path, &stream);
+	if (status != STATUS_OK)
+		return status;
+	file = open_output(output);
+	if (file < 0)
+		return usage_error(invocation, "cannot write '%s': %s", output, strerror(errno));
+	sigaction(SIGINT, &interrupt, NULL);
+	sigaction(SIGTERM, &interrupt, NULL);
+	r = copy_stream(stream, file);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}

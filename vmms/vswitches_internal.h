@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What vswitches.c and vswitches_load.c share.
+ */
+#pragma once
+
+#include "vmms/vswitches.h"
+
+/* Reads the folder, without bringing anything up. Return: 0, -errno. */
+int vswitches_load(struct vswitches *switches) MUST_CHECK;
+
+/* Bridges and taps that a daemon with the same state left, and that are nobody's now. */
+void vswitches_remove_stale(struct vswitches *switches);
+
+/* Those that are down; why one stays so is its reason. */
+void vswitches_bring_up_all(struct vswitches *switches);
+
+/* Into the list, at its place by name. */
+void vswitches_insert(struct vswitches *switches, struct vswitch *vswitch);
+
+/* Takes down, out of the list, with the observer told, and frees. */
+void vswitches_forget(struct vswitches *switches, struct vswitch *vswitch);
+
+void vswitches_forget_broken(struct vswitches *switches);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A stream socket as a network: passt(1), or QEMU's "stream" at the other end.
+ *
+ * Each frame lies behind its length, 4 bytes, big-endian. The peer takes plain frames: checksums
+ * are filled in and large sends cut here, while the frames are copied into one stretch of memory
+ * that goes out by one write. Likewise one read takes in whatever has come, and frames are copied
+ * from there to the buffers. While no buffer is there nothing is read, and the peer waits.
+ */
+#include "vsp/iov.h"
+#include "vsp/net_backend.h"
+#include "vsp/net_offload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECEIVE_SIZE (256u * 1024)
+#define SEND_SIZE    (512u * 1024) /* more than the largest send, cut into the smallest segments */
+#define SEGMENT_MIN  256u          /* bytes of payload: what is cut finer is dropped */
+_Static_assert(SEND_SIZE >= NET_FRAME_MAX + NET_FRAME_MAX / SEGMENT_MIN * (4 + NET_PREFIX_SIZE) +
+				    4 + NET_PREFIX_SIZE,
+	       "any frame fits");
+
+struct net_socket {
+	struct net_backend backend;
+	struct loop *loop;
+	int fd;
+	struct list frames;  /* that wait for the write under way */
+	struct list buffers; /* to be filled */
+	struct loop_operation read, write;
+	bool reading, writing, closing, broken;
+	struct loop_deferred turn;
+
+	uint8_t *received;
+	size_t received_first, received_end; /* bytes that have come and not been handed on */
+	uint8_t *to_send;
+	size_t send_first, send_end;
+	uint8_t frame[NET_FRAME_MAX]; /* in one piece */
+};
+
+static void socket_defer(struct net_socket *net)
+{
+	loop_defer(net->loop, &net->turn);
+}
+
+static void socket_break(struct net_socket *net)
+{
+	net->broken = true;
+	socket_defer(net);
+}
+
+/* ---- Sending ---- */
+
+static void socket_start_write(struct net_socket *net)
+{
+	if (net->writing || net->send_first == net->send_end)
+		return;
+	net->writing = true;
+	loop_write(net->loop, &net->write, net->fd, net->to_send + net->send_first,
+		   net->send_end - net->send_first);
+}
+
+/* What becomes of the frame: 0: it is to be sent; -errno: it is dropped. */
+static int socket_judge(const struct net_socket *net, const struct net_frame *frame)
+{
+	const struct virtio_net_hdr *header = &frame->header;
+
+	if (net->broken || net->closing)
+		return -EPIPE;
+	if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE && header->gso_size < SEGMENT_MIN)
+		return -EMSGSIZE;
+	return 0;
+}
+
+static void socket_put(struct net_socket *net, const struct net_frame *frame, size_t size)
+{
+	iov_copy_in(net->frame, size, frame->iov + 1, frame->iov_count - 1);
+	net->send_end +=
+		net_offload_finish(net->frame, size, &frame->header, net->to_send + net->send_end,
+				   SEND_SIZE - net->send_end);
+}
+
+static void socket_send_waiting(struct net_socket *net)
+{
+	while (!net->writing && !list_empty(&net->frames)) {
+		struct net_frame *frame = container_of(net->frames.next, struct net_frame, link);
+		size_t size =
+			MIN(iov_size(frame->iov + 1, frame->iov_count - 1), sizeof(net->frame));
+		int result = socket_judge(net, frame);
+
+		if (result == 0 &&
+		    net_offload_finished_size(size, &frame->header) > SEND_SIZE - net->send_end)
+			break;
+		list_unlink(&frame->link);
+		if (result == 0)
+			socket_put(net, frame, size);
+		frame->sent(frame, result);
+	}
+	socket_start_write(net);
+}
+
+static void socket_send(struct net_backend *backend, unsigned queue, struct net_frame *frame)
+{
+	struct net_socket *net = container_of(backend, struct net_socket, backend);
+
+	list_append(&net->frames, &frame->link);
+	socket_defer(net);
+}
+
+static void socket_written(struct loop_operation *operation, int result, bool more)
+{
+	struct net_socket *net = container_of(operation, struct net_socket, write);
+
+	net->writing = false;
+	if (result <= 0) {
+		net->send_first = net->send_end = 0;
+		socket_break(net);
+		return;
+	}
+	net->send_first += (size_t)result;
+	if (net->send_first == net->send_end)
+		net->send_first = net->send_end = 0;
+	else if (!net->closing)
+		socket_start_write(net);
+	socket_defer(net);
+}
+
+/* ---- Receiving ---- */
+
+/* Return: whether a frame was handed on. */
+static bool socket_deliver(struct net_socket *net)
+{
+	size_t left = net->received_end - net->received_first;
+	const uint8_t *at = net->received + net->received_first;
+	struct net_buffer *buffer;
+	uint32_t size;
+
+	if (left < 4 || list_empty(&net->buffers))
+		return false;
+	size = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+	if (size > NET_FRAME_MAX) {
+		socket_break(net);
+		return false;
+	}
+	if (left < 4 + size)
+		return false;
+	net->received_first += 4 + size;
+	buffer = container_of(net->buffers.next, struct net_buffer, link);
+	list_unlink(&buffer->link);
+	memset(&buffer->header, 0, sizeof(buffer->header));
+	size = (uint32_t)iov_copy_out(buffer->iov + 1, buffer->iov_count - 1, at + 4, size);
+	buffer->filled(buffer, (int)size);
+	return true;
+}
+
+static void socket_start_read(struct net_socket *net)
+{
+	size_t left = net->received_end - net->received_first;
+
+	/* Not before the largest frame fits behind what is there. */
+	if (net->reading || net->broken || net->closing || list_empty(&net->buffers))
+		return;
+	memmove(net->received, net->received + net->received_first, left);
+	net->received_first = 0;
+	net->received_end = left;
+	net->reading = true;
+	loop_read(net->loop, &net->read, net->fd, net->received + left, RECEIVE_SIZE - left);
+}
+
+static void socket_has_read(struct loop_operation *operation, int result, bool more)
+{
+	struct net_socket *net = container_of(operation, struct net_socket, read);
+
+	net->reading = false;
+	if (result <= 0)
+		socket_break(net);
+	else
+		net->received_end += (size_t)result;
+	socket_defer(net);
+}
+
+static void socket_receive(struct net_backend *backend, unsigned queue, struct net_buffer *buffer)
+{
+	struct net_socket *net = container_of(backend, struct net_socket, backend);
+
+	list_append(&net->buffers, &buffer->link);
+	socket_defer(net);
+}
+
+static void socket_withdraw(struct net_backend *backend)
+{
+	struct net_socket *net = container_of(backend, struct net_socket, backend);
+
+	while (!list_empty(&net->buffers)) {
+		struct net_buffer *buffer =
+			container_of(net->buffers.next, struct net_buffer, link);
+
+		list_unlink(&buffer->link);
+		buffer->filled(buffer, -ECANCELED);
+	}
+	while (!list_empty(&net->frames)) {
+		struct net_frame *frame = container_of(net->frames.next, struct net_frame, link);
+
+		list_unlink(&frame->link);
+		frame->sent(frame, -ECANCELED);
+	}
+}
+
+/* ---- Turns, and the end ---- */
+
+static void socket_free(struct net_backend *backend)
+{
+	struct net_socket *net = container_of(backend, struct net_socket, backend);
+
+	loop_deferred_cancel(&net->turn);
+	close(net->fd);
+	free(net->received);
+	free(net->to_send);
+	free(net);
+}
+
+static void socket_end(struct net_socket *net)
+{
+	void (*closed)(void *data) = net->backend.closed;
+	void *data = net->backend.closed_data;
+
+	if (net->reading || net->writing)
+		return;
+	socket_free(&net->backend);
+	if (closed)
+		closed(data);
+}
+
+static void socket_turn(struct loop_deferred *deferred)
+{
+	struct net_socket *net = container_of(deferred, struct net_socket, turn);
+	void (*ended)(void *data) = net->backend.ended;
+
+	socket_send_waiting(net);
+	if (net->closing) {
+		socket_end(net);
+		return;
+	}
+	while (!net->broken && socket_deliver(net))
+		;
+	socket_start_read(net);
+	if (net->broken && ended) {
+		net->backend.ended = NULL;
+		ended(net->backend.data);
+	}
+}
+
+static void socket_close(struct net_backend *backend)
+{
+	struct net_socket *net = container_of(backend, struct net_socket, backend);
+
+	net->closing = true;
+	socket_withdraw(backend);
+	if (net->reading)
+		loop_cancel(net->loop, &net->read);
+	if (net->writing)
+		loop_cancel(net->loop, &net->write);
+	socket_defer(net);
+}
+
+static const struct net_backend_ops socket_ops = {
+	.name = "socket",
+	.send = socket_send,
+	.receive = socket_receive,
+	.withdraw = socket_withdraw,
+	.close = socket_close,
+	.free = socket_free,
+};
+
+int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backend)
+{
+	struct net_socket *net;
+	int flags = fcntl(socket, F_GETFL);
+
+	/* The loop waits for it, which it does not for what must not block. */
+	if (flags < 0 || fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return -errno;
+	net = calloc(1, sizeof(*net));
+	if (!net)
+		return -ENOMEM;
+	net->received = malloc(RECEIVE_SIZE);
+	net->to_send = malloc(SEND_SIZE);
+	if (!net->received || !net->to_send) {
+		free(net->received);
+		free(net->to_send);
+		free(net);
+		return -ENOMEM;
+	}
+	net->backend.ops = &socket_ops;
+	net->backend.queue_count = 1;
+	net->loop = loop;
+	net->fd = socket;
+	net->read.complete = socket_has_read;
+	net->write.complete = socket_written;
+	net->turn.run = socket_turn;
+	list_init(&net->turn.link);
+	list_init(&net->frames);
+	list_init(&net->buffers);
+	*ret_backend = &net->backend;
+	return 0;
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Frames from the guest.
+ *
+ * A packet's bytes are a stream: what it has in the send buffer, then its GPA ranges. RNDIS
+ * messages follow each other there, and each is a frame. Its headers are copied out and checked,
+ * and finished as the guest asks; the rest goes to the network from the guest's own pages. The
+ * packet is completed when the last of its frames has been sent, so that the guest does not reuse
+ * memory that is still read.
+ *
+ * Control messages come the same way, and are copied out whole.
+ */
+#include "vsp/netvsp.h"
+
+#include "vsp/iov.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define FRAMES_SIZE (NETVSP_FRAME_MAX * sizeof(struct netvsp_frame))
+
+int netvsp_send_init(struct network_adapter *adapter)
+{
+	list_init(&adapter->free_packets);
+	list_init(&adapter->free_frames);
+	list_init(&adapter->starved);
+	/* What is never used is never backed by memory. */
+	adapter->frames = mmap(NULL, FRAMES_SIZE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (adapter->frames == MAP_FAILED)
+		return -ENOMEM;
+	for (size_t i = 0; i < NETVSP_PACKET_MAX; i++)
+		list_append(&adapter->free_packets, &adapter->packets[i].link);
+	return 0;
+}
+
+void netvsp_send_free(struct network_adapter *adapter)
+{
+	munmap(adapter->frames, FRAMES_SIZE);
+}
+
+uint32_t netvsp_send_start(struct network_adapter *adapter, uint32_t gpadl)
+{
+	if (adapter->send_buffer || vmbus_buffer_map(adapter->primary->channel, gpadl,
+						     NETVSP_SEND_BUFFER_MAX, &adapter->send_buffer))
+		return NVSP_STATUS_FAIL;
+	if (vmbus_buffer_size(adapter->send_buffer) < NETVSP_SECTION_SIZE) {
+		vmbus_buffer_unmap(TAKE_PTR(adapter->send_buffer));
+		return NVSP_STATUS_FAIL;
+	}
+	adapter->send_revoked = false;
+	return NVSP_STATUS_SUCCESS;
+}
+
+bool netvsp_send_settle(struct network_adapter *adapter)
+{
+	if (adapter->send_revoked && adapter->in_flight == 0) {
+		adapter->send_revoked = false;
+		vmbus_buffer_unmap(TAKE_PTR(adapter->send_buffer));
+	}
+	return !adapter->send_buffer;
+}
+
+bool netvsp_send_has_room(const struct network_adapter *adapter)
+{
+	return !list_empty(&adapter->free_packets) &&
+	       adapter->frame_count + NETVSP_MESSAGE_MAX <= NETVSP_FRAME_MAX;
+}
+
+/* ---- Completing ---- */
+
+/* Return: whether it is done with; else it waits for room. */
+static bool packet_complete(struct netvsp_packet *packet)
+{
+	struct netvsp_channel *channel = packet->channel;
+	struct nvsp_message message = {
+		.type = NVSP_SEND_RNDIS_PACKET_COMPLETE,
+		.rndis_complete.status = packet->status,
+	};
+
+	if (!packet->completion_requested || !channel->open)
+		return true;
+	return vmbus_channel_complete(channel->channel, packet->transaction_id, &message,
+				      netvsp_message_size(channel->adapter)) != VMBUS_E_FULL;
+}
+
+static void packet_free(struct netvsp_packet *packet)
+{
+	struct network_adapter *adapter = packet->channel->adapter;
+
+	packet->channel->in_flight--;
+	adapter->in_flight--;
+	list_append(&adapter->free_packets, &packet->link);
+	if (adapter->send_revoked || packet->channel->closing || adapter->primary->closing ||
+	    !list_empty(&adapter->starved))
+		netvsp_defer(adapter);
+}
+
+static void packet_end(struct netvsp_packet *packet)
+{
+	struct netvsp_channel *channel = packet->channel;
+
+	if (list_empty(&channel->unsent) && packet_complete(packet))
+		packet_free(packet);
+	else
+		list_append(&channel->unsent, &packet->link);
+}
+
+void netvsp_send_unsent(struct netvsp_channel *channel)
+{
+	while (!list_empty(&channel->unsent)) {
+		struct netvsp_packet *packet =
+			container_of(channel->unsent.next, struct netvsp_packet, link);
+
+		if (!packet_complete(packet))
+			return;
+		list_unlink(&packet->link);
+		packet_free(packet);
+	}
+}
+
+/* One part of the packet is done. */
+static void packet_put(struct netvsp_packet *packet)
+{
+	if (--packet->frames_left == 0)
+		packet_end(packet);
+}
+
+/* ---- Frames ---- */
+
+static struct netvsp_frame *frame_take(struct network_adapter *adapter)
+{
+	struct netvsp_frame *frame;
+
+	if (list_empty(&adapter->free_frames)) {
+		frame = &adapter->frames[adapter->fresh_frame++];
+	} else {
+		frame = container_of(adapter->free_frames.next, struct netvsp_frame, link);
+		list_unlink(&frame->link);
+	}
+	adapter->frame_count++;
+	return frame;
+}
+
+static void frame_free(struct netvsp_frame *frame)
+{
+	struct network_adapter *adapter = frame->adapter;
+
+	adapter->frame_count--;
+	list_append(&adapter->free_frames, &frame->link);
+}
+
+static void frame_sent(struct net_frame *net_frame, int result)
+{
+	struct netvsp_frame *frame = container_of(net_frame, struct netvsp_frame, frame);
+	struct netvsp_packet *packet = frame->packet;
+	struct rndis_counters *counters = &frame->adapter->rndis.counters;
+
+	if (result < 0) {
+		counters->sent_dropped++;
+	} else {
+		counters->sent_frames++;
+		counters->sent_bytes += frame->size;
+	}
+	frame_free(frame);
+	packet_put(packet);
+}
+
+/* Puts the tag behind the addresses. */
+static void frame_tag(uint8_t *prefix, size_t *prefix_size, uint16_t tci)
+{
+	const uint8_t tag[NET_VLAN_SIZE] = { NET_ETHERTYPE_VLAN >> 8, NET_ETHERTYPE_VLAN & 0xff,
+					     (uint8_t)(tci >> 8), (uint8_t)tci };
+
+	memmove(prefix + 12 + sizeof(tag), prefix + 12, *prefix_size - 12);
+	memcpy(prefix + 12, tag, sizeof(tag));
+	*prefix_size += sizeof(tag);
+}
+
+static struct net_wishes frame_wishes(const struct rndis_frame *rndis)
+{
+	struct net_wishes wishes = {
+		.ip_checksum = (rndis->checksum & RNDIS_SEND_IPV4) &&
+			       (rndis->checksum & RNDIS_SEND_IP_CHECKSUM),
+		.transport_checksum =
+			rndis->checksum & (RNDIS_SEND_TCP_CHECKSUM | RNDIS_SEND_UDP_CHECKSUM),
+	};
+
+	if (rndis->large_send & RNDIS_LARGE_SEND_V2)
+		wishes.segment_size = (uint16_t)MIN(RNDIS_LARGE_SEND_SEGMENT(rndis->large_send),
+						    UINT32_C(0xffff));
+	return wishes;
+}
+
+/* Return: 0; -EINVAL: the guest's frame is none. */
+static int frame_build(struct netvsp_frame *frame, const struct iovec *stream, unsigned count,
+		       size_t offset, const struct rndis_frame *rndis)
+{
+	size_t prefix_size = MIN(rndis->data_size, (uint32_t)NET_PREFIX_SIZE);
+	size_t at = offset + rndis->data_offset, size = rndis->data_size;
+	struct net_wishes wishes = frame_wishes(rndis);
+	int r;
+
+	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX - NET_VLAN_SIZE)
+		return -EINVAL;
+	if (!wishes.segment_size && size > NETVSP_MTU_MAX + NET_ETHERNET_SIZE + NET_VLAN_SIZE)
+		return -EINVAL;
+	frame->size = rndis->data_size;
+	iov_copy_in_at(frame->prefix, prefix_size, stream, count, at);
+	frame->frame.iov = frame->iov;
+	frame->frame.iov_count =
+		2 + iov_slice(stream, count, at + prefix_size, size - prefix_size, frame->iov + 2);
+	if (rndis->tagged) {
+		frame_tag(frame->prefix, &prefix_size, rndis->tci);
+		size += NET_VLAN_SIZE;
+	}
+	r = net_offload_prepare(frame->prefix, prefix_size, size, &wishes, &frame->frame.header);
+	if (r < 0)
+		return r;
+	frame->iov[0] = (struct iovec){ &frame->frame.header, NET_HEADER_SIZE };
+	frame->iov[1] = (struct iovec){ frame->prefix, prefix_size };
+	return 0;
+}
+
+static int packet_send_frame(struct netvsp_packet *packet, const struct iovec *stream,
+			     unsigned count, size_t offset, const struct rndis_frame *rndis)
+{
+	struct network_adapter *adapter = packet->channel->adapter;
+	struct netvsp_frame *frame = frame_take(adapter);
+	int r;
+
+	frame->adapter = adapter;
+	frame->packet = packet;
+	frame->frame.sent = frame_sent;
+	r = frame_build(frame, stream, count, offset, rndis);
+	if (r < 0) {
+		frame_free(frame);
+		return r;
+	}
+	packet->frames_left++;
+	if (adapter->backend)
+		net_backend_send(adapter->backend, packet->channel->index, &frame->frame);
+	else
+		frame_sent(&frame->frame, -ENETDOWN);
+	return 0;
+}
+
+static void packet_send_data(struct netvsp_packet *packet, const struct iovec *stream,
+			     unsigned count)
+{
+	struct network_adapter *adapter = packet->channel->adapter;
+	size_t size = iov_size(stream, count), offset = 0;
+
+	packet->status = NVSP_STATUS_SUCCESS;
+	for (unsigned i = 0; offset < size; i++) {
+		struct rndis_frame rndis;
+
+		if (i == NETVSP_MESSAGE_MAX || rndis_packet_parse(stream, count, offset, &rndis) ||
+		    packet_send_frame(packet, stream, count, offset, &rndis)) {
+			adapter->rndis.counters.refused++;
+			packet->status = NVSP_STATUS_INVALID_RNDIS_PACKET;
+			return;
+		}
+		offset += rndis.message_size;
+	}
+}
+
+/* ---- Control messages ---- */
+
+static void packet_run_control(struct netvsp_packet *packet, const struct iovec *stream,
+			       unsigned count)
+{
+	struct network_adapter *adapter = packet->channel->adapter;
+	uint8_t message[RNDIS_CONTROL_MAX] __attribute__((aligned(8)));
+	struct netvsp_control *reply;
+	size_t size = iov_copy_in(message, sizeof(message), stream, count);
+
+	reply = netvsp_control_take(adapter);
+	if (!reply || packet->channel != adapter->primary || !adapter->receive_buffer) {
+		packet->status = NVSP_STATUS_FAIL;
+	} else {
+		reply->size = rndis_control(&adapter->rndis, message, size, reply->bytes);
+		packet->status = NVSP_STATUS_SUCCESS;
+	}
+	/* The guest is told that the request has come before it is told what came of it. */
+	if (reply && packet->status == NVSP_STATUS_SUCCESS && reply->size > 0)
+		netvsp_control_send(adapter, reply);
+	else if (reply)
+		netvsp_control_free(adapter, reply);
+	netvsp_receive_configure(adapter);
+}
+
+/* ---- Packets ---- */
+
+/* The send buffer's part of a packet. Return: 0; -EINVAL. */
+static int stream_add_section(const struct network_adapter *adapter,
+			      const struct nvsp_message *message, struct iovec *stream,
+			      unsigned *count)
+{
+	uint32_t section = message->rndis.send_section, size = message->rndis.send_section_size;
+
+	if (section == NVSP_NO_SEND_SECTION)
+		return 0;
+	if (!adapter->send_buffer || adapter->send_revoked || size == 0 ||
+	    size > NETVSP_SECTION_SIZE ||
+	    section >= vmbus_buffer_size(adapter->send_buffer) / NETVSP_SECTION_SIZE)
+		return -EINVAL;
+	*count += vmbus_buffer_iov(adapter->send_buffer, section * NETVSP_SECTION_SIZE, size,
+				   stream + *count);
+	return 0;
+}
+
+static int stream_add_ranges(struct netvsp_channel *channel,
+			     const struct vmbus_packet *vmbus_packet, struct iovec *stream,
+			     unsigned *count)
+{
+	unsigned added;
+
+	if (vmbus_packet->range_count == 0)
+		return 0;
+	if (vmbus_packet->page_count > NETVSP_PAGE_MAX ||
+	    vmbus_packet_map(channel->channel, vmbus_packet, stream + *count, NULL, NETVSP_PAGE_MAX,
+			     &added))
+		return -EINVAL;
+	*count += added;
+	return 0;
+}
+
+void netvsp_send_packet(struct netvsp_channel *channel, const struct vmbus_packet *vmbus_packet,
+			const struct nvsp_message *message)
+{
+	struct network_adapter *adapter = channel->adapter;
+	struct netvsp_packet *packet =
+		container_of(adapter->free_packets.next, struct netvsp_packet, link);
+	struct iovec stream[NETVSP_STREAM_MAX];
+	unsigned count = 0;
+
+	list_unlink(&packet->link);
+	*packet = (struct netvsp_packet){
+		.link = packet->link,
+		.channel = channel,
+		.transaction_id = vmbus_packet->transaction_id,
+		.completion_requested = vmbus_packet->completion_requested,
+		.frames_left = 1, /* until all have been handed over */
+	};
+	list_init(&packet->link);
+	channel->in_flight++;
+	adapter->in_flight++;
+	if (stream_add_section(adapter, message, stream, &count) ||
+	    stream_add_ranges(channel, vmbus_packet, stream, &count) || count == 0) {
+		adapter->rndis.counters.refused++;
+		packet->status = NVSP_STATUS_INVALID_RNDIS_PACKET;
+	} else if (message->rndis.channel == NVSP_CHANNEL_DATA) {
+		packet_send_data(packet, stream, count);
+	} else {
+		packet_run_control(packet, stream, count);
+	}
+	packet_put(packet);
+}
