@@ -275,14 +275,15 @@ struct ndis_offload {
 	uint32_t flags;
 	uint8_t ipsec_v2[44];
 	struct {
-		uint16_t ipv4, ipv6;
+		uint8_t ipv4, ipv6;
+		uint16_t padding;
 	} PACKED rsc;
 	struct {
 		uint32_t flags, header_max;
 	} PACKED encapsulated;
 } PACKED;
 _Static_assert(offsetof(struct ndis_offload, ipsec_v2) == 112, "wire format");
-_Static_assert(offsetof(struct ndis_offload, rsc) == 156, "wire format");
+_Static_assert(offsetof(struct ndis_offload, rsc.ipv6) == 157, "wire format");
 _Static_assert(sizeof(struct ndis_offload) == 168, "wire format");
 
 #define NDIS_OFFLOAD_REVISION_1      1
