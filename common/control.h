@@ -46,8 +46,8 @@
  *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs
  *   heartbeat             {"status": "ok|lost|unknown"}
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
- *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself (the
- *                         user-mode network's program, say); the link is down
+ *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;
+ *                         the link is down
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.
