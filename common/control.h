@@ -47,8 +47,8 @@
  *   heartbeat             {"status": "ok|lost|unknown"}
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
- *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself
- * (the user-mode network's program, say); the link is down
+ *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;
+ *                         the link is down
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.

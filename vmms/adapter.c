@@ -183,6 +183,9 @@ static void passt_ended(void *owner, const char *words)
 		adapter->delay = 0;
 
 	passt_free(TAKE_PTR(adapter->passt));
+	/* With the worker, whose end has not been noticed yet. */
+	if (adapter->vm->state == VM_STOPPING)
+		return;
 	snprintf(reason, sizeof(reason), "passt has ended: %s", words);
 	set_reason(adapter, reason);
 	start_later(adapter);

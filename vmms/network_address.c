@@ -86,8 +86,9 @@ int network_delete_address(struct network *network, int index,
 struct messages {
 	struct nlmsghdr **items;
 	size_t count;
-	int index; /* of the link that they are about */
-	unsigned defaults;
+	int index;         /* of the link that they are about */
+	unsigned defaults; /* default routes among them */
+	bool shared;       /* there is a route that leads through other links too */
 };
 
 static void messages_deinit(struct messages *messages)
@@ -138,17 +139,34 @@ static int route_link(struct nlmsghdr *header)
 	return output ? (int)nla_get_u32(output) : 0;
 }
 
+/* It is one of several that a route leads to. */
+static bool route_shares(struct nlmsghdr *header, int index)
+{
+	struct nlattr *hops = nlmsg_find_attr(header, sizeof(struct rtmsg), RTA_MULTIPATH);
+	struct rtnexthop *hop = hops ? nla_data(hops) : NULL;
+	int rest = hops ? nla_len(hops) : 0;
+
+	for (; rest >= (int)sizeof(*hop) && RTNH_OK(hop, rest); hop = RTNH_NEXT(hop)) {
+		if (hop->rtnh_ifindex == index)
+			return true;
+		rest -= (int)RTNH_ALIGN(hop->rtnh_len);
+	}
+	return false;
+}
+
 static int take_route(void *data, struct nlmsghdr *header)
 {
 	const struct rtmsg *route = nlmsg_data(header);
 	struct messages *messages = data;
+	bool shared = route_shares(header, messages->index);
 
-	if (header->nlmsg_type != RTM_NEWROUTE || route_link(header) != messages->index ||
-	    route->rtm_flags & RTM_F_CLONED || route->rtm_type != RTN_UNICAST)
+	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_flags & RTM_F_CLONED ||
+	    route->rtm_type != RTN_UNICAST || (!shared && route_link(header) != messages->index))
 		return 0;
 	messages->defaults += route->rtm_dst_len == 0 && route->rtm_table == RT_TABLE_MAIN;
+	messages->shared |= shared;
 	/* The kernel makes its own with each address, and those of IPv6 with advertisements. */
-	if (route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_RA)
+	if (shared || route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_RA)
 		return 0;
 	return keep(messages, header);
 }
@@ -265,6 +283,8 @@ int network_move_addresses(struct network *network, int from, int to)
 	r = collect_addresses(network, &addresses);
 	if (r == 0)
 		r = collect_all_routes(network, &routes);
+	if (r == 0 && routes.shared)
+		return -EOPNOTSUPP;
 	for (size_t i = 0; r == 0 && i < addresses.count; i++)
 		r = add_address_to(network, addresses.items[i], to);
 	/* Routes to gateways' networks before those through the gateways: as they were listed, the

@@ -112,7 +112,8 @@ int network_count_default_routes(struct network *network, int index,
  * Moves what leads to one link to the other: addresses (not those that the kernel makes up: of
  * IPv6's link-local scope, and autoconfigured), then the routes that are not the kernel's own. A
  * route is replaced in place, so that there is no time without one. What has been moved before, or
- * in part, is no error. On failure what has been moved stays; move it back.
+ * in part, is no error. On failure what has been moved stays; move it back. Return: also
+ * -EOPNOTSUPP, and nothing has been moved: a route leads through several links.
  */
 int network_move_addresses(struct network *network, int from, int to) MUST_CHECK;
 

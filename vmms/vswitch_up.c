@@ -60,7 +60,6 @@ static bool is_ours(const struct vswitch *vswitch, const struct network_link *li
 	       guid_equal(&alias.uuid, &vswitch->definition->uuid);
 }
 
-/* mac: NULL: any. */
 static int have_bridge(struct vswitch *vswitch, const uint8_t *mac, struct network_link *ret_bridge,
 		       struct failure *failure)
 {
@@ -150,13 +149,16 @@ static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
 {
 	struct network *network = vswitch->switches->network;
 	bool private = vswitch->definition->type == VSWITCH_PRIVATE;
+	/* Of its own, or it would be that of one port or another. */
+	const uint8_t *uuid = vswitch->definition->uuid.bytes;
+	const uint8_t mac[] = { 0x06, 0x56, 0x4d, uuid[0], uuid[1], uuid[2] };
 	struct network_guard *guard;
 	int r;
 
 	/* Without it the host would be heard: better to learn that now. */
 	r = private ? vswitches_guard(vswitch->switches, &guard, failure) : 0;
 	if (r == 0)
-		r = have_bridge(vswitch, NULL, &vswitch->bridge, failure);
+		r = have_bridge(vswitch, mac, &vswitch->bridge, failure);
 	if (r < 0)
 		return r;
 	r = private ? set_private(network, vswitch->bridge.index) : 0;

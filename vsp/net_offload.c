@@ -253,7 +253,7 @@ size_t net_offload_finished_size(size_t size, const struct virtio_net_hdr *heade
 	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE)
 		return 4 + size;
 	segments = (size - header->hdr_len + header->gso_size - 1) / header->gso_size;
-	return size + segments * (4 + (size_t)header->hdr_len);
+	return size - header->hdr_len + segments * (4 + (size_t)header->hdr_len);
 }
 
 /* The transport checksum of a whole frame, whose field holds the pseudo-header sum. */

@@ -66,7 +66,7 @@ int net_offload_prepare(uint8_t *prefix, size_t prefix_size, size_t size,
 size_t net_offload_finish(const uint8_t *frame, size_t size, const struct virtio_net_hdr *header,
 			  uint8_t *out, size_t out_size);
 
-/* At most so many bytes for a frame of `size`. */
+/* So many bytes for a frame of `size`. */
 size_t net_offload_finished_size(size_t size, const struct virtio_net_hdr *header);
 
 /* The Internet checksum's sum, unfolded, continuing `sum`. */

@@ -2,14 +2,15 @@
 /*
  * A tap interface as a network.
  *
- * The descriptors do not block, so that the kernel does every read and write of a batch while it
- * takes the batch in: one io_uring_enter(2) moves all the frames of a turn, whichever way they go.
+ * Reads wait in the ring: the kernel completes one for each frame that comes, and all frames of a
+ * turn are moved by one io_uring_enter(2), whichever way they go. Every wait of a queue is woken by
+ * every frame, so only as many reads wait as frames are likely to come at once: twice as many when
+ * the last turn left none, half as many when it left most of them.
  *
- * A queue that the poll found readable reads into a burst of the buffers it was given. A read that
- * found nothing ends the burst and the queue waits for the next poll; a burst that filled every
- * buffer is followed by a larger one. The poll stays armed, so nothing is missed between.
+ * The descriptors are O_NONBLOCK: that is how io_uring knows that a read of theirs can be tried
+ * without blocking, and be left to wait, with no thread of its own.
  *
- * A write that fails (the interface is down, its queue is full) is a frame dropped, as on a wire.
+ * A write that fails (the interface is down) is a frame dropped, as on a wire.
  */
 #include "vsp/net_backend.h"
 
@@ -17,35 +18,30 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define BURST_MIN 2u
-#define BURST_MAX 16u
+#define WINDOW_MAX 16u /* reads of one queue that wait at once */
 
 struct net_tap;
 
 struct tap_queue {
 	struct net_tap *tap;
 	int fd;
-	struct loop_operation poll;
 	struct loop_deferred turn;
 	struct list buffers; /* that may be read into, oldest first */
-	unsigned burst;      /* reads of the next batch */
-	unsigned reading;    /* reads under way */
-	bool polling;        /* the poll is armed */
-	bool readable;       /* there may be frames */
-	bool drained;        /* a read of this batch found none */
-	bool withdrawing;    /* the reads under way are the last */
+	struct list reading; /* buffers whose reads wait */
+	unsigned reading_count;
+	unsigned window;   /* so many reads are to wait */
+	unsigned finished; /* reads that ended in this turn */
 };
 
 struct net_tap {
 	struct net_backend backend;
 	struct loop *loop;
-	unsigned writing;     /* frames under way */
+	struct list writing;  /* frames under way */
 	bool closing, broken; /* broken: the interface is gone */
 	struct loop_deferred end;
 	struct tap_queue queues[];
@@ -54,35 +50,6 @@ struct net_tap {
 /* ---- Receiving ---- */
 
 static void tap_check_closed(struct net_tap *tap);
-
-static void tap_withdraw_queue(struct tap_queue *queue)
-{
-	queue->withdrawing = queue->reading > 0;
-	while (!list_empty(&queue->buffers)) {
-		struct net_buffer *buffer =
-			container_of(queue->buffers.next, struct net_buffer, link);
-
-		list_unlink(&buffer->link);
-		buffer->filled(buffer, -ECANCELED);
-	}
-}
-
-/* All reads of a batch have ended. */
-static void tap_batch_ended(struct tap_queue *queue)
-{
-	struct net_tap *tap = queue->tap;
-
-	if (queue->drained)
-		queue->burst = MAX(BURST_MIN, queue->burst / 2);
-	else
-		queue->burst = MIN(BURST_MAX, queue->burst * 2);
-	queue->readable |= !queue->drained;
-	queue->withdrawing = false;
-	if (tap->closing)
-		tap_check_closed(tap);
-	else
-		loop_defer(tap->loop, &queue->turn);
-}
 
 static void tap_broken(struct net_tap *tap)
 {
@@ -98,69 +65,46 @@ static void tap_read_complete(struct loop_operation *operation, int result, bool
 	struct net_tap *tap = container_of(buffer->backend, struct net_tap, backend);
 	struct tap_queue *queue = &tap->queues[buffer->queue];
 
-	queue->reading--;
-	if (result >= NET_HEADER_SIZE) {
-		buffer->filled(buffer, result - NET_HEADER_SIZE);
-	} else {
-		queue->drained = true;
-		if (result == -EBADFD || result == -EFAULT)
-			tap_broken(tap);
-		if (queue->withdrawing)
-			buffer->filled(buffer, -ECANCELED);
-		else
-			list_append(&queue->buffers, &buffer->link);
-	}
-	if (queue->reading == 0)
-		tap_batch_ended(queue);
+	list_unlink(&buffer->link);
+	queue->reading_count--;
+	queue->finished++;
+	if (result == -EBADFD || result == -EFAULT)
+		tap_broken(tap);
+	buffer->filled(buffer, result >= NET_HEADER_SIZE ? result - NET_HEADER_SIZE : -ECANCELED);
+	if (tap->closing)
+		tap_check_closed(tap);
+	else
+		loop_defer(tap->loop, &queue->turn);
 }
 
-/* Starts a batch, if there may be frames and there is room for them. */
-static void tap_read(struct tap_queue *queue)
+static void tap_adapt(struct tap_queue *queue)
 {
-	struct net_tap *tap = queue->tap;
-
-	if (!queue->readable || queue->reading > 0 || tap->closing || tap->broken)
-		return;
-	if (list_empty(&queue->buffers))
-		return;
-	queue->readable = queue->drained = false;
-	while (queue->reading < queue->burst && !list_empty(&queue->buffers)) {
-		struct net_buffer *buffer =
-			container_of(queue->buffers.next, struct net_buffer, link);
-
-		list_unlink(&buffer->link);
-		buffer->operation.complete = tap_read_complete;
-		queue->reading++;
-		loop_readv(tap->loop, &buffer->operation, queue->fd, buffer->iov, buffer->iov_count,
-			   0);
-	}
+	if (queue->finished && queue->reading_count == 0)
+		queue->window = MIN(queue->window * 2, WINDOW_MAX);
+	else if (queue->finished * 4 < queue->window)
+		queue->window = MAX(queue->window / 2, 1u);
+	queue->finished = 0;
 }
 
 static void tap_turn(struct loop_deferred *deferred)
 {
-	tap_read(container_of(deferred, struct tap_queue, turn));
-}
-
-static void tap_polled(struct loop_operation *operation, int result, bool more)
-{
-	struct tap_queue *queue = container_of(operation, struct tap_queue, poll);
+	struct tap_queue *queue = container_of(deferred, struct tap_queue, turn);
 	struct net_tap *tap = queue->tap;
 
-	queue->polling = more;
-	if (tap->closing) {
-		tap_check_closed(tap);
-		return;
+	if (queue->finished)
+		tap_adapt(queue);
+	while (queue->reading_count < queue->window && !list_empty(&queue->buffers) &&
+	       !tap->broken) {
+		struct net_buffer *buffer =
+			container_of(queue->buffers.next, struct net_buffer, link);
+
+		list_unlink(&buffer->link);
+		list_append(&queue->reading, &buffer->link);
+		queue->reading_count++;
+		buffer->operation.complete = tap_read_complete;
+		loop_readv(tap->loop, &buffer->operation, queue->fd, buffer->iov, buffer->iov_count,
+			   0);
 	}
-	if (result < 0 && !more) {
-		tap_broken(tap);
-		return;
-	}
-	if (!more) {
-		queue->polling = true;
-		loop_poll(tap->loop, &queue->poll, queue->fd, POLLIN);
-	}
-	queue->readable = true;
-	tap_read(queue);
 }
 
 static void tap_receive(struct net_backend *backend, unsigned number, struct net_buffer *buffer)
@@ -169,8 +113,22 @@ static void tap_receive(struct net_backend *backend, unsigned number, struct net
 	struct tap_queue *queue = &tap->queues[number];
 
 	list_append(&queue->buffers, &buffer->link);
-	if (queue->readable && queue->reading == 0)
+	if (queue->reading_count < queue->window)
 		loop_defer(tap->loop, &queue->turn);
+}
+
+static void tap_withdraw_queue(struct tap_queue *queue)
+{
+	while (!list_empty(&queue->buffers)) {
+		struct net_buffer *buffer =
+			container_of(queue->buffers.next, struct net_buffer, link);
+
+		list_unlink(&buffer->link);
+		buffer->filled(buffer, -ECANCELED);
+	}
+	list_for_each (link, &queue->reading)
+		loop_cancel(queue->tap->loop,
+			    &container_of(link, struct net_buffer, link)->operation);
 }
 
 static void tap_withdraw(struct net_backend *backend)
@@ -179,6 +137,8 @@ static void tap_withdraw(struct net_backend *backend)
 
 	for (unsigned i = 0; i < backend->queue_count; i++)
 		tap_withdraw_queue(&tap->queues[i]);
+	list_for_each (link, &tap->writing)
+		loop_cancel(tap->loop, &container_of(link, struct net_frame, link)->operation);
 }
 
 /* ---- Sending ---- */
@@ -188,7 +148,7 @@ static void tap_write_complete(struct loop_operation *operation, int result, boo
 	struct net_frame *frame = container_of(operation, struct net_frame, operation);
 	struct net_tap *tap = container_of(frame->backend, struct net_tap, backend);
 
-	tap->writing--;
+	list_unlink(&frame->link);
 	frame->sent(frame, result < 0 ? result : 0);
 	if (tap->closing)
 		tap_check_closed(tap);
@@ -199,7 +159,7 @@ static void tap_send(struct net_backend *backend, unsigned number, struct net_fr
 	struct net_tap *tap = container_of(backend, struct net_tap, backend);
 
 	frame->operation.complete = tap_write_complete;
-	tap->writing++;
+	list_append(&tap->writing, &frame->link);
 	loop_writev(tap->loop, &frame->operation, tap->queues[number].fd, frame->iov,
 		    frame->iov_count, 0, 0);
 }
@@ -252,10 +212,10 @@ static void tap_end(struct loop_deferred *deferred)
 
 static void tap_check_closed(struct net_tap *tap)
 {
-	if (tap->writing > 0)
+	if (!list_empty(&tap->writing))
 		return;
 	for (unsigned i = 0; i < tap->backend.queue_count; i++)
-		if (tap->queues[i].polling || tap->queues[i].reading > 0)
+		if (tap->queues[i].reading_count > 0)
 			return;
 	loop_defer(tap->loop, &tap->end);
 }
@@ -265,11 +225,7 @@ static void tap_close(struct net_backend *backend)
 	struct net_tap *tap = container_of(backend, struct net_tap, backend);
 
 	tap->closing = true;
-	for (unsigned i = 0; i < backend->queue_count; i++) {
-		tap_withdraw_queue(&tap->queues[i]);
-		if (tap->queues[i].polling)
-			loop_cancel(tap->loop, &tap->queues[i].poll);
-	}
+	tap_withdraw(backend);
 	tap_check_closed(tap);
 }
 
@@ -324,18 +280,17 @@ int net_tap_new(struct loop *loop, const int *fds, unsigned count, struct net_ba
 	tap->loop = loop;
 	tap->end.run = tap_end;
 	list_init(&tap->end.link);
+	list_init(&tap->writing);
 	for (unsigned i = 0; i < count; i++) {
 		struct tap_queue *queue = &tap->queues[i];
 
 		queue->tap = tap;
 		queue->fd = fds[i];
-		queue->burst = BURST_MIN;
-		queue->readable = queue->polling = true;
-		queue->poll.complete = tap_polled;
+		queue->window = 1;
 		queue->turn.run = tap_turn;
 		list_init(&queue->turn.link);
 		list_init(&queue->buffers);
-		loop_poll(loop, &queue->poll, queue->fd, POLLIN);
+		list_init(&queue->reading);
 	}
 	tap_set_offloads(&tap->backend, 0);
 	*ret_backend = &tap->backend;

@@ -262,7 +262,11 @@ struct ndis_checksum_offload {
 	uint32_t encapsulation, flags;
 } PACKED;
 
-/* OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES. Revision 1 ends before ipsec_v2, 2 before rsc. */
+/*
+ * OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES. Revision 1 ends before ipsec_v2, 2 before rsc. FreeBSD's
+ * and older Linux' headers have longer fields in ipsec_v2 than Windows, and so other sizes; what
+ * they read lies before it.
+ */
 struct ndis_offload {
 	struct ndis_header header;
 	struct ndis_checksum_offload ipv4_send, ipv4_receive, ipv6_send, ipv6_receive;
@@ -273,24 +277,25 @@ struct ndis_offload {
 		uint32_t ipv6_encapsulation, ipv6_size_max, ipv6_segments_min, ipv6_options;
 	} PACKED large_send_v2;
 	uint32_t flags;
-	uint8_t ipsec_v2[44];
+	uint8_t ipsec_v2[32];
 	struct {
-		uint16_t ipv4, ipv6;
+		uint8_t ipv4, ipv6;
+		uint16_t padding;
 	} PACKED rsc;
 	struct {
 		uint32_t flags, header_max;
 	} PACKED encapsulated;
 } PACKED;
 _Static_assert(offsetof(struct ndis_offload, ipsec_v2) == 112, "wire format");
-_Static_assert(offsetof(struct ndis_offload, rsc) == 156, "wire format");
-_Static_assert(sizeof(struct ndis_offload) == 168, "wire format");
+_Static_assert(offsetof(struct ndis_offload, rsc.ipv6) == 145, "wire format");
+_Static_assert(sizeof(struct ndis_offload) == 156, "wire format");
 
 #define NDIS_OFFLOAD_REVISION_1      1
 #define NDIS_OFFLOAD_REVISION_2      2
 #define NDIS_OFFLOAD_REVISION_3      3
 #define NDIS_OFFLOAD_SIZE_REVISION_1 112
-#define NDIS_OFFLOAD_SIZE_REVISION_2 156
-#define NDIS_OFFLOAD_SIZE_REVISION_3 168
+#define NDIS_OFFLOAD_SIZE_REVISION_2 144
+#define NDIS_OFFLOAD_SIZE_REVISION_3 156
 
 /* OID_TCP_OFFLOAD_PARAMETERS; each byte 0: no change, else an NDIS_OFFLOAD_ value. */
 struct ndis_offload_parameters {

@@ -11,7 +11,7 @@
 #include "vsp/net_backend.h"
 
 #define NETVSC_RECEIVE_PAGES 512 /* 2 MiB */
-#define NETVSC_SEND_PAGES    16
+#define NETVSC_SEND_PAGES    24  /* 16 sections */
 #define NETVSC_CHANNEL_MAX   8
 #define NETVSC_RING_PAGES    17
 #define NETVSC_RANGE_MAX     375

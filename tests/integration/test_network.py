@@ -178,6 +178,7 @@ class Taps(NetworkTest):
         tap = taps()["nic0"]
         self.assertEqual(tap["ifalias"], f"vmms:{self.show()['uuid']}:nic0")
         self.assertEqual(tap["master"], self.bridge("lan")["ifname"])
+        self.assertTrue(self.bridge("lan")["address"].startswith("06:56:4d:"))
         self.assertIn("UP", tap["flags"])
         self.assertEqual(tap["mtu"], 9216)
         data = tap["linkinfo"]["info_data"]

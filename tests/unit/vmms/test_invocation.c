@@ -38,6 +38,21 @@ static void test_options_and_arguments(void **state)
 	assert_true(invocation.json);
 }
 
+static void test_commands_of_two_words(void **state)
+{
+	assert_int_equal(READ("switch", "--json", "show", "lan"), STATUS_OK);
+	assert_string_equal(invocation.command->name, "switch show");
+	assert_string_equal(invocation.arguments[0], "lan");
+	assert_int_equal(READ("switch", "--help"), STATUS_OK);
+	assert_null(invocation.command);
+	assert_string_equal(invocation.group, "switch");
+	assert_int_equal(READ("switch"), STATUS_USAGE);
+	assert_int_equal(READ("switch", "frobnicate"), STATUS_USAGE);
+	assert_int_equal(READ("switch show", "lan"), STATUS_OK);
+	assert_int_equal(READ("net", "show"), STATUS_USAGE);
+	assert_int_equal(READ("show", "lan", "x"), STATUS_USAGE);
+}
+
 static void test_after_two_dashes_there_are_arguments(void **state)
 {
 	assert_int_equal(READ("attach", "--", "--vm", "-"), STATUS_OK);
@@ -138,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_options_and_arguments),
+		cmocka_unit_test(test_commands_of_two_words),
 		cmocka_unit_test(test_after_two_dashes_there_are_arguments),
 		cmocka_unit_test(test_the_last_value_counts),
 		cmocka_unit_test(test_refuses),

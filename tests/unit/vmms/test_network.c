@@ -314,6 +314,26 @@ static void test_moving(void **state)
 	assert_true(has_all("eth", "vmsw-1"));
 }
 
+static void test_shared_routes(void **state)
+{
+	unsigned count;
+	int bridge, eth;
+
+	need_network();
+	furnish();
+	bridge = make_bridge("vmsw-1");
+	eth = index_of("eth");
+	assert_true(ip("link add other type veth peer name other-far"));
+	assert_true(ip("link set other up && ip link set other-far up"));
+	assert_true(ip("address add 198.51.100.129/25 dev other"));
+	assert_true(ip("route add default metric 5 nexthop via 198.51.100.130 dev other "
+		       "nexthop via 192.0.2.1 dev eth"));
+	assert_int_equal(network_count_default_routes(network, eth, &count), 0);
+	assert_int_equal(count, 3);
+	assert_int_equal(network_move_addresses(network, eth, bridge), -EOPNOTSUPP);
+	assert_true(has_all("eth", "vmsw-1"));
+}
+
 /* What a crash in the middle leaves is finished by the next attempt. */
 static void test_moving_again(void **state)
 {
@@ -355,7 +375,7 @@ int main(void)
 		TEST(test_bridge),       TEST(test_names),        TEST(test_each_link),
 		TEST(test_ports),        TEST(test_vlans),        TEST(test_no_link_local),
 		TEST(test_address_text), TEST(test_rate),         TEST(test_addresses),
-		TEST(test_moving),       TEST(test_moving_again),
+		TEST(test_moving),       TEST(test_moving_again), TEST(test_shared_routes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

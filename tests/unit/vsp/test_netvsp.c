@@ -259,7 +259,8 @@ static void test_oids(void **state)
 		0);
 	assert_int_equal(size, NDIS_OFFLOAD_SIZE_REVISION_3);
 	assert_int_equal(value[1], NDIS_OFFLOAD_REVISION_3);
-	assert_int_equal(value[156], 1);
+	assert_int_equal(value[144], 1);
+	assert_int_equal(value[145], 1);
 	number = 0x1;
 	assert_int_equal(netvsc_set(netvsc, OID_GEN_MAXIMUM_FRAME_SIZE, &number, sizeof(number)),
 			 RNDIS_STATUS_NOT_SUPPORTED);

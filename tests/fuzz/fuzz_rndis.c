@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Any bytes as RNDIS: control messages one after the other, each answered within bounds; a data
+ * message; and a frame, laid out, prepared for a network and finished as one without offloads takes
+ * it.
+ *
+ * Input: a verb byte, and a length byte in units of 4 with so many bytes, again and again.
+ */
+#include "common/wire/rndis.h"
+#include "vsp/net_backend.h"
+#include "vsp/net_offload.h"
+#include "vsp/rndis.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+/* The reply's own idea of itself must hold. */
+static void control(struct rndis *rndis, const uint8_t *bytes, size_t size)
+{
+	uint8_t *message = malloc(size ? size : 1), reply[RNDIS_CONTROL_MAX];
+	uint32_t header[2];
+	size_t reply_size;
+
+	memcpy(message, bytes, size);
+	reply_size = rndis_control(rndis, message, size, reply);
+	require(reply_size <= sizeof(reply));
+	if (reply_size) {
+		memcpy(header, reply, sizeof(header));
+		require((header[0] & RNDIS_COMPLETE) && header[1] == reply_size);
+	}
+	for (unsigned i = 0; i < rndis->table_size; i++)
+		require(rndis->table[i] < rndis->queue_count);
+	require(rndis->table_size <= NDIS_RSS_TABLE_SIZE && (!rndis->rss || rndis->table_size));
+	free(message);
+}
+
+static void packet(const uint8_t *bytes, size_t size)
+{
+	size_t half = size / 3;
+	struct iovec iov[2] = { { (void *)bytes, half }, { (void *)(bytes + half), size - half } };
+	struct rndis_frame frame;
+
+	if (rndis_packet_parse(iov, 2, 0, &frame))
+		return;
+	require(frame.message_size <= size);
+	require(frame.data_offset <= size && frame.data_size <= size - frame.data_offset);
+}
+
+static void frame(uint8_t flags, uint16_t segment, const uint8_t *bytes, size_t size)
+{
+	static struct net_toeplitz toeplitz;
+	uint8_t *copy = malloc(size ? size : 1), *out;
+	size_t prefix_size = MIN(size, (size_t)NET_PREFIX_SIZE), room, written;
+	struct net_wishes wishes = {
+		.ip_checksum = flags & 1,
+		.transport_checksum = flags & 2,
+		.segment_size = flags & 4 ? (uint16_t)MAX(segment, 1u) : 0,
+	};
+	struct virtio_net_hdr header;
+	struct net_layout layout;
+	uint32_t hash;
+
+	memcpy(copy, bytes, size);
+	net_layout_parse(copy, size, &layout);
+	net_toeplitz_frame(&toeplitz, UINT32_MAX, copy, &layout, &hash);
+	if (net_offload_prepare(copy, prefix_size, size, &wishes, &header) == 0) {
+		room = net_offload_finished_size(size, &header);
+		out = malloc(room);
+		written = net_offload_finish(copy, size, &header, out, room);
+		require(written == room);
+		require(room == 0 || net_offload_finish(copy, size, &header, out, room - 1) == 0);
+		free(out);
+	}
+	free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct rndis rndis = {
+		.permanent_mac = { 2, 0, 0, 0, 0, 1 },
+		.name = "nic0",
+		.mac_changeable = true,
+		.mtu = 1500,
+		.queue_count = 4,
+		.ndis_version = 0x6001e,
+		.rsc_possible = true,
+	};
+
+	rndis_reset(&rndis);
+	rndis.initialized = true;
+	while (size >= 4) {
+		size_t length = MIN((size_t)data[1] * 4, size - 4);
+
+		if (data[0] % 4 < 2)
+			control(&rndis, data + 4, length);
+		else if (data[0] % 4 == 2)
+			packet(data + 4, length);
+		else
+			frame(data[2], data[3], data + 4, length);
+		data += 4 + length;
+		size -= 4 + length;
+	}
+	return 0;
+}

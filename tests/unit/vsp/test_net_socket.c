@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The stream socket as a network: framing, partial frames, a peer that stalls, nonsense, the end.
+ */
+#include "common/base/cc.h"
+#include "tests/unit/unit.h"
+#include "vsp/net_backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TURN 20000000u /* nanoseconds to wait at most */
+
+static struct fixture {
+	struct loop *loop;
+	struct net_backend *backend;
+	int peer;
+	bool closed;
+	unsigned ended;
+
+	struct net_frame frame;
+	struct iovec frame_iov[3];
+	uint8_t bytes[70000];
+	unsigned sent;
+	int sent_result;
+
+	struct net_buffer buffer;
+	struct iovec buffer_iov[3];
+	uint8_t room[70000];
+	unsigned filled;
+	int filled_result;
+} f;
+
+static void sent(struct net_frame *frame, int result)
+{
+	f.sent++;
+	f.sent_result = result;
+}
+
+static void filled(struct net_buffer *buffer, int result)
+{
+	f.filled++;
+	f.filled_result = result;
+}
+
+static void ended(void *data)
+{
+	f.ended++;
+}
+
+static void closed(void *data)
+{
+	f.closed = true;
+}
+
+static void run(unsigned turns)
+{
+	for (unsigned i = 0; i < turns; i++)
+		assert_int_equal(loop_run_once(f.loop, TURN), 0);
+}
+
+static int setup(void **state)
+{
+	int pair[2];
+
+	memset(&f, 0, sizeof(f));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	f.peer = pair[1];
+	assert_int_equal(loop_new(64, &f.loop), 0);
+	assert_int_equal(net_socket_new(f.loop, pair[0], &f.backend), 0);
+	f.backend->ended = ended;
+	for (size_t i = 0; i < sizeof(f.bytes); i++)
+		f.bytes[i] = (uint8_t)(i * 5 + i / 253);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	net_backend_close(f.backend, closed, NULL);
+	for (unsigned i = 0; i < 100 && !f.closed; i++)
+		run(1);
+	assert_true(f.closed);
+	loop_free(f.loop);
+	close(f.peer);
+	return 0;
+}
+
+static void send_frame(size_t size)
+{
+	f.frame = (struct net_frame){ .iov = f.frame_iov, .iov_count = 3, .sent = sent };
+	f.frame_iov[0] = (struct iovec){ &f.frame.header, NET_HEADER_SIZE };
+	f.frame_iov[1] = (struct iovec){ f.bytes, 20 };
+	f.frame_iov[2] = (struct iovec){ f.bytes + 20, size - 20 };
+	net_backend_send(f.backend, 0, &f.frame);
+}
+
+static void give_buffer(void)
+{
+	f.buffer = (struct net_buffer){ .iov = f.buffer_iov, .iov_count = 3, .filled = filled };
+	f.buffer_iov[0] = (struct iovec){ &f.buffer.header, NET_HEADER_SIZE };
+	f.buffer_iov[1] = (struct iovec){ f.room, 1000 };
+	f.buffer_iov[2] = (struct iovec){ f.room + 1000, sizeof(f.room) - 1000 };
+	net_backend_receive(f.backend, 0, &f.buffer);
+}
+
+static void peer_write(const void *bytes, size_t size)
+{
+	assert_int_equal(write(f.peer, bytes, size), size);
+}
+
+static void test_send(void **state)
+{
+	static uint8_t got[2000];
+
+	send_frame(1514);
+	run(3);
+	assert_int_equal(f.sent, 1);
+	assert_int_equal(f.sent_result, 0);
+	assert_int_equal(read(f.peer, got, sizeof(got)), 1518);
+	assert_memory_equal(got, "\x00\x00\x05\xea", 4);
+	assert_memory_equal(got + 4, f.bytes, 1514);
+}
+
+static void test_receive(void **state)
+{
+	static const uint8_t length[] = { 0, 0, 5, 0xea };
+
+	give_buffer();
+	run(2);
+	/* In pieces, the second frame right behind the first. */
+	peer_write(length, 2);
+	run(2);
+	peer_write(length + 2, 2);
+	peer_write(f.bytes, 700);
+	run(2);
+	assert_int_equal(f.filled, 0);
+	peer_write(f.bytes + 700, 814);
+	peer_write("\0\0\0\x10", 4);
+	peer_write(f.bytes, 16);
+	run(3);
+	assert_int_equal(f.filled, 1);
+	assert_int_equal(f.filled_result, 1514);
+	assert_memory_equal(f.room, f.bytes, 1514);
+	give_buffer();
+	run(3);
+	assert_int_equal(f.filled, 2);
+	assert_int_equal(f.filled_result, 16);
+	assert_int_equal(f.ended, 0);
+}
+
+static void test_nonsense_ends_it(void **state)
+{
+	give_buffer();
+	peer_write("\xff\xff\xff\xff", 4);
+	run(4);
+	assert_int_equal(f.ended, 1);
+	assert_int_equal(f.filled, 0);
+	/* What is sent now is dropped, and the buffer comes back. */
+	send_frame(100);
+	run(2);
+	assert_int_equal(f.sent_result, -EPIPE);
+	net_backend_withdraw(f.backend);
+	assert_int_equal(f.filled_result, -ECANCELED);
+}
+
+static void test_peer_goes(void **state)
+{
+	give_buffer();
+	run(2);
+	shutdown(f.peer, SHUT_RDWR);
+	run(4);
+	assert_int_equal(f.ended, 1);
+}
+
+/* A peer that reads nothing: frames wait, and come back when they are to. */
+static void test_peer_stalls(void **state)
+{
+	unsigned given = 0;
+
+	for (; given < 100; given++) {
+		send_frame(60000);
+		run(2);
+		if (f.sent <= given)
+			break;
+	}
+	assert_in_range(given, 1, 99);
+	net_backend_withdraw(f.backend);
+	assert_int_equal(f.sent, given + 1);
+	assert_int_equal(f.sent_result, -ECANCELED);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_send),      TEST(test_receive),     TEST(test_nonsense_ends_it),
+		TEST(test_peer_goes), TEST(test_peer_stalls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
