@@ -38,7 +38,7 @@ struct ic_kvp {
 	struct ic_service service;
 	const struct ic_kvp_callbacks *callbacks;
 	void *data;
-	uint64_t refresh_ns;
+	struct ic_kvp_options options;
 	struct list operations;
 	unsigned operation_count;
 	bool starting;                    /* kvp_continue() is running */
@@ -82,7 +82,8 @@ static void kvp_continue(struct ic_kvp *kvp)
 	       ic_service_request(&kvp->service, &operation->body, operation->size) < 0)
 		kvp_finish(kvp, operation, IC_E_TIMEOUT); /* its ring is full: it reads nothing */
 	kvp->starting = false;
-	ic_service_start_timer(&kvp->service, operation ? IC_KVP_PATIENCE_NS : kvp->refresh_ns);
+	ic_service_start_timer(&kvp->service,
+			       operation ? kvp->options.patience_ns : kvp->options.refresh_ns);
 }
 
 static int kvp_append(struct ic_kvp *kvp, const struct ic_kvp_handler *handler, void *data,
@@ -142,7 +143,7 @@ static void kvp_refresh(struct ic_kvp *kvp)
 
 	memset(&kvp->fresh, 0, sizeof(kvp->fresh));
 	if (ic_kvp_enumerate(kvp, IC_KVP_POOL_AUTO, &handler, kvp) < 0)
-		ic_service_start_timer(&kvp->service, kvp->refresh_ns);
+		ic_service_start_timer(&kvp->service, kvp->options.refresh_ns);
 }
 
 /* ---- Answers ---- */
@@ -315,8 +316,8 @@ static const struct ic_service_kind kvp_kind = {
 	.timer = kvp_timer,
 };
 
-int ic_kvp_new(struct vmbus *bus, uint64_t refresh_ns, const struct ic_kvp_callbacks *callbacks,
-	       void *data, struct ic_kvp **ret_kvp)
+int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
+	       const struct ic_kvp_callbacks *callbacks, void *data, struct ic_kvp **ret_kvp)
 {
 	struct ic_kvp *kvp = calloc(1, sizeof(*kvp));
 	int r;
@@ -325,7 +326,12 @@ int ic_kvp_new(struct vmbus *bus, uint64_t refresh_ns, const struct ic_kvp_callb
 		return -ENOMEM;
 	kvp->callbacks = callbacks;
 	kvp->data = data;
-	kvp->refresh_ns = refresh_ns ? refresh_ns : IC_KVP_REFRESH_NS;
+	if (options)
+		kvp->options = *options;
+	if (!kvp->options.refresh_ns)
+		kvp->options.refresh_ns = IC_KVP_REFRESH_NS;
+	if (!kvp->options.patience_ns)
+		kvp->options.patience_ns = IC_KVP_PATIENCE_NS;
 	list_init(&kvp->operations);
 	r = ic_service_offer(&kvp->service, &kvp_kind, bus);
 	if (r < 0) {

@@ -48,12 +48,15 @@ struct ic_kvp_callbacks {
 	void (*guest)(void *data, const struct ic_kvp_guest *guest);
 };
 
-/*
- * Borrows bus and callbacks. refresh_ns: how often the guest is asked about itself, 0:
- * IC_KVP_REFRESH_NS. Return: 0, -errno.
- */
-int ic_kvp_new(struct vmbus *bus, uint64_t refresh_ns, const struct ic_kvp_callbacks *callbacks,
-	       void *data, struct ic_kvp **ret_kvp) MUST_CHECK;
+struct ic_kvp_options {
+	uint64_t refresh_ns;  /* how often the guest is asked about itself; 0: IC_KVP_REFRESH_NS */
+	uint64_t patience_ns; /* 0: IC_KVP_PATIENCE_NS */
+};
+
+/* Borrows bus and callbacks; options may be NULL. Return: 0, -errno. */
+int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
+	       const struct ic_kvp_callbacks *callbacks, void *data,
+	       struct ic_kvp **ret_kvp) MUST_CHECK;
 
 /* After vmbus_reset() is done. */
 void ic_kvp_free(struct ic_kvp *kvp);
