@@ -27,6 +27,16 @@
  *   detach                {"controller": n, "lun": n}
  *   insert                {"controller": n, "lun": n, "path": "…"} and a descriptor
  *   eject                 {"controller": n, "lun": n, "force": bool}
+ *   list_values           {"pool": "external|guest|auto|auto-external|auto-internal"}; result:
+ *                         {"values": [["key", "value"], …], "truncated": bool}
+ *   get_value             {"pool": "…", "key": "…"}; result: {"value": "…"}
+ *   set_value             {"pool": "…", "key": "…", "value": "…"}
+ *   delete_value          {"pool": "…", "key": "…"}
+ *   freeze                {"limit": seconds}: the guest's file systems; thawed after that by itself
+ *   thaw
+ *   copy_file             {"path": "…", "overwrite": bool, "create_path": bool}, and the
+ *                         descriptor of a regular file; answered when the guest has it
+ *   cancel_copy
  *   status                result: {"state", "engine", "vps", "vmbus_version", …}
  *   capabilities          result: as `vmwp --probe` prints it
  *
@@ -36,6 +46,12 @@
  *   reset                 {"reason": "…"}: the machine was reset and runs on
  *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs
  *   heartbeat             {"status": "ok|lost|unknown"}
+ *   guest                 {"host_name", "os_name", "os_version", "os_build", "architecture",
+ *                         "services_version", "ipv4", "ipv6"}, all text: what the guest tells of
+ *                         itself; addresses with semicolons between them
+ *   thawed                {"reason": "limit|gone|unknown"}: a frozen guest is not any more, without
+ *                         having been asked; unknown: it was told to thaw and did not answer
+ *   copy                  {"copied": bytes, "size": bytes}: of the file, every now and then
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its

@@ -93,7 +93,7 @@ struct definition {
 	struct definition_disk *disks;
 	size_t disk_count;
 	struct {
-		bool shutdown, heartbeat;
+		bool shutdown, heartbeat, time, kvp, vss, file_copy;
 	} services;
 	struct {
 		enum definition_action reboot, triple_fault, crash;

@@ -251,6 +251,10 @@ static bool kvp_step(struct kvp_operation *operation, const void *body, size_t s
 		}
 		*result = *result ? *result : kvp_tell_pair(operation, &answer.body.enumerate.item);
 		return *result == 0 && ++operation->body.enumerate.index < IC_KVP_PAIRS_MAX;
+	case IC_KVP_SET:
+		/* Linux says no more of a pool that it cannot write. */
+		*result = *result == IC_E_ABSENT ? IC_E_REFUSED : *result;
+		return false;
 	default:
 		return false;
 	}

@@ -80,7 +80,10 @@ struct ic_kvp_handler {
 	void (*pair)(void *data, const char *key, const char *value);
 	void (*addresses)(void *data, const struct ic_kvp_addresses *addresses);
 
-	/* Once, the last call: 0 or IC_E_. IC_E_ABSENT: no such key, or adapter. */
+	/*
+	 * Once, the last call, perhaps before the operation's function returns: 0 or IC_E_.
+	 * IC_E_ABSENT: no such key, or adapter.
+	 */
 	void (*done)(void *data, int result);
 };
 
