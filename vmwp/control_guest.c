@@ -59,8 +59,8 @@ static void reply_result(struct reply *reply, int result)
 	static const struct {
 		const char *error, *text;
 	} rows[] = {
-		[IC_E_REFUSED] = { CONTROL_ERROR_FAILED, "The guest would not, or could not." },
-		[IC_E_TIMEOUT] = { CONTROL_ERROR_FAILED, "The guest does not answer." },
+		[IC_E_REFUSED] = { CONTROL_ERROR_REFUSED, "The guest would not, or could not." },
+		[IC_E_TIMEOUT] = { CONTROL_ERROR_TIMEOUT, "The guest does not answer." },
 		[IC_E_GONE] = { CONTROL_ERROR_NOT_CONNECTED,
 				"The guest's service ended before it answered." },
 		[IC_E_ABSENT] = { CONTROL_ERROR_NOT_FOUND, "The guest has no such value." },
@@ -186,14 +186,20 @@ static void copy_progress(void *data, uint64_t copied, uint64_t size)
 
 static void copy_done(void *data, int result)
 {
+	static const char *const codes[] = {
+		[IC_FILE_COPY_E_EXISTS] = CONTROL_ERROR_EXISTS,
+		[IC_FILE_COPY_E_DISK_FULL] = CONTROL_ERROR_REFUSED,
+		[IC_FILE_COPY_E_REFUSED] = CONTROL_ERROR_REFUSED,
+		[IC_FILE_COPY_E_TIMEOUT] = CONTROL_ERROR_TIMEOUT,
+		[IC_FILE_COPY_E_GONE] = CONTROL_ERROR_NOT_CONNECTED,
+		[IC_FILE_COPY_E_SOURCE] = CONTROL_ERROR_FAILED,
+		[IC_FILE_COPY_E_CANCELLED] = CONTROL_ERROR_FAILED,
+	};
 	struct guest_call *call = data;
 
 	if (result)
-		reply_error(&call->reply,
-			    result == IC_FILE_COPY_E_EXISTS ? CONTROL_ERROR_EXISTS
-			    : result == IC_FILE_COPY_E_GONE ? CONTROL_ERROR_NOT_CONNECTED
-							    : CONTROL_ERROR_FAILED,
-			    "The file was not copied: %s.", ic_file_copy_error_text(result));
+		reply_error(&call->reply, codes[result], "The file was not copied: %s.",
+			    ic_file_copy_error_text(result));
 	guest_call_answer(call);
 }
 
@@ -304,8 +310,8 @@ static void reply_not_started(struct reply *reply, const struct method *method, 
 		  "be" },
 		{ EISDIR, CONTROL_ERROR_INVALID, "this is no regular file" },
 		{ EBADF, CONTROL_ERROR_INVALID, "there is no file" },
-		{ EOPNOTSUPP, CONTROL_ERROR_NOT_CAPABLE, "the guest's is too old" },
-		{ EAGAIN, CONTROL_ERROR_FAILED, "the guest does not read its requests" },
+		{ EOPNOTSUPP, CONTROL_ERROR_NOT_CONNECTED, "the guest's is too old" },
+		{ EAGAIN, CONTROL_ERROR_TIMEOUT, "the guest does not read its requests" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

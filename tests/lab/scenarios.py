@@ -174,6 +174,26 @@ def heartbeat(daemon, combination):
     Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] != "ok", 60, "heartbeat lost")
 
 
+def time_is_set(daemon, combination):
+    """The guest's clock is set when the service connects, and after a resume; else it is let be."""
+    long_ago = 1000000000
+    guest = Guest(daemon, **combination).boot()
+    clock = guest.run("cd /sys/bus/vmbus; driver=drivers/hv_utils;"
+                      " device=$(grep -l 9527e630 devices/*/class_id | cut -d/ -f2);"
+                      f" echo $device >$driver/unbind; date -s @{long_ago} >/dev/null;"
+                      " echo $device >$driver/bind;"
+                      " for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1; date +%s; done")
+    check(abs(int(clock.split()[-1]) - time.time()) < 30, f"not set at start: {clock}")
+    clock = guest.run(f"date -s @{long_ago} >/dev/null; sleep 12; date +%s")
+    check(abs(int(clock) - long_ago) < 120, f"a sample has set the clock: {clock}")
+    daemon.vmctl("pause", "guest")
+    daemon.vmctl("resume", "guest")
+    time.sleep(2)
+    clock = guest.run("date +%s; cat /sys/class/ptp/*/clock_name")
+    check(abs(int(clock.split()[0]) - time.time()) < 30, f"not set after the resume: {clock}")
+    check("hyperv" in clock, f"no PTP clock: {clock}")
+
+
 def shutdown_leaves_a_clean_file_system(daemon, combination):
     guest = Guest(daemon, **combination).boot()
     guest.run("mount -o remount,rw / && dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null"
@@ -223,6 +243,7 @@ def without_flushes_the_check_fails(daemon, combination):
 
 
 ALL = [boot, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
-       hot_add_and_remove, drivers_come_and_go, heartbeat, shutdown_leaves_a_clean_file_system,
-       killed_worker_harms_nothing_else, acknowledged_writes_survive,
+       hot_add_and_remove, drivers_come_and_go, heartbeat, time_is_set,
+       shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
+       acknowledged_writes_survive,
        without_flushes_the_check_fails]
