@@ -19,7 +19,6 @@
 static int ask(sd_bus_message *call, struct vm *vm, const char *method,
 	       struct json_object *arguments, int fd, unsigned timeout, vm_guest_fn done)
 {
-	AUTO_JSON struct json_object *owned = arguments;
 	struct failure failure = { 0 };
 	int r;
 
@@ -27,6 +26,7 @@ static int ask(sd_bus_message *call, struct vm *vm, const char *method,
 		return -ENOMEM;
 	r = vm_guest_ask(vm, method, arguments, fd, timeout, done, sd_bus_message_ref(call),
 			 &failure);
+	json_object_put(arguments);
 	if (r >= 0)
 		return 1;
 	r = dbus_reply_failure(call, &failure);

@@ -100,17 +100,26 @@ static void copy_member(struct json_object *object, const char *key, char *buffe
 			    (size_t)json_object_get_string_len(value));
 }
 
-void vm_guest_on_guest(struct vm *vm, struct json_object *data)
+/* "Debian GNU/Linux 12 (6.1.0-30-amd64)". A Linux gives its kernel's as the system's version. */
+static void format_os(struct json_object *data, char *os, size_t size)
 {
 	char name[VM_GUEST_TEXT_MAX / 2], version[VM_GUEST_TEXT_MAX / 2],
 		build[VM_GUEST_TEXT_MAX / 2];
-	struct vm_guest *guest = &vm->guest;
 
 	copy_member(data, "os_name", name, sizeof(name));
 	copy_member(data, "os_version", version, sizeof(version));
 	copy_member(data, "os_build", build, sizeof(build));
-	snprintf(guest->os, sizeof(guest->os), "%s%s%s%s%s%s", name, version[0] ? " " : "", version,
+	if (strncmp(build, version, strlen(version)) == 0)
+		copy_member(data, "os_major", version, sizeof(version));
+	snprintf(os, size, "%s%s%s%s%s%s", name, version[0] ? " " : "", version,
 		 build[0] ? " (" : "", build, build[0] ? ")" : "");
+}
+
+void vm_guest_on_guest(struct vm *vm, struct json_object *data)
+{
+	struct vm_guest *guest = &vm->guest;
+
+	format_os(data, guest->os, sizeof(guest->os));
 	copy_member(data, "host_name", guest->host_name, sizeof(guest->host_name));
 	copy_member(data, "ipv4", guest->ipv4, sizeof(guest->ipv4));
 	copy_member(data, "ipv6", guest->ipv6, sizeof(guest->ipv6));

@@ -245,6 +245,7 @@ void control_server_guest(struct control_server *server, const struct ic_kvp_gue
 			     json_make("host_name", json_object_new_string(guest->host_name),
 				       "os_name", json_object_new_string(guest->os_name),
 				       "os_version", json_object_new_string(guest->os_version),
+				       "os_major", json_object_new_string(guest->os_major),
 				       "os_build", json_object_new_string(guest->os_build),
 				       "architecture", json_object_new_string(guest->architecture),
 				       "services_version",

@@ -88,19 +88,18 @@ static int file_copy_request(struct ic_file_copy *copy, enum ic_file_copy_operat
 /* The guest has a file open, or may have. */
 static void file_copy_give_up(struct ic_file_copy *copy, int result)
 {
-	/* As large as the largest message: that is what Linux hands to its daemon. */
-	memset(&copy->piece, 0, sizeof(copy->piece));
-	copy->piece.header.operation = IC_FILE_COPY_CANCEL;
+	const struct ic_file_copy_header header = { .operation = IC_FILE_COPY_CANCEL };
+
 	copy->result = result;
 	ic_service_forget_request(&copy->service);
-	if (file_copy_request(copy, IC_FILE_COPY_CANCEL, &copy->piece, sizeof(copy->piece)) < 0)
+	if (file_copy_request(copy, IC_FILE_COPY_CANCEL, &header, sizeof(header)) < 0)
 		file_copy_end(copy, result);
 }
 
-static void file_copy_send(struct ic_file_copy *copy, enum ic_file_copy_operation operation)
+static void file_copy_send(struct ic_file_copy *copy, enum ic_file_copy_operation operation,
+			   const void *body, size_t size)
 {
-	copy->piece.header.operation = operation;
-	if (file_copy_request(copy, operation, &copy->piece, sizeof(copy->piece)) < 0)
+	if (file_copy_request(copy, operation, body, size) < 0)
 		file_copy_give_up(copy, IC_FILE_COPY_E_TIMEOUT);
 }
 
@@ -119,21 +118,23 @@ static void file_copy_read(struct loop_operation *operation, int result, bool mo
 	else if (result != (int)copy->iov.iov_len)
 		file_copy_give_up(copy, IC_FILE_COPY_E_SOURCE);
 	else
-		file_copy_send(copy, IC_FILE_COPY_WRITE);
+		file_copy_send(copy, IC_FILE_COPY_WRITE, &copy->piece, sizeof(copy->piece));
 	ic_service_release(&copy->service);
 }
 
 /* The next piece, or the end. */
 static void file_copy_continue(struct ic_file_copy *copy)
 {
+	const struct ic_file_copy_header end = { .operation = IC_FILE_COPY_COMPLETE };
 	uint64_t left = copy->size - copy->copied;
 
-	memset(&copy->piece, 0, sizeof(copy->piece));
 	if (left == 0) {
-		file_copy_send(copy, IC_FILE_COPY_COMPLETE);
+		file_copy_send(copy, IC_FILE_COPY_COMPLETE, &end, sizeof(end));
 		return;
 	}
 	ic_service_stop_timer(&copy->service);
+	memset(&copy->piece, 0, sizeof(copy->piece));
+	copy->piece.header.operation = IC_FILE_COPY_WRITE;
 	copy->piece.offset = copy->copied;
 	copy->piece.size = (uint32_t)MIN(left, (uint64_t)IC_FILE_COPY_PIECE_SIZE);
 	copy->iov = (struct iovec){ copy->piece.data, copy->piece.size };

@@ -33,10 +33,11 @@ struct ic_kvp;
 /* What the guest tells of itself in IC_KVP_POOL_AUTO; "" where it does not. */
 #define IC_KVP_GUEST_TEXT_MAX 1024
 struct ic_kvp_guest {
-	char host_name[IC_KVP_GUEST_TEXT_MAX]; /* fully qualified where the guest knows */
-	char os_name[IC_KVP_GUEST_TEXT_MAX];   /* such as "Debian GNU/Linux" */
-	char os_version[IC_KVP_GUEST_TEXT_MAX];
-	char os_build[IC_KVP_GUEST_TEXT_MAX]; /* of Linux: its kernel's release */
+	char host_name[IC_KVP_GUEST_TEXT_MAX];  /* fully qualified where the guest knows */
+	char os_name[IC_KVP_GUEST_TEXT_MAX];    /* such as "Debian GNU/Linux" */
+	char os_version[IC_KVP_GUEST_TEXT_MAX]; /* of Linux: its kernel's, without the suffix */
+	char os_major[IC_KVP_GUEST_TEXT_MAX];   /* of Linux: the distribution's version, "12" */
+	char os_build[IC_KVP_GUEST_TEXT_MAX];   /* of Linux: its kernel's release */
 	char architecture[IC_KVP_GUEST_TEXT_MAX];
 	char services_version[IC_KVP_GUEST_TEXT_MAX];
 	char ipv4[IC_KVP_GUEST_TEXT_MAX]; /* addresses with semicolons between them */

@@ -17,6 +17,7 @@ static const struct {
 	{ "NetworkAddressIPv4", offsetof(struct ic_kvp_guest, ipv4) },
 	{ "NetworkAddressIPv6", offsetof(struct ic_kvp_guest, ipv6) },
 	{ "OSBuildNumber", offsetof(struct ic_kvp_guest, os_build) },
+	{ "OSMajorVersion", offsetof(struct ic_kvp_guest, os_major) },
 	{ "OSName", offsetof(struct ic_kvp_guest, os_name) },
 	{ "OSVersion", offsetof(struct ic_kvp_guest, os_version) },
 	{ "ProcessorArchitecture", offsetof(struct ic_kvp_guest, architecture) },

@@ -33,6 +33,10 @@ enum ic_file_copy_operation {
 #define IC_FILE_COPY_STATUS_EXISTS    0x80070050u
 #define IC_FILE_COPY_STATUS_DISK_FULL 0x80070070u
 
+/*
+ * All of IC_FILE_COPY_COMPLETE and IC_FILE_COPY_CANCEL: Linux up to 6.9 hands these to its daemon
+ * as long as they are, which has room for no more than a write's body, without the headers.
+ */
 struct ic_file_copy_header {
 	uint32_t operation; /* enum ic_file_copy_operation */
 	uint8_t service_ids[2][16];

@@ -313,8 +313,8 @@ static void type_guest(struct fake *fake)
 {
 	event(fake, "guest",
 	      json_make("os_name", json_object_new_string("Debian GNU/Linux"), "os_version",
-			json_object_new_string("12"), "os_build",
-			json_object_new_string("6.1.0 \x1b[31m"), "host_name",
+			json_object_new_string("6.1.0"), "os_major", json_object_new_string("12"),
+			"os_build", json_object_new_string("6.1.0 \x1b[31m"), "host_name",
 			json_object_new_string("guest.example.org"), "ipv4",
 			json_object_new_string("192.0.2.7;;198.51.100.1;"), "ipv6",
 			json_object_new_string("2001:db8::7"), NULL));

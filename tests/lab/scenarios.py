@@ -2,6 +2,7 @@
 """What stock guests do in the lab. Each scenario takes a daemon and a combination (engine, vps,
 kernel), and raises harness.Failure where the product falls short."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -194,6 +195,81 @@ def time_is_set(daemon, combination):
     check("hyperv" in clock, f"no PTP clock: {clock}")
 
 
+def start_guest_daemons(guest):
+    """Debian's daemons, as their units start them; the pools are on the root file system."""
+    guest.run("mount -o remount,rw / && mkdir -p /var/lib/hyperv && hostname lab-guest &&"
+              " echo 127.0.0.1 lab-guest >>/etc/hosts &&"
+              " for daemon in kvp vss fcopy; do"
+              " [ -x /usr/sbin/hv_${daemon}_daemon ] || { echo no hyperv-daemons; exit 1; };"
+              " hv_${daemon}_daemon; done")
+
+
+def values_of_the_guest(daemon, combination):
+    """The guest tells its system and name; values pass both ways."""
+    guest = Guest(daemon, **combination).boot()
+    start_guest_daemons(guest)
+    Daemon.wait_until(lambda: daemon.show("guest")["guest"]["os"], 120, "the guest's system")
+    told = daemon.show("guest")["guest"]
+    check("lab-guest" in told["host_name"], told)
+    check(told["os"] == f"Debian GNU/Linux 12 ({guest.run('uname -r').strip()})", told)
+    check("OSName" in daemon.vmctl("kvp", "list", "guest").stdout, "no OSName in the list")
+    daemon.vmctl("kvp", "set", "guest", "k\u00f6y", "v\u00e4lue \u20ac")
+    pool = guest.run("tr -s '\\0' '\\n' </var/lib/hyperv/.kvp_pool_0")
+    check(pool.split("\n")[:2] == ["k\u00f6y", "v\u00e4lue \u20ac"], repr(pool))
+    check(daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external").stdout ==
+          "v\u00e4lue \u20ac\n", "what was set is not what is got")
+    daemon.vmctl("kvp", "delete", "guest", "k\u00f6y")
+    check(daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external",
+                       check=False).returncode == 3, "it is still there")
+    guest.run("{ printf color; head -c 507 /dev/zero; printf blue; head -c 2044 /dev/zero; }"
+              " >/var/lib/hyperv/.kvp_pool_1")
+    check(daemon.vmctl("kvp", "get", "guest", "color").stdout == "blue\n", "no value of the guest")
+
+
+# A write that a frozen file system holds up, and what it says on the console when it has passed.
+HELD_WRITE = "(echo x >/root/held; echo the write has passed >/dev/ttyS0) & sleep 5; echo still held"
+
+
+def frozen_and_thawed(daemon, combination):
+    guest = Guest(daemon, **combination).boot()
+    start_guest_daemons(guest)
+    Daemon.wait_until(lambda: daemon.vmctl("backup", "freeze", "guest",
+                                           check=False).returncode == 0, 120, "the freeze")
+    check(daemon.show("guest")["guest"]["file_systems"] == "frozen", "not shown as frozen")
+    check("passed" not in guest.run(HELD_WRITE), "a frozen file system was written to")
+    daemon.vmctl("backup", "thaw", "guest")
+    guest.expect("the write has passed", 30)
+    daemon.vmctl("backup", "freeze", "guest", "--limit", "8")
+    guest.send(HELD_WRITE)
+    guest.expect("the write has passed", 60)
+    Daemon.wait_until(lambda: daemon.show("guest")["guest"]["file_systems"] == "running", 30,
+                      "the limit")
+
+
+def file_is_copied(daemon, combination):
+    content = os.urandom(300000)
+    file = SCRATCH / "to-copy"
+    file.write_bytes(content)
+    guest = Guest(daemon, **combination).boot()
+    start_guest_daemons(guest)
+    Daemon.wait_until(lambda: daemon.vmctl("copy", file, "guest:/root/copied",
+                                           check=False).returncode == 0, 120, "the copy")
+    check(guest.run("sha256sum </root/copied").split()[0] == hashlib.sha256(content).hexdigest(),
+          "the copy differs")
+    check(daemon.vmctl("copy", file, "guest:/root/copied", check=False).returncode == 1,
+          "a file that was there was replaced")
+    daemon.vmctl("copy", file, "guest:/root/copied", "--overwrite")
+    daemon.vmctl("copy", file, "guest:/root/new/folder/", "--create-path")
+    check(guest.run("cmp /root/copied /root/new/folder/to-copy && echo same").strip() == "same",
+          "the second copy differs")
+    # The file system is full: what was written of the file is gone again.
+    guest.run("mkdir /small && mount -t tmpfs -o size=64k tmpfs /small")
+    result = daemon.vmctl("copy", file, "guest:/small/file", check=False)
+    check(result.returncode == 1 and "full" in result.stderr, result.stderr)
+    check(guest.run("ls /small").strip() == "", "a part of the file was left")
+    guest.run("pkill hv_fcopy", expect_status=None)
+
+
 def shutdown_leaves_a_clean_file_system(daemon, combination):
     guest = Guest(daemon, **combination).boot()
     guest.run("mount -o remount,rw / && dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null"
@@ -244,6 +320,7 @@ def without_flushes_the_check_fails(daemon, combination):
 
 ALL = [boot, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
        hot_add_and_remove, drivers_come_and_go, heartbeat, time_is_set,
+       values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive,
        without_flushes_the_check_fails]

@@ -114,9 +114,10 @@ static void receive(struct fixture *f, struct ic_message *message, uint32_t oper
 	assert_true(ic_guest_receive(&f->channel, message));
 	assert_int_equal(message->header.type, IC_MESSAGE_FILE_COPY);
 	assert_int_equal(message->file_copy.operation, operation);
-	assert_int_equal(message->header.size, operation == IC_FILE_COPY_START
-						       ? sizeof(struct ic_file_copy_start)
-						       : sizeof(struct ic_file_copy_write));
+	assert_int_equal(message->header.size,
+			 operation == IC_FILE_COPY_START   ? sizeof(struct ic_file_copy_start)
+			 : operation == IC_FILE_COPY_WRITE ? sizeof(struct ic_file_copy_write)
+							   : sizeof(struct ic_file_copy_header));
 }
 
 static void exchange(struct fixture *f, uint32_t operation, uint32_t status)

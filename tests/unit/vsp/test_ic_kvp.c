@@ -173,8 +173,9 @@ static void test_guest_tells_of_itself(void **state)
 		{ "NetworkAddressIPv6", "2001:db8::7" },
 		{ "OSBuildNumber", "6.1.0-30-amd64" },
 		{ "OSName", "Debian GNU/Linux" },
-		{ "OSMajorVersion", "6" },
-		{ "OSVersion", "12" },
+		{ "OSMajorVersion", "12" },
+		{ "OSMinorVersion", "9" },
+		{ "OSVersion", "6.1.0" },
 		{ "ProcessorArchitecture", "x86_64" },
 		{ NULL, NULL },
 	};
@@ -187,7 +188,8 @@ static void test_guest_tells_of_itself(void **state)
 	assert_int_equal(f->changes, 1);
 	assert_string_equal(guest->host_name, "guest.example.org");
 	assert_string_equal(guest->os_name, "Debian GNU/Linux");
-	assert_string_equal(guest->os_version, "12");
+	assert_string_equal(guest->os_version, "6.1.0");
+	assert_string_equal(guest->os_major, "12");
 	assert_string_equal(guest->os_build, "6.1.0-30-amd64");
 	assert_string_equal(guest->architecture, "x86_64");
 	assert_string_equal(guest->services_version, "3.1");
