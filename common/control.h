@@ -48,10 +48,12 @@
  *   heartbeat             {"status": "ok|lost|unknown"}
  *   guest                 {"host_name", "os_name", "os_version", "os_major", "os_build",
  *                         "architecture", "services_version", "ipv4", "ipv6"}, all text: what the
- * guest tells of itself; addresses with semicolons between them thawed                {"reason":
- * "limit|gone|unknown"}: a frozen guest is not any more, without having been asked; unknown: it was
- * told to thaw and did not answer copy                  {"copied": bytes, "size": bytes}: of the
- * file, every now and then vmbus                 {"version": "5.3"}; "" when the guest has left
+ *                         guest tells of itself; addresses with semicolons between them
+ *   thawed                {"reason": "limit|gone|unknown"}: a frozen guest is not any more, without
+ *                         having been asked; unknown: it was told to thaw, and did not answer
+ *   copy                  {"copied": bytes, "size": bytes}: of the file, every now and then
+ *   vmbus                 {"version": "5.3"}; "" when the guest has left
+ *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.

@@ -319,6 +319,12 @@ static const struct json_key memory_keys[] = {
 	{ .name = "shared", .read = json_read_bool, .offset = MEMBER(memory.shared) },
 };
 
+static const struct json_key hyper_v_keys[] = {
+	{ .name = "synthetic_timers",
+	  .read = json_read_bool,
+	  .offset = MEMBER(hyper_v.synthetic_timers) },
+};
+
 static const struct json_key boot_keys[] = {
 	{ .name = "kernel",
 	  .read = json_read_string,
@@ -362,6 +368,10 @@ static const struct json_key actions_keys[] = {
 	  .read = json_read_enum,
 	  .offset = MEMBER(actions.crash),
 	  .detail = definition_action_names },
+	{ .name = "crash_grace",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(actions.crash_grace),
+	  .maximum = DEFINITION_CRASH_GRACE_MAX },
 };
 
 static int read_version(struct json_reader *reader, const struct json_key *key,
@@ -396,6 +406,7 @@ static const struct json_key definition_keys[] = {
 	  .read = json_read_enum,
 	  .offset = MEMBER(engine),
 	  .detail = definition_engine_names },
+	{ .name = "hyper_v", .read = json_read_members, .detail = TABLE(hyper_v_keys) },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
 	{ .name = "disks", .read = read_disks },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
@@ -422,6 +433,7 @@ int definition_new(struct definition **ret_definition)
 	definition->actions.reboot = DEFINITION_ACTION_RESTART;
 	definition->actions.triple_fault = DEFINITION_ACTION_RESTART;
 	definition->actions.crash = DEFINITION_ACTION_STOP;
+	definition->actions.crash_grace = DEFINITION_CRASH_GRACE;
 	definition->notes = strdup("");
 	definition->boot.command_line = strdup("");
 	if (!definition->notes || !definition->boot.command_line)

@@ -35,6 +35,8 @@
 #define DEFINITION_MEMORY_UNIT      (UINT64_C(2) << 20)   /* sizes are multiples of it */
 #define DEFINITION_MEMORY_DEFAULT   (UINT64_C(512) << 20) /* bytes */
 #define DEFINITION_DVD_SECTOR_SIZE  2048
+#define DEFINITION_CRASH_GRACE      10   /* seconds, unless the definition has another */
+#define DEFINITION_CRASH_GRACE_MAX  3600 /* seconds */
 
 enum definition_engine {
 	DEFINITION_ENGINE_AUTO,   /* "auto": in-kernel where the host's KVM has it */
@@ -87,6 +89,9 @@ struct definition {
 	} memory;
 	enum definition_engine engine;
 	struct {
+		bool synthetic_timers;
+	} hyper_v;
+	struct {
 		char *kernel, *initrd; /* absolute paths; initrd may be NULL */
 		char *command_line;
 	} boot;
@@ -97,6 +102,7 @@ struct definition {
 	} services;
 	struct {
 		enum definition_action reboot, triple_fault, crash;
+		unsigned crash_grace; /* seconds */
 	} actions;
 };
 

@@ -78,7 +78,8 @@ static struct json_object *actions_to_json(const struct definition *definition)
 
 	return json_make("reboot", string(names[definition->actions.reboot]), "triple_fault",
 			 string(names[definition->actions.triple_fault]), "crash",
-			 string(names[definition->actions.crash]), NULL);
+			 string(names[definition->actions.crash]), "crash_grace",
+			 number(definition->actions.crash_grace), NULL);
 }
 
 struct json_object *definition_to_json(const struct definition *definition)
@@ -99,6 +100,9 @@ struct json_object *definition_to_json(const struct definition *definition)
 			   string(definition_pages_names[definition->memory.pages]), "shared",
 			   boolean(definition->memory.shared), NULL));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
+	json_add(
+		&object, "hyper_v",
+		json_make("synthetic_timers", boolean(definition->hyper_v.synthetic_timers), NULL));
 	json_add(&object, "boot", boot_to_json(definition));
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "services",

@@ -41,7 +41,7 @@
 
 #define PTE_TABLE  0x007 /* present, writable, user */
 #define PTE_LARGE  0x087
-#define PTE_DEVICE 0x09f /* and not cached */
+#define PTE_DEVICE MACHINE_PTE_DEVICE
 
 /* struct of five words that the CPU pushes, below the top of the kernel stack */
 #define FRAME_SIZE 40
@@ -341,10 +341,13 @@ page_directory_pointers:
 	.fill 511, 8, 0
 page_directory:
 	.set number, 0
-	.rept 511
+	.rept 510
 	.quad (number << 21) + PTE_LARGE
 	.set number, number + 1
 	.endr
+	.globl machine_device_entry
+machine_device_entry:
+	.quad 0
 	.quad MACHINE_LAPIC_PHYSICAL + PTE_DEVICE
 
 	.globl machine_start_info, machine_interrupt_count

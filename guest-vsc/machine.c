@@ -22,7 +22,7 @@ struct machine_result {
 
 extern struct machine_result machine_gate(uint64_t operation, uint64_t a, uint64_t b, uint64_t c);
 extern struct start_info *machine_start_info;
-extern volatile uint64_t machine_interrupt_count;
+extern volatile uint64_t machine_interrupt_count, machine_device_entry;
 extern uint64_t machine_exception_vector, machine_exception_code, machine_exception_rip,
 	machine_exception_cr2;
 
@@ -75,6 +75,15 @@ uint64_t machine_interrupts(void)
 void machine_wait_interrupt(uint64_t seen)
 {
 	machine_gate(MACHINE_GATE_HALT, seen, 0, 0);
+}
+
+/* The entry was never present before, so no TLB has it. */
+volatile void *machine_map_device(uint64_t gpa)
+{
+	if (machine_device_entry)
+		guest_panic("a second device is to be mapped");
+	machine_device_entry = ALIGN_DOWN(gpa, MACHINE_PAGE_SIZE) | MACHINE_PTE_DEVICE;
+	return machine_address(MACHINE_DEVICE + gpa % MACHINE_PAGE_SIZE);
 }
 
 const struct start_info *machine_boot_information(void)

@@ -81,6 +81,12 @@ static inline void *machine_address(uint64_t gpa)
 	return (void *)(uintptr_t)gpa;
 }
 
+/*
+ * Maps the registers of a device, of which there can be one: the 2 MiB around `gpa`, which are not
+ * mapped otherwise. Return: where `gpa` is.
+ */
+volatile void *machine_map_device(uint64_t gpa);
+
 /* One past the last byte of the image, page-aligned: RAM that nobody uses begins here. */
 extern uint8_t machine_image_end[];
 

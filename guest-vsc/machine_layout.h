@@ -6,11 +6,18 @@
 
 #define MACHINE_ENTRY_BASE 0x200000
 
-/* The first GiB is mapped as it is, but for its last 2 MiB, where the LAPIC's registers are. */
+/*
+ * The first GiB is mapped as it is, but for its last 4 MiB: 2 MiB of another device's registers, if
+ * any, and 2 MiB with the LAPIC's.
+ */
+#define MACHINE_DEVICE         0x3fc00000
 #define MACHINE_LAPIC_PHYSICAL 0xfee00000
 #define MACHINE_LAPIC          0x3fe00000
 #define MACHINE_LAPIC_EOI      0xb0
 #define MACHINE_LAPIC_SPURIOUS 0xf0
+
+#define MACHINE_PAGE_SIZE  0x200000
+#define MACHINE_PTE_DEVICE 0x09f /* present, writable, user, not cached, 2 MiB */
 
 #define MACHINE_VECTOR_INTERRUPT 0x40
 #define MACHINE_VECTOR_SPURIOUS  0x4f

@@ -94,11 +94,12 @@ struct hvshim_config {
 	uint32_t message_connections[HVSHIM_MESSAGE_CONNECTIONS]; /* take messages; 0: unused */
 
 	/*
-	 * Offer the guest synthetic timers. They work in either engine, but Linux prefers them to
-	 * the LAPIC's TSC deadline timer, and that is worse: in the user-space engine arming one is
-	 * an exit to user space; in the in-kernel engine it is an exit as before, but Linux arms
-	 * the next timer before it ends the interrupt, and thereby loses KVM's exitless EOI: one
-	 * exit more for each tick. For guests without use for a TSC deadline.
+	 * Offer the guest synthetic timers, "hyper_v.synthetic_timers" of the definition. They work
+	 * in either engine, but Linux prefers them to the LAPIC's TSC deadline timer, and that is
+	 * worse: in the user-space engine arming one is an exit to user space; in the in-kernel
+	 * engine it is an exit as before, but Linux arms the next timer before it ends the
+	 * interrupt, and thereby loses KVM's exitless EOI: one exit more for each tick. For guests
+	 * without use for a TSC deadline.
 	 */
 	bool synthetic_timers;
 

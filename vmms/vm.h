@@ -51,6 +51,7 @@ struct vm {
 
 	struct vm_operation operation, turning_off;
 	struct definition *next_definition; /* what the operation will make of it; or NULL */
+	bool unsaved;                       /* the definition's file is older than it */
 	struct failure start_failure;       /* name NULL: none yet */
 	sd_event_source *timer;             /* bounds a shutdown, or the end of the worker */
 

@@ -5,6 +5,9 @@
  * A change is a copy of the definition with the change in it. It is checked, then written beside
  * the old file (so that a full disk is noticed before anything has happened), then done by the
  * worker if there is one, then committed.
+ *
+ * A guest may eject a medium itself, also while a change is under way. Then the change goes on
+ * from what the guest has left, and the file is written at its end, however it ends.
  */
 #include "common/base/log.h"
 #include "common/control.h"
@@ -15,12 +18,50 @@
 #include <errno.h>
 #include <string.h>
 
+/* ---- A guest that ejects ---- */
+
+static void save_ejection(struct vm *vm)
+{
+	int r = store_save(vm->manager->store, vm->definition);
+
+	vm->unsaved = r < 0;
+	if (r < 0)
+		log_error("VM %s: that the guest ejected a medium cannot be saved in %s: %s",
+			  vm->definition->name, store_path(vm->manager->store), strerror(-r));
+}
+
+static void drop_medium(struct definition_disk *disk)
+{
+	if (disk && disk->drive == DEFINITION_DRIVE_DVD)
+		free(TAKE_PTR(disk->path));
+}
+
+void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
+{
+	struct definition_disk *disk = definition_find_disk(vm->definition, controller, lun);
+
+	if (!disk || disk->drive != DEFINITION_DRIVE_DVD || !disk->path)
+		return;
+	log_info("VM %s: the guest ejected '%s' from the DVD drive at controller %u, lun %u",
+		 vm->definition->name, disk->path, controller, lun);
+	drop_medium(disk);
+	if (vm->next_definition) {
+		drop_medium(definition_find_disk(vm->next_definition, controller, lun));
+		vm->unsaved = true;
+	} else {
+		save_ejection(vm);
+	}
+	vm_notify(vm, "Definition", NULL);
+}
+
 /* ---- A change under way ---- */
 
 static void change_abandon(struct vm *vm)
 {
 	store_discard(vm->manager->store, vm->definition->name);
 	definition_free(TAKE_PTR(vm->next_definition));
+	if (vm->unsaved)
+		save_ejection(vm);
 }
 
 static void change_commit(struct vm *vm)
@@ -28,9 +69,11 @@ static void change_commit(struct vm *vm)
 	struct failure failure;
 	int r;
 
-	r = store_commit(vm->manager->store, vm->definition->name);
 	definition_free(vm->definition);
 	vm->definition = TAKE_PTR(vm->next_definition);
+	r = vm->unsaved ? store_save(vm->manager->store, vm->definition)
+			: store_commit(vm->manager->store, vm->definition->name);
+	vm->unsaved = r < 0;
 	vm_notify(vm, "Definition", NULL);
 	if (r < 0)
 		failure_set(&failure, DBUS_ERROR_STORE,

@@ -30,6 +30,9 @@ void vm_clear_timer(struct vm *vm);
 /* The answer of a worker that refused. Return: as failure_set(). */
 int vm_failure(const struct vm *vm, const char *code, const char *text, struct failure *failure);
 
+/* The guest took out what is in a DVD drive: the definition is changed, and saved. */
+void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun);
+
 /* From now on the worker has VM_END_TIMEOUT to end. */
 void vm_expect_end(struct vm *vm);
 

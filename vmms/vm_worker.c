@@ -22,6 +22,7 @@
 struct event {
 	char *state, *reason, *message, *status, *version, *text;
 	struct json_object *parameters;
+	unsigned controller, lun;
 };
 
 #define STRING(member)                                                             \
@@ -34,6 +35,18 @@ static const struct json_key state_keys[] = { STRING(state), STRING(reason), STR
 static const struct json_key reset_keys[] = { STRING(reason) };
 static const struct json_key heartbeat_keys[] = { STRING(status) };
 static const struct json_key vmbus_keys[] = { STRING(version) };
+static const struct json_key ejected_keys[] = {
+	{ .name = "controller",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct event, controller),
+	  .maximum = DEFINITION_CONTROLLERS_MAX - 1,
+	  .required = true },
+	{ .name = "lun",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct event, lun),
+	  .maximum = DEFINITION_LUNS_MAX - 1,
+	  .required = true },
+};
 static const struct json_key crash_keys[] = {
 	{ .name = "parameters",
 	  .read = json_read_value,
@@ -129,6 +142,11 @@ static void on_vmbus(struct vm *vm, const struct event *event)
 	vm_notify(vm, "VMBusVersion", NULL);
 }
 
+static void on_ejected(struct vm *vm, const struct event *event)
+{
+	vm_medium_ejected(vm, event->controller, event->lun);
+}
+
 static void on_crash(struct vm *vm, const struct event *event)
 {
 	size_t count = event->parameters ? json_object_array_length(event->parameters) : 0;
@@ -158,6 +176,7 @@ static const struct {
 	{ "crash", crash_keys, ARRAY_SIZE(crash_keys), on_crash },
 	{ "heartbeat", heartbeat_keys, ARRAY_SIZE(heartbeat_keys), on_heartbeat },
 	{ "vmbus", vmbus_keys, ARRAY_SIZE(vmbus_keys), on_vmbus },
+	{ "ejected", ejected_keys, ARRAY_SIZE(ejected_keys), on_ejected },
 };
 
 /* Events that are read whole where they belong. */

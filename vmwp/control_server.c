@@ -266,3 +266,10 @@ void control_server_copy(struct control_server *server, uint64_t copied, uint64_
 			     json_make("copied", json_object_new_uint64(copied), "size",
 				       json_object_new_uint64(size), NULL));
 }
+
+void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun)
+{
+	control_send_and_put(server, "ejected",
+			     json_make("controller", json_object_new_int64(controller), "lun",
+				       json_object_new_int64(lun), NULL));
+}

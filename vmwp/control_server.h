@@ -47,3 +47,4 @@ void control_server_heartbeat(struct control_server *server, const char *status)
 void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest);
 void control_server_thawed(struct control_server *server, const char *reason);
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size);
+void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);

@@ -10,14 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct devices_controller {
+	struct devices *devices;
+	unsigned number;
+	struct storage_controller *storage; /* NULL: not offered */
+};
+
 struct devices {
 	struct vmbus *bus;
 	const struct definition *definition;
 	const struct devices_callbacks *callbacks;
 	void *data;
-	struct ic_shutdown *shutdown;                                       /* NULL: not offered */
-	struct ic_heartbeat *heartbeat;                                     /* likewise */
-	struct storage_controller *controllers[DEFINITION_CONTROLLERS_MAX]; /* NULL: not offered */
+	struct ic_shutdown *shutdown;   /* NULL: not offered */
+	struct ic_heartbeat *heartbeat; /* likewise */
+	struct devices_controller controllers[DEFINITION_CONTROLLERS_MAX];
 };
 
 /* The last byte is the controller's number: a guest finds its controllers again. */
@@ -27,18 +33,31 @@ static struct guid devices_controller_instance(unsigned controller)
 		    (uint8_t)controller);
 }
 
-/* Offers the controller, unless it is there. Return: 0, -errno. */
-static int devices_need_controller(struct devices *devices, unsigned controller)
+static void devices_ejected(void *data, unsigned lun)
 {
+	struct devices_controller *controller = data;
+	struct devices *devices = controller->devices;
+
+	devices->callbacks->ejected(devices->data, controller->number, lun);
+}
+
+/* Offers the controller, unless it is there. Return: 0, -errno. */
+static int devices_need_controller(struct devices *devices, unsigned number)
+{
+	struct devices_controller *controller = &devices->controllers[number];
 	const struct storage_options options = {
 		.machine = devices->definition->uuid,
-		.instance = devices_controller_instance(controller),
+		.instance = devices_controller_instance(number),
 		.sub_channel_max = STORAGE_SUB_CHANNELS_AUTOMATIC,
+		.ejected = devices_ejected,
+		.data = controller,
 	};
 
-	if (devices->controllers[controller])
+	if (controller->storage)
 		return 0;
-	return storage_controller_new(devices->bus, &options, &devices->controllers[controller]);
+	controller->devices = devices;
+	controller->number = number;
+	return storage_controller_new(devices->bus, &options, &controller->storage);
 }
 
 /* Makes a disk of a descriptor, which it takes over. Return: 0; DEVICES_E_REFUSED; -errno. */
@@ -104,8 +123,8 @@ int devices_attach(struct devices *devices, const struct definition_disk *defini
 		return r;
 	r = devices_need_controller(devices, definition->controller);
 	if (r >= 0)
-		r = storage_attach(devices->controllers[definition->controller], definition->lun,
-				   &unit, disk);
+		r = storage_attach(devices->controllers[definition->controller].storage,
+				   definition->lun, &unit, disk);
 	if (r && disk)
 		disk_retire(disk, NULL, NULL);
 	return devices_translate(r, definition->controller, definition->lun, failure);
@@ -113,8 +132,9 @@ int devices_attach(struct devices *devices, const struct definition_disk *defini
 
 static struct storage_controller *devices_find(struct devices *devices, unsigned controller)
 {
-	return controller < ARRAY_SIZE(devices->controllers) ? devices->controllers[controller]
-							     : NULL;
+	return controller < ARRAY_SIZE(devices->controllers)
+		       ? devices->controllers[controller].storage
+		       : NULL;
 }
 
 int devices_detach(struct devices *devices, unsigned controller, unsigned lun,
@@ -262,9 +282,9 @@ struct json_object *devices_counters(const struct devices *devices)
 	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++) {
 		struct storage_counters one;
 
-		if (!devices->controllers[i])
+		if (!devices->controllers[i].storage)
 			continue;
-		storage_counters(devices->controllers[i], &one);
+		storage_counters(devices->controllers[i].storage, &one);
 		sum.commands += one.commands;
 		sum.refused += one.refused;
 		sum.disks.bytes_read += one.disks.bytes_read;
@@ -283,7 +303,7 @@ void devices_free(struct devices *devices)
 	if (!devices)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++)
-		storage_controller_free(devices->controllers[i]);
+		storage_controller_free(devices->controllers[i].storage);
 	ic_shutdown_free(devices->shutdown);
 	ic_heartbeat_free(devices->heartbeat);
 	free(devices);

@@ -32,6 +32,9 @@ enum {
 struct devices_callbacks {
 	/* The guest's heartbeat is "ok", "lost" or "unknown" now. */
 	void (*heartbeat)(void *data, const char *status);
+
+	/* The guest took the medium out of a DVD drive. */
+	void (*ejected)(void *data, unsigned controller, unsigned lun);
 };
 
 /* All pointers are borrowed; the disks' descriptors are taken from the resources. */

@@ -11,6 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
+#define MSR_MISC_ENABLE   0x1a0u
+#define FAST_STRINGS      0x1u
+#define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MTRR_WRITE_BACK   0x6u
+#define MTRR_ENABLED      0x800u
+
 struct incarnation {
 	struct vid_partition *partition;
 	struct hvshim *hvshim;
@@ -59,6 +65,7 @@ static int incarnation_make_hvshim(struct incarnation *incarnation,
 		.loop = config->loop,
 		.callbacks = config->hvshim_callbacks,
 		.data = config->data,
+		.synthetic_timers = config->synthetic_timers,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
 		.x2apic_guest = incarnation_guest_uses_x2apic(config, entry),
@@ -69,6 +76,30 @@ static int incarnation_make_hvshim(struct incarnation *incarnation,
 		return failure_set(failure, r, "The Hyper-V personality (%s engine) failed: %s.",
 				   hvshim_engine_name(config->engine), strerror(-r));
 	return 0;
+}
+
+/* An MSR that this KVM does not have is none that the guest finds wrong. */
+static int set_msr_bits(struct vid_vp *vp, uint32_t index, uint64_t bits)
+{
+	uint64_t value;
+	int r = vid_vp_get_msr(vp, index, &value);
+
+	if (r == 0)
+		r = vid_vp_set_msr(vp, index, value | bits);
+	return r == -ENOENT ? 0 : r;
+}
+
+/*
+ * What firmware leaves behind on every CPU. Linux does not use the page attribute table without
+ * MTRRs, nor an Intel CPU's string instructions without fast strings. The fixed-range MTRRs stay
+ * disabled: zero as they are, they would make the first MiB uncacheable. Intel SDM 3A, 12.11; SDM
+ * 4, IA32_MISC_ENABLE.
+ */
+static int incarnation_set_msrs(struct vid_vp *vp)
+{
+	int r = set_msr_bits(vp, MSR_MISC_ENABLE, FAST_STRINGS);
+
+	return r < 0 ? r : set_msr_bits(vp, MSR_MTRR_DEF_TYPE, MTRR_ENABLED | MTRR_WRITE_BACK);
 }
 
 static int incarnation_make_vp(struct incarnation *incarnation,
@@ -87,6 +118,9 @@ static int incarnation_make_vp(struct incarnation *incarnation,
 	if (r < 0)
 		goto error;
 	r = hvshim_vp_attach(incarnation->hvshim, incarnation->vp[index], &cpuid);
+	if (r < 0)
+		goto error;
+	r = incarnation_set_msrs(incarnation->vp[index]);
 	if (r < 0)
 		goto error;
 	return 0;

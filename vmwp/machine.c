@@ -76,6 +76,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 		.command_line = definition->boot.command_line,
 		.loop = machine->loop,
 		.engine = machine->engine,
+		.synthetic_timers = definition->hyper_v.synthetic_timers,
 		.hvshim_callbacks = &machine_hvshim_callbacks,
 		.vps_callbacks = &machine_vps_callbacks,
 		.data = machine,
@@ -153,6 +154,7 @@ static void machine_bus_is_quiet(void *data)
 
 void machine_end(struct machine *machine, enum machine_state state, enum machine_reason reason)
 {
+	machine_crash_forget(machine);
 	vps_pause(incarnation_vps(machine->incarnation));
 	atomic_store(&machine->incident, INCIDENT_NONE);
 	machine->state = state;
@@ -162,6 +164,7 @@ void machine_end(struct machine *machine, enum machine_state state, enum machine
 
 static void machine_keep(struct machine *machine, enum machine_reason reason)
 {
+	machine_crash_forget(machine);
 	vps_pause(incarnation_vps(machine->incarnation));
 	atomic_store(&machine->incident, INCIDENT_NONE);
 	machine_enter(machine, MACHINE_KEPT, reason, machine_message_of(machine, reason));
@@ -213,6 +216,7 @@ int machine_resume(struct machine *machine)
 {
 	if (machine->state != MACHINE_PAUSED)
 		return MACHINE_E_STATE;
+	machine_crash_resume(machine);
 	vps_run(incarnation_vps(machine->incarnation));
 	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
 	return 0;

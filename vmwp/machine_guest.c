@@ -20,6 +20,8 @@ void machine_handle_incident(struct loop_task *task)
 
 	if (!machine_is_up(machine))
 		return;
+	if (incident != INCIDENT_NONE && incident != INCIDENT_ERROR && machine_crash_act(machine))
+		return;
 	switch (incident) {
 	case INCIDENT_NONE:
 		break;
@@ -91,22 +93,19 @@ static void machine_slot_free(void *data, uint32_t vp)
 	vmbus_slot_free(machine->bus, vp);
 }
 
-/* The guest has done what it could for itself by then: kexec comes before the crash MSRs. */
-static void machine_crash(void *data, const struct hvshim_crash *crash)
+static void machine_reported_crash(void *data, const struct hvshim_crash *crash)
 {
 	struct machine *machine = data;
 
-	if (!machine_is_up(machine))
-		return;
-	machine->callbacks->crash(machine->data, crash);
-	machine_act(machine, machine->definition->actions.crash, MACHINE_CRASH);
+	if (machine_is_up(machine))
+		machine_crash(machine, crash);
 }
 
 static void machine_reset_msr(void *data)
 {
 	struct machine *machine = data;
 
-	if (machine_is_up(machine))
+	if (machine_is_up(machine) && !machine_crash_act(machine))
 		machine_act(machine, machine->definition->actions.reboot, MACHINE_GUEST_RESET);
 }
 
@@ -121,7 +120,7 @@ const struct hvshim_callbacks machine_hvshim_callbacks = {
 	.notice = machine_notice,
 	.message = machine_message,
 	.slot_free = machine_slot_free,
-	.crash = machine_crash,
+	.crash = machine_reported_crash,
 	.reset = machine_reset_msr,
 };
 
@@ -130,6 +129,8 @@ static void machine_connected(void *data, uint32_t version)
 	struct machine *machine = data;
 
 	machine->vmbus_version = version;
+	if (version)
+		machine_crash_forget(machine);
 	machine->callbacks->vmbus(machine->data, version);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the files of the machine share: machine.c has its states, machine_guest.c what its guest
- * does to it, machine_make.c how it is made.
+ * does to it, machine_crash.c what comes of a crash, machine_make.c how it is made.
  */
 #pragma once
 
@@ -42,6 +42,12 @@ struct machine {
 	_Atomic(enum incident) incident;
 	struct loop_task incident_task;
 	struct failure incident_failure; /* the vp's that set `incident`, until the task has run */
+
+	/* A crash that was reported, and not acted upon. */
+	bool crashed;
+	uint64_t grace_end; /* by loop_now() */
+	struct loop_timer grace;
+	bool grace_runs; /* the loop has the timer; it may run to an end that is none any more */
 };
 
 /* ---- machine.c ---- */
@@ -67,3 +73,20 @@ extern const struct chipset_callbacks machine_chipset_callbacks;
 
 /* struct loop_task.run of `incident_task`. */
 void machine_handle_incident(struct loop_task *task);
+
+/* ---- machine_crash.c: the grace between a crash and what is done about it ---- */
+
+/* The guest reports a crash. */
+void machine_crash(struct machine *machine, const struct hvshim_crash *crash);
+
+/* The guest ended itself: takes the crash's action if there was one. Return: whether there was. */
+bool machine_crash_act(struct machine *machine);
+
+/* The guest has come up anew, or its machine ends. */
+void machine_crash_forget(struct machine *machine);
+
+/* The guest runs again after a pause. */
+void machine_crash_resume(struct machine *machine);
+
+/* loop_complete_fn of `grace`. */
+void machine_grace_over(struct loop_operation *operation, int result, bool more);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 
 static int machine_open_vid(struct machine *machine, struct resources *resources,
@@ -76,14 +77,28 @@ static int machine_make_memory(struct machine *machine, struct failure *failure)
 	return 0;
 }
 
+/* A CPU for each vp and one more: whoever watches for a guest must not be in its way. */
+static bool machine_has_cpus_to_spare(const struct machine *machine)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
+	       (unsigned)CPU_COUNT(&cpus) > machine->definition->processors.count;
+}
+
 static int machine_make_bus(struct machine *machine)
 {
+	int r;
+
 	machine->vmbus_host = (struct vmbus_host){ .memory = machine->memory };
 	machine->vsp_host = (struct vsp_host){ .ops = &vmbus_host_ops,
 					       .host = &machine->vmbus_host,
 					       .vp_count = machine->definition->processors.count };
-	return vmbus_new(machine->loop, &machine->vsp_host, &machine_vmbus_callbacks, machine,
-			 &machine->bus);
+	r = vmbus_new(machine->loop, &machine->vsp_host, &machine_vmbus_callbacks, machine,
+		      &machine->bus);
+	if (r >= 0 && machine_has_cpus_to_spare(machine))
+		vmbus_linger(machine->bus);
+	return r;
 }
 
 int machine_new(const struct machine_config *config, struct machine **ret_machine,
@@ -100,6 +115,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->data = config->data;
 	machine->incident_task.run = machine_handle_incident;
 	machine->finish.run = machine_finish;
+	machine->grace.operation.complete = machine_grace_over;
 	list_init(&machine->finish.link);
 	machine->kernel_fd = resources_take(config->resources, "kernel");
 	machine->initrd_fd = resources_take(config->resources, "initrd");

@@ -175,7 +175,19 @@ static const struct guest_services_callbacks worker_services_callbacks = {
 	.thawed = worker_thawed,
 };
 
-static const struct devices_callbacks worker_devices_callbacks = { .heartbeat = worker_heartbeat };
+static void worker_ejected(void *data, unsigned controller, unsigned lun)
+{
+	struct worker *worker = data;
+
+	log_info("the guest ejected the medium of DVD drive %u:%u", controller, lun);
+	if (worker->control)
+		control_server_ejected(worker->control, controller, lun);
+}
+
+static const struct devices_callbacks worker_devices_callbacks = {
+	.heartbeat = worker_heartbeat,
+	.ejected = worker_ejected,
+};
 
 struct json_object *worker_status(struct worker *worker)
 {

@@ -59,6 +59,10 @@ struct vmbus {
 	struct vmbus_channel *channels[VMBUS_CHANNEL_MAX + 1]; /* by relid; 0 is unused */
 	unsigned closing_count;                                /* channels in CHANNEL_CLOSING */
 	struct list doorbells;
+
+	bool lingers;
+	struct loop_idle idle;
+	struct list lingering; /* channels whose rings are watched */
 };
 
 /* Sends what waits in the outbox, as far as the guest takes it. */
@@ -127,6 +131,10 @@ struct vmbus_channel {
 	uint32_t blocked; /* bytes a sender waits for, or 0 */
 	uint32_t marked;  /* up to where out's data is known to dirty tracking */
 
+	struct list linger;       /* in bus->lingering; such a channel is masked */
+	unsigned linger_failures; /* in a row, when nothing came */
+	unsigned linger_pass;     /* chances to pass over */
+
 	struct vmbus_channel_counters counters;
 };
 
@@ -145,6 +153,13 @@ void channel_guest_gone(struct vmbus_channel *channel);
 /* Frees a list that is to go and has no users left, and says so if the guest waits for it. */
 void channel_settle_gpadl(struct vmbus *bus, struct gpadl *gpadl);
 
+/* ---- Lingering ---- */
+
+void linger_init(struct vmbus *bus);
+
+/* The guest was sent something, and may answer soon. */
+void linger_begin(struct vmbus_channel *channel);
+
 /* ---- Packets ---- */
 
 int doorbell_new(struct vmbus_channel *channel, struct doorbell **ret_doorbell) MUST_CHECK;
@@ -156,6 +171,9 @@ void doorbell_detach(struct doorbell *doorbell);
 void doorbell_free(struct doorbell *doorbell);
 
 void packet_init(struct vmbus_channel *channel);
+
+/* The guest signalled, or there is reason to look: hands packets to the device. */
+void packet_look(struct vmbus_channel *channel);
 
 /* The rings are mapped, and from packet_stop() on not touched any more. */
 void packet_start(struct vmbus_channel *channel);

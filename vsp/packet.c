@@ -23,8 +23,6 @@
 
 /* ---- Doorbells ---- */
 
-static void packet_look(struct vmbus_channel *channel);
-
 static void doorbell_rung(struct loop_operation *operation, int result, bool more)
 {
 	struct doorbell *doorbell = container_of(operation, struct doorbell, operation);
@@ -78,8 +76,7 @@ void doorbell_free(struct doorbell *doorbell)
 
 /* ---- A turn ---- */
 
-/* The guest signalled, or the channel rang its own doorbell. */
-static void packet_look(struct vmbus_channel *channel)
+void packet_look(struct vmbus_channel *channel)
 {
 	if (channel->broken)
 		return;
@@ -140,6 +137,8 @@ static void packet_flush(struct loop_deferred *deferred)
 		channel->counters.signals_spared++;
 	}
 	channel->interrupt = false;
+	if (wrote)
+		linger_begin(channel);
 	if (channel->kick) {
 		channel->kick = false;
 		loop_signal(channel->bus->loop, channel->doorbell->event_fd);
@@ -149,6 +148,7 @@ static void packet_flush(struct loop_deferred *deferred)
 void packet_init(struct vmbus_channel *channel)
 {
 	list_init(&channel->flush.link);
+	list_init(&channel->linger);
 	channel->flush.run = packet_flush;
 }
 
@@ -157,6 +157,7 @@ void packet_start(struct vmbus_channel *channel)
 	channel->budget = PACKETS_PER_TURN;
 	channel->masked = channel->broken = channel->interrupt = false;
 	channel->blocked = 0;
+	channel->linger_failures = channel->linger_pass = 0;
 	channel->marked = channel->out.position;
 	/* Packets may be there already, put there before the doorbell was connected. */
 	channel->kick = true;
@@ -166,6 +167,7 @@ void packet_start(struct vmbus_channel *channel)
 void packet_stop(struct vmbus_channel *channel)
 {
 	loop_deferred_cancel(&channel->flush);
+	list_unlink(&channel->linger);
 }
 
 static int packet_corrupt(struct vmbus_channel *channel)

@@ -70,6 +70,12 @@ void vmbus_slot_free(struct vmbus *bus, uint32_t vp);
  */
 void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data);
 
+/*
+ * From now on the loop watches rings for some microseconds before it sleeps, where that has paid:
+ * guests then answer without a doorbell, and sooner. For hosts with a CPU to spare for it.
+ */
+void vmbus_linger(struct vmbus *bus);
+
 const struct vsp_host *vmbus_host(const struct vmbus *bus);
 struct loop *vmbus_loop(const struct vmbus *bus);
 
@@ -185,10 +191,10 @@ int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool comple
 int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,
 			   const void *payload, size_t size) MUST_CHECK;
 
-/* Counters, since the offer was made. */
+/* Counters, since the offer was made. signals_awaited: spared the guest by vmbus_linger(). */
 struct vmbus_channel_counters {
-	uint64_t packets_in, packets_out, signals_in, signals_out, signals_spared, ring_full,
-		corrupt;
+	uint64_t packets_in, packets_out, signals_in, signals_out, signals_spared, signals_awaited,
+		ring_full, corrupt;
 };
 void vmbus_channel_counters(const struct vmbus_channel *channel,
 			    struct vmbus_channel_counters *ret_counters);

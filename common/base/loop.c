@@ -33,6 +33,7 @@ struct loop {
 	atomic_bool stopping;
 	int wake_fd;
 	struct loop_operation wake;
+	struct loop_idle *idle;
 };
 
 /* Shared by all threads' loops: the value that loop_signal() writes. */
@@ -69,8 +70,8 @@ static void loop_run_tasks(struct loop_operation *operation, int result, bool mo
 static int loop_ring_init(struct io_uring *ring, unsigned capacity)
 {
 	static const unsigned flags[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-		IORING_SETUP_COOP_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
 		0,
 	};
 	int r = -EINVAL;
@@ -153,6 +154,41 @@ static void loop_dispatch(struct loop *loop)
 	}
 }
 
+void loop_set_idle(struct loop *loop, struct loop_idle *idle)
+{
+	loop->idle = idle;
+}
+
+/* What has been done may still have to be turned into completions, which the kernel flags. */
+bool loop_has_completions(struct loop *loop)
+{
+	struct io_uring *ring = &loop->ring;
+
+	if (io_uring_cq_ready(ring))
+		return true;
+	if (!(__atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN))
+		return false;
+	io_uring_get_events(ring);
+	return io_uring_cq_ready(ring) > 0;
+}
+
+/* All that is to be done before the loop may wait. Return: whether it need not wait. */
+static bool loop_prepare(struct loop *loop)
+{
+	bool busy;
+
+	for (;;) {
+		loop_run_deferred(loop);
+		busy = loop_has_completions(loop);
+		if (!loop->idle || !loop->idle->look(loop->idle, busy))
+			return busy;
+		if (busy) {
+			loop_run_deferred(loop);
+			return true;
+		}
+	}
+}
+
 static bool loop_error_is_passing(int r)
 {
 	return r == -EINTR || r == -EAGAIN || r == -EBUSY || r == -ETIME;
@@ -163,8 +199,7 @@ int loop_run(struct loop *loop)
 	while (!loop->stopping) {
 		int r;
 
-		loop_run_deferred(loop);
-		if (io_uring_cq_ready(&loop->ring))
+		if (loop_prepare(loop))
 			r = io_uring_submit(&loop->ring);
 		else
 			r = io_uring_submit_and_wait(&loop->ring, 1);
@@ -184,7 +219,7 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 	struct io_uring_cqe *cqe;
 	int r;
 
-	loop_run_deferred(loop);
+	(void)loop_prepare(loop);
 	r = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
 	if (r < 0 && !loop_error_is_passing(r))
 		return r;

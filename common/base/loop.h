@@ -58,6 +58,19 @@ int loop_run(struct loop *loop) MUST_CHECK;
  */
 int loop_run_once(struct loop *loop, uint64_t timeout_ns) MUST_CHECK;
 
+/*
+ * Somebody who wants to be asked before the loop waits. look(): `busy` tells that it will not wait
+ * anyway; else it may take its time. Return: whether there was something to do, now done or
+ * deferred; then the loop asks again before it waits. One at a time, borrowed; NULL: nobody.
+ */
+struct loop_idle {
+	bool (*look)(struct loop_idle *idle, bool busy);
+};
+void loop_set_idle(struct loop *loop, struct loop_idle *idle);
+
+/* Whether the loop would not wait: something has completed. */
+bool loop_has_completions(struct loop *loop);
+
 /* Makes loop_run() return after the current completion. Any thread. */
 void loop_stop(struct loop *loop);
 

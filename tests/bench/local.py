@@ -7,7 +7,8 @@ usage: local.py [--rounds N] [--quick] [--only PART]... OUTPUT
 parts:
   start  time from the start of the process to the guest's first instruction
   disk   requests of a freestanding guest (tests/guest/guest_bench.c), beside fio on the same file,
-         taking turns; with the processor time of the worker's I/O thread, and of fio
+         and the same guest with a virtio-blk disk in QEMU (guest_bench_virtio.c), if the lab has
+         been built, taking turns; with the processor time of the I/O threads, and of fio
   memory of the worker: 1 vp, 128 MiB, one disk
 
 OUTPUT is a directory, for JSON files.
@@ -19,12 +20,15 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 
 import fio
 import measure
 import table
+import vm
 from vm import BIN, TREE
 
 MIB = 1 << 20
@@ -32,10 +36,13 @@ MEMORY_MIB = 128
 FILE_SIZE = 1024 * MIB
 BUILD = BIN.parent
 GUEST = BUILD / "guests/guest_bench.elf"
+GUEST_VIRTIO = BUILD / "guests/guest_bench_virtio.elf"
+GUEST_LIMIT = 300  # seconds, until a guest's round counts as hung
+QEMU_ROOT = TREE + "/build/lab/qemu"
 STOCK_KERNEL = TREE + "/build/lab/guest/boot/vmlinuz-6.1-cloud"
 STOCK_INITRD = TREE + "/build/lab/guest/boot/initrd-6.1-cloud"
 
-WORKER, FIO = "vmwp", "fio on the host"
+WORKER, FIO, QEMU = "vmwp", "fio on the host", "QEMU microvm virtio-blk"
 TARGET_START_MS, TARGET_MEMORY_MIB = 15, 5
 # What the guest calls them, which for the large ones keeps four in flight.
 NAMES = {"randread-4k-qd1": 0, "randread-4k-qd32": 1, "randwrite-4k-qd1": 2,
@@ -61,6 +68,24 @@ class Bench:
         return subprocess.Popen([BIN / "vmwp", "--definition", path, "--print-timings"],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, **options)
+
+    def qemu(self, command_line):
+        """QEMU with the least firmware, since kernel mode may be slow; vp and disk as the worker's.
+
+        Without that CPU flag it ends at once on a KVM that has the MSR but does not let it be set.
+        """
+        arguments, environment = vm.peer(QEMU_ROOT)
+        arguments += [
+            "-name", "bench,debug-threads=on", "-M", "microvm,acpi=off", "-bios", "qboot.rom",
+            "-cpu", "host,arch-capabilities=off", "-smp", "1", "-m", f"{MEMORY_MIB}M",
+            "-global", "virtio-mmio.force-legacy=false",
+            "-kernel", str(GUEST_VIRTIO), "-append", command_line,
+            *vm.peer_drive("disk", self.disk),
+            "-device", "virtio-blk-device,drive=disk,iothread=io",
+        ]
+        return subprocess.Popen(arguments, env=dict(os.environ, **environment),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
 
     # ---- start ----
 
@@ -89,33 +114,47 @@ class Bench:
     # ---- disk ----
 
     def disk_rounds(self, rounds):
+        with_qemu = os.path.exists(QEMU_ROOT + "/usr/bin/qemu-system-x86_64")
+        if not with_qemu:
+            print(f"bench: {QEMU} is left out: the lab's QEMU is not there; 'scripts/lab build' "
+                  "makes it", file=sys.stderr)
+        command_line = f"requests={int(20000 * self.seconds)}"
         for _ in range(rounds):
-            self.guest_round()
+            worker = self.worker({"kernel": str(GUEST), "command_line": command_line})
+            # The I/O thread is the main one.
+            self.guest_round(WORKER, worker, lambda pid: pid)
+            if with_qemu:
+                self.guest_round(QEMU, self.qemu(command_line),
+                                 lambda pid: measure.thread(pid, "IO io"))
             for workload in fio.WORKLOADS:
                 self.fio_round(workload)
 
-    def guest_round(self):
-        requests = int(20000 * self.seconds)
-        boot = {"kernel": str(GUEST), "command_line": f"requests={requests}"}
-        with self.worker(boot) as worker:
-            # The I/O thread is the main one.
-            cpu = measure.cpu_seconds(worker.pid, worker.pid)
-            memory = None
-            for line in worker.stdout:
-                if line.startswith("FAIL"):
-                    raise RuntimeError(f"guest_bench: {line}")
-                match = re.match(r"BENCH (\S+) requests=(\d+) bytes=(\d+) ns=(\d+) "
-                                 r"doorbells=(\d+)", line)
-                if match:
-                    count, size, ns, _ = map(int, match.groups()[1:])
-                    now = measure.cpu_seconds(worker.pid, worker.pid)
-                    self.add(fio.WORKLOADS[NAMES[match[1]]], WORKER, count / ns * 1e9,
-                             size / ns * 1e3, (now - cpu) / count)
-                    cpu = now
-                    memory = memory or measure.own_memory(worker.pid, MEMORY_MIB)
-            worker.wait(30)
-        self.samples.add("own memory", "MiB", WORKER, sum(memory) / 1024)
-        self.samples.add("own memory, anonymous", "MiB", WORKER, memory[0] / 1024)
+    def guest_round(self, contender, process, find_io_thread):
+        """Takes the samples of one run from the guest's report, until that is done."""
+        cpu, memory, line = 0, None, ""
+        limit = threading.Timer(GUEST_LIMIT, process.kill)
+        limit.start()
+        with process:
+            try:
+                for line in process.stdout:
+                    if line.startswith(("FAIL", "DONE")):
+                        break
+                    match = re.match(r"BENCH (\S+) requests=(\d+) bytes=(\d+) ns=(\d+) ", line)
+                    if match:
+                        count, size, ns = map(int, match.groups()[1:])
+                        now = measure.cpu_seconds(process.pid, find_io_thread(process.pid))
+                        self.add(fio.WORKLOADS[NAMES[match[1]]], contender, count / ns * 1e9,
+                                 size / ns * 1e3, (now - cpu) / count)
+                        cpu = now
+                        memory = memory or measure.own_memory(process.pid, MEMORY_MIB)
+            finally:
+                limit.cancel()
+                process.kill()
+            if not line.startswith("DONE"):
+                raise RuntimeError(f"{contender}: the guest did not finish\n"
+                                   f"{line}{process.stderr.read()}")
+        self.samples.add("own memory", "MiB", contender, sum(memory) / 1024)
+        self.samples.add("own memory, anonymous", "MiB", contender, memory[0] / 1024)
 
     def fio_round(self, workload):
         seconds = 2 * self.seconds
@@ -132,7 +171,7 @@ class Bench:
         self.samples.add(f"{workload.name}: processor time", "µs/request", contender, cpu * 1e6)
 
     def rows(self):
-        yield from self.samples.rows([WORKER])
+        yield from self.samples.rows([WORKER], every=True)
         for name, unit in self.samples.units.items():
             target = (TARGET_START_MS if name.startswith("start") else
                       TARGET_MEMORY_MIB if name == "own memory" else None)
@@ -166,7 +205,7 @@ def main():
     print("\nOn this machine's own KVM: medians, with half the spread")
     table.print_medians(bench.samples)
     rows = list(bench.rows())
-    print("\nAgainst fio on the host, and the targets")
+    print("\nAgainst fio on the host, QEMU, and the targets")
     table.print_rows(rows)
     table.write(options.output / "local.json", rows)
     table.write_samples(options.output / "local-samples.json", bench.samples)

@@ -44,6 +44,15 @@ def cpu_seconds(pid, thread=None):
     return total / 1e9
 
 
+def thread(pid, name):
+    """The process's first thread of that name."""
+    for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8") as file:
+            if file.read().rstrip("\n") == name:
+                return int(task)
+    raise LookupError(f"process {pid} has no thread '{name}'")
+
+
 class Events:
     """Events of all threads of a process, between begin() and end(), by perf-stat(1)."""
 

@@ -28,8 +28,8 @@ class Samples:
         return list(dict.fromkeys(contender for values in self.values.values()
                                   for contender in values))
 
-    def rows(self, ours):
-        """For each measurement, each of ours against the best of the others."""
+    def rows(self, ours, every=False):
+        """For each measurement, each of ours against the best of the others, or every one."""
         for name, unit in self.units.items():
             medians = self.medians(name)
             peers = {contender: value for contender, value in medians.items()
@@ -38,8 +38,10 @@ class Samples:
                 continue
             best = (max if MORE_IS_BETTER.get(unit) else min)(peers, key=peers.get)
             for contender in ours:
-                if contender in medians:
-                    yield row(f"{name}, {contender}", medians[contender], peers[best], best, unit)
+                for peer in peers if every else [best]:
+                    if contender in medians:
+                        yield row(f"{name}, {contender}", medians[contender], peers[peer], peer,
+                                  unit)
 
 
 def row(name, ours, peer, peer_name, unit):

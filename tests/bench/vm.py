@@ -26,10 +26,28 @@ MEMORY_MIB = 256
 KERNEL_COMMAND_LINE = COMMAND_LINE.replace("root=/dev/sda", "root=LABEL=root")
 MARK = "bench: first process"
 
-# The peer is QEMU of a newer Debian than the host's, run through its own loader: the way the
-# lab's qemu-system-x86_64 does it, without that one's shell.
+# The peer is QEMU of a newer Debian than the host's; where the lab has it.
 PEER = "/opt/qemu"
-PEER_LIBRARIES = f"{PEER}/usr/lib/x86_64-linux-gnu"
+
+
+def peer(root):
+    """QEMU below that directory, run through its own loader, as the lab's qemu-system-x86_64 does
+    it without that one's shell: the arguments that all its machines share, and what to add to the
+    environment.
+    """
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu"
+    return [
+        f"{root}/lib64/ld-linux-x86-64.so.2", "--library-path", libraries,
+        f"{root}/usr/bin/qemu-system-x86_64",
+        "-L", f"{root}/usr/share/qemu", "-L", f"{root}/usr/share/seabios",
+        "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-accel", "kvm",
+        "-object", "iothread,id=io",
+    ], {"QEMU_MODULE_DIR": f"{libraries}/qemu"}
+
+
+def peer_drive(name, path):
+    """The host's side of a disk of QEMU's."""
+    return ["-drive", f"if=none,id={name},file={path},format=raw,cache=none,aio=io_uring"]
 
 
 def make_initrd():
@@ -86,26 +104,21 @@ class Qemu(Kind):
         self.bus = "device" if machine == "microvm" else "pci"
 
     def command(self, initrd, disks):
-        arguments = [
-            f"{PEER}/lib64/ld-linux-x86-64.so.2", "--library-path", PEER_LIBRARIES,
-            f"{PEER}/usr/bin/qemu-system-x86_64",
-            "-L", f"{PEER}/usr/share/qemu", "-L", f"{PEER}/usr/share/seabios",
-            "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
-            "-accel", "kvm", "-M", self.machine, "-cpu", "host",
-            "-smp", str(VPS), "-m", f"{MEMORY_MIB}M", "-object", "iothread,id=io",
+        arguments, environment = peer(PEER)
+        arguments += [
+            "-M", self.machine, "-cpu", "host", "-smp", str(VPS), "-m", f"{MEMORY_MIB}M",
             "-kernel", str(IMAGES / f"vmlinuz-{KERNEL}"), "-initrd", str(initrd),
             "-append", KERNEL_COMMAND_LINE,
         ]
         if self.controller == "scsi":
             arguments += ["-device", f"virtio-scsi-{self.bus},id=scsi,iothread=io"]
         for lun, path in enumerate(disks):
-            arguments += ["-drive", f"if=none,id=disk{lun},file={path},format=raw,cache=none,"
-                                    "aio=io_uring"]
+            arguments += peer_drive(f"disk{lun}", path)
             if self.controller == "scsi":
                 arguments += ["-device", f"scsi-hd,bus=scsi.0,drive=disk{lun},lun={lun}"]
             else:
                 arguments += ["-device", f"virtio-blk-{self.bus},drive=disk{lun},iothread=io"]
-        return arguments, {"QEMU_MODULE_DIR": f"{PEER_LIBRARIES}/qemu"}
+        return arguments, environment
 
 
 # QEMU's pc and q35 differ in how they start, not in how they serve disks.

@@ -14,6 +14,7 @@
  *     slow-shutdown    the guest agrees to shut down, and does not
  *     no-services      the guest runs no services beside shutdown
  *     refuse-disks     "attach" and the like are refused
+ *     eject-meanwhile  the guest ejects its DVDs before those are answered
  */
 #include "common/control.h"
 #include "common/definition.h"
@@ -163,10 +164,24 @@ static const char *method_stop(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+static void eject_all(struct fake *fake)
+{
+	for (size_t i = 0; i < fake->definition->disk_count; i++) {
+		const struct definition_disk *disk = &fake->definition->disks[i];
+
+		if (disk->drive == DEFINITION_DRIVE_DVD)
+			event(fake, "ejected",
+			      json_make("controller", json_object_new_int64(disk->controller),
+					"lun", json_object_new_int64(disk->lun), NULL));
+	}
+}
+
 static const char *method_disk(struct fake *fake, struct control_message *message)
 {
 	char text[512];
 
+	if (asked_for(fake, "eject-meanwhile"))
+		eject_all(fake);
 	if (asked_for(fake, "refuse-disks"))
 		return CONTROL_ERROR_BUSY;
 	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
@@ -362,6 +377,11 @@ static void type_keep(struct fake *fake)
 	state_event(fake, "kept", "crash", "oops");
 }
 
+static void type_eject(struct fake *fake)
+{
+	eject_all(fake);
+}
+
 static void type_error(struct fake *fake)
 {
 	state_event(fake, "stopped", "error", "the disk is on fire");
@@ -402,6 +422,10 @@ static void type_garbage(struct fake *fake)
 		"{\"id\":4000000000,\"result\":{}}",
 		"{\"id\":1,\"method\":\"start\"}",
 		"{\"event\":\"heartbeat\",\"data\":{\"status\":\"\\u001b[31m\"}}",
+		"{\"event\":\"ejected\"}",
+		"{\"event\":\"ejected\",\"data\":{\"controller\":0,\"lun\":-1}}",
+		"{\"event\":\"ejected\",\"data\":{\"controller\":4,\"lun\":0}}",
+		"{\"event\":\"ejected\",\"data\":{\"controller\":0,\"lun\":0}}",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
@@ -449,11 +473,11 @@ static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
 } commands[] = {
-	{ "guest", type_guest },   { "thawed", type_thawed },   { "shutdown", type_shutdown },
-	{ "reboot", type_reboot }, { "crash", type_crash },     { "keep", type_keep },
-	{ "error", type_error },   { "exit", type_exit },       { "abort", type_abort },
-	{ "leave", type_leave },   { "garbage", type_garbage }, { "flood", type_flood },
-	{ "talk", type_talk },     { "hang-up", type_hang_up },
+	{ "shutdown", type_shutdown }, { "reboot", type_reboot }, { "crash", type_crash },
+	{ "keep", type_keep },         { "error", type_error },   { "exit", type_exit },
+	{ "abort", type_abort },       { "leave", type_leave },   { "garbage", type_garbage },
+	{ "flood", type_flood },       { "talk", type_talk },     { "hang-up", type_hang_up },
+	{ "eject", type_eject },       { "guest", type_guest },   { "thawed", type_thawed },
 };
 
 static void interpret(struct fake *fake)

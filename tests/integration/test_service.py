@@ -392,6 +392,46 @@ class Disks(ServiceTest):
         self.refused(WRONG_STATE, "eject", "vm", "--lun", "0", says="empty already")
         self.assertEqual(self.disks()[0], (0, 0, "dvd", None))
 
+    def file_disks(self):
+        return json.loads((self.state / "vms/vm.json").read_text())["disks"]
+
+    def test_guest_ejects(self):
+        iso = self.disk("iso")["path"]
+        self.create(disks=[self.disk("a"), {"type": "dvd", "path": iso, "lun": 1},
+                           {"type": "dvd", "controller": 3, "lun": 63}])
+        self.ok("start", "vm")
+        self.type("eject")
+        wait_until(lambda: self.disks()[1] == (0, 1, "dvd", None), "the tray to be empty")
+        self.assertNotIn("path", self.file_disks()[1])
+        self.assertNotIn(iso, self.ok("show", "vm"))
+        self.refused(WRONG_STATE, "eject", "vm", "--lun", "1", says="empty already")
+        self.ok("insert", "vm", iso, "--lun", "1")
+        self.assertEqual(self.file_disks()[1]["path"], iso)
+        self.type("eject")
+        wait_until(lambda: "path" not in self.file_disks()[1], "the definition to be saved")
+        self.ok("stop", "vm")
+        self.assertEqual(self.disks(), [(0, 0, "disk", str(self.folder / "a")),
+                                        (0, 1, "dvd", None), (3, 63, "dvd", None)])
+
+    def test_guest_ejects_while_its_disks_are_changed(self):
+        iso = self.disk("iso")["path"]
+        self.create(append="eject-meanwhile", disks=[{"type": "dvd", "path": iso}])
+        self.ok("start", "vm")
+        self.ok("attach", "vm", self.disk("a")["path"])
+        self.assertEqual(self.disks()[0], (0, 0, "dvd", None))
+        self.assertEqual([disk.get("path") for disk in self.file_disks()],
+                         [None, str(self.folder / "a")])
+        self.assertEqual([path.name for path in (self.state / "vms").iterdir()], ["vm.json"])
+
+    def test_guest_ejects_while_a_change_is_refused(self):
+        iso = self.disk("iso")["path"]
+        self.create(append="eject-meanwhile refuse-disks", disks=[{"type": "dvd", "path": iso}])
+        self.ok("start", "vm")
+        self.refused(WRONG_STATE, "attach", "vm", self.disk("a")["path"], says="refuses attach")
+        self.assertEqual(self.disks(), [(0, 0, "dvd", None)])
+        self.assertEqual([disk.get("path") for disk in self.file_disks()], [None])
+        self.assertEqual([path.name for path in (self.state / "vms").iterdir()], ["vm.json"])
+
     def test_refusals_change_nothing(self):
         self.create(disks=[self.disk("a")])
         before = self.show()["definition"]

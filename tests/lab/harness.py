@@ -27,6 +27,7 @@ IMAGES = pathlib.Path(os.environ.get("VMMS_LAB_IMAGES", "/lab"))
 SCRATCH = pathlib.Path(os.environ.get("VMMS_LAB_SCRATCH", "/scratch"))
 
 BOOT_TIMEOUT = 150      # seconds, emulated: a boot takes some ten
+SHUTDOWN_TIMEOUT = 5    # seconds that vmms gives guests at its own end: their tests are over
 COMMAND_LINE = "console=ttyS0 quiet root=LABEL=root ro init=/sbin/vmms-test-init panic=-1 nokaslr mitigations=off"
 
 
@@ -65,7 +66,8 @@ class Daemon:
     def start(self):
         self.vmms = subprocess.Popen(
             [BIN / "vmms", "--address", self.address, "--state-dir", self.directory / "state",
-             "--runtime-dir", self.directory / "run"])
+             "--runtime-dir", self.directory / "run",
+             "--shutdown-timeout", str(SHUTDOWN_TIMEOUT)])
         self.wait_until(lambda: self.vmctl("list", check=False).returncode == 0, 30, "vmms")
 
     def __exit__(self, *_):
@@ -73,7 +75,7 @@ class Daemon:
             if process:
                 process.terminate()
                 try:
-                    process.wait(30)
+                    process.wait(SHUTDOWN_TIMEOUT + 30)
                 except subprocess.TimeoutExpired:
                     process.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -148,9 +150,10 @@ class Console:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def run(self, script, timeout=120, expect_status=0):
+    def run(self, script, timeout=120, expect_status=0, meanwhile=lambda: None):
         """Runs a shell script in the guest; returns what it printed."""
         self.send(script)
+        meanwhile()
         match = self.expect(r"^vmms-test: begin\n((?:.*\n)*?)vmms-test: exit (\d+)\nvmms-test: ready$",
                             timeout)
         output, status = match.group(1), int(match.group(2))
@@ -172,23 +175,41 @@ class Guest(Console):
     """One VM of the daemon that boots a stock kernel into the tests' init."""
 
     def __init__(self, daemon, name="guest", kernel="6.1-cloud", engine="auto", vps=1,
-                 memory="256M", disks=(), append="", actions=None, root=None):
+                 memory="256M", disks=(), append="", root=None, modules=(), **members):
         super().__init__(daemon, name)
         self.root = root or self.copy_root()
         definition = {
             "version": 1, "name": name,
             "processors": {"count": vps}, "memory": {"size": memory}, "engine": engine,
             "boot": {"kernel": str(IMAGES / f"vmlinuz-{kernel}"),
-                     "initrd": str(IMAGES / f"initrd-{kernel}"),
+                     "initrd": str(self.initrd(kernel, modules)),
                      "command_line": f"{COMMAND_LINE} {append}".strip()},
             "disks": [{"controller": 0, "lun": 0, "path": str(self.root), "format": "raw"},
                       *disks],
         }
-        if actions:
-            definition["actions"] = actions
+        definition.update(members)
         path = daemon.directory / f"{name}.json"
         path.write_text(json.dumps(definition))
         daemon.vmctl("create", "--definition", path)
+
+    def initrd(self, kernel, modules):
+        """The kernel's initramfs; with these of its modules in /run/vmms/modules in the guest, for
+        insmod: the root image has but its own kernel's."""
+        plain = IMAGES / f"initrd-{kernel}"
+        if not modules:
+            return plain
+        path = SCRATCH / f"{self.name}-initrd"
+        content = plain.read_bytes()
+        with tempfile.TemporaryDirectory() as directory:
+            archive = subprocess.run(["gzip", "-dc", plain], stdout=subprocess.PIPE, check=True)
+            subprocess.run(["cpio", "--quiet", "-id", *(f"lib/modules/{m}.ko" for m in modules)],
+                           cwd=directory, input=archive.stdout, check=True)
+            (pathlib.Path(directory) / "lib").rename(pathlib.Path(directory) / "vmms")
+            more = subprocess.run("find vmms | cpio --quiet -o -H newc", shell=True, cwd=directory,
+                                  stdout=subprocess.PIPE, check=True)
+        # An archive that is not compressed begins at a multiple of four.
+        path.write_bytes(content + bytes(-len(content) % 4) + more.stdout)
+        return path
 
     def copy_root(self):
         path = SCRATCH / f"{self.name}-root.raw"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The rows of the lab's tests: scenarios, and the engines, vps and kernels they run with.
 
-A row is named SCENARIO:ENGINE:VPS:KERNEL. The default plan runs every scenario once and deals the
-combinations out so that every pair of engine, vps and kernel meets; the full plan runs every
-scenario with every combination.
+A row is named SCENARIO:ENGINE:VPS:KERNEL. The default plan runs every scenario once, those that test
+what an engine does once with each, and deals the combinations out so that every pair of engine, vps
+and kernel meets; the full plan boots every combination, and runs every other scenario on both
+engines with every number of vps, the kernels dealt out so that it meets each on both engines.
 """
 
 import itertools
@@ -32,14 +33,23 @@ def default_plan():
         yield row_name(scenarios.boot, combination)
     combinations = itertools.cycle(PAIRWISE[9:] + PAIRWISE[:9])
     for scenario in scenarios.ALL:
-        if scenario is not scenarios.boot:
-            yield row_name(scenario, next(combinations))
+        if scenario is scenarios.boot:
+            continue
+        combination = next(combinations)
+        yield row_name(scenario, combination)
+        if scenario in scenarios.OF_THE_ENGINE:
+            other = ENGINES[1 - ENGINES.index(combination[0])]
+            yield row_name(scenario, (other, *combination[1:]))
 
 
 def full_plan():
+    for combination in itertools.product(ENGINES, VPS, KERNELS):
+        yield row_name(scenarios.boot, combination)
     for scenario in scenarios.ALL:
-        for combination in itertools.product(ENGINES, VPS, KERNELS):
-            yield row_name(scenario, combination)
+        if scenario is not scenarios.boot:
+            for row, engine in enumerate(ENGINES):
+                for column, vps in enumerate(VPS):
+                    yield row_name(scenario, (engine, vps, KERNELS[(row + column) % 3]))
 
 
 def parse(name):

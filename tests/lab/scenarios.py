@@ -24,19 +24,43 @@ def disk(path, lun=1, **more):
     return {"controller": 0, "lun": lun, "path": str(path), "format": "raw", **more}
 
 
+def apic_is_virtualized():
+    """Whether the host's CPU ends interrupts without exits, so that guests are offered no other way."""
+    files = [pathlib.Path(f"/sys/module/{name}") for name in
+             ("kvm_amd/parameters/avic", "kvm_intel/parameters/enable_apicv")]
+    return any(file.exists() and file.read_text().strip() in "Y1" for file in files)
+
+
 def boot(daemon, combination):
     """The drivers bind, the root file system is on the synthetic disk, every vp is there."""
     guest = Guest(daemon, **combination).boot()
     output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts; dmesg --color=never |"
-                       " grep -E 'Hyper|hv_|sd 0|Trace|unchecked|BUG|WARN|error'")
+                       " grep -E 'Hyper|hv_|sd 0|Trace|unchecked|BUG|WARN|error|MTRR|PAT:'")
     check(output.splitlines()[0] == str(combination["vps"]), f"vps: {output.splitlines()[0]}")
     for pattern in (r"^sda\s+disk", r"^/dev/sda / ext4", r"Hypervisor detected: Microsoft Hyper-V",
-                    r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk"):
+                    r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk",
+                    r"PAT: Configuration .* WC "):
         check(re.search(pattern, output, re.M), f"the guest shows no {pattern!r}:\n{output}")
-    for fault in (r"Call Trace", r"unchecked MSR", r"BUG:", r"I/O error"):
+    check(apic_is_virtualized() or "Using enlightened APIC (x2apic mode)" in output,
+          f"the guest does not end interrupts the lazy way:\n{output}")
+    for fault in (r"Call Trace", r"unchecked MSR", r"BUG:", r"I/O error",
+                  r"MTRRs (all blank|disabled)", r"inconsistent .*MTRR"):
         check(not re.search(fault, output), f"the guest's log has {fault!r}:\n{output}")
     guest.send("poweroff -f")
     guest.wait_state("off")
+
+
+def synthetic_timers(daemon, combination):
+    """Linux takes the synthetic timers if it is offered them, and they fire."""
+    guest = Guest(daemon, hyper_v={"synthetic_timers": True}, **combination).boot()
+    output = guest.run("""
+cd /sys/devices/system/clockevents
+for cpu in $(seq 0 $(($(nproc) - 1))); do
+	cat clockevent$cpu/current_device
+	taskset -c $cpu sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; done' && echo "slept $cpu"
+done""").splitlines()
+    check(output == [line for cpu in range(combination["vps"])
+                     for line in ("Hyper-V clockevent", f"slept {cpu}")], output)
 
 
 FIO = """
@@ -97,19 +121,51 @@ def kexec(daemon, combination):
     check("sda" in guest.run("lsblk -no NAME"), "no disk after kexec")
 
 
-def panic(daemon, combination):
-    """The crash is reported with the guest's own words, and the machine restarts."""
-    guest = Guest(daemon, actions={"crash": "restart", "reboot": "restart"}, **combination).boot()
-    guest.send("echo c > /proc/sysrq-trigger")
-    guest.ready()
+def check_crash_report(daemon):
     crash = daemon.show("guest").get("crash") or {}
     check("sysrq" in crash.get("text", "").lower(), f"crash report: {crash}")
+
+
+def kdump(daemon, combination):
+    """A guest that reports its crash and then goes on into its crash kernel is let go on."""
+    guest = Guest(daemon, memory="768M", actions={"crash": "stop", "crash_grace": 60},
+                  append="crashkernel=256M", **combination).boot()
+    first = guest.run("cat /proc/sys/kernel/random/boot_id")
+    guest.run("kexec --load-panic /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline"
+              " --append=nr_cpus=1")
+    guest.send("taskset -c $(($(nproc) - 1)) sh -c 'echo c > /proc/sysrq-trigger'")
+    guest.ready()
+    check(guest.run("cat /proc/sys/kernel/random/boot_id") != first, "the same boot as before")
+    check(int(guest.run("stat -c %s /proc/vmcore")) > 100 << 20, "no memory image of the first")
+    check("sda" in guest.run("lsblk -no NAME"), "no disk in the crash kernel")
+    check_crash_report(daemon)
+    check(guest.state() == "running", guest.state())
+    guest.send("poweroff -f")
+    guest.wait_state("off")
+    check(daemon.show("guest")["reason"] == "the guest shut down", daemon.show("guest")["reason"])
+
+
+def panic(daemon, combination):
+    """The crash is reported with the guest's own words, and the machine restarts."""
+    guest = Guest(daemon, actions={"crash": "restart", "reboot": "stop"}, **combination).boot()
+    guest.send("echo c > /proc/sysrq-trigger")
+    guest.ready()
+    check_crash_report(daemon)
 
 
 def panic_stops(daemon, combination):
     guest = Guest(daemon, actions={"crash": "stop", "reboot": "stop"}, **combination).boot()
     guest.send("echo c > /proc/sysrq-trigger")
     guest.wait_state("off")
+
+
+def panic_without_an_end(daemon, combination):
+    """A guest that spins after its panic gets no more than its grace."""
+    guest = Guest(daemon, actions={"crash": "stop", "crash_grace": 5}, append="panic=0",
+                  **combination).boot()
+    guest.send("echo c > /proc/sysrq-trigger")
+    guest.wait_state("off")
+    check("crashed" in daemon.show("guest")["reason"], daemon.show("guest")["reason"])
 
 
 def hot_add_and_remove(daemon, combination):
@@ -123,6 +179,129 @@ def hot_add_and_remove(daemon, combination):
         daemon.vmctl("detach", "guest", "--controller", 0, "--lun", 5)
         guest.run("for i in $(seq 100); do [ -b $(lun 5) ] || exit 0; sleep 0.1; done; exit 1")
     check("sda" in guest.run("lsblk -no NAME"), "the root disk went too")
+
+
+# CDROMEJECT and CDROMCLOSETRAY, <linux/cdrom.h>; the drive is opened as eject(1) does: O_NONBLOCK.
+TRAY = """
+tray() { perl -e 'sysopen(D, "/dev/sr0", 04000) && ioctl(D, shift, 0) || die "$!\\n"' $1; }
+eject=$((0x5309)) close=$((0x5319))
+"""
+
+NO_MEDIUM = r"No medium found"
+
+
+def disc(name, megabytes):
+    path = SCRATCH / name
+    path.write_bytes(os.urandom(megabytes << 20))
+    return path, hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def dvd_media_come_and_go(daemon, combination):
+    """Discs inserted and ejected by either side, of different sizes, and a tray that is locked."""
+    (first, first_sum), (second, second_sum) = disc("first.iso", 5), disc("second.iso", 3)
+    guest = Guest(daemon, disks=[disk(first, lun=2, type="dvd")], append="root=LABEL=root",
+                  **combination).boot()
+
+    def read():
+        return guest.run("md5sum </dev/sr0 2>&1", expect_status=None).split()[0]
+
+    def no_medium():
+        output = guest.run("md5sum </dev/sr0 2>&1", expect_status=None)
+        check(NO_MEDIUM in output, f"read of an empty drive: {output}")
+
+    def holds(path):
+        drive = daemon.show("guest")["definition"]["disks"][1]
+        return drive.get("path") == (str(path) if path else None)
+
+    place = ("--controller", 0, "--lun", 2)
+    check(read() == first_sum, "the first disc reads differently")
+    daemon.vmctl("eject", "guest", *place)
+    no_medium()
+    daemon.vmctl("insert", "guest", second, *place)
+    check(read() == second_sum, "the second disc reads differently")
+    check(guest.run("cat /sys/block/sr0/size").strip() == str(3 * 2048), "the first disc's size")
+
+    guest.run(TRAY + "tray $eject")
+    daemon.wait_until(lambda: holds(None), 20, "the definition to have an empty drive")
+    no_medium()
+    guest.run(TRAY + "tray $close")
+    no_medium()
+    daemon.vmctl("insert", "guest", first, *place)
+    check(read() == first_sum, "the first disc reads differently when it is back")
+
+    guest.run("sleep 600 </dev/sr0 >/dev/null 2>&1 & echo $! >/tmp/holder")
+    refused = daemon.vmctl("eject", "guest", *place, check=False)
+    check(refused.returncode == 4 and "locked" in refused.stderr, f"{refused}")
+    check(holds(first), "a refused eject changed the definition")
+    daemon.vmctl("eject", "guest", *place, "--force")
+    check(holds(None), "a forced eject did not change the definition")
+    guest.run("kill $(cat /tmp/holder); wait")
+    no_medium()
+    daemon.vmctl("insert", "guest", second, *place)
+    check(read() == second_sum, "the second disc reads differently after a forced eject")
+
+
+IDENTITY = """
+for lun in 0 1; do
+	cd /sys/bus/scsi/devices/0:0:0:$lun
+	cat wwid
+	for page in 80 83; do od -An -v -t x1 vpd_pg$page | tr -d ' \\n'; echo; done
+done
+"""
+
+
+def disks_are_told_apart(daemon, combination):
+    """Serial number and world-wide name as the guest's own kernel reads them, at every boot."""
+    guest = Guest(daemon, disks=[disk(sparse_file("data.raw", 8), serial="Serial-1")],
+                  append="root=LABEL=root", **combination).boot()
+    output = guest.run(IDENTITY)
+    lines = output.split("\n")
+    wwid, serial, identification = zip(lines[0:3], lines[3:6])
+    check(bytes.fromhex(serial[1]) == b"\0\x80\0\x08Serial-1", f"page 80: {serial[1]}")
+    check(len(bytes.fromhex(serial[0])) > 4, f"page 80 of a disk without: {serial[0]}")
+    check(serial[0] != serial[1] and wwid[0] != wwid[1], f"two disks of one name: {output}")
+    for name, page in zip(wwid, map(bytes.fromhex, identification)):
+        check(re.fullmatch(r"naa\.6[0-9a-f]{31}", name), f"world-wide name: {name}")
+        check(page[1] == 0x83 and page[4:8] == b"\x01\x03\0\x10" and page[8:24].hex() == name[4:],
+              f"page 83: {page.hex()}")
+    check(b"Msft    Serial-1" in bytes.fromhex(identification[1]), identification[1])
+    guest.send("reboot -f")
+    guest.ready()
+    again = guest.run(IDENTITY)
+    check(again == output, f"other names after a reboot: {output}\n{again}")
+
+
+FIO_VERIFY = """
+fio --name=v --filename=$(lun 1) --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k \\
+    --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse \\
+    >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
+dmesg --color=never | grep -E 'I/O error|blocked for more|stall|lockup' && exit 2
+echo verified
+"""
+
+
+def pauses_under_load(daemon, combination):
+    """Pausing and resuming in the middle of I/O loses and changes nothing."""
+    guest = Guest(daemon, disks=[disk(sparse_file("data.raw", 64))], append="root=LABEL=root",
+                  **combination).boot()
+    begun = guest.offset
+
+    pauses = 0
+
+    def pause_again_and_again():
+        nonlocal pauses
+        while "vmms-test: exit" not in guest.text[begun:] and pauses < 100:
+            time.sleep(0.5)
+            daemon.vmctl("pause", "guest")
+            check(guest.state() == "paused", guest.state())
+            time.sleep(0.2)
+            daemon.vmctl("resume", "guest")
+            pauses += 1
+
+    output = guest.run(FIO_VERIFY, timeout=300, meanwhile=pause_again_and_again)
+    check("verified" in output, output)
+    check(pauses > 3, f"fio ended after {pauses} pauses")
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
 
 
 FIND_DATA_DISK = """
@@ -169,10 +348,17 @@ def drivers_come_and_go(daemon, combination):
 
 
 def heartbeat(daemon, combination):
-    guest = Guest(daemon, **combination).boot()
+    """Seen while the guest's driver is there; without it the guest cannot be shut down either."""
+    guest = Guest(daemon, modules=["hv_utils"], **combination).boot()
     Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
-    guest.run("rmmod hv_utils", expect_status=None)
+    guest.run("rmmod hv_utils")
     Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] != "ok", 60, "heartbeat lost")
+    refused = daemon.vmctl("shutdown", "guest", check=False)
+    check(refused.returncode and "shutdown service" in refused.stderr, f"{refused}")
+    guest.run("insmod /run/vmms/modules/hv_utils.ko")
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok again")
+    daemon.vmctl("shutdown", "guest", timeout=180)
+    guest.wait_state("off", 120)
 
 
 def time_is_set(daemon, combination):
@@ -318,9 +504,12 @@ def without_flushes_the_check_fails(daemon, combination):
     check(marks < logwrites.ROUNDS, f"{marks} flushes reached a device that should get none")
 
 
-ALL = [boot, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, panic, panic_stops,
-       hot_add_and_remove, drivers_come_and_go, heartbeat, time_is_set,
-       values_of_the_guest, frozen_and_thawed, file_is_copied,
+ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, kdump,
+       panic, panic_stops, panic_without_an_end, hot_add_and_remove, dvd_media_come_and_go,
+       disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
+       time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
-       acknowledged_writes_survive,
-       without_flushes_the_check_fails]
+       acknowledged_writes_survive, without_flushes_the_check_fails]
+
+# What each engine does in its own way.
+OF_THE_ENGINE = [synthetic_timers]

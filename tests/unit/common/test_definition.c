@@ -37,6 +37,7 @@ static const char full_text[] =
 	" \"memory\": {\"size\": \"2G\", \"pages\": \"hugetlb\", "
 	"\"shared\": true},\n"
 	" \"engine\": \"user-space\",\n"
+	" \"hyper_v\": {\"synthetic_timers\": true},\n"
 	" \"boot\": {\"kernel\": \"/boot/vmlinuz\", \"initrd\": "
 	"\"/boot/initrd\", \"command_line\": \"console=ttyS0 quiet\"},\n"
 	" \"disks\": [\n"
@@ -48,7 +49,7 @@ static const char full_text[] =
 	" \"services\": {\"shutdown\": false, \"heartbeat\": false, \"time\": false, "
 	"\"kvp\": false, \"vss\": false, \"file_copy\": false},\n"
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
-	"\"crash\": \"restart\"}\n"
+	"\"crash\": \"restart\", \"crash_grace\": 3600}\n"
 	"}\n";
 
 static void assert_full(const struct definition *definition)
@@ -67,6 +68,7 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->memory.pages, DEFINITION_PAGES_HUGETLB);
 	assert_true(definition->memory.shared);
 	assert_int_equal(definition->engine, DEFINITION_ENGINE_USER);
+	assert_true(definition->hyper_v.synthetic_timers);
 	assert_string_equal(definition->boot.kernel, "/boot/vmlinuz");
 	assert_string_equal(definition->boot.initrd, "/boot/initrd");
 	assert_string_equal(definition->boot.command_line, "console=ttyS0 quiet");
@@ -79,6 +81,7 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_STOP);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_KEEP);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_RESTART);
+	assert_int_equal(definition->actions.crash_grace, 3600);
 	assert_int_equal(definition->disk_count, 2);
 	assert_int_equal(definition->disks[0].controller, 3);
 	assert_int_equal(definition->disks[0].lun, 63);
@@ -136,6 +139,7 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->memory.pages, DEFINITION_PAGES_TRANSPARENT);
 	assert_false(definition->memory.shared);
 	assert_int_equal(definition->engine, DEFINITION_ENGINE_AUTO);
+	assert_false(definition->hyper_v.synthetic_timers);
 	assert_null(definition->boot.initrd);
 	assert_string_equal(definition->boot.command_line, "");
 	assert_true(definition->services.shutdown);
@@ -147,6 +151,7 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_STOP);
+	assert_int_equal(definition->actions.crash_grace, DEFINITION_CRASH_GRACE);
 	assert_int_equal(definition->disks[0].controller, 0);
 	assert_int_equal(definition->disks[0].lun, 0);
 	assert_string_equal(definition->disks[0].format, "raw");
@@ -253,9 +258,15 @@ static void test_refuses(void **state)
 		  "disks[0].read_only" },
 		{ "{" FIXED ", \"disks\": [{\"type\": \"dvd\", \"sector_size\": 512}]}", 1,
 		  "disks[0].sector_size" },
+		{ "{" FIXED ", \"hyper_v\": true}", 1, "hyper_v" },
+		{ "{" FIXED ", \"hyper_v\": {\"synthetic_timers\": 1}}", 1,
+		  "hyper_v.synthetic_timers" },
+		{ "{" FIXED ", \"hyper_v\": {\"timers\": true}}", 1, "hyper_v.timers" },
 		{ "{" FIXED ", \"services\": {\"shutdown\": 1}}", 1, "services.shutdown" },
 		{ "{" FIXED ", \"services\": {\"clock\": true}}", 1, "services.clock" },
 		{ "{" FIXED ", \"actions\": {\"crash\": \"panic\"}}", 1, "actions.crash" },
+		{ "{" FIXED ", \"actions\": {\"crash_grace\": 3601}}", 1, "actions.crash_grace" },
+		{ "{" FIXED ", \"actions\": {\"crash_grace\": -1}}", 1, "actions.crash_grace" },
 		{ "{" FIXED ", \"actions\": {\"reboot\": null}}", 1, "actions.reboot" },
 		{ "{" FIXED ", \"processors\": {\"count\": 1.5}}", 1, "processors.count" },
 		{ "{" FIXED ", \"processors\": [2]}", 1, "processors" },

@@ -353,7 +353,8 @@ static void guest_that_crashes(void **state)
 	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
 	struct fixture *fixture = *state;
 
-	configure(fixture, code, sizeof(code), ", \"actions\": {\"crash\": \"stop\"}");
+	configure(fixture, code, sizeof(code),
+		  ", \"actions\": {\"crash\": \"stop\", \"crash_grace\": 0}");
 	assert_string_equal(ask(fixture, "start", NULL), "");
 	wait_state(fixture, "stopped");
 	assert_string_equal(fixture->reason, "crash");

@@ -3,11 +3,14 @@
  * The machine's life, with guests of a few instructions on the host's KVM. Skipped without one.
  */
 #include "common/base/cc.h"
+#include "common/wire/tlfs.h"
+#include "common/wire/vmbus.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/guest_code.h"
 #include "tests/unit/vmwp/kernel_image.h"
 #include "vmwp/chipset.h"
 #include "vmwp/machine.h"
+#include "vsp/vmbus.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -283,11 +286,93 @@ static void crash_is_told(void **state)
 	struct fixture *fixture = *state;
 
 	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 0;
 	start(fixture, code, sizeof(code));
 	wait_for(fixture, MACHINE_STOPPED);
 	assert_int_equal(fixture->crashes, 1);
 	assert_int_equal(fixture->crash_parameter, 0x42);
 	assert_int_equal(fixture->reason, MACHINE_CRASH);
+}
+
+/* The features that CPUID shows, as a crash parameter. */
+static uint64_t offered_features(struct fixture *fixture)
+{
+	static const uint8_t code[] = { 0xb8,
+					0x03,
+					0x00,
+					0x00,
+					0x40,
+					0x0f,
+					0xa2, /* cpuid, leaf 0x40000003 */
+					0xb9,
+					0x00,
+					0x01,
+					0x00,
+					0x40,
+					0x31,
+					0xd2,
+					0x0f,
+					0x30, /* wrmsr, crash parameter 0 */
+					GUEST_WRMSR(0x105, 0x80, 0),
+					GUEST_HALT };
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 0;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->crashes, 1);
+	return fixture->crash_parameter;
+}
+
+static void synthetic_timers_are_offered_if_wanted(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->definition->hyper_v.synthetic_timers = true;
+	assert_true(offered_features(fixture) & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+}
+
+static void synthetic_timers_are_not_offered_unasked(void **state)
+{
+	assert_false(offered_features(*state) & HV_PRIVILEGE_SYNTHETIC_TIMERS);
+}
+
+/* An MSR as the guest reads it first thing. */
+static uint64_t read_msr(struct fixture *fixture, uint16_t index)
+{
+	const uint8_t code[] = { 0xb9,
+				 (uint8_t)index,
+				 (uint8_t)(index >> 8),
+				 0,
+				 0,
+				 0x0f,
+				 0x32,
+				 0xb9,
+				 0x00,
+				 0x01,
+				 0x00,
+				 0x40,
+				 0x0f,
+				 0x30, /* to the parameter */
+				 GUEST_WRMSR(0x105, 0x80, 0),
+				 GUEST_HALT };
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 0;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->crashes, 1);
+	return fixture->crash_parameter;
+}
+
+static void memory_is_write_back(void **state)
+{
+	assert_int_equal(read_msr(*state, 0x2ff), 0x806);
+}
+
+static void strings_are_fast(void **state)
+{
+	assert_int_equal(read_msr(*state, 0x1a0) & 1, 1);
 }
 
 static void crash_restarts(void **state)
@@ -296,11 +381,135 @@ static void crash_restarts(void **state)
 	struct fixture *fixture = *state;
 
 	fixture->definition->actions.crash = DEFINITION_ACTION_RESTART;
+	fixture->definition->actions.crash_grace = 0;
 	fixture->stop_after_resets = 2;
 	start(fixture, code, sizeof(code));
 	wait_for(fixture, MACHINE_STOPPED);
 	assert_true(fixture->crashes >= 2);
 	assert_int_equal(fixture->resets, 2);
+}
+
+/* A guest that spins: the action comes when the grace is over. */
+static void crash_without_an_end(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_KEEP;
+	fixture->definition->actions.crash_grace = 1;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_KEPT);
+	assert_int_equal(fixture->crashes, 1);
+	assert_int_equal(fixture->reason, MACHINE_CRASH);
+	stop(fixture);
+}
+
+/* A guest that ends itself: the action comes at once, and is not that of the end. */
+static void crash_and_end(struct fixture *fixture, const void *code, size_t size)
+{
+	fixture->definition->actions.reboot = DEFINITION_ACTION_KEEP;
+	fixture->definition->actions.triple_fault = DEFINITION_ACTION_KEEP;
+	fixture->definition->actions.crash = DEFINITION_ACTION_RESTART;
+	fixture->definition->actions.crash_grace = DEFINITION_CRASH_GRACE_MAX;
+	fixture->stop_after_resets = 3;
+	start(fixture, code, size);
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->crashes, 3);
+	assert_int_equal(fixture->resets, 3);
+	assert_int_equal(fixture->reason, MACHINE_REQUESTED);
+}
+
+static void crash_and_reset(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_RESET, GUEST_HALT };
+
+	crash_and_end(*state, code, sizeof(code));
+}
+
+static void crash_and_reset_by_msr(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_WRMSR(0x003, 0, 1), GUEST_HALT };
+
+	crash_and_end(*state, code, sizeof(code));
+}
+
+static void crash_and_power_off(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_OFF, GUEST_HALT };
+
+	crash_and_end(*state, code, sizeof(code));
+}
+
+static void crash_and_triple_fault(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_FAULT };
+
+	crash_and_end(*state, code, sizeof(code));
+}
+
+static void wait_for_crash(struct fixture *fixture)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	while (!fixture->crashes && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+	assert_int_equal(fixture->crashes, 1);
+}
+
+/* What a crash kernel does first: contact the VMBus. Then its end is one as any other. */
+static void crash_kernel_comes_up(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	const struct vmbus_message_initiate_contact contact = {
+		.header.type = VMBUS_MESSAGE_INITIATE_CONTACT,
+		.version = VMBUS_VERSION_4_0,
+	};
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.reboot = DEFINITION_ACTION_KEEP;
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 1;
+	start(fixture, code, sizeof(code));
+	wait_for_crash(fixture);
+	vmbus_receive_message(machine_bus(fixture->machine), VMBUS_CONNECTION_ID_MESSAGE, &contact,
+			      sizeof(contact));
+	assert_int_equal(machine_vmbus_version(fixture->machine), VMBUS_VERSION_4_0);
+	for (uint64_t end = loop_now() + 3 * SECOND / 2; loop_now() < end;)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+	assert_int_equal(machine_state(fixture->machine), MACHINE_RUNNING);
+	stop(fixture);
+}
+
+/* The guest cannot use its grace while it is paused; it gets all of it afterwards. */
+static void crashed_guest_is_paused(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 1;
+	start(fixture, code, sizeof(code));
+	wait_for_crash(fixture);
+	assert_int_equal(machine_pause(fixture->machine), 0);
+	for (uint64_t end = loop_now() + 3 * SECOND / 2; loop_now() < end;)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+	assert_int_equal(fixture->state, MACHINE_PAUSED);
+	assert_int_equal(machine_resume(fixture->machine), 0);
+	assert_int_equal(fixture->state, MACHINE_RUNNING);
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_CRASH);
+}
+
+static void crashed_guest_is_stopped(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.crash = DEFINITION_ACTION_RESTART;
+	start(fixture, code, sizeof(code));
+	wait_for_crash(fixture);
+	stop(fixture);
+	assert_int_equal(fixture->resets, 0);
 }
 
 static void paused_guest_stands_still(void **state)
@@ -442,7 +651,21 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reset_can_mean_stop_or_keep, setup, teardown),
 		cmocka_unit_test_setup_teardown(triple_fault_says_where, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(synthetic_timers_are_offered_if_wanted, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(synthetic_timers_are_not_offered_unasked, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(memory_is_write_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(strings_are_fast, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_restarts, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_without_an_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_and_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_and_reset_by_msr, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_and_power_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_and_triple_fault, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_kernel_comes_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(crashed_guest_is_paused, setup, teardown),
+		cmocka_unit_test_setup_teardown(crashed_guest_is_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_stands_still, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_can_be_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_overtakes_reset, setup, teardown),

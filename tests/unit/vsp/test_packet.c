@@ -2,6 +2,8 @@
 /* Packets over a channel: both ways, signals, flow control, ranges, and guests that break rings. */
 #include "tests/unit/vsp/channel_fixture.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 static void test_echo(void **state)
@@ -147,6 +149,53 @@ static void test_host_mask(void **state)
 	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 2,
 			      "two", 3));
 	expect_echo(f, 2, "two", 3);
+}
+
+#define EXCHANGES 2000
+
+/* A guest of its own thread that sends whenever it was answered. */
+static void *exchange(void *data)
+{
+	struct fixture *f = data;
+	struct ring_packet packet;
+
+	for (uint64_t i = 0; i < EXCHANGES; i++) {
+		while (!fake_receive_now(&f->channel, &packet))
+			sched_yield();
+		if (packet.transaction_id != i ||
+		    !fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED,
+			       i + 1, "again", 5))
+			return f;
+	}
+	return NULL;
+}
+
+static bool exchange_is_over(void *data)
+{
+	const struct fixture *f = data;
+
+	return f->echo.packets == EXCHANGES + 1 && f->channel.out.control->interrupt_mask == 0;
+}
+
+/* However guest and host meet, neither is left waiting, and the host never sleeps unheard. */
+static void test_lingering(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters counters;
+	pthread_t guest;
+	void *failed;
+
+	vmbus_linger(f->fake->bus);
+	open_channel(f, 4, 4);
+	assert_int_equal(pthread_create(&guest, NULL, exchange, f), 0);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 0,
+			      "first", 5));
+	assert_true(fake_run_until(f->fake, exchange_is_over, f));
+	assert_int_equal(pthread_join(guest, &failed), 0);
+	assert_null(failed);
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.packets_out, EXCHANGES + 1);
+	assert_true(counters.signals_in + counters.signals_awaited > 0);
 }
 
 static void test_flow_control_bits(void **state)
@@ -492,6 +541,7 @@ int main(void)
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_guest_mask_is_honoured, channel_setup,
 						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_lingering, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_host_mask, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_flow_control_bits, channel_setup,
 						channel_teardown),

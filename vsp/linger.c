@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Lingering: watching rings for a moment instead of going to sleep.
+ *
+ * A guest that was just told of a completion is likely to have its next request within
+ * microseconds. Its doorbell costs it an exit, and us a wake-up; so, before the loop waits, the
+ * rings of channels that were just written to are watched for a little while, during which the
+ * guest finds the interrupt mask set and does not ring.
+ *
+ * A lingering channel is masked, so whoever lingers owes it a look: linger_look() comes at each
+ * turn of the loop, and the loop does not wait before it has either found packets or unmasked the
+ * ring, which includes a last look. A channel whose guest did not come up with anything passes over
+ * the next chances, twice as many after each failure.
+ */
+#include "vsp/bus.h"
+
+#define LINGER_NS           20000
+#define LINGER_FAILURES_MAX 10
+
+void linger_begin(struct vmbus_channel *channel)
+{
+	struct vmbus *bus = channel->bus;
+
+	if (!bus->lingers || channel->broken || !list_empty(&channel->linger))
+		return;
+	if (channel->linger_pass > 0) {
+		channel->linger_pass--;
+		return;
+	}
+	if (!channel->masked) {
+		ring_mask(&channel->in);
+		channel->masked = true;
+	}
+	list_append(&bus->lingering, &channel->linger);
+}
+
+/* Return: whether packets were found; they have been handed to the device. */
+static bool linger_check(struct vmbus *bus)
+{
+	list_for_each (link, &bus->lingering) {
+		struct vmbus_channel *channel = container_of(link, struct vmbus_channel, linger);
+
+		if (!ring_has_packets(&channel->in))
+			continue;
+		list_unlink(&channel->linger);
+		channel->linger_failures = 0;
+		channel->counters.signals_awaited++;
+		packet_look(channel);
+		return true; /* the device may have changed the list */
+	}
+	return false;
+}
+
+/* Nobody came. Return as above: somebody may have come at the last moment. */
+static bool linger_end(struct vmbus *bus)
+{
+	bool found = false;
+
+	while (!list_empty(&bus->lingering)) {
+		struct vmbus_channel *channel =
+			container_of(bus->lingering.next, struct vmbus_channel, linger);
+
+		list_unlink(&channel->linger);
+		channel->linger_failures =
+			MIN(channel->linger_failures + 1, (unsigned)LINGER_FAILURES_MAX);
+		channel->linger_pass = (1u << channel->linger_failures) - 1;
+		channel->masked = ring_unmask(&channel->in);
+		if (channel->masked) {
+			packet_look(channel);
+			found = true;
+		}
+	}
+	return found;
+}
+
+static bool linger_look(struct loop_idle *idle, bool busy)
+{
+	struct vmbus *bus = container_of(idle, struct vmbus, idle);
+	uint64_t end;
+
+	if (list_empty(&bus->lingering))
+		return false;
+	if (busy)
+		return linger_check(bus);
+	/* What was prepared is not to wait for the guest. */
+	loop_flush(bus->loop);
+	end = loop_now() + LINGER_NS;
+	do {
+		if (linger_check(bus) || loop_has_completions(bus->loop))
+			return true;
+		__builtin_ia32_pause();
+	} while (loop_now() < end);
+	return linger_end(bus);
+}
+
+void linger_init(struct vmbus *bus)
+{
+	list_init(&bus->lingering);
+	bus->idle.look = linger_look;
+}
+
+void vmbus_linger(struct vmbus *bus)
+{
+	bus->lingers = true;
+	loop_set_idle(bus->loop, &bus->idle);
+}
