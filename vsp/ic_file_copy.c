@@ -268,7 +268,8 @@ static bool file_copy_set_path(struct ic_file_copy_start *start, const char *pat
 
 	if (path[0] != '/' || slash[1] == '\0')
 		return false;
-	folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	/* With its slash: Linux makes those of the folders that have one behind them. */
+	folder = strndup(path, (size_t)(slash - path) + 1);
 	fits = folder && utf16_from_utf8(UNITS(start, folder), folder) > 0 &&
 	       utf16_from_utf8(UNITS(start, name), slash + 1) > 0;
 	free(folder);

@@ -165,7 +165,7 @@ static void test_whole_file(void **state)
 	assert_int_equal(start(f, FILE_SIZE, "/srv/data/f\xc3\xb6\xc3\xb6"), 0);
 	assert_int_equal(start(f, FILE_SIZE, "/x"), -EALREADY);
 	receive(f, &message, IC_FILE_COPY_START);
-	assert_text(UNITS(&message, folder), "/srv/data");
+	assert_text(UNITS(&message, folder), "/srv/data/");
 	assert_text(UNITS(&message, name), "f\xc3\xb6\xc3\xb6");
 	assert_int_equal(message.file_copy_start.size, FILE_SIZE);
 	assert_int_equal(message.file_copy_start.flags, IC_FILE_COPY_CREATE_PATH);
