@@ -3,9 +3,12 @@
  * The key-value pair service.
  *
  * Operations are a queue; the first is the one whose request is under way. To enumerate takes a
- * request for each index until the guest says there are no more. The service asks by itself, too,
- * by an operation like any other: when it connects, and every refresh_ns, it enumerates the pool
- * in which the guest describes itself.
+ * request for each index until the guest says there are no more. So does to get: IC_KVP_GET exists,
+ * but Linux answers it with the value's first four bytes missing (kvp_respond_to_host() reads it as
+ * that of an enumeration, which lies four bytes further on).
+ *
+ * The service asks by itself, too, by an operation like any other: when it connects, and every
+ * refresh_ns, it enumerates the pool in which the guest describes itself.
  *
  * The one timer is that of the guest's patience while a request is under way, and else that of the
  * next refresh.
@@ -27,7 +30,8 @@ struct kvp_operation {
 	struct list link; /* in kvp->operations */
 	const struct ic_kvp_handler *handler;
 	void *data;
-	size_t size; /* of the request */
+	char key[IC_KVP_KEY_MAX]; /* the one pair wanted of an enumeration; "": all */
+	size_t size;              /* of the request */
 	union {
 		struct ic_kvp_body body;
 		struct ic_kvp_address_body addresses;
@@ -185,27 +189,22 @@ static bool kvp_value_text(const struct ic_kvp_item *item, char text[IC_KVP_VALU
 	}
 }
 
-/* Return: 0; IC_E_INVALID. */
-static int kvp_tell_pair(const struct kvp_operation *operation, const struct ic_kvp_item *item)
+/* *ret_last: it is the one pair that was wanted. Return: 0; IC_E_INVALID. */
+static int answered_enumerate(const struct kvp_operation *operation, const struct ic_kvp_item *item,
+			      bool *ret_last)
 {
 	char key[IC_KVP_KEY_MAX], value[IC_KVP_VALUE_MAX];
+	bool wanted = operation->key[0] != '\0';
 
 	if (item->key_size > sizeof(item->key) || !kvp_value_text(item, value))
 		return IC_E_INVALID;
 	utf16_to_utf8(key, sizeof(key), item->key, item->key_size);
+	if (wanted && strcmp(key, operation->key) != 0)
+		return 0;
 	if (operation->handler->pair)
 		operation->handler->pair(operation->data, key, value);
+	*ret_last = wanted;
 	return 0;
-}
-
-/* The key is the one we asked for, whatever the guest makes of it. */
-static int answered_get(struct kvp_operation *operation, const struct ic_kvp_body *answer)
-{
-	struct ic_kvp_item item = answer->item;
-
-	item.key_size = operation->body.item.key_size;
-	memcpy(item.key, operation->body.item.key, sizeof(item.key));
-	return kvp_tell_pair(operation, &item);
 }
 
 static int answered_addresses(struct kvp_operation *operation,
@@ -227,9 +226,10 @@ static int answered_addresses(struct kvp_operation *operation,
 	return 0;
 }
 
-/* Return: whether the operation goes on, with its next request. */
+/* What an operation makes of an answer. Return: whether it goes on, with its next request. */
 static bool kvp_step(struct kvp_operation *operation, const void *body, size_t size, int *result)
 {
+	bool wanted = operation->key[0] != '\0', last = false;
 	union {
 		struct ic_kvp_body body;
 		struct ic_kvp_address_body addresses;
@@ -238,19 +238,19 @@ static bool kvp_step(struct kvp_operation *operation, const void *body, size_t s
 	memset(&answer, 0, sizeof(answer));
 	memcpy(&answer, body, MIN(size, sizeof(answer)));
 	switch (operation->body.header.operation) {
-	case IC_KVP_GET:
-		*result = *result ? *result : answered_get(operation, &answer.body);
+	case IC_KVP_ENUMERATE:
+		if (*result == 0)
+			*result = answered_enumerate(operation, &answer.body.enumerate.item, &last);
+		if (*result == 0 && !last && ++operation->body.enumerate.index < IC_KVP_PAIRS_MAX)
+			return true;
+		/* The end of the pool. */
+		if (*result == IC_E_ABSENT || (*result == 0 && !last))
+			*result = wanted ? IC_E_ABSENT : 0;
 		return false;
 	case IC_KVP_GET_ADDRESSES:
-		*result = *result ? *result : answered_addresses(operation, &answer.addresses);
+		if (*result == 0)
+			*result = answered_addresses(operation, &answer.addresses);
 		return false;
-	case IC_KVP_ENUMERATE:
-		if (*result == IC_E_ABSENT) {
-			*result = 0;
-			return false;
-		}
-		*result = *result ? *result : kvp_tell_pair(operation, &answer.body.enumerate.item);
-		return *result == 0 && ++operation->body.enumerate.index < IC_KVP_PAIRS_MAX;
 	case IC_KVP_SET:
 		/* Linux says no more of a pool that it cannot write. */
 		*result = *result == IC_E_ABSENT ? IC_E_REFUSED : *result;
@@ -398,10 +398,18 @@ static int kvp_start_item(struct ic_kvp *kvp, struct kvp_operation *operation, c
 int ic_kvp_get(struct ic_kvp *kvp, enum ic_kvp_pool pool, const char *key,
 	       const struct ic_kvp_handler *handler, void *data)
 {
+	uint8_t units[IC_KVP_KEY_SIZE];
 	struct kvp_operation *operation;
-	int r = kvp_new_operation(kvp, IC_KVP_GET, pool, handler, data, &operation);
+	int r;
 
-	return r < 0 ? r : kvp_start_item(kvp, operation, key, "");
+	if (key[0] == '\0' || utf16_from_utf8(units, sizeof(units), key) == 0)
+		return -EINVAL;
+	r = kvp_new_operation(kvp, IC_KVP_ENUMERATE, pool, handler, data, &operation);
+	if (r < 0)
+		return r;
+	strcpy(operation->key, key);
+	kvp_start(kvp, operation);
+	return 0;
 }
 
 int ic_kvp_set(struct ic_kvp *kvp, enum ic_kvp_pool pool, const char *key, const char *value,

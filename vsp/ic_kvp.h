@@ -77,7 +77,7 @@ struct ic_kvp_addresses {
 
 /* What an operation calls; those that it has no use for may be NULL. */
 struct ic_kvp_handler {
-	/* A pair: once for get, with the key that was asked for, and for each of enumerate. */
+	/* A pair: once for get, and for each of enumerate. */
 	void (*pair)(void *data, const char *key, const char *value);
 	void (*addresses)(void *data, const struct ic_kvp_addresses *addresses);
 

@@ -403,8 +403,8 @@ def values_of_the_guest(daemon, combination):
     pool = guest.run("pool=/var/lib/hyperv/.kvp_pool_0; for text in 1 513; do"
                      " tail -c +$text $pool | tr '\\0' '\\n' | head -n 1; done")
     check(pool.split("\n")[:2] == ["k\u00f6y", "v\u00e4lue \u20ac"], repr(pool))
-    check(daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external").stdout ==
-          "v\u00e4lue \u20ac\n", "what was set is not what is got")
+    got = daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external").stdout
+    check(got == "v\u00e4lue \u20ac\n", f"what was set is not what is got: {got!r}")
     daemon.vmctl("kvp", "delete", "guest", "k\u00f6y")
     check(daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external",
                        check=False).returncode == 3, "it is still there")
@@ -434,6 +434,8 @@ def frozen_and_thawed(daemon, combination):
 
 
 def file_is_copied(daemon, combination):
+    """With a 6.1 kernel: the daemon is Debian 12's, and from 6.10 on there is another."""
+    combination = {**combination, "kernel": combination["kernel"].replace("6.12", "6.1")}
     content = os.urandom(300000)
     file = SCRATCH / "to-copy"
     file.write_bytes(content)
