@@ -36,6 +36,16 @@
  *   connect_adapter       {"name": "…", "backend": "tap|socket"} and the descriptors: in place of
  *                         what it was connected to; the guest sees its link go and come back
  *   disconnect_adapter    {"name": "…"}: the link goes down, the descriptors are closed
+ *   list_values           {"pool": "external|guest|auto|auto-external|auto-internal"}; result:
+ *                         {"values": [["key", "value"], …], "truncated": bool}
+ *   get_value             {"pool": "…", "key": "…"}; result: {"value": "…"}
+ *   set_value             {"pool": "…", "key": "…", "value": "…"}
+ *   delete_value          {"pool": "…", "key": "…"}
+ *   freeze                {"limit": seconds}: the guest's file systems; thawed after that by itself
+ *   thaw
+ *   copy_file             {"path": "…", "overwrite": bool, "create_path": bool}, and the
+ *                         descriptor of a regular file; answered when the guest has it
+ *   cancel_copy
  *   status                result: {"state", "engine", "vps", "vmbus_version", …}
  *   capabilities          result: as `vmwp --probe` prints it
  *
@@ -45,6 +55,12 @@
  *   reset                 {"reason": "…"}: the machine was reset and runs on
  *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs
  *   heartbeat             {"status": "ok|lost|unknown"}
+ *   guest                 {"host_name", "os_name", "os_version", "os_major", "os_build",
+ *                         "architecture", "services_version", "ipv4", "ipv6"}, all text: what the
+ *                         guest tells of itself; addresses with semicolons between them
+ *   thawed                {"reason": "limit|gone|unknown"}: a frozen guest is not any more, without
+ *                         having been asked; unknown: it was told to thaw, and did not answer
+ *   copy                  {"copied": bytes, "size": bytes}: of the file, every now and then
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
  *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;
@@ -71,8 +87,10 @@
 #define CONTROL_ERROR_NOT_CONNECTED "not-connected" /* the guest runs no such service */
 #define CONTROL_ERROR_NOT_CAPABLE   "not-capable"   /* this host cannot do it */
 #define CONTROL_ERROR_BUSY          "busy"          /* the guest refuses: locked tray, … */
-#define CONTROL_ERROR_NOT_FOUND     "not-found"     /* no such disk */
+#define CONTROL_ERROR_NOT_FOUND     "not-found"     /* no such disk, or value */
 #define CONTROL_ERROR_EXISTS        "exists"        /* its place is taken */
+#define CONTROL_ERROR_REFUSED       "refused"       /* the guest would not, or could not */
+#define CONTROL_ERROR_TIMEOUT       "timeout"       /* the guest does not answer */
 #define CONTROL_ERROR_FAILED        "failed"        /* anything else; the message says what */
 
 enum {

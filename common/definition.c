@@ -349,6 +349,10 @@ static const struct json_key boot_keys[] = {
 static const struct json_key services_keys[] = {
 	{ .name = "shutdown", .read = json_read_bool, .offset = MEMBER(services.shutdown) },
 	{ .name = "heartbeat", .read = json_read_bool, .offset = MEMBER(services.heartbeat) },
+	{ .name = "time", .read = json_read_bool, .offset = MEMBER(services.time) },
+	{ .name = "kvp", .read = json_read_bool, .offset = MEMBER(services.kvp) },
+	{ .name = "vss", .read = json_read_bool, .offset = MEMBER(services.vss) },
+	{ .name = "file_copy", .read = json_read_bool, .offset = MEMBER(services.file_copy) },
 };
 
 static const struct json_key actions_keys[] = {
@@ -423,6 +427,10 @@ int definition_new(struct definition **ret_definition)
 	definition->processors.threads = 1;
 	definition->services.shutdown = true;
 	definition->services.heartbeat = true;
+	definition->services.time = true;
+	definition->services.kvp = true;
+	definition->services.vss = true;
+	definition->services.file_copy = true;
 	definition->actions.reboot = DEFINITION_ACTION_RESTART;
 	definition->actions.triple_fault = DEFINITION_ACTION_RESTART;
 	definition->actions.crash = DEFINITION_ACTION_STOP;

@@ -100,7 +100,7 @@ struct definition {
 	size_t disk_count;
 	struct definition_network network; /* "network_adapters" */
 	struct {
-		bool shutdown, heartbeat;
+		bool shutdown, heartbeat, time, kvp, vss, file_copy;
 	} services;
 	struct {
 		enum definition_action reboot, triple_fault, crash;

@@ -108,7 +108,11 @@ struct json_object *definition_to_json(const struct definition *definition)
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));
 	json_add(&object, "services",
 		 json_make("shutdown", boolean(definition->services.shutdown), "heartbeat",
-			   boolean(definition->services.heartbeat), NULL));
+			   boolean(definition->services.heartbeat), "time",
+			   boolean(definition->services.time), "kvp",
+			   boolean(definition->services.kvp), "vss",
+			   boolean(definition->services.vss), "file_copy",
+			   boolean(definition->services.file_copy), NULL));
 	json_add(&object, "actions", actions_to_json(definition));
 	return object;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
 #include "common/base/log.h"
+#include "vmms/dbus_guest.h"
 #include "vmms/dbus_internal.h"
 
 #include <errno.h>
@@ -326,6 +327,10 @@ PROPERTY(worker_pid, "u", vm->worker ? (uint32_t)worker_pid(vm->worker) : 0)
 PROPERTY(started_at, "t", vm->started_at)
 PROPERTY(resets, "u", (uint32_t)vm->resets)
 PROPERTY(crash_text, "s", vm->crash_text)
+PROPERTY(guest_os, "s", vm->guest.os)
+PROPERTY(guest_host_name, "s", vm->guest.host_name)
+PROPERTY(file_systems, "s", vm->guest.frozen ? "frozen" : "running")
+PROPERTY(copy_progress, "(tt)", vm->guest.copied, vm->guest.copy_size)
 
 static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
 		    sd_bus_message *reply, void *data, sd_bus_error *error)
@@ -391,6 +396,17 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("ChangeAdapter", ARGS("s", name, "s", adapter), NO_RESULT, dbus_change_adapter),
 	METHOD("OpenCapture", ARGS("s", name, "a{sv}", options), RESULT("h", stream),
 	       dbus_open_capture),
+	METHOD("ListGuestValues", ARGS("s", pool), RESULT("a(ss)", values, "b", truncated),
+	       dbus_list_guest_values),
+	METHOD("GetGuestValue", ARGS("s", pool, "s", key), RESULT("s", value),
+	       dbus_get_guest_value),
+	METHOD("SetGuestValue", ARGS("s", pool, "s", key, "s", value), NO_RESULT,
+	       dbus_set_guest_value),
+	METHOD("DeleteGuestValue", ARGS("s", pool, "s", key), NO_RESULT, dbus_delete_guest_value),
+	METHOD("Freeze", ARGS("u", limit), NO_RESULT, dbus_freeze),
+	METHOD("Thaw", NO_ARGS, NO_RESULT, dbus_thaw),
+	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), NO_RESULT, dbus_copy_file),
+	METHOD("CancelCopy", NO_ARGS, NO_RESULT, dbus_cancel_copy),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),
@@ -408,6 +424,11 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("CrashParameters", "at", get_crash_parameters),
 	VALUE("Adapters", "a(ssssss)", dbus_get_adapters),
 	VALUE("Addresses", "a(ss)", dbus_get_addresses),
+	VALUE("GuestOS", "s", get_guest_os),
+	VALUE("GuestHostName", "s", get_guest_host_name),
+	VALUE("GuestAddresses", "as", dbus_get_guest_addresses),
+	VALUE("FileSystems", "s", get_file_systems),
+	VALUE("CopyProgress", "(tt)", get_copy_progress),
 	SD_BUS_PROPERTY("Definition", "s", get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),

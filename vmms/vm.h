@@ -17,6 +17,7 @@
 #include "common/definition.h"
 #include "vmms/console.h"
 #include "vmms/failure.h"
+#include "vmms/vm_guest.h"
 #include "vmms/vm_state.h"
 #include "vmms/worker.h"
 
@@ -62,7 +63,8 @@ struct vm {
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
 	char engine[32], heartbeat[32], vmbus_version[32];
 	unsigned resets;
-	struct list adapters;                            /* of struct adapter */
+	struct list adapters; /* of struct adapter */
+	struct vm_guest guest;
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 
 	/* The last crash of the guest, also when it is over. */

@@ -210,6 +210,16 @@ static const struct {
 	{ "ejected", ejected_keys, ARRAY_SIZE(ejected_keys), on_ejected },
 };
 
+/* Events that are read whole where they belong. */
+static const struct {
+	const char *name;
+	void (*handle)(struct vm *vm, struct json_object *data);
+} guest_events[] = {
+	{ "guest", vm_guest_on_guest },
+	{ "thawed", vm_guest_on_thawed },
+	{ "copy", vm_guest_on_copy },
+};
+
 static void worker_event(void *owner, const char *name, struct json_object *data)
 {
 	struct vm *vm = owner;
@@ -217,6 +227,12 @@ static void worker_event(void *owner, const char *name, struct json_object *data
 	struct json_error error;
 	struct json_reader reader = JSON_READER(&error);
 
+	for (size_t i = 0; i < ARRAY_SIZE(guest_events); i++) {
+		if (strcmp(guest_events[i].name, name) != 0)
+			continue;
+		guest_events[i].handle(vm, data);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
 		if (strcmp(events[i].name, name) != 0)
 			continue;
@@ -337,6 +353,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm->vmbus_version[0] = '\0';
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
 	vm->started_at = 0;
+	vm_guest_forget(vm);
 	if (starting)
 		fail_start(vm, exit);
 	else

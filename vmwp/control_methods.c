@@ -8,6 +8,7 @@
  */
 #include "vmwp/control_methods.h"
 
+#include "vmwp/control_guest.h"
 #include "vmwp/control_server.h"
 #include "vmwp/probe.h"
 #include "vmwp/worker.h"
@@ -495,6 +496,8 @@ void control_method_call(struct control_server *server, struct worker *worker,
 		.server = server, .worker = worker, .request = request, .reply = reply
 	};
 
+	if (!method && control_guest_call(server, worker, request, reply))
+		return;
 	if (!method)
 		reply_error(reply, CONTROL_ERROR_INVALID, "There is no such method.");
 	else if (method->needs_machine && !worker->machine)

@@ -13,6 +13,7 @@
 #include "vmwp/control_methods.h"
 #include "vmwp/worker.h"
 #include "vsp/ic.h"
+#include "vsp/ic_kvp.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -153,6 +154,11 @@ static void ticket_redeem(struct ticket *ticket, const struct reply *reply)
 	control_server_forget(ticket);
 }
 
+void control_server_answer(void *data, const struct reply *reply)
+{
+	ticket_redeem(data, reply);
+}
+
 void control_server_done(void *data)
 {
 	ticket_redeem(data, &(struct reply){ 0 });
@@ -231,6 +237,34 @@ void control_server_heartbeat(struct control_server *server, const char *status)
 {
 	control_send_and_put(server, "heartbeat",
 			     json_make("status", json_object_new_string(status), NULL));
+}
+
+void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest)
+{
+	control_send_and_put(server, "guest",
+			     json_make("host_name", json_object_new_string(guest->host_name),
+				       "os_name", json_object_new_string(guest->os_name),
+				       "os_version", json_object_new_string(guest->os_version),
+				       "os_major", json_object_new_string(guest->os_major),
+				       "os_build", json_object_new_string(guest->os_build),
+				       "architecture", json_object_new_string(guest->architecture),
+				       "services_version",
+				       json_object_new_string(guest->services_version), "ipv4",
+				       json_object_new_string(guest->ipv4), "ipv6",
+				       json_object_new_string(guest->ipv6), NULL));
+}
+
+void control_server_thawed(struct control_server *server, const char *reason)
+{
+	control_send_and_put(server, "thawed",
+			     json_make("reason", json_object_new_string(reason), NULL));
+}
+
+void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size)
+{
+	control_send_and_put(server, "copy",
+			     json_make("copied", json_object_new_uint64(copied), "size",
+				       json_object_new_uint64(size), NULL));
 }
 
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun)

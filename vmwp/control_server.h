@@ -13,6 +13,8 @@
 #include "vmwp/machine.h"
 
 struct control_server;
+struct ic_kvp_guest;
+struct reply;
 struct worker;
 
 /* Takes over the socket, on failure too. Return: 0; -ENOTSOCK, -errno. */
@@ -31,6 +33,9 @@ void control_server_forget(void *ticket);
 void control_server_done(void *ticket);
 void control_server_shutdown_answered(void *ticket, int result);
 
+/* Answers with what the reply holds; its result stays the caller's. */
+void control_server_answer(void *ticket, const struct reply *reply);
+
 /* ---- Events ---- */
 
 void control_server_state(struct control_server *server, enum machine_state state,
@@ -39,5 +44,8 @@ void control_server_reset(struct control_server *server, enum machine_reason rea
 void control_server_crash(struct control_server *server, const struct hvshim_crash *crash);
 void control_server_vmbus(struct control_server *server, uint32_t version);
 void control_server_heartbeat(struct control_server *server, const char *status);
+void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest);
+void control_server_thawed(struct control_server *server, const char *reason);
+void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size);
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);
 void control_server_network(struct control_server *server, const char *adapter, const char *state);

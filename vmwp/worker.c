@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/wire/vmbus.h"
 #include "vmwp/control_server.h"
+#include "vmwp/guest_services.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -51,10 +52,13 @@ static void worker_machine_state(void *data, enum machine_state state, enum mach
 
 	if (message[0])
 		log_error("%s", message);
-	if (state == MACHINE_RUNNING)
+	if (state == MACHINE_RUNNING) {
 		devices_resume(worker->devices);
-	else
+		guest_services_resume(worker->services);
+	} else {
 		devices_pause(worker->devices);
+		guest_services_pause(worker->services);
+	}
 	if (reason == MACHINE_REQUESTED)
 		log_info("the VM is %s", machine_state_name(state));
 	else
@@ -149,6 +153,28 @@ static void worker_heartbeat(void *data, const char *status)
 		control_server_heartbeat(worker->control, status);
 }
 
+static void worker_guest(void *data, const struct ic_kvp_guest *guest)
+{
+	struct worker *worker = data;
+
+	if (worker->control)
+		control_server_guest(worker->control, guest);
+}
+
+static void worker_thawed(void *data, const char *reason)
+{
+	struct worker *worker = data;
+
+	log_warning("the guest's file systems are thawed, unasked: %s", reason);
+	if (worker->control)
+		control_server_thawed(worker->control, reason);
+}
+
+static const struct guest_services_callbacks worker_services_callbacks = {
+	.guest = worker_guest,
+	.thawed = worker_thawed,
+};
+
 static void worker_ejected(void *data, unsigned controller, unsigned lun)
 {
 	struct worker *worker = data;
@@ -186,7 +212,8 @@ struct json_object *worker_status(struct worker *worker)
 		json_object_new_string(version), "heartbeat",
 		json_object_new_string(devices_heartbeat(worker->devices)), "storage",
 		devices_counters(worker->devices), "network",
-		adapters_status(devices_adapters(worker->devices)), NULL);
+		adapters_status(devices_adapters(worker->devices)), "services",
+		guest_services_status(worker->services), NULL);
 }
 
 /* ---- Building ---- */
@@ -247,15 +274,22 @@ static int worker_make(struct worker *worker, struct failure *failure)
 	r = devices_new(&devices, &worker->devices, failure);
 	if (r < 0)
 		return r;
+	r = guest_services_new(devices.bus, worker->definition, &worker_services_callbacks, worker,
+			       &worker->services);
+	if (r < 0)
+		return failure_set(failure, r, "The integration services cannot be offered: %s.",
+				   strerror(-r));
 	return worker_make_console(worker, failure);
 }
 
 /* No guest has connected: nothing of what is freed is under way on the loop. */
 static void worker_unmake(struct worker *worker)
 {
+	guest_services_free(worker->services);
 	devices_discard(worker->devices);
 	machine_free(worker->machine);
 	definition_free(worker->definition);
+	worker->services = NULL;
 	worker->devices = NULL;
 	worker->machine = NULL;
 	worker->definition = NULL;
@@ -324,6 +358,7 @@ int worker_init(struct worker *worker)
 
 void worker_deinit(struct worker *worker)
 {
+	guest_services_free(worker->services);
 	devices_free(worker->devices);
 	machine_free(worker->machine);
 	control_server_free(worker->control);

@@ -23,15 +23,17 @@
 #include <stdbool.h>
 
 struct control_server;
+struct guest_services;
 
 struct worker {
 	struct loop *loop;
 	struct resources *resources;
-	struct definition *definition;  /* NULL: not yet */
-	struct machine *machine;        /* NULL: not yet */
-	struct devices *devices;        /* likewise */
-	struct console *console;        /* likewise */
-	struct control_server *control; /* NULL: by hand */
+	struct definition *definition;   /* NULL: not yet */
+	struct machine *machine;         /* NULL: not yet */
+	struct devices *devices;         /* likewise */
+	struct guest_services *services; /* likewise */
+	struct console *console;         /* likewise */
+	struct control_server *control;  /* NULL: by hand */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */
 	bool serial_is_terminal;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The integration services: what a host asks of a guest's operating system.
+ * The integration services: what a host asks of a guest's operating system. Here are shutdown and
+ * heartbeat; time, key-value pairs, snapshots and file copy have headers of their own (vsp/ic_*.h).
  *
  * Each service is one channel. It is offered from `new` to `free`, to every guest that comes;
  * between two guests, and while a guest has not answered yet or its driver is not loaded, the
@@ -18,16 +19,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- Shutdown ---- */
-
-struct ic_shutdown;
-
+/* What becomes of what a guest is asked. */
 enum {
 	_IC_E_OK,
 	IC_E_REFUSED, /* the guest would not, or could not */
-	IC_E_TIMEOUT, /* it did not answer within IC_SHUTDOWN_PATIENCE_NS */
+	IC_E_TIMEOUT, /* it did not answer in time */
 	IC_E_GONE,    /* it closed the service, or was reset, before it answered */
+	IC_E_ABSENT,  /* it has no such thing */
+	IC_E_INVALID, /* its answer makes no sense */
 };
+
+/* ---- Shutdown ---- */
+
+struct ic_shutdown;
 
 #define IC_SHUTDOWN_PATIENCE_NS (30ull * 1000 * 1000 * 1000)
 

@@ -150,8 +150,29 @@ static int ic_service_opened(void *device, struct vmbus_channel *channel, const 
 	struct ic_service *service = device;
 
 	service->waiting = service->closing = false;
+	service->due = 0;
 	ic_service_negotiate(service);
 	return 0;
+}
+
+/* The loop holds on to operations; whoever frees the service waits for the channel. */
+static void ic_service_settle(struct ic_service *service)
+{
+	if (!service->closing || service->timer_armed || service->held)
+		return;
+	service->closing = false;
+	vmbus_channel_closed(service->channel);
+}
+
+void ic_service_hold(struct ic_service *service)
+{
+	service->held++;
+}
+
+void ic_service_release(struct ic_service *service)
+{
+	service->held--;
+	ic_service_settle(service);
 }
 
 static void ic_service_closed(void *device, struct vmbus_channel *channel)
@@ -163,12 +184,10 @@ static void ic_service_closed(void *device, struct vmbus_channel *channel)
 	service->waiting = false;
 	if (connected)
 		service->kind->disconnected(service);
-	/* The loop holds on to the timer; whoever frees the service waits for the channel. */
-	service->closing = service->timer_armed;
 	if (service->timer_armed)
 		loop_cancel(vmbus_loop(service->bus), &service->timer.operation);
-	else
-		vmbus_channel_closed(channel);
+	service->closing = true;
+	ic_service_settle(service);
 }
 
 static void ic_service_readable(void *device, struct vmbus_channel *channel)
@@ -194,22 +213,49 @@ static const struct vmbus_channel_ops ic_service_channel_ops = {
 	.released = ic_service_released,
 };
 
+/* ---- The timer ---- */
+
+static void ic_service_arm(struct ic_service *service)
+{
+	uint64_t now = loop_now();
+
+	service->timer_armed = true;
+	service->armed_for = service->due;
+	loop_timer_start(vmbus_loop(service->bus), &service->timer,
+			 service->due > now ? service->due - now : 0);
+}
+
+/* What the timer was armed for may not be what it is due for now. */
 static void ic_service_timer(struct loop_operation *operation, int result, bool more)
 {
 	struct loop_timer *timer = container_of(operation, struct loop_timer, operation);
 	struct ic_service *service = container_of(timer, struct ic_service, timer);
 
 	service->timer_armed = false;
-	if (service->closing)
-		vmbus_channel_closed(service->channel);
-	else
+	if (service->closing) {
+		ic_service_settle(service);
+	} else if (service->due && loop_now() < service->due) {
+		ic_service_arm(service);
+	} else if (service->due) {
+		service->due = 0;
 		service->kind->timer(service);
+	}
 }
 
 void ic_service_start_timer(struct ic_service *service, uint64_t delay_ns)
 {
-	service->timer_armed = true;
-	loop_timer_start(vmbus_loop(service->bus), &service->timer, delay_ns);
+	service->due = loop_now() + delay_ns;
+	if (!service->timer_armed) {
+		ic_service_arm(service);
+	} else if (service->due < service->armed_for) {
+		service->armed_for = service->due;
+		loop_cancel(vmbus_loop(service->bus), &service->timer.operation);
+	}
+}
+
+void ic_service_stop_timer(struct ic_service *service)
+{
+	service->due = 0;
 }
 
 int ic_service_offer(struct ic_service *service, const struct ic_service_kind *kind,

@@ -61,7 +61,9 @@ struct ic_service {
 	bool waiting;                                 /* a request is under way */
 	uint8_t transaction_id;                       /* of the last request */
 	struct loop_timer timer;
+	uint64_t due, armed_for; /* by loop_now(); due 0: the timer is not to call */
 	bool timer_armed, closing;
+	unsigned held;
 };
 
 /* Offers the service. Return: 0, -errno. */
@@ -88,5 +90,13 @@ int ic_service_request(struct ic_service *service, const void *body, size_t size
 /* The last request's answer is not waited for any more; should it come, it is ignored. */
 void ic_service_forget_request(struct ic_service *service);
 
-/* Calls kind->timer once after delay_ns, while the channel is open. Not while it runs already. */
+/* Calls kind->timer once after delay_ns, if the channel is open then, instead of when it was to. */
 void ic_service_start_timer(struct ic_service *service, uint64_t delay_ns);
+void ic_service_stop_timer(struct ic_service *service);
+
+/*
+ * For a service with an operation of its own on the loop: between the two the channel does not
+ * finish closing, and so the service is not freed.
+ */
+void ic_service_hold(struct ic_service *service);
+void ic_service_release(struct ic_service *service);

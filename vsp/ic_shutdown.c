@@ -10,7 +10,6 @@ struct ic_shutdown {
 	struct ic_service service;
 	void (*done)(void *data, int result); /* NULL: no request is under way */
 	void *data;
-	uint64_t deadline; /* of the request under way */
 };
 
 static const struct ic_version shutdown_versions[] = { { 1, 0 }, { 3, 0 }, { 3, 1 }, { 3, 2 } };
@@ -36,6 +35,7 @@ static void shutdown_connected(struct ic_service *service)
 static void shutdown_answered(struct ic_service *service, uint32_t status, const void *body,
 			      size_t size)
 {
+	ic_service_stop_timer(service);
 	shutdown_done(shutdown_of(service), status == IC_STATUS_OK ? 0 : IC_E_REFUSED);
 }
 
@@ -44,20 +44,10 @@ static void shutdown_disconnected(struct ic_service *service)
 	shutdown_done(shutdown_of(service), IC_E_GONE);
 }
 
-/* May have been started for a request that was answered since. */
 static void shutdown_timer(struct ic_service *service)
 {
-	struct ic_shutdown *shutdown = shutdown_of(service);
-	uint64_t now = loop_now();
-
-	if (!shutdown->done)
-		return;
-	if (now < shutdown->deadline) {
-		ic_service_start_timer(service, shutdown->deadline - now);
-		return;
-	}
 	ic_service_forget_request(service);
-	shutdown_done(shutdown, IC_E_TIMEOUT);
+	shutdown_done(shutdown_of(service), IC_E_TIMEOUT);
 }
 
 static const struct ic_service_kind shutdown_kind = {
@@ -123,8 +113,6 @@ int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action ac
 		return r;
 	shutdown->done = done;
 	shutdown->data = data;
-	shutdown->deadline = loop_now() + IC_SHUTDOWN_PATIENCE_NS;
-	if (!service->timer_armed)
-		ic_service_start_timer(service, IC_SHUTDOWN_PATIENCE_NS);
+	ic_service_start_timer(service, IC_SHUTDOWN_PATIENCE_NS);
 	return 0;
 }

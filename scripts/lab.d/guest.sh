@@ -34,7 +34,7 @@ guest_image_make() {
 	cp "$parts_dir/guest/initramfs/bin/vmms-test-init" "$overlay/usr/sbin/"
 	cp "$guest_dir/boot/vmlinuz-$guest_kernel" "$overlay/boot/vmlinuz"
 	cp "$guest_dir/boot/initrd-$guest_kernel" "$overlay/boot/initrd"
-	"$tree_dir/scripts/image" --force --output "$guest_dir/image" --include fio,kexec-tools --overlay "$overlay"
+	"$tree_dir/scripts/image" --force --output "$guest_dir/image" --include fio,kexec-tools,hyperv-daemons --overlay "$overlay"
 	rm -rf "$overlay"
 }
 

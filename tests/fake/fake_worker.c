@@ -12,6 +12,7 @@
  *     mute-stop        never answers "stop", nor ends by it
  *     no-shutdown      the guest runs no shutdown service
  *     slow-shutdown    the guest agrees to shut down, and does not
+ *     no-services      the guest runs no services beside shutdown
  *     refuse-disks     "attach" and the like are refused
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
@@ -212,6 +213,62 @@ static const char *method_adapter(struct fake *fake, struct control_message *mes
 	return NULL;
 }
 
+static const char *member(struct control_message *message, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(message->body, key, &value) ? json_object_get_string(value)
+								     : "";
+}
+
+/* A guest that has one value, and takes any. */
+static const char *method_value(struct fake *fake, struct control_message *message)
+{
+	char text[256];
+
+	if (asked_for(fake, "no-services"))
+		return CONTROL_ERROR_NOT_CONNECTED;
+	if (strcmp(message->name, "get_value") == 0 && strcmp(member(message, "key"), "color") != 0)
+		return CONTROL_ERROR_NOT_FOUND;
+	if (strcmp(message->name, "delete_value") == 0)
+		return CONTROL_ERROR_REFUSED;
+	snprintf(text, sizeof(text), "guest: %s %s %s=%s\r\n", message->name,
+		 member(message, "pool"), member(message, "key"), member(message, "value"));
+	say(fake, text);
+	return NULL;
+}
+
+static const char *method_snapshot(struct fake *fake, struct control_message *message)
+{
+	char text[64];
+
+	if (asked_for(fake, "no-services"))
+		return CONTROL_ERROR_NOT_CONNECTED;
+	snprintf(text, sizeof(text), "guest: %s %s\r\n", message->name, member(message, "limit"));
+	say(fake, text);
+	return NULL;
+}
+
+static const char *method_copy(struct fake *fake, struct control_message *message)
+{
+	char text[512], content[64] = "";
+
+	if (asked_for(fake, "no-services") || message->fd_count != 1)
+		return CONTROL_ERROR_NOT_CONNECTED;
+	if (strcmp(member(message, "path"), "/there") == 0 &&
+	    strcmp(member(message, "overwrite"), "true") != 0)
+		return CONTROL_ERROR_EXISTS;
+	if (strcmp(member(message, "path"), "/silence") == 0)
+		return CONTROL_ERROR_TIMEOUT;
+	event(fake, "copy",
+	      json_make("copied", json_object_new_int64(1), "size", json_object_new_int64(5),
+			NULL));
+	(void)!pread(message->fds[0], content, sizeof(content) - 1, 0);
+	snprintf(text, sizeof(text), "guest: has %s: %s\r\n", member(message, "path"), content);
+	say(fake, text);
+	return NULL;
+}
+
 static const struct {
 	const char *name, *mute; /* mute: the fault with which it is not answered */
 	const char *(*handle)(struct fake *fake, struct control_message *message);
@@ -232,7 +289,25 @@ static const struct {
 	{ "detach_adapter", NULL, method_adapter },
 	{ "connect_adapter", NULL, method_adapter },
 	{ "disconnect_adapter", NULL, method_adapter },
+	{ "list_values", NULL, method_value },
+	{ "get_value", NULL, method_value },
+	{ "set_value", NULL, method_value },
+	{ "delete_value", NULL, method_value },
+	{ "freeze", NULL, method_snapshot },
+	{ "thaw", NULL, method_snapshot },
+	{ "copy_file", NULL, method_copy },
+	{ "cancel_copy", NULL, method_snapshot },
 };
+
+static struct json_object *make_values(void)
+{
+	struct json_object *values = json_object_new_array(), *pair = json_object_new_array();
+
+	json_append(&pair, json_object_new_string("color"));
+	json_append(&pair, json_object_new_string("blue \x1b[31m"));
+	json_append(&values, pair);
+	return values;
+}
 
 static void answer(struct fake *fake, uint32_t id, const char *method, const char *error)
 {
@@ -244,7 +319,9 @@ static void answer(struct fake *fake, uint32_t id, const char *method, const cha
 		snprintf(text, sizeof(text), "the fake worker refuses %s", method);
 		r = control_send_error(fake->control, id, error, text);
 	} else {
-		result = json_make("engine", json_object_new_string("user-space"), "state",
+		result = json_make("values", make_values(), "value",
+				   json_object_new_string("blue \x1b[31m"), "engine",
+				   json_object_new_string("user-space"), "state",
 				   json_object_new_string(fake->state), NULL);
 		r = control_send_reply(fake->control, id, result);
 		json_object_put(result);
@@ -270,6 +347,22 @@ static void handle(struct fake *fake, struct control_message *message)
 }
 
 /* ---- What the guest is told on its serial port ---- */
+
+static void type_guest(struct fake *fake)
+{
+	event(fake, "guest",
+	      json_make("os_name", json_object_new_string("Debian GNU/Linux"), "os_version",
+			json_object_new_string("6.1.0"), "os_major", json_object_new_string("12"),
+			"os_build", json_object_new_string("6.1.0 \x1b[31m"), "host_name",
+			json_object_new_string("guest.example.org"), "ipv4",
+			json_object_new_string("192.0.2.7;;198.51.100.1;"), "ipv6",
+			json_object_new_string("2001:db8::7"), NULL));
+}
+
+static void type_thawed(struct fake *fake)
+{
+	event(fake, "thawed", json_make("reason", json_object_new_string("limit"), NULL));
+}
 
 static void type_shutdown(struct fake *fake)
 {
@@ -360,6 +453,9 @@ static void type_garbage(struct fake *fake)
 		"{\"event\":\"unknown\"}",
 		"{\"event\":\"network\",\"data\":{\"adapter\":\"x\",\"addresses\":[[]]}}",
 		"{\"event\":\"network\",\"data\":{\"adapter\":\"nic0\",\"addresses\":{}}}",
+		"{\"event\":\"guest\",\"data\":{\"ipv4\":[],\"os_name\":{},\"host_name\":7}}",
+		"{\"event\":\"thawed\"}",
+		"{\"event\":\"copy\",\"data\":{\"copied\":-1,\"size\":\"x\"}}",
 		"{\"event\":\"state\",\"data\":{\"state\":\"flying\"}}",
 		"{\"id\":4000000000,\"result\":{}}",
 		"{\"id\":1,\"method\":\"start\"}",
@@ -419,7 +515,8 @@ static const struct {
 	{ "keep", type_keep },           { "error", type_error },   { "exit", type_exit },
 	{ "abort", type_abort },         { "leave", type_leave },   { "garbage", type_garbage },
 	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
-	{ "hang-up", type_hang_up },     { "eject", type_eject },
+	{ "hang-up", type_hang_up },     { "eject", type_eject },   { "guest", type_guest },
+	{ "thawed", type_thawed },
 };
 
 static void interpret(struct fake *fake)

@@ -215,7 +215,11 @@ static void print_info(const struct vm_info *info)
 	print_number("resets:", info->resets);
 	print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
 	print_line("vmbus:", info->vmbus_version);
+	print_line("guest:", info->guest_os);
+	print_line("host name:", info->guest_host_name);
 	print_line("addresses:", addresses);
+	if (strcmp(info->file_systems, "frozen") == 0)
+		print_line("file systems:", info->file_systems);
 	print_crash(info);
 }
 

@@ -166,6 +166,25 @@ static const struct option_row net_capture_options[] = {
 	{ 0 },
 };
 
+static const struct option_row kvp_options[] = {
+	{ "pool", "POOL", VALUE_TEXT,
+	  "external, guest, auto, auto-external or auto-internal (default: auto to list, guest to "
+	  "get, external else)" },
+	{ 0 },
+};
+
+static const struct option_row backup_options[] = {
+	{ "limit", "SECONDS", VALUE_TEXT,
+	  "after that a frozen guest is thawed by itself (default: 60)" },
+	{ 0 },
+};
+
+static const struct option_row copy_options[] = {
+	{ "overwrite", NULL, VALUE_NONE, "replace a file that is there" },
+	{ "create-path", NULL, VALUE_NONE, "make the folders that are missing" },
+	{ 0 },
+};
+
 #define MANY COMMAND_ARGUMENTS_MAX
 
 const struct command commands[] = {
@@ -414,6 +433,40 @@ const struct command commands[] = {
 	  NULL,
 	  true,
 	  command_switch_show },
+	{ "kvp",
+	  "list|get|set|delete VM [KEY [VALUE]]",
+	  2,
+	  4,
+	  { VALUE_TEXT, VALUE_VM },
+	  "read and write the key-value pairs of a guest",
+	  "In Linux they are kept by hv_kvp_daemon. The pool 'auto' is what the guest tells of\n"
+	  "itself; 'external' is what the host tells the guest, 'guest' what the guest tells.",
+	  kvp_options,
+	  true,
+	  command_kvp },
+	{ "backup",
+	  "freeze|thaw VM",
+	  2,
+	  2,
+	  { VALUE_TEXT, VALUE_VM },
+	  "freeze a guest's file systems for a backup, and thaw them",
+	  "In Linux by hv_vss_daemon. Take the copy of the disks between the two.",
+	  backup_options,
+	  true,
+	  command_backup },
+	{ "copy",
+	  "FILE VM:/PATH",
+	  2,
+	  2,
+	  { VALUE_FILE, VALUE_TEXT },
+	  "copy a file into a guest",
+	  "In Linux by hv_fcopy_daemon, or hv_fcopy_uio_daemon from 6.10 on. A path that ends in "
+	  "/\n"
+	  "is a folder. What is left of a copy that fails or is interrupted is removed, if the\n"
+	  "guest can.",
+	  copy_options,
+	  true,
+	  command_copy },
 	{ "host",
 	  "",
 	  0,

@@ -21,6 +21,10 @@ static const struct property {
 	{ "Heartbeat", 's', offsetof(struct vm_info, heartbeat) },
 	{ "VMBusVersion", 's', offsetof(struct vm_info, vmbus_version) },
 	{ "CrashText", 's', offsetof(struct vm_info, crash_text) },
+	{ "GuestOS", 's', offsetof(struct vm_info, guest_os) },
+	{ "GuestHostName", 's', offsetof(struct vm_info, guest_host_name) },
+	{ "GuestAddresses", 's', offsetof(struct vm_info, guest_addresses) },
+	{ "FileSystems", 's', offsetof(struct vm_info, file_systems) },
 	{ "Processors", 'u', offsetof(struct vm_info, processors) },
 	{ "WorkerPID", 'u', offsetof(struct vm_info, worker_pid) },
 	{ "Resets", 'u', offsetof(struct vm_info, resets) },
@@ -97,6 +101,33 @@ static int read_addresses(sd_bus_message *message, struct vm_info *info)
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
+/* An array of strings becomes one. */
+static int read_guest_addresses(sd_bus_message *message, struct vm_info *info)
+{
+	char **text = &info->guest_addresses;
+	const char *address;
+	int r;
+
+	free(*text);
+	*text = strdup("");
+	r = sd_bus_message_enter_container(message, 'v', "as");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(message, 'a', "s");
+	while (r >= 0 && *text && (r = sd_bus_message_read(message, "s", &address)) > 0) {
+		char *longer;
+
+		if (asprintf(&longer, "%s%s%s", *text, (*text)[0] ? " " : "", address) < 0)
+			return -ENOMEM;
+		free(*text);
+		*text = longer;
+	}
+	if (!*text)
+		return -ENOMEM;
+	if (r >= 0)
+		r = sd_bus_message_exit_container(message);
+	return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
 static int read_property(sd_bus_message *message, struct vm_info *info)
 {
 	const char *name;
@@ -107,6 +138,8 @@ static int read_property(sd_bus_message *message, struct vm_info *info)
 		return r;
 	if (strcmp(name, "CrashParameters") == 0)
 		return read_crash(message, info);
+	if (strcmp(name, "GuestAddresses") == 0)
+		return read_guest_addresses(message, info);
 	if (strcmp(name, "Addresses") == 0)
 		return read_addresses(message, info);
 	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
@@ -288,6 +321,28 @@ void vm_info_format_addresses(const struct vm_info *info, char *text, size_t siz
 						 used > 0 ? " " : "",
 						 json_object_get_string(address));
 	}
+	if (used == 0)
+		snprintf(text, size, "%s", info->guest_addresses ?: "");
+}
+
+/* A list with blanks between its elements. */
+static struct json_object *words_to_json(const char *text)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t length; *text != '\0'; text += length + (text[length] == ' ')) {
+		length = strcspn(text, " ");
+		json_append(&array, json_object_new_string_len(text, (int)length));
+	}
+	return array;
+}
+
+static struct json_object *guest_to_json(const struct vm_info *info)
+{
+	return json_make("os", json_object_new_string(info->guest_os), "host_name",
+			 json_object_new_string(info->guest_host_name), "addresses",
+			 words_to_json(info->guest_addresses), "file_systems",
+			 json_object_new_string(info->file_systems), NULL);
 }
 
 struct json_object *vm_info_to_json(const struct vm_info *info)
@@ -306,7 +361,7 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 			   json_object_new_int64(info->worker_pid), "started_at",
 			   json_object_new_uint64(info->started_at), "resets",
 			   json_object_new_int64(info->resets), "notes",
-			   json_object_new_string(info->notes), NULL);
+			   json_object_new_string(info->notes), "guest", guest_to_json(info), NULL);
 	json_add(&object, "addresses",
 		 info->addresses ? json_object_get(info->addresses) : json_object_new_array());
 	if (info->crashed)

@@ -14,6 +14,8 @@
 struct vm_info {
 	char *name, *uuid, *notes, *state, *reason, *engine, *heartbeat, *vmbus_version;
 	char *crash_text;
+	char *guest_os, *guest_host_name, *guest_addresses,
+		*file_systems; /* addresses: blanks between */
 	uint32_t processors, worker_pid, resets;
 	uint64_t memory;     /* bytes */
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not running */

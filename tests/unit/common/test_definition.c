@@ -46,7 +46,8 @@ static const char full_text[] =
 	"true, \"cache\": \"buffered\", \"sector_size\": 4096},\n"
 	"  {\"lun\": 1, \"type\": \"dvd\"}\n"
 	" ],\n"
-	" \"services\": {\"shutdown\": false, \"heartbeat\": false},\n"
+	" \"services\": {\"shutdown\": false, \"heartbeat\": false, \"time\": false, "
+	"\"kvp\": false, \"vss\": false, \"file_copy\": false},\n"
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
 	"\"crash\": \"restart\", \"crash_grace\": 3600}\n"
 	"}\n";
@@ -73,6 +74,10 @@ static void assert_full(const struct definition *definition)
 	assert_string_equal(definition->boot.command_line, "console=ttyS0 quiet");
 	assert_false(definition->services.shutdown);
 	assert_false(definition->services.heartbeat);
+	assert_false(definition->services.time);
+	assert_false(definition->services.kvp);
+	assert_false(definition->services.vss);
+	assert_false(definition->services.file_copy);
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_STOP);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_KEEP);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_RESTART);
@@ -139,6 +144,10 @@ static void test_defaults(void **state)
 	assert_string_equal(definition->boot.command_line, "");
 	assert_true(definition->services.shutdown);
 	assert_true(definition->services.heartbeat);
+	assert_true(definition->services.time);
+	assert_true(definition->services.kvp);
+	assert_true(definition->services.vss);
+	assert_true(definition->services.file_copy);
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_STOP);

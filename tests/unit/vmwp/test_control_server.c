@@ -198,9 +198,12 @@ static void unknown_methods(void **state)
 
 static void what_needs_a_machine(void **state)
 {
-	static const char *const methods[] = { "start",    "pause",  "resume",      "reset",
-					       "shutdown", "attach", "detach",      "insert",
-					       "eject",    "status", "capabilities" };
+	static const char *const methods[] = {
+		"start",        "pause",       "resume",    "reset",      "shutdown",
+		"attach",       "detach",      "insert",    "eject",      "status",
+		"capabilities", "list_values", "get_value", "set_value",  "delete_value",
+		"freeze",       "thaw",        "copy_file", "cancel_copy"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		assert_string_equal(ask(*state, methods[i], NULL), CONTROL_ERROR_INVALID_STATE);
@@ -284,6 +287,34 @@ static void a_socket_that_is_none(void **state)
 
 /* ---- A VM's life ---- */
 
+/* Of a guest that runs no services. */
+static void ask_the_guest(struct fixture *fixture)
+{
+	static const struct {
+		const char *method, *arguments, *error;
+	} rows[] = {
+		{ "list_values", "{\"pool\": \"auto\"}", CONTROL_ERROR_NOT_CONNECTED },
+		{ "list_values", "{\"pool\": \"motor\"}", CONTROL_ERROR_INVALID },
+		{ "get_value", "{\"pool\": \"guest\", \"key\": \"k\"}",
+		  CONTROL_ERROR_NOT_CONNECTED },
+		{ "get_value", "{\"pool\": \"guest\"}", CONTROL_ERROR_INVALID },
+		{ "set_value", "{\"pool\": \"external\", \"key\": \"k\", \"value\": \"v\"}",
+		  CONTROL_ERROR_NOT_CONNECTED },
+		{ "delete_value", "{\"pool\": \"external\", \"key\": \"k\"}",
+		  CONTROL_ERROR_NOT_CONNECTED },
+		{ "freeze", "{\"limit\": 10}", CONTROL_ERROR_NOT_CONNECTED },
+		{ "freeze", "{\"limit\": 0}", CONTROL_ERROR_INVALID },
+		{ "freeze", NULL, CONTROL_ERROR_INVALID },
+		{ "thaw", NULL, CONTROL_ERROR_NOT_CONNECTED },
+		{ "copy_file", "{\"path\": \"/x\"}", CONTROL_ERROR_NOT_CONNECTED },
+		{ "copy_file", NULL, CONTROL_ERROR_INVALID },
+		{ "cancel_copy", NULL, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_string_equal(ask(fixture, rows[i].method, rows[i].arguments), rows[i].error);
+}
+
 static void a_life(void **state)
 {
 	struct fixture *fixture = *state;
@@ -299,6 +330,7 @@ static void a_life(void **state)
 	assert_string_equal(ask(fixture, "status", NULL), "");
 	assert_string_equal(ask(fixture, "shutdown", "{\"force\": true}"),
 			    CONTROL_ERROR_NOT_CONNECTED);
+	ask_the_guest(fixture);
 	while (recv(fixture->serial, &byte, 1, MSG_DONTWAIT) != 1)
 		turn(fixture);
 	assert_int_equal(byte, '.');

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One VM: what its guest tells of itself, and what is asked of it. */
+#include "vmms/vm_guest.h"
+
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/control.h"
+#include "vmms/manager.h"
+#include "vmms/vm_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Asking ---- */
+
+struct question {
+	struct vm *vm;
+	const char *method;
+	vm_guest_fn done;
+	void *data;
+};
+
+/* What the codes mean of a guest, where that is not what they mean of a worker. */
+static int guest_failure(const struct vm *vm, const char *code, const char *text,
+			 struct failure *failure)
+{
+	static const struct {
+		const char *code, *name;
+	} names[] = {
+		{ CONTROL_ERROR_NOT_FOUND, DBUS_ERROR_NO_SUCH_VALUE },
+		{ CONTROL_ERROR_REFUSED, DBUS_ERROR_GUEST_REFUSED },
+		{ CONTROL_ERROR_TIMEOUT, DBUS_ERROR_TIMEOUT },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i].code, code) == 0)
+			return failure_set(failure, names[i].name, "VM '%s': %s",
+					   vm->definition->name, text);
+	return vm_failure(vm, code, text, failure);
+}
+
+static void set_frozen(struct vm *vm, bool frozen)
+{
+	if (vm->guest.frozen == frozen)
+		return;
+	vm->guest.frozen = frozen;
+	vm_notify(vm, "FileSystems", NULL);
+}
+
+static void answered(void *data, struct json_object *result, const char *code, const char *text)
+{
+	struct question question = *(struct question *)data;
+	struct failure failure = { 0 };
+
+	free(data);
+	if (!result) {
+		guest_failure(question.vm, code, text, &failure);
+	} else if (strcmp(question.method, "freeze") == 0) {
+		set_frozen(question.vm, true);
+	} else if (strcmp(question.method, "thaw") == 0) {
+		set_frozen(question.vm, false);
+	}
+	question.done(question.data, result, result ? NULL : &failure);
+}
+
+int vm_guest_ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
+		 unsigned timeout, vm_guest_fn done, void *data, struct failure *failure)
+{
+	struct question *question;
+	int r;
+
+	if (vm->state != VM_RUNNING || !vm->worker)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "VM '%s' is %s; its guest can be asked while it is running",
+				   vm->definition->name, vm_state_name(vm->state));
+	question = malloc(sizeof(*question));
+	if (!question)
+		return failure_no_memory(failure);
+	*question = (struct question){ vm, method, done, data };
+	r = worker_request(vm->worker, method, arguments, &fd, fd >= 0, timeout, answered,
+			   question);
+	if (r == 0)
+		return 0;
+	free(question);
+	return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
+}
+
+/* ---- What the worker tells ---- */
+
+/* A member's text, whatever it is, as far as it fits. */
+static void copy_member(struct json_object *object, const char *key, char *buffer, size_t size)
+{
+	struct json_object *value;
+
+	buffer[0] = '\0';
+	if (json_object_object_get_ex(object, key, &value) &&
+	    json_object_is_type(value, json_type_string))
+		text_repair(buffer, size, json_object_get_string(value),
+			    (size_t)json_object_get_string_len(value));
+}
+
+/* "Debian GNU/Linux 12 (6.1.0-30-amd64)". A Linux gives its kernel's as the system's version. */
+static void format_os(struct json_object *data, char *os, size_t size)
+{
+	char name[VM_GUEST_TEXT_MAX / 2], version[VM_GUEST_TEXT_MAX / 2],
+		build[VM_GUEST_TEXT_MAX / 2];
+
+	copy_member(data, "os_name", name, sizeof(name));
+	copy_member(data, "os_version", version, sizeof(version));
+	copy_member(data, "os_build", build, sizeof(build));
+	if (strncmp(build, version, strlen(version)) == 0)
+		copy_member(data, "os_major", version, sizeof(version));
+	snprintf(os, size, "%s%s%s%s%s%s", name, version[0] ? " " : "", version,
+		 build[0] ? " (" : "", build, build[0] ? ")" : "");
+}
+
+void vm_guest_on_guest(struct vm *vm, struct json_object *data)
+{
+	struct vm_guest *guest = &vm->guest;
+
+	format_os(data, guest->os, sizeof(guest->os));
+	copy_member(data, "host_name", guest->host_name, sizeof(guest->host_name));
+	copy_member(data, "ipv4", guest->ipv4, sizeof(guest->ipv4));
+	copy_member(data, "ipv6", guest->ipv6, sizeof(guest->ipv6));
+	vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", NULL);
+}
+
+void vm_guest_on_thawed(struct vm *vm, struct json_object *data)
+{
+	char reason[32];
+
+	copy_member(data, "reason", reason, sizeof(reason));
+	log_warning("VM %s: its file systems are not frozen any more: %s", vm->definition->name,
+		    reason);
+	set_frozen(vm, false);
+}
+
+static uint64_t number(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_uint64(value) : 0;
+}
+
+void vm_guest_on_copy(struct vm *vm, struct json_object *data)
+{
+	vm->guest.copied = number(data, "copied");
+	vm->guest.copy_size = number(data, "size");
+	vm_notify(vm, "CopyProgress", NULL);
+}
+
+void vm_guest_forget(struct vm *vm)
+{
+	bool frozen = vm->guest.frozen;
+
+	if (vm->guest.os[0] || vm->guest.host_name[0] || vm->guest.ipv4[0] || vm->guest.ipv6[0]) {
+		vm->guest = (struct vm_guest){ .frozen = frozen };
+		vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", "CopyProgress", NULL);
+	}
+	set_frozen(vm, false);
+}

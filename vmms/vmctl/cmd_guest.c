@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl kvp, backup, copy: what is asked of the guest. */
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FREEZE_LIMIT_DEFAULT 60          /* seconds */
+#define FREEZE_LIMIT_MAX     (24 * 3600) /* likewise */
+#define ASK_TIMEOUT          1000        /* likewise; vmms keeps the time, ours is longer */
+
+/* A new call of a method of the VM of that name. */
+static enum status new_call(struct invocation *invocation, const char *name, const char *method,
+			    sd_bus_message **ret_call)
+{
+	AUTO_FREE char *path = NULL;
+	enum status status;
+
+	status = service_find_vm(invocation, name, &path);
+	return status == STATUS_OK ? service_new_call(invocation, path, method, ret_call) : status;
+}
+
+/* ---- kvp ---- */
+
+static void print_text(const char *text, char end)
+{
+	AUTO_FREE char *escaped = text_escape_new(text, strlen(text));
+
+	printf("%s%c", escaped ? escaped : "", end);
+}
+
+static int list_as_json(sd_bus_message *reply)
+{
+	struct json_object *values = json_object_new_array();
+	const char *key, *value;
+	int r, truncated = false;
+
+	while ((r = sd_bus_message_read(reply, "(ss)", &key, &value)) > 0)
+		json_append(&values, json_make("key", json_object_new_string(key), "value",
+					       json_object_new_string(value), NULL));
+	if (r >= 0)
+		r = sd_bus_message_exit_container(reply);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "b", &truncated);
+	if (r < 0) {
+		json_object_put(values);
+		return r;
+	}
+	return json_print(
+		json_make("values", values, "truncated", json_object_new_boolean(truncated), NULL));
+}
+
+static int list_as_table(sd_bus_message *reply)
+{
+	static const char *const titles[] = { "KEY", "VALUE" };
+	struct table *table = table_new(titles, ARRAY_SIZE(titles));
+	const char *key, *value;
+	int r, truncated = false;
+
+	if (!table)
+		return -ENOMEM;
+	while ((r = sd_bus_message_read(reply, "(ss)", &key, &value)) > 0) {
+		table_add(table, "%s", key);
+		table_add(table, "%s", value);
+	}
+	if (r >= 0)
+		r = sd_bus_message_exit_container(reply);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "b", &truncated);
+	if (r >= 0)
+		table_print(table);
+	if (truncated)
+		fputs("vmctl: there are more values than can be listed\n", stderr);
+	table_free(table);
+	return r < 0 ? r : 0;
+}
+
+static enum status print_values(struct invocation *invocation, sd_bus_message *reply)
+{
+	int r;
+
+	r = sd_bus_message_enter_container(reply, 'a', "(ss)");
+	if (r >= 0)
+		r = invocation->json ? list_as_json(reply) : list_as_table(reply);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status print_value(struct invocation *invocation, sd_bus_message *reply)
+{
+	const char *value;
+	int r;
+
+	r = sd_bus_message_read(reply, "s", &value);
+	if (r >= 0 && invocation->json)
+		r = json_print(json_make("value", json_object_new_string(value), NULL));
+	else if (r >= 0)
+		print_text(value, '\n');
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* What can be done with values; arguments: with the verb and the VM. */
+static const struct kvp_verb {
+	const char *name, *method, *pool;
+	size_t arguments;
+	enum status (*print)(struct invocation *invocation, sd_bus_message *reply);
+} kvp_verbs[] = {
+	{ "list", "ListGuestValues", "auto", 2, print_values },
+	{ "get", "GetGuestValue", "guest", 3, print_value },
+	{ "set", "SetGuestValue", "external", 4, NULL },
+	{ "delete", "DeleteGuestValue", "external", 3, NULL },
+};
+
+static enum status call_kvp(struct invocation *invocation, const struct kvp_verb *verb)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	const char *pool = invocation_value(invocation, "pool");
+	enum status status;
+	int r;
+
+	status = new_call(invocation, invocation->arguments[1], verb->method, &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "s", pool ? pool : verb->pool);
+	for (size_t i = 2; r >= 0 && i < verb->arguments; i++)
+		r = sd_bus_message_append(call, "s", invocation->arguments[i]);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, ASK_TIMEOUT, verb->print ? &reply : NULL);
+	return status == STATUS_OK && verb->print ? verb->print(invocation, reply) : status;
+}
+
+enum status command_kvp(struct invocation *invocation)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kvp_verbs); i++) {
+		if (strcmp(kvp_verbs[i].name, invocation->arguments[0]) != 0)
+			continue;
+		if (invocation->argument_count != kvp_verbs[i].arguments)
+			return usage_error(invocation, "'%s' takes a VM%s%s", kvp_verbs[i].name,
+					   kvp_verbs[i].arguments > 2 ? ", a key" : "",
+					   kvp_verbs[i].arguments > 3 ? " and a value" : "");
+		return call_kvp(invocation, &kvp_verbs[i]);
+	}
+	return usage_error(invocation, "'%s' is none of list, get, set and delete",
+			   invocation->arguments[0]);
+}
+
+/* ---- backup ---- */
+
+enum status command_backup(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	bool freeze = strcmp(invocation->arguments[0], "freeze") == 0;
+	unsigned limit = FREEZE_LIMIT_DEFAULT;
+	enum status status;
+	int r = 0;
+
+	if (!freeze && strcmp(invocation->arguments[0], "thaw") != 0)
+		return usage_error(invocation, "'%s' is neither freeze nor thaw",
+				   invocation->arguments[0]);
+	if (!invocation_number(invocation, "limit", FREEZE_LIMIT_MAX, &limit))
+		return STATUS_USAGE;
+	status = new_call(invocation, invocation->arguments[1], freeze ? "Freeze" : "Thaw", &call);
+	if (status != STATUS_OK)
+		return status;
+	if (freeze)
+		r = sd_bus_message_append(call, "u", (uint32_t)limit);
+	if (r < 0)
+		return service_failed(r, NULL);
+	return service_send(invocation, call, ASK_TIMEOUT, NULL);
+}
+
+/* ---- copy ---- */
+
+struct copy {
+	const char *path; /* of the VM, on the bus */
+	bool show;        /* the progress */
+	bool shown, done;
+	enum status status;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	interrupted = true;
+}
+
+static void print_progress(struct copy *copy, uint64_t copied, uint64_t size)
+{
+	fprintf(stderr, "\r%3u%%  %" PRIu64 " of %" PRIu64 " bytes",
+		size ? (unsigned)(copied * 100 / size) : 100, copied, size);
+	copy->shown = true;
+}
+
+/* PropertiesChanged of the VM: sa{sv}as. */
+static int on_changed(sd_bus_message *signal, void *data, sd_bus_error *error)
+{
+	struct copy *copy = data;
+	const char *name;
+	uint64_t copied, size;
+
+	if (sd_bus_message_skip(signal, "s") < 0 ||
+	    sd_bus_message_enter_container(signal, 'a', "{sv}") < 0)
+		return 0;
+	while (sd_bus_message_enter_container(signal, 'e', "sv") > 0) {
+		if (sd_bus_message_read(signal, "s", &name) < 0)
+			return 0;
+		if (strcmp(name, "CopyProgress") != 0)
+			(void)sd_bus_message_skip(signal, "v");
+		else if (sd_bus_message_read(signal, "v", "(tt)", &copied, &size) >= 0)
+			print_progress(copy, copied, size);
+		if (sd_bus_message_exit_container(signal) < 0)
+			return 0;
+	}
+	return 0;
+}
+
+static int on_copied(sd_bus_message *reply, void *data, sd_bus_error *error)
+{
+	struct copy *copy = data;
+	sd_bus_error why = SD_BUS_ERROR_NULL;
+
+	if (copy->shown)
+		fputc('\n', stderr);
+	copy->done = true;
+	copy->status = STATUS_OK;
+	if (sd_bus_message_is_method_error(reply, NULL)) {
+		sd_bus_error_copy(&why, sd_bus_message_get_error(reply));
+		copy->status = service_failed(-EIO, &why);
+	}
+	return 0;
+}
+
+/* Waits for the answer. An interrupt cancels the copy, whose answer then says so. */
+static enum status await_copy(struct invocation *invocation, struct copy *copy)
+{
+	bool cancelled = false;
+	int r;
+
+	while (!copy->done) {
+		AUTO_MESSAGE sd_bus_message *call = NULL;
+
+		r = sd_bus_process(invocation->bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(invocation->bus, UINT64_MAX);
+		if (r < 0 && r != -EINTR)
+			return service_failed(r, NULL);
+		if (!interrupted || cancelled)
+			continue;
+		cancelled = true;
+		if (service_new_call(invocation, copy->path, "CancelCopy", &call) == STATUS_OK)
+			(void)sd_bus_send(invocation->bus, call, NULL);
+	}
+	return copy->status;
+}
+
+static enum status send_copy(struct invocation *invocation, struct copy *copy, int fd,
+			     const char *path)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+	int r = 0;
+
+	status = service_new_call(invocation, copy->path, "CopyFile", &call);
+	if (status != STATUS_OK)
+		return status;
+	if (copy->show)
+		r = sd_bus_match_signal(invocation->bus, NULL, DBUS_NAME, copy->path,
+					"org.freedesktop.DBus.Properties", "PropertiesChanged",
+					on_changed, copy);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "hsa{sv}", fd, path, 2, "overwrite", "b",
+					  (int)invocation_has(invocation, "overwrite"),
+					  "create-path", "b",
+					  (int)invocation_has(invocation, "create-path"));
+	if (r >= 0)
+		r = sd_bus_call_async(invocation->bus, NULL, call, on_copied, copy, UINT64_MAX);
+	/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
+	sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);
+	return r < 0 ? service_failed(r, NULL) : await_copy(invocation, copy);
+}
+
+/* The name of the file itself, where the destination is a folder. */
+static char *destination(const char *path, const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	size_t length = strlen(path);
+	char *whole;
+
+	if (length > 0 && path[length - 1] != '/')
+		return strdup(path);
+	return asprintf(&whole, "%s%s", path, slash ? slash + 1 : file) < 0 ? NULL : whole;
+}
+
+enum status command_copy(struct invocation *invocation)
+{
+	const char *file = invocation->arguments[0], *target = invocation->arguments[1];
+	const char *colon = strchr(target, ':');
+	AUTO_FREE char *name = NULL, *path = NULL, *vm = NULL;
+	AUTO_CLOSE int fd = -1;
+	struct copy copy = { .show = isatty(STDERR_FILENO) };
+	enum status status;
+
+	if (!colon || colon[1] != '/')
+		return usage_error(invocation, "'%s' is not VM:/PATH", target);
+	name = strndup(target, (size_t)(colon - target));
+	path = destination(colon + 1, file);
+	if (!name || !path)
+		return service_failed(-ENOMEM, NULL);
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return usage_error(invocation, "cannot open '%s': %s", file, strerror(errno));
+	status = service_find_vm(invocation, name, &vm);
+	copy.path = vm;
+	return status == STATUS_OK ? send_copy(invocation, &copy, fd, path) : status;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The integration services that a machine's guest is offered beside shutdown and heartbeat, as the
+ * definition has them: time, key-value pairs, snapshots and file copy.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/definition.h"
+#include "vsp/ic_file_copy.h"
+#include "vsp/ic_kvp.h"
+#include "vsp/ic_time.h"
+#include "vsp/ic_vss.h"
+#include "vsp/vmbus.h"
+
+struct guest_services_callbacks {
+	/* As ic_kvp_callbacks.guest. */
+	void (*guest)(void *data, const struct ic_kvp_guest *guest);
+
+	/* As ic_vss_callbacks.thawed; reason: "limit", "gone" or "unknown". */
+	void (*thawed)(void *data, const char *reason);
+};
+
+struct guest_services {
+	const struct guest_services_callbacks *callbacks;
+	void *data;
+	/* NULL: not offered. */
+	struct ic_time *time;
+	struct ic_kvp *kvp;
+	struct ic_vss *vss;
+	struct ic_file_copy *file_copy;
+};
+
+/* bus and callbacks are borrowed. Return: 0, -errno. */
+int guest_services_new(struct vmbus *bus, const struct definition *definition,
+		       const struct guest_services_callbacks *callbacks, void *data,
+		       struct guest_services **ret_services) MUST_CHECK;
+
+/* The machine has stopped. */
+void guest_services_free(struct guest_services *services);
+DEFINE_CLEANUP(struct guest_services *, guest_services_free)
+
+/* The vps stop, and run again, by our own doing. */
+void guest_services_pause(struct guest_services *services);
+void guest_services_resume(struct guest_services *services);
+
+/* Which are connected, and whether the guest is frozen. New reference; NULL without memory. */
+struct json_object *guest_services_status(const struct guest_services *services);
