@@ -37,6 +37,12 @@ enum bus_next {
 	BUS_NEXT_RESET,
 };
 
+/* Whether lingering pays. */
+struct linger_record {
+	unsigned failures; /* in a row, when nothing came */
+	unsigned pass;     /* chances to pass over */
+};
+
 struct vmbus {
 	struct loop *loop;
 	const struct vsp_host *host;
@@ -63,6 +69,7 @@ struct vmbus {
 	bool lingers;
 	struct loop_idle idle;
 	struct list lingering; /* channels whose rings are watched */
+	struct linger_record linger_record;
 };
 
 /* Sends what waits in the outbox, as far as the guest takes it. */
@@ -131,9 +138,8 @@ struct vmbus_channel {
 	uint32_t blocked; /* bytes a sender waits for, or 0 */
 	uint32_t marked;  /* up to where out's data is known to dirty tracking */
 
-	struct list linger;       /* in bus->lingering; such a channel is masked */
-	unsigned linger_failures; /* in a row, when nothing came */
-	unsigned linger_pass;     /* chances to pass over */
+	struct list linger; /* in bus->lingering; such a channel is masked */
+	struct linger_record linger_record;
 
 	struct vmbus_channel_counters counters;
 };

@@ -9,24 +9,40 @@
  *
  * A lingering channel is masked, so whoever lingers owes it a look: linger_look() comes at each
  * turn of the loop, and the loop does not wait before it has either found packets or unmasked the
- * ring, which includes a last look. A channel whose guest did not come up with anything passes over
- * the next chances, twice as many after each failure.
+ * ring, which includes a last look.
+ *
+ * Where nobody is to be watched, the loop itself lingers: a fast disk answers in less time than it
+ * takes to fall asleep and to be woken.
+ *
+ * Either way, a wait in vain passes over the next chances, twice as many after each failure.
  */
 #include "vsp/bus.h"
 
 #define LINGER_NS           20000
+#define LINGER_DISK_NS      32000
 #define LINGER_FAILURES_MAX 10
+
+static bool linger_passes(struct linger_record *record)
+{
+	if (record->pass == 0)
+		return false;
+	record->pass--;
+	return true;
+}
+
+static void linger_failed(struct linger_record *record)
+{
+	record->failures = MIN(record->failures + 1, (unsigned)LINGER_FAILURES_MAX);
+	record->pass = (1u << record->failures) - 1;
+}
 
 void linger_begin(struct vmbus_channel *channel)
 {
 	struct vmbus *bus = channel->bus;
 
-	if (!bus->lingers || channel->broken || !list_empty(&channel->linger))
+	if (!bus->lingers || channel->broken || !list_empty(&channel->linger) ||
+	    linger_passes(&channel->linger_record))
 		return;
-	if (channel->linger_pass > 0) {
-		channel->linger_pass--;
-		return;
-	}
 	if (!channel->masked) {
 		ring_mask(&channel->in);
 		channel->masked = true;
@@ -43,7 +59,7 @@ static bool linger_check(struct vmbus *bus)
 		if (!ring_has_packets(&channel->in))
 			continue;
 		list_unlink(&channel->linger);
-		channel->linger_failures = 0;
+		channel->linger_record.failures = 0;
 		channel->counters.signals_awaited++;
 		packet_look(channel);
 		return true; /* the device may have changed the list */
@@ -61,9 +77,7 @@ static bool linger_end(struct vmbus *bus)
 			container_of(bus->lingering.next, struct vmbus_channel, linger);
 
 		list_unlink(&channel->linger);
-		channel->linger_failures =
-			MIN(channel->linger_failures + 1, (unsigned)LINGER_FAILURES_MAX);
-		channel->linger_pass = (1u << channel->linger_failures) - 1;
+		linger_failed(&channel->linger_record);
 		channel->masked = ring_unmask(&channel->in);
 		if (channel->masked) {
 			packet_look(channel);
@@ -73,13 +87,33 @@ static bool linger_end(struct vmbus *bus)
 	return found;
 }
 
+/* Return: whether something has completed. */
+static bool linger_for_completions(struct vmbus *bus)
+{
+	uint64_t end;
+
+	if (linger_passes(&bus->linger_record))
+		return false;
+	loop_flush(bus->loop);
+	end = loop_now() + LINGER_DISK_NS;
+	do {
+		if (loop_has_completions(bus->loop)) {
+			bus->linger_record.failures = 0;
+			return true;
+		}
+		__builtin_ia32_pause();
+	} while (loop_now() < end);
+	linger_failed(&bus->linger_record);
+	return false;
+}
+
 static bool linger_look(struct loop_idle *idle, bool busy)
 {
 	struct vmbus *bus = container_of(idle, struct vmbus, idle);
 	uint64_t end;
 
 	if (list_empty(&bus->lingering))
-		return false;
+		return !busy && linger_for_completions(bus);
 	if (busy)
 		return linger_check(bus);
 	/* What was prepared is not to wait for the guest. */

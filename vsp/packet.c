@@ -158,7 +158,7 @@ void packet_start(struct vmbus_channel *channel)
 	channel->budget = PACKETS_PER_TURN;
 	channel->masked = channel->broken = channel->interrupt = false;
 	channel->blocked = 0;
-	channel->linger_failures = channel->linger_pass = 0;
+	channel->linger_record = (struct linger_record){ 0 };
 	channel->marked = channel->out.position;
 	/* Packets may be there already, put there before the doorbell was connected. */
 	channel->kick = true;
