@@ -313,7 +313,9 @@ cd /sys/bus/vmbus
 MOVE_CHANNELS = FIND_DATA_DISK + """
 dd if=$(find_data) of=/dev/null bs=4k count=2000 iflag=direct 2>/dev/null & reader=$!
 for round in 1 2 3 4 5; do for cpu in $(seq 0 $(($(nproc) - 1))); do
-for channel in devices/*/channels/*/cpu; do echo $cpu > $channel || exit 1; done; done; done
+for driver in devices/*/driver; do for channel in ${driver%/driver}/channels/*/cpu; do
+	echo $cpu > $channel || exit 1
+done; done; done; done
 wait $reader
 """
 
