@@ -124,25 +124,9 @@ static const struct option_row switch_set_options[] = {
 	{ 0 },
 };
 
+/* All but the first can be changed, too. */
 static const struct option_row net_add_options[] = {
 	{ "name", "NAME", VALUE_TEXT, "name of the adapter (default: nic0, nic1, …)" },
-	{ "switch", "SWITCH", VALUE_SWITCH,
-	  "a virtual switch; default: the user-mode network; none: no connection" },
-	{ "forward", "[tcp:|udp:]HOST:GUEST", VALUE_TEXT,
-	  "switch default: a port of the host is one of the guest; may be given again; or none" },
-	{ "mac", "MAC", VALUE_TEXT, "MAC address (default: one of vmms's own)" },
-	{ "vlan", "VLAN", VALUE_TEXT, "a number, trunk:N,N[,native:N], or none" },
-	{ "mac-spoofing", "ON", VALUE_TEXT, "on or off: whether the guest may send from others" },
-	{ "dhcp-guard", "ON", VALUE_TEXT, "on or off: whether what a DHCP server says is dropped" },
-	{ "router-guard", "ON", VALUE_TEXT, "on or off: whether what a router says is dropped" },
-	{ "egress", "RATE", VALUE_TEXT, "limit of what the guest sends, such as 10M, or none" },
-	{ "ingress", "RATE", VALUE_TEXT, "limit of what the guest receives, or none" },
-	{ "mtu", "N", VALUE_TEXT, "that the guest begins with, 576 to 9216 (default: 1500)" },
-	{ "queues", "N", VALUE_TEXT, "at most 16; 0: one per virtual processor; the default" },
-	{ 0 },
-};
-
-static const struct option_row net_set_options[] = {
 	{ "switch", "SWITCH", VALUE_SWITCH,
 	  "a virtual switch; default: the user-mode network; none: no connection" },
 	{ "forward", "[tcp:|udp:]HOST:GUEST", VALUE_TEXT,
@@ -359,7 +343,7 @@ const struct command commands[] = {
 	  { VALUE_VM, VALUE_TEXT },
 	  "change a network adapter, or connect it elsewhere",
 	  "While the VM runs, all but MAC address, MTU and queues can be changed.",
-	  net_set_options,
+	  net_add_options + 1,
 	  true,
 	  command_net_set },
 	{ "net list",
