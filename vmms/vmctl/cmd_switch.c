@@ -16,23 +16,6 @@
 
 /* ---- Calls ---- */
 
-static enum status find_switch(struct invocation *invocation, const char *name, char **ret_path)
-{
-	AUTO_MESSAGE sd_bus_message *reply = NULL;
-	enum status status;
-	const char *path;
-	int r;
-
-	status = service_call_manager(invocation, "GetSwitch", SERVICE_TIMEOUT, &reply, "s", name);
-	if (status != STATUS_OK)
-		return status;
-	r = sd_bus_message_read(reply, "o", &path);
-	if (r < 0)
-		return service_failed(r, NULL);
-	*ret_path = strdup(path);
-	return *ret_path ? STATUS_OK : service_failed(-ENOMEM, NULL);
-}
-
 static enum status get_text(struct invocation *invocation, const char *path, const char *property,
 			    char **ret_text)
 {
@@ -143,7 +126,7 @@ enum status command_switch_set(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
-	status = find_switch(invocation, invocation->arguments[0], &path);
+	status = service_find_switch(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
 		status = get_definition(invocation, path, &definition);
 	if (status != STATUS_OK)
@@ -397,7 +380,7 @@ enum status command_switch_show(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
-	status = find_switch(invocation, invocation->arguments[0], &path);
+	status = service_find_switch(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
 		status = switch_info_get(invocation, path, &info);
 	if (status != STATUS_OK)

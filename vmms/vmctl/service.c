@@ -183,14 +183,15 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 	return service_send(invocation, call, timeout, ret_reply);
 }
 
-enum status service_find_vm(struct invocation *invocation, const char *name, char **ret_path)
+static enum status service_find(struct invocation *invocation, const char *method, const char *name,
+				char **ret_path)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	enum status status;
 	const char *path;
 	int r;
 
-	status = service_call_manager(invocation, "GetVM", SERVICE_TIMEOUT, &reply, "s", name);
+	status = service_call_manager(invocation, method, SERVICE_TIMEOUT, &reply, "s", name);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_read(reply, "o", &path);
@@ -198,4 +199,14 @@ enum status service_find_vm(struct invocation *invocation, const char *name, cha
 		return service_failed(r, NULL);
 	*ret_path = strdup(path);
 	return *ret_path ? STATUS_OK : service_failed(-ENOMEM, NULL);
+}
+
+enum status service_find_vm(struct invocation *invocation, const char *name, char **ret_path)
+{
+	return service_find(invocation, "GetVM", name, ret_path);
+}
+
+enum status service_find_switch(struct invocation *invocation, const char *name, char **ret_path)
+{
+	return service_find(invocation, "GetSwitch", name, ret_path);
 }

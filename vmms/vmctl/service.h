@@ -21,8 +21,9 @@ enum status service_connect(struct invocation *invocation);
 /* Says why a call failed. Frees *error. Return: the status that goes with it. */
 enum status service_failed(int r, sd_bus_error *error);
 
-/* Object path of the VM of that name, freed by the caller. */
+/* Object path of the VM, or of the switch, of that name, freed by the caller. */
 enum status service_find_vm(struct invocation *invocation, const char *name, char **ret_path);
+enum status service_find_switch(struct invocation *invocation, const char *name, char **ret_path);
 
 /* A method of a VM without arguments and result. */
 enum status service_call_vm(struct invocation *invocation, const char *path, const char *method);
