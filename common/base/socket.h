@@ -9,8 +9,7 @@
  * again two seconds later. A whole TCP window of the guest's is to fit, which the kernel's default
  * of some 200 KiB is far from.
  */
-#define SOCKET_PASST_ROOM (4 << 20) /* bytes; the kernel doubles it for what it keeps beside them \
-				     */
+#define SOCKET_PASST_ROOM (4 << 20) /* bytes; the kernel doubles it */
 
 /*
  * Makes room for what was sent through a socket and has not been read at the other end; more than
