@@ -2,6 +2,7 @@
 /* passt(1), the user-mode network of one adapter: its command line, its last words, its end. */
 #include "vmms/passt.h"
 
+#include "common/base/socket.h"
 #include "common/base/text.h"
 #include "vmms/spawn.h"
 
@@ -168,6 +169,7 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 		return -errno;
 	AUTO_CLOSE int ours = sockets[0];
 	AUTO_CLOSE int theirs = sockets[1];
+	socket_make_room(theirs, SOCKET_PASST_ROOM);
 	r = run_program(passt, theirs, far_output);
 	if (r == 0)
 		r = watch(passt, loop);

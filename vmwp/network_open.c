@@ -2,6 +2,8 @@
 /* By hand: taps and passt for network adapters. */
 #include "vmwp/network_open.h"
 
+#include "common/base/socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -138,6 +140,7 @@ static int network_open_user(struct resources *resources, const struct definitio
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	socket_make_room(pair[1], SOCKET_PASST_ROOM);
 	passt_fill(&passt, adapter);
 	r = passt_spawn(&passt, pair[1]);
 	close(pair[1]);

@@ -68,13 +68,16 @@ static bool netvsp_ndis_version(struct network_adapter *adapter, struct nvsp_mes
 
 static bool netvsp_ndis_config(struct network_adapter *adapter, struct nvsp_message *message)
 {
-	uint32_t frame_size = message->ndis_config.frame_size;
+	uint32_t frame_size = message->ndis_config.frame_size, mtu;
 
 	/* The slots of the receive buffer are cut to the size that was told before it. */
 	if (adapter->receive_buffer)
 		return false;
 	frame_size = MAX(frame_size, (uint32_t)(NETVSP_MTU_MIN + NET_ETHERNET_SIZE));
 	adapter->frame_size = MIN(frame_size, (uint32_t)(NETVSP_MTU_MAX + NET_ETHERNET_SIZE));
+	/* What it begins with is ours to say, by RNDIS; Linux takes less than it has from there. */
+	mtu = adapter->frame_size - NET_ETHERNET_SIZE;
+	adapter->rndis.mtu = mtu == NETVSP_MTU_DEFAULT ? adapter->options.mtu : mtu;
 	adapter->capabilities = message->ndis_config.capabilities;
 	adapter->rndis.rsc_possible = adapter->version >= NVSP_VERSION_6_1 &&
 				      (adapter->capabilities & NVSP_CAPABILITY_RSC);
@@ -288,6 +291,7 @@ static int netvsp_open(void *device, struct vmbus_channel *vmbus_channel, const 
 	adapter->frame_size = NETVSP_MTU_DEFAULT + NET_ETHERNET_SIZE;
 	adapter->capabilities = 0;
 	adapter->rndis.rsc_possible = false;
+	adapter->rndis.mtu = adapter->options.mtu;
 	adapter->rndis.ndis_version = 0x60000;
 	rndis_reset(&adapter->rndis);
 	netvsp_receive_configure(adapter);

@@ -40,7 +40,7 @@ struct rndis {
 	uint8_t permanent_mac[RNDIS_MAC_SIZE];
 	char name[RNDIS_NAME_MAX]; /* ASCII */
 	bool mac_changeable;
-	unsigned mtu;         /* that the guest is to begin with */
+	unsigned mtu;         /* the guest's, or that it is to begin with */
 	unsigned queue_count; /* channels that there may be */
 	bool link_up;
 	uint32_t ndis_version; /* major << 16 | minor, as the guest said */

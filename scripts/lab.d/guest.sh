@@ -8,10 +8,10 @@ guest_disk=$guest_dir/lab.raw
 # The flavour that the root image's own kernel package is of.
 guest_kernel=6.1-cloud
 
-# What a stock guest finds its disks with: on the VMBus, and as a guest of the peer.
+# What a stock guest finds its devices with: on the VMBus, and as a guest of the peer.
 guest_modules=(
-	hv_vmbus hv_storvsc hv_utils hv_balloon sd_mod sr_mod
-	virtio_pci virtio_mmio virtio_blk virtio_scsi ext4
+	hv_vmbus hv_storvsc hv_netvsc hv_utils hv_balloon sd_mod sr_mod
+	virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_net ext4
 )
 
 guest_boot_make() {
@@ -26,6 +26,9 @@ guest_boot_make() {
 	done
 }
 
+# What tests use in it. busybox has the DHCP client and the web server.
+guest_packages=(fio kexec-tools hyperv-daemons busybox-static iputils-ping iperf3 ethtool)
+
 # A stock image, with what tests use in it, and with the small initramfs of its kernel for kexec.
 guest_image_make() {
 	local overlay=$guest_dir/overlay
@@ -34,7 +37,8 @@ guest_image_make() {
 	cp "$parts_dir/guest/initramfs/bin/vmms-test-init" "$overlay/usr/sbin/"
 	cp "$guest_dir/boot/vmlinuz-$guest_kernel" "$overlay/boot/vmlinuz"
 	cp "$guest_dir/boot/initrd-$guest_kernel" "$overlay/boot/initrd"
-	"$tree_dir/scripts/image" --force --output "$guest_dir/image" --include fio,kexec-tools,hyperv-daemons --overlay "$overlay"
+	"$tree_dir/scripts/image" --force --output "$guest_dir/image" \
+		--include "$(IFS=, && echo "${guest_packages[*]}")" --overlay "$overlay"
 	rm -rf "$overlay"
 }
 

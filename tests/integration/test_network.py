@@ -142,6 +142,7 @@ class Default(NetworkTest):
     def test_forwards_are_changed(self):
         self.create()
         self.ok("start", "vm")
+        wait_until(self.passt_calls, "passt")
         self.ok("net", "set", "vm", "nic0", "--forward", "8080:80")
         self.wait_said("connect_adapter nic0 socket")
         wait_until(lambda: len(self.passt_calls()) == 2, "another passt")

@@ -11,6 +11,7 @@ import time
 
 from harness import SCRATCH, Failure, Guest, check, Daemon
 import logwrites
+import scenarios_network
 
 
 def sparse_file(name, megabytes):
@@ -515,7 +516,8 @@ ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_
        disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
        time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
-       acknowledged_writes_survive, without_flushes_the_check_fails]
+       acknowledged_writes_survive, without_flushes_the_check_fails,
+       *scenarios_network.ALL]
 
 # What each engine does in its own way.
-OF_THE_ENGINE = [synthetic_timers]
+OF_THE_ENGINE = [synthetic_timers, *scenarios_network.ALL]

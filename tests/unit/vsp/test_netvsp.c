@@ -169,12 +169,21 @@ static void test_sizes_follow_mtu(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t size = 0;
+		uint32_t number;
+
 		assert_true(netvsc_open(&fixture.netvsc, fixture.fake));
 		assert_true(netvsc_init(&fixture.netvsc, cases[i].version));
 		assert_true(netvsc_configure(&fixture.netvsc, cases[i].mtu,
 					     cases[i].rsc ? NVSP_CAPABILITY_RSC : 0));
 		assert_true(netvsc_give_buffers(&fixture.netvsc));
 		assert_int_equal(fixture.netvsc.slot_size, cases[i].slot_size);
+		/* Linux lowers its MTU to this. */
+		assert_true(netvsc_initialize(&fixture.netvsc));
+		assert_int_equal(
+			netvsc_query(&fixture.netvsc, OID_GEN_MAXIMUM_FRAME_SIZE, &number, &size),
+			0);
+		assert_int_equal(number, MIN(cases[i].mtu, 9216u));
 		assert_true(fake_close(&fixture.netvsc.channels[0]));
 	}
 }
