@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *host_map(void *host, gpa_t gpa, uint64_t size)
 {
@@ -119,6 +120,19 @@ static void *fake_calloc(size_t count, size_t size)
 	return memory;
 }
 
+/* Zero-filled as it is touched, which is little of it, and with a page at its end that faults. */
+static uint8_t *fake_map_ram(uint64_t size)
+{
+	uint8_t *ram = mmap(NULL, size + HV_PAGE_SIZE, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int r;
+
+	assert(ram != MAP_FAILED);
+	r = mprotect(ram, size, PROT_READ | PROT_WRITE);
+	assert(r == 0);
+	return ram;
+}
+
 struct fake *fake_new(uint32_t vp_count, uint64_t ram_size)
 {
 	struct fake *fake = fake_calloc(1, sizeof(*fake));
@@ -126,9 +140,7 @@ struct fake *fake_new(uint32_t vp_count, uint64_t ram_size)
 
 	assert(vp_count > 0 && vp_count <= FAKE_VP_MAX && IS_ALIGNED(ram_size, HV_PAGE_SIZE));
 	fake->host = (struct vsp_host){ .ops = &host_ops, .host = fake, .vp_count = vp_count };
-	fake->ram = aligned_alloc(HV_PAGE_SIZE, ram_size);
-	assert(fake->ram);
-	memset(fake->ram, 0, ram_size);
+	fake->ram = fake_map_ram(ram_size);
 	fake->ram_size = ram_size;
 	fake->ram_used = HV_PAGE_SIZE; /* nobody is given page 0 */
 	fake->written = fake_calloc(ram_size / HV_PAGE_SIZE, sizeof(*fake->written));
@@ -168,7 +180,7 @@ void fake_free(struct fake *fake)
 	assert(fake->connection_count == 0);
 	vmbus_free(fake->bus);
 	loop_free(fake->loop);
-	free(fake->ram);
+	munmap(fake->ram, fake->ram_size + HV_PAGE_SIZE);
 	free(fake->written);
 	free(fake->inbox);
 	free(fake->offers);
