@@ -172,12 +172,15 @@ bool loop_has_completions(struct loop *loop)
 	return io_uring_cq_ready(ring) > 0;
 }
 
-/* All that is to be done before the loop may wait. Return: whether it need not wait. */
-static bool loop_prepare(struct loop *loop)
+/*
+ * All that is to be done before the loop may wait. Return: whether it need not wait. *ret_found:
+ * somebody had something to do.
+ */
+static bool loop_prepare(struct loop *loop, bool *ret_found)
 {
 	bool busy;
 
-	for (;;) {
+	for (*ret_found = false;; *ret_found = true) {
 		loop_run_deferred(loop);
 		busy = loop_has_completions(loop);
 		if (!loop->idle || !loop->idle->look(loop->idle, busy))
@@ -197,9 +200,10 @@ static bool loop_error_is_passing(int r)
 int loop_run(struct loop *loop)
 {
 	while (!loop->stopping) {
+		bool found;
 		int r;
 
-		if (loop_prepare(loop))
+		if (loop_prepare(loop, &found))
 			r = io_uring_submit(&loop->ring);
 		else
 			r = io_uring_submit_and_wait(&loop->ring, 1);
@@ -217,9 +221,12 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 		.tv_nsec = (long long)(timeout_ns % 1000000000u),
 	};
 	struct io_uring_cqe *cqe;
+	bool found;
 	int r;
 
-	(void)loop_prepare(loop);
+	(void)loop_prepare(loop, &found);
+	if (found)
+		timeout = (struct __kernel_timespec){ 0 };
 	r = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
 	if (r < 0 && !loop_error_is_passing(r))
 		return r;
