@@ -87,44 +87,43 @@ static bool linger_end(struct vmbus *bus)
 	return found;
 }
 
-/* Return: whether something has completed. */
-static bool linger_for_completions(struct vmbus *bus)
+/* Return: whether packets were found, or something has completed. */
+static bool linger_watch(struct vmbus *bus, uint64_t time_ns)
 {
 	uint64_t end;
 
-	if (linger_passes(&bus->linger_record))
-		return false;
-	loop_flush(bus->loop);
-	end = loop_now() + LINGER_DISK_NS;
-	do {
-		if (loop_has_completions(bus->loop)) {
-			bus->linger_record.failures = 0;
-			return true;
-		}
-		__builtin_ia32_pause();
-	} while (loop_now() < end);
-	linger_failed(&bus->linger_record);
-	return false;
-}
-
-static bool linger_look(struct loop_idle *idle, bool busy)
-{
-	struct vmbus *bus = container_of(idle, struct vmbus, idle);
-	uint64_t end;
-
-	if (list_empty(&bus->lingering))
-		return !busy && linger_for_completions(bus);
-	if (busy)
-		return linger_check(bus);
 	/* What was prepared is not to wait for the guest. */
 	loop_flush(bus->loop);
-	end = loop_now() + LINGER_NS;
+	end = loop_now() + time_ns;
 	do {
 		if (linger_check(bus) || loop_has_completions(bus->loop))
 			return true;
 		__builtin_ia32_pause();
 	} while (loop_now() < end);
-	return linger_end(bus);
+	return false;
+}
+
+static bool linger_for_completions(struct vmbus *bus)
+{
+	if (linger_passes(&bus->linger_record))
+		return false;
+	if (!linger_watch(bus, LINGER_DISK_NS)) {
+		linger_failed(&bus->linger_record);
+		return false;
+	}
+	bus->linger_record.failures = 0;
+	return true;
+}
+
+static bool linger_look(struct loop_idle *idle, bool busy)
+{
+	struct vmbus *bus = container_of(idle, struct vmbus, idle);
+
+	if (busy)
+		return linger_check(bus);
+	if (list_empty(&bus->lingering))
+		return linger_for_completions(bus);
+	return linger_watch(bus, LINGER_NS) || linger_end(bus);
 }
 
 void linger_init(struct vmbus *bus)
