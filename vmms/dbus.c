@@ -75,6 +75,54 @@ int dbus_object_path_parse(const char *path, const char *prefix, struct guid *re
 	return guid_parse(text, ret_uuid);
 }
 
+int dbus_list_paths(const char *prefix, const struct list *objects,
+		    const struct guid *(*link_uuid)(const struct list *link), char ***ret_nodes)
+{
+	size_t count = 0, i = 0;
+	char **nodes;
+
+	list_for_each (link, objects)
+		count++;
+	nodes = calloc(count + 1, sizeof(*nodes));
+	if (!nodes)
+		return -ENOMEM;
+	list_for_each (link, objects) {
+		char path[DBUS_OBJECT_PATH_SIZE];
+
+		dbus_object_path(prefix, link_uuid(link), path);
+		nodes[i] = strdup(path);
+		if (!nodes[i++])
+			goto fail;
+	}
+	*ret_nodes = nodes;
+	return 0;
+fail:
+	while (i > 0)
+		free(nodes[--i]);
+	free(nodes);
+	return -ENOMEM;
+}
+
+/* ---- Signals ---- */
+
+void dbus_check_signal(int r)
+{
+	if (r < 0 && r != -ENOTCONN)
+		log_warning("a signal cannot be sent: %s", strerror(-r));
+}
+
+void dbus_object_added(struct dbus_service *service, const char *path)
+{
+	if (service->bus)
+		dbus_check_signal(sd_bus_emit_object_added(service->bus, path));
+}
+
+void dbus_object_removed(struct dbus_service *service, const char *path)
+{
+	if (service->bus)
+		dbus_check_signal(sd_bus_emit_object_removed(service->bus, path));
+}
+
 /* ---- Answers ---- */
 
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure)

@@ -27,11 +27,7 @@ static int ask(sd_bus_message *call, struct vm *vm, const char *method,
 	r = vm_guest_ask(vm, method, arguments, fd, timeout, done, sd_bus_message_ref(call),
 			 &failure);
 	json_object_put(arguments);
-	if (r >= 0)
-		return 1;
-	r = dbus_reply_failure(call, &failure);
-	sd_bus_message_unref(call);
-	return r;
+	return dbus_conclude(call, r, &failure);
 }
 
 /* A vm_guest_fn for methods without a result. */

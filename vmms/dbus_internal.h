@@ -24,6 +24,16 @@ void dbus_object_path(const char *prefix, const struct guid *uuid,
 /* Return: 0; -EINVAL: not the path of such an object. */
 int dbus_object_path_parse(const char *path, const char *prefix, struct guid *ret_uuid) MUST_CHECK;
 
+/* The paths of all objects of a list, for an enumerator of nodes. */
+int dbus_list_paths(const char *prefix, const struct list *objects,
+		    const struct guid *(*link_uuid)(const struct list *link),
+		    char ***ret_nodes) MUST_CHECK;
+
+/* Signals, if there is a bus. What cannot be sent is logged. */
+void dbus_object_added(struct dbus_service *service, const char *path);
+void dbus_object_removed(struct dbus_service *service, const char *path);
+void dbus_check_signal(int r);
+
 #define DBUS_VM_PATH_SIZE DBUS_OBJECT_PATH_SIZE
 
 void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE]);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.vmms1.Switch, and what the manager does with switches: docs/dbus/org.vmms1.Switch.md. */
-#include "common/base/log.h"
 #include "vmms/dbus_internal.h"
 
 #include <errno.h>
@@ -25,33 +24,18 @@ static int find_switch(sd_bus *bus, const char *path, const char *interface, voi
 	return *ret_found != NULL;
 }
 
+static const struct guid *link_uuid(const struct list *link)
+{
+	return &container_of(link, struct vswitch, link)->definition->uuid;
+}
+
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
 		      sd_bus_error *error)
 {
-	struct list *switches = &((struct dbus_service *)data)->manager->switches->list;
-	size_t count = 0, i = 0;
-	char **nodes;
+	const struct dbus_service *service = data;
 
-	list_for_each (link, switches)
-		count++;
-	nodes = calloc(count + 1, sizeof(*nodes));
-	if (!nodes)
-		return -ENOMEM;
-	list_for_each (link, switches) {
-		char path[DBUS_OBJECT_PATH_SIZE];
-
-		switch_path(container_of(link, struct vswitch, link), path);
-		nodes[i] = strdup(path);
-		if (!nodes[i++])
-			goto fail;
-	}
-	*ret_nodes = nodes;
-	return 0;
-fail:
-	while (i > 0)
-		free(nodes[--i]);
-	free(nodes);
-	return -ENOMEM;
+	return dbus_list_paths(DBUS_SWITCH_PREFIX, &service->manager->switches->list, link_uuid,
+			       ret_nodes);
 }
 
 /* ---- Reading calls ---- */
@@ -318,19 +302,12 @@ int dbus_switch_register(struct dbus_service *service)
 
 /* ---- Signals ---- */
 
-static void check_signal(int r)
-{
-	if (r < 0 && r != -ENOTCONN)
-		log_warning("a signal cannot be sent: %s", strerror(-r));
-}
-
 void dbus_switch_added(struct dbus_service *service, struct vswitch *vswitch)
 {
 	char path[DBUS_OBJECT_PATH_SIZE];
 
 	switch_path(vswitch, path);
-	if (service->bus)
-		check_signal(sd_bus_emit_object_added(service->bus, path));
+	dbus_object_added(service, path);
 }
 
 void dbus_switch_removed(struct dbus_service *service, struct vswitch *vswitch)
@@ -338,8 +315,7 @@ void dbus_switch_removed(struct dbus_service *service, struct vswitch *vswitch)
 	char path[DBUS_OBJECT_PATH_SIZE];
 
 	switch_path(vswitch, path);
-	if (service->bus)
-		check_signal(sd_bus_emit_object_removed(service->bus, path));
+	dbus_object_removed(service, path);
 }
 
 void dbus_switch_changed(struct dbus_service *service, struct vswitch *vswitch)
@@ -348,7 +324,7 @@ void dbus_switch_changed(struct dbus_service *service, struct vswitch *vswitch)
 
 	switch_path(vswitch, path);
 	if (service->bus)
-		check_signal(sd_bus_emit_properties_changed(
+		dbus_check_signal(sd_bus_emit_properties_changed(
 			service->bus, path, DBUS_INTERFACE_SWITCH, "Notes", "State", "StateReason",
 			"Bridge", "VLANs", "Definition", NULL));
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
-#include "common/base/log.h"
 #include "vmms/dbus_guest.h"
 #include "vmms/dbus_internal.h"
 
@@ -27,33 +26,17 @@ static int find_vm(sd_bus *bus, const char *path, const char *interface, void *d
 	return *ret_found != NULL;
 }
 
+static const struct guid *link_uuid(const struct list *link)
+{
+	return &container_of(link, struct vm, link)->definition->uuid;
+}
+
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
 		      sd_bus_error *error)
 {
-	struct dbus_service *service = data;
-	size_t count = 0, i = 0;
-	char **nodes;
+	const struct dbus_service *service = data;
 
-	list_for_each (link, &service->manager->vms)
-		count++;
-	nodes = calloc(count + 1, sizeof(*nodes));
-	if (!nodes)
-		return -ENOMEM;
-	list_for_each (link, &service->manager->vms) {
-		char path[DBUS_VM_PATH_SIZE];
-
-		dbus_vm_path(container_of(link, struct vm, link), path);
-		nodes[i] = strdup(path);
-		if (!nodes[i++])
-			goto fail;
-	}
-	*ret_nodes = nodes;
-	return 0;
-fail:
-	while (i > 0)
-		free(nodes[--i]);
-	free(nodes);
-	return -ENOMEM;
+	return dbus_list_paths(DBUS_VM_PREFIX, &service->manager->vms, link_uuid, ret_nodes);
 }
 
 /* ---- Methods ---- */
@@ -448,19 +431,12 @@ int dbus_vm_register(struct dbus_service *service)
 
 /* ---- Signals ---- */
 
-static void check_signal(int r)
-{
-	if (r < 0 && r != -ENOTCONN)
-		log_warning("a signal cannot be sent: %s", strerror(-r));
-}
-
 void dbus_vm_added(struct dbus_service *service, struct vm *vm)
 {
 	char path[DBUS_VM_PATH_SIZE];
 
 	dbus_vm_path(vm, path);
-	if (service->bus)
-		check_signal(sd_bus_emit_object_added(service->bus, path));
+	dbus_object_added(service, path);
 }
 
 void dbus_vm_removed(struct dbus_service *service, struct vm *vm)
@@ -468,8 +444,7 @@ void dbus_vm_removed(struct dbus_service *service, struct vm *vm)
 	char path[DBUS_VM_PATH_SIZE];
 
 	dbus_vm_path(vm, path);
-	if (service->bus)
-		check_signal(sd_bus_emit_object_removed(service->bus, path));
+	dbus_object_removed(service, path);
 }
 
 void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties)
@@ -478,6 +453,6 @@ void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *co
 
 	dbus_vm_path(vm, path);
 	if (service->bus)
-		check_signal(sd_bus_emit_properties_changed_strv(
+		dbus_check_signal(sd_bus_emit_properties_changed_strv(
 			service->bus, path, DBUS_INTERFACE_VM, (char **)properties));
 }
