@@ -64,7 +64,9 @@
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
  *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;
- *                         the link is down
+ *                         the link is down. {"adapter": "…", "addresses": ["192.0.2.7", …]}: what
+ *                         the guest says it has there, at most CONTROL_ADDRESSES_MAX texts; []:
+ *                         nothing any more
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.
@@ -77,9 +79,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_MESSAGE_MAX (256 * 1024) /* bytes; a definition with 256 disks fits */
-#define CONTROL_FDS_MAX     64
-#define CONTROL_FD          3 /* where a worker finds its end: vmwp --control-fd 3 */
+#define CONTROL_MESSAGE_MAX   (256 * 1024) /* bytes; a definition with 256 disks fits */
+#define CONTROL_FDS_MAX       64
+#define CONTROL_ADDRESSES_MAX 16 /* of an adapter */
+#define CONTROL_FD            3  /* where a worker finds its end: vmwp --control-fd 3 */
 
 /* Codes of errors. */
 #define CONTROL_ERROR_INVALID       "invalid"       /* arguments make no sense */

@@ -3,7 +3,6 @@
 #include "vmms/adapter.h"
 
 #include "common/base/log.h"
-#include "common/control.h"
 #include "vmms/capture.h"
 #include "vmms/manager.h"
 #include "vmms/network_tap.h"
@@ -280,17 +279,33 @@ struct adapter *adapter_find(const struct vm *vm, const char *name)
 	return NULL;
 }
 
+/* The one way to write an address. A zone ("fe80::1%3") means something in the guest alone. */
+static bool read_address(const char *text, char address[static ADAPTER_ADDRESS_SIZE])
+{
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	struct in6_addr bytes;
+	char plain[ADAPTER_ADDRESS_SIZE];
+	size_t length = strcspn(text, "%");
+
+	if (length >= sizeof(plain))
+		return false;
+	memcpy(plain, text, length);
+	plain[length] = '\0';
+	return inet_pton(family, plain, &bytes) == 1 &&
+	       inet_ntop(family, &bytes, address, ADAPTER_ADDRESS_SIZE);
+}
+
 void adapter_set_addresses(struct adapter *adapter, const char *const *addresses, size_t count)
 {
-	adapter->address_count = 0;
-	for (size_t i = 0; i < count && adapter->address_count < ADAPTER_ADDRESSES_MAX; i++) {
-		struct in6_addr address;
-		int family = strchr(addresses[i], ':') ? AF_INET6 : AF_INET;
-		char *text = adapter->addresses[adapter->address_count];
+	char fresh[ADAPTER_ADDRESSES_MAX][ADAPTER_ADDRESS_SIZE] = { 0 };
+	size_t fresh_count = 0;
 
-		if (inet_pton(family, addresses[i], &address) == 1 &&
-		    inet_ntop(family, &address, text, ADAPTER_ADDRESS_SIZE))
-			adapter->address_count++;
-	}
+	for (size_t i = 0; i < count && fresh_count < ADAPTER_ADDRESSES_MAX; i++)
+		fresh_count += read_address(addresses[i], fresh[fresh_count]);
+	if (fresh_count == adapter->address_count &&
+	    memcmp(fresh, adapter->addresses, sizeof(fresh)) == 0)
+		return;
+	memcpy(adapter->addresses, fresh, sizeof(fresh));
+	adapter->address_count = fresh_count;
 	vm_notify(adapter->vm, "Addresses", NULL);
 }

@@ -16,6 +16,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
+#include "common/control.h"
 #include "common/definition_network.h"
 #include "vmms/failure.h"
 #include "vmms/network_link.h"
@@ -28,7 +29,7 @@ struct passt;
 struct capture;
 
 #define ADAPTER_REASON_MAX    512
-#define ADAPTER_ADDRESSES_MAX 16
+#define ADAPTER_ADDRESSES_MAX CONTROL_ADDRESSES_MAX
 #define ADAPTER_ADDRESS_SIZE  INET6_ADDRSTRLEN
 
 enum adapter_backend { ADAPTER_NONE, ADAPTER_TAP, ADAPTER_USER };
@@ -79,5 +80,5 @@ const char *adapter_backend_name(const struct adapter *adapter);
 /* The adapter of that name of a VM with a worker, or NULL. */
 struct adapter *adapter_find(const struct vm *vm, const char *name);
 
-/* What the guest reports: addresses as text; what is none is left out. */
+/* What the guest reports: addresses as text, perhaps with a zone; what is none is left out. */
 void adapter_set_addresses(struct adapter *adapter, const char *const *addresses, size_t count);

@@ -93,6 +93,12 @@ static void adapter_network_ended(void *data)
 	adapter->adapters->callbacks->network_ended(adapter->adapters->data, adapter->name);
 }
 
+static void adapter_connect(struct adapter *adapter, struct net_backend *backend)
+{
+	network_adapter_connect(adapter->network, backend);
+	adapter->adapters->callbacks->connected(adapter->adapters->data, adapter->name);
+}
+
 /* ---- Coming and going ---- */
 
 static struct adapter *adapters_find(struct adapters *adapters, const char *name)
@@ -151,15 +157,17 @@ int adapters_attach(struct adapters *adapters, const struct definition_adapter *
 	if (r < 0)
 		return failure_set(failure, r, "Adapter %s cannot be offered: %s.",
 				   definition->name, strerror(-r));
-	if (kind == ADAPTERS_NONE)
+	if (kind == ADAPTERS_NONE) {
+		adapters->callbacks->connected(adapters->data, definition->name);
 		return 0;
+	}
 	r = adapter_open_backend(adapters, definition->name, kind, fds, fd_count, &backend,
 				 failure);
 	if (r) {
 		network_adapter_remove(TAKE_PTR(adapter->network), NULL, NULL);
 		return r;
 	}
-	network_adapter_connect(adapter->network, backend);
+	adapter_connect(adapter, backend);
 	return 0;
 }
 
@@ -214,8 +222,20 @@ int adapters_connect(struct adapters *adapters, const char *name, enum adapters_
 	r = adapter_open_backend(adapters, name, kind, fds, fd_count, &backend, failure);
 	if (r)
 		return r;
-	network_adapter_connect(adapter->network, backend);
+	adapter_connect(adapter, backend);
 	return 0;
+}
+
+const char *adapters_name(const struct adapters *adapters, unsigned number)
+{
+	const struct adapter *adapter = &adapters->list[number];
+
+	return adapter->network && !adapter->leaving ? adapter->name : NULL;
+}
+
+const uint8_t *adapters_mac(const struct adapters *adapters, unsigned number)
+{
+	return network_adapter_current_mac(adapters->list[number].network);
 }
 
 /* ---- All of them ---- */

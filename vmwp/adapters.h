@@ -34,6 +34,9 @@ extern const char *const adapters_backend_names[]; /* in their order, closed by 
 struct adapters_callbacks {
 	/* The network behind an adapter has ended by itself; its link is down. */
 	void (*network_ended)(void *data, const char *name);
+
+	/* The adapter has come, or has another network than before. */
+	void (*connected)(void *data, const char *name);
 };
 
 /* All pointers are borrowed; descriptors are taken from the resources. */
@@ -67,6 +70,13 @@ int adapters_detach(struct adapters *adapters, const char *name, void (*done)(vo
 		    void *data, struct failure *failure) MUST_CHECK;
 int adapters_connect(struct adapters *adapters, const char *name, enum adapters_backend backend,
 		     const int *fds, unsigned fd_count, struct failure *failure) MUST_CHECK;
+
+/*
+ * Adapters are numbered from 0 to DEFINITION_ADAPTERS_MAX - 1, with gaps: the name of the one with
+ * that number, NULL if there is none, and the MAC address that the guest gives it.
+ */
+const char *adapters_name(const struct adapters *adapters, unsigned number);
+const uint8_t *adapters_mac(const struct adapters *adapters, unsigned number);
 
 /* An array of objects, one for each adapter. New reference; NULL without memory. */
 struct json_object *adapters_status(const struct adapters *adapters);

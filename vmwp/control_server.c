@@ -280,3 +280,23 @@ void control_server_network(struct control_server *server, const char *adapter, 
 			     json_make("adapter", json_object_new_string(adapter), "state",
 				       json_object_new_string(state), NULL));
 }
+
+/* The daemon knows an address from what is none. */
+void control_server_addresses(struct control_server *server, const char *adapter,
+			      const char *addresses)
+{
+	struct json_object *list = json_object_new_array();
+	size_t length, count = 0;
+
+	for (; *addresses != '\0' && count < CONTROL_ADDRESSES_MAX; addresses += length) {
+		length = strcspn(addresses, ";");
+		if (length > 0) {
+			json_append(&list, json_object_new_string_len(addresses, (int)length));
+			count++;
+		}
+		length += addresses[length] == ';';
+	}
+	control_send_and_put(
+		server, "network",
+		json_make("adapter", json_object_new_string(adapter), "addresses", list, NULL));
+}

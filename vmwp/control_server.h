@@ -49,3 +49,7 @@ void control_server_thawed(struct control_server *server, const char *reason);
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size);
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);
 void control_server_network(struct control_server *server, const char *adapter, const char *state);
+
+/* addresses: with semicolons between them. */
+void control_server_addresses(struct control_server *server, const char *adapter,
+			      const char *addresses);

@@ -260,8 +260,16 @@ static void devices_network_ended(void *data, const char *adapter)
 	devices->callbacks->network_ended(devices->data, adapter);
 }
 
+static void devices_network_connected(void *data, const char *adapter)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->network_connected(devices->data, adapter);
+}
+
 static const struct adapters_callbacks devices_adapters_callbacks = {
 	.network_ended = devices_network_ended,
+	.connected = devices_network_connected,
 };
 
 static int devices_add_adapters(struct devices *devices, struct resources *resources,

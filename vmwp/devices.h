@@ -40,6 +40,9 @@ struct devices_callbacks {
 
 	/* The network behind an adapter has ended by itself. */
 	void (*network_ended)(void *data, const char *adapter);
+
+	/* An adapter has come, or has another network than before; also during devices_new(). */
+	void (*network_connected)(void *data, const char *adapter);
 };
 
 /* All pointers are borrowed; the disks' descriptors are taken from the resources. */

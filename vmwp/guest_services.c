@@ -14,6 +14,13 @@ static void services_guest(void *data, const struct ic_kvp_guest *guest)
 	services->callbacks->guest(services->data, guest);
 }
 
+static void services_refreshed(void *data)
+{
+	struct guest_services *services = data;
+
+	services->callbacks->guest_refreshed(services->data);
+}
+
 static void services_thawed(void *data, int result)
 {
 	struct guest_services *services = data;
@@ -23,7 +30,8 @@ static void services_thawed(void *data, int result)
 									  : "unknown");
 }
 
-static const struct ic_kvp_callbacks kvp_callbacks = { .guest = services_guest };
+static const struct ic_kvp_callbacks kvp_callbacks = { .guest = services_guest,
+						       .refreshed = services_refreshed };
 static const struct ic_vss_callbacks vss_callbacks = { .thawed = services_thawed };
 
 int guest_services_new(struct vmbus *bus, const struct definition *definition,

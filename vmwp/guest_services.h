@@ -18,8 +18,9 @@
 #include "vsp/vmbus.h"
 
 struct guest_services_callbacks {
-	/* As ic_kvp_callbacks.guest. */
+	/* As ic_kvp_callbacks. */
 	void (*guest)(void *data, const struct ic_kvp_guest *guest);
+	void (*guest_refreshed)(void *data);
 
 	/* As ic_vss_callbacks.thawed; reason: "limit", "gone" or "unknown". */
 	void (*thawed)(void *data, const char *reason);

@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/wire/vmbus.h"
 #include "vmwp/control_server.h"
+#include "vmwp/guest_addresses.h"
 #include "vmwp/guest_services.h"
 
 #include <errno.h>
@@ -159,6 +160,23 @@ static void worker_guest(void *data, const struct ic_kvp_guest *guest)
 
 	if (worker->control)
 		control_server_guest(worker->control, guest);
+	if (worker->addresses)
+		guest_addresses_guest(worker->addresses);
+}
+
+static void worker_guest_refreshed(void *data)
+{
+	struct worker *worker = data;
+
+	if (worker->addresses)
+		guest_addresses_refreshed(worker->addresses);
+}
+
+static void worker_addresses(void *data, const char *adapter, const char *addresses)
+{
+	struct worker *worker = data;
+
+	control_server_addresses(worker->control, adapter, addresses);
 }
 
 static void worker_thawed(void *data, const char *reason)
@@ -172,6 +190,7 @@ static void worker_thawed(void *data, const char *reason)
 
 static const struct guest_services_callbacks worker_services_callbacks = {
 	.guest = worker_guest,
+	.guest_refreshed = worker_guest_refreshed,
 	.thawed = worker_thawed,
 };
 
@@ -193,10 +212,19 @@ static void worker_network_ended(void *data, const char *adapter)
 		control_server_network(worker->control, adapter, "closed");
 }
 
+static void worker_network_connected(void *data, const char *adapter)
+{
+	struct worker *worker = data;
+
+	if (worker->addresses)
+		guest_addresses_connected(worker->addresses, adapter);
+}
+
 static const struct devices_callbacks worker_devices_callbacks = {
 	.heartbeat = worker_heartbeat,
 	.ejected = worker_ejected,
 	.network_ended = worker_network_ended,
+	.network_connected = worker_network_connected,
 };
 
 struct json_object *worker_status(struct worker *worker)
@@ -250,6 +278,19 @@ static int worker_make_console(struct worker *worker, struct failure *failure)
 	return 0;
 }
 
+/* Asks no guest on behalf of nobody. */
+static int worker_watch_addresses(struct worker *worker)
+{
+	struct guest_addresses_config config = {
+		.adapters = devices_adapters(worker->devices),
+		.kvp = worker->services->kvp,
+		.changed = worker_addresses,
+		.data = worker,
+	};
+
+	return worker->control && config.kvp ? guest_addresses_new(&config, &worker->addresses) : 0;
+}
+
 static int worker_make(struct worker *worker, struct failure *failure)
 {
 	struct machine_config machine = {
@@ -276,6 +317,8 @@ static int worker_make(struct worker *worker, struct failure *failure)
 		return r;
 	r = guest_services_new(devices.bus, worker->definition, &worker_services_callbacks, worker,
 			       &worker->services);
+	if (r >= 0)
+		r = worker_watch_addresses(worker);
 	if (r < 0)
 		return failure_set(failure, r, "The integration services cannot be offered: %s.",
 				   strerror(-r));
@@ -285,10 +328,12 @@ static int worker_make(struct worker *worker, struct failure *failure)
 /* No guest has connected: nothing of what is freed is under way on the loop. */
 static void worker_unmake(struct worker *worker)
 {
+	guest_addresses_free(worker->addresses);
 	guest_services_free(worker->services);
 	devices_discard(worker->devices);
 	machine_free(worker->machine);
 	definition_free(worker->definition);
+	worker->addresses = NULL;
 	worker->services = NULL;
 	worker->devices = NULL;
 	worker->machine = NULL;
@@ -358,6 +403,7 @@ int worker_init(struct worker *worker)
 
 void worker_deinit(struct worker *worker)
 {
+	guest_addresses_free(worker->addresses);
 	guest_services_free(worker->services);
 	devices_free(worker->devices);
 	machine_free(worker->machine);

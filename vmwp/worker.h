@@ -23,17 +23,19 @@
 #include <stdbool.h>
 
 struct control_server;
+struct guest_addresses;
 struct guest_services;
 
 struct worker {
 	struct loop *loop;
 	struct resources *resources;
-	struct definition *definition;   /* NULL: not yet */
-	struct machine *machine;         /* NULL: not yet */
-	struct devices *devices;         /* likewise */
-	struct guest_services *services; /* likewise */
-	struct console *console;         /* likewise */
-	struct control_server *control;  /* NULL: by hand */
+	struct definition *definition;     /* NULL: not yet */
+	struct machine *machine;           /* NULL: not yet */
+	struct devices *devices;           /* likewise */
+	struct guest_services *services;   /* likewise */
+	struct guest_addresses *addresses; /* NULL: nobody wants to know */
+	struct console *console;           /* NULL: not yet */
+	struct control_server *control;    /* NULL: by hand */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */
 	bool serial_is_terminal;

@@ -7,8 +7,9 @@
  * but Linux answers it with the value's first four bytes missing (kvp_respond_to_host() reads it as
  * that of an enumeration, which lies four bytes further on).
  *
- * The service asks by itself, too, by an operation like any other: when it connects, and every
- * refresh_ns, it enumerates the pool in which the guest describes itself.
+ * The service asks by itself, too, by an operation like any other: it enumerates the pool in which
+ * the guest describes itself. It does so when it connects, which is before the guest has its
+ * addresses, and then after soon_ns, twice that, and so on until it is every refresh_ns.
  *
  * The one timer is that of the guest's patience while a request is under way, and else that of the
  * next refresh.
@@ -47,6 +48,8 @@ struct ic_kvp {
 	unsigned operation_count;
 	bool starting;                    /* kvp_continue() is running */
 	struct ic_kvp_guest guest, fresh; /* as told; as the refresh under way has found it */
+	uint64_t interval;                /* between the last refresh and the next */
+	uint64_t refresh_at;              /* by loop_now() */
 };
 
 static const struct ic_version kvp_versions[] = { { 3, 0 }, { 4, 0 }, { 5, 0 } };
@@ -61,6 +64,21 @@ static struct kvp_operation *kvp_first(struct ic_kvp *kvp)
 	return list_empty(&kvp->operations)
 		       ? NULL
 		       : container_of(kvp->operations.next, struct kvp_operation, link);
+}
+
+/* ---- When the guest is asked about itself ---- */
+
+static void kvp_start_interval(struct ic_kvp *kvp, uint64_t interval)
+{
+	kvp->interval = MIN(interval, kvp->options.refresh_ns);
+	kvp->refresh_at = loop_now() + kvp->interval;
+}
+
+static void kvp_await_refresh(struct ic_kvp *kvp)
+{
+	uint64_t now = loop_now();
+
+	ic_service_start_timer(&kvp->service, kvp->refresh_at > now ? kvp->refresh_at - now : 0);
 }
 
 /* ---- The queue ---- */
@@ -86,8 +104,10 @@ static void kvp_continue(struct ic_kvp *kvp)
 	       ic_service_request(&kvp->service, &operation->body, operation->size) < 0)
 		kvp_finish(kvp, operation, IC_E_TIMEOUT); /* its ring is full: it reads nothing */
 	kvp->starting = false;
-	ic_service_start_timer(&kvp->service,
-			       operation ? kvp->options.patience_ns : kvp->options.refresh_ns);
+	if (operation)
+		ic_service_start_timer(&kvp->service, kvp->options.patience_ns);
+	else
+		kvp_await_refresh(kvp);
 }
 
 static int kvp_append(struct ic_kvp *kvp, const struct ic_kvp_handler *handler, void *data,
@@ -137,8 +157,11 @@ static void refresh_done(void *data, int result)
 {
 	struct ic_kvp *kvp = data;
 
-	if (result == 0)
-		kvp_set_guest(kvp, &kvp->fresh);
+	if (result)
+		return;
+	kvp_set_guest(kvp, &kvp->fresh);
+	if (kvp->callbacks->refreshed)
+		kvp->callbacks->refreshed(kvp->data);
 }
 
 static void kvp_refresh(struct ic_kvp *kvp)
@@ -146,8 +169,16 @@ static void kvp_refresh(struct ic_kvp *kvp)
 	static const struct ic_kvp_handler handler = { .pair = refresh_pair, .done = refresh_done };
 
 	memset(&kvp->fresh, 0, sizeof(kvp->fresh));
+	kvp_start_interval(kvp, 2 * kvp->interval);
 	if (ic_kvp_enumerate(kvp, IC_KVP_POOL_AUTO, &handler, kvp) < 0)
-		ic_service_start_timer(&kvp->service, kvp->options.refresh_ns);
+		kvp_await_refresh(kvp);
+}
+
+void ic_kvp_refresh_soon(struct ic_kvp *kvp)
+{
+	kvp_start_interval(kvp, kvp->options.soon_ns);
+	if (ic_kvp_is_connected(kvp) && !kvp_first(kvp))
+		kvp_await_refresh(kvp);
 }
 
 /* ---- Answers ---- */
@@ -294,7 +325,10 @@ static void kvp_timer(struct ic_service *service)
 
 static void kvp_connected(struct ic_service *service)
 {
-	kvp_refresh(kvp_of(service));
+	struct ic_kvp *kvp = kvp_of(service);
+
+	kvp->interval = kvp->options.soon_ns / 2;
+	kvp_refresh(kvp);
 }
 
 static void kvp_disconnected(struct ic_service *service)
@@ -336,6 +370,8 @@ int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
 		kvp->options.refresh_ns = IC_KVP_REFRESH_NS;
 	if (!kvp->options.patience_ns)
 		kvp->options.patience_ns = IC_KVP_PATIENCE_NS;
+	if (!kvp->options.soon_ns)
+		kvp->options.soon_ns = IC_KVP_SOON_NS;
 	list_init(&kvp->operations);
 	r = ic_service_offer(&kvp->service, &kvp_kind, bus);
 	if (r < 0) {
@@ -451,11 +487,13 @@ int ic_kvp_enumerate(struct ic_kvp *kvp, enum ic_kvp_pool pool,
 	return r;
 }
 
-int ic_kvp_get_addresses(struct ic_kvp *kvp, const char *mac, const struct ic_kvp_handler *handler,
-			 void *data)
+/* In capitals: Linux' daemon compares it with the address of each interface in capitals. */
+int ic_kvp_get_addresses(struct ic_kvp *kvp, const uint8_t mac[static 6],
+			 const struct ic_kvp_handler *handler, void *data)
 {
 	struct kvp_operation *operation;
 	struct ic_kvp_address_body *body;
+	char text[sizeof("00:00:00:00:00:00")];
 	int r;
 
 	if (ic_kvp_is_connected(kvp) && !ic_service_has_version(&kvp->service, 4, 0))
@@ -466,11 +504,10 @@ int ic_kvp_get_addresses(struct ic_kvp *kvp, const char *mac, const struct ic_kv
 	body = &operation->addresses;
 	body->operation = IC_KVP_GET_ADDRESSES;
 	body->family = IC_KVP_ADDRESS_IPV4 | IC_KVP_ADDRESS_IPV6;
-	if (utf16_from_utf8((uint8_t *)body + offsetof(struct ic_kvp_address_body, adapter),
-			    sizeof(body->adapter), mac) == 0) {
-		free(operation);
-		return -EINVAL;
-	}
+	snprintf(text, sizeof(text), "%02X:%02X:%02X:%02X:%02X:%02X", mac[0], mac[1], mac[2],
+		 mac[3], mac[4], mac[5]);
+	for (size_t i = 0; i < sizeof(text); i++)
+		body->adapter[i] = (uint8_t)text[i];
 	kvp_start(kvp, operation);
 	return 0;
 }

@@ -21,11 +21,17 @@
 
 struct ic_kvp;
 
-#define IC_KVP_KEY_MAX    (IC_KVP_KEY_SIZE / 2 * 3 + 1)   /* bytes of UTF-8 with the NUL */
-#define IC_KVP_VALUE_MAX  (IC_KVP_VALUE_SIZE / 2 * 3 + 1) /* likewise */
-#define IC_KVP_PAIRS_MAX  1024 /* of a pool; a guest that has more is not asked for them */
-#define IC_KVP_QUEUE_MAX  16   /* operations under way and waiting */
-#define IC_KVP_REFRESH_NS (30ull * 1000 * 1000 * 1000)
+#define IC_KVP_KEY_MAX   (IC_KVP_KEY_SIZE / 2 * 3 + 1)   /* bytes of UTF-8 with the NUL */
+#define IC_KVP_VALUE_MAX (IC_KVP_VALUE_SIZE / 2 * 3 + 1) /* likewise */
+#define IC_KVP_PAIRS_MAX 1024 /* of a pool; a guest that has more is not asked for them */
+#define IC_KVP_QUEUE_MAX 16   /* operations under way and waiting */
+
+/*
+ * How often the guest is asked about itself: soon after something may have changed, then ever more
+ * rarely, so that an idle guest is left in peace.
+ */
+#define IC_KVP_SOON_NS    (2ull * 1000 * 1000 * 1000)
+#define IC_KVP_REFRESH_NS (60ull * 1000 * 1000 * 1000)
 
 /* For the answer to one request: Linux gives its daemon 30 seconds, and then answers itself. */
 #define IC_KVP_PATIENCE_NS (40ull * 1000 * 1000 * 1000)
@@ -47,11 +53,15 @@ struct ic_kvp_guest {
 struct ic_kvp_callbacks {
 	/* The guest tells other things of itself than before; all empty: it has left. */
 	void (*guest)(void *data, const struct ic_kvp_guest *guest);
+
+	/* It has been asked, and has told all, changed or not. Optional. */
+	void (*refreshed)(void *data);
 };
 
 struct ic_kvp_options {
-	uint64_t refresh_ns;  /* how often the guest is asked about itself; 0: IC_KVP_REFRESH_NS */
+	uint64_t refresh_ns;  /* 0: IC_KVP_REFRESH_NS */
 	uint64_t patience_ns; /* 0: IC_KVP_PATIENCE_NS */
+	uint64_t soon_ns;     /* 0: IC_KVP_SOON_NS */
 };
 
 /* Borrows bus and callbacks; options may be NULL. Return: 0, -errno. */
@@ -66,12 +76,17 @@ DEFINE_CLEANUP(struct ic_kvp *, ic_kvp_free)
 bool ic_kvp_is_connected(const struct ic_kvp *kvp);
 const struct ic_kvp_guest *ic_kvp_guest(const struct ic_kvp *kvp);
 
+/* What the guest tells of itself may be about to change: it is asked soon. */
+void ic_kvp_refresh_soon(struct ic_kvp *kvp);
+
 /* ---- Operations ---- */
+
+#define IC_KVP_ADDRESSES_MAX (1024 * 3 + 1) /* bytes of UTF-8 with the NUL */
 
 /* Addresses of one of the guest's adapters; lists with semicolons between them. */
 struct ic_kvp_addresses {
-	char addresses[1024 * 3 + 1], masks[1024 * 3 + 1], gateways[512 * 3 + 1];
-	char name_servers[1024 * 3 + 1];
+	char addresses[IC_KVP_ADDRESSES_MAX], masks[IC_KVP_ADDRESSES_MAX];
+	char gateways[512 * 3 + 1], name_servers[IC_KVP_ADDRESSES_MAX];
 	bool dhcp;
 };
 
@@ -103,9 +118,9 @@ int ic_kvp_delete(struct ic_kvp *kvp, enum ic_kvp_pool pool, const char *key,
 int ic_kvp_enumerate(struct ic_kvp *kvp, enum ic_kvp_pool pool,
 		     const struct ic_kvp_handler *handler, void *data) MUST_CHECK;
 
-/* mac: of the adapter, as "00:15:5d:01:02:03". */
-int ic_kvp_get_addresses(struct ic_kvp *kvp, const char *mac, const struct ic_kvp_handler *handler,
-			 void *data) MUST_CHECK;
+/* Of the adapter with that MAC address. */
+int ic_kvp_get_addresses(struct ic_kvp *kvp, const uint8_t mac[static 6],
+			 const struct ic_kvp_handler *handler, void *data) MUST_CHECK;
 
 /* ---- For vsp/ic_kvp.c ---- */
 

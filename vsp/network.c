@@ -31,6 +31,7 @@ int network_adapter_new(struct vmbus *bus, const struct network_options *options
 	list_init(&adapter->turn.link);
 	list_init(&adapter->channels);
 	memcpy(adapter->rndis.permanent_mac, options->mac, NETWORK_MAC_SIZE);
+	memcpy(adapter->rndis.mac, options->mac, NETWORK_MAC_SIZE);
 	strncpy(adapter->rndis.name, options->name, NETWORK_NAME_MAX);
 	adapter->rndis.mac_changeable = options->mac_changeable;
 	adapter->rndis.mtu = options->mtu;
@@ -130,6 +131,11 @@ const char *network_adapter_backend(const struct network_adapter *adapter)
 const uint8_t *network_adapter_mac(const struct network_adapter *adapter)
 {
 	return adapter->rndis.permanent_mac;
+}
+
+const uint8_t *network_adapter_current_mac(const struct network_adapter *adapter)
+{
+	return adapter->rndis.mac;
 }
 
 void network_adapter_counters(const struct network_adapter *adapter,

@@ -76,7 +76,9 @@ void network_adapter_remove(struct network_adapter *adapter, void (*done)(void *
 /* "tap", "socket", "null"; "none" without a link. */
 const char *network_adapter_backend(const struct network_adapter *adapter);
 
+/* The one it was made with; and the one that the guest uses now, which may be its own choice. */
 const uint8_t *network_adapter_mac(const struct network_adapter *adapter);
+const uint8_t *network_adapter_current_mac(const struct network_adapter *adapter);
 
 void network_adapter_counters(const struct network_adapter *adapter,
 			      struct network_counters *ret_counters);

@@ -430,7 +430,8 @@ static void type_leave(struct fake *fake)
 
 static void type_addresses(struct fake *fake)
 {
-	static const char *const texts[] = { "192.0.2.7", "2001:db8::7", "nonsense", "1.2.3.4/8" };
+	static const char *const texts[] = { "192.0.2.7", "2001:DB8:0::7", "nonsense", "1.2.3.4/8",
+					     "fe80::1%eth0 \x1b[31m" };
 	struct json_object *addresses = json_object_new_array();
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

@@ -133,7 +133,7 @@ static bool ask_kvp(uint8_t what)
 	case 3:
 		return ic_kvp_enumerate(kvp, IC_KVP_POOL_GUEST, &handler, NULL) == 0;
 	default:
-		return ic_kvp_get_addresses(kvp, "00:15:5d:00:00:01", &handler, NULL) == 0;
+		return ic_kvp_get_addresses(kvp, (uint8_t[6]){ 0x02 }, &handler, NULL) == 0;
 	}
 }
 

@@ -158,9 +158,16 @@ class Default(NetworkTest):
         wait_until(lambda: self.show()["addresses"], "the addresses")
         self.assertEqual(self.show()["addresses"],
                          [{"adapter": "nic0", "address": "192.0.2.7"},
-                          {"adapter": "nic0", "address": "2001:db8::7"}])
-        self.assertIn("192.0.2.7 2001:db8::7", self.ok("list"))
-        self.assertIn("192.0.2.7 2001:db8::7", self.ok("show", "vm"))
+                          {"adapter": "nic0", "address": "2001:db8::7"},
+                          {"adapter": "nic0", "address": "fe80::1"}])
+        self.assertIn("192.0.2.7 2001:db8::7 fe80::1", self.ok("list"))
+        shown = self.ok("show", "vm")
+        self.assertIn("addresses:      192.0.2.7 2001:db8::7 fe80::1\n", shown)
+        self.assertRegex(shown, r"nic0 .* default +192\.0\.2\.7 2001:db8::7 fe80::1\n")
+        self.ok("net", "set", "vm", "nic0", "--switch", "none")
+        self.assertEqual(self.show()["addresses"], [])
+        self.type("addresses")
+        wait_until(lambda: self.show()["addresses"], "the addresses")
         self.ok("stop", "vm")
         self.assertEqual(self.show()["addresses"], [])
 

@@ -70,7 +70,7 @@ static void add_row(struct table *table, const struct vm_info *info)
 {
 	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
 
-	vm_info_format_addresses(info, addresses, sizeof(addresses));
+	vm_info_format_addresses(info, NULL, addresses, sizeof(addresses));
 
 	parse_size_format(info->memory, memory);
 	format_age(info->started_at, age);
@@ -201,7 +201,7 @@ static void print_info(const struct vm_info *info)
 
 	parse_size_format(info->memory, memory);
 	format_age(info->started_at, age);
-	vm_info_format_addresses(info, addresses, sizeof(addresses));
+	vm_info_format_addresses(info, NULL, addresses, sizeof(addresses));
 	print_line("name:", info->name);
 	print_line("uuid:", info->uuid);
 	print_line("notes:", info->notes);
@@ -258,9 +258,9 @@ static void print_disks(struct json_object *definition)
 	table_free(table);
 }
 
-static void print_adapters(struct json_object *definition)
+static void print_adapters(const struct vm_info *info, struct json_object *definition)
 {
-	static const char *const titles[] = { "ADAPTER", "MAC", "SWITCH" };
+	static const char *const titles[] = { "ADAPTER", "MAC", "SWITCH", "ADDRESSES" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
 	struct json_object *adapters;
 
@@ -271,10 +271,14 @@ static void print_adapters(struct json_object *definition)
 	}
 	for (size_t i = 0; i < json_object_array_length(adapters); i++) {
 		struct json_object *adapter = json_object_array_get_idx(adapters, i);
+		char addresses[ADDRESSES_SIZE];
 
+		vm_info_format_addresses(info, member(adapter, "name"), addresses,
+					 sizeof(addresses));
 		table_add(table, "%s", member(adapter, "name"));
 		table_add(table, "%s", member(adapter, "mac"));
 		table_add(table, "%s", member(adapter, "switch"));
+		table_add(table, "%s", addresses);
 	}
 	putchar('\n');
 	table_print(table);
@@ -316,7 +320,7 @@ static enum status show(struct invocation *invocation, const struct vm_info *inf
 		print_info(info);
 		print_boot(definition);
 		print_disks(definition);
-		print_adapters(definition);
+		print_adapters(info, definition);
 		return STATUS_OK;
 	}
 	tree = vm_info_to_json(info);

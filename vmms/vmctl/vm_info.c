@@ -307,21 +307,24 @@ static struct json_object *crash_to_json(const struct vm_info *info)
 			 NULL);
 }
 
-void vm_info_format_addresses(const struct vm_info *info, char *text, size_t size)
+void vm_info_format_addresses(const struct vm_info *info, const char *adapter, char *text,
+			      size_t size)
 {
-	struct json_object *address;
-	size_t used = 0;
+	size_t used = 0, count = info->addresses ? json_object_array_length(info->addresses) : 0;
 
 	text[0] = '\0';
-	for (size_t i = 0; info->addresses && i < json_object_array_length(info->addresses); i++) {
-		if (used < size &&
-		    json_object_object_get_ex(json_object_array_get_idx(info->addresses, i),
-					      "address", &address))
+	for (size_t i = 0; i < count && used < size; i++) {
+		struct json_object *element = json_object_array_get_idx(info->addresses, i);
+		const char *name =
+			json_object_get_string(json_object_object_get(element, "adapter"));
+		const char *address =
+			json_object_get_string(json_object_object_get(element, "address"));
+
+		if (!adapter || strcmp(name, adapter) == 0)
 			used += (size_t)snprintf(text + used, size - used, "%s%s",
-						 used > 0 ? " " : "",
-						 json_object_get_string(address));
+						 used > 0 ? " " : "", address);
 	}
-	if (used == 0)
+	if (!adapter && used == 0)
 		snprintf(text, size, "%s", info->guest_addresses ?: "");
 }
 

@@ -44,9 +44,12 @@ struct vm_list {
 enum status vm_list_get(struct invocation *invocation, struct vm_list *ret_list);
 void vm_list_deinit(struct vm_list *list);
 
-/* The guest's addresses, as it reports them, with blanks between them; cut where it does not fit.
+/*
+ * The guest's addresses, as it reports them, with blanks between them; cut where it does not fit.
+ * adapter: those that it has there; NULL: all.
  */
-void vm_info_format_addresses(const struct vm_info *info, char *text, size_t size);
+void vm_info_format_addresses(const struct vm_info *info, const char *adapter, char *text,
+			      size_t size);
 
 /* As --json prints it; NULL without memory. */
 struct json_object *vm_info_to_json(const struct vm_info *info);

@@ -19,7 +19,7 @@ struct fixture {
 	struct fake_channel channel;
 
 	/* What was told. */
-	unsigned changes, pairs, dones, addresses;
+	unsigned changes, refreshes, pairs, dones, addresses;
 	int result;
 	char key[IC_KVP_KEY_MAX], value[IC_KVP_VALUE_MAX];
 	struct ic_kvp_addresses last_addresses;
@@ -30,6 +30,13 @@ static void guest_changed(void *data, const struct ic_kvp_guest *guest)
 	struct fixture *f = data;
 
 	f->changes++;
+}
+
+static void guest_refreshed(void *data)
+{
+	struct fixture *f = data;
+
+	f->refreshes++;
 }
 
 static void on_pair(void *data, const char *key, const char *value)
@@ -60,10 +67,10 @@ static void on_done(void *data, int result)
 
 static const struct ic_kvp_handler handler = { on_pair, on_addresses, on_done };
 
-static struct fixture *make(uint64_t refresh_ns, uint64_t patience_ns)
+static struct fixture *make(uint64_t refresh_ns, uint64_t patience_ns, uint64_t soon_ns)
 {
-	static const struct ic_kvp_callbacks callbacks = { .guest = guest_changed };
-	const struct ic_kvp_options options = { refresh_ns, patience_ns };
+	static const struct ic_kvp_callbacks callbacks = { guest_changed, guest_refreshed };
+	const struct ic_kvp_options options = { refresh_ns, patience_ns, soon_ns };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->fake = fake_new(1, 4 << 20);
@@ -75,19 +82,25 @@ static struct fixture *make(uint64_t refresh_ns, uint64_t patience_ns)
 
 static int setup(void **state)
 {
-	*state = make(HOUR, HOUR);
+	*state = make(HOUR, HOUR, HOUR);
 	return 0;
 }
 
 static int setup_quick(void **state)
 {
-	*state = make(MILLISECOND, HOUR);
+	*state = make(MILLISECOND, HOUR, 0);
+	return 0;
+}
+
+static int setup_soon(void **state)
+{
+	*state = make(HOUR, HOUR, MILLISECOND);
 	return 0;
 }
 
 static int setup_impatient(void **state)
 {
-	*state = make(HOUR, MILLISECOND);
+	*state = make(HOUR, MILLISECOND, HOUR);
 	return 0;
 }
 
@@ -213,6 +226,33 @@ static void test_refresh_tells_changes(void **state)
 	tell_pairs(f, IC_KVP_POOL_AUTO, second);
 	assert_int_equal(f->changes, 2);
 	assert_string_equal(ic_kvp_guest(f->kvp)->os_name, "Two");
+}
+
+/* Every hour would do, but something may have happened. */
+static void test_refresh_soon(void **state)
+{
+	static const char *const told[][2] = { { "OSName", "One" }, { NULL, NULL } };
+	struct fixture *f = *state;
+
+	open_service(f);
+	for (unsigned i = 0; i < 6; i++) {
+		tell_pairs(f, IC_KVP_POOL_AUTO, told);
+		assert_int_equal(f->refreshes, i + 1);
+		if (i > 2)
+			ic_kvp_refresh_soon(f->kvp);
+	}
+	assert_int_equal(f->changes, 1);
+}
+
+/* A guest that has told of itself is left in peace. */
+static void test_refresh_later(void **state)
+{
+	struct fixture *f = *state;
+
+	open_quietly(f);
+	assert_int_equal(f->refreshes, 1);
+	fake_settle(f->fake);
+	assert_false(ic_guest_has_request(&f->channel));
 }
 
 static void test_set(void **state)
@@ -341,19 +381,20 @@ static void test_enumeration_ends(void **state)
 
 static void test_addresses(void **state)
 {
+	static const uint8_t mac[] = { 0x00, 0x15, 0x5d, 0x01, 0x02, 0x03 };
 	struct fixture *f = *state;
 	struct ic_message message;
 	char adapter[64];
 
 	open_quietly(f);
-	assert_int_equal(ic_kvp_get_addresses(f->kvp, "00:15:5d:01:02:03", &handler, f), 0);
+	assert_int_equal(ic_kvp_get_addresses(f->kvp, mac, &handler, f), 0);
 	receive(f, &message, IC_KVP_GET_ADDRESSES, 0);
 	assert_int_equal(message.header.size, sizeof(struct ic_kvp_address_body));
 	utf16_to_utf8(adapter, sizeof(adapter),
 		      (uint8_t *)&message.kvp_addresses +
 			      offsetof(struct ic_kvp_address_body, adapter),
 		      sizeof(message.kvp_addresses.adapter));
-	assert_string_equal(adapter, "00:15:5d:01:02:03");
+	assert_string_equal(adapter, "00:15:5D:01:02:03");
 	PUT(&message, addresses, "192.0.2.7;2001:db8::7");
 	PUT(&message, masks, "255.255.255.0;/64");
 	PUT(&message, gateways, "192.0.2.1");
@@ -371,8 +412,7 @@ static void test_addresses(void **state)
 	assert_true(fake_close(&f->channel));
 	ic_guest_open(f->fake, IC_KVP_TYPE, &f->channel);
 	ic_guest_negotiate(&f->channel, 3, 0);
-	assert_int_equal(ic_kvp_get_addresses(f->kvp, "00:15:5d:01:02:03", &handler, f),
-			 -EOPNOTSUPP);
+	assert_int_equal(ic_kvp_get_addresses(f->kvp, mac, &handler, f), -EOPNOTSUPP);
 }
 
 static void test_arguments(void **state)
@@ -565,6 +605,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_guest_tells_of_itself),
 		cmocka_unit_test_setup_teardown(test_refresh_tells_changes, setup_quick, teardown),
+		cmocka_unit_test_setup_teardown(test_refresh_soon, setup_soon, teardown),
+		TEST(test_refresh_later),
 		TEST(test_set),
 		TEST(test_get),
 		TEST(test_numbers_become_text),
