@@ -8,6 +8,8 @@
  */
 #include "common/definition.h"
 
+#include "common/definition_internal.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +20,7 @@
 const char *const definition_engine_names[] = { "auto", "in-kernel", "user-space", NULL };
 const char *const definition_pages_names[] = { "transparent", "hugetlb", "small", NULL };
 const char *const definition_action_names[] = { "restart", "stop", "keep", NULL };
-const char *const definition_drive_names[] = { "disk", "dvd", NULL };
-const char *const definition_cache_names[] = { "direct", "buffered", "unsafe", NULL };
-static const char *const format_names = "raw";
+const char *const definition_failure_action_names[] = { "stop", "restart", NULL };
 
 /* ---- What texts may look like ---- */
 
@@ -51,104 +51,26 @@ static bool path_is_valid(const char *path)
 	return path[0] == '/' && !has_control_characters(path);
 }
 
-static bool serial_is_valid(const char *serial)
-{
-	for (; *serial != '\0'; serial++) {
-		if (!isgraph((unsigned char)*serial))
-			return false;
-	}
-	return true;
-}
-
 static bool line_is_valid(const char *line)
 {
 	return !has_control_characters(line);
-}
-
-static bool format_is_valid(const char *format)
-{
-	return strcmp(format, format_names) == 0;
 }
 
 static const struct json_text_rule name_rule = {
 	definition_name_is_valid,
 	"must begin with a letter or digit and hold letters, digits, '-', '_' and '.' alone",
 };
-static const struct json_text_rule path_rule = {
+const struct json_text_rule definition_path_rule = {
 	path_is_valid,
 	"must be an absolute path without control characters",
-};
-static const struct json_text_rule serial_rule = {
-	serial_is_valid,
-	"must be printable ASCII without blanks",
 };
 static const struct json_text_rule line_rule = {
 	line_is_valid,
 	"must be one line without control characters",
 };
-static const struct json_text_rule format_rule = {
-	format_is_valid,
-	"must be \"raw\"; convert other formats first",
-};
 
-/* ---- Disks ---- */
-
-#define DISK(member) offsetof(struct definition_disk, member)
-
-static const struct json_key disk_keys[] = {
-	{ .name = "controller",
-	  .read = json_read_unsigned,
-	  .offset = DISK(controller),
-	  .maximum = DEFINITION_CONTROLLERS_MAX - 1 },
-	{ .name = "lun",
-	  .read = json_read_unsigned,
-	  .offset = DISK(lun),
-	  .maximum = DEFINITION_LUNS_MAX - 1 },
-	{ .name = "type",
-	  .read = json_read_enum,
-	  .offset = DISK(drive),
-	  .detail = definition_drive_names },
-	{ .name = "path",
-	  .read = json_read_string,
-	  .offset = DISK(path),
-	  .minimum = 2,
-	  .maximum = PATH_MAX - 1,
-	  .detail = &path_rule },
-	{ .name = "format",
-	  .read = json_read_string,
-	  .offset = DISK(format),
-	  .minimum = 1,
-	  .maximum = 16,
-	  .detail = &format_rule },
-	{ .name = "serial",
-	  .read = json_read_string,
-	  .offset = DISK(serial),
-	  .minimum = 1,
-	  .maximum = DEFINITION_SERIAL_MAX,
-	  .detail = &serial_rule },
-	{ .name = "read_only", .read = json_read_bool, .offset = DISK(read_only) },
-	{ .name = "cache",
-	  .read = json_read_enum,
-	  .offset = DISK(cache),
-	  .detail = definition_cache_names },
-	{ .name = "sector_size",
-	  .read = json_read_unsigned,
-	  .offset = DISK(sector_size),
-	  .minimum = 512,
-	  .maximum = 4096 },
-};
-
-void definition_disk_deinit(struct definition_disk *disk)
-{
-	free(disk->path);
-	free(disk->format);
-	free(disk->serial);
-	*disk = (struct definition_disk){ 0 };
-}
-
-/* Refuses the member `name` of `object`, or the object if it has no such member. */
-static int refuse_member(struct json_reader *reader, struct json_object *object, const char *name,
-			 const char *message)
+int definition_refuse_member(struct json_reader *reader, struct json_object *object,
+			     const char *name, const char *message)
 {
 	struct json_object *value = object;
 
@@ -157,129 +79,7 @@ static int refuse_member(struct json_reader *reader, struct json_object *object,
 	return json_refuse(reader, value ? value : object, "%s", message);
 }
 
-static int disk_check_dvd(struct json_reader *reader, struct json_object *object,
-			  struct definition_disk *disk)
-{
-	if (json_object_object_get_ex(object, "read_only", NULL) && !disk->read_only)
-		return refuse_member(reader, object, "read_only", "a DVD is always read-only");
-	if (json_object_object_get_ex(object, "sector_size", NULL) &&
-	    disk->sector_size != DEFINITION_DVD_SECTOR_SIZE)
-		return refuse_member(reader, object, "sector_size",
-				     "a DVD has sectors of 2048 bytes; leave the key out");
-	disk->read_only = true;
-	disk->sector_size = DEFINITION_DVD_SECTOR_SIZE;
-	return 0;
-}
-
-static int disk_check(struct json_reader *reader, struct json_object *object,
-		      struct definition_disk *disk)
-{
-	if (disk->drive == DEFINITION_DRIVE_DVD)
-		return disk_check_dvd(reader, object, disk);
-	if (!disk->path)
-		return refuse_member(reader, object, "path",
-				     "is missing; name the image file or block device");
-	if (disk->sector_size != 512 && disk->sector_size != 4096)
-		return refuse_member(reader, object, "sector_size", "must be 512 or 4096");
-	return 0;
-}
-
-static int disk_read(struct json_reader *reader, struct json_object *object,
-		     struct definition_disk *ret_disk)
-{
-	struct definition_disk disk = { .sector_size = 512 };
-	int r = -ENOMEM;
-
-	disk.format = strdup(format_names);
-	if (disk.format)
-		r = json_read(reader, object, disk_keys, ARRAY_SIZE(disk_keys), &disk);
-	if (r == 0)
-		r = disk_check(reader, object, &disk);
-	if (r < 0) {
-		definition_disk_deinit(&disk);
-		return r;
-	}
-	*ret_disk = disk;
-	return 0;
-}
-
-int definition_disk_from_json(struct json_object *object, struct definition_disk *ret_disk,
-			      struct json_error *ret_error)
-{
-	struct json_reader reader = JSON_READER(ret_error);
-
-	return disk_read(&reader, object, ret_disk);
-}
-
-struct definition_disk *definition_find_disk(const struct definition *definition,
-					     unsigned controller, unsigned lun)
-{
-	for (size_t i = 0; i < definition->disk_count; i++) {
-		struct definition_disk *disk = &definition->disks[i];
-
-		if (disk->controller == controller && disk->lun == lun)
-			return disk;
-	}
-	return NULL;
-}
-
-int definition_add_disk(struct definition *definition, struct definition_disk *disk)
-{
-	struct definition_disk *disks;
-
-	if (definition_find_disk(definition, disk->controller, disk->lun))
-		return -EEXIST;
-	disks = reallocarray(definition->disks, definition->disk_count + 1, sizeof(*disks));
-	if (!disks)
-		return -ENOMEM;
-	definition->disks = disks;
-	disks[definition->disk_count++] = *disk;
-	*disk = (struct definition_disk){ 0 };
-	return 0;
-}
-
-void definition_remove_disk(struct definition *definition, struct definition_disk *disk)
-{
-	size_t index = (size_t)(disk - definition->disks);
-
-	definition_disk_deinit(disk);
-	definition->disk_count--;
-	memmove(disk, disk + 1, (definition->disk_count - index) * sizeof(*disk));
-}
-
-static int read_disks(struct json_reader *reader, const struct json_key *key,
-		      struct json_object *value, void *target)
-{
-	struct definition *definition = target;
-	struct definition_disk disk;
-	size_t mark;
-	int r;
-
-	if (!json_object_is_type(value, json_type_array))
-		return json_refuse(reader, value, "must be an array of disks, not %s",
-				   json_type_text(value));
-	for (size_t i = 0; i < json_object_array_length(value); i++) {
-		struct json_object *element = json_object_array_get_idx(value, i);
-
-		mark = json_enter_index(reader, i);
-		r = disk_read(reader, element, &disk);
-		if (r < 0)
-			return r;
-		r = definition_add_disk(definition, &disk);
-		if (r == -EEXIST)
-			json_refuse(reader, element,
-				    "there is a disk at controller %u, lun %u already; give this "
-				    "one another lun",
-				    disk.controller, disk.lun);
-		definition_disk_deinit(&disk);
-		if (r < 0)
-			return r == -EEXIST ? -EINVAL : r;
-		json_leave(reader, mark);
-	}
-	return 0;
-}
-
-/* ---- The rest ---- */
+/* ---- Keys ---- */
 
 #define MEMBER(member) offsetof(struct definition, member)
 
@@ -331,14 +131,14 @@ static const struct json_key boot_keys[] = {
 	  .offset = MEMBER(boot.kernel),
 	  .minimum = 2,
 	  .maximum = PATH_MAX - 1,
-	  .detail = &path_rule,
+	  .detail = &definition_path_rule,
 	  .required = true },
 	{ .name = "initrd",
 	  .read = json_read_string,
 	  .offset = MEMBER(boot.initrd),
 	  .minimum = 2,
 	  .maximum = PATH_MAX - 1,
-	  .detail = &path_rule },
+	  .detail = &definition_path_rule },
 	{ .name = "command_line",
 	  .read = json_read_string,
 	  .offset = MEMBER(boot.command_line),
@@ -372,15 +172,16 @@ static const struct json_key actions_keys[] = {
 	  .read = json_read_unsigned,
 	  .offset = MEMBER(actions.crash_grace),
 	  .maximum = DEFINITION_CRASH_GRACE_MAX },
+	{ .name = "worker_failure",
+	  .read = json_read_enum,
+	  .offset = MEMBER(actions.worker_failure),
+	  .detail = definition_failure_action_names },
 };
 
+/* definition_upgrade() has dealt with it. */
 static int read_version(struct json_reader *reader, const struct json_key *key,
 			struct json_object *value, void *target)
 {
-	if (!json_object_is_type(value, json_type_int) ||
-	    json_object_get_int64(value) != DEFINITION_VERSION)
-		return json_refuse(reader, value, "must be %d, the version that is understood here",
-				   DEFINITION_VERSION);
 	return 0;
 }
 
@@ -400,6 +201,7 @@ static const struct json_key definition_keys[] = {
 	  .read = json_read_string,
 	  .offset = MEMBER(notes),
 	  .maximum = DEFINITION_NOTES_MAX },
+	{ .name = "tags", .read = definition_tags_read, .offset = MEMBER(tags) },
 	{ .name = "processors", .read = json_read_members, .detail = TABLE(processors_keys) },
 	{ .name = "memory", .read = json_read_members, .detail = TABLE(memory_keys) },
 	{ .name = "engine",
@@ -408,10 +210,16 @@ static const struct json_key definition_keys[] = {
 	  .detail = definition_engine_names },
 	{ .name = "hyper_v", .read = json_read_members, .detail = TABLE(hyper_v_keys) },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
-	{ .name = "disks", .read = read_disks },
+	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
 	{ .name = "actions", .read = json_read_members, .detail = TABLE(actions_keys) },
+	{ .name = "automatic_start",
+	  .read = definition_automatic_start_read,
+	  .offset = MEMBER(automatic_start) },
+	{ .name = "automatic_stop",
+	  .read = definition_automatic_stop_read,
+	  .offset = MEMBER(automatic_stop) },
 };
 
 int definition_new(struct definition **ret_definition)
@@ -435,6 +243,7 @@ int definition_new(struct definition **ret_definition)
 	definition->actions.triple_fault = DEFINITION_ACTION_RESTART;
 	definition->actions.crash = DEFINITION_ACTION_STOP;
 	definition->actions.crash_grace = DEFINITION_CRASH_GRACE;
+	definition->automatic_start.order = DEFINITION_START_ORDER;
 	definition->notes = strdup("");
 	definition->boot.command_line = strdup("");
 	if (!definition->notes || !definition->boot.command_line)
@@ -451,6 +260,7 @@ void definition_free(struct definition *definition)
 		definition_disk_deinit(&definition->disks[i]);
 	free(definition->disks);
 	definition_network_deinit(&definition->network);
+	definition_tags_deinit(&definition->tags);
 	free(definition->name);
 	free(definition->notes);
 	free(definition->boot.kernel);
@@ -482,8 +292,8 @@ static int settle_processors(struct json_reader *reader, struct json_object *obj
 				   "are %u virtual processors; at most %d are possible",
 				   processors->count, DEFINITION_PROCESSORS_MAX);
 	if (processors->count != others * processors->cores)
-		return refuse_member(reader, value, "count",
-				     "must be sockets times cores times threads");
+		return definition_refuse_member(reader, value, "count",
+						"must be sockets times cores times threads");
 	json_leave(reader, 0);
 	return 0;
 }
@@ -497,7 +307,7 @@ static int check_memory(struct json_reader *reader, struct json_object *object,
 		return 0;
 	json_object_object_get_ex(object, "memory", &value);
 	json_enter_key(reader, "memory");
-	return refuse_member(reader, value, "size", "must be a multiple of 2M");
+	return definition_refuse_member(reader, value, "size", "must be a multiple of 2M");
 }
 
 int definition_from_json(struct json_object *object, struct definition **ret_definition,
@@ -508,6 +318,9 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	int r;
 
 	r = definition_new(&definition);
+	if (r < 0)
+		return r;
+	r = definition_upgrade(&reader, object);
 	if (r < 0)
 		return r;
 	r = json_read(&reader, object, definition_keys, ARRAY_SIZE(definition_keys), definition);

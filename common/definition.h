@@ -15,13 +15,14 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "common/base/json.h"
+#include "common/definition_host.h"
 #include "common/definition_network.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEFINITION_VERSION          1
+#define DEFINITION_VERSION          2             /* older ones are read, too */
 #define DEFINITION_SIZE_MAX         (1024 * 1024) /* bytes of text */
 #define DEFINITION_NAME_MAX         64            /* bytes */
 #define DEFINITION_NOTES_MAX        4096          /* bytes */
@@ -57,6 +58,9 @@ enum definition_action {
 	DEFINITION_ACTION_KEEP
 };
 
+/* What becomes of a VM whose worker has failed. */
+enum definition_failure_action { DEFINITION_FAILURE_STOP, DEFINITION_FAILURE_RESTART };
+
 enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
 
 enum definition_cache {
@@ -80,6 +84,7 @@ struct definition {
 	char *name;       /* letters, digits, '-', '_', '.'; first a letter or digit */
 	struct guid uuid; /* all zero if the text had none */
 	char *notes;
+	struct definition_tags tags;
 	struct {
 		unsigned count, sockets, cores, threads; /* count = sockets * cores * threads */
 	} processors;
@@ -105,13 +110,17 @@ struct definition {
 	struct {
 		enum definition_action reboot, triple_fault, crash;
 		unsigned crash_grace; /* seconds */
+		enum definition_failure_action worker_failure;
 	} actions;
+	struct definition_automatic_start automatic_start;
+	struct definition_automatic_stop automatic_stop;
 };
 
 /* Names of the enums, in their order, closed by NULL. */
 extern const char *const definition_engine_names[];
 extern const char *const definition_pages_names[];
 extern const char *const definition_action_names[];
+extern const char *const definition_failure_action_names[];
 extern const char *const definition_drive_names[];
 extern const char *const definition_cache_names[];
 
@@ -133,7 +142,7 @@ int definition_parse(const char *text, size_t size, struct definition **ret_defi
 int definition_load(const char *path, struct definition **ret_definition,
 		    struct json_error *ret_error) MUST_CHECK;
 
-/* The same from a tree, as control messages carry it. */
+/* The same from a tree, as control messages carry it; one of an older version is upgraded. */
 int definition_from_json(struct json_object *object, struct definition **ret_definition,
 			 struct json_error *ret_error) MUST_CHECK;
 

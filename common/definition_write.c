@@ -64,11 +64,11 @@ static struct json_object *boot_to_json(const struct definition *definition)
 	return boot;
 }
 
+/* Without the cores, which make up the count: so that it alone can be changed. */
 static struct json_object *processors_to_json(const struct definition *definition)
 {
 	return json_make("count", number(definition->processors.count), "sockets",
-			 number(definition->processors.sockets), "cores",
-			 number(definition->processors.cores), "threads",
+			 number(definition->processors.sockets), "threads",
 			 number(definition->processors.threads), NULL);
 }
 
@@ -76,10 +76,12 @@ static struct json_object *actions_to_json(const struct definition *definition)
 {
 	const char *const *names = definition_action_names;
 
-	return json_make("reboot", string(names[definition->actions.reboot]), "triple_fault",
-			 string(names[definition->actions.triple_fault]), "crash",
-			 string(names[definition->actions.crash]), "crash_grace",
-			 number(definition->actions.crash_grace), NULL);
+	return json_make(
+		"reboot", string(names[definition->actions.reboot]), "triple_fault",
+		string(names[definition->actions.triple_fault]), "crash",
+		string(names[definition->actions.crash]), "crash_grace",
+		number(definition->actions.crash_grace), "worker_failure",
+		string(definition_failure_action_names[definition->actions.worker_failure]), NULL);
 }
 
 struct json_object *definition_to_json(const struct definition *definition)
@@ -94,6 +96,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 	if (!guid_is_null(&definition->uuid))
 		json_add(&object, "uuid", string(uuid));
 	json_add(&object, "notes", string(definition->notes));
+	json_add(&object, "tags", definition_tags_to_json(&definition->tags));
 	json_add(&object, "processors", processors_to_json(definition));
 	json_add(&object, "memory",
 		 json_make("size", size(definition->memory.size), "pages",
@@ -114,5 +117,9 @@ struct json_object *definition_to_json(const struct definition *definition)
 			   boolean(definition->services.vss), "file_copy",
 			   boolean(definition->services.file_copy), NULL));
 	json_add(&object, "actions", actions_to_json(definition));
+	json_add(&object, "automatic_start",
+		 definition_automatic_start_to_json(&definition->automatic_start));
+	json_add(&object, "automatic_stop",
+		 definition_automatic_stop_to_json(&definition->automatic_stop));
 	return object;
 }

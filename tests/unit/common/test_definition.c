@@ -28,10 +28,11 @@ static struct definition *parse(const char *text)
 
 static const char full_text[] =
 	"{\n"
-	" \"version\": 1,\n"
+	" \"version\": 2,\n"
 	" \"name\": \"debian-12.test_a\",\n"
 	" \"uuid\": \"" UUID "\",\n"
 	" \"notes\": \"two\\nlines\",\n"
+	" \"tags\": [\"web\", \"site:b/rack.7\"],\n"
 	" \"processors\": {\"count\": 8, \"sockets\": 2, \"cores\": 2, "
 	"\"threads\": 2},\n"
 	" \"memory\": {\"size\": \"2G\", \"pages\": \"hugetlb\", "
@@ -49,7 +50,9 @@ static const char full_text[] =
 	" \"services\": {\"shutdown\": false, \"heartbeat\": false, \"time\": false, "
 	"\"kvp\": false, \"vss\": false, \"file_copy\": false},\n"
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
-	"\"crash\": \"restart\", \"crash_grace\": 3600}\n"
+	"\"crash\": \"restart\", \"crash_grace\": 3600, \"worker_failure\": \"restart\"},\n"
+	" \"automatic_start\": {\"action\": \"start\", \"delay\": 30, \"order\": 7},\n"
+	" \"automatic_stop\": {\"action\": \"turn-off\", \"timeout\": 90}\n"
 	"}\n";
 
 static void assert_full(const struct definition *definition)
@@ -82,6 +85,15 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_KEEP);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.crash_grace, 3600);
+	assert_int_equal(definition->actions.worker_failure, DEFINITION_FAILURE_RESTART);
+	assert_int_equal(definition->tags.count, 2);
+	assert_string_equal(definition->tags.tags[0], "web");
+	assert_string_equal(definition->tags.tags[1], "site:b/rack.7");
+	assert_int_equal(definition->automatic_start.action, DEFINITION_START_ALWAYS);
+	assert_int_equal(definition->automatic_start.delay, 30);
+	assert_int_equal(definition->automatic_start.order, 7);
+	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_TURN_OFF);
+	assert_int_equal(definition->automatic_stop.timeout, 90);
 	assert_int_equal(definition->disk_count, 2);
 	assert_int_equal(definition->disks[0].controller, 3);
 	assert_int_equal(definition->disks[0].lun, 63);
@@ -152,6 +164,13 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_STOP);
 	assert_int_equal(definition->actions.crash_grace, DEFINITION_CRASH_GRACE);
+	assert_int_equal(definition->actions.worker_failure, DEFINITION_FAILURE_STOP);
+	assert_int_equal(definition->tags.count, 0);
+	assert_int_equal(definition->automatic_start.action, DEFINITION_START_NONE);
+	assert_int_equal(definition->automatic_start.delay, 0);
+	assert_int_equal(definition->automatic_start.order, DEFINITION_START_ORDER);
+	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_SHUT_DOWN);
+	assert_int_equal(definition->automatic_stop.timeout, 0);
 	assert_int_equal(definition->disks[0].controller, 0);
 	assert_int_equal(definition->disks[0].lun, 0);
 	assert_string_equal(definition->disks[0].format, "raw");
@@ -208,7 +227,9 @@ static void test_refuses(void **state)
 		{ "{\"name\": \"a\"}", 1, "boot" },
 		{ "{\"name\": \"a\",\n\"boot\": {}}", 2, "boot.kernel" },
 		{ "{\"boot\": {\"kernel\": \"/k\"}}", 1, "name" },
-		{ "{" FIXED ",\n\n\"version\": 2}", 3, "version" },
+		{ "{" FIXED ",\n\n\"version\": 3}", 3, "version" },
+		{ "{" FIXED ", \"version\": 0}", 1, "version" },
+		{ "{" FIXED ", \"version\": -1}", 1, "version" },
 		{ "{" FIXED ", \"version\": \"1\"}", 1, "version" },
 		{ "{" FIXED ",\n\"colour\": 1}", 2, "colour" },
 		{ "{" FIXED ",\n\"name\": \"b\"}", 2, "name" },
@@ -220,6 +241,24 @@ static void test_refuses(void **state)
 		{ "{\"boot\": {\"kernel\": \"/k\"}, \"name\": 7}", 1, "name" },
 		{ "{" FIXED ", \"uuid\": \"x\"}", 1, "uuid" },
 		{ "{" FIXED ", \"notes\": []}", 1, "notes" },
+		{ "{" FIXED ", \"tags\": \"a\"}", 1, "tags" },
+		{ "{" FIXED ", \"tags\": [\"a\",\n\"a\"]}", 2, "tags[1]" },
+		{ "{" FIXED ", \"tags\": [\"\"]}", 1, "tags[0]" },
+		{ "{" FIXED ", \"tags\": [\"a b\"]}", 1, "tags[0]" },
+		{ "{" FIXED ", \"tags\": [7]}", 1, "tags[0]" },
+		{ "{" FIXED ", \"automatic_start\": true}", 1, "automatic_start" },
+		{ "{" FIXED ", \"automatic_start\": {\"action\": \"stop\"}}", 1,
+		  "automatic_start.action" },
+		{ "{" FIXED ", \"automatic_start\": {\"delay\": 3601}}", 1,
+		  "automatic_start.delay" },
+		{ "{" FIXED ", \"automatic_start\": {\"order\": 10000}}", 1,
+		  "automatic_start.order" },
+		{ "{" FIXED ", \"automatic_stop\": {\"action\": \"save\"}}", 1,
+		  "automatic_stop.action" },
+		{ "{" FIXED ", \"automatic_stop\": {\"timeout\": 0}}", 1,
+		  "automatic_stop.timeout" },
+		{ "{" FIXED ", \"actions\": {\"worker_failure\": \"keep\"}}", 1,
+		  "actions.worker_failure" },
 		{ "{\"name\": \"a\", \"boot\": {\"kernel\": \"k\"}}", 1, "boot.kernel" },
 		{ "{\"name\": \"a\", \"boot\": {\"kernel\": \"/k\\n\"}}", 1, "boot.kernel" },
 		{ "{\"name\": \"a\", \"boot\": {\"kernel\": \"/k\", \"initrd\": \"\"}}", 1,
@@ -284,6 +323,40 @@ static void test_refuses(void **state)
 	}
 }
 
+static void test_versions(void **state)
+{
+	CLEANUP(definition_freep) struct definition *old = NULL;
+	CLEANUP(definition_freep) struct definition *newer = NULL;
+	AUTO_JSON struct json_object *tree = NULL;
+	struct json_object *version;
+
+	old = parse("{\"version\": 1, " FIXED ", \"notes\": \"kept\"}");
+	assert_non_null(old);
+	assert_string_equal(old->notes, "kept");
+	tree = definition_to_json(old);
+	assert_true(json_object_object_get_ex(tree, "version", &version));
+	assert_int_equal(json_object_get_int(version), DEFINITION_VERSION);
+	/* It is the version that is wrong with it, not what comes with that. */
+	newer = parse("{\"colour\": 1, \"version\": 3, " FIXED "}");
+	assert_null(newer);
+	assert_string_equal(last.key, "version");
+	assert_non_null(strstr(last.message, "of a newer vmms"));
+}
+
+static void test_a_count_alone_can_be_changed(void **state)
+{
+	CLEANUP(definition_freep) struct definition *definition = parse(full_text);
+	AUTO_JSON struct json_object *tree = definition_to_json(definition);
+	CLEANUP(definition_freep) struct definition *again = NULL;
+	struct json_object *processors;
+	struct json_error error;
+
+	assert_true(json_object_object_get_ex(tree, "processors", &processors));
+	json_object_object_add(processors, "count", json_object_new_int(16));
+	assert_int_equal(definition_from_json(tree, &again, &error), 0);
+	assert_int_equal(again->processors.cores, 4);
+}
+
 static void test_bounds_of_lengths(void **state)
 {
 	static const struct {
@@ -292,6 +365,7 @@ static void test_bounds_of_lengths(void **state)
 	} cases[] = {
 		{ "{\"boot\": {\"kernel\": \"/k\"}, \"name\": \"%s\"}", DEFINITION_NAME_MAX },
 		{ "{" FIXED ", \"notes\": \"%s\"}", DEFINITION_NOTES_MAX },
+		{ "{" FIXED ", \"tags\": [\"%s\"]}", DEFINITION_TAG_MAX },
 		{ "{\"name\": \"a\", \"boot\": {\"kernel\": \"/k\", \"command_line\": \"%s\"}}",
 		  DEFINITION_COMMAND_LINE_MAX },
 		{ "{" FIXED ", \"disks\": [{\"path\": \"/a\", \"serial\": \"%s\"}]}",
@@ -406,11 +480,18 @@ static void test_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_key),  cmocka_unit_test(test_written_is_read_back),
-		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_topology),
-		cmocka_unit_test(test_refuses),    cmocka_unit_test(test_bounds_of_lengths),
-		cmocka_unit_test(test_all_disks),  cmocka_unit_test(test_add_find_remove_disk),
-		cmocka_unit_test(test_disk_alone), cmocka_unit_test(test_load),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_written_is_read_back),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_topology),
+		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_a_count_alone_can_be_changed),
+		cmocka_unit_test(test_bounds_of_lengths),
+		cmocka_unit_test(test_all_disks),
+		cmocka_unit_test(test_add_find_remove_disk),
+		cmocka_unit_test(test_disk_alone),
+		cmocka_unit_test(test_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
