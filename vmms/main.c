@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#define STOP_MARGIN 30 /* seconds, beyond what guests and workers have */
+
 struct service {
 	struct settings settings;
 	sd_event *loop;
@@ -108,16 +110,23 @@ static const struct vswitches_observer switches_observer = {
 
 /* ---- Signals ---- */
 
+/* A guest may have more time than the unit's TimeoutStopSec=. */
+static void notify_stopping(const struct service *service)
+{
+	unsigned seconds = manager_stop_time(service->manager, service->settings.shutdown_timeout) +
+			   STOP_MARGIN;
+
+	log_info("stopping: at most %u seconds", seconds);
+	(void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu", seconds * 1000000ULL);
+}
+
 static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct service *service = data;
 	bool again = service->manager->stopping;
 
-	if (!again) {
-		log_info("stopping: guests get %u seconds to shut down",
-			 service->settings.shutdown_timeout);
-		(void)sd_notify(false, "STOPPING=1");
-	}
+	if (!again)
+		notify_stopping(service);
 	manager_stop(service->manager, again ? 0 : service->settings.shutdown_timeout);
 	return 0;
 }
@@ -239,6 +248,7 @@ static int run(struct service *service)
 		return r;
 	(void)sd_notify(false, "READY=1");
 	notify_status(service);
+	manager_start_automatically(service->manager);
 	r = sd_event_loop(service->loop);
 	if (r < 0)
 		log_error("the event loop failed: %s", strerror(-r));

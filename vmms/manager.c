@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* All VMs of the daemon. manager_load.c reads them from the store. */
+/* All VMs of the daemon. manager_load.c reads them from the store, manager_stop.c ends them. */
 #include "vmms/manager.h"
 
 #include "common/base/log.h"
+#include "vmms/automatic_start.h"
 #include "vmms/manager_internal.h"
+#include "vmms/run_record.h"
 
 #include <errno.h>
 #include <string.h>
@@ -32,6 +34,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 			  &manager->switches);
 	if (r < 0)
 		return r;
+	r = run_record_open(settings->runtime_directory, &manager->record);
+	if (r < 0)
+		return r;
 	r = manager_load(manager);
 	if (r < 0)
 		return r;
@@ -43,12 +48,14 @@ void manager_free(struct manager *manager)
 {
 	if (!manager)
 		return;
+	automatic_start_free(manager->start);
 	list_for_each (link, &manager->vms)
 		vm_free(container_of(link, struct vm, link));
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);
 	vswitches_free(manager->switches);
 	store_free(manager->store);
+	run_record_free(manager->record);
 	sd_event_unref(manager->loop);
 	free(manager);
 }
@@ -378,85 +385,4 @@ int manager_delete_broken(struct manager *manager, struct broken_definition *bro
 	broken_definition_free(broken);
 	manager->observer->broken_changed(manager->observer_data);
 	return 0;
-}
-
-/* ---- The daemon's end ---- */
-
-static bool all_at_rest(const struct manager *manager)
-{
-	list_for_each (link, (struct list *)&manager->vms) {
-		if (container_of(link, struct vm, link)->worker)
-			return false;
-	}
-	return true;
-}
-
-static void turned_off(void *data, const struct failure *failure)
-{
-}
-
-static void turn_off(struct vm *vm)
-{
-	struct failure failure;
-
-	if (!vm->turning_off.done && vm_turn_off(vm, turned_off, NULL, &failure) < 0)
-		log_warning("%s", failure.message);
-}
-
-static void shut_down(void *data, const struct failure *failure)
-{
-	struct vm *vm = data;
-
-	if (failure && vm->worker) {
-		log_warning("VM %s: turned off, since it could not be shut down: %s",
-			    vm->definition->name, failure->message);
-		turn_off(vm);
-	}
-}
-
-static void stop_vm(struct vm *vm, bool ask)
-{
-	struct vm_shutdown_options options = { .force = true, .wait = true };
-	struct failure failure;
-
-	if (ask && vm->state == VM_STOPPING)
-		return; /* it is on its way */
-	if (!ask || vm_shut_down(vm, &options, shut_down, vm, &failure) < 0)
-		turn_off(vm);
-}
-
-static int stop_overdue(sd_event_source *source, uint64_t usec, void *data)
-{
-	log_warning("guests are still running, and turned off");
-	manager_stop(data, 0);
-	return 0;
-}
-
-void manager_stop(struct manager *manager, unsigned timeout)
-{
-	int r;
-
-	manager->stopping = true;
-	manager->stop_timer = sd_event_source_disable_unref(manager->stop_timer);
-	if (timeout > 0) {
-		r = sd_event_add_time_relative(manager->loop, &manager->stop_timer, CLOCK_MONOTONIC,
-					       timeout * UINT64_C(1000000), 0, stop_overdue,
-					       manager);
-		if (r < 0)
-			timeout = 0;
-	}
-	list_for_each (link, &manager->vms) {
-		struct vm *vm = container_of(link, struct vm, link);
-
-		if (vm->worker)
-			stop_vm(vm, timeout > 0);
-	}
-	if (all_at_rest(manager))
-		manager->observer->stopped(manager->observer_data);
-}
-
-void manager_vm_rests(struct manager *manager, struct vm *vm)
-{
-	if (manager->stopping && all_at_rest(manager))
-		manager->observer->stopped(manager->observer_data);
 }

@@ -54,9 +54,11 @@ struct manager {
 	struct manager_settings settings;
 	struct store *store;
 	struct vswitches *switches;
-	struct list vms;    /* of struct vm, by name */
-	struct list broken; /* of struct broken_definition */
-	unsigned reading;   /* counts how often the store was read */
+	struct run_record *record;
+	struct automatic_start *start; /* NULL: not begun, or over */
+	struct list vms;               /* of struct vm, by name */
+	struct list broken;            /* of struct broken_definition */
+	unsigned reading;              /* counts how often the store was read */
 	const struct manager_observer *observer;
 	void *observer_data;
 	bool stopping;
@@ -106,11 +108,17 @@ int manager_delete_broken(struct manager *manager, struct broken_definition *bro
  */
 int manager_reload(struct manager *manager, struct failure *failure) MUST_CHECK;
 
+/* Starts VMs as their definitions say, when all is ready: once in the daemon's life. */
+void manager_start_automatically(struct manager *manager);
+
+/* How long manager_stop() takes at most: seconds. */
+unsigned manager_stop_time(const struct manager *manager, unsigned timeout);
+
 /*
- * Brings every VM to rest, for the daemon's end: guests with a shutdown service are asked, and get
- * `timeout` seconds; the rest is turned off. With a timeout of 0, also after an earlier call, all
- * that is left is turned off at once. The observer learns when it is done, perhaps before this
- * returns.
+ * Brings every VM to rest, for the daemon's end, as their definitions say: guests are asked to shut
+ * down, and get `timeout` seconds or what the definition has; the rest is turned off. With a
+ * timeout of 0, also after an earlier call, all that is left is turned off at once. The observer
+ * learns when it is done, perhaps before this returns.
  */
 void manager_stop(struct manager *manager, unsigned timeout);
 
@@ -118,7 +126,8 @@ void manager_stop(struct manager *manager, unsigned timeout);
 
 void manager_vm_changed(struct manager *manager, struct vm *vm, const char *const *properties);
 
-/* The VM's worker has ended. */
+/* The VM runs; its worker has ended, or it is not to be started again after all. */
+void manager_vm_runs(struct manager *manager, struct vm *vm);
 void manager_vm_rests(struct manager *manager, struct vm *vm);
 
 /* A vswitch_user_fn: which VM is connected to that switch now. data: the manager. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What manager.c and manager_load.c share.
+ * What vmms/manager*.c share.
  */
 #pragma once
 

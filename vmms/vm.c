@@ -43,6 +43,7 @@ void vm_free(struct vm *vm)
 		return;
 	list_unlink(&vm->link);
 	vm_clear_timer(vm);
+	vm_restart_forget(vm);
 	worker_free(vm->worker);
 	adapter_free(vm->next_adapter);
 	vm_forget_adapters(vm);
@@ -163,6 +164,14 @@ void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handl
 				       seconds * UINT64_C(1000000), 0, handler, vm);
 	if (r < 0)
 		log_error("VM %s: cannot set a timer: %s", vm->definition->name, strerror(-r));
+}
+
+uint64_t vm_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 void vm_clear_timer(struct vm *vm)

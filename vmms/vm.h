@@ -57,10 +57,13 @@ struct vm {
 	const char *old_adapter;            /* name of the one that it will take away; or NULL */
 	struct failure start_failure;       /* name NULL: none yet */
 	sd_event_source *timer;             /* bounds a shutdown, or the end of the worker */
+	sd_event_source *restart_timer;     /* NULL: it is not to be started again by itself */
+	unsigned restarts;                  /* in a row, after failures of the worker */
 
 	/* While there is a worker; what it told of its guest. */
 	struct worker *worker;
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
+	uint64_t up_since;   /* the same moment, CLOCK_MONOTONIC */
 	char engine[32], heartbeat[32], vmbus_version[32];
 	unsigned resets;
 	struct list adapters; /* of struct adapter */
@@ -97,6 +100,7 @@ struct vm_shutdown_options {
 
 int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_done_fn done,
 		 void *data, struct failure *failure) MUST_CHECK;
+/* Of a VM that is to be started again after a failure: it is not. */
 int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_pause(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;

@@ -6,6 +6,8 @@
 
 #include "vmms/vm.h"
 
+#include <time.h>
+
 /* Seconds. */
 #define VM_REQUEST_TIMEOUT 30  /* for an answer of the worker */
 #define VM_START_TIMEOUT   120 /* the same while it takes its memory */
@@ -23,6 +25,9 @@ int vm_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
 /* Tells who waits, if anybody does. failure: NULL if all is well. */
 void vm_finish(struct vm_operation *operation, const struct failure *failure);
 
+/* Microseconds. */
+uint64_t vm_clock(clockid_t clock);
+
 /* Calls back in so many seconds, instead of what the timer was set to before. */
 void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handler);
 void vm_clear_timer(struct vm *vm);
@@ -35,6 +40,20 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun);
 
 /* From now on the worker has VM_END_TIMEOUT to end. */
 void vm_expect_end(struct vm *vm);
+
+/* ---- After a failure of the worker (vm_restart.c) ---- */
+
+/* The VM has crashed. ran: microseconds until then. */
+void vm_restart_after_failure(struct vm *vm, uint64_t ran);
+
+/*
+ * The seconds until the next start after so many failed ones, which are counted, and forgotten if
+ * the VM ran for long; 0: there is no next one.
+ */
+unsigned vm_restart_delay(unsigned *restarts, uint64_t ran);
+
+/* It is not to be started again by itself, and has not failed yet. */
+void vm_restart_forget(struct vm *vm);
 
 /* ---- Changes of the definition (vm_change.c) ---- */
 

@@ -18,7 +18,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static void start_refused(struct vm *vm, const char *code, const char *text)
 {
@@ -65,14 +64,6 @@ static void status_answered(void *data, struct json_object *result, const char *
 		vm_finish(&vm->operation, NULL);
 }
 
-static uint64_t real_time(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void start_answered(void *data, struct json_object *result, const char *code,
 			   const char *text)
 {
@@ -84,10 +75,12 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	}
 	if (vm->start_failure.name)
 		return; /* it refused something before, and is being killed */
-	vm->started_at = real_time();
+	vm->started_at = vm_clock(CLOCK_REALTIME);
+	vm->up_since = vm_clock(CLOCK_MONOTONIC);
 	vm_notify(vm, "StartedAt", NULL);
 	if (vm->state == VM_STARTING)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
+	manager_vm_runs(vm->manager, vm);
 	if (worker_request(vm->worker, "status", NULL, NULL, 0, VM_REQUEST_TIMEOUT, status_answered,
 			   vm) < 0)
 		status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
@@ -186,6 +179,7 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 	r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)
 		return r;
+	vm_restart_forget(vm);
 	r = resources_open(&resources, vm->definition, vm->manager->settings.hypervisor,
 			   manager_disk_user, vm->manager, failure);
 	if (r == 0)

@@ -50,6 +50,13 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 {
 	int r;
 
+	if (vm->restart_timer) {
+		vm_restart_forget(vm);
+		vm_set_state(vm, VM_OFF, "turned off, before it was started again");
+		manager_vm_rests(vm->manager, vm);
+		done(data, NULL);
+		return 0;
+	}
 	r = vm_begin(vm, VM_TURN_OFF, done, data, failure);
 	if (r < 0)
 		return r;

@@ -345,6 +345,8 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 {
 	struct vm *vm = owner;
 	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
+	uint64_t ran = vm->started_at ? vm_clock(CLOCK_MONOTONIC) - vm->up_since : 0;
+
 	vm_clear_timer(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
@@ -363,6 +365,8 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	if (vm->operation.done)
 		finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
+	if (vm->state == VM_CRASHED)
+		vm_restart_after_failure(vm, ran);
 	manager_vm_rests(vm->manager, vm);
 }
 
