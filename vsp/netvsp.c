@@ -162,6 +162,14 @@ static bool netvsp_data_path(struct network_adapter *adapter, struct nvsp_messag
 	return true;
 }
 
+/* An OID outside RNDIS, which Windows tries: none is known. */
+static bool netvsp_oid_query(struct network_adapter *adapter, struct nvsp_message *message)
+{
+	message_answer(message, NVSP_OID_QUERY_EX_COMPLETE);
+	message->oid_query_ex_complete.status = RNDIS_STATUS_NOT_SUPPORTED;
+	return true;
+}
+
 static bool netvsp_packet_direct(struct network_adapter *adapter, struct nvsp_message *message)
 {
 	uint32_t operation = message->packet_direct_complete.operation;
@@ -188,6 +196,7 @@ static const struct netvsp_message_kind {
 	{ NVSP_REVOKE_SEND_BUFFER, NVSP_VERSION_1, 2, NETVSP_VERSIONED, netvsp_revoke_send_buffer },
 	{ NVSP_SEND_NDIS_CONFIG, NVSP_VERSION_2, 16, NETVSP_VERSIONED, netvsp_ndis_config },
 	{ NVSP_SWITCH_DATA_PATH, NVSP_VERSION_4, 4, NETVSP_VERSIONED, netvsp_data_path },
+	{ NVSP_OID_QUERY_EX, NVSP_VERSION_5, 8, NETVSP_VERSIONED, netvsp_oid_query },
 	{ NVSP_SUB_CHANNEL, NVSP_VERSION_5, 8, NETVSP_VERSIONED, netvsp_sub_channel },
 	{ NVSP_PACKET_DIRECT, NVSP_VERSION_6, 4, NETVSP_VERSIONED, netvsp_packet_direct },
 };
@@ -408,6 +417,16 @@ void netvsp_link_changed(struct network_adapter *adapter)
 	if (!control)
 		return;
 	control->size = rndis_indicate_link(&adapter->rndis, up, control->bytes);
+	netvsp_control_send(adapter, control);
+}
+
+void netvsp_indicate_offloads(struct network_adapter *adapter)
+{
+	struct netvsp_control *control = netvsp_control_take(adapter);
+
+	if (!control)
+		return;
+	control->size = rndis_indicate_offloads(&adapter->rndis, control->bytes);
 	netvsp_control_send(adapter, control);
 }
 

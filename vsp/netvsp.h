@@ -206,6 +206,9 @@ size_t netvsp_message_size(const struct network_adapter *adapter);
 /* The link has gone up or down: the guest is told, if it listens. */
 void netvsp_link_changed(struct network_adapter *adapter);
 
+/* The guest is told which offloads are in use. */
+void netvsp_indicate_offloads(struct network_adapter *adapter);
+
 /* Tells the network what the guest can take. */
 void netvsp_apply_offloads(struct network_adapter *adapter);
 

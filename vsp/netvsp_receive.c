@@ -455,6 +455,8 @@ void netvsp_receive_configure(struct network_adapter *adapter)
 		netvsp_apply_offloads(adapter);
 		netvsp_receive_withdraw(adapter);
 	}
+	if (rndis->changes & RNDIS_CHANGED_CURRENT_CONFIG)
+		netvsp_indicate_offloads(adapter);
 	if ((rndis->changes & RNDIS_CHANGED_STATE) && rndis->rss)
 		net_toeplitz_init(adapter->toeplitz, rndis->key);
 	rndis->changes = 0;

@@ -32,9 +32,8 @@ void rndis_reset(struct rndis *rndis)
 	memcpy(rndis->mac, rndis->permanent_mac, sizeof(rndis->mac));
 	rndis->filter = 0;
 	rndis->lookahead = 0;
-	rndis->encapsulation = 0;
 	rndis->multicast_count = 0;
-	rndis->rsc_ipv4 = rndis->rsc_ipv6 = false;
+	rndis_reset_offloads(rndis);
 	rndis->rss = false;
 	rndis->hash_types = 0;
 	rndis->table_size = 0;

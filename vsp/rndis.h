@@ -26,8 +26,28 @@
 #define RNDIS_NAME_MAX      64
 
 /* rndis.changes */
-#define RNDIS_CHANGED_OFFLOADS 0x1u
-#define RNDIS_CHANGED_STATE    0x2u
+#define RNDIS_CHANGED_OFFLOADS       0x1u
+#define RNDIS_CHANGED_STATE          0x2u
+#define RNDIS_CHANGED_CURRENT_CONFIG 0x4u /* the guest is to be told, rndis_indicate_offloads() */
+
+/* As struct ndis_offload_parameters has them. */
+enum rndis_checksum {
+	RNDIS_CHECKSUM_IP,
+	RNDIS_CHECKSUM_TCP_IPV4,
+	RNDIS_CHECKSUM_UDP_IPV4,
+	RNDIS_CHECKSUM_TCP_IPV6,
+	RNDIS_CHECKSUM_UDP_IPV6,
+	RNDIS_CHECKSUM_COUNT,
+};
+
+#define RNDIS_OFFLOAD_SEND    1
+#define RNDIS_OFFLOAD_RECEIVE 2
+#define RNDIS_OFFLOAD_BOTH    3
+
+struct rndis_offloads {
+	uint8_t checksum[RNDIS_CHECKSUM_COUNT]; /* RNDIS_OFFLOAD_ */
+	bool large_send_ipv4, large_send_ipv6;
+};
 
 struct rndis_counters {
 	uint64_t sent_frames, sent_bytes, sent_dropped;
@@ -52,10 +72,10 @@ struct rndis {
 	uint8_t mac[RNDIS_MAC_SIZE];
 	uint32_t filter; /* NDIS_PACKET_ */
 	uint32_t lookahead;
-	uint32_t encapsulation;
 	uint8_t multicast[RNDIS_MULTICAST_MAX][RNDIS_MAC_SIZE];
 	unsigned multicast_count;
-	bool rsc_ipv4, rsc_ipv6;
+	struct rndis_offloads offloads; /* that it makes use of */
+	bool rsc_ipv4, rsc_ipv6;        /* likewise */
 	bool rss;
 	uint32_t hash_types; /* NDIS_HASH_ */
 	uint8_t key[NDIS_RSS_KEY_SIZE];
@@ -76,8 +96,15 @@ size_t rndis_control(struct rndis *rndis, const void *message, size_t size, void
 /* The message that tells of the link. Return: its size. */
 size_t rndis_indicate_link(const struct rndis *rndis, bool up, void *message);
 
+/* The message that tells of the offloads in use. Return: its size. */
+size_t rndis_indicate_offloads(const struct rndis *rndis, void *message);
+
 /* Whether the guest wants a frame to this address. */
 bool rndis_accepts(const struct rndis *rndis, const uint8_t *destination);
+
+/* ---- rndis_offload.c ---- */
+
+void rndis_reset_offloads(struct rndis *rndis);
 
 /* ---- rndis_oid.c ---- */
 

@@ -6,23 +6,17 @@
  * value is written to a buffer that has room for the largest; a set checks all of a value before
  * it takes any of it.
  */
-#include "vsp/rndis.h"
+#include "vsp/rndis_oid.h"
 
 #include <string.h>
 
-#define ETHERNET_SIZE  14
-#define LINK_SPEED     UINT64_C(10000000000) /* bits/s */
-#define VENDOR_ID      0x00ffffffu           /* no registered vendor's */
-#define LARGE_SEND_MAX 65160 /* bytes: whole segments of 1448, within an IP packet */
-#define BUFFER_SPACE   (16u << 20)
-
-struct oid_query {
-	const uint8_t *input;
-	size_t input_size;
-	uint32_t number; /* the row's */
-	uint8_t *value;
-	size_t size; /* of the value */
-};
+#define ETHERNET_SIZE 14
+#define LINK_SPEED    UINT64_C(10000000000) /* bits/s */
+#define VENDOR_ID     0x00ffffffu           /* no registered vendor's */
+#define BUFFER_SPACE  (16u << 20)
+#define MAC_OPTIONS                                                                     \
+	(NDIS_MAC_COPY_LOOKAHEAD | NDIS_MAC_TRANSFERS_NOT_PEND | NDIS_MAC_NO_LOOPBACK | \
+	 NDIS_MAC_8021P_PRIORITY | NDIS_MAC_8021Q_VLAN)
 
 struct oid_row {
 	uint32_t oid;
@@ -31,16 +25,21 @@ struct oid_row {
 	uint32_t number; /* what query_number answers */
 };
 
-static uint32_t answer(struct oid_query *query, const void *value, size_t size)
+uint32_t oid_answer(struct oid_query *query, const void *value, size_t size)
 {
 	memcpy(query->value, value, size);
 	query->size = size;
 	return RNDIS_STATUS_SUCCESS;
 }
 
+bool oid_is_within(uint32_t offset, uint32_t length, size_t size)
+{
+	return offset <= size && length <= size - offset;
+}
+
 static uint32_t answer_number(struct oid_query *query, uint32_t number)
 {
-	return answer(query, &number, sizeof(number));
+	return oid_answer(query, &number, sizeof(number));
 }
 
 /* A counter has 8 bytes, or 4 where the guest has no room for more. */
@@ -49,8 +48,8 @@ static uint32_t answer_counter(struct oid_query *query, uint64_t counter)
 	uint32_t low = (uint32_t)counter;
 
 	if (query->input_size == sizeof(low))
-		return answer(query, &low, sizeof(low));
-	return answer(query, &counter, sizeof(counter));
+		return oid_answer(query, &low, sizeof(low));
+	return oid_answer(query, &counter, sizeof(counter));
 }
 
 /* ---- What the adapter is ---- */
@@ -74,14 +73,14 @@ static uint32_t query_link_speeds(struct rndis *rndis, struct oid_query *query)
 {
 	uint64_t speeds[2] = { LINK_SPEED, LINK_SPEED };
 
-	return answer(query, speeds, sizeof(speeds));
+	return oid_answer(query, speeds, sizeof(speeds));
 }
 
 static uint32_t query_description(struct rndis *rndis, struct oid_query *query)
 {
 	static const char description[] = "Synthetic network adapter";
 
-	return answer(query, description, sizeof(description));
+	return oid_answer(query, description, sizeof(description));
 }
 
 static uint32_t query_friendly_name(struct rndis *rndis, struct oid_query *query)
@@ -91,7 +90,7 @@ static uint32_t query_friendly_name(struct rndis *rndis, struct oid_query *query
 
 	for (size_t i = 0; i < length; i++)
 		name[i] = (uint8_t)rndis->name[i];
-	return answer(query, name, length * sizeof(*name));
+	return oid_answer(query, name, length * sizeof(*name));
 }
 
 static uint32_t query_connect_status(struct rndis *rndis, struct oid_query *query)
@@ -118,7 +117,7 @@ static uint32_t query_link_state(struct rndis *rndis, struct oid_query *query)
 		.pause = 1,
 	};
 
-	return answer(query, &state, sizeof(state));
+	return oid_answer(query, &state, sizeof(state));
 }
 
 static uint32_t query_driver_version(struct rndis *rndis, struct oid_query *query)
@@ -137,6 +136,16 @@ static uint32_t query_sent(struct rndis *rndis, struct oid_query *query)
 static uint32_t query_received(struct rndis *rndis, struct oid_query *query)
 {
 	return answer_counter(query, rndis->counters.received_frames);
+}
+
+static uint32_t query_sent_bytes(struct rndis *rndis, struct oid_query *query)
+{
+	return answer_counter(query, rndis->counters.sent_bytes);
+}
+
+static uint32_t query_received_bytes(struct rndis *rndis, struct oid_query *query)
+{
+	return answer_counter(query, rndis->counters.received_bytes);
 }
 
 static uint32_t query_sent_dropped(struct rndis *rndis, struct oid_query *query)
@@ -173,19 +182,19 @@ static uint32_t query_statistics(struct rndis *rndis, struct oid_query *query)
 		.out_discards = rndis->counters.sent_dropped,
 	};
 
-	return answer(query, &statistics, sizeof(statistics));
+	return oid_answer(query, &statistics, sizeof(statistics));
 }
 
 /* ---- Addresses ---- */
 
 static uint32_t query_permanent_address(struct rndis *rndis, struct oid_query *query)
 {
-	return answer(query, rndis->permanent_mac, sizeof(rndis->permanent_mac));
+	return oid_answer(query, rndis->permanent_mac, sizeof(rndis->permanent_mac));
 }
 
 static uint32_t query_current_address(struct rndis *rndis, struct oid_query *query)
 {
-	return answer(query, rndis->mac, sizeof(rndis->mac));
+	return oid_answer(query, rndis->mac, sizeof(rndis->mac));
 }
 
 static uint32_t query_filter(struct rndis *rndis, struct oid_query *query)
@@ -195,7 +204,7 @@ static uint32_t query_filter(struct rndis *rndis, struct oid_query *query)
 
 static uint32_t query_multicast(struct rndis *rndis, struct oid_query *query)
 {
-	return answer(query, rndis->multicast, rndis->multicast_count * RNDIS_MAC_SIZE);
+	return oid_answer(query, rndis->multicast, rndis->multicast_count * RNDIS_MAC_SIZE);
 }
 
 static uint32_t set_filter(struct rndis *rndis, const uint8_t *value, size_t size)
@@ -237,8 +246,7 @@ static int hex_digit(uint16_t character)
 	return -1;
 }
 
-/* Whether `length` bytes of UTF-16 at offset are this text. */
-static bool is_text(const uint8_t *value, const char *text, uint32_t length)
+bool oid_is_text(const uint8_t *value, const char *text, uint32_t length)
 {
 	if (length != 2 * strlen(text))
 		return false;
@@ -248,30 +256,13 @@ static bool is_text(const uint8_t *value, const char *text, uint32_t length)
 	return true;
 }
 
-static bool parameter_is_within(uint32_t offset, uint32_t length, size_t size)
+/* Another MAC address, as twelve digits of UTF-16. */
+static uint32_t set_network_address(struct rndis *rndis, const uint8_t *digits, uint32_t size)
 {
-	return offset <= size && length <= size - offset;
-}
-
-/* "NetworkAddress": another MAC address, as twelve digits. No other parameter is known. */
-static uint32_t set_config_parameter(struct rndis *rndis, const uint8_t *value, size_t size)
-{
-	struct rndis_config_parameter parameter;
 	uint8_t mac[RNDIS_MAC_SIZE];
-	const uint8_t *digits;
 
-	if (size < sizeof(parameter))
-		return RNDIS_STATUS_INVALID_LENGTH;
-	memcpy(&parameter, value, sizeof(parameter));
-	if (!parameter_is_within(parameter.name_offset, parameter.name_length, size) ||
-	    !parameter_is_within(parameter.value_offset, parameter.value_length, size))
-		return RNDIS_STATUS_INVALID_LENGTH;
-	if (parameter.type != RNDIS_CONFIG_STRING ||
-	    !is_text(value + parameter.name_offset, "NetworkAddress", parameter.name_length))
-		return RNDIS_STATUS_NOT_SUPPORTED;
-	if (parameter.value_length != 4 * RNDIS_MAC_SIZE)
+	if (size != 4 * RNDIS_MAC_SIZE)
 		return RNDIS_STATUS_INVALID_DATA;
-	digits = value + parameter.value_offset;
 	for (size_t i = 0; i < RNDIS_MAC_SIZE; i++, digits += 4) {
 		int high = hex_digit((uint16_t)(digits[0] | digits[1] << 8));
 		int low = hex_digit((uint16_t)(digits[2] | digits[3] << 8));
@@ -281,6 +272,31 @@ static uint32_t set_config_parameter(struct rndis *rndis, const uint8_t *value, 
 		mac[i] = (uint8_t)(high << 4 | low);
 	}
 	return set_address(rndis, mac, sizeof(mac));
+}
+
+/*
+ * What a guest's administrator has set of the adapter. A guest tells all that it has, and as with
+ * Hyper-V, what means nothing here does no harm.
+ */
+static uint32_t set_config_parameter(struct rndis *rndis, const uint8_t *value, size_t size)
+{
+	const uint8_t *name;
+	struct rndis_config_parameter parameter;
+
+	if (size < sizeof(parameter))
+		return RNDIS_STATUS_INVALID_LENGTH;
+	memcpy(&parameter, value, sizeof(parameter));
+	if (!oid_is_within(parameter.name_offset, parameter.name_length, size) ||
+	    !oid_is_within(parameter.value_offset, parameter.value_length, size))
+		return RNDIS_STATUS_INVALID_LENGTH;
+	name = value + parameter.name_offset;
+	value += parameter.value_offset;
+	if (parameter.type == RNDIS_CONFIG_STRING &&
+	    oid_is_text(name, "NetworkAddress", parameter.name_length))
+		return set_network_address(rndis, value, parameter.value_length);
+	if (parameter.type == RNDIS_CONFIG_STRING && parameter.value_length >= 2)
+		rndis_set_offload_keyword(rndis, name, parameter.name_length, value);
+	return RNDIS_STATUS_SUCCESS;
 }
 
 /* ---- Numbers that are kept for the guest, and nothing else ---- */
@@ -300,176 +316,6 @@ static uint32_t set_lookahead(struct rndis *rndis, const uint8_t *value, size_t 
 	if (size < sizeof(rndis->lookahead))
 		return RNDIS_STATUS_INVALID_LENGTH;
 	memcpy(&rndis->lookahead, value, sizeof(rndis->lookahead));
-	return RNDIS_STATUS_SUCCESS;
-}
-
-/* ---- Offloads ---- */
-
-static void offload_fill(const struct rndis *rndis, struct ndis_offload *offload)
-{
-	const struct ndis_checksum_offload ipv4 = {
-		NDIS_ENCAPSULATION_8023,
-		NDIS_CHECKSUM_IP_OPTIONS | NDIS_CHECKSUM_TCP_OPTIONS | NDIS_CHECKSUM_TCP |
-			NDIS_CHECKSUM_UDP | NDIS_CHECKSUM_IP,
-	};
-	const struct ndis_checksum_offload ipv6 = {
-		NDIS_ENCAPSULATION_8023,
-		NDIS_CHECKSUM_IP_OPTIONS | NDIS_CHECKSUM_TCP_OPTIONS | NDIS_CHECKSUM_TCP |
-			NDIS_CHECKSUM_UDP,
-	};
-
-	offload->ipv4_send = offload->ipv4_receive = ipv4;
-	offload->ipv6_send = offload->ipv6_receive = ipv6;
-	offload->large_send_v2.ipv4_encapsulation = NDIS_ENCAPSULATION_8023;
-	offload->large_send_v2.ipv4_size_max = LARGE_SEND_MAX;
-	offload->large_send_v2.ipv4_segments_min = 2;
-	offload->large_send_v2.ipv6_encapsulation = NDIS_ENCAPSULATION_8023;
-	offload->large_send_v2.ipv6_size_max = LARGE_SEND_MAX;
-	offload->large_send_v2.ipv6_segments_min = 2;
-	offload->large_send_v2.ipv6_options =
-		NDIS_LARGE_SEND_IPV6_EXTENSIONS | NDIS_LARGE_SEND_TCP_OPTIONS;
-	offload->rsc.ipv4 = offload->rsc.ipv6 = rndis->rsc_possible;
-}
-
-/* In the revision that the guest's NDIS version has, and no longer than it asks for. */
-static uint32_t query_offload(struct rndis *rndis, struct oid_query *query)
-{
-	struct ndis_offload offload = { .header = { NDIS_OBJECT_OFFLOAD, NDIS_OFFLOAD_REVISION_3,
-						    NDIS_OFFLOAD_SIZE_REVISION_3 } };
-
-	if (rndis->ndis_version < 0x6001e ||
-	    (query->input_size > 0 && query->input_size < NDIS_OFFLOAD_SIZE_REVISION_3)) {
-		offload.header.revision = NDIS_OFFLOAD_REVISION_2;
-		offload.header.size = NDIS_OFFLOAD_SIZE_REVISION_2;
-	}
-	if (rndis->ndis_version < 0x60001 ||
-	    (query->input_size > 0 && query->input_size < NDIS_OFFLOAD_SIZE_REVISION_2)) {
-		offload.header.revision = NDIS_OFFLOAD_REVISION_1;
-		offload.header.size = NDIS_OFFLOAD_SIZE_REVISION_1;
-	}
-	offload_fill(rndis, &offload);
-	return answer(query, &offload, offload.header.size);
-}
-
-static void offload_switch(bool *setting, uint8_t value)
-{
-	if (value == NDIS_OFFLOAD_ENABLED)
-		*setting = true;
-	else if (value == NDIS_OFFLOAD_DISABLED)
-		*setting = false;
-}
-
-/* What a guest sends needs no setting: each frame says what is to be done with it. */
-static uint32_t set_offload(struct rndis *rndis, const uint8_t *value, size_t size)
-{
-	struct ndis_offload_parameters parameters = { 0 };
-
-	if (size < NDIS_OFFLOAD_PARAMETERS_SIZE_MIN)
-		return RNDIS_STATUS_INVALID_LENGTH;
-	memcpy(&parameters, value, MIN(size, sizeof(parameters)));
-	if (parameters.header.type != NDIS_OBJECT_DEFAULT ||
-	    parameters.header.size < NDIS_OFFLOAD_PARAMETERS_SIZE_MIN ||
-	    parameters.header.size > size)
-		return RNDIS_STATUS_INVALID_DATA;
-	if (rndis->rsc_possible) {
-		offload_switch(&rndis->rsc_ipv4, parameters.rsc_ipv4);
-		offload_switch(&rndis->rsc_ipv6, parameters.rsc_ipv6);
-	}
-	rndis->changes |= RNDIS_CHANGED_OFFLOADS;
-	return RNDIS_STATUS_SUCCESS;
-}
-
-static uint32_t query_encapsulation(struct rndis *rndis, struct oid_query *query)
-{
-	return answer_number(query, rndis->encapsulation);
-}
-
-static uint32_t set_encapsulation(struct rndis *rndis, const uint8_t *value, size_t size)
-{
-	if (size < sizeof(struct ndis_header))
-		return RNDIS_STATUS_INVALID_LENGTH;
-	if (size >= 12)
-		memcpy(&rndis->encapsulation, value + 8, sizeof(rndis->encapsulation));
-	return RNDIS_STATUS_SUCCESS;
-}
-
-/* ---- Receive-side scaling ---- */
-
-static uint32_t query_rss_capabilities(struct rndis *rndis, struct oid_query *query)
-{
-	size_t size = query->input_size;
-	struct ndis_rss_capabilities capabilities = {
-		.header = { NDIS_OBJECT_RSS_CAPABILITIES, 2, 0 },
-		.flags = NDIS_RSS_TOEPLITZ | NDIS_RSS_HASH_TCP_IPV4 | NDIS_RSS_HASH_TCP_IPV6 |
-			 NDIS_RSS_MESSAGE_INTERRUPT | NDIS_RSS_CLASSIFY_IN_ISR,
-		.message_count = rndis->queue_count,
-		.queue_count = rndis->queue_count,
-		.table_size = NDIS_RSS_TABLE_SIZE,
-	};
-
-	if (size < NDIS_RSS_CAPABILITIES_SIZE_MIN || size > sizeof(capabilities))
-		size = NDIS_RSS_CAPABILITIES_SIZE;
-	if (size < NDIS_RSS_CAPABILITIES_SIZE) {
-		size = NDIS_RSS_CAPABILITIES_SIZE_MIN;
-		capabilities.header.revision = 1;
-	}
-	capabilities.header.size = (uint16_t)size;
-	return answer(query, &capabilities, size);
-}
-
-static uint32_t rss_set_table(struct rndis *rndis, const struct ndis_rss_parameters *parameters,
-			      const uint8_t *value, size_t size)
-{
-	uint16_t table[NDIS_RSS_TABLE_SIZE];
-	unsigned count = parameters->table_size / (unsigned)sizeof(uint32_t);
-
-	if (!parameter_is_within(parameters->table_offset, parameters->table_size, size))
-		return RNDIS_STATUS_INVALID_LENGTH;
-	if (count < 1 || count > NDIS_RSS_TABLE_SIZE || (count & (count - 1)) != 0)
-		return RNDIS_STATUS_INVALID_DATA;
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t entry;
-
-		memcpy(&entry, value + parameters->table_offset + i * sizeof(entry), sizeof(entry));
-		if (entry >= rndis->queue_count)
-			return RNDIS_STATUS_INVALID_DATA;
-		table[i] = (uint16_t)entry;
-	}
-	memcpy(rndis->table, table, count * sizeof(*table));
-	rndis->table_size = count;
-	return RNDIS_STATUS_SUCCESS;
-}
-
-static uint32_t set_rss(struct rndis *rndis, const uint8_t *value, size_t size)
-{
-	struct ndis_rss_parameters parameters = { 0 };
-	uint32_t status = RNDIS_STATUS_SUCCESS;
-
-	if (size < NDIS_RSS_PARAMETERS_SIZE_MIN)
-		return RNDIS_STATUS_INVALID_LENGTH;
-	memcpy(&parameters, value, MIN(size, sizeof(parameters)));
-	if (parameters.header.type != NDIS_OBJECT_RSS_PARAMETERS)
-		return RNDIS_STATUS_INVALID_DATA;
-	if (parameters.flags & NDIS_RSS_PARAMETERS_DISABLE) {
-		rndis->rss = false;
-		rndis->changes |= RNDIS_CHANGED_STATE;
-		return RNDIS_STATUS_SUCCESS;
-	}
-	if (!(parameters.flags & NDIS_RSS_PARAMETERS_KEY_UNCHANGED)) {
-		if (parameters.key_size != NDIS_RSS_KEY_SIZE ||
-		    !parameter_is_within(parameters.key_offset, parameters.key_size, size))
-			return RNDIS_STATUS_INVALID_DATA;
-	}
-	if (!(parameters.flags & NDIS_RSS_PARAMETERS_TABLE_UNCHANGED))
-		status = rss_set_table(rndis, &parameters, value, size);
-	if (status != RNDIS_STATUS_SUCCESS)
-		return status;
-	if (!(parameters.flags & NDIS_RSS_PARAMETERS_KEY_UNCHANGED))
-		memcpy(rndis->key, value + parameters.key_offset, NDIS_RSS_KEY_SIZE);
-	if (!(parameters.flags & NDIS_RSS_PARAMETERS_HASH_UNCHANGED))
-		rndis->hash_types = parameters.hash;
-	rndis->rss = rndis->table_size > 0;
-	rndis->changes |= RNDIS_CHANGED_STATE;
 	return RNDIS_STATUS_SUCCESS;
 }
 
@@ -500,7 +346,7 @@ static const struct oid_row oid_rows[] = {
 	{ OID_GEN_DRIVER_VERSION, .query = query_driver_version },
 	{ OID_GEN_MAXIMUM_TOTAL_SIZE, .query = query_total_size },
 	{ OID_GEN_PROTOCOL_OPTIONS, .set = set_ignored },
-	{ OID_GEN_MAC_OPTIONS, .query = query_number, .number = 0 },
+	{ OID_GEN_MAC_OPTIONS, .query = query_number, .number = MAC_OPTIONS },
 	{ OID_GEN_MEDIA_CONNECT_STATUS, .query = query_connect_status },
 	{ OID_GEN_MAXIMUM_SEND_PACKETS, .query = query_number, .number = 8 },
 	{ OID_GEN_NETWORK_LAYER_ADDRESSES, .set = set_ignored },
@@ -512,8 +358,12 @@ static const struct oid_row oid_rows[] = {
 	{ OID_GEN_XMIT_ERROR, .query = query_sent_dropped },
 	{ OID_GEN_RCV_ERROR, .query = query_no_counter },
 	{ OID_GEN_RCV_NO_BUFFER, .query = query_received_dropped },
-	{ OID_GEN_RECEIVE_SCALE_CAPABILITIES, .query = query_rss_capabilities },
-	{ OID_GEN_RECEIVE_SCALE_PARAMETERS, .set = set_rss },
+	{ OID_GEN_BYTES_RCV, .query = query_received_bytes },
+	{ OID_GEN_BYTES_XMIT, .query = query_sent_bytes },
+	{ OID_GEN_RCV_DISCARDS, .query = query_received_dropped },
+	{ OID_GEN_XMIT_DISCARDS, .query = query_sent_dropped },
+	{ OID_GEN_RECEIVE_SCALE_CAPABILITIES, .query = rndis_query_rss },
+	{ OID_GEN_RECEIVE_SCALE_PARAMETERS, .set = rndis_set_rss },
 	{ OID_802_3_PERMANENT_ADDRESS, .query = query_permanent_address },
 	{ OID_802_3_CURRENT_ADDRESS, .query = query_current_address, .set = set_address },
 	{ OID_802_3_MULTICAST_LIST, .query = query_multicast, .set = set_multicast },
@@ -522,10 +372,11 @@ static const struct oid_row oid_rows[] = {
 	{ OID_802_3_RCV_ERROR_ALIGNMENT, .query = query_no_counter },
 	{ OID_802_3_XMIT_ONE_COLLISION, .query = query_no_counter },
 	{ OID_802_3_XMIT_MORE_COLLISIONS, .query = query_no_counter },
-	{ OID_OFFLOAD_ENCAPSULATION, .query = query_encapsulation, .set = set_encapsulation },
-	{ (uint32_t)OID_TCP_OFFLOAD_CURRENT_CONFIG, .query = query_offload },
-	{ (uint32_t)OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES, .query = query_offload },
-	{ (uint32_t)OID_TCP_OFFLOAD_PARAMETERS, .set = set_offload },
+	{ OID_OFFLOAD_ENCAPSULATION, .query = rndis_query_encapsulation,
+	  .set = rndis_set_encapsulation },
+	{ (uint32_t)OID_TCP_OFFLOAD_CURRENT_CONFIG, .query = rndis_query_current_offload },
+	{ (uint32_t)OID_TCP_OFFLOAD_HARDWARE_CAPABILITIES, .query = rndis_query_offload },
+	{ (uint32_t)OID_TCP_OFFLOAD_PARAMETERS, .set = rndis_set_offload },
 };
 
 static const struct oid_row *oid_find(uint32_t oid)
@@ -542,7 +393,7 @@ static uint32_t query_supported(struct rndis *rndis, struct oid_query *query)
 
 	for (size_t i = 0; i < ARRAY_SIZE(oid_rows); i++)
 		oids[i] = oid_rows[i].oid;
-	return answer(query, oids, sizeof(oids));
+	return oid_answer(query, oids, sizeof(oids));
 }
 
 static uint32_t query_number(struct rndis *rndis, struct oid_query *query)

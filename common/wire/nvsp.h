@@ -46,6 +46,8 @@ enum nvsp_type {
 	NVSP_SEND_NDIS_CONFIG = 125,       /* version 2 on */
 	NVSP_SEND_VF_ASSOCIATION = 128,    /* version 4 on */
 	NVSP_SWITCH_DATA_PATH = 129,       /* version 4 on */
+	NVSP_OID_QUERY_EX = 131,           /* version 5 on */
+	NVSP_OID_QUERY_EX_COMPLETE = 132,  /* version 5 on */
 	NVSP_SUB_CHANNEL = 133,            /* version 5 on */
 	NVSP_SEND_INDIRECTION_TABLE = 134, /* version 5 on */
 	NVSP_PACKET_DIRECT = 135,          /* version 6 on */
@@ -127,6 +129,10 @@ struct nvsp_message {
 		struct {
 			uint32_t active;
 		} PACKED data_path;
+		struct {
+			uint32_t status; /* RNDIS_STATUS_ */
+			uint32_t size;   /* of the value, which follows */
+		} PACKED oid_query_ex_complete;
 		struct {
 			uint32_t operation, count;
 		} PACKED sub_channel;

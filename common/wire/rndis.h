@@ -31,14 +31,15 @@ enum rndis_type {
 #define RNDIS_VERSION_MAJOR 1
 #define RNDIS_VERSION_MINOR 0
 
-#define RNDIS_STATUS_SUCCESS          0x00000000u
-#define RNDIS_STATUS_MEDIA_CONNECT    0x4001000bu
-#define RNDIS_STATUS_MEDIA_DISCONNECT 0x4001000cu
-#define RNDIS_STATUS_FAILURE          0xc0000001u
-#define RNDIS_STATUS_NOT_SUPPORTED    0xc00000bbu
-#define RNDIS_STATUS_INVALID_LENGTH   0xc0010014u
-#define RNDIS_STATUS_INVALID_DATA     0xc0010015u
-#define RNDIS_STATUS_BUFFER_TOO_SHORT 0xc0010016u
+#define RNDIS_STATUS_SUCCESS                     0x00000000u
+#define RNDIS_STATUS_MEDIA_CONNECT               0x4001000bu
+#define RNDIS_STATUS_MEDIA_DISCONNECT            0x4001000cu
+#define RNDIS_STATUS_TASK_OFFLOAD_CURRENT_CONFIG 0x40020006u
+#define RNDIS_STATUS_FAILURE                     0xc0000001u
+#define RNDIS_STATUS_NOT_SUPPORTED               0xc00000bbu
+#define RNDIS_STATUS_INVALID_LENGTH              0xc0010014u
+#define RNDIS_STATUS_INVALID_DATA                0xc0010015u
+#define RNDIS_STATUS_BUFFER_TOO_SHORT            0xc0010016u
 
 struct rndis_header {
 	uint32_t type; /* enum rndis_type */
@@ -195,6 +196,10 @@ enum rndis_oid {
 	OID_GEN_LINK_STATE = 0x00010207,
 	OID_GEN_STATISTICS = 0x00020106,
 	OID_GEN_FRIENDLY_NAME = 0x00020216,
+	OID_GEN_BYTES_RCV = 0x00020219,
+	OID_GEN_BYTES_XMIT = 0x0002021a,
+	OID_GEN_RCV_DISCARDS = 0x0002021b,
+	OID_GEN_XMIT_DISCARDS = 0x0002021c,
 	OID_GEN_RECEIVE_SCALE_CAPABILITIES = 0x00010203,
 	OID_GEN_RECEIVE_SCALE_PARAMETERS = 0x00010204,
 	OID_GEN_XMIT_OK = 0x00020101,
@@ -222,6 +227,13 @@ enum rndis_oid {
 #define NDIS_PACKET_BROADCAST     0x00000008u
 #define NDIS_PACKET_PROMISCUOUS   0x00000020u
 
+/* OID_GEN_MAC_OPTIONS */
+#define NDIS_MAC_COPY_LOOKAHEAD     0x00000001u
+#define NDIS_MAC_TRANSFERS_NOT_PEND 0x00000004u
+#define NDIS_MAC_NO_LOOPBACK        0x00000008u
+#define NDIS_MAC_8021P_PRIORITY     0x00000040u
+#define NDIS_MAC_8021Q_VLAN         0x00000200u
+
 #define NDIS_MEDIA_CONNECTED    0u
 #define NDIS_MEDIA_DISCONNECTED 1u
 
@@ -245,7 +257,23 @@ struct ndis_header {
 #define NDIS_OBJECT_RSS_PARAMETERS   0x89
 #define NDIS_OBJECT_OFFLOAD          0xa7
 
+#define NDIS_OBJECT_OFFLOAD_ENCAPSULATION 0xa8
+
 #define NDIS_ENCAPSULATION_8023 0x2u
+#define NDIS_ETHERNET_SIZE      14u
+
+/* OID_OFFLOAD_ENCAPSULATION */
+struct ndis_offload_encapsulation {
+	struct ndis_header header;
+	struct {
+		uint32_t enabled; /* NDIS_ENCAPSULATION_ON, or not */
+		uint32_t type;    /* NDIS_ENCAPSULATION_8023 */
+		uint32_t header_size;
+	} PACKED ipv4, ipv6;
+} PACKED;
+_Static_assert(sizeof(struct ndis_offload_encapsulation) == 28, "wire format");
+
+#define NDIS_ENCAPSULATION_ON 1u
 
 /* ndis_offload: checksums of IPv4 */
 #define NDIS_CHECKSUM_IP_OPTIONS  0x001u
@@ -297,11 +325,13 @@ _Static_assert(sizeof(struct ndis_offload) == 156, "wire format");
 #define NDIS_OFFLOAD_SIZE_REVISION_2 144
 #define NDIS_OFFLOAD_SIZE_REVISION_3 156
 
-/* OID_TCP_OFFLOAD_PARAMETERS; each byte 0: no change, else an NDIS_OFFLOAD_ value. */
+/*
+ * OID_TCP_OFFLOAD_PARAMETERS; each byte 0: no change. Of checksums 1: off, 2: of what is sent, 3:
+ * of what is received, 4: of both; else an NDIS_OFFLOAD_ value.
+ */
 struct ndis_offload_parameters {
 	struct ndis_header header;
-	uint8_t ipv4_checksum, tcp_ipv4_checksum, udp_ipv4_checksum;
-	uint8_t tcp_ipv6_checksum, udp_ipv6_checksum;
+	uint8_t checksum[5]; /* IPv4; TCP and UDP in IPv4; TCP and UDP in IPv6 */
 	uint8_t large_send_v1, ipsec_v1, large_send_v2_ipv4, large_send_v2_ipv6;
 	uint8_t tcp_connection_ipv4, tcp_connection_ipv6;
 	uint8_t padding;

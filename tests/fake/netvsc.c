@@ -42,7 +42,28 @@ static void netvsc_take_table(struct netvsc *netvsc, const struct ring_packet *p
 	netvsc->tables++;
 }
 
-static void netvsc_take_ranges(struct netvsc *netvsc, unsigned channel,
+/* Return: whether the control message tells of offloads; it is taken then. */
+static bool netvsc_take_offload(struct netvsc *netvsc)
+{
+	struct {
+		struct rndis_header header;
+		uint32_t status, length, offset;
+	} PACKED message;
+
+	memcpy(&message, netvsc->reply, sizeof(message));
+	if (message.header.type != RNDIS_INDICATE_STATUS ||
+	    message.status != RNDIS_STATUS_TASK_OFFLOAD_CURRENT_CONFIG)
+		return false;
+	assert(message.header.length == netvsc->reply_size && message.offset == 12 &&
+	       message.header.length == sizeof(message) + message.length &&
+	       message.length <= sizeof(netvsc->offload));
+	memcpy(netvsc->offload, netvsc->reply + sizeof(message), message.length);
+	netvsc->offloads++;
+	return true;
+}
+
+/* Return: whether the packet is one that a driver waits for. */
+static bool netvsc_take_ranges(struct netvsc *netvsc, unsigned channel,
 			       const struct ring_packet *packet)
 {
 	const struct ring_transfer_pages *header = packet->extension;
@@ -62,9 +83,15 @@ static void netvsc_take_ranges(struct netvsc *netvsc, unsigned channel,
 		netvsc->reply_size = MIN(netvsc->ranges[0].byte_count, sizeof(netvsc->reply));
 		memcpy(netvsc->reply, netvsc_received(netvsc, netvsc->ranges[0].byte_offset),
 		       netvsc->reply_size);
+		if (netvsc_take_offload(netvsc)) {
+			netvsc->reply_size = 0;
+			netvsc_complete(netvsc, channel, packet->transaction_id);
+			return false;
+		}
 	}
 	if (!netvsc->keep)
 		netvsc_complete(netvsc, channel, packet->transaction_id);
+	return true;
 }
 
 uint16_t netvsc_poll(struct netvsc *netvsc, unsigned channel)
@@ -77,10 +104,11 @@ uint16_t netvsc_poll(struct netvsc *netvsc, unsigned channel)
 	memcpy(&netvsc->message, packet.payload,
 	       MIN((size_t)packet.payload_size, sizeof(netvsc->message)));
 	netvsc->message_id = packet.transaction_id;
-	if (packet.type == RING_PACKET_TRANSFER_PAGES)
-		netvsc_take_ranges(netvsc, channel, &packet);
-	else if (packet.type == RING_PACKET_INBAND &&
-		 netvsc->message.type == NVSP_SEND_INDIRECTION_TABLE)
+	if (packet.type == RING_PACKET_TRANSFER_PAGES &&
+	    !netvsc_take_ranges(netvsc, channel, &packet))
+		return netvsc_poll(netvsc, channel);
+	if (packet.type == RING_PACKET_INBAND &&
+	    netvsc->message.type == NVSP_SEND_INDIRECTION_TABLE)
 		netvsc_take_table(netvsc, &packet);
 	return packet.type;
 }

@@ -38,7 +38,9 @@ struct netvsc {
 	uint64_t message_id;
 	uint8_t reply[1024]; /* the last RNDIS control message */
 	size_t reply_size;
-	unsigned tables; /* indirection tables received */
+	unsigned tables;      /* indirection tables received */
+	uint8_t offload[256]; /* the offloads in use, as last told */
+	unsigned offloads;    /* how often that was */
 };
 
 extern const struct guid netvsc_type;

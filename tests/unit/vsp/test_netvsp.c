@@ -141,6 +141,9 @@ static void test_messages_out_of_place(void **state)
 	message.type = NVSP_SUB_CHANNEL;
 	assert_true(netvsc_call(&fixture.netvsc, &message));
 	assert_int_equal(fixture.netvsc.message.type, NVSP_NONE);
+	message.type = NVSP_OID_QUERY_EX;
+	assert_true(netvsc_call(&fixture.netvsc, &message));
+	assert_int_equal(fixture.netvsc.message.type, NVSP_NONE);
 	message.type = 4711;
 	assert_true(netvsc_call(&fixture.netvsc, &message));
 	assert_int_equal(fixture.netvsc.message.type, NVSP_NONE);
@@ -275,6 +278,39 @@ static void test_oids(void **state)
 			 RNDIS_STATUS_NOT_SUPPORTED);
 	assert_int_equal(netvsc_set(netvsc, OID_GEN_CURRENT_PACKET_FILTER, &number, 2),
 			 RNDIS_STATUS_INVALID_LENGTH);
+}
+
+/* Outside RNDIS there are none. */
+static void test_oid_query_ex(void **state)
+{
+	struct nvsp_message message = { .type = NVSP_OID_QUERY_EX };
+
+	start(false);
+	assert_true(netvsc_call(&fixture.netvsc, &message));
+	assert_int_equal(fixture.netvsc.message.type, NVSP_OID_QUERY_EX_COMPLETE);
+	assert_int_equal(fixture.netvsc.message.oid_query_ex_complete.status,
+			 RNDIS_STATUS_NOT_SUPPORTED);
+}
+
+/* The guest is told which are in use whenever it has set some. */
+static void test_offloads_are_told(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	struct ndis_offload_parameters parameters = { .header = { NDIS_OBJECT_DEFAULT, 3, 26 },
+						      .checksum = { 1, 1, 1, 1, 1 } };
+	uint32_t number;
+	size_t size = 0;
+
+	start(true);
+	assert_int_equal(netvsc_query(netvsc, OID_GEN_LINK_SPEED, &number, &size), 0);
+	assert_int_equal(netvsc->offloads, 1);
+	assert_int_equal(netvsc->offload[8], 0x55);
+	assert_int_equal(netvsc_set(netvsc, (uint32_t)OID_TCP_OFFLOAD_PARAMETERS, &parameters, 26),
+			 0);
+	size = 0;
+	assert_int_equal(netvsc_query(netvsc, OID_GEN_LINK_SPEED, &number, &size), 0);
+	assert_int_equal(netvsc->offloads, 2);
+	assert_int_equal(netvsc->offload[8], 0);
 }
 
 /* ---- Frames from the guest ---- */
@@ -917,6 +953,8 @@ int main(void)
 		TEST(test_sizes_follow_mtu),
 		TEST(test_buffers_are_given_back),
 		TEST(test_oids),
+		TEST(test_oid_query_ex),
+		TEST(test_offloads_are_told),
 		TEST(test_send_section),
 		TEST(test_send_pages),
 		TEST(test_send_split),
