@@ -13,8 +13,9 @@
  */
 #include "common/base/loop.h"
 
+#include "common/base/loop_ring.h"
+
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,30 +62,6 @@ static void loop_run_tasks(struct loop_operation *operation, int result, bool mo
 	}
 	if (!more && result != -ECANCELED)
 		loop_poll(loop, &loop->wake, loop->wake_fd, POLLIN);
-}
-
-/*
- * Newer kernels run completions only when the loop asks for them, which spares it interruptions;
- * older ones do not know the flags.
- */
-static int loop_ring_init(struct io_uring *ring, unsigned capacity)
-{
-	static const unsigned flags[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		0,
-	};
-	int r = -EINVAL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(flags) && r == -EINVAL; i++) {
-		struct io_uring_params params = {
-			.flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-			.cq_entries = capacity * 2,
-		};
-
-		r = io_uring_queue_init_params(MIN(capacity, 1024u), ring, &params);
-	}
-	return r;
 }
 
 int loop_new(unsigned capacity, struct loop **ret_loop)

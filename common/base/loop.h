@@ -43,7 +43,8 @@ struct loop_operation {
 
 /*
  * capacity: how many operations may be under way at once, a power of two from 64 to 16384.
- * Return: 0, or -errno of io_uring_setup(2) (-ENOSYS, -EPERM: io_uring is not to be had here).
+ * The ring does nothing but what follows here (common/base/loop_ring.h). Return: 0, or -errno of
+ * io_uring_setup(2) (-ENOSYS, -EPERM: io_uring is not to be had here).
  */
 int loop_new(unsigned capacity, struct loop **ret_loop) MUST_CHECK;
 void loop_free(struct loop *loop);
