@@ -79,9 +79,15 @@ static char vid_module_parameter(const char *path)
 
 /*
  * KVM does not say through its device which module drives the CPU, nor whether the CPU virtualises
- * APICs; sysfs does. In a sandbox that hides it both stay unknown, which costs some speed at most.
+ * APICs; sysfs does. Where that is hidden both stay unknown, which costs some speed at most.
  */
-static void vid_find_implementation(struct vid_capabilities *capabilities)
+static struct host {
+	bool known;
+	bool apic_virtualization;
+	const char *implementation;
+} host = { .implementation = "unknown" };
+
+void vid_look_at_host(void)
 {
 	static const struct {
 		const char *name, *module, *parameter;
@@ -91,19 +97,18 @@ static void vid_find_implementation(struct vid_capabilities *capabilities)
 		{ "kvm_amd", "/sys/module/kvm_amd", "/sys/module/kvm_amd/parameters/avic" },
 		{ "kvm_pvm", "/sys/module/kvm_pvm", NULL },
 	};
-	const char *name = "unknown";
 
+	host.known = true;
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		struct stat st;
 		char value;
 
 		if (stat(table[i].module, &st) < 0)
 			continue;
-		name = table[i].name;
+		host.implementation = table[i].name;
 		value = table[i].parameter ? vid_module_parameter(table[i].parameter) : 0;
-		capabilities->apic_virtualization = value == 'Y' || value == '1';
+		host.apic_virtualization = value == 'Y' || value == '1';
 	}
-	snprintf(capabilities->implementation, sizeof(capabilities->implementation), "%s", name);
 }
 
 static void vid_find_capabilities(struct vid *vid)
@@ -117,7 +122,11 @@ static void vid_find_capabilities(struct vid *vid)
 	}
 	capabilities->max_vps = vid_extension(vid, KVM_CAP_MAX_VCPUS);
 	capabilities->max_interrupt_routes = vid_extension(vid, KVM_CAP_IRQ_ROUTING);
-	vid_find_implementation(capabilities);
+	if (!host.known)
+		vid_look_at_host();
+	capabilities->apic_virtualization = host.apic_virtualization;
+	snprintf(capabilities->implementation, sizeof(capabilities->implementation), "%s",
+		 host.implementation);
 }
 
 static void vid_signal_handler(int number)

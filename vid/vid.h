@@ -67,6 +67,18 @@ const struct vid_capabilities *vid_capabilities(const struct vid *vid);
  */
 const char *vid_missing(const struct vid *vid, size_t i);
 
+/*
+ * Looks at what sysfs says of this host's KVM, which vid_open() does by itself if nobody did: for a
+ * process that will not see sysfs by then. Thread: the process's only one.
+ */
+void vid_look_at_host(void);
+
+/*
+ * All ioctl(2) requests that vid/ makes, the most frequent first: for a process that wants to be
+ * able to make no other. Return: an array, for good.
+ */
+const unsigned long *vid_requests(size_t *ret_count);
+
 /* How fast guest code runs: nanoseconds per iteration of a two-instruction loop. */
 struct vid_calibration {
 	double kernel_mode_ns; /* in ring 0 */
