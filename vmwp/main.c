@@ -2,13 +2,15 @@
 /*
  * vmwp: the worker process of one VM.
  *
- * By hand: read the definition, open what it names, build the machine, run it. Under the daemon
- * the first three come as messages over the control socket, while the loop runs.
+ * By hand: read the definition, open what it names, enter the sandbox, build the machine, run it.
+ * Under the daemon the sandbox comes first, and definition and descriptors as messages over the
+ * control socket, while the loop runs.
  */
 #include "common/base/log.h"
 #include "vmwp/control_server.h"
 #include "vmwp/options.h"
 #include "vmwp/probe.h"
+#include "vmwp/sandbox.h"
 #include "vmwp/timings.h"
 #include "vmwp/worker.h"
 
@@ -62,6 +64,14 @@ static int main_open_serial(const struct options *options, struct worker *worker
 	return 0;
 }
 
+static int main_confine(const struct options *options, struct failure *failure)
+{
+	if (options->no_sandbox)
+		return 0;
+	vid_look_at_host();
+	return sandbox_enter(options->user, failure);
+}
+
 static int main_build(const struct options *options, struct worker *worker,
 		      struct definition *definition, struct failure *failure)
 {
@@ -77,6 +87,11 @@ static int main_build(const struct options *options, struct worker *worker,
 		definition_free(definition);
 		return r;
 	}
+	r = main_confine(options, failure);
+	if (r < 0) {
+		definition_free(definition);
+		return r;
+	}
 	r = worker_build(worker, definition, failure);
 	if (r < 0)
 		return r;
@@ -84,7 +99,7 @@ static int main_build(const struct options *options, struct worker *worker,
 }
 
 static int main_finish(const struct options *options, const struct worker *worker,
-		       const struct timings *timings)
+		       struct timings *timings)
 {
 	if (options->print_timings)
 		timings_print(timings, machine_first_run(worker->machine),
@@ -96,13 +111,15 @@ static int main_finish(const struct options *options, const struct worker *worke
 	return STATUS_OK;
 }
 
-static int main_by_hand(const struct options *options, const struct timings *timings)
+static int main_by_hand(const struct options *options, struct timings *timings)
 {
 	CLEANUP(worker_deinit) struct worker worker;
 	struct definition *definition;
 	struct failure failure = { 0 };
 	int r;
 
+	if (options->print_timings)
+		timings_open(timings);
 	r = worker_init(&worker);
 	if (r < 0)
 		return main_refuse(&failure, r);
@@ -133,6 +150,9 @@ static int main_controlled(const struct options *options)
 			    options->control_fd, strerror(-r));
 		return main_refuse(&failure, r);
 	}
+	r = main_confine(options, &failure);
+	if (r < 0)
+		return main_refuse(&failure, r);
 	r = worker_run(&worker);
 	if (r < 0)
 		return main_refuse(&failure, r);

@@ -3,6 +3,7 @@
 #include "vmwp/options.h"
 
 #include "common/base/parse.h"
+#include "vmwp/sandbox.h"
 
 #include <getopt.h>
 #include <limits.h>
@@ -13,14 +14,16 @@ static const char help[] =
 	"vmwp - runs one virtual machine\n"
 	"\n"
 	"usage: vmwp --definition FILE [--serial stdio|null|PATH] [--engine ENGINE]\n"
-	"            [--print-timings] [--verbose]\n"
-	"       vmwp --control-fd FD\n"
+	"            [--user UID] [--no-sandbox] [--print-timings] [--verbose]\n"
+	"       vmwp --control-fd FD [--user UID] [--no-sandbox] [--verbose]\n"
 	"       vmwp --probe\n"
 	"\n"
 	"  --definition FILE  run the VM that FILE describes, see vmms-vm.json(5)\n"
 	"  --serial WHERE     the guest's serial port: stdio (the default; Ctrl-A x turns the VM\n"
 	"                     off, Ctrl-A Ctrl-A sends Ctrl-A), null, or a terminal, pipe or file\n"
 	"  --engine ENGINE    auto, in-kernel or user-space, whatever the definition says\n"
+	"  --user UID         become that user and group, before anything of the guest's is read\n"
+	"  --no-sandbox       stay outside the sandbox, for debugging\n"
 	"  --print-timings    at the end, say how long it took to reach the guest's first\n"
 	"                     instruction, and how much memory the worker itself uses\n"
 	"  --verbose          log what is going on\n"
@@ -61,6 +64,23 @@ static bool option_engine(struct options *options, const char *value)
 		}
 	}
 	return false;
+}
+
+static bool option_user(struct options *options, const char *value)
+{
+	uint64_t user;
+
+	/* Root would be no change, and the last one means that there is none. */
+	if (parse_unsigned(value, 1, SANDBOX_SAME_USER - 1, &user) < 0)
+		return false;
+	options->user = (uid_t)user;
+	return true;
+}
+
+static bool option_no_sandbox(struct options *options, const char *value)
+{
+	options->no_sandbox = true;
+	return true;
 }
 
 static bool option_print_timings(struct options *options, const char *value)
@@ -118,6 +138,8 @@ static const struct option_row {
 	{ "definition", required_argument, option_definition },
 	{ "serial", required_argument, option_serial },
 	{ "engine", required_argument, option_engine },
+	{ "user", required_argument, option_user },
+	{ "no-sandbox", no_argument, option_no_sandbox },
 	{ "print-timings", no_argument, option_print_timings },
 	{ "verbose", no_argument, option_verbose },
 	{ "control-fd", required_argument, option_control_fd },
@@ -140,7 +162,8 @@ void options_parse(int argc, char **argv, struct options *ret_options)
 
 	*ret_options = (struct options){ .mode = OPTIONS_EXIT,
 					 .exit_status = STATUS_USAGE,
-					 .serial = "stdio" };
+					 .serial = "stdio",
+					 .user = SANDBOX_SAME_USER };
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		long_options[i] =
 			(struct option){ .name = rows[i].name, .has_arg = rows[i].has_value };

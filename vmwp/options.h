@@ -6,6 +6,7 @@
 #include "common/definition.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Exit statuses; `vmwp --help` lists them. */
 enum {
@@ -25,6 +26,8 @@ struct options {
 	const char *serial;     /* "stdio", "null" or a path */
 	bool engine_given;
 	enum definition_engine engine; /* instead of the definition's */
+	bool no_sandbox;
+	uid_t user; /* to become; SANDBOX_SAME_USER: none */
 	bool print_timings;
 	bool verbose;
 };

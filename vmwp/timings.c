@@ -2,6 +2,7 @@
 /* How long it took to start. */
 #include "vmwp/timings.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/loop.h"
 
 #include <inttypes.h>
@@ -16,6 +17,12 @@ void timings_start(struct timings *timings)
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
 	timings->before_main = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
 	timings->main = loop_now();
+	timings->memory = NULL;
+}
+
+void timings_open(struct timings *timings)
+{
+	timings->memory = fopen("/proc/self/smaps", "re");
 }
 
 static bool timings_is_guest(const struct vid_memory *memory, uintptr_t address)
@@ -38,9 +45,8 @@ struct resident {
  * Sums up /proc/self/smaps: for each mapping a line of addresses, then lines of figures, of which
  * "Rss" comes before "Anonymous".
  */
-static struct resident timings_resident(const struct vid_memory *memory)
+static struct resident timings_resident(FILE *smaps, const struct vid_memory *memory)
 {
-	FILE *smaps = fopen("/proc/self/smaps", "re");
 	struct resident resident = { 0 };
 	unsigned long start, end, rss = 0, value;
 	bool counted = false;
@@ -56,16 +62,13 @@ static struct resident timings_resident(const struct vid_memory *memory)
 			resident.file += rss - value;
 		}
 	}
-	if (smaps)
-		fclose(smaps);
 	return resident;
 }
 
-void timings_print(const struct timings *timings, uint64_t first_run,
-		   const struct vid_memory *memory)
+void timings_print(struct timings *timings, uint64_t first_run, const struct vid_memory *memory)
 {
 	uint64_t run = first_run ? first_run - timings->main : 0;
-	struct resident resident = timings_resident(memory);
+	struct resident resident = timings_resident(timings->memory, memory);
 
 	fprintf(stderr,
 		"{\"start_to_first_run_us\": %" PRIu64 ", \"before_main_us\": %" PRIu64
@@ -73,4 +76,6 @@ void timings_print(const struct timings *timings, uint64_t first_run,
 		", \"rss_anon_kib\": %lu, \"rss_file_kib\": %lu}\n",
 		(timings->before_main + run) / 1000, timings->before_main / 1000, run / 1000,
 		first_run, resident.anonymous, resident.file);
+	if (timings->memory)
+		fclose(TAKE_PTR(timings->memory));
 }

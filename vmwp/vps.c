@@ -77,7 +77,11 @@ static void *vp_thread(void *data)
 {
 	struct vp *vp = data;
 	struct vps *set = vp->set;
+	char name[16];
 
+	/* Its own name, for to name another thread takes a file of /proc. */
+	snprintf(name, sizeof(name), "vp-%u", (unsigned)(vp - set->vps));
+	pthread_setname_np(pthread_self(), name);
 	pthread_mutex_lock(&set->lock);
 	while (set->order != ORDER_QUIT) {
 		if (set->order == ORDER_PAUSE || vp->stopped) {
@@ -95,10 +99,9 @@ static void *vp_thread(void *data)
 	return NULL;
 }
 
-static int vp_start_thread(struct vp *vp, uint32_t index)
+static int vp_start_thread(struct vp *vp)
 {
 	pthread_attr_t attributes;
-	char name[16];
 	int r;
 
 	r = pthread_attr_init(&attributes);
@@ -108,11 +111,7 @@ static int vp_start_thread(struct vp *vp, uint32_t index)
 	if (!r)
 		r = pthread_create(&vp->thread, &attributes, vp_thread, vp);
 	pthread_attr_destroy(&attributes);
-	if (r)
-		return -r;
-	snprintf(name, sizeof(name), "vp-%u", index);
-	pthread_setname_np(vp->thread, name);
-	return 0;
+	return -r;
 }
 
 int vps_new(struct vid_vp *const *vps, uint32_t count, const struct vps_callbacks *callbacks,
@@ -132,7 +131,7 @@ int vps_new(struct vid_vp *const *vps, uint32_t count, const struct vps_callback
 		int r;
 
 		*vp = (struct vp){ .set = set, .vp = vps[set->count] };
-		r = vp_start_thread(vp, set->count);
+		r = vp_start_thread(vp);
 		if (r < 0)
 			return r;
 	}
