@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REMOVAL_PATIENCE UINT64_C(20000000000) /* nanoseconds: a guest may be busy */
+
 const char *const adapters_backend_names[] = { "none", "tap", "socket", NULL };
 
 struct adapter {
@@ -164,7 +166,7 @@ int adapters_attach(struct adapters *adapters, const struct definition_adapter *
 	r = adapter_open_backend(adapters, definition->name, kind, fds, fd_count, &backend,
 				 failure);
 	if (r) {
-		network_adapter_remove(TAKE_PTR(adapter->network), NULL, NULL);
+		network_adapter_remove(TAKE_PTR(adapter->network), 0, NULL, NULL);
 		return r;
 	}
 	adapter_connect(adapter, backend);
@@ -202,7 +204,7 @@ int adapters_detach(struct adapters *adapters, const char *name, void (*done)(vo
 	adapter->leaving = true;
 	adapter->gone = done;
 	adapter->gone_data = data;
-	network_adapter_remove(adapter->network, adapter_removed, adapter);
+	network_adapter_remove(adapter->network, REMOVAL_PATIENCE, adapter_removed, adapter);
 	return 0;
 }
 
@@ -316,7 +318,7 @@ void adapters_discard(struct adapters *adapters)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
 		if (adapters->list[i].network)
-			network_adapter_remove(adapters->list[i].network, NULL, NULL);
+			network_adapter_remove(adapters->list[i].network, 0, NULL, NULL);
 	free(adapters);
 }
 

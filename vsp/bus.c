@@ -110,11 +110,32 @@ static bool bus_send_replies(struct vmbus *bus)
 	return true;
 }
 
+/*
+ * Whether the guest still knows a device under this instance that was taken back. Linux takes no
+ * notice of a second one.
+ */
+static bool bus_knows_instance(const struct vmbus *bus, const struct vmbus_offer *offer)
+{
+	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++) {
+		const struct vmbus_channel *other = bus->channels[relid];
+
+		if (other && other->rescinded && other->offered &&
+		    other->offer.sub_channel_index == 0 &&
+		    guid_equal(&other->offer.type, &offer->type) &&
+		    guid_equal(&other->offer.instance, &offer->instance))
+			return true;
+	}
+	return false;
+}
+
 static bool bus_send_channels(struct vmbus *bus)
 {
 	list_for_each (link, &bus->outbox.channels) {
 		struct vmbus_channel *channel = container_of(link, struct vmbus_channel, announced);
 
+		if (!channel->rescinded && channel->offer.sub_channel_index == 0 &&
+		    bus_knows_instance(bus, &channel->offer))
+			continue;
 		if (!(channel->rescinded ? bus_post_rescission : bus_post_offer)(channel))
 			return false;
 		list_unlink(&channel->announced);

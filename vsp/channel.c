@@ -92,14 +92,31 @@ static void channel_release(struct vmbus_channel *channel)
 		vmbus_channel_free(channel);
 }
 
+static void channel_announce_rescission(struct vmbus_channel *channel)
+{
+	if (channel->rescinded)
+		return;
+	channel->rescinded = true;
+	list_unlink(&channel->announced);
+	if (channel->offered)
+		list_append(&channel->bus->outbox.channels, &channel->announced);
+}
+
+void vmbus_channel_withdraw(struct vmbus_channel *channel)
+{
+	struct vmbus *bus = channel->bus;
+
+	channel_announce_rescission(channel);
+	if (channel->state == CHANNEL_CLOSED)
+		channel_release(channel);
+	bus_send(bus);
+}
+
 void vmbus_channel_rescind(struct vmbus_channel *channel)
 {
 	struct vmbus *bus = channel->bus;
 
-	channel->rescinded = true;
-	list_unlink(&channel->announced);
-	if (channel->offered)
-		list_append(&bus->outbox.channels, &channel->announced);
+	channel_announce_rescission(channel);
 	if (channel->state == CHANNEL_OPEN)
 		channel_close(channel);
 	else if (channel->state == CHANNEL_CLOSED)

@@ -145,8 +145,8 @@ static bool netvsp_sub_channel(struct network_adapter *adapter, struct nvsp_mess
 
 	message_answer(message, NVSP_SUB_CHANNEL);
 	message->sub_channel_complete.status = NVSP_STATUS_FAIL;
-	if (operation != NVSP_SUB_CHANNEL_ALLOCATE || adapter->sub_channels_wanted ||
-	    netvsp_has_sub_channels(adapter))
+	if (operation != NVSP_SUB_CHANNEL_ALLOCATE || adapter->removing ||
+	    adapter->sub_channels_wanted || netvsp_has_sub_channels(adapter))
 		return true;
 	count = MIN(count, adapter->options.channel_max - 1);
 	adapter->sub_channels_wanted = count;
@@ -307,18 +307,19 @@ static int netvsp_open(void *device, struct vmbus_channel *vmbus_channel, const 
 	return 0;
 }
 
-static void netvsp_take_back_sub_channels(struct network_adapter *adapter)
+void netvsp_take_back_sub_channels(struct network_adapter *adapter,
+				   void (*take_back)(struct vmbus_channel *channel))
 {
 	adapter->sub_channels_wanted = 0;
 	adapter->table_wanted = false;
 	list_for_each (link, &adapter->channels) {
 		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
 
-		if (channel->index == 0 || channel->leaving)
+		if (channel->index == 0)
 			continue;
 		channel->leaving = true;
 		adapter->by_index[channel->index] = NULL;
-		vmbus_channel_rescind(channel->channel);
+		take_back(channel->channel);
 	}
 }
 
@@ -331,7 +332,7 @@ static void netvsp_close_primary(struct network_adapter *adapter)
 	adapter->send_revoked = adapter->send_buffer != NULL;
 	netvsp_control_flush(adapter); /* which now means: forget */
 	netvsp_receive_withdraw(adapter);
-	netvsp_take_back_sub_channels(adapter);
+	netvsp_take_back_sub_channels(adapter, vmbus_channel_rescind);
 }
 
 static void netvsp_close(void *device, struct vmbus_channel *vmbus_channel)
@@ -509,21 +510,6 @@ static struct netvsp_channel *netvsp_closed_channel(struct network_adapter *adap
 	return NULL;
 }
 
-/* Return: whether the adapter is gone. */
-static bool netvsp_end_removal(struct network_adapter *adapter)
-{
-	void (*removed)(void *data) = adapter->removed;
-	void *data = adapter->removed_data;
-
-	if (!adapter->removing || !list_empty(&adapter->channels) || adapter->backend ||
-	    adapter->closing_backends)
-		return false;
-	network_adapter_free(adapter);
-	if (removed)
-		removed(data);
-	return true;
-}
-
 void netvsp_turn(struct loop_deferred *deferred)
 {
 	struct network_adapter *adapter = container_of(deferred, struct network_adapter, turn);
@@ -550,7 +536,7 @@ void netvsp_turn(struct loop_deferred *deferred)
 		netvsp_defer(adapter);
 		channel->closing = false;
 		vmbus_channel_closed(channel->channel);
-	} else {
+	} else if (adapter->removing) {
 		netvsp_end_removal(adapter);
 	}
 }

@@ -111,7 +111,7 @@ struct netvsp_channel {
 	unsigned index; /* 0: the primary one */
 	bool open;
 	bool closing;        /* closed by the guest; vmbus_channel_closed() is owed */
-	bool leaving;        /* rescinded */
+	bool leaving;        /* withdrawn or rescinded */
 	struct list starved; /* in adapter->starved: packets may be waiting in the ring */
 	unsigned in_flight;  /* packets from it that are under way */
 	struct list unsent;  /* packets whose completion found no room, oldest first */
@@ -180,10 +180,21 @@ struct network_adapter {
 	unsigned in_flight;   /* packets */
 	struct list starved;  /* channels, the one that has waited longest first */
 
+	/* The end. */
 	bool removing;
+	uint64_t patience_ns; /* with a guest that does not let go */
+	struct loop_timer removal_timer;
+	bool removal_timer_runs;
+	unsigned looks_left; /* whether it is quiet; 0: it has been told */
+	uint64_t packets_seen;
 	void (*removed)(void *data);
 	void *removed_data;
 };
+
+/* ---- network.c ---- */
+
+/* Frees the adapter that is being removed, if all of it has ended. */
+void netvsp_end_removal(struct network_adapter *adapter);
 
 /* ---- netvsp.c ---- */
 
@@ -191,6 +202,10 @@ extern const struct vmbus_channel_ops netvsp_channel_ops;
 
 int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 		       struct netvsp_channel **ret_channel) MUST_CHECK;
+
+/* Takes their offers from the guest: by vmbus_channel_withdraw(), or vmbus_channel_rescind(). */
+void netvsp_take_back_sub_channels(struct network_adapter *adapter,
+				   void (*take_back)(struct vmbus_channel *channel));
 
 /* What is left to do after this turn's callbacks. */
 void netvsp_turn(struct loop_deferred *deferred);

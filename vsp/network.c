@@ -113,14 +113,112 @@ void network_adapter_disconnect(struct network_adapter *adapter)
 	netvsp_link_changed(adapter);
 }
 
-void network_adapter_remove(struct network_adapter *adapter, void (*done)(void *data), void *data)
+/* ---- Removal ---- */
+
+/*
+ * Linux frees a device when every packet that it has sent is completed and every one that it has
+ * received is given back, and waits for that without end; but from when it has been told that the
+ * device goes, it neither looks at completions nor sends any. So it is told only when nothing is
+ * under way: first the link goes down, which makes it stop sending; when all has come back and a
+ * while has passed without a packet, the offers go, and what it sends until it has heard of that is
+ * still completed. The guest is given half of the patience for either.
+ */
+#define REMOVAL_LOOKS 40 /* whether the guest is quiet */
+
+static void removal_wait(struct network_adapter *adapter, uint64_t time_ns)
+{
+	adapter->removal_timer_runs = true;
+	loop_timer_start(adapter->loop, &adapter->removal_timer, time_ns);
+}
+
+static void removal_withdraw(struct network_adapter *adapter)
+{
+	adapter->looks_left = 0;
+	netvsp_take_back_sub_channels(adapter, vmbus_channel_withdraw);
+	vmbus_channel_withdraw(adapter->primary->channel);
+	if (!list_empty(&adapter->channels))
+		removal_wait(adapter, adapter->patience_ns / 2);
+}
+
+static void removal_force(struct network_adapter *adapter)
+{
+	if (adapter->primary)
+		vmbus_channel_rescind(adapter->primary->channel);
+	netvsp_take_back_sub_channels(adapter, vmbus_channel_rescind);
+}
+
+static uint64_t packets_from_guest(const struct network_adapter *adapter)
+{
+	uint64_t packets = 0;
+
+	list_for_each (link, &adapter->channels) {
+		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
+		struct vmbus_channel_counters counters;
+
+		vmbus_channel_counters(channel->channel, &counters);
+		packets += counters.packets_in;
+	}
+	return packets;
+}
+
+static void removal_look(struct network_adapter *adapter)
+{
+	uint64_t packets = packets_from_guest(adapter);
+	bool quiet = packets == adapter->packets_seen && adapter->lent_count == 0 &&
+		     adapter->in_flight == 0 && list_empty(&adapter->control_waiting);
+
+	adapter->packets_seen = packets;
+	if (quiet || --adapter->looks_left == 0 || !adapter->primary->open)
+		removal_withdraw(adapter);
+	else
+		removal_wait(adapter, adapter->patience_ns / 2 / REMOVAL_LOOKS);
+}
+
+static void removal_timer(struct loop_operation *operation, int result, bool more)
+{
+	struct network_adapter *adapter =
+		container_of(operation, struct network_adapter, removal_timer.operation);
+
+	adapter->removal_timer_runs = false;
+	if (adapter->looks_left > 0 && adapter->primary)
+		removal_look(adapter);
+	else
+		removal_force(adapter);
+	netvsp_defer(adapter);
+}
+
+void network_adapter_remove(struct network_adapter *adapter, uint64_t patience_ns,
+			    void (*done)(void *data), void *data)
 {
 	adapter->removing = true;
 	adapter->removed = done;
 	adapter->removed_data = data;
+	adapter->patience_ns = patience_ns;
+	adapter->removal_timer.operation.complete = removal_timer;
 	network_adapter_disconnect(adapter);
-	vmbus_channel_rescind(adapter->primary->channel);
+	if (adapter->primary->open) {
+		adapter->looks_left = REMOVAL_LOOKS;
+		removal_wait(adapter, patience_ns / 2 / REMOVAL_LOOKS);
+	} else {
+		removal_withdraw(adapter);
+	}
 	netvsp_defer(adapter);
+}
+
+void netvsp_end_removal(struct network_adapter *adapter)
+{
+	void (*removed)(void *data) = adapter->removed;
+	void *data = adapter->removed_data;
+
+	if (!list_empty(&adapter->channels) || adapter->backend || adapter->closing_backends)
+		return;
+	if (adapter->removal_timer_runs) {
+		loop_cancel(adapter->loop, &adapter->removal_timer.operation);
+		return;
+	}
+	network_adapter_free(adapter);
+	if (removed)
+		removed(data);
 }
 
 const char *network_adapter_backend(const struct network_adapter *adapter)

@@ -109,8 +109,8 @@ struct vmbus_channel_ops {
 	void (*writable)(void *device, struct vmbus_channel *channel);
 
 	/*
-	 * After vmbus_channel_rescind(), perhaps before it returns: the bus has forgotten the
-	 * device, and `channel` is no longer valid.
+	 * After vmbus_channel_rescind() or vmbus_channel_withdraw(), perhaps before they return:
+	 * the bus has forgotten the device, and `channel` is no longer valid.
 	 */
 	void (*released)(void *device, struct vmbus_channel *channel);
 };
@@ -136,6 +136,13 @@ int vmbus_channel_offer(struct vmbus *bus, const struct vmbus_offer *offer,
  * device is done with it. What the guest never gives back is the relid alone.
  */
 void vmbus_channel_rescind(struct vmbus_channel *channel);
+
+/*
+ * Likewise, but an open channel stays open, and packets flow, until the guest closes it or goes:
+ * there are drivers that let go of their device when all that they have sent is answered.
+ * vmbus_channel_rescind() ends the wait for a guest that does not.
+ */
+void vmbus_channel_withdraw(struct vmbus_channel *channel);
 
 /* At tear-down, after vmbus_reset() is done: frees an offer without a guest. Accepts NULL. */
 void vmbus_channel_free(struct vmbus_channel *channel);

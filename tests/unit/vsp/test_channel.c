@@ -254,6 +254,51 @@ static void test_rescind_open_channel(void **state)
 	open_channel(f, 4, 4);
 }
 
+/* It is served until the guest lets go, or there is no more time. */
+static void test_withdraw_open_channel(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t relid = f->offer->relid;
+
+	open_channel(f, 4, 4);
+	vmbus_channel_withdraw(f->echo.channel);
+	fake_settle(f->fake);
+	assert_true(fake_has_message(f->fake, VMBUS_MESSAGE_RESCIND_OFFER));
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 7,
+			      "late", 4));
+	expect_echo(f, 7, "late\0\0\0", 4);
+	assert_int_equal(f->echo.closes, 0);
+	post_relid(f->fake, VMBUS_MESSAGE_CLOSE_CHANNEL, relid);
+	assert_int_equal(f->echo.closes, 1);
+	assert_int_equal(f->echo.releases, 1);
+	post_relid(f->fake, VMBUS_MESSAGE_RELID_RELEASED, relid);
+
+	echo_offer(&f->echo, f->fake->bus, 2, 0);
+	f->offer = fake_find_offer(f->fake, &echo_type, NULL, 0);
+	open_channel(f, 4, 4);
+	vmbus_channel_withdraw(f->echo.channel);
+	vmbus_channel_rescind(f->echo.channel);
+	assert_int_equal(f->echo.closes, 2);
+	assert_int_equal(f->echo.releases, 2);
+}
+
+/* Not while the guest still knows the one before. */
+static void test_offered_again_when_released(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t relid = f->offer->relid;
+
+	open_channel(f, 4, 4);
+	vmbus_channel_rescind(f->echo.channel);
+	echo_offer(&f->echo, f->fake->bus, 1, 0);
+	fake_settle(f->fake);
+	assert_int_equal(f->fake->offer_count, 0);
+	post_relid(f->fake, VMBUS_MESSAGE_RELID_RELEASED, relid);
+	f->offer = fake_find_offer(f->fake, &echo_type, NULL, 0);
+	assert_non_null(f->offer);
+	open_channel(f, 4, 4);
+}
+
 static void test_rescind_closed_channel(void **state)
 {
 	struct fixture *f = *state;
@@ -381,6 +426,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ring_reused, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_modify, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_rescind_open_channel, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_withdraw_open_channel, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_offered_again_when_released, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_rescind_closed_channel, channel_setup,
 						channel_teardown),

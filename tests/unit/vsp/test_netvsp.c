@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUES 4
+#define QUEUES           4
+#define REMOVAL_PATIENCE UINT64_C(16000000000) /* nanoseconds */
 
 static const uint8_t mac[] = { 0x02, 0x56, 0x4d, 0x00, 0x00, 0x01 };
 
@@ -921,11 +922,11 @@ static void removed(void *data)
 	*(bool *)data = true;
 }
 
-static void test_remove(void **state)
+/* A guest with a frame under way in each direction. */
+static void start_with_traffic(void)
 {
 	struct netvsc *netvsc = &fixture.netvsc;
 	uint8_t frame[64], packet[128];
-	bool gone = false;
 
 	start(true);
 	assert_int_equal(netvsc_open_sub_channels(netvsc, 3), QUEUES);
@@ -936,11 +937,79 @@ static void test_remove(void **state)
 					netvsc_wrap(packet, frame, sizeof(frame), 0, NULL)));
 	fake_network_deliver(fixture.network, 0, NULL, frame, sizeof(frame));
 	fake_settle(fixture.fake);
-	network_adapter_remove(fixture.adapter, removed, &gone);
+}
+
+static void post_relid(enum vmbus_message_type type, uint32_t relid)
+{
+	struct vmbus_message_relid message = { .header.type = type, .relid = relid };
+
+	fake_post(fixture.fake, &message, sizeof(message));
+}
+
+static bool has_let_go(void *data)
+{
+	return *(bool *)data;
+}
+
+/* As Linux: told when it is quiet, it closes and releases; what it sends late is completed. */
+static void test_remove(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	struct vmbus_message_relid rescission;
+	uint8_t frame[64], packet[128];
+	bool gone = false;
+	size_t size;
+
+	start_with_traffic();
+	network_adapter_remove(fixture.adapter, REMOVAL_PATIENCE, removed, &gone);
 	fake_settle(fixture.fake);
-	assert_true(gone);
+	assert_true(fixture.network_freed);
+	assert_false(fake_has_message(fixture.fake, VMBUS_MESSAGE_RESCIND_OFFER));
+	netvsc->keep = false; /* from here on it gives back what it receives */
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 1), NVSP_STATUS_SUCCESS);
+	assert_int_equal(indicated(netvsc), RNDIS_STATUS_MEDIA_DISCONNECT);
+	for (unsigned i = 0; i < QUEUES; i++)
+		assert_true(fake_await(fixture.fake, VMBUS_MESSAGE_RESCIND_OFFER, &rescission,
+				       sizeof(rescission)));
+	fill_frame(frame, sizeof(frame));
+	size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		assert_true(netvsc_send_section(netvsc, i, 100 + i, 0, packet, size));
+		assert_int_equal(netvsc_await_sent(netvsc, i, 100 + i), NVSP_STATUS_SUCCESS);
+	}
+	assert_false(gone);
+	for (unsigned i = QUEUES; i-- > 0;) {
+		post_relid(VMBUS_MESSAGE_CLOSE_CHANNEL, netvsc->channels[i].relid);
+		post_relid(VMBUS_MESSAGE_RELID_RELEASED, netvsc->channels[i].relid);
+	}
+	assert_true(fake_run_until(fixture.fake, has_let_go, &gone));
+	fixture.adapter = NULL;
+}
+
+/* One that neither gives back what it has nor lets go. */
+static void test_remove_by_force(void **state)
+{
+	bool gone = false;
+
+	start_with_traffic();
+	network_adapter_remove(fixture.adapter, 1000000, removed, &gone);
+	assert_true(fake_run_until(fixture.fake, has_let_go, &gone));
 	assert_true(fixture.network_freed);
 	assert_true(fake_has_message(fixture.fake, VMBUS_MESSAGE_RESCIND_OFFER));
+	fixture.adapter = NULL;
+}
+
+/* One that goes while it is being asked, or before. */
+static void test_remove_and_reset(void **state)
+{
+	bool gone = false;
+
+	start_with_traffic();
+	network_adapter_remove(fixture.adapter, REMOVAL_PATIENCE, removed, &gone);
+	fake_settle(fixture.fake);
+	assert_false(gone);
+	fake_stop(fixture.fake);
+	assert_true(fake_run_until(fixture.fake, has_let_go, &gone));
 	fixture.adapter = NULL;
 }
 
@@ -975,6 +1044,8 @@ int main(void)
 		TEST(test_reset_under_load),
 		TEST(test_link),
 		TEST(test_remove),
+		TEST(test_remove_by_force),
+		TEST(test_remove_and_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
