@@ -37,10 +37,24 @@ static void set_reason(struct adapter *adapter, const char *reason)
 
 /* ---- A tap ---- */
 
-static int mark_tap(struct adapter *adapter, struct network *network)
+/*
+ * Its own MAC address, which is not the guest's, is the highest there can be: a bridge that was not
+ * given one takes the lowest of its ports', and the administrator's must not change it for a guest.
+ */
+static int mark_tap(struct adapter *adapter, const struct definition_adapter *definition,
+		    struct network *network)
 {
 	char uuid[GUID_TEXT_SIZE], alias[NETWORK_ALIAS_MAX + 1];
+	uint8_t mac[DEFINITION_MAC_SIZE];
+	int r;
 
+	memcpy(mac, definition->mac, sizeof(mac));
+	mac[0] = 0xfe;
+	if (memcmp(mac, definition->mac, sizeof(mac)) == 0)
+		mac[1] ^= 0xff;
+	r = network_set_mac(network, adapter->tap.index, mac);
+	if (r < 0)
+		return r;
 	guid_format(&adapter->vm->definition->uuid, uuid);
 	snprintf(alias, sizeof(alias), "vmms:%s:%s", uuid, adapter->name);
 	return network_set_alias(network, adapter->tap.index, alias);
@@ -59,7 +73,7 @@ static int open_tap(struct adapter *adapter, const struct definition_adapter *de
 		return r;
 	descriptors->count = queues;
 	r = network_find_link(network, name, &adapter->tap);
-	return r == 0 ? mark_tap(adapter, network) : r;
+	return r == 0 ? mark_tap(adapter, definition, network) : r;
 }
 
 static int connect_tap(struct adapter *adapter, const struct definition_adapter *definition,

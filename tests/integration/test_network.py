@@ -227,6 +227,18 @@ class Taps(NetworkTest):
             self.refused(FAILED, "start", "b", says="CONFIG_BRIDGE_VLAN_FILTERING")
         self.assertEqual(taps(), {})
 
+    def test_the_administrators_bridge_keeps_its_address(self):
+        """A bridge takes the lowest of its ports' addresses, as long as nobody has given it one."""
+        self.interface()
+        ip("link", "set", "eth0", "address", "f2:ff:ff:ff:ff:fe")
+        ip("link", "add", "br0", "type", "bridge")
+        self.addCleanup(ip, "link", "del", "br0")
+        ip("link", "set", "eth0", "master", "br0")
+        self.assertEqual(links()["br0"]["address"], "f2:ff:ff:ff:ff:fe")
+        self.ok("switch", "add", "wan", "--bridge", "br0")
+        self.start(*[{"switch": "wan"}] * 4)
+        self.assertEqual(links()["br0"]["address"], "f2:ff:ff:ff:ff:fe")
+
     def test_a_bridge_that_went_away(self):
         self.create_on("lan")
         ip("link", "del", self.bridge("lan")["ifname"])
