@@ -25,6 +25,8 @@
  *   shutdown              {"force": bool, "reboot": bool}: ask the guest, through the shutdown
  *                         service; "not-connected" if it has none running
  *   stop                  turn off: the worker answers and exits
+ *   change_actions        {"actions": {…}}: what happens upon the guest's crash and the like, as in
+ *                         the definition, from now on
  *   attach                {"disk": {…}}, as in the definition, and its descriptor (none for an
  *                         empty DVD drive)
  *   detach                {"controller": n, "lun": n}

@@ -178,6 +178,19 @@ static const struct json_key actions_keys[] = {
 	  .detail = definition_failure_action_names },
 };
 
+int definition_actions_from_json(struct json_object *object, struct definition_actions *actions,
+				 struct json_error *ret_error)
+{
+	struct definition definition = { .actions = *actions };
+	struct json_reader reader = JSON_READER(ret_error);
+	int r;
+
+	r = json_read(&reader, object, actions_keys, ARRAY_SIZE(actions_keys), &definition);
+	if (r == 0)
+		*actions = definition.actions;
+	return r;
+}
+
 /* definition_upgrade() has dealt with it. */
 static int read_version(struct json_reader *reader, const struct json_key *key,
 			struct json_object *value, void *target)

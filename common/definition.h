@@ -80,6 +80,12 @@ struct definition_disk {
 	unsigned sector_size; /* logical: 512 or 4096; of a DVD 2048 */
 };
 
+struct definition_actions {
+	enum definition_action reboot, triple_fault, crash; /* what the guest does */
+	unsigned crash_grace;                               /* seconds */
+	enum definition_failure_action worker_failure;
+};
+
 struct definition {
 	char *name;       /* letters, digits, '-', '_', '.'; first a letter or digit */
 	struct guid uuid; /* all zero if the text had none */
@@ -107,11 +113,7 @@ struct definition {
 	struct {
 		bool shutdown, heartbeat, time, kvp, vss, file_copy;
 	} services;
-	struct {
-		enum definition_action reboot, triple_fault, crash;
-		unsigned crash_grace; /* seconds */
-		enum definition_failure_action worker_failure;
-	} actions;
+	struct definition_actions actions;
 	struct definition_automatic_start automatic_start;
 	struct definition_automatic_stop automatic_stop;
 };
@@ -150,6 +152,11 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 struct json_object *definition_to_json(const struct definition *definition);
 
 bool definition_name_is_valid(const char *name);
+
+/* "actions" alone; what it leaves out stays in *actions. Return: as definition_from_json(). */
+int definition_actions_from_json(struct json_object *object, struct definition_actions *actions,
+				 struct json_error *ret_error) MUST_CHECK;
+struct json_object *definition_actions_to_json(const struct definition_actions *actions);
 
 /* ---- Disks ---- */
 

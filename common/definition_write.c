@@ -72,16 +72,15 @@ static struct json_object *processors_to_json(const struct definition *definitio
 			 number(definition->processors.threads), NULL);
 }
 
-static struct json_object *actions_to_json(const struct definition *definition)
+struct json_object *definition_actions_to_json(const struct definition_actions *actions)
 {
 	const char *const *names = definition_action_names;
 
-	return json_make(
-		"reboot", string(names[definition->actions.reboot]), "triple_fault",
-		string(names[definition->actions.triple_fault]), "crash",
-		string(names[definition->actions.crash]), "crash_grace",
-		number(definition->actions.crash_grace), "worker_failure",
-		string(definition_failure_action_names[definition->actions.worker_failure]), NULL);
+	return json_make("reboot", string(names[actions->reboot]), "triple_fault",
+			 string(names[actions->triple_fault]), "crash",
+			 string(names[actions->crash]), "crash_grace", number(actions->crash_grace),
+			 "worker_failure",
+			 string(definition_failure_action_names[actions->worker_failure]), NULL);
 }
 
 struct json_object *definition_to_json(const struct definition *definition)
@@ -116,7 +115,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 			   boolean(definition->services.kvp), "vss",
 			   boolean(definition->services.vss), "file_copy",
 			   boolean(definition->services.file_copy), NULL));
-	json_add(&object, "actions", actions_to_json(definition));
+	json_add(&object, "actions", definition_actions_to_json(&definition->actions));
 	json_add(&object, "automatic_start",
 		 definition_automatic_start_to_json(&definition->automatic_start));
 	json_add(&object, "automatic_stop",

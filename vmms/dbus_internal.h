@@ -61,6 +61,16 @@ void dbus_done(void *data, const struct failure *failure);
 /* What a handler returns when its operation is under way (r: 0), or was refused. */
 int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
 
+/* Methods and properties of a VM that are about its definition. data: the VM. */
+int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_pending_changes(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error);
+int dbus_get_tags(sd_bus *bus, const char *path, const char *interface, const char *property,
+		  sd_bus_message *reply, void *data, sd_bus_error *error);
+int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, const char *property,
+			sd_bus_message *reply, void *data, sd_bus_error *error);
+
 /* Methods and properties of a VM that are about adapters. data: the VM. */
 int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_remove_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
@@ -74,7 +84,7 @@ int dbus_get_addresses(sd_bus *bus, const char *path, const char *interface, con
 /* An option that a method takes in its a{sv}. */
 struct dbus_option {
 	const char *name;
-	char type; /* 'b' into int, 'u' into uint32_t */
+	char type; /* 'b' into int, 'u' into uint32_t, 's' into const char *, borrowed */
 	void *value;
 };
 

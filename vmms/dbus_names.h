@@ -16,6 +16,7 @@
 #define DBUS_ERROR_PREFIX             "org.vmms1.Error."
 #define DBUS_ERROR_NO_SUCH_VM         DBUS_ERROR_PREFIX "NoSuchVM"
 #define DBUS_ERROR_EXISTS             DBUS_ERROR_PREFIX "Exists"
+#define DBUS_ERROR_CONFLICT           DBUS_ERROR_PREFIX "Conflict"
 #define DBUS_ERROR_INVALID_DEFINITION DBUS_ERROR_PREFIX "InvalidDefinition"
 #define DBUS_ERROR_INVALID_ARGUMENT   DBUS_ERROR_PREFIX "InvalidArgument"
 #define DBUS_ERROR_INVALID_STATE      DBUS_ERROR_PREFIX "InvalidState"

@@ -182,7 +182,8 @@ static int choose_lun(struct vm *vm, struct json_object *tree, struct definition
 	if (json_object_object_get_ex(tree, "lun", NULL))
 		return 0;
 	for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
-		if (definition_find_disk(vm->definition, disk->controller, lun))
+		if (definition_find_disk(vm->definition, disk->controller, lun) ||
+		    (vm->pending && definition_find_disk(vm->pending, disk->controller, lun)))
 			continue;
 		disk->lun = lun;
 		return 0;
@@ -335,22 +336,6 @@ static int get_crash_parameters(sd_bus *bus, const char *path, const char *inter
 					   vm->crashed ? sizeof(vm->crash_parameters) : 0);
 }
 
-static int get_definition(sd_bus *bus, const char *path, const char *interface,
-			  const char *property, sd_bus_message *reply, void *data,
-			  sd_bus_error *error)
-{
-	const struct vm *vm = data;
-	AUTO_JSON struct json_object *tree = definition_to_json(vm->definition);
-
-	if (!tree)
-		return -ENOMEM;
-	return sd_bus_message_append(
-		reply, "s",
-		json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PRETTY |
-							     JSON_C_TO_STRING_SPACED |
-							     JSON_C_TO_STRING_NOSLASHESCAPE));
-}
-
 #define METHOD(name, arguments, result, handler)                                    \
 	SD_BUS_METHOD_WITH_ARGS(name, SD_BUS_##arguments, SD_BUS_##result, handler, \
 				SD_BUS_VTABLE_UNPRIVILEGED)
@@ -366,6 +351,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, resume),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
+	METHOD("Change", ARGS("s", definition, "a{sv}", options), RESULT("as", pending),
+	       dbus_change_definition),
 	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
 	       open_console),
 	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), attach_disk),
@@ -393,6 +380,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),
+	VALUE("Tags", "as", dbus_get_tags),
+	VALUE("PendingChanges", "as", dbus_get_pending_changes),
 	VALUE("State", "s", get_state),
 	VALUE("StateReason", "s", get_state_reason),
 	VALUE("Engine", "s", get_engine),
@@ -412,7 +401,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("GuestAddresses", "as", dbus_get_guest_addresses),
 	VALUE("FileSystems", "s", get_file_systems),
 	VALUE("CopyProgress", "(tt)", get_copy_progress),
-	SD_BUS_PROPERTY("Definition", "s", get_definition, 0,
+	SD_BUS_PROPERTY("Definition", "s", dbus_get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
 	SD_BUS_VTABLE_END,

@@ -235,21 +235,6 @@ static int check_new(struct manager *manager, const struct definition *definitio
 
 /* ---- MAC addresses ---- */
 
-/* The VM that has that address, or NULL. */
-static struct vm *find_mac(const struct manager *manager, const uint8_t *mac, const struct vm *but)
-{
-	list_for_each (link, (struct list *)&manager->vms) {
-		struct vm *vm = container_of(link, struct vm, link);
-		const struct definition_network *network = &vm->definition->network;
-
-		for (unsigned i = 0; vm != but && i < network->adapter_count; i++) {
-			if (memcmp(network->adapters[i].mac, mac, DEFINITION_MAC_SIZE) == 0)
-				return vm;
-		}
-	}
-	return NULL;
-}
-
 static bool has_mac(const struct definition_network *network, const uint8_t *mac)
 {
 	for (unsigned i = 0; i < network->adapter_count; i++) {
@@ -257,6 +242,19 @@ static bool has_mac(const struct definition_network *network, const uint8_t *mac
 			return true;
 	}
 	return false;
+}
+
+/* The VM that has that address, or will have, or NULL. */
+static struct vm *find_mac(const struct manager *manager, const uint8_t *mac, const struct vm *but)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm != but && (has_mac(&vm->definition->network, mac) ||
+				  (vm->pending && has_mac(&vm->pending->network, mac))))
+			return vm;
+	}
+	return NULL;
 }
 
 static int make_mac(const struct manager *manager, const struct definition_network *network,

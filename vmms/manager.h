@@ -103,8 +103,8 @@ int manager_delete_broken(struct manager *manager, struct broken_definition *bro
 			  struct failure *failure) MUST_CHECK;
 
 /*
- * Reads the store again: what is new or changed there is taken over, except for VMs that are not
- * at rest, which keep what they have.
+ * Reads the store again: what is new or changed there is taken over, by VMs that run as far as that
+ * can be, the rest at their next start.
  */
 int manager_reload(struct manager *manager, struct failure *failure) MUST_CHECK;
 

@@ -2,9 +2,9 @@
 /*
  * All VMs of the daemon: reading them from the store, at the start and again.
  *
- * Again, the store is compared with what is known: a file that is new becomes a VM, a VM at rest
- * whose file has changed takes that over, one whose file has gone is forgotten. VMs that are not
- * at rest stay as they are. Broken files are listed, and stop nothing.
+ * Again, the store is compared with what is known: a file that is new becomes a VM, a VM whose file
+ * has changed takes that over as any other change, one at rest whose file has gone is forgotten.
+ * Broken files are listed, and stop nothing.
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -79,24 +79,31 @@ static struct vm *find_twin(struct manager *manager, const struct definition *de
 	return NULL;
 }
 
-static bool is_same(const struct definition *a, const struct definition *b)
-{
-	AUTO_JSON struct json_object *tree_a = definition_to_json(a);
-	AUTO_JSON struct json_object *tree_b = definition_to_json(b);
-
-	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
-}
-
 /* The VM has this definition now. Its object on the bus has its uuid in the path. */
 static void replace(struct vm *vm, struct definition *definition)
 {
-	static const char *const properties[] = { "Definition", "Processors", "Memory",
-						  "Engine",     "Notes",      NULL };
+	static const char *const properties[] = { "Definition", "Processors", "Memory", "Engine",
+						  "Notes",      "Tags",       NULL };
 
 	definition_free(vm->definition);
 	vm->definition = definition;
 	log_info("VM %s: definition changed", definition->name);
 	manager_vm_changed(vm->manager, vm, properties);
+}
+
+static void changed_by_file(void *data, const struct failure *failure)
+{
+	if (failure)
+		log_warning("%s", failure->message);
+}
+
+/* Of a VM that runs: as if somebody had asked for that change. Takes over the definition. */
+static void change_by_file(struct vm *vm, struct definition *definition)
+{
+	struct failure failure;
+
+	if (vm_change_definition(vm, definition, changed_by_file, NULL, &failure) < 0)
+		log_warning("%s", failure.message);
 }
 
 static int add_new(struct manager *manager, struct definition *definition)
@@ -125,10 +132,12 @@ static int take_definition(struct manager *manager, struct definition *definitio
 	if (!vm)
 		return add_new(manager, definition);
 	vm->reading = manager->reading;
-	if (is_at_rest(vm) && !is_same(vm->definition, definition))
+	if (vm_definitions_are_equal(vm_stored_definition(vm), definition))
+		definition_free(definition);
+	else if (is_at_rest(vm))
 		replace(vm, definition);
 	else
-		definition_free(definition);
+		change_by_file(vm, definition);
 	return 0;
 }
 

@@ -49,6 +49,8 @@ void vm_free(struct vm *vm)
 	vm_forget_adapters(vm);
 	console_free(vm->console);
 	definition_free(vm->next_definition);
+	definition_free(vm->next_pending);
+	definition_free(vm->pending);
 	definition_free(vm->definition);
 	free(vm);
 }

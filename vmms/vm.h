@@ -44,21 +44,23 @@ struct vm_operation {
 struct vm {
 	struct list link; /* in the manager's list */
 	struct manager *manager;
-	unsigned reading; /* when its file was last read (manager->reading) */
-	struct definition *definition;
+	unsigned reading;              /* when its file was last read (manager->reading) */
+	struct definition *definition; /* by which it runs, or will */
+	struct definition *pending;    /* that of its file, where it differs; only while it runs */
 	enum vm_state state;
 	char reason[VM_REASON_MAX]; /* of the state; may quote the guest */
 	struct console *console;
 
 	struct vm_operation operation, turning_off;
-	struct definition *next_definition; /* what the operation will make of it; or NULL */
-	bool unsaved;                       /* the definition's file is older than it */
-	struct adapter *next_adapter;       /* the back end that the operation will connect */
-	const char *old_adapter;            /* name of the one that it will take away; or NULL */
-	struct failure start_failure;       /* name NULL: none yet */
-	sd_event_source *timer;             /* bounds a shutdown, or the end of the worker */
-	sd_event_source *restart_timer;     /* NULL: it is not to be started again by itself */
-	unsigned restarts;                  /* in a row, after failures of the worker */
+	struct definition *next_definition; /* what the operation will make of them; or NULL */
+	struct definition *next_pending;
+	bool unsaved;                   /* the definition's file is older than it */
+	struct adapter *next_adapter;   /* the back end that the operation will connect */
+	const char *old_adapter;        /* name of the one that it will take away; or NULL */
+	struct failure start_failure;   /* name NULL: none yet */
+	sd_event_source *timer;         /* bounds a shutdown, or the end of the worker */
+	sd_event_source *restart_timer; /* NULL: it is not to be started again by itself */
+	unsigned restarts;              /* in a row, after failures of the worker */
 
 	/* While there is a worker; what it told of its guest. */
 	struct worker *worker;
@@ -105,6 +107,22 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_pause(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_resume(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * The VM has this definition from now on: at once what can be changed so, the rest from its next
+ * start (vm_pending_keys()). definition: taken over, also on failure; without a uuid it gets the
+ * VM's, and adapters without a MAC address what those of their names have.
+ */
+int vm_change_definition(struct vm *vm, struct definition *definition, vm_done_fn done, void *data,
+			 struct failure *failure) MUST_CHECK;
+
+/* What is in its file: what its next start takes. */
+const struct definition *vm_stored_definition(const struct vm *vm);
+
+/* What waits for the next start: an array of keys, such as "memory.size". NULL without memory. */
+struct json_object *vm_pending_keys(const struct vm *vm);
+
+bool vm_definitions_are_equal(const struct definition *a, const struct definition *b);
 
 /*
  * Changes to the disks, at once and for good: the running guest sees them, and the definition is

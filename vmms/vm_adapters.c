@@ -127,6 +127,20 @@ void vm_adapter_changed(struct vm *vm, bool made)
 		vm_notify(vm, "Adapters", "Addresses", NULL);
 }
 
+static int copy(const struct definition_adapter *adapter, struct definition_adapter *ret_copy)
+{
+	AUTO_JSON struct json_object *tree = definition_adapter_to_json(adapter);
+	struct json_error error;
+
+	return tree ? definition_adapter_from_json(tree, NULL, ret_copy, &error) : -ENOMEM;
+}
+
+/* What the VM has of that name from its next start on, or NULL. */
+static struct definition_adapter *find_pending(struct vm *vm, const char *name)
+{
+	return vm->next_pending ? definition_find_adapter(&vm->next_pending->network, name) : NULL;
+}
+
 static int no_such_adapter(const struct vm *vm, const char *name, struct failure *failure)
 {
 	return failure_set(failure, DBUS_ERROR_NO_SUCH_ADAPTER,
@@ -167,6 +181,28 @@ static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
 	return manager_complete_adapters(vm->manager, vm->next_definition, vm, failure);
 }
 
+/* The VM has it from its next start on, too. */
+static int add_pending(struct vm *vm, const struct definition_adapter *added,
+		       struct failure *failure)
+{
+	struct definition_adapter adapter;
+	int r;
+
+	if (!vm->next_pending)
+		return 0;
+	r = copy(added, &adapter);
+	if (r == 0) {
+		r = definition_add_adapter(&vm->next_pending->network, &adapter);
+		definition_adapter_deinit(&adapter);
+	}
+	if (r == -EEXIST || r == -ENOSPC)
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "VM '%s' has an adapter '%s', or one of its MAC address, or too "
+				   "many, from its next start on",
+				   vm->definition->name, added->name);
+	return r < 0 ? failure_no_memory(failure) : 0;
+}
+
 static int add(struct vm *vm, struct definition_adapter *adapter, struct failure *failure)
 {
 	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
@@ -179,6 +215,9 @@ static int add(struct vm *vm, struct definition_adapter *adapter, struct failure
 	if (r < 0)
 		return r;
 	added = &network->adapters[network->adapter_count - 1];
+	r = add_pending(vm, added, failure);
+	if (r < 0)
+		return r;
 	if (!vm->worker)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	r = prepare(vm, added, &descriptors, failure);
@@ -211,8 +250,13 @@ static int remove_adapter(struct vm *vm, const char *name, struct failure *failu
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_adapter *adapter =
 		definition_find_adapter(&vm->next_definition->network, name);
+	struct definition_adapter *pending = find_pending(vm, name);
 	struct adapter *running = adapter_find(vm, name);
 
+	if (pending)
+		definition_remove_adapter(&vm->next_pending->network, pending);
+	if (pending && !adapter)
+		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	if (!adapter)
 		return no_such_adapter(vm, name, failure);
 	arguments = json_make("name", json_object_new_string(name), NULL);
@@ -317,6 +361,23 @@ static int replace(struct vm *vm, const char *name, struct definition_adapter *a
 	return manager_complete_adapters(vm->manager, vm->next_definition, vm, failure);
 }
 
+/* Where the VM has it from its next start on, as this. */
+static int replace_pending(struct vm *vm, const char *name, const struct definition_adapter *new)
+{
+	struct definition_adapter *pending = find_pending(vm, name);
+	struct definition_adapter adapter;
+	int r;
+
+	if (!pending)
+		return 0;
+	r = copy(new, &adapter);
+	if (r < 0)
+		return r;
+	definition_adapter_deinit(pending);
+	*pending = adapter;
+	return 0;
+}
+
 static int change(struct vm *vm, const char *name, struct definition_adapter *adapter,
 		  struct failure *failure)
 {
@@ -330,6 +391,9 @@ static int change(struct vm *vm, const char *name, struct definition_adapter *ad
 	if (r < 0)
 		return r;
 	new = definition_find_adapter(&vm->next_definition->network, new_name);
+	r = replace_pending(vm, name, new);
+	if (r < 0)
+		return failure_no_memory(failure);
 	if (!vm->worker)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	if (!is_same_to_guest(old, new))

@@ -2,7 +2,8 @@
 /*
  * One VM: changes of its definition, at rest or while it runs.
  *
- * A change is a copy of the definition with the change in it. It is checked, then written beside
+ * A change is a copy of the definition with the change in it, and one of the pending definition if
+ * there is one (vm_settings.c). They are checked, then what is to be kept is written beside
  * the old file (so that a full disk is noticed before anything has happened), then done by the
  * worker if there is one, then committed.
  */
@@ -16,7 +17,7 @@
 
 void vm_change_save(struct vm *vm)
 {
-	int r = store_save(vm->manager->store, vm->definition);
+	int r = store_save(vm->manager->store, vm_stored_definition(vm));
 
 	vm->unsaved = r < 0;
 	if (r < 0)
@@ -28,9 +29,27 @@ static void change_abandon(struct vm *vm)
 {
 	store_discard(vm->manager->store, vm->definition->name);
 	definition_free(TAKE_PTR(vm->next_definition));
+	definition_free(TAKE_PTR(vm->next_pending));
 	vm_adapter_changed(vm, false);
 	if (vm->unsaved)
 		vm_change_save(vm);
+}
+
+/* A pending definition that is no other any more is none. */
+static void take_next(struct vm *vm)
+{
+	definition_free(vm->definition);
+	definition_free(vm->pending);
+	vm->definition = TAKE_PTR(vm->next_definition);
+	vm->pending = TAKE_PTR(vm->next_pending);
+	if (vm->pending && vm_definitions_are_equal(vm->definition, vm->pending))
+		definition_free(TAKE_PTR(vm->pending));
+}
+
+void vm_notify_definition(struct vm *vm)
+{
+	vm_notify(vm, "Definition", "PendingChanges", "Notes", "Tags", "Processors", "Memory",
+		  "Engine", NULL);
 }
 
 static void change_commit(struct vm *vm)
@@ -38,13 +57,12 @@ static void change_commit(struct vm *vm)
 	struct failure failure;
 	int r;
 
-	definition_free(vm->definition);
-	vm->definition = TAKE_PTR(vm->next_definition);
-	r = vm->unsaved ? store_save(vm->manager->store, vm->definition)
+	take_next(vm);
+	r = vm->unsaved ? store_save(vm->manager->store, vm_stored_definition(vm))
 			: store_commit(vm->manager->store, vm->definition->name);
 	vm->unsaved = r < 0;
 	vm_adapter_changed(vm, true);
-	vm_notify(vm, "Definition", NULL);
+	vm_notify_definition(vm);
 	if (r < 0)
 		failure_set(&failure, DBUS_ERROR_STORE,
 			    "VM '%s' has been changed, but its definition cannot be saved in %s: "
@@ -73,12 +91,15 @@ static void change_answered(void *data, struct json_object *result, const char *
 int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
 		   size_t fd_count, struct failure *failure)
 {
+	const struct definition *stored = vm->next_pending ? vm->next_pending : vm->next_definition;
 	int r;
 
 	r = vm_check_definition(vm->next_definition, failure);
+	if (r == 0 && vm->next_pending)
+		r = vm_check_definition(vm->next_pending, failure);
 	if (r < 0)
 		return r;
-	r = store_stage(vm->manager->store, vm->next_definition);
+	r = store_stage(vm->manager->store, stored);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_STORE,
 				   "cannot save the definition of VM '%s' in %s: %s; nothing has "
@@ -108,7 +129,11 @@ int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *dat
 	r = vm_begin(vm, verb, done, data, failure);
 	if (r < 0)
 		return r;
-	if (definition_copy(vm->definition, &vm->next_definition) < 0) {
+	r = definition_copy(vm->definition, &vm->next_definition);
+	if (r == 0 && vm->pending)
+		r = definition_copy(vm->pending, &vm->next_pending);
+	if (r < 0) {
+		definition_free(TAKE_PTR(vm->next_definition));
 		vm->operation = (struct vm_operation){ 0 };
 		return failure_no_memory(failure);
 	}

@@ -4,6 +4,9 @@
  *
  * A guest may eject a medium itself, also while a change is under way. Then the change goes on
  * from what the guest has left, and the file is written at its end, however it ends.
+ *
+ * Where there is a pending definition, what is done to the disks of the running VM is done to those
+ * of its next start as well.
  */
 #include "common/base/log.h"
 #include "vmms/manager.h"
@@ -21,6 +24,17 @@ static void drop_medium(struct definition_disk *disk)
 		free(TAKE_PTR(disk->path));
 }
 
+/* At the next start the drive may hold another one. */
+static void drop_medium_at(struct definition *definition, unsigned controller, unsigned lun,
+			   const char *path)
+{
+	struct definition_disk *disk =
+		definition ? definition_find_disk(definition, controller, lun) : NULL;
+
+	if (disk && disk->path && strcmp(disk->path, path) == 0)
+		drop_medium(disk);
+}
+
 void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 {
 	struct definition_disk *disk = definition_find_disk(vm->definition, controller, lun);
@@ -29,6 +43,8 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 		return;
 	log_info("VM %s: the guest ejected '%s' from the DVD drive at controller %u, lun %u",
 		 vm->definition->name, disk->path, controller, lun);
+	drop_medium_at(vm->pending, controller, lun, disk->path);
+	drop_medium_at(vm->next_pending, controller, lun, disk->path);
 	drop_medium(disk);
 	if (vm->next_definition) {
 		drop_medium(definition_find_disk(vm->next_definition, controller, lun));
@@ -53,6 +69,29 @@ static int find_disk(struct vm *vm, unsigned controller, unsigned lun,
 				   "lists what it has",
 				   vm->definition->name, controller, lun, vm->definition->name);
 	*ret_disk = disk;
+	return 0;
+}
+
+/* What is there from the next start on, or NULL. */
+static struct definition_disk *find_pending(struct vm *vm, unsigned controller, unsigned lun)
+{
+	return vm->next_pending ? definition_find_disk(vm->next_pending, controller, lun) : NULL;
+}
+
+/* The drive holds that medium (NULL: none) from the next start on, too. */
+static int set_pending_medium(struct vm *vm, const struct definition_disk *drive, const char *path)
+{
+	struct definition_disk *pending = find_pending(vm, drive->controller, drive->lun);
+	char *copy = path ? strdup(path) : NULL;
+
+	if (path && !copy)
+		return -ENOMEM;
+	if (!pending || pending->drive != DEFINITION_DRIVE_DVD) {
+		free(copy);
+		return 0;
+	}
+	free(pending->path);
+	pending->path = copy;
 	return 0;
 }
 
@@ -89,6 +128,22 @@ static struct json_object *place(const struct definition_disk *disk)
 
 /* ---- The four verbs ---- */
 
+static int add_pending(struct vm *vm, struct json_object *arguments)
+{
+	struct definition_disk disk;
+	struct json_error error;
+	int r;
+
+	if (!vm->next_pending)
+		return 0;
+	r = definition_disk_from_json(json_object_object_get(arguments, "disk"), &disk, &error);
+	if (r < 0)
+		return r;
+	r = definition_add_disk(vm->next_pending, &disk);
+	definition_disk_deinit(&disk);
+	return r;
+}
+
 static int attach(struct vm *vm, struct definition_disk *disk, struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
@@ -101,12 +156,15 @@ static int attach(struct vm *vm, struct definition_disk *disk, struct failure *f
 	r = open_medium(vm, disk, &fd, failure);
 	if (r < 0)
 		return r;
-	r = definition_add_disk(vm->next_definition, disk);
+	r = add_pending(vm, arguments);
+	if (r == 0)
+		r = definition_add_disk(vm->next_definition, disk);
 	if (r == -EEXIST)
-		return failure_set(failure, DBUS_ERROR_EXISTS,
-				   "VM '%s' has a disk at controller %u, lun %u already; detach "
-				   "that or choose another lun",
-				   vm->definition->name, disk->controller, disk->lun);
+		return failure_set(
+			failure, DBUS_ERROR_EXISTS,
+			"VM '%s' has a disk at controller %u, lun %u already, or from its "
+			"next start; detach that or choose another lun",
+			vm->definition->name, disk->controller, disk->lun);
 	if (r < 0)
 		return failure_no_memory(failure);
 	return vm_change_make(vm, "attach", arguments, &fd, fd >= 0, failure);
@@ -129,10 +187,15 @@ int vm_attach_disk(struct vm *vm, struct definition_disk *disk, vm_done_fn done,
 
 static int detach(struct vm *vm, unsigned controller, unsigned lun, struct failure *failure)
 {
+	struct definition_disk *pending = find_pending(vm, controller, lun);
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_disk *disk;
 	int r;
 
+	if (pending)
+		definition_remove_disk(vm->next_pending, pending);
+	if (pending && !definition_find_disk(vm->next_definition, controller, lun))
+		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	r = find_disk(vm, controller, lun, &disk, failure);
 	if (r < 0)
 		return r;
@@ -176,7 +239,7 @@ static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *
 	arguments = place(disk);
 	json_add(&arguments, "path", json_object_new_string(path));
 	disk->path = strdup(path);
-	if (!arguments || !disk->path)
+	if (!arguments || !disk->path || set_pending_medium(vm, disk, path) < 0)
 		return failure_no_memory(failure);
 	r = open_medium(vm, disk, &fd, failure);
 	if (r < 0)
@@ -217,6 +280,7 @@ static int eject(struct vm *vm, unsigned controller, unsigned lun, bool force,
 	json_add(&arguments, "force", json_object_new_boolean(force));
 	if (!arguments)
 		return failure_no_memory(failure);
+	(void)set_pending_medium(vm, disk, NULL);
 	free(TAKE_PTR(disk->path));
 	return vm_change_make(vm, "eject", arguments, NULL, 0, failure);
 }

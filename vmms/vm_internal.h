@@ -58,15 +58,15 @@ void vm_restart_forget(struct vm *vm);
 /* ---- Changes of the definition (vm_change.c) ---- */
 
 /*
- * The verb is under way, and vm->next_definition is a copy of the definition, for the caller to
- * change.
+ * The verb is under way, and vm->next_definition and vm->next_pending are copies of the definition
+ * and of the pending one (NULL: there is none), for the caller to change.
  */
 int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
 		    struct failure *failure) MUST_CHECK;
 
 /*
- * Saves vm->next_definition, and has the worker do it if there is one. method: NULL: there is
- * nothing for it to do. The descriptors are borrowed.
+ * Saves what will be stored, and has the worker do the change if there is one. method: NULL: there
+ * is nothing for it to do. The descriptors are borrowed.
  */
 int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
 		   size_t fd_count, struct failure *failure) MUST_CHECK;
@@ -79,6 +79,12 @@ void vm_change_save(struct vm *vm);
 
 /* Takes back what vm_change_begin() did, after a failure. */
 void vm_change_undo(struct vm *vm);
+
+/* All properties that tell of the definition have changed. */
+void vm_notify_definition(struct vm *vm);
+
+/* The VM has come to rest: what waited for that is its definition. */
+void vm_take_pending(struct vm *vm);
 
 /* ---- Adapters (vm_adapters.c) ---- */
 

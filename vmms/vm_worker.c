@@ -356,6 +356,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
 	vm->started_at = 0;
 	vm_guest_forget(vm);
+	vm_take_pending(vm);
 	if (starting)
 		fail_start(vm, exit);
 	else

@@ -27,7 +27,7 @@ struct call {
 
 /* The arguments of all methods. */
 struct arguments {
-	struct json_object *names, *definition, *disk, *adapter;
+	struct json_object *names, *definition, *disk, *adapter, *actions;
 	unsigned controller, lun;
 	bool force, reboot;
 	char *path, *name;
@@ -138,6 +138,16 @@ static void method_reset(struct call *call, const struct arguments *arguments)
 {
 	if (machine_reset(call->worker->machine))
 		reply_state_error(call, "reset");
+}
+
+/* The machine reads them when the guest gives it reason to. */
+static void method_change_actions(struct call *call, const struct arguments *arguments)
+{
+	struct json_error error = { 0 };
+
+	if (definition_actions_from_json(arguments->actions, &call->worker->definition->actions,
+					 &error) < 0)
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
 }
 
 static void method_stop(struct call *call, const struct arguments *arguments)
@@ -402,6 +412,9 @@ static void method_capabilities(struct call *call, const struct arguments *argum
 static const struct json_key descriptors_keys[] = {
 	KEY(names, json_read_value, .required = true, .minimum = json_type_array),
 };
+static const struct json_key change_actions_keys[] = {
+	KEY(actions, json_read_value, .required = true, .minimum = json_type_object),
+};
 static const struct json_key configure_keys[] = {
 	KEY(definition, json_read_value, .required = true, .minimum = json_type_object),
 };
@@ -449,6 +462,7 @@ static const struct method {
 	{ "reset", method_reset, true, NO_KEYS },
 	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys) },
 	{ "stop", method_stop, false, NO_KEYS },
+	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys) },
 	{ "attach", method_attach, true, KEYS(attach_keys) },
 	{ "detach", method_detach, true, KEYS(detach_keys) },
 	{ "insert", method_insert, true, KEYS(insert_keys) },
@@ -482,6 +496,7 @@ static void method_call(const struct method *method, struct call *call)
 		method->handle(call, &arguments);
 	json_object_put(arguments.names);
 	json_object_put(arguments.definition);
+	json_object_put(arguments.actions);
 	json_object_put(arguments.disk);
 	json_object_put(arguments.adapter);
 	free(arguments.path);

@@ -16,6 +16,7 @@
  *     refuse-disks     "attach" and the like are refused
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
+ *     refuse-actions   "change_actions" is refused
  */
 #include "common/control.h"
 #include "common/definition.h"
@@ -194,6 +195,18 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+static const char *method_actions(struct fake *fake, struct control_message *message)
+{
+	char text[512];
+
+	if (asked_for(fake, "refuse-actions"))
+		return CONTROL_ERROR_FAILED;
+	snprintf(text, sizeof(text), "guest: %s %s\r\n", message->name,
+		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN));
+	say(fake, text);
+	return NULL;
+}
+
 /* Its descriptors are kept, as those of a back end are. */
 static const char *method_adapter(struct fake *fake, struct control_message *message)
 {
@@ -281,6 +294,7 @@ static const struct {
 	{ "reset", NULL, method_reset },
 	{ "shutdown", NULL, method_shutdown },
 	{ "stop", "mute-stop", method_stop },
+	{ "change_actions", NULL, method_actions },
 	{ "attach", NULL, method_disk },
 	{ "detach", NULL, method_disk },
 	{ "insert", NULL, method_disk },

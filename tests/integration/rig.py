@@ -153,7 +153,7 @@ class ServiceTest(unittest.TestCase):
                       "boot": {"kernel": str(self.folder / "kernel"), "command_line": append}}
         definition.update(members)
         definition = {key: value for key, value in definition.items() if value is not None}
-        self.ok("create", "--definition", "-", stdin=json.dumps(definition))
+        self.ok("create", "--from", "-", stdin=json.dumps(definition))
 
     def disk(self, name, size=1 << 20, **members):
         path = self.folder / name

@@ -152,7 +152,7 @@ class Stop(Automatic):
         self.assertIn("stopping: at most 1040 seconds", self.log_text())
 
     def test_save_is_refused(self):
-        error = self.refused(2, "create", "--definition", "-", stdin=json.dumps(
+        error = self.refused(2, "create", "--from", "-", stdin=json.dumps(
             {"name": "x", "boot": {"kernel": "/k"}, "automatic_stop": {"action": "save"}}))
         self.assertIn('automatic_stop.action: "save" cannot be done', error)
 

@@ -357,6 +357,90 @@ static void test_a_controller_can_be_full(void **state)
 		       "Exists");
 }
 
+/* A definition of the test's VM, with more members. */
+#define CHANGED(more) "{\"name\": \"vm\", \"boot\": {\"kernel\": \"/proc/self/exe\"}" more "}"
+
+static void test_change_refuses(void **state)
+{
+	static const char *const bad[] = { "",
+					   "{}",
+					   "[]",
+					   "{\"name\": \"vm\"}",
+					   CHANGED(", \"colour\": 1"),
+					   CHANGED(", \"version\": 3"),
+					   CHANGED(", \"memory\": {\"size\": \"1\"}"),
+					   CHANGED(", \"network_adapters\": [{\"tap\": \"t\"}]") };
+	AUTO_FREE char *before = get_string("Definition"), *after = NULL;
+
+	for (int running = 0; running < 2; running++) {
+		for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+			ASSERT_REFUSED(CALL_VM("Change", "sa{sv}", bad[i], 0), "InvalidDefinition");
+		ASSERT_REFUSED(CALL_VM("Change", "sa{sv}",
+				       "{\"name\": \"vm2\", \"boot\": {\"kernel\": \"/k\"}}", 0),
+			       "InvalidArgument");
+		ASSERT_REFUSED(
+			CALL_VM("Change", "sa{sv}",
+				CHANGED(", \"uuid\": \"f8615163-df3e-46c5-913f-f2d2f965ed0e\""), 0),
+			"InvalidArgument");
+		ASSERT_REFUSED(CALL_VM("Change", "sa{sv}", CHANGED(""), 1, "force", "b", true),
+			       "InvalidArgument");
+		ASSERT_REFUSED(CALL_VM("Change", "sa{sv}", CHANGED(""), 1, "base", "u", 1),
+			       "InvalidArgument");
+		ASSERT_REFUSED(CALL_VM("Change", "sa{sv}", CHANGED(""), 1, "base", "s", "x"),
+			       "InvalidDefinition");
+		ASSERT_REFUSED(
+			CALL_VM("Change", "sa{sv}", CHANGED(""), 1, "base", "s", CHANGED("")),
+			"Conflict");
+		ASSERT_DBUS_REFUSED(CALL_VM("Change", "s", CHANGED("")), "InvalidArgs");
+		if (!running)
+			ASSERT_DONE(CALL_VM("Start", ""));
+	}
+	after = get_string("Definition");
+	assert_string_equal(after, before);
+}
+
+/* The one string of an array, or "" of an empty one. */
+static void assert_words(sd_bus_message *reply, const char *expected)
+{
+	const char *word = "";
+
+	assert_true(sd_bus_message_enter_container(reply, 'a', "s") >= 0);
+	assert_true(sd_bus_message_read(reply, "s", &word) >= 0);
+	assert_string_equal(word, expected);
+	assert_true(sd_bus_message_at_end(reply, false));
+	sd_bus_message_unref(reply);
+}
+
+static void assert_words_property(const char *property, const char *expected)
+{
+	sd_bus_message *reply = NULL;
+
+	assert_true(sd_bus_get_property(fixture.bus, DBUS_NAME, fixture.vm, DBUS_INTERFACE_VM,
+					property, NULL, &reply, "as") >= 0);
+	assert_words(reply, expected);
+}
+
+static void test_change(void **state)
+{
+	AUTO_FREE char *base = NULL;
+	sd_bus_message *reply = NULL;
+
+	ASSERT_DONE(CALL_VM("Change", "sa{sv}", CHANGED(", \"tags\": [\"t\"]"), 0));
+	assert_words_property("Tags", "t");
+	assert_words_property("PendingChanges", "");
+	ASSERT_DONE(CALL_VM("Start", ""));
+	base = get_string("Definition");
+	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "Change", &reply, "sa{sv}",
+			 CHANGED(", \"memory\": {\"size\": \"64M\"}, \"notes\": \"n\""), 1, "base",
+			 "s", base));
+	assert_words(reply, "memory.size");
+	assert_words_property("PendingChanges", "memory.size");
+	assert_words_property("Tags", "");
+	assert_property("Notes", "n");
+	ASSERT_DONE(CALL_VM("TurnOff", ""));
+	assert_words_property("PendingChanges", "");
+}
+
 static void test_media(void **state)
 {
 	ASSERT_REFUSED(CALL_VM("InsertMedium", "uus", 0, 9, "relative"), "InvalidDefinition");
@@ -555,6 +639,9 @@ static void test_signals(void **state)
 	expect_signal("State");
 	ASSERT_DONE(CALL_VM("Reset", ""));
 	expect_signal("Resets");
+	ASSERT_DONE(CALL_VM("Change", "sa{sv}",
+			    "{\"name\": \"signals\", \"boot\": {\"kernel\": \"/k\"}}", 0));
+	expect_signal("PendingChanges");
 	ASSERT_DONE(CALL_VM("TurnOff", ""));
 	expect_signal("WorkerPID");
 	ASSERT_DONE(CALL_VM("Delete", ""));
@@ -656,6 +743,8 @@ int main(int argc, char *argv[])
 		WITH_VM(test_disks),
 		WITH_VM(test_adapters),
 		WITH_VM(test_a_controller_can_be_full),
+		WITH_VM(test_change_refuses),
+		WITH_VM(test_change),
 		WITH_VM(test_media),
 		WITH_VM(test_console),
 		WITH_VM(test_objects_that_are_none),

@@ -57,7 +57,7 @@ class Documents(ServiceTest):
         for step in path:
             inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner[step]
         inner["nonsense"] = 1
-        error = self.vmctl("create", "--definition", "-", stdin=json.dumps(definition)).err
+        error = self.vmctl("create", "--from", "-", stdin=json.dumps(definition)).err
         return re.search(r"the keys here are (.*)", error).group(1).strip().split(", ")
 
     def test_definition_manual(self):
@@ -73,7 +73,7 @@ class Documents(ServiceTest):
 
     def test_definition_manual_has_a_working_example(self):
         text = manual("vmms-vm.json.5").split(".EX\n")[1].split(".EE")[0]
-        self.ok("create", "--definition", "-", stdin=text)
+        self.ok("create", "--from", "-", stdin=text)
 
     def test_switch_manual(self):
         text = manual("vmms-vm.json.5")

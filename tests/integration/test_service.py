@@ -90,12 +90,12 @@ class Life(ServiceTest):
     def test_uuids_are_unique(self):
         uuid = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
         self.create("a", uuid=uuid)
-        self.refused(FAILED, "create", "--definition", "-", says="uuid",
+        self.refused(FAILED, "create", "--from", "-", says="uuid",
                      stdin=json.dumps({"name": "b", "uuid": uuid, "boot": {"kernel": "/k"}}))
 
     def test_a_refused_definition_names_line_and_key(self):
         text = '{"name": "x",\n "boot": {"kernel": "/k"},\n "memory": {"size": "x"}}'
-        error = self.refused(USAGE, "create", "--definition", "-", stdin=text)
+        error = self.refused(USAGE, "create", "--from", "-", stdin=text)
         self.assertIn("line 3: memory.size", error)
 
     def test_host(self):

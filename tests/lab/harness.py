@@ -190,7 +190,7 @@ class Guest(Console):
         definition.update(members)
         path = daemon.directory / f"{name}.json"
         path.write_text(json.dumps(definition))
-        daemon.vmctl("create", "--definition", path)
+        daemon.vmctl("create", "--from", path)
 
     def initrd(self, kernel, modules):
         """The kernel's initramfs; with these of its modules in /run/vmms/modules in the guest, for

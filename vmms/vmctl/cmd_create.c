@@ -6,6 +6,7 @@
  * one reader of definitions. Only disks without a lun are given one here.
  */
 #include "vmms/vmctl/adapter_options.h"
+#include "vmms/vmctl/definition_text.h"
 #include "vmms/vmctl/disk_text.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
@@ -20,38 +21,56 @@
 
 /* ---- From a file ---- */
 
-static char *read_stream(FILE *stream)
+/* Of another VM: what has to be its own is left out. */
+static void rename_definition(struct json_object *tree, const char *name)
 {
-	char *text = malloc(DEFINITION_SIZE_MAX + 2);
-	size_t size;
+	struct json_object *adapters = json_object_object_get(tree, "network_adapters");
+	size_t count = json_object_is_type(adapters, json_type_array)
+			       ? json_object_array_length(adapters)
+			       : 0;
 
-	if (!text)
-		return NULL;
-	/* One byte more than is allowed, so that vmms can say that it is too much. */
-	size = fread(text, 1, DEFINITION_SIZE_MAX + 1, stream);
-	if (ferror(stream) || memchr(text, '\0', size)) {
-		free(text);
-		errno = ferror(stream) ? EIO : EINVAL;
-		return NULL;
+	json_object_object_del(tree, "uuid");
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *adapter = json_object_array_get_idx(adapters, i);
+
+		if (!json_object_is_type(adapter, json_type_object))
+			continue;
+		json_object_object_del(adapter, "mac");
+		json_object_object_del(adapter, "instance");
 	}
-	text[size] = '\0';
-	return text;
+	json_add(&tree, "name", json_object_new_string(name));
 }
 
-static enum status read_definition(struct invocation *invocation, const char *path, char **ret_text)
+static bool goes_with_file(const char *option)
 {
-	FILE *stream = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	for (const struct option_row *row = global_options; row->name; row++) {
+		if (strcmp(row->name, option) == 0)
+			return true;
+	}
+	return strcmp(option, "from") == 0 || strcmp(option, "name") == 0;
+}
 
-	if (invocation_has(invocation, "name") || invocation_has(invocation, "kernel"))
-		return usage_error(invocation, "--definition stands alone: all is in the file");
-	*ret_text = stream ? read_stream(stream) : NULL;
-	if (stream && stream != stdin)
-		fclose(stream);
+/* The text, or with --name what the tree says that is made of it. */
+static enum status read_definition(struct invocation *invocation, const char *path, char **ret_text,
+				   struct json_object **ret_tree)
+{
+	const char *name = invocation_value(invocation, "name");
+	struct json_error error;
+
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		if (!goes_with_file(invocation->options[i].row->name))
+			return usage_error(invocation, "--from goes with --name alone: the rest is "
+						       "in the file");
+	}
+	*ret_text = definition_text_read(path);
 	if (!*ret_text) {
 		usage_error(invocation, "cannot read the definition '%s': %s", path,
 			    strerror(errno));
 		return STATUS_FAILED;
 	}
+	/* What cannot be parsed is for vmms to refuse. */
+	if (name && json_parse(*ret_text, strlen(*ret_text), ret_tree, &error) == 0)
+		rename_definition(*ret_tree, name);
 	return STATUS_OK;
 }
 
@@ -205,7 +224,7 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 	enum status status;
 
 	if (!invocation_has(invocation, "name") || !invocation_has(invocation, "kernel"))
-		return usage_error(invocation, "it takes --name and --kernel, or --definition");
+		return usage_error(invocation, "it takes --name and --kernel, or --from");
 	if (!invocation_number(invocation, "vps", DEFINITION_PROCESSORS_MAX, &vps))
 		return STATUS_USAGE;
 	status = make_disks(invocation, &disks);
@@ -256,14 +275,14 @@ enum status command_create(struct invocation *invocation)
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	AUTO_JSON struct json_object *tree = NULL;
 	AUTO_FREE char *file = NULL;
-	const char *path = invocation_value(invocation, "definition");
+	const char *path = invocation_value(invocation, "from");
 	enum status status;
 
-	status = path ? read_definition(invocation, path, &file)
+	status = path ? read_definition(invocation, path, &file, &tree)
 		      : make_definition(invocation, &tree);
 	if (status == STATUS_OK)
 		status = service_call_manager(invocation, "CreateVM", SERVICE_TIMEOUT, &reply, "s",
-					      file ? file : json_object_to_json_string(tree));
+					      tree ? json_object_to_json_string(tree) : file);
 	if (status == STATUS_USAGE && file)
 		fprintf(stderr, "vmctl: (in the definition %s)\n", path);
 	return status == STATUS_OK ? print_created(invocation, reply) : status;

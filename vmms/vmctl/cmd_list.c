@@ -150,6 +150,19 @@ static enum status list_names(const struct vm_list *list, sd_bus_message *reply)
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
+static void keep_tagged(struct vm_list *list, const char *tag)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (vm_info_has_tag(&list->vms[i], tag))
+			list->vms[kept++] = list->vms[i];
+		else
+			vm_info_deinit(&list->vms[i]);
+	}
+	list->count = kept;
+}
+
 enum status command_list(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
@@ -157,6 +170,8 @@ enum status command_list(struct invocation *invocation)
 	enum status status;
 
 	status = vm_list_get(invocation, &list);
+	if (invocation_has(invocation, "tag"))
+		keep_tagged(&list, invocation_value(invocation, "tag"));
 	if (status == STATUS_OK)
 		status = get_broken(invocation, &reply);
 	if (status != STATUS_OK)
@@ -184,6 +199,16 @@ static void print_number(const char *title, uint64_t number)
 		printf("%-15s %" PRIu64 "\n", title, number);
 }
 
+#define WORDS_SIZE 4096
+
+static void print_words(const char *title, struct json_object *words)
+{
+	char text[WORDS_SIZE];
+
+	vm_info_format_words(words, text, sizeof(text));
+	print_line(title, text);
+}
+
 static void print_crash(const struct vm_info *info)
 {
 	if (!info->crashed)
@@ -205,6 +230,8 @@ static void print_info(const struct vm_info *info)
 	print_line("name:", info->name);
 	print_line("uuid:", info->uuid);
 	print_line("notes:", info->notes);
+	print_words("tags:", info->tags);
+	print_words("next start:", info->pending);
 	print_line("state:", info->state);
 	print_line("reason:", info->reason);
 	print_line("engine:", info->engine);

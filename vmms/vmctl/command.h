@@ -95,6 +95,9 @@ void command_print_overview(void);
 
 /* Their own files. */
 enum status command_create(struct invocation *invocation);
+enum status command_set(struct invocation *invocation);
+enum status command_edit(struct invocation *invocation);
+enum status command_export(struct invocation *invocation);
 enum status command_start(struct invocation *invocation);
 enum status command_shutdown(struct invocation *invocation);
 enum status command_stop(struct invocation *invocation);

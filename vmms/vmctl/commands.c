@@ -14,9 +14,10 @@ const struct option_row global_options[] = {
 };
 
 static const struct option_row create_options[] = {
-	{ "definition", "FILE", VALUE_FILE,
+	{ "from", "FILE", VALUE_FILE,
 	  "take everything from a definition, vmms-vm.json(5); - is standard input" },
-	{ "name", "NAME", VALUE_TEXT, "name of the VM" },
+	{ "name", "NAME", VALUE_TEXT,
+	  "name of the VM; with --from, of a new one with uuid and MAC addresses of its own" },
 	{ "kernel", "PATH", VALUE_FILE,
 	  "kernel to boot: a bzImage, or an ELF file with a PVH note" },
 	{ "initrd", "PATH", VALUE_FILE, "initial RAM disk" },
@@ -53,6 +54,18 @@ static const struct option_row shutdown_options[] = {
 
 static const struct option_row stop_options[] = {
 	{ "all", NULL, VALUE_NONE, "every VM that is not off" },
+	{ 0 },
+};
+
+static const struct option_row export_options[] = {
+	{ "definition", NULL, VALUE_NONE, "what vmms-vm.json(5) describes" },
+	{ "output", "FILE", VALUE_FILE, "a new file; - is standard output; the default" },
+	{ 0 },
+};
+
+static const struct option_row list_vms_options[] = {
+	{ "names", NULL, VALUE_NONE, "names alone, one a line" },
+	{ "tag", "TAG", VALUE_TEXT, "those alone that have that tag" },
 	{ 0 },
 };
 
@@ -179,7 +192,7 @@ const struct command commands[] = {
 	  { 0 },
 	  "list all VMs, and definitions that are broken",
 	  NULL,
-	  list_options,
+	  list_vms_options,
 	  true,
 	  command_list },
 	{ "show", "VM", 1, 1, { VALUE_VM }, "show all about a VM", NULL, NULL, true, command_show },
@@ -189,10 +202,43 @@ const struct command commands[] = {
 	  0,
 	  { 0 },
 	  "create a VM",
-	  "Either --definition, or --name and --kernel and what else is needed.",
+	  "Either --from, or --name and --kernel and what else is needed.",
 	  create_options,
 	  true,
 	  command_create },
+	{ "set",
+	  "VM KEY=VALUE...",
+	  2,
+	  MANY,
+	  { VALUE_VM, VALUE_TEXT },
+	  "change settings of a VM, also while it runs",
+	  "KEY is one of vmms-vm.json(5), such as memory.size or disks[0].cache. Without a VALUE "
+	  "it\n"
+	  "has its default again. What cannot be changed while the VM runs waits for its next\n"
+	  "start; it is printed, and shown by 'vmctl show'.",
+	  NULL,
+	  true,
+	  command_set },
+	{ "edit",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "edit the definition of a VM, also while it runs",
+	  "By $VISUAL, $EDITOR or editor. What makes no sense is offered to be edited again.",
+	  NULL,
+	  true,
+	  command_edit },
+	{ "export",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "print the definition of a VM, for 'create --from'",
+	  NULL,
+	  export_options,
+	  true,
+	  command_export },
 	{ "start",
 	  "VM...",
 	  1,

@@ -38,6 +38,8 @@ void vm_info_deinit(struct vm_info *info)
 		if (properties[i].type == 's')
 			free(*(char **)((char *)info + properties[i].offset));
 	}
+	json_object_put(info->tags);
+	json_object_put(info->pending);
 	json_object_put(info->addresses);
 	*info = (struct vm_info){ 0 };
 }
@@ -101,6 +103,24 @@ static int read_addresses(sd_bus_message *message, struct vm_info *info)
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
+static int read_strings(sd_bus_message *message, struct json_object **strings)
+{
+	struct json_object *array = json_object_new_array();
+	const char *text;
+	int r;
+
+	r = sd_bus_message_enter_container(message, 'v', "as");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(message, 'a', "s");
+	while (r >= 0 && (r = sd_bus_message_read(message, "s", &text)) > 0)
+		json_append(&array, json_object_new_string(text));
+	json_object_put(*strings);
+	*strings = array;
+	if (r >= 0)
+		r = sd_bus_message_exit_container(message);
+	return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
 /* An array of strings becomes one. */
 static int read_guest_addresses(sd_bus_message *message, struct vm_info *info)
 {
@@ -138,6 +158,10 @@ static int read_property(sd_bus_message *message, struct vm_info *info)
 		return r;
 	if (strcmp(name, "CrashParameters") == 0)
 		return read_crash(message, info);
+	if (strcmp(name, "Tags") == 0)
+		return read_strings(message, &info->tags);
+	if (strcmp(name, "PendingChanges") == 0)
+		return read_strings(message, &info->pending);
 	if (strcmp(name, "GuestAddresses") == 0)
 		return read_guest_addresses(message, info);
 	if (strcmp(name, "Addresses") == 0)
@@ -307,6 +331,27 @@ static struct json_object *crash_to_json(const struct vm_info *info)
 			 NULL);
 }
 
+void vm_info_format_words(struct json_object *array, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; array && i < json_object_array_length(array) && used < size; i++)
+		used += (size_t)snprintf(
+			text + used, size - used, "%s%s", i > 0 ? ", " : "",
+			json_object_get_string(json_object_array_get_idx(array, i)));
+}
+
+bool vm_info_has_tag(const struct vm_info *info, const char *tag)
+{
+	for (size_t i = 0; info->tags && i < json_object_array_length(info->tags); i++) {
+		if (strcmp(json_object_get_string(json_object_array_get_idx(info->tags, i)), tag) ==
+		    0)
+			return true;
+	}
+	return false;
+}
+
 void vm_info_format_addresses(const struct vm_info *info, const char *adapter, char *text,
 			      size_t size)
 {
@@ -348,6 +393,11 @@ static struct json_object *guest_to_json(const struct vm_info *info)
 			 json_object_new_string(info->file_systems), NULL);
 }
 
+static struct json_object *array_or_empty(struct json_object *array)
+{
+	return array ? json_object_get(array) : json_object_new_array();
+}
+
 struct json_object *vm_info_to_json(const struct vm_info *info)
 {
 	struct json_object *object;
@@ -365,8 +415,9 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 			   json_object_new_uint64(info->started_at), "resets",
 			   json_object_new_int64(info->resets), "notes",
 			   json_object_new_string(info->notes), "guest", guest_to_json(info), NULL);
-	json_add(&object, "addresses",
-		 info->addresses ? json_object_get(info->addresses) : json_object_new_array());
+	json_add(&object, "tags", array_or_empty(info->tags));
+	json_add(&object, "pending", array_or_empty(info->pending));
+	json_add(&object, "addresses", array_or_empty(info->addresses));
 	if (info->crashed)
 		json_add(&object, "crash", crash_to_json(info));
 	return object;

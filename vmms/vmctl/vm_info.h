@@ -21,6 +21,7 @@ struct vm_info {
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not running */
 	uint64_t crash_parameters[VM_INFO_CRASH_PARAMETERS];
 	bool crashed;
+	struct json_object *tags, *pending; /* arrays of strings */
 	struct json_object *addresses; /* [{"adapter": "nic0", "address": "…"}, …]; NULL: none */
 };
 
@@ -50,6 +51,11 @@ void vm_list_deinit(struct vm_list *list);
  */
 void vm_info_format_addresses(const struct vm_info *info, const char *adapter, char *text,
 			      size_t size);
+
+/* Strings, such as tags, with commas between them; cut where it does not fit. */
+void vm_info_format_words(struct json_object *array, char *text, size_t size);
+
+bool vm_info_has_tag(const struct vm_info *info, const char *tag);
 
 /* As --json prints it; NULL without memory. */
 struct json_object *vm_info_to_json(const struct vm_info *info);

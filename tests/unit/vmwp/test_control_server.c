@@ -199,10 +199,10 @@ static void unknown_methods(void **state)
 static void what_needs_a_machine(void **state)
 {
 	static const char *const methods[] = {
-		"start",        "pause",       "resume",    "reset",      "shutdown",
-		"attach",       "detach",      "insert",    "eject",      "status",
-		"capabilities", "list_values", "get_value", "set_value",  "delete_value",
-		"freeze",       "thaw",        "copy_file", "cancel_copy"
+		"start",        "pause",       "resume",    "reset",       "shutdown",
+		"attach",       "detach",      "insert",    "eject",       "status",
+		"capabilities", "list_values", "get_value", "set_value",   "delete_value",
+		"freeze",       "thaw",        "copy_file", "cancel_copy", "change_actions"
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
@@ -362,6 +362,23 @@ static void guest_that_crashes(void **state)
 	assert_non_null(strstr(fixture->crash, "0x42"));
 }
 
+static void actions_are_changed(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	configure(fixture, code, sizeof(code),
+		  ", \"actions\": {\"crash\": \"keep\", \"crash_grace\": 0}");
+	assert_string_equal(ask(fixture, "change_actions", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "change_actions", "{\"actions\": {\"crash\": \"burn\"}}"),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "change_actions", "{\"actions\": {\"crash\": \"stop\"}}"),
+			    "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	wait_state(fixture, "stopped");
+	assert_string_equal(fixture->reason, "crash");
+}
+
 static void daemon_that_goes_away(void **state)
 {
 	struct fixture *fixture = *state;
@@ -490,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_socket_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_crashes, setup, teardown),
+		cmocka_unit_test_setup_teardown(actions_are_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_ends_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(disk_without_an_image, setup, teardown),

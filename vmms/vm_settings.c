@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: another definition for it, at rest or while it runs.
+ *
+ * A VM that runs has two definitions when they differ: vm->definition, by which it runs, and
+ * vm->pending, which its file holds and its next start takes. What the host alone does with a VM,
+ * and what its worker can be told, is taken over by both; what is left makes the second one differ.
+ *
+ * Definitions are compared and merged as the trees that their writer makes of them, so that a new
+ * key needs nothing here unless it can be changed at once.
+ */
+#include "common/base/log.h"
+#include "vmms/manager.h"
+#include "vmms/vm_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Taken over at once. All else waits for the next start. */
+static const char *const live_keys[] = {
+	"notes", "tags", "actions", "automatic_start", "automatic_stop",
+};
+
+const struct definition *vm_stored_definition(const struct vm *vm)
+{
+	return vm->pending ? vm->pending : vm->definition;
+}
+
+/* ---- What differs ---- */
+
+static int append_key(struct json_object **keys, const char *outer, const char *inner)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s%s%s", outer, inner ? "." : "", inner ? inner : "");
+	json_append(keys, json_object_new_string(key));
+	return *keys ? 0 : -ENOMEM;
+}
+
+/* Of two objects, the members that differ; a member that one lacks differs. */
+static int compare(struct json_object *a, struct json_object *b, const char *outer,
+		   struct json_object **keys);
+
+static int compare_member(struct json_object *a, struct json_object *b, const char *outer,
+			  const char *name, struct json_object **keys)
+{
+	if (json_object_equal(a, b))
+		return 0;
+	if (!outer && json_object_is_type(a, json_type_object) &&
+	    json_object_is_type(b, json_type_object))
+		return compare(a, b, name, keys);
+	return outer ? append_key(keys, outer, name) : append_key(keys, name, NULL);
+}
+
+static int compare(struct json_object *a, struct json_object *b, const char *outer,
+		   struct json_object **keys)
+{
+	struct json_object *other;
+	int r = 0;
+
+	json_object_object_foreach(a, name, value)
+	{
+		if (r == 0)
+			r = compare_member(value, json_object_object_get(b, name), outer, name,
+					   keys);
+	}
+	json_object_object_foreach(b, name_of_b, value_of_b)
+	{
+		if (r == 0 && !json_object_object_get_ex(a, name_of_b, &other))
+			r = compare_member(NULL, value_of_b, outer, name_of_b, keys);
+	}
+	return r;
+}
+
+struct json_object *vm_pending_keys(const struct vm *vm)
+{
+	AUTO_JSON struct json_object *now = definition_to_json(vm->definition);
+	AUTO_JSON struct json_object *then = definition_to_json(vm_stored_definition(vm));
+	struct json_object *keys = json_object_new_array();
+
+	if (!now || !then || compare(now, then, NULL, &keys) < 0) {
+		json_object_put(keys);
+		return NULL;
+	}
+	return keys;
+}
+
+bool vm_definitions_are_equal(const struct definition *a, const struct definition *b)
+{
+	AUTO_JSON struct json_object *tree_a = definition_to_json(a);
+	AUTO_JSON struct json_object *tree_b = definition_to_json(b);
+
+	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+}
+
+/* ---- What a change makes of the two ---- */
+
+/* The running definition with what can be had at once of the new one. */
+static int merge(const struct definition *running, const struct definition *wanted,
+		 struct definition **ret_merged)
+{
+	AUTO_JSON struct json_object *tree = definition_to_json(running);
+	AUTO_JSON struct json_object *source = definition_to_json(wanted);
+	struct json_error error;
+
+	for (size_t i = 0; source && i < ARRAY_SIZE(live_keys); i++)
+		json_add(&tree, live_keys[i],
+			 json_object_get(json_object_object_get(source, live_keys[i])));
+	return tree && source ? definition_from_json(tree, ret_merged, &error) : -ENOMEM;
+}
+
+static int set_next(struct vm *vm, struct definition *wanted)
+{
+	definition_free(TAKE_PTR(vm->next_definition));
+	definition_free(TAKE_PTR(vm->next_pending));
+	if (!vm->worker) {
+		vm->next_definition = wanted;
+		return 0;
+	}
+	vm->next_pending = wanted;
+	return merge(vm->definition, wanted, &vm->next_definition);
+}
+
+/* Adapters that are written without a MAC address keep what they had. */
+static void keep_macs(const struct definition *old, struct definition *wanted)
+{
+	struct definition_network *network = &wanted->network;
+
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		const struct definition_adapter *before = definition_find_adapter(
+			(struct definition_network *)&old->network, network->adapters[i].name);
+
+		if (before && definition_mac_is_null(network->adapters[i].mac))
+			memcpy(network->adapters[i].mac, before->mac, DEFINITION_MAC_SIZE);
+	}
+}
+
+/* Name and uuid are what the VM is known by. */
+static int check_identity(const struct vm *vm, struct definition *wanted, struct failure *failure)
+{
+	const struct definition *stored = vm_stored_definition(vm);
+
+	if (guid_is_null(&wanted->uuid))
+		wanted->uuid = stored->uuid;
+	if (strcmp(wanted->name, stored->name) != 0)
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "the name of VM '%s' cannot be changed", stored->name);
+	if (!guid_equal(&wanted->uuid, &stored->uuid))
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "the uuid of VM '%s' cannot be changed", stored->name);
+	return 0;
+}
+
+/* ---- The change ---- */
+
+static int make(struct vm *vm, struct failure *failure)
+{
+	AUTO_JSON struct json_object *arguments = NULL;
+	AUTO_JSON struct json_object *before = definition_actions_to_json(&vm->definition->actions);
+
+	arguments = json_make("actions", definition_actions_to_json(&vm->next_definition->actions),
+			      NULL);
+	if (!before || !arguments)
+		return failure_no_memory(failure);
+	if (json_object_equal(before, json_object_object_get(arguments, "actions")))
+		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
+	return vm_change_make(vm, "change_actions", arguments, NULL, 0, failure);
+}
+
+int vm_change_definition(struct vm *vm, struct definition *definition, vm_done_fn done, void *data,
+			 struct failure *failure)
+{
+	CLEANUP(definition_freep) struct definition *wanted = definition;
+	int r;
+
+	r = check_identity(vm, wanted, failure);
+	if (r < 0)
+		return r;
+	r = vm_change_begin(vm, VM_CHANGE, done, data, failure);
+	if (r < 0)
+		return r;
+	keep_macs(vm_stored_definition(vm), wanted);
+	r = manager_complete_adapters(vm->manager, wanted, vm, failure);
+	if (r == 0 && set_next(vm, TAKE_PTR(wanted)) < 0)
+		r = failure_no_memory(failure);
+	if (r == 0)
+		r = make(vm, failure);
+	if (r < 0)
+		vm_change_undo(vm);
+	return r;
+}
+
+void vm_take_pending(struct vm *vm)
+{
+	if (!vm->pending)
+		return;
+	definition_free(vm->definition);
+	vm->definition = TAKE_PTR(vm->pending);
+	vm_notify_definition(vm);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl set, edit, export: the definition of a VM, read and changed.
+ *
+ * A change is made to what the definition is now, and says so to vmms, which refuses it if somebody
+ * else has been faster.
+ */
+#include "vmms/vmctl/definition_text.h"
+#include "vmms/vmctl/editor.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/setting.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- What all of them do ---- */
+
+struct subject {
+	char *path; /* of the VM, on the bus */
+	char *text; /* its definition, with what terminals would obey escaped as JSON does it */
+};
+
+static void subject_deinit(struct subject *subject)
+{
+	free(subject->path);
+	free(subject->text);
+}
+
+static enum status find_subject(struct invocation *invocation, struct subject *ret_subject)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_FREE char *text = NULL;
+	enum status status;
+	int r;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &ret_subject->path);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, ret_subject->path,
+				       DBUS_INTERFACE_VM, "Definition", &error, &text);
+	if (r < 0)
+		return service_failed(r, &error);
+	ret_subject->text = text_escape_json_new(text, strlen(text));
+	return ret_subject->text ? STATUS_OK : service_failed(-ENOMEM, NULL);
+}
+
+/* Says what waits for the next start. */
+static int print_pending(struct invocation *invocation, sd_bus_message *reply)
+{
+	struct json_object *keys = json_object_new_array();
+	bool any = false;
+	const char *key;
+	int r;
+
+	r = sd_bus_message_enter_container(reply, 'a', "s");
+	while (r >= 0 && (r = sd_bus_message_read(reply, "s", &key)) > 0) {
+		if (!invocation->json)
+			printf("%s%s", any ? ", " : "from the next start: ", key);
+		json_append(&keys, json_object_new_string(key));
+		any = true;
+	}
+	if (any && !invocation->json)
+		putchar('\n');
+	if (r >= 0 && invocation->json)
+		return json_print(json_make("pending", keys, NULL));
+	json_object_put(keys);
+	return r;
+}
+
+static enum status change(struct invocation *invocation, const struct subject *subject,
+			  const char *text)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	enum status status;
+	int r;
+
+	status = service_new_call(invocation, subject->path, "Change", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "sa{sv}", text, 1, "base", "s", subject->text);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = print_pending(invocation, reply);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* ---- set ---- */
+
+static enum status apply_all(struct invocation *invocation, struct json_object *tree)
+{
+	for (size_t i = 1; i < invocation->argument_count; i++) {
+		const char *setting = invocation->arguments[i];
+		int r = setting_apply(tree, setting);
+
+		if (r == SETTING_E_FORM)
+			return usage_error(invocation,
+					   "'%s' is not KEY=VALUE, with a key of vmms-vm.json(5)",
+					   setting);
+		if (r == SETTING_E_PLACE)
+			return usage_error(invocation, "'%s': the definition has no such place",
+					   setting);
+		if (r < 0)
+			return service_failed(r, NULL);
+	}
+	return STATUS_OK;
+}
+
+enum status command_set(struct invocation *invocation)
+{
+	CLEANUP(subject_deinit) struct subject subject = { 0 };
+	AUTO_JSON struct json_object *tree = NULL;
+	struct json_error error;
+	enum status status;
+
+	status = find_subject(invocation, &subject);
+	if (status != STATUS_OK)
+		return status;
+	if (json_parse(subject.text, strlen(subject.text), &tree, &error) < 0)
+		return service_failed(-EBADMSG, NULL);
+	status = apply_all(invocation, tree);
+	if (status != STATUS_OK)
+		return status;
+	return change(invocation, &subject, json_object_to_json_string(tree));
+}
+
+/* ---- edit ---- */
+
+/* Whether what was refused is to be edited once more. */
+static bool ask_again(void)
+{
+	char answer[16] = "";
+
+	fputs("vmctl: edit it again? [Y/n] ", stderr);
+	if (!fgets(answer, sizeof(answer), stdin)) {
+		fputc('\n', stderr);
+		return false;
+	}
+	return answer[0] != 'n' && answer[0] != 'N';
+}
+
+/* Until it is taken, or given up. Return: as the last try. */
+static enum status edit(struct invocation *invocation, const struct subject *subject,
+			struct editor *editor)
+{
+	enum status status;
+
+	do {
+		AUTO_FREE char *text = NULL;
+		int r = editor_run(editor, &text);
+
+		if (r < 0) {
+			usage_error(invocation, "nothing has been changed: the editor '%s' failed",
+				    editor->command);
+			return STATUS_FAILED;
+		}
+		if (strcmp(text, subject->text) == 0) {
+			fputs("vmctl: nothing has been changed\n", stderr);
+			return STATUS_OK;
+		}
+		status = change(invocation, subject, text);
+	} while (status == STATUS_USAGE && ask_again());
+	return status;
+}
+
+enum status command_edit(struct invocation *invocation)
+{
+	CLEANUP(subject_deinit) struct subject subject = { 0 };
+	CLEANUP(editor_deinit) struct editor editor = { 0 };
+	enum status status;
+	int r;
+
+	status = find_subject(invocation, &subject);
+	if (status != STATUS_OK)
+		return status;
+	r = editor_begin(&editor, invocation->arguments[0], subject.text);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = edit(invocation, &subject, &editor);
+	if (status != STATUS_OK)
+		fprintf(stderr, "vmctl: what you wrote is in %s\n", editor.path);
+	else
+		editor_remove(&editor);
+	return status;
+}
+
+/* ---- export ---- */
+
+static enum status write_file(struct invocation *invocation, const char *path, const char *text)
+{
+	FILE *file = fopen(path, "wxe");
+	bool failed = !file || fprintf(file, "%s\n", text) < 0;
+
+	if (file && fclose(file) != 0)
+		failed = true;
+	if (!failed)
+		return STATUS_OK;
+	usage_error(invocation, "cannot write '%s': %s", path, strerror(errno));
+	return STATUS_FAILED;
+}
+
+enum status command_export(struct invocation *invocation)
+{
+	const char *output = invocation_value(invocation, "output");
+	CLEANUP(subject_deinit) struct subject subject = { 0 };
+	enum status status;
+
+	if (!invocation_has(invocation, "definition"))
+		return usage_error(invocation, "it is the definition alone that can be exported: "
+					       "--definition");
+	status = find_subject(invocation, &subject);
+	if (status != STATUS_OK)
+		return status;
+	if (output && strcmp(output, "-") != 0)
+		return write_file(invocation, output, subject.text);
+	puts(subject.text);
+	return STATUS_OK;
+}
