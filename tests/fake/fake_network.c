@@ -35,14 +35,19 @@ static void network_send(struct net_backend *backend, unsigned queue, struct net
 		frame->sent(frame, 0);
 }
 
-void fake_network_release(struct fake_network *network)
+static void network_return_frames(struct fake_network *network, int result)
 {
 	while (!list_empty(&network->held)) {
 		struct net_frame *frame = container_of(network->held.next, struct net_frame, link);
 
 		list_unlink(&frame->link);
-		frame->sent(frame, 0);
+		frame->sent(frame, result);
 	}
+}
+
+void fake_network_release(struct fake_network *network)
+{
+	network_return_frames(network, 0);
 }
 
 static void network_receive(struct net_backend *backend, unsigned queue, struct net_buffer *buffer)
@@ -73,6 +78,7 @@ static void network_withdraw(struct net_backend *backend)
 {
 	struct fake_network *network = network_of(backend);
 
+	network_return_frames(network, -ECANCELED);
 	network->withdrawn = true;
 	if (!network->slow)
 		fake_network_return(network);

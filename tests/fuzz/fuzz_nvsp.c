@@ -170,13 +170,8 @@ static void start(struct session *s)
 	s->netvsc.keep = flags & 8;
 }
 
-/* A reset waits for the network, so this one must not hold frames for ever. */
 static void reconnect(struct session *s)
 {
-	if (s->network && !s->network_freed) {
-		s->network->hold = false;
-		fake_network_release(s->network);
-	}
 	fake_stop(s->fake);
 	s->open = false;
 	require(fake_connect(s->fake, VMBUS_VERSION_5_3) && fake_request_offers(s->fake));

@@ -838,7 +838,7 @@ static void test_reopen(void **state)
 	}
 }
 
-/* The guest is reset with everything under way. */
+/* The guest is reset with everything under way, and a network that takes nothing more. */
 static void test_reset_under_load(void **state)
 {
 	struct netvsc *netvsc = &fixture.netvsc;
@@ -851,6 +851,7 @@ static void test_reset_under_load(void **state)
 		fill_frame(frame, sizeof(frame));
 		size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
 		netvsc->keep = true;
+		fixture.network->hold = true;
 		for (unsigned i = 0; i < 50; i++) {
 			assert_true(netvsc_send_section(netvsc, i % QUEUES, i, 0, packet, size));
 			fake_network_deliver(fixture.network, i % QUEUES, NULL, frame,
@@ -858,6 +859,7 @@ static void test_reset_under_load(void **state)
 		}
 		fake_settle(fixture.fake);
 		assert_true(counters().lent > 0);
+		assert_int_equal(counters().sending, 50);
 		fake_stop(fixture.fake);
 		assert_int_equal(counters().lent, 0);
 		assert_int_equal(counters().sending, 0);
