@@ -152,7 +152,7 @@ static inline void net_backend_free(struct net_backend *backend)
 int net_tap_new(struct loop *loop, const int *fds, unsigned count,
 		struct net_backend **ret_backend) MUST_CHECK;
 
-/* socket: a connected stream socket, taken over on success. Return: 0, -ENOMEM, -errno. */
+/* socket: connected, taken over on success. Return: 0; -EINVAL: it is no stream socket; -ENOMEM. */
 int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backend) MUST_CHECK;
 
 int net_null_new(struct net_backend **ret_backend) MUST_CHECK;

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define RECEIVE_SIZE (256u * 1024)
@@ -278,8 +279,12 @@ static const struct net_backend_ops socket_ops = {
 int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backend)
 {
 	struct net_socket *net;
-	int flags = fcntl(socket, F_GETFL);
+	int flags, type;
+	socklen_t size = sizeof(type);
 
+	if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM)
+		return -EINVAL;
+	flags = fcntl(socket, F_GETFL);
 	/* The loop waits for it, which it does not for what must not block. */
 	if (flags < 0 || fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) < 0)
 		return -errno;

@@ -198,12 +198,30 @@ static void unknown_methods(void **state)
 
 static void what_needs_a_machine(void **state)
 {
-	static const char *const methods[] = {
-		"start",        "pause",       "resume",    "reset",       "shutdown",
-		"attach",       "detach",      "insert",    "eject",       "status",
-		"capabilities", "list_values", "get_value", "set_value",   "delete_value",
-		"freeze",       "thaw",        "copy_file", "cancel_copy", "change_actions"
-	};
+	static const char *const methods[] = { "start",
+					       "pause",
+					       "resume",
+					       "reset",
+					       "shutdown",
+					       "attach",
+					       "detach",
+					       "insert",
+					       "eject",
+					       "status",
+					       "attach_adapter",
+					       "detach_adapter",
+					       "connect_adapter",
+					       "disconnect_adapter",
+					       "capabilities",
+					       "list_values",
+					       "get_value",
+					       "set_value",
+					       "delete_value",
+					       "freeze",
+					       "thaw",
+					       "copy_file",
+					       "cancel_copy",
+					       "change_actions" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		assert_string_equal(ask(*state, methods[i], NULL), CONTROL_ERROR_INVALID_STATE);
@@ -496,6 +514,150 @@ static void media_come_and_go(void **state)
 			    CONTROL_ERROR_INVALID);
 }
 
+/* ---- Adapters that come, go and change networks ---- */
+
+#define ADAPTER(name, backend) \
+	"{\"adapter\": {\"name\": \"" name "\"}, \"backend\": \"" backend "\"}"
+#define CONNECT(name, backend) "{\"name\": \"" name "\", \"backend\": \"" backend "\"}"
+#define NAME(name)             "{\"name\": \"" name "\"}"
+
+/* The worker's end of a network's socket goes with the request. Return: the other end. */
+static int ask_with_network(struct fixture *fixture, const char *method, const char *arguments,
+			    const char *error)
+{
+	int sockets[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	assert_string_equal(ask_with(fixture, method, arguments, &sockets[1], 1), error);
+	close(sockets[1]);
+	return sockets[0];
+}
+
+/* Whether the worker keeps its end of a network. */
+static bool is_kept(struct fixture *fixture, int network)
+{
+	char byte;
+
+	for (int i = 0; i < 5; i++)
+		turn(fixture);
+	return recv(network, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* "nic0 socket, nic1 none" */
+static void assert_adapters(struct fixture *fixture, const char *expected)
+{
+	char text[256] = "";
+	struct json_object *list;
+
+	assert_string_equal(ask(fixture, "status", NULL), "");
+	assert_true(json_object_object_get_ex(fixture->answer.body, "network", &list));
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *adapter = json_object_array_get_idx(list, i);
+		const char *backend =
+			json_object_get_string(json_object_object_get(adapter, "backend"));
+		bool up = json_object_get_boolean(json_object_object_get(adapter, "link"));
+		size_t used = strlen(text);
+
+		assert_int_equal(up, strcmp(backend, "none") != 0);
+		snprintf(text + used, sizeof(text) - used, "%s%s %s", used ? ", " : "",
+			 json_object_get_string(json_object_object_get(adapter, "name")), backend);
+	}
+	assert_string_equal(text, expected);
+}
+
+static void adapters_come_and_go(void **state)
+{
+	struct fixture *fixture = *state;
+	int first, second;
+
+	configure(fixture, endless, sizeof(endless), ", \"network_adapters\": [{}]");
+	assert_adapters(fixture, "nic0 none");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	first = ask_with_network(fixture, "attach_adapter", ADAPTER("lan", "socket"), "");
+	assert_string_equal(ask(fixture, "attach_adapter", ADAPTER("dark", "none")), "");
+	assert_adapters(fixture, "nic0 none, lan socket, dark none");
+	assert_true(is_kept(fixture, first));
+
+	/* Another network in place of the first. */
+	second = ask_with_network(fixture, "connect_adapter", CONNECT("lan", "socket"), "");
+	assert_true(is_kept(fixture, second));
+	assert_false(is_kept(fixture, first));
+	close(first);
+	assert_string_equal(ask(fixture, "disconnect_adapter", NAME("lan")), "");
+	assert_adapters(fixture, "nic0 none, lan none, dark none");
+	assert_false(is_kept(fixture, second));
+	close(second);
+	first = ask_with_network(fixture, "connect_adapter", CONNECT("lan", "socket"), "");
+	assert_string_equal(ask(fixture, "connect_adapter", CONNECT("lan", "none")), "");
+	assert_false(is_kept(fixture, first));
+	close(first);
+
+	first = ask_with_network(fixture, "connect_adapter", CONNECT("nic0", "socket"), "");
+	assert_string_equal(ask(fixture, "detach_adapter", NAME("nic0")), "");
+	assert_false(is_kept(fixture, first));
+	close(first);
+	assert_adapters(fixture, "lan none, dark none");
+	assert_string_equal(ask(fixture, "attach_adapter", ADAPTER("nic0", "none")), "");
+	assert_string_equal(ask(fixture, "detach_adapter", NAME("lan")), "");
+	assert_string_equal(ask(fixture, "detach_adapter", NAME("dark")), "");
+	assert_adapters(fixture, "nic0 none");
+}
+
+/* What was refused leaves the adapters as they were, and the worker without the descriptors. */
+static void adapters_that_are_refused(void **state)
+{
+	static const struct {
+		const char *method, *arguments, *error;
+	} rows[] = {
+		{ "attach_adapter", NULL, CONTROL_ERROR_INVALID },
+		{ "attach_adapter", "{\"adapter\": [], \"backend\": \"socket\"}",
+		  CONTROL_ERROR_INVALID },
+		{ "attach_adapter", "{\"adapter\": {\"mac\": \"x\"}, \"backend\": \"socket\"}",
+		  CONTROL_ERROR_INVALID },
+		{ "attach_adapter", ADAPTER("../x", "socket"), CONTROL_ERROR_INVALID },
+		{ "attach_adapter", ADAPTER("x", "none"), CONTROL_ERROR_INVALID },
+		{ "attach_adapter", ADAPTER("x", "tap"), CONTROL_ERROR_INVALID },
+		{ "attach_adapter", ADAPTER("x", "pigeon"), CONTROL_ERROR_INVALID },
+		{ "attach_adapter", ADAPTER("nic0", "socket"), CONTROL_ERROR_EXISTS },
+		{ "connect_adapter", NULL, CONTROL_ERROR_INVALID },
+		{ "connect_adapter", NAME("nic0"), CONTROL_ERROR_INVALID },
+		{ "connect_adapter", CONNECT("nic0", "none"), CONTROL_ERROR_INVALID },
+		{ "connect_adapter", CONNECT("nic0", "tap"), CONTROL_ERROR_INVALID },
+		{ "connect_adapter", CONNECT("x", "socket"), CONTROL_ERROR_NOT_FOUND },
+		{ "disconnect_adapter", NAME("nic0"), CONTROL_ERROR_INVALID },
+	};
+	struct fixture *fixture = *state;
+	AUTO_CLOSE int disk = make_disk(512);
+	const int two[] = { disk, disk };
+	char adapter[64];
+
+	configure(fixture, endless, sizeof(endless), ", \"network_adapters\": [{}]");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_CLOSE int network =
+			ask_with_network(fixture, rows[i].method, rows[i].arguments, rows[i].error);
+
+		assert_false(is_kept(fixture, network));
+	}
+	assert_string_equal(ask(fixture, "attach_adapter", ADAPTER("x", "socket")),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "connect_adapter", CONNECT("nic0", "tap")),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "attach_adapter", ADAPTER("x", "socket"), two, 2),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask_with(fixture, "attach_adapter", ADAPTER("x", "socket"), two, 1),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "detach_adapter", NAME("x")), CONTROL_ERROR_NOT_FOUND);
+	assert_string_equal(ask(fixture, "disconnect_adapter", NAME("x")), CONTROL_ERROR_NOT_FOUND);
+	assert_adapters(fixture, "nic0 none");
+
+	for (unsigned i = 1; i <= DEFINITION_ADAPTERS_MAX; i++) {
+		snprintf(adapter, sizeof(adapter),
+			 "{\"adapter\": {\"name\": \"n%u\"}, \"backend\": \"none\"}", i);
+		assert_string_equal(ask(fixture, "attach_adapter", adapter),
+				    i < DEFINITION_ADAPTERS_MAX ? "" : CONTROL_ERROR_INVALID);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -513,6 +675,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(disk_without_an_image, setup, teardown),
 		cmocka_unit_test_setup_teardown(disks_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(media_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(adapters_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(adapters_that_are_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

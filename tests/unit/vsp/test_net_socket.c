@@ -191,12 +191,26 @@ static void test_peer_stalls(void **state)
 	assert_int_equal(f.sent_result, -ECANCELED);
 }
 
+/* The caller keeps what was refused. */
+static void test_no_stream(void **state)
+{
+	struct net_backend *backend;
+	int pair[2];
+
+	assert_int_equal(pipe(pair), 0);
+	assert_int_equal(net_socket_new(f.loop, pair[0], &backend), -EINVAL);
+	assert_int_equal(close(pair[0]) | close(pair[1]), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+	assert_int_equal(net_socket_new(f.loop, pair[0], &backend), -EINVAL);
+	assert_int_equal(close(pair[0]) | close(pair[1]), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_send),      TEST(test_receive),     TEST(test_nonsense_ends_it),
-		TEST(test_peer_goes), TEST(test_peer_stalls),
+		TEST(test_peer_goes), TEST(test_peer_stalls), TEST(test_no_stream),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
