@@ -84,6 +84,13 @@ static int connect_tap(struct adapter *adapter, const struct definition_adapter 
 	int r;
 
 	r = vswitches_have(switches, definition->switch_name, &vswitch, failure);
+	if (r < 0 && strcmp(failure->name, DBUS_ERROR_NO_SUCH_SWITCH) == 0)
+		return failure_set(failure, DBUS_ERROR_NO_SUCH_SWITCH,
+				   "adapter '%s' of VM '%s': there is no virtual switch '%s'; "
+				   "'vmctl switch add' makes it, 'vmctl net set' connects the "
+				   "adapter to another",
+				   adapter->name, adapter->vm->definition->name,
+				   definition->switch_name);
 	if (r == 0)
 		r = vswitch_check_adapter(vswitch, definition, failure);
 	if (r < 0)

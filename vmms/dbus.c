@@ -125,6 +125,16 @@ void dbus_object_removed(struct dbus_service *service, const char *path)
 
 /* ---- Answers ---- */
 
+int dbus_refuse_definition(struct failure *failure, const char *text, const struct json_error *why)
+{
+	char line[32] = "";
+
+	if (strchr(text, '\n'))
+		snprintf(line, sizeof(line), "line %d: ", why->line);
+	return failure_set(failure, DBUS_ERROR_INVALID_DEFINITION, "%s%s%s%s", line, why->key,
+			   why->key[0] != '\0' ? ": " : "", why->message);
+}
+
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure)
 {
 	return sd_bus_reply_method_errorf(call, failure->name, "%s", failure->message);

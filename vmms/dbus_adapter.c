@@ -166,7 +166,9 @@ int dbus_open_capture(sd_bus_message *call, void *data, sd_bus_error *error)
 			    vm->definition->name);
 	else if (!adapter)
 		failure_set(&failure, DBUS_ERROR_NO_SUCH_ADAPTER,
-			    "VM '%s' has no network adapter '%s'", vm->definition->name, name);
+			    "VM '%s' has no network adapter '%s'; 'vmctl net list %s' shows what "
+			    "it has",
+			    vm->definition->name, name, vm->definition->name);
 	else
 		(void)start_capture(adapter, snap_length, &fd, &failure);
 	if (failure.name)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "common/base/json.h"
 #include "vmms/dbus.h"
 #include "vmms/host_report.h"
 
@@ -54,6 +55,12 @@ int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interfac
 
 /* Answers a call with an error. Return: what a handler returns. */
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);
+
+/*
+ * What is wrong with the text of a definition: the line too, if it has several. Return: a negative
+ * number.
+ */
+int dbus_refuse_definition(struct failure *failure, const char *text, const struct json_error *why);
 
 /* A vm_done_fn; data: a referenced call, which is answered with nothing or the error. */
 void dbus_done(void *data, const struct failure *failure);

@@ -40,10 +40,10 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	r = definition_parse(text, strlen(text), &definition, &why);
-	if (r == -EINVAL)
-		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_DEFINITION,
-						  "line %d: %s%s%s", why.line, why.key,
-						  why.key[0] != '\0' ? ": " : "", why.message);
+	if (r == -EINVAL) {
+		dbus_refuse_definition(&failure, text, &why);
+		return dbus_reply_failure(call, &failure);
+	}
 	if (r < 0)
 		return r;
 	r = add_default_adapter(text, definition);

@@ -56,8 +56,7 @@ static int read_definition(sd_bus_message *call, struct vswitch_definition **ret
 		return r;
 	r = vswitch_definition_parse(text, strlen(text), &definition, &why);
 	if (r == -EINVAL)
-		return failure_set(failure, DBUS_ERROR_INVALID_DEFINITION, "line %d: %s%s%s",
-				   why.line, why.key, why.key[0] != '\0' ? ": " : "", why.message);
+		return dbus_refuse_definition(failure, text, &why);
 	if (r == 0)
 		r = dbus_read_options(call, options, ARRAY_SIZE(options), failure);
 	if (r < 0)

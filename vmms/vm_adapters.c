@@ -41,6 +41,19 @@ int vm_check_adapter(const struct definition_adapter *adapter, struct failure *f
 	return 0;
 }
 
+/* Whoever names a switch learns now that there is none, not when the VM is started. */
+static int check_switch(const struct vm *vm, const struct definition_adapter *adapter,
+			struct failure *failure)
+{
+	if (adapter->tap || !definition_switch_name_is_valid(adapter->switch_name) ||
+	    vswitches_find(vm->manager->switches, adapter->switch_name))
+		return 0;
+	return failure_set(failure, DBUS_ERROR_NO_SUCH_SWITCH,
+			   "there is no virtual switch '%s'; 'vmctl switch list' shows which there "
+			   "are, 'vmctl switch add' makes one",
+			   adapter->switch_name);
+}
+
 /* ---- With the worker ---- */
 
 static void add_resources(struct resources *resources, const struct adapter *adapter,
@@ -164,6 +177,8 @@ static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
 	int r;
 
 	r = vm_check_adapter(adapter, failure);
+	if (r == 0)
+		r = check_switch(vm, adapter, failure);
 	if (r < 0)
 		return r;
 	r = name ? definition_add_adapter(&vm->next_definition->network, adapter) : -ENOMEM;
@@ -353,6 +368,11 @@ static int replace(struct vm *vm, const char *name, struct definition_adapter *a
 	if (r < 0)
 		return r;
 	*ret_old = definition_find_adapter(&vm->definition->network, name);
+	if (strcmp((*ret_old)->switch_name, adapter->switch_name) != 0) {
+		r = check_switch(vm, adapter, failure);
+		if (r < 0)
+			return r;
+	}
 	if (definition_mac_is_null(adapter->mac))
 		memcpy(adapter->mac, (*ret_old)->mac, sizeof(adapter->mac));
 	definition_adapter_deinit(place);

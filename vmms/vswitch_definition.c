@@ -157,7 +157,8 @@ static int check(struct json_reader *reader, struct json_object *object,
 	}
 	if (definition->type == VSWITCH_EXTERNAL && !definition->bridge == !definition->interface)
 		return json_refuse(reader, object,
-				   "an external switch has either a bridge or an interface");
+				   "an external switch has either a bridge (--bridge) or an "
+				   "interface (--interface); name one of the two");
 	return 0;
 }
 

@@ -308,7 +308,8 @@ static int bring_up_outside(struct vswitch *vswitch, bool force, struct failure 
 	r = network_find_link(vswitch->switches->network, name, &link);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "switch '%s': there is no interface %s on this host (%s)",
+				   "switch '%s': there is no interface %s on this host (%s); "
+				   "'ip link' shows which there are",
 				   vswitch->definition->name, name, strerror(-r));
 	bridge_name(vswitch, own);
 	resumed = network_find_link(vswitch->switches->network, own, &bridge) == 0 &&

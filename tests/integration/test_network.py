@@ -173,6 +173,31 @@ class Default(NetworkTest):
         self.assertEqual(self.show()["addresses"], [])
 
 
+class Refusals(NetworkTest):
+    def test_a_switch_that_does_not_exist(self):
+        self.create()
+        for words in ("add", "vm"), ("set", "vm", "nic0"):
+            self.refused(NO_SUCH_VM, "net", *words, "--switch", "lan", says="'vmctl switch add'")
+        self.assertEqual(list(self.adapters()), ["nic0"])
+        # In a definition it may come later than the VM.
+        self.create_on("lan", name="b")
+        self.refused(NO_SUCH_VM, "start", "b", says="adapter 'nic0' of VM 'b': there is no virtual "
+                     "switch 'lan'; 'vmctl switch add' makes it")
+        self.ok("net", "set", "b", "nic0", "--mtu", 9000)
+        self.ok("switch", "add", "lan", "--type", "private")
+        self.ok("start", "b")
+
+    def test_nothing_to_change(self):
+        self.create()
+        self.refused(USAGE, "net", "set", "vm", "nic0", says="what is to be changed?")
+
+    def test_an_adapter_that_does_not_exist(self):
+        self.create()
+        for words in (("remove", "vm", "nic9"), ("set", "vm", "nic9", "--switch", "none"),
+                      ("capture", "vm", "--adapter", "nic9", "--output", "-")):
+            self.refused(NO_SUCH_VM, "net", *words, says="'vmctl net list vm' shows what it has")
+
+
 class Taps(NetworkTest):
     def setUp(self):
         super().setUp()

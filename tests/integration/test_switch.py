@@ -115,6 +115,8 @@ class Switches(SwitchTest):
         self.refused(USAGE, "switch", "add", "default", "--type", "private", says="default")
         self.refused(USAGE, "switch", "add", "lan", "--type", "public")
         self.refused(USAGE, "switch", "add", "lan", "--ip", "192.0.2.1", says="addresses[0]")
+        self.assertNotIn("line 1", self.vmctl("switch", "add", "lan", "--ip", "192.0.2.1").err)
+        self.refused(USAGE, "switch", "add", "lan", "--type", "external", says="--interface")
         self.refused(FAILED, "switch", "add", "lan", "--bridge", "br0", says="there is no bridge")
         self.refused(FAILED, "switch", "add", "lan", "--interface", "eth0", says="no interface eth0")
         self.ok("switch", "add", "lan", "--type", "private")

@@ -144,6 +144,9 @@ enum status command_net_set(struct invocation *invocation)
 	enum status status;
 	int r;
 
+	if (!invocation_has_any(invocation))
+		return usage_error(invocation, "what is to be changed? An option says it, such as "
+					       "--switch NAME");
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
 		status = changed_adapter(invocation, path, &adapter);

@@ -126,6 +126,9 @@ enum status command_switch_set(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
+	if (!invocation_has_any(invocation))
+		return usage_error(invocation, "what is to be changed? An option says it, such as "
+					       "--ip ADDRESS");
 	status = service_find_switch(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
 		status = get_definition(invocation, path, &definition);

@@ -78,6 +78,9 @@ bool command_is_group(const char *word);
 const char *invocation_value(const struct invocation *invocation, const char *option);
 bool invocation_has(const struct invocation *invocation, const char *option);
 
+/* Whether an option was given that is the command's own, not one that all have. */
+bool invocation_has_any(const struct invocation *invocation);
+
 /*
  * The value of an option that is a number. Without the option *ret_number stays. Return: false if
  * it is none, which has been said then.

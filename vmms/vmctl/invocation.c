@@ -175,6 +175,15 @@ bool invocation_has(const struct invocation *invocation, const char *option)
 	return false;
 }
 
+bool invocation_has_any(const struct invocation *invocation)
+{
+	for (const struct option_row *row = invocation->command->options; row && row->name; row++) {
+		if (invocation_has(invocation, row->name))
+			return true;
+	}
+	return false;
+}
+
 bool invocation_number(const struct invocation *invocation, const char *option, unsigned maximum,
 		       unsigned *ret_number)
 {
