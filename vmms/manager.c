@@ -149,6 +149,24 @@ static bool vm_uses(const struct vm *vm, const struct stat *image)
 	return false;
 }
 
+static bool worker_user_is_used(void *data, uid_t user)
+{
+	struct manager *manager = data;
+
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm->worker && vm->worker_user == user)
+			return true;
+	}
+	return false;
+}
+
+int manager_take_worker_user(struct manager *manager, uid_t *ret_user)
+{
+	return worker_users_take(&manager->settings.users, worker_user_is_used, manager, ret_user);
+}
+
 const char *manager_disk_user(void *data, const char *path)
 {
 	struct manager *manager = data;

@@ -14,6 +14,7 @@
 #include "vmms/store.h"
 #include "vmms/vm.h"
 #include "vmms/vswitches.h"
+#include "vmms/worker_users.h"
 
 #include <stddef.h>
 #include <systemd/sd-event.h>
@@ -24,6 +25,7 @@ struct manager_settings {
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
 	const char *passt;             /* path of passt(1) */
+	struct worker_users users;     /* that workers become */
 };
 
 /* A file in the store that holds no definition. */
@@ -132,6 +134,9 @@ void manager_vm_rests(struct manager *manager, struct vm *vm);
 
 /* A vswitch_user_fn: which VM is connected to that switch now. data: the manager. */
 const char *manager_switch_user(void *data, const char *name);
+
+/* One that no other worker is. Return: 0; -EUSERS. */
+int manager_take_worker_user(struct manager *manager, uid_t *ret_user) MUST_CHECK;
 
 /* A resources_user_fn: which VM has that image open. data: the manager. */
 const char *manager_disk_user(void *data, const char *path);

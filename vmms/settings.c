@@ -34,6 +34,10 @@ static const char usage[] =
 	"                         installed)\n"
 	"  --hypervisor PATH      default: /dev/kvm\n"
 	"  --passt PATH           the program for user-mode networks (default: /usr/bin/passt)\n"
+	"  --worker-users FIRST-LAST\n"
+	"                         numbers of the users that workers become, one each; none: they\n"
+	"                         stay the user that vmms is (default: 2147287040-2147352575 for\n"
+	"                         root, else none)\n"
 	"  --shutdown-timeout N   seconds that guests get to shut down when vmms ends; 0: they "
 	"are\n"
 	"                         turned off at once (default: 60)\n"
@@ -51,6 +55,7 @@ enum {
 	OPTION_WORKER,
 	OPTION_HYPERVISOR,
 	OPTION_PASST,
+	OPTION_WORKER_USERS,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_DEBUG,
 	OPTION_HELP,
@@ -66,6 +71,7 @@ static const struct option options[] = {
 	{ "worker", required_argument, NULL, OPTION_WORKER },
 	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
 	{ "passt", required_argument, NULL, OPTION_PASST },
+	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -145,6 +151,23 @@ static int read_timeout(const char *text, unsigned *ret_timeout)
 	return 0;
 }
 
+static int read_users(const char *text, struct worker_users *ret_users)
+{
+	if (worker_users_parse(text, ret_users) == 0)
+		return 0;
+	fputs("vmms: --worker-users must be a range of numbers above 0, as 70000-79999, or none\n",
+	      stderr);
+	return SETTINGS_E_USAGE;
+}
+
+/* Only root may become somebody else. */
+static struct worker_users default_users(void)
+{
+	return geteuid() == 0 ? (struct worker_users){ WORKER_USERS_FIRST, WORKER_USERS_LAST,
+						       WORKER_USERS_FIRST }
+			      : (struct worker_users){ 0 };
+}
+
 static int read_option(struct settings *settings, int option)
 {
 	switch (option) {
@@ -169,6 +192,8 @@ static int read_option(struct settings *settings, int option)
 	case OPTION_PASST:
 		settings->manager.passt = optarg;
 		return 0;
+	case OPTION_WORKER_USERS:
+		return read_users(optarg, &settings->manager.users);
 	case OPTION_SHUTDOWN_TIMEOUT:
 		return read_timeout(optarg, &settings->shutdown_timeout);
 	case OPTION_DEBUG:
@@ -192,7 +217,8 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 
 	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM },
 				       .manager = { .hypervisor = "/dev/kvm",
-						    .passt = "/usr/bin/passt" },
+						    .passt = "/usr/bin/passt",
+						    .users = default_users() },
 				       .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT };
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		r = read_option(settings, option);

@@ -64,6 +64,7 @@ struct vm {
 
 	/* While there is a worker; what it told of its guest. */
 	struct worker *worker;
+	uid_t worker_user;   /* that it has become; 0: none */
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
 	uint64_t up_since;   /* the same moment, CLOCK_MONOTONIC */
 	char engine[32], heartbeat[32], vmbus_version[32];

@@ -132,13 +132,20 @@ static int send_all(struct vm *vm, const struct resources *resources)
 
 static int spawn(struct vm *vm, struct resources *resources, struct failure *failure)
 {
-	const struct worker_config config = { .program = vm->manager->settings.worker,
-					      .directory = vm->manager->settings.runtime_directory,
-					      .name = vm->definition->name,
-					      .callbacks = &vm_worker_callbacks,
-					      .owner = vm };
+	struct worker_config config = { .program = vm->manager->settings.worker,
+					.directory = vm->manager->settings.runtime_directory,
+					.name = vm->definition->name,
+					.callbacks = &vm_worker_callbacks,
+					.owner = vm };
 	int serial, r;
 
+	r = manager_take_worker_user(vm->manager, &vm->worker_user);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot start a worker for VM '%s': all users that workers may "
+				   "become are in use; give vmms more with --worker-users",
+				   vm->definition->name);
+	config.user = vm->worker_user;
 	r = console_connect(vm->console, &serial);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,

@@ -278,6 +278,14 @@ static void set_end_by_event(struct vm *vm)
 	vm_set_state(vm, VM_OFF, "the worker ended%s%s", separator, vm->end_message);
 }
 
+/* What the signal alone does not tell. */
+static const char *signal_meaning(int signal)
+{
+	return signal == SIGSYS ? ": it made a system call that its sandbox does not allow; the "
+				  "kernel's log has its number"
+				: "";
+}
+
 static void set_end(struct vm *vm, const struct worker_exit *exit)
 {
 	const char *separator = exit->last_words[0] != '\0' ? ": " : "";
@@ -288,9 +296,9 @@ static void set_end(struct vm *vm, const struct worker_exit *exit)
 	else if (vm->turning_off.done && exit->signal == SIGKILL)
 		vm_set_state(vm, VM_OFF, "turned off; the worker did not answer and was killed");
 	else if (exit->signal != 0)
-		vm_set_state(vm, VM_CRASHED, "the worker was killed by signal %d (%s)%s%s",
-			     exit->signal, spawn_signal_name(exit->signal), separator,
-			     exit->last_words);
+		vm_set_state(vm, VM_CRASHED, "the worker was killed by signal %d (%s)%s%s%s",
+			     exit->signal, spawn_signal_name(exit->signal),
+			     signal_meaning(exit->signal), separator, exit->last_words);
 	else if (exit->status == 0 || strcmp(vm->end_reason, "error") == 0)
 		set_end_by_event(vm);
 	else

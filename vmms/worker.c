@@ -299,7 +299,13 @@ static int watch(struct worker *worker)
 
 static int run_program(struct worker *worker, int control, int output)
 {
-	const char *const arguments[] = { worker->config.program, "--control-fd", "3", NULL };
+	char user[16];
+	const char *const arguments[] = { worker->config.program,
+					  "--control-fd",
+					  "3",
+					  worker->config.user ? "--user" : NULL,
+					  user,
+					  NULL };
 	struct spawn spawn = { .arguments = arguments,
 			       .directory = worker->config.directory,
 			       .output = output,
@@ -307,6 +313,7 @@ static int run_program(struct worker *worker, int control, int output)
 			       .passed = control };
 
 	_Static_assert(CONTROL_FD == 3, "as in the arguments");
+	snprintf(user, sizeof(user), "%u", worker->config.user);
 	return spawn_program(&spawn, &worker->pid, &worker->pidfd);
 }
 

@@ -49,12 +49,13 @@ struct worker_callbacks {
 struct worker_config {
 	const char *program;   /* path of vmwp */
 	const char *directory; /* its working directory; NULL: the daemon's */
+	uid_t user;            /* to become, in its sandbox; 0: none */
 	const char *name;      /* of the VM, for the log; borrowed for the worker's life */
 	const struct worker_callbacks *callbacks;
 	void *owner; /* first argument of the callbacks */
 };
 
-/* Starts `program --control-fd 3`. Return: 0, -errno. */
+/* Starts `program --control-fd 3`, and --user if there is one to become. Return: 0, -errno. */
 int worker_spawn(sd_event *loop, const struct worker_config *config,
 		 struct worker **ret_worker) MUST_CHECK;
 

@@ -620,7 +620,7 @@ int main(int argc, char *argv[])
 
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
 		return print_report();
-	if (argc != 3 || strcmp(argv[1], "--control-fd") != 0)
+	if (argc < 3 || strcmp(argv[1], "--control-fd") != 0)
 		return 2;
 	/* Without SA_RESTART, to be noticed by poll(2). */
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);

@@ -6,11 +6,12 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMED_OUT, USAGE, WRONG_STATE,  # noqa: E402
-                 ServiceTest, main, wait_until)
+from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMED_OUT, TIMEOUT, USAGE,  # noqa: E402
+                 VMMS, WRONG_STATE, ServiceTest, main, wait_until)
 
 
 def is_running(pid):
@@ -41,6 +42,14 @@ class Life(ServiceTest):
         self.ok("delete", "vm")
         self.refused(NO_SUCH_VM, "show", "vm", says="there is no VM 'vm'")
         self.assertEqual(list((self.state / "vms").iterdir()), [])
+
+    def test_worker_users(self):
+        """By the command line; what becomes of them is in test_confinement.py."""
+        for text in "0-5", "5", "all", "9-8":
+            refused = subprocess.run([VMMS, "--worker-users", text], capture_output=True,
+                                     text=True, timeout=TIMEOUT, check=False)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn("--worker-users must be a range", refused.stderr)
 
     def test_turning_off(self):
         self.create()
@@ -127,6 +136,10 @@ class Ends(ServiceTest):
         self.wait_state("crashed", reason="killed by signal 9 (SIGKILL)")
         self.ok("start", "vm")
         self.assertEqual(self.show()["state"], "running")
+
+    def test_killed_by_its_sandbox(self):
+        os.kill(self.show()["worker_pid"], signal.SIGSYS)
+        self.wait_state("crashed", reason="a system call that its sandbox does not allow")
 
     def test_terminated_is_orderly(self):
         os.kill(self.show()["worker_pid"], signal.SIGTERM)
