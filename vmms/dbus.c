@@ -253,6 +253,9 @@ static int register_objects(struct dbus_service *service)
 	r = dbus_switch_register(service);
 	if (r < 0)
 		return r;
+	r = dbus_job_register(service);
+	if (r < 0)
+		return r;
 	return sd_bus_match_signal(service->bus, NULL, "org.freedesktop.DBus.Local",
 				   "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
 				   "Disconnected", bus_lost, service);

@@ -42,6 +42,11 @@ void dbus_vm_removed(struct dbus_service *service, struct vm *vm);
 void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties);
 void dbus_broken_changed(struct dbus_service *service);
 
+/* For the observer of the jobs (vmms/job.h). */
+void dbus_job_added(struct dbus_service *service, struct job *job);
+void dbus_job_removed(struct dbus_service *service, struct job *job);
+void dbus_job_changed(struct dbus_service *service, struct job *job, const char *const *properties);
+
 /* For the observer of the switches (vmms/vswitches.h). */
 void dbus_switch_added(struct dbus_service *service, struct vswitch *vswitch);
 void dbus_switch_removed(struct dbus_service *service, struct vswitch *vswitch);

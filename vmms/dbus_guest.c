@@ -10,10 +10,8 @@
 #include <string.h>
 
 /* Seconds. The worker bounds what it asks of the guest; these are for a worker that does not. */
-#define ASK_TIMEOUT    900
-#define FREEZE_TIMEOUT 300
-#define NO_TIMEOUT     0
-#define LIMIT_MAX      (24 * 3600)
+#define ASK_TIMEOUT 900
+#define LIMIT_MAX   (24 * 3600)
 
 /* Asks the guest, and has the call answered by `done`. Takes over the arguments. */
 static int ask(sd_bus_message *call, struct vm *vm, const char *method,
@@ -167,6 +165,8 @@ int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *erro
 
 int dbus_freeze(sd_bus_message *call, void *data, sd_bus_error *error)
 {
+	struct failure failure = { 0 };
+	struct job *job = NULL;
 	uint32_t limit;
 	int r;
 
@@ -176,13 +176,17 @@ int dbus_freeze(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (limit < 1 || limit > LIMIT_MAX)
 		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
 						  "a limit is 1 to %d seconds", LIMIT_MAX);
-	return ask(call, data, "freeze", json_make("limit", json_object_new_int64(limit), NULL), -1,
-		   FREEZE_TIMEOUT, done);
+	r = vm_freeze(data, limit, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
 }
 
 int dbus_thaw(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return ask(call, data, "thaw", json_object_new_object(), -1, FREEZE_TIMEOUT, done);
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+	int r = vm_thaw(data, &job, &failure);
+
+	return dbus_reply_job(call, r, job, &failure);
 }
 
 /* ---- File copy ---- */
@@ -192,7 +196,9 @@ int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error)
 	int overwrite = false, create_path = false, fd, r;
 	const struct dbus_option options[] = { { "overwrite", 'b', &overwrite },
 					       { "create-path", 'b', &create_path } };
+	struct vm_copy_options copy;
 	struct failure failure = { 0 };
+	struct job *job = NULL;
 	const char *path;
 
 	r = sd_bus_message_read(call, "hs", &fd, &path);
@@ -200,15 +206,11 @@ int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error)
 		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
-	return ask(call, data, "copy_file",
-		   json_make("path", text(path), "overwrite", json_object_new_boolean(overwrite),
-			     "create_path", json_object_new_boolean(create_path), NULL),
-		   fd, NO_TIMEOUT, done);
-}
-
-int dbus_cancel_copy(sd_bus_message *call, void *data, sd_bus_error *error)
-{
-	return ask(call, data, "cancel_copy", json_object_new_object(), -1, ASK_TIMEOUT, done);
+	copy = (struct vm_copy_options){ .path = path,
+					 .overwrite = overwrite,
+					 .create_path = create_path };
+	r = vm_copy_file(data, fd, &copy, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
 }
 
 /* ---- Addresses ---- */

@@ -43,6 +43,7 @@ void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE]);
 int dbus_manager_register(struct dbus_service *service) MUST_CHECK;
 int dbus_vm_register(struct dbus_service *service) MUST_CHECK;
 int dbus_switch_register(struct dbus_service *service) MUST_CHECK;
+int dbus_job_register(struct dbus_service *service) MUST_CHECK;
 
 /* Methods and a property of the manager that are about switches. data: the service. */
 int dbus_create_switch(sd_bus_message *call, void *data, sd_bus_error *error);
@@ -52,6 +53,14 @@ int dbus_delete_switch(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interface,
 			     const char *property, sd_bus_message *reply, void *data,
 			     sd_bus_error *error);
+
+/* Methods of the manager that are about jobs. data: the service. */
+int dbus_get_job(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_list_jobs(sd_bus_message *call, void *data, sd_bus_error *error);
+
+/* Answers a call with a job (r: 0), or with why there is none. Return: what a handler returns. */
+int dbus_reply_job(sd_bus_message *call, int r, const struct job *job,
+		   const struct failure *failure);
 
 /* Answers a call with an error. Return: what a handler returns. */
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);

@@ -8,9 +8,11 @@
 #define DBUS_PATH              "/org/vmms1"
 #define DBUS_VM_PREFIX         "/org/vmms1/vm"
 #define DBUS_SWITCH_PREFIX     "/org/vmms1/switch"
+#define DBUS_JOB_PREFIX        "/org/vmms1/job"
 #define DBUS_INTERFACE_MANAGER "org.vmms1.Manager"
 #define DBUS_INTERFACE_VM      "org.vmms1.VM"
 #define DBUS_INTERFACE_SWITCH  "org.vmms1.Switch"
+#define DBUS_INTERFACE_JOB     "org.vmms1.Job"
 
 /* Errors. Their names are stable; their messages are for people. */
 #define DBUS_ERROR_PREFIX             "org.vmms1.Error."
@@ -27,6 +29,8 @@
 #define DBUS_ERROR_NO_SUCH_SWITCH     DBUS_ERROR_PREFIX "NoSuchSwitch"
 #define DBUS_ERROR_NO_SUCH_ADAPTER    DBUS_ERROR_PREFIX "NoSuchAdapter"
 #define DBUS_ERROR_NO_SUCH_DISK       DBUS_ERROR_PREFIX "NoSuchDisk"
+#define DBUS_ERROR_NO_SUCH_JOB        DBUS_ERROR_PREFIX "NoSuchJob"
+#define DBUS_ERROR_CANCELLED          DBUS_ERROR_PREFIX "Cancelled"
 #define DBUS_ERROR_NO_SUCH_VALUE      DBUS_ERROR_PREFIX "NoSuchValue"
 #define DBUS_ERROR_GUEST_REFUSED      DBUS_ERROR_PREFIX "GuestRefused"
 #define DBUS_ERROR_NOT_CONNECTED      DBUS_ERROR_PREFIX "NotConnected"

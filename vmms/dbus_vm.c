@@ -90,13 +90,13 @@ static int resume(sd_bus_message *call, void *data, sd_bus_error *error)
 
 static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	int force = false, reboot = false, wait = true;
+	int force = false, reboot = false;
 	uint32_t timeout = 120;
 	const struct dbus_option options[] = { { "force", 'b', &force },
 					       { "reboot", 'b', &reboot },
-					       { "wait", 'b', &wait },
 					       { "timeout", 'u', &timeout } };
 	struct vm_shutdown_options shutdown;
+	struct job *job = NULL;
 	struct failure failure = { 0 };
 	int r;
 
@@ -106,11 +106,11 @@ static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 				"a timeout is at most %d seconds; 0 is none", SHUTDOWN_TIMEOUT_MAX);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
-	shutdown = (struct vm_shutdown_options){
-		.force = force, .reboot = reboot, .wait = wait, .timeout = timeout
-	};
-	r = vm_shut_down(data, &shutdown, dbus_done, sd_bus_message_ref(call), &failure);
-	return dbus_conclude(call, r, &failure);
+	shutdown = (struct vm_shutdown_options){ .force = force,
+						 .reboot = reboot,
+						 .timeout = timeout };
+	r = vm_shut_down_as_job(data, &shutdown, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
 }
 
 static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
@@ -314,7 +314,6 @@ PROPERTY(crash_text, "s", vm->crash_text)
 PROPERTY(guest_os, "s", vm->guest.os)
 PROPERTY(guest_host_name, "s", vm->guest.host_name)
 PROPERTY(file_systems, "s", vm->guest.frozen ? "frozen" : "running")
-PROPERTY(copy_progress, "(tt)", vm->guest.copied, vm->guest.copy_size)
 
 static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
 		    sd_bus_message *reply, void *data, sd_bus_error *error)
@@ -345,7 +344,7 @@ static int get_crash_parameters(sd_bus *bus, const char *path, const char *inter
 static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	METHOD("Start", NO_ARGS, NO_RESULT, start),
-	METHOD("Shutdown", ARGS("a{sv}", options), NO_RESULT, shut_down),
+	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), shut_down),
 	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
 	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
 	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
@@ -373,10 +372,10 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("SetGuestValue", ARGS("s", pool, "s", key, "s", value), NO_RESULT,
 	       dbus_set_guest_value),
 	METHOD("DeleteGuestValue", ARGS("s", pool, "s", key), NO_RESULT, dbus_delete_guest_value),
-	METHOD("Freeze", ARGS("u", limit), NO_RESULT, dbus_freeze),
-	METHOD("Thaw", NO_ARGS, NO_RESULT, dbus_thaw),
-	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), NO_RESULT, dbus_copy_file),
-	METHOD("CancelCopy", NO_ARGS, NO_RESULT, dbus_cancel_copy),
+	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
+	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
+	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), RESULT("o", job),
+	       dbus_copy_file),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),
@@ -400,7 +399,6 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("GuestHostName", "s", get_guest_host_name),
 	VALUE("GuestAddresses", "as", dbus_get_guest_addresses),
 	VALUE("FileSystems", "s", get_file_systems),
-	VALUE("CopyProgress", "(tt)", get_copy_progress),
 	SD_BUS_PROPERTY("Definition", "s", dbus_get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),

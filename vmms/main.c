@@ -108,6 +108,27 @@ static const struct vswitches_observer switches_observer = {
 	.changed = switch_changed,
 };
 
+static void job_added(void *data, struct job *job)
+{
+	dbus_job_added(((struct service *)data)->bus, job);
+}
+
+static void job_removed(void *data, struct job *job)
+{
+	dbus_job_removed(((struct service *)data)->bus, job);
+}
+
+static void job_changed(void *data, struct job *job, const char *const *properties)
+{
+	dbus_job_changed(((struct service *)data)->bus, job, properties);
+}
+
+static const struct jobs_observer jobs_observer = {
+	.added = job_added,
+	.removed = job_removed,
+	.changed = job_changed,
+};
+
 /* ---- Signals ---- */
 
 /* A guest may have more time than the unit's TimeoutStopSec=. */
@@ -221,6 +242,7 @@ static int start_bus(struct service *service)
 	if (r == 0) {
 		manager_observe(service->manager, &observer, service);
 		vswitches_observe(service->manager->switches, &switches_observer, service);
+		jobs_observe(service->manager->jobs, &jobs_observer, service);
 	}
 	return r;
 }
@@ -260,6 +282,7 @@ static void service_deinit(struct service *service)
 	if (service->manager) {
 		manager_observe(service->manager, NULL, NULL);
 		vswitches_observe(service->manager->switches, NULL, NULL);
+		jobs_observe(service->manager->jobs, NULL, NULL);
 	}
 	dbus_service_free(service->bus);
 	host_report_free(service->report);

@@ -27,6 +27,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	list_init(&manager->vms);
 	list_init(&manager->broken);
 	manager_observe(manager, NULL, NULL);
+	r = jobs_new(loop, &manager->jobs);
+	if (r < 0)
+		return r;
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
@@ -51,6 +54,7 @@ void manager_free(struct manager *manager)
 	automatic_start_free(manager->start);
 	list_for_each (link, &manager->vms)
 		vm_free(container_of(link, struct vm, link));
+	jobs_free(manager->jobs);
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);
 	vswitches_free(manager->switches);

@@ -11,6 +11,7 @@
 #include "common/base/guid.h"
 #include "common/base/list.h"
 #include "vmms/failure.h"
+#include "vmms/job.h"
 #include "vmms/store.h"
 #include "vmms/vm.h"
 #include "vmms/vswitches.h"
@@ -57,6 +58,7 @@ struct manager {
 	struct store *store;
 	struct vswitches *switches;
 	struct run_record *record;
+	struct jobs *jobs;
 	struct automatic_start *start; /* NULL: not begun, or over */
 	struct list vms;               /* of struct vm, by name */
 	struct list broken;            /* of struct broken_definition */

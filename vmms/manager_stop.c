@@ -80,9 +80,7 @@ static unsigned vm_timeout(const struct vm *vm, unsigned timeout)
 
 static void stop_vm(struct vm *vm, unsigned timeout)
 {
-	struct vm_shutdown_options options = { .force = true,
-					       .wait = true,
-					       .timeout = vm_timeout(vm, timeout) };
+	struct vm_shutdown_options options = { .force = true, .timeout = vm_timeout(vm, timeout) };
 	struct failure failure;
 
 	if (options.timeout > 0 && vm->state == VM_STOPPING)

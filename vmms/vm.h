@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 struct adapter;
+struct job;
 struct manager;
 
 typedef void (*vm_done_fn)(void *data, const struct failure *failure);
@@ -96,13 +97,19 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 
 struct vm_shutdown_options {
 	bool force;       /* the guest is to end programs that hold it up */
-	bool reboot;      /* the guest is to start again */
-	bool wait;        /* done when the VM is off; else when the guest has agreed */
+	bool reboot;      /* the guest is to start again; done when it has agreed */
 	unsigned timeout; /* seconds until the VM counts as running again; 0: none */
 };
 
 int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_done_fn done,
 		 void *data, struct failure *failure) MUST_CHECK;
+
+/* The same as a job, which *ret_job is if 0 is returned: published, and perhaps over already. */
+int vm_shut_down_as_job(struct vm *vm, const struct vm_shutdown_options *options,
+			struct job **ret_job, struct failure *failure) MUST_CHECK;
+/* Nobody waits any more for the guest that is shutting down; the VM counts as running again. */
+int vm_cancel_shutdown(struct vm *vm, struct failure *failure) MUST_CHECK;
+
 /* Of a VM that is to be started again after a failure: it is not. */
 int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;

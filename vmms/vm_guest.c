@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/control.h"
+#include "vmms/job.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
 
@@ -86,6 +87,94 @@ int vm_guest_ask(struct vm *vm, const char *method, struct json_object *argument
 	return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
 }
 
+/* ---- Jobs ---- */
+
+/* Seconds. The worker bounds what it asks of the guest; these are for a worker that does not. */
+#define FREEZE_TIMEOUT 300
+#define CANCEL_TIMEOUT 60
+#define NO_TIMEOUT     0
+
+static void ignored(void *data, struct json_object *result, const struct failure *failure)
+{
+}
+
+/* The copy ends by that, with an error. */
+static int cancel_copy(struct vm *vm, struct failure *failure)
+{
+	return vm_guest_ask(vm, "cancel_copy", NULL, -1, CANCEL_TIMEOUT, ignored, NULL, failure);
+}
+
+static const struct job_kind freeze_kind = { .name = "freeze" };
+static const struct job_kind thaw_kind = { .name = "thaw" };
+static const struct job_kind copy_kind = { .name = "copy", .cancel = cancel_copy };
+
+static void job_answered(void *data, struct json_object *result, const struct failure *failure)
+{
+	job_end(data, failure);
+}
+
+static void copy_answered(void *data, struct json_object *result, const struct failure *failure)
+{
+	struct job *job = data;
+
+	if (job->vm->guest.copy == job)
+		job->vm->guest.copy = NULL;
+	job_end(job, failure);
+}
+
+/* Asks as a job of that kind. Takes over the arguments. */
+static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *method,
+		      struct json_object *arguments, int fd, unsigned timeout, struct job **ret_job,
+		      struct failure *failure)
+{
+	AUTO_JSON struct json_object *taken = arguments;
+	struct job *job;
+	int r;
+
+	if (!taken || job_new(vm->manager->jobs, kind, vm, &job) < 0)
+		return failure_no_memory(failure);
+	if (kind == &copy_kind)
+		vm->guest.copy = job;
+	r = vm_guest_ask(vm, method, taken, fd, timeout,
+			 kind == &copy_kind ? copy_answered : job_answered, job, failure);
+	if (r < 0) {
+		vm->guest.copy = vm->guest.copy == job ? NULL : vm->guest.copy;
+		job_drop(job);
+		return r;
+	}
+	job_publish(job);
+	*ret_job = job;
+	return 0;
+}
+
+int vm_freeze(struct vm *vm, unsigned limit, struct job **ret_job, struct failure *failure)
+{
+	return ask_as_job(vm, &freeze_kind, "freeze",
+			  json_make("limit", json_object_new_int64(limit), NULL), -1,
+			  FREEZE_TIMEOUT, ret_job, failure);
+}
+
+int vm_thaw(struct vm *vm, struct job **ret_job, struct failure *failure)
+{
+	return ask_as_job(vm, &thaw_kind, "thaw", json_object_new_object(), -1, FREEZE_TIMEOUT,
+			  ret_job, failure);
+}
+
+int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, struct job **ret_job,
+		 struct failure *failure)
+{
+	if (vm->guest.copy)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "a file is being copied into the guest of VM '%s' (job %u); "
+				   "wait until that is done, or cancel it",
+				   vm->definition->name, vm->guest.copy->id);
+	return ask_as_job(vm, &copy_kind, "copy_file",
+			  json_make("path", json_object_new_string(options->path), "overwrite",
+				    json_object_new_boolean(options->overwrite), "create_path",
+				    json_object_new_boolean(options->create_path), NULL),
+			  fd, NO_TIMEOUT, ret_job, failure);
+}
+
 /* ---- What the worker tells ---- */
 
 /* A member's text, whatever it is, as far as it fits. */
@@ -145,9 +234,8 @@ static uint64_t number(struct json_object *object, const char *key)
 
 void vm_guest_on_copy(struct vm *vm, struct json_object *data)
 {
-	vm->guest.copied = number(data, "copied");
-	vm->guest.copy_size = number(data, "size");
-	vm_notify(vm, "CopyProgress", NULL);
+	if (vm->guest.copy)
+		job_progress(vm->guest.copy, number(data, "copied"), number(data, "size"));
 }
 
 void vm_guest_forget(struct vm *vm)
@@ -155,8 +243,8 @@ void vm_guest_forget(struct vm *vm)
 	bool frozen = vm->guest.frozen;
 
 	if (vm->guest.os[0] || vm->guest.host_name[0] || vm->guest.ipv4[0] || vm->guest.ipv6[0]) {
-		vm->guest = (struct vm_guest){ .frozen = frozen };
-		vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", "CopyProgress", NULL);
+		vm->guest = (struct vm_guest){ .frozen = frozen, .copy = vm->guest.copy };
+		vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", NULL);
 	}
 	set_frozen(vm, false);
 }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct job;
 struct vm;
 
 #define VM_GUEST_TEXT_MAX 1024
@@ -26,7 +27,7 @@ struct vm_guest {
 	char host_name[VM_GUEST_TEXT_MAX];
 	char ipv4[VM_GUEST_TEXT_MAX], ipv6[VM_GUEST_TEXT_MAX]; /* semicolons between them */
 	bool frozen;                                           /* its file systems */
-	uint64_t copied, copy_size;                            /* of the last file copy, bytes */
+	struct job *copy;                                      /* the copy under way, or NULL */
 };
 
 /* result: the worker's, borrowed; NULL with *failure. */
@@ -39,6 +40,23 @@ typedef void (*vm_guest_fn)(void *data, struct json_object *result, const struct
  */
 int vm_guest_ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
 		 unsigned timeout, vm_guest_fn done, void *data,
+		 struct failure *failure) MUST_CHECK;
+
+/*
+ * The same of what the guest takes its time for, as a job, which *ret_job is while this returns 0:
+ * published, and perhaps over already.
+ */
+int vm_freeze(struct vm *vm, unsigned limit, struct job **ret_job,
+	      struct failure *failure) MUST_CHECK;
+int vm_thaw(struct vm *vm, struct job **ret_job, struct failure *failure) MUST_CHECK;
+
+struct vm_copy_options {
+	const char *path;
+	bool overwrite, create_path;
+};
+
+/* fd: of the file; borrowed. */
+int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, struct job **ret_job,
 		 struct failure *failure) MUST_CHECK;
 
 /* The events "guest", "thawed" and "copy" of the worker; data: untrusted. */

@@ -7,6 +7,7 @@
  */
 #include "common/base/log.h"
 #include "common/control.h"
+#include "vmms/job.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
 
@@ -69,21 +70,45 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 
 /* ---- Shutting down ---- */
 
+static bool is_shutting_down(const struct vm *vm)
+{
+	return vm->operation.done && vm->operation.verb == VM_SHUT_DOWN;
+}
+
+/* The guest may still do it; but nobody waits for that. */
+static void give_up(struct vm *vm, const char *reason, const struct failure *failure)
+{
+	vm_clear_timer(vm);
+	if (vm->state == VM_STOPPING)
+		vm_set_state(vm, VM_RUNNING, "%s", reason);
+	if (is_shutting_down(vm))
+		vm_finish(&vm->operation, failure);
+}
+
 static int shutdown_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
 	struct failure failure;
 
-	vm_clear_timer(vm);
-	if (vm->state == VM_STOPPING)
-		vm_set_state(vm, VM_RUNNING,
-			     "the guest was asked to shut down, but did not in time");
 	failure_set(&failure, DBUS_ERROR_TIMEOUT,
 		    "the guest of VM '%s' did not shut down in time and still runs; wait longer, "
 		    "look at its console, or turn it off",
 		    vm->definition->name);
-	if (vm->operation.verb == VM_SHUT_DOWN)
-		vm_finish(&vm->operation, &failure);
+	give_up(vm, "the guest was asked to shut down, but did not in time", &failure);
+	return 0;
+}
+
+int vm_cancel_shutdown(struct vm *vm, struct failure *failure)
+{
+	struct failure cancelled;
+
+	if (!is_shutting_down(vm) || vm->turning_off.done)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "VM '%s' is not being shut down", vm->definition->name);
+	failure_set(&cancelled, DBUS_ERROR_CANCELLED,
+		    "the guest of VM '%s' was asked to shut down, and may still do it",
+		    vm->definition->name);
+	give_up(vm, "the guest was asked to shut down; nobody waits for that any more", &cancelled);
 	return 0;
 }
 
@@ -103,14 +128,14 @@ static void shutdown_refused(struct vm *vm, const char *code, const char *text)
 {
 	struct failure failure;
 
-	if (strcmp(code, WORKER_ENDED) == 0)
+	if (strcmp(code, WORKER_ENDED) == 0 || !is_shutting_down(vm))
 		return; /* it may well have shut down: its end tells */
 	vm_clear_timer(vm);
 	shutdown_failure(vm, code, text, &failure);
 	vm_finish(&vm->operation, &failure);
 }
 
-/* The guest has agreed, and the caller waits for the VM to be off. */
+/* The guest has agreed; what is waited for is that the VM is off. */
 static void shutdown_agreed(void *data, struct json_object *result, const char *code,
 			    const char *text)
 {
@@ -118,19 +143,8 @@ static void shutdown_agreed(void *data, struct json_object *result, const char *
 
 	if (!result)
 		shutdown_refused(vm, code, text);
-	else if (vm->state == VM_RUNNING)
+	else if (vm->state == VM_RUNNING && is_shutting_down(vm))
 		vm_set_state(vm, VM_STOPPING, "the guest is shutting down");
-}
-
-/* The same, and this is all the caller wanted. */
-static void shutdown_agreed_is_all(void *data, struct json_object *result, const char *code,
-				   const char *text)
-{
-	struct vm *vm = data;
-
-	shutdown_agreed(data, result, code, text);
-	if (result && vm->operation.verb == VM_SHUT_DOWN)
-		vm_finish(&vm->operation, NULL);
 }
 
 static void reboot_agreed(void *data, struct json_object *result, const char *code,
@@ -142,9 +156,10 @@ static void reboot_agreed(void *data, struct json_object *result, const char *co
 		shutdown_refused(vm, code, text);
 		return;
 	}
+	if (!is_shutting_down(vm))
+		return;
 	vm_clear_timer(vm);
-	if (vm->operation.verb == VM_SHUT_DOWN)
-		vm_finish(&vm->operation, NULL);
+	vm_finish(&vm->operation, NULL);
 }
 
 int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_done_fn done,
@@ -161,15 +176,32 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 	if (r < 0)
 		return r;
 	r = worker_request(vm->worker, "shutdown", arguments, NULL, 0, VM_REQUEST_TIMEOUT,
-			   options->reboot ? reboot_agreed
-			   : options->wait ? shutdown_agreed
-					   : shutdown_agreed_is_all,
-			   vm);
+			   options->reboot ? reboot_agreed : shutdown_agreed, vm);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
 	}
 	if (options->timeout > 0)
 		vm_set_timer(vm, options->timeout, shutdown_overdue);
+	return 0;
+}
+
+static const struct job_kind shutdown_kind = { .name = "shutdown", .cancel = vm_cancel_shutdown };
+
+int vm_shut_down_as_job(struct vm *vm, const struct vm_shutdown_options *options,
+			struct job **ret_job, struct failure *failure)
+{
+	struct job *job;
+	int r;
+
+	if (job_new(vm->manager->jobs, &shutdown_kind, vm, &job) < 0)
+		return failure_no_memory(failure);
+	r = vm_shut_down(vm, options, job_end, job, failure);
+	if (r < 0) {
+		job_drop(job);
+		return r;
+	}
+	job_publish(job);
+	*ret_job = job;
 	return 0;
 }

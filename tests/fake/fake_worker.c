@@ -13,6 +13,7 @@
  *     no-shutdown      the guest runs no shutdown service
  *     slow-shutdown    the guest agrees to shut down, and does not
  *     no-services      the guest runs no services beside shutdown
+ *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-disks     "attach" and the like are refused
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
@@ -34,6 +35,7 @@ struct fake {
 	struct definition *definition;
 	size_t descriptor_count;
 	bool stop;
+	uint32_t copy; /* the request of the copy */
 	const char *state;
 	char line[256];
 	size_t line_size;
@@ -273,12 +275,22 @@ static const char *method_copy(struct fake *fake, struct control_message *messag
 		return CONTROL_ERROR_EXISTS;
 	if (strcmp(member(message, "path"), "/silence") == 0)
 		return CONTROL_ERROR_TIMEOUT;
+	fake->copy = message->id;
 	event(fake, "copy",
 	      json_make("copied", json_object_new_int64(1), "size", json_object_new_int64(5),
 			NULL));
 	(void)!pread(message->fds[0], content, sizeof(content) - 1, 0);
 	snprintf(text, sizeof(text), "guest: has %s: %s\r\n", member(message, "path"), content);
 	say(fake, text);
+	return NULL;
+}
+
+static const char *method_cancel_copy(struct fake *fake, struct control_message *message)
+{
+	if (asked_for(fake, "slow-copy") &&
+	    control_send_error(fake->control, fake->copy, CONTROL_ERROR_FAILED,
+			       "the copy was cancelled") < 0)
+		perror("fake worker: cancel_copy");
 	return NULL;
 }
 
@@ -309,8 +321,8 @@ static const struct {
 	{ "delete_value", NULL, method_value },
 	{ "freeze", NULL, method_snapshot },
 	{ "thaw", NULL, method_snapshot },
-	{ "copy_file", NULL, method_copy },
-	{ "cancel_copy", NULL, method_snapshot },
+	{ "copy_file", "slow-copy", method_copy },
+	{ "cancel_copy", NULL, method_cancel_copy },
 };
 
 static struct json_object *make_values(void)

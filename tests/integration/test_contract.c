@@ -9,6 +9,7 @@
 #include "vmms/dbus_names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -33,6 +34,7 @@ static struct {
 	pid_t daemon_pid, vmms_pid;
 	sd_bus *bus;
 	char vm[128]; /* object of the VM that a test made */
+	char job[64]; /* of the job that it began last */
 	/* Signals that came, as text, "InterfacesAdded State State …". */
 	char signals[4096];
 } fixture;
@@ -202,6 +204,12 @@ static int create_vm(void **state)
 	return 0;
 }
 
+static int create_slow_vm(void **state)
+{
+	create("vm", "slow-shutdown slow-copy");
+	return 0;
+}
+
 static int create_unwilling_vm(void **state)
 {
 	create("vm", "no-shutdown");
@@ -214,6 +222,39 @@ static int delete_vm(void **state)
 	CALL_VM("Delete", "");
 	return 0;
 }
+
+/* Calls a method of the VM whose answer is a job, fixture.job. Return: as call(). */
+static const char *begin_job(const char *method, const char *types, ...)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *message = NULL, *reply = NULL;
+	static char name[128];
+	va_list arguments;
+	const char *path;
+	int r;
+
+	assert_true(sd_bus_message_new_method_call(fixture.bus, &message, DBUS_NAME, fixture.vm,
+						   DBUS_INTERFACE_VM, method) >= 0);
+	va_start(arguments, types);
+	assert_true(sd_bus_message_appendv(message, types, arguments) >= 0);
+	va_end(arguments);
+	r = sd_bus_call(fixture.bus, message, TIMEOUT * UINT64_C(1000000), &error, &reply);
+	sd_bus_message_unref(message);
+	snprintf(name, sizeof(name), "%s", r < 0 ? error.name : "");
+	sd_bus_error_free(&error);
+	if (r >= 0) {
+		assert_true(sd_bus_message_read(reply, "o", &path) > 0);
+		snprintf(fixture.job, sizeof(fixture.job), "%s", path);
+	}
+	sd_bus_message_unref(reply);
+	return name;
+}
+
+/* The same, and waits for its end. */
+#define CALL_JOB(method, ...)                      \
+	(begin_job(method, __VA_ARGS__)[0] != '\0' \
+		 ? "the job was not begun"         \
+		 : call(fixture.job, DBUS_INTERFACE_JOB, "Wait", NULL, ""))
 
 static char *get_string(const char *property)
 {
@@ -229,6 +270,21 @@ static void assert_property(const char *property, const char *expected)
 	AUTO_FREE char *text = get_string(property);
 
 	assert_string_equal(text, expected);
+}
+
+static void wait_property(const char *property, const char *expected)
+{
+	time_t until = time(NULL) + TIMEOUT;
+	bool reached;
+
+	do {
+		AUTO_FREE char *text = get_string(property);
+
+		reached = strcmp(text, expected) == 0;
+		if (!reached && time(NULL) > until)
+			fail_msg("%s is %s, not %s", property, text, expected);
+		pause_a_little();
+	} while (!reached);
 }
 
 /* ---- Methods ---- */
@@ -305,19 +361,197 @@ static void test_shutdown_options(void **state)
 		       "InvalidArgument");
 	ASSERT_REFUSED(CALL_VM("Shutdown", "a{sv}", 1, "force", "u", 1), "InvalidArgument");
 	ASSERT_DBUS_REFUSED(CALL_VM("Shutdown", "b", true), "InvalidArgs");
-	ASSERT_DONE(CALL_VM("Shutdown", "a{sv}", 1, "reboot", "b", true));
+	ASSERT_REFUSED(CALL_VM("Shutdown", "a{sv}", 1, "wait", "b", true), "InvalidArgument");
+	ASSERT_DONE(CALL_JOB("Shutdown", "a{sv}", 1, "reboot", "b", true));
 	assert_property("State", "running");
-	ASSERT_DONE(CALL_VM("Shutdown", "a{sv}", 4, "force", "b", true, "wait", "b", true, "reboot",
-			    "b", false, "timeout", "u", 0));
+	ASSERT_DONE(CALL_JOB("Shutdown", "a{sv}", 3, "force", "b", true, "reboot", "b", false,
+			     "timeout", "u", 0));
 	assert_property("State", "off");
 	assert_property("StateReason", "the guest shut down");
 }
 
+/* ---- Jobs ---- */
+
+static void assert_job(const char *property, const char *expected)
+{
+	AUTO_FREE char *text = NULL;
+
+	assert_true(sd_bus_get_property_string(fixture.bus, DBUS_NAME, fixture.job,
+					       DBUS_INTERFACE_JOB, property, NULL, &text) >= 0);
+	assert_string_equal(text, expected);
+}
+
+static uint64_t job_number(const char *property)
+{
+	uint64_t number;
+
+	assert_true(sd_bus_get_property_trivial(fixture.bus, DBUS_NAME, fixture.job,
+						DBUS_INTERFACE_JOB, property, NULL, 't',
+						&number) >= 0);
+	return number;
+}
+
+static bool job_flag(const char *property)
+{
+	int flag;
+
+	assert_true(sd_bus_get_property_trivial(fixture.bus, DBUS_NAME, fixture.job,
+						DBUS_INTERFACE_JOB, property, NULL, 'b',
+						&flag) >= 0);
+	return flag;
+}
+
+static void assert_job_error(const char *expected)
+{
+	sd_bus_message *reply = NULL;
+	const char *name, *message;
+
+	assert_true(sd_bus_get_property(fixture.bus, DBUS_NAME, fixture.job, DBUS_INTERFACE_JOB,
+					"Error", NULL, &reply, "(ss)") >= 0);
+	assert_true(sd_bus_message_read(reply, "(ss)", &name, &message) > 0);
+	assert_string_equal(name, expected);
+	assert_int_equal(message[0] == '\0', expected[0] == '\0');
+	sd_bus_message_unref(reply);
+}
+
+static void test_job_of_a_shutdown(void **state)
+{
+	sd_bus_message *reply = NULL;
+	const char *kind, *vm, *job_state, *path;
+	uint64_t started_at;
+	uint32_t id;
+
+	ASSERT_DONE(CALL_VM("Start", ""));
+	ASSERT_DONE(begin_job("Shutdown", "a{sv}", 1, "timeout", "u", 0));
+	assert_job("Kind", "shutdown");
+	assert_job("VMName", "vm");
+	assert_job("State", "running");
+	assert_job_error("");
+	assert_true(job_flag("Cancellable"));
+	assert_true(job_number("StartedAt") > 0);
+	assert_int_equal(job_number("EndedAt"), 0);
+	wait_property("State", "stopping");
+	ASSERT_REFUSED(CALL_VM("Shutdown", "a{sv}", 0), "InvalidState");
+	ASSERT_DONE(call(DBUS_PATH, DBUS_INTERFACE_MANAGER, "ListJobs", &reply, ""));
+	assert_true(sd_bus_message_enter_container(reply, 'a', "(usssto)") > 0);
+	do
+		assert_true(sd_bus_message_read(reply, "(usssto)", &id, &kind, &vm, &job_state,
+						&started_at, &path) > 0);
+	while (strcmp(path, fixture.job) != 0);
+	assert_string_equal(job_state, "running");
+	ASSERT_DONE(CALL_MANAGER("GetJob", "u", id));
+	sd_bus_message_unref(reply);
+
+	ASSERT_DONE(call(fixture.job, DBUS_INTERFACE_JOB, "Cancel", NULL, ""));
+	assert_job("State", "cancelled");
+	assert_job_error("org.vmms1.Error.Cancelled");
+	assert_true(job_number("EndedAt") > 0);
+	assert_false(job_flag("Cancellable"));
+	assert_property("State", "running");
+	ASSERT_REFUSED(call(fixture.job, DBUS_INTERFACE_JOB, "Wait", NULL, ""), "Cancelled");
+	ASSERT_REFUSED(call(fixture.job, DBUS_INTERFACE_JOB, "Cancel", NULL, ""), "InvalidState");
+
+	/* Turning the VM off ends the job, too. */
+	ASSERT_DONE(begin_job("Shutdown", "a{sv}", 0));
+	ASSERT_DONE(CALL_VM("TurnOff", ""));
+	assert_job("State", "failed");
+	assert_job_error("org.vmms1.Error.InvalidState");
+}
+
+static int open_file(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void test_job_of_a_copy(void **state)
+{
+	AUTO_CLOSE int fd = open_file();
+
+	ASSERT_REFUSED(CALL_VM("CopyFile", "hsa{sv}", fd, "/x", 0), "InvalidState");
+	ASSERT_DONE(CALL_VM("Start", ""));
+	ASSERT_REFUSED(CALL_VM("CopyFile", "hsa{sv}", fd, "/x", 1, "x", "b", true),
+		       "InvalidArgument");
+	ASSERT_DBUS_REFUSED(CALL_VM("CopyFile", "sa{sv}", "/x", 0), "InvalidArgs");
+	ASSERT_DONE(begin_job("CopyFile", "hsa{sv}", fd, "/x", 0));
+	assert_job("Kind", "copy");
+	ASSERT_REFUSED(CALL_VM("CopyFile", "hsa{sv}", fd, "/y", 0), "InvalidState");
+	while (job_number("Done") == 0)
+		pause_a_little();
+	assert_int_equal(job_number("Done"), 1);
+	assert_int_equal(job_number("Total"), 5);
+	/* Beside it the VM can be changed, and frozen. */
+	ASSERT_DONE(CALL_VM("Pause", ""));
+	ASSERT_REFUSED(call(fixture.job, DBUS_INTERFACE_JOB, "Cancel", NULL, ""), "InvalidState");
+	ASSERT_DONE(CALL_VM("Resume", ""));
+	ASSERT_DONE(call(fixture.job, DBUS_INTERFACE_JOB, "Cancel", NULL, ""));
+	ASSERT_REFUSED(call(fixture.job, DBUS_INTERFACE_JOB, "Wait", NULL, ""), "Cancelled");
+	assert_job("State", "cancelled");
+	/* One that the worker's end takes along. */
+	ASSERT_DONE(begin_job("CopyFile", "hsa{sv}", fd, "/x", 0));
+	ASSERT_DONE(CALL_VM("TurnOff", ""));
+	assert_job("State", "failed");
+}
+
+static void test_jobs_of_a_freeze(void **state)
+{
+	ASSERT_REFUSED(CALL_VM("Thaw", ""), "InvalidState");
+	ASSERT_DONE(CALL_VM("Start", ""));
+	ASSERT_REFUSED(CALL_VM("Freeze", "u", 0), "InvalidArgument");
+	ASSERT_REFUSED(CALL_VM("Freeze", "u", UINT32_MAX), "InvalidArgument");
+	ASSERT_DONE(CALL_JOB("Freeze", "u", 7));
+	assert_job("State", "done");
+	assert_property("FileSystems", "frozen");
+	ASSERT_REFUSED(call(fixture.job, DBUS_INTERFACE_JOB, "Cancel", NULL, ""), "InvalidState");
+	ASSERT_DONE(CALL_JOB("Thaw", ""));
+	assert_property("FileSystems", "running");
+}
+
+static void test_jobs_that_are_none(void **state)
+{
+	static const char *const paths[] = { "/0", "/4294967295", "/00",
+					     "/x", "/1/1",        "/99999999999999999999" };
+
+	ASSERT_REFUSED(CALL_MANAGER("GetJob", "u", 0), "NoSuchJob");
+	ASSERT_REFUSED(CALL_MANAGER("GetJob", "u", UINT32_MAX), "NoSuchJob");
+	ASSERT_DBUS_REFUSED(CALL_MANAGER("GetJob", "s", "1"), "InvalidArgs");
+	ASSERT_DBUS_REFUSED(CALL_MANAGER("ListJobs", "u", 1), "InvalidArgs");
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), DBUS_JOB_PREFIX "%s", paths[i]);
+		ASSERT_DBUS_REFUSED(call(path, DBUS_INTERFACE_JOB, "Cancel", NULL, ""),
+				    "UnknownObject");
+	}
+}
+
+static void test_ended_jobs_are_bounded(void **state)
+{
+	unsigned count = 0;
+	sd_bus_message *reply = NULL;
+
+	ASSERT_DONE(CALL_VM("Start", ""));
+	for (int i = 0; i < 120; i++)
+		ASSERT_DONE(CALL_JOB("Thaw", ""));
+	ASSERT_DONE(call(DBUS_PATH, DBUS_INTERFACE_MANAGER, "ListJobs", &reply, ""));
+	assert_true(sd_bus_message_enter_container(reply, 'a', "(usssto)") > 0);
+	while (sd_bus_message_skip(reply, "(usssto)") > 0)
+		count++;
+	assert_int_equal(count, 100);
+	assert_job("State", "done");
+	sd_bus_message_unref(reply);
+}
+
+/* ---- The rest ---- */
+
 static void test_shutdown_without_service(void **state)
 {
 	ASSERT_DONE(CALL_VM("Start", ""));
-	ASSERT_REFUSED(CALL_VM("Shutdown", "a{sv}", 0), "NotConnected");
+	ASSERT_REFUSED(CALL_JOB("Shutdown", "a{sv}", 0), "NotConnected");
 	assert_property("State", "running");
+	assert_job("State", "failed");
 }
 
 static void test_disks(void **state)
@@ -642,6 +876,8 @@ static void test_signals(void **state)
 	ASSERT_DONE(CALL_VM("Change", "sa{sv}",
 			    "{\"name\": \"signals\", \"boot\": {\"kernel\": \"/k\"}}", 0));
 	expect_signal("PendingChanges");
+	ASSERT_DONE(CALL_JOB("Thaw", ""));
+	expect_signal("InterfacesAdded PropertiesChanged State Error");
 	ASSERT_DONE(CALL_VM("TurnOff", ""));
 	expect_signal("WorkerPID");
 	ASSERT_DONE(CALL_VM("Delete", ""));
@@ -700,9 +936,13 @@ static void test_managed_objects(void **state)
 
 	ASSERT_DONE(call(DBUS_PATH, OBJECTS, "GetManagedObjects", &reply, ""));
 	assert_true(sd_bus_message_enter_container(reply, 'a', "{oa{sa{sv}}}") > 0);
-	assert_true(sd_bus_message_enter_container(reply, 'e', "oa{sa{sv}}") > 0);
-	assert_true(sd_bus_message_read(reply, "o", &path) > 0);
-	assert_string_equal(path, fixture.vm);
+	/* Among jobs of the tests before. */
+	do {
+		assert_true(sd_bus_message_enter_container(reply, 'e', "oa{sa{sv}}") > 0);
+		assert_true(sd_bus_message_read(reply, "o", &path) > 0);
+		assert_true(sd_bus_message_skip(reply, "a{sa{sv}}") > 0);
+		assert_true(sd_bus_message_exit_container(reply) > 0);
+	} while (strcmp(path, fixture.vm) != 0);
 	sd_bus_message_unref(reply);
 }
 
@@ -740,6 +980,11 @@ int main(int argc, char *argv[])
 		WITH_VM(test_shutdown_options),
 		cmocka_unit_test_setup_teardown(test_shutdown_without_service, create_unwilling_vm,
 						delete_vm),
+		cmocka_unit_test_setup_teardown(test_job_of_a_shutdown, create_slow_vm, delete_vm),
+		cmocka_unit_test_setup_teardown(test_job_of_a_copy, create_slow_vm, delete_vm),
+		WITH_VM(test_jobs_of_a_freeze),
+		WITH_VM(test_jobs_that_are_none),
+		WITH_VM(test_ended_jobs_are_bounded),
 		WITH_VM(test_disks),
 		WITH_VM(test_adapters),
 		WITH_VM(test_a_controller_can_be_full),

@@ -97,12 +97,17 @@ class Documents(ServiceTest):
         self.ok("reload")
         return "/org/vmms1/switch/" + uuid.replace("-", "_")
 
+    def job_path(self):
+        self.ok("start", "vm")
+        return json.loads(self.ok("backup", "thaw", "vm", "--no-wait", "--json"))["jobs"][0]["path"]
+
     def test_dbus_pages(self):
         self.create()
         path = "/org/vmms1/vm/" + self.show()["uuid"].replace("-", "_")
         for object_path, interface in (("/org/vmms1", "org.vmms1.Manager"),
                                        (path, "org.vmms1.VM"),
-                                       (self.switch_path(), "org.vmms1.Switch")):
+                                       (self.switch_path(), "org.vmms1.Switch"),
+                                       (self.job_path(), "org.vmms1.Job")):
             page = (PAGES / f"{interface}.md").read_text()
             text = self.introspect(object_path).split(f'"{interface}"', 1)[1]
             text = text.split("</interface>", 1)[0]

@@ -315,10 +315,11 @@ class Faults(ServiceTest):
         self.ok("start", "vm")
         self.refused(TIMED_OUT, "shutdown", "vm", "--timeout", "1", says="still runs")
         self.assertEqual(self.show()["state"], "running")
-        self.ok("shutdown", "vm", "--no-wait", "--timeout", "0")
-        self.assertEqual(self.show()["state"], "stopping")
+        job = self.ok("shutdown", "vm", "--no-wait", "--timeout", "0").strip()
+        self.wait_state("stopping")
         self.type("shutdown")
         self.wait_state("off", reason="the guest shut down")
+        self.ok("job", "wait", job)
 
     def test_turning_off_ends_a_shutdown(self):
         self.create(append="slow-shutdown")

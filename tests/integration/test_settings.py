@@ -280,7 +280,7 @@ class Export(Settings):
     def test_from_goes_with_a_name_alone(self):
         self.refused(USAGE, "create", "--from", "-", "--memory", "1G", says="--name alone")
         self.refused(FAILED, "create", "--from", "/nonexistent", says="/nonexistent")
-        self.refused(USAGE, "create", "--from", "-", "--name", "x", stdin="{", says="line 1")
+        self.refused(USAGE, "create", "--from", "-", "--name", "x", stdin="{", says="JSON")
 
 
 class Tags(Settings):

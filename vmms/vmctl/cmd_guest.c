@@ -2,13 +2,11 @@
 /* vmctl kvp, backup, copy: what is asked of the guest. */
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
-#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/job.h"
 #include "vmms/vmctl/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -158,6 +156,7 @@ enum status command_backup(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	bool freeze = strcmp(invocation->arguments[0], "freeze") == 0;
+	struct begun_job job = { .vm = invocation->arguments[1] };
 	unsigned limit = FREEZE_LIMIT_DEFAULT;
 	enum status status;
 	int r = 0;
@@ -174,118 +173,26 @@ enum status command_backup(struct invocation *invocation)
 		r = sd_bus_message_append(call, "u", (uint32_t)limit);
 	if (r < 0)
 		return service_failed(r, NULL);
-	return service_send(invocation, call, ASK_TIMEOUT, NULL);
+	status = job_begin(invocation, call, &job.path);
+	return status == STATUS_OK ? job_conclude(invocation, &job, 1, false) : status;
 }
 
 /* ---- copy ---- */
 
-struct copy {
-	const char *path; /* of the VM, on the bus */
-	bool show;        /* the progress */
-	bool shown, done;
-	enum status status;
-};
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-	interrupted = true;
-}
-
-static void print_progress(struct copy *copy, uint64_t copied, uint64_t size)
-{
-	fprintf(stderr, "\r%3u%%  %" PRIu64 " of %" PRIu64 " bytes",
-		size ? (unsigned)(copied * 100 / size) : 100, copied, size);
-	copy->shown = true;
-}
-
-/* PropertiesChanged of the VM: sa{sv}as. */
-static int on_changed(sd_bus_message *signal, void *data, sd_bus_error *error)
-{
-	struct copy *copy = data;
-	const char *name;
-	uint64_t copied, size;
-
-	if (sd_bus_message_skip(signal, "s") < 0 ||
-	    sd_bus_message_enter_container(signal, 'a', "{sv}") < 0)
-		return 0;
-	while (sd_bus_message_enter_container(signal, 'e', "sv") > 0) {
-		if (sd_bus_message_read(signal, "s", &name) < 0)
-			return 0;
-		if (strcmp(name, "CopyProgress") != 0)
-			(void)sd_bus_message_skip(signal, "v");
-		else if (sd_bus_message_read(signal, "v", "(tt)", &copied, &size) >= 0)
-			print_progress(copy, copied, size);
-		if (sd_bus_message_exit_container(signal) < 0)
-			return 0;
-	}
-	return 0;
-}
-
-static int on_copied(sd_bus_message *reply, void *data, sd_bus_error *error)
-{
-	struct copy *copy = data;
-	sd_bus_error why = SD_BUS_ERROR_NULL;
-
-	if (copy->shown)
-		fputc('\n', stderr);
-	copy->done = true;
-	copy->status = STATUS_OK;
-	if (sd_bus_message_is_method_error(reply, NULL)) {
-		sd_bus_error_copy(&why, sd_bus_message_get_error(reply));
-		copy->status = service_failed(-EIO, &why);
-	}
-	return 0;
-}
-
-/* Waits for the answer. An interrupt cancels the copy, whose answer then says so. */
-static enum status await_copy(struct invocation *invocation, struct copy *copy)
-{
-	bool cancelled = false;
-	int r;
-
-	while (!copy->done) {
-		AUTO_MESSAGE sd_bus_message *call = NULL;
-
-		r = sd_bus_process(invocation->bus, NULL);
-		if (r == 0)
-			r = sd_bus_wait(invocation->bus, UINT64_MAX);
-		if (r < 0 && r != -EINTR)
-			return service_failed(r, NULL);
-		if (!interrupted || cancelled)
-			continue;
-		cancelled = true;
-		if (service_new_call(invocation, copy->path, "CancelCopy", &call) == STATUS_OK)
-			(void)sd_bus_send(invocation->bus, call, NULL);
-	}
-	return copy->status;
-}
-
-static enum status send_copy(struct invocation *invocation, struct copy *copy, int fd,
-			     const char *path)
+static enum status begin_copy(struct invocation *invocation, const char *vm, int fd,
+			      const char *path, char **ret_job)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	enum status status;
-	int r = 0;
+	int r;
 
-	status = service_new_call(invocation, copy->path, "CopyFile", &call);
+	status = new_call(invocation, vm, "CopyFile", &call);
 	if (status != STATUS_OK)
 		return status;
-	if (copy->show)
-		r = sd_bus_match_signal(invocation->bus, NULL, DBUS_NAME, copy->path,
-					"org.freedesktop.DBus.Properties", "PropertiesChanged",
-					on_changed, copy);
-	if (r >= 0)
-		r = sd_bus_message_append(call, "hsa{sv}", fd, path, 2, "overwrite", "b",
-					  (int)invocation_has(invocation, "overwrite"),
-					  "create-path", "b",
-					  (int)invocation_has(invocation, "create-path"));
-	if (r >= 0)
-		r = sd_bus_call_async(invocation->bus, NULL, call, on_copied, copy, UINT64_MAX);
-	/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
-	sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);
-	return r < 0 ? service_failed(r, NULL) : await_copy(invocation, copy);
+	r = sd_bus_message_append(call, "hsa{sv}", fd, path, 2, "overwrite", "b",
+				  (int)invocation_has(invocation, "overwrite"), "create-path", "b",
+				  (int)invocation_has(invocation, "create-path"));
+	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, ret_job);
 }
 
 /* The name of the file itself, where the destination is a folder. */
@@ -304,9 +211,9 @@ enum status command_copy(struct invocation *invocation)
 {
 	const char *file = invocation->arguments[0], *target = invocation->arguments[1];
 	const char *colon = strchr(target, ':');
-	AUTO_FREE char *name = NULL, *path = NULL, *vm = NULL;
+	AUTO_FREE char *name = NULL, *path = NULL;
+	struct begun_job job = { 0 };
 	AUTO_CLOSE int fd = -1;
-	struct copy copy = { .show = isatty(STDERR_FILENO) };
 	enum status status;
 
 	if (!colon || colon[1] != '/')
@@ -318,7 +225,7 @@ enum status command_copy(struct invocation *invocation)
 	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return usage_error(invocation, "cannot open '%s': %s", file, strerror(errno));
-	status = service_find_vm(invocation, name, &vm);
-	copy.path = vm;
-	return status == STATUS_OK ? send_copy(invocation, &copy, fd, path) : status;
+	job.vm = name;
+	status = begin_copy(invocation, name, fd, path, &job.path);
+	return status == STATUS_OK ? job_conclude(invocation, &job, 1, true) : status;
 }

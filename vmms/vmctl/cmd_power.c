@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl start, shutdown, stop, reset, pause, resume, delete. */
 #include "vmms/vmctl/console.h"
+#include "vmms/vmctl/job.h"
 #include "vmms/vmctl/vm_info.h"
 
 #include "common/base/cleanup.h"
@@ -62,41 +63,46 @@ enum status command_start(struct invocation *invocation)
 
 struct shutdown {
 	unsigned timeout; /* seconds; 0: none */
-	int force, reboot, wait;
+	int force, reboot;
 };
 
-static enum status shut_down(struct invocation *invocation, const char *path, void *data)
+static enum status shut_down(struct invocation *invocation, const char *name,
+			     const struct shutdown *shutdown, char **ret_job)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
-	const struct shutdown *shutdown = data;
+	AUTO_FREE char *path = NULL;
 	enum status status;
 	int r;
 
-	status = service_new_call(invocation, path, "Shutdown", &call);
+	status = service_find_vm(invocation, name, &path);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "Shutdown", &call);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_append(call, "a{sv}", 4, "force", "b", shutdown->force, "reboot", "b",
-				  shutdown->reboot, "wait", "b", shutdown->wait, "timeout", "u",
-				  (uint32_t)shutdown->timeout);
-	if (r < 0)
-		return service_failed(r, NULL);
-	/* vmms keeps the time; ours only has to be longer. */
-	return service_send(invocation, call,
-			    shutdown->timeout == 0 ? SERVICE_NO_TIMEOUT
-						   : shutdown->timeout + SERVICE_LONG_TIMEOUT,
-			    NULL);
+	r = sd_bus_message_append(call, "a{sv}", 3, "force", "b", shutdown->force, "reboot", "b",
+				  shutdown->reboot, "timeout", "u", (uint32_t)shutdown->timeout);
+	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, ret_job);
 }
 
+/* All guests are asked before the first one is waited for. */
 enum status command_shutdown(struct invocation *invocation)
 {
 	struct shutdown shutdown = { .timeout = 120,
 				     .force = invocation_has(invocation, "force"),
-				     .reboot = invocation_has(invocation, "reboot"),
-				     .wait = !invocation_has(invocation, "no-wait") };
+				     .reboot = invocation_has(invocation, "reboot") };
+	struct begun_job jobs[COMMAND_ARGUMENTS_MAX] = { 0 };
+	enum status first = STATUS_OK, status;
 
 	if (!invocation_number(invocation, "timeout", 24 * 3600, &shutdown.timeout))
 		return STATUS_USAGE;
-	return for_each_vm(invocation, shut_down, &shutdown);
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		jobs[i].vm = invocation->arguments[i];
+		status = shut_down(invocation, jobs[i].vm, &shutdown, &jobs[i].path);
+		if (first == STATUS_OK)
+			first = status;
+	}
+	status = job_conclude(invocation, jobs, invocation->argument_count, false);
+	return first == STATUS_OK ? status : first;
 }
 
 /* ---- stop ---- */

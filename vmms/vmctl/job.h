@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Jobs of vmms, followed to their end, with their progress on a terminal.
+ */
+#pragma once
+
+#include "vmms/vmctl/service.h"
+
+#include <stdint.h>
+
+/* A job that a command has begun. path: on the bus; NULL: there is none. */
+struct begun_job {
+	char *path;
+	const char *vm; /* its name; borrowed */
+};
+
+/* Sends a call whose answer is a job. *ret_path: freed by the caller. */
+enum status job_begin(struct invocation *invocation, sd_bus_message *call, char **ret_path);
+
+/*
+ * Waits for the end of a job. label: of its line on the terminal. cancel: ^C cancels it, instead of
+ * ending vmctl alone. Return: what goes with its error, which has been said then.
+ */
+enum status job_follow(struct invocation *invocation, const char *path, const char *label,
+		       bool cancel);
+
+/*
+ * Follows all, or with --no-wait prints them. Frees their paths. Return: the first status that is
+ * not STATUS_OK.
+ */
+enum status job_conclude(struct invocation *invocation, struct begun_job *jobs, size_t count,
+			 bool cancel);
+
+#define JOB_LINE_SIZE 160
+
+/*
+ * "[#####     ]  50%  1M of 2M", or without a total the seconds that have passed. done, total:
+ * bytes.
+ */
+void job_format_progress(uint64_t done, uint64_t total, unsigned seconds,
+			 char text[static JOB_LINE_SIZE]);
