@@ -15,6 +15,9 @@ from rig import (FAILED, NO_SUCH_VM, OK, TIMED_OUT, USAGE, VMCTL, WRONG_STATE,  
 
 
 class Jobs(ServiceTest):
+    # Guests that are left running are not waited for.
+    vmms_arguments = ("--shutdown-timeout", "0")
+
     def start(self, name="vm", append=""):
         self.create(name, append=append)
         self.ok("start", name)
