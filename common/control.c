@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 /* ---- Decoding ---- */
 
@@ -200,18 +203,70 @@ int control_receive(int socket, struct control_message *ret_message)
 
 /* ---- Sending ---- */
 
-int control_socketpair(int ret_sockets[static 2])
+#define SOCKET_TYPE (SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
+
+void control_make_room(int socket)
 {
 	int size = CONTROL_MESSAGE_MAX; /* doubled by the kernel, for its own overhead */
+
+	/* The limit of the host may be lower: then large messages fail with -EMSGSIZE. */
+	(void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+int control_socketpair(int ret_sockets[static 2])
+{
 	int sockets[2];
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
+	if (socketpair(AF_UNIX, SOCKET_TYPE, 0, sockets) < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
-		/* The limit of the host may be lower: then large messages fail with -EMSGSIZE. */
-		(void)setsockopt(sockets[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		control_make_room(sockets[i]);
 		ret_sockets[i] = sockets[i];
 	}
+	return 0;
+}
+
+static int address_make(const char *path, struct sockaddr_un *ret_address)
+{
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(ret_address->sun_path))
+		return -ENAMETOOLONG;
+	strcpy(ret_address->sun_path, path);
+	return 0;
+}
+
+int control_listen(const char *path, int *ret_socket)
+{
+	struct sockaddr_un address;
+	int r;
+
+	r = address_make(path, &address);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (listener < 0)
+		return -errno;
+	if ((unlink(path) < 0 && errno != ENOENT) || fchmod(listener, 0600) < 0 ||
+	    bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(listener, 1) < 0)
+		return -errno;
+	*ret_socket = TAKE_FD(listener);
+	return 0;
+}
+
+int control_connect(const char *path, int *ret_socket)
+{
+	struct sockaddr_un address;
+	int r;
+
+	r = address_make(path, &address);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int connection = socket(AF_UNIX, SOCKET_TYPE, 0);
+	if (connection < 0 || connect(connection, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	control_make_room(connection);
+	*ret_socket = TAKE_FD(connection);
 	return 0;
 }
 

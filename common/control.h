@@ -14,8 +14,10 @@
  * answered in any order, each once. "arguments", "result" and "data" may be left out: {}.
  *
  * Methods                 arguments
- *   descriptors           {"names": ["kvm", "kernel", "initrd", "serial", "disk:0:3"]}, one
- *                         descriptor for each name; may be sent several times. A network adapter
+ *   descriptors           {"names": ["kvm", "kernel", "initrd", "serial", "end", "disk:0:3"]}, one
+ *                         descriptor for each name; may be sent several times. "end" is a file in
+ *                         which the worker leaves the data of the last "state" event, for a daemon
+ *                         that was not there to hear it. A network adapter
  *                         has "net:NAME:QUEUE" for each queue of a tap (opened with IFF_VNET_HDR,
  *                         and IFF_MULTI_QUEUE if there are several; QUEUE from 0), or "net:NAME"
  *                         for the socket of a user-mode network, or none: its link is down
@@ -70,6 +72,13 @@
  *                         the guest says it has there, at most CONTROL_ADDRESSES_MAX texts; []:
  *                         nothing any more
  *
+ * Where the socket that a worker is given listens, as control_listen() makes it, the worker's VM
+ * outlives the daemon: the worker talks to one connection at a time, and when that ends, it takes
+ * the next. What was asked over the old one is not answered over the new one, which begins with
+ *
+ *   adopt                 {}, and two descriptors: a serial line, and a standard error; result: as
+ *                         of "status", after events that tell what is true now
+ *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.
  */
@@ -121,8 +130,19 @@ struct control_message {
 /* Frees what the message owns, descriptors that were not taken included. */
 void control_message_deinit(struct control_message *message);
 
+/* Has a connected socket take the largest message. */
+void control_make_room(int socket);
+
 /* A connected pair, non-blocking, close-on-exec, with room for the largest message. */
 int control_socketpair(int ret_sockets[static 2]) MUST_CHECK;
+
+/*
+ * The same between processes that may come later: a listening socket at that path, in place of what
+ * was there, and a connection to it. Only their owner may connect. Return: 0; -ENAMETOOLONG;
+ * -errno, of connect(2): -ECONNREFUSED: nobody has it open any more.
+ */
+int control_listen(const char *path, int *ret_socket) MUST_CHECK;
+int control_connect(const char *path, int *ret_socket) MUST_CHECK;
 
 /*
  * Receives one message without waiting. Return: 0, the caller deinits *ret_message; CONTROL_E_;

@@ -48,6 +48,8 @@ struct console {
 
 	void (*drained)(void *data);
 	void *drained_data;
+
+	int own_fd, next_fd; /* of console_reconnect(), the one in use and the one to come; -1 */
 };
 
 /* ---- Output ---- */
@@ -124,12 +126,15 @@ static void console_write_next(struct console *console)
 	console_tell_drained(console);
 }
 
+static void console_reconnect_now(struct console *console);
+
 static void console_written(struct loop_operation *operation, int result, bool more)
 {
 	struct console *console = container_of(operation, struct console, write);
 
 	if (result < 0 && result != -EINTR && result != -EAGAIN) {
 		console_break_output(console);
+		console_reconnect_now(console);
 		return;
 	}
 	if (result > 0) {
@@ -214,6 +219,7 @@ static void console_have_read(struct loop_operation *operation, int result, bool
 	/* The other end is closed: from now on there is output only. */
 	if (result <= 0 && result != -EINTR && result != -EAGAIN) {
 		console->input_is_open = false;
+		console_reconnect_now(console);
 		return;
 	}
 	if (size && console->config.filter)
@@ -234,6 +240,31 @@ static void console_input_task(struct loop_task *task)
 void console_input_room(struct console *console)
 {
 	loop_post(console->config.loop, &console->input_task);
+}
+
+/* ---- Another descriptor ---- */
+
+/*
+ * Once nothing is under way on the old one, which has come to its end: a read of it ends, and so
+ * does a write.
+ */
+static void console_reconnect_now(struct console *console)
+{
+	if (console->next_fd < 0 || console->reading || console->output_state == OUTPUT_WRITING)
+		return;
+	close_fdp(&console->own_fd);
+	console->own_fd = console->next_fd;
+	console->next_fd = -1;
+	console->config.input_fd = console->config.output_fd = console->own_fd;
+	console->input_is_open = true;
+	console_read_more(console);
+	if (console->output_state != OUTPUT_BROKEN)
+		return;
+	console_set_stalled(console, false);
+	if (console->write_size)
+		console_submit_write(console);
+	else
+		console_write_next(console);
 }
 
 /* ---- Making it ---- */
@@ -258,6 +289,7 @@ int console_new(const struct console_config *config, struct console **ret_consol
 	if (!console)
 		return -ENOMEM;
 	console->config = *config;
+	console->own_fd = console->next_fd = -1;
 	console->output_task.run = console_output_task;
 	console->batch_timer.operation.complete = console_batch_timer;
 	console->stall_timer.operation.complete = console_stall_timer;
@@ -278,7 +310,24 @@ int console_new(const struct console_config *config, struct console **ret_consol
 	return 0;
 }
 
+int console_reconnect(struct console *console, int fd)
+{
+	int r;
+
+	r = console_make_blocking(fd);
+	if (r < 0)
+		return r;
+	close_fdp(&console->next_fd);
+	console->next_fd = fd;
+	console_reconnect_now(console);
+	return 0;
+}
+
 void console_free(struct console *console)
 {
+	if (!console)
+		return;
+	close_fdp(&console->own_fd);
+	close_fdp(&console->next_fd);
 	free(console);
 }

@@ -44,5 +44,11 @@ DEFINE_CLEANUP(struct console *, console_free)
 void console_output_ready(struct console *console);
 void console_input_room(struct console *console);
 
+/*
+ * From now on input and output are those of this descriptor, taken over, in place of another whose
+ * end has come. Output that nobody took is written there first. Return: 0, -errno: it is not.
+ */
+int console_reconnect(struct console *console, int fd) MUST_CHECK;
+
 /* Calls done once all output is written, or nobody takes it. Once, after the guest has stopped. */
 void console_drain(struct console *console, void (*done)(void *data), void *data);

@@ -103,6 +103,25 @@ static void method_configure(struct call *call, const struct arguments *argument
 		reply_failure(call->reply, r, &failure);
 }
 
+/* ---- Another daemon ---- */
+
+static void method_adopt(struct call *call, const struct arguments *arguments)
+{
+	struct control_message *request = call->request;
+	int r;
+
+	if (request->fd_count != 2) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID,
+			    "A serial line and a standard error are to come with this.");
+		return;
+	}
+	r = worker_adopt(call->worker, TAKE_FD(request->fds[0]), TAKE_FD(request->fds[1]));
+	if (r < 0)
+		reply_error(call->reply, CONTROL_ERROR_FAILED, "%s", strerror(-r));
+	else
+		call->reply->result = worker_status(call->worker);
+}
+
 /* ---- The machine's life ---- */
 
 static void reply_state_error(struct call *call, const char *verb)
@@ -456,6 +475,7 @@ static const struct method {
 } methods[] = {
 	{ "descriptors", method_descriptors, false, KEYS(descriptors_keys) },
 	{ "configure", method_configure, false, KEYS(configure_keys) },
+	{ "adopt", method_adopt, true, NO_KEYS },
 	{ "start", method_start, true, NO_KEYS },
 	{ "pause", method_pause, true, NO_KEYS },
 	{ "resume", method_resume, true, NO_KEYS },

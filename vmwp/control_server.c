@@ -3,7 +3,10 @@
  * The worker's end of the control socket.
  *
  * Requests are taken off the socket whenever it is readable, and done in turn. One that is
- * answered later leaves a ticket, which is the server's until it is redeemed.
+ * answered later leaves a ticket, which is the server's until it is redeemed; it is worth nothing
+ * any more when the connection is another one by then.
+ *
+ * Without a connection, events are lost: the next daemon asks what is true.
  */
 #include "vmwp/control_server.h"
 
@@ -24,8 +27,10 @@
 
 struct control_server {
 	struct worker *worker;
-	int socket;
-	struct loop_operation receive;
+	int listener;        /* -1: the VM goes with the daemon */
+	int socket;          /* -1: there is no daemon now */
+	unsigned connection; /* counts them */
+	struct loop_operation receive, accept;
 	struct list tickets;
 };
 
@@ -33,16 +38,19 @@ struct ticket {
 	struct list link;
 	struct control_server *server;
 	uint32_t id;
+	unsigned connection;
 };
 
 /* ---- Requests ---- */
 
 static void control_send(struct control_server *server, uint32_t id, const struct reply *reply)
 {
-	int r = reply->error ? control_send_error(server->socket, id, reply->error,
-						  reply->failure.message)
-			     : control_send_reply(server->socket, id, reply->result);
+	int r;
 
+	if (reply->error)
+		r = control_send_error(server->socket, id, reply->error, reply->failure.message);
+	else
+		r = control_send_reply(server->socket, id, reply->result);
 	if (r < 0)
 		log_warning("a reply to the daemon was lost: %s", strerror(-r));
 }
@@ -59,14 +67,40 @@ static void control_handle(struct control_server *server, struct control_message
 	json_object_put(reply.result);
 }
 
-static void control_receive_all(struct loop_operation *operation, int result, bool more)
+/* ---- Connections ---- */
+
+static void control_await(struct control_server *server)
 {
-	struct control_server *server = container_of(operation, struct control_server, receive);
+	close_fdp(&server->socket);
+	server->socket = -1;
+	loop_accept(server->worker->loop, &server->accept, server->listener);
+}
+
+/*
+ * A VM that runs waits for the next daemon; one that does not was given up half made. armed: the
+ * socket is still watched.
+ */
+static void control_disconnected(struct control_server *server, bool armed)
+{
+	const struct machine *machine = server->worker->machine;
+
+	server->connection++;
+	if (server->listener < 0 || !machine || machine_state(machine) == MACHINE_CREATED) {
+		log_warning("the daemon is gone: stopping");
+		worker_stop(server->worker);
+	} else if (armed) {
+		loop_cancel(server->worker->loop, &server->receive);
+	} else {
+		control_await(server);
+	}
+}
+
+/* Return: whether there is still a connection. */
+static bool control_receive_all(struct control_server *server)
+{
 	struct control_message message;
 	int r;
 
-	if (result == -ECANCELED)
-		return;
 	for (;;) {
 		r = control_receive(server->socket, &message);
 		if (r == CONTROL_E_MALFORMED) {
@@ -74,40 +108,73 @@ static void control_receive_all(struct loop_operation *operation, int result, bo
 			continue;
 		}
 		if (r)
-			break;
+			return r == CONTROL_E_EMPTY;
 		control_handle(server, &message);
 		control_message_deinit(&message);
 	}
-	if (r != CONTROL_E_EMPTY) {
-		log_warning("the daemon is gone: stopping");
-		worker_stop(server->worker);
-	} else if (!more) {
+}
+
+static void control_readable(struct loop_operation *operation, int result, bool more)
+{
+	struct control_server *server = container_of(operation, struct control_server, receive);
+
+	if (result == -ECANCELED)
+		control_await(server);
+	else if (!control_receive_all(server))
+		control_disconnected(server, more);
+	else if (!more)
 		loop_poll(server->worker->loop, &server->receive, server->socket, POLLIN);
+}
+
+static void control_accepted(struct loop_operation *operation, int result, bool more)
+{
+	struct control_server *server = container_of(operation, struct control_server, accept);
+
+	if (result >= 0) {
+		server->socket = result;
+		control_make_room(server->socket);
+		loop_poll(server->worker->loop, &server->receive, server->socket, POLLIN);
+	} else if (result == -ECONNABORTED || result == -EINTR) {
+		control_await(server);
+	} else {
+		log_warning("no daemon can reach this worker any more: %s", strerror(-result));
 	}
+}
+
+/* Return: whether it listens; -ENOTSOCK; -errno. */
+static int socket_listens(int socket)
+{
+	socklen_t size = sizeof(int);
+	int type, listens;
+
+	if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+	    getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+		return -errno;
+	return type == SOCK_SEQPACKET ? listens : -ENOTSOCK;
 }
 
 int control_server_new(struct worker *worker, int socket, struct control_server **ret_server)
 {
 	struct control_server *server = NULL;
-	socklen_t size = sizeof(int);
-	int type, r;
+	int r, listens;
 
-	if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
-		r = -errno;
-		goto error;
-	}
-	r = -ENOTSOCK;
-	if (type != SOCK_SEQPACKET)
+	r = listens = socket_listens(socket);
+	if (r < 0)
 		goto error;
 	r = -ENOMEM;
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		goto error;
 	server->worker = worker;
-	server->socket = socket;
-	server->receive.complete = control_receive_all;
+	server->listener = listens ? socket : -1;
+	server->socket = listens ? -1 : socket;
+	server->receive.complete = control_readable;
+	server->accept.complete = control_accepted;
 	list_init(&server->tickets);
-	loop_poll(worker->loop, &server->receive, socket, POLLIN);
+	if (listens)
+		control_await(server);
+	else
+		loop_poll(worker->loop, &server->receive, socket, POLLIN);
 	*ret_server = server;
 	return 0;
 
@@ -122,7 +189,8 @@ void control_server_free(struct control_server *server)
 		return;
 	list_for_each (link, &server->tickets)
 		control_server_forget(container_of(link, struct ticket, link));
-	close(server->socket);
+	close_fdp(&server->socket);
+	close_fdp(&server->listener);
 	free(server);
 }
 
@@ -136,6 +204,7 @@ void *control_server_defer(struct control_server *server, uint32_t id)
 		return NULL;
 	ticket->server = server;
 	ticket->id = id;
+	ticket->connection = server->connection;
 	list_append(&server->tickets, &ticket->link);
 	return ticket;
 }
@@ -150,7 +219,8 @@ void control_server_forget(void *data)
 
 static void ticket_redeem(struct ticket *ticket, const struct reply *reply)
 {
-	control_send(ticket->server, ticket->id, reply);
+	if (ticket->connection == ticket->server->connection)
+		control_send(ticket->server, ticket->id, reply);
 	control_server_forget(ticket);
 }
 
@@ -183,8 +253,10 @@ void control_server_shutdown_answered(void *data, int result)
 static void control_send_and_put(struct control_server *server, const char *event,
 				 struct json_object *data)
 {
-	int r = data ? control_send_event(server->socket, event, data) : -ENOMEM;
+	int r = data ? 0 : -ENOMEM;
 
+	if (r == 0 && server->socket >= 0)
+		r = control_send_event(server->socket, event, data);
 	if (r < 0 && r != -EPIPE)
 		log_warning("the event \"%s\" was lost: %s", event, strerror(-r));
 	json_object_put(data);

@@ -4,7 +4,8 @@
  * them, now or later, and tells events.
  *
  * A daemon that goes away takes its VM along, in order: the worker stops the machine and ends.
- * Thread: the loop's.
+ * Except where it was given a listening socket: then a VM that runs goes on, and the next daemon
+ * finds it there. Thread: the loop's.
  */
 #pragma once
 
@@ -17,7 +18,7 @@ struct ic_kvp_guest;
 struct reply;
 struct worker;
 
-/* Takes over the socket, on failure too. Return: 0; -ENOTSOCK, -errno. */
+/* Takes over the socket, connected or listening, on failure too. Return: 0; -ENOTSOCK, -errno. */
 int control_server_new(struct worker *worker, int socket,
 		       struct control_server **ret_server) MUST_CHECK;
 void control_server_free(struct control_server *server);

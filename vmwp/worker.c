@@ -44,6 +44,23 @@ void worker_stop(struct worker *worker)
 		worker_end(worker);
 }
 
+/* Whether it is read does not depend on who is connected now. */
+static void worker_write_end(const struct worker *worker, enum machine_reason reason,
+			     const char *message)
+{
+	AUTO_JSON struct json_object *end =
+		json_make("reason", json_object_new_string(machine_reason_name(reason)), "message",
+			  json_object_new_string(message), NULL);
+	const char *text;
+	size_t size;
+
+	if (worker->end_fd < 0 || !end)
+		return;
+	text = json_object_to_json_string_length(end, JSON_C_TO_STRING_PLAIN, &size);
+	if (!text || write(worker->end_fd, text, size) != (ssize_t)size)
+		log_warning("how the VM ended cannot be written down");
+}
+
 /* ---- What the machine tells ---- */
 
 static void worker_machine_state(void *data, enum machine_state state, enum machine_reason reason,
@@ -71,6 +88,7 @@ static void worker_machine_state(void *data, enum machine_state state, enum mach
 		return;
 	worker->reason = reason;
 	worker->failed = reason == MACHINE_ERROR;
+	worker_write_end(worker, reason, message);
 	worker_end(worker);
 }
 
@@ -81,6 +99,7 @@ static void worker_machine_reset(void *data, enum machine_reason reason, const c
 	if (message[0])
 		log_warning("%s", message);
 
+	worker->resets++;
 	log_info("the VM was reset: %s", machine_reason_name(reason));
 	if (worker->control)
 		control_server_reset(worker->control, reason);
@@ -94,6 +113,8 @@ static void worker_machine_crash(void *data, const struct hvshim_crash *crash)
 		    " %" PRIx64 ", %zu bytes of text",
 		    crash->parameters[0], crash->parameters[1], crash->parameters[2],
 		    crash->parameters[3], crash->parameters[4], crash->text_size);
+	worker->crash = *crash;
+	worker->crashed = true;
 	if (worker->control)
 		control_server_crash(worker->control, crash);
 }
@@ -241,7 +262,37 @@ struct json_object *worker_status(struct worker *worker)
 		json_object_new_string(devices_heartbeat(worker->devices)), "storage",
 		devices_counters(worker->devices), "network",
 		adapters_status(devices_adapters(worker->devices)), "services",
-		guest_services_status(worker->services), NULL);
+		guest_services_status(worker->services), "resets",
+		json_object_new_int64(worker->resets), NULL);
+}
+
+/* ---- Another daemon ---- */
+
+static void worker_tell_all(struct worker *worker)
+{
+	const struct ic_kvp *kvp = worker->services->kvp;
+
+	control_server_vmbus(worker->control, machine_vmbus_version(worker->machine));
+	control_server_heartbeat(worker->control, devices_heartbeat(worker->devices));
+	if (kvp && ic_kvp_is_connected(kvp))
+		control_server_guest(worker->control, ic_kvp_guest(kvp));
+	if (worker->crashed)
+		control_server_crash(worker->control, &worker->crash);
+}
+
+int worker_adopt(struct worker *worker, int serial, int error)
+{
+	AUTO_CLOSE int serial_fd = serial, error_fd = error;
+	int r;
+
+	r = console_reconnect(worker->console, serial_fd);
+	if (r < 0)
+		return r;
+	(void)TAKE_FD(serial_fd);
+	if (dup2(error_fd, STDERR_FILENO) < 0)
+		return -errno;
+	worker_tell_all(worker);
+	return 0;
 }
 
 /* ---- Building ---- */
@@ -266,6 +317,7 @@ static int worker_make_console(struct worker *worker, struct failure *failure)
 	};
 	int fd = resources_take(worker->resources, "serial"), r;
 
+	worker->end_fd = resources_take(worker->resources, "end");
 	if (fd >= 0) {
 		worker->serial_input_fd = fd;
 		worker->serial_output_fd = -1;
@@ -391,6 +443,7 @@ int worker_init(struct worker *worker)
 		.serial_input_fd = -1,
 		.serial_output_fd = -1,
 		.signal_fd = -1,
+		.end_fd = -1,
 	};
 	r = loop_new(LOOP_CAPACITY, &worker->loop);
 	if (r < 0)
@@ -415,6 +468,7 @@ void worker_deinit(struct worker *worker)
 	close_fdp(&worker->serial_input_fd);
 	close_fdp(&worker->serial_output_fd);
 	close_fdp(&worker->signal_fd);
+	close_fdp(&worker->end_fd);
 }
 
 int worker_run(struct worker *worker)

@@ -40,6 +40,12 @@ struct worker {
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */
 	bool serial_is_terminal;
 	struct terminal terminal;
+	int end_fd; /* where the end is written down; owned; -1: nowhere */
+
+	/* For a daemon that was not there. */
+	unsigned resets;
+	struct hvshim_crash crash; /* the last one */
+	bool crashed;
 
 	int signal_fd;
 	struct loop_operation signal;
@@ -69,6 +75,12 @@ void worker_version_text(uint32_t version, char text[16]);
 
 /* What the control socket's "status" gives. New reference; NULL without memory. */
 struct json_object *worker_status(struct worker *worker);
+
+/*
+ * A new daemon has come: its serial line and its standard error, both taken over, take the place
+ * of the old one's, and it is told what is true by events. Return: 0, -errno.
+ */
+int worker_adopt(struct worker *worker, int serial, int error) MUST_CHECK;
 
 /* Stops in order: the machine, then the console, then the loop. May be called again. */
 void worker_stop(struct worker *worker);

@@ -318,6 +318,14 @@ void loop_poll(struct loop *loop, struct loop_operation *operation, int fd, uint
 	io_uring_sqe_set_data(sqe, operation);
 }
 
+void loop_accept(struct loop *loop, struct loop_operation *operation, int fd)
+{
+	struct io_uring_sqe *sqe = loop_entry(loop);
+
+	io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+	io_uring_sqe_set_data(sqe, operation);
+}
+
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ns)
 {
 	struct io_uring_sqe *sqe = loop_entry(loop);

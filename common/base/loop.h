@@ -105,6 +105,9 @@ void loop_write(struct loop *loop, struct loop_operation *operation, int fd, con
  */
 void loop_poll(struct loop *loop, struct loop_operation *operation, int fd, uint32_t events);
 
+/* The result is the descriptor of the next connection to a listening socket, close-on-exec. */
+void loop_accept(struct loop *loop, struct loop_operation *operation, int fd);
+
 /* Completes with -ETIME after delay_ns. */
 struct loop_timer {
 	struct loop_operation operation;

@@ -328,6 +328,28 @@ static void input_makes_the_other_end_wait(void **state)
 	assert_int_equal(taken, sizeof(text)); /* nothing was lost */
 }
 
+/* Bytes are lost neither way, but for those that the old reader had taken. */
+static void another_reader_takes_over(void **state)
+{
+	struct fixture *fixture = *state;
+	int sockets[2];
+
+	transmit(fixture, "one", 3);
+	expect(fixture, "one", 3);
+	close(fixture->ours);
+	transmit(fixture, "two", 3);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets), 0);
+	fixture->ours = sockets[0];
+	assert_int_equal(console_reconnect(fixture->console, sockets[1]), 0);
+	transmit(fixture, "three", 5);
+	expect(fixture, "twothree", 8);
+	assert_int_equal(write(fixture->ours, "four", 4), 4);
+	expect_input(fixture, "four");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guest_runs_on_when_nobody_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(reader_that_goes_away_is_no_reader, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(another_reader_takes_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(draining_writes_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(draining_does_not_wait_for_ever, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_descriptors_at_all, setup, teardown),

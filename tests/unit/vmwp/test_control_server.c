@@ -21,7 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SECOND 1000000000ull
+#define SECOND      1000000000ull
+#define SOCKET_PATH "test_control_server.socket" /* in the test's working directory */
 
 struct fixture {
 	struct worker worker;
@@ -45,6 +46,22 @@ static int setup(void **state)
 	assert_int_equal(control_server_new(&fixture->worker, sockets[1], &fixture->worker.control),
 			 0);
 	fixture->socket = sockets[0];
+	fixture->serial = -1;
+	*state = fixture;
+	return 0;
+}
+
+static int setup_listening(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	int listener;
+
+	assert_non_null(fixture);
+	assert_int_equal(control_listen(SOCKET_PATH, &listener), 0);
+	assert_int_equal(control_connect(SOCKET_PATH, &fixture->socket), 0);
+	assert_int_equal(worker_init(&fixture->worker), 0);
+	assert_int_equal(control_server_new(&fixture->worker, listener, &fixture->worker.control),
+			 0);
 	fixture->serial = -1;
 	*state = fixture;
 	return 0;
@@ -111,6 +128,7 @@ static int teardown(void **state)
 	worker_deinit(&fixture->worker);
 	close_fdp(&fixture->socket);
 	close_fdp(&fixture->serial);
+	unlink(SOCKET_PATH);
 	free(fixture);
 	return 0;
 }
@@ -409,6 +427,81 @@ static void daemon_that_goes_away(void **state)
 	assert_int_equal(machine_state(fixture->worker.machine), MACHINE_STOPPED);
 }
 
+/* A daemon that comes to a worker that has had another. */
+static void adopt(struct fixture *fixture)
+{
+	AUTO_CLOSE int error = dup(STDERR_FILENO);
+	int sockets[2];
+
+	assert_int_equal(control_connect(SOCKET_PATH, &fixture->socket), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	AUTO_CLOSE int far = sockets[1];
+	fixture->serial = sockets[0];
+	const int fds[] = { far, error };
+	assert_string_equal(ask_with(fixture, "adopt", NULL, fds, 2), "");
+}
+
+static void leave(struct fixture *fixture)
+{
+	close_fdp(&fixture->socket);
+	close_fdp(&fixture->serial);
+	fixture->socket = fixture->serial = -1;
+	for (int i = 0; i < 10; i++)
+		turn(fixture);
+}
+
+static void expect_dot(struct fixture *fixture)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+	char byte = 0;
+
+	while (recv(fixture->serial, &byte, 1, MSG_DONTWAIT) != 1 && loop_now() < end)
+		turn(fixture);
+	assert_int_equal(byte, '.');
+}
+
+static void daemon_that_is_followed_by_another(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_CLOSE int end = memfd_create("end", MFD_CLOEXEC);
+	char text[64] = "";
+	struct json_object *told;
+
+	assert_string_equal(ask_with(fixture, "descriptors", "{\"names\": [\"end\"]}", &end, 1),
+			    "");
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	expect_dot(fixture);
+	leave(fixture);
+	assert_int_equal(machine_state(fixture->worker.machine), MACHINE_RUNNING);
+	adopt(fixture);
+	json_object_object_get_ex(fixture->answer.body, "state", &told);
+	assert_string_equal(json_object_get_string(told), "running");
+	assert_string_equal(ask(fixture, "reset", NULL), "");
+	expect_dot(fixture); /* the guest, anew */
+	leave(fixture);
+	adopt(fixture);
+	json_object_object_get_ex(fixture->answer.body, "resets", &told);
+	assert_int_equal(json_object_get_int(told), 1);
+	assert_string_equal(ask(fixture, "adopt", NULL), CONTROL_ERROR_INVALID);
+	leave(fixture);
+	worker_stop(&fixture->worker);
+	assert_int_equal(worker_run(&fixture->worker), 0);
+	assert_true(pread(end, text, sizeof(text) - 1, 0) > 0);
+	assert_string_equal(text, "{\"reason\":\"stopped\",\"message\":\"\"}");
+}
+
+/* What has not begun to run is of no use to the next daemon. */
+static void daemon_that_leaves_a_vm_half_made(void **state)
+{
+	struct fixture *fixture = *state;
+
+	configure(fixture, endless, sizeof(endless), "");
+	close_fdp(&fixture->socket);
+	fixture->socket = -1;
+	assert_int_equal(worker_run(&fixture->worker), 0);
+}
+
 static void stop_ends_the_loop(void **state)
 {
 	struct fixture *fixture = *state;
@@ -671,6 +764,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guest_that_crashes, setup, teardown),
 		cmocka_unit_test_setup_teardown(actions_are_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(daemon_that_is_followed_by_another, setup_listening,
+						teardown),
+		cmocka_unit_test_setup_teardown(daemon_that_leaves_a_vm_half_made, setup_listening,
+						teardown),
 		cmocka_unit_test_setup_teardown(stop_ends_the_loop, setup, teardown),
 		cmocka_unit_test_setup_teardown(disk_without_an_image, setup, teardown),
 		cmocka_unit_test_setup_teardown(disks_come_and_go, setup, teardown),
