@@ -8,9 +8,11 @@
 #include "vmms/network_tap.h"
 #include "vmms/passt.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_record.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -162,6 +164,7 @@ static void reconnect(struct adapter *adapter)
 		      : -ENOMEM;
 	if (r < 0)
 		set_reason(adapter, strerror(-r));
+	vm_record_save(adapter->vm);
 }
 
 static int restart_due(sd_event_source *source, uint64_t usec, void *data)
@@ -251,18 +254,27 @@ static int connect_backend(struct adapter *adapter, const struct definition_adap
 	return 0;
 }
 
+static struct adapter *adapter_make(struct vm *vm, const char *name)
+{
+	struct adapter *adapter = calloc(1, sizeof(*adapter));
+
+	if (!adapter)
+		return NULL;
+	list_init(&adapter->link);
+	adapter->vm = vm;
+	snprintf(adapter->name, sizeof(adapter->name), "%s", name);
+	return adapter;
+}
+
 int adapter_new(struct vm *vm, const struct definition_adapter *definition,
 		struct adapter **ret_adapter, struct adapter_descriptors *ret_descriptors,
 		struct failure *failure)
 {
-	CLEANUP(adapter_freep) struct adapter *adapter = calloc(1, sizeof(*adapter));
+	CLEANUP(adapter_freep) struct adapter *adapter = adapter_make(vm, definition->name);
 	int r;
 
 	if (!adapter)
 		return failure_no_memory(failure);
-	list_init(&adapter->link);
-	adapter->vm = vm;
-	snprintf(adapter->name, sizeof(adapter->name), "%s", definition->name);
 	r = connect_backend(adapter, definition, ret_descriptors, failure);
 	if (r < 0)
 		return r;
@@ -280,6 +292,105 @@ void adapter_free(struct adapter *adapter)
 	passt_free(adapter->passt);
 	remove_tap(adapter);
 	free(adapter);
+}
+
+/* ---- From one daemon to the next ---- */
+
+struct json_object *adapter_to_json(const struct adapter *adapter)
+{
+	const struct process none = { 0 };
+	const struct process *process = adapter->passt ? passt_process(adapter->passt) : &none;
+
+	return json_make("name", json_object_new_string(adapter->name), "backend",
+			 json_object_new_int64(adapter->backend), "tap",
+			 json_object_new_string(adapter->tap.name), "pid",
+			 json_object_new_int64(process->pid), "start_time",
+			 json_object_new_uint64(process->start_time), NULL);
+}
+
+struct record {
+	char *name, *tap;
+	unsigned backend;
+	uint64_t pid, start_time;
+};
+
+#define MEMBER(member, reader, most)                                                        \
+	{                                                                                   \
+		.name = #member, .read = reader, .offset = offsetof(struct record, member), \
+		.maximum = most, .required = true                                           \
+	}
+
+static const struct json_key record_keys[] = {
+	MEMBER(name, json_read_string, DEFINITION_ADAPTER_NAME_MAX),
+	MEMBER(backend, json_read_unsigned, ADAPTER_USER),
+	MEMBER(tap, json_read_string, IFNAMSIZ - 1),
+	MEMBER(pid, json_read_uint64, INT_MAX),
+	MEMBER(start_time, json_read_uint64, UINT64_MAX),
+};
+
+static int adopt_tap(struct adapter *adapter, const struct definition_adapter *definition,
+		     const char *tap)
+{
+	struct vswitches *switches = adapter->vm->manager->switches;
+	struct failure failure;
+	int r;
+
+	if (!switches->network)
+		return -EPERM;
+	r = network_find_link(switches->network, tap, &adapter->tap);
+	if (r == 0 && adapter_apply(adapter, definition, &failure) < 0)
+		set_reason(adapter, failure.message);
+	return r;
+}
+
+static void adopt_passt(struct adapter *adapter, const struct process *process)
+{
+	const struct passt_config config = { .ended = passt_ended, .owner = adapter };
+
+	adapter->started = now(adapter);
+	if (passt_adopt(adapter->vm->manager->loop, &config, process, &adapter->passt) == 0)
+		return;
+	set_reason(adapter, "passt has ended");
+	start_later(adapter);
+}
+
+static int adopt(struct adapter *adapter, const struct record *record)
+{
+	const struct process process = { (pid_t)record->pid, record->start_time };
+	const struct definition_adapter *definition =
+		definition_find_adapter(&adapter->vm->definition->network, adapter->name);
+
+	if (!definition)
+		return -EINVAL;
+	adapter->backend = (enum adapter_backend)record->backend;
+	if (adapter->backend == ADAPTER_TAP)
+		return adopt_tap(adapter, definition, record->tap);
+	if (adapter->backend == ADAPTER_USER)
+		adopt_passt(adapter, &process);
+	else
+		snprintf(adapter->reason, sizeof(adapter->reason), "not connected");
+	return 0;
+}
+
+int adapter_adopt(struct vm *vm, struct json_object *tree, struct adapter **ret_adapter)
+{
+	CLEANUP(adapter_freep) struct adapter *adapter = NULL;
+	struct record record = { 0 };
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+	int r;
+
+	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &record);
+	if (r == 0) {
+		adapter = adapter_make(vm, record.name);
+		r = adapter ? adopt(adapter, &record) : -ENOMEM;
+	}
+	free(record.name);
+	free(record.tap);
+	if (r < 0)
+		return r;
+	*ret_adapter = TAKE_PTR(adapter);
+	return 0;
 }
 
 const char *adapter_backend_name(const struct adapter *adapter)

@@ -66,6 +66,15 @@ int adapter_new(struct vm *vm, const struct definition_adapter *definition,
 		struct adapter **ret_adapter, struct adapter_descriptors *ret_descriptors,
 		struct failure *failure) MUST_CHECK;
 
+/*
+ * What the next daemon has to know of it, and an adapter as that daemon finds it: with its tap, as
+ * the definition has it now, or with its passt, which is started again if it has ended. record:
+ * borrowed. Return: 0; -EINVAL: it makes no sense; -ENODEV: its tap is gone; -errno.
+ */
+struct json_object *adapter_to_json(const struct adapter *adapter);
+int adapter_adopt(struct vm *vm, struct json_object *record,
+		  struct adapter **ret_adapter) MUST_CHECK;
+
 /* Takes the back end away. */
 void adapter_free(struct adapter *adapter);
 DEFINE_CLEANUP(struct adapter *, adapter_free)

@@ -27,6 +27,7 @@ struct service {
 	struct manager *manager;
 	struct host_report *report;
 	struct dbus_service *bus;
+	bool leaving; /* everything stays as it is, for the next daemon */
 };
 
 /* ---- What the manager tells ---- */
@@ -146,6 +147,12 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, 
 	struct service *service = data;
 	bool again = service->manager->stopping;
 
+	if (service->settings.keep_guests) {
+		log_info("ending; guests run on");
+		(void)sd_notify(false, "STOPPING=1");
+		service->leaving = true;
+		return sd_event_exit(service->loop, 0);
+	}
 	if (!again)
 		notify_stopping(service);
 	manager_stop(service->manager, again ? 0 : service->settings.shutdown_timeout);
@@ -277,8 +284,11 @@ static int run(struct service *service)
 	return r;
 }
 
+/* Who leaves does as if it were killed: what it would free, it would take away from the guests. */
 static void service_deinit(struct service *service)
 {
+	if (service->leaving)
+		return;
 	if (service->manager) {
 		manager_observe(service->manager, NULL, NULL);
 		vswitches_observe(service->manager->switches, NULL, NULL);

@@ -4,8 +4,10 @@
 
 #include "common/base/log.h"
 #include "vmms/automatic_start.h"
+#include "vmms/folder.h"
 #include "vmms/manager_internal.h"
 #include "vmms/run_record.h"
+#include "vmms/vm_record.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,6 +35,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
+	r = folder_open(settings->runtime_directory, "vms", &manager->records);
+	if (r < 0)
+		return r;
 	r = vswitches_new(settings->state_directory, manager_switch_user, manager,
 			  &manager->switches);
 	if (r < 0)
@@ -43,6 +48,7 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = manager_load(manager);
 	if (r < 0)
 		return r;
+	vm_record_warn_of_strays(manager);
 	*ret_manager = TAKE_PTR(manager);
 	return 0;
 }
@@ -60,6 +66,7 @@ void manager_free(struct manager *manager)
 	vswitches_free(manager->switches);
 	store_free(manager->store);
 	run_record_free(manager->record);
+	folder_free(manager->records);
 	sd_event_unref(manager->loop);
 	free(manager);
 }

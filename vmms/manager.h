@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
+struct folder;
+
 struct manager_settings {
 	const char *state_directory;   /* the definitions are in its folders vms and switches */
 	const char *runtime_directory; /* working directory of workers */
@@ -56,6 +58,7 @@ struct manager {
 	sd_event *loop;
 	struct manager_settings settings;
 	struct store *store;
+	struct folder *records; /* vmms/vm_record.h */
 	struct vswitches *switches;
 	struct run_record *record;
 	struct jobs *jobs;
@@ -69,8 +72,10 @@ struct manager {
 	sd_event_source *stop_timer;
 };
 
-/* Opens the store and reads it. settings: borrowed. Return: 0; -EBUSY: another daemon has it;
- * -errno. */
+/*
+ * Opens the store and reads it; workers that an earlier daemon left are taken over. settings:
+ * borrowed. Return: 0; -EBUSY: another daemon has one of the directories; -errno.
+ */
 int manager_new(sd_event *loop, const struct manager_settings *settings,
 		struct manager **ret_manager) MUST_CHECK;
 

@@ -116,6 +116,7 @@ static int add_new(struct manager *manager, struct definition *definition)
 		return r;
 	vm->reading = manager->reading;
 	manager_insert(manager, vm);
+	vm_adopt(vm);
 	manager->observer->vm_added(manager->observer_data, vm);
 	return 0;
 }

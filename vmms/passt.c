@@ -19,7 +19,7 @@
 
 struct passt {
 	struct passt_config config;
-	pid_t pid;
+	struct process process;
 	int pidfd, output;
 	sd_event_source *pidfd_source, *output_source;
 	char line[PASST_WORDS_MAX];
@@ -69,14 +69,19 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 	struct passt *passt = data;
 	char words[PASST_WORDS_MAX];
 	siginfo_t info = { 0 };
+	bool known;
 
-	while (read_output(passt))
+	while (passt->output >= 0 && read_output(passt))
 		;
 	line_end(passt);
-	(void)waitid(P_PIDFD, (id_t)passt->pidfd, &info, WEXITED | WNOHANG);
-	passt->pid = 0;
+	/* Only a child's end can be asked for. */
+	known = waitid(P_PIDFD, (id_t)passt->pidfd, &info, WEXITED | WNOHANG) == 0;
+	passt->process.pid = 0;
 	if (passt->words[0] != '\0')
 		snprintf(words, sizeof(words), "%s", passt->words);
+	else if (!known)
+		snprintf(words, sizeof(words),
+			 "how is not known, since an earlier vmms started it");
 	else if (info.si_code == CLD_EXITED)
 		snprintf(words, sizeof(words), "exit status %d", info.si_status);
 	else
@@ -126,25 +131,33 @@ static int run_program(struct passt *passt, int socket, int output)
 			       .directory = "/",
 			       .output = output,
 			       .error = output,
-			       .passed = socket };
+			       .passed = socket,
+			       .outlives = true };
+	pid_t pid;
+	int r;
 
 	make_command_line(&passt->config, &line);
-	return spawn_program(&spawn, &passt->pid, &passt->pidfd);
+	r = spawn_program(&spawn, &pid, &passt->pidfd);
+	if (r < 0)
+		return r;
+	passt->process.pid = pid;
+	r = process_identify(pid, &passt->process);
+	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */
 }
 
 /* ---- Life ---- */
 
-static int watch(struct passt *passt, sd_event *loop)
+static int watch_output(struct passt *passt, sd_event *loop)
 {
 	int r;
 
 	r = sd_event_add_io(loop, &passt->output_source, passt->output, EPOLLIN, output_ready,
 			    passt);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_ratelimit(passt->output_source, 1000000, 100);
-	if (r < 0)
-		return r;
+	return r < 0 ? r : sd_event_source_set_ratelimit(passt->output_source, 1000000, 100);
+}
+
+static int watch_process(struct passt *passt, sd_event *loop)
+{
 	return sd_event_add_io(loop, &passt->pidfd_source, passt->pidfd, EPOLLIN, process_ended,
 			       passt);
 }
@@ -172,7 +185,9 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 	socket_make_room(theirs, SOCKET_PASST_ROOM);
 	r = run_program(passt, theirs, far_output);
 	if (r == 0)
-		r = watch(passt, loop);
+		r = watch_output(passt, loop);
+	if (r == 0)
+		r = watch_process(passt, loop);
 	if (r < 0)
 		return r;
 	passt->config.adapter = NULL;
@@ -181,11 +196,36 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 	return 0;
 }
 
+int passt_adopt(sd_event *loop, const struct passt_config *config, const struct process *process,
+		struct passt **ret_passt)
+{
+	CLEANUP(passt_freep) struct passt *passt = calloc(1, sizeof(*passt));
+	int r;
+
+	if (!passt)
+		return -ENOMEM;
+	*passt = (struct passt){ .config = *config, .pidfd = -1, .output = -1 };
+	r = process_open(process, &passt->pidfd);
+	if (r == 0)
+		r = watch_process(passt, loop);
+	if (r < 0)
+		return r;
+	passt->process = *process;
+	passt->config.adapter = NULL;
+	*ret_passt = TAKE_PTR(passt);
+	return 0;
+}
+
+const struct process *passt_process(const struct passt *passt)
+{
+	return &passt->process;
+}
+
 void passt_free(struct passt *passt)
 {
 	if (!passt)
 		return;
-	if (passt->pid > 0) {
+	if (passt->process.pid > 0) {
 		(void)pidfd_send_signal(passt->pidfd, SIGKILL, NULL, 0);
 		/* It is dead in a moment, and nobody else will ask for it. */
 		(void)waitid(P_PIDFD, (id_t)passt->pidfd, NULL, WEXITED);

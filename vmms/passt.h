@@ -3,7 +3,8 @@
  * passt(1), the user-mode network of one adapter.
  *
  * It gets one end of a pair of sockets and no paths, drops all privilege by itself, and ends when
- * the other end is closed, or with this process. Who starts it again is the owner's to decide.
+ * the other end is closed. Who starts it again is the owner's to decide. It outlives this process,
+ * as the worker does.
  *
  * Thread: the event loop's.
  */
@@ -12,6 +13,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/definition_network.h"
+#include "vmms/process.h"
 
 #include <systemd/sd-event.h>
 
@@ -37,6 +39,15 @@ struct passt_config {
  */
 int passt_start(sd_event *loop, const struct passt_config *config, struct passt **ret_passt,
 		int *ret_fd) MUST_CHECK;
+
+/*
+ * Takes over one that another daemon started; what it says is lost. Return: 0; -ESRCH: it has
+ * ended; -errno.
+ */
+int passt_adopt(sd_event *loop, const struct passt_config *config, const struct process *process,
+		struct passt **ret_passt) MUST_CHECK;
+
+const struct process *passt_process(const struct passt *passt);
 
 /* Ends the process if it still runs. */
 void passt_free(struct passt *passt);

@@ -12,9 +12,10 @@
 #include "common/definition.h"
 #include "vmms/failure.h"
 
-/* The hypervisor, the kernel, the initrd, the serial line, all disks, and queues of adapters. */
+/* The hypervisor, the kernel, the initrd, the serial line, where the end is written down, all
+ * disks, and queues of adapters. */
 #define RESOURCES_MAX \
-	(4 + DEFINITION_DISKS_MAX + DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
+	(5 + DEFINITION_DISKS_MAX + DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
 	size_t count;

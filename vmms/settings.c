@@ -41,6 +41,8 @@ static const char usage[] =
 	"  --shutdown-timeout N   seconds that guests get to shut down when vmms ends; 0: they "
 	"are\n"
 	"                         turned off at once (default: 60)\n"
+	"  --keep-guests          guests run on when vmms is told to end, and the next vmms finds\n"
+	"                         them again\n"
 	"  --debug                log more\n"
 	"  --help, --version\n"
 	"\n"
@@ -57,6 +59,7 @@ enum {
 	OPTION_PASST,
 	OPTION_WORKER_USERS,
 	OPTION_SHUTDOWN_TIMEOUT,
+	OPTION_KEEP_GUESTS,
 	OPTION_DEBUG,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -73,6 +76,7 @@ static const struct option options[] = {
 	{ "passt", required_argument, NULL, OPTION_PASST },
 	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
+	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -196,6 +200,9 @@ static int read_option(struct settings *settings, int option)
 		return read_users(optarg, &settings->manager.users);
 	case OPTION_SHUTDOWN_TIMEOUT:
 		return read_timeout(optarg, &settings->shutdown_timeout);
+	case OPTION_KEEP_GUESTS:
+		settings->keep_guests = true;
+		return 0;
 	case OPTION_DEBUG:
 		log_set_level(LOG_LEVEL_DEBUG);
 		return 0;

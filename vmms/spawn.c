@@ -54,7 +54,7 @@ _Noreturn static void run_child(const struct spawn *spawn, pid_t parent)
 
 	/* A session of its own: ^C in the daemon's terminal is not meant for it. */
 	setsid();
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+	if (!spawn->outlives && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
 		_exit(127);
 	r = place_descriptors(spawn);
 	if (r == 0 && spawn->directory && chdir(spawn->directory) < 0)

@@ -6,6 +6,7 @@
 
 #include "common/base/cc.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct spawn {
@@ -14,12 +15,12 @@ struct spawn {
 	int output;                   /* becomes its standard output */
 	int error;                    /* becomes its standard error */
 	int passed;                   /* becomes its descriptor 3; -1: none */
+	bool outlives;                /* else it gets SIGTERM should our process die */
 };
 
 /*
- * The descriptors stay the caller's. The program gets SIGTERM should our process die. That it
- * could not be executed shows as exit status 127 and a line on its standard error. Return: 0;
- * -errno.
+ * The descriptors stay the caller's. That it could not be executed shows as exit status 127 and a
+ * line on its standard error. Return: 0; -errno.
  */
 int spawn_program(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd) MUST_CHECK;
 

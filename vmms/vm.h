@@ -83,6 +83,12 @@ struct vm {
 /* Takes over the definition, also on failure. */
 int vm_new(struct manager *manager, struct definition *definition, struct vm **ret_vm) MUST_CHECK;
 
+/*
+ * If an earlier daemon left a worker of this VM, it is taken over, or its end is noticed. For a VM
+ * that is new here.
+ */
+void vm_adopt(struct vm *vm);
+
 /* A worker that still runs is killed. Operations under way are forgotten. */
 void vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_free)

@@ -41,6 +41,9 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun);
 /* From now on the worker has VM_END_TIMEOUT to end. */
 void vm_expect_end(struct vm *vm);
 
+/* The VM's state by how its worker ended, and by what it had told of that. */
+void vm_set_end(struct vm *vm, const struct worker_exit *exit);
+
 /* ---- After a failure of the worker (vm_restart.c) ---- */
 
 /* The VM has crashed. ran: microseconds until then. */

@@ -13,6 +13,7 @@
 #include "vmms/manager.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_record.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -77,6 +78,7 @@ static void start_answered(void *data, struct json_object *result, const char *c
 		return; /* it refused something before, and is being killed */
 	vm->started_at = vm_clock(CLOCK_REALTIME);
 	vm->up_since = vm_clock(CLOCK_MONOTONIC);
+	vm_record_save(vm);
 	vm_notify(vm, "StartedAt", NULL);
 	if (vm->state == VM_STARTING)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
@@ -132,12 +134,14 @@ static int send_all(struct vm *vm, const struct resources *resources)
 
 static int spawn(struct vm *vm, struct resources *resources, struct failure *failure)
 {
+	char socket[PATH_MAX];
 	struct worker_config config = { .program = vm->manager->settings.worker,
 					.directory = vm->manager->settings.runtime_directory,
+					.socket = socket,
 					.name = vm->definition->name,
 					.callbacks = &vm_worker_callbacks,
 					.owner = vm };
-	int serial, r;
+	int serial, end, r;
 
 	r = manager_take_worker_user(vm->manager, &vm->worker_user);
 	if (r < 0)
@@ -152,11 +156,20 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 				   "cannot make a console for VM '%s': %s", vm->definition->name,
 				   strerror(-r));
 	resources_add(resources, "serial", serial);
+	r = vm_record_open_end(vm, &end);
+	if (r < 0)
+		return failure_set(
+			failure, DBUS_ERROR_RESOURCE,
+			"cannot write to %s: %s; make room or repair that, then try again",
+			vm->manager->settings.runtime_directory, strerror(-r));
+	resources_add(resources, "end", end);
+	vm_record_socket_path(vm, socket);
 	r = worker_spawn(vm->manager->loop, &config, &vm->worker);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot start a worker for VM '%s': %s", vm->definition->name,
 				   strerror(-r));
+	vm_record_save(vm);
 	r = send_all(vm, resources);
 	/* A worker that has ended already says why by its end, which is on its way to us. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
@@ -198,6 +211,7 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 	resources_deinit(&resources);
 	if (r < 0) {
 		worker_free(TAKE_PTR(vm->worker));
+		vm_record_delete(vm);
 		vm_forget_adapters(vm);
 		console_disconnect(vm->console);
 		vm->operation = (struct vm_operation){ 0 };

@@ -11,6 +11,7 @@
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_record.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -286,13 +287,18 @@ static const char *signal_meaning(int signal)
 				: "";
 }
 
-static void set_end(struct vm *vm, const struct worker_exit *exit)
+void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 {
 	const char *separator = exit->last_words[0] != '\0' ? ": " : "";
 	bool announced = vm->end_reason[0] != '\0';
 
-	if (announced && (exit->status == 0 || exit->signal == SIGKILL))
+	if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
 		set_end_by_event(vm);
+	else if (exit->unknown)
+		vm_set_state(vm, VM_CRASHED,
+			     "the worker has ended; how is not known, since an earlier vmms had "
+			     "started it%s%s",
+			     separator, exit->last_words);
 	else if (vm->turning_off.done && exit->signal == SIGKILL)
 		vm_set_state(vm, VM_OFF, "turned off; the worker did not answer and was killed");
 	else if (exit->signal != 0)
@@ -356,6 +362,8 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	uint64_t ran = vm->started_at ? vm_clock(CLOCK_MONOTONIC) - vm->up_since : 0;
 
 	vm_clear_timer(vm);
+	vm_record_take_end(vm);
+	vm_record_delete(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
 	console_disconnect(vm->console);
@@ -368,7 +376,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	if (starting)
 		fail_start(vm, exit);
 	else
-		set_end(vm, exit);
+		vm_set_end(vm, exit);
 	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
 		  "Addresses", NULL);
 	if (vm->operation.done)

@@ -27,6 +27,7 @@
 #define LINE_MAX_SIZE    512
 #define LAST_LINES       4
 #define DRAIN_MAX        256  /* messages, or reads of the pipe, taken at the end */
+#define ADOPT_TIMEOUT    30   /* seconds */
 #define EVENTS_A_SECOND  1000 /* control messages before the source rests */
 #define OUTPUTS_A_SECOND 100  /* reads of the pipe before the source rests */
 
@@ -42,7 +43,7 @@ struct request {
 struct worker {
 	struct worker_config config;
 	sd_event *loop;
-	pid_t pid;
+	struct process process;
 	int pidfd, control, output;
 	sd_event_source *pidfd_source, *control_source, *output_source;
 	uint32_t next_id;
@@ -250,10 +251,9 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 	siginfo_t info = { 0 };
 
 	drain(worker);
-	if (waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0)
-		log_error("VM %s: cannot ask how the worker ended: %s", worker->config.name,
-			  strerror(errno));
-	worker->pid = 0;
+	/* Only a child's end can be asked for. */
+	exit.unknown = waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0;
+	worker->process.pid = 0;
 	if (info.si_code == CLD_EXITED)
 		exit.status = info.si_status;
 	else
@@ -269,7 +269,7 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 
 void worker_kill(struct worker *worker, int signal)
 {
-	if (worker->pid > 0)
+	if (worker->process.pid > 0)
 		(void)pidfd_send_signal(worker->pidfd, signal, NULL, 0);
 }
 
@@ -297,7 +297,36 @@ static int watch(struct worker *worker)
 	return sd_event_source_set_ratelimit(worker->output_source, 1000000, OUTPUTS_A_SECOND);
 }
 
-static int run_program(struct worker *worker, int control, int output)
+static struct worker *worker_new(sd_event *loop, const struct worker_config *config)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+
+	if (!worker)
+		return NULL;
+	*worker = (struct worker){ .config = *config,
+				   .loop = sd_event_ref(loop),
+				   .pidfd = -1,
+				   .control = -1,
+				   .output = -1,
+				   .next_id = 1 };
+	worker->config.socket = NULL;
+	list_init(&worker->requests);
+	return worker;
+}
+
+/* The pipe that becomes its standard error. */
+static int make_output(struct worker *worker, int *ret_far)
+{
+	int pipes[2];
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	worker->output = pipes[0];
+	*ret_far = pipes[1];
+	return fcntl(worker->output, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static int run_program(struct worker *worker, int listener, int output)
 {
 	char user[16];
 	const char *const arguments[] = { worker->config.program,
@@ -310,45 +339,69 @@ static int run_program(struct worker *worker, int control, int output)
 			       .directory = worker->config.directory,
 			       .output = output,
 			       .error = output,
-			       .passed = control };
+			       .passed = listener,
+			       .outlives = true };
+	pid_t pid;
+	int r;
 
 	_Static_assert(CONTROL_FD == 3, "as in the arguments");
 	snprintf(user, sizeof(user), "%u", worker->config.user);
-	return spawn_program(&spawn, &worker->pid, &worker->pidfd);
+	r = spawn_program(&spawn, &pid, &worker->pidfd);
+	if (r < 0)
+		return r;
+	worker->process.pid = pid;
+	r = process_identify(pid, &worker->process);
+	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */
 }
 
 int worker_spawn(sd_event *loop, const struct worker_config *config, struct worker **ret_worker)
 {
-	CLEANUP(worker_freep) struct worker *worker = calloc(1, sizeof(*worker));
-	int sockets[2], pipes[2];
+	CLEANUP(worker_freep) struct worker *worker = worker_new(loop, config);
+	AUTO_CLOSE int listener = -1, far_output = -1;
 	int r;
 
 	if (!worker)
 		return -ENOMEM;
-	*worker = (struct worker){ .config = *config,
-				   .loop = sd_event_ref(loop),
-				   .pidfd = -1,
-				   .control = -1,
-				   .output = -1,
-				   .next_id = 1 };
-	list_init(&worker->requests);
-	r = control_socketpair(sockets);
+	/* Connected first: it is to see our end even if that comes before it has begun. */
+	r = control_listen(config->socket, &listener);
+	if (r == 0)
+		r = control_connect(config->socket, &worker->control);
+	if (r == 0)
+		r = make_output(worker, &far_output);
+	if (r == 0)
+		r = run_program(worker, listener, far_output);
+	if (r == 0)
+		r = watch(worker);
 	if (r < 0)
 		return r;
-	worker->control = sockets[0];
-	AUTO_CLOSE int far_control = sockets[1];
-	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return -errno;
-	worker->output = pipes[0];
-	AUTO_CLOSE int far_output = pipes[1];
-	if (fcntl(worker->output, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	r = run_program(worker, far_control, far_output);
+	*ret_worker = TAKE_PTR(worker);
+	return 0;
+}
+
+int worker_adopt(sd_event *loop, const struct worker_config *config, const struct process *process,
+		 int serial, worker_reply_fn adopted, struct worker **ret_worker)
+{
+	CLEANUP(worker_freep) struct worker *worker = worker_new(loop, config);
+	AUTO_CLOSE int far_output = -1;
+	int r;
+
+	if (!worker)
+		return -ENOMEM;
+	r = process_open(process, &worker->pidfd);
+	if (r == 0)
+		r = control_connect(config->socket, &worker->control);
+	if (r == 0)
+		r = make_output(worker, &far_output);
+	if (r == 0)
+		r = watch(worker);
 	if (r < 0)
 		return r;
-	r = watch(worker);
+	const int fds[] = { serial, far_output };
+	r = worker_request(worker, "adopt", NULL, fds, ARRAY_SIZE(fds), ADOPT_TIMEOUT, adopted,
+			   config->owner);
 	if (r < 0)
 		return r;
+	worker->process = *process;
 	*ret_worker = TAKE_PTR(worker);
 	return 0;
 }
@@ -358,7 +411,7 @@ void worker_free(struct worker *worker)
 	if (!worker)
 		return;
 	worker_kill(worker, SIGKILL);
-	if (worker->pid > 0)
+	if (worker->process.pid > 0)
 		(void)waitid(P_PIDFD, (id_t)worker->pidfd, NULL, WEXITED | WNOHANG);
 	list_for_each (link, &worker->requests) {
 		struct request *request = container_of(link, struct request, link);
@@ -378,5 +431,10 @@ void worker_free(struct worker *worker)
 
 pid_t worker_pid(const struct worker *worker)
 {
-	return worker->pid;
+	return worker->process.pid;
+}
+
+const struct process *worker_process(const struct worker *worker)
+{
+	return &worker->process;
 }

@@ -14,6 +14,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "vmms/process.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,8 +30,9 @@ struct worker;
 
 /* How a worker ended. */
 struct worker_exit {
-	int status; /* exit status; -1: by a signal */
-	int signal; /* 0: none */
+	bool unknown; /* it was another daemon's child; the rest is not known either */
+	int status;   /* exit status; -1: by a signal */
+	int signal;   /* 0: none */
 	/* The last lines of its standard error, UTF-8, "; " between them. */
 	char last_words[WORKER_LAST_WORDS_MAX];
 };
@@ -50,20 +52,11 @@ struct worker_config {
 	const char *program;   /* path of vmwp */
 	const char *directory; /* its working directory; NULL: the daemon's */
 	uid_t user;            /* to become, in its sandbox; 0: none */
+	const char *socket;    /* path of its control socket; borrowed for the call */
 	const char *name;      /* of the VM, for the log; borrowed for the worker's life */
 	const struct worker_callbacks *callbacks;
 	void *owner; /* first argument of the callbacks */
 };
-
-/* Starts `program --control-fd 3`, and --user if there is one to become. Return: 0, -errno. */
-int worker_spawn(sd_event *loop, const struct worker_config *config,
-		 struct worker **ret_worker) MUST_CHECK;
-
-/* Kills the process if it still runs. Requests under way are forgotten. */
-void worker_free(struct worker *worker);
-DEFINE_CLEANUP(struct worker *, worker_free)
-
-pid_t worker_pid(const struct worker *worker);
 
 /*
  * What became of a request. result: borrowed, NULL on failure; then code is one of CONTROL_ERROR_
@@ -71,6 +64,28 @@ pid_t worker_pid(const struct worker *worker);
  */
 typedef void (*worker_reply_fn)(void *data, struct json_object *result, const char *code,
 				const char *text);
+
+/*
+ * Starts `program --control-fd 3`, and --user if there is one to become, which outlives this
+ * process. Return: 0, -errno.
+ */
+int worker_spawn(sd_event *loop, const struct worker_config *config,
+		 struct worker **ret_worker) MUST_CHECK;
+
+/*
+ * Takes over a worker that another daemon started. config: without program and directory. serial:
+ * borrowed. Return: 0: adopted() will be called with its answer to "adopt"; -ESRCH: it has ended;
+ * -errno.
+ */
+int worker_adopt(sd_event *loop, const struct worker_config *config, const struct process *process,
+		 int serial, worker_reply_fn adopted, struct worker **ret_worker) MUST_CHECK;
+
+/* Kills the process if it still runs. Requests under way are forgotten. */
+void worker_free(struct worker *worker);
+DEFINE_CLEANUP(struct worker *, worker_free)
+
+pid_t worker_pid(const struct worker *worker);
+const struct process *worker_process(const struct worker *worker);
 
 /*
  * Sends a request (common/control.h). arguments (NULL: {}) and fds are borrowed. timeout: seconds

@@ -8,6 +8,7 @@
  *
  *     refuse-descriptors, refuse-configure, refuse-start   an error of that method
  *     die-in-configure                                     _exit(3) with words on standard error
+ *     mute-configure   never answers "configure", nor does anything after it
  *     mute-start       never answers "start"
  *     mute-stop        never answers "stop", nor ends by it
  *     no-shutdown      the guest runs no shutdown service
@@ -18,6 +19,8 @@
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
  *     refuse-actions   "change_actions" is refused
+ *     refuse-adopt     a daemon that comes later is refused
+ *     mute-adopt       it gets no answer
  */
 #include "common/control.h"
 #include "common/definition.h"
@@ -31,7 +34,8 @@
 #include <sys/socket.h>
 
 struct fake {
-	int control, serial;
+	int listener, control, serial; /* control: -1: there is no daemon now */
+	int end;                       /* -1: none */
 	struct definition *definition;
 	size_t descriptor_count;
 	bool stop;
@@ -54,7 +58,7 @@ static void say(const struct fake *fake, const char *text)
 
 static void event(const struct fake *fake, const char *name, struct json_object *data)
 {
-	if (control_send_event(fake->control, name, data) < 0)
+	if (fake->control >= 0 && control_send_event(fake->control, name, data) < 0)
 		perror("fake worker: event");
 	json_object_put(data);
 }
@@ -71,6 +75,8 @@ static void state_event(struct fake *fake, const char *state, const char *reason
 
 static void end(struct fake *fake, const char *reason, const char *message)
 {
+	if (fake->end >= 0)
+		dprintf(fake->end, "{\"reason\": \"%s\", \"message\": \"left in a file\"}", reason);
 	state_event(fake, "stopped", reason, message);
 	fake->stop = true;
 }
@@ -89,6 +95,8 @@ static const char *method_descriptors(struct fake *fake, struct control_message 
 
 		int fd = TAKE_FD(message->fds[i]); /* kept open: with it goes the lock of a disk */
 
+		if (strcmp(name, "end") == 0)
+			fake->end = fd;
 		if (strcmp(name, "serial") == 0) {
 			fake->serial = fd;
 			(void)fcntl(fd, F_SETFL, 0); /* this guest may wait */
@@ -113,6 +121,26 @@ static const char *method_configure(struct fake *fake, struct control_message *m
 	return asked_for(fake, "refuse-configure") ? CONTROL_ERROR_NOT_CAPABLE : NULL;
 }
 
+static void tell_all(struct fake *fake)
+{
+	event(fake, "vmbus", json_make("version", json_object_new_string("5.3"), NULL));
+	event(fake, "heartbeat", json_make("status", json_object_new_string("ok"), NULL));
+}
+
+static const char *method_adopt(struct fake *fake, struct control_message *message)
+{
+	if (asked_for(fake, "refuse-adopt"))
+		return CONTROL_ERROR_FAILED;
+	if (message->fd_count != 2)
+		return CONTROL_ERROR_INVALID;
+	fake->serial = TAKE_FD(message->fds[0]);
+	(void)fcntl(fake->serial, F_SETFL, 0);
+	(void)dup2(message->fds[1], STDERR_FILENO);
+	say(fake, "guest: adopted\r\n");
+	tell_all(fake);
+	return NULL;
+}
+
 static const char *method_start(struct fake *fake, struct control_message *message)
 {
 	char text[128];
@@ -122,8 +150,7 @@ static const char *method_start(struct fake *fake, struct control_message *messa
 	snprintf(text, sizeof(text), "guest: begin, %zu descriptors\r\n", fake->descriptor_count);
 	say(fake, text);
 	state_event(fake, "running", "", "");
-	event(fake, "vmbus", json_make("version", json_object_new_string("5.3"), NULL));
-	event(fake, "heartbeat", json_make("status", json_object_new_string("ok"), NULL));
+	tell_all(fake);
 	return NULL;
 }
 
@@ -299,7 +326,8 @@ static const struct {
 	const char *(*handle)(struct fake *fake, struct control_message *message);
 } methods[] = {
 	{ "descriptors", NULL, method_descriptors },
-	{ "configure", NULL, method_configure },
+	{ "configure", "mute-configure", method_configure },
+	{ "adopt", "mute-adopt", method_adopt },
 	{ "start", "mute-start", method_start },
 	{ "pause", NULL, method_pause },
 	{ "resume", NULL, method_resume },
@@ -363,6 +391,8 @@ static void handle(struct fake *fake, struct control_message *message)
 
 		if (strcmp(methods[i].name, message->name) != 0)
 			continue;
+		if (asked_for(fake, "mute-configure"))
+			return;
 		error = methods[i].handle(fake, message);
 		if (!methods[i].mute || !asked_for(fake, methods[i].mute))
 			answer(fake, message->id, message->name, error);
@@ -591,8 +621,12 @@ static void read_control(struct fake *fake)
 	int r;
 
 	r = control_receive(fake->control, &message);
-	if (r == CONTROL_E_CLOSED)
+	if (r == CONTROL_E_CLOSED && strcmp(fake->state, "off") == 0)
 		_exit(0);
+	if (r == CONTROL_E_CLOSED) {
+		close_fdp(&fake->control);
+		fake->control = -1;
+	}
 	if (r != 0)
 		return;
 	handle(fake, &message);
@@ -602,8 +636,9 @@ static void read_control(struct fake *fake)
 static void run(struct fake *fake)
 {
 	while (!fake->stop) {
-		struct pollfd fds[2] = { { fake->control, POLLIN, 0 },
-					 { fake->serial, POLLIN, 0 } };
+		struct pollfd fds[3] = { { fake->control, POLLIN, 0 },
+					 { fake->serial, POLLIN, 0 },
+					 { fake->control < 0 ? fake->listener : -1, POLLIN, 0 } };
 
 		if (terminated && !asked_for(fake, "mute-stop"))
 			end(fake, "stopped", "");
@@ -613,6 +648,8 @@ static void run(struct fake *fake)
 			read_control(fake);
 		else if (fds[1].revents)
 			read_serial(fake);
+		else if (fds[2].revents)
+			fake->control = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC);
 	}
 }
 
@@ -628,12 +665,15 @@ static int print_report(void)
 
 int main(int argc, char *argv[])
 {
-	struct fake fake = { .control = CONTROL_FD, .serial = -1, .state = "off" };
+	struct fake fake = {
+		.listener = CONTROL_FD, .control = -1, .serial = -1, .end = -1, .state = "off"
+	};
 
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
 		return print_report();
 	if (argc < 3 || strcmp(argv[1], "--control-fd") != 0)
 		return 2;
+	signal(SIGPIPE, SIG_IGN);
 	/* Without SA_RESTART, to be noticed by poll(2). */
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
 	run(&fake);

@@ -5,10 +5,12 @@ Every wait is bounded, and what vmms logged is shown when a test fails.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -84,10 +86,17 @@ class ServiceTest(unittest.TestCase):
                     process.wait(TIMEOUT)
                 except subprocess.TimeoutExpired:
                     process.kill()
+        self.kill_workers()
         self.log.close()
         if self._outcome and not self._outcome.success:
             sys.stderr.write((self.folder / "log").read_text(errors="replace"))
         shutil.rmtree(self.folder)
+
+    def kill_workers(self):
+        """Those that a vmms has left running."""
+        for record in (self.folder / "run/vms").glob("*.json"):
+            with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+                os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
 
     # ---- Processes ----
 
@@ -120,6 +129,11 @@ class ServiceTest(unittest.TestCase):
         status = self.vmms.wait(TIMEOUT)
         self.vmms = None
         self.assertEqual(status, 0)
+
+    def kill_vmms(self):
+        self.vmms.kill()
+        self.vmms.wait(TIMEOUT)
+        self.vmms = None
 
     def vmctl(self, *words, stdin=None, timeout=TIMEOUT, **more):
         return Result(subprocess.run(

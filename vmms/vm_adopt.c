@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: taking over its worker, which an earlier daemon started.
+ *
+ * The worker is where its record says, or has ended; then what it left tells how. One that runs is
+ * connected to, gets a serial line and a standard error of ours, and answers with what is true of
+ * its VM. Until then the VM counts as running.
+ *
+ * What the earlier daemon had under way is forgotten: a guest that was asked to shut down will, or
+ * will not, and whoever asked is gone.
+ */
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/control.h"
+#include "vmms/adapter.h"
+#include "vmms/manager.h"
+#include "vmms/run_record.h"
+#include "vmms/vm_internal.h"
+#include "vmms/vm_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+
+/* ---- What the worker answers ---- */
+
+static const struct {
+	const char *worker;
+	enum vm_state state;
+} states[] = {
+	{ "running", VM_RUNNING }, { "resetting", VM_RUNNING }, { "paused", VM_PAUSED },
+	{ "kept", VM_KEPT },       { "stopping", VM_STOPPING }, { "stopped", VM_STOPPING },
+};
+
+static const char *member_text(struct json_object *tree, const char *key)
+{
+	struct json_object *member;
+
+	return json_object_object_get_ex(tree, key, &member) &&
+			       json_object_is_type(member, json_type_string)
+		       ? json_object_get_string(member)
+		       : "";
+}
+
+static void take_status(struct vm *vm, struct json_object *status)
+{
+	const char *engine = member_text(status, "engine"), *state = member_text(status, "state");
+	struct json_object *resets;
+
+	text_repair(vm->engine, sizeof(vm->engine), engine, strlen(engine));
+	if (json_object_object_get_ex(status, "resets", &resets))
+		vm->resets = (unsigned)json_object_get_int64(resets);
+	vm_notify(vm, "Engine", "Resets", NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (strcmp(states[i].worker, state) != 0)
+			continue;
+		if (states[i].state == VM_STOPPING)
+			vm_expect_end(vm);
+		else if (vm->state == VM_RUNNING && states[i].state != VM_RUNNING)
+			vm_set_state(vm, states[i].state, "found so when vmms was started");
+		return;
+	}
+	log_warning("VM %s: its worker does not know what it does (\"%s\"), and is killed",
+		    vm->definition->name, state);
+	worker_kill(vm->worker, SIGKILL);
+}
+
+static void adopt_answered(void *data, struct json_object *result, const char *code,
+			   const char *text)
+{
+	struct vm *vm = data;
+
+	if (result) {
+		take_status(vm, result);
+	} else if (strcmp(code, WORKER_ENDED) != 0) {
+		log_error("VM %s: its worker cannot be taken over (%s), and is killed",
+			  vm->definition->name, text);
+		worker_kill(vm->worker, SIGKILL);
+	}
+}
+
+/* ---- Taking over ---- */
+
+static void adopt_adapters(struct vm *vm, const struct vm_record *record)
+{
+	size_t count = record->adapters ? json_object_array_length(record->adapters) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct adapter *adapter;
+		int r;
+
+		r = adapter_adopt(vm, json_object_array_get_idx(record->adapters, i), &adapter);
+		if (r == 0)
+			list_append(&vm->adapters, &adapter->link);
+		else
+			log_warning("VM %s: the back end of an adapter cannot be found again: %s",
+				    vm->definition->name, strerror(-r));
+	}
+}
+
+static int connect_worker(struct vm *vm, const struct vm_record *record)
+{
+	char path[PATH_MAX];
+	const struct worker_config config = { .socket = path,
+					      .name = vm->definition->name,
+					      .callbacks = &vm_worker_callbacks,
+					      .owner = vm };
+	AUTO_CLOSE int serial = -1;
+	int r;
+
+	vm_record_socket_path(vm, path);
+	r = console_connect(vm->console, &serial);
+	if (r < 0)
+		return r;
+	return worker_adopt(vm->manager->loop, &config, &record->worker, serial, adopt_answered,
+			    &vm->worker);
+}
+
+/* Nobody can speak to it: whatever it does, it is not to go on unseen. */
+static void give_up(struct vm *vm, const struct vm_record *record, int error)
+{
+	int pidfd;
+
+	if (process_open(&record->worker, &pidfd) == 0) {
+		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		close(pidfd);
+	}
+	console_disconnect(vm->console);
+	vm_set_state(vm, VM_CRASHED,
+		     "its worker could not be reached any more (%s), and was killed",
+		     strerror(-error));
+	vm_record_delete(vm);
+}
+
+/* It ended while nobody looked. A guest that shut down stays so. One whose VM did not run yet ends
+ * by itself without a daemon. */
+static void notice_end(struct vm *vm, const struct vm_record *record)
+{
+	vm_record_take_end(vm);
+	if (vm->end_reason[0] == '\0' && record->started_at == 0)
+		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
+	else
+		vm_set_end(vm, &(struct worker_exit){ .unknown = true });
+	if (vm->end_reason[0] != '\0' && vm->state == VM_OFF)
+		run_record_remove(vm->manager->record, &vm->definition->uuid);
+	if (vm->state == VM_CRASHED)
+		vm_restart_after_failure(vm, 0);
+	vm_record_delete(vm);
+}
+
+static void adopt(struct vm *vm, const struct vm_record *record)
+{
+	int r;
+
+	r = connect_worker(vm, record);
+	if (r == -ESRCH) {
+		console_disconnect(vm->console);
+		notice_end(vm, record);
+	} else if (r < 0) {
+		give_up(vm, record, r);
+	} else {
+		vm->started_at = record->started_at;
+		vm->up_since = vm_clock(CLOCK_MONOTONIC);
+		adopt_adapters(vm, record);
+		vm_set_state(vm, VM_RUNNING, "%s", "");
+		vm_record_save(vm);
+	}
+}
+
+void vm_adopt(struct vm *vm)
+{
+	CLEANUP(vm_record_deinit) struct vm_record record = { 0 };
+	int r;
+
+	r = vm_record_load(vm, &record);
+	if (r == 0)
+		adopt(vm, &record);
+	else if (r != -ENOENT)
+		log_error("VM %s: what was written down of its worker cannot be read (%s); it may "
+			  "be running",
+			  vm->definition->name, strerror(-r));
+}

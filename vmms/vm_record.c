@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is written down of a VM that has a worker. */
+#include "vmms/vm_record.h"
+
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "vmms/adapter.h"
+#include "vmms/folder.h"
+#include "vmms/manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_SIZE_MAX (64 * 1024) /* bytes; ours take some hundred for each adapter */
+
+void vm_record_deinit(struct vm_record *record)
+{
+	json_object_put(record->adapters);
+	*record = (struct vm_record){ 0 };
+}
+
+/* ---- Paths ---- */
+
+static void make_path(const struct vm *vm, const char *suffix, char path[PATH_MAX])
+{
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&vm->definition->uuid, uuid);
+	snprintf(path, PATH_MAX, "%s/%s%s", folder_path(vm->manager->records), uuid, suffix);
+}
+
+void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX])
+{
+	make_path(vm, ".socket", path);
+}
+
+/* ---- Writing ---- */
+
+static struct json_object *make_adapters(const struct vm *vm)
+{
+	struct json_object *adapters = json_object_new_array();
+
+	list_for_each (link, (struct list *)&vm->adapters)
+		json_append(&adapters, adapter_to_json(container_of(link, struct adapter, link)));
+	return adapters;
+}
+
+void vm_record_save(struct vm *vm)
+{
+	const struct process *process = worker_process(vm->worker);
+	AUTO_JSON struct json_object *tree = json_make(
+		"version", json_object_new_int64(1), "pid", json_object_new_int64(process->pid),
+		"start_time", json_object_new_uint64(process->start_time), "started_at",
+		json_object_new_uint64(vm->started_at), "adapters", make_adapters(vm), NULL);
+	char uuid[GUID_TEXT_SIZE];
+	int r;
+
+	guid_format(&vm->definition->uuid, uuid);
+	r = tree ? folder_save(vm->manager->records, uuid, tree) : -ENOMEM;
+	if (r < 0)
+		log_warning("VM %s: it cannot be written down in %s, and is lost should vmms be "
+			    "started again: %s",
+			    vm->definition->name, folder_path(vm->manager->records), strerror(-r));
+}
+
+void vm_record_delete(struct vm *vm)
+{
+	char uuid[GUID_TEXT_SIZE], path[PATH_MAX];
+	int r;
+
+	guid_format(&vm->definition->uuid, uuid);
+	r = folder_delete(vm->manager->records, uuid);
+	if (r < 0 && r != -ENOENT)
+		log_warning("VM %s: its record in %s cannot be removed: %s", vm->definition->name,
+			    folder_path(vm->manager->records), strerror(-r));
+	make_path(vm, ".socket", path);
+	(void)unlink(path);
+	make_path(vm, ".end", path);
+	(void)unlink(path);
+}
+
+/* ---- Reading ---- */
+
+static int read_file(const char *path, char *buffer, size_t size, size_t *ret_size)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	got = read(fd, buffer, size);
+	if (got < 0)
+		return -errno;
+	*ret_size = (size_t)got;
+	return (size_t)got == size ? -EINVAL : 0;
+}
+
+static int read_json(const char *path, struct json_object **ret_tree)
+{
+	AUTO_FREE char *text = malloc(FILE_SIZE_MAX);
+	struct json_error error;
+	size_t size;
+	int r;
+
+	if (!text)
+		return -ENOMEM;
+	r = read_file(path, text, FILE_SIZE_MAX, &size);
+	return r < 0 ? r : json_parse(text, size, ret_tree, &error);
+}
+
+struct record_members {
+	unsigned version;
+	uint64_t pid, start_time, started_at;
+	struct json_object *adapters;
+};
+
+#define NUMBER(member, most)                                                        \
+	{                                                                           \
+		.name = #member, .read = json_read_uint64,                          \
+		.offset = offsetof(struct record_members, member), .maximum = most, \
+		.required = true                                                    \
+	}
+
+static const struct json_key record_keys[] = {
+	{ .name = "version",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct record_members, version),
+	  .minimum = 1,
+	  .maximum = 1,
+	  .required = true },
+	NUMBER(pid, INT_MAX),
+	NUMBER(start_time, UINT64_MAX),
+	NUMBER(started_at, UINT64_MAX),
+	{ .name = "adapters",
+	  .read = json_read_value,
+	  .offset = offsetof(struct record_members, adapters),
+	  .minimum = json_type_array },
+};
+
+int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
+{
+	AUTO_JSON struct json_object *tree = NULL;
+	struct record_members members = { 0 };
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+	char path[PATH_MAX];
+	int r;
+
+	make_path(vm, ".json", path);
+	r = read_json(path, &tree);
+	if (r < 0)
+		return r;
+	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &members);
+	if (r < 0) {
+		json_object_put(members.adapters);
+		return r;
+	}
+	*ret_record = (struct vm_record){ .worker = { (pid_t)members.pid, members.start_time },
+					  .started_at = members.started_at,
+					  .adapters = members.adapters };
+	return 0;
+}
+
+/* ---- The end ---- */
+
+int vm_record_open_end(const struct vm *vm, int *ret_fd)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	make_path(vm, ".end", path);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static void take_member(struct json_object *tree, const char *key, char *buffer, size_t size)
+{
+	struct json_object *member;
+
+	if (json_object_object_get_ex(tree, key, &member) &&
+	    json_object_is_type(member, json_type_string))
+		text_repair(buffer, size, json_object_get_string(member),
+			    (size_t)json_object_get_string_len(member));
+}
+
+void vm_record_take_end(struct vm *vm)
+{
+	AUTO_JSON struct json_object *tree = NULL;
+	char path[PATH_MAX];
+
+	if (vm->end_reason[0] != '\0')
+		return;
+	make_path(vm, ".end", path);
+	if (read_json(path, &tree) < 0)
+		return;
+	take_member(tree, "reason", vm->end_reason, sizeof(vm->end_reason));
+	take_member(tree, "message", vm->end_message, sizeof(vm->end_message));
+}
+
+/* ---- Strays ---- */
+
+static int warn_of_stray(void *data, const char *name, const char *path)
+{
+	const struct manager *manager = data;
+	struct guid uuid;
+
+	if (guid_parse(name, &uuid) < 0 || !manager_find_uuid(manager, &uuid))
+		log_warning("%s is of a VM that has no definition, or a broken one, and that may "
+			    "be running: put the definition right and reload vmms, or end the "
+			    "process and remove the file",
+			    path);
+	return 0;
+}
+
+void vm_record_warn_of_strays(struct manager *manager)
+{
+	int r = folder_each(manager->records, warn_of_stray, manager);
+
+	if (r < 0)
+		log_warning("%s cannot be read: %s", folder_path(manager->records), strerror(-r));
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What is written down of a VM that has a worker, for the daemon that comes after this one: in the
+ * runtime directory, which does not outlive the host.
+ *
+ *   vms/UUID.json     the worker's process, when the VM was started, the back ends of its adapters
+ *   vms/UUID.socket   where the worker listens (control_listen())
+ *   vms/UUID.end      what the worker leaves there when the VM stops: {"reason", "message"}
+ *
+ * A record is there before the guest's first instruction, and goes when the worker has gone.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "vmms/process.h"
+
+#include <limits.h>
+#include <stdint.h>
+
+struct vm;
+struct manager;
+
+struct vm_record {
+	struct process worker;
+	uint64_t started_at;          /* as of struct vm */
+	struct json_object *adapters; /* adapter_to_json() of each; NULL: none */
+};
+
+void vm_record_deinit(struct vm_record *record);
+
+/* What is true of the VM now; a failure is logged: only the next daemon would miss it. */
+void vm_record_save(struct vm *vm);
+
+/* Return: 0; -ENOENT: there is none; -EINVAL: it makes no sense; -errno. */
+int vm_record_load(const struct vm *vm, struct vm_record *ret_record) MUST_CHECK;
+
+/* The record, the socket and the file go. */
+void vm_record_delete(struct vm *vm);
+
+void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX]);
+
+/* Empty, and ready for the worker. Return: 0, -errno. */
+int vm_record_open_end(const struct vm *vm, int *ret_fd) MUST_CHECK;
+
+/* What the worker left of its end is taken over by the VM, which has not heard it. */
+void vm_record_take_end(struct vm *vm);
+
+/* Warns of records that belong to no VM: somebody's guests may be running there. */
+void vm_record_warn_of_strays(struct manager *manager);
