@@ -29,14 +29,21 @@ static bool is_asked_for(const struct vm *vm)
 
 static void await_next(struct automatic_start *start);
 
-static void started(void *data, const struct failure *failure)
+static void go_on(struct automatic_start *start, const struct failure *failure)
 {
-	struct automatic_start *start = data;
-
 	if (failure)
 		log_error("automatic start: %s", failure->message);
 	start->next++;
 	await_next(start);
+}
+
+/* By then there may be nothing to go on with: the daemon is stopping. */
+static void started(void *data, const struct failure *failure)
+{
+	struct manager *manager = data;
+
+	if (manager->start)
+		go_on(manager->start, failure);
 }
 
 static int due(sd_event_source *source, uint64_t usec, void *data)
@@ -47,10 +54,10 @@ static int due(sd_event_source *source, uint64_t usec, void *data)
 	struct failure failure;
 
 	if (!vm || !is_asked_for(vm)) {
-		started(start, NULL);
-	} else if (vm_start(vm, started, start, &failure) < 0) {
+		go_on(start, NULL);
+	} else if (vm_start(vm, started, manager, &failure) < 0) {
 		run_record_remove(manager->record, &start->queue[start->next]);
-		started(start, &failure);
+		go_on(start, &failure);
 	}
 	return 0;
 }

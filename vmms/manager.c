@@ -35,7 +35,7 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
-	r = folder_open(settings->runtime_directory, "vms", &manager->records);
+	r = folder_open(settings->runtime_directory, "workers", &manager->records);
 	if (r < 0)
 		return r;
 	r = vswitches_new(settings->state_directory, manager_switch_user, manager,

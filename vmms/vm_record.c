@@ -49,16 +49,26 @@ static struct json_object *make_adapters(const struct vm *vm)
 	return adapters;
 }
 
-void vm_record_save(struct vm *vm)
+static struct json_object *make_record(const struct vm *vm)
 {
 	const struct process *process = worker_process(vm->worker);
-	AUTO_JSON struct json_object *tree = json_make(
-		"version", json_object_new_int64(1), "pid", json_object_new_int64(process->pid),
-		"start_time", json_object_new_uint64(process->start_time), "started_at",
-		json_object_new_uint64(vm->started_at), "adapters", make_adapters(vm), NULL);
+
+	return json_make("version", json_object_new_int64(1), "pid",
+			 json_object_new_int64(process->pid), "start_time",
+			 json_object_new_uint64(process->start_time), "started_at",
+			 json_object_new_uint64(vm->started_at), "adapters", make_adapters(vm),
+			 NULL);
+}
+
+void vm_record_save(struct vm *vm)
+{
+	AUTO_JSON struct json_object *tree = NULL;
 	char uuid[GUID_TEXT_SIZE];
 	int r;
 
+	if (!vm->worker)
+		return;
+	tree = make_record(vm);
 	guid_format(&vm->definition->uuid, uuid);
 	r = tree ? folder_save(vm->manager->records, uuid, tree) : -ENOMEM;
 	if (r < 0)

@@ -94,7 +94,7 @@ class ServiceTest(unittest.TestCase):
 
     def kill_workers(self):
         """Those that a vmms has left running."""
-        for record in (self.folder / "run/vms").glob("*.json"):
+        for record in (self.folder / "run/workers").glob("*.json"):
             with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
                 os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
 

@@ -140,6 +140,31 @@ class Default(NetworkTest):
         self.wait_state("crashed")
         self.assertEqual(self.passt_processes(), [])
 
+    def test_passt_outlives_a_killed_daemon(self):
+        self.create()
+        self.ok("start", "vm")
+        before = wait_until(self.passt_processes, "passt")
+        self.kill_vmms()
+        self.start_vmms()
+        self.assertEqual(self.passt_processes(), before)
+        self.assertEqual(self.adapters()["nic0"]["state"], "up")
+        os.kill(int(before[0].parent.name), 9)
+        wait_until(lambda: "how is not known" in self.adapters()["nic0"]["reason"], "its end to be noticed")
+        self.wait_said("connect_adapter nic0 socket, 1 descriptors")
+        self.ok("stop", "vm")
+        self.assertEqual(self.passt_processes(), [])
+
+    def test_passt_that_ended_meanwhile(self):
+        self.create()
+        self.ok("start", "vm")
+        before = wait_until(self.passt_processes, "passt")
+        self.kill_vmms()
+        os.kill(int(before[0].parent.name), 9)
+        wait_until(lambda: not self.passt_processes(), "passt to end")
+        self.start_vmms()
+        self.wait_said("connect_adapter nic0 socket, 1 descriptors")
+        self.assertEqual(self.adapters()["nic0"]["state"], "up")
+
     def test_forwards_are_changed(self):
         self.create()
         self.ok("start", "vm")
@@ -236,13 +261,16 @@ class Taps(NetworkTest):
 
     def test_the_daemon_is_killed(self):
         self.start("lan")
-        self.vmms.kill()
-        self.vmms.wait()
-        wait_until(lambda: not taps(), "the tap to go")
+        before = taps()
+        self.kill_vmms()
         wait_until(lambda: "vmms_" not in rules(), "the guards to go")
+        self.assertEqual(taps(), before)
         self.start_vmms()
-        self.ok("start", "vm")
-        self.assertEqual(set(taps()), {"nic0"})
+        self.assertEqual(taps(), before)
+        self.assertEqual(self.adapters()["nic0"]["state"], "up")
+        self.assertIn("ether saddr != ", rules())
+        self.ok("stop", "vm")
+        self.assertEqual(taps(), {})
 
     def test_a_switch_that_is_not(self):
         self.create_on("wan")

@@ -283,7 +283,7 @@ class Faults(ServiceTest):
                                      controller=controller, lun=lun)
                            for controller in range(4) for lun in range(64)])
         self.ok("start", "vm")
-        self.wait_said("begin, 260 descriptors")
+        self.wait_said("begin, 259 descriptors")
 
     def test_turning_off_what_will_not_start(self):
         self.create(append="mute-start")

@@ -25,7 +25,7 @@ class Survival(ServiceTest):
         self.start_vmms()
 
     def record(self):
-        return next((self.folder / "run/vms").glob("*.json"))
+        return next((self.folder / "run/workers").glob("*.json"))
 
     def wait_adopted(self, name="vm"):
         self.wait_said("guest: adopted", name)
@@ -44,7 +44,7 @@ class Survival(ServiceTest):
         wait_until(lambda: self.show()["resets"] == 1, "the reset")
         self.ok("shutdown", "vm")
         self.assertEqual(self.show()["state"], "off")
-        self.assertEqual(list((self.folder / "run/vms").iterdir()), [])
+        self.assertEqual(list((self.folder / "run/workers").iterdir()), [])
         self.ok("start", "vm")
         self.assertEqual(self.show()["state"], "running")
 
