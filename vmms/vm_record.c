@@ -53,11 +53,10 @@ static struct json_object *make_record(const struct vm *vm)
 {
 	const struct process *process = worker_process(vm->worker);
 
-	return json_make("version", json_object_new_int64(1), "pid",
-			 json_object_new_int64(process->pid), "start_time",
-			 json_object_new_uint64(process->start_time), "started_at",
-			 json_object_new_uint64(vm->started_at), "adapters", make_adapters(vm),
-			 NULL);
+	return json_make(
+		"version", json_object_new_int64(1), "pid", json_object_new_int64(process->pid),
+		"start_time", json_object_new_uint64(process->start_time), "started_at",
+		json_object_new_uint64(vm->started_at), "adapters", make_adapters(vm), NULL);
 }
 
 void vm_record_save(struct vm *vm)

@@ -3,9 +3,9 @@
  * What is written down of a VM that has a worker, for the daemon that comes after this one: in the
  * runtime directory, which does not outlive the host.
  *
- *   workers/UUID.json     the worker's process, when the VM was started, the back ends of its adapters
- *   workers/UUID.socket   where the worker listens (control_listen())
- *   workers/UUID.end      what the worker leaves there when the VM stops: {"reason", "message"}
+ *   workers/UUID.json     the worker's process, when the VM was started, the back ends of its
+ * adapters workers/UUID.socket   where the worker listens (control_listen()) workers/UUID.end what
+ * the worker leaves there when the VM stops: {"reason", "message"}
  *
  * A record is there before the guest's first instruction, and goes when the worker has gone.
  *
@@ -32,7 +32,8 @@ struct vm_record {
 
 void vm_record_deinit(struct vm_record *record);
 
-/* What is true of the VM now, if it has a worker; a failure is logged: only the next daemon would miss it. */
+/* What is true of the VM now, if it has a worker; a failure is logged: only the next daemon would
+ * miss it. */
 void vm_record_save(struct vm *vm);
 
 /* Return: 0; -ENOENT: there is none; -EINVAL: it makes no sense; -errno. */

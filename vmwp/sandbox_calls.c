@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct rule {
@@ -75,6 +76,8 @@ static const struct rule rules[] = {
 	ALLOW(recvfrom, "the size of the next request"),
 	ALLOW(sendmsg, "replies and events"),
 	ALLOW(getsockopt, "the kind of a socket that was passed"),
+	ALLOW_IF(setsockopt, 2, SO_SNDBUF, "room for the largest reply to the next daemon"),
+	ALLOW_IF(dup2, 1, STDERR_FILENO, "the log of the next daemon"),
 
 	/* Images, kernels and files to copy, as descriptors. */
 	ALLOW(pread64, "kernels and initrds; a trial of an image's alignment"),

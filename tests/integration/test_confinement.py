@@ -68,8 +68,9 @@ class Confinement(ServiceTest):
         """Devices and files by name; the rest has none."""
         pid = self.start()
         paths = {os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+        end = next((self.folder / "run/workers").glob("*.end"))
         self.assertEqual({path for path in paths if path.startswith("/")},
-                         {"/dev/null", "/dev/kvm", str(GUEST), str(self.folder / "vm.raw")})
+                         {"/dev/null", "/dev/kvm", str(GUEST), str(self.folder / "vm.raw"), str(end)})
 
     def test_what_it_still_does(self):
         pid = self.start()
@@ -83,6 +84,18 @@ class Confinement(ServiceTest):
         self.ok("detach", "vm", "--lun", "5")
         self.wait_said("BENCH")
         self.assertEqual(self.show()["worker_pid"], pid)
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["reason"], "turned off")
+
+    def test_it_is_taken_over(self):
+        """By another daemon, which it talks to from inside the sandbox."""
+        pid = self.start()
+        self.wait_said("BENCH")
+        self.kill_vmms()
+        self.start_vmms()
+        self.assertEqual(self.show()["worker_pid"], pid)
+        self.ok("reset", "vm")
+        self.wait_said("BENCH randread-4k-qd1")
         self.ok("stop", "vm")
         self.assertEqual(self.show()["reason"], "turned off")
 
