@@ -12,7 +12,6 @@
 #include "vmms/manager.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
-#include "vmms/vm_record.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -137,10 +136,8 @@ void vm_adapter_changed(struct vm *vm, bool made)
 		list_append(&vm->adapters, &next->link);
 	else
 		adapter_free(next);
-	if (!old_name && !next)
-		return;
-	vm_record_save(vm);
-	vm_notify(vm, "Adapters", "Addresses", NULL);
+	if (old_name || next)
+		vm_notify(vm, "Adapters", "Addresses", NULL);
 }
 
 static int copy(const struct definition_adapter *adapter, struct definition_adapter *ret_copy)

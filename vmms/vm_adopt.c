@@ -135,15 +135,13 @@ static void give_up(struct vm *vm, const struct vm_record *record, int error)
 	vm_record_delete(vm);
 }
 
-/* It ended while nobody looked. A guest that shut down stays so. One whose VM did not run yet ends
- * by itself without a daemon. */
+/* It ended while nobody looked. A guest that shut down stays so. */
 static void notice_end(struct vm *vm, const struct vm_record *record)
 {
+	vm->started_at = record->started_at;
 	vm_record_take_end(vm);
-	if (vm->end_reason[0] == '\0' && record->started_at == 0)
-		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
-	else
-		vm_set_end(vm, &(struct worker_exit){ .unknown = true });
+	vm_set_end(vm, &(struct worker_exit){ .unknown = true });
+	vm->started_at = 0;
 	if (vm->end_reason[0] != '\0' && vm->state == VM_OFF)
 		run_record_remove(vm->manager->record, &vm->definition->uuid);
 	if (vm->state == VM_CRASHED)
@@ -151,7 +149,16 @@ static void notice_end(struct vm *vm, const struct vm_record *record)
 	vm_record_delete(vm);
 }
 
-static void adopt(struct vm *vm, const struct vm_record *record)
+/* What its file has is pending, if that is something else. */
+static void adopt_definition(struct vm *vm, struct vm_record *record)
+{
+	if (vm_definitions_are_equal(vm->definition, record->definition))
+		return;
+	vm->pending = vm->definition;
+	vm->definition = TAKE_PTR(record->definition);
+}
+
+static void adopt(struct vm *vm, struct vm_record *record)
 {
 	int r;
 
@@ -162,8 +169,10 @@ static void adopt(struct vm *vm, const struct vm_record *record)
 	} else if (r < 0) {
 		give_up(vm, record, r);
 	} else {
+		vm->worker_user = record->user;
 		vm->started_at = record->started_at;
 		vm->up_since = vm_clock(CLOCK_MONOTONIC);
+		adopt_definition(vm, record);
 		adopt_adapters(vm, record);
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 		vm_record_save(vm);

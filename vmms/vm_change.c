@@ -11,6 +11,7 @@
 #include "common/control.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_record.h"
 
 #include <errno.h>
 #include <string.h>
@@ -62,6 +63,7 @@ static void change_commit(struct vm *vm)
 			: store_commit(vm->manager->store, vm->definition->name);
 	vm->unsaved = r < 0;
 	vm_adapter_changed(vm, true);
+	vm_record_save(vm);
 	vm_notify_definition(vm);
 	if (r < 0)
 		failure_set(&failure, DBUS_ERROR_STORE,

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "common/control.h"
 #include "vmms/adapter.h"
 #include "vmms/folder.h"
 #include "vmms/manager.h"
@@ -15,10 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_SIZE_MAX (64 * 1024) /* bytes; ours take some hundred for each adapter */
+#define FILE_SIZE_MAX (2 * CONTROL_MESSAGE_MAX) /* bytes; a definition has to fit that too */
 
 void vm_record_deinit(struct vm_record *record)
 {
+	definition_free(record->definition);
 	json_object_put(record->adapters);
 	*record = (struct vm_record){ 0 };
 }
@@ -53,10 +55,12 @@ static struct json_object *make_record(const struct vm *vm)
 {
 	const struct process *process = worker_process(vm->worker);
 
-	return json_make(
-		"version", json_object_new_int64(1), "pid", json_object_new_int64(process->pid),
-		"start_time", json_object_new_uint64(process->start_time), "started_at",
-		json_object_new_uint64(vm->started_at), "adapters", make_adapters(vm), NULL);
+	return json_make("version", json_object_new_int64(1), "pid",
+			 json_object_new_int64(process->pid), "start_time",
+			 json_object_new_uint64(process->start_time), "user",
+			 json_object_new_uint64(vm->worker_user), "started_at",
+			 json_object_new_uint64(vm->started_at), "definition",
+			 definition_to_json(vm->definition), "adapters", make_adapters(vm), NULL);
 }
 
 void vm_record_save(struct vm *vm)
@@ -123,8 +127,8 @@ static int read_json(const char *path, struct json_object **ret_tree)
 
 struct record_members {
 	unsigned version;
-	uint64_t pid, start_time, started_at;
-	struct json_object *adapters;
+	uint64_t pid, start_time, user, started_at;
+	struct json_object *definition, *adapters;
 };
 
 #define NUMBER(member, most)                                                        \
@@ -143,12 +147,34 @@ static const struct json_key record_keys[] = {
 	  .required = true },
 	NUMBER(pid, INT_MAX),
 	NUMBER(start_time, UINT64_MAX),
+	NUMBER(user, UINT32_MAX - 1),
 	NUMBER(started_at, UINT64_MAX),
+	{ .name = "definition",
+	  .read = json_read_value,
+	  .offset = offsetof(struct record_members, definition),
+	  .minimum = json_type_object,
+	  .required = true },
 	{ .name = "adapters",
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, adapters),
 	  .minimum = json_type_array },
 };
+
+static int take_members(struct record_members *members, struct vm_record *ret_record)
+{
+	struct vm_record record = { .worker = { (pid_t)members->pid, members->start_time },
+				    .user = (uid_t)members->user,
+				    .started_at = members->started_at };
+	struct json_error error;
+	int r;
+
+	r = definition_from_json(members->definition, &record.definition, &error);
+	if (r < 0)
+		return r;
+	record.adapters = json_object_get(members->adapters);
+	*ret_record = record;
+	return 0;
+}
 
 int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 {
@@ -164,14 +190,11 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 	if (r < 0)
 		return r;
 	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &members);
-	if (r < 0) {
-		json_object_put(members.adapters);
-		return r;
-	}
-	*ret_record = (struct vm_record){ .worker = { (pid_t)members.pid, members.start_time },
-					  .started_at = members.started_at,
-					  .adapters = members.adapters };
-	return 0;
+	if (r == 0)
+		r = take_members(&members, ret_record);
+	json_object_put(members.definition);
+	json_object_put(members.adapters);
+	return r;
 }
 
 /* ---- The end ---- */

@@ -26,8 +26,10 @@ struct manager;
 
 struct vm_record {
 	struct process worker;
-	uint64_t started_at;          /* as of struct vm */
-	struct json_object *adapters; /* adapter_to_json() of each; NULL: none */
+	uid_t user;                    /* that the worker has become; 0: none */
+	uint64_t started_at;           /* as of struct vm */
+	struct definition *definition; /* by which it runs; its file may have another one */
+	struct json_object *adapters;  /* adapter_to_json() of each; NULL: none */
 };
 
 void vm_record_deinit(struct vm_record *record);

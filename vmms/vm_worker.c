@@ -294,6 +294,8 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 
 	if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
 		set_end_by_event(vm);
+	else if (exit->unknown && vm->started_at == 0)
+		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
 	else if (exit->unknown)
 		vm_set_state(vm, VM_CRASHED,
 			     "the worker has ended; how is not known, since an earlier vmms had "
@@ -370,13 +372,13 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm->engine[0] = '\0';
 	vm->vmbus_version[0] = '\0';
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
-	vm->started_at = 0;
 	vm_guest_forget(vm);
 	vm_take_pending(vm);
 	if (starting)
 		fail_start(vm, exit);
 	else
 		vm_set_end(vm, exit);
+	vm->started_at = 0;
 	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
 		  "Addresses", NULL);
 	if (vm->operation.done)

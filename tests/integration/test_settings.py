@@ -106,9 +106,10 @@ class Set(Settings):
         self.create()
         self.ok("start", "vm")
         self.set("memory.size=1G")
-        self.vmms.kill()
-        self.vmms.wait(60)
+        self.kill_vmms()
         self.start_vmms()
+        self.assertEqual(self.pending(), ["memory.size"])
+        self.ok("stop", "vm")
         self.assertEqual((self.show()["memory"], self.pending()), (1 << 30, []))
 
     def test_adapters_keep_their_addresses(self):

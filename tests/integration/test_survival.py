@@ -71,6 +71,25 @@ class Survival(ServiceTest):
         self.ok("stop", "vm7")
         self.assertEqual([vm["state"] for vm in self.list()["vms"]].count("running"), 19)
 
+    def test_what_is_pending_still_is(self):
+        self.start()
+        self.ok("set", "vm", "memory.size=256M", "notes=new")
+        before = self.show()
+        self.assertEqual(before["pending"], ["memory.size"])
+        self.restart()
+        self.assertEqual(self.show()["pending"], ["memory.size"])
+        self.assertEqual(self.show()["definition"], before["definition"])
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["pending"], [])
+
+    def test_disks_that_came_are_there(self):
+        self.start()
+        self.ok("attach", "vm", self.disk("more.raw")["path"])
+        self.restart()
+        self.wait_adopted()
+        self.assertEqual(len(self.show()["definition"]["disks"]), 1)
+        self.ok("detach", "vm", "--lun", "0")
+
     def test_a_paused_vm_is_found_paused(self):
         self.start()
         self.ok("pause", "vm")
