@@ -296,6 +296,8 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 		set_end_by_event(vm);
 	else if (exit->unknown && vm->started_at == 0)
 		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
+	else if (exit->unknown && vm->turning_off.done)
+		vm_set_state(vm, VM_OFF, "turned off; the worker did not say so");
 	else if (exit->unknown)
 		vm_set_state(vm, VM_CRASHED,
 			     "the worker has ended; how is not known, since an earlier vmms had "
