@@ -64,6 +64,8 @@ static int attempt(struct io_uring *ring, int operation)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
+	if (!sqe)
+		return -EBUSY;
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = (uint8_t)operation;
 	sqe->fd = -1;
