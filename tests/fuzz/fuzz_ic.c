@@ -202,7 +202,7 @@ static void answer(struct input *input, struct fake_channel *channel)
 static void make_services(void)
 {
 	static const struct ic_heartbeat_callbacks heartbeat_callbacks = { heartbeat_changed };
-	static const struct ic_kvp_callbacks kvp_callbacks = { guest_told };
+	static const struct ic_kvp_callbacks kvp_callbacks = { .guest = guest_told };
 	static const struct ic_vss_callbacks vss_callbacks = { thawed };
 	static const struct ic_kvp_options kvp_options = { .refresh_ns = 1000 };
 
