@@ -96,7 +96,7 @@ class ShippedPolicy(AccessTest):
         home.mkdir()
         os.chown(home, NOBODY, NOBODY)
         vmms = subprocess.run(
-            as_user(NOBODY, arguments.build / "bin/vmms", "--address", self.address,
+            as_user(NOBODY, self.program(VMMS), "--address", self.address,
                     "--state-dir", home, "--runtime-dir", home),
             capture_output=True, text=True, timeout=TIMEOUT)
         self.assertEqual(vmms.returncode, 1)
