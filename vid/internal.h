@@ -67,7 +67,6 @@ static inline size_t vid_region_pages(const struct vid_region *region)
 	return region->range.size / HV_PAGE_SIZE;
 }
 
-int vid_memory_attach(struct vid_memory *memory, struct vid_partition *partition) MUST_CHECK;
 void vid_memory_detach(struct vid_memory *memory, struct vid_partition *partition);
 int vid_memory_set_slot(const struct vid_partition *partition, const struct vid_region *region,
 			size_t slot, bool log_dirty) MUST_CHECK;

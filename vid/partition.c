@@ -118,9 +118,11 @@ int vid_partition_new(struct vid *vid, const struct vid_partition_config *config
 	r = vid_interrupts_init(partition);
 	if (r < 0)
 		return r;
-	r = vid_memory_attach(config->memory, partition);
-	if (r < 0)
-		return r;
+	if (config->memory) {
+		r = vid_memory_attach(config->memory, partition);
+		if (r < 0)
+			return r;
+	}
 	*ret_partition = TAKE_PTR(partition);
 	return 0;
 }
