@@ -19,8 +19,8 @@
 #include "vsp/bus.h"
 
 #define LINGER_NS           20000
-#define LINGER_DISK_NS      32000
-#define LINGER_FAILURES_MAX 10
+#define LINGER_DISK_NS      80000
+#define LINGER_FAILURES_MAX 5
 
 static bool linger_passes(struct linger_record *record)
 {
