@@ -3,7 +3,9 @@
 """Manuals, pages and completion name everything that there is."""
 
 import json
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -126,37 +128,85 @@ class Documents(ServiceTest):
         for name in names:
             self.assertIn(f"| `{name}` |", (PAGES / "errors.md").read_text())
 
-    def complete(self, *words):
-        script = ('vmctl() { "$VMCTL" --address "$ADDRESS" "$@"; }; compopt() { :; }; '
-                  'source <("$VMCTL" completion bash); COMP_WORDS=(vmctl "$@"); COMP_CWORD=$#; '
-                  '_vmctl; echo "${COMPREPLY[*]}"')
-        result = subprocess.run(["bash", "-uc", script, "bash", *words], capture_output=True,
-                                text=True, timeout=TIMEOUT,
-                                env={"VMCTL": str(VMCTL), "ADDRESS": self.address,
-                                     "PATH": "/usr/bin:/bin"})
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        return result.stdout.split()
+    def environment(self):
+        """In which "vmctl" is the one that is tested, on the test's bus, for all shells."""
+        wrapper = self.folder / "bin/vmctl"
+        if not wrapper.exists():
+            wrapper.parent.mkdir()
+            wrapper.write_text(f'#!/bin/sh\nexec {VMCTL} --address "{self.address}" "$@"\n')
+            wrapper.chmod(0o755)
+        return {"PATH": f"{wrapper.parent}:/usr/bin:/bin", "HOME": str(self.folder),
+                "TERM": "dumb", "LC_ALL": "C.UTF-8"}
 
-    def test_completion(self):
+    def run_shell(self, shell, *words):
+        if not shutil.which(shell[0]):
+            self.skipTest(f"no {shell[0]}")
+        script = self.folder / shell[0]
+        if not script.exists():
+            script.write_text(self.ok("completion", shell[0]))
+        result = subprocess.run([*shell, *words], capture_output=True, text=True,
+                                timeout=TIMEOUT, cwd=self.folder, env=self.environment())
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return [line for line in result.stdout.split("\n") if line]
+
+    def complete_in_bash(self, *words):
+        script = ('compopt() { :; }; source ./bash; COMP_WORDS=(vmctl "$@"); COMP_CWORD=$#; '
+                  '_vmctl; printf "%s\\n" ${COMPREPLY[@]+"${COMPREPLY[@]}"}')
+        return self.run_shell(["bash", "-uc", script, "bash"], *words)
+
+    def complete_in_fish(self, *words):
+        script = "source ./fish; complete -C \"vmctl $argv\""
+        lines = self.run_shell(["fish", "--no-config", "-c", script, "--"], *words)
+        return [line.split("\t")[0] for line in lines]
+
+    def complete_in_zsh(self, *words):
+        """In a terminal of its own, as zsh completes nowhere else; matches are marked."""
+        program = pathlib.Path(__file__).resolve().with_name("complete.zsh")
+        return self.run_shell(["zsh", "-f", program], "vmctl " + " ".join(words))
+
+    def check_completion(self, complete):
         self.create("web")
         self.create("mail")
-        self.assertEqual(self.complete("sh"), ["show", "shutdown"])
-        self.assertEqual(self.complete("swi"), ["switch"])
-        self.assertEqual(self.complete("switch", "s"), ["set", "show"])
-        self.assertEqual(self.complete("net", "list", "w"), ["web"])
-        self.assertEqual(self.complete("start", "w"), ["web"])
-        self.assertEqual(self.complete("start", "web", "m"), ["mail"])
-        self.assertEqual(self.complete("show", "web", "m"), [])
-        self.assertEqual(self.complete("attach", "--lun", "3", "w"), ["web"])
-        self.assertEqual(self.complete("detach", "web", "--l"), ["--lun"])
-        self.assertEqual(self.complete("detach", "web", "--lun", ""), [])
-        self.assertEqual(self.complete("create", "--kernel", "/dev/nul"), ["/dev/null"])
+        (self.folder / "image.raw").touch()
+
+        def check(*words_and_result):
+            *words, result = words_and_result
+            self.assertEqual(sorted(complete(*words)), result, words)
+        check("sh", ["show", "shutdown"])
+        check("swi", ["switch"])
+        check("switch", "s", ["set", "show"])
+        check("net", "list", "w", ["web"])
+        check("start", "", ["mail", "web"])
+        check("start", "web", "m", ["mail"])
+        check("show", "web", "m", [])
+        check("kvp", "", ["delete", "get", "list", "set"])
+        check("kvp", "get", "w", ["web"])
+        check("attach", "--lun", "3", "w", ["web"])
+        check("attach", "--cache", "", ["buffered", "direct", "unsafe"])
+        check("attach", "web", "ima", ["image.raw"])
+        check("create", "--kernel", "ima", ["image.raw"])
+        check("net", "add", "web", "--switch", "", [])
+        check("detach", "web", "--lun", "", [])
+        check("--json", "sho", ["show"])
+
+    def check_all_words(self, complete):
         for command in self.commands():
             words = command.split()
-            self.assertIn(words[0], self.complete(""))
-            self.assertIn(words[-1], self.complete(*words[:-1], ""))
-            self.assertLessEqual(options_in(self.help(*words)),
-                                 set(self.complete(*words, "--")))
+            self.assertIn(words[0], complete(""))
+            self.assertIn(words[-1], complete(*words[:-1], ""))
+            self.assertLessEqual(options_in(self.help(*words)), set(complete(*words, "--")))
+
+    def test_completion_in_bash(self):
+        self.check_completion(self.complete_in_bash)
+        self.check_all_words(self.complete_in_bash)
+        self.assertEqual(self.complete_in_bash("attach", "--cache", "=", "b"), ["buffered"])
+        self.assertEqual(self.complete_in_bash("attach", "--cache", "=", "direct", "w"), ["web"])
+
+    def test_completion_in_fish(self):
+        self.check_completion(self.complete_in_fish)
+
+    def test_completion_in_zsh(self):
+        self.check_completion(self.complete_in_zsh)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,16 @@ enum status {
 };
 
 /* What an argument or the value of an option is, for completion. */
-enum value_kind { VALUE_NONE, VALUE_TEXT, VALUE_VM, VALUE_SWITCH, VALUE_FILE };
+enum value_kind {
+	VALUE_NONE,
+	VALUE_TEXT,
+	VALUE_VM,
+	VALUE_SWITCH,
+	VALUE_FILE,
+	/* One of the words that the option's value is, with | between them, or of those that the
+	 * usage of the command begins with; of the first argument alone. */
+	VALUE_CHOICE,
+};
 
 struct option_row {
 	const char *name;  /* without the dashes; NULL closes a list */

@@ -24,7 +24,8 @@ static const struct option_row create_options[] = {
 	{ "append", "TEXT", VALUE_TEXT, "command line of the kernel (default: console=ttyS0)" },
 	{ "memory", "SIZE", VALUE_TEXT, "a multiple of 2M (default: 512M)" },
 	{ "vps", "N", VALUE_TEXT, "virtual processors (default: 1)" },
-	{ "engine", "ENGINE", VALUE_TEXT, "auto, in-kernel or user-space (default: auto)" },
+	{ "engine", "auto|in-kernel|user-space", VALUE_CHOICE,
+	  "how the guest is given Hyper-V (default: auto)" },
 	{ "disk", "DISK", VALUE_FILE,
 	  "PATH[,ro][,serial=TEXT][,cache=MODE][,sector-size=N][,controller=N][,lun=N]; "
 	  "may be given again" },
@@ -91,8 +92,9 @@ static const struct option_row attach_options[] = {
 	{ "read-only", NULL, VALUE_NONE, "the guest may not write" },
 	{ "dvd", NULL, VALUE_NONE, "attach a DVD drive" },
 	{ "serial", "TEXT", VALUE_TEXT, "serial number that the guest sees" },
-	{ "cache", "MODE", VALUE_TEXT, "direct, buffered or unsafe (default: direct)" },
-	{ "sector-size", "N", VALUE_TEXT, "512 or 4096 (default: 512)" },
+	{ "cache", "direct|buffered|unsafe", VALUE_CHOICE,
+	  "how the image is read and written (default: direct)" },
+	{ "sector-size", "512|4096", VALUE_CHOICE, "that the guest sees (default: 512)" },
 	{ 0 },
 };
 
@@ -110,8 +112,8 @@ static const struct option_row eject_options[] = {
 };
 
 static const struct option_row switch_add_options[] = {
-	{ "type", "TYPE", VALUE_TEXT,
-	  "private, internal or external; told by --bridge and the like" },
+	{ "type", "private|internal|external", VALUE_CHOICE,
+	  "what it connects; told by --bridge and the like" },
 	{ "bridge", "BRIDGE", VALUE_TEXT,
 	  "external: a bridge of the host's, which stays as it is" },
 	{ "interface", "INTERFACE", VALUE_TEXT,
@@ -146,9 +148,9 @@ static const struct option_row net_add_options[] = {
 	  "switch default: a port of the host is one of the guest; may be given again; or none" },
 	{ "mac", "MAC", VALUE_TEXT, "MAC address (default: one of vmms's own)" },
 	{ "vlan", "VLAN", VALUE_TEXT, "a number, trunk:N,N[,native:N], or none" },
-	{ "mac-spoofing", "ON", VALUE_TEXT, "on or off: whether the guest may send from others" },
-	{ "dhcp-guard", "ON", VALUE_TEXT, "on or off: whether what a DHCP server says is dropped" },
-	{ "router-guard", "ON", VALUE_TEXT, "on or off: whether what a router says is dropped" },
+	{ "mac-spoofing", "on|off", VALUE_CHOICE, "whether the guest may send from others" },
+	{ "dhcp-guard", "on|off", VALUE_CHOICE, "whether what a DHCP server says is dropped" },
+	{ "router-guard", "on|off", VALUE_CHOICE, "whether what a router says is dropped" },
 	{ "egress", "RATE", VALUE_TEXT, "limit of what the guest sends, such as 10M, or none" },
 	{ "ingress", "RATE", VALUE_TEXT, "limit of what the guest receives, or none" },
 	{ "mtu", "N", VALUE_TEXT, "that the guest begins with, 576 to 9216 (default: 1500)" },
@@ -164,9 +166,8 @@ static const struct option_row net_capture_options[] = {
 };
 
 static const struct option_row kvp_options[] = {
-	{ "pool", "POOL", VALUE_TEXT,
-	  "external, guest, auto, auto-external or auto-internal (default: auto to list, guest to "
-	  "get, external else)" },
+	{ "pool", "external|guest|auto|auto-external|auto-internal", VALUE_CHOICE,
+	  "(default: auto to list, guest to get, external else)" },
 	{ 0 },
 };
 
@@ -469,7 +470,7 @@ const struct command commands[] = {
 	  "list|get|set|delete VM [KEY [VALUE]]",
 	  2,
 	  4,
-	  { VALUE_TEXT, VALUE_VM },
+	  { VALUE_CHOICE, VALUE_VM },
 	  "read and write the key-value pairs of a guest",
 	  "In Linux they are kept by hv_kvp_daemon. The pool 'auto' is what the guest tells of\n"
 	  "itself; 'external' is what the host tells the guest, 'guest' what the guest tells.",
@@ -480,7 +481,7 @@ const struct command commands[] = {
 	  "freeze|thaw VM",
 	  2,
 	  2,
-	  { VALUE_TEXT, VALUE_VM },
+	  { VALUE_CHOICE, VALUE_VM },
 	  "freeze a guest's file systems for a backup, and thaw them",
 	  "In Linux by hv_vss_daemon. Take the copy of the disks between the two.",
 	  backup_options,
@@ -570,11 +571,11 @@ const struct command commands[] = {
 	  false,
 	  command_help },
 	{ "completion",
-	  "SHELL",
+	  "bash|fish|zsh",
 	  1,
 	  1,
-	  { VALUE_TEXT },
-	  "print the completion script for a shell: bash",
+	  { VALUE_CHOICE },
+	  "print the completion script for a shell",
 	  NULL,
 	  NULL,
 	  false,

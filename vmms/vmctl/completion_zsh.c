@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Completion for zsh: for each command a line of its own for _arguments, which does the rest.
+ */
+#include "vmms/vmctl/completion.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define IN_BRACKETS "[]\\:"
+
+static const char begin[] =
+	"#compdef vmctl\n"
+	"# zsh completion for vmctl; made by 'vmctl completion zsh'\n"
+	"\n"
+	"_vmctl_names() {\n"
+	"\tlocal -a names\n"
+	"\tnames=(${(f)\"$(_call_program names vmctl $vmctl_bus $* --names 2>/dev/null)\"})\n"
+	"\tcompadd -a names\n"
+	"}\n"
+	"_vmctl_vms() { _vmctl_names list }\n"
+	"_vmctl_switches() { _vmctl_names switch list }\n"
+	"\n";
+
+/* The words before the cursor are whole here, and not in what _arguments calls for the rest. */
+static const char main_function[] =
+	"_vmctl() {\n"
+	"\tlocal -a vmctl_bus\n"
+	"\tlocal i\n"
+	"\tfor ((i = 2; i < CURRENT; i++)); do\n"
+	"\t\tcase $words[i] in\n"
+	"\t\t\t(--user | --system | --address=*) vmctl_bus=($words[i]) ;;\n"
+	"\t\t\t(--address) vmctl_bus=($words[i] $words[i+1]) ;;\n"
+	"\t\tesac\n"
+	"\tdone\n"
+	"\t_vmctl_commands\n"
+	"}\n"
+	"\n"
+	"_vmctl \"$@\"\n";
+
+static void print_kind(enum value_kind kind, const char *choices, size_t length)
+{
+	static const char *const actions[] = {
+		[VALUE_NONE] = " ",        [VALUE_TEXT] = " ",
+		[VALUE_VM] = "_vmctl_vms", [VALUE_SWITCH] = "_vmctl_switches",
+		[VALUE_FILE] = "_files",   [VALUE_CHOICE] = "("
+	};
+
+	fputs(actions[kind], stdout);
+	if (kind == VALUE_CHOICE) {
+		completion_print_choices(choices, length);
+		putchar(')');
+	}
+}
+
+static void print_options(const struct option_row *rows)
+{
+	for (; rows && rows->name; rows++) {
+		size_t length;
+		const char *choices;
+
+		printf(" \\\n\t\t'%s--%s%s[", rows->value ? "*" : "", rows->name,
+		       rows->value ? "=" : "");
+		completion_print_quoted(rows->help, IN_BRACKETS);
+		putchar(']');
+		if (rows->value) {
+			choices = completion_option_choices(rows, &length);
+			putchar(':');
+			completion_print_quoted(rows->value, IN_BRACKETS);
+			putchar(':');
+			print_kind(rows->kind, choices, length);
+		}
+		putchar('\'');
+	}
+}
+
+static void print_argument(const struct command *command, const char *place, enum value_kind kind)
+{
+	size_t length;
+	const char *choices = completion_argument_choices(command, &length);
+
+	if (kind == VALUE_NONE)
+		return;
+	printf(" \\\n\t\t'%s:", place);
+	completion_print_quoted(command->usage, IN_BRACKETS);
+	putchar(':');
+	print_kind(kind, choices, length);
+	putchar('\'');
+}
+
+/* What follows the words of a command. group: bytes of the first of them, or 0. */
+static void print_case(const struct command *command, size_t group)
+{
+	printf("\t(%s) _arguments", command->name + (group > 0 ? group + 1 : 0));
+	print_options(global_options);
+	print_options(command->options);
+	print_argument(command, "1", command->argument_kinds[0]);
+	print_argument(command, "*", command->argument_kinds[1]);
+	puts(" ;;");
+}
+
+static void print_described(const char *word, size_t length, const char *text)
+{
+	printf("\t\t'%.*s:", (int)length, word);
+	completion_print_quoted(text, "");
+	puts("'");
+}
+
+static bool is_in(const struct command *command, const struct command *group)
+{
+	return group ? completion_is_in_group(command, group)
+		     : completion_group_length(command) == 0;
+}
+
+/* The words that can stand next, with what they do. group: the first command of it, or NULL. */
+static void print_words(const struct command *group)
+{
+	size_t length = group ? completion_group_length(group) + 1 : 0;
+
+	puts("\tlocal -a commands=(");
+	for (const struct command *command = commands; command->name; command++) {
+		const char *word = command->name + length;
+
+		if (is_in(command, group))
+			print_described(word, strlen(word), command->summary);
+		else if (!group && completion_begins_group(command))
+			print_described(command->name, completion_group_length(command),
+					"commands of its own");
+	}
+	puts("\t)");
+}
+
+static void print_cases(const struct command *group)
+{
+	for (const struct command *command = commands; command->name; command++) {
+		if (is_in(command, group))
+			print_case(command, group ? completion_group_length(group) : 0);
+		else if (!group && completion_begins_group(command))
+			printf("\t(%.*s) _vmctl_commands_%.*s ;;\n",
+			       (int)completion_group_length(command), command->name,
+			       (int)completion_group_length(command), command->name);
+	}
+}
+
+/* A function for commands: of a group, or (NULL) of vmctl itself. */
+static void print_function(const struct command *group)
+{
+	printf("_vmctl_commands");
+	if (group)
+		printf("_%.*s", (int)completion_group_length(group), group->name);
+	puts("() {\n\tlocal curcontext=$curcontext state line\n\tlocal -A opt_args");
+	print_words(group);
+	printf("\t_arguments -C");
+	print_options(global_options);
+	puts(" \\\n\t\t'1:command:->command' '*::argument:->arguments'\n"
+	     "\tcase $state in\n"
+	     "\t(command) _describe command commands ;;\n"
+	     "\t(arguments) case $line[1] in");
+	print_cases(group);
+	puts("\tesac ;;\n\tesac\n}\n");
+}
+
+void completion_print_zsh(void)
+{
+	fputs(begin, stdout);
+	for (const struct command *command = commands; command->name; command++) {
+		if (completion_begins_group(command))
+			print_function(command);
+	}
+	print_function(NULL);
+	fputs(main_function, stdout);
+}
