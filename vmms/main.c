@@ -264,6 +264,10 @@ static int run(struct service *service)
 		log_error("cannot make an event loop: %s", strerror(-r));
 		return r;
 	}
+	/* Told from the loop that it goes round, if the service manager wants to know. */
+	r = sd_event_set_watchdog(service->loop, true);
+	if (r < 0)
+		log_warning("no watchdog: %s", strerror(-r));
 	r = watch_signals(service);
 	if (r < 0) {
 		log_error("cannot watch signals: %s", strerror(-r));

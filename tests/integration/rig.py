@@ -65,6 +65,7 @@ class ServiceTest(unittest.TestCase):
 
     policy = OPEN_POLICY
     vmms_arguments = ()
+    vmms_environment = {}
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vmms-integration-"))
@@ -118,7 +119,7 @@ class ServiceTest(unittest.TestCase):
             [VMMS, "--address", self.address, "--state-dir", self.state, "--runtime-dir",
              self.folder / "run", "--worker", FAKE_WORKER, "--hypervisor", "/dev/null",
              *self.vmms_arguments, *extra], stdin=subprocess.DEVNULL, stdout=self.log,
-            stderr=self.log)
+            stderr=self.log, env={**os.environ, **self.vmms_environment})
         if wait:
             wait_until(lambda: self.vmctl("list").status == OK or self.vmms.poll() is not None,
                        "vmms")

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -525,6 +526,32 @@ class Daemon(ServiceTest):
             self.start_vmms(*words, wait=False)
             self.assertEqual(self.vmms.wait(60), 2)
             self.vmms = None
+
+
+class ServiceManager(ServiceTest):
+    """What it tells systemd, or whoever started it."""
+
+    def setUp(self):
+        name = f"vmms-integration-{os.getpid()}"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.bind("\0" + name)
+        self.manager.settimeout(TIMEOUT)
+        self.vmms_environment = {"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "100000"}
+        super().setUp()
+
+    def hear(self, *words):
+        """It says these, in this order, among other things."""
+        for word in words:
+            while word not in self.manager.recv(4096).decode().split("\n"):
+                pass
+
+    def test_life(self):
+        self.hear("READY=1", "STATUS=0 VMs, 0 with a worker", "WATCHDOG=1", "WATCHDOG=1")
+        self.vmms.send_signal(signal.SIGHUP)
+        self.hear("RELOADING=1", "READY=1", "WATCHDOG=1")
+        self.vmms.terminate()
+        self.hear("STOPPING=1")
 
 
 if __name__ == "__main__":
