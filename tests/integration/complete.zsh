@@ -20,7 +20,7 @@ finish() { print finished }
 rm -f offered
 {
 	functions compadd finish
-	print -r -- 'autoload -U compinit && compinit -u -D
+	print -r -- 'autoload -U compinit && compinit -u -C -d ./functions-of-zsh
 		functions[_vmctl_file]=$(<zsh)
 		compdef _vmctl_file vmctl
 		zle -N finish && bindkey "^X" finish

@@ -149,10 +149,16 @@ class Documents(ServiceTest):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         return [line for line in result.stdout.split("\n") if line]
 
+    def complete_all_in_bash(self, lines):
+        """One shell for all: what it offers for each list of words."""
+        script = ('compopt() { :; }; source ./bash; for line; do IFS=, read -ra words <<<"$line,"; '
+                  'COMP_WORDS=(vmctl "${words[@]}"); COMP_CWORD=${#words[@]}; _vmctl; '
+                  'echo "offered ${COMPREPLY[*]-}"; done')
+        return [offered.split()[1:] for offered in
+                self.run_shell(["bash", "-uc", script, "bash"], *map(",".join, lines))]
+
     def complete_in_bash(self, *words):
-        script = ('compopt() { :; }; source ./bash; COMP_WORDS=(vmctl "$@"); COMP_CWORD=$#; '
-                  '_vmctl; printf "%s\\n" ${COMPREPLY[@]+"${COMPREPLY[@]}"}')
-        return self.run_shell(["bash", "-uc", script, "bash"], *words)
+        return self.complete_all_in_bash([words])[0]
 
     def complete_in_fish(self, *words):
         script = "source ./fish; complete -C \"vmctl $argv\""
@@ -189,16 +195,19 @@ class Documents(ServiceTest):
         check("detach", "web", "--lun", "", [])
         check("--json", "sho", ["show"])
 
-    def check_all_words(self, complete):
-        for command in self.commands():
-            words = command.split()
-            self.assertIn(words[0], complete(""))
-            self.assertIn(words[-1], complete(*words[:-1], ""))
-            self.assertLessEqual(options_in(self.help(*words)), set(complete(*words, "--")))
+    def check_all_words(self):
+        """Every command is offered, and every option of it."""
+        commands = [command.split() for command in self.commands()]
+        lines = [[""]] + [line for words in commands for line in ([*words[:-1], ""], [*words, "--"])]
+        first, *others = self.complete_all_in_bash(lines)
+        for words, last, options in zip(commands, others[::2], others[1::2]):
+            self.assertIn(words[0], first)
+            self.assertIn(words[-1], last)
+            self.assertLessEqual(options_in(self.help(*words)), set(options))
 
     def test_completion_in_bash(self):
         self.check_completion(self.complete_in_bash)
-        self.check_all_words(self.complete_in_bash)
+        self.check_all_words()
         self.assertEqual(self.complete_in_bash("attach", "--cache", "=", "b"), ["buffered"])
         self.assertEqual(self.complete_in_bash("attach", "--cache", "=", "direct", "w"), ["web"])
 
