@@ -90,7 +90,7 @@ static void print_kind(enum value_kind kind, const char *choices, size_t length)
 
 	if (names[kind])
 		fputs(names[kind], stdout);
-	else
+	else if (choices)
 		printf("%.*s", (int)length, choices);
 }
 
