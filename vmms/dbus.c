@@ -292,6 +292,28 @@ static int reconnect(sd_event_source *source, uint64_t usec, void *data)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* ---- The host ---- */
+
+bool dbus_host_is_stopping(struct dbus_service *service)
+{
+	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	const char *state = "";
+	int r;
+
+	if (!service->bus)
+		return false;
+	r = sd_bus_get_property(service->bus, "org.freedesktop.systemd1",
+				"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+				"SystemState", &error, &reply, "s");
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "s", &state);
+	if (r < 0)
+		log_debug("systemd does not say what the host does: %s",
+			  error.message ? error.message : strerror(-r));
+	return strcmp(state, "stopping") == 0;
+}
+
 int dbus_service_new(struct manager *manager, struct host_report *report,
 		     const struct dbus_settings *settings, struct dbus_service **ret_service)
 {

@@ -36,6 +36,9 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 void dbus_service_free(struct dbus_service *service);
 DEFINE_CLEANUP(struct dbus_service *, dbus_service_free)
 
+/* Whether systemd says that the host is going down. It is asked, and waited for. */
+bool dbus_host_is_stopping(struct dbus_service *service);
+
 /* For the manager's observer (vmms/manager.h). */
 void dbus_vm_added(struct dbus_service *service, struct vm *vm);
 void dbus_vm_removed(struct dbus_service *service, struct vm *vm);

@@ -3,7 +3,8 @@
  * The Virtual Machine Management Service.
  *
  * One thread, one loop: the bus, the workers and the consoles. Stages: settings, the store, the
- * bus; then readiness is told, and the loop runs until a signal ends it, when guests are shut down.
+ * bus; then readiness is told, and the loop runs until a signal ends it. Guests are shut down then,
+ * or left to the next daemon.
  */
 #include "common/base/log.h"
 #include "vmms/dbus.h"
@@ -142,21 +143,42 @@ static void notify_stopping(const struct service *service)
 	(void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu", seconds * 1000000ULL);
 }
 
-static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+static void stop_guests(struct service *service)
+{
+	notify_stopping(service);
+	manager_stop(service->manager, service->settings.shutdown_timeout);
+}
+
+static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct service *service = data;
-	bool again = service->manager->stopping;
 
-	if (service->settings.keep_guests) {
-		log_info("ending; guests run on");
-		(void)sd_notify(false, "STOPPING=1");
-		service->leaving = true;
-		return sd_event_exit(service->loop, 0);
-	}
-	if (!again)
-		notify_stopping(service);
-	manager_stop(service->manager, again ? 0 : service->settings.shutdown_timeout);
+	if (service->manager->stopping)
+		manager_stop(service->manager, 0);
+	else
+		stop_guests(service);
 	return 0;
+}
+
+/* What systemd sends, be it that the service is started again or that the host goes down. */
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	struct service *service = data;
+
+	if (!service->settings.keep_guests)
+		return on_interrupt(source, info, data);
+	if (service->manager->stopping) {
+		notify_stopping(service); /* and go on with it */
+		return 0;
+	}
+	if (dbus_host_is_stopping(service->bus)) {
+		stop_guests(service);
+		return 0;
+	}
+	log_info("ending; guests run on");
+	(void)sd_notify(false, "STOPPING=1");
+	service->leaving = true;
+	return sd_event_exit(service->loop, 0);
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
@@ -176,7 +198,9 @@ static int watch_signals(struct service *service)
 	static const struct {
 		int signal;
 		sd_event_signal_handler_t handler;
-	} signals[] = { { SIGTERM, on_end }, { SIGINT, on_end }, { SIGHUP, on_reload } };
+	} signals[] = { { SIGTERM, on_terminate },
+			{ SIGINT, on_interrupt },
+			{ SIGHUP, on_reload } };
 	sigset_t mask;
 	int r;
 
