@@ -4,7 +4,8 @@
 A row is named SCENARIO:ENGINE:VPS:KERNEL. The default plan runs every scenario once, those that test
 what an engine does once with each, and deals the combinations out so that every pair of engine, vps
 and kernel meets; the full plan boots every combination, and runs every other scenario on both
-engines with every number of vps, the kernels dealt out so that it meets each on both engines.
+engines with every number of vps, the kernels dealt out so that it meets each on both engines; what
+repeats a scenario at length runs once with each engine, in the full plan alone.
 """
 
 import itertools
@@ -50,9 +51,12 @@ def full_plan():
             for row, engine in enumerate(ENGINES):
                 for column, vps in enumerate(VPS):
                     yield row_name(scenario, (engine, vps, KERNELS[(row + column) % 3]))
+    for number, scenario in enumerate(scenarios.AT_LENGTH):
+        for row, engine in enumerate(ENGINES):
+            yield row_name(scenario, (engine, VPS[1 + (number + row) % 2], KERNELS[(number + row) % 3]))
 
 
 def parse(name):
     scenario, engine, vps, kernel = name.split(":")
-    function = {s.__name__.replace("_", "-"): s for s in scenarios.ALL}[scenario]
+    function = {s.__name__.replace("_", "-"): s for s in scenarios.ALL + scenarios.AT_LENGTH}[scenario]
     return function, engine, int(vps), kernel

@@ -12,6 +12,7 @@ import time
 from harness import SCRATCH, Failure, Guest, check, Daemon
 import logwrites
 import scenarios_network
+import scenarios_switch
 
 
 def sparse_file(name, megabytes):
@@ -517,7 +518,10 @@ ALL = [boot, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_
        time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails,
-       *scenarios_network.ALL]
+       *scenarios_network.ALL, *scenarios_switch.ALL]
 
 # What each engine does in its own way.
-OF_THE_ENGINE = [synthetic_timers, *scenarios_network.ALL]
+OF_THE_ENGINE = [synthetic_timers, *scenarios_network.OF_THE_ENGINE]
+
+# Of the full plan alone.
+AT_LENGTH = scenarios_network.AT_LENGTH

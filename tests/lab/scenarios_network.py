@@ -1,127 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What stock guests do on the network: as scenarios.py, with addresses of their own making."""
+"""What stock guests do on the network: traffic of every kind, and what disturbs it."""
 
 import contextlib
-import hashlib
-import http.server
-import json
 import os
+import signal
 import socket
 import subprocess
-import threading
 import time
-import urllib.request
 
 from harness import Daemon, Failure, Guest, check
-
-MEGABYTES = 8
-LOG_FAULTS = r"Call Trace|BUG:|WARNING:|NETDEV WATCHDOG|hv_netvsc.*([Ee]rror|[Ff]ail|[Uu]nable|invalid)"
-
-# For the guest's scripts. Interfaces are found by MAC address: their names go by the order of discovery.
-NIC = """
-find_nic() { for i in $(seq 200); do for d in /sys/class/net/*; do
-	[ "$(cat $d/address 2>/dev/null)" = "$1" ] && basename $d && return; done; sleep 0.1; done; return 1; }
-no_nic() { for i in $(seq 200); do cat /sys/class/net/*/address | grep -q "$1" || return 0; sleep 0.1; done; return 1; }
-set_up() { nic=$(find_nic $1) || return; shift; ip link set $nic up
-	for address; do ip address add $address dev $nic $(case $address in (*:*) echo nodad; esac); done; }
-reach() { for i in $(seq 20); do ping -n -c 1 -W 1 "$@" >/tmp/ping 2>&1 && return; done; cat /tmp/ping; return 1; }
-"""
-
-SERVE = """
-mkdir -p /tmp/www && dd if=/dev/urandom of=/tmp/www/data bs=1M count=%d 2>/dev/null
-busybox httpd -p 8080 -h /tmp/www && md5sum </tmp/www/data
-""" % MEGABYTES
-
-DHCP = """
-cat >/tmp/lease <<'END'
-#!/bin/busybox sh
-[ "$1" = bound ] || exit 0
-ip address add "$ip/$mask" dev "$interface" && ip route add default via "$router" dev "$interface"
-echo "$router" >/tmp/router
-END
-chmod 755 /tmp/lease
-set_up %s && busybox udhcpc -i $nic -q -n -s /tmp/lease >/tmp/udhcpc 2>&1 || { cat /tmp/udhcpc; exit 1; }
-cat /tmp/router
-"""
-
-
-class WebServer(http.server.ThreadingHTTPServer):
-    """Serves the same content to all, of either family."""
-
-    address_family = socket.AF_INET6
-    daemon_threads = True
-
-    def __init__(self, content):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(("::", 0), Handler)
-        self.sum = hashlib.md5(content).hexdigest()
-
-    def server_bind(self):
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        self.socket.bind(self.server_address)
-        self.server_port = self.socket.getsockname()[1]
-        self.server_name = "host"
-
-
-@contextlib.contextmanager
-def web_server(content=None):
-    with WebServer(content or os.urandom(MEGABYTES << 20)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-
-
-def host_reads(url):
-    """The checksum of what the host finds there."""
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        return hashlib.md5(answer.read()).hexdigest()
-
-
-def guest_reads(guest, server, address):
-    """The guest downloads what the host serves, and it is that."""
-    output = guest.run(f"busybox wget -q -O - http://{address}:{server.server_port}/ | md5sum")
-    check(output.split()[0] == server.sum, f"the guest got something else of {address}: {output}")
-
-
-def mac(daemon, name="guest", adapter=0):
-    return daemon.show(name)["definition"]["network_adapters"][adapter]["mac"]
-
-
-def check_log(guest):
-    faults = guest.run(f"dmesg --color=never | grep -E '{LOG_FAULTS}'", expect_status=None)
-    check(not faults, f"the guest's log has:\n{faults}")
-
-
-def taps():
-    links = json.loads(subprocess.run(["ip", "-json", "link", "show"], check=True,
-                                      capture_output=True).stdout)
-    return [link["ifname"] for link in links if link["ifname"].startswith("vmtap-")]
-
-
-@contextlib.contextmanager
-def switch(daemon, name, *words):
-    """A virtual switch, which must be gone when it is removed. Yields its interface."""
-    daemon.vmctl("switch", "add", name, *words)
-    interface = next(s["interface"] for s in
-                     json.loads(daemon.vmctl("switch", "list", "--json").stdout)["switches"]
-                     if s["definition"]["name"] == name)
-    yield interface
-    for vm in ("guest", "other"):
-        daemon.vmctl("stop", vm, check=False)
-        daemon.vmctl("delete", vm, check=False)
-    daemon.vmctl("switch", "remove", name)
-    check(not os.path.exists(f"/sys/class/net/{interface}"), f"{interface} is still there")
+from network import (DHCP, NIC, SERVE, check_log, guest_on_a_lan, guest_reads, host_reads, mac, switch,
+                     taps, traffic, transfer, web_server)
 
 
 def network_default(daemon, combination):
@@ -136,6 +25,34 @@ def network_default(daemon, combination):
             guest_reads(guest, server, address)
     served = guest.run(SERVE).split()[0]
     check(host_reads("http://127.0.0.1:2222/data") == served, "the forwarded port gives something else")
+    check_log(guest)
+
+
+# Datagrams to the router, more of them than lie between the guest and a passt that does not read.
+FLOOD = """
+setsid perl -MSocket -e 'socket(S, AF_INET, SOCK_DGRAM, 0) or die $!;
+	for (1..4000) { send(S, "x" x 1400, 0, pack_sockaddr_in(9, inet_aton($ARGV[0]))); }' %s </dev/null >/dev/null 2>&1 &
+sleep 2
+"""
+
+
+def network_default_stalls(daemon, combination):
+    """A passt that reads nothing holds up the guest's network, and nothing else of it."""
+    guest = Guest(daemon, **combination).boot()
+    nic = mac(daemon)
+    router = guest.run(NIC + DHCP % nic).split()[-1]
+    passt = [int(pid) for pid in subprocess.run(["pidof", "passt.avx2", "passt"], check=True, capture_output=True,
+                                                text=True).stdout.split()]
+    for pid in passt:
+        os.kill(pid, signal.SIGSTOP)
+    guest.run(FLOOD % router)
+    guest.send("reboot -f")
+    guest.ready()
+    for pid in passt:
+        os.kill(pid, signal.SIGCONT)
+    router = guest.run(NIC + DHCP % nic).split()[-1]
+    with web_server() as server:
+        guest_reads(guest, server, router)
     check_log(guest)
 
 
@@ -172,37 +89,10 @@ def network_switches(daemon, combination):
         check_log(other)
 
 
-class Refused(Failure):
-    """There is no server now."""
+# ---- Traffic ----
 
-
-def iperf(address, *words):
-    """Runs against the guest's server; returns what iperf3 says at the end."""
-    result = subprocess.run(["iperf3", "--json", "--client", address, "--connect-timeout", "5000",
-                             *map(str, words)], capture_output=True, text=True, timeout=60)
-    try:
-        report = json.loads(result.stdout)
-    except ValueError:
-        raise Failure(f"iperf3 {words}: {result.stdout}{result.stderr}") from None
-    if "error" in report:
-        raise Refused(f"iperf3 {words}: {report['error']}") if "connect" in report["error"] else \
-            Failure(f"iperf3 {words}: {report['error']}")
-    return report["end"]
-
-
-def transfer(address, size, *words):
-    """Moves so many bytes; a server that has just served somebody else is waited for."""
-    for _ in range(20):
-        with contextlib.suppress(Refused):
-            return iperf(address, "--bytes", size, *words)
-        time.sleep(0.5)
-    raise Failure(f"iperf3's server at {address} is gone")
-
-
-IPERF_SERVER = """
-ss -ltn | grep -q :5201 || iperf3 --server --daemon >/dev/null 2>&1
-for i in $(seq 50); do ss -ltn | grep -q :5201 && exit; sleep 0.1; done; exit 1
-"""
+FAMILIES = ("10.77.1.1", "10.77.1.2"), ("fd00:77:1::1", "fd00:77:1::2")  # the host's, the guest's
+DIRECTIONS = (), ("--reverse",)
 
 # Not all can be changed in each kernel; these, by their long names, must be off.
 NO_OFFLOADS = """
@@ -212,93 +102,159 @@ for offload in tcp-segmentation-offload generic-receive-offload large-receive-of
 done
 """
 
+# Sends each datagram back to where it came from.
+UDP_ECHO = """
+setsid perl -MSocket=:all -e 'socket(S, AF_INET6, SOCK_DGRAM, 0) && bind(S, pack_sockaddr_in6(7, "\\0" x 16)) or die $!;
+	while (1) { my $from = recv(S, my $data, 65536, 0); send(S, $data, 0, $from); }' </dev/null >/dev/null 2>&1 &
+"""
+DATAGRAM_SIZES = (1, 17, 100, 1000, 1452, 1472, 1473, 4000, 9000, 30000, 60000)
 
-def check_streams():
+
+def check_tcp(address, streams, direction, size="4M"):
+    end = transfer(address, size, "--parallel", streams, *direction)
+    check(end["sum_received"]["bytes"] > 100000, f"TCP {address} {direction}: {end['sum_received']}")
+
+
+def check_udp(address, streams, direction):
+    """Streams share the rate."""
+    end = transfer(address, "1M", "--udp", "--parallel", streams, "--bitrate", f"{10 // streams}M", *direction)["sum"]
+    check(end["packets"] - end["lost_packets"] > 100, f"UDP {address} {direction}: {end}")
+
+
+def check_some_streams():
     """Both protocols, families and directions; TCP with several streams."""
     for address, streams in ("10.77.1.2", 1), ("10.77.1.2", 4), ("fd00:77:1::2", 2):
-        for direction in (), ("--reverse",):
-            end = transfer(address, "4M", "--parallel", streams, *direction)
-            check(end["sum_received"]["bytes"] > 100000, f"TCP {address} {direction}: {end['sum_received']}")
-    for address in "10.77.1.2", "fd00:77:1::2":
-        for direction in (), ("--reverse",):
-            end = transfer(address, "1M", "--udp", "--bitrate", "10M", *direction)["sum"]
-            check(end["packets"] - end["lost_packets"] > 100, f"UDP {address} {direction}: {end}")
+        for direction in DIRECTIONS:
+            check_tcp(address, streams, direction)
+    for _, address in FAMILIES:
+        for direction in DIRECTIONS:
+            check_udp(address, 1, direction)
 
 
-@contextlib.contextmanager
-def traffic(address):
-    """Datagrams and connections to the guest, whatever becomes of them; not so many that an emulated
-    host has time for nothing else."""
-    stop = threading.Event()
-
-    def send():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            while not stop.is_set():
-                with contextlib.suppress(OSError):
-                    datagrams.sendto(bytes(1400), (address, 9))
-                time.sleep(0.005)
-
-    def connect():
-        while not stop.is_set():
-            with contextlib.suppress(Failure, subprocess.TimeoutExpired):
-                iperf(address, "--bidir", "--time", 5, "--bitrate", "5M")
-            time.sleep(0.2)
-
-    threads = [threading.Thread(target=target, daemon=True) for target in (send, connect)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        subprocess.run(["killall", "-q", "iperf3"], check=False)
-        for thread in threads:
-            thread.join()
+def check_all_streams():
+    for _, address in FAMILIES:
+        for streams in 1, 2, 4:
+            for direction in DIRECTIONS:
+                check_tcp(address, streams, direction)
+                check_udp(address, streams, direction)
 
 
-@contextlib.contextmanager
-def guest_on_a_lan(daemon, combination):
-    """A guest on an internal switch with the host; yields it, its adapter's MAC address, and what
-    it runs to be reached."""
-    with switch(daemon, "lan", "--type", "internal", "--mtu", 9000, "--ip", "10.77.1.1/24",
-                "--ip", "fd00:77:1::1/64"):
-        guest = Guest(daemon, network_adapters=[{"switch": "lan"}], **combination).boot()
-        nic = mac(daemon)
-        yield guest, nic, (NIC + f"set_up {nic} 10.77.1.2/24 fd00:77:1::2/64 && reach 10.77.1.1"
-                           " || exit 1\n" + IPERF_SERVER)
+def check_datagrams(address):
+    """What the guest sends back is what it was sent."""
+    for size in DATAGRAM_SIZES:
+        for _ in range(5):
+            check_datagram(address, os.urandom(size))
+
+
+def check_datagram(address, data):
+    """One that is lost is sent again; from a port of its own, since its answer may be late."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.connect((address, 7))
+        client.settimeout(1)
+        for _ in range(10):
+            with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+                client.send(data)
+                check(client.recv(65536) == data, f"a datagram of {len(data)} bytes has changed on its way")
+                return
+    raise Failure(f"no datagram of {len(data)} bytes has come back")
+
+
+def check_data(guest, served):
+    """Data of either protocol and family is the same at the other end, both ways."""
+    with web_server() as server:
+        for host, address in FAMILIES:
+            bracketed = (host, address) if "." in host else (f"[{host}]", f"[{address}]")
+            guest_reads(guest, server, bracketed[0])
+            check(host_reads(f"http://{bracketed[1]}:8080/data") == served, "the host got something else")
+            check_datagrams(address)
+
+
+def run_traffic(daemon, combination, check_streams):
+    with guest_on_a_lan(daemon, combination) as (guest, nic, set_up):
+        guest.run(set_up)
+        served = guest.run(UDP_ECHO + SERVE).split()[0]
+        for offloads in "", NO_OFFLOADS:
+            guest.run(NIC + f"nic=$(find_nic {nic})\n{offloads}")
+            check_streams()
+            check_data(guest, served)
+        guest.run(NIC + f"ip link set $(find_nic {nic}) mtu 9000 && reach -M do -s 8972 10.77.1.1")
+        check_data(guest, served)
+        check_log(guest)
 
 
 def network_traffic(daemon, combination):
-    """Every kind of traffic, with offloads and without."""
-    with guest_on_a_lan(daemon, combination) as (guest, nic, set_up):
+    """Every kind of traffic, with offloads and without, and with a large MTU."""
+    run_traffic(daemon, combination, check_some_streams)
+
+
+def network_traffic_matrix(daemon, combination):
+    """Every kind of traffic with each of the others."""
+    run_traffic(daemon, combination, check_all_streams)
+
+
+# ---- Disturbances ----
+
+def check_reachable(guest, set_up, address):
+    """The guest, which has just found its adapter, sets it up, and data passes it."""
+    guest.run(set_up)
+    with web_server(os.urandom(1 << 20)) as server:
+        guest_reads(guest, server, address)
+
+
+def pull_adapter(daemon, guest, nic, set_up, times):
+    for _ in range(times):
+        time.sleep(0.5)
+        daemon.vmctl("net", "remove", "guest", "nic0")
+        guest.run(NIC + f"no_nic {nic}")
+        daemon.vmctl("net", "add", "guest", "--name", "nic0", "--switch", "lan", "--mac", nic)
         guest.run(set_up)
-        check_streams()
-        guest.run(NIC + f"nic=$(find_nic {nic})" + NO_OFFLOADS)
-        check_streams()
-        guest.run(NIC + f"ip link set $(find_nic {nic}) mtu 9000 && reach -M do -s 8972 10.77.1.1")
-        check_log(guest)
 
 
-def network_disturbed(daemon, combination):
-    """In the middle of traffic an adapter goes and comes back, and a worker dies."""
+def run_disturbed(daemon, combination, times, reboots):
+    """In the middle of traffic an adapter goes and comes back, the guest reboots, a worker dies."""
     with guest_on_a_lan(daemon, combination) as (guest, nic, set_up):
         guest.run(set_up)
         with traffic("10.77.1.2"):
-            for _ in range(5):
-                time.sleep(0.5)
-                daemon.vmctl("net", "remove", "guest", "nic0")
-                guest.run(NIC + f"no_nic {nic}")
-                daemon.vmctl("net", "add", "guest", "--name", "nic0", "--switch", "lan", "--mac", nic)
-                guest.run(set_up)
-        with web_server() as server:
-            guest_reads(guest, server, "10.77.1.1")
-        check_log(guest)
-        with traffic("10.77.1.2"):
-            time.sleep(1)
+            pull_adapter(daemon, guest, nic, set_up, times)
+            check_reachable(guest, set_up, "10.77.1.1")
+            check_log(guest)
+            for _ in range(reboots):
+                guest.send("reboot -f")
+                guest.ready()
+                check_reachable(guest, set_up, "10.77.1.1")
+            check_log(guest)
             check(len(taps()) == 1, f"taps: {taps()}")
             guest.kill_worker()
             guest.wait_state("crashed")
             Daemon.wait_until(lambda: not taps(), 10, "its tap to go")
 
 
-ALL = [network_default, network_switches, network_traffic]
+def network_disturbed(daemon, combination):
+    run_disturbed(daemon, combination, times=3, reboots=1)
+
+
+def network_adapter_pulled_a_hundred_times(daemon, combination):
+    run_disturbed(daemon, combination, times=100, reboots=5)
+
+
+def network_kexec(daemon, combination):
+    """A second kernel takes over in the middle of traffic, without a machine reset."""
+    with guest_on_a_lan(daemon, {**combination, "memory": "512M"}) as (guest, nic, set_up):
+        guest.run(set_up)
+        guest.run("kexec --load /boot/vmlinuz --initrd=/boot/initrd --reuse-cmdline")
+        with traffic("10.77.1.2"):
+            time.sleep(1)
+            guest.send("sync; kexec --exec")
+            guest.ready()
+            check_reachable(guest, set_up, "10.77.1.1")
+        check_log(guest)
+
+
+ALL = [network_default, network_default_stalls, network_switches, network_traffic, network_disturbed, network_kexec]
+
+# Packets and interrupts, whoever is at the other end of the tap.
+OF_THE_ENGINE = [network_default, network_switches, network_traffic, network_disturbed]
+
+# What repeats these, or combines all with all.
+AT_LENGTH = [network_traffic_matrix, network_adapter_pulled_a_hundred_times]
