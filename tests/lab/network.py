@@ -96,7 +96,8 @@ class Capture:
         result = subprocess.run(["tcpdump", "-nn", "-e", "-r", self.path, expression], capture_output=True,
                                 text=True)
         check(result.returncode == 0, f"tcpdump {expression!r}: {result.stderr}")
-        return result.stdout.splitlines()
+        # Of frames of types that it does not know, tcpdump prints the data as well.
+        return [line for line in result.stdout.splitlines() if not line.startswith("\t")]
 
 
 @contextlib.contextmanager
@@ -228,8 +229,7 @@ def traffic(address):
 def guest_on_a_lan(daemon, combination):
     """A guest on an internal switch with the host; yields it, its adapter's MAC address, and what
     it runs to be reached."""
-    with switch(daemon, "lan", "--type", "internal", "--mtu", 9000, "--ip", "10.77.1.1/24",
-                "--ip", "fd00:77:1::1/64"):
+    with switch(daemon, "lan", "--type", "internal", "--ip", "10.77.1.1/24", "--ip", "fd00:77:1::1/64"):
         guest = Guest(daemon, network_adapters=[{"switch": "lan"}], **combination).boot()
         nic = mac(daemon)
         yield guest, nic, (NIC + f"set_up {nic} 10.77.1.2/24 fd00:77:1::2/64 && reach 10.77.1.1"

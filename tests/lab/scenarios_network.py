@@ -178,6 +178,7 @@ def run_traffic(daemon, combination, check_streams):
             guest.run(NIC + f"nic=$(find_nic {nic})\n{offloads}")
             check_streams()
             check_data(guest, served)
+        daemon.vmctl("switch", "set", "lan", "--mtu", 9000)
         guest.run(NIC + f"ip link set $(find_nic {nic}) mtu 9000 && reach -M do -s 8972 10.77.1.1")
         check_data(guest, served)
         check_log(guest)
