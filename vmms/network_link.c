@@ -301,6 +301,14 @@ int network_set_mtu(struct network *network, int index, unsigned mtu)
 	return set_attribute(network, index, IFLA_MTU, &mtu, sizeof(uint32_t));
 }
 
+/* The kernel takes no notice of what is as it was. */
+int network_fix_mtu(struct network *network, int index, unsigned mtu)
+{
+	int r = network_set_mtu(network, index, mtu + 1);
+
+	return r < 0 ? r : network_set_mtu(network, index, mtu);
+}
+
 int network_set_mac(struct network *network, int index, const uint8_t mac[static 6])
 {
 	return set_attribute(network, index, IFLA_ADDRESS, mac, 6);

@@ -64,6 +64,8 @@ int network_delete_link(struct network *network, int index) MUST_CHECK;
 int network_set_alias(struct network *network, int index, const char *alias) MUST_CHECK;
 int network_set_up(struct network *network, int index, bool up) MUST_CHECK;
 int network_set_mtu(struct network *network, int index, unsigned mtu) MUST_CHECK;
+/* Of a bridge, which has the least of its ports' from its making until it is told otherwise. */
+int network_fix_mtu(struct network *network, int index, unsigned mtu) MUST_CHECK;
 int network_set_mac(struct network *network, int index, const uint8_t mac[static 6]) MUST_CHECK;
 
 /* master: index of a bridge; 0: none. */

@@ -132,7 +132,7 @@ int vswitch_set_addresses(struct vswitch *vswitch, const struct vswitch_definiti
 		if (r < 0 && r != -EADDRNOTAVAIL)
 			return cannot(vswitch, "remove an address", r, failure);
 	}
-	r = network_set_mtu(network, vswitch->bridge.index,
+	r = network_fix_mtu(network, vswitch->bridge.index,
 			    definition->mtu > 0 ? definition->mtu : INTERNAL_MTU);
 	return r < 0 ? cannot(vswitch, "set its MTU", r, failure)
 		     : add_addresses(vswitch, definition, failure);
@@ -269,7 +269,7 @@ static int take_interface(struct vswitch *vswitch, const struct network_link *li
 	if (r == 0)
 		r = network_set_master(network, link->index, bridge->index);
 	if (r == 0)
-		r = network_set_mtu(network, bridge->index, link->mtu);
+		r = network_fix_mtu(network, bridge->index, link->mtu);
 	if (r == 0 && bridge->vlan_filtering)
 		r = pass_all_vlans(network, link->index);
 	if (r == 0)

@@ -252,6 +252,12 @@ class Taps(NetworkTest):
         self.assertEqual(taps(), {})
         self.assertNotIn(MAC, rules())
 
+    def test_the_hosts_side_keeps_its_mtu(self):
+        self.ok("switch", "add", "inside", "--type", "internal")
+        self.start({"switch": "inside"})
+        self.assertEqual(taps()["nic0"]["mtu"], 9216)
+        self.assertEqual(self.bridge("inside")["mtu"], 1500)
+
     def test_the_worker_is_killed(self):
         self.start("lan", "lan")
         self.assertEqual(set(taps()), {"nic0", "nic1"})
