@@ -8,6 +8,7 @@
 #include "vmms/network_tap.h"
 #include "vmms/passt.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
 
 #include <arpa/inet.h>
@@ -32,8 +33,8 @@ static void set_reason(struct adapter *adapter, const char *reason)
 		return;
 	snprintf(adapter->reason, sizeof(adapter->reason), "%s", reason);
 	if (reason[0] != '\0')
-		log_warning("VM %s: adapter %s is down: %s", adapter->vm->definition->name,
-			    adapter->name, reason);
+		vm_log(adapter->vm, VM_EVENT_NETWORK, LOG_LEVEL_WARNING, "adapter %s is down: %s",
+		       adapter->name, reason);
 	vm_notify(adapter->vm, "Adapters", NULL);
 }
 

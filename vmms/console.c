@@ -11,6 +11,8 @@
 #include "vmms/console.h"
 
 #include "common/base/list.h"
+#include "common/base/log.h"
+#include "vmms/log_file.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -46,7 +48,8 @@ struct console {
 	char input[INPUT_SIZE]; /* typed, and not yet taken by the worker */
 	size_t input_begin, input_end;
 	uint64_t written;
-	char *ring; /* CONSOLE_SCROLLBACK bytes; NULL until the VM first starts */
+	char *ring;           /* CONSOLE_SCROLLBACK bytes; NULL until the VM first starts */
+	struct log_file *log; /* NULL: none */
 };
 
 /* ---- What is waited for ---- */
@@ -181,6 +184,17 @@ static int client_ready(sd_event_source *source, int fd, uint32_t events, void *
 
 /* ---- The worker ---- */
 
+static void append_to_log(struct console *console, const char *bytes, size_t size)
+{
+	int r;
+
+	if (!console->log)
+		return;
+	r = log_file_append(console->log, bytes, size);
+	if (r < 0)
+		log_error("what a guest writes to its console cannot be kept: %s", strerror(-r));
+}
+
 static void append(struct console *console, const char *bytes, size_t size)
 {
 	for (size_t done = 0; done < size;) {
@@ -205,6 +219,7 @@ static ssize_t worker_read(struct console *console)
 	if (size <= 0)
 		return -1;
 	append(console, bytes, (size_t)size);
+	append_to_log(console, bytes, (size_t)size);
 	return size;
 }
 
@@ -259,8 +274,45 @@ void console_free(struct console *console)
 	list_for_each (link, &console->clients)
 		client_free(container_of(link, struct client, link));
 	sd_event_unref(console->loop);
+	log_file_free(console->log);
 	free(console->ring);
 	free(console);
+}
+
+void console_keep(struct console *console, struct log_file *log)
+{
+	log_file_free(console->log);
+	console->log = log;
+}
+
+void console_delete_log(struct console *console)
+{
+	if (console->log)
+		log_file_delete(console->log);
+}
+
+/* The first time that there is something to show, or will be: what was said before is shown, too.
+ */
+static int make_ring(struct console *console)
+{
+	AUTO_FREE char *said = NULL;
+	size_t size = 0;
+	int r;
+
+	if (console->ring)
+		return 0;
+	console->ring = malloc(CONSOLE_SCROLLBACK);
+	if (!console->ring)
+		return -ENOMEM;
+	if (!console->log)
+		return 0;
+	r = log_file_read(console->log, CONSOLE_SCROLLBACK, &said, &size);
+	if (r < 0)
+		log_warning("what a guest wrote to its console before cannot be read: %s",
+			    strerror(-r));
+	else
+		append(console, said, size);
+	return 0;
 }
 
 int console_connect(struct console *console, int *ret_fd)
@@ -268,10 +320,9 @@ int console_connect(struct console *console, int *ret_fd)
 	int sockets[2], r;
 
 	console_disconnect(console);
-	if (!console->ring)
-		console->ring = malloc(CONSOLE_SCROLLBACK);
-	if (!console->ring)
-		return -ENOMEM;
+	r = make_ring(console);
+	if (r < 0)
+		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
 	r = sd_event_add_io(console->loop, &console->worker_source, sockets[0], EPOLLIN,
@@ -331,6 +382,9 @@ int console_open(struct console *console, const struct console_client_options *o
 
 	if (console->client_count >= CONSOLE_CLIENTS_MAX)
 		return -EUSERS;
+	r = make_ring(console);
+	if (r < 0)
+		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
 		return -errno;
 	AUTO_CLOSE int near = sockets[0], far = sockets[1];

@@ -7,6 +7,9 @@
  * clients up to CONSOLE_CLIENTS_MAX watch, one of them may type. A client that does not keep up
  * loses what has left the scroll-back, and is told so in the stream; it holds up nobody.
  *
+ * What the guest writes is also kept in a log file, if there is one; so a console of a daemon that
+ * comes later begins with what was said before.
+ *
  * Bytes pass through as they are. Thread: the event loop's.
  */
 #pragma once
@@ -19,12 +22,23 @@
 
 #define CONSOLE_SCROLLBACK  (64 * 1024) /* bytes */
 #define CONSOLE_CLIENTS_MAX 16
+#define CONSOLE_LOG_BOUND   (1024 * 1024) /* bytes, of the log file */
 
 struct console;
+struct log_file;
 
 int console_new(sd_event *loop, struct console **ret_console) MUST_CHECK;
 void console_free(struct console *console);
 DEFINE_CLEANUP(struct console *, console_free)
+
+/*
+ * Takes over the log, which is written from now on. What it holds is the scroll-back of a console
+ * that has none yet.
+ */
+void console_keep(struct console *console, struct log_file *log);
+
+/* What was said is forgotten by the log; clients see what they have. */
+void console_delete_log(struct console *console);
 
 /*
  * The VM starts: makes a pair of sockets, keeps one and gives the worker's end to the caller.

@@ -43,6 +43,7 @@ bool dbus_host_is_stopping(struct dbus_service *service);
 void dbus_vm_added(struct dbus_service *service, struct vm *vm);
 void dbus_vm_removed(struct dbus_service *service, struct vm *vm);
 void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties);
+void dbus_vm_logged(struct dbus_service *service, struct vm *vm, const struct vm_log_entry *entry);
 void dbus_broken_changed(struct dbus_service *service);
 
 /* For the observer of the jobs (vmms/job.h). */

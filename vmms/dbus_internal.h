@@ -77,6 +77,9 @@ void dbus_done(void *data, const struct failure *failure);
 /* What a handler returns when its operation is under way (r: 0), or was refused. */
 int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
 
+/* The method of a VM that is about its event log. data: the VM. */
+int dbus_get_log(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* Methods and properties of a VM that are about its definition. data: the VM. */
 int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_pending_changes(sd_bus *bus, const char *path, const char *interface,

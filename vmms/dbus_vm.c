@@ -376,6 +376,10 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
 	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), RESULT("o", job),
 	       dbus_copy_file),
+	METHOD("GetLog", ARGS("u", count), RESULT("a(ttyss)", events), dbus_get_log),
+	SD_BUS_SIGNAL_WITH_ARGS(
+		"Logged",
+		SD_BUS_ARGS("t", sequence, "t", time, "y", priority, "s", event, "s", message), 0),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),

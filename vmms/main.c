@@ -67,6 +67,11 @@ static void vm_changed(void *data, struct vm *vm, const char *const *properties)
 	notify_status(service);
 }
 
+static void vm_logged(void *data, struct vm *vm, const struct vm_log_entry *entry)
+{
+	dbus_vm_logged(((struct service *)data)->bus, vm, entry);
+}
+
 static void broken_changed(void *data)
 {
 	struct service *service = data;
@@ -85,6 +90,7 @@ static const struct manager_observer observer = {
 	.vm_added = vm_added,
 	.vm_removed = vm_removed,
 	.vm_changed = vm_changed,
+	.vm_logged = vm_logged,
 	.broken_changed = broken_changed,
 	.stopped = stopped,
 };

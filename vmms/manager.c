@@ -7,6 +7,7 @@
 #include "vmms/folder.h"
 #include "vmms/manager_internal.h"
 #include "vmms/run_record.h"
+#include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
 
 #include <errno.h>
@@ -81,6 +82,10 @@ static void ignore_change(void *data, struct vm *vm, const char *const *properti
 {
 }
 
+static void ignore_entry(void *data, struct vm *vm, const struct vm_log_entry *entry)
+{
+}
+
 static void ignore(void *data)
 {
 }
@@ -89,6 +94,7 @@ static const struct manager_observer nobody = {
 	.vm_added = ignore_vm,
 	.vm_removed = ignore_vm,
 	.vm_changed = ignore_change,
+	.vm_logged = ignore_entry,
 	.broken_changed = ignore,
 	.stopped = ignore,
 };
@@ -102,6 +108,11 @@ void manager_observe(struct manager *manager, const struct manager_observer *obs
 void manager_vm_changed(struct manager *manager, struct vm *vm, const char *const *properties)
 {
 	manager->observer->vm_changed(manager->observer_data, vm, properties);
+}
+
+void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_log_entry *entry)
+{
+	manager->observer->vm_logged(manager->observer_data, vm, entry);
 }
 
 /* ---- Finding ---- */
@@ -339,6 +350,8 @@ static int create(struct manager *manager, struct vm *vm, struct failure *failur
 		r = manager_complete_adapters(manager, definition, vm, failure);
 	if (r < 0)
 		return r;
+	if (vm_log_open(vm) < 0)
+		return failure_no_memory(failure);
 	r = store_save(manager->store, definition);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_STORE,
@@ -361,8 +374,8 @@ int manager_create_vm(struct manager *manager, struct definition *definition, st
 	if (r < 0)
 		return r;
 	manager_insert(manager, vm);
-	log_info("VM %s: created", vm->definition->name);
 	manager->observer->vm_added(manager->observer_data, vm);
+	vm_log(vm, VM_EVENT_CREATED, LOG_LEVEL_INFO, "created");
 	*ret_vm = TAKE_PTR(vm);
 	return 0;
 }
@@ -395,7 +408,8 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	r = delete_file(manager, vm->definition->name, failure);
 	if (r < 0)
 		return r;
-	log_info("VM %s: deleted", vm->definition->name);
+	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
+	vm_log_delete(vm);
 	manager_forget(manager, vm);
 	return 0;
 }

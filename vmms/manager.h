@@ -21,6 +21,7 @@
 #include <systemd/sd-event.h>
 
 struct folder;
+struct vm_log_entry;
 
 struct manager_settings {
 	const char *state_directory;   /* the definitions are in its folders vms and switches */
@@ -39,13 +40,16 @@ struct broken_definition {
 	struct json_error error;
 };
 
-/* All required. The VM is there during all three. */
+/* All required. The VM is there during each. */
 struct manager_observer {
 	void (*vm_added)(void *data, struct vm *vm);
 	void (*vm_removed)(void *data, struct vm *vm);
 
 	/* Names of properties as in docs/dbus/, closed by NULL. */
 	void (*vm_changed)(void *data, struct vm *vm, const char *const *properties);
+
+	/* Something has happened to it: vmms/vm_log.h. The entry is borrowed. */
+	void (*vm_logged)(void *data, struct vm *vm, const struct vm_log_entry *entry);
 
 	/* The list of broken definitions is another one. */
 	void (*broken_changed)(void *data);
@@ -134,6 +138,7 @@ void manager_stop(struct manager *manager, unsigned timeout);
 /* ---- For VMs ---- */
 
 void manager_vm_changed(struct manager *manager, struct vm *vm, const char *const *properties);
+void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_log_entry *entry);
 
 /* The VM runs; its worker has ended, or it is not to be started again after all. */
 void manager_vm_runs(struct manager *manager, struct vm *vm);

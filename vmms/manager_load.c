@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "vmms/manager_internal.h"
+#include "vmms/vm_log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -87,7 +88,7 @@ static void replace(struct vm *vm, struct definition *definition)
 
 	definition_free(vm->definition);
 	vm->definition = definition;
-	log_info("VM %s: definition changed", definition->name);
+	vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO, "definition changed by its file");
 	manager_vm_changed(vm->manager, vm, properties);
 }
 
@@ -114,6 +115,11 @@ static int add_new(struct manager *manager, struct definition *definition)
 	r = vm_new(manager, definition, &vm);
 	if (r < 0)
 		return r;
+	r = vm_log_open(vm);
+	if (r < 0) {
+		vm_free(vm);
+		return r;
+	}
 	vm->reading = manager->reading;
 	manager_insert(manager, vm);
 	vm_adopt(vm);

@@ -10,6 +10,7 @@
 #include "vmms/manager_internal.h"
 #include "vmms/run_record.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <string.h>
 
@@ -63,8 +64,8 @@ static void shut_down(void *data, const struct failure *failure)
 	struct vm *vm = data;
 
 	if (failure && vm->worker) {
-		log_warning("VM %s: turned off, since it could not be shut down: %s",
-			    vm->definition->name, failure->message);
+		vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING,
+		       "turned off, since it could not be shut down: %s", failure->message);
 		turn_off(vm);
 	}
 }

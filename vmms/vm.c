@@ -8,6 +8,7 @@
 #include "vmms/adapter.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -48,6 +49,7 @@ void vm_free(struct vm *vm)
 	adapter_free(vm->next_adapter);
 	vm_forget_adapters(vm);
 	console_free(vm->console);
+	vm_log_free(vm->log);
 	definition_free(vm->next_definition);
 	definition_free(vm->next_pending);
 	definition_free(vm->pending);
@@ -113,8 +115,8 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *format, ...)
 	va_end(arguments);
 	vm->reason[text_utf8_prefix(vm->reason, strlen(vm->reason))] = '\0';
 	vm->state = state;
-	log_info("VM %s: %s%s%s", vm->definition->name, vm_state_name(state),
-		 vm->reason[0] != '\0' ? ": " : "", vm->reason);
+	vm_log(vm, VM_EVENT_STATE, state == VM_CRASHED ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "%s%s%s",
+	       vm_state_name(state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
 	vm_notify(vm, "State", "StateReason", NULL);
 }
 
@@ -165,7 +167,7 @@ void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handl
 	r = sd_event_add_time_relative(vm->manager->loop, &vm->timer, CLOCK_MONOTONIC,
 				       seconds * UINT64_C(1000000), 0, handler, vm);
 	if (r < 0)
-		log_error("VM %s: cannot set a timer: %s", vm->definition->name, strerror(-r));
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "cannot set a timer: %s", strerror(-r));
 }
 
 uint64_t vm_clock(clockid_t clock)

@@ -27,6 +27,7 @@
 struct adapter;
 struct job;
 struct manager;
+struct vm_log;
 
 typedef void (*vm_done_fn)(void *data, const struct failure *failure);
 
@@ -51,6 +52,7 @@ struct vm {
 	enum vm_state state;
 	char reason[VM_REASON_MAX]; /* of the state; may quote the guest */
 	struct console *console;
+	struct vm_log *log; /* NULL: not yet */
 
 	struct vm_operation operation, turning_off;
 	struct definition *next_definition; /* what the operation will make of them; or NULL */

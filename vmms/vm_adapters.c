@@ -12,6 +12,7 @@
 #include "vmms/manager.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,8 +90,8 @@ static int complete(struct vm *vm, struct failure *failure)
 		return 0;
 	r = manager_complete_adapters(vm->manager, vm->definition, vm, failure);
 	if (r == 0 && store_save(vm->manager->store, vm->definition) < 0)
-		log_warning("VM %s: the MAC addresses that were made for it are not saved",
-			    vm->definition->name);
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "the MAC addresses that were made for it are not saved");
 	vm_notify(vm, "Definition", NULL);
 	return r;
 }

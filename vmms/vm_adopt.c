@@ -16,6 +16,7 @@
 #include "vmms/manager.h"
 #include "vmms/run_record.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
 
 #include <errno.h>
@@ -63,8 +64,8 @@ static void take_status(struct vm *vm, struct json_object *status)
 			vm_set_state(vm, states[i].state, "found so when vmms was started");
 		return;
 	}
-	log_warning("VM %s: its worker does not know what it does (\"%s\"), and is killed",
-		    vm->definition->name, state);
+	vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
+	       "its worker does not know what it does (\"%s\"), and is killed", state);
 	worker_kill(vm->worker, SIGKILL);
 }
 
@@ -76,8 +77,8 @@ static void adopt_answered(void *data, struct json_object *result, const char *c
 	if (result) {
 		take_status(vm, result);
 	} else if (strcmp(code, WORKER_ENDED) != 0) {
-		log_error("VM %s: its worker cannot be taken over (%s), and is killed",
-			  vm->definition->name, text);
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR,
+		       "its worker cannot be taken over (%s), and is killed", text);
 		worker_kill(vm->worker, SIGKILL);
 	}
 }
@@ -96,8 +97,9 @@ static void adopt_adapters(struct vm *vm, const struct vm_record *record)
 		if (r == 0)
 			list_append(&vm->adapters, &adapter->link);
 		else
-			log_warning("VM %s: the back end of an adapter cannot be found again: %s",
-				    vm->definition->name, strerror(-r));
+			vm_log(vm, VM_EVENT_NETWORK, LOG_LEVEL_WARNING,
+			       "the back end of an adapter cannot be found again: %s",
+			       strerror(-r));
 	}
 }
 
@@ -188,7 +190,8 @@ void vm_adopt(struct vm *vm)
 	if (r == 0)
 		adopt(vm, &record);
 	else if (r != -ENOENT)
-		log_error("VM %s: what was written down of its worker cannot be read (%s); it may "
-			  "be running",
-			  vm->definition->name, strerror(-r));
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+		       "what was written down of its worker cannot be read (%s); it may "
+		       "be running",
+		       strerror(-r));
 }

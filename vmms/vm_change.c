@@ -11,6 +11,7 @@
 #include "common/control.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
 
 #include <errno.h>
@@ -22,8 +23,9 @@ void vm_change_save(struct vm *vm)
 
 	vm->unsaved = r < 0;
 	if (r < 0)
-		log_error("VM %s: what the guest changed cannot be saved in %s: %s",
-			  vm->definition->name, store_path(vm->manager->store), strerror(-r));
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+		       "what the guest changed cannot be saved in %s: %s",
+		       store_path(vm->manager->store), strerror(-r));
 }
 
 static void change_abandon(struct vm *vm)

@@ -12,6 +12,7 @@
 #include "vmms/manager.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,8 +42,9 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 
 	if (!disk || disk->drive != DEFINITION_DRIVE_DVD || !disk->path)
 		return;
-	log_info("VM %s: the guest ejected '%s' from the DVD drive at controller %u, lun %u",
-		 vm->definition->name, disk->path, controller, lun);
+	vm_log(vm, VM_EVENT_GUEST, LOG_LEVEL_INFO,
+	       "the guest ejected '%s' from the DVD drive at controller %u, lun %u", disk->path,
+	       controller, lun);
 	drop_medium_at(vm->pending, controller, lun, disk->path);
 	drop_medium_at(vm->next_pending, controller, lun, disk->path);
 	drop_medium(disk);

@@ -8,6 +8,7 @@
 #include "vmms/job.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,8 +221,8 @@ void vm_guest_on_thawed(struct vm *vm, struct json_object *data)
 	char reason[32];
 
 	copy_member(data, "reason", reason, sizeof(reason));
-	log_warning("VM %s: its file systems are not frozen any more: %s", vm->definition->name,
-		    reason);
+	vm_log(vm, VM_EVENT_GUEST, LOG_LEVEL_WARNING,
+	       "its file systems are not frozen any more: %s", reason);
 	set_frozen(vm, false);
 }
 

@@ -8,6 +8,7 @@
 #include "vmms/adapter.h"
 #include "vmms/folder.h"
 #include "vmms/manager.h"
+#include "vmms/vm_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,9 +76,10 @@ void vm_record_save(struct vm *vm)
 	guid_format(&vm->definition->uuid, uuid);
 	r = tree ? folder_save(vm->manager->records, uuid, tree) : -ENOMEM;
 	if (r < 0)
-		log_warning("VM %s: it cannot be written down in %s, and is lost should vmms be "
-			    "started again: %s",
-			    vm->definition->name, folder_path(vm->manager->records), strerror(-r));
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "it cannot be written down in %s, and is lost should vmms be "
+		       "started again: %s",
+		       folder_path(vm->manager->records), strerror(-r));
 }
 
 void vm_record_delete(struct vm *vm)
@@ -88,8 +90,9 @@ void vm_record_delete(struct vm *vm)
 	guid_format(&vm->definition->uuid, uuid);
 	r = folder_delete(vm->manager->records, uuid);
 	if (r < 0 && r != -ENOENT)
-		log_warning("VM %s: its record in %s cannot be removed: %s", vm->definition->name,
-			    folder_path(vm->manager->records), strerror(-r));
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "its record in %s cannot be removed: %s", folder_path(vm->manager->records),
+		       strerror(-r));
 	make_path(vm, ".socket", path);
 	(void)unlink(path);
 	make_path(vm, ".end", path);

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <string.h>
 
@@ -32,8 +33,8 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 	unsigned restarts = vm->restarts;
 	struct failure failure;
 
-	log_info("VM %s: started again after its worker has failed, for the %u. time",
-		 vm->definition->name, restarts);
+	vm_log(vm, VM_EVENT_RESTART, LOG_LEVEL_INFO,
+	       "started again after its worker has failed, for the %u. time", restarts);
 	vm_restart_forget(vm);
 	if (vm_start(vm, restarted, NULL, &failure) < 0) {
 		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure.message);
@@ -66,14 +67,14 @@ void vm_restart_after_failure(struct vm *vm, uint64_t ran)
 		return;
 	delay = vm_restart_delay(&vm->restarts, ran);
 	if (delay == 0) {
-		log_error("VM %s: its worker has failed %d times in a row; it stays off",
-			  vm->definition->name, RESTARTS_MAX + 1);
+		vm_log(vm, VM_EVENT_RESTART, LOG_LEVEL_ERROR,
+		       "its worker has failed %d times in a row; it stays off", RESTARTS_MAX + 1);
 		return;
 	}
 	r = sd_event_add_time_relative(vm->manager->loop, &vm->restart_timer, CLOCK_MONOTONIC,
 				       delay * UINT64_C(1000000), 0, restart_due, vm);
 	if (r < 0) {
-		log_error("VM %s: cannot set a timer: %s", vm->definition->name, strerror(-r));
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "cannot set a timer: %s", strerror(-r));
 		return;
 	}
 	memcpy(reason, vm->reason, sizeof(reason));

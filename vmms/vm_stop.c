@@ -10,6 +10,7 @@
 #include "vmms/job.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,7 +22,7 @@ static int end_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
 
-	log_warning("VM %s: the worker does not end and is killed", vm->definition->name);
+	vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING, "the worker does not end and is killed");
 	worker_kill(vm->worker, SIGKILL);
 	return 0;
 }
@@ -41,8 +42,8 @@ static void stop_answered(void *data, struct json_object *result, const char *co
 	struct vm *vm = data;
 
 	if (!result && strcmp(code, WORKER_ENDED) != 0) {
-		log_warning("VM %s: the worker will not stop (%s) and is killed",
-			    vm->definition->name, text);
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
+		       "the worker will not stop (%s) and is killed", text);
 		worker_kill(vm->worker, SIGKILL);
 	}
 }

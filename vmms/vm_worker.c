@@ -11,6 +11,7 @@
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
 
 #include <errno.h>
@@ -139,7 +140,8 @@ static void on_state(struct vm *vm, const struct event *event)
 static void on_reset(struct vm *vm, const struct event *event)
 {
 	vm->resets++;
-	log_info("VM %s: the machine was reset: %s", vm->definition->name, or_empty(event->reason));
+	vm_log(vm, VM_EVENT_RESET, LOG_LEVEL_INFO, "the machine was reset: %s",
+	       or_empty(event->reason));
 	vm_notify(vm, "Resets", NULL);
 }
 
@@ -174,7 +176,7 @@ static void on_crash(struct vm *vm, const struct event *event)
 	}
 	copy(vm->crash_text, sizeof(vm->crash_text), event->text);
 	vm->crashed = true;
-	log_warning("VM %s: the guest crashed: %s", vm->definition->name, vm->crash_text);
+	vm_log(vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed: %s", vm->crash_text);
 	vm_notify(vm, "CrashParameters", "CrashText", NULL);
 }
 
@@ -240,12 +242,23 @@ static void worker_event(void *owner, const char *name, struct json_object *data
 		if (json_read(&reader, data, events[i].keys, events[i].key_count, &event) == 0)
 			events[i].handle(vm, &event);
 		else
-			log_warning("VM %s: event '%s' of the worker dropped: %s %s",
-				    vm->definition->name, name, error.key, error.message);
+			vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
+			       "event '%s' of the worker dropped: %s %s", name, error.key,
+			       error.message);
 		event_deinit(&event);
 		return;
 	}
 	log_debug("VM %s: unknown event '%s' of the worker", vm->definition->name, name);
+}
+
+static void worker_said(void *owner, const char *line)
+{
+	vm_log(owner, VM_EVENT_WORKER, LOG_LEVEL_INFO, "%s", line);
+}
+
+static void worker_misbehaved(void *owner, const char *what)
+{
+	vm_log(owner, VM_EVENT_FAULT, LOG_LEVEL_WARNING, "%s", what);
 }
 
 /* ---- The end ---- */
@@ -393,5 +406,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 
 const struct worker_callbacks vm_worker_callbacks = {
 	.event = worker_event,
+	.said = worker_said,
+	.misbehaved = worker_misbehaved,
 	.exited = worker_exited,
 };

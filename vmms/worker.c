@@ -23,6 +23,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define LINE_MAX_SIZE    512
 #define LAST_LINES       4
@@ -52,6 +53,8 @@ struct worker {
 	size_t line_size;
 	char last_lines[LAST_LINES][LINE_MAX_SIZE]; /* a ring */
 	size_t line_count;
+	time_t line_second; /* CLOCK_MONOTONIC */
+	unsigned lines_in_second;
 };
 
 /* ---- Requests ---- */
@@ -117,6 +120,11 @@ int worker_request(struct worker *worker, const char *method, struct json_object
 
 /* ---- The control socket ---- */
 
+static void misbehaved(struct worker *worker, const char *what)
+{
+	worker->config.callbacks->misbehaved(worker->config.owner, what);
+}
+
 static void worker_message(struct worker *worker, struct control_message *message)
 {
 	struct request *request;
@@ -137,7 +145,7 @@ static void worker_message(struct worker *worker, struct control_message *messag
 			request_finish(request, NULL, message->name, message->text);
 		return;
 	case CONTROL_REQUEST:
-		log_warning("VM %s: the worker sent a request; ignored", worker->config.name);
+		misbehaved(worker, "the worker sent a request; ignored");
 		return;
 	}
 }
@@ -155,8 +163,7 @@ static bool worker_receive(struct worker *worker)
 		control_message_deinit(&message);
 		return true;
 	case CONTROL_E_MALFORMED:
-		log_warning("VM %s: the worker sent what is no message; dropped",
-			    worker->config.name);
+		misbehaved(worker, "the worker sent what is no message; dropped");
 		return true;
 	case CONTROL_E_EMPTY:
 		return false;
@@ -178,6 +185,31 @@ static int control_ready(sd_event_source *source, int fd, uint32_t events, void 
 
 /* ---- Standard error ---- */
 
+/* Tells how many lines were left out in the second that has ended. */
+static void begin_second(struct worker *worker, time_t now)
+{
+	char text[64];
+
+	worker->line_second = now;
+	if (worker->lines_in_second > WORKER_LINES_A_SECOND) {
+		snprintf(text, sizeof(text), "[%u lines left out]",
+			 worker->lines_in_second - WORKER_LINES_A_SECOND);
+		worker->config.callbacks->said(worker->config.owner, text);
+	}
+	worker->lines_in_second = 0;
+}
+
+static void tell_line(struct worker *worker, const char *line)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec != worker->line_second)
+		begin_second(worker, now.tv_sec);
+	if (worker->lines_in_second++ < WORKER_LINES_A_SECOND)
+		worker->config.callbacks->said(worker->config.owner, line);
+}
+
 static void line_end(struct worker *worker)
 {
 	char *kept = worker->last_lines[worker->line_count % LAST_LINES];
@@ -186,7 +218,7 @@ static void line_end(struct worker *worker)
 		return;
 	text_repair(kept, LINE_MAX_SIZE, worker->line, worker->line_size);
 	worker->line_count++;
-	log_info("VM %s: %s", worker->config.name, kept);
+	tell_line(worker, kept);
 	worker->line_size = 0;
 }
 

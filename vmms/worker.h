@@ -3,8 +3,9 @@
  * A worker process: spawning it, talking to it, and learning how it ended.
  *
  * The process is watched by its pidfd. What it sends is taken as that of a stranger: messages that
- * are none are dropped with a line in the log, replies that nobody waits for are ignored, and its
- * standard error is cut into lines, escaped, logged, and the last of them kept.
+ * are none are dropped, which the owner is told, replies that nobody waits for are ignored, and its
+ * standard error is cut into lines, of which the owner gets a bounded number, and the last are
+ * kept.
  *
  * Thread: the event loop's. Callbacks run from the loop, never from inside a call of the caller. A
  * worker must not be freed by its callbacks, except `exited`.
@@ -24,6 +25,7 @@
 struct worker;
 
 #define WORKER_LAST_WORDS_MAX 1024 /* bytes */
+#define WORKER_LINES_A_SECOND 200
 
 /* The code of requests that were under way when the worker ended; `exited` is called next. */
 #define WORKER_ENDED "ended"
@@ -40,6 +42,12 @@ struct worker_exit {
 struct worker_callbacks {
 	/* An event of common/control.h; data is borrowed. */
 	void (*event)(void *owner, const char *event, struct json_object *data);
+
+	/* A line of its standard error, UTF-8; at most WORKER_LINES_A_SECOND. */
+	void (*said)(void *owner, const char *line);
+
+	/* It has done what no worker should; what, for the log. */
+	void (*misbehaved)(void *owner, const char *what);
 
 	/*
 	 * The process has ended; every event it sent has been delivered, and every request has got

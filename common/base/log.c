@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +31,7 @@ void log_set_name(const char *name)
 	log_name = name;
 }
 
-/* Standard error is the stream that systemd gave us, and not what was put in its place. */
-static bool is_journal(void)
+bool log_leads_to_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
 	unsigned long long device, inode;
@@ -57,7 +55,7 @@ void log_write(enum log_level level, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	if (is_journal())
+	if (log_leads_to_journal())
 		used += (size_t)sprintf(line, "<%c>", priorities[level]);
 	if (name)
 		used += (size_t)snprintf(line + used, 64, "%.48s: ", name);

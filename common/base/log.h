@@ -11,6 +11,8 @@
 
 #include "common/base/cc.h"
 
+#include <stdbool.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* Messages above this level are dropped. At first LOG_LEVEL_INFO. */
@@ -18,6 +20,9 @@ void log_set_level(enum log_level level);
 
 /* Goes before every message, as "NAME: "; borrowed for good. NULL: nothing. */
 void log_set_name(const char *name);
+
+/* Standard error is the stream to the journal that systemd gave us, and not what took its place. */
+bool log_leads_to_journal(void);
 
 void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 

@@ -556,6 +556,16 @@ static void type_talk(struct fake *fake)
 	say(fake, "guest: talked\r\n");
 }
 
+/* More on standard error than anybody will read. */
+static void type_babble(struct fake *fake)
+{
+	for (int i = 0; i < 3000; i++)
+		fprintf(stderr, "babble %d\n", i);
+	sleep(1);
+	fputs("babble goes on\n", stderr);
+	fputs("babble ends\n", stderr);
+}
+
 /* Closes the control socket and lives on. */
 static void type_hang_up(struct fake *fake)
 {
@@ -573,7 +583,7 @@ static const struct {
 	{ "abort", type_abort },         { "leave", type_leave },   { "garbage", type_garbage },
 	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
 	{ "hang-up", type_hang_up },     { "eject", type_eject },   { "guest", type_guest },
-	{ "thawed", type_thawed },
+	{ "thawed", type_thawed },       { "babble", type_babble },
 };
 
 static void interpret(struct fake *fake)

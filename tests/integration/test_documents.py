@@ -128,6 +128,17 @@ class Documents(ServiceTest):
         for name in names:
             self.assertIn(f"| `{name}` |", (PAGES / "errors.md").read_text())
 
+    def test_catalog(self):
+        code = (arguments.source / "vmms/vm_log.c").read_text()
+        kinds = dict(re.findall(r'\{ "(\w+)", "([0-9a-f]{32})" \}', code))
+        self.assertGreater(len(kinds), 10)
+        catalog = (PACKAGING / "catalog/vmms.catalog").read_text()
+        self.assertEqual(sorted(re.findall(r"^-- ([0-9a-f]{32})$", catalog, re.M)),
+                         sorted(kinds.values()))
+        page = (PAGES / "org.vmms1.VM.md").read_text()
+        for kind in kinds.keys() - {"deleted"}:
+            self.assertIn(f"\n| `{kind}` |", page)
+
     def environment(self):
         """In which "vmctl" is the one that is tested, on the test's bus, for all shells."""
         wrapper = self.folder / "bin/vmctl"

@@ -86,6 +86,12 @@ static const struct option_row console_options[] = {
 	{ 0 },
 };
 
+static const struct option_row log_options[] = {
+	{ "lines", "N", VALUE_TEXT, "the last N events alone (default: all; with --follow, 10)" },
+	{ "follow", NULL, VALUE_NONE, "go on with what happens, until ^C or the VM is deleted" },
+	{ 0 },
+};
+
 static const struct option_row attach_options[] = {
 	{ "controller", "N", VALUE_TEXT, "0 to 3 (default: 0)" },
 	{ "lun", "N", VALUE_TEXT, "0 to 63 (default: the lowest that is free)" },
@@ -315,6 +321,17 @@ const struct command commands[] = {
 	  console_options,
 	  true,
 	  command_console },
+	{ "log",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "show what happened to a VM",
+	  "What the serial console has said is shown by 'vmctl console --log'. With --follow and\n"
+	  "--json, each line is a document of its own.",
+	  log_options,
+	  true,
+	  command_log },
 	{ "delete",
 	  "VM...",
 	  1,

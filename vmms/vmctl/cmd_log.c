@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl log.
+ *
+ * Who follows listens before it reads, and knows by their sequence which events it has shown. A
+ * gap, as a restart of vmms may leave, is filled by reading again.
+ */
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define FOLLOWED_LINES 10 /* that are shown first, unless --lines says otherwise */
+
+struct log {
+	struct invocation *invocation;
+	const char *path;
+	struct json_object *events; /* with --json, where not followed */
+	uint64_t shown;             /* sequence of the last event that was shown */
+	bool follow, gap, ended;
+};
+
+struct entry {
+	uint64_t sequence, time;
+	uint8_t priority;
+	const char *event, *message;
+};
+
+static struct json_object *entry_to_json(const struct entry *entry)
+{
+	return json_make("sequence", json_object_new_uint64(entry->sequence), "time",
+			 json_object_new_uint64(entry->time), "priority",
+			 json_object_new_int64(entry->priority), "event",
+			 json_object_new_string(entry->event), "message",
+			 json_object_new_string(entry->message), NULL);
+}
+
+/* ---- Showing ---- */
+
+static void print_line(const struct entry *entry)
+{
+	AUTO_FREE char *event = text_escape_new(entry->event, strlen(entry->event)),
+		       *message = text_escape_new(entry->message, strlen(entry->message));
+	time_t seconds = (time_t)(entry->time / 1000000);
+	char when[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&seconds, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s  %-8s %s\n", when, event ? event : "", message ? message : "");
+}
+
+/* A document a line, for a reader that does not know where it ends. */
+static void print_json_line(const struct entry *entry)
+{
+	AUTO_JSON struct json_object *tree = entry_to_json(entry);
+	const char *text = json_object_to_json_string_ext(
+		tree, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	AUTO_FREE char *safe = text ? text_escape_json_new(text, strlen(text)) : NULL;
+
+	if (safe)
+		puts(safe);
+}
+
+static void show(struct log *log, const struct entry *entry)
+{
+	if (entry->sequence <= log->shown)
+		return;
+	log->shown = entry->sequence;
+	if (log->events)
+		json_append(&log->events, entry_to_json(entry));
+	else if (log->invocation->json)
+		print_json_line(entry);
+	else
+		print_line(entry);
+}
+
+/* ---- Reading ---- */
+
+static int read_entry(sd_bus_message *message, struct entry *ret_entry)
+{
+	return sd_bus_message_read(message, "ttyss", &ret_entry->sequence, &ret_entry->time,
+				   &ret_entry->priority, &ret_entry->event, &ret_entry->message);
+}
+
+static int show_entries(struct log *log, sd_bus_message *reply)
+{
+	struct entry entry;
+	int r;
+
+	r = sd_bus_message_enter_container(reply, 'a', "(ttyss)");
+	while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'r', "ttyss")) > 0) {
+		r = read_entry(reply, &entry);
+		if (r < 0)
+			return r;
+		show(log, &entry);
+		r = sd_bus_message_exit_container(reply);
+	}
+	return r;
+}
+
+static enum status read_log(struct log *log, unsigned count)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	enum status status;
+	int r;
+
+	status = service_new_call(log->invocation, log->path, "GetLog", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "u", (uint32_t)count);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(log->invocation, call, SERVICE_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	log->gap = false;
+	r = show_entries(log, reply);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* ---- Following ---- */
+
+static int on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct log *log = data;
+	struct entry entry;
+
+	if (read_entry(message, &entry) < 0)
+		return 0;
+	if (entry.sequence == log->shown + 1)
+		show(log, &entry);
+	else if (entry.sequence > log->shown)
+		log->gap = true;
+	return 0;
+}
+
+static int on_removed(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct log *log = data;
+	const char *path;
+
+	if (sd_bus_message_read(message, "o", &path) > 0 && strcmp(path, log->path) == 0)
+		log->ended = true;
+	return 0;
+}
+
+static enum status listen_to_vm(struct log *log)
+{
+	sd_bus *bus = log->invocation->bus;
+	int r;
+
+	r = sd_bus_match_signal(bus, NULL, DBUS_NAME, log->path, DBUS_INTERFACE_VM, "Logged",
+				on_logged, log);
+	if (r >= 0)
+		r = sd_bus_match_signal(bus, NULL, DBUS_NAME, DBUS_PATH,
+					"org.freedesktop.DBus.ObjectManager", "InterfacesRemoved",
+					on_removed, log);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status follow(struct log *log)
+{
+	enum status status = STATUS_OK;
+	int r;
+
+	while (status == STATUS_OK && !log->ended) {
+		fflush(stdout);
+		r = sd_bus_process(log->invocation->bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(log->invocation->bus, UINT64_MAX);
+		if (r < 0 && r != -EINTR)
+			return service_failed(r, NULL);
+		if (log->gap && !log->ended)
+			status = read_log(log, 0);
+	}
+	return status;
+}
+
+/* ---- The command ---- */
+
+static enum status conclude(struct log *log)
+{
+	struct json_object *events = TAKE_PTR(log->events);
+
+	if (!log->invocation->json || log->follow)
+		return STATUS_OK;
+	return json_print(json_make("events", events, NULL)) < 0 ? service_failed(-ENOMEM, NULL)
+								 : STATUS_OK;
+}
+
+enum status command_log(struct invocation *invocation)
+{
+	struct log log = { .invocation = invocation,
+			   .follow = invocation_has(invocation, "follow") };
+	unsigned lines = log.follow ? FOLLOWED_LINES : 0;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+
+	if (!invocation_number(invocation, "lines", UINT32_MAX, &lines))
+		return STATUS_USAGE;
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	log.path = path;
+	if (invocation->json && !log.follow)
+		log.events = json_object_new_array();
+	if (status == STATUS_OK && log.follow)
+		status = listen_to_vm(&log);
+	if (status == STATUS_OK)
+		status = read_log(&log, lines);
+	if (status == STATUS_OK && log.follow)
+		status = follow(&log);
+	if (status == STATUS_OK)
+		status = conclude(&log);
+	json_object_put(log.events);
+	return status;
+}
