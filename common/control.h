@@ -51,6 +51,16 @@
  *                         descriptor of a regular file; answered when the guest has it
  *   cancel_copy
  *   status                result: {"state", "engine", "vps", "vmbus_version", …}
+ *   statistics            result: what is counted, from the VM's start, over resets:
+ *                         {"exits": {"io-port", "mmio", "msr-read", "msr-write", "hypercall",
+ *                         "synic", "halt", "shutdown", "kick", "error"}: of vps, to the worker;
+ *                         "vmbus": {"interrupts", "messages", "timers"}; "disk": {"reads",
+ *                         "writes", "flushes", "unmaps", "bytes_read", "bytes_written", "errors",
+ *                         "read_latency": [n, …], "read_latency_ns", and the same of writes: how
+ *                         many took at most 2^i microseconds, CONTROL_LATENCY_BUCKETS numbers of
+ *                         which the last has all others, and the sum of nanoseconds};
+ *                         "network": {"sent_frames", "sent_bytes", "sent_dropped", and the same
+ *                         of "received_"}}
  *   capabilities          result: as `vmwp --probe` prints it
  *
  * Events                  data
@@ -90,10 +100,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_MESSAGE_MAX   (256 * 1024) /* bytes; a definition with 256 disks fits */
-#define CONTROL_FDS_MAX       64
-#define CONTROL_ADDRESSES_MAX 16 /* of an adapter */
-#define CONTROL_FD            3  /* where a worker finds its end: vmwp --control-fd 3 */
+#define CONTROL_MESSAGE_MAX     (256 * 1024) /* bytes; a definition with 256 disks fits */
+#define CONTROL_FDS_MAX         64
+#define CONTROL_ADDRESSES_MAX   16 /* of an adapter */
+#define CONTROL_LATENCY_BUCKETS 24
+#define CONTROL_FD              3 /* where a worker finds its end: vmwp --control-fd 3 */
 
 /* Codes of errors. */
 #define CONTROL_ERROR_INVALID       "invalid"       /* arguments make no sense */

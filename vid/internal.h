@@ -59,6 +59,9 @@ struct vid_vp {
 	int fd;
 	struct kvm_run *run;   /* shared with KVM */
 	_Atomic(pid_t) thread; /* inside KVM_RUN, or about to be; 0: not */
+
+	/* By kind; written by the vp's thread alone, so that an addition need not be atomic. */
+	_Atomic(uint64_t) exits[VID_EXIT_KINDS];
 };
 
 /* memory.c and dirty.c */

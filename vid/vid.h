@@ -233,6 +233,8 @@ enum vid_exit_kind {
 	VID_EXIT_ERROR,     /* the hypervisor cannot go on with this vp; `error` says why */
 };
 
+#define VID_EXIT_KINDS (VID_EXIT_ERROR + 1)
+
 struct vid_exit {
 	enum vid_exit_kind kind;
 	union {
@@ -293,6 +295,9 @@ int vid_vp_hyperv_cpuid(struct vid_vp *vp, struct vid_cpuid *ret_cpuid) MUST_CHE
  * -errno if the hypervisor device failed.
  */
 int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
+
+/* How often vid_vp_run() has returned with an exit of that kind. Any thread. */
+uint64_t vid_vp_exits(const struct vid_vp *vp, enum vid_exit_kind kind);
 
 /* Makes vid_vp_run() return soon with VID_EXIT_KICK, now or when next called. Any thread. */
 void vid_vp_kick(struct vid_vp *vp);

@@ -90,6 +90,18 @@ static atomic_uchar *vp_immediate_exit(struct vid_vp *vp)
 	return (atomic_uchar *)&vp->run->immediate_exit;
 }
 
+static void vp_count(struct vid_vp *vp, enum vid_exit_kind kind)
+{
+	uint64_t count = atomic_load_explicit(&vp->exits[kind], memory_order_relaxed);
+
+	atomic_store_explicit(&vp->exits[kind], count + 1, memory_order_relaxed);
+}
+
+uint64_t vid_vp_exits(const struct vid_vp *vp, enum vid_exit_kind kind)
+{
+	return atomic_load_explicit(&vp->exits[kind], memory_order_relaxed);
+}
+
 int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit)
 {
 	int r;
@@ -104,11 +116,13 @@ int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit)
 	if (r == -EINTR || r == -EAGAIN) {
 		atomic_store(vp_immediate_exit(vp), 0);
 		*ret_exit = (struct vid_exit){ .kind = VID_EXIT_KICK };
-		return 0;
+		r = 0;
+	} else if (r == 0) {
+		r = vid_exit_decode(vp, ret_exit);
 	}
-	if (r < 0)
-		return r;
-	return vid_exit_decode(vp, ret_exit);
+	if (r == 0)
+		vp_count(vp, ret_exit->kind);
+	return r;
 }
 
 void vid_vp_kick(struct vid_vp *vp)

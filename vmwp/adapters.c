@@ -27,6 +27,7 @@ struct adapters {
 	const struct adapters_callbacks *callbacks;
 	void *data;
 	struct adapter list[DEFINITION_ADAPTERS_MAX];
+	struct network_counters past; /* of adapters that have left */
 };
 
 /* ---- Identity ---- */
@@ -194,6 +195,27 @@ static void adapter_removed(void *data)
 		gone(adapter->gone_data);
 }
 
+static void add_counters(const struct adapter *adapter, struct network_counters *sum)
+{
+	struct network_counters counters;
+
+	network_adapter_counters(adapter->network, &counters);
+	sum->sent_frames += counters.sent_frames;
+	sum->sent_bytes += counters.sent_bytes;
+	sum->sent_dropped += counters.sent_dropped;
+	sum->received_frames += counters.received_frames;
+	sum->received_bytes += counters.received_bytes;
+	sum->received_dropped += counters.received_dropped;
+}
+
+void adapters_counters(const struct adapters *adapters, struct network_counters *ret_counters)
+{
+	*ret_counters = adapters->past;
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network && !adapters->list[i].leaving)
+			add_counters(&adapters->list[i], ret_counters);
+}
+
 int adapters_detach(struct adapters *adapters, const char *name, void (*done)(void *data),
 		    void *data, struct failure *failure)
 {
@@ -201,6 +223,7 @@ int adapters_detach(struct adapters *adapters, const char *name, void (*done)(vo
 
 	if (!adapter)
 		return ADAPTERS_E_ABSENT;
+	add_counters(adapter, &adapters->past);
 	adapter->leaving = true;
 	adapter->gone = done;
 	adapter->gone_data = data;

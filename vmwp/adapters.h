@@ -15,6 +15,7 @@
 #include "vsp/vmbus.h"
 
 struct adapters;
+struct network_counters;
 
 enum {
 	_ADAPTERS_E_OK,
@@ -77,6 +78,9 @@ int adapters_connect(struct adapters *adapters, const char *name, enum adapters_
  */
 const char *adapters_name(const struct adapters *adapters, unsigned number);
 const uint8_t *adapters_mac(const struct adapters *adapters, unsigned number);
+
+/* The sum of all adapters, those that are gone too. */
+void adapters_counters(const struct adapters *adapters, struct network_counters *ret_counters);
 
 /* An array of objects, one for each adapter. New reference; NULL without memory. */
 struct json_object *adapters_status(const struct adapters *adapters);

@@ -11,6 +11,7 @@
 #include "vmwp/control_guest.h"
 #include "vmwp/control_server.h"
 #include "vmwp/probe.h"
+#include "vmwp/statistics.h"
 #include "vmwp/worker.h"
 
 #include <errno.h>
@@ -409,6 +410,13 @@ static void method_status(struct call *call, const struct arguments *arguments)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
+static void method_statistics(struct call *call, const struct arguments *arguments)
+{
+	call->reply->result = statistics_report(call->worker);
+	if (!call->reply->result)
+		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
+}
+
 static void method_capabilities(struct call *call, const struct arguments *arguments)
 {
 	call->reply->result = probe_report(machine_vid(call->worker->machine));
@@ -492,6 +500,7 @@ static const struct method {
 	{ "connect_adapter", method_connect_adapter, true, KEYS(connect_adapter_keys) },
 	{ "disconnect_adapter", method_connect_adapter, true, KEYS(adapter_keys) },
 	{ "status", method_status, true, NO_KEYS },
+	{ "statistics", method_statistics, true, NO_KEYS },
 	{ "capabilities", method_capabilities, true, NO_KEYS },
 };
 

@@ -321,22 +321,26 @@ int devices_new(const struct devices_config *config, struct devices **ret_device
 	return 0;
 }
 
-struct json_object *devices_counters(const struct devices *devices)
+void devices_storage_counters(const struct devices *devices, struct storage_counters *ret_counters)
 {
-	struct storage_counters sum = { 0 };
-
+	*ret_counters = (struct storage_counters){ 0 };
 	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++) {
 		struct storage_counters one;
 
 		if (!devices->controllers[i].storage)
 			continue;
 		storage_counters(devices->controllers[i].storage, &one);
-		sum.commands += one.commands;
-		sum.refused += one.refused;
-		sum.disks.bytes_read += one.disks.bytes_read;
-		sum.disks.bytes_written += one.disks.bytes_written;
-		sum.disks.errors += one.disks.errors;
+		ret_counters->commands += one.commands;
+		ret_counters->refused += one.refused;
+		disk_counters_add(&ret_counters->disks, &one.disks);
 	}
+}
+
+struct json_object *devices_counters(const struct devices *devices)
+{
+	struct storage_counters sum;
+
+	devices_storage_counters(devices, &sum);
 	return json_make("commands", json_object_new_uint64(sum.commands), "refused",
 			 json_object_new_uint64(sum.refused), "bytes_read",
 			 json_object_new_uint64(sum.disks.bytes_read), "bytes_written",

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 
 struct devices;
+struct storage_counters;
 
 enum {
 	_DEVICES_E_OK,
@@ -90,6 +91,9 @@ int devices_insert(struct devices *devices, unsigned controller, unsigned lun, i
 		   void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 int devices_eject(struct devices *devices, unsigned controller, unsigned lun, bool force,
 		  void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+
+/* The sum of all controllers. */
+void devices_storage_counters(const struct devices *devices, struct storage_counters *ret_counters);
 
 /* Requests, errors and bytes of all controllers. New reference; NULL without memory. */
 struct json_object *devices_counters(const struct devices *devices);

@@ -265,6 +265,22 @@ void incarnation_free(struct incarnation *incarnation)
 	free(incarnation);
 }
 
+void incarnation_add_counters(const struct incarnation *incarnation,
+			      struct incarnation_counters *sum)
+{
+	struct hvshim_counters hvshim;
+
+	for (uint32_t i = 0; i < incarnation->vp_count; i++)
+		for (unsigned kind = 0; kind < VID_EXIT_KINDS; kind++)
+			sum->exits[kind] += vid_vp_exits(incarnation->vp[i], kind);
+	if (!incarnation->hvshim)
+		return;
+	hvshim_counters(incarnation->hvshim, &hvshim);
+	sum->interrupts += hvshim.events_signalled;
+	sum->messages += hvshim.messages_posted;
+	sum->timers += hvshim.timers_expired;
+}
+
 struct vid_partition *incarnation_partition(struct incarnation *incarnation)
 {
 	return incarnation->partition;

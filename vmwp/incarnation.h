@@ -47,6 +47,15 @@ int incarnation_new(const struct incarnation_config *config, struct incarnation 
 void incarnation_free(struct incarnation *incarnation);
 DEFINE_CLEANUP(struct incarnation *, incarnation_free)
 
+/* What is counted of an incarnation. */
+struct incarnation_counters {
+	uint64_t exits[VID_EXIT_KINDS];        /* over all vps */
+	uint64_t interrupts, messages, timers; /* SynIC: events and messages; expired timers */
+};
+
+void incarnation_add_counters(const struct incarnation *incarnation,
+			      struct incarnation_counters *sum);
+
 struct vid_partition *incarnation_partition(struct incarnation *incarnation);
 struct hvshim *incarnation_hvshim(struct incarnation *incarnation);
 struct vps *incarnation_vps(struct incarnation *incarnation);

@@ -94,6 +94,8 @@ static int machine_build(struct machine *machine, struct failure *failure)
 static void machine_tear_down(struct machine *machine)
 {
 	machine->vmbus_host.hvshim = NULL;
+	if (machine->incarnation)
+		incarnation_add_counters(machine->incarnation, &machine->past);
 	incarnation_free(machine->incarnation);
 	machine->incarnation = NULL;
 }
@@ -284,6 +286,13 @@ const struct vid_memory *machine_memory(const struct machine *machine)
 uint32_t machine_vmbus_version(const struct machine *machine)
 {
 	return machine->vmbus_version;
+}
+
+void machine_counters(const struct machine *machine, struct incarnation_counters *ret_counters)
+{
+	*ret_counters = machine->past;
+	if (machine->incarnation)
+		incarnation_add_counters(machine->incarnation, ret_counters);
 }
 
 uint64_t machine_first_run(const struct machine *machine)

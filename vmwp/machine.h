@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct incarnation_counters;
 struct machine;
 
 enum machine_state {
@@ -110,6 +111,9 @@ struct vmbus *machine_bus(struct machine *machine);
 struct vid *machine_vid(struct machine *machine);
 const struct vid_memory *machine_memory(const struct machine *machine);
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
+
+/* Since the machine was made, over all resets. */
+void machine_counters(const struct machine *machine, struct incarnation_counters *ret_counters);
 
 /* When the first vp first entered the guest, by loop_now(); 0: not yet. */
 uint64_t machine_first_run(const struct machine *machine);

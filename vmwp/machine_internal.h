@@ -34,6 +34,7 @@ struct machine {
 	uint32_t vmbus_version;
 
 	struct incarnation *incarnation;
+	struct incarnation_counters past; /* of incarnations that are gone */
 	enum machine_state state;
 	enum machine_reason reason; /* for resetting or stopping */
 	uint64_t first_run;

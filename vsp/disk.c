@@ -9,8 +9,18 @@ void disk_submit(struct disk *disk, struct disk_request *request)
 	assert(!disk->retiring);
 	assert(request->offset <= disk->size && request->size <= disk->size - request->offset);
 	request->disk = disk;
+	request->begun = loop_now();
 	disk->in_flight++;
 	disk->ops->submit(disk, request);
+}
+
+static void disk_count_latency(struct disk_latency *latency, uint64_t ns)
+{
+	uint64_t us = (ns + 999) / 1000;
+	unsigned bucket = us <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(us - 1);
+
+	latency->buckets[MIN(bucket, DISK_LATENCY_BUCKETS - 1u)]++;
+	latency->sum += ns;
 }
 
 static void disk_count(struct disk_counters *counters, const struct disk_request *request,
@@ -22,10 +32,12 @@ static void disk_count(struct disk_counters *counters, const struct disk_request
 	case DISK_READ:
 		counters->reads++;
 		counters->bytes_read += result ? 0 : request->size;
+		disk_count_latency(&counters->read_latency, loop_now() - request->begun);
 		break;
 	case DISK_WRITE:
 		counters->writes++;
 		counters->bytes_written += result ? 0 : request->size;
+		disk_count_latency(&counters->write_latency, loop_now() - request->begun);
 		break;
 	case DISK_FLUSH:
 		counters->flushes++;
@@ -35,6 +47,26 @@ static void disk_count(struct disk_counters *counters, const struct disk_request
 		counters->unmaps++;
 		break;
 	}
+}
+
+static void disk_latency_add(struct disk_latency *sum, const struct disk_latency *latency)
+{
+	for (size_t i = 0; i < DISK_LATENCY_BUCKETS; i++)
+		sum->buckets[i] += latency->buckets[i];
+	sum->sum += latency->sum;
+}
+
+void disk_counters_add(struct disk_counters *sum, const struct disk_counters *counters)
+{
+	sum->reads += counters->reads;
+	sum->writes += counters->writes;
+	sum->flushes += counters->flushes;
+	sum->unmaps += counters->unmaps;
+	sum->bytes_read += counters->bytes_read;
+	sum->bytes_written += counters->bytes_written;
+	sum->errors += counters->errors;
+	disk_latency_add(&sum->read_latency, &counters->read_latency);
+	disk_latency_add(&sum->write_latency, &counters->write_latency);
 }
 
 static void disk_end(struct disk *disk)

@@ -53,6 +53,7 @@ struct disk_request {
 
 	/* The disk's, from disk_submit() to `complete`. */
 	struct disk *disk;
+	uint64_t begun; /* by loop_now() */
 	struct loop_operation loop_operation;
 	struct buffer_waiter waiter;
 	void *buffer;
@@ -67,11 +68,23 @@ struct disk_ops {
 	void (*free)(struct disk *disk);
 };
 
+/* How long requests took: bucket i has those of at most 2^i microseconds, the last one all others.
+ */
+#define DISK_LATENCY_BUCKETS 24
+
+struct disk_latency {
+	uint64_t buckets[DISK_LATENCY_BUCKETS];
+	uint64_t sum; /* nanoseconds */
+};
+
 struct disk_counters {
 	uint64_t reads, writes, flushes, unmaps; /* requests ended; zeroing counts as unmap */
 	uint64_t bytes_read, bytes_written;      /* of reads and writes that succeeded */
 	uint64_t errors;
+	struct disk_latency read_latency, write_latency;
 };
+
+void disk_counters_add(struct disk_counters *sum, const struct disk_counters *counters);
 
 struct disk {
 	const struct disk_ops *ops;

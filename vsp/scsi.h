@@ -129,6 +129,9 @@ int scsi_target_resize(struct scsi_target *target, unsigned lun, uint64_t bytes)
 /* The medium of a unit, or NULL. */
 const struct disk *scsi_target_disk(const struct scsi_target *target, unsigned lun);
 
+/* Of all media of all units, those that are gone too. */
+void scsi_target_counters(const struct scsi_target *target, struct disk_counters *ret_counters);
+
 /* A guest takes over a target that is idle: everything is as after power on. */
 void scsi_target_power_on(struct scsi_target *target);
 

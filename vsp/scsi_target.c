@@ -30,6 +30,7 @@ struct scsi_target {
 	void *data;
 	struct buffer_pool *buffers;
 	struct scsi_slot slots[SCSI_UNIT_MAX];
+	struct disk_counters past; /* of units that have left */
 };
 
 int scsi_target_new(const struct scsi_target_callbacks *callbacks, void *data,
@@ -79,6 +80,21 @@ const struct disk *scsi_target_disk(const struct scsi_target *target, unsigned l
 	return unit ? unit->disk : NULL;
 }
 
+static void scsi_unit_add_counters(const struct scsi_unit *unit, struct disk_counters *sum)
+{
+	disk_counters_add(sum, &unit->past);
+	if (unit->disk)
+		disk_counters_add(sum, &unit->disk->counters);
+}
+
+void scsi_target_counters(const struct scsi_target *target, struct disk_counters *ret_counters)
+{
+	*ret_counters = target->past;
+	for (unsigned lun = 0; lun < SCSI_UNIT_MAX; lun++)
+		if (target->slots[lun].unit)
+			scsi_unit_add_counters(target->slots[lun].unit, ret_counters);
+}
+
 int scsi_target_attach(struct scsi_target *target, unsigned lun, uint8_t device_type,
 		       const struct scsi_identity *identity, struct disk *disk)
 {
@@ -102,6 +118,7 @@ int scsi_target_detach(struct scsi_target *target, unsigned lun, void (*done)(vo
 
 	if (!unit)
 		return SCSI_E_ABSENT;
+	scsi_unit_add_counters(unit, &target->past);
 	target->slots[lun].unit = NULL;
 	target->slots[lun].ghost |= unit->seen;
 	scsi_unit_retire(unit, done, data);

@@ -124,6 +124,8 @@ void scsi_unit_set_medium(struct scsi_unit *unit, struct disk *disk, void (*reti
 {
 	struct disk *old = unit->disk;
 
+	if (old)
+		disk_counters_add(&unit->past, &old->counters);
 	unit->disk = disk;
 	unit->medium_generation++;
 	unit->stopped = false;

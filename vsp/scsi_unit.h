@@ -33,6 +33,7 @@ struct scsi_unit {
 	struct scsi_identity identity;
 	struct disk *disk;          /* the medium, or NULL */
 	unsigned medium_generation; /* changes whenever disk does */
+	struct disk_counters past;  /* of media that have left */
 
 	/* What the guest did to it. */
 	bool seen; /* it had a command */

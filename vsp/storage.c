@@ -180,17 +180,6 @@ void storage_resume(struct storage_controller *controller)
 	storvsp_defer(controller);
 }
 
-static void storage_add_counters(struct disk_counters *sum, const struct disk_counters *counters)
-{
-	sum->reads += counters->reads;
-	sum->writes += counters->writes;
-	sum->flushes += counters->flushes;
-	sum->unmaps += counters->unmaps;
-	sum->bytes_read += counters->bytes_read;
-	sum->bytes_written += counters->bytes_written;
-	sum->errors += counters->errors;
-}
-
 void storage_counters(const struct storage_controller *controller,
 		      struct storage_counters *ret_counters)
 {
@@ -205,11 +194,6 @@ void storage_counters(const struct storage_controller *controller,
 
 		counters.sub_channels += !channel->primary && !channel->leaving;
 	}
-	for (unsigned lun = 0; lun < STORAGE_LUN_MAX; lun++) {
-		const struct disk *disk = scsi_target_disk(controller->target, lun);
-
-		if (disk)
-			storage_add_counters(&counters.disks, &disk->counters);
-	}
+	scsi_target_counters(controller->target, &counters.disks);
 	*ret_counters = counters;
 }

@@ -59,7 +59,7 @@ struct storage_counters {
 	uint64_t commands, refused; /* refused: malformed packets and commands */
 	unsigned in_flight;
 	unsigned sub_channels;
-	struct disk_counters disks; /* of the media there are now */
+	struct disk_counters disks; /* of all media, those that are gone too */
 };
 
 /* Offers a controller without units. Return: 0; -ENOSPC; -ENOMEM; -errno. */

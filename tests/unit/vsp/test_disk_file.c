@@ -236,6 +236,20 @@ static void expect_in_file(struct fixture *f, uint64_t offset, const uint8_t *ex
 }
 
 /* Addresses and lengths of all sorts; direct I/O cannot do most of them in place. */
+/* Every request is in a bucket, and their bounds agree with the sum of their times. */
+static void assert_latency(const struct disk_latency *latency, uint64_t count)
+{
+	uint64_t requests = 0, most = 0;
+
+	for (unsigned i = 0; i < DISK_LATENCY_BUCKETS; i++) {
+		requests += latency->buckets[i];
+		most += latency->buckets[i] * (UINT64_C(1000) << i);
+	}
+	assert_int_equal(requests, count);
+	assert_true(latency->sum > 0);
+	assert_true(latency->sum <= most || latency->buckets[DISK_LATENCY_BUCKETS - 1] > 0);
+}
+
 static void test_data(void **state)
 {
 	static const size_t misalignments[] = { 0, 1, 4, 512, 2048 };
@@ -265,6 +279,8 @@ static void test_data(void **state)
 	assert_int_equal(f->disk->counters.reads, f->disk->counters.writes);
 	assert_int_equal(f->disk->counters.bytes_read, f->disk->counters.bytes_written);
 	assert_int_equal(f->disk->counters.errors, 0);
+	assert_latency(&f->disk->counters.read_latency, f->disk->counters.reads);
+	assert_latency(&f->disk->counters.write_latency, f->disk->counters.writes);
 	assert_int_equal(f->disk->in_flight, 0);
 }
 
