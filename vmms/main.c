@@ -10,6 +10,7 @@
 #include "vmms/dbus.h"
 #include "vmms/host_report.h"
 #include "vmms/manager.h"
+#include "vmms/metrics_server.h"
 #include "vmms/settings.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ struct service {
 	struct manager *manager;
 	struct host_report *report;
 	struct dbus_service *bus;
+	struct metrics_server *metrics;
 	bool leaving; /* everything stays as it is, for the next daemon */
 };
 
@@ -309,6 +311,12 @@ static int run(struct service *service)
 	r = start_bus(service);
 	if (r < 0)
 		return r;
+	r = metrics_server_new(service->manager, service->settings.runtime_directory,
+			       service->settings.metrics_port, &service->metrics);
+	if (r < 0) {
+		log_error("out of memory");
+		return r;
+	}
 	(void)sd_notify(false, "READY=1");
 	notify_status(service);
 	manager_start_automatically(service->manager);
@@ -328,6 +336,7 @@ static void service_deinit(struct service *service)
 		vswitches_observe(service->manager->switches, NULL, NULL);
 		jobs_observe(service->manager->jobs, NULL, NULL);
 	}
+	metrics_server_free(service->metrics);
 	dbus_service_free(service->bus);
 	host_report_free(service->report);
 	manager_free(service->manager);

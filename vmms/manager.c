@@ -29,6 +29,7 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	manager->settings = *settings;
 	list_init(&manager->vms);
 	list_init(&manager->broken);
+	list_init(&manager->queries);
 	manager_observe(manager, NULL, NULL);
 	r = jobs_new(loop, &manager->jobs);
 	if (r < 0)
@@ -59,6 +60,7 @@ void manager_free(struct manager *manager)
 	if (!manager)
 		return;
 	automatic_start_free(manager->start);
+	statistics_end(manager);
 	list_for_each (link, &manager->vms)
 		vm_free(container_of(link, struct vm, link));
 	jobs_free(manager->jobs);

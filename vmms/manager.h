@@ -70,6 +70,8 @@ struct manager {
 	struct list vms;               /* of struct vm, by name */
 	struct list broken;            /* of struct broken_definition */
 	unsigned reading;              /* counts how often the store was read */
+	struct list queries;           /* of struct statistics_query */
+	unsigned statistics_awaited;   /* workers that have been asked for theirs */
 	const struct manager_observer *observer;
 	void *observer_data;
 	bool stopping;

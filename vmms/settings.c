@@ -44,6 +44,9 @@ static const char usage[] =
 	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them "
 	"again;\n"
 	"                         unless systemd says that the host is going down\n"
+	"  --metrics-port PORT    metrics on that port of the loopback interface, too, where "
+	"every\n"
+	"                         user of the host may read them\n"
 	"  --debug                log more\n"
 	"  --help, --version\n"
 	"\n"
@@ -61,6 +64,7 @@ enum {
 	OPTION_WORKER_USERS,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_KEEP_GUESTS,
+	OPTION_METRICS_PORT,
 	OPTION_DEBUG,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -78,6 +82,7 @@ static const struct option options[] = {
 	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
+	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -156,6 +161,18 @@ static int read_timeout(const char *text, unsigned *ret_timeout)
 	return 0;
 }
 
+static int read_port(const char *text, unsigned *ret_port)
+{
+	uint64_t port;
+
+	if (parse_unsigned(text, 1, UINT16_MAX, &port) < 0) {
+		fputs("vmms: --metrics-port must be a number from 1 to 65535\n", stderr);
+		return SETTINGS_E_USAGE;
+	}
+	*ret_port = (unsigned)port;
+	return 0;
+}
+
 static int read_users(const char *text, struct worker_users *ret_users)
 {
 	if (worker_users_parse(text, ret_users) == 0)
@@ -204,6 +221,8 @@ static int read_option(struct settings *settings, int option)
 	case OPTION_KEEP_GUESTS:
 		settings->keep_guests = true;
 		return 0;
+	case OPTION_METRICS_PORT:
+		return read_port(optarg, &settings->metrics_port);
 	case OPTION_DEBUG:
 		log_set_level(LOG_LEVEL_DEBUG);
 		return 0;

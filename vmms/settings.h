@@ -14,6 +14,7 @@ struct settings {
 	struct dbus_settings bus;
 	struct manager_settings manager; /* points into the buffers below */
 	unsigned shutdown_timeout;       /* seconds that guests get when the daemon ends */
+	unsigned metrics_port;           /* of the loopback interface; 0: none */
 	bool keep_guests;                /* they run on when the daemon ends */
 	char state_directory[PATH_MAX], runtime_directory[PATH_MAX], worker[PATH_MAX];
 };

@@ -46,6 +46,7 @@ void vm_free(struct vm *vm)
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
 	worker_free(vm->worker);
+	statistics_reset(vm);
 	adapter_free(vm->next_adapter);
 	vm_forget_adapters(vm);
 	console_free(vm->console);

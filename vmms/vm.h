@@ -17,6 +17,7 @@
 #include "common/definition.h"
 #include "vmms/console.h"
 #include "vmms/failure.h"
+#include "vmms/statistics.h"
 #include "vmms/vm_guest.h"
 #include "vmms/vm_state.h"
 #include "vmms/worker.h"
@@ -74,6 +75,7 @@ struct vm {
 	unsigned resets;
 	struct list adapters; /* of struct adapter */
 	struct vm_guest guest;
+	struct vm_statistics statistics;
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 
 	/* The last crash of the guest, also when it is over. */

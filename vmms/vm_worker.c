@@ -388,6 +388,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm->vmbus_version[0] = '\0';
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
 	vm_guest_forget(vm);
+	statistics_reset(vm);
 	vm_take_pending(vm);
 	if (starting)
 		fail_start(vm, exit);

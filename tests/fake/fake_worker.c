@@ -21,6 +21,8 @@
  *     refuse-actions   "change_actions" is refused
  *     refuse-adopt     a daemon that comes later is refused
  *     mute-adopt       it gets no answer
+ *     mute-statistics  never answers "statistics"
+ *     hostile-statistics   answers it with what makes no sense
  */
 #include "common/control.h"
 #include "common/definition.h"
@@ -39,7 +41,8 @@ struct fake {
 	struct definition *definition;
 	size_t descriptor_count;
 	bool stop;
-	uint32_t copy; /* the request of the copy */
+	uint32_t copy;    /* the request of the copy */
+	uint64_t answers; /* to "statistics", by the thousand */
 	const char *state;
 	char line[256];
 	size_t line_size;
@@ -312,6 +315,12 @@ static const char *method_copy(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+static const char *method_statistics(struct fake *fake, struct control_message *message)
+{
+	fake->answers += 1000;
+	return NULL;
+}
+
 static const char *method_cancel_copy(struct fake *fake, struct control_message *message)
 {
 	if (asked_for(fake, "slow-copy") &&
@@ -349,9 +358,57 @@ static const struct {
 	{ "delete_value", NULL, method_value },
 	{ "freeze", NULL, method_snapshot },
 	{ "thaw", NULL, method_snapshot },
+	{ "statistics", "mute-statistics", method_statistics },
 	{ "copy_file", "slow-copy", method_copy },
 	{ "cancel_copy", NULL, method_cancel_copy },
 };
+
+/* Every counter is the same number, which grows from answer to answer. */
+static struct json_object *make_group(const char *const *names, uint64_t number)
+{
+	struct json_object *group = json_object_new_object();
+
+	for (; *names; names++)
+		json_add(&group, *names, json_object_new_uint64(number));
+	return group;
+}
+
+static struct json_object *make_latency(uint64_t number)
+{
+	struct json_object *buckets = json_object_new_array();
+
+	for (int i = 0; i < CONTROL_LATENCY_BUCKETS; i++)
+		json_append(&buckets, json_object_new_uint64(i == 5 ? number : 0));
+	return buckets;
+}
+
+static struct json_object *make_statistics(uint64_t number)
+{
+	static const char *const exits[] = { "io-port", "msr-read", "kick", NULL };
+	static const char *const vmbus[] = { "interrupts", "messages", "timers", NULL };
+	static const char *const disk[] = { "reads",         "writes",          "bytes_read",
+					    "bytes_written", "read_latency_ns", NULL };
+	static const char *const network[] = { "sent_frames", "received_bytes", NULL };
+	struct json_object *disks = make_group(disk, number);
+
+	json_add(&disks, "read_latency", make_latency(number));
+	return json_make("exits", make_group(exits, number), "vmbus", make_group(vmbus, number),
+			 "disk", disks, "network", make_group(network, number), NULL);
+}
+
+/* Numbers that are none, too many, or beyond what there can be; and what nobody asked for. */
+static struct json_object *make_hostile_statistics(void)
+{
+	static const char text[] =
+		"{\"exits\": {\"io-port\": -5, \"mmio\": \"many\", \"msr-read\": [], "
+		"\"halt\": 9223372036854775807, \"strange\": 7, \"kick\": 1.5}, "
+		"\"vmbus\": [1, 2], \"disk\": {\"reads\": {}, \"read_latency\": "
+		"[1, -1, \"x\", [], 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, "
+		"2, "
+		"2, 2], \"write_latency\": 7}, \"network\": \"\\u202e\"}";
+
+	return json_tokener_parse(text);
+}
 
 static struct json_object *make_values(void)
 {
@@ -372,6 +429,11 @@ static void answer(struct fake *fake, uint32_t id, const char *method, const cha
 	if (error) {
 		snprintf(text, sizeof(text), "the fake worker refuses %s", method);
 		r = control_send_error(fake->control, id, error, text);
+	} else if (strcmp(method, "statistics") == 0) {
+		result = asked_for(fake, "hostile-statistics") ? make_hostile_statistics()
+							       : make_statistics(fake->answers);
+		r = control_send_reply(fake->control, id, result);
+		json_object_put(result);
 	} else {
 		result = json_make("values", make_values(), "value",
 				   json_object_new_string("blue \x1b[31m"), "engine",
@@ -413,6 +475,37 @@ static void type_guest(struct fake *fake)
 			json_object_new_string("guest.example.org"), "ipv4",
 			json_object_new_string("192.0.2.7;;198.51.100.1;"), "ipv6",
 			json_object_new_string("2001:db8::7"), NULL));
+}
+
+/* What a hostile guest would say of itself, and a worker that passes it on as it is. */
+static void type_hostile(struct fake *fake)
+{
+	static const char text[] = "\x1b[2J\x1b]0;owned\a\r\n\"},{\\ \xe2\x80\xae \xc2\x9b"
+				   "31m\b\x7f";
+	char much[4000];
+
+	memset(much, 'x', sizeof(much));
+	for (size_t i = 0; i + sizeof(text) < sizeof(much); i += 2 * sizeof(text))
+		memcpy(much + i, text, sizeof(text) - 1);
+	much[sizeof(much) - 1] = '\0';
+	event(fake, "guest",
+	      json_make("os_name", json_object_new_string(text), "os_version",
+			json_object_new_string(much), "os_build", json_object_new_string(text),
+			"host_name", json_object_new_string(much), "ipv4",
+			json_object_new_string(text), "ipv6", json_object_new_string(much), NULL));
+	event(fake, "network",
+	      json_make("adapter", json_object_new_string("nic0"), "addresses",
+			json_make("x", json_object_new_string(text), NULL), NULL));
+	event(fake, "crash", json_make("text", json_object_new_string(much), NULL));
+	event(fake, "heartbeat", json_make("status", json_object_new_string(text), NULL));
+	event(fake, "vmbus", json_make("version", json_object_new_string(text), NULL));
+	event(fake, "reset", json_make("reason", json_object_new_string(text), NULL));
+	event(fake, "guest", json_make("host_name", json_object_new_string("\xff\xfe\xc3("), NULL));
+	event(fake, "thawed", json_make("reason", json_object_new_string(text), NULL));
+	fwrite(text, 1, sizeof(text), stderr);
+	fputs("\xff\xfe\n", stderr);
+	say(fake, text);
+	say(fake, "\r\nguest: hostile\r\n");
 }
 
 static void type_thawed(struct fake *fake)
@@ -583,7 +676,7 @@ static const struct {
 	{ "abort", type_abort },         { "leave", type_leave },   { "garbage", type_garbage },
 	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
 	{ "hang-up", type_hang_up },     { "eject", type_eject },   { "guest", type_guest },
-	{ "thawed", type_thawed },       { "babble", type_babble },
+	{ "hostile", type_hostile },     { "thawed", type_thawed }, { "babble", type_babble },
 };
 
 static void interpret(struct fake *fake)

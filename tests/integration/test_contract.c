@@ -708,6 +708,27 @@ static void test_console(void **state)
 	sd_bus_message_unref(reply);
 }
 
+static void test_log_and_statistics(void **state)
+{
+	sd_bus_message *reply = NULL;
+	const char *text;
+
+	ASSERT_DBUS_REFUSED(CALL_VM("GetLog", ""), "InvalidArgs");
+	ASSERT_DBUS_REFUSED(CALL_VM("GetLog", "i", -1), "InvalidArgs");
+	ASSERT_DONE(CALL_VM("GetLog", "u", UINT32_MAX));
+	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "GetLog", &reply, "u", 1));
+	assert_true(sd_bus_message_has_signature(reply, "a(ttyss)"));
+	sd_bus_message_unref(reply);
+	ASSERT_DBUS_REFUSED(CALL_VM("GetStatistics", "u", 1), "InvalidArgs");
+	ASSERT_DBUS_REFUSED(CALL_MANAGER("GetStatistics", "s", "vm"), "InvalidArgs");
+	ASSERT_DONE(CALL_MANAGER("GetStatistics", ""));
+	ASSERT_DONE(CALL_VM("Start", ""));
+	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "GetStatistics", &reply, ""));
+	assert_true(sd_bus_message_read(reply, "s", &text) > 0);
+	assert_non_null(strstr(text, "\"io-port\":1000,"));
+	sd_bus_message_unref(reply);
+}
+
 static void test_adapters(void **state)
 {
 	static const char *const bad[] = { "",
@@ -992,6 +1013,7 @@ int main(int argc, char *argv[])
 		WITH_VM(test_change),
 		WITH_VM(test_media),
 		WITH_VM(test_console),
+		WITH_VM(test_log_and_statistics),
 		WITH_VM(test_objects_that_are_none),
 		WITH_VM(test_properties),
 		WITH_VM(test_managed_objects),

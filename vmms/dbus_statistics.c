@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* GetStatistics() of org.vmms1.VM and org.vmms1.Manager. */
+#include "common/base/log.h"
+#include "vmms/dbus_internal.h"
+#include "vmms/statistics.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct question {
+	sd_bus_message *call;
+	struct guid vm; /* null: all */
+};
+
+static struct json_object *all_to_json(const struct manager *manager)
+{
+	struct json_object *vms = json_object_new_array();
+
+	list_for_each (link, (struct list *)&manager->vms)
+		json_append(&vms, statistics_to_json(container_of(link, struct vm, link)));
+	return json_make("vms", vms, NULL);
+}
+
+static int reply(sd_bus_message *call, struct json_object *tree)
+{
+	AUTO_JSON struct json_object *owned = tree;
+	const char *text =
+		owned ? json_object_to_json_string_ext(owned, JSON_C_TO_STRING_PLAIN) : NULL;
+
+	return text ? sd_bus_reply_method_return(call, "s", text)
+		    : sd_bus_reply_method_errnof(call, ENOMEM, "out of memory");
+}
+
+/* A VM may have been deleted meanwhile. */
+static int answer(const struct question *question, struct manager *manager)
+{
+	const struct vm *vm;
+
+	if (!manager)
+		return sd_bus_reply_method_errorf(question->call, DBUS_ERROR_BUSY,
+						  "the service is ending");
+	if (guid_is_null(&question->vm))
+		return reply(question->call, all_to_json(manager));
+	vm = manager_find_uuid(manager, &question->vm);
+	if (!vm)
+		return sd_bus_reply_method_errorf(question->call, DBUS_ERROR_NO_SUCH_VM,
+						  "the VM was deleted");
+	return reply(question->call, statistics_to_json(vm));
+}
+
+static void answered(void *data, struct manager *manager)
+{
+	struct question *question = data;
+	int r;
+
+	r = answer(question, manager);
+	if (r < 0)
+		log_debug("a caller cannot be answered: %s", strerror(-r));
+	sd_bus_message_unref(question->call);
+	free(question);
+}
+
+static int ask(sd_bus_message *call, struct manager *manager, struct vm *vm)
+{
+	struct question *question = calloc(1, sizeof(*question));
+	struct statistics_query *query;
+	int r;
+
+	if (!question)
+		return -ENOMEM;
+	question->call = sd_bus_message_ref(call);
+	if (vm)
+		question->vm = vm->definition->uuid;
+	r = statistics_ask(manager, vm, answered, question, &query);
+	if (r < 0) {
+		sd_bus_message_unref(question->call);
+		free(question);
+		return r;
+	}
+	return 1;
+}
+
+int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+
+	return ask(call, vm->manager, vm);
+}
+
+int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+
+	return ask(call, service->manager, NULL);
+}
