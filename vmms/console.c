@@ -48,7 +48,7 @@ struct console {
 	char input[INPUT_SIZE]; /* typed, and not yet taken by the worker */
 	size_t input_begin, input_end;
 	uint64_t written;
-	char *ring;           /* CONSOLE_SCROLLBACK bytes; NULL until the VM first starts */
+	char *ring;           /* CONSOLE_SCROLLBACK bytes; NULL until it is needed */
 	struct log_file *log; /* NULL: none */
 };
 

@@ -116,6 +116,7 @@ enum status command_stop(struct invocation *invocation);
 enum status command_simple(struct invocation *invocation); /* reset, pause, resume, delete */
 enum status command_list(struct invocation *invocation);
 enum status command_show(struct invocation *invocation);
+enum status command_top(struct invocation *invocation);
 enum status command_log(struct invocation *invocation);
 enum status command_console(struct invocation *invocation);
 enum status command_attach(struct invocation *invocation);

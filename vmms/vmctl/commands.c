@@ -86,6 +86,12 @@ static const struct option_row console_options[] = {
 	{ 0 },
 };
 
+static const struct option_row top_options[] = {
+	{ "once", NULL, VALUE_NONE, "print all tables, and end" },
+	{ "interval", "SECONDS", VALUE_TEXT, "between two looks (default: 2; with --once, 1)" },
+	{ 0 },
+};
+
 static const struct option_row log_options[] = {
 	{ "lines", "N", VALUE_TEXT, "the last N events alone (default: all; with --follow, 10)" },
 	{ "follow", NULL, VALUE_NONE, "go on with what happens, until ^C or the VM is deleted" },
@@ -321,6 +327,18 @@ const struct command commands[] = {
 	  console_options,
 	  true,
 	  command_console },
+	{ "top",
+	  "",
+	  0,
+	  0,
+	  { 0 },
+	  "show what VMs do, and what they take of the host",
+	  "On a terminal until q is typed; Tab and 1 to 4 choose a table where there is no room "
+	  "for\n"
+	  "all. With --json it is a document about one interval.",
+	  top_options,
+	  true,
+	  command_top },
 	{ "log",
 	  "VM",
 	  1,

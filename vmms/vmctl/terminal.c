@@ -10,21 +10,34 @@
 #include <unistd.h>
 
 static struct termios saved;
-static volatile sig_atomic_t is_raw;
+static volatile sig_atomic_t is_raw, has_screen;
+
+static const char open_screen[] = "\033[?1049h\033[?25l\033[2J";
+static const char close_screen[] = "\033[?25h\033[?1049l";
 
 bool terminal_is_there(void)
 {
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
+/* Nowhere to report a failure. */
+static void send(const char *sequence, size_t size)
+{
+	if (write(STDOUT_FILENO, sequence, size) < 0)
+		return;
+}
+
 void terminal_restore(void)
 {
+	if (has_screen)
+		send(close_screen, sizeof(close_screen) - 1);
+	has_screen = false;
 	if (is_raw)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 	is_raw = false;
 }
 
-/* tcsetattr(3) may be called from a signal handler. */
+/* tcsetattr(3) and write(2) may be called from a signal handler. */
 static void restore_and_die(int number)
 {
 	terminal_restore();
@@ -47,4 +60,11 @@ void terminal_make_raw(void)
 	/* Not TCSADRAIN: a terminal that nobody reads would hold us up. */
 	is_raw = true;
 	(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+void terminal_open_screen(void)
+{
+	terminal_make_raw();
+	has_screen = true;
+	send(open_screen, sizeof(open_screen) - 1);
 }

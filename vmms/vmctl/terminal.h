@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The terminal on standard input, as a guest's: every key goes through, nothing is echoed.
+ * The terminal on standard input, as a guest's or a picture's: every key goes through, nothing is
+ * echoed.
  */
 #pragma once
 
@@ -14,4 +15,7 @@ bool terminal_is_there(void);
  * caught, keys are passed on raw.
  */
 void terminal_make_raw(void);
+
+/* The same, on a screen of its own without a cursor, which goes with terminal_restore(). */
+void terminal_open_screen(void);
 void terminal_restore(void);
