@@ -233,6 +233,7 @@ static const struct json_key definition_keys[] = {
 	{ .name = "automatic_stop",
 	  .read = definition_automatic_stop_read,
 	  .offset = MEMBER(automatic_stop) },
+	{ .name = "resources", .read = definition_resources_read, .offset = MEMBER(resources) },
 };
 
 int definition_new(struct definition **ret_definition)

@@ -17,6 +17,7 @@
 #include "common/base/json.h"
 #include "common/definition_host.h"
 #include "common/definition_network.h"
+#include "common/definition_resources.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -116,6 +117,7 @@ struct definition {
 	struct definition_actions actions;
 	struct definition_automatic_start automatic_start;
 	struct definition_automatic_stop automatic_stop;
+	struct definition_resources resources;
 };
 
 /* Names of the enums, in their order, closed by NULL. */

@@ -19,7 +19,7 @@
 
 /* Taken over at once. All else waits for the next start. */
 static const char *const live_keys[] = {
-	"notes", "tags", "actions", "automatic_start", "automatic_stop",
+	"notes", "tags", "actions", "automatic_start", "automatic_stop", "resources",
 };
 
 const struct definition *vm_stored_definition(const struct vm *vm)

@@ -66,7 +66,7 @@ class Documents(ServiceTest):
         text = manual("vmms-vm.json.5")
         paths = [(), ("hyper_v",), ("processors",), ("memory",), ("boot",), ("disks", 0), ("services",),
                  ("actions",), ("network_adapters", 0), ("network_adapters", 0, "vlan"),
-                 ("network_adapters", 0, "bandwidth")]
+                 ("network_adapters", 0, "bandwidth"), ("resources",)]
         for path in paths:
             keys = self.keys(path)
             self.assertGreater(len(keys), 0)

@@ -34,7 +34,8 @@ UUID = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 WHOLE = {"name": "a", "processors": {}, "memory": {}, "hyper_v": {}, "boot": {"kernel": "/k"},
          "disks": [{"path": "/d"}],
          "network_adapters": [{"switch": "lan", "vlan": {"access": 1}, "bandwidth": {}}],
-         "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {}}
+         "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {},
+         "resources": {}}
 
 # What cannot be without something else at the same time.
 WITH = {
@@ -85,11 +86,13 @@ BAD = [
     vm(network_adapters=[{"switch": "x", "vlan": {"trunk": [1, 1]}}]),
     vm(automatic_start=True), vm(automatic_start={"action": "always"}),
     vm(automatic_stop={"action": "save"}), vm(actions={"crash": "panic"}),
+    vm(resources={"cpu_weight": "100"}), vm(resources={"memory_max": "1Q"}),
 ]
 
 # What no schema can say: the parser alone refuses.
 PARSER_ALONE = [
     vm(memory={"size": "1M"}), vm(memory={"size": "9T"}), vm(memory={"size": "17M"}),
+    vm(resources={"memory_max": "1M"}), vm(resources={"io_read_bandwidth": "1K"}),
     vm(processors={"count": 3, "threads": 2}), vm(processors={"sockets": 64, "cores": 2}),
     vm(disks=[{"path": "/a"}, {"path": "/b"}]), vm(notes="é" * 2049),
     vm(network_adapters=[{"name": "a"}, {"name": "a"}]),

@@ -52,7 +52,11 @@ static const char full_text[] =
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
 	"\"crash\": \"restart\", \"crash_grace\": 3600, \"worker_failure\": \"restart\"},\n"
 	" \"automatic_start\": {\"action\": \"start\", \"delay\": 30, \"order\": 7},\n"
-	" \"automatic_stop\": {\"action\": \"turn-off\", \"timeout\": 90}\n"
+	" \"automatic_stop\": {\"action\": \"turn-off\", \"timeout\": 90},\n"
+	" \"resources\": {\"cpu_weight\": 200, \"cpu_quota\": 150, \"memory_high\": \"64M\", "
+	"\"memory_max\": \"1G\", \"io_weight\": 10000, \"io_read_bandwidth\": \"64K\", "
+	"\"io_write_bandwidth\": \"10M\", \"io_read_operations\": 10, "
+	"\"io_write_operations\": 5000, \"tasks_max\": 128}\n"
 	"}\n";
 
 static void assert_full(const struct definition *definition)
@@ -94,6 +98,16 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->automatic_start.order, 7);
 	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_TURN_OFF);
 	assert_int_equal(definition->automatic_stop.timeout, 90);
+	assert_int_equal(definition->resources.cpu_weight, 200);
+	assert_int_equal(definition->resources.cpu_quota, 150);
+	assert_int_equal(definition->resources.memory_high, UINT64_C(64) << 20);
+	assert_int_equal(definition->resources.memory_max, UINT64_C(1) << 30);
+	assert_int_equal(definition->resources.io_weight, 10000);
+	assert_int_equal(definition->resources.io_read_bandwidth, UINT64_C(64) << 10);
+	assert_int_equal(definition->resources.io_write_bandwidth, UINT64_C(10) << 20);
+	assert_int_equal(definition->resources.io_read_operations, 10);
+	assert_int_equal(definition->resources.io_write_operations, 5000);
+	assert_int_equal(definition->resources.tasks_max, 128);
 	assert_int_equal(definition->disk_count, 2);
 	assert_int_equal(definition->disks[0].controller, 3);
 	assert_int_equal(definition->disks[0].lun, 63);
@@ -171,6 +185,8 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->automatic_start.order, DEFINITION_START_ORDER);
 	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_SHUT_DOWN);
 	assert_int_equal(definition->automatic_stop.timeout, 0);
+	assert_memory_equal(&definition->resources, &(struct definition_resources){ 0 },
+			    sizeof(definition->resources));
 	assert_int_equal(definition->disks[0].controller, 0);
 	assert_int_equal(definition->disks[0].lun, 0);
 	assert_string_equal(definition->disks[0].format, "raw");
@@ -257,6 +273,13 @@ static void test_refuses(void **state)
 		  "automatic_stop.action" },
 		{ "{" FIXED ", \"automatic_stop\": {\"timeout\": 0}}", 1,
 		  "automatic_stop.timeout" },
+		{ "{" FIXED ", \"resources\": []}", 1, "resources" },
+		{ "{" FIXED ", \"resources\": {\"cpu_weight\": 0}}", 1, "resources.cpu_weight" },
+		{ "{" FIXED ", \"resources\": {\"cpu_weight\": 10001}}", 1,
+		  "resources.cpu_weight" },
+		{ "{" FIXED ", \"resources\": {\"memory_max\": \"15M\"}}", 1,
+		  "resources.memory_max" },
+		{ "{" FIXED ", \"resources\": {\"tasks_max\": 127}}", 1, "resources.tasks_max" },
 		{ "{" FIXED ", \"actions\": {\"worker_failure\": \"keep\"}}", 1,
 		  "actions.worker_failure" },
 		{ "{\"name\": \"a\", \"boot\": {\"kernel\": \"k\"}}", 1, "boot.kernel" },

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What of the host a VM may use, in its definition: "resources". No guest sees any of it. The
+ * service has it enforced by the control group of the VM's worker (vmms/unit.h).
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/json.h"
+
+#include <stdint.h>
+
+/* Of each member, 0: the definition does not say, and there is no limit. */
+struct definition_resources {
+	uint64_t cpu_weight; /* 1 to 10000, against that of others: 100 where nothing is said */
+	uint64_t cpu_quota;  /* percent of one CPU */
+	uint64_t memory_high, memory_max;                 /* bytes, beyond the guest's memory */
+	uint64_t io_weight;                               /* as cpu_weight */
+	uint64_t io_read_bandwidth, io_write_bandwidth;   /* bytes a second, of each device */
+	uint64_t io_read_operations, io_write_operations; /* a second, of each device */
+	uint64_t tasks_max;                               /* threads and processes */
+};
+
+/* A json_read_fn, into the struct definition_resources at `target`. */
+int definition_resources_read(struct json_reader *reader, const struct json_key *key,
+			      struct json_object *value, void *target);
+
+/* Without what it does not say. New reference; NULL without memory. */
+struct json_object *definition_resources_to_json(const struct definition_resources *resources);
