@@ -194,7 +194,7 @@ int dbus_read_options(sd_bus_message *call, const struct dbus_option *options, s
 
 /* ---- The connection ---- */
 
-static int open_bus(const struct dbus_settings *settings, sd_bus **ret_bus)
+int dbus_open(const struct dbus_settings *settings, sd_bus **ret_bus)
 {
 	sd_bus *bus = NULL;
 	int r;
@@ -265,7 +265,7 @@ static int try_connect(struct dbus_service *service)
 {
 	int r;
 
-	r = open_bus(&service->settings, &service->bus);
+	r = dbus_open(&service->settings, &service->bus);
 	if (r < 0)
 		return r;
 	r = register_objects(service);

@@ -26,6 +26,9 @@ struct dbus_settings {
 	const char *address; /* of DBUS_ADDRESS */
 };
 
+/* A connection to that bus. Return: 0, or more; -errno. */
+int dbus_open(const struct dbus_settings *settings, sd_bus **ret_bus) MUST_CHECK;
+
 /*
  * Connects, and serves the manager under its name. All is borrowed. Return: 0; -EEXIST: the name
  * has an owner; -errno.

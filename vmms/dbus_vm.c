@@ -2,6 +2,7 @@
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/dbus_guest.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/vm_unit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -313,6 +314,8 @@ PROPERTY(resets, "u", (uint32_t)vm->resets)
 PROPERTY(crash_text, "s", vm->crash_text)
 PROPERTY(guest_os, "s", vm->guest.os)
 PROPERTY(guest_host_name, "s", vm->guest.host_name)
+PROPERTY(unit, "s", vm_unit_name(vm))
+PROPERTY(limits_problem, "s", vm_limits_problem(vm))
 PROPERTY(file_systems, "s", vm->guest.frozen ? "frozen" : "running")
 
 static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -404,6 +407,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("GuestHostName", "s", get_guest_host_name),
 	VALUE("GuestAddresses", "as", dbus_get_guest_addresses),
 	VALUE("FileSystems", "s", get_file_systems),
+	VALUE("Unit", "s", get_unit),
+	VALUE("LimitsProblem", "s", get_limits_problem),
 	SD_BUS_PROPERTY("Definition", "s", dbus_get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),

@@ -26,6 +26,7 @@
 struct service {
 	struct settings settings;
 	sd_event *loop;
+	struct units *units;
 	struct manager *manager;
 	struct host_report *report;
 	struct dbus_service *bus;
@@ -242,13 +243,20 @@ static void raise_descriptor_limit(void)
 
 static int start_manager(struct service *service)
 {
-	const struct manager_settings *settings = &service->settings.manager;
+	struct manager_settings *settings = &service->settings.manager;
 	int r;
 
 	if (mkdir(settings->runtime_directory, 0700) < 0 && errno != EEXIST) {
 		log_error("cannot make %s: %s", settings->runtime_directory, strerror(errno));
 		return -errno;
 	}
+	r = units_new(service->loop, &service->settings.bus, service->settings.units,
+		      &service->units);
+	if (r < 0) {
+		log_error("out of memory");
+		return r;
+	}
+	settings->units = service->units;
 	r = manager_new(service->loop, settings, &service->manager);
 	if (r == -EBUSY)
 		log_error("another vmms uses %s; stop it, or give this one another --state-dir",
@@ -340,6 +348,7 @@ static void service_deinit(struct service *service)
 	dbus_service_free(service->bus);
 	host_report_free(service->report);
 	manager_free(service->manager);
+	units_free(service->units);
 	sd_event_unref(service->loop);
 }
 

@@ -21,6 +21,7 @@
 #include <systemd/sd-event.h>
 
 struct folder;
+struct units;
 struct vm_log_entry;
 
 struct manager_settings {
@@ -30,6 +31,7 @@ struct manager_settings {
 	const char *hypervisor;        /* /dev/kvm */
 	const char *passt;             /* path of passt(1) */
 	struct worker_users users;     /* that workers become */
+	struct units *units;           /* that workers are put into; borrowed */
 };
 
 /* A file in the store that holds no definition. */

@@ -38,6 +38,10 @@ static const char usage[] =
 	"                         numbers of the users that workers become, one each; none: they\n"
 	"                         stay the user that vmms is (default: 2147287040-2147352575 for\n"
 	"                         root, else none)\n"
+	"  --units MODE           whether workers are put into units of systemd: auto, which is on "
+	"the\n"
+	"                         system bus and where systemd runs; always; never (default: "
+	"auto)\n"
 	"  --shutdown-timeout N   seconds that guests get to shut down when vmms ends; 0: they "
 	"are\n"
 	"                         turned off at once (default: 60)\n"
@@ -62,6 +66,7 @@ enum {
 	OPTION_HYPERVISOR,
 	OPTION_PASST,
 	OPTION_WORKER_USERS,
+	OPTION_UNITS,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_KEEP_GUESTS,
 	OPTION_METRICS_PORT,
@@ -80,6 +85,7 @@ static const struct option options[] = {
 	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
 	{ "passt", required_argument, NULL, OPTION_PASST },
 	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
+	{ "units", required_argument, NULL, OPTION_UNITS },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
 	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
@@ -182,6 +188,22 @@ static int read_users(const char *text, struct worker_users *ret_users)
 	return SETTINGS_E_USAGE;
 }
 
+static int read_units(const char *text, enum units_mode *ret_mode)
+{
+	static const char *const modes[] = {
+		[UNITS_AUTO] = "auto", [UNITS_ALWAYS] = "always", [UNITS_NEVER] = "never"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(modes[i], text) == 0) {
+			*ret_mode = (enum units_mode)i;
+			return 0;
+		}
+	}
+	fputs("vmms: --units must be auto, always or never\n", stderr);
+	return SETTINGS_E_USAGE;
+}
+
 /* Only root may become somebody else. */
 static struct worker_users default_users(void)
 {
@@ -216,6 +238,8 @@ static int read_option(struct settings *settings, int option)
 		return 0;
 	case OPTION_WORKER_USERS:
 		return read_users(optarg, &settings->manager.users);
+	case OPTION_UNITS:
+		return read_units(optarg, &settings->units);
 	case OPTION_SHUTDOWN_TIMEOUT:
 		return read_timeout(optarg, &settings->shutdown_timeout);
 	case OPTION_KEEP_GUESTS:

@@ -7,6 +7,7 @@
 #include "common/base/cc.h"
 #include "vmms/dbus.h"
 #include "vmms/manager.h"
+#include "vmms/units.h"
 
 #include <limits.h>
 
@@ -16,6 +17,7 @@ struct settings {
 	unsigned shutdown_timeout;       /* seconds that guests get when the daemon ends */
 	unsigned metrics_port;           /* of the loopback interface; 0: none */
 	bool keep_guests;                /* they run on when the daemon ends */
+	enum units_mode units;
 	char state_directory[PATH_MAX], runtime_directory[PATH_MAX], worker[PATH_MAX];
 };
 

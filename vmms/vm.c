@@ -7,6 +7,7 @@
 #include "common/control.h"
 #include "vmms/adapter.h"
 #include "vmms/manager.h"
+#include "vmms/units.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 
@@ -49,6 +50,7 @@ void vm_free(struct vm *vm)
 	statistics_reset(vm);
 	adapter_free(vm->next_adapter);
 	vm_forget_adapters(vm);
+	unit_free(vm->unit);
 	console_free(vm->console);
 	vm_log_free(vm->log);
 	definition_free(vm->next_definition);

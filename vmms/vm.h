@@ -28,6 +28,7 @@
 struct adapter;
 struct job;
 struct manager;
+struct unit;
 struct vm_log;
 
 typedef void (*vm_done_fn)(void *data, const struct failure *failure);
@@ -69,6 +70,8 @@ struct vm {
 	/* While there is a worker; what it told of its guest. */
 	struct worker *worker;
 	uid_t worker_user;   /* that it has become; 0: none */
+	struct unit *unit;   /* that it is in, or was; NULL: none is used */
+	bool registered;     /* with systemd-machined, as far as that was asked */
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
 	uint64_t up_since;   /* the same moment, CLOCK_MONOTONIC */
 	char engine[32], heartbeat[32], vmbus_version[32];

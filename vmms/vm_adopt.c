@@ -18,6 +18,7 @@
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
+#include "vmms/vm_unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,6 +149,7 @@ static void notice_end(struct vm *vm, const struct vm_record *record)
 		run_record_remove(vm->manager->record, &vm->definition->uuid);
 	if (vm->state == VM_CRASHED)
 		vm_restart_after_failure(vm, 0);
+	vm_unit_ask_of_stranger(vm, record->worker.pid);
 	vm_record_delete(vm);
 }
 
@@ -178,6 +180,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 		adopt_adapters(vm, record);
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 		vm_record_save(vm);
+		vm_unit_open(vm);
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
+#include "vmms/vm_unit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static void take_next(struct vm *vm)
 void vm_notify_definition(struct vm *vm)
 {
 	vm_notify(vm, "Definition", "PendingChanges", "Notes", "Tags", "Processors", "Memory",
-		  "Engine", NULL);
+		  "Engine", "LimitsProblem", NULL);
 }
 
 static void change_commit(struct vm *vm)
@@ -66,6 +67,7 @@ static void change_commit(struct vm *vm)
 	vm->unsaved = r < 0;
 	vm_adapter_changed(vm, true);
 	vm_record_save(vm);
+	vm_unit_update(vm);
 	vm_notify_definition(vm);
 	if (r < 0)
 		failure_set(&failure, DBUS_ERROR_STORE,

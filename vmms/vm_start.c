@@ -14,6 +14,7 @@
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_record.h"
+#include "vmms/vm_unit.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -170,6 +171,7 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 				   "cannot start a worker for VM '%s': %s", vm->definition->name,
 				   strerror(-r));
 	vm_record_save(vm);
+	vm_unit_open(vm);
 	r = send_all(vm, resources);
 	/* A worker that has ended already says why by its end, which is on its way to us. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
@@ -218,6 +220,6 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 		return r;
 	}
 	vm_set_state(vm, VM_STARTING, "%s", "");
-	vm_notify(vm, "WorkerPID", "Adapters", NULL);
+	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", NULL);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
+#include "vmms/vm_unit.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -397,11 +398,13 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm->started_at = 0;
 	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
 		  "Addresses", NULL);
+	vm_notify(vm, "Unit", "LimitsProblem", NULL);
 	if (vm->operation.done)
 		finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
 	if (vm->state == VM_CRASHED)
 		vm_restart_after_failure(vm, ran);
+	vm_unit_close(vm);
 	manager_vm_rests(vm->manager, vm);
 }
 

@@ -28,6 +28,7 @@ VMMS = arguments.build / "bin/vmms"
 VMCTL = arguments.build / "bin/vmctl"
 FAKE_WORKER = arguments.build / "tests/fake_worker"
 FAKE_SYSTEM = arguments.build / "tests/fake_system"
+FAKE_SYSTEMD = arguments.build / "tests/fake_systemd"
 TIMEOUT = 60  # seconds; of whatever ought to take none
 
 OK, FAILED, USAGE, NO_SUCH_VM, WRONG_STATE, NO_SERVICE, NOT_PERMITTED, TIMED_OUT = range(8)

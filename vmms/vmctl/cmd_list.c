@@ -238,6 +238,7 @@ static void print_info(const struct vm_info *info)
 	print_number("processors:", info->processors);
 	print_line("memory:", memory);
 	print_number("worker:", info->worker_pid);
+	print_line("unit:", info->unit);
 	print_line("up:", age);
 	print_number("resets:", info->resets);
 	print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
@@ -312,6 +313,26 @@ static void print_adapters(const struct vm_info *info, struct json_object *defin
 	table_free(table);
 }
 
+/* One line, of what the definition says. */
+static void print_limits(const struct vm_info *info, struct json_object *definition)
+{
+	struct json_object *resources;
+	char text[512] = "";
+	size_t used = 0;
+
+	if (!json_object_object_get_ex(definition, "resources", &resources))
+		return;
+	json_object_object_foreach(resources, key, value)
+	{
+		if (used < sizeof(text))
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
+						 used > 0 ? ", " : "", key,
+						 json_object_get_string(value));
+	}
+	print_line("limits:", text);
+	print_line("not in force:", info->limits_problem);
+}
+
 static void print_boot(struct json_object *definition)
 {
 	struct json_object *boot;
@@ -345,6 +366,7 @@ static enum status show(struct invocation *invocation, const struct vm_info *inf
 
 	if (!invocation->json) {
 		print_info(info);
+		print_limits(info, definition);
 		print_boot(definition);
 		print_disks(definition);
 		print_adapters(info, definition);

@@ -25,6 +25,8 @@ static const struct property {
 	{ "GuestHostName", 's', offsetof(struct vm_info, guest_host_name) },
 	{ "GuestAddresses", 's', offsetof(struct vm_info, guest_addresses) },
 	{ "FileSystems", 's', offsetof(struct vm_info, file_systems) },
+	{ "Unit", 's', offsetof(struct vm_info, unit) },
+	{ "LimitsProblem", 's', offsetof(struct vm_info, limits_problem) },
 	{ "Processors", 'u', offsetof(struct vm_info, processors) },
 	{ "WorkerPID", 'u', offsetof(struct vm_info, worker_pid) },
 	{ "Resets", 'u', offsetof(struct vm_info, resets) },
@@ -415,6 +417,8 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 			   json_object_new_uint64(info->started_at), "resets",
 			   json_object_new_int64(info->resets), "notes",
 			   json_object_new_string(info->notes), "guest", guest_to_json(info), NULL);
+	json_add(&object, "unit", json_object_new_string(info->unit));
+	json_add(&object, "limits_problem", json_object_new_string(info->limits_problem));
 	json_add(&object, "tags", array_or_empty(info->tags));
 	json_add(&object, "pending", array_or_empty(info->pending));
 	json_add(&object, "addresses", array_or_empty(info->addresses));

@@ -14,6 +14,7 @@
 struct vm_info {
 	char *name, *uuid, *notes, *state, *reason, *engine, *heartbeat, *vmbus_version;
 	char *crash_text;
+	char *unit, *limits_problem;
 	char *guest_os, *guest_host_name, *guest_addresses,
 		*file_systems; /* addresses: blanks between */
 	uint32_t processors, worker_pid, resets;

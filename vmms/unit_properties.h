@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Properties of a worker's unit, as systemd takes them on the bus: org.freedesktop.systemd1(5),
+ * systemd.resource-control(5). Both append to a message within an open a(sv). Return: 0, -errno.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/definition.h"
+
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+
+/* What a unit is begun with: its place, its order, its processes. */
+int unit_properties_append(sd_bus_message *message, const char *vm, const pid_t *processes,
+			   size_t count) MUST_CHECK;
+
+/* All limits, those too that the definition does not have: they are taken away. */
+int unit_properties_append_limits(sd_bus_message *message,
+				  const struct definition *definition) MUST_CHECK;
