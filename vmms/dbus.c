@@ -292,28 +292,6 @@ static int reconnect(sd_event_source *source, uint64_t usec, void *data)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-/* ---- The host ---- */
-
-bool dbus_host_is_stopping(struct dbus_service *service)
-{
-	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-	CLEANUP(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	const char *state = "";
-	int r;
-
-	if (!service->bus)
-		return false;
-	r = sd_bus_get_property(service->bus, "org.freedesktop.systemd1",
-				"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-				"SystemState", &error, &reply, "s");
-	if (r >= 0)
-		r = sd_bus_message_read(reply, "s", &state);
-	if (r < 0)
-		log_debug("systemd does not say what the host does: %s",
-			  error.message ? error.message : strerror(-r));
-	return strcmp(state, "stopping") == 0;
-}
-
 int dbus_service_new(struct manager *manager, struct host_report *report,
 		     const struct dbus_settings *settings, struct dbus_service **ret_service)
 {
@@ -325,6 +303,7 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	service->manager = manager;
 	service->report = report;
 	service->settings = *settings;
+	list_init(&service->stop_calls);
 	r = sd_event_add_time_relative(manager->loop, &service->reconnect, CLOCK_MONOTONIC, 0, 0,
 				       reconnect, service);
 	if (r < 0)
@@ -344,6 +323,8 @@ void dbus_service_free(struct dbus_service *service)
 	if (!service)
 		return;
 	sd_event_source_disable_unref(service->reconnect);
+	if (service->manager)
+		dbus_guests_stopped(service);
 	service->bus = sd_bus_flush_close_unref(service->bus);
 	free(service);
 }

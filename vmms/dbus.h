@@ -39,15 +39,13 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 void dbus_service_free(struct dbus_service *service);
 DEFINE_CLEANUP(struct dbus_service *, dbus_service_free)
 
-/* Whether systemd says that the host is going down. It is asked, and waited for. */
-bool dbus_host_is_stopping(struct dbus_service *service);
-
 /* For the manager's observer (vmms/manager.h). */
 void dbus_vm_added(struct dbus_service *service, struct vm *vm);
 void dbus_vm_removed(struct dbus_service *service, struct vm *vm);
 void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties);
 void dbus_vm_logged(struct dbus_service *service, struct vm *vm, const struct vm_log_entry *entry);
 void dbus_broken_changed(struct dbus_service *service);
+void dbus_guests_stopped(struct dbus_service *service);
 
 /* For the observer of the jobs (vmms/job.h). */
 void dbus_job_added(struct dbus_service *service, struct job *job);

@@ -14,6 +14,7 @@ struct dbus_service {
 	struct dbus_settings settings;
 	sd_bus *bus; /* NULL: not connected */
 	sd_event_source *reconnect;
+	struct list stop_calls; /* that wait for all VMs to be at rest */
 };
 
 /* The object of that uuid below a prefix. */
@@ -53,6 +54,10 @@ int dbus_delete_switch(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interface,
 			     const char *property, sd_bus_message *reply, void *data,
 			     sd_bus_error *error);
+
+/* Methods of the manager that are about all guests. data: the service. */
+int dbus_stop_guests(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_start_guests(sd_bus_message *call, void *data, sd_bus_error *error);
 
 /* Methods of the manager that are about jobs. data: the service. */
 int dbus_get_job(sd_bus_message *call, void *data, sd_bus_error *error);

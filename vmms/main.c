@@ -31,6 +31,7 @@ struct service {
 	struct host_report *report;
 	struct dbus_service *bus;
 	struct metrics_server *metrics;
+	bool ending;  /* when all VMs are at rest */
 	bool leaving; /* everything stays as it is, for the next daemon */
 };
 
@@ -86,7 +87,9 @@ static void stopped(void *data)
 {
 	struct service *service = data;
 
-	(void)sd_event_exit(service->loop, 0);
+	dbus_guests_stopped(service->bus);
+	if (service->ending)
+		(void)sd_event_exit(service->loop, 0);
 }
 
 static const struct manager_observer observer = {
@@ -145,43 +148,34 @@ static const struct jobs_observer jobs_observer = {
 /* A guest may have more time than the unit's TimeoutStopSec=. */
 static void notify_stopping(const struct service *service)
 {
-	unsigned seconds = manager_stop_time(service->manager, service->settings.shutdown_timeout) +
-			   STOP_MARGIN;
+	unsigned timeout = service->settings.manager.shutdown_timeout;
+	unsigned seconds = manager_stop_time(service->manager, timeout) + STOP_MARGIN;
 
 	log_info("stopping: at most %u seconds", seconds);
 	(void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu", seconds * 1000000ULL);
 }
 
-static void stop_guests(struct service *service)
-{
-	notify_stopping(service);
-	manager_stop(service->manager, service->settings.shutdown_timeout);
-}
-
 static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct service *service = data;
+	bool again = service->ending;
 
-	if (service->manager->stopping)
-		manager_stop(service->manager, 0);
-	else
-		stop_guests(service);
+	service->ending = true;
+	if (!again)
+		notify_stopping(service);
+	manager_stop(service->manager, again ? 0 : service->settings.manager.shutdown_timeout);
 	return 0;
 }
 
-/* What systemd sends, be it that the service is started again or that the host goes down. */
+/* What systemd sends. When the host goes down, guests have been stopped before, by StopGuests. */
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
 {
 	struct service *service = data;
 
 	if (!service->settings.keep_guests)
 		return on_interrupt(source, info, data);
-	if (service->manager->stopping) {
+	if (service->ending) {
 		notify_stopping(service); /* and go on with it */
-		return 0;
-	}
-	if (dbus_host_is_stopping(service->bus)) {
-		stop_guests(service);
 		return 0;
 	}
 	log_info("ending; guests run on");

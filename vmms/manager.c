@@ -254,8 +254,8 @@ static int check_new(struct manager *manager, const struct definition *definitio
 {
 	struct vm *twin;
 
-	if (manager->stopping)
-		return failure_set(failure, DBUS_ERROR_BUSY, "vmms is stopping; try again later");
+	if (manager_check_stopping(manager, failure) < 0)
+		return -EBUSY;
 	if (manager_find_name(manager, definition->name))
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "there is a VM '%s' already; delete it first or choose another "

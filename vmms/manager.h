@@ -32,6 +32,7 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	struct worker_users users;     /* that workers become */
 	struct units *units;           /* that workers are put into; borrowed */
+	unsigned shutdown_timeout;     /* seconds that guests get, unless their definitions say */
 };
 
 /* A file in the store that holds no definition. */
@@ -125,19 +126,32 @@ int manager_delete_broken(struct manager *manager, struct broken_definition *bro
  */
 int manager_reload(struct manager *manager, struct failure *failure) MUST_CHECK;
 
-/* Starts VMs as their definitions say, when all is ready: once in the daemon's life. */
+/* Starts VMs as their definitions say, when all is ready. */
 void manager_start_automatically(struct manager *manager);
 
 /* How long manager_stop() takes at most: seconds. */
 unsigned manager_stop_time(const struct manager *manager, unsigned timeout);
 
 /*
- * Brings every VM to rest, for the daemon's end, as their definitions say: guests are asked to shut
- * down, and get `timeout` seconds or what the definition has; the rest is turned off. With a
- * timeout of 0, also after an earlier call, all that is left is turned off at once. The observer
- * learns when it is done, perhaps before this returns.
+ * Brings every VM to rest, for the host's end or the daemon's, as their definitions say: guests are
+ * asked to shut down, and get `timeout` seconds or what the definition has; the rest is turned off.
+ * With a timeout of 0, also after an earlier call, all that is left is turned off at once. The
+ * observer learns when it is done, perhaps before this returns. No VM can be started any more.
  */
 void manager_stop(struct manager *manager, unsigned timeout);
+
+/*
+ * After manager_stop(): VMs can be started again, and those that it stopped are, if they are
+ * started automatically at all. Without it nothing happens. Return: 0; negative with *failure
+ * filled: not all VMs are at rest.
+ */
+int manager_start_again(struct manager *manager, struct failure *failure) MUST_CHECK;
+
+/* No VM has a worker. */
+bool manager_is_at_rest(const struct manager *manager);
+
+/* Return: 0; negative with *failure filled: after manager_stop(). */
+int manager_check_stopping(const struct manager *manager, struct failure *failure) MUST_CHECK;
 
 /* ---- For VMs ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * All VMs of the daemon: starting them with it, and bringing them to rest at its end.
+ * All VMs of the daemon: starting them with it, and bringing them to rest at the host's end or its.
  *
  * Each VM has its own time to shut down. Above all there is one more timer, for guests that
  * somebody else has asked already, and who may have said to wait for ever.
@@ -20,6 +20,7 @@ void manager_start_automatically(struct manager *manager)
 
 	if (r < 0)
 		log_error("no VM is started automatically: %s", strerror(-r));
+	run_record_settle(manager->record);
 }
 
 void manager_vm_runs(struct manager *manager, struct vm *vm)
@@ -27,7 +28,7 @@ void manager_vm_runs(struct manager *manager, struct vm *vm)
 	run_record_add(manager->record, &vm->definition->uuid, vm->definition->name);
 }
 
-static bool all_at_rest(const struct manager *manager)
+bool manager_is_at_rest(const struct manager *manager)
 {
 	list_for_each (link, (struct list *)&manager->vms) {
 		if (container_of(link, struct vm, link)->worker)
@@ -41,7 +42,7 @@ void manager_vm_rests(struct manager *manager, struct vm *vm)
 {
 	if (!manager->stopping && !vm->restart_timer)
 		run_record_remove(manager->record, &vm->definition->uuid);
-	if (manager->stopping && all_at_rest(manager))
+	if (manager->stopping && manager_is_at_rest(manager))
 		manager->observer->stopped(manager->observer_data);
 }
 
@@ -132,6 +133,28 @@ void manager_stop(struct manager *manager, unsigned timeout)
 		if (vm->worker)
 			stop_vm(vm, timeout);
 	}
-	if (all_at_rest(manager))
+	if (manager_is_at_rest(manager))
 		manager->observer->stopped(manager->observer_data);
+}
+
+int manager_check_stopping(const struct manager *manager, struct failure *failure)
+{
+	if (!manager->stopping)
+		return 0;
+	return failure_set(failure, DBUS_ERROR_BUSY,
+			   "all VMs are being stopped, or have been, for the end of the host or of "
+			   "vmms; 'systemctl start vmms-guests' ends that");
+}
+
+int manager_start_again(struct manager *manager, struct failure *failure)
+{
+	if (!manager->stopping)
+		return 0;
+	if (!manager_is_at_rest(manager))
+		return failure_set(failure, DBUS_ERROR_BUSY,
+				   "VMs are still being stopped; try again when they are off");
+	manager->stopping = false;
+	manager->stop_timer = sd_event_source_disable_unref(manager->stop_timer);
+	manager_start_automatically(manager);
+	return 0;
 }

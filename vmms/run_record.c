@@ -102,6 +102,11 @@ bool run_record_is_first(const struct run_record *record)
 	return record->first;
 }
 
+void run_record_settle(struct run_record *record)
+{
+	record->first = false;
+}
+
 bool run_record_has(const struct run_record *record, const struct guid *vm)
 {
 	char name[GUID_TEXT_SIZE];

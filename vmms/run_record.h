@@ -24,6 +24,9 @@ DEFINE_CLEANUP(struct run_record *, run_record_free)
 /* This is the first daemon since the host has started. */
 bool run_record_is_first(const struct run_record *record);
 
+/* What the first daemon does has been done: from now on it goes by the record, as others do. */
+void run_record_settle(struct run_record *record);
+
 bool run_record_has(const struct run_record *record, const struct guid *vm);
 
 /* What cannot be written is logged. name: of the VM, for people. */

@@ -42,12 +42,10 @@ static const char usage[] =
 	"the\n"
 	"                         system bus and where systemd runs; always; never (default: "
 	"auto)\n"
-	"  --shutdown-timeout N   seconds that guests get to shut down when vmms ends; 0: they "
-	"are\n"
-	"                         turned off at once (default: 60)\n"
-	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them "
-	"again;\n"
-	"                         unless systemd says that the host is going down\n"
+	"  --shutdown-timeout N   seconds that guests get to shut down when all are stopped; 0: "
+	"they\n"
+	"                         are turned off at once (default: 60)\n"
+	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them again\n"
 	"  --metrics-port PORT    metrics on that port of the loopback interface, too, where "
 	"every\n"
 	"                         user of the host may read them\n"
@@ -241,7 +239,7 @@ static int read_option(struct settings *settings, int option)
 	case OPTION_UNITS:
 		return read_units(optarg, &settings->units);
 	case OPTION_SHUTDOWN_TIMEOUT:
-		return read_timeout(optarg, &settings->shutdown_timeout);
+		return read_timeout(optarg, &settings->manager.shutdown_timeout);
 	case OPTION_KEEP_GUESTS:
 		settings->keep_guests = true;
 		return 0;
@@ -266,11 +264,12 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 {
 	int option, r;
 
-	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM },
-				       .manager = { .hypervisor = "/dev/kvm",
-						    .passt = "/usr/bin/passt",
-						    .users = default_users() },
-				       .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT };
+	*settings =
+		(struct settings){ .bus = { .scope = DBUS_SYSTEM },
+				   .manager = { .hypervisor = "/dev/kvm",
+						.passt = "/usr/bin/passt",
+						.users = default_users(),
+						.shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT } };
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		r = read_option(settings, option);
 		if (r != 0)

@@ -14,7 +14,6 @@
 struct settings {
 	struct dbus_settings bus;
 	struct manager_settings manager; /* points into the buffers below */
-	unsigned shutdown_timeout;       /* seconds that guests get when the daemon ends */
 	unsigned metrics_port;           /* of the loopback interface; 0: none */
 	bool keep_guests;                /* they run on when the daemon ends */
 	enum units_mode units;

@@ -198,7 +198,9 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 	struct resources resources = { .count = 0 };
 	int r;
 
-	r = vm_begin(vm, VM_START, done, data, failure);
+	r = manager_check_stopping(vm->manager, failure);
+	if (r == 0)
+		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)
 		return r;
 	vm_restart_forget(vm);

@@ -27,7 +27,6 @@ arguments, unittest_arguments = parser.parse_known_args()
 VMMS = arguments.build / "bin/vmms"
 VMCTL = arguments.build / "bin/vmctl"
 FAKE_WORKER = arguments.build / "tests/fake_worker"
-FAKE_SYSTEM = arguments.build / "tests/fake_system"
 FAKE_SYSTEMD = arguments.build / "tests/fake_systemd"
 TIMEOUT = 60  # seconds; of whatever ought to take none
 
@@ -74,7 +73,7 @@ class ServiceTest(unittest.TestCase):
         self.folder.chmod(0o755)  # for the bus socket, which other users are to reach
         self.address = f"unix:path={self.folder}/bus"
         self.state = self.folder / "state"
-        self.vmms = self.bus = self.system = None
+        self.vmms = self.bus = None
         self.log = open(self.folder / "log", "wb")
         self.addCleanup(self.clean_up)
         self.start_bus()
@@ -82,7 +81,7 @@ class ServiceTest(unittest.TestCase):
         (self.folder / "kernel").write_bytes(b"not looked at by the fake worker")
 
     def clean_up(self):
-        for process in self.vmms, self.system, self.bus:
+        for process in self.vmms, self.bus:
             if process:
                 process.terminate()
                 try:
@@ -115,13 +114,6 @@ class ServiceTest(unittest.TestCase):
     def bus_listens(self):
         with socket.socket(socket.AF_UNIX) as client:
             return client.connect_ex(str(self.folder / "bus")) == 0
-
-    def start_system(self):
-        """Those whom vmms asks on a system bus; see tests/fake/fake_system.c."""
-        self.system = subprocess.Popen([FAKE_SYSTEM, self.address, self.folder], stderr=self.log)
-        wait_until(lambda: b"org.freedesktop.systemd1" in subprocess.run(
-            ["busctl", "--address", self.address, "list", "--acquired"], capture_output=True,
-            timeout=TIMEOUT, check=True).stdout, "the fake system")
 
     def start_vmms(self, *extra, wait=True):
         self.vmms = subprocess.Popen(

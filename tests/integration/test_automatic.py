@@ -6,10 +6,11 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from rig import ServiceTest, main, wait_until  # noqa: E402
+from rig import TIMEOUT, WRONG_STATE, ServiceTest, main, wait_until  # noqa: E402
 
 START = {"action": "start"}
 
@@ -150,6 +151,57 @@ class Stop(Automatic):
         self.ok("start", "vm")
         self.stop_vmms()
         self.assertIn("stopping: at most 1040 seconds", self.log_text())
+
+    def call(self, method):
+        return subprocess.run(
+            ["dbus-send", f"--bus={self.address}", "--print-reply=literal", "--dest=org.vmms1",
+             "--reply-timeout=60000", "/org/vmms1", f"org.vmms1.Manager.{method}"],
+            capture_output=True, text=True, timeout=TIMEOUT)
+
+    def call_in_background(self, method):
+        return subprocess.Popen(
+            ["dbus-send", f"--bus={self.address}", "--print-reply=literal", "--dest=org.vmms1",
+             "--reply-timeout=60000", "/org/vmms1", f"org.vmms1.Manager.{method}"])
+
+    def test_all_are_stopped_and_started_again(self):
+        self.create("wanted", automatic_start=START)
+        self.create("other", automatic_stop={"action": "turn-off"})
+        self.create("idle", automatic_start=START)
+        self.ok("start", "wanted", "other")
+        for _ in range(2):  # the second time there is nothing to stop
+            self.assertEqual(self.call("StopGuests").returncode, 0)
+        self.assertEqual(self.states(), {"wanted": "off", "other": "off", "idle": "off"})
+        self.assertIn("VM wanted: off: the guest shut down", self.log_text())
+        self.assertIn("VM other: off: turned off", self.log_text())
+        self.refused(WRONG_STATE, "start", "other", says="systemctl start vmms-guests")
+        self.refused(WRONG_STATE, "create", "--name", "x", "--kernel", "/k",
+                     says="systemctl start vmms-guests")
+        for _ in range(2):
+            self.assertEqual(self.call("StartGuests").returncode, 0)
+        self.wait_state("running", "wanted")
+        self.assertEqual(self.states(), {"wanted": "running", "other": "off", "idle": "off"})
+        self.ok("start", "other")
+
+    def test_all_who_ask_for_a_stop_learn_of_its_end(self):
+        self.create(append="slow-shutdown", automatic_stop={"timeout": 3})
+        self.ok("start", "vm")
+        calls = [self.call_in_background("StopGuests") for _ in range(3)]
+        self.wait_state("stopping")
+        self.assertIn("still being stopped", self.call("StartGuests").stderr)
+        self.assertEqual([call.wait(TIMEOUT) for call in calls], [0, 0, 0])
+        self.assertEqual(self.states(), {"vm": "off"})
+        self.assertIn("turned off, since it could not be shut down", self.log_text())
+
+    def test_a_daemon_that_ends_after_a_stop(self):
+        self.stop_vmms()
+        self.start_vmms("--keep-guests")
+        self.create(automatic_start=START)
+        self.ok("start", "vm")
+        self.assertEqual(self.call("StopGuests").returncode, 0)
+        self.stop_vmms()
+        # The next one goes on as after a host's start.
+        self.start_vmms()
+        self.wait_state("running")
 
     def test_save_is_refused(self):
         error = self.refused(2, "create", "--from", "-", stdin=json.dumps(

@@ -61,28 +61,15 @@ class Survival(ServiceTest):
         self.stop_vmms()
         self.assertFalse(is_running(pid))
 
-    def end_of_keeping(self, number, *, system_state):
-        """Whether the guest runs on when a service that keeps guests gets the signal."""
+    def test_guests_are_shut_down_by_an_interrupt(self):
         self.stop_vmms()
-        (self.folder / "system-state").write_text(system_state)
-        self.start_system()
         self.start_vmms("--keep-guests")
         self.start()
         pid = self.show()["worker_pid"]
-        self.vmms.send_signal(number)
+        self.vmms.send_signal(signal.SIGINT)
         self.assertEqual(self.vmms.wait(60), 0)
         self.vmms = None
-        return is_running(pid)
-
-    def test_guests_are_kept_while_the_host_runs(self):
-        self.assertTrue(self.end_of_keeping(signal.SIGTERM, system_state="running"))
-
-    def test_guests_are_shut_down_when_the_host_stops(self):
-        self.assertFalse(self.end_of_keeping(signal.SIGTERM, system_state="stopping"))
-        self.assertIn("the guest shut down", (self.folder / "log").read_text())
-
-    def test_guests_are_shut_down_by_an_interrupt(self):
-        self.assertFalse(self.end_of_keeping(signal.SIGINT, system_state="running"))
+        self.assertFalse(is_running(pid))
 
     def test_what_shuts_guests_down_goes_on(self):
         """systemd stops what is about to end by itself."""

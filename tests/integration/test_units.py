@@ -152,6 +152,29 @@ class Scopes(Units):
                          {call[0] for call in self.calls("StartTransientUnit")})
 
 
+class UserMode(Units):
+    """passt(1) is in the unit of its VM, too."""
+
+    def start_vmms(self, *extra, wait=True):
+        passt = self.folder / "fake-passt"
+        passt.write_text(f"#!/bin/sh\necho $$ >>{self.folder}/pids\nexec sleep 3600\n")
+        passt.chmod(0o755)
+        super().start_vmms("--passt", passt, *extra, wait=wait)
+
+    def pid(self, number):
+        path = self.folder / "pids"
+        return int(wait_until(lambda: path.exists() and path.read_text().split()[number:],
+                              "passt")[0])
+
+    def test_from_the_beginning_or_later(self):
+        worker = self.start(network_adapters=[{}])
+        properties = dict(self.wait_calls("StartTransientUnit")[2])
+        self.assertEqual(properties["PIDs"], [worker, self.pid(0)])
+        self.ok("net", "add", "vm", "--switch", "default")
+        self.assertEqual(self.wait_calls("AttachProcessesToUnit"),
+                         [self.unit(), "/", [self.pid(1)]])
+
+
 class Machines(Units):
     def machine(self, name, **members):
         before = len(self.calls("RegisterMachineWithNetwork"))
