@@ -14,7 +14,9 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#define NOBODY        "65534:65534"
 #define ARGUMENTS_MAX (12 + 2 * DEFINITION_FORWARDS_MAX)
 
 struct passt {
@@ -110,6 +112,11 @@ static void make_command_line(const struct passt_config *config, struct command_
 	snprintf(line->mtu, sizeof(line->mtu), "%u", adapter->mtu);
 	memcpy(line->arguments, fixed, sizeof(fixed));
 	line->count = ARRAY_SIZE(fixed);
+	/* By number: it looks nobody up, which Debian's AppArmor profile for it does not let it. */
+	if (geteuid() == 0) {
+		line->arguments[line->count++] = "--runas";
+		line->arguments[line->count++] = NOBODY;
+	}
 	for (unsigned i = 0; i < adapter->forward_count; i++) {
 		const struct definition_forward *forward = &adapter->forwards[i];
 

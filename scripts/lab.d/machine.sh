@@ -29,7 +29,7 @@ machine_start() {
 	exec {machine_control_in}<>"$directory/control.in" {machine_control_out}<>"$directory/control.out"
 	exec {machine_monitor_in}<>"$directory/monitor.in"
 	truncate -s "$machine_output_size" "$directory/output.raw"
-	append="console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 apparmor=0 nmi_watchdog=0"
+	append="console=ttyS0 quiet panic=-1 mitigations=off nokaslr audit=0 nmi_watchdog=0"
 	[[ $systemd -eq 0 ]] || append+=" lab.init=/lib/systemd/systemd systemd.getty_auto=no"
 	# shellcheck disable=SC2054 # the commas are QEMU's
 	local options=(

@@ -97,8 +97,8 @@ class Default(NetworkTest):
         self.assertEqual(self.adapters()["nic0"]["state"], "up")
         wait_until(self.passt_calls, "passt")
         self.assertEqual(self.passt_calls(), [
-            "--foreground --stderr --quiet --fd 3 --mtu 1500 --tcp-ports 2222:22 "
-            "--udp-ports 5353:53"])
+            "--foreground --stderr --quiet --fd 3 --mtu 1500 --runas 65534:65534 "
+            "--tcp-ports 2222:22 --udp-ports 5353:53"])
         self.assertEqual(len(self.passt_processes()), 1)
         # The kernel, the hypervisor, the serial line, and this one.
         self.wait_said("4 descriptors")
