@@ -54,6 +54,8 @@
  *   statistics            result: what is counted, from the VM's start, over resets:
  *                         {"exits": {"io-port", "mmio", "msr-read", "msr-write", "hypercall",
  *                         "synic", "halt", "shutdown", "kick", "error"}: of vps, to the worker;
+ *                         "kernel_exits": {"all", "halt", "interrupt", "interrupt-window",
+ *                         "io-port", "mmio", "hypercall", "signal"}: of vps, as KVM counts them;
  *                         "vmbus": {"interrupts", "messages", "timers"}; "disk": {"reads",
  *                         "writes", "flushes", "unmaps", "bytes_read", "bytes_written", "errors",
  *                         "read_latency": [n, …], "read_latency_ns", and the same of writes: how

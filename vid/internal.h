@@ -16,8 +16,17 @@
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
+/* Where KVM's counters of a vp are: statistics.c. */
+struct vid_statistics_layout {
+	bool known;
+	uint32_t data_offset;
+	uint32_t offsets[VID_KERNEL_EXITS];
+	bool there[VID_KERNEL_EXITS];
+};
+
 struct vid {
 	int fd;
+	struct vid_statistics_layout statistics;
 	size_t run_size; /* bytes of a vp's shared page(s) */
 	struct vid_capabilities capabilities;
 };
@@ -57,6 +66,7 @@ struct vid_vp {
 	struct vid_partition *partition;
 	uint32_t index, apic_id;
 	int fd;
+	int statistics_fd;     /* -1: KVM has none */
 	struct kvm_run *run;   /* shared with KVM */
 	_Atomic(pid_t) thread; /* inside KVM_RUN, or about to be; 0: not */
 
@@ -83,6 +93,9 @@ void vid_region_harvest(const struct vid_partition *partition, struct vid_region
 /* interrupt.c */
 int vid_interrupts_init(struct vid_partition *partition) MUST_CHECK;
 void vid_interrupts_deinit(struct vid_partition *partition);
+
+/* statistics.c; before the vp runs. Without statistics a vp does as well. */
+void vid_statistics_open(struct vid_vp *vp);
 
 /* exit.c */
 int vid_exit_decode(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;

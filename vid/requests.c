@@ -39,6 +39,7 @@ static const unsigned long requests[] = {
 	KVM_SET_CPUID2,
 	KVM_GET_TSC_KHZ,
 	KVM_GET_DEVICE_ATTR,
+	KVM_GET_STATS_FD,
 };
 
 const unsigned long *vid_requests(size_t *ret_count)

@@ -299,6 +299,25 @@ int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
 /* How often vid_vp_run() has returned with an exit of that kind. Any thread. */
 uint64_t vid_vp_exits(const struct vid_vp *vp, enum vid_exit_kind kind);
 
+/*
+ * What the hypervisor counts by itself: all exits of the CPU from the guest, most of which never
+ * come to vid_vp_run(), and how many of them were of some kinds. Any thread.
+ */
+enum vid_kernel_exit {
+	VID_KERNEL_EXIT_ALL,
+	VID_KERNEL_EXIT_HALT,
+	VID_KERNEL_EXIT_INTERRUPT,        /* of the host */
+	VID_KERNEL_EXIT_INTERRUPT_WINDOW, /* the guest can take an interrupt now */
+	VID_KERNEL_EXIT_IO,
+	VID_KERNEL_EXIT_MMIO,
+	VID_KERNEL_EXIT_HYPERCALL,
+	VID_KERNEL_EXIT_SIGNAL,
+	VID_KERNEL_EXITS,
+};
+
+/* 0 where it does not tell. */
+void vid_vp_kernel_exits(const struct vid_vp *vp, uint64_t ret_counts[static VID_KERNEL_EXITS]);
+
 /* Makes vid_vp_run() return soon with VID_EXIT_KICK, now or when next called. Any thread. */
 void vid_vp_kick(struct vid_vp *vp);
 

@@ -27,6 +27,7 @@ int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id
 	vp->partition = partition;
 	vp->index = index;
 	vp->apic_id = apic_id;
+	vp->statistics_fd = -1;
 	vp->fd = ioctl(partition->fd, KVM_CREATE_VCPU, (unsigned long)apic_id);
 	if (vp->fd < 0)
 		return -errno;
@@ -36,6 +37,7 @@ int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id
 		vp->run = NULL;
 		return -errno;
 	}
+	vid_statistics_open(vp);
 	*ret_vp = TAKE_PTR(vp);
 	return 0;
 }
@@ -46,8 +48,8 @@ void vid_vp_free(struct vid_vp *vp)
 		return;
 	if (vp->run)
 		munmap(vp->run, vp->partition->vid->run_size);
-	if (vp->fd >= 0)
-		close(vp->fd);
+	close_fdp(&vp->statistics_fd);
+	close_fdp(&vp->fd);
 	free(vp);
 }
 

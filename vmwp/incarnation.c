@@ -270,9 +270,15 @@ void incarnation_add_counters(const struct incarnation *incarnation,
 {
 	struct hvshim_counters hvshim;
 
-	for (uint32_t i = 0; i < incarnation->vp_count; i++)
+	for (uint32_t i = 0; i < incarnation->vp_count; i++) {
+		uint64_t kernel_exits[VID_KERNEL_EXITS];
+
+		vid_vp_kernel_exits(incarnation->vp[i], kernel_exits);
 		for (unsigned kind = 0; kind < VID_EXIT_KINDS; kind++)
 			sum->exits[kind] += vid_vp_exits(incarnation->vp[i], kind);
+		for (unsigned kind = 0; kind < VID_KERNEL_EXITS; kind++)
+			sum->kernel_exits[kind] += kernel_exits[kind];
+	}
 	if (!incarnation->hvshim)
 		return;
 	hvshim_counters(incarnation->hvshim, &hvshim);

@@ -49,7 +49,8 @@ DEFINE_CLEANUP(struct incarnation *, incarnation_free)
 
 /* What is counted of an incarnation. */
 struct incarnation_counters {
-	uint64_t exits[VID_EXIT_KINDS];        /* over all vps */
+	uint64_t exits[VID_EXIT_KINDS]; /* over all vps */
+	uint64_t kernel_exits[VID_KERNEL_EXITS];
 	uint64_t interrupts, messages, timers; /* SynIC: events and messages; expired timers */
 };
 

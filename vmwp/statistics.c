@@ -23,13 +23,27 @@ static const char *const exit_names[] = {
 
 _Static_assert(ARRAY_SIZE(exit_names) == VID_EXIT_KINDS, "every kind has a name");
 
-static struct json_object *report_exits(const struct incarnation_counters *counters)
-{
-	struct json_object *exits = json_object_new_object();
+static const char *const kernel_exit_names[] = {
+	[VID_KERNEL_EXIT_ALL] = "all",
+	[VID_KERNEL_EXIT_HALT] = "halt",
+	[VID_KERNEL_EXIT_INTERRUPT] = "interrupt",
+	[VID_KERNEL_EXIT_INTERRUPT_WINDOW] = "interrupt-window",
+	[VID_KERNEL_EXIT_IO] = "io-port",
+	[VID_KERNEL_EXIT_MMIO] = "mmio",
+	[VID_KERNEL_EXIT_HYPERCALL] = "hypercall",
+	[VID_KERNEL_EXIT_SIGNAL] = "signal",
+};
 
-	for (unsigned kind = 0; kind < VID_EXIT_KINDS; kind++)
-		json_add(&exits, exit_names[kind], json_object_new_uint64(counters->exits[kind]));
-	return exits;
+_Static_assert(ARRAY_SIZE(kernel_exit_names) == VID_KERNEL_EXITS, "every kind has a name");
+
+static struct json_object *report_counts(const uint64_t *counts, const char *const *names,
+					 size_t count)
+{
+	struct json_object *report = json_object_new_object();
+
+	for (size_t i = 0; i < count; i++)
+		json_add(&report, names[i], json_object_new_uint64(counts[i]));
+	return report;
 }
 
 static struct json_object *report_vmbus(const struct incarnation_counters *counters)
@@ -85,7 +99,9 @@ struct json_object *statistics_report(const struct worker *worker)
 	struct incarnation_counters counters;
 
 	machine_counters(worker->machine, &counters);
-	return json_make("exits", report_exits(&counters), "vmbus", report_vmbus(&counters), "disk",
-			 report_disk(worker->devices), "network",
-			 report_network(devices_adapters(worker->devices)), NULL);
+	return json_make("exits", report_counts(counters.exits, exit_names, VID_EXIT_KINDS),
+			 "kernel_exits",
+			 report_counts(counters.kernel_exits, kernel_exit_names, VID_KERNEL_EXITS),
+			 "vmbus", report_vmbus(&counters), "disk", report_disk(worker->devices),
+			 "network", report_network(devices_adapters(worker->devices)), NULL);
 }

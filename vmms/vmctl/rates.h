@@ -23,7 +23,10 @@ enum rate {
 	RATE_KICK,
 	RATE_ERROR,
 	RATE_EXIT_COUNT,
-	RATE_INTERRUPTS = RATE_EXIT_COUNT,
+	RATE_KERNEL_EXITS = RATE_EXIT_COUNT,
+	RATE_KERNEL_HALT,
+	RATE_KERNEL_INTERRUPT,
+	RATE_INTERRUPTS,
 	RATE_MESSAGES,
 	RATE_TIMERS,
 	RATE_READS,
@@ -50,7 +53,7 @@ struct vm_rates {
 	bool running;              /* it has a worker that answered; else what follows is 0 */
 	bool known;                /* it did both times; else the rates are 0 */
 	double guest, host, steal; /* percent of one CPU */
-	double rates[_RATE_COUNT], exits;
+	double rates[_RATE_COUNT], exits; /* exits: to the worker, by whatever reason */
 	struct rates_latency read, write;
 };
 

@@ -226,11 +226,11 @@ static void test_tables(void **state)
 
 	assert_non_null(strstr(all, "GUEST%"));
 	assert_non_null(strstr(all, "RD p99"));
-	assert_non_null(strstr(all, "HCALL"));
+	assert_non_null(strstr(all, "WORKER"));
 	assert_non_null(strstr(all, "\na-very-long-na running "));
 	assert_null(strstr(one, "GUEST%"));
 	assert_non_null(strstr(one, "RECV/s"));
-	assert_non_null(strstr(endless, "HCALL"));
+	assert_non_null(strstr(endless, "WORKER"));
 }
 
 int main(void)
