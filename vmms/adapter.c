@@ -10,7 +10,6 @@
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
-#include "vmms/vm_unit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -230,7 +229,6 @@ static int start_passt(struct adapter *adapter, const struct definition_adapter 
 	if (r == 0) {
 		descriptors->count = 1;
 		adapter->started = now(adapter);
-		vm_unit_attach(adapter->vm, passt_process(adapter->passt)->pid);
 		set_reason(adapter, "");
 		return 0;
 	}

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Properties of a worker's unit. */
+/*
+ * Properties of a worker's unit.
+ *
+ * Delegate= is not among them: with it processes could be added later, but systemd 252 takes no
+ * note of it any more when the kernel ends one for want of memory.
+ */
 #include "vmms/unit_properties.h"
 
 #include <stdint.h>
@@ -40,10 +45,8 @@ static int append_processes(sd_bus_message *message, const pid_t *processes, siz
 int unit_properties_append(sd_bus_message *message, const char *vm, const pid_t *processes,
 			   size_t count)
 {
-	static const char *const flags[] = { /* so that processes can be added later */
-					     "Delegate", "CPUAccounting", "MemoryAccounting",
-					     "IOAccounting", "TasksAccounting"
-	};
+	static const char *const flags[] = { "CPUAccounting", "MemoryAccounting", "IOAccounting",
+					     "TasksAccounting" };
 	char description[DEFINITION_NAME_MAX + 32];
 	int r;
 

@@ -359,20 +359,6 @@ void unit_open(struct unit *unit, const struct definition *definition, const pid
 		not_opened(unit, strerror(-r));
 }
 
-void unit_attach(struct unit *unit, pid_t process)
-{
-	sd_bus_message *call = NULL;
-	int r;
-
-	r = new_call(unit->units, "AttachProcessesToUnit", &call);
-	if (r >= 0)
-		r = sd_bus_message_append(call, "ssau", unit->name, "/", 1, (uint32_t)process);
-	r = send_call(unit, call, r, NULL);
-	if (r < 0)
-		log_warning("VM %s: a process cannot be put into its unit: %s", unit->vm,
-			    strerror(-r));
-}
-
 /* ---- The end ---- */
 
 static void forget_failed(struct unit *unit)

@@ -83,9 +83,6 @@ void unit_open(struct unit *unit, const struct definition *definition, const pid
 /* The limits are those of this definition now. changed() tells, if the unit is up. */
 void unit_limit(struct unit *unit, const struct definition *definition);
 
-/* One more process of the VM. */
-void unit_attach(struct unit *unit, pid_t process);
-
 /*
  * The VM shows in machinectl(1), if systemd-machined(8) runs; it notices the end of the unit by
  * itself. netifs: indexes of the VM's interfaces on the host.

@@ -106,12 +106,6 @@ void vm_unit_update(struct vm *vm)
 		unit_limit(vm->unit, vm->definition);
 }
 
-void vm_unit_attach(struct vm *vm, pid_t process)
-{
-	if (vm->worker && vm->unit)
-		unit_attach(vm->unit, process);
-}
-
 void vm_unit_close(struct vm *vm)
 {
 	if (vm->unit)

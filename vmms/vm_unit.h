@@ -15,9 +15,6 @@ void vm_unit_open(struct vm *vm);
 /* The definition has changed. */
 void vm_unit_update(struct vm *vm);
 
-/* One more process serves the VM. */
-void vm_unit_attach(struct vm *vm, pid_t process);
-
 /*
  * The worker has ended. Its unit is asked whether it knows more of that, which is added to the
  * reason of the VM's state when it comes.

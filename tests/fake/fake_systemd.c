@@ -202,7 +202,6 @@ static const sd_bus_vtable manager_vtable[] = {
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("SetUnitProperties", "sba(sv)", "", set_properties,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD("AttachProcessesToUnit", "ssau", "", acknowledge, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("ResetFailedUnit", "s", "", acknowledge, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_SIGNAL("JobRemoved", "uoss", 0),
 	SD_BUS_VTABLE_END,
