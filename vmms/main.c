@@ -178,9 +178,10 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 		notify_stopping(service); /* and go on with it */
 		return 0;
 	}
-	log_info("ending; guests run on");
+	/* Without guests nothing is left behind, no bridge either. */
+	service->leaving = !manager_is_at_rest(service->manager);
+	log_info("ending%s", service->leaving ? "; guests run on" : "");
 	(void)sd_notify(false, "STOPPING=1");
-	service->leaving = true;
 	return sd_event_exit(service->loop, 0);
 }
 
