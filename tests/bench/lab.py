@@ -29,18 +29,9 @@ import vm
 MIB = 1 << 20
 NULL_SIZE = 1 << 33
 FILE_SIZE = 256 * MIB
-COPIES_LIBRARY = vm.BIN.parent / "tests/libcopies.so"
 
-TIMERS = "vector != 236 && vector != 237"  # the local APIC's, Hyper-V's (asm/irq_vectors.h)
-READY = "^vmms-test: ready"
 PARTS = ("start", "rest", "fio", "counts")
 PLACES = {"null_blk": NULL_SIZE, "file": FILE_SIZE}
-
-EVENTS = {
-    "VM exits": ("kvm:kvm_exit", None),
-    "interrupts": ("kvm:kvm_inj_virq", f"reinjected == 0 && {TIMERS}"),
-    "system calls": ("raw_syscalls:sys_enter", None),
-}
 
 
 class Bench:
@@ -87,7 +78,7 @@ class Bench:
             for kind in self.kinds:
                 with self.vm(kind) as guest:
                     self.add("start to first user process", "s", guest, guest.wait(vm.MARK))
-                    self.add("start to root image", "s", guest, guest.wait(READY))
+                    self.add("start to root image", "s", guest, guest.wait(vm.READY))
 
     def load(self, parts, rounds):
         """All that is done with guests that are up: one turn of each after the other."""
@@ -95,7 +86,7 @@ class Bench:
             guests = []
             for kind in self.kinds:
                 guests.append(stack.enter_context(self.vm(kind)))
-                guests[-1].wait(READY)
+                guests[-1].wait(vm.READY)
                 guests[-1].process.send_signal(signal.SIGSTOP)
             if "rest" in parts:
                 self.take_turns(guests, self.rest)
@@ -120,7 +111,7 @@ class Bench:
         self.memory(guest, "at rest")
         time.sleep(1)
         pid, seconds = guest.process.pid, 10 * self.seconds
-        with measure.Events(pid, EVENTS) as events:
+        with measure.Events([pid], measure.EVENTS) as events:
             events.begin()
             cpu = measure.cpu_seconds(pid)
             time.sleep(seconds)
@@ -148,7 +139,7 @@ class Bench:
             self.add(f"{workload.name}, {place}", "MB/s", guest, result.bytes_per_second / 1e6)
 
     def counts(self, guest, workload):
-        with measure.Events(guest.process.pid, EVENTS) as events:
+        with measure.Events([guest.process.pid], measure.EVENTS) as events:
             with self.under_way(guest, workload) as requests:
                 events.begin()
                 begun = requests()
@@ -161,9 +152,9 @@ class Bench:
 
     def copies(self):
         for kind in self.kinds:
-            copies = measure.Copies(COPIES_LIBRARY, vm.SCRATCH / "bench-copies")
+            copies = measure.Copies(vm.COPIES_LIBRARY, vm.SCRATCH / "bench-copies")
             with contextlib.closing(copies), self.vm(kind, copies.environment) as guest:
-                guest.wait(READY)
+                guest.wait(vm.READY)
                 for workload in fio.WORKLOADS:
                     with self.under_way(guest, workload) as requests:
                         begun, copied = requests(), copies.read(guest.process.pid)

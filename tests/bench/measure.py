@@ -9,6 +9,15 @@ import subprocess
 import tempfile
 import time
 
+TIMERS = "vector != 236 && vector != 237"  # the local APIC's, Hyper-V's (asm/irq_vectors.h)
+
+# What a request or packet costs the host, for Events.
+EVENTS = {
+    "VM exits": ("kvm:kvm_exit", None),
+    "interrupts": ("kvm:kvm_inj_virq", f"reinjected == 0 && {TIMERS}"),
+    "system calls": ("raw_syscalls:sys_enter", None),
+}
+
 
 def own_memory(pid, guest_mib):
     """Resident memory in KiB without the guest's: (anonymous, of files).
@@ -53,17 +62,32 @@ def thread(pid, name):
     raise LookupError(f"process {pid} has no thread '{name}'")
 
 
-class Events:
-    """Events of all threads of a process, between begin() and end(), by perf-stat(1)."""
+def processes(name, parent=None):
+    """The processes whose name begins so; those that a process has started itself."""
+    found = []
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{other}/stat", encoding="utf-8") as file:
+                comm, rest = re.match(r"\d+ \((.*)\) (.*)", file.read(), re.S).groups()
+        except FileNotFoundError:
+            continue
+        if comm.startswith(name) and parent in (None, int(rest.split()[1])):
+            found.append(int(other))
+    return found
 
-    def __init__(self, pid, events):
+
+class Events:
+    """Events of all threads of processes, between begin() and end(), by perf-stat(1)."""
+
+    def __init__(self, pids, events):
         self.directory = tempfile.TemporaryDirectory()
         control, acknowledge, self.output = (f"{self.directory.name}/{name}"
                                              for name in ("control", "acknowledge", "output"))
         os.mkfifo(control)
         os.mkfifo(acknowledge)
         self.names = list(events)
-        arguments = ["perf", "stat", "-x", ";", "-o", self.output, "-p", str(pid), "-D", "-1",
+        arguments = ["perf", "stat", "-x", ";", "-o", self.output, "-p", ",".join(map(str, pids)),
+                     "-D", "-1",
                      "--control", f"fifo:{control},{acknowledge}"]
         for event, condition in events.values():
             arguments += ["-e", event] + (["--filter", condition] if condition else [])

@@ -5,7 +5,7 @@ import json
 import statistics
 
 # What a unit is, and whether more of it is better.
-MORE_IS_BETTER = {"IOPS": True, "MB/s": True}
+MORE_IS_BETTER = {"IOPS": True, "MB/s": True, "packets/s": True, "transactions/s": True}
 
 
 class Samples:

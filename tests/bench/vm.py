@@ -10,6 +10,7 @@ with as many queues as it chooses.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ VPS = 1
 MEMORY_MIB = 256
 KERNEL_COMMAND_LINE = COMMAND_LINE.replace("root=/dev/sda", "root=LABEL=root")
 MARK = "bench: first process"
+READY = "^vmms-test: ready"
+COPIES_LIBRARY = BIN.parent / "tests/libcopies.so"
 
 # The peer is QEMU of a newer Debian than the host's; where the lab has it.
 PEER = "/opt/qemu"
@@ -50,8 +53,9 @@ def peer_drive(name, path):
     return ["-drive", f"if=none,id={name},file={path},format=raw,cache=none,aio=io_uring"]
 
 
-def make_initrd():
-    """The tests' initramfs, whose init says MARK before all else."""
+def make_initrd(files=()):
+    """The tests' initramfs, whose init says MARK before all else. Guests find the files in
+    /run/vmms."""
     path = SCRATCH / "bench-initrd"
     stage = SCRATCH / "bench-initrd.d"
     stage.mkdir(exist_ok=True)
@@ -60,22 +64,30 @@ def make_initrd():
     init = stage / "init"
     init.write_text(f"{interpreter}\necho '{MARK}'\n{rest}")
     init.chmod(0o755)
+    names = ["init"]
+    for file in files:
+        (stage / "vmms").mkdir(exist_ok=True)
+        shutil.copy(file, stage / "vmms")
+        names += ["vmms", f"vmms/{file.name}"]
     archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=stage,
-                             input=b"init\n", capture_output=True, check=True).stdout
-    # A later archive's files replace those of an earlier one.
-    path.write_bytes((IMAGES / f"initrd-{KERNEL}").read_bytes() + archive)
+                             input="\n".join(names).encode(), capture_output=True,
+                             check=True).stdout
+    # A later archive's files replace those of an earlier one, and it begins at a multiple of four.
+    plain = (IMAGES / f"initrd-{KERNEL}").read_bytes()
+    path.write_bytes(plain + bytes(-len(plain) % 4) + archive)
     return path
 
 
 class Kind:
     """A way to run the guest. command(): its arguments, and what to add to the environment.
 
-    loaded: by default compared under load too, not only as it starts.
+    loaded: by default compared under load too, not only as it starts. network: what the guest has
+    of it, if anything: adapter() describes it to us, and arguments() to QEMU, which inherits the
+    first of its sockets.
     """
 
     def __init__(self, name, ours, loaded=True):
         self.name, self.ours, self.loaded = name, ours, loaded
-
 
 
 class Worker(Kind):
@@ -83,7 +95,7 @@ class Worker(Kind):
         super().__init__(f"vmwp {engine}", True)
         self.engine = engine
 
-    def command(self, initrd, disks):
+    def command(self, initrd, disks, network=None):
         definition = {
             "version": 1, "name": "bench", "engine": self.engine,
             "processors": {"count": VPS}, "memory": {"size": f"{MEMORY_MIB}M"},
@@ -91,6 +103,7 @@ class Worker(Kind):
                      "command_line": KERNEL_COMMAND_LINE},
             "disks": [{"controller": 0, "lun": lun, "path": str(path), "format": "raw"}
                       for lun, path in enumerate(disks)],
+            "network_adapters": [network.adapter()] if network else [],
         }
         path = SCRATCH / f"bench-{self.engine}.json"
         path.write_text(json.dumps(definition))
@@ -103,7 +116,7 @@ class Qemu(Kind):
         self.machine, self.controller = machine, controller
         self.bus = "device" if machine == "microvm" else "pci"
 
-    def command(self, initrd, disks):
+    def command(self, initrd, disks, network=None):
         arguments, environment = peer(PEER)
         arguments += [
             "-M", self.machine, "-cpu", "host", "-smp", str(VPS), "-m", f"{MEMORY_MIB}M",
@@ -118,7 +131,7 @@ class Qemu(Kind):
                 arguments += ["-device", f"scsi-hd,bus=scsi.0,drive=disk{lun},lun={lun}"]
             else:
                 arguments += ["-device", f"virtio-blk-{self.bus},drive=disk{lun},iothread=io"]
-        return arguments, environment
+        return arguments + (network.arguments() if network else []), environment
 
 
 # QEMU's pc and q35 differ in how they start, not in how they serve disks.
@@ -133,13 +146,14 @@ KINDS = [
 class Vm(Console):
     """One run of a kind, until it is killed: the guest's disks stay as they are."""
 
-    def __init__(self, kind, initrd, disks, environment=None):
+    def __init__(self, kind, initrd, disks, environment=None, network=None):
         super().__init__(None, kind.name, show=self.hear)
         self.kind, self.heard = kind, []
-        command, variables = kind.command(initrd, disks)
+        command, variables = kind.command(initrd, disks, network)
         self.errors = open(SCRATCH / "bench-errors", "w+b")
         self.started = time.monotonic()
         self.spawn(command, stderr=self.errors,
+                   pass_fds=[end.fileno() for end in network.sockets[:1]] if network else [],
                    env=dict(os.environ, **variables, **(environment or {})))
 
     def __enter__(self):
