@@ -30,7 +30,7 @@ import time
 import measure
 import table
 import vm
-from scenarios_network import DHCP, NIC, Refused, iperf
+from harness_network import DHCP, NIC, Refused, iperf
 
 PARTS = ("traffic", "counts")
 VHOST = "vhost-net"

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from harness import Daemon, Failure, Guest, check
-from network import (DHCP, NIC, SERVE, check_log, guest_on_a_lan, guest_reads, host_reads, mac, switch,
+from harness_network import (DHCP, NIC, SERVE, check_log, guest_on_a_lan, guest_reads, host_reads, mac, switch,
                      taps, traffic, transfer, web_server)
 
 

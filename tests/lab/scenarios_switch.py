@@ -7,7 +7,7 @@ import re
 import subprocess
 
 from harness import SCRATCH, Daemon, Guest, check
-from network import IPERF_SERVER, NIC, SERVE, Capture, check_log, link, mac, switch, transfer
+from harness_network import IPERF_SERVER, NIC, SERVE, Capture, check_log, link, mac, switch, transfer
 
 
 # ---- The network outside ----
