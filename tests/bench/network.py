@@ -218,7 +218,10 @@ def udp_in(guest, seconds):
 
 def ask(guest, seconds, flows):
     address, port = guest.contender.network.reached_at(ASK_PORT)
-    answers, time_taken = exchange("ask", address, port, flows, seconds)
+    try:
+        answers, time_taken = exchange("ask", address, port, flows, seconds)
+    except subprocess.TimeoutExpired:
+        raise vm.Failure(f"{guest.name}: no answers over {flows} connections") from None
     return Result(int(answers) / float(time_taken), int(answers), int(answers))
 
 
