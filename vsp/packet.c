@@ -138,6 +138,11 @@ static void packet_flush(struct loop_deferred *deferred)
 		channel->counters.signals_spared++;
 	}
 	channel->interrupt = false;
+	/*
+	 * A guest that made room before it saw what had filled the ring saw no host that waited,
+	 * and does not ring.
+	 */
+	channel->kick |= channel->blocked && ring_has_space(&channel->out, channel->blocked);
 	if (wrote)
 		linger_begin(channel);
 	if (channel->kick) {

@@ -253,6 +253,34 @@ static void test_ring_to_guest_full(void **state)
 	assert_int_equal(f->channel.in.control->pending_send_size, 0);
 }
 
+/*
+ * The guest makes room between the host's asking for it and the host's publishing of what filled
+ * the ring. What it sees is a ring with room from the beginning, so it does not ring.
+ */
+static void test_room_that_nobody_tells_of(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_packet packet;
+	uint8_t payload[400] = { 0 }, buffer[512];
+
+	open_channel(f, 16, 2);
+	fake_settle(f->fake);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(vmbus_channel_send(f->echo.channel, RING_PACKET_INBAND, false, 0,
+						    payload, sizeof(payload)),
+				 0);
+	fake_settle(f->fake);
+	while (vmbus_channel_send(f->echo.channel, RING_PACKET_INBAND, false, 0, payload,
+				  sizeof(payload)) != VMBUS_E_FULL)
+		continue;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(ring_read(&f->channel.in, buffer, sizeof(buffer), &packet), 0);
+	(void)!ring_publish_read(&f->channel.in);
+	assert_int_equal(f->echo.writables, 0);
+	fake_settle(f->fake);
+	assert_int_equal(f->echo.writables, 1);
+}
+
 /* The host tells a guest that waits for room, once. */
 static void test_ring_to_host_full(void **state)
 {
@@ -548,6 +576,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_flow_control_bits, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_ring_to_guest_full, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_room_that_nobody_tells_of, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_ring_to_host_full, channel_setup,
 						channel_teardown),
