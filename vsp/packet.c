@@ -88,7 +88,8 @@ void packet_look(struct vmbus_channel *channel)
 		if (channel->ops->writable)
 			channel->ops->writable(channel->device, channel);
 	}
-	if (channel->state == CHANNEL_OPEN && ring_has_packets(&channel->in)) {
+	/* Masked and empty: the turn before ended with the last packet, and the mask is to go. */
+	if (channel->state == CHANNEL_OPEN && (channel->masked || ring_has_packets(&channel->in))) {
 		ring_mask(&channel->in);
 		channel->masked = true;
 		channel->ops->readable(channel->device, channel);

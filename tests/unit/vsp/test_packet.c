@@ -309,6 +309,30 @@ static void test_ring_to_host_full(void **state)
 	assert_false(fake_take_event(f->fake, 1, f->channel.relid));
 }
 
+/* A turn ends with the last packet that there is: the guest must still ring for the next one. */
+static void test_turn_ends_with_the_ring(void **state)
+{
+	struct fixture *f = *state;
+	struct ring_packet packet = {
+		.type = RING_PACKET_INBAND,
+		.flags = RING_FLAG_COMPLETION_REQUESTED,
+		.payload = "many",
+		.payload_size = 4,
+	};
+
+	open_channel(f, 8, 8);
+	fake_settle(f->fake);
+	for (unsigned i = 0; i < 128; i++)
+		assert_true(fake_stage(&f->channel, &packet));
+	fake_publish(&f->channel);
+	for (unsigned i = 0; i < 128; i++)
+		expect_echo(f, 0, "many", 4);
+	fake_settle(f->fake);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 9,
+			      "late", 4));
+	expect_echo(f, 9, "late", 4);
+}
+
 /* A guest that never stops sending does not keep the loop from its other work. */
 static void test_turn_is_bounded(void **state)
 {
@@ -580,6 +604,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_room_that_nobody_tells_of, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_ring_to_host_full, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_turn_ends_with_the_ring, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_turn_is_bounded, channel_setup,
 						channel_teardown),
