@@ -4,14 +4,13 @@
 
 import os
 import re
-import pty
-import select
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 from rig import (FAILED, OK, TIMEOUT, USAGE, VMCTL, Console, ServiceTest, main,  # noqa: E402
                  wait_until)
+from terminal import TerminalTest  # noqa: E402
 
 
 class Script(ServiceTest):
@@ -173,36 +172,12 @@ class Script(ServiceTest):
         self.refused(USAGE, "start", "vm", "vm", "--console")
 
 
-class Terminal(ServiceTest):
+class Terminal(TerminalTest):
     """vmctl console on a terminal."""
 
     def setUp(self):
         super().setUp()
         self.create()
-        self.output = b""
-
-    def open(self, *words):
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.execv(VMCTL, [str(VMCTL), "--address", self.address, *words])
-        self.addCleanup(os.close, self.master)
-
-    def expect(self, text):
-        def found():
-            ready, _, _ = select.select([self.master], [], [], 0.1)
-            if ready:
-                self.output += os.read(self.master, 65536)
-            return text in self.output
-        wait_until(found, f"{text!r} in {self.output!r}")
-
-    def end(self):
-        """Until the process has ended; its exit status."""
-        try:
-            while chunk := os.read(self.master, 65536):
-                self.output += chunk
-        except OSError:
-            pass  # how a pseudo-terminal says that nobody has it open
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def test_session(self):
         self.open("console", "vm")

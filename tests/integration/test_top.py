@@ -5,15 +5,14 @@
 import fcntl
 import json
 import os
-import pty
-import select
 import signal
 import struct
 import sys
 import termios
 
 sys.dont_write_bytecode = True
-from rig import NO_SERVICE, OK, USAGE, VMCTL, ServiceTest, main, wait_until  # noqa: E402
+from rig import NO_SERVICE, OK, USAGE, ServiceTest, main  # noqa: E402
+from terminal import TerminalTest  # noqa: E402
 
 
 class Printed(ServiceTest):
@@ -58,38 +57,18 @@ class Printed(ServiceTest):
         self.refused(NO_SERVICE, "top", "--once")
 
 
-class Terminal(ServiceTest):
+class Terminal(TerminalTest):
     def setUp(self):
         super().setUp()
         self.create("web")
         self.ok("start", "web")
-        self.output = b""
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.execv(VMCTL, [str(VMCTL), "--address", self.address, "top", "--interval", "1"])
-        self.addCleanup(os.close, self.master)
+        self.open("top", "--interval", "1")
         self.expect(b"\x1b[?1049h")
 
     def resize(self, rows, columns):
         self.output = b""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.kill(self.pid, signal.SIGWINCH)
-
-    def expect(self, text):
-        def found():
-            ready, _, _ = select.select([self.master], [], [], 0.1)
-            if ready:
-                self.output += os.read(self.master, 65536)
-            return text in self.output
-        wait_until(found, f"{text!r} in {self.output!r}")
-
-    def end(self):
-        try:
-            while chunk := os.read(self.master, 65536):
-                self.output += chunk
-        except OSError:
-            pass  # how a pseudo-terminal says that nobody has it open
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def assert_left(self):
         """The screen is given back, and the cursor."""

@@ -11,7 +11,7 @@ import time
 
 from harness import Daemon, Failure, Guest, check
 from harness_network import (DHCP, NIC, SERVE, check_log, guest_on_a_lan, guest_reads, host_reads, mac, switch,
-                     taps, traffic, transfer, web_server)
+                             taps, traffic, transfer, web_server)
 
 
 @contextlib.contextmanager

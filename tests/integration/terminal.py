@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vmctl on a pseudo-terminal."""
+
+import os
+import pty
+import select
+
+from rig import VMCTL, ServiceTest, wait_until
+
+
+class TerminalTest(ServiceTest):
+    output = b""
+
+    def open(self, *words):
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.execv(VMCTL, [str(VMCTL), "--address", self.address, *words])
+        self.addCleanup(os.close, self.master)
+
+    def expect(self, text):
+        def found():
+            ready, _, _ = select.select([self.master], [], [], 0.1)
+            if ready:
+                self.output += os.read(self.master, 65536)
+            return text in self.output
+        wait_until(found, f"{text!r} in {self.output!r}")
+
+    def end(self):
+        """Until the process has ended; its exit status."""
+        try:
+            while chunk := os.read(self.master, 65536):
+                self.output += chunk
+        except OSError:
+            pass  # how a pseudo-terminal says that nobody has it open
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
