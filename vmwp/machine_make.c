@@ -77,13 +77,20 @@ static int machine_make_memory(struct machine *machine, struct failure *failure)
 	return 0;
 }
 
-/* A CPU for each vp and one more: whoever watches for a guest must not be in its way. */
-static bool machine_has_cpus_to_spare(const struct machine *machine)
+/*
+ * Whoever watches for a guest must not be in its way: that takes a CPU for each vp and one more. On
+ * a single CPU the loop is always in its way, and comes as seldom as it can.
+ */
+static void machine_share_cpus(struct machine *machine)
 {
 	cpu_set_t cpus;
 
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 &&
-	       (unsigned)CPU_COUNT(&cpus) > machine->definition->processors.count;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return;
+	if ((unsigned)CPU_COUNT(&cpus) > machine->definition->processors.count)
+		vmbus_linger(machine->bus);
+	else if (CPU_COUNT(&cpus) == 1)
+		vmbus_pace(machine->bus);
 }
 
 static int machine_make_bus(struct machine *machine)
@@ -96,8 +103,8 @@ static int machine_make_bus(struct machine *machine)
 					       .vp_count = machine->definition->processors.count };
 	r = vmbus_new(machine->loop, &machine->vsp_host, &machine_vmbus_callbacks, machine,
 		      &machine->bus);
-	if (r >= 0 && machine_has_cpus_to_spare(machine))
-		vmbus_linger(machine->bus);
+	if (r >= 0)
+		machine_share_cpus(machine);
 	return r;
 }
 

@@ -29,6 +29,7 @@ int vmbus_new(struct loop *loop, const struct vsp_host *host,
 	gpadl_table_init(&bus->gpadls);
 	list_init(&bus->doorbells);
 	linger_init(bus);
+	pace_init(bus);
 	*ret_bus = bus;
 	return 0;
 }

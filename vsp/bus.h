@@ -19,6 +19,7 @@
 #include "common/wire/vmbus.h"
 #include "vsp/gpadl.h"
 #include "vsp/outbox.h"
+#include "vsp/patience.h"
 #include "vsp/vmbus.h"
 
 /* ---- The bus ---- */
@@ -37,10 +38,12 @@ enum bus_next {
 	BUS_NEXT_RESET,
 };
 
-/* Whether lingering pays. */
-struct linger_record {
-	unsigned failures; /* in a row, when nothing came */
-	unsigned pass;     /* chances to pass over */
+/* Waiting at doorbells: vsp/pace.c. */
+struct pace {
+	bool on, waits; /* the timer runs */
+	struct loop_timer timer;
+	struct list channels; /* that are waited for; they are masked */
+	uint64_t turn_ns;     /* from a doorbell for one packet to its flush, or 0 */
 };
 
 struct vmbus {
@@ -69,7 +72,8 @@ struct vmbus {
 	bool lingers;
 	struct loop_idle idle;
 	struct list lingering; /* channels whose rings are watched */
-	struct linger_record linger_record;
+	struct patience linger_patience;
+	struct pace pace;
 };
 
 /* Sends what waits in the outbox, as far as the guest takes it. */
@@ -131,6 +135,7 @@ struct vmbus_channel {
 	/* Packets of this turn of the loop. */
 	struct loop_deferred flush;
 	unsigned budget;  /* packets that may still be received in this turn */
+	uint32_t owed;    /* completions that the guest asked for and has not got */
 	bool masked;      /* the guest need not signal */
 	bool broken;      /* the guest broke a ring */
 	bool kick;        /* look again next turn */
@@ -139,7 +144,10 @@ struct vmbus_channel {
 	uint32_t marked;  /* up to where out's data is known to dirty tracking */
 
 	struct list linger; /* in bus->lingering; such a channel is masked */
-	struct linger_record linger_record;
+	struct patience linger_patience;
+	struct list paced; /* in bus->pace.channels; such a channel is masked */
+	struct patience pace_patience;
+	uint64_t turn_begun, turn_first_packet; /* of a turn that is measured, or 0 */
 
 	struct vmbus_channel_counters counters;
 };
@@ -165,6 +173,16 @@ void linger_init(struct vmbus *bus);
 
 /* The guest was sent something, and may answer soon. */
 void linger_begin(struct vmbus_channel *channel);
+
+/* ---- Pacing ---- */
+
+void pace_init(struct vmbus *bus);
+
+/* The guest rang. Return: whether it will be looked after later. */
+bool pace_begin(struct vmbus_channel *channel);
+
+/* The turn is over. */
+void pace_end(struct vmbus_channel *channel);
 
 /* ---- Packets ---- */
 

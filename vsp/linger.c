@@ -14,7 +14,7 @@
  * Where nobody is to be watched, the loop itself lingers: a fast disk answers in less time than it
  * takes to fall asleep and to be woken.
  *
- * Either way, a wait in vain passes over the next chances, twice as many after each failure.
+ * Either way, a wait in vain passes over the next chances: see vsp/patience.h.
  */
 #include "vsp/bus.h"
 
@@ -22,26 +22,12 @@
 #define LINGER_DISK_NS      80000
 #define LINGER_FAILURES_MAX 5
 
-static bool linger_passes(struct linger_record *record)
-{
-	if (record->pass == 0)
-		return false;
-	record->pass--;
-	return true;
-}
-
-static void linger_failed(struct linger_record *record)
-{
-	record->failures = MIN(record->failures + 1, (unsigned)LINGER_FAILURES_MAX);
-	record->pass = (1u << record->failures) - 1;
-}
-
 void linger_begin(struct vmbus_channel *channel)
 {
 	struct vmbus *bus = channel->bus;
 
 	if (!bus->lingers || channel->broken || !list_empty(&channel->linger) ||
-	    linger_passes(&channel->linger_record))
+	    patience_passes(&channel->linger_patience))
 		return;
 	if (!channel->masked) {
 		ring_mask(&channel->in);
@@ -59,7 +45,7 @@ static bool linger_check(struct vmbus *bus)
 		if (!ring_has_packets(&channel->in))
 			continue;
 		list_unlink(&channel->linger);
-		channel->linger_record.failures = 0;
+		patience_paid(&channel->linger_patience);
 		channel->counters.signals_awaited++;
 		packet_look(channel);
 		return true; /* the device may have changed the list */
@@ -77,7 +63,7 @@ static bool linger_end(struct vmbus *bus)
 			container_of(bus->lingering.next, struct vmbus_channel, linger);
 
 		list_unlink(&channel->linger);
-		linger_failed(&channel->linger_record);
+		patience_failed(&channel->linger_patience, LINGER_FAILURES_MAX);
 		channel->masked = ring_unmask(&channel->in);
 		if (channel->masked) {
 			packet_look(channel);
@@ -105,13 +91,13 @@ static bool linger_watch(struct vmbus *bus, uint64_t time_ns)
 
 static bool linger_for_completions(struct vmbus *bus)
 {
-	if (linger_passes(&bus->linger_record))
+	if (patience_passes(&bus->linger_patience))
 		return false;
 	if (!linger_watch(bus, LINGER_DISK_NS)) {
-		linger_failed(&bus->linger_record);
+		patience_failed(&bus->linger_patience, LINGER_FAILURES_MAX);
 		return false;
 	}
-	bus->linger_record.failures = 0;
+	patience_paid(&bus->linger_patience);
 	return true;
 }
 

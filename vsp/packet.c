@@ -38,7 +38,8 @@ static void doorbell_rung(struct loop_operation *operation, int result, bool mor
 		loop_poll(doorbell->loop, &doorbell->operation, doorbell->event_fd, POLLIN);
 	if (channel->state == CHANNEL_OPEN) {
 		channel->counters.signals_in++;
-		packet_look(channel);
+		if (!pace_begin(channel))
+			packet_look(channel);
 	}
 }
 
@@ -139,6 +140,7 @@ static void packet_flush(struct loop_deferred *deferred)
 		channel->counters.signals_spared++;
 	}
 	channel->interrupt = false;
+	pace_end(channel);
 	/*
 	 * A guest that made room before it saw what had filled the ring saw no host that waited,
 	 * and does not ring.
@@ -156,6 +158,7 @@ void packet_init(struct vmbus_channel *channel)
 {
 	list_init(&channel->flush.link);
 	list_init(&channel->linger);
+	list_init(&channel->paced);
 	channel->flush.run = packet_flush;
 }
 
@@ -164,7 +167,8 @@ void packet_start(struct vmbus_channel *channel)
 	channel->budget = PACKETS_PER_TURN;
 	channel->masked = channel->broken = channel->interrupt = false;
 	channel->blocked = 0;
-	channel->linger_record = (struct linger_record){ 0 };
+	channel->linger_patience = channel->pace_patience = (struct patience){ 0 };
+	channel->owed = 0;
 	channel->marked = channel->out.position;
 	/* Packets may be there already, put there before the doorbell was connected. */
 	channel->kick = true;
@@ -175,6 +179,7 @@ void packet_stop(struct vmbus_channel *channel)
 {
 	loop_deferred_cancel(&channel->flush);
 	list_unlink(&channel->linger);
+	list_unlink(&channel->paced);
 }
 
 static int packet_corrupt(struct vmbus_channel *channel)
@@ -279,6 +284,7 @@ int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *re
 		return packet_corrupt(channel);
 	channel->budget--;
 	channel->counters.packets_in++;
+	channel->owed += ret_packet->completion_requested;
 	return 0;
 }
 
@@ -394,6 +400,7 @@ static int packet_send(struct vmbus_channel *channel, const struct ring_packet *
 	switch (r) {
 	case 0:
 		channel->counters.packets_out++;
+		channel->owed -= packet->type == RING_PACKET_COMPLETION && channel->owed > 0;
 		return 0;
 	case RING_E_FULL:
 		/* The index moved back: no reader does that. */

@@ -78,6 +78,13 @@ void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data);
  */
 void vmbus_linger(struct vmbus *bus);
 
+/*
+ * From now on a guest that rings goes on for some microseconds before the loop looks at its ring,
+ * where that has paid: it then sends several packets by one doorbell, and gets one interrupt for
+ * all. For hosts that have a single CPU for guest and loop.
+ */
+void vmbus_pace(struct vmbus *bus);
+
 const struct vsp_host *vmbus_host(const struct vmbus *bus);
 struct loop *vmbus_loop(const struct vmbus *bus);
 

@@ -200,6 +200,104 @@ static void test_lingering(void **state)
 	assert_true(counters.signals_in + counters.signals_awaited > 0);
 }
 
+static bool guest_need_not_ring(void *data)
+{
+	const struct fixture *f = data;
+
+	return f->channel.out.control->interrupt_mask != 0;
+}
+
+struct echoes {
+	const struct fixture *f;
+	unsigned count;
+};
+
+static bool echoes_are_there(void *data)
+{
+	const struct echoes *echoes = data;
+
+	return echoes->f->echo.packets >= echoes->count;
+}
+
+static void send_in_pace(struct fixture *f, uint64_t transaction_id)
+{
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED,
+			      transaction_id, "in pace", 7));
+}
+
+static void expect_echoes_in_pace(struct fixture *f, uint64_t first, uint64_t count)
+{
+	struct echoes echoes = { .f = f, .count = (unsigned)(first + count) };
+
+	assert_true(fake_run_until(f->fake, echoes_are_there, &echoes));
+	fake_settle(f->fake);
+	for (uint64_t i = first; i < first + count; i++)
+		expect_echo(f, i, "in pace", 7);
+	assert_int_equal(f->channel.out.control->interrupt_mask, 0);
+}
+
+/*
+ * The first doorbell is answered at once, and tells what a turn costs. At the second one the guest
+ * gets time for more, which takes no doorbell and brings no interrupt of its own.
+ */
+static void test_pacing(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters before, counters;
+
+	vmbus_pace(f->fake->bus);
+	open_channel(f, 4, 4);
+	vmbus_channel_counters(f->echo.channel, &before);
+	send_in_pace(f, 0);
+	expect_echoes_in_pace(f, 0, 1);
+	send_in_pace(f, 1);
+	assert_true(fake_run_until(f->fake, guest_need_not_ring, f));
+	assert_int_equal(f->echo.packets, 1);
+	send_in_pace(f, 2);
+	send_in_pace(f, 3);
+	expect_echoes_in_pace(f, 1, 3);
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.signals_in - before.signals_in, 2);
+	assert_int_equal(counters.signals_out - before.signals_out, 2);
+}
+
+/* A guest that has one packet at a time is soon answered at once again. */
+static void test_pacing_in_vain(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters before, counters;
+	unsigned waits = 0;
+
+	vmbus_pace(f->fake->bus);
+	open_channel(f, 4, 4);
+	vmbus_channel_counters(f->echo.channel, &before);
+	for (uint64_t i = 0; i < 600; i++) {
+		send_in_pace(f, i);
+		assert_int_equal(loop_run_once(f->fake->loop, 0), 0);
+		waits += f->echo.packets == i;
+		expect_echoes_in_pace(f, i, 1);
+	}
+	assert_in_range(waits, 1, 12);
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.signals_in - before.signals_in, 600);
+}
+
+/* The channel closes under the wait, and its bus goes. */
+static void test_pacing_ends_early(void **state)
+{
+	struct fixture *f = *state;
+
+	vmbus_pace(f->fake->bus);
+	open_channel(f, 4, 4);
+	send_in_pace(f, 0);
+	expect_echoes_in_pace(f, 0, 1);
+	send_in_pace(f, 1);
+	assert_true(fake_run_until(f->fake, guest_need_not_ring, f));
+	assert_true(fake_close(&f->channel));
+	fake_settle(f->fake);
+	assert_int_equal(f->echo.packets, 1);
+}
+
 static void test_flow_control_bits(void **state)
 {
 	struct fixture *f = *state;
@@ -596,6 +694,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_guest_mask_is_honoured, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_lingering, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_pacing, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_pacing_in_vain, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_pacing_ends_early, channel_setup,
+						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_host_mask, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_flow_control_bits, channel_setup,
 						channel_teardown),
