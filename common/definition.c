@@ -37,6 +37,14 @@ bool definition_name_is_valid(const char *name)
 	return true;
 }
 
+/* What useradd(8) and others make; and not only digits, which would pass for a number. */
+static bool owner_is_valid(const char *name)
+{
+	return (isalpha((unsigned char)name[0]) || name[0] == '_') &&
+	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				 "-_.@$")] == '\0';
+}
+
 static bool has_control_characters(const char *text)
 {
 	for (; *text != '\0'; text++) {
@@ -59,6 +67,10 @@ static bool line_is_valid(const char *line)
 static const struct json_text_rule name_rule = {
 	definition_name_is_valid,
 	"must begin with a letter or digit and hold letters, digits, '-', '_' and '.' alone",
+};
+static const struct json_text_rule owner_rule = {
+	owner_is_valid,
+	"must be the name of a user: a letter or '_', then letters, digits, '-', '_', '.' or '@'",
 };
 const struct json_text_rule definition_path_rule = {
 	path_is_valid,
@@ -210,6 +222,12 @@ static const struct json_key definition_keys[] = {
 	  .detail = &name_rule,
 	  .required = true },
 	{ .name = "uuid", .read = json_read_guid, .offset = MEMBER(uuid) },
+	{ .name = "owner",
+	  .read = json_read_string,
+	  .offset = MEMBER(owner),
+	  .minimum = 1,
+	  .maximum = DEFINITION_OWNER_MAX,
+	  .detail = &owner_rule },
 	{ .name = "notes",
 	  .read = json_read_string,
 	  .offset = MEMBER(notes),
@@ -276,6 +294,7 @@ void definition_free(struct definition *definition)
 	definition_network_deinit(&definition->network);
 	definition_tags_deinit(&definition->tags);
 	free(definition->name);
+	free(definition->owner);
 	free(definition->notes);
 	free(definition->boot.kernel);
 	free(definition->boot.initrd);

@@ -26,6 +26,7 @@
 #define DEFINITION_VERSION          2             /* older ones are read, too */
 #define DEFINITION_SIZE_MAX         (1024 * 1024) /* bytes of text */
 #define DEFINITION_NAME_MAX         64            /* bytes */
+#define DEFINITION_OWNER_MAX        32            /* bytes */
 #define DEFINITION_NOTES_MAX        4096          /* bytes */
 #define DEFINITION_CONTROLLERS_MAX  4
 #define DEFINITION_LUNS_MAX         64
@@ -90,6 +91,7 @@ struct definition_actions {
 struct definition {
 	char *name;       /* letters, digits, '-', '_', '.'; first a letter or digit */
 	struct guid uuid; /* all zero if the text had none */
+	char *owner;      /* a user of the host, for whom files are opened; NULL: root */
 	char *notes;
 	struct definition_tags tags;
 	struct {

@@ -94,6 +94,8 @@ struct json_object *definition_to_json(const struct definition *definition)
 	guid_format(&definition->uuid, uuid);
 	if (!guid_is_null(&definition->uuid))
 		json_add(&object, "uuid", string(uuid));
+	if (definition->owner)
+		json_add(&object, "owner", string(definition->owner));
 	json_add(&object, "notes", string(definition->notes));
 	json_add(&object, "tags", definition_tags_to_json(&definition->tags));
 	json_add(&object, "processors", processors_to_json(definition));

@@ -12,6 +12,7 @@
 #include "common/image.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +81,7 @@ int image_open(const char *path, const struct image_options *options, struct ima
 	struct stat status;
 	int r;
 
-	path_fd = open(path, O_PATH | O_CLOEXEC);
+	path_fd = path_open(path, O_PATH);
 	if (path_fd < 0 || fstat(path_fd, &status) < 0)
 		return -errno;
 	r = image_check_kind(&status);

@@ -8,40 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define RECONNECT_INTERVAL 1000000 /* microseconds */
-
-/* ---- Who may ---- */
-
-static bool may_call(uid_t uid)
-{
-	return uid == 0 || uid == geteuid();
-}
-
-/* Sees every message before the objects do. Return: 1: dealt with; 0: go on; -errno. */
-static int check_caller(sd_bus_message *message, void *data, sd_bus_error *error)
-{
-	sd_bus_creds *credentials = NULL;
-	uid_t uid = (uid_t)-1;
-	uint8_t type;
-	int r;
-
-	r = sd_bus_message_get_type(message, &type);
-	if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
-		return r;
-	r = sd_bus_query_sender_creds(message, SD_BUS_CREDS_EUID, &credentials);
-	if (r >= 0)
-		r = sd_bus_creds_get_euid(credentials, &uid);
-	sd_bus_creds_unref(credentials);
-	if (r >= 0 && may_call(uid))
-		return 0;
-	log_info("a call by uid %d was refused", (int)uid);
-	r = sd_bus_reply_method_errorf(message, SD_BUS_ERROR_ACCESS_DENIED,
-				       "uid %d may not use vmms; root may, for instance with sudo",
-				       (int)uid);
-	return r < 0 ? r : 1;
-}
 
 /* ---- Paths ---- */
 
@@ -75,21 +43,23 @@ int dbus_object_path_parse(const char *path, const char *prefix, struct guid *re
 	return guid_parse(text, ret_uuid);
 }
 
-int dbus_list_paths(const char *prefix, const struct list *objects,
-		    const struct guid *(*link_uuid)(const struct list *link), char ***ret_nodes)
+int dbus_list_paths(const struct dbus_service *service, const struct dbus_object_list *objects,
+		    char ***ret_nodes)
 {
 	size_t count = 0, i = 0;
 	char **nodes;
 
-	list_for_each (link, objects)
+	list_for_each (link, objects->list)
 		count++;
 	nodes = calloc(count + 1, sizeof(*nodes));
 	if (!nodes)
 		return -ENOMEM;
-	list_for_each (link, objects) {
+	list_for_each (link, objects->list) {
 		char path[DBUS_OBJECT_PATH_SIZE];
 
-		dbus_object_path(prefix, link_uuid(link), path);
+		if (!objects->is_seen(service, link))
+			continue;
+		dbus_object_path(objects->prefix, objects->uuid(link), path);
 		nodes[i] = strdup(path);
 		if (!nodes[i++])
 			goto fail;
@@ -222,6 +192,7 @@ static int reconnect(sd_event_source *source, uint64_t usec, void *data);
 
 static void disconnect(struct dbus_service *service)
 {
+	dbus_access_deinit(&service->access);
 	service->bus = sd_bus_close_unref(service->bus);
 }
 
@@ -238,7 +209,7 @@ static int register_objects(struct dbus_service *service)
 {
 	int r;
 
-	r = sd_bus_add_filter(service->bus, NULL, check_caller, service);
+	r = sd_bus_add_filter(service->bus, NULL, dbus_access_check, service);
 	if (r < 0)
 		return r;
 	r = sd_bus_add_object_manager(service->bus, NULL, DBUS_PATH);
@@ -304,6 +275,7 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	service->report = report;
 	service->settings = *settings;
 	list_init(&service->stop_calls);
+	dbus_access_init(&service->access);
 	r = sd_event_add_time_relative(manager->loop, &service->reconnect, CLOCK_MONOTONIC, 0, 0,
 				       reconnect, service);
 	if (r < 0)
@@ -325,6 +297,7 @@ void dbus_service_free(struct dbus_service *service)
 	sd_event_source_disable_unref(service->reconnect);
 	if (service->manager)
 		dbus_guests_stopped(service);
+	dbus_access_deinit(&service->access);
 	service->bus = sd_bus_flush_close_unref(service->bus);
 	free(service);
 }

@@ -3,8 +3,8 @@
  * The manager on a message bus: org.vmms1 and the objects below /org/vmms1.
  *
  * docs/dbus/ has a page for each interface. Every method call, whatever it is for, passes one check
- * of its caller first: until there is finer authorisation, root is served, and on a bus of their
- * own the user that vmms runs as. Should the bus go away, the VMs stay, and it is tried again.
+ * of its caller first (vmms/dbus_access.h). Should the bus go away, the VMs stay, and it is tried
+ * again.
  *
  * Thread: the event loop's.
  */
@@ -24,6 +24,7 @@ enum dbus_scope { DBUS_SYSTEM, DBUS_USER, DBUS_ADDRESS };
 struct dbus_settings {
 	enum dbus_scope scope;
 	const char *address; /* of DBUS_ADDRESS */
+	const char *group;   /* whose members may have VMs of their own */
 };
 
 /* A connection to that bus. Return: 0, or more; -errno. */

@@ -3,6 +3,7 @@
 #include "vmms/adapter.h"
 #include "vmms/capture.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/permit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +31,8 @@ static void add_done(void *data, const struct failure *failure)
 	free(add);
 }
 
-static int read_adapter(struct vm *vm, const char *text, struct definition_adapter *ret_adapter,
-			struct failure *failure)
+static int parse_adapter(struct vm *vm, const char *text, struct definition_adapter *ret_adapter,
+			 struct failure *failure)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	struct json_error error;
@@ -47,6 +48,24 @@ static int read_adapter(struct vm *vm, const char *text, struct definition_adapt
 	return r < 0 ? failure_no_memory(failure) : 0;
 }
 
+/* An adapter that the caller may give the VM. */
+static int read_adapter(sd_bus_message *call, struct vm *vm, const char *text,
+			struct definition_adapter *ret_adapter, struct failure *failure)
+{
+	struct definition_adapter adapter;
+	int r;
+
+	r = parse_adapter(vm, text, &adapter, failure);
+	if (r < 0)
+		return r;
+	r = permit_adapter(dbus_caller(call), vm->definition, &adapter, failure);
+	if (r < 0)
+		definition_adapter_deinit(&adapter);
+	else
+		*ret_adapter = adapter;
+	return r;
+}
+
 int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct definition_adapter adapter;
@@ -59,7 +78,7 @@ int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &text);
 	if (r < 0)
 		return r;
-	if (read_adapter(vm, text, &adapter, &failure) < 0)
+	if (read_adapter(call, vm, text, &adapter, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	add = calloc(1, sizeof(*add));
 	if (!add) {
@@ -98,7 +117,7 @@ int dbus_change_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "ss", &name, &text);
 	if (r < 0)
 		return r;
-	if (read_adapter(vm, text, &adapter, &failure) < 0)
+	if (read_adapter(call, vm, text, &adapter, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	r = vm_change_adapter(vm, name, &adapter, dbus_done, sd_bus_message_ref(call), &failure);
 	return dbus_conclude(call, r, &failure);

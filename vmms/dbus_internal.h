@@ -6,6 +6,7 @@
 
 #include "common/base/json.h"
 #include "vmms/dbus.h"
+#include "vmms/dbus_access.h"
 #include "vmms/host_report.h"
 
 struct dbus_service {
@@ -15,6 +16,7 @@ struct dbus_service {
 	sd_bus *bus; /* NULL: not connected */
 	sd_event_source *reconnect;
 	struct list stop_calls; /* that wait for all VMs to be at rest */
+	struct dbus_access access;
 };
 
 /* The object of that uuid below a prefix. */
@@ -26,9 +28,15 @@ void dbus_object_path(const char *prefix, const struct guid *uuid,
 /* Return: 0; -EINVAL: not the path of such an object. */
 int dbus_object_path_parse(const char *path, const char *prefix, struct guid *ret_uuid) MUST_CHECK;
 
-/* The paths of all objects of a list, for an enumerator of nodes. */
-int dbus_list_paths(const char *prefix, const struct list *objects,
-		    const struct guid *(*link_uuid)(const struct list *link),
+struct dbus_object_list {
+	const char *prefix;
+	struct list *list;
+	const struct guid *(*uuid)(const struct list *link);
+	bool (*is_seen)(const struct dbus_service *service, const struct list *link);
+};
+
+/* The paths of all objects of a list that the caller sees, for an enumerator of nodes. */
+int dbus_list_paths(const struct dbus_service *service, const struct dbus_object_list *objects,
 		    char ***ret_nodes) MUST_CHECK;
 
 /* Signals, if there is a bus. What cannot be sent is logged. */
@@ -58,6 +66,9 @@ int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interfac
 /* Methods of the manager that are about all guests. data: the service. */
 int dbus_stop_guests(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_start_guests(sd_bus_message *call, void *data, sd_bus_error *error);
+
+/* The job of that path, or NULL. */
+struct job *dbus_job_find(const struct dbus_service *service, const char *path);
 
 /* Methods of the manager that are about jobs. data: the service. */
 int dbus_get_job(sd_bus_message *call, void *data, sd_bus_error *error);

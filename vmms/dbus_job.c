@@ -18,23 +18,32 @@ static void job_path(const struct job *job, char path[JOB_PATH_SIZE])
 	snprintf(path, JOB_PATH_SIZE, DBUS_JOB_PREFIX "/%u", job->id);
 }
 
-static int find_job(sd_bus *bus, const char *path, const char *interface, void *data,
-		    void **ret_found, sd_bus_error *error)
+struct job *dbus_job_find(const struct dbus_service *service, const char *path)
 {
-	struct dbus_service *service = data;
 	struct job *job;
 	char canonical[JOB_PATH_SIZE];
 	uint64_t id;
 
 	if (strncmp(path, DBUS_JOB_PREFIX "/", sizeof(DBUS_JOB_PREFIX)) != 0 ||
 	    parse_unsigned(path + sizeof(DBUS_JOB_PREFIX), 0, UINT32_MAX, &id) < 0)
-		return 0;
+		return NULL;
 	job = jobs_find(service->manager->jobs, (unsigned)id);
 	if (!job)
-		return 0;
+		return NULL;
 	job_path(job, canonical);
-	*ret_found = job;
-	return strcmp(path, canonical) == 0;
+	return strcmp(path, canonical) == 0 ? job : NULL;
+}
+
+static int find_job(sd_bus *bus, const char *path, const char *interface, void *data,
+		    void **ret_found, sd_bus_error *error)
+{
+	*ret_found = dbus_job_find(data, path);
+	return *ret_found != NULL;
+}
+
+static bool is_seen(const struct dbus_service *service, const struct job *job)
+{
+	return dbus_caller_sees(service, manager_find_uuid(service->manager, &job->vm_uuid));
 }
 
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
@@ -54,6 +63,8 @@ static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_n
 	list_for_each (link, (struct list *)list) {
 		char path[JOB_PATH_SIZE];
 
+		if (!is_seen(service, container_of(link, struct job, link)))
+			continue;
 		job_path(container_of(link, struct job, link), path);
 		nodes[count] = strdup(path);
 		if (!nodes[count++])
@@ -122,17 +133,19 @@ int dbus_get_job(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_reply_job(call, r, job, &failure);
 }
 
-static int append_jobs(sd_bus_message *reply, const struct jobs *jobs)
+static int append_jobs(sd_bus_message *reply, const struct dbus_service *service)
 {
 	int r;
 
 	r = sd_bus_message_open_container(reply, 'a', "(usssto)");
-	list_for_each (link, (struct list *)jobs_list(jobs)) {
+	list_for_each (link, (struct list *)jobs_list(service->manager->jobs)) {
 		const struct job *job = container_of(link, struct job, link);
 		char path[JOB_PATH_SIZE];
 
 		if (r < 0)
 			return r;
+		if (!is_seen(service, job))
+			continue;
 		job_path(job, path);
 		r = sd_bus_message_append(reply, "(usssto)", (uint32_t)job->id, job->kind->name,
 					  job->vm_name, job_state_name(job->state), job->started_at,
@@ -149,7 +162,7 @@ int dbus_list_jobs(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_new_method_return(call, &reply);
 	if (r >= 0)
-		r = append_jobs(reply, service->manager->jobs);
+		r = append_jobs(reply, service);
 	if (r >= 0)
 		r = sd_bus_message_send(reply);
 	sd_bus_message_unref(reply);

@@ -2,6 +2,7 @@
 /* org.vmms1.Manager: docs/dbus/org.vmms1.Manager.md. */
 #include "common/base/log.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/permit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,7 +48,9 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	r = add_default_adapter(text, definition);
-	if (r < 0) {
+	if (r >= 0 && permit_definition(service->access.user, NULL, definition, &failure) < 0)
+		r = dbus_reply_failure(call, &failure);
+	if (r != 0) {
 		definition_free(definition);
 		return r;
 	}
@@ -104,15 +107,19 @@ static int append_vm(sd_bus_message *reply, const struct vm *vm)
 				     vm_state_name(vm->state), path);
 }
 
-static int append_vms(sd_bus_message *reply, struct manager *manager)
+static int append_vms(sd_bus_message *reply, const struct dbus_service *service)
 {
 	int r;
 
 	r = sd_bus_message_open_container(reply, 'a', "(ssso)");
 	if (r < 0)
 		return r;
-	list_for_each (link, &manager->vms) {
-		r = append_vm(reply, container_of(link, struct vm, link));
+	list_for_each (link, &service->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (!dbus_caller_sees(service, vm))
+			continue;
+		r = append_vm(reply, vm);
 		if (r < 0)
 			return r;
 	}
@@ -127,7 +134,7 @@ static int list_vms(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_new_method_return(call, &reply);
 	if (r >= 0)
-		r = append_vms(reply, service->manager);
+		r = append_vms(reply, service);
 	if (r >= 0)
 		r = sd_bus_message_send(reply);
 	sd_bus_message_unref(reply);
@@ -213,6 +220,8 @@ static int get_broken(sd_bus *bus, const char *path, const char *interface, cons
 	if (r < 0)
 		return r;
 	list_for_each (link, &service->manager->broken) {
+		if (!dbus_reader_sees_all(service))
+			break;
 		struct broken_definition *broken =
 			container_of(link, struct broken_definition, link);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The members of org.vmms1.VM that are about its definition: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/dbus_internal.h"
+#include "vmms/permit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -116,6 +117,11 @@ int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error
 		r = read_definition(text, &definition, &failure);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	r = permit_definition(dbus_caller(call), vm_stored_definition(vm), definition, &failure);
+	if (r < 0) {
+		definition_free(definition);
+		return dbus_reply_failure(call, &failure);
+	}
 	return change(call, vm, definition, &failure);
 }
 

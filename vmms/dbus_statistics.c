@@ -9,15 +9,27 @@
 
 struct question {
 	sd_bus_message *call;
-	struct guid vm; /* null: all */
+	struct guid vm; /* null: all that the caller sees */
+	char *owner;    /* whose VMs those are; NULL: everybody's */
 };
 
-static struct json_object *all_to_json(const struct manager *manager)
+static void question_free(struct question *question)
+{
+	sd_bus_message_unref(question->call);
+	free(question->owner);
+	free(question);
+}
+
+static struct json_object *all_to_json(const struct manager *manager, const char *owner)
 {
 	struct json_object *vms = json_object_new_array();
 
-	list_for_each (link, (struct list *)&manager->vms)
-		json_append(&vms, statistics_to_json(container_of(link, struct vm, link)));
+	list_for_each (link, (struct list *)&manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (!owner || strcmp(vm_owner(vm), owner) == 0)
+			json_append(&vms, statistics_to_json(vm));
+	}
 	return json_make("vms", vms, NULL);
 }
 
@@ -40,7 +52,7 @@ static int answer(const struct question *question, struct manager *manager)
 		return sd_bus_reply_method_errorf(question->call, DBUS_ERROR_BUSY,
 						  "the service is ending");
 	if (guid_is_null(&question->vm))
-		return reply(question->call, all_to_json(manager));
+		return reply(question->call, all_to_json(manager, question->owner));
 	vm = manager_find_uuid(manager, &question->vm);
 	if (!vm)
 		return sd_bus_reply_method_errorf(question->call, DBUS_ERROR_NO_SUCH_VM,
@@ -56,11 +68,11 @@ static void answered(void *data, struct manager *manager)
 	r = answer(question, manager);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));
-	sd_bus_message_unref(question->call);
-	free(question);
+	question_free(question);
 }
 
-static int ask(sd_bus_message *call, struct manager *manager, struct vm *vm)
+/* vm: NULL: all. */
+static int ask(sd_bus_message *call, struct manager *manager, struct vm *vm, const char *owner)
 {
 	struct question *question = calloc(1, sizeof(*question));
 	struct statistics_query *query;
@@ -69,12 +81,16 @@ static int ask(sd_bus_message *call, struct manager *manager, struct vm *vm)
 	if (!question)
 		return -ENOMEM;
 	question->call = sd_bus_message_ref(call);
+	question->owner = owner ? strdup(owner) : NULL;
+	if (owner && !question->owner) {
+		question_free(question);
+		return -ENOMEM;
+	}
 	if (vm)
 		question->vm = vm->definition->uuid;
 	r = statistics_ask(manager, vm, answered, question, &query);
 	if (r < 0) {
-		sd_bus_message_unref(question->call);
-		free(question);
+		question_free(question);
 		return r;
 	}
 	return 1;
@@ -84,12 +100,13 @@ int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error
 {
 	struct vm *vm = data;
 
-	return ask(call, vm->manager, vm);
+	return ask(call, vm->manager, vm, NULL);
 }
 
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
+	const char *owner = service->access.sees_all ? NULL : service->access.user->name;
 
-	return ask(call, service->manager, NULL);
+	return ask(call, service->manager, NULL, owner);
 }

@@ -29,13 +29,21 @@ static const struct guid *link_uuid(const struct list *link)
 	return &container_of(link, struct vswitch, link)->definition->uuid;
 }
 
+/* Switches are nobody's own. */
+static bool is_seen(const struct dbus_service *service, const struct list *link)
+{
+	return dbus_caller_sees(service, NULL);
+}
+
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
 		      sd_bus_error *error)
 {
 	const struct dbus_service *service = data;
+	const struct dbus_object_list objects = { DBUS_SWITCH_PREFIX,
+						  &service->manager->switches->list, link_uuid,
+						  is_seen };
 
-	return dbus_list_paths(DBUS_SWITCH_PREFIX, &service->manager->switches->list, link_uuid,
-			       ret_nodes);
+	return dbus_list_paths(service, &objects, ret_nodes);
 }
 
 /* ---- Reading calls ---- */
@@ -135,14 +143,16 @@ static int append_switch(sd_bus_message *reply, const struct vswitch *vswitch)
 				     vswitch_type_names[vswitch->definition->type], path);
 }
 
-static int append_switches(sd_bus_message *reply, struct vswitches *switches)
+static int append_switches(sd_bus_message *reply, const struct dbus_service *service)
 {
 	int r;
 
 	r = sd_bus_message_open_container(reply, 'a', "(ssso)");
 	if (r < 0)
 		return r;
-	list_for_each (link, &switches->list) {
+	list_for_each (link, &service->manager->switches->list) {
+		if (!is_seen(service, link))
+			continue;
 		r = append_switch(reply, container_of(link, struct vswitch, link));
 		if (r < 0)
 			return r;
@@ -158,7 +168,7 @@ int dbus_list_switches(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_new_method_return(call, &reply);
 	if (r >= 0)
-		r = append_switches(reply, service->manager->switches);
+		r = append_switches(reply, service);
 	if (r >= 0)
 		r = sd_bus_message_send(reply);
 	sd_bus_message_unref(reply);
@@ -189,6 +199,8 @@ int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interfac
 	if (r < 0)
 		return r;
 	list_for_each (link, &service->manager->switches->broken) {
+		if (!dbus_reader_sees_all(service))
+			break;
 		struct broken_vswitch *broken = container_of(link, struct broken_vswitch, link);
 
 		r = sd_bus_message_append(reply, "(ssuss)", broken->name, broken->path,

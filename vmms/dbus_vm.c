@@ -2,6 +2,7 @@
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/dbus_guest.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/permit.h"
 #include "vmms/vm_unit.h"
 
 #include <errno.h>
@@ -32,12 +33,19 @@ static const struct guid *link_uuid(const struct list *link)
 	return &container_of(link, struct vm, link)->definition->uuid;
 }
 
+static bool is_seen(const struct dbus_service *service, const struct list *link)
+{
+	return dbus_caller_sees(service, container_of(link, struct vm, link));
+}
+
 static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
 		      sd_bus_error *error)
 {
 	const struct dbus_service *service = data;
+	const struct dbus_object_list objects = { DBUS_VM_PREFIX, &service->manager->vms, link_uuid,
+						  is_seen };
 
-	return dbus_list_paths(DBUS_VM_PREFIX, &service->manager->vms, link_uuid, ret_nodes);
+	return dbus_list_paths(service, &objects, ret_nodes);
 }
 
 /* ---- Methods ---- */
@@ -227,7 +235,8 @@ static int attach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &text);
 	if (r < 0)
 		return r;
-	if (read_disk(vm, text, &disk, &failure) < 0)
+	if (permit_file(dbus_caller(call), vm->definition, &failure) < 0 ||
+	    read_disk(vm, text, &disk, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	attach = malloc(sizeof(*attach));
 	if (!attach) {
@@ -258,13 +267,16 @@ static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	uint32_t controller, lun;
 	struct failure failure;
+	struct vm *vm = data;
 	const char *path;
 	int r;
 
 	r = sd_bus_message_read(call, "uus", &controller, &lun, &path);
 	if (r < 0)
 		return r;
-	r = vm_insert_medium(data, controller, lun, path, dbus_done, sd_bus_message_ref(call),
+	if (permit_file(dbus_caller(call), vm->definition, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	r = vm_insert_medium(vm, controller, lun, path, dbus_done, sd_bus_message_ref(call),
 			     &failure);
 	return dbus_conclude(call, r, &failure);
 }
@@ -300,6 +312,7 @@ static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 	}
 
 PROPERTY(name, "s", vm->definition->name)
+PROPERTY(owner, "s", vm_owner(vm))
 PROPERTY(notes, "s", vm->definition->notes)
 PROPERTY(state, "s", vm_state_name(vm->state))
 PROPERTY(state_reason, "s", vm->reason)
@@ -386,6 +399,7 @@ static const sd_bus_vtable vm_vtable[] = {
 		SD_BUS_ARGS("t", sequence, "t", time, "y", priority, "s", event, "s", message), 0),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	VALUE("Owner", "s", get_owner),
 	VALUE("Notes", "s", get_notes),
 	VALUE("Tags", "as", dbus_get_tags),
 	VALUE("PendingChanges", "as", dbus_get_pending_changes),

@@ -11,6 +11,7 @@
 #include "vmms/vm_record.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -191,18 +192,25 @@ int manager_take_worker_user(struct manager *manager, uid_t *ret_user)
 	return worker_users_take(&manager->settings.users, worker_user_is_used, manager, ret_user);
 }
 
+/* May an owner be told of that VM? The host's administrator is told everything. */
+static bool owner_knows(const char *owner, const struct vm *vm)
+{
+	return !owner || (vm->definition->owner && strcmp(vm->definition->owner, owner) == 0);
+}
+
 const char *manager_disk_user(void *data, const char *path)
 {
-	struct manager *manager = data;
+	const struct vm *asking = data;
 	struct stat image;
 
 	if (stat(path, &image) < 0)
 		return NULL;
-	list_for_each (link, &manager->vms) {
+	list_for_each (link, &asking->manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
 		if (vm->worker && vm_uses(vm, &image))
-			return vm->definition->name;
+			return owner_knows(asking->definition->owner, vm) ? vm->definition->name
+									  : NULL;
 	}
 	return NULL;
 }
@@ -232,6 +240,17 @@ const char *manager_switch_user(void *data, const char *name)
 	return NULL;
 }
 
+#define DESCRIPTION_SIZE (DEFINITION_NAME_MAX + 8)
+
+/* How an owner is told of another VM. */
+static const char *describe(const char *owner, const struct vm *vm, char text[DESCRIPTION_SIZE])
+{
+	if (!owner_knows(owner, vm))
+		return "a VM of another user";
+	snprintf(text, DESCRIPTION_SIZE, "VM '%s'", vm->definition->name);
+	return text;
+}
+
 /* ---- Creating and deleting ---- */
 
 void manager_insert(struct manager *manager, struct vm *vm)
@@ -252,6 +271,7 @@ void manager_insert(struct manager *manager, struct vm *vm)
 static int check_new(struct manager *manager, const struct definition *definition,
 		     struct failure *failure)
 {
+	char text[DESCRIPTION_SIZE];
 	struct vm *twin;
 
 	if (manager_check_stopping(manager, failure) < 0)
@@ -269,9 +289,8 @@ static int check_new(struct manager *manager, const struct definition *definitio
 	twin = manager_find_uuid(manager, &definition->uuid);
 	if (twin)
 		return failure_set(failure, DBUS_ERROR_EXISTS,
-				   "VM '%s' has that uuid already; leave the uuid out to get a new "
-				   "one",
-				   twin->definition->name);
+				   "%s has that uuid already; leave the uuid out to get a new one",
+				   describe(definition->owner, twin, text));
 	return vm_check_definition(definition, failure);
 }
 
@@ -319,6 +338,7 @@ int manager_complete_adapters(struct manager *manager, struct definition *defini
 
 	for (unsigned i = 0; i < network->adapter_count; i++) {
 		struct definition_adapter *adapter = &network->adapters[i];
+		char text[DESCRIPTION_SIZE];
 		struct vm *other;
 
 		if (definition_mac_is_null(adapter->mac) &&
@@ -329,9 +349,9 @@ int manager_complete_adapters(struct manager *manager, struct definition *defini
 		if (other)
 			return failure_set(
 				failure, DBUS_ERROR_EXISTS,
-				"an adapter of VM '%s' has the MAC address of adapter "
-				"'%s' already; give this one another, or none to get one",
-				other->definition->name, adapter->name);
+				"an adapter of %s has the MAC address of adapter '%s' already; "
+				"give this one another, or none to get one",
+				describe(definition->owner, other, text), adapter->name);
 	}
 	return 0;
 }

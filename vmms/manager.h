@@ -168,5 +168,8 @@ const char *manager_switch_user(void *data, const char *name);
 /* One that no other worker is. Return: 0; -EUSERS. */
 int manager_take_worker_user(struct manager *manager, uid_t *ret_user) MUST_CHECK;
 
-/* A resources_user_fn: which VM has that image open. data: the manager. */
+/*
+ * A resources_user_fn: which VM has that image open. data: the VM that wants it; whose owner does
+ * not learn the names of other owners' VMs.
+ */
 const char *manager_disk_user(void *data, const char *path);

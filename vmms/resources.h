@@ -33,13 +33,20 @@ void resources_add(struct resources *resources, const char *name, int fd);
 /* Who has that image, for the message: the name of a VM, or NULL. */
 typedef const char *(*resources_user_fn)(void *data, const char *path);
 
-/* Opens and locks the medium of a disk. */
-int resources_open_disk(const struct definition_disk *disk, resources_user_fn user, void *data,
-			int *ret_fd, struct failure *failure) MUST_CHECK;
+/*
+ * Opens and locks the medium of a disk. owner: the VM's, whose rights count; NULL: root, as for
+ * resources_check_owner().
+ */
+int resources_open_disk(const struct definition_disk *disk, const char *owner,
+			resources_user_fn user, void *data, int *ret_fd,
+			struct failure *failure) MUST_CHECK;
+
+/* The owner is a user of this host. */
+int resources_check_owner(const char *owner, struct failure *failure) MUST_CHECK;
 
 /*
- * Opens all that the definition names, and the hypervisor device. On failure the caller deinits
- * what was opened until then.
+ * Opens all that the definition names, with its owner's rights, and the hypervisor device. On
+ * failure the caller deinits what was opened until then.
  */
 int resources_open(struct resources *resources, const struct definition *definition,
 		   const char *hypervisor, resources_user_fn user, void *data,

@@ -38,6 +38,8 @@ static const char usage[] =
 	"                         numbers of the users that workers become, one each; none: they\n"
 	"                         stay the user that vmms is (default: 2147287040-2147352575 for\n"
 	"                         root, else none)\n"
+	"  --group NAME           whose members may have VMs of their own, where root runs vmms\n"
+	"                         (default: vmms)\n"
 	"  --units MODE           whether workers are put into units of systemd: auto, which is on "
 	"the\n"
 	"                         system bus and where systemd runs; always; never (default: "
@@ -65,6 +67,7 @@ enum {
 	OPTION_PASST,
 	OPTION_WORKER_USERS,
 	OPTION_UNITS,
+	OPTION_GROUP,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_KEEP_GUESTS,
 	OPTION_METRICS_PORT,
@@ -84,6 +87,7 @@ static const struct option options[] = {
 	{ "passt", required_argument, NULL, OPTION_PASST },
 	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
 	{ "units", required_argument, NULL, OPTION_UNITS },
+	{ "group", required_argument, NULL, OPTION_GROUP },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
 	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
@@ -220,7 +224,8 @@ static int read_option(struct settings *settings, int option)
 		settings->bus.scope = DBUS_USER;
 		return 0;
 	case OPTION_ADDRESS:
-		settings->bus = (struct dbus_settings){ DBUS_ADDRESS, optarg };
+		settings->bus.scope = DBUS_ADDRESS;
+		settings->bus.address = optarg;
 		return 0;
 	case OPTION_STATE_DIR:
 		return path_set(settings->state_directory, optarg, "");
@@ -238,6 +243,9 @@ static int read_option(struct settings *settings, int option)
 		return read_users(optarg, &settings->manager.users);
 	case OPTION_UNITS:
 		return read_units(optarg, &settings->units);
+	case OPTION_GROUP:
+		settings->bus.group = optarg;
+		return 0;
 	case OPTION_SHUTDOWN_TIMEOUT:
 		return read_timeout(optarg, &settings->manager.shutdown_timeout);
 	case OPTION_KEEP_GUESTS:
@@ -265,7 +273,7 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 	int option, r;
 
 	*settings =
-		(struct settings){ .bus = { .scope = DBUS_SYSTEM },
+		(struct settings){ .bus = { .scope = DBUS_SYSTEM, .group = "vmms" },
 				   .manager = { .hypervisor = "/dev/kvm",
 						.passt = "/usr/bin/passt",
 						.users = default_users(),

@@ -7,6 +7,7 @@
 #include "common/control.h"
 #include "vmms/adapter.h"
 #include "vmms/manager.h"
+#include "vmms/resources.h"
 #include "vmms/units.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -15,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONTROL_ENVELOPE_MAX 1024 /* what a request adds to its arguments */
 
@@ -60,6 +62,13 @@ void vm_free(struct vm *vm)
 	free(vm);
 }
 
+const char *vm_owner(const struct vm *vm)
+{
+	if (vm->definition->owner)
+		return vm->definition->owner;
+	return geteuid() == 0 ? "root" : "";
+}
+
 const char *vm_engine(const struct vm *vm)
 {
 	return vm->engine[0] != '\0' ? vm->engine : definition_engine_names[vm->definition->engine];
@@ -81,6 +90,9 @@ int vm_check_definition(const struct definition *definition, struct failure *fai
 				   "the definition of VM '%s' is too large for a worker (%zu "
 				   "bytes); shorten its notes or the paths of its disks",
 				   definition->name, size);
+	r = resources_check_owner(definition->owner, failure);
+	if (r < 0)
+		return r;
 	for (unsigned i = 0; i < definition->network.adapter_count; i++) {
 		r = vm_check_adapter(&definition->network.adapters[i], failure);
 		if (r < 0)

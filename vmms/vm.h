@@ -100,6 +100,9 @@ void vm_adopt(struct vm *vm);
 void vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_free)
 
+/* The user whose VM it is: where the definition names none, "root", or "" without root. */
+const char *vm_owner(const struct vm *vm);
+
 /* "in-kernel" or "user-space" while running; else what the definition says. */
 const char *vm_engine(const struct vm *vm);
 

@@ -52,8 +52,8 @@ static void take_next(struct vm *vm)
 
 void vm_notify_definition(struct vm *vm)
 {
-	vm_notify(vm, "Definition", "PendingChanges", "Notes", "Tags", "Processors", "Memory",
-		  "Engine", "LimitsProblem", NULL);
+	vm_notify(vm, "Definition", "PendingChanges", "Owner", "Notes", "Tags", "Processors",
+		  "Memory", "Engine", "LimitsProblem", NULL);
 }
 
 static void change_commit(struct vm *vm)

@@ -119,7 +119,8 @@ static int open_medium(struct vm *vm, const struct definition_disk *disk, int *r
 {
 	if (!vm->worker || !disk->path)
 		return 0;
-	return resources_open_disk(disk, manager_disk_user, vm->manager, ret_fd, failure);
+	return resources_open_disk(disk, vm->definition->owner, manager_disk_user, vm, ret_fd,
+				   failure);
 }
 
 static struct json_object *place(const struct definition_disk *disk)

@@ -19,7 +19,7 @@
 
 /* Taken over at once. All else waits for the next start. */
 static const char *const live_keys[] = {
-	"notes", "tags", "actions", "automatic_start", "automatic_stop", "resources",
+	"owner", "notes", "tags", "actions", "automatic_start", "automatic_stop", "resources",
 };
 
 const struct definition *vm_stored_definition(const struct vm *vm)
@@ -104,9 +104,13 @@ static int merge(const struct definition *running, const struct definition *want
 	AUTO_JSON struct json_object *source = definition_to_json(wanted);
 	struct json_error error;
 
-	for (size_t i = 0; source && i < ARRAY_SIZE(live_keys); i++)
-		json_add(&tree, live_keys[i],
-			 json_object_get(json_object_object_get(source, live_keys[i])));
+	for (size_t i = 0; tree && source && i < ARRAY_SIZE(live_keys); i++) {
+		struct json_object *value = json_object_object_get(source, live_keys[i]);
+
+		json_object_object_del(tree, live_keys[i]);
+		if (value)
+			json_add(&tree, live_keys[i], json_object_get(value));
+	}
 	return tree && source ? definition_from_json(tree, ret_merged, &error) : -ENOMEM;
 }
 
@@ -134,6 +138,15 @@ static void keep_macs(const struct definition *old, struct definition *wanted)
 		if (before && definition_mac_is_null(network->adapters[i].mac))
 			memcpy(network->adapters[i].mac, before->mac, DEFINITION_MAC_SIZE);
 	}
+}
+
+/* The owner stays too, unless another one is named. */
+static int keep_owner(const struct definition *old, struct definition *wanted)
+{
+	if (wanted->owner || !old->owner)
+		return 0;
+	wanted->owner = strdup(old->owner);
+	return wanted->owner ? 0 : -ENOMEM;
 }
 
 /* Name and uuid are what the VM is known by. */
@@ -181,7 +194,9 @@ int vm_change_definition(struct vm *vm, struct definition *definition, vm_done_f
 	if (r < 0)
 		return r;
 	keep_macs(vm_stored_definition(vm), wanted);
-	r = manager_complete_adapters(vm->manager, wanted, vm, failure);
+	r = keep_owner(vm_stored_definition(vm), wanted) < 0
+		    ? failure_no_memory(failure)
+		    : manager_complete_adapters(vm->manager, wanted, vm, failure);
 	if (r == 0 && set_next(vm, TAKE_PTR(wanted)) < 0)
 		r = failure_no_memory(failure);
 	if (r == 0)

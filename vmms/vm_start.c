@@ -205,7 +205,7 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 		return r;
 	vm_restart_forget(vm);
 	r = resources_open(&resources, vm->definition, vm->manager->settings.hypervisor,
-			   manager_disk_user, vm->manager, failure);
+			   manager_disk_user, vm, failure);
 	if (r == 0)
 		r = vm_open_adapters(vm, &resources, failure);
 	if (r == 0) {

@@ -56,6 +56,10 @@ def wait_until(condition, what, timeout=TIMEOUT):
         time.sleep(0.01)
 
 
+def as_user(uid, *command):
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *map(str, command)]
+
+
 class Result:
     def __init__(self, process):
         self.status, self.out, self.err = process.returncode, process.stdout, process.stderr
@@ -142,6 +146,19 @@ class ServiceTest(unittest.TestCase):
             [VMCTL, "--address", self.address, *map(str, words)], input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True, text=True,
             errors="backslashreplace", timeout=timeout, **more))
+
+    def program(self, path):
+        """A copy that everybody may run: the tree may be where only root has access."""
+        copy = self.folder / path.name
+        if not copy.exists():
+            shutil.copy(path, copy)
+        return copy
+
+    def vmctl_as(self, uid, *words, stdin=None):
+        return Result(subprocess.run(
+            as_user(uid, self.program(VMCTL), "--address", self.address, *words), input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True, text=True,
+            timeout=TIMEOUT))
 
     def vmctl_in_background(self, *words):
         return subprocess.Popen([VMCTL, "--address", self.address, *words],

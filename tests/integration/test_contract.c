@@ -188,7 +188,7 @@ static void create(const char *name, const char *append)
 	const char *path;
 
 	snprintf(fixture.definition, sizeof(fixture.definition),
-		 "{\"name\": \"%s\", \"boot\": {\"kernel\": \"/proc/self/exe\", \"command_line\": "
+		 "{\"name\": \"%s\", \"boot\": {\"kernel\": \"/bin/true\", \"command_line\": "
 		 "\"%s\"}, \"disks\": [{\"type\": \"dvd\", \"lun\": 9}]}",
 		 name, append);
 	ASSERT_DONE(call(DBUS_PATH, DBUS_INTERFACE_MANAGER, "CreateVM", &reply, "s",
@@ -592,7 +592,7 @@ static void test_a_controller_can_be_full(void **state)
 }
 
 /* A definition of the test's VM, with more members. */
-#define CHANGED(more) "{\"name\": \"vm\", \"boot\": {\"kernel\": \"/proc/self/exe\"}" more "}"
+#define CHANGED(more) "{\"name\": \"vm\", \"boot\": {\"kernel\": \"/bin/true\"}" more "}"
 
 static void test_change_refuses(void **state)
 {

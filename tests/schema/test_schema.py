@@ -51,7 +51,7 @@ def vm(**members):
 
 
 GOOD = [
-    vm(), vm(version=1), vm(version=2), vm(uuid=UUID), vm(tags=["a", "b:c/d.e_f-g"]),
+    vm(), vm(owner="alice"), vm(owner="_a.b-c@d$"), vm(version=1), vm(version=2), vm(uuid=UUID), vm(tags=["a", "b:c/d.e_f-g"]),
     vm(memory={"size": "1GiB"}), vm(memory={"size": 16 << 20}), vm(processors={"count": 64}),
     vm(disks=[{"type": "dvd"}, {"type": "dvd", "lun": 1, "path": "/d", "read_only": True}]),
     vm(network_adapters=[{}, {"tap": "t"}, {"switch": "none"},
@@ -64,6 +64,7 @@ GOOD = [
 BAD = [
     [], {}, {"name": "a"}, {"boot": {"kernel": "/k"}}, vm(version=3), vm(version=0),
     vm(version="2"), vm(colour=1), vm(name="-a"), vm(name=""), vm(name="a/b"),
+    vm(owner=""), vm(owner="1000"), vm(owner="-a"), vm(owner="a b"), vm(owner="a" * 33), vm(owner=1),
     vm(uuid="x"), vm(uuid=UUID + "0"), vm(notes="a\0b"), vm(tags=["a", "a"]), vm(tags=[""]),
     vm(tags=["a b"]), vm(tags=["-"]), vm(tags=["t%d" % i for i in range(33)]),
     vm(memory={"size": "2Q"}), vm(memory={"size": ""}), vm(memory={"size": (16 << 20) + 1}),

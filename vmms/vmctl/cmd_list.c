@@ -229,6 +229,7 @@ static void print_info(const struct vm_info *info)
 	vm_info_format_addresses(info, NULL, addresses, sizeof(addresses));
 	print_line("name:", info->name);
 	print_line("uuid:", info->uuid);
+	print_line("owner:", info->owner);
 	print_line("notes:", info->notes);
 	print_words("tags:", info->tags);
 	print_words("next start:", info->pending);

@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#define FOLLOWED_LINES 10 /* that are shown first, unless --lines says otherwise */
+#define LOOK_INTERVAL  2000000 /* microseconds */
+#define FOLLOWED_LINES 10      /* that are shown first, unless --lines says otherwise */
 
 struct log {
 	struct invocation *invocation;
@@ -166,8 +168,10 @@ static enum status listen_to_vm(struct log *log)
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
+/* Signals may be for root alone: others look now and then. */
 static enum status follow(struct log *log)
 {
+	uint64_t interval = geteuid() == 0 ? UINT64_MAX : LOOK_INTERVAL;
 	enum status status = STATUS_OK;
 	int r;
 
@@ -175,7 +179,9 @@ static enum status follow(struct log *log)
 		fflush(stdout);
 		r = sd_bus_process(log->invocation->bus, NULL);
 		if (r == 0)
-			r = sd_bus_wait(log->invocation->bus, UINT64_MAX);
+			r = sd_bus_wait(log->invocation->bus, interval);
+		if (r == 0)
+			log->gap = true;
 		if (r < 0 && r != -EINTR)
 			return service_failed(r, NULL);
 		if (log->gap && !log->ended)

@@ -53,7 +53,7 @@ static const char begin[] =
 	"\t\t\t\tset bus $words[$i] $words[(math $i + 1)]\n"
 	"\t\tend\n"
 	"\tend\n"
-	"\tvmctl $bus $argv --names 2>/dev/null\n"
+	"\tvmctl $bus $argv --names </dev/null 2>/dev/null\n"
 	"end\n"
 	"\n"
 	"complete -c vmctl -f\n";

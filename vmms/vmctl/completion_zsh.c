@@ -9,18 +9,18 @@
 
 #define IN_BRACKETS "[]\\:"
 
-static const char begin[] =
-	"#compdef vmctl\n"
-	"# zsh completion for vmctl; made by 'vmctl completion zsh'\n"
-	"\n"
-	"_vmctl_names() {\n"
-	"\tlocal -a names\n"
-	"\tnames=(${(f)\"$(_call_program names vmctl $vmctl_bus $* --names 2>/dev/null)\"})\n"
-	"\tcompadd -a names\n"
-	"}\n"
-	"_vmctl_vms() { _vmctl_names list }\n"
-	"_vmctl_switches() { _vmctl_names switch list }\n"
-	"\n";
+static const char begin[] = "#compdef vmctl\n"
+			    "# zsh completion for vmctl; made by 'vmctl completion zsh'\n"
+			    "\n"
+			    "_vmctl_names() {\n"
+			    "\tlocal -a names\n"
+			    "\tnames=(${(f)\"$(_call_program names vmctl $vmctl_bus $* --names "
+			    "</dev/null 2>/dev/null)\"})\n"
+			    "\tcompadd -a names\n"
+			    "}\n"
+			    "_vmctl_vms() { _vmctl_names list }\n"
+			    "_vmctl_switches() { _vmctl_names switch list }\n"
+			    "\n";
 
 /* The words before the cursor are whole here, and not in what _arguments calls for the rest. */
 static const char main_function[] =

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Errors ---- */
 
@@ -40,6 +41,7 @@ static const struct {
 	{ "org.freedesktop.systemd1.UnitMasked", STATUS_NO_SERVICE, NULL },
 	{ "org.freedesktop.DBus.Error.Spawn.ChildExited", STATUS_NO_SERVICE, not_running },
 	{ SD_BUS_ERROR_ACCESS_DENIED, STATUS_NOT_PERMITTED, NULL },
+	{ SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, STATUS_NOT_PERMITTED, NULL },
 	{ SD_BUS_ERROR_UNKNOWN_OBJECT, STATUS_NO_SUCH_VM, "the VM has been deleted meanwhile" },
 	{ SD_BUS_ERROR_NO_REPLY, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
 	{ SD_BUS_ERROR_TIMEOUT, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
@@ -116,6 +118,10 @@ enum status service_connect(struct invocation *invocation)
 		/* Of calls that wait for a worker without a timeout of their own. */
 		r = sd_bus_set_method_call_timeout(invocation->bus,
 						   SERVICE_LONG_TIMEOUT * UINT64_C(1000000));
+	/* Somebody is there to be asked for a password, by an agent of polkit's. */
+	if (r >= 0)
+		r = sd_bus_set_allow_interactive_authorization(invocation->bus,
+							       isatty(STDIN_FILENO));
 	if (r >= 0)
 		return STATUS_OK;
 	snprintf(message, sizeof(message),

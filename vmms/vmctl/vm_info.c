@@ -14,6 +14,7 @@ static const struct property {
 } properties[] = {
 	{ "Name", 's', offsetof(struct vm_info, name) },
 	{ "UUID", 's', offsetof(struct vm_info, uuid) },
+	{ "Owner", 's', offsetof(struct vm_info, owner) },
 	{ "Notes", 's', offsetof(struct vm_info, notes) },
 	{ "State", 's', offsetof(struct vm_info, state) },
 	{ "StateReason", 's', offsetof(struct vm_info, reason) },
@@ -417,6 +418,7 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 			   json_object_new_uint64(info->started_at), "resets",
 			   json_object_new_int64(info->resets), "notes",
 			   json_object_new_string(info->notes), "guest", guest_to_json(info), NULL);
+	json_add(&object, "owner", json_object_new_string(info->owner));
 	json_add(&object, "unit", json_object_new_string(info->unit));
 	json_add(&object, "limits_problem", json_object_new_string(info->limits_problem));
 	json_add(&object, "tags", array_or_empty(info->tags));

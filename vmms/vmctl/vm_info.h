@@ -12,7 +12,7 @@
 #define VM_INFO_CRASH_PARAMETERS 5
 
 struct vm_info {
-	char *name, *uuid, *notes, *state, *reason, *engine, *heartbeat, *vmbus_version;
+	char *name, *uuid, *owner, *notes, *state, *reason, *engine, *heartbeat, *vmbus_version;
 	char *crash_text;
 	char *unit, *limits_problem;
 	char *guest_os, *guest_host_name, *guest_addresses,

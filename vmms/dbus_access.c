@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who calls, and what they may.
+ *
+ * A call that polkit has to be asked about is put aside and, when there is an answer, read again
+ * from the beginning: all is looked at anew then, since its VM may be another's or gone, and the
+ * answer counts for the action that was asked about alone.
+ *
+ * Objects that a caller does not see are refused before it is known whether they exist.
+ */
+#include "vmms/dbus_access.h"
+
+#include "common/base/log.h"
+#include "vmms/dbus_internal.h"
+#include "vmms/permit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QUESTIONS_MAX 16 /* of one user */
+
+#define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
+#define PEER           "org.freedesktop.DBus.Peer"
+#define PROPERTIES     "org.freedesktop.DBus.Properties"
+#define OBJECT_MANAGER "org.freedesktop.DBus.ObjectManager"
+
+/* ---- What a call needs ---- */
+
+enum need {
+	NEED_NOTHING,
+	NEED_LIST, /* of whoever has VMs, or may have: they get theirs; of others, to read */
+	NEED_READ, /* this and the rest: that it is the caller's VM, or the action */
+	NEED_CONSOLE,
+	NEED_MANAGE,
+	NEED_CREATE, /* to be in the group, or to manage */
+};
+
+static const struct {
+	const char *action;
+	const char *deed; /* "user 'x' may not …" */
+} needs[] = {
+	[NEED_LIST] = { POLKIT_ACTION_READ, "see VMs of others, and has none" },
+	[NEED_READ] = { POLKIT_ACTION_READ, "see what is others'" },
+	[NEED_CONSOLE] = { POLKIT_ACTION_CONSOLE, "open consoles of others' VMs" },
+	[NEED_MANAGE] = { POLKIT_ACTION_MANAGE, "change what is others', or the host's" },
+	[NEED_CREATE] = { POLKIT_ACTION_MANAGE, "create VMs" },
+};
+
+/* All that is not here needs NEED_MANAGE. member NULL: any. */
+static const struct {
+	const char *interface, *member;
+	enum need need;
+} calls[] = {
+	{ PEER, NULL, NEED_NOTHING },
+	{ INTROSPECTABLE, NULL, NEED_READ },
+	{ PROPERTIES, "Get", NEED_READ },
+	{ PROPERTIES, "GetAll", NEED_READ },
+	{ OBJECT_MANAGER, NULL, NEED_LIST },
+	{ DBUS_INTERFACE_MANAGER, "ListVMs", NEED_LIST },
+	{ DBUS_INTERFACE_MANAGER, "ListJobs", NEED_LIST },
+	{ DBUS_INTERFACE_MANAGER, "ListSwitches", NEED_LIST },
+	{ DBUS_INTERFACE_MANAGER, "HostReport", NEED_LIST },
+	{ DBUS_INTERFACE_MANAGER, "GetStatistics", NEED_LIST },
+	{ DBUS_INTERFACE_MANAGER, "GetVM", NEED_READ },
+	{ DBUS_INTERFACE_MANAGER, "GetJob", NEED_READ },
+	{ DBUS_INTERFACE_MANAGER, "GetSwitch", NEED_READ },
+	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
+	{ DBUS_INTERFACE_VM, "OpenConsole", NEED_CONSOLE },
+	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
+	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
+	{ DBUS_INTERFACE_VM, "ListGuestValues", NEED_READ },
+	{ DBUS_INTERFACE_VM, "GetGuestValue", NEED_READ },
+	{ DBUS_INTERFACE_JOB, "Wait", NEED_READ },
+};
+
+/* Not a VM, job or switch, but what holds all of them. */
+static bool is_about_all(const char *path)
+{
+	static const char *const prefixes[] = { DBUS_VM_PREFIX "/", DBUS_JOB_PREFIX "/",
+						DBUS_SWITCH_PREFIX "/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (strncmp(path, prefixes[i], strlen(prefixes[i])) == 0)
+			return false;
+	}
+	return true;
+}
+
+static enum need call_need(sd_bus_message *call)
+{
+	const char *interface = sd_bus_message_get_interface(call);
+	const char *member = sd_bus_message_get_member(call);
+
+	for (size_t i = 0; interface && i < ARRAY_SIZE(calls); i++) {
+		if (strcmp(calls[i].interface, interface) != 0 ||
+		    (calls[i].member && strcmp(calls[i].member, member) != 0))
+			continue;
+		if (strncmp(interface, "org.freedesktop.", strlen("org.freedesktop.")) == 0 &&
+		    calls[i].need == NEED_READ && is_about_all(sd_bus_message_get_path(call)))
+			return NEED_LIST;
+		return calls[i].need;
+	}
+	return NEED_MANAGE;
+}
+
+/* ---- Which VM it is about ---- */
+
+/* Of methods of the manager that take one argument of that type. */
+static bool read_argument(sd_bus_message *call, const char *type, void *value)
+{
+	int r = sd_bus_message_read(call, type, value);
+
+	(void)sd_bus_message_rewind(call, true);
+	return r > 0;
+}
+
+static const char *named_vm(sd_bus_message *call)
+{
+	const char *name;
+
+	if (!sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetVM") &&
+	    !sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "DeleteVM"))
+		return NULL;
+	return read_argument(call, "s", &name) ? name : NULL;
+}
+
+static struct vm *job_vm(const struct dbus_service *service, const struct job *job)
+{
+	return job ? manager_find_uuid(service->manager, &job->vm_uuid) : NULL;
+}
+
+/* The VM that is addressed, or whose job is; NULL: none, or it is not there. */
+static struct vm *call_vm(const struct dbus_service *service, sd_bus_message *call)
+{
+	const char *path = sd_bus_message_get_path(call), *name = named_vm(call);
+	struct guid uuid;
+	uint32_t id;
+
+	if (name)
+		return manager_find_name(service->manager, name);
+	if (sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob"))
+		return read_argument(call, "u", &id)
+			       ? job_vm(service, jobs_find(service->manager->jobs, id))
+			       : NULL;
+	if (dbus_object_path_parse(path, DBUS_VM_PREFIX, &uuid) == 0)
+		return manager_find_uuid(service->manager, &uuid);
+	return job_vm(service, dbus_job_find(service, path));
+}
+
+/* ---- Who calls ---- */
+
+static bool may_everything(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+static bool has_vms(const struct dbus_service *service, const struct user *user)
+{
+	list_for_each (link, &service->manager->vms) {
+		if (permit_is_owner(user, container_of(link, struct vm, link)->definition))
+			return true;
+	}
+	return false;
+}
+
+static bool is_at_home(const struct dbus_service *service, const struct user *user)
+{
+	return user_is_in(user, service->settings.group) || has_vms(service, user);
+}
+
+static int read_uid(sd_bus_message *call, uid_t *ret_uid)
+{
+	CLEANUP(sd_bus_creds_unrefp) sd_bus_creds *credentials = NULL;
+	int r;
+
+	r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &credentials);
+	return r < 0 ? r : sd_bus_creds_get_euid(credentials, ret_uid);
+}
+
+const struct user *dbus_caller(sd_bus_message *call)
+{
+	const struct dbus_service *service =
+		sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
+
+	return service->access.user;
+}
+
+bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm)
+{
+	return service->access.sees_all ||
+	       (vm && permit_is_owner(service->access.user, vm->definition));
+}
+
+bool dbus_reader_sees_all(const struct dbus_service *service)
+{
+	sd_bus_message *call = sd_bus_get_current_message(service->bus);
+	const char *interface = call ? sd_bus_message_get_interface(call) : NULL;
+
+	if (!interface ||
+	    (strcmp(interface, PROPERTIES) != 0 && strcmp(interface, OBJECT_MANAGER) != 0))
+		return true;
+	return service->access.sees_all;
+}
+
+/* ---- Refusing ---- */
+
+static int refuse(sd_bus_message *call, const char *name, const char *text)
+{
+	int r;
+
+	log_info("a call was refused: %s", text);
+	r = sd_bus_reply_method_errorf(call, name, "%s", text);
+	return r < 0 ? r : 1;
+}
+
+static int refuse_uid(sd_bus_message *call, uid_t uid)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text),
+		 "uid %d may not use this vmms; root may, for instance with sudo", (int)uid);
+	return refuse(call, SD_BUS_ERROR_ACCESS_DENIED, text);
+}
+
+static int refuse_need(const struct dbus_service *service, sd_bus_message *call, enum need need,
+		       enum polkit_answer answer)
+{
+	static const char *const why[] = {
+		[POLKIT_NO] = "polkit does not allow",
+		[POLKIT_CHALLENGE] = "polkit wants authentication, and nobody can be asked, for",
+		[POLKIT_ABSENT] = "polkit, which does not answer, is asked for",
+	};
+	const char *user = service->access.user->name, *name = named_vm(call);
+	char text[FAILURE_MESSAGE_MAX], group[128] = "";
+
+	if (name && is_at_home(service, service->access.user)) {
+		snprintf(text, sizeof(text),
+			 "user '%s' has no VM '%s', and may not do that with VMs of others; 'vmctl "
+			 "list' shows which there are",
+			 user, name);
+		return refuse(call, DBUS_ERROR_NO_SUCH_VM, text);
+	}
+	if (need == NEED_CREATE || need == NEED_LIST)
+		snprintf(group, sizeof(group), "; members of group '%s' may have VMs of their own",
+			 service->settings.group);
+	snprintf(text, sizeof(text),
+		 "user '%s' may not %s: %s %s; root may, for instance with sudo%s", user,
+		 needs[need].deed, why[answer], needs[need].action, group);
+	return refuse(call,
+		      answer == POLKIT_CHALLENGE ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
+						 : SD_BUS_ERROR_ACCESS_DENIED,
+		      text);
+}
+
+/* ---- Asking polkit ---- */
+
+static void question_free(struct access_question *question)
+{
+	list_unlink(&question->link);
+	sd_bus_slot_unref(question->slot);
+	sd_bus_message_unref(question->call);
+	free(question);
+}
+
+static struct access_question *find_question(const struct dbus_access *access,
+					     const sd_bus_message *call)
+{
+	list_for_each (link, (struct list *)&access->questions) {
+		struct access_question *question = container_of(link, struct access_question, link);
+
+		if (question->call == call)
+			return question;
+	}
+	return NULL;
+}
+
+static void answered(void *data, enum polkit_answer answer)
+{
+	struct access_question *question = data;
+	int r;
+
+	question->answer = answer;
+	r = sd_bus_message_rewind(question->call, true);
+	if (r >= 0)
+		r = sd_bus_enqueue_for_read(question->service->bus, question->call);
+	if (r < 0) {
+		(void)sd_bus_reply_method_errno(question->call, r, NULL);
+		question_free(question);
+	}
+}
+
+static unsigned count_questions(const struct dbus_access *access, uid_t uid)
+{
+	unsigned count = 0;
+
+	list_for_each (link, (struct list *)&access->questions)
+		count += container_of(link, struct access_question, link)->uid == uid;
+	return count;
+}
+
+/* Return: as a handler. */
+static int ask(struct dbus_service *service, sd_bus_message *call, const char *action,
+	       const struct vm *vm, bool interactive)
+{
+	struct access_question *question;
+	int r;
+
+	if (count_questions(&service->access, service->access.user->uid) >= QUESTIONS_MAX)
+		return refuse(call, SD_BUS_ERROR_LIMITS_EXCEEDED,
+			      "too many calls of this user wait for polkit; try again later");
+	question = calloc(1, sizeof(*question));
+	if (!question)
+		return -ENOMEM;
+	question->service = service;
+	question->call = sd_bus_message_ref(call);
+	question->uid = service->access.user->uid;
+	question->polkit = (struct polkit_question){ .sender = sd_bus_message_get_sender(call),
+						     .action = action,
+						     .vm = vm ? vm->definition->name : NULL,
+						     .interactive = interactive,
+						     .answered = answered,
+						     .data = question };
+	list_append(&service->access.questions, &question->link);
+	r = polkit_ask(service->bus, &question->polkit, &question->slot);
+	if (r < 0) {
+		question_free(question);
+		return r;
+	}
+	return 1;
+}
+
+/* ---- The check ---- */
+
+/* The need is the caller's without polkit. */
+static bool is_met(const struct dbus_service *service, enum need need, const struct vm *vm)
+{
+	const struct user *user = service->access.user;
+
+	if (need == NEED_NOTHING)
+		return true;
+	if (need == NEED_CREATE)
+		return user_is_in(user, service->settings.group);
+	return need != NEED_LIST && vm && permit_is_owner(user, vm->definition);
+}
+
+/* polkit has said something about that action. */
+static int settle(struct dbus_service *service, sd_bus_message *call, enum need need, bool optional,
+		  enum polkit_answer answer)
+{
+	if (answer != POLKIT_YES && !optional)
+		return refuse_need(service, call, need, answer);
+	service->access.sees_all =
+		answer == POLKIT_YES && strcmp(needs[need].action, POLKIT_ACTION_READ) == 0;
+	return 0;
+}
+
+/* What polkit said when it was asked about this call; action NULL: it was not. */
+struct said {
+	const char *action;
+	enum polkit_answer answer;
+};
+
+static int check_user(struct dbus_service *service, sd_bus_message *call, const struct said *said)
+{
+	enum need need = call_need(call);
+	const struct vm *vm = call_vm(service, call);
+	bool optional;
+
+	if (is_met(service, need, vm))
+		return 0;
+	optional = need == NEED_LIST && is_at_home(service, service->access.user);
+	if (said->action && strcmp(said->action, needs[need].action) == 0)
+		return settle(service, call, need, optional, said->answer);
+	return ask(service, call, needs[need].action, vm,
+		   !optional && sd_bus_message_get_allow_interactive_authorization(call) > 0);
+}
+
+static void forget_caller(struct dbus_access *access)
+{
+	user_free(TAKE_PTR(access->user));
+	access->sees_all = false;
+}
+
+/* Return: 1: dealt with; 0: the objects are to see it; -errno. */
+int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+	struct said said = { 0 };
+	struct access_question *question;
+	uid_t uid = (uid_t)-1;
+	uint8_t type;
+	int r;
+
+	r = sd_bus_message_get_type(message, &type);
+	if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+		return r;
+	forget_caller(&service->access);
+	question = find_question(&service->access, message);
+	if (question) {
+		said = (struct said){ question->polkit.action, question->answer };
+		question_free(question);
+	}
+	r = read_uid(message, &uid);
+	if (r >= 0 && may_everything(uid)) {
+		service->access.sees_all = true;
+		return 0;
+	}
+	if (r < 0 || geteuid() != 0)
+		return refuse_uid(message, uid);
+	r = user_find_uid(uid, &service->access.user);
+	return r < 0 ? refuse_uid(message, uid) : check_user(service, message, &said);
+}
+
+void dbus_access_init(struct dbus_access *access)
+{
+	list_init(&access->questions);
+}
+
+void dbus_access_deinit(struct dbus_access *access)
+{
+	list_for_each (link, &access->questions)
+		question_free(container_of(link, struct access_question, link));
+	forget_caller(access);
+}

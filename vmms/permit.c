@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a user may write into the definition of a VM. */
+#include "vmms/permit.h"
+
+#include <string.h>
+
+#define ACCESS_DENIED     "org.freedesktop.DBus.Error.AccessDenied"
+#define PRIVILEGED_PORTS  1024 /* those below are root's to listen on */
+#define OWNER_OF_THE_HOST "root"
+
+static const char *owner_of(const struct definition *definition)
+{
+	return definition->owner ? definition->owner : OWNER_OF_THE_HOST;
+}
+
+bool permit_is_owner(const struct user *user, const struct definition *definition)
+{
+	return strcmp(owner_of(definition), user->name) == 0;
+}
+
+/* ---- Files ---- */
+
+int permit_file(const struct user *user, const struct definition *stored, struct failure *failure)
+{
+	if (!user || permit_is_owner(user, stored))
+		return 0;
+	return failure_set(failure, ACCESS_DENIED,
+			   "VM '%s' is %s's, with whose rights its files are opened: only they, or "
+			   "root, may name a file for it",
+			   stored->name, owner_of(stored));
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool is_same_disk(const struct definition_disk *a, const struct definition_disk *b)
+{
+	AUTO_JSON struct json_object *tree_a = definition_disk_to_json(a);
+	AUTO_JSON struct json_object *tree_b = definition_disk_to_json(b);
+
+	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+}
+
+/* No file is named that was not; what was read-only stays so. */
+static bool names_same_files(const struct definition *stored, const struct definition *wanted)
+{
+	if (!is_same_text(wanted->boot.kernel, stored->boot.kernel) ||
+	    (wanted->boot.initrd && !is_same_text(wanted->boot.initrd, stored->boot.initrd)))
+		return false;
+	for (size_t i = 0; i < wanted->disk_count; i++) {
+		const struct definition_disk *disk = &wanted->disks[i], *before;
+
+		before = definition_find_disk(stored, disk->controller, disk->lun);
+		if (disk->path && (!before || !is_same_disk(disk, before)))
+			return false;
+	}
+	return true;
+}
+
+/* ---- Adapters ---- */
+
+static bool is_same_adapter(const struct definition_adapter *adapter,
+			    const struct definition_adapter *before)
+{
+	AUTO_JSON struct json_object *tree = definition_adapter_to_json(adapter);
+	AUTO_JSON struct json_object *old = definition_adapter_to_json(before);
+
+	/* One that is written without keeps it. */
+	if (definition_mac_is_null(adapter->mac))
+		json_object_object_del(old, "mac");
+	return tree && old && json_object_equal(tree, old);
+}
+
+int permit_adapter(const struct user *user, const struct definition *stored,
+		   const struct definition_adapter *adapter, struct failure *failure)
+{
+	const struct definition_adapter *before = NULL;
+
+	if (!user || (stored && !permit_is_owner(user, stored)))
+		return 0;
+	if (stored)
+		before = definition_find_adapter((struct definition_network *)&stored->network,
+						 adapter->name);
+	if (before && is_same_adapter(adapter, before))
+		return 0;
+	if (adapter->tap || definition_switch_name_is_valid(adapter->switch_name))
+		return failure_set(
+			failure, ACCESS_DENIED,
+			"only root connects adapters to virtual switches, as adapter "
+			"'%s' to '%s'; without root there are switch 'default' and 'none'",
+			adapter->name, adapter->switch_name);
+	for (unsigned i = 0; i < adapter->forward_count; i++) {
+		if (adapter->forwards[i].host_port < PRIVILEGED_PORTS)
+			return failure_set(
+				failure, ACCESS_DENIED,
+				"only root forwards port %u of the host, and others below "
+				"%d; choose another",
+				adapter->forwards[i].host_port, PRIVILEGED_PORTS);
+	}
+	return 0;
+}
+
+static int permit_adapters(const struct user *user, const struct definition *stored,
+			   const struct definition *wanted, struct failure *failure)
+{
+	for (unsigned i = 0; i < wanted->network.adapter_count; i++) {
+		int r = permit_adapter(user, stored, &wanted->network.adapters[i], failure);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- All of it ---- */
+
+/* stored: NULL: none. */
+static bool has_same_limits(const struct definition *stored, const struct definition *wanted)
+{
+	const struct definition_resources none = { 0 };
+
+	return memcmp(&wanted->resources, stored ? &stored->resources : &none, sizeof(none)) == 0;
+}
+
+int permit_definition(const struct user *user, const struct definition *stored,
+		      struct definition *wanted, struct failure *failure)
+{
+	const char *owner;
+
+	if (!user)
+		return 0;
+	owner = stored ? owner_of(stored) : user->name;
+	if (wanted->owner && strcmp(wanted->owner, owner) != 0)
+		return failure_set(failure, ACCESS_DENIED,
+				   "only root gives a VM to another user; leave the owner '%s' out",
+				   wanted->owner);
+	if (stored && !permit_is_owner(user, stored))
+		return names_same_files(stored, wanted) ? 0 : permit_file(user, stored, failure);
+	if (!stored && !wanted->owner)
+		wanted->owner = strdup(user->name);
+	if (!wanted->owner && !stored)
+		return failure_no_memory(failure);
+	if (!has_same_limits(stored, wanted))
+		return failure_set(failure, ACCESS_DENIED,
+				   "only root changes what a VM may take of the host (resources)");
+	return permit_adapters(user, stored, wanted, failure);
+}
