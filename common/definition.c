@@ -38,9 +38,10 @@ bool definition_name_is_valid(const char *name)
 }
 
 /* What useradd(8) and others make; and not only digits, which would pass for a number. */
-static bool owner_is_valid(const char *name)
+bool definition_owner_is_valid(const char *name)
 {
-	return (isalpha((unsigned char)name[0]) || name[0] == '_') &&
+	return strlen(name) <= DEFINITION_OWNER_MAX &&
+	       (isalpha((unsigned char)name[0]) || name[0] == '_') &&
 	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				 "-_.@$")] == '\0';
 }
@@ -69,7 +70,7 @@ static const struct json_text_rule name_rule = {
 	"must begin with a letter or digit and hold letters, digits, '-', '_' and '.' alone",
 };
 static const struct json_text_rule owner_rule = {
-	owner_is_valid,
+	definition_owner_is_valid,
 	"must be the name of a user: a letter or '_', then letters, digits, '-', '_', '.' or '@'",
 };
 const struct json_text_rule definition_path_rule = {

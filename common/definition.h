@@ -156,6 +156,7 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 struct json_object *definition_to_json(const struct definition *definition);
 
 bool definition_name_is_valid(const char *name);
+bool definition_owner_is_valid(const char *name);
 
 /* "actions" alone; what it leaves out stays in *actions. Return: as definition_from_json(). */
 int definition_actions_from_json(struct json_object *object, struct definition_actions *actions,

@@ -2,10 +2,6 @@
 /*
  * Opening and locking disk images.
  *
- * An image is first opened as a path only, which has no effect on what lies there; when it turns
- * out to be a regular file or a block device it is opened for I/O through /proc/self/fd, so that
- * both looks see the same file.
- *
  * Direct I/O is used where every sector the guest can address is a legal transfer. The kernel
  * tells the alignments by statx(2) for most file systems; where it does not, a trial read does.
  */
@@ -18,7 +14,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,17 +26,6 @@
 static int image_check_kind(const struct stat *status)
 {
 	return S_ISREG(status->st_mode) || S_ISBLK(status->st_mode) ? 0 : IMAGE_E_KIND;
-}
-
-/* Return: the descriptor, or -errno. */
-static int image_reopen(int path_fd, int flags)
-{
-	char path[32];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
-	fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
 }
 
 static int image_lock(int fd, bool read_only)
@@ -62,11 +46,11 @@ static int image_open_locked(int path_fd, const struct image_options *options, i
 	AUTO_CLOSE int fd = -1;
 	int r;
 
-	fd = image_reopen(path_fd, flags | (options->direct ? O_DIRECT : 0));
-	if (fd == -EINVAL && options->direct)
-		fd = image_reopen(path_fd, flags);
+	fd = path_open(path_fd, flags | (options->direct ? O_DIRECT : 0));
+	if (fd < 0 && errno == EINVAL && options->direct)
+		fd = path_open(path_fd, flags);
 	if (fd < 0)
-		return fd == -EBUSY ? IMAGE_E_IN_USE : fd;
+		return errno == EBUSY || errno == EWOULDBLOCK ? IMAGE_E_IN_USE : -errno;
 	r = image_lock(fd, options->read_only);
 	if (r)
 		return r;
@@ -81,13 +65,16 @@ int image_open(const char *path, const struct image_options *options, struct ima
 	struct stat status;
 	int r;
 
-	path_fd = path_open(path, O_PATH);
-	if (path_fd < 0 || fstat(path_fd, &status) < 0)
+	path_fd = path_look(path, &status);
+	if (path_fd < 0)
 		return -errno;
 	r = image_check_kind(&status);
 	if (r)
 		return r;
-	if (S_ISBLK(status.st_mode) && !options->read_only)
+	/* To a drive of removable media it would mean that it need not have one. */
+	if (S_ISREG(status.st_mode))
+		flags |= O_NONBLOCK;
+	else if (!options->read_only)
 		flags |= O_EXCL;
 	r = image_open_locked(path_fd, options, flags, &fd);
 	if (r)

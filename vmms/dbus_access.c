@@ -4,7 +4,7 @@
  *
  * A call that polkit has to be asked about is put aside and, when there is an answer, read again
  * from the beginning: all is looked at anew then, since its VM may be another's or gone, and the
- * answer counts for the action that was asked about alone.
+ * answer counts for the action and the VM that were asked about alone.
  *
  * Objects that a caller does not see are refused before it is known whether they exist.
  */
@@ -19,7 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define QUESTIONS_MAX 16 /* of one user */
+#define QUESTIONS_MAX     16       /* of one user */
+#define REFUSALS_LOGGED   20       /* in each interval */
+#define REFUSALS_INTERVAL 10000000 /* microseconds */
 
 #define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
 #define PEER           "org.freedesktop.DBus.Peer"
@@ -116,12 +118,18 @@ static bool read_argument(sd_bus_message *call, const char *type, void *value)
 	return r > 0;
 }
 
+static bool is_of_manager(sd_bus_message *call)
+{
+	return strcmp(sd_bus_message_get_path(call), DBUS_PATH) == 0;
+}
+
 static const char *named_vm(sd_bus_message *call)
 {
 	const char *name;
 
-	if (!sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetVM") &&
-	    !sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "DeleteVM"))
+	if (!is_of_manager(call) ||
+	    (!sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetVM") &&
+	     !sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "DeleteVM")))
 		return NULL;
 	return read_argument(call, "s", &name) ? name : NULL;
 }
@@ -140,7 +148,8 @@ static struct vm *call_vm(const struct dbus_service *service, sd_bus_message *ca
 
 	if (name)
 		return manager_find_name(service->manager, name);
-	if (sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob"))
+	if (is_of_manager(call) &&
+	    sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob"))
 		return read_argument(call, "u", &id)
 			       ? job_vm(service, jobs_find(service->manager->jobs, id))
 			       : NULL;
@@ -156,18 +165,10 @@ static bool may_everything(uid_t uid)
 	return uid == 0 || uid == geteuid();
 }
 
-static bool has_vms(const struct dbus_service *service, const struct user *user)
-{
-	list_for_each (link, &service->manager->vms) {
-		if (permit_is_owner(user, container_of(link, struct vm, link)->definition))
-			return true;
-	}
-	return false;
-}
-
 static bool is_at_home(const struct dbus_service *service, const struct user *user)
 {
-	return user_is_in(user, service->settings.group) || has_vms(service, user);
+	return user_is_in(user, service->settings.group) ||
+	       permit_count(user, &service->manager->vms) > 0;
 }
 
 static int read_uid(sd_bus_message *call, uid_t *ret_uid)
@@ -206,25 +207,46 @@ bool dbus_reader_sees_all(const struct dbus_service *service)
 
 /* ---- Refusing ---- */
 
-static int refuse(sd_bus_message *call, const char *name, const char *text)
+/* Everybody can be refused as often as they like, and what else is logged is to be seen. */
+static void log_refusal(struct dbus_access *access, uint64_t now, const char *text)
 {
+	if (now - access->refusals_since >= REFUSALS_INTERVAL) {
+		access->refusals_since = now;
+		access->refusals = 0;
+	}
+	access->refusals++;
+	if (access->refusals <= REFUSALS_LOGGED)
+		log_info("a call was refused: %s", text);
+	if (access->refusals == REFUSALS_LOGGED)
+		log_info("if more calls are refused in the next %d seconds, that is not logged",
+			 REFUSALS_INTERVAL / 1000000);
+}
+
+static int refuse(struct dbus_service *service, sd_bus_message *call, const char *name,
+		  const char *text)
+{
+	uint64_t now = 0;
 	int r;
 
-	log_info("a call was refused: %s", text);
+	(void)sd_event_now(service->manager->loop, CLOCK_MONOTONIC, &now);
+	log_refusal(&service->access, now, text);
 	r = sd_bus_reply_method_errorf(call, name, "%s", text);
 	return r < 0 ? r : 1;
 }
 
-static int refuse_uid(sd_bus_message *call, uid_t uid)
+static int refuse_uid(struct dbus_service *service, sd_bus_message *call, uid_t uid)
 {
 	char text[128];
 
+	if (uid == (uid_t)-1)
+		return refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED,
+			      "the caller has gone, or is not known to the bus");
 	snprintf(text, sizeof(text),
 		 "uid %d may not use this vmms; root may, for instance with sudo", (int)uid);
-	return refuse(call, SD_BUS_ERROR_ACCESS_DENIED, text);
+	return refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED, text);
 }
 
-static int refuse_need(const struct dbus_service *service, sd_bus_message *call, enum need need,
+static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum need need,
 		       enum polkit_answer answer)
 {
 	static const char *const why[] = {
@@ -240,7 +262,7 @@ static int refuse_need(const struct dbus_service *service, sd_bus_message *call,
 			 "user '%s' has no VM '%s', and may not do that with VMs of others; 'vmctl "
 			 "list' shows which there are",
 			 user, name);
-		return refuse(call, DBUS_ERROR_NO_SUCH_VM, text);
+		return refuse(service, call, DBUS_ERROR_NO_SUCH_VM, text);
 	}
 	if (need == NEED_CREATE || need == NEED_LIST)
 		snprintf(group, sizeof(group), "; members of group '%s' may have VMs of their own",
@@ -248,7 +270,7 @@ static int refuse_need(const struct dbus_service *service, sd_bus_message *call,
 	snprintf(text, sizeof(text),
 		 "user '%s' may not %s: %s %s; root may, for instance with sudo%s", user,
 		 needs[need].deed, why[answer], needs[need].action, group);
-	return refuse(call,
+	return refuse(service, call,
 		      answer == POLKIT_CHALLENGE ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
 						 : SD_BUS_ERROR_ACCESS_DENIED,
 		      text);
@@ -308,7 +330,7 @@ static int ask(struct dbus_service *service, sd_bus_message *call, const char *a
 	int r;
 
 	if (count_questions(&service->access, service->access.user->uid) >= QUESTIONS_MAX)
-		return refuse(call, SD_BUS_ERROR_LIMITS_EXCEEDED,
+		return refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED,
 			      "too many calls of this user wait for polkit; try again later");
 	question = calloc(1, sizeof(*question));
 	if (!question)
@@ -316,6 +338,8 @@ static int ask(struct dbus_service *service, sd_bus_message *call, const char *a
 	question->service = service;
 	question->call = sd_bus_message_ref(call);
 	question->uid = service->access.user->uid;
+	if (vm)
+		question->vm = vm->definition->uuid;
 	question->polkit = (struct polkit_question){ .sender = sd_bus_message_get_sender(call),
 						     .action = action,
 						     .vm = vm ? vm->definition->name : NULL,
@@ -359,8 +383,18 @@ static int settle(struct dbus_service *service, sd_bus_message *call, enum need 
 /* What polkit said when it was asked about this call; action NULL: it was not. */
 struct said {
 	const char *action;
+	struct guid vm;
 	enum polkit_answer answer;
 };
+
+/* It was about this, and not about a VM that was there then. */
+static bool has_said(const struct said *said, enum need need, const struct vm *vm)
+{
+	const struct guid none = { 0 };
+
+	return said->action && strcmp(said->action, needs[need].action) == 0 &&
+	       guid_equal(&said->vm, vm ? &vm->definition->uuid : &none);
+}
 
 static int check_user(struct dbus_service *service, sd_bus_message *call, const struct said *said)
 {
@@ -371,7 +405,7 @@ static int check_user(struct dbus_service *service, sd_bus_message *call, const 
 	if (is_met(service, need, vm))
 		return 0;
 	optional = need == NEED_LIST && is_at_home(service, service->access.user);
-	if (said->action && strcmp(said->action, needs[need].action) == 0)
+	if (has_said(said, need, vm))
 		return settle(service, call, need, optional, said->answer);
 	return ask(service, call, needs[need].action, vm,
 		   !optional && sd_bus_message_get_allow_interactive_authorization(call) > 0);
@@ -399,7 +433,7 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 	forget_caller(&service->access);
 	question = find_question(&service->access, message);
 	if (question) {
-		said = (struct said){ question->polkit.action, question->answer };
+		said = (struct said){ question->polkit.action, question->vm, question->answer };
 		question_free(question);
 	}
 	r = read_uid(message, &uid);
@@ -408,9 +442,9 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 		return 0;
 	}
 	if (r < 0 || geteuid() != 0)
-		return refuse_uid(message, uid);
+		return refuse_uid(service, message, uid);
 	r = user_find_uid(uid, &service->access.user);
-	return r < 0 ? refuse_uid(message, uid) : check_user(service, message, &said);
+	return r < 0 ? refuse_uid(service, message, uid) : check_user(service, message, &said);
 }
 
 void dbus_access_init(struct dbus_access *access)

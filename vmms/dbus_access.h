@@ -12,6 +12,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/base/guid.h"
 #include "common/base/list.h"
 #include "vmms/polkit.h"
 #include "vmms/user.h"
@@ -29,6 +30,7 @@ struct access_question {
 	sd_bus_slot *slot;
 	struct polkit_question polkit;
 	uid_t uid;
+	struct guid vm;            /* which it is about; null: none */
 	enum polkit_answer answer; /* once it has been read again */
 };
 
@@ -36,6 +38,9 @@ struct dbus_access {
 	struct list questions; /* of struct access_question */
 	struct user *user;     /* who makes the call that is handled; NULL: who may everything */
 	bool sees_all;         /* not only VMs of their own */
+
+	uint64_t refusals_since; /* microseconds */
+	unsigned refusals;       /* since then */
 };
 
 void dbus_access_init(struct dbus_access *access);

@@ -58,7 +58,7 @@ static int read_adapter(sd_bus_message *call, struct vm *vm, const char *text,
 	r = parse_adapter(vm, text, &adapter, failure);
 	if (r < 0)
 		return r;
-	r = permit_adapter(dbus_caller(call), vm->definition, &adapter, failure);
+	r = permit_adapter(dbus_caller(call), vm_stored_definition(vm), &adapter, failure);
 	if (r < 0)
 		definition_adapter_deinit(&adapter);
 	else

@@ -48,11 +48,16 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r < 0)
 		return r;
 	r = add_default_adapter(text, definition);
-	if (r >= 0 && permit_definition(service->access.user, NULL, definition, &failure) < 0)
-		r = dbus_reply_failure(call, &failure);
-	if (r != 0) {
+	if (r < 0) {
 		definition_free(definition);
 		return r;
+	}
+	r = permit_definition(service->access.user, NULL, definition, &failure);
+	if (r == 0)
+		r = permit_another(service->access.user, &service->manager->vms, &failure);
+	if (r < 0) {
+		definition_free(definition);
+		return dbus_reply_failure(call, &failure);
 	}
 	r = manager_create_vm(service->manager, definition, &vm, &failure);
 	if (r < 0)

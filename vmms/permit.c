@@ -2,9 +2,13 @@
 /* What a user may write into the definition of a VM. */
 #include "vmms/permit.h"
 
+#include "vmms/vm.h"
+
 #include <string.h>
+#include <unistd.h>
 
 #define ACCESS_DENIED     "org.freedesktop.DBus.Error.AccessDenied"
+#define LIMITS_EXCEEDED   "org.freedesktop.DBus.Error.LimitsExceeded"
 #define PRIVILEGED_PORTS  1024 /* those below are root's to listen on */
 #define OWNER_OF_THE_HOST "root"
 
@@ -16,6 +20,24 @@ static const char *owner_of(const struct definition *definition)
 bool permit_is_owner(const struct user *user, const struct definition *definition)
 {
 	return strcmp(owner_of(definition), user->name) == 0;
+}
+
+unsigned permit_count(const struct user *user, const struct list *vms)
+{
+	unsigned count = 0;
+
+	list_for_each (link, (struct list *)vms)
+		count += permit_is_owner(user, container_of(link, struct vm, link)->definition);
+	return count;
+}
+
+int permit_another(const struct user *user, const struct list *vms, struct failure *failure)
+{
+	if (!user || permit_count(user, vms) < PERMIT_VMS_MAX)
+		return 0;
+	return failure_set(failure, LIMITS_EXCEEDED,
+			   "user '%s' has %d VMs: that is all; delete one, or have root create it",
+			   user->name, PERMIT_VMS_MAX);
 }
 
 /* ---- Files ---- */
@@ -35,12 +57,18 @@ static bool is_same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool is_same_disk(const struct definition_disk *a, const struct definition_disk *b)
+/* Takes over both. */
+static bool is_same_tree(struct json_object *a, struct json_object *b)
 {
-	AUTO_JSON struct json_object *tree_a = definition_disk_to_json(a);
-	AUTO_JSON struct json_object *tree_b = definition_disk_to_json(b);
+	AUTO_JSON struct json_object *tree_a = a;
+	AUTO_JSON struct json_object *tree_b = b;
 
 	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+}
+
+static bool is_same_disk(const struct definition_disk *a, const struct definition_disk *b)
+{
+	return is_same_tree(definition_disk_to_json(a), definition_disk_to_json(b));
 }
 
 /* No file is named that was not; what was read-only stays so. */
@@ -114,14 +142,81 @@ static int permit_adapters(const struct user *user, const struct definition *sto
 	return 0;
 }
 
+/* ---- What it takes of the host ---- */
+
+static uint64_t memory_of_host(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* stored: what a new VM has, where there is none. */
+static int permit_limits(const struct definition *stored, const struct definition *wanted,
+			 struct failure *failure)
+{
+	const struct definition_automatic_start *start = &wanted->automatic_start;
+
+	if (!is_same_tree(definition_resources_to_json(&wanted->resources),
+			  definition_resources_to_json(&stored->resources)))
+		return failure_set(failure, ACCESS_DENIED,
+				   "only root changes what a VM may take of the host (resources)");
+	/* Others' VMs wait in that queue, and the host's end waits for guests. */
+	if (start->order != stored->automatic_start.order ||
+	    start->delay != stored->automatic_start.delay ||
+	    wanted->automatic_stop.timeout != stored->automatic_stop.timeout)
+		return failure_set(failure, ACCESS_DENIED,
+				   "only root changes what others wait for (automatic_start.order, "
+				   "automatic_start.delay, automatic_stop.timeout)");
+	if (wanted->memory.size > stored->memory.size && wanted->memory.size > memory_of_host())
+		return failure_set(failure, ACCESS_DENIED,
+				   "only root gives a VM more memory than the host has; choose a "
+				   "smaller memory.size");
+	return 0;
+}
+
+static int permit_new_limits(const struct definition *wanted, struct failure *failure)
+{
+	CLEANUP(definition_freep) struct definition *stored = NULL;
+
+	if (definition_new(&stored) < 0)
+		return failure_no_memory(failure);
+	return permit_limits(stored, wanted, failure);
+}
+
 /* ---- All of it ---- */
 
-/* stored: NULL: none. */
-static bool has_same_limits(const struct definition *stored, const struct definition *wanted)
+/* A name that a definition could not hold would make of the VM one that cannot be read again. */
+static int become_owner(const struct user *user, struct definition *definition,
+			struct failure *failure)
 {
-	const struct definition_resources none = { 0 };
+	if (!definition_owner_is_valid(user->name))
+		return failure_set(failure, ACCESS_DENIED,
+				   "a user of such a name as '%s' cannot own a VM; only root "
+				   "creates it",
+				   user->name);
+	if (!definition->owner)
+		definition->owner = strdup(user->name);
+	return definition->owner ? 0 : failure_no_memory(failure);
+}
 
-	return memcmp(&wanted->resources, stored ? &stored->resources : &none, sizeof(none)) == 0;
+static int permit_new(const struct user *user, struct definition *wanted, struct failure *failure)
+{
+	int r;
+
+	r = become_owner(user, wanted, failure);
+	if (r == 0)
+		r = permit_new_limits(wanted, failure);
+	return r == 0 ? permit_adapters(user, NULL, wanted, failure) : r;
+}
+
+static int permit_change(const struct user *user, const struct definition *stored,
+			 const struct definition *wanted, struct failure *failure)
+{
+	int r;
+
+	if (!permit_is_owner(user, stored))
+		return names_same_files(stored, wanted) ? 0 : permit_file(user, stored, failure);
+	r = permit_limits(stored, wanted, failure);
+	return r == 0 ? permit_adapters(user, stored, wanted, failure) : r;
 }
 
 int permit_definition(const struct user *user, const struct definition *stored,
@@ -136,14 +231,6 @@ int permit_definition(const struct user *user, const struct definition *stored,
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root gives a VM to another user; leave the owner '%s' out",
 				   wanted->owner);
-	if (stored && !permit_is_owner(user, stored))
-		return names_same_files(stored, wanted) ? 0 : permit_file(user, stored, failure);
-	if (!stored && !wanted->owner)
-		wanted->owner = strdup(user->name);
-	if (!wanted->owner && !stored)
-		return failure_no_memory(failure);
-	if (!has_same_limits(stored, wanted))
-		return failure_set(failure, ACCESS_DENIED,
-				   "only root changes what a VM may take of the host (resources)");
-	return permit_adapters(user, stored, wanted, failure);
+	return stored ? permit_change(user, stored, wanted, failure)
+		      : permit_new(user, wanted, failure);
 }

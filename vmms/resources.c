@@ -121,23 +121,24 @@ static const char *rights_of(const char *owner, int error, char text[static 64])
 static int open_file(struct resources *resources, const char *name, const char *path,
 		     const char *owner, struct failure *failure)
 {
-	AUTO_CLOSE int fd = -1;
+	AUTO_CLOSE int path_fd = -1, fd = -1;
 	struct stat status;
 	char rights[64];
 
-	/* Non-blocking, so that a FIFO does not hold up the daemon. */
-	fd = path_open(path, O_RDONLY | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &status) < 0)
+	path_fd = path_look(path, &status);
+	if (path_fd >= 0 && !S_ISREG(status.st_mode))
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "the %s '%s' is not a file; correct boot.%s in the VM's "
+				   "definition",
+				   name, path, name);
+	if (path_fd >= 0)
+		fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot open the %s '%s': %s%s; correct boot.%s in the VM's "
 				   "definition",
 				   name, path, strerror(errno), rights_of(owner, errno, rights),
 				   name);
-	if (!S_ISREG(status.st_mode))
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "the %s '%s' is not a file; correct boot.%s in the VM's "
-				   "definition",
-				   name, path, name);
 	resources_add(resources, name, TAKE_FD(fd));
 	return 0;
 }

@@ -2,15 +2,45 @@
 /* Paths that somebody else has named. */
 #include "common/base/path.h"
 
+#include "common/base/cleanup.h"
+
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-int path_open(const char *path, int flags)
+int path_look(const char *path, struct stat *ret_status)
 {
-	const struct open_how how = { .flags = (unsigned)flags | O_CLOEXEC,
+	const struct open_how how = { .flags = O_PATH | O_CLOEXEC,
 				      .resolve = RESOLVE_NO_MAGICLINKS };
+	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	struct statfs system;
+	struct stat status;
 
-	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (fd < 0 || fstatfs(fd, &system) < 0 || fstat(fd, &status) < 0)
+		return -1;
+	if (system.f_type == PROC_SUPER_MAGIC) {
+		errno = EACCES;
+		return -1;
+	}
+	*ret_status = status;
+	return TAKE_FD(fd);
+}
+
+int path_open(int path_fd, int flags)
+{
+	AUTO_CLOSE int fd = -1;
+	char link[32];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+	fd = open(link, flags | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return -1;
+	if ((flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return -1;
+	return TAKE_FD(fd);
 }

@@ -2,15 +2,26 @@
 /*
  * Paths that somebody else has named.
  *
- * Links below /proc lead past directories to what a process has open, which is not what a name
- * says: /proc/self/fd/3 would be a descriptor of ours.
+ * What lies there is first opened as a path only, which has no effect on it, be it a FIFO, a
+ * terminal or a watchdog; when it has been looked at, it is opened for I/O by that descriptor, so
+ * that both see the same file whatever happens to the path meanwhile.
+ *
+ * Nothing in /proc can be named. Links there lead past directories to what a process has open,
+ * which is not what a name says: /proc/self/fd/3 would be a descriptor of ours. And a process may
+ * read more about itself, such as /proc/self/maps, than others may.
  */
 #pragma once
 
 #include "common/base/cc.h"
 
+#include <sys/stat.h>
+
+/* Return: an O_PATH descriptor, and the file's status; or -1 with errno set. */
+int path_look(const char *path, struct stat *ret_status) MUST_CHECK;
+
 /*
- * open(2) with O_CLOEXEC, without following such links, and without creating anything. Return: the
- * descriptor, or -1 with errno set: ELOOP for such a link.
+ * open(2) of what path_look() has found. With O_NONBLOCK it does not wait for whoever has a lease
+ * on the file (EWOULDBLOCK; fcntl(2)); the descriptor does not keep that flag. Return: the
+ * descriptor, or -1 with errno set.
  */
-int path_open(const char *path, int flags) MUST_CHECK;
+int path_open(int path_fd, int flags) MUST_CHECK;

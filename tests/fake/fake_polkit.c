@@ -3,8 +3,9 @@
  * polkit for a private bus: what callers may.
  *
  * usage: fake_polkit ADDRESS FOLDER. FOLDER/polkit has lines "UID ACTION ANSWER", where the answer
- * is yes, no, ask (yes, if a person may be asked) or never; without a line it is no. What was asked
- * is appended to FOLDER/polkit-asked: "UID ACTION VM".
+ * is yes, no, ask (yes, if a person may be asked), late (yes, when something else is asked) or
+ * never; without a line it is no. What was asked is appended to FOLDER/polkit-asked: "UID ACTION
+ * VM".
  */
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
@@ -15,6 +16,7 @@
 #include <systemd/sd-bus.h>
 
 static const char *folder;
+static sd_bus_message *late; /* NULL: none */
 
 static uid_t sender_uid(sd_bus *bus, const char *sender)
 {
@@ -57,6 +59,12 @@ static void note(unsigned uid, const char *action, const char *vm)
 	fclose(file);
 }
 
+static int reply(sd_bus_message *call, const char *answer)
+{
+	return sd_bus_reply_method_return(call, "(bba{ss})", strcmp(answer, "yes") == 0,
+					  strcmp(answer, "ask") == 0, 0);
+}
+
 static int check_authorisation(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	const char *kind, *key, *sender, *action, *name, *vm = "-";
@@ -79,12 +87,16 @@ static int check_authorisation(sd_bus_message *call, void *data, sd_bus_error *e
 	uid = sender_uid(sd_bus_message_get_bus(call), sender);
 	find_answer(uid, action, answer);
 	note(uid, action, vm);
-	if (strcmp(answer, "never") == 0)
+	if (late)
+		(void)reply(late, "yes");
+	late = sd_bus_message_unref(late);
+	if (strcmp(answer, "late") == 0)
+		late = sd_bus_message_ref(call);
+	if (late || strcmp(answer, "never") == 0)
 		return 1;
 	if (strcmp(answer, "ask") == 0 && (flags & 1))
 		strcpy(answer, "yes");
-	return sd_bus_reply_method_return(call, "(bba{ss})", strcmp(answer, "yes") == 0,
-					  strcmp(answer, "ask") == 0, 0);
+	return reply(call, answer);
 }
 
 static const sd_bus_vtable polkit[] = {

@@ -71,6 +71,7 @@ class ServiceTest(unittest.TestCase):
     policy = OPEN_POLICY
     vmms_arguments = ()
     vmms_environment = {}
+    vmms_is_leader = False  # of a session, as systemd makes it
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vmms-integration-"))
@@ -124,7 +125,8 @@ class ServiceTest(unittest.TestCase):
             [VMMS, "--address", self.address, "--state-dir", self.state, "--runtime-dir",
              self.folder / "run", "--worker", FAKE_WORKER, "--hypervisor", "/dev/null",
              *self.vmms_arguments, *extra], stdin=subprocess.DEVNULL, stdout=self.log,
-            stderr=self.log, env={**os.environ, **self.vmms_environment})
+            stderr=self.log, env={**os.environ, **self.vmms_environment},
+            start_new_session=self.vmms_is_leader)
         if wait:
             wait_until(lambda: self.vmctl("list").status == OK or self.vmms.poll() is not None,
                        "vmms")

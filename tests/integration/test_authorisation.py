@@ -25,6 +25,27 @@ MANAGER = "org.vmms1.Manager"
 ROOT = "/org/vmms1"
 DENIED = "Access denied"  # as busctl says it
 
+# Makes a call that wants no answer, and stays until it has been dealt with; busctl would be gone.
+CALLER = r"""
+import ctypes, sys
+bus, call = ctypes.c_void_p(), ctypes.c_void_p()
+library = ctypes.CDLL("libsystemd.so.0")
+address, path, interface, method, *arguments = map(str.encode, sys.argv[1:])
+def do(name, *values):
+    assert getattr(library, name)(*values) >= 0, name
+do("sd_bus_new", ctypes.byref(bus))
+do("sd_bus_set_address", bus, address)
+do("sd_bus_set_bus_client", bus, 1)
+do("sd_bus_start", bus)
+do("sd_bus_message_new_method_call", bus, ctypes.byref(call), b"org.vmms1", path, interface, method)
+for argument in arguments:
+    do("sd_bus_message_append_basic", call, ctypes.c_char(b"s"), argument)
+do("sd_bus_message_set_expect_reply", call, 0)
+do("sd_bus_send", bus, call, None)
+do("sd_bus_call_method", bus, b"org.vmms1", b"/org/vmms1", b"org.freedesktop.DBus.Peer", b"Ping",
+   None, None, b"")
+"""
+
 
 class AuthorisationTest(ServiceTest):
     policy = SYSTEM_POLICY.format(policy=arguments.source / "packaging/dbus/org.vmms1.conf").replace(
@@ -36,6 +57,12 @@ class AuthorisationTest(ServiceTest):
         super().setUp()
         (self.folder / "kernel").chmod(0o644)
         self.start_polkit()
+
+    def start_vmms(self, *extra, wait=True):
+        passt = self.folder / "fake-passt"
+        passt.write_text("#!/bin/sh\nexec sleep 600\n")
+        passt.chmod(0o755)
+        super().start_vmms("--passt", passt, *extra, wait=wait)
 
     def start_polkit(self):
         self.polkit = subprocess.Popen([arguments.build / "tests/fake_polkit", self.address, self.folder],
@@ -89,6 +116,10 @@ class AuthorisationTest(ServiceTest):
                     f"--allow-interactive-authorization={'yes' if interactive else 'no'}",
                     "org.vmms1", path, interface, method, *arguments_),
             capture_output=True, text=True, timeout=TIMEOUT)
+
+    def call_without_answer(self, uid, path, interface, method, *arguments_):
+        subprocess.run(as_user(uid, sys.executable, "-c", CALLER, self.address, path, interface,
+                               method, *arguments_), check=True, timeout=TIMEOUT)
 
     def assert_denied(self, uid, path, interface, method, *arguments_):
         result = self.call_as(uid, path, interface, method, *arguments_)
@@ -217,6 +248,67 @@ class Members(AuthorisationTest):
                          ["tcp:80:80"])
 
 
+    def test_a_network_that_root_takes_away(self):
+        low = {"name": "nic0", "forward": ["80:80"]}
+        self.create("own", owner=NAME[MEMBER], network_adapters=[low])
+        self.ok("start", "own")
+        self.ok("set", "own", "network_adapters[0].forward=[]")
+        self.assertEqual(self.show("own")["pending"], ["network_adapters"])
+        self.refused_as(MEMBER, NOT_PERMITTED, "net", "set", "own", "nic0", "--forward", "80:80",
+                        says="only root forwards")
+        self.ok("stop", "own")
+        self.assertEqual(self.show("own")["definition"]["network_adapters"][0].get("forward", []), [])
+
+    def test_what_the_host_gives(self):
+        for limits in ({"resources": {"cpu_weight": 10000}},
+                       {"automatic_start": {"action": "start", "order": 1}},
+                       {"automatic_start": {"delay": 3600}}, {"automatic_stop": {"timeout": 3600}},
+                       {"memory": {"size": "8TiB"}}):
+            self.refused_create_as(MEMBER, "only root", **limits)
+        self.create_as(MEMBER, automatic_start={"action": "start"})
+        for setting in ("automatic_start.order=1", "automatic_start.delay=1",
+                        "automatic_stop.timeout=1", "memory.size=8T", "resources.tasks_max=200"):
+            self.refused_as(MEMBER, NOT_PERMITTED, "set", "own", setting, says="only root")
+        self.ok("set", "own", "automatic_start.order=1", "memory.size=8T", "resources.tasks_max=199")
+        self.ok_as(MEMBER, "set", "own", "notes=what root gave stays")
+        self.ok_as(MEMBER, "set", "own", "memory.size=1G", "automatic_start.action=none")
+
+    def test_so_many_vms(self):
+        for number in range(100):
+            self.create(f"vm{number}", owner=NAME[MEMBER])
+        definition = {"name": "own", "boot": {"kernel": "/k"}}
+        self.refused_as(MEMBER, FAILED, "create", "--from", "-", stdin=json.dumps(definition),
+                        says="that is all")
+        self.create("more", owner=NAME[MEMBER])
+        self.create_as(0)
+        self.ok_as(MEMBER, "delete", "more")
+        self.ok_as(MEMBER, "delete", "vm0")
+        self.create_as(MEMBER, "again")
+
+    def test_who_wants_no_answer_is_refused_too(self):
+        self.create()
+        for definition in ({"name": "a", "owner": "root", "boot": {"kernel": "/etc/shadow"}},
+                           {"name": "b", "boot": {"kernel": "/k"}, "resources": {"cpu_weight": 9}}):
+            self.call_without_answer(MEMBER, ROOT, MANAGER, "CreateVM", json.dumps(definition))
+        self.call_without_answer(MEMBER, self.path(), "org.vmms1.VM", "Start")
+        own = {"name": "own", "boot": {"kernel": "/k"}}
+        self.call_without_answer(MEMBER, ROOT, MANAGER, "CreateVM", json.dumps(own))
+        self.ok("delete", "own")
+        self.call_without_answer(MEMBER, ROOT, MANAGER, "DeleteVM", "vm")
+        self.assertEqual([(vm["name"], vm["state"]) for vm in self.list()["vms"]], [("vm", "off")])
+
+    def test_the_wrong_object(self):
+        """A method of the manager's, with a VM of one's own, called of another's object."""
+        self.create()
+        self.create_as(MEMBER)
+        missing = f"{ROOT}/vm/0f8fad5b_d9cb_469f_a165_70867728950e"
+        self.assertEqual(self.call_as(MEMBER, ROOT, MANAGER, "GetVM", "s", "own").returncode, 0)
+        for path in self.path(), missing, "/":
+            for method in "GetVM", "DeleteVM":
+                self.assert_denied(MEMBER, path, MANAGER, method, "s", "own")
+        self.assertEqual(self.names_as(MEMBER), ["own"])
+
+
 class Polkit(AuthorisationTest):
     """What is not one's own."""
 
@@ -244,6 +336,14 @@ class Polkit(AuthorisationTest):
                 for method in interface.iter("method"):
                     self.assert_denied(OTHER, path, interface.get("name"), method.get("name"))
         self.assertEqual(self.show()["state"], "off")
+
+    def test_refusals_do_not_fill_the_log(self):
+        callers = [subprocess.Popen(
+            as_user(OTHER, "busctl", "--address", self.address, "call", "org.vmms1", ROOT, MANAGER,
+                    "Reload"), stderr=subprocess.DEVNULL) for _ in range(30)]
+        for caller in callers:
+            self.assertNotEqual(caller.wait(TIMEOUT), 0)
+        self.assertIn("that is not logged", (self.folder / "log").read_text())
 
     def test_reading(self):
         self.allow((OTHER, "read", "yes"))
@@ -293,11 +393,11 @@ class Polkit(AuthorisationTest):
         self.allow((OTHER, "read", "ask"))
         self.refused_as(OTHER, NOT_PERMITTED, "list", says="wants authentication")
 
-    def wait_for_polkit(self, count):
+    def wait_for_polkit(self, count, path=ROOT, interface=MANAGER, method="Reload", *arguments_):
         """So many calls that polkit does not answer."""
         callers = [subprocess.Popen(
             as_user(OTHER, "busctl", "--address", self.address, "call", "--timeout=120",
-                    "org.vmms1", ROOT, MANAGER, "Reload"), stderr=subprocess.DEVNULL)
+                    "org.vmms1", path, interface, method, *arguments_), stderr=subprocess.DEVNULL)
             for _ in range(count)]
         for caller in callers:
             self.addCleanup(caller.wait)
@@ -317,6 +417,28 @@ class Polkit(AuthorisationTest):
         self.ok("stop", "vm")
         self.stop_vmms()
         self.start_vmms()
+
+    def test_an_answer_for_somebody_who_has_gone(self):
+        self.allow((OTHER, "manage", "late"))
+        self.create()
+        caller = self.wait_for_polkit(1, self.path(), "org.vmms1.VM", "Start")[0]
+        caller.kill()
+        caller.wait(TIMEOUT)
+        self.allow((OTHER, "manage", "yes"))
+        self.assertEqual(self.call_as(OTHER, ROOT, MANAGER, "Reload").returncode, 0)
+        self.assertEqual(self.show()["state"], "off")
+        self.assertIn("the caller has gone", (self.folder / "log").read_text())
+
+    def test_an_answer_about_a_vm_that_was_there(self):
+        self.allow((OTHER, "manage", "late"))
+        self.create()
+        caller = self.wait_for_polkit(1, ROOT, MANAGER, "DeleteVM", "s", "vm")[0]
+        self.ok("delete", "vm")
+        self.create()
+        self.allow((OTHER, "manage", "no"))
+        self.assertNotEqual(self.call_as(OTHER, ROOT, MANAGER, "Reload").returncode, 0)
+        self.assertNotEqual(caller.wait(TIMEOUT), 0)
+        self.assertEqual(self.show()["state"], "off")
 
     def test_without_polkit(self):
         self.polkit.terminate()

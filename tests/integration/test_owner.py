@@ -5,9 +5,11 @@
 Exit status 77 without root, who alone gives VMs to others.
 """
 
+import fcntl
 import os
 import pathlib
 import pwd
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -17,6 +19,8 @@ OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
 
 
 class Owner(ServiceTest):
+    vmms_is_leader = True
+
     def setUp(self):
         super().setUp()
         os.chmod(self.folder / "kernel", 0o644)
@@ -93,10 +97,46 @@ class Owner(ServiceTest):
 
     def test_what_the_daemon_has_open_is_nobodys_path(self):
         for path in ("/proc/self/fd/0", f"/proc/{self.vmms.pid}/fd/0", "/proc/self/exe",
-                     f"/proc/{self.vmms.pid}/root{self.folder}/kernel"):
+                     f"/proc/{self.vmms.pid}/root{self.folder}/kernel", "/proc/self/maps",
+                     f"/proc/{self.vmms.pid}/status", "/proc/cpuinfo"):
             self.of_owner(boot={"kernel": path})
             self.assert_start_refused("cannot open the kernel")
             self.ok("delete", "vm")
+
+    def test_a_terminal_does_not_become_the_daemons(self):
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        path = self.own(os.ttyname(slave))
+        self.of_owner(boot={"kernel": path})
+        self.assert_start_refused("is not a file")
+        self.ok("set", "vm", f"boot.kernel={self.folder}/kernel", f'disks=[{{"path": "{path}"}}]')
+        self.assert_start_refused("neither a regular file nor a block device")
+        stat = pathlib.Path(f"/proc/{self.vmms.pid}/stat").read_text(encoding="utf-8")
+        self.assertEqual(stat.rsplit(")", 1)[1].split()[4], "0", "its terminal")
+        os.write(master, b"\x03")
+        self.ok("list")
+
+    def test_a_fifo_holds_nobody_up(self):
+        path = self.folder / "fifo"
+        os.mkfifo(path)
+        self.of_owner(boot={"kernel": self.own(path)})
+        self.assert_start_refused("is not a file")
+
+    def test_a_lease_holds_nobody_up(self):
+        """Whoever has one is asked to give it up, which may take them most of a minute."""
+        handler = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGIO, handler)
+        disk = self.disk("disk.raw")
+        self.own(disk["path"])
+        self.of_owner(disks=[disk])
+        for path, says in ((disk["path"], "is in use"),
+                           (self.folder / "kernel", "cannot open the kernel")):
+            with open(path, "rb+") as file:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+                self.assert_start_refused(says)
+                self.assertNotEqual(fcntl.fcntl(file, fcntl.F_GETLEASE), fcntl.F_WRLCK)  # asked
+        self.ok("start", "vm")
 
     def test_files_that_come_while_it_runs(self):
         self.of_owner(disks=[{"type": "dvd"}])
