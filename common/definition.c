@@ -136,6 +136,7 @@ static const struct json_key hyper_v_keys[] = {
 	{ .name = "synthetic_timers",
 	  .read = json_read_bool,
 	  .offset = MEMBER(hyper_v.synthetic_timers) },
+	{ .name = "apic_msrs", .read = json_read_bool, .offset = MEMBER(hyper_v.apic_msrs) },
 };
 
 static const struct json_key boot_keys[] = {
@@ -266,6 +267,7 @@ int definition_new(struct definition **ret_definition)
 	definition->processors.sockets = 1;
 	definition->processors.cores = 1;
 	definition->processors.threads = 1;
+	definition->hyper_v.apic_msrs = true;
 	definition->services.shutdown = true;
 	definition->services.heartbeat = true;
 	definition->services.time = true;

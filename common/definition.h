@@ -104,7 +104,7 @@ struct definition {
 	} memory;
 	enum definition_engine engine;
 	struct {
-		bool synthetic_timers;
+		bool synthetic_timers, apic_msrs;
 	} hyper_v;
 	struct {
 		char *kernel, *initrd; /* absolute paths; initrd may be NULL */

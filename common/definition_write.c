@@ -104,9 +104,9 @@ struct json_object *definition_to_json(const struct definition *definition)
 			   string(definition_pages_names[definition->memory.pages]), "shared",
 			   boolean(definition->memory.shared), NULL));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
-	json_add(
-		&object, "hyper_v",
-		json_make("synthetic_timers", boolean(definition->hyper_v.synthetic_timers), NULL));
+	json_add(&object, "hyper_v",
+		 json_make("synthetic_timers", boolean(definition->hyper_v.synthetic_timers),
+			   "apic_msrs", boolean(definition->hyper_v.apic_msrs), NULL));
 	json_add(&object, "boot", boot_to_json(definition));
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));

@@ -33,7 +33,7 @@ static uint32_t apic_register(uint32_t index)
 
 int apic_read(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value)
 {
-	if (!vp->hvshim->lazy_eoi)
+	if (!vp->hvshim->apic_msrs)
 		return HVSHIM_MSR_E_FAULT;
 	if (vid_vp_get_msr(vp->vp, apic_register(index), ret_value) < 0)
 		return HVSHIM_MSR_E_FAULT;
@@ -42,12 +42,14 @@ int apic_read(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value)
 
 int apic_write(struct hvshim_vp *vp, uint32_t index, uint64_t value)
 {
-	if (!vp->hvshim->lazy_eoi)
+	if (!vp->hvshim->apic_msrs)
 		return HVSHIM_MSR_E_FAULT;
 	if (index == HV_MSR_EOI)
 		value = 0;
-	if (vid_vp_set_msr(vp->vp, apic_register(index), value) < 0)
+	if (vid_vp_set_msr(vp->vp, apic_register(index), value) < 0) {
+		hvshim_notice(vp->hvshim, HVSHIM_EVENT_XAPIC);
 		return HVSHIM_MSR_E_FAULT;
+	}
 	return 0;
 }
 
@@ -59,7 +61,7 @@ int apic_write_assist_page(struct hvshim_vp *vp, uint64_t value)
 	uint32_t *word;
 	int r;
 
-	if (vp->hvshim->lazy_eoi) {
+	if (vp->hvshim->apic_msrs) {
 		if (enable) {
 			word = vid_memory_map(vp->hvshim->memory, page, sizeof(*word));
 			if (!word)

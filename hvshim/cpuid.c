@@ -99,7 +99,7 @@ int cpuid_add_user(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 		leaves[0].eax |= HV_PRIVILEGE_SYNTHETIC_TIMERS;
 		leaves[0].edx |= HV_FEATURE_DIRECT_STIMER;
 	}
-	if (vp->hvshim->lazy_eoi) {
+	if (vp->hvshim->apic_msrs) {
 		leaves[0].eax |= HV_PRIVILEGE_APIC;
 		leaves[1].eax |= HV_HINT_APIC_MSRS;
 	}
@@ -133,7 +133,6 @@ static const struct {
 
 int cpuid_add_kernel(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 {
-	struct vid *vid = vid_partition_device(vp->hvshim->partition);
 	struct vid_cpuid offered;
 	int r;
 
@@ -157,9 +156,7 @@ int cpuid_add_kernel(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 			leaf.eax &= ~HV_PRIVILEGE_SYNTHETIC_TIMERS;
 			leaf.edx &= ~HV_FEATURE_DIRECT_STIMER;
 		}
-		/* A CPU that ends interrupts without an exit beats the MSR, which is one. */
-		if (leaf.function == HV_CPUID_RECOMMENDATIONS &&
-		    vid_capabilities(vid)->apic_virtualization)
+		if (leaf.function == HV_CPUID_RECOMMENDATIONS && !vp->hvshim->apic_msrs)
 			leaf.eax &= ~HV_HINT_APIC_MSRS;
 		r = vid_cpuid_set(cpuid, &leaf);
 	}

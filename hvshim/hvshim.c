@@ -76,6 +76,23 @@ static void hvshim_give_crash(struct hvshim *hvshim)
 	free(crash);
 }
 
+static const struct {
+	unsigned event;
+	const char *text;
+} hvshim_notices[] = {
+	{ HVSHIM_EVENT_AUTO_EOI, "the guest wants interrupts with automatic end, which only the "
+				 "in-kernel engine can give" },
+	{ HVSHIM_EVENT_XAPIC, "the guest uses Hyper-V's MSRs of the APIC, but has turned its "
+			      "x2APIC off, and will not get far; set hyper_v.apic_msrs to false" },
+};
+
+static void hvshim_give_notices(struct hvshim *hvshim, unsigned events)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(hvshim_notices); i++)
+		if (events & hvshim_notices[i].event && hvshim->callbacks->notice && !hvshim->freed)
+			hvshim->callbacks->notice(hvshim->data, hvshim_notices[i].text);
+}
+
 static void hvshim_run_task(struct loop_task *task)
 {
 	struct hvshim *hvshim = container_of(task, struct hvshim, task);
@@ -84,10 +101,7 @@ static void hvshim_run_task(struct loop_task *task)
 	hvshim_enter(hvshim);
 	message_queues_deliver(hvshim);
 	events = atomic_exchange(&hvshim->events, 0);
-	if (events & HVSHIM_EVENT_AUTO_EOI && hvshim->callbacks->notice && !hvshim->freed)
-		hvshim->callbacks->notice(hvshim->data,
-					  "the guest wants interrupts with automatic end, which "
-					  "only the in-kernel engine can give");
+	hvshim_give_notices(hvshim, events);
 	if (events & HVSHIM_EVENT_CRASH && !hvshim->freed)
 		hvshim_give_crash(hvshim);
 	if (events & HVSHIM_EVENT_RESET && !hvshim->freed)
@@ -207,8 +221,10 @@ int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim)
 	hvshim->callbacks = config->callbacks;
 	hvshim->data = config->data;
 	hvshim->synthetic_timers = config->synthetic_timers;
-	hvshim->lazy_eoi =
-		config->x2apic_guest && config->engine == HVSHIM_ENGINE_USER &&
+	/* A CPU that ends interrupts without an exit beats the MSR, which is one. */
+	hvshim->apic_msrs =
+		config->apic_msrs &&
+		(config->x2apic_guest || config->engine == HVSHIM_ENGINE_KERNEL) &&
 		!vid_capabilities(vid_partition_device(config->partition))->apic_virtualization;
 	for (size_t i = 0; i < HVSHIM_MESSAGE_CONNECTIONS; i++)
 		hvshim->queues[i].connection_id = config->message_connections[i];

@@ -104,11 +104,12 @@ struct hvshim_config {
 	bool synthetic_timers;
 
 	/*
-	 * The guest is known to run its APICs as x2APICs. It can then end most interrupts without
-	 * an exit in the user-space engine, too, where the CPU does not see to that anyway. A guest
-	 * that does not keep to it gets #GP.
+	 * Recommend the synthetic MSRs of the APIC, "hyper_v.apic_msrs" of the definition, where
+	 * the CPU does not virtualise the APIC anyway: the guest then ends most interrupts without
+	 * an exit. In the user-space engine they work in an x2APIC only (elsewhere they are a #GP),
+	 * so there it takes a guest that is known to run its APICs as such.
 	 */
-	bool x2apic_guest;
+	bool apic_msrs, x2apic_guest;
 };
 
 /* Which engine AUTO means on this host, or whether the one asked for can be had: -ENOTSUP. */

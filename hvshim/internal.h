@@ -185,6 +185,7 @@ enum {
 	HVSHIM_EVENT_CRASH = 1,
 	HVSHIM_EVENT_RESET = 2,
 	HVSHIM_EVENT_AUTO_EOI = 4,
+	HVSHIM_EVENT_XAPIC = 8,
 };
 
 struct hvshim {
@@ -195,7 +196,7 @@ struct hvshim {
 	struct loop *loop;
 	const struct hvshim_callbacks *callbacks;
 	void *data;
-	bool synthetic_timers, lazy_eoi;
+	bool synthetic_timers, apic_msrs;
 
 	pthread_mutex_t lock; /* of what follows */
 	struct hvshim_state state;

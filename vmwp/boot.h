@@ -27,9 +27,13 @@ struct boot_config {
 	gpa_t rsdp; /* of the ACPI tables */
 };
 
-/* How the first vp starts. */
+/* A release of Linux, comparable. */
+#define BOOT_LINUX(major, minor) ((uint32_t)(major) << 16 | (uint32_t)(minor))
+
+/* How the first vp starts, and what. */
 struct boot_entry {
-	bool long_mode; /* 64-bit on identity page tables; else 32-bit without paging */
+	uint32_t linux_release; /* BOOT_LINUX(), or 0 where the kernel does not tell */
+	bool long_mode;         /* 64-bit on identity page tables; else 32-bit without paging */
 	uint64_t rip;
 	uint64_t rsi, rbx; /* one of them is the address of the boot data */
 };

@@ -10,6 +10,7 @@
 #include "vmwp/boot_loader.h"
 
 #include <asm/bootparam.h>
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -24,6 +25,7 @@
 #define LOADER_UNDEFINED   0xff
 #define DEFAULT_SETUP_SIZE 4 /* sectors, where the header says 0 */
 #define SECTOR             512u
+#define VERSION_BASE       0x200 /* of the header's kernel_version */
 
 _Static_assert(HEADER_OFFSET == 0x1f1, "boot protocol");
 _Static_assert(sizeof(struct boot_params) == 4096, "boot protocol");
@@ -133,23 +135,61 @@ static void bzimage_write_params(const struct boot_config *config, const struct 
 	vid_memory_mark_written(config->memory, GPA(LAYOUT_BOOT_PARAMS), sizeof(*params));
 }
 
+static unsigned bzimage_setup_size(const struct setup_header *header)
+{
+	return ((header->setup_sects ? header->setup_sects : DEFAULT_SETUP_SIZE) + 1) * SECTOR;
+}
+
+static bool bzimage_take_number(const char **at, uint32_t *ret_number)
+{
+	const char *first = *at;
+
+	for (*ret_number = 0; isdigit((unsigned char)**at) && *at - first < 4; (*at)++)
+		*ret_number = *ret_number * 10 + (uint32_t)(**at - '0');
+	return *at > first;
+}
+
+/* The setup part has a text that begins with the release, "6.1.0-32-amd64 (…)", or has none. */
+static int bzimage_read_release(const struct boot_image *image, const struct setup_header *header,
+				uint32_t *ret_release, struct failure *failure)
+{
+	char text[16] = "";
+	const char *at = text;
+	uint32_t offset = header->kernel_version + VERSION_BASE;
+	uint32_t major, minor;
+	int r;
+
+	*ret_release = 0;
+	if (header->kernel_version == 0 || offset + sizeof(text) - 1 > bzimage_setup_size(header))
+		return 0;
+	r = boot_file_read(&image->file, offset, text, sizeof(text) - 1, failure);
+	if (r < 0)
+		return r;
+	if (bzimage_take_number(&at, &major) && *at++ == '.' && bzimage_take_number(&at, &minor))
+		*ret_release = BOOT_LINUX(major, minor);
+	return 0;
+}
+
 int boot_bzimage_load(const struct boot_config *config, const struct boot_image *image,
 		      struct boot_entry *ret_entry, struct failure *failure)
 {
 	struct setup_header header = bzimage_header(image);
-	unsigned setup = header.setup_sects ? header.setup_sects : DEFAULT_SETUP_SIZE;
 	bool long_mode = bzimage_is_64_bit(&header);
 	struct boot_initrd initrd;
 	uint64_t address;
+	uint32_t release;
 	int r;
 
 	r = bzimage_check(&header, failure);
 	if (r < 0)
 		return r;
+	r = bzimage_read_release(image, &header, &release, failure);
+	if (r < 0)
+		return r;
 	r = bzimage_place(&header, config->layout->ram[0].size, &address, failure);
 	if (r < 0)
 		return r;
-	r = boot_file_load(&image->file, (setup + 1) * SECTOR, (uint64_t)header.syssize * 16,
+	r = boot_file_load(&image->file, bzimage_setup_size(&header), (uint64_t)header.syssize * 16,
 			   config->memory, GPA(address), failure);
 	if (r < 0)
 		return r;
@@ -162,6 +202,7 @@ int boot_bzimage_load(const struct boot_config *config, const struct boot_image 
 		return r;
 	bzimage_write_params(config, image, address, &initrd);
 	*ret_entry = (struct boot_entry){
+		.linux_release = release,
 		.long_mode = long_mode,
 		.rip = address + (long_mode ? ENTRY_64 : 0),
 		.rsi = LAYOUT_BOOT_PARAMS,

@@ -48,11 +48,23 @@ static int incarnation_make_partition(struct incarnation *incarnation,
 	return 0;
 }
 
-/* What Linux does with the APIC when it starts in 64-bit mode and is not told otherwise. */
+/*
+ * Linux keeps the x2APIC under Hyper-V if it has Hyper-V's interrupt remapping: from 5.1 on, where
+ * it is 64-bit and not told otherwise. Source: Linux drivers/iommu/hyperv-iommu.c,
+ * arch/x86/kernel/apic/apic.c (try_to_enable_x2apic).
+ */
 static bool incarnation_guest_uses_x2apic(const struct incarnation_config *config,
 					  const struct boot_entry *entry)
 {
-	return entry->long_mode && !strstr(config->command_line, "nox2apic");
+	static const char *const words[] = {
+		"nox2apic", "nointremap",  "intremap=off", "nolapic",
+		"noapic",   "disableapic", "acpi=off",     "iommu=off"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strstr(config->command_line, words[i]))
+			return false;
+	return entry->long_mode && entry->linux_release >= BOOT_LINUX(5, 1);
 }
 
 static int incarnation_make_hvshim(struct incarnation *incarnation,
@@ -67,6 +79,7 @@ static int incarnation_make_hvshim(struct incarnation *incarnation,
 		.callbacks = config->hvshim_callbacks,
 		.data = config->data,
 		.synthetic_timers = config->synthetic_timers,
+		.apic_msrs = config->apic_msrs,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
 		.x2apic_guest = incarnation_guest_uses_x2apic(config, entry),

@@ -77,6 +77,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 		.loop = machine->loop,
 		.engine = machine->engine,
 		.synthetic_timers = definition->hyper_v.synthetic_timers,
+		.apic_msrs = definition->hyper_v.apic_msrs,
 		.hvshim_callbacks = &machine_hvshim_callbacks,
 		.vps_callbacks = &machine_vps_callbacks,
 		.data = machine,

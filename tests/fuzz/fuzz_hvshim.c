@@ -229,6 +229,7 @@ static void machine_make(struct machine *machine, enum hvshim_engine engine, boo
 		.data = machine,
 		.message_connections = { 1, 4 },
 		.synthetic_timers = timers,
+		.apic_msrs = timers,
 		.x2apic_guest = timers,
 	};
 

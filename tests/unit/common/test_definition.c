@@ -38,7 +38,7 @@ static const char full_text[] =
 	" \"memory\": {\"size\": \"2G\", \"pages\": \"hugetlb\", "
 	"\"shared\": true},\n"
 	" \"engine\": \"user-space\",\n"
-	" \"hyper_v\": {\"synthetic_timers\": true},\n"
+	" \"hyper_v\": {\"synthetic_timers\": true, \"apic_msrs\": false},\n"
 	" \"boot\": {\"kernel\": \"/boot/vmlinuz\", \"initrd\": "
 	"\"/boot/initrd\", \"command_line\": \"console=ttyS0 quiet\"},\n"
 	" \"disks\": [\n"
@@ -76,6 +76,7 @@ static void assert_full(const struct definition *definition)
 	assert_true(definition->memory.shared);
 	assert_int_equal(definition->engine, DEFINITION_ENGINE_USER);
 	assert_true(definition->hyper_v.synthetic_timers);
+	assert_false(definition->hyper_v.apic_msrs);
 	assert_string_equal(definition->boot.kernel, "/boot/vmlinuz");
 	assert_string_equal(definition->boot.initrd, "/boot/initrd");
 	assert_string_equal(definition->boot.command_line, "console=ttyS0 quiet");
@@ -166,6 +167,7 @@ static void test_defaults(void **state)
 	assert_false(definition->memory.shared);
 	assert_int_equal(definition->engine, DEFINITION_ENGINE_AUTO);
 	assert_false(definition->hyper_v.synthetic_timers);
+	assert_true(definition->hyper_v.apic_msrs);
 	assert_null(definition->boot.initrd);
 	assert_string_equal(definition->boot.command_line, "");
 	assert_true(definition->services.shutdown);

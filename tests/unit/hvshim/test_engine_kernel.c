@@ -76,7 +76,7 @@ static int attach(struct fixture *fixture)
 	return hvshim_vp_attach(fixture->hvshim, &fixture->vp, &cpuid);
 }
 
-static int make(void **state, bool timers)
+static int make(void **state, bool timers, bool apic_msrs, bool virtualized)
 {
 	static struct fixture fixture;
 	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
@@ -88,9 +88,11 @@ static int make(void **state, bool timers)
 		.data = &fixture,
 		.message_connections = { MESSAGES },
 		.synthetic_timers = timers,
+		.apic_msrs = apic_msrs,
 	};
 
 	memset(&fixture, 0, sizeof(fixture));
+	fixture.partition.vid.capabilities.apic_virtualization = virtualized;
 	assert_int_equal(loop_new(64, &fixture.loop), 0);
 	assert_int_equal(vid_memory_new(&fixture.partition.memory), 0);
 	assert_int_equal(vid_memory_add(fixture.partition.memory, ram, VID_MEMORY_SMALL, false), 0);
@@ -105,12 +107,22 @@ static int make(void **state, bool timers)
 
 static int setup(void **state)
 {
-	return make(state, false);
+	return make(state, false, true, false);
 }
 
 static int setup_timers(void **state)
 {
-	return make(state, true);
+	return make(state, true, true, false);
+}
+
+static int setup_without_apic_msrs(void **state)
+{
+	return make(state, false, false, false);
+}
+
+static int setup_virtualized_apic(void **state)
+{
+	return make(state, false, true, true);
 }
 
 static int teardown(void **state)
@@ -242,16 +254,22 @@ static void test_leaves(void **state)
 	assert_true(hints->eax & HV_HINT_APIC_MSRS);
 	assert_false(hints->eax & 1u << 14); /* the enlightened VMCS */
 
-	fixture->partition.vid.capabilities.apic_virtualization = true;
-	assert_int_equal(attach(fixture), 0);
-	assert_false(vid_cpuid_find(cpuid, HV_CPUID_RECOMMENDATIONS, 0)->eax & HV_HINT_APIC_MSRS);
-
 	/* A KVM that offers next to nothing: no more is given than it has. */
 	fixture->vp.offered.count = 0;
 	assert_int_equal(attach(fixture), 0);
 	assert_false(vid_cpuid_find(cpuid, HV_CPUID_FEATURES, 0)->eax & HV_PRIVILEGE_SYNIC);
 	assert_true(vid_cpuid_find(cpuid, HV_CPUID_RECOMMENDATIONS, 0)->eax &
 		    HV_HINT_DEPRECATE_AUTO_EOI);
+}
+
+static void test_apic_msrs_are_not_recommended(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct vid_cpuid_leaf *hints =
+		vid_cpuid_find(&fixture->vp.cpuid, HV_CPUID_RECOMMENDATIONS, 0);
+
+	assert_false(hints->eax & HV_HINT_APIC_MSRS);
+	assert_true(hints->eax & HV_HINT_DEPRECATE_AUTO_EOI);
 }
 
 static void test_timers_are_offered(void **state)
@@ -410,6 +428,10 @@ int main(void)
 		TEST(test_prepare),
 		TEST(test_leaves),
 		cmocka_unit_test_setup_teardown(test_timers_are_offered, setup_timers, teardown),
+		cmocka_unit_test_setup_teardown(test_apic_msrs_are_not_recommended,
+						setup_without_apic_msrs, teardown),
+		cmocka_unit_test_setup_teardown(test_apic_msrs_are_not_recommended,
+						setup_virtualized_apic, teardown),
 		TEST(test_pages_follow_the_exits),
 		TEST(test_interrupts_go_to_the_sint),
 		TEST(test_slot_is_looked_at_after_eoi),

@@ -108,6 +108,7 @@ static int make(void **state, bool timers, bool x2apic)
 		.data = &fixture,
 		.message_connections = { 1, MESSAGES },
 		.synthetic_timers = timers,
+		.apic_msrs = true,
 		.x2apic_guest = x2apic,
 	};
 
@@ -347,9 +348,13 @@ static void test_lazy_end_of_interrupt(void **state)
 	assert_true(registers->rax & HV_PRIVILEGE_APIC);
 	cpuid(fixture, HV_CPUID_RECOMMENDATIONS);
 	assert_true(registers->rax & HV_HINT_APIC_MSRS);
-	/* Not as long as it is an xAPIC. */
+	/* Not as long as it is an xAPIC, and whoever watches is told why. */
 	assert_false(try_write(fixture, HV_MSR_EOI, 0));
 	assert_false(try_read(fixture, HV_MSR_TPR, &value));
+	assert_false(try_write(fixture, HV_MSR_EOI, 0));
+	turn_until(fixture, &fixture->notices, 1);
+	turn(fixture);
+	assert_int_equal(fixture->notices, 1);
 
 	assert_int_equal(vid_vp_get_msr(fixture->puppet.vp, MSR_APIC_BASE, &base), 0);
 	assert_int_equal(vid_vp_set_msr(fixture->puppet.vp, MSR_APIC_BASE, base | APIC_BASE_X2APIC),

@@ -122,6 +122,35 @@ static void bzimage_is_loaded(void **state)
 		"console=ttyS0 quiet");
 }
 
+static void bzimage_tells_its_release(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t offset;
+		uint32_t release;
+	} cases[] = {
+		{ "6.1.0-32-amd64 (debian-kernel@lists.debian.org) #1 SMP", 0x400,
+		  BOOT_LINUX(6, 1) },
+		{ "4.19.0-27-amd64", 0x400, BOOT_LINUX(4, 19) },
+		{ "10.0", 0x400, BOOT_LINUX(10, 0) },
+		{ "next-20240101 (x@y)", 0x400, 0 },
+		{ "6.1.0-32-amd64", 0, 0 },     /* none, says the header */
+		{ "6.1.0-32-amd64", 0x7f8, 0 }, /* would end beyond the setup part */
+		{ "6.1.0-32-amd64", 0xffff, 0 },
+		{ "6.", 0x400, 0 },
+		{ "-6.-1", 0x400, 0 },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		kernel_image_bzimage(&fixture->image);
+		kernel_image_set(&fixture->image, 0x20e, cases[i].offset, 2);
+		memcpy(fixture->image.bytes + 0x600, cases[i].text, strlen(cases[i].text) + 1);
+		assert_int_equal(load(fixture), 0);
+		assert_int_equal(fixture->entry.linux_release, cases[i].release);
+	}
+}
+
 static void bzimage_gets_the_memory_map(void **state)
 {
 	struct fixture *fixture = *state;
@@ -378,6 +407,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(bzimage_is_loaded, setup, teardown),
+		cmocka_unit_test_setup_teardown(bzimage_tells_its_release, setup, teardown),
 		cmocka_unit_test_setup_teardown(bzimage_gets_the_memory_map, setup, teardown),
 		cmocka_unit_test_setup_teardown(bzimage_of_32_bits, setup, teardown),
 		cmocka_unit_test_setup_teardown(bzimage_goes_lower_where_memory_is_short, setup,
