@@ -15,6 +15,7 @@
 #include <linux/memfd.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HUGE_PAGE_SHIFT 21
@@ -278,8 +279,53 @@ void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
 	return NULL;
 }
 
-static int region_discard(struct vid_region *region)
+/* Return: 0, with the bytes that were resident and are zero now; -errno. */
+static int region_zero_resident(const struct vid_region *region, uint64_t *ret_zeroed)
 {
+	uint64_t zeroed = 0;
+
+	for (uint64_t offset = 0; offset < region->range.size; offset += HUGE_PAGE_SIZE) {
+		unsigned char resident;
+
+		if (mincore(region->host + offset, HV_PAGE_SIZE, &resident) < 0)
+			return -errno;
+		if (!(resident & 1))
+			continue;
+		memset(region->host + offset, 0, HUGE_PAGE_SIZE);
+		zeroed += HUGE_PAGE_SIZE;
+	}
+	*ret_zeroed = zeroed;
+	return 0;
+}
+
+/*
+ * Pages that were set aside for this guest are zeroed where they are. Given back they would be
+ * anybody's, their reservation gone with them (of a file always, of private memory before Linux
+ * 6.9), and a guest that then touches what is no longer there takes its process along.
+ *
+ * What is resident is known from our own page tables. Who shares the memory may have touched pages
+ * of the file that are not in them; then nothing is left out.
+ */
+static int region_zero(const struct vid_region *region)
+{
+	struct stat status;
+	uint64_t zeroed;
+	int r;
+
+	r = region_zero_resident(region, &zeroed);
+	if (r < 0 || region->fd < 0)
+		return r;
+	if (fstat(region->fd, &status) < 0)
+		return -errno;
+	if ((uint64_t)status.st_blocks * 512 > zeroed)
+		memset(region->host, 0, region->range.size);
+	return 0;
+}
+
+static int region_discard(const struct vid_region *region)
+{
+	if (region->backing == VID_MEMORY_HUGETLB)
+		return region_zero(region);
 	if (region->fd >= 0) {
 		if (fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			      (off_t)region->range.size) < 0)

@@ -152,7 +152,10 @@ int vid_memory_share(const struct vid_memory *memory, size_t i, uint64_t *ret_of
  */
 void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size);
 
-/* Gives every page back to the host; the guest finds zeros. No vp may be running. */
+/*
+ * The guest finds zeros. Pages go back to the host, but for VID_MEMORY_HUGETLB, which keeps what is
+ * set aside for it, and takes the time to zero what was touched. No vp may be running.
+ */
 int vid_memory_discard(struct vid_memory *memory) MUST_CHECK;
 
 /*

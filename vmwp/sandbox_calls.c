@@ -102,6 +102,7 @@ static const struct rule rules[] = {
 	ALLOW(mremap, "realloc()"),
 	ALLOW(brk, "malloc()"),
 	ALLOW(madvise, "huge pages; guest memory given back; stacks of threads that ended"),
+	ALLOW(mincore, "what a reset has to zero of huge pages that were set aside"),
 	ALLOW(memfd_create, "guest memory that is shared"),
 	ALLOW(ftruncate, "its size"),
 	ALLOW(membarrier, "before the dirty log is read"),
