@@ -55,6 +55,11 @@ void buffer_pool_get(struct buffer_pool *pool, struct buffer_waiter *waiter)
 		list_append(&pool->waiters, &waiter->link);
 }
 
+void buffer_pool_leave(struct buffer_waiter *waiter)
+{
+	list_unlink(&waiter->link);
+}
+
 void buffer_pool_put(struct buffer_pool *pool, void *buffer)
 {
 	struct buffer_waiter *waiter;

@@ -35,5 +35,8 @@ void buffer_pool_free(struct buffer_pool *pool);
 /* Calls waiter->ready with a buffer, before returning if there is one. */
 void buffer_pool_get(struct buffer_pool *pool, struct buffer_waiter *waiter);
 
+/* Takes back what buffer_pool_get() asked for, and `ready` has not answered. */
+void buffer_pool_leave(struct buffer_waiter *waiter);
+
 /* The next in line gets it, before this returns. */
 void buffer_pool_put(struct buffer_pool *pool, void *buffer);

@@ -48,6 +48,9 @@ struct disk_request {
 	unsigned iov_count;
 	struct buffer_pool *buffers; /* where the disk gets a buffer if it needs one */
 
+	/* Set while the request is under way: nobody waits for what has not been begun. */
+	bool abandoned;
+
 	/* result: 0; DISK_E_; -errno. */
 	void (*complete)(struct disk_request *request, int result);
 

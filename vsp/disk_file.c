@@ -239,10 +239,12 @@ static void disk_file_zeros_written(struct loop_operation *operation, int result
 		request->offset += (unsigned)result;
 		request->size -= (unsigned)result;
 	}
-	if (request->size)
-		disk_file_write_zeros(request);
-	else
+	if (!request->size)
 		disk_complete(request, 0);
+	else if (UNLIKELY(request->abandoned))
+		disk_complete(request, -ECANCELED);
+	else
+		disk_file_write_zeros(request);
 }
 
 static void disk_file_zeroed(struct loop_operation *operation, int result, bool more)

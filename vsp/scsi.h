@@ -66,6 +66,7 @@ struct scsi_command {
 	struct scsi_unit *unit;
 	const struct scsi_handler *handler;
 	unsigned medium_generation;
+	bool aborted, waiting; /* waiting: for a buffer */
 	struct disk_request request;
 	void (*step)(struct scsi_command *command);
 	struct buffer_waiter waiter;
@@ -123,9 +124,6 @@ int scsi_target_detach(struct scsi_target *target, unsigned lun, void (*done)(vo
 int scsi_target_change_medium(struct scsi_target *target, unsigned lun, struct disk *disk,
 			      bool force, void (*done)(void *data), void *data) MUST_CHECK;
 
-/* The disk of a unit has a new size. bytes: a multiple of its sector size. */
-int scsi_target_resize(struct scsi_target *target, unsigned lun, uint64_t bytes) MUST_CHECK;
-
 /* The medium of a unit, or NULL. */
 const struct disk *scsi_target_disk(const struct scsi_target *target, unsigned lun);
 
@@ -135,10 +133,17 @@ void scsi_target_counters(const struct scsi_target *target, struct disk_counters
 /* A guest takes over a target that is idle: everything is as after power on. */
 void scsi_target_power_on(struct scsi_target *target);
 
-/* Bus or unit reset of an idle target. lun: which unit, or -1 for all. */
+/* Bus or unit reset. lun: which unit, or -1 for all; it has no commands. */
 void scsi_target_reset(struct scsi_target *target, int lun);
 
 void scsi_target_execute(struct scsi_target *target, struct scsi_command *command);
+
+/*
+ * Cuts a command short that is being executed. One that waits for a buffer ends before this
+ * returns. One that works in steps ends when the disk is done with the one that is under way; any
+ * other runs its course.
+ */
+void scsi_command_abort(struct scsi_command *command);
 
 /* Within `complete`: the owner could not pass on the sense data, REQUEST SENSE will. */
 void scsi_command_keep_sense(struct scsi_command *command);

@@ -153,6 +153,7 @@ static uint32_t scsi_sense_of_error(enum disk_operation operation, int error)
 		{ -EPERM, SCSI_SENSE_WRITE_PROTECTED },   { -ENXIO, SCSI_SENSE_TARGET_FAILURE },
 		{ -ENODEV, SCSI_SENSE_TARGET_FAILURE },   { -ESTALE, SCSI_SENSE_TARGET_FAILURE },
 		{ -ENOLINK, SCSI_SENSE_TARGET_FAILURE },  { -ETIMEDOUT, SCSI_SENSE_TARGET_FAILURE },
+		{ -ECANCELED, SCSI_SENSE_ABORTED },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(senses); i++)
@@ -197,9 +198,8 @@ void scsi_submit(struct scsi_command *command)
 		scsi_fail(command, SCSI_SENSE_NO_MEDIUM);
 		return;
 	}
-	/* Between two steps the disk may have become smaller. */
-	if (UNLIKELY(command->request.offset + command->request.size > unit->disk->size)) {
-		scsi_fail(command, SCSI_SENSE_LBA_RANGE);
+	if (UNLIKELY(command->aborted)) {
+		scsi_fail(command, SCSI_SENSE_ABORTED);
 		return;
 	}
 	command->request.buffers = scsi_target_buffers(command->scsi_target);
@@ -210,6 +210,7 @@ static void scsi_buffer_ready(struct buffer_waiter *waiter, void *buffer)
 {
 	struct scsi_command *command = container_of(waiter, struct scsi_command, waiter);
 
+	command->waiting = false;
 	command->buffer = buffer;
 	command->step(command);
 }
@@ -218,7 +219,19 @@ void scsi_with_buffer(struct scsi_command *command, void (*step)(struct scsi_com
 {
 	command->step = step;
 	command->waiter.ready = scsi_buffer_ready;
+	command->waiting = true;
 	buffer_pool_get(scsi_target_buffers(command->scsi_target), &command->waiter);
+}
+
+void scsi_command_abort(struct scsi_command *command)
+{
+	command->aborted = true;
+	command->request.abandoned = true;
+	if (command->waiting) {
+		command->waiting = false;
+		buffer_pool_leave(&command->waiter);
+		scsi_fail(command, SCSI_SENSE_ABORTED);
+	}
 }
 
 static void scsi_flushed(struct disk_request *request, int result)

@@ -143,19 +143,6 @@ int scsi_target_change_medium(struct scsi_target *target, unsigned lun, struct d
 	return 0;
 }
 
-int scsi_target_resize(struct scsi_target *target, unsigned lun, uint64_t bytes)
-{
-	struct scsi_unit *unit = scsi_target_unit(target, lun);
-
-	if (!unit || !unit->disk)
-		return SCSI_E_ABSENT;
-	if (unit->disk->size != bytes) {
-		unit->disk->size = bytes;
-		scsi_unit_attend(unit, SCSI_ATTENTION_CAPACITY);
-	}
-	return 0;
-}
-
 void scsi_target_ejected(struct scsi_target *target, struct scsi_unit *unit)
 {
 	target->callbacks->ejected(target->data, unit->lun);
@@ -238,6 +225,8 @@ void scsi_target_execute(struct scsi_target *target, struct scsi_command *comman
 	command->unit = NULL;
 	command->buffer = NULL;
 	command->absent = false;
+	command->aborted = false;
+	command->waiting = false;
 	if (scsi_target_is_here(command) && command->lun < SCSI_UNIT_MAX)
 		slot = &target->slots[command->lun];
 	if (slot && slot->unit && !slot->ghost && command->cdb[0] != SCSI_REPORT_LUNS)

@@ -14,7 +14,6 @@
 enum scsi_attention {
 	SCSI_ATTENTION_RESET,
 	SCSI_ATTENTION_MEDIUM,
-	SCSI_ATTENTION_CAPACITY,
 	SCSI_ATTENTION_MODE,
 	SCSI_ATTENTION_COUNT,
 };
@@ -116,7 +115,8 @@ void scsi_reply(struct scsi_command *command, const void *data, size_t size,
 void scsi_format_sense(uint32_t sense, uint8_t data[SCSI_SENSE_SIZE]);
 
 /*
- * Starts command->request on the medium, or fails if that is not the one the command began with.
+ * Starts command->request on the medium, or fails if that is not the one the command began with,
+ * or the command was aborted.
  * operation, offset, size, iov: filled by the caller, with `complete`.
  */
 void scsi_submit(struct scsi_command *command);

@@ -146,6 +146,8 @@ int storage_attach(struct storage_controller *controller, unsigned lun,
 int storage_detach(struct storage_controller *controller, unsigned lun, void (*done)(void *data),
 		   void *data)
 {
+	if (lun < STORAGE_LUN_MAX)
+		(void)storvsp_abort(controller, NULL, (int)lun);
 	return storage_error(scsi_target_detach(controller->target, lun, done, data));
 }
 
@@ -156,28 +158,9 @@ int storage_change_medium(struct storage_controller *controller, unsigned lun, s
 		scsi_target_change_medium(controller->target, lun, disk, force, done, data));
 }
 
-int storage_resize(struct storage_controller *controller, unsigned lun, uint64_t size)
-{
-	return storage_error(scsi_target_resize(controller->target, lun, size));
-}
-
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun)
 {
 	return scsi_target_disk(controller->target, lun);
-}
-
-void storage_quiesce(struct storage_controller *controller, void (*done)(void *data), void *data)
-{
-	controller->quiesced = true;
-	controller->quiesce_done = done;
-	controller->quiesce_data = data;
-	storvsp_defer(controller);
-}
-
-void storage_resume(struct storage_controller *controller)
-{
-	controller->quiesced = false;
-	storvsp_defer(controller);
 }
 
 void storage_counters(const struct storage_controller *controller,

@@ -93,18 +93,8 @@ int storage_detach(struct storage_controller *controller, unsigned lun, void (*d
 int storage_change_medium(struct storage_controller *controller, unsigned lun, struct disk *disk,
 			  bool force, void (*done)(void *data), void *data) MUST_CHECK;
 
-/* The disk has a new size, in bytes: whole sectors. Return: 0; STORAGE_E_ABSENT. */
-int storage_resize(struct storage_controller *controller, unsigned lun, uint64_t size) MUST_CHECK;
-
 /* The medium of a unit; NULL if there is none. */
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun);
-
-/*
- * Stops taking requests, and calls done(data) when none is under way, never before returning.
- * Until storage_resume() the guest's requests wait in its rings.
- */
-void storage_quiesce(struct storage_controller *controller, void (*done)(void *data), void *data);
-void storage_resume(struct storage_controller *controller);
 
 void storage_counters(const struct storage_controller *controller,
 		      struct storage_counters *ret_counters);

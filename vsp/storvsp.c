@@ -7,14 +7,16 @@
  * under the same instance, and carry SRBs without a negotiation of their own. When the guest
  * closes the primary channel or goes, they are taken back, and the next guest begins anew.
  *
- * Packets are received until the ring is empty, the pool of requests is, or the controller holds:
- * for a reset or for a caller who wants it quiet. A few at a time are sent on their way to the
- * medium, so that it works while we read on. A channel that stopped early is `starved`, and
- * goes on in a turn. A turn is what this file does once all callbacks of the moment have returned:
- * whatever ends objects or calls the worker happens there, and not below a completion.
+ * Packets are received until the ring is empty, the pool of requests is, or the controller holds,
+ * for a reset. A few at a time are sent on their way to the medium, so that it works while we read
+ * on. A channel that stopped early is `starved`, and goes on in a turn. A turn is what this file
+ * does once all callbacks of the moment have returned: whatever ends objects or calls the worker
+ * happens there, and not below a completion.
  *
- * A reset waits until the commands under way have ended, since there is no way to take back what
- * the host's disk is doing; meanwhile no new ones are taken.
+ * Commands that a reset is for, or whose channel closes, are aborted: whoever waits for their end
+ * may be the machine that is to stop, and a guest can ask for the reading of whole disks. There is
+ * no way to take back what the host's disk is doing, so each waits for the step that is under way.
+ * Meanwhile a reset keeps new ones out.
  */
 #include "vsp/storvsp.h"
 
@@ -334,14 +336,16 @@ static void storvsp_offer_sub_channels(struct storage_controller *controller)
 
 static void storvsp_run_resets(struct storage_controller *controller)
 {
-	while (!list_empty(&controller->resets) && !controller->executing) {
+	while (!list_empty(&controller->resets)) {
 		struct storvsp_request *request =
 			container_of(controller->resets.next, struct storvsp_request, link);
 		const struct storvsp_packet *packet = &request->packet;
+		int lun = packet->operation == STORVSP_RESET_LUN ? packet->srb.lun : -1;
 
+		if (storvsp_abort(controller, NULL, lun))
+			return;
 		list_unlink(&request->link);
-		scsi_target_reset(controller->target,
-				  packet->operation == STORVSP_RESET_LUN ? packet->srb.lun : -1);
+		scsi_target_reset(controller->target, lun);
 		storvsp_request_reply(request, STORVSP_STATUS_SUCCESS);
 	}
 }
@@ -354,6 +358,21 @@ static void storvsp_feed(struct storage_controller *controller)
 			container_of(controller->starved.next, struct storvsp_channel, starved);
 
 		storvsp_readable(channel, channel->channel);
+	}
+}
+
+/* Without the primary channel the others are of no use. */
+static void storvsp_abort_closing(struct storage_controller *controller)
+{
+	if (controller->primary->closing) {
+		(void)storvsp_abort(controller, NULL, -1);
+		return;
+	}
+	list_for_each (link, &controller->channels) {
+		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
+
+		if (channel->closing)
+			(void)storvsp_abort(controller, channel, -1);
 	}
 }
 
@@ -382,16 +401,12 @@ void storvsp_turn(struct loop_deferred *deferred)
 		storvsp_offer_sub_channels(controller);
 	}
 	storvsp_feed(controller);
+	storvsp_abort_closing(controller);
 	channel = storvsp_closed_channel(controller);
 	if (channel) {
 		/* Who hears of the last one may free the controller. */
 		storvsp_defer(controller);
 		channel->closing = false;
 		vmbus_channel_closed(channel->channel);
-	} else if (controller->quiesce_done && !controller->executing) {
-		void (*done)(void *data) = controller->quiesce_done;
-
-		controller->quiesce_done = NULL;
-		done(controller->quiesce_data);
 	}
 }

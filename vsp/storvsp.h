@@ -40,6 +40,7 @@ struct storvsp_request {
 	struct storvsp_channel *channel;
 	uint64_t transaction_id;
 	bool completion_requested;
+	bool executing;               /* the command is in the SCSI target */
 	struct storvsp_packet packet; /* the guest's, turned into the reply */
 	struct scsi_command command;
 	unsigned extent_count; /* for dirty tracking; 0 unless the guest's memory is written */
@@ -74,13 +75,8 @@ struct storage_controller {
 	unsigned fresh;                   /* those from here on were never used */
 	struct list free;
 	unsigned in_flight;  /* requests taken */
-	unsigned executing;  /* commands in the SCSI target */
-	struct list resets;  /* requests that wait until nothing is executing */
+	struct list resets;  /* requests that wait for the end of what they reset */
 	struct list starved; /* channels, the one that has waited longest first */
-
-	bool quiesced;
-	void (*quiesce_done)(void *data);
-	void *quiesce_data;
 
 	uint64_t commands, refused;
 };
@@ -104,7 +100,7 @@ static inline void storvsp_defer(struct storage_controller *controller)
 /* No new requests are to be taken now. */
 static inline bool storvsp_holds(const struct storage_controller *controller)
 {
-	return controller->quiesced || !list_empty(&controller->resets);
+	return !list_empty(&controller->resets);
 }
 
 /* The guest is to look for units again. */
@@ -121,6 +117,13 @@ void storvsp_request_reply(struct storvsp_request *request, uint32_t status);
 
 /* Sends what could not be sent, as far as there is room. */
 void storvsp_send_unsent(struct storvsp_channel *channel);
+
+/*
+ * Cuts short the commands that came by a channel (NULL: any) and are for a unit (-1: all), and ends
+ * those that have nothing under way. Return: how many are left.
+ */
+unsigned storvsp_abort(struct storage_controller *controller, const struct storvsp_channel *channel,
+		       int lun);
 
 /* EXECUTE_SRB. vmbus_packet: the packet it came in. */
 void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet);

@@ -146,7 +146,8 @@ static void storvsp_executed(struct scsi_command *command)
 	} else {
 		storvsp_put_sense(request);
 	}
-	if (--controller->executing == 0 && storvsp_holds(controller))
+	request->executing = false;
+	if (UNLIKELY(storvsp_holds(controller)))
 		storvsp_defer(controller);
 	storvsp_request_reply(request, STORVSP_STATUS_SUCCESS);
 }
@@ -213,6 +214,23 @@ void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet 
 		return;
 	}
 	controller->commands++;
-	controller->executing++;
+	request->executing = true;
 	scsi_target_execute(controller->target, &request->command);
+}
+
+unsigned storvsp_abort(struct storage_controller *controller, const struct storvsp_channel *channel,
+		       int lun)
+{
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < controller->fresh; i++) {
+		struct storvsp_request *request = &controller->requests[i];
+
+		if (!request->executing || (channel && request->channel != channel) ||
+		    (lun >= 0 && request->command.lun != lun))
+			continue;
+		scsi_command_abort(&request->command);
+		left += request->executing;
+	}
+	return left;
 }

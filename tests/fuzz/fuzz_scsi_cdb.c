@@ -137,9 +137,6 @@ static void step(struct scsi_target *target, struct input *input)
 	case 0xf6:
 		attach(target, 1, SCSI_DEVICE_CDROM);
 		break;
-	case 0xf7:
-		(void)!scsi_target_resize(target, 0, DISK_SIZE / 2);
-		break;
 	default:
 		execute(target, input);
 		break;

@@ -206,10 +206,6 @@ static void step(struct session *s)
 		if (s->disk)
 			disk_fault_release(s->disk);
 		break;
-	case 5:
-		storage_quiesce(s->controller, NULL, NULL);
-		storage_resume(s->controller);
-		break;
 	case 6:
 		reset(s);
 		break;

@@ -517,6 +517,24 @@ static void test_no_space(void **state)
 	assert_int_equal(umount("/mnt"), 0);
 }
 
+/* Zeros that are written piece by piece are not written on for nobody. */
+static void test_zeros_are_abandoned(void **state)
+{
+	struct fixture *f = fixture_new("/dev/shm"); /* which allocates no zeros */
+	struct request *r = &f->requests[0];
+
+	fixture_open(f, f->path, false, false);
+	fill(f->data, 5, BUFFER);
+	assert_int_equal(move(f, DISK_WRITE, f->data, 0, BUFFER, 0, false), 0);
+	start(f, r, (struct disk_request){ .operation = DISK_ZERO, .size = BUFFER });
+	r->request.abandoned = true;
+	assert_int_equal(finish(f, r), -ECANCELED);
+	assert_int_equal(move(f, DISK_READ, f->other, 0, 65536, BUFFER - 65536, false), 0);
+	assert_memory_equal(f->other, f->data + BUFFER - 65536, 65536);
+	*state = f;
+	teardown(state);
+}
+
 static void test_read_only(void **state)
 {
 	struct fixture *f = fixture_new("/var/tmp");
@@ -598,6 +616,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_file_was_shortened, setup_direct, teardown),
 		cmocka_unit_test_setup_teardown(test_file_too_big, setup_buffered, teardown),
 		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_zeros_are_abandoned),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test_setup_teardown(test_retire_waits, setup_direct, teardown),
 	};

@@ -544,6 +544,37 @@ static void test_buffers_are_waited_for(void **state)
 	assert_int_equal(pending, 0);
 }
 
+static void count_ended(struct scsi_command *command)
+{
+	pending--;
+}
+
+/* Who has nothing under way ends at once, and leaves the line to others. */
+static void test_abort_of_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct scsi_command commands[12];
+
+	disk_fault_hold(f->disk);
+	pending = ARRAY_SIZE(commands);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		commands[i] = (struct scsi_command){ .cdb_length = 10, .complete = count_ended };
+		memcpy(commands[i].cdb, CDB(0x2f, 0, 0, 0, 0, 0, 0, 0, 200, 0));
+		scsi_target_execute(f->target, &commands[i]);
+	}
+	for (size_t i = 8; i < 11; i++) {
+		scsi_command_abort(&commands[i]);
+		assert_int_equal(commands[i].status, SCSI_CHECK_CONDITION);
+		assert_int_equal(commands[i].sense[2], SCSI_ABORTED_COMMAND);
+	}
+	assert_int_equal(pending, 9);
+	disk_fault_release(f->disk);
+	for (int i = 0; i < 100 && pending; i++)
+		fixture_run(f);
+	assert_int_equal(pending, 0);
+	assert_int_equal(commands[11].status, SCSI_GOOD);
+}
+
 /* ---- States ---- */
 
 static void test_stop_and_start(void **state)
@@ -567,17 +598,12 @@ static void test_attentions(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(scsi_target_resize(f->target, 0, DISK_SIZE / 2), 0);
 	scsi_target_reset(f->target, -1);
 	/* INQUIRY and REPORT LUNS do not report it, and leave it. */
 	expect_good(f, SCSI_DATA_IN, 36, CDB(0x12, 0, 0, 0, 36, 0), 36);
 	expect_good(f, SCSI_DATA_IN, 16, CDB(0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0), 16);
 	expect_sense(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), SCSI_SENSE_RESET);
-	expect_sense(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), SCSI_SENSE_CAPACITY_CHANGED);
 	expect_good(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), 0);
-	expect_good(f, SCSI_DATA_IN, 8, CDB(0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0), 8);
-	assert_int_equal(scsi_get_32(f->data), BLOCKS / 2 - 1);
-	assert_int_equal(scsi_target_resize(f->target, 1, DISK_SIZE), SCSI_E_ABSENT);
 	/* REQUEST SENSE takes it. */
 	scsi_target_reset(f->target, 0);
 	expect_good(f, SCSI_DATA_IN, 18, CDB(3, 0, 0, 0, 18, 0), 18);
@@ -713,18 +739,45 @@ static void test_detach_between_steps(void **state)
 	assert_int_equal(done, 1);
 }
 
-static void test_shrinks_between_steps(void **state)
+/* An aborted command of several steps ends with the one that is under way. */
+static void test_abort_between_steps(void **state)
 {
+	static const struct {
+		enum scsi_direction direction;
+		uint32_t size;
+		uint8_t cdb[16];
+		enum disk_operation operation;
+	} cases[] = {
+		/* VERIFY(16), WRITE SAME(16), UNMAP of two ranges */
+		{ SCSI_DATA_NONE, 0, { 0x8f, [12] = 4 }, DISK_READ },
+		{ SCSI_DATA_OUT, 512, { 0x93, [12] = 4 }, DISK_WRITE },
+		{ SCSI_DATA_OUT, 40, { 0x42, [8] = 40 }, DISK_UNMAP },
+	};
+	static const uint8_t ranges[40] = { [3] = 32, [19] = 1, [31] = 9, [35] = 1 };
 	struct fixture *f = *state;
 
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		memcpy(f->data, ranges, sizeof(ranges));
+		disk_fault_hold(f->disk);
+		fixture_start(f, cases[i].direction, cases[i].size, cases[i].cdb, 16);
+		scsi_command_abort(&f->command);
+		fixture_run(f);
+		assert_false(f->completed);
+		disk_fault_release(f->disk);
+		while (!f->completed)
+			fixture_run(f);
+		assert_int_equal(f->command.status, SCSI_CHECK_CONDITION);
+		assert_int_equal(f->command.sense[2], SCSI_ABORTED_COMMAND);
+		assert_int_equal(disk_fault_seen(f->disk, cases[i].operation)->count, 1);
+	}
+	/* What is a single request runs its course. */
 	disk_fault_hold(f->disk);
-	fixture_start(f, SCSI_DATA_NONE, 0, CDB(0x2f, 0, 0, 0, 0, 0, 0, 4, 0, 0));
-	assert_int_equal(scsi_target_resize(f->target, 0, 512), 0);
+	fixture_start(f, SCSI_DATA_IN, 512, CDB(0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0));
+	scsi_command_abort(&f->command);
 	disk_fault_release(f->disk);
 	while (!f->completed)
 		fixture_run(f);
-	assert_int_equal(f->command.status, SCSI_CHECK_CONDITION);
-	assert_int_equal(f->command.sense[12], 0x21);
+	assert_int_equal(f->command.status, SCSI_GOOD);
 }
 
 /* A unit that takes the number of another is hidden until the guest knows that one is gone. */
@@ -779,6 +832,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unmap_bytes_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_buffers_are_waited_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_abort_of_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_and_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_attentions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_request_sense, setup, teardown),
@@ -788,7 +842,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_absent_units, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_detach_between_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_shrinks_between_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_abort_between_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ghost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ghost_of_unseen, setup, teardown),
 	};

@@ -13,9 +13,12 @@
 #define DISK_SIZE   (8u << 20)
 #define VPS         4
 #define REQUEST_MAX 256 /* of one controller */
+#define BUFFERS     8   /* the same */
 
 static const uint8_t test_unit_ready[6] = { 0x00 };
 static const uint8_t inquiry[6] = { 0x12, 0, 0, 0, 36 };
+/* Of the whole disk, which takes many reads, and moves no data. */
+static const uint8_t verify_all[16] = { 0x8f, [11] = DISK_SIZE / 512 >> 16, DISK_SIZE / 512 >> 8 };
 static const uint8_t read_one[10] = { 0x28, 0, 0, 0, 0, 0, 0, 0, 1 };
 
 struct fixture {
@@ -579,14 +582,96 @@ static void test_reset_waits(void **state)
 	assert_int_equal(storvsc_operate(s, STORVSP_RESET_BUS), 0);
 }
 
-/* ---- The guest leaves ---- */
+static struct storvsp_packet verify(uint8_t lun)
+{
+	struct storvsp_packet packet =
+		storvsc_srb(STORVSP_DIRECTION_NONE, 0, verify_all, sizeof(verify_all));
 
-static void test_close_with_requests_under_way(void **state)
+	packet.srb.lun = lun;
+	return packet;
+}
+
+static void expect_aborted(struct storvsc *s, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply.srb.srb_status,
+				 STORVSP_SRB_ERROR | STORVSP_SRB_AUTOSENSE_VALID);
+		assert_int_equal(s->reply.srb.sense[2], SCSI_ABORTED_COMMAND);
+	}
+}
+
+/* All requests are answered, those with nothing under way at once, and the reset last. */
+static void test_reset_cuts_long_commands_short(void **state)
+{
+	static const uint32_t operations[] = { STORVSP_RESET_BUS, STORVSP_RESET_ADAPTER,
+					       STORVSP_RESET_LUN };
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+	struct storvsp_packet packet = verify(0);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(operations); i++) {
+		struct storvsp_packet reset = { .operation = operations[i] };
+
+		disk_fault_hold(f->disk);
+		for (unsigned j = 0; j < 2 * BUFFERS; j++)
+			assert_true(storvsc_submit(s, 100 + j, &packet, 0));
+		fake_settle(f->fake);
+		assert_int_equal(disk_fault_held(f->disk), BUFFERS);
+		assert_true(storvsc_send(s, 12, &reset));
+		expect_aborted(s, BUFFERS);
+		assert_false(storvsc_receive_now(s));
+		disk_fault_release(f->disk);
+		expect_aborted(s, BUFFERS);
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply_id, 12);
+		assert_int_equal(s->reply.status, 0);
+		assert_int_equal(disk_fault_seen(f->disk, DISK_READ)->count, (i + 1) * BUFFERS);
+		assert_int_equal(storvsc_execute(s, STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6),
+				 STORVSP_SRB_ERROR | STORVSP_SRB_AUTOSENSE_VALID);
+		assert_int_equal(s->reply.srb.sense[2], SCSI_UNIT_ATTENTION);
+	}
+	/* The next one runs to its end. */
+	assert_true(storvsc_submit(s, 13, &packet, 0));
+	assert_true(storvsc_receive(s));
+	assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+}
+
+/* The reset of a unit neither ends the commands of another nor waits for them. */
+static void test_reset_of_one_unit(void **state)
 {
 	struct fixture *f = *state;
 	struct storvsc *s = &f->primary;
-	struct storvsp_packet read = storvsc_srb(STORVSP_DIRECTION_IN, 512, read_one, 10);
-	struct storvsp_packet reset = { .operation = STORVSP_RESET_BUS };
+	struct storvsp_packet reset = { .operation = STORVSP_RESET_LUN, .srb.lun = 1 };
+	struct storvsp_packet busy = verify(0), packet = verify(1);
+
+	assert_int_equal(storage_attach(f->controller, 1, &(struct storage_unit){ 0 }, new_disk(f)),
+			 0);
+	fake_settle(f->fake);
+	assert_false(storvsc_receive_now(s)); /* but for the news of the unit */
+	disk_fault_hold(f->disk);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		assert_true(storvsc_submit(s, 20 + i, &busy, 0));
+	assert_true(storvsc_submit(s, 11, &packet, 0)); /* waits for a buffer */
+	fake_settle(f->fake);
+	assert_true(storvsc_send(s, 12, &reset));
+	expect_aborted(s, 1);
+	assert_int_equal(s->reply_id, 11);
+	assert_true(storvsc_receive(s));
+	assert_int_equal(s->reply_id, 12);
+	assert_int_equal(s->reply.status, 0);
+	disk_fault_release(f->disk);
+	for (unsigned i = 0; i < BUFFERS; i++) {
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+	}
+}
+
+/* ---- The guest leaves ---- */
+
+/* As fake_close(), which waits for the answer: VMBUS_MESSAGE_GPADL_TORNDOWN. */
+static void begin_close(struct storvsc *s)
+{
 	struct vmbus_message_relid close = {
 		.header.type = VMBUS_MESSAGE_CLOSE_CHANNEL,
 		.relid = s->channel.relid,
@@ -597,15 +682,25 @@ static void test_close_with_requests_under_way(void **state)
 		.gpadl = s->channel.gpadl,
 	};
 
+	fake_post(s->fake, &close, sizeof(close));
+	fake_post(s->fake, &teardown, sizeof(teardown));
+	fake_settle(s->fake);
+}
+
+static void test_close_with_requests_under_way(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+	struct storvsp_packet read = storvsc_srb(STORVSP_DIRECTION_IN, 512, read_one, 10);
+	struct storvsp_packet reset = { .operation = STORVSP_RESET_BUS };
+
 	disk_fault_hold(f->disk);
 	for (unsigned i = 0; i < 5; i++)
 		assert_true(storvsc_submit(s, 11 + i, &read, 0));
 	assert_true(storvsc_send(s, 12, &reset));
 	fake_settle(f->fake);
 	assert_int_equal(disk_fault_held(f->disk), 5);
-	fake_post(f->fake, &close, sizeof(close));
-	fake_post(f->fake, &teardown, sizeof(teardown));
-	fake_settle(f->fake);
+	begin_close(s);
 	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
 	disk_fault_release(f->disk);
 	fake_settle(f->fake);
@@ -643,6 +738,78 @@ static void test_bus_reset_with_requests_under_way(void **state)
 		assert_int_equal(f->fake->offer_count, 1);
 		assert_true(storvsc_start(s, f->fake));
 	}
+}
+
+/* The machine is reset: whatever the guest has asked for, its disks are quiet in a moment. */
+static void test_bus_reset_cuts_long_commands_short(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+	struct storvsp_packet packet = verify(0);
+	struct storage_counters counters;
+
+	assert_int_equal(create_sub_channels(s, 1), 0);
+	assert_true(storvsc_open(&f->sub[0], f->fake, 1, 8));
+	disk_fault_hold(f->disk);
+	for (unsigned i = 0; i < REQUEST_MAX / 2; i++) {
+		assert_true(storvsc_submit(s, 11 + i, &packet, 0));
+		assert_true(storvsc_submit(&f->sub[0], 11 + i, &packet, 0));
+	}
+	fake_settle(f->fake);
+	storage_counters(f->controller, &counters);
+	assert_int_equal(counters.in_flight, REQUEST_MAX);
+	vmbus_reset(f->fake->bus, count_done, f);
+	fake_settle(f->fake);
+	storage_counters(f->controller, &counters);
+	assert_int_equal(counters.in_flight, BUFFERS);
+	assert_int_equal(f->done, 0);
+	disk_fault_release(f->disk);
+	fake_settle(f->fake);
+	assert_int_equal(f->done, 1);
+	assert_int_equal(disk_fault_seen(f->disk, DISK_READ)->count, BUFFERS);
+	/* Nobody hears of it. */
+	assert_false(storvsc_receive_now(s));
+	assert_false(storvsc_receive_now(&f->sub[0]));
+	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+	assert_true(fake_request_offers(f->fake));
+	assert_true(storvsc_start(s, f->fake));
+	assert_true(storvsc_submit(s, 11, &packet, 0));
+	assert_true(storvsc_receive(s));
+	assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+}
+
+/* A sub-channel takes its own commands along, wherever they are, and no others. */
+static void test_sub_channel_close_cuts_long_commands_short(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary, *sub = &f->sub[0];
+	struct storvsp_packet packet = verify(0);
+	struct storage_counters counters;
+
+	assert_int_equal(create_sub_channels(s, 1), 0);
+	assert_true(storvsc_open(sub, f->fake, 1, 8));
+	disk_fault_hold(f->disk);
+	assert_true(storvsc_submit(sub, 10, &packet, 0));
+	fake_settle(f->fake);
+	for (unsigned i = 1; i < BUFFERS; i++)
+		assert_true(storvsc_submit(s, 10 + i, &packet, 0));
+	fake_settle(f->fake);
+	assert_true(storvsc_submit(sub, 30, &packet, 0));
+	fake_settle(f->fake);
+	assert_int_equal(disk_fault_held(f->disk), BUFFERS);
+	begin_close(sub);
+	storage_counters(f->controller, &counters);
+	assert_int_equal(counters.in_flight, BUFFERS);
+	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+	disk_fault_release(f->disk);
+	for (unsigned i = 1; i < BUFFERS; i++) {
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+	}
+	assert_true(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+	assert_int_equal(disk_fault_seen(f->disk, DISK_READ)->count,
+			 (BUFFERS - 1) * DISK_SIZE / BUFFER_SIZE + 1);
+	assert_false(storvsc_receive_now(sub));
 }
 
 /* A new guest finds units as after power on, whatever the last one did. */
@@ -745,6 +912,31 @@ static void test_detach_waits_for_requests(void **state)
 	assert_int_equal(f->done, 1);
 }
 
+/* Not for the commands of other units that are in the way of its own. */
+static void test_detach_ends_commands_in_line(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+	struct storvsp_packet busy = verify(0), packet = verify(1);
+	struct disk *disk = f->disk;
+
+	assert_int_equal(storage_attach(f->controller, 1, &(struct storage_unit){ 0 }, new_disk(f)),
+			 0);
+	disk_fault_hold(disk);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		assert_true(storvsc_submit(s, 20 + i, &busy, 0));
+	assert_true(storvsc_submit(s, 11, &packet, 0));
+	fake_settle(f->fake);
+	assert_int_equal(disk_fault_held(disk), BUFFERS);
+	assert_int_equal(storage_detach(f->controller, 1, count_done, f), 0);
+	assert_int_equal(f->done, 1);
+	expect_aborted(s, 1);
+	assert_int_equal(s->reply_id, 11);
+	disk_fault_release(disk);
+	for (unsigned i = 0; i < BUFFERS; i++)
+		assert_true(storvsc_receive(s));
+}
+
 static void test_guest_ejects(void **state)
 {
 	static const uint8_t eject[6] = { 0x1b, 0, 0, 0, 2 };
@@ -767,37 +959,6 @@ static void test_guest_ejects(void **state)
 			 STORAGE_E_KIND);
 	assert_int_equal(storage_change_medium(f->controller, 2, NULL, false, NULL, NULL),
 			 STORAGE_E_ABSENT);
-}
-
-/* ---- Quiescing ---- */
-
-static void test_quiesce(void **state)
-{
-	struct fixture *f = *state;
-	struct storvsc *s = &f->primary;
-	struct storvsp_packet read = storvsc_srb(STORVSP_DIRECTION_IN, 512, read_one, 10);
-
-	disk_fault_hold(f->disk);
-	assert_true(storvsc_submit(s, 4, &read, 0));
-	fake_settle(f->fake);
-	storage_quiesce(f->controller, count_done, f);
-	assert_true(storvsc_submit(s, 5, &read, 0));
-	fake_settle(f->fake);
-	assert_int_equal(f->done, 0);
-	assert_int_equal(disk_fault_held(f->disk), 1);
-	disk_fault_release(f->disk);
-	assert_true(storvsc_receive(s));
-	assert_int_equal(s->reply_id, 4);
-	fake_settle(f->fake);
-	assert_int_equal(f->done, 1);
-	assert_false(storvsc_receive_now(s));
-	storage_resume(f->controller);
-	assert_true(storvsc_receive(s));
-	assert_int_equal(s->reply_id, 5);
-	storage_quiesce(f->controller, count_done, f);
-	assert_int_equal(f->done, 1);
-	fake_settle(f->fake);
-	assert_int_equal(f->done, 2);
 }
 
 /* ---- Four controllers of 64 units ---- */
@@ -864,17 +1025,25 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_channels_share_the_pool, setup_started,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_reset_waits, setup_started, teardown),
+		cmocka_unit_test_setup_teardown(test_reset_cuts_long_commands_short, setup_started,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_reset_of_one_unit, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_close_with_requests_under_way, setup_started,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_bus_reset_with_requests_under_way,
+						setup_started, teardown),
+		cmocka_unit_test_setup_teardown(test_bus_reset_cuts_long_commands_short,
+						setup_started, teardown),
+		cmocka_unit_test_setup_teardown(test_sub_channel_close_cuts_long_commands_short,
 						setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_next_guest, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_hot_add_and_remove, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_serials, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_detach_waits_for_requests, setup_started,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_detach_ends_commands_in_line, setup_started,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_guest_ejects, setup_started, teardown),
-		cmocka_unit_test_setup_teardown(test_quiesce, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_full_house, setup, teardown),
 	};
 
