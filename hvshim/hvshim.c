@@ -136,15 +136,16 @@ static bool hvshim_anything_waits(const struct hvshim *hvshim)
 static void hvshim_retry(struct loop_operation *operation, int result, bool more)
 {
 	struct hvshim *hvshim = container_of(operation, struct hvshim, retry.operation);
-	uint64_t delay = MIN(hvshim->retry_delay_ns * 2, RETRY_LONGEST_NS);
 
 	hvshim_enter(hvshim);
-	hvshim->retry_delay_ns = 0;
+	/* Who waits again meanwhile finds the timer running: it is one operation, started once. */
 	for (uint32_t i = 0; i < hvshim->vp_count; i++)
 		synic_check(&hvshim->vps[i]);
 	if (!hvshim->freed && hvshim_anything_waits(hvshim)) {
-		hvshim->retry_delay_ns = delay;
-		loop_timer_start(hvshim->loop, &hvshim->retry, delay);
+		hvshim->retry_delay_ns = MIN(hvshim->retry_delay_ns * 2, RETRY_LONGEST_NS);
+		loop_timer_start(hvshim->loop, &hvshim->retry, hvshim->retry_delay_ns);
+	} else {
+		hvshim->retry_delay_ns = 0;
 	}
 	hvshim_leave(hvshim);
 }

@@ -216,7 +216,6 @@ struct hvshim {
 	atomic_uint noticed;     /* those given already, that come but once */
 	struct loop_timer retry; /* looks at the slots that somebody waits for */
 	uint64_t retry_delay_ns; /* 0: not running */
-	bool retry_cancelled;
 
 	bool freed;     /* the owner let go; the loop still has operations */
 	unsigned calls; /* depth of our functions on the loop's stack */

@@ -36,6 +36,7 @@ struct fixture {
 	struct hvshim *hvshim;
 
 	unsigned messages, slots_free, crashes, resets, notices;
+	unsigned refill; /* messages that are sent as soon as a slot is free */
 	uint32_t connection_id;
 	struct hvshim_message message;
 	struct hvshim_crash crash;
@@ -52,8 +53,13 @@ static void on_message(void *data, uint32_t connection_id, const struct hvshim_m
 
 static void on_slot_free(void *data, uint32_t vp)
 {
+	const struct hvshim_message message = { .type = 1 };
+	struct fixture *fixture = data;
+
 	assert_int_equal(vp, 0);
-	((struct fixture *)data)->slots_free++;
+	fixture->slots_free++;
+	for (; fixture->refill > 0; fixture->refill--)
+		(void)!hvshim_post_message(fixture->hvshim, 0, SINT, &message);
 }
 
 static void on_crash(void *data, const struct hvshim_crash *crash)
@@ -838,6 +844,23 @@ static void test_slot_freed_in_silence(void **state)
 	turn_until(fixture, &fixture->slots_free, 1);
 }
 
+/* The slot is taken again at once, and waited for; nothing of that outlives the personality. */
+static void test_slot_taken_again_in_silence(void **state)
+{
+	struct fixture *fixture = FIXTURE(state);
+
+	enable_synic(fixture);
+	assert_int_equal(post(fixture, "first"), 0);
+	assert_int_equal(post(fixture, "second"), HVSHIM_E_BUSY);
+	fixture->refill = 2;
+	slot(fixture)->type = HV_MESSAGE_NONE;
+	turn_until(fixture, &fixture->slots_free, 1);
+	hvshim_free(fixture->hvshim);
+	fixture->hvshim = NULL;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 20), 0);
+}
+
 static void test_waiting_for_a_page_that_goes(void **state)
 {
 	struct fixture *fixture = FIXTURE(state);
@@ -1072,6 +1095,7 @@ int main(void)
 		TEST(test_messages_need_an_open_sint),
 		TEST(test_taken_slot),
 		TEST(test_slot_freed_in_silence),
+		TEST(test_slot_taken_again_in_silence),
 		TEST(test_waiting_for_a_page_that_goes),
 		TEST(test_event_flags),
 		TEST(test_sint_moves_to_another_vector),
