@@ -76,6 +76,7 @@ class Bench:
     def start(self, rounds):
         for _ in range(rounds):
             for kind in self.kinds:
+                table.say(f"start: {kind.name}")
                 with self.vm(kind) as guest:
                     self.add("start to first user process", "s", guest, guest.wait(vm.MARK))
                     self.add("start to root image", "s", guest, guest.wait(vm.READY))
@@ -104,6 +105,8 @@ class Bench:
     @staticmethod
     def take_turns(guests, function, *arguments):
         for guest in guests:
+            words = [getattr(argument, "name", argument) for argument in arguments]
+            table.say(" ".join((function.__name__, *words)) + f": {guest.kind.name}")
             with guest.turn():
                 function(guest, *arguments)
 
@@ -152,6 +155,7 @@ class Bench:
 
     def copies(self):
         for kind in self.kinds:
+            table.say(f"copies: {kind.name}")
             copies = measure.Copies(vm.COPIES_LIBRARY, vm.SCRATCH / "bench-copies")
             with contextlib.closing(copies), self.vm(kind, copies.environment) as guest:
                 guest.wait(vm.READY)

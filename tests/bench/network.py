@@ -255,6 +255,7 @@ class Bench:
         with contextlib.ExitStack() as stack:
             guests = []
             for index, contender in enumerate(contenders):
+                table.say(f"{contender.network.place}: {contender.name} starts")
                 guests.append(stack.enter_context(contender.up(self.initrd, self.root(index))))
                 self.warm_up(guests[-1])
                 guests[-1].process.send_signal(signal.SIGSTOP)
@@ -264,6 +265,7 @@ class Bench:
                 self.take_turns(guests, self.counts)
         if "counts" in parts:
             for index, contender in enumerate(contenders):
+                table.say(f"{contender.network.place}: copies of {contender.name}")
                 self.copies(contender, self.root(index))
 
     @staticmethod
@@ -276,6 +278,8 @@ class Bench:
     def take_turns(guests, function):
         for name in WORKLOADS:
             for guest in guests:
+                table.say(f"{Bench.title(guest, name)}, {function.__name__}: "
+                          f"{guest.contender.name}")
                 with guest.turn():
                     function(guest, name)
 

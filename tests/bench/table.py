@@ -3,9 +3,17 @@
 
 import json
 import statistics
+import time
+
+BEGUN = time.monotonic()
 
 # What a unit is, and whether more of it is better.
 MORE_IS_BETTER = {"IOPS": True, "MB/s": True, "packets/s": True, "transactions/s": True}
+
+
+def say(text):
+    """What is going on, for whoever waits."""
+    print(f"{time.monotonic() - BEGUN:5.0f} s  {text}", flush=True)
 
 
 class Samples:
