@@ -84,7 +84,7 @@ struct definition_disk {
 
 struct definition_actions {
 	enum definition_action reboot, triple_fault, crash; /* what the guest does */
-	unsigned crash_grace;                               /* seconds */
+	unsigned crash_grace;                               /* seconds of silence */
 	enum definition_failure_action worker_failure;
 };
 

@@ -305,5 +305,6 @@ void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_co
 		.events_signalled = hvshim->counters.events_signalled,
 		.timers_expired = hvshim->counters.timers_expired,
 		.unknown_hypercalls = hvshim->counters.unknown_hypercalls,
+		.introductions = hvshim->counters.introductions,
 	};
 }

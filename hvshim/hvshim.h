@@ -168,5 +168,6 @@ uint64_t hvshim_reference_time(const struct hvshim *hvshim);
 struct hvshim_counters {
 	uint64_t msr_exits, hypercall_exits, synic_exits, messages_posted, messages_busy,
 		events_signalled, timers_expired, unknown_hypercalls;
+	uint64_t introductions; /* of the guest: its OS id and hypercall MSR; 0: KVM hides them */
 };
 void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_counters);

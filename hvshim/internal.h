@@ -222,7 +222,8 @@ struct hvshim {
 
 	struct {
 		atomic_uint_fast64_t msr_exits, hypercall_exits, synic_exits, messages_posted,
-			messages_busy, events_signalled, timers_expired, unknown_hypercalls;
+			messages_busy, events_signalled, timers_expired, unknown_hypercalls,
+			introductions;
 	} counters;
 
 	uint32_t vp_count;

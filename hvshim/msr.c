@@ -45,6 +45,7 @@ static int write_guest_os_id(struct hvshim_vp *vp, uint32_t index, uint64_t valu
 {
 	struct hvshim *hvshim = vp->hvshim;
 
+	atomic_fetch_add(&hvshim->counters.introductions, 1);
 	hvshim->state.guest_os_id = value;
 	if (value == 0) {
 		overlay_disable(&hvshim->hypercall_page, hvshim->memory);
@@ -81,6 +82,7 @@ static int write_hypercall(struct hvshim_vp *vp, uint32_t index, uint64_t value)
 	bool long_mode;
 	int r;
 
+	atomic_fetch_add(&hvshim->counters.introductions, 1);
 	if (hvshim->state.hypercall & HV_MSR_HYPERCALL_LOCKED)
 		return HVSHIM_MSR_E_FAULT;
 	if (hvshim->state.guest_os_id == 0)

@@ -254,3 +254,13 @@ bool chipset_console_is_full(struct chipset *chipset)
 	pthread_mutex_unlock(&chipset->lock);
 	return full;
 }
+
+uint32_t chipset_console_written(struct chipset *chipset)
+{
+	uint32_t written;
+
+	pthread_mutex_lock(&chipset->lock);
+	written = serial_written(&chipset->serial);
+	pthread_mutex_unlock(&chipset->lock);
+	return written;
+}

@@ -73,7 +73,9 @@ struct machine_callbacks {
 	/* It was reset, and runs. */
 	void (*reset)(void *data, enum machine_reason reason, const char *message);
 
+	/* Once, until the guest has come up anew. */
 	void (*crash)(void *data, const struct hvshim_crash *crash);
+
 	void (*vmbus)(void *data, uint32_t version);  /* as vmbus_callbacks.connected */
 	void (*notice)(void *data, const char *text); /* a sentence for the log */
 	void (*console)(void *data, bool output);     /* any thread: see vmwp/chipset.h */

@@ -46,7 +46,9 @@ struct machine {
 
 	/* A crash that was reported, and not acted upon. */
 	bool crashed;
-	uint64_t grace_end; /* by loop_now() */
+	uint64_t grace_end;   /* by loop_now(), unless the guest shows that it lives */
+	uint64_t grace_limit; /* the same, whatever it shows */
+	uint64_t signs;       /* how many it had shown when we last looked */
 	struct loop_timer grace;
 	bool grace_runs; /* the loop has the timer; it may run to an end that is none any more */
 };
@@ -77,7 +79,7 @@ void machine_handle_incident(struct loop_task *task);
 
 /* ---- machine_crash.c: the grace between a crash and what is done about it ---- */
 
-/* The guest reports a crash. */
+/* The guest reports a crash. Only the first is told until it is forgotten. */
 void machine_crash(struct machine *machine, const struct hvshim_crash *crash);
 
 /* The guest ended itself: takes the crash's action if there was one. Return: whether there was. */

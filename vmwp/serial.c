@@ -61,6 +61,11 @@ static uint32_t serial_output_count(const struct serial *serial)
 	return serial->output_tail - serial->output_head;
 }
 
+uint32_t serial_written(const struct serial *serial)
+{
+	return serial->output_tail;
+}
+
 bool serial_has_output(const struct serial *serial)
 {
 	return serial_output_count(serial) > 0;

@@ -389,18 +389,67 @@ static void crash_restarts(void **state)
 	assert_int_equal(fixture->resets, 2);
 }
 
+static void start_with_grace(struct fixture *fixture, const void *code, size_t size)
+{
+	fixture->definition->actions.crash = DEFINITION_ACTION_KEEP;
+	fixture->definition->actions.crash_grace = 1;
+	start(fixture, code, size);
+}
+
+static void wait_for_action(struct fixture *fixture)
+{
+	wait_for(fixture, MACHINE_KEPT);
+	assert_int_equal(fixture->crashes, 1);
+	assert_int_equal(fixture->reason, MACHINE_CRASH);
+	stop(fixture);
+}
+
+static void run_for(struct fixture *fixture, uint64_t nanoseconds)
+{
+	for (uint64_t end = loop_now() + nanoseconds; loop_now() < end;)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+}
+
 /* A guest that spins: the action comes when the grace is over. */
 static void crash_without_an_end(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(0) };
+
+	start_with_grace(*state, code, sizeof(code));
+	wait_for_action(*state);
+}
+
+/* One that spins and reports its crash all the while has crashed once, and shows no life. */
+static void crash_over_and_over(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(34) };
+
+	start_with_grace(*state, code, sizeof(code));
+	wait_for_action(*state);
+}
+
+/* One that shows that it lives is given more, but not for ever. */
+static void crash_and_prints(void **state)
 {
 	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
 	struct fixture *fixture = *state;
 
-	fixture->definition->actions.crash = DEFINITION_ACTION_KEEP;
-	fixture->definition->actions.crash_grace = 1;
-	start(fixture, code, sizeof(code));
-	wait_for(fixture, MACHINE_KEPT);
+	start_with_grace(fixture, code, sizeof(code));
+	run_for(fixture, 3 * SECOND);
+	assert_int_equal(fixture->state, MACHINE_RUNNING);
+	wait_for_action(fixture);
+}
+
+static void crash_and_introductions(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_WRMSR(0x000, 0, 1), GUEST_LOOP(17) };
+	struct fixture *fixture = *state;
+
+	fixture->definition->engine = DEFINITION_ENGINE_USER;
+	start_with_grace(fixture, code, sizeof(code));
+	run_for(fixture, 3 * SECOND);
+	assert_int_equal(fixture->state, MACHINE_RUNNING);
 	assert_int_equal(fixture->crashes, 1);
-	assert_int_equal(fixture->reason, MACHINE_CRASH);
 	stop(fixture);
 }
 
@@ -459,7 +508,7 @@ static void wait_for_crash(struct fixture *fixture)
 /* What a crash kernel does first: contact the VMBus. Then its end is one as any other. */
 static void crash_kernel_comes_up(void **state)
 {
-	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(0) };
 	const struct vmbus_message_initiate_contact contact = {
 		.header.type = VMBUS_MESSAGE_INITIATE_CONTACT,
 		.version = VMBUS_VERSION_4_0,
@@ -474,8 +523,7 @@ static void crash_kernel_comes_up(void **state)
 	vmbus_receive_message(machine_bus(fixture->machine), VMBUS_CONNECTION_ID_MESSAGE, &contact,
 			      sizeof(contact));
 	assert_int_equal(machine_vmbus_version(fixture->machine), VMBUS_VERSION_4_0);
-	for (uint64_t end = loop_now() + 3 * SECOND / 2; loop_now() < end;)
-		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+	run_for(fixture, 3 * SECOND / 2);
 	assert_int_equal(machine_state(fixture->machine), MACHINE_RUNNING);
 	stop(fixture);
 }
@@ -483,7 +531,7 @@ static void crash_kernel_comes_up(void **state)
 /* The guest cannot use its grace while it is paused; it gets all of it afterwards. */
 static void crashed_guest_is_paused(void **state)
 {
-	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(0) };
 	struct fixture *fixture = *state;
 
 	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
@@ -491,8 +539,7 @@ static void crashed_guest_is_paused(void **state)
 	start(fixture, code, sizeof(code));
 	wait_for_crash(fixture);
 	assert_int_equal(machine_pause(fixture->machine), 0);
-	for (uint64_t end = loop_now() + 3 * SECOND / 2; loop_now() < end;)
-		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+	run_for(fixture, 3 * SECOND / 2);
 	assert_int_equal(fixture->state, MACHINE_PAUSED);
 	assert_int_equal(machine_resume(fixture->machine), 0);
 	assert_int_equal(fixture->state, MACHINE_RUNNING);
@@ -502,7 +549,7 @@ static void crashed_guest_is_paused(void **state)
 
 static void crashed_guest_is_stopped(void **state)
 {
-	static const uint8_t code[] = { GUEST_CRASH, GUEST_PRINT('.'), GUEST_LOOP(7) };
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(0) };
 	struct fixture *fixture = *state;
 
 	fixture->definition->actions.crash = DEFINITION_ACTION_RESTART;
@@ -659,6 +706,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(strings_are_fast, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_restarts, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_without_an_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_over_and_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_and_prints, setup, teardown),
+		cmocka_unit_test_setup_teardown(crash_and_introductions, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_and_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_and_reset_by_msr, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_and_power_off, setup, teardown),
