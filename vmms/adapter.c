@@ -160,8 +160,8 @@ static void reconnect(struct adapter *adapter)
 	arguments = json_make("name", json_object_new_string(adapter->name), "backend",
 			      json_object_new_string("socket"), NULL);
 	r = arguments ? worker_request(adapter->vm->worker, "connect_adapter", arguments,
-				       descriptors.fds, descriptors.count, VM_REQUEST_TIMEOUT, NULL,
-				       NULL)
+				       descriptors.fds, descriptors.count,
+				       adapter->vm->manager->settings.answer_timeout, NULL, NULL)
 		      : -ENOMEM;
 	if (r < 0)
 		set_reason(adapter, strerror(-r));

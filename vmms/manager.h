@@ -32,6 +32,7 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	struct worker_users users;     /* that workers become */
 	struct units *units;           /* that workers are put into; borrowed */
+	unsigned answer_timeout;       /* seconds that workers get for most requests; 0: for ever */
 	unsigned shutdown_timeout;     /* seconds that guests get, unless their definitions say */
 };
 

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define SHUTDOWN_TIMEOUT_DEFAULT 60
-#define SHUTDOWN_TIMEOUT_MAX     3600
+#define ANSWER_TIMEOUT_DEFAULT   30
+#define TIMEOUT_MAX              3600
 
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
@@ -47,6 +48,7 @@ static const char usage[] =
 	"  --shutdown-timeout N   seconds that guests get to shut down when all are stopped; 0: "
 	"they\n"
 	"                         are turned off at once (default: 60)\n"
+	"  --answer-timeout N     seconds that a worker gets to answer (default: 30)\n"
 	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them again\n"
 	"  --metrics-port PORT    metrics on that port of the loopback interface, too, where "
 	"every\n"
@@ -69,6 +71,7 @@ enum {
 	OPTION_UNITS,
 	OPTION_GROUP,
 	OPTION_SHUTDOWN_TIMEOUT,
+	OPTION_ANSWER_TIMEOUT,
 	OPTION_KEEP_GUESTS,
 	OPTION_METRICS_PORT,
 	OPTION_DEBUG,
@@ -89,6 +92,7 @@ static const struct option options[] = {
 	{ "units", required_argument, NULL, OPTION_UNITS },
 	{ "group", required_argument, NULL, OPTION_GROUP },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
+	{ "answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT },
 	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
 	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
@@ -156,13 +160,12 @@ static int fill_defaults(struct settings *settings)
 
 /* ---- Options ---- */
 
-static int read_timeout(const char *text, unsigned *ret_timeout)
+static int read_timeout(const char *option, const char *text, unsigned *ret_timeout)
 {
 	uint64_t seconds;
 
-	if (parse_unsigned(text, 0, SHUTDOWN_TIMEOUT_MAX, &seconds) < 0) {
-		fprintf(stderr, "vmms: --shutdown-timeout must be a number from 0 to %d\n",
-			SHUTDOWN_TIMEOUT_MAX);
+	if (parse_unsigned(text, 0, TIMEOUT_MAX, &seconds) < 0) {
+		fprintf(stderr, "vmms: %s must be a number from 0 to %d\n", option, TIMEOUT_MAX);
 		return SETTINGS_E_USAGE;
 	}
 	*ret_timeout = (unsigned)seconds;
@@ -247,7 +250,10 @@ static int read_option(struct settings *settings, int option)
 		settings->bus.group = optarg;
 		return 0;
 	case OPTION_SHUTDOWN_TIMEOUT:
-		return read_timeout(optarg, &settings->manager.shutdown_timeout);
+		return read_timeout("--shutdown-timeout", optarg,
+				    &settings->manager.shutdown_timeout);
+	case OPTION_ANSWER_TIMEOUT:
+		return read_timeout("--answer-timeout", optarg, &settings->manager.answer_timeout);
 	case OPTION_KEEP_GUESTS:
 		settings->keep_guests = true;
 		return 0;
@@ -272,12 +278,12 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 {
 	int option, r;
 
-	*settings =
-		(struct settings){ .bus = { .scope = DBUS_SYSTEM, .group = "vmms" },
-				   .manager = { .hypervisor = "/dev/kvm",
-						.passt = "/usr/bin/passt",
-						.users = default_users(),
-						.shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT } };
+	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM, .group = "vmms" },
+				       .manager = { .hypervisor = "/dev/kvm",
+						    .passt = "/usr/bin/passt",
+						    .users = default_users(),
+						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
+						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT } };
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		r = read_option(settings, option);
 		if (r != 0)

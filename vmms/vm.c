@@ -262,7 +262,7 @@ static int vm_request(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *d
 	if (r < 0)
 		return r;
 	r = worker_request(vm->worker, request_verbs[verb].method, NULL, NULL, 0,
-			   VM_REQUEST_TIMEOUT, verb_answered, vm);
+			   vm->manager->settings.answer_timeout, verb_answered, vm);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);

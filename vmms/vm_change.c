@@ -18,6 +18,12 @@
 #include <errno.h>
 #include <string.h>
 
+/*
+ * A worker gives a disk away, and answers, when the disk's I/O is over, which is up to the host's
+ * storage. Whoever gave up before would have a definition that is not what the guest has.
+ */
+#define NO_TIMEOUT 0
+
 void vm_change_save(struct vm *vm)
 {
 	int r = store_save(vm->manager->store, vm_stored_definition(vm));
@@ -116,7 +122,7 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 		change_commit(vm);
 		return 0;
 	}
-	r = worker_request(vm->worker, method, arguments, fds, fd_count, VM_REQUEST_TIMEOUT,
+	r = worker_request(vm->worker, method, arguments, fds, fd_count, NO_TIMEOUT,
 			   change_answered, vm);
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }

@@ -9,9 +9,8 @@
 #include <time.h>
 
 /* Seconds. */
-#define VM_REQUEST_TIMEOUT 30  /* for an answer of the worker */
-#define VM_START_TIMEOUT   120 /* the same while it takes its memory */
-#define VM_END_TIMEOUT     10  /* from "stop" to the worker's end */
+#define VM_START_TIMEOUT 120 /* the same while it takes its memory */
+#define VM_END_TIMEOUT   10  /* from "stop" to the worker's end */
 
 /* Tells whoever watches that these properties (docs/dbus/) have changed; closed by NULL. */
 void vm_notify(struct vm *vm, const char *property, ...) __attribute__((sentinel));

@@ -84,8 +84,8 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	if (vm->state == VM_STARTING)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 	manager_vm_runs(vm->manager, vm);
-	if (worker_request(vm->worker, "status", NULL, NULL, 0, VM_REQUEST_TIMEOUT, status_answered,
-			   vm) < 0)
+	if (worker_request(vm->worker, "status", NULL, NULL, 0,
+			   vm->manager->settings.answer_timeout, status_answered, vm) < 0)
 		status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
 }
 
@@ -107,7 +107,7 @@ static int send_descriptors(struct vm *vm, const struct resources *resources)
 		if (!arguments)
 			return -ENOMEM;
 		r = worker_request(vm->worker, "descriptors", arguments, fds, count,
-				   VM_REQUEST_TIMEOUT, step_answered, vm);
+				   vm->manager->settings.answer_timeout, step_answered, vm);
 		if (r < 0)
 			return r;
 	}

@@ -176,7 +176,8 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 	r = vm_begin(vm, VM_SHUT_DOWN, done, data, failure);
 	if (r < 0)
 		return r;
-	r = worker_request(vm->worker, "shutdown", arguments, NULL, 0, VM_REQUEST_TIMEOUT,
+	r = worker_request(vm->worker, "shutdown", arguments, NULL, 0,
+			   vm->manager->settings.answer_timeout,
 			   options->reboot ? reboot_agreed : shutdown_agreed, vm);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };

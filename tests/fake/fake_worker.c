@@ -16,6 +16,7 @@
  *     no-services      the guest runs no services beside shutdown
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-disks     "attach" and the like are refused
+ *     slow-detach      "detach" is answered when the console is told "settled"
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
  *     refuse-actions   "change_actions" is refused
@@ -42,6 +43,7 @@ struct fake {
 	size_t descriptor_count;
 	bool stop;
 	uint32_t copy;    /* the request of the copy */
+	uint32_t detach;  /* the last request of that kind */
 	uint64_t answers; /* to "statistics", by the thousand */
 	const char *state;
 	char line[256];
@@ -218,6 +220,8 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 		eject_all(fake);
 	if (asked_for(fake, "refuse-disks"))
 		return CONTROL_ERROR_BUSY;
+	if (strcmp(message->name, "detach") == 0)
+		fake->detach = message->id;
 	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
 		 message->fd_count);
@@ -345,7 +349,7 @@ static const struct {
 	{ "stop", "mute-stop", method_stop },
 	{ "change_actions", NULL, method_actions },
 	{ "attach", NULL, method_disk },
-	{ "detach", NULL, method_disk },
+	{ "detach", "slow-detach", method_disk },
 	{ "insert", NULL, method_disk },
 	{ "eject", NULL, method_disk },
 	{ "attach_adapter", NULL, method_adapter },
@@ -555,6 +559,12 @@ static void type_eject(struct fake *fake)
 	eject_all(fake);
 }
 
+static void type_settled(struct fake *fake)
+{
+	if (control_send_reply(fake->control, fake->detach, NULL) < 0)
+		perror("fake worker: detach");
+}
+
 static void type_error(struct fake *fake)
 {
 	state_event(fake, "stopped", "error", "the disk is on fire");
@@ -677,6 +687,7 @@ static const struct {
 	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
 	{ "hang-up", type_hang_up },     { "eject", type_eject },   { "guest", type_guest },
 	{ "hostile", type_hostile },     { "thawed", type_thawed }, { "babble", type_babble },
+	{ "settled", type_settled },
 };
 
 static void interpret(struct fake *fake)

@@ -393,6 +393,34 @@ class Disks(ServiceTest):
         self.wait_said('guest: detach {"controller":0,"lun":1}, 0 descriptors')
         self.assertEqual(len(self.disks()), 1)
 
+    def begin_slow_detach(self):
+        """The worker has taken the disk away at once, and answers when the disk's I/O is over."""
+        self.stop_vmms()
+        self.start_vmms("--answer-timeout", "1")
+        self.create(append="slow-detach", disks=[self.disk("a")])
+        self.ok("start", "vm")
+        detach = self.vmctl_in_background("detach", "vm", "--lun", "0")
+        self.wait_said("guest: detach")
+        with self.assertRaises(subprocess.TimeoutExpired):
+            detach.wait(2)
+        self.refused(WRONG_STATE, "pause", "vm")
+        return detach
+
+    def test_slow_detach(self):
+        detach = self.begin_slow_detach()
+        self.type("settled")
+        self.assertEqual(detach.communicate(timeout=TIMEOUT), ("", ""))
+        self.assertEqual(detach.returncode, OK)
+        self.assertEqual(self.disks(), [])
+        self.assertEqual(self.file_disks(), [])
+
+    def test_turned_off_during_a_slow_detach(self):
+        detach = self.begin_slow_detach()
+        self.ok("stop", "vm")
+        self.assertIn("turned off", detach.communicate(timeout=TIMEOUT)[1])
+        self.assertEqual(detach.returncode, WRONG_STATE)
+        self.assertEqual(len(self.disks()), 1)
+
     def test_media(self):
         iso = self.disk("iso")["path"]
         self.create(disks=[{"type": "dvd"}, self.disk("a", lun=1)])

@@ -81,7 +81,7 @@ enum status command_attach(struct invocation *invocation)
 	r = sd_bus_message_append(call, "s", json_object_to_json_string(disk));
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
 	return status == STATUS_OK ? print_place(invocation, reply) : status;
 }
 
@@ -118,7 +118,7 @@ enum status command_detach(struct invocation *invocation)
 
 	status = new_disk_call(invocation, "DetachDisk", &call);
 	if (status == STATUS_OK)
-		status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+		status = service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 	return status;
 }
 
@@ -135,7 +135,7 @@ enum status command_insert(struct invocation *invocation)
 	r = path ? sd_bus_message_append(call, "s", path) : -ENOMEM;
 	if (r < 0)
 		return service_failed(r, NULL);
-	return service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+	return service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 }
 
 enum status command_eject(struct invocation *invocation)
@@ -151,5 +151,5 @@ enum status command_eject(struct invocation *invocation)
 				  (int)invocation_has(invocation, "force"));
 	if (r < 0)
 		return service_failed(r, NULL);
-	return service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+	return service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 }

@@ -58,7 +58,7 @@ enum status command_net_add(struct invocation *invocation)
 	r = sd_bus_message_append(call, "s", json_object_to_json_string(adapter));
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
 	return status == STATUS_OK ? print_name(invocation, reply) : status;
 }
 
@@ -73,7 +73,7 @@ enum status command_net_remove(struct invocation *invocation)
 		return status;
 	r = sd_bus_message_append(call, "s", invocation->arguments[1]);
 	return r < 0 ? service_failed(r, NULL)
-		     : service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 }
 
 /* The adapters of a VM as its definition has them. */
@@ -157,7 +157,7 @@ enum status command_net_set(struct invocation *invocation)
 	r = sd_bus_message_append(call, "ss", invocation->arguments[1],
 				  json_object_to_json_string(adapter));
 	return r < 0 ? service_failed(r, NULL)
-		     : service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 }
 
 /* ---- list ---- */

@@ -86,7 +86,7 @@ static enum status change(struct invocation *invocation, const struct subject *s
 	r = sd_bus_message_append(call, "sa{sv}", text, 1, "base", "s", subject->text);
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
 	r = print_pending(invocation, reply);
