@@ -291,17 +291,13 @@ static int send_text(int socket, const char *text, size_t size, const int *fds, 
 	return 0;
 }
 
-/* Takes over the tree, which may be NULL for want of memory. */
 static int send_tree(int socket, struct json_object *tree, const int *fds, size_t fd_count)
 {
-	AUTO_JSON struct json_object *owned = tree;
 	const char *text;
 	size_t size;
 
-	if (!owned)
-		return -ENOMEM;
 	text = json_object_to_json_string_length(
-		owned, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+		tree, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
 	if (!text)
 		return -ENOMEM;
 	return send_text(socket, text, size, fds, fd_count);
@@ -312,36 +308,56 @@ static struct json_object *body(struct json_object *tree)
 	return tree ? json_object_get(tree) : json_object_new_object();
 }
 
+struct json_object *control_reply(uint32_t id, struct json_object *result)
+{
+	return json_make("id", json_object_new_int64(id), "result", body(result), NULL);
+}
+
+struct json_object *control_error(uint32_t id, const char *code, const char *text)
+{
+	return json_make("id", json_object_new_int64(id), "error",
+			 json_make("code", json_object_new_string(code), "message",
+				   json_object_new_string(text), NULL),
+			 NULL);
+}
+
+struct json_object *control_event(const char *event, struct json_object *data)
+{
+	return json_make("event", json_object_new_string(event), "data", body(data), NULL);
+}
+
+int control_send(int socket, struct json_object *message)
+{
+	return send_tree(socket, message, NULL, 0);
+}
+
 int control_send_request(int socket, uint32_t id, const char *method, struct json_object *arguments,
 			 const int *fds, size_t fd_count)
 {
-	return send_tree(socket,
-			 json_make("id", json_object_new_int64(id), "method",
-				   json_object_new_string(method), "arguments", body(arguments),
-				   NULL),
-			 fds, fd_count);
+	AUTO_JSON struct json_object *tree =
+		json_make("id", json_object_new_int64(id), "method", json_object_new_string(method),
+			  "arguments", body(arguments), NULL);
+
+	return tree ? send_tree(socket, tree, fds, fd_count) : -ENOMEM;
 }
 
 int control_send_reply(int socket, uint32_t id, struct json_object *result)
 {
-	return send_tree(socket,
-			 json_make("id", json_object_new_int64(id), "result", body(result), NULL),
-			 NULL, 0);
+	AUTO_JSON struct json_object *tree = control_reply(id, result);
+
+	return tree ? control_send(socket, tree) : -ENOMEM;
 }
 
 int control_send_error(int socket, uint32_t id, const char *code, const char *text)
 {
-	return send_tree(socket,
-			 json_make("id", json_object_new_int64(id), "error",
-				   json_make("code", json_object_new_string(code), "message",
-					     json_object_new_string(text), NULL),
-				   NULL),
-			 NULL, 0);
+	AUTO_JSON struct json_object *tree = control_error(id, code, text);
+
+	return tree ? control_send(socket, tree) : -ENOMEM;
 }
 
 int control_send_event(int socket, const char *event, struct json_object *data)
 {
-	return send_tree(
-		socket, json_make("event", json_object_new_string(event), "data", body(data), NULL),
-		NULL, 0);
+	AUTO_JSON struct json_object *tree = control_event(event, data);
+
+	return tree ? control_send(socket, tree) : -ENOMEM;
 }

@@ -68,8 +68,10 @@
  * Events                  data
  *   state                 {"state": "running|paused|stopped|kept", "reason": "…", "message": "…"}
  *                         reason: guest-shutdown, guest-reset, triple-fault, crash, stopped, error
- *   reset                 {"reason": "…"}: the machine was reset and runs on
- *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs
+ *   reset                 {"reason": "…", "resets": n}: the machine was reset and runs on; n: how
+ *                         often by now
+ *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs; once
+ *                         until it has come up anew
  *   heartbeat             {"status": "ok|lost|unknown"}
  *   guest                 {"host_name", "os_name", "os_version", "os_major", "os_build",
  *                         "architecture", "services_version", "ipv4", "ipv6"}, all text: what the
@@ -83,6 +85,10 @@
  *                         the link is down. {"adapter": "…", "addresses": ["192.0.2.7", …]}: what
  *                         the guest says it has there, at most CONTROL_ADDRESSES_MAX texts; []:
  *                         nothing any more
+ *
+ * Of what a guest can make happen as often as it likes the last is told, a few times a second at
+ * most, and before any reply that comes after it; a state that was told already is not told again.
+ * So a guest cannot keep replies and states from coming.
  *
  * Where the socket that a worker is given listens, as control_listen() makes it, the worker's VM
  * outlives the daemon: the worker talks to one connection at a time, and when that ends, it takes
@@ -168,6 +174,14 @@ int control_receive(int socket, struct control_message *ret_message) MUST_CHECK;
  * -ENOMEM.
  */
 int control_decode(const char *text, size_t size, struct control_message *ret_message) MUST_CHECK;
+
+/* Messages to be sent later. The tree (NULL: {}) is borrowed. NULL without memory. */
+struct json_object *control_reply(uint32_t id, struct json_object *result);
+struct json_object *control_error(uint32_t id, const char *code, const char *text);
+struct json_object *control_event(const char *event, struct json_object *data);
+
+/* Sends one of them, borrowed, without waiting. Return: as below. */
+int control_send(int socket, struct json_object *message) MUST_CHECK;
 
 /*
  * Send one message without waiting. The tree (NULL: {}) and the descriptors are borrowed. Return:

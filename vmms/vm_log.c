@@ -8,6 +8,7 @@
 #include "vmms/vm_log.h"
 
 #include "common/base/json.h"
+#include "common/base/ration.h"
 #include "common/base/text.h"
 #include "vmms/log_file.h"
 #include "vmms/manager.h"
@@ -22,8 +23,19 @@
 #define SEQUENCE_LINES 8 /* among the last of which one surely makes sense */
 #define LINE_MAX_SIZE  (6 * VM_LOG_MESSAGE_MAX + 256) /* JSON writes some bytes as six */
 
+/* Of a kind that a guest can bring about as often as it likes; more would push out all else. */
+#define RATION_MOST     20                       /* events */
+#define RATION_INTERVAL (UINT64_C(60) * 1000000) /* microseconds */
+
+static const bool rationed[_VM_EVENT_COUNT] = {
+	[VM_EVENT_RESET] = true,
+	[VM_EVENT_CRASH] = true,
+	[VM_EVENT_GUEST] = true,
+};
+
 struct vm_log {
 	struct log_file *file;
+	struct ration rations[_VM_EVENT_COUNT];
 	uint64_t sequence; /* of the last event; 0: not known yet */
 };
 
@@ -76,6 +88,9 @@ int vm_log_open(struct vm *vm)
 	vm->log = calloc(1, sizeof(*vm->log));
 	if (!vm->log)
 		return -ENOMEM;
+	for (size_t i = 0; i < _VM_EVENT_COUNT; i++)
+		vm->log->rations[i] =
+			(struct ration){ .most = RATION_MOST, .interval = RATION_INTERVAL };
 	r = open_file(vm, ".events", VM_LOG_BOUND, &vm->log->file);
 	if (r < 0)
 		return r;
@@ -288,17 +303,42 @@ static bool send_to_journal(const struct vm *vm, enum vm_event event, enum log_l
 	return sd_journal_sendv(fields.iov, fields.count) == 0;
 }
 
+static void log_event(struct vm *vm, enum vm_event event, enum log_level level, const char *message)
+{
+	if (!log_leads_to_journal() || !send_to_journal(vm, event, level, message))
+		log_write(level, "VM %s: %s", vm->definition->name, message);
+	if (vm->log && event != VM_EVENT_DELETED)
+		keep(vm, event, level, message);
+}
+
+/* Return: whether the event is to be told; and tells of those that were not. */
+static bool take_ration(struct vm *vm, enum vm_event event)
+{
+	char message[64];
+	unsigned refused;
+
+	if (!vm->log || !rationed[event])
+		return true;
+	if (!ration_take(&vm->log->rations[event], vm_clock(CLOCK_MONOTONIC), &refused))
+		return false;
+	if (refused > 0) {
+		snprintf(message, sizeof(message), "too often to tell it all; left out: %u times",
+			 refused);
+		log_event(vm, event, LOG_LEVEL_WARNING, message);
+	}
+	return true;
+}
+
 void vm_log(struct vm *vm, enum vm_event event, enum log_level level, const char *format, ...)
 {
 	char raw[VM_LOG_MESSAGE_MAX], message[VM_LOG_MESSAGE_MAX];
 	va_list arguments;
 
+	if (!take_ration(vm, event))
+		return;
 	va_start(arguments, format);
 	vsnprintf(raw, sizeof(raw), format, arguments);
 	va_end(arguments);
 	text_repair(message, sizeof(message), raw, strlen(raw));
-	if (!log_leads_to_journal() || !send_to_journal(vm, event, level, message))
-		log_write(level, "VM %s: %s", vm->definition->name, message);
-	if (vm->log && event != VM_EVENT_DELETED)
-		keep(vm, event, level, message);
+	log_event(vm, event, level, message);
 }

@@ -64,7 +64,10 @@ void vm_log_free(struct vm_log *log);
 /* The VM is deleted, and so are its logs: events, and what its console has said. */
 void vm_log_delete(struct vm *vm);
 
-/* Something has happened. */
+/*
+ * Something has happened. Of what a guest can bring about as often as it likes (RESET, CRASH,
+ * GUEST) only so much is told, and how much is left out.
+ */
 void vm_log(struct vm *vm, enum vm_event event, enum log_level level, const char *format, ...)
 	PRINTF_LIKE(4, 5);
 

@@ -26,7 +26,7 @@
 struct event {
 	char *state, *reason, *message, *status, *version, *text, *adapter;
 	struct json_object *parameters, *addresses;
-	unsigned controller, lun;
+	unsigned controller, lun, resets;
 };
 
 #define STRING(member)                                                             \
@@ -36,7 +36,13 @@ struct event {
 	}
 
 static const struct json_key state_keys[] = { STRING(state), STRING(reason), STRING(message) };
-static const struct json_key reset_keys[] = { STRING(reason) };
+static const struct json_key reset_keys[] = {
+	STRING(reason),
+	{ .name = "resets",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct event, resets),
+	  .maximum = UINT32_MAX },
+};
 static const struct json_key heartbeat_keys[] = { STRING(status) };
 static const struct json_key vmbus_keys[] = { STRING(version) };
 static const struct json_key ejected_keys[] = {
@@ -140,7 +146,7 @@ static void on_state(struct vm *vm, const struct event *event)
 
 static void on_reset(struct vm *vm, const struct event *event)
 {
-	vm->resets++;
+	vm->resets = event->resets ? event->resets : vm->resets + 1;
 	vm_log(vm, VM_EVENT_RESET, LOG_LEVEL_INFO, "the machine was reset: %s",
 	       or_empty(event->reason));
 	vm_notify(vm, "Resets", NULL);

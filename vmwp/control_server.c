@@ -6,7 +6,9 @@
  * answered later leaves a ticket, which is the server's until it is redeemed; it is worth nothing
  * any more when the connection is another one by then.
  *
- * Without a connection, events are lost: the next daemon asks what is true.
+ * Without a connection, events are lost: the next daemon asks what is true. With one, replies and
+ * states come in order, whatever the guest does meanwhile: see vmwp/control_outbox.h. While the
+ * daemon does not take them, no request of its is taken either.
  */
 #include "vmwp/control_server.h"
 
@@ -14,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "vmwp/control_methods.h"
+#include "vmwp/control_outbox.h"
 #include "vmwp/worker.h"
 #include "vsp/ic.h"
 #include "vsp/ic_kvp.h"
@@ -31,6 +34,9 @@ struct control_server {
 	int socket;          /* -1: there is no daemon now */
 	unsigned connection; /* counts them */
 	struct loop_operation receive, accept;
+	struct control_outbox *outbox;
+	bool held;                     /* requests wait until there is room for their replies */
+	enum machine_state told_state; /* MACHINE_CREATED: none yet */
 	struct list tickets;
 };
 
@@ -43,16 +49,11 @@ struct ticket {
 
 /* ---- Requests ---- */
 
-static void control_send(struct control_server *server, uint32_t id, const struct reply *reply)
+static void server_reply(struct control_server *server, uint32_t id, const struct reply *reply)
 {
-	int r;
-
-	if (reply->error)
-		r = control_send_error(server->socket, id, reply->error, reply->failure.message);
-	else
-		r = control_send_reply(server->socket, id, reply->result);
-	if (r < 0)
-		log_warning("a reply to the daemon was lost: %s", strerror(-r));
+	control_outbox_send(server->outbox,
+			    reply->error ? control_error(id, reply->error, reply->failure.message)
+					 : control_reply(id, reply->result));
 }
 
 static void control_handle(struct control_server *server, struct control_message *message)
@@ -63,14 +64,24 @@ static void control_handle(struct control_server *server, struct control_message
 		return;
 	control_method_call(server, server->worker, message, &reply);
 	if (!reply.later)
-		control_send(server, message->id, &reply);
+		server_reply(server, message->id, &reply);
 	json_object_put(reply.result);
 }
 
 /* ---- Connections ---- */
 
+static void control_connect_to(struct control_server *server, int socket)
+{
+	server->socket = socket;
+	server->held = false;
+	server->told_state = MACHINE_CREATED;
+	control_outbox_connect(server->outbox, socket);
+	loop_poll(server->worker->loop, &server->receive, socket, POLLIN);
+}
+
 static void control_await(struct control_server *server)
 {
+	control_outbox_connect(server->outbox, -1);
 	close_fdp(&server->socket);
 	server->socket = -1;
 	loop_accept(server->worker->loop, &server->accept, server->listener);
@@ -102,6 +113,9 @@ static bool control_receive_all(struct control_server *server)
 	int r;
 
 	for (;;) {
+		server->held = control_outbox_is_full(server->outbox);
+		if (server->held)
+			return true;
 		r = control_receive(server->socket, &message);
 		if (r == CONTROL_E_MALFORMED) {
 			log_warning("the daemon sent what is no message");
@@ -126,14 +140,21 @@ static void control_readable(struct loop_operation *operation, int result, bool 
 		loop_poll(server->worker->loop, &server->receive, server->socket, POLLIN);
 }
 
+static void control_room(void *data)
+{
+	struct control_server *server = data;
+
+	if (server->held && !control_receive_all(server))
+		control_disconnected(server, true);
+}
+
 static void control_accepted(struct loop_operation *operation, int result, bool more)
 {
 	struct control_server *server = container_of(operation, struct control_server, accept);
 
 	if (result >= 0) {
-		server->socket = result;
-		control_make_room(server->socket);
-		loop_poll(server->worker->loop, &server->receive, server->socket, POLLIN);
+		control_make_room(result);
+		control_connect_to(server, result);
 	} else if (result == -ECONNABORTED || result == -EINTR) {
 		control_await(server);
 	} else {
@@ -165,20 +186,24 @@ int control_server_new(struct worker *worker, int socket, struct control_server 
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		goto error;
+	r = control_outbox_new(worker->loop, control_room, server, &server->outbox);
+	if (r < 0)
+		goto error;
 	server->worker = worker;
 	server->listener = listens ? socket : -1;
-	server->socket = listens ? -1 : socket;
+	server->socket = -1;
 	server->receive.complete = control_readable;
 	server->accept.complete = control_accepted;
 	list_init(&server->tickets);
 	if (listens)
 		control_await(server);
 	else
-		loop_poll(worker->loop, &server->receive, socket, POLLIN);
+		control_connect_to(server, socket);
 	*ret_server = server;
 	return 0;
 
 error:
+	free(server);
 	close(socket);
 	return r;
 }
@@ -189,6 +214,7 @@ void control_server_free(struct control_server *server)
 		return;
 	list_for_each (link, &server->tickets)
 		control_server_forget(container_of(link, struct ticket, link));
+	control_outbox_free(server->outbox);
 	close_fdp(&server->socket);
 	close_fdp(&server->listener);
 	free(server);
@@ -220,7 +246,7 @@ void control_server_forget(void *data)
 static void ticket_redeem(struct ticket *ticket, const struct reply *reply)
 {
 	if (ticket->connection == ticket->server->connection)
-		control_send(ticket->server, ticket->id, reply);
+		server_reply(ticket->server, ticket->id, reply);
 	control_server_forget(ticket);
 }
 
@@ -250,33 +276,50 @@ void control_server_shutdown_answered(void *data, int result)
 
 /* ---- Events ---- */
 
-static void control_send_and_put(struct control_server *server, const char *event,
-				 struct json_object *data)
+/* Takes over the data. */
+static struct json_object *make_event(const char *event, struct json_object *data)
 {
-	int r = data ? 0 : -ENOMEM;
+	AUTO_JSON struct json_object *taken = data;
 
-	if (r == 0 && server->socket >= 0)
-		r = control_send_event(server->socket, event, data);
-	if (r < 0 && r != -EPIPE)
-		log_warning("the event \"%s\" was lost: %s", event, strerror(-r));
-	json_object_put(data);
+	return taken ? control_event(event, taken) : NULL;
+}
+
+/* Takes over the data, the only ones of that event that are worth telling. */
+static void server_tell(struct control_server *server, const char *event, struct json_object *data)
+{
+	control_outbox_tell(server->outbox, event, make_event(event, data));
+}
+
+/* The same of events that each have a subject of their own. */
+static void server_tell_of(struct control_server *server, const char *event, const char *subject,
+			   struct json_object *data)
+{
+	char name[CONTROL_OUTBOX_SUBJECT_MAX];
+
+	snprintf(name, sizeof(name), "%s %s", event, subject);
+	control_outbox_tell(server->outbox, name, make_event(event, data));
 }
 
 void control_server_state(struct control_server *server, enum machine_state state,
 			  enum machine_reason reason, const char *message)
 {
-	control_send_and_put(server, "state",
-			     json_make("state", json_object_new_string(machine_state_name(state)),
-				       "reason",
-				       json_object_new_string(machine_reason_name(reason)),
-				       "message", json_object_new_string(message), NULL));
+	if (state == server->told_state)
+		return;
+	server->told_state = state;
+	control_outbox_send(
+		server->outbox,
+		make_event("state",
+			   json_make("state", json_object_new_string(machine_state_name(state)),
+				     "reason", json_object_new_string(machine_reason_name(reason)),
+				     "message", json_object_new_string(message), NULL)));
 }
 
-void control_server_reset(struct control_server *server, enum machine_reason reason)
+void control_server_reset(struct control_server *server, enum machine_reason reason,
+			  unsigned resets)
 {
-	control_send_and_put(
-		server, "reset",
-		json_make("reason", json_object_new_string(machine_reason_name(reason)), NULL));
+	server_tell(server, "reset",
+		    json_make("reason", json_object_new_string(machine_reason_name(reason)),
+			      "resets", json_object_new_int64(resets), NULL));
 }
 
 void control_server_crash(struct control_server *server, const struct hvshim_crash *crash)
@@ -291,7 +334,7 @@ void control_server_crash(struct control_server *server, const struct hvshim_cra
 		snprintf(parameter, sizeof(parameter), "0x%" PRIx64, crash->parameters[i]);
 		json_append(&parameters, json_object_new_string(parameter));
 	}
-	control_send_and_put(
+	server_tell(
 		server, "crash",
 		json_make("parameters", parameters, "text", json_object_new_string(text), NULL));
 }
@@ -301,56 +344,58 @@ void control_server_vmbus(struct control_server *server, uint32_t version)
 	char text[16];
 
 	worker_version_text(version, text);
-	control_send_and_put(server, "vmbus",
-			     json_make("version", json_object_new_string(text), NULL));
+	server_tell(server, "vmbus", json_make("version", json_object_new_string(text), NULL));
 }
 
 void control_server_heartbeat(struct control_server *server, const char *status)
 {
-	control_send_and_put(server, "heartbeat",
-			     json_make("status", json_object_new_string(status), NULL));
+	server_tell(server, "heartbeat", json_make("status", json_object_new_string(status), NULL));
 }
 
 void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest)
 {
-	control_send_and_put(server, "guest",
-			     json_make("host_name", json_object_new_string(guest->host_name),
-				       "os_name", json_object_new_string(guest->os_name),
-				       "os_version", json_object_new_string(guest->os_version),
-				       "os_major", json_object_new_string(guest->os_major),
-				       "os_build", json_object_new_string(guest->os_build),
-				       "architecture", json_object_new_string(guest->architecture),
-				       "services_version",
-				       json_object_new_string(guest->services_version), "ipv4",
-				       json_object_new_string(guest->ipv4), "ipv6",
-				       json_object_new_string(guest->ipv6), NULL));
+	server_tell(server, "guest",
+		    json_make("host_name", json_object_new_string(guest->host_name), "os_name",
+			      json_object_new_string(guest->os_name), "os_version",
+			      json_object_new_string(guest->os_version), "os_major",
+			      json_object_new_string(guest->os_major), "os_build",
+			      json_object_new_string(guest->os_build), "architecture",
+			      json_object_new_string(guest->architecture), "services_version",
+			      json_object_new_string(guest->services_version), "ipv4",
+			      json_object_new_string(guest->ipv4), "ipv6",
+			      json_object_new_string(guest->ipv6), NULL));
 }
 
 void control_server_thawed(struct control_server *server, const char *reason)
 {
-	control_send_and_put(server, "thawed",
-			     json_make("reason", json_object_new_string(reason), NULL));
+	server_tell(server, "thawed", json_make("reason", json_object_new_string(reason), NULL));
 }
 
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size)
 {
-	control_send_and_put(server, "copy",
-			     json_make("copied", json_object_new_uint64(copied), "size",
-				       json_object_new_uint64(size), NULL));
+	server_tell(server, "copy",
+		    json_make("copied", json_object_new_uint64(copied), "size",
+			      json_object_new_uint64(size), NULL));
 }
 
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun)
 {
-	control_send_and_put(server, "ejected",
-			     json_make("controller", json_object_new_int64(controller), "lun",
-				       json_object_new_int64(lun), NULL));
+	char drive[16];
+
+	snprintf(drive, sizeof(drive), "%u:%u", controller, lun);
+	server_tell_of(server, "ejected", drive,
+		       json_make("controller", json_object_new_int64(controller), "lun",
+				 json_object_new_int64(lun), NULL));
 }
 
 void control_server_network(struct control_server *server, const char *adapter, const char *state)
 {
-	control_send_and_put(server, "network",
-			     json_make("adapter", json_object_new_string(adapter), "state",
-				       json_object_new_string(state), NULL));
+	char subject[CONTROL_OUTBOX_SUBJECT_MAX / 2 + 16];
+
+	snprintf(subject, sizeof(subject), "%s of %s", state, adapter);
+	server_tell_of(server, "network", subject,
+		       json_make("adapter", json_object_new_string(adapter), "state",
+				 json_object_new_string(state), NULL));
 }
 
 /* The daemon knows an address from what is none. */
@@ -368,7 +413,7 @@ void control_server_addresses(struct control_server *server, const char *adapter
 		}
 		length += addresses[length] == ';';
 	}
-	control_send_and_put(
-		server, "network",
+	server_tell_of(
+		server, "network", adapter,
 		json_make("adapter", json_object_new_string(adapter), "addresses", list, NULL));
 }

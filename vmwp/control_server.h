@@ -41,7 +41,8 @@ void control_server_answer(void *ticket, const struct reply *reply);
 
 void control_server_state(struct control_server *server, enum machine_state state,
 			  enum machine_reason reason, const char *message);
-void control_server_reset(struct control_server *server, enum machine_reason reason);
+void control_server_reset(struct control_server *server, enum machine_reason reason,
+			  unsigned resets);
 void control_server_crash(struct control_server *server, const struct hvshim_crash *crash);
 void control_server_vmbus(struct control_server *server, uint32_t version);
 void control_server_heartbeat(struct control_server *server, const char *status);

@@ -12,12 +12,15 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #define LOOP_CAPACITY 8192
+#define NOTES_MAX     100                  /* lines at once about what the guest does */
+#define NOTES_NS      (20ull * 1000000000) /* and after that one in this time */
 
 /* ---- The end ---- */
 
@@ -63,6 +66,26 @@ static void worker_write_end(const struct worker *worker, enum machine_reason re
 
 /* ---- What the machine tells ---- */
 
+/* Says what a guest can make happen as often as it likes: not that often. */
+static void worker_note(struct worker *worker, enum log_level level, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+
+static void worker_note(struct worker *worker, enum log_level level, const char *format, ...)
+{
+	char text[512];
+	unsigned refused;
+	va_list arguments;
+
+	if (!ration_take(&worker->notes, loop_now(), &refused))
+		return;
+	if (refused > 0)
+		log_warning("the guest does too much to tell it all; left out: %u lines", refused);
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	log_write(level, "%s", text);
+}
+
 static void worker_machine_state(void *data, enum machine_state state, enum machine_reason reason,
 				 const char *message)
 {
@@ -79,6 +102,9 @@ static void worker_machine_state(void *data, enum machine_state state, enum mach
 	}
 	if (reason == MACHINE_REQUESTED)
 		log_info("the VM is %s", machine_state_name(state));
+	else if (state == MACHINE_RUNNING)
+		worker_note(worker, LOG_LEVEL_INFO, "the VM is running: %s",
+			    machine_reason_name(reason));
 	else
 		log_info("the VM is %s: %s", machine_state_name(state),
 			 machine_reason_name(reason));
@@ -97,19 +123,20 @@ static void worker_machine_reset(void *data, enum machine_reason reason, const c
 	struct worker *worker = data;
 
 	if (message[0])
-		log_warning("%s", message);
+		worker_note(worker, LOG_LEVEL_WARNING, "%s", message);
 
 	worker->resets++;
-	log_info("the VM was reset: %s", machine_reason_name(reason));
+	worker_note(worker, LOG_LEVEL_INFO, "the VM was reset: %s", machine_reason_name(reason));
 	if (worker->control)
-		control_server_reset(worker->control, reason);
+		control_server_reset(worker->control, reason, worker->resets);
 }
 
 static void worker_machine_crash(void *data, const struct hvshim_crash *crash)
 {
 	struct worker *worker = data;
 
-	log_warning("the guest crashed: parameters %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
+	worker_note(worker, LOG_LEVEL_WARNING,
+		    "the guest crashed: parameters %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
 		    " %" PRIx64 ", %zu bytes of text",
 		    crash->parameters[0], crash->parameters[1], crash->parameters[2],
 		    crash->parameters[3], crash->parameters[4], crash->text_size);
@@ -134,9 +161,10 @@ static void worker_machine_vmbus(void *data, uint32_t version)
 
 	worker_version_text(version, text);
 	if (version)
-		log_info("the guest connected to VMBus, version %s", text);
+		worker_note(worker, LOG_LEVEL_INFO, "the guest connected to VMBus, version %s",
+			    text);
 	else
-		log_info("the guest left VMBus");
+		worker_note(worker, LOG_LEVEL_INFO, "the guest left VMBus");
 	if (worker->control)
 		control_server_vmbus(worker->control, version);
 }
@@ -170,7 +198,7 @@ static void worker_heartbeat(void *data, const char *status)
 {
 	struct worker *worker = data;
 
-	log_info("the guest's heartbeat is %s", status);
+	worker_note(worker, LOG_LEVEL_INFO, "the guest's heartbeat is %s", status);
 	if (worker->control)
 		control_server_heartbeat(worker->control, status);
 }
@@ -219,7 +247,8 @@ static void worker_ejected(void *data, unsigned controller, unsigned lun)
 {
 	struct worker *worker = data;
 
-	log_info("the guest ejected the medium of DVD drive %u:%u", controller, lun);
+	worker_note(worker, LOG_LEVEL_INFO, "the guest ejected the medium of DVD drive %u:%u",
+		    controller, lun);
 	if (worker->control)
 		control_server_ejected(worker->control, controller, lun);
 }
@@ -444,6 +473,7 @@ int worker_init(struct worker *worker)
 		.serial_output_fd = -1,
 		.signal_fd = -1,
 		.end_fd = -1,
+		.notes = { .most = NOTES_MAX, .interval = NOTES_NS },
 	};
 	r = loop_new(LOOP_CAPACITY, &worker->loop);
 	if (r < 0)

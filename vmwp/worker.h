@@ -12,6 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
+#include "common/base/ration.h"
 #include "common/definition.h"
 #include "vmwp/console.h"
 #include "vmwp/devices.h"
@@ -46,6 +47,8 @@ struct worker {
 	unsigned resets;
 	struct hvshim_crash crash; /* the last one */
 	bool crashed;
+
+	struct ration notes; /* lines in the log about what the guest does */
 
 	int signal_fd;
 	struct loop_operation signal;

@@ -264,6 +264,20 @@ static void test_bound(void **state)
 }
 
 /* A journal that does not answer, and none: the event is kept at any rate. */
+/* What a guest can do as often as it likes pushes nothing else out of the log, nor others' out of
+ * the journal. */
+static void test_what_a_guest_repeats(void **state)
+{
+	set_journal(true);
+	for (int i = 0; i < 100000; i++)
+		vm_log(&fixture.vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed");
+	assert_in_range(read_log(0).count, 2, 30);
+	assert_in_range(fixture.entries, 2, 30);
+	assert_in_range(fixture.told, 2, 30);
+	vm_log(&fixture.vm, VM_EVENT_STATE, LOG_LEVEL_INFO, "off");
+	assert_string_equal(read_log(0).message, "off");
+}
+
 static void test_without_journal(void **state)
 {
 	fixture.journal_result = -ECONNREFUSED;
@@ -296,6 +310,7 @@ int main(void)
 		TEST(test_long_text),
 		TEST(test_lines_that_make_no_sense),
 		TEST(test_bound),
+		TEST(test_what_a_guest_repeats),
 		TEST(test_without_journal),
 		TEST(test_deletion),
 	};

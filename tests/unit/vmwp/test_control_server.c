@@ -5,11 +5,13 @@
  */
 #include "common/base/cc.h"
 #include "common/control.h"
+#include "common/wire/vmbus.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/guest_code.h"
 #include "tests/unit/vmwp/kernel_image.h"
 #include "vmwp/control_server.h"
 #include "vmwp/worker.h"
+#include "vsp/vmbus.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -31,7 +33,7 @@ struct fixture {
 	uint32_t id;
 	bool ended;
 	struct control_message answer; /* the last one */
-	unsigned states, crashes, resets;
+	unsigned states, crashes, resets, vmbus;
 	char state[32], reason[32], crash[64];
 };
 
@@ -83,6 +85,8 @@ static void take_event(struct fixture *fixture, const struct control_message *me
 		copy_member(message->body, "reason", fixture->reason, sizeof(fixture->reason));
 	} else if (strcmp(message->name, "reset") == 0) {
 		fixture->resets++;
+	} else if (strcmp(message->name, "vmbus") == 0) {
+		fixture->vmbus++;
 	} else if (strcmp(message->name, "crash") == 0) {
 		fixture->crashes++;
 		copy_member(message->body, "parameters", fixture->crash, sizeof(fixture->crash));
@@ -411,6 +415,70 @@ static void guest_that_crashes(void **state)
 	assert_string_equal(fixture->reason, "crash");
 	assert_int_equal(fixture->crashes, 1);
 	assert_non_null(strstr(fixture->crash, "0x42"));
+}
+
+/* Contacts the VMBus and leaves it, as fast as it can. */
+static void contact_vmbus(struct fixture *fixture)
+{
+	const struct vmbus_message_initiate_contact contact = {
+		.header.type = VMBUS_MESSAGE_INITIATE_CONTACT,
+		.version = VMBUS_VERSION_4_0,
+	};
+
+	for (int i = 0; i < 5000; i++)
+		vmbus_receive_message(machine_bus(fixture->worker.machine),
+				      VMBUS_CONNECTION_ID_MESSAGE, &contact, sizeof(contact));
+}
+
+/* The daemon takes nothing while the guest makes happen what it can, and then asks for a pause. */
+static void guest_that_floods(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(34) };
+	struct fixture *fixture = *state;
+	uint64_t end;
+
+	configure(fixture, code, sizeof(code),
+		  ", \"actions\": {\"crash\": \"keep\", \"crash_grace\": 60}");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	for (end = loop_now() + SECOND; loop_now() < end;)
+		turn(fixture);
+	contact_vmbus(fixture);
+	assert_string_equal(ask(fixture, "pause", NULL), "");
+	assert_string_equal(fixture->state, "paused");
+	assert_string_equal(ask(fixture, "resume", NULL), "");
+	assert_string_equal(fixture->state, "running");
+	/* A few a second. */
+	assert_in_range(fixture->crashes, 1, 100);
+	assert_in_range(fixture->vmbus, 2, 100);
+}
+
+/* Who asks and does not listen is not asked after until it does. */
+static void daemon_that_does_not_listen(void **state)
+{
+	struct fixture *fixture = *state;
+	struct control_message message;
+	uint32_t sent = 0, answered = 0;
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	for (int quiet = 0; quiet < 10; turn(fixture)) {
+		if (control_send_request(fixture->socket, sent + 1, "explode", NULL, NULL, 0) < 0) {
+			quiet++;
+			continue;
+		}
+		sent++;
+		quiet = 0;
+	}
+	fixture->id = sent;
+	while (answered < sent && loop_now() < end) {
+		if (control_receive(fixture->socket, &message) == 0) {
+			assert_int_equal(message.id, ++answered);
+			control_message_deinit(&message);
+		} else {
+			turn(fixture);
+		}
+	}
+	assert_int_equal(answered, sent);
+	assert_string_equal(ask(fixture, "explode", NULL), CONTROL_ERROR_INVALID);
 }
 
 static void actions_are_changed(void **state)
@@ -777,6 +845,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_socket_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_crashes, setup, teardown),
+		cmocka_unit_test_setup_teardown(guest_that_floods, setup, teardown),
+		cmocka_unit_test_setup_teardown(daemon_that_does_not_listen, setup, teardown),
 		cmocka_unit_test_setup_teardown(actions_are_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_is_followed_by_another, setup_listening,
