@@ -4,6 +4,12 @@
 # must be the very same, so all of them begin here.
 #
 # One processor: with two, multi-threaded TCG misdelivers interrupts that VMRUN injects.
+#
+# Even with one, an interrupt can get lost: QEMU's VMRUN and #VMEXIT change the word that says that
+# interrupts are pending without the lock that its timers and devices take. The machine then sleeps
+# on with its timer's interrupt in the APIC's IRR, until another interrupt has it look. So it is
+# nudged twice a second.
+#
 # No shared directory: a machine with a 9p device cannot be saved. Files pass through raw disks.
 
 machine_memory=3072 # MiB, of the snapshots
@@ -16,6 +22,7 @@ machine_control_in=
 machine_control_out=
 machine_monitor_in=
 machine_line=
+machine_listens=0 # the agent reads lines and leaves alone those that say nothing to it
 
 # machine_start DIRECTORY SYSTEMD(0|1) MEMORY CONSOLE QEMU-OPTION...
 #
@@ -68,6 +75,10 @@ machine_stop() {
 	machine_pid=
 }
 
+machine_nudge() {
+	[[ $machine_listens -eq 0 ]] || printf '\n' >&"$machine_control_in"
+}
+
 # machine_monitor COMMAND [ARGUMENTS] : gives a QMP command. The answers are in monitor.out.
 machine_monitor() {
 	printf '{"execute": "%s", "arguments": {%s}}\n' "$1" "${2-}" >&"$machine_monitor_in"
@@ -89,6 +100,7 @@ machine_receive() {
 	# A busy machine may time out in the middle of a line; then `piece` is its beginning.
 	until IFS= read -r -t 0.5 piece <&"$machine_control_out"; do
 		machine_line+=$piece
+		machine_nudge
 		machine_alive && [[ $SECONDS -lt $deadline ]] || return 1
 	done
 	machine_line+=$piece

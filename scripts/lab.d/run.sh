@@ -198,6 +198,7 @@ run_execute() {
 	run_start
 	run_release
 	run_wait started "$run_start_limit" || run_broken "the command did not start within $run_start_limit s"
+	machine_listens=1
 	run_note "the command starts"
 	lab_unlock # all images are open or read now
 	if ! run_wait exit "$run_timeout"; then
