@@ -2,6 +2,8 @@
 /* What a user may write into the definition of a VM. */
 #include "vmms/permit.h"
 
+#include "common/base/json.h"
+#include "common/base/text.h"
 #include "vmms/vm.h"
 
 #include <string.h>
@@ -52,30 +54,16 @@ int permit_file(const struct user *user, const struct definition *stored, struct
 			   stored->name, owner_of(stored));
 }
 
-static bool is_same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* Takes over both. */
-static bool is_same_tree(struct json_object *a, struct json_object *b)
-{
-	AUTO_JSON struct json_object *tree_a = a;
-	AUTO_JSON struct json_object *tree_b = b;
-
-	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
-}
-
 static bool is_same_disk(const struct definition_disk *a, const struct definition_disk *b)
 {
-	return is_same_tree(definition_disk_to_json(a), definition_disk_to_json(b));
+	return json_equal(definition_disk_to_json(a), definition_disk_to_json(b));
 }
 
 /* No file is named that was not; what was read-only stays so. */
 static bool names_same_files(const struct definition *stored, const struct definition *wanted)
 {
-	if (!is_same_text(wanted->boot.kernel, stored->boot.kernel) ||
-	    (wanted->boot.initrd && !is_same_text(wanted->boot.initrd, stored->boot.initrd)))
+	if (!text_equal(wanted->boot.kernel, stored->boot.kernel) ||
+	    (wanted->boot.initrd && !text_equal(wanted->boot.initrd, stored->boot.initrd)))
 		return false;
 	for (size_t i = 0; i < wanted->disk_count; i++) {
 		const struct definition_disk *disk = &wanted->disks[i], *before;
@@ -92,13 +80,12 @@ static bool names_same_files(const struct definition *stored, const struct defin
 static bool is_same_adapter(const struct definition_adapter *adapter,
 			    const struct definition_adapter *before)
 {
-	AUTO_JSON struct json_object *tree = definition_adapter_to_json(adapter);
-	AUTO_JSON struct json_object *old = definition_adapter_to_json(before);
+	struct json_object *old = definition_adapter_to_json(before);
 
 	/* One that is written without keeps it. */
-	if (definition_mac_is_null(adapter->mac))
+	if (old && definition_mac_is_null(adapter->mac))
 		json_object_object_del(old, "mac");
-	return tree && old && json_object_equal(tree, old);
+	return json_equal(definition_adapter_to_json(adapter), old);
 }
 
 int permit_adapter(const struct user *user, const struct definition *stored,
@@ -155,8 +142,8 @@ static int permit_limits(const struct definition *stored, const struct definitio
 {
 	const struct definition_automatic_start *start = &wanted->automatic_start;
 
-	if (!is_same_tree(definition_resources_to_json(&wanted->resources),
-			  definition_resources_to_json(&stored->resources)))
+	if (!json_equal(definition_resources_to_json(&wanted->resources),
+			definition_resources_to_json(&stored->resources)))
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root changes what a VM may take of the host (resources)");
 	/* Others' VMs wait in that queue, and the host's end waits for guests. */

@@ -88,10 +88,7 @@ struct json_object *vm_pending_keys(const struct vm *vm)
 
 bool vm_definitions_are_equal(const struct definition *a, const struct definition *b)
 {
-	AUTO_JSON struct json_object *tree_a = definition_to_json(a);
-	AUTO_JSON struct json_object *tree_b = definition_to_json(b);
-
-	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+	return json_equal(definition_to_json(a), definition_to_json(b));
 }
 
 /* ---- What a change makes of the two ---- */

@@ -3,6 +3,7 @@
 #include "vmms/vswitches.h"
 
 #include "common/base/log.h"
+#include "common/base/text.h"
 #include "vmms/folder.h"
 #include "vmms/vswitches_internal.h"
 
@@ -261,15 +262,10 @@ int vswitches_create(struct vswitches *switches, struct vswitch_definition *defi
 
 /* ---- Changing ---- */
 
-static bool is_same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* The switch is another bridge with the other definition. */
 static bool moves(const struct vswitch_definition *a, const struct vswitch_definition *b)
 {
-	return !is_same_text(a->bridge, b->bridge) || !is_same_text(a->interface, b->interface);
+	return !text_equal(a->bridge, b->bridge) || !text_equal(a->interface, b->interface);
 }
 
 static int check_change(const struct vswitches *switches, const struct vswitch *vswitch,

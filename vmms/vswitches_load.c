@@ -73,10 +73,7 @@ static int add(struct vswitches *switches, struct vswitch_definition *definition
 
 static bool is_same(const struct vswitch_definition *a, const struct vswitch_definition *b)
 {
-	AUTO_JSON struct json_object *tree_a = vswitch_definition_to_json(a);
-	AUTO_JSON struct json_object *tree_b = vswitch_definition_to_json(b);
-
-	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+	return json_equal(vswitch_definition_to_json(a), vswitch_definition_to_json(b));
 }
 
 /* The file of a switch that is known has been changed by hand. */

@@ -292,6 +292,14 @@ int json_parse(const char *text, size_t size, struct json_object **ret_object,
 	return 0;
 }
 
+bool json_equal(struct json_object *a, struct json_object *b)
+{
+	AUTO_JSON struct json_object *tree_a = a;
+	AUTO_JSON struct json_object *tree_b = b;
+
+	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+}
+
 int json_line(struct json_object *value)
 {
 	return value ? (int)(intptr_t)json_object_get_userdata(value) : 0;

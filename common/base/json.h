@@ -51,6 +51,9 @@ int json_line(struct json_object *value);
 /* "a string", "a whole number", …: for messages. */
 const char *json_type_text(struct json_object *value);
 
+/* Whether two trees say the same. Takes over both; NULL, for want of memory, is like nothing. */
+bool json_equal(struct json_object *a, struct json_object *b);
+
 /* ---- Making trees ---- */
 
 /*

@@ -159,6 +159,11 @@ char *text_escape_json_new(const char *json, size_t size)
 	return escaped;
 }
 
+bool text_equal(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 size_t text_columns(const char *text)
 {
 	size_t columns = 0;

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The same text, or both NULL. */
+bool text_equal(const char *a, const char *b);
+
 /* Well-formed UTF-8: nothing overlong, no surrogates, at most U+10FFFF. */
 bool text_is_utf8(const char *text, size_t size);
 

@@ -307,6 +307,15 @@ static void test_make_without_memory(void **state)
 	assert_null(object);
 }
 
+static void test_equal(void **state)
+{
+	assert_true(json_equal(parse("{\"a\": 1, \"b\": [2]}"), parse("{\"b\": [2], \"a\": 1}")));
+	assert_false(json_equal(parse("{\"a\": 1}"), parse("{\"a\": 2}")));
+	assert_false(json_equal(parse("{\"a\": 1}"), NULL));
+	assert_false(json_equal(NULL, parse("{}")));
+	assert_false(json_equal(NULL, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +331,7 @@ int main(void)
 		cmocka_unit_test(test_read_refuses),
 		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_make_without_memory),
+		cmocka_unit_test(test_equal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void test_equal(void **state)
+{
+	char copy[] = "text";
+
+	assert_true(text_equal(copy, "text"));
+	assert_true(text_equal(NULL, NULL));
+	assert_false(text_equal("text", "texts"));
+	assert_false(text_equal("", NULL));
+	assert_false(text_equal(NULL, ""));
+}
+
 static void test_utf8(void **state)
 {
 	static const struct {
@@ -191,6 +202,7 @@ static void test_size_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_escape_is_cut_between_characters),
