@@ -82,7 +82,7 @@ int resources_check_owner(const char *owner, struct failure *failure)
 	return is_as_we_are(owner) ? 0 : find_owner(owner, &user, failure);
 }
 
-/* Until leave_owner(), files are opened with the owner's rights. */
+/* Until user_leave(), files are opened with the owner's rights. */
 static int enter_owner(const char *owner, struct failure *failure)
 {
 	CLEANUP(user_freep) struct user *user = NULL;
@@ -99,12 +99,6 @@ static int enter_owner(const char *owner, struct failure *failure)
 				   "cannot open files as the VM's owner '%s': %s", owner,
 				   strerror(-r));
 	return 0;
-}
-
-static void leave_owner(const char *owner)
-{
-	if (!is_as_we_are(owner))
-		user_leave();
 }
 
 /* What a refusal to the owner needs to be understood: " (with the rights of ...)". */
@@ -195,7 +189,7 @@ int resources_open_disk(const struct definition_disk *disk, const char *owner,
 	if (r < 0)
 		return r;
 	r = open_disk(disk, owner, user, data, ret_fd, failure);
-	leave_owner(owner);
+	user_leave();
 	return r;
 }
 
@@ -244,6 +238,6 @@ int resources_open(struct resources *resources, const struct definition *definit
 	if (r < 0)
 		return r;
 	r = open_named(resources, definition, user, data, failure);
-	leave_owner(definition->owner);
+	user_leave();
 	return r;
 }
