@@ -340,24 +340,3 @@ int control_send_request(int socket, uint32_t id, const char *method, struct jso
 
 	return tree ? send_tree(socket, tree, fds, fd_count) : -ENOMEM;
 }
-
-int control_send_reply(int socket, uint32_t id, struct json_object *result)
-{
-	AUTO_JSON struct json_object *tree = control_reply(id, result);
-
-	return tree ? control_send(socket, tree) : -ENOMEM;
-}
-
-int control_send_error(int socket, uint32_t id, const char *code, const char *text)
-{
-	AUTO_JSON struct json_object *tree = control_error(id, code, text);
-
-	return tree ? control_send(socket, tree) : -ENOMEM;
-}
-
-int control_send_event(int socket, const char *event, struct json_object *data)
-{
-	AUTO_JSON struct json_object *tree = control_event(event, data);
-
-	return tree ? control_send(socket, tree) : -ENOMEM;
-}

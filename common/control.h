@@ -184,12 +184,9 @@ struct json_object *control_event(const char *event, struct json_object *data);
 int control_send(int socket, struct json_object *message) MUST_CHECK;
 
 /*
- * Send one message without waiting. The tree (NULL: {}) and the descriptors are borrowed. Return:
+ * Sends a request without waiting. The tree (NULL: {}) and the descriptors are borrowed. Return:
  * 0; -EMSGSIZE: too large; -EAGAIN: the peer does not keep up; -EPIPE: it is gone; -ENOMEM;
  * -errno of sendmsg(2).
  */
 int control_send_request(int socket, uint32_t id, const char *method, struct json_object *arguments,
 			 const int *fds, size_t fd_count) MUST_CHECK;
-int control_send_reply(int socket, uint32_t id, struct json_object *result) MUST_CHECK;
-int control_send_error(int socket, uint32_t id, const char *code, const char *text) MUST_CHECK;
-int control_send_event(int socket, const char *event, struct json_object *data) MUST_CHECK;

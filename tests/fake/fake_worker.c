@@ -27,6 +27,7 @@
  */
 #include "common/control.h"
 #include "common/definition.h"
+#include "tests/fake/control_send.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,6 +2,7 @@
 /* Control framing: every kind of message, descriptors, and a peer that means harm. */
 #include "common/base/cc.h"
 #include "common/control.h"
+#include "tests/fake/control_send.h"
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
