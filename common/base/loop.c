@@ -117,8 +117,7 @@ static void loop_dispatch(struct loop *loop)
 {
 	struct io_uring_cqe *cqe;
 
-	for (unsigned i = 0; i < COMPLETIONS_PER_TURN && !loop->stopping &&
-			     io_uring_peek_cqe(&loop->ring, &cqe) == 0;
+	for (unsigned i = 0; i < COMPLETIONS_PER_TURN && io_uring_peek_cqe(&loop->ring, &cqe) == 0;
 	     i++) {
 		struct loop_operation *operation = io_uring_cqe_get_data(cqe);
 		bool more = cqe->flags & IORING_CQE_F_MORE;
