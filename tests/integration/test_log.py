@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from rig import (NO_SUCH_VM, OK, TIMEOUT, USAGE, VMCTL, ServiceTest, main,  # noqa: E402
+from rig import (NO_SUCH_VM, OK, TIMEOUT, USAGE, VMCTL, Console, ServiceTest, main,  # noqa: E402
                  wait_until)
 
 
@@ -135,8 +135,11 @@ class ConsoleLog(ServiceTest):
         self.assertTrue(self.said().endswith(b"guest: heard two\r\n"))
 
     def test_bound(self):
+        console = Console(self)
         for _ in range(16):
-            self.type("talk")
+            console.type("talk\n")
+            console.expect(b"guest: talked\r\n")  # the last of it, which no viewer loses
+        console.close()
         wait_until(lambda: self.said().endswith(b"guest: talked\r\n"), "the end")
         before = self.said()
         self.stop_vmms()
