@@ -44,6 +44,7 @@ bool serial_interrupt(const struct serial *serial);
 size_t serial_take_output(struct serial *serial, void *buffer, size_t size);
 size_t serial_put_input(struct serial *serial, const void *data, size_t size);
 size_t serial_input_room(const struct serial *serial);
+
 /* Bytes written, over all resets, modulo 2^32. */
 uint32_t serial_written(const struct serial *serial);
 

@@ -35,8 +35,6 @@ static void pace_over(struct loop_operation *operation, int result, bool more)
 {
 	struct vmbus *bus = container_of(operation, struct vmbus, pace.timer.operation);
 
-	(void)result;
-	(void)more;
 	bus->pace.waits = false;
 	while (!list_empty(&bus->pace.channels))
 		pace_look(container_of(bus->pace.channels.next, struct vmbus_channel, paced));

@@ -520,8 +520,8 @@ def without_flushes_the_check_fails(daemon, combination):
     check(marks < logwrites.ROUNDS, f"{marks} flushes reached a device that should get none")
 
 
-ALL = [boot, no_interrupt_remapping, synthetic_timers, fio_on_a_file, fio_on_a_block_device, reboot_ten_times, kexec, kdump,
-       panic, panic_stops, panic_without_an_end, hot_add_and_remove, dvd_media_come_and_go,
+ALL = [boot, no_interrupt_remapping, synthetic_timers, fio_on_a_file, fio_on_a_block_device,
+       reboot_ten_times, kexec, kdump, panic, panic_stops, panic_without_an_end, hot_add_and_remove, dvd_media_come_and_go,
        disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
        time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
