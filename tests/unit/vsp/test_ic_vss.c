@@ -94,7 +94,8 @@ static void exchange(struct fixture *f, uint8_t operation, uint32_t status)
 	ic_guest_answer(&f->channel, &message, status);
 }
 
-static void freeze(struct fixture *f, uint64_t limit_ns)
+/* Up to the guest's answer; the limit runs from then on. */
+static void freeze_until(struct fixture *f, uint64_t limit_ns)
 {
 	f->dones = 0;
 	assert_int_equal(ic_vss_freeze(f->vss, limit_ns, on_done, f), 0);
@@ -104,6 +105,11 @@ static void freeze(struct fixture *f, uint64_t limit_ns)
 	exchange(f, IC_VSS_FREEZE, IC_STATUS_OK);
 	assert_int_equal(f->dones, 1);
 	assert_int_equal(f->result, 0);
+}
+
+static void freeze(struct fixture *f)
+{
+	freeze_until(f, HOUR);
 	assert_int_equal(ic_vss_state(f->vss), IC_VSS_FROZEN);
 }
 
@@ -129,7 +135,7 @@ static void test_freeze_and_thaw(void **state)
 	assert_true(ic_vss_is_connected(f->vss));
 	assert_int_equal(ic_vss_thaw(f->vss, on_done, f), -EALREADY);
 	for (unsigned i = 0; i < 3; i++) {
-		freeze(f, HOUR);
+		freeze(f);
 		assert_int_equal(ic_vss_freeze(f->vss, HOUR, on_done, f), -EALREADY);
 		assert_int_equal(ic_vss_thaw(f->vss, on_done, f), 0);
 		assert_int_equal(ic_vss_thaw(f->vss, on_done, f), -EALREADY);
@@ -147,7 +153,7 @@ static void test_limit(void **state)
 
 	open_service(f);
 	for (unsigned i = 0; i < 3; i++) {
-		freeze(f, MILLISECOND);
+		freeze_until(f, MILLISECOND);
 		await(f, IC_VSS_THAWING);
 		assert_int_equal(f->thaws, i);
 		assert_int_equal(ic_vss_thaw(f->vss, on_done, f), -EALREADY);
@@ -172,7 +178,7 @@ static void test_refusals(void **state)
 	assert_int_equal(f->dones, 2);
 	assert_int_equal(f->result, IC_E_REFUSED);
 	assert_int_equal(ic_vss_state(f->vss), IC_VSS_RUNNING);
-	freeze(f, HOUR);
+	freeze(f);
 	assert_int_equal(ic_vss_thaw(f->vss, on_done, f), 0);
 	exchange(f, IC_VSS_THAW, IC_STATUS_FAIL);
 	assert_int_equal(f->result, IC_E_REFUSED);
@@ -255,14 +261,14 @@ static void test_left_meanwhile(void **state)
 		assert_int_equal(f->thaws, 0);
 
 		open_service(f);
-		freeze(f, HOUR);
+		freeze(f);
 		leave(f, i);
 		assert_int_equal(f->dones, 1);
 		assert_int_equal(f->thaws, 1);
 		assert_int_equal(f->thaw_result, IC_E_GONE);
 
 		open_service(f);
-		freeze(f, HOUR);
+		freeze(f);
 		assert_int_equal(ic_vss_thaw(f->vss, on_done, f), 0);
 		leave(f, i);
 		assert_int_equal(f->dones, 2);
