@@ -23,6 +23,7 @@ parser.add_argument("--build", type=pathlib.Path, required=True)
 parser.add_argument("--source", type=pathlib.Path,
                     default=pathlib.Path(__file__).resolve().parents[2])
 arguments, unittest_arguments = parser.parse_known_args()
+arguments.build = arguments.build.resolve()
 
 VMMS = arguments.build / "bin/vmms"
 VMCTL = arguments.build / "bin/vmctl"
