@@ -43,6 +43,14 @@ class Documents(ServiceTest):
         for status in range(8):
             self.assertIn(f".B {status}\n", text)
 
+    def test_overview_has_a_gap_before_descriptions(self):
+        lines = self.help().split("commands:\n", 1)[1].split("\n\n", 1)[0].splitlines()
+        for line, following in zip(lines, [*lines[1:], ""]):
+            self.assertLessEqual(len(line), 78)
+            if len(line) > 26 and line[2] != " ":
+                beside = line[24:26] == "  " and line[26] != " "
+                self.assertTrue(beside or following[:26].isspace(), line)
+
     def test_vmms_manual(self):
         text = manual("vmms.8")
         options = options_in(subprocess.run([VMMS, "--help"], capture_output=True, text=True,

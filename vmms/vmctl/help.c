@@ -6,25 +6,27 @@
 #include <string.h>
 
 #define HELP_COLUMN 26 /* where descriptions of options begin */
+#define HELP_GAP    2  /* columns, at least, before them */
 #define HELP_WIDTH  78
 
-/* Words of text, from HELP_COLUMN to HELP_WIDTH. column: where the line has got to. */
-static void print_wrapped(const char *text, size_t column)
+/*
+ * Words of text, from HELP_COLUMN to HELP_WIDTH, beside what has been printed of the line; below
+ * it, if that leaves no gap. column: where the line has got to.
+ */
+static void print_wrapped(const char *text, int column)
 {
+	if (column > HELP_COLUMN - HELP_GAP)
+		putchar('\n'), column = 0;
 	while (*text != '\0') {
-		size_t length = strcspn(text, " ");
+		int length = (int)strcspn(text, " ");
 
-		if (column < HELP_COLUMN || column + 1 + length > HELP_WIDTH) {
-			if (column >= HELP_COLUMN)
-				putchar('\n'), column = 0;
-			printf("%*s", (int)(HELP_COLUMN - column), "");
-			column = HELP_COLUMN;
-		} else if (column > HELP_COLUMN) {
-			putchar(' ');
-			column++;
-		}
-		printf("%.*s", (int)length, text);
-		column += length;
+		if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH)
+			putchar('\n'), column = 0;
+		if (column > HELP_COLUMN)
+			column += printf(" ");
+		else
+			column += printf("%*s", HELP_COLUMN - column, "");
+		column += printf("%.*s", length, text);
 		text += length + (text[length] == ' ');
 	}
 	putchar('\n');
@@ -36,9 +38,7 @@ static void print_options(const struct option_row *rows)
 		int column = printf("  --%s%s%s", rows->name, rows->value ? " " : "",
 				    rows->value ? rows->value : "");
 
-		if (column > HELP_COLUMN - 2)
-			putchar('\n'), column = 0;
-		print_wrapped(rows->help, (size_t)column);
+		print_wrapped(rows->help, column);
 	}
 }
 
@@ -67,7 +67,7 @@ static void print_commands(const char *group)
 		    (length > 0 && command->name[length] != ' '))
 			continue;
 		column = printf("  %s %s", command->name, command->usage);
-		print_wrapped(command->summary, (size_t)column);
+		print_wrapped(command->summary, column);
 	}
 }
 
