@@ -3,9 +3,9 @@
  * polkit for a private bus: what callers may.
  *
  * usage: fake_polkit ADDRESS FOLDER. FOLDER/polkit has lines "UID ACTION ANSWER", where the answer
- * is yes, no, ask (yes, if a person may be asked), late (yes, when something else is asked) or
- * never; without a line it is no. What was asked is appended to FOLDER/polkit-asked: "UID ACTION
- * VM".
+ * is yes, no, ask (yes, if a person may be asked), agent (the same, while there is a file
+ * FOLDER/agent), late (yes, when something else is asked) or never; without a line it is no. What
+ * was asked is appended to FOLDER/polkit-asked: "UID ACTION VM".
  */
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
+#include <unistd.h>
 
 static const char *folder;
 static sd_bus_message *late; /* NULL: none */
@@ -44,6 +45,9 @@ static void find_answer(unsigned uid, const char *action, char answer[static 16]
 	}
 	if (file)
 		fclose(file);
+	snprintf(path, sizeof(path), "%s/agent", folder);
+	if (strcmp(answer, "agent") == 0)
+		strcpy(answer, access(path, F_OK) == 0 ? "ask" : "challenge");
 }
 
 static void note(unsigned uid, const char *action, const char *vm)
@@ -61,8 +65,9 @@ static void note(unsigned uid, const char *action, const char *vm)
 
 static int reply(sd_bus_message *call, const char *answer)
 {
-	return sd_bus_reply_method_return(call, "(bba{ss})", strcmp(answer, "yes") == 0,
-					  strcmp(answer, "ask") == 0, 0);
+	return sd_bus_reply_method_return(
+		call, "(bba{ss})", strcmp(answer, "yes") == 0,
+		strcmp(answer, "ask") == 0 || strcmp(answer, "challenge") == 0, 0);
 }
 
 static int check_authorisation(sd_bus_message *call, void *data, sd_bus_error *error)

@@ -12,9 +12,12 @@ class TerminalTest(ServiceTest):
     output = b""
 
     def open(self, *words):
+        self.open_program(VMCTL, "--address", self.address, *words)
+
+    def open_program(self, *words, **environment):
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            os.execv(VMCTL, [str(VMCTL), "--address", self.address, *words])
+            os.execvpe(words[0], [str(word) for word in words], {**os.environ, **environment})
         self.addCleanup(os.close, self.master)
 
     def expect(self, text):

@@ -16,6 +16,7 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 from rig import (FAILED, NO_SUCH_VM, NOT_PERMITTED, OK, TIMEOUT, VMCTL, ServiceTest,  # noqa: E402
                  arguments, as_user, main, wait_until)
+from terminal import TerminalTest  # noqa: E402
 from test_access import SYSTEM_POLICY  # noqa: E402
 
 MEMBER = 1  # "daemon", which is in the group of its name
@@ -24,6 +25,21 @@ NAME = {uid: pwd.getpwuid(uid).pw_name for uid in (MEMBER, OTHER)}
 MANAGER = "org.vmms1.Manager"
 ROOT = "/org/vmms1"
 DENIED = "Access denied"  # as busctl says it
+
+# pkttyagent: polkit knows it while there is a file "agent".
+AGENT = r"""#!/usr/bin/env python3
+import os, pathlib, signal, sys
+folder = pathlib.Path(sys.argv[0]).parent
+(folder / "agent-called").write_text(f"{os.getppid()}\n" + "\n".join(sys.argv[1:]))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+try:
+    (folder / "agent").touch()
+    print("the agent is here", os.isatty(0), os.isatty(2), flush=True)
+    os.close(int(sys.argv[sys.argv.index("--notify-fd") + 1]))
+    signal.pause()
+finally:
+    (folder / "agent").unlink()
+"""
 
 # Makes a call that wants no answer, and stays until it has been dealt with; busctl would be gone.
 CALLER = r"""
@@ -455,6 +471,99 @@ class Polkit(AuthorisationTest):
         self.polkit.wait()
         self.assertNotEqual(caller.wait(TIMEOUT), 0)
         self.ok("list")
+
+
+class Passwords(TerminalTest, AuthorisationTest):
+    """vmctl on a terminal, with pkttyagent to ask."""
+
+    def setUp(self):
+        super().setUp()
+        self.bin = self.folder / "bin"
+        self.bin.mkdir()
+        self.bin.chmod(0o777)
+        self.agent = self.bin / "pkttyagent"
+        self.agent.write_text(AGENT)
+        self.agent.chmod(0o755)
+        # Where polkit looks for it.
+        (self.folder / "agent").symlink_to(self.bin / "agent")
+        self.create()
+
+    def open_as(self, uid, *words):
+        self.open_program(*as_user(uid, self.program(VMCTL), "--address", self.address, *words),
+                          PATH=f"{self.bin}:{os.environ['PATH']}")
+
+    def agent_arguments(self):
+        """With which it was called, and by whom."""
+        parent, *words = (self.bin / "agent-called").read_text().splitlines()
+        return int(parent), words
+
+    def test_an_agent_is_started_where_one_is_needed(self):
+        self.allow((OTHER, "read", "agent"), (OTHER, "manage", "agent"))
+        self.open_as(OTHER, "start", "vm")
+        self.assertEqual(self.end(), OK, self.output)
+        self.assertIn(b"the agent is here True True", self.output)
+        self.wait_state("running")
+        parent, words = self.agent_arguments()
+        self.assertEqual(parent, self.pid)
+        self.assertEqual(words[0], "--notify-fd")
+        self.assertEqual(words[2:], ["--process", str(self.pid), "--fallback"])
+        self.assertFalse((self.bin / "agent").exists(), "it has been ended")
+        # Once in vain, and again; then with the agent, which stays for the second call.
+        self.assertEqual(self.asked(), [f"{OTHER} org.vmms1.read vm"] * 2 +
+                         [f"{OTHER} org.vmms1.manage vm"])
+
+    def test_arguments_are_sent_again(self):
+        self.allow((OTHER, "read", "yes"), (OTHER, "manage", "agent"))
+        self.open_as(OTHER, "set", "vm", "notes=typed")
+        self.assertEqual(self.end(), OK, self.output)
+        self.assertEqual(self.show()["definition"]["notes"], "typed")
+
+    def test_no_agent_where_none_is_needed(self):
+        self.allow((OTHER, "read", "yes"))
+        self.open_as(OTHER, "list")
+        self.assertEqual(self.end(), OK, self.output)
+        self.open_as(OTHER, "start", "vm")  # which polkit does not allow at all
+        self.assertEqual(self.end(), NOT_PERMITTED, self.output)
+        self.allow((OTHER, "read", "ask"))  # the desktop's agent asks
+        self.open_as(OTHER, "list")
+        self.assertEqual(self.end(), OK, self.output)
+        self.assertFalse((self.bin / "agent-called").exists())
+
+    def test_it_can_be_switched_off(self):
+        self.allow((OTHER, "read", "agent"))
+        self.open_as(OTHER, "show", "vm", "--no-ask-password")
+        self.assertEqual(self.end(), NOT_PERMITTED, self.output)
+        self.assertFalse((self.bin / "agent-called").exists())
+        (self.folder / "agent").unlink()
+        (self.folder / "agent").touch()
+        self.open_as(OTHER, "show", "vm", "--no-ask-password")  # nor is another agent's asked
+        self.assertEqual(self.end(), NOT_PERMITTED, self.output)
+
+    def test_an_agent_that_fails_or_is_missing(self):
+        self.allow((OTHER, "read", "agent"))
+        self.agent.write_text("#!/bin/sh\nexit 1\n")
+        self.open_as(OTHER, "show", "vm")
+        self.assertEqual(self.end(), NOT_PERMITTED, self.output)
+        self.assertIn(b"wants authentication", self.output)
+        self.agent.unlink()
+        self.open_program(*as_user(OTHER, "env", f"PATH={self.bin}", self.program(VMCTL),
+                                   "--address", self.address, "show", "vm"))
+        self.assertEqual(self.end(), NOT_PERMITTED, self.output)
+
+    def test_a_start_with_the_console(self):
+        """All passwords come before the keys are the guest's."""
+        self.allow(*((OTHER, action, "agent") for action in ("read", "console", "manage")))
+        self.open_as(OTHER, "start", "vm", "--console")
+        self.expect(b"leave with")
+        self.wait_state("running")
+        wait_until(lambda: not (self.bin / "agent").exists(), "the end of the agent")
+        os.write(self.master, b"\x1d")
+        self.assertEqual(self.end(), OK, self.output)
+
+    def test_root_is_not_asked(self):
+        self.open_as(0, "start", "vm")
+        self.assertEqual(self.end(), OK, self.output)
+        self.assertFalse((self.bin / "agent-called").exists())
 
 
 if __name__ == "__main__":

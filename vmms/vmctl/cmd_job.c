@@ -105,12 +105,13 @@ static enum status find_job(struct invocation *invocation, const char *text, cha
 
 static enum status cancel(struct invocation *invocation, const char *path)
 {
-	sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
 
-	r = sd_bus_call_method(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_JOB, "Cancel",
-			       &error, NULL, "");
-	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+	r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME, path,
+					   DBUS_INTERFACE_JOB, "Cancel");
+	return r < 0 ? service_failed(r, NULL)
+		     : service_send(invocation, call, SERVICE_TIMEOUT, NULL);
 }
 
 static enum status for_each_job(struct invocation *invocation, bool wait)

@@ -34,15 +34,17 @@ struct top {
 
 static enum status get_statistics(struct top *top)
 {
-	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	struct json_object *tree = NULL;
 	struct json_error why;
 	const char *text;
 	int r;
 
-	r = sd_bus_call_method(top->invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
-			       "GetStatistics", &error, &reply, "");
+	r = sd_bus_message_new_method_call(top->invocation->bus, &call, DBUS_NAME, DBUS_PATH,
+					   DBUS_INTERFACE_MANAGER, "GetStatistics");
+	if (r >= 0)
+		r = service_call(top->invocation, call, SERVICE_LONG_TIMEOUT, &error, &reply);
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "s", &text);
 	if (r >= 0)
@@ -158,6 +160,7 @@ static enum status run(struct top *top)
 	if (status != STATUS_OK)
 		return status;
 	sigaction(SIGWINCH, &resize, NULL);
+	service_stop_asking(top->invocation);
 	terminal_open_screen();
 	while (status == STATUS_OK && r >= 0 && !top->done) {
 		r = draw(top);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 /* Exit statuses; vmctl(1) documents them. */
@@ -56,8 +57,10 @@ struct invocation {
 		const char *value; /* NULL: it takes none */
 	} options[COMMAND_OPTIONS_MAX];
 	size_t option_count;
-	bool json;   /* --json */
-	sd_bus *bus; /* of commands that need it */
+	bool json;    /* --json */
+	sd_bus *bus;  /* of commands that need it */
+	bool may_ask; /* the user for a password */
+	pid_t agent;  /* that does so (vmms/vmctl/agent.h); 0: not begun */
 };
 
 struct command {

@@ -247,6 +247,9 @@ static enum status start_vm(struct invocation *invocation, const char *path,
 {
 	int r;
 
+	/* A password is to be typed before the keys are the guest's. */
+	if (invocation->may_ask)
+		return service_call_vm(invocation, path, "Start");
 	r = sd_bus_call_method_async(invocation->bus, NULL, DBUS_NAME, path, DBUS_INTERFACE_VM,
 				     "Start", start_answered, session, "");
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
@@ -269,6 +272,7 @@ enum status console_run(struct invocation *invocation, const char *name, const c
 		status = start_vm(invocation, path, &session);
 	if (status == STATUS_OK) {
 		announce(&session);
+		service_stop_asking(invocation);
 		if (session.interactive)
 			terminal_make_raw();
 		status = run(invocation, &session);

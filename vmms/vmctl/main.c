@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl: manages VMs through vmms, from a terminal or a script. */
+#include "vmms/vmctl/agent.h"
 #include "vmms/vmctl/invocation.h"
 #include "vmms/vmctl/service.h"
 
@@ -35,6 +36,7 @@ int main(int argc, char *argv[])
 	if (status == STATUS_OK)
 		status = run(&invocation);
 	sd_bus_flush_close_unref(invocation.bus);
+	agent_end(&invocation.agent);
 	/* Output that could not be written is a failure: a full disk, a closed pipe. */
 	if (fflush(stdout) != 0 && status == STATUS_OK)
 		status = STATUS_FAILED;

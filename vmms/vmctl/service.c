@@ -4,12 +4,14 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
+#include "vmms/vmctl/agent.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#define PERSON_TIMEOUT 600 /* seconds, at least, where somebody may have to find a password */
 
 /* ---- Errors ---- */
 
@@ -118,10 +120,10 @@ enum status service_connect(struct invocation *invocation)
 		/* Of calls that wait for a worker without a timeout of their own. */
 		r = sd_bus_set_method_call_timeout(invocation->bus,
 						   SERVICE_LONG_TIMEOUT * UINT64_C(1000000));
-	/* Somebody is there to be asked for a password, by an agent of polkit's. */
+	invocation->may_ask = agent_is_of_use() && !invocation_has(invocation, "no-ask-password");
 	if (r >= 0)
 		r = sd_bus_set_allow_interactive_authorization(invocation->bus,
-							       isatty(STDIN_FILENO));
+							       invocation->may_ask);
 	if (r >= 0)
 		return STATUS_OK;
 	snprintf(message, sizeof(message),
@@ -135,17 +137,57 @@ enum status service_connect(struct invocation *invocation)
 	return STATUS_NO_SERVICE;
 }
 
+void service_stop_asking(struct invocation *invocation)
+{
+	invocation->may_ask = false;
+	(void)sd_bus_set_allow_interactive_authorization(invocation->bus, false);
+	agent_end(&invocation->agent);
+}
+
 /* ---- Calls ---- */
+
+/* The same once more: a message that was sent cannot be sent again. */
+static int copy_call(sd_bus *bus, sd_bus_message *call, sd_bus_message **ret_copy)
+{
+	int r;
+
+	r = sd_bus_message_new_method_call(
+		bus, ret_copy, sd_bus_message_get_destination(call), sd_bus_message_get_path(call),
+		sd_bus_message_get_interface(call), sd_bus_message_get_member(call));
+	if (r >= 0)
+		r = sd_bus_message_rewind(call, true);
+	return r >= 0 ? sd_bus_message_copy(*ret_copy, call, true) : r;
+}
+
+/* Only when polkit has found nobody to ask is an agent begun, which most calls do without. */
+int service_call(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
+		 sd_bus_error *error, sd_bus_message **ret_reply)
+{
+	AUTO_MESSAGE sd_bus_message *again = NULL;
+	uint64_t microseconds = timeout * UINT64_C(1000000);
+	int r;
+
+	if (timeout == SERVICE_NO_TIMEOUT)
+		microseconds = UINT64_MAX;
+	else if (invocation->may_ask)
+		microseconds = MAX(microseconds, PERSON_TIMEOUT * UINT64_C(1000000));
+	r = sd_bus_call(invocation->bus, call, microseconds, error, ret_reply);
+	if (r >= 0 || !invocation->may_ask ||
+	    !sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) ||
+	    !agent_start(&invocation->agent))
+		return r;
+	r = copy_call(invocation->bus, call, &again);
+	sd_bus_error_free(error);
+	return r < 0 ? r : sd_bus_call(invocation->bus, again, microseconds, error, ret_reply);
+}
 
 enum status service_send(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
 			 sd_bus_message **ret_reply)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	uint64_t microseconds =
-		timeout == SERVICE_NO_TIMEOUT ? UINT64_MAX : timeout * UINT64_C(1000000);
 	int r;
 
-	r = sd_bus_call(invocation->bus, call, microseconds, &error, ret_reply);
+	r = service_call(invocation, call, timeout, &error, ret_reply);
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 

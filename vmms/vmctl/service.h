@@ -18,6 +18,9 @@
 /* Connects invocation->bus as its options say. */
 enum status service_connect(struct invocation *invocation);
 
+/* From now on nobody is asked for a password: the terminal is for something else. */
+void service_stop_asking(struct invocation *invocation);
+
 /* Says why a call failed. Frees *error. Return: the status that goes with it. */
 enum status service_failed(int r, sd_bus_error *error);
 
@@ -32,6 +35,14 @@ enum status service_call_vm(struct invocation *invocation, const char *path, con
 enum status service_call_manager(struct invocation *invocation, const char *method,
 				 unsigned timeout, sd_bus_message **ret_reply, const char *types,
 				 ...);
+
+/*
+ * sd_bus_call() of a prepared call, for callers that say by themselves what fails. If somebody has
+ * to authenticate and is there to be asked, they are. timeout: seconds. Return: 0, or more; -errno
+ * with *error filled.
+ */
+int service_call(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
+		 sd_bus_error *error, sd_bus_message **ret_reply);
 
 /* Sends a prepared call. *ret_reply: as above. */
 enum status service_send(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
