@@ -93,6 +93,9 @@ void dbus_done(void *data, const struct failure *failure);
 /* What a handler returns when its operation is under way (r: 0), or was refused. */
 int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
 
+/* The method of the manager that checks the host. data: the service. */
+int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* Statistics. data: the VM; the service. */
 int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error);

@@ -188,15 +188,15 @@ static int probe(struct host_report *report)
 
 void host_report_free(struct host_report *report)
 {
+	struct failure failure;
+
 	if (!report)
 		return;
 	if (report->pid > 0)
 		(void)pidfd_send_signal(report->pidfd, SIGKILL, NULL, 0);
 	probe_deinit(report);
-	list_for_each (link, &report->askers) {
-		list_unlink(link);
-		free(container_of(link, struct asker, link));
-	}
+	failure_set(&failure, DBUS_ERROR_BUSY, "the service is ending");
+	answer(report, NULL, &failure);
 	sd_event_unref(report->loop);
 	free(report);
 }

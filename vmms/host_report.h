@@ -19,7 +19,7 @@ struct host_report;
 int host_report_new(sd_event *loop, const char *program, const char *directory,
 		    struct host_report **ret_report) MUST_CHECK;
 
-/* Callers that wait are forgotten. */
+/* Callers that wait are told that there will be no report. */
 void host_report_free(struct host_report *report);
 DEFINE_CLEANUP(struct host_report *, host_report_free)
 

@@ -10,10 +10,11 @@
  * is for a while after its last process; then it is inactive, or failed with what --result says.
  *
  * usage: fake_systemd --address ADDRESS [--refuse] [--job RESULT] [--refuse-limits] [--result
- * RESULT]
+ * RESULT] [--unit-file NAME=STATE]...
  *     --refuse          there are no new scopes
  *     --job RESULT      how the job ends that makes one, instead of "done"
  *     --refuse-limits   what is set later is not taken
+ *     --unit-file NAME=STATE   a unit that is installed, and whether it is enabled
  */
 #include "common/base/json.h"
 
@@ -28,6 +29,8 @@
 static struct {
 	const char *address, *job, *result;
 	int refuse, refuse_limits;
+	const char *unit_files[8];
+	size_t unit_file_count;
 } settings = { .job = "done" };
 
 static char *units[UNITS_MAX];
@@ -196,11 +199,27 @@ static int find_scope(sd_bus *bus, const char *path, const char *interface, void
 	return unit != NULL;
 }
 
+static int get_unit_file_state(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const char *name;
+
+	check(sd_bus_message_read(call, "s", &name), "a name");
+	for (size_t i = 0; i < settings.unit_file_count; i++) {
+		const char *file = settings.unit_files[i];
+
+		if (strncmp(file, name, strlen(name)) == 0 && file[strlen(name)] == '=')
+			return sd_bus_reply_method_return(call, "s", file + strlen(name) + 1);
+	}
+	return sd_bus_error_setf(error, SD_BUS_ERROR_FILE_NOT_FOUND, "no such file");
+}
+
 static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("StartTransientUnit", "ssa(sv)a(sa(sv))", "o", start,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("SetUnitProperties", "sba(sv)", "", set_properties,
+		      SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("GetUnitFileState", "s", "s", get_unit_file_state,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("ResetFailedUnit", "s", "", acknowledge, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_SIGNAL("JobRemoved", "uoss", 0),
@@ -269,6 +288,7 @@ static void read_settings(int argc, char *argv[])
 		{ "address", required_argument, NULL, 'a' },
 		{ "job", required_argument, NULL, 'j' },
 		{ "result", required_argument, NULL, 'r' },
+		{ "unit-file", required_argument, NULL, 'u' },
 		{ "refuse", no_argument, &settings.refuse, 1 },
 		{ "refuse-limits", no_argument, &settings.refuse_limits, 1 },
 		{ 0 },
@@ -282,6 +302,9 @@ static void read_settings(int argc, char *argv[])
 			settings.job = optarg;
 		else if (option == 'r')
 			settings.result = optarg;
+		else if (option == 'u' &&
+			 settings.unit_file_count < sizeof(settings.unit_files) / sizeof(char *))
+			settings.unit_files[settings.unit_file_count++] = optarg;
 		else if (option != 0)
 			exit(2);
 	}

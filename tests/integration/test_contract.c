@@ -799,6 +799,19 @@ static void test_host_report(void **state)
 	sd_bus_message_unref(reply);
 }
 
+static void test_check_host(void **state)
+{
+	sd_bus_message *reply = NULL;
+	const char *report;
+
+	ASSERT_DONE(call(DBUS_PATH, DBUS_INTERFACE_MANAGER, "CheckHost", &reply, ""));
+	assert_true(sd_bus_message_read(reply, "s", &report) > 0);
+	assert_non_null(strstr(report, "\"version\":\"" VMMS_VERSION "\""));
+	assert_non_null(strstr(report, "\"name\":\"kvm\",\"verdict\":\"ok\""));
+	sd_bus_message_unref(reply);
+	ASSERT_DBUS_REFUSED(CALL_MANAGER("CheckHost", "s", "everything"), "InvalidArgs");
+}
+
 static void test_objects_that_are_none(void **state)
 {
 	static const char *const paths[] = {
@@ -992,6 +1005,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_refuses),
 		cmocka_unit_test(test_host_report),
+		cmocka_unit_test(test_check_host),
 		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_signals_of_a_reload),

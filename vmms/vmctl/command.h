@@ -142,6 +142,7 @@ enum status command_copy(struct invocation *invocation);
 enum status command_job_list(struct invocation *invocation);
 enum status command_job_wait(struct invocation *invocation);
 enum status command_job_cancel(struct invocation *invocation);
+enum status command_doctor(struct invocation *invocation);
 enum status command_host(struct invocation *invocation);
 enum status command_reload(struct invocation *invocation);
 enum status command_version(struct invocation *invocation);

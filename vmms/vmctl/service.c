@@ -101,18 +101,31 @@ static int connect_address(const char *address, sd_bus **ret_bus)
 	return 0;
 }
 
-enum status service_connect(struct invocation *invocation)
+/* Of options that do not exclude each other. */
+static const char *named_address(const struct invocation *invocation)
+{
+	const char *address = invocation_value(invocation, "address");
+
+	if (address || invocation_has(invocation, "user") || invocation_has(invocation, "system"))
+		return address;
+	return getenv("VMMS_BUS_ADDRESS");
+}
+
+bool service_is_of_system(const struct invocation *invocation)
+{
+	return !invocation_has(invocation, "user") && !named_address(invocation);
+}
+
+enum status service_try_connect(struct invocation *invocation, char message[SERVICE_MESSAGE_MAX])
 {
 	const char *address = invocation_value(invocation, "address");
 	bool user = invocation_has(invocation, "user"),
 	     system = invocation_has(invocation, "system");
-	char message[512];
 	int r;
 
 	if (user + system + (address != NULL) > 1)
 		return usage_error(invocation, "--system, --user and --address exclude each other");
-	if (!address && !user && !system)
-		address = getenv("VMMS_BUS_ADDRESS");
+	address = named_address(invocation);
 	r = address ? connect_address(address, &invocation->bus)
 	    : user  ? sd_bus_open_user(&invocation->bus)
 		    : sd_bus_open_system(&invocation->bus);
@@ -126,15 +139,24 @@ enum status service_connect(struct invocation *invocation)
 							       invocation->may_ask);
 	if (r >= 0)
 		return STATUS_OK;
-	snprintf(message, sizeof(message),
+	snprintf(message, SERVICE_MESSAGE_MAX,
 		 "cannot connect to the %s: %s; see that it runs, or name another with --user or "
 		 "--address",
 		 address ? address
 		 : user  ? "bus of the user"
 			 : "system bus",
 		 strerror(-r));
-	say(message);
 	return STATUS_NO_SERVICE;
+}
+
+enum status service_connect(struct invocation *invocation)
+{
+	char message[SERVICE_MESSAGE_MAX];
+	enum status status = service_try_connect(invocation, message);
+
+	if (status == STATUS_NO_SERVICE)
+		say(message);
+	return status;
 }
 
 void service_stop_asking(struct invocation *invocation)

@@ -18,6 +18,14 @@
 /* Connects invocation->bus as its options say. */
 enum status service_connect(struct invocation *invocation);
 
+#define SERVICE_MESSAGE_MAX 512 /* bytes */
+
+/* That is the bus of the system: no option, nor the environment, names another. */
+bool service_is_of_system(const struct invocation *invocation);
+
+/* The same, but why the bus cannot be reached (STATUS_NO_SERVICE) is for the caller to say. */
+enum status service_try_connect(struct invocation *invocation, char message[SERVICE_MESSAGE_MAX]);
+
 /* From now on nobody is asked for a password: the terminal is for something else. */
 void service_stop_asking(struct invocation *invocation);
 
