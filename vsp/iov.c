@@ -65,8 +65,29 @@ size_t iov_copy_out(const struct iovec *iov, unsigned count, const void *source,
 	return done;
 }
 
-size_t iov_copy_in_at(void *destination, size_t size, const struct iovec *iov, unsigned count,
-		      size_t offset)
+/* Any alignment; one load each. */
+typedef struct {
+	uint64_t value;
+} PACKED __attribute__((may_alias)) word_t;
+
+typedef struct {
+	uint16_t value;
+} PACKED __attribute__((may_alias)) half_t;
+
+static void read_once(uint8_t *to, const uint8_t *from, size_t size)
+{
+	size_t at = 0;
+
+	for (; size - at >= sizeof(word_t); at += sizeof(word_t))
+		((word_t *)(to + at))->value = ((const volatile word_t *)(from + at))->value;
+	for (; size - at >= sizeof(half_t); at += sizeof(half_t))
+		((half_t *)(to + at))->value = ((const volatile half_t *)(from + at))->value;
+	if (at < size)
+		to[at] = *(const volatile uint8_t *)(from + at);
+}
+
+size_t iov_read(void *destination, size_t size, const struct iovec *iov, unsigned count,
+		size_t offset)
 {
 	size_t done = 0;
 
@@ -78,7 +99,8 @@ size_t iov_copy_in_at(void *destination, size_t size, const struct iovec *iov, u
 			continue;
 		}
 		length = MIN(length - offset, size - done);
-		memcpy((char *)destination + done, (const char *)iov[i].iov_base + offset, length);
+		read_once((uint8_t *)destination + done, (const uint8_t *)iov[i].iov_base + offset,
+			  length);
 		done += length;
 		offset = 0;
 	}

@@ -22,9 +22,12 @@ unsigned iov_truncate(struct iovec *iov, unsigned count, size_t bytes);
 size_t iov_copy_in(void *destination, size_t size, const struct iovec *iov, unsigned count);
 size_t iov_copy_out(const struct iovec *iov, unsigned count, const void *source, size_t size);
 
-/* As iov_copy_in(), from `offset` on. */
-size_t iov_copy_in_at(void *destination, size_t size, const struct iovec *iov, unsigned count,
-		      size_t offset);
+/*
+ * As iov_copy_in(), from `offset` on: for headers, which are short. They are read word by word,
+ * each byte once, so that what is judged is what is used.
+ */
+size_t iov_read(void *destination, size_t size, const struct iovec *iov, unsigned count,
+		size_t offset);
 
 /*
  * Names `size` bytes from `offset` on, or as many as there are, by vectors of their own. slice has

@@ -10,8 +10,9 @@
  * `filled`. Either may be called before the function that gave it away returns. How many are under
  * way is the adapter's to bound.
  *
- * A frame's memory may be the guest's: a back end does not look at what it copies, but for the
- * first NET_PREFIX_SIZE bytes, or all of a shorter frame, which are the adapter's own copy.
+ * A frame's memory may be the guest's, which changes under our hands: a back end believes nothing
+ * that it reads there. The adapter's own are the virtio header, which has been checked against the
+ * frame's size, and the headers of a large send: the first hdr_len bytes, in one piece.
  *
  * Thread: the loop's.
  */
@@ -26,11 +27,11 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define NET_FRAME_MIN   14
-#define NET_FRAME_MAX   (65535 + 18) /* bytes, with Ethernet header and VLAN tag */
-#define NET_PREFIX_SIZE 256
-#define NET_QUEUE_MAX   16
-#define NET_HEADER_SIZE 10 /* of struct virtio_net_hdr on the wire */
+#define NET_FRAME_MIN    14
+#define NET_FRAME_MAX    (65535 + 18) /* bytes, with Ethernet header and VLAN tag */
+#define NET_FRAME_PIECES 70           /* at most, of one frame */
+#define NET_QUEUE_MAX    16
+#define NET_HEADER_SIZE  10 /* of struct virtio_net_hdr on the wire */
 _Static_assert(sizeof(struct virtio_net_hdr) == NET_HEADER_SIZE, "wire format");
 
 /* What the adapter can take, net_backend_set_offloads(). */
@@ -51,6 +52,7 @@ struct net_frame {
 	struct net_backend *backend;
 	struct loop_operation operation;
 	struct list link;
+	uint64_t end; /* of it, in a stream */
 };
 
 /* Room for a frame. iov[0] is the header, which the back end fills or clears. */

@@ -2,43 +2,21 @@
 /*
  * What network hardware does to frames: checksums, segmentation, hashing.
  *
- * A frame's headers are looked at in a private copy of its beginning. Everything here is arithmetic
- * on bytes, and safe on any bytes.
+ * A frame's headers are looked at in a private copy of its beginning (vsp/net_head.h). Everything
+ * here is arithmetic on bytes, and safe on any bytes.
  *
- * Sources: RFC 791, 768, 793, 8200, 1071; virtio 1.1, 5.1.6; Microsoft's NDIS reference, "RSS
- * Hashing Functions"; Linux include/uapi/linux/virtio_net.h.
+ * Sources: RFC 1071; virtio 1.1, 5.1.6; Microsoft's NDIS reference, "RSS Hashing Functions"; Linux
+ * include/uapi/linux/virtio_net.h.
  */
 #pragma once
 
 #include "common/base/cc.h"
+#include "vsp/net_head.h"
 
 #include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
-
-#define NET_ETHERNET_SIZE  14
-#define NET_VLAN_SIZE      4
-#define NET_ETHERTYPE_IPV4 0x0800
-#define NET_ETHERTYPE_IPV6 0x86dd
-#define NET_ETHERTYPE_VLAN 0x8100
-#define NET_PROTOCOL_TCP   6
-#define NET_PROTOCOL_UDP   17
-
-/* Where a frame's headers are, as far as they are understood and in the bytes given. */
-struct net_layout {
-	uint16_t ethertype; /* behind a VLAN tag */
-	uint8_t ip_version; /* 4, 6; 0: neither, or not whole */
-	uint8_t protocol;   /* NET_PROTOCOL_; 0: another, a later fragment, or not whole */
-	uint16_t network;   /* offset of the IP header */
-	uint16_t transport; /* offset of the TCP or UDP header */
-	uint16_t payload;   /* offset behind it */
-	bool tagged;        /* there is a VLAN tag */
-	bool extended;      /* IPv6 extension headers lie between */
-};
-
-void net_layout_parse(const uint8_t *frame, size_t size, struct net_layout *ret_layout);
 
 /* ---- Frames from the guest ---- */
 
@@ -50,28 +28,25 @@ struct net_wishes {
 };
 
 /*
- * Prepares the beginning of a frame of `size` bytes and the header before it, as a tap wants them:
- * lengths, IP checksum and pseudo-header sum are put in. Return: 0; -EINVAL: the wishes do not fit
- * the frame.
+ * Prepares a frame's headers and the header before it, as a tap wants them: lengths, IP checksum
+ * and pseudo-header sum are put in, where they are not there already. The headers of a large send
+ * are in the head afterwards, whole. Return: 0; -EINVAL: the wishes do not fit the frame.
  */
-int net_offload_prepare(uint8_t *prefix, size_t prefix_size, size_t size,
-			const struct net_wishes *wishes,
+int net_offload_prepare(struct net_head *head, const struct net_wishes *wishes,
 			struct virtio_net_hdr *ret_header) MUST_CHECK;
 
-/*
- * The same frame finished here, for a network that takes plain frames: appends frames of what the
- * header describes, each behind its length in 4 big-endian bytes, to `out`. frame: all of it, its
- * headers checked by net_offload_prepare(). Return: bytes written; 0 if `out` has no room.
- */
-size_t net_offload_finish(const uint8_t *frame, size_t size, const struct virtio_net_hdr *header,
-			  uint8_t *out, size_t out_size);
-
-/* So many bytes for a frame of `size`. */
-size_t net_offload_finished_size(size_t size, const struct virtio_net_hdr *header);
+/* ---- Checksums ---- */
 
 /* The Internet checksum's sum, unfolded, continuing `sum`. */
 uint32_t net_checksum_add(uint32_t sum, const uint8_t *bytes, size_t size);
 uint16_t net_checksum_fold(uint32_t sum);
+
+/* The sum of what TCP and UDP count besides: addresses, protocol, and their length. */
+uint32_t net_checksum_pseudo_header(const uint8_t *ip, unsigned ip_version, uint8_t protocol,
+				    size_t length);
+
+/* The checksum of an IPv4 header, which is whole. */
+uint16_t net_checksum_ipv4(const uint8_t *ip);
 
 /* ---- Receive-side scaling ---- */
 

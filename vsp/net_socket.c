@@ -2,14 +2,19 @@
 /*
  * A stream socket as a network: passt(1), or QEMU's "stream" at the other end.
  *
- * Each frame lies behind its length, 4 bytes, big-endian. The peer takes plain frames: checksums
- * are filled in and large sends cut here, while the frames are copied into one stretch of memory
- * that goes out by one write. Likewise one read takes in whatever has come, and frames are copied
- * from there to the buffers. While no buffer is there nothing is read, and the peer waits.
+ * Each frame lies behind its length, 4 bytes, big-endian. The peer takes plain frames: what has
+ * gathered goes out by one write, from where it lies (vsp/net_gather.h), and the frames stay under
+ * way until the socket has taken them; while the peer does not read, they wait. One that has to
+ * come back sooner, having gone out in part, is copied then, so that the stream stays one of
+ * frames.
+ *
+ * Likewise one read takes in whatever has come, and frames are copied from there to the buffers.
+ * While no buffer is there nothing is read, and the peer waits.
  */
+#include "common/base/cleanup.h"
 #include "vsp/iov.h"
 #include "vsp/net_backend.h"
-#include "vsp/net_offload.h"
+#include "vsp/net_gather.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,27 +24,27 @@
 #include <unistd.h>
 
 #define RECEIVE_SIZE (256u * 1024)
-#define SEND_SIZE    (512u * 1024) /* more than the largest send, cut into the smallest segments */
-#define SEGMENT_MIN  256u          /* bytes of payload: what is cut finer is dropped */
-_Static_assert(SEND_SIZE >= NET_FRAME_MAX + NET_FRAME_MAX / SEGMENT_MIN * (4 + NET_PREFIX_SIZE) +
-				    4 + NET_PREFIX_SIZE,
-	       "any frame fits");
 
 struct net_socket {
 	struct net_backend backend;
 	struct loop *loop;
 	int fd;
 	struct list frames;  /* that wait for the write under way */
+	struct list sending; /* in `gather`, not taken to the end; oldest first */
 	struct list buffers; /* to be filled */
 	struct loop_operation read, write;
 	bool reading, writing, closing, broken;
+	bool withdrawing; /* the write under way is to end */
 	struct loop_deferred turn;
 
 	uint8_t *received;
 	size_t received_first, received_end; /* bytes that have come and not been handed on */
-	uint8_t *to_send;
-	size_t send_first, send_end;
-	uint8_t frame[NET_FRAME_MAX]; /* in one piece */
+
+	uint64_t taken, begun; /* bytes of the stream: in all, and by the end of the last frame */
+	struct iovec *pieces;  /* of `gather`, that the write under way has left */
+	unsigned piece_count;
+	uint8_t *rest; /* of a frame that came back before it was taken, or NULL */
+	struct net_gather gather;
 };
 
 static void socket_defer(struct net_socket *net)
@@ -57,11 +62,8 @@ static void socket_break(struct net_socket *net)
 
 static void socket_start_write(struct net_socket *net)
 {
-	if (net->writing || net->send_first == net->send_end)
-		return;
 	net->writing = true;
-	loop_write(net->loop, &net->write, net->fd, net->to_send + net->send_first,
-		   net->send_end - net->send_first);
+	loop_writev(net->loop, &net->write, net->fd, net->pieces, net->piece_count, 0, 0);
 }
 
 /* What becomes of the frame: 0: it is to be sent; -errno: it is dropped. */
@@ -71,36 +73,43 @@ static int socket_judge(const struct net_socket *net, const struct net_frame *fr
 
 	if (net->broken || net->closing)
 		return -EPIPE;
-	if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE && header->gso_size < SEGMENT_MIN)
+	if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE && header->gso_size < NET_GATHER_SEGMENT)
 		return -EMSGSIZE;
 	return 0;
 }
 
-static void socket_put(struct net_socket *net, const struct net_frame *frame, size_t size)
+/* Return: whether there was room. */
+static bool socket_gather(struct net_socket *net, struct net_frame *frame)
 {
-	iov_copy_in(net->frame, size, frame->iov + 1, frame->iov_count - 1);
-	net->send_end +=
-		net_offload_finish(net->frame, size, &frame->header, net->to_send + net->send_end,
-				   SEND_SIZE - net->send_end);
+	if (!net_gather_add(&net->gather, frame))
+		return false;
+	frame->end = net->taken + net->gather.size;
+	list_unlink(&frame->link);
+	list_append(&net->sending, &frame->link);
+	return true;
 }
 
 static void socket_send_waiting(struct net_socket *net)
 {
-	while (!net->writing && !list_empty(&net->frames)) {
+	if (net->writing)
+		return;
+	net_gather_empty(&net->gather);
+	net->begun = net->taken;
+	while (!list_empty(&net->frames)) {
 		struct net_frame *frame = container_of(net->frames.next, struct net_frame, link);
-		size_t size =
-			MIN(iov_size(frame->iov + 1, frame->iov_count - 1), sizeof(net->frame));
 		int result = socket_judge(net, frame);
 
-		if (result == 0 &&
-		    net_offload_finished_size(size, &frame->header) > SEND_SIZE - net->send_end)
+		if (result == 0 && !socket_gather(net, frame))
 			break;
-		list_unlink(&frame->link);
-		if (result == 0)
-			socket_put(net, frame, size);
-		frame->sent(frame, result);
+		if (result < 0) {
+			list_unlink(&frame->link);
+			frame->sent(frame, result);
+		}
 	}
-	socket_start_write(net);
+	net->pieces = net->gather.pieces;
+	net->piece_count = net->gather.count;
+	if (net->piece_count > 0)
+		socket_start_write(net);
 }
 
 static void socket_send(struct net_backend *backend, unsigned queue, struct net_frame *frame)
@@ -111,21 +120,78 @@ static void socket_send(struct net_backend *backend, unsigned queue, struct net_
 	socket_defer(net);
 }
 
+/* Frames come back that the socket has taken to their end. */
+static void socket_release_taken(struct net_socket *net)
+{
+	while (!list_empty(&net->sending)) {
+		struct net_frame *frame = container_of(net->sending.next, struct net_frame, link);
+
+		if (frame->end > net->taken)
+			return;
+		net->begun = frame->end;
+		list_unlink(&frame->link);
+		frame->sent(frame, 0);
+	}
+}
+
+static void socket_return(struct list *frames, int result)
+{
+	while (!list_empty(frames)) {
+		struct net_frame *frame = container_of(frames->next, struct net_frame, link);
+
+		list_unlink(&frame->link);
+		frame->sent(frame, result);
+	}
+}
+
+/*
+ * All frames are to come back. What is left of one that has gone in part is copied, and of the
+ * others nothing is sent. Return: 0; -ENOMEM.
+ */
+static int socket_keep_rest(struct net_socket *net)
+{
+	struct net_frame *frame = container_of(net->sending.next, struct net_frame, link);
+	size_t size = net->taken > net->begun ? (size_t)(frame->end - net->taken) : 0;
+
+	if (size > 0) {
+		net->rest = malloc(size);
+		if (!net->rest)
+			return -ENOMEM;
+		iov_copy_in(net->rest, size, net->pieces, net->piece_count);
+		net->pieces = net->gather.pieces;
+		net->pieces[0] = (struct iovec){ net->rest, size };
+		list_unlink(&frame->link);
+		frame->sent(frame, 0);
+	}
+	net->piece_count = size > 0;
+	socket_return(&net->sending, -ECANCELED);
+	return 0;
+}
+
 static void socket_written(struct loop_operation *operation, int result, bool more)
 {
 	struct net_socket *net = container_of(operation, struct net_socket, write);
 
 	net->writing = false;
-	if (result <= 0) {
-		net->send_first = net->send_end = 0;
+	if (result > 0) {
+		net->taken += (uint64_t)result;
+		iov_consume(&net->pieces, &net->piece_count, (size_t)result);
+		socket_release_taken(net);
+	} else if (result != -ECANCELED) {
 		socket_break(net);
-		return;
 	}
-	net->send_first += (size_t)result;
-	if (net->send_first == net->send_end)
-		net->send_first = net->send_end = 0;
-	else if (!net->closing)
+	if (net->withdrawing && !net->broken && !list_empty(&net->sending) &&
+	    socket_keep_rest(net) < 0)
+		socket_break(net);
+	net->withdrawing = false;
+	if (net->broken || net->closing) {
+		net->piece_count = 0;
+		socket_return(&net->sending, -EPIPE);
+	}
+	if (net->piece_count > 0)
 		socket_start_write(net);
+	else
+		free(TAKE_PTR(net->rest));
 	socket_defer(net);
 }
 
@@ -202,11 +268,10 @@ static void socket_withdraw(struct net_backend *backend)
 		list_unlink(&buffer->link);
 		buffer->filled(buffer, -ECANCELED);
 	}
-	while (!list_empty(&net->frames)) {
-		struct net_frame *frame = container_of(net->frames.next, struct net_frame, link);
-
-		list_unlink(&frame->link);
-		frame->sent(frame, -ECANCELED);
+	socket_return(&net->frames, -ECANCELED);
+	if (net->writing && !net->withdrawing && !list_empty(&net->sending)) {
+		net->withdrawing = true;
+		loop_cancel(net->loop, &net->write);
 	}
 }
 
@@ -219,7 +284,7 @@ static void socket_free(struct net_backend *backend)
 	loop_deferred_cancel(&net->turn);
 	close(net->fd);
 	free(net->received);
-	free(net->to_send);
+	free(net->rest);
 	free(net);
 }
 
@@ -292,10 +357,7 @@ int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backe
 	if (!net)
 		return -ENOMEM;
 	net->received = malloc(RECEIVE_SIZE);
-	net->to_send = malloc(SEND_SIZE);
-	if (!net->received || !net->to_send) {
-		free(net->received);
-		free(net->to_send);
+	if (!net->received) {
 		free(net);
 		return -ENOMEM;
 	}
@@ -308,6 +370,7 @@ int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backe
 	net->turn.run = socket_turn;
 	list_init(&net->turn.link);
 	list_init(&net->frames);
+	list_init(&net->sending);
 	list_init(&net->buffers);
 	*ret_backend = &net->backend;
 	return 0;

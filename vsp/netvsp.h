@@ -98,9 +98,10 @@ struct netvsp_frame {
 	struct network_adapter *adapter;
 	struct netvsp_packet *packet;
 	uint32_t size; /* bytes, without a tag put in */
-	uint8_t prefix[NET_PREFIX_SIZE + NET_VLAN_SIZE];
+	struct net_head head;
 	struct iovec iov[2 + NETVSP_STREAM_MAX];
 };
+_Static_assert(1 + NETVSP_STREAM_MAX <= NET_FRAME_PIECES, "what back ends are ready for");
 
 /* ---- The adapter ---- */
 

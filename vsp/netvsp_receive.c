@@ -13,8 +13,6 @@
  */
 #include "vsp/netvsp.h"
 
-#include "vsp/iov.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +23,6 @@
 #define SLOT_SIZE_UNIT  2048u
 #define SLOT_SIZE_LARGE 8192u /* where frames may be large: few fragments, many slots */
 #define SLOTS_MIN       32u
-#define HEAD_SIZE       128u /* of a frame, to find its headers in */
 
 int netvsp_receive_init(struct network_adapter *adapter)
 {
@@ -334,25 +331,23 @@ static bool receive_deliver(struct network_adapter *adapter, struct arrival *arr
 	struct rndis *rndis = &adapter->rndis;
 	struct netvsp_channel *channel;
 	struct net_layout layout;
-	uint8_t head[HEAD_SIZE];
-	size_t head_size;
+	struct net_head head;
 
-	head_size = iov_copy_in(head, MIN(arrival->size, HEAD_SIZE), buffer->iov + 1,
-				buffer->iov_count - 1);
-	if (!rndis_accepts(rndis, head))
+	net_head_init(&head, buffer->iov + 1, buffer->iov_count - 1, 0, arrival->size);
+	net_layout_parse(&head, &layout);
+	if (!rndis_accepts(rndis, head.bytes))
 		return false;
-	net_layout_parse(head, head_size, &layout);
 	arrival->fragment_count = (arrival->size + slot_room(adapter) - 1) / slot_room(adapter);
 	arrival->envelope.checksum = arrival_checksum(&buffer->header, &layout);
 	arrival->envelope.fragment_id = adapter->fragment_id;
-	channel = arrival_channel(adapter, arrival, head, &layout);
+	channel = arrival_channel(adapter, arrival, head.bytes, &layout);
 	if ((arrival->size > adapter->frame_size + NET_VLAN_SIZE && !takes_large_frames(adapter)) ||
 	    !channel->open || !batch_has_room(channel, arrival->fragment_count)) {
 		rndis->counters.received_dropped++;
 		return false;
 	}
 	if (layout.tagged && (adapter->capabilities & NVSP_CAPABILITY_IEEE_8021Q))
-		arrival_untag(adapter, arrival, head);
+		arrival_untag(adapter, arrival, head.bytes);
 	adapter->fragment_id += arrival->fragment_count > 1;
 	arrival_enqueue(arrival, channel);
 	rndis->counters.received_frames++;

@@ -3,10 +3,13 @@
  * Frames from the guest.
  *
  * A packet's bytes are a stream: what it has in the send buffer, then its GPA ranges. RNDIS
- * messages follow each other there, and each is a frame. Its headers are copied out and checked,
- * and finished as the guest asks; the rest goes to the network from the guest's own pages. The
- * packet is completed when the last of its frames has been sent, so that the guest does not reuse
- * memory that is still read.
+ * messages follow each other there, and each is a frame, which goes to the network from the guest's
+ * own memory. Where the guest asks for checksums or segments, its headers are read and checked, no
+ * further than that takes; and if they have to be changed, they are sent from the copy. What is
+ * told the network beside the frame comes from that copy alone: a guest that changes the original
+ * meanwhile gets a frame of its own making onto the wire, as it could anyway. The packet is
+ * completed when the last of its frames has been sent, so that the guest does not reuse memory that
+ * is still read.
  *
  * Control messages come the same way, and are copied out whole.
  */
@@ -167,17 +170,6 @@ static void frame_sent(struct net_frame *net_frame, int result)
 	packet_put(packet);
 }
 
-/* Puts the tag behind the addresses. */
-static void frame_tag(uint8_t *prefix, size_t *prefix_size, uint16_t tci)
-{
-	const uint8_t tag[NET_VLAN_SIZE] = { NET_ETHERTYPE_VLAN >> 8, NET_ETHERTYPE_VLAN & 0xff,
-					     (uint8_t)(tci >> 8), (uint8_t)tci };
-
-	memmove(prefix + 12 + sizeof(tag), prefix + 12, *prefix_size - 12);
-	memcpy(prefix + 12, tag, sizeof(tag));
-	*prefix_size += sizeof(tag);
-}
-
 static struct net_wishes frame_wishes(const struct rndis_frame *rndis)
 {
 	struct net_wishes wishes = {
@@ -193,11 +185,26 @@ static struct net_wishes frame_wishes(const struct rndis_frame *rndis)
 	return wishes;
 }
 
+/* Names the frame's bytes: those of the head, if it was changed, and the guest's. */
+static void frame_name(struct netvsp_frame *frame, const struct iovec *stream, unsigned count,
+		       size_t offset)
+{
+	const struct net_head *head = &frame->head;
+	size_t own = head->changed ? head->size - head->inserted : 0;
+	unsigned used = 0;
+
+	frame->iov[used++] = (struct iovec){ &frame->frame.header, NET_HEADER_SIZE };
+	if (head->changed)
+		frame->iov[used++] = (struct iovec){ frame->head.bytes, head->size };
+	used += iov_slice(stream, count, offset + own, frame->size - own, frame->iov + used);
+	frame->frame.iov = frame->iov;
+	frame->frame.iov_count = used;
+}
+
 /* Return: 0; -EINVAL: the guest's frame is none. */
 static int frame_build(struct netvsp_frame *frame, const struct iovec *stream, unsigned count,
 		       size_t offset, const struct rndis_frame *rndis)
 {
-	size_t prefix_size = MIN(rndis->data_size, (uint32_t)NET_PREFIX_SIZE);
 	size_t at = offset + rndis->data_offset, size = rndis->data_size;
 	struct net_wishes wishes = frame_wishes(rndis);
 	int r;
@@ -207,20 +214,13 @@ static int frame_build(struct netvsp_frame *frame, const struct iovec *stream, u
 	if (!wishes.segment_size && size > NETVSP_MTU_MAX + NET_ETHERNET_SIZE + NET_VLAN_SIZE)
 		return -EINVAL;
 	frame->size = rndis->data_size;
-	iov_copy_in_at(frame->prefix, prefix_size, stream, count, at);
-	frame->frame.iov = frame->iov;
-	frame->frame.iov_count =
-		2 + iov_slice(stream, count, at + prefix_size, size - prefix_size, frame->iov + 2);
-	if (rndis->tagged) {
-		frame_tag(frame->prefix, &prefix_size, rndis->tci);
-		size += NET_VLAN_SIZE;
-	}
-	r = net_offload_prepare(frame->prefix, prefix_size, size, &wishes, &frame->frame.header);
-	if (r < 0)
-		return r;
-	frame->iov[0] = (struct iovec){ &frame->frame.header, NET_HEADER_SIZE };
-	frame->iov[1] = (struct iovec){ frame->prefix, prefix_size };
-	return 0;
+	net_head_init(&frame->head, stream, count, at, size);
+	if (rndis->tagged && !net_head_tag(&frame->head, rndis->tci))
+		return -EINVAL;
+	r = net_offload_prepare(&frame->head, &wishes, &frame->frame.header);
+	if (r == 0)
+		frame_name(frame, stream, count, at);
+	return r;
 }
 
 static int packet_send_frame(struct netvsp_packet *packet, const struct iovec *stream,

@@ -34,22 +34,23 @@ static void packet_note_info(struct rndis_frame *frame, uint32_t type, uint32_t 
 	}
 }
 
-static int packet_parse_info(const uint8_t *bytes, uint32_t size, struct rndis_frame *frame)
+/* Per-packet information, `size` bytes of it at `at`. Each piece is read by itself, and once. */
+static int packet_parse_info(const struct iovec *iov, unsigned iov_count, size_t at, uint32_t size,
+			     struct rndis_frame *frame)
 {
 	while (size > 0) {
 		struct rndis_packet_info info;
 		uint32_t value;
 
-		if (size < sizeof(info))
+		if (size < sizeof(info) ||
+		    iov_read(&info, sizeof(info), iov, iov_count, at) < sizeof(info) ||
+		    info.size < sizeof(info) || info.size > size)
 			return -EINVAL;
-		memcpy(&info, bytes, sizeof(info));
-		if (info.size < sizeof(info) || info.size > size)
-			return -EINVAL;
-		if (is_within(info.offset, sizeof(value), info.size)) {
-			memcpy(&value, bytes + info.offset, sizeof(value));
+		if (is_within(info.offset, sizeof(value), info.size) &&
+		    iov_read(&value, sizeof(value), iov, iov_count, at + info.offset) ==
+			    sizeof(value))
 			packet_note_info(frame, info.type, value);
-		}
-		bytes += info.size;
+		at += info.size;
 		size -= info.size;
 	}
 	return 0;
@@ -62,12 +63,11 @@ int rndis_packet_parse(const struct iovec *iov, unsigned iov_count, size_t offse
 		struct rndis_header header;
 		struct rndis_packet packet;
 	} PACKED message;
-	uint8_t info[INFO_MAX];
 	size_t whole = iov_size(iov, iov_count);
 	struct rndis_frame frame = { 0 };
 	uint32_t body_size;
 
-	if (iov_copy_in_at(&message, sizeof(message), iov, iov_count, offset) < sizeof(message))
+	if (iov_read(&message, sizeof(message), iov, iov_count, offset) < sizeof(message))
 		return -EINVAL;
 	if (message.header.type != RNDIS_PACKET || message.header.length < sizeof(message) ||
 	    message.header.length > whole - offset)
@@ -75,14 +75,14 @@ int rndis_packet_parse(const struct iovec *iov, unsigned iov_count, size_t offse
 	body_size = message.header.length - (uint32_t)sizeof(message.header);
 	if (!is_within(message.packet.data_offset, message.packet.data_length, body_size) ||
 	    !is_within(message.packet.info_offset, message.packet.info_length, body_size) ||
-	    message.packet.info_length > sizeof(info))
+	    message.packet.info_length > INFO_MAX)
 		return -EINVAL;
 	frame.message_size = message.header.length;
 	frame.data_offset = (uint32_t)sizeof(message.header) + message.packet.data_offset;
 	frame.data_size = message.packet.data_length;
-	iov_copy_in_at(info, message.packet.info_length, iov, iov_count,
-		       offset + sizeof(message.header) + message.packet.info_offset);
-	if (packet_parse_info(info, message.packet.info_length, &frame))
+	if (packet_parse_info(iov, iov_count,
+			      offset + sizeof(message.header) + message.packet.info_offset,
+			      message.packet.info_length, &frame))
 		return -EINVAL;
 	*ret_frame = frame;
 	return 0;

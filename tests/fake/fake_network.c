@@ -13,26 +13,50 @@ static struct fake_network *network_of(struct net_backend *backend)
 	return container_of(backend, struct fake_network, backend);
 }
 
+static uint32_t bytes_elsewhere(const struct fake_network *network, const struct net_frame *frame)
+{
+	uint32_t size = 0;
+
+	for (unsigned i = 1; i < frame->iov_count; i++) {
+		const uint8_t *at = frame->iov[i].iov_base;
+
+		if (network->ram && (at < network->ram || at >= network->ram + network->ram_size))
+			size += (uint32_t)frame->iov[i].iov_len;
+	}
+	return size;
+}
+
+/* As a network does that takes its time: with whatever the frame's memory holds by now. */
+static void network_take(const struct net_frame *frame, struct fake_network_frame *sent)
+{
+	sent->header = frame->header;
+	iov_copy_in(sent->bytes, sent->size, frame->iov + 1, frame->iov_count - 1);
+	sent->frame = NULL;
+}
+
 static void network_send(struct net_backend *backend, unsigned queue, struct net_frame *frame)
 {
 	struct fake_network *network = network_of(backend);
 	struct fake_network_frame *sent = &network->sent[network->sent_count % FAKE_NETWORK_FRAMES];
 
 	assert(queue < backend->queue_count);
-	assert(frame->iov_count >= 2 && frame->iov[0].iov_len == NET_HEADER_SIZE);
+	assert(frame->iov_count >= 2 && frame->iov_count - 1 <= NET_FRAME_PIECES);
+	assert(frame->iov[0].iov_len == NET_HEADER_SIZE);
 	assert(iov_size(frame->iov + 1, frame->iov_count - 1) <= NET_FRAME_MAX);
 	free(sent->bytes);
-	sent->header = frame->header;
 	sent->queue = queue;
 	sent->size = (uint32_t)iov_size(frame->iov + 1, frame->iov_count - 1);
+	sent->own = bytes_elsewhere(network, frame);
 	sent->bytes = malloc(sent->size);
 	assert(sent->bytes);
-	iov_copy_in(sent->bytes, sent->size, frame->iov + 1, frame->iov_count - 1);
+	network_take(frame, sent);
 	network->sent_count++;
-	if (network->hold)
+	if (network->hold) {
+		sent->frame = frame;
 		list_append(&network->held, &frame->link);
-	else
+	} else {
 		frame->sent(frame, 0);
+	}
 }
 
 static void network_return_frames(struct fake_network *network, int result)
@@ -40,6 +64,9 @@ static void network_return_frames(struct fake_network *network, int result)
 	while (!list_empty(&network->held)) {
 		struct net_frame *frame = container_of(network->held.next, struct net_frame, link);
 
+		for (unsigned i = 0; i < FAKE_NETWORK_FRAMES; i++)
+			if (network->sent[i].frame == frame)
+				network_take(frame, &network->sent[i]);
 		list_unlink(&frame->link);
 		frame->sent(frame, result);
 	}

@@ -108,14 +108,18 @@ struct fake_network {
 	struct net_backend backend;
 	struct list buffers[NET_QUEUE_MAX], held;
 	unsigned buffer_count[NET_QUEUE_MAX];
-	bool hold; /* sent frames stay under way */
+	bool hold; /* sent frames stay under way, and are looked at when they are let go */
 	bool slow; /* buffers withdrawn stay until fake_network_return() */
 	bool withdrawn;
 	unsigned sent_count;
+	const uint8_t *ram; /* the guest's, to tell what of a frame lies elsewhere; or NULL */
+	size_t ram_size;
 	struct fake_network_frame {
+		const struct net_frame *frame; /* while it is held */
 		struct virtio_net_hdr header;
 		unsigned queue;
 		uint32_t size;
+		uint32_t own; /* bytes that do not lie in the guest's memory */
 		uint8_t *bytes;
 	} sent[FAKE_NETWORK_FRAMES]; /* the last ones: number n is at n % FAKE_NETWORK_FRAMES */
 	unsigned offloads;

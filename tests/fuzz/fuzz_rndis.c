@@ -2,12 +2,13 @@
 /*
  * Any bytes as RNDIS: control messages one after the other, each answered within bounds; a data
  * message; and a frame, laid out, prepared for a network and finished as one without offloads takes
- * it.
+ * it, by a guest that changes it meanwhile.
  *
  * Input: a verb byte, and a length byte in units of 4 with so many bytes, again and again.
  */
 #include "common/wire/rndis.h"
-#include "vsp/net_backend.h"
+#include "vsp/iov.h"
+#include "vsp/net_gather.h"
 #include "vsp/net_offload.h"
 #include "vsp/rndis.h"
 
@@ -54,30 +55,56 @@ static void packet(const uint8_t *bytes, size_t size)
 	require(frame.data_offset <= size && frame.data_size <= size - frame.data_offset);
 }
 
-static void frame(uint8_t flags, uint16_t segment, const uint8_t *bytes, size_t size)
+static struct net_gather gather;
+
+/* Whatever has become of the frame since its headers were read. */
+static void finish(const struct net_frame *frame)
+{
+	net_gather_empty(&gather);
+	if (frame->header.gso_type != VIRTIO_NET_HDR_GSO_NONE &&
+	    frame->header.gso_size < NET_GATHER_SEGMENT)
+		return;
+	require(net_gather_add(&gather, frame));
+	require(iov_size(gather.pieces, gather.count) == gather.size);
+	require(gather.count <= NET_GATHER_PIECES && gather.own_size <= NET_GATHER_OWN);
+}
+
+static void frame(uint8_t flags, uint8_t segment, const uint8_t *bytes, size_t size)
 {
 	static struct net_toeplitz toeplitz;
-	uint8_t *copy = malloc(size ? size : 1), *out;
-	size_t prefix_size = MIN(size, (size_t)NET_PREFIX_SIZE), room, written;
+	uint8_t *copy = malloc(size ? size : 1);
+	size_t first = MIN((size_t)segment, size);
+	struct iovec iov[2] = { { copy, first }, { copy + first, size - first } };
+	struct iovec pieces[4];
+	struct net_frame frame = { .iov = pieces, .iov_count = 1 };
 	struct net_wishes wishes = {
 		.ip_checksum = flags & 1,
 		.transport_checksum = flags & 2,
-		.segment_size = flags & 4 ? (uint16_t)MAX(segment, 1u) : 0,
+		.segment_size = flags & 4 ? (uint16_t)MAX(segment * 4u, 1u) : 0,
 	};
-	struct virtio_net_hdr header;
 	struct net_layout layout;
+	struct net_head head;
 	uint32_t hash;
 
 	memcpy(copy, bytes, size);
-	net_layout_parse(copy, size, &layout);
-	net_toeplitz_frame(&toeplitz, UINT32_MAX, copy, &layout, &hash);
-	if (net_offload_prepare(copy, prefix_size, size, &wishes, &header) == 0) {
-		room = net_offload_finished_size(size, &header);
-		out = malloc(room);
-		written = net_offload_finish(copy, size, &header, out, room);
-		require(written == room);
-		require(room == 0 || net_offload_finish(copy, size, &header, out, room - 1) == 0);
-		free(out);
+	net_head_init(&head, iov, 2, 0, size);
+	net_layout_parse(&head, &layout);
+	require(head.size <= MIN(size, (size_t)NET_HEAD_MAX));
+	net_toeplitz_frame(&toeplitz, UINT32_MAX, head.bytes, &layout, &hash);
+	net_head_init(&head, iov, 2, 0, size);
+	if (flags & 8 && size >= NET_FRAME_MIN)
+		require(net_head_tag(&head, 7));
+	if (size > 0 && net_offload_prepare(&head, &wishes, &frame.header) == 0) {
+		size_t own = head.changed ? head.size - head.inserted : 0;
+
+		pieces[0] = (struct iovec){ &frame.header, NET_HEADER_SIZE };
+		if (head.changed)
+			pieces[frame.iov_count++] = (struct iovec){ head.bytes, head.size };
+		frame.iov_count += iov_slice(iov, 2, own, size - own, pieces + frame.iov_count);
+		require(iov_size(pieces + 1, frame.iov_count - 1) == head.frame_size);
+		finish(&frame);
+		memset(copy, flags, size);
+		finish(&frame);
 	}
 	free(copy);
 }

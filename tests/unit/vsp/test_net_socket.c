@@ -6,6 +6,7 @@
 #include "vsp/net_backend.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +24,7 @@ static struct fixture {
 	struct net_frame frame;
 	struct iovec frame_iov[3];
 	uint8_t bytes[70000];
-	unsigned sent;
+	unsigned sent, canceled;
 	int sent_result;
 
 	struct net_buffer buffer;
@@ -36,6 +37,7 @@ static struct fixture {
 static void sent(struct net_frame *frame, int result)
 {
 	f.sent++;
+	f.canceled += result == -ECANCELED;
 	f.sent_result = result;
 }
 
@@ -78,7 +80,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	net_backend_close(f.backend, closed, NULL);
+	if (f.backend)
+		net_backend_close(f.backend, closed, NULL);
 	for (unsigned i = 0; i < 100 && !f.closed; i++)
 		run(1);
 	assert_true(f.closed);
@@ -174,21 +177,109 @@ static void test_peer_goes(void **state)
 	assert_int_equal(f.ended, 1);
 }
 
-/* A peer that reads nothing: frames wait, and come back when they are to. */
+/* ---- A peer that reads nothing ---- */
+
+#define STALLED      40
+#define STALLED_SIZE 60000u
+
+static struct {
+	struct net_frame frame;
+	struct iovec iov[3];
+} stalled[STALLED];
+
+/* Sends more than the socket takes. Return: how many frames it took. */
+static unsigned stall(void)
+{
+	for (unsigned i = 0; i < STALLED; i++) {
+		stalled[i].frame =
+			(struct net_frame){ .iov = stalled[i].iov, .iov_count = 3, .sent = sent };
+		stalled[i].iov[0] = (struct iovec){ &stalled[i].frame.header, NET_HEADER_SIZE };
+		stalled[i].iov[1] = (struct iovec){ f.bytes, 54 };
+		stalled[i].iov[2] = (struct iovec){ f.bytes + 54, STALLED_SIZE - 54 };
+		net_backend_send(f.backend, 0, &stalled[i].frame);
+		if (i % 4 == 0)
+			run(2);
+	}
+	run(4);
+	assert_in_range(f.sent, 0, STALLED - 1);
+	assert_int_equal(f.sent_result, 0);
+	return f.sent;
+}
+
+/* Reads what has come, as it comes. Return: how many frames; all of them as they were sent. */
+static unsigned read_frames(const uint8_t *expected, size_t frame_size)
+{
+	static uint8_t got[STALLED * (STALLED_SIZE + 4)];
+	size_t size = 0, at = 0;
+	unsigned count = 0;
+
+	for (unsigned idle = 0; idle < 4;) {
+		ssize_t n = recv(f.peer, got + size, sizeof(got) - size, MSG_DONTWAIT);
+
+		idle = n > 0 ? 0 : idle + 1;
+		size += n > 0 ? (size_t)n : 0;
+		run(1);
+	}
+	for (; at < size; at += 4 + frame_size, count++) {
+		assert_true(size - at >= 4 + frame_size);
+		assert_int_equal(got[at + 2] << 8 | got[at + 3], frame_size);
+		assert_memory_equal(got + at + 4, expected, frame_size);
+	}
+	return count;
+}
+
+/* Frames wait where they are, and go out when it reads. */
 static void test_peer_stalls(void **state)
 {
-	unsigned given = 0;
+	assert_in_range(stall(), 0, STALLED - 1);
+	assert_int_equal(read_frames(f.bytes, STALLED_SIZE), STALLED);
+	assert_int_equal(f.sent, STALLED);
+	assert_int_equal(f.sent_result, 0);
+}
 
-	for (; given < 100; given++) {
-		send_frame(60000);
-		run(2);
-		if (f.sent <= given)
-			break;
-	}
-	assert_in_range(given, 1, 99);
+/* They come back when they are to; what has gone in part goes to its end, as it was. */
+static void test_stalled_frames_come_back(void **state)
+{
+	static uint8_t before[STALLED_SIZE];
+	unsigned took = stall();
+
+	memcpy(before, f.bytes, sizeof(before));
 	net_backend_withdraw(f.backend);
-	assert_int_equal(f.sent, given + 1);
-	assert_int_equal(f.sent_result, -ECANCELED);
+	net_backend_withdraw(f.backend);
+	run(4);
+	assert_int_equal(f.sent, STALLED);
+	assert_in_range(f.canceled, STALLED - took - 1, STALLED - took);
+	memset(f.bytes, 0x5a, sizeof(f.bytes));
+	assert_int_equal(read_frames(before, sizeof(before)), STALLED - f.canceled);
+	send_frame(1000);
+	run(4);
+	assert_int_equal(f.sent, STALLED + 1);
+	assert_int_equal(f.sent_result, 0);
+	assert_int_equal(read_frames(f.bytes, 1000), 1);
+	assert_int_equal(f.ended, 0);
+}
+
+static void test_peer_goes_while_stalled(void **state)
+{
+	(void)stall();
+	shutdown(f.peer, SHUT_RDWR);
+	run(4);
+	assert_int_equal(f.ended, 1);
+	assert_int_equal(f.sent, STALLED);
+	assert_int_equal(f.sent_result, -EPIPE);
+}
+
+static void test_close_while_stalled(void **state)
+{
+	unsigned took = stall();
+
+	net_backend_close(f.backend, closed, NULL);
+	for (unsigned i = 0; i < 100 && !f.closed; i++)
+		run(1);
+	assert_true(f.closed);
+	assert_int_equal(f.sent, STALLED);
+	assert_in_range(took, 0, STALLED - 1);
+	f.backend = NULL;
 }
 
 /* The caller keeps what was refused. */
@@ -209,9 +300,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_send),      TEST(test_receive),     TEST(test_nonsense_ends_it),
-		TEST(test_peer_goes), TEST(test_peer_stalls), TEST(test_no_stream),
+		TEST(test_send),
+		TEST(test_receive),
+		TEST(test_nonsense_ends_it),
+		TEST(test_peer_goes),
+		TEST(test_peer_stalls),
+		TEST(test_stalled_frames_come_back),
+		TEST(test_peer_goes_while_stalled),
+		TEST(test_close_while_stalled),
+		TEST(test_no_stream),
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

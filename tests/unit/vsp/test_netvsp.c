@@ -43,6 +43,8 @@ static int setup(void **state)
 	assert_int_equal(network_adapter_new(fixture.fake->bus, &options, &fixture.adapter), 0);
 	fixture.network = fake_network_new(QUEUES);
 	fixture.network->freed = &fixture.network_freed;
+	fixture.network->ram = fixture.fake->ram;
+	fixture.network->ram_size = fixture.fake->ram_size;
 	network_adapter_connect(fixture.adapter, &fixture.network->backend);
 	assert_true(fake_connect(fixture.fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(fixture.fake));
@@ -439,6 +441,136 @@ static void test_send_offloads(void **state)
 	assert_int_equal(sent->header.hdr_len, 54);
 	assert_int_equal(sent->bytes[16] << 8 | sent->bytes[17], sizeof(frame) - 14);
 	assert_memory_equal(sent->bytes + 54, frame + 54, sizeof(frame) - 54);
+}
+
+/* Frames go out from where they lie; what has to be changed in front does not. */
+static void test_send_from_guest_memory(void **state)
+{
+	static const struct {
+		uint32_t info_type, info, own;
+	} cases[] = {
+		{ RNDIS_INFO_HASH_VALUE, 0, 0 },
+		{ RNDIS_INFO_CHECKSUM, RNDIS_SEND_IPV4 | RNDIS_SEND_TCP_CHECKSUM, 54 },
+		{ RNDIS_INFO_LARGE_SEND, 1448 | RNDIS_LARGE_SEND_V2, 54 },
+		{ RNDIS_INFO_8021Q, 0x70, 16 },
+	};
+	struct netvsc *netvsc = &fixture.netvsc;
+	static uint8_t frame[9000], packet[9200];
+	const struct fake_network_frame *sent;
+
+	start(false);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t size;
+
+		fill_tcp(frame, sizeof(frame), 1234);
+		size = netvsc_wrap(packet, frame, sizeof(frame), cases[i].info_type,
+				   &cases[i].info);
+		assert_true(netvsc_send_pages(netvsc, 0, i, packet, size));
+		assert_int_equal(netvsc_await_sent(netvsc, 0, i), NVSP_STATUS_SUCCESS);
+		sent = fake_network_last(fixture.network);
+		assert_int_equal(sent->own, cases[i].own);
+		assert_int_equal(sent->size, sizeof(frame) + (i == 3 ? 4 : 0));
+		assert_memory_equal(sent->bytes + 100 + (i == 3 ? 4 : 0), frame + 100,
+				    sizeof(frame) - 100);
+		if (cases[i].info_type != RNDIS_INFO_CHECKSUM)
+			continue;
+		/* As it should be: there is nothing to change. */
+		memcpy(frame, sent->bytes, 54);
+		size = netvsc_wrap(packet, frame, sizeof(frame), cases[i].info_type,
+				   &cases[i].info);
+		assert_true(netvsc_send_pages(netvsc, 0, 100, packet, size));
+		assert_int_equal(netvsc_await_sent(netvsc, 0, 100), NVSP_STATUS_SUCCESS);
+		sent = fake_network_last(fixture.network);
+		assert_int_equal(sent->own, 0);
+		assert_int_equal(sent->header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		assert_memory_equal(sent->bytes, frame, sizeof(frame));
+	}
+}
+
+/* The RNDIS message before the frame moves the headers over the end of a page. */
+static void test_send_headers_over_pages(void **state)
+{
+	uint32_t large = 1448 | RNDIS_LARGE_SEND_V2;
+	struct netvsc *netvsc = &fixture.netvsc;
+	static uint8_t frame[9000], packet[9200];
+	struct nvsp_message message = {
+		.type = NVSP_SEND_RNDIS_PACKET,
+		.rndis = { NVSP_CHANNEL_DATA, NVSP_NO_SEND_SECTION, 0 },
+	};
+	uint64_t pfns[4];
+
+	start(false);
+	fixture.fake->scatter = true;
+	/* Pages that follow each other for the guest only. */
+	for (unsigned i = 0; i < ARRAY_SIZE(pfns); i++)
+		pfns[i] = netvsc->page_pfns[2 * i];
+	for (uint32_t before = 1; before < 130; before++) {
+		size_t size, done = 0;
+		uint32_t offset = (uint32_t)HV_PAGE_SIZE - before;
+		const struct fake_network_frame *sent;
+
+		fill_tcp(frame, sizeof(frame), (uint16_t)before);
+		frame[16] = frame[17] = 0;
+		size = netvsc_wrap(packet, frame, sizeof(frame), RNDIS_INFO_LARGE_SEND, &large);
+		for (unsigned i = 0; done < size; i++) {
+			uint32_t at = i == 0 ? offset : 0;
+			size_t part = MIN(size - done, (size_t)HV_PAGE_SIZE - at);
+
+			memcpy((uint8_t *)fake_memory(fixture.fake, gpa_from_pfn(pfns[i]),
+						      HV_PAGE_SIZE) +
+				       at,
+			       packet + done, part);
+			done += part;
+		}
+		assert_true(fake_send_range(&netvsc->channels[0], RING_FLAG_COMPLETION_REQUESTED,
+					    before, pfns, offset, (uint32_t)size, &message,
+					    sizeof(message)));
+		assert_int_equal(netvsc_await_sent(netvsc, 0, before), NVSP_STATUS_SUCCESS);
+		sent = fake_network_last(fixture.network);
+		assert_int_equal(sent->size, sizeof(frame));
+		assert_int_equal(sent->own, 54);
+		assert_int_equal(sent->header.hdr_len, 54);
+		assert_int_equal(sent->bytes[16] << 8 | sent->bytes[17], sizeof(frame) - 14);
+		assert_memory_equal(sent->bytes + 54, frame + 54, sizeof(frame) - 54);
+	}
+}
+
+/* A guest that changes everything while its frame is under way. */
+static void test_send_changed_meanwhile(void **state)
+{
+	static const uint32_t checksum = RNDIS_SEND_IPV4 | RNDIS_SEND_TCP_CHECKSUM;
+	static const uint32_t large = 1448 | RNDIS_LARGE_SEND_V2;
+	struct netvsc *netvsc = &fixture.netvsc;
+	static uint8_t frame[9000], packet[9200];
+
+	start(false);
+	fixture.network->hold = true;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct fake_network_frame *sent;
+		size_t size;
+
+		fill_tcp(frame, sizeof(frame), 1234);
+		size = netvsc_wrap(packet, frame, sizeof(frame),
+				   i ? RNDIS_INFO_LARGE_SEND : RNDIS_INFO_CHECKSUM,
+				   i ? &large : &checksum);
+		assert_true(netvsc_send_pages(netvsc, 0, i, packet, size));
+		fake_settle(fixture.fake);
+		assert_int_equal(counters().sending, 1);
+		memset(fake_memory(fixture.fake, gpa_from_pfn(netvsc->page_pfns[0]), HV_PAGE_SIZE),
+		       0xff, HV_PAGE_SIZE);
+		fake_network_release(fixture.network);
+		assert_int_equal(netvsc_await_sent(netvsc, 0, i), NVSP_STATUS_SUCCESS);
+		sent = fake_network_last(fixture.network);
+		/* What the network is told, and a large send's headers, are as they were checked.
+		 */
+		assert_int_equal(sent->size, sizeof(frame));
+		assert_int_equal(sent->header.csum_start, 34);
+		assert_int_equal(sent->header.csum_offset, 16);
+		assert_memory_equal(sent->bytes, frame, 16);
+		assert_int_equal(sent->bytes[16] << 8 | sent->bytes[17], sizeof(frame) - 14);
+		assert_int_equal(sent->bytes[54], 0xff);
+	}
+	assert_int_equal(counters().sending, 0);
 }
 
 static void test_send_refuses(void **state)
@@ -1031,6 +1163,9 @@ int main(void)
 		TEST(test_send_split),
 		TEST(test_send_vlan),
 		TEST(test_send_offloads),
+		TEST(test_send_from_guest_memory),
+		TEST(test_send_headers_over_pages),
+		TEST(test_send_changed_meanwhile),
 		TEST(test_send_refuses),
 		TEST(test_send_more_than_fits),
 		TEST(test_send_without_network),
