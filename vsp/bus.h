@@ -38,12 +38,18 @@ enum bus_next {
 	BUS_NEXT_RESET,
 };
 
-/* Waiting at doorbells: vsp/pace.c. */
-struct pace {
-	bool on, waits; /* the timer runs */
+/* Channels that are waited for, of which all are looked at when the timer has run out. */
+struct pace_wait {
 	struct loop_timer timer;
-	struct list channels; /* that are waited for; they are masked */
-	uint64_t turn_ns;     /* from a doorbell for one packet to its flush, or 0 */
+	bool runs;
+	struct list channels; /* they are masked */
+};
+
+/* Waiting for packets: vsp/pace.c. */
+struct pace {
+	bool on;
+	struct pace_wait first, following;
+	uint64_t turn_ns; /* from a doorbell for one packet to its flush, or 0 */
 };
 
 struct vmbus {
@@ -140,13 +146,18 @@ struct vmbus_channel {
 	bool broken;      /* the guest broke a ring */
 	bool kick;        /* look again next turn */
 	bool interrupt;   /* the guest is to be interrupted at the flush */
+	bool urgent;      /* what was sent in this turn is not to wait for others */
+	bool untold;      /* the guest sleeps on what was sent */
 	uint32_t blocked; /* bytes a sender waits for, or 0 */
 	uint32_t marked;  /* up to where out's data is known to dirty tracking */
 
 	struct list linger; /* in bus->lingering; such a channel is masked */
 	struct patience linger_patience;
-	struct list paced; /* in bus->pace.channels; such a channel is masked */
-	struct patience pace_patience;
+	struct list paced; /* in a pace_wait; such a channel is masked */
+	bool followed;     /* by pace_follow() */
+	struct patience pace_patience, following_patience;
+	unsigned quiet_count; /* completions since the last interrupt that can wait */
+	size_t quiet_size;    /* bytes that the guest keeps for them */
 	uint64_t turn_begun, turn_first_packet; /* of a turn that is measured, or 0 */
 
 	struct vmbus_channel_counters counters;
@@ -183,6 +194,12 @@ bool pace_begin(struct vmbus_channel *channel);
 
 /* The turn is over. */
 void pace_end(struct vmbus_channel *channel);
+
+/* The guest sleeps on completions that can wait. Return: whether it will be told of them later. */
+bool pace_follow(struct vmbus_channel *channel);
+
+/* It is told of something at once, and may answer. */
+void pace_unfollow(struct vmbus_channel *channel);
 
 /* ---- Packets ---- */
 

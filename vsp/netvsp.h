@@ -90,6 +90,8 @@ struct netvsp_packet {
 	bool completion_requested;
 	uint32_t status;      /* NVSP_STATUS_ */
 	unsigned frames_left; /* not sent yet */
+	bool datagrams;       /* and nothing else */
+	uint32_t size;        /* bytes of its frames */
 };
 
 struct netvsp_frame {

@@ -84,6 +84,14 @@ static bool packet_complete(struct netvsp_packet *packet)
 
 	if (!packet->completion_requested || !channel->open)
 		return true;
+	/*
+	 * Whoever sends datagrams waits for nothing but room. TCP paces itself by what is
+	 * completed.
+	 */
+	if (packet->datagrams)
+		return vmbus_channel_complete_quietly(
+			       channel->channel, packet->transaction_id, &message,
+			       netvsp_message_size(channel->adapter), packet->size) != VMBUS_E_FULL;
 	return vmbus_channel_complete(channel->channel, packet->transaction_id, &message,
 				      netvsp_message_size(channel->adapter)) != VMBUS_E_FULL;
 }
@@ -239,6 +247,8 @@ static int packet_send_frame(struct netvsp_packet *packet, const struct iovec *s
 		return r;
 	}
 	packet->frames_left++;
+	packet->datagrams &= rndis->checksum & RNDIS_SEND_UDP_CHECKSUM && !rndis->large_send;
+	packet->size += rndis->data_size;
 	if (adapter->backend)
 		net_backend_send(adapter->backend, packet->channel->index, &frame->frame);
 	else
@@ -253,6 +263,7 @@ static void packet_send_data(struct netvsp_packet *packet, const struct iovec *s
 	size_t size = iov_size(stream, count), offset = 0;
 
 	packet->status = NVSP_STATUS_SUCCESS;
+	packet->datagrams = true;
 	for (unsigned i = 0; offset < size; i++) {
 		struct rndis_frame rndis;
 
@@ -260,6 +271,7 @@ static void packet_send_data(struct netvsp_packet *packet, const struct iovec *s
 		    packet_send_frame(packet, stream, count, offset, &rndis)) {
 			adapter->rndis.counters.refused++;
 			packet->status = NVSP_STATUS_INVALID_RNDIS_PACKET;
+			packet->datagrams = false;
 			return;
 		}
 		offset += rndis.message_size;

@@ -11,6 +11,14 @@
  * The wait is a few times what a turn costs, which is what each further packet saves. It is worth
  * nothing while a device has requests of the guest's under way, whose completions bring packets
  * together anyway, nor to a guest that has one packet only: see vsp/patience.h.
+ *
+ * A guest that goes on by itself, as one does that sends datagrams, is followed: for completions
+ * that can wait it is not interrupted, its ring stays masked, and is looked at again a longer
+ * moment later. While looks find packets, neither doorbells nor interrupts are needed. A look that
+ * finds none may mean that the guest is waiting for those completions, and it is told; so it is
+ * when there are many of them, and when something comes that is not to wait. What a sender may have
+ * under way is at the least some 200 KB, of which each small datagram takes less than one: the
+ * bounds below stay well within that.
  */
 #include "vsp/bus.h"
 
@@ -18,26 +26,51 @@
 #define PACE_MIN_NS       10000
 #define PACE_MAX_NS       500000
 #define PACE_FAILURES_MAX 8
+#define FOLLOWING_TIMES   4           /* as long as the first wait */
+#define QUIET_MAX         128         /* completions that wait */
+#define QUIET_SIZE_MAX    (32u << 10) /* bytes of what they complete */
 
 static void pace_look(struct vmbus_channel *channel)
 {
-	uint64_t before = channel->counters.packets_in;
+	struct patience *patience =
+		channel->followed ? &channel->following_patience : &channel->pace_patience;
+	uint64_t before = channel->counters.packets_in, came;
 
 	list_unlink(&channel->paced);
+	channel->followed = false;
 	packet_look(channel);
-	if (channel->counters.packets_in - before > 1)
-		patience_paid(&channel->pace_patience);
+	came = channel->counters.packets_in - before;
+	if (came > 1)
+		patience_paid(patience);
 	else
-		patience_failed(&channel->pace_patience, PACE_FAILURES_MAX);
+		patience_failed(patience, PACE_FAILURES_MAX);
+	if (came == 0)
+		channel->interrupt |= channel->untold;
 }
 
 static void pace_over(struct loop_operation *operation, int result, bool more)
 {
-	struct vmbus *bus = container_of(operation, struct vmbus, pace.timer.operation);
+	struct pace_wait *wait = container_of(operation, struct pace_wait, timer.operation);
 
-	bus->pace.waits = false;
-	while (!list_empty(&bus->pace.channels))
-		pace_look(container_of(bus->pace.channels.next, struct vmbus_channel, paced));
+	wait->runs = false;
+	while (!list_empty(&wait->channels))
+		pace_look(container_of(wait->channels.next, struct vmbus_channel, paced));
+}
+
+static void pace_wait(struct pace_wait *wait, struct vmbus_channel *channel, unsigned times)
+{
+	uint64_t time_ns = MAX(PACE_TURNS * channel->bus->pace.turn_ns, (uint64_t)PACE_MIN_NS);
+
+	if (!channel->masked) {
+		ring_mask(&channel->in);
+		channel->masked = true;
+	}
+	list_append(&wait->channels, &channel->paced);
+	if (wait->runs)
+		return;
+	wait->runs = true;
+	loop_timer_start(channel->bus->loop, &wait->timer,
+			 times * MIN(time_ns, (uint64_t)PACE_MAX_NS));
 }
 
 bool pace_begin(struct vmbus_channel *channel)
@@ -54,17 +87,35 @@ bool pace_begin(struct vmbus_channel *channel)
 		channel->turn_first_packet = channel->counters.packets_in;
 		return false;
 	}
-	ring_mask(&channel->in);
-	channel->masked = true;
-	list_append(&pace->channels, &channel->paced);
-	if (!pace->waits) {
-		uint64_t time_ns = MAX(PACE_TURNS * pace->turn_ns, (uint64_t)PACE_MIN_NS);
-
-		loop_timer_start(channel->bus->loop, &pace->timer,
-				 MIN(time_ns, (uint64_t)PACE_MAX_NS));
-		pace->waits = true;
-	}
+	pace_wait(&pace->first, channel, 1);
 	return true;
+}
+
+bool pace_follow(struct vmbus_channel *channel)
+{
+	struct pace *pace = &channel->bus->pace;
+
+	if (!pace->on || pace->turn_ns == 0 || channel->broken || channel->blocked ||
+	    channel->quiet_count >= QUIET_MAX || channel->quiet_size >= QUIET_SIZE_MAX)
+		return false;
+	/* There will be a look anyway. */
+	if (channel->kick || !list_empty(&channel->paced))
+		return true;
+	if (patience_passes(&channel->following_patience))
+		return false;
+	pace_wait(&pace->following, channel, FOLLOWING_TIMES);
+	channel->followed = true;
+	return true;
+}
+
+void pace_unfollow(struct vmbus_channel *channel)
+{
+	if (!channel->followed)
+		return;
+	list_unlink(&channel->paced);
+	channel->followed = false;
+	channel->masked = ring_unmask(&channel->in);
+	channel->kick |= channel->masked;
 }
 
 void pace_end(struct vmbus_channel *channel)
@@ -80,8 +131,10 @@ void pace_end(struct vmbus_channel *channel)
 
 void pace_init(struct vmbus *bus)
 {
-	list_init(&bus->pace.channels);
-	bus->pace.timer.operation.complete = pace_over;
+	list_init(&bus->pace.first.channels);
+	list_init(&bus->pace.following.channels);
+	bus->pace.first.timer.operation.complete = pace_over;
+	bus->pace.following.timer.operation.complete = pace_over;
 }
 
 void vmbus_pace(struct vmbus *bus)

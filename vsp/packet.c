@@ -5,8 +5,9 @@
  * The guest rings the doorbell (an eventfd behind the channel's connection id) and the device reads
  * the ring until it is empty; meanwhile the guest need not ring, which the interrupt mask tells it.
  * What is read and written takes effect for the guest in packet_flush(), once per turn of the loop:
- * one barrier and at most one interrupt for all of it. Reading is published earlier where the ring
- * ran empty, since the guest may sleep on it.
+ * one barrier and at most one interrupt for all of it; none, if all of it can wait and there will
+ * be more (vsp/pace.c). Reading is published earlier where the ring ran empty, since the guest may
+ * sleep on it.
  *
  * A turn reads a bounded number of packets; then the device is told that the ring is empty, and the
  * channel rings its own doorbell, so that what else the loop has to do gets its turn.
@@ -123,23 +124,43 @@ static void packet_mark_written(struct vmbus_channel *channel)
 	}
 }
 
-static void packet_flush(struct loop_deferred *deferred)
+static void packet_told(struct vmbus_channel *channel)
 {
-	struct vmbus_channel *channel = container_of(deferred, struct vmbus_channel, flush);
-	const struct vsp_host *host = channel->bus->host;
-	bool wrote = channel->out.position != channel->out.published;
+	channel->untold = false;
+	channel->quiet_count = 0;
+	channel->quiet_size = 0;
+}
 
-	channel->budget = PACKETS_PER_TURN;
+/* Publishes what was read and written, and interrupts the guest if it is to hear of it now. */
+static void packet_publish(struct vmbus_channel *channel, bool wrote)
+{
+	const struct vsp_host *host = channel->bus->host;
+
 	channel->interrupt |= ring_publish_read(&channel->in);
-	channel->interrupt |= ring_publish_written(&channel->out);
+	channel->untold |= ring_publish_written(&channel->out);
 	packet_mark_written(channel);
+	if (channel->urgent)
+		pace_unfollow(channel);
+	if (channel->untold && !channel->interrupt)
+		channel->interrupt = channel->urgent || !pace_follow(channel);
 	if (channel->interrupt && channel->target_vp != VMBUS_TARGET_VP_NONE) {
 		host->ops->signal_event(host->host, channel->target_vp, channel->relid);
 		channel->counters.signals_out++;
 	} else if (wrote) {
 		channel->counters.signals_spared++;
 	}
-	channel->interrupt = false;
+	if (channel->interrupt)
+		packet_told(channel);
+	channel->interrupt = channel->urgent = false;
+}
+
+static void packet_flush(struct loop_deferred *deferred)
+{
+	struct vmbus_channel *channel = container_of(deferred, struct vmbus_channel, flush);
+	bool wrote = channel->out.position != channel->out.published;
+
+	channel->budget = PACKETS_PER_TURN;
+	packet_publish(channel, wrote);
 	pace_end(channel);
 	/*
 	 * A guest that made room before it saw what had filled the ring saw no host that waited,
@@ -165,9 +186,12 @@ void packet_init(struct vmbus_channel *channel)
 void packet_start(struct vmbus_channel *channel)
 {
 	channel->budget = PACKETS_PER_TURN;
-	channel->masked = channel->broken = channel->interrupt = false;
+	channel->masked = channel->broken = channel->interrupt = channel->urgent = false;
+	channel->followed = false;
 	channel->blocked = 0;
-	channel->linger_patience = channel->pace_patience = (struct patience){ 0 };
+	channel->linger_patience = channel->pace_patience = channel->following_patience =
+		(struct patience){ 0 };
+	packet_told(channel);
 	channel->owed = 0;
 	channel->marked = channel->out.position;
 	/* Packets may be there already, put there before the doorbell was connected. */
@@ -400,6 +424,7 @@ static int packet_send(struct vmbus_channel *channel, const struct ring_packet *
 	switch (r) {
 	case 0:
 		channel->counters.packets_out++;
+		channel->urgent = true;
 		channel->owed -= packet->type == RING_PACKET_COMPLETION && channel->owed > 0;
 		return 0;
 	case RING_E_FULL:
@@ -460,4 +485,19 @@ int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_i
 {
 	return vmbus_channel_send(channel, RING_PACKET_COMPLETION, false, transaction_id, payload,
 				  size);
+}
+
+int vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
+				   const void *payload, size_t size, size_t held)
+{
+	bool urgent = channel->urgent;
+	int r;
+
+	r = vmbus_channel_complete(channel, transaction_id, payload, size);
+	if (r)
+		return r;
+	channel->urgent = urgent;
+	channel->quiet_count++;
+	channel->quiet_size += held;
+	return 0;
 }

@@ -215,6 +215,14 @@ int vmbus_channel_send_ranges(struct vmbus_channel *channel, uint16_t set_id,
 int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,
 			   const void *payload, size_t size) MUST_CHECK;
 
+/*
+ * Likewise, where the guest is not likely to wait for it: it sees the completion when it looks, but
+ * is interrupted for it only with others, after a bounded number of them, or when it does not go on
+ * by itself. held: bytes that it keeps until then.
+ */
+int vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
+				   const void *payload, size_t size, size_t held) MUST_CHECK;
+
 /* Counters, since the offer was made. signals_awaited: spared the guest by vmbus_linger(). */
 struct vmbus_channel_counters {
 	uint64_t packets_in, packets_out, signals_in, signals_out, signals_spared, signals_awaited,

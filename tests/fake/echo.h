@@ -20,6 +20,7 @@ struct echo {
 	bool hold_close;             /* do not call vmbus_channel_closed(): the test does */
 	bool busy;                   /* `readable` receives nothing */
 	bool silent;                 /* receive, but do not answer */
+	size_t quiet;                /* answers quietly; bytes held for each */
 	struct echo *sub;            /* rescinded when this one is closed */
 	void (*drained)(void *data); /* called when the ring was found empty */
 	void *data;

@@ -168,6 +168,8 @@ static void start(struct session *s)
 	if (s->open && (flags & 4))
 		netvsc_enable_rss(&s->netvsc, s->netvsc.channel_count);
 	s->netvsc.keep = flags & 8;
+	if (flags & 16)
+		vmbus_pace(s->fake->bus);
 }
 
 static void reconnect(struct session *s)

@@ -653,6 +653,57 @@ static void test_send_more_than_fits(void **state)
 	assert_int_equal(counters().sent_frames, 400);
 }
 
+/* Sends one frame, with an offload. Return: whether the guest is interrupted for its completion. */
+static bool is_told_at_once(uint64_t id, uint32_t checksum)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	uint64_t sent = counters().sent_frames;
+	uint8_t frame[200], packet[300];
+	size_t size;
+
+	fill_tcp(frame, sizeof(frame), 1234);
+	frame[23] = checksum & RNDIS_SEND_UDP_CHECKSUM ? 17 : 6;
+	size = netvsc_wrap(packet, frame, sizeof(frame), RNDIS_INFO_CHECKSUM, &checksum);
+	assert_true(netvsc_send_section(netvsc, 0, id, 0, packet, size));
+	while (counters().sent_frames == sent)
+		assert_int_equal(loop_run_once(fixture.fake->loop, 1000000), 0);
+	return fake_take_event(fixture.fake, 0, netvsc->channels[0].relid);
+}
+
+static bool is_told(void *data)
+{
+	return fake_take_event(fixture.fake, 0, fixture.netvsc.channels[0].relid);
+}
+
+/* Who sends datagrams need not be interrupted for each; TCP, or who knows, is told at once. */
+static void test_datagrams_are_told_together(void **state)
+{
+	static const uint32_t tcp = RNDIS_SEND_IPV4 | RNDIS_SEND_TCP_CHECKSUM;
+	static const uint32_t udp = RNDIS_SEND_IPV4 | RNDIS_SEND_UDP_CHECKSUM;
+	struct netvsc *netvsc = &fixture.netvsc;
+
+	start(false);
+	(void)fake_take_event(fixture.fake, 0, netvsc->channels[0].relid);
+	assert_true(is_told_at_once(1, udp)); /* nobody is pacing */
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 1), NVSP_STATUS_SUCCESS);
+	vmbus_pace(fixture.fake->bus);
+	assert_true(is_told_at_once(2, tcp));
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 2), NVSP_STATUS_SUCCESS);
+	assert_false(is_told_at_once(3, udp));
+	assert_true(fake_run_until(fixture.fake, is_told, NULL));
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 3), NVSP_STATUS_SUCCESS);
+	/* That was in vain, so the next chance is passed over. */
+	assert_true(is_told_at_once(4, udp));
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 4), NVSP_STATUS_SUCCESS);
+	assert_true(is_told_at_once(5, tcp));
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 5), NVSP_STATUS_SUCCESS);
+	assert_false(is_told_at_once(6, udp));
+	assert_true(is_told_at_once(7, tcp));
+	assert_int_equal(counters().sending, 0);
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 6), NVSP_STATUS_SUCCESS);
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 7), NVSP_STATUS_SUCCESS);
+}
+
 static void test_send_without_network(void **state)
 {
 	struct netvsc *netvsc = &fixture.netvsc;
@@ -1168,6 +1219,7 @@ int main(void)
 		TEST(test_send_changed_meanwhile),
 		TEST(test_send_refuses),
 		TEST(test_send_more_than_fits),
+		TEST(test_datagrams_are_told_together),
 		TEST(test_send_without_network),
 		TEST(test_receive),
 		TEST(test_filter),

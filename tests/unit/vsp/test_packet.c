@@ -282,6 +282,175 @@ static void test_pacing_in_vain(void **state)
 	assert_int_equal(counters.signals_in - before.signals_in, 600);
 }
 
+static uint64_t signals_out(const struct fixture *f)
+{
+	struct vmbus_channel_counters counters;
+
+	vmbus_channel_counters(f->echo.channel, &counters);
+	return counters.signals_out;
+}
+
+struct signals {
+	const struct fixture *f;
+	uint64_t count;
+};
+
+static bool signals_are_there(void *data)
+{
+	const struct signals *signals = data;
+
+	return signals_out(signals->f) >= signals->count;
+}
+
+static void run_until_signals(struct fixture *f, uint64_t count)
+{
+	struct signals signals = { .f = f, .count = count };
+
+	assert_true(fake_run_until(f->fake, signals_are_there, &signals));
+	assert_int_equal(signals_out(f), count);
+}
+
+static void run_until_echoes(struct fixture *f, unsigned count)
+{
+	struct echoes echoes = { .f = f, .count = count };
+
+	assert_true(fake_run_until(f->fake, echoes_are_there, &echoes));
+}
+
+/* A guest that is followed: its packets 0 and 1 are echoed, of 1 it has not been told. */
+static void start_following(struct fixture *f)
+{
+	vmbus_pace(f->fake->bus);
+	open_channel(f, 4, 4);
+	send_in_pace(f, 0);
+	expect_echoes_in_pace(f, 0, 1);
+	f->echo.quiet = 1;
+	send_in_pace(f, 1);
+	run_until_echoes(f, 2);
+	assert_true(guest_need_not_ring(f));
+}
+
+/* While it goes on, neither side interrupts the other; when it does not, it is told. */
+static void test_following(void **state)
+{
+	struct fixture *f = *state;
+	struct vmbus_channel_counters before, counters;
+
+	start_following(f);
+	vmbus_channel_counters(f->echo.channel, &before);
+	for (unsigned i = 2; i < 50; i += 2) {
+		send_in_pace(f, i);
+		send_in_pace(f, i + 1);
+		run_until_echoes(f, i + 2);
+		assert_true(guest_need_not_ring(f));
+	}
+	vmbus_channel_counters(f->echo.channel, &counters);
+	assert_int_equal(counters.signals_in, before.signals_in);
+	assert_int_equal(counters.signals_out, before.signals_out);
+	run_until_signals(f, before.signals_out + 1);
+	assert_false(guest_need_not_ring(f));
+	for (unsigned i = 1; i < 50; i++)
+		expect_echo(f, i, "in pace", 7);
+}
+
+/* It is told sooner of many, of much, and of what is not to wait. */
+static void test_following_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+	unsigned sent = 2;
+
+	start_following(f);
+	before = signals_out(f);
+	while (sent < 128) {
+		send_in_pace(f, sent++);
+		send_in_pace(f, sent++);
+		run_until_echoes(f, sent);
+	}
+	assert_int_equal(signals_out(f), before);
+	send_in_pace(f, sent++);
+	send_in_pace(f, sent++);
+	run_until_echoes(f, sent);
+	assert_int_equal(signals_out(f), before + 1);
+	for (unsigned i = 1; i < sent; i++)
+		expect_echo(f, i, "in pace", 7);
+	f->echo.quiet = 20000;
+	send_in_pace(f, sent++);
+	send_in_pace(f, sent++);
+	run_until_echoes(f, sent);
+	assert_int_equal(signals_out(f), before + 2);
+	expect_echo(f, sent - 2, "in pace", 7);
+	expect_echo(f, sent - 1, "in pace", 7);
+	f->echo.quiet = 1;
+	send_in_pace(f, sent++);
+	run_until_echoes(f, sent);
+	assert_int_equal(signals_out(f), before + 2);
+	assert_int_equal(
+		vmbus_channel_send(f->echo.channel, RING_PACKET_INBAND, false, 0, "now", 3), 0);
+	assert_int_equal(loop_run_once(f->fake->loop, 0), 0);
+	assert_int_equal(signals_out(f), before + 3);
+	/* It may answer: it is not looked at later. */
+	assert_false(guest_need_not_ring(f));
+}
+
+/* A guest that waits for every completion is soon told at once again. */
+static void test_following_in_vain(void **state)
+{
+	struct fixture *f = *state;
+	unsigned late = 0;
+
+	start_following(f);
+	run_until_signals(f, signals_out(f) + 1);
+	expect_echo(f, 1, "in pace", 7);
+	for (unsigned i = 2; i < 600; i++) {
+		uint64_t before = signals_out(f);
+
+		send_in_pace(f, i);
+		run_until_echoes(f, i + 1);
+		late += signals_out(f) == before;
+		run_until_signals(f, before + 1);
+		expect_echo(f, i, "in pace", 7);
+	}
+	assert_in_range(late, 1, 12);
+}
+
+/* The ring to the guest is full: it must hear of it to make room. */
+static void test_following_ends_with_room(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+	unsigned sent = 0;
+
+	vmbus_pace(f->fake->bus);
+	open_channel(f, 8, 2);
+	send_in_pace(f, sent++);
+	expect_echoes_in_pace(f, 0, 1);
+	f->echo.quiet = 1;
+	before = signals_out(f);
+	while (sent < 140)
+		send_in_pace(f, sent++);
+	/* A completion takes 32 bytes of the ring's 4096: 127 are too few to be told for, and fill
+	 * it. */
+	run_until_echoes(f, 1 + 128);
+	assert_int_equal(signals_out(f), before + 1);
+	for (unsigned i = 1; i < sent; i++)
+		expect_echo(f, i, "in pace", 7);
+}
+
+static void test_following_ends_early(void **state)
+{
+	struct fixture *f = *state;
+
+	start_following(f);
+	assert_true(fake_close(&f->channel));
+	fake_settle(f->fake);
+	f->echo.quiet = 0;
+	open_channel(f, 4, 4);
+	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 9,
+			      "anew", 4));
+	expect_echo(f, 9, "anew", 4);
+}
+
 /* The channel closes under the wait, and its bus goes. */
 static void test_pacing_ends_early(void **state)
 {
@@ -698,6 +867,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pacing_in_vain, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_pacing_ends_early, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_following, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_following_is_bounded, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_following_in_vain, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_following_ends_with_room, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_following_ends_early, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_host_mask, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_flow_control_bits, channel_setup,
