@@ -95,7 +95,9 @@
  * the next. What was asked over the old one is not answered over the new one, which begins with
  *
  *   adopt                 {}, and two descriptors: a serial line, and a standard error; result: as
- *                         of "status", after events that tell what is true now
+ *                         of "status", after events that tell what is true now, and "changed": the
+ *                         number of the last request over the old connection that has changed
+ *                         devices or actions, or is about to; 0: none has
  *
  * Both ends distrust each other: what is not a message as above is refused as a whole and its
  * descriptors are closed. Unknown events and error codes are to be ignored by the receiver.

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "vmms/capture.h"
+#include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/network_tap.h"
 #include "vmms/passt.h"
@@ -75,6 +76,7 @@ static int open_tap(struct adapter *adapter, const struct definition_adapter *de
 	if (r < 0)
 		return r;
 	descriptors->count = queues;
+	fault_point(FAULT_TAP_OPENED);
 	r = network_find_link(network, name, &adapter->tap);
 	return r == 0 ? mark_tap(adapter, definition, network) : r;
 }

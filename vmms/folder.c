@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A folder of JSON files, replaced atomically. */
 #include "vmms/folder.h"
+#include "vmms/fault.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,10 +11,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define SUFFIX        ".json"
 #define STAGED_SUFFIX ".staged"
 #define FILE_MODE     0600
+#define LOCK_TRIES    50 /* in a second */
 #define FOLDER_MODE   0700
 
 struct folder {
@@ -87,6 +90,24 @@ static int remove_staged(struct folder *folder)
 	return r;
 }
 
+/*
+ * For a moment after a daemon was killed, a process that it was just about to start may still hold
+ * what the daemon had open.
+ */
+static int lock(int fd)
+{
+	const struct timespec pause = { .tv_nsec = 1000000000 / LOCK_TRIES };
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		(void)nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
+}
+
 int folder_open(const char *path, const char *name, struct folder **ret_folder)
 {
 	CLEANUP(folder_freep) struct folder *folder = calloc(1, sizeof(*folder));
@@ -105,8 +126,9 @@ int folder_open(const char *path, const char *name, struct folder **ret_folder)
 	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder->fd < 0)
 		return -errno;
-	if (flock(folder->fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	r = lock(folder->fd);
+	if (r < 0)
+		return r;
 	r = remove_staged(folder);
 	if (r < 0)
 		return r;
@@ -219,9 +241,11 @@ int folder_stage(struct folder *folder, const char *name, struct json_object *tr
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 	if (fd < 0)
 		return -errno;
+	fault_point(FAULT_FOLDER_OPENED_STAGED);
 	r = write_durably(fd, tree);
 	if (r < 0)
 		folder_discard(folder, name);
+	fault_point(FAULT_FOLDER_WROTE_STAGED);
 	return r;
 }
 
@@ -230,6 +254,7 @@ int folder_commit(struct folder *folder, const char *name)
 	if (renameat(folder->fd, staged_name(name).text, folder->fd, file_name(name).text) < 0 ||
 	    fsync(folder->fd) < 0)
 		return -errno;
+	fault_point(FAULT_FOLDER_COMMITTED);
 	return 0;
 }
 
@@ -255,5 +280,6 @@ int folder_delete(struct folder *folder, const char *name)
 {
 	if (unlinkat(folder->fd, file_name(name).text, 0) < 0 || fsync(folder->fd) < 0)
 		return -errno;
+	fault_point(FAULT_FOLDER_DELETED);
 	return 0;
 }

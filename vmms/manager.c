@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "vmms/automatic_start.h"
+#include "vmms/fault.h"
 #include "vmms/folder.h"
 #include "vmms/manager_internal.h"
 #include "vmms/run_record.h"
@@ -427,11 +428,13 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	r = vm_check(vm, VM_DELETE, failure);
 	if (r < 0)
 		return r;
+	/* Before its definition: should we be killed, nobody would know whose it was. */
+	vm_log_delete(vm);
+	fault_point(FAULT_LOG_DELETED);
 	r = delete_file(manager, vm->definition->name, failure);
 	if (r < 0)
 		return r;
 	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
-	vm_log_delete(vm);
 	manager_forget(manager, vm);
 	return 0;
 }

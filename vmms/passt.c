@@ -4,6 +4,7 @@
 
 #include "common/base/socket.h"
 #include "common/base/text.h"
+#include "vmms/fault.h"
 #include "vmms/spawn.h"
 
 #include <errno.h>
@@ -147,6 +148,7 @@ static int run_program(struct passt *passt, int socket, int output)
 	r = spawn_program(&spawn, &pid, &passt->pidfd);
 	if (r < 0)
 		return r;
+	fault_point(FAULT_PASST_SPAWNED);
 	passt->process.pid = pid;
 	r = process_identify(pid, &passt->process);
 	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */

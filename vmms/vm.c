@@ -57,6 +57,7 @@ void vm_free(struct vm *vm)
 	vm_log_free(vm->log);
 	definition_free(vm->next_definition);
 	definition_free(vm->next_pending);
+	json_object_put(vm->unfinished);
 	definition_free(vm->pending);
 	definition_free(vm->definition);
 	free(vm);

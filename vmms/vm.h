@@ -59,6 +59,8 @@ struct vm {
 	struct vm_operation operation, turning_off;
 	struct definition *next_definition; /* what the operation will make of them; or NULL */
 	struct definition *next_pending;
+	uint32_t next_request;          /* by which the worker is asked for that; 0: not yet */
+	struct json_object *unfinished; /* as the record had it; NULL: nothing, or settled */
 	bool unsaved;                   /* the definition's file is older than it */
 	struct adapter *next_adapter;   /* the back end that the operation will connect */
 	const char *old_adapter;        /* name of the one that it will take away; or NULL */

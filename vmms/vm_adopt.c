@@ -7,7 +7,8 @@
  * its VM. Until then the VM counts as running.
  *
  * What the earlier daemon had under way is forgotten: a guest that was asked to shut down will, or
- * will not, and whoever asked is gone.
+ * will not, and whoever asked is gone. Only a change that the worker has made is kept
+ * (vm_unfinished.h).
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -18,6 +19,7 @@
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
+#include "vmms/vm_unfinished.h"
 #include "vmms/vm_unit.h"
 
 #include <errno.h>
@@ -47,6 +49,18 @@ static const char *member_text(struct json_object *tree, const char *key)
 		       : "";
 }
 
+/* What the earlier daemon does when a start is answered, it may not have come to. */
+static void finish_start(struct vm *vm)
+{
+	if (vm->started_at == 0) {
+		vm->started_at = vm_clock(CLOCK_REALTIME);
+		vm_record_save(vm);
+		vm_notify(vm, "StartedAt", NULL);
+	}
+	if (!run_record_has(vm->manager->record, &vm->definition->uuid))
+		manager_vm_runs(vm->manager, vm);
+}
+
 static void take_status(struct vm *vm, struct json_object *status)
 {
 	const char *engine = member_text(status, "engine"), *state = member_text(status, "state");
@@ -61,7 +75,9 @@ static void take_status(struct vm *vm, struct json_object *status)
 			continue;
 		if (states[i].state == VM_STOPPING)
 			vm_expect_end(vm);
-		else if (vm->state == VM_RUNNING && states[i].state != VM_RUNNING)
+		else
+			finish_start(vm);
+		if (vm->state == VM_RUNNING && states[i].state != VM_RUNNING)
 			vm_set_state(vm, states[i].state, "found so when vmms was started");
 		return;
 	}
@@ -70,13 +86,37 @@ static void take_status(struct vm *vm, struct json_object *status)
 	worker_kill(vm->worker, SIGKILL);
 }
 
+static void file_taken(void *data, const struct failure *failure)
+{
+	if (failure)
+		log_warning("%s", failure->message);
+}
+
+/*
+ * Of what its file has and the VM has not, what can be had while it runs: the earlier daemon may
+ * not have come to that, or somebody has changed the file meanwhile.
+ */
+static void take_file(struct vm *vm)
+{
+	struct definition *wanted;
+	struct failure failure;
+
+	if (!vm->pending || !vm_state_allows(vm->state, VM_CHANGE) ||
+	    definition_copy(vm->pending, &wanted) < 0)
+		return;
+	if (vm_change_definition(vm, wanted, file_taken, NULL, &failure) < 0)
+		log_warning("%s", failure.message);
+}
+
 static void adopt_answered(void *data, struct json_object *result, const char *code,
 			   const char *text)
 {
 	struct vm *vm = data;
 
+	vm_unfinished_settle(vm, result);
 	if (result) {
 		take_status(vm, result);
+		take_file(vm);
 	} else if (strcmp(code, WORKER_ENDED) != 0) {
 		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR,
 		       "its worker cannot be taken over (%s), and is killed", text);
@@ -178,6 +218,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 		vm->up_since = vm_clock(CLOCK_MONOTONIC);
 		adopt_definition(vm, record);
 		adopt_adapters(vm, record);
+		vm->unfinished = TAKE_PTR(record->change);
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 		vm_record_save(vm);
 		vm_unit_open(vm);
@@ -192,7 +233,10 @@ void vm_adopt(struct vm *vm)
 	r = vm_record_load(vm, &record);
 	if (r == 0)
 		adopt(vm, &record);
-	else if (r != -ENOENT)
+	else if (r == -ENOENT)
+		vm_record_delete(
+			vm); /* what there is beside it is of a start that came to nothing */
+	else
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what was written down of its worker cannot be read (%s); it may "
 		       "be running",

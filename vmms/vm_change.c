@@ -5,10 +5,12 @@
  * A change is a copy of the definition with the change in it, and one of the pending definition if
  * there is one (vm_settings.c). They are checked, then what is to be kept is written beside
  * the old file (so that a full disk is noticed before anything has happened), then done by the
- * worker if there is one, then committed.
+ * worker if there is one, then committed. What the worker is asked for stands in the VM's record
+ * before, so that the next daemon can ask whether it was done (vm_unfinished.h).
  */
 #include "common/base/log.h"
 #include "common/control.h"
+#include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -37,10 +39,15 @@ void vm_change_save(struct vm *vm)
 
 static void change_abandon(struct vm *vm)
 {
+	bool written_down = vm->next_request > 0;
+
 	store_discard(vm->manager->store, vm->definition->name);
 	definition_free(TAKE_PTR(vm->next_definition));
 	definition_free(TAKE_PTR(vm->next_pending));
+	vm->next_request = 0;
 	vm_adapter_changed(vm, false);
+	if (written_down)
+		vm_record_save(vm);
 	if (vm->unsaved)
 		vm_change_save(vm);
 }
@@ -52,8 +59,20 @@ static void take_next(struct vm *vm)
 	definition_free(vm->pending);
 	vm->definition = TAKE_PTR(vm->next_definition);
 	vm->pending = TAKE_PTR(vm->next_pending);
+	vm->next_request = 0;
 	if (vm->pending && vm_definitions_are_equal(vm->definition, vm->pending))
 		definition_free(TAKE_PTR(vm->pending));
+}
+
+int vm_change_keep(struct vm *vm)
+{
+	int r;
+
+	take_next(vm);
+	r = store_save(vm->manager->store, vm_stored_definition(vm));
+	vm->unsaved = r < 0;
+	vm_unit_update(vm);
+	return r;
 }
 
 void vm_notify_definition(struct vm *vm)
@@ -89,6 +108,7 @@ static void change_answered(void *data, struct json_object *result, const char *
 	struct vm *vm = data;
 	struct failure failure;
 
+	fault_point(FAULT_CHANGE_ANSWERED);
 	if (result) {
 		change_commit(vm);
 		return;
@@ -122,8 +142,11 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 		change_commit(vm);
 		return 0;
 	}
+	vm->next_request = worker_next_request(vm->worker);
+	vm_record_save(vm);
 	r = worker_request(vm->worker, method, arguments, fds, fd_count, NO_TIMEOUT,
 			   change_answered, vm);
+	fault_point(FAULT_CHANGE_SENT);
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
 
@@ -138,6 +161,12 @@ int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *dat
 {
 	int r;
 
+	if (vm->unfinished)
+		return failure_set(
+			failure, DBUS_ERROR_BUSY,
+			"what an earlier vmms has changed of VM '%s' is just being found "
+			"out; try again",
+			vm->definition->name);
 	r = vm_begin(vm, verb, done, data, failure);
 	if (r < 0)
 		return r;

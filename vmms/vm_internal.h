@@ -79,6 +79,12 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
  */
 void vm_change_save(struct vm *vm);
 
+/*
+ * vm->next_definition and vm->next_pending are the VM's, of which the worker knows, and are saved.
+ * Return: 0; -errno of saving, which is tried again with the next change.
+ */
+int vm_change_keep(struct vm *vm) MUST_CHECK;
+
 /* Takes back what vm_change_begin() did, after a failure. */
 void vm_change_undo(struct vm *vm);
 

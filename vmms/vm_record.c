@@ -6,9 +6,11 @@
 #include "common/base/text.h"
 #include "common/control.h"
 #include "vmms/adapter.h"
+#include "vmms/fault.h"
 #include "vmms/folder.h"
 #include "vmms/manager.h"
 #include "vmms/vm_log.h"
+#include "vmms/vm_unfinished.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +25,7 @@ void vm_record_deinit(struct vm_record *record)
 {
 	definition_free(record->definition);
 	json_object_put(record->adapters);
+	json_object_put(record->change);
 	*record = (struct vm_record){ 0 };
 }
 
@@ -55,13 +58,17 @@ static struct json_object *make_adapters(const struct vm *vm)
 static struct json_object *make_record(const struct vm *vm)
 {
 	const struct process *process = worker_process(vm->worker);
+	struct json_object *change = vm_unfinished_to_json(vm), *record;
 
-	return json_make("version", json_object_new_int64(1), "pid",
-			 json_object_new_int64(process->pid), "start_time",
-			 json_object_new_uint64(process->start_time), "user",
-			 json_object_new_uint64(vm->worker_user), "started_at",
-			 json_object_new_uint64(vm->started_at), "definition",
-			 definition_to_json(vm->definition), "adapters", make_adapters(vm), NULL);
+	record = json_make("version", json_object_new_int64(1), "pid",
+			   json_object_new_int64(process->pid), "start_time",
+			   json_object_new_uint64(process->start_time), "user",
+			   json_object_new_uint64(vm->worker_user), "started_at",
+			   json_object_new_uint64(vm->started_at), "definition",
+			   definition_to_json(vm->definition), "adapters", make_adapters(vm), NULL);
+	if (change)
+		json_add(&record, "change", change);
+	return record;
 }
 
 void vm_record_save(struct vm *vm)
@@ -95,8 +102,10 @@ void vm_record_delete(struct vm *vm)
 		       strerror(-r));
 	make_path(vm, ".socket", path);
 	(void)unlink(path);
+	fault_point(FAULT_END_UNLINKED_SOCKET);
 	make_path(vm, ".end", path);
 	(void)unlink(path);
+	fault_point(FAULT_END_UNLINKED_WORDS);
 }
 
 /* ---- Reading ---- */
@@ -131,7 +140,7 @@ static int read_json(const char *path, struct json_object **ret_tree)
 struct record_members {
 	unsigned version;
 	uint64_t pid, start_time, user, started_at;
-	struct json_object *definition, *adapters;
+	struct json_object *definition, *adapters, *change;
 };
 
 #define NUMBER(member, most)                                                        \
@@ -161,6 +170,10 @@ static const struct json_key record_keys[] = {
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, adapters),
 	  .minimum = json_type_array },
+	{ .name = "change",
+	  .read = json_read_value,
+	  .offset = offsetof(struct record_members, change),
+	  .minimum = json_type_object },
 };
 
 static int take_members(struct record_members *members, struct vm_record *ret_record)
@@ -175,6 +188,7 @@ static int take_members(struct record_members *members, struct vm_record *ret_re
 	if (r < 0)
 		return r;
 	record.adapters = json_object_get(members->adapters);
+	record.change = json_object_get(members->change);
 	*ret_record = record;
 	return 0;
 }
@@ -197,6 +211,7 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 		r = take_members(&members, ret_record);
 	json_object_put(members.definition);
 	json_object_put(members.adapters);
+	json_object_put(members.change);
 	return r;
 }
 

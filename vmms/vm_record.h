@@ -30,6 +30,7 @@ struct vm_record {
 	uint64_t started_at;           /* as of struct vm */
 	struct definition *definition; /* by which it runs; its file may have another one */
 	struct json_object *adapters;  /* adapter_to_json() of each; NULL: none */
+	struct json_object *change;    /* vm_unfinished_to_json(); NULL: none */
 };
 
 void vm_record_deinit(struct vm_record *record);

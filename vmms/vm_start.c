@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/control.h"
+#include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
@@ -77,6 +78,7 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	}
 	if (vm->start_failure.name)
 		return; /* it refused something before, and is being killed */
+	fault_point(FAULT_START_ANSWERED);
 	vm->started_at = vm_clock(CLOCK_REALTIME);
 	vm->up_since = vm_clock(CLOCK_MONOTONIC);
 	vm_record_save(vm);
@@ -164,6 +166,7 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 			"cannot write to %s: %s; make room or repair that, then try again",
 			vm->manager->settings.runtime_directory, strerror(-r));
 	resources_add(resources, "end", end);
+	fault_point(FAULT_START_OPENED_END);
 	vm_record_socket_path(vm, socket);
 	r = worker_spawn(vm->manager->loop, &config, &vm->worker);
 	if (r < 0)
@@ -173,6 +176,7 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 	vm_record_save(vm);
 	vm_unit_open(vm);
 	r = send_all(vm, resources);
+	fault_point(FAULT_START_SENT);
 	/* A worker that has ended already says why by its end, which is on its way to us. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
@@ -209,6 +213,7 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 	if (r == 0)
 		r = vm_open_adapters(vm, &resources, failure);
 	if (r == 0) {
+		fault_point(FAULT_START_OPENED_RESOURCES);
 		forget_last_run(vm);
 		r = spawn(vm, &resources, failure);
 	}

@@ -7,6 +7,7 @@
  */
 #include "common/base/log.h"
 #include "common/control.h"
+#include "vmms/fault.h"
 #include "vmms/job.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
@@ -63,6 +64,7 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 	if (r < 0)
 		return r;
 	r = worker_request(vm->worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);
+	fault_point(FAULT_STOP_SENT);
 	if (r < 0)
 		worker_kill(vm->worker, SIGKILL);
 	vm_expect_end(vm);

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "vmms/adapter.h"
+#include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
 #include "vmms/vm_internal.h"
@@ -385,9 +386,9 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
 	uint64_t ran = vm->started_at ? vm_clock(CLOCK_MONOTONIC) - vm->up_since : 0;
 
+	fault_point(FAULT_END_NOTICED);
 	vm_clear_timer(vm);
 	vm_record_take_end(vm);
-	vm_record_delete(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
 	console_disconnect(vm->console);
@@ -412,6 +413,8 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 		vm_restart_after_failure(vm, ran);
 	vm_unit_close(vm);
 	manager_vm_rests(vm->manager, vm);
+	/* Last: should we be killed before, the next daemon notices the end as we have. */
+	vm_record_delete(vm);
 }
 
 const struct worker_callbacks vm_worker_callbacks = {

@@ -7,6 +7,7 @@
  * has our name, no port, and is down.
  */
 #include "common/base/log.h"
+#include "vmms/fault.h"
 #include "vmms/interface_owner.h"
 #include "vmms/vswitch.h"
 #include "vmms/vswitches.h"
@@ -73,6 +74,7 @@ static int have_bridge(struct vswitch *vswitch, const uint8_t *mac, struct netwo
 	r = make_bridge(network, name, mac);
 	if (r < 0 && r != -EEXIST)
 		return cannot(vswitch, "make a bridge", r, failure);
+	fault_point(FAULT_BRIDGE_MADE);
 	r = network_find_link(network, name, &bridge);
 	if (r < 0)
 		return cannot(vswitch, "find its bridge", r, failure);
@@ -88,6 +90,7 @@ static int have_bridge(struct vswitch *vswitch, const uint8_t *mac, struct netwo
 	r = network_set_alias(network, bridge.index, text);
 	if (r < 0)
 		return cannot(vswitch, "name its bridge", r, failure);
+	fault_point(FAULT_BRIDGE_NAMED);
 	*ret_bridge = bridge;
 	return 0;
 }
@@ -167,6 +170,7 @@ static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
 	r = network_set_up(network, vswitch->bridge.index, true);
 	if (r < 0)
 		return cannot(vswitch, "set its bridge up", r, failure);
+	fault_point(FAULT_BRIDGE_UP);
 	return private ? 0 : vswitch_set_addresses(vswitch, vswitch->definition, failure);
 }
 
@@ -274,8 +278,10 @@ static int take_interface(struct vswitch *vswitch, const struct network_link *li
 		r = pass_all_vlans(network, link->index);
 	if (r == 0)
 		r = network_set_up(network, link->index, true);
+	fault_point(FAULT_BRIDGE_TOOK_INTERFACE);
 	if (r == 0)
 		r = network_move_addresses(network, link->index, bridge->index);
+	fault_point(FAULT_BRIDGE_TOOK_ADDRESSES);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "switch '%s' cannot take interface %s: %s; all is as it was",
@@ -340,12 +346,14 @@ int vswitch_dismantle(struct network *network, const struct network_link *bridge
 		/* First the port leaves: routes by gateways are checked against what is reachable.
 		 */
 		r = network_set_master(network, link.index, 0);
+		fault_point(FAULT_BRIDGE_LEFT);
 		if (r == 0)
 			r = network_move_addresses(network, bridge->index, link.index);
 	}
 	if (r < 0)
 		return r;
 	r = network_delete_link(network, bridge->index);
+	fault_point(FAULT_BRIDGE_REMOVED);
 	return r == -ENODEV ? 0 : r;
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/control.h"
+#include "vmms/fault.h"
 #include "vmms/spawn.h"
 
 #include <errno.h>
@@ -381,6 +382,7 @@ static int run_program(struct worker *worker, int listener, int output)
 	r = spawn_program(&spawn, &pid, &worker->pidfd);
 	if (r < 0)
 		return r;
+	fault_point(FAULT_WORKER_SPAWNED);
 	worker->process.pid = pid;
 	r = process_identify(pid, &worker->process);
 	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */
@@ -396,6 +398,7 @@ int worker_spawn(sd_event *loop, const struct worker_config *config, struct work
 		return -ENOMEM;
 	/* Connected first: it is to see our end even if that comes before it has begun. */
 	r = control_listen(config->socket, &listener);
+	fault_point(FAULT_WORKER_LISTENED);
 	if (r == 0)
 		r = control_connect(config->socket, &worker->control);
 	if (r == 0)
@@ -459,6 +462,11 @@ void worker_free(struct worker *worker)
 	close_fdp(&worker->output);
 	sd_event_unref(worker->loop);
 	free(worker);
+}
+
+uint32_t worker_next_request(const struct worker *worker)
+{
+	return worker->next_id;
 }
 
 pid_t worker_pid(const struct worker *worker)

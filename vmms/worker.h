@@ -92,6 +92,9 @@ int worker_adopt(sd_event *loop, const struct worker_config *config, const struc
 void worker_free(struct worker *worker);
 DEFINE_CLEANUP(struct worker *, worker_free)
 
+/* The number of the next request, by which the worker knows it; never 0. */
+uint32_t worker_next_request(const struct worker *worker);
+
 pid_t worker_pid(const struct worker *worker);
 const struct process *worker_process(const struct worker *worker);
 

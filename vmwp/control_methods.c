@@ -117,10 +117,13 @@ static void method_adopt(struct call *call, const struct arguments *arguments)
 		return;
 	}
 	r = worker_adopt(call->worker, TAKE_FD(request->fds[0]), TAKE_FD(request->fds[1]));
-	if (r < 0)
+	if (r < 0) {
 		reply_error(call->reply, CONTROL_ERROR_FAILED, "%s", strerror(-r));
-	else
-		call->reply->result = worker_status(call->worker);
+		return;
+	}
+	call->reply->result = worker_status(call->worker);
+	json_add(&call->reply->result, "changed", json_object_new_int64(call->worker->changed));
+	call->worker->changed = 0;
 }
 
 /* ---- The machine's life ---- */
@@ -480,28 +483,29 @@ static const struct method {
 	bool needs_machine;
 	const struct json_key *keys;
 	size_t key_count;
+	bool changes; /* what the definition says */
 } methods[] = {
-	{ "descriptors", method_descriptors, false, KEYS(descriptors_keys) },
-	{ "configure", method_configure, false, KEYS(configure_keys) },
-	{ "adopt", method_adopt, true, NO_KEYS },
-	{ "start", method_start, true, NO_KEYS },
-	{ "pause", method_pause, true, NO_KEYS },
-	{ "resume", method_resume, true, NO_KEYS },
-	{ "reset", method_reset, true, NO_KEYS },
-	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys) },
-	{ "stop", method_stop, false, NO_KEYS },
-	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys) },
-	{ "attach", method_attach, true, KEYS(attach_keys) },
-	{ "detach", method_detach, true, KEYS(detach_keys) },
-	{ "insert", method_insert, true, KEYS(insert_keys) },
-	{ "eject", method_eject, true, KEYS(eject_keys) },
-	{ "attach_adapter", method_attach_adapter, true, KEYS(attach_adapter_keys) },
-	{ "detach_adapter", method_detach_adapter, true, KEYS(adapter_keys) },
-	{ "connect_adapter", method_connect_adapter, true, KEYS(connect_adapter_keys) },
-	{ "disconnect_adapter", method_connect_adapter, true, KEYS(adapter_keys) },
-	{ "status", method_status, true, NO_KEYS },
-	{ "statistics", method_statistics, true, NO_KEYS },
-	{ "capabilities", method_capabilities, true, NO_KEYS },
+	{ "descriptors", method_descriptors, false, KEYS(descriptors_keys), false },
+	{ "configure", method_configure, false, KEYS(configure_keys), false },
+	{ "adopt", method_adopt, true, NO_KEYS, false },
+	{ "start", method_start, true, NO_KEYS, false },
+	{ "pause", method_pause, true, NO_KEYS, false },
+	{ "resume", method_resume, true, NO_KEYS, false },
+	{ "reset", method_reset, true, NO_KEYS, false },
+	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys), false },
+	{ "stop", method_stop, false, NO_KEYS, false },
+	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },
+	{ "attach", method_attach, true, KEYS(attach_keys), true },
+	{ "detach", method_detach, true, KEYS(detach_keys), true },
+	{ "insert", method_insert, true, KEYS(insert_keys), true },
+	{ "eject", method_eject, true, KEYS(eject_keys), true },
+	{ "attach_adapter", method_attach_adapter, true, KEYS(attach_adapter_keys), true },
+	{ "detach_adapter", method_detach_adapter, true, KEYS(adapter_keys), true },
+	{ "connect_adapter", method_connect_adapter, true, KEYS(connect_adapter_keys), true },
+	{ "disconnect_adapter", method_connect_adapter, true, KEYS(adapter_keys), true },
+	{ "status", method_status, true, NO_KEYS, false },
+	{ "statistics", method_statistics, true, NO_KEYS, false },
+	{ "capabilities", method_capabilities, true, NO_KEYS, false },
 };
 
 static const struct method *method_find(const char *name)
@@ -549,4 +553,6 @@ void control_method_call(struct control_server *server, struct worker *worker,
 			    "The worker has no definition yet.");
 	else
 		method_call(method, &call);
+	if (method && method->changes && !reply->error)
+		worker->changed = request->id;
 }

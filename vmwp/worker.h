@@ -44,6 +44,7 @@ struct worker {
 	int end_fd; /* where the end is written down; owned; -1: nowhere */
 
 	/* For a daemon that was not there. */
+	uint32_t changed; /* the request of the last change that was made for the one before */
 	unsigned resets;
 	struct hvshim_crash crash; /* the last one */
 	bool crashed;

@@ -29,6 +29,7 @@
 #include "common/definition.h"
 #include "tests/fake/control_send.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,9 +43,11 @@ struct fake {
 	int end;                       /* -1: none */
 	struct definition *definition;
 	size_t descriptor_count;
+	int media[DEFINITION_CONTROLLERS_MAX][DEFINITION_LUNS_MAX]; /* 0: none */
 	bool stop;
 	uint32_t copy;    /* the request of the copy */
 	uint32_t detach;  /* the last request of that kind */
+	uint32_t changed; /* the last one that changed devices or actions */
 	uint64_t answers; /* to "statistics", by the thousand */
 	const char *state;
 	char line[256];
@@ -89,6 +92,18 @@ static void end(struct fake *fake, const char *reason, const char *message)
 
 /* ---- Methods: each returns NULL, or the code of an error ---- */
 
+/* fd: taken over; 0: there is none any more. */
+static void set_medium(struct fake *fake, size_t controller, size_t lun, int fd)
+{
+	int *medium;
+
+	assert(controller < DEFINITION_CONTROLLERS_MAX && lun < DEFINITION_LUNS_MAX);
+	medium = &fake->media[controller][lun];
+	if (*medium > 0)
+		close(*medium);
+	*medium = fd;
+}
+
 static const char *method_descriptors(struct fake *fake, struct control_message *message)
 {
 	struct json_object *names;
@@ -100,7 +115,10 @@ static const char *method_descriptors(struct fake *fake, struct control_message 
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
 
 		int fd = TAKE_FD(message->fds[i]); /* kept open: with it goes the lock of a disk */
+		unsigned controller, lun;
 
+		if (sscanf(name, "disk:%u:%u", &controller, &lun) == 2)
+			set_medium(fake, controller, lun, fd);
 		if (strcmp(name, "end") == 0)
 			fake->end = fd;
 		if (strcmp(name, "serial") == 0) {
@@ -213,8 +231,17 @@ static void eject_all(struct fake *fake)
 	}
 }
 
+static size_t number(struct json_object *body, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(body, key, &value) ? (size_t)json_object_get_int64(value)
+							    : 0;
+}
+
 static const char *method_disk(struct fake *fake, struct control_message *message)
 {
+	struct json_object *place = message->body, *disk;
 	char text[512];
 
 	if (asked_for(fake, "eject-meanwhile"))
@@ -226,8 +253,10 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
 		 message->fd_count);
-	for (size_t i = 0; i < message->fd_count; i++)
-		(void)TAKE_FD(message->fds[i]);
+	if (json_object_object_get_ex(place, "disk", &disk))
+		place = disk;
+	set_medium(fake, number(place, "controller"), number(place, "lun"),
+		   message->fd_count > 0 ? TAKE_FD(message->fds[0]) : 0);
 	say(fake, text);
 	return NULL;
 }
@@ -338,34 +367,35 @@ static const char *method_cancel_copy(struct fake *fake, struct control_message 
 static const struct {
 	const char *name, *mute; /* mute: the fault with which it is not answered */
 	const char *(*handle)(struct fake *fake, struct control_message *message);
+	bool changes;
 } methods[] = {
-	{ "descriptors", NULL, method_descriptors },
-	{ "configure", "mute-configure", method_configure },
-	{ "adopt", "mute-adopt", method_adopt },
-	{ "start", "mute-start", method_start },
-	{ "pause", NULL, method_pause },
-	{ "resume", NULL, method_resume },
-	{ "reset", NULL, method_reset },
-	{ "shutdown", NULL, method_shutdown },
-	{ "stop", "mute-stop", method_stop },
-	{ "change_actions", NULL, method_actions },
-	{ "attach", NULL, method_disk },
-	{ "detach", "slow-detach", method_disk },
-	{ "insert", NULL, method_disk },
-	{ "eject", NULL, method_disk },
-	{ "attach_adapter", NULL, method_adapter },
-	{ "detach_adapter", NULL, method_adapter },
-	{ "connect_adapter", NULL, method_adapter },
-	{ "disconnect_adapter", NULL, method_adapter },
-	{ "list_values", NULL, method_value },
-	{ "get_value", NULL, method_value },
-	{ "set_value", NULL, method_value },
-	{ "delete_value", NULL, method_value },
-	{ "freeze", NULL, method_snapshot },
-	{ "thaw", NULL, method_snapshot },
-	{ "statistics", "mute-statistics", method_statistics },
-	{ "copy_file", "slow-copy", method_copy },
-	{ "cancel_copy", NULL, method_cancel_copy },
+	{ "descriptors", NULL, method_descriptors, false },
+	{ "configure", "mute-configure", method_configure, false },
+	{ "adopt", "mute-adopt", method_adopt, false },
+	{ "start", "mute-start", method_start, false },
+	{ "pause", NULL, method_pause, false },
+	{ "resume", NULL, method_resume, false },
+	{ "reset", NULL, method_reset, false },
+	{ "shutdown", NULL, method_shutdown, false },
+	{ "stop", "mute-stop", method_stop, false },
+	{ "change_actions", NULL, method_actions, true },
+	{ "attach", NULL, method_disk, true },
+	{ "detach", "slow-detach", method_disk, true },
+	{ "insert", NULL, method_disk, true },
+	{ "eject", NULL, method_disk, true },
+	{ "attach_adapter", NULL, method_adapter, true },
+	{ "detach_adapter", NULL, method_adapter, true },
+	{ "connect_adapter", NULL, method_adapter, true },
+	{ "disconnect_adapter", NULL, method_adapter, true },
+	{ "list_values", NULL, method_value, false },
+	{ "get_value", NULL, method_value, false },
+	{ "set_value", NULL, method_value, false },
+	{ "delete_value", NULL, method_value, false },
+	{ "freeze", NULL, method_snapshot, false },
+	{ "thaw", NULL, method_snapshot, false },
+	{ "statistics", "mute-statistics", method_statistics, false },
+	{ "copy_file", "slow-copy", method_copy, false },
+	{ "cancel_copy", NULL, method_cancel_copy, false },
 };
 
 /* Every counter is the same number, which grows from answer to answer. */
@@ -443,8 +473,11 @@ static void answer(struct fake *fake, uint32_t id, const char *method, const cha
 		result = json_make("values", make_values(), "value",
 				   json_object_new_string("blue \x1b[31m"), "engine",
 				   json_object_new_string("user-space"), "state",
-				   json_object_new_string(fake->state), NULL);
+				   json_object_new_string(fake->state), "changed",
+				   json_object_new_int64(fake->changed), NULL);
 		r = control_send_reply(fake->control, id, result);
+		if (strcmp(method, "adopt") == 0)
+			fake->changed = 0;
 		json_object_put(result);
 	}
 	if (r < 0)
@@ -461,6 +494,8 @@ static void handle(struct fake *fake, struct control_message *message)
 		if (asked_for(fake, "mute-configure"))
 			return;
 		error = methods[i].handle(fake, message);
+		if (methods[i].changes && !error)
+			fake->changed = message->id;
 		if (!methods[i].mute || !asked_for(fake, methods[i].mute))
 			answer(fake, message->id, message->name, error);
 		return;

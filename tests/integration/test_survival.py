@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """VMs outlive the daemon: it is killed, or told to leave them, and the next one finds them."""
 
+import json
 import os
 import signal
 
-from rig import Console, ServiceTest, main, wait_until
+from rig import WRONG_STATE, Console, ServiceTest, main, wait_until
 
 
 def is_running(pid):
@@ -114,6 +115,42 @@ class Survival(ServiceTest):
         self.wait_adopted()
         self.assertEqual(len(self.show()["definition"]["disks"]), 1)
         self.ok("detach", "vm", "--lun", "0")
+
+    def test_a_disk_that_was_leaving_is_gone(self):
+        """The worker has given it away, and the daemon that asked for that is dead."""
+        self.start(append="slow-detach", disks=[self.disk("a"), self.disk("b", lun=1)])
+        self.ok("set", "vm", "memory.size=256M")
+        leaving = self.vmctl_in_background("detach", "vm", "--lun", "0")
+        self.wait_said('"lun":0')
+        self.kill_vmms()
+        leaving.communicate(timeout=60)
+        self.start_vmms()
+        self.wait_adopted()
+        for _ in range(2):
+            info = self.show()
+            self.assertEqual([disk["lun"] for disk in info["definition"]["disks"]], [1])
+            self.assertEqual(info["pending"], ["memory.size"])
+            self.ok("stop", "vm")
+            self.ok("start", "vm")
+            self.assertEqual(self.show()["pending"], [])
+            self.ok("set", "vm", "memory.size=512M")
+
+    def test_a_disk_that_the_worker_refused_is_not_there(self):
+        self.start(append="refuse-disks")
+        self.refused(WRONG_STATE, "attach", "vm", self.disk("a")["path"])
+        self.restart()
+        self.wait_adopted()
+        self.assertEqual(self.show()["definition"]["disks"], [])
+
+    def test_what_its_file_has_got_meanwhile_is_taken(self):
+        self.start()
+        self.kill_vmms()
+        file = self.state / "vms/vm.json"
+        tree = json.loads(file.read_text())
+        file.write_text(json.dumps({**tree, "notes": "new", "memory": {"size": "1G"}}))
+        self.start_vmms()
+        wait_until(lambda: self.show()["definition"]["notes"] == "new", "the notes")
+        self.assertEqual(self.show()["pending"], ["memory.size"])
 
     def test_a_paused_vm_is_found_paused(self):
         self.start()

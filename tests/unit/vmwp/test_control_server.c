@@ -537,6 +537,36 @@ static void leave(struct fixture *fixture)
 		turn(fixture);
 }
 
+static unsigned told_number(struct fixture *fixture, const char *key)
+{
+	struct json_object *told;
+
+	assert_true(json_object_object_get_ex(fixture->answer.body, key, &told));
+	return (unsigned)json_object_get_int64(told);
+}
+
+/* Of what it was asked for, the next daemon is told the last change that was made. */
+static void changes_before_the_next_daemon(void **state)
+{
+	struct fixture *fixture = *state;
+	unsigned id;
+
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	assert_string_equal(ask(fixture, "change_actions", "{\"actions\": {\"crash\": \"keep\"}}"),
+			    "");
+	id = fixture->id;
+	assert_string_equal(ask(fixture, "change_actions", "{\"actions\": {\"crash\": \"burn\"}}"),
+			    CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "pause", NULL), "");
+	leave(fixture);
+	adopt(fixture);
+	assert_int_equal(told_number(fixture, "changed"), id);
+	leave(fixture);
+	adopt(fixture);
+	assert_int_equal(told_number(fixture, "changed"), 0);
+}
+
 static void expect_dot(struct fixture *fixture)
 {
 	uint64_t end = loop_now() + 60 * SECOND;
@@ -868,6 +898,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(daemon_that_does_not_listen, setup, teardown),
 		cmocka_unit_test_setup_teardown(actions_are_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(changes_before_the_next_daemon, setup_listening,
+						teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_is_followed_by_another, setup_listening,
 						teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_leaves_a_vm_half_made, setup_listening,

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Steps at which a test has the daemon killed.
+ *
+ * An operation that changes what is on disk, in the host or in a worker says after each step which
+ * it was; tests/integration/test_fault.py kills the daemon after each, and looks at what the next
+ * one makes of it. That is so in builds with the option VMMS_FAULT_POINTS, and in a process whose
+ * environment has VMMS_FAULT_FILE: while there is a file of that name, whose first line is a
+ * number, each step adds a line with its own name, and the one of that number (1: the next) is the
+ * process's last. In other builds nothing is left of this.
+ */
+#pragma once
+
+#define FAULT_STEPS(STEP)                                                                \
+	STEP(FOLDER_OPENED_STAGED) /* the file beside the old one is there, and empty */ \
+	STEP(FOLDER_WROTE_STAGED)  /* it is written, and on the disk */                  \
+	STEP(FOLDER_COMMITTED)     /* it has taken the old one's place */                \
+	STEP(FOLDER_DELETED)                                                             \
+	STEP(START_OPENED_RESOURCES) /* files, and back ends of adapters */              \
+	STEP(START_OPENED_END)                                                           \
+	STEP(WORKER_LISTENED)                                                            \
+	STEP(WORKER_SPAWNED)                                                             \
+	STEP(START_SENT)                                                                 \
+	STEP(START_ANSWERED)                                                             \
+	STEP(CHANGE_SENT)                                                                \
+	STEP(CHANGE_ANSWERED)                                                            \
+	STEP(STOP_SENT)                                                                  \
+	STEP(END_NOTICED)                                                                \
+	STEP(END_UNLINKED_SOCKET)                                                        \
+	STEP(END_UNLINKED_WORDS)                                                         \
+	STEP(LOG_DELETED)                                                                \
+	STEP(TAP_OPENED)                                                                 \
+	STEP(PASST_SPAWNED)                                                              \
+	STEP(BRIDGE_MADE)                                                                \
+	STEP(BRIDGE_NAMED)                                                               \
+	STEP(BRIDGE_UP)                                                                  \
+	STEP(BRIDGE_TOOK_INTERFACE)                                                      \
+	STEP(BRIDGE_TOOK_ADDRESSES)                                                      \
+	STEP(BRIDGE_LEFT)                                                                \
+	STEP(BRIDGE_REMOVED)
+
+#define FAULT_STEP(name) FAULT_##name,
+enum fault_step { FAULT_STEPS(FAULT_STEP) };
+#undef FAULT_STEP
+
+#ifdef VMMS_FAULT_POINTS
+void fault_point(enum fault_step step);
+#else
+static inline void fault_point(enum fault_step step)
+{
+}
+#endif
