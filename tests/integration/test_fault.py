@@ -80,27 +80,23 @@ class Faults(SwitchTest):
         mark = f"# {self.folder}\0".encode()
         return self.processes(lambda path: mark in (path / "cmdline").read_bytes())
 
-    def snapshot(self):
-        """All that an operation may change, without what differs from one start to the next."""
-        vms = {}
-        for vm in self.list()["vms"]:
-            info = self.show(vm["name"])
-            vms[vm["name"]] = info["state"], info["definition"], info["pending"]
-        switches = [{**switch["definition"], "uuid": ""} for switch in self.switches().values()]
-        return json.dumps([vms, switches], sort_keys=True)
+    def settled(self):
+        """What is listed, when no VM is on its way from one state to another."""
+        listed = self.list()
+        for vm in listed["vms"]:
+            if vm["state"] not in ("off", "crashed") and not (
+                    vm["state"] in RUNNING and vm["heartbeat"] == "ok"):
+                return None
+        return listed
 
     def settle(self):
-        """No VM is on its way from one state to another."""
-        wait_until(lambda: all(vm["state"] in ("off", "crashed", *RUNNING)
-                               for vm in self.list()["vms"]), "the VM to come to rest")
-        for vm in self.list()["vms"]:
-            if vm["state"] in RUNNING:
-                wait_until(lambda: self.show(vm["name"])["heartbeat"] == "ok", "its heartbeat")
+        return wait_until(self.settled, "the VM to come to rest")
 
     # ---- What has to be true ----
 
     def check(self):
-        listed = self.list()
+        """Return: all that an operation may change, without what differs from start to start."""
+        listed = self.settle()
         self.assertEqual(listed["broken"], [])
         infos = [self.show(vm["name"]) for vm in listed["vms"]]
         uuids = {info["definition"]["uuid"] for info in infos}
@@ -129,6 +125,10 @@ class Faults(SwitchTest):
                    f"as many taps as there are adapters, of {backends}")
         wait_until(lambda: len(self.passts()) == backends.count("default"),
                    f"as many passts as there are adapters, of {backends}")
+        return json.dumps([
+            {info["name"]: (info["state"], info["definition"], info["pending"]) for info in infos},
+            [{**switch["definition"], "uuid": ""} for switch in switches.values()]],
+            sort_keys=True)
 
     def names(self, folder):
         path = self.folder / folder
@@ -196,17 +196,15 @@ class Faults(SwitchTest):
 
     def try_each_step(self, operation):
         self.prepare(operation)
-        before = self.snapshot()
+        before = self.check()
         self.arm(0)
         self.assertEqual(self.perform(operation), OK, operation.name)
-        self.settle()
-        steps, after = self.disarm(), self.snapshot()
-        self.check()
+        after = self.check()
+        steps = self.disarm()
         if operation.do != "restart":
             self.assertNotEqual(before, after)
         self.assertEqual(self.perform(operation, undo=True), OK, operation.name)
-        self.settle()
-        self.assertEqual(self.snapshot(), before)
+        self.assertEqual(self.check(), before)
         for number, step in enumerate(steps, 1):
             try:
                 self.try_step(operation, number, before, after)
@@ -218,17 +216,13 @@ class Faults(SwitchTest):
     def try_step(self, operation, number, before, after):
         died_at = self.perform_and_die(operation, number)
         self.reached.add(died_at)
-        self.settle()
-        self.check()
-        now = self.snapshot()
+        now = self.check()
         self.assertIn(now, (before, after))
         if now == after and operation.do != "restart":
             self.assertEqual(self.perform(operation, undo=True), OK, "undone")
             self.settle()
         self.assertEqual(self.perform(operation), OK, "done again")
-        self.settle()
-        self.assertEqual(self.snapshot(), after)
-        self.check()
+        self.assertEqual(self.check(), after)
         self.assertEqual(self.perform(operation, undo=True), OK, "undone again")
         self.settle()
 
