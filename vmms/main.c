@@ -63,12 +63,23 @@ static void vm_removed(void *data, struct vm *vm)
 	dbus_vm_removed(service->bus, vm);
 }
 
+/* All VMs are counted then, which is not to be done at each change of each of a thousand. */
+static bool are_of_worker(const char *const *properties)
+{
+	for (; *properties; properties++) {
+		if (strcmp(*properties, "WorkerPID") == 0)
+			return true;
+	}
+	return false;
+}
+
 static void vm_changed(void *data, struct vm *vm, const char *const *properties)
 {
 	struct service *service = data;
 
 	dbus_vm_changed(service->bus, vm, properties);
-	notify_status(service);
+	if (are_of_worker(properties))
+		notify_status(service);
 }
 
 static void vm_logged(void *data, struct vm *vm, const struct vm_log_entry *entry)

@@ -121,8 +121,19 @@ void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_l
 
 /* ---- Finding ---- */
 
+/* Files are read in the order of their names: then this is so for each of a thousand. */
+static bool is_behind_all(const struct manager *manager, const char *name)
+{
+	const struct list *last = manager->vms.previous;
+
+	return last == &manager->vms ||
+	       strcmp(container_of(last, struct vm, link)->definition->name, name) < 0;
+}
+
 struct vm *manager_find_name(const struct manager *manager, const char *name)
 {
+	if (is_behind_all(manager, name))
+		return NULL;
 	list_for_each (link, (struct list *)&manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
@@ -132,15 +143,31 @@ struct vm *manager_find_name(const struct manager *manager, const char *name)
 	return NULL;
 }
 
-struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid)
+static struct vm *find_uuid(struct list *from, const struct list *to, const struct guid *uuid)
 {
-	list_for_each (link, (struct list *)&manager->vms) {
-		struct vm *vm = container_of(link, struct vm, link);
+	for (; from != to; from = from->next) {
+		struct vm *vm = container_of(from, struct vm, link);
 
 		if (guid_equal(&vm->definition->uuid, uuid))
 			return vm;
 	}
 	return NULL;
+}
+
+/*
+ * Whoever lists a thousand VMs asks for each of them a few times, in their order: what is looked at
+ * first is what was found last.
+ */
+struct vm *manager_find_uuid(struct manager *manager, const struct guid *uuid)
+{
+	struct list *last = manager->found ? &manager->found->link : manager->vms.next;
+	struct vm *vm = find_uuid(last, &manager->vms, uuid);
+
+	if (!vm)
+		vm = find_uuid(manager->vms.next, last, uuid);
+	if (vm)
+		manager->found = vm;
+	return vm;
 }
 
 struct broken_definition *manager_find_broken(const struct manager *manager, const char *name)
@@ -258,6 +285,10 @@ void manager_insert(struct manager *manager, struct vm *vm)
 {
 	struct list *next = &manager->vms;
 
+	if (is_behind_all(manager, vm->definition->name)) {
+		list_append(&manager->vms, &vm->link);
+		return;
+	}
 	list_for_each (link, &manager->vms) {
 		struct vm *other = container_of(link, struct vm, link);
 

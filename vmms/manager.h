@@ -72,6 +72,7 @@ struct manager {
 	struct jobs *jobs;
 	struct automatic_start *start; /* NULL: not begun, or over */
 	struct list vms;               /* of struct vm, by name */
+	struct vm *found;              /* by manager_find_uuid(), last; or NULL */
 	struct list broken;            /* of struct broken_definition */
 	unsigned reading;              /* counts how often the store was read */
 	struct list queries;           /* of struct statistics_query */
@@ -97,7 +98,7 @@ DEFINE_CLEANUP(struct manager *, manager_free)
 void manager_observe(struct manager *manager, const struct manager_observer *observer, void *data);
 
 struct vm *manager_find_name(const struct manager *manager, const char *name);
-struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid);
+struct vm *manager_find_uuid(struct manager *manager, const struct guid *uuid);
 struct broken_definition *manager_find_broken(const struct manager *manager, const char *name);
 
 /*

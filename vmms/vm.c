@@ -46,6 +46,8 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	list_unlink(&vm->link);
+	if (vm->manager->found == vm)
+		vm->manager->found = NULL;
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
 	worker_free(vm->worker);

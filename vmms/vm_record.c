@@ -258,7 +258,7 @@ void vm_record_take_end(struct vm *vm)
 
 static int warn_of_stray(void *data, const char *name, const char *path)
 {
-	const struct manager *manager = data;
+	struct manager *manager = data;
 	struct guid uuid;
 
 	if (guid_parse(name, &uuid) < 0 || !manager_find_uuid(manager, &uuid))

@@ -75,10 +75,14 @@ static int compare(struct json_object *a, struct json_object *b, const char *out
 
 struct json_object *vm_pending_keys(const struct vm *vm)
 {
-	AUTO_JSON struct json_object *now = definition_to_json(vm->definition);
-	AUTO_JSON struct json_object *then = definition_to_json(vm_stored_definition(vm));
+	AUTO_JSON struct json_object *now = NULL, *then = NULL;
 	struct json_object *keys = json_object_new_array();
 
+	/* Of nearly all VMs, which are listed by the thousand. */
+	if (!vm->pending)
+		return keys;
+	now = definition_to_json(vm->definition);
+	then = definition_to_json(vm->pending);
 	if (!now || !then || compare(now, then, NULL, &keys) < 0) {
 		json_object_put(keys);
 		return NULL;

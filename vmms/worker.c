@@ -28,10 +28,11 @@
 
 #define LINE_MAX_SIZE    512
 #define LAST_LINES       4
-#define DRAIN_MAX        256  /* messages, or reads of the pipe, taken at the end */
-#define ADOPT_TIMEOUT    30   /* seconds */
-#define EVENTS_A_SECOND  1000 /* control messages before the source rests */
-#define OUTPUTS_A_SECOND 100  /* reads of the pipe before the source rests */
+#define DRAIN_MAX        256 /* messages, or reads of the pipe, taken at the end */
+#define ADOPT_TIMEOUT    30  /* seconds */
+#define EVENTS_A_TURN    8   /* control messages; each turn asks the kernel about all workers */
+#define TURNS_A_SECOND   125 /* with control messages, before their source rests */
+#define OUTPUTS_A_SECOND 100 /* reads of the pipe before the source rests */
 
 struct request {
 	struct list link;
@@ -180,7 +181,8 @@ static bool worker_receive(struct worker *worker)
 
 static int control_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	worker_receive(data);
+	for (int i = 0; i < EVENTS_A_TURN && worker_receive(data); i++)
+		;
 	return 0;
 }
 
@@ -324,7 +326,7 @@ static int watch(struct worker *worker)
 			    output_ready, worker);
 	if (r < 0)
 		return r;
-	r = sd_event_source_set_ratelimit(worker->control_source, 1000000, EVENTS_A_SECOND);
+	r = sd_event_source_set_ratelimit(worker->control_source, 1000000, TURNS_A_SECOND);
 	if (r < 0)
 		return r;
 	return sd_event_source_set_ratelimit(worker->output_source, 1000000, OUTPUTS_A_SECOND);
