@@ -230,15 +230,39 @@ int vid_interrupt_route_msi(struct vid_interrupt *interrupt, uint64_t address, u
 
 /* Intel SDM volume 3, "Message Signalled Interrupts". KVM takes the id's upper 24 bits above. */
 #define MSI_ADDRESS 0xfee00000u
+#define MSI_NMI     0x400u /* delivery mode, of the data */
+
+static int msi_address(const struct vid_partition *partition, uint32_t apic_id,
+		       uint64_t *ret_address)
+{
+	if (apic_id > 0xffu && !partition->vid->capabilities.x2apic_api)
+		return -ENOTSUP;
+	*ret_address = MSI_ADDRESS | (apic_id & 0xffu) << 12 | (uint64_t)(apic_id & ~0xffu) << 32;
+	return 0;
+}
 
 int vid_interrupt_route_vector(struct vid_interrupt *interrupt, uint32_t apic_id, uint8_t vector)
 {
-	uint64_t address = MSI_ADDRESS | (apic_id & 0xffu) << 12;
+	uint64_t address;
+	int r = msi_address(interrupt->partition, apic_id, &address);
 
-	if (apic_id > 0xffu && !interrupt->partition->vid->capabilities.x2apic_api)
-		return -ENOTSUP;
-	address |= (uint64_t)(apic_id & ~0xffu) << 32;
-	return vid_interrupt_route_msi(interrupt, address, vector);
+	return r < 0 ? r : vid_interrupt_route_msi(interrupt, address, vector);
+}
+
+int vid_partition_nmi(struct vid_partition *partition, uint32_t apic_id)
+{
+	struct kvm_msi msi = { .data = MSI_NMI };
+	uint64_t address;
+	int r = msi_address(partition, apic_id, &address);
+
+	if (r < 0)
+		return r;
+	msi.address_lo = (uint32_t)address;
+	msi.address_hi = (uint32_t)(address >> 32);
+	r = ioctl(partition->fd, KVM_SIGNAL_MSI, &msi);
+	if (r < 0)
+		return -errno;
+	return r == 0 ? -EAGAIN : 0;
 }
 
 int vid_interrupt_route_sint(struct vid_interrupt *interrupt, uint32_t vp, uint32_t sint)

@@ -8,6 +8,7 @@ static const unsigned long requests[] = {
 	/* While the guest runs, the most frequent first. */
 	KVM_RUN,
 	KVM_IRQ_LINE,
+	KVM_SIGNAL_MSI,
 	KVM_GET_CLOCK,
 	KVM_GET_REGS,
 	KVM_SET_REGS,

@@ -402,6 +402,12 @@ int vid_interrupt_route_vector(struct vid_interrupt *interrupt, uint32_t apic_id
 int vid_interrupt_route_sint(struct vid_interrupt *interrupt, uint32_t vp,
 			     uint32_t sint) MUST_CHECK;
 int vid_interrupt_unroute(struct vid_interrupt *interrupt) MUST_CHECK;
+/*
+ * A non-maskable interrupt to one vp, by APIC id, at once. Any thread. Return: 0; -EAGAIN: the
+ * guest has not turned that APIC on; -errno.
+ */
+int vid_partition_nmi(struct vid_partition *partition, uint32_t apic_id) MUST_CHECK;
+
 int vid_interrupt_fd(const struct vid_interrupt *interrupt);     /* write 1 to assert */
 int vid_interrupt_eoi_fd(const struct vid_interrupt *interrupt); /* readable after EOI; or -1 */
 

@@ -85,6 +85,11 @@ static int reset(sd_bus_message *call, void *data, sd_bus_error *error)
 	return call_simple(call, data, vm_reset);
 }
 
+static int inject_nmi(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_nmi);
+}
+
 static int pause_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	return call_simple(call, data, vm_pause);
@@ -363,6 +368,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), shut_down),
 	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
 	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
+	METHOD("InjectNMI", NO_ARGS, NO_RESULT, inject_nmi),
 	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, resume),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),

@@ -223,7 +223,7 @@ int vm_failure(const struct vm *vm, const char *code, const char *text, struct f
 	return failure_set(failure, name, "VM '%s': %s", vm->definition->name, text);
 }
 
-/* ---- Reset, pause, resume ---- */
+/* ---- Reset, NMI, pause, resume ---- */
 
 /* What is asked of the worker, and what state its consent makes. */
 static const struct request_verb {
@@ -232,6 +232,7 @@ static const struct request_verb {
 	const char *reason;
 } request_verbs[_VM_VERB_COUNT] = {
 	[VM_RESET] = { "reset", VM_RUNNING, "reset" },
+	[VM_NMI] = { "nmi", VM_RUNNING, "" },
 	[VM_PAUSE] = { "pause", VM_PAUSED, "paused" },
 	[VM_RESUME] = { "resume", VM_RUNNING, "" },
 };
@@ -276,6 +277,11 @@ static int vm_request(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *d
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
 {
 	return vm_request(vm, VM_RESET, done, data, failure);
+}
+
+int vm_nmi(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	return vm_request(vm, VM_NMI, done, data, failure);
 }
 
 int vm_pause(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)

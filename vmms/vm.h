@@ -131,6 +131,7 @@ int vm_cancel_shutdown(struct vm *vm, struct failure *failure) MUST_CHECK;
 /* Of a VM that is to be started again after a failure: it is not. */
 int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+int vm_nmi(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_pause(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_resume(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 

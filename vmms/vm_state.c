@@ -34,6 +34,7 @@ static const struct {
 	[VM_TURN_OFF] = { "turn off", IN(VM_STARTING) | IN(VM_RUNNING) | IN(VM_PAUSED) |
 					      IN(VM_STOPPING) | IN(VM_KEPT) },
 	[VM_RESET] = { "reset", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
+	[VM_NMI] = { "send an NMI to", IN(VM_RUNNING) },
 	[VM_PAUSE] = { "pause", IN(VM_RUNNING) },
 	[VM_RESUME] = { "resume", IN(VM_PAUSED) },
 	[VM_DELETE] = { "delete", AT_REST },

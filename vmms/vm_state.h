@@ -23,6 +23,7 @@ enum vm_verb {
 	VM_SHUT_DOWN,
 	VM_TURN_OFF,
 	VM_RESET,
+	VM_NMI,
 	VM_PAUSE,
 	VM_RESUME,
 	VM_DELETE,

@@ -101,6 +101,17 @@ static enum power_request chipset_write_control(struct chipset *chipset, unsigne
 	return power_write_control(&chipset->power, offset, value);
 }
 
+static uint8_t chipset_read_nmi_status(struct chipset *chipset, unsigned offset)
+{
+	return PLATFORM_NMI_STATUS;
+}
+
+static enum power_request chipset_write_nmi_status(struct chipset *chipset, unsigned offset,
+						   uint8_t value)
+{
+	return POWER_NOTHING;
+}
+
 /* A keyboard controller that is never busy, so that a guest does not wait before resetting. */
 static uint8_t chipset_read_keyboard(struct chipset *chipset, unsigned offset)
 {
@@ -131,6 +142,7 @@ static enum power_request chipset_write_reset(struct chipset *chipset, unsigned 
 
 /* Ascending. */
 static const struct chipset_range ranges[] = {
+	RANGE(PLATFORM_NMI_STATUS_PORT, 1, nmi_status),
 	RANGE(PLATFORM_KEYBOARD_PORT, 1, keyboard),
 	RANGE(PLATFORM_RTC_PORT, 2, rtc),
 	RANGE(PLATFORM_SERIAL_PORT, SERIAL_REGISTERS, serial),

@@ -163,6 +163,21 @@ static void method_reset(struct call *call, const struct arguments *arguments)
 		reply_state_error(call, "reset");
 }
 
+static void method_nmi(struct call *call, const struct arguments *arguments)
+{
+	int r = machine_nmi(call->worker->machine);
+
+	if (r == MACHINE_E_STATE)
+		reply_state_error(call, "interrupted");
+	else if (r == -EAGAIN)
+		reply_error(
+			call->reply, CONTROL_ERROR_INVALID_STATE,
+			"The guest takes no interrupts yet: its first processor's APIC is off.");
+	else if (r < 0)
+		reply_error(call->reply, CONTROL_ERROR_FAILED, "The NMI is refused by KVM: %s.",
+			    strerror(-r));
+}
+
 /* The machine reads them when the guest gives it reason to. */
 static void method_change_actions(struct call *call, const struct arguments *arguments)
 {
@@ -492,6 +507,7 @@ static const struct method {
 	{ "pause", method_pause, true, NO_KEYS, false },
 	{ "resume", method_resume, true, NO_KEYS, false },
 	{ "reset", method_reset, true, NO_KEYS, false },
+	{ "nmi", method_nmi, true, NO_KEYS, false },
 	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys), false },
 	{ "stop", method_stop, false, NO_KEYS, false },
 	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },

@@ -300,6 +300,11 @@ void incarnation_add_counters(const struct incarnation *incarnation,
 	sum->timers += hvshim.timers_expired;
 }
 
+int incarnation_nmi(struct incarnation *incarnation)
+{
+	return vid_partition_nmi(incarnation->partition, vid_vp_apic_id(incarnation->vp[0]));
+}
+
 struct vid_partition *incarnation_partition(struct incarnation *incarnation)
 {
 	return incarnation->partition;

@@ -57,6 +57,9 @@ struct incarnation_counters {
 void incarnation_add_counters(const struct incarnation *incarnation,
 			      struct incarnation_counters *sum);
 
+/* A non-maskable interrupt to the first vp. Return: as vid_partition_nmi(). */
+int incarnation_nmi(struct incarnation *incarnation) MUST_CHECK;
+
 struct vid_partition *incarnation_partition(struct incarnation *incarnation);
 struct hvshim *incarnation_hvshim(struct incarnation *incarnation);
 struct vps *incarnation_vps(struct incarnation *incarnation);

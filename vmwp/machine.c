@@ -233,6 +233,13 @@ int machine_reset(struct machine *machine)
 	return 0;
 }
 
+int machine_nmi(struct machine *machine)
+{
+	if (!machine_is_up(machine))
+		return MACHINE_E_STATE;
+	return incarnation_nmi(machine->incarnation);
+}
+
 void machine_stop(struct machine *machine)
 {
 	switch (machine->state) {

@@ -103,6 +103,9 @@ int machine_pause(struct machine *machine) MUST_CHECK;
 int machine_resume(struct machine *machine) MUST_CHECK;
 int machine_reset(struct machine *machine) MUST_CHECK;
 
+/* A non-maskable interrupt to the first vp. Return: 0; MACHINE_E_STATE; as vid_partition_nmi(). */
+int machine_nmi(struct machine *machine) MUST_CHECK;
+
 /* Turns the machine off, from any state; the state callback follows, perhaps before returning. */
 void machine_stop(struct machine *machine);
 

@@ -12,6 +12,10 @@
 #define PLATFORM_SCI_IRQ          9
 #define PLATFORM_SLEEP_TYPE_S5    5
 
+/* Where an NMI came from: not from memory or a bus. Else as of a port that there is not. */
+#define PLATFORM_NMI_STATUS_PORT 0x61
+#define PLATFORM_NMI_STATUS      0x3f
+
 #define PLATFORM_KEYBOARD_PORT  0x64 /* of an i8042, for its reset command only */
 #define PLATFORM_KEYBOARD_RESET 0xfe
 #define PLATFORM_RESET_PORT     0xcf9

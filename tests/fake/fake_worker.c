@@ -198,6 +198,12 @@ static const char *method_reset(struct fake *fake, struct control_message *messa
 	return NULL;
 }
 
+static const char *method_nmi(struct fake *fake, struct control_message *message)
+{
+	say(fake, "guest: an NMI\r\n");
+	return NULL;
+}
+
 static const char *method_shutdown(struct fake *fake, struct control_message *message)
 {
 	struct json_object *reboot;
@@ -376,6 +382,7 @@ static const struct {
 	{ "pause", NULL, method_pause, false },
 	{ "resume", NULL, method_resume, false },
 	{ "reset", NULL, method_reset, false },
+	{ "nmi", NULL, method_nmi, false },
 	{ "shutdown", NULL, method_shutdown, false },
 	{ "stop", "mute-stop", method_stop, false },
 	{ "change_actions", NULL, method_actions, true },

@@ -36,6 +36,9 @@ class Life(ServiceTest):
         self.assertEqual(self.show()["state"], "running")
         self.ok("reset", "vm")
         wait_until(lambda: self.show()["resets"] == 1, "the reset to be counted")
+        self.ok("nmi", "vm")
+        self.assertEqual(self.show()["state"], "running")
+        self.wait_said("guest: an NMI")
         self.ok("shutdown", "vm")
         info = self.show()
         self.assertEqual((info["state"], info["reason"]), ("off", "the guest shut down"))
@@ -77,13 +80,13 @@ class Life(ServiceTest):
 
     def test_what_each_state_refuses(self):
         self.create()
-        for command in "shutdown", "stop", "reset", "pause", "resume":
+        for command in "shutdown", "stop", "reset", "nmi", "pause", "resume":
             self.refused(WRONG_STATE, command, "vm")
         self.ok("start", "vm")
         for command in "start", "resume", "delete":
             self.refused(WRONG_STATE, command, "vm")
         self.ok("pause", "vm")
-        for command in "start", "pause", "shutdown", "delete":
+        for command in "start", "pause", "nmi", "shutdown", "delete":
             self.refused(WRONG_STATE, command, "vm")
         self.assertIn("resume it first", self.refused(WRONG_STATE, "shutdown", "vm"))
 

@@ -163,6 +163,18 @@ def panic(daemon, combination):
     check_crash_report(daemon)
 
 
+def panic_by_nmi(daemon, combination):
+    """A guest that is told to panics by an NMI; one that is not goes on."""
+    guest = Guest(daemon, actions={"crash": "stop", "reboot": "stop"}, **combination).boot()
+    daemon.vmctl("nmi", "guest")
+    guest.run("for i in $(seq 100); do dmesg | grep -q 'NMI received for unknown reason' && exit; "
+              "sleep 0.1; done; exit 1")
+    guest.run("echo 1 > /proc/sys/kernel/unknown_nmi_panic")
+    daemon.vmctl("nmi", "guest")
+    guest.wait_state("off")
+    check("NMI" in daemon.show("guest")["crash"]["text"], daemon.show("guest"))
+
+
 def panic_stops(daemon, combination):
     guest = Guest(daemon, actions={"crash": "stop", "reboot": "stop"}, **combination).boot()
     guest.send("echo c > /proc/sysrq-trigger")
@@ -521,8 +533,8 @@ def without_flushes_the_check_fails(daemon, combination):
 
 
 ALL = [boot, no_interrupt_remapping, synthetic_timers, fio_on_a_file, fio_on_a_block_device,
-       reboot_ten_times, kexec, kdump, panic, panic_stops, panic_without_an_end, hot_add_and_remove, dvd_media_come_and_go,
-       disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
+       reboot_ten_times, kexec, kdump, panic, panic_by_nmi, panic_stops, panic_without_an_end,
+       hot_add_and_remove, dvd_media_come_and_go, disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
        time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails,

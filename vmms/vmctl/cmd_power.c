@@ -140,7 +140,7 @@ enum status command_stop(struct invocation *invocation)
 	return for_each_vm(invocation, call_method, "TurnOff");
 }
 
-/* ---- reset, pause, resume, delete ---- */
+/* ---- reset, nmi, pause, resume, delete ---- */
 
 /* Deletes VMs, and what is a broken definition and no VM. */
 static enum status delete_all(struct invocation *invocation)
@@ -163,7 +163,10 @@ enum status command_simple(struct invocation *invocation)
 {
 	static const struct {
 		const char *command, *method;
-	} methods[] = { { "reset", "Reset" }, { "pause", "Pause" }, { "resume", "Resume" } };
+	} methods[] = { { "reset", "Reset" },
+			{ "nmi", "InjectNMI" },
+			{ "pause", "Pause" },
+			{ "resume", "Resume" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		if (strcmp(methods[i].command, invocation->command->name) == 0)

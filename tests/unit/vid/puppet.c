@@ -144,6 +144,7 @@ static void put_gate(struct puppet *puppet, unsigned vector, const uint8_t *hand
 
 static void put_idt(struct puppet *puppet)
 {
+	put_gate(puppet, 2, puppet_interrupt);
 	put_gate(puppet, 6, puppet_fault_ud);
 	put_gate(puppet, 13, puppet_fault_gp);
 	put_gate(puppet, 14, puppet_fault_pf);

@@ -350,6 +350,18 @@ static void test_interrupt(void **state)
 	vid_interrupt_free(interrupt);
 }
 
+static void test_nmi(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+
+	assert_int_equal(vid_partition_nmi(puppet->partition, 0), -EAGAIN);
+	puppet_enable_apic(puppet);
+	assert_int_equal(vid_partition_nmi(puppet->partition, 0), 0);
+	assert_true(puppet_do(puppet, puppet_wait, NULL));
+	assert_int_equal(counter(puppet), 1);
+	assert_int_equal(vid_partition_nmi(puppet->partition, 7), -EAGAIN);
+}
+
 static void test_interrupt_with_eoi(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
@@ -628,6 +640,7 @@ int main(void)
 		TEST(test_kick_before_a_run),
 		TEST(test_no_kick_is_lost),
 		TEST(test_interrupt),
+		TEST(test_nmi),
 		TEST(test_interrupt_with_eoi),
 		TEST(test_many_interrupts),
 		TEST(test_ioapic_pin),

@@ -95,7 +95,7 @@ static enum power_request out(struct fixture *fixture, uint16_t port, uint8_t va
 
 static void nothing_reads_as_ones(void **state)
 {
-	static const uint16_t ports[] = { 0,     0x61,  0x63,  0x65,  0x6f,  0x72,  0x2f8, 0x3f7,
+	static const uint16_t ports[] = { 0,     0x60,  0x63,  0x65,  0x6f,  0x72,  0x2f8, 0x3f7,
 					  0x400, 0x5ff, 0x606, 0xcf8, 0xcfa, 0xcfc, 0xffff };
 	struct fixture *fixture = *state;
 	uint32_t value = 0;
@@ -323,6 +323,8 @@ static void ports_that_reset(void **state)
 
 	assert_int_equal(out(fixture, PLATFORM_RESET_PORT, 0x02), POWER_NOTHING);
 	assert_int_equal(out(fixture, PLATFORM_RESET_PORT, PLATFORM_RESET_VALUE), POWER_RESET);
+	assert_int_equal(in(fixture, 0x61) & 0xc0, 0); /* no NMI's reason */
+	assert_int_equal(out(fixture, 0x61, 0xff), POWER_NOTHING);
 	assert_int_equal(in(fixture, 0x64) & 2, 0); /* never busy */
 	assert_int_equal(out(fixture, 0x64, 0xf0), POWER_NOTHING);
 	assert_int_equal(out(fixture, 0x64, 0xfe), POWER_RESET);

@@ -224,17 +224,32 @@ static void unknown_methods(void **state)
 
 static void what_needs_a_machine(void **state)
 {
-	static const char *const methods[] = {
-		"start",          "pause",           "resume",
-		"reset",          "shutdown",        "attach",
-		"detach",         "insert",          "eject",
-		"status",         "statistics",      "attach_adapter",
-		"detach_adapter", "connect_adapter", "disconnect_adapter",
-		"capabilities",   "list_values",     "get_value",
-		"set_value",      "delete_value",    "freeze",
-		"thaw",           "copy_file",       "cancel_copy",
-		"change_actions"
-	};
+	static const char *const methods[] = { "start",
+					       "pause",
+					       "resume",
+					       "reset",
+					       "nmi",
+					       "shutdown",
+					       "attach",
+					       "detach",
+					       "insert",
+					       "eject",
+					       "status",
+					       "statistics",
+					       "attach_adapter",
+					       "detach_adapter",
+					       "connect_adapter",
+					       "disconnect_adapter",
+					       "capabilities",
+					       "list_values",
+					       "get_value",
+					       "set_value",
+					       "delete_value",
+					       "freeze",
+					       "thaw",
+					       "copy_file",
+					       "cancel_copy",
+					       "change_actions" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		assert_string_equal(ask(*state, methods[i], NULL), CONTROL_ERROR_INVALID_STATE);

@@ -280,6 +280,27 @@ static void triple_fault_says_where(void **state)
 	assert_string_equal(fixture->message, "");
 }
 
+/* It has no IDT to take it by. */
+static void nmi_reaches_a_guest(void **state)
+{
+	/* movl $0x1ff, 0xfee000f0: turns the APIC on. */
+	static const uint8_t code[] = { 0xc7, 0x05, 0xf0, 0x00, 0xe0,      0xfe,
+					0xff, 0x01, 0x00, 0x00, GUEST_HALT };
+	struct fixture *fixture = *state;
+	uint64_t end = loop_now() + 60 * SECOND;
+	int r;
+
+	fixture->definition->actions.triple_fault = DEFINITION_ACTION_KEEP;
+	start(fixture, code, sizeof(code));
+	while ((r = machine_nmi(fixture->machine)) == -EAGAIN && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+	assert_int_equal(r, 0);
+	wait_for(fixture, MACHINE_KEPT);
+	assert_int_equal(fixture->reason, MACHINE_TRIPLE_FAULT);
+	assert_int_equal(machine_nmi(fixture->machine), MACHINE_E_STATE);
+	stop(fixture);
+}
+
 static void crash_is_told(void **state)
 {
 	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
@@ -697,6 +718,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(memory_is_clear_after_a_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(reset_can_mean_stop_or_keep, setup, teardown),
 		cmocka_unit_test_setup_teardown(triple_fault_says_where, setup, teardown),
+		cmocka_unit_test_setup_teardown(nmi_reaches_a_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(crash_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(synthetic_timers_are_offered_if_wanted, setup,
 						teardown),
