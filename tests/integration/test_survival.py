@@ -215,7 +215,7 @@ class Survival(ServiceTest):
     def test_a_vm_that_was_being_started_is_off(self):
         self.create(append="mute-configure")
         starting = self.vmctl_in_background("start", "vm")
-        self.wait_state("starting")
+        wait_until(lambda: any((self.folder / "run/workers").glob("*.json")), "the worker's record")
         self.kill_vmms()
         starting.communicate(timeout=60)
         self.start_vmms()
