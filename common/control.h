@@ -29,6 +29,8 @@
  *   stop                  turn off: the worker answers and exits
  *   change_actions        {"actions": {…}}: what happens upon the guest's crash and the like, as in
  *                         the definition, from now on
+ *   set_memory            {"size": bytes}: what the guest is meant to have from now on, of dynamic
+ *                         memory
  *   attach                {"disk": {…}}, as in the definition, and its descriptor (none for an
  *                         empty DVD drive)
  *   detach                {"controller": n, "lun": n}
@@ -76,6 +78,12 @@
  *   guest                 {"host_name", "os_name", "os_version", "os_major", "os_build",
  *                         "architecture", "services_version", "ipv4", "ipv6"}, all text: what the
  *                         guest tells of itself; addresses with semicolons between them
+ *   memory                {"state": "absent|negotiating|resting|taking|giving|adding|refused",
+ *                         "target", "assigned", "reported": bool, "demand", "available",
+ *                         "failures"}, in bytes but for the last: what the guest is meant to have,
+ *                         as far as it can, has, and needs,
+ *                         as far as it has said; and how often pages could not be given back to
+ *                         the host
  *   thawed                {"reason": "limit|gone|unknown"}: a frozen guest is not any more, without
  *                         having been asked; unknown: it was told to thaw, and did not answer
  *   copy                  {"copied": bytes, "size": bytes}: of the file, every now and then

@@ -18,7 +18,6 @@
 #include <string.h>
 
 const char *const definition_engine_names[] = { "auto", "in-kernel", "user-space", NULL };
-const char *const definition_pages_names[] = { "transparent", "hugetlb", "small", NULL };
 const char *const definition_action_names[] = { "restart", "stop", "keep", NULL };
 const char *const definition_failure_action_names[] = { "stop", "restart", NULL };
 
@@ -117,19 +116,6 @@ static const struct json_key processors_keys[] = {
 	  .offset = MEMBER(processors.threads),
 	  .minimum = 1,
 	  .maximum = DEFINITION_PROCESSORS_MAX },
-};
-
-static const struct json_key memory_keys[] = {
-	{ .name = "size",
-	  .read = json_read_size,
-	  .offset = MEMBER(memory.size),
-	  .minimum = DEFINITION_MEMORY_MIN,
-	  .maximum = DEFINITION_MEMORY_MAX },
-	{ .name = "pages",
-	  .read = json_read_enum,
-	  .offset = MEMBER(memory.pages),
-	  .detail = definition_pages_names },
-	{ .name = "shared", .read = json_read_bool, .offset = MEMBER(memory.shared) },
 };
 
 static const struct json_key hyper_v_keys[] = {
@@ -236,7 +222,7 @@ static const struct json_key definition_keys[] = {
 	  .maximum = DEFINITION_NOTES_MAX },
 	{ .name = "tags", .read = definition_tags_read, .offset = MEMBER(tags) },
 	{ .name = "processors", .read = json_read_members, .detail = TABLE(processors_keys) },
-	{ .name = "memory", .read = json_read_members, .detail = TABLE(memory_keys) },
+	{ .name = "memory", .read = definition_memory_read, .offset = MEMBER(memory) },
 	{ .name = "engine",
 	  .read = json_read_enum,
 	  .offset = MEMBER(engine),
@@ -334,18 +320,6 @@ static int settle_processors(struct json_reader *reader, struct json_object *obj
 	return 0;
 }
 
-static int check_memory(struct json_reader *reader, struct json_object *object,
-			struct definition *definition)
-{
-	struct json_object *value;
-
-	if (definition->memory.size % DEFINITION_MEMORY_UNIT == 0)
-		return 0;
-	json_object_object_get_ex(object, "memory", &value);
-	json_enter_key(reader, "memory");
-	return definition_refuse_member(reader, value, "size", "must be a multiple of 2M");
-}
-
 int definition_from_json(struct json_object *object, struct definition **ret_definition,
 			 struct json_error *ret_error)
 {
@@ -363,9 +337,6 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	if (r < 0)
 		return r;
 	r = settle_processors(&reader, object, definition);
-	if (r < 0)
-		return r;
-	r = check_memory(&reader, object, definition);
 	if (r < 0)
 		return r;
 	*ret_definition = TAKE_PTR(definition);

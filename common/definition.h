@@ -16,6 +16,7 @@
 #include "common/base/guid.h"
 #include "common/base/json.h"
 #include "common/definition_host.h"
+#include "common/definition_memory.h"
 #include "common/definition_network.h"
 #include "common/definition_resources.h"
 
@@ -33,11 +34,7 @@
 #define DEFINITION_DISKS_MAX        (DEFINITION_CONTROLLERS_MAX * DEFINITION_LUNS_MAX)
 #define DEFINITION_SERIAL_MAX       36 /* bytes, printable ASCII without blanks */
 #define DEFINITION_PROCESSORS_MAX   64
-#define DEFINITION_COMMAND_LINE_MAX 2047                  /* bytes */
-#define DEFINITION_MEMORY_MIN       (UINT64_C(16) << 20)  /* bytes */
-#define DEFINITION_MEMORY_MAX       (UINT64_C(8) << 40)   /* bytes */
-#define DEFINITION_MEMORY_UNIT      (UINT64_C(2) << 20)   /* sizes are multiples of it */
-#define DEFINITION_MEMORY_DEFAULT   (UINT64_C(512) << 20) /* bytes */
+#define DEFINITION_COMMAND_LINE_MAX 2047 /* bytes */
 #define DEFINITION_DVD_SECTOR_SIZE  2048
 #define DEFINITION_CRASH_GRACE      10   /* seconds, unless the definition has another */
 #define DEFINITION_CRASH_GRACE_MAX  3600 /* seconds */
@@ -46,12 +43,6 @@ enum definition_engine {
 	DEFINITION_ENGINE_AUTO,   /* "auto": in-kernel where the host's KVM has it */
 	DEFINITION_ENGINE_KERNEL, /* "in-kernel" */
 	DEFINITION_ENGINE_USER,   /* "user-space" */
-};
-
-enum definition_pages {
-	DEFINITION_PAGES_TRANSPARENT, /* "transparent": huge where the host has them */
-	DEFINITION_PAGES_HUGETLB,     /* "hugetlb" */
-	DEFINITION_PAGES_SMALL,       /* "small" */
 };
 
 enum definition_action {
@@ -97,11 +88,7 @@ struct definition {
 	struct {
 		unsigned count, sockets, cores, threads; /* count = sockets * cores * threads */
 	} processors;
-	struct {
-		uint64_t size; /* bytes, multiple of DEFINITION_MEMORY_UNIT */
-		enum definition_pages pages;
-		bool shared;
-	} memory;
+	struct definition_memory memory;
 	enum definition_engine engine;
 	struct {
 		bool synthetic_timers, apic_msrs;
@@ -124,7 +111,6 @@ struct definition {
 
 /* Names of the enums, in their order, closed by NULL. */
 extern const char *const definition_engine_names[];
-extern const char *const definition_pages_names[];
 extern const char *const definition_action_names[];
 extern const char *const definition_failure_action_names[];
 extern const char *const definition_drive_names[];

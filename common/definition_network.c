@@ -43,6 +43,8 @@ bool definition_switch_name_is_valid(const char *name)
 
 static bool interface_is_valid(const char *name)
 {
+	if (strcmp(name, DEFINITION_TAP_NULL) == 0)
+		return true;
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return false;
 	for (; *name != '\0'; name++)
@@ -61,7 +63,7 @@ static const struct json_text_rule switch_rule = {
 };
 static const struct json_text_rule interface_rule = {
 	interface_is_valid,
-	"must be the name of a tap interface",
+	"must be the name of a tap interface, or /dev/null",
 };
 
 /* ---- Addresses ---- */

@@ -36,6 +36,7 @@
 
 #define DEFINITION_SWITCH_DEFAULT "default"
 #define DEFINITION_SWITCH_NONE    "none"
+#define DEFINITION_TAP_NULL       "/dev/null"
 
 /* Generated addresses begin so: locally administered, and the project's own choice. */
 #define DEFINITION_MAC_PREFIX 0x02, 0x56, 0x4d

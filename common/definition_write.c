@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The definition of a VM, as JSON again: every key, in the order of vmms-vm.json(5). */
-#include "common/base/parse.h"
 #include "common/definition.h"
 
 static struct json_object *number(unsigned value)
@@ -16,14 +15,6 @@ static struct json_object *string(const char *text)
 static struct json_object *boolean(bool value)
 {
 	return json_object_new_boolean(value);
-}
-
-static struct json_object *size(uint64_t bytes)
-{
-	char text[PARSE_SIZE_TEXT];
-
-	parse_size_format(bytes, text);
-	return string(text);
 }
 
 struct json_object *definition_disk_to_json(const struct definition_disk *disk)
@@ -99,10 +90,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 	json_add(&object, "notes", string(definition->notes));
 	json_add(&object, "tags", definition_tags_to_json(&definition->tags));
 	json_add(&object, "processors", processors_to_json(definition));
-	json_add(&object, "memory",
-		 json_make("size", size(definition->memory.size), "pages",
-			   string(definition_pages_names[definition->memory.pages]), "shared",
-			   boolean(definition->memory.shared), NULL));
+	json_add(&object, "memory", definition_memory_to_json(&definition->memory));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
 	json_add(&object, "hyper_v",
 		 json_make("synthetic_timers", boolean(definition->hyper_v.synthetic_timers),

@@ -86,6 +86,41 @@ int image_open(const char *path, const struct image_options *options, struct ima
 	return 0;
 }
 
+/* What it was opened for decides; here it is only made fit for what the disk does. */
+static int image_set_flags(int fd, bool direct)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	if (flags & (O_APPEND | O_PATH))
+		return IMAGE_E_ACCESS;
+	flags &= ~O_NONBLOCK;
+	if (direct && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0)
+		return 0;
+	return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
+int image_adopt(int fd, const struct image_options *options, struct image *ret_image)
+{
+	struct image image;
+	struct stat status;
+	int r;
+
+	if (path_look_at(fd, &status) < 0)
+		return -errno;
+	r = image_check_kind(&status);
+	if (r == 0)
+		r = image_set_flags(fd, options->direct);
+	if (r == 0)
+		r = image_examine(fd, options, &image);
+	if (r == 0)
+		r = image_lock(fd, options->read_only);
+	if (r == 0)
+		*ret_image = image;
+	return r;
+}
+
 static int image_measure(struct image *image, const struct stat *status, uint32_t sector_size)
 {
 	unsigned physical_block_size = 0;
@@ -191,7 +226,8 @@ const char *image_error_text(int error)
 		[IMAGE_E_IN_USE] = "it is in use: another VM has it open, or it is mounted",
 		[IMAGE_E_KIND] = "it is neither a regular file nor a block device",
 		[IMAGE_E_EMPTY] = "it is smaller than one sector",
-		[IMAGE_E_ACCESS] = "its descriptor is not open for the access that the disk needs",
+		[IMAGE_E_ACCESS] = "its descriptor is not open for the access that the disk needs, "
+				   "or for appending",
 	};
 
 	if (error < 0)

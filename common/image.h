@@ -55,6 +55,14 @@ int image_open(const char *path, const struct image_options *options,
 	       struct image *ret_image) MUST_CHECK;
 
 /*
+ * The same for a descriptor that somebody has opened elsewhere and passed: it is locked, and made
+ * to bypass the page cache if that is wanted. They share the lock and may give it up, to their own
+ * disadvantage; a block device cannot be claimed any more. The caller keeps fd, which ret_image->fd
+ * repeats. Return: 0; IMAGE_E_; -errno.
+ */
+int image_adopt(int fd, const struct image_options *options, struct image *ret_image) MUST_CHECK;
+
+/*
  * The same for a descriptor that image_open() made, perhaps in another process: opens and locks
  * nothing. options->direct is ignored, since the descriptor tells. The caller keeps fd, which
  * ret_image->fd repeats. Return: 0; IMAGE_E_; -errno.

@@ -265,7 +265,8 @@ int vid_memory_share(const struct vid_memory *memory, size_t i, uint64_t *ret_of
 	return memory->regions[i].fd;
 }
 
-void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
+static const struct vid_region *memory_find(const struct vid_memory *memory, gpa_t gpa,
+					    uint64_t size)
 {
 	size_t count = vid_memory_region_count(memory);
 
@@ -274,9 +275,16 @@ void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
 		uint64_t offset = gpa.value - region->range.gpa.value;
 
 		if (offset < region->range.size)
-			return size <= region->range.size - offset ? region->host + offset : NULL;
+			return size <= region->range.size - offset ? region : NULL;
 	}
 	return NULL;
+}
+
+void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
+{
+	const struct vid_region *region = memory_find(memory, gpa, size);
+
+	return region ? region->host + (gpa.value - region->range.gpa.value) : NULL;
 }
 
 /* Return: 0, with the bytes that were resident and are zero now; -errno. */
@@ -322,17 +330,24 @@ static int region_zero(const struct vid_region *region)
 	return 0;
 }
 
+/* Pages of a region that are not set aside. */
+static int region_give_back(const struct vid_region *region, uint64_t offset, uint64_t size)
+{
+	int r;
+
+	if (region->fd >= 0)
+		r = fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			      (off_t)size);
+	else
+		r = madvise(region->host + offset, size, MADV_DONTNEED);
+	return r < 0 ? -errno : 0;
+}
+
 static int region_discard(const struct vid_region *region)
 {
 	if (region->backing == VID_MEMORY_HUGETLB)
 		return region_zero(region);
-	if (region->fd >= 0) {
-		if (fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			      (off_t)region->range.size) < 0)
-			return -errno;
-		return 0;
-	}
-	return madvise(region->host, region->range.size, MADV_DONTNEED) < 0 ? -errno : 0;
+	return region_give_back(region, 0, region->range.size);
 }
 
 int vid_memory_discard(struct vid_memory *memory)
@@ -346,4 +361,19 @@ int vid_memory_discard(struct vid_memory *memory)
 		vid_memory_mark_written(memory, region->range.gpa, region->range.size);
 	}
 	return 0;
+}
+
+int vid_memory_discard_range(struct vid_memory *memory, gpa_t gpa, uint64_t size)
+{
+	const struct vid_region *region = memory_find(memory, gpa, size);
+	int r;
+
+	if (!region || size == 0 || !IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE))
+		return -EINVAL;
+	if (region->backing == VID_MEMORY_HUGETLB)
+		return -EOPNOTSUPP;
+	r = region_give_back(region, gpa.value - region->range.gpa.value, size);
+	if (r == 0)
+		vid_memory_mark_written(memory, gpa, size);
+	return r;
 }

@@ -77,6 +77,8 @@ static int adapter_open_backend(struct adapters *adapters, const char *name,
 		r = net_tap_new(loop, fds, fd_count, ret_backend);
 	else if (kind == ADAPTERS_SOCKET && fd_count == 1)
 		r = net_socket_new(loop, fds[0], ret_backend);
+	if (r == -EINVAL && kind == ADAPTERS_SOCKET && fd_count == 1)
+		r = net_null_new(fds[0], ret_backend);
 	if (r == -EINVAL) {
 		failure_set(failure, 0,
 			    "The %u descriptors for adapter %s are no %s that can be used.",

@@ -28,7 +28,7 @@ enum {
 enum adapters_backend {
 	ADAPTERS_NONE,   /* "none": no descriptors */
 	ADAPTERS_TAP,    /* "tap": one for each queue */
-	ADAPTERS_SOCKET, /* "socket": one stream socket */
+	ADAPTERS_SOCKET, /* "socket": one stream socket; or /dev/null, in its place */
 };
 extern const char *const adapters_backend_names[]; /* in their order, closed by NULL */
 

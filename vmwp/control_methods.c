@@ -10,6 +10,7 @@
 
 #include "vmwp/control_guest.h"
 #include "vmwp/control_server.h"
+#include "vmwp/guest_memory.h"
 #include "vmwp/probe.h"
 #include "vmwp/statistics.h"
 #include "vmwp/worker.h"
@@ -30,6 +31,7 @@ struct call {
 struct arguments {
 	struct json_object *names, *definition, *disk, *adapter, *actions;
 	unsigned controller, lun;
+	uint64_t size;
 	bool force, reboot;
 	char *path, *name;
 	enum adapters_backend backend;
@@ -186,6 +188,15 @@ static void method_change_actions(struct call *call, const struct arguments *arg
 	if (definition_actions_from_json(arguments->actions, &call->worker->definition->actions,
 					 &error) < 0)
 		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+}
+
+static void method_set_memory(struct call *call, const struct arguments *arguments)
+{
+	if (call->worker->memory)
+		guest_memory_set_target(call->worker->memory, arguments->size);
+	else
+		reply_error(call->reply, CONTROL_ERROR_INVALID_STATE,
+			    "The VM has no dynamic memory.");
 }
 
 static void method_stop(struct call *call, const struct arguments *arguments)
@@ -467,6 +478,9 @@ static const struct json_key shutdown_keys[] = {
 	KEY(force, json_read_bool),
 	KEY(reboot, json_read_bool),
 };
+static const struct json_key set_memory_keys[] = {
+	KEY(size, json_read_uint64, .required = true, .maximum = INT64_MAX),
+};
 static const struct json_key attach_keys[] = {
 	KEY(disk, json_read_value, .required = true, .minimum = json_type_object),
 };
@@ -511,6 +525,7 @@ static const struct method {
 	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys), false },
 	{ "stop", method_stop, false, NO_KEYS, false },
 	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },
+	{ "set_memory", method_set_memory, true, KEYS(set_memory_keys), false },
 	{ "attach", method_attach, true, KEYS(attach_keys), true },
 	{ "detach", method_detach, true, KEYS(detach_keys), true },
 	{ "insert", method_insert, true, KEYS(insert_keys), true },

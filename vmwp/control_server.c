@@ -366,6 +366,12 @@ void control_server_guest(struct control_server *server, const struct ic_kvp_gue
 			      json_object_new_string(guest->ipv6), NULL));
 }
 
+/* Takes over the report, as guest_memory_report() makes it. */
+void control_server_memory(struct control_server *server, struct json_object *report)
+{
+	server_tell(server, "memory", report);
+}
+
 void control_server_thawed(struct control_server *server, const char *reason)
 {
 	server_tell(server, "thawed", json_make("reason", json_object_new_string(reason), NULL));

@@ -291,6 +291,11 @@ const struct vid_memory *machine_memory(const struct machine *machine)
 	return machine->memory;
 }
 
+struct vid_memory_region machine_room(const struct machine *machine)
+{
+	return machine->layout.room;
+}
+
 uint32_t machine_vmbus_version(const struct machine *machine)
 {
 	return machine->vmbus_version;

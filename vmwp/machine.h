@@ -25,6 +25,7 @@
 #include "common/base/loop.h"
 #include "common/definition.h"
 #include "hvshim/hvshim.h"
+#include "vid/vid.h"
 #include "vmwp/failure.h"
 #include "vmwp/resources.h"
 
@@ -115,6 +116,10 @@ struct chipset *machine_chipset(struct machine *machine);
 struct vmbus *machine_bus(struct machine *machine);
 struct vid *machine_vid(struct machine *machine);
 const struct vid_memory *machine_memory(const struct machine *machine);
+
+/* Where RAM can be added while the guest runs; size 0: nowhere. */
+struct vid_memory_region machine_room(const struct machine *machine);
+
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
 
 /* Since the machine was made, over all resets. */

@@ -48,18 +48,21 @@ static int machine_refuse_memory(const struct definition *definition, int error,
 			   definition->memory.size >> 20, strerror(-error), advice);
 }
 
+static const enum vid_memory_backing backings[] = {
+	[DEFINITION_PAGES_TRANSPARENT] = VID_MEMORY_TRANSPARENT_HUGE,
+	[DEFINITION_PAGES_HUGETLB] = VID_MEMORY_HUGETLB,
+	[DEFINITION_PAGES_SMALL] = VID_MEMORY_SMALL,
+};
+
 static int machine_make_memory(struct machine *machine, struct failure *failure)
 {
-	static const enum vid_memory_backing backings[] = {
-		[DEFINITION_PAGES_TRANSPARENT] = VID_MEMORY_TRANSPARENT_HUGE,
-		[DEFINITION_PAGES_HUGETLB] = VID_MEMORY_HUGETLB,
-		[DEFINITION_PAGES_SMALL] = VID_MEMORY_SMALL,
-	};
 	const struct definition *definition = machine->definition;
 	unsigned bits = topology_address_bits(machine->cpuid);
 	int r;
 
-	memory_layout_init(&machine->layout, definition->memory.size, bits);
+	memory_layout_init(&machine->layout, definition->memory.size,
+			   definition_memory_most(&definition->memory) - definition->memory.size,
+			   bits);
 	if (memory_layout_end(&machine->layout) > UINT64_C(1) << bits)
 		return failure_set(failure, -ENOTSUP,
 				   "The CPUs of this host address %u bits; %" PRIu64
@@ -95,9 +98,12 @@ static void machine_share_cpus(struct machine *machine)
 
 static int machine_make_bus(struct machine *machine)
 {
+	const struct definition_memory *memory = &machine->definition->memory;
 	int r;
 
-	machine->vmbus_host = (struct vmbus_host){ .memory = machine->memory };
+	machine->vmbus_host = (struct vmbus_host){ .memory = machine->memory,
+						   .backing = backings[memory->pages],
+						   .shared = memory->shared };
 	machine->vsp_host = (struct vsp_host){ .ops = &vmbus_host_ops,
 					       .host = &machine->vmbus_host,
 					       .vp_count = machine->definition->processors.count };

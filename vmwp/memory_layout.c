@@ -5,17 +5,34 @@
 #include "common/base/cc.h"
 
 #define HIGH_WINDOW_SIZE (64ull << 30)
+#define ROOM_ALIGNMENT   (1ull << 30)
+#define ROOM_MORE        (4ull << 30) /* guests align what is added, Linux to 2 GiB at most */
 
-void memory_layout_init(struct memory_layout *layout, uint64_t ram_size, unsigned address_bits)
+static struct vid_memory_region layout_room(uint64_t end, uint64_t growth, unsigned address_bits)
+{
+	struct vid_memory_region room = { .gpa = GPA(ALIGN_UP(end, ROOM_ALIGNMENT)) };
+
+	if (growth > 0)
+		room.size = growth + ROOM_MORE;
+	if (address_bits < 64 && room.gpa.value + room.size > UINT64_C(1) << address_bits)
+		room.size = 0;
+	return room;
+}
+
+void memory_layout_init(struct memory_layout *layout, uint64_t ram_size, uint64_t growth,
+			unsigned address_bits)
 {
 	uint64_t low = MIN(ram_size, LAYOUT_HOLE), high = ram_size - low;
-	uint64_t window = ALIGN_UP(LAYOUT_4GIB + high, HIGH_WINDOW_SIZE);
+	struct vid_memory_region room = layout_room(LAYOUT_4GIB + high, growth, address_bits);
+	uint64_t end = room.size ? room.gpa.value + room.size : LAYOUT_4GIB + high;
+	uint64_t window = ALIGN_UP(end, HIGH_WINDOW_SIZE);
 
 	*layout = (struct memory_layout){
 		.ram_count = high ? 2 : 1,
 		.ram = { { .gpa = GPA(0), .size = low },
 			 { .gpa = GPA(LAYOUT_4GIB), .size = high } },
 		.mmio_low = { .gpa = GPA(LAYOUT_HOLE), .size = LAYOUT_IOAPIC - LAYOUT_HOLE },
+		.room = room,
 	};
 	if (address_bits < 64 && window + HIGH_WINDOW_SIZE <= UINT64_C(1) << address_bits)
 		layout->mmio_high =

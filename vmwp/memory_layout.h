@@ -7,6 +7,7 @@
  *	0x00100000 - 0xbfffffff  RAM
  *	0xc0000000 - 0xffffffff  MMIO: VMBus low window, then IOAPIC and local APIC
  *	0x100000000 -            the rest of the RAM
+ *	next multiple of 1 GiB   room for RAM that is added while the guest runs, if any is to be
  *	next multiple of 64 GiB  VMBus high window, if the vps can address it
  *
  * What is called reserved below 1 MiB is RAM too; it is only told to the guest otherwise.
@@ -46,10 +47,16 @@ struct memory_layout {
 	struct vid_memory_region ram[2];
 	struct vid_memory_region mmio_low;
 	struct vid_memory_region mmio_high; /* size 0: there is none */
+	struct vid_memory_region room;      /* likewise */
 };
 
-/* ram_size: bytes, at least LAYOUT_MINIMUM_RAM. address_bits: what the vps can address. */
-void memory_layout_init(struct memory_layout *layout, uint64_t ram_size, unsigned address_bits);
+/*
+ * ram_size: bytes, at least LAYOUT_MINIMUM_RAM. growth: bytes of RAM that may be added later.
+ * address_bits: what the vps can address; where that is too little for the growth, there is no
+ * room.
+ */
+void memory_layout_init(struct memory_layout *layout, uint64_t ram_size, uint64_t growth,
+			unsigned address_bits);
 
 /* Where RAM ends. */
 uint64_t memory_layout_end(const struct memory_layout *layout);

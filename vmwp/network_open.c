@@ -36,6 +36,20 @@ static int tap_open(const char *name, bool multi_queue)
 	return TAKE_FD(fd);
 }
 
+/* A network that takes everything and gives nothing: what it costs is what the adapter does. */
+static int network_open_null(struct resources *resources, const struct definition_adapter *adapter,
+			     struct failure *failure)
+{
+	char name[RESOURCES_NAME_MAX];
+	int fd = open(DEFINITION_TAP_NULL, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return failure_set(failure, -errno, "Cannot open %s: %s.", DEFINITION_TAP_NULL,
+				   strerror(errno));
+	resources_socket_name(adapter->name, name);
+	return resources_put(resources, name, fd);
+}
+
 /* An interface that was made for one queue alone says so at the first attempt. */
 static int network_open_tap(struct resources *resources, const struct definition_adapter *adapter,
 			    unsigned queues, struct failure *failure)
@@ -158,6 +172,8 @@ static int network_open_user(struct resources *resources, const struct definitio
 int network_open(struct resources *resources, const struct definition_adapter *adapter,
 		 unsigned processors, struct failure *failure)
 {
+	if (adapter->tap && strcmp(adapter->tap, DEFINITION_TAP_NULL) == 0)
+		return network_open_null(resources, adapter, failure);
 	if (adapter->tap)
 		return network_open_tap(resources, adapter,
 					definition_adapter_queues(adapter, processors), failure);

@@ -2,8 +2,9 @@
 /*
  * By hand: what a network adapter is to be connected to, without a daemon that has it ready.
  *
- * A tap is opened by its name. For the user-mode network passt(1) is started, with one end of a
- * socket pair; it ends when the other end is closed. Virtual switches are the daemon's.
+ * A tap is opened by its name; DEFINITION_TAP_NULL is a network that nobody is on. For the
+ * user-mode network passt(1) is started, with one end of a socket pair; it ends when the other end
+ * is closed. Virtual switches are the daemon's.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
 /*
  * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", and
  * "disk:CONTROLLER:LUN" for each disk image, and for each network adapter "net:NAME:QUEUE" for the
- * queues of a tap, or "net:NAME" for the socket of a user-mode network.
+ * queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *
  * Under the daemon they arrive over the control socket, and the worker opens no path of its own;
  * by hand resources_open() opens what the definition names. The table owns what is in it.

@@ -21,6 +21,24 @@ static void vmbus_host_mark_written(void *data, gpa_t gpa, uint64_t size)
 	vid_memory_mark_written(host->memory, gpa, size);
 }
 
+static int vmbus_host_discard(void *data, gpa_t gpa, uint64_t size)
+{
+	struct vmbus_host *host = data;
+
+	return vid_memory_discard_range(host->memory, gpa, size);
+}
+
+/* What an earlier incarnation of the guest was given is still there. */
+static int vmbus_host_add(void *data, gpa_t gpa, uint64_t size)
+{
+	struct vmbus_host *host = data;
+	struct vid_memory_region region = { .gpa = gpa, .size = size };
+
+	if (vid_memory_map(host->memory, gpa, size))
+		return 0;
+	return vid_memory_add(host->memory, region, host->backing, host->shared);
+}
+
 static int vmbus_host_post_message(void *data, uint32_t vp, const void *payload, size_t size)
 {
 	struct vmbus_host *host = data;
@@ -72,6 +90,8 @@ static uint64_t vmbus_host_reference_time(void *data)
 const struct vsp_host_ops vmbus_host_ops = {
 	.map = vmbus_host_map,
 	.mark_written = vmbus_host_mark_written,
+	.discard = vmbus_host_discard,
+	.add = vmbus_host_add,
 	.post_message = vmbus_host_post_message,
 	.signal_event = vmbus_host_signal_event,
 	.connection_add = vmbus_host_connection_add,

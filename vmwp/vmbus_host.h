@@ -11,8 +11,10 @@
 #include "vsp/host.h"
 
 struct vmbus_host {
-	struct vid_memory *memory; /* borrowed */
-	struct hvshim *hvshim;     /* borrowed; NULL while there is no partition */
+	struct vid_memory *memory;       /* borrowed */
+	enum vid_memory_backing backing; /* of RAM that is added */
+	bool shared;                     /* likewise */
+	struct hvshim *hvshim;           /* borrowed; NULL while there is no partition */
 };
 
 extern const struct vsp_host_ops vmbus_host_ops; /* first argument: a struct vmbus_host */

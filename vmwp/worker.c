@@ -6,6 +6,7 @@
 #include "common/wire/vmbus.h"
 #include "vmwp/control_server.h"
 #include "vmwp/guest_addresses.h"
+#include "vmwp/guest_memory.h"
 #include "vmwp/guest_services.h"
 
 #include <errno.h>
@@ -125,6 +126,8 @@ static void worker_machine_reset(void *data, enum machine_reason reason, const c
 	if (message[0])
 		worker_note(worker, LOG_LEVEL_WARNING, "%s", message);
 
+	if (worker->memory)
+		guest_memory_start_over(worker->memory);
 	worker->resets++;
 	worker_note(worker, LOG_LEVEL_INFO, "the VM was reset: %s", machine_reason_name(reason));
 	if (worker->control)
@@ -228,6 +231,16 @@ static void worker_addresses(void *data, const char *adapter, const char *addres
 	control_server_addresses(worker->control, adapter, addresses);
 }
 
+static void worker_memory(void *data, struct json_object *report)
+{
+	struct worker *worker = data;
+
+	if (worker->control)
+		control_server_memory(worker->control, report);
+	else
+		json_object_put(report);
+}
+
 static void worker_thawed(void *data, const char *reason)
 {
 	struct worker *worker = data;
@@ -305,6 +318,8 @@ static void worker_tell_all(struct worker *worker)
 	control_server_heartbeat(worker->control, devices_heartbeat(worker->devices));
 	if (kvp && ic_kvp_is_connected(kvp))
 		control_server_guest(worker->control, ic_kvp_guest(kvp));
+	if (worker->memory)
+		control_server_memory(worker->control, guest_memory_report(worker->memory));
 	if (worker->crashed)
 		control_server_crash(worker->control, &worker->crash);
 }
@@ -403,17 +418,24 @@ static int worker_make(struct worker *worker, struct failure *failure)
 	if (r < 0)
 		return failure_set(failure, r, "The integration services cannot be offered: %s.",
 				   strerror(-r));
+	r = guest_memory_new(worker->machine, worker->definition, worker_memory, worker,
+			     &worker->memory);
+	if (r < 0)
+		return failure_set(failure, r, "Dynamic memory cannot be offered: %s.",
+				   strerror(-r));
 	return worker_make_console(worker, failure);
 }
 
 /* No guest has connected: nothing of what is freed is under way on the loop. */
 static void worker_unmake(struct worker *worker)
 {
+	guest_memory_free(worker->memory);
 	guest_addresses_free(worker->addresses);
 	guest_services_free(worker->services);
 	devices_discard(worker->devices);
 	machine_free(worker->machine);
 	definition_free(worker->definition);
+	worker->memory = NULL;
 	worker->addresses = NULL;
 	worker->services = NULL;
 	worker->devices = NULL;
@@ -486,6 +508,7 @@ int worker_init(struct worker *worker)
 
 void worker_deinit(struct worker *worker)
 {
+	guest_memory_free(worker->memory);
 	guest_addresses_free(worker->addresses);
 	guest_services_free(worker->services);
 	devices_free(worker->devices);

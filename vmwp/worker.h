@@ -25,6 +25,7 @@
 
 struct control_server;
 struct guest_addresses;
+struct guest_memory;
 struct guest_services;
 
 struct worker {
@@ -35,6 +36,7 @@ struct worker {
 	struct devices *devices;           /* likewise */
 	struct guest_services *services;   /* likewise */
 	struct guest_addresses *addresses; /* NULL: nobody wants to know */
+	struct guest_memory *memory;       /* NULL: not yet, or not dynamic */
 	struct console *console;           /* NULL: not yet */
 	struct control_server *control;    /* NULL: by hand */
 

@@ -26,6 +26,18 @@ struct vsp_host_ops {
 	/* The host has written there (dirty tracking). Call after writing. */
 	void (*mark_written)(void *host, gpa_t gpa, uint64_t size);
 
+	/*
+	 * The guest does not need what is in these pages, which are RAM: they go back to the host,
+	 * and are zeros when the guest uses them again. Return: 0; -errno: they stay as they are.
+	 */
+	int (*discard)(void *host, gpa_t gpa, uint64_t size);
+
+	/*
+	 * From now on there is RAM, zero-filled, where there was none; there may be from an earlier
+	 * call. In pages. Return: 0, -errno.
+	 */
+	int (*add)(void *host, gpa_t gpa, uint64_t size);
+
 	/* Posts a message of type 1 to the VMBus SINT of a vp. Return: 0, VSP_HOST_E_, -errno. */
 	int (*post_message)(void *host, uint32_t vp, const void *payload, size_t size);
 

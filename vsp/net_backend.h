@@ -4,7 +4,7 @@
  *
  *   net_tap_new()     a tap interface: queues of descriptors, each frame behind a virtio header
  *   net_socket_new()  a stream socket, each frame behind its length: passt
- *   net_null_new()    nothing: what is sent is gone
+ *   net_null_new()    nothing: what is sent is gone, to measure what all else costs
  *
  * The adapter owns frames and buffers and gives them away: a frame until `sent`, a buffer until
  * `filled`. Either may be called before the function that gave it away returns. How many are under
@@ -157,4 +157,5 @@ int net_tap_new(struct loop *loop, const int *fds, unsigned count,
 /* socket: connected, taken over on success. Return: 0; -EINVAL: it is no stream socket; -ENOMEM. */
 int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backend) MUST_CHECK;
 
-int net_null_new(struct net_backend **ret_backend) MUST_CHECK;
+/* fd: of /dev/null, taken over on success. Return: 0; -EINVAL: it is another file; -ENOMEM. */
+int net_null_new(int fd, struct net_backend **ret_backend) MUST_CHECK;

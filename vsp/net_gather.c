@@ -70,38 +70,6 @@ static void add_part(struct net_gather *gather, const struct source *source, siz
 	gather->size += size;
 }
 
-/* The sum of bytes that lie in pieces; behind an odd one, even and odd bytes change places. */
-static uint32_t checksum_part(uint32_t sum, const struct source *source, size_t offset, size_t size)
-{
-	bool odd = false;
-
-	for (unsigned i = 0; i < source->count && size > 0; i++) {
-		size_t length = source->iov[i].iov_len;
-		uint16_t part;
-
-		if (offset >= length) {
-			offset -= length;
-			continue;
-		}
-		length = MIN(length - offset, size);
-		part = net_checksum_fold(net_checksum_add(
-			0, (const uint8_t *)source->iov[i].iov_base + offset, length));
-		sum = net_checksum_fold(sum) + (odd ? __builtin_bswap16(part) : part);
-		odd ^= length & 1;
-		size -= length;
-		offset = 0;
-	}
-	return sum;
-}
-
-static uint16_t checksum_finish(uint32_t sum, size_t field)
-{
-	uint16_t checksum = (uint16_t)~net_checksum_fold(sum);
-
-	/* For UDP, zero would mean that there is none. */
-	return checksum == 0 && field == NET_UDP_CHECKSUM ? 0xffff : checksum;
-}
-
 /* The field of the checksum holds the pseudo-header's sum, and is replaced in the stream alone. */
 static void add_plain(struct net_gather *gather, const struct source *source)
 {
@@ -113,9 +81,10 @@ static void add_plain(struct net_gather *gather, const struct source *source)
 		add_part(gather, source, 0, source->size);
 		return;
 	}
-	sum = checksum_part(0, source, start, source->size - start);
+	sum = net_checksum_pieces(0, source->iov, source->count, start, source->size - start);
 	add_part(gather, source, 0, field);
-	net_put16(add_own(gather, CSUM_SIZE), checksum_finish(sum, source->header->csum_offset));
+	net_put16(add_own(gather, CSUM_SIZE),
+		  net_checksum_finish(sum, source->header->csum_offset));
 	add_part(gather, source, field + CSUM_SIZE, source->size - field - CSUM_SIZE);
 }
 
@@ -162,12 +131,14 @@ static void segment_finish(const struct segment *segment, uint8_t *headers)
 
 	segment_finish_ip(segment, ip, size - network);
 	segment_finish_tcp(segment, tcp);
+	/* The pseudo-header's sum, but for the length, is the same in all. */
+	sum = net_get16(tcp + NET_TCP_CHECKSUM) + (uint32_t)(size - start) +
+	      (uint16_t)~net_checksum_fold((uint32_t)(segment->source->size - start));
 	net_put16(tcp + NET_TCP_CHECKSUM, 0);
-	sum = net_checksum_pseudo_header(ip, is_ipv4(header) ? 4 : 6, NET_PROTOCOL_TCP,
-					 size - start);
 	sum = net_checksum_add(sum, tcp, header->hdr_len - start);
-	sum = checksum_part(sum, segment->source, header->hdr_len + segment->done, segment->size);
-	net_put16(tcp + NET_TCP_CHECKSUM, checksum_finish(sum, NET_TCP_CHECKSUM));
+	sum = net_checksum_pieces(sum, segment->source->iov, segment->source->count,
+				  header->hdr_len + segment->done, segment->size);
+	net_put16(tcp + NET_TCP_CHECKSUM, net_checksum_finish(sum, NET_TCP_CHECKSUM));
 }
 
 static void add_large(struct net_gather *gather, const struct source *source)

@@ -4,9 +4,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define NULL_DEVICE makedev(1, 3) /* Linux Documentation/admin-guide/devices.txt */
 
 struct net_null {
 	struct net_backend backend;
+	int fd; /* that says what it is; nothing is written there */
 	struct list buffers;
 };
 
@@ -35,21 +41,23 @@ static void null_withdraw(struct net_backend *backend)
 	}
 }
 
-static void null_close(struct net_backend *backend)
+static void null_free(struct net_backend *backend)
 {
 	struct net_null *null = container_of(backend, struct net_null, backend);
+
+	close(null->fd);
+	free(null);
+}
+
+static void null_close(struct net_backend *backend)
+{
 	void (*closed)(void *data) = backend->closed;
 	void *data = backend->closed_data;
 
 	null_withdraw(backend);
-	free(null);
+	null_free(backend);
 	if (closed)
 		closed(data);
-}
-
-static void null_free(struct net_backend *backend)
-{
-	free(container_of(backend, struct net_null, backend));
 }
 
 static const struct net_backend_ops null_ops = {
@@ -61,12 +69,17 @@ static const struct net_backend_ops null_ops = {
 	.free = null_free,
 };
 
-int net_null_new(struct net_backend **ret_backend)
+int net_null_new(int fd, struct net_backend **ret_backend)
 {
-	struct net_null *null = calloc(1, sizeof(*null));
+	struct net_null *null;
+	struct stat status;
 
+	if (fstat(fd, &status) < 0 || !S_ISCHR(status.st_mode) || status.st_rdev != NULL_DEVICE)
+		return -EINVAL;
+	null = calloc(1, sizeof(*null));
 	if (!null)
 		return -ENOMEM;
+	null->fd = fd;
 	null->backend.ops = &null_ops;
 	null->backend.queue_count = 1;
 	list_init(&null->buffers);

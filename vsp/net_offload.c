@@ -51,6 +51,39 @@ uint16_t net_checksum_fold(uint32_t sum)
 	return (uint16_t)sum;
 }
 
+/* Behind an odd number of bytes, even and odd ones change places. */
+uint32_t net_checksum_pieces(uint32_t sum, const struct iovec *iov, unsigned iov_count,
+			     size_t offset, size_t size)
+{
+	bool odd = false;
+
+	for (unsigned i = 0; i < iov_count && size > 0; i++) {
+		size_t length = iov[i].iov_len;
+		uint16_t part;
+
+		if (offset >= length) {
+			offset -= length;
+			continue;
+		}
+		length = MIN(length - offset, size);
+		part = net_checksum_fold(
+			net_checksum_add(0, (const uint8_t *)iov[i].iov_base + offset, length));
+		sum = net_checksum_fold(sum) + (odd ? __builtin_bswap16(part) : part);
+		odd ^= length & 1;
+		size -= length;
+		offset = 0;
+	}
+	return sum;
+}
+
+uint16_t net_checksum_finish(uint32_t sum, size_t field)
+{
+	uint16_t checksum = (uint16_t)~net_checksum_fold(sum);
+
+	/* For UDP, zero would mean that there is none. */
+	return checksum == 0 && field == NET_UDP_CHECKSUM ? 0xffff : checksum;
+}
+
 uint32_t net_checksum_pseudo_header(const uint8_t *ip, unsigned ip_version, uint8_t protocol,
 				    size_t length)
 {
@@ -71,21 +104,29 @@ uint16_t net_checksum_ipv4(const uint8_t *ip)
 
 /* ---- From the guest ---- */
 
+/*
+ * The field is to hold the pseudo-header's sum. Where IPv6 extension headers change the addresses
+ * that count, the guest's own sum is taken, to which it adds no length in a large send.
+ */
 static void prepare_transport_checksum(struct net_head *head, const struct net_layout *layout,
 				       struct virtio_net_hdr *header)
 {
-	uint32_t sum =
-		net_checksum_pseudo_header(head->bytes + layout->network, layout->ip_version,
-					   layout->protocol, head->frame_size - layout->transport);
+	size_t length = head->frame_size - layout->transport, field;
+	uint32_t sum;
 
 	header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	header->csum_start = layout->transport;
 	header->csum_offset =
 		layout->protocol == NET_PROTOCOL_TCP ? NET_TCP_CHECKSUM : NET_UDP_CHECKSUM;
-	/* A routing header changes the addresses that count: then the guest's own sum does. */
+	field = (size_t)layout->transport + header->csum_offset;
 	if (!layout->extended)
-		net_head_put16(head, (size_t)layout->transport + header->csum_offset,
-			       net_checksum_fold(sum));
+		sum = net_checksum_pseudo_header(head->bytes + layout->network, layout->ip_version,
+						 layout->protocol, length);
+	else if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		sum = net_get16(head->bytes + field) + (uint32_t)length;
+	else
+		return;
+	net_head_put16(head, field, net_checksum_fold(sum));
 }
 
 static int prepare_large_send(struct net_head *head, uint16_t segment_size,
@@ -179,27 +220,39 @@ uint32_t net_toeplitz_hash(const struct net_toeplitz *toeplitz, const uint8_t *i
 	return hash;
 }
 
+/* The ports of TCP and UDP count where the guest has asked for TCP's: of UDP's, NDIS knew none. */
+static uint32_t hash_type_with_ports(uint32_t types, const struct net_layout *layout)
+{
+	bool ipv4 = layout->ip_version == 4;
+	uint32_t tcp = ipv4 ? NDIS_HASH_TCP_IPV4 : NDIS_HASH_TCP_IPV6;
+	uint32_t udp = ipv4 ? NDIS_HASH_UDP_IPV4 : NDIS_HASH_UDP_IPV6;
+
+	if (layout->protocol == NET_PROTOCOL_TCP)
+		return types & tcp;
+	return layout->protocol == NET_PROTOCOL_UDP && (types & (tcp | udp)) ? udp : 0;
+}
+
 bool net_toeplitz_frame(const struct net_toeplitz *toeplitz, uint32_t types, const uint8_t *frame,
-			const struct net_layout *layout, uint32_t *ret_hash)
+			const struct net_layout *layout, struct net_hash *ret_hash)
 {
 	bool ipv4 = layout->ip_version == 4;
 	size_t addresses = ipv4 ? 8 : 32, size = addresses;
 	uint8_t input[NET_TOEPLITZ_INPUT_MAX];
-	uint32_t ports = 0;
+	uint32_t type;
 
 	if (!layout->ip_version)
 		return false;
-	if (layout->protocol == NET_PROTOCOL_TCP)
-		ports = ipv4 ? NDIS_HASH_TCP_IPV4 : NDIS_HASH_TCP_IPV6;
-	else if (layout->protocol == NET_PROTOCOL_UDP)
-		ports = ipv4 ? NDIS_HASH_UDP_IPV4 : NDIS_HASH_UDP_IPV6;
 	memcpy(input, frame + layout->network + (ipv4 ? 12 : 8), addresses);
-	if (types & ports) {
+	type = hash_type_with_ports(types, layout);
+	if (type) {
 		memcpy(input + addresses, frame + layout->transport, 4);
 		size += 4;
-	} else if (!(types & (ipv4 ? NDIS_HASH_IPV4 : NDIS_HASH_IPV6))) {
-		return false;
+	} else {
+		type = types & (ipv4 ? NDIS_HASH_IPV4 : NDIS_HASH_IPV6);
+		if (!type)
+			return false;
 	}
-	*ret_hash = net_toeplitz_hash(toeplitz, input, size);
+	ret_hash->type = type;
+	ret_hash->value = net_toeplitz_hash(toeplitz, input, size);
 	return true;
 }

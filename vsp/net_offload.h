@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 /* ---- Frames from the guest ---- */
 
@@ -41,6 +42,14 @@ int net_offload_prepare(struct net_head *head, const struct net_wishes *wishes,
 uint32_t net_checksum_add(uint32_t sum, const uint8_t *bytes, size_t size);
 uint16_t net_checksum_fold(uint32_t sum);
 
+/* The sum of `size` bytes from `offset` on, which lie in pieces; `sum` is that of an even number.
+ */
+uint32_t net_checksum_pieces(uint32_t sum, const struct iovec *iov, unsigned iov_count,
+			     size_t offset, size_t size);
+
+/* What goes into the field `field` bytes into the transport's header. */
+uint16_t net_checksum_finish(uint32_t sum, size_t field);
+
 /* The sum of what TCP and UDP count besides: addresses, protocol, and their length. */
 uint32_t net_checksum_pseudo_header(const uint8_t *ip, unsigned ip_version, uint8_t protocol,
 				    size_t length);
@@ -60,9 +69,15 @@ struct net_toeplitz {
 void net_toeplitz_init(struct net_toeplitz *toeplitz, const uint8_t *key);
 uint32_t net_toeplitz_hash(const struct net_toeplitz *toeplitz, const uint8_t *input, size_t size);
 
+struct net_hash {
+	uint32_t type; /* what was hashed: NDIS_HASH_ of common/wire/rndis.h */
+	uint32_t value;
+};
+
 /*
- * The hash of a frame, by NDIS_HASH_ types of common/wire/rndis.h. Return: whether the frame has
- * one.
+ * The hash of a frame, if it is of one of the types. Where TCP's ports count, UDP's do, too, as
+ * with Hyper-V (Linux Documentation/networking/device_drivers/ethernet/microsoft/netvsc.rst).
+ * Return: whether it has one.
  */
 bool net_toeplitz_frame(const struct net_toeplitz *toeplitz, uint32_t types, const uint8_t *frame,
-			const struct net_layout *layout, uint32_t *ret_hash);
+			const struct net_layout *layout, struct net_hash *ret_hash);

@@ -121,10 +121,13 @@ static bool netvsp_send_buffer(struct network_adapter *adapter, struct nvsp_mess
 	return true;
 }
 
+/* Frames in it that a peer does not read come back, or the guest would wait for that peer. */
 static bool netvsp_revoke_send_buffer(struct network_adapter *adapter, struct nvsp_message *message)
 {
-	adapter->send_revoked = adapter->send_buffer != NULL;
-	netvsp_defer(adapter);
+	if (!adapter->send_buffer)
+		return false;
+	adapter->send_revoked = true;
+	netvsp_receive_withdraw(adapter);
 	return false;
 }
 
@@ -159,7 +162,7 @@ static bool netvsp_sub_channel(struct network_adapter *adapter, struct nvsp_mess
 /* There is no other data path than this one. */
 static bool netvsp_data_path(struct network_adapter *adapter, struct nvsp_message *message)
 {
-	return true;
+	return false;
 }
 
 /* An OID outside RNDIS, which Windows tries: none is known. */
@@ -212,27 +215,26 @@ static const struct netvsp_message_kind *netvsp_message_kind(const struct networ
 	return NULL;
 }
 
-/* What is unknown, or comes at the wrong time, is answered with a message of no type. */
-static void netvsp_dispatch(struct netvsp_channel *channel, const struct vmbus_packet *packet,
+/*
+ * A message that has no answer is completed without one, as Hyper-V does, and so is one that is
+ * unknown or comes at the wrong time. There are guests that ask for a completion of all they send,
+ * and Linux takes none with a message for its change of the data path.
+ */
+static void netvsp_dispatch(struct netvsp_channel *channel, const struct vmbus_packet *vmbus_packet,
 			    struct nvsp_message *message)
 {
 	struct network_adapter *adapter = channel->adapter;
 	const struct netvsp_message_kind *kind = netvsp_message_kind(adapter, message->type);
-	bool answered = false;
+	struct netvsp_packet *packet = netvsp_packet_take(channel, vmbus_packet);
 
 	if (!kind || channel != adapter->primary ||
-	    packet->size < kind->body_size + sizeof(message->type)) {
+	    vmbus_packet->size < kind->body_size + sizeof(message->type)) {
 		adapter->rndis.counters.refused++;
-		message_answer(message, NVSP_NONE);
-	} else {
-		answered = kind->handle(adapter, message);
+	} else if (kind->handle(adapter, message)) {
+		packet->answer = *message;
+		packet->answer_size = (uint32_t)netvsp_message_size(adapter);
 	}
-	if (!answered && message->type != NVSP_NONE)
-		message_answer(message, NVSP_NONE);
-	/* A guest that fills this ring before it has set anything up waits for its own doing. */
-	if (packet->completion_requested)
-		(void)!vmbus_channel_complete(channel->channel, packet->transaction_id, message,
-					      netvsp_message_size(adapter));
+	netvsp_packet_put(packet);
 }
 
 /* ---- Receiving packets ---- */
@@ -402,33 +404,6 @@ int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 	adapter->by_index[index] = channel;
 	*ret_channel = channel;
 	return 0;
-}
-
-/* ---- The link ---- */
-
-void netvsp_link_changed(struct network_adapter *adapter)
-{
-	bool up = adapter->backend != NULL;
-	struct netvsp_control *control;
-
-	adapter->rndis.link_up = up;
-	if (!adapter->rndis.initialized)
-		return;
-	control = netvsp_control_take(adapter);
-	if (!control)
-		return;
-	control->size = rndis_indicate_link(&adapter->rndis, up, control->bytes);
-	netvsp_control_send(adapter, control);
-}
-
-void netvsp_indicate_offloads(struct network_adapter *adapter)
-{
-	struct netvsp_control *control = netvsp_control_take(adapter);
-
-	if (!control)
-		return;
-	control->size = rndis_indicate_offloads(&adapter->rndis, control->bytes);
-	netvsp_control_send(adapter, control);
 }
 
 /* ---- Turns ---- */

@@ -4,9 +4,25 @@
  *
  *   network.c         the adapter as the worker sees it
  *   netvsp.c          channels, messages, and the negotiation
- *   netvsp_receive.c  the receive buffer, and frames and control messages to the guest
- *   netvsp_send.c     the send buffer, and frames from the guest
+ *   netvsp_receive.c  the receive buffer, its slots, and the network's buffers in it
+ *   netvsp_arrival.c  frames to the guest
+ *   netvsp_control.c  control messages to the guest
+ *   netvsp_send.c     the send buffer, and packets and frames from the guest
  *   rndis*.c          what the messages and frames are wrapped in
+ *
+ * An adapter's state, as a copy of the VM would need it, is plain data:
+ *
+ * As it is: options; state, version, frame_size, capabilities; struct rndis, whole; the GPADL ids
+ * of both buffers, receive_id, slot_size, and whose each slot is; fragment_id; which channels there
+ * are, by index and relid, and which are open; `owed`, sub_channels_wanted, table_wanted.
+ *
+ * After net_backend_withdraw(), by which the network gives back what it has: of packets under way,
+ * completions without room, each a transaction id and an answer; control messages that wait, as
+ * bytes; packets that are gathered, as slots.
+ *
+ * Found again: the mappings of both buffers, from their GPADLs; the hash's table, from the key;
+ * free lists and iovecs, from what is not in use; the back end, which its owner opens. An adapter
+ * that is being removed is waited for.
  */
 #pragma once
 
@@ -31,8 +47,9 @@
 #define NETVSP_FRAGMENT_MAX       9           /* of the largest frame */
 #define NETVSP_BUFFER_MAX         256         /* that are given to the network at once */
 #define NETVSP_BATCH_MAX          128         /* ranges of one packet to the guest */
-#define NETVSP_SLOT_RESERVE       8           /* slots kept for control messages */
-#define NETVSP_CONTROL_MAX        32          /* control messages that wait for the guest */
+#define NETVSP_SLOT_RESERVE       8  /* slots kept for control messages; a quarter, if few */
+#define NETVSP_SLOT_LARGE         64 /* slots, at least, for large frames to make sense */
+#define NETVSP_CONTROL_MAX        32 /* control messages that wait for the guest */
 #define NETVSP_SLOT_NONE          UINT32_MAX
 
 /* Whose a slot of the receive buffer is. */
@@ -66,6 +83,10 @@ struct netvsp_batch {
 	struct ring_transfer_range ranges[NETVSP_BATCH_MAX];
 };
 
+/* What the guest is to be told as soon as there is a control message for it. */
+#define NETVSP_OWES_LINK     0x1u
+#define NETVSP_OWES_OFFLOADS 0x2u
+
 struct netvsp_control {
 	struct list link; /* waiting, or free */
 	size_t size;
@@ -88,10 +109,11 @@ struct netvsp_packet {
 	struct netvsp_channel *channel;
 	uint64_t transaction_id;
 	bool completion_requested;
-	uint32_t status;      /* NVSP_STATUS_ */
 	unsigned frames_left; /* not sent yet */
 	bool datagrams;       /* and nothing else */
 	uint32_t size;        /* bytes of its frames */
+	uint32_t answer_size; /* 0: the completion has no message */
+	struct nvsp_message answer;
 };
 
 struct netvsp_frame {
@@ -171,6 +193,7 @@ struct network_adapter {
 	struct net_toeplitz *toeplitz; /* of the guest's key */
 	struct netvsp_control controls[NETVSP_CONTROL_MAX];
 	struct list control_free, control_waiting;
+	unsigned owed; /* NETVSP_OWES_ */
 
 	/* The send buffer. */
 	struct vmbus_buffer *send_buffer;
@@ -221,15 +244,6 @@ static inline void netvsp_defer(struct network_adapter *adapter)
 /* Bytes of a message in the version negotiated. */
 size_t netvsp_message_size(const struct network_adapter *adapter);
 
-/* The link has gone up or down: the guest is told, if it listens. */
-void netvsp_link_changed(struct network_adapter *adapter);
-
-/* The guest is told which offloads are in use. */
-void netvsp_indicate_offloads(struct network_adapter *adapter);
-
-/* Tells the network what the guest can take. */
-void netvsp_apply_offloads(struct network_adapter *adapter);
-
 /* ---- netvsp_receive.c ---- */
 
 /* Return: 0, -ENOMEM. */
@@ -257,6 +271,47 @@ void netvsp_receive_flush(struct netvsp_channel *channel);
 /* What the guest's settings came to. */
 void netvsp_receive_configure(struct network_adapter *adapter);
 
+/* Tells the network what the guest can take. */
+void netvsp_apply_offloads(struct network_adapter *adapter);
+
+/* Whether frames may lie in several slots. */
+static inline bool netvsp_takes_large_frames(const struct network_adapter *adapter)
+{
+	return adapter->rndis.rsc_ipv4 && adapter->rndis.rsc_ipv6 &&
+	       adapter->slot_count >= NETVSP_SLOT_LARGE;
+}
+
+/* Bytes of a frame that a slot holds. */
+static inline uint32_t netvsp_slot_room(const struct network_adapter *adapter)
+{
+	return adapter->slot_size - RNDIS_ENVELOPE_MAX;
+}
+
+/* There must be a free one. */
+uint32_t netvsp_slot_take(struct network_adapter *adapter);
+void netvsp_slot_put(struct network_adapter *adapter, uint32_t slot);
+
+/*
+ * Lends the slots that are linked from `first` on, in one packet. Return: 0; VMBUS_E_FULL: later;
+ * another VMBUS_E_: never.
+ */
+int netvsp_receive_lend(struct netvsp_channel *channel, uint32_t rndis_channel,
+			const struct ring_transfer_range *ranges, unsigned count,
+			uint32_t first) MUST_CHECK;
+
+/* ---- netvsp_arrival.c ---- */
+
+/* A frame of `size` bytes has come into a buffer. Return: how many of its slots are taken. */
+unsigned netvsp_arrival_deliver(struct netvsp_buffer *buffer, uint32_t size);
+
+/* ---- netvsp_control.c ---- */
+
+/* The link has gone up or down: the guest is told, if it listens. */
+void netvsp_link_changed(struct network_adapter *adapter);
+
+/* The guest is told which offloads are in use. */
+void netvsp_indicate_offloads(struct network_adapter *adapter);
+
 /* A control message for the guest, filled by the caller; NULL: too many are waiting. */
 struct netvsp_control *netvsp_control_take(struct network_adapter *adapter);
 void netvsp_control_send(struct network_adapter *adapter, struct netvsp_control *control);
@@ -274,6 +329,14 @@ bool netvsp_send_settle(struct network_adapter *adapter);
 
 /* Whether another packet can be taken, with all the frames it may have. */
 bool netvsp_send_has_room(const struct network_adapter *adapter);
+
+/*
+ * A packet from the guest, in parts: it is completed, with its answer, when each has been put. The
+ * first part is the caller's. There must be room.
+ */
+struct netvsp_packet *netvsp_packet_take(struct netvsp_channel *channel,
+					 const struct vmbus_packet *vmbus_packet);
+void netvsp_packet_put(struct netvsp_packet *packet);
 
 /* SEND_RNDIS_PACKET. */
 void netvsp_send_packet(struct netvsp_channel *channel, const struct vmbus_packet *vmbus_packet,

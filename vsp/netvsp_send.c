@@ -73,14 +73,19 @@ bool netvsp_send_has_room(const struct network_adapter *adapter)
 
 /* ---- Completing ---- */
 
+static void packet_answer(struct netvsp_packet *packet, enum nvsp_status status)
+{
+	packet->answer = (struct nvsp_message){
+		.type = NVSP_SEND_RNDIS_PACKET_COMPLETE,
+		.rndis_complete.status = status,
+	};
+	packet->answer_size = (uint32_t)netvsp_message_size(packet->channel->adapter);
+}
+
 /* Return: whether it is done with; else it waits for room. */
 static bool packet_complete(struct netvsp_packet *packet)
 {
 	struct netvsp_channel *channel = packet->channel;
-	struct nvsp_message message = {
-		.type = NVSP_SEND_RNDIS_PACKET_COMPLETE,
-		.rndis_complete.status = packet->status,
-	};
 
 	if (!packet->completion_requested || !channel->open)
 		return true;
@@ -89,11 +94,11 @@ static bool packet_complete(struct netvsp_packet *packet)
 	 * completed.
 	 */
 	if (packet->datagrams)
-		return vmbus_channel_complete_quietly(
-			       channel->channel, packet->transaction_id, &message,
-			       netvsp_message_size(channel->adapter), packet->size) != VMBUS_E_FULL;
-	return vmbus_channel_complete(channel->channel, packet->transaction_id, &message,
-				      netvsp_message_size(channel->adapter)) != VMBUS_E_FULL;
+		return vmbus_channel_complete_quietly(channel->channel, packet->transaction_id,
+						      &packet->answer, packet->answer_size,
+						      packet->size) != VMBUS_E_FULL;
+	return vmbus_channel_complete(channel->channel, packet->transaction_id, &packet->answer,
+				      packet->answer_size) != VMBUS_E_FULL;
 }
 
 static void packet_free(struct netvsp_packet *packet)
@@ -131,8 +136,27 @@ void netvsp_send_unsent(struct netvsp_channel *channel)
 	}
 }
 
-/* One part of the packet is done. */
-static void packet_put(struct netvsp_packet *packet)
+struct netvsp_packet *netvsp_packet_take(struct netvsp_channel *channel,
+					 const struct vmbus_packet *vmbus_packet)
+{
+	struct network_adapter *adapter = channel->adapter;
+	struct netvsp_packet *packet =
+		container_of(adapter->free_packets.next, struct netvsp_packet, link);
+
+	list_unlink(&packet->link);
+	packet->channel = channel;
+	packet->transaction_id = vmbus_packet->transaction_id;
+	packet->completion_requested = vmbus_packet->completion_requested;
+	packet->frames_left = 1;
+	packet->datagrams = false;
+	packet->size = 0;
+	packet->answer_size = 0;
+	channel->in_flight++;
+	adapter->in_flight++;
+	return packet;
+}
+
+void netvsp_packet_put(struct netvsp_packet *packet)
 {
 	if (--packet->frames_left == 0)
 		packet_end(packet);
@@ -175,7 +199,7 @@ static void frame_sent(struct net_frame *net_frame, int result)
 		counters->sent_bytes += frame->size;
 	}
 	frame_free(frame);
-	packet_put(packet);
+	netvsp_packet_put(packet);
 }
 
 static struct net_wishes frame_wishes(const struct rndis_frame *rndis)
@@ -262,7 +286,6 @@ static void packet_send_data(struct netvsp_packet *packet, const struct iovec *s
 	struct network_adapter *adapter = packet->channel->adapter;
 	size_t size = iov_size(stream, count), offset = 0;
 
-	packet->status = NVSP_STATUS_SUCCESS;
 	packet->datagrams = true;
 	for (unsigned i = 0; offset < size; i++) {
 		struct rndis_frame rndis;
@@ -270,7 +293,7 @@ static void packet_send_data(struct netvsp_packet *packet, const struct iovec *s
 		if (i == NETVSP_MESSAGE_MAX || rndis_packet_parse(stream, count, offset, &rndis) ||
 		    packet_send_frame(packet, stream, count, offset, &rndis)) {
 			adapter->rndis.counters.refused++;
-			packet->status = NVSP_STATUS_INVALID_RNDIS_PACKET;
+			packet_answer(packet, NVSP_STATUS_INVALID_RNDIS_PACKET);
 			packet->datagrams = false;
 			return;
 		}
@@ -288,19 +311,22 @@ static void packet_run_control(struct netvsp_packet *packet, const struct iovec 
 	struct netvsp_control *reply;
 	size_t size = iov_copy_in(message, sizeof(message), stream, count);
 
+	if (packet->channel != adapter->primary || !adapter->receive_buffer)
+		goto refuse;
 	reply = netvsp_control_take(adapter);
-	if (!reply || packet->channel != adapter->primary || !adapter->receive_buffer) {
-		packet->status = NVSP_STATUS_FAIL;
-	} else {
-		reply->size = rndis_control(&adapter->rndis, message, size, reply->bytes);
-		packet->status = NVSP_STATUS_SUCCESS;
-	}
+	if (!reply)
+		goto refuse;
+	reply->size = rndis_control(&adapter->rndis, message, size, reply->bytes);
 	/* The guest is told that the request has come before it is told what came of it. */
-	if (reply && packet->status == NVSP_STATUS_SUCCESS && reply->size > 0)
+	if (reply->size > 0)
 		netvsp_control_send(adapter, reply);
-	else if (reply)
+	else
 		netvsp_control_free(adapter, reply);
 	netvsp_receive_configure(adapter);
+	return;
+
+refuse:
+	packet_answer(packet, NVSP_STATUS_FAIL);
 }
 
 /* ---- Packets ---- */
@@ -342,31 +368,20 @@ static int stream_add_ranges(struct netvsp_channel *channel,
 void netvsp_send_packet(struct netvsp_channel *channel, const struct vmbus_packet *vmbus_packet,
 			const struct nvsp_message *message)
 {
+	struct netvsp_packet *packet = netvsp_packet_take(channel, vmbus_packet);
 	struct network_adapter *adapter = channel->adapter;
-	struct netvsp_packet *packet =
-		container_of(adapter->free_packets.next, struct netvsp_packet, link);
 	struct iovec stream[NETVSP_STREAM_MAX];
 	unsigned count = 0;
 
-	list_unlink(&packet->link);
-	*packet = (struct netvsp_packet){
-		.link = packet->link,
-		.channel = channel,
-		.transaction_id = vmbus_packet->transaction_id,
-		.completion_requested = vmbus_packet->completion_requested,
-		.frames_left = 1, /* until all have been handed over */
-	};
-	list_init(&packet->link);
-	channel->in_flight++;
-	adapter->in_flight++;
+	packet_answer(packet, NVSP_STATUS_SUCCESS);
 	if (stream_add_section(adapter, message, stream, &count) ||
 	    stream_add_ranges(channel, vmbus_packet, stream, &count) || count == 0) {
 		adapter->rndis.counters.refused++;
-		packet->status = NVSP_STATUS_INVALID_RNDIS_PACKET;
+		packet_answer(packet, NVSP_STATUS_INVALID_RNDIS_PACKET);
 	} else if (message->rndis.channel == NVSP_CHANNEL_DATA) {
 		packet_send_data(packet, stream, count);
 	} else {
 		packet_run_control(packet, stream, count);
 	}
-	packet_put(packet);
+	netvsp_packet_put(packet);
 }

@@ -24,9 +24,9 @@
 
 #define PACE_TURNS        16
 #define PACE_MIN_NS       10000
-#define PACE_MAX_NS       500000
+#define PACE_MAX_NS       4000000
 #define PACE_FAILURES_MAX 8
-#define FOLLOWING_TIMES   4           /* as long as the first wait */
+#define FOLLOWING_TIMES   4           /* as long as the first wait, where that is short */
 #define QUIET_MAX         128         /* completions that wait */
 #define QUIET_SIZE_MAX    (32u << 10) /* bytes of what they complete */
 
@@ -70,7 +70,7 @@ static void pace_wait(struct pace_wait *wait, struct vmbus_channel *channel, uns
 		return;
 	wait->runs = true;
 	loop_timer_start(channel->bus->loop, &wait->timer,
-			 times * MIN(time_ns, (uint64_t)PACE_MAX_NS));
+			 MIN(times * time_ns, (uint64_t)PACE_MAX_NS));
 }
 
 bool pace_begin(struct vmbus_channel *channel)

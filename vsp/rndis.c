@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* RNDIS control messages: each is answered at once, from a table. */
+/*
+ * RNDIS control messages: each is answered at once, from a table; in every state, since a guest
+ * would wait for an answer that does not come.
+ */
 #include "vsp/rndis.h"
 
 #include <string.h>
 
-#define PACKETS_PER_MESSAGE 8      /* data messages that a guest may put in one packet */
-#define TRANSFER_MAX        0x4000 /* bytes; what Hyper-V says */
-#define ALIGNMENT           3      /* as a power of two */
+#define PACKETS_PER_MESSAGE 8           /* data messages that a guest may put in one packet */
+#define TRANSFER_MAX        0xefffffffu /* bytes; what Hyper-V says: a large send is one message */
+#define ALIGNMENT           3           /* as a power of two */
 
 struct rndis_message {
 	struct rndis_header header;
@@ -36,6 +39,7 @@ void rndis_reset(struct rndis *rndis)
 	rndis_reset_offloads(rndis);
 	rndis->rss = false;
 	rndis->hash_types = 0;
+	memset(rndis->key, 0, sizeof(rndis->key));
 	rndis->table_size = 0;
 	rndis->changes |= RNDIS_CHANGED_OFFLOADS | RNDIS_CHANGED_STATE;
 }
@@ -92,7 +96,9 @@ static size_t rndis_query(struct rndis *rndis, const struct rndis_request *reque
 	size_t input_size, size = 0;
 
 	input = request_information(request, &input_size);
-	if (input)
+	if (!rndis->initialized)
+		status = RNDIS_STATUS_FAILURE;
+	else if (input)
 		status = rndis_oid_query(rndis, body->query.oid, input, input_size, value, &size);
 	if (status != RNDIS_STATUS_SUCCESS)
 		size = 0;
@@ -114,7 +120,9 @@ static size_t rndis_set(struct rndis *rndis, const struct rndis_request *request
 	size_t size;
 
 	input = request_information(request, &size);
-	if (input)
+	if (!rndis->initialized)
+		status = RNDIS_STATUS_FAILURE;
+	else if (input)
 		status = rndis_oid_set(rndis, body->set.oid, input, size);
 	reply->set_complete.request_id = body->set.request_id;
 	reply->set_complete.status = status;
@@ -142,15 +150,11 @@ static size_t rndis_keep_alive(struct rndis *rndis, const struct rndis_request *
 
 static const struct {
 	size_t size; /* of the body, at least */
-	bool always; /* before the initialisation, too */
 	rndis_handler handle;
 } rndis_requests[] = {
-	[RNDIS_INITIALIZE] = { 16, true, rndis_initialize },
-	[RNDIS_HALT] = { 4, true, rndis_halt },
-	[RNDIS_QUERY] = { 16, false, rndis_query },
-	[RNDIS_SET] = { 16, false, rndis_set },
-	[RNDIS_RESET] = { 0, true, rndis_reset_device },
-	[RNDIS_KEEP_ALIVE] = { 4, true, rndis_keep_alive },
+	[RNDIS_INITIALIZE] = { 16, rndis_initialize }, [RNDIS_HALT] = { 4, rndis_halt },
+	[RNDIS_QUERY] = { 16, rndis_query },           [RNDIS_SET] = { 16, rndis_set },
+	[RNDIS_RESET] = { 0, rndis_reset_device },     [RNDIS_KEEP_ALIVE] = { 4, rndis_keep_alive },
 };
 
 size_t rndis_control(struct rndis *rndis, const void *bytes, size_t size, void *reply_bytes)
@@ -166,8 +170,7 @@ size_t rndis_control(struct rndis *rndis, const void *bytes, size_t size, void *
 	request.size = MIN(size, (size_t)message.header.length);
 	if (request.size < sizeof(message.header) || type >= ARRAY_SIZE(rndis_requests) ||
 	    !rndis_requests[type].handle ||
-	    request.size - sizeof(message.header) < rndis_requests[type].size ||
-	    !(rndis->initialized || rndis_requests[type].always)) {
+	    request.size - sizeof(message.header) < rndis_requests[type].size) {
 		rndis->counters.refused++;
 		return 0;
 	}

@@ -135,9 +135,9 @@ struct rndis_envelope {
 	uint32_t data_offset; /* RNDIS_ENVELOPE_MAX or more */
 	bool tagged, hashed;
 	uint16_t tci;
-	uint32_t hash;
-	uint32_t checksum; /* RNDIS_RECEIVE_; 0: none */
-	uint8_t fragment;  /* RNDIS_PACKET_ID_; 0: a whole frame */
+	uint32_t hash, hash_info; /* of a hashed one: NDIS_HASH_ and the function */
+	uint32_t checksum;        /* RNDIS_RECEIVE_; 0: none */
+	uint8_t fragment;         /* RNDIS_PACKET_ID_; 0: a whole frame */
 	uint16_t fragment_id;
 };
 

@@ -85,12 +85,11 @@ static uint32_t query_description(struct rndis *rndis, struct oid_query *query)
 
 static uint32_t query_friendly_name(struct rndis *rndis, struct oid_query *query)
 {
-	uint16_t name[RNDIS_NAME_MAX];
-	size_t length = strlen(rndis->name);
+	uint16_t name[RNDIS_FRIENDLY_NAME_SIZE / 2] = { 0 };
 
-	for (size_t i = 0; i < length; i++)
+	for (size_t i = 0; rndis->name[i] != '\0'; i++)
 		name[i] = (uint8_t)rndis->name[i];
-	return oid_answer(query, name, length * sizeof(*name));
+	return oid_answer(query, name, sizeof(name));
 }
 
 static uint32_t query_connect_status(struct rndis *rndis, struct oid_query *query)
@@ -122,8 +121,10 @@ static uint32_t query_link_state(struct rndis *rndis, struct oid_query *query)
 
 static uint32_t query_driver_version(struct rndis *rndis, struct oid_query *query)
 {
-	return answer_number(query,
-			     (rndis->ndis_version >> 8 & 0xff00) | (rndis->ndis_version & 0xff));
+	uint16_t version =
+		(uint16_t)((rndis->ndis_version >> 8 & 0xff00) | (rndis->ndis_version & 0xff));
+
+	return oid_answer(query, &version, sizeof(version));
 }
 
 /* ---- Counters ---- */
@@ -217,8 +218,10 @@ static uint32_t set_filter(struct rndis *rndis, const uint8_t *value, size_t siz
 
 static uint32_t set_multicast(struct rndis *rndis, const uint8_t *value, size_t size)
 {
-	if (size % RNDIS_MAC_SIZE != 0 || size > sizeof(rndis->multicast))
+	if (size % RNDIS_MAC_SIZE != 0)
 		return RNDIS_STATUS_INVALID_LENGTH;
+	if (size > sizeof(rndis->multicast))
+		return RNDIS_STATUS_MULTICAST_FULL;
 	memcpy(rndis->multicast, value, size);
 	rndis->multicast_count = (unsigned)(size / RNDIS_MAC_SIZE);
 	return RNDIS_STATUS_SUCCESS;

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define INFO_MAX 256 /* bytes of per-packet information */
+#define INFO_MAX 1024 /* bytes of per-packet information: of every kind there is, and more */
 
 /* ---- From the guest ---- */
 
@@ -90,10 +90,15 @@ int rndis_packet_parse(const struct iovec *iov, unsigned iov_count, size_t offse
 
 /* ---- To the guest ---- */
 
+#define ENVELOPE_INFO_SIZE (sizeof(struct rndis_packet_info) + 4)
+_Static_assert(sizeof(struct rndis_header) + sizeof(struct rndis_packet) + 5 * ENVELOPE_INFO_SIZE <=
+		       RNDIS_ENVELOPE_MAX,
+	       "all information together");
+
 static size_t envelope_add(uint8_t *out, size_t used, uint32_t type, const void *value)
 {
 	struct rndis_packet_info info = {
-		.size = sizeof(info) + 4,
+		.size = ENVELOPE_INFO_SIZE,
 		.type = type,
 		.offset = sizeof(info),
 	};
@@ -127,8 +132,10 @@ size_t rndis_envelope_write(const struct rndis_envelope *envelope, uint8_t *out)
 		used = envelope_add(out, used, RNDIS_INFO_CHECKSUM, &envelope->checksum);
 	if (envelope->tagged)
 		used = envelope_add(out, used, RNDIS_INFO_8021Q, &vlan);
-	if (envelope->hashed)
+	if (envelope->hashed) {
+		used = envelope_add(out, used, RNDIS_INFO_HASH_INFO, &envelope->hash_info);
 		used = envelope_add(out, used, RNDIS_INFO_HASH_VALUE, &envelope->hash);
+	}
 	if (envelope->fragment)
 		used = envelope_add(out, used, RNDIS_INFO_ID, &id);
 	if (used > sizeof(message)) {

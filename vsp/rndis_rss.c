@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define HASH_FUNCTION_MASK 0xffu /* of the parameters' hash; none: off */
+#define HASH_FUNCTION_MASK 0xffu    /* of the parameters' hash; none: off */
+#define NDIS_VERSION_MIN   0x60014u /* 6.20: before that, a table has other entries */
 
 uint32_t rndis_query_rss(struct rndis *rndis, struct oid_query *query)
 {
@@ -21,6 +22,8 @@ uint32_t rndis_query_rss(struct rndis *rndis, struct oid_query *query)
 		.table_size = NDIS_RSS_TABLE_SIZE,
 	};
 
+	if (rndis->ndis_version < NDIS_VERSION_MIN)
+		return RNDIS_STATUS_NOT_SUPPORTED;
 	if (size < NDIS_RSS_CAPABILITIES_SIZE_MIN || size > sizeof(capabilities))
 		size = NDIS_RSS_CAPABILITIES_SIZE;
 	if (size < NDIS_RSS_CAPABILITIES_SIZE) {
@@ -70,6 +73,8 @@ uint32_t rndis_set_rss(struct rndis *rndis, const uint8_t *value, size_t size)
 	struct ndis_rss_parameters parameters = { 0 };
 	uint32_t status = RNDIS_STATUS_SUCCESS;
 
+	if (rndis->ndis_version < NDIS_VERSION_MIN)
+		return RNDIS_STATUS_NOT_SUPPORTED;
 	if (size < NDIS_RSS_PARAMETERS_SIZE_MIN)
 		return RNDIS_STATUS_INVALID_LENGTH;
 	memcpy(&parameters, value, MIN(size, sizeof(parameters)));

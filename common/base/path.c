@@ -13,21 +13,29 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-int path_look(const char *path, struct stat *ret_status)
+int path_look_at(int fd, struct stat *ret_status)
 {
-	const struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				      .resolve = RESOLVE_NO_MAGICLINKS };
-	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 	struct statfs system;
 	struct stat status;
 
-	if (fd < 0 || fstatfs(fd, &system) < 0 || fstat(fd, &status) < 0)
+	if (fstatfs(fd, &system) < 0 || fstat(fd, &status) < 0)
 		return -1;
 	if (system.f_type == PROC_SUPER_MAGIC) {
 		errno = EACCES;
 		return -1;
 	}
 	*ret_status = status;
+	return 0;
+}
+
+int path_look(const char *path, struct stat *ret_status)
+{
+	const struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+				      .resolve = RESOLVE_NO_MAGICLINKS };
+	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	if (fd < 0 || path_look_at(fd, ret_status) < 0)
+		return -1;
 	return TAKE_FD(fd);
 }
 

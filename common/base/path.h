@@ -16,6 +16,12 @@
 
 #include <sys/stat.h>
 
+/*
+ * A descriptor that somebody has passed is none of /proc's, and its status. Return: 0, or -1 with
+ * errno set.
+ */
+int path_look_at(int fd, struct stat *ret_status) MUST_CHECK;
+
 /* Return: an O_PATH descriptor, and the file's status; or -1 with errno set. */
 int path_look(const char *path, struct stat *ret_status) MUST_CHECK;
 

@@ -37,6 +37,7 @@ enum rndis_type {
 #define RNDIS_STATUS_TASK_OFFLOAD_CURRENT_CONFIG 0x40020006u
 #define RNDIS_STATUS_FAILURE                     0xc0000001u
 #define RNDIS_STATUS_NOT_SUPPORTED               0xc00000bbu
+#define RNDIS_STATUS_MULTICAST_FULL              0xc0010009u
 #define RNDIS_STATUS_INVALID_LENGTH              0xc0010014u
 #define RNDIS_STATUS_INVALID_DATA                0xc0010015u
 #define RNDIS_STATUS_BUFFER_TOO_SHORT            0xc0010016u
@@ -119,6 +120,7 @@ enum rndis_info {
 	RNDIS_INFO_LARGE_SEND = 2,
 	RNDIS_INFO_8021Q = 6,
 	RNDIS_INFO_HASH_VALUE = 8,
+	RNDIS_INFO_HASH_INFO = 9, /* NDIS_HASH_ and the function */
 };
 #define RNDIS_INFO_INTERNAL 0x80000000u
 #define RNDIS_INFO_ID       (RNDIS_INFO_INTERNAL | 1u) /* struct rndis_packet_id */
@@ -233,6 +235,9 @@ enum rndis_oid {
 #define NDIS_MAC_NO_LOOPBACK        0x00000008u
 #define NDIS_MAC_8021P_PRIORITY     0x00000040u
 #define NDIS_MAC_8021Q_VLAN         0x00000200u
+
+/* OID_GEN_FRIENDLY_NAME: UTF-16, closed by zeros, always so long; Linux looks for the end. */
+#define RNDIS_FRIENDLY_NAME_SIZE 512
 
 #define NDIS_MEDIA_CONNECTED    0u
 #define NDIS_MEDIA_DISCONNECTED 1u

@@ -35,7 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FAKE_PATIENCE_NS    (10ull * 1000 * 1000 * 1000)
+#define FAKE_PATIENCE_NS    (60ull * 1000 * 1000 * 1000)
 #define FAKE_VP_MAX         64
 #define FAKE_CONNECTION_MAX 2048
 #define FAKE_RING_PAGE_MAX  256
@@ -55,8 +55,11 @@ struct fake {
 	uint64_t ram_size, ram_used;
 	gpa_t hole; /* hole_size bytes at `hole` are no RAM */
 	uint64_t hole_size;
-	bool scatter;  /* leave a gap after every page allocated */
-	bool *written; /* per page: the host said it wrote there */
+	bool scatter;                 /* leave a gap after every page allocated */
+	bool *written;                /* per page: the host said it wrote there */
+	int add_error;                /* not 0: what `add` returns, which else takes the hole */
+	int discard_error;            /* not 0: what `discard` returns */
+	uint64_t discards, discarded; /* calls of it; bytes that went back to the host */
 
 	/* SynIC. */
 	struct fake_message slots[FAKE_VP_MAX]; /* size 0: free */

@@ -30,6 +30,35 @@ static void host_mark_written(void *host, gpa_t gpa, uint64_t size)
 		fake->written[page] = true;
 }
 
+static int host_discard(void *host, gpa_t gpa, uint64_t size)
+{
+	struct fake *fake = host;
+	void *memory = host_map(fake, gpa, size);
+
+	assert(memory && IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE));
+	if (fake->discard_error)
+		return fake->discard_error;
+	fake->discards++;
+	fake->discarded += size;
+	return madvise(memory, size, MADV_DONTNEED) < 0 ? -errno : 0;
+}
+
+/* What is added is RAM of the fake that was a hole. */
+static int host_add(void *host, gpa_t gpa, uint64_t size)
+{
+	struct fake *fake = host;
+
+	assert(IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE) && size > 0);
+	if (fake->add_error)
+		return fake->add_error;
+	if (host_map(fake, gpa, size))
+		return 0;
+	assert(gpa.value == fake->hole.value && size <= fake->hole_size);
+	fake->hole = gpa_add(fake->hole, size);
+	fake->hole_size -= size;
+	return 0;
+}
+
 static int host_post_message(void *host, uint32_t vp, const void *payload, size_t size)
 {
 	struct fake *fake = host;
@@ -92,6 +121,8 @@ static uint64_t host_reference_time(void *host)
 static const struct vsp_host_ops host_ops = {
 	.map = host_map,
 	.mark_written = host_mark_written,
+	.discard = host_discard,
+	.add = host_add,
 	.post_message = host_post_message,
 	.signal_event = host_signal_event,
 	.connection_add = host_connection_add,

@@ -77,11 +77,22 @@ void fake_network_release(struct fake_network *network)
 	network_return_frames(network, 0);
 }
 
+static bool network_has_buffers(const struct fake_network *network)
+{
+	for (unsigned queue = 0; queue < network->backend.queue_count; queue++)
+		if (!list_empty(&network->buffers[queue]))
+			return true;
+	return false;
+}
+
 static void network_receive(struct net_backend *backend, unsigned queue, struct net_buffer *buffer)
 {
 	struct fake_network *network = network_of(backend);
 
-	assert(queue < backend->queue_count && !network->withdrawn);
+	/* None is given until all that were withdrawn have come back. */
+	assert(!network->withdrawn || !network_has_buffers(network));
+	network->withdrawn = false;
+	assert(queue < backend->queue_count);
 	list_append(&network->buffers[queue], &buffer->link);
 	network->buffer_count[queue]++;
 }
@@ -89,6 +100,7 @@ static void network_receive(struct net_backend *backend, unsigned queue, struct 
 void fake_network_return(struct fake_network *network)
 {
 	network->withdrawn = false;
+	network_return_frames(network, -ECANCELED);
 	for (unsigned queue = 0; queue < network->backend.queue_count; queue++) {
 		while (!list_empty(&network->buffers[queue])) {
 			struct net_buffer *buffer =
@@ -105,7 +117,6 @@ static void network_withdraw(struct net_backend *backend)
 {
 	struct fake_network *network = network_of(backend);
 
-	network_return_frames(network, -ECANCELED);
 	network->withdrawn = true;
 	if (!network->slow)
 		fake_network_return(network);

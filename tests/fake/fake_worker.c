@@ -45,10 +45,11 @@ struct fake {
 	size_t descriptor_count;
 	int media[DEFINITION_CONTROLLERS_MAX][DEFINITION_LUNS_MAX]; /* 0: none */
 	bool stop;
-	uint32_t copy;    /* the request of the copy */
-	uint32_t detach;  /* the last request of that kind */
-	uint32_t changed; /* the last one that changed devices or actions */
-	uint64_t answers; /* to "statistics", by the thousand */
+	uint32_t copy;           /* the request of the copy */
+	uint32_t detach;         /* the last request of that kind */
+	uint32_t changed;        /* the last one that changed devices or actions */
+	uint64_t answers;        /* to "statistics", by the thousand */
+	uint64_t memory, demand; /* of the guest; demand 0: not told */
 	const char *state;
 	char line[256];
 	size_t line_size;
@@ -142,11 +143,31 @@ static const char *method_configure(struct fake *fake, struct control_message *m
 		fputs("fake worker: first words\nfake worker: last words \x1b[31m\n", stderr);
 		_exit(3);
 	}
+	fake->memory = fake->definition->memory.size;
 	return asked_for(fake, "refuse-configure") ? CONTROL_ERROR_NOT_CAPABLE : NULL;
+}
+
+static bool has_dynamic_memory(const struct fake *fake)
+{
+	return fake->definition && fake->definition->memory.dynamic.on;
+}
+
+/* This guest does at once what it is asked to. */
+static void memory_event(const struct fake *fake)
+{
+	event(fake, "memory",
+	      json_make("state", json_object_new_string("resting"), "target",
+			json_object_new_uint64(fake->memory), "assigned",
+			json_object_new_uint64(fake->memory), "reported",
+			json_object_new_boolean(fake->demand > 0), "demand",
+			json_object_new_uint64(fake->demand), "available",
+			json_object_new_uint64(0), "failures", json_object_new_uint64(0), NULL));
 }
 
 static void tell_all(struct fake *fake)
 {
+	if (has_dynamic_memory(fake))
+		memory_event(fake);
 	event(fake, "vmbus", json_make("version", json_object_new_string("5.3"), NULL));
 	event(fake, "heartbeat", json_make("status", json_object_new_string("ok"), NULL));
 }
@@ -243,6 +264,17 @@ static size_t number(struct json_object *body, const char *key)
 
 	return json_object_object_get_ex(body, key, &value) ? (size_t)json_object_get_int64(value)
 							    : 0;
+}
+
+static const char *method_memory(struct fake *fake, struct control_message *message)
+{
+	struct json_object *size;
+
+	if (!has_dynamic_memory(fake) || !json_object_object_get_ex(message->body, "size", &size))
+		return CONTROL_ERROR_INVALID_STATE;
+	fake->memory = json_object_get_uint64(size);
+	memory_event(fake);
+	return NULL;
 }
 
 static const char *method_disk(struct fake *fake, struct control_message *message)
@@ -386,6 +418,7 @@ static const struct {
 	{ "shutdown", NULL, method_shutdown, false },
 	{ "stop", "mute-stop", method_stop, false },
 	{ "change_actions", NULL, method_actions, true },
+	{ "set_memory", NULL, method_memory, false },
 	{ "attach", NULL, method_disk, true },
 	{ "detach", "slow-detach", method_disk, true },
 	{ "insert", NULL, method_disk, true },
@@ -549,10 +582,28 @@ static void type_hostile(struct fake *fake)
 	event(fake, "reset", json_make("reason", json_object_new_string(text), NULL));
 	event(fake, "guest", json_make("host_name", json_object_new_string("\xff\xfe\xc3("), NULL));
 	event(fake, "thawed", json_make("reason", json_object_new_string(text), NULL));
+	event(fake, "memory", json_make("assigned", json_object_new_int64(-1), NULL));
+	event(fake, "memory", json_make("demand", json_object_new_uint64(UINT64_MAX), NULL));
+	event(fake, "memory",
+	      json_make("state", json_object_new_string("\x1b[2J\xc2\x9b"), "reported",
+			json_object_new_boolean(true), "demand",
+			json_object_new_uint64(UINT64_C(1) << 52), NULL));
 	fwrite(text, 1, sizeof(text), stderr);
 	fputs("\xff\xfe\n", stderr);
 	say(fake, text);
 	say(fake, "\r\nguest: hostile\r\n");
+}
+
+static void type_idle(struct fake *fake)
+{
+	fake->demand = UINT64_C(80) << 20;
+	memory_event(fake);
+}
+
+static void type_busy(struct fake *fake)
+{
+	fake->demand = UINT64_C(200) << 20;
+	memory_event(fake);
 }
 
 static void type_thawed(struct fake *fake)
@@ -730,7 +781,7 @@ static const struct {
 	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
 	{ "hang-up", type_hang_up },     { "eject", type_eject },   { "guest", type_guest },
 	{ "hostile", type_hostile },     { "thawed", type_thawed }, { "babble", type_babble },
-	{ "settled", type_settled },
+	{ "settled", type_settled },     { "idle", type_idle },     { "busy", type_busy },
 };
 
 static void interpret(struct fake *fake)

@@ -26,9 +26,11 @@ struct netvsc {
 	size_t message_size;
 	uint64_t receive_pfns[NETVSC_RECEIVE_PAGES], send_pfns[NETVSC_SEND_PAGES], page_pfns[32];
 	uint32_t receive_gpadl, send_gpadl;
+	uint32_t receive_pages; /* 0: all of them */
 	uint32_t slot_size, slot_count, section_size;
 	uint32_t next_request;
 	bool keep; /* do not complete what was received */
+	bool lax;  /* the buffer may have changed meanwhile: its bounds alone are looked at */
 
 	/* The packet last received in a transfer-page packet. */
 	uint64_t transaction_id;
@@ -36,7 +38,8 @@ struct netvsc {
 	struct ring_transfer_range ranges[NETVSC_RANGE_MAX];
 	struct nvsp_message message; /* the last message, of any packet */
 	uint64_t message_id;
-	uint8_t reply[1024]; /* the last RNDIS control message */
+	uint32_t payload_size; /* of the last packet */
+	uint8_t reply[1024];   /* the last RNDIS control message */
 	size_t reply_size;
 	unsigned tables;      /* indirection tables received */
 	uint8_t offload[256]; /* the offloads in use, as last told */
@@ -109,7 +112,7 @@ struct fake_network {
 	struct list buffers[NET_QUEUE_MAX], held;
 	unsigned buffer_count[NET_QUEUE_MAX];
 	bool hold; /* sent frames stay under way, and are looked at when they are let go */
-	bool slow; /* buffers withdrawn stay until fake_network_return() */
+	bool slow; /* what is withdrawn stays until fake_network_return() */
 	bool withdrawn;
 	unsigned sent_count;
 	const uint8_t *ram; /* the guest's, to tell what of a frame lies elsewhere; or NULL */

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	memory_layout_init(&layout, RAM_SIZE, 40);
+	memory_layout_init(&layout, RAM_SIZE, 0, 40);
 	kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
 	initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
 	if (vid_memory_new(&memory) < 0 ||

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Fuzzes the network protocol: a guest that says whatever it likes on the channels of an adapter,
- * gives and tears down its buffers, closes and opens channels, and is reset, while frames come and
- * networks come and go.
+ * gives and tears down its buffers, closes, gives up and opens channels in any order, and is reset,
+ * while frames come, networks come and go or keep what they have, and the adapter is taken away.
  *
  * Input: records of a verb byte and what it takes. At the end the bus must come to rest, and the
  * adapter hold nothing.
@@ -38,6 +38,7 @@ struct session {
 	bool network_freed;
 	struct netvsc netvsc;
 	bool open;
+	bool removing, gone; /* the adapter */
 };
 
 static uint8_t take(struct input *input)
@@ -68,6 +69,8 @@ static struct fake_channel *pick(struct session *s, uint8_t number)
 
 static void connect_network(struct session *s)
 {
+	if (s->removing)
+		return;
 	s->network_freed = false;
 	s->network = fake_network_new(1 + take(&s->input) % 4);
 	s->network->freed = &s->network_freed;
@@ -81,8 +84,10 @@ static void send_message(struct session *s)
 
 	take_bytes(&s->input, bytes, sizeof(bytes));
 	memcpy(message.bytes, bytes, sizeof(message.bytes));
-	if (flags & 2)
-		message.buffer.gpadl = s->netvsc.receive_gpadl;
+	if (flags & 2) {
+		message.buffer.gpadl = flags & 16 ? s->netvsc.send_gpadl : s->netvsc.receive_gpadl;
+		message.buffer.id = NVSP_RECEIVE_BUFFER_ID;
+	}
 	fake_send(pick(s, channel), flags & 4 ? RING_PACKET_COMPLETION : RING_PACKET_INBAND,
 		  flags & RING_FLAG_COMPLETION_REQUESTED, take_number(&s->input), &message,
 		  flags & 8 ? 8 : sizeof(message));
@@ -161,19 +166,30 @@ static void start(struct session *s)
 {
 	uint8_t flags = take(&s->input);
 
-	s->open = s->fake->offer_count &&
+	s->open = !s->removing && s->fake->offer_count &&
 		  netvsc_start(&s->netvsc, s->fake, NVSP_VERSION_6_1, flags & 1);
 	if (s->open && (flags & 2))
 		netvsc_open_sub_channels(&s->netvsc, CHANNELS - 1);
 	if (s->open && (flags & 4))
 		netvsc_enable_rss(&s->netvsc, s->netvsc.channel_count);
 	s->netvsc.keep = flags & 8;
+	s->netvsc.lax = true;
 	if (flags & 16)
 		vmbus_pace(s->fake->bus);
 }
 
+static void let_go(struct session *s)
+{
+	if (s->network_freed)
+		return;
+	s->network->slow = false;
+	fake_network_release(s->network);
+	fake_network_return(s->network);
+}
+
 static void reconnect(struct session *s)
 {
+	let_go(s);
 	fake_stop(s->fake);
 	s->open = false;
 	require(fake_connect(s->fake, VMBUS_VERSION_5_3) && fake_request_offers(s->fake));
@@ -186,56 +202,150 @@ static void drain(struct session *s)
 			;
 }
 
+static void post_relid(struct session *s, enum vmbus_message_type type, uint32_t relid)
+{
+	struct vmbus_message_relid message = { .header.type = type, .relid = relid };
+
+	fake_post(s->fake, &message, sizeof(message));
+}
+
+static void tear_down(struct session *s, uint32_t gpadl)
+{
+	struct vmbus_message_gpadl_teardown message = {
+		.header.type = VMBUS_MESSAGE_GPADL_TEARDOWN,
+		.relid = s->netvsc.channels[0].relid,
+		.gpadl = gpadl,
+	};
+
+	fake_post(s->fake, &message, sizeof(message));
+}
+
+static void begin(struct session *s)
+{
+	if (!s->open)
+		start(s);
+}
+
+static void send_control(struct session *s)
+{
+	send_rndis(s, NVSP_CHANNEL_CONTROL);
+}
+
+static void send_data(struct session *s)
+{
+	send_rndis(s, NVSP_CHANNEL_DATA);
+}
+
+static void hold_frames(struct session *s)
+{
+	if (!s->network || s->network_freed)
+		return;
+	s->network->hold = take(&s->input) & 1;
+	if (!s->network->hold)
+		fake_network_release(s->network);
+}
+
+static void change_network(struct session *s)
+{
+	if (take(&s->input) & 1)
+		connect_network(s);
+	else if (!s->removing)
+		network_adapter_disconnect(s->adapter);
+}
+
+static void hold_buffers(struct session *s)
+{
+	if (!s->network || s->network_freed)
+		return;
+	s->network->slow = take(&s->input) & 1;
+	if (!s->network->slow)
+		fake_network_return(s->network);
+}
+
+static void close_channel(struct session *s)
+{
+	post_relid(s, VMBUS_MESSAGE_CLOSE_CHANNEL, pick(s, take(&s->input))->relid);
+}
+
+static void give_up_channel(struct session *s)
+{
+	post_relid(s, VMBUS_MESSAGE_RELID_RELEASED, pick(s, take(&s->input))->relid);
+}
+
+static void open_channel(struct session *s)
+{
+	struct fake_channel *channel = pick(s, take(&s->input));
+
+	fake_open_rings(channel, channel->out_pages, NULL);
+}
+
+static void tear_down_buffer(struct session *s)
+{
+	tear_down(s, take(&s->input) & 1 ? s->netvsc.send_gpadl : s->netvsc.receive_gpadl);
+}
+
+/* As for another MTU: the next step may begin anew. */
+static void close_all(struct session *s)
+{
+	for (unsigned i = s->netvsc.channel_count; i-- > 0;)
+		post_relid(s, VMBUS_MESSAGE_CLOSE_CHANNEL, s->netvsc.channels[i].relid);
+	s->open = false;
+}
+
+static void removed(void *data)
+{
+	((struct session *)data)->gone = true;
+}
+
+static bool is_gone(void *data)
+{
+	return ((struct session *)data)->gone;
+}
+
+static void remove_adapter(struct session *s)
+{
+	if (s->removing || !(take(&s->input) & 1))
+		return;
+	s->removing = true;
+	network_adapter_remove(s->adapter, 1000000, removed, s);
+}
+
+static const struct {
+	void (*run)(struct session *s);
+	bool open; /* it needs channels */
+} verbs[] = {
+	{ begin, false },           { send_message, true },    { send_message, true },
+	{ send_control, true },     { send_control, true },    { send_data, true },
+	{ send_frame, true },       { send_frame, true },      { deliver, false },
+	{ deliver, false },         { drain, false },          { hold_frames, false },
+	{ change_network, false },  { reconnect, false },      { hold_buffers, false },
+	{ close_channel, true },    { give_up_channel, true }, { open_channel, true },
+	{ tear_down_buffer, true }, { close_all, true },       { remove_adapter, false },
+};
+
 static void step(struct session *s)
 {
-	switch (take(&s->input) % 14) {
-	case 0:
-		if (!s->open)
-			start(s);
-		break;
-	case 1:
-	case 2:
-		if (s->open)
-			send_message(s);
-		break;
-	case 3:
-	case 4:
-		if (s->open)
-			send_rndis(s, NVSP_CHANNEL_CONTROL);
-		break;
-	case 5:
-		if (s->open)
-			send_rndis(s, NVSP_CHANNEL_DATA);
-		break;
-	case 6:
-	case 7:
-		if (s->open)
-			send_frame(s);
-		break;
-	case 8:
-	case 9:
-		deliver(s);
-		break;
-	case 10:
-		drain(s);
-		break;
-	case 11:
-		if (s->network && !s->network_freed) {
-			s->network->hold = take(&s->input) & 1;
-			if (!s->network->hold)
-				fake_network_release(s->network);
-		}
-		break;
-	case 12:
-		if (take(&s->input) & 1)
-			network_adapter_disconnect(s->adapter);
-		else
-			connect_network(s);
-		break;
-	case 13:
-		reconnect(s);
-		break;
+	unsigned verb = take(&s->input) % ARRAY_SIZE(verbs);
+
+	if (s->open || !verbs[verb].open)
+		verbs[verb].run(s);
+}
+
+/* The guest goes, and then nothing of it is left. */
+static void finish(struct session *s)
+{
+	struct network_counters counters;
+
+	let_go(s);
+	fake_stop(s->fake);
+	if (s->removing) {
+		require(fake_run_until(s->fake, is_gone, s));
+	} else {
+		network_adapter_counters(s->adapter, &counters);
+		require(counters.lent == 0 && counters.sending == 0 && counters.channels == 0);
+		network_adapter_free(s->adapter);
 	}
+	fake_free(s->fake);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -249,7 +359,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.mac_changeable = true,
 	};
 	struct session session = { .input = { data, data + size } }, *s = &session;
-	struct network_counters counters;
 
 	s->fake = fake_new(2, RAM_SIZE);
 	require(network_adapter_new(s->fake->bus, &options, &s->adapter) == 0);
@@ -260,12 +369,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (unsigned turn = 0; turn < TURNS; turn++)
 			fake_run(s->fake);
 	}
-	if (!s->network_freed)
-		fake_network_release(s->network);
-	fake_stop(s->fake);
-	network_adapter_counters(s->adapter, &counters);
-	require(counters.lent == 0 && counters.sending == 0 && counters.channels == 0);
-	network_adapter_free(s->adapter);
-	fake_free(s->fake);
+	finish(s);
 	return 0;
 }

@@ -84,7 +84,7 @@ static void frame(uint8_t flags, uint8_t segment, const uint8_t *bytes, size_t s
 	};
 	struct net_layout layout;
 	struct net_head head;
-	uint32_t hash;
+	struct net_hash hash;
 
 	memcpy(copy, bytes, size);
 	net_head_init(&head, iov, 2, 0, size);

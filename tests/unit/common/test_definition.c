@@ -197,6 +197,33 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->disks[0].sector_size, 512);
 }
 
+static void test_dynamic_memory(void **state)
+{
+	struct definition *definition = parse("{" FIXED "}"), *copy;
+
+	assert_false(definition->memory.dynamic.on);
+	assert_int_equal(definition_memory_most(&definition->memory), DEFINITION_MEMORY_DEFAULT);
+	definition_free(definition);
+
+	definition = parse("{" FIXED ", \"memory\": {\"size\": \"2G\", \"dynamic\": {}}}");
+	assert_true(definition->memory.dynamic.on && definition->memory.dynamic.automatic);
+	assert_int_equal(definition->memory.dynamic.minimum, UINT64_C(512) << 20);
+	assert_int_equal(definition->memory.dynamic.maximum, UINT64_C(2) << 30);
+	assert_int_equal(definition->memory.dynamic.buffer, 20);
+	definition_free(definition);
+
+	definition = parse("{" FIXED ", \"memory\": {\"dynamic\": {\"minimum\": \"64M\", "
+			   "\"maximum\": \"4G\", \"buffer\": 5, \"automatic\": false}}}");
+	assert_int_equal(definition_copy(definition, &copy), 0);
+	assert_true(copy->memory.dynamic.on);
+	assert_false(copy->memory.dynamic.automatic);
+	assert_int_equal(copy->memory.dynamic.minimum, UINT64_C(64) << 20);
+	assert_int_equal(copy->memory.dynamic.buffer, 5);
+	assert_int_equal(definition_memory_most(&copy->memory), UINT64_C(4) << 30);
+	definition_free(copy);
+	definition_free(definition);
+}
+
 static void test_topology(void **state)
 {
 	static const struct {
@@ -295,6 +322,21 @@ static void test_refuses(void **state)
 		{ "{" FIXED ", \"memory\": {\"size\": \"9T\"}}", 1, "memory.size" },
 		{ "{" FIXED ", \"memory\": {\"pages\": \"big\"}}", 1, "memory.pages" },
 		{ "{" FIXED ", \"memory\": {\"shared\": \"yes\"}}", 1, "memory.shared" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": true}}", 1, "memory.dynamic" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": {\n\"minimum\": \"1G\"}}}", 2,
+		  "memory.dynamic.minimum" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": {\"minimum\": \"33M\"}}}", 1,
+		  "memory.dynamic.minimum" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": {\"maximum\": \"256M\"}}}", 1,
+		  "memory.dynamic.maximum" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": {\"maximum\": \"1025M\"}}}", 1,
+		  "memory.dynamic.maximum" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": {\"buffer\": 2001}}}", 1,
+		  "memory.dynamic.buffer" },
+		{ "{" FIXED ", \"memory\": {\"dynamic\": {\"weight\": 1}}}", 1,
+		  "memory.dynamic.weight" },
+		{ "{" FIXED ", \"memory\": {\"pages\": \"hugetlb\", \"dynamic\": {}}}", 1,
+		  "memory.pages" },
 		{ "{" FIXED ", \"engine\": \"fast\"}", 1, "engine" },
 		{ "{" FIXED ", \"disks\": {}}", 1, "disks" },
 		{ "{" FIXED ", \"disks\": [1]}", 1, "disks[0]" },
@@ -508,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_every_key),
 		cmocka_unit_test(test_written_is_read_back),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_dynamic_memory),
 		cmocka_unit_test(test_topology),
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_versions),

@@ -151,6 +151,7 @@ static void test_refuses(void **state)
 		{ "[{\"switch\": \"\"}]", "network_adapters[0].switch" },
 		{ "[{\"switch\": \"a b\"}]", "network_adapters[0].switch" },
 		{ "[{\"tap\": \"a/b\"}]", "network_adapters[0].tap" },
+		{ "[{\"tap\": \"/dev/zero\"}]", "network_adapters[0].tap" },
 		{ "[{\"tap\": \"sixteen-letters-\"}]", "network_adapters[0].tap" },
 		{ "[{\"tap\": \"t\", \"switch\": \"a\"}]", "network_adapters[0].tap" },
 		{ "[{\"forward\": \"1:2\"}]", "network_adapters[0].forward" },

@@ -196,6 +196,41 @@ static void test_examine(void **state)
 	assert_int_equal(image_examine(-1, &writable, &image), -EBADF);
 }
 
+/* What somebody passes is judged as what is opened, and locked. */
+static void test_adopt(void **state)
+{
+	static const struct {
+		const char *path;
+		int flags, expected;
+	} bad[] = {
+		{ NULL, O_RDONLY, IMAGE_E_ACCESS },    { NULL, O_WRONLY, IMAGE_E_ACCESS },
+		{ NULL, O_PATH, IMAGE_E_ACCESS },      { NULL, O_RDWR | O_APPEND, IMAGE_E_ACCESS },
+		{ "/dev/zero", O_RDWR, IMAGE_E_KIND }, { "/proc/self/mem", O_RDWR, -EACCES },
+	};
+	struct fixture *f = *state;
+	struct image image;
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		fd = open(bad[i].path ? bad[i].path : f->path, bad[i].flags | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(image_adopt(fd, &writable, &image), bad[i].expected);
+		close(fd);
+	}
+	fd = open(f->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(image_adopt(fd, &writable, &image), 0);
+	assert_int_equal(image.fd, fd);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+	expect_open(f->path, &readable, IMAGE_E_IN_USE);
+	close(fd);
+	expect_open(f->path, &writable, 0);
+	assert_int_equal(image_open(f->path, &writable, &image), 0);
+	fd = open(f->path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(image_adopt(fd, &writable, &(struct image){ 0 }), IMAGE_E_IN_USE);
+	close(fd);
+	close(image.fd);
+}
+
 /* Where direct I/O is promised, a sector goes through with the alignments that were named. */
 static void test_direct(void **state)
 {
@@ -313,6 +348,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock_is_handed_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_examine, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_adopt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_direct, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_discard_probe, setup, teardown),
 		cmocka_unit_test(test_error_texts),

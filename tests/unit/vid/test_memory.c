@@ -4,9 +4,11 @@
 #include "vid/vid.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define MIB UINT64_C(0x100000)
@@ -152,6 +154,114 @@ static void test_discard_gives_zeros(void **state)
 	}
 }
 
+/* ---- Pages that the guest can do without ---- */
+
+static size_t resident_pages(const uint8_t *bytes, size_t pages)
+{
+	unsigned char map[512];
+	size_t count = 0;
+
+	assert_true(pages <= sizeof(map));
+	assert_int_equal(mincore((void *)bytes, pages * HV_PAGE_SIZE, map), 0);
+	for (size_t i = 0; i < pages; i++)
+		count += map[i] & 1;
+	return count;
+}
+
+static void discard_range(struct vid_memory *memory, bool shared)
+{
+	const gpa_t gpa = GPA(2 * MIB + 3 * HV_PAGE_SIZE);
+	const size_t size = 100 * HV_PAGE_SIZE;
+	uint64_t bitmap[16] = { 0 };
+	uint8_t *bytes;
+
+	assert_int_equal(vid_memory_add(memory, region(2 * MIB, 4 * MIB), VID_MEMORY_SMALL, shared),
+			 0);
+	bytes = vid_memory_map(memory, gpa, size);
+	memset(bytes - HV_PAGE_SIZE, 0x5a, size + 2 * HV_PAGE_SIZE);
+	assert_int_equal(vid_memory_track_dirty(memory, true), 0);
+	assert_int_equal(vid_memory_discard_range(memory, gpa, size), 0);
+	assert_int_equal(resident_pages(bytes, 100), 0);
+	assert_int_equal(resident_pages(bytes - HV_PAGE_SIZE, 102), 2);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 16), 0);
+	assert_int_equal(bitmap[0], UINT64_MAX << 3);
+	assert_int_equal(bitmap[1], (UINT64_C(1) << (103 - 64)) - 1);
+	assert_int_equal(bytes[-1], 0x5a);
+	assert_int_equal(bytes[size], 0x5a);
+	for (size_t b = 0; b < size; b += 511)
+		assert_int_equal(bytes[b], 0);
+	bytes[0] = 1; /* it is as usable as before */
+	assert_int_equal(vid_memory_discard_range(memory, gpa, size), 0);
+	assert_int_equal(bytes[0], 0);
+}
+
+static void test_discard_range(void **state)
+{
+	discard_range(*state, false);
+}
+
+static void test_discard_range_shared(void **state)
+{
+	discard_range(*state, true);
+}
+
+static void test_discard_range_is_checked(void **state)
+{
+	struct vid_memory *memory = *state;
+
+	assert_int_equal(add(memory, 2 * MIB, 2 * MIB), 0);
+	assert_int_equal(add(memory, 4 * MIB, 2 * MIB), 0);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), 0), -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB + 1), HV_PAGE_SIZE), -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), HV_PAGE_SIZE + 1), -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB - HV_PAGE_SIZE), 2 * MIB),
+			 -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(3 * MIB), 2 * MIB), -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(6 * MIB), HV_PAGE_SIZE), -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), UINT64_MAX - 0xfff),
+			 -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), 2 * MIB), 0);
+}
+
+/*
+ * I/O that is under way to pages which are handed over has these pages, whatever becomes of the
+ * addresses: a pipe that holds them stands for the disk. The I/O does not see what the guest writes
+ * there later, nor the guest what the I/O has.
+ */
+static void discard_under_io(struct vid_memory *memory, bool shared)
+{
+	struct iovec iov = { .iov_len = HV_PAGE_SIZE };
+	uint8_t seen[HV_PAGE_SIZE];
+	uint8_t *bytes;
+	int pipes[2];
+
+	assert_int_equal(vid_memory_add(memory, region(0, 2 * MIB), VID_MEMORY_SMALL, shared), 0);
+	bytes = vid_memory_map(memory, GPA(0), 2 * MIB);
+	memset(bytes, 0x5a, 2 * MIB);
+	iov.iov_base = bytes + HV_PAGE_SIZE;
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(vmsplice(pipes[1], &iov, 1, 0), HV_PAGE_SIZE);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(0), 2 * MIB), 0);
+	memset(bytes, 0x77, 2 * MIB);
+	assert_int_equal(read(pipes[0], seen, sizeof(seen)), sizeof(seen));
+	for (size_t b = 0; b < sizeof(seen); b++) {
+		assert_int_equal(seen[b], 0x5a);
+		assert_int_equal(bytes[HV_PAGE_SIZE + b], 0x77);
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static void test_discard_under_io(void **state)
+{
+	discard_under_io(*state, false);
+}
+
+static void test_discard_under_io_shared(void **state)
+{
+	discard_under_io(*state, true);
+}
+
 /* ---- Huge pages that the host sets aside ---- */
 
 #define POOL "/sys/kernel/mm/hugepages/hugepages-2048kB/"
@@ -224,6 +334,8 @@ static void hugetlb_survives_discard(struct vid_memory *memory, bool shared)
 	available = pool_read(POOL "free_hugepages");
 	reserved = pool_read(POOL "resv_hugepages");
 	assert_true(reserved >= 2);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(0), 2 * MIB), -EOPNOTSUPP);
+	assert_int_equal(bytes[0], 0x5a);
 	assert_int_equal(vid_memory_discard(memory), 0);
 	assert_int_equal(pool_read(POOL "free_hugepages"), available);
 	assert_int_equal(pool_read(POOL "resv_hugepages"), reserved);
@@ -290,11 +402,21 @@ int main(void)
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_POOL(name) cmocka_unit_test_setup_teardown(name, setup, teardown_pool)
 	const struct CMUnitTest tests[] = {
-		TEST(test_ranges_are_checked),  TEST(test_regions_do_not_overlap),
-		TEST(test_map_is_bounded),      TEST(test_host_and_guest_agree_modulo_2_mib),
-		TEST(test_too_many_regions),    TEST(test_sharing),
-		TEST(test_discard_gives_zeros), TEST(test_host_writes_are_tracked),
-		TEST_POOL(test_hugetlb),        TEST_POOL(test_hugetlb_shared),
+		TEST(test_ranges_are_checked),
+		TEST(test_regions_do_not_overlap),
+		TEST(test_map_is_bounded),
+		TEST(test_host_and_guest_agree_modulo_2_mib),
+		TEST(test_too_many_regions),
+		TEST(test_sharing),
+		TEST(test_discard_gives_zeros),
+		TEST(test_host_writes_are_tracked),
+		TEST(test_discard_range),
+		TEST(test_discard_range_shared),
+		TEST(test_discard_range_is_checked),
+		TEST(test_discard_under_io),
+		TEST(test_discard_under_io_shared),
+		TEST_POOL(test_hugetlb),
+		TEST_POOL(test_hugetlb_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

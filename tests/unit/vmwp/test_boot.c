@@ -32,7 +32,7 @@ static int setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	assert_non_null(fixture);
-	memory_layout_init(&fixture->layout, RAM_SIZE, 40);
+	memory_layout_init(&fixture->layout, RAM_SIZE, 0, 40);
 	assert_int_equal(vid_memory_new(&fixture->memory), 0);
 	assert_int_equal(
 		vid_memory_add(fixture->memory, fixture->layout.ram[0], VID_MEMORY_SMALL, false),

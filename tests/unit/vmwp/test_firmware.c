@@ -27,7 +27,7 @@ static int setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	assert_non_null(fixture);
-	memory_layout_init(&fixture->layout, RAM_SIZE, 48);
+	memory_layout_init(&fixture->layout, RAM_SIZE, 0, 48);
 	assert_int_equal(vid_memory_new(&fixture->memory), 0);
 	assert_int_equal(
 		vid_memory_add(fixture->memory, fixture->layout.ram[0], VID_MEMORY_SMALL, false),
@@ -405,7 +405,7 @@ static void smbios_of_much_memory(void **state)
 	const uint8_t *structure;
 	unsigned count;
 
-	memory_layout_init(&layout, 8ull << 40, 48);
+	memory_layout_init(&layout, 8ull << 40, 0, 48);
 	config.ram_size = 8ull << 40;
 	config.ram_count = layout.ram_count;
 	config.ram = layout.ram;

@@ -162,16 +162,16 @@ static void memory_has_a_hole(void **state)
 	struct memory_layout layout;
 	struct memory_map_entry map[MEMORY_MAP_MAX];
 
-	memory_layout_init(&layout, GIB, 40);
+	memory_layout_init(&layout, GIB, 0, 40);
 	assert_int_equal(layout.ram_count, 1);
 	assert_int_equal(memory_layout_map(&layout, map), 3);
 	assert_int_equal(layout.mmio_high.gpa.value, 64 * GIB);
 
-	memory_layout_init(&layout, 3 * GIB, 40);
+	memory_layout_init(&layout, 3 * GIB, 0, 40);
 	assert_int_equal(layout.ram_count, 1);
 	assert_int_equal(memory_layout_end(&layout), 3 * GIB);
 
-	memory_layout_init(&layout, 100 * GIB, 40);
+	memory_layout_init(&layout, 100 * GIB, 0, 40);
 	assert_int_equal(layout.ram_count, 2);
 	assert_int_equal(layout.ram[0].size, 3 * GIB);
 	assert_int_equal(layout.ram[1].gpa.value, 4 * GIB);
@@ -184,15 +184,38 @@ static void memory_has_a_hole(void **state)
 	assert_int_equal(map[3].base, 4 * GIB);
 }
 
+/* The room for RAM that is added is nobody else's. */
+static void there_is_room_to_grow(void **state)
+{
+	struct memory_layout layout;
+	struct memory_map_entry map[MEMORY_MAP_MAX];
+
+	memory_layout_init(&layout, GIB, 0, 40);
+	assert_int_equal(layout.room.size, 0);
+	memory_layout_init(&layout, GIB, 3 * GIB, 40);
+	assert_int_equal(layout.room.gpa.value, 4 * GIB);
+	assert_true(layout.room.size >= 3 * GIB + 2 * GIB);
+	assert_int_equal(layout.mmio_high.gpa.value, 64 * GIB);
+	assert_int_equal(memory_layout_map(&layout, map), 3);
+	memory_layout_init(&layout, 3 * GIB + (2u << 20), 60 * GIB, 40);
+	assert_int_equal(layout.room.gpa.value, 5 * GIB);
+	assert_true(layout.room.gpa.value + layout.room.size <= layout.mmio_high.gpa.value);
+	assert_int_equal(layout.mmio_high.gpa.value, 128 * GIB);
+	/* Too few address lines: the guest has what it begins with. */
+	memory_layout_init(&layout, GIB, 64 * GIB, 36);
+	assert_int_equal(layout.room.size, 0);
+	assert_int_equal(layout.mmio_high.size, 0);
+}
+
 static void the_high_window_needs_addresses(void **state)
 {
 	struct memory_layout layout;
 
-	memory_layout_init(&layout, GIB, 37);
+	memory_layout_init(&layout, GIB, 0, 37);
 	assert_int_equal(layout.mmio_high.gpa.value, 64 * GIB);
-	memory_layout_init(&layout, GIB, 36);
+	memory_layout_init(&layout, GIB, 0, 36);
 	assert_int_equal(layout.mmio_high.size, 0);
-	memory_layout_init(&layout, 100 * GIB, 37);
+	memory_layout_init(&layout, 100 * GIB, 0, 37);
 	assert_int_equal(layout.mmio_high.size, 0);
 	assert_int_equal(layout.mmio_low.gpa.value + layout.mmio_low.size, LAYOUT_IOAPIC);
 }
@@ -205,6 +228,7 @@ int main(void)
 		cmocka_unit_test(one_vp_is_no_multiprocessor),
 		cmocka_unit_test(a_cpu_that_says_nothing),
 		cmocka_unit_test(memory_has_a_hole),
+		cmocka_unit_test(there_is_room_to_grow),
 		cmocka_unit_test(the_high_window_needs_addresses),
 	};
 

@@ -276,6 +276,43 @@ static void test_segments(void **state)
 	}
 }
 
+/*
+ * Behind a routing header, another destination counts than the header's: the guest has summed that
+ * up, without the length.
+ */
+static void test_segments_behind_a_route(void **state)
+{
+	static uint8_t frame[65536], out[131072];
+	const struct net_wishes wishes = { .segment_size = 1001 };
+	static const uint8_t route[8] = { 6, 0, 0, 1 };
+	size_t size = make_tcp(frame, true, false, 10510) + sizeof(route), written, at = 0;
+	uint8_t addresses[40] = { 0 };
+	struct pieces pieces;
+	unsigned segments = 0;
+
+	memmove(frame + 54 + sizeof(route), frame + 54, size - 54 - sizeof(route));
+	memcpy(frame + 54, route, sizeof(route));
+	frame[20] = 43;
+	memcpy(addresses + 8, frame + 22, 32);
+	addresses[39] ^= 0x55; /* where it is to arrive in the end */
+	put16(frame + 62 + 16, net_checksum_fold(net_checksum_pseudo_header(addresses, 6, 6, 0)));
+	cut(&pieces, frame, size, 70, 900);
+	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(pieces.frame.header.csum_start, 62);
+	assert_int_equal(get16(pieces.head.bytes + 62 + 16),
+			 net_checksum_fold(net_checksum_pseudo_header(addresses, 6, 6, size - 62)));
+	for (written = finish(name(&pieces), out, sizeof(out)); at < written; segments++) {
+		size_t one = get32(out + at);
+		uint32_t sum = net_checksum_pseudo_header(addresses, 6, 6, one - 62);
+
+		sum = net_checksum_add(sum, out + at + 4 + 62, one - 62);
+		assert_int_equal(net_checksum_fold(sum), 0xffff);
+		assert_int_equal(get16(out + at + 4 + 18), one - 54);
+		at += 4 + one;
+	}
+	assert_int_equal(segments, 11);
+}
+
 /* A guest that changes everything between the look and the sending spoils its frame, and no more.
  */
 static void test_changed_meanwhile(void **state)
@@ -420,7 +457,7 @@ static void test_toeplitz(void **state)
 	struct pieces pieces;
 	struct net_layout layout;
 	uint8_t frame[200];
-	uint32_t hash;
+	struct net_hash hash;
 
 	net_toeplitz_init(&toeplitz, key);
 	make_tcp(frame, false, false, 10);
@@ -431,12 +468,30 @@ static void test_toeplitz(void **state)
 	net_layout_parse(&pieces.head, &layout);
 	assert_true(net_toeplitz_frame(&toeplitz, NDIS_HASH_TCP_IPV4 | NDIS_HASH_IPV4,
 				       pieces.head.bytes, &layout, &hash));
-	assert_int_equal(hash, 0x51ccc178);
+	assert_int_equal(hash.value, 0x51ccc178);
+	assert_int_equal(hash.type, NDIS_HASH_TCP_IPV4);
 	assert_true(
 		net_toeplitz_frame(&toeplitz, NDIS_HASH_IPV4, pieces.head.bytes, &layout, &hash));
-	assert_int_equal(hash, 0x323e8fc2);
+	assert_int_equal(hash.value, 0x323e8fc2);
+	assert_int_equal(hash.type, NDIS_HASH_IPV4);
 	assert_false(
 		net_toeplitz_frame(&toeplitz, NDIS_HASH_IPV6, pieces.head.bytes, &layout, &hash));
+
+	/* The ports of datagrams count as TCP's do; a fragment has none. */
+	frame[23] = 17;
+	cut(&pieces, frame, sizeof(frame), 100, 100);
+	net_layout_parse(&pieces.head, &layout);
+	assert_true(net_toeplitz_frame(&toeplitz, NDIS_HASH_TCP_IPV4 | NDIS_HASH_IPV4,
+				       pieces.head.bytes, &layout, &hash));
+	assert_int_equal(hash.value, 0x51ccc178);
+	assert_int_equal(hash.type, NDIS_HASH_UDP_IPV4);
+	frame[20] = 0x20;
+	cut(&pieces, frame, sizeof(frame), 100, 100);
+	net_layout_parse(&pieces.head, &layout);
+	assert_true(net_toeplitz_frame(&toeplitz, NDIS_HASH_TCP_IPV4 | NDIS_HASH_IPV4,
+				       pieces.head.bytes, &layout, &hash));
+	assert_int_equal(hash.value, 0x323e8fc2);
+	assert_int_equal(hash.type, NDIS_HASH_IPV4);
 
 	/* 3ffe:2501:200:1fff::7, port 2794, to 3ffe:2501:200:3::1, port 1766 */
 	make_tcp(frame, true, false, 10);
@@ -448,10 +503,12 @@ static void test_toeplitz(void **state)
 	cut(&pieces, frame, sizeof(frame), 100, 100);
 	net_layout_parse(&pieces.head, &layout);
 	assert_true(net_toeplitz_frame(&toeplitz, NDIS_HASH_TCP_IPV6, frame, &layout, &hash));
-	assert_int_equal(hash, 0x40207d3d);
+	assert_int_equal(hash.value, 0x40207d3d);
+	assert_int_equal(hash.type, NDIS_HASH_TCP_IPV6);
 	assert_true(
 		net_toeplitz_frame(&toeplitz, NDIS_HASH_IPV6, pieces.head.bytes, &layout, &hash));
-	assert_int_equal(hash, 0x2cc18cd5);
+	assert_int_equal(hash.value, 0x2cc18cd5);
+	assert_int_equal(hash.type, NDIS_HASH_IPV6);
 }
 
 int main(void)
@@ -461,6 +518,7 @@ int main(void)
 		cmocka_unit_test(test_checksum),
 		cmocka_unit_test(test_nothing_to_change),
 		cmocka_unit_test(test_segments),
+		cmocka_unit_test(test_segments_behind_a_route),
 		cmocka_unit_test(test_changed_meanwhile),
 		cmocka_unit_test(test_gather_fills),
 		cmocka_unit_test(test_refuses),

@@ -316,7 +316,123 @@ static void scaling_that_ends(void **state)
 	assert_false(rndis.rss);
 }
 
+/* Before NDIS 6.20, a table has entries of another size, which no driver with channels has. */
+static void scaling_of_old(void **state)
+{
+	struct rss value = rss_value(16);
+	uint8_t bytes[64];
+	size_t size = 0;
+
+	rndis.ndis_version = 0x60001;
+	assert_int_equal(
+		rndis_oid_query(&rndis, OID_GEN_RECEIVE_SCALE_CAPABILITIES, NULL, 0, bytes, &size),
+		RNDIS_STATUS_NOT_SUPPORTED);
+	assert_int_equal(set_rss(&value), RNDIS_STATUS_NOT_SUPPORTED);
+	rndis.ndis_version = 0x60014;
+	assert_int_equal(set_rss(&value), RNDIS_STATUS_SUCCESS);
+}
+
+/* The key alone, the table alone; and nothing of the guest before. */
+static void scaling_in_parts(void **state)
+{
+	struct rss value = rss_value(128);
+	static const uint8_t none[NDIS_RSS_KEY_SIZE];
+
+	value.parameters.flags = NDIS_RSS_PARAMETERS_TABLE_UNCHANGED;
+	assert_int_equal(set_rss(&value), RNDIS_STATUS_SUCCESS);
+	assert_false(rndis.rss);
+	assert_memory_equal(rndis.key, value.key, sizeof(value.key));
+	value.parameters.flags = NDIS_RSS_PARAMETERS_KEY_UNCHANGED;
+	value.key[0] = 0;
+	assert_int_equal(set_rss(&value), RNDIS_STATUS_SUCCESS);
+	assert_true(rndis.rss);
+	assert_int_equal(rndis.key[0], 0x5a);
+	rndis_reset(&rndis);
+	assert_false(rndis.rss);
+	assert_memory_equal(rndis.key, none, sizeof(none));
+}
+
+/* ---- The device, in every state ---- */
+
+/* Return: the type of the answer; 0: none. */
+static uint32_t ask(uint32_t type, size_t size, uint32_t *ret_status)
+{
+	uint32_t message[7] = { type, (uint32_t)size, 4711, OID_GEN_CURRENT_PACKET_FILTER, 4, 20 };
+	uint32_t reply[RNDIS_CONTROL_MAX / 4];
+
+	if (type == RNDIS_INITIALIZE)
+		message[3] = 1;
+	if (type == RNDIS_QUERY)
+		message[4] = 0;
+	if (rndis_control(&rndis, message, size, reply) == 0)
+		return 0;
+	*ret_status = type == RNDIS_RESET ? reply[2] : reply[3];
+	if (type != RNDIS_RESET)
+		assert_int_equal(reply[2], 4711);
+	return reply[0];
+}
+
+/* Who asks is answered, whether it is the time for it or not. */
+static void requests_in_every_state(void **state)
+{
+	uint8_t message[32] = { RNDIS_SET, 0, 0, 0, 32 };
+	uint32_t reply[RNDIS_CONTROL_MAX / 4], status;
+
+	for (unsigned round = 0; round < 3; round++) {
+		uint32_t expected = round == 1 ? RNDIS_STATUS_SUCCESS : RNDIS_STATUS_FAILURE;
+
+		rndis.initialized = round == 1;
+		assert_int_equal(ask(RNDIS_KEEP_ALIVE, 12, &status), 0x80000008);
+		assert_int_equal(status, RNDIS_STATUS_SUCCESS);
+		assert_int_equal(ask(RNDIS_QUERY, 28, &status), 0x80000004);
+		assert_int_equal(status, expected);
+		memcpy(message + 12, &(uint32_t){ OID_GEN_CURRENT_PACKET_FILTER }, 4);
+		memcpy(message + 16, &(uint32_t){ 4 }, 4);
+		memcpy(message + 20, &(uint32_t){ 20 }, 4);
+		memcpy(message + 28, &(uint32_t){ 0xd }, 4);
+		assert_int_equal(rndis_control(&rndis, message, sizeof(message), reply), 16);
+		assert_int_equal(reply[3], expected);
+		assert_int_equal(rndis.filter, round == 1 ? 0xd : 0);
+		assert_int_equal(ask(RNDIS_RESET, 12, &status), 0x80000006);
+		assert_int_equal(status, RNDIS_STATUS_SUCCESS);
+		assert_int_equal(rndis.filter, 0);
+		assert_int_equal(ask(RNDIS_HALT, 12, &status), 0);
+		assert_false(rndis.initialized);
+	}
+	assert_int_equal(ask(RNDIS_INITIALIZE, 24, &status), 0x80000002);
+	assert_int_equal(status, RNDIS_STATUS_SUCCESS);
+	/* And again, as if for the first time. */
+	rndis.filter = 1;
+	assert_int_equal(ask(RNDIS_INITIALIZE, 24, &status), 0x80000002);
+	assert_int_equal(rndis.filter, 0);
+	assert_true(rndis.initialized);
+
+	/* What is no request, or none of ours. */
+	assert_int_equal(rndis.counters.refused, 0);
+	assert_int_equal(ask(RNDIS_INDICATE_STATUS, 20, &status), 0);
+	assert_int_equal(ask(RNDIS_PACKET, 28, &status), 0);
+	assert_int_equal(ask(9, 28, &status), 0);
+	assert_int_equal(ask(UINT32_MAX, 28, &status), 0);
+	assert_int_equal(ask(RNDIS_SET, 23, &status), 0);
+	assert_int_equal(ask(RNDIS_KEEP_ALIVE, 7, &status), 0);
+	assert_int_equal(rndis.counters.refused, 6);
+}
+
 /* ---- The rest ---- */
+
+/* Linux looks for the end of the name, in memory of its own that nobody has cleared. */
+static void names(void **state)
+{
+	uint16_t name[512];
+
+	memset(name, 0xff, sizeof(name));
+	assert_int_equal(query(OID_GEN_FRIENDLY_NAME, name), RNDIS_FRIENDLY_NAME_SIZE);
+	assert_memory_equal(name, u"nic0", 10);
+	for (size_t i = 4; i < RNDIS_FRIENDLY_NAME_SIZE / sizeof(*name); i++)
+		assert_int_equal(name[i], 0);
+	assert_int_equal(query(OID_GEN_DRIVER_VERSION, name), 2);
+	assert_int_equal(name[0], 0x061e);
+}
 
 static void every_oid_that_is_listed(void **state)
 {
@@ -352,6 +468,38 @@ static void counters(void **state)
 	assert_int_equal(query_number(OID_GEN_MAC_OPTIONS), 0x24d);
 }
 
+/* As Windows does: each group that it joins. */
+static void multicast(void **state)
+{
+	static const uint8_t all_nodes[] = { 0x33, 0x33, 0, 0, 0, 1 };
+	static const uint8_t other[] = { 0x33, 0x33, 0, 0, 0, 2 };
+	uint8_t list[RNDIS_MULTICAST_MAX + 1][RNDIS_MAC_SIZE] = { 0 };
+	uint8_t value[sizeof(list)];
+	uint32_t filter = NDIS_PACKET_MULTICAST;
+
+	assert_int_equal(rndis_oid_set(&rndis, OID_GEN_CURRENT_PACKET_FILTER, &filter, 4), 0);
+	assert_false(rndis_accepts(&rndis, all_nodes));
+	memcpy(list[RNDIS_MULTICAST_MAX - 1], all_nodes, sizeof(all_nodes));
+	assert_int_equal(rndis_oid_set(&rndis, OID_802_3_MULTICAST_LIST, list, sizeof(list) - 6),
+			 0);
+	assert_true(rndis_accepts(&rndis, all_nodes));
+	assert_false(rndis_accepts(&rndis, other));
+	assert_int_equal(query(OID_802_3_MULTICAST_LIST, value), sizeof(list) - 6);
+	assert_memory_equal(value, list, sizeof(list) - 6);
+	assert_int_equal(query_number(OID_802_3_MAXIMUM_LIST_SIZE), RNDIS_MULTICAST_MAX);
+	/* Too many, and not whole: the list stays. */
+	assert_int_equal(rndis_oid_set(&rndis, OID_802_3_MULTICAST_LIST, list, sizeof(list)),
+			 RNDIS_STATUS_MULTICAST_FULL);
+	assert_int_equal(rndis_oid_set(&rndis, OID_802_3_MULTICAST_LIST, list, 13),
+			 RNDIS_STATUS_INVALID_LENGTH);
+	assert_true(rndis_accepts(&rndis, all_nodes));
+	assert_int_equal(rndis_oid_set(&rndis, OID_802_3_MULTICAST_LIST, list, 0), 0);
+	assert_false(rndis_accepts(&rndis, all_nodes));
+	filter = NDIS_PACKET_ALL_MULTICAST;
+	assert_int_equal(rndis_oid_set(&rndis, OID_GEN_CURRENT_PACKET_FILTER, &filter, 4), 0);
+	assert_true(rndis_accepts(&rndis, all_nodes));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -365,8 +513,13 @@ int main(void)
 		TEST(tables_of_all_sizes),
 		TEST(scaling_that_is_refused),
 		TEST(scaling_that_ends),
+		TEST(scaling_of_old),
+		TEST(scaling_in_parts),
+		TEST(requests_in_every_state),
+		TEST(names),
 		TEST(every_oid_that_is_listed),
 		TEST(counters),
+		TEST(multicast),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
