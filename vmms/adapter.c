@@ -41,6 +41,23 @@ static void set_reason(struct adapter *adapter, const char *reason)
 
 /* ---- A tap ---- */
 
+static void format_alias(const struct adapter *adapter, char alias[static NETWORK_ALIAS_MAX + 1])
+{
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&adapter->vm->definition->uuid, uuid);
+	snprintf(alias, NETWORK_ALIAS_MAX + 1, "vmms:%s:%s", uuid, adapter->name);
+}
+
+/* Others may have that name, or number, by now. */
+static bool is_tap_of(const struct adapter *adapter, const struct network_link *link)
+{
+	char alias[NETWORK_ALIAS_MAX + 1];
+
+	format_alias(adapter, alias);
+	return strcmp(link->kind, "tun") == 0 && strcmp(link->alias, alias) == 0;
+}
+
 /*
  * Its own MAC address, which is not the guest's, is the highest there can be: a bridge that was not
  * given one takes the lowest of its ports', and the administrator's must not change it for a guest.
@@ -48,7 +65,7 @@ static void set_reason(struct adapter *adapter, const char *reason)
 static int mark_tap(struct adapter *adapter, const struct definition_adapter *definition,
 		    struct network *network)
 {
-	char uuid[GUID_TEXT_SIZE], alias[NETWORK_ALIAS_MAX + 1];
+	char alias[NETWORK_ALIAS_MAX + 1];
 	uint8_t mac[DEFINITION_MAC_SIZE];
 	int r;
 
@@ -59,8 +76,7 @@ static int mark_tap(struct adapter *adapter, const struct definition_adapter *de
 	r = network_set_mac(network, adapter->tap.index, mac);
 	if (r < 0)
 		return r;
-	guid_format(&adapter->vm->definition->uuid, uuid);
-	snprintf(alias, sizeof(alias), "vmms:%s:%s", uuid, adapter->name);
+	format_alias(adapter, alias);
 	return network_set_alias(network, adapter->tap.index, alias);
 }
 
@@ -120,7 +136,31 @@ int adapter_apply(struct adapter *adapter, const struct definition_adapter *defi
 		return 0;
 	r = vswitches_have(adapter->vm->manager->switches, definition->switch_name, &vswitch,
 			   failure);
-	return r < 0 ? r : vswitch_connect(vswitch, &adapter->tap, definition, failure);
+	if (r == 0)
+		r = vswitch_connect(vswitch, &adapter->tap, definition, failure);
+	if (r == 0)
+		set_reason(adapter, "");
+	return r;
+}
+
+void adapter_reconnect(struct adapter *adapter, const struct definition_adapter *definition)
+{
+	struct failure failure;
+
+	/* One without a tap gets another, with which it is connected. */
+	if (adapter_is_whole(adapter) && adapter_apply(adapter, definition, &failure) < 0)
+		set_reason(adapter, failure.message);
+}
+
+bool adapter_is_whole(const struct adapter *adapter)
+{
+	struct network_link link;
+
+	return adapter->backend != ADAPTER_TAP ||
+	       (adapter->tap.index != 0 &&
+		network_get_link(adapter->vm->manager->switches->network, adapter->tap.index,
+				 &link) == 0 &&
+		is_tap_of(adapter, &link));
 }
 
 /* It goes with its last descriptor; but the worker may be slow to close its own. */
@@ -134,8 +174,7 @@ static void remove_tap(struct adapter *adapter)
 	if (switches->guard)
 		network_guard_forget(switches->guard, adapter->tap.name);
 	if (network_get_link(switches->network, adapter->tap.index, &link) == 0 &&
-	    strcmp(link.name, adapter->tap.name) == 0 &&
-	    network_delete_link(switches->network, link.index) < 0)
+	    is_tap_of(adapter, &link) && network_delete_link(switches->network, link.index) < 0)
 		log_debug("%s has gone by itself", adapter->tap.name);
 }
 
@@ -145,11 +184,26 @@ static int start_passt(struct adapter *adapter, const struct definition_adapter 
 		       struct adapter_descriptors *descriptors);
 static void start_later(struct adapter *adapter);
 
-/* Connects the worker to a passt that was started again. */
+/* The worker has another back end in the place of one that has ended. */
+static void send_backend(struct adapter *adapter, const struct adapter_descriptors *descriptors)
+{
+	AUTO_JSON struct json_object *arguments =
+		json_make("name", json_object_new_string(adapter->name), "backend",
+			  json_object_new_string(adapter_backend_name(adapter)), NULL);
+	int r;
+
+	r = arguments ? worker_request(adapter->vm->worker, "connect_adapter", arguments,
+				       descriptors->fds, descriptors->count,
+				       adapter->vm->manager->settings.answer_timeout, NULL, NULL)
+		      : -ENOMEM;
+	if (r < 0)
+		set_reason(adapter, strerror(-r));
+	vm_record_save(adapter->vm);
+}
+
 static void reconnect(struct adapter *adapter)
 {
 	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
-	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_adapter *definition =
 		definition_find_adapter(&adapter->vm->definition->network, adapter->name);
 	int r;
@@ -157,17 +211,8 @@ static void reconnect(struct adapter *adapter)
 	if (!definition || !adapter->vm->worker)
 		return;
 	r = start_passt(adapter, definition, &descriptors);
-	if (r < 0 || descriptors.count == 0)
-		return;
-	arguments = json_make("name", json_object_new_string(adapter->name), "backend",
-			      json_object_new_string("socket"), NULL);
-	r = arguments ? worker_request(adapter->vm->worker, "connect_adapter", arguments,
-				       descriptors.fds, descriptors.count,
-				       adapter->vm->manager->settings.answer_timeout, NULL, NULL)
-		      : -ENOMEM;
-	if (r < 0)
-		set_reason(adapter, strerror(-r));
-	vm_record_save(adapter->vm);
+	if (r == 0 && descriptors.count > 0)
+		send_backend(adapter, &descriptors);
 }
 
 static int restart_due(sd_event_source *source, uint64_t usec, void *data)
@@ -239,6 +284,33 @@ static int start_passt(struct adapter *adapter, const struct definition_adapter 
 	set_reason(adapter, reason);
 	start_later(adapter);
 	return r;
+}
+
+/* ---- A tap that somebody has deleted ---- */
+
+void adapter_restore(struct adapter *adapter)
+{
+	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
+	const struct definition_adapter *definition =
+		definition_find_adapter(&adapter->vm->definition->network, adapter->name);
+	struct vswitch *vswitch =
+		definition ? vswitches_find(adapter->vm->manager->switches, definition->switch_name)
+			   : NULL;
+	struct failure failure;
+
+	capture_free(TAKE_PTR(adapter->capture));
+	set_reason(adapter, "its interface was deleted");
+	remove_tap(adapter);
+	adapter->tap = (struct network_link){ 0 };
+	/* A switch that is down is not tried for that: it tells when it is up again. */
+	if (!vswitch || !vswitch_is_up(vswitch))
+		return;
+	if (connect_tap(adapter, definition, &descriptors, &failure) < 0) {
+		set_reason(adapter, failure.message);
+		return;
+	}
+	set_reason(adapter, "");
+	send_backend(adapter, &descriptors);
 }
 
 /* ---- Life ---- */
@@ -335,15 +407,19 @@ static int adopt_tap(struct adapter *adapter, const struct definition_adapter *d
 		     const char *tap)
 {
 	struct vswitches *switches = adapter->vm->manager->switches;
+	struct network_link link;
 	struct failure failure;
-	int r;
 
 	if (!switches->network)
 		return -EPERM;
-	r = network_find_link(switches->network, tap, &adapter->tap);
-	if (r == 0 && adapter_apply(adapter, definition, &failure) < 0)
+	if (network_find_link(switches->network, tap, &link) < 0 || !is_tap_of(adapter, &link)) {
+		set_reason(adapter, "its interface was deleted");
+		return 0; /* another is made when the worker answers */
+	}
+	adapter->tap = link;
+	if (adapter_apply(adapter, definition, &failure) < 0)
 		set_reason(adapter, failure.message);
-	return r;
+	return 0;
 }
 
 static void adopt_passt(struct adapter *adapter, const struct process *process)

@@ -68,8 +68,8 @@ int adapter_new(struct vm *vm, const struct definition_adapter *definition,
 
 /*
  * What the next daemon has to know of it, and an adapter as that daemon finds it: with its tap, as
- * the definition has it now, or with its passt, which is started again if it has ended. record:
- * borrowed. Return: 0; -EINVAL: it makes no sense; -ENODEV: its tap is gone; -errno.
+ * the definition has it now, or with its passt; what has ended meanwhile is made again. record:
+ * borrowed. Return: 0; -EINVAL: it makes no sense; -errno.
  */
 struct json_object *adapter_to_json(const struct adapter *adapter);
 int adapter_adopt(struct vm *vm, struct json_object *record,
@@ -82,6 +82,15 @@ DEFINE_CLEANUP(struct adapter *, adapter_free)
 /* VLAN, guards and limits are those of the definition now. */
 int adapter_apply(struct adapter *adapter, const struct definition_adapter *definition,
 		  struct failure *failure) MUST_CHECK;
+
+/* Its switch has another bridge: it is connected again, or down with a reason. */
+void adapter_reconnect(struct adapter *adapter, const struct definition_adapter *definition);
+
+/* Its tap, if it is to have one, is there. */
+bool adapter_is_whole(const struct adapter *adapter);
+
+/* Makes another tap in the place of one that is gone, and gives it to the worker. */
+void adapter_restore(struct adapter *adapter);
 
 /* "tap", "socket" or "none", as the worker is told. */
 const char *adapter_backend_name(const struct adapter *adapter);

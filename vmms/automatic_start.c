@@ -55,7 +55,8 @@ static int due(sd_event_source *source, uint64_t usec, void *data)
 
 	if (!vm || !is_asked_for(vm)) {
 		go_on(start, NULL);
-	} else if (vm_start(vm, started, manager, &failure) < 0) {
+	} else if (quota_check_start(vm, &failure) < 0 ||
+		   vm_start(vm, started, manager, &failure) < 0) {
 		run_record_remove(manager->record, &start->queue[start->next]);
 		go_on(start, &failure);
 	}

@@ -2,8 +2,9 @@
 /*
  * CheckHost() of org.vmms1.Manager.
  *
- * What is about VMs is looked at when the call comes, since it is of those that the caller sees;
- * the rest when the worker has measured what KVM can do.
+ * What is about VMs is looked at when the call comes, since it is of those that the caller sees,
+ * their images by a process that may wait for file systems (vmms/errand.h); the rest when the
+ * worker has measured what KVM can do.
  */
 #include "common/base/log.h"
 #include "vmms/dbus_internal.h"
@@ -13,7 +14,10 @@
 #include <errno.h>
 #include <string.h>
 
+#define IMAGES_TIMEOUT 10 /* seconds */
+
 struct question {
+	struct dbus_service *bus;
 	sd_bus_message *call;
 	const char *group; /* of the service's settings */
 	struct host_kernel kernel;
@@ -47,6 +51,21 @@ static void add_images(struct host_images *images, const struct vm *vm)
 		user_leave();
 }
 
+static void look_at_images(int socket, void *data)
+{
+	const struct dbus_service *service = data;
+	struct host_images images = { 0 };
+
+	list_for_each (link, &service->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (dbus_caller_sees(service, vm))
+			add_images(&images, vm);
+	}
+	errand_send(socket, &images, sizeof(images), -1);
+}
+
+/* Until they have been looked at. */
 static void look_at_vms(const struct dbus_service *service, struct question *question)
 {
 	list_for_each (link, &service->manager->vms) {
@@ -55,7 +74,7 @@ static void look_at_vms(const struct dbus_service *service, struct question *que
 		if (!vm->worker && vm->definition->memory.pages == DEFINITION_PAGES_HUGETLB)
 			question->kernel.hugetlb_bytes += vm->definition->memory.size;
 		if (dbus_caller_sees(service, vm))
-			add_images(&question->service.images, vm);
+			question->service.images.unseen += (unsigned)vm->definition->disk_count;
 	}
 }
 
@@ -99,15 +118,51 @@ static void reported(void *data, const char *text, const struct failure *failure
 	question_free(question);
 }
 
+static void images_told(void *owner, const void *bytes, size_t size, int fd)
+{
+	struct question *question = owner;
+
+	if (size == sizeof(question->service.images))
+		memcpy(&question->service.images, bytes, size);
+	close_fdp(&fd);
+}
+
+static void images_looked_at(void *owner, int result)
+{
+	struct question *question = owner;
+	int r;
+
+	if (result == -ECANCELED) {
+		question_free(question); /* the service is ending */
+		return;
+	}
+	r = host_report_ask(question->bus->report, reported, question);
+	if (r < 0) {
+		(void)sd_bus_reply_method_errno(question->call, r, NULL);
+		question_free(question);
+	}
+}
+
+static const struct errand_callbacks images_callbacks = { .message = images_told,
+							  .ended = images_looked_at };
+
 int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	const struct manager_settings *settings = &service->manager->settings;
+	const struct user *caller = service->access.user;
 	struct question *question = calloc(1, sizeof(*question));
-	int r;
+	const struct errand_config config = { .whose = caller ? caller->name : "",
+					      .timeout = IMAGES_TIMEOUT,
+					      .work = look_at_images,
+					      .data = service,
+					      .callbacks = &images_callbacks,
+					      .owner = question };
+	struct errand *errand;
 
 	if (!question)
 		return -ENOMEM;
+	question->bus = service;
 	question->call = sd_bus_message_ref(call);
 	question->group = service->settings.group;
 	question->kernel = (struct host_kernel){ .root = "",
@@ -119,11 +174,11 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 				       .passt = settings->passt,
 				       .state_directory = settings->state_directory,
 				       .runtime_directory = settings->runtime_directory };
+	question->service.at_limit =
+		quota_describe(service->manager, caller ? caller->name : NULL,
+			       question->service.limits, sizeof(question->service.limits));
 	look_at_vms(service, question);
-	r = host_report_ask(service->report, reported, question);
-	if (r < 0) {
-		question_free(question);
-		return r;
-	}
+	if (errand_new(service->manager->errands, &config, &errand) < 0)
+		images_looked_at(question, 0);
 	return 1;
 }

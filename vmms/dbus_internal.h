@@ -113,6 +113,15 @@ int dbus_get_tags(sd_bus *bus, const char *path, const char *interface, const ch
 int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, const char *property,
 			sd_bus_message *reply, void *data, sd_bus_error *error);
 
+/* Methods of a VM that are about its files. data: the VM. */
+int dbus_start_with_files(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_attach_disk(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_attach_disk_with_file(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_detach_disk(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_insert_medium(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_insert_medium_with_file(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_eject_medium(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* Methods and properties of a VM that are about adapters. data: the VM. */
 int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_remove_adapter(sd_bus_message *call, void *data, sd_bus_error *error);

@@ -53,8 +53,8 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 		return r;
 	}
 	r = permit_definition(service->access.user, NULL, definition, &failure);
-	if (r == 0)
-		r = permit_another(service->access.user, &service->manager->vms, &failure);
+	if (r == 0 && service->access.user)
+		r = quota_check_definition(service->manager, NULL, definition, &failure);
 	if (r < 0) {
 		definition_free(definition);
 		return dbus_reply_failure(call, &failure);

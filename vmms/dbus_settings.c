@@ -118,6 +118,9 @@ int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
 	r = permit_definition(dbus_caller(call), vm_stored_definition(vm), definition, &failure);
+	if (r == 0 && dbus_caller(call))
+		r = quota_check_definition(vm->manager, vm_stored_definition(vm), definition,
+					   &failure);
 	if (r < 0) {
 		definition_free(definition);
 		return dbus_reply_failure(call, &failure);

@@ -2,7 +2,6 @@
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/dbus_guest.h"
 #include "vmms/dbus_internal.h"
-#include "vmms/permit.h"
 #include "vmms/vm_unit.h"
 
 #include <errno.h>
@@ -72,6 +71,10 @@ static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
 
 static int start(sd_bus_message *call, void *data, sd_bus_error *error)
 {
+	struct failure failure;
+
+	if (dbus_caller(call) && quota_check_start(data, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
 	return call_simple(call, data, vm_start);
 }
 
@@ -168,142 +171,6 @@ static int open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 	return sd_bus_reply_method_return(call, "hb", fd, typing);
 }
 
-/* ---- Disks ---- */
-
-/* A call whose answer is the place of the new disk. */
-struct attach_call {
-	sd_bus_message *call;
-	unsigned controller, lun;
-};
-
-static void attach_done(void *data, const struct failure *failure)
-{
-	struct attach_call *attach = data;
-
-	if (failure)
-		(void)dbus_reply_failure(attach->call, failure);
-	else
-		(void)sd_bus_reply_method_return(attach->call, "uu", attach->controller,
-						 attach->lun);
-	sd_bus_message_unref(attach->call);
-	free(attach);
-}
-
-/* A disk that names no lun gets the lowest free one of its controller. */
-static int choose_lun(struct vm *vm, struct json_object *tree, struct definition_disk *disk,
-		      struct failure *failure)
-{
-	if (json_object_object_get_ex(tree, "lun", NULL))
-		return 0;
-	for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
-		if (definition_find_disk(vm->definition, disk->controller, lun) ||
-		    (vm->pending && definition_find_disk(vm->pending, disk->controller, lun)))
-			continue;
-		disk->lun = lun;
-		return 0;
-	}
-	return failure_set(failure, DBUS_ERROR_EXISTS,
-			   "controller %u of VM '%s' is full; name another controller",
-			   disk->controller, vm->definition->name);
-}
-
-static int read_disk(struct vm *vm, const char *text, struct definition_disk *disk,
-		     struct failure *failure)
-{
-	AUTO_JSON struct json_object *tree = NULL;
-	struct json_error error;
-	int r;
-
-	r = json_parse(text, strlen(text), &tree, &error);
-	if (r == 0)
-		r = definition_disk_from_json(tree, disk, &error);
-	if (r == -EINVAL)
-		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT, "the disk's %s %s",
-				   error.key[0] != '\0' ? error.key : "description", error.message);
-	if (r < 0)
-		return failure_no_memory(failure);
-	r = choose_lun(vm, tree, disk, failure);
-	if (r < 0)
-		definition_disk_deinit(disk);
-	return r;
-}
-
-static int attach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
-{
-	struct vm *vm = data;
-	struct definition_disk disk;
-	struct attach_call *attach;
-	struct failure failure;
-	const char *text;
-	int r;
-
-	r = sd_bus_message_read(call, "s", &text);
-	if (r < 0)
-		return r;
-	if (permit_file(dbus_caller(call), vm->definition, &failure) < 0 ||
-	    read_disk(vm, text, &disk, &failure) < 0)
-		return dbus_reply_failure(call, &failure);
-	attach = malloc(sizeof(*attach));
-	if (!attach) {
-		definition_disk_deinit(&disk);
-		return -ENOMEM;
-	}
-	*attach = (struct attach_call){ sd_bus_message_ref(call), disk.controller, disk.lun };
-	r = vm_attach_disk(vm, &disk, attach_done, attach, &failure);
-	if (r < 0)
-		free(attach);
-	return dbus_conclude(call, r, &failure);
-}
-
-static int detach_disk(sd_bus_message *call, void *data, sd_bus_error *error)
-{
-	uint32_t controller, lun;
-	struct failure failure;
-	int r;
-
-	r = sd_bus_message_read(call, "uu", &controller, &lun);
-	if (r < 0)
-		return r;
-	r = vm_detach_disk(data, controller, lun, dbus_done, sd_bus_message_ref(call), &failure);
-	return dbus_conclude(call, r, &failure);
-}
-
-static int insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
-{
-	uint32_t controller, lun;
-	struct failure failure;
-	struct vm *vm = data;
-	const char *path;
-	int r;
-
-	r = sd_bus_message_read(call, "uus", &controller, &lun, &path);
-	if (r < 0)
-		return r;
-	if (permit_file(dbus_caller(call), vm->definition, &failure) < 0)
-		return dbus_reply_failure(call, &failure);
-	r = vm_insert_medium(vm, controller, lun, path, dbus_done, sd_bus_message_ref(call),
-			     &failure);
-	return dbus_conclude(call, r, &failure);
-}
-
-static int eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
-{
-	int force = false;
-	const struct dbus_option options[] = { { "force", 'b', &force } };
-	uint32_t controller, lun;
-	struct failure failure = { 0 };
-	int r;
-
-	r = sd_bus_message_read(call, "uu", &controller, &lun);
-	if (r >= 0)
-		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
-	if (r < 0)
-		return failure.name ? dbus_reply_failure(call, &failure) : r;
-	r = vm_eject_medium(data, controller, lun, force, dbus_done, sd_bus_message_ref(call),
-			    &failure);
-	return dbus_conclude(call, r, &failure);
-}
-
 /* ---- Properties ---- */
 
 #define PROPERTY(name, signature, ...)                                                 \
@@ -326,6 +193,10 @@ PROPERTY(heartbeat, "s", vm->heartbeat)
 PROPERTY(vmbus_version, "s", vm->vmbus_version)
 PROPERTY(processors, "u", (uint32_t)vm->definition->processors.count)
 PROPERTY(memory, "t", vm->definition->memory.size)
+PROPERTY(memory_state, "s", vm->memory.state)
+PROPERTY(memory_target, "t", vm->memory.target)
+PROPERTY(memory_assigned, "t", vm_memory_assigned(vm))
+PROPERTY(memory_demand, "t", vm->memory.demand)
 PROPERTY(worker_pid, "u", vm->worker ? (uint32_t)worker_pid(vm->worker) : 0)
 PROPERTY(started_at, "t", vm->started_at)
 PROPERTY(resets, "u", (uint32_t)vm->resets)
@@ -365,6 +236,7 @@ static int get_crash_parameters(sd_bus *bus, const char *path, const char *inter
 static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	METHOD("Start", NO_ARGS, NO_RESULT, start),
+	METHOD("StartWithFiles", ARGS("a{sh}", files), NO_RESULT, dbus_start_with_files),
 	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), shut_down),
 	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
 	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
@@ -376,12 +248,16 @@ static const sd_bus_vtable vm_vtable[] = {
 	       dbus_change_definition),
 	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
 	       open_console),
-	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), attach_disk),
-	METHOD("DetachDisk", ARGS("u", controller, "u", lun), NO_RESULT, detach_disk),
+	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), dbus_attach_disk),
+	METHOD("AttachDiskWithFile", ARGS("s", disk, "h", file), RESULT("u", controller, "u", lun),
+	       dbus_attach_disk_with_file),
+	METHOD("DetachDisk", ARGS("u", controller, "u", lun), NO_RESULT, dbus_detach_disk),
 	METHOD("InsertMedium", ARGS("u", controller, "u", lun, "s", path), NO_RESULT,
-	       insert_medium),
+	       dbus_insert_medium),
+	METHOD("InsertMediumWithFile", ARGS("u", controller, "u", lun, "s", path, "h", file),
+	       NO_RESULT, dbus_insert_medium_with_file),
 	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
-	       eject_medium),
+	       dbus_eject_medium),
 	METHOD("AddAdapter", ARGS("s", adapter), RESULT("s", name), dbus_add_adapter),
 	METHOD("RemoveAdapter", ARGS("s", name), NO_RESULT, dbus_remove_adapter),
 	METHOD("ChangeAdapter", ARGS("s", name, "s", adapter), NO_RESULT, dbus_change_adapter),
@@ -416,6 +292,10 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("VMBusVersion", "s", get_vmbus_version),
 	VALUE("Processors", "u", get_processors),
 	VALUE("Memory", "t", get_memory),
+	VALUE("MemoryState", "s", get_memory_state),
+	VALUE("MemoryTarget", "t", get_memory_target),
+	VALUE("MemoryAssigned", "t", get_memory_assigned),
+	SD_BUS_PROPERTY("MemoryDemand", "t", get_memory_demand, 0, 0),
 	VALUE("WorkerPID", "u", get_worker_pid),
 	VALUE("StartedAt", "t", get_started_at),
 	VALUE("Resets", "u", get_resets),

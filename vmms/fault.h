@@ -16,6 +16,7 @@
 	STEP(FOLDER_WROTE_STAGED)  /* it is written, and on the disk */                  \
 	STEP(FOLDER_COMMITTED)     /* it has taken the old one's place */                \
 	STEP(FOLDER_DELETED)                                                             \
+	STEP(FILES_ASKED_FOR)        /* a process opens them */                          \
 	STEP(START_OPENED_RESOURCES) /* files, and back ends of adapters */              \
 	STEP(START_OPENED_END)                                                           \
 	STEP(WORKER_LISTENED)                                                            \

@@ -275,12 +275,22 @@ static void look_at_images(const void *view, struct host_finding *finding)
 			  images->file_systems[i].place);
 }
 
+static void look_at_limits(const void *view, struct host_finding *finding)
+{
+	const struct host_service *service = view;
+
+	if (!service->is_root)
+		return;
+	host_found(finding, service->at_limit ? HOST_WARNING : HOST_OK, "%s", service->limits);
+	if (service->at_limit)
+		host_mend(finding, "Delete or stop VMs; or have root raise user-… in "
+				   "/etc/vmms/vmms.conf, see vmms.conf(5), and run: systemctl "
+				   "restart vmms");
+}
+
 const struct host_check host_service_checks[] = {
-	{ "guests", look_at_worker },
-	{ "rights", look_at_rights },
-	{ "passt", look_at_passt },
-	{ "state-space", look_at_state },
-	{ "runtime-space", look_at_runtime },
-	{ "image-space", look_at_images },
-	{ 0 },
+	{ "guests", look_at_worker },      { "rights", look_at_rights },
+	{ "passt", look_at_passt },        { "limits", look_at_limits },
+	{ "state-space", look_at_state },  { "runtime-space", look_at_runtime },
+	{ "image-space", look_at_images }, { 0 },
 };

@@ -39,6 +39,8 @@ struct host_service {
 	struct json_object *report; /* of vmwp --probe; NULL: there is none, since */
 	const char *report_problem;
 	struct host_images images;
+	char limits[512]; /* of users, and what they have of them */
+	bool at_limit;    /* somebody has all of something */
 };
 
 /* They take a struct host_service. */

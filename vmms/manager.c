@@ -36,13 +36,16 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = jobs_new(loop, &manager->jobs);
 	if (r < 0)
 		return r;
+	r = errands_new(loop, &manager->errands);
+	if (r < 0)
+		return r;
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
 	r = folder_open(settings->runtime_directory, "workers", &manager->records);
 	if (r < 0)
 		return r;
-	r = vswitches_new(settings->state_directory, manager_switch_user, manager,
+	r = vswitches_new(settings->state_directory, &manager_switch_vms, manager,
 			  &manager->switches);
 	if (r < 0)
 		return r;
@@ -53,6 +56,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	if (r < 0)
 		return r;
 	vm_record_warn_of_strays(manager);
+	r = vswitches_watch(manager->switches, loop);
+	if (r < 0)
+		return r;
 	*ret_manager = TAKE_PTR(manager);
 	return 0;
 }
@@ -62,9 +68,11 @@ void manager_free(struct manager *manager)
 	if (!manager)
 		return;
 	automatic_start_free(manager->start);
+	vm_memory_end(manager);
 	statistics_end(manager);
 	list_for_each (link, &manager->vms)
 		vm_free(container_of(link, struct vm, link));
+	errands_free(manager->errands);
 	jobs_free(manager->jobs);
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);
@@ -236,34 +244,9 @@ const char *manager_disk_user(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm->worker && vm_uses(vm, &image))
+		if (vm_is_up(vm) && (vm->worker || vm != asking) && vm_uses(vm, &image))
 			return owner_knows(asking->definition->owner, vm) ? vm->definition->name
 									  : NULL;
-	}
-	return NULL;
-}
-
-static bool vm_is_connected(const struct vm *vm, const char *name)
-{
-	const struct definition_network *network = &vm->definition->network;
-
-	for (unsigned i = 0; vm->worker && i < network->adapter_count; i++) {
-		if (!network->adapters[i].tap &&
-		    strcmp(network->adapters[i].switch_name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-const char *manager_switch_user(void *data, const char *name)
-{
-	struct manager *manager = data;
-
-	list_for_each (link, &manager->vms) {
-		struct vm *vm = container_of(link, struct vm, link);
-
-		if (vm_is_connected(vm, name))
-			return vm->definition->name;
 	}
 	return NULL;
 }
@@ -384,6 +367,37 @@ int manager_complete_adapters(struct manager *manager, struct definition *defini
 				"an adapter of %s has the MAC address of adapter '%s' already; "
 				"give this one another, or none to get one",
 				describe(definition->owner, other, text), adapter->name);
+	}
+	return 0;
+}
+
+static struct vm *find_running_twin(const struct vm *vm, const uint8_t *mac)
+{
+	list_for_each (link, &vm->manager->vms) {
+		struct vm *other = container_of(link, struct vm, link);
+
+		if (other != vm && other->worker && has_mac(&other->definition->network, mac))
+			return other;
+	}
+	return NULL;
+}
+
+int manager_check_macs(const struct vm *vm, struct failure *failure)
+{
+	const struct definition_network *network = &vm->definition->network;
+
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		const struct definition_adapter *adapter = &network->adapters[i];
+		struct vm *other = find_running_twin(vm, adapter->mac);
+		char text[DESCRIPTION_SIZE];
+
+		if (other)
+			return failure_set(failure, DBUS_ERROR_EXISTS,
+					   "an adapter of %s, which runs, has the MAC address of "
+					   "adapter '%s' of "
+					   "VM '%s'; 'vmctl net set --mac' gives this one another",
+					   describe(vm->definition->owner, other, text),
+					   adapter->name, vm->definition->name);
 	}
 	return 0;
 }

@@ -10,8 +10,10 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "common/base/list.h"
+#include "vmms/errand.h"
 #include "vmms/failure.h"
 #include "vmms/job.h"
+#include "vmms/quota.h"
 #include "vmms/store.h"
 #include "vmms/vm.h"
 #include "vmms/vswitches.h"
@@ -31,8 +33,10 @@ struct manager_settings {
 	const char *hypervisor;        /* /dev/kvm */
 	const char *passt;             /* path of passt(1) */
 	struct worker_users users;     /* that workers become */
+	struct quota quota;            /* of each user */
 	struct units *units;           /* that workers are put into; borrowed */
 	unsigned answer_timeout;       /* seconds that workers get for most requests; 0: for ever */
+	unsigned open_timeout;         /* seconds that the opening of files may take; likewise */
 	unsigned shutdown_timeout;     /* seconds that guests get, unless their definitions say */
 };
 
@@ -70,6 +74,7 @@ struct manager {
 	struct vswitches *switches;
 	struct run_record *record;
 	struct jobs *jobs;
+	struct errands *errands;
 	struct automatic_start *start; /* NULL: not begun, or over */
 	struct list vms;               /* of struct vm, by name */
 	struct vm *found;              /* by manager_find_uuid(), last; or NULL */
@@ -79,6 +84,7 @@ struct manager {
 	unsigned statistics_awaited;   /* workers that have been asked for theirs */
 	const struct manager_observer *observer;
 	void *observer_data;
+	sd_event_source *memory_timer; /* vmms/vm_memory.h; NULL: never needed */
 	bool stopping;
 	sd_event_source *stop_timer;
 };
@@ -114,6 +120,12 @@ int manager_create_vm(struct manager *manager, struct definition *definition, st
  */
 int manager_complete_adapters(struct manager *manager, struct definition *definition,
 			      const struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/*
+ * No VM that runs has a MAC address of this one's adapters, as it can be where a file was copied.
+ * Return: 0; negative with *failure filled.
+ */
+int manager_check_macs(const struct vm *vm, struct failure *failure) MUST_CHECK;
 
 /* Frees the VM. Its disks stay. */
 int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure) MUST_CHECK;
@@ -164,14 +176,15 @@ void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_l
 void manager_vm_runs(struct manager *manager, struct vm *vm);
 void manager_vm_rests(struct manager *manager, struct vm *vm);
 
-/* A vswitch_user_fn: which VM is connected to that switch now. data: the manager. */
-const char *manager_switch_user(void *data, const char *name);
+/* The VMs as switches see them (manager_network.c). data: the manager. */
+struct vswitches_vms;
+extern const struct vswitches_vms manager_switch_vms;
 
 /* One that no other worker is. Return: 0; -EUSERS. */
 int manager_take_worker_user(struct manager *manager, uid_t *ret_user) MUST_CHECK;
 
 /*
- * A resources_user_fn: which VM has that image open. data: the VM that wants it; whose owner does
- * not learn the names of other owners' VMs.
+ * For a struct resources_wish: which VM has that image open. data: the VM that wants it; whose
+ * owner does not learn the names of other owners' VMs. It looks at files: not for the event loop.
  */
 const char *manager_disk_user(void *data, const char *path);

@@ -31,7 +31,7 @@ void manager_vm_runs(struct manager *manager, struct vm *vm)
 bool manager_is_at_rest(const struct manager *manager)
 {
 	list_for_each (link, (struct list *)&manager->vms) {
-		if (container_of(link, struct vm, link)->worker)
+		if (vm_is_up(container_of(link, struct vm, link)))
 			return false;
 	}
 	return true;
@@ -98,7 +98,7 @@ unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
 	list_for_each (link, (struct list *)&manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm->worker)
+		if (vm_is_up(vm))
 			longest = MAX(longest, vm_timeout(vm, timeout));
 	}
 	return longest + VM_END_TIMEOUT;
@@ -130,7 +130,7 @@ void manager_stop(struct manager *manager, unsigned timeout)
 		struct vm *vm = container_of(link, struct vm, link);
 
 		vm_restart_forget(vm);
-		if (vm->worker)
+		if (vm_is_up(vm))
 			stop_vm(vm, timeout);
 	}
 	if (manager_is_at_rest(manager))

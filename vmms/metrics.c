@@ -87,6 +87,20 @@ static void write_memory(FILE *stream, const struct family *family, const struct
 		vm->definition->memory.size);
 }
 
+static void write_assigned(FILE *stream, const struct family *family, const struct vm *vm)
+{
+	fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
+		vm_memory_assigned(vm));
+}
+
+/* Of those alone whose guest has told. */
+static void write_demand(FILE *stream, const struct family *family, const struct vm *vm)
+{
+	if (vm->memory.reported)
+		fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
+			vm->memory.demand);
+}
+
 static void write_resident(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
@@ -182,6 +196,14 @@ static const struct family families[] = {
 	  .unit = "bytes",
 	  GAUGE(write_memory),
 	  .for_all = true },
+	{ .name = "vmms_vm_memory_assigned_bytes",
+	  .help = "Memory that the guest has now, which dynamic memory changes.",
+	  .unit = "bytes",
+	  GAUGE(write_assigned) },
+	{ .name = "vmms_vm_memory_demand_bytes",
+	  .help = "Memory that the guest says it needs.",
+	  .unit = "bytes",
+	  GAUGE(write_demand) },
 	{ .name = "vmms_vm_resident_bytes",
 	  .help = "Memory that the worker takes, with what the guest has touched of its own.",
 	  .unit = "bytes",

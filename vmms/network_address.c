@@ -5,17 +5,23 @@
  * What is moved from link to link is the kernel's own message, sent back with the other index in
  * it: no attribute is lost, whether it is known here or not. First everything is collected, since
  * a dump and the changes to what it lists do not mix; then addresses are added to the new link,
- * routes are replaced, and only then addresses are taken from the old one, which would take
- * routes along.
+ * routes are added beside the old ones and those deleted, and only then addresses are taken from
+ * the old one, which would take routes along.
+ *
+ * A port of a bridge hears no IP: what routers have told it by IPv6 (addresses, their networks, a
+ * default route) would stay until its lifetime ends, and lead nowhere. So that moves too, with what
+ * is left of its lifetime; on the new link the next advertisement renews it.
  */
 #include "vmms/network_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MESSAGES_MAX 4096 /* addresses, or routes, of one link */
 
@@ -88,6 +94,8 @@ struct messages {
 	size_t count;
 	int index;         /* of the link that they are about */
 	unsigned defaults; /* default routes among them */
+	unsigned leases;   /* addresses among them that somebody renews */
+	bool kernels;      /* of routes those that the kernel makes are wanted, else the others */
 	bool shared;       /* there is a route that leads through other links too */
 };
 
@@ -116,6 +124,16 @@ static int keep(struct messages *messages, const struct nlmsghdr *header)
 	return 0;
 }
 
+/* The link-local address that each link has by itself. */
+static bool is_the_kernels(struct nlmsghdr *header)
+{
+	const struct ifaddrmsg *address = nlmsg_data(header);
+	struct nlattr *protocol = nlmsg_find_attr(header, sizeof(*address), IFA_PROTO);
+
+	return address->ifa_family == AF_INET6 && address->ifa_scope == RT_SCOPE_LINK && protocol &&
+	       nla_get_u8(protocol) == IFAPROT_KERNEL_LL;
+}
+
 static int take_address(void *data, struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *address = nlmsg_data(header);
@@ -125,9 +143,11 @@ static int take_address(void *data, struct nlmsghdr *header)
 
 	if (header->nlmsg_type != RTM_NEWADDR || (int)address->ifa_index != messages->index)
 		return 0;
-	if (address->ifa_family == AF_INET6 && (address->ifa_scope == RT_SCOPE_LINK ||
-						flags & (IFA_F_MANAGETEMPADDR | IFA_F_TEMPORARY)))
+	/* Temporary ones go with those that they were made for, and come with them. (In IPv4 that
+	 * bit means something else.) */
+	if ((address->ifa_family == AF_INET6 && flags & IFA_F_TEMPORARY) || is_the_kernels(header))
 		return 0;
+	messages->leases += !(flags & (IFA_F_PERMANENT | IFA_F_MANAGETEMPADDR));
 	return keep(messages, header);
 }
 
@@ -161,12 +181,13 @@ static int take_route(void *data, struct nlmsghdr *header)
 	bool shared = route_shares(header, messages->index);
 
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_flags & RTM_F_CLONED ||
-	    route->rtm_type != RTN_UNICAST || (!shared && route_link(header) != messages->index))
+	    (!shared && route_link(header) != messages->index))
 		return 0;
-	messages->defaults += route->rtm_dst_len == 0 && route->rtm_table == RT_TABLE_MAIN;
+	messages->defaults += route->rtm_dst_len == 0 && route->rtm_type == RTN_UNICAST &&
+			      route->rtm_table == RT_TABLE_MAIN;
 	messages->shared |= shared;
-	/* The kernel makes its own with each address, and those of IPv6 with advertisements. */
-	if (shared || route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_RA)
+	/* The kernel makes its own with each address. */
+	if (shared || (route->rtm_protocol == RTPROT_KERNEL) != messages->kernels)
 		return 0;
 	return keep(messages, header);
 }
@@ -209,6 +230,61 @@ int network_count_default_routes(struct network *network, int index, unsigned *r
 	return 0;
 }
 
+int network_count_leases(struct network *network, int index, unsigned *ret_count)
+{
+	CLEANUP(messages_deinit) struct messages addresses = { .index = index };
+	int r;
+
+	r = collect_addresses(network, &addresses);
+	if (r < 0)
+		return r;
+	*ret_count = addresses.leases;
+	return 0;
+}
+
+/* ---- Rules of policy ---- */
+
+struct rule_search {
+	const char *link;
+	bool found;
+};
+
+static int take_rule(void *data, struct nlmsghdr *header)
+{
+	static const int names[] = { FRA_IIFNAME, FRA_OIFNAME };
+	struct rule_search *search = data;
+
+	for (size_t i = 0; header->nlmsg_type == RTM_NEWRULE && i < ARRAY_SIZE(names); i++) {
+		struct nlattr *name =
+			nlmsg_find_attr(header, sizeof(struct fib_rule_hdr), names[i]);
+
+		search->found |= name && nla_strcmp(name, search->link) == 0;
+	}
+	return 0;
+}
+
+int network_find_rule(struct network *network, const char *link, bool *ret_found)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	struct rule_search search = { .link = link };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++) {
+		const struct fib_rule_hdr header = { .family = families[i] };
+
+		r = network_exchange(
+			network, network_request(RTM_GETRULE, NLM_F_DUMP, &header, sizeof(header)),
+			take_rule, &search);
+		/* A kernel without rules for that family. */
+		if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
+			r = 0;
+	}
+	if (r < 0)
+		return r;
+	*ret_found = search.found;
+	return 0;
+}
+
 /* ---- Moving ---- */
 
 /* The message again, as a request of that type. */
@@ -241,9 +317,37 @@ static int add_address_to(struct network *network, const struct nlmsghdr *header
 	return network_exchange(network, message, NULL, NULL);
 }
 
+static int delete_route(struct network *network, const struct nlmsghdr *header)
+{
+	int r = network_exchange(network, again(header, RTM_DELROUTE, 0), NULL, NULL);
+
+	return r == -ESRCH ? 0 : r;
+}
+
+/* The kernel tells how long a route lives in another attribute than it takes that in. */
+static int keep_lifetime(struct nl_msg *message)
+{
+	struct nlattr *attribute =
+		nlmsg_find_attr(nlmsg_hdr(message), sizeof(struct rtmsg), RTA_CACHEINFO);
+	const struct rta_cacheinfo *info = attribute ? nla_data(attribute) : NULL;
+	int ticks;
+
+	if (!info || nla_len(attribute) < (int)sizeof(*info))
+		return 0;
+	ticks = (int)info->rta_expires;
+	attribute->nla_type = RTA_UNSPEC;
+	return ticks > 0 ? nla_put_u32(message, RTA_EXPIRES,
+				       (uint32_t)(ticks / sysconf(_SC_CLK_TCK)) + 1)
+			 : 0;
+}
+
+/*
+ * The new one is added behind all of its metric, not put in the place of the first, which may be
+ * another link's; then the old one goes.
+ */
 static int move_route(struct network *network, const struct nlmsghdr *header, int to)
 {
-	struct nl_msg *message = again(header, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+	struct nl_msg *message = again(header, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND);
 	const struct rtmsg *route = NLMSG_DATA(header);
 	struct nlattr *attribute;
 	int r;
@@ -255,16 +359,32 @@ static int move_route(struct network *network, const struct nlmsghdr *header, in
 		*(uint32_t *)nla_data(attribute) = (uint32_t)to;
 	((struct rtmsg *)nlmsg_data(nlmsg_hdr(message)))->rtm_flags =
 		route->rtm_flags & RTNH_F_ONLINK;
-	/* What the kernel tells of a route, but does not take. */
-	attribute = nlmsg_find_attr(nlmsg_hdr(message), sizeof(struct rtmsg), RTA_CACHEINFO);
-	if (attribute)
-		attribute->nla_type = RTA_UNSPEC;
+	if (keep_lifetime(message) < 0) {
+		nlmsg_free(message);
+		return -ENOMEM;
+	}
 	r = network_exchange(network, message, NULL, NULL);
-	if (r < 0 || route->rtm_family != AF_INET6)
-		return r;
-	/* IPv6 has routes of the same metric side by side: the old one is still there. */
-	r = network_exchange(network, again(header, RTM_DELROUTE, 0), NULL, NULL);
-	return r == -ESRCH ? 0 : r;
+	return r < 0 && r != -EEXIST ? r : delete_route(network, header);
+}
+
+/* Networks that a router has told of outlive the addresses in them. */
+static int delete_told_routes(struct network *network, int index)
+{
+	CLEANUP(messages_deinit) struct messages routes = { .index = index, .kernels = true };
+	int r;
+
+	r = collect_routes(network, AF_INET6, &routes);
+	for (size_t i = 0; r == 0 && i < routes.count; i++) {
+		const struct rtmsg *route = NLMSG_DATA(routes.items[i]);
+		struct nlattr *network_address =
+			nlmsg_find_attr(routes.items[i], sizeof(*route), RTA_DST);
+
+		if (route->rtm_type == RTN_UNICAST && route->rtm_table == RT_TABLE_MAIN &&
+		    network_address &&
+		    !IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)nla_data(network_address)))
+			r = delete_route(network, routes.items[i]);
+	}
+	return r;
 }
 
 static int delete_address_of(struct network *network, const struct nlmsghdr *header)
@@ -300,5 +420,5 @@ int network_move_addresses(struct network *network, int from, int to)
 	}
 	for (size_t i = 0; r == 0 && i < addresses.count; i++)
 		r = delete_address_of(network, addresses.items[i]);
-	return r;
+	return r == 0 ? delete_told_routes(network, from) : r;
 }

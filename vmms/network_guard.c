@@ -14,6 +14,9 @@
  * Fragments of IPv6 could hide what they are. Discovery messages are of link-local source, and
  * DHCPv6 clients are answered at a link-local address (RFC 4861, RFC 8415): fragments of such are
  * dropped. In IPv4 the ports are always in the first fragment, without which none is used.
+ *
+ * Some systems, Windows among them, take IP out of an 802.2 header with a SNAP (RFC 1042), too,
+ * where no rule for IP looks. Nobody sends it so on Ethernet but to get past a guard.
  */
 #include "vmms/network_guard.h"
 
@@ -91,6 +94,10 @@ int network_guard_new(struct network_guard **ret_guard)
 		"		type filter hook input priority -300; policy accept;\n"
 		"		iifname @private counter drop\n"
 		"	}\n"
+		"	chain from_host {\n"
+		"		type filter hook output priority -300; policy accept;\n"
+		"		oifname @private counter drop\n"
+		"	}\n"
 		"}\n",
 		guard->table);
 	r = script_run(&script, guard);
@@ -111,6 +118,12 @@ void network_guard_free(struct network_guard *guard)
 }
 
 /* ---- The chain of a port ---- */
+
+/* LLC with SNAP: Ethernet's types by RFC 1042, and by IEEE 802.1H. */
+static const char *const snap_rules[] = {
+	"meta protocol 0x0004 @nh,0,48 0xaaaa03000000",
+	"meta protocol 0x0004 @nh,0,48 0xaaaa030000f8",
+};
 
 static const char *const dhcp_rules[] = {
 	"meta protocol ip udp dport 68",
@@ -159,16 +172,20 @@ static void write_chain(struct script *script, const struct network_guard *guard
 			const struct definition_adapter *adapter)
 {
 	static const char *const tags[] = { "meta protocol { 0x8100, 0x88a8 }" };
-	char mac[DEFINITION_MAC_TEXT_SIZE], rule[64];
-	const char *const rules[] = { rule };
+	char mac[DEFINITION_MAC_TEXT_SIZE], frame[64], arp[64];
+	const char *const mac_rules[] = { frame, arp };
 
 	definition_mac_format(adapter->mac, mac);
-	snprintf(rule, sizeof(rule), "ether saddr != %s", mac);
+	snprintf(frame, sizeof(frame), "ether saddr != %s", mac);
+	/* What others are told of whose address it is, too. */
+	snprintf(arp, sizeof(arp), "meta protocol arp arp saddr ether != %s", mac);
 	fprintf(script->stream, "add chain %s port_%s\nflush chain %s port_%s\n", guard->table,
 		port, guard->table, port);
 	add_rules(script, guard, port, tags, ARRAY_SIZE(tags));
 	if (!adapter->mac_spoofing)
-		add_rules(script, guard, port, rules, ARRAY_SIZE(rules));
+		add_rules(script, guard, port, mac_rules, ARRAY_SIZE(mac_rules));
+	if (adapter->dhcp_guard || adapter->router_guard)
+		add_rules(script, guard, port, snap_rules, ARRAY_SIZE(snap_rules));
 	if (adapter->dhcp_guard)
 		add_rules(script, guard, port, dhcp_rules, ARRAY_SIZE(dhcp_rules));
 	if (adapter->router_guard)

@@ -26,8 +26,8 @@ DEFINE_CLEANUP(struct network_guard *, network_guard_free)
 
 /*
  * Frames that come in through this port of a bridge are as the adapter has it from now on: its MAC
- * address, guards and egress limit. private: and the host does not hear them. In one step, also
- * when it replaces what was there before.
+ * address, guards and egress limit. private: and the host neither hears them nor is heard. In one
+ * step, also when it replaces what was there before.
  */
 int network_guard_set(struct network_guard *guard, const char *port,
 		      const struct definition_adapter *adapter, bool private) MUST_CHECK;

@@ -110,11 +110,17 @@ int network_delete_address(struct network *network, int index,
 int network_count_default_routes(struct network *network, int index,
 				 unsigned *ret_count) MUST_CHECK;
 
+/* How many addresses of the link somebody renews before their time is over, as DHCP clients do. */
+int network_count_leases(struct network *network, int index, unsigned *ret_count) MUST_CHECK;
+
+/* Is there a rule of policy (ip-rule(8)) that names the link? */
+int network_find_rule(struct network *network, const char *link, bool *ret_found) MUST_CHECK;
+
 /*
- * Moves what leads to one link to the other: addresses (not those that the kernel makes up: of
- * IPv6's link-local scope, and autoconfigured), then the routes that are not the kernel's own. A
- * route is replaced in place, so that there is no time without one. What has been moved before, or
- * in part, is no error. On failure what has been moved stays; move it back. Return: also
+ * Moves what leads to one link to the other: addresses (not those that the kernel makes up: the
+ * link-local one that each link has, and temporary ones), then the routes that are not the kernel's
+ * own, and what IPv6's routers have told. There is no time without a route. What has been moved
+ * before, or in part, is no error. On failure what has been moved stays; move it back. Return: also
  * -EOPNOTSUPP, and nothing has been moved: a route leads through several links.
  */
 int network_move_addresses(struct network *network, int from, int to) MUST_CHECK;

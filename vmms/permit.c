@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #define ACCESS_DENIED     "org.freedesktop.DBus.Error.AccessDenied"
-#define LIMITS_EXCEEDED   "org.freedesktop.DBus.Error.LimitsExceeded"
 #define PRIVILEGED_PORTS  1024 /* those below are root's to listen on */
 #define OWNER_OF_THE_HOST "root"
 
@@ -31,15 +30,6 @@ unsigned permit_count(const struct user *user, const struct list *vms)
 	list_for_each (link, (struct list *)vms)
 		count += permit_is_owner(user, container_of(link, struct vm, link)->definition);
 	return count;
-}
-
-int permit_another(const struct user *user, const struct list *vms, struct failure *failure)
-{
-	if (!user || permit_count(user, vms) < PERMIT_VMS_MAX)
-		return 0;
-	return failure_set(failure, LIMITS_EXCEEDED,
-			   "user '%s' has %d VMs: that is all; delete one, or have root create it",
-			   user->name, PERMIT_VMS_MAX);
 }
 
 /* ---- Files ---- */
@@ -141,6 +131,7 @@ static int permit_limits(const struct definition *stored, const struct definitio
 			 struct failure *failure)
 {
 	const struct definition_automatic_start *start = &wanted->automatic_start;
+	uint64_t most = definition_memory_most(&wanted->memory);
 
 	if (!json_equal(definition_resources_to_json(&wanted->resources),
 			definition_resources_to_json(&stored->resources)))
@@ -153,10 +144,10 @@ static int permit_limits(const struct definition *stored, const struct definitio
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root changes what others wait for (automatic_start.order, "
 				   "automatic_start.delay, automatic_stop.timeout)");
-	if (wanted->memory.size > stored->memory.size && wanted->memory.size > memory_of_host())
+	if (most > definition_memory_most(&stored->memory) && most > memory_of_host())
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root gives a VM more memory than the host has; choose a "
-				   "smaller memory.size");
+				   "smaller memory.size, or memory.dynamic.maximum");
 	return 0;
 }
 

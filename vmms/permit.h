@@ -17,8 +17,6 @@
 #include "vmms/failure.h"
 #include "vmms/user.h"
 
-#define PERMIT_VMS_MAX 100 /* of one user */
-
 /* The VM is the user's own. */
 bool permit_is_owner(const struct user *user, const struct definition *definition);
 
@@ -28,10 +26,6 @@ unsigned permit_count(const struct user *user, const struct list *vms);
 /* stored: NULL: a new VM, which becomes the user's. */
 int permit_definition(const struct user *user, const struct definition *stored,
 		      struct definition *wanted, struct failure *failure) MUST_CHECK;
-
-/* Another VM. vms: all that there are. */
-int permit_another(const struct user *user, const struct list *vms,
-		   struct failure *failure) MUST_CHECK;
 
 /* Another disk or medium, whatever it is. */
 int permit_file(const struct user *user, const struct definition *stored,

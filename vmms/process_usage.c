@@ -72,7 +72,7 @@ static int read_cpu(int folder, struct process_usage *usage)
 	return 0;
 }
 
-static int read_memory(int folder, struct process_usage *usage)
+static int read_resident(int folder, uint64_t *ret_resident)
 {
 	uint64_t resident;
 	char text[256];
@@ -83,7 +83,7 @@ static int read_memory(int folder, struct process_usage *usage)
 		return r;
 	if (sscanf(text, "%*u %" SCNu64, &resident) != 1)
 		return -EIO;
-	usage->resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	*ret_resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
 	return 0;
 }
 
@@ -123,19 +123,37 @@ static int read_steal(int folder, struct process_usage *usage)
 	return 0;
 }
 
+/* Return: its folder; -ESRCH: it has ended; -errno. */
+static int open_process(pid_t pid)
+{
+	char path[32];
+	int folder;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return folder;
+}
+
+int process_resident_read(pid_t pid, uint64_t *ret_resident)
+{
+	AUTO_CLOSE int folder = open_process(pid);
+
+	return folder < 0 ? folder : read_resident(folder, ret_resident);
+}
+
 int process_usage_read(pid_t pid, struct process_usage *ret_usage)
 {
 	struct process_usage usage = { 0 };
-	char path[32];
+	AUTO_CLOSE int folder = open_process(pid);
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	AUTO_CLOSE int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return folder;
 	r = read_cpu(folder, &usage);
 	if (r == 0)
-		r = read_memory(folder, &usage);
+		r = read_resident(folder, &usage.resident);
 	if (r == 0)
 		r = read_steal(folder, &usage);
 	if (r < 0)

@@ -23,3 +23,6 @@ struct process_usage {
 
 /* Return: 0; -ESRCH: it has ended; -errno. */
 int process_usage_read(pid_t pid, struct process_usage *ret_usage) MUST_CHECK;
+
+/* Its resident memory alone, which takes less time. Return: as above. */
+int process_resident_read(pid_t pid, uint64_t *ret_resident) MUST_CHECK;

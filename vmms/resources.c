@@ -27,9 +27,24 @@ void resources_add(struct resources *resources, const char *name, int fd)
 	resources->items[i].fd = fd;
 }
 
+int resources_find(const struct resources *resources, const char *name)
+{
+	for (size_t i = 0; resources && i < resources->count; i++) {
+		if (strcmp(resources->items[i].name, name) == 0)
+			return resources->items[i].fd;
+	}
+	return -1;
+}
+
+void resources_disk_name(const struct definition_disk *disk, char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "disk:%u:%u", disk->controller, disk->lun);
+}
+
 /* ---- The hypervisor ---- */
 
-static int open_hypervisor(struct resources *resources, const char *path, struct failure *failure)
+int resources_open_hypervisor(struct resources *resources, const char *path,
+			      struct failure *failure)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
@@ -82,8 +97,7 @@ int resources_check_owner(const char *owner, struct failure *failure)
 	return is_as_we_are(owner) ? 0 : find_owner(owner, &user, failure);
 }
 
-/* Until user_leave(), files are opened with the owner's rights. */
-static int enter_owner(const char *owner, struct failure *failure)
+int resources_become_owner(const char *owner, struct failure *failure)
 {
 	CLEANUP(user_freep) struct user *user = NULL;
 	int r;
@@ -93,7 +107,7 @@ static int enter_owner(const char *owner, struct failure *failure)
 	r = find_owner(owner, &user, failure);
 	if (r < 0)
 		return r;
-	r = user_enter(user);
+	r = user_become(user);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot open files as the VM's owner '%s': %s", owner,
@@ -102,45 +116,91 @@ static int enter_owner(const char *owner, struct failure *failure)
 }
 
 /* What a refusal to the owner needs to be understood: " (with the rights of ...)". */
-static const char *rights_of(const char *owner, int error, char text[static 64])
+static const char *rights_of(const struct resources_wish *wish, int error, char text[static 64])
 {
+	const char *owner = wish->definition->owner;
+
 	text[0] = '\0';
-	if (!is_as_we_are(owner) && (error == EACCES || error == EPERM))
+	if (owner && (error == EACCES || error == EPERM))
 		snprintf(text, 64, " to its owner '%s'", owner);
 	return text;
 }
 
+static void look(const struct resources_wish *wish, const char *path)
+{
+	if (wish->looks)
+		wish->looks(wish->looks_data, path);
+}
+
 /* ---- Files to boot from ---- */
 
-static int open_file(struct resources *resources, const char *name, const char *path,
-		     const char *owner, struct failure *failure)
+static int refuse_kind(const char *name, const char *what, struct failure *failure)
 {
-	AUTO_CLOSE int path_fd = -1, fd = -1;
+	return failure_set(failure, DBUS_ERROR_RESOURCE,
+			   "the %s '%s' is not a file; correct boot.%s in the VM's definition",
+			   name, what, name);
+}
+
+static int open_path(const struct resources_wish *wish, const char *name, const char *path,
+		     int *ret_fd, struct failure *failure)
+{
+	AUTO_CLOSE int path_fd = -1;
 	struct stat status;
 	char rights[64];
+	int fd = -1;
 
 	path_fd = path_look(path, &status);
 	if (path_fd >= 0 && !S_ISREG(status.st_mode))
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "the %s '%s' is not a file; correct boot.%s in the VM's "
-				   "definition",
-				   name, path, name);
+		return refuse_kind(name, path, failure);
 	if (path_fd >= 0)
 		fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot open the %s '%s': %s%s; correct boot.%s in the VM's "
 				   "definition",
-				   name, path, strerror(errno), rights_of(owner, errno, rights),
+				   name, path, strerror(errno), rights_of(wish, errno, rights),
 				   name);
-	resources_add(resources, name, TAKE_FD(fd));
+	*ret_fd = fd;
 	return 0;
+}
+
+/* Of a file that somebody has opened. */
+static int take_passed(const char *name, int passed, int *ret_fd, struct failure *failure)
+{
+	int flags = fcntl(passed, F_GETFL), fd;
+	struct stat status;
+
+	if (flags < 0 || path_look_at(passed, &status) < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE, "the %s that was passed: %s", name,
+				   strerror(errno));
+	if (!S_ISREG(status.st_mode) || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "the %s that was passed is not a file that can be read", name);
+	fd = fcntl(passed, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE, "the %s that was passed: %s", name,
+				   strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_file(struct resources *resources, const struct resources_wish *wish,
+		     const char *name, const char *path, struct failure *failure)
+{
+	int passed = resources_find(wish->passed, name), fd, r;
+
+	look(wish, path);
+	r = passed >= 0 ? take_passed(name, passed, &fd, failure)
+			: open_path(wish, name, path, &fd, failure);
+	if (r == 0)
+		resources_add(resources, name, fd);
+	return r;
 }
 
 /* ---- Disks ---- */
 
-static int disk_failure(const struct definition_disk *disk, const char *owner, int error,
-			resources_user_fn user, void *data, struct failure *failure)
+static int disk_failure(const struct resources_wish *wish, const struct definition_disk *disk,
+			int error, struct failure *failure)
 {
 	char rights[64];
 	const char *vm;
@@ -151,8 +211,8 @@ static int disk_failure(const struct definition_disk *disk, const char *owner, i
 			"cannot use disk image '%s' (controller %u, lun %u): %s%s; correct the "
 			"path, or the image",
 			disk->path, disk->controller, disk->lun, image_error_text(error),
-			rights_of(owner, -error, rights));
-	vm = user ? user(data, disk->path) : NULL;
+			rights_of(wish, -error, rights));
+	vm = wish->user ? wish->user(wish->user_data, disk->path) : NULL;
 	if (vm)
 		return failure_set(failure, DBUS_ERROR_DISK_IN_USE,
 				   "disk image '%s' is in use by VM '%s'; stop that VM first, or "
@@ -164,80 +224,49 @@ static int disk_failure(const struct definition_disk *disk, const char *owner, i
 			   disk->path);
 }
 
-static int open_disk(const struct definition_disk *disk, const char *owner, resources_user_fn user,
-		     void *data, int *ret_fd, struct failure *failure)
+static int open_disk(struct resources *resources, const struct resources_wish *wish,
+		     const struct definition_disk *disk, struct failure *failure)
 {
 	struct image_options options = { .read_only = disk->read_only,
 					 .direct = disk->cache == DEFINITION_CACHE_DIRECT,
 					 .sector_size = disk->sector_size };
+	char name[RESOURCES_NAME_MAX];
 	struct image image;
-	int r;
+	int passed, fd, r;
 
-	r = image_open(disk->path, &options, &image);
+	resources_disk_name(disk, name);
+	passed = resources_find(wish->passed, name);
+	look(wish, disk->path);
+	r = passed >= 0 ? image_adopt(passed, &options, &image)
+			: image_open(disk->path, &options, &image);
 	if (r != 0)
-		return disk_failure(disk, owner, r, user, data, failure);
-	*ret_fd = image.fd;
+		return disk_failure(wish, disk, r, failure);
+	fd = passed >= 0 ? fcntl(passed, F_DUPFD_CLOEXEC, 0) : image.fd;
+	if (fd < 0)
+		return disk_failure(wish, disk, -errno, failure);
+	resources_add(resources, name, fd);
 	return 0;
 }
 
-int resources_open_disk(const struct definition_disk *disk, const char *owner,
-			resources_user_fn user, void *data, int *ret_fd, struct failure *failure)
+static int open_all(struct resources *resources, const struct resources_wish *wish,
+		    struct failure *failure)
 {
+	const struct definition *definition = wish->definition;
 	int r;
 
-	r = enter_owner(owner, failure);
-	if (r < 0)
-		return r;
-	r = open_disk(disk, owner, user, data, ret_fd, failure);
-	user_leave();
+	r = open_file(resources, wish, "kernel", definition->boot.kernel, failure);
+	if (r == 0 && definition->boot.initrd)
+		r = open_file(resources, wish, "initrd", definition->boot.initrd, failure);
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
+		if (definition->disks[i].path)
+			r = open_disk(resources, wish, &definition->disks[i], failure);
+	}
 	return r;
 }
 
-static int open_disks(struct resources *resources, const struct definition *definition,
-		      resources_user_fn user, void *data, struct failure *failure)
-{
-	for (size_t i = 0; i < definition->disk_count; i++) {
-		const struct definition_disk *disk = &definition->disks[i];
-		char name[32];
-		int fd, r;
-
-		if (!disk->path)
-			continue;
-		r = open_disk(disk, definition->owner, user, data, &fd, failure);
-		if (r < 0)
-			return r;
-		snprintf(name, sizeof(name), "disk:%u:%u", disk->controller, disk->lun);
-		resources_add(resources, name, fd);
-	}
-	return 0;
-}
-
-/* With the rights of the owner, who has named them. */
-static int open_named(struct resources *resources, const struct definition *definition,
-		      resources_user_fn user, void *data, struct failure *failure)
-{
-	int r;
-
-	r = open_file(resources, "kernel", definition->boot.kernel, definition->owner, failure);
-	if (r == 0 && definition->boot.initrd)
-		r = open_file(resources, "initrd", definition->boot.initrd, definition->owner,
-			      failure);
-	return r == 0 ? open_disks(resources, definition, user, data, failure) : r;
-}
-
-int resources_open(struct resources *resources, const struct definition *definition,
-		   const char *hypervisor, resources_user_fn user, void *data,
+int resources_open(struct resources *resources, const struct resources_wish *wish,
 		   struct failure *failure)
 {
-	int r;
-
-	r = open_hypervisor(resources, hypervisor, failure);
-	if (r < 0)
-		return r;
-	r = enter_owner(definition->owner, failure);
-	if (r < 0)
-		return r;
-	r = open_named(resources, definition, user, data, failure);
-	user_leave();
-	return r;
+	return wish->disk ? open_disk(resources, wish, wish->disk, failure)
+			  : open_all(resources, wish, failure);
 }

@@ -4,6 +4,9 @@
  *
  * Descriptors are collected under the names of the "descriptors" method (common/control.h), and
  * closed when they have been sent: the worker's copies keep the locks of the images.
+ *
+ * What a definition names may be on a file system that does not answer: it is opened by a process
+ * that may wait (vmms/opener.h).
  */
 #pragma once
 
@@ -11,6 +14,8 @@
 #include "common/base/cleanup.h"
 #include "common/definition.h"
 #include "vmms/failure.h"
+
+#define RESOURCES_NAME_MAX 48
 
 /* The hypervisor, the kernel, the initrd, the serial line, where the end is written down, all
  * disks, and queues of adapters. */
@@ -20,7 +25,7 @@
 struct resources {
 	size_t count;
 	struct {
-		char name[48];
+		char name[RESOURCES_NAME_MAX];
 		int fd;
 	} items[RESOURCES_MAX];
 };
@@ -30,24 +35,41 @@ void resources_deinit(struct resources *resources);
 /* Takes over the descriptor. There is room for what is defined once. */
 void resources_add(struct resources *resources, const char *name, int fd);
 
-/* Who has that image, for the message: the name of a VM, or NULL. */
-typedef const char *(*resources_user_fn)(void *data, const char *path);
+/* The descriptor of that name, still theirs, or -1. */
+int resources_find(const struct resources *resources, const char *name);
 
-/*
- * Opens and locks the medium of a disk. owner: the VM's, whose rights count; NULL: root, as for
- * resources_check_owner().
- */
-int resources_open_disk(const struct definition_disk *disk, const char *owner,
-			resources_user_fn user, void *data, int *ret_fd,
-			struct failure *failure) MUST_CHECK;
+/* "disk:0:1" */
+void resources_disk_name(const struct definition_disk *disk, char name[RESOURCES_NAME_MAX]);
 
-/* The owner is a user of this host. */
+/* The hypervisor device. */
+int resources_open_hypervisor(struct resources *resources, const char *path,
+			      struct failure *failure) MUST_CHECK;
+
+/* The owner is a user of this host. owner: NULL: root, or the user whose daemon it is. */
 int resources_check_owner(const char *owner, struct failure *failure) MUST_CHECK;
 
+/* From now on we are the owner, for good: for a process that does nothing else. */
+int resources_become_owner(const char *owner, struct failure *failure) MUST_CHECK;
+
+/* Files that are wanted. */
+struct resources_wish {
+	const struct definition *definition; /* all that it names */
+	const struct definition_disk *disk;  /* the medium of this disk alone; or NULL */
+
+	/* Descriptors that count instead of paths, of the same names; or NULL. */
+	const struct resources *passed;
+
+	/* Who has that image, for the message: the name of a VM, or NULL. */
+	const char *(*user)(void *data, const char *path);
+
+	/* Said before something is looked at, which may take as long as it likes. */
+	void (*looks)(void *data, const char *path);
+	void *user_data, *looks_data;
+};
+
 /*
- * Opens all that the definition names, with its owner's rights, and the hypervisor device. On
- * failure the caller deinits what was opened until then.
+ * Opens and locks them, as whoever we are. On failure the caller deinits what was opened until
+ * then.
  */
-int resources_open(struct resources *resources, const struct definition *definition,
-		   const char *hypervisor, resources_user_fn user, void *data,
+int resources_open(struct resources *resources, const struct resources_wish *wish,
 		   struct failure *failure) MUST_CHECK;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The daemon's command line. */
+/* The daemon's command line, and its file. */
 #include "vmms/settings.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
+#include "vmms/settings_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +16,9 @@
 
 #define SHUTDOWN_TIMEOUT_DEFAULT 60
 #define ANSWER_TIMEOUT_DEFAULT   30
+#define OPEN_TIMEOUT_DEFAULT     20 /* so that callers with D-Bus's 25 learn of it */
 #define TIMEOUT_MAX              3600
+#define USER_VMS_DEFAULT         100
 
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
@@ -49,10 +54,20 @@ static const char usage[] =
 	"they\n"
 	"                         are turned off at once (default: 60)\n"
 	"  --answer-timeout N     seconds that a worker gets to answer (default: 30)\n"
+	"  --open-timeout N       seconds that kernels and disk images get to be opened; 0: for "
+	"ever\n"
+	"                         (default: 20)\n"
 	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them again\n"
 	"  --metrics-port PORT    metrics on that port of the loopback interface, too, where "
 	"every\n"
 	"                         user of the host may read them\n"
+	"  --user-vms N, --user-disks N, --user-running N, --user-processors N, --user-memory "
+	"SIZE\n"
+	"                         what the VMs of one user, who is not root, may take together; "
+	"none:\n"
+	"                         as much as there is (default: 100 VMs)\n"
+	"  --config PATH          a file with more of these, vmms.conf(5) (default:\n"
+	"                         /etc/vmms/vmms.conf; for users ~/.config/vmms/vmms.conf)\n"
 	"  --debug                log more\n"
 	"  --help, --version\n"
 	"\n"
@@ -72,8 +87,12 @@ enum {
 	OPTION_GROUP,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_ANSWER_TIMEOUT,
+	OPTION_OPEN_TIMEOUT,
 	OPTION_KEEP_GUESTS,
 	OPTION_METRICS_PORT,
+	OPTION_CONFIG,
+	OPTION_QUOTA, /* and the following, one of each kind */
+	OPTION_QUOTA_LAST = OPTION_QUOTA + _QUOTA_COUNT - 1,
 	OPTION_DEBUG,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -93,8 +112,15 @@ static const struct option options[] = {
 	{ "group", required_argument, NULL, OPTION_GROUP },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT },
+	{ "open-timeout", required_argument, NULL, OPTION_OPEN_TIMEOUT },
 	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
 	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
+	{ "user-vms", required_argument, NULL, OPTION_QUOTA + QUOTA_VMS },
+	{ "user-disks", required_argument, NULL, OPTION_QUOTA + QUOTA_DISKS },
+	{ "user-running", required_argument, NULL, OPTION_QUOTA + QUOTA_RUNNING },
+	{ "user-processors", required_argument, NULL, OPTION_QUOTA + QUOTA_PROCESSORS },
+	{ "user-memory", required_argument, NULL, OPTION_QUOTA + QUOTA_MEMORY },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -209,6 +235,15 @@ static int read_units(const char *text, enum units_mode *ret_mode)
 	return SETTINGS_E_USAGE;
 }
 
+static int read_quota(struct quota *quota, enum quota_kind kind, const char *text)
+{
+	if (quota_parse(kind, text, &quota->limits[kind]) == 0)
+		return 0;
+	fprintf(stderr, "vmms: --%s must be a %s, or none\n", quota_settings[kind],
+		kind == QUOTA_MEMORY ? "size, as 16G" : "number above 0");
+	return SETTINGS_E_USAGE;
+}
+
 /* Only root may become somebody else. */
 static struct worker_users default_users(void)
 {
@@ -219,6 +254,9 @@ static struct worker_users default_users(void)
 
 static int read_option(struct settings *settings, int option)
 {
+	if (option >= OPTION_QUOTA && option <= OPTION_QUOTA_LAST)
+		return read_quota(&settings->manager.quota,
+				  (enum quota_kind)(option - OPTION_QUOTA), optarg);
 	switch (option) {
 	case OPTION_SYSTEM:
 		settings->bus.scope = DBUS_SYSTEM;
@@ -254,11 +292,15 @@ static int read_option(struct settings *settings, int option)
 				    &settings->manager.shutdown_timeout);
 	case OPTION_ANSWER_TIMEOUT:
 		return read_timeout("--answer-timeout", optarg, &settings->manager.answer_timeout);
+	case OPTION_OPEN_TIMEOUT:
+		return read_timeout("--open-timeout", optarg, &settings->manager.open_timeout);
 	case OPTION_KEEP_GUESTS:
 		settings->keep_guests = true;
 		return 0;
 	case OPTION_METRICS_PORT:
 		return read_port(optarg, &settings->metrics_port);
+	case OPTION_CONFIG:
+		return 0; /* read already */
 	case OPTION_DEBUG:
 		log_set_level(LOG_LEVEL_DEBUG);
 		return 0;
@@ -274,6 +316,122 @@ static int read_option(struct settings *settings, int option)
 	}
 }
 
+/* ---- The file ---- */
+
+/* Of these a file says nothing: which bus it is, and what ends at once. */
+static bool is_for_command_line(int option)
+{
+	return option == OPTION_SYSTEM || option == OPTION_USER || option == OPTION_ADDRESS ||
+	       option == OPTION_CONFIG || option == OPTION_HELP || option == OPTION_VERSION;
+}
+
+static const struct option *find_setting(const char *name)
+{
+	for (const struct option *row = options; row->name; row++) {
+		if (strcmp(row->name, name) == 0 && !is_for_command_line(row->val))
+			return row;
+	}
+	return NULL;
+}
+
+static int set(struct settings *settings, const struct option *row, const char *value)
+{
+	if (row->has_arg == no_argument && strcmp(value, "no") == 0)
+		return 0;
+	if (row->has_arg == no_argument && strcmp(value, "yes") != 0) {
+		fprintf(stderr, "vmms: %s must be yes or no\n", row->name);
+		return SETTINGS_E_USAGE;
+	}
+	optarg = (char *)value;
+	return read_option(settings, row->val);
+}
+
+static int found_setting(void *data, const char *name, const char *value, unsigned line)
+{
+	struct settings *settings = data;
+	const struct option *row = find_setting(name);
+	int r;
+
+	if (!row) {
+		fprintf(stderr, "vmms: there is no setting '%s'; vmms.conf(5) has all\n", name);
+		r = SETTINGS_E_USAGE;
+	} else {
+		r = set(settings, row, value);
+	}
+	if (r == SETTINGS_E_USAGE)
+		fprintf(stderr, "vmms: (in %s, line %u)\n", settings->file, line);
+	return r;
+}
+
+static int read_text(struct settings *settings, size_t *ret_size)
+{
+	AUTO_CLOSE int fd = open(settings->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t size;
+
+	if (fd < 0)
+		return -errno;
+	settings->file_text = malloc(SETTINGS_FILE_MAX + 1);
+	if (!settings->file_text)
+		return -ENOMEM;
+	size = read(fd, settings->file_text, SETTINGS_FILE_MAX + 1);
+	if (size < 0)
+		return -errno;
+	if (size > SETTINGS_FILE_MAX)
+		return -EFBIG;
+	settings->file_text[size] = '\0';
+	*ret_size = (size_t)size;
+	return 0;
+}
+
+static int read_file(struct settings *settings, bool required)
+{
+	unsigned line;
+	size_t size;
+	int r;
+
+	r = read_text(settings, &size);
+	/* A home that is another's, as su(1) leaves it, is none. */
+	if (!required && (r == -ENOENT || r == -ENOTDIR || (r == -EACCES && geteuid() != 0)))
+		return 0;
+	if (r < 0) {
+		fprintf(stderr, "vmms: cannot read %s: %s\n", settings->file, strerror(-r));
+		return SETTINGS_E_USAGE;
+	}
+	r = settings_file_parse(settings->file_text, size, found_setting, settings, &line);
+	if (r == -EINVAL) {
+		fprintf(stderr, "vmms: %s, line %u: not of the form 'name = value'\n",
+			settings->file, line);
+		return SETTINGS_E_USAGE;
+	}
+	return r;
+}
+
+static int file_default(char path[PATH_MAX])
+{
+	if (geteuid() == 0)
+		return path_set(path, "/etc/vmms/vmms.conf", "");
+	if (getenv("XDG_CONFIG_HOME"))
+		return path_set(path, getenv("XDG_CONFIG_HOME"), "/vmms/vmms.conf");
+	return getenv("HOME") ? path_set(path, getenv("HOME"), "/.config/vmms/vmms.conf") : 0;
+}
+
+/* The command line says where it is, and is read itself when that has been. */
+static int find_and_read_file(int argc, char *argv[], struct settings *settings)
+{
+	const char *named = NULL;
+	int option, r;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == OPTION_HELP || option == OPTION_VERSION)
+			return 0;
+		if (option == OPTION_CONFIG)
+			named = optarg;
+	}
+	r = named ? path_set(settings->file, named, "") : file_default(settings->file);
+	return r < 0 || settings->file[0] == '\0' ? r : read_file(settings, named);
+}
+
 int settings_read(int argc, char *argv[], struct settings *settings)
 {
 	int option, r;
@@ -282,8 +440,15 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 				       .manager = { .hypervisor = "/dev/kvm",
 						    .passt = "/usr/bin/passt",
 						    .users = default_users(),
+						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
+						    .quota.limits[QUOTA_VMS] = USER_VMS_DEFAULT,
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
 						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT } };
+	r = find_and_read_file(argc, argv, settings);
+	if (r != 0)
+		return r;
+	opterr = 1;
+	optind = 0; /* from the beginning */
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		r = read_option(settings, option);
 		if (r != 0)

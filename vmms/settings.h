@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon's command line: vmms(8).
+ * The daemon's command line, vmms(8), and its file, vmms.conf(5), over which the former wins.
  */
 #pragma once
 
@@ -18,6 +18,8 @@ struct settings {
 	bool keep_guests;                /* they run on when the daemon ends */
 	enum units_mode units;
 	char state_directory[PATH_MAX], runtime_directory[PATH_MAX], worker[PATH_MAX];
+	char file[PATH_MAX]; /* vmms.conf(5) */
+	char *file_text;     /* to which values point; NULL: there is none */
 };
 
 enum {
@@ -26,5 +28,5 @@ enum {
 	SETTINGS_E_USAGE, /* wrong usage: what is wrong is on standard error */
 };
 
-/* Return: 0; SETTINGS_E_; -errno. */
+/* To be kept as long as the process lives. Return: 0; SETTINGS_E_; -errno. */
 int settings_read(int argc, char *argv[], struct settings *ret_settings) MUST_CHECK;

@@ -99,7 +99,8 @@ static int append_number(sd_bus_message *message, const struct definition *defin
 	if (value == 0)
 		value = NOT_SET;
 	else
-		value = value * number->scale + (number->beyond ? definition->memory.size : 0);
+		value = value * number->scale +
+			(number->beyond ? definition_memory_most(&definition->memory) : 0);
 	return sd_bus_message_append(message, "(sv)", number->property, "t", value);
 }
 

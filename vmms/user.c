@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -148,6 +149,16 @@ static bool set_identity(uid_t uid, gid_t gid)
 	(void)setfsgid(gid);
 	(void)setfsuid(uid);
 	return (gid_t)setfsgid((gid_t)-1) == gid && (uid_t)setfsuid((uid_t)-1) == uid;
+}
+
+int user_become(const struct user *user)
+{
+	if (!set_groups(user->groups, user->group_count) ||
+	    syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0 ||
+	    syscall(SYS_setresuid, user->uid, user->uid, user->uid) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0) < 0)
+		return -EPERM;
+	return 0;
 }
 
 int user_enter(const struct user *user)

@@ -2,9 +2,9 @@
 /*
  * Users of the host: those who call, and those who own VMs.
  *
- * What a user has named is opened as that user: while user_enter() is in force, the files that this
- * thread opens are those that the user may open. That changes the thread's file system credentials
- * and supplementary groups alone, so that the user cannot signal or trace us meanwhile.
+ * What a user has named is opened as that user, by a process that has become so for good, or looked
+ * at while user_enter() is in force. The latter changes the thread's file system credentials and
+ * supplementary groups alone, so that the user cannot signal or trace us meanwhile.
  *
  * Thread: the event loop's. Looking users up may ask services of the network (nsswitch.conf(5)).
  */
@@ -32,6 +32,13 @@ DEFINE_CLEANUP(struct user *, user_free)
 
 /* Whether the user is in the group of that name. */
 bool user_is_in(const struct user *user, const char *group);
+
+/*
+ * For a process that does nothing else any more: it is the user's for good, whose own mounts (FUSE)
+ * it sees as they are, and still nobody traces it or looks into its memory. Return: 0; -EPERM: we
+ * may not become another.
+ */
+int user_become(const struct user *user) MUST_CHECK;
 
 /*
  * From now on files are opened as the user; user_leave() ends it, and cannot fail: without what we

@@ -7,6 +7,7 @@
 #include "common/control.h"
 #include "vmms/adapter.h"
 #include "vmms/manager.h"
+#include "vmms/opener.h"
 #include "vmms/resources.h"
 #include "vmms/units.h"
 #include "vmms/vm_internal.h"
@@ -50,6 +51,8 @@ void vm_free(struct vm *vm)
 		vm->manager->found = NULL;
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
+	opener_free(vm->opener);
+	json_object_put(vm->opening_arguments);
 	worker_free(vm->worker);
 	statistics_reset(vm);
 	adapter_free(vm->next_adapter);
@@ -70,6 +73,11 @@ const char *vm_owner(const struct vm *vm)
 	if (vm->definition->owner)
 		return vm->definition->owner;
 	return geteuid() == 0 ? "root" : "";
+}
+
+bool vm_is_up(const struct vm *vm)
+{
+	return vm->worker || vm->state == VM_STARTING;
 }
 
 const char *vm_engine(const struct vm *vm)

@@ -19,6 +19,7 @@
 #include "vmms/failure.h"
 #include "vmms/statistics.h"
 #include "vmms/vm_guest.h"
+#include "vmms/vm_memory.h"
 #include "vmms/vm_state.h"
 #include "vmms/worker.h"
 
@@ -28,6 +29,8 @@
 struct adapter;
 struct job;
 struct manager;
+struct opener;
+struct resources;
 struct unit;
 struct vm_log;
 
@@ -64,6 +67,9 @@ struct vm {
 	bool unsaved;                   /* the definition's file is older than it */
 	struct adapter *next_adapter;   /* the back end that the operation will connect */
 	const char *old_adapter;        /* name of the one that it will take away; or NULL */
+	struct opener *opener;          /* of files that the operation takes; NULL: none now */
+	const char *opening_method;     /* of the worker, which then gets what was opened */
+	struct json_object *opening_arguments;
 	struct failure start_failure;   /* name NULL: none yet */
 	sd_event_source *timer;         /* bounds a shutdown, or the end of the worker */
 	sd_event_source *restart_timer; /* NULL: it is not to be started again by itself */
@@ -80,6 +86,7 @@ struct vm {
 	unsigned resets;
 	struct list adapters; /* of struct adapter */
 	struct vm_guest guest;
+	struct vm_memory memory;
 	struct vm_statistics statistics;
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 
@@ -111,7 +118,17 @@ const char *vm_engine(const struct vm *vm);
 /* Return: 0, or a negative number with *failure filled if the verb cannot be obeyed now. */
 int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure) MUST_CHECK;
 
+/* It has a worker, or is just getting one. */
+bool vm_is_up(const struct vm *vm);
+
 int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * The same, for this run with descriptors that somebody has passed, instead of what is at the paths
+ * of the definition: "kernel", "initrd", or as resources_disk_name(). They are borrowed.
+ */
+int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
+			struct failure *failure) MUST_CHECK;
 
 struct vm_shutdown_options {
 	bool force;       /* the guest is to end programs that hold it up */
@@ -153,13 +170,14 @@ bool vm_definitions_are_equal(const struct definition *a, const struct definitio
 
 /*
  * Changes to the disks, at once and for good: the running guest sees them, and the definition is
- * saved. disk: as in the definition; taken over, also on failure.
+ * saved. disk: as in the definition; taken over, also on failure. fd: of what is to be at the path
+ * while the VM runs, which it has to; borrowed; -1: the path counts.
  */
-int vm_attach_disk(struct vm *vm, struct definition_disk *disk, vm_done_fn done, void *data,
+int vm_attach_disk(struct vm *vm, struct definition_disk *disk, int fd, vm_done_fn done, void *data,
 		   struct failure *failure) MUST_CHECK;
 int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn done, void *data,
 		   struct failure *failure) MUST_CHECK;
-int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path,
+int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path, int fd,
 		     vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force, vm_done_fn done,
 		    void *data, struct failure *failure) MUST_CHECK;

@@ -102,6 +102,8 @@ int vm_open_adapters(struct vm *vm, struct resources *resources, struct failure 
 	int r;
 
 	r = complete(vm, failure);
+	if (r == 0)
+		r = manager_check_macs(vm, failure);
 	for (unsigned i = 0; r == 0 && i < network->adapter_count; i++) {
 		CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
 		struct adapter *adapter;

@@ -55,7 +55,7 @@ static void finish_start(struct vm *vm)
 	if (vm->started_at == 0) {
 		vm->started_at = vm_clock(CLOCK_REALTIME);
 		vm_record_save(vm);
-		vm_notify(vm, "StartedAt", NULL);
+		vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
 	}
 	if (!run_record_has(vm->manager->record, &vm->definition->uuid))
 		manager_vm_runs(vm->manager, vm);

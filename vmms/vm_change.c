@@ -12,6 +12,7 @@
 #include "common/control.h"
 #include "vmms/fault.h"
 #include "vmms/manager.h"
+#include "vmms/opener.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -83,6 +84,7 @@ void vm_notify_definition(struct vm *vm)
 
 static void change_commit(struct vm *vm)
 {
+	bool resized = vm->definition->memory.size != vm->next_definition->memory.size;
 	struct failure failure;
 	int r;
 
@@ -94,6 +96,9 @@ static void change_commit(struct vm *vm)
 	vm_record_save(vm);
 	vm_unit_update(vm);
 	vm_notify_definition(vm);
+	if (resized)
+		vm_memory_apply_size(vm);
+	vm_memory_balance_soon(vm->manager);
 	if (r < 0)
 		failure_set(&failure, DBUS_ERROR_STORE,
 			    "VM '%s' has been changed, but its definition cannot be saved in %s: "
@@ -148,6 +153,77 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 			   change_answered, vm);
 	fault_point(FAULT_CHANGE_SENT);
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
+}
+
+/* ---- With a file ---- */
+
+static void medium_opened(void *data, struct resources *resources, const struct failure *failure)
+{
+	struct vm *vm = data;
+	AUTO_JSON struct json_object *arguments = TAKE_PTR(vm->opening_arguments);
+	struct failure why;
+	int r;
+
+	vm->opener = NULL;
+	if (failure) {
+		why = *failure;
+		r = -EINVAL;
+	} else {
+		r = vm_change_make(vm, vm->opening_method, arguments, &resources->items[0].fd, 1,
+				   &why);
+	}
+	if (r < 0) {
+		change_abandon(vm);
+		vm_finish(&vm->operation, &why);
+	}
+}
+
+static int refuse_passed(const struct vm *vm, struct failure *failure)
+{
+	return failure_set(
+		failure, DBUS_ERROR_INVALID_STATE,
+		"VM '%s' is off: what is passed is for a VM that runs; leave it out, and "
+		"pass it when the VM is started",
+		vm->definition->name);
+}
+
+int vm_change_open(struct vm *vm, const char *method, struct json_object *arguments,
+		   const struct definition_disk *disk, int passed, struct failure *failure)
+{
+	struct resources files = { .count = 0 };
+	const struct resources_wish wish = { .definition = vm->definition,
+					     .disk = disk,
+					     .passed = &files,
+					     .user = manager_disk_user,
+					     .user_data = vm };
+	int r;
+
+	if (!vm->worker && passed >= 0)
+		return refuse_passed(vm, failure);
+	/* At rest it is opened at the next start. */
+	if (!vm->worker || !disk->path)
+		return vm_change_make(vm, method, arguments, NULL, 0, failure);
+	if (passed >= 0) {
+		resources_disk_name(disk, files.items[0].name);
+		files.items[files.count++].fd = passed;
+	}
+	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
+		       medium_opened, vm, &vm->opener, failure);
+	if (r < 0)
+		return r;
+	fault_point(FAULT_FILES_ASKED_FOR);
+	vm->opening_method = method;
+	vm->opening_arguments = json_object_get(arguments);
+	return 0;
+}
+
+void vm_change_interrupt(struct vm *vm)
+{
+	if (!vm->opener)
+		return;
+	opener_free(TAKE_PTR(vm->opener));
+	json_object_put(TAKE_PTR(vm->opening_arguments));
+	change_abandon(vm);
 }
 
 void vm_change_undo(struct vm *vm)

@@ -10,7 +10,6 @@
  */
 #include "common/base/log.h"
 #include "vmms/manager.h"
-#include "vmms/resources.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 
@@ -113,16 +112,6 @@ static int find_drive(struct vm *vm, unsigned controller, unsigned lun,
 	return 0;
 }
 
-/* Opens the medium for the worker; at rest the disk is opened at the next start. */
-static int open_medium(struct vm *vm, const struct definition_disk *disk, int *ret_fd,
-		       struct failure *failure)
-{
-	if (!vm->worker || !disk->path)
-		return 0;
-	return resources_open_disk(disk, vm->definition->owner, manager_disk_user, vm, ret_fd,
-				   failure);
-}
-
 static struct json_object *place(const struct definition_disk *disk)
 {
 	return json_make("controller", json_object_new_int64(disk->controller), "lun",
@@ -147,18 +136,15 @@ static int add_pending(struct vm *vm, struct json_object *arguments)
 	return r;
 }
 
-static int attach(struct vm *vm, struct definition_disk *disk, struct failure *failure)
+static int attach(struct vm *vm, struct definition_disk *disk, int fd, struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
-	AUTO_CLOSE int fd = -1;
+	unsigned controller = disk->controller, lun = disk->lun;
 	int r;
 
 	arguments = json_make("disk", definition_disk_to_json(disk), NULL);
 	if (!arguments)
 		return failure_no_memory(failure);
-	r = open_medium(vm, disk, &fd, failure);
-	if (r < 0)
-		return r;
 	r = add_pending(vm, arguments);
 	if (r == 0)
 		r = definition_add_disk(vm->next_definition, disk);
@@ -167,20 +153,22 @@ static int attach(struct vm *vm, struct definition_disk *disk, struct failure *f
 			failure, DBUS_ERROR_EXISTS,
 			"VM '%s' has a disk at controller %u, lun %u already, or from its "
 			"next start; detach that or choose another lun",
-			vm->definition->name, disk->controller, disk->lun);
+			vm->definition->name, controller, lun);
 	if (r < 0)
 		return failure_no_memory(failure);
-	return vm_change_make(vm, "attach", arguments, &fd, fd >= 0, failure);
+	return vm_change_open(vm, "attach", arguments,
+			      definition_find_disk(vm->next_definition, controller, lun), fd,
+			      failure);
 }
 
-int vm_attach_disk(struct vm *vm, struct definition_disk *disk, vm_done_fn done, void *data,
+int vm_attach_disk(struct vm *vm, struct definition_disk *disk, int fd, vm_done_fn done, void *data,
 		   struct failure *failure)
 {
 	int r;
 
 	r = vm_change_begin(vm, VM_ATTACH, done, data, failure);
 	if (r == 0) {
-		r = attach(vm, disk, failure);
+		r = attach(vm, disk, fd, failure);
 		if (r < 0)
 			vm_change_undo(vm);
 	}
@@ -223,11 +211,10 @@ int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn 
 	return r;
 }
 
-static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *path,
+static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *path, int fd,
 		  struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
-	AUTO_CLOSE int fd = -1;
 	struct definition_disk *disk;
 	int r;
 
@@ -244,13 +231,10 @@ static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *
 	disk->path = strdup(path);
 	if (!arguments || !disk->path || set_pending_medium(vm, disk, path) < 0)
 		return failure_no_memory(failure);
-	r = open_medium(vm, disk, &fd, failure);
-	if (r < 0)
-		return r;
-	return vm_change_make(vm, "insert", arguments, &fd, fd >= 0, failure);
+	return vm_change_open(vm, "insert", arguments, disk, fd, failure);
 }
 
-int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path,
+int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path, int fd,
 		     vm_done_fn done, void *data, struct failure *failure)
 {
 	int r;
@@ -258,7 +242,7 @@ int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const cha
 	r = vm_change_begin(vm, VM_INSERT, done, data, failure);
 	if (r < 0)
 		return r;
-	r = insert(vm, controller, lun, path, failure);
+	r = insert(vm, controller, lun, path, fd, failure);
 	if (r < 0)
 		vm_change_undo(vm);
 	return r;

@@ -74,6 +74,17 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 		   size_t fd_count, struct failure *failure) MUST_CHECK;
 
 /*
+ * The same with the medium of a disk, which is opened first: `done` is told what comes of that.
+ * passed: instead of what is at its path; -1: none.
+ */
+int vm_change_open(struct vm *vm, const char *method, struct json_object *arguments,
+		   const struct definition_disk *disk, int passed,
+		   struct failure *failure) MUST_CHECK;
+
+/* The worker has ended: what was being opened for it is no more worth waiting for. */
+void vm_change_interrupt(struct vm *vm);
+
+/*
  * Writes the definition as it is, after a change that nobody asked for; while a change is under way
  * it is enough to set vm->unsaved.
  */

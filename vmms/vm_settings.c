@@ -97,6 +97,25 @@ bool vm_definitions_are_equal(const struct definition *a, const struct definitio
 
 /* ---- What a change makes of the two ---- */
 
+/*
+ * How much dynamic memory the guest has: but for the maximum, for which room was made at the start.
+ * New reference; NULL without memory.
+ */
+static struct json_object *merge_memory(const struct definition_memory *running,
+					const struct definition_memory *wanted)
+{
+	struct definition_memory merged = *running;
+	uint64_t maximum = running->dynamic.maximum;
+
+	if (running->dynamic.on && wanted->dynamic.on) {
+		merged.dynamic = wanted->dynamic;
+		merged.dynamic.maximum = maximum;
+		merged.size = MIN(wanted->size, maximum);
+		merged.dynamic.minimum = MIN(wanted->dynamic.minimum, maximum);
+	}
+	return definition_memory_to_json(&merged);
+}
+
 /* The running definition with what can be had at once of the new one. */
 static int merge(const struct definition *running, const struct definition *wanted,
 		 struct definition **ret_merged)
@@ -112,6 +131,7 @@ static int merge(const struct definition *running, const struct definition *want
 		if (value)
 			json_add(&tree, live_keys[i], json_object_get(value));
 	}
+	json_add(&tree, "memory", merge_memory(&running->memory, &wanted->memory));
 	return tree && source ? definition_from_json(tree, ret_merged, &error) : -ENOMEM;
 }
 

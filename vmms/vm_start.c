@@ -2,16 +2,18 @@
 /*
  * One VM: starting it.
  *
- * Everything the worker needs is opened before it is spawned. Then it is sent all descriptors, its
- * definition and the order to start in one go; it answers each in turn. The first refusal is kept,
- * the worker is killed, and the VM is off again when the process has gone: only then are the locks
- * of its disks.
+ * Everything the worker needs is opened before it is spawned, files by a process that may wait for
+ * them (vmms/opener.h); until then the VM is starting, without a worker. Then it is sent all
+ * descriptors, its definition and the order to start in one go; it answers each in turn. The first
+ * refusal is kept, the worker is killed, and the VM is off again when the process has gone: only
+ * then are the locks of its disks.
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/control.h"
 #include "vmms/fault.h"
 #include "vmms/manager.h"
+#include "vmms/opener.h"
 #include "vmms/resources.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_record.h"
@@ -82,7 +84,7 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	vm->started_at = vm_clock(CLOCK_REALTIME);
 	vm->up_since = vm_clock(CLOCK_MONOTONIC);
 	vm_record_save(vm);
-	vm_notify(vm, "StartedAt", NULL);
+	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
 	if (vm->state == VM_STARTING)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 	manager_vm_runs(vm->manager, vm);
@@ -197,36 +199,125 @@ static void forget_last_run(struct vm *vm)
 	vm_notify(vm, "Resets", "CrashParameters", "CrashText", NULL);
 }
 
-int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+/* ---- The files are open ---- */
+
+static int make_worker(struct vm *vm, struct resources *resources, struct failure *failure)
 {
-	struct resources resources = { .count = 0 };
+	int r;
+
+	r = resources_open_hypervisor(resources, vm->manager->settings.hypervisor, failure);
+	if (r == 0)
+		r = vm_open_adapters(vm, resources, failure);
+	if (r < 0)
+		return r;
+	fault_point(FAULT_START_OPENED_RESOURCES);
+	forget_last_run(vm);
+	r = spawn(vm, resources, failure);
+	if (r < 0)
+		return r;
+	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", NULL);
+	return 0;
+}
+
+/* There was no worker to speak of: the VM is off, and whoever started it learns why. */
+static void start_failed(struct vm *vm, const struct failure *failure)
+{
+	worker_free(TAKE_PTR(vm->worker));
+	vm_record_delete(vm);
+	vm_forget_adapters(vm);
+	console_disconnect(vm->console);
+	if (vm->restarts > 0 && !vm->turning_off.done)
+		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure->message);
+	else
+		vm_set_state(vm, VM_OFF, "%s", failure->message);
+	vm_finish(&vm->operation, failure);
+	vm_finish(&vm->turning_off, NULL);
+	manager_vm_rests(vm->manager, vm);
+}
+
+static void files_opened(void *data, struct resources *resources, const struct failure *failure)
+{
+	struct vm *vm = data;
+	struct failure why;
+	int r;
+
+	vm->opener = NULL;
+	if (vm->turning_off.done) {
+		r = failure_set(&why, DBUS_ERROR_INVALID_STATE,
+				"VM '%s' was turned off before it had started",
+				vm->definition->name);
+	} else if (failure) {
+		why = *failure;
+		r = -EINVAL;
+	} else {
+		r = make_worker(vm, resources, &why);
+	}
+	if (r < 0)
+		start_failed(vm, &why);
+}
+
+/* ---- The beginning ---- */
+
+static bool names_file(const struct definition *definition, const char *name)
+{
+	char disk[RESOURCES_NAME_MAX];
+
+	if (strcmp(name, "kernel") == 0)
+		return true;
+	if (strcmp(name, "initrd") == 0)
+		return definition->boot.initrd;
+	for (size_t i = 0; i < definition->disk_count; i++) {
+		resources_disk_name(&definition->disks[i], disk);
+		if (strcmp(name, disk) == 0)
+			return definition->disks[i].path;
+	}
+	return false;
+}
+
+/* One that nobody asks for would be lost without a word. */
+static int check_passed(const struct vm *vm, const struct resources *passed,
+			struct failure *failure)
+{
+	for (size_t i = 0; passed && i < passed->count; i++) {
+		if (!names_file(vm->definition, passed->items[i].name))
+			return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+					   "VM '%s' has no file '%s' that something could be "
+					   "passed for; there are kernel, initrd, and "
+					   "disk:CONTROLLER:LUN, if the definition has them",
+					   vm->definition->name, passed->items[i].name);
+	}
+	return 0;
+}
+
+int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
+			struct failure *failure)
+{
+	const struct resources_wish wish = { .definition = vm->definition,
+					     .passed = passed,
+					     .user = manager_disk_user,
+					     .user_data = vm };
 	int r;
 
 	r = manager_check_stopping(vm->manager, failure);
 	if (r == 0)
+		r = check_passed(vm, passed, failure);
+	if (r == 0)
 		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)
 		return r;
-	vm_restart_forget(vm);
-	r = resources_open(&resources, vm->definition, vm->manager->settings.hypervisor,
-			   manager_disk_user, vm, failure);
-	if (r == 0)
-		r = vm_open_adapters(vm, &resources, failure);
-	if (r == 0) {
-		fault_point(FAULT_START_OPENED_RESOURCES);
-		forget_last_run(vm);
-		r = spawn(vm, &resources, failure);
-	}
-	resources_deinit(&resources);
+	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
+		       files_opened, vm, &vm->opener, failure);
 	if (r < 0) {
-		worker_free(TAKE_PTR(vm->worker));
-		vm_record_delete(vm);
-		vm_forget_adapters(vm);
-		console_disconnect(vm->console);
 		vm->operation = (struct vm_operation){ 0 };
 		return r;
 	}
+	fault_point(FAULT_FILES_ASKED_FOR);
+	vm_restart_forget(vm);
 	vm_set_state(vm, VM_STARTING, "%s", "");
-	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", NULL);
 	return 0;
+}
+
+int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	return vm_start_with_files(vm, NULL, done, data, failure);
 }

@@ -10,6 +10,7 @@
 #include "vmms/fault.h"
 #include "vmms/job.h"
 #include "vmms/manager.h"
+#include "vmms/opener.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 
@@ -63,6 +64,10 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 	r = vm_begin(vm, VM_TURN_OFF, done, data, failure);
 	if (r < 0)
 		return r;
+	if (!vm->worker) {
+		opener_cancel(vm->opener); /* of a VM that is starting */
+		return 0;
+	}
 	r = worker_request(vm->worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);
 	fault_point(FAULT_STOP_SENT);
 	if (r < 0)

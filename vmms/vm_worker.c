@@ -229,6 +229,7 @@ static const struct {
 	{ "guest", vm_guest_on_guest },
 	{ "thawed", vm_guest_on_thawed },
 	{ "copy", vm_guest_on_copy },
+	{ "memory", vm_memory_on_memory },
 };
 
 static void worker_event(void *owner, const char *name, struct json_object *data)
@@ -388,6 +389,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 
 	fault_point(FAULT_END_NOTICED);
 	vm_clear_timer(vm);
+	vm_change_interrupt(vm);
 	vm_record_take_end(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
@@ -396,6 +398,7 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm->vmbus_version[0] = '\0';
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
 	vm_guest_forget(vm);
+	vm_memory_forget(vm);
 	statistics_reset(vm);
 	vm_take_pending(vm);
 	if (starting)

@@ -76,13 +76,33 @@ bool vswitch_alias_parse(const char *text, const char *directory, struct vswitch
 	return true;
 }
 
+bool vswitch_alias_is_of_a_switch(const char *text)
+{
+	return strncmp(text, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0;
+}
+
 /* ---- Ports ---- */
+
+/* Frames for its own address a bridge gives to the host. */
+static int check_mac(const struct vswitch *vswitch, const struct definition_adapter *adapter,
+		     struct failure *failure)
+{
+	if (memcmp(adapter->mac, vswitch->bridge.mac, sizeof(adapter->mac)) != 0)
+		return 0;
+	return failure_set(failure, DBUS_ERROR_EXISTS,
+			   "adapter '%s' has the MAC address that the host itself has on switch "
+			   "'%s'; give it another",
+			   adapter->name, vswitch->definition->name);
+}
 
 int vswitch_check_adapter(const struct vswitch *vswitch, const struct definition_adapter *adapter,
 			  struct failure *failure)
 {
-	if (adapter->vlan.mode == DEFINITION_VLAN_NONE || vswitch->bridge.vlan_filtering)
-		return 0;
+	int r;
+
+	r = check_mac(vswitch, adapter, failure);
+	if (r < 0 || adapter->vlan.mode == DEFINITION_VLAN_NONE || vswitch->bridge.vlan_filtering)
+		return r;
 	if (vswitch->definition->bridge)
 		return failure_set(failure, DBUS_ERROR_HOST_NOT_CAPABLE,
 				   "adapter '%s' has a VLAN, but bridge %s does not tell VLANs "

@@ -31,8 +31,10 @@ struct vswitch {
 	struct vswitches *switches;
 	unsigned reading; /* when its file was last read */
 	struct vswitch_definition *definition;
-	struct network_link bridge;       /* index 0: the switch is down */
-	char reason[FAILURE_MESSAGE_MAX]; /* why it is down; "": it is up */
+	struct network_link bridge; /* index 0: the switch is down */
+	int named; /* index of what is called as the definition's bridge or interface; 0: nothing */
+	int uplink; /* index of what it leads to: that, or a port of the bridge; 0: none */
+	char reason[FAILURE_MESSAGE_MAX]; /* why it does not work; "": it does */
 };
 
 /* Takes over the definition, also on failure. Return: 0; -ENOMEM. */
@@ -48,15 +50,25 @@ static inline bool vswitch_is_up(const struct vswitch *vswitch)
 	return vswitch->bridge.index != 0;
 }
 
+/* It is up, and leads to where it is to. */
+static inline bool vswitch_works(const struct vswitch *vswitch)
+{
+	return vswitch_is_up(vswitch) && vswitch->reason[0] == '\0';
+}
+
 /*
  * Makes or finds the bridge; one of ours that is there already, after a crash say, is taken over
- * and finished. force: take an interface even if it carries a default route. Return: 0; negative
- * with *failure filled, nothing changed, and the reason kept.
+ * and finished. Of a switch that is up without its interface: takes that. force: take an interface
+ * even if it carries a default route and the like. Return: 0; negative with *failure filled,
+ * nothing changed, and the reason kept.
  */
 int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failure) MUST_CHECK;
 
 /* Learns what has become of the bridge meanwhile; a switch whose bridge is gone is down. */
 void vswitch_refresh(struct vswitch *vswitch);
+
+/* Learns what vswitch->named and vswitch->uplink are now. */
+void vswitch_find_uplink(struct vswitch *vswitch);
 
 /* Takes away what vswitch_bring_up() made. What cannot be is logged. */
 void vswitch_take_down(struct vswitch *vswitch);
@@ -94,6 +106,9 @@ void vswitch_alias_format(const struct vswitch_alias *alias, const char *directo
 
 /* Return: false if it is not one of this daemon's. */
 bool vswitch_alias_parse(const char *text, const char *directory, struct vswitch_alias *ret_alias);
+
+/* It is one of some daemon's. */
+bool vswitch_alias_is_of_a_switch(const char *text);
 
 /* Gives back the interface that a bridge of ours has taken, if any, and deletes the bridge. */
 int vswitch_dismantle(struct network *network, const struct network_link *bridge,

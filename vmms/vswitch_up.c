@@ -3,13 +3,14 @@
  * One virtual switch: bringing it up and taking it down.
  *
  * Every step is one that may find its work done, since a daemon that was killed in the middle left
- * some of it. The bridge is ours from when it has its alias; one that was made, and not yet named,
- * has our name, no port, and is down.
+ * some of it. The bridge is ours from when it has its alias, whatever its name is by then; one that
+ * was made, and not yet named, has our name, the MAC address that we gave it, and is down.
+ * vswitch_outside.c takes interfaces.
  */
 #include "common/base/log.h"
 #include "vmms/fault.h"
-#include "vmms/interface_owner.h"
-#include "vmms/vswitch.h"
+#include "vmms/network_sysctl.h"
+#include "vmms/vswitch_internal.h"
 #include "vmms/vswitches.h"
 
 #include <errno.h>
@@ -19,8 +20,8 @@
 #define NAME_PREFIX  "vmsw-"
 #define INTERNAL_MTU 1500
 
-static int cannot(const struct vswitch *vswitch, const char *what, int error,
-		  struct failure *failure)
+int vswitch_cannot(const struct vswitch *vswitch, const char *what, int error,
+		   struct failure *failure)
 {
 	return failure_set(failure, DBUS_ERROR_RESOURCE, "switch '%s': cannot %s: %s",
 			   vswitch->definition->name, what, strerror(-error));
@@ -48,48 +49,96 @@ static int make_bridge(struct network *network, const char *name, const uint8_t 
 	return network_make_bridge(network, name, &options);
 }
 
-/* A bridge of that name is this switch's, from before. */
-static bool is_ours(const struct vswitch *vswitch, const struct network_link *link)
+bool vswitch_owns(const struct vswitch *vswitch, const struct network_link *link)
 {
 	struct vswitch_alias alias;
 
-	if (strcmp(link->kind, "bridge") != 0)
-		return false;
-	if (link->alias[0] == '\0')
-		return !(link->flags & IFF_UP);
-	return vswitch_alias_parse(link->alias, vswitch->switches->directory, &alias) &&
+	return strcmp(link->kind, "bridge") == 0 &&
+	       vswitch_alias_parse(link->alias, vswitch->switches->directory, &alias) &&
 	       guid_equal(&alias.uuid, &vswitch->definition->uuid);
 }
 
-static int have_bridge(struct vswitch *vswitch, const uint8_t *mac, struct network_link *ret_bridge,
-		       struct failure *failure)
+struct own_search {
+	const struct vswitch *vswitch;
+	struct network_link found;
+};
+
+static int match_own(void *data, const struct network_link *link)
+{
+	struct own_search *search = data;
+
+	if (vswitch_owns(search->vswitch, link))
+		search->found = *link;
+	return 0;
+}
+
+int vswitch_find_bridge(const struct vswitch *vswitch, struct network_link *ret_bridge)
+{
+	struct own_search search = { .vswitch = vswitch };
+	int r;
+
+	r = network_each_link(vswitch->switches->network, match_own, &search);
+	if (r < 0)
+		return r;
+	if (search.found.index == 0)
+		return -ENODEV;
+	*ret_bridge = search.found;
+	return 0;
+}
+
+/* Made just now, or by a daemon that was killed before it had named it. */
+static bool is_unnamed(const struct network_link *link, const uint8_t *mac)
+{
+	return strcmp(link->kind, "bridge") == 0 && link->alias[0] == '\0' &&
+	       !(link->flags & IFF_UP) && memcmp(link->mac, mac, sizeof(link->mac)) == 0;
+}
+
+static int make_own_bridge(struct vswitch *vswitch, const uint8_t *mac,
+			   struct network_link *ret_bridge, struct failure *failure)
 {
 	struct network *network = vswitch->switches->network;
-	struct vswitch_alias alias = { .uuid = vswitch->definition->uuid };
-	char name[IFNAMSIZ], text[VSWITCH_ALIAS_SIZE];
 	struct network_link bridge;
+	char name[IFNAMSIZ];
 	int r;
 
 	bridge_name(vswitch, name);
 	r = make_bridge(network, name, mac);
 	if (r < 0 && r != -EEXIST)
-		return cannot(vswitch, "make a bridge", r, failure);
+		return vswitch_cannot(vswitch, "make a bridge", r, failure);
 	fault_point(FAULT_BRIDGE_MADE);
 	r = network_find_link(network, name, &bridge);
 	if (r < 0)
-		return cannot(vswitch, "find its bridge", r, failure);
-	if (!is_ours(vswitch, &bridge))
+		return vswitch_cannot(vswitch, "find its bridge", r, failure);
+	if (!is_unnamed(&bridge, mac))
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "switch '%s': there is an interface %s that is not vmms's; "
 				   "rename it, or make the switch again",
 				   vswitch->definition->name, name);
+	*ret_bridge = bridge;
+	return 0;
+}
+
+int vswitch_have_bridge(struct vswitch *vswitch, const uint8_t *mac,
+			struct network_link *ret_bridge, struct failure *failure)
+{
+	struct network *network = vswitch->switches->network;
+	struct vswitch_alias alias = { .uuid = vswitch->definition->uuid };
+	char text[VSWITCH_ALIAS_SIZE];
+	struct network_link bridge;
+	int r;
+
+	if (vswitch_find_bridge(vswitch, &bridge) < 0) {
+		r = make_own_bridge(vswitch, mac, &bridge, failure);
+		if (r < 0)
+			return r;
+	}
 	if (vswitch->definition->interface)
 		snprintf(alias.interface, sizeof(alias.interface), "%s",
 			 vswitch->definition->interface);
 	vswitch_alias_format(&alias, vswitch->switches->directory, text);
 	r = network_set_alias(network, bridge.index, text);
 	if (r < 0)
-		return cannot(vswitch, "name its bridge", r, failure);
+		return vswitch_cannot(vswitch, "name its bridge", r, failure);
 	fault_point(FAULT_BRIDGE_NAMED);
 	*ret_bridge = bridge;
 	return 0;
@@ -106,7 +155,7 @@ static int add_addresses(struct vswitch *vswitch, const struct vswitch_definitio
 		r = network_add_address(vswitch->switches->network, vswitch->bridge.index,
 					&wanted->addresses[i].address);
 		if (r < 0 && r != -EEXIST)
-			return cannot(vswitch, wanted->addresses[i].text, r, failure);
+			return vswitch_cannot(vswitch, wanted->addresses[i].text, r, failure);
 	}
 	return 0;
 }
@@ -133,19 +182,25 @@ int vswitch_set_addresses(struct vswitch *vswitch, const struct vswitch_definiti
 		r = network_delete_address(network, vswitch->bridge.index,
 					   &old->addresses[i].address);
 		if (r < 0 && r != -EADDRNOTAVAIL)
-			return cannot(vswitch, "remove an address", r, failure);
+			return vswitch_cannot(vswitch, "remove an address", r, failure);
 	}
 	r = network_fix_mtu(network, vswitch->bridge.index,
 			    definition->mtu > 0 ? definition->mtu : INTERNAL_MTU);
-	return r < 0 ? cannot(vswitch, "set its MTU", r, failure)
+	return r < 0 ? vswitch_cannot(vswitch, "set its MTU", r, failure)
 		     : add_addresses(vswitch, definition, failure);
 }
 
-static int set_private(struct network *network, int bridge)
+/* Before the bridge is up, or it might have heard of a router by then. */
+static int set_ip(struct network *network, const struct network_link *bridge, bool private)
 {
-	int r = network_set_no_link_local(network, bridge);
+	int r;
 
-	return r == -EOPNOTSUPP || r == -EAFNOSUPPORT ? 0 : r;
+	if (!private)
+		return network_refuse_routers(bridge->name);
+	r = network_set_no_link_local(network, bridge->index);
+	if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
+		r = 0;
+	return r == 0 ? network_refuse_ipv6(bridge->name) : r;
 }
 
 static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
@@ -161,15 +216,18 @@ static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
 	/* Without it the host would be heard: better to learn that now. */
 	r = private ? vswitches_guard(vswitch->switches, &guard, failure) : 0;
 	if (r == 0)
-		r = have_bridge(vswitch, mac, &vswitch->bridge, failure);
+		r = vswitch_have_bridge(vswitch, mac, &vswitch->bridge, failure);
 	if (r < 0)
 		return r;
-	r = private ? set_private(network, vswitch->bridge.index) : 0;
+	r = set_ip(network, &vswitch->bridge, private);
 	if (r < 0)
-		return cannot(vswitch, "do without addresses", r, failure);
+		return vswitch_cannot(vswitch,
+				      private ? "do without addresses"
+					      : "keep the host from taking guests for routers",
+				      r, failure);
 	r = network_set_up(network, vswitch->bridge.index, true);
 	if (r < 0)
-		return cannot(vswitch, "set its bridge up", r, failure);
+		return vswitch_cannot(vswitch, "set its bridge up", r, failure);
 	fault_point(FAULT_BRIDGE_UP);
 	return private ? 0 : vswitch_set_addresses(vswitch, vswitch->definition, failure);
 }
@@ -189,172 +247,22 @@ static int join_bridge(struct vswitch *vswitch, struct failure *failure)
 				   "run 'vmctl reload'",
 				   vswitch->definition->name, name);
 	if (r < 0)
-		return cannot(vswitch, "look for its bridge", r, failure);
+		return vswitch_cannot(vswitch, "look for its bridge", r, failure);
 	if (strcmp(link.kind, "bridge") != 0)
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 				   "switch '%s': %s is not a bridge; name one, or let the switch "
 				   "take the interface",
 				   vswitch->definition->name, name);
+	if (vswitch_alias_is_of_a_switch(link.alias))
+		return failure_set(
+			failure, DBUS_ERROR_INVALID_ARGUMENT,
+			"switch '%s': %s is a virtual switch itself; connect adapters to "
+			"that",
+			vswitch->definition->name, name);
 	if (!(link.flags & IFF_UP))
 		log_warning("switch %s: bridge %s is down", vswitch->definition->name, name);
 	vswitch->bridge = link;
 	return 0;
-}
-
-/* ---- External, by interface ---- */
-
-static int check_owner(struct vswitch *vswitch, const struct network_link *link,
-		       struct failure *failure)
-{
-	const struct interface_owner *owner = interface_owner_find("", link->name, link->index);
-	char steps[512];
-
-	if (!owner)
-		return 0;
-	interface_owner_steps(owner, link->name, steps, sizeof(steps));
-	return failure_set(failure, DBUS_ERROR_INVALID_STATE,
-			   "switch '%s' cannot take interface %s, which %s manages; make a bridge "
-			   "by its own means: %s; then name that bridge instead of the interface",
-			   vswitch->definition->name, link->name, owner->name, steps);
-}
-
-static int check_default_route(struct vswitch *vswitch, const struct network_link *link,
-			       struct failure *failure)
-{
-	unsigned count = 0;
-	int r;
-
-	r = network_count_default_routes(vswitch->switches->network, link->index, &count);
-	if (r < 0)
-		return cannot(vswitch, "read the host's routes", r, failure);
-	if (count == 0)
-		return 0;
-	return failure_set(failure, DBUS_ERROR_INVALID_STATE,
-			   "switch '%s' cannot take interface %s: the host's default route leads "
-			   "through it, and would be interrupted; force it if you can reach the "
-			   "host otherwise",
-			   vswitch->definition->name, link->name);
-}
-
-static int check_interface(struct vswitch *vswitch, const struct network_link *link, bool force,
-			   struct failure *failure)
-{
-	int r;
-
-	if (!link->ethernet || link->flags & IFF_LOOPBACK || strcmp(link->kind, "bridge") == 0)
-		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
-				   "switch '%s' cannot take %s, which is %s",
-				   vswitch->definition->name, link->name,
-				   strcmp(link->kind, "bridge") == 0
-					   ? "a bridge; name it as the bridge of the switch"
-					   : "not an Ethernet interface");
-	if (link->master != 0)
-		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
-				   "switch '%s' cannot take interface %s, which is part of another "
-				   "bridge or bond already",
-				   vswitch->definition->name, link->name);
-	r = check_owner(vswitch, link, failure);
-	return r < 0 || force ? r : check_default_route(vswitch, link, failure);
-}
-
-/* Every VLAN of the network outside is one of the switch. */
-static int pass_all_vlans(struct network *network, int port)
-{
-	return network_add_vlans(network, port, 2, DEFINITION_VLAN_MAX);
-}
-
-static int take_interface(struct vswitch *vswitch, const struct network_link *link,
-			  const struct network_link *bridge, struct failure *failure)
-{
-	struct network *network = vswitch->switches->network;
-	int r;
-
-	r = network_set_up(network, bridge->index, true);
-	if (r == 0)
-		r = network_set_master(network, link->index, bridge->index);
-	if (r == 0)
-		r = network_fix_mtu(network, bridge->index, link->mtu);
-	if (r == 0 && bridge->vlan_filtering)
-		r = pass_all_vlans(network, link->index);
-	if (r == 0)
-		r = network_set_up(network, link->index, true);
-	fault_point(FAULT_BRIDGE_TOOK_INTERFACE);
-	if (r == 0)
-		r = network_move_addresses(network, link->index, bridge->index);
-	fault_point(FAULT_BRIDGE_TOOK_ADDRESSES);
-	if (r < 0)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "switch '%s' cannot take interface %s: %s; all is as it was",
-				   vswitch->definition->name, link->name, strerror(-r));
-	return 0;
-}
-
-static void give_back(struct vswitch *vswitch, const struct network_link *link,
-		      const struct network_link *bridge)
-{
-	struct network *network = vswitch->switches->network;
-	int r;
-
-	r = vswitch_dismantle(network, bridge, link->name);
-	if (r == 0 && !(link->flags & IFF_UP))
-		r = network_set_up(network, link->index, false);
-	if (r < 0)
-		log_error("switch %s: interface %s is not as it was: %s", vswitch->definition->name,
-			  link->name, strerror(-r));
-}
-
-static int bring_up_outside(struct vswitch *vswitch, bool force, struct failure *failure)
-{
-	const char *name = vswitch->definition->interface;
-	struct network_link link, bridge;
-	char own[IFNAMSIZ];
-	bool resumed;
-	int r;
-
-	r = network_find_link(vswitch->switches->network, name, &link);
-	if (r < 0)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "switch '%s': there is no interface %s on this host (%s); "
-				   "'ip link' shows which there are",
-				   vswitch->definition->name, name, strerror(-r));
-	bridge_name(vswitch, own);
-	resumed = network_find_link(vswitch->switches->network, own, &bridge) == 0 &&
-		  link.master == bridge.index && is_ours(vswitch, &bridge);
-	r = resumed ? 0 : check_interface(vswitch, &link, force, failure);
-	if (r == 0)
-		r = have_bridge(vswitch, link.mac, &bridge, failure);
-	if (r < 0)
-		return r;
-	r = take_interface(vswitch, &link, &bridge, failure);
-	if (r < 0) {
-		give_back(vswitch, &link, &bridge);
-		return r;
-	}
-	bridge.mtu = link.mtu;
-	vswitch->bridge = bridge;
-	return 0;
-}
-
-int vswitch_dismantle(struct network *network, const struct network_link *bridge,
-		      const char *interface)
-{
-	struct network_link link;
-	int r = 0;
-
-	if (interface[0] != '\0' && network_find_link(network, interface, &link) == 0 &&
-	    link.master == bridge->index) {
-		/* First the port leaves: routes by gateways are checked against what is reachable.
-		 */
-		r = network_set_master(network, link.index, 0);
-		fault_point(FAULT_BRIDGE_LEFT);
-		if (r == 0)
-			r = network_move_addresses(network, bridge->index, link.index);
-	}
-	if (r < 0)
-		return r;
-	r = network_delete_link(network, bridge->index);
-	fault_point(FAULT_BRIDGE_REMOVED);
-	return r == -ENODEV ? 0 : r;
 }
 
 /* ---- Both ways ---- */
@@ -369,22 +277,33 @@ static int bring_up(struct vswitch *vswitch, bool force, struct failure *failure
 	if (vswitch->definition->type != VSWITCH_EXTERNAL)
 		return bring_up_inside(vswitch, failure);
 	return vswitch->definition->bridge ? join_bridge(vswitch, failure)
-					   : bring_up_outside(vswitch, force, failure);
+					   : vswitch_bring_up_outside(vswitch, force, failure);
 }
 
 int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failure)
 {
+	bool was_up = vswitch_is_up(vswitch);
 	int r;
 
 	r = bring_up(vswitch, force, failure);
+	vswitch_find_uplink(vswitch);
 	if (r < 0) {
-		vswitch_take_down(vswitch);
+		if (!was_up)
+			vswitch_take_down(vswitch);
 		snprintf(vswitch->reason, sizeof(vswitch->reason), "%s", failure->message);
 		return r;
 	}
 	vswitch->reason[0] = '\0';
 	log_info("switch %s: up, as %s", vswitch->definition->name, vswitch->bridge.name);
 	return 0;
+}
+
+/* Ours may have another name by now; the administrator's has that of the definition. */
+static bool is_same_bridge(const struct vswitch *vswitch, const struct network_link *link)
+{
+	return vswitch->definition->bridge ? strcmp(link->kind, "bridge") == 0 &&
+						     strcmp(link->name, vswitch->bridge.name) == 0
+					   : vswitch_owns(vswitch, link);
 }
 
 void vswitch_refresh(struct vswitch *vswitch)
@@ -394,7 +313,7 @@ void vswitch_refresh(struct vswitch *vswitch)
 	if (!vswitch_is_up(vswitch))
 		return;
 	if (network_get_link(vswitch->switches->network, vswitch->bridge.index, &link) < 0 ||
-	    strcmp(link.name, vswitch->bridge.name) != 0 || strcmp(link.kind, "bridge") != 0) {
+	    !is_same_bridge(vswitch, &link)) {
 		snprintf(vswitch->reason, sizeof(vswitch->reason), "%s is gone",
 			 vswitch->bridge.name);
 		link = (struct network_link){ 0 };
@@ -402,11 +321,31 @@ void vswitch_refresh(struct vswitch *vswitch)
 	vswitch->bridge = link;
 }
 
+void vswitch_find_uplink(struct vswitch *vswitch)
+{
+	const struct vswitch_definition *definition = vswitch->definition;
+	const char *name = definition->bridge ? definition->bridge : definition->interface;
+	struct network *network = vswitch->switches->network;
+	struct network_link link = { 0 }, port = { 0 };
+
+	vswitch->named = vswitch->uplink = 0;
+	if (!name || !network)
+		return;
+	if (network_find_link(network, name, &link) == 0)
+		vswitch->named = link.index;
+	if (!definition->interface)
+		vswitch->uplink = link.index;
+	else if (vswitch_is_up(vswitch) &&
+		 vswitch_find_taken(network, &vswitch->bridge, name, &port) == 0)
+		vswitch->uplink = port.index;
+}
+
 void vswitch_take_down(struct vswitch *vswitch)
 {
 	const char *interface = vswitch->definition->interface;
 	int r;
 
+	vswitch_refresh(vswitch);
 	if (!vswitch_is_up(vswitch))
 		return;
 	if (!vswitch->definition->bridge) {

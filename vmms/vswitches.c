@@ -23,7 +23,7 @@ static bool have_privilege(void)
 	return syscall(SYS_capget, &header, data) == 0 && data[0].effective & 1u << CAP_NET_ADMIN;
 }
 
-int vswitches_new(const char *directory, vswitch_user_fn user, void *user_data,
+int vswitches_new(const char *directory, const struct vswitches_vms *vms, void *vms_data,
 		  struct vswitches **ret_switches)
 {
 	CLEANUP(vswitches_freep) struct vswitches *switches = calloc(1, sizeof(*switches));
@@ -33,8 +33,8 @@ int vswitches_new(const char *directory, vswitch_user_fn user, void *user_data,
 		return -ENOMEM;
 	list_init(&switches->list);
 	list_init(&switches->broken);
-	switches->user = user;
-	switches->user_data = user_data;
+	switches->vms = vms;
+	switches->vms_data = vms_data;
 	vswitches_observe(switches, NULL, NULL);
 	switches->directory = strdup(directory);
 	if (!switches->directory)
@@ -57,6 +57,7 @@ void vswitches_free(struct vswitches *switches)
 {
 	if (!switches)
 		return;
+	network_monitor_free(switches->monitor);
 	list_for_each (link, &switches->list) {
 		struct vswitch *vswitch = container_of(link, struct vswitch, link);
 
@@ -153,13 +154,25 @@ int vswitches_have(struct vswitches *switches, const char *name, struct vswitch 
 	vswitch_refresh(vswitch);
 	if (!vswitch_is_up(vswitch)) {
 		/* That it may take its interface was settled when it was made. */
-		r = vswitch_bring_up(vswitch, true, failure);
-		switches->observer->changed(switches->observer_data, vswitch);
+		r = vswitches_bring_up(switches, vswitch, true, failure);
 		if (r < 0)
 			return r;
 	}
 	*ret_vswitch = vswitch;
 	return 0;
+}
+
+int vswitches_bring_up(struct vswitches *switches, struct vswitch *vswitch, bool force,
+		       struct failure *failure)
+{
+	bool was_up = vswitch_is_up(vswitch);
+	int r;
+
+	r = vswitch_bring_up(vswitch, force, failure);
+	switches->observer->changed(switches->observer_data, vswitch);
+	if (r == 0 && !was_up)
+		switches->vms->reconnect(switches->vms_data, vswitch);
+	return r;
 }
 
 void vswitches_insert(struct vswitches *switches, struct vswitch *vswitch)
@@ -279,7 +292,8 @@ static int check_change(const struct vswitches *switches, const struct vswitch *
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 				   "name, uuid and type of switch '%s' stay; make another switch",
 				   old->name);
-	user = moves(old, definition) ? switches->user(switches->user_data, old->name) : NULL;
+	user = moves(old, definition) ? switches->vms->find_user(switches->vms_data, old->name)
+				      : NULL;
 	if (user)
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is connected to switch '%s'; disconnect it first", user,
@@ -347,7 +361,7 @@ int vswitches_change(struct vswitches *switches, struct vswitch *vswitch,
 int vswitches_delete(struct vswitches *switches, struct vswitch *vswitch, struct failure *failure)
 {
 	const char *name = vswitch->definition->name;
-	const char *user = switches->user(switches->user_data, name);
+	const char *user = switches->vms->find_user(switches->vms_data, name);
 	int r;
 
 	if (user)

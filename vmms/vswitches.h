@@ -12,6 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "vmms/network_monitor.h"
 #include "vmms/vswitch.h"
 
 struct folder;
@@ -30,8 +31,17 @@ struct vswitches_observer {
 	void (*changed)(void *data, struct vswitch *vswitch);
 };
 
-/* The name of a running VM that is connected to the switch, or NULL. */
-typedef const char *(*vswitch_user_fn)(void *data, const char *name);
+/* The VMs, as switches see them. All required. */
+struct vswitches_vms {
+	/* The name of a running VM that is connected to the switch of that name, or NULL. */
+	const char *(*find_user)(void *data, const char *name);
+
+	/* The switch has another bridge, or none: what is connected to it is to be so again. */
+	void (*reconnect)(void *data, struct vswitch *vswitch);
+
+	/* Interfaces of adapters may have gone. Return: false: to be asked again. */
+	bool (*check)(void *data);
+};
 
 struct vswitches {
 	struct network *network;     /* NULL: no privilege */
@@ -41,8 +51,9 @@ struct vswitches {
 	struct list list;   /* of struct vswitch, by name */
 	struct list broken; /* of struct broken_vswitch */
 	unsigned reading;
-	vswitch_user_fn user;
-	void *user_data;
+	struct network_monitor *monitor; /* NULL: not watched */
+	const struct vswitches_vms *vms;
+	void *vms_data;
 	const struct vswitches_observer *observer;
 	void *observer_data;
 };
@@ -51,8 +62,11 @@ struct vswitches {
  * Reads the definitions, removes what a daemon before left, and brings all switches up; those that
  * cannot be are down, with a reason. Return: 0; -errno: the folder cannot be used.
  */
-int vswitches_new(const char *directory, vswitch_user_fn user, void *user_data,
+int vswitches_new(const char *directory, const struct vswitches_vms *vms, void *vms_data,
 		  struct vswitches **ret_switches) MUST_CHECK;
+
+/* From now on switches follow what becomes of the host's interfaces. */
+int vswitches_watch(struct vswitches *switches, sd_event *loop) MUST_CHECK;
 
 /* Takes all down. */
 void vswitches_free(struct vswitches *switches);
@@ -93,7 +107,8 @@ int vswitches_delete(struct vswitches *switches, struct vswitch *vswitch,
 
 /*
  * Reads the folder again: new files become switches, those whose file is gone go, changes are
- * taken over, unless VMs are connected. Switches that are down are tried again.
+ * taken over, unless VMs are connected. The host's network is looked at, and switches that are down
+ * are tried again.
  */
 int vswitches_reload(struct vswitches *switches, struct failure *failure) MUST_CHECK;
 

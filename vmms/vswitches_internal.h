@@ -12,6 +12,16 @@ int vswitches_load(struct vswitches *switches) MUST_CHECK;
 /* Bridges and taps that a daemon with the same state left, and that are nobody's now. */
 void vswitches_remove_stale(struct vswitches *switches);
 
+/*
+ * Brings up one that is not, or takes its interface again, tells the observer, and has VMs
+ * connected again. force: as vswitch_bring_up().
+ */
+int vswitches_bring_up(struct vswitches *switches, struct vswitch *vswitch, bool force,
+		       struct failure *failure) MUST_CHECK;
+
+/* What has become of the host's network is noticed, and followed. */
+void vswitches_look(struct vswitches *switches);
+
 /* Those that are down; why one stays so is its reason. */
 void vswitches_bring_up_all(struct vswitches *switches);
 

@@ -146,7 +146,7 @@ static void forget_unread(struct vswitches *switches)
 		struct vswitch *vswitch = container_of(link, struct vswitch, link);
 
 		if (vswitch->reading == switches->reading ||
-		    switches->user(switches->user_data, vswitch->definition->name))
+		    switches->vms->find_user(switches->vms_data, vswitch->definition->name))
 			continue;
 		log_info("switch %s: its file is gone", vswitch->definition->name);
 		vswitches_forget(switches, vswitch);
@@ -169,6 +169,7 @@ int vswitches_reload(struct vswitches *switches, struct failure *failure)
 {
 	int r;
 
+	vswitches_look(switches);
 	r = vswitches_load(switches);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_STORE, "cannot read the switches in %s: %s",
@@ -184,12 +185,10 @@ void vswitches_bring_up_all(struct vswitches *switches)
 	list_for_each (link, &switches->list) {
 		struct vswitch *vswitch = container_of(link, struct vswitch, link);
 
-		if (vswitch_is_up(vswitch))
-			continue;
 		/* That it may take its interface was settled when it was made. */
-		if (vswitch_bring_up(vswitch, true, &failure) < 0)
+		if (!vswitch_works(vswitch) &&
+		    vswitches_bring_up(switches, vswitch, true, &failure) < 0)
 			log_warning("%s", failure.message);
-		switches->observer->changed(switches->observer_data, vswitch);
 	}
 }
 

@@ -31,7 +31,7 @@ class Documents(ServiceTest):
 
     def commands(self):
         text = self.help().split("commands:\n", 1)[1].split("\n\n", 1)[0]
-        return re.findall(r"^  ([a-z]+(?: [a-z]+)?)(?: |$)", text, re.M)
+        return re.findall(r"^  ([a-z-]+(?: [a-z]+)?)(?: |$)", text, re.M)
 
     def test_vmctl_manual(self):
         text = manual("vmctl.1")

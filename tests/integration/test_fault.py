@@ -19,7 +19,7 @@ import sys
 sys.dont_write_bytecode = True
 import rig  # noqa: E402
 from rig import OK, main, wait_until  # noqa: E402
-from test_switch import SwitchTest, in_own_network, links  # noqa: E402
+from test_switch import SwitchTest, addresses, in_own_network, ip, links, routes  # noqa: E402
 
 UUID = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 MACS = [f"02:56:4d:00:00:0{i}" for i in range(4)]
@@ -49,6 +49,9 @@ class Faults(SwitchTest):
     def setUp(self):
         super().setUp()
         self.interface("eth0")
+        ip("address", "add", "198.51.100.5/24", "dev", "eth0")
+        ip("route", "add", "203.0.113.0/24", "via", "198.51.100.1")
+        self.network = addresses("eth0"), routes("eth0")
         self.disk("more")
 
     def start_vmms(self, *extra, wait=True):
@@ -114,8 +117,12 @@ class Faults(SwitchTest):
         self.assertEqual({switch["state"] for switch in switches.values()} - {"up"}, set())
         self.assertEqual(set(links("bridge")),
                          {switch["interface"] for switch in switches.values()})
-        if "wan" not in switches:
-            self.assertNotIn("master", links()["eth0"])
+        wan = switches.get("wan")
+        taken = wan and wan["definition"]["type"] == "external"
+        self.assertEqual(links()["eth0"].get("master"), wan["interface"] if taken else None)
+        # The host stays in its network.
+        where = wan["interface"] if taken else "eth0"
+        self.assertEqual((addresses(where), routes(where)), self.network)
         backends = [adapter["switch"] for info in running
                     for adapter in info["definition"]["network_adapters"]]
         pids = {info["worker_pid"] for info in running}

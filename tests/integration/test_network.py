@@ -223,6 +223,19 @@ class Refusals(NetworkTest):
             self.refused(NO_SUCH_VM, "net", *words, says="'vmctl net list vm' shows what it has")
 
 
+    def test_a_file_that_was_copied(self):
+        """With another name and uuid, but the same address."""
+        self.create_on("none", uuid="11111111-1111-4111-8111-111111111111")
+        definition = json.loads((self.state / "vms/vm.json").read_text())
+        definition.update(name="b", uuid="22222222-2222-4222-8222-222222222222")
+        (self.state / "vms/b.json").write_text(json.dumps(definition))
+        self.ok("reload")
+        self.ok("start", "vm")
+        self.refused(FAILED, "start", "b", says="VM 'vm', which runs, has the MAC address of adapter 'nic0'")
+        self.ok("net", "set", "b", "nic0", "--mac", MAC)
+        self.ok("start", "b")
+
+
 class Taps(NetworkTest):
     def setUp(self):
         super().setUp()
@@ -405,7 +418,8 @@ class Taps(NetworkTest):
         self.create_on({"switch": "lan", "mac": MAC})
         self.create_on(name="b")
         self.refused(FAILED, "net", "add", "b", "--mac", MAC, says="VM 'vm' has the MAC")
-        self.refused(USAGE, "net", "add", "b", "--mac", "01:00:00:00:00:00", says="mac")
+        for mac in "01:00:00:00:00:00", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "02:00:00:00:00":
+            self.refused(USAGE, "net", "add", "b", "--mac", mac, says="mac")
         self.refused(USAGE, "net", "add", "b", "--egress", "10M", says="bandwidth")
         self.refused(USAGE, "net", "add", "b", "--switch", "lan", "--egress", "fast", says="10M")
         self.refused(USAGE, "net", "add", "b", "--vlan", "5000", says="--vlan")
@@ -559,12 +573,35 @@ class Captures(NetworkTest):
         again.terminate()
         again.communicate()
 
+    def test_where_it_goes(self):
+        """To a new file that is the caller's, or where they say; and it ends with whoever reads it."""
+        self.ok("switch", "add", "lan", "--type", "internal")
+        self.create_on("lan")
+        self.ok("start", "vm")
+        for path, fails in ("/dev/full", "No space left on device"), ("/", "Is a directory"):
+            result = self.vmctl("net", "capture", "vm", "--output", path)
+            self.assertNotEqual(result.status, OK)
+            self.assertIn(f"cannot write '{path}': {fails}", result.err)
+        folder = self.folder / "callers"
+        folder.mkdir()
+        words = [VMCTL, "--address", self.address, "net", "capture", "vm"]
+        for signal in 9, 2:
+            with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True) as capture:
+                self.assertEqual(capture.stdout.readline(), "vm-nic0.pcapng\n")
+                file = folder / "vm-nic0.pcapng"
+                self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+                wait_until(lambda: file.stat().st_size > 0, "the header")
+                capture.send_signal(signal)
+            # Nothing is written over that was not named.
+            self.assertIn("File exists", subprocess.run(words, cwd=folder, capture_output=True, text=True).stderr)
+            file.unlink()
+        self.refused(USAGE, "net", "capture", "vm", "--output", "-", "--snap-length", "x")
+
     def test_needs_a_switch(self):
         self.create()
         self.ok("start", "vm")
         self.refused(WRONG_STATE, "net", "capture", "vm", "--output", "-", says="virtual switch")
         self.refused(NO_SUCH_VM, "net", "capture", "vm", "--output", "-", "--adapter", "x")
-        self.refused(USAGE, "net", "capture", "vm", says="--output")
 
 
 if __name__ == "__main__":

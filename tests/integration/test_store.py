@@ -8,14 +8,16 @@ import os
 import pathlib
 import subprocess
 import sys
+import unittest
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, NO_SUCH_VM, OK, USAGE, ServiceTest, main, wait_until)  # noqa: E402
+from rig import (FAILED, NO_SUCH_VM, OK, TIMEOUT, USAGE, ServiceTest, main,  # noqa: E402
+                 wait_until)
 
 UUID = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 
 
-class Store(ServiceTest):
+class StoreTest(ServiceTest):
     def file(self, name="vm"):
         return self.state / "vms" / f"{name}.json"
 
@@ -34,6 +36,8 @@ class Store(ServiceTest):
         self.stop_vmms()
         self.start_vmms()
 
+
+class Store(StoreTest):
     def test_definitions_survive_a_restart(self):
         self.create("a", notes="über\n\x1b", memory={"size": "64M"})
         self.create("b")
@@ -212,6 +216,179 @@ class Store(ServiceTest):
                 self.vmms.wait()
             subprocess.run(["umount", vms], check=True)
             self.vmms = None
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root, to mount")
+class Trouble(StoreTest):
+    """File systems that cannot be written, for a service that is there already or begins there."""
+
+    def mount(self, folder, *words):
+        subprocess.run(["mount", *words, folder], check=True, capture_output=True)
+        self.mounted.append(folder)
+
+    def setUp(self):
+        self.mounted = []
+        super().setUp()
+        # Before the folder is removed, and after its users are gone.
+        self.addCleanup(self.unmount)
+        self.addCleanup(self.end_vmms)
+
+    def end_vmms(self):
+        self.kill_workers()
+        if self.vmms:
+            self.kill_vmms()
+
+    def unmount(self):
+        for folder in reversed(self.mounted):
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+    def remount(self, folder, how):
+        subprocess.run(["mount", "-o", f"remount,bind,{how}", folder], check=True)
+
+    def protect(self, folder):
+        """Nobody may have a file open there to write: the service comes back to it."""
+        self.kill_vmms()
+        self.remount(folder, "ro")
+        self.start_vmms()
+
+    def files(self):
+        return {path.name: path.read_text() for path in self.file().parent.iterdir()}
+
+    def fill(self, folder):
+        with open(folder / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+
+    def assert_nothing_changes(self, says):
+        before, listed = self.files(), self.list()
+        for words in (["create", "--name", "new", "--kernel", "/k"], ["set", "off", "notes=x"],
+                      ["attach", "off", "--dvd"], ["detach", "off", "--lun", "0"],
+                      ["net", "add", "off", "--switch", "none"], ["set", "on", "notes=x"],
+                      ["attach", "on", "--dvd"], ["detach", "on", "--lun", "0"],
+                      ["net", "add", "on", "--switch", "none"]):
+            self.refused(FAILED, *words, says=says)
+        self.assertEqual(self.files(), before)
+        self.assertEqual(self.list(), listed)
+
+    def make_two(self):
+        for name in "on", "off":
+            self.create(name, disks=[{"type": "dvd"}])
+        self.ok("start", "on")
+
+    def test_a_read_only_state_folder(self):
+        self.stop_vmms()
+        self.mount(self.state, "--bind", self.state)
+        self.start_vmms()
+        self.make_two()
+        before = self.show("on")
+        self.protect(self.state)
+        wait_until(lambda: self.show("on")["heartbeat"] == before["heartbeat"], "the VM")
+        self.assertEqual(self.show("on")["worker_pid"], before["worker_pid"])
+        self.assert_nothing_changes("Read-only file system")
+        self.refused(FAILED, "delete", "off", says="Read-only file system")
+        self.assertIn("off", self.files().get("off.json", ""))
+        # VMs can be used as before.
+        self.type("hello", name="on")
+        self.ok("stop", "on")
+        self.ok("start", "on", "off")
+        self.ok("stop", "off")
+        self.ok("reload")
+        doctor = json.loads(self.vmctl("doctor", "--json").out)
+        check = next(one for one in doctor["checks"] if one["name"] == "state-space")
+        self.assertEqual((check["verdict"], "read-only" in check["found"]), ("fault", True))
+        self.remount(self.state, "rw")
+        self.ok("set", "off", "notes=x")
+        self.ok("attach", "on", "--dvd")
+        self.ok("delete", "off")
+        self.assertEqual(list(self.files()), ["on.json"])
+
+    def test_a_guest_that_ejects_on_a_read_only_folder(self):
+        self.stop_vmms()
+        self.mount(self.state, "--bind", self.state)
+        self.start_vmms()
+        self.create(disks=[self.disk("medium.raw", type="dvd")])
+        self.ok("start", "vm")
+        self.protect(self.state)
+        self.type("eject")
+        wait_until(lambda: "path" not in self.show()["definition"]["disks"][0], "the drive")
+        wait_until(lambda: "cannot be saved" in (self.folder / "log").read_text(), "the log")
+        self.assertIn("medium.raw", self.file().read_text())
+        self.remount(self.state, "rw")
+        self.ok("set", "vm", "notes=x")
+        self.assertNotIn("medium.raw", self.file().read_text())
+
+    def test_a_state_folder_that_was_never_made(self):
+        self.stop_vmms()
+        place = self.folder / "place"
+        place.mkdir()
+        self.mount(place, "-t", "tmpfs", "-o", "ro", "tmpfs")
+        self.state = place / "state"
+        self.start_vmms(wait=False)
+        self.assertEqual(self.vmms.wait(TIMEOUT), 1)
+        self.vmms = None
+        self.assertIn(f"cannot use {place}/state: Read-only file system",
+                      (self.folder / "log").read_text())
+
+    def test_a_full_state_folder(self):
+        self.stop_vmms()
+        self.mount(self.state, "-t", "tmpfs", "-o", "size=256k", "tmpfs")
+        self.start_vmms()
+        self.make_two()
+        self.fill(self.state)
+        self.assert_nothing_changes("No space left")
+        self.ok("stop", "on")
+        self.ok("start", "on", "off")
+        before = self.show("on")["worker_pid"]
+        self.kill_vmms()
+        self.start_vmms()
+        self.assertEqual(self.show("on")["worker_pid"], before)
+        self.assert_nothing_changes("No space left")
+        self.ok("stop", "off")
+        self.ok("delete", "off")
+        (self.state / "filler").unlink()
+        self.ok("set", "on", "notes=x")
+
+    def test_a_full_runtime_folder(self):
+        self.stop_vmms()
+        run = self.folder / "run"
+        self.mount(run, "-t", "tmpfs", "-o", "size=64k", "tmpfs")
+        self.start_vmms()
+        self.make_two()
+        pid = self.show("on")["worker_pid"]
+        self.fill(run)
+        result = self.vmctl("start", "off")
+        self.assertIn(self.show("off")["state"], ("running", "off"))
+        self.assertEqual(result.status == OK, self.show("off")["state"] == "running", result.err)
+        self.ok("attach", "on", "--dvd")
+        self.type("hello", name="on")
+        self.kill_vmms()
+        self.start_vmms()
+        self.assertEqual(self.show("on")["worker_pid"], pid)
+        self.ok("stop", "on")
+        (run / "filler").unlink()
+        self.ok("start", "on")
+
+    def test_definitions_that_are_spoilt_while_vms_run(self):
+        """Whatever stands in the file, the VM is what it was, and its next change is refused or
+        mends it."""
+        self.make_two()
+        pid = self.show("on")["worker_pid"]
+        good = self.file("on").read_text()
+        for spoilt in b"", b"\0" * 4096, good[:-20].encode(), b"{}", b"[" * 100000, \
+                b"\xff" + good.encode():
+            for name in "on", "off":
+                self.file(name).write_bytes(spoilt)
+            self.ok("reload")
+            self.assertEqual(self.show("on")["worker_pid"], pid)
+            self.assertIn("off", self.broken())
+            self.kill_vmms()
+            self.start_vmms()
+            self.assertIn("off", self.broken())
+            os.kill(pid, 0)
+            self.assertIn("on", self.broken())
+            self.file("on").write_text(good)
+            self.file("off").write_text(good.replace('"on"', '"off"'))
+            self.ok("reload")
 
 
 if __name__ == "__main__":

@@ -199,6 +199,8 @@ class External(SwitchTest):
         ip("link", "set", "eth0", "master", "br0")
         ip("link", "set", "br0", "up")
         ip("addr", "add", "192.0.2.1/24", "dev", "br0")
+        wait_until(lambda: "inet6" in self.state_of("br0") and "tentative" not in self.state_of("br0"),
+                   "the bridge to have its address")
         before = self.state_of("br0")
         self.ok("switch", "add", "wan", "--bridge", "br0")
         self.assertEqual(self.switches()["wan"]["interface"], "br0")

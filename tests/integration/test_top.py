@@ -23,7 +23,7 @@ class Printed(ServiceTest):
         lines = self.ok("top", "--once").splitlines()
         self.assertEqual(lines[0], "2 VMs, 1 running")
         self.assertEqual([line.split()[0] for line in lines if line.startswith("web")],
-                         ["web"] * 4)
+                         ["web"] * 5)
         self.assertFalse(any("mail" in line or "\x1b" in line for line in lines))
 
     def test_json(self):
@@ -82,7 +82,7 @@ class Terminal(TerminalTest):
         self.resize(5, 80)
         self.expect(b"CPU, MEMORY")
         for key, title in ((b"\t", b"DISKS"), (b"\t", b"NETWORK"), (b"4", b"EXITS/s"),
-                           (b"1", b"CPU, MEMORY")):
+                           (b"5", b"NEEDS"), (b"1", b"CPU, MEMORY")):
             self.output = b""
             os.write(self.master, key)
             self.expect(title)

@@ -59,7 +59,7 @@ class Values:
             "lun": lambda: self.below(3), "pool": lambda: self.pick(["guest", "host", "external"]),
             "key": lambda: self.pick(["color", "taste"]), "value": lambda: self.pick(TEXTS),
             "limit": lambda: self.pick([1, 5, 86400]), "count": lambda: self.pick([0, 1, 100]),
-            "id": lambda: self.below(30), "options": self.options, "file": self.descriptor,
+            "id": lambda: self.below(30), "options": self.options, "file": self.descriptor, "files": self.files,
             "interface_name": self.interface, "property_name": self.property}
 
     def pick(self, choices):
@@ -76,7 +76,7 @@ class Values:
     def argument(self, interface, name, type):
         self.is_switch = interface.endswith("Switch")
         made = self.named[name]() if name in self.named and self.chance(0.85) else None
-        fits = {"s": str, "u": int, "h": int, "a{sv}": list}.get(type)
+        fits = {"s": str, "u": int, "h": int, "a{sv}": list, "a{sh}": list}.get(type)
         return made if made is not None and fits and isinstance(made, fits) else self.any(type)
 
     def file(self):
@@ -88,6 +88,10 @@ class Values:
 
     def name(self):
         return self.pick(VMS + SWITCHES + ADAPTERS)
+
+    def files(self):
+        names = ["kernel", "initrd", "disk:0:0", "disk:0:1", "disk:3:2", "serial"]
+        return [(self.pick(names), self.descriptor()) for _ in range(self.pick([0, 1, 1, 2]))]
 
     def interface(self):
         return self.pick(["org.vmms1.VM", "org.vmms1.Manager", "org.vmms1.Job", "org.vmms1.Switch",
@@ -230,14 +234,16 @@ class Values:
             inner = inner if depth < 3 else "s"
             return inner, self.any(inner, depth + 1)
         if code == "a":
-            return [self.any(type[1:], depth + 1) for _ in range(self.pick([0, 1, 2, 40]))]
+            # A bus passes 16 descriptors with a message, and hangs up on whoever has more.
+            counts = [0, 1, 2] if "h" in type else [0, 1, 2, 40]
+            return [self.any(type[1:], depth + 1) for _ in range(self.pick(counts))]
         return tuple(self.any(inner, depth + 1) for inner in split(type[1:-1]))
 
     def descriptor(self):
         """Of a file that may be read, or of something else."""
-        kind = self.pick(["file", "file", "file", "write", "folder", "pipe", "socket", "null",
+        kind = self.pick(["file", "file", "both", "both", "write", "folder", "pipe", "socket", "null",
                           "path", "event"])
-        flags = {"write": os.O_WRONLY, "folder": os.O_DIRECTORY, "path": os.O_PATH}.get(kind, 0)
+        flags = {"both": os.O_RDWR, "write": os.O_WRONLY, "folder": os.O_DIRECTORY, "path": os.O_PATH}.get(kind, 0)
         if kind == "pipe":
             fd, other = os.pipe()
             os.close(other)

@@ -31,7 +31,7 @@ CORPUS = arguments.source / "tests/fuzz/corpus/definition"
 UUID = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 
 # One with every object in it, for keys to be added to and changed.
-WHOLE = {"name": "a", "processors": {}, "memory": {}, "hyper_v": {}, "boot": {"kernel": "/k"},
+WHOLE = {"name": "a", "processors": {}, "memory": {"dynamic": {}}, "hyper_v": {}, "boot": {"kernel": "/k"},
          "disks": [{"path": "/d"}],
          "network_adapters": [{"switch": "lan", "vlan": {"access": 1}, "bandwidth": {}}],
          "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {},
@@ -43,7 +43,11 @@ WITH = {
     ("network_adapters", 0, "forward"): (("network_adapters", 0, "switch"),
                                          ("network_adapters", 0, "vlan")),
     ("network_adapters", 0, "vlan", "trunk"): (("network_adapters", 0, "vlan", "access"),),
+    ("memory", "pages"): (("memory", "dynamic"),),
 }
+
+# The size with which a bound of it can have any value.
+SIZES = {("memory", "dynamic", "minimum"): "8T", ("memory", "dynamic", "maximum"): "16M"}
 
 
 def vm(**members):
@@ -52,9 +56,11 @@ def vm(**members):
 
 GOOD = [
     vm(), vm(owner="alice"), vm(owner="_a.b-c@d$"), vm(version=1), vm(version=2), vm(uuid=UUID), vm(tags=["a", "b:c/d.e_f-g"]),
-    vm(memory={"size": "1GiB"}), vm(memory={"size": 16 << 20}), vm(processors={"count": 64}),
+    vm(memory={"size": "1GiB"}), vm(memory={"dynamic": {}}),
+    vm(memory={"size": "1G", "dynamic": {"minimum": "256M", "maximum": "2G", "buffer": 0, "automatic": False}}),
+    vm(memory={"size": 16 << 20}), vm(processors={"count": 64}),
     vm(disks=[{"type": "dvd"}, {"type": "dvd", "lun": 1, "path": "/d", "read_only": True}]),
-    vm(network_adapters=[{}, {"tap": "t"}, {"switch": "none"},
+    vm(network_adapters=[{}, {"tap": "t"}, {"tap": "/dev/null"}, {"switch": "none"},
                          {"switch": "x", "vlan": {"trunk": [1], "native": 2}},
                          {"switch": "x", "vlan": {"access": 1, "trunk": []}},
                          {"switch": "default", "forward": ["1:2", "udp:3:4"]},
@@ -67,6 +73,8 @@ BAD = [
     vm(owner=""), vm(owner="1000"), vm(owner="-a"), vm(owner="a b"), vm(owner="a" * 33), vm(owner=1),
     vm(uuid="x"), vm(uuid=UUID + "0"), vm(notes="a\0b"), vm(tags=["a", "a"]), vm(tags=[""]),
     vm(tags=["a b"]), vm(tags=["-"]), vm(tags=["t%d" % i for i in range(33)]),
+    vm(memory={"dynamic": True}), vm(memory={"dynamic": {"buffer": 2001}}),
+    vm(memory={"dynamic": {"minimum": (16 << 20) + 1}}), vm(memory={"dynamic": {"weight": 1}}),
     vm(memory={"size": "2Q"}), vm(memory={"size": ""}), vm(memory={"size": (16 << 20) + 1}),
     vm(boot={"kernel": "k"}), vm(boot={"kernel": "/"}), vm(boot={"kernel": "/a\nb"}),
     vm(boot={"kernel": "/k", "command_line": "a\nb"}), vm(boot={}), vm(boot=None),
@@ -77,7 +85,8 @@ BAD = [
     vm(network_adapters=[{"mac": "00:00:00:00:00:00"}]),
     vm(network_adapters=[{"mac": "02:56-4d:00:00:01"}]),
     vm(network_adapters=[{"tap": "t", "switch": "x"}]), vm(network_adapters=[{"tap": ".."}]),
-    vm(network_adapters=[{"tap": "a/b"}]), vm(network_adapters=[{"tap": "t", "forward": ["1:2"]}]),
+    vm(network_adapters=[{"tap": "a/b"}]), vm(network_adapters=[{"tap": "/dev/nul"}]),
+    vm(network_adapters=[{"tap": "t", "forward": ["1:2"]}]),
     vm(network_adapters=[{"switch": "x", "forward": ["1:2"]}]),
     vm(network_adapters=[{"forward": ["x"]}]), vm(network_adapters=[{"vlan": {"access": 1}}]),
     vm(network_adapters=[{"switch": "x", "vlan": {}}]),
@@ -92,6 +101,9 @@ BAD = [
 
 # What no schema can say: the parser alone refuses.
 PARSER_ALONE = [
+    vm(memory={"dynamic": {"minimum": "1G"}}), vm(memory={"dynamic": {"maximum": "256M"}}),
+    vm(memory={"dynamic": {"maximum": "3G", "minimum": "17M"}}),
+    vm(memory={"pages": "hugetlb", "dynamic": {}}),
     vm(memory={"size": "1M"}), vm(memory={"size": "9T"}), vm(memory={"size": "17M"}),
     vm(resources={"memory_max": "1M"}), vm(resources={"io_read_bandwidth": "1K"}),
     vm(processors={"count": 3, "threads": 2}), vm(processors={"sockets": 64, "cores": 2}),
@@ -127,6 +139,8 @@ def changed(path, value):
     definition = copy.deepcopy(WHOLE)
     for other in WITH.get(path, ()):
         del at(definition, other[:-1])[other[-1]]
+    if path in SIZES:
+        definition["memory"]["size"] = SIZES[path]
     if path[:1] == ("disks",) and path[2:] == ("sector_size",) and value == 2048:
         definition["disks"][0]["type"] = "dvd"
     at(definition, path[:-1])[path[-1]] = value

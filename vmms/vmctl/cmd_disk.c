@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl attach, detach, insert, eject. */
 #include "vmms/vmctl/disk_text.h"
+#include "vmms/vmctl/passed_files.h"
 #include "vmms/vmctl/service.h"
 
 #include "common/base/cleanup.h"
@@ -63,8 +64,26 @@ static enum status print_place(struct invocation *invocation, sd_bus_message *re
 	return STATUS_OK;
 }
 
+/* What --pass adds to a call: the file itself. */
+static enum status append_file(struct invocation *invocation, const char *path, bool read_only,
+			       sd_bus_message *call)
+{
+	AUTO_CLOSE int fd = -1;
+	enum status status;
+	int r;
+
+	if (!invocation_has(invocation, "pass"))
+		return STATUS_OK;
+	status = passed_file_open(path, read_only, &fd);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "h", fd);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
 enum status command_attach(struct invocation *invocation)
 {
+	bool pass = invocation_has(invocation, "pass");
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	AUTO_JSON struct json_object *disk = describe_disk(invocation);
 	AUTO_FREE char *path = NULL;
@@ -73,14 +92,22 @@ enum status command_attach(struct invocation *invocation)
 
 	if (!disk)
 		return STATUS_USAGE;
+	if (pass && invocation->argument_count < 2)
+		return usage_error(invocation, "--pass goes with a file");
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = service_new_call(invocation, path, "AttachDisk", &call);
+		status = service_new_call(invocation, path,
+					  pass ? "AttachDiskWithFile" : "AttachDisk", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "s", json_object_to_json_string(disk));
 	if (r < 0)
 		return service_failed(r, NULL);
+	status = append_file(
+		invocation, invocation->arguments[1],
+		invocation_has(invocation, "read-only") || invocation_has(invocation, "dvd"), call);
+	if (status != STATUS_OK)
+		return status;
 	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
 	return status == STATUS_OK ? print_place(invocation, reply) : status;
 }
@@ -129,12 +156,18 @@ enum status command_insert(struct invocation *invocation)
 	enum status status;
 	int r;
 
-	status = new_disk_call(invocation, "InsertMedium", &call);
+	status = new_disk_call(invocation,
+			       invocation_has(invocation, "pass") ? "InsertMediumWithFile"
+								  : "InsertMedium",
+			       &call);
 	if (status != STATUS_OK)
 		return status;
 	r = path ? sd_bus_message_append(call, "s", path) : -ENOMEM;
 	if (r < 0)
 		return service_failed(r, NULL);
+	status = append_file(invocation, path, true, call);
+	if (status != STATUS_OK)
+		return status;
 	return service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 }
 

@@ -2,6 +2,7 @@
 /* vmctl list, show. */
 #include "common/base/parse.h"
 #include "common/base/text.h"
+#include "vmms/vmctl/screen.h"
 #include "vmms/vmctl/table.h"
 #include "vmms/vmctl/vm_info.h"
 
@@ -66,13 +67,23 @@ static void format_age(uint64_t since, char text[16])
 
 #define ADDRESSES_SIZE 512
 
+/* What the guest has now, or will have. */
+static void format_memory(const struct vm_info *info, char text[PARSE_SIZE_TEXT])
+{
+	_Static_assert(SCREEN_CELL <= PARSE_SIZE_TEXT, "there is room for either");
+	if (info->memory_state[0] != '\0')
+		screen_format_bytes((double)info->memory_assigned, text);
+	else
+		parse_size_format(info->memory, text);
+}
+
 static void add_row(struct table *table, const struct vm_info *info)
 {
 	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
 
 	vm_info_format_addresses(info, NULL, addresses, sizeof(addresses));
 
-	parse_size_format(info->memory, memory);
+	format_memory(info, memory);
 	format_age(info->started_at, age);
 	table_add(table, "%s", info->name);
 	table_add(table, "%s", info->state);
@@ -220,6 +231,22 @@ static void print_crash(const struct vm_info *info)
 	putchar('\n');
 }
 
+/* "has 448M of 384M, needs 120M (taking)" */
+static void print_dynamic_memory(const struct vm_info *info)
+{
+	char assigned[SCREEN_CELL], target[SCREEN_CELL], demand[SCREEN_CELL] = "unknown", text[128];
+
+	if (info->memory_state[0] == '\0')
+		return;
+	screen_format_bytes((double)info->memory_assigned, assigned);
+	screen_format_bytes((double)info->memory_target, target);
+	if (info->memory_demand > 0)
+		screen_format_bytes((double)info->memory_demand, demand);
+	snprintf(text, sizeof(text), "has %s of %s, needs %s (%s)", assigned, target, demand,
+		 info->memory_state);
+	print_line("dynamic memory:", text);
+}
+
 static void print_info(const struct vm_info *info)
 {
 	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
@@ -238,6 +265,7 @@ static void print_info(const struct vm_info *info)
 	print_line("engine:", info->engine);
 	print_number("processors:", info->processors);
 	print_line("memory:", memory);
+	print_dynamic_memory(info);
 	print_number("worker:", info->worker_pid);
 	print_line("unit:", info->unit);
 	print_line("up:", age);

@@ -295,19 +295,17 @@ static enum status choose_adapter(struct invocation *invocation, const char *pat
 	return *ret_name ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
-static enum status open_capture(struct invocation *invocation, const char *path, int *ret_fd)
+static enum status open_capture(struct invocation *invocation, const char *path, const char *name,
+				int *ret_fd)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	unsigned snap_length = 0;
-	AUTO_FREE char *name = NULL;
 	enum status status;
 	int fd, r;
 
 	if (!invocation_number(invocation, "snap-length", UINT32_MAX, &snap_length))
 		return STATUS_USAGE;
-	status = choose_adapter(invocation, path, &name);
-	if (status == STATUS_OK)
-		status = service_new_call(invocation, path, "OpenCapture", &call);
+	status = service_new_call(invocation, path, "OpenCapture", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "sa{sv}", name, 1, "snap-length", "u",
@@ -352,35 +350,57 @@ static int copy_stream(int from, int to)
 	return 0;
 }
 
-static int open_output(const char *path)
+/* A file that is named is written over; one that is named here is new. */
+static int open_output(const char *given, const char *vm, const char *adapter, char **ret_path)
 {
-	if (strcmp(path, "-") == 0)
+	int fd;
+
+	if (given && strcmp(given, "-") == 0)
 		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	*ret_path = given ? strdup(given) : NULL;
+	if (!given && asprintf(ret_path, "%s-%s.pcapng", vm, adapter) < 0)
+		*ret_path = NULL;
+	if (!*ret_path) {
+		errno = ENOMEM;
+		return -1;
+	}
+	fd = open(*ret_path, O_WRONLY | O_CREAT | O_CLOEXEC | (given ? O_TRUNC : O_EXCL), 0600);
+	if (fd >= 0 && !given) {
+		puts(*ret_path);
+		fflush(stdout);
+	}
+	return fd;
+}
+
+static enum status capture_to(struct invocation *invocation, const char *adapter, int stream)
+{
+	const struct sigaction interrupt = { .sa_handler = on_interrupt };
+	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int file = open_output(invocation_value(invocation, "output"),
+					  invocation->arguments[0], adapter, &path);
+	int r;
+
+	if (file < 0)
+		return usage_error(invocation, "cannot write '%s': %s", path ? path : "-",
+				   strerror(errno));
+	sigaction(SIGINT, &interrupt, NULL);
+	sigaction(SIGTERM, &interrupt, NULL);
+	r = copy_stream(stream, file);
+	if (r < 0)
+		fprintf(stderr, "vmctl: cannot write '%s': %s\n", path ? path : "-", strerror(-r));
+	return r < 0 ? STATUS_FAILED : STATUS_OK;
 }
 
 enum status command_net_capture(struct invocation *invocation)
 {
-	const char *output = invocation_value(invocation, "output");
-	const struct sigaction interrupt = { .sa_handler = on_interrupt };
+	AUTO_FREE char *path = NULL, *adapter = NULL;
 	AUTO_CLOSE int stream = -1;
-	AUTO_CLOSE int file = -1;
-	AUTO_FREE char *path = NULL;
 	enum status status;
-	int r;
 
-	if (!output)
-		return usage_error(invocation, "where to? --output FILE; - is standard output");
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = open_capture(invocation, path, &stream);
-	if (status != STATUS_OK)
-		return status;
-	file = open_output(output);
-	if (file < 0)
-		return usage_error(invocation, "cannot write '%s': %s", output, strerror(errno));
-	sigaction(SIGINT, &interrupt, NULL);
-	sigaction(SIGTERM, &interrupt, NULL);
-	r = copy_stream(stream, file);
-	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+		status = choose_adapter(invocation, path, &adapter);
+	if (status == STATUS_OK)
+		status = open_capture(invocation, path, adapter, &stream);
+	return status == STATUS_OK ? capture_to(invocation, adapter, stream) : status;
 }

@@ -2,6 +2,7 @@
 /* vmctl start, shutdown, stop, reset, pause, resume, delete. */
 #include "vmms/vmctl/console.h"
 #include "vmms/vmctl/job.h"
+#include "vmms/vmctl/passed_files.h"
 #include "vmms/vmctl/vm_info.h"
 
 #include "common/base/cleanup.h"
@@ -52,8 +53,26 @@ static enum status start_with_console(struct invocation *invocation)
 	return console_run(invocation, invocation->arguments[0], path, &options);
 }
 
+static enum status start_with_files(struct invocation *invocation, const char *path, void *data)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+
+	status = service_new_call(invocation, path, "StartWithFiles", &call);
+	if (status == STATUS_OK)
+		status = passed_files_append(invocation, path, call);
+	return status == STATUS_OK ? service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL)
+				   : status;
+}
+
 enum status command_start(struct invocation *invocation)
 {
+	if (invocation_has(invocation, "pass") && invocation_has(invocation, "console"))
+		return usage_error(invocation,
+				   "either --console or --pass; 'vmctl console' opens the console "
+				   "before, too");
+	if (invocation_has(invocation, "pass"))
+		return for_each_vm(invocation, start_with_files, NULL);
 	if (invocation_has(invocation, "console"))
 		return start_with_console(invocation);
 	return for_each_vm(invocation, call_method, "Start");
@@ -107,6 +126,12 @@ enum status command_shutdown(struct invocation *invocation)
 
 /* ---- stop ---- */
 
+/* Also before it has a worker. */
+static bool is_up(const struct vm_info *vm)
+{
+	return vm->worker_pid != 0 || strcmp(vm->state, "starting") == 0;
+}
+
 static enum status stop_all(struct invocation *invocation)
 {
 	CLEANUP(vm_list_deinit) struct vm_list list = { 0 };
@@ -120,7 +145,7 @@ static enum status stop_all(struct invocation *invocation)
 	for (size_t i = 0; i < list.count; i++) {
 		AUTO_FREE char *path = NULL;
 
-		if (list.vms[i].worker_pid == 0)
+		if (!is_up(&list.vms[i]))
 			continue;
 		status = service_find_vm(invocation, list.vms[i].name, &path);
 		if (status == STATUS_OK)

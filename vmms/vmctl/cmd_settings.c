@@ -95,23 +95,37 @@ static enum status change(struct invocation *invocation, const struct subject *s
 
 /* ---- set ---- */
 
+static enum status apply(struct invocation *invocation, struct json_object *tree,
+			 const char *setting)
+{
+	int r = setting_apply(tree, setting);
+
+	if (r == SETTING_E_FORM)
+		return usage_error(invocation,
+				   "'%s' is not KEY=VALUE, with a key of vmms-vm.json(5)", setting);
+	if (r == SETTING_E_PLACE)
+		return usage_error(invocation, "'%s': the definition has no such place", setting);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status apply_memory(struct invocation *invocation, struct json_object *tree)
+{
+	AUTO_FREE char *setting = NULL;
+
+	if (!invocation_has(invocation, "memory"))
+		return STATUS_OK;
+	if (asprintf(&setting, "memory.size=%s", invocation_value(invocation, "memory")) < 0)
+		return service_failed(-ENOMEM, NULL);
+	return apply(invocation, tree, setting);
+}
+
 static enum status apply_all(struct invocation *invocation, struct json_object *tree)
 {
-	for (size_t i = 1; i < invocation->argument_count; i++) {
-		const char *setting = invocation->arguments[i];
-		int r = setting_apply(tree, setting);
+	enum status status = apply_memory(invocation, tree);
 
-		if (r == SETTING_E_FORM)
-			return usage_error(invocation,
-					   "'%s' is not KEY=VALUE, with a key of vmms-vm.json(5)",
-					   setting);
-		if (r == SETTING_E_PLACE)
-			return usage_error(invocation, "'%s': the definition has no such place",
-					   setting);
-		if (r < 0)
-			return service_failed(r, NULL);
-	}
-	return STATUS_OK;
+	for (size_t i = 1; status == STATUS_OK && i < invocation->argument_count; i++)
+		status = apply(invocation, tree, invocation->arguments[i]);
+	return status;
 }
 
 enum status command_set(struct invocation *invocation)
@@ -121,6 +135,8 @@ enum status command_set(struct invocation *invocation)
 	struct json_error error;
 	enum status status;
 
+	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory"))
+		return usage_error(invocation, "it takes KEY=VALUE, or --memory");
 	status = find_subject(invocation, &subject);
 	if (status != STATUS_OK)
 		return status;

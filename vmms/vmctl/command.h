@@ -110,6 +110,7 @@ void command_print_overview(void);
 
 /* Their own files. */
 enum status command_create(struct invocation *invocation);
+enum status command_quick_create(struct invocation *invocation);
 enum status command_set(struct invocation *invocation);
 enum status command_edit(struct invocation *invocation);
 enum status command_export(struct invocation *invocation);

@@ -41,8 +41,36 @@ static const struct option_row create_options[] = {
 	{ 0 },
 };
 
+static const struct option_row quick_create_options[] = {
+	{ "suite", "SUITE", VALUE_TEXT, "release of Debian (default: bookworm)" },
+	{ "mirror", "URL", VALUE_TEXT,
+	  "where its packages are (default: the mirrors of this host's apt, or Debian's)" },
+	{ "image", "FILE", VALUE_FILE,
+	  "a cloud image instead, raw or qcow2, which cloud-init sets up" },
+	{ "ssh-key", "FILE", VALUE_FILE,
+	  "public key that may log in; may be given again (default: those in ~/.ssh)" },
+	{ "memory", "SIZE", VALUE_TEXT, "a multiple of 2M (default: 1G)" },
+	{ "vps", "N", VALUE_TEXT, "virtual processors (default: 2)" },
+	{ "disk-size", "SIZE", VALUE_TEXT,
+	  "the file is sparse, and an image that is larger stays so (default: 8G)" },
+	{ "directory", "DIR", VALUE_FILE,
+	  "where the folder with its files is made (default: /var/lib/vmms/images, or "
+	  "~/.local/share/vmms)" },
+	{ "ssh-port", "N", VALUE_TEXT,
+	  "port of this host for its ssh (default: one from 2222 on)" },
+	{ "no-start", NULL, VALUE_NONE, "make it, and leave it off" },
+	{ 0 },
+};
+
+static const struct option_row set_options[] = {
+	{ "memory", "SIZE", VALUE_TEXT, "the same as memory.size=SIZE" },
+	{ 0 },
+};
+
 static const struct option_row start_options[] = {
 	{ "console", NULL, VALUE_NONE, "open the console first, so that nothing is missed" },
+	{ "pass", NULL, VALUE_NONE,
+	  "open its files here, with your own rights, and pass them to vmms, for this run" },
 	{ 0 },
 };
 
@@ -108,12 +136,22 @@ static const struct option_row attach_options[] = {
 	{ "cache", "direct|buffered|unsafe", VALUE_CHOICE,
 	  "how the image is read and written (default: direct)" },
 	{ "sector-size", "512|4096", VALUE_CHOICE, "that the guest sees (default: 512)" },
+	{ "pass", NULL, VALUE_NONE,
+	  "open it here, with your own rights, and pass it to vmms, until the VM is off" },
 	{ 0 },
 };
 
 static const struct option_row place_options[] = {
 	{ "controller", "N", VALUE_TEXT, "0 to 3 (default: 0)" },
 	{ "lun", "N", VALUE_TEXT, "0 to 63" },
+	{ 0 },
+};
+
+static const struct option_row insert_options[] = {
+	{ "controller", "N", VALUE_TEXT, "0 to 3 (default: 0)" },
+	{ "lun", "N", VALUE_TEXT, "0 to 63" },
+	{ "pass", NULL, VALUE_NONE,
+	  "open it here, with your own rights, and pass it to vmms, until the VM is off" },
 	{ 0 },
 };
 
@@ -172,7 +210,8 @@ static const struct option_row net_add_options[] = {
 };
 
 static const struct option_row net_capture_options[] = {
-	{ "output", "FILE", VALUE_FILE, "where to, as pcapng; - is standard output" },
+	{ "output", "FILE", VALUE_FILE,
+	  "where to, as pcapng; - is standard output (default: a new file, VM-ADAPTER.pcapng)" },
 	{ "adapter", "NAME", VALUE_TEXT, "which adapter, if the VM has several" },
 	{ "snap-length", "N", VALUE_TEXT, "bytes kept of a frame (default: all)" },
 	{ 0 },
@@ -222,17 +261,31 @@ const struct command commands[] = {
 	  create_options,
 	  true,
 	  command_create },
+	{ "quick-create debian",
+	  "[NAME]",
+	  0,
+	  1,
+	  { VALUE_TEXT },
+	  "make a Debian guest, and start it",
+	  "Of packages, with mmdebstrap, or of a cloud image. NAME is debian if none is given, and "
+	  "the\n"
+	  "guest's host name, too. It has a user 'debian', with a password that is shown once, "
+	  "and\n"
+	  "is reached on its console and by ssh.",
+	  quick_create_options,
+	  true,
+	  command_quick_create },
 	{ "set",
-	  "VM KEY=VALUE...",
-	  2,
+	  "VM [KEY=VALUE...]",
+	  1,
 	  MANY,
 	  { VALUE_VM, VALUE_TEXT },
 	  "change settings of a VM, also while it runs",
 	  "KEY is one of vmms-vm.json(5), such as memory.size or disks[0].cache. Without a VALUE "
 	  "it\n"
 	  "has its default again. What cannot be changed while the VM runs waits for its next\n"
-	  "start; it is printed, and shown by 'vmctl show'.",
-	  NULL,
+	  "start; it is printed, and shown by 'vmctl show'. Dynamic memory can be.",
+	  set_options,
 	  true,
 	  command_set },
 	{ "edit",
@@ -345,7 +398,7 @@ const struct command commands[] = {
 	  0,
 	  { 0 },
 	  "show what VMs do, and what they take of the host",
-	  "On a terminal until q is typed; Tab and 1 to 4 choose a table where there is no room "
+	  "On a terminal until q is typed; Tab and 1 to 5 choose a table where there is no room "
 	  "for\n"
 	  "all. With --json it is a document about one interval.",
 	  top_options,
@@ -399,7 +452,7 @@ const struct command commands[] = {
 	  { VALUE_VM, VALUE_FILE },
 	  "insert an image into a DVD drive",
 	  NULL,
-	  place_options,
+	  insert_options,
 	  true,
 	  command_insert },
 	{ "eject",
@@ -458,7 +511,7 @@ const struct command commands[] = {
 	  1,
 	  { VALUE_VM },
 	  "write what passes a network adapter to a file, until ^C",
-	  "The adapter has to be connected to a virtual switch.",
+	  "The adapter has to be connected to a virtual switch. The file is yours.",
 	  net_capture_options,
 	  true,
 	  command_net_capture },

@@ -188,8 +188,12 @@ int rates_new(struct json_object *before, struct json_object *now, struct rates 
 						  .processors = (unsigned)number(vm, "processors"),
 						  .memory = number(vm, "memory"),
 						  .resident = number(vm, "resident"),
+						  .assigned = number(vm, "assigned"),
+						  .demand = number(vm, "demand"),
 						  .running = running };
 		rates.running += running;
+		if (rates.vms[i].assigned == 0)
+			rates.vms[i].assigned = rates.vms[i].memory;
 		if (running && number(old, "time") > 0)
 			compare(&rates.vms[i], old, vm);
 	}
@@ -251,7 +255,9 @@ struct json_object *rates_to_json(const struct rates *rates)
 				  json_object_new_string(vm->state), "processors",
 				  json_object_new_int64(vm->processors), "memory",
 				  json_object_new_uint64(vm->memory), "resident",
-				  json_object_new_uint64(vm->resident), NULL);
+				  json_object_new_uint64(vm->resident), "assigned",
+				  json_object_new_uint64(vm->assigned), "demand",
+				  json_object_new_uint64(vm->demand), NULL);
 
 		if (vm->known)
 			add_rates(&tree, vm);

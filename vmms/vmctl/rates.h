@@ -50,6 +50,7 @@ struct vm_rates {
 	const char *name, *state; /* of the later statistics */
 	unsigned processors;
 	uint64_t memory, resident; /* bytes */
+	uint64_t assigned, demand; /* bytes that the guest has, and says it needs; 0: it does not */
 	bool running;              /* it has a worker that answered; else what follows is 0 */
 	bool known;                /* it did both times; else the rates are 0 */
 	double guest, host, steal; /* percent of one CPU */

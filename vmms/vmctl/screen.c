@@ -113,6 +113,8 @@ VALUE(interrupts, vm->rates[RATE_INTERRUPTS])
 VALUE(timers, vm->rates[RATE_TIMERS])
 VALUE(resident, (double)vm->resident)
 VALUE(memory, (double)vm->memory)
+VALUE(assigned, (double)vm->assigned)
+VALUE(demand, (double)vm->demand)
 VALUE(reads, vm->rates[RATE_READS])
 VALUE(writes, vm->rates[RATE_WRITES])
 VALUE(bytes_read, vm->rates[RATE_BYTES_READ])
@@ -141,7 +143,7 @@ static const struct column tables[_SCREEN_VIEW_COUNT][COLUMNS_MAX] = {
 			 { "INTR/s", CELL_COUNT, interrupts },
 			 { "TMR/s", CELL_COUNT, timers },
 			 { "USED", CELL_BYTES, resident },
-			 { "MEMORY", CELL_BYTES, memory } },
+			 { "MEMORY", CELL_BYTES, assigned } },
 	[SCREEN_DISK] = { { "RD/s", CELL_COUNT, reads },
 			  { "WR/s", CELL_COUNT, writes },
 			  { "RD B/s", CELL_BYTES, bytes_read },
@@ -162,13 +164,15 @@ static const struct column tables[_SCREEN_VIEW_COUNT][COLUMNS_MAX] = {
 			   { "MMIO", CELL_COUNT, mmio },
 			   { "MSR", CELL_COUNT, msr },
 			   { "HCALL", CELL_COUNT, hypercall } },
+	[SCREEN_MEMORY] = { { "SIZE", CELL_BYTES, memory },
+			    { "HAS", CELL_BYTES, assigned },
+			    { "NEEDS", CELL_BYTES, demand },
+			    { "USED", CELL_BYTES, resident } },
 };
 
 static const char *const titles[_SCREEN_VIEW_COUNT] = {
-	[SCREEN_CPU] = "CPU, MEMORY",
-	[SCREEN_DISK] = "DISKS",
-	[SCREEN_NETWORK] = "NETWORK",
-	[SCREEN_EXITS] = "EXITS/s",
+	[SCREEN_CPU] = "CPU, MEMORY", [SCREEN_DISK] = "DISKS",    [SCREEN_NETWORK] = "NETWORK",
+	[SCREEN_EXITS] = "EXITS/s",   [SCREEN_MEMORY] = "MEMORY",
 };
 
 static void format_cell(const struct column *column, const struct vm_rates *vm,
@@ -211,7 +215,8 @@ static void put_vm(const struct screen *screen, enum screen_view view, const str
 	line_add(&line, "%-*.*s %-8.8s", NAME_WIDTH, NAME_WIDTH, vm->name,
 		 view == SCREEN_CPU ? vm->state : "");
 	for (size_t i = 0; i < COLUMNS_MAX && tables[view][i].title; i++) {
-		bool known = vm->known || tables[view][i].value == memory;
+		bool known = vm->known || tables[view][i].value == memory ||
+			     tables[view][i].value == assigned;
 
 		strcpy(cell, "-");
 		if (known)

@@ -32,6 +32,10 @@ static const struct property {
 	{ "WorkerPID", 'u', offsetof(struct vm_info, worker_pid) },
 	{ "Resets", 'u', offsetof(struct vm_info, resets) },
 	{ "Memory", 't', offsetof(struct vm_info, memory) },
+	{ "MemoryState", 's', offsetof(struct vm_info, memory_state) },
+	{ "MemoryTarget", 't', offsetof(struct vm_info, memory_target) },
+	{ "MemoryAssigned", 't', offsetof(struct vm_info, memory_assigned) },
+	{ "MemoryDemand", 't', offsetof(struct vm_info, memory_demand) },
 	{ "StartedAt", 't', offsetof(struct vm_info, started_at) },
 };
 
@@ -396,6 +400,14 @@ static struct json_object *guest_to_json(const struct vm_info *info)
 			 json_object_new_string(info->file_systems), NULL);
 }
 
+static struct json_object *memory_to_json(const struct vm_info *info)
+{
+	return json_make("state", json_object_new_string(info->memory_state), "target",
+			 json_object_new_uint64(info->memory_target), "assigned",
+			 json_object_new_uint64(info->memory_assigned), "demand",
+			 json_object_new_uint64(info->memory_demand), NULL);
+}
+
 static struct json_object *array_or_empty(struct json_object *array)
 {
 	return array ? json_object_get(array) : json_object_new_array();
@@ -424,6 +436,8 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 	json_add(&object, "tags", array_or_empty(info->tags));
 	json_add(&object, "pending", array_or_empty(info->pending));
 	json_add(&object, "addresses", array_or_empty(info->addresses));
+	if (info->memory_state[0] != '\0')
+		json_add(&object, "dynamic_memory", memory_to_json(info));
 	if (info->crashed)
 		json_add(&object, "crash", crash_to_json(info));
 	return object;

@@ -18,7 +18,9 @@ struct vm_info {
 	char *guest_os, *guest_host_name, *guest_addresses,
 		*file_systems; /* addresses: blanks between */
 	uint32_t processors, worker_pid, resets;
-	uint64_t memory;     /* bytes */
+	char *memory_state;                                     /* "" without dynamic memory */
+	uint64_t memory;                                        /* bytes */
+	uint64_t memory_target, memory_assigned, memory_demand; /* bytes; while it runs */
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not running */
 	uint64_t crash_parameters[VM_INFO_CRASH_PARAMETERS];
 	bool crashed;

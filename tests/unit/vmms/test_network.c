@@ -5,6 +5,7 @@
  */
 #include "tests/unit/unit.h"
 #include "vmms/network_link.h"
+#include "vmms/network_sysctl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct network *network;
 
@@ -334,6 +336,150 @@ static void test_shared_routes(void **state)
 	assert_true(has_all("eth", "vmsw-1"));
 }
 
+/* Routes of the same metric by other interfaces are not its own. */
+static void test_equal_metrics(void **state)
+{
+	int bridge, eth;
+
+	need_network();
+	furnish();
+	bridge = make_bridge("vmsw-1");
+	eth = index_of("eth");
+	assert_true(ip("link add other type veth peer name other-far"));
+	assert_true(ip("link set other up && ip link set other-far up"));
+	assert_true(ip("address add 198.51.100.129/25 dev other"));
+	assert_true(ip("route prepend default via 198.51.100.130 dev other metric 100"));
+	assert_true(ip("-6 route add 2001:db8:7::/48 dev other metric 5"));
+	assert_true(ip("-6 route append 2001:db8:7::/48 dev eth metric 5"));
+	assert_int_equal(network_set_up(network, bridge, true), 0);
+	assert_int_equal(network_set_master(network, eth, bridge), 0);
+	assert_int_equal(network_move_addresses(network, eth, bridge), 0);
+	assert_true(has_all("vmsw-1", "eth"));
+	assert_true(ip_says("route show dev other", "default via 198.51.100.130 metric 100"));
+	assert_true(ip_says("-6 route show dev other", "2001:db8:7::/48 metric 5"));
+	assert_true(ip_says("-6 route show dev vmsw-1", "2001:db8:7::/48 metric 5"));
+}
+
+/* On-link gateways, lifetimes, other tables and types, addresses of a kind of their own. */
+static void test_particulars(void **state)
+{
+	static const struct {
+		const char *words, *text;
+	} facts[] = {
+		{ "route show dev", "10.9.0.0/16 via 203.0.113.1 onlink" },
+		{ "route show table 78 dev", "local 10.10.0.0/16" },
+		{ "route show dev", "192.0.2.99 tos 0x10 scope link metric 9" },
+		{ "address show dev", "inet 192.0.2.77 peer 192.0.2.78/32" },
+		{ "address show dev", "inet6 fe80::77/64 scope link" },
+		{ "address show dev", "inet6 2001:db8:9::1/64 scope global nodad noprefixroute" },
+		{ "-6 route show dev", "2001:db8:8::/48 metric 5 expires" },
+	};
+	const char *links[] = { "vmsw-1", "eth" };
+	char words[64];
+	int bridge, eth;
+
+	need_network();
+	furnish();
+	assert_true(ip("route add 10.9.0.0/16 via 203.0.113.1 dev eth onlink"));
+	assert_true(ip("route add local 10.10.0.0/16 dev eth table 78"));
+	assert_true(ip("route add 192.0.2.99/32 tos 0x10 dev eth metric 9"));
+	assert_true(ip("address add 192.0.2.77 peer 192.0.2.78 dev eth"));
+	assert_true(ip("-6 address add fe80::77/64 dev eth nodad"));
+	assert_true(ip("-6 address add 2001:db8:9::1/64 dev eth nodad noprefixroute"));
+	assert_true(ip("-6 route add 2001:db8:8::/48 dev eth metric 5 expires 1000"));
+	bridge = make_bridge("vmsw-1");
+	eth = index_of("eth");
+	assert_int_equal(network_set_up(network, bridge, true), 0);
+	for (int back = 0; back < 2; back++) {
+		assert_int_equal(network_set_master(network, eth, back ? 0 : bridge), 0);
+		assert_int_equal(
+			network_move_addresses(network, back ? bridge : eth, back ? eth : bridge),
+			0);
+		for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
+			snprintf(words, sizeof(words), "%s %s", facts[i].words, links[back]);
+			if (!ip_says(words, facts[i].text))
+				fail_msg("'%s' lacks '%s'", words, facts[i].text);
+			snprintf(words, sizeof(words), "%s %s", facts[i].words, links[!back]);
+			if (ip_says(words, facts[i].text))
+				fail_msg("'%s' has '%s'", words, facts[i].text);
+		}
+	}
+}
+
+static void test_leases(void **state)
+{
+	unsigned count;
+
+	need_network();
+	make_bridge("vmsw-1");
+	assert_int_equal(network_count_leases(network, index_of("vmsw-1"), &count), 0);
+	assert_int_equal(count, 0);
+	furnish();
+	assert_int_equal(network_count_leases(network, index_of("eth"), &count), 0);
+	assert_int_equal(count, 1);
+}
+
+static void test_rules(void **state)
+{
+	static const char *const rules[][2] = {
+		{ "rule add iif eth table 77", "rule del iif eth table 77" },
+		{ "rule add oif eth table 77", "rule del oif eth table 77" },
+		{ "-6 rule add iif eth table 77", "-6 rule del iif eth table 77" },
+	};
+	bool found;
+
+	need_network();
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		assert_int_equal(network_find_rule(network, "eth", &found), 0);
+		assert_false(found);
+		assert_true(ip(rules[i][0]));
+		assert_int_equal(network_find_rule(network, "eth", &found), 0);
+		assert_true(found);
+		assert_int_equal(network_find_rule(network, "eth0", &found), 0);
+		assert_false(found);
+		assert_true(ip(rules[i][1]));
+	}
+}
+
+static void sysctl_write(const char *link, const char *name, const char *value)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "echo %s >/proc/sys/net/ipv6/conf/%s/%s", value, link,
+		 name);
+	assert_int_equal(system(command), 0);
+}
+
+static bool sysctl_is(const char *link, const char *name, const char *value)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "test $(cat /proc/sys/net/ipv6/conf/%s/%s) = %s", link,
+		 name, value);
+	return system(command) == 0;
+}
+
+static void test_sysctls(void **state)
+{
+	need_network();
+	make_bridge("vmsw-1");
+	make_bridge("other");
+	if (access("/proc/sys/net/ipv6", F_OK) < 0)
+		skip();
+	sysctl_write("other", "accept_ra", "2");
+	sysctl_write("other", "disable_ipv6", "1");
+	assert_int_equal(network_copy_sysctls("other", "vmsw-1"), 0);
+	assert_true(sysctl_is("vmsw-1", "accept_ra", "2"));
+	assert_true(sysctl_is("vmsw-1", "disable_ipv6", "1"));
+	assert_int_equal(network_refuse_routers("vmsw-1"), 0);
+	assert_true(sysctl_is("vmsw-1", "accept_ra", "0"));
+	assert_true(sysctl_is("other", "accept_ra", "2"));
+	sysctl_write("vmsw-1", "disable_ipv6", "0");
+	assert_int_equal(network_refuse_ipv6("vmsw-1"), 0);
+	assert_true(sysctl_is("vmsw-1", "disable_ipv6", "1"));
+	assert_int_equal(network_copy_sysctls("never-there", "vmsw-1"), 0);
+}
+
 /* What a crash in the middle leaves is finished by the next attempt. */
 static void test_moving_again(void **state)
 {
@@ -376,6 +522,8 @@ int main(void)
 		TEST(test_ports),        TEST(test_vlans),        TEST(test_no_link_local),
 		TEST(test_address_text), TEST(test_rate),         TEST(test_addresses),
 		TEST(test_moving),       TEST(test_moving_again), TEST(test_shared_routes),
+		TEST(test_leases),       TEST(test_rules),        TEST(test_equal_metrics),
+		TEST(test_particulars),  TEST(test_sysctls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,6 +177,65 @@ static struct frame ordinary(void)
 	return frame;
 }
 
+/* Who says what of itself: the addresses of an ARP message, of Ethernet and IPv4. */
+static struct frame arp_from(uint8_t last)
+{
+	static const uint8_t head[] = { 0, 1, 8, 0, 6, 4, 0, 2 };
+	const uint8_t sender[] = { 0x02, 0x56, 0x4d, 0, 0, last, 192, 0, 2, 1 }, target[10] = { 0 };
+	struct frame frame = frame_begin(ETH_P_ARP);
+
+	put(&frame, head, sizeof(head));
+	put(&frame, sender, sizeof(sender));
+	put(&frame, target, sizeof(target));
+	return frame;
+}
+
+static void test_arp(void **state)
+{
+	struct frame own = arp_from(1), foreign = arp_from(2);
+
+	need_guard();
+	assert_true(passes(&own));
+	assert_false(passes(&foreign));
+	adapter.mac_spoofing = true;
+	set(false);
+	assert_true(passes(&foreign));
+}
+
+/* In a header of IEEE 802.2 with a SNAP, the frame's length where its type would be. */
+static struct frame wrap(const struct frame *inner, uint8_t organization)
+{
+	const uint8_t head[] = { 0xaa, 0xaa, 3, 0, 0, organization };
+	struct frame frame = frame_begin((uint16_t)(inner->size - 12 + sizeof(head)));
+
+	put(&frame, head, sizeof(head));
+	put(&frame, inner->bytes + 12, inner->size - 12);
+	return frame;
+}
+
+static void test_snap(void **state)
+{
+	struct frame v4 = frame_begin(ETH_P_IP), v6 = frame_begin(ETH_P_IPV6), other, frames[3];
+
+	need_guard();
+	put_ipv4(&v4, 17, udp_to_68, sizeof(udp_to_68));
+	put_ipv6(&v6, 58, router_advertisement, sizeof(router_advertisement));
+	frames[0] = wrap(&v4, 0);
+	frames[1] = wrap(&v6, 0);
+	frames[2] = wrap(&v6, 0xf8);
+	other = wrap(&v4, 0x0c); /* what is of a maker's own stays its own */
+	for (int i = 0; i < 3; i++)
+		assert_true(passes(&frames[i]));
+	for (int guards = 1; guards <= 2; guards++) {
+		adapter.dhcp_guard = guards == 1;
+		adapter.router_guard = guards == 2;
+		set(false);
+		for (int i = 0; i < 3; i++)
+			assert_false(passes(&frames[i]));
+		assert_true(passes(&other));
+	}
+}
+
 static void test_own_address(void **state)
 {
 	struct frame frame = ordinary();
@@ -280,6 +339,26 @@ static void test_private(void **state)
 	assert_true(arrives(host, &frame));
 }
 
+static bool host_is_heard(const struct frame *frame)
+{
+	assert_int_equal(send(host, frame->bytes, frame->size, 0), frame->size);
+	return arrives(victim, frame);
+}
+
+static void test_private_is_not_spoken_to(void **state)
+{
+	struct definition_adapter other = { .mac = { 0x02, 0x56, 0x4d, 0, 0, 9 } };
+	struct frame frame = ordinary();
+
+	need_guard();
+	assert_true(host_is_heard(&frame));
+	assert_int_equal(network_guard_set(guard, "p1", &other, true), 0);
+	assert_false(host_is_heard(&frame));
+	assert_true(passes(&frame));
+	assert_int_equal(network_guard_set(guard, "p1", &other, false), 0);
+	assert_true(host_is_heard(&frame));
+}
+
 static void test_limit(void **state)
 {
 	struct frame frame = ordinary();
@@ -337,9 +416,17 @@ static void test_ownership(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_own_address), TEST(test_dhcp),      TEST(test_router),
-		TEST(test_tags),        TEST(test_limit),     TEST(test_private),
-		TEST(test_forgetting),  TEST(test_ownership),
+		TEST(test_own_address),
+		TEST(test_dhcp),
+		TEST(test_router),
+		TEST(test_tags),
+		TEST(test_limit),
+		TEST(test_private),
+		TEST(test_forgetting),
+		TEST(test_ownership),
+		TEST(test_arp),
+		TEST(test_snap),
+		TEST(test_private_is_not_spoken_to),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Work that may have to wait for a file system, done by a short-lived process, so that the daemon's
+ * one thread does not wait.
+ *
+ * The process is a copy of the daemon, which has one thread: the work sees all that was in memory
+ * when it began. It has no descriptors but a socket and those that are kept for it, and reports by
+ * messages, with a descriptor each if need be. It has its time; after that it is killed, and nobody
+ * waits for its end, since a process that waits for a dead file system may not even die.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+
+#include <stddef.h>
+#include <systemd/sd-event.h>
+
+#define ERRAND_MESSAGE_MAX 8192 /* bytes */
+#define ERRANDS_STUCK_MAX  8    /* for the same user, that did not end when they were killed */
+
+/* All processes that are under way, or do not die. */
+struct errands;
+
+int errands_new(sd_event *loop, struct errands **ret_errands) MUST_CHECK;
+
+/* Kills them; who waits is told -ECANCELED. */
+void errands_free(struct errands *errands);
+DEFINE_CLEANUP(struct errands *, errands_free)
+
+struct errand_callbacks {
+	/* fd: taken over; -1: none came with it. */
+	void (*message)(void *owner, const void *bytes, size_t size, int fd);
+
+	/*
+	 * The last one: the errand is gone. result: 0: it has ended, perhaps before it had said
+	 * all; -ETIMEDOUT; -ECANCELED.
+	 */
+	void (*ended)(void *owner, int result);
+};
+
+/* Borrowed while errand_new() runs, but for callbacks and owner. */
+struct errand_config {
+	const char *whose; /* user for whom it is done, for ERRANDS_STUCK_MAX */
+	unsigned timeout;  /* seconds; 0: for ever */
+
+	/* Runs in the process, which ends with it. */
+	void (*work)(int socket, void *data);
+	void *data;
+	const int *kept; /* descriptors that the work needs */
+	size_t kept_count;
+
+	const struct errand_callbacks *callbacks;
+	void *owner;
+};
+
+struct errand;
+
+/* Return: 0; -EBUSY: ERRANDS_STUCK_MAX of the same user are stuck; -errno. */
+int errand_new(struct errands *errands, const struct errand_config *config,
+	       struct errand **ret_errand) MUST_CHECK;
+
+/* It is not worth waiting for: it ends soon, with -ECANCELED. */
+void errand_cancel(struct errand *errand);
+
+/* The same, and nobody is told. */
+void errand_free(struct errand *errand);
+
+/* ---- For the work ---- */
+
+/* Ends the process if nobody listens any more. fd: -1: none. */
+void errand_send(int socket, const void *bytes, size_t size, int fd);
+
+/* To be said after a change of credentials, which makes the kernel forget: we die with the daemon.
+ */
+void errand_bind(void);

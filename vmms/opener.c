@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opening what a definition names, by a process that is the VM's owner.
+ *
+ * It says of each file that it is about to look at it, so that one that takes too long has a name;
+ * then of each descriptor what it is; and last that this was all, or what is wrong. Without a last
+ * word it was killed, which its user may do.
+ */
+#include "vmms/opener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum word {
+	WORD_LOOKS, /* text: the path */
+	WORD_HAS,   /* name: of the resource, whose descriptor comes along */
+	WORD_ALL,
+	WORD_FAILED, /* name: of the error; text: for people */
+};
+
+struct message {
+	uint32_t word;
+	char name[64];
+	char text[FAILURE_MESSAGE_MAX];
+};
+_Static_assert(sizeof(struct message) <= ERRAND_MESSAGE_MAX, "fits a message");
+
+struct opener {
+	struct errand *errand;
+	struct resources resources;
+	struct failure failure; /* name NULL: none */
+	char path[FAILURE_MESSAGE_MAX];
+	bool all;
+	unsigned timeout;
+	opener_done_fn done;
+	void *data;
+};
+
+/* ---- The process ---- */
+
+struct work {
+	int socket;
+	const struct resources_wish *wish;
+};
+
+static void say(int socket, enum word word, const char *name, const char *text, int fd)
+{
+	struct message message = { .word = word };
+
+	snprintf(message.name, sizeof(message.name), "%s", name);
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	errand_send(socket, &message, sizeof(message), fd);
+}
+
+static void looks(void *data, const char *path)
+{
+	say(*(int *)data, WORD_LOOKS, "", path, -1);
+}
+
+static void run(int socket, void *data)
+{
+	struct resources_wish wish = *(const struct resources_wish *)data;
+	struct resources resources = { .count = 0 };
+	struct failure failure;
+	int r;
+
+	wish.looks = looks;
+	wish.looks_data = &socket;
+	r = resources_become_owner(wish.definition->owner, &failure);
+	if (r == 0) {
+		errand_bind();
+		r = resources_open(&resources, &wish, &failure);
+	}
+	if (r < 0) {
+		say(socket, WORD_FAILED, failure.name, failure.message, -1);
+		return;
+	}
+	for (size_t i = 0; i < resources.count; i++)
+		say(socket, WORD_HAS, resources.items[i].name, "", resources.items[i].fd);
+	say(socket, WORD_ALL, "", "", -1);
+}
+
+/* ---- What it says ---- */
+
+/* Names of errors are static. */
+static const char *error_name(const char *name)
+{
+	static const char *const names[] = { DBUS_ERROR_RESOURCE, DBUS_ERROR_DISK_IN_USE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], name) == 0)
+			return names[i];
+	}
+	return DBUS_ERROR_INTERNAL;
+}
+
+static void heard(void *owner, const void *bytes, size_t size, int fd)
+{
+	struct opener *opener = owner;
+	AUTO_CLOSE int descriptor = fd;
+	struct message message;
+
+	if (size != sizeof(message))
+		return;
+	memcpy(&message, bytes, sizeof(message));
+	message.name[sizeof(message.name) - 1] = '\0';
+	message.text[sizeof(message.text) - 1] = '\0';
+	if (message.word == WORD_LOOKS)
+		memcpy(opener->path, message.text, sizeof(opener->path));
+	else if (message.word == WORD_HAS && descriptor >= 0 &&
+		 opener->resources.count < ARRAY_SIZE(opener->resources.items))
+		resources_add(&opener->resources, message.name, TAKE_FD(descriptor));
+	else if (message.word == WORD_ALL)
+		opener->all = true;
+	else if (message.word == WORD_FAILED)
+		failure_set(&opener->failure, error_name(message.name), "%s", message.text);
+}
+
+static void judge(struct opener *opener, int result)
+{
+	if (opener->failure.name || opener->all)
+		return;
+	if (result == -ETIMEDOUT)
+		failure_set(&opener->failure, DBUS_ERROR_TIMEOUT,
+			    "'%s' could not be opened within %u seconds: its file system does not "
+			    "answer; see to that, or give it more time with vmms's --open-timeout",
+			    opener->path, opener->timeout);
+	else
+		failure_set(&opener->failure, DBUS_ERROR_RESOURCE,
+			    "the process that was opening '%s' was killed", opener->path);
+}
+
+static void ended(void *owner, int result)
+{
+	struct opener *opener = owner;
+
+	opener->errand = NULL;
+	judge(opener, result);
+	opener->done(opener->data, &opener->resources,
+		     opener->failure.name ? &opener->failure : NULL);
+	opener_free(opener);
+}
+
+static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+
+/* ---- Life ---- */
+
+void opener_cancel(struct opener *opener)
+{
+	errand_cancel(opener->errand);
+}
+
+void opener_free(struct opener *opener)
+{
+	if (!opener)
+		return;
+	errand_free(opener->errand);
+	resources_deinit(&opener->resources);
+	free(opener);
+}
+
+static int start(struct opener *opener, struct errands *errands, const struct resources_wish *wish)
+{
+	const char *owner = wish->definition->owner;
+	int kept[RESOURCES_MAX];
+	struct errand_config config = { .whose = owner ? owner : "",
+					.timeout = opener->timeout,
+					.work = run,
+					.data = (void *)wish,
+					.kept = kept,
+					.callbacks = &callbacks,
+					.owner = opener };
+
+	for (size_t i = 0; wish->passed && i < wish->passed->count; i++)
+		kept[config.kept_count++] = wish->passed->items[i].fd;
+	return errand_new(errands, &config, &opener->errand);
+}
+
+int opener_new(struct errands *errands, unsigned timeout, const struct resources_wish *wish,
+	       opener_done_fn done, void *data, struct opener **ret_opener, struct failure *failure)
+{
+	struct opener *opener = calloc(1, sizeof(*opener));
+	int r;
+
+	if (!opener)
+		return failure_no_memory(failure);
+	snprintf(opener->path, sizeof(opener->path), "%s",
+		 wish->disk ? wish->disk->path : wish->definition->boot.kernel);
+	opener->timeout = timeout;
+	opener->done = done;
+	opener->data = data;
+	r = start(opener, errands, wish);
+	if (r == 0) {
+		*ret_opener = opener;
+		return 0;
+	}
+	free(opener);
+	if (r == -EBUSY)
+		return failure_set(
+			failure, DBUS_ERROR_TIMEOUT,
+			"%d processes still wait for files that the VM's owner has named "
+			"before, on a file system that does not answer; see to that first",
+			ERRANDS_STUCK_MAX);
+	return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot start a process to open files: %s",
+			   strerror(-r));
+}
