@@ -5,6 +5,7 @@
 
 # What the options say.
 run_systemd=0
+run_reboots=0
 run_cold=0
 run_memory=$machine_memory
 run_timeout=900
@@ -22,6 +23,10 @@ run_dir=
 run_started=
 run_stdout_pid=
 run_stderr_pid=
+run_seed=
+# Bytes of the streams that came before the host's last boot.
+run_stdout_before=0
+run_stderr_before=0
 
 # Status of a run that had no end in time, or whose host died; timeout(1) has the same.
 run_status_failed=124
@@ -129,10 +134,9 @@ run_start() {
 	else
 		machine_start "$run_dir" "$run_systemd" "$run_memory" null "${drives[@]}" </dev/null
 	fi
-	[[ $run_cold -eq 1 ]] || {
-		machine_monitor_begin
-		machine_monitor migrate-incoming "\"uri\": \"file:$snapshot/state\""
-	}
+	[[ $run_cold -eq 1 && $run_reboots -eq 0 ]] || machine_monitor_begin
+	[[ $run_reboots -eq 0 ]] || machine_monitor set-action '"reboot": "reset"'
+	[[ $run_cold -eq 1 ]] || machine_monitor migrate-incoming "\"uri\": \"file:$snapshot/state\""
 }
 
 run_drive() {
@@ -147,10 +151,9 @@ run_drive() {
 
 # Tells the agent what is this machine's own, and lets it go.
 run_release() {
-	local seed
-	seed=$(od -An -N 64 -v -t x1 /dev/urandom | tr -d ' \n')
+	[[ -n $run_seed ]] || run_seed=$(od -An -N 64 -v -t x1 /dev/urandom | tr -d ' \n')
 	printf 'run time=%s seed=%s name=%s output=%d\n' \
-		"$EPOCHREALTIME" "$seed" "${run_dir##*/}" "$([[ -z $run_output ]] && echo 0 || echo 1)" \
+		"$EPOCHREALTIME" "$run_seed" "${run_dir##*/}" "$([[ -z $run_output ]] && echo 0 || echo 1)" \
 		>&"$machine_control_in"
 }
 
@@ -197,13 +200,13 @@ run_execute() {
 	run_streams_start
 	run_start
 	run_release
-	run_wait started "$run_start_limit" || run_broken "the command did not start within $run_start_limit s"
+	run_wait "$run_start_limit" started || run_broken "the command did not start within $run_start_limit s"
 	machine_listens=1
 	run_note "the command starts"
 	lab_unlock # all images are open or read now
-	if ! run_wait exit "$run_timeout"; then
+	if ! run_wait_for_exit "$run_timeout"; then
 		machine_alive && printf 'stop\n' >&"$machine_control_in"
-		run_wait exit "$run_grace" || run_broken "no end after $run_timeout s, nor when told to"
+		run_wait "$run_grace" exit || run_broken "no end after $run_timeout s, nor when told to"
 		run_finish
 		run_failed "no end after $run_timeout s"
 	fi
@@ -211,14 +214,32 @@ run_execute() {
 	[[ $status -eq 0 ]] || exit "$status"
 }
 
-# run_wait WORD SECONDS : until the agent sends a line that begins with WORD, in $machine_line.
+# run_wait SECONDS WORD... : until the agent sends a line that begins with one of the WORDs, in
+# $machine_line.
 run_wait() {
-	local deadline=$((SECONDS + $2))
+	local deadline=$((SECONDS + $1)) word
+	shift
 	while machine_receive $((deadline - SECONDS)); do
-		case $machine_line in
-		"$1"*) return 0 ;;
-		error*) run_failed "the lab's agent: ${machine_line#error }" ;;
-		esac
+		for word in "$@"; do
+			[[ $machine_line != "$word"* ]] || return 0
+		done
+		[[ $machine_line != error* ]] || run_failed "the lab's agent: ${machine_line#error }"
+	done
+	return 1
+}
+
+# run_wait_for_exit SECONDS : the command's end; a host that has rebooted is told again what to do.
+run_wait_for_exit() {
+	local deadline=$((SECONDS + $1))
+	while run_wait $((deadline - SECONDS)) exit ready; do
+		[[ $machine_line == ready ]] || return 0
+		run_note "the host has rebooted"
+		machine_listens=0
+		run_stdout_before=$(stat -c %s "$run_dir/stdout.log")
+		run_stderr_before=$(stat -c %s "$run_dir/stderr.log")
+		run_release
+		run_wait $((deadline - SECONDS)) started || return 1
+		machine_listens=1
 	done
 	return 1
 }
@@ -227,7 +248,7 @@ run_wait() {
 run_finish() {
 	local stdout stderr
 	read -r _ status stdout stderr <<<"$machine_line"
-	run_streams_drain "$stdout" "$stderr"
+	run_streams_drain $((run_stdout_before + stdout)) $((run_stderr_before + stderr))
 	run_fetch_output || run_failed "the output did not come through"
 	run_note "the command ended with $status"
 }

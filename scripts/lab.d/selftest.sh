@@ -4,7 +4,7 @@
 # the peer. Each test is a function; it returns false, having said why, when it fails.
 
 selftest_list=(
-	status streams files standard_input time_out host_crash side_by_side systemd cold
+	status streams files standard_input time_out host_crash side_by_side systemd reboot cold
 	guest_6_1_cloud guest_6_12_cloud guest_6_1_amd64 guest_6_1_686 guest_root
 )
 selftest_dir=
@@ -105,6 +105,15 @@ selftest_systemd() {
 	expect "process 1 and its state" \
 		"$(lab run --systemd -- sh -c 'cat /proc/1/comm; systemctl is-system-running; busctl list | grep -c org.freedesktop.DBus')" \
 		$'systemd\nrunning\n1'
+}
+
+selftest_reboot() {
+	# shellcheck disable=SC2016 # it is the lab's shell that expands it
+	local command='cat /etc/machine-id; [ ! -e /scratch/again ] || exit 7
+		touch /scratch/again; systemctl reboot; sleep 300'
+	lab run --systemd --reboots -- sh -c "$command" >"$selftest_dir/out"
+	expect "status after the reboot" $? 7 &&
+		expect "machines and commands" "$(sort "$selftest_dir/out" | uniq -c | awk '{print $1}')" 2
 }
 
 selftest_cold() {

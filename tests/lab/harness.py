@@ -180,7 +180,7 @@ class Guest(Console):
         self.root = root or self.copy_root()
         definition = {
             "version": 1, "name": name,
-            "processors": {"count": vps}, "memory": {"size": memory}, "engine": engine,
+            "processors": {"count": vps}, "memory": memory if isinstance(memory, dict) else {"size": memory}, "engine": engine,
             "boot": {"kernel": str(IMAGES / f"vmlinuz-{kernel}"),
                      "initrd": str(self.initrd(kernel, modules)),
                      "command_line": f"{COMMAND_LINE} {append}".strip()},

@@ -2,6 +2,7 @@
 """What stock guests do on the network: traffic of every kind, and what disturbs it."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -238,12 +239,34 @@ def pull_adapter(daemon, guest, nic, set_up, times):
         guest.run(set_up)
 
 
+def index(interface):
+    path = pathlib.Path(f"/sys/class/net/{interface}/ifindex")
+    return int(path.read_text()) if path.exists() else None
+
+
+def delete_behind(daemon, guest):
+    """The tap, and then the bridge, are deleted behind the daemon's back, and are there again."""
+    bridge = json.loads(daemon.vmctl("switch", "list", "--json").stdout)["switches"][0]["interface"]
+    for name in taps()[0], bridge:
+        gone = index(name)
+        subprocess.run(["ip", "link", "del", name], check=True)
+
+        def is_made_again():
+            ports = taps()
+            return len(ports) == 1 and os.path.exists(f"/sys/class/net/{bridge}/brif/{ports[0]}") and \
+                gone not in (index(bridge), index(ports[0]))
+        Daemon.wait_until(is_made_again, 60, f"{name} to be made again")
+        guest.run(NIC + "reach 10.77.1.1")
+
+
 def run_disturbed(daemon, combination, times, reboots):
-    """In the middle of traffic an adapter goes and comes back, the guest reboots, a worker dies."""
+    """In the middle of traffic an adapter goes and comes back, its tap and bridge are deleted, the
+    guest reboots, a worker dies."""
     with guest_on_a_lan(daemon, combination) as (guest, nic, set_up):
         guest.run(set_up)
         with traffic("10.77.1.2"):
             pull_adapter(daemon, guest, nic, set_up, times)
+            delete_behind(daemon, guest)
             check_reachable(guest, set_up, "10.77.1.1")
             check_log(guest)
             for _ in range(reboots):

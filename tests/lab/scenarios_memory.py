@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Dynamic memory of stock guests, by their own hv_balloon."""
+
+import pathlib
+
+from harness import SCRATCH, Daemon, Guest, Timeout, check
+
+MIB = 1 << 20
+PATIENCE = 60  # seconds; the driver acts within a few
+
+# So that the driver tells of its needs after seconds, not three quarters of a minute.
+EARLY = "hv_balloon.pressure_report_delay=1"
+
+
+def memory(daemon, name="guest"):
+    return daemon.show(name)["dynamic_memory"]
+
+
+def resident(guest):
+    """Of the worker: bytes."""
+    return int(pathlib.Path(f"/proc/{guest.worker_pid()}/statm").read_text().split()[1]) * 4096
+
+
+def total(guest):
+    """What the guest takes for its memory: bytes."""
+    return int(guest.run("awk '/^MemTotal:/ {print $2}' /proc/meminfo")) << 10
+
+
+def wait_for(daemon, what, condition, seconds=PATIENCE):
+    """Until what is told of the guest's memory fulfils the condition."""
+    try:
+        Daemon.wait_until(lambda: condition(memory(daemon)), seconds, what)
+    except Timeout as timeout:
+        raise Timeout(f"{timeout}: {memory(daemon)}") from None
+
+
+def rests_at(daemon, mib, slack=2):
+    wait_for(daemon, f"the guest to have {mib} MiB", lambda now: now["state"] == "resting" and
+             abs(now["assigned"] - mib * MIB) <= slack * MIB)
+
+
+def boots(daemon, combination, dynamic, size="512M", append=EARLY, **more):
+    guest = Guest(daemon, memory={"size": size, "dynamic": dynamic}, append=append,
+                  **more, **combination).boot()
+    wait_for(daemon, "the guest's driver", lambda now: now["state"] == "resting")
+    return guest
+
+
+# Data of known content in the guest's memory, and most of the rest used and free again.
+FILL = """
+mount -t tmpfs -o size=90% tmpfs /mnt
+head -c 16M /dev/urandom >/mnt/kept
+md5sum /mnt/kept >/run/kept.md5
+fallocate -l 300M /mnt/used && rm /mnt/used
+"""
+CHECK = "md5sum --quiet -c /run/kept.md5 && echo kept"
+
+# Writes and reads back what it has written for as long as the file is there.
+VERIFY = """
+touch /run/going
+(while [ -e /run/going ]; do
+fio --name=v --filename=$(lun 1) --direct=$1 --ioengine=libaio --iodepth=16 --rw=randwrite \
+    --bsrange=4k-64k --size=24m --verify=crc32c --verify_fatal=1 --do_verify=1 \
+    --output-format=terse >/run/fio 2>&1 || { echo failed >/run/failed; break; }
+echo round >>/run/rounds
+done; touch /run/over) >/dev/null 2>&1 &
+"""
+
+
+def squeezed_under_io(daemon, combination):
+    """Memory is taken and given back, several times, while the disk is written to and verified: the
+    host has it meanwhile, and neither data in memory nor on the disk suffer."""
+    path = SCRATCH / "data.raw"
+    with open(path, "wb") as file:
+        file.truncate(32 * MIB)
+    guest = boots(daemon, combination, {"minimum": "128M", "automatic": False},
+                  disks=[{"controller": 0, "lun": 1, "path": str(path), "format": "raw"}])
+    whole = total(guest)
+    guest.run(FILL)
+    before = resident(guest)
+    guest.run("set -- 1\n" + VERIFY)
+    for _ in range(3):
+        daemon.vmctl("set", "guest", "--memory", "288M")
+        rests_at(daemon, 288)
+        squeezed = resident(guest)
+        check(before - squeezed > 150 * MIB, f"the host got {before} - {squeezed} bytes back")
+        daemon.vmctl("set", "guest", "--memory", "512M")
+        rests_at(daemon, 512)
+    check("kept" in guest.run(CHECK), "the data in memory are not what they were")
+    output = guest.run("rm /run/going; while [ ! -e /run/over ]; do sleep 0.1; done; "
+                       "cat /run/rounds; [ ! -e /run/failed ] || cat /run/fio", timeout=300)
+    check("round" in output and "fio" not in output, output)
+    check(total(guest) == whole, f"the guest has {total(guest)} bytes of {whole}")
+    # All of it can be used again.
+    guest.run("fallocate -l 250M /mnt/used && rm /mnt/used")
+    check("kept" in guest.run(CHECK), "the data in memory are not what they were")
+    faults = guest.run("dmesg --color=never | grep -E 'Bad page|BUG|Call Trace|I/O error' || true")
+    check(not faults, faults)
+
+
+def memory_is_added(daemon, combination):
+    """A guest gets more memory than it began with, gives some back, and begins anew after a reset."""
+    guest = boots(daemon, combination, {"minimum": "128M", "maximum": "704M", "automatic": False},
+                  size="320M", append=EARLY + " memhp_default_state=online")
+    began = total(guest)
+    for _ in range(2):
+        daemon.vmctl("set", "guest", "--memory", "600M")
+        rests_at(daemon, 600)
+        has = total(guest)
+        check(has > began + 240 * MIB, f"the guest has {has} bytes, and began with {began}")
+        guest.run("mount -t tmpfs -o size=90% tmpfs /mnt; fallocate -l 400M /mnt/much && "
+                  "head -c 8M /dev/urandom >/run/kept && cp /run/kept /mnt/kept && "
+                  "cmp /run/kept /mnt/kept && rm /mnt/much")
+        before = resident(guest)
+        daemon.vmctl("set", "guest", "--memory", "320M")
+        rests_at(daemon, 320)
+        squeezed = resident(guest)
+        check(before - squeezed > 150 * MIB, f"the host got {before} - {squeezed} bytes back")
+        faults = guest.run("dmesg --color=never | grep -E 'Bad page|BUG|Call Trace' || true")
+        check(not faults, faults)
+        guest.send("reboot -f")
+        guest.ready()
+        check(total(guest) == began, f"{total(guest)} bytes after the reboot, not {began}")
+        wait_for(daemon, "the guest's driver", lambda now: now["state"] == "resting")
+
+
+ALL = [squeezed_under_io, memory_is_added]
+
+# The pages of each are the same, what the host makes of them need not be.
+OF_THE_ENGINE = [squeezed_under_io]
