@@ -177,13 +177,16 @@ class Interfaces(HostTest):
         ip("link", "del", "above")
         self.assertEqual(links("bridge"), {})
 
+    def rename(self, name, other):
+        ip("link", "set", name, "down")
+        ip("link", "set", name, "name", other)
+        self.addCleanup(ip, "link", "set", other, "name", name)
+        ip("link", "set", other, "up")
+
     def test_one_that_is_renamed(self):
         before = self.furnish()
         self.ok("switch", "add", "wan", "--interface", "eth0")
-        ip("link", "set", "eth0", "down")
-        ip("link", "set", "eth0", "name", "lan0")
-        self.addCleanup(ip, "link", "set", "lan0", "name", "eth0")
-        ip("link", "set", "lan0", "up")
+        self.rename("eth0", "lan0")
         bridge = self.bridge("wan")["ifname"]
         # The next daemon finds no eth0, and leaves all as it is.
         self.restart(kill=True)
@@ -198,10 +201,7 @@ class Interfaces(HostTest):
     def test_one_that_is_renamed_goes_back(self):
         before = self.furnish()
         self.ok("switch", "add", "wan", "--interface", "eth0")
-        ip("link", "set", "eth0", "down")
-        ip("link", "set", "eth0", "name", "lan0")
-        self.addCleanup(ip, "link", "set", "lan0", "name", "eth0")
-        ip("link", "set", "lan0", "up")
+        self.rename("eth0", "lan0")
         self.ok("switch", "remove", "wan")
         self.assert_given_back(before, "lan0")
 

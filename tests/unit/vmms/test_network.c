@@ -261,6 +261,22 @@ static void furnish(void)
 	assert_true(ip("-6 route add default via 2001:db8::1 dev eth metric 77"));
 }
 
+static void furnish_other(void)
+{
+	assert_true(ip("link add other type veth peer name other-far"));
+	assert_true(ip("link set other up && ip link set other-far up"));
+	assert_true(ip("address add 198.51.100.129/25 dev other"));
+}
+
+/* An interface with addresses and routes, and a bridge that they may move to. */
+static void furnish_beside_bridge(int *ret_eth, int *ret_bridge)
+{
+	need_network();
+	furnish();
+	*ret_bridge = make_bridge("vmsw-1");
+	*ret_eth = index_of("eth");
+}
+
 static bool has_all(const char *link, const char *other)
 {
 	static const struct {
@@ -297,10 +313,7 @@ static void test_moving(void **state)
 	unsigned count;
 	int bridge, eth;
 
-	need_network();
-	furnish();
-	bridge = make_bridge("vmsw-1");
-	eth = index_of("eth");
+	furnish_beside_bridge(&eth, &bridge);
 	assert_int_equal(network_set_up(network, bridge, true), 0);
 	assert_int_equal(network_set_master(network, eth, bridge), 0);
 	assert_int_equal(network_count_default_routes(network, eth, &count), 0);
@@ -321,13 +334,8 @@ static void test_shared_routes(void **state)
 	unsigned count;
 	int bridge, eth;
 
-	need_network();
-	furnish();
-	bridge = make_bridge("vmsw-1");
-	eth = index_of("eth");
-	assert_true(ip("link add other type veth peer name other-far"));
-	assert_true(ip("link set other up && ip link set other-far up"));
-	assert_true(ip("address add 198.51.100.129/25 dev other"));
+	furnish_beside_bridge(&eth, &bridge);
+	furnish_other();
 	assert_true(ip("route add default metric 5 nexthop via 198.51.100.130 dev other "
 		       "nexthop via 192.0.2.1 dev eth"));
 	assert_int_equal(network_count_default_routes(network, eth, &count), 0);
@@ -341,13 +349,8 @@ static void test_equal_metrics(void **state)
 {
 	int bridge, eth;
 
-	need_network();
-	furnish();
-	bridge = make_bridge("vmsw-1");
-	eth = index_of("eth");
-	assert_true(ip("link add other type veth peer name other-far"));
-	assert_true(ip("link set other up && ip link set other-far up"));
-	assert_true(ip("address add 198.51.100.129/25 dev other"));
+	furnish_beside_bridge(&eth, &bridge);
+	furnish_other();
 	assert_true(ip("route prepend default via 198.51.100.130 dev other metric 100"));
 	assert_true(ip("-6 route add 2001:db8:7::/48 dev other metric 5"));
 	assert_true(ip("-6 route append 2001:db8:7::/48 dev eth metric 5"));
@@ -485,10 +488,7 @@ static void test_moving_again(void **state)
 {
 	int bridge, eth;
 
-	need_network();
-	furnish();
-	bridge = make_bridge("vmsw-1");
-	eth = index_of("eth");
+	furnish_beside_bridge(&eth, &bridge);
 	assert_int_equal(network_set_up(network, bridge, true), 0);
 	assert_int_equal(network_set_master(network, eth, bridge), 0);
 	assert_true(ip("address add 192.0.2.5/24 dev vmsw-1"));
