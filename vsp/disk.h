@@ -3,8 +3,8 @@
  * A disk: sectors that can be read, written, flushed and given back, asynchronously.
  *
  * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
- * disk: disk_file.c for files and block devices, disk_memory.c for memory and for a disk that is
- * no disk at all.
+ * disk: disk_file.c for files and block devices, disk_nbd.c for one that a server has,
+ * disk_memory.c for memory and for a disk that is no disk at all.
  *
  * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
  * the disk may change, are the disk's until `complete` runs. `complete` never runs inside
@@ -128,6 +128,29 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
  * be lost with the host's power. Before the first request; only for a disk_file_new() disk.
  */
 void disk_file_drop_flushes(struct disk *disk);
+
+/*
+ * A disk that a server has, at the other end of a connected stream socket, which speaks the network
+ * block device protocol. The handshake is made before this returns (vsp/nbd_handshake.h). Takes
+ * over the socket, also on failure. Return: 0; NBD_E_; -errno.
+ *
+ * Once the connection has ended, by the server or because that broke the protocol, every request
+ * fails with -EIO.
+ */
+struct disk_nbd_owner {
+	/* The connection has ended by itself. why: "its server has …"; may be NULL. */
+	void (*broken)(void *data, const char *why);
+	void *data;
+};
+
+struct disk_nbd_options {
+	uint32_t sector_size;
+	bool read_only;
+	struct disk_nbd_owner owner;
+};
+
+int disk_nbd_new(struct loop *loop, int socket, const struct disk_nbd_options *options,
+		 struct disk **ret_disk) MUST_CHECK;
 
 /*
  * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves
