@@ -51,6 +51,18 @@ void vmbus_free(struct vmbus *bus)
 	free(bus);
 }
 
+uint32_t vmbus_version(const struct vmbus *bus)
+{
+	return bus->state == BUS_CONNECTED ? bus->version : 0;
+}
+
+void vmbus_set_connect_handler(struct vmbus *bus, const struct vmbus_connect_handler *handler,
+			       void *data)
+{
+	bus->connect_handler = handler;
+	bus->connect_data = data;
+}
+
 const struct vsp_host *vmbus_host(const struct vmbus *bus)
 {
 	return bus->host;
@@ -250,6 +262,8 @@ static void bus_leave(struct vmbus *bus, enum bus_next next)
 	outbox_clear(&bus->outbox);
 	if (connected)
 		bus->callbacks->connected(bus->data, 0);
+	if (bus->connect_handler)
+		bus->connect_handler->left(bus->connect_data);
 
 	/* Counts as one that closes, so that the last channel does not end the walk half-way. */
 	bus->closing_count++;

@@ -57,6 +57,8 @@ struct vmbus {
 	const struct vsp_host *host;
 	const struct vmbus_callbacks *callbacks;
 	void *data;
+	const struct vmbus_connect_handler *connect_handler; /* or NULL */
+	void *connect_data;
 
 	enum bus_state state;
 	uint32_t version; /* while connected */

@@ -87,6 +87,9 @@ static void channel_release(struct vmbus_channel *channel)
 
 	channel->ops = NULL;
 	channel->device = NULL;
+	/* It never opens again, and a guest that keeps relids is to keep no descriptors of ours. */
+	if (channel->doorbell)
+		doorbell_detach(TAKE_PTR(channel->doorbell));
 	ops->released(device, channel);
 	if (!channel->offered)
 		vmbus_channel_free(channel);

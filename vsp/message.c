@@ -174,18 +174,32 @@ static bool handle_gpadl_teardown(struct vmbus *bus, const void *data, size_t si
 	return true;
 }
 
-static bool handle_tl_connect_request(struct vmbus *bus, const void *data, size_t size)
+/* Who asks again before it has read the answers of so many goes without one. */
+void vmbus_refuse_connect(struct vmbus *bus, const struct guid *service,
+			  const struct guid *endpoint)
 {
-	const struct vmbus_message_tl_connect_request *message = data;
 	struct vmbus_message_tl_connect_result result = {
 		.header.type = VMBUS_MESSAGE_TL_CONNECT_RESULT,
-		.endpoint = message->endpoint,
-		.service = message->service,
+		.endpoint = *endpoint,
+		.service = *service,
 		.status = VMBUS_STATUS_CONNECTION_REFUSED,
 	};
 
+	if (bus->state != BUS_CONNECTED || !outbox_reserve(&bus->outbox))
+		return;
 	bus_reply(bus, &result, sizeof(result));
-	return true;
+	bus_send(bus);
+}
+
+static bool handle_tl_connect_request(struct vmbus *bus, const void *data, size_t size)
+{
+	const struct vmbus_message_tl_connect_request *message = data;
+	const struct guid service = message->service, endpoint = message->endpoint;
+
+	if (!bus->connect_handler ||
+	    !bus->connect_handler->requested(bus->connect_data, &service, &endpoint))
+		vmbus_refuse_connect(bus, &service, &endpoint);
+	return false;
 }
 
 static const struct message_kind {
@@ -212,7 +226,7 @@ static const struct message_kind {
 	  false, handle_initiate_contact },
 	{ VMBUS_MESSAGE_UNLOAD, sizeof(struct vmbus_message_header), false, false, handle_unload },
 	{ VMBUS_MESSAGE_TL_CONNECT_REQUEST, sizeof(struct vmbus_message_tl_connect_request), true,
-	  true, handle_tl_connect_request },
+	  false, handle_tl_connect_request },
 	{ VMBUS_MESSAGE_MODIFY_CHANNEL, sizeof(struct vmbus_message_modify_channel), true, true,
 	  handle_modify_channel },
 };

@@ -85,6 +85,9 @@ void vmbus_linger(struct vmbus *bus);
  */
 void vmbus_pace(struct vmbus *bus);
 
+/* The protocol version that the guest which is connected speaks; 0: none is. */
+uint32_t vmbus_version(const struct vmbus *bus);
+
 const struct vsp_host *vmbus_host(const struct vmbus *bus);
 struct loop *vmbus_loop(const struct vmbus *bus);
 
@@ -160,6 +163,27 @@ void vmbus_channel_closed(struct vmbus_channel *channel);
 bool vmbus_channel_is_open(const struct vmbus_channel *channel);
 uint32_t vmbus_channel_relid(const struct vmbus_channel *channel);
 uint32_t vmbus_channel_target_vp(const struct vmbus_channel *channel);
+
+/* ---- Connections that the guest asks for ---- */
+
+struct vmbus_connect_handler {
+	/*
+	 * The guest asks for a channel of this type (a service of the host's) and instance.
+	 * Return: whether an offer or vmbus_refuse_connect() will answer it; else it is refused.
+	 */
+	bool (*requested)(void *data, const struct guid *service, const struct guid *endpoint);
+
+	/* The guest is gone, and what it has asked for is not wanted any more. */
+	void (*left)(void *data);
+};
+
+/* One at a time, borrowed; without one the guest is refused. NULL: none from now on. */
+void vmbus_set_connect_handler(struct vmbus *bus, const struct vmbus_connect_handler *handler,
+			       void *data);
+
+/* To be said once, of a request of the guest that is connected. */
+void vmbus_refuse_connect(struct vmbus *bus, const struct guid *service,
+			  const struct guid *endpoint);
 
 /* ---- Packets ---- */
 

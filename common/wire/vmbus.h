@@ -98,6 +98,7 @@ _Static_assert(sizeof(struct vmbus_message_version_response) == 16, "wire format
 /* Offer flags. */
 #define VMBUS_OFFER_ENUMERATE  0x0001u /* Linux makes a device only for these */
 #define VMBUS_OFFER_NAMED_PIPE 0x0010u
+#define VMBUS_OFFER_SOCKET     0x2000u /* common/wire/hv_socket.h */
 
 #define VMBUS_USER_DATA_SIZE 120u
 
