@@ -155,8 +155,9 @@ struct vmbus_channel {
 
 	struct list linger; /* in bus->lingering; such a channel is masked */
 	struct patience linger_patience;
-	struct list paced; /* in a pace_wait; such a channel is masked */
-	bool followed;     /* by pace_follow() */
+	struct list paced;   /* in a pace_wait; such a channel is masked */
+	bool followed;       /* by pace_follow() */
+	unsigned idle_looks; /* in a row, that found nothing while it was */
 	struct patience pace_patience, following_patience;
 	unsigned quiet_count; /* completions since the last interrupt that can wait */
 	size_t quiet_size;    /* bytes that the guest keeps for them */

@@ -15,10 +15,11 @@
  * A guest that goes on by itself, as one does that sends datagrams, is followed: for completions
  * that can wait it is not interrupted, its ring stays masked, and is looked at again a longer
  * moment later. While looks find packets, neither doorbells nor interrupts are needed. A look that
- * finds none may mean that the guest is waiting for those completions, and it is told; so it is
- * when there are many of them, and when something comes that is not to wait. What a sender may have
- * under way is at the least some 200 KB, of which each small datagram takes less than one: the
- * bounds below stay well within that.
+ * finds none may mean that the guest is waiting for those completions, or that it had no processor,
+ * which others have as well: a passt, say, that works at what it sent. It is told when several
+ * looks in a row have found none; so it is when there are many completions, and when something
+ * comes that is not to wait. What a sender may have under way is at the least some 200 KB, of which
+ * each small datagram takes less than one: the bounds below stay well within that.
  */
 #include "vsp/bus.h"
 
@@ -27,6 +28,7 @@
 #define PACE_MAX_NS       4000000
 #define PACE_FAILURES_MAX 8
 #define FOLLOWING_TIMES   4           /* as long as the first wait, where that is short */
+#define IDLE_LOOKS_MAX    4           /* until a guest that is followed is told */
 #define QUIET_MAX         128         /* completions that wait */
 #define QUIET_SIZE_MAX    (32u << 10) /* bytes of what they complete */
 
@@ -35,11 +37,16 @@ static void pace_look(struct vmbus_channel *channel)
 	struct patience *patience =
 		channel->followed ? &channel->following_patience : &channel->pace_patience;
 	uint64_t before = channel->counters.packets_in, came;
+	bool followed = channel->followed;
 
 	list_unlink(&channel->paced);
 	channel->followed = false;
 	packet_look(channel);
 	came = channel->counters.packets_in - before;
+	/* What has come is told, or followed, when the turn ends. */
+	if (came == 0 && followed && ++channel->idle_looks < IDLE_LOOKS_MAX)
+		return;
+	channel->idle_looks = 0;
 	if (came > 1)
 		patience_paid(patience);
 	else

@@ -188,6 +188,7 @@ void packet_start(struct vmbus_channel *channel)
 	channel->budget = PACKETS_PER_TURN;
 	channel->masked = channel->broken = channel->interrupt = channel->urgent = false;
 	channel->followed = false;
+	channel->idle_looks = 0;
 	channel->blocked = 0;
 	channel->linger_patience = channel->pace_patience = channel->following_patience =
 		(struct patience){ 0 };

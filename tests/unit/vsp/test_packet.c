@@ -353,6 +353,26 @@ static void test_following(void **state)
 		expect_echo(f, i, "in pace", 7);
 }
 
+#define LOOK_NS 100000000 /* longer than from one look to the next */
+
+/* One that has no processor for a moment is not interrupted for that. */
+static void test_following_has_patience(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+
+	start_following(f);
+	before = signals_out(f);
+	for (unsigned i = 2; i < 20; i += 2) {
+		assert_int_equal(loop_run_once(f->fake->loop, LOOK_NS), 0);
+		assert_int_equal(f->echo.packets, i);
+		send_in_pace(f, i);
+		send_in_pace(f, i + 1);
+		run_until_echoes(f, i + 2);
+	}
+	assert_int_equal(signals_out(f), before);
+}
+
 /* It is told sooner of many, of much, and of what is not to wait. */
 static void test_following_is_bounded(void **state)
 {
@@ -869,6 +889,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pacing_ends_early, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_following, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_following_has_patience, channel_setup,
+						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_following_is_bounded, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_following_in_vain, channel_setup,
