@@ -24,6 +24,9 @@
  *   configure             {"definition": {…}}: vmms-vm.json(5), after the descriptors it needs
  *   start                 the guest's first instruction; the first "state" event follows
  *   pause, resume, reset
+ *   dump                  and the descriptor of an empty file: a core file of the guest, which is
+ *                         paused meanwhile; answered when it is written
+ *   cancel_dump           the answer to "dump" follows
  *   shutdown              {"force": bool, "reboot": bool}: ask the guest, through the shutdown
  *                         service; "not-connected" if it has none running
  *   stop                  turn off: the worker answers and exits
@@ -87,6 +90,7 @@
  *   thawed                {"reason": "limit|gone|unknown"}: a frozen guest is not any more, without
  *                         having been asked; unknown: it was told to thaw, and did not answer
  *   copy                  {"copied": bytes, "size": bytes}: of the file, every now and then
+ *   dump                  {"done": bytes, "size": bytes}: of the guest's memory, every now and then
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
  *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;

@@ -4,6 +4,7 @@
 
 #include "common/base/json.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/vm_dump.h"
 #include "vmms/vm_guest.h"
 
 #include <errno.h>
@@ -210,6 +211,21 @@ int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error)
 					 .overwrite = overwrite,
 					 .create_path = create_path };
 	r = vm_copy_file(data, fd, &copy, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+/* ---- Core files ---- */
+
+int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+	int fd, r;
+
+	r = sd_bus_message_read(call, "h", &fd);
+	if (r < 0)
+		return r;
+	r = vm_dump_memory(data, fd, &job, &failure);
 	return dbus_reply_job(call, r, job, &failure);
 }
 

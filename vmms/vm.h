@@ -87,6 +87,7 @@ struct vm {
 	struct list adapters; /* of struct adapter */
 	struct vm_guest guest;
 	struct vm_memory memory;
+	struct job *dump; /* the core file that is being written, or NULL */
 	struct vm_statistics statistics;
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 

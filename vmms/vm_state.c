@@ -35,6 +35,7 @@ static const struct {
 					      IN(VM_STOPPING) | IN(VM_KEPT) },
 	[VM_RESET] = { "reset", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_NMI] = { "send an NMI to", IN(VM_RUNNING) },
+	[VM_DUMP] = { "dump the memory of", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_PAUSE] = { "pause", IN(VM_RUNNING) },
 	[VM_RESUME] = { "resume", IN(VM_PAUSED) },
 	[VM_DELETE] = { "delete", AT_REST },

@@ -24,6 +24,7 @@ enum vm_verb {
 	VM_TURN_OFF,
 	VM_RESET,
 	VM_NMI,
+	VM_DUMP,
 	VM_PAUSE,
 	VM_RESUME,
 	VM_DELETE,

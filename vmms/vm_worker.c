@@ -11,6 +11,7 @@
 #include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
+#include "vmms/vm_dump.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -226,9 +227,8 @@ static const struct {
 	const char *name;
 	void (*handle)(struct vm *vm, struct json_object *data);
 } guest_events[] = {
-	{ "guest", vm_guest_on_guest },
-	{ "thawed", vm_guest_on_thawed },
-	{ "copy", vm_guest_on_copy },
+	{ "guest", vm_guest_on_guest },    { "thawed", vm_guest_on_thawed },
+	{ "copy", vm_guest_on_copy },      { "dump", vm_dump_on_dump },
 	{ "memory", vm_memory_on_memory },
 };
 

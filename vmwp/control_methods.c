@@ -8,6 +8,7 @@
  */
 #include "vmwp/control_methods.h"
 
+#include "vmwp/control_dump.h"
 #include "vmwp/control_guest.h"
 #include "vmwp/control_server.h"
 #include "vmwp/guest_memory.h"
@@ -178,6 +179,16 @@ static void method_nmi(struct call *call, const struct arguments *arguments)
 	else if (r < 0)
 		reply_error(call->reply, CONTROL_ERROR_FAILED, "The NMI is refused by KVM: %s.",
 			    strerror(-r));
+}
+
+static void method_dump(struct call *call, const struct arguments *arguments)
+{
+	control_dump_start(call->server, call->worker, call->request, call->reply);
+}
+
+static void method_cancel_dump(struct call *call, const struct arguments *arguments)
+{
+	control_dump_cancel(call->worker);
 }
 
 /* The machine reads them when the guest gives it reason to. */
@@ -522,6 +533,8 @@ static const struct method {
 	{ "resume", method_resume, true, NO_KEYS, false },
 	{ "reset", method_reset, true, NO_KEYS, false },
 	{ "nmi", method_nmi, true, NO_KEYS, false },
+	{ "dump", method_dump, true, NO_KEYS, false },
+	{ "cancel_dump", method_cancel_dump, true, NO_KEYS, false },
 	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys), false },
 	{ "stop", method_stop, false, NO_KEYS, false },
 	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },

@@ -384,6 +384,13 @@ void control_server_copy(struct control_server *server, uint64_t copied, uint64_
 			      json_object_new_uint64(size), NULL));
 }
 
+void control_server_dump(struct control_server *server, uint64_t done, uint64_t size)
+{
+	server_tell(server, "dump",
+		    json_make("done", json_object_new_uint64(done), "size",
+			      json_object_new_uint64(size), NULL));
+}
+
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun)
 {
 	char drive[16];

@@ -305,6 +305,21 @@ int incarnation_nmi(struct incarnation *incarnation)
 	return vid_partition_nmi(incarnation->partition, vid_vp_apic_id(incarnation->vp[0]));
 }
 
+uint32_t incarnation_vp_count(const struct incarnation *incarnation)
+{
+	return incarnation->vp_count;
+}
+
+int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
+			     struct vid_registers *ret_registers,
+			     struct vid_system_registers *ret_system)
+{
+	struct vid_vp *vp = incarnation->vp[index];
+	int r = vid_vp_get_registers(vp, ret_registers);
+
+	return r < 0 ? r : vid_vp_get_system(vp, ret_system);
+}
+
 struct vid_partition *incarnation_partition(struct incarnation *incarnation)
 {
 	return incarnation->partition;

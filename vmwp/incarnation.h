@@ -60,6 +60,13 @@ void incarnation_add_counters(const struct incarnation *incarnation,
 /* A non-maskable interrupt to the first vp. Return: as vid_partition_nmi(). */
 int incarnation_nmi(struct incarnation *incarnation) MUST_CHECK;
 
+uint32_t incarnation_vp_count(const struct incarnation *incarnation);
+
+/* Of a vp that is paused. Return: 0, -errno. */
+int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
+			     struct vid_registers *ret_registers,
+			     struct vid_system_registers *ret_system) MUST_CHECK;
+
 struct vid_partition *incarnation_partition(struct incarnation *incarnation);
 struct hvshim *incarnation_hvshim(struct incarnation *incarnation);
 struct vps *incarnation_vps(struct incarnation *incarnation);

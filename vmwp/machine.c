@@ -240,6 +240,20 @@ int machine_nmi(struct machine *machine)
 	return incarnation_nmi(machine->incarnation);
 }
 
+uint32_t machine_vp_count(const struct machine *machine)
+{
+	return machine->incarnation ? incarnation_vp_count(machine->incarnation) : 0;
+}
+
+int machine_vp_registers(struct machine *machine, uint32_t index,
+			 struct vid_registers *ret_registers,
+			 struct vid_system_registers *ret_system)
+{
+	if (machine->state != MACHINE_PAUSED && machine->state != MACHINE_KEPT)
+		return MACHINE_E_STATE;
+	return incarnation_vp_registers(machine->incarnation, index, ret_registers, ret_system);
+}
+
 void machine_stop(struct machine *machine)
 {
 	switch (machine->state) {

@@ -107,6 +107,13 @@ int machine_reset(struct machine *machine) MUST_CHECK;
 /* A non-maskable interrupt to the first vp. Return: 0; MACHINE_E_STATE; as vid_partition_nmi(). */
 int machine_nmi(struct machine *machine) MUST_CHECK;
 
+uint32_t machine_vp_count(const struct machine *machine); /* 0: none at the moment */
+
+/* Of a vp of a machine that is paused or kept. Return: 0; MACHINE_E_STATE; -errno. */
+int machine_vp_registers(struct machine *machine, uint32_t index,
+			 struct vid_registers *ret_registers,
+			 struct vid_system_registers *ret_system) MUST_CHECK;
+
 /* Turns the machine off, from any state; the state callback follows, perhaps before returning. */
 void machine_stop(struct machine *machine);
 

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/wire/vmbus.h"
+#include "vmwp/control_dump.h"
 #include "vmwp/control_server.h"
 #include "vmwp/guest_addresses.h"
 #include "vmwp/guest_memory.h"
@@ -515,7 +516,9 @@ void worker_deinit(struct worker *worker)
 	machine_free(worker->machine);
 	control_server_free(worker->control);
 	loop_free(worker->loop);
-	console_free(worker->console); /* whose buffers the loop may hold to its end */
+	/* Whose buffers the loop may hold to its end. */
+	console_free(worker->console);
+	control_dump_free(worker->dump);
 	definition_free(worker->definition);
 	resources_free(worker->resources);
 	close_fdp(&worker->serial_input_fd);

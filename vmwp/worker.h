@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 
+struct control_dump;
 struct control_server;
 struct guest_addresses;
 struct guest_memory;
@@ -39,6 +40,7 @@ struct worker {
 	struct guest_memory *memory;       /* NULL: not yet, or not dynamic */
 	struct console *console;           /* NULL: not yet */
 	struct control_server *control;    /* NULL: by hand */
+	struct control_dump *dump;         /* NULL: none under way */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */
 	bool serial_is_terminal;

@@ -45,7 +45,8 @@ struct fake {
 	size_t descriptor_count;
 	int media[DEFINITION_CONTROLLERS_MAX][DEFINITION_LUNS_MAX]; /* 0: none */
 	bool stop;
-	uint32_t copy;           /* the request of the copy */
+	uint32_t copy; /* the request of the copy, and of the dump */
+	uint32_t dump;
 	uint32_t detach;         /* the last request of that kind */
 	uint32_t changed;        /* the last one that changed devices or actions */
 	uint64_t answers;        /* to "statistics", by the thousand */
@@ -387,6 +388,26 @@ static const char *method_copy(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+/* A "core file" of five bytes. */
+static const char *method_dump(struct fake *fake, struct control_message *message)
+{
+	if (message->fd_count != 1 || write(message->fds[0], "core\n", 5) != 5)
+		return CONTROL_ERROR_INVALID;
+	fake->dump = message->id;
+	event(fake, "dump",
+	      json_make("done", json_object_new_int64(2), "size", json_object_new_int64(5), NULL));
+	return asked_for(fake, "no-room") ? CONTROL_ERROR_FAILED : NULL;
+}
+
+static const char *method_cancel_dump(struct fake *fake, struct control_message *message)
+{
+	if (asked_for(fake, "slow-dump") &&
+	    control_send_error(fake->control, fake->dump, CONTROL_ERROR_FAILED,
+			       "the dump was cancelled") < 0)
+		perror("fake worker: cancel_dump");
+	return NULL;
+}
+
 static const char *method_statistics(struct fake *fake, struct control_message *message)
 {
 	fake->answers += 1000;
@@ -436,6 +457,8 @@ static const struct {
 	{ "statistics", "mute-statistics", method_statistics, false },
 	{ "copy_file", "slow-copy", method_copy, false },
 	{ "cancel_copy", NULL, method_cancel_copy, false },
+	{ "dump", "slow-dump", method_dump, false },
+	{ "cancel_dump", NULL, method_cancel_dump, false },
 };
 
 /* Every counter is the same number, which grows from answer to answer. */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
@@ -206,7 +207,7 @@ static int create_vm(void **state)
 
 static int create_slow_vm(void **state)
 {
-	create("vm", "slow-shutdown slow-copy");
+	create("vm", "slow-shutdown slow-copy slow-dump");
 	return 0;
 }
 
@@ -491,6 +492,30 @@ static void test_job_of_a_copy(void **state)
 	assert_job("State", "cancelled");
 	/* One that the worker's end takes along. */
 	ASSERT_DONE(begin_job("CopyFile", "hsa{sv}", fd, "/x", 0));
+	ASSERT_DONE(CALL_VM("TurnOff", ""));
+	assert_job("State", "failed");
+}
+
+static void test_job_of_a_dump(void **state)
+{
+	AUTO_CLOSE int fd = memfd_create("core", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	ASSERT_REFUSED(CALL_VM("DumpMemory", "h", fd), "InvalidState");
+	ASSERT_DONE(CALL_VM("Start", ""));
+	ASSERT_DBUS_REFUSED(CALL_VM("DumpMemory", "s", "/x"), "InvalidArgs");
+	ASSERT_DONE(begin_job("DumpMemory", "h", fd));
+	assert_job("Kind", "dump");
+	ASSERT_REFUSED(CALL_VM("DumpMemory", "h", fd), "InvalidState");
+	while (job_number("Done") == 0)
+		pause_a_little();
+	assert_int_equal(job_number("Done"), 2);
+	assert_int_equal(job_number("Total"), 5);
+	ASSERT_DONE(call(fixture.job, DBUS_INTERFACE_JOB, "Cancel", NULL, ""));
+	ASSERT_REFUSED(call(fixture.job, DBUS_INTERFACE_JOB, "Wait", NULL, ""), "Cancelled");
+	assert_job("State", "cancelled");
+	/* One that the worker's end takes along. */
+	ASSERT_DONE(begin_job("DumpMemory", "h", fd));
 	ASSERT_DONE(CALL_VM("TurnOff", ""));
 	assert_job("State", "failed");
 }
@@ -1017,6 +1042,7 @@ int main(int argc, char *argv[])
 						delete_vm),
 		cmocka_unit_test_setup_teardown(test_job_of_a_shutdown, create_slow_vm, delete_vm),
 		cmocka_unit_test_setup_teardown(test_job_of_a_copy, create_slow_vm, delete_vm),
+		cmocka_unit_test_setup_teardown(test_job_of_a_dump, create_slow_vm, delete_vm),
 		WITH_VM(test_jobs_of_a_freeze),
 		WITH_VM(test_jobs_that_are_none),
 		WITH_VM(test_ended_jobs_are_bounded),

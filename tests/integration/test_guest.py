@@ -81,6 +81,29 @@ class Guest(ServiceTest):
         self.ok("copy", file, "vm:/there", "--overwrite")
         self.refused(TIMED_OUT, "copy", file, "vm:/silence")
 
+    def test_dump(self):
+        self.start()
+        file = self.folder / "core"
+        self.ok("dump", "vm", file)
+        self.assertEqual(file.read_text(), "core\n")
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        self.refused(USAGE, "dump", "vm", file, says="there already")
+        file.unlink()
+        self.ok("pause", "vm")
+        self.ok("dump", "vm", file)
+        self.ok("stop", "vm")
+        file.unlink()
+        self.refused(WRONG_STATE, "dump", "vm", file, says="'vm', which is off")
+        self.refused(NO_SUCH_VM, "dump", "nobody", file, says="'nobody'")
+        self.refused(USAGE, "dump", "vm", self.folder / "absent" / "core", says="cannot make")
+        self.assertFalse(file.exists())
+
+    def test_dump_without_room(self):
+        self.start(append="no-room")
+        file = self.folder / "core"
+        self.refused(FAILED, "dump", "vm", file)
+        self.assertFalse(file.exists())
+
     def test_guest_without_services(self):
         self.start(append="no-services")
         file = self.folder / "file"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl kvp, backup, copy: what is asked of the guest. */
+/* vmctl kvp, backup, copy, dump: what is asked of the guest, or taken from it. */
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
 #include "vmms/vmctl/job.h"
@@ -228,4 +228,41 @@ enum status command_copy(struct invocation *invocation)
 	job.vm = name;
 	status = begin_copy(invocation, name, fd, path, &job.path);
 	return status == STATUS_OK ? job_conclude(invocation, &job, 1, true) : status;
+}
+
+/* ---- dump ---- */
+
+static enum status begin_dump(struct invocation *invocation, const char *vm, int fd, char **ret_job)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+	int r;
+
+	status = new_call(invocation, vm, "DumpMemory", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "h", fd);
+	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, ret_job);
+}
+
+enum status command_dump(struct invocation *invocation)
+{
+	const char *name = invocation->arguments[0], *file = invocation->arguments[1];
+	struct begun_job job = { .vm = name };
+	AUTO_CLOSE int fd = -1;
+	enum status status;
+
+	/* What a guest has in its memory is not for everybody. */
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	if (fd < 0 && errno == EEXIST)
+		return usage_error(invocation, "'%s' is there already; remove it, or name another",
+				   file);
+	if (fd < 0)
+		return usage_error(invocation, "cannot make '%s': %s", file, strerror(errno));
+	status = begin_dump(invocation, name, fd, &job.path);
+	if (status == STATUS_OK)
+		status = job_conclude(invocation, &job, 1, true);
+	if (status != STATUS_OK)
+		unlink(file);
+	return status;
 }

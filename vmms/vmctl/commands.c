@@ -237,6 +237,11 @@ static const struct option_row copy_options[] = {
 	{ 0 },
 };
 
+static const struct option_row dump_options[] = {
+	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
+	{ 0 },
+};
+
 #define MANY COMMAND_ARGUMENTS_MAX
 
 const struct command commands[] = {
@@ -600,6 +605,18 @@ const struct command commands[] = {
 	  copy_options,
 	  true,
 	  command_copy },
+	{ "dump",
+	  "VM FILE",
+	  2,
+	  2,
+	  { VALUE_VM, VALUE_FILE },
+	  "write the memory of a guest to a file",
+	  "A core file, for crash(8) and makedumpfile(8). The VM is paused meanwhile. What the\n"
+	  "guest has in its memory, passwords among it, is in the file, which only its owner\n"
+	  "may read.",
+	  dump_options,
+	  true,
+	  command_dump },
 	{ "job list",
 	  "",
 	  0,

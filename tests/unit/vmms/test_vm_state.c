@@ -7,13 +7,13 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRNPUXadienmcC";
+static const char verb_letters[] = "SDTRNMPUXadienmcC";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
-	[VM_OFF] = "SXadienmcC",     [VM_STARTING] = "T", [VM_RUNNING] = "DTRNPadienmcC",
-	[VM_PAUSED] = "TRUadienmcC", [VM_STOPPING] = "T", [VM_CRASHED] = "SXadienmcC",
-	[VM_KEPT] = "TRC",
+	[VM_OFF] = "SXadienmcC",      [VM_STARTING] = "T", [VM_RUNNING] = "DTRNMPadienmcC",
+	[VM_PAUSED] = "TRMUadienmcC", [VM_STOPPING] = "T", [VM_CRASHED] = "SXadienmcC",
+	[VM_KEPT] = "TRMC",
 };
 _Static_assert(ARRAY_SIZE(allowed) == _VM_STATE_COUNT, "one row per state");
 

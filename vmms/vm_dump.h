@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: core files of its guest's memory.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/json.h"
+#include "vmms/failure.h"
+
+struct job;
+struct vm;
+
+/*
+ * Has the worker write a core file; the VM is paused meanwhile. fd: an empty regular file, open for
+ * writing; borrowed. *ret_job: as of vm_copy_file().
+ */
+int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *failure) MUST_CHECK;
+
+/* The worker's event "dump"; data: untrusted. */
+void vm_dump_on_dump(struct vm *vm, struct json_object *data);
