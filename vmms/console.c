@@ -40,9 +40,9 @@ struct client {
 #define NEVER UINT64_MAX /* a `last` that is not reached */
 
 struct console {
-	sd_event *loop;
+	struct watches *watches;
 	int worker; /* our end of the worker's serial line; -1: no worker */
-	sd_event_source *worker_source;
+	struct watch *worker_watch;
 	struct list clients;
 	unsigned client_count;
 	char input[INPUT_SIZE]; /* typed, and not yet taken by the worker */
@@ -73,9 +73,8 @@ static void worker_rearm(struct console *console)
 {
 	bool typed = console->input_begin != console->input_end;
 
-	if (console->worker_source)
-		(void)sd_event_source_set_io_events(console->worker_source,
-						    EPOLLIN | (typed ? EPOLLOUT : 0));
+	if (console->worker_watch)
+		watch_set_events(console->worker_watch, EPOLLIN | (typed ? EPOLLOUT : 0));
 }
 
 static void rearm_all(struct console *console)
@@ -239,7 +238,7 @@ static void worker_write(struct console *console)
 		console->input_begin = console->input_end;
 }
 
-static int worker_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static void worker_ready(void *data, uint32_t events)
 {
 	struct console *console = data;
 
@@ -248,18 +247,17 @@ static int worker_ready(sd_event_source *source, int fd, uint32_t events, void *
 	if (events & EPOLLOUT)
 		worker_write(console);
 	rearm_all(console);
-	return 0;
 }
 
 /* ---- Life ---- */
 
-int console_new(sd_event *loop, struct console **ret_console)
+int console_new(struct watches *watches, struct console **ret_console)
 {
 	struct console *console = calloc(1, sizeof(*console));
 
 	if (!console)
 		return -ENOMEM;
-	console->loop = sd_event_ref(loop);
+	console->watches = watches;
 	console->worker = -1;
 	list_init(&console->clients);
 	*ret_console = console;
@@ -273,7 +271,6 @@ void console_free(struct console *console)
 	console_disconnect(console);
 	list_for_each (link, &console->clients)
 		client_free(container_of(link, struct client, link));
-	sd_event_unref(console->loop);
 	log_file_free(console->log);
 	free(console->ring);
 	free(console);
@@ -325,8 +322,8 @@ int console_connect(struct console *console, int *ret_fd)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
-	r = sd_event_add_io(console->loop, &console->worker_source, sockets[0], EPOLLIN,
-			    worker_ready, console);
+	r = watch_new(console->watches, sockets[0], EPOLLIN, 0, worker_ready, console,
+		      &console->worker_watch);
 	if (r < 0) {
 		close(sockets[0]);
 		close(sockets[1]);
@@ -346,7 +343,7 @@ void console_disconnect(struct console *console)
 	/* Bounded: the other end may be a worker that never stops talking. */
 	while (taken < DRAIN_MAX && (size = worker_read(console)) > 0)
 		taken += size;
-	console->worker_source = sd_event_source_disable_unref(console->worker_source);
+	watch_free(TAKE_PTR(console->worker_watch));
 	close_fdp(&console->worker);
 	console->worker = -1;
 	console->input_begin = console->input_end = 0;
@@ -391,7 +388,8 @@ int console_open(struct console *console, const struct console_client_options *o
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
-	r = sd_event_add_io(console->loop, &client->source, near, EPOLLIN, client_ready, client);
+	r = sd_event_add_io(watches_loop(console->watches), &client->source, near, EPOLLIN,
+			    client_ready, client);
 	if (r < 0) {
 		free(client);
 		return r;

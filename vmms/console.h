@@ -16,9 +16,9 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "vmms/watch.h"
 
 #include <stdbool.h>
-#include <systemd/sd-event.h>
 
 #define CONSOLE_SCROLLBACK  (64 * 1024) /* bytes */
 #define CONSOLE_CLIENTS_MAX 16
@@ -27,7 +27,8 @@
 struct console;
 struct log_file;
 
-int console_new(sd_event *loop, struct console **ret_console) MUST_CHECK;
+/* watches: outlives the console. Return: 0, -errno. */
+int console_new(struct watches *watches, struct console **ret_console) MUST_CHECK;
 void console_free(struct console *console);
 DEFINE_CLEANUP(struct console *, console_free)
 

@@ -30,9 +30,14 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	manager->loop = sd_event_ref(loop);
 	manager->settings = *settings;
 	list_init(&manager->vms);
+	for (size_t i = 0; i < MANAGER_UUID_LISTS; i++)
+		list_init(&manager->by_uuid[i]);
 	list_init(&manager->broken);
 	list_init(&manager->queries);
 	manager_observe(manager, NULL, NULL);
+	r = watches_new(loop, &manager->watches);
+	if (r < 0)
+		return r;
 	r = jobs_new(loop, &manager->jobs);
 	if (r < 0)
 		return r;
@@ -80,6 +85,7 @@ void manager_free(struct manager *manager)
 	store_free(manager->store);
 	run_record_free(manager->record);
 	folder_free(manager->records);
+	watches_free(manager->watches);
 	sd_event_unref(manager->loop);
 	free(manager);
 }
@@ -151,31 +157,25 @@ struct vm *manager_find_name(const struct manager *manager, const char *name)
 	return NULL;
 }
 
-static struct vm *find_uuid(struct list *from, const struct list *to, const struct guid *uuid)
+/* Whoever has chosen uuids is at worst as slow as without. */
+static struct list *uuid_list(const struct manager *manager, const struct guid *uuid)
 {
-	for (; from != to; from = from->next) {
-		struct vm *vm = container_of(from, struct vm, link);
+	unsigned hash = 0;
+
+	for (size_t i = 0; i < sizeof(uuid->bytes); i++)
+		hash = hash * 31 + uuid->bytes[i];
+	return (struct list *)&manager->by_uuid[hash % MANAGER_UUID_LISTS];
+}
+
+struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid)
+{
+	list_for_each (link, uuid_list(manager, uuid)) {
+		struct vm *vm = container_of(link, struct vm, uuid_link);
 
 		if (guid_equal(&vm->definition->uuid, uuid))
 			return vm;
 	}
 	return NULL;
-}
-
-/*
- * Whoever lists a thousand VMs asks for each of them a few times, in their order: what is looked at
- * first is what was found last.
- */
-struct vm *manager_find_uuid(struct manager *manager, const struct guid *uuid)
-{
-	struct list *last = manager->found ? &manager->found->link : manager->vms.next;
-	struct vm *vm = find_uuid(last, &manager->vms, uuid);
-
-	if (!vm)
-		vm = find_uuid(manager->vms.next, last, uuid);
-	if (vm)
-		manager->found = vm;
-	return vm;
 }
 
 struct broken_definition *manager_find_broken(const struct manager *manager, const char *name)
@@ -268,6 +268,7 @@ void manager_insert(struct manager *manager, struct vm *vm)
 {
 	struct list *next = &manager->vms;
 
+	list_append(uuid_list(manager, &vm->definition->uuid), &vm->uuid_link);
 	if (is_behind_all(manager, vm->definition->name)) {
 		list_append(&manager->vms, &vm->link);
 		return;

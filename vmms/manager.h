@@ -17,6 +17,7 @@
 #include "vmms/store.h"
 #include "vmms/vm.h"
 #include "vmms/vswitches.h"
+#include "vmms/watch.h"
 #include "vmms/worker_users.h"
 
 #include <stddef.h>
@@ -66,8 +67,11 @@ struct manager_observer {
 	void (*stopped)(void *data);
 };
 
+#define MANAGER_UUID_LISTS 256 /* few VMs in each, where there are a thousand */
+
 struct manager {
 	sd_event *loop;
+	struct watches *watches; /* of workers and their consoles */
 	struct manager_settings settings;
 	struct store *store;
 	struct folder *records; /* vmms/vm_record.h */
@@ -75,13 +79,13 @@ struct manager {
 	struct run_record *record;
 	struct jobs *jobs;
 	struct errands *errands;
-	struct automatic_start *start; /* NULL: not begun, or over */
-	struct list vms;               /* of struct vm, by name */
-	struct vm *found;              /* by manager_find_uuid(), last; or NULL */
-	struct list broken;            /* of struct broken_definition */
-	unsigned reading;              /* counts how often the store was read */
-	struct list queries;           /* of struct statistics_query */
-	unsigned statistics_awaited;   /* workers that have been asked for theirs */
+	struct automatic_start *start;           /* NULL: not begun, or over */
+	struct list vms;                         /* of struct vm, by name */
+	struct list by_uuid[MANAGER_UUID_LISTS]; /* the same, by a hash of their uuids */
+	struct list broken;                      /* of struct broken_definition */
+	unsigned reading;                        /* counts how often the store was read */
+	struct list queries;                     /* of struct statistics_query */
+	unsigned statistics_awaited;             /* workers that have been asked for theirs */
 	const struct manager_observer *observer;
 	void *observer_data;
 	sd_event_source *memory_timer; /* vmms/vm_memory.h; NULL: never needed */
@@ -104,7 +108,7 @@ DEFINE_CLEANUP(struct manager *, manager_free)
 void manager_observe(struct manager *manager, const struct manager_observer *observer, void *data);
 
 struct vm *manager_find_name(const struct manager *manager, const char *name);
-struct vm *manager_find_uuid(struct manager *manager, const struct guid *uuid);
+struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid);
 struct broken_definition *manager_find_broken(const struct manager *manager, const char *name);
 
 /*

@@ -9,7 +9,7 @@
 /* Reads the store for the first time, without telling the observer. */
 int manager_load(struct manager *manager) MUST_CHECK;
 
-/* Into the list, at its place by name. */
+/* Into the lists, at its place by name. Its uuid does not change any more. */
 void manager_insert(struct manager *manager, struct vm *vm);
 
 /* Out of the list, with the observer told; frees the VM. */

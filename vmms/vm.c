@@ -31,11 +31,12 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 		return -ENOMEM;
 	}
 	list_init(&vm->link);
+	list_init(&vm->uuid_link);
 	list_init(&vm->adapters);
 	vm->manager = manager;
 	vm->definition = definition;
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
-	r = console_new(manager->loop, &vm->console);
+	r = console_new(manager->watches, &vm->console);
 	if (r < 0)
 		return r;
 	*ret_vm = TAKE_PTR(vm);
@@ -47,8 +48,7 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	list_unlink(&vm->link);
-	if (vm->manager->found == vm)
-		vm->manager->found = NULL;
+	list_unlink(&vm->uuid_link);
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
 	opener_free(vm->opener);

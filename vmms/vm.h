@@ -49,7 +49,7 @@ struct vm_operation {
 
 /* Read by the D-Bus side; changed by vmms/vm*.c alone. */
 struct vm {
-	struct list link; /* in the manager's list */
+	struct list link, uuid_link; /* in the manager's lists */
 	struct manager *manager;
 	unsigned reading;              /* when its file was last read (manager->reading) */
 	struct definition *definition; /* by which it runs, or will */

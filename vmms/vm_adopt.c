@@ -158,7 +158,7 @@ static int connect_worker(struct vm *vm, const struct vm_record *record)
 	r = console_connect(vm->console, &serial);
 	if (r < 0)
 		return r;
-	return worker_adopt(vm->manager->loop, &config, &record->worker, serial, adopt_answered,
+	return worker_adopt(vm->manager->watches, &config, &record->worker, serial, adopt_answered,
 			    &vm->worker);
 }
 

@@ -176,7 +176,8 @@ static const struct json_key record_keys[] = {
 	  .minimum = json_type_object },
 };
 
-static int take_members(struct record_members *members, struct vm_record *ret_record)
+static int take_members(const struct vm *vm, struct record_members *members,
+			struct vm_record *ret_record)
 {
 	struct vm_record record = { .worker = { (pid_t)members->pid, members->start_time },
 				    .user = (uid_t)members->user,
@@ -187,6 +188,10 @@ static int take_members(struct record_members *members, struct vm_record *ret_re
 	r = definition_from_json(members->definition, &record.definition, &error);
 	if (r < 0)
 		return r;
+	if (!guid_equal(&record.definition->uuid, &vm->definition->uuid)) {
+		definition_free(record.definition);
+		return -EINVAL;
+	}
 	record.adapters = json_object_get(members->adapters);
 	record.change = json_object_get(members->change);
 	*ret_record = record;
@@ -208,7 +213,7 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 		return r;
 	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &members);
 	if (r == 0)
-		r = take_members(&members, ret_record);
+		r = take_members(vm, &members, ret_record);
 	json_object_put(members.definition);
 	json_object_put(members.adapters);
 	json_object_put(members.change);

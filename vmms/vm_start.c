@@ -170,7 +170,7 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 	resources_add(resources, "end", end);
 	fault_point(FAULT_START_OPENED_END);
 	vm_record_socket_path(vm, socket);
-	r = worker_spawn(vm->manager->loop, &config, &vm->worker);
+	r = worker_spawn(vm->manager->watches, &config, &vm->worker);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot start a worker for VM '%s': %s", vm->definition->name,

@@ -6,7 +6,8 @@
  * standard error. The end of the process is told by the pidfd alone; what is still in the socket
  * and the pipe then is taken first, so that the last event and the last words come before the end.
  *
- * A worker that floods us is slowed down, not obeyed: both sources are rate limited by the loop.
+ * A worker that floods us is slowed down, not obeyed: both are read so often in a second, and no
+ * more.
  */
 #include "vmms/worker.h"
 
@@ -30,9 +31,9 @@
 #define LAST_LINES       4
 #define DRAIN_MAX        256 /* messages, or reads of the pipe, taken at the end */
 #define ADOPT_TIMEOUT    30  /* seconds */
-#define EVENTS_A_TURN    8   /* control messages; each turn asks the kernel about all workers */
-#define TURNS_A_SECOND   125 /* with control messages, before their source rests */
-#define OUTPUTS_A_SECOND 100 /* reads of the pipe before the source rests */
+#define EVENTS_A_TURN    8   /* control messages */
+#define TURNS_A_SECOND   125 /* with control messages */
+#define OUTPUTS_A_SECOND 100 /* reads of the pipe */
 
 struct request {
 	struct list link;
@@ -45,10 +46,10 @@ struct request {
 
 struct worker {
 	struct worker_config config;
-	sd_event *loop;
+	struct watches *watches;
 	struct process process;
 	int pidfd, control, output;
-	sd_event_source *pidfd_source, *control_source, *output_source;
+	struct watch *pidfd_watch, *control_watch, *output_watch;
 	uint32_t next_id;
 	struct list requests;
 	char line[LINE_MAX_SIZE];
@@ -104,9 +105,9 @@ int worker_request(struct worker *worker, const char *method, struct json_object
 		.worker = worker, .id = worker->next_id++, .reply = reply, .data = data
 	};
 	if (timeout > 0) {
-		r = sd_event_add_time_relative(worker->loop, &request->timer, CLOCK_MONOTONIC,
-					       timeout * UINT64_C(1000000), 0, request_timed_out,
-					       request);
+		r = sd_event_add_time_relative(watches_loop(worker->watches), &request->timer,
+					       CLOCK_MONOTONIC, timeout * UINT64_C(1000000), 0,
+					       request_timed_out, request);
 		if (r < 0)
 			return r;
 	}
@@ -174,16 +175,15 @@ static bool worker_receive(struct worker *worker)
 			log_warning("VM %s: cannot receive from the worker: %s",
 				    worker->config.name, strerror(-r));
 		/* Its end will tell; until then there is nothing to listen to. */
-		sd_event_source_set_enabled(worker->control_source, SD_EVENT_OFF);
+		watch_set_events(worker->control_watch, 0);
 		return false;
 	}
 }
 
-static int control_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static void control_ready(void *data, uint32_t events)
 {
 	for (int i = 0; i < EVENTS_A_TURN && worker_receive(data); i++)
 		;
-	return 0;
 }
 
 /* ---- Standard error ---- */
@@ -235,7 +235,7 @@ static bool worker_read_output(struct worker *worker)
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (size <= 0) {
-		sd_event_source_set_enabled(worker->output_source, SD_EVENT_OFF);
+		watch_set_events(worker->output_watch, 0);
 		return false;
 	}
 	for (ssize_t i = 0; i < size; i++) {
@@ -247,10 +247,9 @@ static bool worker_read_output(struct worker *worker)
 	return true;
 }
 
-static int output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static void output_ready(void *data, uint32_t events)
 {
 	worker_read_output(data);
-	return 0;
 }
 
 /* ---- The end ---- */
@@ -279,7 +278,7 @@ static void drain(struct worker *worker)
 	line_end(worker);
 }
 
-static int process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+static void process_ended(void *data, uint32_t events)
 {
 	struct worker *worker = data;
 	struct worker_exit exit = { .status = -1 };
@@ -294,12 +293,11 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 	else
 		exit.signal = info.si_status;
 	fill_last_words(worker, &exit);
-	sd_event_source_set_enabled(worker->pidfd_source, SD_EVENT_OFF);
+	watch_set_events(worker->pidfd_watch, 0);
 	while (!list_empty(&worker->requests))
 		request_finish(container_of(worker->requests.next, struct request, link), NULL,
 			       WORKER_ENDED, "the worker has ended");
 	worker->config.callbacks->exited(worker->config.owner, &exit);
-	return 0;
 }
 
 void worker_kill(struct worker *worker, int signal)
@@ -314,32 +312,25 @@ static int watch(struct worker *worker)
 {
 	int r;
 
-	r = sd_event_add_io(worker->loop, &worker->pidfd_source, worker->pidfd, EPOLLIN,
-			    process_ended, worker);
-	if (r < 0)
-		return r;
-	r = sd_event_add_io(worker->loop, &worker->control_source, worker->control, EPOLLIN,
-			    control_ready, worker);
-	if (r < 0)
-		return r;
-	r = sd_event_add_io(worker->loop, &worker->output_source, worker->output, EPOLLIN,
-			    output_ready, worker);
-	if (r < 0)
-		return r;
-	r = sd_event_source_set_ratelimit(worker->control_source, 1000000, TURNS_A_SECOND);
-	if (r < 0)
-		return r;
-	return sd_event_source_set_ratelimit(worker->output_source, 1000000, OUTPUTS_A_SECOND);
+	r = watch_new(worker->watches, worker->pidfd, EPOLLIN, 0, process_ended, worker,
+		      &worker->pidfd_watch);
+	if (r == 0)
+		r = watch_new(worker->watches, worker->control, EPOLLIN, TURNS_A_SECOND,
+			      control_ready, worker, &worker->control_watch);
+	if (r == 0)
+		r = watch_new(worker->watches, worker->output, EPOLLIN, OUTPUTS_A_SECOND,
+			      output_ready, worker, &worker->output_watch);
+	return r;
 }
 
-static struct worker *worker_new(sd_event *loop, const struct worker_config *config)
+static struct worker *worker_new(struct watches *watches, const struct worker_config *config)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
 
 	if (!worker)
 		return NULL;
 	*worker = (struct worker){ .config = *config,
-				   .loop = sd_event_ref(loop),
+				   .watches = watches,
 				   .pidfd = -1,
 				   .control = -1,
 				   .output = -1,
@@ -390,9 +381,10 @@ static int run_program(struct worker *worker, int listener, int output)
 	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */
 }
 
-int worker_spawn(sd_event *loop, const struct worker_config *config, struct worker **ret_worker)
+int worker_spawn(struct watches *watches, const struct worker_config *config,
+		 struct worker **ret_worker)
 {
-	CLEANUP(worker_freep) struct worker *worker = worker_new(loop, config);
+	CLEANUP(worker_freep) struct worker *worker = worker_new(watches, config);
 	AUTO_CLOSE int listener = -1, far_output = -1;
 	int r;
 
@@ -415,10 +407,11 @@ int worker_spawn(sd_event *loop, const struct worker_config *config, struct work
 	return 0;
 }
 
-int worker_adopt(sd_event *loop, const struct worker_config *config, const struct process *process,
-		 int serial, worker_reply_fn adopted, struct worker **ret_worker)
+int worker_adopt(struct watches *watches, const struct worker_config *config,
+		 const struct process *process, int serial, worker_reply_fn adopted,
+		 struct worker **ret_worker)
 {
-	CLEANUP(worker_freep) struct worker *worker = worker_new(loop, config);
+	CLEANUP(worker_freep) struct worker *worker = worker_new(watches, config);
 	AUTO_CLOSE int far_output = -1;
 	int r;
 
@@ -456,13 +449,12 @@ void worker_free(struct worker *worker)
 		request->reply = NULL;
 		request_finish(request, NULL, NULL, NULL);
 	}
-	sd_event_source_disable_unref(worker->pidfd_source);
-	sd_event_source_disable_unref(worker->control_source);
-	sd_event_source_disable_unref(worker->output_source);
+	watch_free(worker->pidfd_watch);
+	watch_free(worker->control_watch);
+	watch_free(worker->output_watch);
 	close_fdp(&worker->pidfd);
 	close_fdp(&worker->control);
 	close_fdp(&worker->output);
-	sd_event_unref(worker->loop);
 	free(worker);
 }
 

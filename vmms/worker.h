@@ -16,11 +16,11 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "vmms/process.h"
+#include "vmms/watch.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 struct worker;
 
@@ -75,9 +75,9 @@ typedef void (*worker_reply_fn)(void *data, struct json_object *result, const ch
 
 /*
  * Starts `program --control-fd 3`, and --user if there is one to become, which outlives this
- * process. Return: 0, -errno.
+ * process. watches: outlives the worker. Return: 0, -errno.
  */
-int worker_spawn(sd_event *loop, const struct worker_config *config,
+int worker_spawn(struct watches *watches, const struct worker_config *config,
 		 struct worker **ret_worker) MUST_CHECK;
 
 /*
@@ -85,8 +85,9 @@ int worker_spawn(sd_event *loop, const struct worker_config *config,
  * borrowed. Return: 0: adopted() will be called with its answer to "adopt"; -ESRCH: it has ended;
  * -errno.
  */
-int worker_adopt(sd_event *loop, const struct worker_config *config, const struct process *process,
-		 int serial, worker_reply_fn adopted, struct worker **ret_worker) MUST_CHECK;
+int worker_adopt(struct watches *watches, const struct worker_config *config,
+		 const struct process *process, int serial, worker_reply_fn adopted,
+		 struct worker **ret_worker) MUST_CHECK;
 
 /* Kills the process if it still runs. Requests under way are forgotten. */
 void worker_free(struct worker *worker);

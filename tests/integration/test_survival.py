@@ -241,6 +241,18 @@ class Survival(ServiceTest):
         self.assertIn("cannot be read", (self.folder / "log").read_text())
         os.kill(pid, signal.SIGKILL)
 
+    def test_a_record_of_another_vm_is_none(self):
+        self.start()
+        pid = self.show()["worker_pid"]
+        self.kill_vmms()
+        record = json.loads(self.record().read_text())
+        record["definition"]["uuid"] = "0f8fad5b-d9cb-469f-a165-70867728950e"
+        self.record().write_text(json.dumps(record))
+        self.start_vmms()
+        self.wait_state("off")
+        self.assertIn("cannot be read", (self.folder / "log").read_text())
+        os.kill(pid, signal.SIGKILL)
+
     def test_a_worker_without_a_definition_is_told_of(self):
         self.start()
         pid = self.show()["worker_pid"]

@@ -12,12 +12,13 @@
 
 struct fixture {
 	sd_event *loop;
+	struct watches *watches;
 	struct console *console;
 	int worker; /* the worker's end; -1: not connected */
 };
 
 static const struct console_client_options types = { 0 };
-static const struct console_client_options watches = { .watch = true };
+static const struct console_client_options watcher = { .watch = true };
 static const struct console_client_options takes = { .take = true };
 static const struct console_client_options logs = { .log = true };
 static const struct console_client_options until_off = { .until_off = true };
@@ -27,7 +28,8 @@ static int setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	assert_true(sd_event_new(&fixture->loop) >= 0);
-	assert_int_equal(console_new(fixture->loop, &fixture->console), 0);
+	assert_int_equal(watches_new(fixture->loop, &fixture->watches), 0);
+	assert_int_equal(console_new(fixture->watches, &fixture->console), 0);
 	assert_int_equal(console_connect(fixture->console, &fixture->worker), 0);
 	*state = fixture;
 	return 0;
@@ -39,6 +41,7 @@ static int teardown(void **state)
 
 	console_free(fixture->console);
 	close_fdp(&fixture->worker);
+	watches_free(fixture->watches);
 	sd_event_unref(fixture->loop);
 	free(fixture);
 	return 0;
@@ -148,7 +151,7 @@ static void test_scroll_back_at_its_edges(void **state)
 static void test_a_slow_client_is_told_what_it_lost(void **state)
 {
 	struct fixture *fixture = *state;
-	AUTO_CLOSE int slow = open_client(fixture, &watches, false);
+	AUTO_CLOSE int slow = open_client(fixture, &watcher, false);
 	size_t total = 8 * 1024 * 1024, size = 2 * 1024 * 1024;
 	AUTO_FREE char *bytes = malloc(total);
 	AUTO_FREE char *read = malloc(size);
@@ -269,7 +272,7 @@ static void test_log_of_a_vm_that_never_ran(void **state)
 	bool typing;
 	char byte;
 
-	assert_int_equal(console_new(fixture->loop, &console), 0);
+	assert_int_equal(console_new(fixture->watches, &console), 0);
 	assert_int_equal(console_open(console, &logs, &client, &typing), 0);
 	settle(fixture);
 	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
@@ -283,12 +286,12 @@ static void test_no_more_than_so_many(void **state)
 	bool typing;
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		fds[i] = open_client(fixture, &watches, false);
-	assert_int_equal(console_open(fixture->console, &watches, &fd, &typing), -EUSERS);
+		fds[i] = open_client(fixture, &watcher, false);
+	assert_int_equal(console_open(fixture->console, &watcher, &fd, &typing), -EUSERS);
 	assert_int_equal(fd, -1);
 	close(fds[3]);
 	settle(fixture);
-	fds[3] = open_client(fixture, &watches, false);
+	fds[3] = open_client(fixture, &watcher, false);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 	settle(fixture);

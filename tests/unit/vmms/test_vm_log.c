@@ -20,6 +20,7 @@
 static struct {
 	char folder[64];
 	sd_event *loop;
+	struct watches *watches;
 	struct manager manager;
 	struct vm vm;
 	struct definition definition;
@@ -69,7 +70,7 @@ static void set_journal(bool there)
 
 static void open_log(void)
 {
-	assert_int_equal(console_new(fixture.loop, &fixture.vm.console), 0);
+	assert_int_equal(console_new(fixture.watches, &fixture.vm.console), 0);
 	assert_int_equal(vm_log_open(&fixture.vm), 0);
 }
 
@@ -85,6 +86,7 @@ static int setup(void **state)
 	strcpy(fixture.folder, "/tmp/test_vm_log.XXXXXX");
 	assert_non_null(mkdtemp(fixture.folder));
 	assert_true(sd_event_new(&fixture.loop) >= 0);
+	assert_int_equal(watches_new(fixture.loop, &fixture.watches), 0);
 	fixture.manager.settings.state_directory = fixture.folder;
 	manager_observe(&fixture.manager, &observer, NULL);
 	fixture.definition.name = (char *)"web";
@@ -103,6 +105,7 @@ static int teardown(void **state)
 	set_journal(false);
 	vm_log_delete(&fixture.vm);
 	close_log();
+	watches_free(fixture.watches);
 	sd_event_unref(fixture.loop);
 	snprintf(path, sizeof(path), "%s/logs", fixture.folder);
 	(void)rmdir(path);
