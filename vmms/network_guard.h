@@ -3,8 +3,10 @@
  * What guests may send into switches: guards against forged MAC addresses, DHCP servers and
  * routers, a limit to bandwidth, and the wall between private switches and the host.
  *
- * One table of nftables, "vmms_PID" of the bridge family, owned by this process: nobody else can
- * change or flush it, and the kernel removes it when the process ends, however it does.
+ * They are in two tables of nftables, of the bridge family, since no one table is there always:
+ * "vmms_PID" is owned by this process, so that nobody else can change it or flush it along with a
+ * firewall of their own, and goes with it; "vmms_kept_HASH", by the state directory, is nobody's,
+ * and holds while guests run without a daemon, until the next one has found them.
  *
  * Return: 0; -EOPNOTSUPP: the kernel has no nftables for bridges, or refuses; -EINVAL: a name that
  * cannot be an interface's.
@@ -15,12 +17,21 @@
 #include "common/base/cleanup.h"
 #include "common/definition_network.h"
 
+#include <stdbool.h>
+
 struct network_guard;
 
-/* Makes the table. */
-int network_guard_new(struct network_guard **ret_guard) MUST_CHECK;
+/* Makes the tables, or takes over the one that an earlier daemon of that state directory has left.
+ */
+int network_guard_new(const char *directory, struct network_guard **ret_guard) MUST_CHECK;
 
-/* Removes the table. */
+/* Whether there is one that has been left. */
+bool network_guard_is_left(const char *directory);
+
+/* Forgets ports whose interfaces have gone while there was no daemon. */
+void network_guard_sweep(struct network_guard *guard);
+
+/* Removes the tables; the kept one stays while there are ports in it, as of guests that run on. */
 void network_guard_free(struct network_guard *guard);
 DEFINE_CLEANUP(struct network_guard *, network_guard_free)
 

@@ -102,7 +102,7 @@ int vswitches_guard(struct vswitches *switches, struct network_guard **ret_guard
 	int r;
 
 	if (!switches->guard) {
-		r = network_guard_new(&switches->guard);
+		r = network_guard_new(switches->directory, &switches->guard);
 		if (r < 0)
 			return failure_set(failure, DBUS_ERROR_HOST_NOT_CAPABLE,
 					   "this host's kernel has no nftables for bridges "
@@ -111,6 +111,19 @@ int vswitches_guard(struct vswitches *switches, struct network_guard **ret_guard
 	}
 	*ret_guard = switches->guard;
 	return 0;
+}
+
+void vswitches_settle(struct vswitches *switches)
+{
+	struct network_guard *guard;
+	struct failure failure;
+
+	if (!switches->network || (!switches->guard && !network_guard_is_left(switches->directory)))
+		return;
+	if (vswitches_guard(switches, &guard, &failure) < 0)
+		log_error("%s", failure.message);
+	else
+		network_guard_sweep(guard);
 }
 
 /* ---- Finding ---- */

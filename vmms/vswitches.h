@@ -112,6 +112,9 @@ int vswitches_delete(struct vswitches *switches, struct vswitch *vswitch,
  */
 int vswitches_reload(struct vswitches *switches, struct failure *failure) MUST_CHECK;
 
+/* When workers that an earlier daemon left have been found: guards of others are not needed. */
+void vswitches_settle(struct vswitches *switches);
+
 /* ---- For switches ---- */
 
 /* Made when it is first needed. Borrowed. */

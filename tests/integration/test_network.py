@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -32,9 +33,12 @@ def taps():
     return {link["ifalias"].split(":")[2]: link for link in links("tun").values()}
 
 
-def rules():
-    return subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True,
+def rules(kept=False):
+    """Those of the daemon's own table, or those that hold without it. No counts."""
+    text = subprocess.run(["nft", "--stateless", "list", "ruleset"], check=True, capture_output=True,
                           text=True).stdout
+    return "".join(table for table in re.split(r"(?m)^(?=table )", text)
+                   if ("vmms_kept_" in table) == kept and "table bridge vmms_" in table)
 
 
 class NetworkTest(SwitchTest):
@@ -279,17 +283,70 @@ class Taps(NetworkTest):
         self.assertEqual(taps(), {})
 
     def test_the_daemon_is_killed(self):
-        self.start("lan")
-        before = taps()
+        self.start({"switch": "lan", "mac": MAC})
+        before, guards = taps(), rules(kept=True)
+        self.assertIn(f"ether saddr != {MAC}", guards)
         self.kill_vmms()
-        wait_until(lambda: "vmms_" not in rules(), "the guards to go")
-        self.assertEqual(taps(), before)
+        wait_until(lambda: rules() == "", "the table of the dead one to go")
+        self.assertEqual((taps(), rules(kept=True)), (before, guards))
         self.start_vmms()
         self.assertEqual(taps(), before)
         self.assertEqual(self.adapters()["nic0"]["state"], "up")
-        self.assertIn("ether saddr != ", rules())
+        self.assertIn(f"ether saddr != {MAC}", rules())
+        self.assertEqual(rules(kept=True), guards)
         self.ok("stop", "vm")
         self.assertEqual(taps(), {})
+        self.assertNotIn(MAC, rules() + rules(kept=True))
+        self.stop_vmms()
+        self.assertEqual(rules() + rules(kept=True), "")
+
+    def test_the_daemon_leaves_its_guests(self):
+        self.stop_vmms()
+        self.start_vmms("--keep-guests")
+        self.start({"switch": "lan", "mac": MAC})
+        self.stop_vmms()
+        self.assertEqual(rules(), "")
+        self.assertIn(f"ether saddr != {MAC}", rules(kept=True))
+        self.start_vmms()
+        self.ok("stop", "vm")
+
+    def test_a_guest_ends_without_a_daemon(self):
+        """What its guards were is not a later guest's, whose tap may have the same name."""
+        self.start({"switch": "lan", "mac": MAC})
+        pid = self.show()["worker_pid"]
+        self.kill_vmms()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: taps() == {}, "the tap to go")
+        self.assertIn(MAC, rules(kept=True))
+        self.start_vmms()
+        self.wait_state("crashed")
+        self.assertNotIn(MAC, rules() + rules(kept=True))
+
+    def test_guards_of_a_guest_that_is_not_found(self):
+        """Its definition is broken: nobody has it, but it runs."""
+        self.start({"switch": "lan", "mac": MAC})
+        pid, definition = self.show()["worker_pid"], self.state / "vms/vm.json"
+        text = definition.read_text()
+        self.kill_vmms()
+        definition.write_text("{")
+        self.start_vmms()
+        self.assertIn(f"ether saddr != {MAC}", rules(kept=True))
+        definition.write_text(text)
+        self.ok("reload")
+        self.assertEqual(self.show()["worker_pid"], pid)
+        self.assertIn(f"ether saddr != {MAC}", rules())
+
+    def test_the_administrator_flushes_all_rules(self):
+        self.start({"switch": "lan", "mac": MAC})
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        self.assertIn(f"ether saddr != {MAC}", rules())
+        self.assertEqual(rules(kept=True), "")
+        self.ok("net", "set", "vm", "nic0", "--dhcp-guard", "on")
+        for kept in False, True:
+            self.assertIn("udp dport 68", rules(kept))
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        self.ok("stop", "vm")
+        self.assertNotIn(MAC, rules() + rules(kept=True))
 
     def test_a_switch_that_is_not(self):
         self.create_on("wan")

@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#define DIRECTORY "/var/lib/test"
 
 static struct network_guard *guard;
 static int attacker = -1, victim = -1, host = -1;
@@ -44,7 +47,7 @@ static int open_link(const char *name)
 static int set_up(void **state)
 {
 	attacker = victim = host = -1;
-	if (unshare(CLONE_NEWNET) < 0 || network_guard_new(&guard) < 0)
+	if (unshare(CLONE_NEWNET) < 0 || network_guard_new(DIRECTORY, &guard) < 0)
 		return 0;
 	adapter = (struct definition_adapter){ .mac = { 0x02, 0x56, 0x4d, 0, 0, 1 } };
 	run("ip link add name sw0 up type bridge forward_delay 0 &&"
@@ -396,7 +399,8 @@ static void test_forgetting(void **state)
 	assert_int_equal(network_guard_set(guard, "", &adapter, false), -EINVAL);
 }
 
-/* A reload of the administrator's firewall does not take the guards along; our end does. */
+/* A reload of the administrator's firewall does not take the guards along; our end does without
+ * ports. */
 static void test_ownership(void **state)
 {
 	struct frame frame = ordinary();
@@ -406,9 +410,88 @@ static void test_ownership(void **state)
 	run("nft flush ruleset");
 	assert_false(passes(&frame));
 	run("nft list tables | grep -q 'bridge vmms_'");
+	set(false);
+	network_guard_free(TAKE_PTR(guard));
+	assert_false(passes(&frame));
+	assert_int_equal(network_guard_new(DIRECTORY, &guard), 0);
+	network_guard_forget(guard, "p0");
 	network_guard_free(TAKE_PTR(guard));
 	run("! nft list tables | grep -q vmms_");
 	assert_true(passes(&frame));
+}
+
+/* A daemon comes, has that port, and is killed. */
+static void come_and_die(bool private)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct network_guard *other;
+
+		_exit(network_guard_new(DIRECTORY, &other) < 0 ||
+		      network_guard_set(other, "p0", &adapter, private) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void test_without_a_daemon(void **state)
+{
+	struct frame forged = ordinary(), own = ordinary();
+
+	need_guard();
+	forged.bytes[11] = 2;
+	network_guard_forget(guard, "p0");
+	network_guard_free(TAKE_PTR(guard));
+	assert_false(network_guard_is_left(DIRECTORY));
+	come_and_die(true);
+	assert_false(passes(&forged));
+	assert_true(passes(&own));
+	assert_false(arrives(host, &own));
+	assert_true(network_guard_is_left(DIRECTORY));
+	assert_false(network_guard_is_left(DIRECTORY "/another"));
+	/* The next one has not found the VM yet; then, that it may more. */
+	assert_int_equal(network_guard_new(DIRECTORY, &guard), 0);
+	assert_false(passes(&forged));
+	adapter.mac_spoofing = true;
+	set(false);
+	assert_true(passes(&forged));
+	assert_true(arrives(host, &forged));
+}
+
+static void test_sweep(void **state)
+{
+	struct frame forged = ordinary();
+
+	need_guard();
+	forged.bytes[11] = 2;
+	network_guard_forget(guard, "p0");
+	network_guard_free(TAKE_PTR(guard));
+	come_and_die(false);
+	assert_int_equal(network_guard_new(DIRECTORY, &guard), 0);
+	network_guard_sweep(guard);
+	assert_false(passes(&forged));
+	run("ip link del p0");
+	network_guard_sweep(guard);
+	run("! nft list ruleset | grep -q p0");
+}
+
+static void test_kept_table_is_flushed(void **state)
+{
+	struct frame forged = ordinary();
+
+	need_guard();
+	forged.bytes[11] = 2;
+	run("nft flush ruleset");
+	set(false);
+	run("nft list ruleset | grep -q vmms_kept");
+	network_guard_forget(guard, "p0");
+	assert_true(passes(&forged));
+	run("nft flush ruleset");
+	network_guard_forget(guard, "p0");
+	run("nft flush ruleset");
+	network_guard_sweep(guard);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -424,6 +507,9 @@ int main(void)
 		TEST(test_private),
 		TEST(test_forgetting),
 		TEST(test_ownership),
+		TEST(test_without_a_daemon),
+		TEST(test_sweep),
+		TEST(test_kept_table_is_flushed),
 		TEST(test_arp),
 		TEST(test_snap),
 		TEST(test_private_is_not_spoken_to),
