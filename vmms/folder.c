@@ -162,6 +162,19 @@ bool folder_has(const struct folder *folder, const char *name)
 	return faccessat(folder->fd, file_name(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+struct folder_stamp folder_stamp(const struct folder *folder, const char *name)
+{
+	struct stat status;
+
+	if (fstatat(folder->fd, file_name(name).text, &status, 0) < 0)
+		return (struct folder_stamp){ 0 };
+	return (struct folder_stamp){ .device = status.st_dev,
+				      .file = status.st_ino,
+				      .size = (uint64_t)status.st_size,
+				      .seconds = status.st_mtim.tv_sec,
+				      .nanoseconds = status.st_mtim.tv_nsec };
+}
+
 /* ---- Reading ---- */
 
 static int is_file_of_ours(const struct dirent *entry)

@@ -13,6 +13,7 @@
 #include "common/base/json.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define FOLDER_NAME_MAX 64 /* bytes of a name that is written */
 
@@ -32,6 +33,17 @@ char *folder_file_path(const struct folder *folder, const char *name);
 
 /* There is a file of that name, whatever it holds. */
 bool folder_has(const struct folder *folder, const char *name);
+
+/*
+ * Which of the files that have had a name it is: a file that is changed or replaced has another
+ * stamp. All 0: there is none.
+ */
+struct folder_stamp {
+	uint64_t device, file, size;
+	int64_t seconds, nanoseconds;
+};
+
+struct folder_stamp folder_stamp(const struct folder *folder, const char *name);
 
 /*
  * All files, in the order of their names. name: without .json; any bytes. Return: 0; the first

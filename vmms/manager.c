@@ -303,6 +303,12 @@ static int check_new(struct manager *manager, const struct definition *definitio
 				   "there is a broken definition of a VM '%s'; repair or delete "
 				   "that first ('vmctl list' shows what is wrong)",
 				   definition->name);
+	if (store_has(manager->store, definition->name))
+		return failure_set(
+			failure, DBUS_ERROR_EXISTS,
+			"there is a definition of a VM '%s' in %s that has not been read; "
+			"'vmctl reload' reads it",
+			definition->name, store_path(manager->store));
 	twin = manager_find_uuid(manager, &definition->uuid);
 	if (twin)
 		return failure_set(failure, DBUS_ERROR_EXISTS,
@@ -428,6 +434,7 @@ static int create(struct manager *manager, struct vm *vm, struct failure *failur
 				   "cannot save the definition of VM '%s' in %s: %s; make room or "
 				   "repair that, then try again",
 				   definition->name, store_path(manager->store), strerror(-r));
+	vm->stamp = store_stamp(manager->store, definition->name);
 	return 0;
 }
 

@@ -92,10 +92,15 @@ static void replace(struct vm *vm, struct definition *definition)
 	manager_vm_changed(vm->manager, vm, properties);
 }
 
+/* What it has not taken over is still somebody else's, which no other change is to replace. */
 static void changed_by_file(void *data, const struct failure *failure)
 {
-	if (failure)
-		log_warning("%s", failure->message);
+	struct vm *vm = data;
+
+	if (!failure)
+		return;
+	vm->stamp = (struct folder_stamp){ 0 };
+	log_warning("%s", failure->message);
 }
 
 /* Of a VM that runs: as if somebody had asked for that change. Takes over the definition. */
@@ -103,11 +108,12 @@ static void change_by_file(struct vm *vm, struct definition *definition)
 {
 	struct failure failure;
 
-	if (vm_change_definition(vm, definition, changed_by_file, NULL, &failure) < 0)
-		log_warning("%s", failure.message);
+	if (vm_change_definition(vm, definition, changed_by_file, vm, &failure) < 0)
+		changed_by_file(vm, &failure);
 }
 
-static int add_new(struct manager *manager, struct definition *definition)
+static int add_new(struct manager *manager, struct definition *definition,
+		   const struct folder_stamp *stamp)
 {
 	struct vm *vm;
 	int r;
@@ -121,13 +127,15 @@ static int add_new(struct manager *manager, struct definition *definition)
 		return r;
 	}
 	vm->reading = manager->reading;
+	vm->stamp = *stamp;
 	manager_insert(manager, vm);
 	vm_adopt(vm);
 	manager->observer->vm_added(manager->observer_data, vm);
 	return 0;
 }
 
-static int take_definition(struct manager *manager, struct definition *definition)
+static int take_definition(struct manager *manager, struct definition *definition,
+			   const struct folder_stamp *stamp)
 {
 	struct vm *vm = manager_find_name(manager, definition->name);
 
@@ -137,8 +145,9 @@ static int take_definition(struct manager *manager, struct definition *definitio
 		vm = NULL;
 	}
 	if (!vm)
-		return add_new(manager, definition);
+		return add_new(manager, definition, stamp);
 	vm->reading = manager->reading;
+	vm->stamp = *stamp;
 	if (vm_definitions_are_equal(vm_stored_definition(vm), definition))
 		definition_free(definition);
 	else if (is_at_rest(vm))
@@ -165,7 +174,7 @@ static int found(void *data, struct store_entry *entry)
 		snprintf(entry->error.message, sizeof(entry->error.message), "%.250s",
 			 failure.message);
 	} else {
-		return take_definition(manager, entry->definition);
+		return take_definition(manager, entry->definition, &entry->stamp);
 	}
 	definition_free(entry->definition);
 	return add_broken(manager, entry->name, &entry->error);

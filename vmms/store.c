@@ -2,8 +2,6 @@
 /* Definitions on disk: the folder's files, read and checked. */
 #include "vmms/store.h"
 
-#include "vmms/folder.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +49,18 @@ bool store_has(const struct store *store, const char *name)
 	return folder_has(store->folder, name);
 }
 
+struct folder_stamp store_stamp(const struct store *store, const char *name)
+{
+	return folder_stamp(store->folder, name);
+}
+
+bool store_is_same(const struct store *store, const char *name, const struct folder_stamp *stamp)
+{
+	const struct folder_stamp none = { 0 }, now = folder_stamp(store->folder, name);
+
+	return memcmp(&now, &none, sizeof(now)) == 0 || memcmp(&now, stamp, sizeof(now)) == 0;
+}
+
 /* ---- Reading ---- */
 
 static void entry_fail(struct store_entry *entry, const char *key, const char *message)
@@ -71,14 +81,15 @@ static void entry_check(struct store_entry *entry)
 }
 
 struct load {
+	struct store *store;
 	int (*found)(void *data, struct store_entry *entry);
 	void *data;
 };
 
 static int load_file(void *data, const char *name, const char *path)
 {
-	struct store_entry entry = { .name = name };
 	const struct load *load = data;
+	struct store_entry entry = { .name = name, .stamp = store_stamp(load->store, name) };
 	int r;
 
 	r = definition_load(path, &entry.definition, &entry.error);
@@ -95,7 +106,7 @@ static int load_file(void *data, const char *name, const char *path)
 
 int store_load(struct store *store, int (*found)(void *data, struct store_entry *entry), void *data)
 {
-	return folder_each(store->folder, load_file, &(struct load){ found, data });
+	return folder_each(store->folder, load_file, &(struct load){ store, found, data });
 }
 
 /* ---- Writing ---- */

@@ -8,6 +8,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/definition.h"
+#include "vmms/folder.h"
 
 struct store;
 
@@ -26,9 +27,17 @@ char *store_file_path(const struct store *store, const char *name);
 /* There is a file of that name, whatever it holds. */
 bool store_has(const struct store *store, const char *name);
 
+/*
+ * Whether the file of that name is the one that had the stamp, so that nothing is lost if it is
+ * replaced: none is lost either if there is none.
+ */
+bool store_is_same(const struct store *store, const char *name, const struct folder_stamp *stamp);
+struct folder_stamp store_stamp(const struct store *store, const char *name);
+
 /* What was found in one file: a definition, which is the callee's to free, or why it is broken. */
 struct store_entry {
 	const char *name; /* of the file, without .json; borrowed */
+	struct folder_stamp stamp;
 	struct definition *definition;
 	struct json_error error; /* where definition is NULL */
 };

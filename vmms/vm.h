@@ -17,6 +17,7 @@
 #include "common/definition.h"
 #include "vmms/console.h"
 #include "vmms/failure.h"
+#include "vmms/folder.h"
 #include "vmms/statistics.h"
 #include "vmms/vm_guest.h"
 #include "vmms/vm_memory.h"
@@ -54,6 +55,7 @@ struct vm {
 	unsigned reading;              /* when its file was last read (manager->reading) */
 	struct definition *definition; /* by which it runs, or will */
 	struct definition *pending;    /* that of its file, where it differs; only while it runs */
+	struct folder_stamp stamp;     /* of its file, as it was read or written last */
 	enum vm_state state;
 	char reason[VM_REASON_MAX]; /* of the state; may quote the guest */
 	struct console *console;

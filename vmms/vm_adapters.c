@@ -84,12 +84,13 @@ static bool lack_macs(const struct definition_network *network)
 /* Adapters that were written by hand may have no address yet; what they get is theirs for good. */
 static int complete(struct vm *vm, struct failure *failure)
 {
+	struct failure ignored;
 	int r;
 
 	if (!lack_macs(&vm->definition->network))
 		return 0;
 	r = manager_complete_adapters(vm->manager, vm->definition, vm, failure);
-	if (r == 0 && store_save(vm->manager->store, vm->definition) < 0)
+	if (r == 0 && (vm_check_file(vm, &ignored) < 0 || vm_save(vm) < 0))
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "the MAC addresses that were made for it are not saved");
 	vm_notify(vm, "Definition", NULL);

@@ -27,11 +27,44 @@
  */
 #define NO_TIMEOUT 0
 
+int vm_check_file(const struct vm *vm, struct failure *failure)
+{
+	const char *name = vm_stored_definition(vm)->name;
+
+	if (store_is_same(vm->manager->store, name, &vm->stamp))
+		return 0;
+	return failure_set(failure, DBUS_ERROR_CONFLICT,
+			   "somebody has changed the file of VM '%s' in %s, which would be lost; "
+			   "'vmctl reload' takes that over, then try again",
+			   name, store_path(vm->manager->store));
+}
+
+/* What the file is now, since we have written it. */
+static int written(struct vm *vm, int r)
+{
+	if (r == 0)
+		vm->stamp = store_stamp(vm->manager->store, vm_stored_definition(vm)->name);
+	vm->unsaved = r < 0;
+	return r;
+}
+
+int vm_save(struct vm *vm)
+{
+	return written(vm, store_save(vm->manager->store, vm_stored_definition(vm)));
+}
+
 void vm_change_save(struct vm *vm)
 {
-	int r = store_save(vm->manager->store, vm_stored_definition(vm));
+	struct failure failure;
+	int r;
 
-	vm->unsaved = r < 0;
+	if (vm_check_file(vm, &failure) < 0) {
+		vm->unsaved = true;
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+		       "what the guest changed is not saved: %s", failure.message);
+		return;
+	}
+	r = vm_save(vm);
 	if (r < 0)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what the guest changed cannot be saved in %s: %s",
@@ -42,7 +75,7 @@ static void change_abandon(struct vm *vm)
 {
 	bool written_down = vm->next_request > 0;
 
-	store_discard(vm->manager->store, vm->definition->name);
+	store_discard(vm->manager->store, vm_stored_definition(vm)->name);
 	definition_free(TAKE_PTR(vm->next_definition));
 	definition_free(TAKE_PTR(vm->next_pending));
 	vm->next_request = 0;
@@ -70,8 +103,7 @@ int vm_change_keep(struct vm *vm)
 	int r;
 
 	take_next(vm);
-	r = store_save(vm->manager->store, vm_stored_definition(vm));
-	vm->unsaved = r < 0;
+	r = vm_save(vm);
 	vm_unit_update(vm);
 	return r;
 }
@@ -82,6 +114,28 @@ void vm_notify_definition(struct vm *vm)
 		  "Memory", "Engine", "LimitsProblem", NULL);
 }
 
+/* The change has been made. Somebody may have changed the file while the worker was at it. */
+static int commit(struct vm *vm, struct failure *failure)
+{
+	struct store *store = vm->manager->store;
+	const char *name = vm_stored_definition(vm)->name;
+	int r;
+
+	if (vm_check_file(vm, failure) < 0) {
+		store_discard(store, name);
+		vm->unsaved = true;
+		return -ESTALE;
+	}
+	r = vm->unsaved ? vm_save(vm) : written(vm, store_commit(store, name));
+	return r < 0 ? failure_set(
+			       failure, DBUS_ERROR_STORE,
+			       "VM '%s' has been changed, but its definition cannot be saved in "
+			       "%s: %s; make room or repair that, and try the change again when "
+			       "it is off",
+			       name, store_path(store), strerror(-r))
+		     : 0;
+}
+
 static void change_commit(struct vm *vm)
 {
 	bool resized = vm->definition->memory.size != vm->next_definition->memory.size;
@@ -89,9 +143,7 @@ static void change_commit(struct vm *vm)
 	int r;
 
 	take_next(vm);
-	r = vm->unsaved ? store_save(vm->manager->store, vm_stored_definition(vm))
-			: store_commit(vm->manager->store, vm->definition->name);
-	vm->unsaved = r < 0;
+	r = commit(vm, &failure);
 	vm_adapter_changed(vm, true);
 	vm_record_save(vm);
 	vm_unit_update(vm);
@@ -99,11 +151,6 @@ static void change_commit(struct vm *vm)
 	if (resized)
 		vm_memory_apply_size(vm);
 	vm_memory_balance_soon(vm->manager);
-	if (r < 0)
-		failure_set(&failure, DBUS_ERROR_STORE,
-			    "VM '%s' has been changed, but its definition cannot be saved in %s: "
-			    "%s; make room or repair that, and try the change again when it is off",
-			    vm->definition->name, store_path(vm->manager->store), strerror(-r));
 	vm_finish(&vm->operation, r < 0 ? &failure : NULL);
 }
 
@@ -131,7 +178,9 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 	const struct definition *stored = vm->next_pending ? vm->next_pending : vm->next_definition;
 	int r;
 
-	r = vm_check_definition(vm->next_definition, failure);
+	r = vm_check_file(vm, failure);
+	if (r == 0)
+		r = vm_check_definition(vm->next_definition, failure);
 	if (r == 0 && vm->next_pending)
 		r = vm_check_definition(vm->next_pending, failure);
 	if (r < 0)

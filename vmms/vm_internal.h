@@ -85,6 +85,15 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 void vm_change_interrupt(struct vm *vm);
 
 /*
+ * The file may be replaced: nobody has changed it since it was read or written last. Return: 0;
+ * negative with *failure filled.
+ */
+int vm_check_file(const struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/* Writes what is stored. Return: 0; -errno. */
+int vm_save(struct vm *vm) MUST_CHECK;
+
+/*
  * Writes the definition as it is, after a change that nobody asked for; while a change is under way
  * it is enough to set vm->unsaved.
  */

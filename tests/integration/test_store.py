@@ -128,6 +128,67 @@ class Store(StoreTest):
         self.ok("reload")
         self.assertEqual(self.list()["vms"], [])
 
+    def test_a_file_that_has_not_been_read_is_not_replaced(self):
+        self.write_definition("vm", notes="precious")
+        self.refused(FAILED, "create", "--name", "vm", "--kernel", "/k", says="vmctl reload")
+        self.ok("reload")
+        self.assertEqual(self.show()["notes"], "precious")
+        # Known, and changed since.
+        for begin in lambda: None, lambda: self.ok("start", "vm"):
+            begin()
+            self.write_definition("vm", notes="more precious")
+            for words in (["set", "vm", "tags=a"], ["net", "add", "vm"], ["detach", "vm", "--lun", "0"],
+                          ["attach", "vm", "--dvd"]):
+                self.vmctl(*words)
+                self.assertEqual(json.loads(self.file().read_text())["notes"], "more precious")
+            self.refused(FAILED, "set", "vm", "tags=a", says="vmctl reload")
+            self.assertEqual(self.show()["tags"], [])
+            self.ok("reload")
+            self.ok("set", "vm", "tags=b", "notes=mine")
+            self.assertEqual(json.loads(self.file().read_text())["tags"], ["b"])
+            self.ok("set", "vm", "tags=[]")
+        # Broken by whoever changes it, and gone.
+        self.write("vm", "{")
+        self.ok("reload")
+        self.refused(FAILED, "set", "vm", "tags=a", says="vmctl reload")
+        self.assertEqual(self.file().read_text(), "{")
+        self.file().unlink()
+        self.ok("set", "vm", "tags=a")
+        self.assertEqual(json.loads(self.file().read_text())["tags"], ["a"])
+
+    def test_what_could_not_be_taken_over_is_not_replaced(self):
+        """The VM is being changed just then; the file waits."""
+        self.create(append="slow-detach", disks=[{"type": "dvd", "lun": 0}])
+        self.ok("start", "vm")
+        detach = self.vmctl_in_background("detach", "vm", "--lun", "0")
+        self.wait_said("detach")
+        definition = json.loads(self.file().read_text())
+        definition["notes"] = "precious"
+        self.file().write_text(json.dumps(definition))
+        self.ok("reload")
+        self.type("settled")
+        self.assertIn("vmctl reload", detach.communicate(timeout=TIMEOUT)[1])
+        self.assertEqual(json.loads(self.file().read_text())["notes"], "precious")
+        self.ok("reload")
+        self.ok("set", "vm", "tags=a")
+        self.assertEqual(self.show()["notes"], "precious")
+
+    def test_a_file_is_renamed_while_nobody_looks(self):
+        self.create("old")
+        self.ok("start", "old")
+        self.kill_vmms()
+        definition = json.loads(self.file("old").read_text())
+        self.file("old").unlink()
+        self.file("new").write_text(json.dumps({**definition, "name": "new"}))
+        self.start_vmms()
+        wait_until(lambda: self.show("old")["pending"] == ["name"], "the VM to be taken over")
+        self.ok("set", "old", "tags=a")
+        self.ok("stop", "old")
+        self.assertEqual([vm["name"] for vm in self.list()["vms"]], ["new"])
+        self.assertEqual(json.loads(self.file("new").read_text())["tags"], ["a"])
+        self.assertFalse(self.file("old").exists())
+        self.assertNotIn("cannot be saved", (self.folder / "log").read_text())
+
     def test_a_file_is_renamed(self):
         self.write_definition("old")
         self.ok("reload")
