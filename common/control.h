@@ -17,7 +17,8 @@
  *   descriptors           {"names": ["kvm", "kernel", "initrd", "serial", "end", "disk:0:3"]}, one
  *                         descriptor for each name; may be sent several times. "end" is a file in
  *                         which the worker leaves the data of the last "state" event, for a daemon
- *                         that was not there to hear it. A network adapter
+ *                         that was not there to hear it. "sockets" is a stream socket that listens,
+ *                         and leads to ports of the guest. A network adapter
  *                         has "net:NAME:QUEUE" for each queue of a tap (opened with IFF_VNET_HDR,
  *                         and IFF_MULTI_QUEUE if there are several; QUEUE from 0), or "net:NAME"
  *                         for the socket of a user-mode network, or none: its link is down
@@ -55,6 +56,12 @@
  *   copy_file             {"path": "…", "overwrite": bool, "create_path": bool}, and the
  *                         descriptor of a regular file; answered when the guest has it
  *   cancel_copy
+ *   open_socket           {"port": n}, and the descriptor of a connected stream socket: becomes a
+ *                         connection to that port of the guest; answered when the guest has taken
+ *                         it
+ *   answer_socket         {"request": n}, of a "connect" event, and the descriptor of a connected
+ *                         stream socket, or none: nobody listens there; a request that is no more
+ *                         is ignored
  *   status                result: {"state", "engine", "vps", "vmbus_version", …}
  *   statistics            result: what is counted, from the VM's start, over resets:
  *                         {"exits": {"io-port", "mmio", "msr-read", "msr-write", "hypercall",
@@ -91,6 +98,8 @@
  *                         having been asked; unknown: it was told to thaw, and did not answer
  *   copy                  {"copied": bytes, "size": bytes}: of the file, every now and then
  *   dump                  {"done": bytes, "size": bytes}: of the guest's memory, every now and then
+ *   connect               {"request": n, "port": n}: the guest wants to connect to that port of the
+ *                         host's; "answer_socket" is to follow, within some seconds
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
  *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;

@@ -153,6 +153,7 @@ static const struct json_key services_keys[] = {
 	{ .name = "kvp", .read = json_read_bool, .offset = MEMBER(services.kvp) },
 	{ .name = "vss", .read = json_read_bool, .offset = MEMBER(services.vss) },
 	{ .name = "file_copy", .read = json_read_bool, .offset = MEMBER(services.file_copy) },
+	{ .name = "sockets", .read = json_read_bool, .offset = MEMBER(services.sockets) },
 };
 
 static const struct json_key actions_keys[] = {
@@ -260,6 +261,7 @@ int definition_new(struct definition **ret_definition)
 	definition->services.kvp = true;
 	definition->services.vss = true;
 	definition->services.file_copy = true;
+	definition->services.sockets = true;
 	definition->actions.reboot = DEFINITION_ACTION_RESTART;
 	definition->actions.triple_fault = DEFINITION_ACTION_RESTART;
 	definition->actions.crash = DEFINITION_ACTION_STOP;

@@ -101,7 +101,7 @@ struct definition {
 	size_t disk_count;
 	struct definition_network network; /* "network_adapters" */
 	struct {
-		bool shutdown, heartbeat, time, kvp, vss, file_copy;
+		bool shutdown, heartbeat, time, kvp, vss, file_copy, sockets;
 	} services;
 	struct definition_actions actions;
 	struct definition_automatic_start automatic_start;

@@ -104,7 +104,8 @@ struct json_object *definition_to_json(const struct definition *definition)
 			   boolean(definition->services.time), "kvp",
 			   boolean(definition->services.kvp), "vss",
 			   boolean(definition->services.vss), "file_copy",
-			   boolean(definition->services.file_copy), NULL));
+			   boolean(definition->services.file_copy), "sockets",
+			   boolean(definition->services.sockets), NULL));
 	json_add(&object, "actions", definition_actions_to_json(&definition->actions));
 	json_add(&object, "automatic_start",
 		 definition_automatic_start_to_json(&definition->automatic_start));

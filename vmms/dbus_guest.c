@@ -2,8 +2,10 @@
 /* The members of org.vmms1.VM that ask something of the guest: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/dbus_guest.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/vm.h"
 #include "vmms/vm_dump.h"
 #include "vmms/vm_guest.h"
 
@@ -227,6 +229,37 @@ int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error)
 		return r;
 	r = vm_dump_memory(data, fd, &job, &failure);
 	return dbus_reply_job(call, r, job, &failure);
+}
+
+/* ---- Hyper-V sockets ---- */
+
+static void socket_opened(void *data, int fd, const struct failure *failure)
+{
+	AUTO_CLOSE int socket = fd;
+	sd_bus_message *call = data;
+	int r;
+
+	if (failure) {
+		dbus_done(call, failure);
+		return;
+	}
+	r = sd_bus_reply_method_return(call, "h", socket);
+	if (r < 0)
+		(void)sd_bus_reply_method_errno(call, r, NULL);
+	sd_bus_message_unref(call);
+}
+
+int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	uint32_t port;
+	int r;
+
+	r = sd_bus_message_read(call, "u", &port);
+	if (r < 0)
+		return r;
+	r = vm_open_socket(data, port, socket_opened, sd_bus_message_ref(call), &failure);
+	return dbus_conclude(call, r, &failure);
 }
 
 /* ---- Addresses ---- */

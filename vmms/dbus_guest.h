@@ -15,6 +15,7 @@ int dbus_freeze(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_thaw(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error);
 
 int dbus_get_guest_addresses(sd_bus *bus, const char *path, const char *interface,
 			     const char *property, sd_bus_message *reply, void *data,

@@ -248,6 +248,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	       dbus_change_definition),
 	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
 	       open_console),
+	METHOD("OpenSocket", ARGS("u", port), RESULT("h", socket), dbus_open_socket),
 	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), dbus_attach_disk),
 	METHOD("AttachDiskWithFile", ARGS("s", disk, "h", file), RESULT("u", controller, "u", lun),
 	       dbus_attach_disk_with_file),

@@ -89,13 +89,10 @@ static void judge_capabilities(uint64_t mask, struct host_finding *finding)
 		unsigned number;
 		const char *name;
 	} wanted[] = {
-		{ CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE" },
-		{ CAP_KILL, "CAP_KILL" },
-		{ CAP_SETGID, "CAP_SETGID" },
-		{ CAP_SETUID, "CAP_SETUID" },
-		{ CAP_NET_ADMIN, "CAP_NET_ADMIN" },
-		{ CAP_NET_RAW, "CAP_NET_RAW" },
-		{ CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE" },
+		{ CAP_CHOWN, "CAP_CHOWN" },     { CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE" },
+		{ CAP_KILL, "CAP_KILL" },       { CAP_SETGID, "CAP_SETGID" },
+		{ CAP_SETUID, "CAP_SETUID" },   { CAP_NET_ADMIN, "CAP_NET_ADMIN" },
+		{ CAP_NET_RAW, "CAP_NET_RAW" }, { CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE" },
 	};
 	char missing[256] = "";
 

@@ -252,7 +252,7 @@ static int start_manager(struct service *service)
 	struct manager_settings *settings = &service->settings.manager;
 	int r;
 
-	if (mkdir(settings->runtime_directory, 0700) < 0 && errno != EEXIST) {
+	if (mkdir(settings->runtime_directory, 0711) < 0 && errno != EEXIST) {
 		log_error("cannot make %s: %s", settings->runtime_directory, strerror(errno));
 		return -errno;
 	}

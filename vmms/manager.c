@@ -488,6 +488,7 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	r = delete_file(manager, vm->definition->name, failure);
 	if (r < 0)
 		return r;
+	vm_sockets_deleted(vm);
 	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
 	manager_forget(manager, vm);
 	return 0;

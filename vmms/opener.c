@@ -8,6 +8,8 @@
  */
 #include "vmms/opener.h"
 
+#include "vmms/socket_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -61,6 +63,20 @@ static void looks(void *data, const char *path)
 	say(*(int *)data, WORD_LOOKS, "", path, -1);
 }
 
+/* Changes the working directory, and so comes last. */
+static int listen_in(const char *folder, struct resources *resources, struct failure *failure)
+{
+	int fd, r = socket_folder_listen(folder, &fd);
+
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "no socket can be made in %s: %s; remove what is in the way, or "
+				   "set services.sockets to false",
+				   folder, strerror(-r));
+	resources_add(resources, "sockets", fd);
+	return 0;
+}
+
 static void run(int socket, void *data)
 {
 	struct resources_wish wish = *(const struct resources_wish *)data;
@@ -75,6 +91,8 @@ static void run(int socket, void *data)
 		errand_bind();
 		r = resources_open(&resources, &wish, &failure);
 	}
+	if (r == 0 && wish.sockets)
+		r = listen_in(wish.sockets, &resources, &failure);
 	if (r < 0) {
 		say(socket, WORD_FAILED, failure.name, failure.message, -1);
 		return;

@@ -17,10 +17,10 @@
 
 #define RESOURCES_NAME_MAX 48
 
-/* The hypervisor, the kernel, the initrd, the serial line, where the end is written down, all
- * disks, and queues of adapters. */
+/* The hypervisor, the kernel, the initrd, the serial line, where the end is written down, the
+ * sockets, all disks, and queues of adapters. */
 #define RESOURCES_MAX \
-	(5 + DEFINITION_DISKS_MAX + DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
+	(6 + DEFINITION_DISKS_MAX + DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
 	size_t count;
@@ -58,6 +58,9 @@ struct resources_wish {
 
 	/* Descriptors that count instead of paths, of the same names; or NULL. */
 	const struct resources *passed;
+
+	/* The folder in which a socket is to listen (vmms/socket_folder.h); or NULL. */
+	const char *sockets;
 
 	/* Who has that image, for the message: the name of a VM, or NULL. */
 	const char *(*user)(void *data, const char *path);

@@ -33,6 +33,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->link);
 	list_init(&vm->uuid_link);
 	list_init(&vm->adapters);
+	vm_sockets_init(&vm->sockets);
 	vm->manager = manager;
 	vm->definition = definition;
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
@@ -53,6 +54,7 @@ void vm_free(struct vm *vm)
 	vm_restart_forget(vm);
 	opener_free(vm->opener);
 	json_object_put(vm->opening_arguments);
+	vm_sockets_forget(vm);
 	worker_free(vm->worker);
 	statistics_reset(vm);
 	adapter_free(vm->next_adapter);

@@ -21,6 +21,7 @@
 #include "vmms/statistics.h"
 #include "vmms/vm_guest.h"
 #include "vmms/vm_memory.h"
+#include "vmms/vm_sockets.h"
 #include "vmms/vm_state.h"
 #include "vmms/worker.h"
 
@@ -90,6 +91,7 @@ struct vm {
 	struct vm_guest guest;
 	struct vm_memory memory;
 	struct job *dump; /* the core file that is being written, or NULL */
+	struct vm_sockets sockets;
 	struct vm_statistics statistics;
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 

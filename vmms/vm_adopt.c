@@ -172,6 +172,7 @@ static void give_up(struct vm *vm, const struct vm_record *record, int error)
 		close(pidfd);
 	}
 	console_disconnect(vm->console);
+	vm_sockets_stopped(vm);
 	vm_set_state(vm, VM_CRASHED,
 		     "its worker could not be reached any more (%s), and was killed",
 		     strerror(-error));
@@ -183,6 +184,7 @@ static void notice_end(struct vm *vm, const struct vm_record *record)
 {
 	vm->started_at = record->started_at;
 	vm_record_take_end(vm);
+	vm_sockets_stopped(vm);
 	vm_set_end(vm, &(struct worker_exit){ .unknown = true });
 	vm->started_at = 0;
 	if (vm->end_reason[0] != '\0' && vm->state == VM_OFF)
@@ -225,6 +227,13 @@ static void adopt(struct vm *vm, struct vm_record *record)
 	}
 }
 
+/* Of a start that came to nothing. */
+static void remove_leftovers(struct vm *vm)
+{
+	vm_record_delete(vm);
+	vm_sockets_stopped(vm);
+}
+
 void vm_adopt(struct vm *vm)
 {
 	CLEANUP(vm_record_deinit) struct vm_record record = { 0 };
@@ -234,8 +243,7 @@ void vm_adopt(struct vm *vm)
 	if (r == 0)
 		adopt(vm, &record);
 	else if (r == -ENOENT)
-		vm_record_delete(
-			vm); /* what there is beside it is of a start that came to nothing */
+		remove_leftovers(vm);
 	else
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what was written down of its worker cannot be read (%s); it may "

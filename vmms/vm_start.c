@@ -226,6 +226,7 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 	vm_record_delete(vm);
 	vm_forget_adapters(vm);
 	console_disconnect(vm->console);
+	vm_sockets_stopped(vm);
 	if (vm->restarts > 0 && !vm->turning_off.done)
 		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure->message);
 	else
@@ -292,10 +293,14 @@ static int check_passed(const struct vm *vm, const struct resources *passed,
 int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
 			struct failure *failure)
 {
-	const struct resources_wish wish = { .definition = vm->definition,
-					     .passed = passed,
-					     .user = manager_disk_user,
-					     .user_data = vm };
+	char sockets[PATH_MAX];
+	const struct resources_wish wish = {
+		.definition = vm->definition,
+		.passed = passed,
+		.sockets = vm->definition->services.sockets ? sockets : NULL,
+		.user = manager_disk_user,
+		.user_data = vm,
+	};
 	int r;
 
 	r = manager_check_stopping(vm->manager, failure);
@@ -305,8 +310,11 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)
 		return r;
-	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       files_opened, vm, &vm->opener, failure);
+	vm_sockets_path(vm, sockets);
+	r = vm_sockets_prepare(vm, failure);
+	if (r == 0)
+		r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
+			       files_opened, vm, &vm->opener, failure);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return r;

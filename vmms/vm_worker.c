@@ -229,7 +229,7 @@ static const struct {
 } guest_events[] = {
 	{ "guest", vm_guest_on_guest },    { "thawed", vm_guest_on_thawed },
 	{ "copy", vm_guest_on_copy },      { "dump", vm_dump_on_dump },
-	{ "memory", vm_memory_on_memory },
+	{ "memory", vm_memory_on_memory }, { "connect", vm_sockets_on_connect },
 };
 
 static void worker_event(void *owner, const char *name, struct json_object *data)
@@ -391,9 +391,11 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	vm_clear_timer(vm);
 	vm_change_interrupt(vm);
 	vm_record_take_end(vm);
+	vm_sockets_forget(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
 	console_disconnect(vm->console);
+	vm_sockets_stopped(vm);
 	vm->engine[0] = '\0';
 	vm->vmbus_version[0] = '\0';
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");

@@ -32,7 +32,7 @@ struct guest_call {
 };
 
 struct guest_arguments {
-	unsigned pool, limit;
+	unsigned pool, limit, port, request;
 	char *key, *value, *path;
 	bool overwrite, create_path;
 	int fd; /* -1: none */
@@ -231,6 +231,50 @@ static int cancel_copy(struct guest_services *services, struct guest_call *call,
 	return 0;
 }
 
+/* ---- Hyper-V sockets ---- */
+
+static void socket_opened(void *data, int result, int fd, uint32_t port)
+{
+	static const struct {
+		const char *code, *text;
+	} rows[] = {
+		[SOCKETS_E_ABSENT] = { CONTROL_ERROR_NOT_CONNECTED,
+				       "The guest knows no Hyper-V sockets, or no such port." },
+		[SOCKETS_E_LIMIT] = { CONTROL_ERROR_BUSY,
+				      "The guest has as many sockets open as it may." },
+		[SOCKETS_E_REFUSED] = { CONTROL_ERROR_REFUSED,
+					"Nobody in the guest takes a connection to that port." },
+		[SOCKETS_E_GONE] = { CONTROL_ERROR_NOT_CONNECTED,
+				     "The guest has gone before it took the connection." },
+	};
+	struct guest_call *call = data;
+
+	if (result)
+		reply_error(&call->reply, rows[result].code, "%s", rows[result].text);
+	guest_call_answer(call);
+}
+
+static int open_socket(struct guest_services *services, struct guest_call *call,
+		       struct guest_arguments *arguments)
+{
+	if (arguments->fd < 0)
+		return -EBADF;
+	if (!services->sockets)
+		return -ENOTCONN;
+	sockets_connect(services->sockets, arguments->port, TAKE_FD(arguments->fd), socket_opened,
+			call);
+	return 0;
+}
+
+static int answer_socket(struct guest_services *services, struct guest_call *call,
+			 struct guest_arguments *arguments)
+{
+	if (services->sockets)
+		sockets_answer(services->sockets, arguments->request, TAKE_FD(arguments->fd));
+	guest_call_answer(call);
+	return 0;
+}
+
 /* ---- The table ---- */
 
 static const char *const pool_names[] = {
@@ -266,6 +310,13 @@ static const struct json_key copy_keys[] = {
 	KEY(create_path, json_read_bool),
 };
 
+static const struct json_key open_socket_keys[] = {
+	KEY(port, json_read_unsigned, .required = true, .maximum = UINT32_MAX),
+};
+static const struct json_key answer_socket_keys[] = {
+	KEY(request, json_read_unsigned, .required = true, .maximum = UINT32_MAX),
+};
+
 #define KEYS(table) (table), ARRAY_SIZE(table)
 
 static const struct method {
@@ -286,6 +337,8 @@ static const struct method {
 	{ "thaw", thaw, NULL, 0, "snapshot", "the guest is not frozen" },
 	{ "copy_file", copy_file, KEYS(copy_keys), "file copy", "a copy is under way" },
 	{ "cancel_copy", cancel_copy, NULL, 0, "file copy", NULL },
+	{ "open_socket", open_socket, KEYS(open_socket_keys), "socket", NULL },
+	{ "answer_socket", answer_socket, KEYS(answer_socket_keys), "socket", NULL },
 };
 
 static const struct method *method_find(const char *name)

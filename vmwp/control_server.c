@@ -20,6 +20,7 @@
 #include "vmwp/worker.h"
 #include "vsp/ic.h"
 #include "vsp/ic_kvp.h"
+#include "vsp/sockets.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -375,6 +376,20 @@ void control_server_memory(struct control_server *server, struct json_object *re
 void control_server_thawed(struct control_server *server, const char *reason)
 {
 	server_tell(server, "thawed", json_make("reason", json_object_new_string(reason), NULL));
+}
+
+/*
+ * The subject is the request's place: it is told of again only when it was answered, and that a few
+ * times a second at most, which bounds what a guest can make of work here.
+ */
+void control_server_connect(struct control_server *server, uint32_t request, uint32_t port)
+{
+	char place[16];
+
+	snprintf(place, sizeof(place), "%u", request % SOCKETS_ASKED_MAX);
+	server_tell_of(server, "connect", place,
+		       json_make("request", json_object_new_int64(request), "port",
+				 json_object_new_int64(port), NULL));
 }
 
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size)

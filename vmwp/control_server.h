@@ -49,6 +49,7 @@ void control_server_heartbeat(struct control_server *server, const char *status)
 void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest);
 void control_server_memory(struct control_server *server, struct json_object *report);
 void control_server_thawed(struct control_server *server, const char *reason);
+void control_server_connect(struct control_server *server, uint32_t request, uint32_t port);
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size);
 void control_server_dump(struct control_server *server, uint64_t done, uint64_t size);
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void services_guest(void *data, const struct ic_kvp_guest *guest)
 {
@@ -30,6 +31,14 @@ static void services_thawed(void *data, int result)
 									  : "unknown");
 }
 
+static void services_socket(void *data, uint32_t request, uint32_t port)
+{
+	struct guest_services *services = data;
+
+	services->callbacks->socket(services->data, request, port);
+}
+
+static const struct sockets_callbacks sockets_callbacks = { .connect = services_socket };
 static const struct ic_kvp_callbacks kvp_callbacks = { .guest = services_guest,
 						       .refreshed = services_refreshed };
 static const struct ic_vss_callbacks vss_callbacks = { .thawed = services_thawed };
@@ -54,10 +63,23 @@ int guest_services_new(struct vmbus *bus, const struct definition *definition,
 		r = ic_vss_new(bus, NULL, &vss_callbacks, services, &services->vss);
 	if (r >= 0 && definition->services.file_copy)
 		r = ic_file_copy_new(bus, 0, &services->file_copy);
+	if (r >= 0 && definition->services.sockets)
+		r = sockets_new(bus, 0, &sockets_callbacks, services, &services->sockets);
 	if (r < 0)
 		return r;
 	*ret_services = TAKE_PTR(services);
 	return 0;
+}
+
+int guest_services_listen(struct guest_services *services, struct loop *loop, int fd)
+{
+	int r = 0;
+
+	if (fd >= 0 && services->sockets)
+		r = socket_listener_new(loop, services->sockets, fd, 0, &services->listener);
+	if (fd >= 0 && !services->listener)
+		close(fd);
+	return r;
 }
 
 void guest_services_free(struct guest_services *services)
@@ -68,6 +90,8 @@ void guest_services_free(struct guest_services *services)
 	ic_kvp_free(services->kvp);
 	ic_vss_free(services->vss);
 	ic_file_copy_free(services->file_copy);
+	socket_listener_free(services->listener);
+	sockets_free(services->sockets);
 	free(services);
 }
 
@@ -89,11 +113,13 @@ struct json_object *guest_services_status(const struct guest_services *services)
 	bool kvp = services->kvp && ic_kvp_is_connected(services->kvp);
 	bool vss = services->vss && ic_vss_is_connected(services->vss);
 	bool file_copy = services->file_copy && ic_file_copy_is_connected(services->file_copy);
+	unsigned sockets = services->sockets ? sockets_count(services->sockets) : 0;
 	const char *state =
 		ic_vss_state_name(services->vss ? ic_vss_state(services->vss) : IC_VSS_RUNNING);
 
 	return json_make("time", json_object_new_boolean(time), "kvp", json_object_new_boolean(kvp),
 			 "vss", json_object_new_boolean(vss), "file_copy",
 			 json_object_new_boolean(file_copy), "file_systems",
-			 json_object_new_string(state), NULL);
+			 json_object_new_string(state), "sockets", json_object_new_int64(sockets),
+			 NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The integration services that a machine's guest is offered beside shutdown and heartbeat, as the
- * definition has them: time, key-value pairs, snapshots and file copy.
+ * definition has them: time, key-value pairs, snapshots, file copy and Hyper-V sockets.
  *
  * Thread: the loop's.
  */
@@ -15,6 +15,8 @@
 #include "vsp/ic_kvp.h"
 #include "vsp/ic_time.h"
 #include "vsp/ic_vss.h"
+#include "vsp/socket_listener.h"
+#include "vsp/sockets.h"
 #include "vsp/vmbus.h"
 
 struct guest_services_callbacks {
@@ -24,6 +26,9 @@ struct guest_services_callbacks {
 
 	/* As ic_vss_callbacks.thawed; reason: "limit", "gone" or "unknown". */
 	void (*thawed)(void *data, const char *reason);
+
+	/* As sockets_callbacks.connect. */
+	void (*socket)(void *data, uint32_t request, uint32_t port);
 };
 
 struct guest_services {
@@ -34,12 +39,21 @@ struct guest_services {
 	struct ic_kvp *kvp;
 	struct ic_vss *vss;
 	struct ic_file_copy *file_copy;
+	struct sockets *sockets;
+	struct socket_listener *listener;
 };
 
 /* bus and callbacks are borrowed. Return: 0, -errno. */
 int guest_services_new(struct vmbus *bus, const struct definition *definition,
 		       const struct guest_services_callbacks *callbacks, void *data,
 		       struct guest_services **ret_services) MUST_CHECK;
+
+/*
+ * The host reaches ports of the guest through this listening socket, which is taken over, on
+ * failure too; without Hyper-V sockets it is closed. The loop has something to wait for from here
+ * on. -1: there is none. Return: 0, -errno.
+ */
+int guest_services_listen(struct guest_services *services, struct loop *loop, int fd) MUST_CHECK;
 
 /* The machine has stopped. */
 void guest_services_free(struct guest_services *services);

@@ -103,7 +103,9 @@ static bool resources_is_network_name(const char *name)
 
 bool resources_name_is_valid(const char *name)
 {
-	static const char *const names[] = { "kvm", "kernel", "initrd", "serial", "end" };
+	static const char *const names[] = {
+		"kvm", "kernel", "initrd", "serial", "end", "sockets"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)

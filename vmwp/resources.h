@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", and
- * "disk:CONTROLLER:LUN" for each disk image, and for each network adapter "net:NAME:QUEUE" for the
- * queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
+ * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", "sockets",
+ * and "disk:CONTROLLER:LUN" for each disk image, and for each network adapter "net:NAME:QUEUE" for
+ * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *
  * Under the daemon they arrive over the control socket, and the worker opens no path of its own;
  * by hand resources_open() opens what the definition names. The table owns what is in it.

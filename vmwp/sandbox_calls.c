@@ -76,6 +76,7 @@ static const struct rule rules[] = {
 	ALLOW(recvfrom, "the size of the next request"),
 	ALLOW(sendmsg, "replies and events"),
 	ALLOW(getsockopt, "the kind of a socket that was passed"),
+	ALLOW(shutdown, "the guest's end of a Hyper-V socket sends no more"),
 	ALLOW_IF(setsockopt, 2, SO_SNDBUF, "room for the largest reply to the next daemon"),
 	ALLOW_IF(dup2, 1, STDERR_FILENO, "the log of the next daemon"),
 

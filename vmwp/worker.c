@@ -251,10 +251,22 @@ static void worker_thawed(void *data, const char *reason)
 		control_server_thawed(worker->control, reason);
 }
 
+/* Without a daemon there is nobody on the host's ports. */
+static void worker_socket(void *data, uint32_t request, uint32_t port)
+{
+	struct worker *worker = data;
+
+	if (worker->control)
+		control_server_connect(worker->control, request, port);
+	else
+		sockets_answer(worker->services->sockets, request, -1);
+}
+
 static const struct guest_services_callbacks worker_services_callbacks = {
 	.guest = worker_guest,
 	.guest_refreshed = worker_guest_refreshed,
 	.thawed = worker_thawed,
+	.socket = worker_socket,
 };
 
 static void worker_ejected(void *data, unsigned controller, unsigned lun)
@@ -424,7 +436,15 @@ static int worker_make(struct worker *worker, struct failure *failure)
 	if (r < 0)
 		return failure_set(failure, r, "Dynamic memory cannot be offered: %s.",
 				   strerror(-r));
-	return worker_make_console(worker, failure);
+	r = worker_make_console(worker, failure);
+	if (r < 0)
+		return r;
+	/* The last, which cannot fail: from here on the loop has something of it to wait for. */
+	r = guest_services_listen(worker->services, worker->loop,
+				  resources_take(worker->resources, "sockets"));
+	if (r < 0)
+		log_warning("the host cannot reach sockets of the guest: %s", strerror(-r));
+	return 0;
 }
 
 /* No guest has connected: nothing of what is freed is under way on the loop. */

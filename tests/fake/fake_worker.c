@@ -13,7 +13,7 @@
  *     mute-stop        never answers "stop", nor ends by it
  *     no-shutdown      the guest runs no shutdown service
  *     slow-shutdown    the guest agrees to shut down, and does not
- *     no-services      the guest runs no services beside shutdown
+ *     no-services      the guest runs no services beside shutdown, and no Hyper-V sockets
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-disks     "attach" and the like are refused
  *     slow-detach      "detach" is answered when the console is told "settled"
@@ -47,6 +47,7 @@ struct fake {
 	bool stop;
 	uint32_t copy; /* the request of the copy, and of the dump */
 	uint32_t dump;
+	int sockets;             /* that listens; -1: none */
 	uint32_t detach;         /* the last request of that kind */
 	uint32_t changed;        /* the last one that changed devices or actions */
 	uint64_t answers;        /* to "statistics", by the thousand */
@@ -123,11 +124,13 @@ static const char *method_descriptors(struct fake *fake, struct control_message 
 			set_medium(fake, controller, lun, fd);
 		if (strcmp(name, "end") == 0)
 			fake->end = fd;
+		if (strcmp(name, "sockets") == 0)
+			fake->sockets = fd;
 		if (strcmp(name, "serial") == 0) {
 			fake->serial = fd;
 			(void)fcntl(fd, F_SETFL, 0); /* this guest may wait */
 		}
-		fake->descriptor_count += strcmp(name, "end") != 0;
+		fake->descriptor_count += strcmp(name, "end") != 0 && strcmp(name, "sockets") != 0;
 	}
 	return NULL;
 }
@@ -408,6 +411,30 @@ static const char *method_cancel_dump(struct fake *fake, struct control_message 
 	return NULL;
 }
 
+/* On every port but 9 somebody says which it is. */
+static const char *method_open_socket(struct fake *fake, struct control_message *message)
+{
+	if (asked_for(fake, "no-services") || message->fd_count != 1)
+		return CONTROL_ERROR_NOT_CONNECTED;
+	if (strcmp(member(message, "port"), "9") == 0)
+		return CONTROL_ERROR_REFUSED;
+	dprintf(message->fds[0], "guest: port %s\n", member(message, "port"));
+	return NULL;
+}
+
+/* The guest says "hello" on the connection that it asked for. */
+static const char *method_answer_socket(struct fake *fake, struct control_message *message)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "guest: request %s is %s\r\n", member(message, "request"),
+		 message->fd_count ? "connected" : "refused");
+	if (message->fd_count)
+		dprintf(message->fds[0], "hello");
+	say(fake, text);
+	return NULL;
+}
+
 static const char *method_statistics(struct fake *fake, struct control_message *message)
 {
 	fake->answers += 1000;
@@ -459,6 +486,8 @@ static const struct {
 	{ "cancel_copy", NULL, method_cancel_copy, false },
 	{ "dump", "slow-dump", method_dump, false },
 	{ "cancel_dump", NULL, method_cancel_dump, false },
+	{ "open_socket", NULL, method_open_socket, false },
+	{ "answer_socket", NULL, method_answer_socket, false },
 };
 
 /* Every counter is the same number, which grows from answer to answer. */
@@ -634,6 +663,33 @@ static void type_thawed(struct fake *fake)
 	event(fake, "thawed", json_make("reason", json_object_new_string("limit"), NULL));
 }
 
+/* The guest connects to port 7000 of the host's, and somebody hostile to many. */
+static void type_connect(struct fake *fake)
+{
+	event(fake, "connect",
+	      json_make("request", json_object_new_int64(70), "port", json_object_new_int64(7000),
+			NULL));
+}
+
+static void type_connect_often(struct fake *fake)
+{
+	for (int i = 0; i < 200; i++)
+		event(fake, "connect",
+		      json_make("request", json_object_new_int64(1000 + i), "port",
+				json_object_new_int64(7000), NULL));
+}
+
+/* Takes one connection to its socket. */
+static void type_accept(struct fake *fake)
+{
+	int fd = accept4(fake->sockets, NULL, NULL, SOCK_CLOEXEC);
+	char line[64] = "";
+
+	if (fd >= 0 && read(fd, line, sizeof(line) - 1) > 0)
+		dprintf(fd, "OK %zu\n", strlen(line));
+	close_fdp(&fd);
+}
+
 static void type_shutdown(struct fake *fake)
 {
 	end(fake, "guest-shutdown", "");
@@ -732,6 +788,7 @@ static void type_garbage(struct fake *fake)
 		"{\"event\":\"network\",\"data\":{\"adapter\":\"nic0\",\"addresses\":{}}}",
 		"{\"event\":\"guest\",\"data\":{\"ipv4\":[],\"os_name\":{},\"host_name\":7}}",
 		"{\"event\":\"thawed\"}",
+		"{\"event\":\"connect\",\"data\":{\"request\":-1,\"port\":{}}}",
 		"{\"event\":\"copy\",\"data\":{\"copied\":-1,\"size\":\"x\"}}",
 		"{\"event\":\"state\",\"data\":{\"state\":\"flying\"}}",
 		"{\"id\":4000000000,\"result\":{}}",
@@ -798,13 +855,18 @@ static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
 } commands[] = {
-	{ "shutdown", type_shutdown },   { "reboot", type_reboot }, { "crash", type_crash },
-	{ "keep", type_keep },           { "error", type_error },   { "exit", type_exit },
-	{ "abort", type_abort },         { "leave", type_leave },   { "garbage", type_garbage },
-	{ "addresses", type_addresses }, { "flood", type_flood },   { "talk", type_talk },
-	{ "hang-up", type_hang_up },     { "eject", type_eject },   { "guest", type_guest },
-	{ "hostile", type_hostile },     { "thawed", type_thawed }, { "babble", type_babble },
-	{ "settled", type_settled },     { "idle", type_idle },     { "busy", type_busy },
+	{ "shutdown", type_shutdown }, { "reboot", type_reboot },
+	{ "crash", type_crash },       { "keep", type_keep },
+	{ "error", type_error },       { "exit", type_exit },
+	{ "abort", type_abort },       { "leave", type_leave },
+	{ "garbage", type_garbage },   { "addresses", type_addresses },
+	{ "flood", type_flood },       { "talk", type_talk },
+	{ "hang-up", type_hang_up },   { "eject", type_eject },
+	{ "guest", type_guest },       { "hostile", type_hostile },
+	{ "thawed", type_thawed },     { "babble", type_babble },
+	{ "settled", type_settled },   { "idle", type_idle },
+	{ "busy", type_busy },         { "connect", type_connect },
+	{ "accept", type_accept },     { "connect-often", type_connect_often },
 };
 
 static void interpret(struct fake *fake)
@@ -896,9 +958,12 @@ static int print_report(void)
 
 int main(int argc, char *argv[])
 {
-	struct fake fake = {
-		.listener = CONTROL_FD, .control = -1, .serial = -1, .end = -1, .state = "off"
-	};
+	struct fake fake = { .listener = CONTROL_FD,
+			     .control = -1,
+			     .serial = -1,
+			     .end = -1,
+			     .sockets = -1,
+			     .state = "off" };
 
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
 		return print_report();

@@ -3,18 +3,22 @@
  * What a guest, and who is on the host, may do to Hyper-V sockets.
  *
  * Input: steps, each a byte that says what, and what it needs: the guest connects, opens, closes,
- * sends (data, or a packet of the fuzzer's), reads or breaks its ring; the host connects, answers,
- * writes, reads, shuts down or goes. At the end the machine is reset, and nothing may be left.
+ * sends (data, or a packet of the fuzzer's), reads or breaks its ring; the host connects, dials
+ * with a line of the fuzzer's, answers, writes, reads, shuts down or goes. At the end the machine
+ * is reset, and nothing may be left.
  */
 #include "tests/fake/socket_guest.h"
+#include "vsp/socket_listener.h"
 #include "vsp/sockets.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define END_COUNT     4
@@ -28,6 +32,8 @@ struct input {
 
 static struct fake *fake;
 static struct sockets *sockets;
+static struct socket_listener *listener;
+static struct sockaddr_un listen_address;
 static struct fake_channel channels[CHANNEL_COUNT];
 static bool open_channels[CHANNEL_COUNT];
 static int ends[END_COUNT]; /* of the host's programs */
@@ -79,6 +85,37 @@ static void host_connects(struct input *input)
 	waiting++;
 	sockets_connect(sockets, take(input, 1) << (take(input, 1) % 32), new_end(input), connected,
 			NULL);
+}
+
+static void host_dials(struct input *input)
+{
+	static const char command[] = "CONNECT ";
+	size_t i = take(input, 1) % END_COUNT, size = take(input, 1) % 48, known = size % 9;
+	char line[64];
+
+	if (ends[i] >= 0)
+		close(ends[i]);
+	ends[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (ends[i] < 0 ||
+	    connect(ends[i], (struct sockaddr *)&listen_address, sizeof(listen_address)) < 0)
+		return;
+	memcpy(line, command, known);
+	for (size_t j = known; j < size; j++)
+		line[j] = (char)take(input, 1);
+	(void)!write(ends[i], line, size);
+	fake_run(fake);
+}
+
+static void make_listener(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	listen_address.sun_family = AF_UNIX;
+	snprintf(listen_address.sun_path + 1, sizeof(listen_address.sun_path) - 1,
+		 "fuzz-sockets-%d", (int)getpid());
+	if (bind(fd, (struct sockaddr *)&listen_address, sizeof(listen_address)) < 0 ||
+	    listen(fd, 64) < 0 || socket_listener_new(fake->loop, sockets, fd, 0, &listener) < 0)
+		abort();
 }
 
 static void host_answers(struct input *input)
@@ -212,8 +249,9 @@ static void guest_goes(struct input *input)
 }
 
 static void (*const steps[])(struct input *input) = {
-	host_connects, host_answers, host_writes, host_reads,          host_ends,   guest_connects,
-	guest_opens,   guest_closes, guest_sends, guest_says_anything, guest_reads, guest_goes,
+	host_connects,  host_answers, host_writes,  host_reads,  host_ends,
+	guest_connects, guest_opens,  guest_closes, guest_sends, guest_says_anything,
+	guest_reads,    guest_goes,   host_dials,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -229,6 +267,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fake = fake_new(1, RAM);
 		if (sockets_new(fake->bus, 0, &callbacks, NULL, &sockets) < 0)
 			abort();
+		make_listener();
 	}
 	for (unsigned i = 0; i < END_COUNT; i++)
 		ends[i] = -1;

@@ -21,7 +21,7 @@ FAULTS = ["refuse-configure", "refuse-start", "die-in-configure", "mute-configur
           "mute-adopt", "mute-statistics", "hostile-statistics"]
 COMMANDS = ["shutdown", "reboot", "crash", "keep", "error", "exit", "leave", "garbage",
             "addresses", "flood", "talk", "hang-up", "eject", "guest", "hostile", "thawed",
-            "settled", "\x00\x1b[31m\xff"]
+            "settled", "connect", "connect-often", "\x00\x1b[31m\xff"]
 
 TEXTS = ["", " ", "a", "vm", "..", "../../etc/passwd", "/", "//", "a/b", "%s%n%x", "\x01\x1b[2J",
          "\u202eevil", "\U0001f427", "\ufeff", "a\nb", "'\"\\", "{}", "[]", "null", "-1", "a" * 65,
@@ -59,6 +59,7 @@ class Values:
             "lun": lambda: self.below(3), "pool": lambda: self.pick(["guest", "host", "external"]),
             "key": lambda: self.pick(["color", "taste"]), "value": lambda: self.pick(TEXTS),
             "limit": lambda: self.pick([1, 5, 86400]), "count": lambda: self.pick([0, 1, 100]),
+            "port": lambda: self.pick([0, 9, 22, 5000]),
             "id": lambda: self.below(30), "options": self.options, "file": self.descriptor, "files": self.files,
             "interface_name": self.interface, "property_name": self.property}
 

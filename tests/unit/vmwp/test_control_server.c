@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define SECOND      1000000000ull
@@ -249,6 +250,8 @@ static void what_needs_a_machine(void **state)
 					       "thaw",
 					       "copy_file",
 					       "cancel_copy",
+					       "open_socket",
+					       "answer_socket",
 					       "change_actions" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
@@ -355,6 +358,10 @@ static void ask_the_guest(struct fixture *fixture)
 		{ "copy_file", "{\"path\": \"/x\"}", CONTROL_ERROR_NOT_CONNECTED },
 		{ "copy_file", NULL, CONTROL_ERROR_INVALID },
 		{ "cancel_copy", NULL, "" },
+		{ "open_socket", "{\"port\": 5000}", CONTROL_ERROR_INVALID },
+		{ "open_socket", NULL, CONTROL_ERROR_INVALID },
+		{ "answer_socket", "{\"request\": 7}", "" },
+		{ "answer_socket", "{\"request\": -1}", CONTROL_ERROR_INVALID },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -386,6 +393,71 @@ static void ask_for_statistics(struct fixture *fixture)
 	assert_int_equal(counted(fixture, "disk", "reads"), 0);
 	assert_int_equal(counted(fixture, "network", "sent_frames"), 0);
 	assert_int_equal(counted(fixture, "vmbus", "interrupts"), 0);
+}
+
+/* Abstract ones, which leave nothing behind. Return: the descriptor. */
+static int make_listener(struct sockaddr_un *ret_address)
+{
+	static unsigned number;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(ret_address->sun_path + 1, sizeof(ret_address->sun_path) - 1,
+		 "test-control-server-%d-%u", (int)getpid(), number++);
+	assert_int_equal(bind(fd, (struct sockaddr *)ret_address, sizeof(*ret_address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+/* Into a guest that knows no sockets: whoever connects is hung up on. */
+static void sockets_of_the_guest(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un address;
+	AUTO_CLOSE int listener = make_listener(&address), client = -1, end = -1;
+	uint64_t patience = loop_now() + 60 * SECOND;
+	int pair[2];
+	char byte;
+
+	assert_string_equal(
+		ask_with(fixture, "descriptors", "{\"names\": [\"sockets\"]}", &listener, 1), "");
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(write(client, "CONNECT 5000\n", 13), 13);
+	while (recv(client, &byte, 1, MSG_DONTWAIT) != 0 && loop_now() < patience)
+		turn(fixture);
+	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	end = pair[0];
+	assert_string_equal(ask_with(fixture, "open_socket", "{\"port\": 5000}", &pair[1], 1),
+			    CONTROL_ERROR_NOT_CONNECTED);
+	close(pair[1]);
+	assert_int_equal(recv(end, &byte, 1, MSG_DONTWAIT), 0);
+}
+
+/* By the definition there are none. */
+static void no_sockets_of_the_guest(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un address;
+	int listener = make_listener(&address), pair[2];
+	AUTO_CLOSE int client = -1, end = -1, far = -1;
+
+	assert_string_equal(
+		ask_with(fixture, "descriptors", "{\"names\": [\"sockets\"]}", &listener, 1), "");
+	close(listener);
+	configure(fixture, endless, sizeof(endless), ", \"services\": {\"sockets\": false}");
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	end = pair[0];
+	far = pair[1];
+	assert_string_equal(ask_with(fixture, "open_socket", "{\"port\": 5000}", &far, 1),
+			    CONTROL_ERROR_NOT_CONNECTED);
+	assert_string_equal(ask_with(fixture, "answer_socket", "{\"request\": 5}", &far, 1), "");
 }
 
 static void a_life(void **state)
@@ -908,6 +980,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bytes_that_are_no_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_socket_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_life, setup, teardown),
+		cmocka_unit_test_setup_teardown(sockets_of_the_guest, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_sockets_of_the_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_crashes, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_floods, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_does_not_listen, setup, teardown),

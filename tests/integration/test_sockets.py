@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Hyper-V sockets: the folder of a VM's sockets, whose it is, and connections both ways."""
+
+import os
+import pathlib
+import pwd
+import socket
+import stat
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+from bus import Bus, Refused  # noqa: E402
+from rig import FAILED, TIMEOUT, ServiceTest, as_user, main, wait_until  # noqa: E402
+
+OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
+STRANGER = 2
+CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
+
+class Sockets(ServiceTest):
+    listener_uid = -1  # as it is
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.folder / "kernel", 0o644)
+        self.sockets = self.folder / "run/sockets/vm"
+        self.socket = self.sockets / "vsock"
+
+    def start(self, **members):
+        self.create(**members)
+        self.ok("start", "vm")
+
+    def listen(self, port):
+        """A program of the host's that the guest can reach."""
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.settimeout(TIMEOUT)
+        listener.bind(f"{self.socket}_{port}")
+        os.chown(f"{self.socket}_{port}", self.listener_uid, -1)
+        listener.listen()
+        return listener
+
+    def expect_hello(self, listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(TIMEOUT)
+            self.assertEqual(connection.recv(64), b"hello")
+
+    # ---- The folder ----
+
+    def test_the_folder_comes_and_goes(self):
+        self.create()
+        self.assertFalse(self.sockets.exists())
+        for _ in range(2):
+            self.ok("start", "vm")
+            self.assertEqual(stat.S_IMODE(self.sockets.stat().st_mode), 0o700)
+            self.assertEqual(stat.S_IMODE(self.socket.stat().st_mode), 0o600)
+            self.assertEqual(stat.S_IMODE(self.sockets.parent.stat().st_mode), 0o711)
+            self.ok("stop", "vm")
+            self.assertFalse(self.sockets.exists())
+
+    def test_what_is_listened_on_stays(self):
+        self.start()
+        self.listen(7000)
+        self.ok("stop", "vm")
+        self.assertEqual(os.listdir(self.sockets), ["vsock_7000"])
+        self.ok("start", "vm")
+        self.assertEqual(sorted(os.listdir(self.sockets)), ["vsock", "vsock_7000"])
+        self.ok("stop", "vm")
+        self.ok("delete", "vm")
+        self.assertFalse(self.sockets.exists())
+
+    def test_a_vm_without_sockets(self):
+        self.start(services={"sockets": False})
+        self.assertFalse(self.sockets.exists())
+        self.type("connect")
+        self.wait_said("request 70 is refused")
+
+    def test_something_is_in_the_way(self):
+        self.socket.mkdir(parents=True)
+        os.chown(self.sockets, self.listener_uid, -1)
+        self.create()
+        self.refused(FAILED, "start", "vm", says="services.sockets")
+        self.ok("set", "vm", "services.sockets=false")
+        self.ok("start", "vm")
+
+    def test_a_socket_that_was_left(self):
+        self.sockets.mkdir(parents=True)
+        with socket.socket(socket.AF_UNIX) as leftover:
+            leftover.bind(str(self.socket))
+        self.start()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+
+    def test_the_daemon_is_started_again(self):
+        self.vmms_arguments = ("--keep-guests",)
+        self.stop_vmms()
+        self.start_vmms()
+        self.start()
+        self.stop_vmms()
+        self.assertTrue(self.socket.exists())
+        self.start_vmms()
+        self.test_host_connects(started=True)
+        listener = self.listen(7000)
+        self.type("connect")
+        self.expect_hello(listener)
+        self.ok("stop", "vm")
+        self.assertFalse(self.socket.exists())
+
+    def test_the_worker_dies(self):
+        self.start()
+        self.type("abort")
+        self.wait_state("crashed")
+        self.assertFalse(self.sockets.exists())
+
+    # ---- Connections ----
+
+    def test_host_connects(self, started=False):
+        if not started:
+            self.start()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT)
+            client.connect(str(self.socket))
+            client.sendall(b"CONNECT 5000\n")
+            self.type("accept")
+            self.assertEqual(client.recv(64), b"OK 13\n")
+
+    def test_guest_connects(self):
+        self.start()
+        self.type("connect")
+        self.wait_said("request 70 is refused")
+        listener = self.listen(7000)
+        self.type("connect")
+        self.expect_hello(listener)
+        self.wait_said("request 70 is connected")
+        # One that does not take connections is not waited for.
+        listener.close()
+        os.unlink(f"{self.socket}_7000")
+        pathlib.Path(f"{self.socket}_7000").write_text("no socket", encoding="utf-8")
+        self.type("connect")
+        wait_until(lambda: self.console_log().count("request 70 is refused") == 2, "a refusal")
+
+    def test_a_guest_that_connects_without_end(self):
+        self.start()
+        self.type("connect-often")
+        wait_until(lambda: all(f"request {1000 + i} is" in self.console_log()
+                               for i in range(200)), "200 answers")
+        self.ok("stop", "vm")
+
+    def test_bus(self):
+        self.start()
+        bus = Bus(self.folder / "bus", "org.vmms1")
+        self.addCleanup(bus.close)
+        path = "/org/vmms1/vm/" + self.show()["uuid"].replace("-", "_")
+        descriptor, = bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [5000])
+        with socket.socket(fileno=descriptor) as stream:
+            stream.settimeout(TIMEOUT)
+            self.assertEqual(stream.recv(64), b"guest: port 5000\n")
+            self.assertEqual(stream.recv(64), b"")
+        with self.assertRaises(Refused) as refused:
+            bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [9])
+        self.assertEqual(refused.exception.name, "org.vmms1.Error.GuestRefused")
+        self.ok("stop", "vm")
+        with self.assertRaises(Refused) as refused:
+            bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [5000])
+        self.assertEqual(refused.exception.name, "org.vmms1.Error.InvalidState")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "root alone gives VMs to others")
+class Owned(Sockets):
+    """The same of a VM that is another's."""
+
+    listener_uid = OWNER.pw_uid
+
+    def create(self, **members):
+        super().create(owner=OWNER.pw_name, **members)
+
+    def connects(self, uid):
+        return subprocess.run(as_user(uid, sys.executable, "-c", CONNECT, self.socket),
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    def test_whose_they_are(self):
+        self.start()
+        for path in self.sockets, self.socket:
+            self.assertEqual(path.stat().st_uid, OWNER.pw_uid)
+        self.assertTrue(self.connects(OWNER.pw_uid))
+        self.assertFalse(self.connects(STRANGER))
+        # The owner opens the folder: the socket is still closed.
+        self.sockets.chmod(0o777)
+        self.assertFalse(self.connects(STRANGER))
+
+    def test_a_socket_of_root(self):
+        """What the owner could not connect to, the guest cannot."""
+        self.start()
+        listener = self.listen(7000)
+        os.chown(f"{self.socket}_7000", 0, -1)
+        self.type("connect")
+        self.wait_said("request 70 is refused")
+        os.chown(f"{self.socket}_7000", OWNER.pw_uid, -1)
+        self.type("connect")
+        self.expect_hello(listener)
+
+    def test_another_owner(self):
+        """Nothing of the one before is left for the next."""
+        self.start()
+        self.listen(7000)
+        self.ok("stop", "vm")
+        (self.sockets / "folder").mkdir()
+        self.ok("set", "vm", f"owner={pwd.getpwuid(STRANGER).pw_name}")
+        self.ok("start", "vm")
+        self.assertEqual(os.listdir(self.sockets), ["vsock"])
+        self.assertEqual(self.sockets.stat().st_uid, STRANGER)
+        self.assertFalse(self.connects(OWNER.pw_uid))
+        self.assertTrue(self.connects(STRANGER))
+
+
+if __name__ == "__main__":
+    main()
