@@ -13,8 +13,18 @@ import unittest
 
 sys.dont_write_bytecode = True
 from bus import Bus, Refused  # noqa: E402
-from rig import FAILED, TIMEOUT, ServiceTest, as_user, main, wait_until  # noqa: E402
+from rig import (FAILED, NO_SUCH_VM, TIMEOUT, USAGE, VMCTL, WRONG_STATE, ServiceTest,  # noqa: E402
+                 as_user, main, wait_until)
 
+SSH = """#!/bin/sh
+proxy=${2#ProxyCommand=} alias=$4 check=$6
+shift 6
+"$SHELL" -c "$proxy" </dev/null
+[ "$3" != fail ] || exit 42
+echo "$alias $check"
+printf '<%s> ' "$@"
+echo
+"""
 OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
 STRANGER = 2
 CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
@@ -167,6 +177,51 @@ class Sockets(ServiceTest):
         with self.assertRaises(Refused) as refused:
             bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [5000])
         self.assertEqual(refused.exception.name, "org.vmms1.Error.InvalidState")
+
+    def test_vmctl_connects(self):
+        self.start()
+        self.assertEqual(self.ok("connect", "vm", "5000"), "guest: port 5000\n")
+        # More than any buffer, and an end of each direction.
+        text = "".join(f"line {i}\n" for i in range(200000))
+        self.assertEqual(self.ok("connect", "vm", "7", stdin=text), text)
+        self.refused(FAILED, "connect", "vm", "9")
+        for port in "x", "2147483648", "5 ", "":
+            self.refused(USAGE, "connect", "vm", port, says="no port")
+        self.refused(NO_SUCH_VM, "connect", "nobody", "7")
+        self.ok("stop", "vm")
+        self.refused(WRONG_STATE, "connect", "vm", "7", says="is off")
+
+    def test_vmctl_ends_with_its_output(self):
+        """Whoever reads no more ends it, though the guest goes on."""
+        self.start()
+        with subprocess.Popen([VMCTL, "--address", self.address, "connect", "vm", "7"],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            process.stdin.write(b"there and back")
+            process.stdin.flush()
+            self.assertEqual(process.stdout.read(14), b"there and back")
+            process.stdout.close()
+            process.stdin.write(b"again")
+            process.stdin.flush()
+            self.assertEqual(process.wait(TIMEOUT), 0)
+
+    def test_ssh(self):
+        """By a program of that name, which does with the connection as ssh would."""
+        self.start()
+        programs = self.folder / "programs"
+        programs.mkdir()
+        ssh = programs / "ssh"
+        ssh.write_text(SSH, encoding="utf-8")
+        ssh.chmod(0o755)
+        environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+        out = self.ok("ssh", "someone@vm", "--", "cat", "a b", "-x", env=environment)
+        uuid = self.show()["uuid"].replace("-", "_")
+        self.assertEqual(out, f"guest: port 22\nHostKeyAlias={uuid}.vmms CheckHostIP=no\n"
+                              "<--> <someone@vm> <cat> <a b> <-x> \n")
+        result = self.vmctl("ssh", "vm", "--", "fail", env=environment)
+        self.assertEqual(result.status, 42)
+        self.refused(NO_SUCH_VM, "ssh", "someone@nobody", env=environment)
+        self.refused(FAILED, "ssh", "vm", env={**os.environ, "PATH": "/nowhere"},
+                     says="cannot run ssh")
 
 
 @unittest.skipUnless(os.geteuid() == 0, "root alone gives VMs to others")

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl connect, ssh: ports of the guest, by Hyper-V sockets.
+ *
+ * What is read of one end is written to the other before more is read; each direction ends by
+ * itself.
+ */
+#include "common/base/cleanup.h"
+#include "common/base/parse.h"
+#include "vmms/vmctl/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORT_MAX   0x7fffffffu
+#define PIECE_SIZE 4096 /* bytes; a pipe that takes any takes as many */
+
+/* ---- Relaying ---- */
+
+struct direction {
+	int from, to;
+	bool ended; /* no more is read */
+	bool over;  /* and all is written */
+	char bytes[PIECE_SIZE];
+	size_t first, end;
+};
+
+static void direction_read(struct direction *direction)
+{
+	ssize_t size = read(direction->from, direction->bytes, sizeof(direction->bytes));
+
+	if (size < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	direction->ended = size <= 0;
+	direction->first = 0;
+	direction->end = size > 0 ? (size_t)size : 0;
+}
+
+/* Whoever does not take it any more has had all that is wanted. */
+static void direction_write(struct direction *direction)
+{
+	ssize_t size = write(direction->to, direction->bytes + direction->first,
+			     direction->end - direction->first);
+
+	if (size > 0)
+		direction->first += (size_t)size;
+	else if (errno != EINTR && errno != EAGAIN)
+		direction->ended = direction->over = true;
+}
+
+static struct pollfd direction_wish(const struct direction *direction)
+{
+	if (direction->over)
+		return (struct pollfd){ .fd = -1 };
+	if (direction->first < direction->end)
+		return (struct pollfd){ .fd = direction->to, .events = POLLOUT };
+	return (struct pollfd){ .fd = direction->from, .events = POLLIN };
+}
+
+static void direction_go(struct direction *direction)
+{
+	if (direction->first < direction->end)
+		direction_write(direction);
+	else
+		direction_read(direction);
+	if (!direction->ended || direction->first < direction->end || direction->over)
+		return;
+	direction->over = true;
+	/* Of a socket; whatever else it is, nobody hears of it. */
+	(void)!shutdown(direction->to, SHUT_WR);
+}
+
+/* Until the guest sends no more. */
+static enum status relay(int fd)
+{
+	struct direction to_guest = { .from = STDIN_FILENO, .to = fd };
+	struct direction from_guest = { .from = fd, .to = STDOUT_FILENO };
+
+	while (!from_guest.over) {
+		struct pollfd fds[] = { direction_wish(&to_guest), direction_wish(&from_guest) };
+
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+			return service_failed(-errno, NULL);
+		if (fds[0].revents)
+			direction_go(&to_guest);
+		if (fds[1].revents)
+			direction_go(&from_guest);
+	}
+	return STATUS_OK;
+}
+
+/* ---- connect ---- */
+
+static enum status open_socket(struct invocation *invocation, uint32_t port, int *ret_fd)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int fd, r;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "OpenSocket", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "u", port);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read(reply, "h", &fd);
+	if (r >= 0)
+		r = *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+enum status command_connect(struct invocation *invocation)
+{
+	const char *text = invocation->arguments[1];
+	AUTO_CLOSE int fd = -1;
+	enum status status;
+	uint64_t port;
+
+	if (parse_unsigned(text, 0, PORT_MAX, &port) < 0)
+		return usage_error(invocation, "'%s' is no port, a number up to %u", text,
+				   PORT_MAX);
+	status = open_socket(invocation, (uint32_t)port, &fd);
+	if (status != STATUS_OK)
+		return status;
+	service_stop_asking(invocation);
+	signal(SIGPIPE, SIG_IGN);
+	/* A blocking write would hold up the other direction. */
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return service_failed(-errno, NULL);
+	return relay(fd);
+}
+
+/* ---- ssh ---- */
+
+/* By variables: ssh and the user's shell take names of VMs and paths for what they are not. */
+#define PROXY_COMMAND                                                                   \
+	"ProxyCommand=exec \"$VMCTL_PROGRAM\" --no-ask-password connect \"$VMCTL_VM\" " \
+	"\"$VMCTL_PORT\""
+#define SSH_PORT "22"
+
+static bool set_environment(struct invocation *invocation, const char *vm)
+{
+	char program[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	const char *address = NULL;
+
+	program[MAX(length, 0)] = '\0';
+	if (invocation_has(invocation, "user") || invocation_has(invocation, "address"))
+		(void)sd_bus_get_address(invocation->bus, &address);
+	return setenv("VMCTL_PROGRAM", length > 0 ? program : "vmctl", 1) == 0 &&
+	       setenv("VMCTL_VM", vm, 1) == 0 && setenv("VMCTL_PORT", SSH_PORT, 1) == 0 &&
+	       (!address || setenv("VMMS_BUS_ADDRESS", address, 1) == 0);
+}
+
+/* By the uuid: another VM of that name has other keys. */
+static char *host_key_alias(const char *path)
+{
+	const char *uuid = strrchr(path, '/') + 1;
+	char *alias;
+
+	return asprintf(&alias, "HostKeyAlias=%s.vmms", uuid) < 0 ? NULL : alias;
+}
+
+/* Return: if there is no ssh. */
+static enum status run_ssh(const struct invocation *invocation, const char *alias)
+{
+	const char *words[COMMAND_ARGUMENTS_MAX + 16] = { "ssh", "-o", PROXY_COMMAND,    "-o",
+							  alias, "-o", "CheckHostIP=no", "--" };
+	size_t count = 8;
+
+	for (size_t i = 0; i < invocation->argument_count; i++)
+		words[count++] = invocation->arguments[i];
+	execvp("ssh", (char **)words);
+	fprintf(stderr, "vmctl: cannot run ssh: %s\n", strerror(errno));
+	return STATUS_FAILED;
+}
+
+enum status command_ssh(struct invocation *invocation)
+{
+	const char *destination = invocation->arguments[0], *at = strrchr(destination, '@');
+	const char *name = at ? at + 1 : destination;
+	AUTO_FREE char *path = NULL, *alias = NULL;
+	enum status status;
+
+	status = service_find_vm(invocation, name, &path);
+	if (status != STATUS_OK)
+		return status;
+	alias = host_key_alias(path);
+	if (!alias || !set_environment(invocation, name))
+		return service_failed(-ENOMEM, NULL);
+	service_stop_asking(invocation);
+	return run_ssh(invocation, alias);
+}
