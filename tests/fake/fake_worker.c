@@ -14,6 +14,7 @@
  *     no-shutdown      the guest runs no shutdown service
  *     slow-shutdown    the guest agrees to shut down, and does not
  *     no-services      the guest runs no services beside shutdown, and no Hyper-V sockets
+ *     agent=PATH       the guest has an agent, which is that program
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-disks     "attach" and the like are refused
  *     slow-detach      "detach" is answered when the console is told "settled"
@@ -423,11 +424,26 @@ _Noreturn static void echo(int fd)
 	_exit(0);
 }
 
+/* The guest's agent, with the connection as its standard input. */
+_Noreturn static void become_agent(struct fake *fake, int fd)
+{
+	const char *path = strstr(fake->definition->boot.command_line, "agent=") + 6;
+
+	if (dup2(fd, STDIN_FILENO) >= 0)
+		execl(path, path, NULL);
+	_exit(1);
+}
+
 /* On port 7 all is sent back, nobody is on 9, and on every other somebody says which it is. */
 static const char *method_open_socket(struct fake *fake, struct control_message *message)
 {
 	if (asked_for(fake, "no-services") || message->fd_count != 1)
 		return CONTROL_ERROR_NOT_CONNECTED;
+	if (strcmp(member(message, "port"), "1021") == 0 && asked_for(fake, "agent=")) {
+		if (fork() == 0)
+			become_agent(fake, message->fds[0]);
+		return NULL;
+	}
 	if (strcmp(member(message, "port"), "9") == 0)
 		return CONTROL_ERROR_REFUSED;
 	if (strcmp(member(message, "port"), "7") == 0 && fork() == 0)

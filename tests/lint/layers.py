@@ -43,6 +43,7 @@ LAYERS = {
     "vmms": ({"vmms", "common", "common/wire"},
              {"libsystemd", "libnl-3.0", "libnftables"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
+    "guest-agent": ({"guest-agent", "common/wire"}, set(), False),
 }
 
 # common/base/cc.h and guid.h hold nothing of the C library: they are freestanding too.

@@ -7,6 +7,7 @@
  */
 #include "common/base/cleanup.h"
 #include "common/base/parse.h"
+#include "vmms/vmctl/guest_socket.h"
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>
@@ -99,14 +100,15 @@ static enum status relay(int fd)
 
 /* ---- connect ---- */
 
-static enum status open_socket(struct invocation *invocation, uint32_t port, int *ret_fd)
+enum status guest_socket_open(struct invocation *invocation, const char *vm, uint32_t port,
+			      int *ret_fd)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	AUTO_FREE char *path = NULL;
 	enum status status;
 	int fd, r;
 
-	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	status = service_find_vm(invocation, vm, &path);
 	if (status == STATUS_OK)
 		status = service_new_call(invocation, path, "OpenSocket", &call);
 	if (status != STATUS_OK)
@@ -133,7 +135,7 @@ enum status command_connect(struct invocation *invocation)
 	if (parse_unsigned(text, 0, PORT_MAX, &port) < 0)
 		return usage_error(invocation, "'%s' is no port, a number up to %u", text,
 				   PORT_MAX);
-	status = open_socket(invocation, (uint32_t)port, &fd);
+	status = guest_socket_open(invocation, invocation->arguments[0], (uint32_t)port, &fd);
 	if (status != STATUS_OK)
 		return status;
 	service_stop_asking(invocation);

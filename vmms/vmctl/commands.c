@@ -617,6 +617,18 @@ const struct command commands[] = {
 	  dump_options,
 	  true,
 	  command_dump },
+	{ "exec",
+	  "VM [-- COMMAND...]",
+	  1,
+	  MANY,
+	  { VALUE_VM, VALUE_TEXT },
+	  "run a program in a guest, as its root",
+	  "By the agent of the package vmms-guest. Without a command, a login shell. On a\n"
+	  "terminal the program gets one of its own. The exit status is the program's, or 128\n"
+	  "and the number of the signal that ended it.",
+	  NULL,
+	  true,
+	  command_exec },
 	{ "connect",
 	  "VM PORT",
 	  2,
