@@ -5,7 +5,7 @@
  * Input: the stream, which comes in pieces whose size is its first byte.
  */
 #include "common/wire/exec.h"
-#include "guest-agent/request.h"
+#include "guest-vsc/agent/request.h"
 
 #include <assert.h>
 #include <string.h>

@@ -43,7 +43,7 @@ LAYERS = {
     "vmms": ({"vmms", "common", "common/wire"},
              {"libsystemd", "libnl-3.0", "libnftables"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
-    "guest-agent": ({"guest-agent", "common/wire"}, set(), False),
+    "guest-vsc/agent": ({"guest-vsc/agent", "common/wire"}, set(), False),
 }
 
 # common/base/cc.h and guid.h hold nothing of the C library: they are freestanding too.
@@ -57,10 +57,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(<([^>]+)>|"([^"]+)")')
 
 def folder_of(path):
     """The row of the table that a path inside the tree belongs to, or None."""
-    if path.startswith("common/wire/"):
-        return "common/wire"
-    top = path.split("/", 1)[0]
-    return top if top in LAYERS else None
+    parts = path.split("/")[:-1]
+    rows = ("/".join(parts[:depth]) for depth in (2, 1))
+    return next((row for row in rows if row in LAYERS), None)
 
 
 def library_of(header):

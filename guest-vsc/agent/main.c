@@ -7,7 +7,7 @@
  * as well, by the CID of the guest itself, and is refused. Where it is no Hyper-V socket, but a
  * pair of sockets, it is of whoever has started us.
  */
-#include "guest-agent/session.h"
+#include "guest-vsc/agent/session.h"
 
 #include <linux/vm_sockets.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The program that the client wants run. */
-#include "guest-agent/program.h"
+#include "guest-vsc/agent/program.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the client wants run. */
-#include "guest-agent/request.h"
+#include "guest-vsc/agent/request.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* The program that the client wants run, as a process with its own session. */
 #pragma once
 
-#include "guest-agent/request.h"
+#include "guest-vsc/agent/request.h"
 
 #include <sys/types.h>
 

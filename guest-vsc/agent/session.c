@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One connection: a program is run for a client. */
-#include "guest-agent/session.h"
+#include "guest-vsc/agent/session.h"
 
-#include "guest-agent/program.h"
-#include "guest-agent/request.h"
+#include "guest-vsc/agent/program.h"
+#include "guest-vsc/agent/request.h"
 
 #include <errno.h>
 #include <poll.h>
