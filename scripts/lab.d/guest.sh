@@ -42,15 +42,49 @@ guest_image_make() {
 	rm -rf "$overlay"
 }
 
+# What administrators begin with: a guest of packages, by what vmctl quick-create has for that, and an
+# image that cloud-init sets up, like those that Debian has for clouds. Both are reached by one key.
+guest_quick_make() {
+	local quick=$guest_dir/quick tree=$guest_dir/quick/tree
+	rm -rf "$quick"
+	mkdir -p "$quick"
+	ssh-keygen -q -t ed25519 -N '' -C lab -f "$quick/key"
+	"$tree_dir/packaging/libexec/guest-from-packages" "$quick/packages" quick 2G bookworm '' \
+		"$quick/key.pub" >"$quick/told"
+	debian_tree bookworm "$tree" "$(IFS=, && echo "${guest_cloud_packages[*]}")"
+	guest_cloud_configure "$tree"
+	rm -f "$quick/cloud.raw"
+	truncate -s 2G "$quick/cloud.raw"
+	sfdisk --quiet "$quick/cloud.raw" <<<$'label: gpt\nstart=2048'
+	mke2fs -q -t ext4 -L root -E offset=1048576,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0 \
+		-d "$tree" "$quick/cloud.raw" 2000M
+	rm -rf "$tree"
+}
+
+guest_cloud_packages=(
+	systemd-sysv systemd-resolved libpam-systemd dbus udev kmod login util-linux e2fsprogs iproute2
+	initramfs-tools zstd linux-image-cloud-amd64 cloud-init cloud-guest-utils fdisk netplan.io
+	openssh-server sudo
+)
+
+guest_cloud_configure() {
+	echo 'LABEL=root / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1' >"$1/etc/fstab"
+	chroot "$1" systemctl --quiet enable systemd-networkd
+	rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname
+	: >"$1/etc/machine-id"
+	debian_mask_timers "$1"
+}
+
 # The lab host's second disk, mounted on /lab there, with room for scratch files. The host itself
 # makes its file system; what the payload has for /lab becomes its contents.
 guest_disk_make() {
 	local contents=$guest_dir/disk
 	rm -rf "$contents" "$guest_disk"
-	mkdir -p "$contents/lab"
+	mkdir -p "$contents/lab/quick"
 	ln "$guest_dir"/boot/* "$contents/lab/"
 	ln "$guest_dir/image/root.raw" "$contents/lab/"
 	ln "$guest_dir/image/initrd.img" "$contents/lab/initrd-stock"
+	ln "$guest_dir"/quick/{key,key.pub,told,cloud.raw} "$guest_dir"/quick/packages/* "$contents/lab/quick/"
 	truncate -s 16G "$guest_disk"
 	run_cold=1
 	run_label=disk

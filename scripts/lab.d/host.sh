@@ -6,7 +6,7 @@ host_dir=$lab_dir/host
 
 host_packages=(
 	systemd systemd-sysv systemd-container polkitd udev dbus kmod iproute2 procps psmisc util-linux
-	less file
+	less file openssh-client genisoimage
 	python3 busybox-static cpio strace linux-perf fio e2fsprogs xfsprogs dmsetup nftables
 	libjson-c5 liburing2 libsystemd0 libseccomp2 libnl-3-200 libnftables1
 	libcmocka0 libasan8 libubsan1
