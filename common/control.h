@@ -18,15 +18,15 @@
  *                         descriptor for each name; may be sent several times. "end" is a file in
  *                         which the worker leaves the data of the last "state" event, for a daemon
  *                         that was not there to hear it. "sockets" is a stream socket that listens,
- *                         and leads to ports of the guest. A network adapter
- *                         has "net:NAME:QUEUE" for each queue of a tap (opened with IFF_VNET_HDR,
- *                         and IFF_MULTI_QUEUE if there are several; QUEUE from 0), or "net:NAME"
- *                         for the socket of a user-mode network, or none: its link is down
- *   configure             {"definition": {…}}: vmms-vm.json(5), after the descriptors it needs
- *   start                 the guest's first instruction; the first "state" event follows
- *   pause, resume, reset
- *   dump                  and the descriptor of an empty file: a core file of the guest, which is
- *                         paused meanwhile; answered when it is written
+ *                         and leads to ports of the guest. For the image of a disk whose "format"
+ *                         is not raw, here and in "attach", it is a connection to the image's
+ *                         server (common/wire/nbd.h), which may still be starting. A network
+ * adapter has "net:NAME:QUEUE" for each queue of a tap (opened with IFF_VNET_HDR, and
+ * IFF_MULTI_QUEUE if there are several; QUEUE from 0), or "net:NAME" for the socket of a user-mode
+ * network, or none: its link is down configure             {"definition": {…}}: vmms-vm.json(5),
+ * after the descriptors it needs start                 the guest's first instruction; the first
+ * "state" event follows pause, resume, reset dump                  and the descriptor of an empty
+ * file: a core file of the guest, which is paused meanwhile; answered when it is written
  *   cancel_dump           the answer to "dump" follows
  *   shutdown              {"force": bool, "reboot": bool}: ask the guest, through the shutdown
  *                         service; "not-connected" if it has none running

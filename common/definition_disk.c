@@ -2,6 +2,7 @@
 /* The disks and DVD drives of a definition, read by a table of keys. */
 #include "common/definition.h"
 #include "common/definition_internal.h"
+#include "common/image_format.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +12,6 @@
 
 const char *const definition_drive_names[] = { "disk", "dvd", NULL };
 const char *const definition_cache_names[] = { "direct", "buffered", "unsafe", NULL };
-static const char *const format_names = "raw";
 
 static bool serial_is_valid(const char *serial)
 {
@@ -24,7 +24,7 @@ static bool serial_is_valid(const char *serial)
 
 static bool format_is_valid(const char *format)
 {
-	return strcmp(format, format_names) == 0;
+	return image_format_find(format) >= 0;
 }
 
 static const struct json_text_rule serial_rule = {
@@ -33,7 +33,7 @@ static const struct json_text_rule serial_rule = {
 };
 static const struct json_text_rule format_rule = {
 	format_is_valid,
-	"must be \"raw\"; convert other formats first",
+	"must be raw, qcow2, vhd, vhdx or vmdk",
 };
 
 #define DISK(member) offsetof(struct definition_disk, member)
@@ -100,6 +100,9 @@ static int disk_check_dvd(struct json_reader *reader, struct json_object *object
 		return definition_refuse_member(
 			reader, object, "sector_size",
 			"a DVD has sectors of 2048 bytes; leave the key out");
+	if (image_format_find(disk->format) != IMAGE_RAW)
+		return definition_refuse_member(reader, object, "format",
+						"a DVD is always raw; leave the key out");
 	disk->read_only = true;
 	disk->sector_size = DEFINITION_DVD_SECTOR_SIZE;
 	return 0;
@@ -125,7 +128,7 @@ static int disk_read(struct json_reader *reader, struct json_object *object,
 	struct definition_disk disk = { .sector_size = 512 };
 	int r = -ENOMEM;
 
-	disk.format = strdup(format_names);
+	disk.format = strdup(image_format_names[IMAGE_RAW]);
 	if (disk.format)
 		r = json_read(reader, object, disk_keys, ARRAY_SIZE(disk_keys), &disk);
 	if (r == 0)

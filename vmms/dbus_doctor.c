@@ -172,6 +172,7 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 		(struct host_service){ .root = "",
 				       .is_root = geteuid() == 0,
 				       .passt = settings->passt,
+				       .image_server = settings->image_server,
 				       .state_directory = settings->state_directory,
 				       .runtime_directory = settings->runtime_directory };
 	question->service.at_limit =

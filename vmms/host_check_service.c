@@ -142,6 +142,20 @@ static void look_at_passt(const void *view, struct host_finding *finding)
 	host_mend(finding, "apt install passt");
 }
 
+static void look_at_image_server(const void *view, struct host_finding *finding)
+{
+	const struct host_service *service = view;
+
+	if (access(service->image_server, X_OK) == 0) {
+		host_found(finding, HOST_OK, "there is %s", service->image_server);
+		return;
+	}
+	host_found(finding, HOST_WARNING,
+		   "%s: %s: VMs with disk images that are not raw do not start",
+		   service->image_server, strerror(errno));
+	host_mend(finding, "apt install qemu-system-common");
+}
+
 /* ---- Disk space ---- */
 
 void host_judge_space(uint64_t available, const char *place, struct host_finding *finding)
@@ -286,8 +300,13 @@ static void look_at_limits(const void *view, struct host_finding *finding)
 }
 
 const struct host_check host_service_checks[] = {
-	{ "guests", look_at_worker },      { "rights", look_at_rights },
-	{ "passt", look_at_passt },        { "limits", look_at_limits },
-	{ "state-space", look_at_state },  { "runtime-space", look_at_runtime },
-	{ "image-space", look_at_images }, { 0 },
+	{ "guests", look_at_worker },
+	{ "rights", look_at_rights },
+	{ "passt", look_at_passt },
+	{ "image-server", look_at_image_server },
+	{ "limits", look_at_limits },
+	{ "state-space", look_at_state },
+	{ "runtime-space", look_at_runtime },
+	{ "image-space", look_at_images },
+	{ 0 },
 };

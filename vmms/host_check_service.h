@@ -32,9 +32,10 @@ struct host_images {
 void host_images_add(struct host_images *images, const char *path);
 
 struct host_service {
-	const char *root;  /* before paths of the kernel's; "" but in tests */
-	bool is_root;      /* it runs as root */
-	const char *passt; /* its path */
+	const char *root;         /* before paths of the kernel's; "" but in tests */
+	bool is_root;             /* it runs as root */
+	const char *passt;        /* its path */
+	const char *image_server; /* likewise */
 	const char *state_directory, *runtime_directory;
 	struct json_object *report; /* of vmwp --probe; NULL: there is none, since */
 	const char *report_problem;

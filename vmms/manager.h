@@ -33,6 +33,8 @@ struct manager_settings {
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
 	const char *passt;             /* path of passt(1) */
+	const char *image_server;      /* path of qemu-storage-daemon(1) */
+	const char *image_guard;       /* path of the library that it is started with */
 	struct worker_users users;     /* that workers become */
 	struct quota quota;            /* of each user */
 	struct units *units;           /* that workers are put into; borrowed */

@@ -4,6 +4,7 @@
 
 #include "common/base/path.h"
 #include "common/image.h"
+#include "common/image_format.h"
 #include "vmms/user.h"
 
 #include <errno.h>
@@ -224,6 +225,41 @@ static int disk_failure(const struct resources_wish *wish, const struct definiti
 			   disk->path);
 }
 
+/* What it is not, or not by itself. */
+static int refuse_format(const struct definition_disk *disk, int error, const char *named,
+			 struct failure *failure)
+{
+	if (error == IMAGE_FORMAT_E_OTHER)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "disk image '%s' (controller %u, lun %u) is not %s, as the VM's "
+				   "definition has it; correct \"format\" there",
+				   disk->path, disk->controller, disk->lun, disk->format);
+	if (error == IMAGE_FORMAT_E_NAMES)
+		return failure_set(
+			failure, DBUS_ERROR_RESOURCE,
+			"disk image '%s' (controller %u, lun %u) is not whole without "
+			"another file that it names (%s), which vmms does not open; make "
+			"one image of both with qemu-img(1): qemu-img convert -O raw",
+			disk->path, disk->controller, disk->lun, named);
+	return failure_set(failure, DBUS_ERROR_RESOURCE,
+			   "disk image '%s' (controller %u, lun %u) is no whole %s image: %s",
+			   disk->path, disk->controller, disk->lun, disk->format,
+			   error < 0 ? strerror(-error) : "its head makes no sense");
+}
+
+/* Each time: whoever may write the file may have put another there. */
+static int check_format(const struct definition_disk *disk, int fd, struct failure *failure)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	const struct image_bytes bytes = image_bytes_of_file(fd, size > 0 ? (uint64_t)size : 0);
+	char named[IMAGE_NAMED_MAX];
+	int format = image_format_find(disk->format), r;
+
+	r = format < 0 ? IMAGE_FORMAT_E_OTHER
+		       : image_format_check(&bytes, (enum image_format)format, named);
+	return r ? refuse_format(disk, r, named, failure) : 0;
+}
+
 static int open_disk(struct resources *resources, const struct resources_wish *wish,
 		     const struct definition_disk *disk, struct failure *failure)
 {
@@ -245,7 +281,7 @@ static int open_disk(struct resources *resources, const struct resources_wish *w
 	if (fd < 0)
 		return disk_failure(wish, disk, -errno, failure);
 	resources_add(resources, name, fd);
-	return 0;
+	return check_format(disk, fd, failure);
 }
 
 static int open_all(struct resources *resources, const struct resources_wish *wish,

@@ -23,6 +23,9 @@
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
 #endif
+#ifndef VMMS_IMAGE_GUARD
+#define VMMS_IMAGE_GUARD "/usr/libexec/vmms/image-guard.so"
+#endif
 
 static const char usage[] =
 	"usage: vmms [OPTION]...\n"
@@ -40,6 +43,8 @@ static const char usage[] =
 	"                         installed)\n"
 	"  --hypervisor PATH      default: /dev/kvm\n"
 	"  --passt PATH           the program for user-mode networks (default: /usr/bin/passt)\n"
+	"  --image-server PATH    the program for disk images that are not raw (default:\n"
+	"                         /usr/bin/qemu-storage-daemon)\n"
 	"  --worker-users FIRST-LAST\n"
 	"                         numbers of the users that workers become, one each; none: they\n"
 	"                         stay the user that vmms is (default: 2147287040-2147352575 for\n"
@@ -82,6 +87,7 @@ enum {
 	OPTION_WORKER,
 	OPTION_HYPERVISOR,
 	OPTION_PASST,
+	OPTION_IMAGE_SERVER,
 	OPTION_WORKER_USERS,
 	OPTION_UNITS,
 	OPTION_GROUP,
@@ -107,6 +113,7 @@ static const struct option options[] = {
 	{ "worker", required_argument, NULL, OPTION_WORKER },
 	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
 	{ "passt", required_argument, NULL, OPTION_PASST },
+	{ "image-server", required_argument, NULL, OPTION_IMAGE_SERVER },
 	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
 	{ "units", required_argument, NULL, OPTION_UNITS },
 	{ "group", required_argument, NULL, OPTION_GROUP },
@@ -135,19 +142,19 @@ static int path_set(char path[PATH_MAX], const char *directory, const char *rest
 }
 
 /* Beside us, as in a build directory; else where it is installed. */
-static int find_worker(char path[PATH_MAX])
+static int find_part(char path[PATH_MAX], const char *name, const char *installed)
 {
-	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - sizeof("vmwp"));
+	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - strlen(name) - 1);
 	char *slash;
 
 	if (size > 0) {
 		path[size] = '\0';
 		slash = strrchr(path, '/');
-		strcpy(slash + 1, "vmwp");
-		if (access(path, X_OK) == 0)
+		strcpy(slash + 1, name);
+		if (access(path, R_OK) == 0)
 			return 0;
 	}
-	return path_set(path, VMMS_WORKER, "");
+	return path_set(path, installed, "");
 }
 
 static int state_default(char path[PATH_MAX])
@@ -177,10 +184,13 @@ static int fill_defaults(struct settings *settings)
 	if (r == 0 && settings->runtime_directory[0] == '\0')
 		r = runtime_default(settings->runtime_directory);
 	if (r == 0 && settings->worker[0] == '\0')
-		r = find_worker(settings->worker);
+		r = find_part(settings->worker, "vmwp", VMMS_WORKER);
+	if (r == 0)
+		r = find_part(settings->image_guard, "image-guard.so", VMMS_IMAGE_GUARD);
 	settings->manager.state_directory = settings->state_directory;
 	settings->manager.runtime_directory = settings->runtime_directory;
 	settings->manager.worker = settings->worker;
+	settings->manager.image_guard = settings->image_guard;
 	return r;
 }
 
@@ -279,6 +289,9 @@ static int read_option(struct settings *settings, int option)
 		return 0;
 	case OPTION_PASST:
 		settings->manager.passt = optarg;
+		return 0;
+	case OPTION_IMAGE_SERVER:
+		settings->manager.image_server = optarg;
 		return 0;
 	case OPTION_WORKER_USERS:
 		return read_users(optarg, &settings->manager.users);
@@ -439,6 +452,7 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM, .group = "vmms" },
 				       .manager = { .hypervisor = "/dev/kvm",
 						    .passt = "/usr/bin/passt",
+						    .image_server = "/usr/bin/qemu-storage-daemon",
 						    .users = default_users(),
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
 						    .quota.limits[QUOTA_VMS] = USER_VMS_DEFAULT,

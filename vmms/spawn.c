@@ -24,8 +24,8 @@
 static int place_descriptors(const struct spawn *spawn)
 {
 	int null = open("/dev/null", O_RDONLY);
-	int sources[] = { null, spawn->output, spawn->error, spawn->passed };
-	int count = spawn->passed >= 0 ? 4 : 3;
+	int sources[] = { null, spawn->output, spawn->error, spawn->passed, spawn->passed_too };
+	int count = spawn->passed < 0 ? 3 : spawn->passed_too > 0 ? 5 : 4;
 
 	for (int i = 0; i < count; i++) {
 		sources[i] = fcntl(sources[i], F_DUPFD, FIRST_FREE_FD);
@@ -61,7 +61,8 @@ _Noreturn static void run_child(const struct spawn *spawn, pid_t parent)
 		r = -errno;
 	reset_signals();
 	if (r == 0) {
-		execv(spawn->arguments[0], (char *const *)spawn->arguments);
+		execve(spawn->arguments[0], (char *const *)spawn->arguments,
+		       spawn->environment ? spawn->environment : environ);
 		r = -errno;
 	}
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", spawn->arguments[0], strerror(-r));

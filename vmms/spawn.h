@@ -15,6 +15,8 @@ struct spawn {
 	int output;                   /* becomes its standard output */
 	int error;                    /* becomes its standard error */
 	int passed;                   /* becomes its descriptor 3; -1: none */
+	int passed_too;               /* becomes its descriptor 4, if there is a 3; 0: none */
+	char *const *environment;     /* closed by NULL; NULL: ours */
 	bool outlives;                /* else it gets SIGTERM should our process die */
 };
 

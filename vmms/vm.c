@@ -10,6 +10,7 @@
 #include "vmms/opener.h"
 #include "vmms/resources.h"
 #include "vmms/units.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 
@@ -34,6 +35,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->uuid_link);
 	list_init(&vm->adapters);
 	vm_sockets_init(&vm->sockets);
+	list_init(&vm->images);
 	vm->manager = manager;
 	vm->definition = definition;
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
@@ -59,6 +61,7 @@ void vm_free(struct vm *vm)
 	statistics_reset(vm);
 	adapter_free(vm->next_adapter);
 	vm_forget_adapters(vm);
+	vm_images_forget(vm);
 	unit_free(vm->unit);
 	console_free(vm->console);
 	vm_log_free(vm->log);

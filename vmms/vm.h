@@ -87,7 +87,9 @@ struct vm {
 	uint64_t up_since;   /* the same moment, CLOCK_MONOTONIC */
 	char engine[32], heartbeat[32], vmbus_version[32];
 	unsigned resets;
-	struct list adapters; /* of struct adapter */
+	struct list adapters;            /* of struct adapter */
+	struct list images;              /* of struct vm_image */
+	struct worker_exit *worker_exit; /* it waits for the end of those; NULL: it does not */
 	struct vm_guest guest;
 	struct vm_memory memory;
 	struct job *dump; /* the core file that is being written, or NULL */

@@ -16,6 +16,7 @@
 #include "vmms/adapter.h"
 #include "vmms/manager.h"
 #include "vmms/run_record.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -220,6 +221,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 		vm->up_since = vm_clock(CLOCK_MONOTONIC);
 		adopt_definition(vm, record);
 		adopt_adapters(vm, record);
+		vm_images_adopt(vm, record->images);
 		vm->unfinished = TAKE_PTR(record->change);
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 		vm_record_save(vm);

@@ -13,6 +13,7 @@
 #include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/opener.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -218,8 +219,10 @@ static void medium_opened(void *data, struct resources *resources, const struct 
 		why = *failure;
 		r = -EINVAL;
 	} else {
-		r = vm_change_make(vm, vm->opening_method, arguments, &resources->items[0].fd, 1,
-				   &why);
+		r = vm_images_serve(vm, vm->next_definition, resources, &why);
+		if (r == 0)
+			r = vm_change_make(vm, vm->opening_method, arguments,
+					   &resources->items[0].fd, 1, &why);
 	}
 	if (r < 0) {
 		change_abandon(vm);

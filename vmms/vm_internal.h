@@ -129,4 +129,7 @@ void vm_forget_adapters(struct vm *vm);
 /* The change that the worker was asked for has been made, or not. */
 void vm_adapter_changed(struct vm *vm, bool made);
 
+/* The worker has ended, and with it all that was started for it (vm_worker.c). */
+void vm_worker_ended(struct vm *vm, const struct worker_exit *exit);
+
 extern const struct worker_callbacks vm_worker_callbacks;

@@ -9,6 +9,7 @@
 #include "vmms/fault.h"
 #include "vmms/folder.h"
 #include "vmms/manager.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_unfinished.h"
 
@@ -25,6 +26,7 @@ void vm_record_deinit(struct vm_record *record)
 {
 	definition_free(record->definition);
 	json_object_put(record->adapters);
+	json_object_put(record->images);
 	json_object_put(record->change);
 	*record = (struct vm_record){ 0 };
 }
@@ -42,6 +44,11 @@ static void make_path(const struct vm *vm, const char *suffix, char path[PATH_MA
 void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX])
 {
 	make_path(vm, ".socket", path);
+}
+
+void vm_record_image_path(const struct vm *vm, char path[PATH_MAX])
+{
+	make_path(vm, ".image", path);
 }
 
 /* ---- Writing ---- */
@@ -65,7 +72,8 @@ static struct json_object *make_record(const struct vm *vm)
 			   json_object_new_uint64(process->start_time), "user",
 			   json_object_new_uint64(vm->worker_user), "started_at",
 			   json_object_new_uint64(vm->started_at), "definition",
-			   definition_to_json(vm->definition), "adapters", make_adapters(vm), NULL);
+			   definition_to_json(vm->definition), "adapters", make_adapters(vm),
+			   "images", vm_images_to_json(vm), NULL);
 	if (change)
 		json_add(&record, "change", change);
 	return record;
@@ -103,6 +111,8 @@ void vm_record_delete(struct vm *vm)
 	make_path(vm, ".socket", path);
 	(void)unlink(path);
 	fault_point(FAULT_END_UNLINKED_SOCKET);
+	make_path(vm, ".image", path);
+	(void)unlink(path);
 	make_path(vm, ".end", path);
 	(void)unlink(path);
 	fault_point(FAULT_END_UNLINKED_WORDS);
@@ -140,7 +150,7 @@ static int read_json(const char *path, struct json_object **ret_tree)
 struct record_members {
 	unsigned version;
 	uint64_t pid, start_time, user, started_at;
-	struct json_object *definition, *adapters, *change;
+	struct json_object *definition, *adapters, *images, *change;
 };
 
 #define NUMBER(member, most)                                                        \
@@ -170,6 +180,10 @@ static const struct json_key record_keys[] = {
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, adapters),
 	  .minimum = json_type_array },
+	{ .name = "images",
+	  .read = json_read_value,
+	  .offset = offsetof(struct record_members, images),
+	  .minimum = json_type_array },
 	{ .name = "change",
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, change),
@@ -193,6 +207,7 @@ static int take_members(const struct vm *vm, struct record_members *members,
 		return -EINVAL;
 	}
 	record.adapters = json_object_get(members->adapters);
+	record.images = json_object_get(members->images);
 	record.change = json_object_get(members->change);
 	*ret_record = record;
 	return 0;
@@ -216,6 +231,7 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 		r = take_members(vm, &members, ret_record);
 	json_object_put(members.definition);
 	json_object_put(members.adapters);
+	json_object_put(members.images);
 	json_object_put(members.change);
 	return r;
 }

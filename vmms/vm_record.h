@@ -30,6 +30,7 @@ struct vm_record {
 	uint64_t started_at;           /* as of struct vm */
 	struct definition *definition; /* by which it runs; its file may have another one */
 	struct json_object *adapters;  /* adapter_to_json() of each; NULL: none */
+	struct json_object *images;    /* vm_images_to_json(); NULL: none */
 	struct json_object *change;    /* vm_unfinished_to_json(); NULL: none */
 };
 
@@ -46,6 +47,9 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record) MUST_CHECK
 void vm_record_delete(struct vm *vm);
 
 void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX]);
+
+/* Of a socket that is there for a moment, while an image server is started. */
+void vm_record_image_path(const struct vm *vm, char path[PATH_MAX]);
 
 /* Empty, and ready for the worker. Return: 0, -errno. */
 int vm_record_open_end(const struct vm *vm, int *ret_fd) MUST_CHECK;

@@ -15,6 +15,7 @@
 #include "vmms/manager.h"
 #include "vmms/opener.h"
 #include "vmms/resources.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_record.h"
 #include "vmms/vm_unit.h"
@@ -155,6 +156,9 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 				   "become are in use; give vmms more with --worker-users",
 				   vm->definition->name);
 	config.user = vm->worker_user;
+	r = vm_images_serve(vm, vm->definition, resources, failure);
+	if (r < 0)
+		return r;
 	r = console_connect(vm->console, &serial);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
@@ -225,6 +229,7 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 	worker_free(TAKE_PTR(vm->worker));
 	vm_record_delete(vm);
 	vm_forget_adapters(vm);
+	vm_images_forget(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
 	if (vm->restarts > 0 && !vm->turning_off.done)

@@ -11,12 +11,13 @@
 #include "vmms/manager.h"
 #include "vmms/passt.h"
 #include "vmms/units.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 
 #include <string.h>
 
-#define PROCESSES_MAX (1 + DEFINITION_ADAPTERS_MAX)
+#define PROCESSES_MAX (1 + DEFINITION_ADAPTERS_MAX + DEFINITION_DISKS_MAX)
 
 /* ---- What the unit tells ---- */
 
@@ -97,6 +98,7 @@ void vm_unit_open(struct vm *vm)
 		if (adapter->passt && count < ARRAY_SIZE(processes))
 			processes[count++] = passt_process(adapter->passt)->pid;
 	}
+	count += vm_images_processes(vm, processes + count, ARRAY_SIZE(processes) - count);
 	unit_open(vm->unit, vm->definition, processes, count);
 }
 

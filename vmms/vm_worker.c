@@ -12,6 +12,7 @@
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
 #include "vmms/vm_dump.h"
+#include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -381,19 +382,16 @@ static void finish_operation(struct vm *vm)
 	vm_finish(&vm->operation, &failure);
 }
 
-static void worker_exited(void *owner, const struct worker_exit *exit)
+void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 {
-	struct vm *vm = owner;
 	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
 	uint64_t ran = vm->started_at ? vm_clock(CLOCK_MONOTONIC) - vm->up_since : 0;
 
-	fault_point(FAULT_END_NOTICED);
-	vm_clear_timer(vm);
-	vm_change_interrupt(vm);
 	vm_record_take_end(vm);
 	vm_sockets_forget(vm);
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
+	vm_images_forget(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
 	vm->engine[0] = '\0';
@@ -420,6 +418,17 @@ static void worker_exited(void *owner, const struct worker_exit *exit)
 	manager_vm_rests(vm->manager, vm);
 	/* Last: should we be killed before, the next daemon notices the end as we have. */
 	vm_record_delete(vm);
+}
+
+static void worker_exited(void *owner, const struct worker_exit *exit)
+{
+	struct vm *vm = owner;
+
+	fault_point(FAULT_END_NOTICED);
+	vm_clear_timer(vm);
+	vm_change_interrupt(vm);
+	if (!vm_images_outlive(vm, exit))
+		vm_worker_ended(vm, exit);
 }
 
 const struct worker_callbacks vm_worker_callbacks = {

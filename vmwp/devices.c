@@ -2,8 +2,11 @@
 /* The synthetic devices of a machine. */
 #include "vmwp/devices.h"
 
+#include "common/base/log.h"
 #include "common/image.h"
+#include "common/image_format.h"
 #include "vsp/ic.h"
+#include "vsp/nbd_handshake.h"
 #include "vsp/storage.h"
 
 #include <errno.h>
@@ -61,6 +64,32 @@ static int devices_need_controller(struct devices *devices, unsigned number)
 	return storage_controller_new(devices->bus, &options, &controller->storage);
 }
 
+static int devices_refuse_image(const struct definition_disk *definition, const char *why,
+				struct failure *failure)
+{
+	failure_set(failure, 0, "The image of disk %u:%u cannot be used: %s.",
+		    definition->controller, definition->lun, why);
+	return DEVICES_E_REFUSED;
+}
+
+static void devices_server_lost(void *data, const char *why)
+{
+	log_warning("a disk whose image is not raw fails from now on: %s", why);
+}
+
+/* The descriptor is a connection to the image's server. */
+static int devices_open_served(struct devices *devices, const struct definition_disk *definition,
+			       int fd, struct disk **ret_disk, struct failure *failure)
+{
+	const struct disk_nbd_options options = { .sector_size = definition->sector_size,
+						  .read_only = definition->read_only,
+						  .owner = { .broken = devices_server_lost } };
+	int r;
+
+	r = disk_nbd_new(vmbus_loop(devices->bus), fd, &options, ret_disk);
+	return r ? devices_refuse_image(definition, nbd_error_text(r), failure) : 0;
+}
+
 /* Makes a disk of a descriptor, which it takes over. Return: 0; DEVICES_E_REFUSED; -errno. */
 static int devices_open_disk(struct devices *devices, const struct definition_disk *definition,
 			     int fd, struct disk **ret_disk, struct failure *failure)
@@ -70,12 +99,12 @@ static int devices_open_disk(struct devices *devices, const struct definition_di
 	struct image image;
 	int r;
 
+	if (definition->format && image_format_find(definition->format) != IMAGE_RAW)
+		return devices_open_served(devices, definition, fd, ret_disk, failure);
 	r = image_examine(fd, &options, &image);
 	if (r) {
 		close(fd);
-		failure_set(failure, 0, "The image of disk %u:%u cannot be used: %s.",
-			    definition->controller, definition->lun, image_error_text(r));
-		return DEVICES_E_REFUSED;
+		return devices_refuse_image(definition, image_error_text(r), failure);
 	}
 	r = disk_file_new(vmbus_loop(devices->bus), &image, definition->sector_size, ret_disk);
 	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)

@@ -5,6 +5,7 @@
 #include "common/base/list.h"
 #include "common/base/parse.h"
 #include "common/image.h"
+#include "common/image_format.h"
 #include "vmwp/network_open.h"
 
 #include <errno.h>
@@ -182,6 +183,11 @@ static int resources_open_disk(struct resources *resources, const struct definit
 
 	if (!disk->path)
 		return 0;
+	if (image_format_find(disk->format) != IMAGE_RAW)
+		return failure_set(failure, -EINVAL,
+				   "The disk image %s is not raw, which takes a server that only "
+				   "vmms starts.",
+				   disk->path);
 	r = image_open(disk->path, &options, &image);
 	if (r)
 		return failure_set(failure, r < 0 ? r : -EINVAL,

@@ -18,11 +18,12 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/base/isolate.h"
 #include "vmwp/failure.h"
 
 #include <sys/types.h>
 
-#define SANDBOX_SAME_USER ((uid_t)-1)
+#define SANDBOX_SAME_USER ISOLATE_SAME_USER
 
 /*
  * All walls. user: user and group to become, which takes CAP_SETUID and CAP_SETGID;

@@ -138,7 +138,8 @@ void disk_file_drop_flushes(struct disk *disk);
  * fails with -EIO.
  */
 struct disk_nbd_owner {
-	/* The connection has ended by itself. why: "its server has …"; may be NULL. */
+	/* The connection has ended by itself, which shows when it is used. why: "its server has …";
+	 * may be NULL. */
 	void (*broken)(void *data, const char *why);
 	void *data;
 };

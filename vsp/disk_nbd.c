@@ -4,8 +4,8 @@
  *
  * Data go straight from and to the requester's memory, which usually is the guest's. A request is
  * sent in pieces, one after the other; pieces of many requests are under way together, each in a
- * slot, whose number is its cookie. What waits to be sent goes out by one write. There always is a
- * read under way: for the rest of the data of one reply, and the head of the next.
+ * slot, whose number is its cookie. What waits to be sent goes out by one write. While a reply is
+ * waited for a read is under way: for the rest of the data of one, and the head of the next.
  *
  * The server may be hostile, or die. A reply that nobody waits for ends the connection; the read
  * and the write under way are cancelled, and only when the kernel has let go of the memory that
@@ -50,9 +50,11 @@ struct disk_nbd {
 	uint32_t piece_size; /* bytes that one request to the server moves at most */
 	struct disk_nbd_owner owner;
 	bool broken, freed;
+	bool completing; /* a request's owner is being told, and may free the disk */
 	struct loop_deferred turn;
 	struct list waiting; /* requests without a slot */
 	struct slot slots[SLOTS];
+	unsigned used; /* slots that are not free */
 
 	struct loop_operation send;
 	bool is_sending;
@@ -148,13 +150,21 @@ static void slot_queue(struct disk_nbd *nbd, struct slot *slot)
 	nbd_defer(nbd);
 }
 
+static void nbd_complete(struct disk_nbd *nbd, struct disk_request *request, int result)
+{
+	nbd->completing = true;
+	disk_complete(request, result);
+	nbd->completing = false;
+}
+
 static void slot_complete(struct disk_nbd *nbd, struct slot *slot, int result)
 {
 	struct disk_request *request = TAKE_PTR(slot->request);
 
 	slot->state = SLOT_FREE;
+	nbd->used--;
 	nbd_defer(nbd);
-	disk_complete(request, result);
+	nbd_complete(nbd, request, result);
 }
 
 /* What is left of the request; the size of one that moves data stays, for the counters. */
@@ -280,7 +290,10 @@ static void nbd_expect(struct disk_nbd *nbd, struct slot *slot)
 	nbd->in = nbd->vectors;
 	nbd->in_count = slot ? slice(slot->request, slot->piece, nbd->vectors) : 0;
 	nbd->vectors[nbd->in_count++] = (struct iovec){ &nbd->reply, sizeof(nbd->reply) };
-	nbd_start_receive(nbd);
+	if (slot)
+		nbd_start_receive(nbd);
+	else
+		nbd_defer(nbd);
 }
 
 /* The slot that the reply is for, or NULL: for none. */
@@ -342,8 +355,10 @@ static void nbd_received(struct loop_operation *operation, int result, bool more
 		return; /* the disk was given up just now */
 	if (nbd->header_size == sizeof(nbd->reply))
 		nbd_take_reply(nbd);
-	else
+	else if (nbd->header_size > 0 || nbd->data_left > 0)
 		nbd_start_receive(nbd);
+	else
+		nbd_defer(nbd);
 }
 
 /* ---- Turns ---- */
@@ -364,14 +379,15 @@ static void nbd_admit(struct disk_nbd *nbd, struct slot *slot, struct disk_reque
 {
 	/* Memory in crumbs, of which the guest alone can make a request. */
 	if (UNLIKELY(moves_data(request) && nbd_measure(nbd, request) == 0)) {
-		disk_complete(request, -EINVAL);
+		nbd_complete(nbd, request, -EINVAL);
 		return;
 	}
 	if (request->operation == DISK_UNMAP && !nbd->disk.unmap) {
-		disk_complete(request, 0);
+		nbd_complete(nbd, request, 0);
 		return;
 	}
 	slot->request = request;
+	nbd->used++;
 	slot_queue(nbd, slot);
 }
 
@@ -396,7 +412,7 @@ static void nbd_fail_all(struct disk_nbd *nbd)
 			slot_complete(nbd, slot, -EIO);
 	}
 	while ((request = nbd_next_request(nbd)))
-		disk_complete(request, -EIO);
+		nbd_complete(nbd, request, -EIO);
 }
 
 static void nbd_destroy(struct disk_nbd *nbd)
@@ -423,8 +439,12 @@ static void nbd_turn(struct loop_deferred *deferred)
 	}
 	nbd_admit_waiting(nbd);
 	nbd_send_queued(nbd);
-	if (!nbd->is_receiving && nbd->header_size == sizeof(nbd->reply))
+	if (nbd->is_receiving)
+		return;
+	if (nbd->header_size == sizeof(nbd->reply))
 		nbd_take_reply(nbd);
+	else if (nbd->used > 0)
+		nbd_start_receive(nbd);
 }
 
 /* ---- The disk ---- */
@@ -437,11 +457,15 @@ static void disk_nbd_submit(struct disk *disk, struct disk_request *request)
 	nbd_defer(nbd);
 }
 
-/* Nothing is under way but the read for the next reply. */
+/* No request is under way: nor is anything else, unless the server has said too much. */
 static void disk_nbd_free(struct disk *disk)
 {
 	struct disk_nbd *nbd = disk_nbd(disk);
 
+	if (!nbd->completing && !nbd->is_receiving && !nbd->is_sending) {
+		nbd_destroy(nbd);
+		return;
+	}
 	nbd->freed = true;
 	nbd_break(nbd, "");
 	nbd_defer(nbd);

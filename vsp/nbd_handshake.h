@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define NBD_HANDSHAKE_SECONDS 5 /* after which the server is given up, at its next word */
+#define NBD_HANDSHAKE_SECONDS 10 /* after which the server is given up, at its next word */
 
 enum {
 	_NBD_E_OK,

@@ -14,7 +14,7 @@ from rig import (FAILED, FAKE_SYSTEMD, OK, TIMEOUT, VMCTL, Result, ServiceTest, 
                  main, wait_until)
 
 VERDICTS = {"ok", "warning", "fault", "unknown"}
-OF_SERVICE = {"kvm", "guests", "rights", "passt", "state-space", "runtime-space", "image-space"}
+OF_SERVICE = {"kvm", "guests", "rights", "passt", "image-server", "state-space", "runtime-space", "image-space"}
 MEMBER = 1  # "daemon", which is in the group of its name
 OTHER = 2  # "bin", which is in none
 

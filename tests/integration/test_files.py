@@ -160,7 +160,7 @@ class Silence(FilesTest):
         self.create(disks=[{"type": "dvd"}])
         self.ok("start", "vm")
         before = self.show()["definition"]
-        for words in ["attach", "vm"], ["insert", "vm", "--lun", "0"]:
+        for words in ["attach", "vm", "--format", "raw"], ["insert", "vm", "--lun", "0"]:
             change = self.vmctl_in_background(*words, str(self.mountpoint / "image"))
             wait_until(self.helpers, "the image to be opened")
             self.assert_others_are_served()
@@ -179,16 +179,22 @@ class Silence(FilesTest):
         self.create(disks=[{"type": "dvd"}])
         self.ok("start", "vm")
         before = self.show()["definition"]
-        for words in ["attach", "vm"], ["insert", "vm", "--lun", "0"]:
+        for words in ["attach", "vm", "--format", "raw"], ["insert", "vm", "--lun", "0"]:
             self.refused(TIMED_OUT, *words, self.mountpoint / "image", says="within 2 seconds")
             self.assertEqual(self.show()["definition"], before)
         self.ok("attach", "vm", "--dvd")
+
+    def test_a_format_is_not_waited_for_for_ever(self):
+        self.create()
+        self.refused(USAGE, "attach", "vm", self.mountpoint / "image", says="timed out; say it")
+        self.assertEqual(self.show()["definition"]["disks"], [])
 
     def test_the_guest_ends_meanwhile(self):
         self.create()
         for end in ["stop", "vm"], None:
             self.ok("start", "vm")
-            change = self.vmctl_in_background("attach", "vm", str(self.mountpoint / "image"))
+            change = self.vmctl_in_background("attach", "vm", "--format", "raw",
+                                               str(self.mountpoint / "image"))
             wait_until(self.helpers, "the image to be opened")
             if end:
                 self.ok(*end)

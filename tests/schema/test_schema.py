@@ -80,7 +80,7 @@ BAD = [
     vm(boot={"kernel": "/k", "command_line": "a\nb"}), vm(boot={}), vm(boot=None),
     vm(disks={}), vm(disks=[1]), vm(disks=[{}]), vm(disks=[{"path": "/d", "sector_size": 2048}]),
     vm(disks=[{"type": "dvd", "read_only": False}]), vm(disks=[{"type": "dvd", "sector_size": 512}]),
-    vm(disks=[{"path": "/d", "format": "qcow2"}]), vm(disks=[{"path": "/d", "serial": "a b"}]),
+    vm(disks=[{"path": "/d", "format": "qcow"}]), vm(disks=[{"path": "/d", "serial": "a b"}]),
     vm(network_adapters=[{}] * 9), vm(network_adapters=[{"mac": "ff:ff:ff:ff:ff:ff"}]),
     vm(network_adapters=[{"mac": "00:00:00:00:00:00"}]),
     vm(network_adapters=[{"mac": "02:56-4d:00:00:01"}]),

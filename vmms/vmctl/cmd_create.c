@@ -156,6 +156,11 @@ static enum status add_drive(struct invocation *invocation, const char *option, 
 		r = disk_text_parse(value, &disk, &word);
 	if (r == -EINVAL)
 		return usage_error(invocation, "--disk %s: what is '%s'?", value, word);
+	r = disk_text_find_format(&disk);
+	if (r < 0) {
+		json_object_put(disk);
+		return STATUS_USAGE;
+	}
 	json_append(disks, disk);
 	return STATUS_OK;
 }

@@ -19,10 +19,13 @@ static struct json_object *describe_disk(struct invocation *invocation)
 	static const char *const numbers[][2] = { { "controller", "controller" },
 						  { "lun", "lun" },
 						  { "sector-size", "sector_size" } };
-	static const char *const texts[][2] = { { "serial", "serial" }, { "cache", "cache" } };
+	static const char *const texts[][2] = { { "serial", "serial" },
+						{ "cache", "cache" },
+						{ "format", "format" } };
 	AUTO_JSON struct json_object *disk = json_object_new_object();
 	AUTO_FREE char *path = NULL;
 	unsigned number;
+	int r;
 
 	if (invocation->argument_count > 1) {
 		path = absolute_path(invocation->arguments[1]);
@@ -44,9 +47,10 @@ static struct json_object *describe_disk(struct invocation *invocation)
 		json_add(&disk, "read_only", json_object_new_boolean(true));
 	if (invocation_has(invocation, "dvd"))
 		json_add(&disk, "type", json_object_new_string("dvd"));
+	r = disk_text_find_format(&disk);
 	if (!disk)
 		service_failed(-ENOMEM, NULL);
-	return TAKE_PTR(disk);
+	return r < 0 ? NULL : TAKE_PTR(disk);
 }
 
 static enum status print_place(struct invocation *invocation, sd_bus_message *reply)

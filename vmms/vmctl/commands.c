@@ -28,7 +28,8 @@ static const struct option_row create_options[] = {
 	{ "engine", "auto|in-kernel|user-space", VALUE_CHOICE,
 	  "how the guest is given Hyper-V (default: auto)" },
 	{ "disk", "DISK", VALUE_FILE,
-	  "PATH[,ro][,serial=TEXT][,cache=MODE][,sector-size=N][,controller=N][,lun=N]; "
+	  "PATH[,ro][,serial=TEXT][,cache=MODE][,sector-size=N][,format=FORMAT]"
+	  "[,controller=N][,lun=N]; "
 	  "may be given again" },
 	{ "dvd", "DVD", VALUE_FILE, "a DVD drive with that image, or 'empty'; may be given again" },
 	{ "switch", "SWITCH", VALUE_SWITCH,
@@ -136,6 +137,8 @@ static const struct option_row attach_options[] = {
 	{ "cache", "direct|buffered|unsafe", VALUE_CHOICE,
 	  "how the image is read and written (default: direct)" },
 	{ "sector-size", "512|4096", VALUE_CHOICE, "that the guest sees (default: 512)" },
+	{ "format", "raw|qcow2|vhd|vhdx|vmdk", VALUE_CHOICE,
+	  "of the image (default: what its head says now)" },
 	{ "pass", NULL, VALUE_NONE,
 	  "open it here, with your own rights, and pass it to vmms, until the VM is off" },
 	{ 0 },

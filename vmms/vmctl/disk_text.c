@@ -3,10 +3,17 @@
 #include "vmms/vmctl/disk_text.h"
 
 #include "common/base/parse.h"
+#include "common/base/path.h"
+#include "common/image_format.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 char *absolute_path(const char *path)
@@ -28,11 +35,9 @@ static const struct {
 	const char *key;
 	enum json_type type;
 } words[] = {
-	{ "ro", "read_only", json_type_boolean },
-	{ "serial=", "serial", json_type_string },
-	{ "cache=", "cache", json_type_string },
-	{ "sector-size=", "sector_size", json_type_int },
-	{ "controller=", "controller", json_type_int },
+	{ "ro", "read_only", json_type_boolean },  { "serial=", "serial", json_type_string },
+	{ "cache=", "cache", json_type_string },   { "sector-size=", "sector_size", json_type_int },
+	{ "format=", "format", json_type_string }, { "controller=", "controller", json_type_int },
 	{ "lun=", "lun", json_type_int },
 };
 
@@ -92,4 +97,81 @@ int disk_text_parse(const char *text, struct json_object **ret_disk, char **ret_
 		return -ENOMEM;
 	*ret_disk = TAKE_PTR(disk);
 	return 0;
+}
+
+/* ---- What is at a path ---- */
+
+#define LOOK_TIMEOUT 10000 /* milliseconds */
+
+/* Of a file or a block device that can be read; else IMAGE_RAW. */
+static enum image_format look(const char *path)
+{
+	AUTO_CLOSE int path_fd = -1, fd = -1;
+	enum image_format format;
+	struct image_bytes bytes;
+	struct stat status;
+	off_t size;
+
+	path_fd = path_look(path, &status);
+	if (path_fd < 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)))
+		return IMAGE_RAW;
+	fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
+	size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	bytes = image_bytes_of_file(fd, size > 0 ? (uint64_t)size : 0);
+	return size > 0 && image_format_detect(&bytes, &format) == 0 ? format : IMAGE_RAW;
+}
+
+/*
+ * The same by a process that may wait, for ever if its file system does not answer. Return: the
+ * format; -ETIMEDOUT; -errno.
+ */
+static int look_in_time(const char *path)
+{
+	struct pollfd ready = { .events = POLLIN };
+	uint8_t format = IMAGE_RAW;
+	int pipes[2], r;
+	pid_t pid;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		return -errno;
+	AUTO_CLOSE int reader = pipes[0];
+	AUTO_CLOSE int writer = pipes[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		format = (uint8_t)look(path);
+		_exit(write(writer, &format, 1) == 1 ? 0 : 1);
+	}
+	ready.fd = reader;
+	do
+		r = poll(&ready, 1, LOOK_TIMEOUT);
+	while (r < 0 && errno == EINTR);
+	if (r == 0) {
+		kill(pid, SIGKILL); /* which it may not obey: nobody waits for that */
+		return -ETIMEDOUT;
+	}
+	r = read(reader, &format, 1) == 1 ? format : -EIO;
+	waitpid(pid, NULL, 0);
+	return r;
+}
+
+int disk_text_find_format(struct json_object **disk)
+{
+	struct json_object *path, *type;
+	int r;
+
+	if (!*disk || json_object_object_get_ex(*disk, "format", NULL) ||
+	    !json_object_object_get_ex(*disk, "path", &path) ||
+	    (json_object_object_get_ex(*disk, "type", &type) &&
+	     strcmp(json_object_get_string(type), "dvd") == 0))
+		return 0;
+	r = look_in_time(json_object_get_string(path));
+	if (r < 0)
+		fprintf(stderr,
+			"vmctl: what format '%s' has cannot be found out: %s; say it as format\n",
+			json_object_get_string(path), strerror(-r));
+	if (r > IMAGE_RAW)
+		json_add(disk, "format", json_object_new_string(image_format_names[r]));
+	return MIN(r, 0);
 }

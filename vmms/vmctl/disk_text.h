@@ -6,13 +6,21 @@
 
 #include "common/base/json.h"
 
+/*
+ * A disk that is new gets the format of what is at its path, unless somebody has said it: by what
+ * the head of the image says, read with the caller's rights, this once. One that is raw, or cannot
+ * be read, is left as it is. Nothing happens to NULL. Return: 0; -ETIMEDOUT: its file system does
+ * not answer; -errno; which it says.
+ */
+int disk_text_find_format(struct json_object **disk) MUST_CHECK;
+
 /* As seen from the working directory; vmms has another. Freed by the caller; NULL without memory,
  * or without a working directory. */
 char *absolute_path(const char *path);
 
 /*
- * "PATH[,ro][,serial=TEXT][,cache=MODE][,sector-size=N][,controller=N][,lun=N]" as a disk of a
- * definition. What the values may be is for the definition's reader to say. Return: 0; -EINVAL
- * with *ret_word the part that is not understood, which the caller frees; -ENOMEM.
+ * "PATH[,ro][,serial=TEXT][,cache=MODE][,sector-size=N][,format=FORMAT][,controller=N][,lun=N]" as
+ * a disk of a definition. What the values may be is for the definition's reader to say. Return: 0;
+ * -EINVAL with *ret_word the part that is not understood, which the caller frees; -ENOMEM.
  */
 int disk_text_parse(const char *text, struct json_object **ret_disk, char **ret_word) MUST_CHECK;

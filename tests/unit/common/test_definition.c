@@ -352,7 +352,7 @@ static void test_refuses(void **state)
 		{ "{" FIXED ", \"disks\": [{\"path\": \"/a\", \"sector_size\": 2048}]}", 1,
 		  "disks[0].sector_size" },
 		{ "{" FIXED ", \"disks\": [{\"path\": \"a\"}]}", 1, "disks[0].path" },
-		{ "{" FIXED ", \"disks\": [{\"path\": \"/a\", \"format\": \"qcow2\"}]}", 1,
+		{ "{" FIXED ", \"disks\": [{\"path\": \"/a\", \"format\": \"qcow\"}]}", 1,
 		  "disks[0].format" },
 		{ "{" FIXED ", \"disks\": [{\"path\": \"/a\", \"serial\": \"a b\"}]}", 1,
 		  "disks[0].serial" },

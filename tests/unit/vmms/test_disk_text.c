@@ -18,6 +18,7 @@ static void test_accepts(void **state)
 		{ "/a,serial=x y,cache=buffered,sector-size=4096,controller=3,lun=63",
 		  "{\"path\":\"/a\",\"serial\":\"x y\",\"cache\":\"buffered\",\"sector_size\":4096,"
 		  "\"controller\":3,\"lun\":63}" },
+		{ "/a,format=vhdx", "{\"path\":\"/a\",\"format\":\"vhdx\"}" },
 		{ "/a,serial=", "{\"path\":\"/a\",\"serial\":\"\"}" },
 	};
 

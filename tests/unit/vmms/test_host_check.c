@@ -210,6 +210,7 @@ static struct host_service service(void)
 {
 	return (struct host_service){ .root = root,
 				      .passt = root,
+				      .image_server = root,
 				      .state_directory = root,
 				      .runtime_directory = root,
 				      .report_problem = "no report" };
@@ -260,6 +261,9 @@ static void test_passt(void **state)
 	ASSERT_SERVICE(&view, "passt", "ok", "");
 	view.passt = "/not/there";
 	ASSERT_SERVICE(&view, "passt", "warning", "apt install passt");
+	ASSERT_SERVICE(&view, "image-server", "ok", "");
+	view.image_server = "/not/there";
+	ASSERT_SERVICE(&view, "image-server", "warning", "apt install qemu-system-common");
 }
 
 static void test_space(void **state)

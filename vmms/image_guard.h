@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guard of an image server: a library that the server's program is started with (LD_PRELOAD),
+ * and that shuts it in before its first own instruction, when all libraries have been loaded.
+ *
+ * From then on the program has a user of its own, an empty root, no network, and few system calls;
+ * where it opens IMAGE_GUARD_PATH, it gets the image that was passed to it. It ends when the
+ * connection does that it has accepted.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+
+/* What the program opens, and gets a copy of descriptor IMAGE_GUARD_FD for. */
+#define IMAGE_GUARD_PATH "/vmms-image"
+#define IMAGE_GUARD_FD   3
+
+/* The socket that it listens on. */
+#define IMAGE_GUARD_LISTENER 4
+
+/* In its environment: the number of the user to become; none: stay. */
+#define IMAGE_GUARD_USER "VMMS_IMAGE_USER"
+
+/* The system calls that the program makes, and no others, from now on. Return: 0; -errno. */
+int image_guard_limit_calls(void) MUST_CHECK;

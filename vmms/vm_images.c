@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One VM: the servers of its disk images that are not raw. */
+#include "vmms/vm_images.h"
+
+#include "common/image_format.h"
+#include "vmms/image_server.h"
+#include "vmms/manager.h"
+#include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
+#include "vmms/vm_record.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct vm_image {
+	struct list link; /* in its VM's list */
+	struct vm *vm;
+	unsigned controller, lun;
+	struct image_server *server;
+};
+
+static void image_free(struct vm_image *image)
+{
+	if (!image)
+		return;
+	list_unlink(&image->link);
+	image_server_free(image->server);
+	free(image);
+}
+DEFINE_CLEANUP(struct vm_image *, image_free)
+
+static struct vm_image *image_new(struct vm *vm, unsigned controller, unsigned lun)
+{
+	struct vm_image *image = calloc(1, sizeof(*image));
+
+	if (!image)
+		return NULL;
+	list_init(&image->link);
+	image->vm = vm;
+	image->controller = controller;
+	image->lun = lun;
+	return image;
+}
+
+/* ---- The end ---- */
+
+static void all_ended(struct vm *vm)
+{
+	AUTO_FREE struct worker_exit *exit = TAKE_PTR(vm->worker_exit);
+
+	vm_clear_timer(vm);
+	vm_worker_ended(vm, exit);
+}
+
+static void server_ended(void *owner, const char *words)
+{
+	struct vm_image *image = owner;
+	struct vm *vm = image->vm;
+
+	if (words)
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "the image server of the disk at controller %u, lun %u has ended, and that "
+		       "disk fails until the VM is started again: %s",
+		       image->controller, image->lun, words);
+	image_free(image);
+	if (vm->worker_exit && list_empty(&vm->images))
+		all_ended(vm);
+}
+
+static int end_is_late(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct vm *vm = data;
+
+	list_for_each (link, &vm->images)
+		image_server_signal(container_of(link, struct vm_image, link)->server, SIGKILL);
+	return 0;
+}
+
+bool vm_images_outlive(struct vm *vm, const struct worker_exit *exit)
+{
+	if (list_empty(&vm->images))
+		return false;
+	vm->worker_exit = malloc(sizeof(*exit));
+	if (!vm->worker_exit)
+		return false;
+	*vm->worker_exit = *exit;
+	list_for_each (link, &vm->images)
+		image_server_signal(container_of(link, struct vm_image, link)->server, SIGTERM);
+	vm_set_timer(vm, VM_IMAGE_END_TIMEOUT, end_is_late);
+	if (vm->state != VM_STARTING)
+		vm_set_state(vm, VM_STOPPING, "its disk images are being closed");
+	return true;
+}
+
+void vm_images_forget(struct vm *vm)
+{
+	free(TAKE_PTR(vm->worker_exit));
+	list_for_each (link, &vm->images)
+		image_free(container_of(link, struct vm_image, link));
+}
+
+/* ---- The beginning ---- */
+
+static int start_failure(const struct vm *vm, const struct definition_disk *disk, int error,
+			 struct failure *failure)
+{
+	const char *program = vm->manager->settings.image_server;
+
+	return failure_set(failure, DBUS_ERROR_RESOURCE,
+			   "cannot use disk image '%s' (controller %u, lun %u), which is %s: %s "
+			   "cannot be started: %s%s",
+			   disk->path, disk->controller, disk->lun, disk->format, program,
+			   strerror(-error),
+			   error == -ENOENT ? "; install the package qemu-system-common" : "");
+}
+
+static int serve(struct vm *vm, const struct definition_disk *disk, int *fd,
+		 struct failure *failure)
+{
+	CLEANUP(image_freep) struct vm_image *image = image_new(vm, disk->controller, disk->lun);
+	char path[PATH_MAX];
+	const struct image_server_config config = { .program = vm->manager->settings.image_server,
+						    .guard = vm->manager->settings.image_guard,
+						    .socket = path,
+						    .user = vm->worker_user,
+						    .disk = disk,
+						    .image = *fd,
+						    .ended = server_ended,
+						    .owner = image };
+	int connection, r;
+
+	if (!image)
+		return failure_no_memory(failure);
+	vm_record_image_path(vm, path);
+	r = image_server_start(vm->manager->loop, &config, &image->server, &connection);
+	if (r < 0)
+		return start_failure(vm, disk, r, failure);
+	close(*fd);
+	*fd = connection;
+	list_append(&vm->images, &image->link);
+	TAKE_PTR(image);
+	return 0;
+}
+
+int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
+		    struct failure *failure)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
+		const struct definition_disk *disk = &definition->disks[i];
+		char name[RESOURCES_NAME_MAX];
+
+		resources_disk_name(disk, name);
+		for (size_t j = 0; r == 0 && j < resources->count; j++) {
+			if (image_format_find(disk->format) != IMAGE_RAW &&
+			    strcmp(resources->items[j].name, name) == 0)
+				r = serve(vm, disk, &resources->items[j].fd, failure);
+		}
+	}
+	return r;
+}
+
+size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most)
+{
+	size_t count = 0;
+
+	list_for_each (link, (struct list *)&vm->images) {
+		const struct vm_image *image = container_of(link, struct vm_image, link);
+
+		if (count < most)
+			processes[count++] = image_server_process(image->server)->pid;
+	}
+	return count;
+}
+
+/* ---- From one daemon to the next ---- */
+
+struct json_object *vm_images_to_json(const struct vm *vm)
+{
+	struct json_object *records = json_object_new_array();
+
+	list_for_each (link, (struct list *)&vm->images) {
+		const struct vm_image *image = container_of(link, struct vm_image, link);
+		const struct process *process = image_server_process(image->server);
+
+		json_append(&records,
+			    json_make("controller", json_object_new_int64(image->controller), "lun",
+				      json_object_new_int64(image->lun), "pid",
+				      json_object_new_int64(process->pid), "start_time",
+				      json_object_new_uint64(process->start_time), NULL));
+	}
+	return records;
+}
+
+struct record {
+	unsigned controller, lun;
+	uint64_t pid, start_time;
+};
+
+#define MEMBER(member, reader, most)                                                        \
+	{                                                                                   \
+		.name = #member, .read = reader, .offset = offsetof(struct record, member), \
+		.maximum = most, .required = true                                           \
+	}
+
+static const struct json_key record_keys[] = {
+	MEMBER(controller, json_read_unsigned, DEFINITION_CONTROLLERS_MAX - 1),
+	MEMBER(lun, json_read_unsigned, DEFINITION_LUNS_MAX - 1),
+	MEMBER(pid, json_read_uint64, INT_MAX),
+	MEMBER(start_time, json_read_uint64, UINT64_MAX),
+};
+
+static int adopt(struct vm *vm, struct json_object *tree)
+{
+	CLEANUP(image_freep) struct vm_image *image = NULL;
+	struct image_server_config config = { .ended = server_ended };
+	struct record record = { 0 };
+	struct process process;
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+	int r;
+
+	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &record);
+	if (r < 0)
+		return r;
+	image = image_new(vm, record.controller, record.lun);
+	if (!image)
+		return -ENOMEM;
+	config.owner = image;
+	process = (struct process){ (pid_t)record.pid, record.start_time };
+	r = image_server_adopt(vm->manager->loop, &config, &process, &image->server);
+	if (r < 0)
+		return r;
+	list_append(&vm->images, &image->link);
+	TAKE_PTR(image);
+	return 0;
+}
+
+void vm_images_adopt(struct vm *vm, struct json_object *records)
+{
+	size_t count = records ? json_object_array_length(records) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int r = adopt(vm, json_object_array_get_idx(records, i));
+
+		if (r < 0)
+			vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+			       "the server of a disk image cannot be found again: %s",
+			       strerror(-r));
+	}
+}

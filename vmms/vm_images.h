@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: the servers of its disk images that are not raw (vmms/image_server.h), one each.
+ *
+ * A server ends with the connection that the worker has to it: when the disk is detached, and when
+ * the worker ends. Then it writes down what it has in memory, and only after that is the image's
+ * lock gone: a VM is off when its servers have ended, too.
+ */
+#pragma once
+
+#include "common/base/json.h"
+#include "vmms/failure.h"
+#include "vmms/resources.h"
+#include "vmms/worker.h"
+
+struct vm;
+
+#define VM_IMAGE_END_TIMEOUT 60 /* seconds after which a server that does not end is killed */
+
+/*
+ * Puts a connection to a server, as the user of the VM's worker, in the place of each image that is
+ * in the resources and, by the definition, not raw. Return: 0; negative with *failure filled.
+ */
+int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
+		    struct failure *failure) MUST_CHECK;
+
+/* Their processes, at most so many. Return: how many. */
+size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most);
+
+/* What the next daemon has to know of them, and them as that daemon finds them. */
+struct json_object *vm_images_to_json(const struct vm *vm);
+void vm_images_adopt(struct vm *vm, struct json_object *records);
+
+/*
+ * The worker has ended. Return: whether some servers have not: then vm_worker_ended() is called
+ * with a copy of that when they have.
+ */
+bool vm_images_outlive(struct vm *vm, const struct worker_exit *exit);
+
+/* Kills those that still run. */
+void vm_images_forget(struct vm *vm);
