@@ -3,7 +3,7 @@
  * vmctl set, edit, export: the definition of a VM, read and changed.
  *
  * A change is made to what the definition is now, and says so to vmms, which refuses it if somebody
- * else has been faster.
+ * else has been faster. Settings are then made again, to what it is by then; a person has to look.
  */
 #include "vmms/vmctl/definition_text.h"
 #include "vmms/vmctl/editor.h"
@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define TRIES 8 /* to make settings while others change the same VM */
 
 /* ---- What all of them do ---- */
 
@@ -73,10 +75,12 @@ static int print_pending(struct invocation *invocation, sd_bus_message *reply)
 	return r;
 }
 
+/* late: set, and nothing said, if somebody else has been faster; NULL: a failure like others. */
 static enum status change(struct invocation *invocation, const struct subject *subject,
-			  const char *text)
+			  const char *text, bool *late)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
 	enum status status;
 	int r;
 
@@ -86,9 +90,14 @@ static enum status change(struct invocation *invocation, const struct subject *s
 	r = sd_bus_message_append(call, "sa{sv}", text, 1, "base", "s", subject->text);
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
-	if (status != STATUS_OK)
-		return status;
+	r = service_call(invocation, call, SERVICE_NO_TIMEOUT, &error, &reply);
+	if (r < 0 && late && sd_bus_error_has_name(&error, DBUS_ERROR_CONFLICT)) {
+		*late = true;
+		sd_bus_error_free(&error);
+		return STATUS_FAILED;
+	}
+	if (r < 0)
+		return service_failed(r, &error);
 	r = print_pending(invocation, reply);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
@@ -128,15 +137,13 @@ static enum status apply_all(struct invocation *invocation, struct json_object *
 	return status;
 }
 
-enum status command_set(struct invocation *invocation)
+static enum status set_once(struct invocation *invocation, bool *late)
 {
 	CLEANUP(subject_deinit) struct subject subject = { 0 };
 	AUTO_JSON struct json_object *tree = NULL;
 	struct json_error error;
 	enum status status;
 
-	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory"))
-		return usage_error(invocation, "it takes KEY=VALUE, or --memory");
 	status = find_subject(invocation, &subject);
 	if (status != STATUS_OK)
 		return status;
@@ -145,7 +152,21 @@ enum status command_set(struct invocation *invocation)
 	status = apply_all(invocation, tree);
 	if (status != STATUS_OK)
 		return status;
-	return change(invocation, &subject, json_object_to_json_string(tree));
+	return change(invocation, &subject, json_object_to_json_string(tree), late);
+}
+
+enum status command_set(struct invocation *invocation)
+{
+	enum status status = STATUS_FAILED;
+	bool late = true;
+
+	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory"))
+		return usage_error(invocation, "it takes KEY=VALUE, or --memory");
+	for (unsigned tries = TRIES; late && tries > 0; tries--) {
+		late = false;
+		status = set_once(invocation, tries > 1 ? &late : NULL);
+	}
+	return status;
 }
 
 /* ---- edit ---- */
@@ -182,7 +203,7 @@ static enum status edit(struct invocation *invocation, const struct subject *sub
 			fputs("vmctl: nothing has been changed\n", stderr);
 			return STATUS_OK;
 		}
-		status = change(invocation, subject, text);
+		status = change(invocation, subject, text, NULL);
 	} while (status == STATUS_USAGE && ask_again());
 	return status;
 }
