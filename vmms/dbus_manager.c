@@ -70,13 +70,16 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 static int refuse_name(struct manager *manager, const char *name, struct failure *failure)
 {
 	struct broken_definition *broken = manager_find_broken(manager, name);
+	char text[JSON_ERROR_TEXT_MAX];
 
-	if (broken)
+	if (broken) {
+		json_error_describe(broken->path, (unsigned)broken->error.line, broken->error.key,
+				    broken->error.message, text, sizeof(text));
 		return failure_set(failure, DBUS_ERROR_INVALID_DEFINITION,
-				   "the definition of VM '%s' is broken: %s:%d: %s %s; repair it, "
-				   "then run 'vmctl reload'",
-				   name, broken->path, broken->error.line, broken->error.key,
-				   broken->error.message);
+				   "the definition of VM '%s' is broken: %s; repair it, then run "
+				   "'vmctl reload'",
+				   name, text);
+	}
 	return failure_set(failure, DBUS_ERROR_NO_SUCH_VM,
 			   "there is no VM '%s'; 'vmctl list' shows which there are", name);
 }

@@ -43,6 +43,7 @@ static char *as_utf8(char *text)
 static int add_broken(struct manager *manager, const char *name, const struct json_error *error)
 {
 	struct broken_definition *broken = calloc(1, sizeof(*broken));
+	char text[JSON_ERROR_TEXT_MAX];
 
 	if (!broken)
 		return -ENOMEM;
@@ -53,8 +54,9 @@ static int add_broken(struct manager *manager, const char *name, const struct js
 	broken->error = *error;
 	if (!broken->file || !broken->name || !broken->path)
 		return -ENOMEM;
-	log_error("%s:%d: %s%s%s", broken->path, error->line, error->key,
-		  error->key[0] != '\0' ? " " : "", error->message);
+	json_error_describe(broken->path, (unsigned)error->line, error->key, error->message, text,
+			    sizeof(text));
+	log_error("%s", text);
 	return 0;
 }
 

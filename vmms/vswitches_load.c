@@ -40,6 +40,7 @@ static int add_broken(struct vswitches *switches, const char *name, const char *
 		      const struct json_error *error)
 {
 	struct broken_vswitch *broken = calloc(1, sizeof(*broken));
+	char text[JSON_ERROR_TEXT_MAX];
 
 	if (!broken)
 		return -ENOMEM;
@@ -49,8 +50,9 @@ static int add_broken(struct vswitches *switches, const char *name, const char *
 	broken->error = *error;
 	if (!broken->name || !broken->path)
 		return -ENOMEM;
-	log_error("%s:%d: %s%s%s", broken->path, error->line, error->key,
-		  error->key[0] != '\0' ? " " : "", error->message);
+	json_error_describe(broken->path, (unsigned)error->line, error->key, error->message, text,
+			    sizeof(text));
+	log_error("%s", text);
 	return 0;
 }
 

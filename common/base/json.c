@@ -18,6 +18,16 @@
 #include <stdio.h>
 #include <string.h>
 
+void json_error_describe(const char *path, unsigned line, const char *key, const char *message,
+			 char *buffer, size_t size)
+{
+	char number[16] = "";
+
+	if (line > 0)
+		snprintf(number, sizeof(number), ":%u", line);
+	snprintf(buffer, size, "%s%s: %s%s%s", path, number, key, *key != '\0' ? " " : "", message);
+}
+
 struct scanner {
 	const char *at, *end;
 	int line;

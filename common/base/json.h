@@ -30,6 +30,14 @@ struct json_error {
 	char message[256]; /* what is wrong and what would be right, for people */
 };
 
+/*
+ * What is wrong with a file, and where: "/a.json:3: disks[2].lun is taken"; without line (0) or key
+ * ("") where there is none, as in "/a.json: Permission denied". It is cut if it does not fit.
+ */
+#define JSON_ERROR_TEXT_MAX 5120
+void json_error_describe(const char *path, unsigned line, const char *key, const char *message,
+			 char *buffer, size_t size);
+
 static inline void json_putp(struct json_object **object)
 {
 	json_object_put(*object);

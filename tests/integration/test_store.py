@@ -72,6 +72,9 @@ class Store(StoreTest):
         self.assertEqual(broken["key"]["path"], str(self.file("key")))
         table = self.ok("list")
         self.assertIn(f"{self.file('key')}:4: colour is not a known key", table)
+        self.assertIn(f"{self.file('no-uuid')}: uuid is missing", table)
+        self.assertIn(f"{self.file('syntax')}:3: not JSON", table)
+        self.refused(USAGE, "start", "no-uuid", says="no-uuid.json: uuid is missing")
         self.assertIn(f"{self.file('key')}:4: colour", (self.folder / "log").read_text())
         self.ok("start", "good")
 

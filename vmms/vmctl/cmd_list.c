@@ -98,12 +98,15 @@ static void add_row(struct table *table, const struct vm_info *info)
 
 static void add_broken_row(struct table *table, const struct broken *broken)
 {
+	char text[JSON_ERROR_TEXT_MAX];
+
 	table_add(table, "%s", broken->name);
 	table_add(table, "broken");
 	for (size_t i = 0; i < 6; i++)
 		table_add(table, "%s", "");
-	table_add(table, "%s:%" PRIu32 ": %s %s", broken->path, broken->line, broken->key,
-		  broken->message);
+	json_error_describe(broken->path, broken->line, broken->key, broken->message, text,
+			    sizeof(text));
+	table_add(table, "%s", text);
 }
 
 static enum status list_as_table(const struct vm_list *list, sd_bus_message *reply)

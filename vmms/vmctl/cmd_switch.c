@@ -291,6 +291,7 @@ static enum status add_broken(struct invocation *invocation, struct table *table
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	const char *name, *path, *key, *message;
+	char text[JSON_ERROR_TEXT_MAX];
 	uint32_t line;
 	int r;
 
@@ -305,7 +306,8 @@ static enum status add_broken(struct invocation *invocation, struct table *table
 		table_add(table, "broken");
 		table_add(table, "%s", "");
 		table_add(table, "%s", "");
-		table_add(table, "%s:%u: %s %s", path, line, key, message);
+		json_error_describe(path, line, key, message, text, sizeof(text));
+		table_add(table, "%s", text);
 	}
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }

@@ -93,6 +93,20 @@ static void test_refuses(void **state)
 	}
 }
 
+static void test_errors_of_files(void **state)
+{
+	char text[64], little[8];
+
+	json_error_describe("/a.json", 3, "disks[2].lun", "is taken", text, sizeof(text));
+	assert_string_equal(text, "/a.json:3: disks[2].lun is taken");
+	json_error_describe("/a.json", 0, "uuid", "is missing", text, sizeof(text));
+	assert_string_equal(text, "/a.json: uuid is missing");
+	json_error_describe("/a.json", 1, "", "not JSON", text, sizeof(text));
+	assert_string_equal(text, "/a.json:1: not JSON");
+	json_error_describe("/a.json", 1, "", "not JSON", little, sizeof(little));
+	assert_string_equal(little, "/a.json");
+}
+
 static void test_refuses_nul_byte(void **state)
 {
 	static const char text[] = "{\n\"a\": 1}\0{}";
@@ -321,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accepts),
 		cmocka_unit_test(test_refuses),
+		cmocka_unit_test(test_errors_of_files),
 		cmocka_unit_test(test_refuses_nul_byte),
 		cmocka_unit_test(test_refuses_depth),
 		cmocka_unit_test(test_refuses_long_key),

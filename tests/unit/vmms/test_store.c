@@ -187,6 +187,30 @@ static void test_leftovers_are_removed(void **state)
 	assert_found(fixture, "a: kept\n");
 }
 
+static void test_which_file_it_is(void **state)
+{
+	struct fixture *fixture = *state;
+	CLEANUP(definition_freep) struct definition *a = define("a", "x");
+	struct folder_stamp stamp = store_stamp(fixture->store, "a");
+
+	assert_true(store_is_same(fixture->store, "a", &stamp));
+	assert_int_equal(store_save(fixture->store, a), 0);
+	assert_false(store_is_same(fixture->store, "a", &stamp));
+	stamp = store_stamp(fixture->store, "a");
+	assert_true(store_is_same(fixture->store, "a", &stamp));
+	/* What is staged is not the file yet. */
+	assert_int_equal(store_stage(fixture->store, a), 0);
+	assert_true(store_is_same(fixture->store, "a", &stamp));
+	assert_int_equal(store_commit(fixture->store, "a"), 0);
+	assert_false(store_is_same(fixture->store, "a", &stamp));
+	stamp = store_stamp(fixture->store, "a");
+	write_file(fixture, "a.json", "{}");
+	assert_false(store_is_same(fixture->store, "a", &stamp));
+	/* Nothing is lost where there is nothing. */
+	assert_int_equal(store_delete(fixture->store, "a"), 0);
+	assert_true(store_is_same(fixture->store, "a", &stamp));
+}
+
 /* A link in place of the staged file must not make us write elsewhere. */
 static void test_links_are_not_followed(void **state)
 {
@@ -222,6 +246,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_callback_ends_the_loading, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_owner, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leftovers_are_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_which_file_it_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_are_not_followed, setup, teardown),
 		cmocka_unit_test(test_folder_cannot_be_made),
 	};
