@@ -106,14 +106,14 @@ class Set(Settings):
         """Each is made, though only one can be made to what the definition was."""
         self.create()
         for number in range(1, 9):
-            settings = [f"notes={number}", f"tags={number}", f"processors.count={number}",
+            settings = [f"notes={number}", f'tags=["t{number}"]', f"processors.count={number}",
                         f"automatic_start.order={number}"]
             setters = [self.vmctl_in_background("set", "vm", setting) for setting in settings]
             self.assertEqual([setter.communicate(timeout=60) for setter in setters], [("", "")] * 4)
             definition = self.show()["definition"]
             self.assertEqual((definition["notes"], definition["tags"], definition["processors"]["count"],
                               definition["automatic_start"]["order"]),
-                             (str(number), [str(number)], number, number))
+                             (str(number), [f"t{number}"], number, number))
 
     def test_pending_changes_survive_the_daemon(self):
         self.create()
