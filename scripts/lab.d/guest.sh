@@ -69,6 +69,8 @@ guest_cloud_packages=(
 
 guest_cloud_configure() {
 	echo 'LABEL=root / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1' >"$1/etc/fstab"
+	# Making another one takes its time where the processor is emulated.
+	echo 'locale: C.UTF-8' >"$1/etc/cloud/cloud.cfg.d/10-locale.cfg"
 	chroot "$1" systemctl --quiet enable systemd-networkd
 	rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname
 	: >"$1/etc/machine-id"
