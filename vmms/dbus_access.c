@@ -71,7 +71,6 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "GetSwitch", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
 	{ DBUS_INTERFACE_VM, "OpenConsole", NEED_CONSOLE },
-	{ DBUS_INTERFACE_VM, "OpenSocket", NEED_CONSOLE },
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
 	{ DBUS_INTERFACE_VM, "ListGuestValues", NEED_READ },

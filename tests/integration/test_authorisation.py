@@ -371,6 +371,15 @@ class Polkit(AuthorisationTest):
         self.refused_as(OTHER, NOT_PERMITTED, "console", "vm", "--log", says="org.vmms1.console")
         self.assertIn(f"{OTHER} org.vmms1.manage vm", self.asked())
 
+    def test_a_console_is_no_way_into_the_guest(self):
+        """Whoever sits before it may know no password; ports of the guest may ask for none."""
+        self.allow((OTHER, "read", "yes"), (OTHER, "console", "yes"))
+        self.create()
+        self.ok("start", "vm")
+        self.ok_as(OTHER, "console", "vm", "--log")
+        for words in ["connect", "vm", "22"], ["exec", "vm", "--", "true"]:
+            self.refused_as(OTHER, NOT_PERMITTED, *words, says="org.vmms1.manage")
+
     def test_a_member_who_may_read(self):
         self.allow((MEMBER, "read", "yes"))
         self.create()
