@@ -58,8 +58,7 @@ static int read_definition(const char *text, struct definition **ret_definition,
 
 	r = definition_parse(text, strlen(text), ret_definition, &why);
 	if (r == -EINVAL)
-		return failure_set(failure, DBUS_ERROR_INVALID_DEFINITION, "line %d: %s%s%s",
-				   why.line, why.key, why.key[0] != '\0' ? ": " : "", why.message);
+		return dbus_refuse_definition(failure, text, &why);
 	return r < 0 ? failure_no_memory(failure) : 0;
 }
 

@@ -99,6 +99,8 @@ class Set(Settings):
             self.assertEqual((self.definition(), self.file()), (before, before))
             if state == "off":
                 self.ok("start", "vm")
+        # Nobody has written lines.
+        self.assertNotIn("line 1", self.vmctl("set", "vm", "memory.size=3M").err)
         self.refused(NO_SUCH_VM, "set", "nobody", "notes=x")
         self.ok("shutdown", "vm")
 
