@@ -14,6 +14,7 @@ import logwrites
 import scenarios_dump
 import scenarios_memory
 import scenarios_network
+import scenarios_sockets
 import scenarios_switch
 
 
@@ -540,7 +541,8 @@ ALL = [boot, no_interrupt_remapping, synthetic_timers, fio_on_a_file, fio_on_a_b
        time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails,
-       *scenarios_memory.ALL, *scenarios_network.ALL, *scenarios_switch.ALL, *scenarios_dump.ALL]
+       *scenarios_memory.ALL, *scenarios_network.ALL, *scenarios_switch.ALL, *scenarios_dump.ALL,
+       *scenarios_sockets.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_memory.OF_THE_ENGINE,
