@@ -15,6 +15,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
+#include "common/base/json.h"
 #include "common/base/list.h"
 #include "common/definition.h"
 #include "vmms/failure.h"
@@ -99,6 +100,10 @@ void job_drop(struct job *job);
 void job_publish(struct job *job);
 
 void job_progress(struct job *job, uint64_t done, uint64_t total);
+
+/* The same by members of an event of the worker's, which is untrusted. job: NULL: nothing to do. */
+void job_progress_event(struct job *job, struct json_object *event, const char *done,
+			const char *total);
 
 /* A vm_done_fn: data is the job. */
 void job_end(void *data, const struct failure *failure);

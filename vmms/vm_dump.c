@@ -68,9 +68,5 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 
 void vm_dump_on_dump(struct vm *vm, struct json_object *data)
 {
-	struct json_object *done, *size;
-
-	if (vm->dump && json_object_object_get_ex(data, "done", &done) &&
-	    json_object_object_get_ex(data, "size", &size))
-		job_progress(vm->dump, json_object_get_uint64(done), json_object_get_uint64(size));
+	job_progress_event(vm->dump, data, "done", "size");
 }

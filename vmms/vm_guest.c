@@ -226,17 +226,9 @@ void vm_guest_on_thawed(struct vm *vm, struct json_object *data)
 	set_frozen(vm, false);
 }
 
-static uint64_t number(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(object, key, &value) ? json_object_get_uint64(value) : 0;
-}
-
 void vm_guest_on_copy(struct vm *vm, struct json_object *data)
 {
-	if (vm->guest.copy)
-		job_progress(vm->guest.copy, number(data, "copied"), number(data, "size"));
+	job_progress_event(vm->guest.copy, data, "copied", "size");
 }
 
 void vm_guest_forget(struct vm *vm)
