@@ -192,7 +192,7 @@ static int reconnect(sd_event_source *source, uint64_t usec, void *data);
 
 static void disconnect(struct dbus_service *service)
 {
-	dbus_access_deinit(&service->access);
+	dbus_access_forget(&service->access);
 	service->bus = sd_bus_close_unref(service->bus);
 }
 
@@ -275,7 +275,9 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	service->report = report;
 	service->settings = *settings;
 	list_init(&service->stop_calls);
-	dbus_access_init(&service->access);
+	r = dbus_access_init(&service->access, manager->loop, manager->errands, settings->group);
+	if (r < 0)
+		return r;
 	r = sd_event_add_time_relative(manager->loop, &service->reconnect, CLOCK_MONOTONIC, 0, 0,
 				       reconnect, service);
 	if (r < 0)

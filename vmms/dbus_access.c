@@ -2,24 +2,25 @@
 /*
  * Who calls, and what they may.
  *
- * A call that polkit has to be asked about is put aside and, when there is an answer, read again
- * from the beginning: all is looked at anew then, since its VM may be another's or gone, and the
- * answer counts for the action and the VM that were asked about alone.
+ * A call that polkit has to be asked about is put aside (vmms/dbus_question.h) and, when there is
+ * an answer, read again from the beginning: all is looked at anew then, since its VM may be
+ * another's or gone, and the answer counts for the action and the VM that were asked about alone.
  *
  * Objects that a caller does not see are refused before it is known whether they exist.
  */
 #include "vmms/dbus_access.h"
 
 #include "common/base/log.h"
+#include "common/base/text.h"
 #include "vmms/dbus_internal.h"
 #include "vmms/permit.h"
+#include "vmms/resources.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define QUESTIONS_MAX     16       /* of one user */
 #define REFUSALS_LOGGED   20       /* in each interval */
 #define REFUSALS_INTERVAL 10000000 /* microseconds */
 
@@ -166,10 +167,11 @@ static bool may_everything(uid_t uid)
 	return uid == 0 || uid == geteuid();
 }
 
-static bool is_at_home(const struct dbus_service *service, const struct user *user)
+static bool is_at_home(const struct dbus_service *service)
 {
-	return user_is_in(user, service->settings.group) ||
-	       permit_count(user, &service->manager->vms) > 0;
+	const struct user_found *user = service->access.user;
+
+	return user->is_member || permit_count(user->name, &service->manager->vms) > 0;
 }
 
 static int read_uid(sd_bus_message *call, uid_t *ret_uid)
@@ -181,18 +183,23 @@ static int read_uid(sd_bus_message *call, uid_t *ret_uid)
 	return r < 0 ? r : sd_bus_creds_get_euid(credentials, ret_uid);
 }
 
-const struct user *dbus_caller(sd_bus_message *call)
+/* The filter's, which has let the call pass. */
+static struct dbus_service *service_of(sd_bus_message *call)
 {
-	const struct dbus_service *service =
-		sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
+	return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
+}
 
-	return service->access.user;
+const char *dbus_caller(sd_bus_message *call)
+{
+	const struct user_found *user = service_of(call)->access.user;
+
+	return user ? user->name : NULL;
 }
 
 bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm)
 {
 	return service->access.sees_all ||
-	       (vm && permit_is_owner(service->access.user, vm->definition));
+	       (vm && permit_is_owner(service->access.user->name, vm->definition));
 }
 
 bool dbus_reader_sees_all(const struct dbus_service *service)
@@ -258,7 +265,7 @@ static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum 
 	const char *user = service->access.user->name, *name = named_vm(call);
 	char text[FAILURE_MESSAGE_MAX], group[128] = "";
 
-	if (name && is_at_home(service, service->access.user)) {
+	if (name && is_at_home(service)) {
 		snprintf(text, sizeof(text),
 			 "user '%s' has no VM '%s', and may not do that with VMs of others; 'vmctl "
 			 "list' shows which there are",
@@ -277,83 +284,16 @@ static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum 
 		      text);
 }
 
-/* ---- Asking polkit ---- */
+/* ---- What takes its time ---- */
 
-static void question_free(struct access_question *question)
+/* The call is put aside, or why it is not. Return: as a handler. */
+static int wait_for_answer(struct dbus_service *service, sd_bus_message *call, int r)
 {
-	list_unlink(&question->link);
-	sd_bus_slot_unref(question->slot);
-	sd_bus_message_unref(question->call);
-	free(question);
-}
-
-static struct access_question *find_question(const struct dbus_access *access,
-					     const sd_bus_message *call)
-{
-	list_for_each (link, (struct list *)&access->questions) {
-		struct access_question *question = container_of(link, struct access_question, link);
-
-		if (question->call == call)
-			return question;
-	}
-	return NULL;
-}
-
-static void answered(void *data, enum polkit_answer answer)
-{
-	struct access_question *question = data;
-	int r;
-
-	question->answer = answer;
-	r = sd_bus_message_rewind(question->call, true);
-	if (r >= 0)
-		r = sd_bus_enqueue_for_read(question->service->bus, question->call);
-	if (r < 0) {
-		(void)sd_bus_reply_method_errno(question->call, r, NULL);
-		question_free(question);
-	}
-}
-
-static unsigned count_questions(const struct dbus_access *access, uid_t uid)
-{
-	unsigned count = 0;
-
-	list_for_each (link, (struct list *)&access->questions)
-		count += container_of(link, struct access_question, link)->uid == uid;
-	return count;
-}
-
-/* Return: as a handler. */
-static int ask(struct dbus_service *service, sd_bus_message *call, const char *action,
-	       const struct vm *vm, bool interactive)
-{
-	struct access_question *question;
-	int r;
-
-	if (count_questions(&service->access, service->access.user->uid) >= QUESTIONS_MAX)
+	if (r == -EBUSY)
 		return refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED,
-			      "too many calls of this user wait for polkit; try again later");
-	question = calloc(1, sizeof(*question));
-	if (!question)
-		return -ENOMEM;
-	question->service = service;
-	question->call = sd_bus_message_ref(call);
-	question->uid = service->access.user->uid;
-	if (vm)
-		question->vm = vm->definition->uuid;
-	question->polkit = (struct polkit_question){ .sender = sd_bus_message_get_sender(call),
-						     .action = action,
-						     .vm = vm ? vm->definition->name : NULL,
-						     .interactive = interactive,
-						     .answered = answered,
-						     .data = question };
-	list_append(&service->access.questions, &question->link);
-	r = polkit_ask(service->bus, &question->polkit, &question->slot);
-	if (r < 0) {
-		question_free(question);
-		return r;
-	}
-	return 1;
+			      "too many calls of this user wait for polkit, or for the user "
+			      "database; try again later");
+	return r < 0 ? r : 1;
 }
 
 /* ---- The check ---- */
@@ -361,13 +301,13 @@ static int ask(struct dbus_service *service, sd_bus_message *call, const char *a
 /* The need is the caller's without polkit. */
 static bool is_met(const struct dbus_service *service, enum need need, const struct vm *vm)
 {
-	const struct user *user = service->access.user;
+	const struct user_found *user = service->access.user;
 
 	if (need == NEED_NOTHING)
 		return true;
 	if (need == NEED_CREATE)
-		return user_is_in(user, service->settings.group);
-	return need != NEED_LIST && vm && permit_is_owner(user, vm->definition);
+		return user->is_member;
+	return need != NEED_LIST && vm && permit_is_owner(user->name, vm->definition);
 }
 
 /* polkit has said something about that action. */
@@ -381,49 +321,77 @@ static int settle(struct dbus_service *service, sd_bus_message *call, enum need 
 	return 0;
 }
 
-/* What polkit said when it was asked about this call; action NULL: it was not. */
-struct said {
-	const char *action;
-	struct guid vm;
-	enum polkit_answer answer;
-};
-
-/* It was about this, and not about a VM that was there then. */
-static bool has_said(const struct said *said, enum need need, const struct vm *vm)
+/* polkit has been asked about this, and not about a VM that was there then. */
+static bool is_answered(const struct dbus_answers *answers, enum need need, const struct vm *vm)
 {
 	const struct guid none = { 0 };
 
-	return said->action && strcmp(said->action, needs[need].action) == 0 &&
-	       guid_equal(&said->vm, vm ? &vm->definition->uuid : &none);
+	return answers->action && strcmp(answers->action, needs[need].action) == 0 &&
+	       guid_equal(&answers->vm, vm ? &vm->definition->uuid : &none);
 }
 
-static int check_user(struct dbus_service *service, sd_bus_message *call, const struct said *said)
+static int check_user(struct dbus_service *service, sd_bus_message *call)
 {
+	const struct dbus_answers *answers = &service->access.answers;
 	enum need need = call_need(call);
 	const struct vm *vm = call_vm(service, call);
-	bool optional;
+	bool optional, interactive;
 
 	if (is_met(service, need, vm))
 		return 0;
-	optional = need == NEED_LIST && is_at_home(service, service->access.user);
-	if (has_said(said, need, vm))
-		return settle(service, call, need, optional, said->answer);
-	return ask(service, call, needs[need].action, vm,
-		   !optional && sd_bus_message_get_allow_interactive_authorization(call) > 0);
+	optional = need == NEED_LIST && is_at_home(service);
+	if (is_answered(answers, need, vm))
+		return settle(service, call, need, optional, answers->polkit);
+	interactive = !optional && sd_bus_message_get_allow_interactive_authorization(call) > 0;
+	return wait_for_answer(
+		service, call,
+		dbus_question_ask_polkit(service, call, needs[need].action, vm, interactive));
+}
+
+/* Who the caller is may be known, or have been looked up for this call. */
+static int find_caller(struct dbus_service *service, uid_t uid)
+{
+	struct dbus_answers *answers = &service->access.answers;
+	const struct user_key key = { .uid = uid };
+
+	if (!answers->has_user) {
+		answers->user_result =
+			user_lookups_find(service->access.lookups, &key, &answers->user);
+		answers->has_user = answers->user_result != -EAGAIN;
+	}
+	return answers->user_result;
+}
+
+static int check_other(struct dbus_service *service, sd_bus_message *call, uid_t uid)
+{
+	char text[128];
+	int r;
+
+	r = find_caller(service, uid);
+	if (r == -EAGAIN)
+		return wait_for_answer(service, call, dbus_question_ask_caller(service, call, uid));
+	if (r == -ESRCH)
+		return refuse_uid(service, call, uid);
+	if (r < 0) {
+		snprintf(text, sizeof(text), "uid %d cannot be looked up in the user database: %s",
+			 (int)uid, strerror(-r));
+		return refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED, text);
+	}
+	service->access.user = &service->access.answers.user;
+	return check_user(service, call);
 }
 
 static void forget_caller(struct dbus_access *access)
 {
-	user_free(TAKE_PTR(access->user));
+	access->user = NULL;
 	access->sees_all = false;
+	dbus_answers_deinit(&access->answers);
 }
 
 /* Return: 1: dealt with; 0: the objects are to see it; -errno. */
 int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
-	struct said said = { 0 };
-	struct access_question *question;
 	uid_t uid = (uid_t)-1;
 	uint8_t type;
 	int r;
@@ -432,11 +400,7 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 	if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
 		return r;
 	forget_caller(&service->access);
-	question = find_question(&service->access, message);
-	if (question) {
-		said = (struct said){ question->polkit.action, question->vm, question->answer };
-		question_free(question);
-	}
+	service->access.answers = dbus_question_take(&service->access.questions, message);
 	r = read_uid(message, &uid);
 	if (r >= 0 && may_everything(uid)) {
 		service->access.sees_all = true;
@@ -444,18 +408,45 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 	}
 	if (r < 0 || geteuid() != 0)
 		return refuse_uid(service, message, uid);
-	r = user_find_uid(uid, &service->access.user);
-	return r < 0 ? refuse_uid(service, message, uid) : check_user(service, message, &said);
+	return check_other(service, message, uid);
 }
 
-void dbus_access_init(struct dbus_access *access)
+/* ---- Who is to own a VM ---- */
+
+/* Users own what they make, and root alone gives it away. */
+int dbus_check_owner(sd_bus_message *call, const char *before, const char *owner,
+		     struct failure *failure)
+{
+	struct dbus_service *service = service_of(call);
+	const struct dbus_answers *answers = &service->access.answers;
+	int r;
+
+	if (!owner || geteuid() != 0 || service->access.user || text_equal(before, owner))
+		return 0;
+	if (text_equal(answers->owner, owner))
+		return resources_refuse_owner(owner, answers->owner_result, failure);
+	r = dbus_question_ask_owner(service, call, owner);
+	return r < 0 ? resources_refuse_owner(owner, r, failure) : 1;
+}
+
+/* ---- Life ---- */
+
+int dbus_access_init(struct dbus_access *access, sd_event *loop, struct errands *errands,
+		     const char *group)
 {
 	list_init(&access->questions);
+	return user_lookups_new(loop, errands, group, &access->lookups);
+}
+
+void dbus_access_forget(struct dbus_access *access)
+{
+	list_for_each (link, &access->questions)
+		dbus_question_free(container_of(link, struct dbus_question, link));
+	forget_caller(access);
 }
 
 void dbus_access_deinit(struct dbus_access *access)
 {
-	list_for_each (link, &access->questions)
-		question_free(container_of(link, struct access_question, link));
-	forget_caller(access);
+	dbus_access_forget(access);
+	user_lookups_free(TAKE_PTR(access->lookups));
 }

@@ -12,49 +12,52 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/base/guid.h"
 #include "common/base/list.h"
-#include "vmms/polkit.h"
-#include "vmms/user.h"
+#include "vmms/dbus_question.h"
+#include "vmms/user_lookup.h"
 
 #include <systemd/sd-bus.h>
 
 struct dbus_service;
+struct failure;
 struct vm;
 
-/* A call that waits for polkit. */
-struct access_question {
-	struct list link;
-	struct dbus_service *service;
-	sd_bus_message *call;
-	sd_bus_slot *slot;
-	struct polkit_question polkit;
-	uid_t uid;
-	struct guid vm;            /* which it is about; null: none */
-	enum polkit_answer answer; /* once it has been read again */
-};
-
 struct dbus_access {
-	struct list questions; /* of struct access_question */
-	struct user *user;     /* who makes the call that is handled; NULL: who may everything */
-	bool sees_all;         /* not only VMs of their own */
+	struct list questions; /* of struct dbus_question */
+	struct user_lookups *lookups;
+
+	/* Of the call that is handled. */
+	const struct user_found *user; /* who makes it; NULL: who may everything */
+	bool sees_all;                 /* not only VMs of their own */
+	struct dbus_answers answers;
 
 	uint64_t refusals_since; /* microseconds */
 	unsigned refusals;       /* since then */
 };
 
-void dbus_access_init(struct dbus_access *access);
+/* group: whose members may have VMs of their own; borrowed. */
+int dbus_access_init(struct dbus_access *access, sd_event *loop, struct errands *errands,
+		     const char *group) MUST_CHECK;
+void dbus_access_deinit(struct dbus_access *access);
 
 /* Calls that wait are forgotten, as when the bus is gone. */
-void dbus_access_deinit(struct dbus_access *access);
+void dbus_access_forget(struct dbus_access *access);
 
 /* An sd_bus_message_handler_t for sd_bus_add_filter(). data: the service. */
 int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error);
 
 /* ---- For handlers of calls ---- */
 
-/* Who calls; NULL: somebody who may everything. */
-const struct user *dbus_caller(sd_bus_message *call);
+/* The name of who calls; NULL: somebody who may everything. */
+const char *dbus_caller(sd_bus_message *call);
+
+/*
+ * Whoever is to own a VM is a user of this host. before: the owner until now, who may not be; NULL:
+ * root, or none. Return: 0; 1: the call is put aside, and comes again: nothing is to be answered;
+ * negative with *failure filled.
+ */
+int dbus_check_owner(sd_bus_message *call, const char *before, const char *owner,
+		     struct failure *failure) MUST_CHECK;
 
 /* Whether that VM is in lists that the caller gets. */
 bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm);

@@ -150,7 +150,7 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	const struct manager_settings *settings = &service->manager->settings;
-	const struct user *caller = service->access.user;
+	const struct user_found *caller = service->access.user;
 	struct question *question = calloc(1, sizeof(*question));
 	const struct errand_config config = { .whose = caller ? caller->name : "",
 					      .timeout = IMAGES_TIMEOUT,

@@ -52,12 +52,14 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 		definition_free(definition);
 		return r;
 	}
-	r = permit_definition(service->access.user, NULL, definition, &failure);
-	if (r == 0 && service->access.user)
+	r = permit_definition(dbus_caller(call), NULL, definition, &failure);
+	if (r == 0 && dbus_caller(call))
 		r = quota_check_definition(service->manager, NULL, definition, &failure);
-	if (r < 0) {
+	if (r == 0)
+		r = dbus_check_owner(call, NULL, definition->owner, &failure);
+	if (r != 0) {
 		definition_free(definition);
-		return dbus_reply_failure(call, &failure);
+		return r > 0 ? 1 : dbus_reply_failure(call, &failure);
 	}
 	r = manager_create_vm(service->manager, definition, &vm, &failure);
 	if (r < 0)

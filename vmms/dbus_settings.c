@@ -120,9 +120,12 @@ int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error
 	if (r == 0 && dbus_caller(call))
 		r = quota_check_definition(vm->manager, vm_stored_definition(vm), definition,
 					   &failure);
-	if (r < 0) {
+	if (r == 0)
+		r = dbus_check_owner(call, vm_stored_definition(vm)->owner, definition->owner,
+				     &failure);
+	if (r != 0) {
 		definition_free(definition);
-		return dbus_reply_failure(call, &failure);
+		return r > 0 ? 1 : dbus_reply_failure(call, &failure);
 	}
 	return change(call, vm, definition, &failure);
 }

@@ -9,6 +9,8 @@
 #include "vmms/opener.h"
 
 #include "vmms/socket_folder.h"
+#include "vmms/user.h"
+#include "vmms/user_lookup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,8 +36,9 @@ _Static_assert(sizeof(struct message) <= ERRAND_MESSAGE_MAX, "fits a message");
 struct opener {
 	struct errand *errand;
 	struct resources resources;
-	struct failure failure; /* name NULL: none */
-	char path[FAILURE_MESSAGE_MAX];
+	struct failure failure;         /* name NULL: none */
+	char path[FAILURE_MESSAGE_MAX]; /* "": it has not come to files */
+	char owner[USER_NAME_SIZE];
 	bool all;
 	unsigned timeout;
 	opener_done_fn done;
@@ -63,6 +66,20 @@ static void looks(void *data, const char *path)
 	say(*(int *)data, WORD_LOOKS, "", path, -1);
 }
 
+/* As the daemon: the owner may not make it. user: NULL: it is the daemon's own. */
+static int make_folder(const char *folder, const struct user *user, struct failure *failure)
+{
+	int r = socket_folder_make(folder, user ? user->uid : geteuid(),
+				   user ? user->gid : getegid());
+
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot make the folder %s for the VM's sockets: %s; repair "
+				   "that, or set services.sockets to false",
+				   folder, strerror(-r));
+	return 0;
+}
+
 /* Changes the working directory, and so comes last. */
 static int listen_in(const char *folder, struct resources *resources, struct failure *failure)
 {
@@ -77,6 +94,17 @@ static int listen_in(const char *folder, struct resources *resources, struct fai
 	return 0;
 }
 
+static int become_owner(const struct resources_wish *wish, struct failure *failure)
+{
+	CLEANUP(user_freep) struct user *user = NULL;
+	int r;
+
+	r = resources_find_owner(wish->definition->owner, &user, failure);
+	if (r == 0 && wish->sockets)
+		r = make_folder(wish->sockets, user, failure);
+	return r == 0 ? resources_become_owner(user, failure) : r;
+}
+
 static void run(int socket, void *data)
 {
 	struct resources_wish wish = *(const struct resources_wish *)data;
@@ -86,9 +114,10 @@ static void run(int socket, void *data)
 
 	wish.looks = looks;
 	wish.looks_data = &socket;
-	r = resources_become_owner(wish.definition->owner, &failure);
+	r = become_owner(&wish, &failure);
 	if (r == 0) {
 		errand_bind();
+		looks(&socket, wish.disk ? wish.disk->path : wish.definition->boot.kernel);
 		r = resources_open(&resources, &wish, &failure);
 	}
 	if (r == 0 && wish.sockets)
@@ -142,14 +171,20 @@ static void judge(struct opener *opener, int result)
 {
 	if (opener->failure.name || opener->all)
 		return;
-	if (result == -ETIMEDOUT)
+	if (result == -ETIMEDOUT && opener->path[0] == '\0')
+		failure_set(&opener->failure, DBUS_ERROR_TIMEOUT,
+			    "the VM's owner '%s' could not be looked up within %u seconds: the "
+			    "user database does not answer; see to that, and try again",
+			    opener->owner, opener->timeout);
+	else if (result == -ETIMEDOUT)
 		failure_set(&opener->failure, DBUS_ERROR_TIMEOUT,
 			    "'%s' could not be opened within %u seconds: its file system does not "
 			    "answer; see to that, or give it more time with vmms's --open-timeout",
 			    opener->path, opener->timeout);
 	else
 		failure_set(&opener->failure, DBUS_ERROR_RESOURCE,
-			    "the process that was opening '%s' was killed", opener->path);
+			    "the process that was opening the VM's files was killed, at '%s'",
+			    opener->path);
 }
 
 static void ended(void *owner, int result)
@@ -206,8 +241,8 @@ int opener_new(struct errands *errands, unsigned timeout, const struct resources
 
 	if (!opener)
 		return failure_no_memory(failure);
-	snprintf(opener->path, sizeof(opener->path), "%s",
-		 wish->disk ? wish->disk->path : wish->definition->boot.kernel);
+	snprintf(opener->owner, sizeof(opener->owner), "%s",
+		 wish->definition->owner ? wish->definition->owner : "");
 	opener->timeout = timeout;
 	opener->done = done;
 	opener->data = data;

@@ -73,17 +73,13 @@ static bool is_as_we_are(const char *owner)
 	return !owner || geteuid() != 0;
 }
 
-static int find_owner(const char *owner, struct user **ret_user, struct failure *failure)
+int resources_refuse_owner(const char *owner, int r, struct failure *failure)
 {
-	int r;
-
-	r = user_find_name(owner, ret_user);
 	if (r == -ESRCH)
-		return failure_set(
-			failure, DBUS_ERROR_RESOURCE,
-			"the VM's owner '%s' is no user of this host; root can give it to "
-			"another, with 'vmctl set VM owner=USER'",
-			owner);
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "the VM's owner '%s' is no user of this host; root can give it "
+				   "to another, with 'vmctl set VM owner=USER'",
+				   owner);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "the VM's owner '%s' cannot be looked up: %s", owner,
@@ -91,27 +87,22 @@ static int find_owner(const char *owner, struct user **ret_user, struct failure 
 	return 0;
 }
 
-int resources_check_owner(const char *owner, struct failure *failure)
+int resources_find_owner(const char *owner, struct user **ret_user, struct failure *failure)
 {
-	CLEANUP(user_freep) struct user *user = NULL;
-
-	return is_as_we_are(owner) ? 0 : find_owner(owner, &user, failure);
-}
-
-int resources_become_owner(const char *owner, struct failure *failure)
-{
-	CLEANUP(user_freep) struct user *user = NULL;
-	int r;
-
+	*ret_user = NULL;
 	if (is_as_we_are(owner))
 		return 0;
-	r = find_owner(owner, &user, failure);
-	if (r < 0)
-		return r;
-	r = user_become(user);
+	return resources_refuse_owner(owner, user_find_name(owner, ret_user), failure);
+}
+
+int resources_become_owner(const struct user *user, struct failure *failure)
+{
+	int r;
+
+	r = user ? user_become(user) : 0;
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "cannot open files as the VM's owner '%s': %s", owner,
+				   "cannot open files as the VM's owner '%s': %s", user->name,
 				   strerror(-r));
 	return 0;
 }

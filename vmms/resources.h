@@ -14,6 +14,7 @@
 #include "common/base/cleanup.h"
 #include "common/definition.h"
 #include "vmms/failure.h"
+#include "vmms/user.h"
 
 #define RESOURCES_NAME_MAX 48
 
@@ -45,11 +46,20 @@ void resources_disk_name(const struct definition_disk *disk, char name[RESOURCES
 int resources_open_hypervisor(struct resources *resources, const char *path,
 			      struct failure *failure) MUST_CHECK;
 
-/* The owner is a user of this host. owner: NULL: root, or the user whose daemon it is. */
-int resources_check_owner(const char *owner, struct failure *failure) MUST_CHECK;
+/*
+ * Who the owner is, for a process that may wait for the answer. owner: NULL: root, or the user
+ * whose daemon it is. *ret_user: NULL: files are opened as we are.
+ */
+int resources_find_owner(const char *owner, struct user **ret_user,
+			 struct failure *failure) MUST_CHECK;
 
-/* From now on we are the owner, for good: for a process that does nothing else. */
-int resources_become_owner(const char *owner, struct failure *failure) MUST_CHECK;
+/* r: what looking the owner up has come to. Return: 0 if that is 0; negative with *failure filled.
+ */
+int resources_refuse_owner(const char *owner, int r, struct failure *failure);
+
+/* From now on we are that owner, for good: for a process that does nothing else. user: may be NULL.
+ */
+int resources_become_owner(const struct user *user, struct failure *failure) MUST_CHECK;
 
 /* Files that are wanted. */
 struct resources_wish {

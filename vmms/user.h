@@ -6,7 +6,8 @@
  * at while user_enter() is in force. The latter changes the thread's file system credentials and
  * supplementary groups alone, so that the user cannot signal or trace us meanwhile.
  *
- * Thread: the event loop's. Looking users up may ask services of the network (nsswitch.conf(5)).
+ * Looking users up may ask services of the network (nsswitch.conf(5)), and is for processes that
+ * may wait (vmms/errand.h); the event loop's thread has vmms/user_lookup.h.
  */
 #pragma once
 

@@ -106,9 +106,6 @@ int vm_check_definition(const struct definition *definition, struct failure *fai
 				   "the definition of VM '%s' is too large for a worker (%zu "
 				   "bytes); shorten its notes or the paths of its disks",
 				   definition->name, size);
-	r = resources_check_owner(definition->owner, failure);
-	if (r < 0)
-		return r;
 	for (unsigned i = 0; i < definition->network.adapter_count; i++) {
 		r = vm_check_adapter(&definition->network.adapters[i], failure);
 		if (r < 0)

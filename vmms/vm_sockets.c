@@ -57,37 +57,6 @@ void vm_sockets_path(const struct vm *vm, char path[PATH_MAX])
 		 vm->definition->name);
 }
 
-static int prepare(const struct vm *vm, const char *path)
-{
-	CLEANUP(user_freep) struct user *user = NULL;
-	int r;
-
-	if (geteuid() != 0 || !vm->definition->owner)
-		return socket_folder_make(path, geteuid(), getegid());
-	r = user_find_name(vm->definition->owner, &user);
-	return r < 0 ? r : socket_folder_make(path, user->uid, user->gid);
-}
-
-int vm_sockets_prepare(const struct vm *vm, struct failure *failure)
-{
-	char path[PATH_MAX];
-	int r;
-
-	if (!vm->definition->services.sockets)
-		return 0;
-	r = resources_check_owner(vm->definition->owner, failure);
-	if (r < 0)
-		return r;
-	vm_sockets_path(vm, path);
-	r = prepare(vm, path);
-	if (r < 0)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "cannot make the folder %s for the sockets of VM '%s': %s; "
-				   "repair that, or set services.sockets to false",
-				   path, vm->definition->name, strerror(-r));
-	return 0;
-}
-
 void vm_sockets_stopped(const struct vm *vm)
 {
 	char path[PATH_MAX];
@@ -141,10 +110,12 @@ struct connect_work {
 static void work(int socket, void *data)
 {
 	const struct connect_work *wanted = data;
+	CLEANUP(user_freep) struct user *user = NULL;
 	struct failure failure;
 	int fd;
 
-	if (resources_become_owner(wanted->owner, &failure) < 0)
+	if (resources_find_owner(wanted->owner, &user, &failure) < 0 ||
+	    resources_become_owner(user, &failure) < 0)
 		return;
 	errand_bind();
 	if (socket_folder_connect(wanted->path, wanted->port, &fd) == 0)

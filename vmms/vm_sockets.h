@@ -33,9 +33,6 @@ void vm_sockets_init(struct vm_sockets *sockets);
 /* The folder's path, whether there is one or not. */
 void vm_sockets_path(const struct vm *vm, char path[PATH_MAX]);
 
-/* Makes the folder, for a VM that has such sockets by its definition. */
-int vm_sockets_prepare(const struct vm *vm, struct failure *failure) MUST_CHECK;
-
 /* The VM does not run, or is to be deleted: vmms/socket_folder.h. */
 void vm_sockets_stopped(const struct vm *vm);
 void vm_sockets_deleted(const struct vm *vm);

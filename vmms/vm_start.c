@@ -316,10 +316,8 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 	if (r < 0)
 		return r;
 	vm_sockets_path(vm, sockets);
-	r = vm_sockets_prepare(vm, failure);
-	if (r == 0)
-		r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-			       files_opened, vm, &vm->opener, failure);
+	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
+		       files_opened, vm, &vm->opener, failure);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return r;

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Calls that are put aside until something is known about them: what polkit says, or the user
+ * database.
+ *
+ * When there is an answer the call is read again from the beginning, with what was learnt
+ * (dbus_question_take()): all else is looked at anew then.
+ *
+ * Thread: the event loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/guid.h"
+#include "common/base/list.h"
+#include "vmms/polkit.h"
+#include "vmms/user_lookup.h"
+
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+#define DBUS_QUESTIONS_MAX 16 /* of one user */
+
+struct dbus_service;
+struct vm;
+
+/* What was learnt about a call. */
+struct dbus_answers {
+	bool has_user; /* the caller was looked up */
+	int user_result;
+	struct user_found user;
+
+	const char *action; /* that polkit was asked about; NULL: it was not */
+	struct guid vm;     /* which it was about; null: none */
+	enum polkit_answer polkit;
+
+	char *owner; /* who was looked up; NULL: nobody */
+	int owner_result;
+};
+
+void dbus_answers_deinit(struct dbus_answers *answers);
+
+/* A call that waits for an answer. */
+struct dbus_question {
+	struct list link;
+	struct dbus_service *service;
+	sd_bus_message *call;
+	uid_t uid;
+	struct dbus_answers answers;
+	struct polkit_question polkit;
+	sd_bus_slot *slot; /* of polkit's answer */
+	struct user_waiter waiter;
+};
+
+void dbus_question_free(struct dbus_question *question);
+
+/* What is known of a call, which is over then for those who asked. */
+struct dbus_answers dbus_question_take(const struct list *questions, const sd_bus_message *call);
+
+/*
+ * Puts the call aside. uid: who calls. Return: 0; -EBUSY: DBUS_QUESTIONS_MAX of the caller's wait,
+ * or too many users are being looked up; -errno.
+ */
+int dbus_question_ask_caller(struct dbus_service *service, sd_bus_message *call,
+			     uid_t uid) MUST_CHECK;
+
+/* The same, about whoever is to own a VM. */
+int dbus_question_ask_owner(struct dbus_service *service, sd_bus_message *call,
+			    const char *owner) MUST_CHECK;
+
+/* The same, of polkit. The caller is known. vm: which it is about; NULL: none. */
+int dbus_question_ask_polkit(struct dbus_service *service, sd_bus_message *call, const char *action,
+			     const struct vm *vm, bool interactive) MUST_CHECK;
