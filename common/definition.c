@@ -3,7 +3,7 @@
  * The definition of a VM, read by tables of keys.
  *
  * Each table row names a key, where it goes and its bounds; json_read() does the rest. What no
- * single key shows (a topology that does not multiply out, two disks in one place) is checked once
+ * single key shows (two disks in one place, a limit that is too low for the vps) is checked once
  * all keys are in, with the value that is to blame at hand, so that the error has its line.
  */
 #include "common/definition.h"
@@ -94,29 +94,6 @@ int definition_refuse_member(struct json_reader *reader, struct json_object *obj
 /* ---- Keys ---- */
 
 #define MEMBER(member) offsetof(struct definition, member)
-
-static const struct json_key processors_keys[] = {
-	{ .name = "count",
-	  .read = json_read_unsigned,
-	  .offset = MEMBER(processors.count),
-	  .minimum = 1,
-	  .maximum = DEFINITION_PROCESSORS_MAX },
-	{ .name = "sockets",
-	  .read = json_read_unsigned,
-	  .offset = MEMBER(processors.sockets),
-	  .minimum = 1,
-	  .maximum = DEFINITION_PROCESSORS_MAX },
-	{ .name = "cores",
-	  .read = json_read_unsigned,
-	  .offset = MEMBER(processors.cores),
-	  .minimum = 1,
-	  .maximum = DEFINITION_PROCESSORS_MAX },
-	{ .name = "threads",
-	  .read = json_read_unsigned,
-	  .offset = MEMBER(processors.threads),
-	  .minimum = 1,
-	  .maximum = DEFINITION_PROCESSORS_MAX },
-};
 
 static const struct json_key hyper_v_keys[] = {
 	{ .name = "synthetic_timers",
@@ -222,7 +199,7 @@ static const struct json_key definition_keys[] = {
 	  .offset = MEMBER(notes),
 	  .maximum = DEFINITION_NOTES_MAX },
 	{ .name = "tags", .read = definition_tags_read, .offset = MEMBER(tags) },
-	{ .name = "processors", .read = json_read_members, .detail = TABLE(processors_keys) },
+	{ .name = "processors", .read = definition_processors_read, .offset = MEMBER(processors) },
 	{ .name = "memory", .read = definition_memory_read, .offset = MEMBER(memory) },
 	{ .name = "engine",
 	  .read = json_read_enum,
@@ -250,10 +227,7 @@ int definition_new(struct definition **ret_definition)
 	if (!definition)
 		return -ENOMEM;
 	definition->memory.size = DEFINITION_MEMORY_DEFAULT;
-	definition->processors.count = 1;
-	definition->processors.sockets = 1;
-	definition->processors.cores = 1;
-	definition->processors.threads = 1;
+	definition_processors_init(&definition->processors);
 	definition->hyper_v.apic_msrs = true;
 	definition->services.shutdown = true;
 	definition->services.heartbeat = true;
@@ -293,33 +267,21 @@ void definition_free(struct definition *definition)
 	free(definition);
 }
 
-/*
- * Fills in what the text left open: the count is the product, and cores make up for what is
- * missing to a count.
- */
-static int settle_processors(struct json_reader *reader, struct json_object *object,
-			     struct definition *definition)
+/* A limit that the vps' threads alone would reach lets no guest start. */
+static int check_tasks(struct json_reader *reader, struct json_object *object,
+		       const struct definition *definition)
 {
-	__typeof__(definition->processors) *processors = &definition->processors;
-	struct json_object *value;
-	unsigned others = processors->sockets * processors->threads;
+	unsigned needed = definition->processors.count + DEFINITION_TASKS_BESIDES_VPS;
+	struct json_object *resources;
 
-	if (!json_object_object_get_ex(object, "processors", &value))
+	if (definition->resources.tasks_max == 0 || definition->resources.tasks_max >= needed)
 		return 0;
-	if (!json_object_object_get_ex(value, "count", NULL))
-		processors->count = others * processors->cores;
-	else if (!json_object_object_get_ex(value, "cores", NULL))
-		processors->cores = processors->count / others;
-	json_enter_key(reader, "processors");
-	if (processors->count > DEFINITION_PROCESSORS_MAX)
-		return json_refuse(reader, value,
-				   "are %u virtual processors; at most %d are possible",
-				   processors->count, DEFINITION_PROCESSORS_MAX);
-	if (processors->count != others * processors->cores)
-		return definition_refuse_member(reader, value, "count",
-						"must be sockets times cores times threads");
-	json_leave(reader, 0);
-	return 0;
+	json_object_object_get_ex(object, "resources", &resources);
+	json_enter_key(reader, "resources");
+	json_enter_key(reader, "tasks_max");
+	return json_refuse(reader, json_object_object_get(resources, "tasks_max"),
+			   "must be at least %u with %u virtual processors", needed,
+			   definition->processors.count);
 }
 
 int definition_from_json(struct json_object *object, struct definition **ret_definition,
@@ -338,7 +300,7 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	r = json_read(&reader, object, definition_keys, ARRAY_SIZE(definition_keys), definition);
 	if (r < 0)
 		return r;
-	r = settle_processors(&reader, object, definition);
+	r = check_tasks(&reader, object, definition);
 	if (r < 0)
 		return r;
 	*ret_definition = TAKE_PTR(definition);

@@ -18,6 +18,7 @@
 #include "common/definition_host.h"
 #include "common/definition_memory.h"
 #include "common/definition_network.h"
+#include "common/definition_processors.h"
 #include "common/definition_resources.h"
 
 #include <stdbool.h>
@@ -32,8 +33,7 @@
 #define DEFINITION_CONTROLLERS_MAX  4
 #define DEFINITION_LUNS_MAX         64
 #define DEFINITION_DISKS_MAX        (DEFINITION_CONTROLLERS_MAX * DEFINITION_LUNS_MAX)
-#define DEFINITION_SERIAL_MAX       36 /* bytes, printable ASCII without blanks */
-#define DEFINITION_PROCESSORS_MAX   64
+#define DEFINITION_SERIAL_MAX       36   /* bytes, printable ASCII without blanks */
 #define DEFINITION_COMMAND_LINE_MAX 2047 /* bytes */
 #define DEFINITION_DVD_SECTOR_SIZE  2048
 #define DEFINITION_CRASH_GRACE      10   /* seconds, unless the definition has another */
@@ -85,9 +85,7 @@ struct definition {
 	char *owner;      /* a user of the host, for whom files are opened; NULL: root */
 	char *notes;
 	struct definition_tags tags;
-	struct {
-		unsigned count, sockets, cores, threads; /* count = sockets * cores * threads */
-	} processors;
+	struct definition_processors processors;
 	struct definition_memory memory;
 	enum definition_engine engine;
 	struct {

@@ -12,7 +12,7 @@
 #define BANDWIDTH_MAX  (UINT64_C(1) << 40)
 #define OPERATIONS_MIN 10
 #define OPERATIONS_MAX 100000000
-#define TASKS_MIN      128 /* so that 64 virtual processors and the ring's threads can be */
+#define TASKS_MIN      128 /* definition.c sees to it that there are enough for the vps */
 #define TASKS_MAX      100000
 
 #define KEY(member, reader, least, most)                                                   \

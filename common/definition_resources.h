@@ -10,6 +10,9 @@
 
 #include <stdint.h>
 
+/* For which a limit of tasks has room beyond the vps' threads: the loop, its ring, and helpers. */
+#define DEFINITION_TASKS_BESIDES_VPS 64
+
 /* Of each member, 0: the definition does not say, and there is no limit. */
 struct definition_resources {
 	uint64_t cpu_weight; /* 1 to 10000, against that of others: 100 where nothing is said */

@@ -55,14 +55,6 @@ static struct json_object *boot_to_json(const struct definition *definition)
 	return boot;
 }
 
-/* Without the cores, which make up the count: so that it alone can be changed. */
-static struct json_object *processors_to_json(const struct definition *definition)
-{
-	return json_make("count", number(definition->processors.count), "sockets",
-			 number(definition->processors.sockets), "threads",
-			 number(definition->processors.threads), NULL);
-}
-
 struct json_object *definition_actions_to_json(const struct definition_actions *actions)
 {
 	const char *const *names = definition_action_names;
@@ -89,7 +81,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 		json_add(&object, "owner", string(definition->owner));
 	json_add(&object, "notes", string(definition->notes));
 	json_add(&object, "tags", definition_tags_to_json(&definition->tags));
-	json_add(&object, "processors", processors_to_json(definition));
+	json_add(&object, "processors", definition_processors_to_json(&definition->processors));
 	json_add(&object, "memory", definition_memory_to_json(&definition->memory));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
 	json_add(&object, "hyper_v",

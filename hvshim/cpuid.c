@@ -18,7 +18,7 @@
 #define VERSION_MAJOR 10u
 #define VERSION_MINOR 0u
 
-#define VPS_MAX 64u
+#define VPS_MAX 240u
 
 /* Leaves beyond the largest that must read as zero, where some CPUs repeat another leaf instead. */
 #define CPUID_VIRT_STACK_VENDOR    0x40000080u

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define VID_XAPIC_IDS 255u /* 255 is the broadcast */
+
 struct capability {
 	unsigned extension;
 	size_t offset; /* of a bool in struct vid_capabilities */
@@ -48,6 +50,21 @@ static unsigned vid_extension(const struct vid *vid, unsigned extension)
 	int r = ioctl(vid->fd, KVM_CHECK_EXTENSION, extension);
 
 	return r > 0 ? (unsigned)r : 0;
+}
+
+/*
+ * KVM tells how many ids there are; where it does not, as many as vps. Beyond 254 a message can
+ * name an APIC by 32-bit ids alone.
+ */
+static unsigned vid_max_apic_id(const struct vid *vid)
+{
+	unsigned ids = vid_extension(vid, KVM_CAP_MAX_VCPU_ID);
+
+	if (ids == 0)
+		ids = vid_extension(vid, KVM_CAP_MAX_VCPUS);
+	if (!vid->capabilities.x2apic_api)
+		ids = MIN(ids, VID_XAPIC_IDS);
+	return ids > 0 ? ids - 1 : 0;
 }
 
 static bool capability_present(const struct vid *vid, const struct capability *capability)
@@ -121,6 +138,7 @@ static void vid_find_capabilities(struct vid *vid)
 		*present = vid_extension(vid, capability_table[i].extension) != 0;
 	}
 	capabilities->max_vps = vid_extension(vid, KVM_CAP_MAX_VCPUS);
+	capabilities->max_apic_id = vid_max_apic_id(vid);
 	capabilities->max_interrupt_routes = vid_extension(vid, KVM_CAP_IRQ_ROUTING);
 	if (!host.known)
 		vid_look_at_host();

@@ -47,6 +47,7 @@ struct vid_capabilities {
 	bool tsc_deadline, tsc_khz, x2apic_api;
 	bool apic_virtualization; /* the CPU delivers interrupts and takes EOIs without exits */
 	unsigned max_vps, max_interrupt_routes;
+	unsigned max_apic_id; /* the largest that a vp can have */
 	unsigned api_version;
 	char implementation[32]; /* "kvm_amd", "kvm_intel" or "unknown" */
 };

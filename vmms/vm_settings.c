@@ -19,7 +19,7 @@
 
 /* Taken over at once. All else waits for the next start. */
 static const char *const live_keys[] = {
-	"owner", "notes", "tags", "actions", "automatic_start", "automatic_stop", "resources",
+	"owner", "notes", "tags", "actions", "automatic_start", "automatic_stop",
 };
 
 const struct definition *vm_stored_definition(const struct vm *vm)
@@ -116,6 +116,18 @@ static struct json_object *merge_memory(const struct definition_memory *running,
 	return definition_memory_to_json(&merged);
 }
 
+/* A limit of tasks that is meant for fewer vps waits for these to be gone. New reference. */
+static struct json_object *merge_resources(const struct definition *running,
+					   const struct definition *wanted)
+{
+	struct definition_resources merged = wanted->resources;
+
+	if (merged.tasks_max > 0)
+		merged.tasks_max = MAX(merged.tasks_max,
+				       running->processors.count + DEFINITION_TASKS_BESIDES_VPS);
+	return definition_resources_to_json(&merged);
+}
+
 /* The running definition with what can be had at once of the new one. */
 static int merge(const struct definition *running, const struct definition *wanted,
 		 struct definition **ret_merged)
@@ -132,6 +144,7 @@ static int merge(const struct definition *running, const struct definition *want
 			json_add(&tree, live_keys[i], json_object_get(value));
 	}
 	json_add(&tree, "memory", merge_memory(&running->memory, &wanted->memory));
+	json_add(&tree, "resources", merge_resources(running, wanted));
 	return tree && source ? definition_from_json(tree, ret_merged, &error) : -ENOMEM;
 }
 

@@ -114,6 +114,13 @@ struct acpi_madt_local_apic {
 } PACKED;
 _Static_assert(sizeof(struct acpi_madt_local_apic) == 8, "ACPI 6.4, 5.2.12.2");
 
+struct acpi_madt_x2apic {
+	uint8_t type, length;
+	uint16_t reserved;
+	uint32_t apic_id, flags, processor_uid;
+} PACKED;
+_Static_assert(sizeof(struct acpi_madt_x2apic) == 16, "ACPI 6.4, 5.2.12.12");
+
 struct acpi_madt_io_apic {
 	uint8_t type, length, id, reserved;
 	uint32_t address, gsi_base;
@@ -127,7 +134,9 @@ struct acpi_madt_override {
 } PACKED;
 _Static_assert(sizeof(struct acpi_madt_override) == 10, "ACPI 6.4, 5.2.12.5");
 
-enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2 };
+enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2, MADT_X2APIC = 9 };
+#define APIC_ID_X2APIC         255u /* and all beyond are of x2APICs alone */
+#define MADT_REVISION          5
 #define MADT_ENABLED           1u
 #define MADT_LEVEL_ACTIVE_HIGH 0xd
 
@@ -336,22 +345,42 @@ static const struct acpi_header *acpi_add_fadt(struct acpi_area *area, uint64_t 
 	return &fadt->header;
 }
 
-static void madt_add_local_apics(uint8_t *at, const struct acpi_config *config)
-{
-	for (uint32_t i = 0; i < config->vp_count; i++) {
-		struct acpi_madt_local_apic entry = { .type = MADT_LOCAL_APIC,
-						      .length = sizeof(entry),
-						      .processor_uid = (uint8_t)i,
-						      .apic_id = (uint8_t)config->apic_ids[i],
-						      .flags = MADT_ENABLED };
+/* Where there is room: see acpi_append(). */
+struct acpi_writer {
+	uint8_t *at; /* NULL: nothing is written, and sizes alone count */
+	size_t size;
+};
 
-		memcpy(at + i * sizeof(entry), &entry, sizeof(entry));
-	}
+static void acpi_append(struct acpi_writer *writer, const void *structure, size_t size)
+{
+	if (writer->at)
+		memcpy(writer->at + writer->size, structure, size);
+	writer->size += size;
 }
 
-static const struct acpi_header *acpi_add_madt(struct acpi_area *area,
-					       const struct acpi_config *config)
+static void madt_add_local_apic(struct acpi_writer *writer, uint32_t vp, uint32_t apic_id)
 {
+	const struct acpi_madt_local_apic local_apic = { .type = MADT_LOCAL_APIC,
+							 .length = sizeof(local_apic),
+							 .processor_uid = (uint8_t)vp,
+							 .apic_id = (uint8_t)apic_id,
+							 .flags = MADT_ENABLED };
+	const struct acpi_madt_x2apic x2apic = { .type = MADT_X2APIC,
+						 .length = sizeof(x2apic),
+						 .apic_id = apic_id,
+						 .flags = MADT_ENABLED,
+						 .processor_uid = vp };
+
+	if (apic_id < APIC_ID_X2APIC)
+		acpi_append(writer, &local_apic, sizeof(local_apic));
+	else
+		acpi_append(writer, &x2apic, sizeof(x2apic));
+}
+
+static void madt_fill(struct acpi_writer *writer, const struct acpi_config *config)
+{
+	const struct acpi_madt madt = { .local_apic = LAYOUT_LOCAL_APIC,
+					.flags = MADT_PCAT_COMPATIBLE };
 	const struct acpi_madt_io_apic io_apic = { .type = MADT_IO_APIC,
 						   .length = sizeof(io_apic),
 						   .address = LAYOUT_IOAPIC };
@@ -360,20 +389,29 @@ static const struct acpi_header *acpi_add_madt(struct acpi_area *area,
 						.source = PLATFORM_SCI_IRQ,
 						.gsi = PLATFORM_SCI_IRQ,
 						.flags = MADT_LEVEL_ACTIVE_HIGH };
-	size_t apics = config->vp_count * sizeof(struct acpi_madt_local_apic);
-	size_t size = sizeof(struct acpi_madt) + apics + sizeof(io_apic) + sizeof(sci);
-	uint8_t *table = acpi_allocate(area, size);
-	struct acpi_madt *madt = (struct acpi_madt *)table;
 
-	if (!madt)
+	acpi_append(writer, &madt, sizeof(madt));
+	for (uint32_t i = 0; i < config->vp_count; i++)
+		madt_add_local_apic(writer, i, config->apic_ids[i]);
+	acpi_append(writer, &io_apic, sizeof(io_apic));
+	acpi_append(writer, &sci, sizeof(sci));
+}
+
+/* A table of structures, whose size is known when they have been gone through once. */
+static const struct acpi_header *acpi_add_filled(
+	struct acpi_area *area, const struct acpi_config *config, const char *signature,
+	uint8_t revision, void (*fill)(struct acpi_writer *, const struct acpi_config *))
+{
+	struct acpi_writer writer = { 0 };
+
+	fill(&writer, config);
+	writer.at = acpi_allocate(area, writer.size);
+	if (!writer.at)
 		return NULL;
-	madt->local_apic = LAYOUT_LOCAL_APIC;
-	madt->flags = MADT_PCAT_COMPATIBLE;
-	madt_add_local_apics(table + sizeof(*madt), config);
-	memcpy(table + sizeof(*madt) + apics, &io_apic, sizeof(io_apic));
-	memcpy(table + sizeof(*madt) + apics + sizeof(io_apic), &sci, sizeof(sci));
-	acpi_finish(madt, "APIC", 5, size);
-	return &madt->header;
+	writer.size = 0;
+	fill(&writer, config);
+	acpi_finish(writer.at, signature, revision, writer.size);
+	return (const struct acpi_header *)writer.at;
 }
 
 /* ---- XSDT, RSDP ---- */
@@ -417,7 +455,7 @@ int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_
 	if (!facs || !dsdt)
 		return -ENOSPC;
 	fadt = acpi_add_fadt(&area, acpi_address_of(&area, facs), acpi_address_of(&area, dsdt));
-	madt = acpi_add_madt(&area, config);
+	madt = acpi_add_filled(&area, config, "APIC", MADT_REVISION, madt_fill);
 	if (!fadt || !madt)
 		return -ENOSPC;
 	xsdt = acpi_add_xsdt(&area, (const uint64_t[XSDT_TABLES]){ acpi_address_of(&area, fadt),

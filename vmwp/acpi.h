@@ -16,7 +16,7 @@
 struct acpi_config {
 	const struct memory_layout *layout;
 	uint32_t vp_count;
-	const uint32_t *apic_ids; /* of each vp, below 255 */
+	const uint32_t *apic_ids; /* of each vp */
 };
 
 /* Return: 0; -EINVAL or -ENOSPC if the tables do not fit their area. */

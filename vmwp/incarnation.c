@@ -28,7 +28,7 @@ struct incarnation {
 
 static uint32_t incarnation_vp_total(const struct incarnation_config *config)
 {
-	return config->topology.sockets * config->topology.cores * config->topology.threads;
+	return topology_vp_count(&config->topology);
 }
 
 static int incarnation_make_partition(struct incarnation *incarnation,

@@ -36,6 +36,30 @@ static int machine_open_vid(struct machine *machine, struct resources *resources
 	return 0;
 }
 
+/* Whether this KVM can have so many vps, with the APIC ids that their topology gives them. */
+static int machine_check_processors(const struct machine *machine, struct failure *failure)
+{
+	const struct vid_capabilities *capabilities = vid_capabilities(machine->vid);
+	const struct definition_processors *processors = &machine->definition->processors;
+	const struct topology topology = { processors->sockets, processors->cores,
+					   processors->threads };
+	uint32_t largest = topology_apic_id(&topology, processors->count - 1);
+
+	if (processors->count > capabilities->max_vps)
+		return failure_set(failure, -ENOTSUP,
+				   "The VM has %u virtual processors; this host's KVM can have at "
+				   "most %u.",
+				   processors->count, capabilities->max_vps);
+	if (largest > capabilities->max_apic_id)
+		return failure_set(failure, -ENOTSUP,
+				   "With %u sockets of %u cores of %u threads the last virtual "
+				   "processor has APIC id %u; this host's KVM can have ids up to "
+				   "%u. Numbers that are powers of two leave no gaps.",
+				   processors->sockets, processors->cores, processors->threads,
+				   largest, capabilities->max_apic_id);
+	return 0;
+}
+
 static int machine_refuse_memory(const struct definition *definition, int error,
 				 struct failure *failure)
 {
@@ -134,6 +158,9 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->initrd_fd = resources_take(config->resources, "initrd");
 
 	r = machine_open_vid(machine, config->resources, failure);
+	if (r < 0)
+		return r;
+	r = machine_check_processors(machine, failure);
 	if (r < 0)
 		return r;
 	r = machine_make_memory(machine, failure);

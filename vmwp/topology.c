@@ -12,6 +12,7 @@
 #define LEAF_SVM          0x8000000au
 #define LEAF_CACHES_AMD   0x8000001du
 #define LEAF_TOPOLOGY_AMD 0x8000001eu
+#define LEAF_LEVELS_AMD   0x80000026u
 
 #define FEATURE_ECX_VMX          (1u << 5)
 #define FEATURE_ECX_X2APIC       (1u << 21)
@@ -26,6 +27,10 @@
 #define LEVEL_CORE   2u
 
 #define ADDRESS_BITS_DEFAULT 36u
+
+/* What fields of older leaves can say; beyond that, leaves 0xb and 0x1f count. */
+#define SIBLINGS_MAX 0xffu /* leaf 1 */
+#define CORES_MAX    0x40u /* leaf 4 */
 
 /* Bits that numbers below n need. */
 static unsigned topology_width(unsigned n)
@@ -53,16 +58,28 @@ uint32_t topology_apic_id(const struct topology *topology, uint32_t vp)
 	       thread;
 }
 
+/* Its number in the socket. */
+static uint32_t topology_core(const struct topology *topology, uint32_t apic_id)
+{
+	return (apic_id & ((1u << topology_socket_shift(topology)) - 1)) >>
+	       topology_thread_bits(topology);
+}
+
+uint32_t topology_vp_count(const struct topology *topology)
+{
+	return topology->sockets * topology->cores * topology->threads;
+}
+
 static void topology_set_features(const struct topology *topology, uint32_t apic_id,
 				  const struct vid_capabilities *capabilities,
 				  struct vid_cpuid *cpuid)
 {
 	struct vid_cpuid_leaf *leaf = vid_cpuid_find(cpuid, LEAF_FEATURES, 0);
-	unsigned siblings = 1u << topology_socket_shift(topology);
+	unsigned siblings = MIN(1u << topology_socket_shift(topology), SIBLINGS_MAX);
 
 	if (!leaf)
 		return;
-	leaf->ebx = (leaf->ebx & 0xffff) | siblings << 16 | apic_id << 24;
+	leaf->ebx = (leaf->ebx & 0xffff) | siblings << 16 | (apic_id & 0xff) << 24;
 	leaf->ecx |= FEATURE_ECX_HYPERVISOR | FEATURE_ECX_X2APIC;
 	leaf->ecx &= ~FEATURE_ECX_VMX;
 	if (capabilities->tsc_deadline)
@@ -80,7 +97,7 @@ static uint32_t topology_cache_sharing(const struct topology *topology, unsigned
 
 static void topology_set_caches(const struct topology *topology, struct vid_cpuid *cpuid)
 {
-	uint32_t cores = 1u << topology_width(topology->cores);
+	uint32_t cores = MIN(1u << topology_width(topology->cores), CORES_MAX);
 
 	for (size_t i = 0; i < cpuid->count; i++) {
 		struct vid_cpuid_leaf *leaf = &cpuid->leaves[i];
@@ -166,10 +183,11 @@ static void topology_set_extended(const struct topology *topology, uint32_t apic
 	leaf = vid_cpuid_find(cpuid, LEAF_TOPOLOGY_AMD, 0);
 	if (leaf) {
 		leaf->eax = apic_id;
-		leaf->ebx = (topology->threads - 1) << 8 |
-			    (apic_id >> topology_thread_bits(topology) & 0xff);
-		leaf->ecx = 0; /* one node */
+		leaf->ebx = (topology->threads - 1) << 8 | topology_core(topology, apic_id);
+		leaf->ecx = apic_id >> topology_socket_shift(topology); /* a node each */
 	}
+	/* What it says of the host's dies; without it, guests look at leaf 0xb. */
+	vid_cpuid_remove(cpuid, LEAF_LEVELS_AMD);
 }
 
 int topology_apply(const struct topology *topology, uint32_t vp,

@@ -17,6 +17,7 @@ struct topology {
 	unsigned sockets, cores, threads; /* cores of a socket, threads of a core */
 };
 
+uint32_t topology_vp_count(const struct topology *topology);
 uint32_t topology_apic_id(const struct topology *topology, uint32_t vp);
 
 /*

@@ -54,6 +54,8 @@ class Set(Settings):
         text = self.ok("show", "vm")
         self.assertIn("next start:     processors.count, memory.size\n", text)
         self.assertIn("memory:         512M\n", text)
+        self.assertEqual(self.set("--vps", "3"), ["processors.count", "memory.size"])
+        self.ok("set", "vm", "--vps", "2")
         # What is set back waits no more.
         self.assertEqual(self.set("memory.size=512M"), ["processors.count"])
         self.ok("stop", "vm")

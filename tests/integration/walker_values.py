@@ -163,7 +163,7 @@ class Values:
             "disks": lambda: [self.disk() for _ in range(self.below(4))],
             "network_adapters": lambda: [self.adapter() for _ in range(self.below(3))],
             "notes": lambda: self.pick(TEXTS), "tags": lambda: self.pick([[], ["a"], ["a", "b"]]),
-            "processors": lambda: {"count": self.pick([1, 2, 64, 1 << 20])},
+            "processors": lambda: {"count": self.pick([1, 2, 240, 1 << 20])},
             "memory": lambda: {"size": self.pick(["64M", 1 << 30, "1M"])},
             "engine": lambda: self.pick(["auto", "in-kernel"]),
             "owner": lambda: self.pick(["root", "nobody", "none-such"]),

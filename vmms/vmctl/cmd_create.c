@@ -220,26 +220,54 @@ static enum status add_adapters(struct invocation *invocation, struct json_objec
 	return STATUS_OK;
 }
 
+static enum status make_processors(struct invocation *invocation,
+				   struct json_object **ret_processors)
+{
+	static const struct {
+		const char *option, *key;
+	} rows[] = {
+		{ "vps", "count" },
+		{ "sockets", "sockets" },
+		{ "cores", "cores" },
+		{ "threads", "threads" },
+	};
+	struct json_object *processors = json_object_new_object();
+	unsigned number = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!invocation_has(invocation, rows[i].option))
+			continue;
+		if (!invocation_number(invocation, rows[i].option, DEFINITION_PROCESSORS_MAX,
+				       &number)) {
+			json_object_put(processors);
+			return STATUS_USAGE;
+		}
+		json_add(&processors, rows[i].key, json_object_new_int64(number));
+	}
+	*ret_processors = processors;
+	return STATUS_OK;
+}
+
 static enum status make_definition(struct invocation *invocation, struct json_object **ret_tree)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	const char *const texts[] = { "engine", "notes" };
-	struct json_object *disks;
-	unsigned vps = 1;
+	struct json_object *disks, *processors;
 	enum status status;
 
 	if (!invocation_has(invocation, "name") || !invocation_has(invocation, "kernel"))
 		return usage_error(invocation, "it takes --name and --kernel, or --from");
-	if (!invocation_number(invocation, "vps", DEFINITION_PROCESSORS_MAX, &vps))
-		return STATUS_USAGE;
 	status = make_disks(invocation, &disks);
 	if (status != STATUS_OK)
 		return status;
+	status = make_processors(invocation, &processors);
+	if (status != STATUS_OK) {
+		json_object_put(disks);
+		return status;
+	}
 	tree = json_make("version", json_object_new_int64(DEFINITION_VERSION), "name",
 			 json_object_new_string(invocation_value(invocation, "name")), "boot",
-			 make_boot(invocation), "processors",
-			 json_make("count", json_object_new_int64(vps), NULL), "disks", disks,
-			 NULL);
+			 make_boot(invocation), "processors", processors, "disks", disks, NULL);
 	if (invocation_has(invocation, "memory"))
 		json_add(&tree, "memory",
 			 json_make("size",

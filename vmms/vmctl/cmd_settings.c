@@ -117,21 +117,29 @@ static enum status apply(struct invocation *invocation, struct json_object *tree
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status apply_memory(struct invocation *invocation, struct json_object *tree)
+/* Options that are short for a key. */
+static const struct {
+	const char *option, *key;
+} shorts[] = { { "memory", "memory.size" }, { "vps", "processors.count" } };
+
+static enum status apply_short(struct invocation *invocation, struct json_object *tree,
+			       const char *option, const char *key)
 {
 	AUTO_FREE char *setting = NULL;
 
-	if (!invocation_has(invocation, "memory"))
+	if (!invocation_has(invocation, option))
 		return STATUS_OK;
-	if (asprintf(&setting, "memory.size=%s", invocation_value(invocation, "memory")) < 0)
+	if (asprintf(&setting, "%s=%s", key, invocation_value(invocation, option)) < 0)
 		return service_failed(-ENOMEM, NULL);
 	return apply(invocation, tree, setting);
 }
 
 static enum status apply_all(struct invocation *invocation, struct json_object *tree)
 {
-	enum status status = apply_memory(invocation, tree);
+	enum status status = STATUS_OK;
 
+	for (size_t i = 0; status == STATUS_OK && i < ARRAY_SIZE(shorts); i++)
+		status = apply_short(invocation, tree, shorts[i].option, shorts[i].key);
 	for (size_t i = 1; status == STATUS_OK && i < invocation->argument_count; i++)
 		status = apply(invocation, tree, invocation->arguments[i]);
 	return status;
@@ -160,8 +168,9 @@ enum status command_set(struct invocation *invocation)
 	enum status status = STATUS_FAILED;
 	bool late = true;
 
-	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory"))
-		return usage_error(invocation, "it takes KEY=VALUE, or --memory");
+	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory") &&
+	    !invocation_has(invocation, "vps"))
+		return usage_error(invocation, "it takes KEY=VALUE, --memory or --vps");
 	for (unsigned tries = TRIES; late && tries > 0; tries--) {
 		late = false;
 		status = set_once(invocation, tries > 1 ? &late : NULL);

@@ -24,7 +24,10 @@ static const struct option_row create_options[] = {
 	{ "initrd", "PATH", VALUE_FILE, "initial RAM disk" },
 	{ "append", "TEXT", VALUE_TEXT, "command line of the kernel (default: console=ttyS0)" },
 	{ "memory", "SIZE", VALUE_TEXT, "a multiple of 2M (default: 512M)" },
-	{ "vps", "N", VALUE_TEXT, "virtual processors (default: 1)" },
+	{ "vps", "N", VALUE_TEXT, "virtual processors (default: 1, or what the three below make)" },
+	{ "sockets", "N", VALUE_TEXT, "of their topology (default: 1)" },
+	{ "cores", "N", VALUE_TEXT, "of each socket (default: what makes up the number)" },
+	{ "threads", "N", VALUE_TEXT, "of each core (default: 1)" },
 	{ "engine", "auto|in-kernel|user-space", VALUE_CHOICE,
 	  "how the guest is given Hyper-V (default: auto)" },
 	{ "disk", "DISK", VALUE_FILE,
@@ -65,6 +68,7 @@ static const struct option_row quick_create_options[] = {
 
 static const struct option_row set_options[] = {
 	{ "memory", "SIZE", VALUE_TEXT, "the same as memory.size=SIZE" },
+	{ "vps", "N", VALUE_TEXT, "the same as processors.count=N" },
 	{ 0 },
 };
 

@@ -236,13 +236,15 @@ static void test_topology(void **state)
 		{ "{\"count\": 4}", 4, 1, 4, 1 },
 		{ "{\"count\": 4, \"threads\": 2}", 4, 1, 2, 2 },
 		{ "{\"sockets\": 2, \"cores\": 3}", 6, 2, 3, 1 },
-		{ "{\"count\": 64}", 64, 1, 64, 1 },
+		{ "{\"count\": 240}", 240, 1, 240, 1 },
+		{ "{\"sockets\": 5, \"cores\": 3, \"threads\": 16}", 240, 5, 3, 16 },
 		{ "{\"count\": 4, \"sockets\": 2, \"cores\": 2, \"threads\": 1}", 4, 2, 2, 1 },
 		{ "{\"count\": 3, \"threads\": 2}", 0, 0, 0, 0 },
 		{ "{\"count\": 2, \"sockets\": 4}", 0, 0, 0, 0 },
 		{ "{\"count\": 4, \"cores\": 3}", 0, 0, 0, 0 },
-		{ "{\"sockets\": 64, \"cores\": 64, \"threads\": 64}", 0, 0, 0, 0 },
-		{ "{\"count\": 65}", 0, 0, 0, 0 },
+		{ "{\"sockets\": 240, \"cores\": 240, \"threads\": 240}", 0, 0, 0, 0 },
+		{ "{\"sockets\": 241, \"cores\": 1}", 0, 0, 0, 0 },
+		{ "{\"count\": 241}", 0, 0, 0, 0 },
 		{ "{\"count\": 0}", 0, 0, 0, 0 },
 	};
 
@@ -378,6 +380,15 @@ static void test_refuses(void **state)
 		{ "{" FIXED ", \"actions\": {\"reboot\": null}}", 1, "actions.reboot" },
 		{ "{" FIXED ", \"processors\": {\"count\": 1.5}}", 1, "processors.count" },
 		{ "{" FIXED ", \"processors\": [2]}", 1, "processors" },
+		{ "{" FIXED ", \"processors\": {\n\"count\": 7, \"sockets\": 2}}", 2,
+		  "processors.count" },
+		{ "{" FIXED ", \"processors\": {\n\"count\": 2, \"cores\": 3}}", 2,
+		  "processors.count" },
+		{ "{" FIXED ", \"processors\": {\"sockets\": 16,\n\"cores\": 16}}", 1,
+		  "processors" },
+		{ "{" FIXED ", \"processors\": {\"count\": 65}, \"resources\": {\n"
+		  "\"tasks_max\": 128}}",
+		  2, "resources.tasks_max" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -647,6 +647,40 @@ static void several_vps(void **state)
 	stop(fixture);
 }
 
+/* With APIC ids up to 498; all wait for SIPI, but for the first. */
+static void as_many_vps_as_can_be(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+
+	fixture->definition->processors.count = 240;
+	fixture->definition->processors.sockets = 16;
+	fixture->definition->processors.cores = 5;
+	fixture->definition->processors.threads = 3;
+	start(fixture, code, sizeof(code));
+	wait_for_output(fixture);
+	assert_int_equal(machine_vp_count(fixture->machine), 240);
+	assert_int_equal(machine_pause(fixture->machine), 0);
+	assert_int_equal(machine_resume(fixture->machine), 0);
+	stop(fixture);
+}
+
+/* More than any KVM has: the definition's reader lets none of these pass. */
+static void too_many_vps(void **state)
+{
+	struct fixture *fixture = *state;
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (kvm < 0)
+		skip();
+	assert_int_equal(resources_put(fixture->resources, "kvm", kvm), 0);
+	fixture->definition->processors.count = 1000000;
+	fixture->definition->processors.cores = 1000000;
+	assert_int_equal(make_machine(fixture), -ENOTSUP);
+	assert_non_null(
+		strstr(fixture->failure.message, "1000000 virtual processors; this host's"));
+}
+
 static void machine_that_never_started(void **state)
 {
 	static const uint8_t code[] = { GUEST_HALT };
@@ -742,6 +776,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(paused_guest_can_be_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_overtakes_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(several_vps, setup, teardown),
+		cmocka_unit_test_setup_teardown(as_many_vps_as_can_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(too_many_vps, setup, teardown),
 		cmocka_unit_test_setup_teardown(machine_that_never_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(kernel_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(machine_without_a_kernel, setup, teardown),

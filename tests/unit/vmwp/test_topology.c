@@ -23,6 +23,7 @@ static void fill(struct vid_cpuid *cpuid)
 		{ .function = 0x8000000a, .eax = 1 },
 		{ .function = 0x8000001d, .index = 3, .indexed = true, .eax = 0x163 },
 		{ .function = 0x8000001e, .eax = 99 },
+		{ .function = 0x80000026, .index = 0, .indexed = true, .eax = 99 },
 	};
 
 	memset(cpuid, 0, sizeof(*cpuid));
@@ -52,11 +53,52 @@ static struct levels decode(struct vid_cpuid *cpuid, uint32_t function)
 	return (struct levels){ threads->eax, cores->eax, threads->ebx, cores->ebx, threads->edx };
 }
 
+/* Where the numbers of older leaves are too small they say the most they can. */
+static void check_old_leaves(const struct topology *topology, uint32_t vp, struct vid_cpuid *cpuid)
+{
+	uint32_t apic_id = topology_apic_id(topology, vp), cores, siblings;
+	const struct levels levels = decode(cpuid, 0xb);
+	const struct vid_cpuid_leaf *leaf;
+
+	leaf = vid_cpuid_find(cpuid, 1, 0);
+	siblings = leaf->ebx >> 16 & 0xff;
+	assert_int_equal(siblings, MIN(1u << levels.core_shift, 255u));
+	assert_int_equal(leaf->ebx >> 24, apic_id & 0xff);
+	assert_int_equal(!!(leaf->edx & 1u << 28), topology->cores * topology->threads > 1);
+	cores = (vid_cpuid_find(cpuid, 4, 0)->eax >> 26) + 1;
+	assert_int_equal(cores, MIN(1u << (levels.core_shift - levels.thread_shift), 64u));
+	leaf = vid_cpuid_find(cpuid, 0x80000008, 0);
+	assert_int_equal((leaf->ecx & 0xff) + 1, topology->cores * topology->threads);
+	assert_int_equal(leaf->ecx >> 12, levels.core_shift);
+	leaf = vid_cpuid_find(cpuid, 0x8000001e, 0);
+	assert_int_equal(leaf->eax, apic_id);
+	assert_int_equal(leaf->ebx & 0xff, vp / topology->threads % topology->cores);
+	assert_int_equal((leaf->ebx >> 8) + 1, topology->threads);
+	assert_int_equal(leaf->ecx, vp / topology->threads / topology->cores);
+	assert_null(vid_cpuid_find(cpuid, 0x80000026, 0));
+}
+
+static void no_two_vps_share_an_id(void **state)
+{
+	for (unsigned cores = 1; cores <= 240; cores++) {
+		for (unsigned threads = 1; cores * threads <= 240; threads++) {
+			const struct topology topology = { 240 / (cores * threads), cores,
+							   threads };
+			uint32_t count = topology_vp_count(&topology);
+
+			for (uint32_t vp = 1; vp < count; vp++)
+				assert_true(topology_apic_id(&topology, vp) >
+					    topology_apic_id(&topology, vp - 1));
+		}
+	}
+}
+
 static void each_vp_is_where_it_should_be(void **state)
 {
 	static const struct topology topologies[] = {
-		{ 1, 1, 1 }, { 1, 4, 1 }, { 2, 2, 2 },  { 2, 3, 1 },
-		{ 3, 3, 3 }, { 1, 1, 2 }, { 64, 1, 1 }, { 1, 33, 1 },
+		{ 1, 1, 1 },   { 1, 4, 1 },  { 2, 2, 2 },  { 2, 3, 1 },   { 3, 3, 3 },
+		{ 1, 1, 2 },   { 64, 1, 1 }, { 1, 33, 1 }, { 240, 1, 1 }, { 1, 240, 1 },
+		{ 1, 120, 2 }, { 5, 3, 16 }, { 16, 5, 3 }, { 5, 9, 5 },
 	};
 	const struct vid_capabilities capabilities = { .tsc_deadline = true };
 
@@ -85,7 +127,7 @@ static void each_vp_is_where_it_should_be(void **state)
 			assert_int_equal(levels.apic_id >> levels.core_shift, socket);
 			assert_int_equal(levels.threads, topology->threads);
 			assert_int_equal(levels.logical, topology->threads * topology->cores);
-			assert_true(levels.apic_id < 255);
+			check_old_leaves(topology, vp, &cpuid);
 		}
 	}
 }
@@ -119,7 +161,8 @@ static void leaf_1_and_the_rest(void **state)
 	assert_int_equal(leaf->ecx >> 12, 0xf & 3);
 	leaf = vid_cpuid_find(&cpuid, 0x8000001e, 0);
 	assert_int_equal(leaf->eax, 9);
-	assert_int_equal(leaf->ebx, 1 << 8 | 4);
+	assert_int_equal(leaf->ebx, 1 << 8);
+	assert_int_equal(leaf->ecx, 1);
 	assert_int_equal(vid_cpuid_find(&cpuid, 0x80000001, 0)->ecx, 1 << 1); /* and no SVM */
 	assert_null(vid_cpuid_find(&cpuid, 0x8000000a, 0));
 	assert_int_equal(topology_address_bits(&cpuid), 40);
@@ -224,6 +267,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_vp_is_where_it_should_be),
+		cmocka_unit_test(no_two_vps_share_an_id),
 		cmocka_unit_test(leaf_1_and_the_rest),
 		cmocka_unit_test(one_vp_is_no_multiprocessor),
 		cmocka_unit_test(a_cpu_that_says_nothing),
