@@ -201,6 +201,7 @@ static const struct json_key definition_keys[] = {
 	{ .name = "tags", .read = definition_tags_read, .offset = MEMBER(tags) },
 	{ .name = "processors", .read = definition_processors_read, .offset = MEMBER(processors) },
 	{ .name = "memory", .read = definition_memory_read, .offset = MEMBER(memory) },
+	{ .name = "numa", .read = definition_numa_read, .offset = MEMBER(numa) },
 	{ .name = "engine",
 	  .read = json_read_enum,
 	  .offset = MEMBER(engine),
@@ -284,6 +285,19 @@ static int check_tasks(struct json_reader *reader, struct json_object *object,
 			   definition->processors.count);
 }
 
+static int check_numa(struct json_reader *reader, struct json_object *object,
+		      const struct definition *definition)
+{
+	size_t mark = json_enter_key(reader, "numa");
+	int r = definition_numa_check(reader, json_object_object_get(object, "numa"),
+				      &definition->numa, &definition->processors,
+				      &definition->memory);
+
+	if (r == 0)
+		json_leave(reader, mark);
+	return r;
+}
+
 int definition_from_json(struct json_object *object, struct definition **ret_definition,
 			 struct json_error *ret_error)
 {
@@ -298,6 +312,9 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	if (r < 0)
 		return r;
 	r = json_read(&reader, object, definition_keys, ARRAY_SIZE(definition_keys), definition);
+	if (r < 0)
+		return r;
+	r = check_numa(&reader, object, definition);
 	if (r < 0)
 		return r;
 	r = check_tasks(&reader, object, definition);

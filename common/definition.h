@@ -18,6 +18,7 @@
 #include "common/definition_host.h"
 #include "common/definition_memory.h"
 #include "common/definition_network.h"
+#include "common/definition_numa.h"
 #include "common/definition_processors.h"
 #include "common/definition_resources.h"
 
@@ -87,6 +88,7 @@ struct definition {
 	struct definition_tags tags;
 	struct definition_processors processors;
 	struct definition_memory memory;
+	struct definition_numa numa;
 	enum definition_engine engine;
 	struct {
 		bool synthetic_timers, apic_msrs;

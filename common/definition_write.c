@@ -83,6 +83,8 @@ struct json_object *definition_to_json(const struct definition *definition)
 	json_add(&object, "tags", definition_tags_to_json(&definition->tags));
 	json_add(&object, "processors", definition_processors_to_json(&definition->processors));
 	json_add(&object, "memory", definition_memory_to_json(&definition->memory));
+	if (definition->numa.count > 0)
+		json_add(&object, "numa", definition_numa_to_json(&definition->numa));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
 	json_add(&object, "hyper_v",
 		 json_make("synthetic_timers", boolean(definition->hyper_v.synthetic_timers),

@@ -13,12 +13,15 @@
 
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define HUGE_PAGE_SHIFT 21
+#define LONG_BITS       (8 * sizeof(unsigned long))
 #define HUGE_PAGE_SIZE  (UINT64_C(1) << HUGE_PAGE_SHIFT)
 
 int vid_memory_new(struct vid_memory **ret_memory)
@@ -285,6 +288,22 @@ void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
 	const struct vid_region *region = memory_find(memory, gpa, size);
 
 	return region ? region->host + (gpa.value - region->range.gpa.value) : NULL;
+}
+
+int vid_memory_prefer(struct vid_memory *memory, struct vid_memory_region range, uint32_t host_node)
+{
+	unsigned long nodes[(VID_HOST_NODE_MAX + 1) / LONG_BITS] = { 0 };
+	uint8_t *host = vid_memory_map(memory, range.gpa, range.size);
+
+	if (!host || host_node > VID_HOST_NODE_MAX ||
+	    !IS_ALIGNED(range.gpa.value | range.size, HV_PAGE_SIZE))
+		return -EINVAL;
+	nodes[host_node / LONG_BITS] = 1ul << host_node % LONG_BITS;
+	/* The kernel looks at one bit less than it is told of. */
+	if (syscall(SYS_mbind, host, range.size, MPOL_PREFERRED, nodes, VID_HOST_NODE_MAX + 2, 0) <
+	    0)
+		return -errno;
+	return 0;
 }
 
 /* Return: 0, with the bytes that were resident and are zero now; -errno. */

@@ -140,6 +140,15 @@ DEFINE_CLEANUP(struct vid_memory *, vid_memory_free)
 int vid_memory_add(struct vid_memory *memory, struct vid_memory_region region,
 		   enum vid_memory_backing backing, bool shared) MUST_CHECK;
 
+/*
+ * Has pages that are touched from now on taken from that node of the host as long as it has any.
+ * Return: 0; -EINVAL: they are not whole pages of one region, or there is no such node; -errno.
+ */
+int vid_memory_prefer(struct vid_memory *memory, struct vid_memory_region range,
+		      uint32_t host_node) MUST_CHECK;
+
+#define VID_HOST_NODE_MAX 1023
+
 size_t vid_memory_region_count(const struct vid_memory *memory);
 struct vid_memory_region vid_memory_region(const struct vid_memory *memory, size_t i);
 

@@ -140,7 +140,51 @@ enum { MADT_LOCAL_APIC = 0, MADT_IO_APIC = 1, MADT_OVERRIDE = 2, MADT_X2APIC = 9
 #define MADT_ENABLED           1u
 #define MADT_LEVEL_ACTIVE_HIGH 0xd
 
-#define XSDT_TABLES 2
+struct acpi_srat {
+	struct acpi_header header;
+	uint32_t reserved1; /* must be 1 */
+	uint64_t reserved2;
+} PACKED;
+_Static_assert(sizeof(struct acpi_srat) == 48, "ACPI 6.4, 5.2.16");
+
+struct acpi_srat_local_apic {
+	uint8_t type, length, node_low, apic_id;
+	uint32_t flags;
+	uint8_t sapic_eid, node_high[3];
+	uint32_t clock;
+} PACKED;
+_Static_assert(sizeof(struct acpi_srat_local_apic) == 16, "ACPI 6.4, 5.2.16.1");
+
+struct acpi_srat_memory {
+	uint8_t type, length;
+	uint32_t node;
+	uint16_t reserved1;
+	uint64_t base, size;
+	uint32_t reserved2, flags;
+	uint64_t reserved3;
+} PACKED;
+_Static_assert(sizeof(struct acpi_srat_memory) == 40, "ACPI 6.4, 5.2.16.2");
+
+struct acpi_srat_x2apic {
+	uint8_t type, length;
+	uint16_t reserved1;
+	uint32_t node, apic_id, flags, clock, reserved2;
+} PACKED;
+_Static_assert(sizeof(struct acpi_srat_x2apic) == 24, "ACPI 6.4, 5.2.16.3");
+
+enum { SRAT_LOCAL_APIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
+#define SRAT_REVISION 3
+#define SRAT_ENABLED  1u
+
+struct acpi_slit {
+	struct acpi_header header;
+	uint64_t localities;
+} PACKED;
+_Static_assert(sizeof(struct acpi_slit) == 44, "ACPI 6.4, 5.2.17");
+
+#define SLIT_REVISION 1
+
+#define XSDT_TABLES_MAX 4
 
 /* The area of guest memory, filled from the start. */
 struct acpi_area {
@@ -414,17 +458,83 @@ static const struct acpi_header *acpi_add_filled(
 	return (const struct acpi_header *)writer.at;
 }
 
+/* ---- SRAT, SLIT ---- */
+
+static void srat_add_vp(struct acpi_writer *writer, uint8_t node, uint32_t apic_id)
+{
+	const struct acpi_srat_local_apic local_apic = { .type = SRAT_LOCAL_APIC,
+							 .length = sizeof(local_apic),
+							 .node_low = node,
+							 .apic_id = (uint8_t)apic_id,
+							 .flags = SRAT_ENABLED };
+	const struct acpi_srat_x2apic x2apic = { .type = SRAT_X2APIC,
+						 .length = sizeof(x2apic),
+						 .node = node,
+						 .apic_id = apic_id,
+						 .flags = SRAT_ENABLED };
+
+	if (apic_id < APIC_ID_X2APIC)
+		acpi_append(writer, &local_apic, sizeof(local_apic));
+	else
+		acpi_append(writer, &x2apic, sizeof(x2apic));
+}
+
+static void srat_fill(struct acpi_writer *writer, const struct acpi_config *config)
+{
+	const struct acpi_srat srat = { .reserved1 = 1 };
+
+	acpi_append(writer, &srat, sizeof(srat));
+	for (uint32_t i = 0; i < config->vp_count; i++)
+		srat_add_vp(writer, config->numa->node_of_vp[i], config->apic_ids[i]);
+	for (size_t i = 0; i < config->numa->range_count; i++) {
+		const struct numa_range *range = &config->numa->ranges[i];
+		const struct acpi_srat_memory memory = { .type = SRAT_MEMORY,
+							 .length = sizeof(memory),
+							 .node = range->node,
+							 .base = range->region.gpa.value,
+							 .size = range->region.size,
+							 .flags = SRAT_ENABLED };
+
+		acpi_append(writer, &memory, sizeof(memory));
+	}
+}
+
+static void slit_fill(struct acpi_writer *writer, const struct acpi_config *config)
+{
+	const struct acpi_slit slit = { .localities = config->numa->node_count };
+
+	acpi_append(writer, &slit, sizeof(slit));
+	for (unsigned i = 0; i < config->numa->node_count; i++)
+		acpi_append(writer, config->numa->distances[i], config->numa->node_count);
+}
+
 /* ---- XSDT, RSDP ---- */
 
-static const struct acpi_header *acpi_add_xsdt(struct acpi_area *area,
-					       const uint64_t tables[XSDT_TABLES])
+struct acpi_tables {
+	uint64_t gpas[XSDT_TABLES_MAX];
+	size_t count;
+};
+
+/* table: NULL if there was no room for it. Return: 0, -ENOSPC. */
+static int acpi_list(struct acpi_tables *tables, const struct acpi_area *area,
+		     const struct acpi_header *table)
 {
-	size_t size = sizeof(struct acpi_header) + XSDT_TABLES * sizeof(tables[0]);
+	if (!table)
+		return -ENOSPC;
+	tables->gpas[tables->count++] = acpi_address_of(area, table);
+	return 0;
+}
+
+static const struct acpi_header *acpi_add_xsdt(struct acpi_area *area,
+					       const struct acpi_tables *tables)
+{
+	size_t addresses = tables->count * sizeof(tables->gpas[0]);
+	size_t size = sizeof(struct acpi_header) + addresses;
 	uint8_t *table = acpi_allocate(area, size);
 
 	if (!table)
 		return NULL;
-	memcpy(table + sizeof(struct acpi_header), tables, XSDT_TABLES * sizeof(tables[0]));
+	memcpy(table + sizeof(struct acpi_header), tables->gpas, addresses);
 	acpi_finish(table, "XSDT", 1, size);
 	return (struct acpi_header *)table;
 }
@@ -438,28 +548,58 @@ static void acpi_fill_rsdp(struct acpi_rsdp *rsdp, uint64_t xsdt)
 	rsdp->extended_checksum = acpi_checksum(rsdp, sizeof(*rsdp));
 }
 
+static int acpi_add_numa(struct acpi_area *area, const struct acpi_config *config,
+			 struct acpi_tables *tables)
+{
+	int r;
+
+	if (config->numa->node_count == 0)
+		return 0;
+	r = acpi_list(tables, area,
+		      acpi_add_filled(area, config, "SRAT", SRAT_REVISION, srat_fill));
+	if (r < 0)
+		return r;
+	return acpi_list(tables, area,
+			 acpi_add_filled(area, config, "SLIT", SLIT_REVISION, slit_fill));
+}
+
+/* All that the XSDT lists. */
+static int acpi_add_tables(struct acpi_area *area, const struct acpi_config *config,
+			   struct acpi_tables *tables)
+{
+	const struct acpi_facs *facs = acpi_add_facs(area);
+	const struct acpi_header *dsdt = acpi_add_dsdt(area, config->layout);
+	int r;
+
+	if (!facs || !dsdt)
+		return -ENOSPC;
+	r = acpi_list(
+		tables, area,
+		acpi_add_fadt(area, acpi_address_of(area, facs), acpi_address_of(area, dsdt)));
+	if (r < 0)
+		return r;
+	r = acpi_list(tables, area,
+		      acpi_add_filled(area, config, "APIC", MADT_REVISION, madt_fill));
+	return r < 0 ? r : acpi_add_numa(area, config, tables);
+}
+
 int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_t *ret_rsdp)
 {
 	struct acpi_area area = {
 		.data = vid_memory_map(memory, GPA(LAYOUT_ACPI), LAYOUT_ACPI_SIZE),
 	};
-	const struct acpi_header *dsdt, *fadt, *madt, *xsdt;
-	const struct acpi_facs *facs;
+	struct acpi_tables tables = { 0 };
+	const struct acpi_header *xsdt;
 	struct acpi_rsdp *rsdp;
+	int r;
 
 	if (!area.data)
 		return -EINVAL;
 	rsdp = acpi_allocate(&area, sizeof(*rsdp));
-	facs = acpi_add_facs(&area);
-	dsdt = acpi_add_dsdt(&area, config->layout);
-	if (!facs || !dsdt)
-		return -ENOSPC;
-	fadt = acpi_add_fadt(&area, acpi_address_of(&area, facs), acpi_address_of(&area, dsdt));
-	madt = acpi_add_filled(&area, config, "APIC", MADT_REVISION, madt_fill);
-	if (!fadt || !madt)
-		return -ENOSPC;
-	xsdt = acpi_add_xsdt(&area, (const uint64_t[XSDT_TABLES]){ acpi_address_of(&area, fadt),
-								   acpi_address_of(&area, madt) });
+	r = acpi_add_tables(&area, config, &tables);
+	if (r < 0)
+		return r;
+	xsdt = acpi_add_xsdt(&area, &tables);
 	if (!xsdt)
 		return -ENOSPC;
 	acpi_fill_rsdp(rsdp, acpi_address_of(&area, xsdt));

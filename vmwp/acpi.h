@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ACPI tables: RSDP, XSDT, FADT, FACS, DSDT, MADT, at LAYOUT_ACPI.
+ * ACPI tables: RSDP, XSDT, FADT, FACS, DSDT, MADT, and SRAT and SLIT of a guest with NUMA nodes, at
+ * LAYOUT_ACPI.
  *
  * Full ACPI, not the hardware-reduced kind: a Linux that was not booted by EFI resets a reduced
  * machine by jumping into a BIOS that is not there. Source: ACPI 6.4, chapter 5.
@@ -10,11 +11,13 @@
 #include "common/base/cc.h"
 #include "vid/vid.h"
 #include "vmwp/memory_layout.h"
+#include "vmwp/numa.h"
 
 #include <stdint.h>
 
 struct acpi_config {
 	const struct memory_layout *layout;
+	const struct numa *numa;
 	uint32_t vp_count;
 	const uint32_t *apic_ids; /* of each vp */
 };

@@ -149,6 +149,7 @@ static int incarnation_write_tables(const struct incarnation_config *config, gpa
 {
 	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
 	const struct acpi_config acpi = { .layout = config->layout,
+					  .numa = config->numa,
 					  .vp_count = incarnation_vp_total(config),
 					  .apic_ids = apic_ids };
 	const struct smbios_config smbios = {

@@ -14,6 +14,7 @@
 #include "vid/vid.h"
 #include "vmwp/failure.h"
 #include "vmwp/memory_layout.h"
+#include "vmwp/numa.h"
 #include "vmwp/topology.h"
 #include "vmwp/vps.h"
 
@@ -26,6 +27,7 @@ struct incarnation_config {
 	struct vid *vid;
 	struct vid_memory *memory; /* zero-filled */
 	const struct memory_layout *layout;
+	const struct numa *numa;
 	const struct vid_cpuid *cpuid; /* what the hypervisor supports */
 	struct topology topology;
 	struct guid uuid;

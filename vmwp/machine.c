@@ -66,6 +66,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 		.vid = machine->vid,
 		.memory = machine->memory,
 		.layout = &machine->layout,
+		.numa = &machine->numa,
 		.cpuid = machine->cpuid,
 		.topology = { .sockets = definition->processors.sockets,
 			      .cores = definition->processors.cores,

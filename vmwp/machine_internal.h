@@ -8,6 +8,7 @@
 #include "vmwp/chipset.h"
 #include "vmwp/incarnation.h"
 #include "vmwp/machine.h"
+#include "vmwp/numa.h"
 #include "vmwp/vmbus_host.h"
 #include "vmwp/vp_exit.h"
 #include "vsp/vmbus.h"
@@ -24,6 +25,7 @@ struct machine {
 	enum hvshim_engine engine;
 	struct vid_cpuid *cpuid;
 	struct memory_layout layout;
+	struct numa numa;
 	struct vid_memory *memory;
 	struct chipset *chipset;
 	int kernel_fd, initrd_fd;

@@ -78,6 +78,28 @@ static const enum vid_memory_backing backings[] = {
 	[DEFINITION_PAGES_SMALL] = VID_MEMORY_SMALL,
 };
 
+/* Before anything of it is touched. */
+static int machine_place_memory(struct machine *machine, struct failure *failure)
+{
+	for (size_t i = 0; i < machine->numa.range_count; i++) {
+		const struct numa_range *range = &machine->numa.ranges[i];
+		uint32_t host_node = machine->definition->numa.nodes[range->node].host_node;
+		int r;
+
+		if (host_node == DEFINITION_NUMA_HOST_NODE_ANYWHERE)
+			continue;
+		r = vid_memory_prefer(machine->memory, range->region, host_node);
+		if (r < 0)
+			return failure_set(failure, r,
+					   "Memory of NUMA node %u cannot be taken from node %u of "
+					   "the host: %s.%s",
+					   range->node, host_node, strerror(-r),
+					   r == -EINVAL ? " `numactl --hardware` lists its nodes."
+							: "");
+	}
+	return 0;
+}
+
 static int machine_make_memory(struct machine *machine, struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
@@ -101,7 +123,8 @@ static int machine_make_memory(struct machine *machine, struct failure *failure)
 		if (r < 0)
 			return machine_refuse_memory(definition, r, failure);
 	}
-	return 0;
+	numa_init(&machine->numa, definition, &machine->layout);
+	return machine_place_memory(machine, failure);
 }
 
 /*

@@ -103,6 +103,7 @@ static const struct rule rules[] = {
 	ALLOW(mremap, "realloc()"),
 	ALLOW(brk, "malloc()"),
 	ALLOW(madvise, "huge pages; guest memory given back; stacks of threads that ended"),
+	ALLOW(mbind, "the node of the host that a node of the guest has its memory from"),
 	ALLOW(mincore, "what a reset has to zero of huge pages that were set aside"),
 	ALLOW(memfd_create, "guest memory that is shared"),
 	ALLOW(ftruncate, "its size"),

@@ -54,5 +54,31 @@ class Topology(ServiceTest):
         self.assertEqual(self.show()["definition"]["resources"]["tasks_max"], 130)
 
 
+class Numa(ServiceTest):
+    def numa(self):
+        return self.show()["definition"].get("numa")
+
+    def test_option_of_create(self):
+        self.ok("create", "--name", "vm", "--kernel", str(self.folder / "kernel"), "--vps", "4", "--numa", "2")
+        self.assertEqual(self.numa(), [{}, {}])
+        # What is left open follows the rest.
+        self.ok("set", "vm", "memory.size=1G", "processors.count=8")
+        self.refused(USAGE, "set", "vm", "--vps", "1", says="more nodes than the VM has cores")
+
+    def test_settings(self):
+        self.create(processors={"count": 4})
+        self.assertIsNone(self.numa())
+        self.ok("set", "vm", 'numa=[{"processors": "0-2", "memory": "384M"}, {"processors": "3"}]')
+        self.refused(USAGE, "set", "vm", "numa[1].memory=256M", says="640M of memory together, and the VM has 512M")
+        self.refused(USAGE, "set", "vm", "numa[1].processors=2-3", says="numa[1].processors")
+        self.refused(USAGE, "set", "vm", 'memory.dynamic={"minimum": "64M"}', says="dynamic memory")
+        self.ok("start", "vm")
+        self.assertEqual(self.ok("set", "vm", "numa[1].host_node=0"), "from the next start: numa\n")
+        self.ok("stop", "vm")
+        self.assertEqual(self.numa(), [{"processors": "0-2", "memory": "384M"}, {"processors": "3", "host_node": 0}])
+        self.ok("set", "vm", "numa=")
+        self.assertIsNone(self.numa())
+
+
 if __name__ == "__main__":
     main()

@@ -59,6 +59,8 @@ GOOD = [
     vm(memory={"size": "1GiB"}), vm(memory={"dynamic": {}}),
     vm(memory={"size": "1G", "dynamic": {"minimum": "256M", "maximum": "2G", "buffer": 0, "automatic": False}}),
     vm(memory={"size": 16 << 20}), vm(processors={"count": 240}),
+    vm(numa=[]), vm(numa=[{}]), vm(numa=[{"processors": "0", "memory": "256M", "host_node": 1023, "distances": [10, 11]},
+                                         {"processors": "", "distances": [254, 10]}]),
     vm(disks=[{"type": "dvd"}, {"type": "dvd", "lun": 1, "path": "/d", "read_only": True}]),
     vm(network_adapters=[{}, {"tap": "t"}, {"tap": "/dev/null"}, {"switch": "none"},
                          {"switch": "x", "vlan": {"trunk": [1], "native": 2}},
@@ -76,6 +78,9 @@ BAD = [
     vm(memory={"dynamic": True}), vm(memory={"dynamic": {"buffer": 2001}}),
     vm(memory={"dynamic": {"minimum": (16 << 20) + 1}}), vm(memory={"dynamic": {"weight": 1}}),
     vm(memory={"size": "2Q"}), vm(memory={"size": ""}), vm(memory={"size": (16 << 20) + 1}),
+    vm(numa={}), vm(numa=[1]), vm(numa=[{"processors": [0]}]), vm(numa=[{"processors": "0-"}]),
+    vm(numa=[{"processors": "a"}]), vm(numa=[{"memory": "x"}]), vm(numa=[{"host_node": 1024}]), vm(numa=[{"host_node": -1}]),
+    vm(numa=[{"distances": [9]}]), vm(numa=[{"distances": ["10"]}]), vm(numa=[{"distances": 10}]), vm(numa=[{"node": 0}]),
     vm(boot={"kernel": "k"}), vm(boot={"kernel": "/"}), vm(boot={"kernel": "/a\nb"}),
     vm(boot={"kernel": "/k", "command_line": "a\nb"}), vm(boot={}), vm(boot=None),
     vm(disks={}), vm(disks=[1]), vm(disks=[{}]), vm(disks=[{"path": "/d", "sector_size": 2048}]),
@@ -107,6 +112,8 @@ PARSER_ALONE = [
     vm(memory={"size": "1M"}), vm(memory={"size": "9T"}), vm(memory={"size": "17M"}),
     vm(resources={"memory_max": "1M"}), vm(resources={"io_read_bandwidth": "1K"}),
     vm(processors={"count": 3, "threads": 2}), vm(processors={"sockets": 240, "cores": 2}),
+    vm(numa=[{}, {}]), vm(numa=[{"processors": "0,0-1"}]), vm(numa=[{"memory": "1G"}]), vm(numa=[{"processors": "240"}]),
+    vm(numa=[{"distances": [20]}]), vm(numa=[{"distances": [10, 20]}]), vm(numa=[{}], memory={"dynamic": {}}),
     vm(processors={"count": 65}, resources={"tasks_max": 128}),
     vm(disks=[{"path": "/a"}, {"path": "/b"}]), vm(notes="é" * 2049),
     vm(network_adapters=[{"name": "a"}, {"name": "a"}]),
@@ -144,6 +151,9 @@ def changed(path, value):
         definition["memory"]["size"] = SIZES[path]
     if path[:1] == ("disks",) and path[2:] == ("sector_size",) and value == 2048:
         definition["disks"][0]["type"] = "dvd"
+    if path[0] == "numa":  # which are not with dynamic memory, and make up the VM
+        definition["numa"] = [{}, {"processors": "0"}] if path[2:] == ("processors",) else [{}]
+        definition["memory"] = {"size": value} if path[2:] == ("memory",) else {}
     at(definition, path[:-1])[path[-1]] = value
     return definition
 
@@ -184,7 +194,7 @@ class Schema(unittest.TestCase):
 
     def test_good(self):
         examples = [json.loads((CORPUS / name).read_text())
-                    for name in ("full.json", "network.json", "small.json")]
+                    for name in ("full.json", "network.json", "numa.json", "small.json")]
         self.judge([*GOOD, WHOLE, *examples], True, True)
 
     def test_bad(self):

@@ -248,6 +248,23 @@ static enum status make_processors(struct invocation *invocation,
 	return STATUS_OK;
 }
 
+/* Nodes that leave all open. */
+static enum status add_nodes(struct invocation *invocation, struct json_object **tree)
+{
+	struct json_object *nodes;
+	unsigned count = 0;
+
+	if (!invocation_has(invocation, "numa"))
+		return STATUS_OK;
+	if (!invocation_number(invocation, "numa", DEFINITION_NUMA_MAX, &count))
+		return STATUS_USAGE;
+	nodes = json_object_new_array();
+	for (unsigned i = 0; i < count; i++)
+		json_append(&nodes, json_object_new_object());
+	json_add(tree, "numa", nodes);
+	return STATUS_OK;
+}
+
 static enum status make_definition(struct invocation *invocation, struct json_object **ret_tree)
 {
 	AUTO_JSON struct json_object *tree = NULL;
@@ -278,6 +295,9 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 			json_add(&tree, texts[i],
 				 json_object_new_string(invocation_value(invocation, texts[i])));
 	}
+	status = add_nodes(invocation, &tree);
+	if (status != STATUS_OK)
+		return status;
 	status = add_adapters(invocation, &tree);
 	if (status != STATUS_OK)
 		return status;

@@ -28,6 +28,8 @@ static const struct option_row create_options[] = {
 	{ "sockets", "N", VALUE_TEXT, "of their topology (default: 1)" },
 	{ "cores", "N", VALUE_TEXT, "of each socket (default: what makes up the number)" },
 	{ "threads", "N", VALUE_TEXT, "of each core (default: 1)" },
+	{ "numa", "N", VALUE_TEXT,
+	  "NUMA nodes, which share processors and memory evenly (default: none)" },
 	{ "engine", "auto|in-kernel|user-space", VALUE_CHOICE,
 	  "how the guest is given Hyper-V (default: auto)" },
 	{ "disk", "DISK", VALUE_FILE,

@@ -397,6 +397,24 @@ static void test_host_writes_are_tracked(void **state)
 	assert_int_equal(vid_memory_read_dirty(memory, 0, bitmap, 9), -EINVAL);
 }
 
+static void test_a_node_of_the_host_is_preferred(void **state)
+{
+	struct vid_memory *memory = *state;
+	int r;
+
+	assert_int_equal(add(memory, 0, 4 * MIB), 0);
+	assert_int_equal(vid_memory_prefer(memory, region(0, 8 * MIB), 0), -EINVAL);
+	assert_int_equal(vid_memory_prefer(memory, region(0x800, 0x1000), 0), -EINVAL);
+	assert_int_equal(vid_memory_prefer(memory, region(0, 0x1000), VID_HOST_NODE_MAX + 1),
+			 -EINVAL);
+	r = vid_memory_prefer(memory, region(2 * MIB, 2 * MIB), 0);
+	if (r == -ENOSYS)
+		skip(); /* a kernel without nodes */
+	assert_int_equal(r, 0);
+	memset(vid_memory_map(memory, GPA(0), 4 * MIB), 1, 4 * MIB);
+	assert_int_equal(vid_memory_prefer(memory, region(0, 2 * MIB), VID_HOST_NODE_MAX), -EINVAL);
+}
+
 int main(void)
 {
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -415,6 +433,7 @@ int main(void)
 		TEST(test_discard_range_is_checked),
 		TEST(test_discard_under_io),
 		TEST(test_discard_under_io_shared),
+		TEST(test_a_node_of_the_host_is_preferred),
 		TEST_POOL(test_hugetlb),
 		TEST_POOL(test_hugetlb_shared),
 	};

@@ -18,6 +18,7 @@ struct fixture {
 	struct vid_memory *memory;
 	struct memory_layout layout;
 	uint32_t apic_ids[240];
+	struct numa numa;
 	struct acpi_config acpi;
 	gpa_t rsdp;
 };
@@ -35,6 +36,7 @@ static int setup(void **state)
 	for (uint32_t i = 0; i < ARRAY_SIZE(fixture->apic_ids); i++)
 		fixture->apic_ids[i] = i * 2;
 	fixture->acpi = (struct acpi_config){ .layout = &fixture->layout,
+					      .numa = &fixture->numa,
 					      .vp_count = 3,
 					      .apic_ids = fixture->apic_ids };
 	assert_int_equal(acpi_write(fixture->memory, &fixture->acpi, &fixture->rsdp), 0);
@@ -220,6 +222,130 @@ static void as_many_vps_as_can_be(void **state)
 		check_madt(fixture);
 		find_dsdt(fixture, &length);
 	}
+}
+
+/* A VM of 7 GiB, which reach over the hole; nodes as given, vps in turn. */
+static void fill_numa(struct fixture *fixture, const char *nodes)
+{
+	CLEANUP(definition_freep) struct definition *definition = NULL;
+	struct memory_layout layout;
+	struct json_error error;
+	char text[512];
+
+	snprintf(text, sizeof(text),
+		 "{\"name\": \"a\", \"boot\": {\"kernel\": \"/k\"}, \"memory\": {\"size\": "
+		 "\"7G\"}, \"processors\": {\"count\": %u}, \"numa\": %s}",
+		 fixture->acpi.vp_count, nodes);
+	if (definition_parse(text, strlen(text), &definition, &error) < 0)
+		fail_msg("%s: %s", error.key, error.message);
+	memory_layout_init(&layout, definition->memory.size, 0, 48);
+	numa_init(&fixture->numa, definition, &layout);
+	assert_int_equal(acpi_write(fixture->memory, &fixture->acpi, &fixture->rsdp), 0);
+}
+
+/* Return: the node; and how it is found: 0, or 2 for x2APICs. */
+static uint32_t srat_vp(const uint8_t *entry, uint32_t *ret_apic_id)
+{
+	bool x2apic = entry[0] == 2;
+
+	assert_int_equal(entry[1], x2apic ? 24 : 16);
+	*ret_apic_id = x2apic ? (uint32_t)get(entry + 8, 4) : entry[3];
+	assert_int_equal(x2apic, *ret_apic_id >= 255);
+	assert_int_equal(get(entry + (x2apic ? 12 : 4), 4), 1);
+	if (!x2apic)
+		assert_int_equal(get(entry + 9, 3), 0);
+	return x2apic ? (uint32_t)get(entry + 4, 4) : entry[2];
+}
+
+static void check_srat(const struct fixture *fixture)
+{
+	uint32_t length, vps = 0, apic_id;
+	const uint8_t *srat = find(fixture, "SRAT", &length);
+	size_t ranges = 0;
+
+	assert_int_equal(get(srat + 36, 4), 1);
+	for (uint32_t i = 48; i < length; i += srat[i + 1]) {
+		const uint8_t *entry = srat + i;
+		const struct numa_range *range = &fixture->numa.ranges[ranges];
+
+		assert_true(entry[1] >= 2 && i + entry[1] <= length);
+		if (entry[0] != 1) {
+			assert_int_equal(srat_vp(entry, &apic_id), fixture->numa.node_of_vp[vps]);
+			assert_int_equal(apic_id, fixture->apic_ids[vps]);
+			vps++;
+			continue;
+		}
+		assert_int_equal(entry[1], 40);
+		assert_int_equal(get(entry + 2, 4), range->node);
+		assert_int_equal(get(entry + 8, 8), range->region.gpa.value);
+		assert_int_equal(get(entry + 16, 8), range->region.size);
+		assert_int_equal(get(entry + 28, 4), 1);
+		ranges++;
+	}
+	assert_int_equal(vps, fixture->acpi.vp_count);
+	assert_int_equal(ranges, fixture->numa.range_count);
+}
+
+static void check_slit(const struct fixture *fixture)
+{
+	uint32_t length, count = fixture->numa.node_count;
+	const uint8_t *slit = find(fixture, "SLIT", &length);
+
+	assert_int_equal(get(slit + 36, 8), count);
+	assert_int_equal(length, 44 + count * count);
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t j = 0; j < count; j++)
+			assert_int_equal(slit[44 + i * count + j], fixture->numa.distances[i][j]);
+}
+
+static void nodes_reach_over_the_hole(void **state)
+{
+	static const struct {
+		unsigned node;
+		uint64_t gpa, size; /* MiB */
+	} ranges[] = { { 0, 0, 2048 }, { 1, 2048, 1024 }, { 1, 4096, 1024 }, { 2, 5120, 3072 } };
+	struct fixture *fixture = *state;
+	uint32_t length;
+	const uint8_t *slit;
+
+	fill_numa(fixture, "[{\"memory\": \"2G\", \"distances\": [10, 15, 25]}, {\"memory\": "
+			   "\"2G\"}, {\"memory\": \"3G\"}]");
+	assert_int_equal(fixture->numa.range_count, ARRAY_SIZE(ranges));
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		const struct numa_range *range = &fixture->numa.ranges[i];
+
+		assert_int_equal(range->node, ranges[i].node);
+		assert_int_equal(range->region.gpa.value, ranges[i].gpa << 20);
+		assert_int_equal(range->region.size, ranges[i].size << 20);
+	}
+	check_srat(fixture);
+	check_slit(fixture);
+	slit = find(fixture, "SLIT", &length);
+	assert_memory_equal(slit + 44, "\x0a\x0f\x19\x14\x0a\x14\x14\x14\x0a", 9);
+}
+
+static void nodes_of_as_many_vps_as_can_be(void **state)
+{
+	struct fixture *fixture = *state;
+
+	for (uint32_t count = 16; count <= ARRAY_SIZE(fixture->apic_ids); count++) {
+		fixture->acpi.vp_count = count;
+		fill_numa(fixture, "[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}]");
+		assert_int_equal(fixture->numa.range_count, 17);
+		check_madt(fixture);
+		check_srat(fixture);
+		check_slit(fixture);
+	}
+}
+
+static void no_nodes_no_tables(void **state)
+{
+	const struct fixture *fixture = *state;
+	const uint8_t *rsdp = at(fixture, fixture->rsdp.value, 36);
+	uint32_t length;
+
+	table(fixture, get(rsdp + 24, 8), "XSDT", &length);
+	assert_int_equal(length, 36 + 2 * 8);
 }
 
 /* As loaders without an interpreter do. */
@@ -473,6 +599,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fadt_is_of_full_acpi, setup, teardown),
 		cmocka_unit_test_setup_teardown(madt_lists_apics, setup, teardown),
 		cmocka_unit_test_setup_teardown(as_many_vps_as_can_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(nodes_reach_over_the_hole, setup, teardown),
+		cmocka_unit_test_setup_teardown(nodes_of_as_many_vps_as_can_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_nodes_no_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(s5_is_found_by_scanning, setup, teardown),
 		cmocka_unit_test_setup_teardown(dsdt_has_vmbus, setup, teardown),
 		cmocka_unit_test_setup_teardown(iasl_understands_the_dsdt, setup, teardown),
