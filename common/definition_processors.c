@@ -4,6 +4,8 @@
 
 #include "common/definition_internal.h"
 
+const char *const definition_model_names[] = { "host", "baseline", NULL };
+
 #define KEY(member)                                                                     \
 	{                                                                               \
 		.name = #member, .read = json_read_unsigned,                            \
@@ -11,7 +13,65 @@
 		.maximum = DEFINITION_PROCESSORS_MAX                                    \
 	}
 
-static const struct json_key keys[] = { KEY(count), KEY(sockets), KEY(cores), KEY(threads) };
+static int read_feature(struct json_reader *reader, struct json_object *value,
+			struct cpu_feature_set *set)
+{
+	char near[128];
+	const char *name;
+	int feature;
+
+	if (!json_object_is_type(value, json_type_string))
+		return json_refuse(reader, value, "must be the name of a feature, not %s",
+				   json_type_text(value));
+	name = json_object_get_string(value);
+	feature = cpu_feature_find(name);
+	if (feature < 0) {
+		cpu_feature_near(name, near, sizeof(near));
+		return json_refuse(reader, value,
+				   "is no feature of a CPU that is known here, by its name in "
+				   "/proc/cpuinfo%s%s",
+				   near[0] ? "; there is " : "", near);
+	}
+	if (cpu_features[feature].flags & CPU_NEEDED)
+		return json_refuse(reader, value, "cannot be taken away: guests need it");
+	if (cpu_feature_set_has(set, (size_t)feature))
+		return json_refuse(reader, value, "is in the list twice");
+	cpu_feature_set_add(set, (size_t)feature);
+	return 0;
+}
+
+static int read_without(struct json_reader *reader, const struct json_key *key,
+			struct json_object *value, void *target)
+{
+	struct definition_processors *processors = target;
+
+	if (!json_object_is_type(value, json_type_array))
+		return json_refuse(reader, value, "must be a list of features, not %s",
+				   json_type_text(value));
+	processors->without = (struct cpu_feature_set){ 0 };
+	for (size_t i = 0; i < json_object_array_length(value); i++) {
+		size_t mark = json_enter_index(reader, i);
+		int r = read_feature(reader, json_object_array_get_idx(value, i),
+				     &processors->without);
+
+		if (r < 0)
+			return r;
+		json_leave(reader, mark);
+	}
+	return 0;
+}
+
+static const struct json_key keys[] = {
+	KEY(count),
+	KEY(sockets),
+	KEY(cores),
+	KEY(threads),
+	{ .name = "model",
+	  .read = json_read_enum,
+	  .offset = offsetof(struct definition_processors, model),
+	  .detail = definition_model_names },
+	{ .name = "without", .read = read_without },
+};
 
 void definition_processors_init(struct definition_processors *processors)
 {
@@ -63,8 +123,22 @@ static struct json_object *number(unsigned value)
 	return json_object_new_int64(value);
 }
 
+struct json_object *definition_features_to_json(const struct cpu_feature_set *set)
+{
+	struct json_object *names = json_object_new_array();
+
+	for (size_t i = 0; i < cpu_feature_count; i++)
+		if (cpu_feature_set_has(set, i))
+			json_append(&names, json_object_new_string(cpu_features[i].name));
+	return names;
+}
+
 struct json_object *definition_processors_to_json(const struct definition_processors *processors)
 {
+	const char *model = definition_model_names[processors->model];
+
 	return json_make("count", number(processors->count), "sockets", number(processors->sockets),
-			 "threads", number(processors->threads), NULL);
+			 "threads", number(processors->threads), "model",
+			 json_object_new_string(model), "without",
+			 definition_features_to_json(&processors->without), NULL);
 }

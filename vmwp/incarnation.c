@@ -128,7 +128,7 @@ static int incarnation_make_vp(struct incarnation *incarnation,
 	if (r < 0)
 		goto error;
 	incarnation->vp_count++;
-	r = topology_apply(&config->topology, index, vid_capabilities(config->vid), &cpuid);
+	r = topology_apply(&config->topology, index, &cpuid);
 	if (r < 0)
 		goto error;
 	r = hvshim_vp_attach(incarnation->hvshim, incarnation->vp[index], &cpuid);

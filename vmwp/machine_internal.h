@@ -6,6 +6,7 @@
 #pragma once
 
 #include "vmwp/chipset.h"
+#include "vmwp/cpu_model.h"
 #include "vmwp/incarnation.h"
 #include "vmwp/machine.h"
 #include "vmwp/numa.h"
@@ -23,7 +24,8 @@ struct machine {
 
 	struct vid *vid;
 	enum hvshim_engine engine;
-	struct vid_cpuid *cpuid;
+	struct vid_cpuid *cpuid; /* of the model */
+	struct cpu_feature_set host_features;
 	struct memory_layout layout;
 	struct numa numa;
 	struct vid_memory *memory;

@@ -33,7 +33,8 @@ static int machine_open_vid(struct machine *machine, struct resources *resources
 	if (r < 0)
 		return failure_set(failure, r, "KVM does not tell its CPUID leaves: %s.",
 				   strerror(-r));
-	return 0;
+	cpu_model_features(machine->cpuid, &machine->host_features);
+	return cpu_model_apply(&machine->definition->processors, machine->cpuid, failure);
 }
 
 /* Whether this KVM can have so many vps, with the APIC ids that their topology gives them. */

@@ -14,11 +14,10 @@
 #define LEAF_TOPOLOGY_AMD 0x8000001eu
 #define LEAF_LEVELS_AMD   0x80000026u
 
-#define FEATURE_ECX_VMX          (1u << 5)
-#define FEATURE_ECX_X2APIC       (1u << 21)
-#define FEATURE_ECX_TSC_DEADLINE (1u << 24)
-#define FEATURE_ECX_HYPERVISOR   (1u << 31)
-#define FEATURE_EDX_HTT          (1u << 28) /* more than one logical processor in the package */
+#define FEATURE_ECX_VMX        (1u << 5)
+#define FEATURE_ECX_X2APIC     (1u << 21)
+#define FEATURE_ECX_HYPERVISOR (1u << 31)
+#define FEATURE_EDX_HTT        (1u << 28) /* more than one logical processor in the package */
 
 #define EXTENDED_ECX_CMP_LEGACY (1u << 1)
 #define EXTENDED_ECX_SVM        (1u << 2)
@@ -71,7 +70,6 @@ uint32_t topology_vp_count(const struct topology *topology)
 }
 
 static void topology_set_features(const struct topology *topology, uint32_t apic_id,
-				  const struct vid_capabilities *capabilities,
 				  struct vid_cpuid *cpuid)
 {
 	struct vid_cpuid_leaf *leaf = vid_cpuid_find(cpuid, LEAF_FEATURES, 0);
@@ -82,8 +80,6 @@ static void topology_set_features(const struct topology *topology, uint32_t apic
 	leaf->ebx = (leaf->ebx & 0xffff) | siblings << 16 | (apic_id & 0xff) << 24;
 	leaf->ecx |= FEATURE_ECX_HYPERVISOR | FEATURE_ECX_X2APIC;
 	leaf->ecx &= ~FEATURE_ECX_VMX;
-	if (capabilities->tsc_deadline)
-		leaf->ecx |= FEATURE_ECX_TSC_DEADLINE;
 	leaf->edx &= ~FEATURE_EDX_HTT;
 	if (siblings > 1)
 		leaf->edx |= FEATURE_EDX_HTT;
@@ -190,12 +186,11 @@ static void topology_set_extended(const struct topology *topology, uint32_t apic
 	vid_cpuid_remove(cpuid, LEAF_LEVELS_AMD);
 }
 
-int topology_apply(const struct topology *topology, uint32_t vp,
-		   const struct vid_capabilities *capabilities, struct vid_cpuid *cpuid)
+int topology_apply(const struct topology *topology, uint32_t vp, struct vid_cpuid *cpuid)
 {
 	uint32_t apic_id = topology_apic_id(topology, vp);
 
-	topology_set_features(topology, apic_id, capabilities, cpuid);
+	topology_set_features(topology, apic_id, cpuid);
 	topology_set_caches(topology, cpuid);
 	topology_set_extended(topology, apic_id, cpuid);
 	return topology_set_x2apic_levels(topology, apic_id, cpuid);

@@ -25,7 +25,7 @@ uint32_t topology_apic_id(const struct topology *topology, uint32_t vp);
  * the hypervisor bit, x2APIC; and without nested virtualisation. Return: 0, -E2BIG.
  */
 int topology_apply(const struct topology *topology, uint32_t vp,
-		   const struct vid_capabilities *capabilities, struct vid_cpuid *cpuid) MUST_CHECK;
+		   struct vid_cpuid *cpuid) MUST_CHECK;
 
 /* Guest physical addresses are this many bits wide. */
 unsigned topology_address_bits(struct vid_cpuid *cpuid);

@@ -80,5 +80,30 @@ class Numa(ServiceTest):
         self.assertIsNone(self.numa())
 
 
+class Model(ServiceTest):
+    def model(self):
+        processors = self.show()["definition"]["processors"]
+        return processors["model"], processors["without"]
+
+    def test_options_of_create(self):
+        self.ok("create", "--name", "vm", "--kernel", str(self.folder / "kernel"), "--cpu", "baseline",
+                "--without", "aes", "--without", "rdtscp")
+        self.assertEqual(self.model(), ("baseline", ["aes", "rdtscp"]))
+
+    def test_settings(self):
+        self.create()
+        self.assertEqual(self.model(), ("host", []))
+        self.ok("set", "vm", "processors.without=avx512f,avx2")
+        self.assertEqual(self.model(), ("host", ["avx2", "avx512f"]))
+        self.refused(USAGE, "set", "vm", "processors.without=avx21", says="there is avx2")
+        self.refused(USAGE, "set", "vm", "processors.without=x2apic", says="cannot be taken away")
+        self.refused(USAGE, "set", "vm", "processors.model=core2", says='must be "host" or "baseline"')
+        self.ok("start", "vm")
+        self.assertEqual(self.ok("set", "vm", "processors.model=baseline", "processors.without="),
+                         "from the next start: processors.model, processors.without\n")
+        self.ok("stop", "vm")
+        self.assertEqual(self.model(), ("baseline", []))
+
+
 if __name__ == "__main__":
     main()

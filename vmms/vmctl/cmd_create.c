@@ -220,6 +220,16 @@ static enum status add_adapters(struct invocation *invocation, struct json_objec
 	return STATUS_OK;
 }
 
+static struct json_object *make_without(const struct invocation *invocation)
+{
+	struct json_object *without = json_object_new_array();
+
+	for (size_t i = 0; i < invocation->option_count; i++)
+		if (strcmp(invocation->options[i].row->name, "without") == 0)
+			json_append(&without, json_object_new_string(invocation->options[i].value));
+	return without;
+}
+
 static enum status make_processors(struct invocation *invocation,
 				   struct json_object **ret_processors)
 {
@@ -244,6 +254,10 @@ static enum status make_processors(struct invocation *invocation,
 		}
 		json_add(&processors, rows[i].key, json_object_new_int64(number));
 	}
+	if (invocation_has(invocation, "cpu"))
+		json_add(&processors, "model",
+			 json_object_new_string(invocation_value(invocation, "cpu")));
+	json_add(&processors, "without", make_without(invocation));
 	*ret_processors = processors;
 	return STATUS_OK;
 }

@@ -384,6 +384,14 @@ static void test_refuses(void **state)
 		  "processors.count" },
 		{ "{" FIXED ", \"processors\": {\n\"count\": 2, \"cores\": 3}}", 2,
 		  "processors.count" },
+		{ "{" FIXED ", \"processors\": {\n\"model\": \"486\"}}", 2, "processors.model" },
+		{ "{" FIXED ", \"processors\": {\n\"without\": \"avx\"}}", 2,
+		  "processors.without" },
+		{ "{" FIXED ", \"processors\": {\"without\": [\"avx\",\n\"avx\"]}}", 2,
+		  "processors.without[1]" },
+		{ "{" FIXED ", \"processors\": {\"without\": [\n\"lm\"]}}", 2,
+		  "processors.without[0]" },
+		{ "{" FIXED ", \"processors\": {\"without\": [\n7]}}", 2, "processors.without[0]" },
 		{ "{" FIXED ", \"processors\": {\"sockets\": 16,\n\"cores\": 16}}", 1,
 		  "processors" },
 		{ "{" FIXED ", \"processors\": {\"count\": 65}, \"resources\": {\n"
@@ -435,6 +443,29 @@ static void test_a_count_alone_can_be_changed(void **state)
 	json_object_object_add(processors, "count", json_object_new_int(16));
 	assert_int_equal(definition_from_json(tree, &again, &error), 0);
 	assert_int_equal(again->processors.cores, 4);
+}
+
+static void test_features(void **state)
+{
+	CLEANUP(definition_freep)
+	struct definition *definition =
+		parse("{" FIXED ", \"processors\": {\"model\": \"baseline\", \"without\": "
+		      "[\"avx2\", \"pni\"]}}");
+	CLEANUP(definition_freep) struct definition *copy = NULL;
+	AUTO_JSON struct json_object *names = NULL;
+
+	assert_non_null(definition);
+	assert_int_equal(definition_copy(definition, &copy), 0);
+	assert_int_equal(copy->processors.model, DEFINITION_MODEL_BASELINE);
+	names = definition_features_to_json(&copy->processors.without);
+	assert_string_equal(json_object_to_json_string_ext(names, JSON_C_TO_STRING_PLAIN),
+			    "[\"pni\",\"avx2\"]");
+	/* What was meant is told. */
+	assert_null(parse("{" FIXED ", \"processors\": {\"without\": [\"axv2\"]}}"));
+	assert_non_null(strstr(last.message, "; there is "));
+	assert_non_null(strstr(last.message, "avx2"));
+	assert_null(parse("{" FIXED ", \"processors\": {\"without\": [\"quite_another\"]}}"));
+	assert_null(strstr(last.message, "; there is "));
 }
 
 static void test_bounds_of_lengths(void **state)
@@ -568,6 +599,7 @@ int main(void)
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_a_count_alone_can_be_changed),
+		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_bounds_of_lengths),
 		cmocka_unit_test(test_all_disks),
 		cmocka_unit_test(test_add_find_remove_disk),

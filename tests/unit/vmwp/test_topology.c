@@ -12,7 +12,7 @@ static void fill(struct vid_cpuid *cpuid)
 {
 	static const struct vid_cpuid_leaf leaves[] = {
 		{ .function = 0, .eax = 0x1f },
-		{ .function = 1, .ebx = 0xff0008aa, .ecx = 1 << 5, .edx = 1 << 28 },
+		{ .function = 1, .ebx = 0xff0008aa, .ecx = 1 << 5 | 1 << 24, .edx = 1 << 28 },
 		{ .function = 4, .index = 0, .indexed = true, .eax = 0xfc01c121 },
 		{ .function = 4, .index = 1, .indexed = true, .eax = 0xfc01c163 },
 		{ .function = 4, .index = 2, .indexed = true },
@@ -100,7 +100,6 @@ static void each_vp_is_where_it_should_be(void **state)
 		{ 1, 1, 2 },   { 64, 1, 1 }, { 1, 33, 1 }, { 240, 1, 1 }, { 1, 240, 1 },
 		{ 1, 120, 2 }, { 5, 3, 16 }, { 16, 5, 3 }, { 5, 9, 5 },
 	};
-	const struct vid_capabilities capabilities = { .tsc_deadline = true };
 
 	for (size_t t = 0; t < ARRAY_SIZE(topologies); t++) {
 		const struct topology *topology = &topologies[t];
@@ -114,7 +113,7 @@ static void each_vp_is_where_it_should_be(void **state)
 			struct levels levels;
 
 			fill(&cpuid);
-			assert_int_equal(topology_apply(topology, vp, &capabilities, &cpuid), 0);
+			assert_int_equal(topology_apply(topology, vp, &cpuid), 0);
 			levels = decode(&cpuid, 0xb);
 			assert_memory_equal(&levels, &(struct levels[]){ decode(&cpuid, 0x1f) }[0],
 					    sizeof(levels));
@@ -135,12 +134,11 @@ static void each_vp_is_where_it_should_be(void **state)
 static void leaf_1_and_the_rest(void **state)
 {
 	const struct topology topology = { 2, 3, 2 };
-	const struct vid_capabilities capabilities = { .tsc_deadline = true };
 	const struct vid_cpuid_leaf *leaf;
 	struct vid_cpuid cpuid;
 
 	fill(&cpuid);
-	assert_int_equal(topology_apply(&topology, 7, &capabilities, &cpuid), 0);
+	assert_int_equal(topology_apply(&topology, 7, &cpuid), 0);
 	/* Vp 7: socket 1, core 0, thread 1. */
 	leaf = vid_cpuid_find(&cpuid, 1, 0);
 	assert_int_equal(leaf->ebx >> 24, 9);
@@ -171,15 +169,13 @@ static void leaf_1_and_the_rest(void **state)
 static void one_vp_is_no_multiprocessor(void **state)
 {
 	const struct topology topology = { 1, 1, 1 };
-	const struct vid_capabilities capabilities = { 0 };
 	struct vid_cpuid cpuid;
 
 	fill(&cpuid);
 	cpuid.leaves[0].eax = 7; /* an old CPU: leaf 0xb is added, 0x1f is not */
 	vid_cpuid_remove(&cpuid, 0x1f);
-	assert_int_equal(topology_apply(&topology, 0, &capabilities, &cpuid), 0);
+	assert_int_equal(topology_apply(&topology, 0, &cpuid), 0);
 	assert_int_equal(vid_cpuid_find(&cpuid, 1, 0)->edx, 0);
-	assert_int_equal(vid_cpuid_find(&cpuid, 1, 0)->ecx & 1u << 24, 0);
 	assert_int_equal(vid_cpuid_find(&cpuid, 0x80000001, 0)->ecx, 0);
 	assert_int_equal(vid_cpuid_find(&cpuid, 0, 0)->eax, 0xb);
 	assert_null(vid_cpuid_find(&cpuid, 0x1f, 0));
@@ -189,10 +185,9 @@ static void one_vp_is_no_multiprocessor(void **state)
 static void a_cpu_that_says_nothing(void **state)
 {
 	const struct topology topology = { 1, 2, 1 };
-	const struct vid_capabilities capabilities = { 0 };
 	struct vid_cpuid cpuid = { .count = 0 };
 
-	assert_int_equal(topology_apply(&topology, 1, &capabilities, &cpuid), 0);
+	assert_int_equal(topology_apply(&topology, 1, &cpuid), 0);
 	assert_int_equal(topology_address_bits(&cpuid), 36);
 }
 
