@@ -75,6 +75,8 @@
  *                         which the last has all others, and the sum of nanoseconds};
  *                         "network": {"sent_frames", "sent_bytes", "sent_dropped", and the same
  *                         of "received_"}}
+ *   processors            result: {"removed": ["avx2", …]}: features that KVM could give the guest,
+ *                         and the definition's model does not have
  *   capabilities          result: as `vmwp --probe` prints it
  *
  * Events                  data

@@ -400,3 +400,42 @@ struct json_object *definition_numa_to_json(const struct definition_numa *numa)
 		json_append(&array, node_to_json(numa, &numa->nodes[i]));
 	return array;
 }
+
+/* ---- Describing ---- */
+
+static struct json_object *describe_vps(const struct definition_numa *numa,
+					const struct definition_processors *processors,
+					unsigned node)
+{
+	struct definition_vps vps = { 0 };
+	char text[DEFINITION_VPS_TEXT];
+
+	for (unsigned vp = 0; vp < processors->count; vp++)
+		if (definition_numa_node_of(numa, processors, vp) == node)
+			definition_vps_add(&vps, vp);
+	definition_vps_format(&vps, text);
+	return json_object_new_string(text);
+}
+
+struct json_object *definition_numa_describe(const struct definition_numa *numa,
+					     const struct definition_processors *processors,
+					     const struct definition_memory *memory)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (unsigned i = 0; i < numa->count; i++) {
+		uint64_t size = definition_numa_memory(numa, memory, i);
+		struct json_object *distances = json_object_new_array(), *node;
+
+		for (unsigned j = 0; j < numa->count; j++)
+			json_append(&distances,
+				    json_object_new_int64(definition_numa_distance(numa, i, j)));
+		node = json_make("processors", describe_vps(numa, processors, i), "memory",
+				 json_object_new_uint64(size), "distances", distances, NULL);
+		if (numa->nodes[i].host_node != DEFINITION_NUMA_HOST_NODE_ANYWHERE)
+			json_add(&node, "host_node",
+				 json_object_new_int64(numa->nodes[i].host_node));
+		json_append(&array, node);
+	}
+	return array;
+}

@@ -71,6 +71,14 @@ uint64_t definition_numa_memory(const struct definition_numa *numa,
 
 unsigned definition_numa_distance(const struct definition_numa *numa, unsigned from, unsigned to);
 
+/*
+ * All of it: [{"processors": "0-3", "memory": bytes, "distances": [10, 20], "host_node": 0}, …],
+ * the last where there is one. New reference; NULL without memory.
+ */
+struct json_object *definition_numa_describe(const struct definition_numa *numa,
+					     const struct definition_processors *processors,
+					     const struct definition_memory *memory);
+
 /* "0-3,8"; every set of vps fits. */
 #define DEFINITION_VPS_TEXT 512
 

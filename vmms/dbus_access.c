@@ -73,6 +73,7 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
 	{ DBUS_INTERFACE_VM, "OpenConsole", NEED_CONSOLE },
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
+	{ DBUS_INTERFACE_VM, "GetProcessors", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
 	{ DBUS_INTERFACE_VM, "ListGuestValues", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetGuestValue", NEED_READ },

@@ -97,6 +97,7 @@ int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
 int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error);
 
 /* Statistics. data: the VM; the service. */
+int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 

@@ -276,6 +276,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), RESULT("o", job),
 	       dbus_copy_file),
 	METHOD("DumpMemory", ARGS("h", file), RESULT("o", job), dbus_dump_memory),
+	METHOD("GetProcessors", NO_ARGS, RESULT("s", processors), dbus_get_processors),
 	METHOD("GetStatistics", NO_ARGS, RESULT("s", statistics), dbus_get_vm_statistics),
 	METHOD("GetLog", ARGS("u", count), RESULT("a(ttyss)", events), dbus_get_log),
 	SD_BUS_SIGNAL_WITH_ARGS(

@@ -13,6 +13,7 @@
 #include "vmwp/control_server.h"
 #include "vmwp/guest_memory.h"
 #include "vmwp/probe.h"
+#include "vmwp/processors.h"
 #include "vmwp/statistics.h"
 #include "vmwp/worker.h"
 
@@ -457,6 +458,13 @@ static void method_statistics(struct call *call, const struct arguments *argumen
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
+static void method_processors(struct call *call, const struct arguments *arguments)
+{
+	call->reply->result = processors_report(call->worker);
+	if (!call->reply->result)
+		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
+}
+
 static void method_capabilities(struct call *call, const struct arguments *arguments)
 {
 	call->reply->result = probe_report(machine_vid(call->worker->machine));
@@ -549,6 +557,7 @@ static const struct method {
 	{ "disconnect_adapter", method_connect_adapter, true, KEYS(adapter_keys), true },
 	{ "status", method_status, true, NO_KEYS, false },
 	{ "statistics", method_statistics, true, NO_KEYS, false },
+	{ "processors", method_processors, true, NO_KEYS, false },
 	{ "capabilities", method_capabilities, true, NO_KEYS, false },
 };
 

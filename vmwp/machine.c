@@ -306,6 +306,13 @@ const struct vid_memory *machine_memory(const struct machine *machine)
 	return machine->memory;
 }
 
+void machine_features_removed(const struct machine *machine, struct cpu_feature_set *ret_removed)
+{
+	cpu_model_features(machine->cpuid, ret_removed);
+	for (size_t i = 0; i < ARRAY_SIZE(ret_removed->bits); i++)
+		ret_removed->bits[i] = machine->host_features.bits[i] & ~ret_removed->bits[i];
+}
+
 struct vid_memory_region machine_room(const struct machine *machine)
 {
 	return machine->layout.room;

@@ -124,6 +124,9 @@ struct vmbus *machine_bus(struct machine *machine);
 struct vid *machine_vid(struct machine *machine);
 const struct vid_memory *machine_memory(const struct machine *machine);
 
+/* Features of CPUs that the hypervisor supports, and vps do not have. */
+void machine_features_removed(const struct machine *machine, struct cpu_feature_set *ret_removed);
+
 /* Where RAM can be added while the guest runs; size 0: nowhere. */
 struct vid_memory_region machine_room(const struct machine *machine);
 

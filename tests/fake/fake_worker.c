@@ -472,6 +472,11 @@ static const char *method_statistics(struct fake *fake, struct control_message *
 	return NULL;
 }
 
+static const char *method_nothing(struct fake *fake, struct control_message *message)
+{
+	return NULL;
+}
+
 static const char *method_cancel_copy(struct fake *fake, struct control_message *message)
 {
 	if (asked_for(fake, "slow-copy") &&
@@ -513,6 +518,7 @@ static const struct {
 	{ "freeze", NULL, method_snapshot, false },
 	{ "thaw", NULL, method_snapshot, false },
 	{ "statistics", "mute-statistics", method_statistics, false },
+	{ "processors", "mute-processors", method_nothing, false },
 	{ "copy_file", "slow-copy", method_copy, false },
 	{ "cancel_copy", NULL, method_cancel_copy, false },
 	{ "dump", "slow-dump", method_dump, false },
@@ -568,6 +574,16 @@ static struct json_object *make_hostile_statistics(void)
 	return json_tokener_parse(text);
 }
 
+static struct json_object *make_processors(bool hostile)
+{
+	static const char text[] = "{\"removed\": [\"pcid\", \"avx512f\"]}";
+	static const char hostile_text[] =
+		"{\"removed\": [\"pcid\", 7, [], \"\\u001b[31m\", \"pcid\", \"avx3\"], "
+		"\"count\": 7, \"strange\": {}}";
+
+	return json_tokener_parse(hostile ? hostile_text : text);
+}
+
 static struct json_object *make_values(void)
 {
 	struct json_object *values = json_object_new_array(), *pair = json_object_new_array();
@@ -587,6 +603,10 @@ static void answer(struct fake *fake, uint32_t id, const char *method, const cha
 	if (error) {
 		snprintf(text, sizeof(text), "the fake worker refuses %s", method);
 		r = control_send_error(fake->control, id, error, text);
+	} else if (strcmp(method, "processors") == 0) {
+		result = make_processors(asked_for(fake, "hostile-processors"));
+		r = control_send_reply(fake->control, id, result);
+		json_object_put(result);
 	} else if (strcmp(method, "statistics") == 0) {
 		result = asked_for(fake, "hostile-statistics") ? make_hostile_statistics()
 							       : make_statistics(fake->answers);

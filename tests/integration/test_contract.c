@@ -744,6 +744,8 @@ static void test_log_and_statistics(void **state)
 	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "GetLog", &reply, "u", 1));
 	assert_true(sd_bus_message_has_signature(reply, "a(ttyss)"));
 	sd_bus_message_unref(reply);
+	ASSERT_DBUS_REFUSED(CALL_VM("GetProcessors", "u", 1), "InvalidArgs");
+	ASSERT_DONE(CALL_VM("GetProcessors", ""));
 	ASSERT_DBUS_REFUSED(CALL_VM("GetStatistics", "u", 1), "InvalidArgs");
 	ASSERT_DBUS_REFUSED(CALL_MANAGER("GetStatistics", "s", "vm"), "InvalidArgs");
 	ASSERT_DONE(CALL_MANAGER("GetStatistics", ""));

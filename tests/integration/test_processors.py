@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Virtual processors: how many, and what guests are told of them."""
-from rig import USAGE, ServiceTest, main
+import json
+
+from rig import NO_SUCH_VM, USAGE, ServiceTest, main
 
 
 class Topology(ServiceTest):
@@ -103,6 +105,64 @@ class Model(ServiceTest):
                          "from the next start: processors.model, processors.without\n")
         self.ok("stop", "vm")
         self.assertEqual(self.model(), ("baseline", []))
+
+
+class Show(ServiceTest):
+    def cpu(self):
+        return json.loads(self.ok("show", "vm", "--cpu", "--json"))
+
+    def test_at_rest(self):
+        self.create(processors={"count": 12, "sockets": 2, "threads": 2, "model": "baseline", "without": ["aes"]},
+                    memory={"size": "1G"},
+                    numa=[{"memory": "256M", "distances": [10, 30]}, {"host_node": 3}])
+        self.assertEqual(self.cpu(), {
+            "count": 12, "sockets": 2, "cores": 3, "threads": 2, "model": "baseline", "without": ["aes"],
+            "numa": [{"processors": "0-5", "memory": 256 << 20, "distances": [10, 30]},
+                     {"processors": "6-11", "memory": 768 << 20, "distances": [20, 10], "host_node": 3}]})
+        self.assertEqual(self.ok("show", "vm", "--cpu").splitlines(), [
+            "processors:   12: 2 sockets of 3 cores of 2 threads",
+            "model:        baseline",
+            "without:      aes",
+            "",
+            "NODE  PROCESSORS  MEMORY  HOST NODE  DISTANCES",
+            "0     0-5         256M               10 30",
+            "1     6-11        768M    3          20 10"])
+
+    def test_while_it_runs(self):
+        self.create()
+        self.ok("start", "vm")
+        self.assertEqual(self.cpu()["removed"], ["pcid", "avx512f"])
+        self.assertIn("removed:      pcid avx512f\n", self.ok("show", "vm", "--cpu"))
+        # It is told what it runs with.
+        self.ok("set", "vm", "--vps", "4", "processors.without=avx2")
+        self.assertEqual((self.cpu()["count"], self.cpu()["without"]), (1, []))
+        self.ok("stop", "vm")
+        self.assertEqual((self.cpu()["count"], self.cpu()["without"]), (4, ["avx2"]))
+        self.assertNotIn("removed", self.cpu())
+
+    def test_long_lists_are_wrapped(self):
+        names = "avx2 avx512f avx512dq avx512ifma avx512cd avx512bw avx512vl avx512vbmi avx512_vbmi2".split()
+        self.create(processors={"without": names})
+        lines = self.ok("show", "vm", "--cpu").splitlines()[2:]
+        self.assertEqual(len(lines), 2)
+        self.assertTrue(all(len(line) <= 80 for line in lines), lines)
+        self.assertEqual(" ".join(lines).split()[1:], names)
+
+    def test_worker_that_does_not_answer(self):
+        self.create(append="fault=mute-processors")
+        self.ok("start", "vm")
+        self.assertNotIn("removed", self.cpu())
+        self.assertEqual(self.cpu()["count"], 1)
+
+    def test_hostile_worker(self):
+        self.create(append="fault=hostile-processors")
+        self.ok("start", "vm")
+        answer = self.cpu()
+        self.assertEqual((answer["removed"], answer["count"]), (["pcid"], 1))
+        self.assertNotIn("strange", answer)
+
+    def test_no_such_vm(self):
+        self.refused(NO_SUCH_VM, "show", "vm", "--cpu")
 
 
 if __name__ == "__main__":

@@ -416,6 +416,8 @@ enum status command_show(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
+	if (invocation_has(invocation, "cpu"))
+		return command_show_cpu(invocation);
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
 		status = vm_info_get(invocation, path, &info);

@@ -72,6 +72,11 @@ static const struct option_row quick_create_options[] = {
 	{ 0 },
 };
 
+static const struct option_row show_options[] = {
+	{ "cpu", NULL, VALUE_NONE, "what the guest is told of its processors, instead" },
+	{ 0 },
+};
+
 static const struct option_row set_options[] = {
 	{ "memory", "SIZE", VALUE_TEXT, "the same as memory.size=SIZE" },
 	{ "vps", "N", VALUE_TEXT, "the same as processors.count=N" },
@@ -268,7 +273,16 @@ const struct command commands[] = {
 	  list_vms_options,
 	  true,
 	  command_list },
-	{ "show", "VM", 1, 1, { VALUE_VM }, "show all about a VM", NULL, NULL, true, command_show },
+	{ "show",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "show all about a VM",
+	  NULL,
+	  show_options,
+	  true,
+	  command_show },
 	{ "create",
 	  "",
 	  0,

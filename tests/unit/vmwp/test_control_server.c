@@ -237,6 +237,7 @@ static void what_needs_a_machine(void **state)
 					       "eject",
 					       "status",
 					       "statistics",
+					       "processors",
 					       "attach_adapter",
 					       "detach_adapter",
 					       "connect_adapter",
@@ -395,6 +396,17 @@ static void ask_for_statistics(struct fixture *fixture)
 	assert_int_equal(counted(fixture, "vmbus", "interrupts"), 0);
 }
 
+/* Of a definition without CX16, which every host has. */
+static void ask_for_processors(struct fixture *fixture)
+{
+	struct json_object *removed;
+
+	assert_string_equal(ask(fixture, "processors", NULL), "");
+	assert_true(json_object_object_get_ex(fixture->answer.body, "removed", &removed));
+	assert_string_equal(json_object_to_json_string_ext(removed, JSON_C_TO_STRING_PLAIN),
+			    "[\"cx16\"]");
+}
+
 /* Abstract ones, which leave nothing behind. Return: the descriptor. */
 static int make_listener(struct sockaddr_un *ret_address)
 {
@@ -465,7 +477,7 @@ static void a_life(void **state)
 	struct fixture *fixture = *state;
 	char byte;
 
-	configure(fixture, endless, sizeof(endless), "");
+	configure(fixture, endless, sizeof(endless), ", \"processors\": {\"without\": [\"cx16\"]}");
 	assert_string_equal(ask(fixture, "configure", "{\"definition\": {}}"),
 			    CONTROL_ERROR_INVALID_STATE);
 	assert_string_equal(ask(fixture, "pause", NULL), CONTROL_ERROR_INVALID_STATE);
@@ -474,6 +486,7 @@ static void a_life(void **state)
 	assert_string_equal(ask(fixture, "start", NULL), CONTROL_ERROR_INVALID_STATE);
 	assert_string_equal(ask(fixture, "status", NULL), "");
 	ask_for_statistics(fixture);
+	ask_for_processors(fixture);
 	assert_string_equal(ask(fixture, "shutdown", "{\"force\": true}"),
 			    CONTROL_ERROR_NOT_CONNECTED);
 	ask_the_guest(fixture);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl show --cpu: what a guest is told of its processors. */
+#include "vmms/vmctl/screen.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHOW_COLUMNS 80
+
+/* ---- What vmms tells ---- */
+
+static enum status get_processors(struct invocation *invocation, struct json_object **ret_tree)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_FREE char *path = NULL;
+	struct json_error why;
+	enum status status;
+	const char *text;
+	int r;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "GetProcessors", &call);
+	if (status == STATUS_OK)
+		status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read(reply, "s", &text);
+	if (r >= 0)
+		r = json_parse(text, strlen(text), ret_tree, &why);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* ---- For people ---- */
+
+static int64_t number(struct json_object *object, const char *key)
+{
+	return json_object_get_int64(json_object_object_get(object, key));
+}
+
+static const char *text(struct json_object *object, const char *key)
+{
+	struct json_object *value = json_object_object_get(object, key);
+
+	return value ? json_object_get_string(value) : "";
+}
+
+static const char *plural(int64_t number)
+{
+	return number == 1 ? "" : "s";
+}
+
+static void print_topology(struct json_object *tree)
+{
+	int64_t sockets = number(tree, "sockets"), cores = number(tree, "cores");
+	int64_t threads = number(tree, "threads");
+
+	printf("processors:   %" PRId64 ": %" PRId64 " socket%s of %" PRId64 " core%s of %" PRId64
+	       " thread%s\n",
+	       number(tree, "count"), sockets, plural(sockets), cores, plural(cores), threads,
+	       plural(threads));
+}
+
+/* Words of a list, in lines that are not too long. */
+static void print_words(const char *title, struct json_object *array)
+{
+	size_t count =
+		json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+	size_t column = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *word = json_object_get_string(json_object_array_get_idx(array, i));
+
+		if (i == 0)
+			column = (size_t)printf("%-14s", title);
+		else if (column + strlen(word) > SHOW_COLUMNS)
+			column = (size_t)printf("\n%14s", "") - 1;
+		column += (size_t)printf("%s%s", word, i + 1 < count ? " " : "\n");
+	}
+}
+
+static void format_distances(struct json_object *array, char *buffer, size_t size)
+{
+	size_t count =
+		json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+	size_t used = 0;
+
+	buffer[0] = '\0';
+	for (size_t i = 0; i < count && used < size; i++)
+		used += (size_t)snprintf(
+			buffer + used, size - used, "%s%s", i > 0 ? " " : "",
+			json_object_get_string(json_object_array_get_idx(array, i)));
+}
+
+static void print_nodes(struct json_object *nodes)
+{
+	static const char *const titles[] = { "NODE", "PROCESSORS", "MEMORY", "HOST NODE",
+					      "DISTANCES" };
+	size_t count =
+		json_object_is_type(nodes, json_type_array) ? json_object_array_length(nodes) : 0;
+	struct table *table = count > 0 ? table_new(titles, ARRAY_SIZE(titles)) : NULL;
+
+	if (!table)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *node = json_object_array_get_idx(nodes, i);
+		char memory[SCREEN_CELL], distances[128];
+
+		screen_format_bytes((double)number(node, "memory"), memory);
+		format_distances(json_object_object_get(node, "distances"), distances,
+				 sizeof(distances));
+		table_add(table, "%zu", i);
+		table_add(table, "%s", text(node, "processors"));
+		table_add(table, "%s", memory);
+		table_add(table, "%s", text(node, "host_node"));
+		table_add(table, "%s", distances);
+	}
+	putchar('\n');
+	table_print(table);
+	table_free(table);
+}
+
+static void print_all(struct json_object *tree)
+{
+	print_topology(tree);
+	printf("%-14s%s\n", "model:", text(tree, "model"));
+	print_words("without:", json_object_object_get(tree, "without"));
+	print_words("removed:", json_object_object_get(tree, "removed"));
+	print_nodes(json_object_object_get(tree, "numa"));
+}
+
+enum status command_show_cpu(struct invocation *invocation)
+{
+	AUTO_JSON struct json_object *tree = NULL;
+	enum status status = get_processors(invocation, &tree);
+
+	if (status != STATUS_OK)
+		return status;
+	if (invocation->json)
+		return json_print(TAKE_PTR(tree)) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
+	print_all(tree);
+	return STATUS_OK;
+}
