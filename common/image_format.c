@@ -15,14 +15,20 @@
 #include <unistd.h>
 
 const char *const image_format_names[] = { "raw", "qcow2", "vhd", "vhdx", "vmdk", NULL };
+const char *const image_format_drivers[] = { "raw", "qcow2", "vpc", "vhdx", "vmdk", NULL };
 
-int image_format_find(const char *name)
+static int find(const char *const *all, const char *name)
 {
-	for (int i = 0; image_format_names[i]; i++) {
-		if (strcmp(image_format_names[i], name) == 0)
+	for (int i = 0; all[i]; i++) {
+		if (strcmp(all[i], name) == 0)
 			return i;
 	}
 	return -1;
+}
+
+int image_format_find(const char *name)
+{
+	return find(image_format_names, name);
 }
 
 /* ---- Bytes ---- */
@@ -112,53 +118,187 @@ static uint64_t little_64(const uint8_t *bytes)
 	return le64toh(value);
 }
 
-static int names(char named[static IMAGE_NAMED_MAX], const uint8_t *text, size_t size)
+/* All of it. Return: 0; IMAGE_FORMAT_E_BROKEN: the image ends before; -errno. */
+static int read_all(const struct image_bytes *bytes, uint64_t offset, void *buffer, size_t size)
+{
+	struct block block;
+
+	for (size_t done = 0; done < size;) {
+		int r = read_block(bytes, offset + done, &block);
+
+		if (r <= 0)
+			return r < 0 ? r : IMAGE_FORMAT_E_BROKEN;
+		r = (int)MIN((size_t)r, size - done);
+		memcpy((uint8_t *)buffer + done, at(&block), (size_t)r);
+		done += (size_t)r;
+	}
+	return 0;
+}
+
+/* ---- What is named ---- */
+
+static void show(struct image_names *names, const char *text)
 {
 	size_t length = 0;
 
-	for (; length < size && length < IMAGE_NAMED_MAX - 1 && text[length]; length++)
-		named[length] =
+	for (; text[length] && length < sizeof(names->named) - 1; length++)
+		names->named[length] =
 			(char)(text[length] >= ' ' && text[length] <= '~' ? text[length] : '?');
-	named[length] = '\0';
-	return IMAGE_FORMAT_E_NAMES;
+	names->named[length] = '\0';
 }
 
-static int names_what(char named[static IMAGE_NAMED_MAX], const char *what)
+static int refuse(struct image_names *names, int error, const char *text)
 {
-	return names(named, (const uint8_t *)what, strlen(what));
+	show(names, text);
+	return error;
+}
+
+/* What has a colon before any slash is another thing to QEMU. */
+static int check_path(struct image_names *names, const char *path)
+{
+	show(names, path);
+	return path[strcspn(path, ":/")] == ':' ? IMAGE_FORMAT_E_PROTOCOL : 0;
+}
+
+/* The text at that place of the image becomes a path. Return: 0; IMAGE_FORMAT_E_; -errno. */
+static int read_path(const struct image_bytes *bytes, uint64_t offset, uint32_t size,
+		     char path[static IMAGE_PATH_MAX])
+{
+	int r;
+
+	path[0] = '\0';
+	if (size == 0 || size >= IMAGE_PATH_MAX)
+		return IMAGE_FORMAT_E_BROKEN;
+	r = read_all(bytes, offset, path, size);
+	path[r == 0 ? size : 0] = '\0';
+	return r == 0 && strlen(path) != size ? IMAGE_FORMAT_E_BROKEN : r;
 }
 
 /* ---- qcow2 ---- */
 
-#define QCOW2_VERSION       4
-#define QCOW2_BACKING       8 /* offset of the name; 0: none */
-#define QCOW2_BACKING_SIZE  16
-#define QCOW2_INCOMPATIBLE  72 /* features, from version 3 on */
-#define QCOW2_EXTERNAL_DATA 4u
+#define QCOW2_VERSION          4
+#define QCOW2_BACKING          8 /* offset of the name; 0: none */
+#define QCOW2_BACKING_SIZE     16
+#define QCOW2_CLUSTER_BITS     20 /* the head and all names are in the first cluster */
+#define QCOW2_CLUSTER_BITS_MIN 9
+#define QCOW2_CLUSTER_BITS_MAX 21
+#define QCOW2_INCOMPATIBLE     72 /* features, from version 3 on */
+#define QCOW2_HEADER_SIZE      100
+#define QCOW2_HEADER_2_SIZE    72 /* of version 2, which does not say so */
+#define QCOW2_EXTERNAL_DATA    4u
+#define QCOW2_EXTENSIONS_MAX   64 /* that are looked at */
+#define QCOW2_EXTENSION_END    0u
+#define QCOW2_BACKING_FORMAT   0xe2792acau
+#define QCOW2_DATA_FILE        0x44415441u
+#define QCOW2_FORMAT_NAME_MAX  16
 
 static bool is_qcow2(const uint8_t *head)
 {
 	return memcmp(head, "QFI\xfb", 4) == 0;
 }
 
-static int check_qcow2(const struct image_bytes *bytes, const struct block *head,
-		       char named[static IMAGE_NAMED_MAX])
+/* What the head says of itself. */
+struct qcow2 {
+	const struct image_bytes *bytes;
+	uint64_t backing, extensions, end; /* offsets; end: of the extensions */
+	uint32_t backing_size;
+	bool external_data;
+	char format[QCOW2_FORMAT_NAME_MAX]; /* of the backing file; "": it is not said */
+};
+
+static int read_qcow2_head(const uint8_t *head, struct qcow2 *qcow2)
 {
-	uint64_t backing = big_64(head->bytes + QCOW2_BACKING);
-	uint32_t version = big_32(head->bytes + QCOW2_VERSION);
-	struct block block;
-	int r;
+	uint32_t version = big_32(head + QCOW2_VERSION);
+	uint32_t cluster_bits = big_32(head + QCOW2_CLUSTER_BITS);
+	uint64_t cluster;
 
 	if (version != 2 && version != 3)
 		return IMAGE_FORMAT_E_BROKEN;
-	if (version == 3 && (big_64(head->bytes + QCOW2_INCOMPATIBLE) & QCOW2_EXTERNAL_DATA))
-		return names_what(named, "a file with its data");
-	if (!backing)
+	qcow2->backing = big_64(head + QCOW2_BACKING);
+	qcow2->backing_size = big_32(head + QCOW2_BACKING_SIZE);
+	qcow2->external_data =
+		version == 3 && (big_64(head + QCOW2_INCOMPATIBLE) & QCOW2_EXTERNAL_DATA);
+	qcow2->extensions = version == 3 ? big_32(head + QCOW2_HEADER_SIZE) : QCOW2_HEADER_2_SIZE;
+	if (!qcow2->backing && !qcow2->external_data)
 		return 0;
-	r = read_block(bytes, backing, &block);
-	if (r < 0)
+	if (cluster_bits < QCOW2_CLUSTER_BITS_MIN || cluster_bits > QCOW2_CLUSTER_BITS_MAX)
+		return IMAGE_FORMAT_E_BROKEN;
+	cluster = UINT64_C(1) << cluster_bits;
+	qcow2->end = qcow2->backing ? qcow2->backing : cluster;
+	if (qcow2->backing > cluster ||
+	    (qcow2->backing && qcow2->backing_size > cluster - qcow2->backing))
+		return IMAGE_FORMAT_E_BROKEN;
+	return 0;
+}
+
+static int take_extension(struct qcow2 *qcow2, uint32_t type, uint64_t offset, uint32_t size,
+			  struct image_names *names)
+{
+	if (type == QCOW2_DATA_FILE)
+		return read_path(qcow2->bytes, offset, size, names->data);
+	if (type != QCOW2_BACKING_FORMAT)
+		return 0;
+	if (size >= sizeof(qcow2->format))
+		return IMAGE_FORMAT_E_BROKEN;
+	memset(qcow2->format, 0, sizeof(qcow2->format));
+	return read_all(qcow2->bytes, offset, qcow2->format, size);
+}
+
+static int read_extensions(struct qcow2 *qcow2, struct image_names *names)
+{
+	uint64_t at = qcow2->extensions;
+
+	for (int i = 0; i < QCOW2_EXTENSIONS_MAX && at + 8 <= qcow2->end; i++) {
+		uint8_t head[8];
+		uint32_t size;
+		int r = read_all(qcow2->bytes, at, head, sizeof(head));
+
+		if (r != 0 || big_32(head) == QCOW2_EXTENSION_END)
+			return r;
+		at += sizeof(head);
+		size = big_32(head + 4);
+		if (size > qcow2->end - at)
+			return IMAGE_FORMAT_E_BROKEN;
+		r = take_extension(qcow2, big_32(head), at, size, names);
+		if (r != 0)
+			return r;
+		at += ALIGN_UP((uint64_t)size, UINT64_C(8));
+	}
+	return 0;
+}
+
+/* QEMU would find out what is not said, by bytes that may be a guest's. */
+static int check_backing(const struct qcow2 *qcow2, struct image_names *names)
+{
+	int format = find(image_format_drivers, qcow2->format);
+	int r = check_path(names, names->backing);
+
+	if (r == 0 && format < 0)
+		r = IMAGE_FORMAT_E_UNKNOWN;
+	names->backing_format = (enum image_format)MAX(format, 0);
+	return r;
+}
+
+static int check_qcow2(const struct image_bytes *bytes, const struct block *head,
+		       struct image_names *names)
+{
+	struct qcow2 qcow2 = { .bytes = bytes };
+	int r;
+
+	r = read_qcow2_head(head->bytes, &qcow2);
+	if (r != 0 || (!qcow2.backing && !qcow2.external_data))
 		return r;
-	return names(named, at(&block), MIN(block.size, big_32(head->bytes + QCOW2_BACKING_SIZE)));
+	r = read_extensions(&qcow2, names);
+	/* The name may be left behind by a feature that is not there any more. */
+	if (r == 0 && !qcow2.external_data)
+		names->data[0] = '\0';
+	else if (r == 0)
+		r = names->data[0] ? check_path(names, names->data) : IMAGE_FORMAT_E_BROKEN;
+	if (r == 0 && qcow2.backing)
+		r = read_path(bytes, qcow2.backing, qcow2.backing_size, names->backing);
+	if (r == 0 && qcow2.backing)
+		r = check_backing(&qcow2, names);
+	return r;
 }
 
 /* ---- VHD: its footer, of which a copy is at the beginning unless it is of fixed size ---- */
@@ -193,10 +333,10 @@ static int find_vhd(const struct image_bytes *bytes, const struct block *head, u
 	return MIN(r, 0);
 }
 
-static int check_vhd(uint32_t type, char named[static IMAGE_NAMED_MAX])
+static int check_vhd(uint32_t type, struct image_names *names)
 {
 	if (type == VHD_DIFFERENCING)
-		return names_what(named, "a parent disk");
+		return refuse(names, IMAGE_FORMAT_E_NAMES, "a parent disk");
 	return type == VHD_FIXED || type == VHD_DYNAMIC ? 0 : IMAGE_FORMAT_E_BROKEN;
 }
 
@@ -245,7 +385,7 @@ static int find_vhdx_metadata(const struct image_bytes *bytes, uint64_t table, u
 	return entry && IS_ALIGNED(*ret_offset, (uint64_t)BLOCK) ? 0 : IMAGE_FORMAT_E_BROKEN;
 }
 
-static int check_vhdx(const struct image_bytes *bytes, char named[static IMAGE_NAMED_MAX])
+static int check_vhdx(const struct image_bytes *bytes, struct image_names *names)
 {
 	const uint8_t *entry = NULL;
 	uint64_t metadata;
@@ -270,7 +410,9 @@ static int check_vhdx(const struct image_bytes *bytes, char named[static IMAGE_N
 	if (r < 8)
 		return r < 0 ? r : IMAGE_FORMAT_E_BROKEN;
 	memcpy(&flags, at(&block) + 4, sizeof(flags));
-	return le32toh(flags) & VHDX_HAS_PARENT ? names_what(named, "a parent disk") : 0;
+	return le32toh(flags) & VHDX_HAS_PARENT
+		       ? refuse(names, IMAGE_FORMAT_E_NAMES, "a parent disk")
+		       : 0;
 }
 
 /* ---- VMDK: a sparse extent that describes itself, or a text that names extents ---- */
@@ -299,27 +441,35 @@ static const char *find_word(const char *text, const char *word)
 	return found ? found + strlen(word) : NULL;
 }
 
-static int check_vmdk_text(const char *text, char named[static IMAGE_NAMED_MAX])
+/* A parent is a VMDK too, by the format. */
+static int check_vmdk_text(const char *text, struct image_names *names)
 {
 	const char *parent = find_word(text, vmdk_parent);
 	const char *hint = find_word(text, "parentFileNameHint=\"");
+	size_t length = hint ? strcspn(hint, "\"\n") : 0;
 
-	if (hint)
-		return names(named, (const uint8_t *)hint, strcspn(hint, "\"\n"));
+	if (hint && (hint[length] != '"' || length == 0 || length >= sizeof(names->backing)))
+		return IMAGE_FORMAT_E_BROKEN;
+	if (hint) {
+		memcpy(names->backing, hint, length);
+		names->backing[length] = '\0';
+		names->backing_format = IMAGE_VMDK;
+		return check_path(names, names->backing);
+	}
 	if (parent && strncmp(parent, "ffffffff", 8) != 0)
-		return names_what(named, "a parent disk");
+		return refuse(names, IMAGE_FORMAT_E_NAMES, "a parent disk");
 	return 0;
 }
 
 static int check_vmdk(const struct image_bytes *bytes, const struct block *head,
-		      char named[static IMAGE_NAMED_MAX])
+		      struct image_names *names)
 {
 	uint64_t place = little_64(head->bytes + VMDK_DESCRIPTION);
 	char text[VMDK_DESCRIPTION_PARTS * BLOCK + 1] = "";
 	size_t used = 0;
 
 	if (is_vmdk_text(head->bytes) || little_64(head->bytes + VMDK_CAPACITY) == 0)
-		return names_what(named, "files with its extents");
+		return refuse(names, IMAGE_FORMAT_E_NAMES, "files with its extents");
 	if (place == 0)
 		return 0;
 	if (place > INT64_MAX / 512 - sizeof(text))
@@ -337,7 +487,7 @@ static int check_vmdk(const struct image_bytes *bytes, const struct block *head,
 		used += block.size;
 	}
 	text[used] = '\0';
-	return check_vmdk_text(text, named);
+	return check_vmdk_text(text, names);
 }
 
 /* ---- All of them ---- */
@@ -375,14 +525,14 @@ int image_format_detect(const struct image_bytes *bytes, enum image_format *ret_
 }
 
 int image_format_check(const struct image_bytes *bytes, enum image_format format,
-		       char named[static IMAGE_NAMED_MAX])
+		       struct image_names *ret_names)
 {
 	enum image_format found;
 	struct block head;
 	uint32_t vhd;
 	int r;
 
-	named[0] = '\0';
+	*ret_names = (struct image_names){ .backing_format = IMAGE_RAW };
 	if (format == IMAGE_RAW)
 		return 0;
 	r = detect(bytes, &head, &vhd, &found);
@@ -392,13 +542,13 @@ int image_format_check(const struct image_bytes *bytes, enum image_format format
 		return IMAGE_FORMAT_E_OTHER;
 	switch (format) {
 	case IMAGE_QCOW2:
-		return check_qcow2(bytes, &head, named);
+		return check_qcow2(bytes, &head, ret_names);
 	case IMAGE_VHD:
-		return check_vhd(vhd, named);
+		return check_vhd(vhd, ret_names);
 	case IMAGE_VHDX:
-		return check_vhdx(bytes, named);
+		return check_vhdx(bytes, ret_names);
 	case IMAGE_VMDK:
-		return check_vmdk(bytes, &head, named);
+		return check_vmdk(bytes, &head, ret_names);
 	case IMAGE_RAW:
 		break;
 	}

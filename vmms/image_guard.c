@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The guard of an image server: it shuts the program in, opens its image for it, and watches its
+ * The guard of an image server: it shuts the program in, opens its files for it, and watches its
  * connection.
  *
  * It runs in a program that is not ours, whose C library it shares: it stands between that and
@@ -23,18 +23,23 @@
 #include <unistd.h>
 
 #define EXPORTED   __attribute__((visibility("default")))
-#define FIRST_FREE 5 /* above all that it was started with */
+#define FIRST_FREE (IMAGE_GUARD_FILES + IMAGE_GUARD_FILES_MAX) /* above all it was started with */
 
 /* What the C library has, which its headers do not declare. */
 int __libc_start_main(int (*run)(int, char **, char **), int argc, char **argv, void (*init)(void),
 		      void (*fini)(void), void (*rtld_fini)(void), void *stack_end);
 
-/* ---- Its image ---- */
+/* ---- Its files ---- */
 
 EXPORTED int open64(const char *path, int flags, ...)
 {
-	if (strcmp(path, IMAGE_GUARD_PATH) == 0)
-		return fcntl(IMAGE_GUARD_FD, F_DUPFD_CLOEXEC, FIRST_FREE);
+	for (int i = 0; i < IMAGE_GUARD_FILES_MAX; i++) {
+		char name[sizeof(IMAGE_GUARD_PATH) + 12];
+
+		snprintf(name, sizeof(name), "%s%d", IMAGE_GUARD_PATH, i);
+		if (strcmp(path, name) == 0)
+			return fcntl(IMAGE_GUARD_FILES + i, F_DUPFD_CLOEXEC, FIRST_FREE);
+	}
 	errno = ENOENT; /* as in the empty root */
 	return -1;
 }

@@ -4,19 +4,20 @@
  * and that shuts it in before its first own instruction, when all libraries have been loaded.
  *
  * From then on the program has a user of its own, an empty root, no network, and few system calls;
- * where it opens IMAGE_GUARD_PATH, it gets the image that was passed to it. It ends when the
- * connection does that it has accepted.
+ * where it opens IMAGE_GUARD_PATH with a number, it gets the file that was passed to it so. It ends
+ * when the connection does that it has accepted.
  */
 #pragma once
 
 #include "common/base/cc.h"
 
-/* What the program opens, and gets a copy of descriptor IMAGE_GUARD_FD for. */
-#define IMAGE_GUARD_PATH "/vmms-image"
-#define IMAGE_GUARD_FD   3
-
 /* The socket that it listens on. */
-#define IMAGE_GUARD_LISTENER 4
+#define IMAGE_GUARD_LISTENER 3
+
+/* What the program opens, with a number from 0 on, and gets a copy of such a descriptor for. */
+#define IMAGE_GUARD_PATH      "/vmms-image-"
+#define IMAGE_GUARD_FILES     4 /* the first */
+#define IMAGE_GUARD_FILES_MAX 16
 
 /* In its environment: the number of the user to become; none: stay. */
 #define IMAGE_GUARD_USER "VMMS_IMAGE_USER"

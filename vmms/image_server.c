@@ -4,7 +4,6 @@
 
 #include "common/base/json.h"
 #include "common/base/text.h"
-#include "common/image_format.h"
 #include "vmms/image_guard.h"
 #include "vmms/spawn.h"
 
@@ -109,49 +108,102 @@ static int connect_pair(const char *path, int *ret_listener, int *ret_fd)
 
 /* ---- Its command line ---- */
 
-static struct json_object *make_cache(const struct image_server_config *config)
+/*
+ * A node of QEMU's for each file, "file-0", …, and one that knows its format for each image,
+ * "disk-0", …: each is told which others it stands upon, so that no name in a head counts.
+ */
+#define NODE_NAME_MAX 32
+#define WORDS_MAX     (2 * 2 * IMAGE_CHAIN_MAX + 8)
+
+struct command {
+	struct json_object *trees[2 * IMAGE_CHAIN_MAX + 1];
+	const char *words[WORDS_MAX]; /* closed by NULL */
+	size_t tree_count, word_count;
+};
+
+static void command_deinit(struct command *command)
 {
-	int flags = fcntl(config->image, F_GETFL);
+	for (size_t i = 0; i < command->tree_count; i++)
+		json_object_put(command->trees[i]);
+}
+
+static void add_word(struct command *command, const char *word)
+{
+	command->words[command->word_count++] = word;
+}
+
+/* tree: becomes the command's. Return: 0; -ENOMEM. */
+static int add_option(struct command *command, const char *option, struct json_object *tree)
+{
+	const char *text = tree ? json_object_to_json_string(tree) : NULL;
+
+	command->trees[command->tree_count++] = tree;
+	add_word(command, option);
+	add_word(command, text);
+	return text ? 0 : -ENOMEM;
+}
+
+static struct json_object *make_name(const char *kind, size_t number)
+{
+	char name[NODE_NAME_MAX];
+
+	snprintf(name, sizeof(name), "%s-%zu", kind, number);
+	return json_object_new_string(name);
+}
+
+static struct json_object *make_cache(const struct image_server_config *config, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
 
 	return json_make(
 		"direct", json_object_new_boolean(flags >= 0 && (flags & O_DIRECT)), "no-flush",
 		json_object_new_boolean(config->disk->cache == DEFINITION_CACHE_UNSAFE), NULL);
 }
 
-static struct json_object *make_node(const struct image_server_config *config, const char *driver,
-				     const char *name)
+/* What is written: the image, or its data. */
+static bool is_read_only(const struct image_server_config *config, size_t i)
 {
-	return json_make("driver", json_object_new_string(driver), "node-name",
-			 json_object_new_string(name), "read-only",
-			 json_object_new_boolean(config->disk->read_only), "discard",
-			 json_object_new_string("unmap"), "cache", make_cache(config), NULL);
+	return config->disk->read_only || !(i == 0 || (i == 1 && config->files[i].data));
 }
 
-static struct json_object *make_file(const struct image_server_config *config)
+static struct json_object *make_node(const struct image_server_config *config, const char *driver,
+				     const char *kind, size_t i)
 {
+	return json_make("driver", json_object_new_string(driver), "node-name", make_name(kind, i),
+			 "read-only", json_object_new_boolean(is_read_only(config, i)), "discard",
+			 json_object_new_string("unmap"), "cache",
+			 make_cache(config, config->files[i].fd), NULL);
+}
+
+static struct json_object *make_file(const struct image_server_config *config, size_t i)
+{
+	char path[sizeof(IMAGE_GUARD_PATH) + NODE_NAME_MAX];
 	struct json_object *node;
 	struct stat status;
-	bool device = fstat(config->image, &status) == 0 && S_ISBLK(status.st_mode);
+	bool device = fstat(config->files[i].fd, &status) == 0 && S_ISBLK(status.st_mode);
 
 	/* It is locked already, through the same open file. */
-	node = make_node(config, device ? "host_device" : "file", "file");
-	json_add(&node, "filename", json_object_new_string(IMAGE_GUARD_PATH));
+	node = make_node(config, device ? "host_device" : "file", "file", i);
+	snprintf(path, sizeof(path), "%s%zu", IMAGE_GUARD_PATH, i);
+	json_add(&node, "filename", json_object_new_string(path));
 	json_add(&node, "locking", json_object_new_string("off"));
 	return node;
 }
 
-static struct json_object *make_disk(const struct image_server_config *config)
+static struct json_object *make_disk(const struct image_server_config *config, size_t i)
 {
-	static const char *const drivers[] = {
-		[IMAGE_RAW] = "raw",   [IMAGE_QCOW2] = "qcow2", [IMAGE_VHD] = "vpc",
-		[IMAGE_VHDX] = "vhdx", [IMAGE_VMDK] = "vmdk",
-	};
-	int format = image_format_find(config->disk->format);
-	struct json_object *node = make_node(config, drivers[MAX(format, 0)], "disk");
+	enum image_format format = config->files[i].format;
+	struct json_object *node = make_node(config, image_format_drivers[format], "disk", i);
+	bool data = i + 1 < config->file_count && config->files[i + 1].data;
+	size_t backing = data ? i + 2 : i + 1;
 
-	json_add(&node, "file", json_object_new_string("file"));
+	json_add(&node, "file", make_name("file", i));
+	if (data)
+		json_add(&node, "data-file", make_name("file", i + 1));
+	if (backing < config->file_count)
+		json_add(&node, "backing", make_name("disk", backing));
 	/* Whatever it names, it gets nothing but itself. */
-	if (node && (format == IMAGE_QCOW2 || format == IMAGE_VMDK))
+	else if (node && (format == IMAGE_QCOW2 || format == IMAGE_VMDK))
 		json_object_object_add(node, "backing", NULL);
 	return node;
 }
@@ -159,50 +211,73 @@ static struct json_object *make_disk(const struct image_server_config *config)
 static struct json_object *make_export(const struct image_server_config *config)
 {
 	return json_make("type", json_object_new_string("nbd"), "id",
-			 json_object_new_string("disk"), "node-name",
-			 json_object_new_string("disk"), "name", json_object_new_string(""),
-			 "writable", json_object_new_boolean(!config->disk->read_only), NULL);
+			 json_object_new_string("disk"), "node-name", make_name("disk", 0), "name",
+			 json_object_new_string(""), "writable",
+			 json_object_new_boolean(!config->disk->read_only), NULL);
 }
 
-static int spawn(struct image_server *server, int listener, int output)
+/* The last of a chain first: others stand upon it. */
+static int make_command(const struct image_server_config *config, const char *address,
+			struct command *command)
+{
+	int r = 0;
+
+	add_word(command, config->program);
+	for (size_t i = config->file_count; r == 0 && i-- > 0;) {
+		r = add_option(command, "--blockdev", make_file(config, i));
+		if (r == 0 && !config->files[i].data)
+			r = add_option(command, "--blockdev", make_disk(config, i));
+	}
+	add_word(command, "--nbd-server");
+	add_word(command, address);
+	return r == 0 ? add_option(command, "--export", make_export(config)) : r;
+}
+
+static int spawn_command(struct image_server *server, const struct command *command, int listener,
+			 int output)
 {
 	const struct image_server_config *config = &server->config;
-	AUTO_JSON struct json_object *file = make_file(config), *disk = make_disk(config);
-	AUTO_JSON struct json_object *export = make_export(config);
-	char preload[PATH_MAX + 16], user[sizeof(IMAGE_GUARD_USER) + 16], address[32];
+	char preload[PATH_MAX + 16], user[sizeof(IMAGE_GUARD_USER) + 16];
 	char *environment[] = { preload, config->user ? user : NULL, NULL };
-	const char *arguments[] = { config->program,
-				    "--blockdev",
-				    file ? json_object_to_json_string(file) : "",
-				    "--blockdev",
-				    disk ? json_object_to_json_string(disk) : "",
-				    "--nbd-server",
-				    address,
-				    "--export",
-				    export ? json_object_to_json_string(export) : "",
-				    NULL };
-	const struct spawn spawn = { .arguments = arguments,
+	int files[IMAGE_CHAIN_MAX];
+	const struct spawn spawn = { .arguments = command->words,
 				     .environment = environment,
 				     .directory = "/",
 				     .output = output,
 				     .error = output,
-				     .passed = config->image,
-				     .passed_too = listener,
+				     .passed = listener,
+				     .more = files,
+				     .more_count = config->file_count,
 				     .outlives = true };
 	pid_t pid;
 	int r;
 
-	if (!file || !disk || !export)
-		return -ENOMEM;
+	for (size_t i = 0; i < config->file_count; i++)
+		files[i] = config->files[i].fd;
 	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", config->guard);
 	snprintf(user, sizeof(user), "%s=%u", IMAGE_GUARD_USER, config->user);
-	snprintf(address, sizeof(address), "addr.type=fd,addr.str=%d", IMAGE_GUARD_LISTENER);
 	r = spawn_program(&spawn, &pid, &server->pidfd);
 	if (r < 0)
 		return r;
 	server->process.pid = pid;
 	r = process_identify(pid, &server->process);
 	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */
+}
+
+static int spawn(struct image_server *server, int listener, int output)
+{
+	struct command command = { .tree_count = 0 };
+	char address[32];
+	int r;
+
+	_Static_assert(IMAGE_CHAIN_MAX <= SPAWN_MORE_MAX, "all can be passed");
+	_Static_assert(IMAGE_CHAIN_MAX <= IMAGE_GUARD_FILES_MAX, "all can be opened");
+	snprintf(address, sizeof(address), "addr.type=fd,addr.str=%d", IMAGE_GUARD_LISTENER);
+	r = make_command(&server->config, address, &command);
+	if (r == 0)
+		r = spawn_command(server, &command, listener, output);
+	command_deinit(&command);
+	return r;
 }
 
 /* ---- Life ---- */
@@ -254,6 +329,7 @@ int image_server_start(sd_event *loop, const struct image_server_config *config,
 	if (r < 0)
 		return r;
 	server->config.disk = NULL;
+	server->config.files = NULL;
 	server->config.socket = NULL;
 	*ret_server = TAKE_PTR(server);
 	return 0;

@@ -3,9 +3,9 @@
  * The server of one disk image: qemu-storage-daemon(1), which knows formats that the worker does
  * not, and serves the disk by the network block device protocol.
  *
- * It gets the image as a descriptor, and opens nothing: its guard (vmms/image_guard.h) shuts it in
- * before it looks at it. It serves one connection, ends with that, and outlives this process, as
- * the worker does.
+ * It gets the image, and what the image names, as descriptors, is told what each of them is for,
+ * and opens nothing: its guard (vmms/image_guard.h) shuts it in before it looks at them. It serves
+ * one connection, ends with that, and outlives this process, as the worker does.
  *
  * Thread: the event loop's.
  */
@@ -14,6 +14,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/definition.h"
+#include "vmms/image_chain.h"
 #include "vmms/process.h"
 
 #include <systemd/sd-event.h>
@@ -27,7 +28,8 @@ struct image_server_config {
 	const char *socket;          /* a path that is free, in a folder where nobody else may be */
 	uid_t user;                  /* to become; 0: none */
 	const struct definition_disk *disk;
-	int image; /* its descriptor, borrowed */
+	const struct image_file *files; /* of the image, itself first; borrowed */
+	size_t file_count;
 
 	/*
 	 * The process has ended. words: what it said last, as UTF-8, or how it ended; NULL: it

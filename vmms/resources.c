@@ -4,7 +4,7 @@
 
 #include "common/base/path.h"
 #include "common/image.h"
-#include "common/image_format.h"
+#include "vmms/image_chain.h"
 #include "vmms/user.h"
 
 #include <errno.h>
@@ -107,8 +107,8 @@ int resources_become_owner(const struct user *user, struct failure *failure)
 	return 0;
 }
 
-/* What a refusal to the owner needs to be understood: " (with the rights of ...)". */
-static const char *rights_of(const struct resources_wish *wish, int error, char text[static 64])
+const char *resources_rights_text(const struct resources_wish *wish, int error,
+				  char text[static 64])
 {
 	const char *owner = wish->definition->owner;
 
@@ -118,7 +118,7 @@ static const char *rights_of(const struct resources_wish *wish, int error, char 
 	return text;
 }
 
-static void look(const struct resources_wish *wish, const char *path)
+void resources_look(const struct resources_wish *wish, const char *path)
 {
 	if (wish->looks)
 		wish->looks(wish->looks_data, path);
@@ -150,8 +150,8 @@ static int open_path(const struct resources_wish *wish, const char *name, const 
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot open the %s '%s': %s%s; correct boot.%s in the VM's "
 				   "definition",
-				   name, path, strerror(errno), rights_of(wish, errno, rights),
-				   name);
+				   name, path, strerror(errno),
+				   resources_rights_text(wish, errno, rights), name);
 	*ret_fd = fd;
 	return 0;
 }
@@ -181,7 +181,7 @@ static int open_file(struct resources *resources, const struct resources_wish *w
 {
 	int passed = resources_find(wish->passed, name), fd, r;
 
-	look(wish, path);
+	resources_look(wish, path);
 	r = passed >= 0 ? take_passed(name, passed, &fd, failure)
 			: open_path(wish, name, path, &fd, failure);
 	if (r == 0)
@@ -203,7 +203,7 @@ static int disk_failure(const struct resources_wish *wish, const struct definiti
 			"cannot use disk image '%s' (controller %u, lun %u): %s%s; correct the "
 			"path, or the image",
 			disk->path, disk->controller, disk->lun, image_error_text(error),
-			rights_of(wish, -error, rights));
+			resources_rights_text(wish, -error, rights));
 	vm = wish->user ? wish->user(wish->user_data, disk->path) : NULL;
 	if (vm)
 		return failure_set(failure, DBUS_ERROR_DISK_IN_USE,
@@ -214,41 +214,6 @@ static int disk_failure(const struct resources_wish *wish, const struct definiti
 			   "disk image '%s' is in use by another process, mounted, or named twice "
 			   "in the VM's definition; lsof(8) and lsblk(8) show by whom",
 			   disk->path);
-}
-
-/* What it is not, or not by itself. */
-static int refuse_format(const struct definition_disk *disk, int error, const char *named,
-			 struct failure *failure)
-{
-	if (error == IMAGE_FORMAT_E_OTHER)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "disk image '%s' (controller %u, lun %u) is not %s, as the VM's "
-				   "definition has it; correct \"format\" there",
-				   disk->path, disk->controller, disk->lun, disk->format);
-	if (error == IMAGE_FORMAT_E_NAMES)
-		return failure_set(
-			failure, DBUS_ERROR_RESOURCE,
-			"disk image '%s' (controller %u, lun %u) is not whole without "
-			"another file that it names (%s), which vmms does not open; make "
-			"one image of both with qemu-img(1): qemu-img convert -O raw",
-			disk->path, disk->controller, disk->lun, named);
-	return failure_set(failure, DBUS_ERROR_RESOURCE,
-			   "disk image '%s' (controller %u, lun %u) is no whole %s image: %s",
-			   disk->path, disk->controller, disk->lun, disk->format,
-			   error < 0 ? strerror(-error) : "its head makes no sense");
-}
-
-/* Each time: whoever may write the file may have put another there. */
-static int check_format(const struct definition_disk *disk, int fd, struct failure *failure)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	const struct image_bytes bytes = image_bytes_of_file(fd, size > 0 ? (uint64_t)size : 0);
-	char named[IMAGE_NAMED_MAX];
-	int format = image_format_find(disk->format), r;
-
-	r = format < 0 ? IMAGE_FORMAT_E_OTHER
-		       : image_format_check(&bytes, (enum image_format)format, named);
-	return r ? refuse_format(disk, r, named, failure) : 0;
 }
 
 static int open_disk(struct resources *resources, const struct resources_wish *wish,
@@ -263,7 +228,7 @@ static int open_disk(struct resources *resources, const struct resources_wish *w
 
 	resources_disk_name(disk, name);
 	passed = resources_find(wish->passed, name);
-	look(wish, disk->path);
+	resources_look(wish, disk->path);
 	r = passed >= 0 ? image_adopt(passed, &options, &image)
 			: image_open(disk->path, &options, &image);
 	if (r != 0)
@@ -272,7 +237,7 @@ static int open_disk(struct resources *resources, const struct resources_wish *w
 	if (fd < 0)
 		return disk_failure(wish, disk, -errno, failure);
 	resources_add(resources, name, fd);
-	return check_format(disk, fd, failure);
+	return image_chain_open(resources, wish, disk, fd, failure);
 }
 
 static int open_all(struct resources *resources, const struct resources_wish *wish,

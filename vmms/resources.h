@@ -18,10 +18,14 @@
 
 #define RESOURCES_NAME_MAX 48
 
+/* Files that images name, of all disks together. */
+#define RESOURCES_NAMED_MAX 512
+
 /* The hypervisor, the kernel, the initrd, the serial line, where the end is written down, the
- * sockets, all disks, and queues of adapters. */
-#define RESOURCES_MAX \
-	(6 + DEFINITION_DISKS_MAX + DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
+ * sockets, all disks, files that their images name, and queues of adapters. */
+#define RESOURCES_MAX                                     \
+	(6 + DEFINITION_DISKS_MAX + RESOURCES_NAMED_MAX + \
+	 DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
 	size_t count;
@@ -39,7 +43,7 @@ void resources_add(struct resources *resources, const char *name, int fd);
 /* The descriptor of that name, still theirs, or -1. */
 int resources_find(const struct resources *resources, const char *name);
 
-/* "disk:0:1" */
+/* "disk:0:1"; files that its image names follow, and have longer names (vmms/image_chain.h). */
 void resources_disk_name(const struct definition_disk *disk, char name[RESOURCES_NAME_MAX]);
 
 /* The hypervisor device. */
@@ -79,6 +83,13 @@ struct resources_wish {
 	void (*looks)(void *data, const char *path);
 	void *user_data, *looks_data;
 };
+
+/* " to its owner 'a'" if that is why; else "". */
+const char *resources_rights_text(const struct resources_wish *wish, int error,
+				  char text[static 64]);
+
+/* To be said before something is looked at. */
+void resources_look(const struct resources_wish *wish, const char *path);
 
 /*
  * Opens and locks them, as whoever we are. On failure the caller deinits what was opened until

@@ -18,15 +18,19 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define FIRST_FREE_FD 10 /* above all that the child is given a number for */
+#define FIRST_MORE_FD 4
+#define FIRST_FREE_FD (FIRST_MORE_FD + SPAWN_MORE_MAX) /* above all that have a number */
 
 /* Moves the descriptors out of the way of the numbers they will get, which then are theirs. */
 static int place_descriptors(const struct spawn *spawn)
 {
 	int null = open("/dev/null", O_RDONLY);
-	int sources[] = { null, spawn->output, spawn->error, spawn->passed, spawn->passed_too };
-	int count = spawn->passed < 0 ? 3 : spawn->passed_too > 0 ? 5 : 4;
+	int sources[FIRST_FREE_FD] = { null, spawn->output, spawn->error, spawn->passed };
+	int count = spawn->passed < 0 ? 3 : FIRST_MORE_FD;
 
+	for (size_t i = 0; spawn->passed >= 0 && i < spawn->more_count && count < FIRST_FREE_FD;
+	     i++)
+		sources[count++] = spawn->more[i];
 	for (int i = 0; i < count; i++) {
 		sources[i] = fcntl(sources[i], F_DUPFD, FIRST_FREE_FD);
 		if (sources[i] < 0)

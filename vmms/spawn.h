@@ -7,7 +7,10 @@
 #include "common/base/cc.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
+
+#define SPAWN_MORE_MAX 16
 
 struct spawn {
 	const char *const *arguments; /* closed by NULL; [0] is the path of the program */
@@ -15,7 +18,8 @@ struct spawn {
 	int output;                   /* becomes its standard output */
 	int error;                    /* becomes its standard error */
 	int passed;                   /* becomes its descriptor 3; -1: none */
-	int passed_too;               /* becomes its descriptor 4, if there is a 3; 0: none */
+	const int *more;              /* become its descriptors 4, …, if there is a 3 */
+	size_t more_count;            /* at most SPAWN_MORE_MAX */
 	char *const *environment;     /* closed by NULL; NULL: ours */
 	bool outlives;                /* else it gets SIGTERM should our process die */
 };

@@ -3,6 +3,7 @@
 #include "vmms/vm_images.h"
 
 #include "common/image_format.h"
+#include "vmms/image_chain.h"
 #include "vmms/image_server.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
@@ -117,8 +118,9 @@ static int start_failure(const struct vm *vm, const struct definition_disk *disk
 			   error == -ENOENT ? "; install the package qemu-system-common" : "");
 }
 
-static int serve(struct vm *vm, const struct definition_disk *disk, int *fd,
-		 struct failure *failure)
+/* image_fd: the image's descriptor, in whose place the connection is put. */
+static int serve(struct vm *vm, const struct definition_disk *disk, const struct image_file *files,
+		 size_t count, int *image_fd, struct failure *failure)
 {
 	CLEANUP(image_freep) struct vm_image *image = image_new(vm, disk->controller, disk->lun);
 	char path[PATH_MAX];
@@ -127,7 +129,8 @@ static int serve(struct vm *vm, const struct definition_disk *disk, int *fd,
 						    .socket = path,
 						    .user = vm->worker_user,
 						    .disk = disk,
-						    .image = *fd,
+						    .files = files,
+						    .file_count = count,
 						    .ended = server_ended,
 						    .owner = image };
 	int connection, r;
@@ -138,11 +141,29 @@ static int serve(struct vm *vm, const struct definition_disk *disk, int *fd,
 	r = image_server_start(vm->manager->loop, &config, &image->server, &connection);
 	if (r < 0)
 		return start_failure(vm, disk, r, failure);
-	close(*fd);
-	*fd = connection;
+	close(*image_fd);
+	*image_fd = connection;
 	list_append(&vm->images, &image->link);
 	TAKE_PTR(image);
 	return 0;
+}
+
+static int serve_disk(struct vm *vm, const struct definition_disk *disk,
+		      struct resources *resources, struct failure *failure)
+{
+	struct image_file files[IMAGE_CHAIN_MAX];
+	size_t count = 0;
+	int r = 0;
+
+	if (image_format_find(disk->format) != IMAGE_RAW)
+		count = image_chain_find(resources, disk, files);
+	for (size_t i = 0; count > 0 && i < resources->count; i++) {
+		if (resources->items[i].fd == files[0].fd) {
+			r = serve(vm, disk, files, count, &resources->items[i].fd, failure);
+			break;
+		}
+	}
+	return r;
 }
 
 int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
@@ -150,17 +171,9 @@ int vm_images_serve(struct vm *vm, const struct definition *definition, struct r
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
-		const struct definition_disk *disk = &definition->disks[i];
-		char name[RESOURCES_NAME_MAX];
-
-		resources_disk_name(disk, name);
-		for (size_t j = 0; r == 0 && j < resources->count; j++) {
-			if (image_format_find(disk->format) != IMAGE_RAW &&
-			    strcmp(resources->items[j].name, name) == 0)
-				r = serve(vm, disk, &resources->items[j].fd, failure);
-		}
-	}
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++)
+		r = serve_disk(vm, &definition->disks[i], resources, failure);
+	image_chain_forget(resources);
 	return r;
 }
 

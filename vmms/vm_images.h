@@ -19,7 +19,8 @@ struct vm;
 
 /*
  * Puts a connection to a server, as the user of the VM's worker, in the place of each image that is
- * in the resources and, by the definition, not raw. Return: 0; negative with *failure filled.
+ * in the resources and, by the definition, not raw; what those images name goes. Return: 0;
+ * negative with *failure filled.
  */
 int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
 		    struct failure *failure) MUST_CHECK;

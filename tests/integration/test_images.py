@@ -7,9 +7,11 @@ With qemu-storage-daemon(1) as it is. Guests of our own read and write such a di
 """
 
 import array
+import functools
 import json
 import os
 import pathlib
+import pwd
 import signal
 import subprocess
 import sys
@@ -19,20 +21,23 @@ sys.dont_write_bytecode = True
 from rig import FAILED, OK, ServiceTest, USAGE, arguments, main, wait_until  # noqa: E402
 
 SKIPPED = 77
+OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
 SERVER = "/usr/bin/qemu-storage-daemon"
 GUEST = (arguments.build / "guests/guest_storage.elf").resolve()
 DRIVERS = {"qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx", "vmdk": "vmdk"}
 SIZE = 16 << 20
 
 
+@functools.cache
 def pattern(size, seed):
     """The bytes that pattern_fill() of tests/guest/pattern.c gives for a whole disk."""
     return array.array("Q", (((i * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF) ^ seed
                              for i in range(1, size // 8 + 1))).tobytes()
 
 
-def qemu_img(*words):
-    subprocess.run(["qemu-img", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+def qemu_img(*words, folder=None):
+    subprocess.run(["qemu-img", *map(str, words)], check=True, stdout=subprocess.DEVNULL,
+                   cwd=folder)
 
 
 def children(pid):
@@ -49,10 +54,10 @@ def is_alive(pid):
         return False
 
 
-class Images(ServiceTest):
+class ImageTest(ServiceTest):
     def image(self, name, driver="qcow2", size=SIZE, *options):
         path = self.folder / name
-        qemu_img("create", "-q", "-f", driver, *options, path, size)
+        qemu_img("create", "-q", "-f", driver, *options, path, size, folder=self.folder)
         return path
 
     def define(self, *disks, name="vm"):
@@ -71,6 +76,29 @@ class Images(ServiceTest):
     def server(self):
         return wait_until(lambda: children(self.vmms.pid), "an image server")[0]
 
+    def overlay(self, name, backing, backing_format="qcow2", *options):
+        path = self.folder / name
+        qemu_img("create", "-q", "-u", "-f", "qcow2", "-F", backing_format, "-b", backing,
+                 *options, path, SIZE)
+        return path
+
+    def refuse(self, path, *says):
+        self.define(f"{path},format=qcow2")
+        for text in says:
+            self.refused(FAILED, "start", "vm", says=text)
+        self.assertEqual(self.show()["state"], "off")
+        self.assertEqual(children(self.vmms.pid), [])
+
+    @staticmethod
+    def status(pid):
+        text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+    def seccomp(self, pid):
+        return self.status(pid)["Seccomp"]
+
+
+class Images(ImageTest):
     # ---- What is recorded ----
 
     def test_formats_are_recorded(self):
@@ -116,28 +144,21 @@ class Images(ServiceTest):
         path.write_bytes(bytes(1 << 20))
         self.refused_at_start(f"{path},format=qcow2", "is not qcow2")
 
-    def test_backing_files(self):
-        base = self.image("base")
-        path = self.folder / "a"
-        qemu_img("create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", path)
-        self.refused_at_start(path, str(base))
-
-    def test_json_for_a_name(self):
-        path = self.folder / "a"
-        qemu_img("create", "-q", "-u", "-f", "qcow2", "-F", "raw",
-                 "-b", 'json:{"driver": "raw", "file": {"driver": "file", "filename": "/x"}}',
-                 path, SIZE)
-        self.refused_at_start(path, "json:")
-
-    def test_external_data(self):
-        path = self.image("a", "qcow2", SIZE, "-o", f"data_file={self.folder / 'data'}")
-        self.refused_at_start(path, "a file with its data")
+    def test_parents(self):
+        """For which no server has an option."""
+        path = self.image("a", "vhdx")
+        head = bytearray(path.read_bytes())
+        table = head.index(b"metadata")
+        entry = head.index(bytes.fromhex("3767a1ca36fa434db3b633f0aa44e76b"), table)
+        head[table + int.from_bytes(head[entry + 16:entry + 20], "little") + 4] |= 2
+        path.write_bytes(head)
+        self.refused_at_start(f"{path},format=vhdx", "a parent disk")
 
     def test_extents(self):
         path = self.image("a", "vmdk", SIZE, "-o", "subformat=monolithicFlat")
         with open(path, "ab") as text:
             text.write(b"# padding\n" * 60)
-        self.refused_at_start(path, "extents")
+        self.refused_at_start(f"{path},format=vmdk", "extents")
 
     def test_without_a_server(self):
         self.stop_vmms()
@@ -166,14 +187,6 @@ class Images(ServiceTest):
         self.assertEqual({name for name in files if name.startswith("/")} - {"/dev/null"},
                          {str(path)})
         self.assertTrue(is_alive(worker))
-
-    @staticmethod
-    def status(pid):
-        text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-        return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-
-    def seccomp(self, pid):
-        return self.status(pid)["Seccomp"]
 
     def test_it_ends_with_the_vm(self):
         pid = self.start(self.image("a"))
@@ -233,35 +246,279 @@ class Images(ServiceTest):
         self.assertFalse(is_alive(pid))
 
 
+class Chains(ImageTest):
+    """Images that name other files."""
+
+    def serve(self, path):
+        """The files that the server has, and whether it can write them."""
+        pid = self.start(f"{path},format=qcow2")
+        wait_until(lambda: self.status(pid)["Seccomp"] == "2", "its guard")
+        found = {}
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            name = pathlib.Path(os.readlink(link))
+            if name.parent == self.folder:
+                text = pathlib.Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
+                flags = int(text.split("flags:")[1].split()[0], 8)
+                found[name.name] = flags & os.O_ACCMODE == os.O_RDWR
+        self.assertTrue(is_alive(pid))
+        return found
+
+    # ---- What is served ----
+
+    def test_a_chain(self):
+        (self.folder / "base").write_bytes(bytes(SIZE))
+        self.overlay("middle", self.folder / "base", "raw")
+        self.assertEqual(self.serve(self.overlay("top", "middle")),
+                         {"top": True, "middle": False, "base": False})
+        self.ok("stop", "vm")
+        self.assertEqual(children(self.vmms.pid), [])
+
+    def test_relative_to_the_image(self):
+        (self.folder / "images").mkdir()
+        self.image("base")
+        path = self.overlay("images/top", "../base")
+        # The link's folder counts, not the folder where it leads.
+        link = self.folder / "link"
+        link.symlink_to("images/top")
+        self.refuse(link, "No such file")
+        self.ok("delete", "vm")
+        self.assertEqual(self.serve(path), {"base": False})
+
+    def test_data_elsewhere(self):
+        path = self.image("a", "qcow2", SIZE, "-o", "data_file=data,data_file_raw=on")
+        self.assertEqual(self.serve(path), {"a": True, "data": True})
+        self.ok("stop", "vm")
+        self.ok("set", "vm", "disks[0].read_only=true")
+        # Data of what backs an image are for reading.
+        self.define(f"{self.overlay('top', 'a')},format=qcow2", name="other")
+        self.ok("start", "vm")
+        self.ok("start", "other")
+
+    def test_one_base_for_many(self):
+        self.image("base")
+        for name in "a", "b":
+            self.define(f"{self.overlay(name, 'base')},format=qcow2", name=name)
+            self.ok("start", name)
+        self.define(self.folder / "base")
+        self.refused(FAILED, "start", "vm", says="is in use")
+        self.ok("stop", "a")
+        self.ok("stop", "b")
+        self.ok("start", "vm")
+        self.refused(FAILED, "start", "a", says="'vm'")
+
+    def test_while_the_vm_runs(self):
+        self.image("base")
+        self.define()
+        self.ok("start", "vm")
+        self.ok("attach", "vm", self.overlay("top", "base"), "--format", "qcow2")
+        self.server()
+        self.refused(FAILED, "attach", "vm", self.overlay("more", "missing"), "--format",
+                     "qcow2", says="missing")
+        self.assertEqual(len(self.disks()), 1)
+
+    def test_a_raw_one_stays_one(self):
+        """What its guest has written on it names nothing."""
+        self.overlay("base", "/etc/passwd", "raw")
+        self.assertEqual(self.serve(self.overlay("top", "base", "raw")),
+                         {"top": True, "base": False})
+
+    # ---- What is refused ----
+
+    def test_nothing_is_followed_that_nobody_vouches_for(self):
+        """It may have been the raw disk of a guest, who has written a head on it."""
+        path = self.overlay("a", "/etc/passwd", "raw")
+        self.define()
+        self.refused(USAGE, "attach", "vm", path, says="'/etc/passwd'")
+        self.refused(USAGE, "create", "--name", "b", "--kernel", self.folder / "kernel",
+                     "--disk", path, says="names another file")
+        self.assertEqual(self.disks(), [])
+
+    def test_a_file_that_is_not_there(self):
+        self.refuse(self.overlay("a", "base"), f"backing file '{self.folder}/base'",
+                    "No such file")
+
+    def test_what_is_no_path(self):
+        for name in 'json:{"driver": "file", "filename": "/x"}', "nbd://localhost/", "file:/x":
+            with self.subTest(name):
+                path = self.image("a")
+                self.overlay("a", name, "raw")
+                self.refuse(path, name, "is no path")
+                self.ok("delete", "vm")
+
+    def test_a_format_that_is_not_said(self):
+        path = self.overlay("a", self.image("base"))
+        head = path.read_bytes()
+        at = head.index(bytes.fromhex("e2792aca"))
+        path.write_bytes(head[:at] + bytes(4) + head[at + 4:])
+        self.refuse(path, "does not say of which format", "qemu-img rebase")
+
+    def test_a_format_that_it_is_not(self):
+        (self.folder / "base").write_bytes(bytes(SIZE))
+        self.refuse(self.overlay("a", "base"), "is not qcow2, as the head")
+
+    def test_loops(self):
+        self.overlay("a", "b")
+        self.overlay("b", "a")
+        self.refuse(self.folder / "a", "in the chain of files already")
+        self.ok("delete", "vm")
+        self.refuse(self.overlay("itself", "itself"), "in the chain of files already")
+
+    def test_long_chains(self):
+        self.image("0")
+        for i in range(1, 17):
+            self.overlay(str(i), str(i - 1))
+        self.refuse(self.folder / "16", "one file more")
+        self.ok("delete", "vm")
+        self.assertEqual(len(self.serve(self.folder / "15")), 16)
+
+    def test_special_files(self):
+        os.mkfifo(self.folder / "fifo")
+        self.refuse(self.overlay("a", "fifo", "raw"), "neither a regular file")
+        self.ok("delete", "vm")
+        self.refuse(self.overlay("a", "/proc/self/fd/0", "raw"), "/proc/self/fd/0")
+
+    def test_heads_that_others_may_write(self):
+        self.image("base")
+        path = self.overlay("a", "base")
+        path.chmod(0o664)
+        self.refuse(path, "others than its owner may write it")
+        path.chmod(0o644)
+        self.ok("start", "vm")
+
+    def test_names_are_shown_without_harm(self):
+        self.refuse(self.overlay("a", "b\x1b[31m\udcff", "raw"), "'", "b\\x1b[31m")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "takes root, who gives VMs to others")
+class Owners(ImageTest):
+    """Files are opened with the rights of the VM's owner."""
+
+    vmms_is_leader = True
+
+    def own(self, path, mode):
+        os.chown(path, OWNER.pw_uid, OWNER.pw_gid)
+        path.chmod(mode)
+        return path
+
+    def define(self, *disks, name="vm"):
+        super().define(*disks, name=name)
+        (self.folder / "kernel").chmod(0o644)
+        self.ok("set", name, f"owner={OWNER.pw_name}")
+
+    def image(self, name, driver="qcow2", size=SIZE, *options):
+        return self.own(super().image(name, driver, size, *options), 0o600)
+
+    def overlay(self, name, backing, backing_format="qcow2", *options):
+        return self.own(super().overlay(name, backing, backing_format, *options), 0o600)
+
+    def test_what_the_owner_may_not_read(self):
+        secret = self.folder / "secret"
+        secret.write_bytes(bytes(SIZE))
+        secret.chmod(0o600)
+        path = self.overlay("a", "secret", "raw")
+        self.refuse(path, f"'{secret}'", f"Permission denied to its owner '{OWNER.pw_name}'")
+        secret.chmod(0o644)
+        self.ok("start", "vm")
+
+    def test_data_that_the_owner_may_not_write(self):
+        path = self.image("a", "qcow2", SIZE, "-o", "data_file=data,data_file_raw=on")
+        (self.folder / "data").chmod(0o644)
+        os.chown(self.folder / "data", 0, 0)
+        self.refuse(path, f"'{self.folder}/data'", "Permission denied to its owner")
+        self.ok("set", "vm", "disks[0].read_only=true")
+        self.ok("start", "vm")
+
+    def test_heads_of_others(self):
+        """They could have the owner read what they may not."""
+        self.image("base")
+        path = self.overlay("a", "base")
+        os.chown(path, OWNER.pw_uid + 1, OWNER.pw_gid)
+        path.chmod(0o664)
+        self.refuse(path, "belongs neither to the VM's owner nor to root")
+        os.chown(path, 0, OWNER.pw_gid)
+        self.refused(FAILED, "start", "vm", says="others than its owner may write it")
+        path.chmod(0o644)
+        self.ok("set", "vm", "disks[0].read_only=true")
+        self.ok("start", "vm")
+
+
 @unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK) and GUEST.exists(),
                      "takes /dev/kvm and guests")
 class Guests(ServiceTest):
     vmms_arguments = ("--worker", arguments.build / "bin/vmwp", "--hypervisor", "/dev/kvm")
 
-    def run_guest(self, name, driver, **disk):
-        raw, image, after = (self.folder / f"{name}{end}" for end in (".raw", "", ".after"))
-        raw.write_bytes(pattern(SIZE, 1))
-        options = ["-o", "force_size=on"] if driver == "vpc" else []
-        qemu_img("convert", "-f", "raw", "-O", driver, *options, raw, image)
+    def run_guest(self, name, image, **disk):
+        """A guest reads one pattern from the disk, and writes another."""
         self.create(name, boot={"kernel": str(GUEST), "command_line": ""},
                     memory={"size": "64M"},
                     actions={"reboot": "stop", "triple_fault": "stop", "crash": "stop"},
-                    disks=[{"path": str(image), "format": name, **disk}])
+                    disks=[{"path": str(image), **disk}])
         self.ok("start", name)
         self.wait_state("off", name)
         said = self.console_log(name)
         self.assertRegex(said, r"DONE passed=[1-9]\d* failed=0")
         self.assertNotIn("FAIL ", said)
-        qemu_img("convert", "-f", driver, *(["-O", "raw"]), image, after)
+
+    def check_after(self, image, driver):
+        after = self.folder / "after"
+        qemu_img("convert", "-f", driver, "-O", "raw", image, after)
         self.assertEqual(after.read_bytes()[:SIZE], pattern(SIZE, 2))
+
+    def convert(self, name, driver):
+        raw, image = self.folder / f"{name}.raw", self.folder / name
+        raw.write_bytes(pattern(SIZE, 1))
+        options = ["-o", "force_size=on"] if driver == "vpc" else []
+        qemu_img("convert", "-f", "raw", "-O", driver, *options, raw, image)
+        return image
+
+    def run_format(self, name, driver, **disk):
+        image = self.convert(name, driver)
+        self.run_guest(name, image, format=name, **disk)
+        self.check_after(image, driver)
 
     def test_formats(self):
         for name, driver in DRIVERS.items():
             with self.subTest(name):
-                self.run_guest(name, driver)
+                self.run_format(name, driver)
 
     def test_buffered(self):
-        self.run_guest("qcow2", "qcow2", cache="buffered")
+        self.run_format("qcow2", "qcow2", cache="buffered")
+
+    def test_backing_files(self):
+        for name, driver in {"raw": "raw", **DRIVERS}.items():
+            with self.subTest(name):
+                base = self.convert(name, driver)
+                middle, top = self.folder / f"{name}.middle", self.folder / f"{name}.top"
+                qemu_img("create", "-q", "-f", "qcow2", "-F", driver, "-b", base, middle)
+                qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", middle, top)
+                before = base.read_bytes(), middle.read_bytes()
+                self.run_guest(name, top, format="qcow2")
+                self.assertEqual((base.read_bytes(), middle.read_bytes()), before)
+                self.check_after(top, "qcow2")
+
+    def test_parents_of_vmdk(self):
+        base = self.convert("base", "vmdk")
+        top = self.folder / "top"
+        qemu_img("create", "-q", "-f", "vmdk", "-F", "vmdk", "-b", base, top)
+        before = base.read_bytes()
+        self.run_guest("vm", top, format="vmdk")
+        self.assertEqual(base.read_bytes(), before)
+        self.check_after(top, "vmdk")
+
+    def test_data_elsewhere(self):
+        raw, top = self.folder / "raw", self.folder / "top"
+        raw.write_bytes(pattern(SIZE, 1))
+        qemu_img("convert", "-f", "raw", "-O", "qcow2", "-o", f"data_file={self.folder}/data",
+                 raw, top)
+        over = self.folder / "over"
+        qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", top, over)
+        before = (self.folder / "data").read_bytes()
+        self.run_guest("over", over, format="qcow2")
+        self.assertEqual((self.folder / "data").read_bytes(), before)
+        self.check_after(over, "qcow2")
+        self.run_guest("vm", top, format="qcow2")
+        self.assertNotEqual((self.folder / "data").read_bytes(), before)
+        self.check_after(top, "qcow2")
 
 
 if __name__ == "__main__":

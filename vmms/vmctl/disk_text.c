@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,32 +104,42 @@ int disk_text_parse(const char *text, struct json_object **ret_disk, char **ret_
 
 #define LOOK_TIMEOUT 10000 /* milliseconds */
 
-/* Of a file or a block device that can be read; else IMAGE_RAW. */
-static enum image_format look(const char *path)
+/* What is found there; it goes through a pipe at once. */
+struct look {
+	enum image_format format; /* IMAGE_RAW: also of what cannot be read */
+	char named[IMAGE_NAMED_MAX];
+};
+_Static_assert(sizeof(struct look) <= PIPE_BUF, "in one piece");
+
+static void look(const char *path, struct look *look)
 {
 	AUTO_CLOSE int path_fd = -1, fd = -1;
-	enum image_format format;
+	struct image_names names;
 	struct image_bytes bytes;
 	struct stat status;
 	off_t size;
 
 	path_fd = path_look(path, &status);
 	if (path_fd < 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)))
-		return IMAGE_RAW;
+		return;
 	fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
 	size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
 	bytes = image_bytes_of_file(fd, size > 0 ? (uint64_t)size : 0);
-	return size > 0 && image_format_detect(&bytes, &format) == 0 ? format : IMAGE_RAW;
+	if (size <= 0 || image_format_detect(&bytes, &look->format) < 0 ||
+	    image_format_check(&bytes, look->format, &names) < 0)
+		look->format = IMAGE_RAW;
+	else
+		memcpy(look->named, names.named, sizeof(look->named));
 }
 
 /*
- * The same by a process that may wait, for ever if its file system does not answer. Return: the
- * format; -ETIMEDOUT; -errno.
+ * The same by a process that may wait, for ever if its file system does not answer. Return: 0;
+ * -ETIMEDOUT; -errno.
  */
-static int look_in_time(const char *path)
+static int look_in_time(const char *path, struct look *ret_look)
 {
 	struct pollfd ready = { .events = POLLIN };
-	uint8_t format = IMAGE_RAW;
+	struct look found = { .format = IMAGE_RAW };
 	int pipes[2], r;
 	pid_t pid;
 
@@ -140,9 +151,10 @@ static int look_in_time(const char *path)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		format = (uint8_t)look(path);
-		_exit(write(writer, &format, 1) == 1 ? 0 : 1);
+		look(path, &found);
+		_exit(write(writer, &found, sizeof(found)) == sizeof(found) ? 0 : 1);
 	}
+	close_fdp(&writer);
 	ready.fd = reader;
 	do
 		r = poll(&ready, 1, LOOK_TIMEOUT);
@@ -151,7 +163,7 @@ static int look_in_time(const char *path)
 		kill(pid, SIGKILL); /* which it may not obey: nobody waits for that */
 		return -ETIMEDOUT;
 	}
-	r = read(reader, &format, 1) == 1 ? format : -EIO;
+	r = read(reader, ret_look, sizeof(*ret_look)) == sizeof(*ret_look) ? 0 : -EIO;
 	waitpid(pid, NULL, 0);
 	return r;
 }
@@ -159,6 +171,7 @@ static int look_in_time(const char *path)
 int disk_text_find_format(struct json_object **disk)
 {
 	struct json_object *path, *type;
+	struct look found;
 	int r;
 
 	if (!*disk || json_object_object_get_ex(*disk, "format", NULL) ||
@@ -166,12 +179,24 @@ int disk_text_find_format(struct json_object **disk)
 	    (json_object_object_get_ex(*disk, "type", &type) &&
 	     strcmp(json_object_get_string(type), "dvd") == 0))
 		return 0;
-	r = look_in_time(json_object_get_string(path));
-	if (r < 0)
+	r = look_in_time(json_object_get_string(path), &found);
+	if (r < 0) {
 		fprintf(stderr,
 			"vmctl: what format '%s' has cannot be found out: %s; say it as format\n",
 			json_object_get_string(path), strerror(-r));
-	if (r > IMAGE_RAW)
-		json_add(disk, "format", json_object_new_string(image_format_names[r]));
-	return MIN(r, 0);
+		return r;
+	}
+	/* A guest that had this as its raw disk could have made such a head. */
+	if (found.named[0] != '\0') {
+		fprintf(stderr,
+			"vmctl: '%s' looks like %s, and names another file ('%s'), which the guest "
+			"would read with the rights of the VM's owner; say the image's format if "
+			"it is known who made it\n",
+			json_object_get_string(path), image_format_names[found.format],
+			found.named);
+		return -EPERM;
+	}
+	if (found.format != IMAGE_RAW)
+		json_add(disk, "format", json_object_new_string(image_format_names[found.format]));
+	return 0;
 }

@@ -9,8 +9,9 @@
 /*
  * A disk that is new gets the format of what is at its path, unless somebody has said it: by what
  * the head of the image says, read with the caller's rights, this once. One that is raw, or cannot
- * be read, is left as it is. Nothing happens to NULL. Return: 0; -ETIMEDOUT: its file system does
- * not answer; -errno; which it says.
+ * be read, is left as it is; one that names other files is refused. Nothing happens to NULL.
+ * Return: 0; -ETIMEDOUT: its file system does not answer; -EPERM: it names others; -errno; which it
+ * says.
  */
 int disk_text_find_format(struct json_object **disk) MUST_CHECK;
 

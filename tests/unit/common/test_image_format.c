@@ -11,6 +11,7 @@
 #define SIZE (1u << 20)
 
 static uint8_t *image;
+static struct image_names names; /* of the last look */
 
 static int setup(void **state)
 {
@@ -36,6 +37,30 @@ static void make_qcow2(uint32_t version)
 {
 	memcpy(image, "QFI\xfb", 4);
 	big_32(4, version);
+	big_32(20, 16);
+	big_32(100, 104);
+}
+
+static void back_qcow2(size_t offset, const char *name)
+{
+	big_32(8, 0);
+	big_32(12, (uint32_t)offset);
+	big_32(16, (uint32_t)strlen(name));
+	memcpy(image + offset, name, strlen(name));
+}
+
+#define FORMAT 0xe2792acau
+#define DATA   0x44415441u
+
+/* Return: where the next one goes. */
+static size_t extend_qcow2(size_t offset, uint32_t type, const char *text)
+{
+	size_t size = strlen(text);
+
+	big_32(offset, type);
+	big_32(offset + 4, (uint32_t)size);
+	memcpy(image + offset + 8, text, size);
+	return offset + 8 + (size + 7) / 8 * 8;
 }
 
 static void make_vhd(size_t footer, uint32_t type)
@@ -74,13 +99,12 @@ static void make_vmdk(const char *text)
 static void expect(size_t size, enum image_format format, int result, const char *expected)
 {
 	const struct image_bytes bytes = image_bytes_of_memory(image, size);
-	char named[IMAGE_NAMED_MAX];
 	enum image_format found;
 
 	assert_int_equal(image_format_detect(&bytes, &found), 0);
 	assert_int_equal(found, format);
-	assert_int_equal(image_format_check(&bytes, format, named), result);
-	assert_string_equal(named, expected);
+	assert_int_equal(image_format_check(&bytes, format, &names), result);
+	assert_string_equal(names.named, expected);
 }
 
 static void test_names(void **state)
@@ -94,15 +118,14 @@ static void test_names(void **state)
 static void test_raw(void **state)
 {
 	const struct image_bytes bytes = image_bytes_of_memory(image, SIZE);
-	char named[IMAGE_NAMED_MAX];
 
 	expect(SIZE, IMAGE_RAW, 0, "");
 	expect(0, IMAGE_RAW, 0, "");
-	assert_int_equal(image_format_check(&bytes, IMAGE_QCOW2, named), IMAGE_FORMAT_E_OTHER);
+	assert_int_equal(image_format_check(&bytes, IMAGE_QCOW2, &names), IMAGE_FORMAT_E_OTHER);
 	/* A raw disk is one, whatever a guest has written on it. */
 	make_qcow2(3);
-	assert_int_equal(image_format_check(&bytes, IMAGE_RAW, named), 0);
-	assert_int_equal(image_format_check(&bytes, IMAGE_VHDX, named), IMAGE_FORMAT_E_OTHER);
+	assert_int_equal(image_format_check(&bytes, IMAGE_RAW, &names), 0);
+	assert_int_equal(image_format_check(&bytes, IMAGE_VHDX, &names), IMAGE_FORMAT_E_OTHER);
 }
 
 static void test_qcow2(void **state)
@@ -116,22 +139,126 @@ static void test_qcow2(void **state)
 	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
 }
 
-static void test_qcow2_names(void **state)
+static void test_qcow2_backing(void **state)
 {
 	make_qcow2(3);
-	big_32(12, 200);
-	big_32(16, 6);
-	strcpy((char *)image + 200, "/b\nse/and more");
-	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_NAMES, "/b?se/");
-	big_32(16, UINT32_MAX);
-	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_NAMES, "/b?se/and more");
-	memset(image + 200, 'x', 1000);
-	big_32(8, UINT32_MAX); /* beyond the end, which is a name all the same */
-	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_NAMES, "");
-	big_32(8, 0);
-	big_32(12, 0);
+	back_qcow2(200, "/b\nse");
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_UNKNOWN, "/b?se");
+	extend_qcow2(104, FORMAT, "vpc");
+	expect(SIZE, IMAGE_QCOW2, 0, "/b?se");
+	assert_string_equal(names.backing, "/b\nse");
+	assert_int_equal(names.backing_format, IMAGE_VHD);
+	assert_string_equal(names.data, "");
+	extend_qcow2(104, FORMAT, "qed");
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_UNKNOWN, "/b?se");
+	/* There is no length, and no place for it, but where version 2 has it. */
+	make_qcow2(2);
+	extend_qcow2(72, FORMAT, "raw");
+	big_32(100, 0);
+	expect(SIZE, IMAGE_QCOW2, 0, "/b?se");
+	assert_int_equal(names.backing_format, IMAGE_RAW);
+}
+
+static void test_qcow2_extensions(void **state)
+{
+	make_qcow2(3);
+	back_qcow2(500, "b");
+	extend_qcow2(extend_qcow2(104, 0x6803f857, "some features"), FORMAT, "qcow2");
+	expect(SIZE, IMAGE_QCOW2, 0, "b");
+	assert_int_equal(names.backing_format, IMAGE_QCOW2);
+	/* The end is the end. */
+	big_32(104, 0);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_UNKNOWN, "b");
+	/* Nothing of it may be where the name is, or nowhere. */
+	extend_qcow2(104, FORMAT, "qcow2");
+	big_32(108, 389);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(108, UINT32_MAX);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	extend_qcow2(104, FORMAT, "0123456789abcdef");
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(100, UINT32_MAX);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_UNKNOWN, "b");
+}
+
+static void test_qcow2_data(void **state)
+{
+	make_qcow2(3);
+	extend_qcow2(104, DATA, "/data");
+	expect(SIZE, IMAGE_QCOW2, 0, ""); /* it has been there once */
 	image[79] = 4;
-	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_NAMES, "a file with its data");
+	expect(SIZE, IMAGE_QCOW2, 0, "/data");
+	assert_string_equal(names.data, "/data");
+	assert_string_equal(names.backing, "");
+	extend_qcow2(extend_qcow2(104, DATA, "/data"), FORMAT, "raw");
+	back_qcow2(5000, "/backing");
+	expect(SIZE, IMAGE_QCOW2, 0, "/backing");
+	assert_string_equal(names.data, "/data");
+	assert_string_equal(names.backing, "/backing");
+	extend_qcow2(104, DATA, "a.b");
+	image[113] = '\0';
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(104, 1); /* something else */
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+}
+
+static void test_qcow2_protocols(void **state)
+{
+	static const char *const others[] = { "json:{\"driver\": \"raw\"}", "nbd://host/",
+					      "nbd:unix:/s", "file:/a", ":" };
+	static const char *const paths[] = { "/a:b", "./a:b", "a/b:c" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		make_qcow2(3);
+		extend_qcow2(104, FORMAT, "raw");
+		back_qcow2(200, others[i]);
+		expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_PROTOCOL, others[i]);
+		memset(image, 0, 1024);
+		make_qcow2(3);
+		image[79] = 4;
+		extend_qcow2(104, DATA, others[i]);
+		expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_PROTOCOL, others[i]);
+		memset(image, 0, 1024);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		make_qcow2(3);
+		extend_qcow2(104, FORMAT, "raw");
+		back_qcow2(200, paths[i]);
+		expect(SIZE, IMAGE_QCOW2, 0, paths[i]);
+	}
+}
+
+/* Wherever the name would be. */
+static void test_qcow2_places(void **state)
+{
+	char name[IMAGE_PATH_MAX];
+
+	make_qcow2(3);
+	extend_qcow2(104, FORMAT, "raw");
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	back_qcow2(8000, name); /* over the end of a block */
+	assert_int_equal(strlen(name), 1023);
+	expect(SIZE, IMAGE_QCOW2, 0, name + 1023 - 255);
+	assert_string_equal(names.backing, name);
+	expect(8100, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(16, 1024);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(16, UINT32_MAX);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(16, 0);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	back_qcow2(65536, "x"); /* not in the first cluster */
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	back_qcow2(65535, "x");
+	expect(SIZE, IMAGE_QCOW2, 0, "x");
+	big_32(8, UINT32_MAX);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	back_qcow2(200, "x");
+	big_32(20, 8);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
+	big_32(20, 64);
+	expect(SIZE, IMAGE_QCOW2, IMAGE_FORMAT_E_BROKEN, "");
 }
 
 static void test_vhd(void **state)
@@ -176,7 +303,15 @@ static void test_vmdk(void **state)
 	make_vmdk("parentCID=12345678\n");
 	expect(SIZE, IMAGE_VMDK, IMAGE_FORMAT_E_NAMES, "a parent disk");
 	make_vmdk("parentCID=12345678\nparentFileNameHint=\"/p.vmdk\"\n");
-	expect(SIZE, IMAGE_VMDK, IMAGE_FORMAT_E_NAMES, "/p.vmdk");
+	expect(SIZE, IMAGE_VMDK, 0, "/p.vmdk");
+	assert_string_equal(names.backing, "/p.vmdk");
+	assert_int_equal(names.backing_format, IMAGE_VMDK);
+	make_vmdk("parentFileNameHint=\"nbd://host\"\n");
+	expect(SIZE, IMAGE_VMDK, IMAGE_FORMAT_E_PROTOCOL, "nbd://host");
+	make_vmdk("parentFileNameHint=\"/p.vmdk\nx\"\n");
+	expect(SIZE, IMAGE_VMDK, IMAGE_FORMAT_E_BROKEN, "");
+	make_vmdk("parentFileNameHint=\"\"\n");
+	expect(SIZE, IMAGE_VMDK, IMAGE_FORMAT_E_BROKEN, "");
 	image[12] = 0;
 	expect(SIZE, IMAGE_VMDK, IMAGE_FORMAT_E_NAMES, "files with its extents");
 	memset(image, 0, 512);
@@ -188,7 +323,7 @@ static void test_vmdk(void **state)
 /* As of memory. */
 static void test_files(void **state)
 {
-	char path[] = "/tmp/vmms-format-XXXXXX", named[IMAGE_NAMED_MAX];
+	char path[] = "/tmp/vmms-format-XXXXXX";
 	struct image_bytes bytes;
 	enum image_format found;
 	int fd = mkstemp(path);
@@ -200,7 +335,7 @@ static void test_files(void **state)
 	bytes = image_bytes_of_file(fd, 1536);
 	assert_int_equal(image_format_detect(&bytes, &found), 0);
 	assert_int_equal(found, IMAGE_VHD);
-	assert_int_equal(image_format_check(&bytes, IMAGE_VHD, named), IMAGE_FORMAT_E_NAMES);
+	assert_int_equal(image_format_check(&bytes, IMAGE_VHD, &names), IMAGE_FORMAT_E_NAMES);
 	close(fd);
 	assert_true(image_format_detect(&bytes, &found) < 0);
 }
@@ -211,7 +346,11 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_raw, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_qcow2, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_qcow2_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_qcow2_backing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_qcow2_extensions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_qcow2_data, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_qcow2_protocols, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_qcow2_places, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vhd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_fixed_vhd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vhdx, setup, teardown),
