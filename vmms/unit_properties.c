@@ -43,7 +43,7 @@ static int append_processes(sd_bus_message *message, const pid_t *processes, siz
 }
 
 int unit_properties_append(sd_bus_message *message, const char *vm, const pid_t *processes,
-			   size_t count)
+			   size_t count, bool asked)
 {
 	static const char *const flags[] = { "CPUAccounting", "MemoryAccounting", "IOAccounting",
 					     "TasksAccounting" };
@@ -64,6 +64,9 @@ int unit_properties_append(sd_bus_message *message, const char *vm, const pid_t 
 	/* As in the service's unit, which it leaves: it has its devices open. */
 	if (r >= 0)
 		r = sd_bus_message_append(message, "(sv)", "DevicePolicy", "s", "closed");
+	if (r >= 0 && !asked)
+		r = sd_bus_message_append(message, "(sv)", "CollectMode", "s",
+					  "inactive-or-failed");
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(flags); i++)
 		r = append_flag(message, flags[i], true);
 	return r < 0 ? r : append_processes(message, processes, count);

@@ -8,12 +8,16 @@
 #include "common/base/cc.h"
 #include "common/definition.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
 
-/* What a unit is begun with: its place, its order, its processes. */
+/*
+ * What a unit is begun with: its place, its order, its processes. asked: it is asked how it has
+ * ended; else it is gone then, however that was.
+ */
 int unit_properties_append(sd_bus_message *message, const char *vm, const pid_t *processes,
-			   size_t count) MUST_CHECK;
+			   size_t count, bool asked) MUST_CHECK;
 
 /* All limits, those too that the definition does not have: they are taken away. */
 int unit_properties_append_limits(sd_bus_message *message,

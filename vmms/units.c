@@ -47,7 +47,7 @@ struct unit {
 	struct units *units;
 	const struct unit_callbacks *callbacks;
 	void *owner;
-	pid_t worker;
+	pid_t process;
 	char vm[DEFINITION_NAME_MAX + 1];
 	char name[UNIT_NAME_SIZE];
 	char problem[UNIT_PROBLEM_MAX];
@@ -178,7 +178,7 @@ static void set_up(struct unit *unit)
 
 /* ---- Life ---- */
 
-int unit_new(struct units *units, const char *vm, pid_t worker,
+int unit_new(struct units *units, const char *vm, pid_t process,
 	     const struct unit_callbacks *callbacks, void *owner, struct unit **ret_unit)
 {
 	struct unit *unit = calloc(1, sizeof(*unit));
@@ -188,10 +188,10 @@ int unit_new(struct units *units, const char *vm, pid_t worker,
 	unit->units = units;
 	unit->callbacks = callbacks;
 	unit->owner = owner;
-	unit->worker = worker;
+	unit->process = process;
 	snprintf(unit->vm, sizeof(unit->vm), "%s", vm);
 	/* All that a VM's name may hold, a unit's may. */
-	snprintf(unit->name, sizeof(unit->name), "vmms-%s-%d.scope", vm, worker);
+	snprintf(unit->name, sizeof(unit->name), "vmms-%s-%d.scope", vm, process);
 	list_append(&units->list, &unit->link);
 	*ret_unit = unit;
 	return 0;
@@ -334,7 +334,8 @@ static int append_open(sd_bus_message *call, struct unit *unit, const struct def
 	if (r >= 0)
 		r = sd_bus_message_open_container(call, 'a', "(sv)");
 	if (r >= 0)
-		r = unit_properties_append(call, unit->vm, processes, count);
+		r = unit_properties_append(call, unit->vm, processes, count,
+					   unit->callbacks->ended != NULL);
 	if (r >= 0)
 		r = unit_properties_append_limits(call, definition);
 	if (r >= 0)
@@ -472,7 +473,7 @@ static int append_machine(sd_bus_message *call, const struct unit *unit,
 	if (r >= 0)
 		r = sd_bus_message_append_array(call, 'y', &id, sizeof(id));
 	if (r >= 0)
-		r = sd_bus_message_append(call, "ssus", "vmms", "vm", (uint32_t)unit->worker, "");
+		r = sd_bus_message_append(call, "ssus", "vmms", "vm", (uint32_t)unit->process, "");
 	return r < 0 ? r : sd_bus_message_append_array(call, 'i', netifs, count * sizeof(*netifs));
 }
 

@@ -9,6 +9,11 @@
  * nobody's way. It belongs to systemd: it outlives this process, and goes with the last process in
  * it.
  *
+ * What comes to a VM that runs cannot join it there: systemd adds processes to delegated units
+ * alone, and of those systemd 252 does not notice that they ran out of memory
+ * (vmms/unit_properties.c). It gets a scope of its own, beside the worker's and with the same
+ * limits.
+ *
  * Calls are made on a connection of its own, and nothing here blocks. Thread: the event loop's.
  */
 #pragma once
@@ -49,15 +54,18 @@ struct unit_callbacks {
 	/* The worker is in its unit, or cannot be, or its limits are others: unit_problem(). */
 	void (*changed)(void *owner);
 
-	/* Why the unit ended, by unit_ask_result(): "oom-kill", "timeout", … */
+	/*
+	 * Why the unit ended, by unit_ask_result(): "oom-kill", "timeout", … NULL: nobody asks, and
+	 * systemd forgets the unit by itself.
+	 */
 	void (*ended)(void *owner, const char *result);
 };
 
 /*
- * The unit of a VM's worker, which need not be in it, or be any more. worker: its PID. callbacks:
- * borrowed. Return: 0, -ENOMEM.
+ * The unit of a VM's worker, or of another process of a VM, which need not be in it, or be any
+ * more. process: its PID. callbacks: borrowed. Return: 0, -ENOMEM.
  */
-int unit_new(struct units *units, const char *vm, pid_t worker,
+int unit_new(struct units *units, const char *vm, pid_t process,
 	     const struct unit_callbacks *callbacks, void *owner,
 	     struct unit **ret_unit) MUST_CHECK;
 
@@ -67,15 +75,15 @@ DEFINE_CLEANUP(struct unit *, unit_free)
 
 const char *unit_name(const struct unit *unit);
 
-/* The worker is in it. */
+/* The process is in it. */
 bool unit_is_up(const struct unit *unit);
 
 /* Why limits are not in force; "": they are, or will be in a moment. */
 const char *unit_problem(const struct unit *unit);
 
 /*
- * Puts the worker, and these processes, into the unit, with the limits of the definition. A unit
- * that is there already, since an earlier daemon made it, gets the limits. changed() tells.
+ * Puts these processes, its own among them, into the unit, with the limits of the definition. A
+ * unit that is there already, since an earlier daemon made it, gets the limits. changed() tells.
  */
 void unit_open(struct unit *unit, const struct definition *definition, const pid_t *processes,
 	       size_t count);

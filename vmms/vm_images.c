@@ -6,6 +6,7 @@
 #include "vmms/image_chain.h"
 #include "vmms/image_server.h"
 #include "vmms/manager.h"
+#include "vmms/units.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -21,6 +22,8 @@ struct vm_image {
 	struct vm *vm;
 	unsigned controller, lun;
 	struct image_server *server;
+	bool late;         /* it has come to a VM that ran */
+	struct unit *unit; /* of its own, if it is late; NULL: no units are used */
 };
 
 static void image_free(struct vm_image *image)
@@ -28,6 +31,7 @@ static void image_free(struct vm_image *image)
 	if (!image)
 		return;
 	list_unlink(&image->link);
+	unit_free(image->unit);
 	image_server_free(image->server);
 	free(image);
 }
@@ -103,6 +107,41 @@ void vm_images_forget(struct vm *vm)
 		image_free(container_of(link, struct vm_image, link));
 }
 
+/* ---- Units ---- */
+
+static void unit_changed(void *owner)
+{
+	const struct vm_image *image = owner;
+	const char *problem = unit_problem(image->unit);
+
+	if (problem[0] != '\0')
+		vm_log(image->vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "the image server of the disk at controller %u, lun %u is not limited: %s",
+		       image->controller, image->lun, problem);
+}
+
+static const struct unit_callbacks unit_callbacks = { .changed = unit_changed };
+
+static void open_unit(struct vm_image *image, const struct definition *definition)
+{
+	struct units *units = image->vm->manager->settings.units;
+	pid_t pid = image_server_process(image->server)->pid;
+
+	if (units_are_used(units) &&
+	    unit_new(units, definition->name, pid, &unit_callbacks, image, &image->unit) == 0)
+		unit_open(image->unit, definition, &pid, 1);
+}
+
+void vm_images_update_units(struct vm *vm)
+{
+	list_for_each (link, &vm->images) {
+		const struct vm_image *image = container_of(link, struct vm_image, link);
+
+		if (image->unit)
+			unit_limit(image->unit, vm->definition);
+	}
+}
+
 /* ---- The beginning ---- */
 
 static int start_failure(const struct vm *vm, const struct definition_disk *disk, int error,
@@ -119,8 +158,9 @@ static int start_failure(const struct vm *vm, const struct definition_disk *disk
 }
 
 /* image_fd: the image's descriptor, in whose place the connection is put. */
-static int serve(struct vm *vm, const struct definition_disk *disk, const struct image_file *files,
-		 size_t count, int *image_fd, struct failure *failure)
+static int serve(struct vm *vm, const struct definition *definition,
+		 const struct definition_disk *disk, const struct image_file *files, size_t count,
+		 int *image_fd, struct failure *failure)
 {
 	CLEANUP(image_freep) struct vm_image *image = image_new(vm, disk->controller, disk->lun);
 	char path[PATH_MAX];
@@ -144,12 +184,16 @@ static int serve(struct vm *vm, const struct definition_disk *disk, const struct
 	close(*image_fd);
 	*image_fd = connection;
 	list_append(&vm->images, &image->link);
+	image->late = vm->worker != NULL;
+	if (image->late)
+		open_unit(image, definition);
 	TAKE_PTR(image);
 	return 0;
 }
 
-static int serve_disk(struct vm *vm, const struct definition_disk *disk,
-		      struct resources *resources, struct failure *failure)
+static int serve_disk(struct vm *vm, const struct definition *definition,
+		      const struct definition_disk *disk, struct resources *resources,
+		      struct failure *failure)
 {
 	struct image_file files[IMAGE_CHAIN_MAX];
 	size_t count = 0;
@@ -159,7 +203,8 @@ static int serve_disk(struct vm *vm, const struct definition_disk *disk,
 		count = image_chain_find(resources, disk, files);
 	for (size_t i = 0; count > 0 && i < resources->count; i++) {
 		if (resources->items[i].fd == files[0].fd) {
-			r = serve(vm, disk, files, count, &resources->items[i].fd, failure);
+			r = serve(vm, definition, disk, files, count, &resources->items[i].fd,
+				  failure);
 			break;
 		}
 	}
@@ -172,7 +217,7 @@ int vm_images_serve(struct vm *vm, const struct definition *definition, struct r
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++)
-		r = serve_disk(vm, &definition->disks[i], resources, failure);
+		r = serve_disk(vm, definition, &definition->disks[i], resources, failure);
 	image_chain_forget(resources);
 	return r;
 }
@@ -184,7 +229,7 @@ size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most)
 	list_for_each (link, (struct list *)&vm->images) {
 		const struct vm_image *image = container_of(link, struct vm_image, link);
 
-		if (count < most)
+		if (count < most && !image->late)
 			processes[count++] = image_server_process(image->server)->pid;
 	}
 	return count;
@@ -204,7 +249,8 @@ struct json_object *vm_images_to_json(const struct vm *vm)
 			    json_make("controller", json_object_new_int64(image->controller), "lun",
 				      json_object_new_int64(image->lun), "pid",
 				      json_object_new_int64(process->pid), "start_time",
-				      json_object_new_uint64(process->start_time), NULL));
+				      json_object_new_uint64(process->start_time), "late",
+				      json_object_new_boolean(image->late), NULL));
 	}
 	return records;
 }
@@ -212,6 +258,7 @@ struct json_object *vm_images_to_json(const struct vm *vm)
 struct record {
 	unsigned controller, lun;
 	uint64_t pid, start_time;
+	bool late; /* earlier daemons did not say so: false */
 };
 
 #define MEMBER(member, reader, most)                                                        \
@@ -225,6 +272,7 @@ static const struct json_key record_keys[] = {
 	MEMBER(lun, json_read_unsigned, DEFINITION_LUNS_MAX - 1),
 	MEMBER(pid, json_read_uint64, INT_MAX),
 	MEMBER(start_time, json_read_uint64, UINT64_MAX),
+	{ .name = "late", .read = json_read_bool, .offset = offsetof(struct record, late) },
 };
 
 static int adopt(struct vm *vm, struct json_object *tree)
@@ -249,6 +297,9 @@ static int adopt(struct vm *vm, struct json_object *tree)
 	if (r < 0)
 		return r;
 	list_append(&vm->images, &image->link);
+	image->late = record.late;
+	if (image->late)
+		open_unit(image, vm->definition);
 	TAKE_PTR(image);
 	return 0;
 }

@@ -25,8 +25,12 @@ struct vm;
 int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
 		    struct failure *failure) MUST_CHECK;
 
-/* Their processes, at most so many. Return: how many. */
+/* The processes of those that the VM has started with, at most so many. Return: how many. */
 size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most);
+
+/* Those that have come later have units of their own (vmms/units.h), with the definition's limits.
+ */
+void vm_images_update_units(struct vm *vm);
 
 /* What the next daemon has to know of them, and them as that daemon finds them. */
 struct json_object *vm_images_to_json(const struct vm *vm);

@@ -106,6 +106,7 @@ void vm_unit_update(struct vm *vm)
 {
 	if (vm->worker && vm->unit)
 		unit_limit(vm->unit, vm->definition);
+	vm_images_update_units(vm);
 }
 
 void vm_unit_close(struct vm *vm)

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import unittest
 
 sys.dont_write_bytecode = True
 from rig import FAKE_SYSTEMD, USAGE, ServiceTest, main, wait_until  # noqa: E402
 
+IMAGE_SERVER = "/usr/bin/qemu-storage-daemon"
 NOT_SET = (1 << 64) - 1
 LIMITS = {"cpu_weight": 200, "cpu_quota": 150, "memory_high": "64M", "memory_max": "128M",
           "io_weight": 50, "tasks_max": 500, "io_write_bandwidth": "10M",
@@ -167,6 +169,83 @@ class UserMode(Units):
         path = self.folder / "pid"
         passt = int(wait_until(lambda: path.exists() and path.read_text(), "passt"))
         self.assertEqual(properties["PIDs"], [worker, passt])
+
+
+@unittest.skipUnless(os.access(IMAGE_SERVER, os.X_OK), f"takes {IMAGE_SERVER}")
+class Images(Units):
+    """Image servers that a VM starts with are in its unit; others have one of their own."""
+
+    def image(self, name):
+        path = self.folder / name
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1M"], check=True)
+        return path
+
+    def servers(self):
+        found = subprocess.run(["pgrep", "-P", str(self.vmms.pid), "-f", IMAGE_SERVER],
+                               capture_output=True, text=True, check=False)
+        return [int(word) for word in found.stdout.split()]
+
+    def attach(self):
+        """The server's process and its unit."""
+        self.ok("attach", "vm", self.image("late"))
+        pid, = wait_until(self.servers, "its server")
+        return pid, f"vmms-vm-{pid}.scope"
+
+    def test_from_the_beginning(self):
+        worker = self.start(disks=[{"path": str(self.image("a")), "format": "qcow2"}])
+        properties = dict(self.wait_calls("StartTransientUnit")[2])
+        self.assertEqual(properties["PIDs"],
+                         [worker, *wait_until(self.servers, "its server")])
+        self.assertNotIn("CollectMode", properties)
+
+    def test_later(self):
+        self.start(resources={"cpu_weight": 300, "io_read_bandwidth": "1M"})
+        self.wait_calls("RegisterMachineWithNetwork")
+        pid, unit = self.attach()
+        name, _, properties, _ = self.wait_calls("StartTransientUnit", 2)
+        properties = dict(properties)
+        self.assertEqual((name, properties["PIDs"]), (unit, [pid]))
+        self.assertEqual(
+            {key: properties[key] for key in ("Slice", "CollectMode", "CPUWeight",
+                                              "IOReadBandwidthMax")},
+            {"Slice": "vmms.slice", "CollectMode": "inactive-or-failed", "CPUWeight": 300,
+             "IOReadBandwidthMax": [[str(self.folder / "late"), 1 << 20]]})
+        # One machine, whose leader is the worker.
+        self.ok("set", "vm", "resources.cpu_weight=400")
+        wait_until(lambda: {call[0] for call in self.calls("SetUnitProperties")
+                            if dict(call[2])["CPUWeight"] == 400} == {unit, self.unit()},
+                   "limits of both")
+        self.assertEqual(len(self.calls("RegisterMachineWithNetwork")), 1)
+        self.ok("stop", "vm")
+        self.assertEqual(self.servers(), [])
+
+    def test_found_again_by_the_next_daemon(self):
+        self.start()
+        pid, unit = self.attach()
+        self.wait_calls("StartTransientUnit", 2)
+        own = self.unit()
+        self.kill_vmms()
+        self.start_vmms()
+        self.wait_calls("StartTransientUnit", 4)
+        self.assertEqual(
+            {call[0]: dict(call[2])["PIDs"] for call in self.calls("StartTransientUnit")[2:]},
+            {unit: [pid], own: [self.show()["worker_pid"]]})
+        self.ok("set", "vm", "resources.cpu_weight=400")
+        wait_until(lambda: {call[0] for call in self.calls("SetUnitProperties")
+                            if dict(call[2])["CPUWeight"] == 400} == {unit, own},
+                   "limits of both")
+
+    def test_a_systemd_that_refuses(self):
+        self.start()
+        self.wait_calls("RegisterMachineWithNetwork")
+        self.systemd.kill()
+        self.systemd.wait()
+        wait_until(lambda: "org.freedesktop.systemd1" not in self.names(), "no systemd")
+        self.start_systemd("--refuse")
+        pid, _ = self.attach()
+        wait_until(lambda: "controller 0, lun 0 is not limited: systemd makes no unit" in
+                   self.ok("log", "vm"), "a line in the log")
+        self.assertEqual((self.show()["state"], self.servers()), ("running", [pid]))
 
 
 class Machines(Units):
