@@ -75,8 +75,10 @@
  *                         which the last has all others, and the sum of nanoseconds};
  *                         "network": {"sent_frames", "sent_bytes", "sent_dropped", and the same
  *                         of "received_"}}
- *   processors            result: {"removed": ["avx2", …]}: features that KVM could give the guest,
- *                         and the definition's model does not have
+ *   processors            result: {"removed": ["avx2", …], "enlightenments":
+ *                         {"reference_tsc": "on|off|not-offered", …}}: features that KVM could
+ *                         give the guest, and the definition's model does not have; what the
+ *                         guest is told of Hyper-V
  *   capabilities          result: as `vmwp --probe` prints it
  *
  * Events                  data

@@ -95,13 +95,6 @@ int definition_refuse_member(struct json_reader *reader, struct json_object *obj
 
 #define MEMBER(member) offsetof(struct definition, member)
 
-static const struct json_key hyper_v_keys[] = {
-	{ .name = "synthetic_timers",
-	  .read = json_read_bool,
-	  .offset = MEMBER(hyper_v.synthetic_timers) },
-	{ .name = "apic_msrs", .read = json_read_bool, .offset = MEMBER(hyper_v.apic_msrs) },
-};
-
 static const struct json_key boot_keys[] = {
 	{ .name = "kernel",
 	  .read = json_read_string,
@@ -169,6 +162,19 @@ int definition_actions_from_json(struct json_object *object, struct definition_a
 	return r;
 }
 
+/* The keys are the names of enlightenments. */
+static int read_hyper_v(struct json_reader *reader, const struct json_key *key,
+			struct json_object *value, void *target)
+{
+	struct json_key keys[_ENLIGHTENMENT_COUNT];
+
+	for (unsigned i = 0; i < _ENLIGHTENMENT_COUNT; i++)
+		keys[i] = (struct json_key){ .name = enlightenment_names[i],
+					     .read = json_read_bool,
+					     .offset = MEMBER(hyper_v) + i * sizeof(bool) };
+	return json_read(reader, value, keys, ARRAY_SIZE(keys), target);
+}
+
 /* definition_upgrade() has dealt with it. */
 static int read_version(struct json_reader *reader, const struct json_key *key,
 			struct json_object *value, void *target)
@@ -206,7 +212,7 @@ static const struct json_key definition_keys[] = {
 	  .read = json_read_enum,
 	  .offset = MEMBER(engine),
 	  .detail = definition_engine_names },
-	{ .name = "hyper_v", .read = json_read_members, .detail = TABLE(hyper_v_keys) },
+	{ .name = "hyper_v", .read = read_hyper_v },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
@@ -229,7 +235,8 @@ int definition_new(struct definition **ret_definition)
 		return -ENOMEM;
 	definition->memory.size = DEFINITION_MEMORY_DEFAULT;
 	definition_processors_init(&definition->processors);
-	definition->hyper_v.apic_msrs = true;
+	for (unsigned i = 0; i < _ENLIGHTENMENT_COUNT; i++)
+		definition->hyper_v[i] = ENLIGHTENMENTS_DEFAULT >> i & 1;
 	definition->services.shutdown = true;
 	definition->services.heartbeat = true;
 	definition->services.time = true;

@@ -21,6 +21,7 @@
 #include "common/definition_numa.h"
 #include "common/definition_processors.h"
 #include "common/definition_resources.h"
+#include "common/enlightenments.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -90,9 +91,7 @@ struct definition {
 	struct definition_memory memory;
 	struct definition_numa numa;
 	enum definition_engine engine;
-	struct {
-		bool synthetic_timers, apic_msrs;
-	} hyper_v;
+	bool hyper_v[_ENLIGHTENMENT_COUNT];
 	struct {
 		char *kernel, *initrd; /* absolute paths; initrd may be NULL */
 		char *command_line;

@@ -55,6 +55,15 @@ static struct json_object *boot_to_json(const struct definition *definition)
 	return boot;
 }
 
+static struct json_object *hyper_v_to_json(const struct definition *definition)
+{
+	struct json_object *object = json_object_new_object();
+
+	for (unsigned i = 0; i < _ENLIGHTENMENT_COUNT; i++)
+		json_add(&object, enlightenment_names[i], boolean(definition->hyper_v[i]));
+	return object;
+}
+
 struct json_object *definition_actions_to_json(const struct definition_actions *actions)
 {
 	const char *const *names = definition_action_names;
@@ -86,9 +95,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 	if (definition->numa.count > 0)
 		json_add(&object, "numa", definition_numa_to_json(&definition->numa));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
-	json_add(&object, "hyper_v",
-		 json_make("synthetic_timers", boolean(definition->hyper_v.synthetic_timers),
-			   "apic_msrs", boolean(definition->hyper_v.apic_msrs), NULL));
+	json_add(&object, "hyper_v", hyper_v_to_json(definition));
 	json_add(&object, "boot", boot_to_json(definition));
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));

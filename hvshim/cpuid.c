@@ -24,13 +24,6 @@
 #define CPUID_VIRT_STACK_VENDOR    0x40000080u
 #define CPUID_VIRT_STACK_INTERFACE 0x40000081u
 
-/* Recommendations and privileges of the in-kernel engine beyond those in common/wire/tlfs.h. */
-#define HINT_REMOTE_TLB_FLUSH      (1u << 2)
-#define HINT_CLUSTER_IPI           (1u << 10)
-#define HINT_NO_SHARED_CORES       (1u << 18)
-#define FEATURE_XMM_INPUT          (1u << 4)
-#define FEATURE_EXTENDED_GVA_FLUSH (1u << 14)
-
 #define CPUID_POWER         0x80000007u
 #define POWER_INVARIANT_TSC (1u << 8) /* EDX */
 
@@ -77,6 +70,61 @@ static bool cpuid_has_invariant_tsc(struct vid_cpuid *cpuid)
 	return power && power->edx & POWER_INVARIANT_TSC;
 }
 
+/* ---- Enlightenments ---- */
+
+/* By which bits a guest knows of each. */
+static const struct {
+	enum enlightenment enlightenment;
+	uint32_t privileges, features, hints;
+} tellings[] = {
+	{ ENLIGHTENMENT_REFERENCE_TSC, .privileges = HV_PRIVILEGE_REFERENCE_TSC },
+	{ ENLIGHTENMENT_FREQUENCIES, .privileges = HV_PRIVILEGE_FREQUENCIES,
+	  .features = HV_FEATURE_FREQUENCIES },
+	{ ENLIGHTENMENT_TSC_INVARIANT, .privileges = HV_PRIVILEGE_TSC_INVARIANT },
+	{ ENLIGHTENMENT_RELAXED_TIMING, .hints = HV_HINT_RELAXED_TIMING },
+	{ ENLIGHTENMENT_TLB_FLUSH, .hints = HV_HINT_REMOTE_TLB_FLUSH },
+	{ ENLIGHTENMENT_IPI, .hints = HV_HINT_CLUSTER_IPI },
+	{ ENLIGHTENMENT_EXTENDED_MASKS, .hints = HV_HINT_EX_PROCESSOR_MASKS },
+	{ ENLIGHTENMENT_XMM_INPUT, .features = HV_FEATURE_XMM_INPUT },
+	{ ENLIGHTENMENT_SYNTHETIC_TIMERS, .privileges = HV_PRIVILEGE_SYNTHETIC_TIMERS },
+	{ ENLIGHTENMENT_DIRECT_TIMERS, .features = HV_FEATURE_DIRECT_STIMER },
+	{ ENLIGHTENMENT_APIC_MSRS, .hints = HV_HINT_APIC_MSRS },
+	{ ENLIGHTENMENT_VP_RUNTIME, .privileges = HV_PRIVILEGE_VP_RUNTIME },
+	{ ENLIGHTENMENT_IDLE, .privileges = HV_PRIVILEGE_GUEST_IDLE },
+	{ ENLIGHTENMENT_CRASH_MSRS, .features = HV_FEATURE_GUEST_CRASH },
+	{ ENLIGHTENMENT_RESET, .privileges = HV_PRIVILEGE_RESET },
+};
+
+/* Takes back what is not wanted, and notes what is left. */
+static void cpuid_settle_enlightenments(struct hvshim *hvshim, struct vid_cpuid *cpuid)
+{
+	struct vid_cpuid_leaf *features = vid_cpuid_find(cpuid, HV_CPUID_FEATURES, 0);
+	struct vid_cpuid_leaf *hints = vid_cpuid_find(cpuid, HV_CPUID_RECOMMENDATIONS, 0);
+
+	hvshim->told = 0;
+	if (!hvshim_wants(hvshim, ENLIGHTENMENT_SYNTHETIC_TIMERS))
+		features->edx &= ~HV_FEATURE_DIRECT_STIMER;
+	for (size_t i = 0; i < ARRAY_SIZE(tellings); i++) {
+		const __typeof__(tellings[0]) *it = &tellings[i];
+
+		if (!hvshim_wants(hvshim, it->enlightenment)) {
+			features->eax &= ~it->privileges;
+			features->edx &= ~it->features;
+			hints->eax &= ~it->hints;
+		} else if ((features->eax & it->privileges) == it->privileges &&
+			   (features->edx & it->features) == it->features &&
+			   (hints->eax & it->hints) == it->hints) {
+			hvshim->told |= enlightenment_bit(it->enlightenment);
+		}
+	}
+	if (!hvshim_wants(hvshim, ENLIGHTENMENT_SPIN_WAIT))
+		hints->ebx = HV_SPIN_RETRY_NEVER;
+	if (hints->ebx != HV_SPIN_RETRY_NEVER)
+		hvshim->told |= enlightenment_bit(ENLIGHTENMENT_SPIN_WAIT);
+}
+
+/* ---- The engines ---- */
+
 int cpuid_add_user(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 {
 	struct vid_cpuid_leaf leaves[] = {
@@ -106,7 +154,10 @@ int cpuid_add_user(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 	r = cpuid_add_identity(cpuid);
 	if (r < 0)
 		return r;
-	return cpuid_add(cpuid, leaves, ARRAY_SIZE(leaves));
+	r = cpuid_add(cpuid, leaves, ARRAY_SIZE(leaves));
+	if (r == 0)
+		cpuid_settle_enlightenments(vp->hvshim, cpuid);
+	return r;
 }
 
 /* What is taken of KVM's leaves, and what is added. */
@@ -120,12 +171,13 @@ static const struct {
 			   HV_PRIVILEGE_REFERENCE_TSC | HV_PRIVILEGE_FREQUENCIES |
 			   HV_PRIVILEGE_TSC_INVARIANT,
 		    .ebx = HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS,
-		    .edx = FEATURE_XMM_INPUT | HV_FEATURE_FREQUENCIES | FEATURE_EXTENDED_GVA_FLUSH |
-			   HV_FEATURE_DIRECT_STIMER },
+		    .edx = HV_FEATURE_XMM_INPUT | HV_FEATURE_FREQUENCIES |
+			   HV_FEATURE_EXTENDED_GVA_FLUSH | HV_FEATURE_DIRECT_STIMER },
 	  .extra = { .eax = HV_PRIVILEGE_RESET, .edx = HV_FEATURE_GUEST_CRASH } },
 	{ .mask = { .function = HV_CPUID_RECOMMENDATIONS,
-		    .eax = HINT_REMOTE_TLB_FLUSH | HV_HINT_APIC_MSRS | HV_HINT_RELAXED_TIMING |
-			   HINT_CLUSTER_IPI | HV_HINT_EX_PROCESSOR_MASKS | HINT_NO_SHARED_CORES,
+		    .eax = HV_HINT_REMOTE_TLB_FLUSH | HV_HINT_APIC_MSRS | HV_HINT_RELAXED_TIMING |
+			   HV_HINT_CLUSTER_IPI | HV_HINT_EX_PROCESSOR_MASKS |
+			   HV_HINT_NO_SHARED_CORES,
 		    .ebx = UINT32_MAX },
 	  .extra = { .eax = HV_HINT_DEPRECATE_AUTO_EOI | HV_HINT_RELAXED_TIMING } },
 	{ .mask = { .function = HV_CPUID_LIMITS, .eax = UINT32_MAX, .ebx = UINT32_MAX } },
@@ -152,13 +204,11 @@ int cpuid_add_kernel(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 			.edx = (kvm ? kvm->edx & mask->edx : 0) | extra->edx,
 		};
 
-		if (leaf.function == HV_CPUID_FEATURES && !vp->hvshim->synthetic_timers) {
-			leaf.eax &= ~HV_PRIVILEGE_SYNTHETIC_TIMERS;
-			leaf.edx &= ~HV_FEATURE_DIRECT_STIMER;
-		}
 		if (leaf.function == HV_CPUID_RECOMMENDATIONS && !vp->hvshim->apic_msrs)
 			leaf.eax &= ~HV_HINT_APIC_MSRS;
 		r = vid_cpuid_set(cpuid, &leaf);
 	}
+	if (r == 0)
+		cpuid_settle_enlightenments(vp->hvshim, cpuid);
 	return r;
 }

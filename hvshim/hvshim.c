@@ -221,10 +221,11 @@ int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim)
 	hvshim->loop = config->loop;
 	hvshim->callbacks = config->callbacks;
 	hvshim->data = config->data;
-	hvshim->synthetic_timers = config->synthetic_timers;
+	hvshim->wanted = config->enlightenments;
+	hvshim->synthetic_timers = hvshim_wants(hvshim, ENLIGHTENMENT_SYNTHETIC_TIMERS);
 	/* A CPU that ends interrupts without an exit beats the MSR, which is one. */
 	hvshim->apic_msrs =
-		config->apic_msrs &&
+		hvshim_wants(hvshim, ENLIGHTENMENT_APIC_MSRS) &&
 		(config->x2apic_guest || config->engine == HVSHIM_ENGINE_KERNEL) &&
 		!vid_capabilities(vid_partition_device(config->partition))->apic_virtualization;
 	for (size_t i = 0; i < HVSHIM_MESSAGE_CONNECTIONS; i++)
@@ -292,6 +293,11 @@ int hvshim_exit(struct hvshim *hvshim, struct vid_vp *vp, const struct vid_exit 
 uint64_t hvshim_reference_time(const struct hvshim *hvshim)
 {
 	return hvshim->ops->reference_time(hvshim);
+}
+
+uint32_t hvshim_enlightenments(const struct hvshim *hvshim)
+{
+	return hvshim->told;
 }
 
 void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_counters)

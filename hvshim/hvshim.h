@@ -21,6 +21,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/loop.h"
+#include "common/enlightenments.h"
 #include "vid/vid.h"
 
 #include <stdbool.h>
@@ -94,22 +95,22 @@ struct hvshim_config {
 	uint32_t message_connections[HVSHIM_MESSAGE_CONNECTIONS]; /* take messages; 0: unused */
 
 	/*
-	 * Offer the guest synthetic timers, "hyper_v.synthetic_timers" of the definition. They work
-	 * in either engine, but Linux prefers them to the LAPIC's TSC deadline timer, and that is
-	 * worse: in the user-space engine arming one is an exit to user space; in the in-kernel
-	 * engine it is an exit as before, but Linux arms the next timer before it ends the
-	 * interrupt, and thereby loses KVM's exitless EOI: one exit more for each tick. For guests
-	 * without use for a TSC deadline.
+	 * What the guest is offered, as far as this host and engine have it: bits of
+	 * enlightenment_bit().
+	 *
+	 * Synthetic timers work in either engine, but Linux prefers them to the LAPIC's TSC
+	 * deadline timer, and that is worse: in the user-space engine arming one is an exit to user
+	 * space; in the in-kernel engine it is an exit as before, but Linux arms the next timer
+	 * before it ends the interrupt, and thereby loses KVM's exitless EOI: one exit more for
+	 * each tick. They are for guests without use for a TSC deadline.
+	 *
+	 * The synthetic MSRs of the APIC are recommended where the CPU does not virtualise the APIC
+	 * anyway: the guest then ends most interrupts without an exit. In the user-space engine
+	 * they work in an x2APIC only (elsewhere they are a #GP), so there it takes a guest that is
+	 * known to run its APICs as such.
 	 */
-	bool synthetic_timers;
-
-	/*
-	 * Recommend the synthetic MSRs of the APIC, "hyper_v.apic_msrs" of the definition, where
-	 * the CPU does not virtualise the APIC anyway: the guest then ends most interrupts without
-	 * an exit. In the user-space engine they work in an x2APIC only (elsewhere they are a #GP),
-	 * so there it takes a guest that is known to run its APICs as such.
-	 */
-	bool apic_msrs, x2apic_guest;
+	uint32_t enlightenments;
+	bool x2apic_guest;
 };
 
 /* Which engine AUTO means on this host, or whether the one asked for can be had: -ENOTSUP. */
@@ -163,6 +164,9 @@ void hvshim_connection_remove(struct hvshim *hvshim, uint32_t connection_id);
 
 /* The partition's reference time, which the guest sees too, in units of 100 ns. Any thread. */
 uint64_t hvshim_reference_time(const struct hvshim *hvshim);
+
+/* [loop] What vps are told of, once one is attached: bits of enlightenment_bit(). */
+uint32_t hvshim_enlightenments(const struct hvshim *hvshim);
 
 /* Exits by kind since the personality was made, over all vps. Any thread. */
 struct hvshim_counters {

@@ -196,6 +196,7 @@ struct hvshim {
 	struct loop *loop;
 	const struct hvshim_callbacks *callbacks;
 	void *data;
+	uint32_t wanted, told; /* enlightenments: of the definition, and of the CPUID */
 	bool synthetic_timers, apic_msrs;
 
 	pthread_mutex_t lock; /* of what follows */
@@ -229,6 +230,11 @@ struct hvshim {
 	uint32_t vp_count;
 	struct hvshim_vp vps[];
 };
+
+static inline bool hvshim_wants(const struct hvshim *hvshim, enum enlightenment enlightenment)
+{
+	return hvshim->wanted & enlightenment_bit(enlightenment);
+}
 
 /* Brackets what runs on the loop's thread; the last to leave a freed personality releases it. */
 void hvshim_enter(struct hvshim *hvshim);

@@ -58,6 +58,25 @@ static struct json_object *take_features(struct json_object *names)
 	return definition_features_to_json(&set);
 }
 
+static struct json_object *take_enlightenments(struct json_object *states)
+{
+	struct json_object *object = json_object_new_object();
+	bool is_object = json_object_is_type(states, json_type_object);
+
+	for (unsigned i = 0; is_object && i < _ENLIGHTENMENT_COUNT; i++) {
+		struct json_object *state = json_object_object_get(states, enlightenment_names[i]);
+		const char *said = json_object_is_type(state, json_type_string)
+					   ? json_object_get_string(state)
+					   : "";
+
+		for (const char *const *name = enlightenment_state_names; *name; name++)
+			if (strcmp(said, *name) == 0)
+				json_add(&object, enlightenment_names[i],
+					 json_object_new_string(*name));
+	}
+	return object;
+}
+
 static int reply(struct question *question)
 {
 	const char *text = question->description
@@ -74,9 +93,12 @@ static void answered(void *data, struct json_object *result, const char *code, c
 	struct question *question = data;
 	int r;
 
-	if (result)
+	if (result) {
 		json_add(&question->description, "removed",
 			 take_features(json_object_object_get(result, "removed")));
+		json_add(&question->description, "enlightenments",
+			 take_enlightenments(json_object_object_get(result, "enlightenments")));
+	}
 	r = reply(question);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));

@@ -37,7 +37,7 @@ struct incarnation_config {
 
 	struct loop *loop;
 	enum hvshim_engine engine;
-	bool synthetic_timers, apic_msrs;
+	uint32_t enlightenments; /* as hvshim_config has them */
 	const struct hvshim_callbacks *hvshim_callbacks;
 	const struct vps_callbacks *vps_callbacks;
 	void *data; /* for the callbacks */

@@ -59,6 +59,26 @@ static const char *machine_message_of(const struct machine *machine, enum machin
 
 /* ---- From power-on to reset ---- */
 
+static uint32_t machine_wanted_enlightenments(const struct definition *definition)
+{
+	uint32_t wanted = 0;
+
+	for (enum enlightenment i = 0; i < _ENLIGHTENMENT_COUNT; i++)
+		if (definition->hyper_v[i])
+			wanted |= enlightenment_bit(i);
+	return wanted;
+}
+
+enum enlightenment_state machine_enlightenment(const struct machine *machine,
+					       enum enlightenment enlightenment)
+{
+	if (!machine->definition->hyper_v[enlightenment])
+		return ENLIGHTENMENT_OFF;
+	return machine->enlightenments & enlightenment_bit(enlightenment)
+		       ? ENLIGHTENMENT_ON
+		       : ENLIGHTENMENT_NOT_OFFERED;
+}
+
 static int machine_build(struct machine *machine, struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
@@ -77,8 +97,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 		.command_line = definition->boot.command_line,
 		.loop = machine->loop,
 		.engine = machine->engine,
-		.synthetic_timers = definition->hyper_v.synthetic_timers,
-		.apic_msrs = definition->hyper_v.apic_msrs,
+		.enlightenments = machine_wanted_enlightenments(definition),
 		.hvshim_callbacks = &machine_hvshim_callbacks,
 		.vps_callbacks = &machine_vps_callbacks,
 		.data = machine,
@@ -89,6 +108,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 	if (r < 0)
 		return r;
 	machine->vmbus_host.hvshim = incarnation_hvshim(machine->incarnation);
+	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
 	chipset_reset(machine->chipset);
 	return 0;
 }

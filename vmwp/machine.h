@@ -124,6 +124,10 @@ struct vmbus *machine_bus(struct machine *machine);
 struct vid *machine_vid(struct machine *machine);
 const struct vid_memory *machine_memory(const struct machine *machine);
 
+/* Of the guest as it was last made; before its start none is on. */
+enum enlightenment_state machine_enlightenment(const struct machine *machine,
+					       enum enlightenment enlightenment);
+
 /* Features of CPUs that the hypervisor supports, and vps do not have. */
 void machine_features_removed(const struct machine *machine, struct cpu_feature_set *ret_removed);
 

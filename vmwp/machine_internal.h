@@ -24,6 +24,7 @@ struct machine {
 
 	struct vid *vid;
 	enum hvshim_engine engine;
+	uint32_t enlightenments; /* that the guest was last told of */
 	struct vid_cpuid *cpuid; /* of the model */
 	struct cpu_feature_set host_features;
 	struct memory_layout layout;

@@ -73,7 +73,7 @@ static const struct json_key *key_find(const struct json_key *keys, size_t count
 static int refuse_unknown(struct json_reader *reader, struct json_object *value,
 			  const struct json_key *keys, size_t count)
 {
-	char known[192] = "";
+	char known[216] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; i < count && used < sizeof(known); i++)

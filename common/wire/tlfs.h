@@ -46,17 +46,22 @@
 #define HV_PRIVILEGE_POST_MESSAGES     (1u << 4)
 #define HV_PRIVILEGE_SIGNAL_EVENTS     (1u << 5)
 /* … and features, EDX. */
-#define HV_FEATURE_FREQUENCIES   (1u << 8)
-#define HV_FEATURE_GUEST_CRASH   (1u << 10)
-#define HV_FEATURE_DIRECT_STIMER (1u << 19)
+#define HV_FEATURE_XMM_INPUT          (1u << 4)
+#define HV_FEATURE_FREQUENCIES        (1u << 8)
+#define HV_FEATURE_GUEST_CRASH        (1u << 10)
+#define HV_FEATURE_EXTENDED_GVA_FLUSH (1u << 14)
+#define HV_FEATURE_DIRECT_STIMER      (1u << 19)
 
 /* Recommendations, HV_CPUID_RECOMMENDATIONS EAX. */
+#define HV_HINT_REMOTE_TLB_FLUSH   (1u << 2)
 #define HV_HINT_APIC_MSRS          (1u << 3)
 #define HV_HINT_RESET_MSR          (1u << 4)
 #define HV_HINT_RELAXED_TIMING     (1u << 5)
 #define HV_HINT_X2APIC_MSRS        (1u << 8)
 #define HV_HINT_DEPRECATE_AUTO_EOI (1u << 9)
+#define HV_HINT_CLUSTER_IPI        (1u << 10)
 #define HV_HINT_EX_PROCESSOR_MASKS (1u << 11)
+#define HV_HINT_NO_SHARED_CORES    (1u << 18)
 #define HV_SPIN_RETRY_NEVER        UINT32_MAX /* EBX */
 
 /* ---- Synthetic MSRs ---- */

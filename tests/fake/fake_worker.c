@@ -576,10 +576,13 @@ static struct json_object *make_hostile_statistics(void)
 
 static struct json_object *make_processors(bool hostile)
 {
-	static const char text[] = "{\"removed\": [\"pcid\", \"avx512f\"]}";
+	static const char text[] = "{\"removed\": [\"pcid\", \"avx512f\"], \"enlightenments\": "
+				   "{\"reference_tsc\": \"on\", \"ipi\": \"not-offered\", "
+				   "\"apic_msrs\": \"off\"}}";
 	static const char hostile_text[] =
 		"{\"removed\": [\"pcid\", 7, [], \"\\u001b[31m\", \"pcid\", \"avx3\"], "
-		"\"count\": 7, \"strange\": {}}";
+		"\"count\": 7, \"strange\": {}, \"enlightenments\": {\"reference_tsc\": 1, "
+		"\"ipi\": \"\\u001b[31m\", \"reset\": \"on\", \"magic\": \"on\"}}";
 
 	return json_tokener_parse(hostile ? hostile_text : text);
 }

@@ -228,8 +228,7 @@ static void machine_make(struct machine *machine, enum hvshim_engine engine, boo
 		.callbacks = &callbacks,
 		.data = machine,
 		.message_connections = { 1, 4 },
-		.synthetic_timers = timers,
-		.apic_msrs = timers,
+		.enlightenments = timers ? UINT32_MAX : 0,
 		.x2apic_guest = timers,
 	};
 

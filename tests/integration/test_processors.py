@@ -132,7 +132,10 @@ class Show(ServiceTest):
         self.create()
         self.ok("start", "vm")
         self.assertEqual(self.cpu()["removed"], ["pcid", "avx512f"])
-        self.assertIn("removed:      pcid avx512f\n", self.ok("show", "vm", "--cpu"))
+        self.assertEqual(self.cpu()["enlightenments"], {"reference_tsc": "on", "ipi": "not-offered", "apic_msrs": "off"})
+        text = self.ok("show", "vm", "--cpu")
+        self.assertIn("removed:      pcid avx512f\n", text)
+        self.assertIn("\nreference_tsc  on\nipi            not-offered\napic_msrs      off\n", text)
         # It is told what it runs with.
         self.ok("set", "vm", "--vps", "4", "processors.without=avx2")
         self.assertEqual((self.cpu()["count"], self.cpu()["without"]), (1, []))
@@ -160,6 +163,7 @@ class Show(ServiceTest):
         answer = self.cpu()
         self.assertEqual((answer["removed"], answer["count"]), (["pcid"], 1))
         self.assertNotIn("strange", answer)
+        self.assertEqual(answer["enlightenments"], {"reset": "on"})
 
     def test_no_such_vm(self):
         self.refused(NO_SUCH_VM, "show", "vm", "--cpu")

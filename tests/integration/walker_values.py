@@ -18,7 +18,7 @@ INTERFACE = "walk0"  # of the host, for switches to take
 FAULTS = ["refuse-configure", "refuse-start", "die-in-configure", "mute-configure", "mute-start",
           "mute-stop", "no-shutdown", "slow-shutdown", "no-services", "slow-copy", "refuse-disks",
           "slow-detach", "eject-meanwhile", "refuse-adapters", "refuse-actions", "refuse-adopt",
-          "mute-adopt", "mute-statistics", "hostile-statistics"]
+          "mute-adopt", "mute-statistics", "hostile-statistics", "hostile-processors"]
 COMMANDS = ["shutdown", "reboot", "crash", "keep", "error", "exit", "leave", "garbage",
             "addresses", "flood", "talk", "hang-up", "eject", "guest", "hostile", "thawed",
             "settled", "connect", "connect-often", "\x00\x1b[31m\xff"]
@@ -163,7 +163,10 @@ class Values:
             "disks": lambda: [self.disk() for _ in range(self.below(4))],
             "network_adapters": lambda: [self.adapter() for _ in range(self.below(3))],
             "notes": lambda: self.pick(TEXTS), "tags": lambda: self.pick([[], ["a"], ["a", "b"]]),
-            "processors": lambda: {"count": self.pick([1, 2, 240, 1 << 20])},
+            "processors": lambda: {"count": self.pick([1, 2, 240, 1 << 20]),
+                                   "model": self.pick(["host", "baseline"])},
+            "numa": lambda: self.pick([[], [{}], [{}, {}], [{"processors": "0", "memory": "64M"}]]),
+            "hyper_v": lambda: {self.pick(["ipi", "apic_msrs"]): self.pick([True, False])},
             "memory": lambda: {"size": self.pick(["64M", 1 << 30, "1M"])},
             "engine": lambda: self.pick(["auto", "in-kernel"]),
             "owner": lambda: self.pick(["root", "nobody", "none-such"]),

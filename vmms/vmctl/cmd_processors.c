@@ -124,6 +124,25 @@ static void print_nodes(struct json_object *nodes)
 	table_free(table);
 }
 
+static void print_enlightenments(struct json_object *states)
+{
+	static const char *const titles[] = { "ENLIGHTENMENT", "STATE" };
+	struct table *table = json_object_is_type(states, json_type_object)
+				      ? table_new(titles, ARRAY_SIZE(titles))
+				      : NULL;
+
+	if (!table)
+		return;
+	json_object_object_foreach(states, name, state)
+	{
+		table_add(table, "%s", name);
+		table_add(table, "%s", json_object_get_string(state));
+	}
+	putchar('\n');
+	table_print(table);
+	table_free(table);
+}
+
 static void print_all(struct json_object *tree)
 {
 	print_topology(tree);
@@ -131,6 +150,7 @@ static void print_all(struct json_object *tree)
 	print_words("without:", json_object_object_get(tree, "without"));
 	print_words("removed:", json_object_object_get(tree, "removed"));
 	print_nodes(json_object_object_get(tree, "numa"));
+	print_enlightenments(json_object_object_get(tree, "enlightenments"));
 }
 
 enum status command_show_cpu(struct invocation *invocation)

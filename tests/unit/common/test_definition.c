@@ -75,8 +75,8 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->memory.pages, DEFINITION_PAGES_HUGETLB);
 	assert_true(definition->memory.shared);
 	assert_int_equal(definition->engine, DEFINITION_ENGINE_USER);
-	assert_true(definition->hyper_v.synthetic_timers);
-	assert_false(definition->hyper_v.apic_msrs);
+	assert_true(definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS]);
+	assert_false(definition->hyper_v[ENLIGHTENMENT_APIC_MSRS]);
 	assert_string_equal(definition->boot.kernel, "/boot/vmlinuz");
 	assert_string_equal(definition->boot.initrd, "/boot/initrd");
 	assert_string_equal(definition->boot.command_line, "console=ttyS0 quiet");
@@ -167,8 +167,8 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->memory.pages, DEFINITION_PAGES_TRANSPARENT);
 	assert_false(definition->memory.shared);
 	assert_int_equal(definition->engine, DEFINITION_ENGINE_AUTO);
-	assert_false(definition->hyper_v.synthetic_timers);
-	assert_true(definition->hyper_v.apic_msrs);
+	assert_false(definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS]);
+	assert_true(definition->hyper_v[ENLIGHTENMENT_APIC_MSRS]);
 	assert_null(definition->boot.initrd);
 	assert_string_equal(definition->boot.command_line, "");
 	assert_true(definition->services.shutdown);

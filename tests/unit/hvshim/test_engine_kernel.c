@@ -76,53 +76,64 @@ static int attach(struct fixture *fixture)
 	return hvshim_vp_attach(fixture->hvshim, &fixture->vp, &cpuid);
 }
 
-static int make(void **state, bool timers, bool apic_msrs, bool virtualized)
+#define ENLIGHTENMENTS_ALL \
+	(ENLIGHTENMENTS_DEFAULT | enlightenment_bit(ENLIGHTENMENT_SYNTHETIC_TIMERS))
+
+/* Anew, with these enlightenments wanted. */
+static void make_hvshim(struct fixture *fixture, uint32_t enlightenments)
+{
+	const struct hvshim_config config = {
+		.engine = HVSHIM_ENGINE_KERNEL,
+		.vp_count = 1,
+		.partition = &fixture->partition,
+		.loop = fixture->loop,
+		.callbacks = &callbacks,
+		.data = fixture,
+		.message_connections = { MESSAGES },
+		.enlightenments = enlightenments,
+	};
+
+	hvshim_free(fixture->hvshim);
+	assert_int_equal(hvshim_new(&config, &fixture->hvshim), 0);
+	assert_int_equal(attach(fixture), 0);
+}
+
+static int make(void **state, uint32_t enlightenments, bool virtualized)
 {
 	static struct fixture fixture;
 	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
-	struct hvshim_config config = {
-		.engine = HVSHIM_ENGINE_KERNEL,
-		.vp_count = 1,
-		.partition = &fixture.partition,
-		.callbacks = &callbacks,
-		.data = &fixture,
-		.message_connections = { MESSAGES },
-		.synthetic_timers = timers,
-		.apic_msrs = apic_msrs,
-	};
 
 	memset(&fixture, 0, sizeof(fixture));
 	fixture.partition.vid.capabilities.apic_virtualization = virtualized;
 	assert_int_equal(loop_new(64, &fixture.loop), 0);
 	assert_int_equal(vid_memory_new(&fixture.partition.memory), 0);
 	assert_int_equal(vid_memory_add(fixture.partition.memory, ram, VID_MEMORY_SMALL, false), 0);
-	config.loop = fixture.loop;
-	assert_int_equal(hvshim_new(&config, &fixture.hvshim), 0);
 	fixture.vp.partition = &fixture.partition;
 	offer_everything(&fixture.vp.offered);
-	assert_int_equal(attach(&fixture), 0);
+	make_hvshim(&fixture, enlightenments);
 	*state = &fixture;
 	return 0;
 }
 
 static int setup(void **state)
 {
-	return make(state, false, true, false);
+	return make(state, ENLIGHTENMENTS_DEFAULT, false);
 }
 
 static int setup_timers(void **state)
 {
-	return make(state, true, true, false);
+	return make(state, ENLIGHTENMENTS_ALL, false);
 }
 
 static int setup_without_apic_msrs(void **state)
 {
-	return make(state, false, false, false);
+	return make(state, ENLIGHTENMENTS_DEFAULT & ~enlightenment_bit(ENLIGHTENMENT_APIC_MSRS),
+		    false);
 }
 
 static int setup_virtualized_apic(void **state)
 {
-	return make(state, false, true, true);
+	return make(state, ENLIGHTENMENTS_DEFAULT, true);
 }
 
 static int teardown(void **state)
@@ -260,6 +271,50 @@ static void test_leaves(void **state)
 	assert_false(vid_cpuid_find(cpuid, HV_CPUID_FEATURES, 0)->eax & HV_PRIVILEGE_SYNIC);
 	assert_true(vid_cpuid_find(cpuid, HV_CPUID_RECOMMENDATIONS, 0)->eax &
 		    HV_HINT_DEPRECATE_AUTO_EOI);
+}
+
+/* Each by its bits, and nothing of it when it is off. */
+static void test_enlightenments_are_switched_off(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct vid_cpuid_leaf *features, *hints;
+	const uint32_t told = hvshim_enlightenments(fixture->hvshim);
+	struct vid_cpuid_leaf with[2];
+
+	features = vid_cpuid_find(&fixture->vp.cpuid, HV_CPUID_FEATURES, 0);
+	hints = vid_cpuid_find(&fixture->vp.cpuid, HV_CPUID_RECOMMENDATIONS, 0);
+	with[0] = *features;
+	with[1] = *hints;
+	/* KVM has no idle MSR, and this one is never to be told of long waits. */
+	assert_int_equal(told & enlightenment_bit(ENLIGHTENMENT_IDLE), 0);
+	assert_int_equal(told & enlightenment_bit(ENLIGHTENMENT_SPIN_WAIT), 0);
+	assert_int_equal(__builtin_popcount(told), _ENLIGHTENMENT_COUNT - 2);
+	for (enum enlightenment i = 0; i < _ENLIGHTENMENT_COUNT; i++) {
+		unsigned bits;
+
+		make_hvshim(fixture, ENLIGHTENMENTS_ALL & ~enlightenment_bit(i));
+		assert_int_equal(hvshim_enlightenments(fixture->hvshim) & enlightenment_bit(i), 0);
+		bits = (unsigned)(__builtin_popcount(with[0].eax ^ features->eax) +
+				  __builtin_popcount(with[0].edx ^ features->edx) +
+				  __builtin_popcount(with[1].eax ^ hints->eax));
+		assert_int_equal(bits > 0, (told & enlightenment_bit(i)) != 0);
+	}
+}
+
+static void test_long_waits_are_told(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint32_t bit = enlightenment_bit(ENLIGHTENMENT_SPIN_WAIT);
+	const struct vid_cpuid_leaf *hints;
+
+	vid_cpuid_find(&fixture->vp.offered, HV_CPUID_RECOMMENDATIONS, 0)->ebx = 0xfff;
+	make_hvshim(fixture, ENLIGHTENMENTS_DEFAULT);
+	hints = vid_cpuid_find(&fixture->vp.cpuid, HV_CPUID_RECOMMENDATIONS, 0);
+	assert_int_equal(hints->ebx, 0xfff);
+	assert_true(hvshim_enlightenments(fixture->hvshim) & bit);
+	make_hvshim(fixture, ENLIGHTENMENTS_DEFAULT & ~bit);
+	assert_int_equal(hints->ebx, HV_SPIN_RETRY_NEVER);
+	assert_false(hvshim_enlightenments(fixture->hvshim) & bit);
 }
 
 static void test_apic_msrs_are_not_recommended(void **state)
@@ -428,6 +483,9 @@ int main(void)
 		TEST(test_prepare),
 		TEST(test_leaves),
 		cmocka_unit_test_setup_teardown(test_timers_are_offered, setup_timers, teardown),
+		cmocka_unit_test_setup_teardown(test_enlightenments_are_switched_off, setup_timers,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_long_waits_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apic_msrs_are_not_recommended,
 						setup_without_apic_msrs, teardown),
 		cmocka_unit_test_setup_teardown(test_apic_msrs_are_not_recommended,

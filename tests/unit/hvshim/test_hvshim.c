@@ -113,8 +113,8 @@ static int make(void **state, bool timers, bool x2apic)
 		.callbacks = &callbacks,
 		.data = &fixture,
 		.message_connections = { 1, MESSAGES },
-		.synthetic_timers = timers,
-		.apic_msrs = true,
+		.enlightenments = ENLIGHTENMENTS_DEFAULT |
+				  (timers ? enlightenment_bit(ENLIGHTENMENT_SYNTHETIC_TIMERS) : 0),
 		.x2apic_guest = x2apic,
 	};
 

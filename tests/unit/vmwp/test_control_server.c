@@ -399,9 +399,16 @@ static void ask_for_statistics(struct fixture *fixture)
 /* Of a definition without CX16, which every host has. */
 static void ask_for_processors(struct fixture *fixture)
 {
-	struct json_object *removed;
+	struct json_object *removed, *states;
 
 	assert_string_equal(ask(fixture, "processors", NULL), "");
+	assert_true(json_object_object_get_ex(fixture->answer.body, "enlightenments", &states));
+	assert_int_equal(json_object_object_length(states), _ENLIGHTENMENT_COUNT);
+	assert_string_equal(json_object_get_string(json_object_object_get(states, "crash_msrs")),
+			    "on");
+	assert_string_equal(json_object_get_string(json_object_object_get(states, "reset")), "off");
+	assert_string_equal(json_object_get_string(json_object_object_get(states, "idle")),
+			    "not-offered");
 	assert_true(json_object_object_get_ex(fixture->answer.body, "removed", &removed));
 	assert_string_equal(json_object_to_json_string_ext(removed, JSON_C_TO_STRING_PLAIN),
 			    "[\"cx16\"]");
@@ -477,7 +484,9 @@ static void a_life(void **state)
 	struct fixture *fixture = *state;
 	char byte;
 
-	configure(fixture, endless, sizeof(endless), ", \"processors\": {\"without\": [\"cx16\"]}");
+	configure(fixture, endless, sizeof(endless),
+		  ", \"processors\": {\"without\": [\"cx16\"]}, "
+		  "\"hyper_v\": {\"reset\": false}");
 	assert_string_equal(ask(fixture, "configure", "{\"definition\": {}}"),
 			    CONTROL_ERROR_INVALID_STATE);
 	assert_string_equal(ask(fixture, "pause", NULL), CONTROL_ERROR_INVALID_STATE);

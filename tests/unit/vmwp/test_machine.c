@@ -349,7 +349,7 @@ static void synthetic_timers_are_offered_if_wanted(void **state)
 {
 	struct fixture *fixture = *state;
 
-	fixture->definition->hyper_v.synthetic_timers = true;
+	fixture->definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS] = true;
 	assert_true(offered_features(fixture) & HV_PRIVILEGE_SYNTHETIC_TIMERS);
 }
 
