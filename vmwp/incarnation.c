@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MSR_MISC_ENABLE   0x1a0u
@@ -17,6 +18,8 @@
 #define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MTRR_WRITE_BACK   0x6u
 #define MTRR_ENABLED      0x800u
+
+#define XAPIC_ID_MAX 254u
 
 struct incarnation {
 	struct vid_partition *partition;
@@ -65,6 +68,26 @@ static bool incarnation_guest_uses_x2apic(const struct incarnation_config *confi
 		if (strstr(config->command_line, words[i]))
 			return false;
 	return entry->long_mode && entry->linux_release >= BOOT_LINUX(5, 1);
+}
+
+/* Others than x2APICs have ids of 8 bits, of which the last names all of them. */
+static void incarnation_note_lost_vps(const struct incarnation_config *config,
+				      const struct boot_entry *entry)
+{
+	uint32_t lost = 0, total = incarnation_vp_total(config);
+	char text[256];
+
+	for (uint32_t i = 0; i < total; i++)
+		lost += topology_apic_id(&config->topology, i) > XAPIC_ID_MAX;
+	if (lost == 0 || incarnation_guest_uses_x2apic(config, entry))
+		return;
+	snprintf(
+		text, sizeof(text),
+		"%u of %u virtual processors have APIC ids beyond %u, and this kernel is not known "
+		"to use such; sockets, cores and threads that are powers of two leave no gaps "
+		"between ids",
+		lost, total, XAPIC_ID_MAX);
+	config->hvshim_callbacks->notice(config->data, text);
 }
 
 static int incarnation_make_hvshim(struct incarnation *incarnation,
@@ -246,6 +269,7 @@ int incarnation_new(const struct incarnation_config *config, struct incarnation 
 	r = incarnation_load_and_attach(incarnation, config, &entry, failure);
 	if (r < 0)
 		return r;
+	incarnation_note_lost_vps(config, &entry);
 	r = incarnation_make_hvshim(incarnation, config, &entry, failure);
 	if (r < 0)
 		return r;

@@ -33,7 +33,7 @@ struct fixture {
 	unsigned states, resets, crashes;
 	enum machine_state state;
 	enum machine_reason reason;
-	char message[512];
+	char message[512], notice[256];
 	uint64_t crash_parameter;
 	unsigned stop_after_resets; /* 0: never */
 };
@@ -72,6 +72,9 @@ static void on_vmbus(void *data, uint32_t version)
 
 static void on_notice(void *data, const char *text)
 {
+	struct fixture *fixture = data;
+
+	snprintf(fixture->notice, sizeof(fixture->notice), "%s", text);
 }
 
 static void on_console(void *data, bool output)
@@ -644,6 +647,7 @@ static void several_vps(void **state)
 	assert_int_equal(machine_reset(fixture->machine), 0);
 	fixture->state = MACHINE_RESETTING;
 	wait_for(fixture, MACHINE_RUNNING);
+	assert_string_equal(fixture->notice, "");
 	stop(fixture);
 }
 
@@ -660,6 +664,10 @@ static void as_many_vps_as_can_be(void **state)
 	start(fixture, code, sizeof(code));
 	wait_for_output(fixture);
 	assert_int_equal(machine_vp_count(fixture->machine), 240);
+	/* This is no Linux. */
+	assert_non_null(strstr(fixture->notice,
+			       "120 of 240 virtual processors have APIC ids beyond "
+			       "254"));
 	assert_int_equal(machine_pause(fixture->machine), 0);
 	assert_int_equal(machine_resume(fixture->machine), 0);
 	stop(fixture);
