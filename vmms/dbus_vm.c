@@ -192,6 +192,9 @@ PROPERTY(engine, "s", vm_engine(vm))
 PROPERTY(heartbeat, "s", vm->heartbeat)
 PROPERTY(vmbus_version, "s", vm->vmbus_version)
 PROPERTY(processors, "u", (uint32_t)vm->definition->processors.count)
+PROPERTY(topology, "(uuu)", (uint32_t)vm->definition->processors.sockets,
+	 (uint32_t)vm->definition->processors.cores, (uint32_t)vm->definition->processors.threads)
+PROPERTY(processor_model, "s", definition_model_names[vm->definition->processors.model])
 PROPERTY(memory, "t", vm->definition->memory.size)
 PROPERTY(memory_state, "s", vm->memory.state)
 PROPERTY(memory_target, "t", vm->memory.target)
@@ -294,6 +297,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("Heartbeat", "s", get_heartbeat),
 	VALUE("VMBusVersion", "s", get_vmbus_version),
 	VALUE("Processors", "u", get_processors),
+	VALUE("Topology", "(uuu)", get_topology),
+	VALUE("ProcessorModel", "s", get_processor_model),
 	VALUE("Memory", "t", get_memory),
 	VALUE("MemoryState", "s", get_memory_state),
 	VALUE("MemoryTarget", "t", get_memory_target),

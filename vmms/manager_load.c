@@ -85,8 +85,9 @@ static struct vm *find_twin(struct manager *manager, const struct definition *de
 /* The VM has this definition now. Its object on the bus has its uuid in the path. */
 static void replace(struct vm *vm, struct definition *definition)
 {
-	static const char *const properties[] = { "Definition", "Processors", "Memory", "Engine",
-						  "Notes",      "Tags",       NULL };
+	static const char *const properties[] = { "Definition",     "Processors", "Topology",
+						  "ProcessorModel", "Memory",     "Engine",
+						  "Notes",          "Tags",       NULL };
 
 	definition_free(vm->definition);
 	vm->definition = definition;

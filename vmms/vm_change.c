@@ -112,7 +112,7 @@ int vm_change_keep(struct vm *vm)
 void vm_notify_definition(struct vm *vm)
 {
 	vm_notify(vm, "Definition", "PendingChanges", "Owner", "Notes", "Tags", "Processors",
-		  "Memory", "Engine", "LimitsProblem", NULL);
+		  "Topology", "ProcessorModel", "Memory", "Engine", "LimitsProblem", NULL);
 }
 
 /* The change has been made. Somebody may have changed the file while the worker was at it. */

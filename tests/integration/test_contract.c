@@ -733,6 +733,26 @@ static void test_console(void **state)
 	sd_bus_message_unref(reply);
 }
 
+static void test_processors(void **state)
+{
+	sd_bus_message *reply = NULL;
+	uint32_t sockets, cores, threads;
+	const char *text;
+
+	assert_true(sd_bus_get_property(fixture.bus, DBUS_NAME, fixture.vm, DBUS_INTERFACE_VM,
+					"Topology", NULL, &reply, "(uuu)") >= 0);
+	assert_true(sd_bus_message_read(reply, "(uuu)", &sockets, &cores, &threads) > 0);
+	assert_int_equal(sockets * cores * threads, 1);
+	sd_bus_message_unref(reply);
+	assert_true(sd_bus_get_property(fixture.bus, DBUS_NAME, fixture.vm, DBUS_INTERFACE_VM,
+					"ProcessorModel", NULL, &reply, "s") >= 0);
+	assert_true(sd_bus_message_read(reply, "s", &text) > 0);
+	assert_string_equal(text, "host");
+	sd_bus_message_unref(reply);
+	ASSERT_DBUS_REFUSED(CALL_VM("GetProcessors", "u", 1), "InvalidArgs");
+	ASSERT_DONE(CALL_VM("GetProcessors", ""));
+}
+
 static void test_log_and_statistics(void **state)
 {
 	sd_bus_message *reply = NULL;
@@ -744,8 +764,6 @@ static void test_log_and_statistics(void **state)
 	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "GetLog", &reply, "u", 1));
 	assert_true(sd_bus_message_has_signature(reply, "a(ttyss)"));
 	sd_bus_message_unref(reply);
-	ASSERT_DBUS_REFUSED(CALL_VM("GetProcessors", "u", 1), "InvalidArgs");
-	ASSERT_DONE(CALL_VM("GetProcessors", ""));
 	ASSERT_DBUS_REFUSED(CALL_VM("GetStatistics", "u", 1), "InvalidArgs");
 	ASSERT_DBUS_REFUSED(CALL_MANAGER("GetStatistics", "s", "vm"), "InvalidArgs");
 	ASSERT_DONE(CALL_MANAGER("GetStatistics", ""));
@@ -973,6 +991,7 @@ static void test_signals_of_a_reload(void **state)
 	} steps[] = {
 		{ BY_HAND("1"), "InterfacesAdded" },
 		{ BY_HAND("2"), "Processors" },
+		{ BY_HAND("4, \"threads\": 2"), "Topology" },
 		{ "{", "InterfacesRemoved PropertiesChanged BrokenDefinitions" },
 		{ BY_HAND("2"), "InterfacesAdded" },
 		{ "", "InterfacesRemoved" },
@@ -1055,6 +1074,7 @@ int main(int argc, char *argv[])
 		WITH_VM(test_change),
 		WITH_VM(test_media),
 		WITH_VM(test_console),
+		WITH_VM(test_processors),
 		WITH_VM(test_log_and_statistics),
 		WITH_VM(test_objects_that_are_none),
 		WITH_VM(test_properties),
