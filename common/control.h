@@ -79,6 +79,10 @@
  *                         {"reference_tsc": "on|off|not-offered", …}}: features that KVM could
  *                         give the guest, and the definition's model does not have; what the
  *                         guest is told of Hyper-V
+ *   inspect               {"part": "machine|vps|vmbus|channels", "first": n}; result: the worker's
+ *                         objects as they are, under the name of the part: an object, or of vps
+ *                         and channels an array, from the vp or relid `first` on, of no more than
+ *                         a message holds; "next": n, where the rest begins, if there is more
  *   capabilities          result: as `vmwp --probe` prints it
  *
  * Events                  data
@@ -140,6 +144,16 @@
 #define CONTROL_ADDRESSES_MAX   16 /* of an adapter */
 #define CONTROL_LATENCY_BUCKETS 24
 #define CONTROL_FD              3 /* where a worker finds its end: vmwp --control-fd 3 */
+
+/* What "inspect" tells of. */
+enum control_part {
+	CONTROL_PART_MACHINE,
+	CONTROL_PART_VPS,
+	CONTROL_PART_VMBUS,
+	CONTROL_PART_CHANNELS,
+	CONTROL_PARTS,
+};
+extern const char *const control_part_names[CONTROL_PARTS + 1]; /* closed by NULL */
 
 /* Codes of errors. */
 #define CONTROL_ERROR_INVALID       "invalid"       /* arguments make no sense */

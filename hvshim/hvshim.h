@@ -175,3 +175,12 @@ struct hvshim_counters {
 	uint64_t introductions; /* of the guest: its OS id and hypercall MSR; 0: KVM hides them */
 };
 void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_counters);
+
+/*
+ * [loop] What there is to see of the partition, and of a vp, as JSON; the vps run on, so that two
+ * numbers may be of two moments. MSRs are those of the user-space engine; the others KVM keeps to
+ * itself. New reference; NULL without memory, and for a vp that there is not.
+ */
+struct json_object;
+struct json_object *hvshim_inspect(struct hvshim *hvshim);
+struct json_object *hvshim_inspect_vp(struct hvshim *hvshim, uint32_t vp);

@@ -99,6 +99,9 @@ void synic_check(struct hvshim_vp *vp);
  * vp->lock. Return: 0; HVSHIM_E_BUSY; HVSHIM_E_NOT_READY; -errno.
  */
 int synic_deliver(struct hvshim_vp *vp, uint32_t sint, const struct hv_message *message);
+
+/* Bitmap of the SINTs whose slot holds a message. Caller holds vp->lock. */
+uint32_t synic_taken_slots(const struct hvshim_vp *vp);
 void synic_init(struct hvshim_vp *vp);
 void synic_stop(struct hvshim_vp *vp); /* cancels what the loop has under way */
 void synic_deinit(struct hvshim_vp *vp);

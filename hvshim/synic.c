@@ -203,6 +203,16 @@ static uint32_t slot_type(const struct hv_message *slot)
 	return __atomic_load_n((const uint32_t *)(const void *)slot, __ATOMIC_SEQ_CST);
 }
 
+uint32_t synic_taken_slots(const struct hvshim_vp *vp)
+{
+	uint32_t taken = 0;
+
+	for (uint32_t sint = 0; vp->synic.messages && sint < HV_SINT_COUNT; sint++)
+		if (slot_type(&vp->synic.messages->slots[sint]) != HV_MESSAGE_NONE)
+			taken |= 1u << sint;
+	return taken;
+}
+
 static void slot_set_type(struct hv_message *slot, uint32_t type)
 {
 	__atomic_store_n((uint32_t *)(void *)slot, type, __ATOMIC_SEQ_CST);

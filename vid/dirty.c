@@ -127,6 +127,11 @@ int vid_memory_track_dirty(struct vid_memory *memory, bool enable)
 	return 0;
 }
 
+bool vid_memory_tracks_dirty(const struct vid_memory *memory)
+{
+	return memory->tracking;
+}
+
 void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size)
 {
 	size_t count;

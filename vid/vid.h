@@ -180,6 +180,7 @@ int vid_memory_discard_range(struct vid_memory *memory, gpa_t gpa, uint64_t size
  * every writer reports by vid_memory_mark_written() (a load and a branch while tracking is off).
  */
 int vid_memory_track_dirty(struct vid_memory *memory, bool enable) MUST_CHECK;
+bool vid_memory_tracks_dirty(const struct vid_memory *memory);
 void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size);
 
 /*
@@ -315,6 +316,9 @@ int vid_vp_hyperv_cpuid(struct vid_vp *vp, struct vid_cpuid *ret_cpuid) MUST_CHE
  * -errno if the hypervisor device failed.
  */
 int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
+
+/* Whether it runs, or is about to: out of date as soon as it is told. Any thread. */
+bool vid_vp_is_running(const struct vid_vp *vp);
 
 /* How often vid_vp_run() has returned with an exit of that kind. Any thread. */
 uint64_t vid_vp_exits(const struct vid_vp *vp, enum vid_exit_kind kind);

@@ -99,6 +99,11 @@ static void vp_count(struct vid_vp *vp, enum vid_exit_kind kind)
 	atomic_store_explicit(&vp->exits[kind], count + 1, memory_order_relaxed);
 }
 
+bool vid_vp_is_running(const struct vid_vp *vp)
+{
+	return atomic_load_explicit(&vp->thread, memory_order_relaxed) != 0;
+}
+
 uint64_t vid_vp_exits(const struct vid_vp *vp, enum vid_exit_kind kind)
 {
 	return atomic_load_explicit(&vp->exits[kind], memory_order_relaxed);

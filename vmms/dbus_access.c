@@ -75,6 +75,7 @@ static const struct {
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetProcessors", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
+	{ DBUS_INTERFACE_VM, "Inspect", NEED_READ },
 	{ DBUS_INTERFACE_VM, "ListGuestValues", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetGuestValue", NEED_READ },
 	{ DBUS_INTERFACE_JOB, "Wait", NEED_READ },

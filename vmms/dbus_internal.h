@@ -101,6 +101,9 @@ int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 
+/* What the worker tells of its objects. data: the VM. */
+int dbus_inspect(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* The method of a VM that is about its event log. data: the VM. */
 int dbus_get_log(sd_bus_message *call, void *data, sd_bus_error *error);
 

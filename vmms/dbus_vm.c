@@ -281,6 +281,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("DumpMemory", ARGS("h", file), RESULT("o", job), dbus_dump_memory),
 	METHOD("GetProcessors", NO_ARGS, RESULT("s", processors), dbus_get_processors),
 	METHOD("GetStatistics", NO_ARGS, RESULT("s", statistics), dbus_get_vm_statistics),
+	METHOD("Inspect", ARGS("s", part, "u", first), RESULT("s", inspection), dbus_inspect),
 	METHOD("GetLog", ARGS("u", count), RESULT("a(ttyss)", events), dbus_get_log),
 	SD_BUS_SIGNAL_WITH_ARGS(
 		"Logged",

@@ -12,6 +12,7 @@
 #include "vmwp/control_guest.h"
 #include "vmwp/control_server.h"
 #include "vmwp/guest_memory.h"
+#include "vmwp/inspection.h"
 #include "vmwp/probe.h"
 #include "vmwp/processors.h"
 #include "vmwp/statistics.h"
@@ -32,11 +33,12 @@ struct call {
 /* The arguments of all methods. */
 struct arguments {
 	struct json_object *names, *definition, *disk, *adapter, *actions;
-	unsigned controller, lun;
+	unsigned controller, lun, first;
 	uint64_t size;
 	bool force, reboot;
 	char *path, *name;
 	enum adapters_backend backend;
+	enum control_part part;
 };
 
 void reply_error(struct reply *reply, const char *error, const char *format, ...)
@@ -465,6 +467,13 @@ static void method_processors(struct call *call, const struct arguments *argumen
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
+static void method_inspect(struct call *call, const struct arguments *arguments)
+{
+	call->reply->result = inspection_report(call->worker, arguments->part, arguments->first);
+	if (!call->reply->result)
+		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
+}
+
 static void method_capabilities(struct call *call, const struct arguments *arguments)
 {
 	call->reply->result = probe_report(machine_vid(call->worker->machine));
@@ -522,6 +531,11 @@ static const struct json_key connect_adapter_keys[] = {
 	KEY(backend, json_read_enum, .required = true, .detail = adapters_backend_names),
 };
 
+static const struct json_key inspect_keys[] = {
+	KEY(part, json_read_enum, .required = true, .detail = control_part_names),
+	KEY(first, json_read_unsigned, .maximum = UINT32_MAX),
+};
+
 #define KEYS(table) (table), ARRAY_SIZE(table)
 #define NO_KEYS     NULL, 0
 
@@ -558,6 +572,7 @@ static const struct method {
 	{ "status", method_status, true, NO_KEYS, false },
 	{ "statistics", method_statistics, true, NO_KEYS, false },
 	{ "processors", method_processors, true, NO_KEYS, false },
+	{ "inspect", method_inspect, true, KEYS(inspect_keys), false },
 	{ "capabilities", method_capabilities, true, NO_KEYS, false },
 };
 

@@ -334,6 +334,11 @@ uint32_t incarnation_vp_count(const struct incarnation *incarnation)
 	return incarnation->vp_count;
 }
 
+const struct vid_vp *incarnation_vp(const struct incarnation *incarnation, uint32_t index)
+{
+	return incarnation->vp[index];
+}
+
 int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
 			     struct vid_registers *ret_registers,
 			     struct vid_system_registers *ret_system)

@@ -63,6 +63,7 @@ void incarnation_add_counters(const struct incarnation *incarnation,
 int incarnation_nmi(struct incarnation *incarnation) MUST_CHECK;
 
 uint32_t incarnation_vp_count(const struct incarnation *incarnation);
+const struct vid_vp *incarnation_vp(const struct incarnation *incarnation, uint32_t index);
 
 /* Of a vp that is paused. Return: 0, -errno. */
 int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,

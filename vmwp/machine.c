@@ -261,6 +261,11 @@ int machine_nmi(struct machine *machine)
 	return incarnation_nmi(machine->incarnation);
 }
 
+struct incarnation *machine_incarnation(struct machine *machine)
+{
+	return machine->incarnation;
+}
+
 uint32_t machine_vp_count(const struct machine *machine)
 {
 	return machine->incarnation ? incarnation_vp_count(machine->incarnation) : 0;

@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct incarnation;
 struct incarnation_counters;
 struct machine;
 
@@ -133,6 +134,9 @@ void machine_features_removed(const struct machine *machine, struct cpu_feature_
 
 /* Where RAM can be added while the guest runs; size 0: nowhere. */
 struct vid_memory_region machine_room(const struct machine *machine);
+
+/* NULL: none at the moment. Valid until the loop goes on. */
+struct incarnation *machine_incarnation(struct machine *machine);
 
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
 

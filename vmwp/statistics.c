@@ -46,6 +46,18 @@ static struct json_object *report_counts(const uint64_t *counts, const char *con
 	return report;
 }
 
+void statistics_add_exits(const struct vid_vp *vp, struct json_object **object)
+{
+	uint64_t exits[VID_EXIT_KINDS], kernel_exits[VID_KERNEL_EXITS];
+
+	for (unsigned kind = 0; kind < VID_EXIT_KINDS; kind++)
+		exits[kind] = vid_vp_exits(vp, kind);
+	vid_vp_kernel_exits(vp, kernel_exits);
+	json_add(object, "exits", report_counts(exits, exit_names, VID_EXIT_KINDS));
+	json_add(object, "kernel_exits",
+		 report_counts(kernel_exits, kernel_exit_names, VID_KERNEL_EXITS));
+}
+
 static struct json_object *report_vmbus(const struct incarnation_counters *counters)
 {
 	return json_make("interrupts", json_object_new_uint64(counters->interrupts), "messages",

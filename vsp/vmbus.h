@@ -88,6 +88,16 @@ void vmbus_pace(struct vmbus *bus);
 /* The protocol version that the guest which is connected speaks; 0: none is. */
 uint32_t vmbus_version(const struct vmbus *bus);
 
+/*
+ * The connection as it is now, and an array of the channels of relids from `first` on, at most
+ * `count`, as JSON. Rings are the guest's memory: of their indices as it shows them nothing is
+ * believed. *ret_next: where the rest begins; 0: this was all. New reference; NULL without memory.
+ */
+struct json_object;
+struct json_object *vmbus_inspect(const struct vmbus *bus);
+struct json_object *vmbus_inspect_channels(const struct vmbus *bus, uint32_t first, unsigned count,
+					   uint32_t *ret_next);
+
 const struct vsp_host *vmbus_host(const struct vmbus *bus);
 struct loop *vmbus_loop(const struct vmbus *bus);
 

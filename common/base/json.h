@@ -79,6 +79,9 @@ struct json_object *json_make(const char *key, ...) __attribute__((sentinel)) MU
 void json_add(struct json_object **object, const char *key, struct json_object *value);
 void json_append(struct json_object **array, struct json_object *value);
 
+/* Registers and addresses, which are 64 bits wide and read in hexadecimal: the text "0x1f". */
+struct json_object *json_make_hex(uint64_t value) MUST_CHECK;
+
 /* ---- A tree into structs ---- */
 
 /* Where a reading has got to. Begins as JSON_READER(&error). */

@@ -2,7 +2,9 @@
 /* Making JSON trees, with the lack of memory checked once. */
 #include "common/base/json.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 void json_add(struct json_object **object, const char *key, struct json_object *value)
 {
@@ -32,4 +34,12 @@ struct json_object *json_make(const char *key, ...)
 		json_add(&object, key, va_arg(arguments, struct json_object *));
 	va_end(arguments);
 	return object;
+}
+
+struct json_object *json_make_hex(uint64_t value)
+{
+	char text[sizeof("0x") + 16];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, value);
+	return json_object_new_string(text);
 }

@@ -25,6 +25,8 @@
  *     mute-adopt       it gets no answer
  *     mute-statistics  never answers "statistics"
  *     hostile-statistics   answers it with what makes no sense
+ *     mute-inspect     never answers "inspect"
+ *     hostile-inspect  answers it with what makes no sense
  */
 #include "common/control.h"
 #include "common/definition.h"
@@ -477,6 +479,16 @@ static const char *method_nothing(struct fake *fake, struct control_message *mes
 	return NULL;
 }
 
+static const char *method_inspect(struct fake *fake, struct control_message *message)
+{
+	const char *part = member(message, "part");
+
+	for (size_t i = 0; control_part_names[i]; i++)
+		if (strcmp(part, control_part_names[i]) == 0)
+			return NULL;
+	return CONTROL_ERROR_INVALID;
+}
+
 static const char *method_cancel_copy(struct fake *fake, struct control_message *message)
 {
 	if (asked_for(fake, "slow-copy") &&
@@ -519,6 +531,7 @@ static const struct {
 	{ "thaw", NULL, method_snapshot, false },
 	{ "statistics", "mute-statistics", method_statistics, false },
 	{ "processors", "mute-processors", method_nothing, false },
+	{ "inspect", "mute-inspect", method_inspect, false },
 	{ "copy_file", "slow-copy", method_copy, false },
 	{ "cancel_copy", NULL, method_cancel_copy, false },
 	{ "dump", "slow-dump", method_dump, false },
@@ -587,6 +600,33 @@ static struct json_object *make_processors(bool hostile)
 	return json_tokener_parse(hostile ? hostile_text : text);
 }
 
+/* Vps come one at a time, and there are three. */
+static struct json_object *make_inspection(const char *part, int64_t first)
+{
+	struct json_object *report, *vps;
+
+	if (strcmp(part, "vps") != 0)
+		return json_make(part,
+				 json_make("engine", json_object_new_string("user-space"), "note",
+					   json_object_new_string("\x1b[31m"), NULL),
+				 NULL);
+	vps = json_object_new_array();
+	json_append(&vps, json_make("vp", json_object_new_int64(first), NULL));
+	report = json_make("vps", vps, NULL);
+	if (first < 2)
+		json_add(&report, "next", json_object_new_int64(first + 1));
+	return report;
+}
+
+/* A part that is not what it is said to be; of vps there is always one more. */
+static struct json_object *make_hostile_inspection(const char *part, int64_t first)
+{
+	int64_t next = strcmp(part, "vps") == 0 ? first + 1 : -1;
+
+	return json_make(part, json_object_new_string("\x1b[2J"), "next",
+			 json_object_new_int64(next), NULL);
+}
+
 static struct json_object *make_values(void)
 {
 	struct json_object *values = json_object_new_array(), *pair = json_object_new_array();
@@ -595,6 +635,18 @@ static struct json_object *make_values(void)
 	json_append(&pair, json_object_new_string("blue \x1b[31m"));
 	json_append(&values, pair);
 	return values;
+}
+
+static void answer_inspect(struct fake *fake, struct control_message *message)
+{
+	const char *part = member(message, "part");
+	int64_t first = (int64_t)number(message->body, "first");
+	AUTO_JSON struct json_object *result = asked_for(fake, "hostile-inspect")
+						       ? make_hostile_inspection(part, first)
+						       : make_inspection(part, first);
+
+	if (control_send_reply(fake->control, message->id, result) < 0)
+		perror("fake worker: inspect");
 }
 
 static void answer(struct fake *fake, uint32_t id, const char *method, const char *error)
@@ -642,7 +694,10 @@ static void handle(struct fake *fake, struct control_message *message)
 		error = methods[i].handle(fake, message);
 		if (methods[i].changes && !error)
 			fake->changed = message->id;
-		if (!methods[i].mute || !asked_for(fake, methods[i].mute))
+		if (!error && methods[i].handle == method_inspect &&
+		    !asked_for(fake, "mute-inspect"))
+			answer_inspect(fake, message);
+		else if (!methods[i].mute || !asked_for(fake, methods[i].mute))
 			answer(fake, message->id, message->name, error);
 		return;
 	}

@@ -774,6 +774,21 @@ static void test_log_and_statistics(void **state)
 	sd_bus_message_unref(reply);
 }
 
+static void test_inspect(void **state)
+{
+	sd_bus_message *reply = NULL;
+	const char *text;
+
+	ASSERT_DBUS_REFUSED(CALL_VM("Inspect", "s", "vps"), "InvalidArgs");
+	ASSERT_REFUSED(CALL_VM("Inspect", "su", "vps", 0), "InvalidState");
+	ASSERT_DONE(CALL_VM("Start", ""));
+	ASSERT_REFUSED(CALL_VM("Inspect", "su", "soul", 0), "InvalidArgument");
+	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "Inspect", &reply, "su", "vps", 1));
+	assert_true(sd_bus_message_read(reply, "s", &text) > 0);
+	assert_string_equal(text, "{\"vps\":[{\"vp\":1}],\"next\":2}");
+	sd_bus_message_unref(reply);
+}
+
 static void test_adapters(void **state)
 {
 	static const char *const bad[] = { "",
@@ -1076,6 +1091,7 @@ int main(int argc, char *argv[])
 		WITH_VM(test_console),
 		WITH_VM(test_processors),
 		WITH_VM(test_log_and_statistics),
+		WITH_VM(test_inspect),
 		WITH_VM(test_objects_that_are_none),
 		WITH_VM(test_properties),
 		WITH_VM(test_managed_objects),

@@ -35,6 +35,30 @@ class Guest(ServiceTest):
         self.ok("stop", "vm")
         self.assertEqual(self.guest(), nothing)
 
+    def test_inspect(self):
+        self.start()
+        part = {"engine": "user-space", "note": "\x1b[31m"}
+        self.assertEqual(json.loads(self.ok("inspect", "vm", "--json")),
+                         {"machine": part, "vps": [{"vp": 0}, {"vp": 1}, {"vp": 2}],
+                          "vmbus": part, "channels": part})
+        self.assertEqual(self.ok("inspect", "vm", "vps"),
+                         "vps:\n  [0]\n    vp: 0\n  [1]\n    vp: 1\n  [2]\n    vp: 2\n")
+        self.assertEqual(self.ok("inspect", "vm", "vmbus"),
+                         "vmbus:\n  engine: user-space\n  note: \\x1b[31m\n")
+        self.refused(USAGE, "inspect", "vm", "soul", says="'soul' is none of")
+        self.ok("pause", "vm")
+        self.ok("inspect", "vm", "vps")
+        self.ok("stop", "vm")
+        self.refused(WRONG_STATE, "inspect", "vm", says="'vm' is off")
+        self.refused(NO_SUCH_VM, "inspect", "nobody", says="'nobody'")
+
+    def test_inspect_a_hostile_worker(self):
+        self.start(append="hostile-inspect")
+        self.assertEqual(self.ok("inspect", "vm", "vmbus"), "vmbus: \\x1b[2J\n")
+        self.assertEqual(json.loads(self.ok("inspect", "vm", "vmbus", "--json")),
+                         {"vmbus": "\x1b[2J"})
+        self.refused(FAILED, "inspect", "vm", "vps", says="does not end")
+
     def test_values(self):
         self.start()
         self.assertEqual(self.ok("kvp", "get", "vm", "color"), "blue \\x1b[31m\n")

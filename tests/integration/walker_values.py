@@ -18,7 +18,8 @@ INTERFACE = "walk0"  # of the host, for switches to take
 FAULTS = ["refuse-configure", "refuse-start", "die-in-configure", "mute-configure", "mute-start",
           "mute-stop", "no-shutdown", "slow-shutdown", "no-services", "slow-copy", "refuse-disks",
           "slow-detach", "eject-meanwhile", "refuse-adapters", "refuse-actions", "refuse-adopt",
-          "mute-adopt", "mute-statistics", "hostile-statistics", "hostile-processors"]
+          "mute-adopt", "mute-statistics", "hostile-statistics", "hostile-processors",
+          "mute-inspect", "hostile-inspect"]
 COMMANDS = ["shutdown", "reboot", "crash", "keep", "error", "exit", "leave", "garbage",
             "addresses", "flood", "talk", "hang-up", "eject", "guest", "hostile", "thawed",
             "settled", "connect", "connect-often", "\x00\x1b[31m\xff"]
@@ -59,7 +60,8 @@ class Values:
             "lun": lambda: self.below(3), "pool": lambda: self.pick(["guest", "host", "external"]),
             "key": lambda: self.pick(["color", "taste"]), "value": lambda: self.pick(TEXTS),
             "limit": lambda: self.pick([1, 5, 86400]), "count": lambda: self.pick([0, 1, 100]),
-            "port": lambda: self.pick([0, 9, 22, 5000]),
+            "part": lambda: self.pick(["machine", "vps", "vmbus", "channels"]),
+            "first": lambda: self.pick([0, 1, 32]), "port": lambda: self.pick([0, 9, 22, 5000]),
             "id": lambda: self.below(30), "options": self.options, "file": self.descriptor, "files": self.files,
             "interface_name": self.interface, "property_name": self.property}
 

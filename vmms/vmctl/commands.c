@@ -436,6 +436,18 @@ const struct command commands[] = {
 	  top_options,
 	  true,
 	  command_top },
+	{ "inspect",
+	  "VM [PART]",
+	  1,
+	  2,
+	  { VALUE_VM, VALUE_TEXT },
+	  "show the inside of a VM while it runs, to find a fault",
+	  "PART is machine, vps, vmbus or channels; without it all are shown. The VM runs on: "
+	  "what\n"
+	  "is shown of it may be of moments that are a little apart.",
+	  NULL,
+	  true,
+	  command_inspect },
 	{ "log",
 	  "VM",
 	  1,

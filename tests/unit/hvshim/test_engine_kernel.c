@@ -3,6 +3,7 @@
  * The in-kernel engine, over a hypervisor that is not there: the exits KVM would give, the EOIs it
  * would report. That real KVM gives them so is what the tests with stock guests show.
  */
+#include "common/base/json.h"
 #include "common/wire/tlfs.h"
 #include "hvshim/hvshim.h"
 #include "tests/unit/hvshim/fake_vid.h"
@@ -476,6 +477,48 @@ static void test_reference_time(void **state)
 	assert_int_equal(hvshim_reference_time(fixture->hvshim), 1234);
 }
 
+static struct json_object *member(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	assert_true(json_object_object_get_ex(object, key, &value));
+	return value;
+}
+
+/* A slot that is taken is seen, and registers that KVM keeps are not made up. */
+static void test_inspection(void **state)
+{
+	struct fixture *fixture = *state;
+	AUTO_JSON struct json_object *all = hvshim_inspect(fixture->hvshim);
+	AUTO_JSON struct json_object *vp = NULL;
+	struct json_object *sint;
+
+	assert_string_equal(json_object_get_string(member(all, "engine")), "in-kernel");
+	assert_false(json_object_object_get_ex(all, "msrs", NULL));
+	assert_null(hvshim_inspect_vp(fixture->hvshim, 1u << 20));
+	vp = hvshim_inspect_vp(fixture->hvshim, 0);
+	assert_int_equal(json_object_array_length(member(vp, "sints")), 0);
+	enable_synic(fixture);
+	assert_int_equal(post(fixture), 0);
+	assert_int_equal(post(fixture), HVSHIM_E_BUSY);
+	json_object_put(vp);
+	vp = hvshim_inspect_vp(fixture->hvshim, 0);
+	assert_int_equal(json_object_array_length(member(vp, "sints")), 1);
+	sint = json_object_array_get_idx(member(vp, "sints"), 0);
+	assert_int_equal(json_object_get_int(member(sint, "sint")), SINT);
+	assert_true(json_object_get_boolean(member(sint, "open")));
+	assert_true(json_object_get_boolean(member(sint, "slot_taken")));
+	assert_true(json_object_get_boolean(member(sint, "end_awaited")));
+	assert_false(json_object_object_get_ex(sint, "value", NULL));
+	slot(fixture)->type = HV_MESSAGE_NONE;
+	turn_until(fixture, &fixture->slots_free, 1);
+	json_object_put(vp);
+	vp = hvshim_inspect_vp(fixture->hvshim, 0);
+	sint = json_object_array_get_idx(member(vp, "sints"), 0);
+	assert_false(json_object_get_boolean(member(sint, "slot_taken")));
+	assert_false(json_object_get_boolean(member(sint, "end_awaited")));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -497,6 +540,7 @@ int main(void)
 		TEST(test_connections_are_the_kernels),
 		TEST(test_crash_and_reset),
 		TEST(test_reference_time),
+		TEST(test_inspection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

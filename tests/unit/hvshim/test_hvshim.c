@@ -3,6 +3,7 @@
  * The user-space engine, by a real guest: it reads and writes the MSRs, calls the hypercall page,
  * and takes the interrupts, on this machine's KVM.
  */
+#include "common/base/json.h"
 #include "common/wire/tlfs.h"
 #include "hvshim/hvshim.h"
 #include "tests/unit/unit.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -1067,6 +1069,38 @@ static void test_engines(void **state)
 	assert_string_equal(hvshim_engine_name(HVSHIM_ENGINE_USER), "user-space");
 }
 
+static void assert_register(struct json_object *object, const char *key, uint64_t expected)
+{
+	struct json_object *value = NULL;
+
+	assert_true(json_object_object_get_ex(object, key, &value));
+	assert_int_equal(strtoull(json_object_get_string(value), NULL, 16), expected);
+}
+
+static void test_inspection(void **state)
+{
+	struct fixture *fixture = FIXTURE(state);
+	AUTO_JSON struct json_object *all = NULL, *vp = NULL;
+	struct json_object *msrs, *sints, *timers;
+
+	enable_synic(fixture);
+	write_msr(fixture, HV_MSR_GUEST_OS_ID, GUEST_OS);
+	write_msr(fixture, HV_MSR_STIMER0_COUNT, 1);
+	all = hvshim_inspect(fixture->hvshim);
+	assert_true(json_object_object_get_ex(all, "msrs", &msrs));
+	assert_register(msrs, "guest_os_id", GUEST_OS);
+	assert_register(msrs, "hypercall", 0);
+	vp = hvshim_inspect_vp(fixture->hvshim, 0);
+	assert_register(vp, "control", HV_MSR_ENABLE);
+	assert_register(vp, "simp", MESSAGE_PAGE | HV_MSR_ENABLE);
+	assert_register(vp, "siefp", EVENT_PAGE | HV_MSR_ENABLE);
+	assert_true(json_object_object_get_ex(vp, "sints", &sints));
+	assert_int_equal(json_object_array_length(sints), 1);
+	assert_register(json_object_array_get_idx(sints, 0), "value", VECTOR);
+	assert_true(json_object_object_get_ex(vp, "timers", &timers));
+	assert_int_equal(json_object_array_length(timers), 1);
+}
+
 int main(void)
 {
 #define TEST(name)        cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1104,6 +1138,7 @@ int main(void)
 		TIMER_TEST(test_direct_periodic_timer),
 		TIMER_TEST(test_timer_configurations),
 		TIMER_TEST(test_free_in_the_middle),
+		TIMER_TEST(test_inspection),
 		TEST(test_engines),
 	};
 

@@ -238,6 +238,7 @@ static void what_needs_a_machine(void **state)
 					       "status",
 					       "statistics",
 					       "processors",
+					       "inspect",
 					       "attach_adapter",
 					       "detach_adapter",
 					       "connect_adapter",
@@ -414,6 +415,35 @@ static void ask_for_processors(struct fixture *fixture)
 			    "[\"cx16\"]");
 }
 
+/* Of a machine of one vp, whose guest knows no VMBus. */
+static void ask_for_inspection(struct fixture *fixture)
+{
+	struct json_object *part, *vp, *running;
+
+	assert_string_equal(ask(fixture, "inspect", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "inspect", "{\"part\": \"soul\"}"), CONTROL_ERROR_INVALID);
+	for (size_t i = 0; control_part_names[i]; i++) {
+		const char *name = control_part_names[i];
+		char arguments[64];
+
+		snprintf(arguments, sizeof(arguments), "{\"part\": \"%s\"}", name);
+		assert_string_equal(ask(fixture, "inspect", arguments), "");
+		assert_true(json_object_object_get_ex(fixture->answer.body, name, &part));
+		assert_false(json_object_object_get_ex(fixture->answer.body, "next", NULL));
+		if (i != CONTROL_PART_VPS)
+			continue;
+		assert_int_equal(json_object_array_length(part), 1);
+		vp = json_object_array_get_idx(part, 0);
+		assert_true(json_object_object_get_ex(vp, "running", &running));
+		assert_true(json_object_object_get_ex(vp, "synic", NULL));
+		assert_true(json_object_object_get_ex(vp, "exits", NULL));
+	}
+	assert_string_equal(ask(fixture, "inspect", "{\"part\": \"vps\", \"first\": 4294967295}"),
+			    "");
+	assert_true(json_object_object_get_ex(fixture->answer.body, "vps", &part));
+	assert_int_equal(json_object_array_length(part), 0);
+}
+
 /* Abstract ones, which leave nothing behind. Return: the descriptor. */
 static int make_listener(struct sockaddr_un *ret_address)
 {
@@ -496,6 +526,7 @@ static void a_life(void **state)
 	assert_string_equal(ask(fixture, "status", NULL), "");
 	ask_for_statistics(fixture);
 	ask_for_processors(fixture);
+	ask_for_inspection(fixture);
 	assert_string_equal(ask(fixture, "shutdown", "{\"force\": true}"),
 			    CONTROL_ERROR_NOT_CONNECTED);
 	ask_the_guest(fixture);

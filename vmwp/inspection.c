@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker's objects as they are. */
+#include "vmwp/inspection.h"
+
+#include "common/base/json.h"
+#include "vmwp/incarnation.h"
+#include "vmwp/statistics.h"
+#include "vmwp/worker.h"
+
+/*
+ * Of one answer. A vp takes 4 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX
+ * bytes of a message that is half.
+ */
+#define VPS_AT_ONCE      32
+#define CHANNELS_AT_ONCE 64
+
+/* ---- The machine ---- */
+
+static struct json_object *inspect_memory(const struct vid_memory *memory)
+{
+	struct json_object *regions = json_object_new_array();
+
+	for (size_t i = 0; i < vid_memory_region_count(memory); i++) {
+		struct vid_memory_region region = vid_memory_region(memory, i);
+
+		json_append(&regions, json_make("gpa", json_make_hex(region.gpa.value), "size",
+						json_object_new_uint64(region.size), NULL));
+	}
+	return json_make("regions", regions, "tracks_dirty",
+			 json_object_new_boolean(vid_memory_tracks_dirty(memory)), NULL);
+}
+
+static struct json_object *inspect_machine(struct machine *machine)
+{
+	struct incarnation *incarnation = machine_incarnation(machine);
+	struct json_object *tree = json_make(
+		"state", json_object_new_string(machine_state_name(machine_state(machine))),
+		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
+		"vps", json_object_new_int64(machine_vp_count(machine)), "memory",
+		inspect_memory(machine_memory(machine)), NULL);
+
+	if (incarnation)
+		json_add(&tree, "hypervisor", hvshim_inspect(incarnation_hvshim(incarnation)));
+	return tree;
+}
+
+/* ---- Virtual processors ---- */
+
+static struct json_object *inspect_vp(struct incarnation *incarnation, uint32_t index)
+{
+	const struct vid_vp *vp = incarnation_vp(incarnation, index);
+	struct json_object *tree =
+		json_make("vp", json_object_new_int64(index), "apic_id",
+			  json_object_new_int64(vid_vp_apic_id(vp)), "running",
+			  json_object_new_boolean(vid_vp_is_running(vp)), "synic",
+			  hvshim_inspect_vp(incarnation_hvshim(incarnation), index), NULL);
+
+	statistics_add_exits(vp, &tree);
+	return tree;
+}
+
+static struct json_object *inspect_vps(struct machine *machine, uint32_t first, uint32_t *ret_next)
+{
+	uint32_t count = machine_vp_count(machine);
+	struct json_object *vps = json_object_new_array();
+
+	for (uint32_t i = first; i < count; i++) {
+		if (i - first == VPS_AT_ONCE) {
+			*ret_next = i;
+			break;
+		}
+		json_append(&vps, inspect_vp(machine_incarnation(machine), i));
+	}
+	return vps;
+}
+
+/* ---- All ---- */
+
+static struct json_object *inspect_part(const struct worker *worker, enum control_part part,
+					uint32_t first, uint32_t *ret_next)
+{
+	switch (part) {
+	case CONTROL_PART_MACHINE:
+		return inspect_machine(worker->machine);
+	case CONTROL_PART_VPS:
+		return inspect_vps(worker->machine, first, ret_next);
+	case CONTROL_PART_VMBUS:
+		return vmbus_inspect(machine_bus(worker->machine));
+	default:
+		return vmbus_inspect_channels(machine_bus(worker->machine), first, CHANNELS_AT_ONCE,
+					      ret_next);
+	}
+}
+
+struct json_object *inspection_report(const struct worker *worker, enum control_part part,
+				      uint32_t first)
+{
+	uint32_t next = 0;
+	struct json_object *report =
+		json_make(control_part_names[part], inspect_part(worker, part, first, &next), NULL);
+
+	if (next)
+		json_add(&report, "next", json_object_new_int64(next));
+	return report;
+}

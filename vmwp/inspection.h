@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The worker's objects as they are, as the control socket's "inspect" gives them
+ * (common/control.h).
+ *
+ * Nothing stops for it: what vps own is read by atomics or under the locks that they take for a
+ * moment, what the guest owns is copied as it lies in its memory. So every number has been true,
+ * and two of them perhaps not at the same time.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/control.h"
+
+#include <stdint.h>
+
+struct json_object;
+struct worker;
+
+/* Of a worker that has a machine. New reference; NULL without memory. */
+struct json_object *inspection_report(const struct worker *worker, enum control_part part,
+				      uint32_t first);
