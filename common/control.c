@@ -16,11 +16,9 @@
 #include <unistd.h>
 
 const char *const control_part_names[] = {
-	[CONTROL_PART_MACHINE] = "machine",
-	[CONTROL_PART_VPS] = "vps",
-	[CONTROL_PART_VMBUS] = "vmbus",
-	[CONTROL_PART_CHANNELS] = "channels",
-	[CONTROL_PARTS] = NULL,
+	[CONTROL_PART_MACHINE] = "machine", [CONTROL_PART_VPS] = "vps",
+	[CONTROL_PART_VMBUS] = "vmbus",     [CONTROL_PART_CHANNELS] = "channels",
+	[CONTROL_PART_DEVICES] = "devices", [CONTROL_PARTS] = NULL,
 };
 
 /* ---- Decoding ---- */

@@ -379,3 +379,19 @@ struct json_object *adapters_status(const struct adapters *adapters)
 			json_append(&list, adapter_status(&adapters->list[i]));
 	return list;
 }
+
+struct json_object *adapters_inspect(const struct adapters *adapters)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++) {
+		const struct adapter *adapter = &adapters->list[i];
+
+		if (adapter->network)
+			json_append(&list,
+				    json_make("name", json_object_new_string(adapter->name),
+					      "adapter", network_adapter_inspect(adapter->network),
+					      NULL));
+	}
+	return list;
+}

@@ -84,3 +84,6 @@ void adapters_counters(const struct adapters *adapters, struct network_counters 
 
 /* An array of objects, one for each adapter. New reference; NULL without memory. */
 struct json_object *adapters_status(const struct adapters *adapters);
+
+/* The same, of how they are now: with those that are leaving. */
+struct json_object *adapters_inspect(const struct adapters *adapters);

@@ -377,6 +377,20 @@ struct json_object *devices_counters(const struct devices *devices)
 			 json_object_new_uint64(sum.disks.errors), NULL);
 }
 
+struct json_object *devices_inspect_storage(const struct devices *devices)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(devices->controllers); i++)
+		if (devices->controllers[i].storage)
+			json_append(&list,
+				    json_make("controller", json_object_new_int64((int64_t)i),
+					      "storage",
+					      storage_inspect(devices->controllers[i].storage),
+					      NULL));
+	return list;
+}
+
 void devices_free(struct devices *devices)
 {
 	if (!devices)

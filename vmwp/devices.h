@@ -97,3 +97,6 @@ void devices_storage_counters(const struct devices *devices, struct storage_coun
 
 /* Requests, errors and bytes of all controllers. New reference; NULL without memory. */
 struct json_object *devices_counters(const struct devices *devices);
+
+/* An array of the controllers as they are now. New reference; NULL without memory. */
+struct json_object *devices_inspect_storage(const struct devices *devices);

@@ -84,3 +84,7 @@ const uint8_t *network_adapter_current_mac(const struct network_adapter *adapter
 
 void network_adapter_counters(const struct network_adapter *adapter,
 			      struct network_counters *ret_counters);
+
+/* The adapter as it is now, as JSON. New reference; NULL without memory. */
+struct json_object;
+struct json_object *network_adapter_inspect(const struct network_adapter *adapter);

@@ -98,3 +98,7 @@ const struct disk *storage_disk(const struct storage_controller *controller, uns
 
 void storage_counters(const struct storage_controller *controller,
 		      struct storage_counters *ret_counters);
+
+/* The controller as it is now, as JSON. New reference; NULL without memory. */
+struct json_object;
+struct json_object *storage_inspect(const struct storage_controller *controller);

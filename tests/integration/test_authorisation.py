@@ -368,6 +368,8 @@ class Polkit(AuthorisationTest):
         self.ok_as(OTHER, "show", "vm")
         self.ok_as(OTHER, "switch", "list")
         self.refused_as(OTHER, NOT_PERMITTED, "start", "vm", says="org.vmms1.manage")
+        self.ok("start", "vm")
+        self.ok_as(OTHER, "inspect", "vm", "vps")
         self.refused_as(OTHER, NOT_PERMITTED, "console", "vm", "--log", says="org.vmms1.console")
         self.assertIn(f"{OTHER} org.vmms1.manage vm", self.asked())
 

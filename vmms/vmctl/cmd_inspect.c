@@ -197,7 +197,9 @@ enum status command_inspect(struct invocation *invocation)
 	enum status status;
 
 	if (wanted && !is_part(wanted))
-		return usage_error(invocation, "'%s' is none of machine, vps, vmbus and channels",
+		return usage_error(invocation,
+				   "'%s' is none of machine, vps, vmbus, channels and "
+				   "devices",
 				   wanted);
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	for (size_t i = 0; status == STATUS_OK && control_part_names[i]; i++)

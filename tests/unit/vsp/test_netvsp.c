@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The network VSP against the fake guest: negotiation, buffers, OIDs, sub-channels, the end. */
+#include "common/base/json.h"
 #include "tests/unit/vsp/netvsp_fixture.h"
 
 #define REMOVAL_PATIENCE UINT64_C(16000000000) /* nanoseconds */
@@ -299,6 +300,46 @@ static void test_reopen(void **state)
 	}
 }
 
+static int64_t number(struct json_object *object, const char *group, const char *key)
+{
+	struct json_object *members, *value;
+
+	assert_true(json_object_object_get_ex(object, group, &members));
+	assert_true(json_object_object_get_ex(members, key, &value));
+	return json_object_get_int64(value);
+}
+
+/* What the guest keeps, and what the network keeps, is seen while it is so. */
+static void test_inspection(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	AUTO_JSON struct json_object *tree = NULL;
+	uint8_t frame[64], packet[128];
+	int64_t slots;
+	size_t size;
+
+	start(true);
+	tree = network_adapter_inspect(fixture.adapter);
+	slots = number(tree, "receiving", "slots");
+	assert_true(slots > 0);
+	assert_int_equal(number(tree, "receiving", "slots_lent"), 0);
+	assert_int_equal(number(tree, "sending", "packets"), 0);
+	fill_frame(frame, sizeof(frame));
+	size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
+	netvsc->keep = true;
+	fixture.network->hold = true;
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(netvsc_send_section(netvsc, 0, i, 0, packet, size));
+	fake_network_deliver(fixture.network, 0, NULL, frame, sizeof(frame));
+	fake_settle(fixture.fake);
+	json_object_put(tree);
+	tree = network_adapter_inspect(fixture.adapter);
+	assert_int_equal(number(tree, "receiving", "slots_lent"), 1);
+	assert_true(number(tree, "receiving", "slots_free") < slots);
+	assert_int_equal(number(tree, "sending", "packets"), 3);
+	assert_int_equal(number(tree, "sending", "frames"), 3);
+}
+
 /* The guest is reset with everything under way, and a network that takes nothing more. */
 static void test_reset_under_load(void **state)
 {
@@ -490,6 +531,7 @@ int main(void)
 		TEST(test_sub_channels),
 		TEST(test_reopen),
 		TEST(test_reset_under_load),
+		TEST(test_inspection),
 		TEST(test_link),
 		TEST(test_remove),
 		TEST(test_remove_by_force),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The storage protocol, from the guest's rings to a disk and back. */
+#include "common/base/json.h"
 #include "common/wire/scsi.h"
 #include "tests/fake/disk_fault.h"
 #include "tests/fake/storvsc.h"
@@ -1004,6 +1005,34 @@ static void test_full_house(void **state)
 		storage_controller_free(controllers[i]);
 }
 
+/* Requests are seen at their unit while the disk has them, and nowhere after that. */
+static void test_inspection(void **state)
+{
+	struct fixture *f = *state;
+	const struct storvsp_packet read = transfer(STORVSP_DIRECTION_IN, 0, 8);
+
+	disk_fault_hold(f->disk);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(storvsc_submit(&f->primary, i, &read, 4096 * i));
+	fake_settle(f->fake);
+	for (unsigned executing = 3;; executing = 0) {
+		AUTO_JSON struct json_object *tree = storage_inspect(f->controller);
+		struct json_object *units, *unit, *value;
+
+		assert_true(json_object_object_get_ex(tree, "in_flight", &value));
+		assert_int_equal(json_object_get_int(value), executing);
+		assert_true(json_object_object_get_ex(tree, "units", &units));
+		assert_int_equal(json_object_array_length(units), 1);
+		unit = json_object_array_get_idx(units, 0);
+		assert_true(json_object_object_get_ex(unit, "executing", &value));
+		assert_int_equal(json_object_get_int(value), executing);
+		if (!executing)
+			break;
+		disk_fault_release(f->disk);
+		fake_settle(f->fake);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1025,6 +1054,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_channels_share_the_pool, setup_started,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_reset_waits, setup_started, teardown),
+		cmocka_unit_test_setup_teardown(test_inspection, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_cuts_long_commands_short, setup_started,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_reset_of_one_unit, setup_started, teardown),
