@@ -10,7 +10,7 @@ guest_kernel=6.1-cloud
 
 # What a stock guest finds its devices with: on the VMBus, and as a guest of the peer.
 guest_modules=(
-	hv_vmbus hv_storvsc hv_netvsc hv_utils hv_balloon sd_mod sr_mod
+	hv_vmbus hv_storvsc hv_netvsc hv_utils hv_balloon sd_mod sr_mod vsock hv_sock
 	virtio_pci virtio_mmio virtio_blk virtio_scsi virtio_net ext4
 )
 

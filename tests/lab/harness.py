@@ -175,7 +175,8 @@ class Guest(Console):
     """One VM of the daemon that boots a stock kernel into the tests' init."""
 
     def __init__(self, daemon, name="guest", kernel="6.1-cloud", engine="auto", vps=1,
-                 memory="256M", disks=(), append="", root=None, modules=(), **members):
+                 memory="256M", disks=(), append="", root=None, modules=(), command_line=COMMAND_LINE,
+                 **members):
         super().__init__(daemon, name)
         self.root = root or self.copy_root()
         definition = {
@@ -183,7 +184,7 @@ class Guest(Console):
             "processors": {"count": vps}, "memory": memory if isinstance(memory, dict) else {"size": memory}, "engine": engine,
             "boot": {"kernel": str(IMAGES / f"vmlinuz-{kernel}"),
                      "initrd": str(self.initrd(kernel, modules)),
-                     "command_line": f"{COMMAND_LINE} {append}".strip()},
+                     "command_line": f"{command_line} {append}".strip()},
             "disks": [{"controller": 0, "lun": 0, "path": str(self.root), "format": "raw"},
                       *disks],
         }

@@ -14,6 +14,7 @@ import logwrites
 import scenarios_dump
 import scenarios_memory
 import scenarios_network
+import scenarios_processors
 import scenarios_sockets
 import scenarios_switch
 
@@ -544,11 +545,11 @@ ALL = [boot, no_interrupt_remapping, synthetic_timers, panic_stops, fio_on_a_blo
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails,
        *scenarios_memory.ALL, *scenarios_network.ALL, *scenarios_switch.ALL, *scenarios_dump.ALL,
-       *scenarios_sockets.ALL]
+       *scenarios_sockets.ALL, *scenarios_processors.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_memory.OF_THE_ENGINE,
-                 *scenarios_network.OF_THE_ENGINE]
+                 *scenarios_network.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE]
 
 # Of the full plan alone.
-AT_LENGTH = scenarios_network.AT_LENGTH
+AT_LENGTH = [*scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH]

@@ -87,16 +87,9 @@ def read_all(stream):
     return bytes(received)
 
 
-def boots(daemon, combination, **more):
-    """With the kernel that the root image has modules of, whatever the combination's is."""
-    guest = Guest(daemon, **more, **dict(combination, kernel="6.1-cloud")).boot()
-    guest.run("modprobe hv_sock")
-    return guest
-
-
 def sockets(daemon, combination):
     """Connections both ways, with data that are compared, and an end of each direction by itself."""
-    guest = boots(daemon, combination)
+    guest = Guest(daemon, **combination).boot()
     guest.run(LISTEN)
     Daemon.wait_until(lambda: dial(daemon, 5001) is not None, PATIENCE, "port 5001")
     content = os.urandom(SIZE)
@@ -156,8 +149,8 @@ def agent(daemon, combination):
     program = (BIN / "vmms-guest-agent").read_bytes()
     path = SCRATCH / "agent.raw"
     path.write_bytes(program + bytes(-len(program) % 4096))
-    guest = boots(daemon, combination, disks=[
-        {"controller": 0, "lun": 1, "path": str(path), "format": "raw"}])
+    guest = Guest(daemon, **combination, disks=[
+        {"controller": 0, "lun": 1, "path": str(path), "format": "raw"}]).boot()
     guest.run(AGENT % len(program))
 
     def run(*words, **more):

@@ -140,12 +140,12 @@ enum status service_try_connect(struct invocation *invocation, char message[SERV
 	if (r >= 0)
 		return STATUS_OK;
 	snprintf(message, SERVICE_MESSAGE_MAX,
-		 "cannot connect to the %s: %s; see that it runs, or name another with --user or "
+		 "cannot connect to the %s%s: %s; see that it runs, or name another with --user or "
 		 "--address",
-		 address ? address
+		 address ? "bus at "
 		 : user  ? "bus of the user"
 			 : "system bus",
-		 strerror(-r));
+		 address ? address : "", strerror(-r));
 	return STATUS_NO_SERVICE;
 }
 
