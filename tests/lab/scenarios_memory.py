@@ -124,7 +124,47 @@ def memory_is_added(daemon, combination):
         wait_for(daemon, "the guest's driver", lambda now: now["state"] == "resting")
 
 
-ALL = [squeezed_under_io, memory_is_added]
+# Takes memory a piece at a time, for as long as the file is there, and keeps some of it free.
+GREED = """
+mount -t tmpfs -o size=99% tmpfs /mnt; touch /run/greedy
+(while [ -e /run/greedy ]; do
+	[ "$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)" -lt 90000 ] && { sleep 0.5; continue; }
+	fallocate -l 32M /mnt/$((i = i + 1))
+done) >/dev/null 2>&1 &
+"""
+
+
+def memory_is_shared(daemon, combination):
+    """Two guests that could have more together than the host has: both want all there is, then one."""
+    with open("/proc/meminfo") as lines:
+        host = {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines}
+    most = (host["MemAvailable"] * 2 // 3) // (128 * MIB) * 128 * MIB
+    names = ("one", "other")
+    guests = [Guest(daemon, name=name, append=EARLY + " memhp_default_state=online",
+                    memory={"size": "256M", "dynamic": {"minimum": "128M", "maximum": most}},
+                    **combination).boot() for name in names]
+    for guest in guests:
+        guest.run(GREED)
+
+    def assigned():
+        return [memory(daemon, name)["assigned"] for name in names]
+
+    # The host has enough for neither to get all: they get as much as each other.
+    floor = most // 2
+    Daemon.wait_until(lambda: min(assigned()) > floor, PATIENCE * 4, f"both guests to get {floor} bytes")
+    Daemon.wait_until(lambda: max(assigned()) - min(assigned()) < 192 * MIB, PATIENCE,
+                      "both guests to have the same")
+    before = assigned()
+    check(max(before) < most, f"the guests have {before} of {most} each, and the host {host['MemTotal']} in all")
+    guests[0].run("rm /run/greedy; sleep 1; rm -f /mnt/*")
+    Daemon.wait_until(lambda: assigned()[0] < before[0] - 200 * MIB and assigned()[1] > before[1] + 100 * MIB,
+                      PATIENCE * 2, "the guest under pressure to get what the other does not need any more")
+    for guest in guests:
+        faults = guest.run("dmesg --color=never | grep -E 'Bad page|BUG|Call Trace|Out of memory' || true")
+        check(not faults, f"{guest.name}: {faults}")
+
+
+ALL = [squeezed_under_io, memory_is_added, memory_is_shared]
 
 # The pages of each are the same, what the host makes of them need not be.
 OF_THE_ENGINE = [squeezed_under_io]
