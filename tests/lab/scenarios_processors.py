@@ -74,7 +74,24 @@ dmesg --color=never | grep -E 'Call Trace|rcu.*stall|%s' || true""" % FAULTS, ti
     guest.wait_state("off")
 
 
-ALL = [sixteen_vps, thirty_two_bits]
+def processors_as_defined(daemon, combination):
+    """Sockets, cores, threads, NUMA nodes and features are those of the definition."""
+    members = {key: value for key, value in combination.items() if key != "vps"}
+    guest = Guest(daemon, memory="512M", numa=[{"distances": [10, 30]}, {"memory": "192M", "distances": [30, 10]}],
+                  processors={"count": 8, "sockets": 2, "cores": 2, "threads": 2, "model": "baseline",
+                              "without": ["sse4_2"]}, **members).boot()
+    places = guest.run("lscpu -p=CPU,CORE,SOCKET,NODE | grep -v ^#").split()
+    check(places == [f"{cpu},{cpu // 2},{cpu // 4},{cpu // 4}" for cpu in range(8)], places)
+    sizes = [int(size) >> 10 for size in guest.run(
+        "awk '/MemTotal/ {print $4}' /sys/devices/system/node/node[01]/meminfo").split()]
+    check(sizes[0] > 192 > sizes[1] > 128, f"the nodes have {sizes} MiB")
+    distances = guest.run("cat /sys/devices/system/node/node[01]/distance").split()
+    check(distances == ["10", "30", "30", "10"], distances)
+    flags = guest.run("grep -m 1 ^flags /proc/cpuinfo").split()
+    check({"sse4_1", "popcnt", "rdtscp"} <= set(flags) and not {"sse4_2", "avx", "xsave"} & set(flags), flags)
+
+
+ALL = [sixteen_vps, thirty_two_bits, processors_as_defined]
 
 # The page that hypercalls are made through is another one for each engine and each width.
 OF_THE_ENGINE = [thirty_two_bits]
