@@ -2,11 +2,14 @@
 /* Processor topology. */
 #include "vmwp/topology.h"
 
+#include <string.h>
+
 #define LEAF_MAXIMUM      0x0u
 #define LEAF_FEATURES     0x1u
 #define LEAF_CACHES_INTEL 0x4u
 #define LEAF_TOPOLOGY     0xbu
 #define LEAF_TOPOLOGY_V2  0x1fu
+#define LEAF_EXTENDED_MAX 0x80000000u
 #define LEAF_EXTENDED     0x80000001u
 #define LEAF_SIZES        0x80000008u
 #define LEAF_SVM          0x8000000au
@@ -21,6 +24,7 @@
 
 #define EXTENDED_ECX_CMP_LEGACY (1u << 1)
 #define EXTENDED_ECX_SVM        (1u << 2)
+#define EXTENDED_ECX_TOPOEXT    (1u << 22) /* there is LEAF_TOPOLOGY_AMD */
 
 #define LEVEL_THREAD 1u
 #define LEVEL_CORE   2u
@@ -159,6 +163,29 @@ static int topology_set_x2apic_levels(const struct topology *topology, uint32_t 
 	return topology_set_levels(topology, apic_id, LEAF_TOPOLOGY, cpuid);
 }
 
+static bool topology_is_amd(struct vid_cpuid *cpuid)
+{
+	const struct vid_cpuid_leaf *leaf = vid_cpuid_find(cpuid, LEAF_MAXIMUM, 0);
+
+	return leaf && (memcmp(&leaf->ebx, "Auth", 4) == 0 || memcmp(&leaf->ebx, "Hygo", 4) == 0);
+}
+
+/* AMD's processors had no threads before they had that leaf, and Linux before 6.9 looks nowhere
+ * else. A host that has none of its own can have guests with threads all the same. */
+static int topology_add_amd(const struct topology *topology, struct vid_cpuid *cpuid)
+{
+	const struct vid_cpuid_leaf added = { .function = LEAF_TOPOLOGY_AMD };
+	struct vid_cpuid_leaf *maximum = vid_cpuid_find(cpuid, LEAF_EXTENDED_MAX, 0);
+	struct vid_cpuid_leaf *features = vid_cpuid_find(cpuid, LEAF_EXTENDED, 0);
+
+	if (topology->threads == 1 || !maximum || !features || !topology_is_amd(cpuid) ||
+	    features->ecx & EXTENDED_ECX_TOPOEXT)
+		return 0;
+	features->ecx |= EXTENDED_ECX_TOPOEXT;
+	maximum->eax = MAX(maximum->eax, LEAF_TOPOLOGY_AMD);
+	return vid_cpuid_set(cpuid, &added);
+}
+
 static void topology_set_extended(const struct topology *topology, uint32_t apic_id,
 				  struct vid_cpuid *cpuid)
 {
@@ -189,7 +216,11 @@ static void topology_set_extended(const struct topology *topology, uint32_t apic
 int topology_apply(const struct topology *topology, uint32_t vp, struct vid_cpuid *cpuid)
 {
 	uint32_t apic_id = topology_apic_id(topology, vp);
+	int r;
 
+	r = topology_add_amd(topology, cpuid);
+	if (r < 0)
+		return r;
 	topology_set_features(topology, apic_id, cpuid);
 	topology_set_caches(topology, cpuid);
 	topology_set_extended(topology, apic_id, cpuid);

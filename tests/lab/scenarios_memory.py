@@ -128,8 +128,8 @@ def memory_is_added(daemon, combination):
 GREED = """
 mount -t tmpfs -o size=99% tmpfs /mnt; touch /run/greedy
 (while [ -e /run/greedy ]; do
-	[ "$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)" -lt 90000 ] && { sleep 0.5; continue; }
-	fallocate -l 32M /mnt/$((i = i + 1))
+	[ "$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)" -lt 40000 ] && { sleep 0.5; continue; }
+	fallocate -l 16M /mnt/$((i = i + 1))
 done) >/dev/null 2>&1 &
 """
 
@@ -149,16 +149,21 @@ def memory_is_shared(daemon, combination):
     def assigned():
         return [memory(daemon, name)["assigned"] for name in names]
 
+    def wait_for_both(condition, seconds, what):
+        try:
+            Daemon.wait_until(lambda: condition(*assigned()), seconds, what)
+        except Timeout as timeout:
+            raise Timeout(f"{timeout}: {[memory(daemon, name) for name in names]}") from None
+
     # The host has enough for neither to get all: they get as much as each other.
     floor = most // 2
-    Daemon.wait_until(lambda: min(assigned()) > floor, PATIENCE * 4, f"both guests to get {floor} bytes")
-    Daemon.wait_until(lambda: max(assigned()) - min(assigned()) < 192 * MIB, PATIENCE,
-                      "both guests to have the same")
+    wait_for_both(lambda one, other: min(one, other) > floor, PATIENCE * 4, f"both guests to get {floor} bytes")
+    wait_for_both(lambda one, other: abs(one - other) < 192 * MIB, PATIENCE, "both guests to have the same")
     before = assigned()
     check(max(before) < most, f"the guests have {before} of {most} each, and the host {host['MemTotal']} in all")
     guests[0].run("rm /run/greedy; sleep 1; rm -f /mnt/*")
-    Daemon.wait_until(lambda: assigned()[0] < before[0] - 200 * MIB and assigned()[1] > before[1] + 100 * MIB,
-                      PATIENCE * 2, "the guest under pressure to get what the other does not need any more")
+    wait_for_both(lambda one, other: one < before[0] - 200 * MIB and other > before[1] + 100 * MIB, PATIENCE * 2,
+                  "the guest under pressure to get what the other does not need any more")
     for guest in guests:
         faults = guest.run("dmesg --color=never | grep -E 'Bad page|BUG|Call Trace|Out of memory' || true")
         check(not faults, f"{guest.name}: {faults}")

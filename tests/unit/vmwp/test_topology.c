@@ -166,6 +166,36 @@ static void leaf_1_and_the_rest(void **state)
 	assert_int_equal(topology_address_bits(&cpuid), 40);
 }
 
+/* Linux up to 6.8 finds threads of AMD's processors in no other leaf. */
+static void threads_on_an_old_cpu_of_amd(void **state)
+{
+	static const char *const vendors[] = { "AuthcAMDenti", "HygouinenGen", "GenuntelineI" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(vendors) * 2; i++) {
+		const struct topology topology = { 1, 4, 1 + i % 2 };
+		bool added = i / 2 < 2 && topology.threads > 1;
+		struct vid_cpuid_leaf *leaf;
+		struct vid_cpuid cpuid;
+
+		fill(&cpuid);
+		vid_cpuid_remove(&cpuid, 0x8000001e);
+		memcpy(&cpuid.leaves[0].ebx, vendors[i / 2], 12); /* ebx, ecx, edx */
+		assert_int_equal(
+			vid_cpuid_set(&cpuid, &(struct vid_cpuid_leaf){ .function = 0x80000000,
+									.eax = 0x8000000a }),
+			0);
+		assert_int_equal(topology_apply(&topology, 5, &cpuid), 0);
+		leaf = vid_cpuid_find(&cpuid, 0x80000001, 0);
+		assert_int_equal(!!(leaf->ecx & 1u << 22), added);
+		leaf = vid_cpuid_find(&cpuid, 0x80000000, 0);
+		assert_int_equal(leaf->eax, added ? 0x8000001e : 0x8000000a);
+		leaf = vid_cpuid_find(&cpuid, 0x8000001e, 0);
+		assert_int_equal(leaf != NULL, added);
+		if (added)
+			assert_int_equal(leaf->ebx, 1 << 8 | 2);
+	}
+}
+
 static void one_vp_is_no_multiprocessor(void **state)
 {
 	const struct topology topology = { 1, 1, 1 };
@@ -264,6 +294,7 @@ int main(void)
 		cmocka_unit_test(each_vp_is_where_it_should_be),
 		cmocka_unit_test(no_two_vps_share_an_id),
 		cmocka_unit_test(leaf_1_and_the_rest),
+		cmocka_unit_test(threads_on_an_old_cpu_of_amd),
 		cmocka_unit_test(one_vp_is_no_multiprocessor),
 		cmocka_unit_test(a_cpu_that_says_nothing),
 		cmocka_unit_test(memory_has_a_hole),
