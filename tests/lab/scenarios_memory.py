@@ -126,7 +126,7 @@ def memory_is_added(daemon, combination):
 
 # Takes memory a piece at a time, for as long as the file is there, and keeps some of it free.
 GREED = """
-mount -t tmpfs -o size=99% tmpfs /mnt; touch /run/greedy
+mount -t tmpfs -o size=8G tmpfs /mnt; touch /run/greedy
 (while [ -e /run/greedy ]; do
 	[ "$(awk '/^MemAvailable:/ {print $2}' /proc/meminfo)" -lt 40000 ] && { sleep 0.5; continue; }
 	fallocate -l 16M /mnt/$((i = i + 1))
@@ -141,7 +141,7 @@ def memory_is_shared(daemon, combination):
     most = (host["MemAvailable"] * 2 // 3) // (128 * MIB) * 128 * MIB
     names = ("one", "other")
     guests = [Guest(daemon, name=name, append=EARLY + " memhp_default_state=online",
-                    memory={"size": "256M", "dynamic": {"minimum": "128M", "maximum": most}},
+                    memory={"size": "256M", "dynamic": {"minimum": "128M", "maximum": most, "buffer": 50}},
                     **combination).boot() for name in names]
     for guest in guests:
         guest.run(GREED)
