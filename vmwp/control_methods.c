@@ -8,6 +8,8 @@
  */
 #include "vmwp/control_methods.h"
 
+#include "vmwp/control_call.h"
+#include "vmwp/control_devices.h"
 #include "vmwp/control_dump.h"
 #include "vmwp/control_guest.h"
 #include "vmwp/control_server.h"
@@ -23,24 +25,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct call {
-	struct control_server *server;
-	struct worker *worker;
-	struct control_message *request;
-	struct reply *reply;
-};
-
-/* The arguments of all methods. */
-struct arguments {
-	struct json_object *names, *definition, *disk, *adapter, *actions;
-	unsigned controller, lun, first;
-	uint64_t size;
-	bool force, reboot;
-	char *path, *name;
-	enum adapters_backend backend;
-	enum control_part part;
-};
-
 void reply_error(struct reply *reply, const char *error, const char *format, ...)
 {
 	va_list arguments;
@@ -51,8 +35,7 @@ void reply_error(struct reply *reply, const char *error, const char *format, ...
 	va_end(arguments);
 }
 
-/* A function of the worker's has failed. */
-static void reply_failure(struct reply *reply, int error, const struct failure *failure)
+void reply_failure(struct reply *reply, int error, const struct failure *failure)
 {
 	reply_error(reply, error == -ENOTSUP ? CONTROL_ERROR_NOT_CAPABLE : CONTROL_ERROR_FAILED,
 		    "%s", failure->message[0] ? failure->message : strerror(-error));
@@ -249,201 +232,6 @@ static void method_shutdown(struct call *call, const struct arguments *arguments
 			    strerror(-r));
 }
 
-/* ---- Disks ---- */
-
-static void reply_disk_error(struct reply *reply, int r, const struct failure *failure)
-{
-	static const char *const codes[] = {
-		[DEVICES_E_TAKEN] = CONTROL_ERROR_EXISTS,
-		[DEVICES_E_ABSENT] = CONTROL_ERROR_NOT_FOUND,
-		[DEVICES_E_KIND] = CONTROL_ERROR_INVALID,
-		[DEVICES_E_LOCKED] = CONTROL_ERROR_BUSY,
-		[DEVICES_E_REFUSED] = CONTROL_ERROR_INVALID,
-	};
-
-	if (r < 0)
-		reply_failure(reply, r, failure);
-	else
-		reply_error(reply, codes[r], "%s", failure->message);
-}
-
-/* The one descriptor of a request, or -1. */
-static int take_medium(struct control_message *request)
-{
-	return request->fd_count ? TAKE_FD(request->fds[0]) : -1;
-}
-
-static void method_attach(struct call *call, const struct arguments *arguments)
-{
-	struct definition_disk disk;
-	struct json_error error = { 0 };
-	struct failure failure = { 0 };
-	int r;
-
-	if (definition_disk_from_json(arguments->disk, &disk, &error) < 0) {
-		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
-		return;
-	}
-	r = devices_attach(call->worker->devices, &disk, take_medium(call->request), &failure);
-	if (r)
-		reply_disk_error(call->reply, r, &failure);
-	definition_disk_deinit(&disk);
-}
-
-/* Answers when the medium that leaves is closed. */
-static void change_medium(struct call *call, const struct arguments *arguments,
-			  int (*change)(struct call *call, const struct arguments *arguments,
-					void *ticket, struct failure *failure))
-{
-	struct failure failure = { 0 };
-	void *ticket = control_server_defer(call->server, call->request->id);
-	int r;
-
-	if (!ticket) {
-		reply_failure(call->reply, -ENOMEM, &failure);
-		return;
-	}
-	r = change(call, arguments, ticket, &failure);
-	if (r == 0) {
-		call->reply->later = true;
-		return;
-	}
-	control_server_forget(ticket);
-	reply_disk_error(call->reply, r, &failure);
-}
-
-static int change_detach(struct call *call, const struct arguments *arguments, void *ticket,
-			 struct failure *failure)
-{
-	return devices_detach(call->worker->devices, arguments->controller, arguments->lun,
-			      control_server_done, ticket, failure);
-}
-
-static int change_insert(struct call *call, const struct arguments *arguments, void *ticket,
-			 struct failure *failure)
-{
-	return devices_insert(call->worker->devices, arguments->controller, arguments->lun,
-			      take_medium(call->request), control_server_done, ticket, failure);
-}
-
-static int change_eject(struct call *call, const struct arguments *arguments, void *ticket,
-			struct failure *failure)
-{
-	return devices_eject(call->worker->devices, arguments->controller, arguments->lun,
-			     arguments->force, control_server_done, ticket, failure);
-}
-
-static void method_detach(struct call *call, const struct arguments *arguments)
-{
-	change_medium(call, arguments, change_detach);
-}
-
-static void method_insert(struct call *call, const struct arguments *arguments)
-{
-	if (!call->request->fd_count)
-		reply_error(call->reply, CONTROL_ERROR_INVALID, "There is no medium to insert.");
-	else
-		change_medium(call, arguments, change_insert);
-}
-
-static void method_eject(struct call *call, const struct arguments *arguments)
-{
-	change_medium(call, arguments, change_eject);
-}
-
-/* ---- Network adapters ---- */
-
-static void reply_adapter_error(struct reply *reply, int r, const struct failure *failure)
-{
-	static const char *const codes[] = {
-		[ADAPTERS_E_TAKEN] = CONTROL_ERROR_EXISTS,
-		[ADAPTERS_E_ABSENT] = CONTROL_ERROR_NOT_FOUND,
-		[ADAPTERS_E_REFUSED] = CONTROL_ERROR_INVALID,
-	};
-
-	if (r < 0)
-		reply_failure(reply, r, failure);
-	else
-		reply_error(reply, codes[r], "%s", failure->message);
-}
-
-/* The adapter has taken the request's descriptors over. */
-static void forget_descriptors(struct control_message *request)
-{
-	for (size_t i = 0; i < request->fd_count; i++)
-		request->fds[i] = -1;
-}
-
-/* "none" has no descriptors, and the others have as many as came. */
-static bool descriptors_fit(struct call *call, const struct arguments *arguments)
-{
-	if ((arguments->backend == ADAPTERS_NONE) == (call->request->fd_count == 0))
-		return true;
-	reply_error(call->reply, CONTROL_ERROR_INVALID,
-		    "The back end \"%s\" came with %zu descriptors.",
-		    adapters_backend_names[arguments->backend], call->request->fd_count);
-	return false;
-}
-
-static void method_attach_adapter(struct call *call, const struct arguments *arguments)
-{
-	struct definition_adapter adapter;
-	struct json_error error = { 0 };
-	struct failure failure = { 0 };
-	int r;
-
-	if (!descriptors_fit(call, arguments))
-		return;
-	if (definition_adapter_from_json(arguments->adapter, NULL, &adapter, &error) < 0) {
-		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
-		return;
-	}
-	r = adapters_attach(devices_adapters(call->worker->devices), &adapter, arguments->backend,
-			    call->request->fds, (unsigned)call->request->fd_count, &failure);
-	if (r)
-		reply_adapter_error(call->reply, r, &failure);
-	else
-		forget_descriptors(call->request);
-	definition_adapter_deinit(&adapter);
-}
-
-static void method_detach_adapter(struct call *call, const struct arguments *arguments)
-{
-	void *ticket = control_server_defer(call->server, call->request->id);
-	struct failure failure = { 0 };
-	int r;
-
-	if (!ticket) {
-		reply_failure(call->reply, -ENOMEM, &failure);
-		return;
-	}
-	r = adapters_detach(devices_adapters(call->worker->devices), arguments->name,
-			    control_server_done, ticket, &failure);
-	if (r == 0) {
-		call->reply->later = true;
-		return;
-	}
-	control_server_forget(ticket);
-	reply_adapter_error(call->reply, r, &failure);
-}
-
-/* Without a back end: the adapter is disconnected. */
-static void method_connect_adapter(struct call *call, const struct arguments *arguments)
-{
-	struct failure failure = { 0 };
-	int r;
-
-	if (!descriptors_fit(call, arguments))
-		return;
-	r = adapters_connect(devices_adapters(call->worker->devices), arguments->name,
-			     arguments->backend, call->request->fds,
-			     (unsigned)call->request->fd_count, &failure);
-	if (r)
-		reply_adapter_error(call->reply, r, &failure);
-	else
-		forget_descriptors(call->request);
-}
-
 /* ---- Reports ---- */
 
 static void method_status(struct call *call, const struct arguments *arguments)
@@ -561,14 +349,14 @@ static const struct method {
 	{ "stop", method_stop, false, NO_KEYS, false },
 	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },
 	{ "set_memory", method_set_memory, true, KEYS(set_memory_keys), false },
-	{ "attach", method_attach, true, KEYS(attach_keys), true },
-	{ "detach", method_detach, true, KEYS(detach_keys), true },
-	{ "insert", method_insert, true, KEYS(insert_keys), true },
-	{ "eject", method_eject, true, KEYS(eject_keys), true },
-	{ "attach_adapter", method_attach_adapter, true, KEYS(attach_adapter_keys), true },
-	{ "detach_adapter", method_detach_adapter, true, KEYS(adapter_keys), true },
-	{ "connect_adapter", method_connect_adapter, true, KEYS(connect_adapter_keys), true },
-	{ "disconnect_adapter", method_connect_adapter, true, KEYS(adapter_keys), true },
+	{ "attach", control_disk_attach, true, KEYS(attach_keys), true },
+	{ "detach", control_disk_detach, true, KEYS(detach_keys), true },
+	{ "insert", control_disk_insert, true, KEYS(insert_keys), true },
+	{ "eject", control_disk_eject, true, KEYS(eject_keys), true },
+	{ "attach_adapter", control_adapter_attach, true, KEYS(attach_adapter_keys), true },
+	{ "detach_adapter", control_adapter_detach, true, KEYS(adapter_keys), true },
+	{ "connect_adapter", control_adapter_connect, true, KEYS(connect_adapter_keys), true },
+	{ "disconnect_adapter", control_adapter_connect, true, KEYS(adapter_keys), true },
 	{ "status", method_status, true, NO_KEYS, false },
 	{ "statistics", method_statistics, true, NO_KEYS, false },
 	{ "processors", method_processors, true, NO_KEYS, false },
