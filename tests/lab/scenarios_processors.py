@@ -10,8 +10,8 @@ from harness_network import DHCP, NIC, guest_reads, mac, web_server
 
 SIZE = 4 << 20
 
-# The lab has no root image of 32 bits: busybox, in the initramfs, does it all. With retpolines Linux 6.1
-# calls a wrong address for what it takes from the stack, and so do its hypercalls of 32 bits that flush TLBs.
+# The lab has no root image of 32 bits: busybox, in the initramfs, does it all. With retpolines this kernel's
+# hypercalls that flush TLBs go to an address that is none: docs/lab.md.
 COMMAND_LINE_32 = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off"
 
 # A call trace there is in any case: the lab host's processor is none that AMD sold for two.
