@@ -548,8 +548,8 @@ ALL = [boot, no_interrupt_remapping, synthetic_timers, panic_stops, fio_on_a_blo
        *scenarios_sockets.ALL, *scenarios_processors.ALL]
 
 # What each engine does in its own way.
-OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_memory.OF_THE_ENGINE,
-                 *scenarios_network.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE]
+OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_network.OF_THE_ENGINE,
+                 *scenarios_processors.OF_THE_ENGINE]
 
 # Of the full plan alone.
 AT_LENGTH = [*scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH]

@@ -170,6 +170,3 @@ def memory_is_shared(daemon, combination):
 
 
 ALL = [squeezed_under_io, memory_is_added, memory_is_shared]
-
-# The pages of each are the same, what the host makes of them need not be.
-OF_THE_ENGINE = [squeezed_under_io]

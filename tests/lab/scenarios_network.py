@@ -304,7 +304,7 @@ def network_kexec(daemon, combination):
 ALL = [network_default, network_default_stalls, network_switches, network_traffic, network_disturbed, network_kexec]
 
 # Packets and interrupts, whoever is at the other end of the tap.
-OF_THE_ENGINE = [network_default, network_switches, network_traffic, network_disturbed]
+OF_THE_ENGINE = [network_default, network_traffic]
 
 # What repeats these, or combines all with all.
 AT_LENGTH = [network_traffic_matrix, network_adapter_pulled_a_hundred_times]
