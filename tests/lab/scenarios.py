@@ -539,7 +539,7 @@ def without_flushes_the_check_fails(daemon, combination):
 
 # In the default plan their order deals the combinations out: what takes long has light ones.
 ALL = [boot, no_interrupt_remapping, synthetic_timers, panic_stops, fio_on_a_block_device,
-       kdump, kexec, reboot_ten_times, panic, panic_by_nmi, fio_on_a_file, panic_without_an_end,
+       kdump, kexec, fio_on_a_file, panic, panic_by_nmi, reboot_ten_times, panic_without_an_end,
        hot_add_and_remove, dvd_media_come_and_go, disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
        time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
