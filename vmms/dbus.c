@@ -110,6 +110,15 @@ int dbus_reply_failure(sd_bus_message *call, const struct failure *failure)
 	return sd_bus_reply_method_errorf(call, failure->name, "%s", failure->message);
 }
 
+int dbus_reply_json(sd_bus_message *call, struct json_object *tree)
+{
+	const char *text =
+		tree ? json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN) : NULL;
+
+	return text ? sd_bus_reply_method_return(call, "s", text)
+		    : sd_bus_reply_method_errnof(call, ENOMEM, "out of memory");
+}
+
 void dbus_done(void *data, const struct failure *failure)
 {
 	sd_bus_message *call = data;

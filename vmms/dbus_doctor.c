@@ -95,11 +95,8 @@ static struct json_object *to_json(const struct question *question)
 static int reply(struct question *question)
 {
 	AUTO_JSON struct json_object *tree = to_json(question);
-	const char *text =
-		tree ? json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN) : NULL;
 
-	return text ? sd_bus_reply_method_return(question->call, "s", text)
-		    : sd_bus_reply_method_errnof(question->call, ENOMEM, "out of memory");
+	return dbus_reply_json(question->call, tree);
 }
 
 static void reported(void *data, const char *text, const struct failure *failure)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Inspect() of org.vmms1.VM: what the worker tells of its objects, passed on as it came. */
 #include "common/base/json.h"
+#include "common/base/log.h"
 #include "common/control.h"
 #include "vmms/dbus_internal.h"
 #include "vmms/vm_internal.h"
@@ -18,11 +19,10 @@ struct question {
 
 static void answer(sd_bus_message *call, struct json_object *result)
 {
-	const char *text = json_object_to_json_string_ext(result, JSON_C_TO_STRING_PLAIN);
-	int r = text ? sd_bus_reply_method_return(call, "s", text) : -ENOMEM;
+	int r = dbus_reply_json(call, result);
 
 	if (r < 0)
-		(void)sd_bus_reply_method_errno(call, r, NULL);
+		log_debug("a caller cannot be answered: %s", strerror(-r));
 	sd_bus_message_unref(call);
 }
 

@@ -81,6 +81,9 @@ int dbus_reply_job(sd_bus_message *call, int r, const struct job *job,
 /* Answers a call with an error. Return: what a handler returns. */
 int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);
 
+/* Answers a call with JSON. tree: borrowed; NULL: there was no memory. Return: >= 0, -errno. */
+int dbus_reply_json(sd_bus_message *call, struct json_object *tree);
+
 /*
  * What is wrong with the text of a definition: the line too, if it has several. Return: a negative
  * number.

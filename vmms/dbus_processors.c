@@ -77,17 +77,6 @@ static struct json_object *take_enlightenments(struct json_object *states)
 	return object;
 }
 
-static int reply(struct question *question)
-{
-	const char *text = question->description
-				   ? json_object_to_json_string_ext(question->description,
-								    JSON_C_TO_STRING_PLAIN)
-				   : NULL;
-
-	return text ? sd_bus_reply_method_return(question->call, "s", text)
-		    : sd_bus_reply_method_errnof(question->call, ENOMEM, "out of memory");
-}
-
 static void answered(void *data, struct json_object *result, const char *code, const char *text)
 {
 	struct question *question = data;
@@ -99,7 +88,7 @@ static void answered(void *data, struct json_object *result, const char *code, c
 		json_add(&question->description, "enlightenments",
 			 take_enlightenments(json_object_object_get(result, "enlightenments")));
 	}
-	r = reply(question);
+	r = dbus_reply_json(question->call, question->description);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));
 	question_free(question);
@@ -121,7 +110,7 @@ int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error)
 	    worker_request(vm->worker, "processors", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
 			   question) >= 0)
 		return 1;
-	r = reply(question);
+	r = dbus_reply_json(call, question->description);
 	question_free(question);
 	return r;
 }

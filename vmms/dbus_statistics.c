@@ -36,11 +36,8 @@ static struct json_object *all_to_json(const struct manager *manager, const char
 static int reply(sd_bus_message *call, struct json_object *tree)
 {
 	AUTO_JSON struct json_object *owned = tree;
-	const char *text =
-		owned ? json_object_to_json_string_ext(owned, JSON_C_TO_STRING_PLAIN) : NULL;
 
-	return text ? sd_bus_reply_method_return(call, "s", text)
-		    : sd_bus_reply_method_errnof(call, ENOMEM, "out of memory");
+	return dbus_reply_json(call, owned);
 }
 
 /* A VM may have been deleted meanwhile. */

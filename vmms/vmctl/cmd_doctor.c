@@ -14,17 +14,13 @@
 static int ask(struct invocation *invocation, struct doctor *doctor, sd_bus_error *error)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	struct json_error why;
-	const char *text;
 	int r;
 
 	r = sd_bus_message_new_method_call(doctor->bus, &call, DBUS_NAME, DBUS_PATH,
 					   DBUS_INTERFACE_MANAGER, "CheckHost");
 	if (r >= 0)
 		r = service_call(invocation, call, SERVICE_LONG_TIMEOUT, error, &reply);
-	if (r >= 0)
-		r = sd_bus_message_read(reply, "s", &text);
-	return r >= 0 ? json_parse(text, strlen(text), &doctor->report, &why) : r;
+	return r < 0 ? r : service_read_json(reply, &doctor->report);
 }
 
 /* error: keeps the text that the doctor points to. */

@@ -113,17 +113,13 @@ enum status command_host(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	AUTO_JSON struct json_object *report = NULL;
-	struct json_error error;
 	enum status status;
-	const char *text;
 	int r;
 
 	status = service_call_manager(invocation, "HostReport", SERVICE_LONG_TIMEOUT, &reply, NULL);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_read(reply, "s", &text);
-	if (r >= 0)
-		r = json_parse(text, strlen(text), &report, &error);
+	r = service_read_json(reply, &report);
 	if (r < 0)
 		return service_failed(r, NULL);
 	if (!invocation->json)

@@ -20,8 +20,6 @@ static enum status ask(struct invocation *invocation, const char *path, const ch
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	enum status status;
-	struct json_error why;
-	const char *text;
 	int r;
 
 	status = service_new_call(invocation, path, "Inspect", &call);
@@ -33,9 +31,7 @@ static enum status ask(struct invocation *invocation, const char *path, const ch
 	status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_read(reply, "s", &text);
-	if (r >= 0)
-		r = json_parse(text, strlen(text), ret_answer, &why);
+	r = service_read_json(reply, ret_answer);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 

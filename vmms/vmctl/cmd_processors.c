@@ -17,9 +17,7 @@ static enum status get_processors(struct invocation *invocation, struct json_obj
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	AUTO_FREE char *path = NULL;
-	struct json_error why;
 	enum status status;
-	const char *text;
 	int r;
 
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
@@ -29,9 +27,7 @@ static enum status get_processors(struct invocation *invocation, struct json_obj
 		status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_read(reply, "s", &text);
-	if (r >= 0)
-		r = json_parse(text, strlen(text), ret_tree, &why);
+	r = service_read_json(reply, ret_tree);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 

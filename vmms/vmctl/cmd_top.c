@@ -37,8 +37,6 @@ static enum status get_statistics(struct top *top)
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	struct json_object *tree = NULL;
-	struct json_error why;
-	const char *text;
 	int r;
 
 	r = sd_bus_message_new_method_call(top->invocation->bus, &call, DBUS_NAME, DBUS_PATH,
@@ -46,9 +44,7 @@ static enum status get_statistics(struct top *top)
 	if (r >= 0)
 		r = service_call(top->invocation, call, SERVICE_LONG_TIMEOUT, &error, &reply);
 	if (r >= 0)
-		r = sd_bus_message_read(reply, "s", &text);
-	if (r >= 0)
-		r = json_parse(text, strlen(text), &tree, &why);
+		r = service_read_json(reply, &tree);
 	if (r < 0) {
 		terminal_restore();
 		return service_failed(r, &error);

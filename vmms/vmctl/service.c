@@ -281,3 +281,13 @@ enum status service_find_switch(struct invocation *invocation, const char *name,
 {
 	return service_find(invocation, "GetSwitch", name, ret_path);
 }
+
+int service_read_json(sd_bus_message *reply, struct json_object **ret_tree)
+{
+	struct json_error why;
+	const char *text;
+	int r;
+
+	r = sd_bus_message_read(reply, "s", &text);
+	return r < 0 ? r : json_parse(text, strlen(text), ret_tree, &why);
+}

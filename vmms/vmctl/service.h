@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "common/base/json.h"
 #include "vmms/dbus_names.h"
 #include "vmms/vmctl/command.h"
 
@@ -59,6 +60,9 @@ enum status service_send(struct invocation *invocation, sd_bus_message *call, un
 /* A new call of a method of a VM, for the caller to append to and to unreference. */
 enum status service_new_call(struct invocation *invocation, const char *path, const char *method,
 			     sd_bus_message **ret_call);
+
+/* The JSON that an answer is made of; *ret_tree: put by the caller. Return: 0; -errno. */
+int service_read_json(sd_bus_message *reply, struct json_object **ret_tree) MUST_CHECK;
 
 static inline void service_unrefp(sd_bus_message **message)
 {
