@@ -131,11 +131,26 @@ void client_channel_mask(struct client_channel *channel)
 
 void client_channel_wait(struct client_channel *channel)
 {
+	client_channel_wait_any(&channel, 1);
+}
+
+static bool unmask_all(struct client_channel *const *channels, size_t count)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++)
+		any |= client_channel_unmask(channels[i]);
+	return any;
+}
+
+void client_channel_wait_any(struct client_channel *const *channels, size_t count)
+{
 	uint64_t seen = machine_interrupts();
 
-	while (!client_channel_unmask(channel)) {
+	while (!unmask_all(channels, count)) {
 		machine_wait_interrupt(seen);
 		seen = machine_interrupts();
 	}
-	client_channel_mask(channel);
+	for (size_t i = 0; i < count; i++)
+		client_channel_mask(channels[i]);
 }

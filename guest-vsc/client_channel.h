@@ -70,3 +70,6 @@ void client_channel_mask(struct client_channel *channel);
 
 /* Halts the vp until there is something to receive, unmasking interrupts meanwhile. */
 void client_channel_wait(struct client_channel *channel);
+
+/* The same for any of several channels. */
+void client_channel_wait_any(struct client_channel *const *channels, size_t count);

@@ -131,5 +131,6 @@ static inline void port_write_string(uint16_t port, const void *bytes, size_t si
 	__asm__ volatile("rep outsb" : "+S"(bytes), "+c"(size) : "d"(port) : "memory");
 }
 
-/* Ends the machine by ACPI S5. */
+/* Ends the machine by ACPI S5; starts it anew by ACPI's reset register. */
 void machine_power_off(void) __attribute__((noreturn));
+void machine_restart(void) __attribute__((noreturn));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power-off through ACPI: the PM1a control port is the FADT's, the value for S5 is the first
+ * Power-off and restart through ACPI: ports are the FADT's, the value for S5 is the first
  * element of the DSDT's \_S5 package, found by its name as loaders commonly do, without an AML
- * interpreter. Source: ACPI specification 6.4, sections 4.8.3.2, 5.2.5 to 5.2.9 and 7.4.2.
+ * interpreter. Source: ACPI specification 6.4, sections 4.8.3.2, 5.2.5 to 5.2.9, 4.8.3.6 and 7.4.2.
  */
 #include "guest-vsc/machine.h"
 #include "guest-vsc/memory.h"
@@ -20,6 +20,8 @@
 #define S5_SIZE_MAX           12 /* from the name to the first element */
 
 #define S5_UNKNOWN 0xff
+
+#define ADDRESS_SPACE_PORTS 1
 
 struct rsdp {
 	char signature[8];
@@ -44,10 +46,15 @@ struct fadt {
 	uint32_t firmware_control, dsdt;
 	uint8_t before[20];
 	uint32_t pm1a_control; /* a port */
-	uint8_t between[72];
+	uint8_t between[48];
+	uint8_t reset_space, reset_details[3]; /* the register's address */
+	uint64_t reset_address;
+	uint8_t reset_value;
+	uint8_t between2[11];
 	uint64_t x_dsdt;
 } PACKED;
 _Static_assert(offsetof(struct fadt, pm1a_control) == 64, "ACPI 5.2.9");
+_Static_assert(offsetof(struct fadt, reset_space) == 116, "ACPI 5.2.9");
 _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "ACPI 5.2.9");
 
 static const struct fadt *find_fadt(void)
@@ -90,6 +97,13 @@ static uint8_t find_s5(const struct fadt *fadt)
 	return S5_UNKNOWN;
 }
 
+static void halt_for_good(void) __attribute__((noreturn));
+static void halt_for_good(void)
+{
+	for (;;)
+		machine_wait_interrupt(machine_interrupts());
+}
+
 void machine_power_off(void)
 {
 	const struct fadt *fadt = find_fadt();
@@ -100,6 +114,16 @@ void machine_power_off(void)
 			     (uint16_t)(PM1_SLEEP_ENABLE | type << PM1_SLEEP_TYPE_SHIFT));
 	else
 		serial_print("There is no ACPI S5 to power off by; halting.");
-	for (;;)
-		machine_wait_interrupt(machine_interrupts());
+	halt_for_good();
+}
+
+void machine_restart(void)
+{
+	const struct fadt *fadt = find_fadt();
+
+	if (fadt && fadt->reset_space == ADDRESS_SPACE_PORTS)
+		port_write8((uint16_t)fadt->reset_address, fadt->reset_value);
+	else
+		serial_print("There is no ACPI reset register; halting.");
+	halt_for_good();
 }

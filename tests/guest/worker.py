@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A worker with a test guest in it, told what to do over its control socket as by the daemon
+(common/control.h), and what a test guest's report has to look like (tests/guest/report.h)."""
+
+import array
+import itertools
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+SKIPPED = 77
+LAST_LINES = 30
+PATIENCE = 60  # seconds, for whatever ought to happen at once
+MESSAGE_MAX = 256 * 1024
+
+
+def is_possible():
+    """Says why, if not."""
+    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return True
+    print("skipped: /dev/kvm is not there, or not for us to use")
+    return False
+
+
+def check_report(lines, boots=1):
+    """Yields what is wrong."""
+    yield from (line for line in lines if line.startswith("FAIL "))
+    done = [match for match in (re.fullmatch(r"DONE passed=(\d+) failed=(\d+)", line)
+                                for line in lines) if match]
+    if len(done) != boots:
+        yield "the report has no end"
+    elif any(int(match[1]) == 0 for match in done):
+        yield "nothing was checked"
+
+
+def show(lines, problems):
+    """Prints the end of a report and the problems. Return: the exit status."""
+    shown = lines if problems else [line for line in lines if not line.startswith("PASS ")]
+    print(*shown[-LAST_LINES:], sep="\n")
+    print(*(f"FAILED: {problem}" for problem in problems), sep="\n")
+    return 1 if problems else 0
+
+
+class Failure(Exception):
+    """What the test was after did not happen."""
+
+
+class Refusal(Exception):
+    """A request's error: its code is the text."""
+
+
+class Worker:
+    """A running worker; `events` are (name, data) in the order they came, `lines` the guest's."""
+
+    def __init__(self, program, definition, descriptors=()):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.serial, serial = socket.socketpair()
+        self.control, self.ids = ours, itertools.count(1)
+        self.control.settimeout(PATIENCE)
+        self.events, self.replies, self.lines = [], {}, []
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen([program, "--control-fd", str(theirs.fileno())],
+                                        stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.reader = threading.Thread(target=self._read_serial, daemon=True)
+        self.reader.start()
+        with open("/dev/kvm", "r+b", buffering=0) as kvm, \
+                open(definition["boot"]["kernel"], "rb") as kernel, serial:
+            files = {"kvm": kvm, "kernel": kernel, "serial": serial, **dict(descriptors)}
+            self.request("descriptors", fds=[file.fileno() for file in files.values()],
+                         names=list(files))
+        self.request("configure", definition=definition)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.control.close()
+        self.reader.join(PATIENCE)
+        self.serial.close()
+
+    def _read_serial(self):
+        with self.serial.makefile("r", errors="backslashreplace", newline="\n") as lines:
+            for line in lines:
+                self.lines.append(line.rstrip("\r\n"))
+
+    def _receive(self):
+        message = self.control.recv(MESSAGE_MAX)
+        if not message:
+            raise Failure("the worker closed the control socket")
+        message = json.loads(message)
+        if "event" in message:
+            self.events.append((message["event"], message.get("data", {})))
+        else:
+            self.replies[message["id"]] = message
+
+    def request(self, method, fds=(), **arguments):
+        """The result; raises Refusal."""
+        number = next(self.ids)
+        body = json.dumps({"id": number, "method": method, "arguments": arguments}).encode()
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.control.sendmsg([body], rights)
+        while number not in self.replies:
+            self._receive()
+        reply = self.replies.pop(number)
+        if "error" in reply:
+            raise Refusal(reply["error"]["code"])
+        return reply.get("result", {})
+
+    def refusal(self, method, **arguments):
+        """The code of the error that has to come."""
+        try:
+            self.request(method, **arguments)
+        except Refusal as refusal:
+            return str(refusal)
+        return "none"
+
+    def wait(self, event, **expected):
+        """The data of the first event of that name that has these values. It is taken out of
+        `events`; others stay."""
+        while True:
+            for i, (name, data) in enumerate(self.events):
+                if name == event and expected.items() <= data.items():
+                    del self.events[i]
+                    return data
+            self._receive()
+
+    def until(self, what, function):
+        """What `function` returns once that is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (result := function()):
+            if time.monotonic() > deadline:
+                raise Failure(f"in vain: {what}")
+            time.sleep(0.02)
+        return result
+
+    def end(self):
+        """Waits for the worker, whose VM has stopped. Return: its exit status."""
+        status = self.process.wait(PATIENCE)
+        self.reader.join(PATIENCE)
+        return status
