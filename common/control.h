@@ -33,20 +33,18 @@
  *   stop                  turn off: the worker answers and exits
  *   change_actions        {"actions": {…}}: what happens upon the guest's crash and the like, as in
  *                         the definition, from now on
- *   set_memory            {"size": bytes}: what the guest is meant to have from now on, of dynamic
- *                         memory
- *   attach                {"disk": {…}}, as in the definition, and its descriptor (none for an
- *                         empty DVD drive)
- *   detach                {"controller": n, "lun": n}
- *   insert                {"controller": n, "lun": n, "path": "…"} and a descriptor
- *   eject                 {"controller": n, "lun": n, "force": bool}
- *   attach_adapter        {"adapter": {…}, "backend": "tap|socket|none"}, the adapter as in the
- *                         definition, and the descriptors of the back end, of a tap by queue
- *   detach_adapter        {"name": "…"}: the guest loses the adapter
- *   connect_adapter       {"name": "…", "backend": "tap|socket"} and the descriptors: in place of
- *                         what it was connected to; the guest sees its link go and come back
- *   disconnect_adapter    {"name": "…"}: the link goes down, the descriptors are closed
- *   list_values           {"pool": "external|guest|auto|auto-external|auto-internal"}; result:
+ *   pin                   {"pinning": […]}: which CPUs vps run on from now on, as in the
+ * definition's "resources"; what can be done is done, also where it fails set_memory {"size":
+ * bytes}: what the guest is meant to have from now on, of dynamic memory attach {"disk": {…}}, as
+ * in the definition, and its descriptor (none for an empty DVD drive) detach {"controller": n,
+ * "lun": n} insert                {"controller": n, "lun": n, "path": "…"} and a descriptor eject
+ * {"controller": n, "lun": n, "force": bool} attach_adapter        {"adapter": {…}, "backend":
+ * "tap|socket|none"}, the adapter as in the definition, and the descriptors of the back end, of a
+ * tap by queue detach_adapter        {"name": "…"}: the guest loses the adapter connect_adapter
+ * {"name": "…", "backend": "tap|socket"} and the descriptors: in place of what it was connected to;
+ * the guest sees its link go and come back disconnect_adapter    {"name": "…"}: the link goes down,
+ * the descriptors are closed list_values           {"pool":
+ * "external|guest|auto|auto-external|auto-internal"}; result:
  *                         {"values": [["key", "value"], …], "truncated": bool}
  *   get_value             {"pool": "…", "key": "…"}; result: {"value": "…"}
  *   set_value             {"pool": "…", "key": "…", "value": "…"}

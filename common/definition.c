@@ -266,6 +266,7 @@ void definition_free(struct definition *definition)
 	free(definition->disks);
 	definition_network_deinit(&definition->network);
 	definition_tags_deinit(&definition->tags);
+	definition_resources_deinit(&definition->resources);
 	free(definition->name);
 	free(definition->owner);
 	free(definition->notes);
@@ -275,21 +276,16 @@ void definition_free(struct definition *definition)
 	free(definition);
 }
 
-/* A limit that the vps' threads alone would reach lets no guest start. */
-static int check_tasks(struct json_reader *reader, struct json_object *object,
-		       const struct definition *definition)
+static int check_resources(struct json_reader *reader, struct json_object *object,
+			   const struct definition *definition)
 {
-	unsigned needed = definition->processors.count + DEFINITION_TASKS_BESIDES_VPS;
-	struct json_object *resources;
+	size_t mark = json_enter_key(reader, "resources");
+	int r = definition_resources_check(reader, json_object_object_get(object, "resources"),
+					   &definition->resources, definition->processors.count);
 
-	if (definition->resources.tasks_max == 0 || definition->resources.tasks_max >= needed)
-		return 0;
-	json_object_object_get_ex(object, "resources", &resources);
-	json_enter_key(reader, "resources");
-	json_enter_key(reader, "tasks_max");
-	return json_refuse(reader, json_object_object_get(resources, "tasks_max"),
-			   "must be at least %u with %u virtual processors", needed,
-			   definition->processors.count);
+	if (r == 0)
+		json_leave(reader, mark);
+	return r;
 }
 
 static int check_numa(struct json_reader *reader, struct json_object *object,
@@ -324,7 +320,7 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	r = check_numa(&reader, object, definition);
 	if (r < 0)
 		return r;
-	r = check_tasks(&reader, object, definition);
+	r = check_resources(&reader, object, definition);
 	if (r < 0)
 		return r;
 	*ret_definition = TAKE_PTR(definition);

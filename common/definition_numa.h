@@ -23,11 +23,6 @@
 #define DEFINITION_NUMA_HOST_NODE_MAX      1023
 #define DEFINITION_NUMA_HOST_NODE_ANYWHERE UINT32_MAX
 
-/* A bit for each vp. */
-struct definition_vps {
-	uint64_t bits[(DEFINITION_PROCESSORS_MAX + 63) / 64];
-};
-
 struct definition_numa_node {
 	bool has_vps;
 	struct definition_vps vps;
@@ -78,17 +73,3 @@ unsigned definition_numa_distance(const struct definition_numa *numa, unsigned f
 struct json_object *definition_numa_describe(const struct definition_numa *numa,
 					     const struct definition_processors *processors,
 					     const struct definition_memory *memory);
-
-/* "0-3,8"; every set of vps fits. */
-#define DEFINITION_VPS_TEXT 512
-
-static inline bool definition_vps_has(const struct definition_vps *vps, unsigned vp)
-{
-	return vps->bits[vp / 64] >> vp % 64 & 1;
-}
-
-void definition_vps_add(struct definition_vps *vps, unsigned vp);
-
-/* Return: 0; -EINVAL; -ERANGE: a vp that no VM has. */
-int definition_vps_parse(const char *text, struct definition_vps *ret_vps) MUST_CHECK;
-void definition_vps_format(const struct definition_vps *vps, char text[static DEFINITION_VPS_TEXT]);

@@ -6,6 +6,20 @@
 
 const char *const definition_model_names[] = { "host", "baseline", NULL };
 
+/* ---- Sets of vps ---- */
+
+int definition_vps_parse(const char *text, struct definition_vps *ret_vps)
+{
+	return number_set_parse(text, ret_vps->bits, DEFINITION_PROCESSORS_MAX);
+}
+
+void definition_vps_format(const struct definition_vps *vps, char text[static DEFINITION_VPS_TEXT])
+{
+	number_set_format(vps->bits, DEFINITION_PROCESSORS_MAX, text, DEFINITION_VPS_TEXT);
+}
+
+/* ---- Reading ---- */
+
 #define KEY(member)                                                                     \
 	{                                                                               \
 		.name = #member, .read = json_read_unsigned,                            \
@@ -117,6 +131,8 @@ int definition_processors_read(struct json_reader *reader, const struct json_key
 
 	return r < 0 ? r : settle_topology(reader, value, target);
 }
+
+/* ---- Writing ---- */
 
 static struct json_object *number(unsigned value)
 {

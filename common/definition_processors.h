@@ -6,6 +6,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/json.h"
+#include "common/base/number_set.h"
 #include "common/cpu_features.h"
 
 #define DEFINITION_PROCESSORS_MAX 240
@@ -19,6 +20,11 @@ struct definition_processors {
 	unsigned count, sockets, cores, threads; /* count = sockets * cores * threads */
 	enum definition_model model;
 	struct cpu_feature_set without; /* as named: what builds on them is not in it */
+};
+
+/* A bit for each vp. */
+struct definition_vps {
+	uint64_t bits[NUMBER_SET_WORDS(DEFINITION_PROCESSORS_MAX)];
 };
 
 extern const char *const definition_model_names[]; /* in their order, closed by NULL */
@@ -38,3 +44,21 @@ struct json_object *definition_processors_to_json(const struct definition_proces
 
 /* Names, in their order. New reference; NULL without memory. */
 struct json_object *definition_features_to_json(const struct cpu_feature_set *set);
+
+/* ---- Sets of vps ---- */
+
+#define DEFINITION_VPS_TEXT 512 /* "0-3,8"; every set fits */
+
+static inline bool definition_vps_has(const struct definition_vps *vps, unsigned vp)
+{
+	return number_set_has(vps->bits, vp);
+}
+
+static inline void definition_vps_add(struct definition_vps *vps, unsigned vp)
+{
+	number_set_add(vps->bits, vp);
+}
+
+/* Return: 0; -EINVAL, of an empty text, too; -ERANGE: a vp that no VM has. */
+int definition_vps_parse(const char *text, struct definition_vps *ret_vps) MUST_CHECK;
+void definition_vps_format(const struct definition_vps *vps, char text[static DEFINITION_VPS_TEXT]);

@@ -7,13 +7,16 @@
 
 #include "common/base/cc.h"
 #include "common/base/json.h"
+#include "common/cpu_list.h"
+#include "common/definition_pinning.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* For which a limit of tasks has room beyond the vps' threads: the loop, its ring, and helpers. */
 #define DEFINITION_TASKS_BESIDES_VPS 64
 
-/* Of each member, 0: the definition does not say, and there is no limit. */
+/* Of each number, 0: the definition does not say, and there is no limit. */
 struct definition_resources {
 	uint64_t cpu_weight; /* 1 to 10000, against that of others: 100 where nothing is said */
 	uint64_t cpu_quota;  /* percent of one CPU */
@@ -22,11 +25,26 @@ struct definition_resources {
 	uint64_t io_read_bandwidth, io_write_bandwidth;   /* bytes a second, of each device */
 	uint64_t io_read_operations, io_write_operations; /* a second, of each device */
 	uint64_t tasks_max;                               /* threads and processes */
+	struct cpu_list cpus;                             /* that it runs on; empty: on all */
+	struct definition_pinning pinning;                /* of its vps, among those */
 };
 
 /* A json_read_fn, into the struct definition_resources at `target`. */
 int definition_resources_read(struct json_reader *reader, const struct json_key *key,
 			      struct json_object *value, void *target);
+
+/*
+ * What only all of the definition shows: value is that of "resources". Return: 0; -EINVAL by
+ * json_refuse().
+ */
+int definition_resources_check(struct json_reader *reader, struct json_object *value,
+			       const struct definition_resources *resources,
+			       unsigned vps) MUST_CHECK;
+
+/* Something is said that a control group has to enforce; pins are not. */
+bool definition_resources_are_limited(const struct definition_resources *resources);
+
+void definition_resources_deinit(struct definition_resources *resources);
 
 /* Without what it does not say. New reference; NULL without memory. */
 struct json_object *definition_resources_to_json(const struct definition_resources *resources);

@@ -9,6 +9,7 @@
 #include "vmms/manager_internal.h"
 #include "vmms/run_record.h"
 #include "vmms/vm_log.h"
+#include "vmms/vm_pinning.h"
 #include "vmms/vm_record.h"
 
 #include <errno.h>
@@ -314,6 +315,8 @@ static int check_new(struct manager *manager, const struct definition *definitio
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "%s has that uuid already; leave the uuid out to get a new one",
 				   describe(definition->owner, twin, text));
+	if (vm_pinning_check(definition, DBUS_ERROR_INVALID_DEFINITION, failure) < 0)
+		return -EINVAL;
 	return vm_check_definition(definition, failure);
 }
 

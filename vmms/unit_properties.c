@@ -107,6 +107,29 @@ static int append_number(sd_bus_message *message, const struct definition *defin
 	return sd_bus_message_append(message, "(sv)", number->property, "t", value);
 }
 
+/* ---- CPUs ---- */
+
+/* A bit for each, the lowest of the first byte for CPU 0; no byte: all of them. */
+static int append_cpus(sd_bus_message *message, const char *property, const struct cpu_list *cpus)
+{
+	const uint8_t *bytes = (const uint8_t *)cpus->bits;
+	size_t size = sizeof(cpus->bits);
+	int r;
+
+	while (size > 0 && bytes[size - 1] == 0)
+		size--;
+	r = sd_bus_message_open_container(message, 'r', "sv");
+	if (r >= 0)
+		r = sd_bus_message_append(message, "s", property);
+	if (r >= 0)
+		r = sd_bus_message_open_container(message, 'v', "ay");
+	if (r >= 0)
+		r = sd_bus_message_append_array(message, 'y', bytes, size);
+	for (int i = 0; r >= 0 && i < 2; i++)
+		r = sd_bus_message_close_container(message);
+	return r;
+}
+
 /* ---- Limits of devices ---- */
 
 static const struct device_limit {
@@ -165,6 +188,8 @@ int unit_properties_append_limits(sd_bus_message *message, const struct definiti
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(numbers); i++)
 		r = append_number(message, definition, &numbers[i]);
+	if (r >= 0)
+		r = append_cpus(message, "AllowedCPUs", &definition->resources.cpus);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(device_limits); i++) {
 		r = append_device_limit(message, definition, &device_limits[i], false);
 		if (r >= 0 && member(definition, device_limits[i].offset) > 0)

@@ -48,6 +48,7 @@ struct vm_operation {
 #define VM_REASON_MAX           1024
 #define VM_CRASH_PARAMETERS_MAX 5
 #define VM_CRASH_TEXT_MAX       4096
+#define VM_LIMITS_PROBLEM_MAX   512
 
 /* Read by the D-Bus side; changed by vmms/vm*.c alone. */
 struct vm {
@@ -80,8 +81,10 @@ struct vm {
 
 	/* While there is a worker; what it told of its guest. */
 	struct worker *worker;
-	uid_t worker_user;   /* that it has become; 0: none */
-	struct unit *unit;   /* that it is in, or was; NULL: none is used */
+	uid_t worker_user; /* that it has become; 0: none */
+	struct unit *unit; /* that it is in, or was; NULL: none is used */
+	bool pinned;       /* its vps are, as far as the worker was asked; or perhaps are */
+	char pinning_problem[VM_LIMITS_PROBLEM_MAX];
 	bool registered;     /* with systemd-machined, as far as that was asked */
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
 	uint64_t up_since;   /* the same moment, CLOCK_MONOTONIC */

@@ -219,6 +219,8 @@ static void adopt(struct vm *vm, struct vm_record *record)
 		vm->worker_user = record->user;
 		vm->started_at = record->started_at;
 		vm->up_since = vm_clock(CLOCK_MONOTONIC);
+		/* It may be, if the daemon before took its pins away and did not come to say so. */
+		vm->pinned = true;
 		adopt_definition(vm, record);
 		adopt_adapters(vm, record);
 		vm_images_adopt(vm, record->images);

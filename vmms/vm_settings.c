@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_pinning.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -116,16 +117,24 @@ static struct json_object *merge_memory(const struct definition_memory *running,
 	return definition_memory_to_json(&merged);
 }
 
-/* A limit of tasks that is meant for fewer vps waits for these to be gone. New reference. */
+/*
+ * A limit of tasks that is meant for fewer vps waits for these to be gone, and pins of vps that are
+ * to come for those. New reference.
+ */
 static struct json_object *merge_resources(const struct definition *running,
 					   const struct definition *wanted)
 {
 	struct definition_resources merged = wanted->resources;
+	struct json_object *tree;
 
 	if (merged.tasks_max > 0)
 		merged.tasks_max = MAX(merged.tasks_max,
 				       running->processors.count + DEFINITION_TASKS_BESIDES_VPS);
-	return definition_resources_to_json(&merged);
+	tree = definition_resources_to_json(&merged);
+	if (merged.pinning.count > 0)
+		json_add(&tree, "pinning",
+			 definition_pinning_to_json(&merged.pinning, running->processors.count));
+	return tree;
 }
 
 /* The running definition with what can be had at once of the new one. */
@@ -199,6 +208,17 @@ static int check_identity(const struct vm *vm, struct definition *wanted, struct
 	return 0;
 }
 
+/* What was there before is checked when the VM starts: a CPU may have gone since. */
+static int check_cpus(const struct vm *vm, const struct definition *wanted, struct failure *failure)
+{
+	const struct definition *stored = vm_stored_definition(vm);
+
+	if (json_equal(definition_resources_to_json(&wanted->resources),
+		       definition_resources_to_json(&stored->resources)))
+		return 0;
+	return vm_pinning_check(wanted, DBUS_ERROR_INVALID_DEFINITION, failure);
+}
+
 /* ---- The change ---- */
 
 static int make(struct vm *vm, struct failure *failure)
@@ -222,6 +242,8 @@ int vm_change_definition(struct vm *vm, struct definition *definition, vm_done_f
 	int r;
 
 	r = check_identity(vm, wanted, failure);
+	if (r == 0)
+		r = check_cpus(vm, wanted, failure);
 	if (r < 0)
 		return r;
 	r = vm_change_begin(vm, VM_CHANGE, done, data, failure);

@@ -17,6 +17,7 @@
 #include "vmms/resources.h"
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_pinning.h"
 #include "vmms/vm_record.h"
 #include "vmms/vm_unit.h"
 
@@ -88,6 +89,7 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
 	if (vm->state == VM_STARTING)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
+	vm_pinning_apply(vm);
 	manager_vm_runs(vm->manager, vm);
 	if (worker_request(vm->worker, "status", NULL, NULL, 0,
 			   vm->manager->settings.answer_timeout, status_answered, vm) < 0)
@@ -197,6 +199,8 @@ static void forget_last_run(struct vm *vm)
 	vm->end_reason[0] = vm->end_message[0] = '\0';
 	vm->start_failure = (struct failure){ 0 };
 	vm->resets = 0;
+	vm->pinned = false;
+	vm->pinning_problem[0] = '\0';
 	vm->crashed = false;
 	vm->crash_text[0] = '\0';
 	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
@@ -311,6 +315,8 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 	r = manager_check_stopping(vm->manager, failure);
 	if (r == 0)
 		r = check_passed(vm, passed, failure);
+	if (r == 0)
+		r = vm_pinning_check(vm->definition, DBUS_ERROR_HOST_NOT_CAPABLE, failure);
 	if (r == 0)
 		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)

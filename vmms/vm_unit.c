@@ -14,6 +14,7 @@
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
+#include "vmms/vm_pinning.h"
 
 #include <string.h>
 
@@ -45,6 +46,7 @@ static void unit_changed(void *owner)
 	}
 	if (unit_problem(vm->unit)[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", unit_problem(vm->unit));
+	vm_pinning_apply(vm);
 	vm_notify(vm, "LimitsProblem", NULL);
 }
 
@@ -90,8 +92,10 @@ void vm_unit_open(struct vm *vm)
 	pid_t processes[PROCESSES_MAX] = { worker_pid(vm->worker) };
 	size_t count = 1;
 
-	if (!make_unit(vm, processes[0]))
+	if (!make_unit(vm, processes[0])) {
+		vm_pinning_apply(vm);
 		return;
+	}
 	list_for_each (link, &vm->adapters) {
 		const struct adapter *adapter = container_of(link, struct adapter, link);
 
@@ -106,6 +110,9 @@ void vm_unit_update(struct vm *vm)
 {
 	if (vm->worker && vm->unit)
 		unit_limit(vm->unit, vm->definition);
+	/* Else when the unit has the CPUs that vps are pinned to. */
+	if (!vm->unit || !unit_is_up(vm->unit))
+		vm_pinning_apply(vm);
 	vm_images_update_units(vm);
 }
 
@@ -128,13 +135,13 @@ const char *vm_unit_name(const struct vm *vm)
 
 const char *vm_limits_problem(const struct vm *vm)
 {
-	const struct definition_resources none = { 0 };
+	const char *problem = "";
 
 	if (!vm->worker)
 		return "";
 	if (vm->unit)
-		return unit_problem(vm->unit);
-	return memcmp(&vm->definition->resources, &none, sizeof(none)) == 0
-		       ? ""
-		       : "without systemd there is nobody to enforce them";
+		problem = unit_problem(vm->unit);
+	else if (definition_resources_are_limited(&vm->definition->resources))
+		problem = "without systemd there is nobody to enforce them";
+	return problem[0] != '\0' ? problem : vm->pinning_problem;
 }

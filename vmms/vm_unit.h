@@ -7,8 +7,6 @@
 
 #include "vmms/vm.h"
 
-#define VM_LIMITS_PROBLEM_MAX 512
-
 /* There is a worker, spawned or adopted, and the back ends of its adapters. */
 void vm_unit_open(struct vm *vm);
 

@@ -18,7 +18,7 @@ struct call {
 
 /* The arguments of all methods. */
 struct arguments {
-	struct json_object *names, *definition, *disk, *adapter, *actions;
+	struct json_object *names, *definition, *disk, *adapter, *actions, *pinning;
 	unsigned controller, lun, first;
 	uint64_t size;
 	bool force, reboot;

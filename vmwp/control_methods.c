@@ -187,6 +187,25 @@ static void method_change_actions(struct call *call, const struct arguments *arg
 		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
 }
 
+/* It stays so for vps that a reset makes. */
+static void method_pin(struct call *call, const struct arguments *arguments)
+{
+	struct definition *definition = call->worker->definition;
+	struct failure failure = { 0 };
+	struct json_error error = { 0 };
+	int r;
+
+	r = definition_pinning_from_json(arguments->pinning, definition->processors.count,
+					 &definition->resources.pinning, &error);
+	if (r < 0) {
+		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+		return;
+	}
+	r = machine_pin(call->worker->machine, &failure);
+	if (r < 0)
+		reply_failure(call->reply, r, &failure);
+}
+
 static void method_set_memory(struct call *call, const struct arguments *arguments)
 {
 	if (call->worker->memory)
@@ -287,6 +306,9 @@ static const struct json_key descriptors_keys[] = {
 static const struct json_key change_actions_keys[] = {
 	KEY(actions, json_read_value, .required = true, .minimum = json_type_object),
 };
+static const struct json_key pin_keys[] = {
+	KEY(pinning, json_read_value, .required = true, .minimum = json_type_array),
+};
 static const struct json_key configure_keys[] = {
 	KEY(definition, json_read_value, .required = true, .minimum = json_type_object),
 };
@@ -348,6 +370,7 @@ static const struct method {
 	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys), false },
 	{ "stop", method_stop, false, NO_KEYS, false },
 	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },
+	{ "pin", method_pin, true, KEYS(pin_keys), false },
 	{ "set_memory", method_set_memory, true, KEYS(set_memory_keys), false },
 	{ "attach", control_disk_attach, true, KEYS(attach_keys), true },
 	{ "detach", control_disk_detach, true, KEYS(detach_keys), true },
@@ -386,6 +409,7 @@ static void method_call(const struct method *method, struct call *call)
 	json_object_put(arguments.names);
 	json_object_put(arguments.definition);
 	json_object_put(arguments.actions);
+	json_object_put(arguments.pinning);
 	json_object_put(arguments.disk);
 	json_object_put(arguments.adapter);
 	free(arguments.path);

@@ -79,6 +79,45 @@ enum enlightenment_state machine_enlightenment(const struct machine *machine,
 		       : ENLIGHTENMENT_NOT_OFFERED;
 }
 
+static int machine_pin_vp(struct machine *machine, uint32_t vp, struct failure *failure)
+{
+	const struct cpu_list *cpus =
+		definition_pinning_find(&machine->definition->resources.pinning, vp);
+	char text[CPU_LIST_TEXT] = "";
+	int r = vps_pin(incarnation_vps(machine->incarnation), vp, cpus);
+
+	if (r == 0)
+		return 0;
+	if (cpus)
+		cpu_list_format(cpus, text);
+	return failure_set(failure, r,
+			   "Virtual processor %u cannot run on CPU %.100s: %s; those are offline, "
+			   "or its control group has others.",
+			   vp, text, strerror(-r));
+}
+
+int machine_pin(struct machine *machine, struct failure *failure)
+{
+	int r = 0;
+
+	for (uint32_t vp = 0; vp < machine_vp_count(machine); vp++) {
+		int error = machine_pin_vp(machine, vp, failure);
+
+		if (r == 0)
+			r = error;
+	}
+	return r;
+}
+
+/* A guest runs without, too; and the worker may be on its way to another control group. */
+static void machine_try_to_pin(struct machine *machine)
+{
+	struct failure failure = { 0 };
+
+	if (machine->definition->resources.pinning.count > 0 && machine_pin(machine, &failure) < 0)
+		machine->callbacks->notice(machine->data, failure.message);
+}
+
 static int machine_build(struct machine *machine, struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
@@ -110,6 +149,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 	machine->vmbus_host.hvshim = incarnation_hvshim(machine->incarnation);
 	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
 	chipset_reset(machine->chipset);
+	machine_try_to_pin(machine);
 	return 0;
 }
 

@@ -108,6 +108,12 @@ int machine_reset(struct machine *machine) MUST_CHECK;
 /* A non-maskable interrupt to the first vp. Return: 0; MACHINE_E_STATE; as vid_partition_nmi(). */
 int machine_nmi(struct machine *machine) MUST_CHECK;
 
+/*
+ * Pins the vps as the definition says, as far as that can be done; vps that are made later are
+ * pinned by themselves. Return: 0; -errno and *failure.
+ */
+int machine_pin(struct machine *machine, struct failure *failure) MUST_CHECK;
+
 uint32_t machine_vp_count(const struct machine *machine); /* 0: none at the moment */
 
 /* Of a vp of a machine that is paused or kept. Return: 0; MACHINE_E_STATE; -errno. */

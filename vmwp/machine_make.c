@@ -128,19 +128,32 @@ static int machine_make_memory(struct machine *machine, struct failure *failure)
 	return machine_place_memory(machine, failure);
 }
 
+/* How many CPUs the worker has, or will have when it is in its control group; 0: nobody knows. */
+static unsigned machine_count_cpus(const struct machine *machine)
+{
+	const struct cpu_list *wanted = &machine->definition->resources.cpus;
+	cpu_set_t cpus, allowed;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return 0;
+	_Static_assert(sizeof(allowed) == sizeof(*wanted), "a bit for each CPU");
+	memcpy(&allowed, wanted, sizeof(allowed));
+	if (!cpu_list_is_empty(wanted))
+		CPU_AND(&cpus, &cpus, &allowed);
+	return (unsigned)CPU_COUNT(&cpus);
+}
+
 /*
  * Whoever watches for a guest must not be in its way: that takes a CPU for each vp and one more. On
  * a single CPU the loop is always in its way, and comes as seldom as it can.
  */
 static void machine_share_cpus(struct machine *machine)
 {
-	cpu_set_t cpus;
+	unsigned cpus = machine_count_cpus(machine);
 
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
-		return;
-	if ((unsigned)CPU_COUNT(&cpus) > machine->definition->processors.count)
+	if (cpus > machine->definition->processors.count)
 		vmbus_linger(machine->bus);
-	else if (CPU_COUNT(&cpus) == 1)
+	else if (cpus == 1)
 		vmbus_pace(machine->bus);
 }
 

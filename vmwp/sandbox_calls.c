@@ -122,6 +122,7 @@ static const struct rule rules[] = {
 	ALLOW(rt_sigreturn, "the end of the handler"),
 	ALLOW(restart_syscall, "the kernel itself, after SIGSTOP and SIGCONT"),
 	ALLOW(sched_getaffinity, "whether there are CPUs to spare"),
+	ALLOW(sched_setaffinity, "vps that are pinned: their threads"),
 	ALLOW(exit, "the end of a thread"),
 	ALLOW(exit_group, "the end"),
 

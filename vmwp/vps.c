@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Exits are handled in little depth; the sanitizers' frames are the largest. */
 #define STACK_SIZE (256u * 1024)
@@ -176,6 +177,18 @@ void vps_free(struct vps *set)
 	pthread_cond_destroy(&set->changed);
 	pthread_mutex_destroy(&set->lock);
 	free(set);
+}
+
+int vps_pin(struct vps *set, uint32_t vp, const struct cpu_list *cpus)
+{
+	cpu_set_t mask;
+
+	_Static_assert(sizeof(mask) == sizeof(*cpus), "a bit for each CPU, in the same order");
+	if (cpus)
+		memcpy(&mask, cpus, sizeof(mask));
+	else
+		memset(&mask, 0xff, sizeof(mask)); /* the kernel leaves out what there is not */
+	return -pthread_setaffinity_np(set->vps[vp].thread, sizeof(mask), &mask);
 }
 
 uint64_t vps_first_run(const struct vps *set)

@@ -8,6 +8,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "common/cpu_list.h"
 #include "vid/vid.h"
 
 #include <stdbool.h>
@@ -35,6 +36,12 @@ void vps_run(struct vps *vps);
 
 /* Returns when no vp runs any more. */
 void vps_pause(struct vps *vps);
+
+/*
+ * The thread of a vp runs on these CPUs of the host alone; NULL: on all that the worker may use.
+ * Return: 0; -errno of sched_setaffinity(2).
+ */
+int vps_pin(struct vps *vps, uint32_t vp, const struct cpu_list *cpus) MUST_CHECK;
 
 /* When a vp first entered the guest, by loop_now(); 0: not yet. Any thread. */
 uint64_t vps_first_run(const struct vps *vps);

@@ -21,6 +21,7 @@
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
  *     refuse-actions   "change_actions" is refused
+ *     refuse-pin       "pin" is refused
  *     refuse-adopt     a daemon that comes later is refused
  *     mute-adopt       it gets no answer
  *     mute-statistics  never answers "statistics"
@@ -310,7 +311,7 @@ static const char *method_actions(struct fake *fake, struct control_message *mes
 {
 	char text[512];
 
-	if (asked_for(fake, "refuse-actions"))
+	if (asked_for(fake, strcmp(message->name, "pin") == 0 ? "refuse-pin" : "refuse-actions"))
 		return CONTROL_ERROR_FAILED;
 	snprintf(text, sizeof(text), "guest: %s %s\r\n", message->name,
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN));
@@ -514,6 +515,7 @@ static const struct {
 	{ "shutdown", NULL, method_shutdown, false },
 	{ "stop", "mute-stop", method_stop, false },
 	{ "change_actions", NULL, method_actions, true },
+	{ "pin", NULL, method_actions, false },
 	{ "set_memory", NULL, method_memory, false },
 	{ "attach", NULL, method_disk, true },
 	{ "detach", "slow-detach", method_disk, true },

@@ -128,7 +128,8 @@ class ConsoleLog(ServiceTest):
         self.wait_said("adopted")
         self.type("two")
         self.assertEqual(self.said(), b"guest: begin, 3 descriptors\r\nguest: heard one\r\n"
-                                     b"guest: adopted\r\nguest: heard two\r\n")
+                                     b'guest: adopted\r\nguest: pin {"pinning":[]}\r\n'
+                                     b"guest: heard two\r\n")
         self.ok("stop", "vm")
         self.stop_vmms()
         self.start_vmms()

@@ -177,7 +177,9 @@ class Values:
             "automatic_start": lambda: {"action": "start", "delay": self.below(2)},
             "automatic_stop": lambda: {"action": self.pick(["shut-down", "turn-off"]),
                                        "timeout": 1},
-            "resources": lambda: {"cpu_weight": self.pick([1, 10000])},
+            "resources": lambda: self.pick([
+                {"cpu_weight": 1}, {"cpu_weight": 10000}, {"cpus": "0"}, {"cpus": "0,1023"},
+                {"pinning": [{"vps": "0", "cpus": "0"}]}]),
             "version": lambda: self.pick([1, 2, 3]),
         }
         for key in self.random.sample(sorted(members), self.pick([0, 1, 2, 4, 8])):

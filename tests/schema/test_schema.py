@@ -60,6 +60,7 @@ GOOD = [
     vm(memory={"size": "1G", "dynamic": {"minimum": "256M", "maximum": "2G", "buffer": 0, "automatic": False}}),
     vm(memory={"size": 16 << 20}), vm(processors={"count": 240}),
     vm(processors={"model": "baseline", "without": ["avx", "amx_tile"]}),
+    vm(resources={"cpus": "0-3,1023", "pinning": [{"vps": "0", "cpus": "1-2"}]}), vm(resources={"cpus": 8, "pinning": []}),
     vm(numa=[]), vm(numa=[{}]), vm(numa=[{"processors": "0", "memory": "256M", "host_node": 1023, "distances": [10, 11]},
                                          {"processors": "", "distances": [254, 10]}]),
     vm(disks=[{"type": "dvd"}, {"type": "dvd", "lun": 1, "path": "/d", "read_only": True}]),
@@ -105,6 +106,9 @@ BAD = [
     vm(automatic_start=True), vm(automatic_start={"action": "always"}),
     vm(automatic_stop={"action": "save"}), vm(actions={"crash": "panic"}),
     vm(resources={"cpu_weight": "100"}), vm(resources={"memory_max": "1Q"}),
+    vm(resources={"cpus": ""}), vm(resources={"cpus": "0-"}), vm(resources={"cpus": [0]}), vm(resources={"cpus": 1024}),
+    vm(resources={"pinning": {}}), vm(resources={"pinning": [{"vps": "0"}]}), vm(resources={"pinning": [{"cpus": "0"}]}),
+    vm(resources={"pinning": [{"vps": 0, "cpus": 0, "core": 0}]}), vm(resources={"pinning": [{"vps": "a", "cpus": 0}]}),
 ]
 
 # What no schema can say: the parser alone refuses.
@@ -119,6 +123,8 @@ PARSER_ALONE = [
     vm(numa=[{}, {}]), vm(numa=[{"processors": "0,0-1"}]), vm(numa=[{"memory": "1G"}]), vm(numa=[{"processors": "240"}]),
     vm(numa=[{"distances": [20]}]), vm(numa=[{"distances": [10, 20]}]), vm(numa=[{}], memory={"dynamic": {}}),
     vm(processors={"count": 65}, resources={"tasks_max": 128}),
+    vm(resources={"cpus": "3-2"}), vm(resources={"cpus": "1024"}), vm(resources={"cpus": "0", "pinning": [{"vps": 0, "cpus": 1}]}),
+    vm(resources={"pinning": [{"vps": 1, "cpus": 0}]}), vm(resources={"pinning": [{"vps": 0, "cpus": 0}] * 2}),
     vm(disks=[{"path": "/a"}, {"path": "/b"}]), vm(notes="é" * 2049),
     vm(network_adapters=[{"name": "a"}, {"name": "a"}]),
     vm(network_adapters=[{"forward": ["0:1"]}]), vm(network_adapters=[{"forward": ["1:65536"]}]),
@@ -158,6 +164,10 @@ def changed(path, value):
     if path[0] == "numa":  # which are not with dynamic memory, and make up the VM
         definition["numa"] = [{}, {"processors": "0"}] if path[2:] == ("processors",) else [{}]
         definition["memory"] = {"size": value} if path[2:] == ("memory",) else {}
+    if path[:2] == ("resources", "pinning"):
+        definition["resources"] = {"pinning": [{"vps": "0", "cpus": "0"}]}
+        if path[3:] == ("vps",):  # of which all can be named
+            definition.update({"processors": {"count": 240}, "numa": []})
     at(definition, path[:-1])[path[-1]] = value
     return definition
 
@@ -198,7 +208,7 @@ class Schema(unittest.TestCase):
 
     def test_good(self):
         examples = [json.loads((CORPUS / name).read_text())
-                    for name in ("full.json", "network.json", "numa.json", "small.json")]
+                    for name in ("full.json", "network.json", "numa.json", "pinning.json", "small.json")]
         self.judge([*GOOD, WHOLE, *examples], True, True)
 
     def test_bad(self):

@@ -2,6 +2,7 @@
 /* vmctl list, show. */
 #include "common/base/parse.h"
 #include "common/base/text.h"
+#include "common/cpu_list.h"
 #include "vmms/vmctl/screen.h"
 #include "vmms/vmctl/table.h"
 #include "vmms/vmctl/vm_info.h"
@@ -345,23 +346,40 @@ static void print_adapters(const struct vm_info *info, struct json_object *defin
 	table_free(table);
 }
 
+static void print_pinning(struct json_object *pinning)
+{
+	size_t count = json_object_is_type(pinning, json_type_array)
+			       ? json_object_array_length(pinning)
+			       : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *pin = json_object_array_get_idx(pinning, i);
+		AUTO_FREE char *text = NULL;
+
+		if (asprintf(&text, "vp %s on CPU %s", member(pin, "vps"), member(pin, "cpus")) >=
+		    0)
+			print_line(i == 0 ? "pinning:" : "", text);
+	}
+}
+
 /* One line, of what the definition says. */
 static void print_limits(const struct vm_info *info, struct json_object *definition)
 {
 	struct json_object *resources;
-	char text[512] = "";
+	char text[512 + CPU_LIST_TEXT] = "";
 	size_t used = 0;
 
 	if (!json_object_object_get_ex(definition, "resources", &resources))
 		return;
 	json_object_object_foreach(resources, key, value)
 	{
-		if (used < sizeof(text))
+		if (used < sizeof(text) && !json_object_is_type(value, json_type_array))
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
 						 used > 0 ? ", " : "", key,
 						 json_object_get_string(value));
 	}
 	print_line("limits:", text);
+	print_pinning(json_object_object_get(resources, "pinning"));
 	print_line("not in force:", info->limits_problem);
 }
 

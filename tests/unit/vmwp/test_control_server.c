@@ -254,7 +254,8 @@ static void what_needs_a_machine(void **state)
 					       "cancel_copy",
 					       "open_socket",
 					       "answer_socket",
-					       "change_actions" };
+					       "change_actions",
+					       "pin" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		assert_string_equal(ask(*state, methods[i], NULL), CONTROL_ERROR_INVALID_STATE);
@@ -640,6 +641,28 @@ static void actions_are_changed(void **state)
 	assert_string_equal(ask(fixture, "start", NULL), "");
 	wait_state(fixture, "stopped");
 	assert_string_equal(fixture->reason, "crash");
+}
+
+static void vps_are_pinned(void **state)
+{
+	static const uint8_t code[] = { GUEST_HALT };
+	struct fixture *fixture = *state;
+
+	configure(fixture, code, sizeof(code), "");
+	assert_string_equal(ask(fixture, "pin", NULL), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "pin", "{\"pinning\": {}}"), CONTROL_ERROR_INVALID);
+	assert_string_equal(
+		ask(fixture, "pin", "{\"pinning\": [{\"vps\": \"9\", \"cpus\": \"0\"}]}"),
+		CONTROL_ERROR_INVALID);
+	/* There are no vps yet. */
+	assert_string_equal(
+		ask(fixture, "pin", "{\"pinning\": [{\"vps\": \"0\", \"cpus\": \"1023\"}]}"), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	wait_state(fixture, "running");
+	assert_string_equal(
+		ask(fixture, "pin", "{\"pinning\": [{\"vps\": \"0\", \"cpus\": \"1023\"}]}"),
+		CONTROL_ERROR_FAILED);
+	assert_string_equal(ask(fixture, "pin", "{\"pinning\": []}"), "");
 }
 
 static void daemon_that_goes_away(void **state)
@@ -1039,6 +1062,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guest_that_floods, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_does_not_listen, setup, teardown),
 		cmocka_unit_test_setup_teardown(actions_are_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(vps_are_pinned, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(changes_before_the_next_daemon, setup_listening,
 						teardown),

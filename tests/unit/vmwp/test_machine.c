@@ -12,9 +12,11 @@
 #include "vmwp/machine.h"
 #include "vsp/vmbus.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -689,6 +691,121 @@ static void too_many_vps(void **state)
 		strstr(fixture->failure.message, "1000000 virtual processors; this host's"));
 }
 
+/* The line "Cpus_allowed_list" of this process' thread of that name. */
+static void read_affinity(const char *name, char *list, size_t size)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	assert_non_null(tasks);
+	list[0] = '\0';
+	while ((entry = readdir(tasks))) {
+		char path[300], line[256];
+		bool found = false;
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+		file = fopen(path, "re");
+		while (file && fgets(line, sizeof(line), file)) {
+			line[strcspn(line, "\n")] = '\0';
+			if (strncmp(line, "Name:\t", 6) == 0)
+				found = strcmp(line + 6, name) == 0;
+			else if (found && strncmp(line, "Cpus_allowed_list:\t", 19) == 0)
+				snprintf(list, size, "%s", line + 19);
+		}
+		if (file)
+			fclose(file);
+	}
+	closedir(tasks);
+}
+
+static void pin(struct fixture *fixture, const char *text)
+{
+	struct json_object *pinning = json_tokener_parse(text);
+	struct json_error error = { 0 };
+
+	assert_int_equal(
+		definition_pinning_from_json(pinning, fixture->definition->processors.count,
+					     &fixture->definition->resources.pinning, &error),
+		0);
+	json_object_put(pinning);
+}
+
+/* The highest CPU that this process may run on. */
+static unsigned last_cpu(void)
+{
+	cpu_set_t cpus;
+	unsigned last = 0;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+	for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &cpus))
+			last = cpu;
+	return last;
+}
+
+static void vps_are_pinned(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('p'), GUEST_HALT };
+	struct fixture *fixture = *state;
+	char text[128], cpu[16], list[256], all[256];
+
+	fixture->definition->processors.count = fixture->definition->processors.cores = 2;
+	snprintf(cpu, sizeof(cpu), "%u", last_cpu());
+	snprintf(text, sizeof(text), "[{\"vps\": \"0\", \"cpus\": \"%s\"}]", cpu);
+	pin(fixture, text);
+	start(fixture, code, sizeof(code));
+	assert_string_equal(fixture->notice, "");
+	wait_for_output(fixture);
+	read_affinity("vp-0", list, sizeof(list));
+	assert_string_equal(list, cpu);
+	read_affinity("test_machine", all, sizeof(all));
+	read_affinity("vp-1", list, sizeof(list));
+	assert_string_equal(list, all);
+
+	/* A reset makes other threads. */
+	assert_int_equal(machine_reset(fixture->machine), 0);
+	fixture->state = MACHINE_RESETTING;
+	wait_for(fixture, MACHINE_RUNNING);
+	wait_for_output(fixture);
+	read_affinity("vp-0", list, sizeof(list));
+	assert_string_equal(list, cpu);
+
+	/* While it runs. */
+	snprintf(text, sizeof(text), "[{\"vps\": \"1\", \"cpus\": \"%s\"}]", cpu);
+	pin(fixture, text);
+	assert_int_equal(machine_pin(fixture->machine, &fixture->failure), 0);
+	read_affinity("vp-1", list, sizeof(list));
+	assert_string_equal(list, cpu);
+	read_affinity("vp-0", list, sizeof(list));
+	assert_string_equal(list, all);
+	stop(fixture);
+}
+
+static void pins_that_cannot_be(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('p'), GUEST_HALT };
+	struct fixture *fixture = *state;
+	char text[160], cpu[16], list[256];
+
+	fixture->definition->processors.count = fixture->definition->processors.cores = 2;
+	pin(fixture, "[{\"vps\": \"0\", \"cpus\": \"1023\"}]");
+	start(fixture, code, sizeof(code));
+	assert_non_null(strstr(fixture->notice, "Virtual processor 0 cannot run on CPU 1023"));
+	wait_for_output(fixture);
+
+	/* What can be done is done. */
+	snprintf(cpu, sizeof(cpu), "%u", last_cpu());
+	snprintf(text, sizeof(text),
+		 "[{\"vps\": \"0\", \"cpus\": \"1023\"}, {\"vps\": \"1\", \"cpus\": \"%s\"}]", cpu);
+	pin(fixture, text);
+	assert_int_equal(machine_pin(fixture->machine, &fixture->failure), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "CPU 1023: Invalid argument"));
+	read_affinity("vp-1", list, sizeof(list));
+	assert_string_equal(list, cpu);
+	stop(fixture);
+}
+
 static void machine_that_never_started(void **state)
 {
 	static const uint8_t code[] = { GUEST_HALT };
@@ -786,6 +903,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(several_vps, setup, teardown),
 		cmocka_unit_test_setup_teardown(as_many_vps_as_can_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_vps, setup, teardown),
+		cmocka_unit_test_setup_teardown(vps_are_pinned, setup, teardown),
+		cmocka_unit_test_setup_teardown(pins_that_cannot_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(machine_that_never_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(kernel_that_is_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(machine_without_a_kernel, setup, teardown),
