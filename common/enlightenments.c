@@ -21,6 +21,7 @@ const char *const enlightenment_names[] = {
 	[ENLIGHTENMENT_IDLE] = "idle",
 	[ENLIGHTENMENT_CRASH_MSRS] = "crash_msrs",
 	[ENLIGHTENMENT_RESET] = "reset",
+	[ENLIGHTENMENT_FREE_PAGE_REPORTING] = "free_page_reporting",
 	[_ENLIGHTENMENT_COUNT] = NULL,
 };
 

@@ -75,7 +75,7 @@ static bool cpuid_has_invariant_tsc(struct vid_cpuid *cpuid)
 /* By which bits a guest knows of each. */
 static const struct {
 	enum enlightenment enlightenment;
-	uint32_t privileges, features, hints;
+	uint32_t privileges, abilities, features, hints; /* abilities: the privileges of EBX */
 } tellings[] = {
 	{ ENLIGHTENMENT_REFERENCE_TSC, .privileges = HV_PRIVILEGE_REFERENCE_TSC },
 	{ ENLIGHTENMENT_FREQUENCIES, .privileges = HV_PRIVILEGE_FREQUENCIES,
@@ -93,6 +93,7 @@ static const struct {
 	{ ENLIGHTENMENT_IDLE, .privileges = HV_PRIVILEGE_GUEST_IDLE },
 	{ ENLIGHTENMENT_CRASH_MSRS, .features = HV_FEATURE_GUEST_CRASH },
 	{ ENLIGHTENMENT_RESET, .privileges = HV_PRIVILEGE_RESET },
+	{ ENLIGHTENMENT_FREE_PAGE_REPORTING, .abilities = HV_PRIVILEGE_EXTENDED_CALLS },
 };
 
 /* Takes back what is not wanted, and notes what is left. */
@@ -109,9 +110,11 @@ static void cpuid_settle_enlightenments(struct hvshim *hvshim, struct vid_cpuid 
 
 		if (!hvshim_wants(hvshim, it->enlightenment)) {
 			features->eax &= ~it->privileges;
+			features->ebx &= ~it->abilities;
 			features->edx &= ~it->features;
 			hints->eax &= ~it->hints;
 		} else if ((features->eax & it->privileges) == it->privileges &&
+			   (features->ebx & it->abilities) == it->abilities &&
 			   (features->edx & it->features) == it->features &&
 			   (hints->eax & it->hints) == it->hints) {
 			hvshim->told |= enlightenment_bit(it->enlightenment);
@@ -132,7 +135,8 @@ int cpuid_add_user(struct hvshim_vp *vp, struct vid_cpuid *cpuid)
 		  .eax = HV_PRIVILEGE_REFERENCE_COUNT | HV_PRIVILEGE_SYNIC |
 			 HV_PRIVILEGE_HYPERCALL | HV_PRIVILEGE_VP_INDEX | HV_PRIVILEGE_RESET |
 			 HV_PRIVILEGE_REFERENCE_TSC | HV_PRIVILEGE_FREQUENCIES,
-		  .ebx = HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS,
+		  .ebx = HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS |
+			 HV_PRIVILEGE_EXTENDED_CALLS,
 		  .edx = HV_FEATURE_FREQUENCIES | HV_FEATURE_GUEST_CRASH },
 		{ .function = HV_CPUID_RECOMMENDATIONS,
 		  .eax = HV_HINT_RELAXED_TIMING | HV_HINT_DEPRECATE_AUTO_EOI,
@@ -170,7 +174,8 @@ static const struct {
 			   HV_PRIVILEGE_HYPERCALL | HV_PRIVILEGE_VP_INDEX |
 			   HV_PRIVILEGE_REFERENCE_TSC | HV_PRIVILEGE_FREQUENCIES |
 			   HV_PRIVILEGE_TSC_INVARIANT,
-		    .ebx = HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS,
+		    .ebx = HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS |
+			   HV_PRIVILEGE_EXTENDED_CALLS,
 		    .edx = HV_FEATURE_XMM_INPUT | HV_FEATURE_FREQUENCIES |
 			   HV_FEATURE_EXTENDED_GVA_FLUSH | HV_FEATURE_DIRECT_STIMER },
 	  .extra = { .eax = HV_PRIVILEGE_RESET, .edx = HV_FEATURE_GUEST_CRASH } },

@@ -311,6 +311,8 @@ void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_co
 		.events_signalled = hvshim->counters.events_signalled,
 		.timers_expired = hvshim->counters.timers_expired,
 		.unknown_hypercalls = hvshim->counters.unknown_hypercalls,
+		.discarded_pages = hvshim->counters.discarded_pages,
+		.discard_failures = hvshim->counters.discard_failures,
 		.introductions = hvshim->counters.introductions,
 	};
 }

@@ -172,6 +172,8 @@ uint32_t hvshim_enlightenments(const struct hvshim *hvshim);
 struct hvshim_counters {
 	uint64_t msr_exits, hypercall_exits, synic_exits, messages_posted, messages_busy,
 		events_signalled, timers_expired, unknown_hypercalls;
+	uint64_t discarded_pages; /* that the guest reported free, and the host has back */
+	uint64_t discard_failures;
 	uint64_t introductions; /* of the guest: its OS id and hypercall MSR; 0: KVM hides them */
 };
 void hvshim_counters(const struct hvshim *hvshim, struct hvshim_counters *ret_counters);

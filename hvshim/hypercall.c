@@ -12,43 +12,59 @@
 #define INPUT_VARIABLE_HEADER UINT64_C(0x0000000007fe0000)
 #define INPUT_RESERVED        UINT64_C(0xf000f000f8000000)
 
-struct hypercall_input {
-	uint64_t value;
-	uint64_t params[2]; /* GPAs of the parameter blocks; or, in the fast form, the parameters */
-};
-
 struct hypercall {
 	uint16_t code;
-	enum hv_status (*call)(struct hvshim_vp *vp, const struct hypercall_input *input);
+	uint16_t repetitions; /* at most; 0: it is not a call with repetitions */
+	uint64_t (*call)(struct hvshim_vp *vp, const struct hypercall_input *input);
 };
 
 #define INPUT_ALIGNMENT 8u
 
-/*
- * Copies an input block out of guest memory, so that what is checked is what is used. Blocks must
- * be aligned and lie in one page.
- */
-static enum hv_status input_copy(struct hvshim_vp *vp, uint64_t address, void *block, size_t size)
+static void *block_find(struct hvshim_vp *vp, uint64_t address, size_t size,
+			enum hv_status *ret_status)
 {
-	const void *source;
+	void *block = NULL;
 
-	if (!IS_ALIGNED(address, INPUT_ALIGNMENT) || address % HV_PAGE_SIZE + size > HV_PAGE_SIZE)
-		return HV_STATUS_INVALID_ALIGNMENT;
-	source = vid_memory_map(vp->hvshim->memory, GPA(address), size);
-	if (!source)
-		return HV_STATUS_INVALID_HYPERCALL_INPUT;
-	memcpy(block, source, size);
-	return HV_STATUS_SUCCESS;
+	*ret_status = HV_STATUS_INVALID_ALIGNMENT;
+	if (IS_ALIGNED(address, INPUT_ALIGNMENT) && address % HV_PAGE_SIZE + size <= HV_PAGE_SIZE) {
+		block = vid_memory_map(vp->hvshim->memory, GPA(address), size);
+		*ret_status = block ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_HYPERCALL_INPUT;
+	}
+	return block;
 }
 
-static enum hv_status call_post_message(struct hvshim_vp *vp, const struct hypercall_input *input)
+enum hv_status hypercall_input_copy(struct hvshim_vp *vp, uint64_t address, void *block,
+				    size_t size)
+{
+	enum hv_status status;
+	const void *source = block_find(vp, address, size, &status);
+
+	if (source)
+		memcpy(block, source, size);
+	return status;
+}
+
+enum hv_status hypercall_output_copy(struct hvshim_vp *vp, uint64_t address, const void *block,
+				     size_t size)
+{
+	enum hv_status status;
+	void *target = block_find(vp, address, size, &status);
+
+	if (target) {
+		memcpy(target, block, size);
+		vid_memory_mark_written(vp->hvshim->memory, GPA(address), size);
+	}
+	return status;
+}
+
+static uint64_t call_post_message(struct hvshim_vp *vp, const struct hypercall_input *input)
 {
 	struct hv_post_message post;
 	enum hv_status status;
 
 	if (input->value & HV_HYPERCALL_FAST)
 		return HV_STATUS_INVALID_HYPERCALL_INPUT;
-	status = input_copy(vp, input->params[0], &post, sizeof(post));
+	status = hypercall_input_copy(vp, input->params[0], &post, sizeof(post));
 	if (status != HV_STATUS_SUCCESS)
 		return status;
 	return message_queue_post(vp->hvshim, &post);
@@ -70,31 +86,42 @@ uint64_t hypercall_signal_event(struct hvshim_vp *vp, uint64_t argument)
 	return HV_STATUS_SUCCESS;
 }
 
-static enum hv_status call_signal_event(struct hvshim_vp *vp, const struct hypercall_input *input)
+static uint64_t call_signal_event(struct hvshim_vp *vp, const struct hypercall_input *input)
 {
 	uint64_t argument = input->params[0];
 
 	if (!(input->value & HV_HYPERCALL_FAST)) {
 		enum hv_status status =
-			input_copy(vp, input->params[0], &argument, sizeof(argument));
+			hypercall_input_copy(vp, input->params[0], &argument, sizeof(argument));
 
 		if (status != HV_STATUS_SUCCESS)
 			return status;
 	}
-	return (enum hv_status)hypercall_signal_event(vp, argument);
+	return hypercall_signal_event(vp, argument);
 }
 
 /* The vp has left the CPU by calling; that is all it can ask for here. */
-static enum hv_status call_long_spin_wait(struct hvshim_vp *vp, const struct hypercall_input *input)
+static uint64_t call_long_spin_wait(struct hvshim_vp *vp, const struct hypercall_input *input)
 {
 	return HV_STATUS_SUCCESS;
 }
 
 static const struct hypercall hypercall_table[] = {
-	{ HV_CALL_NOTIFY_LONG_SPIN_WAIT, call_long_spin_wait },
-	{ HV_CALL_POST_MESSAGE, call_post_message },
-	{ HV_CALL_SIGNAL_EVENT, call_signal_event },
+	{ HV_CALL_NOTIFY_LONG_SPIN_WAIT, 0, call_long_spin_wait },
+	{ HV_CALL_POST_MESSAGE, 0, call_post_message },
+	{ HV_CALL_SIGNAL_EVENT, 0, call_signal_event },
+	{ HV_CALL_QUERY_CAPABILITIES, 0, hypercall_query_capabilities },
+	{ HV_CALL_MEMORY_HEAT_HINT, HV_MEMORY_HEAT_RANGES_MAX, hypercall_memory_heat_hint },
 };
+
+static bool repetitions_fit(const struct hypercall *hypercall, uint64_t value)
+{
+	uint32_t count = HV_HYPERCALL_REP_COUNT(value), start = HV_HYPERCALL_REP_START(value);
+
+	if (hypercall->repetitions == 0)
+		return count == 0 && start == 0;
+	return start < count && count <= hypercall->repetitions;
+}
 
 uint64_t hypercall_dispatch(struct hvshim_vp *vp, uint64_t value, const uint64_t params[2])
 {
@@ -106,8 +133,7 @@ uint64_t hypercall_dispatch(struct hvshim_vp *vp, uint64_t value, const uint64_t
 	for (size_t i = 0; i < ARRAY_SIZE(hypercall_table); i++) {
 		if (hypercall_table[i].code != HV_HYPERCALL_CODE(value))
 			continue;
-		if (value & INPUT_VARIABLE_HEADER || HV_HYPERCALL_REP_COUNT(value) != 0 ||
-		    HV_HYPERCALL_REP_START(value) != 0)
+		if (value & INPUT_VARIABLE_HEADER || !repetitions_fit(&hypercall_table[i], value))
 			return HV_STATUS_INVALID_HYPERCALL_INPUT;
 		return hypercall_table[i].call(vp, &input);
 	}

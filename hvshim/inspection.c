@@ -37,7 +37,9 @@ static struct json_object *inspect_counters(const struct hvshim *hvshim)
 			 json_object_new_uint64(counters.messages_busy), "events_signalled",
 			 json_object_new_uint64(counters.events_signalled), "timers_expired",
 			 json_object_new_uint64(counters.timers_expired), "unknown_hypercalls",
-			 json_object_new_uint64(counters.unknown_hypercalls), NULL);
+			 json_object_new_uint64(counters.unknown_hypercalls), "discarded_pages",
+			 json_object_new_uint64(counters.discarded_pages), "discard_failures",
+			 json_object_new_uint64(counters.discard_failures), NULL);
 }
 
 struct json_object *hvshim_inspect(struct hvshim *hvshim)

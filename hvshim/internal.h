@@ -227,7 +227,7 @@ struct hvshim {
 	struct {
 		atomic_uint_fast64_t msr_exits, hypercall_exits, synic_exits, messages_posted,
 			messages_busy, events_signalled, timers_expired, unknown_hypercalls,
-			introductions;
+			introductions, discarded_pages, discard_failures;
 	} counters;
 
 	uint32_t vp_count;
@@ -261,8 +261,26 @@ int apic_read(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value);
 int apic_write(struct hvshim_vp *vp, uint32_t index, uint64_t value);
 int apic_write_assist_page(struct hvshim_vp *vp, uint64_t value);
 
-/* Return: the result value of the hypercall; only the low 16 bits, the status, are ever set. */
+/* Return: the result value of the hypercall: its status, and the repetitions that are done. */
 uint64_t hypercall_dispatch(struct hvshim_vp *vp, uint64_t input, const uint64_t params[2]);
+
+struct hypercall_input {
+	uint64_t value;
+	uint64_t params[2]; /* GPAs of the parameter blocks; or, in the fast form, the parameters */
+};
+
+/*
+ * The guest's parameter block: aligned, and in one page. Copied out of its memory, so that what is
+ * checked is what is used; and into it.
+ */
+enum hv_status hypercall_input_copy(struct hvshim_vp *vp, uint64_t address, void *block,
+				    size_t size);
+enum hv_status hypercall_output_copy(struct hvshim_vp *vp, uint64_t address, const void *block,
+				     size_t size);
+
+/* Extended hypercalls. */
+uint64_t hypercall_query_capabilities(struct hvshim_vp *vp, const struct hypercall_input *input);
+uint64_t hypercall_memory_heat_hint(struct hvshim_vp *vp, const struct hypercall_input *input);
 
 /* HvCallSignalEvent, given its 8 bytes of input. */
 uint64_t hypercall_signal_event(struct hvshim_vp *vp, uint64_t argument);

@@ -66,6 +66,9 @@ static uint32_t machine_wanted_enlightenments(const struct definition *definitio
 	for (enum enlightenment i = 0; i < _ENLIGHTENMENT_COUNT; i++)
 		if (definition->hyper_v[i])
 			wanted |= enlightenment_bit(i);
+	/* What is set aside for a guest is not given back. */
+	if (definition->memory.pages == DEFINITION_PAGES_HUGETLB)
+		wanted &= ~enlightenment_bit(ENLIGHTENMENT_FREE_PAGE_REPORTING);
 	return wanted;
 }
 

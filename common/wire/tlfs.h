@@ -45,6 +45,7 @@
 #define HV_PRIVILEGE_CREATE_PARTITIONS (1u << 0) /* makes Linux think it is the root partition */
 #define HV_PRIVILEGE_POST_MESSAGES     (1u << 4)
 #define HV_PRIVILEGE_SIGNAL_EVENTS     (1u << 5)
+#define HV_PRIVILEGE_EXTENDED_CALLS    (1u << 20)
 /* … and features, EDX. */
 #define HV_FEATURE_XMM_INPUT          (1u << 4)
 #define HV_FEATURE_FREQUENCIES        (1u << 8)
@@ -132,9 +133,19 @@
 #define HV_HYPERCALL_REP_COUNT(input) ((uint32_t)((input) >> 32) & 0xfffu)
 #define HV_HYPERCALL_REP_START(input) ((uint32_t)((input) >> 48) & 0xfffu)
 
+/* The result value: a status, and how many repetitions are done, counted from the first. */
+#define HV_HYPERCALL_REPS_DONE(count) ((uint64_t)(count) << 32)
+
 #define HV_CALL_NOTIFY_LONG_SPIN_WAIT 0x0008u
 #define HV_CALL_POST_MESSAGE          0x005cu
 #define HV_CALL_SIGNAL_EVENT          0x005du
+
+/* Extended hypercalls, of whatever serves the partition: HV_PRIVILEGE_EXTENDED_CALLS. */
+#define HV_CALL_QUERY_CAPABILITIES 0x8001u
+#define HV_CALL_MEMORY_HEAT_HINT   0x8003u
+
+/* HvExtCallQueryCapabilities' output: 64 bits. */
+#define HV_CAPABILITY_COLD_DISCARD (1ull << 8) /* HvExtCallMemoryHeatHint takes it */
 
 enum hv_status {
 	HV_STATUS_SUCCESS = 0x00,
@@ -178,6 +189,27 @@ struct hv_signal_event {
 	uint16_t reserved;
 } PACKED;
 _Static_assert(sizeof(struct hv_signal_event) == 8, "wire format");
+
+/* Pages in a row, in units of 4 KiB; of 2 MiB or 1 GiB if they are large. */
+#define HV_GPA_RANGE_UNITS(range)     (((range)&0x7ffu) + 1)
+#define HV_GPA_RANGE_LARGE            (1ull << 11)
+#define HV_GPA_RANGE_HUGE             (1ull << 12) /* with HV_GPA_RANGE_LARGE: of 1 GiB */
+#define HV_GPA_RANGE_LARGE_RESERVED   (0xffull << 13)
+#define HV_GPA_RANGE_FRAME(range)     ((range) >> 12)
+#define HV_GPA_RANGE_LARGE_PFN(range) ((range) >> 21) /* counts the larger units */
+
+/*
+ * HvExtCallMemoryHeatHint's input: what follows is as many ranges as the call has repetitions.
+ * Linux, drivers/hv/hv_balloon.c.
+ */
+struct hv_memory_heat_hint {
+	uint64_t type; /* bits 0-1; the others are reserved */
+	uint64_t ranges[];
+} PACKED;
+_Static_assert(sizeof(struct hv_memory_heat_hint) == 8, "wire format");
+
+#define HV_MEMORY_COLD_DISCARD    2u /* the guest has no use for what is there */
+#define HV_MEMORY_HEAT_RANGES_MAX 511u
 
 /* A slot of the message page (SIMP): one per SINT. Free while type is HV_MESSAGE_NONE. */
 struct hv_message {

@@ -18,13 +18,16 @@ host_make() {
 	debian_tree bookworm "$tree" "$(IFS=, && echo "${host_packages[*]}")"
 	host_configure "$tree"
 	mkdir -p "$tree/usr/lib/modules"
-	cp -a "$kernels_dir/$host_kernel"/lib/modules/* "$tree/usr/lib/modules/"
+	local kernel
+	for kernel in "${host_kernels[@]}"; do
+		cp -a "$kernels_dir/$kernel"/lib/modules/* "$tree/usr/lib/modules/"
+		initramfs_make "$host_dir/initrd-$kernel" "$kernels_dir/$kernel" "$parts_dir/host/initramfs" \
+			virtio_pci virtio_blk virtio_console virtio_rng ext4
+	done
 	# The emulator once more, in there the peer that benchmarks compare with.
 	emulator_copy "$tree/opt/qemu"
 	debian_ext4 "$tree" "$host_dir/root.raw" 6G host
 	rm -rf "$tree"
-	initramfs_make "$host_dir/initrd" "$kernels_dir/$host_kernel" "$parts_dir/host/initramfs" \
-		virtio_pci virtio_blk virtio_console virtio_rng ext4
 }
 
 host_configure() {

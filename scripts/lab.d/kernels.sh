@@ -14,7 +14,9 @@ declare -A kernel_package=(
 	[6.12-cloud]=linux-image-cloud-amd64
 	[6.1-686]=linux-image-686:i386
 )
+# Of the lab host: the one that its snapshots run, and others that it can be booted with.
 host_kernel=6.1-amd64
+host_kernels=("$host_kernel" 6.12-cloud)
 
 kernels_make() {
 	local flavour suite apt

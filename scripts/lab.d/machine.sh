@@ -17,6 +17,7 @@
 # No shared directory: a machine with a 9p device cannot be saved. Files pass through raw disks.
 
 machine_memory=3072 # MiB, of the snapshots
+machine_kernel=$host_kernel
 machine_payload_size=4G
 machine_output_size=4G
 
@@ -46,7 +47,7 @@ machine_start() {
 	local options=(
 		-accel tcg,thread=multi,tb-size=512 -cpu max -smp 1 -m "$memory" -M q35
 		-nodefaults -no-user-config -display none -no-reboot
-		-kernel "$kernels_dir/$host_kernel/vmlinuz" -initrd "$host_dir/initrd" -append "$append"
+		-kernel "$kernels_dir/$machine_kernel/vmlinuz" -initrd "$host_dir/initrd-$machine_kernel" -append "$append"
 		-device virtio-rng-pci -device virtio-serial-pci -serial "file:$directory/console"
 		-chardev "pipe,id=monitor,path=$directory/monitor" -mon chardev=monitor,mode=control
 		-chardev "pipe,id=control,path=$directory/control"

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The rows of the lab's tests: scenarios, and the engines, vps and kernels they run with.
 
-A row is named SCENARIO:ENGINE:VPS:KERNEL. The default plan runs every scenario once, those that test
+A row is named SCENARIO:ENGINE:VPS:KERNEL, with @KERNEL behind it if the host has another kernel than
+its usual one. The default plan runs every scenario once, those that test
 what an engine does once with each, and deals the combinations out so that every pair of engine, vps
 and kernel meets; the full plan boots every combination, and runs every other scenario on both
 engines with every number of vps, the kernels dealt out so that it meets each on both engines; what
@@ -28,6 +29,14 @@ def row_name(scenario, combination):
     return ":".join([scenario.__name__.replace("_", "-"), *map(str, combination)])
 
 
+NEWER_HOST = "6.12-cloud"
+
+
+def newer_host_rows():
+    for scenario in scenarios.OF_NEWER_HOSTS:
+        yield row_name(scenario, ("in-kernel", 2, "6.12-cloud")) + "@" + NEWER_HOST
+
+
 def default_plan():
     """The boots take a row of the square, the other scenarios one combination each, in turn."""
     for combination in PAIRWISE[:len(VPS)]:
@@ -41,6 +50,7 @@ def default_plan():
         if scenario in scenarios.OF_THE_ENGINE:
             other = ENGINES[1 - ENGINES.index(combination[0])]
             yield row_name(scenario, (other, *combination[1:]))
+    yield from newer_host_rows()
 
 
 def full_plan():
@@ -51,12 +61,13 @@ def full_plan():
             for row, engine in enumerate(ENGINES):
                 for column, vps in enumerate(VPS):
                     yield row_name(scenario, (engine, vps, KERNELS[(row + column) % 3]))
+    yield from newer_host_rows()
     for number, scenario in enumerate(scenarios.AT_LENGTH):
         for row, engine in enumerate(ENGINES):
             yield row_name(scenario, (engine, VPS[1 + (number + row) % 2], KERNELS[(number + row) % 3]))
 
 
 def parse(name):
-    scenario, engine, vps, kernel = name.split(":")
+    scenario, engine, vps, kernel = name.partition("@")[0].split(":")
     function = {s.__name__.replace("_", "-"): s for s in scenarios.ALL + scenarios.AT_LENGTH}[scenario]
     return function, engine, int(vps), kernel

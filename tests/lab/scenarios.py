@@ -549,7 +549,10 @@ ALL = [boot, no_interrupt_remapping, synthetic_timers, panic_stops, fio_on_a_blo
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_network.OF_THE_ENGINE,
-                 *scenarios_processors.OF_THE_ENGINE]
+                 *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE]
+
+# What KVM has of late.
+OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS
 
 # Of the full plan alone.
 AT_LENGTH = [*scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH]

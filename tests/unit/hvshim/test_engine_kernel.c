@@ -13,14 +13,16 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define SECOND       1000000000ull
-#define RAM          0x100000u
-#define MESSAGE_PAGE 0x1000u
-#define EVENT_PAGE   0x2000u
-#define INPUT_PAGE   0x3000u
-#define NOT_RAM      0x90000000u
-#define SINT         2u
-#define MESSAGES     4u
+#define SECOND         1000000000ull
+#define RAM            0x100000u
+#define MESSAGE_PAGE   0x1000u
+#define EVENT_PAGE     0x2000u
+#define INPUT_PAGE     0x3000u
+#define NOT_RAM        0x90000000u
+#define LARGE_RAM      0x40000000u /* of LARGE_RAM_SIZE bytes */
+#define LARGE_RAM_SIZE 0x800000u
+#define SINT           2u
+#define MESSAGES       4u
 
 struct fixture {
 	struct loop *loop;
@@ -103,12 +105,15 @@ static int make(void **state, uint32_t enlightenments, bool virtualized)
 {
 	static struct fixture fixture;
 	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
+	const struct vid_memory_region large = { .gpa = GPA(LARGE_RAM), .size = LARGE_RAM_SIZE };
 
 	memset(&fixture, 0, sizeof(fixture));
 	fixture.partition.vid.capabilities.apic_virtualization = virtualized;
 	assert_int_equal(loop_new(64, &fixture.loop), 0);
 	assert_int_equal(vid_memory_new(&fixture.partition.memory), 0);
 	assert_int_equal(vid_memory_add(fixture.partition.memory, ram, VID_MEMORY_SMALL, false), 0);
+	assert_int_equal(vid_memory_add(fixture.partition.memory, large, VID_MEMORY_SMALL, false),
+			 0);
 	fixture.vp.partition = &fixture.partition;
 	offer_everything(&fixture.vp.offered);
 	make_hvshim(&fixture, enlightenments);
@@ -259,7 +264,8 @@ static void test_leaves(void **state)
 	assert_false(features->eax & HV_PRIVILEGE_SYNTHETIC_TIMERS);
 	assert_false(features->edx & HV_FEATURE_DIRECT_STIMER);
 	assert_true(features->eax & HV_PRIVILEGE_RESET);
-	assert_int_equal(features->ebx, HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS);
+	assert_int_equal(features->ebx, HV_PRIVILEGE_POST_MESSAGES | HV_PRIVILEGE_SIGNAL_EVENTS |
+						HV_PRIVILEGE_EXTENDED_CALLS);
 	assert_true(features->edx & HV_FEATURE_GUEST_CRASH);
 	hints = vid_cpuid_find(cpuid, HV_CPUID_RECOMMENDATIONS, 0);
 	assert_true(hints->eax & HV_HINT_DEPRECATE_AUTO_EOI);
@@ -296,6 +302,7 @@ static void test_enlightenments_are_switched_off(void **state)
 		make_hvshim(fixture, ENLIGHTENMENTS_ALL & ~enlightenment_bit(i));
 		assert_int_equal(hvshim_enlightenments(fixture->hvshim) & enlightenment_bit(i), 0);
 		bits = (unsigned)(__builtin_popcount(with[0].eax ^ features->eax) +
+				  __builtin_popcount(with[0].ebx ^ features->ebx) +
 				  __builtin_popcount(with[0].edx ^ features->edx) +
 				  __builtin_popcount(with[1].eax ^ hints->eax));
 		assert_int_equal(bits > 0, (told & enlightenment_bit(i)) != 0);
@@ -438,6 +445,146 @@ static void test_hypercalls(void **state)
 	close(fd);
 }
 
+/* ---- Pages that the guest reports free ---- */
+
+#define REPORT(count)        (HV_CALL_MEMORY_HEAT_HINT | (uint64_t)(count) << 32)
+#define FRAMES(first, count) ((uint64_t)(first) << 12 | ((count)-1))
+#define LARGE(first, count)  ((uint64_t)(first) << 21 | HV_GPA_RANGE_LARGE | ((count)-1))
+
+static uint64_t report(struct fixture *fixture, uint64_t input, uint64_t type, uint64_t first,
+		       uint64_t second)
+{
+	uint64_t *block = memory(fixture, INPUT_PAGE);
+
+	block[0] = type;
+	block[1] = first;
+	block[2] = second;
+	return hypercall(fixture, input, INPUT_PAGE);
+}
+
+static void fill(struct fixture *fixture)
+{
+	memset(memory(fixture, LARGE_RAM), 0x5a, LARGE_RAM_SIZE);
+	memset(memory(fixture, 0x10000), 0x5a, 0x10000);
+}
+
+/* Whether all pages from the first to the last are those that the guest had, or zeros. */
+static void assert_pages(struct fixture *fixture, uint64_t first, uint64_t count, uint8_t value)
+{
+	for (uint64_t page = first; page < first + count; page++) {
+		const uint8_t *bytes = memory(fixture, page * HV_PAGE_SIZE);
+
+		assert_int_equal(bytes[0], value);
+		assert_int_equal(bytes[HV_PAGE_SIZE - 1], value);
+	}
+}
+
+static uint64_t discarded(struct fixture *fixture)
+{
+	struct hvshim_counters counters;
+
+	hvshim_counters(fixture->hvshim, &counters);
+	return counters.discarded_pages;
+}
+
+static void test_reported_pages_are_given_back(void **state)
+{
+	struct fixture *fixture = *state;
+	const uint64_t large = LARGE_RAM >> 21;
+
+	fill(fixture);
+	assert_int_equal(report(fixture, REPORT(2), HV_MEMORY_COLD_DISCARD, FRAMES(0x11, 3),
+				LARGE(large + 1, 2)),
+			 HV_STATUS_SUCCESS | HV_HYPERCALL_REPS_DONE(2));
+	assert_pages(fixture, 0x10, 1, 0x5a);
+	assert_pages(fixture, 0x11, 3, 0);
+	assert_pages(fixture, 0x14, 1, 0x5a);
+	assert_pages(fixture, large << 9, 512, 0x5a);
+	assert_pages(fixture, (large + 1) << 9, 1024, 0);
+	assert_pages(fixture, (large + 3) << 9, 512, 0x5a);
+	assert_int_equal(discarded(fixture), 3 + 1024);
+
+	/* From the second on. */
+	fill(fixture);
+	assert_int_equal(report(fixture, REPORT(2) | 1ull << 48, HV_MEMORY_COLD_DISCARD,
+				FRAMES(0x11, 3), FRAMES(0x18, 1)),
+			 HV_STATUS_SUCCESS | HV_HYPERCALL_REPS_DONE(2));
+	assert_pages(fixture, 0x11, 7, 0x5a);
+	assert_pages(fixture, 0x18, 1, 0);
+}
+
+/* A call takes no longer than for some hundreds of megabytes. */
+static void test_reports_are_taken_in_parts(void **state)
+{
+	const struct vid_memory_region ram = { .gpa = GPA(UINT64_C(1) << 32),
+					       .size = UINT64_C(512) << 20 };
+	struct fixture *fixture = *state;
+	const uint64_t first = LARGE(2048, 128), second = LARGE(2048 + 128, 128);
+
+	assert_int_equal(vid_memory_add(fixture->partition.memory, ram, VID_MEMORY_SMALL, false),
+			 0);
+	assert_int_equal(report(fixture, REPORT(2), HV_MEMORY_COLD_DISCARD, first, second),
+			 HV_STATUS_SUCCESS | HV_HYPERCALL_REPS_DONE(1));
+	assert_int_equal(
+		report(fixture, REPORT(2) | 1ull << 48, HV_MEMORY_COLD_DISCARD, first, second),
+		HV_STATUS_SUCCESS | HV_HYPERCALL_REPS_DONE(2));
+	assert_int_equal(discarded(fixture), 2 * 65536);
+}
+
+static void test_reports_are_checked(void **state)
+{
+	struct fixture *fixture = *state;
+	static const struct {
+		uint64_t input, type, range;
+		uint64_t status;
+	} cases[] = {
+		{ REPORT(1), 0, FRAMES(0x11, 1), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 1, FRAMES(0x11, 1), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 6, FRAMES(0x11, 1), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 2, FRAMES(NOT_RAM >> 12, 1), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 2, FRAMES(0xff, 2), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 2, FRAMES(UINT64_MAX >> 12, 2048), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 2, LARGE(UINT64_MAX >> 21, 2048), HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 2, UINT64_MAX & ~HV_GPA_RANGE_LARGE_RESERVED,
+		  HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(1), 2, LARGE(LARGE_RAM >> 21, 1) | 1ull << 13,
+		  HV_STATUS_INVALID_PARAMETER },
+		{ REPORT(0), 2, FRAMES(0x11, 1), HV_STATUS_INVALID_HYPERCALL_INPUT },
+		{ REPORT(512), 2, FRAMES(0x11, 1), HV_STATUS_INVALID_HYPERCALL_INPUT },
+		{ REPORT(4095), 2, FRAMES(0x11, 1), HV_STATUS_INVALID_HYPERCALL_INPUT },
+		{ REPORT(1) | 1ull << 48, 2, FRAMES(0x11, 1), HV_STATUS_INVALID_HYPERCALL_INPUT },
+		{ REPORT(1) | HV_HYPERCALL_FAST, 2, 0, HV_STATUS_INVALID_HYPERCALL_INPUT },
+	};
+
+	fill(fixture);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(report(fixture, cases[i].input, cases[i].type, cases[i].range, 0),
+				 cases[i].status);
+	assert_int_equal(hypercall(fixture, REPORT(511), INPUT_PAGE + 8),
+			 HV_STATUS_INVALID_ALIGNMENT);
+	assert_int_equal(discarded(fixture), 0);
+	/* What is good before it is taken all the same. */
+	assert_int_equal(report(fixture, REPORT(2), HV_MEMORY_COLD_DISCARD, FRAMES(0x11, 1),
+				FRAMES(NOT_RAM >> 12, 1)),
+			 HV_STATUS_INVALID_PARAMETER | HV_HYPERCALL_REPS_DONE(1));
+	assert_int_equal(discarded(fixture), 1);
+}
+
+/* KVM forwards these calls from guests that are not told of them, too, where it can. */
+static void test_reports_can_be_switched_off(void **state)
+{
+	struct fixture *fixture = *state;
+
+	make_hvshim(fixture,
+		    ENLIGHTENMENTS_DEFAULT & ~enlightenment_bit(ENLIGHTENMENT_FREE_PAGE_REPORTING));
+	fill(fixture);
+	assert_int_equal(report(fixture, REPORT(1), HV_MEMORY_COLD_DISCARD, FRAMES(0x11, 1), 0),
+			 HV_STATUS_INVALID_HYPERCALL_CODE);
+	assert_int_equal(hypercall(fixture, HV_CALL_QUERY_CAPABILITIES, 0),
+			 HV_STATUS_INVALID_HYPERCALL_CODE);
+	assert_int_equal(discarded(fixture), 0);
+}
+
 static void test_connections_are_the_kernels(void **state)
 {
 	struct fixture *fixture = *state;
@@ -537,6 +684,10 @@ int main(void)
 		TEST(test_interrupts_go_to_the_sint),
 		TEST(test_slot_is_looked_at_after_eoi),
 		TEST(test_hypercalls),
+		TEST(test_reported_pages_are_given_back),
+		TEST(test_reports_are_taken_in_parts),
+		TEST(test_reports_are_checked),
+		TEST(test_reports_can_be_switched_off),
 		TEST(test_connections_are_the_kernels),
 		TEST(test_crash_and_reset),
 		TEST(test_reference_time),

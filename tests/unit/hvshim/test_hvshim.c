@@ -561,7 +561,7 @@ static void test_post_message_is_checked(void **state)
 		  HV_STATUS_INVALID_HYPERCALL_INPUT },
 		{ 4, 1, 8, HV_CALL_POST_MESSAGE | 1ull << 63, INPUT_PAGE,
 		  HV_STATUS_INVALID_HYPERCALL_INPUT },
-		{ 4, 1, 8, 0x8001, INPUT_PAGE, HV_STATUS_INVALID_HYPERCALL_CODE },
+		{ 4, 1, 8, 0x8002, INPUT_PAGE, HV_STATUS_INVALID_HYPERCALL_CODE },
 		{ 4, 1, 8, 0, INPUT_PAGE, HV_STATUS_INVALID_HYPERCALL_CODE },
 	};
 
@@ -667,6 +667,31 @@ static void test_connections_are_bounded(void **state)
 	for (id = 0x2fff; id > 0x3000 - 2048; id -= 2)
 		hvshim_connection_remove(fixture->hvshim, id);
 	close(fd);
+}
+
+/* ---- Extended hypercalls ---- */
+
+static void test_capabilities(void **state)
+{
+	struct fixture *fixture = FIXTURE(state);
+	uint64_t *output = puppet_memory(&fixture->puppet, INPUT_PAGE);
+
+	enable_hypercalls(fixture);
+	cpuid(fixture, HV_CPUID_FEATURES);
+	assert_true(fixture->puppet.registers.rbx & HV_PRIVILEGE_EXTENDED_CALLS);
+	output[0] = output[1] = 77;
+	assert_int_equal(hypercall(fixture, HV_CALL_QUERY_CAPABILITIES, 0, INPUT_PAGE),
+			 HV_STATUS_SUCCESS);
+	assert_int_equal(output[0], HV_CAPABILITY_COLD_DISCARD);
+	assert_int_equal(output[1], 77);
+	assert_int_equal(hypercall(fixture, HV_CALL_QUERY_CAPABILITIES, 0, INPUT_PAGE + 4),
+			 HV_STATUS_INVALID_ALIGNMENT);
+	assert_int_equal(hypercall(fixture, HV_CALL_QUERY_CAPABILITIES, 0, NOT_RAM),
+			 HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(hypercall(fixture, HV_CALL_QUERY_CAPABILITIES | HV_HYPERCALL_FAST, 0, 0),
+			 HV_STATUS_INVALID_HYPERCALL_INPUT);
+	assert_int_equal(hypercall(fixture, HV_CALL_QUERY_CAPABILITIES | 1ull << 32, 0, INPUT_PAGE),
+			 HV_STATUS_INVALID_HYPERCALL_INPUT);
 }
 
 static void test_hypercalls_are_for_kernel_mode(void **state)
@@ -1120,6 +1145,7 @@ int main(void)
 		TEST(test_messages_waiting_are_bounded),
 		TEST(test_signal_event),
 		TEST(test_connections_are_bounded),
+		TEST(test_capabilities),
 		TEST(test_hypercalls_are_for_kernel_mode),
 		TEST(test_32_bit_guest),
 		TEST(test_ports_of_others_are_left_alone),
