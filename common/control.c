@@ -18,7 +18,8 @@
 const char *const control_part_names[] = {
 	[CONTROL_PART_MACHINE] = "machine", [CONTROL_PART_VPS] = "vps",
 	[CONTROL_PART_VMBUS] = "vmbus",     [CONTROL_PART_CHANNELS] = "channels",
-	[CONTROL_PART_DEVICES] = "devices", [CONTROL_PARTS] = NULL,
+	[CONTROL_PART_GPADLS] = "gpadls",   [CONTROL_PART_DEVICES] = "devices",
+	[CONTROL_PART_SOCKETS] = "sockets", [CONTROL_PARTS] = NULL,
 };
 
 /* ---- Decoding ---- */

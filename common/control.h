@@ -77,12 +77,11 @@
  *                         {"reference_tsc": "on|off|not-offered", …}}: features that KVM could
  *                         give the guest, and the definition's model does not have; what the
  *                         guest is told of Hyper-V
- *   inspect               {"part": "machine|vps|vmbus|channels|devices", "first": n}; result: the
- *                         worker's objects as they are, under the name of the part: an object, or
- *                         of vps and channels an array, from the vp or relid `first` on, of no
- *                         more than a message holds; "next": n, where the rest begins, if there is
- *                         more
- *   capabilities          result: as `vmwp --probe` prints it
+ *   inspect               {"part": "machine|vps|vmbus|channels|gpadls|devices|sockets", "first":
+ * n}; result: the worker's objects as they are, under the name of the part: an object, or of vps
+ * and channels an array, from the vp or relid `first` on, of no more than a message holds; "next":
+ * n, where the rest begins, if there is more capabilities          result: as `vmwp --probe` prints
+ * it
  *
  * Events                  data
  *   state                 {"state": "running|paused|stopped|kept", "reason": "…", "message": "…"}
@@ -150,7 +149,9 @@ enum control_part {
 	CONTROL_PART_VPS,
 	CONTROL_PART_VMBUS,
 	CONTROL_PART_CHANNELS,
+	CONTROL_PART_GPADLS,
 	CONTROL_PART_DEVICES,
+	CONTROL_PART_SOCKETS,
 	CONTROL_PARTS,
 };
 extern const char *const control_part_names[CONTROL_PARTS + 1]; /* closed by NULL */

@@ -377,6 +377,14 @@ struct json_object *devices_counters(const struct devices *devices)
 			 json_object_new_uint64(sum.disks.errors), NULL);
 }
 
+void devices_inspect_services(const struct devices *devices, struct json_object **tree)
+{
+	if (devices->shutdown)
+		json_add(tree, "shutdown", ic_shutdown_inspect(devices->shutdown));
+	if (devices->heartbeat)
+		json_add(tree, "heartbeat", ic_heartbeat_inspect(devices->heartbeat));
+}
+
 struct json_object *devices_inspect_storage(const struct devices *devices)
 {
 	struct json_object *list = json_object_new_array();

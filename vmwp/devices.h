@@ -100,3 +100,6 @@ struct json_object *devices_counters(const struct devices *devices);
 
 /* An array of the controllers as they are now. New reference; NULL without memory. */
 struct json_object *devices_inspect_storage(const struct devices *devices);
+
+/* Adds shutdown and heartbeat, as ic_service_inspect() has them, if they are offered. */
+void devices_inspect_services(const struct devices *devices, struct json_object **tree);

@@ -123,3 +123,18 @@ struct json_object *guest_services_status(const struct guest_services *services)
 			 json_object_new_string(state), "sockets", json_object_new_int64(sockets),
 			 NULL);
 }
+
+struct json_object *guest_services_inspect(const struct guest_services *services)
+{
+	struct json_object *tree = json_object_new_object();
+
+	if (services->time)
+		json_add(&tree, "time", ic_time_inspect(services->time));
+	if (services->kvp)
+		json_add(&tree, "kvp", ic_kvp_inspect(services->kvp));
+	if (services->vss)
+		json_add(&tree, "vss", ic_vss_inspect(services->vss));
+	if (services->file_copy)
+		json_add(&tree, "file_copy", ic_file_copy_inspect(services->file_copy));
+	return tree;
+}

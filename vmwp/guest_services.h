@@ -65,3 +65,6 @@ void guest_services_resume(struct guest_services *services);
 
 /* Which are connected, and whether the guest is frozen. New reference; NULL without memory. */
 struct json_object *guest_services_status(const struct guest_services *services);
+
+/* Those that are offered, by name, as ic_service_inspect() has them. Likewise. */
+struct json_object *guest_services_inspect(const struct guest_services *services);

@@ -12,10 +12,12 @@
 /*
  * Of one answer. A vp takes 4 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX
  * bytes of a message that is half. Devices come at once: the 256 units of the controllers are 20
- * KiB, and 8 adapters of 16 channels 30.
+ * KiB, and 8 adapters of 16 channels 30. A GPADL or a connection takes 256 bytes.
  */
-#define VPS_AT_ONCE      32
-#define CHANNELS_AT_ONCE 64
+#define VPS_AT_ONCE         32
+#define CHANNELS_AT_ONCE    64
+#define GPADLS_AT_ONCE      256
+#define CONNECTIONS_AT_ONCE 64
 
 /* ---- The machine ---- */
 
@@ -79,17 +81,35 @@ static struct json_object *inspect_vps(struct machine *machine, uint32_t first, 
 
 /* ---- Devices ---- */
 
+static struct json_object *inspect_integration(const struct worker *worker)
+{
+	struct json_object *tree = guest_services_inspect(worker->services);
+
+	devices_inspect_services(worker->devices, &tree);
+	return tree;
+}
+
 static struct json_object *inspect_devices(const struct worker *worker)
 {
-	struct json_object *tree =
-		json_make("storage", devices_inspect_storage(worker->devices), "network",
-			  adapters_inspect(devices_adapters(worker->devices)), "services",
-			  guest_services_status(worker->services), "heartbeat",
-			  json_object_new_string(devices_heartbeat(worker->devices)), NULL);
+	struct json_object *tree = json_make(
+		"storage", devices_inspect_storage(worker->devices), "network",
+		adapters_inspect(devices_adapters(worker->devices)), "services",
+		guest_services_status(worker->services), "integration", inspect_integration(worker),
+		"heartbeat", json_object_new_string(devices_heartbeat(worker->devices)), NULL);
 
 	if (worker->memory)
 		json_add(&tree, "memory", guest_memory_report(worker->memory));
 	return tree;
+}
+
+static struct json_object *inspect_sockets(const struct worker *worker, uint32_t first,
+					   uint32_t *ret_next)
+{
+	const struct sockets *sockets = worker->services->sockets;
+
+	if (!sockets)
+		return json_object_new_array();
+	return sockets_inspect(sockets, first, CONNECTIONS_AT_ONCE, ret_next);
 }
 
 /* ---- All ---- */
@@ -104,8 +124,13 @@ static struct json_object *inspect_part(const struct worker *worker, enum contro
 		return inspect_vps(worker->machine, first, ret_next);
 	case CONTROL_PART_VMBUS:
 		return vmbus_inspect(machine_bus(worker->machine));
+	case CONTROL_PART_GPADLS:
+		return vmbus_inspect_gpadls(machine_bus(worker->machine), first, GPADLS_AT_ONCE,
+					    ret_next);
 	case CONTROL_PART_DEVICES:
 		return inspect_devices(worker);
+	case CONTROL_PART_SOCKETS:
+		return inspect_sockets(worker, first, ret_next);
 	default:
 		return vmbus_inspect_channels(machine_bus(worker->machine), first, CHANNELS_AT_ONCE,
 					      ret_next);

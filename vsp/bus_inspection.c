@@ -166,3 +166,37 @@ struct json_object *vmbus_inspect_channels(const struct vmbus *bus, uint32_t fir
 	}
 	return channels;
 }
+
+/* ---- GPADLs ---- */
+
+static struct json_object *inspect_gpadl(const struct gpadl *gpadl)
+{
+	return json_make("id", json_object_new_int64(gpadl->id), "relid",
+			 json_object_new_int64(gpadl->relid), "ranges",
+			 json_object_new_int64(gpadl->range_count), "words",
+			 json_object_new_int64(gpadl->word_count), "words_received",
+			 json_object_new_int64(gpadl->words_received), "users",
+			 json_object_new_int64(gpadl->users), "torn_down",
+			 json_object_new_boolean(gpadl->torn_down), "orphan",
+			 json_object_new_boolean(gpadl->orphan), NULL);
+}
+
+struct json_object *vmbus_inspect_gpadls(const struct vmbus *bus, uint32_t first, unsigned count,
+					 uint32_t *ret_next)
+{
+	struct json_object *gpadls = json_object_new_array();
+	uint32_t number = 0;
+
+	*ret_next = 0;
+	for (size_t i = 0; i < GPADL_BUCKETS; i++)
+		list_for_each (link, &bus->gpadls.buckets[i]) {
+			if (number >= first && number - first == count) {
+				*ret_next = number;
+				return gpadls;
+			}
+			if (number++ >= first)
+				json_append(&gpadls,
+					    inspect_gpadl(container_of(link, struct gpadl, link)));
+		}
+	return gpadls;
+}

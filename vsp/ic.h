@@ -42,6 +42,10 @@ int ic_shutdown_new(struct vmbus *bus, struct ic_shutdown **ret_shutdown) MUST_C
 void ic_shutdown_free(struct ic_shutdown *shutdown);
 DEFINE_CLEANUP(struct ic_shutdown *, ic_shutdown_free)
 
+/* As ic_service_inspect(). */
+struct json_object;
+struct json_object *ic_shutdown_inspect(const struct ic_shutdown *shutdown);
+
 bool ic_shutdown_is_connected(const struct ic_shutdown *shutdown);
 
 enum ic_shutdown_action {
@@ -85,6 +89,9 @@ int ic_heartbeat_new(struct vmbus *bus, uint64_t interval_ns,
 /* After vmbus_reset() is done. */
 void ic_heartbeat_free(struct ic_heartbeat *heartbeat);
 DEFINE_CLEANUP(struct ic_heartbeat *, ic_heartbeat_free)
+
+/* As ic_service_inspect(). */
+struct json_object *ic_heartbeat_inspect(const struct ic_heartbeat *heartbeat);
 
 enum ic_heartbeat_status ic_heartbeat_status(const struct ic_heartbeat *heartbeat);
 const char *ic_heartbeat_status_name(enum ic_heartbeat_status status); /* "ok", "lost", "unknown" */

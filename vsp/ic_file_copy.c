@@ -316,3 +316,8 @@ void ic_file_copy_cancel(struct ic_file_copy *copy)
 	if (copy->callbacks && !copy->result)
 		copy->result = IC_FILE_COPY_E_CANCELLED;
 }
+
+struct json_object *ic_file_copy_inspect(const struct ic_file_copy *copy)
+{
+	return ic_service_inspect(&copy->service);
+}

@@ -57,6 +57,10 @@ int ic_file_copy_new(struct vmbus *bus, uint64_t patience_ns,
 void ic_file_copy_free(struct ic_file_copy *copy);
 DEFINE_CLEANUP(struct ic_file_copy *, ic_file_copy_free)
 
+/* As ic_service_inspect(). */
+struct json_object;
+struct json_object *ic_file_copy_inspect(const struct ic_file_copy *copy);
+
 bool ic_file_copy_is_connected(const struct ic_file_copy *copy);
 
 /*

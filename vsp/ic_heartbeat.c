@@ -159,3 +159,8 @@ void ic_heartbeat_resume(struct ic_heartbeat *heartbeat)
 	heartbeat->paused = false;
 	heartbeat->missed = 0;
 }
+
+struct json_object *ic_heartbeat_inspect(const struct ic_heartbeat *heartbeat)
+{
+	return ic_service_inspect(&heartbeat->service);
+}

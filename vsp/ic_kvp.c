@@ -511,3 +511,8 @@ int ic_kvp_get_addresses(struct ic_kvp *kvp, const uint8_t mac[static 6],
 	kvp_start(kvp, operation);
 	return 0;
 }
+
+struct json_object *ic_kvp_inspect(const struct ic_kvp *kvp)
+{
+	return ic_service_inspect(&kvp->service);
+}

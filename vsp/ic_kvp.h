@@ -73,6 +73,10 @@ int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
 void ic_kvp_free(struct ic_kvp *kvp);
 DEFINE_CLEANUP(struct ic_kvp *, ic_kvp_free)
 
+/* As ic_service_inspect(). */
+struct json_object;
+struct json_object *ic_kvp_inspect(const struct ic_kvp *kvp);
+
 bool ic_kvp_is_connected(const struct ic_kvp *kvp);
 const struct ic_kvp_guest *ic_kvp_guest(const struct ic_kvp *kvp);
 

@@ -2,9 +2,11 @@
 /* The framework of the integration services. */
 #include "vsp/ic_service.h"
 
+#include "common/base/json.h"
 #include "common/wire/ring.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct ic_version framework_versions[] = { { 1, 0 }, { 3, 0 } };
@@ -279,4 +281,30 @@ void ic_service_free(struct ic_service *service)
 {
 	vmbus_channel_free(service->channel);
 	service->channel = NULL;
+}
+
+/* ---- Inspection ---- */
+
+static struct json_object *inspect_version(struct ic_version version)
+{
+	char text[16] = "";
+
+	if (version.major || version.minor)
+		snprintf(text, sizeof(text), "%u.%u", version.major, version.minor);
+	return json_object_new_string(text);
+}
+
+struct json_object *ic_service_inspect(const struct ic_service *service)
+{
+	static const char *const states[] = {
+		[IC_SERVICE_CLOSED] = "closed",
+		[IC_SERVICE_NEGOTIATING] = "negotiating",
+		[IC_SERVICE_CONNECTED] = "connected",
+		[IC_SERVICE_REFUSED] = "refused",
+	};
+
+	return json_make("state", json_object_new_string(states[service->state]), "framework",
+			 inspect_version(service->framework_version), "version",
+			 inspect_version(service->version), "waiting",
+			 json_object_new_boolean(service->waiting), NULL);
 }

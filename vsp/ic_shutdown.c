@@ -116,3 +116,8 @@ int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action ac
 	ic_service_start_timer(service, IC_SHUTDOWN_PATIENCE_NS);
 	return 0;
 }
+
+struct json_object *ic_shutdown_inspect(const struct ic_shutdown *shutdown)
+{
+	return ic_service_inspect(&shutdown->service);
+}

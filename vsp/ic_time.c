@@ -157,3 +157,8 @@ void ic_time_resume(struct ic_time *time)
 	time->sync_due = true;
 	time_tell(time);
 }
+
+struct json_object *ic_time_inspect(const struct ic_time *time)
+{
+	return ic_service_inspect(&time->service);
+}

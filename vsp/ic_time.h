@@ -28,6 +28,10 @@ int ic_time_new(struct vmbus *bus, uint64_t interval_ns, struct ic_time **ret_ti
 void ic_time_free(struct ic_time *time);
 DEFINE_CLEANUP(struct ic_time *, ic_time_free)
 
+/* As ic_service_inspect(). */
+struct json_object;
+struct json_object *ic_time_inspect(const struct ic_time *time);
+
 bool ic_time_is_connected(const struct ic_time *time);
 
 /* The vps do not run; they run again: the guest is to set its clock. */

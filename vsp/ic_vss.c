@@ -267,3 +267,8 @@ int ic_vss_thaw(struct ic_vss *vss, void (*done)(void *data, int result), void *
 	vss->done_data = data;
 	return 0;
 }
+
+struct json_object *ic_vss_inspect(const struct ic_vss *vss)
+{
+	return ic_service_inspect(&vss->service);
+}

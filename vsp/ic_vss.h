@@ -52,6 +52,10 @@ int ic_vss_new(struct vmbus *bus, const struct ic_vss_options *options,
 void ic_vss_free(struct ic_vss *vss);
 DEFINE_CLEANUP(struct ic_vss *, ic_vss_free)
 
+/* As ic_service_inspect(). */
+struct json_object;
+struct json_object *ic_vss_inspect(const struct ic_vss *vss);
+
 bool ic_vss_is_connected(const struct ic_vss *vss);
 enum ic_vss_state ic_vss_state(const struct ic_vss *vss);
 const char *ic_vss_state_name(enum ic_vss_state state); /* "running", "freezing", … */

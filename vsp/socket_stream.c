@@ -14,6 +14,7 @@
 #include "vsp/socket_stream.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/json.h"
 #include "common/base/loop.h"
 #include "common/wire/hv_socket.h"
 #include "common/wire/ring.h"
@@ -319,4 +320,27 @@ void socket_stream_abort(struct socket_stream *stream)
 bool socket_stream_was_opened(const struct socket_stream *stream)
 {
 	return stream->was_opened;
+}
+
+/* ---- Inspection ---- */
+
+struct json_object *socket_stream_inspect(const struct socket_stream *stream)
+{
+	static const char *const states[] = {
+		[STREAM_OFFERED] = "offered",
+		[STREAM_OPEN] = "open",
+		[STREAM_DONE] = "done",
+		[STREAM_CLOSING] = "closing",
+	};
+	uint32_t held = stream->buffer_end - stream->buffer_first;
+
+	return json_make("state", json_object_new_string(states[stream->state]), "relid",
+			 json_object_new_int64(vmbus_channel_relid(stream->channel)),
+			 "bytes_to_host", json_object_new_int64(stream->packet_left),
+			 "bytes_to_guest", json_object_new_int64(held), "reads",
+			 json_object_new_boolean(stream->reading), "writes",
+			 json_object_new_boolean(stream->writing), "guest_done",
+			 json_object_new_boolean(stream->guest_done), "host_done",
+			 json_object_new_boolean(stream->host_done), "host_deaf",
+			 json_object_new_boolean(stream->deaf), NULL);
 }

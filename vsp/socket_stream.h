@@ -40,5 +40,9 @@ int socket_stream_new(const struct socket_stream_config *config, int fd,
 /* The connection is cut off at both ends; `ended` follows, perhaps before this returns. */
 void socket_stream_abort(struct socket_stream *stream);
 
+/* What there is to see of it: a JSON object, which is empty without memory. New reference. */
+struct json_object;
+struct json_object *socket_stream_inspect(const struct socket_stream *stream);
+
 /* Whether the guest has the channel open, or has had. */
 bool socket_stream_was_opened(const struct socket_stream *stream);

@@ -7,6 +7,7 @@
  */
 #include "vsp/sockets.h"
 
+#include "common/base/json.h"
 #include "common/base/list.h"
 #include "common/base/loop.h"
 #include "common/wire/hv_socket.h"
@@ -339,4 +340,43 @@ void sockets_free(struct sockets *sockets)
 unsigned sockets_count(const struct sockets *sockets)
 {
 	return sockets->connection_count;
+}
+
+/* ---- Inspection ---- */
+
+/* A port, where the service is that of one. */
+static struct json_object *inspect_port(const struct guid *service)
+{
+	uint32_t port;
+
+	return service_port(service, &port) ? json_object_new_int64(port) : NULL;
+}
+
+static struct json_object *inspect_connection(const struct connection *connection)
+{
+	struct json_object *tree = socket_stream_inspect(connection->stream);
+	bool of_host = connection->port != 0;
+
+	json_add(&tree, "from", json_object_new_string(of_host ? "host" : "guest"));
+	json_add(&tree, of_host ? "guest_port" : "host_port", inspect_port(&connection->type));
+	return tree;
+}
+
+struct json_object *sockets_inspect(const struct sockets *sockets, uint32_t first, unsigned count,
+				    uint32_t *ret_next)
+{
+	struct json_object *connections = json_object_new_array();
+	uint32_t number = 0;
+
+	*ret_next = 0;
+	list_for_each (link, &sockets->connections) {
+		if (number >= first && number - first == count) {
+			*ret_next = number;
+			break;
+		}
+		if (number++ >= first)
+			json_append(&connections, inspect_connection(container_of(
+							  link, struct connection, link)));
+	}
+	return connections;
 }

@@ -74,5 +74,13 @@ void sockets_connect(struct sockets *sockets, uint32_t port, int fd, sockets_con
 /* Nobody waits any more for the answer to what was asked with this `data`. */
 void sockets_forget(struct sockets *sockets, const void *data);
 
+/*
+ * Connections, at most `count` of them, from the one on that `first` counts to: an array.
+ * *ret_next: where to go on; 0: that was all. New reference; NULL without memory.
+ */
+struct json_object;
+struct json_object *sockets_inspect(const struct sockets *sockets, uint32_t first, unsigned count,
+				    uint32_t *ret_next);
+
 /* Connections that there are, those included that one side has not taken yet. */
 unsigned sockets_count(const struct sockets *sockets);

@@ -98,6 +98,11 @@ struct json_object *vmbus_inspect(const struct vmbus *bus);
 struct json_object *vmbus_inspect_channels(const struct vmbus *bus, uint32_t first, unsigned count,
 					   uint32_t *ret_next);
 
+/* The same of the lists of pages that the guest has laid open, from the one that `first` counts to.
+ */
+struct json_object *vmbus_inspect_gpadls(const struct vmbus *bus, uint32_t first, unsigned count,
+					 uint32_t *ret_next);
+
 const struct vsp_host *vmbus_host(const struct vmbus *bus);
 struct loop *vmbus_loop(const struct vmbus *bus);
 

@@ -40,7 +40,8 @@ class Guest(ServiceTest):
         part = {"engine": "user-space", "note": "\x1b[31m"}
         self.assertEqual(json.loads(self.ok("inspect", "vm", "--json")),
                          {"machine": part, "vps": [{"vp": 0}, {"vp": 1}, {"vp": 2}],
-                          "vmbus": part, "channels": part, "devices": part})
+                          "vmbus": part, "channels": part, "gpadls": part, "devices": part,
+                           "sockets": part})
         self.assertEqual(self.ok("inspect", "vm", "vps"),
                          "vps:\n  [0]\n    vp: 0\n  [1]\n    vp: 1\n  [2]\n    vp: 2\n")
         self.assertEqual(self.ok("inspect", "vm", "vmbus"),

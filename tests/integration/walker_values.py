@@ -60,7 +60,7 @@ class Values:
             "lun": lambda: self.below(3), "pool": lambda: self.pick(["guest", "host", "external"]),
             "key": lambda: self.pick(["color", "taste"]), "value": lambda: self.pick(TEXTS),
             "limit": lambda: self.pick([1, 5, 86400]), "count": lambda: self.pick([0, 1, 100]),
-            "part": lambda: self.pick(["machine", "vps", "vmbus", "channels", "devices"]),
+            "part": lambda: self.pick(["machine", "vps", "vmbus", "channels", "gpadls", "devices", "sockets"]),
             "first": lambda: self.pick([0, 1, 32]), "port": lambda: self.pick([0, 9, 22, 5000]),
             "id": lambda: self.below(30), "options": self.options, "file": self.descriptor, "files": self.files,
             "interface_name": self.interface, "property_name": self.property}

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define INDENT     2   /* columns */
-#define PIECES_MAX 100 /* of a part; more than there can be of vps, or of channels */
+#define PIECES_MAX 100 /* of a part; more than there can be of vps, channels, or GPADLs */
 
 /* ---- Asking ---- */
 
@@ -194,8 +194,8 @@ enum status command_inspect(struct invocation *invocation)
 
 	if (wanted && !is_part(wanted))
 		return usage_error(invocation,
-				   "'%s' is none of machine, vps, vmbus, channels and "
-				   "devices",
+				   "'%s' is none of machine, vps, vmbus, channels, gpadls, "
+				   "devices and sockets",
 				   wanted);
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	for (size_t i = 0; status == STATUS_OK && control_part_names[i]; i++)

@@ -442,10 +442,8 @@ const struct command commands[] = {
 	  2,
 	  { VALUE_VM, VALUE_TEXT },
 	  "show the inside of a VM while it runs, to find a fault",
-	  "PART is machine, vps, vmbus, channels or devices; without it all are shown. The VM runs "
-	  "on: "
-	  "what\n"
-	  "is shown of it may be of moments that are a little apart.",
+	  "PART is machine, vps, vmbus, channels, gpadls, devices or sockets; without it all are\n"
+	  "shown. The VM runs on: what is shown of it may be of moments that are a little apart.",
 	  NULL,
 	  true,
 	  command_inspect },

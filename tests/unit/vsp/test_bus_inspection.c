@@ -168,6 +168,32 @@ static void test_pieces(void **state)
 	vmbus_channel_free(other.channel);
 }
 
+/* Those of a channel's rings; of many no more comes than was asked for. */
+static void test_gpadls(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_JSON struct json_object *gpadls = NULL;
+	struct json_object *gpadl;
+	uint32_t next = 7;
+
+	open_channel(f, 4, 4);
+	gpadls = vmbus_inspect_gpadls(f->fake->bus, 0, 64, &next);
+	assert_int_equal(next, 0);
+	assert_int_equal(json_object_array_length(gpadls), 1);
+	gpadl = json_object_array_get_idx(gpadls, 0);
+	assert_int_equal(number(gpadl, "relid"), vmbus_channel_relid(f->echo.channel));
+	assert_int_equal(number(gpadl, "ranges"), 1);
+	assert_int_equal(number(gpadl, "words"), number(gpadl, "words_received"));
+	assert_int_equal(number(gpadl, "users"), 1);
+	json_object_put(gpadls);
+	gpadls = vmbus_inspect_gpadls(f->fake->bus, 0, 0, &next);
+	assert_int_equal(json_object_array_length(gpadls), 0);
+	json_object_put(gpadls);
+	gpadls = vmbus_inspect_gpadls(f->fake->bus, UINT32_MAX, 64, &next);
+	assert_int_equal(json_object_array_length(gpadls), 0);
+	assert_int_equal(next, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +203,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_indices_move, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_rings, channel_setup,
 						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_gpadls, channel_setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, channel_setup, channel_teardown),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Integration services: negotiation, shutdown, heartbeat, and guests that do not play along. */
+#include "common/base/json.h"
 #include "tests/fake/fake.h"
 #include "tests/unit/unit.h"
 #include "vsp/ic.h"
@@ -160,6 +161,17 @@ static void test_negotiation_offers_all_versions(void **state)
 	assert_false(ic_shutdown_is_connected(f->shutdown));
 }
 
+static void assert_inspected(struct fixture *f, const char *state, const char *version)
+{
+	AUTO_JSON struct json_object *tree = ic_shutdown_inspect(f->shutdown);
+	struct json_object *value;
+
+	assert_true(json_object_object_get_ex(tree, "state", &value));
+	assert_string_equal(json_object_get_string(value), state);
+	assert_true(json_object_object_get_ex(tree, "version", &value));
+	assert_string_equal(json_object_get_string(value), version);
+}
+
 static void request_shutdown(struct fixture *f, enum ic_shutdown_action action, bool force,
 			     int expected)
 {
@@ -176,8 +188,10 @@ static void test_shutdown(void **state)
 	request_shutdown(f, IC_SHUTDOWN_ACTION_POWER_OFF, true, -ENOTCONN);
 	open_service(f, IC_SHUTDOWN_TYPE);
 	request_shutdown(f, IC_SHUTDOWN_ACTION_POWER_OFF, true, -ENOTCONN);
+	assert_inspected(f, "negotiating", "");
 	negotiate(f, 3, 2);
 	assert_true(ic_shutdown_is_connected(f->shutdown));
+	assert_inspected(f, "connected", "3.2");
 
 	request_shutdown(f, IC_SHUTDOWN_ACTION_POWER_OFF, true, 0);
 	request_shutdown(f, IC_SHUTDOWN_ACTION_POWER_OFF, true, -EALREADY);

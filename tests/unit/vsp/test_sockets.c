@@ -3,6 +3,7 @@
  * Hyper-V sockets: connections both ways, back-pressure, half-close, ends that vanish, guests that
  * do not play along, and the listening socket of the host.
  */
+#include "common/base/json.h"
 #include "tests/fake/socket_guest.h"
 #include "tests/unit/unit.h"
 #include "vsp/socket_listener.h"
@@ -280,6 +281,37 @@ static void test_guest_connects(void **state)
 	host_writes(f, "you");
 	expect_at_guest(f, "you");
 	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_TL_CONNECT_RESULT));
+}
+
+static int64_t number(struct json_object *tree, const char *key)
+{
+	struct json_object *value = NULL;
+
+	assert_true(json_object_object_get_ex(tree, key, &value));
+	return json_object_get_int64(value);
+}
+
+static void test_inspection(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_JSON struct json_object *connections = NULL;
+	struct json_object *connection;
+	uint32_t next = 7;
+
+	connect_to_guest(f, 7);
+	assert_true(socket_guest_send(&f->channel, NULL, 0));
+	expect_end_at_host(f);
+	connections = sockets_inspect(f->sockets, 0, 64, &next);
+	assert_int_equal(next, 0);
+	assert_int_equal(json_object_array_length(connections), 1);
+	connection = json_object_array_get_idx(connections, 0);
+	assert_int_equal(number(connection, "guest_port"), PORT);
+	assert_int_equal(number(connection, "relid"), f->channel.relid);
+	assert_int_equal(number(connection, "guest_done"), 1);
+	assert_int_equal(number(connection, "host_done"), 0);
+	json_object_put(connections);
+	connections = sockets_inspect(f->sockets, 1, 64, &next);
+	assert_int_equal(json_object_array_length(connections), 0);
 }
 
 /* Either side says its last first; the other goes on. Only then the offer is taken back. */
@@ -753,6 +785,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_host_connects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guest_connects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inspection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_close, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_data_outlive_the_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guest_does_not_read, setup, teardown),
