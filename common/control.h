@@ -77,11 +77,13 @@
  *                         {"reference_tsc": "on|off|not-offered", …}}: features that KVM could
  *                         give the guest, and the definition's model does not have; what the
  *                         guest is told of Hyper-V
- *   inspect               {"part": "machine|vps|vmbus|channels|gpadls|devices|sockets", "first":
- * n}; result: the worker's objects as they are, under the name of the part: an object, or of vps
- * and channels an array, from the vp or relid `first` on, of no more than a message holds; "next":
- * n, where the rest begins, if there is more capabilities          result: as `vmwp --probe` prints
- * it
+ *   inspect               {"part": "machine|vps|vmbus|channels|gpadls|devices|sockets",
+ *                         "first": n}; result: the worker's objects as they are, under the name of
+ *                         the part: an object, or an array, of vps from that vp on, of channels
+ *                         from that relid on, of others from the one that `first` counts to, and of
+ *                         no more than a message holds; "next": n, where the rest begins, if there
+ *                         is more
+ *   capabilities          result: as `vmwp --probe` prints it
  *
  * Events                  data
  *   state                 {"state": "running|paused|stopped|kept", "reason": "…", "message": "…"}
