@@ -382,17 +382,47 @@ int vid_memory_discard(struct vid_memory *memory)
 	return 0;
 }
 
+/* Return: the region that gpa lies in, and of the `size` bytes from there how many are its own. */
+static const struct vid_region *memory_find_part(const struct vid_memory *memory, gpa_t gpa,
+						 uint64_t size, uint64_t *ret_part)
+{
+	const struct vid_region *region = memory_find(memory, gpa, 1);
+
+	if (region)
+		*ret_part = MIN(size, region->range.gpa.value + region->range.size - gpa.value);
+	return region;
+}
+
+/* Return: 0; -EINVAL: some of it is no RAM; -EOPNOTSUPP. */
+static int memory_may_discard(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
+{
+	const struct vid_region *region;
+	uint64_t part;
+
+	for (; size > 0; gpa = gpa_add(gpa, part), size -= part) {
+		region = memory_find_part(memory, gpa, size, &part);
+		if (!region)
+			return -EINVAL;
+		if (region->backing == VID_MEMORY_HUGETLB)
+			return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
 int vid_memory_discard_range(struct vid_memory *memory, gpa_t gpa, uint64_t size)
 {
-	const struct vid_region *region = memory_find(memory, gpa, size);
+	const struct vid_region *region;
+	uint64_t part;
 	int r;
 
-	if (!region || size == 0 || !IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE))
+	if (size == 0 || !IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE))
 		return -EINVAL;
-	if (region->backing == VID_MEMORY_HUGETLB)
-		return -EOPNOTSUPP;
-	r = region_give_back(region, gpa.value - region->range.gpa.value, size);
-	if (r == 0)
-		vid_memory_mark_written(memory, gpa, size);
+	r = memory_may_discard(memory, gpa, size);
+	for (; r == 0 && size > 0; gpa = gpa_add(gpa, part), size -= part) {
+		region = memory_find_part(memory, gpa, size, &part);
+		r = region_give_back(region, gpa.value - region->range.gpa.value, part);
+		if (r == 0)
+			vid_memory_mark_written(memory, gpa, part);
+	}
 	return r;
 }

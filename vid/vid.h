@@ -171,7 +171,8 @@ int vid_memory_discard(struct vid_memory *memory) MUST_CHECK;
 /*
  * The same for pages that the guest said it can do without; any thread, while vps run. Host I/O
  * that is under way to them ends in pages that are nobody's. Return: 0; -EINVAL unless they are
- * whole pages of one region; -EOPNOTSUPP: of VID_MEMORY_HUGETLB, which keeps what it has; -errno.
+ * whole pages of RAM, of one region or of neighbours; -EOPNOTSUPP: of VID_MEMORY_HUGETLB, which
+ * keeps what it has; -errno.
  */
 int vid_memory_discard_range(struct vid_memory *memory, gpa_t gpa, uint64_t size) MUST_CHECK;
 

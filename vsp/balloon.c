@@ -309,13 +309,23 @@ static void on_status(struct balloon *balloon, const struct received *received)
 	balloon_advance(balloon);
 }
 
-/* Return: whether the guest may hand these pages over; then they are taken. */
-static bool balloon_accept(struct balloon *balloon, uint64_t first, uint64_t count)
+/* A range may go from RAM that was added into what was added next, which is not mapped as one. */
+static bool range_is_ram(const struct balloon *balloon, uint64_t first, uint64_t count)
 {
 	const struct vsp_host *host = vmbus_host(balloon->bus);
 
-	if (count == 0 || count > balloon->asked ||
-	    !host->ops->map(host->host, gpa_from_pfn(first), count * HV_PAGE_SIZE) ||
+	if (host->ops->map(host->host, gpa_from_pfn(first), count * HV_PAGE_SIZE))
+		return true;
+	for (uint64_t i = 0; i < count; i++)
+		if (!host->ops->map(host->host, gpa_from_pfn(first + i), HV_PAGE_SIZE))
+			return false;
+	return true;
+}
+
+/* Return: whether the guest may hand these pages over; then they are taken. */
+static bool balloon_accept(struct balloon *balloon, uint64_t first, uint64_t count)
+{
+	if (count == 0 || count > balloon->asked || !range_is_ram(balloon, first, count) ||
 	    !page_set_add(balloon->taken, first, count))
 		return false;
 	balloon->asked -= count;

@@ -19,8 +19,10 @@ enum {
 };
 
 struct vsp_host_ops {
-	/* size bytes of guest RAM at gpa, or NULL unless all of it is RAM. Lives as long as the
-	 * host. */
+	/*
+	 * size bytes of guest RAM at gpa, or NULL unless all of it is RAM, which has come by one
+	 * `add` or been there from the start. Within a page it has. Lives as long as the host.
+	 */
 	void *(*map)(void *host, gpa_t gpa, uint64_t size);
 
 	/* The host has written there (dirty tracking). Call after writing. */

@@ -53,6 +53,7 @@ struct fake {
 	/* Guest RAM, from GPA 0 on. */
 	uint8_t *ram;
 	uint64_t ram_size, ram_used;
+	gpa_t seam; /* not 0: RAM is mapped up to here, and from here on, but not across */
 	gpa_t hole; /* hole_size bytes at `hole` are no RAM */
 	uint64_t hole_size;
 	bool scatter;                 /* leave a gap after every page allocated */

@@ -8,16 +8,24 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static void *host_map(void *host, gpa_t gpa, uint64_t size)
+/* Return: NULL unless all of it is RAM. */
+static void *host_find(struct fake *fake, gpa_t gpa, uint64_t size)
 {
-	struct fake *fake = host;
-
 	if (gpa.value > fake->ram_size || size > fake->ram_size - gpa.value)
 		return NULL;
 	if (gpa.value < fake->hole.value + fake->hole_size && gpa.value + size > fake->hole.value &&
 	    fake->hole_size > 0)
 		return NULL;
 	return fake->ram + gpa.value;
+}
+
+static void *host_map(void *host, gpa_t gpa, uint64_t size)
+{
+	struct fake *fake = host;
+
+	if (gpa.value < fake->seam.value && gpa.value + size > fake->seam.value)
+		return NULL;
+	return host_find(fake, gpa, size);
 }
 
 static void host_mark_written(void *host, gpa_t gpa, uint64_t size)
@@ -33,7 +41,7 @@ static void host_mark_written(void *host, gpa_t gpa, uint64_t size)
 static int host_discard(void *host, gpa_t gpa, uint64_t size)
 {
 	struct fake *fake = host;
-	void *memory = host_map(fake, gpa, size);
+	void *memory = host_find(fake, gpa, size);
 
 	assert(memory && IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE));
 	if (fake->discard_error)

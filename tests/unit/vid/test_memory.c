@@ -216,11 +216,34 @@ static void test_discard_range_is_checked(void **state)
 	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), HV_PAGE_SIZE + 1), -EINVAL);
 	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB - HV_PAGE_SIZE), 2 * MIB),
 			 -EINVAL);
-	assert_int_equal(vid_memory_discard_range(memory, GPA(3 * MIB), 2 * MIB), -EINVAL);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(5 * MIB), 2 * MIB), -EINVAL);
 	assert_int_equal(vid_memory_discard_range(memory, GPA(6 * MIB), HV_PAGE_SIZE), -EINVAL);
 	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), UINT64_MAX - 0xfff),
 			 -EINVAL);
 	assert_int_equal(vid_memory_discard_range(memory, GPA(2 * MIB), 2 * MIB), 0);
+}
+
+/* Of regions that follow each other, whichever was added first; but not beyond, nor half of it. */
+static void test_discard_across_regions(void **state)
+{
+	struct vid_memory *memory = *state;
+	uint8_t *low, *high;
+
+	assert_int_equal(add(memory, 4 * MIB, 2 * MIB), 0);
+	assert_int_equal(add(memory, 2 * MIB, 2 * MIB), 0);
+	low = vid_memory_map(memory, GPA(2 * MIB), 2 * MIB);
+	high = vid_memory_map(memory, GPA(4 * MIB), 2 * MIB);
+	memset(low, 0x5a, 2 * MIB);
+	memset(high, 0x5a, 2 * MIB);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(3 * MIB), 4 * MIB), -EINVAL);
+	assert_int_equal(low[MIB], 0x5a);
+	assert_int_equal(vid_memory_discard_range(memory, GPA(3 * MIB), 2 * MIB), 0);
+	assert_int_equal(low[MIB - 1], 0x5a);
+	assert_int_equal(low[MIB], 0);
+	assert_int_equal(low[2 * MIB - 1], 0);
+	assert_int_equal(high[0], 0);
+	assert_int_equal(high[MIB - 1], 0);
+	assert_int_equal(high[MIB], 0x5a);
 }
 
 /*
@@ -431,6 +454,7 @@ int main(void)
 		TEST(test_discard_range),
 		TEST(test_discard_range_shared),
 		TEST(test_discard_range_is_checked),
+		TEST(test_discard_across_regions),
 		TEST(test_discard_under_io),
 		TEST(test_discard_under_io_shared),
 		TEST(test_a_node_of_the_host_is_preferred),

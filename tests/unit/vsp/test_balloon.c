@@ -467,6 +467,29 @@ static void test_neighbours(void **state)
 	assert_int_equal(f->fake->discarded, UINT64_C(6) << 20);
 }
 
+/* A range across RAM that was added and what was added next; and one that is not all RAM. */
+static void test_seam(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t across = DM_RANGE(FIRST_FREE, 1024), beyond = DM_RANGE(4095, 2);
+
+	f->fake->seam = GPA((FIRST_FREE + 512) * HV_PAGE_SIZE);
+	negotiate(f, DM_CAPABILITY_BALLOON);
+	balloon_set_target(f->balloon, RAM - (UINT64_C(4) << 20));
+	receive_balloon_request(f);
+	hand_over(f, &across, 1, false);
+	assert_int_equal(report(f).state, BALLOON_RESTING);
+	assert_int_equal(report(f).assigned, RAM - (UINT64_C(4) << 20));
+	assert_int_equal(f->fake->discarded, UINT64_C(4) << 20);
+
+	f->fake->seam = f->fake->hole = GPA(UINT64_C(4096) * HV_PAGE_SIZE);
+	f->fake->hole_size = HV_PAGE_SIZE;
+	balloon_set_target(f->balloon, RAM - (UINT64_C(8) << 20));
+	receive_balloon_request(f);
+	hand_over(f, &beyond, 1, false);
+	assert_int_equal(report(f).state, BALLOON_REFUSED);
+}
+
 /* ---- Adding ---- */
 
 #define HALF              (RAM / 2)
@@ -844,6 +867,7 @@ int main(void)
 		TEST(test_driver_is_loaded_anew),
 		TEST(test_host_keeps_pages),
 		TEST(test_neighbours),
+		TEST(test_seam),
 		TEST(test_hostile_ranges),
 		TEST(test_handed_over_twice),
 		TEST(test_unasked),
