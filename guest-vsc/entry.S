@@ -39,9 +39,6 @@
 
 #define RFLAGS_IF 0x200
 
-#define PTE_TABLE  0x007 /* present, writable, user */
-#define PTE_LARGE  0x087
-#define PTE_DEVICE MACHINE_PTE_DEVICE
 
 /* struct of five words that the CPU pushes, below the top of the kernel stack */
 #define FRAME_SIZE 40
@@ -334,21 +331,22 @@ task_state_end:
 
 	.balign 4096
 page_map:
-	.quad page_directory_pointers + PTE_TABLE
+	.quad machine_directory_pointers + MACHINE_PTE_TABLE
 	.fill 511, 8, 0
-page_directory_pointers:
-	.quad page_directory + PTE_TABLE
+	.globl machine_directory_pointers
+machine_directory_pointers:
+	.quad page_directory + MACHINE_PTE_TABLE
 	.fill 511, 8, 0
 page_directory:
 	.set number, 0
 	.rept 510
-	.quad (number << 21) + PTE_LARGE
+	.quad (number << 21) + MACHINE_PTE_MEMORY
 	.set number, number + 1
 	.endr
 	.globl machine_device_entry
 machine_device_entry:
 	.quad 0
-	.quad MACHINE_LAPIC_PHYSICAL + PTE_DEVICE
+	.quad MACHINE_LAPIC_PHYSICAL + MACHINE_PTE_DEVICE
 
 	.globl machine_start_info, machine_interrupt_count
 	.globl machine_exception_vector, machine_exception_code

@@ -14,6 +14,8 @@ _Static_assert(MACHINE_INTERRUPT_VECTOR == MACHINE_VECTOR_INTERRUPT, "one vector
 
 #define SPURIOUS_ENABLE 0x100
 
+#define DIRECTORY_ENTRIES 512
+
 /* What the gate gives back: RAX and RDX. */
 struct machine_result {
 	uint64_t value;
@@ -23,6 +25,7 @@ struct machine_result {
 extern struct machine_result machine_gate(uint64_t operation, uint64_t a, uint64_t b, uint64_t c);
 extern struct start_info *machine_start_info;
 extern volatile uint64_t machine_interrupt_count, machine_device_entry;
+extern volatile uint64_t machine_directory_pointers[];
 extern uint64_t machine_exception_vector, machine_exception_code, machine_exception_rip,
 	machine_exception_cr2;
 
@@ -84,6 +87,32 @@ volatile void *machine_map_device(uint64_t gpa)
 		guest_panic("a second device is to be mapped");
 	machine_device_entry = ALIGN_DOWN(gpa, MACHINE_PAGE_SIZE) | MACHINE_PTE_DEVICE;
 	return machine_address(MACHINE_DEVICE + gpa % MACHINE_PAGE_SIZE);
+}
+
+/* Nor were these. */
+void machine_map_memory(uint64_t gpa)
+{
+	static uint64_t directory[DIRECTORY_ENTRIES] __attribute__((aligned(4096)));
+	uint64_t first = ALIGN_DOWN(gpa, DIRECTORY_ENTRIES * (uint64_t)MACHINE_PAGE_SIZE);
+
+	if (directory[0] || first == 0)
+		guest_panic("memory cannot be mapped there");
+	for (uint64_t i = 0; i < DIRECTORY_ENTRIES; i++)
+		directory[i] = (first + i * MACHINE_PAGE_SIZE) | MACHINE_PTE_MEMORY;
+	machine_directory_pointers[first / MACHINE_PAGE_SIZE / DIRECTORY_ENTRIES] =
+		machine_gpa(directory) | MACHINE_PTE_TABLE;
+}
+
+uint64_t machine_ram_end(void)
+{
+	const struct start_info_memory *map = machine_address(machine_start_info->memory_map);
+	uint64_t image = machine_gpa(machine_image_end);
+
+	for (uint32_t i = 0; i < machine_start_info->memory_map_count; i++)
+		if (map[i].type == START_INFO_RAM && map[i].start <= image &&
+		    image - map[i].start < map[i].size)
+			return MIN(map[i].start + map[i].size, (uint64_t)MACHINE_DEVICE);
+	return image;
 }
 
 const struct start_info *machine_boot_information(void)

@@ -90,6 +90,12 @@ volatile void *machine_map_device(uint64_t gpa);
 /* One past the last byte of the image, page-aligned: RAM that nobody uses begins here. */
 extern uint8_t machine_image_end[];
 
+/* And ends here, as far as it is mapped from the start. */
+uint64_t machine_ram_end(void);
+
+/* Maps the GiB that `gpa` lies in, which is not the first, as it is; there can be one. */
+void machine_map_memory(uint64_t gpa);
+
 /* ---- Boot parameters ---- */
 
 /*

@@ -8,7 +8,7 @@
 
 /*
  * The first GiB is mapped as it is, but for its last 4 MiB: 2 MiB of another device's registers, if
- * any, and 2 MiB with the LAPIC's.
+ * any, and 2 MiB with the LAPIC's. So is another GiB that is asked for.
  */
 #define MACHINE_DEVICE         0x3fc00000
 #define MACHINE_LAPIC_PHYSICAL 0xfee00000
@@ -17,6 +17,8 @@
 #define MACHINE_LAPIC_SPURIOUS 0xf0
 
 #define MACHINE_PAGE_SIZE  0x200000
+#define MACHINE_PTE_TABLE  0x007 /* present, writable, user */
+#define MACHINE_PTE_MEMORY 0x087 /* the same, 2 MiB */
 #define MACHINE_PTE_DEVICE 0x09f /* present, writable, user, not cached, 2 MiB */
 
 #define MACHINE_VECTOR_INTERRUPT 0x40

@@ -22,5 +22,14 @@ struct start_info {
 };
 _Static_assert(sizeof(struct start_info) == 56, "boot protocol");
 
+#define START_INFO_RAM 1
+
+struct start_info_memory {
+	uint64_t start, size; /* bytes */
+	uint32_t type;        /* START_INFO_RAM */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct start_info_memory) == 24, "boot protocol");
+
 /* Valid in guest_main(). */
 const struct start_info *machine_boot_information(void);

@@ -6,9 +6,11 @@ import array
 import itertools
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -49,6 +51,11 @@ class Failure(Exception):
     """What the test was after did not happen."""
 
 
+def need(good, what, *details):
+    if not good:
+        raise Failure(" ".join([what, *map(str, details)]))
+
+
 class Refusal(Exception):
     """A request's error: its code is the text."""
 
@@ -60,7 +67,6 @@ class Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.serial, serial = socket.socketpair()
         self.control, self.ids = ours, itertools.count(1)
-        self.control.settimeout(PATIENCE)
         self.events, self.replies, self.lines = [], {}, []
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen([program, "--control-fd", str(theirs.fileno())],
@@ -91,8 +97,12 @@ class Worker:
             for line in lines:
                 self.lines.append(line.rstrip("\r\n"))
 
-    def _receive(self):
-        message = self.control.recv(MESSAGE_MAX)
+    def _receive(self, deadline, what):
+        self.control.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            message = self.control.recv(MESSAGE_MAX)
+        except TimeoutError as timeout:
+            raise Failure(f"in vain: {what}") from timeout
         if not message:
             raise Failure("the worker closed the control socket")
         message = json.loads(message)
@@ -106,9 +116,11 @@ class Worker:
         number = next(self.ids)
         body = json.dumps({"id": number, "method": method, "arguments": arguments}).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        deadline = time.monotonic() + PATIENCE
+        self.control.settimeout(PATIENCE)
         self.control.sendmsg([body], rights)
         while number not in self.replies:
-            self._receive()
+            self._receive(deadline, method)
         reply = self.replies.pop(number)
         if "error" in reply:
             raise Refusal(reply["error"]["code"])
@@ -125,12 +137,15 @@ class Worker:
     def wait(self, event, **expected):
         """The data of the first event of that name that has these values. It is taken out of
         `events`; others stay."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             for i, (name, data) in enumerate(self.events):
                 if name == event and expected.items() <= data.items():
                     del self.events[i]
                     return data
-            self._receive()
+            if time.monotonic() > deadline:
+                raise Failure(f"in vain: {event} with {expected}")
+            self._receive(deadline, f"{event} with {expected}")
 
     def until(self, what, function):
         """What `function` returns once that is true."""
@@ -146,3 +161,34 @@ class Worker:
         status = self.process.wait(PATIENCE)
         self.reader.join(PATIENCE)
         return status
+
+
+def run_test(kinds, **members):
+    """What a test is that has arguments WORKER GUEST [KIND]: kinds has (function, boots) by name,
+    "current" without; the guest gets KIND=1, and ends well in the end when it is asked to.
+    members: of the definition. Return: the exit status."""
+    program, guest, kind = sys.argv[1], pathlib.Path(sys.argv[2]), [*sys.argv[3:], "current"][0]
+    function, boots = kinds[kind]
+    if not is_possible():
+        return SKIPPED
+    definition = {
+        "version": 1,
+        "name": guest.stem.replace("_", "-"),
+        "memory": {"size": "64M"},
+        "boot": {"kernel": str(guest.resolve()), "command_line": f"{kind}=1"},
+        "actions": {"reboot": "restart", "triple_fault": "stop", "crash": "stop"},
+        **members,
+    }
+    problems = []
+    with Worker(program, definition) as vm:
+        try:
+            vm.request("start")
+            function(vm)
+            vm.request("shutdown")
+            vm.wait("state", state="stopped", reason="guest-shutdown")
+            status = vm.end()
+            need(status == 0, "the worker ended with status", status)
+        except (Failure, Refusal, OSError, subprocess.TimeoutExpired) as failure:
+            problems.append(f"{type(failure).__name__}: {failure}")
+    problems += check_report(vm.lines, boots)
+    return show(vm.lines, problems)
