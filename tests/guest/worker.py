@@ -163,10 +163,11 @@ class Worker:
         return status
 
 
-def run_test(kinds, **members):
+def run_test(kinds, descriptors=(), **members):
     """What a test is that has arguments WORKER GUEST [KIND]: kinds has (function, boots) by name,
     "current" without; the guest gets KIND=1, and ends well in the end when it is asked to.
-    members: of the definition. Return: the exit status."""
+    descriptors: files by name, beside those that every worker needs. members: of the definition.
+    Return: the exit status."""
     program, guest, kind = sys.argv[1], pathlib.Path(sys.argv[2]), [*sys.argv[3:], "current"][0]
     function, boots = kinds[kind]
     if not is_possible():
@@ -180,7 +181,7 @@ def run_test(kinds, **members):
         **members,
     }
     problems = []
-    with Worker(program, definition) as vm:
+    with Worker(program, definition, descriptors) as vm:
         try:
             vm.request("start")
             function(vm)
