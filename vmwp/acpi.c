@@ -160,7 +160,6 @@ static void dsdt_add_serial(struct aml *aml)
 	aml_close(aml, device);
 }
 
-/* Without an interrupt: alarms are not offered. */
 static void dsdt_add_rtc(struct aml *aml)
 {
 	aml_mark_t device = aml_open_device(aml, "RTC_");
@@ -171,6 +170,7 @@ static void dsdt_add_rtc(struct aml *aml)
 	aml_name(aml, "_CRS");
 	resources = aml_open_resources(aml);
 	aml_resource_io(aml, PLATFORM_RTC_PORT, 2);
+	aml_resource_irq(aml, PLATFORM_RTC_IRQ);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 }

@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#define SECOND_NS UINT64_C(1000000000)
+
 struct chipset {
 	pthread_mutex_t lock; /* of all below */
 	const struct chipset_callbacks *callbacks;
@@ -22,8 +24,10 @@ struct chipset {
 	struct serial serial;
 	struct rtc rtc;
 	struct power power;
-	bool serial_level; /* of its interrupt, as last set */
-	bool input_short;  /* the console had more input than there was room */
+	bool serial_level;           /* of its interrupt, as last set */
+	bool rtc_level, power_level; /* likewise */
+	bool ticks;                  /* chipset_tick() is called */
+	bool input_short;            /* the console had more input than there was room */
 };
 
 /* A run of ports. read and write take the offset from the first; NULL: ones, swallowed. */
@@ -67,15 +71,69 @@ static enum power_request chipset_write_serial(struct chipset *chipset, unsigned
 	return POWER_NOTHING;
 }
 
+static struct timespec chipset_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
+static void chipset_power_changed(struct chipset *chipset)
+{
+	bool level = power_interrupt(&chipset->power);
+
+	if (level != chipset->power_level) {
+		chipset->power_level = level;
+		chipset->callbacks->set_interrupt(chipset->data, PLATFORM_SCI_IRQ, level);
+	}
+}
+
+static void chipset_rtc_changed(struct chipset *chipset)
+{
+	bool level = rtc_interrupt(&chipset->rtc);
+
+	if (level != chipset->rtc_level) {
+		chipset->rtc_level = level;
+		chipset->callbacks->set_interrupt(chipset->data, PLATFORM_RTC_IRQ, level);
+		if (level)
+			power_alarm(&chipset->power);
+		chipset_power_changed(chipset);
+	}
+	if (chipset->rtc.due != 0 && !chipset->ticks) {
+		chipset->ticks = true;
+		chipset->callbacks->alarm(chipset->data);
+	}
+}
+
 static uint8_t chipset_read_rtc(struct chipset *chipset, unsigned offset)
 {
-	return rtc_read(&chipset->rtc, offset, time(NULL));
+	uint8_t value = rtc_read(&chipset->rtc, offset, chipset_time().tv_sec);
+
+	chipset_rtc_changed(chipset);
+	return value;
 }
 
 static enum power_request chipset_write_rtc(struct chipset *chipset, unsigned offset, uint8_t value)
 {
-	rtc_write(&chipset->rtc, offset, value, time(NULL));
+	rtc_write(&chipset->rtc, offset, value, chipset_time().tv_sec);
+	chipset_rtc_changed(chipset);
 	return POWER_NOTHING;
+}
+
+/* By the second: a clock that was set, or an alarm that comes earlier, needs no more than that. */
+uint64_t chipset_tick(struct chipset *chipset)
+{
+	struct timespec now = chipset_time();
+	uint64_t delay;
+
+	pthread_mutex_lock(&chipset->lock);
+	rtc_tick(&chipset->rtc, now.tv_sec);
+	chipset->ticks = chipset->rtc.due != 0;
+	chipset_rtc_changed(chipset);
+	delay = chipset->ticks ? SECOND_NS - (uint64_t)now.tv_nsec : 0;
+	pthread_mutex_unlock(&chipset->lock);
+	return delay;
 }
 
 static uint8_t chipset_read_event(struct chipset *chipset, unsigned offset)
@@ -87,6 +145,7 @@ static enum power_request chipset_write_event(struct chipset *chipset, unsigned 
 					      uint8_t value)
 {
 	power_write_event(&chipset->power, offset, value);
+	chipset_power_changed(chipset);
 	return POWER_NOTHING;
 }
 
@@ -221,7 +280,7 @@ void chipset_reset(struct chipset *chipset)
 	serial_reset(&chipset->serial);
 	rtc_reset(&chipset->rtc);
 	power_reset(&chipset->power);
-	chipset->serial_level = false;
+	chipset->serial_level = chipset->rtc_level = chipset->power_level = false;
 	chipset_serial_changed(chipset);
 	pthread_mutex_unlock(&chipset->lock);
 }

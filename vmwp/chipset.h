@@ -25,6 +25,7 @@ struct chipset_callbacks {
 	void (*set_interrupt)(void *data, unsigned pin, bool level);
 	void (*console_output)(void *data); /* there is output again, after there was none */
 	void (*console_room)(void *data);   /* there is room for input again, after it was short */
+	void (*alarm)(void *data);          /* the clock has one: chipset_tick() is to be called */
 };
 
 /* callbacks is borrowed. Return: 0, -ENOMEM. */
@@ -38,6 +39,12 @@ void chipset_reset(struct chipset *chipset);
 
 /* Answers a VID_EXIT_IO_PORT. Return: what the guest asked for by it. */
 enum power_request chipset_access(struct chipset *chipset, const struct vid_exit *exit);
+
+/*
+ * Time has passed. Return: after how many nanoseconds this is to be called again; 0: not, until the
+ * clock has an alarm again.
+ */
+uint64_t chipset_tick(struct chipset *chipset);
 
 /* The console's end of the serial port. Return: bytes taken. */
 size_t chipset_console_take(struct chipset *chipset, void *buffer, size_t size);

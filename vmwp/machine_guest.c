@@ -161,8 +161,37 @@ static void machine_console_room(void *data)
 	machine->callbacks->console(machine->data, false);
 }
 
+/* [vp] */
+static void machine_alarm(void *data)
+{
+	struct machine *machine = data;
+
+	loop_post(machine->loop, &machine->alarm_task);
+}
+
+static void machine_tick(struct machine *machine)
+{
+	uint64_t delay = chipset_tick(machine->chipset);
+
+	if (delay > 0)
+		loop_timer_start(machine->loop, &machine->tick, delay);
+}
+
+void machine_handle_alarm(struct loop_task *task)
+{
+	machine_tick(container_of(task, struct machine, alarm_task));
+}
+
+void machine_tick_over(struct loop_operation *operation, int result, bool more)
+{
+	struct loop_timer *timer = container_of(operation, struct loop_timer, operation);
+
+	machine_tick(container_of(timer, struct machine, tick));
+}
+
 const struct chipset_callbacks machine_chipset_callbacks = {
 	.set_interrupt = machine_set_interrupt,
 	.console_output = machine_console_output,
 	.console_room = machine_console_room,
+	.alarm = machine_alarm,
 };

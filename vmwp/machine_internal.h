@@ -31,6 +31,8 @@ struct machine {
 	struct numa numa;
 	struct vid_memory *memory;
 	struct chipset *chipset;
+	struct loop_task alarm_task;
+	struct loop_timer tick; /* of the chipset, while its clock has an alarm */
 	int kernel_fd, initrd_fd;
 
 	struct vmbus_host vmbus_host;
@@ -79,8 +81,12 @@ extern const struct hvshim_callbacks machine_hvshim_callbacks;
 extern const struct vmbus_callbacks machine_vmbus_callbacks;
 extern const struct chipset_callbacks machine_chipset_callbacks;
 
-/* struct loop_task.run of `incident_task`. */
+/* struct loop_task.run of `incident_task`, and of `alarm_task`. */
 void machine_handle_incident(struct loop_task *task);
+void machine_handle_alarm(struct loop_task *task);
+
+/* loop_complete_fn of `tick`. */
+void machine_tick_over(struct loop_operation *operation, int result, bool more);
 
 /* ---- machine_crash.c: the grace between a crash and what is done about it ---- */
 

@@ -188,6 +188,8 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->callbacks = config->callbacks;
 	machine->data = config->data;
 	machine->incident_task.run = machine_handle_incident;
+	machine->alarm_task.run = machine_handle_alarm;
+	machine->tick.operation.complete = machine_tick_over;
 	machine->finish.run = machine_finish;
 	machine->grace.operation.complete = machine_grace_over;
 	list_init(&machine->finish.link);

@@ -6,6 +6,7 @@
 #define PLATFORM_SERIAL_IRQ  4
 
 #define PLATFORM_RTC_PORT 0x70
+#define PLATFORM_RTC_IRQ  8
 
 #define PLATFORM_PM1_EVENT_PORT   0x600 /* status and enable, 2 bytes each */
 #define PLATFORM_PM1_CONTROL_PORT 0x604 /* 2 bytes */

@@ -4,6 +4,9 @@
 
 #include "vmwp/platform.h"
 
+/* PM1 status and enable, high byte. */
+#define EVENT_RTC 0x04
+
 /* PM1 control, low byte. */
 #define CONTROL_SCI_ENABLED 0x01
 
@@ -20,13 +23,26 @@ void power_reset(struct power *power)
 
 uint8_t power_read_event(const struct power *power, unsigned offset)
 {
-	return offset < 2 ? 0 : power->pm1_enable[offset - 2];
+	return offset < 2 ? power->pm1_status[offset] : power->pm1_enable[offset - 2];
 }
 
 void power_write_event(struct power *power, unsigned offset, uint8_t value)
 {
 	if (offset >= 2)
 		power->pm1_enable[offset - 2] = value;
+	else
+		power->pm1_status[offset] &= (uint8_t)~value;
+}
+
+void power_alarm(struct power *power)
+{
+	power->pm1_status[1] |= EVENT_RTC;
+}
+
+bool power_interrupt(const struct power *power)
+{
+	return power->pm1_status[0] & power->pm1_enable[0] ||
+	       power->pm1_status[1] & power->pm1_enable[1];
 }
 
 uint8_t power_read_control(const struct power *power, unsigned offset)

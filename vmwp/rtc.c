@@ -15,8 +15,11 @@
 
 enum {
 	SECONDS = 0x00,
+	SECONDS_ALARM = 0x01,
 	MINUTES = 0x02,
+	MINUTES_ALARM = 0x03,
 	HOURS = 0x04,
+	HOURS_ALARM = 0x05,
 	WEEKDAY = 0x06,
 	DAY = 0x07,
 	MONTH = 0x08,
@@ -31,8 +34,16 @@ enum {
 #define A_32768_HZ     0x26 /* time base and rate as every BIOS sets them */
 #define A_UPDATING     0x80
 #define B_24_HOURS     0x02
+#define B_ALARM        0x20
 #define B_SET          0x80
+#define C_ALARM        0x20
+#define C_INTERRUPT    0x80
 #define D_BATTERY_GOOD 0x80
+#define ALARM_ANY      0xc0 /* both bits: whatever the time has there */
+
+#define MINUTE_SECONDS 60
+#define HOUR_SECONDS   3600
+#define DAY_SECONDS    86400
 
 static uint8_t to_bcd(int value)
 {
@@ -47,6 +58,7 @@ static int from_bcd(uint8_t value)
 void rtc_reset(struct rtc *rtc)
 {
 	rtc->index = 0;
+	rtc->due = 0;
 	memset(rtc->registers, 0, sizeof(rtc->registers));
 	rtc->registers[REGISTER_A] = A_32768_HZ;
 	rtc->registers[REGISTER_B] = B_24_HOURS;
@@ -96,10 +108,71 @@ static bool rtc_is_time(uint8_t index)
 	return index <= YEAR || index == CENTURY;
 }
 
+/* ---- The alarm ---- */
+
+static bool alarm_matches(uint8_t alarm, int64_t value)
+{
+	return (alarm & ALARM_ANY) == ALARM_ANY || alarm == to_bcd((int)value);
+}
+
+/* The host's time when the clock next shows what the alarm is set to; 0: it never does. */
+static int64_t rtc_find_alarm(const struct rtc *rtc, int64_t now)
+{
+	int64_t time = now + rtc->offset + 1, end = time + DAY_SECONDS;
+
+	while (time < end) {
+		int64_t second = (time % DAY_SECONDS + DAY_SECONDS) % DAY_SECONDS;
+
+		if (!alarm_matches(rtc->registers[HOURS_ALARM], second / HOUR_SECONDS))
+			time += HOUR_SECONDS - second % HOUR_SECONDS;
+		else if (!alarm_matches(rtc->registers[MINUTES_ALARM],
+					second % HOUR_SECONDS / MINUTE_SECONDS))
+			time += MINUTE_SECONDS - second % MINUTE_SECONDS;
+		else if (!alarm_matches(rtc->registers[SECONDS_ALARM], second % MINUTE_SECONDS))
+			time++;
+		else
+			return time - rtc->offset;
+	}
+	return 0;
+}
+
+static void rtc_set_alarm(struct rtc *rtc, int64_t now)
+{
+	bool runs = !rtc_is_set(rtc) && rtc->registers[REGISTER_B] & B_ALARM;
+
+	rtc->due = runs ? rtc_find_alarm(rtc, now) : 0;
+}
+
+void rtc_tick(struct rtc *rtc, int64_t now)
+{
+	if (rtc->due == 0 || now < rtc->due)
+		return;
+	rtc->registers[REGISTER_C] |= C_ALARM | C_INTERRUPT;
+	rtc_set_alarm(rtc, now);
+}
+
+bool rtc_interrupt(const struct rtc *rtc)
+{
+	return rtc->registers[REGISTER_C] & C_INTERRUPT;
+}
+
+/* ---- The registers ---- */
+
+/* Reading why it interrupts ends the interrupt. */
+static uint8_t rtc_read_register_c(struct rtc *rtc)
+{
+	uint8_t value = rtc->registers[REGISTER_C];
+
+	rtc->registers[REGISTER_C] = 0;
+	return value;
+}
+
 uint8_t rtc_read(struct rtc *rtc, unsigned offset, int64_t now)
 {
 	if (offset == 0)
 		return 0xff; /* write-only */
+	if (rtc->index == REGISTER_C)
+		return rtc_read_register_c(rtc);
 	if ((rtc->index == SECONDS || rtc->index == REGISTER_A) && !rtc_is_set(rtc))
 		rtc_show_time(rtc, now);
 	return rtc->registers[rtc->index];
@@ -109,8 +182,8 @@ static void rtc_write_register_b(struct rtc *rtc, uint8_t value, int64_t now)
 {
 	bool was_set = rtc_is_set(rtc);
 
-	/* Format and interrupts are fixed: only SET changes. */
-	rtc->registers[REGISTER_B] = B_24_HOURS | (value & B_SET);
+	/* The format is fixed, and there are no other interrupts. */
+	rtc->registers[REGISTER_B] = B_24_HOURS | (value & (B_SET | B_ALARM));
 	if (was_set && !rtc_is_set(rtc))
 		rtc_take_time(rtc, now);
 	else if (!was_set && rtc_is_set(rtc))
@@ -135,6 +208,7 @@ void rtc_write(struct rtc *rtc, unsigned offset, uint8_t value, int64_t now)
 		rtc->index = value & (RTC_REGISTERS - 1); /* bit 7 masks NMIs */
 		return;
 	}
+	rtc_tick(rtc, now);
 	switch (rtc->index) {
 	case REGISTER_A:
 		rtc->registers[REGISTER_A] = value & (uint8_t)~A_UPDATING;
@@ -149,4 +223,5 @@ void rtc_write(struct rtc *rtc, unsigned offset, uint8_t value, int64_t now)
 		rtc_write_plain(rtc, value, now);
 		break;
 	}
+	rtc_set_alarm(rtc, now);
 }

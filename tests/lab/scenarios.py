@@ -15,6 +15,7 @@ import scenarios_dump
 import scenarios_memory
 import scenarios_network
 import scenarios_processors
+import scenarios_services
 import scenarios_sockets
 import scenarios_switch
 
@@ -376,119 +377,6 @@ def drivers_come_and_go(daemon, combination):
     guest.wait_state("off", 120)
 
 
-def heartbeat(daemon, combination):
-    """Seen while the guest's driver is there; without it the guest cannot be shut down either."""
-    guest = Guest(daemon, modules=["hv_utils"], **combination).boot()
-    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
-    guest.run("rmmod hv_utils")
-    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] != "ok", 60, "heartbeat lost")
-    refused = daemon.vmctl("shutdown", "guest", check=False)
-    check(refused.returncode and "shutdown service" in refused.stderr, f"{refused}")
-    guest.run("insmod /run/vmms/modules/hv_utils.ko")
-    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok again")
-    daemon.vmctl("shutdown", "guest", timeout=180)
-    guest.wait_state("off", 120)
-
-
-def time_is_set(daemon, combination):
-    """The guest's clock is set when the service connects, and after a resume; else it is let be."""
-    long_ago = 1000000000
-    guest = Guest(daemon, **combination).boot()
-    clock = guest.run("cd /sys/bus/vmbus; driver=drivers/hv_utils;"
-                      " device=$(grep -l 9527e630 devices/*/class_id | cut -d/ -f2);"
-                      f" echo $device >$driver/unbind; date -s @{long_ago} >/dev/null;"
-                      " echo $device >$driver/bind;"
-                      " for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1; date +%s; done")
-    check(abs(int(clock.split()[-1]) - time.time()) < 30, f"not set at start: {clock}")
-    clock = guest.run(f"date -s @{long_ago} >/dev/null; sleep 12; date +%s")
-    check(abs(int(clock) - long_ago) < 120, f"a sample has set the clock: {clock}")
-    daemon.vmctl("pause", "guest")
-    daemon.vmctl("resume", "guest")
-    time.sleep(2)
-    clock = guest.run("date +%s; cat /sys/class/ptp/*/clock_name")
-    check(abs(int(clock.split()[0]) - time.time()) < 30, f"not set after the resume: {clock}")
-    check("hyperv" in clock, f"no PTP clock: {clock}")
-
-
-def start_guest_daemons(guest):
-    """Debian's daemons, as their units start them; the pools are on the root file system."""
-    guest.run("mount -o remount,rw / && mkdir -p /var/lib/hyperv && hostname lab-guest &&"
-              " echo 127.0.0.1 lab-guest >>/etc/hosts &&"
-              " for daemon in kvp vss fcopy; do"
-              " [ -x /usr/sbin/hv_${daemon}_daemon ] || { echo no hyperv-daemons; exit 1; };"
-              " hv_${daemon}_daemon; done")
-
-
-def values_of_the_guest(daemon, combination):
-    """The guest tells its system and name; values pass both ways."""
-    guest = Guest(daemon, **combination).boot()
-    start_guest_daemons(guest)
-    Daemon.wait_until(lambda: daemon.show("guest")["guest"]["os"], 120, "the guest's system")
-    told = daemon.show("guest")["guest"]
-    check("lab-guest" in told["host_name"], told)
-    check(told["os"] == f"Debian GNU/Linux 12 ({guest.run('uname -r').strip()})", told)
-    check("OSName" in daemon.vmctl("kvp", "list", "guest").stdout, "no OSName in the list")
-    daemon.vmctl("kvp", "set", "guest", "k\u00f6y", "v\u00e4lue \u20ac")
-    pool = guest.run("pool=/var/lib/hyperv/.kvp_pool_0; for text in 1 513; do"
-                     " tail -c +$text $pool | tr '\\0' '\\n' | head -n 1; done")
-    check(pool.split("\n")[:2] == ["k\u00f6y", "v\u00e4lue \u20ac"], repr(pool))
-    got = daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external").stdout
-    check(got == "v\u00e4lue \u20ac\n", f"what was set is not what is got: {got!r}")
-    daemon.vmctl("kvp", "delete", "guest", "k\u00f6y")
-    check(daemon.vmctl("kvp", "get", "guest", "k\u00f6y", "--pool", "external",
-                       check=False).returncode == 3, "it is still there")
-    guest.run("{ printf color; head -c 507 /dev/zero; printf blue; head -c 2044 /dev/zero; }"
-              " >/var/lib/hyperv/.kvp_pool_1")
-    check(daemon.vmctl("kvp", "get", "guest", "color").stdout == "blue\n", "no value of the guest")
-
-
-# A write that a frozen file system holds up, and what it says on the console when it has passed.
-HELD_WRITE = "(echo x >/root/held; echo the write has passed >/dev/ttyS0) & sleep 5; echo still held"
-
-
-def frozen_and_thawed(daemon, combination):
-    guest = Guest(daemon, **combination).boot()
-    start_guest_daemons(guest)
-    Daemon.wait_until(lambda: daemon.vmctl("backup", "freeze", "guest",
-                                           check=False).returncode == 0, 120, "the freeze")
-    check(daemon.show("guest")["guest"]["file_systems"] == "frozen", "not shown as frozen")
-    check("passed" not in guest.run(HELD_WRITE), "a frozen file system was written to")
-    daemon.vmctl("backup", "thaw", "guest")
-    guest.expect("the write has passed", 30)
-    daemon.vmctl("backup", "freeze", "guest", "--limit", "8")
-    guest.send(HELD_WRITE)
-    guest.expect("the write has passed", 60)
-    Daemon.wait_until(lambda: daemon.show("guest")["guest"]["file_systems"] == "running", 30,
-                      "the limit")
-
-
-def file_is_copied(daemon, combination):
-    """With a 6.1 kernel: the daemon is Debian 12's, and from 6.10 on there is another."""
-    combination = {**combination, "kernel": combination["kernel"].replace("6.12", "6.1")}
-    content = os.urandom(300000)
-    file = SCRATCH / "to-copy"
-    file.write_bytes(content)
-    guest = Guest(daemon, **combination).boot()
-    start_guest_daemons(guest)
-    Daemon.wait_until(lambda: daemon.vmctl("copy", file, "guest:/root/copied",
-                                           check=False).returncode == 0, 120, "the copy")
-    check(guest.run("sha256sum </root/copied").split()[0] == hashlib.sha256(content).hexdigest(),
-          "the copy differs")
-    check(daemon.vmctl("copy", file, "guest:/root/copied", check=False).returncode == 1,
-          "a file that was there was replaced")
-    daemon.vmctl("copy", file, "guest:/root/copied", "--overwrite")
-    daemon.vmctl("copy", file, "guest:/root/new/folder/", "--create-path")
-    check(guest.run("cmp /root/copied /root/new/folder/to-copy && echo same").strip() == "same",
-          "the second copy differs")
-    # The file system is full, which Linux's daemon says only of a write that fits not even in part:
-    # what was written of the file is gone again.
-    guest.run("mkdir /small && mount -t tmpfs -o size=64k tmpfs /small")
-    refused = daemon.vmctl("copy", file, "guest:/small/file", check=False)
-    check(refused.returncode == 1 and "not copied" in refused.stderr, refused.stderr)
-    check(guest.run("ls /small").strip() == "", "a part of the file was left")
-    guest.run("pkill hv_fcopy", expect_status=None)
-
-
 def shutdown_leaves_a_clean_file_system(daemon, combination):
     guest = Guest(daemon, **combination).boot()
     guest.run("mount -o remount,rw / && dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null"
@@ -540,12 +428,12 @@ def without_flushes_the_check_fails(daemon, combination):
 # In the default plan their order deals the combinations out: what takes long has light ones.
 ALL = [boot, no_interrupt_remapping, synthetic_timers, panic_stops, fio_on_a_block_device,
        kdump, kexec, fio_on_a_file, panic, panic_by_nmi, reboot_ten_times, panic_without_an_end,
-       hot_add_and_remove, dvd_media_come_and_go, disks_are_told_apart, pauses_under_load, drivers_come_and_go, heartbeat,
-       time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied,
+       hot_add_and_remove, dvd_media_come_and_go, disks_are_told_apart, pauses_under_load, drivers_come_and_go,
+       *scenarios_services.ALL,
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails,
        *scenarios_memory.ALL, *scenarios_network.ALL, *scenarios_switch.ALL, *scenarios_dump.ALL,
-       *scenarios_sockets.ALL, *scenarios_processors.ALL]
+       *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_services.MORE]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_network.OF_THE_ENGINE,

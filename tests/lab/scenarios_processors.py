@@ -53,16 +53,16 @@ def thirty_two_bits(daemon, combination):
 
 
 def sixteen_vps(daemon, combination):
-    many_vps(daemon, combination, 16)
+    many_vps(daemon, combination, 16, "512M")
 
 
 def sixty_four_vps(daemon, combination):
-    many_vps(daemon, combination, 64)
+    many_vps(daemon, combination, 64, "1G")
 
 
-def many_vps(daemon, combination, count):
+def many_vps(daemon, combination, count, memory):
     """Every vp is there, does work, and takes interrupts of devices that have a channel for it."""
-    guest = Guest(daemon, **dict(combination, vps=count, memory="512M"))
+    guest = Guest(daemon, **dict(combination, vps=count, memory=memory))
     guest.start().ready(timeout=600)
     output = guest.run(r"""
 nproc; for cpu in $(seq 0 $(($(nproc) - 1))); do

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define COM1 PLATFORM_SERIAL_PORT
 
@@ -19,13 +20,21 @@ enum { MCR = COM1 + 4, LSR = COM1 + 5, MSR = COM1 + 6, SCR = COM1 + 7 };
 struct fixture {
 	struct chipset *chipset;
 	bool level; /* of the serial port's interrupt */
-	unsigned edges, output_calls, room_calls;
+	bool rtc_level, sci_level;
+	unsigned edges, output_calls, room_calls, alarms;
 };
 
 static void set_interrupt(void *data, unsigned pin, bool level)
 {
 	struct fixture *fixture = data;
 
+	if (pin == PLATFORM_RTC_IRQ || pin == PLATFORM_SCI_IRQ) {
+		bool *known = pin == PLATFORM_RTC_IRQ ? &fixture->rtc_level : &fixture->sci_level;
+
+		assert_true(level != *known);
+		*known = level;
+		return;
+	}
 	assert_int_equal(pin, PLATFORM_SERIAL_IRQ);
 	assert_true(level != fixture->level);
 	fixture->level = level;
@@ -42,10 +51,16 @@ static void console_room(void *data)
 	((struct fixture *)data)->room_calls++;
 }
 
+static void alarm_is_set(void *data)
+{
+	((struct fixture *)data)->alarms++;
+}
+
 static const struct chipset_callbacks callbacks = {
 	.set_interrupt = set_interrupt,
 	.console_output = console_output,
 	.console_room = console_room,
+	.alarm = alarm_is_set,
 };
 
 static int setup(void **state)
@@ -408,6 +423,94 @@ static void rtc_can_be_set(void **state)
 	assert_int_equal(rtc.offset, moment(1999, 12, 31, 9, 15, 30) - now);
 }
 
+static void rtc_alarms(void **state)
+{
+	struct rtc rtc = { 0 };
+	int64_t now = moment(2024, 2, 29, 23, 59, 58), tomorrow = moment(2024, 3, 1, 7, 30, 5);
+
+	rtc_reset(&rtc);
+	rtc_set(&rtc, 1, 0x05, now);
+	rtc_set(&rtc, 3, 0x30, now);
+	rtc_set(&rtc, 5, 0x07, now);
+	assert_int_equal(rtc.due, 0); /* not switched on */
+	rtc_set(&rtc, 0x0b, 0x22, now);
+	assert_int_equal(rtc.due, tomorrow);
+	rtc_tick(&rtc, tomorrow - 1);
+	assert_false(rtc_interrupt(&rtc));
+	rtc_tick(&rtc, tomorrow + 2); /* whoever ticks may be late */
+	assert_true(rtc_interrupt(&rtc));
+	assert_int_equal(rtc.due, tomorrow + 86400);
+	assert_int_equal(rtc_get(&rtc, 0x0c, tomorrow + 2), 0xa0);
+	assert_false(rtc_interrupt(&rtc));
+	assert_int_equal(rtc_get(&rtc, 0x0c, tomorrow + 2), 0);
+
+	/* Whatever the hour, and the minute; the clock is set, and stands still meanwhile. */
+	rtc_set(&rtc, 5, 0xff, now);
+	assert_int_equal(rtc.due, moment(2024, 3, 1, 0, 30, 5));
+	rtc_set(&rtc, 3, 0xc0, now);
+	assert_int_equal(rtc.due, moment(2024, 3, 1, 0, 0, 5));
+	rtc_set(&rtc, 0x0b, 0xa2, now);
+	assert_int_equal(rtc.due, 0);
+	rtc_set(&rtc, 0, 0x03, now);
+	rtc_set(&rtc, 0x0b, 0x22, now);
+	assert_int_equal(rtc.due, now + 2);
+
+	/* No hour has that number. */
+	rtc_set(&rtc, 5, 0x7a, now);
+	assert_int_equal(rtc.due, 0);
+	rtc_set(&rtc, 5, 0xff, now);
+	assert_int_equal(rtc.due, now + 2);
+	rtc_reset(&rtc);
+	assert_int_equal(rtc.due, 0);
+}
+
+static void set_rtc(struct fixture *fixture, uint8_t index, uint8_t value)
+{
+	assert_int_equal(out(fixture, PLATFORM_RTC_PORT, index), POWER_NOTHING);
+	assert_int_equal(out(fixture, PLATFORM_RTC_PORT + 1, value), POWER_NOTHING);
+}
+
+/* At the next second, whichever that is. */
+static void chipset_ticks_for_alarms(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(chipset_tick(fixture->chipset), 0);
+	for (uint8_t index = 1; index <= 5; index += 2)
+		set_rtc(fixture, index, 0xff);
+	set_rtc(fixture, 0x0b, 0x22);
+	assert_int_equal(fixture->alarms, 1);
+	while (!fixture->rtc_level) {
+		uint64_t delay = chipset_tick(fixture->chipset);
+
+		assert_in_range(delay, 1, 1000000000);
+		if (!fixture->rtc_level)
+			usleep((useconds_t)(delay / 1000 + 1));
+	}
+	/* The alarm is an event of PM1, too, and interrupts by the SCI as long as that is enabled.
+	 */
+	assert_int_equal(in(fixture, PLATFORM_PM1_EVENT_PORT + 1), 0x04);
+	assert_false(fixture->sci_level);
+	assert_int_equal(out(fixture, PLATFORM_PM1_EVENT_PORT + 3, 0x04), POWER_NOTHING);
+	assert_true(fixture->sci_level);
+	assert_int_equal(out(fixture, PLATFORM_PM1_EVENT_PORT, 0xff), POWER_NOTHING);
+	assert_true(fixture->sci_level);
+	assert_int_equal(out(fixture, PLATFORM_PM1_EVENT_PORT + 1, 0x04), POWER_NOTHING);
+	assert_false(fixture->sci_level);
+	assert_int_equal(in(fixture, PLATFORM_PM1_EVENT_PORT + 1), 0);
+
+	assert_int_equal(out(fixture, PLATFORM_RTC_PORT, 0x0c), POWER_NOTHING);
+	assert_int_equal(in(fixture, PLATFORM_RTC_PORT + 1), 0xa0);
+	assert_false(fixture->rtc_level);
+	set_rtc(fixture, 0x0b, 0x02);
+	assert_int_equal(fixture->alarms, 1);
+	assert_int_equal(chipset_tick(fixture->chipset), 0);
+	set_rtc(fixture, 0x0b, 0x22);
+	assert_int_equal(fixture->alarms, 2);
+	chipset_reset(fixture->chipset);
+	assert_int_equal(chipset_tick(fixture->chipset), 0);
+}
+
 static void rtc_survives_nonsense(void **state)
 {
 	struct rtc rtc = { 0 };
@@ -443,6 +546,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ports_that_reset, setup, teardown),
 		cmocka_unit_test(rtc_tells_the_time),
 		cmocka_unit_test(rtc_can_be_set),
+		cmocka_unit_test(rtc_alarms),
+		cmocka_unit_test_setup_teardown(chipset_ticks_for_alarms, setup, teardown),
 		cmocka_unit_test(rtc_survives_nonsense),
 	};
 
