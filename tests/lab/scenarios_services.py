@@ -159,7 +159,7 @@ def services_are_pulled(daemon, combination):
         guest.run("for i in $(seq 600); do [ -s /mnt/large ] && exit; sleep 0.1; done; exit 1")
         pull(guest, FILE_COPY)
         _, said = copy.communicate(timeout=120)
-    check(copy.returncode == 1 and said, f"{copy.returncode}: {said}")
+    check(copy.returncode != 0 and said, f"{copy.returncode}: {said}")
     put_back(guest, FILE_COPY, "fcopy")
     Daemon.wait_until(lambda: daemon.vmctl("copy", file, "guest:/mnt/again", check=False).returncode == 0,
                       120, "the copy")
@@ -172,7 +172,7 @@ def services_are_pulled(daemon, combination):
     pull(guest, VSS)
     Daemon.wait_until(lambda: daemon.show("guest")["guest"]["file_systems"] != "frozen", 60,
                       "the end of the freeze")
-    check(daemon.vmctl("backup", "thaw", "guest", check=False).returncode == 1, "thawed by nobody")
+    check(daemon.vmctl("backup", "thaw", "guest", check=False).returncode != 0, "thawed by nobody")
     guest.run("fsfreeze --unfreeze /", expect_status=None)
     put_back(guest, VSS, "vss")
     Daemon.wait_until(lambda: daemon.vmctl("backup", "freeze", "guest", check=False).returncode == 0, 120,
@@ -186,7 +186,7 @@ def services_are_pulled(daemon, combination):
         time.sleep(1)
         pull(guest, KVP)
         _, said = asking.communicate(timeout=120)
-    check(asking.returncode == 1 and said, f"{asking.returncode}: {said}")
+    check(asking.returncode != 0 and said, f"{asking.returncode}: {said}")
     put_back(guest, KVP, "kvp")
     Daemon.wait_until(lambda: daemon.vmctl("kvp", "set", "guest", "key", "value", check=False)
                       .returncode == 0, 120, "the value to be set")

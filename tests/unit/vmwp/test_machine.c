@@ -691,8 +691,8 @@ static void too_many_vps(void **state)
 		strstr(fixture->failure.message, "1000000 virtual processors; this host's"));
 }
 
-/* The line "Cpus_allowed_list" of this process' thread of that name. */
-static void read_affinity(const char *name, char *list, size_t size)
+/* The line "Cpus_allowed_list" of this process' thread of that name, if there is one. */
+static void look_for_affinity(const char *name, char *list, size_t size)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	struct dirent *entry;
@@ -717,6 +717,17 @@ static void read_affinity(const char *name, char *list, size_t size)
 			fclose(file);
 	}
 	closedir(tasks);
+}
+
+/* A thread gets its name a while after its making. */
+static void read_affinity(const char *name, char *list, size_t size)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	do
+		look_for_affinity(name, list, size);
+	while (list[0] == '\0' && loop_now() < end);
+	assert_string_not_equal(list, "");
 }
 
 static void pin(struct fixture *fixture, const char *text)
