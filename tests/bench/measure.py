@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the host sees of a process: memory, processor time, and events counted by perf."""
 
+import collections
 import os
 import re
 import select
 import signal
 import subprocess
 import tempfile
-import time
 
 TIMERS = "vector != 236 && vector != 237"  # the local APIC's, Hyper-V's (asm/irq_vectors.h)
 
@@ -130,6 +130,59 @@ class Events:
         if len(counts) != len(self.names):
             raise RuntimeError(f"perf counted {len(counts)} of {len(self.names)} events")
         return dict(zip(self.names, counts))
+
+
+class Reasons:
+    """VM exits of all threads of a process, by their reasons; those of MSRs by MSR, where KVM itself
+    serves them. Counted from the beginning of the with statement."""
+
+    EVENTS = "/sys/kernel/tracing/events/kvm"
+    KEYS = {"kvm_exit": "common_pid,exit_reason", "kvm_msr": "common_pid,ecx.hex"}
+    MSR = {"vmx": (31, 32), "svm": (0x7c,)}
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.kind = "svm" if os.path.exists("/sys/module/kvm_amd") else "vmx"
+
+    def __enter__(self):
+        for event, keys in self.KEYS.items():
+            self.trigger(event, f"hist:keys={keys}:size=8192")
+        return self
+
+    def __exit__(self, *_):
+        for event, keys in self.KEYS.items():
+            self.trigger(event, f"!hist:keys={keys}:size=8192")
+
+    def trigger(self, event, text):
+        with open(f"{self.EVENTS}/{event}/trigger", "w", encoding="ascii") as file:
+            file.write(text)
+
+    def names(self):
+        """KVM's own: in its list SVM's numbers are hexadecimal, VMX's decimal."""
+        digits = "0x[0-9a-f]+" if self.kind == "svm" else "[0-9]+"
+        with open(f"{self.EVENTS}/kvm_exit/format", encoding="ascii") as file:
+            return {int(number, 0): name.lower() for number, name in
+                    re.findall(rf'\{{ ({digits}), "(\w+)" \}}', file.read())}
+
+    def histogram(self, event):
+        threads = os.listdir(f"/proc/{self.pid}/task")
+        with open(f"{self.EVENTS}/{event}/hist", encoding="ascii") as file:
+            for thread, value, count in re.findall(
+                    r"common_pid: +(\d+), \w+: +(\w+) .*?hitcount: +(\d+)", file.read()):
+                if thread in threads:
+                    yield value, int(count)
+
+    def counts(self):
+        """By name, the most frequent first."""
+        names, found, msrs = self.names(), collections.Counter(), collections.Counter()
+        for value, count in self.histogram("kvm_msr"):
+            msrs[f"MSR {int(value, 16):#x}"] += count
+        for value, count in self.histogram("kvm_exit"):
+            msr = int(value) in self.MSR[self.kind]
+            found["other MSRs" if msr else names.get(int(value), value)] += count
+        # The two are not read at once.
+        found["other MSRs"] = max(found["other MSRs"] - sum(msrs.values()), 0)
+        return dict((found + msrs).most_common())
 
 
 def disk_io(device):

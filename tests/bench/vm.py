@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The virtual machines that are compared: ours on both engines, and QEMU's.
 
-All boot the same kernel, initramfs and root image, with the same vps and memory, and speak on their
-standard streams as the guest's serial port. Host memory is anonymous, huge pages where the host
+Of one comparison all boot the same kernel, initramfs and root image, with the same vps and memory, and
+speak on their standard streams as the guest's serial port. Host memory is anonymous, huge pages where the host
 has them; disks are opened O_DIRECT and served by io_uring. QEMU serves its disks in an iothread,
 with as many queues as it chooses.
 """
 
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -53,10 +54,10 @@ def peer_drive(name, path):
     return ["-drive", f"if=none,id={name},file={path},format=raw,cache=none,aio=io_uring"]
 
 
-def make_initrd(files=()):
-    """The tests' initramfs, whose init says MARK before all else. Guests find the files in
-    /run/vmms."""
-    path = SCRATCH / "bench-initrd"
+def make_initrd(files=(), kernel=KERNEL):
+    """The tests' initramfs of a kernel, whose init says MARK before all else. Guests find the files
+    in /run/vmms."""
+    path = SCRATCH / f"bench-initrd-{kernel}"
     stage = SCRATCH / "bench-initrd.d"
     stage.mkdir(exist_ok=True)
     with open(f"{TREE}/scripts/lab.d/guest/initramfs/init", encoding="utf-8") as file:
@@ -73,7 +74,7 @@ def make_initrd(files=()):
                              input="\n".join(names).encode(), capture_output=True,
                              check=True).stdout
     # A later archive's files replace those of an earlier one, and it begins at a multiple of four.
-    plain = (IMAGES / f"initrd-{KERNEL}").read_bytes()
+    plain = (IMAGES / f"initrd-{kernel}").read_bytes()
     path.write_bytes(plain + bytes(-len(plain) % 4) + archive)
     return path
 
@@ -86,24 +87,40 @@ class Kind:
     first of its sockets.
     """
 
+    # What its guest is; image: the kernel's file, a compressed one or (vmlinux) an ELF file that is
+    # entered by its PVH note.
+    kernel, vps, memory, image = KERNEL, VPS, MEMORY_MIB, "vmlinuz"
+
     def __init__(self, name, ours, loaded=True):
         self.name, self.ours, self.loaded = name, ours, loaded
 
+    def shaped(self, **members):
+        """The same with these members: kernel, vps, memory, image, name."""
+        other = copy.copy(self)
+        vars(other).update(members)
+        return other
+
+    def kernel_path(self):
+        return str(IMAGES / f"{self.image}-{self.kernel}")
+
 
 class Worker(Kind):
-    def __init__(self, engine):
-        super().__init__(f"vmwp {engine}", True)
-        self.engine = engine
+    """members: what else its definition has, such as {"hyper_v": {"ipi": False}}."""
+
+    def __init__(self, engine, members=None, name=None):
+        super().__init__(name or f"vmwp {engine}", True)
+        self.engine, self.members = engine, members or {}
 
     def command(self, initrd, disks, network=None):
         definition = {
             "version": 1, "name": "bench", "engine": self.engine,
-            "processors": {"count": VPS}, "memory": {"size": f"{MEMORY_MIB}M"},
-            "boot": {"kernel": str(IMAGES / f"vmlinuz-{KERNEL}"), "initrd": str(initrd),
+            "processors": {"count": self.vps}, "memory": {"size": f"{self.memory}M"},
+            "boot": {"kernel": self.kernel_path(), "initrd": str(initrd),
                      "command_line": KERNEL_COMMAND_LINE},
             "disks": [{"controller": 0, "lun": lun, "path": str(path), "format": "raw"}
                       for lun, path in enumerate(disks)],
             "network_adapters": [network.adapter()] if network else [],
+            **self.members,
         }
         path = SCRATCH / f"bench-{self.engine}.json"
         path.write_text(json.dumps(definition))
@@ -111,6 +128,10 @@ class Worker(Kind):
 
 
 class Qemu(Kind):
+    """cpu: QEMU's -cpu."""
+
+    cpu = "host"
+
     def __init__(self, machine, controller, loaded=True):
         super().__init__(f"QEMU {machine} {controller}", False, loaded)
         self.machine, self.controller = machine, controller
@@ -119,8 +140,8 @@ class Qemu(Kind):
     def command(self, initrd, disks, network=None):
         arguments, environment = peer(PEER)
         arguments += [
-            "-M", self.machine, "-cpu", "host", "-smp", str(VPS), "-m", f"{MEMORY_MIB}M",
-            "-kernel", str(IMAGES / f"vmlinuz-{KERNEL}"), "-initrd", str(initrd),
+            "-M", self.machine, "-cpu", self.cpu, "-smp", str(self.vps), "-m", f"{self.memory}M",
+            "-kernel", self.kernel_path(), "-initrd", str(initrd),
             "-append", KERNEL_COMMAND_LINE,
         ]
         if self.controller == "scsi":
@@ -133,6 +154,12 @@ class Qemu(Kind):
                 arguments += ["-device", f"virtio-blk-{self.bus},drive=disk{lun},iothread=io"]
         return arguments + (network.arguments() if network else []), environment
 
+
+# All of QEMU's enlightenments that are for a guest without nested virtualisation; and not KVM's own
+# beside them, which Linux would prefer.
+HYPER_V_CPU = "host,kvm=off," + ",".join(f"hv-{name}" for name in (
+    "relaxed", "vpindex", "runtime", "crash", "time", "synic", "stimer", "stimer-direct", "tlbflush",
+    "ipi", "frequencies", "reset", "vapic", "apicv", "spinlocks=0x1fff", "xmm-input"))
 
 # QEMU's pc and q35 differ in how they start, not in how they serve disks.
 KINDS = [
