@@ -5,10 +5,11 @@
 #include "common/base/parse.h"
 #include "common/definition_processors.h"
 
+#include <ctype.h>
 #include <string.h>
 
-#define WEIGHT_MAX     10000
-#define QUOTA_MAX      1000000 /* percent: 10000 CPUs */
+#define WEIGHT_MAX     DEFINITION_CPU_WEIGHT_MAX
+#define QUOTA_MAX      DEFINITION_CPU_QUOTA_MAX
 #define MEMORY_MIN     (UINT64_C(16) << 20)
 #define MEMORY_MAX     (UINT64_C(1) << 40)
 #define BANDWIDTH_MIN  (UINT64_C(64) << 10)
@@ -38,6 +39,36 @@ static const struct json_key numbers[] = {
 	KEY(tasks_max, json_read_uint64, TASKS_MIN, TASKS_MAX),
 };
 
+/* ---- Reading ---- */
+
+bool definition_cpu_group_name_is_valid(const char *name)
+{
+	if (!isalnum((unsigned char)name[0]))
+		return false;
+	for (; *name != '\0'; name++)
+		if (!isalnum((unsigned char)*name) && !strchr("-_.", *name))
+			return false;
+	return true;
+}
+
+static int read_cpu_group(struct json_reader *reader, const struct json_key *key,
+			  struct json_object *value, void *target)
+{
+	char *name = target;
+
+	if (!json_object_is_type(value, json_type_string))
+		return json_refuse(reader, value, "must be the name of a CPU group, not %s",
+				   json_type_text(value));
+	if (json_object_get_string_len(value) > DEFINITION_CPU_GROUP_NAME_MAX ||
+	    !definition_cpu_group_name_is_valid(json_object_get_string(value)))
+		return json_refuse(reader, value,
+				   "must begin with a letter or digit, hold letters, digits, '-', "
+				   "'_' and '.' alone, and be %d bytes long at most",
+				   DEFINITION_CPU_GROUP_NAME_MAX);
+	strcpy(name, json_object_get_string(value));
+	return 0;
+}
+
 static const struct json_key others[] = {
 	{ .name = "cpus",
 	  .read = cpu_list_read,
@@ -45,6 +76,9 @@ static const struct json_key others[] = {
 	{ .name = "pinning",
 	  .read = definition_pinning_read,
 	  .offset = offsetof(struct definition_resources, pinning) },
+	{ .name = "cpu_group",
+	  .read = read_cpu_group,
+	  .offset = offsetof(struct definition_resources, cpu_group) },
 };
 
 int definition_resources_read(struct json_reader *reader, const struct json_key *key,
@@ -74,7 +108,7 @@ bool definition_resources_are_limited(const struct definition_resources *resourc
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		if (number(resources, &numbers[i]) > 0)
 			return true;
-	return !cpu_list_is_empty(&resources->cpus);
+	return !cpu_list_is_empty(&resources->cpus) || resources->cpu_group[0] != '\0';
 }
 
 /* A limit that the vps' threads alone would reach lets no guest start. */
@@ -130,5 +164,7 @@ struct json_object *definition_resources_to_json(const struct definition_resourc
 		json_add(
 			&object, "pinning",
 			definition_pinning_to_json(&resources->pinning, DEFINITION_PROCESSORS_MAX));
+	if (resources->cpu_group[0] != '\0')
+		json_add(&object, "cpu_group", json_object_new_string(resources->cpu_group));
 	return object;
 }

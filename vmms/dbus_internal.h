@@ -63,6 +63,12 @@ int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interfac
 			     const char *property, sd_bus_message *reply, void *data,
 			     sd_bus_error *error);
 
+/* Methods of the manager that are about CPU groups. data: the service. */
+int dbus_create_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_change_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_delete_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_list_cpu_groups(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* Methods of the manager that are about all guests. data: the service. */
 int dbus_stop_guests(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_start_guests(sd_bus_message *call, void *data, sd_bus_error *error);

@@ -239,7 +239,7 @@ static void look_at_clocksource(const void *view, struct host_finding *finding)
 
 static void look_at_controllers(const struct host_kernel *kernel, struct host_finding *finding)
 {
-	static const char *const wanted[] = { "cpu", "io", "memory", "pids" };
+	static const char *const wanted[] = { "cpu", "cpuset", "io", "memory", "pids" };
 	char text[258], missing[32] = "";
 
 	/* Blanks around every word. */

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "vmms/automatic_start.h"
+#include "vmms/cpu_groups.h"
 #include "vmms/fault.h"
 #include "vmms/folder.h"
 #include "vmms/manager_internal.h"
@@ -55,6 +56,10 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 			  &manager->switches);
 	if (r < 0)
 		return r;
+	r = cpu_groups_new(settings->state_directory, settings->units, &manager_cpu_group_vms,
+			   manager, &manager->cpu_groups);
+	if (r < 0)
+		return r;
 	r = run_record_open(settings->runtime_directory, &manager->record);
 	if (r < 0)
 		return r;
@@ -84,6 +89,7 @@ void manager_free(struct manager *manager)
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);
 	vswitches_free(manager->switches);
+	cpu_groups_free(manager->cpu_groups);
 	store_free(manager->store);
 	run_record_free(manager->record);
 	folder_free(manager->records);
@@ -315,7 +321,8 @@ static int check_new(struct manager *manager, const struct definition *definitio
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "%s has that uuid already; leave the uuid out to get a new one",
 				   describe(definition->owner, twin, text));
-	if (vm_pinning_check(definition, DBUS_ERROR_INVALID_DEFINITION, failure) < 0)
+	if (vm_pinning_check(manager->cpu_groups, definition, DBUS_ERROR_INVALID_DEFINITION,
+			     failure) < 0)
 		return -EINVAL;
 	return vm_check_definition(definition, failure);
 }

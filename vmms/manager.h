@@ -28,7 +28,8 @@ struct units;
 struct vm_log_entry;
 
 struct manager_settings {
-	const char *state_directory;   /* the definitions are in its folders vms and switches */
+	const char
+		*state_directory; /* the definitions are in its folders vms, switches, cpu-groups */
 	const char *runtime_directory; /* working directory of workers */
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
@@ -78,6 +79,7 @@ struct manager {
 	struct store *store;
 	struct folder *records; /* vmms/vm_record.h */
 	struct vswitches *switches;
+	struct cpu_groups *cpu_groups;
 	struct run_record *record;
 	struct jobs *jobs;
 	struct errands *errands;
@@ -181,6 +183,10 @@ void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_l
 /* The VM runs; its worker has ended, or it is not to be started again after all. */
 void manager_vm_runs(struct manager *manager, struct vm *vm);
 void manager_vm_rests(struct manager *manager, struct vm *vm);
+
+/* The VMs as CPU groups see them (manager_cpu_groups.c). data: the manager. */
+struct cpu_groups_vms;
+extern const struct cpu_groups_vms manager_cpu_group_vms;
 
 /* The VMs as switches see them (manager_network.c). data: the manager. */
 struct vswitches_vms;

@@ -8,6 +8,7 @@
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "vmms/cpu_groups.h"
 #include "vmms/manager_internal.h"
 #include "vmms/vm_log.h"
 
@@ -212,6 +213,10 @@ int manager_reload(struct manager *manager, struct failure *failure)
 {
 	int r;
 
+	/* First those that VMs name. */
+	r = cpu_groups_reload(manager->cpu_groups, failure);
+	if (r < 0)
+		return r;
 	r = manager_load(manager);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_STORE,

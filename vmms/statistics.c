@@ -293,6 +293,9 @@ struct json_object *statistics_to_json(const struct vm *vm)
 			 json_object_new_string(vm_state_name(vm->state)), "processors",
 			 json_object_new_int64(vm->definition->processors.count), "memory",
 			 json_object_new_uint64(vm->definition->memory.size), NULL);
+	if (vm->definition->resources.cpu_group[0] != '\0')
+		json_add(&tree, "cpu_group",
+			 json_object_new_string(vm->definition->resources.cpu_group));
 	if (vm->statistics.time > 0) {
 		json_add(&tree, "assigned", json_object_new_uint64(vm_memory_assigned(vm)));
 		json_add(&tree, "demand", json_object_new_uint64(vm->memory.demand));

@@ -7,11 +7,14 @@
  */
 #include "vmms/unit_properties.h"
 
+#include "vmms/cpu_group.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NOT_SET UINT64_MAX /* of systemd: no limit, no weight */
+#define NOT_SET     UINT64_MAX /* of systemd: no limit, no weight */
+#define QUOTA_SCALE 10000      /* microseconds of a second's, for a percent of one CPU */
 
 static int append_flag(sd_bus_message *message, const char *name, bool value)
 {
@@ -42,17 +45,28 @@ static int append_processes(sd_bus_message *message, const pid_t *processes, siz
 	return r < 0 ? r : 0;
 }
 
-int unit_properties_append(sd_bus_message *message, const char *vm, const pid_t *processes,
-			   size_t count, bool asked)
+/* The slice of its CPU group, below that of all. */
+static int append_slice(sd_bus_message *message, const struct definition *definition)
+{
+	char slice[CPU_GROUP_SLICE_SIZE] = "vmms.slice";
+
+	if (definition->resources.cpu_group[0] != '\0')
+		cpu_group_slice_name(definition->resources.cpu_group, slice);
+	return sd_bus_message_append(message, "(sv)", "Slice", "s", slice);
+}
+
+int unit_properties_append(sd_bus_message *message, const struct definition *definition,
+			   const pid_t *processes, size_t count, bool asked)
 {
 	static const char *const flags[] = { "CPUAccounting", "MemoryAccounting", "IOAccounting",
 					     "TasksAccounting" };
 	char description[DEFINITION_NAME_MAX + 32];
 	int r;
 
-	snprintf(description, sizeof(description), "Virtual Machine %s", vm);
-	r = sd_bus_message_append(message, "(sv)(sv)", "Description", "s", description, "Slice",
-				  "s", "vmms.slice");
+	snprintf(description, sizeof(description), "Virtual Machine %s", definition->name);
+	r = sd_bus_message_append(message, "(sv)", "Description", "s", description);
+	if (r >= 0)
+		r = append_slice(message, definition);
 	/*
 	 * When the host shuts down, systemd ends what is in the unit only after guests were shut
 	 * down, and before the service and the file systems that it needs are gone.
@@ -82,7 +96,7 @@ static const struct number {
 } numbers[] = {
 #define MEMBER(member) offsetof(struct definition_resources, member)
 	{ "CPUWeight", MEMBER(cpu_weight), 1, false },
-	{ "CPUQuotaPerSecUSec", MEMBER(cpu_quota), 10000, false },
+	{ "CPUQuotaPerSecUSec", MEMBER(cpu_quota), QUOTA_SCALE, false },
 	{ "MemoryHigh", MEMBER(memory_high), 1, true },
 	{ "MemoryMax", MEMBER(memory_max), 1, true },
 	{ "IOWeight", MEMBER(io_weight), 1, false },
@@ -128,6 +142,19 @@ static int append_cpus(sd_bus_message *message, const char *property, const stru
 	for (int i = 0; r >= 0 && i < 2; i++)
 		r = sd_bus_message_close_container(message);
 	return r;
+}
+
+int unit_properties_append_group(sd_bus_message *message, const struct cpu_group_definition *group)
+{
+	uint64_t weight = group->cpu_weight > 0 ? group->cpu_weight : NOT_SET;
+	uint64_t quota = group->cpu_quota > 0 ? group->cpu_quota * QUOTA_SCALE : NOT_SET;
+	int r;
+
+	r = sd_bus_message_append(message, "(sv)(sv)", "CPUWeight", "t", weight,
+				  "CPUQuotaPerSecUSec", "t", quota);
+	if (r >= 0)
+		r = append_cpus(message, "AllowedCPUs", &group->cpus);
+	return r < 0 ? r : 0;
 }
 
 /* ---- Limits of devices ---- */

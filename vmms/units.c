@@ -14,6 +14,7 @@
 #include "vmms/dbus.h"
 #include "vmms/machine_name.h"
 #include "vmms/unit_properties.h"
+#include "vmms/units_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,15 +22,14 @@
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-id128.h>
 
-#define SYSTEMD           "org.freedesktop.systemd1"
-#define SYSTEMD_PATH      "/org/freedesktop/systemd1"
-#define SYSTEMD_MANAGER   SYSTEMD ".Manager"
-#define SYSTEMD_SCOPE     SYSTEMD ".Scope"
-#define SYSTEMD_UNIT      SYSTEMD ".Unit"
-#define ERROR_UNIT_EXISTS SYSTEMD ".UnitExists"
-#define MACHINED          "org.freedesktop.machine1"
-#define MACHINED_PATH     "/org/freedesktop/machine1"
-#define MACHINED_MANAGER  MACHINED ".Manager"
+#define SYSTEMD          "org.freedesktop.systemd1"
+#define SYSTEMD_PATH     "/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER  SYSTEMD ".Manager"
+#define SYSTEMD_SCOPE    SYSTEMD ".Scope"
+#define SYSTEMD_UNIT     SYSTEMD ".Unit"
+#define MACHINED         "org.freedesktop.machine1"
+#define MACHINED_PATH    "/org/freedesktop/machine1"
+#define MACHINED_MANAGER MACHINED ".Manager"
 
 /* How a unit has ended. */
 #define QUESTIONS_MAX     50
@@ -133,7 +133,7 @@ bool units_are_used(const struct units *units)
 
 /* ---- Calls ---- */
 
-static int new_call(struct units *units, const char *method, sd_bus_message **ret_call)
+int units_new_call(struct units *units, const char *method, sd_bus_message **ret_call)
 {
 	int r = have_bus(units);
 
@@ -243,7 +243,7 @@ static int limit(struct unit *unit, const struct definition *definition)
 	sd_bus_message *call = NULL;
 	int r;
 
-	r = new_call(unit->units, "SetUnitProperties", &call);
+	r = units_new_call(unit->units, "SetUnitProperties", &call);
 	if (r >= 0)
 		r = sd_bus_message_append(call, "sb", unit->name, true);
 	if (r >= 0)
@@ -294,7 +294,7 @@ static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
 
 	unit->call = sd_bus_slot_unref(unit->call);
-	if (sd_bus_error_has_name(why, ERROR_UNIT_EXISTS)) {
+	if (sd_bus_error_has_name(why, SYSTEMD_ERROR_UNIT_EXISTS)) {
 		/* An earlier daemon has made it, and perhaps with other limits. */
 		unit->stale = true;
 		opened(unit);
@@ -334,7 +334,7 @@ static int append_open(sd_bus_message *call, struct unit *unit, const struct def
 	if (r >= 0)
 		r = sd_bus_message_open_container(call, 'a', "(sv)");
 	if (r >= 0)
-		r = unit_properties_append(call, unit->vm, processes, count,
+		r = unit_properties_append(call, definition, processes, count,
 					   unit->callbacks->ended != NULL);
 	if (r >= 0)
 		r = unit_properties_append_limits(call, definition);
@@ -352,7 +352,7 @@ void unit_open(struct unit *unit, const struct definition *definition, const pid
 	unit->starting = true;
 	r = definition_copy(definition, &unit->definition);
 	if (r >= 0)
-		r = new_call(unit->units, "StartTransientUnit", &call);
+		r = units_new_call(unit->units, "StartTransientUnit", &call);
 	if (r >= 0)
 		r = append_open(call, unit, definition, processes, count);
 	r = send_call(unit, call, r, open_answered);
@@ -367,7 +367,7 @@ static void forget_failed(struct unit *unit)
 	sd_bus_message *call = NULL;
 	int r;
 
-	r = new_call(unit->units, "ResetFailedUnit", &call);
+	r = units_new_call(unit->units, "ResetFailedUnit", &call);
 	if (r >= 0)
 		r = sd_bus_message_append(call, "s", unit->name);
 	(void)send_call(unit, call, r, NULL);

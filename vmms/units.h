@@ -36,6 +36,9 @@ enum units_mode {
 	UNITS_NEVER,
 };
 
+/* Of limits, where no units are used. */
+#define UNITS_NOBODY_ENFORCES "without systemd there is nobody to enforce them"
+
 #define UNIT_NAME_SIZE   128
 #define UNIT_PROBLEM_MAX 512
 

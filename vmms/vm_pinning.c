@@ -4,6 +4,8 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "vmms/cpu_groups.h"
+#include "vmms/host_cpus.h"
 #include "vmms/manager.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -17,24 +19,14 @@
 static int check_list(const struct definition *definition, const struct cpu_list *cpus,
 		      const char *key, const char *error, struct failure *failure)
 {
-	char missing_text[CPU_LIST_TEXT], online_text[CPU_LIST_TEXT];
-	struct cpu_list online, missing;
+	char what[DEFINITION_NAME_MAX + 64];
 
-	if (cpu_list_is_empty(cpus) || cpu_list_online(&online) < 0)
-		return 0;
-	cpu_list_subtract(cpus, &online, &missing);
-	if (cpu_list_is_empty(&missing))
-		return 0;
-	cpu_list_format(&missing, missing_text);
-	cpu_list_format(&online, online_text);
-	return failure_set(failure, error,
-			   "%s of VM '%s' names CPU %.200s, which this host does not have, or "
-			   "which is offline; it has %.200s",
-			   key, definition->name, missing_text, online_text);
+	snprintf(what, sizeof(what), "%s of VM '%s'", key, definition->name);
+	return host_cpus_check(cpus, what, error, failure);
 }
 
-int vm_pinning_check(const struct definition *definition, const char *error,
-		     struct failure *failure)
+int vm_pinning_check(const struct cpu_groups *groups, const struct definition *definition,
+		     const char *error, struct failure *failure)
 {
 	const struct definition_pinning *pinning = &definition->resources.pinning;
 	int r = check_list(definition, &definition->resources.cpus, "resources.cpus", error,
@@ -43,7 +35,7 @@ int vm_pinning_check(const struct definition *definition, const char *error,
 	for (unsigned i = 0; r == 0 && i < pinning->count; i++)
 		r = check_list(definition, &pinning->pins[i].cpus, "resources.pinning", error,
 			       failure);
-	return r;
+	return r < 0 ? r : cpu_groups_check(groups, definition, failure);
 }
 
 /* ---- What the worker is told ---- */

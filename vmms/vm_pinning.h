@@ -10,14 +10,15 @@
 #include "common/definition.h"
 #include "vmms/failure.h"
 
+struct cpu_groups;
 struct vm;
 
 /*
- * This host has all CPUs that the definition names, and they run. Return: 0; negative with *failure
- * filled, by this name of an error.
+ * This host has all CPUs that the definition names, and they run (else an error of that name); and
+ * it has the CPU group. Return: 0; negative with *failure filled.
  */
-int vm_pinning_check(const struct definition *definition, const char *error,
-		     struct failure *failure) MUST_CHECK;
+int vm_pinning_check(const struct cpu_groups *groups, const struct definition *definition,
+		     const char *error, struct failure *failure) MUST_CHECK;
 
 /* The worker of a VM that runs pins its vps as the definition says. vm->pinning_problem tells. */
 void vm_pinning_apply(struct vm *vm);

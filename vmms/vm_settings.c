@@ -119,7 +119,7 @@ static struct json_object *merge_memory(const struct definition_memory *running,
 
 /*
  * A limit of tasks that is meant for fewer vps waits for these to be gone, and pins of vps that are
- * to come for those. New reference.
+ * to come for those. The CPU group stays: a unit has its slice for good. New reference.
  */
 static struct json_object *merge_resources(const struct definition *running,
 					   const struct definition *wanted)
@@ -130,6 +130,7 @@ static struct json_object *merge_resources(const struct definition *running,
 	if (merged.tasks_max > 0)
 		merged.tasks_max = MAX(merged.tasks_max,
 				       running->processors.count + DEFINITION_TASKS_BESIDES_VPS);
+	strcpy(merged.cpu_group, running->resources.cpu_group);
 	tree = definition_resources_to_json(&merged);
 	if (merged.pinning.count > 0)
 		json_add(&tree, "pinning",
@@ -216,7 +217,8 @@ static int check_cpus(const struct vm *vm, const struct definition *wanted, stru
 	if (json_equal(definition_resources_to_json(&wanted->resources),
 		       definition_resources_to_json(&stored->resources)))
 		return 0;
-	return vm_pinning_check(wanted, DBUS_ERROR_INVALID_DEFINITION, failure);
+	return vm_pinning_check(vm->manager->cpu_groups, wanted, DBUS_ERROR_INVALID_DEFINITION,
+				failure);
 }
 
 /* ---- The change ---- */

@@ -316,7 +316,8 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 	if (r == 0)
 		r = check_passed(vm, passed, failure);
 	if (r == 0)
-		r = vm_pinning_check(vm->definition, DBUS_ERROR_HOST_NOT_CAPABLE, failure);
+		r = vm_pinning_check(vm->manager->cpu_groups, vm->definition,
+				     DBUS_ERROR_HOST_NOT_CAPABLE, failure);
 	if (r == 0)
 		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)

@@ -8,6 +8,7 @@
 #include "vmms/vm_unit.h"
 
 #include "vmms/adapter.h"
+#include "vmms/cpu_groups.h"
 #include "vmms/manager.h"
 #include "vmms/passt.h"
 #include "vmms/units.h"
@@ -103,6 +104,8 @@ void vm_unit_open(struct vm *vm)
 			processes[count++] = passt_process(adapter->passt)->pid;
 	}
 	count += vm_images_processes(vm, processes + count, ARRAY_SIZE(processes) - count);
+	/* First, so that the unit finds the slice with its limits. */
+	cpu_groups_enter(vm->manager->cpu_groups, vm->definition);
 	unit_open(vm->unit, vm->definition, processes, count);
 }
 
@@ -142,6 +145,8 @@ const char *vm_limits_problem(const struct vm *vm)
 	if (vm->unit)
 		problem = unit_problem(vm->unit);
 	else if (definition_resources_are_limited(&vm->definition->resources))
-		problem = "without systemd there is nobody to enforce them";
+		problem = UNITS_NOBODY_ENFORCES;
+	if (problem[0] == '\0')
+		problem = cpu_groups_problem(vm->manager->cpu_groups, vm->definition);
 	return problem[0] != '\0' ? problem : vm->pinning_problem;
 }

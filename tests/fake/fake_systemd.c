@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * systemd and systemd-machined on a test's bus, as far as the daemon asks them: scopes are made and
- * remembered, and every call is written to standard output, a line of JSON each:
+ * systemd and systemd-machined on a test's bus, as far as the daemon asks them: scopes and slices
+ * are made and remembered, and every call is written to standard output, a line of JSON each:
  *
  *     {"method": "StartTransientUnit", "arguments": ["vmms-a-1.scope", "fail", [["Slice", …], …],
  * []]}
@@ -165,6 +165,22 @@ static int set_properties(sd_bus_message *call, void *data, sd_bus_error *error)
 	return sd_bus_reply_method_return(call, "");
 }
 
+static int stop(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const char *name;
+	char **unit;
+
+	record(call);
+	check(sd_bus_message_read(call, "s", &name), "the unit");
+	unit = find_unit(name);
+	if (!unit)
+		return sd_bus_error_setf(error, "org.freedesktop.systemd1.NoSuchUnit",
+					 "Unit %s not loaded.", name);
+	free(*unit);
+	*unit = NULL;
+	return sd_bus_reply_method_return(call, "o", "/org/freedesktop/systemd1/job/1");
+}
+
 static int acknowledge(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	record(call);
@@ -219,6 +235,7 @@ static const sd_bus_vtable manager_vtable[] = {
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("SetUnitProperties", "sba(sv)", "", set_properties,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("StopUnit", "ss", "o", stop, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("GetUnitFileState", "s", "s", get_unit_file_state,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD("ResetFailedUnit", "s", "", acknowledge, SD_BUS_VTABLE_UNPRIVILEGED),

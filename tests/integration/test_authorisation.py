@@ -203,8 +203,11 @@ class Members(AuthorisationTest):
         self.refused_as(MEMBER, NO_SUCH_VM, "delete", "broken")
 
     def test_what_is_the_hosts(self):
-        for words in ["reload"], ["switch", "add", "lan", "--type", "private"]:
+        self.ok("cpu-group", "create", "gold")
+        for words in (["reload"], ["switch", "add", "lan", "--type", "private"], ["cpu-group", "create", "a"],
+                      ["cpu-group", "delete", "gold"]):
             self.refused_as(MEMBER, NOT_PERMITTED, *words, says="or the host's")
+        self.assertEqual(self.ok_as(MEMBER, "cpu-group", "list", "--names"), "")
 
     def test_files_are_opened_as_the_owner(self):
         disk = self.disk("secret.raw")
@@ -367,6 +370,8 @@ class Polkit(AuthorisationTest):
         self.assertEqual(self.names_as(OTHER), ["vm"])
         self.ok_as(OTHER, "show", "vm")
         self.ok_as(OTHER, "switch", "list")
+        self.ok("cpu-group", "create", "gold")
+        self.assertEqual(self.ok_as(OTHER, "cpu-group", "list", "--names"), "gold\n")
         self.refused_as(OTHER, NOT_PERMITTED, "start", "vm", says="org.vmms1.manage")
         self.ok("start", "vm")
         self.ok_as(OTHER, "inspect", "vm", "vps")

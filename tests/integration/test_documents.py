@@ -93,6 +93,14 @@ class Documents(ServiceTest):
         for key in keys.strip().split(", "):
             self.assertRegex(text, rf"\n(\.BR?|\.SS) .*\b{key}\b", key)
 
+    def test_cpu_group_manual(self):
+        text = manual("vmms-vm.json.5").split(".SH CPU GROUPS")[1].split(".SH")[0]
+        (self.state / "cpu-groups/gold.json").write_text('{"name": "gold", "x": 1}')
+        self.ok("reload")
+        keys = re.search(r"the keys here are (.*)", self.ok("cpu-group", "show", "gold")).group(1)
+        for key in keys.strip().split(", "):
+            self.assertRegex(text, rf"\n(\.BR?|\.SS) .*\b{key}\b", key)
+
     def introspect(self, path):
         return subprocess.run(
             ["dbus-send", f"--bus={self.address}", "--print-reply=literal",
@@ -199,6 +207,8 @@ class Documents(ServiceTest):
             self.assertEqual(sorted(complete(*words)), result, words)
         check("sh", ["show", "shutdown"])
         check("swi", ["switch"])
+        check("cpu-group", "s", ["set", "show"])
+        check("cpu-group", "delete", "", [])
         check("switch", "s", ["set", "show"])
         check("net", "list", "w", ["web"])
         check("start", "", ["mail", "web"])

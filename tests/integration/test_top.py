@@ -45,6 +45,17 @@ class Printed(ServiceTest):
         self.assertAlmostEqual(web["latency_us"]["read"]["p50"], 24)
         self.assertEqual(web["latency_us"]["write"], {"p50": 0, "p99": 0})
 
+    def test_cpu_groups(self):
+        self.ok("cpu-group", "create", "gold")
+        self.create("web", resources={"cpu_group": "gold"})
+        self.create("mail")
+        self.ok("start", "web", "mail")
+        lines = self.ok("top", "--once").splitlines()
+        self.assertTrue(lines[2].endswith(" CPU GROUP"), lines)
+        self.assertEqual([line.split()[0] for line in lines if line.endswith(" gold")], ["web"])
+        vms = {vm["name"]: vm for vm in json.loads(self.ok("top", "--json"))["vms"]}
+        self.assertEqual((vms["web"]["cpu_group"], "cpu_group" in vms["mail"]), ("gold", False))
+
     def test_no_vms(self):
         self.assertEqual(self.ok("top", "--once").splitlines()[0], "0 VMs, 0 running")
         self.assertEqual(json.loads(self.ok("top", "--json")), {"vms": []})

@@ -16,7 +16,7 @@ enum status {
 	STATUS_OK,
 	STATUS_FAILED,        /* the service could not do it */
 	STATUS_USAGE,         /* wrong usage, or an argument that makes no sense */
-	STATUS_NO_SUCH_VM,    /* there is no such VM, disk, switch or adapter */
+	STATUS_NO_SUCH_VM,    /* there is no such VM, disk, switch, … */
 	STATUS_WRONG_STATE,   /* the VM cannot do that now */
 	STATUS_NO_SERVICE,    /* vmms cannot be reached */
 	STATUS_NOT_PERMITTED, /* the caller may not */
@@ -29,6 +29,7 @@ enum value_kind {
 	VALUE_TEXT,
 	VALUE_VM,
 	VALUE_SWITCH,
+	VALUE_CPU_GROUP,
 	VALUE_FILE,
 	/* One of the words that the option's value is, with | between them, or of those that the
 	 * usage of the command begins with; of the first argument alone. */
@@ -134,6 +135,11 @@ enum status command_net_remove(struct invocation *invocation);
 enum status command_net_set(struct invocation *invocation);
 enum status command_net_list(struct invocation *invocation);
 enum status command_net_capture(struct invocation *invocation);
+enum status command_cpu_group_create(struct invocation *invocation);
+enum status command_cpu_group_set(struct invocation *invocation);
+enum status command_cpu_group_delete(struct invocation *invocation);
+enum status command_cpu_group_list(struct invocation *invocation);
+enum status command_cpu_group_show(struct invocation *invocation);
 enum status command_switch_add(struct invocation *invocation);
 enum status command_switch_remove(struct invocation *invocation);
 enum status command_switch_set(struct invocation *invocation);

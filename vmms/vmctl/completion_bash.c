@@ -4,7 +4,8 @@
  *
  * One function of the script is the table: for the words of a command, or of a part of one, it says
  * what can follow. Another walks along the command line, and the rest is the same for all commands.
- * What is to be completed is told by kinds: vm, switch, file, text, or choices with | between them.
+ * What is to be completed is told by kinds: vm, switch, cpu-group, file, text, or choices with |
+ * between them.
  */
 #include "vmms/vmctl/completion.h"
 
@@ -44,6 +45,8 @@ static const char end[] =
 	"\t'' | text) ;;\n"
 	"\tvm) _vmctl_offer \"$(vmctl \"${bus[@]}\" list --names </dev/null 2>/dev/null)\" ;;\n"
 	"\tswitch) _vmctl_offer \"$(vmctl \"${bus[@]}\" switch list --names </dev/null "
+	"2>/dev/null)\" ;;\n"
+	"\tcpu-group) _vmctl_offer \"$(vmctl \"${bus[@]}\" cpu-group list --names </dev/null "
 	"2>/dev/null)\" ;;\n"
 	"\tfile) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n"
 	"\t*) _vmctl_offer \"${1//|/ }\" ;;\n"
@@ -85,8 +88,9 @@ static const char end[] =
 static void print_kind(enum value_kind kind, const char *choices, size_t length)
 {
 	static const char *const names[] = {
-		[VALUE_NONE] = "",         [VALUE_TEXT] = "text", [VALUE_VM] = "vm",
-		[VALUE_SWITCH] = "switch", [VALUE_FILE] = "file", [VALUE_CHOICE] = NULL
+		[VALUE_NONE] = "",         [VALUE_TEXT] = "text",           [VALUE_VM] = "vm",
+		[VALUE_SWITCH] = "switch", [VALUE_CPU_GROUP] = "cpu-group", [VALUE_FILE] = "file",
+		[VALUE_CHOICE] = NULL
 	};
 
 	if (names[kind])

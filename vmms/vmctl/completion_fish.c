@@ -74,6 +74,7 @@ static void print_kind(enum value_kind kind, const char *choices, size_t length)
 		[VALUE_TEXT] = "",
 		[VALUE_VM] = " -a '(__vmctl_names list)'",
 		[VALUE_SWITCH] = " -a '(__vmctl_names switch list)'",
+		[VALUE_CPU_GROUP] = " -a '(__vmctl_names cpu-group list)'",
 		[VALUE_FILE] = " -F",
 		[VALUE_CHOICE] = " -a '",
 	};

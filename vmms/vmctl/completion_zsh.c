@@ -20,6 +20,7 @@ static const char begin[] = "#compdef vmctl\n"
 			    "}\n"
 			    "_vmctl_vms() { _vmctl_names list }\n"
 			    "_vmctl_switches() { _vmctl_names switch list }\n"
+			    "_vmctl_cpu_groups() { _vmctl_names cpu-group list }\n"
 			    "\n";
 
 /* The words before the cursor are whole here, and not in what _arguments calls for the rest. */
@@ -40,11 +41,13 @@ static const char main_function[] =
 
 static void print_kind(enum value_kind kind, const char *choices, size_t length)
 {
-	static const char *const actions[] = {
-		[VALUE_NONE] = " ",        [VALUE_TEXT] = " ",
-		[VALUE_VM] = "_vmctl_vms", [VALUE_SWITCH] = "_vmctl_switches",
-		[VALUE_FILE] = "_files",   [VALUE_CHOICE] = "("
-	};
+	static const char *const actions[] = { [VALUE_NONE] = " ",
+					       [VALUE_TEXT] = " ",
+					       [VALUE_VM] = "_vmctl_vms",
+					       [VALUE_SWITCH] = "_vmctl_switches",
+					       [VALUE_CPU_GROUP] = "_vmctl_cpu_groups",
+					       [VALUE_FILE] = "_files",
+					       [VALUE_CHOICE] = "(" };
 
 	fputs(actions[kind], stdout);
 	if (kind == VALUE_CHOICE) {

@@ -185,6 +185,7 @@ int rates_new(struct json_object *before, struct json_object *now, struct rates 
 
 		rates.vms[i] = (struct vm_rates){ .name = text(vm, "name"),
 						  .state = text(vm, "state"),
+						  .cpu_group = text(vm, "cpu_group"),
 						  .processors = (unsigned)number(vm, "processors"),
 						  .memory = number(vm, "memory"),
 						  .resident = number(vm, "resident"),
@@ -259,6 +260,8 @@ struct json_object *rates_to_json(const struct rates *rates)
 				  json_object_new_uint64(vm->assigned), "demand",
 				  json_object_new_uint64(vm->demand), NULL);
 
+		if (vm->cpu_group[0] != '\0')
+			json_add(&tree, "cpu_group", json_object_new_string(vm->cpu_group));
 		if (vm->known)
 			add_rates(&tree, vm);
 		json_append(&vms, tree);

@@ -48,6 +48,7 @@ struct rates_latency {
 
 struct vm_rates {
 	const char *name, *state; /* of the later statistics */
+	const char *cpu_group;    /* "": none */
 	unsigned processors;
 	uint64_t memory, resident; /* bytes */
 	uint64_t assigned, demand; /* bytes that the guest has, and says it needs; 0: it does not */

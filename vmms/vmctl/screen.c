@@ -196,13 +196,16 @@ static void format_cell(const struct column *column, const struct vm_rates *vm,
 	}
 }
 
-static void put_title(const struct screen *screen, enum screen_view view)
+/* grouped: a VM is in a CPU group; they are named last, where the line may end. */
+static void put_title(const struct screen *screen, enum screen_view view, bool grouped)
 {
 	struct line line = { .used = 0 };
 
 	line_add(&line, "%-*s %-8s", NAME_WIDTH, titles[view], view == SCREEN_CPU ? "STATE" : "");
 	for (size_t i = 0; i < COLUMNS_MAX && tables[view][i].title; i++)
 		line_add(&line, "%*s", COLUMN_WIDTH + 1, tables[view][i].title);
+	if (view == SCREEN_CPU && grouped)
+		line_add(&line, " CPU GROUP");
 	put_line(screen, line.text, true);
 }
 
@@ -223,6 +226,8 @@ static void put_vm(const struct screen *screen, enum screen_view view, const str
 			format_cell(&tables[view][i], vm, cell);
 		line_add(&line, "%*s", COLUMN_WIDTH + 1, cell);
 	}
+	if (view == SCREEN_CPU && vm->cpu_group[0] != '\0')
+		line_add(&line, " %s", vm->cpu_group);
 	put_line(screen, line.text, false);
 }
 
@@ -235,7 +240,11 @@ static bool is_shown(const struct vm_rates *vm)
 static void put_table(const struct screen *screen, enum screen_view view, const struct rates *rates,
 		      size_t rows)
 {
-	put_title(screen, view);
+	bool grouped = false;
+
+	for (size_t i = 0; i < rates->count; i++)
+		grouped = grouped || rates->vms[i].cpu_group[0] != '\0';
+	put_title(screen, view, grouped);
 	for (size_t i = 0; i < rates->count && rows > 0; i++) {
 		if (!is_shown(&rates->vms[i]))
 			continue;

@@ -172,6 +172,8 @@ static void test_control_groups(void **state)
 	ASSERT_KERNEL("cgroup", "warning", "unified_cgroup_hierarchy=1");
 	put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io hugetlb pids\n");
 	ASSERT_KERNEL("cgroup", "warning", "cgroup_disable=");
+	put("/sys/fs/cgroup/cgroup.controllers", "cpu io memory hugetlb pids\n");
+	ASSERT_KERNEL("cgroup", "warning", "cgroup_disable=");
 	put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids\n");
 	ASSERT_KERNEL("cgroup", "ok", "");
 }
