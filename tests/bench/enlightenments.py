@@ -6,8 +6,8 @@ docs/enlightenments.md.
 usage: enlightenments.py [--rounds N] [--quick] [--only NAME]... [--engine E] [--kernel K] OUTPUT
 
 For each of them a guest that has it and one that has it not take turns at what it is for
-(tests/bench/exercise.c): time and processor time of the host's for each operation, and VM exits. What
-the same guest takes at rest in the same time is subtracted. OUTPUT is a directory, for JSON files.
+(tests/bench/exercise.c): time and VM exits for each operation. The exits that the same guest takes at
+rest in the same time, with the console's, are subtracted. OUTPUT is a directory, for JSON files.
 """
 
 import argparse
@@ -154,21 +154,16 @@ class Bench:
                   f"{rest.exits} at rest")
         self.samples.add(f"{title}: time for each {unit}", "us", contender,
                          1e6 * done.seconds / operations)
-        self.samples.add(f"{title}: processor time for each {unit}", "us", contender,
-                         1e6 * max(done.cpu - rest.cpu, 0) / operations)
         self.samples.add(f"{title}: VM exits for each {unit}", f"1/{unit}", contender,
                          max(done.exits - rest.exits, 0) / operations)
 
-    Done = collections.namedtuple("Done", "operations seconds cpu exits")
+    Done = collections.namedtuple("Done", "operations seconds exits")
 
     def exercise(self, guest, name):
-        pid = guest.process.pid
-        with measure.Reasons(pid) as reasons:
-            cpu = measure.cpu_seconds(pid)
+        with measure.Reasons(guest.process.pid) as reasons:
             operations, seconds = guest.run(f"/run/vmms/exercise {name} {self.seconds}").split()
-            cpu = measure.cpu_seconds(pid) - cpu
             exits = sum(reasons.counts().values())
-        return self.Done(int(operations), float(seconds), cpu, exits)
+        return self.Done(int(operations), float(seconds), exits)
 
 
 def arguments():
