@@ -19,7 +19,7 @@ from rig import (FAILED, NO_SUCH_VM, TIMEOUT, USAGE, VMCTL, WRONG_STATE, Service
 SSH = """#!/bin/sh
 proxy=${2#ProxyCommand=} alias=$4 check=$6
 shift 6
-"${SHELL:-/bin/sh}" -c "$proxy" </dev/null
+"${SHELL:-/bin/sh}" -c "exec $proxy" </dev/null
 [ "$3" != fail ] || exit 42
 echo "$alias $check"
 printf '<%s> ' "$@"

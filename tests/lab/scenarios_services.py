@@ -131,8 +131,9 @@ driver=/sys/bus/vmbus/drivers/hv_utils
 KVP, VSS, FILE_COPY = "a9a0f4e7", "35fa2e29", "34d14be3"
 
 
-def pull(guest, service):
-    guest.run(SERVICE + f"service {service} >/run/{service} && cat /run/{service} >$driver/unbind")
+def pull(guest, service, meanwhile=":"):
+    guest.run(SERVICE + f"service {service} >/run/{service}; cat /run/{service} >$driver/unbind & "
+              f"sleep 1; {meanwhile}; wait $!")
 
 
 def put_back(guest, service, daemon_name):
@@ -184,7 +185,8 @@ def services_are_pulled(daemon, combination):
     command = [BIN / "vmctl", "--address", daemon.address, "kvp", "set", "guest", "key", "value"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as asking:
         time.sleep(1)
-        pull(guest, KVP)
+        # The driver waits until its daemon lets go of it, and a daemon that is stopped does not.
+        pull(guest, KVP, "pkill -KILL hv_kvp")
         _, said = asking.communicate(timeout=120)
     check(asking.returncode != 0 and said, f"{asking.returncode}: {said}")
     put_back(guest, KVP, "kvp")

@@ -148,9 +148,12 @@ enum status command_connect(struct invocation *invocation)
 
 /* ---- ssh ---- */
 
-/* By variables: ssh and the user's shell take names of VMs and paths for what they are not. */
-#define PROXY_COMMAND                                                                   \
-	"ProxyCommand=exec \"$VMCTL_PROGRAM\" --no-ask-password connect \"$VMCTL_VM\" " \
+/*
+ * By variables: ssh and the user's shell take names of VMs and paths for what they are not. ssh
+ * puts an "exec" before it.
+ */
+#define PROXY_COMMAND                                                              \
+	"ProxyCommand=\"$VMCTL_PROGRAM\" --no-ask-password connect \"$VMCTL_VM\" " \
 	"\"$VMCTL_PORT\""
 #define SSH_PORT "22"
 
