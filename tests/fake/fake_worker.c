@@ -40,6 +40,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 struct fake {
@@ -944,12 +945,18 @@ static void type_talk(struct fake *fake)
 	say(fake, "guest: talked\r\n");
 }
 
-/* More on standard error than anybody will read. */
+/* More on standard error than anybody will read; and its end in another second than the rest is
+ * read. */
 static void type_babble(struct fake *fake)
 {
+	int unread;
+
 	for (int i = 0; i < 3000; i++)
 		fprintf(stderr, "babble %d\n", i);
-	sleep(1);
+	do
+		usleep(10000);
+	while (ioctl(STDERR_FILENO, FIONREAD, &unread) == 0 && unread > 0);
+	sleep(2);
 	fputs("babble goes on\n", stderr);
 	fputs("babble ends\n", stderr);
 }
