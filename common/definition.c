@@ -8,11 +8,11 @@
  */
 #include "common/definition.h"
 
+#include "common/base/file.h"
 #include "common/definition_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -351,41 +351,13 @@ int definition_parse(const char *text, size_t size, struct definition **ret_defi
 	return definition_from_json(object, ret_definition, ret_error);
 }
 
-/* Reads at most `size` bytes. Return: how many, or -errno. */
-static ssize_t read_all(int fd, char *buffer, size_t size)
-{
-	size_t used = 0;
-	ssize_t n;
-
-	while (used < size) {
-		n = read(fd, buffer + used, size - used);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		used += (size_t)n;
-	}
-	return (ssize_t)used;
-}
-
 int definition_load(const char *path, struct definition **ret_definition,
 		    struct json_error *ret_error)
 {
 	AUTO_FREE char *text = NULL;
-	AUTO_CLOSE int fd = -1;
-	ssize_t size;
+	size_t size;
+	int r;
 
-	/* Non-blocking, so that a FIFO put there by mistake does not hold us up. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	text = malloc(DEFINITION_SIZE_MAX + 1);
-	if (!text)
-		return -ENOMEM;
-	size = read_all(fd, text, DEFINITION_SIZE_MAX + 1);
-	if (size < 0)
-		return (int)size;
-	return definition_parse(text, (size_t)size, ret_definition, ret_error);
+	r = file_read(path, DEFINITION_SIZE_MAX, &text, &size);
+	return r < 0 ? r : definition_parse(text, size, ret_definition, ret_error);
 }

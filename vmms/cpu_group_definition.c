@@ -2,11 +2,12 @@
 /* The definition of a CPU group, read by a table of keys and written again. */
 #include "vmms/cpu_group_definition.h"
 
+#include "common/base/cleanup.h"
+#include "common/base/file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- Reading ---- */
 
@@ -82,24 +83,12 @@ int cpu_group_definition_parse(const char *text, size_t size,
 int cpu_group_definition_load(const char *path, struct cpu_group_definition **ret_definition,
 			      struct json_error *ret_error)
 {
-	/* Non-blocking, so that a FIFO put there by mistake does not hold us up. */
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	AUTO_FREE char *text = malloc(CPU_GROUP_SIZE_MAX + 1);
-	size_t size = 0;
-	ssize_t n;
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	if (!text)
-		return -ENOMEM;
-	/* One byte more than is allowed, so that more is noticed. */
-	do {
-		n = read(fd, text + size, CPU_GROUP_SIZE_MAX + 1 - size);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		size += n > 0 ? (size_t)n : 0;
-	} while (n != 0);
-	return cpu_group_definition_parse(text, size, ret_definition, ret_error);
+	r = file_read(path, CPU_GROUP_SIZE_MAX, &text, &size);
+	return r < 0 ? r : cpu_group_definition_parse(text, size, ret_definition, ret_error);
 }
 
 void cpu_group_definition_free(struct cpu_group_definition *definition)

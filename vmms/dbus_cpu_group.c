@@ -27,30 +27,30 @@ static int read_definition(sd_bus_message *call, struct cpu_group_definition **r
 	return r == -EINVAL ? dbus_refuse_definition(failure, text, &why) : r;
 }
 
-int dbus_create_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
+/* Has a definition that was passed taken up: by cpu_groups_create() or cpu_groups_change(). */
+static int take_definition(sd_bus_message *call, struct dbus_service *service,
+			   int (*take)(struct cpu_groups *groups,
+				       struct cpu_group_definition *definition,
+				       struct failure *failure))
 {
-	struct dbus_service *service = data;
 	struct cpu_group_definition *definition;
 	struct failure failure = { 0 };
 	int r;
 
 	r = read_definition(call, &definition, &failure);
 	if (r == 0)
-		r = cpu_groups_create(service->manager->cpu_groups, definition, &failure);
+		r = take(service->manager->cpu_groups, definition, &failure);
 	return reply(call, r, &failure);
+}
+
+int dbus_create_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return take_definition(call, data, cpu_groups_create);
 }
 
 int dbus_change_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	struct dbus_service *service = data;
-	struct cpu_group_definition *definition;
-	struct failure failure = { 0 };
-	int r;
-
-	r = read_definition(call, &definition, &failure);
-	if (r == 0)
-		r = cpu_groups_change(service->manager->cpu_groups, definition, &failure);
-	return reply(call, r, &failure);
+	return take_definition(call, data, cpu_groups_change);
 }
 
 int dbus_delete_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)

@@ -3,12 +3,12 @@
 #include "vmms/settings.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
 #include "vmms/settings_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -378,22 +378,9 @@ static int found_setting(void *data, const char *name, const char *value, unsign
 
 static int read_text(struct settings *settings, size_t *ret_size)
 {
-	AUTO_CLOSE int fd = open(settings->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t size;
+	int r = file_read(settings->file, SETTINGS_FILE_MAX, &settings->file_text, ret_size);
 
-	if (fd < 0)
-		return -errno;
-	settings->file_text = malloc(SETTINGS_FILE_MAX + 1);
-	if (!settings->file_text)
-		return -ENOMEM;
-	size = read(fd, settings->file_text, SETTINGS_FILE_MAX + 1);
-	if (size < 0)
-		return -errno;
-	if (size > SETTINGS_FILE_MAX)
-		return -EFBIG;
-	settings->file_text[size] = '\0';
-	*ret_size = (size_t)size;
-	return 0;
+	return r == 0 && *ret_size > SETTINGS_FILE_MAX ? -EFBIG : r;
 }
 
 static int read_file(struct settings *settings, bool required)

@@ -2,11 +2,11 @@
 /* The definition of a virtual switch, read by a table of keys and written again. */
 #include "vmms/vswitch_definition.h"
 
+#include "common/base/file.h"
 #include "common/definition_network.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 const char *const vswitch_type_names[] = { "private", "internal", "external", NULL };
@@ -193,23 +193,12 @@ int vswitch_definition_parse(const char *text, size_t size,
 int vswitch_definition_load(const char *path, struct vswitch_definition **ret_definition,
 			    struct json_error *ret_error)
 {
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	AUTO_FREE char *text = malloc(VSWITCH_SIZE_MAX + 1);
-	size_t size = 0;
-	ssize_t n;
+	AUTO_FREE char *text = NULL;
+	size_t size;
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	if (!text)
-		return -ENOMEM;
-	/* One byte more than is allowed, so that more is noticed. */
-	do {
-		n = read(fd, text + size, VSWITCH_SIZE_MAX + 1 - size);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		size += n > 0 ? (size_t)n : 0;
-	} while (n != 0);
-	return vswitch_definition_parse(text, size, ret_definition, ret_error);
+	r = file_read(path, VSWITCH_SIZE_MAX, &text, &size);
+	return r < 0 ? r : vswitch_definition_parse(text, size, ret_definition, ret_error);
 }
 
 void vswitch_definition_free(struct vswitch_definition *definition)

@@ -164,15 +164,7 @@ enum status command_cpu_group_set(struct invocation *invocation)
 
 enum status command_cpu_group_delete(struct invocation *invocation)
 {
-	enum status first = STATUS_OK, status;
-
-	for (size_t i = 0; i < invocation->argument_count; i++) {
-		status = service_call_manager(invocation, "DeleteCPUGroup", SERVICE_TIMEOUT, NULL,
-					      "s", invocation->arguments[i]);
-		if (first == STATUS_OK)
-			first = status;
-	}
-	return first;
+	return service_call_manager_for_each(invocation, "DeleteCPUGroup");
 }
 
 /* ---- list, show ---- */

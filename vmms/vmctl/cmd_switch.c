@@ -149,15 +149,7 @@ enum status command_switch_set(struct invocation *invocation)
 
 enum status command_switch_remove(struct invocation *invocation)
 {
-	enum status first = STATUS_OK, status;
-
-	for (size_t i = 0; i < invocation->argument_count; i++) {
-		status = service_call_manager(invocation, "DeleteSwitch", SERVICE_TIMEOUT, NULL,
-					      "s", invocation->arguments[i]);
-		if (first == STATUS_OK)
-			first = status;
-	}
-	return first;
+	return service_call_manager_for_each(invocation, "DeleteSwitch");
 }
 
 /* ---- list, show ---- */

@@ -255,6 +255,19 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 	return service_send(invocation, call, timeout, ret_reply);
 }
 
+enum status service_call_manager_for_each(struct invocation *invocation, const char *method)
+{
+	enum status first = STATUS_OK, status;
+
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		status = service_call_manager(invocation, method, SERVICE_TIMEOUT, NULL, "s",
+					      invocation->arguments[i]);
+		if (first == STATUS_OK)
+			first = status;
+	}
+	return first;
+}
+
 static enum status service_find(struct invocation *invocation, const char *method, const char *name,
 				char **ret_path)
 {

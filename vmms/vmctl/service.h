@@ -46,6 +46,12 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 				 ...);
 
 /*
+ * A method of the manager that takes a name, for each argument of the command line. What fails does
+ * not keep the others from being tried. Return: the first failure's status.
+ */
+enum status service_call_manager_for_each(struct invocation *invocation, const char *method);
+
+/*
  * sd_bus_call() of a prepared call, for callers that say by themselves what fails. If somebody has
  * to authenticate and is there to be asked, they are. timeout: seconds. Return: 0, or more; -errno
  * with *error filled.

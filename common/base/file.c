@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "common/base/file.h"
+
+#include "common/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int file_read(const char *path, size_t limit, char **ret_text, size_t *ret_size)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	AUTO_FREE char *text = NULL;
+	size_t size = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	text = malloc(limit + 2);
+	if (!text)
+		return -ENOMEM;
+	do {
+		n = read(fd, text + size, limit + 1 - size);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		size += n > 0 ? (size_t)n : 0;
+	} while (n != 0 && size <= limit);
+	text[size] = '\0';
+	*ret_text = TAKE_PTR(text);
+	*ret_size = size;
+	return 0;
+}
