@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The commands of vmctl: one table, of which parsing, help and completion are made.
+ * The commands of vmctl, of which parsing, help and completion are made.
  */
 #pragma once
 
@@ -76,8 +76,13 @@ struct command {
 	enum status (*run)(struct invocation *invocation);
 };
 
-/* The table, closed by a NULL name. */
-extern const struct command commands[];
+/*
+ * The commands one after another: the one after this, or the first after NULL; NULL after the last.
+ */
+const struct command *command_next(const struct command *command);
+
+#define command_for_each(row) \
+	for (const struct command *row = command_next(NULL); row; row = command_next(row))
 
 /* The options that come with every command. */
 extern const struct option_row global_options[];

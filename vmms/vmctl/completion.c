@@ -16,13 +16,16 @@ bool completion_is_in_group(const struct command *command, const struct command 
 {
 	size_t length = completion_group_length(first);
 
-	return command->name && length > 0 && strncmp(command->name, first->name, length + 1) == 0;
+	return length > 0 && strncmp(command->name, first->name, length + 1) == 0;
 }
 
 bool completion_begins_group(const struct command *command)
 {
-	return completion_group_length(command) > 0 &&
-	       (command == commands || !completion_is_in_group(command - 1, command));
+	command_for_each (other) {
+		if (completion_is_in_group(other, command))
+			return other == command;
+	}
+	return false;
 }
 
 const char *completion_option_choices(const struct option_row *row, size_t *ret_length)

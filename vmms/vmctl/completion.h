@@ -17,7 +17,7 @@ void completion_print_zsh(void);
 /* The first word of a command of two; 0 bytes: it has one. */
 size_t completion_group_length(const struct command *command);
 
-/* It is the first of its group: the commands of a group stand together in the table. */
+/* It is the first of its group. */
 bool completion_begins_group(const struct command *command);
 
 /* It is of the group that the other one begins. */

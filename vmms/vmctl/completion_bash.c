@@ -129,9 +129,10 @@ static void print_group(const struct command *first)
 	size_t length = completion_group_length(first);
 
 	printf("\t'%.*s')\n\t\twords='", (int)length, first->name);
-	for (const struct command *command = first; completion_is_in_group(command, first);
-	     command++)
-		printf("%s ", command->name + length + 1);
+	command_for_each (command) {
+		if (completion_is_in_group(command, first))
+			printf("%s ", command->name + length + 1);
+	}
 	puts("'\n\t\t;;");
 }
 
@@ -139,7 +140,7 @@ static void print_group(const struct command *first)
 static void print_first_words(void)
 {
 	printf("\t'')\n\t\twords='");
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		size_t length = completion_group_length(command);
 
 		if (length == 0)
@@ -154,7 +155,7 @@ void completion_print_bash(void)
 {
 	fputs(begin, stdout);
 	print_first_words();
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		if (completion_begins_group(command))
 			print_group(command);
 		print_command(command);

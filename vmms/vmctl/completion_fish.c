@@ -151,10 +151,10 @@ void completion_print_fish(void)
 	fputs(begin, stdout);
 	printf("set -g __vmctl_with_value");
 	print_with_value(global_options);
-	for (const struct command *command = commands; command->name; command++)
+	command_for_each (command)
 		print_with_value(command->options);
 	puts("");
 	print_options(global_options, "");
-	for (const struct command *command = commands; command->name; command++)
+	command_for_each (command)
 		print_command(command);
 }

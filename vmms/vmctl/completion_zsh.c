@@ -121,7 +121,7 @@ static void print_words(const struct command *group)
 	size_t length = group ? completion_group_length(group) + 1 : 0;
 
 	puts("\tlocal -a commands=(");
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		const char *word = command->name + length;
 
 		if (is_in(command, group))
@@ -135,7 +135,7 @@ static void print_words(const struct command *group)
 
 static void print_cases(const struct command *group)
 {
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		if (is_in(command, group))
 			print_case(command, group ? completion_group_length(group) : 0);
 		else if (!group && completion_begins_group(command))
@@ -166,7 +166,7 @@ static void print_function(const struct command *group)
 void completion_print_zsh(void)
 {
 	fputs(begin, stdout);
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		if (completion_begins_group(command))
 			print_function(command);
 	}

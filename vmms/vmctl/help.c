@@ -60,7 +60,7 @@ static void print_commands(const char *group)
 {
 	size_t length = strlen(group);
 
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		int column;
 
 		if (strncmp(command->name, group, length) != 0 ||

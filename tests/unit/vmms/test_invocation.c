@@ -139,7 +139,7 @@ static void check_options(const struct command *command)
 
 static void test_the_table(void **state)
 {
-	for (const struct command *command = commands; command->name; command++) {
+	command_for_each (command) {
 		assert_ptr_equal(command_find(command->name), command);
 		assert_true(command->run && command->summary && command->usage);
 		assert_true(command->arguments_min <= command->arguments_max);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The commands that need the help of a guest, or look into it. */
+#include "vmms/vmctl/commands.h"
+
+static const struct option_row kvp_options[] = {
+	{ "pool", "external|guest|auto|auto-external|auto-internal", VALUE_CHOICE,
+	  "(default: auto to list, guest to get, external else)" },
+	{ 0 },
+};
+
+static const struct option_row backup_options[] = {
+	{ "limit", "SECONDS", VALUE_TEXT,
+	  "after that a frozen guest is thawed by itself (default: 60)" },
+	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
+	{ 0 },
+};
+
+static const struct option_row copy_options[] = {
+	{ "overwrite", NULL, VALUE_NONE, "replace a file that is there" },
+	{ "create-path", NULL, VALUE_NONE, "make the folders that are missing" },
+	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
+	{ 0 },
+};
+
+static const struct option_row dump_options[] = {
+	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
+	{ 0 },
+};
+
+const struct command commands_guest[] = {
+	{ "kvp",
+	  "list|get|set|delete VM [KEY [VALUE]]",
+	  2,
+	  4,
+	  { VALUE_CHOICE, VALUE_VM },
+	  "read and write the key-value pairs of a guest",
+	  "In Linux they are kept by hv_kvp_daemon. The pool 'auto' is what the guest tells of\n"
+	  "itself; 'external' is what the host tells the guest, 'guest' what the guest tells.",
+	  kvp_options,
+	  true,
+	  command_kvp },
+	{ "backup",
+	  "freeze|thaw VM",
+	  2,
+	  2,
+	  { VALUE_CHOICE, VALUE_VM },
+	  "freeze a guest's file systems for a backup, and thaw them",
+	  "In Linux by hv_vss_daemon. Take the copy of the disks between the two.",
+	  backup_options,
+	  true,
+	  command_backup },
+	{ "copy",
+	  "FILE VM:/PATH",
+	  2,
+	  2,
+	  { VALUE_FILE, VALUE_TEXT },
+	  "copy a file into a guest",
+	  "In Linux by hv_fcopy_daemon, or hv_fcopy_uio_daemon from 6.10 on. A path that ends in "
+	  "/\n"
+	  "is a folder. What is left of a copy that fails or is interrupted is removed, if the\n"
+	  "guest can.",
+	  copy_options,
+	  true,
+	  command_copy },
+	{ "dump",
+	  "VM FILE",
+	  2,
+	  2,
+	  { VALUE_VM, VALUE_FILE },
+	  "write the memory of a guest to a file",
+	  "A core file, for crash(8) and makedumpfile(8). The VM is paused meanwhile. What the\n"
+	  "guest has in its memory, passwords among it, is in the file, which only its owner\n"
+	  "may read.",
+	  dump_options,
+	  true,
+	  command_dump },
+	{ "exec",
+	  "VM [-- COMMAND...]",
+	  1,
+	  MANY,
+	  { VALUE_VM, VALUE_TEXT },
+	  "run a program in a guest, as its root",
+	  "By the agent of the package vmms-guest. Without a command, a login shell. On a\n"
+	  "terminal the program gets one of its own. The exit status is the program's, or 128\n"
+	  "and the number of the signal that ended it.",
+	  NULL,
+	  true,
+	  command_exec },
+	{ "connect",
+	  "VM PORT",
+	  2,
+	  2,
+	  { VALUE_VM, VALUE_TEXT },
+	  "connect standard input and output to a port of a guest",
+	  "By Hyper-V sockets: in Linux a port of AF_VSOCK, for which the guest needs hv_sock.\n"
+	  "Ends when the guest sends no more.",
+	  NULL,
+	  true,
+	  command_connect },
+	{ "ssh",
+	  "[USER@]VM [-- COMMAND...]",
+	  1,
+	  MANY,
+	  { VALUE_VM, VALUE_TEXT },
+	  "log in to a guest without a network, with ssh",
+	  "By 'vmctl connect VM 22', where the package vmms-guest, or systemd 256 and later, has\n"
+	  "sshd listen. The exit status is that of the command, or 255.",
+	  NULL,
+	  true,
+	  command_ssh },
+	{ 0 },
+};
