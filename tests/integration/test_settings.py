@@ -4,6 +4,7 @@
 
 import json
 import os
+import resource
 import sys
 
 sys.dont_write_bytecode = True
@@ -294,6 +295,14 @@ class Export(Settings):
         self.assertEqual(path.read_text(), self.export())
         self.refused(FAILED, "export", "vm", "--definition", "--output", path, says="exists")
         self.refused(USAGE, "export", "vm", says="--definition")
+
+    def test_nothing_is_left_of_a_file_that_does_not_fit(self):
+        self.create()
+        path = self.folder / "exported.json"
+        self.refused(FAILED, "export", "vm", "--definition", "--output", path, says="too large",
+                     restore_signals=False,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16)))
+        self.assertFalse(path.exists())
 
     def test_from_goes_with_a_name_alone(self):
         self.refused(USAGE, "create", "--from", "-", "--memory", "1G", says="--name alone")

@@ -7,6 +7,7 @@
  */
 #include "vmms/vmctl/definition_text.h"
 #include "vmms/vmctl/editor.h"
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/setting.h"
 #include "vmms/vmctl/table.h"
@@ -240,22 +241,8 @@ enum status command_edit(struct invocation *invocation)
 
 /* ---- export ---- */
 
-static enum status write_file(struct invocation *invocation, const char *path, const char *text)
-{
-	FILE *file = fopen(path, "wxe");
-	bool failed = !file || fprintf(file, "%s\n", text) < 0;
-
-	if (file && fclose(file) != 0)
-		failed = true;
-	if (!failed)
-		return STATUS_OK;
-	usage_error(invocation, "cannot write '%s': %s", path, strerror(errno));
-	return STATUS_FAILED;
-}
-
 enum status command_export(struct invocation *invocation)
 {
-	const char *output = invocation_value(invocation, "output");
 	CLEANUP(subject_deinit) struct subject subject = { 0 };
 	enum status status;
 
@@ -265,8 +252,5 @@ enum status command_export(struct invocation *invocation)
 	status = find_subject(invocation, &subject);
 	if (status != STATUS_OK)
 		return status;
-	if (output && strcmp(output, "-") != 0)
-		return write_file(invocation, output, subject.text);
-	puts(subject.text);
-	return STATUS_OK;
+	return output_write(invocation, subject.text);
 }

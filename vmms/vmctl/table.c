@@ -102,18 +102,23 @@ void table_print(const struct table *table)
 	}
 }
 
-int json_print(struct json_object *tree)
+char *json_text_new(struct json_object *tree)
 {
 	AUTO_JSON struct json_object *owned = tree;
-	AUTO_FREE char *safe = NULL;
 	const char *text;
 
 	if (!owned)
-		return -ENOMEM;
+		return NULL;
 	text = json_object_to_json_string_ext(owned, JSON_C_TO_STRING_PRETTY |
 							     JSON_C_TO_STRING_SPACED |
 							     JSON_C_TO_STRING_NOSLASHESCAPE);
-	safe = text ? text_escape_json_new(text, strlen(text)) : NULL;
+	return text ? text_escape_json_new(text, strlen(text)) : NULL;
+}
+
+int json_print(struct json_object *tree)
+{
+	AUTO_FREE char *safe = json_text_new(tree);
+
 	if (!safe)
 		return -ENOMEM;
 	puts(safe);

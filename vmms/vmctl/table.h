@@ -21,6 +21,11 @@ void table_add(struct table *table, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Columns are as wide as their widest cell; the last one is not filled up. */
 void table_print(const struct table *table);
 
-/* Pretty, with what terminals would obey escaped as JSON does it. Takes over the tree. Return: 0;
- * -ENOMEM, also if the tree is NULL. */
+/*
+ * JSON, pretty, with what terminals would obey escaped as JSON does it; freed by the caller. Takes
+ * over the tree. NULL without memory, also if the tree is NULL.
+ */
+char *json_text_new(struct json_object *tree);
+
+/* The same, printed. Return: 0; -ENOMEM. */
 int json_print(struct json_object *tree) MUST_CHECK;
