@@ -68,11 +68,10 @@ size_t text_repair(char *buffer, size_t buffer_size, const char *text, size_t si
 	return used;
 }
 
-/* Characters that move the cursor, end a line or turn the direction of writing. */
-static bool is_control(int32_t character)
+bool text_is_control(uint32_t character)
 {
 	static const struct {
-		int32_t first, last;
+		uint32_t first, last;
 	} controls[] = {
 		{ 0, 0x1f },        { 0x7f, 0x9f },     { 0x200b, 0x200f },
 		{ 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xfeff, 0xfeff },
@@ -94,9 +93,9 @@ static size_t escape_character(char form[16], const char *text, size_t size, siz
 		return (size_t)sprintf(form, "\\x%02x", (uint8_t)text[0]);
 	if (character == '\\')
 		return (size_t)sprintf(form, "\\\\");
-	if (character < 0x80 && is_control(character))
+	if (character < 0x80 && text_is_control((uint32_t)character))
 		return (size_t)sprintf(form, "\\x%02x", (unsigned)character);
-	if (is_control(character))
+	if (text_is_control((uint32_t)character))
 		return (size_t)sprintf(form, "\\u%04x", (unsigned)character);
 	memcpy(form, text, *ret_length);
 	return *ret_length;
@@ -136,7 +135,7 @@ static size_t escape_json_character(char form[16], const char *text, size_t size
 
 	if (character < 0)
 		character = 0xfffd;
-	if (character < 0x7f || !is_control(character)) {
+	if (character < 0x7f || !text_is_control((uint32_t)character)) {
 		memcpy(form, text, *ret_length);
 		return *ret_length;
 	}

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The same text, or both NULL. */
 bool text_equal(const char *a, const char *b);
@@ -20,6 +21,9 @@ bool text_is_utf8(const char *text, size_t size);
 
 /* How many bytes at the beginning of text are whole characters of UTF-8. */
 size_t text_utf8_prefix(const char *text, size_t size);
+
+/* Characters that move the cursor, end a line or turn the direction of writing, or are no text. */
+bool text_is_control(uint32_t character);
 
 /*
  * Copies `size` bytes and a NUL to buffer as UTF-8: '?' stands in for what is none and for NULs,

@@ -33,7 +33,7 @@ class AccessTest(ServiceTest):
         self.create()
         before = self.list()
         for words in (["list"], ["show", "vm"], ["start", "vm"], ["delete", "vm"], ["host"],
-                      ["console", "vm", "--log"], ["reload"],
+                      ["console", "vm", "--log"], ["screenshot", "vm"], ["reload"],
                       ["create", "--name", "x", "--kernel", "/k"]):
             result = self.vmctl_as(uid, *words)
             self.assertEqual(result.status, NOT_PERMITTED, f"{words}: {result.out}{result.err}")

@@ -152,7 +152,8 @@ class Members(AuthorisationTest):
         self.assertEqual(self.show("own")["owner"], NAME[MEMBER])
         self.assertEqual(self.names_as(MEMBER), ["own"])
         for words in (["start", "own"], ["pause", "own"], ["resume", "own"], ["show", "own"],
-                      ["console", "own", "--log"], ["log", "own"], ["set", "own", "notes=mine"],
+                      ["console", "own", "--log"], ["screenshot", "own"], ["log", "own"],
+                      ["set", "own", "notes=mine"],
                       ["kvp", "list", "own"], ["shutdown", "own"], ["start", "own"],
                       ["stop", "own"], ["job", "list"], ["host"], ["delete", "own"]):
             self.ok_as(MEMBER, *words)
@@ -375,7 +376,8 @@ class Polkit(AuthorisationTest):
         self.refused_as(OTHER, NOT_PERMITTED, "start", "vm", says="org.vmms1.manage")
         self.ok("start", "vm")
         self.ok_as(OTHER, "inspect", "vm", "vps")
-        self.refused_as(OTHER, NOT_PERMITTED, "console", "vm", "--log", says="org.vmms1.console")
+        for words in ["console", "vm", "--log"], ["screenshot", "vm"]:
+            self.refused_as(OTHER, NOT_PERMITTED, *words, says="org.vmms1.console")
         self.assertIn(f"{OTHER} org.vmms1.manage vm", self.asked())
 
     def test_a_console_is_no_way_into_the_guest(self):
@@ -384,6 +386,7 @@ class Polkit(AuthorisationTest):
         self.create()
         self.ok("start", "vm")
         self.ok_as(OTHER, "console", "vm", "--log")
+        self.ok_as(OTHER, "screenshot", "vm")
         for words in ["connect", "vm", "22"], ["exec", "vm", "--", "true"]:
             self.refused_as(OTHER, NOT_PERMITTED, *words, says="org.vmms1.manage")
 

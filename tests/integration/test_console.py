@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The serial console: before, during and between runs; many clients; scripts and terminals."""
+"""The serial console: before, during and between runs; clients, scripts, terminals; pictures."""
 
+import json
 import os
 import re
+import resource
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, OK, TIMEOUT, USAGE, VMCTL, Console, ServiceTest, main,  # noqa: E402
-                 wait_until)
+from rig import (FAILED, NO_SUCH_VM, OK, TIMEOUT, USAGE, VMCTL, Console,  # noqa: E402
+                 ServiceTest, main, wait_until)
 from terminal import TerminalTest  # noqa: E402
 
 
@@ -170,6 +172,88 @@ class Script(ServiceTest):
         self.refused(USAGE, "console", "vm", "--escape", "x")
         self.refused(USAGE, "console", "vm", "--watch", "--take")
         self.refused(USAGE, "start", "vm", "vm", "--console")
+
+
+class Screenshot(ServiceTest):
+    """vmctl screenshot: what a terminal would show."""
+
+    def setUp(self):
+        super().setUp()
+        self.create()
+
+    def shot(self, *words):
+        return self.ok("screenshot", "vm", *words)
+
+    def test_before_during_and_after(self):
+        self.assertEqual(self.shot(), "\n")
+        self.ok("start", "vm")
+        self.wait_said("descriptors")
+        self.assertEqual(self.shot(), "guest: begin, 3 descriptors\n")
+        self.type("one")
+        seen = "guest: begin, 3 descriptors\nguest: heard one\n"
+        self.assertEqual(self.shot(), seen)
+        self.ok("stop", "vm")
+        self.assertEqual(self.shot(), seen)
+
+    def test_sequences_are_obeyed(self):
+        self.ok("start", "vm")
+        self.type("\x1b[2J\x1b[3;5Hhere \x1b[1;31mand\x1b[0m\x1b]0;title\x07 there\x1b[3;70H")
+        self.assertEqual(self.shot(), "\n\n    here and there\n")
+        # On another terminal the same column may be beyond the edge.
+        self.assertEqual(self.shot("--size", "20x5"), "\n\n    here and there\n")
+
+    def test_size(self):
+        self.ok("start", "vm")
+        self.type("talk")
+        self.wait_said("talked\n")
+        lines = [f"guest: line {i:05d} of what nobody may want" for i in range(3000)]
+        lines += ["guest: talked"]
+        self.assertEqual(self.shot().splitlines(), lines[-24:])
+        self.assertEqual(self.shot("--size", "500x200").splitlines(), lines[-199:])
+        self.assertEqual(self.shot("--size=20x5").splitlines(),
+                         ["guest: line 02999 of", " what nobody may wan", "t", "guest: talked"])
+
+    def test_json(self):
+        self.ok("start", "vm")
+        self.type("\x1b[2J\x1b[Hone\x1b[2;1Htwo\x1b[4;3Hthree\x1b[4;7H")
+        document = json.loads(self.shot("--json", "--size", "40x6"))
+        self.assertEqual(document, {"size": {"columns": 40, "rows": 6},
+                                    "cursor": {"column": 0, "row": 4},
+                                    "rows": ["one", "two", "", "  three", "", ""]})
+
+    def test_output(self):
+        self.ok("start", "vm")
+        self.wait_said("descriptors")
+        file = self.folder / "shot"
+        self.assertEqual(self.shot("--output", str(file)), "")
+        self.assertEqual(file.read_text(), "guest: begin, 3 descriptors\n")
+        self.refused(FAILED, "screenshot", "vm", "--output", str(file), says="File exists")
+        self.assertEqual(self.shot("--output", "-"), file.read_text())
+        file.unlink()
+        self.shot("--json", "--output", str(file))
+        self.assertEqual(json.loads(file.read_text())["rows"][0], "guest: begin, 3 descriptors")
+
+    def test_output_fails(self):
+        file = self.folder / "shot"
+        self.refused(FAILED, "screenshot", "vm", "--output", str(file), says="too large",
+                     restore_signals=False,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+        self.assertFalse(file.exists())
+        self.refused(FAILED, "screenshot", "vm", "--output", str(file / "x"), says="No such file")
+
+    def test_nobody_is_disturbed(self):
+        self.ok("start", "vm")
+        console = Console(self)
+        console.expect(b"begin")
+        self.shot()
+        console.type("one\n")
+        console.expect(b"heard one\r\n")
+        console.close()
+
+    def test_usage(self):
+        for size in "80", "x", "80x", "x25", "19x25", "80x4", "501x25", "80x201", "80x25x1", "-80x25":
+            self.refused(USAGE, "screenshot", "vm", f"--size={size}", says="from 20x5 to 500x200")
+        self.refused(NO_SUCH_VM, "screenshot", "nobody")
 
 
 class Terminal(TerminalTest):

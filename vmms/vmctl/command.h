@@ -131,6 +131,7 @@ enum status command_top(struct invocation *invocation);
 enum status command_inspect(struct invocation *invocation);
 enum status command_log(struct invocation *invocation);
 enum status command_console(struct invocation *invocation);
+enum status command_screenshot(struct invocation *invocation);
 enum status command_attach(struct invocation *invocation);
 enum status command_detach(struct invocation *invocation);
 enum status command_insert(struct invocation *invocation);

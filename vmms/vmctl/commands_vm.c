@@ -114,6 +114,12 @@ static const struct option_row console_options[] = {
 	{ 0 },
 };
 
+static const struct option_row screenshot_options[] = {
+	{ "size", "COLUMNSxROWS", VALUE_TEXT, "of the terminal, 20x5 to 500x200 (default: 80x25)" },
+	{ "output", "FILE", VALUE_FILE, "a new file; - is standard output; the default" },
+	{ 0 },
+};
+
 static const struct option_row top_options[] = {
 	{ "once", NULL, VALUE_NONE, "print all tables, and end" },
 	{ "interval", "SECONDS", VALUE_TEXT, "between two looks (default: 2; with --once, 1)" },
@@ -288,6 +294,17 @@ const struct command commands_vm[] = {
 	  console_options,
 	  true,
 	  command_console },
+	{ "screenshot",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "show what a terminal on the serial console would show",
+	  "As text, of the last 64 KiB that the console has said, whether the VM runs or not.\n"
+	  "With --json also where the cursor is.",
+	  screenshot_options,
+	  true,
+	  command_screenshot },
 	{ "top",
 	  "",
 	  0,

@@ -203,8 +203,9 @@ static enum status run(struct invocation *invocation, struct session *session)
 	return status == STATUS_OK ? session->status : status;
 }
 
-static enum status open_stream(struct invocation *invocation, const char *path,
-			       const struct console_options *options, struct session *session)
+enum status console_open_stream(struct invocation *invocation, const char *path,
+				const struct console_options *options, int *ret_stream,
+				bool *ret_typing)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	enum status status;
@@ -223,9 +224,12 @@ static enum status open_stream(struct invocation *invocation, const char *path,
 		return status;
 	r = sd_bus_message_read(reply, "hb", &fd, &typing);
 	if (r >= 0)
-		r = session->stream = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	session->typing = typing;
-	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+		r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (r < 0)
+		return service_failed(r, NULL);
+	*ret_stream = r;
+	*ret_typing = typing;
+	return STATUS_OK;
 }
 
 /* Watches the VM's properties before it reads them, so that no change is missed. */
@@ -267,7 +271,8 @@ enum status console_run(struct invocation *invocation, const char *name, const c
 
 	status = watch_vm(invocation, path, &session);
 	if (status == STATUS_OK)
-		status = open_stream(invocation, path, options, &session);
+		status = console_open_stream(invocation, path, options, &session.stream,
+					     &session.typing);
 	if (status == STATUS_OK && options->start)
 		status = start_vm(invocation, path, &session);
 	if (status == STATUS_OK) {

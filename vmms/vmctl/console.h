@@ -19,5 +19,13 @@ struct console_options {
 	int escape;   /* the byte that ends the session on a terminal; or CONSOLE_ESCAPE_NONE */
 };
 
+/*
+ * The stream of the console of the VM at that path. *ret_stream: closed by the caller; *ret_typing:
+ * what is written to it is typed.
+ */
+enum status console_open_stream(struct invocation *invocation, const char *path,
+				const struct console_options *options, int *ret_stream,
+				bool *ret_typing);
+
 enum status console_run(struct invocation *invocation, const char *name, const char *path,
 			const struct console_options *options);

@@ -73,6 +73,17 @@ static void test_escape(void **state)
 	}
 }
 
+static void test_controls(void **state)
+{
+	static const uint32_t controls[] = { 0, '\n', 0x1b, 0x7f, 0x9b, 0x200b, 0x202e, 0xfeff };
+	static const uint32_t others[] = { ' ', '~', 0xa0, 0x20ac, 0x65e5, 0xfffd, 0x1f600 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
+		assert_true(text_is_control(controls[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_false(text_is_control(others[i]));
+}
+
 static void test_escape_is_cut_between_characters(void **state)
 {
 	char buffer[8];
@@ -205,6 +216,7 @@ int main(void)
 		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_controls),
 		cmocka_unit_test(test_escape_is_cut_between_characters),
 		cmocka_unit_test(test_escape_json),
 		cmocka_unit_test(test_repair),

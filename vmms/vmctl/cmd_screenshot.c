@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl screenshot: what a terminal shows of what a guest has written to its serial console.
+ *
+ * The service gives the end of that, and knows nothing of terminals; who asks makes the picture.
+ */
+#include "vmms/vmctl/console.h"
+#include "vmms/vmctl/guest_screen.h"
+#include "vmms/vmctl/output.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/parse.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct size {
+	unsigned columns, rows;
+};
+
+/* "80x25". Return: false: it is none, or out of bounds. */
+static bool read_size(const char *text, struct size *ret_size)
+{
+	const char *x = strchr(text, 'x');
+	AUTO_FREE char *before = x ? strndup(text, (size_t)(x - text)) : NULL;
+	uint64_t columns, rows;
+
+	if (!before ||
+	    parse_unsigned(before, GUEST_SCREEN_COLUMNS_MIN, GUEST_SCREEN_COLUMNS_MAX, &columns) <
+		    0 ||
+	    parse_unsigned(x + 1, GUEST_SCREEN_ROWS_MIN, GUEST_SCREEN_ROWS_MAX, &rows) < 0)
+		return false;
+	*ret_size = (struct size){ (unsigned)columns, (unsigned)rows };
+	return true;
+}
+
+/* ---- The picture ---- */
+
+static enum status read_stream(int stream, struct guest_screen *screen)
+{
+	char bytes[16384];
+	ssize_t size;
+
+	while ((size = read(stream, bytes, sizeof(bytes))) != 0) {
+		if (size > 0)
+			guest_screen_write(screen, bytes, (size_t)size);
+		else if (errno != EINTR)
+			return service_failed(-errno, NULL);
+	}
+	return STATUS_OK;
+}
+
+static enum status take_picture(struct invocation *invocation, struct guest_screen *screen)
+{
+	struct console_options options = { .log = true, .watch = true };
+	AUTO_FREE char *path = NULL;
+	AUTO_CLOSE int stream = -1;
+	enum status status;
+	bool typing;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = console_open_stream(invocation, path, &options, &stream, &typing);
+	return status == STATUS_OK ? read_stream(stream, screen) : status;
+}
+
+/* ---- Printing ---- */
+
+/* Without empty rows at the end. NULL without memory. */
+static char *text_new(const struct guest_screen *screen, const struct size *size)
+{
+	AUTO_FREE char *text = NULL;
+	size_t text_size = 0, used = 0;
+	FILE *stream = open_memstream(&text, &text_size);
+	bool whole = stream != NULL;
+
+	for (unsigned i = 0; whole && i < size->rows; i++) {
+		AUTO_FREE char *row = guest_screen_row_new(screen, i);
+
+		whole = row && fprintf(stream, "%s%s", i > 0 ? "\n" : "", row) >= 0;
+		if (row && row[0] != '\0')
+			used = (size_t)ftell(stream);
+	}
+	if (!stream || fclose(stream) != 0 || !whole)
+		return NULL;
+	text[used] = '\0';
+	return TAKE_PTR(text);
+}
+
+static char *json_new(const struct guest_screen *screen, const struct size *size)
+{
+	struct json_object *rows = json_object_new_array();
+	unsigned column, row;
+
+	for (unsigned i = 0; rows && i < size->rows; i++) {
+		AUTO_FREE char *text = guest_screen_row_new(screen, i);
+
+		json_append(&rows, text ? json_object_new_string(text) : NULL);
+	}
+	guest_screen_cursor(screen, &column, &row);
+	return json_text_new(json_make("size",
+				       json_make("columns", json_object_new_int64(size->columns),
+						 "rows", json_object_new_int64(size->rows), NULL),
+				       "cursor",
+				       json_make("column", json_object_new_int64(column), "row",
+						 json_object_new_int64(row), NULL),
+				       "rows", rows, NULL));
+}
+
+/* ---- The command ---- */
+
+enum status command_screenshot(struct invocation *invocation)
+{
+	struct size size = { GUEST_SCREEN_COLUMNS, GUEST_SCREEN_ROWS };
+	CLEANUP(guest_screen_freep) struct guest_screen *screen = NULL;
+	const char *wanted = invocation_value(invocation, "size");
+	AUTO_FREE char *text = NULL;
+	enum status status;
+	int r;
+
+	if (wanted && !read_size(wanted, &size))
+		return usage_error(invocation, "--size must be from %ux%u to %ux%u, not '%s'",
+				   GUEST_SCREEN_COLUMNS_MIN, GUEST_SCREEN_ROWS_MIN,
+				   GUEST_SCREEN_COLUMNS_MAX, GUEST_SCREEN_ROWS_MAX, wanted);
+	r = guest_screen_new(size.columns, size.rows, &screen);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = take_picture(invocation, screen);
+	if (status != STATUS_OK)
+		return status;
+	text = invocation->json ? json_new(screen, &size) : text_new(screen, &size);
+	return text ? output_write(invocation, text) : service_failed(-ENOMEM, NULL);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is written to a terminal, taken apart. */
+#include "vmms/vmctl/escape_reader.h"
+
+#include "common/base/cc.h"
+#include "common/base/text.h"
+
+#define BEL         0x07
+#define CAN         0x18
+#define SUB         0x1a
+#define ESC         0x1b
+#define DEL         0x7f
+#define REPLACEMENT 0xfffd
+
+#define PALETTE_LENGTH 8 /* bytes: P, and seven digits */
+
+/* ---- Characters ---- */
+
+static bool emit(struct escape_token *token, enum escape_kind kind, uint32_t character)
+{
+	*token = (struct escape_token){ .kind = kind, .character = character };
+	return true;
+}
+
+static uint32_t decode(const char *bytes, unsigned count)
+{
+	uint32_t character = (uint8_t)bytes[0] & (0x7fu >> count);
+
+	for (unsigned i = 1; i < count; i++)
+		character = character << 6 | ((uint8_t)bytes[i] & 0x3f);
+	return character;
+}
+
+static void begin_character(struct escape_reader *reader, uint8_t byte,
+			    struct escape_token *ret_token)
+{
+	if (byte < 0xc2 || byte > 0xf4) {
+		emit(ret_token, ESCAPE_CHARACTER, REPLACEMENT);
+		return;
+	}
+	reader->bytes[0] = (char)byte;
+	reader->byte_count = 1;
+	reader->bytes_needed = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+}
+
+/* Return: false: the byte is of something else, and not taken. */
+static bool continue_character(struct escape_reader *reader, uint8_t byte,
+			       struct escape_token *ret_token)
+{
+	bool taken = (byte & 0xc0) == 0x80;
+
+	if (taken)
+		reader->bytes[reader->byte_count++] = (char)byte;
+	if (taken && reader->byte_count < reader->bytes_needed)
+		return true;
+	emit(ret_token, ESCAPE_CHARACTER,
+	     taken && text_is_utf8(reader->bytes, reader->byte_count)
+		     ? decode(reader->bytes, reader->byte_count)
+		     : REPLACEMENT);
+	reader->byte_count = 0;
+	return taken;
+}
+
+static void take_text(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+{
+	if (byte < 0x20 || byte == DEL)
+		emit(ret_token, ESCAPE_CONTROL, byte);
+	else if (byte < 0x80)
+		emit(ret_token, ESCAPE_CHARACTER, byte);
+	else
+		begin_character(reader, byte, ret_token);
+}
+
+/* ---- Sequences ---- */
+
+static void begin_sequence(struct escape_reader *reader)
+{
+	reader->state = READER_ESCAPE;
+	reader->token = (struct escape_token){ .kind = ESCAPE_SIMPLE };
+	reader->parameter = 0;
+	reader->length = 0;
+	reader->unknown = false;
+	reader->palette = false;
+}
+
+static void end_sequence(struct escape_reader *reader, uint8_t final,
+			 struct escape_token *ret_token)
+{
+	reader->state = READER_TEXT;
+	reader->token.final = (char) final;
+	if (!reader->unknown)
+		*ret_token = reader->token;
+}
+
+static void take_intermediate(struct escape_reader *reader, uint8_t byte)
+{
+	if (reader->token.intermediate != '\0')
+		reader->unknown = true;
+	reader->token.intermediate = (char)byte;
+}
+
+/* The byte after ESC, or after intermediates. */
+static void take_escape(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+{
+	if (byte < 0x30) {
+		take_intermediate(reader, byte);
+		return;
+	}
+	switch (reader->token.intermediate == '\0' ? byte : 0) {
+	case '[':
+		reader->state = READER_CSI;
+		reader->token.kind = ESCAPE_CSI;
+		break;
+	case ']':
+		reader->state = READER_OSC;
+		reader->length = 0;
+		break;
+	case 'P':
+	case 'X':
+	case '^':
+	case '_':
+	case 'k':
+		reader->state = READER_STRING;
+		break;
+	default:
+		end_sequence(reader, byte, ret_token);
+	}
+}
+
+static void take_digit(struct escape_reader *reader, unsigned digit)
+{
+	unsigned *number;
+
+	if (reader->parameter == ESCAPE_PARAMETERS_MAX)
+		return;
+	number = &reader->token.parameters[reader->parameter];
+	*number = MIN(*number * 10 + digit, (unsigned)ESCAPE_PARAMETER_MAX);
+}
+
+/* 0x30 to 0x3f. The prefix is the first of all, and intermediates come after parameters. */
+static void take_parameter(struct escape_reader *reader, uint8_t byte)
+{
+	if (reader->token.intermediate != '\0' || byte == ':')
+		reader->unknown = true;
+	else if (byte >= '0' && byte <= '9')
+		take_digit(reader, byte - '0');
+	else if (byte == ';')
+		reader->parameter = MIN(reader->parameter + 1, (unsigned)ESCAPE_PARAMETERS_MAX);
+	else if (reader->length == 2)
+		reader->token.prefix = (char)byte;
+	else
+		reader->unknown = true;
+}
+
+static void take_csi(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+{
+	if (byte < 0x30)
+		take_intermediate(reader, byte);
+	else if (byte < 0x40)
+		take_parameter(reader, byte);
+	else
+		end_sequence(reader, byte, ret_token);
+}
+
+/* A title or the like; or a colour of Linux's console, and that all colours are to be reset. */
+static void take_osc(struct escape_reader *reader, uint8_t byte)
+{
+	if (reader->length == 1)
+		reader->palette = byte == 'P';
+	if (byte == BEL || (reader->length == 1 && byte == 'R') ||
+	    (reader->palette && reader->length == PALETTE_LENGTH))
+		reader->state = READER_TEXT;
+}
+
+static void take_string(struct escape_reader *reader, uint8_t byte)
+{
+	if (byte == BEL)
+		reader->state = READER_TEXT;
+}
+
+/* Controls are obeyed in the midst of a sequence, but not of a string, unless they end a line. */
+static bool is_obeyed(const struct escape_reader *reader, uint8_t byte)
+{
+	return byte < 0x20 && reader->state != READER_STRING &&
+	       (reader->state != READER_OSC || byte == '\n' || byte == '\r');
+}
+
+/* Return: false: the byte is text, and not taken. */
+static bool take_sequence(struct escape_reader *reader, uint8_t byte,
+			  struct escape_token *ret_token)
+{
+	bool in_string = reader->state == READER_OSC || reader->state == READER_STRING;
+
+	if (++reader->length > ESCAPE_SEQUENCE_MAX || (byte >= 0x80 && !in_string)) {
+		reader->state = READER_TEXT;
+		return false;
+	}
+	if (is_obeyed(reader, byte)) {
+		if (in_string)
+			reader->state = READER_TEXT;
+		reader->length--;
+		return emit(ret_token, ESCAPE_CONTROL, byte);
+	}
+	if (reader->state == READER_OSC)
+		take_osc(reader, byte);
+	else if (reader->state == READER_STRING)
+		take_string(reader, byte);
+	else if (byte == DEL)
+		return true;
+	else if (reader->state == READER_ESCAPE)
+		take_escape(reader, byte, ret_token);
+	else
+		take_csi(reader, byte, ret_token);
+	return true;
+}
+
+/* Return: false: the byte is not taken yet, but what came before is dealt with. */
+static bool take(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+{
+	if (reader->byte_count > 0)
+		return continue_character(reader, byte, ret_token);
+	if (byte == ESC) {
+		begin_sequence(reader);
+		return true;
+	}
+	if (byte == CAN || byte == SUB) {
+		reader->state = READER_TEXT;
+		return true;
+	}
+	if (reader->state != READER_TEXT)
+		return take_sequence(reader, byte, ret_token);
+	take_text(reader, byte, ret_token);
+	return true;
+}
+
+size_t escape_reader_next(struct escape_reader *reader, const char *bytes, size_t size,
+			  struct escape_token *ret_token)
+{
+	size_t taken = 0;
+
+	ret_token->kind = ESCAPE_NONE;
+	while (taken < size && ret_token->kind == ESCAPE_NONE)
+		taken += take(reader, (uint8_t)bytes[taken], ret_token);
+	return taken;
+}
