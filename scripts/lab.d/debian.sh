@@ -44,15 +44,18 @@ debian_apt_options() {
 	echo 'APT::Install-Recommends "false";'
 }
 
-# debian_tree SUITE DIRECTORY PACKAGES : a root file system. PACKAGES are separated by commas.
+# debian_tree SUITE DIRECTORY PACKAGES [ARCHITECTURE] : a root file system. PACKAGES are separated by
+# commas. Of an architecture that is not the machine's own there is the release without updates: the
+# mirrors of those need not have it.
 debian_tree() {
-	local suite=$1 tree=$2 packages=$3 scratch
+	local suite=$1 tree=$2 packages=$3 architecture=${4:-} scratch
 	scratch=$(mktemp -d)
-	debian_sources "$suite" >"$scratch/sources.list"
+	debian_sources "$suite" | sed "${architecture:+/ $suite main/!d}" >"$scratch/sources.list"
 	debian_apt_options >"$scratch/apt.conf"
 	rm -rf "$tree"
 	mkdir -p "$(dirname "$tree")"
 	mmdebstrap --mode=root --variant=minbase --include="$packages" \
+		${architecture:+--architectures="$architecture"} \
 		--aptopt="$scratch/apt.conf" \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \

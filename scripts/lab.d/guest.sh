@@ -42,6 +42,19 @@ guest_image_make() {
 	rm -rf "$overlay"
 }
 
+# A stock guest of 32 bits, as Debian installs it. A machine that cannot run its programs cannot make it,
+# and does without.
+guest_i386_make() {
+	rm -rf "${guest_dir:?}/i386"
+	mkdir -p "$guest_dir/i386"
+	"$kernels_dir/6.1-686/busybox" true 2>/dev/null || {
+		say "no guest of 32 bits: this machine runs no programs of 32 bits"
+		return 0
+	}
+	"$tree_dir/scripts/image" --force --output "$guest_dir/i386" --architecture i386 --kernel 686-pae \
+		--include hyperv-daemons,wget
+}
+
 # What administrators begin with: a guest of packages, by what vmctl quick-create has for that, and an
 # image that cloud-init sets up, like those that Debian has for clouds. Both are reached by one key.
 guest_quick_make() {
@@ -82,11 +95,12 @@ guest_cloud_configure() {
 guest_disk_make() {
 	local contents=$guest_dir/disk
 	rm -rf "$contents" "$guest_disk"
-	mkdir -p "$contents/lab/quick"
+	mkdir -p "$contents/lab"/{quick,i386}
 	ln "$guest_dir"/boot/* "$contents/lab/"
 	ln "$guest_dir/image/root.raw" "$contents/lab/"
 	ln "$guest_dir/image/initrd.img" "$contents/lab/initrd-stock"
 	ln "$guest_dir"/quick/{key,key.pub,told,cloud.raw} "$guest_dir"/quick/packages/* "$contents/lab/quick/"
+	[[ ! -e $guest_dir/i386/root.raw ]] || ln "$guest_dir"/i386/{root.raw,vmlinuz,initrd.img} "$contents/lab/i386/"
 	truncate -s 16G "$guest_disk"
 	run_cold=1
 	run_label=disk

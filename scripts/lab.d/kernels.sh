@@ -4,8 +4,8 @@
 
 kernels_dir=$lab_dir/kernels
 
-# Each flavour with the suite and the metapackage that its kernel comes from. TCG's SVM is not quite
-# up to 32-bit guests: docs/lab.md says what of 6.1-686 runs, and why it is not the PAE kernel.
+# Each flavour with the suite and the metapackage that its kernel comes from. The 32-bit kernel with PAE
+# comes with a guest of its own, and TCG's SVM is not quite up to either: docs/lab.md.
 kernel_flavours=(6.1-amd64 6.1-cloud 6.12-cloud 6.1-686)
 declare -A kernel_suite=([6.1-amd64]=bookworm [6.1-cloud]=bookworm [6.12-cloud]=trixie [6.1-686]=bookworm)
 declare -A kernel_package=(
