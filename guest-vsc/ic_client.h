@@ -2,10 +2,11 @@
 /*
  * The guest's end of an integration service: agrees on versions, and answers what the host asks.
  *
- * What one service does with a request is its kind's (ic_services.h, ic_kvp_client.h), whose struct
- * begins with a struct ic_client. Nothing happens but in ic_client_poll(): a guest calls that for
- * all its services whenever one has something, and halts in client_channel_wait_any() meanwhile.
- * Source: Linux drivers/hv/hv_util.c, drivers/hv/channel_mgmt.c (vmbus_prep_negotiate_resp()).
+ * What one service does with a request is its kind's (ic_services.h, ic_kvp_client.h,
+ * ic_file_copy_client.h), whose struct begins with a struct ic_client. Nothing happens but in
+ * ic_client_poll(): a guest calls that for all its services whenever one has something, and halts
+ * in client_channel_wait_any() meanwhile. Source: Linux drivers/hv/hv_util.c,
+ * drivers/hv/channel_mgmt.c (vmbus_prep_negotiate_resp()).
  *
  * Errors: 0, or an IC_CLIENT_E_ code.
  */

@@ -5,10 +5,13 @@
  *
  * The guest says what it sees in its own pool of key-value pairs: "work" counts on with whatever
  * happens, and stands still while the guest is frozen, "time" is its time of day in seconds from
- * 1970 on, "syncs" and "samples" count what it was told of that. The host is to set "greeting"
- * before it ends the guest. Parameters: old=1: the oldest versions of everything, and for
- * snapshots one that no host has; restless=1: the guest refuses to be frozen.
+ * 1970 on, "syncs" and "samples" count what it was told of that, "copies" and "cancels" the files
+ * that were copied to it, or not; "file" is the size and the checksum of the last. The host is to
+ * set "greeting" before it ends the guest. Parameters: old=1: the oldest versions of everything,
+ * and for snapshots one that no host has; restless=1: the guest refuses to be frozen, and has no
+ * room for files.
  */
+#include "guest-vsc/ic_file_copy_client.h"
 #include "guest-vsc/ic_kvp_client.h"
 #include "guest-vsc/ic_services.h"
 #include "guest-vsc/machine.h"
@@ -20,12 +23,18 @@
 #define TICKS_PER_SECOND 10000000u
 #define DEVIATION_MAX    (10 * TICKS_PER_SECOND)
 
+/* As run_integration knows them. */
+#define FOLDER    "/files/"
+#define FILE_ROOM (320 * 1024)
+
 static struct ic_heartbeat_client heartbeat;
 static struct ic_shutdown_client shutdown;
 static struct ic_time_client time;
 static struct ic_vss_client vss;
 static struct ic_kvp_client kvp;
+static struct ic_file_copy_client file_copy;
 
+/* File copy is the last to be polled: what came of it is told before key-value pairs are again. */
 static const struct service {
 	const char *name;
 	struct ic_client *client;
@@ -37,10 +46,12 @@ static const struct service {
 	{ "time", &time.ic, &ic_time_client_kind, { 1, 0 } },
 	{ "vss", &vss.ic, &ic_vss_client_kind, { 0, 0 } },
 	{ "kvp", &kvp.ic, &ic_kvp_client_kind, { 3, 0 } },
+	{ "file copy", &file_copy.ic, &ic_file_copy_client_kind, { 1, 0 } },
 };
 
 static uint8_t rings[ARRAY_SIZE(services)][IC_CLIENT_RING_PAGES][RING_PAGE_SIZE]
 	__attribute__((aligned(4096)));
+static uint8_t file_memory[FILE_ROOM];
 
 /* ---- What the guest says ---- */
 
@@ -73,6 +84,23 @@ static bool say_counters(uint64_t work)
 	       say_number("time", now ? (now - IC_TIME_UNIX_EPOCH) / TICKS_PER_SECOND : 0);
 }
 
+/* Once for each file that has come or gone: the checksum takes a while. */
+static bool say_file(void)
+{
+	static uint64_t copies, cancels;
+	char text[32] = "none";
+
+	if (file_copy.copies == copies && file_copy.cancels == cancels)
+		return true;
+	copies = file_copy.copies;
+	cancels = file_copy.cancels;
+	if (file_copy.state == IC_FILE_COPY_CLIENT_WHOLE)
+		text_format(text, sizeof(text), "%lu 0x%08x", file_copy.size,
+			    ic_file_copy_client_checksum(&file_copy));
+	return say(IC_KVP_POOL_GUEST, "file", text) && say_number("copies", copies) &&
+	       say_number("cancels", cancels);
+}
+
 /* ---- The services ---- */
 
 static bool open_services(bool old)
@@ -92,6 +120,9 @@ static bool open_services(bool old)
 	}
 	heartbeat.application = IC_APPLICATION_HEALTHY;
 	vss.restless = machine_parameter("restless", 0);
+	file_copy.memory = file_memory;
+	file_copy.room = vss.restless ? 0 : FILE_ROOM;
+	file_copy.folder = FOLDER;
 	return good;
 }
 
@@ -102,7 +133,7 @@ static bool poll_services(void)
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
 		if (ic_client_poll(services[i].client))
 			good = report(false, services[i].name, "the ring is broken");
-	return good;
+	return good && (say_file() || report(false, "the guest tells of its file", "no room"));
 }
 
 /* The host's beats see to it that this goes on, whatever else it does. */

@@ -59,6 +59,10 @@ def need(good, what, *details):
 class Refusal(Exception):
     """A request's error: its code is the text."""
 
+    def __init__(self, code, message):
+        super().__init__(code)
+        self.message = message
+
 
 class Worker:
     """A running worker; `events` are (name, data) in the order they came, `lines` the guest's."""
@@ -111,20 +115,28 @@ class Worker:
         else:
             self.replies[message["id"]] = message
 
-    def request(self, method, fds=(), **arguments):
-        """The result; raises Refusal."""
+    def ask(self, method, fds=(), **arguments):
+        """Sends a request. Return: what answer() wants."""
         number = next(self.ids)
         body = json.dumps({"id": number, "method": method, "arguments": arguments}).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        deadline = time.monotonic() + PATIENCE
         self.control.settimeout(PATIENCE)
         self.control.sendmsg([body], rights)
+        return number
+
+    def answer(self, number, what):
+        """The result of a request; raises Refusal."""
+        deadline = time.monotonic() + PATIENCE
         while number not in self.replies:
-            self._receive(deadline, method)
+            self._receive(deadline, what)
         reply = self.replies.pop(number)
         if "error" in reply:
-            raise Refusal(reply["error"]["code"])
+            raise Refusal(reply["error"]["code"], reply["error"]["message"])
         return reply.get("result", {})
+
+    def request(self, method, fds=(), **arguments):
+        """Both."""
+        return self.answer(self.ask(method, fds, **arguments), method)
 
     def refusal(self, method, **arguments):
         """The code of the error that has to come."""
