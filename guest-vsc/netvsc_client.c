@@ -3,7 +3,8 @@
  * The guest's end of a synthetic network adapter: the channel, NVSP, and frames.
  *
  * A frame's transaction id is its slot plus one; its section of the send buffer has the slot's
- * number. Requests have an id of their own, as there is one at a time.
+ * number. Whatever else is sent counts its ids on from behind those: there is one at a time, and a
+ * completion that comes late or twice is not taken for the next one's.
  */
 #include "guest-vsc/netvsc_client.h"
 #include "guest-vsc/clock.h"
@@ -65,7 +66,9 @@ static void take_message(struct netvsc_client *net, const uint8_t *bytes, uint32
 	}
 	memcpy(&packet, bytes, sizeof(packet));
 	if (packet.packet.data_offset > body ||
-	    packet.packet.data_length > body - packet.packet.data_offset) {
+	    packet.packet.data_length > body - packet.packet.data_offset ||
+	    packet.packet.data_length < NDIS_ETHERNET_SIZE ||
+	    packet.packet.data_length > NETVSC_CLIENT_FRAME_MAX) {
 		net->strays++;
 		return;
 	}
@@ -126,11 +129,12 @@ static int take_ranges(struct netvsc_client *net, const struct ring_packet *pack
 	return give_back(net, packet->transaction_id);
 }
 
-static void complete_frame(struct netvsc_client *net, uint64_t slot)
+static void complete_frame(struct netvsc_client *net, uint64_t slot,
+			   const struct nvsp_message *message)
 {
 	const uint8_t *frame = slot < NETVSC_CLIENT_SLOTS_MAX ? net->frames[slot] : NULL;
-	bool accepted = net->answer.type == NVSP_SEND_RNDIS_PACKET_COMPLETE &&
-			net->answer.rndis_complete.status == NVSP_STATUS_SUCCESS;
+	bool accepted = message->type == NVSP_SEND_RNDIS_PACKET_COMPLETE &&
+			message->rndis_complete.status == NVSP_STATUS_SUCCESS;
 
 	if (!frame) {
 		net->strays++;
@@ -145,17 +149,20 @@ static void complete_frame(struct netvsc_client *net, uint64_t slot)
 
 static int take_packet(struct netvsc_client *net, const struct ring_packet *packet)
 {
+	struct nvsp_message message = { 0 };
+
 	if (packet->type == RING_PACKET_TRANSFER_PAGES)
 		return take_ranges(net, packet);
 	/* Which channel leads to which queue, and other functions than the adapter's own. */
 	if (packet->type != RING_PACKET_COMPLETION)
 		return 0;
-	net->answer = (struct nvsp_message){ 0 };
-	memcpy(&net->answer, packet->payload, MIN(packet->payload_size, sizeof(net->answer)));
-	if (packet->transaction_id == NETVSC_REQUEST_ID)
+	memcpy(&message, packet->payload, MIN(packet->payload_size, sizeof(message)));
+	if (net->completed || packet->transaction_id != net->packet_id) {
+		complete_frame(net, packet->transaction_id - 1, &message);
+	} else {
+		net->answer = message;
 		net->completed = true;
-	else
-		complete_frame(net, packet->transaction_id - 1);
+	}
 	return 0;
 }
 
@@ -270,12 +277,12 @@ static int tell(struct netvsc_client *net, const struct nvsp_message *message, u
 	const struct ring_packet packet = {
 		.type = RING_PACKET_INBAND,
 		.flags = flags,
-		.transaction_id = NETVSC_REQUEST_ID,
+		.transaction_id = ++net->packet_id,
 		.payload = message,
 		.payload_size = message_size(net),
 	};
 
-	net->completed = false;
+	net->completed = !(flags & RING_FLAG_COMPLETION_REQUESTED);
 	if (client_channel_send(&net->channel, &packet))
 		return NETVSC_CLIENT_E_RING;
 	client_channel_flush(&net->channel);
@@ -397,6 +404,8 @@ int netvsc_client_open(struct netvsc_client *net, struct vmbus_client *bus,
 	memset(net, 0, sizeof(*net));
 	net->options = *options;
 	net->memory = *memory;
+	net->packet_id = NETVSC_CLIENT_SLOTS_MAX;
+	net->completed = true;
 	if (!offer)
 		return NETVSC_CLIENT_E_ABSENT;
 	if (client_channel_open(&net->channel, bus, offer, memory->rings, NULL))

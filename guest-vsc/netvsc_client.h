@@ -48,7 +48,8 @@ struct netvsc_client_options {
 	uint32_t newest; /* NVSP_VERSION_: none newer is tried */
 	uint32_t mtu;    /* bytes; told from version 2 on */
 
-	/* A frame, in memory that is good until this returns. It must not poll. */
+	/* A frame of NDIS_ETHERNET_SIZE to NETVSC_CLIENT_FRAME_MAX bytes, in memory that is good
+	 * until this returns. It must not poll. */
 	void (*received)(void *data, const uint8_t *frame, uint32_t size);
 	/* The host is done with a frame that was sent. It must not poll. */
 	void (*sent)(void *data, const uint8_t *frame, bool accepted);
@@ -82,7 +83,8 @@ struct netvsc_client {
 
 	uint32_t request_id; /* of the last RNDIS request */
 	uint32_t reply_size; /* 0: it has none yet */
-	bool completed;      /* the packet that is waited for has been completed */
+	uint64_t packet_id;  /* transaction id of the last packet that is no frame */
+	bool completed;      /* it is not waited for, or no longer */
 	struct nvsp_message answer;
 	uint8_t reply[NETVSC_CLIENT_VALUE_MAX + 64];
 };

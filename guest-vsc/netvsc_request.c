@@ -17,6 +17,8 @@ struct rndis_message {
 } PACKED;
 
 #define BODY_OF_REQUEST 20u /* bytes of body.query and body.set; the value follows */
+#define WITH_HEADER(member) \
+	((uint32_t)(sizeof(struct rndis_header) + sizeof(((struct rndis_message *)0)->body.member)))
 
 /* A request, in a page that the packet names. */
 static uint8_t request_page[PAGE_SIZE] __attribute__((aligned(4096)));
@@ -57,7 +59,9 @@ void netvsc_request_take(struct netvsc_client *net, const uint8_t *bytes, uint32
 	struct rndis_message message = { 0 };
 
 	memcpy(&message, bytes, MIN(size, sizeof(message)));
-	if (message.header.type == RNDIS_INDICATE_STATUS) {
+	if (size < WITH_HEADER(query_complete.request_id)) {
+		net->strays++;
+	} else if (message.header.type == RNDIS_INDICATE_STATUS) {
 		take_indication(net, &message);
 	} else if ((message.header.type & RNDIS_COMPLETE) && net->reply_size == 0 &&
 		   size <= sizeof(net->reply) &&
@@ -83,7 +87,7 @@ static int send_request(struct netvsc_client *net, const struct rndis_message *m
 	const struct ring_packet packet = {
 		.type = RING_PACKET_GPA_DIRECT,
 		.flags = RING_FLAG_COMPLETION_REQUESTED,
-		.transaction_id = NETVSC_REQUEST_ID,
+		.transaction_id = ++net->packet_id,
 		.extension = extension,
 		.extension_size = sizeof(extension),
 		.payload = &nvsp,
@@ -103,6 +107,14 @@ static int send_request(struct netvsc_client *net, const struct rndis_message *m
 	return netvsc_request_await(net, &net->completed);
 }
 
+/* Bytes of a reply that says yes. */
+static uint32_t reply_size_min(uint32_t type)
+{
+	return type == RNDIS_INITIALIZE ? WITH_HEADER(initialize_complete)
+	       : type == RNDIS_QUERY    ? WITH_HEADER(query_complete)
+					: WITH_HEADER(set_complete);
+}
+
 /* The answer may come before the request is completed, or after. */
 static int await_reply(struct netvsc_client *net, uint32_t type, struct rndis_message *ret_reply)
 {
@@ -118,10 +130,13 @@ static int await_reply(struct netvsc_client *net, uint32_t type, struct rndis_me
 		return r;
 	memset(ret_reply, 0, sizeof(*ret_reply));
 	memcpy(ret_reply, net->reply, MIN(net->reply_size, sizeof(*ret_reply)));
-	if (ret_reply->header.type != (type | RNDIS_COMPLETE))
+	if (ret_reply->header.type != (type | RNDIS_COMPLETE) ||
+	    net->reply_size < WITH_HEADER(set_complete))
 		return NETVSC_CLIENT_E_PROTOCOL;
 	net->status = ret_reply->body.query_complete.status;
-	return net->status == RNDIS_STATUS_SUCCESS ? 0 : NETVSC_CLIENT_E_REFUSED;
+	if (net->status != RNDIS_STATUS_SUCCESS)
+		return NETVSC_CLIENT_E_REFUSED;
+	return net->reply_size < reply_size_min(type) ? NETVSC_CLIENT_E_PROTOCOL : 0;
 }
 
 static int request(struct netvsc_client *net, uint32_t type, uint32_t oid, const void *value,
@@ -192,7 +207,9 @@ int netvsc_request_initialize(struct netvsc_client *net)
 		return r;
 	net->transfer_max = reply.body.initialize_complete.transfer_max;
 	r = netvsc_client_query(net, OID_GEN_MEDIA_CONNECT_STATUS, &state, &size);
-	net->link_up = state == NDIS_MEDIA_CONNECTED;
+	if (!r && size < sizeof(state))
+		r = NETVSC_CLIENT_E_PROTOCOL;
+	net->link_up = !r && state == NDIS_MEDIA_CONNECTED;
 	return r;
 }
 

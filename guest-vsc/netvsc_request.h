@@ -4,8 +4,6 @@
 
 #include "guest-vsc/netvsc_client.h"
 
-#define NETVSC_REQUEST_ID UINT64_MAX /* transaction id of whatever is waited for */
-
 /* Polls until *done. Return: E_TIMEOUT, or of netvsc_client_poll(). */
 int netvsc_request_await(struct netvsc_client *net, const bool *done) MUST_CHECK;
 

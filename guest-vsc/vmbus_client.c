@@ -5,7 +5,8 @@
  * The host's messages come in the order it sent them, but what comes next is never certain: a
  * rescind may stand before an answer, offers of sub-channels come when the host gets to them. So
  * everything that comes is taken in at once: offers and rescinds change the table, the rest is
- * kept until asked for.
+ * kept until asked for, unless it is shorter than its type wants it: behind its end a slot may hold
+ * what was there before.
  */
 #include "guest-vsc/vmbus_client.h"
 #include "guest-vsc/clock.h"
@@ -60,16 +61,19 @@ static struct vmbus_client_offer *find_offer(struct vmbus_client *client, uint32
 	return NULL;
 }
 
+/* The relid is a number of ours as much as of the host's: it is the channel's event flag. */
 static void take_offer(struct vmbus_client *client, const struct hv_message *message)
 {
-	struct vmbus_client_offer *offer = find_offer(client, 0);
+	struct vmbus_client_offer taken = { 0 }, *offer = find_offer(client, 0);
 
-	if (!offer) {
+	memcpy(&taken.message, message->payload, sizeof(taken.message));
+	if (taken.message.relid == 0 || taken.message.relid >= HV_EVENT_FLAG_COUNT ||
+	    find_offer(client, taken.message.relid))
+		client->strays++;
+	else if (!offer)
 		client->messages_lost++;
-		return;
-	}
-	*offer = (struct vmbus_client_offer){ 0 };
-	memcpy(&offer->message, message->payload, sizeof(offer->message));
+	else
+		*offer = taken;
 }
 
 static void release_offer(struct vmbus_client *client, struct vmbus_client_offer *offer)
@@ -128,12 +132,40 @@ static uint32_t message_word(const struct hv_message *message, size_t offset)
 	return word;
 }
 
+/* Of a type that is not known, a header is enough. */
+static bool message_is_sound(const struct hv_message *message)
+{
+	static const uint8_t sizes[] = {
+		[VMBUS_MESSAGE_OFFER_CHANNEL] = sizeof(struct vmbus_message_offer_channel),
+		[VMBUS_MESSAGE_RESCIND_OFFER] = sizeof(struct vmbus_message_relid),
+		[VMBUS_MESSAGE_OPEN_RESULT] = sizeof(struct vmbus_message_open_result),
+		[VMBUS_MESSAGE_GPADL_CREATED] = sizeof(struct vmbus_message_gpadl_created),
+		[VMBUS_MESSAGE_GPADL_TORNDOWN] = sizeof(struct vmbus_message_gpadl_torndown),
+		[VMBUS_MESSAGE_VERSION_RESPONSE] = sizeof(struct vmbus_message_version_response),
+		[VMBUS_MESSAGE_TL_CONNECT_RESULT] = sizeof(struct vmbus_message_tl_connect_result),
+		[VMBUS_MESSAGE_MODIFY_CHANNEL_RESPONSE] =
+			sizeof(struct vmbus_message_modify_channel_response),
+	};
+	uint32_t type;
+
+	if (message->type != VMBUS_HV_MESSAGE_TYPE ||
+	    message->payload_size < sizeof(struct vmbus_message_header) ||
+	    message->payload_size > sizeof(message->payload))
+		return false;
+	type = message_word(message, 0);
+	return type >= ARRAY_SIZE(sizes) || message->payload_size >= sizes[type];
+}
+
 void vmbus_client_poll(struct vmbus_client *client)
 {
 	struct hv_message message;
 
 	while (synic_take_message(VMBUS_SINT, &message)) {
 		client->messages_received++;
+		if (!message_is_sound(&message)) {
+			client->strays++;
+			continue;
+		}
 		switch (message_word(&message, 0)) {
 		case VMBUS_MESSAGE_OFFER_CHANNEL:
 			take_offer(client, &message);
@@ -194,6 +226,9 @@ static int initiate_contact(struct vmbus_client *client, uint32_t version)
 	struct vmbus_message_version_response response;
 	int r;
 
+	/* What came before belongs to an earlier contact. */
+	vmbus_client_poll(client);
+	client->answer_count = 0;
 	client->connection_id = VMBUS_CONNECTION_ID_MESSAGE;
 	if (version >= VMBUS_VERSION_5_0) {
 		client->connection_id = VMBUS_CONNECTION_ID_MESSAGE_4;
@@ -209,7 +244,7 @@ static int initiate_contact(struct vmbus_client *client, uint32_t version)
 		client->status = response.state;
 		return VMBUS_CLIENT_E_REFUSED;
 	}
-	/* What came before belongs to an earlier connection. */
+	/* The offers are of an earlier connection. */
 	memset(client->offers, 0, sizeof(client->offers));
 	client->answer_count = 0;
 	if (version >= VMBUS_VERSION_5_0)

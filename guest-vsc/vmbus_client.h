@@ -48,6 +48,7 @@ struct vmbus_client {
 	struct hv_message answers[VMBUS_CLIENT_ANSWERS_MAX];
 	unsigned answer_count;
 	uint64_t messages_received, messages_lost;
+	uint64_t strays; /* messages that make no sense, and were ignored */
 };
 
 void vmbus_client_init(struct vmbus_client *client);
