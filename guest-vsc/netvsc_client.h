@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The guest's end of a synthetic network adapter, with one channel: frames out of the send buffer
- * or out of the program's own pages, frames in by the receive buffer, RNDIS for the rest.
+ * The guest's end of a synthetic network adapter, with one channel or several: frames out of the
+ * send buffer or out of the program's own pages, frames in by the receive buffer, RNDIS for the
+ * rest.
  *
  * The memory of the receive buffer is the host's to write at any time: a message is copied before
  * it is looked at, and given back before netvsc_client_poll() returns.
@@ -32,10 +33,11 @@ enum {
 	NETVSC_CLIENT_E_RING, /* the ring is broken */
 };
 
-#define NETVSC_CLIENT_SLOTS_MAX 64    /* frames under way to the host */
-#define NETVSC_CLIENT_FRAME_MAX 9216u /* bytes */
-#define NETVSC_CLIENT_VALUE_MAX 512u  /* bytes of an OID's value */
-#define NETVSC_CLIENT_ADDRESS   6     /* bytes of a MAC address */
+#define NETVSC_CLIENT_CHANNELS_MAX 4
+#define NETVSC_CLIENT_SLOTS_MAX    64    /* frames under way to the host */
+#define NETVSC_CLIENT_FRAME_MAX    9216u /* bytes */
+#define NETVSC_CLIENT_VALUE_MAX    640u  /* bytes of an OID's value */
+#define NETVSC_CLIENT_ADDRESS      6     /* bytes of a MAC address */
 
 enum netvsc_client_way {
 	NETVSC_CLIENT_BY_SECTION, /* copied to the send buffer */
@@ -64,7 +66,8 @@ struct netvsc_client_memory {
 };
 
 struct netvsc_client {
-	struct client_channel channel;
+	struct client_channel channels[NETVSC_CLIENT_CHANNELS_MAX];
+	unsigned channel_count;
 	struct netvsc_client_options options;
 	struct netvsc_client_memory memory;
 	uint32_t version, status;
@@ -75,8 +78,11 @@ struct netvsc_client {
 	uint64_t links_up, links_down;         /* indications of either */
 	uint64_t frames_received, frames_sent; /* done with */
 	uint64_t frames_refused;               /* of those sent */
-	uint64_t strays;                       /* what is no known message, or no good one */
+	uint64_t received_by[NETVSC_CLIENT_CHANNELS_MAX], sent_by[NETVSC_CLIENT_CHANNELS_MAX];
+	uint64_t strays; /* what is no known message, or no good one */
 
+	struct guid instance;  /* of the device */
+	unsigned next_channel; /* to send by */
 	uint16_t free_count;
 	uint16_t free_slots[NETVSC_CLIENT_SLOTS_MAX];
 	const uint8_t *frames[NETVSC_CLIENT_SLOTS_MAX]; /* under way, by slot; or NULL */
@@ -98,6 +104,13 @@ int netvsc_client_open(struct netvsc_client *net, struct vmbus_client *bus,
 		       const struct netvsc_client_options *options,
 		       const struct netvsc_client_memory *memory) MUST_CHECK;
 
+/*
+ * Opens up to `count` sub-channels, with rings of their own, as many as the host grants, and has it
+ * spread frames over all channels. Once. Return: as above, and E_TOO_BIG: these are too many.
+ */
+int netvsc_client_add_channels(struct netvsc_client *net, unsigned count,
+			       const struct client_channel_memory *rings) MUST_CHECK;
+
 /* Halts RNDIS, takes the buffers back. Frames under way are forgotten. Return: as above. */
 int netvsc_client_close(struct netvsc_client *net) MUST_CHECK;
 
@@ -108,11 +121,13 @@ int netvsc_client_set(struct netvsc_client *net, uint32_t oid, const void *value
 		      uint32_t size) MUST_CHECK;
 
 /*
- * Sends a frame, which stays the client's until `sent` is called; a poll or flush may be needed for
- * the host to hear of it. Return: E_FULL, E_TOO_BIG, E_RING.
+ * Sends a frame, by all channels in turn, which stays the client's until `sent` is called; a poll
+ * or flush may be needed for the host to hear of it. Return: E_FULL, E_TOO_BIG, E_RING.
  */
 int netvsc_client_send(struct netvsc_client *net, const uint8_t *frame, uint32_t size,
 		       enum netvsc_client_way way) MUST_CHECK;
+
+void netvsc_client_flush(struct netvsc_client *net);
 
 /* Takes in what there is, and flushes. Return: E_PROTOCOL, E_TIMEOUT, E_RING. */
 int netvsc_client_poll(struct netvsc_client *net) MUST_CHECK;

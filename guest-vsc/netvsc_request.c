@@ -91,8 +91,7 @@ static int send_request(struct netvsc_client *net, const struct rndis_message *m
 		.extension = extension,
 		.extension_size = sizeof(extension),
 		.payload = &nvsp,
-		.payload_size = net->version >= NVSP_VERSION_6_1 ? NVSP_MESSAGE_SIZE_6_1
-								 : NVSP_MESSAGE_SIZE,
+		.payload_size = netvsc_message_size(net),
 	};
 	uint32_t fixed = message->header.length - size;
 
@@ -101,9 +100,9 @@ static int send_request(struct netvsc_client *net, const struct rndis_message *m
 		memcpy(request_page + fixed, value, size);
 	net->completed = false;
 	net->reply_size = 0;
-	if (client_channel_send(&net->channel, &packet))
+	if (client_channel_send(&net->channels[0], &packet))
 		return NETVSC_CLIENT_E_RING;
-	client_channel_flush(&net->channel);
+	client_channel_flush(&net->channels[0]);
 	return netvsc_request_await(net, &net->completed);
 }
 

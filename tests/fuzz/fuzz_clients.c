@@ -347,13 +347,16 @@ static int use_adapter(void)
 {
 	static const uint8_t frame[3000] __attribute__((aligned(4096)));
 	uint8_t value[64];
+	const struct client_channel_memory none = { 0 };
 	uint32_t size = sizeof(value);
 
-	switch (take(1) % 3) {
+	switch (take(1) % 4) {
 	case 0:
 		return netvsc_client_query(&net, OID_GEN_STATISTICS, value, &size);
 	case 1:
 		return netvsc_client_set(&net, OID_GEN_CURRENT_PACKET_FILTER, value, 4);
+	case 2:
+		return netvsc_client_add_channels(&net, 1, &none);
 	default:
 		return netvsc_client_send(&net, frame, 1 + (uint32_t)take(2) % sizeof(frame),
 					  take(1) % NETVSC_CLIENT_WAYS);

@@ -7,7 +7,7 @@
  * from, each in another way: out of the send buffer, out of its own pages, out of both. A
  * datagram's data are a function of their length and first word, which the guest checks. It says of
  * its link in its pool of key-value pairs. Parameters: old=1: the oldest version; large=1: frames
- * of 9014 bytes.
+ * of 9014 bytes; sub_channels=1: two channels, and frames by both, in and out.
  */
 #include "guest-vsc/ic_kvp_client.h"
 #include "guest-vsc/ic_services.h"
@@ -267,15 +267,26 @@ static bool open_adapter(bool old, bool large)
 		"a filter can be set");
 }
 
+static bool add_channel(void)
+{
+	const struct client_channel_memory memory = rig_ring(1);
+
+	return report_code(netvsc_client_add_channels(&net, 1, &memory), "a sub-channel opens") &&
+	       report(net.channel_count == 2, "there are two channels", "%u", net.channel_count);
+}
+
 /* The host's beats wake it, should all else be still. */
 static void serve(void)
 {
-	struct client_channel *channels[ARRAY_SIZE(services) + 1] = { &net.channel };
+	struct client_channel *channels[ARRAY_SIZE(services) + NETVSC_CLIENT_CHANNELS_MAX];
+	size_t count = 0;
 	bool good = true;
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
-		channels[i + 1] = &services[i].client->channel;
+		channels[count++] = &services[i].client->channel;
+	for (unsigned i = 0; i < net.channel_count; i++)
+		channels[count++] = &net.channels[i];
 	while (good && !shutdown.asked) {
 		good = ic_kvp_client_set(&kvp, IC_KVP_POOL_GUEST, "link",
 					 net.link_up ? "up" : "down");
@@ -285,9 +296,9 @@ static void serve(void)
 		if (r)
 			good = report_code(r, "the host sends what it may");
 		good = good && send_answers();
-		client_channel_flush(&net.channel);
+		netvsc_client_flush(&net);
 		if (good)
-			client_channel_wait_any(channels, ARRAY_SIZE(channels));
+			client_channel_wait_any(channels, count);
 	}
 }
 
@@ -301,6 +312,9 @@ static void check_end(void)
 	       "not %lu of %lu", net.frames_refused, net.frames_sent);
 	for (unsigned i = 0; i < NETVSC_CLIENT_WAYS; i++)
 		report(ways[i] > 0, "frames were sent in every way", "none by way %u", i);
+	for (unsigned i = 0; i < net.channel_count; i++)
+		report(net.received_by[i] > 0 && net.sent_by[i] > 0, "every channel had frames",
+		       "%u had %lu in, %lu out", i, net.received_by[i], net.sent_by[i]);
 	report(net.strays == 0, "the host sent what is known", "not %lu times", net.strays);
 	report(net.links_down == 1 && net.links_up == 1 && net.link_up,
 	       "the link went and came back", "%lu times, %lu times", net.links_down, net.links_up);
@@ -311,9 +325,10 @@ static void check_end(void)
 void guest_main(void)
 {
 	bool old = machine_parameter("old", 0), large = machine_parameter("large", 0);
+	bool sub_channels = machine_parameter("sub_channels", 0);
 
 	if (rig_enable() && rig_connect(UINT32_MAX) && open_services() &&
-	    open_adapter(old, large)) {
+	    open_adapter(old, large) && (!sub_channels || add_channel())) {
 		serve();
 		check_end();
 		report_code(netvsc_client_close(&net), "the adapter closes");

@@ -372,6 +372,45 @@ static void test_lies_about_the_send_buffer(void **state)
 	assert_int_equal(netvsc_client_send(&net, frame, FRAME, NETVSC_CLIENT_BY_BOTH), 0);
 }
 
+static struct nvsp_message sub_channel_answer;
+
+static bool answer_sub_channel(uint64_t transaction_id, const struct nvsp_message *message)
+{
+	if (message->type != NVSP_SUB_CHANNEL)
+		return false;
+	(void)client_host_complete(transaction_id, &sub_channel_answer, sizeof(sub_channel_answer));
+	return true;
+}
+
+static void test_lies_about_sub_channels(void **state)
+{
+	static const struct {
+		uint32_t status, count;
+		int expected;
+	} rows[] = {
+		{ NVSP_STATUS_FAIL, 1, NETVSC_CLIENT_E_REFUSED },
+		{ NVSP_STATUS_SUCCESS, 2, NETVSC_CLIENT_E_PROTOCOL },
+		{ NVSP_STATUS_SUCCESS, UINT32_MAX, NETVSC_CLIENT_E_PROTOCOL },
+		{ NVSP_STATUS_SUCCESS, 1, NETVSC_CLIENT_E_BUS }, /* the offer never comes */
+		{ NVSP_STATUS_SUCCESS, 0, 0 },
+	};
+	const struct client_channel_memory rings[NETVSC_CLIENT_CHANNELS_MAX] = { 0 };
+
+	netvsp_host.asked = answer_sub_channel;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		sub_channel_answer = (struct nvsp_message){
+			.type = NVSP_SUB_CHANNEL,
+			.sub_channel_complete = { rows[i].status, rows[i].count },
+		};
+		assert_int_equal(netvsc_client_add_channels(&net, 1, rings), rows[i].expected);
+		assert_int_equal(net.channel_count, 1);
+	}
+	sub_channel_answer.type = NVSP_INIT_COMPLETE;
+	assert_int_equal(netvsc_client_add_channels(&net, 1, rings), NETVSC_CLIENT_E_PROTOCOL);
+	assert_int_equal(netvsc_client_add_channels(&net, NETVSC_CLIENT_CHANNELS_MAX, rings),
+			 NETVSC_CLIENT_E_TOO_BIG);
+}
+
 /* ---- RNDIS ---- */
 
 static struct netvsp_host_rndis reply;
@@ -566,6 +605,7 @@ int main(void)
 		cmocka_unit_test(test_answers_of_other_types),
 		cmocka_unit_test(test_lies_about_the_receive_buffer),
 		cmocka_unit_test(test_lies_about_the_send_buffer),
+		cmocka_unit_test_setup(test_lies_about_sub_channels, setup),
 		cmocka_unit_test_setup(test_short_replies, setup),
 		cmocka_unit_test(test_short_initialisations),
 		cmocka_unit_test_setup(test_spoiled_values, setup),
