@@ -103,7 +103,8 @@ static int read_capacity(struct disk_client *disk)
 		return r;
 	disk->sectors = scsi_get_64(reply) + 1;
 	disk->sector_size = scsi_get_32(reply + 8);
-	return 0;
+	/* Sizes are divided by it. */
+	return disk->sectors && disk->sector_size ? 0 : -1;
 }
 
 static int sense_mode(struct disk_client *disk)

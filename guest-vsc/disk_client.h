@@ -22,7 +22,7 @@ struct disk_client {
 
 /*
  * INQUIRY, READ CAPACITY (16), MODE SENSE. Return: 0, a STORVSC_CLIENT_E_ code, or -1 if there is
- * no disk on this LUN.
+ * no disk on this LUN, or none that has sectors.
  */
 int disk_client_open(struct disk_client *disk, struct storvsc_client *storage,
 		     uint8_t lun) MUST_CHECK;

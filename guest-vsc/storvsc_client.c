@@ -40,7 +40,7 @@ static int await_packet(struct storvsc_client *storage, struct storvsp_packet *r
 			uint64_t *ret_id)
 {
 	uint64_t deadline = clock_now() + COMPLETION_TIMEOUT;
-	uint64_t buffer[PACKET_BUFFER_SIZE / sizeof(uint64_t)];
+	static uint64_t buffer[PACKET_BUFFER_SIZE / sizeof(uint64_t)];
 	struct ring_packet packet;
 	int r;
 
@@ -293,7 +293,7 @@ static void complete(struct storvsc_client *storage, uint64_t id,
 /* Return: as storvsc_client_poll(), for one channel. */
 static int poll_channel(struct storvsc_client *storage, struct client_channel *channel)
 {
-	uint64_t buffer[PACKET_BUFFER_SIZE / sizeof(uint64_t)];
+	static uint64_t buffer[PACKET_BUFFER_SIZE / sizeof(uint64_t)];
 	const struct storvsp_packet *payload;
 	struct ring_packet packet;
 	int count = 0, r;
