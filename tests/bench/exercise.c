@@ -4,19 +4,20 @@
  * given to guests as it is. All run so many seconds, and print the operations and the seconds that
  * they took:
  *
- *   exercise clock SECONDS      reads the monotonic clock
- *   exercise sleep SECONDS      sleeps a millisecond, so that a timer ends it
- *   exercise wake SECONDS       two threads on different vps wake each other, by two pipes
- *   exercise broadcast SECONDS  has the kernel patch itself, of which it tells every vp several
- * times: a switch of its statistics is turned exercise protect SECONDS    one thread takes away and
- * gives back the right to write to a page that threads on all other vps are reading: their TLBs are
- * flushed exercise lock SECONDS       threads on all vps contend for a lock in the kernel, that of
- * their files
+ *   exercise clock      reads the monotonic clock
+ *   exercise sleep      sleeps a millisecond, so that a timer ends it
+ *   exercise wake       two threads on different vps wake each other, by two pipes
+ *   exercise broadcast  has the kernel patch itself, of which it tells every vp several times:
+ *                       a switch of its statistics is turned
+ *   exercise protect    one thread takes away and gives back the right to write to a page that
+ *                       threads on all other vps are reading: their TLBs are flushed
+ *   exercise far        the same, with threads on the last three vps alone
+ *   exercise lock       threads on all vps contend for a lock in the kernel, that of their files
  *
  * And for clocks that are compared with the host's:
  *
- *   exercise tell               answers each line with "clocks: " and the nanoseconds of the
- * monotonic and the real-time clock; the line "end" ends it
+ *   exercise tell       answers each line with "clocks: " and the nanoseconds of the monotonic
+ *                       and the real-time clock; the line "end" ends it
  */
 #include <cpuid.h>
 #include <err.h>
@@ -201,26 +202,26 @@ static void *duplicate(void *vp)
 	return NULL;
 }
 
-/* Threads on all vps but the first, which is this one's. */
-static void surround(pthread_t *threads, void *(*run)(void *))
+/* Threads from the vp `first` to the last; the first of all is this one's. */
+static void surround(pthread_t *threads, int first, void *(*run)(void *))
 {
 	static int numbers[THREADS_MAX];
 
-	for (int i = 1; i < vps(); i++) {
+	for (int i = first; i < vps(); i++) {
 		numbers[i] = i;
 		thread_start(&threads[i], run, &numbers[i]);
 	}
 	stay_on(0);
 }
 
-static void surround_end(pthread_t *threads)
+static void surround_end(pthread_t *threads, int first)
 {
 	over = true;
-	for (int i = 1; i < vps(); i++)
+	for (int i = first; i < vps(); i++)
 		pthread_join(threads[i], NULL);
 }
 
-static int protect_exercise(const char *seconds)
+static int protect(const char *seconds, int first)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	pthread_t threads[THREADS_MAX];
@@ -230,7 +231,7 @@ static int protect_exercise(const char *seconds)
 	page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		err(1, "mmap");
-	surround(threads, read_page);
+	surround(threads, first, read_page);
 	span = span_of(seconds);
 	for (; span_lasts(&span); operations++) {
 		*page = 1;
@@ -239,8 +240,18 @@ static int protect_exercise(const char *seconds)
 			err(1, "mprotect");
 	}
 	span_print(&span, operations);
-	surround_end(threads);
+	surround_end(threads, first);
 	return 0;
+}
+
+static int protect_exercise(const char *seconds)
+{
+	return protect(seconds, 1);
+}
+
+static int far_exercise(const char *seconds)
+{
+	return protect(seconds, vps() > 3 ? vps() - 3 : 1);
 }
 
 static int lock_exercise(const char *seconds)
@@ -249,7 +260,7 @@ static int lock_exercise(const char *seconds)
 	uint64_t operations = 0;
 	struct span span;
 
-	surround(threads, duplicate);
+	surround(threads, 1, duplicate);
 	span = span_of(seconds);
 	for (; span_lasts(&span); operations++) {
 		int fd = dup(0);
@@ -258,7 +269,7 @@ static int lock_exercise(const char *seconds)
 			close(fd);
 	}
 	span_print(&span, operations);
-	surround_end(threads);
+	surround_end(threads, 1);
 	return 0;
 }
 
@@ -297,8 +308,8 @@ int main(int argc, char **argv)
 	} exercises[] = {
 		{ "clock", clock_exercise },     { "sleep", sleep_exercise },
 		{ "wake", wake_exercise },       { "broadcast", broadcast_exercise },
-		{ "protect", protect_exercise }, { "lock", lock_exercise },
-		{ "rest", rest_exercise },
+		{ "protect", protect_exercise }, { "far", far_exercise },
+		{ "lock", lock_exercise },       { "rest", rest_exercise },
 	};
 
 	for (size_t i = 0; i < sizeof(exercises) / sizeof(*exercises); i++)
@@ -308,7 +319,7 @@ int main(int argc, char **argv)
 		return tell();
 	if (argc == 2 && strcmp(argv[1], "leaves") == 0)
 		return leaves();
-	fprintf(stderr, "usage: exercise clock|sleep|wake|broadcast|protect|lock|rest SECONDS |"
+	fprintf(stderr, "usage: exercise clock|sleep|wake|broadcast|protect|far|lock|rest SECONDS |"
 			" tell | leaves\n");
 	return 2;
 }
