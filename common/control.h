@@ -28,8 +28,8 @@
  * "state" event follows pause, resume, reset dump                  and the descriptor of an empty
  * file: a core file of the guest, which is paused meanwhile; answered when it is written
  *   cancel_dump           the answer to "dump" follows
- *   shutdown              {"force": bool, "reboot": bool}: ask the guest, through the shutdown
- *                         service; "not-connected" if it has none running
+ *   shutdown              {"force": bool, "reboot": bool, "hibernate": bool}: ask the guest by
+ *                         the shutdown service; "not-connected" if it has none running
  *   stop                  turn off: the worker answers and exits
  *   change_actions        {"actions": {…}}: what happens upon the guest's crash and the like, as in
  *                         the definition, from now on

@@ -124,6 +124,7 @@ static const struct json_key services_keys[] = {
 	{ .name = "vss", .read = json_read_bool, .offset = MEMBER(services.vss) },
 	{ .name = "file_copy", .read = json_read_bool, .offset = MEMBER(services.file_copy) },
 	{ .name = "sockets", .read = json_read_bool, .offset = MEMBER(services.sockets) },
+	{ .name = "hibernation", .read = json_read_bool, .offset = MEMBER(services.hibernation) },
 };
 
 static const struct json_key actions_keys[] = {

@@ -101,6 +101,7 @@ struct definition {
 	struct definition_network network; /* "network_adapters" */
 	struct {
 		bool shutdown, heartbeat, time, kvp, vss, file_copy, sockets;
+		bool hibernation; /* the guest may, and then leaves ballooning alone */
 	} services;
 	struct definition_actions actions;
 	struct definition_automatic_start automatic_start;

@@ -106,7 +106,8 @@ struct json_object *definition_to_json(const struct definition *definition)
 			   boolean(definition->services.kvp), "vss",
 			   boolean(definition->services.vss), "file_copy",
 			   boolean(definition->services.file_copy), "sockets",
-			   boolean(definition->services.sockets), NULL));
+			   boolean(definition->services.sockets), "hibernation",
+			   boolean(definition->services.hibernation), NULL));
 	json_add(&object, "actions", definition_actions_to_json(&definition->actions));
 	json_add(&object, "automatic_start",
 		 definition_automatic_start_to_json(&definition->automatic_start));

@@ -107,10 +107,11 @@ static int resume(sd_bus_message *call, void *data, sd_bus_error *error)
 
 static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	int force = false, reboot = false;
+	int force = false, reboot = false, hibernate = false;
 	uint32_t timeout = 120;
 	const struct dbus_option options[] = { { "force", 'b', &force },
 					       { "reboot", 'b', &reboot },
+					       { "hibernate", 'b', &hibernate },
 					       { "timeout", 'u', &timeout } };
 	struct vm_shutdown_options shutdown;
 	struct job *job = NULL;
@@ -121,11 +122,14 @@ static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r >= 0 && timeout > SHUTDOWN_TIMEOUT_MAX)
 		r = failure_set(&failure, DBUS_ERROR_INVALID_ARGUMENT,
 				"a timeout is at most %d seconds; 0 is none", SHUTDOWN_TIMEOUT_MAX);
+	if (r >= 0 && reboot && hibernate)
+		r = failure_set(&failure, DBUS_ERROR_INVALID_ARGUMENT,
+				"a guest can either reboot or hibernate");
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
-	shutdown = (struct vm_shutdown_options){ .force = force,
-						 .reboot = reboot,
-						 .timeout = timeout };
+	shutdown = (struct vm_shutdown_options){
+		.force = force, .reboot = reboot, .hibernate = hibernate, .timeout = timeout
+	};
 	r = vm_shut_down_as_job(data, &shutdown, &job, &failure);
 	return dbus_reply_job(call, r, job, &failure);
 }

@@ -143,6 +143,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 struct vm_shutdown_options {
 	bool force;       /* the guest is to end programs that hold it up */
 	bool reboot;      /* the guest is to start again; done when it has agreed */
+	bool hibernate;   /* the guest is to put its memory on a disk of its own, and turn off */
 	unsigned timeout; /* seconds until the VM counts as running again; 0: none */
 };
 

@@ -175,7 +175,8 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 {
 	AUTO_JSON struct json_object *arguments =
 		json_make("force", json_object_new_boolean(options->force), "reboot",
-			  json_object_new_boolean(options->reboot), NULL);
+			  json_object_new_boolean(options->reboot), "hibernate",
+			  json_object_new_boolean(options->hibernate), NULL);
 	int r;
 
 	if (!arguments)

@@ -280,6 +280,7 @@ static const struct {
 	const char *text;
 } ends[] = {
 	{ "guest-shutdown", VM_OFF, "the guest shut down" },
+	{ "guest-hibernated", VM_OFF, "the guest hibernated" },
 	{ "guest-reset", VM_OFF, "the guest asked for a reset, which stops it by its definition" },
 	{ "triple-fault", VM_OFF,
 	  "the guest had a triple fault, which stops it by its definition" },

@@ -205,22 +205,23 @@ static void dsdt_add_vmbus(struct aml *aml, const struct memory_layout *layout)
 	aml_close(aml, module);
 }
 
-static void dsdt_add_sleep(struct aml *aml)
+static void dsdt_add_sleep(struct aml *aml, const char *name, unsigned type)
 {
 	aml_mark_t package;
 
-	aml_name(aml, "\\_S5_");
+	aml_name(aml, name);
 	package = aml_open_package(aml, 4);
-	aml_integer(aml, PLATFORM_SLEEP_TYPE_S5);
-	aml_integer(aml, PLATFORM_SLEEP_TYPE_S5);
+	aml_integer(aml, type);
+	aml_integer(aml, type);
 	aml_integer(aml, 0);
 	aml_integer(aml, 0);
 	aml_close(aml, package);
 }
 
 static const struct acpi_header *acpi_add_dsdt(struct acpi_area *area,
-					       const struct memory_layout *layout)
+					       const struct acpi_config *config)
 {
+	const struct memory_layout *layout = config->layout;
 	uint8_t *table = acpi_allocate(area, sizeof(struct acpi_header));
 	struct aml aml;
 	aml_mark_t scope;
@@ -230,7 +231,9 @@ static const struct acpi_header *acpi_add_dsdt(struct acpi_area *area,
 	aml = (struct aml){ .data = table,
 			    .size = sizeof(struct acpi_header),
 			    .capacity = LAYOUT_ACPI_SIZE - (size_t)(table - area->data) };
-	dsdt_add_sleep(&aml);
+	if (config->hibernation)
+		dsdt_add_sleep(&aml, "\\_S4_", PLATFORM_SLEEP_TYPE_S4);
+	dsdt_add_sleep(&aml, "\\_S5_", PLATFORM_SLEEP_TYPE_S5);
 	scope = aml_open_scope(&aml, "\\_SB_");
 	dsdt_add_serial(&aml);
 	dsdt_add_rtc(&aml);
@@ -374,7 +377,7 @@ static int acpi_add_tables(struct acpi_area *area, const struct acpi_config *con
 			   struct acpi_tables *tables)
 {
 	const struct acpi_facs *facs = acpi_add_facs(area);
-	const struct acpi_header *dsdt = acpi_add_dsdt(area, config->layout);
+	const struct acpi_header *dsdt = acpi_add_dsdt(area, config);
 	int r;
 
 	if (!facs || !dsdt)

@@ -13,6 +13,7 @@
 #include "vmwp/memory_layout.h"
 #include "vmwp/numa.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct acpi_config {
@@ -20,6 +21,7 @@ struct acpi_config {
 	const struct numa *numa;
 	uint32_t vp_count;
 	const uint32_t *apic_ids; /* of each vp */
+	bool hibernation;         /* there is S4 */
 };
 
 /* Return: 0; -EINVAL or -ENOSPC if the tables do not fit their area. */

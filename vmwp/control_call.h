@@ -21,7 +21,7 @@ struct arguments {
 	struct json_object *names, *definition, *disk, *adapter, *actions, *pinning;
 	unsigned controller, lun, first;
 	uint64_t size;
-	bool force, reboot;
+	bool force, reboot, hibernate;
 	char *path, *name;
 	enum adapters_backend backend;
 	enum control_part part;

@@ -222,15 +222,24 @@ static void method_stop(struct call *call, const struct arguments *arguments)
 
 static void method_shutdown(struct call *call, const struct arguments *arguments)
 {
+	enum ic_shutdown_action action = arguments->hibernate ? IC_SHUTDOWN_ACTION_HIBERNATE
+					 : arguments->reboot  ? IC_SHUTDOWN_ACTION_REBOOT
+							      : IC_SHUTDOWN_ACTION_POWER_OFF;
 	void *ticket;
 	int r;
 
+	if (arguments->hibernate && !call->worker->definition->services.hibernation) {
+		reply_error(call->reply, CONTROL_ERROR_NOT_CAPABLE,
+			    "The VM offers its guest no hibernation: services.hibernation in its "
+			    "definition, from its next start on.");
+		return;
+	}
 	ticket = control_server_defer(call->server, call->request->id);
 	if (!ticket) {
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 		return;
 	}
-	r = devices_shut_down(call->worker->devices, arguments->reboot, arguments->force,
+	r = devices_shut_down(call->worker->devices, action, arguments->force,
 			      control_server_shutdown_answered, ticket);
 	if (r == 0) {
 		call->reply->later = true;
@@ -245,7 +254,7 @@ static void method_shutdown(struct call *call, const struct arguments *arguments
 			    "The guest has not answered the last request yet.");
 	else if (r == -EOPNOTSUPP)
 		reply_error(call->reply, CONTROL_ERROR_NOT_CAPABLE,
-			    "The guest's shutdown service knows no reboot.");
+			    "The guest's shutdown service is too old for that.");
 	else
 		reply_error(call->reply, CONTROL_ERROR_FAILED, "The guest cannot be asked: %s.",
 			    strerror(-r));
@@ -315,6 +324,7 @@ static const struct json_key configure_keys[] = {
 static const struct json_key shutdown_keys[] = {
 	KEY(force, json_read_bool),
 	KEY(reboot, json_read_bool),
+	KEY(hibernate, json_read_bool),
 };
 static const struct json_key set_memory_keys[] = {
 	KEY(size, json_read_uint64, .required = true, .maximum = INT64_MAX),

@@ -269,15 +269,12 @@ const char *devices_heartbeat(const struct devices *devices)
 							   : IC_HEARTBEAT_UNKNOWN);
 }
 
-int devices_shut_down(struct devices *devices, bool reboot, bool force,
+int devices_shut_down(struct devices *devices, enum ic_shutdown_action action, bool force,
 		      void (*done)(void *data, int result), void *data)
 {
 	if (!devices->shutdown)
 		return -ENOTCONN;
-	return ic_shutdown_request(devices->shutdown,
-				   reboot ? IC_SHUTDOWN_ACTION_REBOOT
-					  : IC_SHUTDOWN_ACTION_POWER_OFF,
-				   force, done, data);
+	return ic_shutdown_request(devices->shutdown, action, force, done, data);
 }
 
 /* ---- Network adapters ---- */

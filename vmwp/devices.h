@@ -16,6 +16,7 @@
 #include "vmwp/adapters.h"
 #include "vmwp/failure.h"
 #include "vmwp/resources.h"
+#include "vsp/ic.h"
 #include "vsp/vmbus.h"
 
 #include <stdbool.h>
@@ -75,7 +76,7 @@ void devices_resume(struct devices *devices);
 const char *devices_heartbeat(const struct devices *devices);
 
 /* As ic_shutdown_request(), vsp/ic.h; -ENOTCONN too if the definition has no such service. */
-int devices_shut_down(struct devices *devices, bool reboot, bool force,
+int devices_shut_down(struct devices *devices, enum ic_shutdown_action action, bool force,
 		      void (*done)(void *data, int result), void *data) MUST_CHECK;
 
 /*

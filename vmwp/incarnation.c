@@ -173,7 +173,8 @@ static int incarnation_write_tables(const struct incarnation_config *config, gpa
 	const struct acpi_config acpi = { .layout = config->layout,
 					  .numa = config->numa,
 					  .vp_count = incarnation_vp_total(config),
-					  .apic_ids = apic_ids };
+					  .apic_ids = apic_ids,
+					  .hibernation = config->hibernation };
 	const struct smbios_config smbios = {
 		.uuid = config->uuid,
 		.sockets = config->topology.sockets,

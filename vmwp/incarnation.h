@@ -31,6 +31,7 @@ struct incarnation_config {
 	const struct vid_cpuid *cpuid; /* what the hypervisor supports */
 	struct topology topology;
 	struct guid uuid;
+	bool hibernation; /* the guest is told that it can */
 
 	int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
 	const char *command_line;

@@ -21,6 +21,7 @@ static const char *const state_names[] = {
 static const char *const reason_names[] = {
 	[MACHINE_REQUESTED] = "stopped",
 	[MACHINE_GUEST_SHUTDOWN] = "guest-shutdown",
+	[MACHINE_GUEST_HIBERNATED] = "guest-hibernated",
 	[MACHINE_GUEST_RESET] = "guest-reset",
 	[MACHINE_TRIPLE_FAULT] = "triple-fault",
 	[MACHINE_CRASH] = "crash",
@@ -134,6 +135,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 			      .cores = definition->processors.cores,
 			      .threads = definition->processors.threads },
 		.uuid = definition->uuid,
+		.hibernation = definition->services.hibernation,
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
 		.command_line = definition->boot.command_line,

@@ -50,6 +50,7 @@ enum machine_state {
 enum machine_reason {
 	MACHINE_REQUESTED, /* by us */
 	MACHINE_GUEST_SHUTDOWN,
+	MACHINE_GUEST_HIBERNATED,
 	MACHINE_GUEST_RESET,
 	MACHINE_TRIPLE_FAULT,
 	MACHINE_CRASH, /* the guest said so, by the crash MSRs */

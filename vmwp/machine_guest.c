@@ -28,6 +28,9 @@ void machine_handle_incident(struct loop_task *task)
 	case INCIDENT_POWER_OFF:
 		machine_end(machine, MACHINE_STOPPING, MACHINE_GUEST_SHUTDOWN);
 		break;
+	case INCIDENT_HIBERNATED:
+		machine_end(machine, MACHINE_STOPPING, MACHINE_GUEST_HIBERNATED);
+		break;
 	case INCIDENT_RESET:
 		machine_act(machine, machine->definition->actions.reboot, MACHINE_GUEST_RESET);
 		break;

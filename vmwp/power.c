@@ -59,7 +59,13 @@ enum power_request power_write_control(struct power *power, unsigned offset, uin
 		return POWER_NOTHING;
 	}
 	power->pm1_control[1] = value & (uint8_t)~CONTROL_SLEEP_ENABLE;
-	if ((value & CONTROL_SLEEP_ENABLE) && type == PLATFORM_SLEEP_TYPE_S5)
+	if (!(value & CONTROL_SLEEP_ENABLE))
+		return POWER_NOTHING;
+	switch (type) {
+	case PLATFORM_SLEEP_TYPE_S4:
+		return POWER_HIBERNATED;
+	case PLATFORM_SLEEP_TYPE_S5:
 		return POWER_OFF;
+	}
 	return POWER_NOTHING;
 }

@@ -12,7 +12,12 @@
 #include <stdint.h>
 
 /* What the guest asked the machine to do. */
-enum power_request { POWER_NOTHING, POWER_OFF, POWER_RESET };
+enum power_request {
+	POWER_NOTHING,
+	POWER_OFF,
+	POWER_HIBERNATED, /* off, with what the guest had in memory on a disk of its */
+	POWER_RESET,
+};
 
 struct power {
 	uint8_t pm1_status[2], pm1_enable[2];

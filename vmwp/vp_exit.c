@@ -14,6 +14,7 @@ static enum incident exit_io_port(struct chipset *chipset, struct vid_vp *vp,
 	static const enum incident incidents[] = {
 		[POWER_NOTHING] = INCIDENT_NONE,
 		[POWER_OFF] = INCIDENT_POWER_OFF,
+		[POWER_HIBERNATED] = INCIDENT_HIBERNATED,
 		[POWER_RESET] = INCIDENT_RESET,
 	};
 

@@ -15,7 +15,8 @@
 enum incident {
 	INCIDENT_NONE,
 	INCIDENT_POWER_OFF, /* the guest turned itself off */
-	INCIDENT_RESET,     /* the guest wants the machine reset */
+	INCIDENT_HIBERNATED,
+	INCIDENT_RESET, /* the guest wants the machine reset */
 	INCIDENT_TRIPLE_FAULT,
 	INCIDENT_ERROR, /* the hypervisor cannot go on */
 };

@@ -51,13 +51,14 @@ bool ic_shutdown_is_connected(const struct ic_shutdown *shutdown);
 enum ic_shutdown_action {
 	IC_SHUTDOWN_ACTION_POWER_OFF,
 	IC_SHUTDOWN_ACTION_REBOOT,
+	IC_SHUTDOWN_ACTION_HIBERNATE,
 };
 
 /*
  * Asks the guest to shut down. `done` is called once, later: with 0 if the guest said it would (it
  * takes its time from there), or with an IC_E_. force: it need not ask its users.
  * Return: 0; -ENOTCONN: the service is not connected; -EALREADY: the last request is not answered;
- * -EOPNOTSUPP: the guest's version of the service has no reboot; -EAGAIN: no room to ask.
+ * -EOPNOTSUPP: the guest's version of the service has no such action; -EAGAIN: no room to ask.
  */
 int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action action, bool force,
 			void (*done)(void *data, int result), void *data) MUST_CHECK;

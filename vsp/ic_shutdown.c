@@ -14,6 +14,16 @@ struct ic_shutdown {
 
 static const struct ic_version shutdown_versions[] = { { 1, 0 }, { 3, 0 }, { 3, 1 }, { 3, 2 } };
 
+/* What is asked for, and since which version it can be. */
+static const struct shutdown_action {
+	uint32_t flag;
+	struct ic_version version;
+} shutdown_actions[] = {
+	[IC_SHUTDOWN_ACTION_POWER_OFF] = { 0, { 1, 0 } },
+	[IC_SHUTDOWN_ACTION_REBOOT] = { IC_SHUTDOWN_RESTART, { 3, 1 } },
+	[IC_SHUTDOWN_ACTION_HIBERNATE] = { IC_SHUTDOWN_HIBERNATE, { 3, 2 } },
+};
+
 static struct ic_shutdown *shutdown_of(struct ic_service *service)
 {
 	return container_of(service, struct ic_shutdown, service);
@@ -94,6 +104,7 @@ bool ic_shutdown_is_connected(const struct ic_shutdown *shutdown)
 int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action action, bool force,
 			void (*done)(void *data, int result), void *data)
 {
+	const struct shutdown_action *kind = &shutdown_actions[action];
 	struct ic_service *service = &shutdown->service;
 	struct ic_shutdown_body body = {
 		.reason = IC_SHUTDOWN_REASON_PLANNED,
@@ -103,11 +114,9 @@ int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action ac
 
 	if (!ic_service_is_connected(service))
 		return -ENOTCONN;
-	if (action == IC_SHUTDOWN_ACTION_REBOOT) {
-		if (!ic_service_has_version(service, 3, 1))
-			return -EOPNOTSUPP;
-		body.flags |= IC_SHUTDOWN_RESTART;
-	}
+	if (!ic_service_has_version(service, kind->version.major, kind->version.minor))
+		return -EOPNOTSUPP;
+	body.flags |= kind->flag;
 	r = ic_service_request(service, &body, sizeof(body));
 	if (r < 0)
 		return r;

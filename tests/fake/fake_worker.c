@@ -236,15 +236,17 @@ static const char *method_nmi(struct fake *fake, struct control_message *message
 
 static const char *method_shutdown(struct fake *fake, struct control_message *message)
 {
-	struct json_object *reboot;
+	struct json_object *reboot, *hibernate;
 
 	if (asked_for(fake, "no-shutdown"))
 		return CONTROL_ERROR_NOT_CONNECTED;
 	json_object_object_get_ex(message->body, "reboot", &reboot);
+	json_object_object_get_ex(message->body, "hibernate", &hibernate);
 	if (json_object_get_boolean(reboot))
 		return method_reset(fake, message);
 	if (!asked_for(fake, "slow-shutdown"))
-		end(fake, "guest-shutdown", "");
+		end(fake,
+		    json_object_get_boolean(hibernate) ? "guest-hibernated" : "guest-shutdown", "");
 	return NULL;
 }
 

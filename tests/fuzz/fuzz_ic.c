@@ -101,10 +101,11 @@ static void progress(void *data, uint64_t copied, uint64_t size)
 
 static bool ask_shutdown(uint8_t what)
 {
-	return ic_shutdown_request(shutdown_service,
-				   what & 1 ? IC_SHUTDOWN_ACTION_REBOOT
-					    : IC_SHUTDOWN_ACTION_POWER_OFF,
-				   what & 2, done, NULL) == 0;
+	enum ic_shutdown_action action = what & 1   ? IC_SHUTDOWN_ACTION_REBOOT
+					 : what & 4 ? IC_SHUTDOWN_ACTION_HIBERNATE
+						    : IC_SHUTDOWN_ACTION_POWER_OFF;
+
+	return ic_shutdown_request(shutdown_service, action, what & 2, done, NULL) == 0;
 }
 
 static bool ask_nothing(uint8_t what)

@@ -351,6 +351,14 @@ class Faults(ServiceTest):
         self.assertEqual(self.show()["state"], "running")
         self.assertEqual(self.show()["resets"], 1)
 
+    def test_hibernation_by_shutdown(self):
+        self.create()
+        self.ok("start", "vm")
+        self.refused(USAGE, "shutdown", "vm", "--reboot", "--hibernate")
+        self.ok("shutdown", "vm", "--hibernate")
+        info = self.show()
+        self.assertEqual((info["state"], info["reason"]), ("off", "the guest hibernated"))
+
     def test_no_worker_program(self):
         self.stop_vmms()
         self.start_vmms("--worker", "/nonexistent/vmwp")

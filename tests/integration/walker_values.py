@@ -105,7 +105,7 @@ class Values:
                           "x" * 300])
 
     def options(self):
-        good = [("force", "b"), ("reboot", "b"), ("timeout", "u"), ("base", "s"), ("watch", "b"),
+        good = [("force", "b"), ("reboot", "b"), ("hibernate", "b"), ("timeout", "u"), ("base", "s"), ("watch", "b"),
                 ("take", "b"), ("log", "b"), ("until-off", "b"), ("overwrite", "b"),
                 ("create-path", "b"), ("snap-length", "u")]
         options = []

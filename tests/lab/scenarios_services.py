@@ -206,6 +206,21 @@ dd if=$(lun 0) of=/dev/null bs=1M count=32 iflag=direct 2>/dev/null && echo read
 """
 
 
+# What systemd's sleep does upon the event of hv_utils.
+HIBERNATION = """
+mkswap $(lun 1) >/dev/null && swapon $(lun 1) || exit
+udevadm monitor --kernel --property --subsystem-match=vmbus </dev/null 2>/dev/null |
+	while read -r line; do
+		[ "$line" != EVENT=hibernate ] || { echo disk >/sys/power/state; echo "back: $?"; } >/dev/ttyS0
+	done >/dev/null 2>&1 &
+head -c 4M /dev/urandom >/tmp/kept && md5sum </tmp/kept
+"""
+RESUMED = """
+md5sum </tmp/kept; dmesg --color=never | grep -E 'PM: hibernation|BUG|Call Trace|I/O error'
+dd if=/dev/sda bs=64k count=16 iflag=direct of=/dev/null 2>/dev/null && echo read
+"""
+
+
 def suspended_and_woken(daemon, combination):
     """A guest suspends itself to memory, twice; the alarm of its clock wakes it, and all goes on."""
     guest = Guest(daemon, **combination).boot()
@@ -220,7 +235,27 @@ def suspended_and_woken(daemon, combination):
     guest.wait_state("off", 120)
 
 
+def hibernated_and_resumed(daemon, combination):
+    """A guest that is asked to hibernate turns itself off, and goes on where it was, twice."""
+    swap = SCRATCH / "swap.raw"
+    swap.write_bytes(b"")
+    os.truncate(swap, 512 << 20)
+    guest = Guest(daemon, append="vmms.resume", services={"hibernation": True},
+                  disks=[{"controller": 0, "lun": 1, "path": str(swap), "format": "raw"}], **combination).boot()
+    content = guest.run(HIBERNATION)
+    for times in (1, 2):
+        daemon.vmctl("shutdown", "guest", "--hibernate", timeout=180)
+        check(daemon.show("guest")["reason"] == "the guest hibernated", daemon.show("guest")["reason"])
+        guest.start().expect("^back: 0\n")
+        output = guest.run(RESUMED)
+        check(output.startswith(content), f"what was in memory is another: {output}")
+        check(len(re.findall("PM: hibernation: hibernation exit", output)) == times, output)
+        check(not re.search("BUG|Call Trace|I/O error", output) and output.endswith("read\n"), output)
+    daemon.vmctl("shutdown", "guest", timeout=180)
+    guest.wait_state("off", 120)
+
+
 ALL = [heartbeat, time_is_set, values_of_the_guest, frozen_and_thawed, file_is_copied]
 
 # At the end of the plan, so that the combinations of what was there before stay as they are.
-MORE = [services_are_pulled, suspended_and_woken]
+MORE = [services_are_pulled, suspended_and_woken, hibernated_and_resumed]

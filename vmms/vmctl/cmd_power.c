@@ -82,7 +82,7 @@ enum status command_start(struct invocation *invocation)
 
 struct shutdown {
 	unsigned timeout; /* seconds; 0: none */
-	int force, reboot;
+	int force, reboot, hibernate;
 };
 
 static enum status shut_down(struct invocation *invocation, const char *name,
@@ -98,8 +98,9 @@ static enum status shut_down(struct invocation *invocation, const char *name,
 		status = service_new_call(invocation, path, "Shutdown", &call);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_append(call, "a{sv}", 3, "force", "b", shutdown->force, "reboot", "b",
-				  shutdown->reboot, "timeout", "u", (uint32_t)shutdown->timeout);
+	r = sd_bus_message_append(call, "a{sv}", 4, "force", "b", shutdown->force, "reboot", "b",
+				  shutdown->reboot, "hibernate", "b", shutdown->hibernate,
+				  "timeout", "u", (uint32_t)shutdown->timeout);
 	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, ret_job);
 }
 
@@ -108,12 +109,15 @@ enum status command_shutdown(struct invocation *invocation)
 {
 	struct shutdown shutdown = { .timeout = 120,
 				     .force = invocation_has(invocation, "force"),
-				     .reboot = invocation_has(invocation, "reboot") };
+				     .reboot = invocation_has(invocation, "reboot"),
+				     .hibernate = invocation_has(invocation, "hibernate") };
 	struct begun_job jobs[COMMAND_ARGUMENTS_MAX] = { 0 };
 	enum status first = STATUS_OK, status;
 
 	if (!invocation_number(invocation, "timeout", 24 * 3600, &shutdown.timeout))
 		return STATUS_USAGE;
+	if (shutdown.reboot && shutdown.hibernate)
+		return usage_error(invocation, "either --reboot or --hibernate");
 	for (size_t i = 0; i < invocation->argument_count; i++) {
 		jobs[i].vm = invocation->arguments[i];
 		status = shut_down(invocation, jobs[i].vm, &shutdown, &jobs[i].path);

@@ -82,6 +82,8 @@ static const struct option_row shutdown_options[] = {
 	{ "timeout", "SECONDS", VALUE_TEXT, "how long to wait (default: 120; 0: for ever)" },
 	{ "force", NULL, VALUE_NONE, "the guest is to end programs that hold it up" },
 	{ "reboot", NULL, VALUE_NONE, "the guest is to start again" },
+	{ "hibernate", NULL, VALUE_NONE,
+	  "the guest is to keep its memory on a disk of its own, and go on from there" },
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
 	{ 0 },
 };

@@ -48,7 +48,8 @@ static const char full_text[] =
 	"  {\"lun\": 1, \"type\": \"dvd\"}\n"
 	" ],\n"
 	" \"services\": {\"shutdown\": false, \"heartbeat\": false, \"time\": false, "
-	"\"kvp\": false, \"vss\": false, \"file_copy\": false, \"sockets\": false},\n"
+	"\"kvp\": false, \"vss\": false, \"file_copy\": false, \"sockets\": false,\n"
+	"\"hibernation\": true},\n"
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
 	"\"crash\": \"restart\", \"crash_grace\": 3600, \"worker_failure\": \"restart\"},\n"
 	" \"automatic_start\": {\"action\": \"start\", \"delay\": 30, \"order\": 7},\n"
@@ -87,6 +88,7 @@ static void assert_full(const struct definition *definition)
 	assert_false(definition->services.vss);
 	assert_false(definition->services.file_copy);
 	assert_false(definition->services.sockets);
+	assert_true(definition->services.hibernation);
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_STOP);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_KEEP);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_RESTART);
@@ -178,6 +180,7 @@ static void test_defaults(void **state)
 	assert_true(definition->services.vss);
 	assert_true(definition->services.file_copy);
 	assert_true(definition->services.sockets);
+	assert_false(definition->services.hibernation);
 	assert_int_equal(definition->actions.reboot, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.triple_fault, DEFINITION_ACTION_RESTART);
 	assert_int_equal(definition->actions.crash, DEFINITION_ACTION_STOP);

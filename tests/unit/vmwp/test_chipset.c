@@ -314,6 +314,9 @@ static void power_goes_off_by_pm1(void **state)
 	assert_int_equal(in(fixture, PLATFORM_PM1_CONTROL_PORT), 1); /* ACPI is on */
 	assert_int_equal(port_access(fixture, PLATFORM_PM1_CONTROL_PORT, 2, true, 1, &value),
 			 POWER_OFF);
+	value = PLATFORM_SLEEP_TYPE_S4 << 10 | 1 << 13;
+	assert_int_equal(port_access(fixture, PLATFORM_PM1_CONTROL_PORT, 2, true, 1, &value),
+			 POWER_HIBERNATED);
 	value = 3 << 10 | 1 << 13;
 	assert_int_equal(port_access(fixture, PLATFORM_PM1_CONTROL_PORT, 2, true, 1, &value),
 			 POWER_NOTHING);

@@ -349,19 +349,38 @@ static void no_nodes_no_tables(void **state)
 }
 
 /* As loaders without an interpreter do. */
+static void assert_sleep_type(const struct fixture *fixture, const char *name, unsigned expected)
+{
+	uint32_t length;
+	const uint8_t *dsdt = find_dsdt(fixture, &length), *state;
+
+	state = memmem(dsdt + 36, length - 36, name, 4);
+	assert_non_null(state);
+	assert_true(state[-1] == 0x08 || (state[-1] == '\\' && state[-2] == 0x08));
+	assert_int_equal(state[4], 0x12);
+	state += ((state[5] & 0xc0) >> 6) + 7;
+	assert_int_equal(state[0], 0x0a);
+	assert_int_equal(state[1], expected);
+}
+
 static void s5_is_found_by_scanning(void **state)
 {
 	const struct fixture *fixture = *state;
 	uint32_t length;
-	const uint8_t *dsdt = find_dsdt(fixture, &length), *s5;
+	const uint8_t *dsdt = find_dsdt(fixture, &length);
 
-	s5 = memmem(dsdt + 36, length - 36, "_S5_", 4);
-	assert_non_null(s5);
-	assert_true(s5[-1] == 0x08 || (s5[-1] == '\\' && s5[-2] == 0x08));
-	assert_int_equal(s5[4], 0x12);
-	s5 += ((s5[5] & 0xc0) >> 6) + 7;
-	assert_int_equal(s5[0], 0x0a);
-	assert_int_equal(s5[1], PLATFORM_SLEEP_TYPE_S5);
+	assert_sleep_type(fixture, "_S5_", PLATFORM_SLEEP_TYPE_S5);
+	assert_null(memmem(dsdt + 36, length - 36, "_S4_", 4));
+}
+
+static void s4_is_there_for_hibernation(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->acpi.hibernation = true;
+	assert_int_equal(acpi_write(fixture->memory, &fixture->acpi, &fixture->rsdp), 0);
+	assert_sleep_type(fixture, "_S4_", PLATFORM_SLEEP_TYPE_S4);
+	assert_sleep_type(fixture, "_S5_", PLATFORM_SLEEP_TYPE_S5);
 }
 
 static void dsdt_has_vmbus(void **state)
@@ -603,6 +622,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nodes_of_as_many_vps_as_can_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_nodes_no_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(s5_is_found_by_scanning, setup, teardown),
+		cmocka_unit_test_setup_teardown(s4_is_there_for_hibernation, setup, teardown),
 		cmocka_unit_test_setup_teardown(dsdt_has_vmbus, setup, teardown),
 		cmocka_unit_test_setup_teardown(iasl_understands_the_dsdt, setup, teardown),
 		cmocka_unit_test(aml_lengths),

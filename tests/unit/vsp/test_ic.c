@@ -213,6 +213,20 @@ static void test_shutdown(void **state)
 	answer(f, &message, size);
 	assert_int_equal(f->shutdown_calls, 2);
 	assert_int_equal(f->shutdown_result, IC_E_REFUSED);
+
+	request_shutdown(f, IC_SHUTDOWN_ACTION_HIBERNATE, false, 0);
+	receive(f, &message);
+	assert_int_equal(message.shutdown.flags, IC_SHUTDOWN_HIBERNATE);
+}
+
+static void test_shutdown_without_hibernation(void **state)
+{
+	struct fixture *f = *state;
+
+	open_service(f, IC_SHUTDOWN_TYPE);
+	negotiate(f, 3, 1);
+	request_shutdown(f, IC_SHUTDOWN_ACTION_HIBERNATE, false, -EOPNOTSUPP);
+	request_shutdown(f, IC_SHUTDOWN_ACTION_REBOOT, false, 0);
 }
 
 static void test_old_shutdown_has_no_reboot(void **state)
@@ -483,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_negotiation_offers_all_versions, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_shutdown, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shutdown_without_hibernation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_shutdown_has_no_reboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guest_goes_without_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_negotiation_refused, setup, teardown),
