@@ -201,6 +201,11 @@ static void dsdt_add_vmbus(struct aml *aml, const struct memory_layout *layout)
 	aml_integer(aml, 0);
 	aml_name(aml, "_STA");
 	aml_integer(aml, 0xf);
+	/* It has none; but Linux's driver does not bind to a device that cannot tell, and without
+	 * a driver the bus is not put to sleep before vps are taken away, in hibernation. */
+	aml_name(aml, "_CRS");
+	resources = aml_open_resources(aml);
+	aml_close_resources(aml, resources);
 	aml_close(aml, bus);
 	aml_close(aml, module);
 }

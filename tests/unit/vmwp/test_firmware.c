@@ -388,9 +388,10 @@ static void dsdt_has_vmbus(void **state)
 	const struct fixture *fixture = *state;
 	uint32_t length;
 	const uint8_t *dsdt = find_dsdt(fixture, &length);
-	const uint8_t *window;
+	const uint8_t *window, *bus = memmem(dsdt, length, "VMBus", 6);
 
-	assert_non_null(memmem(dsdt, length, "VMBus", 6));
+	assert_non_null(bus);
+	assert_non_null(memmem(bus, length - (size_t)(bus - dsdt), "_CRS", 4));
 	assert_non_null(memmem(dsdt, length, "ACPI0004", 9));
 	window = memmem(dsdt, length, "\x8a\x2b\x00", 3);
 	assert_non_null(window);
