@@ -87,7 +87,8 @@
  *
  * Events                  data
  *   state                 {"state": "running|paused|stopped|kept", "reason": "…", "message": "…"}
- *                         reason: guest-shutdown, guest-reset, triple-fault, crash, stopped, error
+ *                         reason: guest-shutdown, guest-hibernated, guest-reset,
+ *                         triple-fault, crash, stopped, error
  *   reset                 {"reason": "…", "resets": n}: the machine was reset and runs on; n: how
  *                         often by now
  *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs; once

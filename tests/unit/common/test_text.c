@@ -62,6 +62,7 @@ static void test_escape(void **state)
 		{ "\xff\xc3", "\\xff\\xc3" },
 		{ "\xc2\x9b", "\\u009b" },     /* CSI */
 		{ "\xe2\x80\xae", "\\u202e" }, /* right-to-left override */
+		{ "\xd8\x9c", "\\u061c" },     /* Arabic letter mark */
 		{ "\x7f", "\\x7f" },
 	};
 
@@ -75,7 +76,8 @@ static void test_escape(void **state)
 
 static void test_controls(void **state)
 {
-	static const uint32_t controls[] = { 0, '\n', 0x1b, 0x7f, 0x9b, 0x200b, 0x202e, 0xfeff };
+	static const uint32_t controls[] = { 0,     '\n',   0x1b,   0x7f,  0x9b,
+					     0x61c, 0x200b, 0x202e, 0xfeff };
 	static const uint32_t others[] = { ' ', '~', 0xa0, 0x20ac, 0x65e5, 0xfffd, 0x1f600 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
