@@ -11,10 +11,10 @@
 
 #define ESCAPE_MAX 8 /* at most so many times longer than the text */
 
-/* The character at text, or -1. *ret_length: bytes it takes; 1 where it is none. */
-static int32_t utf8_decode(const uint8_t *text, size_t size, size_t *ret_length)
+int32_t text_utf8_decode(const char *bytes, size_t size, size_t *ret_length)
 {
 	static const int32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const uint8_t *text = (const uint8_t *)bytes;
 	size_t length = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
 	int32_t character;
 
@@ -36,12 +36,23 @@ static int32_t utf8_decode(const uint8_t *text, size_t size, size_t *ret_length)
 	return character;
 }
 
+size_t text_utf8_encode(char form[TEXT_UTF8_MAX], uint32_t character)
+{
+	static const uint8_t leads[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	size_t length = character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
+
+	for (size_t i = length; i-- > 1; character >>= 6)
+		form[i] = (char)(0x80 | (character & 0x3f));
+	form[0] = (char)(leads[length] | character);
+	return length;
+}
+
 size_t text_utf8_prefix(const char *text, size_t size)
 {
 	size_t length;
 
 	for (size_t i = 0; i < size; i += length) {
-		if (utf8_decode((const uint8_t *)text + i, size - i, &length) < 0)
+		if (text_utf8_decode(text + i, size - i, &length) < 0)
 			return i;
 	}
 	return size;
@@ -57,7 +68,7 @@ size_t text_repair(char *buffer, size_t buffer_size, const char *text, size_t si
 	size_t used = 0, length;
 
 	for (size_t i = 0; i < size; i += length) {
-		int32_t character = utf8_decode((const uint8_t *)text + i, size - i, &length);
+		int32_t character = text_utf8_decode(text + i, size - i, &length);
 
 		if (used + length >= buffer_size)
 			break;
@@ -87,7 +98,7 @@ bool text_is_control(uint32_t character)
 
 static size_t escape_character(char form[16], const char *text, size_t size, size_t *ret_length)
 {
-	int32_t character = utf8_decode((const uint8_t *)text, size, ret_length);
+	int32_t character = text_utf8_decode(text, size, ret_length);
 
 	if (character < 0)
 		return (size_t)sprintf(form, "\\x%02x", (uint8_t)text[0]);
@@ -131,7 +142,7 @@ char *text_escape_new(const char *text, size_t size)
 static size_t escape_json_character(char form[16], const char *text, size_t size,
 				    size_t *ret_length)
 {
-	int32_t character = utf8_decode((const uint8_t *)text, size, ret_length);
+	int32_t character = text_utf8_decode(text, size, ret_length);
 
 	if (character < 0)
 		character = 0xfffd;

@@ -16,6 +16,16 @@
 /* The same text, or both NULL. */
 bool text_equal(const char *a, const char *b);
 
+/*
+ * The character of UTF-8 at the beginning of `size` bytes, at least one, or -1. *ret_length: bytes
+ * that it takes; 1 where it is none.
+ */
+int32_t text_utf8_decode(const char *bytes, size_t size, size_t *ret_length);
+
+/* A character, at most U+10FFFF, as UTF-8. Return: bytes, 1 to TEXT_UTF8_MAX. */
+#define TEXT_UTF8_MAX 4
+size_t text_utf8_encode(char form[TEXT_UTF8_MAX], uint32_t character);
+
 /* Well-formed UTF-8: nothing overlong, no surrogates, at most U+10FFFF. */
 bool text_is_utf8(const char *text, size_t size);
 

@@ -11,18 +11,6 @@ static uint16_t unit_at(const uint8_t *text)
 	return (uint16_t)(text[0] | text[1] << 8);
 }
 
-/* Return: bytes, 1 to 4. */
-static size_t encode_utf8(char form[4], uint32_t character)
-{
-	static const uint8_t leads[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
-	size_t length = character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
-
-	for (size_t i = length; i-- > 1; character >>= 6)
-		form[i] = (char)(0x80 | (character & 0x3f));
-	form[0] = (char)(leads[length] | character);
-	return length;
-}
-
 /* The character at text, of which there are at least two bytes. *ret_size: bytes it takes. */
 static uint32_t decode_utf16(const uint8_t *text, size_t size, size_t *ret_size)
 {
@@ -43,14 +31,14 @@ static uint32_t decode_utf16(const uint8_t *text, size_t size, size_t *ret_size)
 size_t utf16_to_utf8(char *buffer, size_t buffer_size, const uint8_t *text, size_t size)
 {
 	size_t used = 0, taken, length;
-	char form[4];
+	char form[TEXT_UTF8_MAX];
 
 	for (size_t i = 0; i + 1 < size; i += taken) {
 		uint32_t character = decode_utf16(text + i, size - i, &taken);
 
 		if (character == 0)
 			break;
-		length = encode_utf8(form, character);
+		length = text_utf8_encode(form, character);
 		if (used + length >= buffer_size)
 			break;
 		memcpy(buffer + used, form, length);
@@ -58,19 +46,6 @@ size_t utf16_to_utf8(char *buffer, size_t buffer_size, const uint8_t *text, size
 	}
 	buffer[used] = '\0';
 	return used;
-}
-
-/* Of valid UTF-8, without checks. Return: bytes that it takes. */
-static size_t decode_utf8(const char *text, uint32_t *ret_character)
-{
-	uint8_t lead = (uint8_t)text[0];
-	size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-	uint32_t character = length == 1 ? lead : lead & (0x7fu >> length);
-
-	for (size_t i = 1; i < length; i++)
-		character = character << 6 | ((uint8_t)text[i] & 0x3f);
-	*ret_character = character;
-	return length;
 }
 
 /* Return: units, 1 or 2. */
@@ -88,17 +63,15 @@ static size_t encode_utf16(uint16_t form[2], uint32_t character)
 
 size_t utf16_from_utf8(uint8_t *buffer, size_t buffer_size, const char *text)
 {
-	size_t used = 0;
+	size_t size = strlen(text), used = 0, length;
 
-	if (!text_is_utf8(text, strlen(text)))
+	if (!text_is_utf8(text, size))
 		return 0;
-	while (*text != '\0') {
-		uint32_t character;
+	for (; size > 0; text += length, size -= length) {
 		uint16_t form[2];
 		size_t count;
 
-		text += decode_utf8(text, &character);
-		count = encode_utf16(form, character);
+		count = encode_utf16(form, (uint32_t)text_utf8_decode(text, size, &length));
 		if (used + 2 * count + 2 > buffer_size)
 			return 0;
 		for (size_t i = 0; i < count; i++) {

@@ -2,6 +2,8 @@
 /* The cells of a terminal's screen. */
 #include "vmms/vmctl/cell_grid.h"
 
+#include "common/base/text.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,7 +12,6 @@
 #define BLANK     0
 #define WIDE      0x80000000u /* a character of two columns */
 #define WIDE_TAIL UINT32_MAX  /* its second column */
-#define UTF8_MAX  4           /* bytes of a character */
 
 int cell_grid_init(struct cell_grid *grid, unsigned columns, unsigned rows)
 {
@@ -120,20 +121,6 @@ void cell_grid_scroll_down(struct cell_grid *grid, unsigned top, unsigned bottom
 
 /* ---- Text ---- */
 
-static size_t encode(uint32_t character, char *bytes)
-{
-	unsigned count = character < 0x80 ? 1 : character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
-
-	if (count == 1) {
-		bytes[0] = (char)character;
-		return 1;
-	}
-	for (unsigned i = count - 1; i > 0; i--, character >>= 6)
-		bytes[i] = (char)(0x80 | (character & 0x3f));
-	bytes[0] = (char)(0xf00u >> count | character);
-	return count;
-}
-
 /* A wide character that has lost its other half is none any more. */
 static uint32_t character_at(const struct cell_row *row, unsigned column)
 {
@@ -155,7 +142,7 @@ static bool is_tail(const struct cell_row *row, unsigned column)
 char *cell_grid_text_new(const struct cell_grid *grid, unsigned row)
 {
 	const struct cell_row *line = &grid->row[row];
-	char *text = malloc((size_t)grid->columns * UTF8_MAX + 1);
+	char *text = malloc((size_t)grid->columns * TEXT_UTF8_MAX + 1);
 	size_t size = 0, used = 0;
 
 	for (unsigned i = 0; text && i < line->length; i++) {
@@ -163,7 +150,7 @@ char *cell_grid_text_new(const struct cell_grid *grid, unsigned row)
 
 		if (is_tail(line, i))
 			continue;
-		size += encode(character, text + size);
+		size += text_utf8_encode(text + size, character);
 		if (character != ' ')
 			used = size;
 	}

@@ -22,15 +22,6 @@ static bool emit(struct escape_token *token, enum escape_kind kind, uint32_t cha
 	return true;
 }
 
-static uint32_t decode(const char *bytes, unsigned count)
-{
-	uint32_t character = (uint8_t)bytes[0] & (0x7fu >> count);
-
-	for (unsigned i = 1; i < count; i++)
-		character = character << 6 | ((uint8_t)bytes[i] & 0x3f);
-	return character;
-}
-
 static void begin_character(struct escape_reader *reader, uint8_t byte,
 			    struct escape_token *ret_token)
 {
@@ -48,15 +39,16 @@ static bool continue_character(struct escape_reader *reader, uint8_t byte,
 			       struct escape_token *ret_token)
 {
 	bool taken = (byte & 0xc0) == 0x80;
+	int32_t character = -1;
+	size_t length;
 
 	if (taken)
 		reader->bytes[reader->byte_count++] = (char)byte;
 	if (taken && reader->byte_count < reader->bytes_needed)
 		return true;
-	emit(ret_token, ESCAPE_CHARACTER,
-	     taken && text_is_utf8(reader->bytes, reader->byte_count)
-		     ? decode(reader->bytes, reader->byte_count)
-		     : REPLACEMENT);
+	if (taken)
+		character = text_utf8_decode(reader->bytes, reader->byte_count, &length);
+	emit(ret_token, ESCAPE_CHARACTER, character < 0 ? REPLACEMENT : (uint32_t)character);
 	reader->byte_count = 0;
 	return taken;
 }

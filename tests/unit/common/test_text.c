@@ -50,6 +50,26 @@ static void test_utf8(void **state)
 	}
 }
 
+static void test_characters_come_back(void **state)
+{
+	static const uint32_t characters[] = { 0,      0x7f,   0x80,    0x7ff,   0x800,
+					       0xd7ff, 0xffff, 0x10000, 0x10ffff };
+	static const size_t lengths[] = { 1, 1, 2, 2, 3, 3, 3, 4, 4 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(characters); i++) {
+		char form[TEXT_UTF8_MAX];
+		size_t length;
+
+		assert_int_equal(text_utf8_encode(form, characters[i]), lengths[i]);
+		assert_int_equal(text_utf8_decode(form, lengths[i], &length), characters[i]);
+		assert_int_equal(length, lengths[i]);
+		if (lengths[i] > 1) {
+			assert_int_equal(text_utf8_decode(form, lengths[i] - 1, &length), -1);
+			assert_int_equal(length, 1);
+		}
+	}
+}
+
 static void test_escape(void **state)
 {
 	static const struct {
@@ -217,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_characters_come_back),
 		cmocka_unit_test(test_escape),
 		cmocka_unit_test(test_controls),
 		cmocka_unit_test(test_escape_is_cut_between_characters),
