@@ -4,7 +4,7 @@
 # the peer. Each test is a function; it returns false, having said why, when it fails.
 
 selftest_list=(
-	status streams files standard_input time_out host_crash side_by_side systemd reboot cold
+	locks status streams files standard_input time_out host_crash side_by_side systemd reboot cold
 	guest_6_1_cloud guest_6_12_cloud guest_6_1_amd64 guest_6_1_686 guest_root
 )
 selftest_dir=
@@ -40,6 +40,25 @@ expect_status() {
 	local status=0
 	lab run "${@:2}" || status=$?
 	expect "status of ${*:2}" "$status" "$1"
+}
+
+# Who only reads the images lets others make them as soon as they are open. Who makes them runs the lab
+# too, and yet lets nobody in before the end. In a subshell, since the lock ends with its process.
+selftest_locks() (
+	lab_dir=$selftest_dir
+	set +e
+	lab_lock shared
+	expect "exclusive beside shared" "$(selftest_lock --exclusive)" no &&
+		expect "shared beside shared" "$(selftest_lock --shared)" yes || exit
+	lab_unlock
+	expect "exclusive after unlocking" "$(selftest_lock --exclusive)" yes || exit
+	lab_lock exclusive
+	lab_unlock
+	expect "shared beside exclusive" "$(selftest_lock --shared)" no
+)
+
+selftest_lock() {
+	flock --nonblock "$1" "$selftest_dir" true && echo yes || echo no
 }
 
 selftest_status() {
