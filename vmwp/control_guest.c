@@ -184,7 +184,7 @@ static void copy_progress(void *data, uint64_t copied, uint64_t size)
 	control_server_copy(call->server, copied, size);
 }
 
-static void copy_done(void *data, int result)
+static void copy_done(void *data, int result, bool left)
 {
 	static const char *const codes[] = {
 		[IC_FILE_COPY_E_EXISTS] = CONTROL_ERROR_EXISTS,
@@ -198,8 +198,9 @@ static void copy_done(void *data, int result)
 	struct guest_call *call = data;
 
 	if (result)
-		reply_error(&call->reply, codes[result], "The file was not copied: %s.",
-			    ic_file_copy_error_text(result));
+		reply_error(&call->reply, codes[result], "The file was not copied: %s%s.",
+			    ic_file_copy_error_text(result),
+			    left ? "; a part of it may be left there" : "");
 	guest_call_answer(call);
 }
 

@@ -5,7 +5,8 @@
  * A copy is: start, one write for each piece, complete; each waits for the answer to the one
  * before. A piece is read from the file right before it is sent, by the loop, into memory of ours;
  * the channel is held meanwhile. Whatever fails after the guest has opened its file leads to a
- * cancel, of which the answer does not matter: the code that `done` is told was known before.
+ * cancel, of which the answer tells only whether something is left there: the code that `done` is
+ * told was known before.
  */
 #include "vsp/ic_file_copy.h"
 
@@ -62,7 +63,7 @@ const char *ic_file_copy_error_text(int code)
 
 /* ---- Requests ---- */
 
-static void file_copy_end(struct ic_file_copy *copy, int result)
+static void file_copy_end(struct ic_file_copy *copy, int result, bool left)
 {
 	const struct ic_file_copy_callbacks *callbacks = copy->callbacks;
 
@@ -70,7 +71,7 @@ static void file_copy_end(struct ic_file_copy *copy, int result)
 	close(copy->fd);
 	copy->fd = -1;
 	copy->callbacks = NULL;
-	callbacks->done(copy->data, result);
+	callbacks->done(copy->data, result, left);
 }
 
 static int file_copy_request(struct ic_file_copy *copy, enum ic_file_copy_operation operation,
@@ -93,7 +94,7 @@ static void file_copy_give_up(struct ic_file_copy *copy, int result)
 	copy->result = result;
 	ic_service_forget_request(&copy->service);
 	if (file_copy_request(copy, IC_FILE_COPY_CANCEL, &header, sizeof(header)) < 0)
-		file_copy_end(copy, result);
+		file_copy_end(copy, result, true);
 }
 
 static void file_copy_send(struct ic_file_copy *copy, enum ic_file_copy_operation operation,
@@ -112,7 +113,7 @@ static void file_copy_read(struct loop_operation *operation, int result, bool mo
 	copy->reading = false;
 	/* The guest left meanwhile, and perhaps a later copy waits for this memory. */
 	if (copy->callbacks && copy->result == IC_FILE_COPY_E_GONE)
-		file_copy_end(copy, copy->result);
+		file_copy_end(copy, copy->result, true);
 	else if (copy->result)
 		file_copy_give_up(copy, copy->result);
 	else if (result != (int)copy->iov.iov_len)
@@ -167,10 +168,11 @@ static void file_copy_answered(struct ic_service *service, uint32_t status, cons
 	int result = file_copy_result(status);
 
 	if (copy->operation == IC_FILE_COPY_CANCEL) {
-		file_copy_end(copy, copy->result);
-	} else if (copy->operation == IC_FILE_COPY_COMPLETE ||
-		   (copy->operation == IC_FILE_COPY_START && result)) {
-		file_copy_end(copy, result);
+		file_copy_end(copy, copy->result, result != 0);
+	} else if (copy->operation == IC_FILE_COPY_COMPLETE) {
+		file_copy_end(copy, result, result != 0);
+	} else if (copy->operation == IC_FILE_COPY_START && result) {
+		file_copy_end(copy, result, false);
 	} else if (result || copy->result) {
 		file_copy_give_up(copy, result ? result : copy->result);
 	} else {
@@ -189,7 +191,7 @@ static void file_copy_timer(struct ic_service *service)
 
 	if (copy->operation == IC_FILE_COPY_CANCEL) {
 		ic_service_forget_request(service);
-		file_copy_end(copy, copy->result);
+		file_copy_end(copy, copy->result, true);
 	} else {
 		file_copy_give_up(copy, IC_FILE_COPY_E_TIMEOUT);
 	}
@@ -207,7 +209,7 @@ static void file_copy_disconnected(struct ic_service *service)
 		return;
 	copy->result = IC_FILE_COPY_E_GONE;
 	if (!copy->reading)
-		file_copy_end(copy, copy->result);
+		file_copy_end(copy, copy->result, true);
 }
 
 static const struct ic_service_kind file_copy_kind = {

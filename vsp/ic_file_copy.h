@@ -3,7 +3,8 @@
  * The guest file copy service: writes a file of the host into the guest's file system.
  *
  * One copy at a time. The guest has said of every piece that it wrote it before `done` is told 0;
- * the wire has no checksum. A copy that fails is cancelled: a guest that can removes what it has.
+ * the wire has no checksum. A copy that fails is cancelled: a guest that can removes what it has,
+ * as the daemon of Linux until 6.9 does. That of later ones refuses to.
  *
  * Thread: the loop's.
  */
@@ -45,8 +46,11 @@ struct ic_file_copy_callbacks {
 	/* After each piece; optional. */
 	void (*progress)(void *data, uint64_t copied, uint64_t size);
 
-	/* Once, the last call: 0 or IC_FILE_COPY_E_. Another copy may be started from here. */
-	void (*done)(void *data, int result);
+	/*
+	 * Once, the last call. result: 0 or IC_FILE_COPY_E_. left: the guest has not said that it
+	 * removed what it may have of the file. Another copy may be started from here.
+	 */
+	void (*done)(void *data, int result, bool left);
 };
 
 /* Borrows the bus. patience_ns: 0: IC_FILE_COPY_PATIENCE_NS. Return: 0, -errno. */

@@ -144,9 +144,15 @@ static bool ask_vss(uint8_t what)
 			 : ic_vss_freeze(vss, what & 2 ? 1 : 1000000000, done, NULL)) == 0;
 }
 
+static void copied(void *data, int result, bool left)
+{
+	assert(result || !left);
+	done(data, result);
+}
+
 static bool ask_file_copy(uint8_t what)
 {
-	static const struct ic_file_copy_callbacks callbacks = { progress, done };
+	static const struct ic_file_copy_callbacks callbacks = { progress, copied };
 	const struct ic_file_copy_options options = { .path = "/tmp/x", .overwrite = what & 2 };
 	int fd;
 

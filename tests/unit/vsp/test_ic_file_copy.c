@@ -20,6 +20,7 @@ struct fixture {
 	struct fake_channel channel;
 	unsigned dones, progresses;
 	int result;
+	bool left;
 	uint64_t copied;
 	uint8_t content[FILE_SIZE], received[FILE_SIZE];
 };
@@ -33,12 +34,13 @@ static void on_progress(void *data, uint64_t copied, uint64_t size)
 	f->copied = copied;
 }
 
-static void on_done(void *data, int result)
+static void on_done(void *data, int result, bool left)
 {
 	struct fixture *f = data;
 
 	f->dones++;
 	f->result = result;
+	f->left = left;
 }
 
 static const struct ic_file_copy_callbacks callbacks = { on_progress, on_done };
@@ -240,26 +242,32 @@ static void test_refused_at_the_start(void **state)
 		exchange(f, IC_FILE_COPY_START, rows[i].status);
 		assert_int_equal(f->dones, 1);
 		assert_int_equal(f->result, rows[i].result);
+		assert_false(f->left);
 		assert_non_null(ic_file_copy_error_text(f->result));
 		assert_false(ic_guest_has_request(&f->channel));
 	}
 }
 
-/* The guest's file system is full at the second piece: what is there is removed. */
+/* The guest's file system is full at the second piece: what is there is removed, or the guest
+ * refuses. */
 static void test_refused_in_the_middle(void **state)
 {
+	static const uint32_t answers[] = { IC_STATUS_OK, IC_STATUS_FAIL };
 	struct fixture *f = *state;
 
 	open_service(f);
-	assert_int_equal(start(f, FILE_SIZE, "/x"), 0);
-	exchange(f, IC_FILE_COPY_START, IC_STATUS_OK);
-	take_piece(f, 0, IC_FILE_COPY_PIECE_SIZE);
-	exchange(f, IC_FILE_COPY_WRITE, IC_FILE_COPY_STATUS_DISK_FULL);
-	assert_int_equal(f->dones, 0);
-	exchange(f, IC_FILE_COPY_CANCEL, IC_STATUS_FAIL);
-	assert_int_equal(f->dones, 1);
-	assert_int_equal(f->result, IC_FILE_COPY_E_DISK_FULL);
-	assert_int_equal(f->copied, IC_FILE_COPY_PIECE_SIZE);
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		assert_int_equal(start(f, FILE_SIZE, "/x"), 0);
+		exchange(f, IC_FILE_COPY_START, IC_STATUS_OK);
+		take_piece(f, 0, IC_FILE_COPY_PIECE_SIZE);
+		exchange(f, IC_FILE_COPY_WRITE, IC_FILE_COPY_STATUS_DISK_FULL);
+		assert_int_equal(f->dones, 0);
+		exchange(f, IC_FILE_COPY_CANCEL, answers[i]);
+		assert_int_equal(f->dones, 1);
+		assert_int_equal(f->result, IC_FILE_COPY_E_DISK_FULL);
+		assert_int_equal(f->left, answers[i] != IC_STATUS_OK);
+		assert_int_equal(f->copied, IC_FILE_COPY_PIECE_SIZE);
+	}
 }
 
 static void test_refused_at_the_end(void **state)
@@ -272,6 +280,7 @@ static void test_refused_at_the_end(void **state)
 	exchange(f, IC_FILE_COPY_COMPLETE, IC_STATUS_FAIL);
 	assert_int_equal(f->dones, 1);
 	assert_int_equal(f->result, IC_FILE_COPY_E_REFUSED);
+	assert_true(f->left);
 }
 
 static void test_cancelled(void **state)
@@ -290,6 +299,7 @@ static void test_cancelled(void **state)
 	exchange(f, IC_FILE_COPY_CANCEL, IC_STATUS_OK);
 	assert_int_equal(f->dones, 1);
 	assert_int_equal(f->result, IC_FILE_COPY_E_CANCELLED);
+	assert_false(f->left);
 	assert_int_equal(start(f, 0, "/y"), 0);
 }
 
@@ -328,6 +338,7 @@ static void test_silent_guest(void **state)
 	assert_true(fake_run_until(f->fake, is_done, f));
 	assert_int_equal(f->dones, 1);
 	assert_int_equal(f->result, IC_FILE_COPY_E_TIMEOUT);
+	assert_true(f->left);
 	receive(f, &message, IC_FILE_COPY_START);
 	ic_guest_answer(&f->channel, &message, IC_STATUS_OK);
 	receive(f, &message, IC_FILE_COPY_CANCEL);
@@ -363,6 +374,7 @@ static void test_closed_meanwhile(void **state)
 		}
 		assert_int_equal(f->dones, 1);
 		assert_int_equal(f->result, IC_FILE_COPY_E_GONE);
+		assert_true(f->left);
 	}
 }
 
