@@ -14,7 +14,7 @@ import termios
 import unittest
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, NO_SUCH_VM, TIMEOUT, VMCTL, WRONG_STATE, arguments, main,  # noqa: E402
+from rig import (FAILED, NO_SUCH_VM, TIMEOUT, USAGE, VMCTL, WRONG_STATE, arguments, main,  # noqa: E402
                  wait_until)
 from terminal import TerminalTest  # noqa: E402
 
@@ -63,6 +63,20 @@ class Exec(TerminalTest):
         self.assertEqual(result.status, 127)
         self.assertIn("cannot run '/nowhere/to/be/found': No such file", result.err)
         self.assertEqual(self.run_in("/").status, 126)
+
+    def test_copies_are_verified(self):
+        """The fake copies nothing: the file that is here already is the guest's."""
+        ours, theirs = self.folder / "ours", self.folder / "-the guest's\n\\"
+        ours.write_text("content")
+        theirs.write_text("content")
+        result = self.ok("copy", ours, f"vm:{theirs}", "--overwrite", "--verify")
+        self.assertRegex(result, "^verified: SHA-256 [0-9a-f]{64}\n$")
+        theirs.write_text("other")
+        self.refused(FAILED, "copy", ours, f"vm:{theirs}", "--overwrite", "--verify", says="is another")
+        theirs.unlink()
+        self.refused(FAILED, "copy", ours, f"vm:{theirs}", "--overwrite", "--verify",
+                     says="could not be verified")
+        self.refused(USAGE, "copy", ours, f"vm:{theirs}", "--verify", "--no-wait", says="wait for the end")
 
     def test_input(self):
         text = "".join(f"line {i}\n" for i in range(100000))

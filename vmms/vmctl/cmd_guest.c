@@ -2,6 +2,7 @@
 /* vmctl kvp, backup, copy, dump: what is asked of the guest, or taken from it. */
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
+#include "vmms/vmctl/digest.h"
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/table.h"
 
@@ -207,6 +208,32 @@ static char *destination(const char *path, const char *file)
 	return asprintf(&whole, "%s%s", path, slash ? slash + 1 : file) < 0 ? NULL : whole;
 }
 
+/* The guest has confirmed every piece; this is what it reads of them. */
+static enum status verify_copy(struct invocation *invocation, const char *vm, int fd,
+			       const char *path)
+{
+	char ours[DIGEST_SIZE], theirs[DIGEST_SIZE];
+	enum status status = digest_of_file(fd, ours);
+
+	if (status == STATUS_OK)
+		status = digest_of_guest_file(invocation, vm, path, theirs);
+	if (status != STATUS_OK) {
+		fprintf(stderr,
+			"vmctl: The file was copied, but could not be verified. That takes the "
+			"package vmms-guest in the guest.\n");
+		return STATUS_FAILED;
+	}
+	if (strcasecmp(ours, theirs) != 0) {
+		fprintf(stderr,
+			"vmctl: The guest's file is another than that of the host: its SHA-256 is\n"
+			"%s, not\n%s.\n",
+			theirs, ours);
+		return STATUS_FAILED;
+	}
+	printf("verified: SHA-256 %s\n", ours);
+	return STATUS_OK;
+}
+
 enum status command_copy(struct invocation *invocation)
 {
 	const char *file = invocation->arguments[0], *target = invocation->arguments[1];
@@ -218,6 +245,8 @@ enum status command_copy(struct invocation *invocation)
 
 	if (!colon || colon[1] != '/')
 		return usage_error(invocation, "'%s' is not VM:/PATH", target);
+	if (invocation_has(invocation, "verify") && invocation_has(invocation, "no-wait"))
+		return usage_error(invocation, "--verify has to wait for the end of the copy");
 	name = strndup(target, (size_t)(colon - target));
 	path = destination(colon + 1, file);
 	if (!name || !path)
@@ -227,7 +256,11 @@ enum status command_copy(struct invocation *invocation)
 		return usage_error(invocation, "cannot open '%s': %s", file, strerror(errno));
 	job.vm = name;
 	status = begin_copy(invocation, name, fd, path, &job.path);
-	return status == STATUS_OK ? job_conclude(invocation, &job, 1, true) : status;
+	if (status == STATUS_OK)
+		status = job_conclude(invocation, &job, 1, true);
+	if (status == STATUS_OK && invocation_has(invocation, "verify"))
+		status = verify_copy(invocation, name, fd, path);
+	return status;
 }
 
 /* ---- dump ---- */

@@ -18,6 +18,7 @@ static const struct option_row backup_options[] = {
 static const struct option_row copy_options[] = {
 	{ "overwrite", NULL, VALUE_NONE, "replace a file that is there" },
 	{ "create-path", NULL, VALUE_NONE, "make the folders that are missing" },
+	{ "verify", NULL, VALUE_NONE, "compare checksums then; takes vmms-guest in the guest" },
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
 	{ 0 },
 };
