@@ -45,12 +45,14 @@ debian_apt_options() {
 }
 
 # debian_tree SUITE DIRECTORY PACKAGES [ARCHITECTURE] : a root file system. PACKAGES are separated by
-# commas. Of an architecture that is not the machine's own there is the release without updates: the
-# mirrors of those need not have it.
+# commas; those with "/SUITE-backports" behind the name are from there. Of an architecture that is not the
+# machine's own there is the release without updates: the mirrors of those need not have it.
 debian_tree() {
 	local suite=$1 tree=$2 packages=$3 architecture=${4:-} scratch
 	scratch=$(mktemp -d)
 	debian_sources "$suite" | sed "${architecture:+/ $suite main/!d}" >"$scratch/sources.list"
+	[[ $packages != */"$suite-backports"* ]] ||
+		sed -i "/ $suite main/{p;s// $suite-backports main/}" "$scratch/sources.list"
 	debian_apt_options >"$scratch/apt.conf"
 	rm -rf "$tree"
 	mkdir -p "$(dirname "$tree")"

@@ -55,6 +55,14 @@ guest_i386_make() {
 		--include hyperv-daemons,wget
 }
 
+# A stock guest of the next release. Its own package of daemons leaves the one for file copy out, which is a
+# program that goes with the driver in user space; the one of the backports has it.
+guest_debian_13_make() {
+	rm -rf "${guest_dir:?}/debian-13"
+	"$tree_dir/scripts/image" --force --output "$guest_dir/debian-13" --suite trixie \
+		--include hyperv-daemons --backports hyperv-daemons
+}
+
 # What administrators begin with: a guest of packages, by what vmctl quick-create has for that, and an
 # image that cloud-init sets up, like those that Debian has for clouds. Both are reached by one key.
 guest_quick_make() {
@@ -95,11 +103,12 @@ guest_cloud_configure() {
 guest_disk_make() {
 	local contents=$guest_dir/disk
 	rm -rf "$contents" "$guest_disk"
-	mkdir -p "$contents/lab"/{quick,i386}
+	mkdir -p "$contents/lab"/{quick,i386,debian-13}
 	ln "$guest_dir"/boot/* "$contents/lab/"
 	ln "$guest_dir/image/root.raw" "$contents/lab/"
 	ln "$guest_dir/image/initrd.img" "$contents/lab/initrd-stock"
 	ln "$guest_dir"/quick/{key,key.pub,told,cloud.raw} "$guest_dir"/quick/packages/* "$contents/lab/quick/"
+	ln "$guest_dir"/debian-13/{root.raw,vmlinuz,initrd.img} "$contents/lab/debian-13/"
 	[[ ! -e $guest_dir/i386/root.raw ]] || ln "$guest_dir"/i386/{root.raw,vmlinuz,initrd.img} "$contents/lab/i386/"
 	truncate -s 16G "$guest_disk"
 	run_cold=1

@@ -11,6 +11,7 @@ import time
 
 from harness import SCRATCH, Failure, Guest, check, Daemon
 import logwrites
+import scenarios_debian
 import scenarios_dump
 import scenarios_memory
 import scenarios_network
@@ -433,11 +434,13 @@ ALL = [boot, no_interrupt_remapping, synthetic_timers, panic_stops, fio_on_a_blo
        shutdown_leaves_a_clean_file_system, killed_worker_harms_nothing_else,
        acknowledged_writes_survive, without_flushes_the_check_fails,
        *scenarios_memory.ALL, *scenarios_network.ALL, *scenarios_switch.ALL, *scenarios_dump.ALL,
-       *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_services.MORE]
+       *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_debian.ALL,
+       *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [no_interrupt_remapping, synthetic_timers, *scenarios_network.OF_THE_ENGINE,
-                 *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE]
+                 *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE,
+                 *scenarios_debian.OF_THE_ENGINE]
 
 # What KVM has of late.
 OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS

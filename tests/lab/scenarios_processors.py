@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Guests of other processors than the other rows have: of 32 bits, and many of them."""
 
-import base64
 import hashlib
 import os
 import re
-import subprocess
 
-import pae
-from harness import IMAGES, LUN, SCRATCH, Guest, check
+from harness import SCRATCH, Guest, check
 from harness_network import DHCP, NIC, guest_reads, mac, web_server
 
 SIZE = 4 << 20
@@ -16,7 +13,6 @@ SIZE = 4 << 20
 # Of the kernel without PAE there is no root image: busybox, in the initramfs, does it all. With retpolines this kernel's
 # hypercalls that flush TLBs go to an address that is none: docs/lab.md.
 COMMAND_LINE_32 = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off"
-COMMAND_LINE_PAE = "console=ttyS0 root=LABEL=root mitigations=off"
 
 # A call trace there is in any case: the lab host's processor is none that AMD sold for two.
 FAULTS = "BUG:|unchecked MSR|I/O error|NETDEV WATCHDOG|soft lockup|hv_.*([Ee]rror|[Ff]ail)"
@@ -26,16 +22,6 @@ disk=$(lun 0)
 dd if=$disk bs=1M count={SIZE >> 20} iflag=direct 2>/dev/null | md5sum
 dd if=/dev/urandom of=/tmp/data bs=1M count={SIZE >> 20} 2>/dev/null
 dd if=/tmp/data of=$disk bs=64k seek={SIZE >> 16} oflag=direct 2>/dev/null && sync && md5sum </tmp/data
-"""
-
-
-# Until networkd has an address.
-ROUTER = """
-for i in $(seq 100); do
-	ip -4 route show default | grep -q via && break
-	sleep 0.3
-done
-ip -4 route show default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'
 """
 
 
@@ -63,59 +49,6 @@ def thirty_two_bits(daemon, combination):
     with web_server(os.urandom(SIZE)) as server:
         guest_reads(guest, server, router)
     guest.send("poweroff -f")
-    guest.wait_state("off")
-
-
-class DebianOf32Bits(Guest):
-    """A guest of i386 packages, as it boots by itself, and root's shell on its console."""
-
-    def __init__(self, daemon, disks, combination):
-        images, root = IMAGES / "i386", SCRATCH / "i386-root.raw"
-        check((images / "root.raw").exists(), "the lab has no guest of 32 bits: see what 'scripts/lab build' says")
-        subprocess.run(["cp", "--reflink=auto", images / "root.raw", root], check=True)
-        super().__init__(daemon, root=root, memory="512M", disks=disks, **combination, boot={
-            "kernel": str(images / "vmlinuz"), "initrd": str(images / "initrd.img"),
-            "command_line": COMMAND_LINE_PAE})
-
-    def log_in(self):
-        self.expect("login: ", timeout=400)
-        self.type("root\n")
-        # Without an editor of lines, which repeats them.
-        self.expect("# $")
-        self.type("dmesg -n 1; exec sh\n")
-        self.expect("# $")
-        self.type("stty -echo; PS1=; echo vmms-shell\n")
-        self.expect("^vmms-shell\n")
-        return self
-
-    def told(self, script, timeout=120):
-        """What a script prints, which ends well."""
-        line = base64.b64encode((LUN + script).encode()).decode()
-        self.type(f"echo {line} | base64 -d | sh 2>&1; echo vmms-exit $?\n")
-        match = self.expect(r"((?:.*\n)*?)vmms-exit (\d+)\n", timeout)
-        check(match[2] == "0", f"in the guest: exit status {match[2]} of\n{script}\n{match[1]}")
-        return match[1]
-
-
-def debian_of_32_bits(daemon, combination):
-    """Debian's own kernel with PAE, initramfs and i386 programs: its disks, its network, its daemons."""
-    pae.have_kvm_take_accessed_tables()
-    path = SCRATCH / "data.raw"
-    content = os.urandom(SIZE)
-    path.write_bytes(content + bytes(SIZE))
-    data = {"controller": 0, "lun": 1, "path": str(path), "format": "raw"}
-    guest = DebianOf32Bits(daemon, [data], combination).start().log_in()
-    output = guest.told("uname -mr; dpkg --print-architecture; nproc; systemctl is-system-running --wait")
-    check(re.fullmatch(rf"\S+-686-pae i686\ni386\n{combination['vps']}\nrunning\n", output), output)
-    output = guest.told(f"dmesg | grep -E 'Hyper|Vmbus|{FAULTS}'")
-    check(re.search(r"Vmbus version:5\.3", output) and not re.search(FAULTS, output), output)
-    check_disk(lambda script: guest.told(script.replace("lun 0", "lun 1")), path, content)
-    router = guest.told(ROUTER).strip()
-    with web_server(os.urandom(SIZE)) as server:
-        output = guest.told(f"wget -q -O - http://{router}:{server.server_port}/ | md5sum")
-    check(output.split()[0] == server.sum, f"the guest got something else of {router}: {output}")
-    daemon.wait_until(lambda: "Debian" in daemon.vmctl("show", "guest").stdout, 60, "what its daemon tells")
-    daemon.vmctl("shutdown", "guest")
     guest.wait_state("off")
 
 
@@ -158,10 +91,11 @@ def processors_as_defined(daemon, combination):
     check({"sse4_1", "popcnt", "rdtscp"} <= set(flags) and not {"sse4_2", "avx", "xsave"} & set(flags), flags)
 
 
-ALL = [sixteen_vps, thirty_two_bits, debian_of_32_bits, processors_as_defined]
+ALL = [sixteen_vps, thirty_two_bits]
+MORE = [processors_as_defined]
 
 # The page that hypercalls are made through is another one for each engine and each width.
-OF_THE_ENGINE = [thirty_two_bits, debian_of_32_bits]
+OF_THE_ENGINE = [thirty_two_bits]
 
 # More than that takes long in the lab, whose host has one processor.
 AT_LENGTH = [sixty_four_vps]
