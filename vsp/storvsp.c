@@ -144,7 +144,7 @@ static void storvsp_dispatch(struct storvsp_request *request,
 	uint32_t operation = request->packet.operation;
 	uint32_t status = STORVSP_STATUS_SUCCESS;
 
-	if (vmbus_packet->size < sizeof(request->packet) ||
+	if (vmbus_packet->size < STORVSP_PACKET_SIZE_MIN ||
 	    operation >= ARRAY_SIZE(storvsp_operations) || !storvsp_operations[operation].run)
 		status = STORVSP_STATUS_INVALID_PARAMETER;
 	else if (!(storvsp_operations[operation].states & controller->state) ||

@@ -2,7 +2,9 @@
 /*
  * The synthetic storage protocol: what a storage VSC and a storage VSP say to each other.
  *
- * Every packet is a struct storvsp_packet of 64 bytes, little-endian. The guest sends requests as
+ * Every packet is a struct storvsp_packet of 64 bytes, little-endian, or without the last 16, which
+ * Windows 8 has added: so a guest may begin that does not know yet what its host takes, as Linux
+ * until 5.18 does with all packets before the version is settled. The guest sends requests as
  * in-band packets, or as GPA-direct packets with one range when a command moves data. The host
  * answers each one that asks for it by a completion packet with the same transaction id and
  * operation STORVSP_COMPLETE_IO. What the host says unasked is an in-band packet with transaction
@@ -96,6 +98,7 @@ struct storvsp_srb {
 		uint8_t cdb[STORVSP_CDB_SIZE];
 		uint8_t sense[STORVSP_SENSE_SIZE];
 	};
+	/* From here on since Windows 8. */
 	uint16_t reserved_2;
 	uint8_t queue_tag;
 	uint8_t queue_action;
@@ -141,3 +144,8 @@ struct storvsp_packet {
 } PACKED;
 _Static_assert(sizeof(struct storvsp_packet) == 64, "wire format");
 _Static_assert(offsetof(struct storvsp_packet, srb) == 12, "wire format");
+
+/* Of what came before Windows 8. */
+#define STORVSP_PACKET_SIZE_MIN 48
+_Static_assert(offsetof(struct storvsp_packet, srb.reserved_2) == STORVSP_PACKET_SIZE_MIN,
+	       "wire format");

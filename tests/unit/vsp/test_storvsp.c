@@ -154,6 +154,32 @@ static void test_every_version(void **state)
 	}
 }
 
+/* Without what Windows 8 has added, as Linux 5.10 does until it knows the version. */
+static void test_short_packets(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+	const struct storvsp_packet packets[] = {
+		{ .operation = STORVSP_BEGIN_INITIALIZATION },
+		{ .operation = STORVSP_QUERY_PROTOCOL_VERSION,
+		  .version = { .version = STORVSP_VERSION_WIN10 } },
+		{ .operation = STORVSP_QUERY_PROPERTIES },
+		{ .operation = STORVSP_END_INITIALIZATION },
+		storvsc_srb(STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6),
+	};
+
+	assert_true(storvsc_open(s, f->fake, 0, 8));
+	for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
+		assert_true(fake_send(&s->channel, RING_PACKET_INBAND,
+				      RING_FLAG_COMPLETION_REQUESTED, i, &packets[i],
+				      STORVSP_PACKET_SIZE_MIN));
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply_id, i);
+		assert_int_equal(s->reply.status, STORVSP_STATUS_SUCCESS);
+	}
+	assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+}
+
 static void test_order_is_kept(void **state)
 {
 	struct fixture *f = *state;
@@ -189,7 +215,7 @@ static void test_malformed_packets(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
 		assert_int_equal(storvsc_operate(s, operations[i]),
 				 STORVSP_STATUS_INVALID_PARAMETER);
-	for (uint32_t size = 0; size < sizeof(packet); size += 8) {
+	for (uint32_t size = 0; size < STORVSP_PACKET_SIZE_MIN; size += 8) {
 		assert_true(fake_send(&s->channel, RING_PACKET_INBAND,
 				      RING_FLAG_COMPLETION_REQUESTED, 9, &packet, size));
 		assert_true(storvsc_receive(s));
@@ -1038,6 +1064,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_negotiation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_version, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_short_packets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed_packets, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_read_and_write, setup_started, teardown),
