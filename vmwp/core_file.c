@@ -116,7 +116,8 @@ static void write_segments(const struct core_file *file, Elf64_Phdr *segments, s
 			.p_paddr = file->regions[i].gpa.value,
 			.p_filesz = file->regions[i].size,
 			.p_memsz = file->regions[i].size,
-			.p_align = CORE_FILE_ALIGNMENT,
+			/* crash(8) takes one with an alignment for a netdump of old. */
+			.p_align = 0,
 		};
 		offset += file->regions[i].size;
 	}

@@ -221,6 +221,8 @@ static uint64_t place_of(struct fixture *f, uint64_t gpa)
 
 		read_at(f, &segment, sizeof(segment), header.e_phoff + i * sizeof(segment));
 		assert_true(segment.p_offset + segment.p_filesz <= (uint64_t)stat.st_size);
+		/* With an alignment it would be a netdump, to crash(8). */
+		assert_true(segment.p_type != PT_LOAD || segment.p_align == 0);
 		if (segment.p_type == PT_LOAD && gpa >= segment.p_paddr &&
 		    gpa - segment.p_paddr < segment.p_memsz)
 			place = segment.p_offset + gpa - segment.p_paddr;
