@@ -4,6 +4,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -71,6 +72,8 @@ class Exec(TerminalTest):
         theirs.write_text("content")
         result = self.ok("copy", ours, f"vm:{theirs}", "--overwrite", "--verify")
         self.assertRegex(result, "^verified: SHA-256 [0-9a-f]{64}\n$")
+        told = json.loads(self.ok("copy", ours, f"vm:{theirs}", "--overwrite", "--verify", "--json"))
+        self.assertEqual(told, {"sha256": result.split()[-1]})
         theirs.write_text("other")
         self.refused(FAILED, "copy", ours, f"vm:{theirs}", "--overwrite", "--verify", says="is another")
         theirs.unlink()

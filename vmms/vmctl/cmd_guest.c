@@ -230,7 +230,11 @@ static enum status verify_copy(struct invocation *invocation, const char *vm, in
 			theirs, ours);
 		return STATUS_FAILED;
 	}
-	printf("verified: SHA-256 %s\n", ours);
+	if (invocation->json &&
+	    json_print(json_make("sha256", json_object_new_string(ours), NULL)) < 0)
+		return service_failed(-ENOMEM, NULL);
+	if (!invocation->json)
+		printf("verified: SHA-256 %s\n", ours);
 	return STATUS_OK;
 }
 
