@@ -38,6 +38,16 @@ debian_index_targets() {
 		sed '/-backports/d' | sort -u
 }
 
+# debian_has SUITE : whether the machine's mirror has it.
+debian_has() {
+	local uri file found=1
+	uri=$(debian_sources "$1" | sed -n "s/^deb \[[^]]*\] \([^ ]*\) $1 main\$/\1/p" | head -n 1)
+	file=$(mktemp)
+	/usr/lib/apt/apt-helper -q download-file "${uri%/}/dists/$1/InRelease" "$file" || found=0
+	rm -f "$file"
+	[[ $found -eq 1 ]]
+}
+
 # The machine's own ways of fetching (proxies, checks of the date) for apt in another place.
 debian_apt_options() {
 	apt-config dump | sed -n -E '/^Acquire::(Check|http|https|Retries)/p'

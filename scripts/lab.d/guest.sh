@@ -63,6 +63,19 @@ guest_debian_13_make() {
 		--include hyperv-daemons --backports hyperv-daemons
 }
 
+# A stock guest of an older release, for its kernel: as it was released, since the mirrors' updates of it may
+# have holes. When they have no more of it, there is none.
+guest_debian_11_make() {
+	rm -rf "${guest_dir:?}/debian-11"
+	mkdir -p "$guest_dir/debian-11"
+	debian_has bullseye || {
+		say "no guest of Debian 11: the mirrors of this machine do not have that release any more"
+		return 0
+	}
+	"$tree_dir/scripts/image" --force --output "$guest_dir/debian-11" --suite bullseye --architecture amd64 \
+		--include hyperv-daemons,wget
+}
+
 # What administrators begin with: a guest of packages, by what vmctl quick-create has for that, and an
 # image that cloud-init sets up, like those that Debian has for clouds. Both are reached by one key.
 guest_quick_make() {
@@ -101,15 +114,17 @@ guest_cloud_configure() {
 # The lab host's second disk, mounted on /lab there, with room for scratch files. The host itself
 # makes its file system; what the payload has for /lab becomes its contents.
 guest_disk_make() {
-	local contents=$guest_dir/disk
+	local contents=$guest_dir/disk name
 	rm -rf "$contents" "$guest_disk"
-	mkdir -p "$contents/lab"/{quick,i386,debian-13}
+	mkdir -p "$contents/lab"/{quick,i386,debian-11,debian-13}
 	ln "$guest_dir"/boot/* "$contents/lab/"
 	ln "$guest_dir/image/root.raw" "$contents/lab/"
 	ln "$guest_dir/image/initrd.img" "$contents/lab/initrd-stock"
 	ln "$guest_dir"/quick/{key,key.pub,told,cloud.raw} "$guest_dir"/quick/packages/* "$contents/lab/quick/"
-	ln "$guest_dir"/debian-13/{root.raw,vmlinuz,initrd.img} "$contents/lab/debian-13/"
-	[[ ! -e $guest_dir/i386/root.raw ]] || ln "$guest_dir"/i386/{root.raw,vmlinuz,initrd.img} "$contents/lab/i386/"
+	for name in i386 debian-11 debian-13; do
+		[[ ! -e $guest_dir/$name/root.raw ]] ||
+			ln "$guest_dir/$name"/{root.raw,vmlinuz,initrd.img} "$contents/lab/$name/"
+	done
 	truncate -s 16G "$guest_disk"
 	run_cold=1
 	run_label=disk
