@@ -165,6 +165,8 @@ static void storvsp_receive(struct storvsp_channel *channel, struct storvsp_requ
 {
 	request->transaction_id = packet->transaction_id;
 	request->completion_requested = packet->completion_requested;
+	request->size = MAX(MIN(packet->size, (uint32_t)sizeof(request->packet)),
+			    (uint32_t)STORVSP_PACKET_SIZE_MIN);
 	if (LIKELY(packet->size >= sizeof(request->packet))) {
 		memcpy(&request->packet, packet->payload, sizeof(request->packet));
 	} else {

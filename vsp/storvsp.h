@@ -39,6 +39,7 @@ struct storvsp_request {
 	struct list link; /* of free requests, unsent replies or waiting resets */
 	struct storvsp_channel *channel;
 	uint64_t transaction_id;
+	uint32_t size; /* of the guest's packet, and so of the reply */
 	bool completion_requested;
 	bool executing;               /* the command is in the SCSI target */
 	struct storvsp_packet packet; /* the guest's, turned into the reply */

@@ -53,7 +53,7 @@ static bool storvsp_request_send(struct storvsp_request *request)
 
 	return channel->closing || !request->completion_requested ||
 	       vmbus_channel_complete(channel->channel, request->transaction_id, &request->packet,
-				      sizeof(request->packet)) != VMBUS_E_FULL;
+				      request->size) != VMBUS_E_FULL;
 }
 
 void storvsp_request_reply(struct storvsp_request *request, uint32_t status)

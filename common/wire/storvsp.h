@@ -7,10 +7,10 @@
  * until 5.18 does with all packets before the version is settled. The guest sends requests as
  * in-band packets, or as GPA-direct packets with one range when a command moves data. The host
  * answers each one that asks for it by a completion packet with the same transaction id and
- * operation STORVSP_COMPLETE_IO. What the host says unasked is an in-band packet with transaction
- * id 0.
+ * operation STORVSP_COMPLETE_IO, as long as the request: Linux until 4.11 and FreeBSD have no room
+ * for more. What the host says unasked is an in-band packet with transaction id 0.
  *
- * Source: Linux drivers/scsi/storvsc_drv.c.
+ * Sources: Linux drivers/scsi/storvsc_drv.c; FreeBSD sys/dev/hyperv/storvsc.
  */
 #pragma once
 

@@ -101,11 +101,13 @@ bool storvsc_submit(struct storvsc *storvsc, uint64_t id, const struct storvsp_p
 /* Return: whether it was a reply. */
 static bool take(struct storvsc *storvsc, const struct ring_packet *packet)
 {
-	struct storvsp_packet payload;
+	struct storvsp_packet payload = { 0 };
 
-	assert(packet->payload_size == sizeof(payload));
-	memcpy(&payload, packet->payload, sizeof(payload));
+	assert(packet->payload_size >= STORVSP_PACKET_SIZE_MIN &&
+	       packet->payload_size <= sizeof(payload));
+	memcpy(&payload, packet->payload, packet->payload_size);
 	if (packet->type == RING_PACKET_INBAND) {
+		assert(packet->payload_size == sizeof(payload));
 		assert(packet->transaction_id == 0);
 		assert(payload.operation == STORVSP_ENUMERATE_BUS);
 		storvsc->enumerates++;
@@ -113,6 +115,7 @@ static bool take(struct storvsc *storvsc, const struct ring_packet *packet)
 	}
 	assert(packet->type == RING_PACKET_COMPLETION);
 	storvsc->reply = payload;
+	storvsc->reply_size = packet->payload_size;
 	storvsc->reply_id = packet->transaction_id;
 	return true;
 }

@@ -21,6 +21,7 @@ struct storvsc {
 	uint64_t pfns[STORVSC_PAGES];
 	struct storvsp_packet reply; /* the last */
 	uint64_t reply_id;
+	uint32_t reply_size;
 	unsigned enumerates; /* STORVSP_ENUMERATE_BUS received */
 };
 

@@ -175,8 +175,12 @@ static void test_short_packets(void **state)
 				      STORVSP_PACKET_SIZE_MIN));
 		assert_true(storvsc_receive(s));
 		assert_int_equal(s->reply_id, i);
+		assert_int_equal(s->reply_size, STORVSP_PACKET_SIZE_MIN);
 		assert_int_equal(s->reply.status, STORVSP_STATUS_SUCCESS);
 	}
+	assert_int_equal(storvsc_execute(s, STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6),
+			 STORVSP_SRB_SUCCESS);
+	assert_int_equal(s->reply_size, sizeof(s->reply));
 	assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
 }
 
