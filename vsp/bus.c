@@ -141,15 +141,34 @@ static bool bus_knows_instance(const struct vmbus *bus, const struct vmbus_offer
 	return false;
 }
 
-static bool bus_send_channels(struct vmbus *bus)
+/*
+ * Before the replies: a guest that has closed a device goes on when it has the last answer, and
+ * then has to know which sub-channels went with it. Linux, when it suspends its bus, takes no
+ * notice of what comes later, and waits for it.
+ */
+static bool bus_send_rescissions(struct vmbus *bus)
 {
 	list_for_each (link, &bus->outbox.channels) {
 		struct vmbus_channel *channel = container_of(link, struct vmbus_channel, announced);
 
-		if (!channel->rescinded && channel->offer.sub_channel_index == 0 &&
+		if (!channel->rescinded)
+			continue;
+		if (!bus_post_rescission(channel))
+			return false;
+		list_unlink(&channel->announced);
+	}
+	return true;
+}
+
+static bool bus_send_offers(struct vmbus *bus)
+{
+	list_for_each (link, &bus->outbox.channels) {
+		struct vmbus_channel *channel = container_of(link, struct vmbus_channel, announced);
+
+		if (channel->offer.sub_channel_index == 0 &&
 		    bus_knows_instance(bus, &channel->offer))
 			continue;
-		if (!(channel->rescinded ? bus_post_rescission : bus_post_offer)(channel))
+		if (!bus_post_offer(channel))
 			return false;
 		list_unlink(&channel->announced);
 		channel->offered = true;
@@ -163,7 +182,9 @@ void bus_send(struct vmbus *bus)
 		.type = VMBUS_MESSAGE_ALL_OFFERS_DELIVERED,
 	};
 
-	if (!bus_send_replies(bus) || bus->state != BUS_CONNECTED || !bus_send_channels(bus))
+	if (bus->state == BUS_CONNECTED && !bus_send_rescissions(bus))
+		return;
+	if (!bus_send_replies(bus) || bus->state != BUS_CONNECTED || !bus_send_offers(bus))
 		return;
 	if (bus->outbox.all_offers && bus_post(bus, &all_offers, sizeof(all_offers)))
 		bus->outbox.all_offers = false;

@@ -337,6 +337,43 @@ static void test_rescind_before_guest_knows(void **state)
 	assert_int_equal(other.releases, 1);
 }
 
+/* However long the slot is busy: who has closed a device hears of its sub-channels before the last
+ * answer. */
+static void test_rescission_comes_before_replies(void **state)
+{
+	static const uint32_t expected[] = { VMBUS_MESSAGE_OFFER_CHANNEL,
+					     VMBUS_MESSAGE_RESCIND_OFFER,
+					     VMBUS_MESSAGE_GPADL_TORNDOWN };
+	struct fixture *f = *state;
+	struct vmbus_message_relid close = { .header.type = VMBUS_MESSAGE_CLOSE_CHANNEL };
+	struct vmbus_message_gpadl_teardown teardown_message = {
+		.header.type = VMBUS_MESSAGE_GPADL_TEARDOWN,
+	};
+	struct echo other = { 0 }, third = { 0 };
+	struct vmbus_message_header header;
+	struct fake_message message;
+
+	open_channel(f, 4, 4);
+	echo_offer(&other, f->fake->bus, 2, 0);
+	fake_settle(f->fake);
+	f->fake->hold_slots = true;
+	echo_offer(&third, f->fake->bus, 3, 0); /* takes the slot */
+	close.relid = teardown_message.relid = f->channel.relid;
+	teardown_message.gpadl = f->channel.gpadl;
+	fake_post(f->fake, &close, sizeof(close));
+	fake_post(f->fake, &teardown_message, sizeof(teardown_message));
+	fake_run(f->fake);
+	vmbus_channel_rescind(other.channel);
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_true(fake_take_message(f->fake, 0, &message));
+		memcpy(&header, message.bytes, sizeof(header));
+		assert_int_equal(header.type, expected[i]);
+		vmbus_slot_free(f->fake->bus, 0);
+	}
+	f->fake->hold_slots = false;
+	vmbus_channel_rescind(third.channel);
+}
+
 /* The guest gives up a channel that the host was about to take away, and vice versa. */
 static void test_released_then_rescinded(void **state)
 {
@@ -432,6 +469,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_offered_again_when_released, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_rescind_closed_channel, channel_setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_rescission_comes_before_replies, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_rescind_before_guest_knows, channel_setup,
 						channel_teardown),
