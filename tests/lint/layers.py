@@ -55,6 +55,13 @@ LINK_NAMES = {folder for folder in LAYERS if "/" not in folder}
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<([^>]+)>|"([^"]+)")')
 
 
+def files_of(root, pattern):
+    """The files of the table's folders, sorted. Nothing else is walked: a build that goes on in the
+    tree may take any other folder away meanwhile."""
+    tops = sorted({row.split("/")[0] for row in LAYERS})
+    return sorted(path for top in tops for path in root.glob(f"{top}/**/{pattern}"))
+
+
 def folder_of(path):
     """The row of the table that a path inside the tree belongs to, or None."""
     parts = path.split("/")[:-1]
@@ -95,7 +102,7 @@ def check_own_include(folder, root, header):
 
 
 def check_sources(root):
-    for path in sorted(root.glob("**/*.[chS]")):
+    for path in files_of(root, "*.[chS]"):
         name = path.relative_to(root).as_posix()
         folder = folder_of(name)
         if folder is None:
@@ -142,7 +149,7 @@ def check_link(folder, words):
 
 
 def check_build_files(root):
-    for path in sorted(root.glob("*/**/CMakeLists.txt")):
+    for path in files_of(root, "CMakeLists.txt"):
         name = path.relative_to(root).as_posix()
         folder = folder_of(name)
         if folder is None:

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The layer check finds what it is there to find: each breach, planted in a small tree."""
 
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+
+import layers
 
 LAYERS = pathlib.Path(__file__).with_name("layers.py")
 
@@ -35,13 +38,33 @@ BREACHES = [
 ]
 
 
+def write(root, files):
+    for name, text in files.items():
+        path = pathlib.Path(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 def check(files):
     with tempfile.TemporaryDirectory() as root:
-        for name, text in files.items():
-            path = pathlib.Path(root, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        write(root, files)
         return subprocess.run([sys.executable, LAYERS, root], capture_output=True, text=True)
+
+
+def check_what_is_walked():
+    """Folders of the table alone: what is built beside the check comes and goes under a walk."""
+    walked = set()
+    sys.addaudithook(lambda event, arguments: walked.add(str(arguments[0]))
+                     if event in ("os.scandir", "os.listdir") else None)
+    with tempfile.TemporaryDirectory() as root:
+        write(root, {**CLEAN, "build/debug/vsp/a.c": ""})
+        for path in (*layers.files_of(pathlib.Path(root), "*.[chS]"),
+                     *layers.files_of(pathlib.Path(root), "CMakeLists.txt")):
+            assert "build" not in path.parts, path
+        inside = {os.path.relpath(path, root).split("/")[0] for path in walked
+                  if path.startswith(root + "/")}
+    assert {"common", "vid", "vsp"} <= inside, inside
+    assert "build" not in inside, inside
 
 
 def main():
@@ -51,6 +74,7 @@ def main():
         result = check({**CLEAN, name: text})
         assert result.returncode == 1, f"{name}: {text!r} was let through"
         assert why in result.stdout, f"{name}: {result.stdout}"
+    check_what_is_walked()
     print(f"{len(BREACHES)} breaches found, the clean tree left alone")
 
 
