@@ -77,7 +77,9 @@ static bool netvsp_ndis_config(struct network_adapter *adapter, struct nvsp_mess
 	adapter->frame_size = MIN(frame_size, (uint32_t)(NETVSP_MTU_MAX + NET_ETHERNET_SIZE));
 	/* What it begins with is ours to say, by RNDIS; Linux takes less than it has from there. */
 	mtu = adapter->frame_size - NET_ETHERNET_SIZE;
-	adapter->rndis.mtu = mtu == NETVSP_MTU_DEFAULT ? adapter->options.mtu : mtu;
+	if (mtu == NETVSP_MTU_DEFAULT || adapter->frame_size == NETVSP_MTU_DEFAULT)
+		mtu = adapter->options.mtu;
+	adapter->rndis.mtu = mtu;
 	adapter->capabilities = message->ndis_config.capabilities;
 	adapter->rndis.rsc_possible = adapter->version >= NVSP_VERSION_6_1 &&
 				      (adapter->capabilities & NVSP_CAPABILITY_RSC);

@@ -159,7 +159,7 @@ struct network_adapter {
 
 	enum netvsp_state state;
 	uint32_t version;      /* NVSP_VERSION_ */
-	uint32_t frame_size;   /* of the guest's MTU, with the Ethernet header */
+	uint32_t frame_size;   /* of the guest's MTU, see netvsp_frame_max() */
 	uint64_t capabilities; /* NVSP_CAPABILITY_ of the guest */
 	struct rndis rndis;
 
@@ -279,6 +279,15 @@ static inline bool netvsp_takes_large_frames(const struct network_adapter *adapt
 {
 	return adapter->rndis.rsc_ipv4 && adapter->rndis.rsc_ipv6 &&
 	       adapter->slot_count >= NETVSP_SLOT_LARGE;
+}
+
+/*
+ * Bytes of the largest frame that the guest is given, with a tag. Linux 3.10 and FreeBSD 10 tell
+ * their MTU where later ones tell the size with the Ethernet header; none minds 14 bytes more.
+ */
+static inline uint32_t netvsp_frame_max(const struct network_adapter *adapter)
+{
+	return adapter->frame_size + NET_ETHERNET_SIZE + NET_VLAN_SIZE;
 }
 
 /* Bytes of a frame that a slot holds. */

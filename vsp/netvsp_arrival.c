@@ -171,8 +171,7 @@ static bool arrival_has_room(const struct arrival *arrival, struct netvsp_channe
 {
 	const struct network_adapter *adapter = channel->adapter;
 
-	if (arrival->size > adapter->frame_size + NET_VLAN_SIZE &&
-	    !netvsp_takes_large_frames(adapter))
+	if (arrival->size > netvsp_frame_max(adapter) && !netvsp_takes_large_frames(adapter))
 		return false;
 	return channel->open && batch_has_room(channel, arrival->fragment_count);
 }

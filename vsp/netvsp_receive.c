@@ -79,8 +79,8 @@ static void slots_put(struct network_adapter *adapter, uint32_t slot)
 static uint32_t slot_size_for(const struct network_adapter *adapter)
 {
 	/* A byte more than the largest frame shows one that is too long. */
-	uint32_t size = ALIGN_UP(adapter->frame_size + NET_VLAN_SIZE + 1 + RNDIS_ENVELOPE_MAX,
-				 SLOT_SIZE_UNIT);
+	uint32_t size =
+		ALIGN_UP(netvsp_frame_max(adapter) + 1 + RNDIS_ENVELOPE_MAX, SLOT_SIZE_UNIT);
 
 	if (adapter->rndis.rsc_possible)
 		size = ALIGN_UP(MAX(size, SLOT_SIZE_LARGE), (uint32_t)HV_PAGE_SIZE);

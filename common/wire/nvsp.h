@@ -119,7 +119,7 @@ struct nvsp_message {
 			uint32_t status;
 		} PACKED rndis_complete;
 		struct {
-			uint32_t frame_size; /* MTU and Ethernet header */
+			uint32_t frame_size; /* MTU and Ethernet header; of old drivers, the MTU */
 			uint32_t reserved;
 			uint64_t capabilities; /* NVSP_CAPABILITY_ */
 		} PACKED ndis_config;
