@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -121,10 +121,25 @@ static int set_nonblocking(const struct program *program)
 	return 0;
 }
 
+/* That a child stops is no news. Return: a file that tells of its end, -errno. */
+static int watch_children(void)
+{
+	const struct sigaction action = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP };
+	sigset_t children;
+	int fd;
+
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	if (sigaction(SIGCHLD, &action, NULL) < 0 || sigprocmask(SIG_BLOCK, &children, NULL) < 0)
+		return -errno;
+	fd = signalfd(-1, &children, SFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int program_start(const struct request *request, struct program *ret_program)
 {
 	struct program program = {
-		.pidfd = -1, .input = -1, .output = -1, .errors = -1, .terminal = request->terminal
+		.end = -1, .input = -1, .output = -1, .errors = -1, .terminal = request->terminal
 	};
 	struct ends ends = { { -1, -1, -1 } };
 	int r;
@@ -134,6 +149,8 @@ int program_start(const struct request *request, struct program *ret_program)
 			      : make_pipes(&program, &ends);
 	if (r == 0)
 		r = set_nonblocking(&program);
+	if (r == 0)
+		r = program.end = watch_children();
 	if (r < 0)
 		return r;
 	program.pid = fork();
@@ -141,9 +158,6 @@ int program_start(const struct request *request, struct program *ret_program)
 		return -errno;
 	if (program.pid == 0)
 		become_program(request, &ends);
-	program.pidfd = pidfd_open(program.pid, 0);
-	if (program.pidfd < 0)
-		return -errno;
 	close(ends.fds[0]);
 	if (!request->terminal) {
 		close(ends.fds[1]);

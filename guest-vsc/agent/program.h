@@ -8,7 +8,7 @@
 
 struct program {
 	pid_t pid;
-	int pidfd;          /* readable when it has ended */
+	int end;            /* readable when it has ended; Linux before 5.3 has no pidfd_open() */
 	int input;          /* -1: closed; of a terminal the same file as output */
 	int output, errors; /* non-blocking; -1: ended; errors: -1 with a terminal */
 	bool terminal;

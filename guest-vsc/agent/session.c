@@ -211,7 +211,7 @@ static void fill_poll(const struct session *session, struct pollfd fds[WAIT_COUN
 	bool blocked = session->input_size > 0;
 
 	fds[WAIT_CLIENT] = (struct pollfd){ session->fd, blocked ? POLLRDHUP : POLLIN, 0 };
-	fds[WAIT_END] = (struct pollfd){ program->pidfd, POLLIN, 0 };
+	fds[WAIT_END] = (struct pollfd){ program->end, POLLIN, 0 };
 	fds[WAIT_OUTPUT] = (struct pollfd){ program->output, POLLIN, 0 };
 	fds[WAIT_ERRORS] = (struct pollfd){ program->errors, POLLIN, 0 };
 	fds[WAIT_INPUT] = (struct pollfd){ blocked ? program->input : -1, POLLOUT, 0 };

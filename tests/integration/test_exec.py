@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -101,6 +102,17 @@ class Exec(TerminalTest):
                 process.stdout.readline()
                 process.send_signal(number)
                 self.assertEqual(process.wait(TIMEOUT), 128 + number)
+
+    def test_a_program_that_stops(self):
+        """It has not ended: what the client sends still reaches it."""
+        with self.background("sh", "-c", "echo $$; kill -STOP $$") as process:
+            pid = int(process.stdout.readline())
+            status = pathlib.Path(f"/proc/{pid}/status")
+            wait_until(lambda: "State:\tT" in status.read_text(), "the stop")
+            process.send_signal(signal.SIGINT)
+            wait_until(lambda: "ShdPnd:\t0000000000000002" in status.read_text(), "the signal")
+            os.kill(pid, signal.SIGCONT)
+            self.assertEqual(process.wait(TIMEOUT), 128 + signal.SIGINT)
 
     def test_a_program_that_does_not_end(self):
         with self.background("sh", "-c", "trap 'echo no' TERM; echo yes; "
