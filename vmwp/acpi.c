@@ -3,7 +3,8 @@
  * ACPI tables, written one after the other into their area of guest memory: the RSDP first, since
  * it is searched for at 16-byte boundaries there, and then the rest.
  *
- * There is no PM timer, PIT or HPET: the Hyper-V frequency MSRs spare a guest all calibration.
+ * There is no PIT or HPET: the Hyper-V frequency MSRs spare a guest all calibration, and the PM
+ * timer is enough for those that do not know them.
  */
 #include "vmwp/acpi.h"
 
@@ -39,7 +40,7 @@ struct acpi_address {
 _Static_assert(sizeof(struct acpi_address) == 12, "ACPI 6.4, 5.2.3.2");
 
 enum { ADDRESS_SPACE_IO = 1 };
-enum { ACCESS_BYTE = 1, ACCESS_WORD = 2 };
+enum { ACCESS_BYTE = 1, ACCESS_WORD = 2, ACCESS_DWORD = 3 };
 
 struct acpi_fadt {
 	struct acpi_header header;
@@ -75,6 +76,7 @@ _Static_assert(offsetof(struct acpi_fadt, x_dsdt) == 140, "ACPI 6.4, 5.2.9");
 #define FADT_WBINVD          (1u << 0)
 #define FADT_SLEEP_BUTTON    (1u << 5) /* there is no fixed sleep button */
 #define FADT_POWER_BUTTON    (1u << 4) /* there is no fixed power button */
+#define FADT_TIMER_32_BITS   (1u << 8)
 #define FADT_RESET_SUPPORTED (1u << 10)
 #define FADT_BOOT_NO_VGA     (1u << 2)
 #define FADT_LATENCY_NONE    0xfff
@@ -284,13 +286,16 @@ static const struct acpi_header *acpi_add_fadt(struct acpi_area *area, uint64_t 
 		.sci_irq = PLATFORM_SCI_IRQ,
 		.pm1a_event = PLATFORM_PM1_EVENT_PORT,
 		.pm1a_control = PLATFORM_PM1_CONTROL_PORT,
+		.pm_timer = PLATFORM_PM_TIMER_PORT,
 		.pm1_event_length = 4,
 		.pm1_control_length = 2,
+		.pm_timer_length = 4,
 		.c2_latency = FADT_LATENCY_NONE,
 		.c3_latency = FADT_LATENCY_NONE,
 		.century = RTC_CENTURY_REGISTER,
 		.boot_architecture = FADT_BOOT_NO_VGA,
-		.flags = FADT_WBINVD | FADT_POWER_BUTTON | FADT_SLEEP_BUTTON | FADT_RESET_SUPPORTED,
+		.flags = FADT_WBINVD | FADT_POWER_BUTTON | FADT_SLEEP_BUTTON | FADT_TIMER_32_BITS |
+			 FADT_RESET_SUPPORTED,
 		.reset_register = acpi_port(PLATFORM_RESET_PORT, 8, ACCESS_BYTE),
 		.reset_value = PLATFORM_RESET_VALUE,
 		.minor_version = FADT_MINOR,
@@ -298,6 +303,7 @@ static const struct acpi_header *acpi_add_fadt(struct acpi_area *area, uint64_t 
 		.x_dsdt = dsdt,
 		.x_pm1a_event = acpi_port(PLATFORM_PM1_EVENT_PORT, 32, ACCESS_WORD),
 		.x_pm1a_control = acpi_port(PLATFORM_PM1_CONTROL_PORT, 16, ACCESS_WORD),
+		.x_pm_timer = acpi_port(PLATFORM_PM_TIMER_PORT, 32, ACCESS_DWORD),
 	};
 	acpi_finish(fadt, "FACP", FADT_REVISION, sizeof(*fadt));
 	return &fadt->header;

@@ -71,6 +71,15 @@ static enum power_request chipset_write_serial(struct chipset *chipset, unsigned
 	return POWER_NOTHING;
 }
 
+/* Nanoseconds of a clock that is never set. */
+static uint64_t chipset_monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
 static struct timespec chipset_time(void)
 {
 	struct timespec now;
@@ -160,6 +169,17 @@ static enum power_request chipset_write_control(struct chipset *chipset, unsigne
 	return power_write_control(&chipset->power, offset, value);
 }
 
+static uint8_t chipset_read_timer(struct chipset *chipset, unsigned offset)
+{
+	return power_read_timer(&chipset->power, offset, offset == 0 ? chipset_monotonic() : 0);
+}
+
+static enum power_request chipset_write_timer(struct chipset *chipset, unsigned offset,
+					      uint8_t value)
+{
+	return POWER_NOTHING;
+}
+
 static uint8_t chipset_read_nmi_status(struct chipset *chipset, unsigned offset)
 {
 	return PLATFORM_NMI_STATUS;
@@ -207,6 +227,7 @@ static const struct chipset_range ranges[] = {
 	RANGE(PLATFORM_SERIAL_PORT, SERIAL_REGISTERS, serial),
 	RANGE(PLATFORM_PM1_EVENT_PORT, 4, event),
 	RANGE(PLATFORM_PM1_CONTROL_PORT, 2, control),
+	RANGE(PLATFORM_PM_TIMER_PORT, 4, timer),
 	RANGE(PLATFORM_RESET_PORT, 1, reset),
 };
 
@@ -279,7 +300,7 @@ void chipset_reset(struct chipset *chipset)
 	pthread_mutex_lock(&chipset->lock);
 	serial_reset(&chipset->serial);
 	rtc_reset(&chipset->rtc);
-	power_reset(&chipset->power);
+	power_reset(&chipset->power, chipset_monotonic());
 	chipset->serial_level = chipset->rtc_level = chipset->power_level = false;
 	chipset_serial_changed(chipset);
 	pthread_mutex_unlock(&chipset->lock);

@@ -10,6 +10,7 @@
 
 #define PLATFORM_PM1_EVENT_PORT   0x600 /* status and enable, 2 bytes each */
 #define PLATFORM_PM1_CONTROL_PORT 0x604 /* 2 bytes */
+#define PLATFORM_PM_TIMER_PORT    0x608 /* 4 bytes */
 #define PLATFORM_SCI_IRQ          9
 #define PLATFORM_SLEEP_TYPE_S4    4
 #define PLATFORM_SLEEP_TYPE_S5    5

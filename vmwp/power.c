@@ -15,10 +15,13 @@
 #define CONTROL_SLEEP_TYPE_MASK  0x7
 #define CONTROL_SLEEP_ENABLE     0x20 /* write-only */
 
-void power_reset(struct power *power)
+#define TIMER_HZ  UINT64_C(3579545)
+#define SECOND_NS UINT64_C(1000000000)
+
+void power_reset(struct power *power, uint64_t now)
 {
 	/* There is no legacy mode to come from: ACPI is on. */
-	*power = (struct power){ .pm1_control = { CONTROL_SCI_ENABLED } };
+	*power = (struct power){ .pm1_control = { CONTROL_SCI_ENABLED }, .timer_origin = now };
 }
 
 uint8_t power_read_event(const struct power *power, unsigned offset)
@@ -32,6 +35,16 @@ void power_write_event(struct power *power, unsigned offset, uint8_t value)
 		power->pm1_enable[offset - 2] = value;
 	else
 		power->pm1_status[offset] &= (uint8_t)~value;
+}
+
+uint8_t power_read_timer(struct power *power, unsigned offset, uint64_t now)
+{
+	uint64_t elapsed = now - power->timer_origin;
+
+	if (offset == 0)
+		power->timer = (uint32_t)(elapsed / SECOND_NS * TIMER_HZ +
+					  elapsed % SECOND_NS * TIMER_HZ / SECOND_NS);
+	return (uint8_t)(power->timer >> 8 * offset);
 }
 
 void power_alarm(struct power *power)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Power management and reset: the PM1a registers of full ACPI, and the ports by which a guest
- * resets the machine. Source: ACPI 6.4, chapter 4.8.
+ * Power management and reset: the PM1a registers and the timer of full ACPI, and the ports by which
+ * a guest resets the machine. Source: ACPI 6.4, chapter 4.8.
  *
  * The one event wired to PM1 is the clock's alarm, by which a guest that is suspended wakes. What a
  * power button would do, the shutdown service does.
+ *
+ * The timer counts at 3.579545 MHz, in 32 bits. It is there for guests that do not ask Hyper-V for
+ * the frequencies of their clocks and have nothing else to measure them by, Linux before 4.14 among
+ * them. That it wraps is no event.
  */
 #pragma once
 
@@ -22,9 +26,12 @@ enum power_request {
 struct power {
 	uint8_t pm1_status[2], pm1_enable[2];
 	uint8_t pm1_control[2];
+	uint64_t timer_origin; /* nanoseconds of the host's clock: when it was 0 */
+	uint32_t timer;        /* as it was when its first byte was read */
 };
 
-void power_reset(struct power *power);
+/* now: the host's clock that never goes back, in nanoseconds. */
+void power_reset(struct power *power, uint64_t now);
 
 /* PM1a event block: status in bytes 0-1, enable in 2-3. */
 uint8_t power_read_event(const struct power *power, unsigned offset);
@@ -33,6 +40,9 @@ void power_write_event(struct power *power, unsigned offset, uint8_t value);
 /* PM1a control block. */
 uint8_t power_read_control(const struct power *power, unsigned offset);
 enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value);
+
+/* The timer. Its bytes belong together when they are read from the first on. */
+uint8_t power_read_timer(struct power *power, unsigned offset, uint64_t now);
 
 /* The clock's alarm has gone off. */
 void power_alarm(struct power *power);

@@ -42,12 +42,15 @@ def apic_is_virtualized():
 def boot(daemon, combination):
     """The drivers bind, the root file system is on the synthetic disk, every vp is there."""
     guest = Guest(daemon, **combination).boot()
-    output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts; dmesg --color=never |"
+    output = guest.run("nproc; lsblk -no NAME,TYPE; cat /proc/mounts;"
+                       " cat /sys/devices/system/clocksource/clocksource0/available_clocksource;"
+                       " dmesg --color=never |"
                        " grep -E 'Hyper|hv_|sd 0|Trace|unchecked|BUG|WARN|error|MTRR|PAT:'")
     check(output.splitlines()[0] == str(combination["vps"]), f"vps: {output.splitlines()[0]}")
     for pattern in (r"^sda\s+disk", r"^/dev/sda / ext4", r"Hypervisor detected: Microsoft Hyper-V",
                     r"Vmbus version:5\.3", r"sd 0:0:0:0: \[sda\] Attached SCSI disk",
-                    r"PAT: Configuration .* WC "):
+                    r"PAT: Configuration .* WC ",
+                    r"^hyperv_clocksource_tsc_page .*acpi_pm"):
         check(re.search(pattern, output, re.M), f"the guest shows no {pattern!r}:\n{output}")
     check(apic_is_virtualized() or "Using enlightened APIC (x2apic mode)" in output,
           f"the guest does not end interrupts the lazy way:\n{output}")

@@ -334,6 +334,67 @@ static void power_goes_off_by_pm1(void **state)
 	assert_int_equal(event, 0x01210000);
 }
 
+/* What the timer has after so many nanoseconds. */
+static uint32_t timer_after(struct power *power, uint64_t now)
+{
+	uint32_t value = 0;
+
+	for (unsigned offset = 0; offset < 4; offset++)
+		value |= (uint32_t)power_read_timer(power, offset, now) << 8 * offset;
+	return value;
+}
+
+static void timer_counts(void **state)
+{
+	const uint64_t second = 1000000000, origin = 86400 * second;
+	struct power power;
+
+	power_reset(&power, origin);
+	assert_int_equal(timer_after(&power, origin), 0);
+	assert_int_equal(timer_after(&power, origin + 279), 0);
+	assert_int_equal(timer_after(&power, origin + 280), 1);
+	assert_int_equal(timer_after(&power, origin + second), 3579545);
+	assert_int_equal(timer_after(&power, origin + 1199 * second), 1199 * 3579545u);
+	assert_int_equal(timer_after(&power, origin + 1200 * second),
+			 (uint32_t)(1200 * UINT64_C(3579545)));
+	assert_int_equal(timer_after(&power, origin + 40000000 * second),
+			 (uint32_t)(40000000 * UINT64_C(3579545)));
+	/* A value that is read by bytes is of one time. */
+	assert_int_equal(power_read_timer(&power, 0, origin + second), 3579545 & 0xff);
+	assert_int_equal(power_read_timer(&power, 1, origin + 9 * second), 3579545 >> 8 & 0xff);
+	assert_int_equal(power_read_timer(&power, 3, 0), 3579545 >> 24);
+}
+
+static uint64_t monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void timer_is_at_its_port(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t before = monotonic(), after, least, most;
+	uint32_t value[3];
+
+	chipset_reset(fixture->chipset);
+	after = monotonic();
+	while (monotonic() < after + 2000000)
+		;
+	least = (monotonic() - after) * 3579545 / 1000000000;
+	port_access(fixture, PLATFORM_PM_TIMER_PORT, 4, false, 3, value);
+	most = (monotonic() - before) * 3579545 / 1000000000 + 1;
+	assert_in_range(value[0], least, most);
+	assert_in_range(value[1], value[0], most);
+	assert_in_range(value[2], value[1], most);
+	assert_int_equal(port_access(fixture, PLATFORM_PM_TIMER_PORT, 4, true, 1, &value),
+			 POWER_NOTHING);
+	port_access(fixture, PLATFORM_PM_TIMER_PORT, 4, false, 1, value);
+	assert_true(value[0] >= least);
+}
+
 static void ports_that_reset(void **state)
 {
 	struct fixture *fixture = *state;
@@ -546,6 +607,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(serial_output_outlives_a_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(power_goes_off_by_pm1, setup, teardown),
+		cmocka_unit_test(timer_counts),
+		cmocka_unit_test_setup_teardown(timer_is_at_its_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(ports_that_reset, setup, teardown),
 		cmocka_unit_test(rtc_tells_the_time),
 		cmocka_unit_test(rtc_can_be_set),

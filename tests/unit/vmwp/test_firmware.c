@@ -149,6 +149,10 @@ static void fadt_is_of_full_acpi(void **state)
 	assert_int_equal(get(fadt + 64, 4), PLATFORM_PM1_CONTROL_PORT);
 	assert_int_equal(get(fadt + 152, 8), PLATFORM_PM1_EVENT_PORT);
 	assert_int_equal(get(fadt + 176, 8), PLATFORM_PM1_CONTROL_PORT);
+	assert_int_equal(get(fadt + 76, 4), PLATFORM_PM_TIMER_PORT);
+	assert_int_equal(get(fadt + 91, 1), 4);
+	assert_int_equal(get(fadt + 112, 4) & 1u << 8, 1u << 8); /* of 32 bits */
+	assert_int_equal(get(fadt + 212, 8), PLATFORM_PM_TIMER_PORT);
 	assert_int_equal(get(fadt + 40, 4), get(fadt + 140, 8));
 	assert_memory_equal(at(fixture, get(fadt + 36, 4), 64), "FACS", 4);
 	assert_int_equal(get(fadt + 36, 4) % 64, 0);
