@@ -4,8 +4,8 @@
  *
  * Every synthetic MSR is an exit (msr.c), the hypercall page is ours (hypercall_page.c), SINTs are
  * plain message-signalled interrupts, and signals are ioeventfds on a port of the hypercall page.
- * An interrupt that ends by itself (AutoEOI) cannot be had from KVM's LAPIC; a hint tells the guest
- * not to ask for it.
+ * A hint tells the guest not to ask for interrupts that end by themselves, which are dear here
+ * (auto_eoi.c).
  */
 #include "hvshim/internal.h"
 
@@ -44,6 +44,8 @@ static int user_exit(struct hvshim_vp *vp, const struct vid_exit *exit)
 	case VID_EXIT_MSR_READ:
 	case VID_EXIT_MSR_WRITE:
 		return msr_exit(vp, exit);
+	case VID_EXIT_KICK:
+		return auto_eoi_exit(vp);
 	default:
 		return HVSHIM_E_UNHANDLED;
 	}

@@ -80,8 +80,6 @@ static const struct {
 	unsigned event;
 	const char *text;
 } hvshim_notices[] = {
-	{ HVSHIM_EVENT_AUTO_EOI, "the guest wants interrupts with automatic end, which only the "
-				 "in-kernel engine can give" },
 	{ HVSHIM_EVENT_XAPIC, "the guest uses Hyper-V's MSRs of the APIC, but has turned its "
 			      "x2APIC off, and will not get far; set hyper_v.apic_msrs to false" },
 };
@@ -116,6 +114,7 @@ static void hvshim_run_slot_task(struct loop_task *task)
 
 	hvshim_enter(hvshim);
 	synic_check(vp);
+	auto_eoi_check(vp);
 	hvshim_leave(hvshim);
 }
 
@@ -166,7 +165,8 @@ static bool hvshim_is_idle(struct hvshim *hvshim)
 		return false;
 	for (uint32_t i = 0; i < hvshim->vp_count; i++)
 		if (atomic_load(&hvshim->vps[i].slot_task.queued) ||
-		    !synic_is_idle(&hvshim->vps[i]) || hvshim->vps[i].stimers.polling)
+		    hvshim->vps[i].auto_eoi.waits || !synic_is_idle(&hvshim->vps[i]) ||
+		    hvshim->vps[i].stimers.polling)
 			return false;
 	return true;
 }
@@ -249,6 +249,7 @@ void hvshim_free(struct hvshim *hvshim)
 	for (uint32_t i = 0; i < hvshim->vp_count; i++) {
 		synic_stop(&hvshim->vps[i]);
 		stimers_stop(&hvshim->vps[i]);
+		auto_eoi_stop(&hvshim->vps[i]);
 	}
 	if (hvshim->retry_delay_ns != 0)
 		loop_cancel(hvshim->loop, &hvshim->retry.operation);

@@ -71,7 +71,7 @@ struct json_object *hvshim_inspect(struct hvshim *hvshim)
 struct vp_snapshot {
 	struct synic_state synic;
 	struct stimer_state timers[HV_STIMER_COUNT];
-	uint32_t open, taken, awaited; /* bitmaps of SINTs */
+	uint32_t open, taken, awaited, raised; /* bitmaps of SINTs */
 };
 
 static struct vp_snapshot take_snapshot(struct hvshim_vp *vp)
@@ -86,6 +86,7 @@ static struct vp_snapshot take_snapshot(struct hvshim_vp *vp)
 		snapshot.open |= vp->synic.sints[i].open ? 1u << i : 0;
 	snapshot.taken = synic_taken_slots(vp);
 	snapshot.awaited = atomic_load(&vp->synic.waiting);
+	snapshot.raised = atomic_load(&vp->synic.raised);
 	pthread_mutex_unlock(&vp->lock);
 	return snapshot;
 }
@@ -114,8 +115,11 @@ static struct json_object *inspect_sints(const struct hvshim *hvshim,
 				 json_object_new_boolean(has_bit(snapshot->taken, i)),
 				 "end_awaited",
 				 json_object_new_boolean(has_bit(snapshot->awaited, i)), NULL);
-		if (is_ours)
+		if (is_ours) {
 			json_add(&sint, "value", json_make_hex(value));
+			json_add(&sint, "raised",
+				 json_object_new_boolean(has_bit(snapshot->raised, i)));
+		}
 		json_append(&sints, sint);
 	}
 	return sints;

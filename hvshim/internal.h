@@ -81,6 +81,7 @@ struct synic {
 	struct hv_event_flags_page *events; /* NULL likewise */
 	struct synic_sint sints[HV_SINT_COUNT];
 	atomic_uint waiting; /* bitmap of SINTs whose slot was found taken */
+	atomic_uint raised;  /* bitmap of SINTs with an automatic end, to be injected: state, too */
 };
 
 int synic_write_control(struct hvshim_vp *vp, uint64_t value);
@@ -106,6 +107,27 @@ void synic_init(struct hvshim_vp *vp);
 void synic_stop(struct hvshim_vp *vp); /* cancels what the loop has under way */
 void synic_deinit(struct hvshim_vp *vp);
 bool synic_is_idle(const struct hvshim_vp *vp);
+
+/* ---- Interrupts with automatic end (user-space engine) ---- */
+
+struct auto_eoi {
+	atomic_uint doublings; /* of the time until it is tried again, since it was taken */
+	struct loop_timer retry;
+	bool waits; /* loop: the timer runs */
+};
+
+/* Any thread. */
+void auto_eoi_raise(struct hvshim_vp *vp, uint32_t sint);
+
+/* [vp] Return: whether it was raised, and not taken yet. */
+bool auto_eoi_forget(struct hvshim_vp *vp, uint32_t sint);
+
+/* [vp] It has been kicked. Return: 0; HVSHIM_E_UNHANDLED: not for this; -errno. */
+int auto_eoi_exit(struct hvshim_vp *vp);
+
+/* [loop] Kicks a vp again that could not take what is raised, before long. */
+void auto_eoi_check(struct hvshim_vp *vp);
+void auto_eoi_stop(struct hvshim_vp *vp);
 
 /* ---- Synthetic timers (user-space engine) ---- */
 
@@ -144,7 +166,8 @@ struct hvshim_vp {
 	struct synic synic;
 	struct stimers stimers;
 
-	struct loop_task slot_task;
+	struct auto_eoi auto_eoi;
+	struct loop_task slot_task; /* looks at the slots, and at what is raised */
 };
 
 /* A page of the guest's that the hypervisor's contents hide while it is enabled. */
@@ -187,8 +210,7 @@ struct message_queue {
 enum {
 	HVSHIM_EVENT_CRASH = 1,
 	HVSHIM_EVENT_RESET = 2,
-	HVSHIM_EVENT_AUTO_EOI = 4,
-	HVSHIM_EVENT_XAPIC = 8,
+	HVSHIM_EVENT_XAPIC = 4,
 };
 
 struct hvshim {

@@ -21,6 +21,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 void synic_init(struct hvshim_vp *vp)
@@ -87,7 +88,10 @@ int synic_write_message_page(struct hvshim_vp *vp, uint64_t value)
 	return synic_write_page(vp, &vp->synic.state.simp, value);
 }
 
-/* The route that the register asks for. In polling mode the guest looks for itself. */
+/*
+ * The route that the register asks for. In polling mode the guest looks for itself; what ends by
+ * itself does not come by the LAPIC.
+ */
 static int sint_route(struct hvshim_vp *vp, struct synic_sint *sint, uint64_t value)
 {
 	int r;
@@ -97,10 +101,34 @@ static int sint_route(struct hvshim_vp *vp, struct synic_sint *sint, uint64_t va
 		if (r < 0)
 			return r;
 	}
-	if (value & HV_SINT_POLLING)
+	if (value & (HV_SINT_POLLING | HV_SINT_AUTO_EOI))
 		return vid_interrupt_unroute(sint->interrupt);
 	return vid_interrupt_route_vector(sint->interrupt, vid_vp_apic_id(vp->vp),
 					  (uint8_t)(value & HV_SINT_VECTOR_MASK));
+}
+
+/* In the in-kernel engine no register that we have says so: KVM keeps its own. */
+static bool sint_ends_by_itself(uint64_t value)
+{
+	return (value & (HV_SINT_MASKED | HV_SINT_POLLING | HV_SINT_AUTO_EOI)) == HV_SINT_AUTO_EOI;
+}
+
+/*
+ * Interrupts change their way, to the LAPIC or past it. One that was on the old way is sent on the
+ * new one, where it may be one too many. The old state is still in place; a SINT that is then not
+ * open, or in polling mode, has no route, and nothing comes of it.
+ */
+static void sint_change_way(struct hvshim_vp *vp, uint32_t number, bool past_lapic)
+{
+	const struct synic_sint *sint = &vp->synic.sints[number];
+	bool was_past_lapic = sint_ends_by_itself(vp->synic.state.sints[number]);
+
+	if (was_past_lapic && !past_lapic) {
+		if (auto_eoi_forget(vp, number))
+			eventfd_write(vid_interrupt_fd(sint->interrupt), 1);
+	} else if (sint->open && !was_past_lapic && past_lapic) {
+		auto_eoi_raise(vp, number);
+	}
 }
 
 int synic_write_sint(struct hvshim_vp *vp, uint32_t sint, uint64_t value)
@@ -111,14 +139,11 @@ int synic_write_sint(struct hvshim_vp *vp, uint32_t sint, uint64_t value)
 	if (open && !(value & HV_SINT_POLLING) &&
 	    (value & HV_SINT_VECTOR_MASK) < HV_SINT_VECTOR_MIN)
 		return HVSHIM_MSR_E_FAULT;
-	if (open && value & HV_SINT_AUTO_EOI) {
-		hvshim_notice(vp->hvshim, HVSHIM_EVENT_AUTO_EOI);
-		return HVSHIM_MSR_E_FAULT;
-	}
 	pthread_mutex_lock(&vp->lock);
 	if (open)
 		r = sint_route(vp, &vp->synic.sints[sint], value);
 	if (r == 0) {
+		sint_change_way(vp, sint, sint_ends_by_itself(value));
 		vp->synic.state.sints[sint] = value;
 		vp->synic.sints[sint].open = open;
 	}
@@ -257,6 +282,15 @@ static int sint_open(struct hvshim_vp *vp, uint32_t sint)
 	return vp->synic.sints[sint].open ? 0 : vp->hvshim->ops->open_sint(vp, sint);
 }
 
+/* The SINT's interrupt. Caller holds vp->lock. */
+static void sint_raise(struct hvshim_vp *vp, uint32_t sint)
+{
+	if (sint_ends_by_itself(vp->synic.state.sints[sint]))
+		auto_eoi_raise(vp, sint);
+	else
+		loop_signal(vp->hvshim->loop, vid_interrupt_fd(vp->synic.sints[sint].interrupt));
+}
+
 int synic_deliver(struct hvshim_vp *vp, uint32_t sint, const struct hv_message *message)
 {
 	struct synic *synic = &vp->synic;
@@ -270,7 +304,7 @@ int synic_deliver(struct hvshim_vp *vp, uint32_t sint, const struct hv_message *
 	if (!slot_claim(vp, sint))
 		return HVSHIM_E_BUSY;
 	slot_fill(vp, sint, message);
-	loop_signal(vp->hvshim->loop, vid_interrupt_fd(synic->sints[sint].interrupt));
+	sint_raise(vp, sint);
 	return 0;
 }
 
@@ -346,7 +380,7 @@ void hvshim_signal_event(struct hvshim *hvshim, uint32_t vp_index, uint32_t sint
 	vp = &hvshim->vps[vp_index];
 	pthread_mutex_lock(&vp->lock);
 	if (vp->synic.events && sint_open(vp, sint) == 0 && event_flag_set(vp, sint, flag)) {
-		loop_signal(hvshim->loop, vid_interrupt_fd(vp->synic.sints[sint].interrupt));
+		sint_raise(vp, sint);
 		atomic_fetch_add(&hvshim->counters.events_signalled, 1);
 	}
 	pthread_mutex_unlock(&vp->lock);

@@ -99,3 +99,6 @@ void vid_statistics_open(struct vid_vp *vp);
 
 /* exit.c */
 int vid_exit_decode(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
+
+/* injection.c: the class, of 0 to 15, that a vector has to be above to interrupt the processor. */
+unsigned vid_lapic_priority_class(const struct kvm_lapic_state *lapic);

@@ -30,6 +30,11 @@
 
 #define VID_SIGNAL SIGUSR1
 
+enum {
+	_VID_E_OK,
+	VID_E_NOT_NOW, /* the guest's state does not admit it: try again later */
+};
+
 struct vid;           /* an open hypervisor device */
 struct vid_memory;    /* the RAM of one guest */
 struct vid_partition; /* one guest */
@@ -393,6 +398,14 @@ int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable) MUST_CHECK;
 
 /* The vp takes this exception (one without error code) before its next instruction. */
 int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector) MUST_CHECK;
+
+/*
+ * The vp takes this interrupt before its next instruction; its LAPIC does not know of it, and the
+ * guest is not to end it. Only after VID_EXIT_KICK. A vp that waits for INIT or SIPI forgets it, as
+ * INIT would have. Return: 0; VID_E_NOT_NOW: the guest has interrupts off, or is at something of
+ * the same or a higher priority; -errno.
+ */
+int vid_vp_inject_interrupt(struct vid_vp *vp, uint8_t vector) MUST_CHECK;
 
 /* Guest TSC frequency in kHz. Return: > 0, or -errno. */
 int64_t vid_vp_tsc_khz(struct vid_vp *vp);

@@ -332,20 +332,6 @@ int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable)
 	return r == -ENOENT ? -EFAULT : r;
 }
 
-int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)
-{
-	struct kvm_vcpu_events events;
-
-	if (ioctl(vp->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
-	events.exception.injected = 1;
-	events.exception.pending = 0;
-	events.exception.nr = vector;
-	events.exception.has_error_code = 0;
-	events.exception.error_code = 0;
-	return ioctl(vp->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ? -errno : 0;
-}
-
 /* ---- Time ---- */
 
 #define MSR_IA32_TSC 0x10u

@@ -62,10 +62,7 @@ static void vp_run(struct vp *vp)
 		struct vid_exit exit;
 		int r = vid_vp_run(vp->vp, &exit);
 
-		if (r < 0)
-			on = set->callbacks->exit(set->data, vp->vp, NULL, r);
-		else if (exit.kind != VID_EXIT_KICK)
-			on = set->callbacks->exit(set->data, vp->vp, &exit, 0);
+		on = set->callbacks->exit(set->data, vp->vp, r < 0 ? NULL : &exit, r);
 	}
 	if (!on) {
 		pthread_mutex_lock(&set->lock);

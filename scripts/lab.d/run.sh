@@ -112,7 +112,7 @@ run_pack_tree() {
 
 run_pack_build() {
 	local build=$1 part
-	for part in bin tests; do
+	for part in bin tests guests; do
 		[[ -d $build/$part ]] || continue
 		run_payload --append -C "$build" --exclude CMakeFiles --exclude '*.a' --exclude '*.o' \
 			--transform "s,^,vmms/build/$(basename "$build")/,S" "$part"

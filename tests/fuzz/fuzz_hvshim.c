@@ -205,6 +205,15 @@ static void do_end_of_interrupt(struct machine *machine, struct vid_vp *vp,
 		eventfd_write(machine->partition.newest->eoi_fd, 1);
 }
 
+static void do_kick(struct machine *machine, struct vid_vp *vp, const struct operation *operation)
+{
+	const struct vid_exit exit = { .kind = VID_EXIT_KICK };
+
+	vp->refuses = operation->argument & 1;
+	require(hvshim_exit(machine->hvshim, vp, &exit) >= 0);
+	require(vp->interrupts == 0 || vp->vector >= HV_SINT_VECTOR_MIN);
+}
+
 static void do_turn(struct machine *machine, struct vid_vp *vp, const struct operation *operation)
 {
 	require(loop_run_once(machine->loop, 0) == 0);
@@ -213,7 +222,7 @@ static void do_turn(struct machine *machine, struct vid_vp *vp, const struct ope
 static const operation_fn operations[] = {
 	do_msr_write,  do_msr_write,        do_msr_read, do_port,   do_hypercall,
 	do_synic,      do_memory,           do_post,     do_signal, do_signal,
-	do_connection, do_end_of_interrupt, do_turn,
+	do_connection, do_end_of_interrupt, do_turn,     do_kick,
 };
 
 /* ---- The machine ---- */

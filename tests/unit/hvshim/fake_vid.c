@@ -115,6 +115,20 @@ int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)
 	return 0;
 }
 
+int vid_vp_inject_interrupt(struct vid_vp *vp, uint8_t vector)
+{
+	if (vp->refuses)
+		return VID_E_NOT_NOW;
+	vp->interrupts++;
+	vp->vector = vector;
+	return 0;
+}
+
+void vid_vp_kick(struct vid_vp *vp)
+{
+	vp->kicks++;
+}
+
 int64_t vid_vp_tsc_khz(struct vid_vp *vp)
 {
 	return TSC_KHZ;

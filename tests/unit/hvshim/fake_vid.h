@@ -36,6 +36,10 @@ struct vid_vp {
 	enum fake_answer answer;
 	uint64_t value; /* of FAKE_VALUE, or of a hypercall */
 	uint8_t exception;
+	bool refuses;        /* interrupts: not now */
+	unsigned interrupts; /* that it took, besides those of a struct vid_interrupt */
+	uint8_t vector;      /* of the last of them */
+	unsigned kicks;
 };
 
 enum fake_route { FAKE_UNROUTED, FAKE_MSI, FAKE_VECTOR, FAKE_SINT };

@@ -150,6 +150,8 @@ static void put_idt(struct puppet *puppet)
 	put_gate(puppet, 14, puppet_fault_pf);
 	for (unsigned vector = 32; vector < 256; vector++)
 		put_gate(puppet, vector, puppet_interrupt);
+	for (unsigned vector = PUPPET_UNENDED; vector < PUPPET_UNENDED_END; vector++)
+		put_gate(puppet, vector, puppet_interrupt_unended);
 }
 
 static struct vid_segment segment(uint16_t selector, uint16_t attributes)

@@ -19,10 +19,15 @@
 #define PUPPET_AP_PAGE 0xa000u /* where a second vp starts: SIPI vector 0x0a */
 #define PUPPET_FREE    0x100000u
 
+/* Vectors from this one on, whose handler counts like the others' but does not write EOI. */
+#define PUPPET_UNENDED     0x60u
+#define PUPPET_UNENDED_END 0x80u
+
 extern const uint8_t puppet_code[], puppet_code_end[], puppet_rdmsr[], puppet_wrmsr[],
 	puppet_call[], puppet_call_32[], puppet_out[], puppet_store[], puppet_load[], puppet_wait[],
 	puppet_spin[], puppet_shutdown[], puppet_touch[], puppet_cpuid[], puppet_fault_ud[],
-	puppet_fault_gp[], puppet_fault_pf[], puppet_interrupt[], puppet_ap[];
+	puppet_fault_gp[], puppet_fault_pf[], puppet_interrupt[], puppet_interrupt_unended[],
+	puppet_ap[];
 
 struct puppet {
 	struct vid *vid;

@@ -13,7 +13,7 @@
 	.globl puppet_code, puppet_code_end
 	.globl puppet_rdmsr, puppet_wrmsr, puppet_call, puppet_call_32, puppet_out, puppet_store, puppet_load
 	.globl puppet_wait, puppet_spin, puppet_shutdown, puppet_touch, puppet_cpuid
-	.globl puppet_fault_ud, puppet_fault_gp, puppet_fault_pf, puppet_interrupt, puppet_ap
+	.globl puppet_fault_ud, puppet_fault_gp, puppet_fault_pf, puppet_interrupt, puppet_interrupt_unended, puppet_ap
 
 puppet_code:
 puppet_rdmsr:
@@ -86,6 +86,12 @@ puppet_interrupt:
 	incl (%rax)
 	mov $APIC_EOI, %eax
 	movl $0, (%rax)
+	pop %rax
+	iretq
+puppet_interrupt_unended:
+	push %rax
+	mov $COUNTER, %eax
+	incl (%rax)
 	pop %rax
 	iretq
 

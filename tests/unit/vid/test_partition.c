@@ -350,6 +350,117 @@ static void test_interrupt(void **state)
 	vid_interrupt_free(interrupt);
 }
 
+/* Vectors to inject, one after the other, whenever the vp is kicked, and what came of each. */
+struct injections {
+	uint8_t vectors[4];
+	int results[4];
+	unsigned count, done;
+};
+
+static bool inject_exit(struct puppet *puppet, const struct vid_exit *exit)
+{
+	struct injections *injections = puppet->data;
+
+	if (exit->kind != VID_EXIT_KICK)
+		return false;
+	for (int r = 1; r != 0 && injections->done < injections->count; injections->done++)
+		injections->results[injections->done] = r =
+			vid_vp_inject_interrupt(puppet->vp, injections->vectors[injections->done]);
+	return true;
+}
+
+/* Halts until one of the injections is taken. */
+static void inject(struct puppet *puppet, struct injections *injections)
+{
+	pthread_t thread;
+
+	puppet->exit = inject_exit;
+	puppet->data = injections;
+	pthread_create(&thread, NULL, kick_later, puppet->vp);
+	assert_true(puppet_do(puppet, puppet_wait, NULL));
+	pthread_join(thread, NULL);
+}
+
+static void test_interrupt_without_end(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct vid_interrupt *interrupt;
+
+	puppet_enable_apic(puppet);
+	assert_int_equal(vid_vp_inject_interrupt(puppet->vp, PUPPET_UNENDED), VID_E_NOT_NOW);
+	for (unsigned i = 1; i <= 2; i++) {
+		struct injections injections = { .vectors = { PUPPET_UNENDED }, .count = 1 };
+
+		inject(puppet, &injections);
+		assert_int_equal(injections.results[0], 0);
+		assert_int_equal(counter(puppet), i);
+	}
+	/* Of a lower class: it comes, for nothing is in service. */
+	assert_int_equal(vid_interrupt_new(puppet->partition, false, &interrupt), 0);
+	assert_int_equal(vid_interrupt_route_vector(interrupt, 0, PUPPET_UNENDED - 16), 0);
+	eventfd_write(vid_interrupt_fd(interrupt), 1);
+	assert_true(puppet_do(puppet, puppet_wait, NULL));
+	assert_int_equal(counter(puppet), 3);
+	vid_interrupt_free(interrupt);
+}
+
+static void test_interrupt_without_end_has_a_priority(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	const struct vid_registers priority = { .rdi = 0xfee00080, .rax = PUPPET_UNENDED };
+	struct injections injections = {
+		.vectors = { PUPPET_UNENDED - 1, PUPPET_UNENDED + 15, PUPPET_UNENDED + 16 },
+		.count = 3,
+	};
+
+	puppet_enable_apic(puppet);
+	assert_true(puppet_do(puppet, puppet_store, &priority));
+	inject(puppet, &injections);
+	assert_int_equal(injections.results[0], VID_E_NOT_NOW);
+	assert_int_equal(injections.results[1], VID_E_NOT_NOW);
+	assert_int_equal(injections.results[2], 0);
+	assert_int_equal(counter(puppet), 1);
+}
+
+/* The one that is in service is not ended by its handler. */
+static void test_interrupt_without_end_beside_one_in_service(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct injections injections = {
+		.vectors = { PUPPET_UNENDED - 1, PUPPET_UNENDED + 15, PUPPET_UNENDED + 16 },
+		.count = 3,
+	};
+	const char *kvm = vid_capabilities(puppet->vid)->implementation;
+	struct vid_interrupt *interrupt;
+
+	if (strcmp(kvm, "kvm_amd") != 0 && strcmp(kvm, "kvm_intel") != 0) {
+		print_message("%s: an APIC that keeps nothing in service\n", kvm);
+		skip();
+	}
+	puppet_enable_apic(puppet);
+	assert_int_equal(vid_interrupt_new(puppet->partition, false, &interrupt), 0);
+	assert_int_equal(vid_interrupt_route_vector(interrupt, 0, PUPPET_UNENDED), 0);
+	eventfd_write(vid_interrupt_fd(interrupt), 1);
+	assert_true(puppet_do(puppet, puppet_wait, NULL));
+	inject(puppet, &injections);
+	assert_int_equal(injections.results[0], VID_E_NOT_NOW);
+	assert_int_equal(injections.results[1], VID_E_NOT_NOW);
+	assert_int_equal(injections.results[2], 0);
+	assert_int_equal(counter(puppet), 2);
+	vid_interrupt_free(interrupt);
+}
+
+/* As INIT leaves a vp: what is injected now is forgotten. */
+static void test_interrupt_without_end_to_a_vp_that_waits(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct vid_vp *ap;
+
+	assert_int_equal(vid_vp_new(puppet->partition, 1, 1, &ap), 0);
+	assert_int_equal(vid_vp_inject_interrupt(ap, PUPPET_UNENDED), 0);
+	vid_vp_free(ap);
+}
+
 static void test_nmi(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
@@ -642,6 +753,10 @@ int main(void)
 		TEST(test_kick_before_a_run),
 		TEST(test_no_kick_is_lost),
 		TEST(test_interrupt),
+		TEST(test_interrupt_without_end),
+		TEST(test_interrupt_without_end_has_a_priority),
+		TEST(test_interrupt_without_end_beside_one_in_service),
+		TEST(test_interrupt_without_end_to_a_vp_that_waits),
 		TEST(test_nmi),
 		TEST(test_interrupt_with_eoi),
 		TEST(test_many_interrupts),
