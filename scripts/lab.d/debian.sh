@@ -54,6 +54,15 @@ debian_apt_options() {
 	echo 'APT::Install-Recommends "false";'
 }
 
+# debian_fetch COMMAND... : what fetches from the mirrors, which may be in the middle of their own update.
+debian_fetch() {
+	local tries=3
+	until "$@"; do
+		[[ $((--tries)) -gt 0 ]] || return 1
+		say "that failed; once more in half a minute" && sleep 30
+	done
+}
+
 # debian_tree SUITE DIRECTORY PACKAGES [ARCHITECTURE] : a root file system. PACKAGES are separated by
 # commas; those with "/SUITE-backports" behind the name are from there. Of an architecture that is not the
 # machine's own there is the release without updates: the mirrors of those need not have it.
@@ -64,9 +73,8 @@ debian_tree() {
 	[[ $packages != */"$suite-backports"* ]] ||
 		sed -i "/ $suite main/{p;s// $suite-backports main/}" "$scratch/sources.list"
 	debian_apt_options >"$scratch/apt.conf"
-	rm -rf "$tree"
 	mkdir -p "$(dirname "$tree")"
-	mmdebstrap --mode=root --variant=minbase --include="$packages" \
+	debian_fetch debian_tree_anew "$tree" --mode=root --variant=minbase --include="$packages" \
 		${architecture:+--architectures="$architecture"} \
 		--aptopt="$scratch/apt.conf" \
 		--dpkgopt='path-exclude=/usr/share/doc/*' \
@@ -74,6 +82,13 @@ debian_tree() {
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		"$suite" "$tree" "$scratch/sources.list"
 	rm -rf "$scratch"
+}
+
+debian_tree_anew() {
+	local tree=$1
+	shift
+	rm -rf "$tree"
+	mmdebstrap "$@"
 }
 
 debian_mask_timers() {
@@ -90,10 +105,12 @@ debian_ext4() {
 	mke2fs -q -t ext4 -L "$4" -E lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0 -d "$1" "$2"
 }
 
-# debian_apt SUITE STATE-DIRECTORY : an apt of its own for a suite that the machine need not know;
-# use it with APT_CONFIG=STATE-DIRECTORY/apt.conf. It has i386 too, of the release without updates.
+# debian_apt SUITE STATE-DIRECTORY ARCHITECTURE... : an apt of its own for a suite that the machine need not
+# know; use it with APT_CONFIG=STATE-DIRECTORY/apt.conf. Only of the machine's own architecture it has updates,
+# and no more architectures should be asked for than are needed: mirrors keep the others less well.
 debian_apt() {
 	local suite=$1 state=$2
+	shift 2
 	mkdir -p "$state"/{lists/partial,cache/archives/partial,parts}
 	touch "$state/status"
 	debian_sources "$suite" | sed "/ $suite main/!s/\[/[arch=amd64 /" >"$state/sources.list"
@@ -106,17 +123,17 @@ debian_apt() {
 			Dir::State::Status "$state/status";
 			Dir::Cache "$state/cache";
 			APT::Sandbox::User "root";
-			APT::Architectures { "amd64"; "i386"; };
+			APT::Architectures { $(printf '"%s"; ' "$@")};
 		END
 	} >"$state/apt.conf"
-	APT_CONFIG=$state/apt.conf apt-get update -q
+	APT_CONFIG=$state/apt.conf debian_fetch apt-get update -q
 }
 
 # debian_unpack STATE-DIRECTORY TREE PACKAGE : unpacks a package without installing it.
 debian_unpack() {
 	local state=$1 tree=$2 package=$3
 	mkdir -p "$tree"
-	(cd "$state" && APT_CONFIG=$state/apt.conf apt-get download -q "$package")
+	(cd "$state" && APT_CONFIG=$state/apt.conf debian_fetch apt-get download -q "$package")
 	dpkg -x "$state/${package%:*}"_*.deb "$tree"
 	rm "$state/${package%:*}"_*.deb
 }

@@ -19,12 +19,11 @@ host_kernel=6.1-amd64
 host_kernels=("$host_kernel" 6.12-cloud)
 
 kernels_make() {
-	local flavour suite apt
+	local flavour apt
 	apt=$(mktemp -d)
 	rm -rf "$kernels_dir"
-	for suite in bookworm trixie; do
-		debian_apt "$suite" "$apt/$suite"
-	done
+	debian_apt bookworm "$apt/bookworm" amd64 i386
+	debian_apt trixie "$apt/trixie" amd64
 	for flavour in "${kernel_flavours[@]}"; do
 		kernel_make "$flavour" "$apt"
 	done
