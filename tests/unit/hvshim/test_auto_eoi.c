@@ -2,7 +2,7 @@
 /*
  * Interrupts that end by themselves, in the user-space engine, over a hypervisor that is not there:
  * it says when a vp can take one, and counts kicks and interrupts. That a guest takes them so is
- * what test_hvshim and test_partition show.
+ * what test_hvshim and test_injection show.
  */
 #include "common/base/json.h"
 #include "common/wire/tlfs.h"

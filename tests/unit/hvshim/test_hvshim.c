@@ -10,13 +10,10 @@
 #include "tests/unit/vid/puppet.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECOND    1000000000ull
@@ -41,8 +38,7 @@ struct fixture {
 	struct hvshim *hvshim;
 
 	unsigned messages, slots_free, crashes, resets, notices;
-	atomic_bool taken; /* the interrupt that a thread kicks the vp for */
-	unsigned refill;   /* messages that are sent as soon as a slot is free */
+	unsigned refill; /* messages that are sent as soon as a slot is free */
 	uint32_t connection_id;
 	struct hvshim_message message;
 	struct hvshim_crash crash;
@@ -248,7 +244,7 @@ static uint32_t take_interrupt(struct fixture *fixture)
 {
 	assert_int_equal(loop_run_once(fixture->loop, 0), 0);
 	assert_true(puppet_do(&fixture->puppet, puppet_wait, NULL));
-	return *(uint32_t *)puppet_memory(&fixture->puppet, PUPPET_COUNTER);
+	return puppet_counter(&fixture->puppet);
 }
 
 static void turn(struct fixture *fixture)
@@ -791,30 +787,11 @@ static void test_synic_registers(void **state)
 	assert_int_equal(read_msr(fixture, HV_MSR_SCONTROL), 0);
 }
 
-/* As the loop of a thread of its own would, were the vp not ready to take an interrupt. */
-static void *kick_again_and_again(void *data)
-{
-	struct fixture *fixture = data;
-	const struct timespec delay = { .tv_nsec = 1000000 };
-
-	while (!atomic_load(&fixture->taken)) {
-		vid_vp_kick(fixture->puppet.vp);
-		nanosleep(&delay, NULL);
-	}
-	return NULL;
-}
-
+/* The kicks are those of a loop that tries again, for the vp may not take interrupts yet. */
 static uint32_t take_interrupt_kicked(struct fixture *fixture)
 {
-	pthread_t thread;
-	uint32_t count;
-
-	atomic_store(&fixture->taken, false);
-	pthread_create(&thread, NULL, kick_again_and_again, fixture);
-	count = take_interrupt(fixture);
-	atomic_store(&fixture->taken, true);
-	pthread_join(thread, NULL);
-	return count;
+	assert_true(puppet_do_kicked(&fixture->puppet, puppet_wait, NULL));
+	return puppet_counter(&fixture->puppet);
 }
 
 /* Its handler does not end them, and so the second would never come were the first in service. */

@@ -4,8 +4,11 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CODE        0x1000u
@@ -83,6 +86,11 @@ void *puppet_memory(struct puppet *puppet, uint64_t address)
 
 	assert_non_null(memory);
 	return memory;
+}
+
+uint32_t puppet_counter(struct puppet *puppet)
+{
+	return *(volatile uint32_t *)puppet_memory(puppet, PUPPET_COUNTER);
 }
 
 static void put_page_tables(struct puppet *puppet)
@@ -259,6 +267,42 @@ bool puppet_do(struct puppet *puppet, const uint8_t *routine, const struct vid_r
 		puppet->fault = (unsigned)puppet->registers.r15;
 	if (puppet->last.kind != VID_EXIT_SHUTDOWN && puppet->last.kind != VID_EXIT_ERROR)
 		complete_exit(puppet);
+	return done;
+}
+
+/* ---- Kicked meanwhile ---- */
+
+struct kicker {
+	struct vid_vp *vp;
+	atomic_bool done;
+};
+
+static void *kicker_run(void *data)
+{
+	const struct timespec delay = { .tv_nsec = 1000000 };
+	struct kicker *kicker = data;
+
+	for (;;) {
+		nanosleep(&delay, NULL);
+		if (atomic_load(&kicker->done))
+			return NULL;
+		vid_vp_kick(kicker->vp);
+	}
+}
+
+/* A kick that came too late would end the next run, and so that one is had here. */
+bool puppet_do_kicked(struct puppet *puppet, const uint8_t *routine,
+		      const struct vid_registers *registers)
+{
+	struct kicker kicker = { .vp = puppet->vp };
+	pthread_t thread;
+	bool done;
+
+	assert_int_equal(pthread_create(&thread, NULL, kicker_run, &kicker), 0);
+	done = puppet_do(puppet, routine, registers);
+	atomic_store(&kicker.done, true);
+	pthread_join(thread, NULL);
+	complete_exit(puppet);
 	return done;
 }
 

@@ -71,6 +71,13 @@ void puppet_close(struct puppet *puppet);
 bool puppet_do(struct puppet *puppet, const uint8_t *routine,
 	       const struct vid_registers *registers);
 
+/* The same, while another thread kicks the vp every millisecond, from one millisecond on. */
+bool puppet_do_kicked(struct puppet *puppet, const uint8_t *routine,
+		      const struct vid_registers *registers);
+
+/* What is at PUPPET_COUNTER. */
+uint32_t puppet_counter(struct puppet *puppet);
+
 /* Guest memory as the host sees it. */
 void *puppet_memory(struct puppet *puppet, uint64_t address);
 

@@ -248,24 +248,12 @@ static void test_registers_round_trip(void **state)
 
 /* ---- Kicks ---- */
 
-static void *kick_later(void *data)
-{
-	const struct timespec delay = { .tv_nsec = 20000000 };
-
-	nanosleep(&delay, NULL);
-	vid_vp_kick(data);
-	return NULL;
-}
-
 static void test_kick_ends_a_run(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
-	pthread_t thread;
 
-	pthread_create(&thread, NULL, kick_later, puppet->vp);
-	assert_false(puppet_do(puppet, puppet_spin, NULL));
+	assert_false(puppet_do_kicked(puppet, puppet_spin, NULL));
 	assert_int_equal(puppet->last.kind, VID_EXIT_KICK);
-	pthread_join(thread, NULL);
 }
 
 static void test_kick_before_a_run(void **state)
@@ -323,11 +311,6 @@ static void test_no_kick_is_lost(void **state)
 
 /* ---- Interrupts and doorbells ---- */
 
-static uint32_t counter(struct puppet *puppet)
-{
-	return *(volatile uint32_t *)puppet_memory(puppet, PUPPET_COUNTER);
-}
-
 static void test_interrupt(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
@@ -340,125 +323,14 @@ static void test_interrupt(void **state)
 	assert_int_equal(vid_interrupt_route_vector(interrupt, 0, 0x50), 0);
 	eventfd_write(vid_interrupt_fd(interrupt), 1);
 	assert_true(puppet_do(puppet, puppet_wait, NULL));
-	assert_int_equal(counter(puppet), 1);
+	assert_int_equal(puppet_counter(puppet), 1);
 	assert_int_equal(vid_interrupt_route_msi(interrupt, 0xfee00000, 0x51), 0);
 	eventfd_write(vid_interrupt_fd(interrupt), 1);
 	assert_true(puppet_do(puppet, puppet_wait, NULL));
-	assert_int_equal(counter(puppet), 2);
+	assert_int_equal(puppet_counter(puppet), 2);
 	assert_int_equal(vid_interrupt_unroute(interrupt), 0);
 	eventfd_write(vid_interrupt_fd(interrupt), 1);
 	vid_interrupt_free(interrupt);
-}
-
-/* Vectors to inject, one after the other, whenever the vp is kicked, and what came of each. */
-struct injections {
-	uint8_t vectors[4];
-	int results[4];
-	unsigned count, done;
-};
-
-static bool inject_exit(struct puppet *puppet, const struct vid_exit *exit)
-{
-	struct injections *injections = puppet->data;
-
-	if (exit->kind != VID_EXIT_KICK)
-		return false;
-	for (int r = 1; r != 0 && injections->done < injections->count; injections->done++)
-		injections->results[injections->done] = r =
-			vid_vp_inject_interrupt(puppet->vp, injections->vectors[injections->done]);
-	return true;
-}
-
-/* Halts until one of the injections is taken. */
-static void inject(struct puppet *puppet, struct injections *injections)
-{
-	pthread_t thread;
-
-	puppet->exit = inject_exit;
-	puppet->data = injections;
-	pthread_create(&thread, NULL, kick_later, puppet->vp);
-	assert_true(puppet_do(puppet, puppet_wait, NULL));
-	pthread_join(thread, NULL);
-}
-
-static void test_interrupt_without_end(void **state)
-{
-	struct puppet *puppet = PUPPET(state);
-	struct vid_interrupt *interrupt;
-
-	puppet_enable_apic(puppet);
-	assert_int_equal(vid_vp_inject_interrupt(puppet->vp, PUPPET_UNENDED), VID_E_NOT_NOW);
-	for (unsigned i = 1; i <= 2; i++) {
-		struct injections injections = { .vectors = { PUPPET_UNENDED }, .count = 1 };
-
-		inject(puppet, &injections);
-		assert_int_equal(injections.results[0], 0);
-		assert_int_equal(counter(puppet), i);
-	}
-	/* Of a lower class: it comes, for nothing is in service. */
-	assert_int_equal(vid_interrupt_new(puppet->partition, false, &interrupt), 0);
-	assert_int_equal(vid_interrupt_route_vector(interrupt, 0, PUPPET_UNENDED - 16), 0);
-	eventfd_write(vid_interrupt_fd(interrupt), 1);
-	assert_true(puppet_do(puppet, puppet_wait, NULL));
-	assert_int_equal(counter(puppet), 3);
-	vid_interrupt_free(interrupt);
-}
-
-static void test_interrupt_without_end_has_a_priority(void **state)
-{
-	struct puppet *puppet = PUPPET(state);
-	const struct vid_registers priority = { .rdi = 0xfee00080, .rax = PUPPET_UNENDED };
-	struct injections injections = {
-		.vectors = { PUPPET_UNENDED - 1, PUPPET_UNENDED + 15, PUPPET_UNENDED + 16 },
-		.count = 3,
-	};
-
-	puppet_enable_apic(puppet);
-	assert_true(puppet_do(puppet, puppet_store, &priority));
-	inject(puppet, &injections);
-	assert_int_equal(injections.results[0], VID_E_NOT_NOW);
-	assert_int_equal(injections.results[1], VID_E_NOT_NOW);
-	assert_int_equal(injections.results[2], 0);
-	assert_int_equal(counter(puppet), 1);
-}
-
-/* The one that is in service is not ended by its handler. */
-static void test_interrupt_without_end_beside_one_in_service(void **state)
-{
-	struct puppet *puppet = PUPPET(state);
-	struct injections injections = {
-		.vectors = { PUPPET_UNENDED - 1, PUPPET_UNENDED + 15, PUPPET_UNENDED + 16 },
-		.count = 3,
-	};
-	const char *kvm = vid_capabilities(puppet->vid)->implementation;
-	struct vid_interrupt *interrupt;
-
-	if (strcmp(kvm, "kvm_amd") != 0 && strcmp(kvm, "kvm_intel") != 0) {
-		print_message("%s: an APIC that keeps nothing in service\n", kvm);
-		skip();
-	}
-	puppet_enable_apic(puppet);
-	assert_int_equal(vid_interrupt_new(puppet->partition, false, &interrupt), 0);
-	assert_int_equal(vid_interrupt_route_vector(interrupt, 0, PUPPET_UNENDED), 0);
-	eventfd_write(vid_interrupt_fd(interrupt), 1);
-	assert_true(puppet_do(puppet, puppet_wait, NULL));
-	inject(puppet, &injections);
-	assert_int_equal(injections.results[0], VID_E_NOT_NOW);
-	assert_int_equal(injections.results[1], VID_E_NOT_NOW);
-	assert_int_equal(injections.results[2], 0);
-	assert_int_equal(counter(puppet), 2);
-	vid_interrupt_free(interrupt);
-}
-
-/* As INIT leaves a vp: what is injected now is forgotten. */
-static void test_interrupt_without_end_to_a_vp_that_waits(void **state)
-{
-	struct puppet *puppet = PUPPET(state);
-	struct vid_vp *ap;
-
-	assert_int_equal(vid_vp_new(puppet->partition, 1, 1, &ap), 0);
-	assert_int_equal(vid_vp_inject_interrupt(ap, PUPPET_UNENDED), 0);
-	vid_vp_free(ap);
 }
 
 static void test_nmi(void **state)
@@ -469,9 +341,9 @@ static void test_nmi(void **state)
 	puppet_enable_apic(puppet);
 	assert_int_equal(vid_partition_nmi(puppet->partition, 0), 0);
 	/* Not puppet_wait(), which would halt when it is over. */
-	for (int i = 0; i < 1000 && counter(puppet) == 0; i++)
+	for (int i = 0; i < 1000 && puppet_counter(puppet) == 0; i++)
 		puppet_enable_apic(puppet);
-	assert_int_equal(counter(puppet), 1);
+	assert_int_equal(puppet_counter(puppet), 1);
 	assert_int_equal(vid_partition_nmi(puppet->partition, 7), -EAGAIN);
 }
 
@@ -525,7 +397,7 @@ static void test_ioapic_pin(void **state)
 	assert_int_equal(vid_partition_set_pin(puppet->partition, 4, true), 0);
 	assert_int_equal(vid_partition_set_pin(puppet->partition, 4, false), 0);
 	assert_true(puppet_do(puppet, puppet_wait, NULL));
-	assert_int_equal(counter(puppet), 1);
+	assert_int_equal(puppet_counter(puppet), 1);
 }
 
 static uint64_t event_count(int fd)
@@ -602,9 +474,9 @@ static void test_second_vp_starts(void **state)
 	assert_true(puppet_do(puppet, puppet_store, &destination));
 	assert_true(puppet_do(puppet, puppet_store, &init));
 	assert_true(puppet_do(puppet, puppet_store, &sipi));
-	for (unsigned i = 0; i < 10000 && counter(puppet) == 0; i++)
+	for (unsigned i = 0; i < 10000 && puppet_counter(puppet) == 0; i++)
 		usleep(1000);
-	assert_int_equal(counter(puppet), 1);
+	assert_int_equal(puppet_counter(puppet), 1);
 	vid_vp_kick(ap);
 	pthread_join(thread, NULL);
 	vid_vp_free(ap);
@@ -753,10 +625,6 @@ int main(void)
 		TEST(test_kick_before_a_run),
 		TEST(test_no_kick_is_lost),
 		TEST(test_interrupt),
-		TEST(test_interrupt_without_end),
-		TEST(test_interrupt_without_end_has_a_priority),
-		TEST(test_interrupt_without_end_beside_one_in_service),
-		TEST(test_interrupt_without_end_to_a_vp_that_waits),
 		TEST(test_nmi),
 		TEST(test_interrupt_with_eoi),
 		TEST(test_many_interrupts),
