@@ -51,7 +51,7 @@ struct balloon {
 
 	unsigned patience; /* reports until a guest without pages to spare is asked again */
 	bool reported;
-	uint64_t committed, available;
+	uint64_t demand, available;
 	uint64_t failures;
 };
 
@@ -295,13 +295,28 @@ static void on_capabilities(struct balloon *balloon, const struct received *rece
 	balloon_rest(balloon);
 }
 
+/*
+ * Measured by what the guest had when it said so: what is taken from it or given to it from then on
+ * is neither committed nor available in its words. It counts what it has handed over as committed.
+ */
+static uint64_t balloon_measure(const struct balloon *balloon, uint64_t committed,
+				uint64_t available)
+{
+	uint64_t assigned = assigned_pages(balloon), taken = page_set_count(balloon->taken);
+	uint64_t promised = committed > taken ? committed - taken : 0;
+	uint64_t used = assigned > available ? assigned - available : 0;
+
+	return MAX(promised, used);
+}
+
 static void on_status(struct balloon *balloon, const struct received *received)
 {
 	struct dm_status_report report;
 
 	memcpy(&report, received->bytes, sizeof(report));
-	balloon->committed = MIN(report.committed, DM_RANGE_FRAME_MAX);
 	balloon->available = MIN(report.available, DM_RANGE_FRAME_MAX);
+	balloon->demand = balloon_measure(balloon, MIN(report.committed, DM_RANGE_FRAME_MAX),
+					  balloon->available);
 	balloon->reported = true;
 	if (balloon->patience > 0)
 		balloon->patience--;
@@ -563,16 +578,6 @@ void balloon_set_target(struct balloon *balloon, uint64_t bytes)
 	balloon->callbacks->changed(balloon->data);
 }
 
-/* The guest counts what it has handed over as committed. */
-static uint64_t demand_pages(const struct balloon *balloon)
-{
-	uint64_t assigned = assigned_pages(balloon), taken = page_set_count(balloon->taken);
-	uint64_t promised = balloon->committed > taken ? balloon->committed - taken : 0;
-	uint64_t used = assigned > balloon->available ? assigned - balloon->available : 0;
-
-	return balloon->reported ? MAX(promised, used) : 0;
-}
-
 struct balloon_report balloon_report(const struct balloon *balloon)
 {
 	return (struct balloon_report){
@@ -580,7 +585,7 @@ struct balloon_report balloon_report(const struct balloon *balloon)
 		.target = target_pages(balloon) * HV_PAGE_SIZE,
 		.assigned = assigned_pages(balloon) * HV_PAGE_SIZE,
 		.reported = balloon->reported,
-		.demand = demand_pages(balloon) * HV_PAGE_SIZE,
+		.demand = balloon->reported ? balloon->demand * HV_PAGE_SIZE : 0,
 		.available = balloon->available * HV_PAGE_SIZE,
 		.failures = balloon->failures,
 	};

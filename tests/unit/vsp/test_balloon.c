@@ -274,6 +274,7 @@ static void test_demand(void **state)
 	/* What is in the balloon is committed, and no need. */
 	balloon_set_target(f->balloon, RAM - (UINT64_C(64) << 20));
 	assert_int_equal(obey(f, FIRST_FREE), 64 * MIB_PAGES);
+	assert_int_equal(report(f).demand, UINT64_C(300) << 20); /* nothing has changed for it */
 	tell_needs(f, 400 * MIB_PAGES, 264 * MIB_PAGES);
 	assert_int_equal(report(f).demand, UINT64_C(200) << 20);
 	/* Nonsense is bounded. */
