@@ -125,6 +125,7 @@ static int decode(const char *text, size_t size, struct control_message *message
 		return CONTROL_E_MALFORMED;
 	if (r < 0)
 		return r;
+	message->size = size;
 	return message_fill(message) ? 0 : CONTROL_E_MALFORMED;
 }
 
@@ -171,6 +172,11 @@ static int receive_errno(void)
 
 int control_receive(int socket, struct control_message *ret_message)
 {
+	return control_receive_bounded(socket, CONTROL_MESSAGE_MAX, ret_message);
+}
+
+int control_receive_bounded(int socket, size_t most, struct control_message *ret_message)
+{
 	struct control_message message = { 0 };
 	union descriptors descriptors;
 	AUTO_FREE char *text = NULL;
@@ -185,7 +191,7 @@ int control_receive(int socket, struct control_message *ret_message)
 	size = recv(socket, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (size < 0)
 		return receive_errno();
-	iov.iov_len = MIN((size_t)size, (size_t)CONTROL_MESSAGE_MAX);
+	iov.iov_len = MIN((size_t)size, most);
 	iov.iov_base = text = malloc(iov.iov_len + 1);
 	if (!text)
 		return -ENOMEM;
@@ -298,13 +304,18 @@ static int send_text(int socket, const char *text, size_t size, const int *fds, 
 	return 0;
 }
 
+const char *control_text(struct json_object *message, size_t *ret_size)
+{
+	return json_object_to_json_string_length(
+		message, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_size);
+}
+
 static int send_tree(int socket, struct json_object *tree, const int *fds, size_t fd_count)
 {
 	const char *text;
 	size_t size;
 
-	text = json_object_to_json_string_length(
-		tree, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
+	text = control_text(tree, &size);
 	if (!text)
 		return -ENOMEM;
 	return send_text(socket, text, size, fds, fd_count);
@@ -338,12 +349,16 @@ int control_send(int socket, struct json_object *message)
 	return send_tree(socket, message, NULL, 0);
 }
 
+struct json_object *control_request(uint32_t id, const char *method, struct json_object *arguments)
+{
+	return json_make("id", json_object_new_int64(id), "method", json_object_new_string(method),
+			 "arguments", body(arguments), NULL);
+}
+
 int control_send_request(int socket, uint32_t id, const char *method, struct json_object *arguments,
 			 const int *fds, size_t fd_count)
 {
-	AUTO_JSON struct json_object *tree =
-		json_make("id", json_object_new_int64(id), "method", json_object_new_string(method),
-			  "arguments", body(arguments), NULL);
+	AUTO_JSON struct json_object *tree = control_request(id, method, arguments);
 
 	return tree ? send_tree(socket, tree, fds, fd_count) : -ENOMEM;
 }

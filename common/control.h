@@ -3,7 +3,8 @@
  * The control socket between the daemon and a worker.
  *
  * A connected SOCK_SEQPACKET pair; each datagram is one JSON object of at most
- * CONTROL_MESSAGE_MAX bytes, with up to CONTROL_FDS_MAX descriptors (SCM_RIGHTS):
+ * CONTROL_MESSAGE_MAX bytes, an event of at most CONTROL_EVENT_MAX, with up to CONTROL_FDS_MAX
+ * descriptors (SCM_RIGHTS):
  *
  *   request  {"id": 7, "method": "start", "arguments": {}}
  *   reply    {"id": 7, "result": {}}
@@ -15,9 +16,10 @@
  *
  * Methods                 arguments
  *   descriptors           {"names": ["kvm", "kernel", "initrd", "serial", "end", "disk:0:3"]}, one
- *                         descriptor for each name; may be sent several times. "end" is a file in
- *                         which the worker leaves the data of the last "state" event, for a daemon
- *                         that was not there to hear it. "sockets" is a stream socket that listens,
+ *                         descriptor for each name; may be sent several times. "end" is a message
+ *                         queue (mq_overview(7)) in which the worker leaves the data of the last
+ *                         "state" event, of at most CONTROL_END_MAX bytes, for a daemon that was
+ *                         not there to hear it. "sockets" is a stream socket that listens,
  *                         and leads to ports of the guest. For the image of a disk whose "format"
  *                         is not raw, here and in "attach", it is a connection to the image's
  *                         server (common/wire/nbd.h), which may still be starting. A network
@@ -46,7 +48,12 @@
  * the descriptors are closed list_values           {"pool":
  * "external|guest|auto|auto-external|auto-internal"}; result:
  *                         {"values": [["key", "value"], …], "truncated": bool}
- *   get_value             {"pool": "…", "key": "…"}; result: {"value": "…"}
+ *   reconnect             {"controller": n, "lun": n}, and the descriptor of another connection to
+ *                         the server of that disk's image, of which requests are made again that
+ *                         were under way over the last one; or none: they fail, and all later ones
+ *   cancel_detach         nobody waits any more for media that leave: "detach", "insert" and
+ * "eject" are answered with {"in_use": true}; they leave the guest all the same, and are closed
+ * when their I/O is over get_value             {"pool": "…", "key": "…"}; result: {"value": "…"}
  *   set_value             {"pool": "…", "key": "…", "value": "…"}
  *   delete_value          {"pool": "…", "key": "…"}
  *   freeze                {"limit": seconds}: the guest's file systems; thawed after that by itself
@@ -73,6 +80,7 @@
  *                         which the last has all others, and the sum of nanoseconds};
  *                         "network": {"sent_frames", "sent_bytes", "sent_dropped", and the same
  *                         of "received_"}}
+ *   disks                 result: {"disks": […]}, of each with a medium as a "disk" event has it
  *   processors            result: {"removed": ["avx2", …], "enlightenments":
  *                         {"reference_tsc": "on|off|not-offered", …}}: features that KVM could
  *                         give the guest, and the definition's model does not have; what the
@@ -88,7 +96,7 @@
  * Events                  data
  *   state                 {"state": "running|paused|stopped|kept", "reason": "…", "message": "…"}
  *                         reason: guest-shutdown, guest-hibernated, guest-reset,
- *                         triple-fault, crash, stopped, error
+ *                         triple-fault, crash, stopped, error, disk-error: also of "paused"
  *   reset                 {"reason": "…", "resets": n}: the machine was reset and runs on; n: how
  *                         often by now
  *   crash                 {"parameters": ["0x…", …], "text": "…"}: the guest's crash MSRs; once
@@ -111,6 +119,13 @@
  *                         host's; "answer_socket" is to follow, within some seconds
  *   vmbus                 {"version": "5.3"}; "" when the guest has left
  *   ejected               {"controller": n, "lun": n}: the guest took the medium out of a DVD drive
+ *   disk                  {"controller": n, "lun": n, "health":
+ *                         "ok|errors|full|held|no-server|lost", "size": bytes, "sector_size":
+ *                         bytes, "held": n, "errors": n, "error": "…", "operation":
+ *                         "read|write|flush|unmap|zero", "offset": bytes}: held: requests that
+ *                         wait until the host can carry them out, for space ("full") or because
+ *                         of another error ("held"); errors: those that failed, and the guest was
+ *                         told; the last three, of the last failure, are missing if there was none
  *   network               {"adapter": "…", "state": "closed"}: the back end has ended by itself;
  *                         the link is down. {"adapter": "…", "addresses": ["192.0.2.7", …]}: what
  *                         the guest says it has there, at most CONTROL_ADDRESSES_MAX texts; []:
@@ -141,6 +156,8 @@
 #include <stdint.h>
 
 #define CONTROL_MESSAGE_MAX     (256 * 1024) /* bytes; a definition with 256 disks fits */
+#define CONTROL_EVENT_MAX       (16 * 1024)  /* bytes of an event, which nobody has asked for */
+#define CONTROL_END_MAX         4096         /* bytes of what is left in the queue "end" */
 #define CONTROL_FDS_MAX         64
 #define CONTROL_ADDRESSES_MAX   16 /* of an adapter */
 #define CONTROL_LATENCY_BUCKETS 24
@@ -188,6 +205,7 @@ struct control_message {
 	struct json_object *body; /* arguments, result, data; always an object; of an error {} */
 	int fds[CONTROL_FDS_MAX]; /* close-on-exec; -1 where taken with TAKE_FD() */
 	size_t fd_count;
+	size_t size;              /* bytes of the text */
 	struct json_object *tree; /* owns all of the above but the descriptors */
 };
 
@@ -214,6 +232,10 @@ int control_connect(const char *path, int *ret_socket) MUST_CHECK;
  */
 int control_receive(int socket, struct control_message *ret_message) MUST_CHECK;
 
+/* The same of messages of at most `most` bytes; a larger one is CONTROL_E_MALFORMED. */
+int control_receive_bounded(int socket, size_t most,
+			    struct control_message *ret_message) MUST_CHECK;
+
 /*
  * The same from bytes at hand. The message has no descriptors. Return: 0; CONTROL_E_MALFORMED;
  * -ENOMEM.
@@ -235,3 +257,7 @@ int control_send(int socket, struct json_object *message) MUST_CHECK;
  */
 int control_send_request(int socket, uint32_t id, const char *method, struct json_object *arguments,
 			 const int *fds, size_t fd_count) MUST_CHECK;
+
+/* The same request, for another process to send; and the bytes of a message, which keeps them. */
+struct json_object *control_request(uint32_t id, const char *method, struct json_object *arguments);
+const char *control_text(struct json_object *message, size_t *ret_size);

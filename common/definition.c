@@ -56,6 +56,11 @@ static bool has_control_characters(const char *text)
 
 static bool path_is_valid(const char *path)
 {
+	static const char *const made_up[] = { "/proc/", "/sys/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(made_up); i++)
+		if (strncmp(path, made_up[i], strlen(made_up[i])) == 0)
+			return false;
 	return path[0] == '/' && !has_control_characters(path);
 }
 
@@ -63,6 +68,8 @@ static bool line_is_valid(const char *line)
 {
 	return !has_control_characters(line);
 }
+
+#define PART_VALUES 1024 /* of the text of a disk or an adapter */
 
 static const struct json_text_rule name_rule = {
 	definition_name_is_valid,
@@ -74,7 +81,7 @@ static const struct json_text_rule owner_rule = {
 };
 const struct json_text_rule definition_path_rule = {
 	path_is_valid,
-	"must be an absolute path without control characters",
+	"must be an absolute path without control characters, and not in /proc or /sys",
 };
 static const struct json_text_rule line_rule = {
 	line_is_valid,
@@ -92,6 +99,22 @@ int definition_refuse_member(struct json_reader *reader, struct json_object *obj
 }
 
 /* ---- Keys ---- */
+
+/* All zeros stand for none, which every VM would have. */
+static int read_uuid(struct json_reader *reader, const struct json_key *key,
+		     struct json_object *value, void *target)
+{
+	struct guid uuid;
+	int r = json_read_guid(reader, key, value, &uuid);
+
+	if (r < 0)
+		return r;
+	if (guid_is_null(&uuid))
+		return json_refuse(reader, value,
+				   "must not be all zeros; leave it out to have one made");
+	*(struct guid *)target = uuid;
+	return 0;
+}
 
 #define MEMBER(member) offsetof(struct definition, member)
 
@@ -194,13 +217,18 @@ static const struct json_key definition_keys[] = {
 	  .maximum = DEFINITION_NAME_MAX,
 	  .detail = &name_rule,
 	  .required = true },
-	{ .name = "uuid", .read = json_read_guid, .offset = MEMBER(uuid) },
+	{ .name = "uuid", .read = read_uuid, .offset = MEMBER(uuid) },
 	{ .name = "owner",
 	  .read = json_read_string,
 	  .offset = MEMBER(owner),
 	  .minimum = 1,
 	  .maximum = DEFINITION_OWNER_MAX,
 	  .detail = &owner_rule },
+	{ .name = "owner_uid",
+	  .read = json_read_uint64,
+	  .offset = MEMBER(owner_uid),
+	  .minimum = 1,
+	  .maximum = UINT32_MAX - 1 },
 	{ .name = "notes",
 	  .read = json_read_string,
 	  .offset = MEMBER(notes),
@@ -336,6 +364,17 @@ int definition_copy(const struct definition *definition, struct definition **ret
 	return tree ? definition_from_json(tree, ret_definition, &error) : -ENOMEM;
 }
 
+int definition_rename(struct definition *definition, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	free(definition->name);
+	definition->name = copy;
+	return 0;
+}
+
 int definition_parse(const char *text, size_t size, struct definition **ret_definition,
 		     struct json_error *ret_error)
 {
@@ -350,6 +389,14 @@ int definition_parse(const char *text, size_t size, struct definition **ret_defi
 	if (r < 0)
 		return r;
 	return definition_from_json(object, ret_definition, ret_error);
+}
+
+int definition_parse_part(const char *text, size_t size, struct json_object **ret_object,
+			  struct json_error *ret_error)
+{
+	const struct json_bounds bounds = { .size = DEFINITION_PART_MAX, .values = PART_VALUES };
+
+	return json_parse_bounded(text, size, &bounds, ret_object, ret_error);
 }
 
 int definition_load(const char *path, struct definition **ret_definition,

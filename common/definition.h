@@ -29,6 +29,7 @@
 
 #define DEFINITION_VERSION          2             /* older ones are read, too */
 #define DEFINITION_SIZE_MAX         (1024 * 1024) /* bytes of text */
+#define DEFINITION_PART_MAX         (64 * 1024)   /* bytes of text, of a disk or an adapter */
 #define DEFINITION_NAME_MAX         64            /* bytes */
 #define DEFINITION_OWNER_MAX        32            /* bytes */
 #define DEFINITION_NOTES_MAX        4096          /* bytes */
@@ -64,6 +65,14 @@ enum definition_cache {
 	DEFINITION_CACHE_UNSAFE, /* buffered, and flushes are dropped: for data nobody needs */
 };
 
+/* What happens when the host cannot do what the guest asks a disk for. */
+enum definition_on_error {
+	DEFINITION_ON_ERROR_AUTOMATIC, /* the guest is told, but for want of space: then as pause */
+	DEFINITION_ON_ERROR_REPORT,    /* the guest is told */
+	DEFINITION_ON_ERROR_PAUSE,     /* the VM is paused until that can be done */
+	DEFINITION_ON_ERROR_STOP,      /* the VM is turned off */
+};
+
 struct definition_disk {
 	unsigned controller, lun;
 	enum definition_drive drive; /* "type" */
@@ -72,7 +81,9 @@ struct definition_disk {
 	char *serial;   /* VPD page 80; NULL: derived from the VM's uuid, controller and lun */
 	bool read_only; /* always true of a DVD */
 	enum definition_cache cache;
-	unsigned sector_size; /* logical: 512 or 4096; of a DVD 2048 */
+	enum definition_on_error on_error;
+	uint64_t iops, bandwidth; /* in a second: requests, and bytes; 0: no limit */
+	unsigned sector_size;     /* logical: 512 or 4096; of a DVD 2048 */
 };
 
 struct definition_actions {
@@ -82,9 +93,11 @@ struct definition_actions {
 };
 
 struct definition {
-	char *name;       /* letters, digits, '-', '_', '.'; first a letter or digit */
-	struct guid uuid; /* all zero if the text had none */
-	char *owner;      /* a user of the host, for whom files are opened; NULL: root */
+	char *name;         /* letters, digits, '-', '_', '.'; first a letter or digit */
+	struct guid uuid;   /* all zero if the text had none */
+	char *owner;        /* a user of the host, for whom files are opened; NULL: root */
+	uint64_t owner_uid; /* that user's number, by which another of the name is known; 0: not
+			       kept */
 	char *notes;
 	struct definition_tags tags;
 	struct definition_processors processors;
@@ -115,11 +128,15 @@ extern const char *const definition_action_names[];
 extern const char *const definition_failure_action_names[];
 extern const char *const definition_drive_names[];
 extern const char *const definition_cache_names[];
+extern const char *const definition_on_error_names[];
 
 /* A definition with every default filled in, without name, uuid and disks. Return: 0, -ENOMEM. */
 int definition_new(struct definition **ret_definition) MUST_CHECK;
 int definition_copy(const struct definition *definition,
 		    struct definition **ret_definition) MUST_CHECK;
+
+/* name: as definition_name_is_valid() has it. Return: 0, -ENOMEM. */
+int definition_rename(struct definition *definition, const char *name) MUST_CHECK;
 void definition_free(struct definition *definition);
 DEFINE_CLEANUP(struct definition *, definition_free)
 
@@ -148,6 +165,13 @@ bool definition_owner_is_valid(const char *name);
 int definition_actions_from_json(struct json_object *object, struct definition_actions *actions,
 				 struct json_error *ret_error) MUST_CHECK;
 struct json_object *definition_actions_to_json(const struct definition_actions *actions);
+
+/*
+ * The text of one disk or adapter, of at most DEFINITION_PART_MAX bytes, as a tree for the
+ * functions below. Return: as definition_parse().
+ */
+int definition_parse_part(const char *text, size_t size, struct json_object **ret_object,
+			  struct json_error *ret_error) MUST_CHECK;
 
 /* ---- Disks ---- */
 

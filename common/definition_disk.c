@@ -12,6 +12,7 @@
 
 const char *const definition_drive_names[] = { "disk", "dvd", NULL };
 const char *const definition_cache_names[] = { "direct", "buffered", "unsafe", NULL };
+const char *const definition_on_error_names[] = { "automatic", "report", "pause", "stop", NULL };
 
 static bool serial_is_valid(const char *serial)
 {
@@ -35,6 +36,12 @@ static const struct json_text_rule format_rule = {
 	format_is_valid,
 	"must be raw, qcow2, vhd, vhdx or vmdk",
 };
+
+/* With fewer a guest takes its disk for broken. */
+#define IOPS_MIN      10
+#define IOPS_MAX      100000000
+#define BANDWIDTH_MIN (UINT64_C(64) << 10)
+#define BANDWIDTH_MAX (UINT64_C(1) << 40)
 
 #define DISK(member) offsetof(struct definition_disk, member)
 
@@ -74,6 +81,20 @@ static const struct json_key disk_keys[] = {
 	  .read = json_read_enum,
 	  .offset = DISK(cache),
 	  .detail = definition_cache_names },
+	{ .name = "on_error",
+	  .read = json_read_enum,
+	  .offset = DISK(on_error),
+	  .detail = definition_on_error_names },
+	{ .name = "iops",
+	  .read = json_read_uint64,
+	  .offset = DISK(iops),
+	  .minimum = IOPS_MIN,
+	  .maximum = IOPS_MAX },
+	{ .name = "bandwidth",
+	  .read = json_read_size,
+	  .offset = DISK(bandwidth),
+	  .minimum = BANDWIDTH_MIN,
+	  .maximum = BANDWIDTH_MAX },
 	{ .name = "sector_size",
 	  .read = json_read_unsigned,
 	  .offset = DISK(sector_size),
@@ -100,6 +121,9 @@ static int disk_check_dvd(struct json_reader *reader, struct json_object *object
 		return definition_refuse_member(
 			reader, object, "sector_size",
 			"a DVD has sectors of 2048 bytes; leave the key out");
+	if (disk->iops || disk->bandwidth)
+		return definition_refuse_member(reader, object, disk->iops ? "iops" : "bandwidth",
+						"a DVD drive has no limits; leave the key out");
 	if (image_format_find(disk->format) != IMAGE_RAW)
 		return definition_refuse_member(reader, object, "format",
 						"a DVD is always raw; leave the key out");

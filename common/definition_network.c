@@ -6,6 +6,7 @@
  */
 #include "common/definition_network.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -134,6 +135,35 @@ static const char *port_parse(const char *text, char end, uint16_t *ret_port)
 	return text + 1;
 }
 
+/* The address in front of the ports, if there is one. Return: what follows it; NULL: it is none. */
+static const char *address_parse(const char *text, char address[static DEFINITION_ADDRESS_SIZE])
+{
+	bool brackets = *text == '[';
+	const char *end = brackets ? strchr(text, ']') : strchr(text, ':');
+	char plain[DEFINITION_ADDRESS_SIZE] = "";
+	struct in6_addr bytes;
+	size_t size;
+
+	if (!brackets && (!end || !strchr(end + 1, ':'))) {
+		strcpy(address, DEFINITION_ADDRESS_FORWARD);
+		return text;
+	}
+	if (!end || end[brackets] != ':')
+		return NULL;
+	text += brackets;
+	size = (size_t)(end - text);
+	if (size >= sizeof(plain))
+		return NULL;
+	memcpy(plain, text, size);
+	if (strcmp(plain, DEFINITION_ADDRESS_ANY) == 0 && !brackets)
+		strcpy(address, plain);
+	else if (inet_pton(brackets ? AF_INET6 : AF_INET, plain, &bytes) != 1 ||
+		 !inet_ntop(brackets ? AF_INET6 : AF_INET, &bytes, address,
+			    DEFINITION_ADDRESS_SIZE))
+		return NULL;
+	return end + brackets + 1;
+}
+
 int definition_forward_parse(const char *text, struct definition_forward *ret_forward)
 {
 	struct definition_forward forward = { .protocol = DEFINITION_PROTOCOL_TCP };
@@ -142,7 +172,9 @@ int definition_forward_parse(const char *text, struct definition_forward *ret_fo
 		forward.protocol = DEFINITION_PROTOCOL_UDP;
 	if (strncmp(text, "udp:", 4) == 0 || strncmp(text, "tcp:", 4) == 0)
 		text += 4;
-	text = port_parse(text, ':', &forward.host_port);
+	text = address_parse(text, forward.address);
+	if (text)
+		text = port_parse(text, ':', &forward.host_port);
 	if (!text || !port_parse(text, '\0', &forward.guest_port))
 		return -EINVAL;
 	*ret_forward = forward;
@@ -152,9 +184,21 @@ int definition_forward_parse(const char *text, struct definition_forward *ret_fo
 void definition_forward_format(const struct definition_forward *forward,
 			       char text[static DEFINITION_FORWARD_TEXT_SIZE])
 {
-	snprintf(text, DEFINITION_FORWARD_TEXT_SIZE, "%s:%u:%u",
-		 forward->protocol == DEFINITION_PROTOCOL_UDP ? "udp" : "tcp", forward->host_port,
-		 forward->guest_port);
+	bool brackets = strchr(forward->address, ':');
+
+	snprintf(text, DEFINITION_FORWARD_TEXT_SIZE, "%s:%s%s%s:%u:%u",
+		 forward->protocol == DEFINITION_PROTOCOL_UDP ? "udp" : "tcp", brackets ? "[" : "",
+		 forward->address, brackets ? "]" : "", forward->host_port, forward->guest_port);
+}
+
+const char *definition_forward_option(const struct definition_forward *forward,
+				      char text[static DEFINITION_FORWARD_TEXT_SIZE])
+{
+	bool any = strcmp(forward->address, DEFINITION_ADDRESS_ANY) == 0;
+
+	snprintf(text, DEFINITION_FORWARD_TEXT_SIZE, "%s%s%u:%u", any ? "" : forward->address,
+		 any ? "" : "/", forward->host_port, forward->guest_port);
+	return forward->protocol == DEFINITION_PROTOCOL_UDP ? "--udp-ports" : "--tcp-ports";
 }
 
 /* Enters each element of an array of at most `most`. Return: 0; what `read` returns; -EINVAL. */
@@ -191,8 +235,9 @@ static int read_forward(struct json_reader *reader, struct json_object *element,
 	if (!json_object_is_type(element, json_type_string) ||
 	    definition_forward_parse(json_object_get_string(element), &forward) < 0)
 		return json_refuse(reader, element,
-				   "must be ports of the host and the guest, such as \"2222:22\" "
-				   "or \"udp:5353:53\"");
+				   "must be ports of the host and the guest, such as \"2222:22\", "
+				   "\"udp:5353:53\" or, with the host's address, "
+				   "\"192.0.2.1:80:80\", \"[2001:db8::1]:80:80\" or \"*:80:80\"");
 	for (unsigned i = 0; i < adapter->forward_count; i++)
 		if (adapter->forwards[i].protocol == forward.protocol &&
 		    adapter->forwards[i].host_port == forward.host_port)
@@ -207,6 +252,32 @@ static int read_forwards(struct json_reader *reader, const struct json_key *key,
 {
 	return read_array(reader, value, DEFINITION_FORWARDS_MAX, "forwarded ports", read_forward,
 			  target);
+}
+
+/* ---- Addresses of the guest ---- */
+
+static int read_pin(struct json_reader *reader, struct json_object *element, void *target)
+{
+	struct definition_adapter *adapter = target;
+	struct definition_address address;
+
+	if (!json_object_is_type(element, json_type_string) ||
+	    definition_address_parse(json_object_get_string(element), &address) < 0)
+		return json_refuse(
+			reader, element,
+			"must be an address that a guest can have, or a prefix of such, as "
+			"\"192.0.2.5\" or \"2001:db8::/64\"");
+	for (unsigned i = 0; i < adapter->pin_count; i++)
+		if (definition_address_overlaps(&adapter->pins[i], &address))
+			return json_refuse(reader, element, "overlaps with one before it");
+	adapter->pins[adapter->pin_count++] = address;
+	return 0;
+}
+
+static int read_pins(struct json_reader *reader, const struct json_key *key,
+		     struct json_object *value, void *target)
+{
+	return read_array(reader, value, DEFINITION_PINS_MAX, "addresses", read_pin, target);
 }
 
 /* ---- VLANs ---- */
@@ -310,10 +381,14 @@ static const struct json_key adapter_keys[] = {
 	  .maximum = IFNAMSIZ - 1,
 	  .detail = &interface_rule },
 	{ .name = "forward", .read = read_forwards },
+	{ .name = "host_loopback", .read = json_read_bool, .offset = ADAPTER(host_loopback) },
 	{ .name = "vlan", .read = read_vlan, .offset = ADAPTER(vlan) },
 	{ .name = "mac_spoofing", .read = json_read_bool, .offset = ADAPTER(mac_spoofing) },
 	{ .name = "dhcp_guard", .read = json_read_bool, .offset = ADAPTER(dhcp_guard) },
 	{ .name = "router_guard", .read = json_read_bool, .offset = ADAPTER(router_guard) },
+	{ .name = "link_protocols", .read = json_read_bool, .offset = ADAPTER(link_protocols) },
+	{ .name = "port_isolation", .read = json_read_bool, .offset = ADAPTER(isolated) },
+	{ .name = "addresses", .read = read_pins },
 	{ .name = "bandwidth", .read = json_read_members, .detail = &bandwidth_table },
 	{ .name = "mtu",
 	  .read = json_read_unsigned,
@@ -371,9 +446,22 @@ static int adapter_check(struct json_reader *reader, struct json_object *object,
 	if (adapter->forward_count && !user_mode)
 		return refuse_member(reader, object, "forward",
 				     "goes with the switch \"default\" alone");
+	if (adapter->host_loopback && !user_mode)
+		return refuse_member(reader, object, "host_loopback",
+				     "goes with the switch \"default\" alone");
 	if (adapter->vlan.mode != DEFINITION_VLAN_NONE && user_mode)
 		return refuse_member(reader, object, "vlan",
 				     "goes with a virtual switch; \"default\" has no VLANs");
+	if (adapter->pin_count && user_mode)
+		return refuse_member(reader, object, "addresses",
+				     "goes with a virtual switch; \"default\" gives the guest its "
+				     "address");
+	if (adapter->isolated && user_mode)
+		return refuse_member(reader, object, "port_isolation",
+				     "goes with a virtual switch; nobody else is on \"default\"");
+	if (adapter->pin_count && adapter->mac_spoofing)
+		return refuse_member(reader, object, "addresses",
+				     "goes with one MAC address; leave mac_spoofing out");
 	return 0;
 }
 
@@ -518,6 +606,18 @@ static struct json_object *vlan_to_json(const struct definition_vlan *vlan)
 	return object;
 }
 
+static struct json_object *pins_to_json(const struct definition_adapter *adapter)
+{
+	struct json_object *pins = json_object_new_array();
+	char text[DEFINITION_ADDRESS_TEXT_SIZE];
+
+	for (unsigned i = 0; i < adapter->pin_count; i++) {
+		definition_address_format(&adapter->pins[i], text);
+		json_append(&pins, json_object_new_string(text));
+	}
+	return pins;
+}
+
 static struct json_object *bandwidth_to_json(const struct definition_adapter *adapter)
 {
 	struct json_object *bandwidth = json_object_new_object();
@@ -553,11 +653,19 @@ struct json_object *definition_adapter_to_json(const struct definition_adapter *
 		json_add(&object, "switch", json_object_new_string(adapter->switch_name));
 	if (adapter->forward_count)
 		json_add(&object, "forward", forwards_to_json(adapter));
+	if (adapter->host_loopback)
+		json_add(&object, "host_loopback", json_object_new_boolean(true));
 	if (adapter->vlan.mode != DEFINITION_VLAN_NONE)
 		json_add(&object, "vlan", vlan_to_json(&adapter->vlan));
 	json_add(&object, "mac_spoofing", json_object_new_boolean(adapter->mac_spoofing));
 	json_add(&object, "dhcp_guard", json_object_new_boolean(adapter->dhcp_guard));
 	json_add(&object, "router_guard", json_object_new_boolean(adapter->router_guard));
+	if (adapter->link_protocols)
+		json_add(&object, "link_protocols", json_object_new_boolean(true));
+	if (adapter->isolated)
+		json_add(&object, "port_isolation", json_object_new_boolean(true));
+	if (adapter->pin_count)
+		json_add(&object, "addresses", pins_to_json(adapter));
 	if (adapter->egress || adapter->ingress)
 		json_add(&object, "bandwidth", bandwidth_to_json(adapter));
 	json_add(&object, "mtu", json_object_new_int64(adapter->mtu));

@@ -13,8 +13,10 @@
 #include "common/base/cc.h"
 #include "common/base/guid.h"
 #include "common/base/json.h"
+#include "common/definition_address.h"
 
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +27,7 @@
 #define DEFINITION_FORWARDS_MAX       64 /* of one adapter */
 #define DEFINITION_VLAN_MAX           4094
 #define DEFINITION_TRUNK_MAX          64 /* VLANs of one adapter */
+#define DEFINITION_PINS_MAX           16 /* addresses of one adapter */
 #define DEFINITION_MTU_MIN            576
 #define DEFINITION_MTU_MAX            9216
 #define DEFINITION_MTU_DEFAULT        1500
@@ -43,10 +46,16 @@
 
 enum definition_protocol { DEFINITION_PROTOCOL_TCP, DEFINITION_PROTOCOL_UDP };
 
-/* "2222:22", "udp:5353:53": a port of the host is the guest's. */
+/* An address of the host, as inet_ntop(3) writes it; of all of them, of IPv4 and IPv6. */
+#define DEFINITION_ADDRESS_SIZE    INET6_ADDRSTRLEN
+#define DEFINITION_ADDRESS_ANY     "*"
+#define DEFINITION_ADDRESS_FORWARD "127.0.0.1" /* where no address is named */
+
+/* "2222:22", "udp:[::1]:5353:53", "*:80:80": a port of the host is the guest's. */
 struct definition_forward {
 	enum definition_protocol protocol;
 	uint16_t host_port, guest_port;
+	char address[DEFINITION_ADDRESS_SIZE]; /* that is listened on; zero-filled */
 };
 
 enum definition_vlan_mode {
@@ -70,9 +79,14 @@ struct definition_adapter {
 	char *switch_name;                /* "switch"; never NULL */
 	char *tap;                        /* NULL: none; then switch_name counts */
 	struct definition_forward forwards[DEFINITION_FORWARDS_MAX];
-	unsigned forward_count; /* of the user-mode network alone */
+	unsigned forward_count; /* of the user-mode network alone, and so is the next */
+	bool host_loopback;     /* the guest's router is the host, its loopback services included */
 	struct definition_vlan vlan;
 	bool mac_spoofing, dhcp_guard, router_guard;
+	bool link_protocols; /* frames to bridges and switches pass, and PPPoE */
+	bool isolated;       /* "port_isolation": not heard by other such ports of the switch */
+	struct definition_address pins[DEFINITION_PINS_MAX]; /* "addresses": all that it may have */
+	unsigned pin_count;                                  /* 0: whatever it likes */
 	uint64_t egress, ingress; /* "bandwidth": bits/s out of and into the guest; 0: no limit */
 	unsigned mtu;             /* that the guest begins with */
 	unsigned queues;          /* 0: one per vp, at most DEFINITION_ADAPTER_QUEUES_MAX */
@@ -130,9 +144,14 @@ void definition_mac_format(const uint8_t mac[static DEFINITION_MAC_SIZE],
 			   char text[static DEFINITION_MAC_TEXT_SIZE]);
 bool definition_mac_is_null(const uint8_t mac[static DEFINITION_MAC_SIZE]);
 
-/* "[tcp:|udp:]HOST:GUEST". Return: 0, -EINVAL. */
+/* "[tcp:|udp:][ADDRESS:]HOST:GUEST", an IPv6 address in brackets. Return: 0, -EINVAL. */
 int definition_forward_parse(const char *text, struct definition_forward *ret_forward) MUST_CHECK;
 
-#define DEFINITION_FORWARD_TEXT_SIZE 16
+/* With its address, named or not. */
+#define DEFINITION_FORWARD_TEXT_SIZE (DEFINITION_ADDRESS_SIZE + 24)
 void definition_forward_format(const struct definition_forward *forward,
 			       char text[static DEFINITION_FORWARD_TEXT_SIZE]);
+
+/* As passt(1) has it: its option, and "ADDRESS/HOST:GUEST". */
+const char *definition_forward_option(const struct definition_forward *forward,
+				      char text[static DEFINITION_FORWARD_TEXT_SIZE]);

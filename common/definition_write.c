@@ -2,6 +2,8 @@
 /* The definition of a VM, as JSON again: every key, in the order of vmms-vm.json(5). */
 #include "common/definition.h"
 
+#include "common/base/parse.h"
+
 static struct json_object *number(unsigned value)
 {
 	return json_object_new_int64(value);
@@ -19,6 +21,7 @@ static struct json_object *boolean(bool value)
 
 struct json_object *definition_disk_to_json(const struct definition_disk *disk)
 {
+	char bandwidth[PARSE_SIZE_TEXT];
 	struct json_object *object;
 
 	object = json_make("controller", number(disk->controller), "lun", number(disk->lun), "type",
@@ -30,6 +33,13 @@ struct json_object *definition_disk_to_json(const struct definition_disk *disk)
 		json_add(&object, "serial", string(disk->serial));
 	json_add(&object, "read_only", boolean(disk->read_only));
 	json_add(&object, "cache", string(definition_cache_names[disk->cache]));
+	json_add(&object, "on_error", string(definition_on_error_names[disk->on_error]));
+	if (disk->iops)
+		json_add(&object, "iops", json_object_new_uint64(disk->iops));
+	if (disk->bandwidth) {
+		parse_size_format(disk->bandwidth, bandwidth);
+		json_add(&object, "bandwidth", string(bandwidth));
+	}
 	json_add(&object, "sector_size", number(disk->sector_size));
 	return object;
 }
@@ -88,6 +98,8 @@ struct json_object *definition_to_json(const struct definition *definition)
 		json_add(&object, "uuid", string(uuid));
 	if (definition->owner)
 		json_add(&object, "owner", string(definition->owner));
+	if (definition->owner && definition->owner_uid > 0)
+		json_add(&object, "owner_uid", number(definition->owner_uid));
 	json_add(&object, "notes", string(definition->notes));
 	json_add(&object, "tags", definition_tags_to_json(&definition->tags));
 	json_add(&object, "processors", definition_processors_to_json(&definition->processors));

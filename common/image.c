@@ -40,8 +40,9 @@ static int image_lock(int fd, bool read_only)
 	return errno == EAGAIN || errno == EACCES ? IMAGE_E_IN_USE : -errno;
 }
 
+/* beside_readers: another's lock is no hindrance that whoever may read the file can have. */
 static int image_open_locked(int path_fd, const struct image_options *options, int flags,
-			     int *ret_fd)
+			     bool beside_readers, int *ret_fd)
 {
 	AUTO_CLOSE int fd = -1;
 	int r;
@@ -51,14 +52,26 @@ static int image_open_locked(int path_fd, const struct image_options *options, i
 		fd = path_open(path_fd, flags);
 	if (fd < 0)
 		return errno == EBUSY || errno == EWOULDBLOCK ? IMAGE_E_IN_USE : -errno;
-	r = image_lock(fd, options->read_only);
+	r = image_lock(fd, options->read_only || beside_readers);
 	if (r)
 		return r;
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-int image_open(const char *path, const struct image_options *options, struct image *ret_image)
+/*
+ * Nobody has it open for writing: then the kernel grants its owner a lease. Where it does not say,
+ * as on file systems of networks, somebody has.
+ */
+static bool image_is_written(int path_fd)
+{
+	AUTO_CLOSE int fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
+
+	return fd < 0 || fcntl(fd, F_SETLEASE, F_RDLCK) < 0 || fcntl(fd, F_SETLEASE, F_UNLCK) < 0;
+}
+
+static int image_open_path(const char *path, const struct image_options *options,
+			   bool beside_readers, struct image *ret_image)
 {
 	AUTO_CLOSE int path_fd = -1, fd = -1;
 	int flags = options->read_only ? O_RDONLY : O_RDWR;
@@ -76,7 +89,10 @@ int image_open(const char *path, const struct image_options *options, struct ima
 		flags |= O_NONBLOCK;
 	else if (!options->read_only)
 		flags |= O_EXCL;
-	r = image_open_locked(path_fd, options, flags, &fd);
+	if (beside_readers &&
+	    (options->read_only || !S_ISREG(status.st_mode) || image_is_written(path_fd)))
+		return IMAGE_E_IN_USE;
+	r = image_open_locked(path_fd, options, flags, beside_readers, &fd);
 	if (r)
 		return r;
 	r = image_examine(fd, options, ret_image);
@@ -84,6 +100,17 @@ int image_open(const char *path, const struct image_options *options, struct ima
 		return r;
 	TAKE_FD(fd);
 	return 0;
+}
+
+int image_open(const char *path, const struct image_options *options, struct image *ret_image)
+{
+	return image_open_path(path, options, false, ret_image);
+}
+
+int image_open_beside_readers(const char *path, const struct image_options *options,
+			      struct image *ret_image)
+{
+	return image_open_path(path, options, true, ret_image);
 }
 
 /* What it was opened for decides; here it is only made fit for what the disk does. */

@@ -55,6 +55,15 @@ int image_open(const char *path, const struct image_options *options,
 	       struct image *ret_image) MUST_CHECK;
 
 /*
+ * The same for an image that image_open() has found in use, and that is to be written: whoever may
+ * read a file can lock it against writers. It is opened if nobody has it open for writing, as the
+ * file's owner can find out of a regular file; and locked so that no writer comes after us. Whether
+ * the readers are others of one's own, the caller has to know. Return: 0; IMAGE_E_; -errno.
+ */
+int image_open_beside_readers(const char *path, const struct image_options *options,
+			      struct image *ret_image) MUST_CHECK;
+
+/*
  * The same for a descriptor that somebody has opened elsewhere and passed: it is locked, and made
  * to bypass the page cache if that is wanted. They share the lock and may give it up, to their own
  * disadvantage; a block device cannot be claimed any more. The caller keeps fd, which ret_image->fd

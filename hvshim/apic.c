@@ -9,33 +9,22 @@
  * that KVM needs to be told. TLFS 10.3.5; Linux Documentation/virt/kvm/x86/msr.rst
  * (MSR_KVM_PV_EOI_EN), arch/x86/hyperv/hv_apic.c.
  *
- * A guest that takes part ends its other interrupts by the synthetic EOI MSR, and that can be had
- * from KVM's LAPIC through the x2APIC's MSRs alone. Hence only guests known to use the x2APIC are
- * offered it; for them KVM takes the values of all three MSRs as they are.
+ * A guest that takes part ends its other interrupts by the synthetic EOI MSR, whatever mode its
+ * APIC is in, and the mode is its own to choose and to change: Linux with "nosmp" or "nox2apic", or
+ * without its driver for Hyper-V's interrupt remapping, has an xAPIC. User space can end an
+ * interrupt in an xAPIC by one means alone, KVM's own emulation of these MSRs
+ * (KVM_CAP_HYPERV_VAPIC), which holds for both modes. The x2APIC's MSRs are refused in an xAPIC,
+ * and writing all of its registers anew would lose interrupts that come at that moment. So without
+ * that emulation no guest is offered any of this: an interrupt that is never ended is the last that
+ * a guest gets.
  */
 #include "hvshim/internal.h"
-
-#define X2APIC_TPR 0x808u
-#define X2APIC_EOI 0x80bu
-#define X2APIC_ICR 0x830u
-
-static uint32_t apic_register(uint32_t index)
-{
-	switch (index) {
-	case HV_MSR_EOI:
-		return X2APIC_EOI;
-	case HV_MSR_ICR:
-		return X2APIC_ICR;
-	default:
-		return X2APIC_TPR;
-	}
-}
 
 int apic_read(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value)
 {
 	if (!vp->hvshim->apic_msrs)
 		return HVSHIM_MSR_E_FAULT;
-	if (vid_vp_get_msr(vp->vp, apic_register(index), ret_value) < 0)
+	if (vid_vp_get_msr(vp->vp, index, ret_value) < 0)
 		return HVSHIM_MSR_E_FAULT;
 	return 0;
 }
@@ -46,11 +35,7 @@ int apic_write(struct hvshim_vp *vp, uint32_t index, uint64_t value)
 		return HVSHIM_MSR_E_FAULT;
 	if (index == HV_MSR_EOI)
 		value = 0;
-	if (vid_vp_set_msr(vp->vp, apic_register(index), value) < 0) {
-		hvshim_notice(vp->hvshim, HVSHIM_EVENT_XAPIC);
-		return HVSHIM_MSR_E_FAULT;
-	}
-	return 0;
+	return vid_vp_set_msr(vp->vp, index, value) < 0 ? HVSHIM_MSR_E_FAULT : 0;
 }
 
 /* Linux writes the MSR whether or not it was offered anything in that page. */

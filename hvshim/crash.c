@@ -15,12 +15,19 @@ static void crash_copy_text(const struct hvshim *hvshim, struct hvshim_crash *cr
 {
 	gpa_t gpa = GPA(crash->parameters[TEXT_ADDRESS]);
 	size_t size = MIN(crash->parameters[TEXT_SIZE], (uint64_t)sizeof(crash->text));
-	const void *text = vid_memory_map(hvshim->memory, gpa, size);
 
-	if (!text)
-		return;
-	memcpy(crash->text, text, size);
-	crash->text_size = size;
+	/* Page by page: the next one may lie in RAM that was added. */
+	while (crash->text_size < size) {
+		size_t part = MIN(size - crash->text_size,
+				  (size_t)(HV_PAGE_SIZE - gpa.value % HV_PAGE_SIZE));
+		const void *text = vid_memory_map(hvshim->memory, gpa, part);
+
+		if (!text)
+			return;
+		memcpy(crash->text + crash->text_size, text, part);
+		crash->text_size += part;
+		gpa = gpa_add(gpa, part);
+	}
 }
 
 void crash_capture(struct hvshim *hvshim, uint64_t control)

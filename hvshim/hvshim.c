@@ -58,12 +58,6 @@ void hvshim_raise(struct hvshim *hvshim, unsigned event)
 	loop_post(hvshim->loop, &hvshim->task);
 }
 
-void hvshim_notice(struct hvshim *hvshim, unsigned event)
-{
-	if (!(atomic_fetch_or(&hvshim->noticed, event) & event))
-		hvshim_raise(hvshim, event);
-}
-
 static void hvshim_give_crash(struct hvshim *hvshim)
 {
 	struct hvshim_crash *crash;
@@ -76,21 +70,6 @@ static void hvshim_give_crash(struct hvshim *hvshim)
 	free(crash);
 }
 
-static const struct {
-	unsigned event;
-	const char *text;
-} hvshim_notices[] = {
-	{ HVSHIM_EVENT_XAPIC, "the guest uses Hyper-V's MSRs of the APIC, but has turned its "
-			      "x2APIC off, and will not get far; set hyper_v.apic_msrs to false" },
-};
-
-static void hvshim_give_notices(struct hvshim *hvshim, unsigned events)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(hvshim_notices); i++)
-		if (events & hvshim_notices[i].event && hvshim->callbacks->notice && !hvshim->freed)
-			hvshim->callbacks->notice(hvshim->data, hvshim_notices[i].text);
-}
-
 static void hvshim_run_task(struct loop_task *task)
 {
 	struct hvshim *hvshim = container_of(task, struct hvshim, task);
@@ -99,7 +78,6 @@ static void hvshim_run_task(struct loop_task *task)
 	hvshim_enter(hvshim);
 	message_queues_deliver(hvshim);
 	events = atomic_exchange(&hvshim->events, 0);
-	hvshim_give_notices(hvshim, events);
 	if (events & HVSHIM_EVENT_CRASH && !hvshim->freed)
 		hvshim_give_crash(hvshim);
 	if (events & HVSHIM_EVENT_RESET && !hvshim->freed)
@@ -205,6 +183,19 @@ static void hvshim_init_vp(struct hvshim *hvshim, uint32_t index)
 	synic_init(vp);
 }
 
+/* A CPU that ends interrupts without an exit beats the MSR, which is one. */
+static bool hvshim_has_apic_msrs(const struct hvshim_config *config)
+{
+	const struct vid_capabilities *host =
+		vid_capabilities(vid_partition_device(config->partition));
+
+	if (!(config->enlightenments & enlightenment_bit(ENLIGHTENMENT_APIC_MSRS)) ||
+	    host->apic_virtualization)
+		return false;
+	return config->engine == HVSHIM_ENGINE_KERNEL ||
+	       (host->hyperv_vapic && config->x2apic_guest);
+}
+
 int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim)
 {
 	struct hvshim *hvshim;
@@ -223,11 +214,7 @@ int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim)
 	hvshim->data = config->data;
 	hvshim->wanted = config->enlightenments;
 	hvshim->synthetic_timers = hvshim_wants(hvshim, ENLIGHTENMENT_SYNTHETIC_TIMERS);
-	/* A CPU that ends interrupts without an exit beats the MSR, which is one. */
-	hvshim->apic_msrs =
-		hvshim_wants(hvshim, ENLIGHTENMENT_APIC_MSRS) &&
-		(config->x2apic_guest || config->engine == HVSHIM_ENGINE_KERNEL) &&
-		!vid_capabilities(vid_partition_device(config->partition))->apic_virtualization;
+	hvshim->apic_msrs = hvshim_has_apic_msrs(config);
 	for (size_t i = 0; i < HVSHIM_MESSAGE_CONNECTIONS; i++)
 		hvshim->queues[i].connection_id = config->message_connections[i];
 	pthread_mutex_init(&hvshim->lock, NULL);

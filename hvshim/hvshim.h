@@ -75,12 +75,6 @@ struct hvshim_callbacks {
 
 	/* The guest asked for a reset through the reset MSR. */
 	void (*reset)(void *data);
-
-	/*
-	 * The guest wants something that this engine cannot do, and will not work as it should:
-	 * a sentence for the log. At most once per matter. Optional.
-	 */
-	void (*notice)(void *data, const char *text);
 };
 
 #define HVSHIM_MESSAGE_CONNECTIONS 4
@@ -106,11 +100,12 @@ struct hvshim_config {
 	 *
 	 * The synthetic MSRs of the APIC are recommended where the CPU does not virtualise the APIC
 	 * anyway: the guest then ends most interrupts without an exit. In the user-space engine
-	 * they work in an x2APIC only (elsewhere they are a #GP), so there it takes a guest that is
-	 * known to run its APICs as such.
+	 * that takes a KVM that has these MSRs itself (apic.c), and is worth it for a guest that is
+	 * likely to run its APICs as x2APICs: one with xAPICs sends each interrupt to another vp by
+	 * such an MSR, too, which is an exit to user space.
 	 */
 	uint32_t enlightenments;
-	bool x2apic_guest;
+	bool x2apic_guest; /* a guess, on which nothing but speed depends */
 };
 
 /* Which engine AUTO means on this host, or whether the one asked for can be had: -ENOTSUP. */

@@ -210,7 +210,6 @@ struct message_queue {
 enum {
 	HVSHIM_EVENT_CRASH = 1,
 	HVSHIM_EVENT_RESET = 2,
-	HVSHIM_EVENT_XAPIC = 4,
 };
 
 struct hvshim {
@@ -239,7 +238,6 @@ struct hvshim {
 
 	struct loop_task task;   /* delivers messages and events */
 	atomic_uint events;      /* HVSHIM_EVENT_ */
-	atomic_uint noticed;     /* those given already, that come but once */
 	struct loop_timer retry; /* looks at the slots that somebody waits for */
 	uint64_t retry_delay_ns; /* 0: not running */
 
@@ -270,7 +268,6 @@ void hvshim_retry_later(struct hvshim *hvshim);
 
 /* [vp] */
 void hvshim_raise(struct hvshim *hvshim, unsigned event);
-void hvshim_notice(struct hvshim *hvshim, unsigned event); /* once */
 
 /* ---- MSRs, hypercalls, connections ---- */
 

@@ -363,12 +363,11 @@ void synic_check(struct hvshim_vp *vp)
 static bool event_flag_set(struct hvshim_vp *vp, uint32_t sint, uint32_t flag)
 {
 	uint32_t *word = &vp->synic.events->flags[sint][flag / 32], bit = UINT32_C(1) << flag % 32;
+	bool was_set = __atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit;
 
-	if (__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit)
-		return false;
 	synic_mark_written(vp, vp->synic.state.siefp,
 			   (size_t)((uint8_t *)word - (uint8_t *)vp->synic.events), sizeof(*word));
-	return true;
+	return !was_set;
 }
 
 void hvshim_signal_event(struct hvshim *hvshim, uint32_t vp_index, uint32_t sint, uint32_t flag)

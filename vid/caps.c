@@ -40,6 +40,7 @@ static const struct capability capability_table[] = {
 	CAPABILITY(HYPERV_CPUID, hyperv_cpuid, false),
 	CAPABILITY(HYPERV_SYNIC2, hyperv_synic2, false),
 	CAPABILITY(HYPERV_EVENTFD, hyperv_eventfd, false),
+	CAPABILITY(HYPERV_VAPIC, hyperv_vapic, false),
 	CAPABILITY(TSC_DEADLINE_TIMER, tsc_deadline, false),
 	CAPABILITY(GET_TSC_KHZ, tsc_khz, true),
 	CAPABILITY(X2APIC_API, x2apic_api, false),

@@ -132,6 +132,18 @@ bool vid_memory_tracks_dirty(const struct vid_memory *memory)
 	return memory->tracking;
 }
 
+/* What of [gpa, gpa + size) lies in the region. */
+static void region_mark_part(struct vid_region *region, uint64_t gpa, uint64_t size)
+{
+	uint64_t first = region->range.gpa.value, last = first + region->range.size - 1;
+	uint64_t gpa_last = size - 1 > UINT64_MAX - gpa ? UINT64_MAX : gpa + size - 1;
+
+	if (gpa_last < first || gpa > last)
+		return;
+	vid_region_mark(region, (MAX(gpa, first) - first) / HV_PAGE_SIZE,
+			(MIN(gpa_last, last) - first) / HV_PAGE_SIZE);
+}
+
 void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size)
 {
 	size_t count;
@@ -139,15 +151,8 @@ void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size
 	if (!atomic_load_explicit(&memory->tracking, memory_order_acquire) || size == 0)
 		return;
 	count = vid_memory_region_count(memory);
-	for (size_t i = 0; i < count; i++) {
-		struct vid_region *region = &memory->regions[i];
-		uint64_t offset = gpa.value - region->range.gpa.value;
-
-		if (offset >= region->range.size || size > region->range.size - offset)
-			continue;
-		vid_region_mark(region, offset / HV_PAGE_SIZE, (offset + size - 1) / HV_PAGE_SIZE);
-		return;
-	}
+	for (size_t i = 0; i < count; i++)
+		region_mark_part(&memory->regions[i], gpa.value, size);
 }
 
 int vid_memory_read_dirty(struct vid_memory *memory, size_t i, uint64_t *bitmap, size_t words)

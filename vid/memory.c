@@ -290,6 +290,26 @@ void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size)
 	return region ? region->host + (gpa.value - region->range.gpa.value) : NULL;
 }
 
+uint64_t vid_memory_run(const struct vid_memory *memory, gpa_t gpa, uint64_t size, bool *ret_is_ram)
+{
+	size_t count = vid_memory_region_count(memory);
+	uint64_t run = size;
+
+	*ret_is_ram = false;
+	for (size_t i = 0; i < count; i++) {
+		const struct vid_memory_region *range = &memory->regions[i].range;
+		uint64_t offset = gpa.value - range->gpa.value;
+
+		if (offset < range->size) {
+			*ret_is_ram = true;
+			return MIN(size, range->size - offset);
+		}
+		if (range->gpa.value > gpa.value)
+			run = MIN(run, range->gpa.value - gpa.value);
+	}
+	return run;
+}
+
 int vid_memory_prefer(struct vid_memory *memory, struct vid_memory_region range, uint32_t host_node)
 {
 	unsigned long nodes[(VID_HOST_NODE_MAX + 1) / LONG_BITS] = { 0 };
@@ -375,9 +395,10 @@ int vid_memory_discard(struct vid_memory *memory)
 		struct vid_region *region = &memory->regions[i];
 		int r = region_discard(region);
 
+		/* Also if it failed half-way. */
+		vid_memory_mark_written(memory, region->range.gpa, region->range.size);
 		if (r < 0)
 			return r;
-		vid_memory_mark_written(memory, region->range.gpa, region->range.size);
 	}
 	return 0;
 }
@@ -421,8 +442,7 @@ int vid_memory_discard_range(struct vid_memory *memory, gpa_t gpa, uint64_t size
 	for (; r == 0 && size > 0; gpa = gpa_add(gpa, part), size -= part) {
 		region = memory_find_part(memory, gpa, size, &part);
 		r = region_give_back(region, gpa.value - region->range.gpa.value, part);
-		if (r == 0)
-			vid_memory_mark_written(memory, gpa, part);
+		vid_memory_mark_written(memory, gpa, part);
 	}
 	return r;
 }

@@ -49,6 +49,7 @@ struct vid_capabilities {
 	bool user_space_msr, msr_filter;  /* both: the user-space engine can run */
 	bool hyperv_cpuid, hyperv_synic2; /* both: the in-kernel engine can run */
 	bool hyperv_eventfd;
+	bool hyperv_vapic; /* vid_vp_set_msr() of Hyper-V's EOI, ICR and TPR does what they do */
 	bool tsc_deadline, tsc_khz, x2apic_api;
 	bool apic_virtualization; /* the CPU delivers interrupts and takes EOIs without exits */
 	unsigned max_vps, max_interrupt_routes;
@@ -166,6 +167,13 @@ int vid_memory_share(const struct vid_memory *memory, size_t i, uint64_t *ret_of
  * what is there at any moment.
  */
 void *vid_memory_map(const struct vid_memory *memory, gpa_t gpa, uint64_t size);
+
+/*
+ * How many of `size` bytes from gpa on are alike: RAM of one region, or no RAM. size: not 0, and
+ * the end is below 2^64.
+ */
+uint64_t vid_memory_run(const struct vid_memory *memory, gpa_t gpa, uint64_t size,
+			bool *ret_is_ram);
 
 /*
  * The guest finds zeros. Pages go back to the host, but for VID_MEMORY_HUGETLB, which keeps what is

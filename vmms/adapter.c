@@ -262,16 +262,67 @@ static void passt_ended(void *owner, const char *words)
 	start_later(adapter);
 }
 
+/*
+ * One adapter that may reach the host's loopback is enough: they are one guest's, and one user's.
+ * fresh: one that takes the place of that of its name, or NULL.
+ */
+static bool may_reach_loopback(const struct vm *vm, const struct definition_adapter *fresh)
+{
+	const struct definition_network *network = &vm->definition->network;
+
+	if (fresh && fresh->host_loopback)
+		return true;
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		const struct definition_adapter *adapter = &network->adapters[i];
+
+		if (adapter->host_loopback && (!fresh || strcmp(adapter->name, fresh->name) != 0))
+			return true;
+	}
+	return false;
+}
+
+/* Without privilege, or nftables, what passt(1) itself does about it is all there is. */
+static void close_loopback(struct vm *vm, bool closed)
+{
+	struct vswitches *switches = vm->manager->switches;
+	struct network_guard *guard;
+	struct failure failure;
+	int r;
+
+	if (vm->worker_user == 0 || !switches->network)
+		return;
+	r = vswitches_guard(switches, &guard, &failure);
+	if (r == 0)
+		r = network_guard_close_loopback(guard, vm->worker_user, closed);
+	else
+		log_debug("%s", failure.message);
+	if (r < 0)
+		log_warning("VM %s: nftables do not keep its guest from the host's loopback: %s",
+			    vm->definition->name, strerror(-r));
+}
+
+void adapter_guard_loopback(struct vm *vm)
+{
+	bool used = false;
+
+	list_for_each (link, &vm->adapters)
+		used = used || container_of(link, struct adapter, link)->backend == ADAPTER_USER;
+	if (used || vm->manager->switches->guard)
+		close_loopback(vm, used && !may_reach_loopback(vm, NULL));
+}
+
 static int start_passt(struct adapter *adapter, const struct definition_adapter *definition,
 		       struct adapter_descriptors *descriptors)
 {
 	struct passt_config config = { .program = adapter->vm->manager->settings.passt,
 				       .adapter = definition,
+				       .user = adapter->vm->worker_user,
 				       .ended = passt_ended,
 				       .owner = adapter };
 	char reason[ADAPTER_REASON_MAX];
 	int r;
 
+	close_loopback(adapter->vm, !may_reach_loopback(adapter->vm, definition));
 	r = passt_start(adapter->vm->manager->loop, &config, &adapter->passt, descriptors->fds);
 	if (r == 0) {
 		descriptors->count = 1;
@@ -427,6 +478,7 @@ static void adopt_passt(struct adapter *adapter, const struct process *process)
 	const struct passt_config config = { .ended = passt_ended, .owner = adapter };
 
 	adapter->started = now(adapter);
+	close_loopback(adapter->vm, !may_reach_loopback(adapter->vm, NULL));
 	if (passt_adopt(adapter->vm->manager->loop, &config, process, &adapter->passt) == 0)
 		return;
 	set_reason(adapter, "passt has ended");

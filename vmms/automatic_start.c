@@ -146,7 +146,7 @@ int automatic_start_new(struct manager *manager, struct automatic_start **ret_st
 	if (r < 0)
 		return r;
 	if (start->count > 0)
-		log_info("automatic start of %zu VMs", start->count);
+		log_info("automatic start of %zu VM%s", start->count, start->count == 1 ? "" : "s");
 	await_next(start);
 	*ret_start = TAKE_PTR(start);
 	return 0;

@@ -4,7 +4,8 @@
  *
  * There is one ring, and `written` counts all bytes that ever went into it; a client is no more
  * than a position on that count. Output is taken from the worker as fast as it comes, and what the
- * slowest client has not seen is overwritten: nothing here grows, and the guest never waits.
+ * slowest client has not seen is overwritten: nothing here grows, and the guest never waits. What
+ * it writes faster than CONSOLE_RATE is its worker's to lose.
  *
  * The other way there is no buffer either: a client is read only when the worker's socket has room.
  */
@@ -12,6 +13,7 @@
 
 #include "common/base/list.h"
 #include "common/base/log.h"
+#include "common/base/token_bucket.h"
 #include "vmms/log_file.h"
 
 #include <errno.h>
@@ -23,6 +25,8 @@
 
 #define INPUT_SIZE 1024 /* bytes taken from a client at a time */
 #define DRAIN_MAX  (4 * CONSOLE_SCROLLBACK)
+#define TAKEN_MOST (4 << 20) /* bytes that a worker may bring at once */
+#define RUN_MIN    4096      /* bytes to be written to the log after some were left out */
 
 _Static_assert((CONSOLE_SCROLLBACK & (CONSOLE_SCROLLBACK - 1)) == 0, "positions are masked");
 
@@ -50,6 +54,8 @@ struct console {
 	uint64_t written;
 	char *ring;           /* CONSOLE_SCROLLBACK bytes; NULL until it is needed */
 	struct log_file *log; /* NULL: none */
+	struct token_bucket log_bytes, bytes; /* that may be written there; taken from the worker */
+	uint64_t left_out;                    /* bytes that the log lacks here */
 };
 
 /* ---- What is waited for ---- */
@@ -183,15 +189,42 @@ static int client_ready(sd_event_source *source, int fd, uint32_t events, void *
 
 /* ---- The worker ---- */
 
-static void append_to_log(struct console *console, const char *bytes, size_t size)
+static void write_to_log(struct console *console, const char *bytes, size_t size)
 {
 	int r;
 
-	if (!console->log)
-		return;
 	r = log_file_append(console->log, bytes, size);
 	if (r < 0)
 		log_error("what a guest writes to its console cannot be kept: %s", strerror(-r));
+}
+
+static void tell_left_out(struct console *console)
+{
+	char text[64];
+	int size;
+
+	if (console->left_out == 0 || !console->log)
+		return;
+	size = snprintf(text, sizeof(text), "\r\n[%llu bytes left out]\r\n",
+			(unsigned long long)console->left_out);
+	console->left_out = 0;
+	write_to_log(console, text, (size_t)size);
+}
+
+static void append_to_log(struct console *console, uint64_t now, const char *bytes, size_t size)
+{
+	size_t taken = 0;
+
+	if (!console->log)
+		return;
+	/* Runs of some length, or the log would be made of what it says is left out. */
+	if (console->left_out == 0 || token_bucket_has(&console->log_bytes, now, RUN_MIN))
+		taken = (size_t)token_bucket_take(&console->log_bytes, now, size);
+	if (taken > 0) {
+		tell_left_out(console);
+		write_to_log(console, bytes, taken);
+	}
+	console->left_out += size - taken;
 }
 
 static void append(struct console *console, const char *bytes, size_t size)
@@ -209,6 +242,7 @@ static void append(struct console *console, const char *bytes, size_t size)
 /* Return: bytes taken; 0 when there is nothing now; -1 at the end. */
 static ssize_t worker_read(struct console *console)
 {
+	uint64_t now = 0, rest;
 	char bytes[4096];
 	ssize_t size;
 
@@ -217,8 +251,12 @@ static ssize_t worker_read(struct console *console)
 		return 0;
 	if (size <= 0)
 		return -1;
+	(void)sd_event_now(watches_loop(console->watches), CLOCK_MONOTONIC, &now);
 	append(console, bytes, (size_t)size);
-	append_to_log(console, bytes, (size_t)size);
+	append_to_log(console, now, bytes, (size_t)size);
+	rest = token_bucket_charge(&console->bytes, now, (uint64_t)size);
+	if (rest > 0)
+		watch_rest(console->worker_watch, rest);
 	return size;
 }
 
@@ -259,6 +297,9 @@ int console_new(struct watches *watches, struct console **ret_console)
 		return -ENOMEM;
 	console->watches = watches;
 	console->worker = -1;
+	console->bytes = (struct token_bucket){ .most = TAKEN_MOST, .rate = CONSOLE_RATE };
+	console->log_bytes =
+		(struct token_bucket){ .most = CONSOLE_LOG_BOUND, .rate = CONSOLE_LOG_RATE };
 	list_init(&console->clients);
 	*ret_console = console;
 	return 0;
@@ -343,6 +384,7 @@ void console_disconnect(struct console *console)
 	/* Bounded: the other end may be a worker that never stops talking. */
 	while (taken < DRAIN_MAX && (size = worker_read(console)) > 0)
 		taken += size;
+	tell_left_out(console);
 	watch_free(TAKE_PTR(console->worker_watch));
 	close_fdp(&console->worker);
 	console->worker = -1;

@@ -8,7 +8,9 @@
  * loses what has left the scroll-back, and is told so in the stream; it holds up nobody.
  *
  * What the guest writes is also kept in a log file, if there is one; so a console of a daemon that
- * comes later begins with what was said before.
+ * comes later begins with what was said before. A guest that writes without end gets
+ * CONSOLE_LOG_BOUND bytes there at once, and then CONSOLE_LOG_RATE; "[n bytes left out]" stands for
+ * the rest.
  *
  * Bytes pass through as they are. Thread: the event loop's.
  */
@@ -23,6 +25,8 @@
 #define CONSOLE_SCROLLBACK  (64 * 1024) /* bytes */
 #define CONSOLE_CLIENTS_MAX 16
 #define CONSOLE_LOG_BOUND   (1024 * 1024) /* bytes, of the log file */
+#define CONSOLE_LOG_RATE    (64 * 1024)   /* bytes a second that are written there, for long */
+#define CONSOLE_RATE        (8 << 20)     /* bytes a second that are taken of a guest */
 
 struct console;
 struct log_file;

@@ -6,7 +6,9 @@
 #include "vmms/dbus_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RECONNECT_INTERVAL 1000000 /* microseconds */
@@ -173,20 +175,39 @@ int dbus_read_options(sd_bus_message *call, const struct dbus_option *options, s
 
 /* ---- The connection ---- */
 
-int dbus_open(const struct dbus_settings *settings, sd_bus **ret_bus)
+static int set_address(const struct dbus_settings *settings, sd_bus *bus)
+{
+	const char *address = settings->address, *folder = getenv("XDG_RUNTIME_DIR");
+	char path[PATH_MAX];
+
+	if (settings->scope == DBUS_SYSTEM)
+		address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
+	else if (settings->scope == DBUS_USER)
+		address = getenv("DBUS_SESSION_BUS_ADDRESS");
+	if (address)
+		return sd_bus_set_address(bus, address);
+	if (settings->scope == DBUS_SYSTEM)
+		return sd_bus_set_address(bus, "unix:path=/run/dbus/system_bus_socket");
+	if (!folder)
+		return -ENOMEDIUM;
+	snprintf(path, sizeof(path), "unix:path=%s/bus", folder);
+	return sd_bus_set_address(bus, path);
+}
+
+int dbus_open(const struct dbus_settings *settings, bool descriptors, sd_bus **ret_bus)
 {
 	sd_bus *bus = NULL;
 	int r;
 
-	if (settings->scope == DBUS_SYSTEM)
-		return sd_bus_open_system_with_description(ret_bus, "vmms");
-	if (settings->scope == DBUS_USER)
-		return sd_bus_open_user_with_description(ret_bus, "vmms");
 	r = sd_bus_new(&bus);
 	if (r >= 0)
-		r = sd_bus_set_address(bus, settings->address);
+		r = sd_bus_set_description(bus, "vmms");
+	if (r >= 0)
+		r = set_address(settings, bus);
 	if (r >= 0)
 		r = sd_bus_set_bus_client(bus, true);
+	if (r >= 0)
+		r = sd_bus_negotiate_fds(bus, descriptors);
 	if (r >= 0)
 		r = sd_bus_start(bus);
 	if (r < 0) {
@@ -202,6 +223,8 @@ static int reconnect(sd_event_source *source, uint64_t usec, void *data);
 static void disconnect(struct dbus_service *service)
 {
 	dbus_access_forget(&service->access);
+	dbus_files_stop(service);
+	service->has_name = false;
 	service->bus = sd_bus_close_unref(service->bus);
 }
 
@@ -245,7 +268,7 @@ static int try_connect(struct dbus_service *service)
 {
 	int r;
 
-	r = dbus_open(&service->settings, &service->bus);
+	r = dbus_open(&service->settings, false, &service->bus);
 	if (r < 0)
 		return r;
 	r = register_objects(service);
@@ -254,8 +277,13 @@ static int try_connect(struct dbus_service *service)
 	r = sd_bus_attach_event(service->bus, service->manager->loop, SD_EVENT_PRIORITY_NORMAL);
 	if (r < 0)
 		return r;
+	r = dbus_files_start(service);
+	if (r < 0)
+		return r;
 	/* Last, so that whoever waits for the name finds everything. */
-	return sd_bus_request_name(service->bus, DBUS_NAME, 0);
+	r = sd_bus_request_name(service->bus, DBUS_NAME, 0);
+	service->has_name = r >= 0;
+	return r;
 }
 
 static int reconnect(sd_event_source *source, uint64_t usec, void *data)
@@ -284,6 +312,7 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	service->report = report;
 	service->settings = *settings;
 	list_init(&service->stop_calls);
+	list_init(&service->forwarders);
 	r = dbus_access_init(&service->access, manager->loop, manager->errands, settings->group);
 	if (r < 0)
 		return r;
@@ -309,6 +338,7 @@ void dbus_service_free(struct dbus_service *service)
 	if (service->manager)
 		dbus_guests_stopped(service);
 	dbus_access_deinit(&service->access);
+	dbus_files_stop(service);
 	service->bus = sd_bus_flush_close_unref(service->bus);
 	free(service);
 }

@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/dbus_size.h"
 #include "vmms/permit.h"
 #include "vmms/resources.h"
 
@@ -72,11 +73,11 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "GetJob", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "GetSwitch", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
-	{ DBUS_INTERFACE_VM, "OpenConsole", NEED_CONSOLE },
+	{ DBUS_INTERFACE_FILES, "OpenConsole", NEED_CONSOLE },
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
+	{ DBUS_INTERFACE_VM, "GetDisks", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetProcessors", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
-	{ DBUS_INTERFACE_VM, "Inspect", NEED_READ },
 	{ DBUS_INTERFACE_VM, "ListGuestValues", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetGuestValue", NEED_READ },
 	{ DBUS_INTERFACE_JOB, "Wait", NEED_READ },
@@ -152,7 +153,7 @@ static struct vm *call_vm(const struct dbus_service *service, sd_bus_message *ca
 	uint32_t id;
 
 	if (name)
-		return manager_find_name(service->manager, name);
+		return manager_find(service->manager, name);
 	if (is_of_manager(call) &&
 	    sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob"))
 		return read_argument(call, "u", &id)
@@ -174,15 +175,19 @@ static bool is_at_home(const struct dbus_service *service)
 {
 	const struct user_found *user = service->access.user;
 
-	return user->is_member || permit_count(user->name, &service->manager->vms) > 0;
+	return user->is_member || permit_count(user, &service->manager->vms) > 0;
 }
 
-static int read_uid(sd_bus_message *call, uid_t *ret_uid)
+/* Of a call that was forwarded (vmms/call_forwarder.h), the sender is still that on the bus. */
+static int read_uid(const struct dbus_service *service, sd_bus_message *call, uid_t *ret_uid)
 {
 	CLEANUP(sd_bus_creds_unrefp) sd_bus_creds *credentials = NULL;
+	const char *sender = sd_bus_message_get_sender(call);
 	int r;
 
-	r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &credentials);
+	if (!sender || !service->bus)
+		return -ENXIO;
+	r = sd_bus_get_name_creds(service->bus, sender, SD_BUS_CREDS_EUID, &credentials);
 	return r < 0 ? r : sd_bus_creds_get_euid(credentials, ret_uid);
 }
 
@@ -192,17 +197,15 @@ static struct dbus_service *service_of(sd_bus_message *call)
 	return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
 }
 
-const char *dbus_caller(sd_bus_message *call)
+const struct user_found *dbus_caller(sd_bus_message *call)
 {
-	const struct user_found *user = service_of(call)->access.user;
-
-	return user ? user->name : NULL;
+	return service_of(call)->access.user;
 }
 
 bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm)
 {
 	return service->access.sees_all ||
-	       (vm && permit_is_owner(service->access.user->name, vm->definition));
+	       (vm && permit_is_owner(service->access.user, vm->definition));
 }
 
 bool dbus_reader_sees_all(const struct dbus_service *service)
@@ -264,6 +267,7 @@ static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum 
 		[POLKIT_NO] = "polkit does not allow",
 		[POLKIT_CHALLENGE] = "polkit wants authentication, and nobody can be asked, for",
 		[POLKIT_ABSENT] = "polkit, which does not answer, is asked for",
+		[POLKIT_LATE] = "nobody authenticated in time for",
 	};
 	const char *user = service->access.user->name, *name = named_vm(call);
 	char text[FAILURE_MESSAGE_MAX], group[128] = "";
@@ -287,6 +291,20 @@ static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum 
 		      text);
 }
 
+static int refuse_size(struct dbus_service *service, sd_bus_message *call, int error)
+{
+	char text[128];
+
+	if (error == -ENOMEM)
+		return error;
+	if (error != -EMSGSIZE)
+		return refuse(service, call, SD_BUS_ERROR_INVALID_ARGS,
+			      "the arguments of a call cannot be read");
+	snprintf(text, sizeof(text), "a call has more than %d bytes, which none needs",
+		 DBUS_CALL_MAX);
+	return refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED, text);
+}
+
 /* ---- What takes its time ---- */
 
 /* The call is put aside, or why it is not. Return: as a handler. */
@@ -294,7 +312,7 @@ static int wait_for_answer(struct dbus_service *service, sd_bus_message *call, i
 {
 	if (r == -EBUSY)
 		return refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED,
-			      "too many calls of this user wait for polkit, or for the user "
+			      "too many calls, or too large ones, wait for polkit, or for the user "
 			      "database; try again later");
 	return r < 0 ? r : 1;
 }
@@ -310,7 +328,7 @@ static bool is_met(const struct dbus_service *service, enum need need, const str
 		return true;
 	if (need == NEED_CREATE)
 		return user->is_member;
-	return need != NEED_LIST && vm && permit_is_owner(user->name, vm->definition);
+	return need != NEED_LIST && vm && permit_is_owner(user, vm->definition);
 }
 
 /* polkit has said something about that action. */
@@ -404,7 +422,10 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 		return r;
 	forget_caller(&service->access);
 	service->access.answers = dbus_question_take(&service->access.questions, message);
-	r = read_uid(message, &uid);
+	r = dbus_size_measure(message, DBUS_CALL_MAX, &service->access.call_size);
+	if (r < 0)
+		return refuse_size(service, message, r);
+	r = read_uid(service, message, &uid);
 	if (r >= 0 && may_everything(uid)) {
 		service->access.sees_all = true;
 		return 0;
@@ -417,17 +438,27 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 /* ---- Who is to own a VM ---- */
 
 /* Users own what they make, and root alone gives it away. */
-int dbus_check_owner(sd_bus_message *call, const char *before, const char *owner,
-		     struct failure *failure)
+int dbus_check_owner(sd_bus_message *call, const struct definition *before,
+		     struct definition *wanted, struct failure *failure)
 {
 	struct dbus_service *service = service_of(call);
 	const struct dbus_answers *answers = &service->access.answers;
+	const struct user_found *user = service->access.user;
+	const char *owner = wanted->owner;
 	int r;
 
-	if (!owner || geteuid() != 0 || service->access.user || text_equal(before, owner))
+	if (!owner || geteuid() != 0)
 		return 0;
-	if (text_equal(answers->owner, owner))
+	if (user) {
+		wanted->owner_uid = before ? before->owner_uid : user->uid;
+		return 0;
+	}
+	if (before && text_equal(before->owner, owner) && before->owner_uid == wanted->owner_uid)
+		return 0;
+	if (text_equal(answers->owner, owner)) {
+		wanted->owner_uid = answers->owner_uid;
 		return resources_refuse_owner(owner, answers->owner_result, failure);
+	}
 	r = dbus_question_ask_owner(service, call, owner);
 	return r < 0 ? resources_refuse_owner(owner, r, failure) : 1;
 }
@@ -446,6 +477,16 @@ void dbus_access_forget(struct dbus_access *access)
 	list_for_each (link, &access->questions)
 		dbus_question_free(container_of(link, struct dbus_question, link));
 	forget_caller(access);
+}
+
+void dbus_access_forget_bus(struct dbus_access *access, const sd_bus *bus)
+{
+	list_for_each (link, &access->questions) {
+		struct dbus_question *question = container_of(link, struct dbus_question, link);
+
+		if (sd_bus_message_get_bus(question->call) == bus)
+			dbus_question_free(question);
+	}
 }
 
 void dbus_access_deinit(struct dbus_access *access)

@@ -13,10 +13,14 @@
 
 #include "common/base/cc.h"
 #include "common/base/list.h"
+#include "common/definition.h"
 #include "vmms/dbus_question.h"
 #include "vmms/user_lookup.h"
 
 #include <systemd/sd-bus.h>
+
+/* Bytes of a call, by which the definition before and after a change fit. */
+#define DBUS_CALL_MAX (2 * DEFINITION_SIZE_MAX + 64 * 1024)
 
 struct dbus_service;
 struct failure;
@@ -30,6 +34,7 @@ struct dbus_access {
 	const struct user_found *user; /* who makes it; NULL: who may everything */
 	bool sees_all;                 /* not only VMs of their own */
 	struct dbus_answers answers;
+	size_t call_size; /* bytes */
 
 	uint64_t refusals_since; /* microseconds */
 	unsigned refusals;       /* since then */
@@ -43,21 +48,24 @@ void dbus_access_deinit(struct dbus_access *access);
 /* Calls that wait are forgotten, as when the bus is gone. */
 void dbus_access_forget(struct dbus_access *access);
 
+/* The same of those that have come over that connection. */
+void dbus_access_forget_bus(struct dbus_access *access, const sd_bus *bus);
+
 /* An sd_bus_message_handler_t for sd_bus_add_filter(). data: the service. */
 int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error);
 
 /* ---- For handlers of calls ---- */
 
-/* The name of who calls; NULL: somebody who may everything. */
-const char *dbus_caller(sd_bus_message *call);
+/* Who calls; NULL: somebody who may everything. */
+const struct user_found *dbus_caller(sd_bus_message *call);
 
 /*
- * Whoever is to own a VM is a user of this host. before: the owner until now, who may not be; NULL:
- * root, or none. Return: 0; 1: the call is put aside, and comes again: nothing is to be answered;
- * negative with *failure filled.
+ * Whoever is to own a VM is a user of this host, whose number is kept. before: what the VM had
+ * until now, whose owner may not be one; NULL: it is new. Return: 0; 1: the call is put aside, and
+ * comes again: nothing is to be answered; negative with *failure filled.
  */
-int dbus_check_owner(sd_bus_message *call, const char *before, const char *owner,
-		     struct failure *failure) MUST_CHECK;
+int dbus_check_owner(sd_bus_message *call, const struct definition *before,
+		     struct definition *wanted, struct failure *failure) MUST_CHECK;
 
 /* Whether that VM is in lists that the caller gets. */
 bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm);

@@ -38,7 +38,7 @@ static int parse_adapter(struct vm *vm, const char *text, struct definition_adap
 	struct json_error error;
 	int r;
 
-	r = json_parse(text, strlen(text), &tree, &error);
+	r = definition_parse_part(text, strlen(text), &tree, &error);
 	if (r == 0)
 		r = definition_adapter_from_json(tree, &vm->definition->network, ret_adapter,
 						 &error);

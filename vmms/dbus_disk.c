@@ -56,7 +56,7 @@ static int read_disk(struct vm *vm, const char *text, struct definition_disk *di
 	struct json_error error;
 	int r;
 
-	r = json_parse(text, strlen(text), &tree, &error);
+	r = definition_parse_part(text, strlen(text), &tree, &error);
 	if (r == 0)
 		r = definition_disk_from_json(tree, disk, &error);
 	if (r == -EINVAL)

@@ -14,8 +14,11 @@ struct dbus_service {
 	struct host_report *report;
 	struct dbus_settings settings;
 	sd_bus *bus; /* NULL: not connected */
+	bool has_name;
 	sd_event_source *reconnect;
 	struct list stop_calls; /* that wait for all VMs to be at rest */
+	struct list forwarders; /* of calls with descriptors (dbus_files.c) */
+	sd_event_source *next_forwarder;
 	struct dbus_access access;
 };
 
@@ -53,6 +56,17 @@ int dbus_manager_register(struct dbus_service *service) MUST_CHECK;
 int dbus_vm_register(struct dbus_service *service) MUST_CHECK;
 int dbus_switch_register(struct dbus_service *service) MUST_CHECK;
 int dbus_job_register(struct dbus_service *service) MUST_CHECK;
+
+/* The fallback of a VM's path, for any interface of it. data: the service. */
+int dbus_find_vm(sd_bus *bus, const char *path, const char *interface, void *data, void **ret_found,
+		 sd_bus_error *error);
+
+/*
+ * Has another process serve the calls that take or return descriptors (vmms/call_forwarder.h).
+ * Return: 0: it does, or will; -errno.
+ */
+int dbus_files_start(struct dbus_service *service) MUST_CHECK;
+void dbus_files_stop(struct dbus_service *service);
 
 /* Methods and a property of the manager that are about switches. data: the service. */
 int dbus_create_switch(sd_bus_message *call, void *data, sd_bus_error *error);
@@ -106,6 +120,10 @@ int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure);
 int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error);
 
 /* Statistics. data: the VM; the service. */
+int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_disk_problems(sd_bus *bus, const char *path, const char *interface,
+			   const char *property, sd_bus_message *reply, void *data,
+			   sd_bus_error *error);
 int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
@@ -123,10 +141,18 @@ int dbus_get_pending_changes(sd_bus *bus, const char *path, const char *interfac
 			     sd_bus_error *error);
 int dbus_get_tags(sd_bus *bus, const char *path, const char *interface, const char *property,
 		  sd_bus_message *reply, void *data, sd_bus_error *error);
+int dbus_get_running_definition(sd_bus *bus, const char *path, const char *interface,
+				const char *property, sd_bus_message *reply, void *data,
+				sd_bus_error *error);
 int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, const char *property,
 			sd_bus_message *reply, void *data, sd_bus_error *error);
 
-/* Methods of a VM that are about its files. data: the VM. */
+int dbus_open_console(sd_bus_message *call, void *data, sd_bus_error *error);
+
+/*
+ * Methods of a VM that are about its files. data: the VM. A descriptor of theirs is a channel
+ * (vmms/call_forwarder.h), from which whoever is started for that receives what was passed.
+ */
 int dbus_start_with_files(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_attach_disk(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_attach_disk_with_file(sd_bus_message *call, void *data, sd_bus_error *error);

@@ -56,7 +56,7 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r == 0 && dbus_caller(call))
 		r = quota_check_definition(service->manager, NULL, definition, &failure);
 	if (r == 0)
-		r = dbus_check_owner(call, NULL, definition->owner, &failure);
+		r = dbus_check_owner(call, NULL, definition, &failure);
 	if (r != 0) {
 		definition_free(definition);
 		return r > 0 ? 1 : dbus_reply_failure(call, &failure);
@@ -82,6 +82,11 @@ static int refuse_name(struct manager *manager, const char *name, struct failure
 				   "'vmctl reload'",
 				   name, text);
 	}
+	if (manager_find_name(manager, name))
+		return failure_set(failure, DBUS_ERROR_NO_SUCH_VM,
+				   "'%s' is the name of one VM and the uuid of another; say the "
+				   "uuid of the first, or the name of the second",
+				   name);
 	return failure_set(failure, DBUS_ERROR_NO_SUCH_VM,
 			   "there is no VM '%s'; 'vmctl list' shows which there are", name);
 }
@@ -98,7 +103,7 @@ static int get_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &name);
 	if (r < 0)
 		return r;
-	vm = manager_find_name(service->manager, name);
+	vm = manager_find(service->manager, name);
 	if (!vm) {
 		refuse_name(service->manager, name, &failure);
 		return dbus_reply_failure(call, &failure);
@@ -188,7 +193,7 @@ static int reload(sd_bus_message *call, void *data, sd_bus_error *error)
 /* A VM, or the broken definition of one. */
 static int delete_name(struct manager *manager, const char *name, struct failure *failure)
 {
-	struct vm *vm = manager_find_name(manager, name);
+	struct vm *vm = manager_find(manager, name);
 	struct broken_definition *broken;
 
 	if (vm)

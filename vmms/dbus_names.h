@@ -14,6 +14,10 @@
 #define DBUS_INTERFACE_SWITCH  "org.vmms1.Switch"
 #define DBUS_INTERFACE_JOB     "org.vmms1.Job"
 
+/* Calls that take or return descriptors have a name of their own, and are of this interface. */
+#define DBUS_NAME_FILES      "org.vmms1.Files"
+#define DBUS_INTERFACE_FILES "org.vmms1.Files"
+
 /* Errors. Their names are stable; their messages are for people. */
 #define DBUS_ERROR_PREFIX             "org.vmms1.Error."
 #define DBUS_ERROR_NO_SUCH_VM         DBUS_ERROR_PREFIX "NoSuchVM"
@@ -22,6 +26,7 @@
 #define DBUS_ERROR_INVALID_DEFINITION DBUS_ERROR_PREFIX "InvalidDefinition"
 #define DBUS_ERROR_INVALID_ARGUMENT   DBUS_ERROR_PREFIX "InvalidArgument"
 #define DBUS_ERROR_INVALID_STATE      DBUS_ERROR_PREFIX "InvalidState"
+#define DBUS_ERROR_ALREADY_IN_STATE   DBUS_ERROR_PREFIX "AlreadyInState"
 #define DBUS_ERROR_BUSY               DBUS_ERROR_PREFIX "Busy"
 #define DBUS_ERROR_HOST_NOT_CAPABLE   DBUS_ERROR_PREFIX "HostNotCapable"
 #define DBUS_ERROR_DISK_IN_USE        DBUS_ERROR_PREFIX "DiskInUse"

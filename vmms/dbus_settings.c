@@ -121,8 +121,7 @@ int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error
 		r = quota_check_definition(vm->manager, vm_stored_definition(vm), definition,
 					   &failure);
 	if (r == 0)
-		r = dbus_check_owner(call, vm_stored_definition(vm)->owner, definition->owner,
-				     &failure);
+		r = dbus_check_owner(call, vm_stored_definition(vm), definition, &failure);
 	if (r != 0) {
 		definition_free(definition);
 		return r > 0 ? 1 : dbus_reply_failure(call, &failure);
@@ -152,10 +151,9 @@ int dbus_get_tags(sd_bus *bus, const char *path, const char *interface, const ch
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, const char *property,
-			sd_bus_message *reply, void *data, sd_bus_error *error)
+static int append_definition(sd_bus_message *reply, const struct definition *definition)
 {
-	AUTO_JSON struct json_object *tree = definition_to_json(vm_stored_definition(data));
+	AUTO_JSON struct json_object *tree = definition_to_json(definition);
 
 	if (!tree)
 		return -ENOMEM;
@@ -164,4 +162,19 @@ int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, co
 		json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PRETTY |
 							     JSON_C_TO_STRING_SPACED |
 							     JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+int dbus_get_running_definition(sd_bus *bus, const char *path, const char *interface,
+				const char *property, sd_bus_message *reply, void *data,
+				sd_bus_error *error)
+{
+	const struct vm *vm = data;
+
+	return append_definition(reply, vm->definition);
+}
+
+int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, const char *property,
+			sd_bus_message *reply, void *data, sd_bus_error *error)
+{
+	return append_definition(reply, vm_stored_definition(data));
 }

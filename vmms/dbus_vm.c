@@ -2,6 +2,8 @@
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/dbus_guest.h"
 #include "vmms/dbus_internal.h"
+#include "vmms/guest_life.h"
+#include "vmms/vm_sockets.h"
 #include "vmms/vm_unit.h"
 
 #include <errno.h>
@@ -15,8 +17,8 @@ void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE])
 	dbus_object_path(DBUS_VM_PREFIX, &vm->definition->uuid, path);
 }
 
-static int find_vm(sd_bus *bus, const char *path, const char *interface, void *data,
-		   void **ret_found, sd_bus_error *error)
+int dbus_find_vm(sd_bus *bus, const char *path, const char *interface, void *data, void **ret_found,
+		 sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	struct guid uuid;
@@ -69,6 +71,21 @@ static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
 	return dbus_conclude(call, r, &failure);
 }
 
+static int rename_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+	struct failure failure;
+	const char *name;
+	int r;
+
+	r = sd_bus_message_read(call, "s", &name);
+	if (r < 0)
+		return r;
+	if (manager_rename_vm(vm->manager, vm, name, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	return sd_bus_reply_method_return(call, "");
+}
+
 static int start(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct failure failure;
@@ -86,6 +103,11 @@ static int turn_off(sd_bus_message *call, void *data, sd_bus_error *error)
 static int reset(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	return call_simple(call, data, vm_reset);
+}
+
+static int cancel_detach(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_cancel_detach);
 }
 
 static int inject_nmi(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -144,7 +166,7 @@ static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
 	return sd_bus_reply_method_return(call, "");
 }
 
-static int open_console(sd_bus_message *call, void *data, sd_bus_error *error)
+int dbus_open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	int watch = false, take = false, log = false, until_off = false;
 	const struct dbus_option options[] = { { "watch", 'b', &watch },
@@ -205,7 +227,7 @@ PROPERTY(memory_target, "t", vm->memory.target)
 PROPERTY(memory_assigned, "t", vm_memory_assigned(vm))
 PROPERTY(memory_demand, "t", vm->memory.demand)
 PROPERTY(worker_pid, "u", vm->worker ? (uint32_t)worker_pid(vm->worker) : 0)
-PROPERTY(started_at, "t", vm->started_at)
+PROPERTY(started_at, "t", vm_started_at(vm))
 PROPERTY(resets, "u", (uint32_t)vm->resets)
 PROPERTY(crash_text, "s", vm->crash_text)
 PROPERTY(guest_os, "s", vm->guest.os)
@@ -222,6 +244,26 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
 
 	guid_format(&vm->definition->uuid, uuid);
 	return sd_bus_message_append(reply, "s", uuid);
+}
+
+static int get_socket_folder(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error)
+{
+	char folder[PATH_MAX];
+
+	vm_sockets_path(data, folder);
+	return sd_bus_message_append(reply, "s", folder);
+}
+
+static int get_guest_problem(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error)
+{
+	char text[GUEST_LIFE_TEXT];
+
+	vm_describe_guest(data, text);
+	return sd_bus_message_append(reply, "s", text);
 }
 
 static int get_crash_parameters(sd_bus *bus, const char *path, const char *interface,
@@ -243,7 +285,6 @@ static int get_crash_parameters(sd_bus *bus, const char *path, const char *inter
 static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	METHOD("Start", NO_ARGS, NO_RESULT, start),
-	METHOD("StartWithFiles", ARGS("a{sh}", files), NO_RESULT, dbus_start_with_files),
 	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), shut_down),
 	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
 	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
@@ -251,26 +292,19 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, resume),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
+	METHOD("Rename", ARGS("s", name), NO_RESULT, rename_vm),
 	METHOD("Change", ARGS("s", definition, "a{sv}", options), RESULT("as", pending),
 	       dbus_change_definition),
-	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
-	       open_console),
-	METHOD("OpenSocket", ARGS("u", port), RESULT("h", socket), dbus_open_socket),
 	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), dbus_attach_disk),
-	METHOD("AttachDiskWithFile", ARGS("s", disk, "h", file), RESULT("u", controller, "u", lun),
-	       dbus_attach_disk_with_file),
 	METHOD("DetachDisk", ARGS("u", controller, "u", lun), NO_RESULT, dbus_detach_disk),
+	METHOD("CancelDetach", NO_ARGS, NO_RESULT, cancel_detach),
 	METHOD("InsertMedium", ARGS("u", controller, "u", lun, "s", path), NO_RESULT,
 	       dbus_insert_medium),
-	METHOD("InsertMediumWithFile", ARGS("u", controller, "u", lun, "s", path, "h", file),
-	       NO_RESULT, dbus_insert_medium_with_file),
 	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
 	       dbus_eject_medium),
 	METHOD("AddAdapter", ARGS("s", adapter), RESULT("s", name), dbus_add_adapter),
 	METHOD("RemoveAdapter", ARGS("s", name), NO_RESULT, dbus_remove_adapter),
 	METHOD("ChangeAdapter", ARGS("s", name, "s", adapter), NO_RESULT, dbus_change_adapter),
-	METHOD("OpenCapture", ARGS("s", name, "a{sv}", options), RESULT("h", stream),
-	       dbus_open_capture),
 	METHOD("ListGuestValues", ARGS("s", pool), RESULT("a(ss)", values, "b", truncated),
 	       dbus_list_guest_values),
 	METHOD("GetGuestValue", ARGS("s", pool, "s", key), RESULT("s", value),
@@ -280,9 +314,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("DeleteGuestValue", ARGS("s", pool, "s", key), NO_RESULT, dbus_delete_guest_value),
 	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
 	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
-	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), RESULT("o", job),
-	       dbus_copy_file),
-	METHOD("DumpMemory", ARGS("h", file), RESULT("o", job), dbus_dump_memory),
+	METHOD("GetDisks", NO_ARGS, RESULT("s", disks), dbus_get_disks),
 	METHOD("GetProcessors", NO_ARGS, RESULT("s", processors), dbus_get_processors),
 	METHOD("GetStatistics", NO_ARGS, RESULT("s", statistics), dbus_get_vm_statistics),
 	METHOD("Inspect", ARGS("s", part, "u", first), RESULT("s", inspection), dbus_inspect),
@@ -290,8 +322,9 @@ static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_SIGNAL_WITH_ARGS(
 		"Logged",
 		SD_BUS_ARGS("t", sequence, "t", time, "y", priority, "s", event, "s", message), 0),
-	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	VALUE("Name", "s", get_name),
 	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("SocketFolder", "s", get_socket_folder, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Owner", "s", get_owner),
 	VALUE("Notes", "s", get_notes),
 	VALUE("Tags", "as", dbus_get_tags),
@@ -301,6 +334,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("Engine", "s", get_engine),
 	VALUE("Heartbeat", "s", get_heartbeat),
 	VALUE("VMBusVersion", "s", get_vmbus_version),
+	SD_BUS_PROPERTY("GuestProblem", "s", get_guest_problem, 0, 0),
 	VALUE("Processors", "u", get_processors),
 	VALUE("Topology", "(uuu)", get_topology),
 	VALUE("ProcessorModel", "s", get_processor_model),
@@ -319,10 +353,14 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("GuestOS", "s", get_guest_os),
 	VALUE("GuestHostName", "s", get_guest_host_name),
 	VALUE("GuestAddresses", "as", dbus_get_guest_addresses),
+	VALUE("DiskProblems", "a(uuss)", dbus_get_disk_problems),
 	VALUE("FileSystems", "s", get_file_systems),
 	VALUE("Unit", "s", get_unit),
 	VALUE("LimitsProblem", "s", get_limits_problem),
 	SD_BUS_PROPERTY("Definition", "s", dbus_get_definition, 0,
+			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
+				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
+	SD_BUS_PROPERTY("RunningDefinition", "s", dbus_get_running_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
 				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
 	SD_BUS_VTABLE_END,
@@ -333,7 +371,7 @@ int dbus_vm_register(struct dbus_service *service)
 	int r;
 
 	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_VM_PREFIX, DBUS_INTERFACE_VM,
-				       vm_vtable, find_vm, service);
+				       vm_vtable, dbus_find_vm, service);
 	if (r < 0)
 		return r;
 	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_VM_PREFIX, list_paths, service);

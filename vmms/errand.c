@@ -8,6 +8,7 @@
 #include "vmms/errand.h"
 
 #include "common/base/list.h"
+#include "vmms/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,14 +49,15 @@ void errand_bind(void)
 		_exit(1);
 }
 
-void errand_send(int socket, const void *bytes, size_t size, int fd)
+union descriptor {
+	char space[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+static ssize_t send_pieces(int socket, const struct iovec *pieces, size_t count, int fd, int flags)
 {
-	struct iovec iov = { (void *)bytes, size };
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union descriptor control = { 0 };
+	struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = count };
 	struct cmsghdr *header;
 
 	if (fd >= 0) {
@@ -67,10 +69,50 @@ void errand_send(int socket, const void *bytes, size_t size, int fd)
 		header->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(header), &fd, sizeof(int));
 	}
-	while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
+	return sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+}
+
+void errand_send(int socket, const void *bytes, size_t size, int fd)
+{
+	const struct iovec piece = { (void *)bytes, size };
+
+	while (send_pieces(socket, &piece, 1, fd, 0) < 0) {
 		if (errno != EINTR)
 			_exit(1);
 	}
+}
+
+int errand_pass(int socket, int fd)
+{
+	const struct iovec piece = { "", 1 };
+
+	return send_pieces(socket, &piece, 1, fd, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static int take_descriptor(struct msghdr *message)
+{
+	struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int fd;
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+	    header->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(header), sizeof(int));
+	return fd;
+}
+
+ssize_t errand_receive(int socket, void *bytes, size_t size, int flags, int *ret_fd)
+{
+	struct iovec iov = { bytes, size };
+	union descriptor control;
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = control.space,
+				  .msg_controllen = sizeof(control.space) };
+	ssize_t received = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+
+	*ret_fd = received < 0 ? -1 : take_descriptor(&message);
+	return received < 0 ? -errno : received;
 }
 
 static int by_number(const void *a, const void *b)
@@ -192,45 +234,29 @@ void errand_free(struct errand *errand)
 
 /* ---- What it says ---- */
 
-static int take_descriptor(struct msghdr *message)
-{
-	struct cmsghdr *header = CMSG_FIRSTHDR(message);
-	int fd;
-
-	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-	    header->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(header), sizeof(int));
-	return fd;
-}
-
 /* One at a time: there may be more than is good for others who wait for the loop. */
 static int socket_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct errand *errand = data;
 	_Alignas(8) char bytes[ERRAND_MESSAGE_MAX];
-	struct iovec iov = { bytes, sizeof(bytes) };
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct msghdr message = { .msg_iov = &iov,
-				  .msg_iovlen = 1,
-				  .msg_control = control.space,
-				  .msg_controllen = sizeof(control.space) };
-	ssize_t size = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int descriptor;
+	ssize_t size = errand_receive(fd, bytes, sizeof(bytes), MSG_DONTWAIT, &descriptor);
 
 	if (size > 0)
-		errand->callbacks->message(errand->owner, bytes, (size_t)size,
-					   take_descriptor(&message));
-	else if (size == 0 || (errno != EAGAIN && errno != EINTR))
+		errand->callbacks->message(errand->owner, bytes, (size_t)size, descriptor);
+	else if (size != -EAGAIN && size != -EINTR)
 		conclude(errand, 0);
 	return 0;
 }
 
+int errand_tell(struct errand *errand, const struct iovec *pieces, size_t count, int fd)
+{
+	return send_pieces(errand->socket, pieces, count, fd, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 /* ---- The beginning ---- */
 
-static bool is_one_too_many(const struct errands *errands, const char *whose)
+unsigned errands_count_stuck(const struct errands *errands, const char *whose)
 {
 	unsigned stuck = 0;
 
@@ -239,7 +265,18 @@ static bool is_one_too_many(const struct errands *errands, const char *whose)
 
 		stuck += !errand->callbacks && strcmp(errand->whose, whose) == 0;
 	}
-	return stuck >= ERRANDS_STUCK_MAX;
+	return stuck;
+}
+
+int errand_blame(struct errand *errand, const char *whose)
+{
+	char *copy = strdup(whose);
+
+	if (!copy)
+		return -ENOMEM;
+	free(errand->whose);
+	errand->whose = copy;
+	return 0;
 }
 
 static int watch(struct errand *errand, unsigned timeout)
@@ -276,7 +313,7 @@ static int run(struct errand *errand, const struct errand_config *config)
 	r = errand->pidfd < 0 ? -errno : watch(errand, config->timeout);
 	if (r < 0) {
 		kill(pid, SIGKILL);
-		(void)waitpid(pid, NULL, 0);
+		process_reap(errand->errands->loop, TAKE_FD(errand->pidfd));
 	}
 	return r;
 }
@@ -287,7 +324,7 @@ int errand_new(struct errands *errands, const struct errand_config *config,
 	struct errand *errand;
 	int r;
 
-	if (is_one_too_many(errands, config->whose))
+	if (errands_count_stuck(errands, config->whose) >= ERRANDS_STUCK_MAX)
 		return -EBUSY;
 	errand = calloc(1, sizeof(*errand));
 	if (!errand)
@@ -320,6 +357,11 @@ int errands_new(sd_event *loop, struct errands **ret_errands)
 	list_init(&errands->list);
 	*ret_errands = errands;
 	return 0;
+}
+
+sd_event *errands_loop(const struct errands *errands)
+{
+	return errands->loop;
 }
 
 void errands_free(struct errands *errands)

@@ -16,6 +16,8 @@
 #include "common/base/cleanup.h"
 
 #include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 #include <systemd/sd-event.h>
 
 #define ERRAND_MESSAGE_MAX 8192 /* bytes */
@@ -25,6 +27,7 @@
 struct errands;
 
 int errands_new(sd_event *loop, struct errands **ret_errands) MUST_CHECK;
+sd_event *errands_loop(const struct errands *errands);
 
 /* Kills them; who waits is told -ECANCELED. */
 void errands_free(struct errands *errands);
@@ -62,16 +65,37 @@ struct errand;
 int errand_new(struct errands *errands, const struct errand_config *config,
 	       struct errand **ret_errand) MUST_CHECK;
 
+/* Whose it is counts from now on as another's. Return: 0; -ENOMEM. */
+int errand_blame(struct errand *errand, const char *whose) MUST_CHECK;
+
+/* How many do not die of those that are whose. */
+unsigned errands_count_stuck(const struct errands *errands, const char *whose) MUST_CHECK;
+
 /* It is not worth waiting for: it ends soon, with -ECANCELED. */
 void errand_cancel(struct errand *errand);
 
 /* The same, and nobody is told. */
 void errand_free(struct errand *errand);
 
+/*
+ * Tells the process something, without waiting for it; a copy of the descriptor (-1: none) goes
+ * along. Return: 0; -EAGAIN: it does not keep up; -errno.
+ */
+int errand_tell(struct errand *errand, const struct iovec *pieces, size_t count, int fd) MUST_CHECK;
+
 /* ---- For the work ---- */
 
 /* Ends the process if nobody listens any more. fd: -1: none. */
 void errand_send(int socket, const void *bytes, size_t size, int fd);
+
+/* The same without waiting, of a byte. Return: 0; -EAGAIN: there is no room; -errno. */
+int errand_pass(int socket, int fd) MUST_CHECK;
+
+/*
+ * Receives one message, with flags of recv(2). *ret_fd: the caller's; -1: none came along. Return:
+ * its size; 0: there will be no more; -errno.
+ */
+ssize_t errand_receive(int socket, void *bytes, size_t size, int flags, int *ret_fd) MUST_CHECK;
 
 /* To be said after a change of credentials, which makes the kernel forget: we die with the daemon.
  */

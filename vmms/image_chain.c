@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MARK         '+' /* in names of resources */
+#define MARK         IMAGE_CHAIN_MARK[0]
 #define DATA         "data"
 #define BACKING      "backing:"
 #define SECTOR_SIZE  512 /* a backing file may be as small */
@@ -189,7 +189,8 @@ static int open_locked(const struct chain *chain, struct named *named, struct fa
 		return refuse_named(chain, named, DBUS_ERROR_RESOURCE,
 				    "it is in the chain of files already that names it", failure);
 	if (r == 0)
-		r = image_open(named->path, &options, &image);
+		r = resources_open_image(chain->resources, chain->wish, named->path, &options,
+					 &image);
 	if (r != 0)
 		return refuse_open(chain, named, r, failure);
 	named->fd = image.fd;
@@ -336,7 +337,7 @@ static bool read_role(const char *role, struct image_file *file)
 	return format >= 0;
 }
 
-size_t image_chain_find(const struct resources *resources, const struct definition_disk *disk,
+size_t image_chain_find(const struct opened_files *opened, const struct definition_disk *disk,
 			struct image_file files[static IMAGE_CHAIN_MAX])
 {
 	int format = image_format_find(disk->format);
@@ -345,30 +346,17 @@ size_t image_chain_find(const struct resources *resources, const struct definiti
 
 	resources_disk_name(disk, name);
 	length = strlen(name);
-	for (size_t i = 0; i < resources->count && count < IMAGE_CHAIN_MAX; i++) {
-		const char *other = resources->items[i].name;
+	for (size_t i = 0; i < opened->count && count < IMAGE_CHAIN_MAX; i++) {
+		const char *other = opened->items[i].name;
 		struct image_file *file = &files[count];
 
 		if (strncmp(other, name, length) != 0)
 			continue;
-		*file = (struct image_file){ .fd = resources->items[i].fd,
+		*file = (struct image_file){ .held = &opened->items[i],
 					     .format = (enum image_format)MAX(format, 0) };
 		if ((count == 0 && other[length] == '\0') ||
 		    (count > 0 && other[length] == MARK && read_role(other + length + 1, file)))
 			count++;
 	}
 	return count;
-}
-
-void image_chain_forget(struct resources *resources)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < resources->count; i++) {
-		if (strchr(resources->items[i].name, MARK))
-			close(resources->items[i].fd);
-		else
-			resources->items[kept++] = resources->items[i];
-	}
-	resources->count = kept;
 }

@@ -19,12 +19,14 @@
 #include "common/base/cc.h"
 #include "common/image_format.h"
 #include "vmms/failure.h"
+#include "vmms/opener.h"
 #include "vmms/resources.h"
 
-#define IMAGE_CHAIN_MAX 16 /* files, the image itself among them */
+#define IMAGE_CHAIN_MAX  16  /* files, the image itself among them */
+#define IMAGE_CHAIN_MARK "+" /* in names of files that an image names, after its own */
 
 struct image_file {
-	int fd;                   /* borrowed */
+	const struct held_file *held;
 	enum image_format format; /* IMAGE_RAW of data */
 	bool data;                /* of the image before it; else that one's backing file */
 };
@@ -38,11 +40,8 @@ int image_chain_open(struct resources *resources, const struct resources_wish *w
 		     struct failure *failure) MUST_CHECK;
 
 /*
- * The files of that disk, its image first. Return: how many; 0: the disk is not among the
- * resources.
+ * The files of that disk, its image first; borrowed from the opened ones. Return: how many; 0: the
+ * disk is not among them.
  */
-size_t image_chain_find(const struct resources *resources, const struct definition_disk *disk,
+size_t image_chain_find(const struct opened_files *opened, const struct definition_disk *disk,
 			struct image_file files[static IMAGE_CHAIN_MAX]);
-
-/* Closes all that images name, and keeps the images themselves. */
-void image_chain_forget(struct resources *resources);

@@ -89,15 +89,14 @@ static void fail(const char *what, int error)
 
 static void shut_in(void)
 {
-	const char *user = getenv(IMAGE_GUARD_USER);
 	int error, r;
 
-	r = isolate_process(user ? (uid_t)strtoul(user, NULL, 10) : ISOLATE_SAME_USER, &error);
+	close(IMAGE_GUARD_LIBRARY);
+	r = isolate_process(ISOLATE_SAME_USER, &error);
 	if (r == ISOLATE_E_USER || r == ISOLATE_E_PRIVILEGES)
-		fail(r == ISOLATE_E_USER ? "its user" : "its privileges", error);
+		fail("its privileges", error);
 	if (r == ISOLATE_E_NAMESPACES)
-		dprintf(STDERR_FILENO, "this host gives the image server no namespaces: %s\n",
-			strerror(-error));
+		fail("this host gives it no namespaces", error);
 	r = image_guard_limit_calls();
 	if (r < 0)
 		fail("its system calls", r);

@@ -26,8 +26,10 @@
 struct image_server {
 	struct image_server_config config;
 	struct process process;
+	sd_event *loop;
 	int pidfd, output;
 	sd_event_source *pidfd_source;
+	struct file_delivery delivery;
 };
 
 /* ---- Its end ---- */
@@ -151,12 +153,10 @@ static struct json_object *make_name(const char *kind, size_t number)
 	return json_object_new_string(name);
 }
 
-static struct json_object *make_cache(const struct image_server_config *config, int fd)
+static struct json_object *make_cache(const struct image_server_config *config, size_t i)
 {
-	int flags = fcntl(fd, F_GETFL);
-
 	return json_make(
-		"direct", json_object_new_boolean(flags >= 0 && (flags & O_DIRECT)), "no-flush",
+		"direct", json_object_new_boolean(config->files[i].held->direct), "no-flush",
 		json_object_new_boolean(config->disk->cache == DEFINITION_CACHE_UNSAFE), NULL);
 }
 
@@ -171,16 +171,14 @@ static struct json_object *make_node(const struct image_server_config *config, c
 {
 	return json_make("driver", json_object_new_string(driver), "node-name", make_name(kind, i),
 			 "read-only", json_object_new_boolean(is_read_only(config, i)), "discard",
-			 json_object_new_string("unmap"), "cache",
-			 make_cache(config, config->files[i].fd), NULL);
+			 json_object_new_string("unmap"), "cache", make_cache(config, i), NULL);
 }
 
 static struct json_object *make_file(const struct image_server_config *config, size_t i)
 {
 	char path[sizeof(IMAGE_GUARD_PATH) + NODE_NAME_MAX];
+	bool device = config->files[i].held->device;
 	struct json_object *node;
-	struct stat status;
-	bool device = fstat(config->files[i].fd, &status) == 0 && S_ISBLK(status.st_mode);
 
 	/* It is locked already, through the same open file. */
 	node = make_node(config, device ? "host_device" : "file", "file", i);
@@ -233,33 +231,63 @@ static int make_command(const struct image_server_config *config, const char *ad
 	return r == 0 ? add_option(command, "--export", make_export(config)) : r;
 }
 
+static void files_sent(struct file_delivery *delivery, int r)
+{
+	/* Without them the process ends, and says why. */
+}
+
+static int send_files(struct image_server *server, int socket)
+{
+	const struct image_server_config *config = &server->config;
+	struct held_file held[IMAGE_CHAIN_MAX];
+
+	_Static_assert(IMAGE_CHAIN_MAX <= FILE_HOLDER_SEND_MAX, "all come with one message");
+	for (size_t i = 0; i < config->file_count; i++)
+		held[i] = *config->files[i].held;
+	server->delivery.sent = files_sent;
+	return file_holder_send(config->holder, socket, "", 1, held, config->file_count,
+				&server->delivery);
+}
+
 static int spawn_command(struct image_server *server, const struct command *command, int listener,
 			 int output)
 {
 	const struct image_server_config *config = &server->config;
-	char preload[PATH_MAX + 16], user[sizeof(IMAGE_GUARD_USER) + 16];
-	char *environment[] = { preload, config->user ? user : NULL, NULL };
-	int files[IMAGE_CHAIN_MAX];
+	AUTO_CLOSE int guard = open(config->guard, O_RDONLY | O_CLOEXEC);
+	char preload[] = "LD_PRELOAD=" IMAGE_GUARD_LIBRARY_PATH;
+	char *environment[] = { preload, NULL };
+	int pair[2];
+
+	/* Without its guard it would be let loose: ld.so(8) goes on without a library. */
+	if (guard < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	AUTO_CLOSE int near = pair[0];
+	int far = pair[1];
 	const struct spawn spawn = { .arguments = command->words,
 				     .environment = environment,
 				     .directory = "/",
 				     .output = output,
 				     .error = output,
 				     .passed = listener,
-				     .more = files,
-				     .more_count = config->file_count,
+				     .more = &guard,
+				     .more_count = 1,
+				     .sender = far,
+				     .sent_count = config->file_count,
+				     .user = config->user,
+				     .needed = IMAGE_GUARD_LIBRARY_PATH,
 				     .outlives = true };
 	pid_t pid;
 	int r;
 
-	for (size_t i = 0; i < config->file_count; i++)
-		files[i] = config->files[i].fd;
-	snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", config->guard);
-	snprintf(user, sizeof(user), "%s=%u", IMAGE_GUARD_USER, config->user);
 	r = spawn_program(&spawn, &pid, &server->pidfd);
+	/* Before anything is sent, so that nothing can be left in it for us to close. */
+	close(far);
 	if (r < 0)
 		return r;
 	server->process.pid = pid;
+	r = send_files(server, near);
+	if (r < 0)
+		return r;
 	r = process_identify(pid, &server->process);
 	return r == -ESRCH ? 0 : r; /* dead already: the pidfd will tell */
 }
@@ -270,7 +298,9 @@ static int spawn(struct image_server *server, int listener, int output)
 	char address[32];
 	int r;
 
-	_Static_assert(IMAGE_CHAIN_MAX <= SPAWN_MORE_MAX, "all can be passed");
+	_Static_assert(1 + IMAGE_CHAIN_MAX <= SPAWN_MORE_MAX, "all can be passed");
+	_Static_assert(IMAGE_GUARD_FILES + IMAGE_GUARD_FILES_MAX <= 4 + SPAWN_MORE_MAX,
+		       "of these numbers");
 	_Static_assert(IMAGE_CHAIN_MAX <= IMAGE_GUARD_FILES_MAX, "all can be opened");
 	snprintf(address, sizeof(address), "addr.type=fd,addr.str=%d", IMAGE_GUARD_LISTENER);
 	r = make_command(&server->config, address, &command);
@@ -282,28 +312,32 @@ static int spawn(struct image_server *server, int listener, int output)
 
 /* ---- Life ---- */
 
-static int watch_process(struct image_server *server, sd_event *loop)
+static int watch_process(struct image_server *server)
 {
-	return sd_event_add_io(loop, &server->pidfd_source, server->pidfd, EPOLLIN, process_ended,
-			       server);
+	return sd_event_add_io(server->loop, &server->pidfd_source, server->pidfd, EPOLLIN,
+			       process_ended, server);
 }
 
-static struct image_server *image_server_make(const struct image_server_config *config)
+static struct image_server *image_server_make(sd_event *loop,
+					      const struct image_server_config *config)
 {
 	struct image_server *server = calloc(1, sizeof(*server));
 
-	if (server)
-		*server = (struct image_server){ .config = *config, .pidfd = -1, .output = -1 };
+	if (!server)
+		return NULL;
+	*server = (struct image_server){
+		.config = *config, .loop = sd_event_ref(loop), .pidfd = -1, .output = -1
+	};
+	list_init(&server->delivery.link);
 	return server;
 }
 
-static int start(struct image_server *server, sd_event *loop, int *ret_fd)
+static int start(struct image_server *server, int *ret_fd)
 {
 	AUTO_CLOSE int listener = -1, fd = -1, far_output = -1;
 	int pipes[2], r;
 
-	/* Without its guard it would be let loose: ld.so(8) goes on without a library. */
-	if (access(server->config.program, X_OK) < 0 || access(server->config.guard, R_OK) < 0)
+	if (access(server->config.program, X_OK) < 0)
 		return -errno;
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
@@ -313,7 +347,7 @@ static int start(struct image_server *server, sd_event *loop, int *ret_fd)
 	if (r == 0)
 		r = spawn(server, listener, far_output);
 	if (r == 0)
-		r = watch_process(server, loop);
+		r = watch_process(server);
 	if (r == 0)
 		*ret_fd = TAKE_FD(fd);
 	return r;
@@ -322,15 +356,16 @@ static int start(struct image_server *server, sd_event *loop, int *ret_fd)
 int image_server_start(sd_event *loop, const struct image_server_config *config,
 		       struct image_server **ret_server, int *ret_fd)
 {
-	CLEANUP(image_server_freep) struct image_server *server = image_server_make(config);
+	CLEANUP(image_server_freep) struct image_server *server = image_server_make(loop, config);
 	int r;
 
-	r = server ? start(server, loop, ret_fd) : -ENOMEM;
+	r = server ? start(server, ret_fd) : -ENOMEM;
 	if (r < 0)
 		return r;
 	server->config.disk = NULL;
 	server->config.files = NULL;
 	server->config.socket = NULL;
+	server->config.holder = NULL;
 	*ret_server = TAKE_PTR(server);
 	return 0;
 }
@@ -338,12 +373,12 @@ int image_server_start(sd_event *loop, const struct image_server_config *config,
 int image_server_adopt(sd_event *loop, const struct image_server_config *config,
 		       const struct process *process, struct image_server **ret_server)
 {
-	CLEANUP(image_server_freep) struct image_server *server = image_server_make(config);
+	CLEANUP(image_server_freep) struct image_server *server = image_server_make(loop, config);
 	int r;
 
 	r = server ? process_open(process, &server->pidfd) : -ENOMEM;
 	if (r == 0)
-		r = watch_process(server, loop);
+		r = watch_process(server);
 	if (r < 0)
 		return r;
 	server->process = *process;
@@ -366,12 +401,14 @@ void image_server_free(struct image_server *server)
 {
 	if (!server)
 		return;
+	list_unlink(&server->delivery.link);
+	sd_event_source_disable_unref(server->pidfd_source);
 	if (server->process.pid > 0) {
 		image_server_signal(server, SIGKILL);
-		/* It is dead in a moment, and nobody else will ask for it. */
-		(void)waitid(P_PIDFD, (id_t)server->pidfd, NULL, WEXITED);
+		/* It may wait for the file system of its image, and not die before that answers. */
+		process_reap(server->loop, TAKE_FD(server->pidfd));
 	}
-	sd_event_source_disable_unref(server->pidfd_source);
+	sd_event_unref(server->loop);
 	close_fdp(&server->pidfd);
 	close_fdp(&server->output);
 	free(server);

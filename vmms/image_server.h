@@ -3,9 +3,10 @@
  * The server of one disk image: qemu-storage-daemon(1), which knows formats that the worker does
  * not, and serves the disk by the network block device protocol.
  *
- * It gets the image, and what the image names, as descriptors, is told what each of them is for,
- * and opens nothing: its guard (vmms/image_guard.h) shuts it in before it looks at them. It serves
- * one connection, ends with that, and outlives this process, as the worker does.
+ * It gets the image, and what the image names, as descriptors from the process that holds them, is
+ * told what each of them is for, and opens nothing: its guard (vmms/image_guard.h) shuts it in
+ * before it looks at them. It serves one connection, ends with that, and outlives this process, as
+ * the worker does.
  *
  * Thread: the event loop's.
  */
@@ -30,6 +31,7 @@ struct image_server_config {
 	const struct definition_disk *disk;
 	const struct image_file *files; /* of the image, itself first; borrowed */
 	size_t file_count;
+	struct file_holder *holder; /* of the files; borrowed */
 
 	/*
 	 * The process has ended. words: what it said last, as UTF-8, or how it ended; NULL: it

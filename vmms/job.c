@@ -154,11 +154,11 @@ static void keep_for_a_while(struct job *job)
 
 /* ---- What they stand for ---- */
 
-static uint64_t real_time(void)
+static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
@@ -176,7 +176,8 @@ int job_new(struct jobs *jobs, const struct job_kind *kind, struct vm *vm, struc
 	job->vm = vm;
 	job->vm_uuid = vm->definition->uuid;
 	snprintf(job->vm_name, sizeof(job->vm_name), "%s", vm->definition->name);
-	job->started_at = real_time();
+	job->started_at = read_clock(CLOCK_REALTIME);
+	job->started_boot = read_clock(CLOCK_BOOTTIME);
 	*ret_job = job;
 	return 0;
 }
@@ -249,7 +250,8 @@ void job_end(void *data, const struct failure *failure)
 	struct job *job = data;
 
 	job->vm = NULL;
-	job->ended_at = real_time();
+	/* So that the time between is true, even if somebody has set the clock. */
+	job->ended_at = job->started_at + read_clock(CLOCK_BOOTTIME) - job->started_boot;
 	job->state = !failure ? JOB_DONE : job->cancelled ? JOB_CANCELLED : JOB_FAILED;
 	if (job->state == JOB_CANCELLED)
 		failure_set(&job->failure, DBUS_ERROR_CANCELLED, "job %u has been cancelled (%s)",

@@ -52,10 +52,12 @@ struct job {
 	struct guid vm_uuid;
 	char vm_name[DEFINITION_NAME_MAX + 1];
 	enum job_state state;
-	bool published, cancelled;     /* cancelled: somebody has asked for it */
-	uint64_t done, total;          /* of whatever the kind counts; total 0: not known */
-	uint64_t started_at, ended_at; /* CLOCK_REALTIME, microseconds; 0: not yet */
-	struct failure failure;        /* name NULL: none */
+	bool published, cancelled; /* cancelled: somebody has asked for it */
+	uint64_t done, total;      /* of whatever the kind counts; total 0: not known */
+	uint64_t started_at,
+		ended_at;       /* microseconds since 1970, by the clock at the start; 0: not yet */
+	uint64_t started_boot;  /* CLOCK_BOOTTIME, microseconds */
+	struct failure failure; /* name NULL: none */
 	struct list waiters;
 	sd_event_source *expiry;
 };

@@ -12,6 +12,7 @@
 #include "vmms/manager.h"
 #include "vmms/metrics_server.h"
 #include "vmms/settings.h"
+#include "vmms/socket_folder.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -247,6 +248,25 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+static void make_socket_path(const struct service *service, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/" SOCKET_FOLDERS, service->settings.manager.runtime_directory);
+}
+
+/* VMs run without it, too. */
+static void prepare_sockets(const struct service *service)
+{
+	char path[PATH_MAX];
+	int r;
+
+	make_socket_path(service, path);
+	r = socket_folder_prepare(path);
+	if (r < 0)
+		log_warning("%s has no file system of its own, so that owners of VMs can fill the "
+			    "one that it is on: %s",
+			    path, strerror(-r));
+}
+
 static int start_manager(struct service *service)
 {
 	struct manager_settings *settings = &service->settings.manager;
@@ -263,6 +283,7 @@ static int start_manager(struct service *service)
 		return r;
 	}
 	settings->units = service->units;
+	prepare_sockets(service);
 	r = manager_new(service->loop, settings, &service->manager);
 	if (r == -EBUSY)
 		log_error("another vmms uses %s; stop it, or give this one another --state-dir",
@@ -343,6 +364,9 @@ static int run(struct service *service)
 /* Who leaves does as if it were killed: what it would free, it would take away from the guests. */
 static void service_deinit(struct service *service)
 {
+	bool at_work = service->manager;
+	char sockets[PATH_MAX];
+
 	if (service->leaving)
 		return;
 	if (service->manager) {
@@ -356,6 +380,9 @@ static void service_deinit(struct service *service)
 	manager_free(service->manager);
 	units_free(service->units);
 	sd_event_unref(service->loop);
+	make_socket_path(service, sockets);
+	if (at_work)
+		socket_folder_release(sockets);
 }
 
 int main(int argc, char *argv[])

@@ -186,6 +186,18 @@ struct vm *manager_find_uuid(const struct manager *manager, const struct guid *u
 	return NULL;
 }
 
+struct vm *manager_find(const struct manager *manager, const char *text)
+{
+	struct vm *named = manager_find_name(manager, text), *numbered = NULL;
+	struct guid uuid;
+
+	if (guid_parse(text, &uuid) == 0)
+		numbered = manager_find_uuid(manager, &uuid);
+	if (named && numbered && named != numbered)
+		return NULL;
+	return named ? named : numbered;
+}
+
 struct broken_definition *manager_find_broken(const struct manager *manager, const char *name)
 {
 	list_for_each (link, (struct list *)&manager->broken) {
@@ -218,6 +230,7 @@ static bool vm_uses(const struct vm *vm, const struct stat *image)
 	return false;
 }
 
+/* Also by a worker that we have given up, one of a VM without a definition, another daemon's. */
 static bool worker_user_is_used(void *data, uid_t user)
 {
 	struct manager *manager = data;
@@ -228,7 +241,7 @@ static bool worker_user_is_used(void *data, uid_t user)
 		if (vm->worker && vm->worker_user == user)
 			return true;
 	}
-	return false;
+	return worker_users_has_processes(user);
 }
 
 int manager_take_worker_user(struct manager *manager, uid_t *ret_user)
@@ -257,6 +270,33 @@ const char *manager_disk_user(void *data, const char *path)
 									  : NULL;
 	}
 	return NULL;
+}
+
+/* Images that it has may name others, which are not known here. */
+static bool vm_may_use(const struct vm *vm, const struct stat *image)
+{
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		if (strcmp(vm->definition->disks[i].format, "raw") != 0)
+			return true;
+	}
+	return vm_uses(vm, image);
+}
+
+bool manager_owner_uses_disk(void *data, const char *path)
+{
+	const struct vm *asking = data;
+	struct stat image;
+
+	if (stat(path, &image) < 0)
+		return false;
+	list_for_each (link, &asking->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_up(vm) && (vm->worker || vm != asking) &&
+		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && vm_may_use(vm, &image))
+			return true;
+	}
+	return false;
 }
 
 #define DESCRIPTION_SIZE (DEFINITION_NAME_MAX + 8)
@@ -292,6 +332,27 @@ void manager_insert(struct manager *manager, struct vm *vm)
 	list_append(next, &vm->link);
 }
 
+int manager_check_name(struct manager *manager, const char *name, struct failure *failure)
+{
+	if (manager_find_name(manager, name))
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "there is a VM '%s' already; delete it first or choose another "
+				   "name",
+				   name);
+	if (manager_find_broken(manager, name))
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "there is a broken definition of a VM '%s'; repair or delete "
+				   "that first ('vmctl list' shows what is wrong)",
+				   name);
+	if (store_has(manager->store, name))
+		return failure_set(
+			failure, DBUS_ERROR_EXISTS,
+			"there is a definition of a VM '%s' in %s that has not been read; "
+			"'vmctl reload' reads it",
+			name, store_path(manager->store));
+	return 0;
+}
+
 static int check_new(struct manager *manager, const struct definition *definition,
 		     struct failure *failure)
 {
@@ -300,22 +361,8 @@ static int check_new(struct manager *manager, const struct definition *definitio
 
 	if (manager_check_stopping(manager, failure) < 0)
 		return -EBUSY;
-	if (manager_find_name(manager, definition->name))
-		return failure_set(failure, DBUS_ERROR_EXISTS,
-				   "there is a VM '%s' already; delete it first or choose another "
-				   "name",
-				   definition->name);
-	if (manager_find_broken(manager, definition->name))
-		return failure_set(failure, DBUS_ERROR_EXISTS,
-				   "there is a broken definition of a VM '%s'; repair or delete "
-				   "that first ('vmctl list' shows what is wrong)",
-				   definition->name);
-	if (store_has(manager->store, definition->name))
-		return failure_set(
-			failure, DBUS_ERROR_EXISTS,
-			"there is a definition of a VM '%s' in %s that has not been read; "
-			"'vmctl reload' reads it",
-			definition->name, store_path(manager->store));
+	if (manager_check_name(manager, definition->name, failure) < 0)
+		return -EEXIST;
 	twin = manager_find_uuid(manager, &definition->uuid);
 	if (twin)
 		return failure_set(failure, DBUS_ERROR_EXISTS,

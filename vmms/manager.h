@@ -113,6 +113,12 @@ void manager_observe(struct manager *manager, const struct manager_observer *obs
 
 struct vm *manager_find_name(const struct manager *manager, const char *name);
 struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid);
+
+/*
+ * The VM of that name, or of that uuid. NULL also where the text is the name of one VM and the uuid
+ * of another: nobody knows which of them is meant.
+ */
+struct vm *manager_find(const struct manager *manager, const char *text);
 struct broken_definition *manager_find_broken(const struct manager *manager, const char *name);
 
 /*
@@ -134,6 +140,10 @@ int manager_complete_adapters(struct manager *manager, struct definition *defini
  * Return: 0; negative with *failure filled.
  */
 int manager_check_macs(const struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/* Gives it another name, also while it runs. Return: 0; negative with *failure filled. */
+int manager_rename_vm(struct manager *manager, struct vm *vm, const char *name,
+		      struct failure *failure) MUST_CHECK;
 
 /* Frees the VM. Its disks stay. */
 int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure) MUST_CHECK;
@@ -200,3 +210,9 @@ int manager_take_worker_user(struct manager *manager, uid_t *ret_user) MUST_CHEC
  * owner does not learn the names of other owners' VMs. It looks at files: not for the event loop.
  */
 const char *manager_disk_user(void *data, const char *path);
+
+/*
+ * A VM that is up and has the same owner as this one uses that image, or may, as its own name
+ * others. As above.
+ */
+bool manager_owner_uses_disk(void *data, const char *path);

@@ -17,3 +17,7 @@ void manager_forget(struct manager *manager, struct vm *vm);
 
 void broken_definition_free(struct broken_definition *broken);
 void manager_forget_broken(struct manager *manager);
+
+/* Nothing has that name yet. Return: 0; negative with *failure filled. */
+int manager_check_name(struct manager *manager, const char *name,
+		       struct failure *failure) MUST_CHECK;

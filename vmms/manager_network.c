@@ -7,11 +7,11 @@
 
 #include <string.h>
 
-static bool is_connected(const struct vm *vm, const char *name)
+static bool names(const struct definition *definition, const char *name)
 {
-	const struct definition_network *network = &vm->definition->network;
+	const struct definition_network *network = &definition->network;
 
-	for (unsigned i = 0; vm_is_up(vm) && i < network->adapter_count; i++) {
+	for (unsigned i = 0; i < network->adapter_count; i++) {
 		if (!network->adapters[i].tap &&
 		    strcmp(network->adapters[i].switch_name, name) == 0)
 			return true;
@@ -26,7 +26,21 @@ static const char *find_user(void *data, const char *name)
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (is_connected(vm, name))
+		if (vm_is_up(vm) && names(vm->definition, name))
+			return vm->definition->name;
+	}
+	return NULL;
+}
+
+/* Also by what it has from its next start on. */
+static const char *find_defined(void *data, const char *name)
+{
+	struct manager *manager = data;
+
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (names(vm->definition, name) || names(vm_stored_definition(vm), name))
 			return vm->definition->name;
 	}
 	return NULL;
@@ -81,4 +95,4 @@ static bool check(void *data)
 	return all;
 }
 
-const struct vswitches_vms manager_switch_vms = { find_user, reconnect, check };
+const struct vswitches_vms manager_switch_vms = { find_user, find_defined, reconnect, check };

@@ -10,20 +10,20 @@
  * Whatever is done is done to both tables at once. The kept one may have been flushed meanwhile:
  * then it is made again, and holds what comes after that.
  *
- * Every port has a chain, which the map "ports" leads to from the hook. Frames are told by the
- * protocol inside an 802.1Q tag, since the kernel takes that off before. One with a second tag is
- * dropped: it would pass every rule, and change its VLAN on the way.
+ * Every port has a chain, which the map "ports" leads to from the hook (network_guard_port.c).
  *
- * Fragments of IPv6 could hide what they are. Discovery messages are of link-local source, and
- * DHCPv6 clients are answered at a link-local address (RFC 4861, RFC 8415): fragments of such are
- * dropped. In IPv4 the ports are always in the first fragment, without which none is used.
+ * The kernel takes an 802.1Q tag off before any rule sees the frame, and "vlan id" looks at what it
+ * has taken. Tagged frames go neither out of nor into ports that are no trunks, also where the
+ * bridge does not tell VLANs apart. A tag of VLAN 0 has a priority alone, and is no VLAN's.
  *
- * Some systems, Windows among them, take IP out of an 802.2 header with a SNAP (RFC 1042), too,
- * where no rule for IP looks. Nobody sends it so on Ethernet but to get past a guard.
+ * Frames to the link-local multicasts of 802.1D pass no hook of a bridge, which has them for the
+ * host, whose spanning tree would hear of a better root. They are dropped as they come in, in a
+ * table of the family "netdev", where each such port has a chain of its own.
  */
 #include "vmms/network_guard.h"
 
 #include "common/base/log.h"
+#include "vmms/network_guard_port.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -34,12 +34,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BURST_LEAST (256 * 1024) /* bytes: some of the largest packets, unsegmented */
-#define BURST_PART  20           /* of a second's traffic */
-
 struct network_guard {
 	struct nft_ctx *context;
-	char owned[32], kept[32]; /* tables, with their family */
+	char owned[32], kept[32];       /* tables, with their family */
+	char owned_ip[32], kept_ip[32]; /* those of user-mode networks */
+	char owned_link[32], kept_link[32];
 };
 
 /* A script in the making. */
@@ -70,13 +69,13 @@ static int script_run(struct script *script, struct network_guard *guard)
 
 /* ---- Tables ---- */
 
-static void name_kept(const char *directory, char name[static 32])
+static void name_kept(const char *directory, const char *family, char name[static 32])
 {
 	uint32_t hash = 2166136261u; /* FNV-1a */
 
 	for (; *directory != '\0'; directory++)
 		hash = (hash ^ (uint8_t)*directory) * 16777619u;
-	snprintf(name, 32, "bridge vmms_kept_%08" PRIx32, hash);
+	snprintf(name, 32, "%s vmms_kept_%08" PRIx32, family, hash);
 }
 
 /* Ports that are in it already stay there. */
@@ -87,6 +86,11 @@ static void write_table(struct script *script, const char *table, const char *fl
 		"	%2$s\n"
 		"	map ports {\n type ifname : verdict;\n }\n"
 		"	set private {\n type ifname;\n }\n"
+		"	set untagged {\n type ifname;\n }\n"
+		"	chain tags {\n }\n"
+		"	chain to_ports {\n"
+		"		type filter hook postrouting priority -300; policy accept;\n"
+		"	}\n"
 		"	chain from_guests {\n"
 		"		type filter hook prerouting priority -300; policy accept;\n"
 		"	}\n"
@@ -97,12 +101,43 @@ static void write_table(struct script *script, const char *table, const char *fl
 		"		type filter hook output priority -300; policy accept;\n"
 		"	}\n"
 		"}\n"
+		"flush chain %1$s tags\n"
+		"flush chain %1$s to_ports\n"
 		"flush chain %1$s from_guests\n"
 		"flush chain %1$s to_host\n"
 		"flush chain %1$s from_host\n"
+		"add rule %1$s tags ether type 8021ad counter drop\n"
+		"add rule %1$s tags vlan id 1-4095 counter drop\n"
+		"add rule %1$s to_ports oifname @untagged jump tags\n"
+		"add rule %1$s from_guests iifname @untagged jump tags\n"
 		"add rule %1$s from_guests iifname vmap @ports\n"
 		"add rule %1$s to_host iifname @private counter drop\n"
 		"add rule %1$s from_host oifname @private counter drop\n",
+		table, flags);
+}
+
+/*
+ * passt(1) connects to whatever address a guest sends to, be it 127.0.0.1. Its answers to what has
+ * been forwarded pass: they open no connection. Of datagrams it is not known which are answers.
+ */
+static void write_user_table(struct script *script, const char *table, const char *flags)
+{
+	fprintf(script->stream,
+		"table %1$s {\n"
+		"	%2$s\n"
+		"	set closed {\n type uid;\n }\n"
+		"	chain to_loopback {\n }\n"
+		"	chain from_users {\n"
+		"		type filter hook output priority -300; policy accept;\n"
+		"	}\n"
+		"}\n"
+		"flush chain %1$s from_users\n"
+		"flush chain %1$s to_loopback\n"
+		"add rule %1$s from_users meta skuid @closed ip daddr 127.0.0.0/8 jump "
+		"to_loopback\n"
+		"add rule %1$s from_users meta skuid @closed ip6 daddr ::1 jump to_loopback\n"
+		"add rule %1$s to_loopback meta l4proto tcp tcp flags & (syn | ack) != syn accept\n"
+		"add rule %1$s to_loopback counter reject\n",
 		table, flags);
 }
 
@@ -115,6 +150,8 @@ static int make_kept(struct network_guard *guard)
 	if (r < 0)
 		return r;
 	write_table(&script, guard->kept, "");
+	write_user_table(&script, guard->kept_ip, "");
+	fprintf(script.stream, "add table %s\n", guard->kept_link);
 	return script_run(&script, guard);
 }
 
@@ -128,6 +165,10 @@ static int make_tables(struct network_guard *guard)
 		return r;
 	write_table(&script, guard->owned, "flags owner;");
 	write_table(&script, guard->kept, "");
+	fprintf(script.stream, "table %s {\n flags owner;\n }\nadd table %s\n", guard->owned_link,
+		guard->kept_link);
+	write_user_table(&script, guard->owned_ip, "flags owner;");
+	write_user_table(&script, guard->kept_ip, "");
 	return script_run(&script, guard);
 }
 
@@ -138,7 +179,11 @@ static int guard_open(const char *directory, struct network_guard **ret_guard)
 	if (!guard)
 		return -ENOMEM;
 	snprintf(guard->owned, sizeof(guard->owned), "bridge vmms_%d", getpid());
-	name_kept(directory, guard->kept);
+	snprintf(guard->owned_ip, sizeof(guard->owned_ip), "inet vmms_%d", getpid());
+	snprintf(guard->owned_link, sizeof(guard->owned_link), "netdev vmms_%d", getpid());
+	name_kept(directory, "bridge", guard->kept);
+	name_kept(directory, "inet", guard->kept_ip);
+	name_kept(directory, "netdev", guard->kept_link);
 	guard->context = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!guard->context) {
 		free(guard);
@@ -221,13 +266,25 @@ static bool has_ports(struct network_guard *guard)
 	return ports && strstr(ports, JUMP);
 }
 
+/* Users whose loopback is closed: those of workers that run on. */
+static bool has_users(struct network_guard *guard)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "list set %s closed", guard->kept_ip);
+	return nft_run_cmd_from_buffer(guard->context, command) == 0 &&
+	       strstr(nft_ctx_get_output_buffer(guard->context), "elements");
+}
+
 static void remove_kept(struct network_guard *guard)
 {
+	const char *const tables[] = { guard->kept, guard->kept_ip, guard->kept_link };
 	struct script script;
 
 	if (script_begin(&script) < 0)
 		return;
-	fprintf(script.stream, "add table %1$s\ndelete table %1$s\n", guard->kept);
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		fprintf(script.stream, "add table %1$s\ndelete table %1$s\n", tables[i]);
 	if (script_run(&script, guard) < 0)
 		log_warning("the table %s of nftables cannot be removed: %s", guard->kept,
 			    nft_ctx_get_error_buffer(guard->context));
@@ -238,48 +295,12 @@ void network_guard_free(struct network_guard *guard)
 	if (!guard)
 		return;
 	network_guard_sweep(guard);
-	if (!has_ports(guard))
+	if (!has_ports(guard) && !has_users(guard))
 		remove_kept(guard);
 	guard_close(guard);
 }
 
-/* ---- The chain of a port ---- */
-
-/* LLC with SNAP: Ethernet's types by RFC 1042, and by IEEE 802.1H. */
-static const char *const snap_rules[] = {
-	"meta protocol 0x0004 @nh,0,48 0xaaaa03000000",
-	"meta protocol 0x0004 @nh,0,48 0xaaaa030000f8",
-};
-
-static const char *const dhcp_rules[] = {
-	"meta protocol ip udp dport 68",
-	"meta protocol ip6 udp dport 546",
-	"meta protocol ip6 ip6 daddr fe80::/10 exthdr frag exists",
-};
-
-static const char *const router_rules[] = {
-	"meta protocol ip6 icmpv6 type { nd-router-advert, nd-redirect }",
-	"meta protocol ip icmp type { redirect, router-advertisement }",
-	"meta protocol ip6 ip6 saddr fe80::/10 exthdr frag exists",
-};
-
-static void add_rules(struct script *script, const char *table, const char *port,
-		      const char *const *rules, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		fprintf(script->stream, "add rule %s port_%s %s counter drop\n", table, port,
-			rules[i]);
-}
-
-static void add_limit(struct script *script, const char *table, const char *port, uint64_t bits)
-{
-	uint64_t rate = bits / 8, burst = MAX(rate / BURST_PART, (uint64_t)BURST_LEAST);
-
-	fprintf(script->stream,
-		"add rule %s port_%s limit rate over %" PRIu64 " bytes/second burst %" PRIu64
-		" bytes counter drop\n",
-		table, port, rate, MIN(burst, (uint64_t)UINT32_MAX));
-}
+/* ---- Ports ---- */
 
 /* Names of ports are ours, but this is text of a language. */
 static bool port_is_valid(const char *port)
@@ -293,42 +314,46 @@ static bool port_is_valid(const char *port)
 	return true;
 }
 
-static void write_chain(struct script *script, const char *table, const char *port,
-			const struct definition_adapter *adapter)
-{
-	static const char *const tags[] = { "meta protocol { 0x8100, 0x88a8 }" };
-	char mac[DEFINITION_MAC_TEXT_SIZE], frame[64], arp[64];
-	const char *const mac_rules[] = { frame, arp };
+/* Sets of ports, by what the rules of all of them ask. */
+enum { SET_PRIVATE, SET_UNTAGGED, SET_COUNT };
 
-	definition_mac_format(adapter->mac, mac);
-	snprintf(frame, sizeof(frame), "ether saddr != %s", mac);
-	/* What others are told of whose address it is, too. */
-	snprintf(arp, sizeof(arp), "meta protocol arp arp saddr ether != %s", mac);
-	fprintf(script->stream, "add chain %1$s port_%2$s\nflush chain %1$s port_%2$s\n", table,
-		port);
-	add_rules(script, table, port, tags, ARRAY_SIZE(tags));
-	if (!adapter->mac_spoofing)
-		add_rules(script, table, port, mac_rules, ARRAY_SIZE(mac_rules));
-	if (adapter->dhcp_guard || adapter->router_guard)
-		add_rules(script, table, port, snap_rules, ARRAY_SIZE(snap_rules));
-	if (adapter->dhcp_guard)
-		add_rules(script, table, port, dhcp_rules, ARRAY_SIZE(dhcp_rules));
-	if (adapter->router_guard)
-		add_rules(script, table, port, router_rules, ARRAY_SIZE(router_rules));
-	if (adapter->egress > 0)
-		add_limit(script, table, port, adapter->egress);
-}
+static const char *const set_names[SET_COUNT] = { "private", "untagged" };
 
 static void write_port(struct script *script, const char *table, const char *port,
 		       const struct definition_adapter *adapter, bool private)
 {
-	write_chain(script, table, port, adapter);
+	const bool in[SET_COUNT] = {
+		[SET_PRIVATE] = private,
+		[SET_UNTAGGED] = adapter->vlan.mode != DEFINITION_VLAN_TRUNK,
+	};
+
+	network_guard_write_chain(script->stream, table, port, adapter);
 	fprintf(script->stream, "add element %1$s ports { \"%2$s\" : jump port_%2$s }\n", table,
 		port);
-	/* Adding first makes the deletion one of something that is there. */
-	fprintf(script->stream, "add element %s private { \"%s\" }\n", table, port);
-	if (!private)
-		fprintf(script->stream, "delete element %s private { \"%s\" }\n", table, port);
+	for (size_t i = 0; i < SET_COUNT; i++) {
+		/* Adding first makes the deletion one of something that is there. */
+		fprintf(script->stream, "add element %s %s { \"%s\" }\n", table, set_names[i],
+			port);
+		if (!in[i])
+			fprintf(script->stream, "delete element %s %s { \"%s\" }\n", table,
+				set_names[i], port);
+	}
+}
+
+/* At once when the frame comes in. */
+static void write_entry(struct script *script, const char *table, const char *port,
+			const struct definition_adapter *adapter)
+{
+	fprintf(script->stream,
+		"add chain %1$s in_%2$s { type filter hook ingress device \"%2$s\" priority -300; "
+		"}\n"
+		"flush chain %1$s in_%2$s\n",
+		table, port);
+	if (!adapter->link_protocols)
+		fprintf(script->stream,
+			"add rule %s in_%s ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00"
+			" counter drop\n",
+			table, port);
 }
 
 static int set_port(struct network_guard *guard, const char *port,
@@ -342,6 +367,8 @@ static int set_port(struct network_guard *guard, const char *port,
 		return r;
 	write_port(&script, guard->owned, port, adapter, private);
 	write_port(&script, guard->kept, port, adapter, private);
+	write_entry(&script, guard->owned_link, port, adapter);
+	write_entry(&script, guard->kept_link, port, adapter);
 	return script_run(&script, guard);
 }
 
@@ -364,11 +391,14 @@ static void write_end(struct script *script, const char *table, const char *port
 		"add chain %1$s port_%2$s\n"
 		"add element %1$s ports { \"%2$s\" : jump port_%2$s }\n"
 		"delete element %1$s ports { \"%2$s\" }\n"
-		"add element %1$s private { \"%2$s\" }\n"
-		"delete element %1$s private { \"%2$s\" }\n"
 		"flush chain %1$s port_%2$s\n"
 		"delete chain %1$s port_%2$s\n",
 		table, port);
+	for (size_t i = 0; i < SET_COUNT; i++)
+		fprintf(script->stream,
+			"add element %1$s %2$s { \"%3$s\" }\ndelete element %1$s %2$s { \"%3$s\" "
+			"}\n",
+			table, set_names[i], port);
 }
 
 static int end_port(struct network_guard *guard, const char *port)
@@ -384,16 +414,61 @@ static int end_port(struct network_guard *guard, const char *port)
 	return script_run(&script, guard);
 }
 
+/* These go with the port, too, so that there may be none. */
+static void end_entry(struct network_guard *guard, const char *port)
+{
+	const char *const tables[] = { guard->owned_link, guard->kept_link };
+	char command[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		snprintf(command, sizeof(command), "delete chain %s in_%s", tables[i], port);
+		if (nft_run_cmd_from_buffer(guard->context, command) != 0)
+			log_debug("nftables: %s", nft_ctx_get_error_buffer(guard->context));
+	}
+}
+
 void network_guard_forget(struct network_guard *guard, const char *port)
 {
 	int r;
 
 	if (!port_is_valid(port))
 		return;
+	end_entry(guard, port);
 	r = end_port(guard, port);
 	if (r == -EOPNOTSUPP && make_kept(guard) == 0)
 		r = end_port(guard, port);
 	if (r < 0)
 		log_warning("the guards of %s cannot be removed: %s", port,
 			    nft_ctx_get_error_buffer(guard->context));
+}
+
+/* ---- Users ---- */
+
+static int set_user(struct network_guard *guard, uid_t user, bool closed)
+{
+	const char *const tables[] = { guard->owned_ip, guard->kept_ip };
+	struct script script;
+	int r;
+
+	r = script_begin(&script);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		/* Adding first makes the deletion one of something that is there. */
+		fprintf(script.stream, "add element %s closed { %u }\n", tables[i], user);
+		if (!closed)
+			fprintf(script.stream, "delete element %s closed { %u }\n", tables[i],
+				user);
+	}
+	return script_run(&script, guard);
+}
+
+int network_guard_close_loopback(struct network_guard *guard, uid_t user, bool closed)
+{
+	int r;
+
+	r = set_user(guard, user, closed);
+	if (r == -EOPNOTSUPP && make_kept(guard) == 0)
+		r = set_user(guard, user, closed);
+	return r;
 }

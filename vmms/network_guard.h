@@ -8,6 +8,10 @@
  * firewall of their own, and goes with it; "vmms_kept_HASH", by the state directory, is nobody's,
  * and holds while guests run without a daemon, until the next one has found them.
  *
+ * Beside each there is one of the family "netdev", for what the bridge does not show to rules of
+ * its own, and one of the family "inet", for the host's loopback: guests of user-mode networks
+ * reach it by their passt(1), which runs as the worker's user.
+ *
  * Return: 0; -EOPNOTSUPP: the kernel has no nftables for bridges, or refuses; -EINVAL: a name that
  * cannot be an interface's.
  */
@@ -18,6 +22,7 @@
 #include "common/definition_network.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct network_guard;
 
@@ -45,3 +50,9 @@ int network_guard_set(struct network_guard *guard, const char *port,
 
 /* The port is free again, or gone. */
 void network_guard_forget(struct network_guard *guard, const char *port);
+
+/*
+ * Whether what processes of this user send to the host's loopback is refused, but for what belongs
+ * to a connection that was made to them.
+ */
+int network_guard_close_loopback(struct network_guard *guard, uid_t user, bool closed) MUST_CHECK;

@@ -393,3 +393,24 @@ int network_delete_vlans(struct network *network, int index, unsigned first, uns
 {
 	return change_vlans(network, RTM_DELLINK, index, first, last, 0);
 }
+
+/* ---- Other settings of a bridge's port ---- */
+
+int network_set_isolated(struct network *network, int index, bool isolated)
+{
+	struct ifinfomsg info = { .ifi_family = AF_BRIDGE, .ifi_index = index };
+	struct nl_msg *message = network_request(RTM_SETLINK, 0, &info, sizeof(info));
+	struct nlattr *settings;
+
+	if (!message)
+		return -ENOMEM;
+	settings = nla_nest_start(message, IFLA_PROTINFO | NLA_F_NESTED);
+	if (!settings)
+		goto nla_put_failure;
+	NLA_PUT_U8(message, IFLA_BRPORT_ISOLATED, isolated);
+	nla_nest_end(message, settings);
+	return network_exchange(network, message, NULL, NULL);
+nla_put_failure:
+	nlmsg_free(message);
+	return -ENOMEM;
+}

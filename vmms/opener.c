@@ -3,8 +3,8 @@
  * Opening what a definition names, by a process that is the VM's owner.
  *
  * It says of each file that it is about to look at it, so that one that takes too long has a name;
- * then of each descriptor what it is; and last that this was all, or what is wrong. Without a last
- * word it was killed, which its user may do.
+ * then of each that it has opened, and given to the holder, what it is; and last that this was all,
+ * or what is wrong. Without a last word it was killed, which its user may do.
  */
 #include "vmms/opener.h"
 
@@ -17,17 +17,20 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum word {
 	WORD_LOOKS, /* text: the path */
-	WORD_HAS,   /* name: of the resource, whose descriptor comes along */
+	WORD_HAS,   /* file: that the holder has now */
+	WORD_WARNS, /* text: for people */
 	WORD_ALL,
 	WORD_FAILED, /* name: of the error; text: for people */
 };
 
 struct message {
 	uint32_t word;
+	struct held_file file;
 	char name[64];
 	char text[FAILURE_MESSAGE_MAX];
 };
@@ -35,7 +38,7 @@ _Static_assert(sizeof(struct message) <= ERRAND_MESSAGE_MAX, "fits a message");
 
 struct opener {
 	struct errand *errand;
-	struct resources resources;
+	struct opened_files files;
 	struct failure failure;         /* name NULL: none */
 	char path[FAILURE_MESSAGE_MAX]; /* "": it has not come to files */
 	char owner[USER_NAME_SIZE];
@@ -48,30 +51,56 @@ struct opener {
 /* ---- The process ---- */
 
 struct work {
-	int socket;
 	const struct resources_wish *wish;
+	int filler; /* the holder's */
 };
 
-static void say(int socket, enum word word, const char *name, const char *text, int fd)
+static void say(int socket, enum word word, const char *name, const char *text)
 {
 	struct message message = { .word = word };
 
 	snprintf(message.name, sizeof(message.name), "%s", name);
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	errand_send(socket, &message, sizeof(message), fd);
+	errand_send(socket, &message, sizeof(message), -1);
+}
+
+/* What is sent was not closed here: the process does that at its end, when all has been said. */
+static void give(int socket, int filler, uint32_t number, const char *name, int fd)
+{
+	struct message message = { .word = WORD_HAS, .file.number = number };
+	int flags = fcntl(fd, F_GETFL);
+	struct stat status;
+
+	snprintf(message.file.name, sizeof(message.file.name), "%s", name);
+	if (fstat(fd, &status) == 0) {
+		message.file.device = S_ISBLK(status.st_mode);
+		message.file.size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+	}
+	message.file.direct = flags >= 0 && (flags & O_DIRECT);
+	file_holder_fill(filler, fd);
+	errand_send(socket, &message, sizeof(message), -1);
 }
 
 static void looks(void *data, const char *path)
 {
-	say(*(int *)data, WORD_LOOKS, "", path, -1);
+	say(*(int *)data, WORD_LOOKS, "", path);
 }
 
-/* As the daemon: the owner may not make it. user: NULL: it is the daemon's own. */
-static int make_folder(const char *folder, const struct user *user, struct failure *failure)
+/*
+ * As the daemon: the owner may not make it. user: NULL: it is the daemon's own. Where others have
+ * used up the room for sockets the VM runs without.
+ */
+static int make_folder(struct resources_wish *wish, const struct user *user,
+		       struct failure *failure)
 {
+	const char *folder = wish->sockets;
 	int r = socket_folder_make(folder, user ? user->uid : geteuid(),
 				   user ? user->gid : getegid());
 
+	if (r == -ENOSPC) {
+		wish->sockets = NULL;
+		return 0;
+	}
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot make the folder %s for the VM's sockets: %s; repair "
@@ -85,6 +114,8 @@ static int listen_in(const char *folder, struct resources *resources, struct fai
 {
 	int fd, r = socket_folder_listen(folder, &fd);
 
+	if (r == -ENOSPC)
+		return 0;
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "no socket can be made in %s: %s; remove what is in the way, or "
@@ -94,20 +125,39 @@ static int listen_in(const char *folder, struct resources *resources, struct fai
 	return 0;
 }
 
-static int become_owner(const struct resources_wish *wish, struct failure *failure)
+static int become_owner(struct resources_wish *wish, struct failure *failure)
 {
 	CLEANUP(user_freep) struct user *user = NULL;
 	int r;
 
-	r = resources_find_owner(wish->definition->owner, &user, failure);
+	r = resources_find_owner(wish->definition->owner, wish->definition->owner_uid, &user,
+				 failure);
 	if (r == 0 && wish->sockets)
-		r = make_folder(wish->sockets, user, failure);
+		r = make_folder(wish, user, failure);
 	return r == 0 ? resources_become_owner(user, failure) : r;
+}
+
+/* Whoever passes them has sent them, or is about to. */
+static int take_passed(struct resources *passed, struct failure *failure)
+{
+	int source = passed->count > 0 ? passed->items[0].fd : -1;
+
+	for (size_t i = 0; i < passed->count; i++) {
+		char byte;
+		ssize_t size = errand_receive(source, &byte, sizeof(byte), 0, &passed->items[i].fd);
+
+		if (size < 0 || passed->items[i].fd < 0)
+			return failure_set(failure, DBUS_ERROR_RESOURCE,
+					   "the files that were passed did not come");
+	}
+	return 0;
 }
 
 static void run(int socket, void *data)
 {
-	struct resources_wish wish = *(const struct resources_wish *)data;
+	const struct work *work = data;
+	struct resources_wish wish = *work->wish;
+	static struct resources passed;
 	struct resources resources = { .count = 0 };
 	struct failure failure;
 	int r;
@@ -115,6 +165,11 @@ static void run(int socket, void *data)
 	wish.looks = looks;
 	wish.looks_data = &socket;
 	r = become_owner(&wish, &failure);
+	if (r == 0 && wish.passed) {
+		passed = *wish.passed;
+		wish.passed = &passed;
+		r = take_passed(&passed, &failure);
+	}
 	if (r == 0) {
 		errand_bind();
 		looks(&socket, wish.disk ? wish.disk->path : wish.definition->boot.kernel);
@@ -123,12 +178,14 @@ static void run(int socket, void *data)
 	if (r == 0 && wish.sockets)
 		r = listen_in(wish.sockets, &resources, &failure);
 	if (r < 0) {
-		say(socket, WORD_FAILED, failure.name, failure.message, -1);
+		say(socket, WORD_FAILED, failure.name, failure.message);
 		return;
 	}
-	for (size_t i = 0; i < resources.count; i++)
-		say(socket, WORD_HAS, resources.items[i].name, "", resources.items[i].fd);
-	say(socket, WORD_ALL, "", "", -1);
+	for (uint32_t i = 0; i < resources.count; i++)
+		give(socket, work->filler, i, resources.items[i].name, resources.items[i].fd);
+	if (resources.warning[0] != '\0')
+		say(socket, WORD_WARNS, "", resources.warning);
+	say(socket, WORD_ALL, "", "");
 }
 
 /* ---- What it says ---- */
@@ -145,24 +202,33 @@ static const char *error_name(const char *name)
 	return DBUS_ERROR_INTERNAL;
 }
 
+/* Its end may take as long as the file systems of what it has opened like. */
+static void conclude(struct opener *opener)
+{
+	opener->all = true;
+	errand_cancel(opener->errand);
+}
+
 static void heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct opener *opener = owner;
-	AUTO_CLOSE int descriptor = fd;
 	struct message message;
 
+	close_fdp(&fd); /* none comes */
 	if (size != sizeof(message))
 		return;
 	memcpy(&message, bytes, sizeof(message));
 	message.name[sizeof(message.name) - 1] = '\0';
 	message.text[sizeof(message.text) - 1] = '\0';
+	message.file.name[sizeof(message.file.name) - 1] = '\0';
 	if (message.word == WORD_LOOKS)
 		memcpy(opener->path, message.text, sizeof(opener->path));
-	else if (message.word == WORD_HAS && descriptor >= 0 &&
-		 opener->resources.count < ARRAY_SIZE(opener->resources.items))
-		resources_add(&opener->resources, message.name, TAKE_FD(descriptor));
+	else if (message.word == WORD_HAS && opener->files.count < ARRAY_SIZE(opener->files.items))
+		opener->files.items[opener->files.count++] = message.file;
+	else if (message.word == WORD_WARNS)
+		memcpy(opener->files.warning, message.text, sizeof(message.text));
 	else if (message.word == WORD_ALL)
-		opener->all = true;
+		conclude(opener);
 	else if (message.word == WORD_FAILED)
 		failure_set(&opener->failure, error_name(message.name), "%s", message.text);
 }
@@ -193,8 +259,7 @@ static void ended(void *owner, int result)
 
 	opener->errand = NULL;
 	judge(opener, result);
-	opener->done(opener->data, &opener->resources,
-		     opener->failure.name ? &opener->failure : NULL);
+	opener->done(opener->data, &opener->files, opener->failure.name ? &opener->failure : NULL);
 	opener_free(opener);
 }
 
@@ -212,24 +277,30 @@ void opener_free(struct opener *opener)
 	if (!opener)
 		return;
 	errand_free(opener->errand);
-	resources_deinit(&opener->resources);
+	file_holder_free(opener->files.holder);
 	free(opener);
 }
 
 static int start(struct opener *opener, struct errands *errands, const struct resources_wish *wish)
 {
-	const char *owner = wish->definition->owner;
-	int kept[RESOURCES_MAX];
-	struct errand_config config = { .whose = owner ? owner : "",
+	AUTO_CLOSE int filler = -1;
+	int kept[2], r;
+	struct work work = { .wish = wish };
+	struct errand_config config = { .whose = opener->owner,
 					.timeout = opener->timeout,
 					.work = run,
-					.data = (void *)wish,
+					.data = &work,
 					.kept = kept,
 					.callbacks = &callbacks,
 					.owner = opener };
 
-	for (size_t i = 0; wish->passed && i < wish->passed->count; i++)
-		kept[config.kept_count++] = wish->passed->items[i].fd;
+	r = file_holder_new(errands, opener->owner, &filler, &opener->files.holder);
+	if (r < 0)
+		return r;
+	work.filler = kept[config.kept_count++] = filler;
+	/* All of them come from the same socket, in their order. */
+	if (wish->passed && wish->passed->count > 0)
+		kept[config.kept_count++] = wish->passed->items[0].fd;
 	return errand_new(errands, &config, &opener->errand);
 }
 
@@ -251,7 +322,7 @@ int opener_new(struct errands *errands, unsigned timeout, const struct resources
 		*ret_opener = opener;
 		return 0;
 	}
-	free(opener);
+	opener_free(opener);
 	if (r == -EBUSY)
 		return failure_set(
 			failure, DBUS_ERROR_TIMEOUT,

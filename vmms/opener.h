@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Opening what a definition names, by a process that is the VM's owner (vmms/errand.h): it has the
- * owner's rights and no others, and a file system that does not answer holds up nobody else.
+ * owner's rights and no others, and a file system that does not answer holds up nobody else. What
+ * it has opened it gives to another process, which holds it (vmms/file_holder.h).
  *
  * Thread: the event loop's.
  */
@@ -9,15 +10,24 @@
 
 #include "common/base/cc.h"
 #include "vmms/errand.h"
+#include "vmms/file_holder.h"
 #include "vmms/resources.h"
 
 struct opener;
 
+/* Files that were opened, and who holds them. */
+struct opened_files {
+	struct file_holder *holder;
+	size_t count;
+	struct held_file items[RESOURCES_MAX];
+	char warning[FAILURE_MESSAGE_MAX]; /* for people; "": none */
+};
+
 /*
- * Called once, never before opener_new() has returned; the opener is gone then. failure: NULL: the
- * resources are the callee's, who sets their count to 0 if it takes them.
+ * Called once, never before opener_new() has returned; the opener is gone when it returns. failure:
+ * NULL: the holder is the callee's if it takes the pointer, and leaves NULL.
  */
-typedef void (*opener_done_fn)(void *data, struct resources *resources,
+typedef void (*opener_done_fn)(void *data, struct opened_files *files,
 			       const struct failure *failure);
 
 /* timeout: seconds; 0: for ever. The wish is borrowed while this runs. */

@@ -5,6 +5,7 @@
 #include "common/base/socket.h"
 #include "common/base/text.h"
 #include "vmms/fault.h"
+#include "vmms/resolvers.h"
 #include "vmms/spawn.h"
 
 #include <errno.h>
@@ -17,13 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOBODY        "65534:65534"
-#define ARGUMENTS_MAX (12 + 2 * DEFINITION_FORWARDS_MAX)
+#define NOBODY        65534u
+#define ARGUMENTS_MAX (12 + 2 * RESOLVERS_MAX + 2 * DEFINITION_FORWARDS_MAX)
 
 struct passt {
 	struct passt_config config;
 	struct process process;
 	int pidfd, output;
+	sd_event *loop;
 	sd_event_source *pidfd_source, *output_source;
 	char line[PASST_WORDS_MAX];
 	size_t line_size;
@@ -99,9 +101,43 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 struct command_line {
 	const char *arguments[ARGUMENTS_MAX];
 	size_t count;
-	char mtu[16];
-	char ports[DEFINITION_FORWARDS_MAX][16];
+	char mtu[16], user[32];
+	char resolvers[RESOLVERS_MAX][INET6_ADDRSTRLEN];
+	char ports[DEFINITION_FORWARDS_MAX][DEFINITION_FORWARD_TEXT_SIZE];
 };
+
+static void add(struct command_line *line, const char *argument)
+{
+	line->arguments[line->count++] = argument;
+}
+
+static void add_pair(struct command_line *line, const char *option, const char *value)
+{
+	add(line, option);
+	add(line, value);
+}
+
+/* By number: it looks nobody up, which Debian's AppArmor profile for it does not let it. */
+static void add_user(struct command_line *line, uid_t user)
+{
+	if (geteuid() != 0)
+		return;
+	snprintf(line->user, sizeof(line->user), "%1$u:%1$u", user > 0 ? user : NOBODY);
+	add_pair(line, "--runas", line->user);
+}
+
+/*
+ * The guest's router would else be the host, with all that listens on its loopback alone. Where the
+ * host asks a resolver there, the guest is told which ones that asks.
+ */
+static void add_walls(struct command_line *line)
+{
+	size_t count = resolvers_find(line->resolvers, RESOLVERS_MAX);
+
+	add(line, "--no-map-gw");
+	for (size_t i = 0; i < count; i++)
+		add_pair(line, "--dns", line->resolvers[i]);
+}
 
 static void make_command_line(const struct passt_config *config, struct command_line *line)
 {
@@ -113,20 +149,12 @@ static void make_command_line(const struct passt_config *config, struct command_
 	snprintf(line->mtu, sizeof(line->mtu), "%u", adapter->mtu);
 	memcpy(line->arguments, fixed, sizeof(fixed));
 	line->count = ARRAY_SIZE(fixed);
-	/* By number: it looks nobody up, which Debian's AppArmor profile for it does not let it. */
-	if (geteuid() == 0) {
-		line->arguments[line->count++] = "--runas";
-		line->arguments[line->count++] = NOBODY;
-	}
+	add_user(line, config->user);
+	if (!adapter->host_loopback)
+		add_walls(line);
 	for (unsigned i = 0; i < adapter->forward_count; i++) {
-		const struct definition_forward *forward = &adapter->forwards[i];
-
-		snprintf(line->ports[i], sizeof(line->ports[i]), "%u:%u", forward->host_port,
-			 forward->guest_port);
-		line->arguments[line->count++] = forward->protocol == DEFINITION_PROTOCOL_UDP
-							 ? "--udp-ports"
-							 : "--tcp-ports";
-		line->arguments[line->count++] = line->ports[i];
+		add(line, definition_forward_option(&adapter->forwards[i], line->ports[i]));
+		add(line, line->ports[i]);
 	}
 	line->arguments[line->count] = NULL;
 }
@@ -156,19 +184,19 @@ static int run_program(struct passt *passt, int socket, int output)
 
 /* ---- Life ---- */
 
-static int watch_output(struct passt *passt, sd_event *loop)
+static int watch_output(struct passt *passt)
 {
 	int r;
 
-	r = sd_event_add_io(loop, &passt->output_source, passt->output, EPOLLIN, output_ready,
-			    passt);
+	r = sd_event_add_io(passt->loop, &passt->output_source, passt->output, EPOLLIN,
+			    output_ready, passt);
 	return r < 0 ? r : sd_event_source_set_ratelimit(passt->output_source, 1000000, 100);
 }
 
-static int watch_process(struct passt *passt, sd_event *loop)
+static int watch_process(struct passt *passt)
 {
-	return sd_event_add_io(loop, &passt->pidfd_source, passt->pidfd, EPOLLIN, process_ended,
-			       passt);
+	return sd_event_add_io(passt->loop, &passt->pidfd_source, passt->pidfd, EPOLLIN,
+			       process_ended, passt);
 }
 
 int passt_start(sd_event *loop, const struct passt_config *config, struct passt **ret_passt,
@@ -179,7 +207,9 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 
 	if (!passt)
 		return -ENOMEM;
-	*passt = (struct passt){ .config = *config, .pidfd = -1, .output = -1 };
+	*passt = (struct passt){
+		.config = *config, .loop = sd_event_ref(loop), .pidfd = -1, .output = -1
+	};
 	if (access(config->program, X_OK) < 0)
 		return -errno;
 	if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -194,9 +224,9 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 	socket_make_room(theirs, SOCKET_PASST_ROOM);
 	r = run_program(passt, theirs, far_output);
 	if (r == 0)
-		r = watch_output(passt, loop);
+		r = watch_output(passt);
 	if (r == 0)
-		r = watch_process(passt, loop);
+		r = watch_process(passt);
 	if (r < 0)
 		return r;
 	passt->config.adapter = NULL;
@@ -213,10 +243,12 @@ int passt_adopt(sd_event *loop, const struct passt_config *config, const struct 
 
 	if (!passt)
 		return -ENOMEM;
-	*passt = (struct passt){ .config = *config, .pidfd = -1, .output = -1 };
+	*passt = (struct passt){
+		.config = *config, .loop = sd_event_ref(loop), .pidfd = -1, .output = -1
+	};
 	r = process_open(process, &passt->pidfd);
 	if (r == 0)
-		r = watch_process(passt, loop);
+		r = watch_process(passt);
 	if (r < 0)
 		return r;
 	passt->process = *process;
@@ -234,13 +266,13 @@ void passt_free(struct passt *passt)
 {
 	if (!passt)
 		return;
-	if (passt->process.pid > 0) {
-		(void)pidfd_send_signal(passt->pidfd, SIGKILL, NULL, 0);
-		/* It is dead in a moment, and nobody else will ask for it. */
-		(void)waitid(P_PIDFD, (id_t)passt->pidfd, NULL, WEXITED);
-	}
 	sd_event_source_disable_unref(passt->pidfd_source);
 	sd_event_source_disable_unref(passt->output_source);
+	if (passt->process.pid > 0) {
+		(void)pidfd_send_signal(passt->pidfd, SIGKILL, NULL, 0);
+		process_reap(passt->loop, TAKE_FD(passt->pidfd));
+	}
+	sd_event_unref(passt->loop);
 	close_fdp(&passt->pidfd);
 	close_fdp(&passt->output);
 	free(passt);

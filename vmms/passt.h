@@ -2,9 +2,9 @@
 /*
  * passt(1), the user-mode network of one adapter.
  *
- * It gets one end of a pair of sockets and no paths, drops all privilege by itself, and ends when
- * the other end is closed. Who starts it again is the owner's to decide. It outlives this process,
- * as the worker does.
+ * It gets one end of a pair of sockets and no paths, becomes the user that it is told to, without
+ * privilege, and ends when the other end is closed. Who starts it again is the owner's to decide.
+ * It outlives this process, as the worker does.
  *
  * Thread: the event loop's.
  */
@@ -23,7 +23,8 @@ struct passt;
 
 struct passt_config {
 	const char *program;
-	const struct definition_adapter *adapter; /* its MTU and forwarded ports */
+	const struct definition_adapter *adapter; /* its MTU, forwarded ports, loopback */
+	uid_t user;                               /* to become; 0: nobody, if we are root */
 
 	/*
 	 * The process has ended by itself. words: the last line that it said, as UTF-8, or how it

@@ -18,12 +18,13 @@ static const char *owner_of(const struct definition *definition)
 	return definition->owner ? definition->owner : OWNER_OF_THE_HOST;
 }
 
-bool permit_is_owner(const char *user, const struct definition *definition)
+bool permit_is_owner(const struct user_found *user, const struct definition *definition)
 {
-	return strcmp(owner_of(definition), user) == 0;
+	return strcmp(owner_of(definition), user->name) == 0 &&
+	       (definition->owner_uid == 0 || definition->owner_uid == user->uid);
 }
 
-unsigned permit_count(const char *user, const struct list *vms)
+unsigned permit_count(const struct user_found *user, const struct list *vms)
 {
 	unsigned count = 0;
 
@@ -34,7 +35,8 @@ unsigned permit_count(const char *user, const struct list *vms)
 
 /* ---- Files ---- */
 
-int permit_file(const char *user, const struct definition *stored, struct failure *failure)
+int permit_file(const struct user_found *user, const struct definition *stored,
+		struct failure *failure)
 {
 	if (!user || permit_is_owner(user, stored))
 		return 0;
@@ -78,7 +80,7 @@ static bool is_same_adapter(const struct definition_adapter *adapter,
 	return json_equal(definition_adapter_to_json(adapter), old);
 }
 
-int permit_adapter(const char *user, const struct definition *stored,
+int permit_adapter(const struct user_found *user, const struct definition *stored,
 		   const struct definition_adapter *adapter, struct failure *failure)
 {
 	const struct definition_adapter *before = NULL;
@@ -107,7 +109,7 @@ int permit_adapter(const char *user, const struct definition *stored,
 	return 0;
 }
 
-static int permit_adapters(const char *user, const struct definition *stored,
+static int permit_adapters(const struct user_found *user, const struct definition *stored,
 			   const struct definition *wanted, struct failure *failure)
 {
 	for (unsigned i = 0; i < wanted->network.adapter_count; i++) {
@@ -163,19 +165,21 @@ static int permit_new_limits(const struct definition *wanted, struct failure *fa
 /* ---- All of it ---- */
 
 /* A name that a definition could not hold would make of the VM one that cannot be read again. */
-static int become_owner(const char *user, struct definition *definition, struct failure *failure)
+static int become_owner(const struct user_found *user, struct definition *definition,
+			struct failure *failure)
 {
-	if (!definition_owner_is_valid(user))
+	if (!definition_owner_is_valid(user->name))
 		return failure_set(failure, ACCESS_DENIED,
 				   "a user of such a name as '%s' cannot own a VM; only root "
 				   "creates it",
-				   user);
+				   user->name);
 	if (!definition->owner)
-		definition->owner = strdup(user);
+		definition->owner = strdup(user->name);
 	return definition->owner ? 0 : failure_no_memory(failure);
 }
 
-static int permit_new(const char *user, struct definition *wanted, struct failure *failure)
+static int permit_new(const struct user_found *user, struct definition *wanted,
+		      struct failure *failure)
 {
 	int r;
 
@@ -185,7 +189,7 @@ static int permit_new(const char *user, struct definition *wanted, struct failur
 	return r == 0 ? permit_adapters(user, NULL, wanted, failure) : r;
 }
 
-static int permit_change(const char *user, const struct definition *stored,
+static int permit_change(const struct user_found *user, const struct definition *stored,
 			 const struct definition *wanted, struct failure *failure)
 {
 	int r;
@@ -196,14 +200,14 @@ static int permit_change(const char *user, const struct definition *stored,
 	return r == 0 ? permit_adapters(user, stored, wanted, failure) : r;
 }
 
-int permit_definition(const char *user, const struct definition *stored, struct definition *wanted,
-		      struct failure *failure)
+int permit_definition(const struct user_found *user, const struct definition *stored,
+		      struct definition *wanted, struct failure *failure)
 {
 	const char *owner;
 
 	if (!user)
 		return 0;
-	owner = stored ? owner_of(stored) : user;
+	owner = stored ? owner_of(stored) : user->name;
 	if (wanted->owner && strcmp(wanted->owner, owner) != 0)
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root gives a VM to another user; leave the owner '%s' out",

@@ -7,7 +7,7 @@
  * allowed to manage the VM, names no files: they would be opened with the owner's rights, or
  * root's. What is in the definition already may stay, whoever put it there.
  *
- * user: by name; NULL: root, or the user whose daemon it is, who may everything.
+ * user: NULL: root, or the user whose daemon it is, who may everything.
  */
 #pragma once
 
@@ -15,21 +15,22 @@
 #include "common/base/list.h"
 #include "common/definition.h"
 #include "vmms/failure.h"
+#include "vmms/user_lookup.h"
 
-/* The VM is the user's own. */
-bool permit_is_owner(const char *user, const struct definition *definition);
+/* The VM is the user's own: by name and number, where the definition has both. */
+bool permit_is_owner(const struct user_found *user, const struct definition *definition);
 
 /* How many of the VMs are the user's own. */
-unsigned permit_count(const char *user, const struct list *vms);
+unsigned permit_count(const struct user_found *user, const struct list *vms);
 
 /* stored: NULL: a new VM, which becomes the user's. */
-int permit_definition(const char *user, const struct definition *stored, struct definition *wanted,
-		      struct failure *failure) MUST_CHECK;
+int permit_definition(const struct user_found *user, const struct definition *stored,
+		      struct definition *wanted, struct failure *failure) MUST_CHECK;
 
 /* Another disk or medium, whatever it is. */
-int permit_file(const char *user, const struct definition *stored,
+int permit_file(const struct user_found *user, const struct definition *stored,
 		struct failure *failure) MUST_CHECK;
 
 /* Another adapter, or one that has been changed. */
-int permit_adapter(const char *user, const struct definition *stored,
+int permit_adapter(const struct user_found *user, const struct definition *stored,
 		   const struct definition_adapter *adapter, struct failure *failure) MUST_CHECK;

@@ -12,6 +12,7 @@
 #include "common/base/cc.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <systemd/sd-bus.h>
 
 #define POLKIT_ACTION_READ    "org.vmms1.read"
@@ -23,6 +24,7 @@ enum polkit_answer {
 	POLKIT_YES,
 	POLKIT_CHALLENGE, /* if somebody authenticated, who cannot be asked */
 	POLKIT_ABSENT,    /* there is no polkit, or none that answers */
+	POLKIT_LATE,      /* a person was asked, who did not answer in time */
 };
 
 typedef void (*polkit_answer_fn)(void *data, enum polkit_answer answer);
@@ -32,13 +34,17 @@ struct polkit_question {
 	const char *action;
 	const char *vm;   /* for rules of the administrator's; NULL: no VM */
 	bool interactive; /* the user may be asked for a password, which takes its time */
+	unsigned timeout; /* seconds that it may take */
+	uint64_t id;      /* is filled */
 	polkit_answer_fn answered;
 	void *data;
 };
 
 /*
- * answered: called once, never before this returns, unless the slot is unreferenced before.
+ * Asks. answered: called once, never before this returns, unless the slot is unreferenced before.
  * question: borrowed until then, its strings only until this returns.
  */
-int polkit_ask(sd_bus *bus, const struct polkit_question *question,
-	       sd_bus_slot **ret_slot) MUST_CHECK;
+int polkit_ask(sd_bus *bus, struct polkit_question *question, sd_bus_slot **ret_slot) MUST_CHECK;
+
+/* Nobody waits for an answer any more: polkit need not ask a person, either. */
+void polkit_cancel(sd_bus *bus, const struct polkit_question *question);

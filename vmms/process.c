@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define FIELDS_AFTER_NAME 19 /* from the state, the third field, up to the start time, the 22nd */
@@ -67,4 +69,28 @@ int process_open(const struct process *process, int *ret_pidfd)
 		return -ESRCH;
 	*ret_pidfd = TAKE_FD(pidfd);
 	return 0;
+}
+
+static int reap(sd_event_source *source, int pidfd, uint32_t events, void *data)
+{
+	(void)waitid(P_PIDFD, (id_t)pidfd, NULL, WEXITED | WNOHANG);
+	/* It was the loop's alone; now it goes, with its descriptor. */
+	sd_event_source_ref(source);
+	(void)sd_event_source_set_floating(source, false);
+	sd_event_source_disable_unref(source);
+	return 0;
+}
+
+void process_reap(sd_event *loop, int pidfd)
+{
+	AUTO_CLOSE int taken = pidfd;
+	sd_event_source *source = NULL;
+
+	if (taken < 0 || waitid(P_PIDFD, (id_t)taken, NULL, WEXITED | WNOHANG) < 0 ||
+	    sd_event_add_io(loop, &source, taken, EPOLLIN, reap, NULL) < 0)
+		return;
+	(void)sd_event_source_set_floating(source, true);
+	(void)sd_event_source_set_io_fd_own(source, true);
+	sd_event_source_unref(source);
+	TAKE_FD(taken);
 }

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 #include <sys/types.h>
+#include <systemd/sd-event.h>
 
 struct process {
 	pid_t pid;           /* 0: none */
@@ -19,3 +20,9 @@ int process_identify(pid_t pid, struct process *ret_process) MUST_CHECK;
 
 /* A pidfd of exactly that process. Return: 0; -ESRCH: it has ended; -errno. */
 int process_open(const struct process *process, int *ret_pidfd) MUST_CHECK;
+
+/*
+ * Has the loop take note of the end of a child that was killed, whenever that comes: a process that
+ * waits for a file system may not die for as long as it likes. pidfd: taken over; -1: none.
+ */
+void process_reap(sd_event *loop, int pidfd);

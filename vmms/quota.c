@@ -16,18 +16,39 @@
 const char *const quota_settings[_QUOTA_COUNT] = {
 	[QUOTA_VMS] = "user-vms",         [QUOTA_DISKS] = "user-disks",
 	[QUOTA_RUNNING] = "user-running", [QUOTA_PROCESSORS] = "user-processors",
-	[QUOTA_MEMORY] = "user-memory",
+	[QUOTA_MEMORY] = "user-memory",   [QUOTA_TASKS] = "user-tasks",
 };
 
 static const struct {
 	const char *what, *mend;
-} kinds[_QUOTA_COUNT] = {
+} kinds[_QUOTA_COUNTED] = {
 	[QUOTA_VMS] = { "VMs", "delete one" },
 	[QUOTA_DISKS] = { "disks", "detach one" },
 	[QUOTA_RUNNING] = { "VMs that run", "stop one" },
 	[QUOTA_PROCESSORS] = { "virtual processors that run", "stop a VM" },
 	[QUOTA_MEMORY] = { "memory of VMs that run", "stop a VM" },
 };
+
+#define VMS_DEFAULT        100
+#define DISKS_DEFAULT      256
+#define PROCESSORS_DEFAULT 4 /* for each CPU of the host, */
+#define PROCESSORS_MIN     16
+#define TASKS_DEFAULT      8192 /* a VM has its processors, and some tens in the kernel */
+
+void quota_set_defaults(struct quota *quota)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+	*quota = (struct quota){ .limits = {
+					 [QUOTA_VMS] = VMS_DEFAULT,
+					 [QUOTA_DISKS] = DISKS_DEFAULT,
+					 [QUOTA_PROCESSORS] = MAX(cpus * PROCESSORS_DEFAULT,
+								  (uint64_t)PROCESSORS_MIN),
+					 [QUOTA_MEMORY] = memory / 4 * 3,
+					 [QUOTA_TASKS] = TASKS_DEFAULT,
+				 } };
+}
 
 int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit)
 {
@@ -54,8 +75,7 @@ static void format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_T
 
 /* ---- Counting ---- */
 
-/* NULL: root, or the user whose daemon it is, who has no limits. */
-static const char *limited_owner(const struct definition *definition)
+const char *quota_owner(const struct definition *definition)
 {
 	if (geteuid() != 0 || !definition->owner || strcmp(definition->owner, "root") == 0)
 		return NULL;
@@ -64,21 +84,21 @@ static const char *limited_owner(const struct definition *definition)
 
 static bool is_of(const struct vm *vm, const char *owner)
 {
-	const char *of = limited_owner(vm->definition);
+	const char *of = quota_owner(vm->definition);
 
 	return of && strcmp(of, owner) == 0;
 }
 
-static void add_run(const struct definition *definition, uint64_t counts[_QUOTA_COUNT])
+static void add_run(const struct definition *definition, uint64_t counts[_QUOTA_COUNTED])
 {
 	counts[QUOTA_RUNNING]++;
 	counts[QUOTA_PROCESSORS] += definition->processors.count;
 	counts[QUOTA_MEMORY] += definition_memory_most(&definition->memory);
 }
 
-static void count(const struct manager *manager, const char *owner, uint64_t counts[_QUOTA_COUNT])
+static void count(const struct manager *manager, const char *owner, uint64_t counts[_QUOTA_COUNTED])
 {
-	memset(counts, 0, _QUOTA_COUNT * sizeof(*counts));
+	memset(counts, 0, _QUOTA_COUNTED * sizeof(*counts));
 	list_for_each (link, (struct list *)&manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
@@ -110,13 +130,13 @@ static int refuse(const char *owner, enum quota_kind kind, uint64_t limit, uint6
 
 /* What is there may stay; it is by more that a limit is exceeded. */
 static int check(const struct manager *manager, const char *owner,
-		 const uint64_t more[_QUOTA_COUNT], struct failure *failure)
+		 const uint64_t more[_QUOTA_COUNTED], struct failure *failure)
 {
 	const struct quota *quota = &manager->settings.quota;
-	uint64_t counts[_QUOTA_COUNT];
+	uint64_t counts[_QUOTA_COUNTED];
 
 	count(manager, owner, counts);
-	for (int kind = 0; kind < _QUOTA_COUNT; kind++) {
+	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
 		uint64_t limit = quota->limits[kind], wanted = counts[kind] + more[kind];
 
 		if (limit > 0 && more[kind] > 0 && wanted > limit)
@@ -128,9 +148,9 @@ static int check(const struct manager *manager, const char *owner,
 int quota_check_definition(const struct manager *manager, const struct definition *before,
 			   const struct definition *after, struct failure *failure)
 {
-	const char *owner = limited_owner(before ? before : after);
+	const char *owner = quota_owner(before ? before : after);
 	size_t disks = before ? before->disk_count : 0;
-	uint64_t more[_QUOTA_COUNT] = { 0 };
+	uint64_t more[_QUOTA_COUNTED] = { 0 };
 
 	if (!owner)
 		return 0;
@@ -142,16 +162,16 @@ int quota_check_definition(const struct manager *manager, const struct definitio
 
 int quota_check_disk(const struct vm *vm, struct failure *failure)
 {
-	const char *owner = limited_owner(vm->definition);
-	uint64_t more[_QUOTA_COUNT] = { [QUOTA_DISKS] = 1 };
+	const char *owner = quota_owner(vm->definition);
+	uint64_t more[_QUOTA_COUNTED] = { [QUOTA_DISKS] = 1 };
 
 	return owner ? check(vm->manager, owner, more, failure) : 0;
 }
 
 int quota_check_start(const struct vm *vm, struct failure *failure)
 {
-	const char *owner = limited_owner(vm->definition);
-	uint64_t more[_QUOTA_COUNT] = { 0 };
+	const char *owner = quota_owner(vm->definition);
+	uint64_t more[_QUOTA_COUNTED] = { 0 };
 
 	/* One that runs is refused for that. */
 	if (!owner || vm_is_up(vm))
@@ -162,10 +182,10 @@ int quota_check_start(const struct vm *vm, struct failure *failure)
 
 /* ---- For people ---- */
 
-static bool is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_COUNT],
+static bool is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_COUNTED],
 			enum quota_kind *ret_kind)
 {
-	for (int kind = 0; kind < _QUOTA_COUNT; kind++) {
+	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
 		if (quota->limits[kind] > 0 && counts[kind] >= quota->limits[kind]) {
 			*ret_kind = kind;
 			return true;
@@ -180,7 +200,7 @@ static void describe(const struct quota *quota, const uint64_t *counts, char *te
 	size_t used = 0;
 
 	text[0] = '\0';
-	for (int kind = 0; kind < _QUOTA_COUNT; kind++) {
+	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
 		char limit[PARSE_SIZE_TEXT], has[PARSE_SIZE_TEXT] = "";
 
 		if (quota->limits[kind] == 0 || used >= size)
@@ -202,8 +222,8 @@ static const char *find_full(const struct manager *manager, enum quota_kind *ret
 
 	list_for_each (link, (struct list *)&manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
-		const char *owner = limited_owner(vm->definition);
-		uint64_t counts[_QUOTA_COUNT];
+		const char *owner = quota_owner(vm->definition);
+		uint64_t counts[_QUOTA_COUNTED];
 
 		if (!owner || strcmp(owner, last) == 0)
 			continue;
@@ -219,7 +239,7 @@ bool quota_describe(const struct manager *manager, const char *owner, char *text
 {
 	const struct quota *quota = &manager->settings.quota;
 	char limits[256];
-	uint64_t counts[_QUOTA_COUNT];
+	uint64_t counts[_QUOTA_COUNTED];
 	enum quota_kind kind;
 
 	if (owner) {

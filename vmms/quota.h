@@ -22,8 +22,10 @@ enum quota_kind {
 	QUOTA_VMS,
 	QUOTA_DISKS, /* drives too */
 	QUOTA_RUNNING,
-	QUOTA_PROCESSORS, /* of all that run together */
-	QUOTA_MEMORY,     /* bytes, likewise: the most that they may get */
+	QUOTA_PROCESSORS,             /* of all that run together */
+	QUOTA_MEMORY,                 /* bytes, likewise: the most that they may get */
+	_QUOTA_COUNTED,               /* by us; systemd counts the others (vmms/owner_slice.h) */
+	QUOTA_TASKS = _QUOTA_COUNTED, /* processes and threads on the host */
 	_QUOTA_COUNT,
 };
 
@@ -34,11 +36,17 @@ struct quota {
 	uint64_t limits[_QUOTA_COUNT]; /* 0: none */
 };
 
+/* What holds where nobody has set anything: the host is not one owner's to take. */
+void quota_set_defaults(struct quota *quota);
+
 /* A number, a size in bytes for memory, or "none". Return: 0, -EINVAL. */
 int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit) MUST_CHECK;
 
 struct manager;
 struct vm;
+
+/* Whose limits are those of a VM with that definition; NULL: nobody's, as of root's. */
+const char *quota_owner(const struct definition *definition);
 
 /*
  * The VM of that name may have this definition, as far as its disks and the number of VMs go.

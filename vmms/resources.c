@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -87,12 +88,27 @@ int resources_refuse_owner(const char *owner, int r, struct failure *failure)
 	return 0;
 }
 
-int resources_find_owner(const char *owner, struct user **ret_user, struct failure *failure)
+int resources_find_owner(const char *owner, uint64_t owner_uid, struct user **ret_user,
+			 struct failure *failure)
 {
+	CLEANUP(user_freep) struct user *user = NULL;
+	int r;
+
 	*ret_user = NULL;
 	if (is_as_we_are(owner))
 		return 0;
-	return resources_refuse_owner(owner, user_find_name(owner, ret_user), failure);
+	r = resources_refuse_owner(owner, user_find_name(owner, &user), failure);
+	if (r < 0)
+		return r;
+	if (owner_uid > 0 && owner_uid != user->uid)
+		return failure_set(
+			failure, DBUS_ERROR_RESOURCE,
+			"the VM is of a user '%s' who had the number %" PRIu64
+			", and the one of that name now has %u; if it is to be theirs, root "
+			"can give it to them, with 'vmctl set VM owner_uid='",
+			owner, owner_uid, user->uid);
+	*ret_user = TAKE_PTR(user);
+	return 0;
 }
 
 int resources_become_owner(const struct user *user, struct failure *failure)
@@ -216,6 +232,42 @@ static int disk_failure(const struct resources_wish *wish, const struct definiti
 			   disk->path);
 }
 
+static bool is_open(const struct resources *resources, const char *path)
+{
+	struct stat image, status;
+
+	if (stat(path, &image) < 0)
+		return false;
+	for (size_t i = 0; i < resources->count; i++) {
+		if (fstat(resources->items[i].fd, &status) == 0 && status.st_dev == image.st_dev &&
+		    status.st_ino == image.st_ino)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Others may have locked what they may read. VMs of the same owner are not disturbed, nor this one,
+ * which may name an image twice.
+ */
+int resources_open_image(struct resources *resources, const struct resources_wish *wish,
+			 const char *path, const struct image_options *options,
+			 struct image *ret_image)
+{
+	int r = image_open(path, options, ret_image);
+
+	if (r != IMAGE_E_IN_USE || is_open(resources, path) || !wish->owner_uses ||
+	    wish->owner_uses(wish->user_data, path))
+		return r;
+	r = image_open_beside_readers(path, options, ret_image);
+	if (r == 0)
+		snprintf(resources->warning, sizeof(resources->warning),
+			 "disk image '%s' is used though a process that reads it has locked it: "
+			 "whoever may read a file can lock it; 'chmod go-r' keeps others from it",
+			 path);
+	return r;
+}
+
 static int open_disk(struct resources *resources, const struct resources_wish *wish,
 		     const struct definition_disk *disk, struct failure *failure)
 {
@@ -230,7 +282,7 @@ static int open_disk(struct resources *resources, const struct resources_wish *w
 	passed = resources_find(wish->passed, name);
 	resources_look(wish, disk->path);
 	r = passed >= 0 ? image_adopt(passed, &options, &image)
-			: image_open(disk->path, &options, &image);
+			: resources_open_image(resources, wish, disk->path, &options, &image);
 	if (r != 0)
 		return disk_failure(wish, disk, r, failure);
 	fd = passed >= 0 ? fcntl(passed, F_DUPFD_CLOEXEC, 0) : image.fd;

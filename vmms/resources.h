@@ -6,7 +6,7 @@
  * closed when they have been sent: the worker's copies keep the locks of the images.
  *
  * What a definition names may be on a file system that does not answer: it is opened by a process
- * that may wait (vmms/opener.h).
+ * that may wait (vmms/opener.h), and the daemon itself never has it open (vmms/file_holder.h).
  */
 #pragma once
 
@@ -29,10 +29,20 @@
 
 struct resources {
 	size_t count;
+	char warning[FAILURE_MESSAGE_MAX]; /* of what was opened all the same; "": none */
 	struct {
 		char name[RESOURCES_NAME_MAX];
 		int fd;
 	} items[RESOURCES_MAX];
+};
+
+/* A file that the daemon has not, as the process that opened it describes it. */
+struct held_file {
+	uint32_t number; /* by which its holder knows it */
+	char name[RESOURCES_NAME_MAX];
+	bool device;   /* a block device */
+	uint64_t size; /* bytes, of a file; of a device 0 */
+	bool direct;   /* opened with O_DIRECT */
 };
 
 void resources_deinit(struct resources *resources);
@@ -51,10 +61,11 @@ int resources_open_hypervisor(struct resources *resources, const char *path,
 			      struct failure *failure) MUST_CHECK;
 
 /*
- * Who the owner is, for a process that may wait for the answer. owner: NULL: root, or the user
+ * Who the owner is, for a process that may wait for the answer. owner, owner_uid: as of
+ * a definition; owner NULL: root, or the user
  * whose daemon it is. *ret_user: NULL: files are opened as we are.
  */
-int resources_find_owner(const char *owner, struct user **ret_user,
+int resources_find_owner(const char *owner, uint64_t owner_uid, struct user **ret_user,
 			 struct failure *failure) MUST_CHECK;
 
 /* r: what looking the owner up has come to. Return: 0 if that is 0; negative with *failure filled.
@@ -70,7 +81,10 @@ struct resources_wish {
 	const struct definition *definition; /* all that it names */
 	const struct definition_disk *disk;  /* the medium of this disk alone; or NULL */
 
-	/* Descriptors that count instead of paths, of the same names; or NULL. */
+	/*
+	 * Descriptors that count instead of paths, of the same names; or NULL. For an opener each
+	 * of them is the socket from which all come, in this order (vmms/call_forwarder.h).
+	 */
 	const struct resources *passed;
 
 	/* The folder in which a socket is to listen (vmms/socket_folder.h); or NULL. */
@@ -78,6 +92,9 @@ struct resources_wish {
 
 	/* Who has that image, for the message: the name of a VM, or NULL. */
 	const char *(*user)(void *data, const char *path);
+
+	/* Whether another VM of the same owner has it. */
+	bool (*owner_uses)(void *data, const char *path);
 
 	/* Said before something is looked at, which may take as long as it likes. */
 	void (*looks)(void *data, const char *path);
@@ -87,6 +104,16 @@ struct resources_wish {
 /* " to its owner 'a'" if that is why; else "". */
 const char *resources_rights_text(const struct resources_wish *wish, int error,
 				  char text[static 64]);
+
+/*
+ * image_open(), also where a process that may only read the image has locked it: then with a
+ * warning. Return: 0; IMAGE_E_; -errno.
+ */
+struct image;
+struct image_options;
+int resources_open_image(struct resources *resources, const struct resources_wish *wish,
+			 const char *path, const struct image_options *options,
+			 struct image *ret_image) MUST_CHECK;
 
 /* To be said before something is looked at. */
 void resources_look(const struct resources_wish *wish, const char *path);

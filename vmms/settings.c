@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHUTDOWN_TIMEOUT_DEFAULT 60
-#define ANSWER_TIMEOUT_DEFAULT   30
-#define OPEN_TIMEOUT_DEFAULT     20 /* so that callers with D-Bus's 25 learn of it */
-#define TIMEOUT_MAX              3600
-#define USER_VMS_DEFAULT         100
+#define SHUTDOWN_TIMEOUT_DEFAULT       60
+#define ANSWER_TIMEOUT_DEFAULT         30
+#define AUTHENTICATION_TIMEOUT_DEFAULT 300
+#define OPEN_TIMEOUT_DEFAULT           20 /* so that callers with D-Bus's 25 learn of it */
+#define TIMEOUT_MAX                    3600
 
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
@@ -59,6 +59,9 @@ static const char usage[] =
 	"they\n"
 	"                         are turned off at once (default: 60)\n"
 	"  --answer-timeout N     seconds that a worker gets to answer (default: 30)\n"
+	"  --authentication-timeout N\n"
+	"                         seconds that a person gets whom polkit asks for a password\n"
+	"                         (default: 300)\n"
 	"  --open-timeout N       seconds that kernels and disk images get to be opened; 0: for "
 	"ever\n"
 	"                         (default: 20)\n"
@@ -67,10 +70,11 @@ static const char usage[] =
 	"every\n"
 	"                         user of the host may read them\n"
 	"  --user-vms N, --user-disks N, --user-running N, --user-processors N, --user-memory "
-	"SIZE\n"
-	"                         what the VMs of one user, who is not root, may take together; "
+	"SIZE,\n"
+	"  --user-tasks N         what the VMs of one user, who is not root, may take together; "
 	"none:\n"
-	"                         as much as there is (default: 100 VMs)\n"
+	"                         as much as there is (default: 100 VMs, 256 disks, 4 processors\n"
+	"                         for each CPU, 3/4 of the memory, 8192 processes and threads)\n"
 	"  --config PATH          a file with more of these, vmms.conf(5) (default:\n"
 	"                         /etc/vmms/vmms.conf; for users ~/.config/vmms/vmms.conf)\n"
 	"  --debug                log more\n"
@@ -93,6 +97,7 @@ enum {
 	OPTION_GROUP,
 	OPTION_SHUTDOWN_TIMEOUT,
 	OPTION_ANSWER_TIMEOUT,
+	OPTION_AUTHENTICATION_TIMEOUT,
 	OPTION_OPEN_TIMEOUT,
 	OPTION_KEEP_GUESTS,
 	OPTION_METRICS_PORT,
@@ -119,6 +124,7 @@ static const struct option options[] = {
 	{ "group", required_argument, NULL, OPTION_GROUP },
 	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
 	{ "answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT },
+	{ "authentication-timeout", required_argument, NULL, OPTION_AUTHENTICATION_TIMEOUT },
 	{ "open-timeout", required_argument, NULL, OPTION_OPEN_TIMEOUT },
 	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
 	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
@@ -127,6 +133,7 @@ static const struct option options[] = {
 	{ "user-running", required_argument, NULL, OPTION_QUOTA + QUOTA_RUNNING },
 	{ "user-processors", required_argument, NULL, OPTION_QUOTA + QUOTA_PROCESSORS },
 	{ "user-memory", required_argument, NULL, OPTION_QUOTA + QUOTA_MEMORY },
+	{ "user-tasks", required_argument, NULL, OPTION_QUOTA + QUOTA_TASKS },
 	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -196,12 +203,14 @@ static int fill_defaults(struct settings *settings)
 
 /* ---- Options ---- */
 
-static int read_timeout(const char *option, const char *text, unsigned *ret_timeout)
+static int read_timeout(const char *option, const char *text, unsigned minimum,
+			unsigned *ret_timeout)
 {
 	uint64_t seconds;
 
-	if (parse_unsigned(text, 0, TIMEOUT_MAX, &seconds) < 0) {
-		fprintf(stderr, "vmms: %s must be a number from 0 to %d\n", option, TIMEOUT_MAX);
+	if (parse_unsigned(text, minimum, TIMEOUT_MAX, &seconds) < 0) {
+		fprintf(stderr, "vmms: %s must be a number from %u to %d\n", option, minimum,
+			TIMEOUT_MAX);
 		return SETTINGS_E_USAGE;
 	}
 	*ret_timeout = (unsigned)seconds;
@@ -301,12 +310,16 @@ static int read_option(struct settings *settings, int option)
 		settings->bus.group = optarg;
 		return 0;
 	case OPTION_SHUTDOWN_TIMEOUT:
-		return read_timeout("--shutdown-timeout", optarg,
+		return read_timeout("--shutdown-timeout", optarg, 0,
 				    &settings->manager.shutdown_timeout);
 	case OPTION_ANSWER_TIMEOUT:
-		return read_timeout("--answer-timeout", optarg, &settings->manager.answer_timeout);
+		return read_timeout("--answer-timeout", optarg, 0,
+				    &settings->manager.answer_timeout);
+	case OPTION_AUTHENTICATION_TIMEOUT:
+		return read_timeout("--authentication-timeout", optarg, 1,
+				    &settings->bus.authentication_timeout);
 	case OPTION_OPEN_TIMEOUT:
-		return read_timeout("--open-timeout", optarg, &settings->manager.open_timeout);
+		return read_timeout("--open-timeout", optarg, 0, &settings->manager.open_timeout);
 	case OPTION_KEEP_GUESTS:
 		settings->keep_guests = true;
 		return 0;
@@ -436,15 +449,18 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 {
 	int option, r;
 
-	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM, .group = "vmms" },
+	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM,
+						.group = "vmms",
+						.authentication_timeout =
+							AUTHENTICATION_TIMEOUT_DEFAULT },
 				       .manager = { .hypervisor = "/dev/kvm",
 						    .passt = "/usr/bin/passt",
 						    .image_server = "/usr/bin/qemu-storage-daemon",
 						    .users = default_users(),
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
-						    .quota.limits[QUOTA_VMS] = USER_VMS_DEFAULT,
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
 						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT } };
+	quota_set_defaults(&settings->manager.quota);
 	r = find_and_read_file(argc, argv, settings);
 	if (r != 0)
 		return r;

@@ -18,10 +18,21 @@
 #include <sys/types.h>
 
 #define SOCKET_FOLDER_SOCKET "vsock"
+#define SOCKET_FOLDERS       "sockets" /* in the runtime directory */
 
 /*
- * Makes the folder, and the one that it is in, or gives it to its owner. What somebody else has
- * left in it is removed. Return: 0, -errno.
+ * The folder that those of all VMs are in: made, with what was to be removed from it and was not.
+ * Root's gets a file system of its own, so that no owner fills another one, unless it has one
+ * already (packaging/systemd/run-vmms-sockets.mount). Return: 0; -errno: it has none.
+ */
+int socket_folder_prepare(const char *parent) MUST_CHECK;
+
+/* Gives that file system up, if nobody uses it. */
+void socket_folder_release(const char *parent);
+
+/*
+ * Makes the folder of a VM, for nobody but its owner, who finds in it what they have left there.
+ * One that is another's is removed with all that is in it. Return: 0, -errno.
  */
 int socket_folder_make(const char *path, uid_t uid, gid_t gid) MUST_CHECK;
 

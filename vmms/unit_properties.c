@@ -8,10 +8,12 @@
 #include "vmms/unit_properties.h"
 
 #include "vmms/cpu_group.h"
+#include "vmms/owner_slice.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define NOT_SET     UINT64_MAX /* of systemd: no limit, no weight */
 #define QUOTA_SCALE 10000      /* microseconds of a second's, for a percent of one CPU */
@@ -45,13 +47,16 @@ static int append_processes(sd_bus_message *message, const pid_t *processes, siz
 	return r < 0 ? r : 0;
 }
 
-/* The slice of its CPU group, below that of all. */
+/* The slice of its CPU group, or of its owner, below that of all. */
 static int append_slice(sd_bus_message *message, const struct definition *definition)
 {
-	char slice[CPU_GROUP_SLICE_SIZE] = "vmms.slice";
+	char slice[OWNER_SLICE_SIZE];
 
+	_Static_assert(CPU_GROUP_SLICE_SIZE <= OWNER_SLICE_SIZE, "either name fits");
 	if (definition->resources.cpu_group[0] != '\0')
 		cpu_group_slice_name(definition->resources.cpu_group, slice);
+	else if (!owner_slice_name(definition, slice))
+		strcpy(slice, "vmms.slice");
 	return sd_bus_message_append(message, "(sv)", "Slice", "s", slice);
 }
 

@@ -72,7 +72,7 @@ static int connect_bus(struct units *units)
 {
 	int r;
 
-	r = dbus_open(units->settings, &units->bus);
+	r = dbus_open(units->settings, false, &units->bus);
 	if (r >= 0)
 		r = sd_bus_match_signal_async(units->bus, NULL, SYSTEMD, SYSTEMD_PATH,
 					      SYSTEMD_MANAGER, "JobRemoved", job_removed, NULL,

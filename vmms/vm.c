@@ -10,6 +10,8 @@
 #include "vmms/opener.h"
 #include "vmms/resources.h"
 #include "vmms/units.h"
+#include "vmms/vm_disk_health.h"
+#include "vmms/vm_image_restart.h"
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -36,6 +38,8 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->adapters);
 	vm_sockets_init(&vm->sockets);
 	list_init(&vm->images);
+	list_init(&vm->disk_healths);
+	list_init(&vm->image_restarts);
 	vm->manager = manager;
 	vm->definition = definition;
 	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
@@ -55,6 +59,9 @@ void vm_free(struct vm *vm)
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
 	opener_free(vm->opener);
+	file_holder_free(vm->files);
+	file_holder_free(vm->guest.copied);
+	file_holder_free(vm->dump_file);
 	json_object_put(vm->opening_arguments);
 	vm_sockets_forget(vm);
 	worker_free(vm->worker);
@@ -62,6 +69,8 @@ void vm_free(struct vm *vm)
 	adapter_free(vm->next_adapter);
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
+	vm_image_restart_forget(vm);
+	vm_disk_health_free(vm);
 	unit_free(vm->unit);
 	console_free(vm->console);
 	vm_log_free(vm->log);
@@ -88,6 +97,14 @@ bool vm_is_up(const struct vm *vm)
 const char *vm_engine(const struct vm *vm)
 {
 	return vm->engine[0] != '\0' ? vm->engine : definition_engine_names[vm->definition->engine];
+}
+
+void vm_describe_guest(const struct vm *vm, char text[GUEST_LIFE_TEXT])
+{
+	text[0] = '\0';
+	if (vm->state == VM_RUNNING && vm->vmbus_version[0] == '\0')
+		guest_life_describe(vm->definition->boot.command_line,
+				    vm_clock(CLOCK_MONOTONIC) - vm->quiet_since, text);
 }
 
 int vm_check_definition(const struct definition *definition, struct failure *failure)
@@ -142,6 +159,8 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *format, ...)
 	vsnprintf(vm->reason, sizeof(vm->reason), format, arguments);
 	va_end(arguments);
 	vm->reason[text_utf8_prefix(vm->reason, strlen(vm->reason))] = '\0';
+	if (state == VM_RUNNING && vm->state != VM_RUNNING)
+		vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
 	vm->state = state;
 	vm_log(vm, VM_EVENT_STATE, state == VM_CRASHED ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "%s%s%s",
 	       vm_state_name(state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
@@ -153,11 +172,18 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *format, ...)
 int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure)
 {
 	if (!vm_state_allows(vm->state, verb)) {
-		failure->name = DBUS_ERROR_INVALID_STATE;
+		failure->name = vm_state_is_reached(vm->state, verb) ? DBUS_ERROR_ALREADY_IN_STATE
+								     : DBUS_ERROR_INVALID_STATE;
 		vm_state_refusal(vm->state, verb, vm->definition->name, failure->message,
 				 sizeof(failure->message));
 		return -EINVAL;
 	}
+	if (vm_change_waits(vm) && !vm->turning_off.done && verb != VM_TURN_OFF)
+		return failure_set(failure, DBUS_ERROR_BUSY,
+				   "VM '%s' is busy: a disk or medium leaves it, as soon as the "
+				   "host's storage has answered; wait for that, or see 'vmctl "
+				   "detach --cancel'",
+				   vm->definition->name);
 	if (vm->turning_off.done || (vm->operation.done && verb != VM_TURN_OFF))
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is busy with another operation; wait for its end, or "
@@ -198,12 +224,31 @@ void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handl
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "cannot set a timer: %s", strerror(-r));
 }
 
+#define CLOCK_SET UINT64_C(1000000) /* microseconds */
+
 uint64_t vm_clock(clockid_t clock)
 {
 	struct timespec now;
 
 	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void vm_note_start(struct vm *vm)
+{
+	vm->started_at = vm_clock(CLOCK_REALTIME);
+	vm->started_boot = vm_clock(CLOCK_BOOTTIME);
+}
+
+/* Clocks that nobody sets drift apart by less, and the two are read one after the other. */
+uint64_t vm_started_at(const struct vm *vm)
+{
+	uint64_t epoch = vm_clock(CLOCK_REALTIME) - vm_clock(CLOCK_BOOTTIME);
+	uint64_t set = epoch - (vm->started_at - vm->started_boot);
+
+	if (vm->started_at == 0 || vm->started_boot == 0 || set + CLOCK_SET < 2 * CLOCK_SET)
+		return vm->started_at;
+	return vm->started_at + set;
 }
 
 void vm_clear_timer(struct vm *vm)
@@ -284,8 +329,60 @@ static int vm_request(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *d
 	return 0;
 }
 
+/* Whoever has a wait for a disk that leaves cancelled, perhaps for the sake of a reset. */
+struct cancellation {
+	struct vm *vm;
+	bool resets;
+	vm_done_fn done;
+	void *data;
+};
+
+/* What was waited for has been answered before. */
+static void cancelled(void *data, struct json_object *result, const char *code, const char *text)
+{
+	struct cancellation cancellation = *(struct cancellation *)data;
+	struct failure failure;
+	int r = 0;
+
+	free(data);
+	if (!result)
+		r = vm_failure(cancellation.vm, code, text, &failure);
+	else if (cancellation.resets)
+		r = vm_request(cancellation.vm, VM_RESET, cancellation.done, cancellation.data,
+			       &failure);
+	if (r < 0 || !cancellation.resets)
+		cancellation.done(cancellation.data, r < 0 ? &failure : NULL);
+}
+
+static int cancel(struct vm *vm, bool resets, vm_done_fn done, void *data, struct failure *failure)
+{
+	struct cancellation *cancellation = calloc(1, sizeof(*cancellation));
+	int r;
+
+	if (!cancellation)
+		return failure_no_memory(failure);
+	*cancellation = (struct cancellation){ vm, resets, done, data };
+	r = worker_request(vm->worker, "cancel_detach", NULL, NULL, 0,
+			   vm->manager->settings.answer_timeout, cancelled, cancellation);
+	if (r >= 0)
+		return 0;
+	free(cancellation);
+	return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
+}
+
+int vm_cancel_detach(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	if (!vm_change_waits(vm))
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "no disk or medium of VM '%s' is being taken away",
+				   vm->definition->name);
+	return cancel(vm, false, done, data, failure);
+}
+
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
 {
+	if (vm_change_waits(vm) && vm_state_allows(vm->state, VM_RESET) && !vm->turning_off.done)
+		return cancel(vm, true, done, data, failure);
 	return vm_request(vm, VM_RESET, done, data, failure);
 }
 

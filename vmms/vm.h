@@ -18,6 +18,7 @@
 #include "vmms/console.h"
 #include "vmms/failure.h"
 #include "vmms/folder.h"
+#include "vmms/guest_life.h"
 #include "vmms/statistics.h"
 #include "vmms/vm_guest.h"
 #include "vmms/vm_memory.h"
@@ -72,6 +73,8 @@ struct vm {
 	struct adapter *next_adapter;   /* the back end that the operation will connect */
 	const char *old_adapter;        /* name of the one that it will take away; or NULL */
 	struct opener *opener;          /* of files that the operation takes; NULL: none now */
+	struct file_holder *files;      /* that are open, and not the worker's yet; or NULL */
+	unsigned steps;                 /* of a start, which the worker has not answered yet */
 	const char *opening_method;     /* of the worker, which then gets what was opened */
 	struct json_object *opening_arguments;
 	struct failure start_failure;   /* name NULL: none yet */
@@ -81,23 +84,30 @@ struct vm {
 
 	/* While there is a worker; what it told of its guest. */
 	struct worker *worker;
-	uid_t worker_user; /* that it has become; 0: none */
-	struct unit *unit; /* that it is in, or was; NULL: none is used */
-	bool pinned;       /* its vps are, as far as the worker was asked; or perhaps are */
+	uid_t worker_user;                      /* that it has become; 0: none */
+	char run_name[DEFINITION_NAME_MAX + 1]; /* at its start: by which its units are known */
+	struct unit *unit;                      /* that it is in, or was; NULL: none is used */
+	bool pinned; /* its vps are, as far as the worker was asked; or perhaps are */
 	char pinning_problem[VM_LIMITS_PROBLEM_MAX];
-	bool registered;     /* with systemd-machined, as far as that was asked */
-	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not started */
-	uint64_t up_since;   /* the same moment, CLOCK_MONOTONIC */
+	uint64_t quiet_since;  /* CLOCK_MONOTONIC, microseconds; until it finds VMBus */
+	bool registered;       /* with systemd-machined, as far as that was asked */
+	uint64_t started_at;   /* CLOCK_REALTIME, microseconds; 0: not started */
+	uint64_t started_boot; /* the same moment by CLOCK_BOOTTIME; 0: not known */
+	uint64_t up_since;     /* the same moment, CLOCK_MONOTONIC */
 	char engine[32], heartbeat[32], vmbus_version[32];
 	unsigned resets;
 	struct list adapters;            /* of struct adapter */
 	struct list images;              /* of struct vm_image */
+	struct list disk_healths;        /* of struct vm_disk_health */
+	struct list image_restarts;      /* vmms/vm_image_restart.c */
 	struct worker_exit *worker_exit; /* it waits for the end of those; NULL: it does not */
 	struct vm_guest guest;
 	struct vm_memory memory;
 	struct job *dump; /* the core file that is being written, or NULL */
+	struct file_holder *dump_file;
 	struct vm_sockets sockets;
 	struct vm_statistics statistics;
+	uint64_t file_limit;                             /* bytes; vmms/vm_file_limit.h */
 	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 
 	/* The last crash of the guest, also when it is over. */
@@ -119,11 +129,20 @@ void vm_adopt(struct vm *vm);
 void vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_free)
 
+/*
+ * The time of day when it was started, microseconds, 0: it was not. By the clock as it is set now,
+ * so that how long ago that is stays true when somebody sets the clock.
+ */
+uint64_t vm_started_at(const struct vm *vm);
+
 /* The user whose VM it is: where the definition names none, "root", or "" without root. */
 const char *vm_owner(const struct vm *vm);
 
 /* "in-kernel" or "user-space" while running; else what the definition says. */
 const char *vm_engine(const struct vm *vm);
+
+/* What is to be said of a guest that shows no sign of life (vmms/guest_life.h), or "". */
+void vm_describe_guest(const struct vm *vm, char text[GUEST_LIFE_TEXT]);
 
 /* Return: 0, or a negative number with *failure filled if the verb cannot be obeyed now. */
 int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure) MUST_CHECK;
@@ -188,6 +207,13 @@ int vm_attach_disk(struct vm *vm, struct definition_disk *disk, int fd, vm_done_
 		   struct failure *failure) MUST_CHECK;
 int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn done, void *data,
 		   struct failure *failure) MUST_CHECK;
+
+/*
+ * Nobody waits any more for a disk or medium that leaves: it has left the guest, and its image
+ * stays in use for as long as the host's storage does not answer. Whoever waited is told so.
+ */
+int vm_cancel_detach(struct vm *vm, vm_done_fn done, void *data,
+		     struct failure *failure) MUST_CHECK;
 int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const char *path, int fd,
 		     vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force, vm_done_fn done,

@@ -124,6 +124,7 @@ void vm_forget_adapters(struct vm *vm)
 {
 	list_for_each (link, &vm->adapters)
 		adapter_free(container_of(link, struct adapter, link));
+	adapter_guard_loopback(vm);
 }
 
 /* ---- Changes ---- */
@@ -140,8 +141,10 @@ void vm_adapter_changed(struct vm *vm, bool made)
 		list_append(&vm->adapters, &next->link);
 	else
 		adapter_free(next);
-	if (old_name || next)
+	if (old_name || next) {
+		adapter_guard_loopback(vm);
 		vm_notify(vm, "Adapters", "Addresses", NULL);
+	}
 }
 
 static int copy(const struct definition_adapter *adapter, struct definition_adapter *ret_copy)
@@ -311,7 +314,7 @@ static bool is_same_to_guest(const struct definition_adapter *a, const struct de
 static bool is_same_backend(const struct definition_adapter *a, const struct definition_adapter *b)
 {
 	return strcmp(a->switch_name, b->switch_name) == 0 &&
-	       a->forward_count == b->forward_count &&
+	       a->forward_count == b->forward_count && a->host_loopback == b->host_loopback &&
 	       memcmp(a->forwards, b->forwards, a->forward_count * sizeof(a->forwards[0])) == 0;
 }
 

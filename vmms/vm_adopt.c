@@ -16,6 +16,7 @@
 #include "vmms/adapter.h"
 #include "vmms/manager.h"
 #include "vmms/run_record.h"
+#include "vmms/vm_file_limit.h"
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -54,7 +55,7 @@ static const char *member_text(struct json_object *tree, const char *key)
 static void finish_start(struct vm *vm)
 {
 	if (vm->started_at == 0) {
-		vm->started_at = vm_clock(CLOCK_REALTIME);
+		vm_note_start(vm);
 		vm_record_save(vm);
 		vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
 	}
@@ -199,6 +200,9 @@ static void notice_end(struct vm *vm, const struct vm_record *record)
 /* What its file has is pending, if that is something else. */
 static void adopt_definition(struct vm *vm, struct vm_record *record)
 {
+	/* The daemon before was killed while it was giving the VM another name. */
+	if (definition_rename(record->definition, vm->definition->name) < 0)
+		return;
 	if (vm_definitions_are_equal(vm->definition, record->definition))
 		return;
 	vm->pending = vm->definition;
@@ -209,6 +213,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 {
 	int r;
 
+	strcpy(vm->run_name, record->run_name);
 	r = connect_worker(vm, record);
 	if (r == -ESRCH) {
 		console_disconnect(vm->console);
@@ -218,12 +223,14 @@ static void adopt(struct vm *vm, struct vm_record *record)
 	} else {
 		vm->worker_user = record->user;
 		vm->started_at = record->started_at;
+		vm->started_boot = record->started_boot;
 		vm->up_since = vm_clock(CLOCK_MONOTONIC);
 		/* It may be, if the daemon before took its pins away and did not come to say so. */
 		vm->pinned = true;
 		adopt_definition(vm, record);
 		adopt_adapters(vm, record);
 		vm_images_adopt(vm, record->images);
+		vm_file_limit_adopt(vm);
 		vm->unfinished = TAKE_PTR(record->change);
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 		vm_record_save(vm);

@@ -13,6 +13,9 @@
 #include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/opener.h"
+#include "vmms/vm_change_log.h"
+#include "vmms/vm_disk_health.h"
+#include "vmms/vm_file_limit.h"
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -76,6 +79,7 @@ static void change_abandon(struct vm *vm)
 {
 	bool written_down = vm->next_request > 0;
 
+	file_holder_free(TAKE_PTR(vm->files));
 	store_discard(vm->manager->store, vm_stored_definition(vm)->name);
 	definition_free(TAKE_PTR(vm->next_definition));
 	definition_free(TAKE_PTR(vm->next_pending));
@@ -111,8 +115,9 @@ int vm_change_keep(struct vm *vm)
 
 void vm_notify_definition(struct vm *vm)
 {
-	vm_notify(vm, "Definition", "PendingChanges", "Owner", "Notes", "Tags", "Processors",
-		  "Topology", "ProcessorModel", "Memory", "Engine", "LimitsProblem", NULL);
+	vm_notify(vm, "Definition", "RunningDefinition", "PendingChanges", "Owner", "Notes", "Tags",
+		  "Processors", "Topology", "ProcessorModel", "Memory", "Engine", "LimitsProblem",
+		  NULL);
 }
 
 /* The change has been made. Somebody may have changed the file while the worker was at it. */
@@ -137,13 +142,20 @@ static int commit(struct vm *vm, struct failure *failure)
 		     : 0;
 }
 
-static void change_commit(struct vm *vm)
+/* what: NULL, or what whoever asked is told although the change has been made. */
+static void change_commit(struct vm *vm, const struct failure *what)
 {
 	bool resized = vm->definition->memory.size != vm->next_definition->memory.size;
+	AUTO_JSON struct json_object *before = definition_to_json(vm_stored_definition(vm));
+	AUTO_JSON struct json_object *after = NULL;
 	struct failure failure;
 	int r;
 
+	file_holder_free(TAKE_PTR(vm->files));
 	take_next(vm);
+	vm_disk_health_prune(vm);
+	after = definition_to_json(vm_stored_definition(vm));
+	vm_change_log(vm, before, after);
 	r = commit(vm, &failure);
 	vm_adapter_changed(vm, true);
 	vm_record_save(vm);
@@ -152,7 +164,16 @@ static void change_commit(struct vm *vm)
 	if (resized)
 		vm_memory_apply_size(vm);
 	vm_memory_balance_soon(vm->manager);
-	vm_finish(&vm->operation, r < 0 ? &failure : NULL);
+	vm_finish(&vm->operation, r < 0 ? &failure : what);
+}
+
+static void refuse_to_wait(const struct vm *vm, struct failure *failure)
+{
+	failure_set(
+		failure, DBUS_ERROR_CANCELLED,
+		"the guest of VM '%s' does not have it any more, but its image is in use until the "
+		"host's storage has answered what the guest had asked before",
+		vm->definition->name);
 }
 
 static void change_answered(void *data, struct json_object *result, const char *code,
@@ -163,7 +184,11 @@ static void change_answered(void *data, struct json_object *result, const char *
 
 	fault_point(FAULT_CHANGE_ANSWERED);
 	if (result) {
-		change_commit(vm);
+		bool in_use = json_object_get_boolean(json_object_object_get(result, "in_use"));
+
+		if (in_use)
+			refuse_to_wait(vm, &failure);
+		change_commit(vm, in_use ? &failure : NULL);
 		return;
 	}
 	change_abandon(vm);
@@ -173,8 +198,8 @@ static void change_answered(void *data, struct json_object *result, const char *
 	vm_finish(&vm->operation, &failure);
 }
 
-int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
-		   size_t fd_count, struct failure *failure)
+/* Return: 0; negative with *failure filled. */
+static int stage(struct vm *vm, struct failure *failure)
 {
 	const struct definition *stored = vm->next_pending ? vm->next_pending : vm->next_definition;
 	int r;
@@ -187,27 +212,84 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 	if (r < 0)
 		return r;
 	r = store_stage(vm->manager->store, stored);
-	if (r < 0)
-		return failure_set(failure, DBUS_ERROR_STORE,
+	return r < 0 ? failure_set(failure, DBUS_ERROR_STORE,
 				   "cannot save the definition of VM '%s' in %s: %s; nothing has "
 				   "been changed",
 				   vm->definition->name, store_path(vm->manager->store),
-				   strerror(-r));
-	if (!vm->worker || !method) {
-		change_commit(vm);
-		return 0;
-	}
+				   strerror(-r))
+		     : 0;
+}
+
+static void write_down_request(struct vm *vm)
+{
 	vm->next_request = worker_next_request(vm->worker);
 	vm_record_save(vm);
-	r = worker_request(vm->worker, method, arguments, fds, fd_count, NO_TIMEOUT,
-			   change_answered, vm);
+}
+
+static int check_sent(const struct vm *vm, int r, struct failure *failure)
+{
 	fault_point(FAULT_CHANGE_SENT);
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
 
+int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
+		   size_t fd_count, struct failure *failure)
+{
+	int r;
+
+	r = stage(vm, failure);
+	if (r < 0)
+		return r;
+	if (!vm->worker || !method) {
+		change_commit(vm, NULL);
+		return 0;
+	}
+	write_down_request(vm);
+	r = worker_request(vm->worker, method, arguments, fds, fd_count, NO_TIMEOUT,
+			   change_answered, vm);
+	return check_sent(vm, r, failure);
+}
+
+int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
+			      const struct held_file *files, size_t count, struct failure *failure)
+{
+	const struct worker_files sent = { vm->files, files, count };
+	int r;
+
+	r = stage(vm, failure);
+	if (r < 0)
+		return r;
+	write_down_request(vm);
+	r = worker_request_with_files(vm->worker, method, arguments, &sent, NO_TIMEOUT,
+				      change_answered, vm);
+	return check_sent(vm, r, failure);
+}
+
 /* ---- With a file ---- */
 
-static void medium_opened(void *data, struct resources *resources, const struct failure *failure)
+/* Has the worker use what was opened, or the server of that. */
+static int use_medium(struct vm *vm, struct opened_files *opened, struct json_object *arguments,
+		      struct failure *failure)
+{
+	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
+	int r;
+
+	r = vm_images_serve(vm, vm->next_definition, opened, &served, failure);
+	if (r < 0)
+		return r;
+	if (served.count > 0)
+		return vm_change_make(vm, vm->opening_method, arguments, &served.items[0].fd, 1,
+				      failure);
+	/* A medium is only read. */
+	if (strcmp(vm->opening_method, "attach") == 0)
+		r = vm_file_limit_raise(vm, opened->items[0].size, failure);
+	if (r < 0)
+		return r;
+	return vm_change_make_with_files(vm, vm->opening_method, arguments, opened->items, 1,
+					 failure);
+}
+
+static void medium_opened(void *data, struct opened_files *opened, const struct failure *failure)
 {
 	struct vm *vm = data;
 	AUTO_JSON struct json_object *arguments = TAKE_PTR(vm->opening_arguments);
@@ -215,14 +297,14 @@ static void medium_opened(void *data, struct resources *resources, const struct 
 	int r;
 
 	vm->opener = NULL;
+	if (opened->warning[0] != '\0')
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
 	if (failure) {
 		why = *failure;
 		r = -EINVAL;
 	} else {
-		r = vm_images_serve(vm, vm->next_definition, resources, &why);
-		if (r == 0)
-			r = vm_change_make(vm, vm->opening_method, arguments,
-					   &resources->items[0].fd, 1, &why);
+		vm->files = TAKE_PTR(opened->holder);
+		r = use_medium(vm, opened, arguments, &why);
 	}
 	if (r < 0) {
 		change_abandon(vm);
@@ -247,6 +329,7 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 					     .disk = disk,
 					     .passed = &files,
 					     .user = manager_disk_user,
+					     .owner_uses = manager_owner_uses_disk,
 					     .user_data = vm };
 	int r;
 
@@ -276,6 +359,14 @@ void vm_change_interrupt(struct vm *vm)
 	opener_free(TAKE_PTR(vm->opener));
 	json_object_put(TAKE_PTR(vm->opening_arguments));
 	change_abandon(vm);
+}
+
+bool vm_change_waits(const struct vm *vm)
+{
+	enum vm_verb verb = vm->operation.verb;
+
+	return vm->operation.done && vm->worker && vm->next_request > 0 &&
+	       (verb == VM_DETACH || verb == VM_INSERT || verb == VM_EJECT);
 }
 
 void vm_change_undo(struct vm *vm)

@@ -6,6 +6,7 @@
 #include "vmms/dbus_names.h"
 #include "vmms/job.h"
 #include "vmms/manager.h"
+#include "vmms/vm_file_limit.h"
 #include "vmms/vm_internal.h"
 
 #include <string.h>
@@ -35,6 +36,8 @@ static void dump_answered(void *data, struct json_object *result, const char *co
 	struct failure failure = { 0 };
 
 	job->vm->dump = NULL;
+	vm_file_limit_end_dump(job->vm);
+	file_holder_free(TAKE_PTR(job->vm->dump_file));
 	if (!result)
 		vm_failure(job->vm, code, text, &failure);
 	job_end(job, result ? NULL : &failure);
@@ -42,6 +45,8 @@ static void dump_answered(void *data, struct json_object *result, const char *co
 
 int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *failure)
 {
+	const struct held_file file = { .number = 0 };
+	struct worker_files files = { NULL, &file, 1 };
 	struct job *job;
 	int r;
 
@@ -55,12 +60,25 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 				   vm->definition->name, vm->dump->id);
 	if (job_new(vm->manager->jobs, &dump_kind, vm, &job) < 0)
 		return failure_no_memory(failure);
-	r = worker_request(vm->worker, "dump", NULL, &fd, 1, 0, dump_answered, job);
+	r = vm_guest_take_file(vm, fd, &files.holder, failure);
+	if (r == 0) {
+		r = vm_file_limit_begin_dump(vm, failure);
+		if (r < 0)
+			file_holder_free(files.holder);
+	}
 	if (r < 0) {
+		job_drop(job);
+		return r;
+	}
+	r = worker_request_with_files(vm->worker, "dump", NULL, &files, 0, dump_answered, job);
+	if (r < 0) {
+		vm_file_limit_end_dump(vm);
+		file_holder_free(files.holder);
 		job_drop(job);
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
 	}
 	vm->dump = job;
+	vm->dump_file = files.holder;
 	job_publish(job);
 	*ret_job = job;
 	return 0;

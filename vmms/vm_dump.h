@@ -14,8 +14,9 @@ struct job;
 struct vm;
 
 /*
- * Has the worker write a core file; the VM is paused meanwhile. fd: an empty regular file, open for
- * writing; borrowed. *ret_job: as of vm_copy_file().
+ * Has the worker write a core file; the VM is paused meanwhile. fd: a socket from which an empty
+ * regular file comes, open for writing (vmms/call_forwarder.h); borrowed. *ret_job: as of
+ * vm_copy_file().
  */
 int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *failure) MUST_CHECK;
 

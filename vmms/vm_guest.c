@@ -66,8 +66,10 @@ static void answered(void *data, struct json_object *result, const char *code, c
 	question.done(question.data, result, result ? NULL : &failure);
 }
 
-int vm_guest_ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
-		 unsigned timeout, vm_guest_fn done, void *data, struct failure *failure)
+/* files: or NULL, and fd. */
+static int ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
+	       const struct worker_files *files, unsigned timeout, vm_guest_fn done, void *data,
+	       struct failure *failure)
 {
 	struct question *question;
 	int r;
@@ -80,12 +82,20 @@ int vm_guest_ask(struct vm *vm, const char *method, struct json_object *argument
 	if (!question)
 		return failure_no_memory(failure);
 	*question = (struct question){ vm, method, done, data };
-	r = worker_request(vm->worker, method, arguments, &fd, fd >= 0, timeout, answered,
-			   question);
+	r = files ? worker_request_with_files(vm->worker, method, arguments, files, timeout,
+					      answered, question)
+		  : worker_request(vm->worker, method, arguments, &fd, fd >= 0, timeout, answered,
+				   question);
 	if (r == 0)
 		return 0;
 	free(question);
 	return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
+}
+
+int vm_guest_ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
+		 unsigned timeout, vm_guest_fn done, void *data, struct failure *failure)
+{
+	return ask(vm, method, arguments, fd, NULL, timeout, done, data, failure);
 }
 
 /* ---- Jobs ---- */
@@ -118,15 +128,17 @@ static void copy_answered(void *data, struct json_object *result, const struct f
 {
 	struct job *job = data;
 
-	if (job->vm->guest.copy == job)
+	if (job->vm->guest.copy == job) {
+		file_holder_free(TAKE_PTR(job->vm->guest.copied));
 		job->vm->guest.copy = NULL;
+	}
 	job_end(job, failure);
 }
 
 /* Asks as a job of that kind. Takes over the arguments. */
 static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *method,
-		      struct json_object *arguments, int fd, unsigned timeout, struct job **ret_job,
-		      struct failure *failure)
+		      struct json_object *arguments, const struct worker_files *files,
+		      unsigned timeout, struct job **ret_job, struct failure *failure)
 {
 	AUTO_JSON struct json_object *taken = arguments;
 	struct job *job;
@@ -136,8 +148,8 @@ static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *me
 		return failure_no_memory(failure);
 	if (kind == &copy_kind)
 		vm->guest.copy = job;
-	r = vm_guest_ask(vm, method, taken, fd, timeout,
-			 kind == &copy_kind ? copy_answered : job_answered, job, failure);
+	r = ask(vm, method, taken, -1, files, timeout,
+		kind == &copy_kind ? copy_answered : job_answered, job, failure);
 	if (r < 0) {
 		vm->guest.copy = vm->guest.copy == job ? NULL : vm->guest.copy;
 		job_drop(job);
@@ -151,29 +163,51 @@ static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *me
 int vm_freeze(struct vm *vm, unsigned limit, struct job **ret_job, struct failure *failure)
 {
 	return ask_as_job(vm, &freeze_kind, "freeze",
-			  json_make("limit", json_object_new_int64(limit), NULL), -1,
+			  json_make("limit", json_object_new_int64(limit), NULL), NULL,
 			  FREEZE_TIMEOUT, ret_job, failure);
 }
 
 int vm_thaw(struct vm *vm, struct job **ret_job, struct failure *failure)
 {
-	return ask_as_job(vm, &thaw_kind, "thaw", json_object_new_object(), -1, FREEZE_TIMEOUT,
+	return ask_as_job(vm, &thaw_kind, "thaw", json_object_new_object(), NULL, FREEZE_TIMEOUT,
 			  ret_job, failure);
+}
+
+int vm_guest_take_file(struct vm *vm, int source, struct file_holder **ret_holder,
+		       struct failure *failure)
+{
+	int r;
+
+	r = file_holder_open(vm->manager->errands, vm_owner(vm), source, ret_holder);
+	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "no process can be started for the file: %s", strerror(-r))
+		     : 0;
 }
 
 int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, struct job **ret_job,
 		 struct failure *failure)
 {
+	const struct held_file file = { .number = 0 };
+	struct worker_files files = { NULL, &file, 1 };
+	int r;
+
 	if (vm->guest.copy)
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "a file is being copied into the guest of VM '%s' (job %u); "
 				   "wait until that is done, or cancel it",
 				   vm->definition->name, vm->guest.copy->id);
-	return ask_as_job(vm, &copy_kind, "copy_file",
-			  json_make("path", json_object_new_string(options->path), "overwrite",
-				    json_object_new_boolean(options->overwrite), "create_path",
-				    json_object_new_boolean(options->create_path), NULL),
-			  fd, NO_TIMEOUT, ret_job, failure);
+	r = vm_guest_take_file(vm, fd, &files.holder, failure);
+	if (r < 0)
+		return r;
+	vm->guest.copied = files.holder;
+	r = ask_as_job(vm, &copy_kind, "copy_file",
+		       json_make("path", json_object_new_string(options->path), "overwrite",
+				 json_object_new_boolean(options->overwrite), "create_path",
+				 json_object_new_boolean(options->create_path), NULL),
+		       &files, NO_TIMEOUT, ret_job, failure);
+	if (r < 0)
+		file_holder_free(TAKE_PTR(vm->guest.copied));
+	return r;
 }
 
 /* ---- What the worker tells ---- */
@@ -236,7 +270,9 @@ void vm_guest_forget(struct vm *vm)
 	bool frozen = vm->guest.frozen;
 
 	if (vm->guest.os[0] || vm->guest.host_name[0] || vm->guest.ipv4[0] || vm->guest.ipv6[0]) {
-		vm->guest = (struct vm_guest){ .frozen = frozen, .copy = vm->guest.copy };
+		vm->guest = (struct vm_guest){ .frozen = frozen,
+					       .copy = vm->guest.copy,
+					       .copied = vm->guest.copied };
 		vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", NULL);
 	}
 	set_frozen(vm, false);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct file_holder;
 struct job;
 struct vm;
 
@@ -28,6 +29,7 @@ struct vm_guest {
 	char ipv4[VM_GUEST_TEXT_MAX], ipv6[VM_GUEST_TEXT_MAX]; /* semicolons between them */
 	bool frozen;                                           /* its file systems */
 	struct job *copy;                                      /* the copy under way, or NULL */
+	struct file_holder *copied;                            /* its file is on the way */
 };
 
 /* result: the worker's, borrowed; NULL with *failure. */
@@ -55,7 +57,13 @@ struct vm_copy_options {
 	bool overwrite, create_path;
 };
 
-/* fd: of the file; borrowed. */
+/*
+ * Has a process take the file that comes from there (vmms/call_forwarder.h), for the worker.
+ */
+int vm_guest_take_file(struct vm *vm, int source, struct file_holder **ret_holder,
+		       struct failure *failure) MUST_CHECK;
+
+/* fd: a socket from which the file comes (vmms/call_forwarder.h); borrowed. */
 int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, struct job **ret_job,
 		 struct failure *failure) MUST_CHECK;
 

@@ -7,6 +7,8 @@
 #include "vmms/image_server.h"
 #include "vmms/manager.h"
 #include "vmms/units.h"
+#include "vmms/vm_disk_health.h"
+#include "vmms/vm_image_restart.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
 #include "vmms/vm_record.h"
@@ -16,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct vm_image {
 	struct list link; /* in its VM's list */
@@ -64,13 +67,17 @@ static void server_ended(void *owner, const char *words)
 {
 	struct vm_image *image = owner;
 	struct vm *vm = image->vm;
+	unsigned controller = image->controller, lun = image->lun;
+	const struct vm_disk_health *health = vm_disk_health_find(vm, controller, lun);
+	bool missed = health && strcmp(health->health, VM_DISK_NO_SERVER) == 0;
 
 	if (words)
-		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
-		       "the image server of the disk at controller %u, lun %u has ended, and that "
-		       "disk fails until the VM is started again: %s",
-		       image->controller, image->lun, words);
+		vm_log(vm, VM_EVENT_DISK, LOG_LEVEL_WARNING,
+		       "the image server of the disk at controller %u, lun %u has ended: %s",
+		       controller, lun, words);
 	image_free(image);
+	if (words || missed)
+		vm_image_restart(vm, controller, lun);
 	if (vm->worker_exit && list_empty(&vm->images))
 		all_ended(vm);
 }
@@ -128,7 +135,7 @@ static void open_unit(struct vm_image *image, const struct definition *definitio
 	pid_t pid = image_server_process(image->server)->pid;
 
 	if (units_are_used(units) &&
-	    unit_new(units, definition->name, pid, &unit_callbacks, image, &image->unit) == 0)
+	    unit_new(units, image->vm->run_name, pid, &unit_callbacks, image, &image->unit) == 0)
 		unit_open(image->unit, definition, &pid, 1);
 }
 
@@ -147,20 +154,24 @@ void vm_images_update_units(struct vm *vm)
 static int start_failure(const struct vm *vm, const struct definition_disk *disk, int error,
 			 struct failure *failure)
 {
-	const char *program = vm->manager->settings.image_server;
+	const struct manager_settings *settings = &vm->manager->settings;
+	const char *program = settings->image_server, *guard = settings->image_guard;
+	bool unguarded = access(program, X_OK) == 0 && access(guard, R_OK) < 0;
 
 	return failure_set(failure, DBUS_ERROR_RESOURCE,
 			   "cannot use disk image '%s' (controller %u, lun %u), which is %s: %s "
-			   "cannot be started: %s%s",
-			   disk->path, disk->controller, disk->lun, disk->format, program,
+			   "cannot be %s: %s%s",
+			   disk->path, disk->controller, disk->lun, disk->format,
+			   unguarded ? guard : program, unguarded ? "used" : "started",
 			   strerror(-error),
-			   error == -ENOENT ? "; install the package qemu-system-common" : "");
+			   error != -ENOENT ? ""
+			   : unguarded      ? "; install the package vmms again"
+					    : "; install the package qemu-system-common");
 }
 
-/* image_fd: the image's descriptor, in whose place the connection is put. */
 static int serve(struct vm *vm, const struct definition *definition,
 		 const struct definition_disk *disk, const struct image_file *files, size_t count,
-		 int *image_fd, struct failure *failure)
+		 struct file_holder *holder, int *ret_connection, struct failure *failure)
 {
 	CLEANUP(image_freep) struct vm_image *image = image_new(vm, disk->controller, disk->lun);
 	char path[PATH_MAX];
@@ -171,18 +182,17 @@ static int serve(struct vm *vm, const struct definition *definition,
 						    .disk = disk,
 						    .files = files,
 						    .file_count = count,
+						    .holder = holder,
 						    .ended = server_ended,
 						    .owner = image };
-	int connection, r;
+	int r;
 
 	if (!image)
 		return failure_no_memory(failure);
 	vm_record_image_path(vm, path);
-	r = image_server_start(vm->manager->loop, &config, &image->server, &connection);
+	r = image_server_start(vm->manager->loop, &config, &image->server, ret_connection);
 	if (r < 0)
 		return start_failure(vm, disk, r, failure);
-	close(*image_fd);
-	*image_fd = connection;
 	list_append(&vm->images, &image->link);
 	image->late = vm->worker != NULL;
 	if (image->late)
@@ -192,33 +202,48 @@ static int serve(struct vm *vm, const struct definition *definition,
 }
 
 static int serve_disk(struct vm *vm, const struct definition *definition,
-		      const struct definition_disk *disk, struct resources *resources,
-		      struct failure *failure)
+		      const struct definition_disk *disk, const struct opened_files *opened,
+		      struct resources *resources, struct failure *failure)
 {
 	struct image_file files[IMAGE_CHAIN_MAX];
-	size_t count = 0;
-	int r = 0;
+	size_t count = image_chain_find(opened, disk, files);
+	int connection, r;
 
-	if (image_format_find(disk->format) != IMAGE_RAW)
-		count = image_chain_find(resources, disk, files);
-	for (size_t i = 0; count > 0 && i < resources->count; i++) {
-		if (resources->items[i].fd == files[0].fd) {
-			r = serve(vm, definition, disk, files, count, &resources->items[i].fd,
-				  failure);
-			break;
-		}
-	}
+	if (count == 0 || image_format_find(disk->format) == IMAGE_RAW)
+		return 0;
+	r = serve(vm, definition, disk, files, count, opened->holder ? opened->holder : vm->files,
+		  &connection, failure);
+	if (r == 0)
+		resources_add(resources, files[0].held->name, connection);
 	return r;
 }
 
-int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
-		    struct failure *failure)
+/* What is a server's now is not for the worker. */
+static void forget_served(struct opened_files *opened, const struct resources *resources)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < opened->count; i++) {
+		char disk[RESOURCES_NAME_MAX];
+
+		snprintf(disk, sizeof(disk), "%.*s",
+			 (int)strcspn(opened->items[i].name, IMAGE_CHAIN_MARK),
+			 opened->items[i].name);
+		if (resources_find(resources, disk) < 0)
+			opened->items[kept++] = opened->items[i];
+	}
+	opened->count = kept;
+}
+
+int vm_images_serve(struct vm *vm, const struct definition *definition, struct opened_files *opened,
+		    struct resources *resources, struct failure *failure)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++)
-		r = serve_disk(vm, definition, &definition->disks[i], resources, failure);
-	image_chain_forget(resources);
+		r = serve_disk(vm, definition, &definition->disks[i], opened, resources, failure);
+	if (r == 0)
+		forget_served(opened, resources);
 	return r;
 }
 
@@ -233,6 +258,33 @@ size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most)
 			processes[count++] = image_server_process(image->server)->pid;
 	}
 	return count;
+}
+
+void vm_images_lost(struct vm *vm, unsigned controller, unsigned lun)
+{
+	if (vm_image_is_restarting(vm, controller, lun))
+		return;
+	list_for_each (link, &vm->images) {
+		struct vm_image *image = container_of(link, struct vm_image, link);
+
+		if (image->controller != controller || image->lun != lun)
+			continue;
+		/* It has nobody to serve, and may hang: its end is told as any other. */
+		image_server_signal(image->server, SIGKILL);
+		return;
+	}
+	vm_image_restart(vm, controller, lun);
+}
+
+pid_t vm_images_find(const struct vm *vm, unsigned controller, unsigned lun)
+{
+	list_for_each (link, (struct list *)&vm->images) {
+		const struct vm_image *image = container_of(link, struct vm_image, link);
+
+		if (image->controller == controller && image->lun == lun)
+			return image_server_process(image->server)->pid;
+	}
+	return 0;
 }
 
 /* ---- From one daemon to the next ---- */

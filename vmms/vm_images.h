@@ -10,6 +10,7 @@
 
 #include "common/base/json.h"
 #include "vmms/failure.h"
+#include "vmms/opener.h"
 #include "vmms/resources.h"
 #include "vmms/worker.h"
 
@@ -18,15 +19,21 @@ struct vm;
 #define VM_IMAGE_END_TIMEOUT 60 /* seconds after which a server that does not end is killed */
 
 /*
- * Puts a connection to a server, as the user of the VM's worker, in the place of each image that is
- * in the resources and, by the definition, not raw; what those images name goes. Return: 0;
- * negative with *failure filled.
+ * Starts a server, with what vm->files holds, as the user of the VM's worker, of each image that
+ * was opened and, by the definition, is not raw: it and what it names go there, and a connection to
+ * it, of the image's name, comes to the resources. Return: 0; negative with *failure filled.
  */
-int vm_images_serve(struct vm *vm, const struct definition *definition, struct resources *resources,
-		    struct failure *failure) MUST_CHECK;
+int vm_images_serve(struct vm *vm, const struct definition *definition, struct opened_files *opened,
+		    struct resources *resources, struct failure *failure) MUST_CHECK;
 
 /* The processes of those that the VM has started with, at most so many. Return: how many. */
 size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most);
+
+/* The worker has lost its connection to the server of that disk's image. */
+void vm_images_lost(struct vm *vm, unsigned controller, unsigned lun);
+
+/* The process that serves the image of that disk; 0: none does. */
+pid_t vm_images_find(const struct vm *vm, unsigned controller, unsigned lun);
 
 /* Those that have come later have units of their own (vmms/units.h), with the definition's limits.
  */

@@ -27,6 +27,9 @@ void vm_finish(struct vm_operation *operation, const struct failure *failure);
 /* Microseconds. */
 uint64_t vm_clock(clockid_t clock);
 
+/* The guest begins to run, by both clocks. */
+void vm_note_start(struct vm *vm);
+
 /* Calls back in so many seconds, instead of what the timer was set to before. */
 void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handler);
 void vm_clear_timer(struct vm *vm);
@@ -59,6 +62,8 @@ void vm_restart_forget(struct vm *vm);
 
 /* ---- Changes of the definition (vm_change.c) ---- */
 
+struct held_file;
+
 /*
  * The verb is under way, and vm->next_definition and vm->next_pending are copies of the definition
  * and of the pending one (NULL: there is none), for the caller to change.
@@ -72,6 +77,11 @@ int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *dat
  */
 int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
 		   size_t fd_count, struct failure *failure) MUST_CHECK;
+
+/* The same with files that vm->files holds. */
+int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
+			      const struct held_file *files, size_t count,
+			      struct failure *failure) MUST_CHECK;
 
 /*
  * The same with the medium of a disk, which is opened first: `done` is told what comes of that.
@@ -104,6 +114,9 @@ void vm_change_save(struct vm *vm);
  * Return: 0; -errno of saving, which is tried again with the next change.
  */
 int vm_change_keep(struct vm *vm) MUST_CHECK;
+
+/* The worker was asked to take a disk or medium away, and has not answered. */
+bool vm_change_waits(const struct vm *vm);
 
 /* Takes back what vm_change_begin() did, after a failure. */
 void vm_change_undo(struct vm *vm);

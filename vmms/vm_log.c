@@ -23,14 +23,14 @@
 #define SEQUENCE_LINES 8 /* among the last of which one surely makes sense */
 #define LINE_MAX_SIZE  (6 * VM_LOG_MESSAGE_MAX + 256) /* JSON writes some bytes as six */
 
-/* Of a kind that a guest can bring about as often as it likes; more would push out all else. */
+/* Of a kind that a guest, or its worker, can bring about as often as it likes; more would push out
+ * all else. */
 #define RATION_MOST     20                       /* events */
 #define RATION_INTERVAL (UINT64_C(60) * 1000000) /* microseconds */
 
 static const bool rationed[_VM_EVENT_COUNT] = {
-	[VM_EVENT_RESET] = true,
-	[VM_EVENT_CRASH] = true,
-	[VM_EVENT_GUEST] = true,
+	[VM_EVENT_RESET] = true, [VM_EVENT_CRASH] = true, [VM_EVENT_GUEST] = true,
+	[VM_EVENT_DISK] = true,  [VM_EVENT_FAULT] = true,
 };
 
 struct vm_log {
@@ -53,6 +53,7 @@ static const struct {
 	[VM_EVENT_FAULT] = { "fault", "2342be7680fa463ca57354f09916faa2" },
 	[VM_EVENT_RESTART] = { "restart", "1ecafc6165be4c27b0269bb032d66f2f" },
 	[VM_EVENT_NETWORK] = { "network", "ae9e424ebcf64d4ea0a6f26f9f101bfd" },
+	[VM_EVENT_DISK] = { "disk", "244b096be7f041a7a18be9d6d9703963" },
 	[VM_EVENT_HOST] = { "host", "2fd05e5f71b74c63b4d88f07b0d64f71" },
 };
 

@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "common/control.h"
 #include "vmms/adapter.h"
+#include "vmms/end_queue.h"
 #include "vmms/fault.h"
 #include "vmms/folder.h"
 #include "vmms/manager.h"
@@ -71,8 +72,10 @@ static struct json_object *make_record(const struct vm *vm)
 			   json_object_new_int64(process->pid), "start_time",
 			   json_object_new_uint64(process->start_time), "user",
 			   json_object_new_uint64(vm->worker_user), "started_at",
-			   json_object_new_uint64(vm->started_at), "definition",
-			   definition_to_json(vm->definition), "adapters", make_adapters(vm),
+			   json_object_new_uint64(vm->started_at), "started_boot",
+			   json_object_new_uint64(vm->started_boot), "definition",
+			   definition_to_json(vm->definition), "run_name",
+			   json_object_new_string(vm->run_name), "adapters", make_adapters(vm),
 			   "images", vm_images_to_json(vm), NULL);
 	if (change)
 		json_add(&record, "change", change);
@@ -114,7 +117,7 @@ void vm_record_delete(struct vm *vm)
 	make_path(vm, ".image", path);
 	(void)unlink(path);
 	make_path(vm, ".end", path);
-	(void)unlink(path);
+	end_queue_remove(path);
 	fault_point(FAULT_END_UNLINKED_WORDS);
 }
 
@@ -149,8 +152,8 @@ static int read_json(const char *path, struct json_object **ret_tree)
 
 struct record_members {
 	unsigned version;
-	uint64_t pid, start_time, user, started_at;
-	struct json_object *definition, *adapters, *images, *change;
+	uint64_t pid, start_time, user, started_at, started_boot;
+	struct json_object *definition, *run_name, *adapters, *images, *change;
 };
 
 #define NUMBER(member, most)                                                        \
@@ -171,11 +174,19 @@ static const struct json_key record_keys[] = {
 	NUMBER(start_time, UINT64_MAX),
 	NUMBER(user, UINT32_MAX - 1),
 	NUMBER(started_at, UINT64_MAX),
+	{ .name = "started_boot",
+	  .read = json_read_uint64,
+	  .offset = offsetof(struct record_members, started_boot),
+	  .maximum = UINT64_MAX },
 	{ .name = "definition",
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, definition),
 	  .minimum = json_type_object,
 	  .required = true },
+	{ .name = "run_name",
+	  .read = json_read_value,
+	  .offset = offsetof(struct record_members, run_name),
+	  .minimum = json_type_string },
 	{ .name = "adapters",
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, adapters),
@@ -195,7 +206,8 @@ static int take_members(const struct vm *vm, struct record_members *members,
 {
 	struct vm_record record = { .worker = { (pid_t)members->pid, members->start_time },
 				    .user = (uid_t)members->user,
-				    .started_at = members->started_at };
+				    .started_at = members->started_at,
+				    .started_boot = members->started_boot };
 	struct json_error error;
 	int r;
 
@@ -206,6 +218,9 @@ static int take_members(const struct vm *vm, struct record_members *members,
 		definition_free(record.definition);
 		return -EINVAL;
 	}
+	snprintf(record.run_name, sizeof(record.run_name), "%s",
+		 members->run_name ? json_object_get_string(members->run_name)
+				   : record.definition->name);
 	record.adapters = json_object_get(members->adapters);
 	record.images = json_object_get(members->images);
 	record.change = json_object_get(members->change);
@@ -230,6 +245,7 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 	if (r == 0)
 		r = take_members(vm, &members, ret_record);
 	json_object_put(members.definition);
+	json_object_put(members.run_name);
 	json_object_put(members.adapters);
 	json_object_put(members.images);
 	json_object_put(members.change);
@@ -241,14 +257,9 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 int vm_record_open_end(const struct vm *vm, int *ret_fd)
 {
 	char path[PATH_MAX];
-	int fd;
 
 	make_path(vm, ".end", path);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	*ret_fd = fd;
-	return 0;
+	return end_queue_make(path, ret_fd);
 }
 
 static void take_member(struct json_object *tree, const char *key, char *buffer, size_t size)
@@ -264,12 +275,14 @@ static void take_member(struct json_object *tree, const char *key, char *buffer,
 void vm_record_take_end(struct vm *vm)
 {
 	AUTO_JSON struct json_object *tree = NULL;
-	char path[PATH_MAX];
+	char path[PATH_MAX], text[CONTROL_END_MAX];
+	struct json_error error;
+	size_t size;
 
 	if (vm->end_reason[0] != '\0')
 		return;
 	make_path(vm, ".end", path);
-	if (read_json(path, &tree) < 0)
+	if (end_queue_read(path, text, &size) < 0 || json_parse(text, size, &tree, &error) < 0)
 		return;
 	take_member(tree, "reason", vm->end_reason, sizeof(vm->end_reason));
 	take_member(tree, "message", vm->end_message, sizeof(vm->end_message));

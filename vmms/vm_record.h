@@ -4,8 +4,10 @@
  * runtime directory, which does not outlive the host.
  *
  *   workers/UUID.json     the worker's process, when the VM was started, the back ends of its
- * adapters workers/UUID.socket   where the worker listens (control_listen()) workers/UUID.end what
- * the worker leaves there when the VM stops: {"reason", "message"}
+ *                         adapters
+ *   workers/UUID.socket   where the worker listens (control_listen())
+ *   workers/UUID.end      the name of a message queue (vmms/end_queue.h), in which the worker
+ * leaves, when the VM stops: {"reason", "message"}
  *
  * A record is there before the guest's first instruction, and goes when the worker has gone.
  *
@@ -16,6 +18,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/definition.h"
 #include "vmms/process.h"
 
 #include <limits.h>
@@ -26,12 +29,13 @@ struct manager;
 
 struct vm_record {
 	struct process worker;
-	uid_t user;                    /* that the worker has become; 0: none */
-	uint64_t started_at;           /* as of struct vm */
-	struct definition *definition; /* by which it runs; its file may have another one */
-	struct json_object *adapters;  /* adapter_to_json() of each; NULL: none */
-	struct json_object *images;    /* vm_images_to_json(); NULL: none */
-	struct json_object *change;    /* vm_unfinished_to_json(); NULL: none */
+	uid_t user;                        /* that the worker has become; 0: none */
+	uint64_t started_at, started_boot; /* as of struct vm */
+	struct definition *definition;     /* by which it runs; its file may have another one */
+	char run_name[DEFINITION_NAME_MAX + 1]; /* as of struct vm */
+	struct json_object *adapters;           /* adapter_to_json() of each; NULL: none */
+	struct json_object *images;             /* vm_images_to_json(); NULL: none */
+	struct json_object *change;             /* vm_unfinished_to_json(); NULL: none */
 };
 
 void vm_record_deinit(struct vm_record *record);
@@ -43,7 +47,7 @@ void vm_record_save(struct vm *vm);
 /* Return: 0; -ENOENT: there is none; -EINVAL: it makes no sense; -errno. */
 int vm_record_load(const struct vm *vm, struct vm_record *ret_record) MUST_CHECK;
 
-/* The record, the socket and the file go. */
+/* The record, the socket and the queue go. */
 void vm_record_delete(struct vm *vm);
 
 void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX]);

@@ -20,7 +20,7 @@
 
 /* Taken over at once. All else waits for the next start. */
 static const char *const live_keys[] = {
-	"owner", "notes", "tags", "actions", "automatic_start", "automatic_stop",
+	"owner", "owner_uid", "notes", "tags", "actions", "automatic_start", "automatic_stop",
 };
 
 const struct definition *vm_stored_definition(const struct vm *vm)
@@ -30,65 +30,16 @@ const struct definition *vm_stored_definition(const struct vm *vm)
 
 /* ---- What differs ---- */
 
-static int append_key(struct json_object **keys, const char *outer, const char *inner)
-{
-	char key[64];
-
-	snprintf(key, sizeof(key), "%s%s%s", outer, inner ? "." : "", inner ? inner : "");
-	json_append(keys, json_object_new_string(key));
-	return *keys ? 0 : -ENOMEM;
-}
-
-/* Of two objects, the members that differ; a member that one lacks differs. */
-static int compare(struct json_object *a, struct json_object *b, const char *outer,
-		   struct json_object **keys);
-
-static int compare_member(struct json_object *a, struct json_object *b, const char *outer,
-			  const char *name, struct json_object **keys)
-{
-	if (json_object_equal(a, b))
-		return 0;
-	if (!outer && json_object_is_type(a, json_type_object) &&
-	    json_object_is_type(b, json_type_object))
-		return compare(a, b, name, keys);
-	return outer ? append_key(keys, outer, name) : append_key(keys, name, NULL);
-}
-
-static int compare(struct json_object *a, struct json_object *b, const char *outer,
-		   struct json_object **keys)
-{
-	struct json_object *other;
-	int r = 0;
-
-	json_object_object_foreach(a, name, value)
-	{
-		if (r == 0)
-			r = compare_member(value, json_object_object_get(b, name), outer, name,
-					   keys);
-	}
-	json_object_object_foreach(b, name_of_b, value_of_b)
-	{
-		if (r == 0 && !json_object_object_get_ex(a, name_of_b, &other))
-			r = compare_member(NULL, value_of_b, outer, name_of_b, keys);
-	}
-	return r;
-}
-
 struct json_object *vm_pending_keys(const struct vm *vm)
 {
 	AUTO_JSON struct json_object *now = NULL, *then = NULL;
-	struct json_object *keys = json_object_new_array();
 
 	/* Of nearly all VMs, which are listed by the thousand. */
 	if (!vm->pending)
-		return keys;
+		return json_object_new_array();
 	now = definition_to_json(vm->definition);
 	then = definition_to_json(vm->pending);
-	if (!now || !then || compare(now, then, NULL, &keys) < 0) {
-		json_object_put(keys);
-		return NULL;
-	}
-	return keys;
+	return json_differing_keys(now, then);
 }
 
 bool vm_definitions_are_equal(const struct definition *a, const struct definition *b)
@@ -190,6 +141,7 @@ static int keep_owner(const struct definition *old, struct definition *wanted)
 	if (wanted->owner || !old->owner)
 		return 0;
 	wanted->owner = strdup(old->owner);
+	wanted->owner_uid = old->owner_uid;
 	return wanted->owner ? 0 : -ENOMEM;
 }
 
@@ -202,7 +154,9 @@ static int check_identity(const struct vm *vm, struct definition *wanted, struct
 		wanted->uuid = stored->uuid;
 	if (strcmp(wanted->name, stored->name) != 0)
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
-				   "the name of VM '%s' cannot be changed", stored->name);
+				   "the name of VM '%s' is not changed so; 'vmctl rename %s NAME' "
+				   "does it",
+				   stored->name, stored->name);
 	if (!guid_equal(&wanted->uuid, &stored->uuid))
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 				   "the uuid of VM '%s' cannot be changed", stored->name);

@@ -29,8 +29,9 @@
 #define CONNECT_TIMEOUT 5
 #define OPEN_TIMEOUT    60 /* the worker bounds it; this is for a worker that does not */
 
-#define CALLS_AT_ONCE  64
-#define CALLS_INTERVAL 15625 /* microseconds: 64 in a second */
+/* Each costs the daemon a process: of each VM, so many at once, and 8 in a second. */
+#define CALLS_AT_ONCE  32
+#define CALLS_INTERVAL 125000 /* microseconds */
 
 /* A connection that the guest has asked for. */
 struct socket_call {
@@ -53,8 +54,11 @@ void vm_sockets_init(struct vm_sockets *sockets)
 
 void vm_sockets_path(const struct vm *vm, char path[PATH_MAX])
 {
-	snprintf(path, PATH_MAX, "%s/sockets/%s", vm->manager->settings.runtime_directory,
-		 vm->definition->name);
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&vm->definition->uuid, uuid);
+	snprintf(path, PATH_MAX, "%s/" SOCKET_FOLDERS "/%s",
+		 vm->manager->settings.runtime_directory, uuid);
 }
 
 void vm_sockets_stopped(const struct vm *vm)
@@ -103,6 +107,7 @@ static void answer(struct vm *vm, uint32_t request, int fd)
 
 struct connect_work {
 	const char *owner, *path;
+	uint64_t owner_uid;
 	uint32_t port;
 };
 
@@ -114,7 +119,7 @@ static void work(int socket, void *data)
 	struct failure failure;
 	int fd;
 
-	if (resources_find_owner(wanted->owner, &user, &failure) < 0 ||
+	if (resources_find_owner(wanted->owner, wanted->owner_uid, &user, &failure) < 0 ||
 	    resources_become_owner(user, &failure) < 0)
 		return;
 	errand_bind();
@@ -145,7 +150,7 @@ static int call_start(struct socket_call *call)
 {
 	const char *owner = call->vm->definition->owner;
 	char path[PATH_MAX];
-	struct connect_work wanted = { owner, path, call->port };
+	struct connect_work wanted = { owner, path, call->vm->definition->owner_uid, call->port };
 	const struct errand_config config = { .whose = owner ? owner : "",
 					      .timeout = CONNECT_TIMEOUT,
 					      .work = work,

@@ -2,8 +2,9 @@
 /*
  * One VM: its Hyper-V sockets, as far as they are the daemon's business.
  *
- * The folder of its sockets (vmms/socket_folder.h) is in the runtime directory, by the VM's name.
- * Data go between the host's programs and the worker alone.
+ * The folder of its sockets (vmms/socket_folder.h) is in the runtime directory, by the VM's uuid: a
+ * VM of the same name, which may be another owner's, has another one. Data go between the host's
+ * programs and the worker alone.
  *
  * Thread: the event loop's.
  */

@@ -4,9 +4,9 @@
  *
  * Everything the worker needs is opened before it is spawned, files by a process that may wait for
  * them (vmms/opener.h); until then the VM is starting, without a worker. Then it is sent all
- * descriptors, its definition and the order to start in one go; it answers each in turn. The first
- * refusal is kept, the worker is killed, and the VM is off again when the process has gone: only
- * then are the locks of its disks.
+ * descriptors, those of files by the process that holds them, and when it has them, its definition
+ * and the order to start; it answers each in turn. The first refusal is kept, the worker is killed,
+ * and the VM is off again when the process has gone: only then are the locks of its disks.
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -15,8 +15,11 @@
 #include "vmms/manager.h"
 #include "vmms/opener.h"
 #include "vmms/resources.h"
+#include "vmms/socket_folder.h"
+#include "vmms/vm_file_limit.h"
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
+#include "vmms/vm_log.h"
 #include "vmms/vm_pinning.h"
 #include "vmms/vm_record.h"
 #include "vmms/vm_unit.h"
@@ -83,7 +86,8 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	if (vm->start_failure.name)
 		return; /* it refused something before, and is being killed */
 	fault_point(FAULT_START_ANSWERED);
-	vm->started_at = vm_clock(CLOCK_REALTIME);
+	file_holder_free(TAKE_PTR(vm->files));
+	vm_note_start(vm);
 	vm->up_since = vm_clock(CLOCK_MONOTONIC);
 	vm_record_save(vm);
 	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
@@ -98,8 +102,46 @@ static void start_answered(void *data, struct json_object *result, const char *c
 
 /* ---- What is sent ---- */
 
-static int send_descriptors(struct vm *vm, const struct resources *resources)
+static int send_definition(struct vm *vm)
 {
+	AUTO_JSON struct json_object *arguments =
+		json_make("definition", definition_to_json(vm->definition), NULL);
+	int r;
+
+	if (!arguments)
+		return -ENOMEM;
+	r = worker_request(vm->worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
+			   step_answered, vm);
+	if (r < 0)
+		return r;
+	return worker_request(vm->worker, "start", NULL, NULL, 0, VM_START_TIMEOUT, start_answered,
+			      vm);
+}
+
+/* When the worker has all, it gets the definition, which needs them. */
+static void descriptors_answered(void *data, struct json_object *result, const char *code,
+				 const char *text)
+{
+	struct vm *vm = data;
+	int r;
+
+	if (!result) {
+		start_refused(vm, code, text);
+		return;
+	}
+	vm->steps--;
+	if (vm->steps > 0 || vm->start_failure.name)
+		return;
+	r = send_definition(vm);
+	fault_point(FAULT_START_SENT);
+	if (r < 0)
+		start_refused(vm, CONTROL_ERROR_FAILED, strerror(-r));
+}
+
+static int send_resources(struct vm *vm, const struct resources *resources)
+{
+	unsigned timeout = vm->manager->settings.answer_timeout;
+
 	for (size_t i = 0; i < resources->count; i += CONTROL_FDS_MAX) {
 		size_t count = MIN(resources->count - i, (size_t)CONTROL_FDS_MAX);
 		struct json_object *names = json_object_new_array();
@@ -113,34 +155,54 @@ static int send_descriptors(struct vm *vm, const struct resources *resources)
 		arguments = json_make("names", names, NULL);
 		if (!arguments)
 			return -ENOMEM;
-		r = worker_request(vm->worker, "descriptors", arguments, fds, count,
-				   vm->manager->settings.answer_timeout, step_answered, vm);
+		r = worker_request(vm->worker, "descriptors", arguments, fds, count, timeout,
+				   descriptors_answered, vm);
 		if (r < 0)
 			return r;
+		vm->steps++;
 	}
 	return 0;
 }
 
-static int send_all(struct vm *vm, const struct resources *resources)
+static int send_opened(struct vm *vm, const struct opened_files *opened)
 {
-	AUTO_JSON struct json_object *arguments = NULL;
-	int r;
+	unsigned timeout = vm->manager->settings.answer_timeout;
 
-	r = send_descriptors(vm, resources);
-	if (r < 0)
-		return r;
-	arguments = json_make("definition", definition_to_json(vm->definition), NULL);
-	if (!arguments)
-		return -ENOMEM;
-	r = worker_request(vm->worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
-			   step_answered, vm);
-	if (r < 0)
-		return r;
-	return worker_request(vm->worker, "start", NULL, NULL, 0, VM_START_TIMEOUT, start_answered,
-			      vm);
+	_Static_assert(CONTROL_FDS_MAX <= FILE_HOLDER_SEND_MAX, "as many go with a message");
+	for (size_t i = 0; i < opened->count; i += CONTROL_FDS_MAX) {
+		const struct worker_files files = { vm->files, &opened->items[i],
+						    MIN(opened->count - i,
+							(size_t)CONTROL_FDS_MAX) };
+		struct json_object *names = json_object_new_array();
+		AUTO_JSON struct json_object *arguments = NULL;
+		int r;
+
+		for (size_t j = 0; j < files.count; j++)
+			json_append(&names, json_object_new_string(files.files[j].name));
+		arguments = json_make("names", names, NULL);
+		if (!arguments)
+			return -ENOMEM;
+		r = worker_request_with_files(vm->worker, "descriptors", arguments, &files, timeout,
+					      descriptors_answered, vm);
+		if (r < 0)
+			return r;
+		vm->steps++;
+	}
+	return 0;
 }
 
-static int spawn(struct vm *vm, struct resources *resources, struct failure *failure)
+static int send_all(struct vm *vm, const struct resources *resources,
+		    const struct opened_files *opened)
+{
+	int r;
+
+	vm->steps = 0;
+	r = send_resources(vm, resources);
+	return r < 0 ? r : send_opened(vm, opened);
+}
+
+static int spawn(struct vm *vm, struct opened_files *opened, struct resources *resources,
+		 struct failure *failure)
 {
 	char socket[PATH_MAX];
 	struct worker_config config = { .program = vm->manager->settings.worker,
@@ -151,14 +213,9 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 					.owner = vm };
 	int serial, end, r;
 
-	r = manager_take_worker_user(vm->manager, &vm->worker_user);
-	if (r < 0)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "cannot start a worker for VM '%s': all users that workers may "
-				   "become are in use; give vmms more with --worker-users",
-				   vm->definition->name);
+	strcpy(vm->run_name, vm->definition->name);
 	config.user = vm->worker_user;
-	r = vm_images_serve(vm, vm->definition, resources, failure);
+	r = vm_images_serve(vm, vm->definition, opened, resources, failure);
 	if (r < 0)
 		return r;
 	r = console_connect(vm->console, &serial);
@@ -168,12 +225,13 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 				   strerror(-r));
 	resources_add(resources, "serial", serial);
 	r = vm_record_open_end(vm, &end);
-	if (r < 0)
-		return failure_set(
-			failure, DBUS_ERROR_RESOURCE,
-			"cannot write to %s: %s; make room or repair that, then try again",
-			vm->manager->settings.runtime_directory, strerror(-r));
-	resources_add(resources, "end", end);
+	if (r == 0)
+		resources_add(resources, "end", end);
+	else
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "should vmms not run when the VM ends, it will not be known how: no message "
+		       "queue can be made: %s; see fs.mqueue in sysctl(8)",
+		       strerror(-r));
 	fault_point(FAULT_START_OPENED_END);
 	vm_record_socket_path(vm, socket);
 	r = worker_spawn(vm->manager->watches, &config, &vm->worker);
@@ -181,10 +239,10 @@ static int spawn(struct vm *vm, struct resources *resources, struct failure *fai
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot start a worker for VM '%s': %s", vm->definition->name,
 				   strerror(-r));
+	vm_file_limit_begin(vm, opened);
 	vm_record_save(vm);
 	vm_unit_open(vm);
-	r = send_all(vm, resources);
-	fault_point(FAULT_START_SENT);
+	r = send_all(vm, resources, opened);
 	/* A worker that has ended already says why by its end, which is on its way to us. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
@@ -209,18 +267,54 @@ static void forget_last_run(struct vm *vm)
 
 /* ---- The files are open ---- */
 
-static int make_worker(struct vm *vm, struct resources *resources, struct failure *failure)
+/* Its passt(1) and image servers become that user, too. */
+static int take_user(struct vm *vm, struct failure *failure)
 {
+	int r = manager_take_worker_user(vm->manager, &vm->worker_user);
+
+	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot start a worker for VM '%s': all users that workers may "
+				   "become are in use; give vmms more with --worker-users",
+				   vm->definition->name)
+		     : 0;
+}
+
+static int refuse_turned_off(const struct vm *vm, struct failure *failure)
+{
+	return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+			   "VM '%s' was turned off before it had started", vm->definition->name);
+}
+
+static bool has_file(const struct opened_files *opened, const char *name)
+{
+	for (size_t i = 0; i < opened->count; i++) {
+		if (strcmp(opened->items[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int make_worker(struct vm *vm, struct opened_files *opened, struct failure *failure)
+{
+	CLEANUP(resources_deinit) struct resources resources = { .count = 0 };
 	int r;
 
-	r = resources_open_hypervisor(resources, vm->manager->settings.hypervisor, failure);
+	r = take_user(vm, failure);
 	if (r == 0)
-		r = vm_open_adapters(vm, resources, failure);
+		r = resources_open_hypervisor(&resources, vm->manager->settings.hypervisor,
+					      failure);
+	if (r == 0)
+		r = vm_open_adapters(vm, &resources, failure);
 	if (r < 0)
 		return r;
 	fault_point(FAULT_START_OPENED_RESOURCES);
 	forget_last_run(vm);
-	r = spawn(vm, resources, failure);
+	if (vm->definition->services.sockets && !has_file(opened, "sockets"))
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "it runs without sockets, since there is no room for their folder: owners "
+		       "of VMs have filled all of %s",
+		       SOCKET_FOLDERS);
+	r = spawn(vm, opened, &resources, failure);
 	if (r < 0)
 		return r;
 	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", NULL);
@@ -245,25 +339,39 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 	manager_vm_rests(vm->manager, vm);
 }
 
-static void files_opened(void *data, struct resources *resources, const struct failure *failure)
+/* The locks of its images are gone: it can be started again. */
+static void files_closed(void *data)
+{
+	struct vm *vm = data;
+	const struct failure failure = vm->start_failure;
+
+	vm->files = NULL;
+	start_failed(vm, &failure);
+}
+
+static void files_opened(void *data, struct opened_files *opened, const struct failure *failure)
 {
 	struct vm *vm = data;
 	struct failure why;
 	int r;
 
 	vm->opener = NULL;
-	if (vm->turning_off.done) {
-		r = failure_set(&why, DBUS_ERROR_INVALID_STATE,
-				"VM '%s' was turned off before it had started",
-				vm->definition->name);
-	} else if (failure) {
+	if (opened->warning[0] != '\0')
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
+	if (failure) {
 		why = *failure;
-		r = -EINVAL;
-	} else {
-		r = make_worker(vm, resources, &why);
-	}
-	if (r < 0)
+		if (vm->turning_off.done)
+			refuse_turned_off(vm, &why);
 		start_failed(vm, &why);
+		return;
+	}
+	vm->files = TAKE_PTR(opened->holder);
+	r = vm->turning_off.done ? refuse_turned_off(vm, &why) : make_worker(vm, opened, &why);
+	if (r == 0)
+		return;
+	worker_free(TAKE_PTR(vm->worker));
+	vm->start_failure = why;
+	file_holder_end(vm->files, files_closed, vm);
 }
 
 /* ---- The beginning ---- */
@@ -308,6 +416,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		.passed = passed,
 		.sockets = vm->definition->services.sockets ? sockets : NULL,
 		.user = manager_disk_user,
+		.owner_uses = manager_owner_uses_disk,
 		.user_data = vm,
 	};
 	int r;

@@ -38,6 +38,7 @@ static const struct {
 	[VM_DUMP] = { "dump the memory of", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_PAUSE] = { "pause", IN(VM_RUNNING) },
 	[VM_RESUME] = { "resume", IN(VM_PAUSED) },
+	[VM_RENAME] = { "rename", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_DELETE] = { "delete", AT_REST },
 	[VM_ATTACH] = { "attach a disk to", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_DETACH] = { "detach a disk from", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
@@ -51,7 +52,7 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(verbs) == _VM_VERB_COUNT, "one row per verb");
 
-/* Where the state is already what the verb would bring about. */
+/* Where the state is already what the verb would bring about, or is about to be. */
 static const struct {
 	enum vm_verb verb;
 	enum vm_state state;
@@ -78,6 +79,11 @@ static bool is_needless(enum vm_state state, enum vm_verb verb)
 			return true;
 	}
 	return false;
+}
+
+bool vm_state_is_reached(enum vm_state state, enum vm_verb verb)
+{
+	return is_needless(state, verb) && state != VM_STARTING && state != VM_STOPPING;
 }
 
 void vm_state_refusal(enum vm_state state, enum vm_verb verb, const char *name, char *buffer,

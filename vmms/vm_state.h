@@ -27,6 +27,7 @@ enum vm_verb {
 	VM_DUMP,
 	VM_PAUSE,
 	VM_RESUME,
+	VM_RENAME,
 	VM_DELETE,
 	VM_ATTACH,
 	VM_DETACH,
@@ -43,6 +44,9 @@ enum vm_verb {
 const char *vm_state_name(enum vm_state state);
 
 bool vm_state_allows(enum vm_state state, enum vm_verb verb);
+
+/* The state is what the verb would have brought about. */
+bool vm_state_is_reached(enum vm_state state, enum vm_verb verb);
 
 /* Writes why not, and what to do next, for the VM of that name. */
 void vm_state_refusal(enum vm_state state, enum vm_verb verb, const char *name, char *buffer,

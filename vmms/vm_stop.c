@@ -64,8 +64,9 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 	r = vm_begin(vm, VM_TURN_OFF, done, data, failure);
 	if (r < 0)
 		return r;
-	if (!vm->worker) {
-		opener_cancel(vm->opener); /* of a VM that is starting */
+	if (!vm->worker) { /* of a VM that is starting, or is just failing to */
+		if (vm->opener)
+			opener_cancel(vm->opener);
 		return 0;
 	}
 	r = worker_request(vm->worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);

@@ -10,6 +10,7 @@
 #include "vmms/adapter.h"
 #include "vmms/cpu_groups.h"
 #include "vmms/manager.h"
+#include "vmms/owner_slice.h"
 #include "vmms/passt.h"
 #include "vmms/units.h"
 #include "vmms/vm_images.h"
@@ -84,7 +85,7 @@ static bool make_unit(struct vm *vm, pid_t worker)
 	unit_free(TAKE_PTR(vm->unit));
 	vm->registered = false;
 	return units_are_used(vm->manager->settings.units) &&
-	       unit_new(vm->manager->settings.units, vm->definition->name, worker, &callbacks, vm,
+	       unit_new(vm->manager->settings.units, vm->run_name, worker, &callbacks, vm,
 			&vm->unit) == 0;
 }
 
@@ -104,6 +105,8 @@ void vm_unit_open(struct vm *vm)
 			processes[count++] = passt_process(adapter->passt)->pid;
 	}
 	count += vm_images_processes(vm, processes + count, ARRAY_SIZE(processes) - count);
+	owner_slice_enter(vm->manager->settings.units, vm->definition,
+			  &vm->manager->settings.quota);
 	/* First, so that the unit finds the slice with its limits. */
 	cpu_groups_enter(vm->manager->cpu_groups, vm->definition);
 	unit_open(vm->unit, vm->definition, processes, count);

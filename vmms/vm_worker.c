@@ -11,7 +11,9 @@
 #include "vmms/fault.h"
 #include "vmms/manager.h"
 #include "vmms/spawn.h"
+#include "vmms/vm_disk_health.h"
 #include "vmms/vm_dump.h"
+#include "vmms/vm_image_restart.h"
 #include "vmms/vm_images.h"
 #include "vmms/vm_internal.h"
 #include "vmms/vm_log.h"
@@ -150,6 +152,7 @@ static void on_state(struct vm *vm, const struct event *event)
 static void on_reset(struct vm *vm, const struct event *event)
 {
 	vm->resets = event->resets ? event->resets : vm->resets + 1;
+	vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
 	vm_log(vm, VM_EVENT_RESET, LOG_LEVEL_INFO, "the machine was reset: %s",
 	       or_empty(event->reason));
 	vm_notify(vm, "Resets", NULL);
@@ -164,6 +167,7 @@ static void on_heartbeat(struct vm *vm, const struct event *event)
 static void on_vmbus(struct vm *vm, const struct event *event)
 {
 	copy(vm->vmbus_version, sizeof(vm->vmbus_version), event->version);
+	vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
 	vm_notify(vm, "VMBusVersion", NULL);
 }
 
@@ -228,9 +232,10 @@ static const struct {
 	const char *name;
 	void (*handle)(struct vm *vm, struct json_object *data);
 } guest_events[] = {
-	{ "guest", vm_guest_on_guest },    { "thawed", vm_guest_on_thawed },
-	{ "copy", vm_guest_on_copy },      { "dump", vm_dump_on_dump },
-	{ "memory", vm_memory_on_memory }, { "connect", vm_sockets_on_connect },
+	{ "guest", vm_guest_on_guest },     { "thawed", vm_guest_on_thawed },
+	{ "copy", vm_guest_on_copy },       { "dump", vm_dump_on_dump },
+	{ "memory", vm_memory_on_memory },  { "connect", vm_sockets_on_connect },
+	{ "disk", vm_disk_health_on_disk },
 };
 
 static void worker_event(void *owner, const char *name, struct json_object *data)
@@ -287,6 +292,7 @@ static const struct {
 	{ "crash", VM_OFF, "the guest crashed, which stops it by its definition" },
 	{ "stopped", VM_OFF, "turned off" },
 	{ "error", VM_CRASHED, "the worker gave up" },
+	{ "disk-error", VM_OFF, "a disk failed, which stops the VM by its definition" },
 };
 
 static void set_end_by_event(struct vm *vm)
@@ -390,9 +396,12 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 
 	vm_record_take_end(vm);
 	vm_sockets_forget(vm);
+	file_holder_free(TAKE_PTR(vm->files));
 	worker_free(TAKE_PTR(vm->worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
+	vm_image_restart_forget(vm);
+	vm_disk_health_forget_all(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
 	vm->engine[0] = '\0';

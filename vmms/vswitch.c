@@ -186,6 +186,10 @@ static int join(struct vswitch *vswitch, const struct network_link *port,
 	    (!vswitch->definition->bridge || adapter->vlan.mode != DEFINITION_VLAN_NONE))
 		r = set_vlan(network, port->index, &adapter->vlan);
 	if (r == 0)
+		r = network_set_isolated(network, port->index, adapter->isolated);
+	if (r == -EOPNOTSUPP && !adapter->isolated)
+		r = 0;
+	if (r == 0)
 		r = network_set_rate(network, port->index, adapter->ingress);
 	return r == 0 ? network_set_up(network, port->index, true) : r;
 }

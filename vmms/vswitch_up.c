@@ -294,6 +294,11 @@ int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failur
 		return r;
 	}
 	vswitch->reason[0] = '\0';
+	if (!vswitch->bridge.vlan_filtering)
+		log_warning(
+			"switch %s: bridge %s does not tell VLANs apart; adapters with VLANs are "
+			"refused, and no other gets tagged frames",
+			vswitch->definition->name, vswitch->bridge.name);
 	log_info("switch %s: up, as %s", vswitch->definition->name, vswitch->bridge.name);
 	return 0;
 }

@@ -374,13 +374,14 @@ int vswitches_change(struct vswitches *switches, struct vswitch *vswitch,
 int vswitches_delete(struct vswitches *switches, struct vswitch *vswitch, struct failure *failure)
 {
 	const char *name = vswitch->definition->name;
-	const char *user = switches->vms->find_user(switches->vms_data, name);
+	const char *user = switches->vms->find_defined(switches->vms_data, name);
 	int r;
 
 	if (user)
 		return failure_set(failure, DBUS_ERROR_BUSY,
-				   "VM '%s' is connected to switch '%s'; disconnect it first", user,
-				   name);
+				   "VM '%s' is connected to switch '%s'; disconnect it first: "
+				   "vmctl net set %s ADAPTER --switch none",
+				   user, name, user);
 	r = folder_delete(switches->folder, name);
 	if (r < 0 && r != -ENOENT)
 		return failure_set(failure, DBUS_ERROR_STORE, "cannot delete switch '%s' in %s: %s",

@@ -36,6 +36,9 @@ struct vswitches_vms {
 	/* The name of a running VM that is connected to the switch of that name, or NULL. */
 	const char *(*find_user)(void *data, const char *name);
 
+	/* Likewise, and be it off: a VM whose definition names it. */
+	const char *(*find_defined)(void *data, const char *name);
+
 	/* The switch has another bridge, or none: what is connected to it is to be so again. */
 	void (*reconnect)(void *data, struct vswitch *vswitch);
 

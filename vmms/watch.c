@@ -90,6 +90,17 @@ static int set_timer(struct watch *watch, uint64_t usec)
 	return r < 0 ? r : sd_event_source_set_enabled(watch->timer, SD_EVENT_ONESHOT);
 }
 
+void watch_rest(struct watch *watch, uint64_t duration)
+{
+	uint64_t now;
+
+	if (sd_event_now(watch->watches->loop, CLOCK_MONOTONIC, &now) < 0 ||
+	    set_timer(watch, now + duration) < 0)
+		return;
+	watch->rests = true;
+	rearm(watch);
+}
+
 /* Return: whether there is one; else the watch rests. */
 static bool take_turn(struct watch *watch)
 {

@@ -44,5 +44,8 @@ int watch_new(struct watches *watches, int fd, uint32_t events, unsigned turns_a
 void watch_free(struct watch *watch);
 DEFINE_CLEANUP(struct watch *, watch_free)
 
+/* The watch rests for so many microseconds, whatever there is to do. */
+void watch_rest(struct watch *watch, uint64_t duration);
+
 /* What is asked for from now on. 0: nothing at all, not even the end. */
 void watch_set_events(struct watch *watch, uint32_t events);

@@ -7,13 +7,16 @@
  * and the pipe then is taken first, so that the last event and the last words come before the end.
  *
  * A worker that floods us is slowed down, not obeyed: both are read so often in a second, and no
- * more.
+ * more; and what it sends on the control socket has a rate of bytes, and of the processor's time
+ * that it costs. Large messages are for replies alone: while no request is under way nothing else
+ * than an event can be in the socket.
  */
 #include "vmms/worker.h"
 
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "common/base/token_bucket.h"
 #include "common/control.h"
 #include "vmms/fault.h"
 #include "vmms/spawn.h"
@@ -23,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,6 +39,12 @@
 #define TURNS_A_SECOND   125 /* with control messages */
 #define OUTPUTS_A_SECOND 100 /* reads of the pipe */
 
+/* Of control messages, at once and in a second. */
+#define BYTES_MOST (2 << 20)
+#define BYTES_RATE (1 << 20)
+#define TIME_MOST  250000 /* microseconds of the processor's time */
+#define TIME_RATE  50000
+
 struct request {
 	struct list link;
 	struct worker *worker;
@@ -42,14 +52,19 @@ struct request {
 	worker_reply_fn reply;
 	void *data;
 	sd_event_source *timer;
+	struct file_delivery delivery; /* of what comes with it, if another process sends it */
 };
 
 struct worker {
 	struct worker_config config;
+	char name[DEFINITION_NAME_MAX + 1];
 	struct watches *watches;
 	struct process process;
+	bool ended;
 	int pidfd, control, output;
 	struct watch *pidfd_watch, *control_watch, *output_watch;
+	struct token_bucket bytes, time; /* of what comes on the control socket */
+	bool owes;                       /* of that: it rests */
 	uint32_t next_id;
 	struct list requests;
 	char line[LINE_MAX_SIZE];
@@ -69,6 +84,7 @@ static void request_finish(struct request *request, struct json_object *result, 
 	void *data = request->data;
 
 	list_unlink(&request->link);
+	list_unlink(&request->delivery.link);
 	sd_event_source_disable_unref(request->timer);
 	free(request);
 	if (reply)
@@ -92,18 +108,33 @@ static struct request *request_find(struct worker *worker, uint32_t id)
 	return NULL;
 }
 
-int worker_request(struct worker *worker, const char *method, struct json_object *arguments,
-		   const int *fds, size_t fd_count, unsigned timeout, worker_reply_fn reply,
-		   void *data)
+static void files_sent(struct file_delivery *delivery, int r)
+{
+	if (r < 0)
+		request_finish(container_of(delivery, struct request, delivery), NULL,
+			       CONTROL_ERROR_FAILED,
+			       r == -EAGAIN ? "the worker does not answer"
+					    : "the process that held the files was killed");
+}
+
+static int request_new(struct worker *worker, unsigned timeout, worker_reply_fn reply, void *data,
+		       struct request **ret_request)
 {
 	AUTO_FREE struct request *request = calloc(1, sizeof(*request));
 	int r;
 
 	if (!request)
 		return -ENOMEM;
+	/* Its image servers may still be writing: nobody would answer, nor say that it has ended.
+	 */
+	if (worker->ended)
+		return -EPIPE;
 	*request = (struct request){
 		.worker = worker, .id = worker->next_id++, .reply = reply, .data = data
 	};
+	list_init(&request->link);
+	list_init(&request->delivery.link);
+	request->delivery.sent = files_sent;
 	if (timeout > 0) {
 		r = sd_event_add_time_relative(watches_loop(worker->watches), &request->timer,
 					       CLOCK_MONOTONIC, timeout * UINT64_C(1000000), 0,
@@ -111,14 +142,58 @@ int worker_request(struct worker *worker, const char *method, struct json_object
 		if (r < 0)
 			return r;
 	}
-	r = control_send_request(worker->control, request->id, method, arguments, fds, fd_count);
+	*ret_request = TAKE_PTR(request);
+	return 0;
+}
+
+/* It is on its way (r: 0), or was never sent. */
+static int request_begin(struct request *request, int r)
+{
 	if (r < 0) {
 		sd_event_source_disable_unref(request->timer);
+		free(request);
 		return r;
 	}
-	list_append(&worker->requests, &request->link);
-	TAKE_PTR(request);
+	list_append(&request->worker->requests, &request->link);
 	return 0;
+}
+
+int worker_request(struct worker *worker, const char *method, struct json_object *arguments,
+		   const int *fds, size_t fd_count, unsigned timeout, worker_reply_fn reply,
+		   void *data)
+{
+	struct request *request;
+	int r;
+
+	r = request_new(worker, timeout, reply, data, &request);
+	if (r < 0)
+		return r;
+	return request_begin(request, control_send_request(worker->control, request->id, method,
+							   arguments, fds, fd_count));
+}
+
+static int send_with_files(struct request *request, const char *method,
+			   struct json_object *arguments, const struct worker_files *files)
+{
+	AUTO_JSON struct json_object *tree = control_request(request->id, method, arguments);
+	size_t size;
+	const char *text = tree ? control_text(tree, &size) : NULL;
+
+	return text ? file_holder_send(files->holder, request->worker->control, text, size,
+				       files->files, files->count, &request->delivery)
+		    : -ENOMEM;
+}
+
+int worker_request_with_files(struct worker *worker, const char *method,
+			      struct json_object *arguments, const struct worker_files *files,
+			      unsigned timeout, worker_reply_fn reply, void *data)
+{
+	struct request *request;
+	int r;
+
+	r = request_new(worker, timeout, reply, data, &request);
+	return r < 0 ? r
+		     : request_begin(request, send_with_files(request, method, arguments, files));
 }
 
 /* ---- The control socket ---- */
@@ -134,6 +209,10 @@ static void worker_message(struct worker *worker, struct control_message *messag
 
 	switch (message->kind) {
 	case CONTROL_EVENT:
+		if (message->size > CONTROL_EVENT_MAX) {
+			misbehaved(worker, "the worker sent an event that is too large; dropped");
+			return;
+		}
 		worker->config.callbacks->event(worker->config.owner, message->name, message->body);
 		return;
 	case CONTROL_REPLY:
@@ -153,20 +232,46 @@ static void worker_message(struct worker *worker, struct control_message *messag
 	}
 }
 
+static uint64_t clock_now(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* begin: of the processor's time that the message has cost. Its worker rests for what is owed. */
+static void charge(struct worker *worker, size_t size, uint64_t begin)
+{
+	uint64_t now = clock_now(CLOCK_MONOTONIC);
+	uint64_t cost = clock_now(CLOCK_THREAD_CPUTIME_ID) - begin;
+	uint64_t rest = MAX(token_bucket_charge(&worker->bytes, now, size),
+			    token_bucket_charge(&worker->time, now, cost));
+
+	worker->owes = rest > 0;
+	if (rest > 0)
+		watch_rest(worker->control_watch, rest);
+}
+
 /* Takes one message. Return: false if there will be no more for now, or ever. */
 static bool worker_receive(struct worker *worker)
 {
+	size_t most = list_empty(&worker->requests) ? CONTROL_EVENT_MAX : CONTROL_MESSAGE_MAX;
+	uint64_t begin = clock_now(CLOCK_THREAD_CPUTIME_ID);
 	struct control_message message;
 	int r;
 
-	r = control_receive(worker->control, &message);
+	r = control_receive_bounded(worker->control, most, &message);
 	switch (r) {
 	case 0:
 		worker_message(worker, &message);
+		charge(worker, message.size, begin);
 		control_message_deinit(&message);
 		return true;
 	case CONTROL_E_MALFORMED:
-		misbehaved(worker, "the worker sent what is no message; dropped");
+		misbehaved(worker,
+			   "the worker sent what is no message, or too large a one; dropped");
+		charge(worker, most, begin);
 		return true;
 	case CONTROL_E_EMPTY:
 		return false;
@@ -182,7 +287,10 @@ static bool worker_receive(struct worker *worker)
 
 static void control_ready(void *data, uint32_t events)
 {
-	for (int i = 0; i < EVENTS_A_TURN && worker_receive(data); i++)
+	struct worker *worker = data;
+
+	worker->owes = false;
+	for (int i = 0; i < EVENTS_A_TURN && !worker->owes && worker_receive(worker); i++)
 		;
 }
 
@@ -288,6 +396,7 @@ static void process_ended(void *data, uint32_t events)
 	/* Only a child's end can be asked for. */
 	exit.unknown = waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0;
 	worker->process.pid = 0;
+	worker->ended = true;
 	if (info.si_code == CLD_EXITED)
 		exit.status = info.si_status;
 	else
@@ -304,6 +413,36 @@ void worker_kill(struct worker *worker, int signal)
 {
 	if (worker->process.pid > 0)
 		(void)pidfd_send_signal(worker->pidfd, signal, NULL, 0);
+}
+
+/* ---- Its files ---- */
+
+int worker_file_limit(struct worker *worker, uint64_t *ret_size)
+{
+	struct rlimit limit;
+
+	_Static_assert(RLIM_INFINITY == UINT64_MAX, "as worker.h has it");
+	if (worker->process.pid <= 0)
+		return -ESRCH;
+	if (prlimit(worker->process.pid, RLIMIT_FSIZE, NULL, &limit) < 0)
+		return -errno;
+	*ret_size = limit.rlim_cur;
+	return 0;
+}
+
+/* The hard limit stays: without a privilege there would be no way back. */
+int worker_limit_files(struct worker *worker, uint64_t size)
+{
+	struct rlimit limit;
+
+	if (worker->process.pid <= 0)
+		return -ESRCH;
+	if (prlimit(worker->process.pid, RLIMIT_FSIZE, NULL, &limit) < 0)
+		return -errno;
+	if (size > limit.rlim_max)
+		return -EPERM;
+	limit.rlim_cur = size;
+	return prlimit(worker->process.pid, RLIMIT_FSIZE, &limit, NULL) < 0 ? -errno : 0;
 }
 
 /* ---- Life ---- */
@@ -323,6 +462,12 @@ static int watch(struct worker *worker)
 	return r;
 }
 
+void worker_rename(struct worker *worker, const char *name)
+{
+	snprintf(worker->name, sizeof(worker->name), "%s", name);
+	worker->config.name = worker->name;
+}
+
 static struct worker *worker_new(struct watches *watches, const struct worker_config *config)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -334,9 +479,12 @@ static struct worker *worker_new(struct watches *watches, const struct worker_co
 				   .pidfd = -1,
 				   .control = -1,
 				   .output = -1,
+				   .bytes = { .most = BYTES_MOST, .rate = BYTES_RATE },
+				   .time = { .most = TIME_MOST, .rate = TIME_RATE },
 				   .next_id = 1 };
 	worker->config.socket = NULL;
 	list_init(&worker->requests);
+	worker_rename(worker, config->name);
 	return worker;
 }
 
@@ -441,8 +589,6 @@ void worker_free(struct worker *worker)
 	if (!worker)
 		return;
 	worker_kill(worker, SIGKILL);
-	if (worker->process.pid > 0)
-		(void)waitid(P_PIDFD, (id_t)worker->pidfd, NULL, WEXITED | WNOHANG);
 	list_for_each (link, &worker->requests) {
 		struct request *request = container_of(link, struct request, link);
 
@@ -452,6 +598,8 @@ void worker_free(struct worker *worker)
 	watch_free(worker->pidfd_watch);
 	watch_free(worker->control_watch);
 	watch_free(worker->output_watch);
+	if (worker->process.pid > 0)
+		process_reap(watches_loop(worker->watches), TAKE_FD(worker->pidfd));
 	close_fdp(&worker->pidfd);
 	close_fdp(&worker->control);
 	close_fdp(&worker->output);

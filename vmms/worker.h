@@ -15,11 +15,14 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/definition.h"
+#include "vmms/file_holder.h"
 #include "vmms/process.h"
 #include "vmms/watch.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct worker;
@@ -61,10 +64,13 @@ struct worker_config {
 	const char *directory; /* its working directory; NULL: the daemon's */
 	uid_t user;            /* to become, in its sandbox; 0: none */
 	const char *socket;    /* path of its control socket; borrowed for the call */
-	const char *name;      /* of the VM, for the log; borrowed for the worker's life */
+	const char *name;      /* of the VM, for the log; borrowed for the call */
 	const struct worker_callbacks *callbacks;
 	void *owner; /* first argument of the callbacks */
 };
+
+/* The VM is called so from now on, in the log. */
+void worker_rename(struct worker *worker, const char *name);
 
 /*
  * What became of a request. result: borrowed, NULL on failure; then code is one of CONTROL_ERROR_
@@ -108,4 +114,21 @@ int worker_request(struct worker *worker, const char *method, struct json_object
 		   const int *fds, size_t fd_count, unsigned timeout, worker_reply_fn reply,
 		   void *data) MUST_CHECK;
 
+/* The same with files that a holder has, which sends the request. */
+struct worker_files {
+	struct file_holder *holder; /* outlives the request, or is freed with files of its own */
+	const struct held_file *files;
+	size_t count;
+};
+int worker_request_with_files(struct worker *worker, const char *method,
+			      struct json_object *arguments, const struct worker_files *files,
+			      unsigned timeout, worker_reply_fn reply, void *data) MUST_CHECK;
+
 void worker_kill(struct worker *worker, int signal);
+
+/*
+ * No file that the process writes grows beyond so many bytes (RLIMIT_FSIZE); UINT64_MAX: there is
+ * no limit. Return: 0; -EPERM: it is more than may be; -ESRCH; -errno of prlimit(2).
+ */
+int worker_limit_files(struct worker *worker, uint64_t size) MUST_CHECK;
+int worker_file_limit(struct worker *worker, uint64_t *ret_size) MUST_CHECK;

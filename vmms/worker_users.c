@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define NUMBER_MAX 16 /* bytes, with the NUL */
 
@@ -53,4 +54,11 @@ int worker_users_take(struct worker_users *users, bool (*is_used)(void *data, ui
 		return 0;
 	}
 	return -EUSERS;
+}
+
+bool worker_users_has_processes(uid_t user)
+{
+	errno = 0;
+	(void)getpriority(PRIO_USER, user);
+	return errno != ESRCH;
 }

@@ -34,3 +34,9 @@ int worker_users_parse(const char *text, struct worker_users *ret_users) MUST_CH
  */
 int worker_users_take(struct worker_users *users, bool (*is_used)(void *data, uid_t user),
 		      void *data, uid_t *ret_user) MUST_CHECK;
+
+/*
+ * Whether a process of that user lives. The kernel is asked, so that it does not matter whose
+ * process that is, and whether the service sees it in /proc. Where the kernel does not say: yes.
+ */
+bool worker_users_has_processes(uid_t user);

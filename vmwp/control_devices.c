@@ -6,6 +6,7 @@
 #include "vmwp/worker.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* ---- Disks ---- */
 
@@ -48,47 +49,114 @@ void control_disk_attach(struct call *call, const struct arguments *arguments)
 	definition_disk_deinit(&disk);
 }
 
+/* With a descriptor: another connection to the image's server; without: there will be none. */
+void control_disk_reconnect(struct call *call, const struct arguments *arguments)
+{
+	struct devices *devices = call->worker->devices;
+	struct failure failure = { 0 };
+	int r;
+
+	if (call->request->fd_count)
+		r = devices_reconnect(devices, arguments->controller, arguments->lun,
+				      take_medium(call->request), &failure);
+	else
+		r = devices_give_up(devices, arguments->controller, arguments->lun, &failure);
+	if (r)
+		reply_disk_error(call->reply, r, &failure);
+}
+
+/* A medium that leaves, until it is closed: its I/O takes as long as the host's storage does. */
+struct leaving {
+	struct list link;
+	void *ticket; /* NULL: nobody waits any more */
+};
+
+static struct leaving *leaving_new(struct call *call)
+{
+	struct leaving *leaving = calloc(1, sizeof(*leaving));
+
+	if (!leaving)
+		return NULL;
+	leaving->ticket = control_server_defer(call->server, call->request->id);
+	if (!leaving->ticket) {
+		free(leaving);
+		return NULL;
+	}
+	list_append(&call->worker->leaving, &leaving->link);
+	return leaving;
+}
+
+static void leaving_free(struct leaving *leaving)
+{
+	list_unlink(&leaving->link);
+	free(leaving);
+}
+
+static void leaving_closed(void *data)
+{
+	struct leaving *leaving = data;
+
+	if (leaving->ticket)
+		control_server_done(leaving->ticket);
+	leaving_free(leaving);
+}
+
+/* Who waits for media that leave is answered: they have left the guest, and are still in use. */
+void control_disk_cancel(struct call *call, const struct arguments *arguments)
+{
+	list_for_each (link, &call->worker->leaving) {
+		struct leaving *leaving = container_of(link, struct leaving, link);
+		struct reply reply = { .result = json_make("in_use", json_object_new_boolean(true),
+							   NULL) };
+
+		if (leaving->ticket)
+			control_server_answer(TAKE_PTR(leaving->ticket), &reply);
+		json_object_put(reply.result);
+	}
+}
+
 /* Answers when the medium that leaves is closed. */
 static void change_medium(struct call *call, const struct arguments *arguments,
 			  int (*change)(struct call *call, const struct arguments *arguments,
-					void *ticket, struct failure *failure))
+					struct leaving *leaving, struct failure *failure))
 {
 	struct failure failure = { 0 };
-	void *ticket = control_server_defer(call->server, call->request->id);
+	struct leaving *leaving = leaving_new(call);
 	int r;
 
-	if (!ticket) {
+	if (!leaving) {
 		reply_failure(call->reply, -ENOMEM, &failure);
 		return;
 	}
-	r = change(call, arguments, ticket, &failure);
+	r = change(call, arguments, leaving, &failure);
 	if (r == 0) {
 		call->reply->later = true;
 		return;
 	}
-	control_server_forget(ticket);
+	control_server_forget(leaving->ticket);
+	leaving_free(leaving);
 	reply_disk_error(call->reply, r, &failure);
 }
 
-static int change_detach(struct call *call, const struct arguments *arguments, void *ticket,
-			 struct failure *failure)
+static int change_detach(struct call *call, const struct arguments *arguments,
+			 struct leaving *leaving, struct failure *failure)
 {
 	return devices_detach(call->worker->devices, arguments->controller, arguments->lun,
-			      control_server_done, ticket, failure);
+			      leaving_closed, leaving, failure);
 }
 
-static int change_insert(struct call *call, const struct arguments *arguments, void *ticket,
-			 struct failure *failure)
+static int change_insert(struct call *call, const struct arguments *arguments,
+			 struct leaving *leaving, struct failure *failure)
 {
 	return devices_insert(call->worker->devices, arguments->controller, arguments->lun,
-			      take_medium(call->request), control_server_done, ticket, failure);
+			      take_medium(call->request), leaving_closed, leaving, failure);
 }
 
-static int change_eject(struct call *call, const struct arguments *arguments, void *ticket,
-			struct failure *failure)
+static int change_eject(struct call *call, const struct arguments *arguments,
+			struct leaving *leaving, struct failure *failure)
 {
 	return devices_eject(call->worker->devices, arguments->controller, arguments->lun,
-			     arguments->force, control_server_done, ticket, failure);
+			     arguments->force, leaving_closed, leaving, failure);
 }
 
 void control_disk_detach(struct call *call, const struct arguments *arguments)

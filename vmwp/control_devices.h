@@ -12,6 +12,8 @@
 #include "vmwp/control_call.h"
 
 void control_disk_attach(struct call *call, const struct arguments *arguments);
+void control_disk_reconnect(struct call *call, const struct arguments *arguments);
+void control_disk_cancel(struct call *call, const struct arguments *arguments);
 void control_disk_detach(struct call *call, const struct arguments *arguments);
 void control_disk_insert(struct call *call, const struct arguments *arguments);
 void control_disk_eject(struct call *call, const struct arguments *arguments);

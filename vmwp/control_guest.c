@@ -240,7 +240,8 @@ static void socket_opened(void *data, int result, int fd, uint32_t port)
 		const char *code, *text;
 	} rows[] = {
 		[SOCKETS_E_ABSENT] = { CONTROL_ERROR_NOT_CONNECTED,
-				       "The guest knows no Hyper-V sockets, or no such port." },
+				       "The guest knows no Hyper-V sockets (in Linux the module "
+				       "hv_sock), or no such port." },
 		[SOCKETS_E_LIMIT] = { CONTROL_ERROR_BUSY,
 				      "The guest has as many sockets open as it may." },
 		[SOCKETS_E_REFUSED] = { CONTROL_ERROR_REFUSED,
@@ -320,6 +321,11 @@ static const struct json_key answer_socket_keys[] = {
 
 #define KEYS(table) (table), ARRAY_SIZE(table)
 
+/* As Debian calls them. */
+#define KVP   "hv-kvp-daemon"
+#define VSS   "hv-vss-daemon"
+#define FCOPY "hv-fcopy-daemon, or hv-fcopy-uio-daemon from Linux 6.10 on,"
+
 static const struct method {
 	const char *name;
 	/* Return: 0: the call has been or will be answered; -errno: it will not. */
@@ -328,18 +334,20 @@ static const struct method {
 	const struct json_key *keys;
 	size_t key_count;
 	const char *service; /* what has to run in the guest */
+	const char *daemon;  /* and by which unit it does in Linux; NULL: by none */
 	const char *already; /* what -EALREADY means */
 } methods[] = {
-	{ "list_values", list_values, KEYS(list_keys), "key-value pair", NULL },
-	{ "get_value", get_value, KEYS(name_keys), "key-value pair", NULL },
-	{ "set_value", set_value, KEYS(set_keys), "key-value pair", NULL },
-	{ "delete_value", delete_value, KEYS(name_keys), "key-value pair", NULL },
-	{ "freeze", freeze, KEYS(freeze_keys), "snapshot", "the guest is frozen or about to be" },
-	{ "thaw", thaw, NULL, 0, "snapshot", "the guest is not frozen" },
-	{ "copy_file", copy_file, KEYS(copy_keys), "file copy", "a copy is under way" },
-	{ "cancel_copy", cancel_copy, NULL, 0, "file copy", NULL },
-	{ "open_socket", open_socket, KEYS(open_socket_keys), "socket", NULL },
-	{ "answer_socket", answer_socket, KEYS(answer_socket_keys), "socket", NULL },
+	{ "list_values", list_values, KEYS(list_keys), "key-value pair", KVP, NULL },
+	{ "get_value", get_value, KEYS(name_keys), "key-value pair", KVP, NULL },
+	{ "set_value", set_value, KEYS(set_keys), "key-value pair", KVP, NULL },
+	{ "delete_value", delete_value, KEYS(name_keys), "key-value pair", KVP, NULL },
+	{ "freeze", freeze, KEYS(freeze_keys), "snapshot", VSS,
+	  "the guest is frozen or about to be" },
+	{ "thaw", thaw, NULL, 0, "snapshot", VSS, "the guest is not frozen" },
+	{ "copy_file", copy_file, KEYS(copy_keys), "file copy", FCOPY, "a copy is under way" },
+	{ "cancel_copy", cancel_copy, NULL, 0, "file copy", FCOPY, NULL },
+	{ "open_socket", open_socket, KEYS(open_socket_keys), "socket", NULL, NULL },
+	{ "answer_socket", answer_socket, KEYS(answer_socket_keys), "socket", NULL, NULL },
 };
 
 static const struct method *method_find(const char *name)
@@ -371,6 +379,14 @@ static void reply_not_started(struct reply *reply, const struct method *method, 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].error != -error)
 			continue;
+		if (error == -ENOTCONN && method->daemon) {
+			reply_error(reply, rows[i].code,
+				    "The %s service does not run in the guest. In Linux the unit "
+				    "%s has to run, of the package hyperv-daemons (in Ubuntu "
+				    "linux-cloud-tools-virtual).",
+				    method->service, method->daemon);
+			return;
+		}
 		reply_error(reply, rows[i].code, "The %s service cannot be used: %s.",
 			    method->service, rows[i].text);
 		return;

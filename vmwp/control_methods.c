@@ -93,6 +93,12 @@ static void method_configure(struct call *call, const struct arguments *argument
 		reply_failure(call->reply, r, &failure);
 }
 
+static void method_disks(struct call *call, const struct arguments *arguments)
+{
+	call->reply->result =
+		json_make("disks", disk_healths_report(devices_disks(call->worker->devices)), NULL);
+}
+
 /* ---- Another daemon ---- */
 
 static void method_adopt(struct call *call, const struct arguments *arguments)
@@ -384,6 +390,8 @@ static const struct method {
 	{ "set_memory", method_set_memory, true, KEYS(set_memory_keys), false },
 	{ "attach", control_disk_attach, true, KEYS(attach_keys), true },
 	{ "detach", control_disk_detach, true, KEYS(detach_keys), true },
+	{ "reconnect", control_disk_reconnect, true, KEYS(detach_keys), false },
+	{ "cancel_detach", control_disk_cancel, true, NO_KEYS, false },
 	{ "insert", control_disk_insert, true, KEYS(insert_keys), true },
 	{ "eject", control_disk_eject, true, KEYS(eject_keys), true },
 	{ "attach_adapter", control_adapter_attach, true, KEYS(attach_adapter_keys), true },
@@ -392,6 +400,7 @@ static const struct method {
 	{ "disconnect_adapter", control_adapter_connect, true, KEYS(adapter_keys), true },
 	{ "status", method_status, true, NO_KEYS, false },
 	{ "statistics", method_statistics, true, NO_KEYS, false },
+	{ "disks", method_disks, true, NO_KEYS, false },
 	{ "processors", method_processors, true, NO_KEYS, false },
 	{ "inspect", method_inspect, true, KEYS(inspect_keys), false },
 	{ "capabilities", method_capabilities, true, NO_KEYS, false },

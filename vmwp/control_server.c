@@ -29,12 +29,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Of what a guest says, in bytes as JSON: an event has to fit into CONTROL_EVENT_MAX. */
+#define CRASH_TEXT_MAX (14 * 1024)
+#define GUEST_TEXT_MAX 1600 /* of each of nine */
+#define ADDRESS_MAX    64   /* characters; what is longer is no address */
+
+#define ACCEPT_PAUSE_NS 100000000 /* after a connection could not be taken */
+
 struct control_server {
 	struct worker *worker;
 	int listener;        /* -1: the VM goes with the daemon */
 	int socket;          /* -1: there is no daemon now */
 	unsigned connection; /* counts them */
 	struct loop_operation receive, accept;
+	struct loop_timer pause; /* before a connection is accepted again */
+	bool accept_failed;      /* the last time */
 	struct control_outbox *outbox;
 	bool held;                     /* requests wait until there is room for their replies */
 	enum machine_state told_state; /* MACHINE_CREATED: none yet */
@@ -80,12 +89,17 @@ static void control_connect_to(struct control_server *server, int socket)
 	loop_poll(server->worker->loop, &server->receive, socket, POLLIN);
 }
 
+static void control_accept(struct control_server *server)
+{
+	loop_accept(server->worker->loop, &server->accept, server->listener);
+}
+
 static void control_await(struct control_server *server)
 {
 	control_outbox_connect(server->outbox, -1);
 	close_fdp(&server->socket);
 	server->socket = -1;
-	loop_accept(server->worker->loop, &server->accept, server->listener);
+	control_accept(server);
 }
 
 /*
@@ -154,13 +168,23 @@ static void control_accepted(struct loop_operation *operation, int result, bool 
 	struct control_server *server = container_of(operation, struct control_server, accept);
 
 	if (result >= 0) {
+		server->accept_failed = false;
 		control_make_room(result);
 		control_connect_to(server, result);
 	} else if (result == -ECONNABORTED || result == -EINTR) {
-		control_await(server);
+		control_accept(server);
 	} else {
-		log_warning("no daemon can reach this worker any more: %s", strerror(-result));
+		if (!server->accept_failed)
+			log_warning("no daemon can reach this worker; it tries on: %s",
+				    strerror(-result));
+		server->accept_failed = true;
+		loop_timer_start(server->worker->loop, &server->pause, ACCEPT_PAUSE_NS);
 	}
+}
+
+static void control_paused(struct loop_operation *operation, int result, bool more)
+{
+	control_accept(container_of(operation, struct control_server, pause.operation));
 }
 
 /* Return: whether it listens; -ENOTSOCK; -errno. */
@@ -195,6 +219,7 @@ int control_server_new(struct worker *worker, int socket, struct control_server 
 	server->socket = -1;
 	server->receive.complete = control_readable;
 	server->accept.complete = control_accepted;
+	server->pause.operation.complete = control_paused;
 	list_init(&server->tickets);
 	if (listens)
 		control_await(server);
@@ -335,9 +360,9 @@ void control_server_crash(struct control_server *server, const struct hvshim_cra
 		snprintf(parameter, sizeof(parameter), "0x%" PRIx64, crash->parameters[i]);
 		json_append(&parameters, json_object_new_string(parameter));
 	}
-	server_tell(
-		server, "crash",
-		json_make("parameters", parameters, "text", json_object_new_string(text), NULL));
+	server_tell(server, "crash",
+		    json_make("parameters", parameters, "text",
+			      json_make_text(text, CRASH_TEXT_MAX), NULL));
 }
 
 void control_server_vmbus(struct control_server *server, uint32_t version)
@@ -353,18 +378,21 @@ void control_server_heartbeat(struct control_server *server, const char *status)
 	server_tell(server, "heartbeat", json_make("status", json_object_new_string(status), NULL));
 }
 
+static struct json_object *guest_text(const char *text)
+{
+	return json_make_text(text, GUEST_TEXT_MAX);
+}
+
 void control_server_guest(struct control_server *server, const struct ic_kvp_guest *guest)
 {
 	server_tell(server, "guest",
-		    json_make("host_name", json_object_new_string(guest->host_name), "os_name",
-			      json_object_new_string(guest->os_name), "os_version",
-			      json_object_new_string(guest->os_version), "os_major",
-			      json_object_new_string(guest->os_major), "os_build",
-			      json_object_new_string(guest->os_build), "architecture",
-			      json_object_new_string(guest->architecture), "services_version",
-			      json_object_new_string(guest->services_version), "ipv4",
-			      json_object_new_string(guest->ipv4), "ipv6",
-			      json_object_new_string(guest->ipv6), NULL));
+		    json_make("host_name", guest_text(guest->host_name), "os_name",
+			      guest_text(guest->os_name), "os_version",
+			      guest_text(guest->os_version), "os_major",
+			      guest_text(guest->os_major), "os_build", guest_text(guest->os_build),
+			      "architecture", guest_text(guest->architecture), "services_version",
+			      guest_text(guest->services_version), "ipv4", guest_text(guest->ipv4),
+			      "ipv6", guest_text(guest->ipv6), NULL));
 }
 
 /* Takes over the report, as guest_memory_report() makes it. */
@@ -416,6 +444,15 @@ void control_server_ejected(struct control_server *server, unsigned controller, 
 				 json_object_new_int64(lun), NULL));
 }
 
+void control_server_disk(struct control_server *server, unsigned controller, unsigned lun,
+			 struct json_object *report)
+{
+	char disk[16];
+
+	snprintf(disk, sizeof(disk), "%u:%u", controller, lun);
+	server_tell_of(server, "disk", disk, report);
+}
+
 void control_server_network(struct control_server *server, const char *adapter, const char *state)
 {
 	char subject[CONTROL_OUTBOX_SUBJECT_MAX / 2 + 16];
@@ -435,7 +472,7 @@ void control_server_addresses(struct control_server *server, const char *adapter
 
 	for (; *addresses != '\0' && count < CONTROL_ADDRESSES_MAX; addresses += length) {
 		length = strcspn(addresses, ";");
-		if (length > 0) {
+		if (length > 0 && length <= ADDRESS_MAX) {
 			json_append(&list, json_object_new_string_len(addresses, (int)length));
 			count++;
 		}

@@ -53,6 +53,10 @@ void control_server_connect(struct control_server *server, uint32_t request, uin
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size);
 void control_server_dump(struct control_server *server, uint64_t done, uint64_t size);
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);
+/* report: as disk_healths_callbacks.changed; taken over. */
+void control_server_disk(struct control_server *server, unsigned controller, unsigned lun,
+			 struct json_object *report);
+
 void control_server_network(struct control_server *server, const char *adapter, const char *state);
 
 /* addresses: with semicolons between them. */

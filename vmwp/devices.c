@@ -27,6 +27,7 @@ struct devices {
 	struct ic_shutdown *shutdown;   /* NULL: not offered */
 	struct ic_heartbeat *heartbeat; /* likewise */
 	struct adapters *adapters;
+	struct disk_healths *disks;
 	struct devices_controller controllers[DEFINITION_CONTROLLERS_MAX];
 };
 
@@ -48,8 +49,12 @@ static void devices_ejected(void *data, unsigned lun)
 /* Offers the controller, unless it is there. Return: 0, -errno. */
 static int devices_need_controller(struct devices *devices, unsigned number)
 {
+	static const char *const names[DEFINITION_CONTROLLERS_MAX] = {
+		"SCSI controller 0", "SCSI controller 1", "SCSI controller 2", "SCSI controller 3"
+	};
 	struct devices_controller *controller = &devices->controllers[number];
 	const struct storage_options options = {
+		.name = names[number],
 		.machine = devices->definition->uuid,
 		.instance = devices_controller_instance(number),
 		.sub_channel_max = STORAGE_SUB_CHANNELS_AUTOMATIC,
@@ -72,9 +77,74 @@ static int devices_refuse_image(const struct definition_disk *definition, const 
 	return DEVICES_E_REFUSED;
 }
 
-static void devices_server_lost(void *data, const char *why)
+/* The daemon hears of that, and starts another server, or gives it up. */
+static void devices_server_lost(void *data, struct disk *disk, const char *why)
 {
-	log_warning("a disk whose image is not raw fails from now on: %s", why);
+	struct devices *devices = data;
+	struct disk_health *health = disk_health_of(devices->disks, disk);
+
+	log_warning("a disk whose image is not raw waits for another server: %s", why);
+	if (health)
+		disk_health_server(health, DISK_SERVER_GONE);
+}
+
+static int devices_find_served(struct devices *devices, unsigned controller, unsigned lun,
+			       struct disk_health **ret_health, struct failure *failure)
+{
+	*ret_health = disk_health_find(devices->disks, controller, lun);
+	if (*ret_health)
+		return 0;
+	failure_set(failure, 0, "There is no disk %u:%u.", controller, lun);
+	return DEVICES_E_ABSENT;
+}
+
+int devices_reconnect(struct devices *devices, unsigned controller, unsigned lun, int fd,
+		      struct failure *failure)
+{
+	AUTO_CLOSE int socket = fd;
+	struct disk_health *health;
+	int r;
+
+	r = devices_find_served(devices, controller, lun, &health, failure);
+	if (r)
+		return r;
+	if (disk_nbd_is_unflushed(disk_health_disk(health)))
+		log_warning(
+			"disk %u:%u has another server: what the guest wrote before the last one "
+			"ended, and had not flushed, may be lost; have the guest check its file "
+			"systems",
+			controller, lun);
+	r = disk_nbd_reconnect(disk_health_disk(health), TAKE_FD(socket));
+	if (r) {
+		failure_set(failure, 0, "Disk %u:%u cannot use its new server: %s.", controller,
+			    lun, nbd_error_text(r));
+		return DEVICES_E_REFUSED;
+	}
+	disk_health_server(health, DISK_SERVER_THERE);
+	return 0;
+}
+
+int devices_give_up(struct devices *devices, unsigned controller, unsigned lun,
+		    struct failure *failure)
+{
+	struct disk_health *health;
+	int r;
+
+	r = devices_find_served(devices, controller, lun, &health, failure);
+	if (r)
+		return r;
+	disk_nbd_give_up(disk_health_disk(health));
+	disk_health_server(health, DISK_SERVER_LOST);
+	return 0;
+}
+
+/*
+ * The protocol does not tell what becomes of trimmed blocks. The server gives back clusters of
+ * qcow2, which read as zeros then; of VHD, VHDX and VMDK it keeps the data.
+ */
+static bool devices_unmap_zeroes(const struct definition_disk *definition)
+{
+	return image_format_find(definition->format) == IMAGE_QCOW2;
 }
 
 /* The descriptor is a connection to the image's server. */
@@ -83,16 +153,18 @@ static int devices_open_served(struct devices *devices, const struct definition_
 {
 	const struct disk_nbd_options options = { .sector_size = definition->sector_size,
 						  .read_only = definition->read_only,
-						  .owner = { .broken = devices_server_lost } };
+						  .unmap_zeroes = devices_unmap_zeroes(definition),
+						  .waits = true,
+						  .owner = { .broken = devices_server_lost,
+							     .data = devices } };
 	int r;
 
 	r = disk_nbd_new(vmbus_loop(devices->bus), fd, &options, ret_disk);
 	return r ? devices_refuse_image(definition, nbd_error_text(r), failure) : 0;
 }
 
-/* Makes a disk of a descriptor, which it takes over. Return: 0; DEVICES_E_REFUSED; -errno. */
-static int devices_open_disk(struct devices *devices, const struct definition_disk *definition,
-			     int fd, struct disk **ret_disk, struct failure *failure)
+static int devices_open_image(struct devices *devices, const struct definition_disk *definition,
+			      int fd, struct disk **ret_disk, struct failure *failure)
 {
 	const struct image_options options = { .read_only = definition->read_only,
 					       .sector_size = definition->sector_size };
@@ -110,6 +182,27 @@ static int devices_open_disk(struct devices *devices, const struct definition_di
 	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)
 		disk_file_drop_flushes(*ret_disk);
 	return r;
+}
+
+/* Makes a disk of a descriptor, which it takes over. Return: 0; DEVICES_E_REFUSED; -errno. */
+static int devices_open_disk(struct devices *devices, const struct definition_disk *definition,
+			     int fd, struct disk **ret_disk, struct failure *failure)
+{
+	const struct disk_limits limits = { .iops = definition->iops,
+					    .bandwidth = definition->bandwidth };
+	struct disk *disk;
+	int r;
+
+	r = devices_open_image(devices, definition, fd, &disk, failure);
+	if (r)
+		return r;
+	r = disk_limit(disk, vmbus_loop(devices->bus), &limits);
+	if (r < 0) {
+		disk_retire(disk, NULL, NULL);
+		return r;
+	}
+	*ret_disk = disk;
+	return 0;
 }
 
 /* What a STORAGE_E_ code is here, with a sentence for it. */
@@ -157,6 +250,8 @@ int devices_attach(struct devices *devices, const struct definition_disk *defini
 				   definition->lun, &unit, disk);
 	if (r && disk)
 		disk_retire(disk, NULL, NULL);
+	else if (disk)
+		r = disk_health_new(devices->disks, definition, disk);
 	return devices_translate(r, definition->controller, definition->lun, failure);
 }
 
@@ -194,6 +289,8 @@ int devices_insert(struct devices *devices, unsigned controller, unsigned lun, i
 		    : STORAGE_E_ABSENT;
 	if (r)
 		disk_retire(disk, NULL, NULL);
+	else
+		r = disk_health_new(devices->disks, &definition, disk);
 	return devices_translate(r, controller, lun, failure);
 }
 
@@ -223,6 +320,49 @@ static int devices_add_storage(struct devices *devices, struct resources *resour
 			r = -EINVAL;
 	}
 	return r;
+}
+
+/* ---- How disks are ---- */
+
+static void devices_disk_changed(void *data, unsigned controller, unsigned lun,
+				 struct json_object *report)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->disk_changed(devices->data, controller, lun, report);
+}
+
+static void devices_disk_pause(void *data, const char *why)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->disk_pause(devices->data, why);
+}
+
+static void devices_disk_go_on(void *data)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->disk_go_on(devices->data);
+}
+
+static void devices_disk_stop(void *data, const char *why)
+{
+	struct devices *devices = data;
+
+	devices->callbacks->disk_stop(devices->data, why);
+}
+
+static const struct disk_healths_callbacks devices_disks_callbacks = {
+	.changed = devices_disk_changed,
+	.pause = devices_disk_pause,
+	.go_on = devices_disk_go_on,
+	.stop = devices_disk_stop,
+};
+
+struct disk_healths *devices_disks(struct devices *devices)
+{
+	return devices->disks;
 }
 
 /* ---- Integration services ---- */
@@ -261,6 +401,7 @@ void devices_resume(struct devices *devices)
 {
 	if (devices->heartbeat)
 		ic_heartbeat_resume(devices->heartbeat);
+	disk_healths_retry(devices->disks);
 }
 
 const char *devices_heartbeat(const struct devices *devices)
@@ -331,6 +472,10 @@ int devices_new(const struct devices_config *config, struct devices **ret_device
 	devices->definition = config->definition;
 	devices->callbacks = config->callbacks;
 	devices->data = config->data;
+	r = disk_healths_new(vmbus_loop(devices->bus), &devices_disks_callbacks, devices,
+			     &devices->disks);
+	if (r < 0)
+		return r;
 	r = devices_add_storage(devices, config->resources, failure);
 	if (r < 0)
 		return failure_set(failure, r, "The disks cannot be attached: %s.", strerror(-r));
@@ -405,6 +550,7 @@ void devices_free(struct devices *devices)
 		storage_controller_free(devices->controllers[i].storage);
 	ic_shutdown_free(devices->shutdown);
 	ic_heartbeat_free(devices->heartbeat);
+	disk_healths_free(devices->disks);
 	free(devices);
 }
 

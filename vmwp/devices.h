@@ -14,6 +14,7 @@
 #include "common/base/loop.h"
 #include "common/definition.h"
 #include "vmwp/adapters.h"
+#include "vmwp/disk_health.h"
 #include "vmwp/failure.h"
 #include "vmwp/resources.h"
 #include "vsp/ic.h"
@@ -43,6 +44,13 @@ struct devices_callbacks {
 	/* The network behind an adapter has ended by itself. */
 	void (*network_ended)(void *data, const char *adapter);
 
+	/* As struct disk_healths_callbacks. */
+	void (*disk_changed)(void *data, unsigned controller, unsigned lun,
+			     struct json_object *report);
+	void (*disk_pause)(void *data, const char *why);
+	void (*disk_go_on)(void *data);
+	void (*disk_stop)(void *data, const char *why);
+
 	/* An adapter has come, or has another network than before; also during devices_new(). */
 	void (*network_connected)(void *data, const char *adapter);
 };
@@ -69,7 +77,13 @@ void devices_discard(struct devices *devices);
 
 struct adapters *devices_adapters(struct devices *devices);
 
-/* While the vps do not run by our own doing, no heartbeat is missed. */
+/* How the disks are. */
+struct disk_healths *devices_disks(struct devices *devices);
+
+/*
+ * While the vps do not run by our own doing, no heartbeat is missed. When they run again, what
+ * disks hold is tried again.
+ */
 void devices_pause(struct devices *devices);
 void devices_resume(struct devices *devices);
 
@@ -92,6 +106,15 @@ int devices_insert(struct devices *devices, unsigned controller, unsigned lun, i
 		   void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 int devices_eject(struct devices *devices, unsigned controller, unsigned lun, bool force,
 		  void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * Another connection to the server of a disk's image, taken over; or there will be none. Return: as
+ * above.
+ */
+int devices_reconnect(struct devices *devices, unsigned controller, unsigned lun, int fd,
+		      struct failure *failure) MUST_CHECK;
+int devices_give_up(struct devices *devices, unsigned controller, unsigned lun,
+		    struct failure *failure) MUST_CHECK;
 
 /* The sum of all controllers. */
 void devices_storage_counters(const struct devices *devices, struct storage_counters *ret_counters);

@@ -53,20 +53,12 @@ static int incarnation_make_partition(struct incarnation *incarnation,
 
 /*
  * Linux keeps the x2APIC under Hyper-V if it has Hyper-V's interrupt remapping: from 5.1 on, where
- * it is 64-bit and not told otherwise. Source: Linux drivers/iommu/hyperv-iommu.c,
- * arch/x86/kernel/apic/apic.c (try_to_enable_x2apic).
+ * it is 64-bit and not told otherwise, by its command line or by how it was built. So this is a
+ * guess. Source: Linux drivers/iommu/hyperv-iommu.c, arch/x86/kernel/apic/apic.c
+ * (try_to_enable_x2apic).
  */
-static bool incarnation_guest_uses_x2apic(const struct incarnation_config *config,
-					  const struct boot_entry *entry)
+static bool incarnation_expects_x2apic(const struct boot_entry *entry)
 {
-	static const char *const words[] = {
-		"nox2apic", "nointremap",  "intremap=off", "nolapic",
-		"noapic",   "disableapic", "acpi=off",     "iommu=off"
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strstr(config->command_line, words[i]))
-			return false;
 	return entry->long_mode && entry->linux_release >= BOOT_LINUX(5, 1);
 }
 
@@ -79,7 +71,7 @@ static void incarnation_note_lost_vps(const struct incarnation_config *config,
 
 	for (uint32_t i = 0; i < total; i++)
 		lost += topology_apic_id(&config->topology, i) > XAPIC_ID_MAX;
-	if (lost == 0 || incarnation_guest_uses_x2apic(config, entry))
+	if (lost == 0 || incarnation_expects_x2apic(entry))
 		return;
 	snprintf(
 		text, sizeof(text),
@@ -87,7 +79,7 @@ static void incarnation_note_lost_vps(const struct incarnation_config *config,
 		"to use such; sockets, cores and threads that are powers of two leave no gaps "
 		"between ids",
 		lost, total, XAPIC_ID_MAX);
-	config->hvshim_callbacks->notice(config->data, text);
+	config->notice(config->data, text);
 }
 
 static int incarnation_make_hvshim(struct incarnation *incarnation,
@@ -104,7 +96,7 @@ static int incarnation_make_hvshim(struct incarnation *incarnation,
 		.enlightenments = config->enlightenments,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
-		.x2apic_guest = incarnation_guest_uses_x2apic(config, entry),
+		.x2apic_guest = incarnation_expects_x2apic(entry),
 	};
 	int r = hvshim_new(&hvshim, &incarnation->hvshim);
 

@@ -41,7 +41,8 @@ struct incarnation_config {
 	uint32_t enlightenments; /* as hvshim_config has them */
 	const struct hvshim_callbacks *hvshim_callbacks;
 	const struct vps_callbacks *vps_callbacks;
-	void *data; /* for the callbacks */
+	void (*notice)(void *data, const char *text); /* a sentence for the log */
+	void *data;                                   /* for the callbacks */
 };
 
 /* Builds the partition and loads the kernel; the vps wait. Return: 0; -errno and *failure. */

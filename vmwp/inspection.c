@@ -7,14 +7,15 @@
 #include "vmwp/guest_services.h"
 #include "vmwp/incarnation.h"
 #include "vmwp/statistics.h"
+#include "vmwp/vp_registers.h"
 #include "vmwp/worker.h"
 
 /*
- * Of one answer. A vp takes 4 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX
+ * Of one answer. A vp takes 6 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX
  * bytes of a message that is half. Devices come at once: the 256 units of the controllers are 20
  * KiB, and 8 adapters of 16 channels 30. A GPADL or a connection takes 256 bytes.
  */
-#define VPS_AT_ONCE         32
+#define VPS_AT_ONCE         20
 #define CHANNELS_AT_ONCE    64
 #define GPADLS_AT_ONCE      256
 #define CONNECTIONS_AT_ONCE 64
@@ -51,31 +52,55 @@ static struct json_object *inspect_machine(struct machine *machine)
 
 /* ---- Virtual processors ---- */
 
-static struct json_object *inspect_vp(struct incarnation *incarnation, uint32_t index)
+static struct json_object *inspect_vp(struct incarnation *incarnation, uint32_t index,
+				      const struct vp_registers *registers)
 {
 	const struct vid_vp *vp = incarnation_vp(incarnation, index);
 	struct json_object *tree =
 		json_make("vp", json_object_new_int64(index), "apic_id",
 			  json_object_new_int64(vid_vp_apic_id(vp)), "running",
-			  json_object_new_boolean(vid_vp_is_running(vp)), "synic",
+			  json_object_new_boolean(registers->running), "synic",
 			  hvshim_inspect_vp(incarnation_hvshim(incarnation), index), NULL);
 
+	if (registers->there)
+		vp_registers_add(registers, &tree);
 	statistics_add_exits(vp, &tree);
 	return tree;
 }
 
+/* All at the same moment, for which the vps stop. */
+static void read_registers(struct machine *machine, uint32_t first, uint32_t count,
+			   struct vp_registers *registers)
+{
+	struct incarnation *incarnation = machine_incarnation(machine);
+	bool held;
+
+	for (uint32_t i = 0; i < count; i++)
+		registers[i].running = vid_vp_is_running(incarnation_vp(incarnation, first + i));
+	held = machine_hold(machine);
+	for (uint32_t i = 0; i < count; i++)
+		registers[i].there = machine_vp_registers(machine, first + i, &registers[i].general,
+							  &registers[i].system) == 0;
+	if (held)
+		machine_release(machine);
+}
+
 static struct json_object *inspect_vps(struct machine *machine, uint32_t first, uint32_t *ret_next)
 {
+	struct vp_registers registers[VPS_AT_ONCE];
 	uint32_t count = machine_vp_count(machine);
 	struct json_object *vps = json_object_new_array();
 
-	for (uint32_t i = first; i < count; i++) {
-		if (i - first == VPS_AT_ONCE) {
-			*ret_next = i;
-			break;
-		}
-		json_append(&vps, inspect_vp(machine_incarnation(machine), i));
+	if (first >= count)
+		return vps;
+	if (count - first > VPS_AT_ONCE) {
+		count = first + VPS_AT_ONCE;
+		*ret_next = count;
 	}
+	read_registers(machine, first, count - first, registers);
+	for (uint32_t i = first; i < count; i++)
+		json_append(&vps,
+			    inspect_vp(machine_incarnation(machine), i, &registers[i - first]));
 	return vps;
 }
 

@@ -3,9 +3,9 @@
  * The worker's objects as they are, as the control socket's "inspect" gives them
  * (common/control.h).
  *
- * Nothing stops for it: what vps own is read by atomics or under the locks that they take for a
- * moment, what the guest owns is copied as it lies in its memory. So every number has been true,
- * and two of them perhaps not at the same time.
+ * Nothing stops for it but, for a moment, vps whose registers are read: what else they own is read
+ * by atomics or under the locks that they take, what the guest owns is copied as it lies in its
+ * memory. So every number has been true, and two of them perhaps not at the same time.
  *
  * Thread: the loop's.
  */

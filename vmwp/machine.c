@@ -26,6 +26,7 @@ static const char *const reason_names[] = {
 	[MACHINE_TRIPLE_FAULT] = "triple-fault",
 	[MACHINE_CRASH] = "crash",
 	[MACHINE_ERROR] = "error",
+	[MACHINE_DISK] = "disk-error",
 };
 
 const char *machine_state_name(enum machine_state state)
@@ -55,6 +56,8 @@ static const char *machine_message_of(const struct machine *machine, enum machin
 {
 	if (reason == MACHINE_ERROR || reason == MACHINE_TRIPLE_FAULT)
 		return machine->incident_failure.message;
+	if (reason == MACHINE_DISK)
+		return machine->disk_failure.message;
 	return "";
 }
 
@@ -122,6 +125,13 @@ static void machine_try_to_pin(struct machine *machine)
 		machine->callbacks->notice(machine->data, failure.message);
 }
 
+static void machine_notice(void *data, const char *text)
+{
+	struct machine *machine = data;
+
+	machine->callbacks->notice(machine->data, text);
+}
+
 static int machine_build(struct machine *machine, struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
@@ -144,6 +154,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 		.enlightenments = machine_wanted_enlightenments(definition),
 		.hvshim_callbacks = &machine_hvshim_callbacks,
 		.vps_callbacks = &machine_vps_callbacks,
+		.notice = machine_notice,
 		.data = machine,
 	};
 	int r;
@@ -226,6 +237,7 @@ void machine_end(struct machine *machine, enum machine_state state, enum machine
 	machine_crash_forget(machine);
 	vps_pause(incarnation_vps(machine->incarnation));
 	atomic_store(&machine->incident, INCIDENT_NONE);
+	machine->paused_for_disk = false;
 	machine->state = state;
 	machine->reason = reason;
 	vmbus_reset(machine->bus, machine_bus_is_quiet, machine);
@@ -274,8 +286,10 @@ int machine_start(struct machine *machine, struct failure *failure)
 
 int machine_pause(struct machine *machine)
 {
-	if (machine->state != MACHINE_RUNNING)
+	/* From now on it waits for who paused it, whatever becomes of the disk. */
+	if (machine->state != MACHINE_RUNNING && !machine->paused_for_disk)
 		return MACHINE_E_STATE;
+	machine->paused_for_disk = false;
 	vps_pause(incarnation_vps(machine->incarnation));
 	machine_enter(machine, MACHINE_PAUSED, MACHINE_REQUESTED, "");
 	return 0;
@@ -285,10 +299,34 @@ int machine_resume(struct machine *machine)
 {
 	if (machine->state != MACHINE_PAUSED)
 		return MACHINE_E_STATE;
+	machine->paused_for_disk = false;
 	machine_crash_resume(machine);
 	vps_run(incarnation_vps(machine->incarnation));
 	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
 	return 0;
+}
+
+void machine_pause_for_disk(struct machine *machine, const char *why)
+{
+	if (machine->state != MACHINE_RUNNING)
+		return;
+	vps_pause(incarnation_vps(machine->incarnation));
+	machine->paused_for_disk = true;
+	machine_enter(machine, MACHINE_PAUSED, MACHINE_DISK, why);
+}
+
+void machine_resume_for_disk(struct machine *machine)
+{
+	if (machine->paused_for_disk)
+		(void)!machine_resume(machine);
+}
+
+void machine_stop_for_disk(struct machine *machine, const char *why)
+{
+	if (!machine_is_up(machine))
+		return;
+	failure_set(&machine->disk_failure, 0, "%s", why);
+	machine_end(machine, MACHINE_STOPPING, MACHINE_DISK);
 }
 
 int machine_reset(struct machine *machine)
@@ -316,11 +354,25 @@ uint32_t machine_vp_count(const struct machine *machine)
 	return machine->incarnation ? incarnation_vp_count(machine->incarnation) : 0;
 }
 
+bool machine_hold(struct machine *machine)
+{
+	machine->held = machine->state == MACHINE_RUNNING;
+	if (machine->held)
+		vps_pause(incarnation_vps(machine->incarnation));
+	return machine->held;
+}
+
+void machine_release(struct machine *machine)
+{
+	machine->held = false;
+	vps_continue(incarnation_vps(machine->incarnation));
+}
+
 int machine_vp_registers(struct machine *machine, uint32_t index,
 			 struct vid_registers *ret_registers,
 			 struct vid_system_registers *ret_system)
 {
-	if (machine->state != MACHINE_PAUSED && machine->state != MACHINE_KEPT)
+	if (machine->state != MACHINE_PAUSED && machine->state != MACHINE_KEPT && !machine->held)
 		return MACHINE_E_STATE;
 	return incarnation_vp_registers(machine->incarnation, index, ret_registers, ret_system);
 }

@@ -55,6 +55,7 @@ enum machine_reason {
 	MACHINE_TRIPLE_FAULT,
 	MACHINE_CRASH, /* the guest said so, by the crash MSRs */
 	MACHINE_ERROR, /* a fault of the host; the message says which */
+	MACHINE_DISK,  /* a disk cannot go on; the message says why */
 };
 
 const char *machine_state_name(enum machine_state state);
@@ -67,8 +68,8 @@ enum {
 
 struct machine_callbacks {
 	/*
-	 * message: of MACHINE_ERROR and MACHINE_TRIPLE_FAULT, else "". Not called for resetting and
-	 * stopping.
+	 * message: of MACHINE_ERROR, MACHINE_DISK and MACHINE_TRIPLE_FAULT, else "". Not called for
+	 * resetting and stopping.
 	 */
 	void (*state)(void *data, enum machine_state state, enum machine_reason reason,
 		      const char *message);
@@ -106,6 +107,14 @@ int machine_pause(struct machine *machine) MUST_CHECK;
 int machine_resume(struct machine *machine) MUST_CHECK;
 int machine_reset(struct machine *machine) MUST_CHECK;
 
+/*
+ * A disk cannot go on: a machine that runs is paused, and resumed by the second function if that is
+ * still why it is paused; or it is turned off.
+ */
+void machine_pause_for_disk(struct machine *machine, const char *why);
+void machine_resume_for_disk(struct machine *machine);
+void machine_stop_for_disk(struct machine *machine, const char *why);
+
 /* A non-maskable interrupt to the first vp. Return: 0; MACHINE_E_STATE; as vid_partition_nmi(). */
 int machine_nmi(struct machine *machine) MUST_CHECK;
 
@@ -117,7 +126,14 @@ int machine_pin(struct machine *machine, struct failure *failure) MUST_CHECK;
 
 uint32_t machine_vp_count(const struct machine *machine); /* 0: none at the moment */
 
-/* Of a vp of a machine that is paused or kept. Return: 0; MACHINE_E_STATE; -errno. */
+/*
+ * The vps of a machine that runs stop for a moment, in which the caller looks at them; its state
+ * stays. Return: whether they have, and machine_release() is to be called.
+ */
+bool machine_hold(struct machine *machine) MUST_CHECK;
+void machine_release(struct machine *machine);
+
+/* Of a vp of a machine that is held, paused or kept. Return: 0; MACHINE_E_STATE; -errno. */
 int machine_vp_registers(struct machine *machine, uint32_t index,
 			 struct vid_registers *ret_registers,
 			 struct vid_system_registers *ret_system) MUST_CHECK;

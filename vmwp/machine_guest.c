@@ -112,15 +112,7 @@ static void machine_reset_msr(void *data)
 		machine_act(machine, machine->definition->actions.reboot, MACHINE_GUEST_RESET);
 }
 
-static void machine_notice(void *data, const char *text)
-{
-	struct machine *machine = data;
-
-	machine->callbacks->notice(machine->data, text);
-}
-
 const struct hvshim_callbacks machine_hvshim_callbacks = {
-	.notice = machine_notice,
 	.message = machine_message,
 	.slot_free = machine_slot_free,
 	.crash = machine_reported_crash,

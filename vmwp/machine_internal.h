@@ -43,7 +43,10 @@ struct machine {
 	struct incarnation *incarnation;
 	struct incarnation_counters past; /* of incarnations that are gone */
 	enum machine_state state;
+	bool held;                  /* machine_hold() */
 	enum machine_reason reason; /* for resetting or stopping */
+	bool paused_for_disk;
+	struct failure disk_failure; /* why it was stopped for a disk */
 	uint64_t first_run;
 	struct loop_deferred finish; /* of resetting or stopping */
 

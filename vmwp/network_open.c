@@ -84,7 +84,7 @@ struct passt {
 	const char *arguments[ARGUMENTS_MAX];
 	unsigned count;
 	char mtu[16];
-	char ports[DEFINITION_FORWARDS_MAX][16];
+	char ports[DEFINITION_FORWARDS_MAX][DEFINITION_FORWARD_TEXT_SIZE];
 };
 
 static void passt_add(struct passt *passt, const char *argument)
@@ -101,13 +101,10 @@ static void passt_fill(struct passt *passt, const struct definition_adapter *ada
 	snprintf(passt->mtu, sizeof(passt->mtu), "%u", adapter->mtu);
 	passt_add(passt, "--mtu");
 	passt_add(passt, passt->mtu);
+	if (!adapter->host_loopback)
+		passt_add(passt, "--no-map-gw");
 	for (unsigned i = 0; i < adapter->forward_count; i++) {
-		const struct definition_forward *forward = &adapter->forwards[i];
-
-		snprintf(passt->ports[i], sizeof(passt->ports[i]), "%u:%u", forward->host_port,
-			 forward->guest_port);
-		passt_add(passt, forward->protocol == DEFINITION_PROTOCOL_UDP ? "--udp-ports"
-									      : "--tcp-ports");
+		passt_add(passt, definition_forward_option(&adapter->forwards[i], passt->ports[i]));
 		passt_add(passt, passt->ports[i]);
 	}
 	passt_add(passt, NULL);

@@ -45,7 +45,8 @@ enum {
 #define HOUR_SECONDS   3600
 #define DAY_SECONDS    86400
 
-static uint8_t to_bcd(int value)
+/* value: from 0 to 99 */
+static uint8_t to_bcd(unsigned value)
 {
 	return (uint8_t)(value / 10 << 4 | value % 10);
 }
@@ -70,21 +71,31 @@ static bool rtc_is_set(const struct rtc *rtc)
 	return rtc->registers[REGISTER_B] & B_SET;
 }
 
+/* tm_year: as gmtime_r() gives it. The clock has four digits, and no years before the year 0. */
+static unsigned clock_year(int tm_year)
+{
+	int year = (tm_year % 10000 + 1900) % 10000;
+
+	return (unsigned)(year < 0 ? year + 10000 : year);
+}
+
 static void rtc_show_time(struct rtc *rtc, int64_t now)
 {
 	time_t time = (time_t)(now + rtc->offset);
 	struct tm tm;
+	unsigned year;
 
 	if (!gmtime_r(&time, &tm))
 		return;
-	rtc->registers[SECONDS] = to_bcd(tm.tm_sec % 60);
-	rtc->registers[MINUTES] = to_bcd(tm.tm_min);
-	rtc->registers[HOURS] = to_bcd(tm.tm_hour);
-	rtc->registers[WEEKDAY] = to_bcd(tm.tm_wday + 1);
-	rtc->registers[DAY] = to_bcd(tm.tm_mday);
-	rtc->registers[MONTH] = to_bcd(tm.tm_mon + 1);
-	rtc->registers[YEAR] = to_bcd(tm.tm_year % 100);
-	rtc->registers[CENTURY] = to_bcd((tm.tm_year / 100 + 19) % 100);
+	year = clock_year(tm.tm_year);
+	rtc->registers[SECONDS] = to_bcd((unsigned)tm.tm_sec % 60);
+	rtc->registers[MINUTES] = to_bcd((unsigned)tm.tm_min);
+	rtc->registers[HOURS] = to_bcd((unsigned)tm.tm_hour);
+	rtc->registers[WEEKDAY] = to_bcd((unsigned)tm.tm_wday + 1);
+	rtc->registers[DAY] = to_bcd((unsigned)tm.tm_mday);
+	rtc->registers[MONTH] = to_bcd((unsigned)tm.tm_mon + 1);
+	rtc->registers[YEAR] = to_bcd(year % 100);
+	rtc->registers[CENTURY] = to_bcd(year / 100);
 }
 
 /* What the guest wrote may be no date at all; timegm() makes one of it. */
@@ -112,7 +123,7 @@ static bool rtc_is_time(uint8_t index)
 
 static bool alarm_matches(uint8_t alarm, int64_t value)
 {
-	return (alarm & ALARM_ANY) == ALARM_ANY || alarm == to_bcd((int)value);
+	return (alarm & ALARM_ANY) == ALARM_ANY || alarm == to_bcd((unsigned)value);
 }
 
 /* The host's time when the clock next shows what the alarm is set to; 0: it never does. */

@@ -2,8 +2,6 @@
 /* The sandbox of the worker: its walls together. */
 #include "vmwp/sandbox.h"
 
-#include "common/base/log.h"
-
 /*
  * The sanitizers' runtime reads /proc/self/maps, looks for leaks in a thread that traces the
  * others, and maps memory as it pleases: with the walls up it fails, and takes the program along.
@@ -27,11 +25,5 @@ int sandbox_enter(uid_t user, struct failure *failure)
 	if (SANDBOX_LEFT_OUT)
 		return 0;
 	r = sandbox_isolate(user, failure);
-	if (r < 0)
-		return r;
-	if (r == SANDBOX_E_NAMESPACES) {
-		log_warning("%s", failure->message);
-		failure->message[0] = '\0';
-	}
-	return sandbox_limit_calls(failure);
+	return r < 0 ? r : sandbox_limit_calls(failure);
 }

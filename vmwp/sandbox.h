@@ -27,16 +27,11 @@
 
 /*
  * All walls. user: user and group to become, which takes CAP_SETUID and CAP_SETGID;
- * SANDBOX_SAME_USER: none. Where this host gives us no namespaces, that is logged, and the other
- * walls have to do. Return: 0; -errno and *failure.
+ * SANDBOX_SAME_USER: none. A host that gives us no namespaces is a failure: paths of the host could
+ * be looked at, by a call that is on the list. Return: 0; -errno and *failure.
  */
 int sandbox_enter(uid_t user, struct failure *failure) MUST_CHECK;
 
-enum {
-	_SANDBOX_E_OK,
-	SANDBOX_E_NAMESPACES, /* they are not to be had here */
-};
-
-/* The walls, one by one. Return: 0; SANDBOX_E_ or -errno, and *failure. */
+/* The walls, one by one. Return: 0; -errno and *failure. */
 int sandbox_isolate(uid_t user, struct failure *failure) MUST_CHECK;
 int sandbox_limit_calls(struct failure *failure) MUST_CHECK;

@@ -30,8 +30,8 @@
 struct rule {
 	int call;
 	const char *reason;
-	unsigned count;               /* of conditions: 0 or 1 */
-	struct scmp_arg_cmp argument; /* the condition */
+	unsigned count;                   /* of conditions */
+	struct scmp_arg_cmp arguments[2]; /* the conditions: all of them */
 };
 
 #define ALLOW(name, why)                              \
@@ -40,17 +40,25 @@ struct rule {
 	}
 
 /* Only if argument `index`, from 0, is that value. */
-#define ALLOW_IF(name, index, value, why)                                            \
-	{                                                                            \
-		.call = SCMP_SYS(name), .reason = why, .count = 1,                   \
-		.argument = { .arg = index, .op = SCMP_CMP_EQ, .datum_a = (value) }, \
+#define ALLOW_IF(name, index, value, why)                                                 \
+	{                                                                                 \
+		.call = SCMP_SYS(name), .reason = why, .count = 1,                        \
+		.arguments = { { .arg = index, .op = SCMP_CMP_EQ, .datum_a = (value) } }, \
+	}
+
+/* Only of the socket itself, whatever its protocol, and that option. */
+#define ALLOW_OPTION(name, option, why)                                                \
+	{                                                                              \
+		.call = SCMP_SYS(name), .reason = why, .count = 2,                     \
+		.arguments = { { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = SOL_SOCKET }, \
+			       { .arg = 2, .op = SCMP_CMP_EQ, .datum_a = (option) } }, \
 	}
 
 /* Only if argument `index` has none of these bits. */
-#define ALLOW_WITHOUT(name, index, bits, why)                                            \
-	{                                                                                \
-		.call = SCMP_SYS(name), .reason = why, .count = 1,                       \
-		.argument = { .arg = index, .op = SCMP_CMP_MASKED_EQ, .datum_a = bits }, \
+#define ALLOW_WITHOUT(name, index, bits, why)                                                 \
+	{                                                                                     \
+		.call = SCMP_SYS(name), .reason = why, .count = 1,                            \
+		.arguments = { { .arg = index, .op = SCMP_CMP_MASKED_EQ, .datum_a = bits } }, \
 	}
 
 /* What pthread_create() asks for; without CLONE_VM and CLONE_THREAD it would be a process. */
@@ -75,9 +83,11 @@ static const struct rule rules[] = {
 	ALLOW(recvmsg, "requests of the daemon, with descriptors"),
 	ALLOW(recvfrom, "the size of the next request"),
 	ALLOW(sendmsg, "replies and events"),
-	ALLOW(getsockopt, "the kind of a socket that was passed"),
+	ALLOW_OPTION(getsockopt, SO_TYPE, "the kind of a socket that was passed"),
+	ALLOW_OPTION(getsockopt, SO_ACCEPTCONN, "whether it listens"),
+	ALLOW(mq_timedsend, "how the VM ended, for a daemon that is not there"),
 	ALLOW(shutdown, "the guest's end of a Hyper-V socket sends no more"),
-	ALLOW_IF(setsockopt, 2, SO_SNDBUF, "room for the largest reply to the next daemon"),
+	ALLOW_OPTION(setsockopt, SO_SNDBUF, "room for the largest reply to the next daemon"),
 	ALLOW_IF(dup2, 1, STDERR_FILENO, "the log of the next daemon"),
 
 	/* Images, kernels and files to copy, as descriptors. */
@@ -86,7 +96,8 @@ static const struct rule rules[] = {
 	ALLOW_IF(newfstatat, 3, AT_EMPTY_PATH, "fstat(): kind and size of what was passed"),
 	ALLOW(fstat, "the same, as newer C libraries make it"),
 	ALLOW_IF(statx, 2, AT_EMPTY_PATH, "alignments of an image"),
-	ALLOW(fallocate, "holes: whether an image takes them; guest memory given back"),
+	ALLOW_IF(fallocate, 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		 "holes: whether an image takes them; guest memory given back"),
 	ALLOW_IF(ioctl, 1, BLKGETSIZE64, "size of a block device"),
 	ALLOW_IF(ioctl, 1, BLKPBSZGET, "its physical sectors"),
 	ALLOW_IF(ioctl, 1, BLKDISCARD, "whether it discards"),
@@ -121,8 +132,8 @@ static const struct rule rules[] = {
 	ALLOW(rt_sigprocmask, "pthread_create(), abort()"),
 	ALLOW(rt_sigreturn, "the end of the handler"),
 	ALLOW(restart_syscall, "the kernel itself, after SIGSTOP and SIGCONT"),
-	ALLOW(sched_getaffinity, "whether there are CPUs to spare"),
-	ALLOW(sched_setaffinity, "vps that are pinned: their threads"),
+	ALLOW_IF(sched_getaffinity, 0, 0, "whether there are CPUs to spare for us"),
+	ALLOW_IF(sched_setaffinity, 0, 0, "a vp that is pinned: its thread, by itself"),
 	ALLOW(exit, "the end of a thread"),
 	ALLOW(exit_group, "the end"),
 
@@ -148,7 +159,7 @@ static const struct {
 static int allow(scmp_filter_ctx filter, const struct rule *rule)
 {
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, rule->count,
-				      &rule->argument);
+				      rule->arguments);
 }
 
 /* A kick, or abort(); to no process but ours. */

@@ -18,11 +18,12 @@ int sandbox_isolate(uid_t user, struct failure *failure)
 		return failure_set(failure, error, "The worker cannot give up its privileges: %s.",
 				   strerror(-error));
 	case ISOLATE_E_NAMESPACES:
-		(void)failure_set(failure, error,
-				  "This host gives the worker no namespaces of its own: %s. See "
-				  "user.max_user_namespaces in sysctl(8).",
-				  strerror(-error));
-		return SANDBOX_E_NAMESPACES;
+		return failure_set(failure, error,
+				   "This host gives the worker no namespaces of its own, without "
+				   "which no guest runs: %s. See whether 'sysctl "
+				   "user.max_user_namespaces kernel.unprivileged_userns_clone' "
+				   "allows them.",
+				   strerror(-error));
 	default:
 		return 0;
 	}

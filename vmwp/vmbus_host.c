@@ -28,15 +28,23 @@ static int vmbus_host_discard(void *data, gpa_t gpa, uint64_t size)
 	return vid_memory_discard_range(host->memory, gpa, size);
 }
 
-/* What an earlier incarnation of the guest was given is still there. */
+/* What an earlier incarnation of the guest was given is still there, in pieces of other sizes. */
 static int vmbus_host_add(void *data, gpa_t gpa, uint64_t size)
 {
 	struct vmbus_host *host = data;
-	struct vid_memory_region region = { .gpa = gpa, .size = size };
+	int r = 0;
 
-	if (vid_memory_map(host->memory, gpa, size))
-		return 0;
-	return vid_memory_add(host->memory, region, host->backing, host->shared);
+	while (size > 0 && r == 0) {
+		struct vid_memory_region region = { .gpa = gpa };
+		bool is_ram;
+
+		region.size = vid_memory_run(host->memory, gpa, size, &is_ram);
+		if (!is_ram)
+			r = vid_memory_add(host->memory, region, host->backing, host->shared);
+		gpa = gpa_add(gpa, region.size);
+		size -= region.size;
+	}
+	return r;
 }
 
 static int vmbus_host_post_message(void *data, uint32_t vp, const void *payload, size_t size)

@@ -37,6 +37,14 @@ static enum incident exit_ignore(struct chipset *chipset, struct vid_vp *vp,
 	return INCIDENT_NONE;
 }
 
+/* As a CPU begins: nothing of the guest's is left. Intel SDM 3A, table 9-1. */
+static bool is_reset(const struct vid_registers *registers,
+		     const struct vid_system_registers *system)
+{
+	return registers->rip == 0xfff0 && registers->rsp == 0 && system->cs.selector == 0xf000 &&
+	       (system->cr0 & 1) == 0;
+}
+
 static enum incident exit_shutdown(struct chipset *chipset, struct vid_vp *vp,
 				   const struct vid_exit *exit, struct failure *failure)
 {
@@ -45,6 +53,13 @@ static enum incident exit_shutdown(struct chipset *chipset, struct vid_vp *vp,
 
 	(void)!vid_vp_get_registers(vp, &registers);
 	(void)!vid_vp_get_system(vp, &system);
+	if (is_reset(&registers, &system)) {
+		failure_set(failure, 0,
+			    "Vp %u triple-faulted; where is not known, since KVM has reset its "
+			    "registers, as it does on AMD's CPUs.",
+			    vid_vp_index(vp));
+		return INCIDENT_TRIPLE_FAULT;
+	}
 	failure_set(failure, 0,
 		    "Vp %u triple-faulted: RIP %#" PRIx64 ", RSP %#" PRIx64
 		    ", CS %#x, CR0 %#" PRIx64 ", CR2 %#" PRIx64 ", CR3 %#" PRIx64 ", CR4 %#" PRIx64

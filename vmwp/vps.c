@@ -6,6 +6,8 @@
  * at it whenever its vp comes out of the guest; to make that soon, every vp is kicked after a
  * change, and a kick is not lost on a vp that is about to enter. `running` counts the threads that
  * are in the guest or on their way, and is what the barrier waits for.
+ *
+ * A thread pins itself, since no process may be named to sched_setaffinity(2) in the sandbox.
  */
 #include "vmwp/vps.h"
 
@@ -13,6 +15,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +30,11 @@ struct vp {
 	struct vid_vp *vp;
 	pthread_t thread;
 	bool stopped; /* by its callback, since vps_run(); under the lock */
+
+	/* Under the lock, but that it is wanted may be looked at without. */
+	_Atomic(bool) pin_wanted;
+	cpu_set_t cpus;
+	int pin_result; /* -errno */
 };
 
 struct vps {
@@ -51,14 +59,22 @@ static void vp_note_first_run(struct vps *set)
 		atomic_compare_exchange_strong(&set->first_run, &never, loop_now());
 }
 
-/* Runs the guest until the order changes or the callback stops it. */
+/* Under the lock. */
+static void vp_pin(struct vp *vp)
+{
+	vp->pin_result = sched_setaffinity(0, sizeof(vp->cpus), &vp->cpus) < 0 ? -errno : 0;
+	atomic_store(&vp->pin_wanted, false);
+	pthread_cond_broadcast(&vp->set->changed);
+}
+
+/* Runs the guest until there is something else to do or the callback stops it. */
 static void vp_run(struct vp *vp)
 {
 	struct vps *set = vp->set;
 	bool on = true;
 
 	vp_note_first_run(set);
-	while (on && atomic_load(&set->order) == ORDER_RUN) {
+	while (on && atomic_load(&set->order) == ORDER_RUN && !atomic_load(&vp->pin_wanted)) {
 		struct vid_exit exit;
 		int r = vid_vp_run(vp->vp, &exit);
 
@@ -82,6 +98,10 @@ static void *vp_thread(void *data)
 	pthread_setname_np(pthread_self(), name);
 	pthread_mutex_lock(&set->lock);
 	while (set->order != ORDER_QUIT) {
+		if (atomic_load(&vp->pin_wanted)) {
+			vp_pin(vp);
+			continue;
+		}
 		if (set->order == ORDER_PAUSE || vp->stopped) {
 			pthread_cond_wait(&set->changed, &set->lock);
 			continue;
@@ -141,9 +161,6 @@ static void vps_order(struct vps *set, enum order order)
 {
 	pthread_mutex_lock(&set->lock);
 	set->order = order;
-	if (order == ORDER_RUN)
-		for (uint32_t i = 0; i < set->count; i++)
-			set->vps[i].stopped = false;
 	pthread_cond_broadcast(&set->changed);
 	pthread_mutex_unlock(&set->lock);
 	for (uint32_t i = 0; order != ORDER_RUN && i < set->count; i++)
@@ -151,6 +168,15 @@ static void vps_order(struct vps *set, enum order order)
 }
 
 void vps_run(struct vps *set)
+{
+	pthread_mutex_lock(&set->lock);
+	for (uint32_t i = 0; i < set->count; i++)
+		set->vps[i].stopped = false;
+	pthread_mutex_unlock(&set->lock);
+	vps_order(set, ORDER_RUN);
+}
+
+void vps_continue(struct vps *set)
 {
 	vps_order(set, ORDER_RUN);
 }
@@ -176,16 +202,28 @@ void vps_free(struct vps *set)
 	free(set);
 }
 
-int vps_pin(struct vps *set, uint32_t vp, const struct cpu_list *cpus)
+int vps_pin(struct vps *set, uint32_t index, const struct cpu_list *cpus)
 {
-	cpu_set_t mask;
+	struct vp *vp = &set->vps[index];
+	int r;
 
-	_Static_assert(sizeof(mask) == sizeof(*cpus), "a bit for each CPU, in the same order");
+	_Static_assert(sizeof(vp->cpus) == sizeof(*cpus), "a bit for each CPU, in the same order");
+	pthread_mutex_lock(&set->lock);
 	if (cpus)
-		memcpy(&mask, cpus, sizeof(mask));
+		memcpy(&vp->cpus, cpus, sizeof(vp->cpus));
 	else
-		memset(&mask, 0xff, sizeof(mask)); /* the kernel leaves out what there is not */
-	return -pthread_setaffinity_np(set->vps[vp].thread, sizeof(mask), &mask);
+		memset(&vp->cpus, 0xff,
+		       sizeof(vp->cpus)); /* the kernel leaves out what there is not */
+	atomic_store(&vp->pin_wanted, true);
+	pthread_cond_broadcast(&set->changed);
+	pthread_mutex_unlock(&set->lock);
+	vid_vp_kick(vp->vp);
+	pthread_mutex_lock(&set->lock);
+	while (atomic_load(&vp->pin_wanted))
+		pthread_cond_wait(&set->changed, &set->lock);
+	r = vp->pin_result;
+	pthread_mutex_unlock(&set->lock);
+	return r;
 }
 
 uint64_t vps_first_run(const struct vps *set)

@@ -38,8 +38,14 @@ void vps_run(struct vps *vps);
 void vps_pause(struct vps *vps);
 
 /*
- * The thread of a vp runs on these CPUs of the host alone; NULL: on all that the worker may use.
- * Return: 0; -errno of sched_setaffinity(2).
+ * After vps_pause(): those run on that did before it. vps_run() would also run those that their
+ * callback has stopped.
+ */
+void vps_continue(struct vps *vps);
+
+/*
+ * The thread of a vp runs on these CPUs of the host alone; NULL: on all that the worker may use. A
+ * vp that runs comes out of the guest for a moment. Return: 0; -errno of sched_setaffinity(2).
  */
 int vps_pin(struct vps *vps, uint32_t vp, const struct cpu_list *cpus) MUST_CHECK;
 

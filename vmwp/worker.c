@@ -3,6 +3,7 @@
 #include "vmwp/worker.h"
 
 #include "common/base/log.h"
+#include "common/control.h"
 #include "common/wire/vmbus.h"
 #include "vmwp/control_dump.h"
 #include "vmwp/control_server.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -49,20 +51,22 @@ void worker_stop(struct worker *worker)
 		worker_end(worker);
 }
 
+#define END_MESSAGE_MAX (CONTROL_END_MAX - 128) /* bytes, as JSON */
+
 /* Whether it is read does not depend on who is connected now. */
 static void worker_write_end(const struct worker *worker, enum machine_reason reason,
 			     const char *message)
 {
 	AUTO_JSON struct json_object *end =
 		json_make("reason", json_object_new_string(machine_reason_name(reason)), "message",
-			  json_object_new_string(message), NULL);
+			  json_make_text(message, END_MESSAGE_MAX), NULL);
 	const char *text;
 	size_t size;
 
 	if (worker->end_fd < 0 || !end)
 		return;
 	text = json_object_to_json_string_length(end, JSON_C_TO_STRING_PLAIN, &size);
-	if (!text || write(worker->end_fd, text, size) != (ssize_t)size)
+	if (!text || mq_send(worker->end_fd, text, size, 0) < 0)
 		log_warning("how the VM ended cannot be written down");
 }
 
@@ -279,6 +283,40 @@ static void worker_ejected(void *data, unsigned controller, unsigned lun)
 		control_server_ejected(worker->control, controller, lun);
 }
 
+static void worker_disk_changed(void *data, unsigned controller, unsigned lun,
+				struct json_object *report)
+{
+	struct worker *worker = data;
+
+	worker_note(worker, LOG_LEVEL_WARNING, "disk %u:%u: %s", controller, lun,
+		    json_object_to_json_string(report));
+	if (worker->control)
+		control_server_disk(worker->control, controller, lun, report);
+	else
+		json_object_put(report);
+}
+
+static void worker_disk_pause(void *data, const char *why)
+{
+	struct worker *worker = data;
+
+	machine_pause_for_disk(worker->machine, why);
+}
+
+static void worker_disk_go_on(void *data)
+{
+	struct worker *worker = data;
+
+	machine_resume_for_disk(worker->machine);
+}
+
+static void worker_disk_stop(void *data, const char *why)
+{
+	struct worker *worker = data;
+
+	machine_stop_for_disk(worker->machine, why);
+}
+
 static void worker_network_ended(void *data, const char *adapter)
 {
 	struct worker *worker = data;
@@ -299,6 +337,10 @@ static void worker_network_connected(void *data, const char *adapter)
 static const struct devices_callbacks worker_devices_callbacks = {
 	.heartbeat = worker_heartbeat,
 	.ejected = worker_ejected,
+	.disk_changed = worker_disk_changed,
+	.disk_pause = worker_disk_pause,
+	.disk_go_on = worker_disk_go_on,
+	.disk_stop = worker_disk_stop,
 	.network_ended = worker_network_ended,
 	.network_connected = worker_network_connected,
 };
@@ -331,6 +373,7 @@ static void worker_tell_all(struct worker *worker)
 	control_server_heartbeat(worker->control, devices_heartbeat(worker->devices));
 	if (kvp && ic_kvp_is_connected(kvp))
 		control_server_guest(worker->control, ic_kvp_guest(kvp));
+	disk_healths_tell(devices_disks(worker->devices));
 	if (worker->memory)
 		control_server_memory(worker->control, guest_memory_report(worker->memory));
 	if (worker->crashed)
@@ -488,7 +531,10 @@ static void worker_signal(struct loop_operation *operation, int result, bool mor
 		worker_stop(worker);
 }
 
-/* SIGPIPE is what a peer that goes away would kill us with. */
+/*
+ * SIGPIPE is what a peer that goes away would kill us with, and SIGXFSZ a file that may not grow
+ * (vmms/vm_file_limit.h).
+ */
 static int worker_take_signals(struct worker *worker)
 {
 	sigset_t set;
@@ -497,7 +543,8 @@ static int worker_take_signals(struct worker *worker)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		return -errno;
 	worker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (worker->signal_fd < 0)
@@ -518,6 +565,7 @@ int worker_init(struct worker *worker)
 		.end_fd = -1,
 		.notes = { .most = NOTES_MAX, .interval = NOTES_NS },
 	};
+	list_init(&worker->leaving);
 	r = loop_new(LOOP_CAPACITY, &worker->loop);
 	if (r < 0)
 		return r;

@@ -41,11 +41,12 @@ struct worker {
 	struct console *console;           /* NULL: not yet */
 	struct control_server *control;    /* NULL: by hand */
 	struct control_dump *dump;         /* NULL: none under way */
+	struct list leaving;               /* media that are being closed: control_devices.c */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */
 	bool serial_is_terminal;
 	struct terminal terminal;
-	int end_fd; /* where the end is written down; owned; -1: nowhere */
+	int end_fd; /* a message queue, where the end is written down; owned; -1: nowhere */
 
 	/* For a daemon that was not there. */
 	uint32_t changed; /* the request of the last change that was made for the one before */

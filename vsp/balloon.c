@@ -529,6 +529,7 @@ int balloon_new(struct vmbus *bus, const struct balloon_options *options,
 		.type = DM_TYPE,
 		.instance = DM_INSTANCE,
 		.flags = VMBUS_OFFER_ENUMERATE,
+		.name = "dynamic memory",
 	};
 	CLEANUP(balloon_freep) struct balloon *balloon = calloc(1, sizeof(*balloon));
 	int r;

@@ -216,6 +216,13 @@ void doorbell_free(struct doorbell *doorbell);
 
 void packet_init(struct vmbus_channel *channel);
 
+/*
+ * The guest need not signal, and has to again. packet_unmask() leaves the ring masked, and returns
+ * true, if there are packets that the guest may not announce.
+ */
+void packet_mask(struct vmbus_channel *channel);
+bool packet_unmask(struct vmbus_channel *channel) MUST_CHECK;
+
 /* The guest signalled, or there is reason to look: hands packets to the device. */
 void packet_look(struct vmbus_channel *channel);
 

@@ -135,7 +135,8 @@ static void add_open(const struct vmbus_channel *channel, struct json_object **t
 static struct json_object *inspect_channel(const struct vmbus_channel *channel)
 {
 	struct json_object *tree = json_make(
-		"relid", json_object_new_int64(channel->relid), "type",
+		"relid", json_object_new_int64(channel->relid), "name",
+		json_object_new_string(channel->offer.name), "type",
 		inspect_guid(&channel->offer.type), "instance",
 		inspect_guid(&channel->offer.instance), "sub_channel",
 		json_object_new_int64(channel->offer.sub_channel_index), "connection_id",

@@ -134,6 +134,7 @@ static int channel_map_rings(struct vmbus_channel *channel, const uint64_t *pfns
 			     uint32_t page_count, uint32_t downstream_page)
 {
 	const struct vsp_host *host = channel->bus->host;
+	int r;
 
 	channel->pages = calloc(page_count, sizeof(*channel->pages));
 	if (!channel->pages)
@@ -143,9 +144,14 @@ static int channel_map_rings(struct vmbus_channel *channel, const uint64_t *pfns
 		if (!channel->pages[i])
 			return VMBUS_E_INVALID;
 	}
-	if (ring_init_reader(&channel->in, channel->pages, downstream_page) ||
-	    ring_init_writer(&channel->out, channel->pages + downstream_page,
-			     page_count - downstream_page))
+	r = ring_init_reader(&channel->in, channel->pages, downstream_page);
+	if (r == 0)
+		r = ring_init_writer(&channel->out, channel->pages + downstream_page,
+				     page_count - downstream_page);
+	/* Also of a ring that was refused in the end. */
+	host->ops->mark_written(host->host, gpa_from_pfn(pfns[0]), HV_PAGE_SIZE);
+	host->ops->mark_written(host->host, gpa_from_pfn(pfns[downstream_page]), HV_PAGE_SIZE);
+	if (r)
 		return VMBUS_E_INVALID;
 
 	channel->downstream_page = downstream_page;

@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 struct disk;
+struct disk_throttle;
 struct image;
 
 enum {
@@ -35,7 +36,7 @@ enum disk_operation {
 	DISK_READ,
 	DISK_WRITE,
 	DISK_FLUSH, /* what was acknowledged before is on stable storage after */
-	DISK_UNMAP, /* the range need not be kept: a hint. Where obeyed it reads as zeros */
+	DISK_UNMAP, /* the range need not be kept: a hint */
 	DISK_ZERO,  /* the range reads as zeros afterwards */
 };
 
@@ -48,7 +49,7 @@ struct disk_request {
 	unsigned iov_count;
 	struct buffer_pool *buffers; /* where the disk gets a buffer if it needs one */
 
-	/* Set while the request is under way: nobody waits for what has not been begun. */
+	/* By disk_abandon(): nobody waits for what has not been begun. */
 	bool abandoned;
 
 	/* result: 0; DISK_E_; -errno. */
@@ -62,13 +63,20 @@ struct disk_request {
 	void *buffer;
 	struct iovec buffer_iov;
 	struct list link;
+	bool under_way;
+	bool held;      /* it failed, and waits for disk_retry() */
+	bool retried;   /* it failed before */
+	bool throttled; /* it waits, by the disk's limits */
 };
 
 struct disk_ops {
-	/* All required. The request is well-formed, in range, and allowed (no write to a read-only
+	/* Required. The request is well-formed, in range, and allowed (no write to a read-only
 	 * disk); disk_complete() ends it, but not before submit returns. */
 	void (*submit)(struct disk *disk, struct disk_request *request);
 	void (*free)(struct disk *disk);
+
+	/* Optional: a request that is under way has been abandoned; it still has to complete. */
+	void (*abandon)(struct disk *disk);
 };
 
 /* How long requests took: bucket i has those of at most 2^i microseconds, the last one all others.
@@ -89,13 +97,45 @@ struct disk_counters {
 
 void disk_counters_add(struct disk_counters *sum, const struct disk_counters *counters);
 
+/*
+ * Who is told of requests that fail, and decides what becomes of them. All members are required;
+ * none may submit, retry or retire: that is for later.
+ */
+struct disk_observer {
+	/*
+	 * error: -errno or DISK_E_. can_hold: the same request can be made again without losing
+	 * anything. Return: whether it is to be held, which counts only if it can be.
+	 */
+	bool (*failed)(void *data, const struct disk_request *request, int error, bool can_hold);
+
+	/* No request is held any more: all have been carried out, or nobody waits for them. */
+	void (*released)(void *data);
+
+	/* The disk is given up: this is the last that is told of it, and it may not be used. */
+	void (*retired)(void *data);
+	void *data;
+};
+
 struct disk {
 	const struct disk_ops *ops;
 	uint64_t size; /* bytes, a multiple of sector_size */
 	uint32_t sector_size;
 	uint32_t physical_block_size; /* sector_size or a larger power of two */
 	bool read_only;
-	bool unmap; /* DISK_UNMAP is worth asking for */
+	bool unmap;        /* DISK_UNMAP is worth asking for */
+	bool unmap_zeroes; /* and what was given back reads as zeros */
+
+	/*
+	 * A flush that has failed for want of space can be made again: what it was to write has not
+	 * been forgotten. The kernel does forget, after it has told so once.
+	 */
+	bool flush_is_repeatable;
+
+	struct disk_throttle *throttle; /* or NULL */
+
+	const struct disk_observer *observer; /* or NULL */
+	struct list held;                     /* requests, oldest first */
+	unsigned held_count, retried_count;   /* retried_count: under way again */
 
 	struct disk_counters counters;
 	unsigned in_flight;
@@ -107,12 +147,38 @@ struct disk {
 /* Starts a request. A range outside the disk is the caller's mistake. */
 void disk_submit(struct disk *disk, struct disk_request *request);
 
-/* For backends: ends a request. */
+/* For backends: ends a request, or holds it. */
 void disk_complete(struct disk_request *request, int result);
 
+/* For backends: what a new disk begins with. */
+void disk_init(struct disk *disk);
+
+/* observer: borrowed; NULL: none any more. Before the first request, or instead of another. */
+void disk_observe(struct disk *disk, const struct disk_observer *observer);
+
 /*
- * Gives the disk up: no request may be submitted any more. Frees it when the last one under way
- * has completed, and calls retired(data), which may be NULL; both perhaps before returning.
+ * From now on no more than that in any second, but for a burst of a tenth of a second: requests of
+ * all kinds, and bytes read and written, together. Others wait. 0: without a limit. Before the
+ * first request. Return: 0; -ENOMEM.
+ */
+struct disk_limits {
+	uint64_t iops, bandwidth;
+};
+int disk_limit(struct disk *disk, struct loop *loop, const struct disk_limits *limits) MUST_CHECK;
+
+/* Requests that are held are tried again, from where they stopped. */
+void disk_retry(struct disk *disk);
+
+/*
+ * Nobody waits for the request any more: one that is held, or waits by the disk's limits, ends with
+ * -ECANCELED before this returns; one that is under way is not held should it fail.
+ */
+void disk_abandon(struct disk_request *request);
+
+/*
+ * Gives the disk up: no request may be submitted any more, and those that are held end with
+ * -ECANCELED. Frees it when the last one under way has completed, and calls retired(data), which
+ * may be NULL; both perhaps before returning.
  */
 void disk_retire(struct disk *disk, void (*retired)(void *data), void *data);
 
@@ -134,24 +200,45 @@ void disk_file_drop_flushes(struct disk *disk);
  * block device protocol. The handshake is made before this returns (vsp/nbd_handshake.h). Takes
  * over the socket, also on failure. Return: 0; NBD_E_; -errno.
  *
- * Once the connection has ended, by the server or because that broke the protocol, every request
- * fails with -EIO.
+ * Once the connection has ended, by the server or because that broke the protocol, requests wait
+ * for another one: those that were under way are made again then, which does no harm, since they
+ * say where they read and write. Until somebody gives up; then, and where nobody waits for another
+ * connection, every request fails with -EIO.
  */
 struct disk_nbd_owner {
 	/* The connection has ended by itself, which shows when it is used. why: "its server has …";
 	 * may be NULL. */
-	void (*broken)(void *data, const char *why);
+	void (*broken)(void *data, struct disk *disk, const char *why);
 	void *data;
 };
 
 struct disk_nbd_options {
 	uint32_t sector_size;
 	bool read_only;
+	bool unmap_zeroes; /* what the server trims reads as zeros; the protocol does not tell */
+	bool waits;        /* for another connection, when one has ended */
 	struct disk_nbd_owner owner;
 };
 
 int disk_nbd_new(struct loop *loop, int socket, const struct disk_nbd_options *options,
 		 struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * Another connection to a server of the same image, of a disk that waits for that, or whose server
+ * has ended without its having shown. Takes over the socket, also on failure. Return: 0; NBD_E_,
+ * also NBD_E_REFUSED where the disk has another size than before; -errno; -EINVAL: it is no such
+ * disk.
+ */
+int disk_nbd_reconnect(struct disk *disk, int socket) MUST_CHECK;
+
+/*
+ * Writes were acknowledged, and no flush after them: a server that died may have lost them, as a
+ * disk may by a loss of power.
+ */
+bool disk_nbd_is_unflushed(const struct disk *disk);
+
+/* Nobody waits for another connection: all requests fail, from now on. */
+void disk_nbd_give_up(struct disk *disk);
 
 /*
  * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves

@@ -323,12 +323,15 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 			.physical_block_size = image->physical_block_size,
 			.read_only = image->read_only,
 			.unmap = image->discard,
+			/* A block device may have no zeroes to give, and keeps the data then. */
+			.unmap_zeroes = image->discard && !image->block_device,
 		},
 		.loop = loop,
 		.fd = image->fd,
 		.memory_alignment = image->memory_alignment,
 		.transfer_alignment = image->transfer_alignment,
 	};
+	disk_init(&file->disk);
 	*ret_disk = &file->disk;
 	return 0;
 }

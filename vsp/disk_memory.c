@@ -102,6 +102,7 @@ int disk_null_new(struct loop *loop, uint64_t size, uint32_t sector_size, struct
 		.physical_block_size = sector_size,
 		.unmap = true,
 	};
+	disk_init(&memory->disk);
 	memory->loop = loop;
 	memory->deferred.run = disk_memory_run;
 	list_init(&memory->deferred.link);
@@ -125,6 +126,7 @@ int disk_memory_new(struct loop *loop, uint64_t size, uint32_t sector_size, stru
 		return r;
 	}
 	disk_memory(disk)->bytes = bytes;
+	disk->unmap_zeroes = true;
 	*ret_disk = disk;
 	return 0;
 }

@@ -9,7 +9,7 @@
  *
  * The server may be hostile, or die. A reply that nobody waits for ends the connection; the read
  * and the write under way are cancelled, and only when the kernel has let go of the memory that
- * they name do all requests fail, and all later ones.
+ * they name do all requests wait for the next connection, or, where there will be none, fail.
  */
 #include "common/base/cleanup.h"
 #include "common/wire/nbd.h"
@@ -27,6 +27,7 @@
 #define PIECE_VECTORS   500u /* of a piece's memory */
 #define GATHER_VECTORS  (PIECE_VECTORS + 1)
 #define ZERO_PIECE_SIZE (256u << 20)
+#define ABANDON_NS      (UINT64_C(5) * 1000000000) /* for an answer that nobody waits for */
 
 enum slot_state {
 	SLOT_FREE,
@@ -49,9 +50,15 @@ struct disk_nbd {
 	int fd;
 	uint32_t piece_size; /* bytes that one request to the server moves at most */
 	struct disk_nbd_owner owner;
+	bool waits; /* for another connection, when this one has ended */
 	bool broken, freed;
+	int next_fd; /* another connection, when the kernel has let go of this one; -1: none yet */
+	bool read_only;
+	bool unflushed;  /* writes were acknowledged that no flush came after */
 	bool completing; /* a request's owner is being told, and may free the disk */
 	struct loop_deferred turn;
+	struct loop_timer timer; /* while the server may finish what was abandoned */
+	bool timer_runs;
 	struct list waiting; /* requests without a slot */
 	struct slot slots[SLOTS];
 	unsigned used; /* slots that are not free */
@@ -92,7 +99,7 @@ static void nbd_break(struct disk_nbd *nbd, const char *why)
 	if (nbd->is_sending)
 		loop_cancel(nbd->loop, &nbd->send);
 	if (nbd->owner.broken && !nbd->freed)
-		nbd->owner.broken(nbd->owner.data, why);
+		nbd->owner.broken(nbd->owner.data, &nbd->disk, why);
 	nbd_defer(nbd);
 }
 
@@ -181,6 +188,10 @@ static bool request_advance(struct disk_request *request, uint32_t piece)
 
 static void slot_answered(struct disk_nbd *nbd, struct slot *slot)
 {
+	if (slot->request->operation == DISK_FLUSH)
+		nbd->unflushed = false;
+	else if (slot->request->operation != DISK_READ && !slot->request->durable)
+		nbd->unflushed = true;
 	if (!request_advance(slot->request, slot->piece))
 		slot_complete(nbd, slot, 0);
 	else if (UNLIKELY(slot->request->abandoned))
@@ -415,10 +426,88 @@ static void nbd_fail_all(struct disk_nbd *nbd)
 		nbd_complete(nbd, request, -EIO);
 }
 
+/* ---- Another connection ---- */
+
+/* What was under way waits, before what has waited; what nobody waits for any more ends. */
+static void nbd_take_back(struct disk_nbd *nbd)
+{
+	struct list waiting;
+
+	list_init(&waiting);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		struct slot *slot = &nbd->slots[i];
+
+		if (slot->state == SLOT_QUEUED || slot->state == SLOT_SENDING)
+			list_unlink(&slot->link);
+		if (slot->state == SLOT_FREE)
+			continue;
+		slot->state = SLOT_FREE;
+		nbd->used--;
+		list_append(&waiting, &TAKE_PTR(slot->request)->link);
+	}
+	while (!list_empty(&nbd->waiting)) {
+		struct list *link = nbd->waiting.next;
+
+		list_unlink(link);
+		list_append(&waiting, link);
+	}
+	while (!list_empty(&waiting)) {
+		struct list *link = waiting.next;
+
+		list_unlink(link);
+		list_append(&nbd->waiting, link);
+	}
+}
+
+/* Return: one that waits and was abandoned, or NULL. */
+static struct disk_request *nbd_find_abandoned(struct disk_nbd *nbd)
+{
+	list_for_each (link, &nbd->waiting) {
+		struct disk_request *request = container_of(link, struct disk_request, link);
+
+		if (request->abandoned)
+			return request;
+	}
+	return NULL;
+}
+
+static void nbd_end_abandoned(struct disk_nbd *nbd)
+{
+	struct disk_request *request;
+
+	while ((request = nbd_find_abandoned(nbd))) {
+		list_unlink(&request->link);
+		nbd_complete(nbd, request, -ECANCELED);
+	}
+}
+
+static void nbd_begin_anew(struct disk_nbd *nbd)
+{
+	close(nbd->fd);
+	nbd->fd = TAKE_FD(nbd->next_fd);
+	nbd->broken = false;
+	nbd->out_count = 0;
+	nbd_expect(nbd, NULL);
+}
+
+/* The connection has ended, and the kernel has let go of the memory. */
+static void nbd_wait(struct disk_nbd *nbd)
+{
+	if (!nbd->waits) {
+		nbd_fail_all(nbd);
+		return;
+	}
+	nbd_take_back(nbd);
+	nbd_end_abandoned(nbd);
+	if (nbd->next_fd >= 0 && !nbd->freed)
+		nbd_begin_anew(nbd);
+}
+
 static void nbd_destroy(struct disk_nbd *nbd)
 {
 	loop_deferred_cancel(&nbd->turn);
 	close(nbd->fd);
+	close_fdp(&nbd->next_fd);
 	free(nbd);
 }
 
@@ -427,14 +516,14 @@ static void nbd_turn(struct loop_deferred *deferred)
 	struct disk_nbd *nbd = container_of(deferred, struct disk_nbd, turn);
 	bool quiet = !nbd->is_sending && !nbd->is_receiving;
 
-	if (nbd->freed && quiet) {
+	if (nbd->freed && quiet && !nbd->timer_runs) {
 		nbd_destroy(nbd);
 		return;
 	}
 	if (nbd->broken) {
 		/* The kernel has let go of the memory. */
 		if (quiet)
-			nbd_fail_all(nbd);
+			nbd_wait(nbd);
 		return;
 	}
 	nbd_admit_waiting(nbd);
@@ -462,17 +551,47 @@ static void disk_nbd_free(struct disk *disk)
 {
 	struct disk_nbd *nbd = disk_nbd(disk);
 
-	if (!nbd->completing && !nbd->is_receiving && !nbd->is_sending) {
+	if (!nbd->completing && !nbd->is_receiving && !nbd->is_sending && !nbd->timer_runs) {
 		nbd_destroy(nbd);
 		return;
 	}
 	nbd->freed = true;
+	if (nbd->timer_runs)
+		loop_cancel(nbd->loop, &nbd->timer.operation);
 	nbd_break(nbd, "");
 	nbd_defer(nbd);
 }
 
+/*
+ * A server that does not answer would hold up a reset, or the end of a disk, for ever. To do
+ * without its answer takes an end of the connection: else it might still write to the requester's
+ * memory.
+ */
+static void nbd_abandon_over(struct loop_operation *operation, int result, bool more)
+{
+	struct disk_nbd *nbd = container_of(operation, struct disk_nbd, timer.operation);
+
+	nbd->timer_runs = false;
+	nbd_defer(nbd);
+	for (unsigned i = 0; i < SLOTS && !nbd->freed; i++)
+		if (nbd->slots[i].state != SLOT_FREE && nbd->slots[i].request->abandoned)
+			nbd_break(nbd, "its server does not answer");
+}
+
+static void disk_nbd_abandon(struct disk *disk)
+{
+	struct disk_nbd *nbd = disk_nbd(disk);
+
+	nbd_defer(nbd);
+	if (nbd->timer_runs)
+		return;
+	nbd->timer_runs = true;
+	loop_timer_start(nbd->loop, &nbd->timer, ABANDON_NS);
+}
+
 static const struct disk_ops disk_nbd_ops = {
 	.submit = disk_nbd_submit,
+	.abandon = disk_nbd_abandon,
 	.free = disk_nbd_free,
 };
 
@@ -485,11 +604,15 @@ static void disk_nbd_init(struct disk_nbd *nbd, const struct nbd_export *export,
 		.sector_size = sector_size,
 		.physical_block_size = MAX(sector_size, MIN(export->preferred, 4096u)),
 		.unmap = (export->flags & NBD_HAS_TRIM) != 0,
+		/* The server keeps what it could not write. */
+		.flush_is_repeatable = true,
 	};
+	disk_init(&nbd->disk);
 	nbd->piece_size = MIN(export->payload_maximum, PIECE_SIZE);
 	nbd->send.complete = nbd_sent;
 	nbd->receive.complete = nbd_received;
 	nbd->turn.run = nbd_turn;
+	nbd->timer.operation.complete = nbd_abandon_over;
 	list_init(&nbd->turn.link);
 	list_init(&nbd->waiting);
 	list_init(&nbd->queued);
@@ -525,10 +648,56 @@ int disk_nbd_new(struct loop *loop, int socket, const struct disk_nbd_options *o
 		return -ENOMEM;
 	nbd->loop = loop;
 	nbd->fd = TAKE_FD(fd);
+	nbd->next_fd = -1;
+	nbd->waits = options->waits;
+	nbd->read_only = options->read_only;
 	nbd->owner = options->owner;
 	disk_nbd_init(nbd, &export, options->sector_size);
 	nbd->disk.read_only = options->read_only;
+	nbd->disk.unmap_zeroes = nbd->disk.unmap && options->unmap_zeroes;
 	nbd_expect(nbd, NULL);
 	*ret_disk = &nbd->disk;
 	return 0;
+}
+
+int disk_nbd_reconnect(struct disk *disk, int socket)
+{
+	AUTO_CLOSE int fd = socket;
+	struct nbd_export export;
+	struct disk_nbd *nbd;
+	int r;
+
+	if (disk->ops != &disk_nbd_ops || !disk_nbd(disk)->waits)
+		return -EINVAL;
+	nbd = disk_nbd(disk);
+	r = nbd_handshake(fd, &export);
+	if (r == 0)
+		r = disk_nbd_check(&export, disk->sector_size, nbd->read_only);
+	/* The guest has been told what it is: a server that knows another disk has the wrong image.
+	 */
+	if (r == 0 && (export.size - export.size % disk->sector_size != disk->size ||
+		       export.payload_maximum < nbd->piece_size))
+		r = NBD_E_REFUSED;
+	if (r)
+		return r;
+	close_fdp(&nbd->next_fd);
+	nbd->next_fd = TAKE_FD(fd);
+	nbd_break(nbd, "it has another server");
+	nbd_defer(nbd);
+	return 0;
+}
+
+bool disk_nbd_is_unflushed(const struct disk *disk)
+{
+	return disk->ops == &disk_nbd_ops &&
+	       container_of(disk, const struct disk_nbd, disk)->unflushed;
+}
+
+void disk_nbd_give_up(struct disk *disk)
+{
+	if (disk->ops != &disk_nbd_ops)
+		return;
+	disk_nbd(disk)->waits = false;
+	nbd_break(disk_nbd(disk), "it has no server");
+	nbd_defer(disk_nbd(disk));
 }

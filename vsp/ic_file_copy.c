@@ -213,6 +213,7 @@ static void file_copy_disconnected(struct ic_service *service)
 }
 
 static const struct ic_service_kind file_copy_kind = {
+	.name = "file copy service",
 	.type = IC_FILE_COPY_TYPE,
 	.instance = IC_FILE_COPY_INSTANCE,
 	.message_type = IC_MESSAGE_FILE_COPY,

@@ -93,6 +93,7 @@ static void heartbeat_disconnected(struct ic_service *service)
 }
 
 static const struct ic_service_kind heartbeat_kind = {
+	.name = "heartbeat service",
 	.type = IC_HEARTBEAT_TYPE,
 	.instance = IC_HEARTBEAT_INSTANCE,
 	.message_type = IC_MESSAGE_HEARTBEAT,

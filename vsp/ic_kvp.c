@@ -343,6 +343,7 @@ static void kvp_disconnected(struct ic_service *service)
 }
 
 static const struct ic_service_kind kvp_kind = {
+	.name = "key-value pair service",
 	.type = IC_KVP_TYPE,
 	.instance = IC_KVP_INSTANCE,
 	.message_type = IC_MESSAGE_KVP,

@@ -270,6 +270,7 @@ int ic_service_offer(struct ic_service *service, const struct ic_service_kind *k
 		.flags = VMBUS_OFFER_ENUMERATE,
 	};
 
+	snprintf(offer.name, sizeof(offer.name), "%s", kind->name);
 	memcpy(offer.user_defined, &pipe_mode, sizeof(pipe_mode));
 	*service = (struct ic_service){ .kind = kind, .bus = bus };
 	service->timer.operation.complete = ic_service_timer;

@@ -22,6 +22,7 @@
 struct ic_service;
 
 struct ic_service_kind {
+	const char *name; /* for people */
 	struct guid type, instance;
 	uint16_t message_type;
 	const struct ic_version *versions; /* of the service, oldest first */

@@ -61,6 +61,7 @@ static void shutdown_timer(struct ic_service *service)
 }
 
 static const struct ic_service_kind shutdown_kind = {
+	.name = "shutdown service",
 	.type = IC_SHUTDOWN_TYPE,
 	.instance = IC_SHUTDOWN_INSTANCE,
 	.message_type = IC_MESSAGE_SHUTDOWN,

@@ -6,6 +6,8 @@
  * carries the partition's reference time of that moment, by which the guest makes up for the time
  * the message took. Linux keeps the last sample for /dev/ptp_hyperv, and distrusts one that is ten
  * minutes old, so samples keep coming.
+ *
+ * A sample sets no clock. When the host's has been set, the guest is asked to set its own again.
  */
 #include "vsp/ic_time.h"
 
@@ -16,10 +18,17 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define NS_PER_S UINT64_C(1000000000)
+
+/* In one interval: clocks that are only adjusted go by half a thousandth; this thread may be late.
+ */
+#define STEP_NS (NS_PER_S / 4)
+
 struct ic_time {
 	struct ic_service service;
 	uint64_t interval_ns;
-	bool sync_due; /* the guest has yet to be asked to set its clock */
+	uint64_t epoch; /* the time of day at the host's start, when last looked at, ns */
+	bool sync_due;  /* the guest has yet to be asked to set its clock */
 	bool paused;
 };
 
@@ -75,9 +84,27 @@ static void time_tell(struct ic_time *time)
 	ic_service_start_timer(&time->service, time->interval_ns);
 }
 
+/* Somebody has set the host's clock, rather than let it go faster or slower for a while. */
+static bool time_has_stepped(struct ic_time *time)
+{
+	struct timespec now, since;
+	uint64_t epoch, before = time->epoch;
+
+	clock_gettime(CLOCK_BOOTTIME, &since);
+	clock_gettime(CLOCK_REALTIME, &now);
+	epoch = ((uint64_t)now.tv_sec - (uint64_t)since.tv_sec) * NS_PER_S + (uint64_t)now.tv_nsec -
+		(uint64_t)since.tv_nsec;
+	time->epoch = epoch;
+	return epoch - before + STEP_NS > 2 * STEP_NS;
+}
+
 static void time_timer(struct ic_service *service)
 {
-	time_tell(time_of(service));
+	struct ic_time *time = time_of(service);
+
+	if (time_has_stepped(time))
+		time->sync_due = true;
+	time_tell(time);
 }
 
 static void time_connected(struct ic_service *service)
@@ -85,6 +112,7 @@ static void time_connected(struct ic_service *service)
 	struct ic_time *time = time_of(service);
 
 	time->sync_due = true;
+	(void)time_has_stepped(time);
 	time_tell(time);
 }
 
@@ -103,6 +131,7 @@ static void time_disconnected(struct ic_service *service)
 }
 
 static const struct ic_service_kind time_kind = {
+	.name = "time service",
 	.type = IC_TIME_TYPE,
 	.instance = IC_TIME_INSTANCE,
 	.message_type = IC_MESSAGE_TIMESYNC,

@@ -164,6 +164,7 @@ static void vss_disconnected(struct ic_service *service)
 }
 
 static const struct ic_service_kind vss_kind = {
+	.name = "backup service",
 	.type = IC_VSS_TYPE,
 	.instance = IC_VSS_INSTANCE,
 	.message_type = IC_MESSAGE_VSS,

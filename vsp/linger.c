@@ -29,10 +29,7 @@ void linger_begin(struct vmbus_channel *channel)
 	if (!bus->lingers || channel->broken || !list_empty(&channel->linger) ||
 	    patience_passes(&channel->linger_patience))
 		return;
-	if (!channel->masked) {
-		ring_mask(&channel->in);
-		channel->masked = true;
-	}
+	packet_mask(channel);
 	list_append(&bus->lingering, &channel->linger);
 }
 
@@ -64,8 +61,7 @@ static bool linger_end(struct vmbus *bus)
 
 		list_unlink(&channel->linger);
 		patience_failed(&channel->linger_patience, LINGER_FAILURES_MAX);
-		channel->masked = ring_unmask(&channel->in);
-		if (channel->masked) {
+		if (packet_unmask(channel)) {
 			packet_look(channel);
 			found = true;
 		}

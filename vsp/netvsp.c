@@ -15,6 +15,7 @@
 #include "vsp/netvsp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -388,6 +389,7 @@ int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 	struct netvsp_channel *channel;
 	int r;
 
+	snprintf(offer.name, sizeof(offer.name), "network adapter %.40s", adapter->rndis.name);
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return -ENOMEM;

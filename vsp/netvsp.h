@@ -308,6 +308,9 @@ int netvsp_receive_lend(struct netvsp_channel *channel, uint32_t rndis_channel,
 			const struct ring_transfer_range *ranges, unsigned count,
 			uint32_t first) MUST_CHECK;
 
+/* `size` bytes of the frame in the buffer, from `offset` on, have been written. */
+void netvsp_receive_mark(const struct netvsp_buffer *buffer, uint32_t offset, uint32_t size);
+
 /* ---- netvsp_arrival.c ---- */
 
 /* A frame of `size` bytes has come into a buffer. Return: how many of its slots are taken. */

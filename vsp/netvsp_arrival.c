@@ -69,8 +69,6 @@ static void arrival_enqueue(struct arrival *arrival, struct netvsp_channel *chan
 			envelope->fragment = (uint8_t)(RNDIS_PACKET_ID_FRAGMENT |
 						       (i == 0 ? RNDIS_PACKET_ID_FIRST : 0) |
 						       (left == part ? RNDIS_PACKET_ID_LAST : 0));
-		vmbus_buffer_mark(adapter->receive_buffer, slot * adapter->slot_size,
-				  RNDIS_ENVELOPE_MAX + part);
 		vmbus_buffer_write(adapter->receive_buffer, slot * adapter->slot_size, bytes,
 				   (uint32_t)rndis_envelope_write(envelope, bytes));
 		batch_add(channel, slot, RNDIS_ENVELOPE_MAX + part);
@@ -144,6 +142,7 @@ static void arrival_fill_checksum(const struct arrival *arrival)
 	iov_copy_out(at,
 		     iov_slice(buffer->iov + 1, buffer->iov_count - 1, field, sizeof(checksum), at),
 		     checksum, sizeof(checksum));
+	netvsp_receive_mark(arrival->buffer, (uint32_t)field, sizeof(checksum));
 }
 
 /* ---- The way to a channel ---- */

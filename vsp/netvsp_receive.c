@@ -207,6 +207,21 @@ void netvsp_receive_returned(struct netvsp_channel *channel, uint64_t transactio
 
 /* ---- The network's buffers ---- */
 
+void netvsp_receive_mark(const struct netvsp_buffer *buffer, uint32_t offset, uint32_t size)
+{
+	const struct network_adapter *adapter = buffer->adapter;
+	uint32_t room = netvsp_slot_room(adapter), part;
+
+	for (; size > 0 && offset / room < buffer->slot_count; offset += part, size -= part) {
+		uint32_t slot = buffer->slots[offset / room];
+
+		part = MIN(size, room - offset % room);
+		vmbus_buffer_mark(adapter->receive_buffer,
+				  slot * adapter->slot_size + RNDIS_ENVELOPE_MAX + offset % room,
+				  part);
+	}
+}
+
 static void buffer_filled(struct net_buffer *net_buffer, int result)
 {
 	struct netvsp_buffer *buffer = container_of(net_buffer, struct netvsp_buffer, buffer);
@@ -215,6 +230,9 @@ static void buffer_filled(struct net_buffer *net_buffer, int result)
 
 	adapter->buffers_out--;
 	adapter->queue_out[net_buffer->queue]--;
+	/* Whatever becomes of the frame, the guest's memory has been written. */
+	if (result > 0)
+		netvsp_receive_mark(buffer, 0, (uint32_t)result);
 	if (result >= NET_FRAME_MIN && !adapter->receive_revoked)
 		used = netvsp_arrival_deliver(buffer, (uint32_t)result);
 	for (unsigned i = used; i < buffer->slot_count; i++)

@@ -68,10 +68,7 @@ static void pace_wait(struct pace_wait *wait, struct vmbus_channel *channel, uns
 {
 	uint64_t time_ns = MAX(PACE_TURNS * channel->bus->pace.turn_ns, (uint64_t)PACE_MIN_NS);
 
-	if (!channel->masked) {
-		ring_mask(&channel->in);
-		channel->masked = true;
-	}
+	packet_mask(channel);
 	list_append(&wait->channels, &channel->paced);
 	if (wait->runs)
 		return;
@@ -121,8 +118,7 @@ void pace_unfollow(struct vmbus_channel *channel)
 		return;
 	list_unlink(&channel->paced);
 	channel->followed = false;
-	channel->masked = ring_unmask(&channel->in);
-	channel->kick |= channel->masked;
+	channel->kick |= packet_unmask(channel);
 }
 
 void pace_end(struct vmbus_channel *channel)

@@ -77,6 +77,52 @@ void doorbell_free(struct doorbell *doorbell)
 	free(doorbell);
 }
 
+/* ---- What the host writes to the rings, and dirty tracking ---- */
+
+static void packet_mark_page(struct vmbus_channel *channel, uint32_t page)
+{
+	const struct vsp_host *host = channel->bus->host;
+
+	/* The first word of a list of one range is the range's own. */
+	host->ops->mark_written(host->host, gpa_from_pfn(channel->gpadl->ranges[1 + page]),
+				HV_PAGE_SIZE);
+}
+
+/* Indices, what is waited for, and packets that were put into the ring since the last time. */
+static void packet_mark_written(struct vmbus_channel *channel)
+{
+	const struct ring *out = &channel->out;
+	uint32_t data_page = channel->downstream_page + 1;
+
+	packet_mark_page(channel, 0);
+	packet_mark_page(channel, channel->downstream_page);
+	while (channel->marked != out->position) {
+		uint32_t left = (out->position + out->size - channel->marked) % out->size;
+		uint32_t in_page = RING_PAGE_SIZE - channel->marked % RING_PAGE_SIZE;
+
+		packet_mark_page(channel, data_page + channel->marked / RING_PAGE_SIZE);
+		channel->marked = (channel->marked + MIN(left, in_page)) % out->size;
+	}
+}
+
+void packet_mask(struct vmbus_channel *channel)
+{
+	if (channel->masked)
+		return;
+	ring_mask(&channel->in);
+	channel->masked = true;
+	packet_mark_page(channel, 0);
+}
+
+bool packet_unmask(struct vmbus_channel *channel)
+{
+	channel->masked = ring_unmask(&channel->in);
+	if (channel->masked)
+		ring_mask(&channel->in);
+	packet_mark_page(channel, 0);
+	return channel->masked;
+}
+
 /* ---- A turn ---- */
 
 void packet_look(struct vmbus_channel *channel)
@@ -92,35 +138,8 @@ void packet_look(struct vmbus_channel *channel)
 	}
 	/* Masked and empty: the turn before ended with the last packet, and the mask is to go. */
 	if (channel->state == CHANNEL_OPEN && (channel->masked || ring_has_packets(&channel->in))) {
-		ring_mask(&channel->in);
-		channel->masked = true;
+		packet_mask(channel);
 		channel->ops->readable(channel->device, channel);
-	}
-}
-
-static void packet_mark_page(struct vmbus_channel *channel, uint32_t page)
-{
-	const struct vsp_host *host = channel->bus->host;
-
-	/* The first word of a list of one range is the range's own. */
-	host->ops->mark_written(host->host, gpa_from_pfn(channel->gpadl->ranges[1 + page]),
-				HV_PAGE_SIZE);
-}
-
-/* Tells dirty tracking of the ring pages written in this turn. */
-static void packet_mark_written(struct vmbus_channel *channel)
-{
-	const struct ring *out = &channel->out;
-	uint32_t data_page = channel->downstream_page + 1;
-
-	packet_mark_page(channel, 0);
-	packet_mark_page(channel, channel->downstream_page);
-	while (channel->marked != out->position) {
-		uint32_t left = (out->position + out->size - channel->marked) % out->size;
-		uint32_t in_page = RING_PAGE_SIZE - channel->marked % RING_PAGE_SIZE;
-
-		packet_mark_page(channel, data_page + channel->marked / RING_PAGE_SIZE);
-		channel->marked = (channel->marked + MIN(left, in_page)) % out->size;
 	}
 }
 
@@ -205,6 +224,9 @@ void packet_stop(struct vmbus_channel *channel)
 	loop_deferred_cancel(&channel->flush);
 	list_unlink(&channel->linger);
 	list_unlink(&channel->paced);
+	/* The turn that would have said so was cancelled, and the rings are not touched any more.
+	 */
+	packet_mark_written(channel);
 }
 
 static int packet_corrupt(struct vmbus_channel *channel)
@@ -225,12 +247,7 @@ static bool packet_is_allowed(const struct vmbus_channel *channel)
 static bool packet_ring_drained(struct vmbus_channel *channel)
 {
 	channel->interrupt |= ring_publish_read(&channel->in);
-	if (!channel->masked)
-		return false;
-	channel->masked = ring_unmask(&channel->in);
-	if (channel->masked)
-		ring_mask(&channel->in);
-	return channel->masked;
+	return channel->masked && packet_unmask(channel);
 }
 
 /*
@@ -348,7 +365,26 @@ static int packet_map_append(struct packet_map *map, gpa_t gpa, uint32_t size)
 	return 0;
 }
 
-/* One call of `map` for each run of neighbouring frames. Return: 0; VMBUS_E_INVALID. */
+/*
+ * Neighbouring frames, of which `offset` bytes are left out. They are mapped at once; page by page
+ * where they go from RAM that was there into RAM that was added, which is not mapped as one. Return
+ * as of the caller.
+ */
+static int packet_map_run(struct packet_map *map, uint64_t pfn, uint32_t offset, uint32_t size)
+{
+	uint32_t part;
+
+	if (packet_map_append(map, gpa_add(gpa_from_pfn(pfn), offset), size) == 0)
+		return 0;
+	for (; size > 0; size -= part, offset = 0, pfn++) {
+		part = MIN(size, (uint32_t)HV_PAGE_SIZE - offset);
+		if (packet_map_append(map, gpa_add(gpa_from_pfn(pfn), offset), part))
+			return VMBUS_E_INVALID;
+	}
+	return 0;
+}
+
+/* Run by run. Return: 0; VMBUS_E_INVALID. */
 static int packet_map_range(struct packet_map *map, const struct ring_gpa_range *range)
 {
 	uint32_t offset = range->byte_offset, left = range->byte_count, page = 0;
@@ -360,7 +396,7 @@ static int packet_map_range(struct packet_map *map, const struct ring_gpa_range 
 		       range->pfns[page + run] == range->pfns[page] + run)
 			run++;
 		size = (uint32_t)MIN((uint64_t)run * HV_PAGE_SIZE - offset, (uint64_t)left);
-		if (packet_map_append(map, gpa_add(gpa_from_pfn(range->pfns[page]), offset), size))
+		if (packet_map_run(map, range->pfns[page], offset, size))
 			return VMBUS_E_INVALID;
 		page += run;
 		left -= size;

@@ -67,6 +67,8 @@ struct scsi_command {
 	const struct scsi_handler *handler;
 	unsigned medium_generation;
 	bool aborted, waiting; /* waiting: for a buffer */
+	bool writing;          /* it counts among its unit's writing commands */
+	struct list held;      /* in unit->held */
 	struct disk_request request;
 	void (*step)(struct scsi_command *command);
 	struct buffer_waiter waiter;

@@ -5,6 +5,9 @@
  * The table says what each operation code needs; whatever is not in it is an illegal request. The
  * checks come in the order of SPC-4 5.5: is there such a command, is there a unit attention to
  * report first, is the CDB whole, does the data go the right way, is there a medium.
+ *
+ * A command that must be alone with the medium waits until no other writes, and those that come
+ * after it, and write, wait for it; they start in the order they came.
  */
 #include "vsp/iov.h"
 #include "vsp/scsi_unit.h"
@@ -26,6 +29,9 @@ static const struct scsi_handler scsi_handlers[256] = {
 				 scsi_mode_select },
 	[SCSI_MODE_SELECT_10] = { "MODE SELECT(10)", 10, SCSI_FOR_DISK | SCSI_TAKES,
 				  scsi_mode_select },
+
+	[SCSI_MAINTENANCE_IN] = { "MAINTENANCE IN", 12, SCSI_FOR_DISK | SCSI_SENDS,
+				  scsi_maintenance_in },
 
 	[SCSI_READ_CAPACITY_10] = { "READ CAPACITY(10)", 10, ALL | SCSI_NEEDS_MEDIUM | SCSI_SENDS,
 				    scsi_read_capacity_10 },
@@ -49,6 +55,10 @@ static const struct scsi_handler scsi_handlers[256] = {
 	[SCSI_WRITE_16] = { "WRITE(16)", 16,
 			    SCSI_FOR_DISK | SCSI_NEEDS_MEDIUM | SCSI_WRITES | SCSI_TAKES,
 			    scsi_write },
+	[SCSI_COMPARE_AND_WRITE] = { "COMPARE AND WRITE", 16,
+				     SCSI_FOR_DISK | SCSI_NEEDS_MEDIUM | SCSI_WRITES | SCSI_TAKES |
+					     SCSI_EXCLUSIVE,
+				     scsi_compare_and_write },
 	[SCSI_VERIFY_10] = { "VERIFY(10)", 10, ALL | SCSI_NEEDS_MEDIUM | SCSI_TAKES, scsi_verify },
 	[SCSI_VERIFY_16] = { "VERIFY(16)", 16, SCSI_FOR_DISK | SCSI_NEEDS_MEDIUM | SCSI_TAKES,
 			     scsi_verify },
@@ -86,16 +96,21 @@ static const struct scsi_handler scsi_handlers[256] = {
 
 /* ---- The end of a command ---- */
 
+static void scsi_write_ended(struct scsi_unit *unit);
+
 static void scsi_complete(struct scsi_command *command)
 {
 	struct scsi_target *target = command->scsi_target;
 	struct scsi_unit *unit = command->unit;
 	void *buffer = command->buffer;
+	bool writing = command->writing;
 
 	/* Afterwards the command may be gone. */
 	command->complete(command);
 	if (buffer)
 		buffer_pool_put(scsi_target_buffers(target), buffer);
+	if (writing)
+		scsi_write_ended(unit);
 	if (unit)
 		scsi_unit_release(unit);
 }
@@ -226,10 +241,13 @@ void scsi_with_buffer(struct scsi_command *command, void (*step)(struct scsi_com
 void scsi_command_abort(struct scsi_command *command)
 {
 	command->aborted = true;
-	command->request.abandoned = true;
+	disk_abandon(&command->request);
 	if (command->waiting) {
 		command->waiting = false;
 		buffer_pool_leave(&command->waiter);
+		scsi_fail(command, SCSI_SENSE_ABORTED);
+	} else if (!list_empty(&command->held)) {
+		list_unlink(&command->held);
 		scsi_fail(command, SCSI_SENSE_ABORTED);
 	}
 }
@@ -284,6 +302,56 @@ static const struct scsi_handler *scsi_find_handler(const struct scsi_unit *unit
 	return handler->flags & kind ? handler : NULL;
 }
 
+bool scsi_unit_has_command(const struct scsi_unit *unit, uint8_t opcode)
+{
+	/* The target's, whatever its units are. */
+	if (opcode == SCSI_REPORT_LUNS)
+		return true;
+	if (opcode == SCSI_UNMAP && !(unit->disk && unit->disk->unmap))
+		return false;
+	return scsi_find_handler(unit, opcode) != NULL;
+}
+
+/* ---- One at a time ---- */
+
+static bool scsi_may_start(const struct scsi_unit *unit, const struct scsi_command *command)
+{
+	return command->handler->flags & SCSI_EXCLUSIVE ? !unit->writing : !unit->exclusive;
+}
+
+static void scsi_start(struct scsi_unit *unit, struct scsi_command *command)
+{
+	command->writing = true;
+	unit->writing++;
+	unit->exclusive = command->handler->flags & SCSI_EXCLUSIVE;
+	command->handler->execute(command);
+}
+
+static void scsi_start_held(struct scsi_unit *unit)
+{
+	/* One that ends at once comes back here: the loop goes on with the next. */
+	if (unit->starting)
+		return;
+	unit->starting = true;
+	while (!list_empty(&unit->held)) {
+		struct scsi_command *command =
+			container_of(unit->held.next, struct scsi_command, held);
+
+		if (!scsi_may_start(unit, command))
+			break;
+		list_unlink(&command->held);
+		scsi_start(unit, command);
+	}
+	unit->starting = false;
+}
+
+static void scsi_write_ended(struct scsi_unit *unit)
+{
+	unit->writing--;
+	unit->exclusive = false;
+	scsi_start_held(unit);
+}
+
 void scsi_unit_execute(struct scsi_unit *unit, struct scsi_command *command)
 {
 	uint32_t sense;
@@ -305,7 +373,12 @@ void scsi_unit_execute(struct scsi_unit *unit, struct scsi_command *command)
 		scsi_fail(command, sense);
 		return;
 	}
-	command->handler->execute(command);
+	if (!(command->handler->flags & SCSI_WRITES))
+		command->handler->execute(command);
+	else if (LIKELY(list_empty(&unit->held) && scsi_may_start(unit, command)))
+		scsi_start(unit, command);
+	else
+		list_append(&unit->held, &command->held);
 }
 
 /* ---- Fields ---- */

@@ -17,7 +17,12 @@
 #define ENABLE_VITAL      0x01 /* CDB byte 1: EVPD */
 #define VITAL_HEADER_SIZE 4
 #define VITAL_SIZE        128 /* of the longest page */
-#define STANDARD_SIZE     36
+#define CDROM_SIZE        36
+#define DISK_SIZE         74 /* with version descriptors */
+#define DESCRIPTORS       58
+#define CLAIMS_SAM_3      0x0060
+#define CLAIMS_SPC_3      0x0300
+#define CLAIMS_SBC_3      0x04c0
 #define VENDOR            "Msft    "
 #define PRODUCT_DISK      "Virtual Disk    "
 #define PRODUCT_CDROM     "Virtual DVD-ROM "
@@ -26,18 +31,24 @@
 static void scsi_inquiry_standard(struct scsi_command *command)
 {
 	bool cdrom = command->unit->device_type == SCSI_DEVICE_CDROM;
-	uint8_t data[STANDARD_SIZE + 1] = {
+	size_t size = cdrom ? CDROM_SIZE : DISK_SIZE;
+	uint8_t data[DISK_SIZE] = {
 		[0] = command->unit->device_type,
 		[1] = cdrom ? REMOVABLE : 0,
 		[2] = VERSION_SPC_3,
 		[3] = RESPONSE_FORMAT,
-		[4] = STANDARD_SIZE - 5,
+		[4] = (uint8_t)(size - 5),
 		[7] = COMMAND_QUEUEING,
 	};
 
 	snprintf((char *)data + 8, sizeof(data) - 8, VENDOR "%s" REVISION,
 		 cdrom ? PRODUCT_CDROM : PRODUCT_DISK);
-	scsi_reply(command, data, STANDARD_SIZE, scsi_get_16(command->cdb + 3));
+	if (!cdrom) {
+		scsi_put_16(data + DESCRIPTORS, CLAIMS_SAM_3);
+		scsi_put_16(data + DESCRIPTORS + 2, CLAIMS_SPC_3);
+		scsi_put_16(data + DESCRIPTORS + 4, CLAIMS_SBC_3);
+	}
+	scsi_reply(command, data, size, scsi_get_16(command->cdb + 3));
 }
 
 /* ---- Vital product data: each function fills a page after its header, and says how much ---- */
@@ -76,10 +87,11 @@ static size_t scsi_vital_limits(const struct scsi_unit *unit, uint8_t *page)
 	uint32_t granularity = unit->disk->physical_block_size / sector_size;
 
 	memset(page, 0, 60);
-	data[4] = 1; /* WRITE SAME of no blocks means none, not all */
+	data[4] = 1; /* WRITE SAME of no blocks is refused */
+	data[5] = (uint8_t)scsi_compare_blocks_max(unit);
 	scsi_put_16(data + 6, (uint16_t)MIN(granularity, 0xffffu));
 	if (unit->disk->unmap) {
-		scsi_put_32(data + 20, (uint32_t)(SCSI_UNMAP_BYTES_MAX / sector_size));
+		scsi_put_32(data + 20, SCSI_UNMAP_BLOCKS_MAX);
 		scsi_put_32(data + 24, SCSI_UNMAP_DESCRIPTORS_MAX);
 		scsi_put_32(data + 28, granularity);
 	}
@@ -100,8 +112,10 @@ static size_t scsi_vital_provisioning(const struct scsi_unit *unit, uint8_t *pag
 {
 	memset(page, 0, 4);
 	if (unit->disk->unmap) {
-		page[1] = 0xe4; /* UNMAP, WRITE SAME(16), WRITE SAME(10); unmapped reads as zeros */
+		page[1] = 0xe0; /* by UNMAP, WRITE SAME(16), WRITE SAME(10) */
 		page[2] = 2;    /* thin */
+		if (unit->disk->unmap_zeroes)
+			page[1] |= 0x04; /* what is unmapped reads as zeros */
 	}
 	return 4;
 }

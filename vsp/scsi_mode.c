@@ -172,6 +172,17 @@ static size_t mode_check_page(const struct scsi_unit *unit, const uint8_t *data,
 	return expected;
 }
 
+/* The blocks are what they are: whoever asks for others hears so. SBC-3 6.4.2.2 */
+static bool mode_descriptor_is_valid(const struct scsi_unit *unit, const uint8_t *descriptor)
+{
+	uint8_t current[DESCRIPTOR_SIZE] = { 0 };
+	uint32_t blocks = scsi_get_32(descriptor);
+
+	mode_fill_descriptor(unit, current);
+	return scsi_get_24(descriptor + 5) == scsi_get_24(current + 5) &&
+	       (blocks == 0 || blocks == UINT32_MAX || blocks == scsi_get_32(current));
+}
+
 /* Return: 0, or the sense to fail with. */
 static uint32_t mode_parse(const struct scsi_unit *unit, const uint8_t *data, size_t size,
 			   size_t header, bool *ret_write_cache)
@@ -185,6 +196,8 @@ static uint32_t mode_parse(const struct scsi_unit *unit, const uint8_t *data, si
 		return SCSI_SENSE_INVALID_PARAMETER;
 	if (size < header + descriptors)
 		return SCSI_SENSE_LIST_LENGTH;
+	if (descriptors && !mode_descriptor_is_valid(unit, data + header))
+		return SCSI_SENSE_INVALID_PARAMETER;
 	for (offset = header + descriptors; offset < size;) {
 		uint32_t sense;
 		size_t page = mode_check_page(unit, data + offset, size - offset, ret_write_cache,

@@ -51,7 +51,7 @@ static uint32_t unmap_check(const struct scsi_command *command)
 			return SCSI_SENSE_LBA_RANGE;
 		blocks += extent.blocks;
 	}
-	if (blocks * unit->disk->sector_size > SCSI_UNMAP_BYTES_MAX)
+	if (blocks > SCSI_UNMAP_BLOCKS_MAX)
 		return SCSI_SENSE_INVALID_PARAMETER;
 	return 0;
 }
@@ -210,7 +210,7 @@ static uint32_t write_same_check(const struct scsi_command *command,
 		return SCSI_SENSE_INVALID_FIELD;
 	if (!extent->blocks || extent->blocks > SCSI_WRITE_SAME_BYTES_MAX / sector_size)
 		return SCSI_SENSE_INVALID_FIELD;
-	if (!no_data && command->transfer_length < sector_size)
+	if (!no_data && command->transfer_length != sector_size)
 		return SCSI_SENSE_INVALID_FIELD;
 	return scsi_extent_is_valid(unit, extent) ? 0 : SCSI_SENSE_LBA_RANGE;
 }

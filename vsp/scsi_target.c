@@ -227,6 +227,11 @@ void scsi_target_execute(struct scsi_target *target, struct scsi_command *comman
 	command->absent = false;
 	command->aborted = false;
 	command->waiting = false;
+	command->request.held = false;
+	command->request.throttled = false;
+	command->request.under_way = false;
+	command->writing = false;
+	list_init(&command->held);
 	if (scsi_target_is_here(command) && command->lun < SCSI_UNIT_MAX)
 		slot = &target->slots[command->lun];
 	if (slot && slot->unit && !slot->ghost && command->cdb[0] != SCSI_REPORT_LUNS)

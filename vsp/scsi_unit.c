@@ -45,6 +45,7 @@ int scsi_unit_new(unsigned lun, uint8_t device_type, const struct scsi_identity 
 	unit->identity = *identity;
 	unit->identity.serial[SCSI_SERIAL_SIZE - 1] = '\0';
 	unit->disk = disk;
+	list_init(&unit->held);
 	scsi_unit_power_on(unit);
 	*ret_unit = unit;
 	return 0;

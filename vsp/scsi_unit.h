@@ -41,6 +41,12 @@ struct scsi_unit {
 	uint8_t media_event;
 	uint32_t kept_sense; /* SCSI_SENSE() for REQUEST SENSE */
 
+	/* One that compares and writes is alone with the medium, but for reads. */
+	unsigned writing; /* commands that write, and are under way */
+	bool exclusive;   /* the one that is writing is alone */
+	bool starting;    /* held commands are being started */
+	struct list held; /* commands that wait for that, oldest first */
+
 	unsigned in_flight;
 	bool retiring;
 	void (*retired)(void *data);
@@ -55,6 +61,7 @@ struct scsi_unit {
 #define SCSI_SENDS          0x10u /* data to the guest */
 #define SCSI_TAKES          0x20u /* data from the guest */
 #define SCSI_DESPITE_CHANGE 0x40u /* done in spite of a unit attention, which stays */
+#define SCSI_EXCLUSIVE      0x80u /* with SCSI_WRITES: while no other command writes */
 
 struct scsi_handler {
 	const char *name;
@@ -97,6 +104,9 @@ static inline uint64_t scsi_unit_blocks(const struct scsi_unit *unit)
 
 void scsi_unit_execute(struct scsi_unit *unit, struct scsi_command *command);
 
+/* Whether the unit knows an operation code, on the medium that it has. */
+bool scsi_unit_has_command(const struct scsi_unit *unit, uint8_t opcode);
+
 /* Ends with GOOD, having moved so many bytes. */
 void scsi_finish(struct scsi_command *command, uint32_t transferred);
 
@@ -136,18 +146,26 @@ struct scsi_extent scsi_cdb_extent(const uint8_t *cdb);
 /* Whether the medium has these blocks. */
 bool scsi_extent_is_valid(const struct scsi_unit *unit, const struct scsi_extent *extent);
 
-/* ---- Commands of all units (scsi_inquiry.c, scsi_mode.c) ---- */
+/* ---- Commands of all units (scsi_inquiry.c, scsi_mode.c, scsi_report.c) ---- */
 
 void scsi_inquiry(struct scsi_command *command);
 void scsi_request_sense(struct scsi_command *command);
 void scsi_mode_sense(struct scsi_command *command);
 void scsi_mode_select(struct scsi_command *command);
+void scsi_maintenance_in(struct scsi_command *command);
 
-/* ---- Block commands (scsi_block.c, scsi_provision.c) ---- */
+/* ---- Block commands (scsi_block.c, scsi_verify.c, scsi_provision.c) ---- */
 
+/*
+ * The limits that page B0 of the vital product data tells. Fewer than 65536 blocks of WRITE SAME:
+ * where it may be more, libiscsi's tests read so many back by one command, which no guest can send.
+ */
 #define SCSI_UNMAP_DESCRIPTORS_MAX 256
-#define SCSI_UNMAP_BYTES_MAX       (UINT64_C(4) << 30)
-#define SCSI_WRITE_SAME_BYTES_MAX  (UINT64_C(32) << 20)
+#define SCSI_UNMAP_BLOCKS_MAX      (UINT64_C(1) << 20)
+#define SCSI_WRITE_SAME_BYTES_MAX  (UINT64_C(16) << 20)
+
+#define SCSI_PROTECT_MASK 0xe0 /* CDB byte 1: RDPROTECT, WRPROTECT, VRPROTECT */
+#define SCSI_FORCE_ACCESS 0x08 /* CDB byte 1: FUA */
 
 void scsi_test_unit_ready(struct scsi_command *command);
 void scsi_read_capacity_10(struct scsi_command *command);
@@ -155,6 +173,14 @@ void scsi_service_action_in(struct scsi_command *command);
 void scsi_read(struct scsi_command *command);
 void scsi_write(struct scsi_command *command);
 void scsi_verify(struct scsi_command *command);
+void scsi_compare_and_write(struct scsi_command *command);
+
+/* The longest COMPARE AND WRITE, in blocks: what its field holds and a buffer does. */
+static inline uint32_t scsi_compare_blocks_max(const struct scsi_unit *unit)
+{
+	return MIN(BUFFER_SIZE / unit->disk->sector_size, 255u);
+}
+
 void scsi_synchronize_cache(struct scsi_command *command);
 void scsi_start_stop(struct scsi_command *command);
 void scsi_unmap(struct scsi_command *command);

@@ -275,6 +275,7 @@ static int stream_offer(struct socket_stream *stream, const struct socket_stream
 		.type = config->type,
 		.instance = config->instance,
 		.flags = VMBUS_OFFER_ENUMERATE | VMBUS_OFFER_NAMED_PIPE | VMBUS_OFFER_SOCKET,
+		.name = "Hyper-V socket",
 	};
 
 	memcpy(offer.user_defined, &parameters, sizeof(parameters));

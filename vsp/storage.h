@@ -43,6 +43,7 @@ enum {
 struct storage_options {
 	struct guid machine;      /* the VM's: part of what makes disks' names unique */
 	struct guid instance;     /* the controller's, which the guest sees */
+	const char *name;         /* for people; borrowed for the controller's life; optional */
 	uint16_t sub_channel_max; /* besides the first; STORAGE_SUB_CHANNELS_AUTOMATIC: by vps */
 
 	/* The guest took the medium out of a DVD drive. Optional. */

@@ -21,6 +21,7 @@
 #include "vsp/storvsp.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,6 +222,7 @@ static int storvsp_open(void *device, struct vmbus_channel *vmbus_channel, const
 		return 0;
 	controller->state = STORVSP_OPENED;
 	controller->enumerate_wanted = false;
+	controller->commanded = false;
 	scsi_target_power_on(controller->target);
 	return 0;
 }
@@ -281,6 +283,7 @@ int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_chan
 	struct storvsp_channel *channel;
 	int r;
 
+	snprintf(offer.name, sizeof(offer.name), "%s", controller->options.name ?: "");
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return -ENOMEM;
@@ -310,12 +313,16 @@ void storvsp_enumerate(struct storage_controller *controller)
 	storvsp_defer(controller);
 }
 
-/* After the replies that are to come first. */
+/*
+ * After the replies that are to come first, and not before the guest's first command: Linux makes
+ * the workqueue in which it looks for units after it has seen the end of the negotiation.
+ */
 static void storvsp_send_enumerate(struct storage_controller *controller)
 {
 	struct storvsp_packet packet = { .operation = STORVSP_ENUMERATE_BUS };
 
-	if (!controller->enumerate_wanted || !list_empty(&controller->primary->unsent))
+	if (!controller->enumerate_wanted || !controller->commanded ||
+	    !list_empty(&controller->primary->unsent))
 		return;
 	if (vmbus_channel_send(controller->primary->channel, RING_PACKET_INBAND, false, 0, &packet,
 			       sizeof(packet)) != VMBUS_E_FULL)

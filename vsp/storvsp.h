@@ -71,6 +71,7 @@ struct storage_controller {
 	uint16_t sub_channel_max;
 	uint16_t sub_channels_wanted; /* to be offered when the guest has seen the reply */
 	bool enumerate_wanted;        /* the guest is to be told that units have changed */
+	bool commanded;               /* it had a command since the negotiation */
 
 	struct storvsp_request *requests; /* STORVSP_REQUEST_MAX */
 	unsigned fresh;                   /* those from here on were never used */

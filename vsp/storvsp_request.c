@@ -214,6 +214,11 @@ void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet 
 		return;
 	}
 	controller->commands++;
+	if (UNLIKELY(!controller->commanded)) {
+		controller->commanded = true;
+		if (controller->enumerate_wanted)
+			storvsp_defer(controller);
+	}
 	request->executing = true;
 	scsi_target_execute(controller->target, &request->command);
 }

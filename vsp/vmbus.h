@@ -140,12 +140,15 @@ struct vmbus_channel_ops {
 	void (*released)(void *device, struct vmbus_channel *channel);
 };
 
+#define VMBUS_CHANNEL_NAME_SIZE 64
+
 struct vmbus_offer {
 	struct guid type, instance;
 	uint16_t flags; /* VMBUS_OFFER_ of common/wire/vmbus.h */
 	uint16_t mmio_megabytes;
 	uint16_t sub_channel_index;
 	uint8_t user_defined[VMBUS_USER_DATA_SIZE];
+	char name[VMBUS_CHANNEL_NAME_SIZE]; /* for people; the guest does not see it */
 };
 
 /*

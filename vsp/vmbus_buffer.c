@@ -100,17 +100,18 @@ void vmbus_buffer_write(struct vmbus_buffer *buffer, uint32_t offset, const void
 			uint32_t size)
 {
 	const uint8_t *from = source;
+	uint32_t at = offset, left = size;
 
-	vmbus_buffer_mark(buffer, offset, size);
-	while (size > 0) {
-		uint32_t in_page = (uint32_t)(offset % HV_PAGE_SIZE);
-		uint32_t run = MIN(size, (uint32_t)HV_PAGE_SIZE - in_page);
+	while (left > 0) {
+		uint32_t in_page = (uint32_t)(at % HV_PAGE_SIZE);
+		uint32_t run = MIN(left, (uint32_t)HV_PAGE_SIZE - in_page);
 
-		memcpy(buffer->pages[offset / HV_PAGE_SIZE] + in_page, from, run);
+		memcpy(buffer->pages[at / HV_PAGE_SIZE] + in_page, from, run);
 		from += run;
-		offset += run;
-		size -= run;
+		at += run;
+		left -= run;
 	}
+	vmbus_buffer_mark(buffer, offset, size);
 }
 
 void vmbus_buffer_read(const struct vmbus_buffer *buffer, uint32_t offset, void *destination,

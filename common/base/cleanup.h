@@ -43,6 +43,7 @@ static inline void close_fdp(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);
+	*fd = -1;
 }
 
 #define AUTO_FREE  CLEANUP(freep)

@@ -6,6 +6,9 @@
  * keys in silence. So a second pass walks the text, which is known to be valid by then, in step
  * with the tree: it notes the line of each value in the value itself (as its user data), and a
  * value whose line is already set was named twice.
+ *
+ * How many values a text has is counted before json-c sees it: each but the document comes after a
+ * brace, a bracket or a comma. What is no JSON may be counted wrongly, and is refused later.
  */
 #include "common/base/json.h"
 
@@ -63,10 +66,43 @@ static char scan_blank(struct scanner *scanner)
 	return '\0';
 }
 
+/* The second digit of the halves: U+D800 to U+DBFF, U+DC00 to U+DFFF. */
+#define HIGH_SURROGATE "89ab"
+#define LOW_SURROGATE  "cdef"
+
+/* Whether the text goes on with an escape of such a half. */
+static bool is_surrogate(const char *text, const char *end, const char *second)
+{
+	return end - text >= 6 && text[0] == '\\' && text[1] == 'u' &&
+	       tolower((unsigned char)text[2]) == 'd' &&
+	       strchr(second, tolower((unsigned char)text[3]));
+}
+
+/*
+ * Steps over what follows a backslash, which may be a quote. Half a surrogate pair stands for no
+ * character; json-c would put another in its place.
+ */
+static int scan_escape(struct scanner *scanner)
+{
+	const char *at = scanner->at, *end = scanner->end;
+
+	if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
+		return scanner_refuse(scanner, "strings hold no NUL characters");
+	if (is_surrogate(at, end, LOW_SURROGATE) ||
+	    (is_surrogate(at, end, HIGH_SURROGATE) && !is_surrogate(at + 6, end, LOW_SURROGATE)))
+		return scanner_refuse(scanner,
+				      "%.6s is half a character; write both halves of its pair, or "
+				      "the character itself",
+				      at);
+	scanner->at += is_surrogate(at, end, HIGH_SURROGATE) ? 11 : 1;
+	return 0;
+}
+
 /* Steps over a string, whose text is put where ret_text points, without its quotes. */
 static int scan_string(struct scanner *scanner, const char **ret_text, size_t *ret_size)
 {
 	const char *begin = ++scanner->at;
+	int r;
 
 	for (; scanner->at < scanner->end && *scanner->at != '"'; scanner->at++) {
 		if ((unsigned char)*scanner->at < 0x20)
@@ -74,9 +110,9 @@ static int scan_string(struct scanner *scanner, const char **ret_text, size_t *r
 						       "them as \\n, \\t or \\u00xx");
 		if (*scanner->at != '\\')
 			continue;
-		if (scanner->end - scanner->at >= 6 && memcmp(scanner->at, "\\u0000", 6) == 0)
-			return scanner_refuse(scanner, "strings hold no NUL characters");
-		scanner->at++; /* what is escaped may be a quote */
+		r = scan_escape(scanner);
+		if (r < 0)
+			return r;
 	}
 	*ret_text = begin;
 	*ret_size = (size_t)(scanner->at - begin);
@@ -272,22 +308,60 @@ static int parse_text(struct json_tokener *tokener, const char *text, size_t siz
 	return 0;
 }
 
-int json_parse(const char *text, size_t size, struct json_object **ret_object,
-	       struct json_error *ret_error)
+/* At most that many values, and one for each empty object or array. */
+static size_t count_values(const char *text, size_t size)
 {
-	AUTO_JSON struct json_object *object = NULL;
-	struct json_tokener *tokener;
-	const char *nul = memchr(text, '\0', size);
-	size_t prefix = text_utf8_prefix(text, size);
-	int r;
+	bool in_string = false;
+	size_t count = 1;
 
-	if (size > INT32_MAX)
-		return parse_failed(text, 0, "the text is too large", ret_error);
+	for (size_t i = 0; i < size; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && (text[i] == '{' || text[i] == '[' || text[i] == ','))
+			count++;
+	}
+	return count;
+}
+
+/* Return: 0; -EINVAL with *ret_error. */
+static int check_text(const char *text, size_t size, const struct json_bounds *bounds,
+		      struct json_error *ret_error)
+{
+	size_t most = MIN(bounds->size, (size_t)INT32_MAX);
+	const char *nul;
+	size_t prefix;
+	char why[96];
+
+	if (size > most) {
+		snprintf(why, sizeof(why), "the text has more than %zu bytes", most);
+		return parse_failed(text, 0, why, ret_error);
+	}
+	nul = memchr(text, '\0', size);
 	if (nul)
 		return parse_failed(text, (size_t)(nul - text), "there is a NUL character",
 				    ret_error);
+	prefix = text_utf8_prefix(text, size);
 	if (prefix != size)
 		return parse_failed(text, prefix, "there are bytes that are not UTF-8", ret_error);
+	if (count_values(text, size) > bounds->values) {
+		snprintf(why, sizeof(why), "there are more than %zu values", bounds->values);
+		return parse_failed(text, 0, why, ret_error);
+	}
+	return 0;
+}
+
+int json_parse_bounded(const char *text, size_t size, const struct json_bounds *bounds,
+		       struct json_object **ret_object, struct json_error *ret_error)
+{
+	AUTO_JSON struct json_object *object = NULL;
+	struct json_tokener *tokener;
+	int r;
+
+	r = check_text(text, size, bounds, ret_error);
+	if (r < 0)
+		return r;
 	tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
 	if (!tokener)
 		return -ENOMEM;
@@ -302,12 +376,76 @@ int json_parse(const char *text, size_t size, struct json_object **ret_object,
 	return 0;
 }
 
+int json_parse(const char *text, size_t size, struct json_object **ret_object,
+	       struct json_error *ret_error)
+{
+	const struct json_bounds bounds = { .size = JSON_SIZE_MAX, .values = JSON_VALUES_MAX };
+
+	return json_parse_bounded(text, size, &bounds, ret_object, ret_error);
+}
+
 bool json_equal(struct json_object *a, struct json_object *b)
 {
 	AUTO_JSON struct json_object *tree_a = a;
 	AUTO_JSON struct json_object *tree_b = b;
 
 	return tree_a && tree_b && json_object_equal(tree_a, tree_b);
+}
+
+/* ---- What differs ---- */
+
+static int append_key(struct json_object **keys, const char *outer, const char *inner)
+{
+	char key[128];
+
+	snprintf(key, sizeof(key), "%s%s%s", outer ? outer : "", outer ? "." : "", inner);
+	json_append(keys, json_object_new_string(key));
+	return *keys ? 0 : -ENOMEM;
+}
+
+/* Of two objects, the members that differ; a member that one lacks differs. */
+static int compare(struct json_object *a, struct json_object *b, const char *outer,
+		   struct json_object **keys);
+
+static int compare_member(struct json_object *a, struct json_object *b, const char *outer,
+			  const char *name, struct json_object **keys)
+{
+	if (json_object_equal(a, b))
+		return 0;
+	if (!outer && json_object_is_type(a, json_type_object) &&
+	    json_object_is_type(b, json_type_object))
+		return compare(a, b, name, keys);
+	return append_key(keys, outer, name);
+}
+
+static int compare(struct json_object *a, struct json_object *b, const char *outer,
+		   struct json_object **keys)
+{
+	struct json_object *other;
+	int r = 0;
+
+	json_object_object_foreach(a, name, value)
+	{
+		if (r == 0)
+			r = compare_member(value, json_object_object_get(b, name), outer, name,
+					   keys);
+	}
+	json_object_object_foreach(b, name_of_b, value_of_b)
+	{
+		if (r == 0 && !json_object_object_get_ex(a, name_of_b, &other))
+			r = compare_member(NULL, value_of_b, outer, name_of_b, keys);
+	}
+	return r;
+}
+
+struct json_object *json_differing_keys(struct json_object *a, struct json_object *b)
+{
+	struct json_object *keys = json_object_new_array();
+
+	if (a && b && keys && compare(a, b, NULL, &keys) == 0)
+		return keys;
+	json_object_put(keys);
+	return NULL;
 }
 
 int json_line(struct json_object *value)

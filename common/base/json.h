@@ -3,8 +3,9 @@
  * JSON: text into a tree, strictly; a tree into structs, by tables; and making trees.
  *
  * json_parse() takes RFC 8259 and nothing beyond it, and refuses what is legal but ambiguous: the
- * same key twice, null, NUL characters, nesting deeper than JSON_DEPTH_MAX. Every value of the tree
- * remembers its line.
+ * same key twice, null, NUL characters, half a surrogate pair, nesting deeper than JSON_DEPTH_MAX.
+ * Every value of the tree remembers its line. A tree takes a few hundred times the memory of its
+ * text, so how large the text is, and how many values it has, is bounded before any of it is made.
  *
  * json_read() fills a struct from an object by a table of its keys: unknown keys, missing ones,
  * wrong types and values out of range are refused, each with line, key and what would be right.
@@ -21,7 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JSON_DEPTH_MAX 16
+#define JSON_DEPTH_MAX  16
+#define JSON_SIZE_MAX   (1024 * 1024) /* bytes of text */
+#define JSON_VALUES_MAX 32768         /* objects, arrays, texts, numbers, … */
 
 /* Where and why a text was refused. */
 struct json_error {
@@ -46,12 +49,22 @@ static inline void json_putp(struct json_object **object)
 
 /* ---- Text into a tree ---- */
 
+/* What a text may be. */
+struct json_bounds {
+	size_t size;   /* bytes; at most INT32_MAX counts */
+	size_t values; /* all that the tree has, from the document down to the last number */
+};
+
 /*
- * size: bytes of text, which need not end in a NUL. The document has to be an object. Return: 0;
- * -EINVAL with *ret_error filled; -ENOMEM.
+ * size: bytes of text, which need not end in a NUL; at most JSON_SIZE_MAX, with JSON_VALUES_MAX
+ * values. The document has to be an object. Return: 0; -EINVAL with *ret_error filled; -ENOMEM.
  */
 int json_parse(const char *text, size_t size, struct json_object **ret_object,
 	       struct json_error *ret_error) MUST_CHECK;
+
+/* The same within other bounds. */
+int json_parse_bounded(const char *text, size_t size, const struct json_bounds *bounds,
+		       struct json_object **ret_object, struct json_error *ret_error) MUST_CHECK;
 
 /* The line that a value begins on; 0 if it is not from json_parse(). */
 int json_line(struct json_object *value);
@@ -61,6 +74,12 @@ const char *json_type_text(struct json_object *value);
 
 /* Whether two trees say the same. Takes over both; NULL, for want of memory, is like nothing. */
 bool json_equal(struct json_object *a, struct json_object *b);
+
+/*
+ * The keys by which two objects differ, as an array of texts: "notes", or "memory.size" of objects
+ * that both have. NULL, for want of memory, also where an object is NULL.
+ */
+struct json_object *json_differing_keys(struct json_object *a, struct json_object *b);
 
 /* ---- Making trees ---- */
 
@@ -78,6 +97,12 @@ struct json_object *json_make(const char *key, ...) __attribute__((sentinel)) MU
  */
 void json_add(struct json_object **object, const char *key, struct json_object *value);
 void json_append(struct json_object **array, struct json_object *value);
+
+/*
+ * A text that takes at most `most` bytes as JSON, where some characters are written as six: what is
+ * beyond is cut off, between characters. text: UTF-8.
+ */
+struct json_object *json_make_text(const char *text, size_t most) MUST_CHECK;
 
 /* Registers and addresses, which are 64 bits wide and read in hexadecimal: the text "0x1f". */
 struct json_object *json_make_hex(uint64_t value) MUST_CHECK;

@@ -2,6 +2,8 @@
 /* Making JSON trees, with the lack of memory checked once. */
 #include "common/base/json.h"
 
+#include "common/base/text.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,4 +44,21 @@ struct json_object *json_make_hex(uint64_t value)
 
 	snprintf(text, sizeof(text), "0x%" PRIx64, value);
 	return json_object_new_string(text);
+}
+
+/* At most. */
+static size_t written_size(unsigned char byte)
+{
+	if (byte < 0x20)
+		return sizeof("\\u001b") - 1;
+	return byte == '"' || byte == '\\' || byte == '/' ? 2 : 1;
+}
+
+struct json_object *json_make_text(const char *text, size_t most)
+{
+	size_t size = 0, used = sizeof("\"\"") - 1;
+
+	while (text[size] != '\0' && used + written_size((unsigned char)text[size]) <= most)
+		used += written_size((unsigned char)text[size++]);
+	return json_object_new_string_len(text, (int)text_utf8_prefix(text, size));
 }

@@ -165,7 +165,8 @@ int json_read_unsigned(struct json_reader *reader, const struct json_key *key,
 int json_read_size(struct json_reader *reader, const struct json_key *key,
 		   struct json_object *value, void *target)
 {
-	char least[PARSE_SIZE_TEXT], most[PARSE_SIZE_TEXT];
+	char least[PARSE_SIZE_TEXT], most[PARSE_SIZE_TEXT], guess[PARSE_SIZE_TEXT];
+	bool guessed;
 	uint64_t bytes;
 
 	if (json_object_is_type(value, json_type_int)) {
@@ -180,7 +181,10 @@ int json_read_size(struct json_reader *reader, const struct json_key *key,
 	if (bytes < key->minimum || bytes > key->maximum) {
 		parse_size_format(key->minimum, least);
 		parse_size_format(key->maximum, most);
-		return json_refuse(reader, value, "must be from %s to %s", least, most);
+		guessed = parse_size_guess(json_object_get_string(value), key->minimum,
+					   key->maximum, guess);
+		return json_refuse(reader, value, "must be from %s to %s%s%s%s", least, most,
+				   guessed ? "; " : "", guess, guessed ? "?" : "");
 	}
 	*(uint64_t *)target = bytes;
 	return 0;

@@ -2,6 +2,8 @@
 /* Numbers and sizes as people write them. */
 #include "common/base/parse.h"
 
+#include "common/base/cc.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -62,6 +64,30 @@ int parse_size(const char *text, uint64_t *ret_bytes)
 		return -ERANGE;
 	*ret_bytes = bytes;
 	return 0;
+}
+
+bool parse_size_guess(const char *text, uint64_t minimum, uint64_t maximum,
+		      char guess[static PARSE_SIZE_TEXT])
+{
+	static const struct {
+		char unit;
+		uint64_t size;
+	} units[] = { { 'M', UINT64_C(1) << 20 }, { 'G', UINT64_C(1) << 30 } };
+	uint64_t number;
+
+	guess[0] = '\0';
+	if (parse_unsigned(text, 1, UINT16_MAX, &number) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		uint64_t bytes = number * units[i].size;
+
+		if (bytes < minimum || bytes > maximum)
+			continue;
+		snprintf(guess, PARSE_SIZE_TEXT, "%llu%c", (unsigned long long)number,
+			 units[i].unit);
+		return true;
+	}
+	return false;
 }
 
 void parse_size_format(uint64_t bytes, char text[PARSE_SIZE_TEXT])

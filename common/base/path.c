@@ -8,10 +8,26 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+/* File systems that the kernel makes up: what is there is no file, and reading it may do things. */
+static bool is_made_up(__fsword_t type)
+{
+	static const __fsword_t types[] = {
+		PROC_SUPER_MAGIC, SYSFS_MAGIC,        DEBUGFS_MAGIC,       TRACEFS_MAGIC,
+		SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,
+		PSTOREFS_MAGIC,   EFIVARFS_MAGIC,     SELINUX_MAGIC,       RDTGROUP_SUPER_MAGIC,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (types[i] == type)
+			return true;
+	return false;
+}
 
 int path_look_at(int fd, struct stat *ret_status)
 {
@@ -20,7 +36,7 @@ int path_look_at(int fd, struct stat *ret_status)
 
 	if (fstatfs(fd, &system) < 0 || fstat(fd, &status) < 0)
 		return -1;
-	if (system.f_type == PROC_SUPER_MAGIC) {
+	if (is_made_up(system.f_type)) {
 		errno = EACCES;
 		return -1;
 	}

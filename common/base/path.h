@@ -8,7 +8,9 @@
  *
  * Nothing in /proc can be named. Links there lead past directories to what a process has open,
  * which is not what a name says: /proc/self/fd/3 would be a descriptor of ours. And a process may
- * read more about itself, such as /proc/self/maps, than others may.
+ * read more about itself, such as /proc/self/maps, than others may. Nor can anything in /sys, or in
+ * another file system that the kernel makes up: it has no size that counts, and what is read and
+ * written there acts upon the host.
  */
 #pragma once
 
@@ -17,8 +19,8 @@
 #include <sys/stat.h>
 
 /*
- * A descriptor that somebody has passed is none of /proc's, and its status. Return: 0, or -1 with
- * errno set.
+ * A descriptor that somebody has passed is none of /proc's or /sys's, and its status. Return: 0, or
+ * -1 with errno set.
  */
 int path_look_at(int fd, struct stat *ret_status) MUST_CHECK;
 

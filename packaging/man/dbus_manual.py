@@ -12,8 +12,8 @@ import pathlib
 import re
 import sys
 
-PAGES = ("org.vmms1.Manager", "org.vmms1.VM", "org.vmms1.Switch", "org.vmms1.Job",
-         "authorisation", "errors")
+PAGES = ("org.vmms1.Manager", "org.vmms1.VM", "org.vmms1.Files", "org.vmms1.Switch",
+         "org.vmms1.Job", "authorisation", "errors")
 
 HEAD = r""".\" SPDX-License-Identifier: LGPL-2.1-or-later
 .\" Made of docs/dbus by packaging/man/dbus_manual.py.

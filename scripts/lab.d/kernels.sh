@@ -18,26 +18,28 @@ declare -A kernel_package=(
 host_kernel=6.1-amd64
 host_kernels=("$host_kernel" 6.12-cloud)
 
-kernels_make() {
-	local flavour apt
-	apt=$(mktemp -d)
-	rm -rf "$kernels_dir"
-	debian_apt bookworm "$apt/bookworm" amd64 i386
-	debian_apt trixie "$apt/trixie" amd64
-	for flavour in "${kernel_flavours[@]}"; do
-		kernel_make "$flavour" "$apt"
-	done
-	rm -rf "$apt"
-}
+# What make_step is told of one: its place, and what remembers how it was made.
+kernels_made=("${kernel_flavours[@]/#/$kernels_dir/}")
+kernels_made=("${kernels_made[@]/%/.made}")
+host_kernels_made=("${host_kernels[@]/#/$kernels_dir/}")
+host_kernels_made=("${host_kernels_made[@]/%/.made}")
+
+# The flavour that kernel_make makes.
+kernel_flavour=
 
 # Beside vmlinuz and the modules each tree gets the unpacked kernel, an ELF file with a PVH entry,
 # and a busybox of its architecture for an initramfs.
 kernel_make() {
-	local flavour=$1 apt=$2 tree=$kernels_dir/$1 busybox=busybox-static
-	[[ ${kernel_package[$flavour]} != *:i386 ]] || busybox+=:i386
-	debian_kernel "$apt/${kernel_suite[$flavour]}" "$tree" "${kernel_package[$flavour]}"
+	local tree=$kernels_dir/$kernel_flavour suite=${kernel_suite[$kernel_flavour]} apt
+	local package=${kernel_package[$kernel_flavour]} busybox=busybox-static architectures=(amd64)
+	[[ $package != *:i386 ]] || { busybox+=:i386 && architectures+=(i386); }
+	apt=$(mktemp -d)
+	rm -rf "$tree"
+	debian_apt bookworm "$apt/bookworm" "${architectures[@]}"
+	[[ $suite == bookworm ]] || debian_apt "$suite" "$apt/$suite" amd64
+	debian_kernel "$apt/$suite" "$tree" "$package"
 	vmlinux_extract "$tree/vmlinuz" >"$tree/vmlinux"
 	debian_unpack "$apt/bookworm" "$tree/busybox-tree" "$busybox"
 	mv "$tree/busybox-tree/bin/busybox" "$tree/busybox"
-	rm -rf "$tree/busybox-tree"
+	rm -rf "$tree/busybox-tree" "$apt"
 }

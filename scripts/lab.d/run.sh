@@ -16,6 +16,7 @@ run_verbose=0
 run_stdin=0
 run_added=()
 run_builds=()
+run_disks=()
 
 run_interactive=0
 run_keeps_lab_disk=0
@@ -127,6 +128,10 @@ run_start() {
 	for disk in root lab; do
 		drives+=(-drive "$(run_drive "$disk" "$snapshot"),if=none,id=$disk,cache=unsafe,discard=unmap")
 	done
+	for disk in "${!run_disks[@]}"; do
+		drives+=(-drive "file=${run_disks[$disk]},format=raw,snapshot=on,if=none,id=disk$disk,cache=unsafe"
+			-device "virtio-blk-pci,drive=disk$disk")
+	done
 	[[ $run_cold -eq 1 ]] || drives+=(-incoming defer)
 	truncate -s "$machine_payload_size" "$run_dir/payload.raw"
 	if [[ $run_interactive -eq 1 ]]; then
@@ -141,6 +146,12 @@ run_start() {
 
 run_drive() {
 	local disk=$1 snapshot=$2 disposable=on
+	if [[ $disk == lab && $run_cold -eq 1 && $run_keeps_lab_disk -eq 0 && ! -e $guest_disk.made ]]; then
+		# No guests' images: the host finds an empty disk, and makes itself room for scratch files.
+		truncate -s 16G "$run_dir/lab.raw"
+		echo "file=$run_dir/lab.raw,format=raw"
+		return
+	fi
 	[[ $disk != lab || $run_keeps_lab_disk -eq 0 ]] || disposable=off
 	if [[ $run_cold -eq 0 ]]; then
 		echo "file=$snapshot/$disk.qcow2,format=qcow2,snapshot=on"

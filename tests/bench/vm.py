@@ -20,7 +20,7 @@ import time
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TREE, "tests/lab"))
 
-from harness import BIN, COMMAND_LINE, IMAGES, SCRATCH, Console, Daemon, Failure, Timeout  # noqa: E402
+from harness import BIN, COMMAND_LINE, IMAGES, SCRATCH, Console, Timeout  # noqa: E402
 
 KERNEL = "6.1-cloud"
 VPS = 1

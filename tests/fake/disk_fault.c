@@ -126,7 +126,9 @@ struct disk *disk_fault_new(struct loop *loop, struct disk *next)
 		.physical_block_size = next->physical_block_size,
 		.read_only = next->read_only,
 		.unmap = next->unmap,
+		.unmap_zeroes = next->unmap_zeroes,
 	};
+	disk_init(&fault->disk);
 	fault->loop = loop;
 	fault->next = next;
 	list_init(&fault->held);

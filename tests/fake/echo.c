@@ -16,10 +16,12 @@ struct guid echo_instance(uint8_t instance)
 
 static void echo_fill(struct echo *echo, const struct vmbus_packet *packet)
 {
+	const struct vsp_host *host = vmbus_host(echo->bus);
+	struct vmbus_extent extents[VMBUS_RANGE_PAGE_MAX];
 	struct iovec iov[VMBUS_RANGE_PAGE_MAX];
 	uint32_t at = 0;
 
-	if (vmbus_packet_map(echo->channel, packet, iov, NULL, packet->page_count,
+	if (vmbus_packet_map(echo->channel, packet, iov, extents, packet->page_count,
 			     &echo->iov_count)) {
 		echo->ranges_invalid++;
 		return;
@@ -28,6 +30,8 @@ static void echo_fill(struct echo *echo, const struct vmbus_packet *packet)
 		for (size_t j = 0; j < iov[i].iov_len; j++)
 			((uint8_t *)iov[i].iov_base)[j] = packet->payload[at++ % packet->size];
 	assert(at == packet->range_size);
+	for (unsigned i = 0; i < echo->iov_count && !echo->forgets; i++)
+		host->ops->mark_written(host->host, extents[i].gpa, extents[i].size);
 }
 
 /* Return: whether the ring had room. */
@@ -139,5 +143,6 @@ void echo_offer(struct echo *echo, struct vmbus *bus, uint8_t instance, uint16_t
 	};
 	int r = vmbus_channel_offer(bus, &offer, &echo_ops, echo, &echo->channel);
 
+	echo->bus = bus;
 	assert(r == 0);
 }

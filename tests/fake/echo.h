@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct echo {
+	struct vmbus *bus;
 	struct vmbus_channel *channel; /* NULL: not offered, or released */
 
 	/* Knobs. */
@@ -20,6 +21,7 @@ struct echo {
 	bool hold_close;             /* do not call vmbus_channel_closed(): the test does */
 	bool busy;                   /* `readable` receives nothing */
 	bool silent;                 /* receive, but do not answer */
+	bool forgets;                /* does not mark what it writes to ranges */
 	size_t quiet;                /* answers quietly; bytes held for each */
 	struct echo *sub;            /* rescinded when this one is closed */
 	void (*drained)(void *data); /* called when the ring was found empty */

@@ -8,6 +8,10 @@
  * that lasts longer than FAKE_PATIENCE_NS ends, and says so by what it returns; to see that nothing
  * comes, fake_settle(). A fault of the fake itself (out of guest memory, say) aborts.
  *
+ * The host must mark what it writes to guest memory, after it has written it and before it tells
+ * the guest. That is checked at each interrupt, at each message and at the end of each turn; where
+ * it has not, the fake aborts (write_watch.h).
+ *
  * Typical:
  *	fake = fake_new(2, 4 << 20);
  *	vsp_offer(fake->bus, …);
@@ -51,16 +55,23 @@ struct fake {
 	struct vmbus *bus;    /* of this host; freed by fake_free() */
 
 	/* Guest RAM, from GPA 0 on. */
-	uint8_t *ram;
+	uint8_t *ram; /* the guest's mapping: the host has one of its own */
+	int ram_fd;
 	uint64_t ram_size, ram_used;
 	gpa_t seam; /* not 0: RAM is mapped up to here, and from here on, but not across */
 	gpa_t hole; /* hole_size bytes at `hole` are no RAM */
 	uint64_t hole_size;
-	bool scatter;                 /* leave a gap after every page allocated */
 	bool *written;                /* per page: the host said it wrote there */
+	bool scatter;                 /* leave a gap after every page allocated */
 	int add_error;                /* not 0: what `add` returns, which else takes the hole */
 	int discard_error;            /* not 0: what `discard` returns */
 	uint64_t discards, discarded; /* calls of it; bytes that went back to the host */
+
+	/* Pages that the host has written, and not marked before the guest heard of it. */
+	struct write_watch *watch; /* NULL: this machine's kernel cannot tell */
+	bool expect_unmarked;      /* count them; else they are the end of the test */
+	uint64_t unmarked;         /* the last of them */
+	unsigned unmarked_count;
 
 	/* SynIC. */
 	struct fake_message slots[FAKE_VP_MAX]; /* size 0: free */
@@ -95,6 +106,12 @@ struct fake *fake_new(uint32_t vp_count, uint64_t ram_size);
  */
 void fake_stop(struct fake *fake);
 
+/*
+ * The bus has been reset by other means. Also what fake_stop() ends with: no host has guest memory
+ * mapped, which makes the looks at what it writes cheap again.
+ */
+void fake_was_reset(struct fake *fake);
+
 /* Frees the bus, the loop and RAM, after fake_stop(). */
 void fake_free(struct fake *fake);
 
@@ -104,7 +121,16 @@ void fake_free(struct fake *fake);
 gpa_t fake_alloc(struct fake *fake, uint32_t page_count, uint64_t *pfns);
 void *fake_memory(struct fake *fake, gpa_t gpa, uint64_t size);
 
+/* Where the host has RAM mapped, fake->ram_size bytes of it. */
+uint8_t *fake_host_memory(struct fake *fake);
+
 /* ---- Running the host ---- */
+
+/*
+ * Aborts if the host has written to guest memory and not marked it: for tests that run the loop
+ * themselves.
+ */
+void fake_check_marks(struct fake *fake);
 
 /* One turn of the host's loop, without waiting; takes messages from the slots. */
 void fake_run(struct fake *fake);
@@ -122,6 +148,13 @@ bool fake_take_message(struct fake *fake, uint32_t vp, struct fake_message *ret_
 
 /* Whether the host set the event flag; clears it. */
 bool fake_take_event(struct fake *fake, uint32_t vp, uint32_t flag);
+
+/*
+ * For fuzzers, whose fake serves many inputs, while no channel is open: the last byte of the input
+ * says whether this bus waits for packets as a worker's does (vmbus_linger(), vmbus_pace()). It is
+ * read, not taken, so that no input means something else than before.
+ */
+void fake_choose_waits(struct fake *fake, const uint8_t *input, size_t size);
 
 /* ---- Channel messages ---- */
 

@@ -63,6 +63,7 @@ static void fake_turn(struct fake *fake, uint64_t timeout_ns)
 	int r = loop_run_once(fake->loop, timeout_ns);
 
 	assert(r == 0);
+	fake_check_marks(fake);
 	fake_take_messages(fake);
 }
 

@@ -1,54 +1,101 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The fake guest's hypervisor: RAM, message slots, event flags, connections. */
+#include "tests/fake/bus_rings.h"
 #include "tests/fake/fake.h"
+#include "tests/fake/write_watch.h"
+#include "vsp/bus.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-/* Return: NULL unless all of it is RAM. */
-static void *host_find(struct fake *fake, gpa_t gpa, uint64_t size)
+static bool is_ram(const struct fake *fake, gpa_t gpa, uint64_t size)
 {
 	if (gpa.value > fake->ram_size || size > fake->ram_size - gpa.value)
-		return NULL;
-	if (gpa.value < fake->hole.value + fake->hole_size && gpa.value + size > fake->hole.value &&
-	    fake->hole_size > 0)
-		return NULL;
-	return fake->ram + gpa.value;
+		return false;
+	return fake->hole_size == 0 || gpa.value >= fake->hole.value + fake->hole_size ||
+	       gpa.value + size <= fake->hole.value;
+}
+
+static bool is_one_piece(const struct fake *fake, gpa_t gpa, uint64_t size)
+{
+	return is_ram(fake, gpa, size) &&
+	       (gpa.value >= fake->seam.value || gpa.value + size <= fake->seam.value);
 }
 
 static void *host_map(void *host, gpa_t gpa, uint64_t size)
 {
 	struct fake *fake = host;
 
-	if (gpa.value < fake->seam.value && gpa.value + size > fake->seam.value)
+	if (!is_one_piece(fake, gpa, size))
 		return NULL;
-	return host_find(fake, gpa, size);
+	if (fake->watch)
+		return write_watch_map(fake->watch, gpa.value, size);
+	return fake->ram + gpa.value;
 }
 
 static void host_mark_written(void *host, gpa_t gpa, uint64_t size)
 {
 	struct fake *fake = host;
 
-	assert(host_map(fake, gpa, size));
+	assert(is_ram(fake, gpa, size));
 	for (uint64_t page = gpa.value / HV_PAGE_SIZE;
 	     page <= (gpa.value + size - 1) / HV_PAGE_SIZE; page++)
 		fake->written[page] = true;
+	if (fake->watch)
+		write_watch_mark(fake->watch, gpa.value, size);
+}
+
+static void fake_found_unmarked(struct fake *fake, uint64_t page, const char *when)
+{
+	fake->unmarked = page;
+	fake->unmarked_count++;
+	if (fake->expect_unmarked)
+		return;
+	fprintf(stderr, "%s the host had written to guest page 0x%llx and not marked it since.\n",
+		when, (unsigned long long)page);
+	abort();
+}
+
+void fake_check_marks(struct fake *fake)
+{
+	uint64_t page = fake->watch ? write_watch_find(fake->watch, 0) : UINT64_MAX;
+
+	if (page != UINT64_MAX)
+		fake_found_unmarked(fake, page, "When a turn ended");
+}
+
+/* The guest is about to hear of what the host has done. relid: on that channel; 0: of a message. */
+static void host_check_marks(struct fake *fake, uint32_t relid, const char *when)
+{
+	uint64_t page = 0;
+
+	while (fake->watch && (page = write_watch_find(fake->watch, page)) != UINT64_MAX) {
+		if (!bus_has_ring_page(fake->bus,
+				       write_watch_map(fake->watch, page * HV_PAGE_SIZE, 1), relid))
+			fake_found_unmarked(fake, page, when);
+		page++;
+	}
 }
 
 static int host_discard(void *host, gpa_t gpa, uint64_t size)
 {
 	struct fake *fake = host;
-	void *memory = host_find(fake, gpa, size);
 
-	assert(memory && IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE));
+	assert(is_ram(fake, gpa, size) && IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE));
 	if (fake->discard_error)
 		return fake->discard_error;
 	fake->discards++;
 	fake->discarded += size;
-	return madvise(memory, size, MADV_DONTNEED) < 0 ? -errno : 0;
+	return fallocate(fake->ram_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)gpa.value,
+			 (off_t)size) < 0
+		       ? -errno
+		       : 0;
 }
 
 /* What is added is RAM of the fake that was a hole. */
@@ -59,7 +106,7 @@ static int host_add(void *host, gpa_t gpa, uint64_t size)
 	assert(IS_ALIGNED(gpa.value | size, HV_PAGE_SIZE) && size > 0);
 	if (fake->add_error)
 		return fake->add_error;
-	if (host_map(fake, gpa, size))
+	if (is_one_piece(fake, gpa, size))
 		return 0;
 	assert(gpa.value == fake->hole.value && size <= fake->hole_size);
 	fake->hole = gpa_add(fake->hole, size);
@@ -76,6 +123,7 @@ static int host_post_message(void *host, uint32_t vp, const void *payload, size_
 		return VSP_HOST_E_NOT_READY;
 	if (fake->slots[vp].size > 0)
 		return VSP_HOST_E_BUSY;
+	host_check_marks(fake, 0, "When it posted a message");
 	fake->slots[vp].size = size;
 	memcpy(fake->slots[vp].bytes, payload, size);
 	return 0;
@@ -87,6 +135,7 @@ static void host_signal_event(void *host, uint32_t vp, uint32_t flag)
 	uint8_t bit = (uint8_t)(1u << flag % 8);
 
 	assert(vp < fake->host.vp_count && flag < 2048);
+	host_check_marks(fake, flag, "When it interrupted the guest");
 	if (!(fake->events[vp][flag / 8] & bit))
 		fake->interrupts++;
 	fake->events[vp][flag / 8] |= bit;
@@ -160,16 +209,22 @@ static void *fake_calloc(size_t count, size_t size)
 }
 
 /* Zero-filled as it is touched, which is little of it, and with a page at its end that faults. */
-static uint8_t *fake_map_ram(uint64_t size)
+static void fake_map_ram(struct fake *fake, uint64_t size)
 {
 	uint8_t *ram = mmap(NULL, size + HV_PAGE_SIZE, PROT_NONE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *at;
 	int r;
 
 	assert(ram != MAP_FAILED);
-	r = mprotect(ram, size, PROT_READ | PROT_WRITE);
+	fake->ram_fd = memfd_create("fake-guest", MFD_CLOEXEC);
+	r = ftruncate(fake->ram_fd, (off_t)size);
 	assert(r == 0);
-	return ram;
+	at = mmap(ram, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fake->ram_fd, 0);
+	assert(at == ram);
+	fake->ram = ram;
+	fake->ram_size = size;
+	fake->watch = write_watch_new(fake->ram_fd, size);
 }
 
 struct fake *fake_new(uint32_t vp_count, uint64_t ram_size)
@@ -179,8 +234,7 @@ struct fake *fake_new(uint32_t vp_count, uint64_t ram_size)
 
 	assert(vp_count > 0 && vp_count <= FAKE_VP_MAX && IS_ALIGNED(ram_size, HV_PAGE_SIZE));
 	fake->host = (struct vsp_host){ .ops = &host_ops, .host = fake, .vp_count = vp_count };
-	fake->ram = fake_map_ram(ram_size);
-	fake->ram_size = ram_size;
+	fake_map_ram(fake, ram_size);
 	fake->ram_used = HV_PAGE_SIZE; /* nobody is given page 0 */
 	fake->written = fake_calloc(ram_size / HV_PAGE_SIZE, sizeof(*fake->written));
 	fake->offers = fake_calloc(VMBUS_CHANNEL_MAX, sizeof(*fake->offers));
@@ -212,6 +266,14 @@ void fake_stop(struct fake *fake)
 	fake->inbox_count = fake->offer_count = 0;
 	memset(fake->slots, 0, sizeof(fake->slots));
 	memset(fake->events, 0, sizeof(fake->events));
+	fake_was_reset(fake);
+}
+
+void fake_was_reset(struct fake *fake)
+{
+	fake_check_marks(fake);
+	if (fake->watch)
+		write_watch_unmap(fake->watch);
 }
 
 void fake_free(struct fake *fake)
@@ -219,11 +281,26 @@ void fake_free(struct fake *fake)
 	assert(fake->connection_count == 0);
 	vmbus_free(fake->bus);
 	loop_free(fake->loop);
+	write_watch_free(fake->watch);
 	munmap(fake->ram, fake->ram_size + HV_PAGE_SIZE);
+	close(fake->ram_fd);
 	free(fake->written);
 	free(fake->inbox);
 	free(fake->offers);
 	free(fake);
+}
+
+void fake_choose_waits(struct fake *fake, const uint8_t *input, size_t size)
+{
+	uint8_t choice = size > 0 ? input[size - 1] : 0;
+	struct vmbus *bus = fake->bus;
+
+	bus->lingers = choice & 1;
+	loop_set_idle(fake->loop, bus->lingers ? &bus->idle : NULL);
+	bus->linger_patience = (struct patience){ 0 };
+	bus->pace.on = choice & 2;
+	/* As if a turn had been measured, or the first packets would not be waited for. */
+	bus->pace.turn_ns = 1;
 }
 
 gpa_t fake_alloc(struct fake *fake, uint32_t page_count, uint64_t *pfns)
@@ -241,10 +318,13 @@ gpa_t fake_alloc(struct fake *fake, uint32_t page_count, uint64_t *pfns)
 
 void *fake_memory(struct fake *fake, gpa_t gpa, uint64_t size)
 {
-	void *memory = host_map(fake, gpa, size);
+	assert(is_one_piece(fake, gpa, size));
+	return fake->ram + gpa.value;
+}
 
-	assert(memory);
-	return memory;
+uint8_t *fake_host_memory(struct fake *fake)
+{
+	return fake->watch ? write_watch_map(fake->watch, 0, 0) : fake->ram;
 }
 
 bool fake_take_event(struct fake *fake, uint32_t vp, uint32_t flag)

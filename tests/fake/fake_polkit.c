@@ -5,7 +5,8 @@
  * usage: fake_polkit ADDRESS FOLDER. FOLDER/polkit has lines "UID ACTION ANSWER", where the answer
  * is yes, no, ask (yes, if a person may be asked), agent (the same, while there is a file
  * FOLDER/agent), late (yes, when something else is asked) or never; without a line it is no. What
- * was asked is appended to FOLDER/polkit-asked: "UID ACTION VM".
+ * was asked is appended to FOLDER/polkit-asked: "UID ACTION VM", and of what is cancelled
+ * "0 cancelled -".
  */
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
@@ -104,10 +105,17 @@ static int check_authorisation(sd_bus_message *call, void *data, sd_bus_error *e
 	return reply(call, answer);
 }
 
+static int cancel(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	note(0, "cancelled", "-");
+	return sd_bus_reply_method_return(call, "");
+}
+
 static const sd_bus_vtable polkit[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", check_authorisation,
 		      SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD("CancelCheckAuthorization", "s", "", cancel, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 

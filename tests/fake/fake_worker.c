@@ -13,6 +13,7 @@
  *     mute-stop        never answers "stop", nor ends by it
  *     no-shutdown      the guest runs no shutdown service
  *     slow-shutdown    the guest agrees to shut down, and does not
+ *     no-vmbus         the guest finds no VMBus, and has no heartbeat
  *     no-services      the guest runs no services beside shutdown, and no Hyper-V sockets
  *     agent=PATH       the guest has an agent, which is that program
  *     slow-copy        a file copy ends when it is cancelled, and not before
@@ -26,6 +27,8 @@
  *     mute-adopt       it gets no answer
  *     mute-statistics  never answers "statistics"
  *     hostile-statistics   answers it with what makes no sense
+ *     mute-disks       never answers "disks"
+ *     hostile-disks    answers it with what makes no sense
  *     mute-inspect     never answers "inspect"
  *     hostile-inspect  answers it with what makes no sense
  */
@@ -36,6 +39,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -92,8 +96,12 @@ static void state_event(struct fake *fake, const char *state, const char *reason
 
 static void end(struct fake *fake, const char *reason, const char *message)
 {
+	char text[CONTROL_END_MAX];
+	int size = snprintf(text, sizeof(text),
+			    "{\"reason\": \"%s\", \"message\": \"left in a queue\"}", reason);
+
 	if (fake->end >= 0)
-		dprintf(fake->end, "{\"reason\": \"%s\", \"message\": \"left in a file\"}", reason);
+		(void)!mq_send(fake->end, text, (size_t)size, 0);
 	state_event(fake, "stopped", reason, message);
 	fake->stop = true;
 }
@@ -177,6 +185,8 @@ static void tell_all(struct fake *fake)
 {
 	if (has_dynamic_memory(fake))
 		memory_event(fake);
+	if (asked_for(fake, "no-vmbus"))
+		return;
 	event(fake, "vmbus", json_make("version", json_object_new_string("5.3"), NULL));
 	event(fake, "heartbeat", json_make("status", json_object_new_string("ok"), NULL));
 }
@@ -493,6 +503,42 @@ static const char *method_inspect(struct fake *fake, struct control_message *mes
 	return CONTROL_ERROR_INVALID;
 }
 
+/* Disk 0:0 cannot be written; what is said of it is hostile. */
+static void disk_event(struct fake *fake, const char *health)
+{
+	event(fake, "disk",
+	      json_make("controller", json_object_new_int64(0), "lun", json_object_new_int64(0),
+			"health", json_object_new_string(health), "size",
+			json_object_new_int64(4096), "sector_size", json_object_new_int64(512),
+			"held", json_object_new_int64(1), "errors", json_object_new_int64(2),
+			"error", json_object_new_string("No space \x1b[31m"), "operation",
+			json_object_new_string("write"), "offset", json_object_new_int64(512),
+			NULL));
+}
+
+/* Without a descriptor the disk is lost. */
+static const char *method_reconnect(struct fake *fake, struct control_message *message)
+{
+	size_t controller = number(message->body, "controller"), lun = number(message->body, "lun");
+
+	if (message->fd_count)
+		set_medium(fake, controller, lun, TAKE_FD(message->fds[0]));
+	else
+		disk_event(fake, "lost");
+	return NULL;
+}
+
+static const char *method_cancel_detach(struct fake *fake, struct control_message *message)
+{
+	AUTO_JSON struct json_object *result =
+		json_make("in_use", json_object_new_boolean(true), NULL);
+
+	if (asked_for(fake, "slow-detach") &&
+	    control_send_reply(fake->control, fake->detach, result) < 0)
+		perror("fake worker: cancel_detach");
+	return NULL;
+}
+
 static const char *method_cancel_copy(struct fake *fake, struct control_message *message)
 {
 	if (asked_for(fake, "slow-copy") &&
@@ -522,6 +568,8 @@ static const struct {
 	{ "set_memory", NULL, method_memory, false },
 	{ "attach", NULL, method_disk, true },
 	{ "detach", "slow-detach", method_disk, true },
+	{ "cancel_detach", NULL, method_cancel_detach, false },
+	{ "reconnect", NULL, method_reconnect, false },
 	{ "insert", NULL, method_disk, true },
 	{ "eject", NULL, method_disk, true },
 	{ "attach_adapter", NULL, method_adapter, true },
@@ -536,6 +584,7 @@ static const struct {
 	{ "thaw", NULL, method_snapshot, false },
 	{ "statistics", "mute-statistics", method_statistics, false },
 	{ "processors", "mute-processors", method_nothing, false },
+	{ "disks", "mute-disks", method_nothing, false },
 	{ "inspect", "mute-inspect", method_inspect, false },
 	{ "copy_file", "slow-copy", method_copy, false },
 	{ "cancel_copy", NULL, method_cancel_copy, false },
@@ -605,10 +654,21 @@ static struct json_object *make_processors(bool hostile)
 	return json_tokener_parse(hostile ? hostile_text : text);
 }
 
+static struct json_object *make_disks(bool hostile)
+{
+	static const char text[] = "{\"disks\": [{\"controller\": 0, \"lun\": 0, \"size\": "
+				   "4096, \"held\": 3, \"errors\": 2}]}";
+	static const char hostile_text[] =
+		"{\"disks\": [7, {}, {\"controller\": 0, \"lun\": 0, \"size\": \"\\u001b[31m\", "
+		"\"path\": \"\\u001b[31m\", \"errors\": {}}, {\"controller\": 9}]}";
+
+	return json_tokener_parse(hostile ? hostile_text : text);
+}
+
 /* Vps come one at a time, and there are three. */
 static struct json_object *make_inspection(const char *part, int64_t first)
 {
-	struct json_object *report, *vps;
+	struct json_object *report, *vps, *vp;
 
 	if (strcmp(part, "vps") != 0)
 		return json_make(part,
@@ -616,7 +676,14 @@ static struct json_object *make_inspection(const char *part, int64_t first)
 					   json_object_new_string("\x1b[31m"), NULL),
 				 NULL);
 	vps = json_object_new_array();
-	json_append(&vps, json_make("vp", json_object_new_int64(first), NULL));
+	vp = json_make("vp", json_object_new_int64(first), NULL);
+	if (first == 0)
+		json_add(&vp, "segments",
+			 json_make("cs",
+				   json_make("selector", json_object_new_string("0x8"), "base",
+					     json_object_new_string("\x1b"), NULL),
+				   NULL));
+	json_append(&vps, vp);
 	report = json_make("vps", vps, NULL);
 	if (first < 2)
 		json_add(&report, "next", json_object_new_int64(first + 1));
@@ -665,6 +732,10 @@ static void answer(struct fake *fake, uint32_t id, const char *method, const cha
 		r = control_send_error(fake->control, id, error, text);
 	} else if (strcmp(method, "processors") == 0) {
 		result = make_processors(asked_for(fake, "hostile-processors"));
+		r = control_send_reply(fake->control, id, result);
+		json_object_put(result);
+	} else if (strcmp(method, "disks") == 0) {
+		result = make_disks(asked_for(fake, "hostile-disks"));
 		r = control_send_reply(fake->control, id, result);
 		json_object_put(result);
 	} else if (strcmp(method, "statistics") == 0) {
@@ -846,6 +917,46 @@ static void type_eject(struct fake *fake)
 	eject_all(fake);
 }
 
+static void type_disk_full(struct fake *fake)
+{
+	disk_event(fake, "full");
+	state_event(fake, "paused", "disk-error", "the disk is full");
+}
+
+static void type_disk_no_server(struct fake *fake)
+{
+	disk_event(fake, "no-server");
+}
+
+static void type_disk_errors(struct fake *fake)
+{
+	disk_event(fake, "errors");
+}
+
+static void type_disk_ok(struct fake *fake)
+{
+	disk_event(fake, "ok");
+	state_event(fake, "running", "disk-error", "");
+}
+
+static void type_disk_hostile(struct fake *fake)
+{
+	event(fake, "disk",
+	      json_make("controller", json_object_new_int64(0), "lun", json_object_new_int64(99),
+			"health", json_object_new_string("full"), NULL));
+	event(fake, "disk",
+	      json_make("controller", json_object_new_int64(0), "lun", json_object_new_int64(0),
+			"health", json_object_new_string("\x1b[31m"), NULL));
+	event(fake, "disk",
+	      json_make("controller", json_object_new_int64(3), "lun", json_object_new_int64(9),
+			"health", json_object_new_string("full"), NULL));
+}
+
+static void type_disk_stop(struct fake *fake)
+{
+	end(fake, "disk-error", "disk 0:0 cannot write");
+}
+
 static void type_settled(struct fake *fake)
 {
 	if (control_send_reply(fake->control, fake->detach, NULL) < 0)
@@ -936,6 +1047,36 @@ static void type_flood(struct fake *fake)
 	say(fake, "guest: flood sent\r\n");
 }
 
+/* An event of that many bytes, full of values. */
+static void send_large(struct fake *fake, size_t size)
+{
+	static const char head[] = "{\"event\":\"heartbeat\",\"data\":{\"status\":[{}",
+			  tail[] = "]}}";
+	char *text = malloc(size);
+	size_t used = (size_t)sprintf(text, "%s", head);
+
+	while (used + sizeof(",{}") + sizeof(tail) < size)
+		used += (size_t)sprintf(text + used, ",{}");
+	used += (size_t)sprintf(text + used, "%s", tail);
+	memset(text + used, ' ', size - used);
+	while (send(fake->control, text, size, MSG_NOSIGNAL) < 0 && errno == EAGAIN)
+		poll(&(struct pollfd){ fake->control, POLLOUT, 0 }, 1, -1);
+	free(text);
+}
+
+static void type_large(struct fake *fake)
+{
+	send_large(fake, 17 * 1024);
+}
+
+/* Until it is killed. */
+static void type_flood_large(struct fake *fake)
+{
+	say(fake, "guest: the flood begins\r\n");
+	for (;;)
+		send_large(fake, 16 * 1024);
+}
+
 static void type_talk(struct fake *fake)
 {
 	char line[64];
@@ -975,18 +1116,38 @@ static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
 } commands[] = {
-	{ "shutdown", type_shutdown }, { "reboot", type_reboot },
-	{ "crash", type_crash },       { "keep", type_keep },
-	{ "error", type_error },       { "exit", type_exit },
-	{ "abort", type_abort },       { "leave", type_leave },
-	{ "garbage", type_garbage },   { "addresses", type_addresses },
-	{ "flood", type_flood },       { "talk", type_talk },
-	{ "hang-up", type_hang_up },   { "eject", type_eject },
-	{ "guest", type_guest },       { "hostile", type_hostile },
-	{ "thawed", type_thawed },     { "babble", type_babble },
-	{ "settled", type_settled },   { "idle", type_idle },
-	{ "busy", type_busy },         { "connect", type_connect },
-	{ "accept", type_accept },     { "connect-often", type_connect_often },
+	{ "shutdown", type_shutdown },
+	{ "reboot", type_reboot },
+	{ "crash", type_crash },
+	{ "keep", type_keep },
+	{ "error", type_error },
+	{ "exit", type_exit },
+	{ "abort", type_abort },
+	{ "leave", type_leave },
+	{ "garbage", type_garbage },
+	{ "addresses", type_addresses },
+	{ "flood", type_flood },
+	{ "talk", type_talk },
+	{ "large", type_large },
+	{ "flood-large", type_flood_large },
+	{ "hang-up", type_hang_up },
+	{ "eject", type_eject },
+	{ "guest", type_guest },
+	{ "hostile", type_hostile },
+	{ "thawed", type_thawed },
+	{ "babble", type_babble },
+	{ "disk-no-server", type_disk_no_server },
+	{ "disk-full", type_disk_full },
+	{ "disk-errors", type_disk_errors },
+	{ "disk-ok", type_disk_ok },
+	{ "disk-hostile", type_disk_hostile },
+	{ "disk-stop", type_disk_stop },
+	{ "settled", type_settled },
+	{ "idle", type_idle },
+	{ "busy", type_busy },
+	{ "connect", type_connect },
+	{ "accept", type_accept },
+	{ "connect-often", type_connect_often },
 };
 
 static void interpret(struct fake *fake)

@@ -159,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (balloon_new(fake->bus, &options, &callbacks, NULL, &balloon) < 0)
 			abort();
 	}
+	fake_choose_waits(fake, data, size);
 	fake->hole = GPA(RAM);
 	fake->hole_size = ROOM;
 	ok = fake_connect(fake, VMBUS_VERSION_5_3) && fake_request_offers(fake) &&

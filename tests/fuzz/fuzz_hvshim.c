@@ -2,13 +2,15 @@
 /*
  * A hostile guest against the Hyper-V personality, either engine: any exits with any contents,
  * memory that changes under the host's hands, and a host that goes about its business meanwhile.
- * Every MSR access and hypercall must be answered, and nothing else may come of it.
+ * Every MSR access and hypercall must be answered, what is written to guest memory marked as
+ * written, and nothing else may come of it.
  *
  * Input: a byte that chooses the engine, then operations of 18 bytes: what, an argument, and two
  * 64-bit values.
  */
 #include "common/wire/tlfs.h"
 #include "hvshim/hvshim.h"
+#include "tests/fake/watched_memory.h"
 #include "tests/unit/hvshim/fake_vid.h"
 
 #include <errno.h>
@@ -59,16 +61,11 @@ static void on_reset(void *data)
 {
 }
 
-static void on_notice(void *data, const char *text)
-{
-}
-
 static const struct hvshim_callbacks callbacks = {
 	.message = on_message,
 	.slot_free = on_slot_free,
 	.crash = on_crash,
 	.reset = on_reset,
-	.notice = on_notice,
 };
 
 /* ---- What can happen ---- */
@@ -165,8 +162,8 @@ static void do_synic(struct machine *machine, struct vid_vp *vp, const struct op
 
 static void do_memory(struct machine *machine, struct vid_vp *vp, const struct operation *operation)
 {
-	uint8_t *bytes =
-		vid_memory_map(machine->partition.memory, GPA(operation->values[0] % (RAM - 8)), 8);
+	uint8_t *bytes = watched_memory_guest(machine->partition.memory,
+					      GPA(operation->values[0] % (RAM - 8)), 8);
 
 	memcpy(bytes, &operation->values[1], 8);
 }
@@ -264,7 +261,7 @@ static struct machine *machine_get(void)
 			0);
 		require(vid_memory_track_dirty(machine.partition.memory, true) == 0);
 	}
-	memset(vid_memory_map(machine.partition.memory, GPA(0), RAM), 0, RAM);
+	memset(watched_memory_guest(machine.partition.memory, GPA(0), RAM), 0, RAM);
 	machine.partition.newest = NULL;
 	return &machine;
 }

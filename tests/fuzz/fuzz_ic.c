@@ -236,6 +236,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!fake)
 		make_services();
+	fake_choose_waits(fake, data, size);
 	asked = answered = 0;
 	ok = fake_connect(fake, VMBUS_VERSION_5_3) && fake_request_offers(fake) &&
 	     fake_open(fake, fake_find_offer(fake, &services[service].type, NULL, 0), 4, 4, 0,

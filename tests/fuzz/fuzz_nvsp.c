@@ -174,8 +174,6 @@ static void start(struct session *s)
 		netvsc_enable_rss(&s->netvsc, s->netvsc.channel_count);
 	s->netvsc.keep = flags & 8;
 	s->netvsc.lax = true;
-	if (flags & 16)
-		vmbus_pace(s->fake->bus);
 }
 
 static void let_go(struct session *s)
@@ -361,6 +359,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct session session = { .input = { data, data + size } }, *s = &session;
 
 	s->fake = fake_new(2, RAM_SIZE);
+	fake_choose_waits(s->fake, data, size);
 	require(network_adapter_new(s->fake->bus, &options, &s->adapter) == 0);
 	connect_network(s);
 	require(fake_connect(s->fake, VMBUS_VERSION_5_3) && fake_request_offers(s->fake));

@@ -269,6 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		make_listener();
 	}
+	fake_choose_waits(fake, data, size);
 	for (unsigned i = 0; i < END_COUNT; i++)
 		ends[i] = -1;
 	memset(open_channels, 0, sizeof(open_channels));

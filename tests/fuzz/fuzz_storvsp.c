@@ -174,6 +174,7 @@ static void reset(struct session *s)
 		disk_fault_release(s->disk);
 	vmbus_reset(s->fake->bus, reset_done, &done);
 	require(done || fake_run_until(s->fake, is_true, &done));
+	fake_was_reset(s->fake);
 	s->open[0] = s->open[1] = false;
 	memset(s->fake->ram, 0, s->fake->ram_used);
 	s->fake->ram_used = HV_PAGE_SIZE;
@@ -249,6 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	}
 	s.input = (struct input){ bytes, bytes + size };
 	reset(&s);
+	fake_choose_waits(s.fake, bytes, size);
 	attach(&s);
 	start(&s);
 	require(s.open[0]);

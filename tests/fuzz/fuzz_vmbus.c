@@ -320,6 +320,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!fake)
 		fake = fake_new(4, 8 * RING_PAGES * HV_PAGE_SIZE);
+	fake_choose_waits(fake, data, size);
 	for (unsigned i = 0; i < ECHO_COUNT - 1; i++)
 		echo_offer(&echoes[i], fake->bus, (uint8_t)i, 0);
 	while (input.size > 0)

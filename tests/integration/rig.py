@@ -57,6 +57,16 @@ def wait_until(condition, what, timeout=TIMEOUT):
         time.sleep(0.01)
 
 
+def children(pid):
+    """Processes of a service's, but for those that serve org.vmms1.Files, one of which is always there."""
+    found = []
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if pathlib.Path(f"/proc/{child}/comm").read_text().strip() != "vmms-files":
+                found.append(int(child))
+    return found
+
+
 def as_user(uid, *command):
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *map(str, command)]
 
@@ -98,6 +108,10 @@ class ServiceTest(unittest.TestCase):
         self.log.close()
         if self._outcome and not self._outcome.success:
             sys.stderr.write((self.folder / "log").read_text(errors="replace"))
+        # Whoever was killed has left it.
+        sockets = self.folder / "run/sockets"
+        if os.path.ismount(sockets):
+            subprocess.run(["umount", "--lazy", sockets], check=True)
         shutil.rmtree(self.folder)
 
     def kill_workers(self):
@@ -189,7 +203,9 @@ class ServiceTest(unittest.TestCase):
                       "boot": {"kernel": str(self.folder / "kernel"), "command_line": append}}
         definition.update(members)
         definition = {key: value for key, value in definition.items() if value is not None}
-        self.ok("create", "--from", "-", stdin=json.dumps(definition))
+        # What the definition names may be missing, which is said.
+        result = self.vmctl("create", "--from", "-", stdin=json.dumps(definition))
+        self.assertEqual(result.status, OK, result.err)
 
     def disk(self, name, size=1 << 20, **members):
         path = self.folder / name

@@ -34,7 +34,7 @@ class AccessTest(ServiceTest):
         before = self.list()
         for words in (["list"], ["show", "vm"], ["start", "vm"], ["delete", "vm"], ["host"],
                       ["console", "vm", "--log"], ["screenshot", "vm"], ["reload"],
-                      ["create", "--name", "x", "--kernel", "/k"]):
+                      ["create", "--name", "x", "--kernel", "/dev/null"]):
             result = self.vmctl_as(uid, *words)
             self.assertEqual(result.status, NOT_PERMITTED, f"{words}: {result.out}{result.err}")
             self.assertIn("as root", result.err)

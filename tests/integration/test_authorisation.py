@@ -8,7 +8,9 @@ root, who alone can be somebody else.
 
 import json
 import os
+import pathlib
 import pwd
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -60,6 +62,28 @@ do("sd_bus_message_set_expect_reply", call, 0)
 do("sd_bus_send", bus, call, None)
 do("sd_bus_call_method", bus, b"org.vmms1", b"/org/vmms1", b"org.freedesktop.DBus.Peer", b"Ping",
    None, None, b"")
+"""
+
+# Makes a call with a text of that many bytes, JSON of very many values, and prints why it failed.
+CALLER_OF_TEXT = r"""
+import ctypes, sys
+class Error(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("message", ctypes.c_char_p), ("_need_free", ctypes.c_int)]
+bus, error = ctypes.c_void_p(), Error()
+library = ctypes.CDLL("libsystemd.so.0")
+library.sd_bus_call_method.argtypes = [ctypes.c_void_p] + [ctypes.c_char_p] * 4 + [
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+address, size, path, interface, method = map(str.encode, sys.argv[1:])
+text = b'{"a":[' + b"{}," * (int(size) // 3) + b"{}]}"
+def do(name, *values):
+    assert getattr(library, name)(*values) >= 0, name
+do("sd_bus_new", ctypes.byref(bus))
+do("sd_bus_set_address", bus, address)
+do("sd_bus_set_bus_client", bus, 1)
+do("sd_bus_start", bus)
+assert library.sd_bus_call_method(bus, b"org.vmms1", path, interface, method, ctypes.byref(error), None,
+                                  b"s", text) < 0
+print(error.name.decode(), error.message.decode())
 """
 
 
@@ -198,7 +222,7 @@ class Members(AuthorisationTest):
 
     def test_broken_definitions_are_for_who_sees_all(self):
         (self.state / "vms/broken.json").write_text("{")
-        self.ok("reload")
+        self.refused(FAILED, "reload", says="broken: ")
         self.assertIn("broken", self.ok("list"))
         self.assertNotIn("broken", self.ok_as(MEMBER, "list"))
         self.refused_as(MEMBER, NO_SUCH_VM, "delete", "broken")
@@ -242,9 +266,9 @@ class Members(AuthorisationTest):
         self.ok("delete", "own")
         self.refused_create_as(MEMBER, "only root gives", owner="root")
         self.ok("create", "--from", "-", stdin=json.dumps(
-            {"name": "given", "boot": {"kernel": "/k"}, "owner": NAME[OTHER]}))
+            {"name": "given", "boot": {"kernel": "/dev/null"}, "owner": NAME[OTHER]}))
         self.ok_as(OTHER, "set", "given", "notes=mine")
-        self.refused_as(OTHER, NOT_PERMITTED, "create", "--name", "x", "--kernel", "/k",
+        self.refused_as(OTHER, NOT_PERMITTED, "create", "--name", "x", "--kernel", "/dev/null",
                         says="members of group 'daemon'")
 
     def test_networks(self):
@@ -265,7 +289,7 @@ class Members(AuthorisationTest):
         self.ok_as(MEMBER, "set", "own", "notes=mine")
         self.ok_as(MEMBER, "set", "own", "memory.size=256M")
         self.assertEqual(self.show("own")["definition"]["network_adapters"][0]["forward"],
-                         ["tcp:80:80"])
+                         ["tcp:127.0.0.1:80:80"])
 
 
     def test_a_network_that_root_takes_away(self):
@@ -336,7 +360,7 @@ class Polkit(AuthorisationTest):
         self.create()
         for words in (["list"], ["show", "vm"], ["start", "vm"], ["delete", "vm"], ["reload"],
                       ["console", "vm", "--log"], ["host"], ["switch", "list"], ["job", "list"],
-                      ["create", "--name", "x", "--kernel", "/k"]):
+                      ["create", "--name", "x", "--kernel", "/dev/null"]):
             message = self.refused_as(OTHER, NOT_PERMITTED, *words, says="polkit does not allow")
             self.assertIn("as root", message)
 
@@ -375,7 +399,8 @@ class Polkit(AuthorisationTest):
         self.assertEqual(self.ok_as(OTHER, "cpu-group", "list", "--names"), "gold\n")
         self.refused_as(OTHER, NOT_PERMITTED, "start", "vm", says="org.vmms1.manage")
         self.ok("start", "vm")
-        self.ok_as(OTHER, "inspect", "vm", "vps")
+        # Registers are the guest's.
+        self.refused_as(OTHER, NOT_PERMITTED, "inspect", "vm", "vps", says="org.vmms1.manage")
         for words in ["console", "vm", "--log"], ["screenshot", "vm"]:
             self.refused_as(OTHER, NOT_PERMITTED, *words, says="org.vmms1.console")
         self.assertIn(f"{OTHER} org.vmms1.manage vm", self.asked())
@@ -403,7 +428,7 @@ class Polkit(AuthorisationTest):
         for words in (["start", "vm"], ["console", "vm", "--log"], ["stop", "vm"], ["reload"],
                       ["set", "vm", "memory.size=256M"]):
             self.ok_as(OTHER, *words)
-        for words in (["set", "vm", "boot.kernel=/etc/shadow"], ["set", "vm", "boot.initrd=/etc/x"],
+        for words in (["set", "vm", "boot.kernel=/etc/shadow"], ["set", "vm", "boot.initrd=/etc/passwd"],
                       ["attach", "vm", "/etc/shadow"], ["insert", "dvd", "/etc/shadow", "--lun", "0"],
                       ["set", "vm", f"owner={NAME[OTHER]}"]):
             self.refused_as(OTHER, NOT_PERMITTED, *words, says="root")
@@ -462,7 +487,65 @@ class Polkit(AuthorisationTest):
         self.allow((OTHER, "manage", "yes"))
         self.assertEqual(self.call_as(OTHER, ROOT, MANAGER, "Reload").returncode, 0)
         self.assertEqual(self.show()["state"], "off")
-        self.assertIn("the caller has gone", (self.folder / "log").read_text())
+
+    def test_calls_of_those_who_have_gone_wait_no_more(self):
+        self.allow((OTHER, "manage", "never"))
+        for caller in self.wait_for_polkit(16):
+            caller.kill()
+            caller.wait(TIMEOUT)
+        self.allow((OTHER, "manage", "yes"))
+        wait_until(lambda: self.call_as(OTHER, ROOT, MANAGER, "Reload").returncode == 0,
+                   "room for another call")
+
+    def test_a_person_who_does_not_answer(self):
+        self.stop_vmms()
+        self.start_vmms("--authentication-timeout", "1")
+        self.allow((OTHER, "manage", "never"))
+        self.create()
+        result = self.call_as(OTHER, self.path(), "org.vmms1.VM", "Start", interactive=True)
+        self.assertIn(DENIED, result.stderr)
+        self.assertIn("nobody authenticated in time for org.vmms1.manage", (self.folder / "log").read_text())
+        wait_until(lambda: "0 cancelled -" in self.asked(), "the question to be cancelled")
+
+    def send_text(self, size, path=ROOT, interface=MANAGER, method="CreateVM", uid=OTHER):
+        """A call with so many bytes of text."""
+        caller = subprocess.Popen(
+            as_user(uid, sys.executable, "-c", CALLER_OF_TEXT, self.address, str(size), path, interface,
+                    method), stdout=subprocess.PIPE, text=True)
+        self.addCleanup(caller.stdout.close)
+        self.addCleanup(caller.wait)
+        self.addCleanup(caller.kill)
+        return caller
+
+    def test_calls_that_are_too_large_are_refused_before_polkit_is_asked(self):
+        self.allow((OTHER, "manage", "never"))
+        for method in "CreateVM", "NoSuchMethod":
+            caller = self.send_text(24 << 20, method=method)
+            self.assertIn("LimitsExceeded", caller.communicate(timeout=TIMEOUT)[0])
+        self.assertEqual(self.asked(), [])
+
+    def peak(self):
+        """Bytes of memory that the service had at most."""
+        status = pathlib.Path(f"/proc/{self.vmms.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+    def test_texts_of_members_take_little_memory(self):
+        self.create_as(MEMBER)
+        before = self.peak()
+        for interface, method in (("VM", "AttachDisk"), ("VM", "AddAdapter"), ("Manager", "CreateVM")):
+            path = self.path("own") if interface == "VM" else ROOT
+            for size in 60_000, 900_000, 2_000_000:
+                caller = self.send_text(size, path, f"org.vmms1.{interface}", method, MEMBER)
+                self.assertRegex(caller.communicate(timeout=TIMEOUT)[0], "more than|larger than")
+        # Sanitizers keep for a while what was freed.
+        self.assertLess(self.peak() - before, 128 << 20)
+
+    def test_calls_that_wait_have_so_many_bytes(self):
+        self.allow((OTHER, "manage", "never"))
+        waiting = [self.send_text(1 << 20) for _ in range(3)]
+        wait_until(lambda: len(self.asked()) == len(waiting), "polkit to be asked")
+        self.assertIn("LimitsExceeded", self.send_text(3 << 19).communicate(timeout=TIMEOUT)[0])
+        self.assertEqual(len(self.asked()), len(waiting))
 
     def test_an_answer_about_a_vm_that_was_there(self):
         self.allow((OTHER, "manage", "late"))

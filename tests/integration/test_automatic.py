@@ -86,7 +86,7 @@ class Start(Automatic):
         self.stop_vmms()
         self.start_vmms()
         self.wait_state("running", "wanted")
-        self.assertIn("automatic start of 1 VMs", self.log_text())
+        self.assertIn("automatic start of 1 VM\n", self.log_text())
 
     def test_order(self):
         self.start_vmms()
@@ -174,7 +174,7 @@ class Stop(Automatic):
         self.assertIn("VM wanted: off: the guest shut down", self.log_text())
         self.assertIn("VM other: off: turned off", self.log_text())
         self.refused(WRONG_STATE, "start", "other", says="systemctl start vmms-guests")
-        self.refused(WRONG_STATE, "create", "--name", "x", "--kernel", "/k",
+        self.refused(WRONG_STATE, "create", "--name", "x", "--kernel", self.folder / "kernel",
                      says="systemctl start vmms-guests")
         for _ in range(2):
             self.assertEqual(self.call("StartGuests").returncode, 0)

@@ -7,6 +7,7 @@ What each wall of the sandbox stops is tested where it is built: tests/unit/vmwp
 
 import os
 import pathlib
+import re
 import sys
 import unittest
 
@@ -68,9 +69,35 @@ class Confinement(ServiceTest):
         """Devices and files by name; the rest has none."""
         pid = self.start()
         paths = {os.readlink(entry) for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
-        end = next((self.folder / "run/workers").glob("*.end"))
+        end = next((self.folder / "run/workers").glob("*.end")).read_text()
         self.assertEqual({path for path in paths if path.startswith("/")},
-                         {"/dev/null", "/dev/kvm", str(GUEST), str(self.folder / "vm.raw"), str(end)})
+                         {"/dev/null", "/dev/kvm", str(GUEST), str(self.folder / "vm.raw"), end})
+
+    def file_limit(self, pid):
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        return re.search(r"Max file size\s+(\d+)", limits)[1]
+
+    def test_its_files_do_not_grow(self):
+        self.stop_vmms()
+        self.start_vmms("--worker-users", "none")  # whose limits can be raised without a privilege
+        pid = self.start()
+        size = (self.folder / "vm.raw").stat().st_size
+        self.assertEqual(self.file_limit(pid), str(size))
+        self.ok("pause", "vm")
+        self.ok("dump", "vm", self.folder / "core")
+        self.assertGreater((self.folder / "core").stat().st_size, size)
+        self.assertEqual(self.file_limit(pid), str(size))
+        self.ok("resume", "vm")
+        more = self.disk("more.raw")["path"]
+        os.truncate(more, 2 * size)
+        self.ok("attach", "vm", more, "--lun", "5")
+        self.assertEqual(self.file_limit(pid), str(2 * size))
+        self.kill_vmms()
+        self.start_vmms("--worker-users", "none")
+        self.assertEqual(self.show()["worker_pid"], pid)
+        os.truncate(self.disk("most.raw")["path"], 3 * size)
+        self.ok("attach", "vm", self.folder / "most.raw", "--lun", "6")
+        self.assertEqual(self.file_limit(pid), str(3 * size))
 
     def test_what_it_still_does(self):
         pid = self.start()

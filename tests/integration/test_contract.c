@@ -151,6 +151,12 @@ static int stop_all(void **state)
 
 /* ---- Calls ---- */
 
+/* Whose calls they are. */
+static const char *name_of(const char *interface)
+{
+	return strcmp(interface, DBUS_INTERFACE_FILES) == 0 ? DBUS_NAME_FILES : DBUS_NAME;
+}
+
 /* Name of the error that a call fails with; "": none. reply: may be NULL. */
 static const char *call(const char *path, const char *interface, const char *method,
 			sd_bus_message **reply, const char *types, ...)
@@ -161,7 +167,7 @@ static const char *call(const char *path, const char *interface, const char *met
 	va_list arguments;
 	int r;
 
-	assert_true(sd_bus_message_new_method_call(fixture.bus, &message, DBUS_NAME, path,
+	assert_true(sd_bus_message_new_method_call(fixture.bus, &message, name_of(interface), path,
 						   interface, method) >= 0);
 	va_start(arguments, types);
 	assert_true(sd_bus_message_appendv(message, types, arguments) >= 0);
@@ -177,6 +183,7 @@ static const char *call(const char *path, const char *interface, const char *met
 
 #define CALL_MANAGER(method, ...) call(DBUS_PATH, DBUS_INTERFACE_MANAGER, method, NULL, __VA_ARGS__)
 #define CALL_VM(method, ...)      call(fixture.vm, DBUS_INTERFACE_VM, method, NULL, __VA_ARGS__)
+#define CALL_FILES(method, ...)   call(fixture.vm, DBUS_INTERFACE_FILES, method, NULL, __VA_ARGS__)
 #define ASSERT_DONE(expression)   assert_string_equal(expression, "")
 #define ASSERT_REFUSED(expression, expected) \
 	assert_string_equal(expression, DBUS_ERROR_PREFIX expected)
@@ -234,8 +241,11 @@ static const char *begin_job(const char *method, const char *types, ...)
 	const char *path;
 	int r;
 
-	assert_true(sd_bus_message_new_method_call(fixture.bus, &message, DBUS_NAME, fixture.vm,
-						   DBUS_INTERFACE_VM, method) >= 0);
+	/* Those whose arguments begin with a descriptor. */
+	const char *interface = types[0] == 'h' ? DBUS_INTERFACE_FILES : DBUS_INTERFACE_VM;
+
+	assert_true(sd_bus_message_new_method_call(fixture.bus, &message, name_of(interface),
+						   fixture.vm, interface, method) >= 0);
 	va_start(arguments, types);
 	assert_true(sd_bus_message_appendv(message, types, arguments) >= 0);
 	va_end(arguments);
@@ -337,13 +347,14 @@ static void test_list(void **state)
 
 static void test_what_states_refuse(void **state)
 {
-	static const char *const running_only[] = { "TurnOff", "Reset", "Pause", "Resume" };
+	static const char *const running_only[] = { "Reset", "Pause", "Resume" };
 
+	ASSERT_REFUSED(CALL_VM("TurnOff", ""), "AlreadyInState");
 	for (size_t i = 0; i < ARRAY_SIZE(running_only); i++)
 		ASSERT_REFUSED(CALL_VM(running_only[i], ""), "InvalidState");
-	ASSERT_REFUSED(CALL_VM("Shutdown", "a{sv}", 0), "InvalidState");
+	ASSERT_REFUSED(CALL_VM("Shutdown", "a{sv}", 0), "AlreadyInState");
 	ASSERT_DONE(CALL_VM("Start", ""));
-	ASSERT_REFUSED(CALL_VM("Start", ""), "InvalidState");
+	ASSERT_REFUSED(CALL_VM("Start", ""), "AlreadyInState");
 	ASSERT_REFUSED(CALL_VM("Delete", ""), "InvalidState");
 	ASSERT_DONE(CALL_VM("Pause", ""));
 	assert_property("State", "paused");
@@ -471,14 +482,14 @@ static void test_job_of_a_copy(void **state)
 {
 	AUTO_CLOSE int fd = open_file();
 
-	ASSERT_REFUSED(CALL_VM("CopyFile", "hsa{sv}", fd, "/x", 0), "InvalidState");
+	ASSERT_REFUSED(CALL_FILES("CopyFile", "hsa{sv}", fd, "/x", 0), "InvalidState");
 	ASSERT_DONE(CALL_VM("Start", ""));
-	ASSERT_REFUSED(CALL_VM("CopyFile", "hsa{sv}", fd, "/x", 1, "x", "b", true),
+	ASSERT_REFUSED(CALL_FILES("CopyFile", "hsa{sv}", fd, "/x", 1, "x", "b", true),
 		       "InvalidArgument");
-	ASSERT_DBUS_REFUSED(CALL_VM("CopyFile", "sa{sv}", "/x", 0), "InvalidArgs");
+	ASSERT_DBUS_REFUSED(CALL_FILES("CopyFile", "sa{sv}", "/x", 0), "InvalidArgs");
 	ASSERT_DONE(begin_job("CopyFile", "hsa{sv}", fd, "/x", 0));
 	assert_job("Kind", "copy");
-	ASSERT_REFUSED(CALL_VM("CopyFile", "hsa{sv}", fd, "/y", 0), "InvalidState");
+	ASSERT_REFUSED(CALL_FILES("CopyFile", "hsa{sv}", fd, "/y", 0), "InvalidState");
 	while (job_number("Done") == 0)
 		pause_a_little();
 	assert_int_equal(job_number("Done"), 1);
@@ -501,12 +512,12 @@ static void test_job_of_a_dump(void **state)
 	AUTO_CLOSE int fd = memfd_create("core", MFD_CLOEXEC);
 
 	assert_true(fd >= 0);
-	ASSERT_REFUSED(CALL_VM("DumpMemory", "h", fd), "InvalidState");
+	ASSERT_REFUSED(CALL_FILES("DumpMemory", "h", fd), "InvalidState");
 	ASSERT_DONE(CALL_VM("Start", ""));
-	ASSERT_DBUS_REFUSED(CALL_VM("DumpMemory", "s", "/x"), "InvalidArgs");
+	ASSERT_DBUS_REFUSED(CALL_FILES("DumpMemory", "s", "/x"), "InvalidArgs");
 	ASSERT_DONE(begin_job("DumpMemory", "h", fd));
 	assert_job("Kind", "dump");
-	ASSERT_REFUSED(CALL_VM("DumpMemory", "h", fd), "InvalidState");
+	ASSERT_REFUSED(CALL_FILES("DumpMemory", "h", fd), "InvalidState");
 	while (job_number("Done") == 0)
 		pause_a_little();
 	assert_int_equal(job_number("Done"), 2);
@@ -721,9 +732,9 @@ static void test_console(void **state)
 	char text[64];
 	int fd, typing;
 
-	ASSERT_REFUSED(CALL_VM("OpenConsole", "a{sv}", 1, "loud", "b", true), "InvalidArgument");
+	ASSERT_REFUSED(CALL_FILES("OpenConsole", "a{sv}", 1, "loud", "b", true), "InvalidArgument");
 	ASSERT_DONE(CALL_VM("Start", ""));
-	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_VM, "OpenConsole", &reply, "a{sv}", 0));
+	ASSERT_DONE(call(fixture.vm, DBUS_INTERFACE_FILES, "OpenConsole", &reply, "a{sv}", 0));
 	assert_true(sd_bus_message_read(reply, "hb", &fd, &typing) > 0);
 	assert_true(typing);
 	ready = (struct pollfd){ fd, POLLIN, 0 };
@@ -816,10 +827,11 @@ static void test_adapters(void **state)
 	ASSERT_REFUSED(CALL_VM("AddAdapter", "s", "{\"name\": \"a\"}"), "Exists");
 	ASSERT_REFUSED(CALL_VM("ChangeAdapter", "ss", "b", "{}"), "NoSuchAdapter");
 	ASSERT_REFUSED(CALL_VM("RemoveAdapter", "s", ""), "NoSuchAdapter");
-	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "b", 0), "NoSuchAdapter");
-	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "a", 0), "InvalidState");
-	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "a", 1, "x", "b", true), "InvalidArgument");
-	ASSERT_REFUSED(CALL_VM("OpenCapture", "sa{sv}", "a", 1, "snap-length", "u", UINT32_MAX),
+	ASSERT_REFUSED(CALL_FILES("OpenCapture", "sa{sv}", "b", 0), "NoSuchAdapter");
+	ASSERT_REFUSED(CALL_FILES("OpenCapture", "sa{sv}", "a", 0), "InvalidState");
+	ASSERT_REFUSED(CALL_FILES("OpenCapture", "sa{sv}", "a", 1, "x", "b", true),
+		       "InvalidArgument");
+	ASSERT_REFUSED(CALL_FILES("OpenCapture", "sa{sv}", "a", 1, "snap-length", "u", UINT32_MAX),
 		       "InvalidArgument");
 	ASSERT_DONE(CALL_VM("ChangeAdapter", "ss", "a", "{\"name\": \"b\"}"));
 	ASSERT_DONE(CALL_VM("RemoveAdapter", "s", "b"));

@@ -72,7 +72,7 @@ class Exec(TerminalTest):
         ours.write_text("content")
         theirs.write_text("content")
         result = self.ok("copy", ours, f"vm:{theirs}", "--overwrite", "--verify")
-        self.assertRegex(result, "^verified: SHA-256 [0-9a-f]{64}\n$")
+        self.assertRegex(result, "^VM 'vm' has the file\nverified: SHA-256 [0-9a-f]{64}\n$")
         told = json.loads(self.ok("copy", ours, f"vm:{theirs}", "--overwrite", "--verify", "--json"))
         self.assertEqual(told, {"sha256": result.split()[-1]})
         theirs.write_text("other")

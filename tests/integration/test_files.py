@@ -8,6 +8,7 @@ Exit status 77 without root, who alone may do that, and be somebody else.
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -19,13 +20,14 @@ import sys
 
 sys.dont_write_bytecode = True
 from bus import Bus, Refused  # noqa: E402
-from rig import (FAILED, OK, TIMED_OUT, TIMEOUT, USAGE, VMCTL, WRONG_STATE,  # noqa: E402
+from rig import (FAILED, OK, TIMED_OUT, TIMEOUT, USAGE, VMCTL, WRONG_STATE, children,  # noqa: E402
                  ServiceTest, as_user, main, wait_until)
 
 OWNER, OTHER = pwd.getpwuid(1), pwd.getpwuid(2)
-VM = "org.vmms1.VM"
+FILES = "org.vmms1.Files"
 BUS = pathlib.Path(__file__).with_name("bus.py")
 INSIDE = "VMMS_TEST_MOUNTS"
+F_OFD_SETLK = 37
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,12 +66,11 @@ class FilesTest(ServiceTest):
     def helpers(self):
         """Processes of the service's that open files: copies of it."""
         pid = self.vmms.pid
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         found = []
-        for child in children:
+        for child in children(pid):
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/{child}/exe") == os.readlink(f"/proc/{pid}/exe"):
-                    found.append(int(child))
+                    found.append(child)
         return found
 
 
@@ -186,7 +187,7 @@ class Silence(FilesTest):
 
     def test_a_format_is_not_waited_for_for_ever(self):
         self.create()
-        self.refused(USAGE, "attach", "vm", self.mountpoint / "image", says="timed out; say it")
+        self.refused(TIMED_OUT, "attach", "vm", self.mountpoint / "image", says="timed out; say it")
         self.assertEqual(self.show()["definition"]["disks"], [])
 
     def test_the_guest_ends_meanwhile(self):
@@ -210,11 +211,12 @@ class Silence(FilesTest):
         self.slow()
         for end in self.stop_vmms, self.kill_vmms:
             start = self.vmctl_in_background("start", "vm")
-            helper, = wait_until(self.helpers, "the disk to be opened")
+            helpers = wait_until(self.helpers, "the disk to be opened")
             end()
             self.assertNotEqual(start.wait(TIMEOUT), OK)
             start.communicate()
-            wait_until(lambda: not os.path.exists(f"/proc/{helper}"), "the helper to be gone")
+            wait_until(lambda: not any(os.path.exists(f"/proc/{helper}") for helper in helpers),
+                       "the helpers to be gone")
             self.start_vmms()
             self.assertEqual(self.show()["state"], "off")
 
@@ -299,15 +301,14 @@ class Owner(FilesTest):
         self.addCleanup(libc.umount2, bytes(mountpoint), 2)
         self.of_owner(boot={"kernel": str(mountpoint / "kernel")})
         start = self.vmctl_in_background("start", "vm")
-        helper, = wait_until(self.helpers, "the kernel to be opened")
         # It is the owner, has nothing of the service's, and nobody looks into it.
-        status = wait_until(lambda: self.status(helper), "the helper to be the owner")
+        helper, status = wait_until(self.opener, "the process that opens to be the owner")
         self.assertEqual(status["Uid"].split(), [str(OWNER.pw_uid)] * 4)
         self.assertEqual(status["Gid"].split(), [str(OWNER.pw_gid)] * 4)
         self.assertEqual({status[f"Cap{kind}"] for kind in ("Prm", "Eff", "Amb")}, {"0" * 16})
         targets = [os.readlink(entry) for entry in pathlib.Path(f"/proc/{helper}/fd").iterdir()]
-        self.assertEqual([target for target in targets if target.startswith("socket:")],
-                         [target for target in targets if target.startswith("socket:")][:1])
+        # To report, and for what it opens.
+        self.assertEqual(len([target for target in targets if target.startswith("socket:")]), 2)
         self.assertFalse([target for target in targets
                           if target.startswith((str(self.state), str(self.folder / "run")))])
         self.assertNotEqual(subprocess.run(
@@ -319,6 +320,10 @@ class Owner(FilesTest):
         self.assertEqual(start.returncode, FAILED, error)
         self.assertIn("was killed", error)
         self.assertEqual(self.show()["state"], "off")
+
+    def opener(self):
+        found = [(helper, self.status(helper)) for helper in self.helpers()]
+        return next((entry for entry in found if entry[1]), None)
 
     def status(self, pid):
         with contextlib.suppress(OSError):
@@ -394,7 +399,7 @@ class Passed(FilesTest):
     def call(self, method, signature, *values, name="vm"):
         bus = Bus(self.bus_path, "org.vmms1")
         self.addCleanup(bus.close)
-        return bus.call(self.path(name), VM, method, signature, values)
+        return bus.call(self.path(name), FILES, method, signature, values, destination=FILES)
 
     def assert_call_refused(self, error, says, method, signature, *values):
         with self.assertRaises(Refused) as refusal:
@@ -440,6 +445,38 @@ class Passed(FilesTest):
         self.ok("start", "other")
         self.assert_call_refused("DiskInUse", "is in use by VM 'other'", "StartWithFiles", "a{sh}",
                                  [("disk:0:0", self.open(disk["path"]))])
+
+    def test_a_lock_of_others(self):
+        """Whoever may read an image can lock it, and keeps no VM from starting so."""
+        disk = self.disk("disk")
+        os.chmod(disk["path"], 0o644)
+        os.chown(disk["path"], OWNER.pw_uid, -1)
+        self.of_owner(disks=[disk])
+        self.of_owner("second", disks=[disk])
+        self.of_owner("reader", disks=[{**disk, "read_only": True}])
+        whole = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        with open(disk["path"], "rb") as reader:
+            fcntl.fcntl(reader, F_OFD_SETLK, whole)
+            self.ok("start", "vm")
+            self.assertIn("'chmod go-r'", self.ok("log", "vm"))
+            # It excludes other writers all the same.
+            self.refused(FAILED, "start", "second", says="is in use by VM 'vm'")
+            self.ok("stop", "vm")
+            self.ok("start", "second")
+            self.ok("stop", "second")
+            # A VM of the same owner that reads it counts.
+            self.ok("start", "reader")
+            self.refused(FAILED, "start", "vm", says="is in use by VM 'reader'")
+            self.ok("stop", "reader")
+        # A program that writes it, too, whatever lock it has.
+        with open(disk["path"], "r+b") as writer:
+            self.ok("start", "vm")
+            self.ok("stop", "vm")
+            fcntl.fcntl(writer, F_OFD_SETLK, whole)
+            self.refused(FAILED, "start", "vm", says="is in use by another process")
+        twice = [{**disk, "read_only": True}, {**disk, "lun": 1}]
+        self.of_owner("twice", disks=twice)
+        self.refused(FAILED, "start", "twice", says="named twice")
 
     def test_what_cannot_be_a_disk(self):
         disk = self.disk("disk")
@@ -532,11 +569,38 @@ vmctl insert vm {private}/more --lun 1 --pass
         result = subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
                                  script], capture_output=True, text=True, timeout=TIMEOUT)
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(result.stdout, "controller 0, lun 2\n")
+        self.assertEqual(
+            result.stdout,
+            "VM 'vm' started\n"
+            f"'{private}/more' attached to VM 'vm': controller 0, lun 2\n"
+            "controller 0, lun 2 of VM 'vm': detached\n"
+            "controller 0, lun 1 of VM 'vm': inserted\n")
         self.assertIn("in use", result.stderr)
         self.assertLessEqual({f"{private}/{name}" for name in ("disk", "more", "kernel")},
                              {path.replace(" (deleted)", "") for path in self.held()} |
                              {str(private) + "/" + path.lstrip("/") for path in self.held()})
+
+    def test_files_of_another(self):
+        """Root opens what the owner of a VM has chosen only if it is named here, too."""
+        secret, kernel = self.folder / "secret", self.folder / "kernel"
+        secret.write_bytes(bytes(1 << 20))
+        secret.chmod(0o600)
+        link = self.folder / "link"
+        link.symlink_to(secret)
+        self.of_owner("own", disks=[{"path": str(secret)}])
+        self.of_owner("linked", disks=[{"path": str(link)}])
+        said = self.refused(FAILED, "start", "own", "--pass", says=f"  {secret}\n")
+        self.assertIn(f"  {kernel}\n", said)
+        said = self.refused(FAILED, "start", "own", "--pass", "--file", kernel, says=f"  {secret}\n")
+        self.assertNotIn(f"  {kernel}\n", said)
+        self.refused(FAILED, "start", "linked", "--pass", "--file", kernel, "--file", link,
+                     says="symbolic link")
+        self.refused(USAGE, "start", "own", "--file", kernel, says="--pass")
+        self.assertEqual(self.show("own")["state"], "off")
+        self.ok("start", "own", "--pass", "--file", kernel, "--file", secret)
+        # One's own needs none of that.
+        self.create("mine", boot={"kernel": str(kernel)})
+        self.ok("start", "mine", "--pass")
 
     def test_vmctl_says_what_is_wrong(self):
         self.create(disks=[{"path": "/nonexistent"}])
@@ -557,7 +621,8 @@ from bus import Bus, Refused
 bus = Bus(sys.argv[2], "org.vmms1")
 fd = os.open(sys.argv[4], os.O_RDONLY)
 try:
-    bus.call(sys.argv[3], "org.vmms1.VM", "StartWithFiles", "a{sh}", [[("kernel", fd)]])
+    bus.call(sys.argv[3], "org.vmms1.Files", "StartWithFiles", "a{sh}", [[("kernel", fd)]],
+             destination="org.vmms1.Files")
 except Refused as refusal:
     print(refusal)
     sys.exit(refusal.name != "org.freedesktop.DBus.Error.AccessDenied" and 2 or 1)

@@ -38,12 +38,14 @@ class Guest(ServiceTest):
     def test_inspect(self):
         self.start()
         part = {"engine": "user-space", "note": "\x1b[31m"}
+        first = {"vp": 0, "segments": {"cs": {"selector": "0x8", "base": "\x1b"}}}
         self.assertEqual(json.loads(self.ok("inspect", "vm", "--json")),
-                         {"machine": part, "vps": [{"vp": 0}, {"vp": 1}, {"vp": 2}],
+                         {"machine": part, "vps": [first, {"vp": 1}, {"vp": 2}],
                           "vmbus": part, "channels": part, "gpadls": part, "devices": part,
                            "sockets": part})
         self.assertEqual(self.ok("inspect", "vm", "vps"),
-                         "vps:\n  [0]\n    vp: 0\n  [1]\n    vp: 1\n  [2]\n    vp: 2\n")
+                         "vps:\n  [0]\n    vp: 0\n    segments:\n"
+                         "      cs: selector 0x8, base \\x1b\n  [1]\n    vp: 1\n  [2]\n    vp: 2\n")
         self.assertEqual(self.ok("inspect", "vm", "vmbus"),
                          "vmbus:\n  engine: user-space\n  note: \\x1b[31m\n")
         self.refused(USAGE, "inspect", "vm", "soul", says="'soul' is none of")

@@ -12,13 +12,16 @@ import json
 import os
 import pathlib
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
-from rig import FAILED, OK, ServiceTest, USAGE, arguments, main, wait_until  # noqa: E402
+from rig import (FAILED, OK, USAGE, VMMS, ServiceTest, arguments, main,  # noqa: E402
+                 wait_until)
 
 SKIPPED = 77
 OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
@@ -188,6 +191,30 @@ class Images(ImageTest):
                          {str(path)})
         self.assertTrue(is_alive(worker))
 
+    @unittest.skipUnless(os.geteuid() == 0, "root alone has users for servers")
+    def test_a_server_is_never_root(self):
+        """Not even as its libraries are loaded, which are not ours."""
+        seen = self.folder / "seen"
+        seen.mkdir()
+        seen.chmod(0o777)
+        program = self.folder / "server"
+        program.write_text(f"#!/bin/sh\nexec cat /proc/self/status >{seen}/status\n")
+        program.chmod(0o755)
+        # With a guard that does nothing.
+        shutil.copy(VMMS, self.folder / "vmms")
+        shutil.copy(arguments.build / "tests/slow_users.so", self.folder / "image-guard.so")
+        self.stop_vmms()
+        with unittest.mock.patch("rig.VMMS", self.folder / "vmms"):
+            self.start_vmms("--image-server", program)
+        self.define(self.image("a"))
+        self.vmctl("start", "vm")
+        status = wait_until(lambda: (seen / "status").exists() and (seen / "status").read_text(),
+                            "the server")
+        found = dict(line.split(":\t", 1) for line in status.splitlines())
+        self.assertTrue(all(int(uid) in range(0x7ffd0000, 0x7ffe0000)
+                            for key in ("Uid", "Gid") for uid in found[key].split()), found)
+        self.assertEqual(found["NoNewPrivs"], "1")
+
     def test_it_ends_with_the_vm(self):
         pid = self.start(self.image("a"))
         self.ok("stop", "vm")
@@ -211,10 +238,44 @@ class Images(ImageTest):
     def test_a_server_that_is_killed(self):
         pid = self.start(self.image("a"))
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: "image server" in self.ok("log", "vm"), "a line in the log")
+        wait_until(lambda: "killed by signal 9" in self.ok("log", "vm"), "a line in the log")
+        self.assertEqual(self.show()["state"], "running")
+        for times in (1, 2):
+            wait_until(lambda: f"started again, for the {times}. time" in self.ok("log", "vm"),
+                       "another server")
+            server = wait_until(lambda: self.show()["disks"][0].get("server"), "the server")
+            self.assertNotEqual(server, pid)
+            self.assertTrue(is_alive(server))
+            pid = server
+            os.kill(pid, signal.SIGKILL)
         self.assertEqual(self.show()["state"], "running")
         self.ok("stop", "vm")
         self.ok("start", "vm")
+
+    def test_a_server_that_hangs_is_replaced(self):
+        """The worker has ended the connection, and the server does not notice."""
+        pid = self.start(self.image("a"))
+        os.kill(pid, signal.SIGSTOP)
+        self.type("disk-no-server")
+        wait_until(lambda: "started again, for the 1. time" in self.ok("log", "vm"),
+                   "another server")
+        self.assertFalse(is_alive(pid))
+        server = wait_until(lambda: self.show()["disks"][0].get("server"), "its process")
+        self.assertTrue(is_alive(server))
+        self.type("disk-ok")
+        wait_until(lambda: self.show()["disks"][0]["health"] == "ok", "the disk to be well")
+
+    def test_a_server_that_cannot_be_started_again(self):
+        path = self.image("a")
+        pid = self.start(path)
+        os.rename(path, f"{path}.away")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "cannot be started again" in self.ok("log", "vm"), "a line in the log")
+        self.assertIn("No such file", self.ok("log", "vm"))
+        os.rename(f"{path}.away", path)
+        wait_until(lambda: "was started again, for the" in self.ok("log", "vm"),
+                   "another server")
+        self.ok("detach", "vm", "--lun", "0")
 
     def test_it_outlives_the_daemon(self):
         pid = self.start(self.image("a"))
@@ -330,7 +391,7 @@ class Chains(ImageTest):
         self.define()
         self.refused(USAGE, "attach", "vm", path, says="'/etc/passwd'")
         self.refused(USAGE, "create", "--name", "b", "--kernel", self.folder / "kernel",
-                     "--disk", path, says="names another file")
+                     "--disk", path, says="on top of another file")
         self.assertEqual(self.disks(), [])
 
     def test_a_file_that_is_not_there(self):

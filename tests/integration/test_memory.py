@@ -53,7 +53,7 @@ class Memory(ServiceTest):
 
     def test_size_of_a_running_vm(self):
         self.begin()
-        self.assertEqual(self.ok("set", "vm", "--memory", "128M"), "")
+        self.assertEqual(self.ok("set", "vm", "--memory", "128M"), "changed: memory.size\n")
         self.has(128)
         self.assertEqual((self.show()["memory"], self.pending()), (128 * MIB, []))
         self.assertEqual(self.show()["definition"]["memory"]["size"], "128M")

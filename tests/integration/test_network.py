@@ -41,9 +41,17 @@ def rules(kept=False):
                    if ("vmms_kept_" in table) == kept and "table bridge vmms_" in table)
 
 
+def closed_users(kept=False):
+    """Whose processes are kept from the host's loopback, by the daemon's own table or by the other."""
+    text = subprocess.run(["nft", "--stateless", "--json", "list", "ruleset"], check=True, capture_output=True,
+                          text=True).stdout
+    return {user for item in json.loads(text)["nftables"] if item.get("set", {}).get("name") == "closed"
+            and ("vmms_kept_" in item["set"]["table"]) == kept for user in item["set"].get("elem", [])}
+
+
 class NetworkTest(SwitchTest):
     def setUp(self):
-        self.addCleanup(lambda: self.assertEqual(self.passt_processes(), []))
+        self.addCleanup(self.wait_no_passt)
         super().setUp()
 
     def start_vmms(self, *extra, wait=True):
@@ -62,6 +70,15 @@ class NetworkTest(SwitchTest):
             return path.read_bytes()
         except OSError:
             return b""
+
+    def wait_no_passt(self):
+        """The daemon ends it, and waits for nobody."""
+        wait_until(lambda: not self.passt_processes(), "passt to end")
+
+    def worker_user(self):
+        """Of the VM that runs, as its record has it."""
+        record, = (self.folder / "run" / "workers").glob("*.json")
+        return json.loads(record.read_text())["user"]
 
     def passt_calls(self):
         return self.read(self.folder / "passt").decode().splitlines()
@@ -96,19 +113,45 @@ class Default(NetworkTest):
 
     def test_passt_comes_and_goes_with_the_vm(self):
         self.ok("create", "--name", "vm", "--kernel", self.folder / "kernel", "--forward",
-                "2222:22", "--forward", "udp:5353:53")
+                "2222:22", "--forward", "udp:*:5353:53")
         self.ok("start", "vm")
+        user = self.worker_user()
         self.assertEqual(self.adapters()["nic0"]["state"], "up")
         wait_until(self.passt_calls, "passt")
         self.assertEqual(self.passt_calls(), [
-            "--foreground --stderr --quiet --fd 3 --mtu 1500 --runas 65534:65534 "
-            "--tcp-ports 2222:22 --udp-ports 5353:53"])
+            f"--foreground --stderr --quiet --fd 3 --mtu 1500 --runas {user}:{user} --no-map-gw "
+            "--tcp-ports 127.0.0.1/2222:22 --udp-ports 5353:53"])
         self.assertEqual(len(self.passt_processes()), 1)
         # The kernel, the hypervisor, the serial line, and this one.
         self.wait_said("4 descriptors")
         self.ok("stop", "vm")
-        self.assertEqual(self.passt_processes(), [])
+        self.wait_no_passt()
         self.assertEqual(self.adapters()["nic0"]["state"], "off")
+
+    def test_the_hosts_loopback(self):
+        """By choice alone; and the rules for the VM's user go with it."""
+        self.create()
+        self.ok("start", "vm")
+        user = self.worker_user()
+        self.assertEqual(closed_users(), {user})
+        self.kill_vmms()
+        self.assertEqual(closed_users(kept=True), {user})
+        self.start_vmms()
+        self.assertEqual(closed_users(), {user})
+        self.ok("net", "set", "vm", "nic0", "--host-loopback", "on")
+        wait_until(lambda: len(self.passt_calls()) == 2, "another passt")
+        self.assertNotIn("--no-map-gw", self.passt_calls()[1])
+        self.assertEqual(closed_users() | closed_users(kept=True), set())
+        self.assertIn("host's loopback", self.ok("net", "list", "vm"))
+        self.ok("net", "set", "vm", "nic0", "--host-loopback", "off")
+        wait_until(lambda: len(self.passt_calls()) == 3, "a third passt")
+        self.assertIn("--no-map-gw", self.passt_calls()[2])
+        self.assertEqual(closed_users(), {user})
+        self.ok("stop", "vm")
+        self.assertEqual(closed_users() | closed_users(kept=True), set())
+        self.stop_vmms()
+        self.assertNotIn("vmms_", subprocess.run(["nft", "list", "tables"], check=True, capture_output=True,
+                                                 text=True).stdout)
 
     def test_passt_is_started_again(self):
         self.create()
@@ -142,7 +185,7 @@ class Default(NetworkTest):
         wait_until(self.passt_processes, "passt")
         os.kill(self.show()["worker_pid"], 9)
         self.wait_state("crashed")
-        self.assertEqual(self.passt_processes(), [])
+        self.wait_no_passt()
 
     def test_passt_outlives_a_killed_daemon(self):
         self.create()
@@ -156,7 +199,7 @@ class Default(NetworkTest):
         wait_until(lambda: "how is not known" in self.adapters()["nic0"]["reason"], "its end to be noticed")
         self.wait_said("connect_adapter nic0 socket, 1 descriptors")
         self.ok("stop", "vm")
-        self.assertEqual(self.passt_processes(), [])
+        self.wait_no_passt()
 
     def test_passt_that_ended_meanwhile(self):
         self.create()
@@ -176,7 +219,7 @@ class Default(NetworkTest):
         self.ok("net", "set", "vm", "nic0", "--forward", "8080:80")
         self.wait_said("connect_adapter nic0 socket")
         wait_until(lambda: len(self.passt_calls()) == 2, "another passt")
-        self.assertIn("--tcp-ports 8080:80", self.passt_calls()[1])
+        self.assertIn("--tcp-ports 127.0.0.1/8080:80", self.passt_calls()[1])
         wait_until(lambda: len(self.passt_processes()) == 1, "the old passt to end")
         self.ok("net", "set", "vm", "nic0", "--forward", "none")
         self.assertNotIn("forward", self.adapters()["nic0"]["definition"])
@@ -378,6 +421,7 @@ class Taps(NetworkTest):
         self.start(*[{"switch": "wan"}] * 4)
         self.assertEqual(state(), before)
         self.ok("stop", "vm")
+        self.ok("delete", "vm")
         self.ok("switch", "remove", "wan")
         self.assertEqual(state(), before)
 
@@ -391,6 +435,8 @@ class Taps(NetworkTest):
         self.start("lan")
         self.refused(WRONG_STATE, "switch", "remove", "lan", says="VM 'vm' is connected")
         self.ok("stop", "vm")
+        self.refused(WRONG_STATE, "switch", "remove", "lan", says="VM 'vm' is connected")
+        self.ok("net", "set", "vm", "nic0", "--switch", "none")
         self.ok("switch", "remove", "lan")
 
     def test_moving(self):
@@ -434,6 +480,31 @@ class Taps(NetworkTest):
         self.ok("stop", "vm")
         self.ok("net", "add", "vm")
         self.assertEqual(set(self.adapters()), {"nic0", "b"})
+
+    def test_guards_of_addresses_and_ports(self):
+        self.start("lan")
+        tap = taps()["nic0"]["ifname"]
+        self.ok("net", "set", "vm", "nic0", "--addresses", "192.0.2.5,2001:db8::/64", "--port-isolation", "on")
+        self.assertIn("192.0.2.5", rules())
+        self.assertIn("192.0.2.5", rules(kept=True))
+
+        def isolated():
+            return next(port["isolated"] for port in json.loads(subprocess.run(
+                ["bridge", "-d", "-json", "link", "show", "dev", tap], check=True, capture_output=True,
+                text=True).stdout))
+        self.assertTrue(isolated())
+        text = self.ok("net", "list", "vm")
+        self.assertIn("port isolation", text)
+        self.assertIn("192.0.2.5", text)
+        self.refused(USAGE, "net", "set", "vm", "nic0", "--mac-spoofing", "on", says="addresses")
+        self.refused(USAGE, "net", "set", "vm", "nic0", "--addresses", "224.0.0.1", says="addresses[0]")
+        self.refused(USAGE, "net", "set", "vm", "nic0", "--switch", "default", says="addresses")
+        self.restart(kill=True)
+        self.assertIn("192.0.2.5", rules())
+        self.ok("net", "set", "vm", "nic0", "--addresses", "none", "--port-isolation", "off", "--link-protocols", "on")
+        self.assertFalse(isolated())
+        self.assertNotIn("192.0.2.5", rules() + rules(kept=True))
+        self.assertEqual(self.adapters()["nic0"]["definition"].get("addresses", []), [])
 
     def test_at_rest_everything_can_be_changed(self):
         self.create_on("lan")
@@ -591,11 +662,13 @@ class Captures(NetworkTest):
     def test_frames(self):
         self.ok("switch", "add", "lan", "--type", "internal")
         bridge = self.bridge("lan")
+        tag = b"\x81\x00\x00\x07"
         if bridge["linkinfo"]["info_data"]["vlan_filtering"]:
             subprocess.run(["bridge", "vlan", "add", "vid", "7", "dev", bridge["ifname"], "self"],
                            check=True)
             self.create_on({"switch": "lan", "vlan": {"trunk": [7], "native": 1}})
         else:
+            tag = b"\x81\x00\xe0\x00"  # a priority, which is all of a tag that passes here
             self.create_on("lan")
         self.refused(WRONG_STATE, "net", "capture", "vm", "--output", "-", says="is off")
         self.ok("start", "vm")
@@ -605,8 +678,8 @@ class Captures(NetworkTest):
         self.refused(WRONG_STATE, "net", "capture", "vm", "--output", "-", says="already")
         self.say(b"one two three" * 9)
         wait_until(lambda: any(b"one two three" * 9 in frame for _, frame in self.frames()), "it")
-        self.say(b"tagged", b"\x81\x00\x00\x07")
-        wait_until(lambda: any(b"\x81\x00\x00\x07\x88\xb5tagged" in frame
+        self.say(b"tagged", tag)
+        wait_until(lambda: any(tag + b"\x88\xb5tagged" in frame
                                for _, frame in self.frames()), "the tag")
         self.ok("stop", "vm")
         self.assertEqual(capture.wait(60), 0)
@@ -642,13 +715,13 @@ class Captures(NetworkTest):
         folder = self.folder / "callers"
         folder.mkdir()
         words = [VMCTL, "--address", self.address, "net", "capture", "vm"]
-        for signal in 9, 2:
+        for number in 9, 2:
             with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True) as capture:
                 self.assertEqual(capture.stdout.readline(), "vm-nic0.pcapng\n")
                 file = folder / "vm-nic0.pcapng"
                 self.assertEqual(file.stat().st_mode & 0o777, 0o600)
                 wait_until(lambda: file.stat().st_size > 0, "the header")
-                capture.send_signal(signal)
+                capture.send_signal(number)
             # Nothing is written over that was not named.
             self.assertIn("File exists", subprocess.run(words, cwd=folder, capture_output=True, text=True).stderr)
             file.unlink()

@@ -6,6 +6,7 @@ Exit status 77 without root, who alone gives VMs to others.
 """
 
 import fcntl
+import json
 import os
 import pathlib
 import pwd
@@ -13,9 +14,9 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-from rig import FAILED, ServiceTest, main  # noqa: E402
+from rig import FAILED, USAGE, ServiceTest, main, wait_until  # noqa: E402
 
-OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
+OWNER, OTHER = pwd.getpwuid(1), pwd.getpwuid(2)  # wherever there is a Debian
 
 
 class Owner(ServiceTest):
@@ -99,7 +100,13 @@ class Owner(ServiceTest):
         for path in ("/proc/self/fd/0", f"/proc/{self.vmms.pid}/fd/0", "/proc/self/exe",
                      f"/proc/{self.vmms.pid}/root{self.folder}/kernel", "/proc/self/maps",
                      f"/proc/{self.vmms.pid}/status", "/proc/cpuinfo"):
-            self.of_owner(boot={"kernel": path})
+            definition = json.dumps({"name": "vm", "boot": {"kernel": path}})
+            self.refused(USAGE, "create", "--from", "-", stdin=definition, says="not in /proc")
+            # Nor is what leads there.
+            link = self.folder / "link"
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+            self.of_owner(boot={"kernel": str(link)})
             self.assert_start_refused("cannot open the kernel")
             self.ok("delete", "vm")
 
@@ -165,9 +172,8 @@ class Owner(ServiceTest):
         self.stop_vmms()
         (self.folder / "run/running/boot.json").write_text('{"boot_id": "another"}')
         self.start_vmms()
-        self.create("last")
+        wait_until(lambda: "Permission denied" in (self.folder / "log").read_text(), "the refusal")
         self.assertNotEqual(self.show()["state"], "running")
-        self.assertIn("Permission denied", (self.folder / "log").read_text())
 
     def test_giving_it_away(self):
         disk = self.disk("disk.raw")
@@ -183,6 +189,30 @@ class Owner(ServiceTest):
         self.assert_start_refused("Permission denied")
         self.ok("set", "vm", "owner=root")
         self.ok("start", "vm")
+
+    def test_another_user_of_the_name(self):
+        """The VM is not theirs, and opens nothing of theirs, until root says so."""
+        disk = self.disk("disk.raw")
+        self.own(disk["path"])
+        self.of_owner(disks=[disk])
+        self.assertEqual(self.show()["definition"]["owner_uid"], OWNER.pw_uid)
+        self.stop_vmms()
+        path = self.state / "vms/vm.json"
+        definition = json.loads(path.read_text())
+        definition["owner_uid"] = 4242
+        path.write_text(json.dumps(definition))
+        self.start_vmms()
+        self.assert_start_refused("who had the number 4242", "vmctl set VM owner_uid=")
+        self.ok("set", "vm", "notes=still another's")
+        self.assert_start_refused("4242")
+        self.ok("set", "vm", "owner_uid=")
+        self.assertEqual(self.show()["definition"]["owner_uid"], OWNER.pw_uid)
+        self.ok("start", "vm")
+        # A number that root makes up is none.
+        self.ok("set", "vm", "owner_uid=7")
+        self.assertEqual(self.show()["definition"]["owner_uid"], OWNER.pw_uid)
+        self.ok("set", "vm", f"owner={OTHER.pw_name}")
+        self.assertEqual(self.show()["definition"]["owner_uid"], OTHER.pw_uid)
 
     def test_nobody_is_no_owner(self):
         self.create()

@@ -24,7 +24,7 @@ class Topology(ServiceTest):
         self.assertEqual(self.make("--sockets", "16", "--cores", "5", "--threads", "3"), (240, 16, 3))
 
     def refuse(self, *options, says):
-        self.refused(USAGE, "create", "--name", "vm", "--kernel", "/k", *options, says=says)
+        self.refused(USAGE, "create", "--name", "vm", "--kernel", "/dev/null", *options, says=says)
 
     def test_what_makes_no_sense(self):
         self.refuse("--vps", "241", says="--vps must be a number from 0 to 240")

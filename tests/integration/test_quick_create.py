@@ -143,7 +143,7 @@ class QuickCreate(TerminalTest):
                                               "command_line": "console=ttyS0 root=LABEL=root ro"})
         self.assertEqual([disk["path"] for disk in definition["disks"]], [f"{folder}/disk.raw"])
         self.assertEqual(definition["network_adapters"][0]["forward"],
-                         [f"tcp:{made['ssh_port']}:22"])
+                         [f"tcp:127.0.0.1:{made['ssh_port']}:22"])
         self.assertEqual((folder / "disk.raw").stat().st_size, 1 << 30)
         self.check_files(made)
         self.assertRegex((self.folder / "sources").read_text(),
@@ -367,6 +367,48 @@ class QuickCreate(TerminalTest):
         self.check_image(self.quick("--image", image, "--no-start"))
 
     @unittest.skipUnless(shutil.which("qemu-img"), "no qemu-img")
+    def test_who_reads_an_image(self):
+        """Not root: an image may be made to take over the program that does."""
+        seen = self.folder / "seen"
+        seen.mkdir()
+        seen.chmod(0o777)
+        for name in "debugfs", "partx", "qemu-img":
+            program = self.bin / name
+            program.write_text(f"#!/bin/sh\ncat /proc/self/status >{seen}/{name}\n"
+                               f"tail -n +3 /proc/net/dev | cut -d: -f1 >{seen}/{name}.net\n"
+                               f'exec {shutil.which(name, path="/usr/sbin:/usr/bin")} "$@"\n')
+            program.chmod(0o755)
+        raw, image = self.folder / "whole.raw", self.folder / "cloud.qcow2"
+        self.file_system(raw, self.folder / "tree")
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image], check=True)
+        image.chmod(0o600)
+        self.check_image(self.quick("--image", image, "--no-start"))
+        for name in "debugfs", "partx", "qemu-img":
+            found = dict(line.split(":\t", 1) for line in
+                         (seen / name).read_text().splitlines() if ":\t" in line)
+            self.assertEqual({*found["Uid"].split(), *found["Gid"].split()}, {"2147287039"})
+            self.assertEqual((found["NoNewPrivs"], int(found["CapBnd"], 16),
+                              int(found["CapEff"], 16)), ("1", 0, 0))
+            self.assertEqual((seen / f"{name}.net").read_text().split(), ["lo"])
+        for path in self.images.rglob("*"):
+            self.assertEqual((path.stat().st_uid, path.stat().st_mode & 0o77), (0, 0), path)
+        self.assertFalse((self.images / "debian/tools").exists())
+
+    def test_an_image_that_has_taken_over(self):
+        """What its reader leaves behind leads to nobody's files, and goes on with nothing."""
+        secret = self.folder / "secret"
+        secret.write_bytes(kernel("secret"))
+        program = self.bin / "debugfs"
+        program.write_text('#!/bin/sh\ncase $2 in\n'
+                           f"dump*vmlinuz) ln -s {secret} vmlinuz; setsid sleep 1000 & ;;\n"
+                           'esac\nexec /usr/sbin/debugfs "$@"\n')
+        program.chmod(0o755)
+        self.refuse(FAILED, "--image", self.partitioned(self.folder / "tree"),
+                    says="have made no vmlinuz")
+        self.assertEqual(subprocess.run(["pgrep", "-u", "2147287039"], check=False,
+                                        stdout=subprocess.DEVNULL).returncode, 1)
+        self.assertEqual(secret.read_bytes(), kernel("secret"))
+
     def test_an_image_that_names_other_files(self):
         def make(*words):
             subprocess.run(["qemu-img", "create", "-q", *words], check=True)

@@ -162,13 +162,33 @@ class Quota(QuotaTest):
 
 
 class Unlimited(QuotaTest):
-    limits = "user-vms = none\n"
+    limits = "".join(f"user-{kind} = none\n" for kind in
+                     ("vms", "disks", "processors", "memory", "tasks"))
 
     def test_none(self):
         for number in range(101):
             self.create(f"vm{number}", owner=NAME[MEMBER])
         self.create_as(MEMBER)
         self.assertIn("as much as there is", self.checks_as(0)["limits"]["found"])
+
+
+class Defaults(QuotaTest):
+    """One user does not get all of the host, where nobody has said anything."""
+
+    limits = ""
+
+    def test_defaults(self):
+        found = self.checks_as(0)["limits"]["found"]
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        processors = max(4 * os.cpu_count(), 16)
+        for text in "100 VMs", "256 disks", f"{processors} virtual processors", "memory of VMs":
+            self.assertIn(text, found)
+        half = f"{memory // 2 >> 21 << 1}M"
+        self.create_many_as(MEMBER, "a", "b", memory={"size": half})
+        self.start_as(MEMBER, "a")
+        self.start_as(MEMBER, "b", "memory of VMs that run")
+        self.create("roots", memory={"size": half})
+        self.ok("start", "roots")
 
 
 class File(QuotaTest):
@@ -191,11 +211,11 @@ class File(QuotaTest):
                 (b"a\n", f"{path}, line 1: not of the form"),
                 (b"\n[vmms]\n", f"{path}, line 2: not of the form"),
                 (b"user-vms = 3\0\n", "line 1: not of the form"),
-                (b"colour = red\n", f"no setting 'colour'"),
+                (b"colour = red\n", "no setting 'colour'"),
                 (b"address = unix:path=/x\n", "no setting 'address'"),
                 (b"config = /x\n", "no setting 'config'"),
                 (b"help = yes\n", "no setting 'help'"),
-                (b"\n\nuser-vms = many\n", f"--user-vms must be a number above 0, or none"),
+                (b"\n\nuser-vms = many\n", "--user-vms must be a number above 0, or none"),
                 (b"user-memory = 0\n", "--user-memory must be a size"),
                 (b"open-timeout = -1\n", "--open-timeout must be a number"),
                 (b"keep-guests = 1\n", "keep-guests must be yes or no"),

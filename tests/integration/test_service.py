@@ -9,10 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import unittest
 
 sys.dont_write_bytecode = True
 from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMED_OUT, TIMEOUT, USAGE,  # noqa: E402
-                 VMMS, WRONG_STATE, ServiceTest, main, wait_until)
+                 VMMS, WRONG_STATE, ServiceTest, as_user, main, wait_until)
 
 
 def is_running(pid):
@@ -47,6 +49,29 @@ class Life(ServiceTest):
         self.refused(NO_SUCH_VM, "show", "vm", says="there is no VM 'vm'")
         self.assertEqual(list((self.state / "vms").iterdir()), [])
 
+    @unittest.skipUnless(os.geteuid() == 0, "root alone has users for workers")
+    def test_a_worker_user_that_lives(self):
+        """A user who has a process, of whatever origin, becomes no other worker's."""
+        self.stop_vmms()
+        self.vmms_arguments = ("--worker-users", "2147287200-2147287202")
+        self.start_vmms()
+        stray = subprocess.Popen(as_user(2147287200, "sleep", "1000"))
+        self.addCleanup(stray.wait)
+        self.addCleanup(stray.kill)
+        wait_until(lambda: os.stat(f"/proc/{stray.pid}").st_uid == 2147287200, "the process")
+        users = []
+        for name in "a", "b":
+            self.create(name)
+            self.ok("start", name)
+            record = self.folder / "run/workers" / (self.show(name)["uuid"] + ".json")
+            users.append(json.loads(record.read_text())["user"])
+        self.assertEqual(users, [2147287201, 2147287202])
+        self.create("c")
+        self.refused(FAILED, "start", "c", says="are in use")
+        stray.kill()
+        stray.wait()
+        self.ok("start", "c")
+
     def test_worker_users(self):
         """By the command line; what becomes of them is in test_confinement.py."""
         for text in "0-5", "5", "all", "9-8":
@@ -80,15 +105,105 @@ class Life(ServiceTest):
 
     def test_what_each_state_refuses(self):
         self.create()
-        for command in "shutdown", "stop", "reset", "nmi", "pause", "resume":
+        for command in "reset", "nmi", "pause", "resume":
             self.refused(WRONG_STATE, command, "vm")
+        for option in "--reboot", "--hibernate":
+            self.refused(WRONG_STATE, "shutdown", "vm", option)
         self.ok("start", "vm")
-        for command in "start", "resume", "delete":
-            self.refused(WRONG_STATE, command, "vm")
+        self.refused(WRONG_STATE, "delete", "vm")
         self.ok("pause", "vm")
-        for command in "start", "pause", "nmi", "shutdown", "delete":
+        for command in "start", "nmi", "shutdown", "delete":
             self.refused(WRONG_STATE, command, "vm")
         self.assertIn("resume it first", self.refused(WRONG_STATE, "shutdown", "vm"))
+
+    def test_what_is_so_already_is_no_failure(self):
+        self.create()
+        already = "VM 'vm' is {} already: nothing to do\n"
+        for state, commands in (("off", ("stop", "shutdown")), ("running", ("start", "resume")),
+                                ("paused", ("pause",))):
+            for command in commands:
+                self.assertEqual(self.ok(command, "vm"), already.format(state))
+                self.assertEqual(self.ok(command, "vm", "--json"), "")
+            if state == "off":
+                self.ok("start", "vm")
+            elif state == "running":
+                self.ok("pause", "vm")
+        # To others on the bus it is an error of its own.
+        self.ok("resume", "vm")
+        path = json.loads(self.ok("create", "--name", "x", "--kernel", self.folder / "kernel",
+                                  "--json"))["path"]
+        call = subprocess.run(["busctl", f"--address={self.address}", "call", "org.vmms1", path,
+                               "org.vmms1.VM", "TurnOff"], capture_output=True, text=True,
+                              timeout=TIMEOUT, check=False)
+        self.assertIn("is off already", call.stderr)
+        self.assertNotEqual(call.returncode, 0)
+
+    def test_what_was_done_is_said(self):
+        kernel, disk = self.folder / "kernel", self.disk("disk")["path"]
+        self.assertEqual(self.ok("create", "--name", "vm", "--kernel", kernel, "--no-network"),
+                         "VM 'vm' created; 'vmctl start vm' starts it\n")
+        for words, said in (
+                (["start", "vm"], "VM 'vm' started"), (["pause", "vm"], "VM 'vm' paused"),
+                (["resume", "vm"], "VM 'vm' resumed"), (["reset", "vm"], "VM 'vm' reset"),
+                (["attach", "vm", disk], f"'{disk}' attached to VM 'vm': controller 0, lun 0"),
+                (["attach", "vm", "--dvd"],
+                 "empty DVD drive attached to VM 'vm': controller 0, lun 1"),
+                (["insert", "vm", self.disk("medium")["path"], "--lun", "1"], "controller 0, lun 1 of VM 'vm': inserted"),
+                (["eject", "vm", "--lun", "1"], "controller 0, lun 1 of VM 'vm': ejected"),
+                (["detach", "vm", "--lun", "1"], "controller 0, lun 1 of VM 'vm': detached"),
+                (["shutdown", "vm"], "VM 'vm' shut down"), (["start", "vm"], "VM 'vm' started"),
+                (["stop", "--all"], "VM 'vm' turned off"),
+                (["delete", "vm"], "VM 'vm' deleted; its disk images stay")):
+            self.assertEqual(self.ok(*words), said + "\n", words)
+
+    def test_what_is_missing_is_said_at_once(self):
+        """By options it keeps the VM from being made; a definition may come before its files."""
+        kernel = self.folder / "kernel"
+        for words, says in (
+                (["--kernel", "/nonexistent"], "there is no kernel '/nonexistent'"),
+                (["--kernel", kernel, "--initrd", "/no-initrd"], "no initrd '/no-initrd'"),
+                (["--kernel", kernel, "--disk", "/no-disk"], "no disk image '/no-disk'"),
+                (["--kernel", kernel, "--dvd", "/no-dvd"], "no disk image '/no-dvd'"),
+                (["--kernel", kernel, "--switch", "lan"], "no virtual switch 'lan'")):
+            self.assertIn("no VM has been created",
+                          self.refused(USAGE, "create", "--name", "x", *words, says=says))
+        self.assertEqual(self.list()["vms"], [])
+        result = self.vmctl("create", "--from", "-", stdin=json.dumps(
+            {"name": "x", "boot": {"kernel": "/nonexistent"},
+             "network_adapters": [{"switch": "lan"}]}))
+        self.assertEqual(result.status, OK)
+        for text in "no kernel '/nonexistent'", "no virtual switch 'lan'", "before that is there":
+            self.assertIn(text, result.err)
+        self.assertEqual(len(self.list()["vms"]), 1)
+
+    def test_by_uuid(self):
+        self.create()
+        self.create("other")
+        uuid = self.show()["uuid"]
+        self.assertEqual(self.show(uuid.upper())["name"], "vm")
+        self.ok("start", uuid)
+        self.assertEqual(self.show()["state"], "running")
+        # Nobody knows which of two is meant.
+        self.create(uuid)
+        self.refused(NO_SUCH_VM, "stop", uuid, says="the name of one VM and the uuid of another")
+        self.ok("stop", "vm")
+        self.ok("delete", self.show(self.show("other")["uuid"])["uuid"])
+        self.assertEqual(sorted(vm["name"] for vm in self.list()["vms"]), sorted(["vm", uuid]))
+
+    def test_order_of_the_list(self):
+        for name in "web10", "web9", "db", "web1":
+            self.create(name)
+        self.assertEqual(self.ok("list", "--names").split(), ["db", "web1", "web9", "web10"])
+        self.assertEqual([vm["name"] for vm in self.list()["vms"]], ["db", "web1", "web9", "web10"])
+
+    def test_a_number_without_a_unit(self):
+        kernel = self.folder / "kernel"
+        self.refused(USAGE, "create", "--name", "x", "--kernel", kernel, "--memory", "500",
+                     says="memory.size: must be from 16M to 8T; 500M?")
+        self.create()
+        self.refused(USAGE, "set", "vm", "--memory", "4", says="from 16M to 8T; 4G?")
+        self.refused(USAGE, "quick-create", "debian", "--memory", "500", says="500M?")
+        self.refused(USAGE, "quick-create", "debian", "--disk-size", "8", says="8G?")
 
     def test_names(self):
         self.create()
@@ -199,6 +314,26 @@ class Ends(ServiceTest):
         self.wait_said("flood sent")
         self.assertNotIn("\x1b", (self.folder / "log").read_text(errors="replace"))
         self.ok("stop", "vm")
+
+    def test_events_that_are_too_large(self):
+        self.type("large")
+        wait_until(lambda: "too large a one; dropped" in self.ok("log", "vm"), "a word about it")
+
+    def processor_time(self):
+        fields = pathlib.Path(f"/proc/{self.vmms.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_a_flood_costs_so_much_time(self):
+        """Of the processor, whatever the host is busy with."""
+        self.type("flood-large")
+        self.wait_said("the flood begins")
+        wall, processor = time.monotonic(), self.processor_time()
+        time.sleep(3)
+        processor, wall = self.processor_time() - processor, time.monotonic() - wall
+        self.assertGreater(processor, 0)
+        self.assertLess(processor, wall / 2)
+        os.kill(self.show()["worker_pid"], signal.SIGKILL)
+        self.wait_state("crashed")
 
     def test_worker_hung_up(self):
         self.type("hang-up")
@@ -420,7 +555,8 @@ class Disks(ServiceTest):
     def test_slow_detach(self):
         detach = self.begin_slow_detach()
         self.type("settled")
-        self.assertEqual(detach.communicate(timeout=TIMEOUT), ("", ""))
+        self.assertEqual(detach.communicate(timeout=TIMEOUT),
+                         ("controller 0, lun 0 of VM 'vm': detached\n", ""))
         self.assertEqual(detach.returncode, OK)
         self.assertEqual(self.disks(), [])
         self.assertEqual(self.file_disks(), [])

@@ -8,12 +8,14 @@ import resource
 import sys
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, NO_SUCH_VM, USAGE, WRONG_STATE, ServiceTest, main)  # noqa: E402
+from rig import (FAILED, NO_SUCH_VM, OK, USAGE, WRONG_STATE, ServiceTest, main)  # noqa: E402
 
 
 class Settings(ServiceTest):
     def definition(self, name="vm"):
-        return self.show(name)["definition"]
+        """That of its next start."""
+        info = self.show(name)
+        return info.get("next_definition", info["definition"])
 
     def file(self, name="vm"):
         return json.loads((self.state / f"vms/{name}.json").read_text())
@@ -49,8 +51,8 @@ class Set(Settings):
         info = self.show()
         # It runs with what it has, and its file has what it will.
         self.assertEqual((info["memory"], info["notes"]), (512 << 20, "newer"))
-        self.assertEqual((info["definition"]["memory"]["size"], self.file()["memory"]["size"]),
-                         ("1G", "1G"))
+        self.assertEqual((info["definition"]["memory"]["size"], self.file()["memory"]["size"],
+                          info["next_definition"]["memory"]["size"]), ("512M", "1G", "1G"))
         self.assertEqual(self.set("processors.count=2"), ["processors.count", "memory.size"])
         text = self.ok("show", "vm")
         self.assertIn("next start:     processors.count, memory.size\n", text)
@@ -67,10 +69,20 @@ class Set(Settings):
 
     def test_what_is_printed(self):
         self.create()
-        self.assertEqual(self.ok("set", "vm", "notes=x"), "")
+        self.assertEqual(self.ok("set", "vm", "notes=x"), "changed: notes\n")
+        self.assertEqual(self.ok("set", "vm", "notes=x"), "nothing has changed\n")
         self.ok("start", "vm")
         self.assertEqual(self.ok("set", "vm", "memory.size=1G", "engine=user-space"),
                          "from the next start: memory.size, engine\n")
+        # What waited before is not this command's.
+        waiting = "waiting for the next start since before: memory.size, engine\n"
+        self.assertEqual(self.ok("set", "vm", "notes=y"), "changed: notes\n" + waiting)
+        self.assertEqual(self.ok("set", "vm", "notes=y"), "nothing has changed\n" + waiting)
+        self.assertEqual(self.ok("set", "vm", "processors.count=2", "tags=a"),
+                         "changed: tags\nfrom the next start: processors.count\n" + waiting)
+        self.assertEqual(json.loads(self.ok("set", "vm", "processors.count=1", "tags=a,b", "--json")),
+                         {"changed": ["tags", "processors.count"],
+                          "pending": ["memory.size", "engine"]})
 
     def test_actions_reach_the_worker(self):
         self.create()
@@ -114,7 +126,9 @@ class Set(Settings):
             settings = [f"notes={number}", f'tags=["t{number}"]', f"processors.count={number}",
                         f"automatic_start.order={number}"]
             setters = [self.vmctl_in_background("set", "vm", setting) for setting in settings]
-            self.assertEqual([setter.communicate(timeout=60) for setter in setters], [("", "")] * 4)
+            said = [setter.communicate(timeout=60) for setter in setters]
+            self.assertEqual([(setter.returncode, error) for setter, (_, error) in zip(setters, said)],
+                             [(OK, "")] * 4)
             definition = self.show()["definition"]
             self.assertEqual((definition["notes"], definition["tags"], definition["processors"]["count"],
                               definition["automatic_start"]["order"]),
@@ -214,7 +228,7 @@ class Edit(Settings):
     def test_a_change(self):
         self.create()
         result = self.edit("""sed -i 's/"512M"/"1G"/' "$1" """)
-        self.assertEqual((result.out, result.err), ("", ""))
+        self.assertEqual((result.out, result.err), ("changed: memory.size\n", ""))
         self.assertEqual((self.show()["memory"], self.left()), (1 << 30, []))
         self.ok("start", "vm")
         result = self.edit("""sed -i 's/"1G"/"2G"/' "$1" """)
@@ -244,6 +258,17 @@ class Edit(Settings):
         self.assertRegex(result.err, r"line \d+: ")
         self.assertIn("edit it again?", result.err)
         self.assertEqual((self.edited(), self.show()["memory"], self.left()), (2, 1 << 30, []))
+
+    def test_what_only_vmms_knows_is_offered_again_too(self):
+        """The text makes sense, but there is no such CPU group."""
+        self.create()
+        self.ok("set", "vm", "resources.tasks_max=200")
+        script = """if grep -q none-such "$1"; then sed -i 's/"cpu_group":"none-such",//' "$1"
+            else sed -i 's/"tasks_max"/"cpu_group":"none-such","tasks_max"/; s/"512M"/"1G"/' "$1"
+            fi"""
+        result = self.edit(script, answers="y\n")
+        self.assertIn("none-such", result.err)
+        self.assertEqual((self.edited(), self.show()["memory"]), (2, 1 << 30))
 
     def test_an_error_can_be_left(self):
         self.create()
@@ -340,7 +365,7 @@ class Versions(Settings):
 
     def test_a_newer_one_is_refused_by_name(self):
         self.write(3, colour="red")
-        self.ok("reload")
+        self.refused(FAILED, "reload", says="is 3, of a newer vmms")
         broken, = self.list()["broken"]
         self.assertEqual((broken["name"], broken["key"]), ("vm", "version"))
         self.assertIn("is 3, of a newer vmms", broken["message"])

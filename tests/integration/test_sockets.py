@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Hyper-V sockets: the folder of a VM's sockets, whose it is, and connections both ways."""
 
+import contextlib
 import os
 import pathlib
 import pwd
@@ -9,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -27,7 +29,9 @@ echo
 """
 OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
 STRANGER = 2
+UUID = "11111111-2222-4333-8444-555555555555"
 CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+FILES = "org.vmms1.Files"
 
 
 class Sockets(ServiceTest):
@@ -36,8 +40,11 @@ class Sockets(ServiceTest):
     def setUp(self):
         super().setUp()
         os.chmod(self.folder / "kernel", 0o644)
-        self.sockets = self.folder / "run/sockets/vm"
+        self.sockets = self.folder / "run/sockets" / UUID
         self.socket = self.sockets / "vsock"
+
+    def create(self, **members):
+        super().create(**{"uuid": UUID, **members})
 
     def start(self, **members):
         self.create(**members)
@@ -66,6 +73,7 @@ class Sockets(ServiceTest):
         self.assertFalse(self.sockets.exists())
         for _ in range(2):
             self.ok("start", "vm")
+            self.assertEqual(self.show()["socket_folder"], str(self.sockets))
             self.assertEqual(stat.S_IMODE(self.sockets.stat().st_mode), 0o700)
             self.assertEqual(stat.S_IMODE(self.socket.stat().st_mode), 0o600)
             self.assertEqual(stat.S_IMODE(self.sockets.parent.stat().st_mode), 0o711)
@@ -80,8 +88,62 @@ class Sockets(ServiceTest):
         self.ok("start", "vm")
         self.assertEqual(sorted(os.listdir(self.sockets)), ["vsock", "vsock_7000"])
         self.ok("stop", "vm")
+        # However deep it is.
+        deep = self.sockets / "/".join("d" * 40)
+        deep.mkdir(parents=True)
+        (deep / "file").touch()
+        self.sockets.chmod(0o1777)
         self.ok("delete", "vm")
-        self.assertFalse(self.sockets.exists())
+        self.assertEqual(os.listdir(self.sockets.parent), [])
+
+    def test_a_vm_of_the_same_name(self):
+        """It finds nothing of the one before."""
+        self.start()
+        self.listen(7000)
+        self.ok("stop", "vm")
+        (self.state / "vms/vm.json").unlink()
+        self.ok("reload")
+        self.create(uuid=UUID.replace("1", "9"))
+        self.ok("start", "vm")
+        self.assertEqual(os.listdir(self.show()["socket_folder"]), ["vsock"])
+
+    def test_its_mode_is_set_again(self):
+        self.start()
+        self.listen(7000)
+        self.ok("stop", "vm")
+        self.sockets.chmod(0o1777)
+        self.ok("start", "vm")
+        self.assertEqual(stat.S_IMODE(self.sockets.stat().st_mode), 0o700)
+        self.assertEqual(sorted(os.listdir(self.sockets)), ["vsock", "vsock_7000"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "root alone mounts file systems")
+    def test_they_fill_nothing_else(self):
+        self.start()
+        status, around = os.statvfs(self.sockets), os.statvfs(self.folder)
+        self.assertNotEqual(status.f_fsid, around.f_fsid)
+        self.assertLessEqual(status.f_blocks * status.f_frsize, 16 << 20)
+        self.assertLessEqual(status.f_files, 16384)
+        # A VM whose folder cannot be made runs without.
+        with open(self.sockets / "fill", "wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 20))
+                file.flush()
+        with contextlib.suppress(OSError):
+            for i in range(status.f_files):
+                (self.sockets / f"f{i}").touch()
+        super().create("other")
+        self.ok("start", "other")
+        self.assertIn("no room", self.ok("log", "other"))
+        self.assertFalse(pathlib.Path(self.show("other")["socket_folder"]).exists())
+
+    @unittest.skipUnless(os.geteuid() == 0, "root alone mounts file systems")
+    def test_its_file_system_goes_with_the_daemon(self):
+        self.start()
+        self.stop_vmms()
+        self.assertFalse(os.path.ismount(self.sockets.parent))
+        self.start_vmms()
+        self.ok("start", "vm")
+        self.assertTrue(os.path.ismount(self.sockets.parent))
 
     def test_a_vm_without_sockets(self):
         self.start(services={"sockets": False})
@@ -91,6 +153,7 @@ class Sockets(ServiceTest):
 
     def test_something_is_in_the_way(self):
         self.socket.mkdir(parents=True)
+        self.sockets.chmod(0o700)
         os.chown(self.sockets, self.listener_uid, -1)
         self.create()
         self.refused(FAILED, "start", "vm", says="services.sockets")
@@ -160,22 +223,33 @@ class Sockets(ServiceTest):
                                for i in range(200)), "200 answers")
         self.ok("stop", "vm")
 
+    def test_connects_of_a_guest_have_a_rate(self):
+        self.start()
+        self.listen(7000)
+        before = time.monotonic()
+        for count in range(1, 65):
+            self.type("connect")
+            wait_until(lambda count=count: self.console_log().count("request 70 is") == count, "an answer")
+        connected = self.console_log().count(" is connected")
+        self.assertGreater(connected, 0)
+        self.assertLessEqual(connected, 32 + 8 * (time.monotonic() - before) + 1)
+
     def test_bus(self):
         self.start()
         bus = Bus(self.folder / "bus", "org.vmms1")
         self.addCleanup(bus.close)
         path = "/org/vmms1/vm/" + self.show()["uuid"].replace("-", "_")
-        descriptor, = bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [5000])
+        descriptor, = bus.call(path, FILES, "OpenSocket", "u", [5000], destination=FILES)
         with socket.socket(fileno=descriptor) as stream:
             stream.settimeout(TIMEOUT)
             self.assertEqual(stream.recv(64), b"guest: port 5000\n")
             self.assertEqual(stream.recv(64), b"")
         with self.assertRaises(Refused) as refused:
-            bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [9])
+            bus.call(path, FILES, "OpenSocket", "u", [9], destination=FILES)
         self.assertEqual(refused.exception.name, "org.vmms1.Error.GuestRefused")
         self.ok("stop", "vm")
         with self.assertRaises(Refused) as refused:
-            bus.call(path, "org.vmms1.VM", "OpenSocket", "u", [5000])
+            bus.call(path, FILES, "OpenSocket", "u", [5000], destination=FILES)
         self.assertEqual(refused.exception.name, "org.vmms1.Error.InvalidState")
 
     def test_vmctl_connects(self):
@@ -263,12 +337,18 @@ class Owned(Sockets):
         self.start()
         self.listen(7000)
         self.ok("stop", "vm")
-        (self.sockets / "folder").mkdir()
+        (self.sockets / "folder/in it").mkdir(parents=True)
+        self.sockets.chmod(0o777)
+        inside = os.open(self.sockets, os.O_PATH)
+        self.addCleanup(os.close, inside)
         self.ok("set", "vm", f"owner={pwd.getpwuid(STRANGER).pw_name}")
         self.ok("start", "vm")
         self.assertEqual(os.listdir(self.sockets), ["vsock"])
         self.assertEqual(self.sockets.stat().st_uid, STRANGER)
+        self.assertEqual(stat.S_IMODE(self.sockets.stat().st_mode), 0o700)
         self.assertFalse(self.connects(OWNER.pw_uid))
+        # It is another folder, not the old one's with another owner.
+        self.assertEqual(os.fstat(inside).st_nlink, 0)
         self.assertTrue(self.connects(STRANGER))
 
 

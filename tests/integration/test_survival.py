@@ -176,7 +176,7 @@ class Survival(ServiceTest):
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not is_running(pid), "the worker to end")
         self.start_vmms()
-        self.wait_state("off", reason="turned off: left in a file")
+        self.wait_state("off", reason="turned off: left in a queue")
         self.ok("start", "vm")
 
     def test_a_death_that_nobody_saw_is_no_end(self):

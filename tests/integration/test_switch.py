@@ -177,7 +177,7 @@ class Switches(SwitchTest):
         (folder / "a.json").unlink()
         (folder / "c.json").write_text('{"name": "c",\n"type": "nonsense"}')
         (folder / "d.json").write_text(json.dumps({"name": "d", "uuid": UUID, "type": "private"}))
-        self.ok("reload")
+        self.refused(FAILED, "reload", says="broken: ")
         self.assertEqual(set(self.switches()), {"b", "d"})
         self.assertEqual(addresses(self.bridge("b")["ifname"]), ["192.0.2.9/24"])
         self.assertIn(f"{folder}/c.json:2: type", self.ok("switch", "list"))

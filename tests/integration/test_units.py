@@ -4,6 +4,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -87,6 +88,24 @@ class Scopes(Units):
         again = self.wait_calls("StartTransientUnit", 2)[0]
         self.assertEqual(again, f"vmms-web-1.x-{self.show('web-1.x')['worker_pid']}.scope")
 
+    def test_it_stays_when_the_vm_is_renamed(self):
+        pid = self.start("vm")
+        unit = self.unit()
+        self.wait_calls("RegisterMachineWithNetwork")
+        self.ok("rename", "vm", "web")
+        self.assertEqual(self.unit("web"), unit)
+        self.kill_vmms()
+        self.start_vmms()
+        self.wait_state("running", "web")
+        self.assertEqual(self.unit("web"), unit)
+        self.ok("set", "web", "resources.cpu_weight=300")
+        wait_until(lambda: self.wait_calls("SetUnitProperties")[0] == unit, "the limit")
+        self.ok("stop", "web")
+        self.ok("start", "web")
+        self.assertEqual(self.unit("web"),
+                         f"vmms-web-{self.show('web')['worker_pid']}.scope")
+        self.assertNotEqual(self.show("web")["worker_pid"], pid)
+
     def test_its_limits(self):
         disk = self.disk("image")
         self.start(resources=LIMITS, memory={"size": "256M"}, disks=[disk])
@@ -119,7 +138,8 @@ class Scopes(Units):
         self.wait_calls("RegisterMachineWithNetwork")  # it is up then
         self.assertEqual(json.loads(self.ok("set", "vm", "resources.cpu_weight=300",
                                             "resources.io_read_bandwidth=1M", "--json")),
-                         {"pending": []})
+                         {"changed": ["resources.cpu_weight", "resources.io_read_bandwidth"],
+                          "pending": []})
         name, runtime, properties = self.wait_calls("SetUnitProperties")
         self.assertEqual((name, runtime), (unit, True))
         self.assertEqual(dict(properties)["CPUWeight"], 300)
@@ -152,6 +172,46 @@ class Scopes(Units):
         self.wait_calls("RegisterMachineWithNetwork", 20)
         self.assertEqual({self.unit(name) for name in names},
                          {call[0] for call in self.calls("StartTransientUnit")})
+
+
+@unittest.skipUnless(os.geteuid() == 0, "root alone gives VMs to others")
+class Owners(Units):
+    """VMs of an owner are in a slice of that owner's."""
+
+    owner = pwd.getpwuid(1).pw_name
+    vmms_arguments = (*Units.vmms_arguments, "--user-processors", "6", "--user-memory", "2G",
+                      "--user-tasks", "300")
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "kernel").chmod(0o644)
+
+    def slices(self, method):
+        return [call for call in self.calls(method) if call[0] == f"vmms-owner:{self.owner}.slice"]
+
+    def slice_of(self, pid, name="vm"):
+        def found():
+            return [dict(call[2])["Slice"] for call in self.calls("StartTransientUnit")
+                    if call[0] == f"vmms-{name}-{pid}.scope"]
+        return wait_until(found, "the scope")[0]
+
+    def test_their_slice(self):
+        pid = self.start(owner=self.owner)
+        self.assertEqual(self.slice_of(pid), f"vmms-owner:{self.owner}.slice")
+        (made,), (limits,) = self.slices("StartTransientUnit"), self.slices("SetUnitProperties")
+        self.assertEqual(dict(made[2])["Description"], f"Virtual Machines of {self.owner}")
+        self.assertEqual(dict(limits[2]), {"CPUQuotaPerSecUSec": 6000000, "TasksMax": 300,
+                                           "MemoryMax": (2048 + 256 + 512) << 20})
+        # It is there before what is in it.
+        names = [call[0] for call in self.calls("StartTransientUnit")]
+        self.assertLess(names.index(made[0]), names.index(f"vmms-vm-{pid}.scope"))
+
+    def test_others(self):
+        self.assertEqual(self.slice_of(self.start("own"), "own"), "vmms.slice")
+        self.ok("cpu-group", "create", "gold")
+        pid = self.start(owner=self.owner, resources={"cpu_group": "gold"})
+        self.assertEqual(self.slice_of(pid), "vmms-gold.slice")
+        self.assertEqual(self.slices("StartTransientUnit"), [])
 
 
 class UserMode(Units):

@@ -33,12 +33,12 @@ parser.add_argument("--steps", type=int, default=600)
 parser.add_argument("--trace", action="store_true", help="print each step")
 options, rig.unittest_arguments = parser.parse_known_args(rig.unittest_arguments)
 
-ROOT, SERVICE = "/org/vmms1", "org.vmms1"
+ROOT, SERVICE, FILES = "/org/vmms1", "org.vmms1", "org.vmms1.Files"
 STATES = {"off", "starting", "running", "paused", "stopping", "crashed", "kept"}
 PATIENCE = 0.25  # seconds; then the walk goes on, and the answer is waited for at its end
 CHECK_EVERY = 25  # steps
 KEPT = 30  # steps that are shown of a walk that failed
-FDS_AT_REST = 16  # of the service, at most
+FDS_AT_REST = 19  # of the service, at most
 FDS_A_VM = 40
 
 
@@ -141,7 +141,8 @@ class Walker:
     def send(self, path, interface, member, signature="", values=()):
         """A call, whose answer need not come soon."""
         self.say(path, interface, member, signature, values)
-        serial = self.bus.send(path, interface, member, signature, values)
+        serial = self.bus.send(path, interface, member, signature, values,
+                               destination=FILES if interface == FILES else None)
         self.called[member] += 1
         reply = self.bus.reply(serial, PATIENCE)
         if reply is None:
@@ -197,7 +198,7 @@ class Walker:
         """Has a guest do something."""
         machine = step.choice(self.objects["vm"] or self.objects["manager"])
         text = step.choice(COMMANDS)
-        reply = self.send(machine.path, SERVICE + ".VM", "OpenConsole", "a{sv}", [[]])
+        reply = self.send(machine.path, FILES, "OpenConsole", "a{sv}", [[]])
         if reply and reply.fds:
             self.say("  types", repr(text))
             with contextlib.suppress(OSError):
@@ -237,8 +238,7 @@ class Walker:
 
     def children(self):
         """Processes, dead ones too, that the service has started."""
-        pid = self.test.vmms.pid
-        return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return rig.children(self.test.vmms.pid)
 
     def check(self):
         test, vms = self.test, self.machines()

@@ -39,6 +39,10 @@ class Failure(Exception):
     """The product did not do what it should."""
 
 
+class DataFailure(Failure):
+    """Data are not what was written. A row that finds this is never run again."""
+
+
 class Timeout(Failure):
     """Nothing happened within the time allowed."""
 
@@ -46,6 +50,11 @@ class Timeout(Failure):
 def check(condition, message):
     if not condition:
         raise Failure(message)
+
+
+def check_data(condition, message):
+    if not condition:
+        raise DataFailure(message)
 
 
 class Daemon:

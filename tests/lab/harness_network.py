@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 
-from harness import BIN, SCRATCH, Daemon, Failure, Guest, check
+from harness import BIN, SCRATCH, Daemon, Failure, Guest, check, check_data
 
 MEGABYTES = 4
 LOG_FAULTS = r"Call Trace|BUG:|WARNING:|NETDEV WATCHDOG|hv_netvsc.*([Ee]rror|[Ff]ail|[Uu]nable|invalid)"
@@ -119,7 +119,7 @@ def host_reads(url):
 def guest_reads(guest, server, address):
     """The guest downloads what the host serves, and it is that."""
     output = guest.run(f"busybox wget -q -O - http://{address}:{server.server_port}/ | md5sum")
-    check(output.split()[0] == server.sum, f"the guest got something else of {address}: {output}")
+    check_data(output.split()[0] == server.sum, f"the guest got something else of {address}: {output}")
 
 
 def mac(daemon, name="guest", adapter=0):

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from harness import Daemon, Failure, Guest, check
+from harness import Daemon, Failure, Guest, check, check_data
 from harness_network import (DHCP, NIC, SERVE, check_log, guest_on_a_lan, guest_reads, host_reads, mac, switch,
                              taps, traffic, transfer, web_server)
 
@@ -44,7 +44,7 @@ def network_default(daemon, combination):
 
 def reach_out(daemon, combination):
     guest = Guest(daemon, **combination)
-    daemon.vmctl("net", "set", "guest", "nic0", "--forward", "2222:8080")
+    daemon.vmctl("net", "set", "guest", "nic0", "--forward", "2222:8080", "--host-loopback", "on")
     guest.boot()
     router = guest.run(NIC + DHCP % mac(daemon)).split()[-1]
     guest.run("for i in $(seq 100); do ip -6 route | grep -q ^default && exit; sleep 0.1; done; ip -6 route; exit 1")
@@ -52,7 +52,7 @@ def reach_out(daemon, combination):
         for address in router, "[2001:db8::1]":  # the routers of the host's own uplink, which are the host here
             guest_reads(guest, server, address)
     served = guest.run(SERVE).split()[0]
-    check(host_reads("http://127.0.0.1:2222/data") == served, "the forwarded port gives something else")
+    check_data(host_reads("http://127.0.0.1:2222/data") == served, "the forwarded port gives something else")
     check_log(guest)
 
 
@@ -66,7 +66,7 @@ sleep 2
 
 def network_default_stalls(daemon, combination):
     """A passt that reads nothing holds up the guest's network, and nothing else of it."""
-    guest = Guest(daemon, **combination).boot()
+    guest = Guest(daemon, network_adapters=[{"host_loopback": True}], **combination).boot()
     nic = mac(daemon)
     router = guest.run(NIC + DHCP % nic).split()[-1]
     passt = passt_processes()
@@ -100,7 +100,7 @@ def network_switches(daemon, combination):
         with web_server() as server:
             for host, address in ("10.77.1.1", "10.77.1.2"), ("[fd00:77:1::1]", "[fd00:77:1::2]"):
                 guest_reads(guest, server, host)
-                check(host_reads(f"http://{address}:8080/data") == served, "the host got something else")
+                check_data(host_reads(f"http://{address}:8080/data") == served, "the host got something else")
         output = other.run("busybox wget -q -O - http://10.77.2.2:8080/data | md5sum")
         check(output.split()[0] == served, f"the other guest got something else: {output}")
 
@@ -182,18 +182,18 @@ def check_datagram(address, data):
         for _ in range(10):
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
                 client.send(data)
-                check(client.recv(65536) == data, f"a datagram of {len(data)} bytes has changed on its way")
+                check_data(client.recv(65536) == data, f"a datagram of {len(data)} bytes has changed on its way")
                 return
     raise Failure(f"no datagram of {len(data)} bytes has come back")
 
 
-def check_data(guest, served):
+def check_traffic(guest, served):
     """Data of either protocol and family is the same at the other end, both ways."""
     with web_server() as server:
         for host, address in FAMILIES:
             bracketed = (host, address) if "." in host else (f"[{host}]", f"[{address}]")
             guest_reads(guest, server, bracketed[0])
-            check(host_reads(f"http://{bracketed[1]}:8080/data") == served, "the host got something else")
+            check_data(host_reads(f"http://{bracketed[1]}:8080/data") == served, "the host got something else")
             check_datagrams(address)
 
 
@@ -204,10 +204,10 @@ def run_traffic(daemon, combination, check_streams):
         for offloads in "", NO_OFFLOADS:
             guest.run(NIC + f"nic=$(find_nic {nic})\n{offloads}")
             check_streams()
-            check_data(guest, served)
+            check_traffic(guest, served)
         daemon.vmctl("switch", "set", "lan", "--mtu", 9000)
         guest.run(NIC + f"ip link set $(find_nic {nic}) mtu 9000 && reach -M do -s 8972 10.77.1.1")
-        check_data(guest, served)
+        check_traffic(guest, served)
         check_log(guest)
 
 

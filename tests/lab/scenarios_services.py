@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from harness import BIN, SCRATCH, Daemon, Guest, check
+from harness import BIN, SCRATCH, Daemon, Guest, check, check_data
 
 
 def heartbeat(daemon, combination):
@@ -106,8 +106,8 @@ def file_is_copied(daemon, combination):
     start_guest_daemons(guest)
     Daemon.wait_until(lambda: daemon.vmctl("copy", file, "guest:/root/copied",
                                            check=False).returncode == 0, 120, "the copy")
-    check(guest.run("sha256sum </root/copied").split()[0] == hashlib.sha256(content).hexdigest(),
-          "the copy differs")
+    check_data(guest.run("sha256sum </root/copied").split()[0] == hashlib.sha256(content).hexdigest(),
+               "the copy differs")
     check(daemon.vmctl("copy", file, "guest:/root/copied", check=False).returncode == 1,
           "a file that was there was replaced")
     daemon.vmctl("copy", file, "guest:/root/copied", "--overwrite")
@@ -164,8 +164,8 @@ def services_are_pulled(daemon, combination):
     put_back(guest, FILE_COPY, "fcopy")
     Daemon.wait_until(lambda: daemon.vmctl("copy", file, "guest:/mnt/again", check=False).returncode == 0,
                       120, "the copy")
-    check(guest.run("sha256sum </mnt/again").split()[0] == hashlib.sha256(file.read_bytes()).hexdigest(),
-          "the copy differs")
+    check_data(guest.run("sha256sum </mnt/again").split()[0] == hashlib.sha256(file.read_bytes()).hexdigest(),
+               "the copy differs")
 
     # File systems, while they are frozen.
     Daemon.wait_until(lambda: daemon.vmctl("backup", "freeze", "guest", check=False).returncode == 0, 120,
@@ -248,7 +248,7 @@ def hibernated_and_resumed(daemon, combination):
         check(daemon.show("guest")["reason"] == "the guest hibernated", daemon.show("guest")["reason"])
         guest.start().expect("^back: 0\n")
         output = guest.run(RESUMED)
-        check(output.startswith(content), f"what was in memory is another: {output}")
+        check_data(output.startswith(content), f"what was in memory is another: {output}")
         check(len(re.findall("PM: hibernation: hibernation exit", output)) == times, output)
         check(not re.search("BUG|Call Trace|I/O error", output) and output.endswith("read\n"), output)
     daemon.vmctl("shutdown", "guest", timeout=180)

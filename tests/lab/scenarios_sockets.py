@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 
-from harness import BIN, SCRATCH, Daemon, Guest, check
+from harness import BIN, SCRATCH, Daemon, Guest, check, check_data
 
 SIZE = 8 << 20
 PATIENCE = 120  # seconds; a lab host is emulated
@@ -60,7 +60,8 @@ systemd-socket-activate --accept --inetd --listen=vsock::1021 /run/agent >/dev/n
 
 def path_of(daemon, port=None):
     suffix = "" if port is None else f"_{port}"
-    return str(daemon.directory / "run/sockets/guest" / f"vsock{suffix}")
+    folder = daemon.show("guest")["socket_folder"]
+    return f"{folder}/vsock{suffix}"
 
 
 def dial(daemon, port):
@@ -100,7 +101,7 @@ def sockets(daemon, combination):
         sender.start()
         received = read_all(stream)
         sender.join()
-    check(received == content, f"{len(received)} bytes of {SIZE} came back, or others")
+    check_data(received == content, f"{len(received)} bytes of {SIZE} came back, or others")
     # What the guest says after our end.
     with dial(daemon, 5001) as stream:
         stream.sendall(content)
@@ -138,8 +139,8 @@ def guest_connects(daemon, guest):
         said = guest.run("head -c 300000 /dev/zero | perl /run/vsock.pl connect 2 7000 | sha256sum",
                          timeout=300)
         server.join()
-    check(answers == [bytes(300000)], "the host has not got what the guest sent")
-    check(said.split()[0] == hashlib.sha256(content).hexdigest(), "the guest has got others")
+    check_data(answers == [bytes(300000)], "the host has not got what the guest sent")
+    check_data(said.split()[0] == hashlib.sha256(content).hexdigest(), "the guest has got others")
     refused = guest.run("perl /run/vsock.pl connect 2 7001 </dev/null && echo connected || echo none")
     check("none" in refused, refused)
 
@@ -163,7 +164,7 @@ def agent(daemon, combination):
           f"{result}")
     content = os.urandom(1 << 20)
     result = run("cat", input=content)
-    check(result.stdout == content, f"{len(result.stdout)} bytes came back, or others")
+    check_data(result.stdout == content, f"{len(result.stdout)} bytes came back, or others")
     check(run("sh", "-c", "kill -TERM $$").returncode == 128 + 15, "not killed by a signal")
     # By the loopback of AF_VSOCK, where the kernel has it: CID 1.
     said = guest.run(VSOCK + "modprobe vsock_loopback 2>/dev/null || exit 0;"

@@ -68,7 +68,7 @@ GOOD = [
     vm(network_adapters=[{}, {"tap": "t"}, {"tap": "/dev/null"}, {"switch": "none"},
                          {"switch": "x", "vlan": {"trunk": [1], "native": 2}},
                          {"switch": "x", "vlan": {"access": 1, "trunk": []}},
-                         {"switch": "default", "forward": ["1:2", "udp:3:4"]},
+                         {"switch": "default", "forward": ["1:2", "udp:3:4", "*:5:6", "tcp:[::1]:7:8", "192.0.2.1:9:9"], "host_loopback": True},
                          {"switch": "x", "forward": []}]),
 ]
 
@@ -98,6 +98,11 @@ BAD = [
     vm(network_adapters=[{"tap": "a/b"}]), vm(network_adapters=[{"tap": "/dev/nul"}]),
     vm(network_adapters=[{"tap": "t", "forward": ["1:2"]}]),
     vm(network_adapters=[{"switch": "x", "forward": ["1:2"]}]),
+    vm(network_adapters=[{"switch": "x", "host_loopback": True}]),
+    vm(network_adapters=[{"addresses": ["192.0.2.1"]}]), vm(network_adapters=[{"port_isolation": True}]),
+    vm(network_adapters=[{"switch": "x", "addresses": ["192.0.2.1"], "mac_spoofing": True}]),
+    vm(network_adapters=[{"switch": "x", "addresses": ["x"]}]),
+    vm(network_adapters=[{"forward": ["host:1:2"]}]), vm(network_adapters=[{"forward": ["::1:1:2"]}]),
     vm(network_adapters=[{"forward": ["x"]}]), vm(network_adapters=[{"vlan": {"access": 1}}]),
     vm(network_adapters=[{"switch": "x", "vlan": {}}]),
     vm(network_adapters=[{"switch": "x", "vlan": {"trunk": []}}]),

@@ -116,6 +116,18 @@ static void set(struct json_object **adapter, const char *key, struct json_objec
 	json_add(adapter, key, value);
 }
 
+/* "192.0.2.5,2001:db8::5", or "none". */
+static struct json_object *read_list(const char *text)
+{
+	struct json_object *array = json_object_new_array();
+	AUTO_FREE char *copy = strdup(text);
+	char *rest = copy, *word;
+
+	while (rest && (word = strsep(&rest, ",")) && strcmp(text, "none") != 0)
+		json_append(&array, json_object_new_string(word));
+	return array;
+}
+
 static void apply_texts(const struct invocation *invocation, struct json_object **adapter)
 {
 	static const char *const texts[] = { "name", "mac", "switch" };
@@ -125,11 +137,15 @@ static void apply_texts(const struct invocation *invocation, struct json_object 
 			set(adapter, texts[i],
 			    json_object_new_string(invocation_value(invocation, texts[i])));
 	}
+	if (invocation_has(invocation, "addresses"))
+		set(adapter, "addresses", read_list(invocation_value(invocation, "addresses")));
 	if (invocation_has(invocation, "forward"))
 		set(adapter, "forward", adapter_options_forwards(invocation));
-	else if (invocation_has(invocation, "switch") && *adapter)
-		/* They were another network's. */
+	/* What was another network's. */
+	else if (invocation_has(invocation, "switch") && *adapter) {
 		json_object_object_del(*adapter, "forward");
+		json_object_object_del(*adapter, "host_loopback");
+	}
 }
 
 static enum status apply_numbers(struct invocation *invocation, struct json_object **adapter)
@@ -148,9 +164,11 @@ static enum status apply_numbers(struct invocation *invocation, struct json_obje
 
 static enum status apply_switches(struct invocation *invocation, struct json_object **adapter)
 {
-	static const char *const switches[][2] = { { "mac-spoofing", "mac_spoofing" },
-						   { "dhcp-guard", "dhcp_guard" },
-						   { "router-guard", "router_guard" } };
+	static const char *const switches[][2] = {
+		{ "mac-spoofing", "mac_spoofing" },     { "dhcp-guard", "dhcp_guard" },
+		{ "router-guard", "router_guard" },     { "host-loopback", "host_loopback" },
+		{ "link-protocols", "link_protocols" }, { "port-isolation", "port_isolation" }
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(switches); i++) {
 		const char *value = invocation_value(invocation, switches[i][0]);

@@ -8,6 +8,8 @@
 #include "vmms/vmctl/adapter_options.h"
 #include "vmms/vmctl/definition_text.h"
 #include "vmms/vmctl/disk_text.h"
+#include "vmms/vmctl/missing.h"
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -159,7 +161,7 @@ static enum status add_drive(struct invocation *invocation, const char *option, 
 	r = disk_text_find_format(&disk);
 	if (r < 0) {
 		json_object_put(disk);
-		return STATUS_USAGE;
+		return disk_text_status(r);
 	}
 	json_append(disks, disk);
 	return STATUS_OK;
@@ -325,32 +327,70 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 
 static enum status print_created(struct invocation *invocation, sd_bus_message *reply)
 {
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_FREE char *name = NULL;
 	const char *path;
 	int r;
 
 	r = sd_bus_message_read(reply, "o", &path);
+	if (r >= 0)
+		r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+					       "Name", &error, &name);
 	if (r < 0)
-		return service_failed(r, NULL);
+		return service_failed(r, &error);
+	output_say(invocation, "VM '%s' created; 'vmctl start %s' starts it", name, name);
 	if (!invocation->json)
 		return STATUS_OK;
-	r = json_print(json_make("path", json_object_new_string(path), NULL));
+	r = json_print(json_make("path", json_object_new_string(path), "name",
+				 json_object_new_string(name), NULL));
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status create(struct invocation *invocation, const char *definition)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status;
+
+	status = service_call_manager(invocation, "CreateVM", SERVICE_TIMEOUT, &reply, "s",
+				      definition);
+	return status == STATUS_OK ? print_created(invocation, reply) : status;
+}
+
+/* Of a definition that was written elsewhere, what is missing may come after it. */
+static enum status create_from_file(struct invocation *invocation, const char *path)
+{
+	AUTO_JSON struct json_object *tree = NULL;
+	AUTO_FREE char *text = NULL;
+	struct json_error error;
+	enum status status;
+
+	status = read_definition(invocation, path, &text, &tree);
+	if (status != STATUS_OK)
+		return status;
+	status = create(invocation, tree ? json_object_to_json_string(tree) : text);
+	if (status == STATUS_USAGE)
+		fprintf(stderr, "vmctl: (in the definition %s)\n", path);
+	if (status != STATUS_OK || (!tree && json_parse(text, strlen(text), &tree, &error) < 0))
+		return status;
+	if (missing_report(invocation, tree) > 0)
+		fputs("vmctl: the VM cannot be started before that is there\n", stderr);
+	return status;
 }
 
 enum status command_create(struct invocation *invocation)
 {
-	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	AUTO_JSON struct json_object *tree = NULL;
-	AUTO_FREE char *file = NULL;
 	const char *path = invocation_value(invocation, "from");
 	enum status status;
 
-	status = path ? read_definition(invocation, path, &file, &tree)
-		      : make_definition(invocation, &tree);
-	if (status == STATUS_OK)
-		status = service_call_manager(invocation, "CreateVM", SERVICE_TIMEOUT, &reply, "s",
-					      tree ? json_object_to_json_string(tree) : file);
-	if (status == STATUS_USAGE && file)
-		fprintf(stderr, "vmctl: (in the definition %s)\n", path);
-	return status == STATUS_OK ? print_created(invocation, reply) : status;
+	if (path)
+		return create_from_file(invocation, path);
+	status = make_definition(invocation, &tree);
+	if (status != STATUS_OK)
+		return status;
+	if (missing_report(invocation, tree) > 0) {
+		fputs("vmctl: no VM has been created\n", stderr);
+		return STATUS_USAGE;
+	}
+	return create(invocation, json_object_to_json_string(tree));
 }

@@ -30,6 +30,9 @@ static void ask_service(struct invocation *invocation, struct doctor *doctor, sd
 
 	/* Whoever is not permitted gets to know that, rather than a question. */
 	service_stop_asking(invocation);
+	doctor->hangs = service_hangs(invocation);
+	if (doctor->hangs)
+		return;
 	r = ask(invocation, doctor, error);
 	if (r >= 0)
 		return;

@@ -191,7 +191,8 @@ static void take_frame(struct exec *exec, const struct exec_frame *frame)
 
 static void receive(struct exec *exec)
 {
-	static const char gone[] = "the agent of the guest has ended";
+	static const char gone[] = "the agent of the guest has ended; its log there has the unit "
+				   "vmms-guest-agent@*";
 	struct exec_frame frame;
 	size_t size;
 	uint8_t *at = exec_reader_room(&exec->reader, &size);

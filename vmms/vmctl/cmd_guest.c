@@ -157,7 +157,9 @@ enum status command_backup(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	bool freeze = strcmp(invocation->arguments[0], "freeze") == 0;
-	struct begun_job job = { .vm = invocation->arguments[1] };
+	struct begun_job job = { .vm = invocation->arguments[1],
+				 .done = freeze ? "has its file systems frozen"
+						: "has its file systems thawed" };
 	unsigned limit = FREEZE_LIMIT_DEFAULT;
 	enum status status;
 	int r = 0;
@@ -243,7 +245,7 @@ enum status command_copy(struct invocation *invocation)
 	const char *file = invocation->arguments[0], *target = invocation->arguments[1];
 	const char *colon = strchr(target, ':');
 	AUTO_FREE char *name = NULL, *path = NULL;
-	struct begun_job job = { 0 };
+	struct begun_job job = { .done = "has the file" };
 	AUTO_CLOSE int fd = -1;
 	enum status status;
 
@@ -285,7 +287,7 @@ static enum status begin_dump(struct invocation *invocation, const char *vm, int
 enum status command_dump(struct invocation *invocation)
 {
 	const char *name = invocation->arguments[0], *file = invocation->arguments[1];
-	struct begun_job job = { .vm = name };
+	struct begun_job job = { .vm = name, .done = "dumped" };
 	AUTO_CLOSE int fd = -1;
 	enum status status;
 

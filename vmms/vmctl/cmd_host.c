@@ -3,6 +3,7 @@
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/text.h"
 
 #include <errno.h>
@@ -65,9 +66,15 @@ static void print_engines(struct json_object *report)
 
 	if (!engines)
 		return;
-	json_object_object_foreach(engines, name, value) print_row(
-		strcmp(name, text_member(report, "engine")) == 0 ? "engine in use:" : "engine:",
-		"%s: %s", name, json_object_get_boolean(value) ? "yes" : "not here");
+	json_object_object_foreach(engines, name, value)
+	{
+		bool chosen = strcmp(name, text_member(report, "engine")) == 0;
+
+		print_row("engine:", "%s, which %s", name,
+			  chosen                           ? "VMs use here"
+			  : json_object_get_boolean(value) ? "VMs can be set to use"
+							   : "this kernel cannot do");
+	}
 }
 
 static void print_kernel_mode(struct json_object *report)
@@ -131,28 +138,70 @@ enum status command_host(struct invocation *invocation)
 
 /* ---- reload ---- */
 
+/* Says on standard error what is wrong with each. *count: grows by how many there are. */
+static enum status print_broken(struct invocation *invocation, const char *property,
+				unsigned *count)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	const char *name, *path, *key, *message;
+	char text[JSON_ERROR_TEXT_MAX];
+	uint32_t line;
+	int r;
+
+	r = sd_bus_get_property(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+				property, &error, &reply, "a(ssuss)");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(reply, 'a', "(ssuss)");
+	while (r >= 0 && (r = sd_bus_message_read(reply, "(ssuss)", &name, &path, &line, &key,
+						  &message)) > 0) {
+		AUTO_FREE char *escaped = NULL;
+
+		json_error_describe(path, line, key, message, text, sizeof(text));
+		escaped = text_escape_new(text, strlen(text));
+		fprintf(stderr, "vmctl: broken: %s\n", escaped ? escaped : "");
+		++*count;
+	}
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+}
+
 enum status command_reload(struct invocation *invocation)
 {
-	return service_call_manager(invocation, "Reload", SERVICE_TIMEOUT, NULL, NULL);
+	enum status status;
+	unsigned count = 0;
+
+	status = service_call_manager(invocation, "Reload", SERVICE_TIMEOUT, NULL, NULL);
+	if (status == STATUS_OK)
+		status = print_broken(invocation, "BrokenDefinitions", &count);
+	if (status == STATUS_OK)
+		status = print_broken(invocation, "BrokenSwitches", &count);
+	return status == STATUS_OK && count > 0 ? STATUS_FAILED : status;
 }
 
 /* ---- version ---- */
 
-/* The service's, or NULL if it cannot be asked, which is no failure here. */
-static char *service_version(struct invocation *invocation)
+/* The service's, or NULL if it cannot be asked, which is no failure here: then *ret_why. */
+static char *service_version(struct invocation *invocation, const char **ret_why)
 {
+	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 	char *version = NULL;
 
+	*ret_why = "cannot be reached";
 	if (service_connect(invocation) != STATUS_OK)
 		return NULL;
-	(void)sd_bus_get_property_string(invocation->bus, DBUS_NAME, DBUS_PATH,
-					 DBUS_INTERFACE_MANAGER, "Version", NULL, &version);
+	service_stop_asking(invocation);
+	if (sd_bus_get_property_string(invocation->bus, DBUS_NAME, DBUS_PATH,
+				       DBUS_INTERFACE_MANAGER, "Version", &error, &version) < 0 &&
+	    (sd_bus_error_has_name(&error, SD_BUS_ERROR_ACCESS_DENIED) ||
+	     sd_bus_error_has_name(&error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)))
+		*ret_why = "runs; its version is told to root, and to members of the group vmms";
 	return version;
 }
 
 enum status command_version(struct invocation *invocation)
 {
-	AUTO_FREE char *version = service_version(invocation);
+	const char *why;
+	AUTO_FREE char *version = service_version(invocation, &why);
 
 	if (invocation->json) {
 		struct json_object *tree =
@@ -163,6 +212,6 @@ enum status command_version(struct invocation *invocation)
 		return json_print(tree) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
 	}
 	print_row("vmctl", "%s", VMMS_VERSION);
-	print_row("vmms", "%s", version ? version : "cannot be reached");
+	print_row("vmms", "%s", version ? version : why);
 	return STATUS_OK;
 }

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define INDENT     2   /* columns */
-#define PIECES_MAX 100 /* of a part; more than there can be of vps, channels, or GPADLs */
+#define INDENT        2   /* columns */
+#define SHORT_MEMBERS 4   /* of an object that is a line */
+#define SHORT_DEPTH   3   /* and of how many others it is a member, at least */
+#define PIECES_MAX    100 /* of a part; more than there can be of vps, channels, or GPADLs */
 
 /* ---- Asking ---- */
 
@@ -112,6 +114,17 @@ static bool has_leaves_alone(struct json_object *array)
 	return true;
 }
 
+/* An object such as a segment register: a line says it. */
+static bool is_short(struct json_object *object)
+{
+	json_object_object_foreach(object, key, value)
+	{
+		if (key[0] == '\0' || !is_leaf(value))
+			return false;
+	}
+	return json_object_object_length(object) <= SHORT_MEMBERS;
+}
+
 static void print_leaf(struct json_object *value)
 {
 	const char *text = value ? json_object_get_string(value) : "-";
@@ -125,6 +138,21 @@ static void print_key(unsigned depth, const char *key)
 	AUTO_FREE char *escaped = text_escape_new(key, strlen(key));
 
 	printf("%*s%s:", (int)(depth * INDENT), "", escaped ? escaped : "");
+}
+
+/* " selector 0x8, base 0x0" */
+static void print_line(struct json_object *object)
+{
+	const char *separator = " ";
+
+	json_object_object_foreach(object, key, leaf)
+	{
+		AUTO_FREE char *escaped = text_escape_new(key, strlen(key));
+
+		printf("%s%s ", separator, escaped ? escaped : "");
+		print_leaf(leaf);
+		separator = ", ";
+	}
 }
 
 static void print_tree(unsigned depth, struct json_object *value);
@@ -150,7 +178,10 @@ static void print_array(unsigned depth, struct json_object *array)
 /* What follows a key; begins where that ended, and ends without a newline. */
 static void print_tree(unsigned depth, struct json_object *value)
 {
-	if (json_object_is_type(value, json_type_object)) {
+	if (json_object_is_type(value, json_type_object) && depth > SHORT_DEPTH &&
+	    is_short(value)) {
+		print_line(value);
+	} else if (json_object_is_type(value, json_type_object)) {
 		json_object_object_foreach(value, key, member)
 		{
 			putchar('\n');

@@ -3,6 +3,8 @@
 #include "common/base/parse.h"
 #include "common/base/text.h"
 #include "common/cpu_list.h"
+#include "vmms/vmctl/adapter_text.h"
+#include "vmms/vmctl/disk_list.h"
 #include "vmms/vmctl/screen.h"
 #include "vmms/vmctl/table.h"
 #include "vmms/vmctl/vm_info.h"
@@ -124,7 +126,7 @@ static enum status list_as_table(const struct vm_list *list, sd_bus_message *rep
 		add_row(table, &list->vms[i]);
 	while ((r = next_broken(reply, &broken)) > 0)
 		add_broken_row(table, &broken);
-	table_print(table);
+	table_print_within(table, table_terminal_width());
 	table_free(table);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
@@ -235,6 +237,27 @@ static void print_crash(const struct vm_info *info)
 	putchar('\n');
 }
 
+/* "256M to 2G", of a VM that is off. */
+static void print_memory_range(const struct vm_info *info, struct json_object *definition)
+{
+	static const char *const keys[] = { "minimum", "maximum" };
+	struct json_object *memory, *dynamic, *value;
+	const char *sizes[2];
+	char text[128];
+
+	if (info->memory_state[0] != '\0' ||
+	    !json_object_object_get_ex(definition, "memory", &memory) ||
+	    !json_object_object_get_ex(memory, "dynamic", &dynamic))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (!json_object_object_get_ex(dynamic, keys[i], &value))
+			return;
+		sizes[i] = json_object_get_string(value);
+	}
+	snprintf(text, sizeof(text), "%s to %s", sizes[0], sizes[1]);
+	print_line("dynamic memory:", text);
+}
+
 /* "has 448M of 384M, needs 120M (taking)" */
 static void print_dynamic_memory(const struct vm_info *info)
 {
@@ -251,7 +274,7 @@ static void print_dynamic_memory(const struct vm_info *info)
 	print_line("dynamic memory:", text);
 }
 
-static void print_info(const struct vm_info *info)
+static void print_info(const struct vm_info *info, struct json_object *definition)
 {
 	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
 
@@ -270,12 +293,16 @@ static void print_info(const struct vm_info *info)
 	print_number("processors:", info->processors);
 	print_line("memory:", memory);
 	print_dynamic_memory(info);
+	print_memory_range(info, definition);
 	print_number("worker:", info->worker_pid);
 	print_line("unit:", info->unit);
+	if (info->worker_pid)
+		print_line("sockets:", info->socket_folder);
 	print_line("up:", age);
 	print_number("resets:", info->resets);
 	print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
 	print_line("vmbus:", info->vmbus_version);
+	print_line("trouble:", info->guest_problem);
 	print_line("guest:", info->guest_os);
 	print_line("host name:", info->guest_host_name);
 	print_line("addresses:", addresses);
@@ -292,36 +319,9 @@ static const char *member(struct json_object *object, const char *key)
 	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
 }
 
-static void print_disks(struct json_object *definition)
-{
-	static const char *const titles[] = { "CONTROLLER", "LUN", "TYPE", "ACCESS", "PATH" };
-	struct table *table = table_new(titles, ARRAY_SIZE(titles));
-	struct json_object *disks;
-
-	if (!table || !json_object_object_get_ex(definition, "disks", &disks) ||
-	    json_object_array_length(disks) == 0) {
-		table_free(table);
-		return;
-	}
-	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i);
-
-		table_add(table, "%s", member(disk, "controller"));
-		table_add(table, "%s", member(disk, "lun"));
-		table_add(table, "%s", member(disk, "type"));
-		table_add(table, "%s",
-			  strcmp(member(disk, "read_only"), "true") == 0 ? "read-only"
-									 : "read-write");
-		table_add(table, "%s", member(disk, "path"));
-	}
-	putchar('\n');
-	table_print(table);
-	table_free(table);
-}
-
 static void print_adapters(const struct vm_info *info, struct json_object *definition)
 {
-	static const char *const titles[] = { "ADAPTER", "MAC", "SWITCH", "ADDRESSES" };
+	static const char *const titles[] = { "ADAPTER", "MAC", "SWITCH", "FORWARDS", "ADDRESSES" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
 	struct json_object *adapters;
 
@@ -332,13 +332,15 @@ static void print_adapters(const struct vm_info *info, struct json_object *defin
 	}
 	for (size_t i = 0; i < json_object_array_length(adapters); i++) {
 		struct json_object *adapter = json_object_array_get_idx(adapters, i);
-		char addresses[ADDRESSES_SIZE];
+		char addresses[ADDRESSES_SIZE], forwards[ADAPTER_TEXT_SIZE];
 
 		vm_info_format_addresses(info, member(adapter, "name"), addresses,
 					 sizeof(addresses));
 		table_add(table, "%s", member(adapter, "name"));
 		table_add(table, "%s", member(adapter, "mac"));
+		adapter_text_forwards(adapter, forwards);
 		table_add(table, "%s", member(adapter, "switch"));
+		table_add(table, "%s", forwards);
 		table_add(table, "%s", addresses);
 	}
 	putchar('\n');
@@ -394,43 +396,121 @@ static void print_boot(struct json_object *definition)
 	print_line("command line:", member(boot, "command_line"));
 }
 
-static enum status get_definition(struct invocation *invocation, const char *path,
-				  struct json_object **ret_definition)
+/* ---- What waits for the next start ---- */
+
+/* key: "memory.size", or "disks". Borrowed; NULL: there is none. */
+static struct json_object *find_key(struct json_object *definition, const char *key)
 {
-	sd_bus_error error = SD_BUS_ERROR_NULL;
+	const char *dot = strchr(key, '.');
+	AUTO_FREE char *outer = dot ? strndup(key, (size_t)(dot - key)) : strdup(key);
+	struct json_object *value = outer ? json_object_object_get(definition, outer) : NULL;
+
+	return dot && value ? json_object_object_get(value, dot + 1) : value;
+}
+
+static const char *value_text(struct json_object *value)
+{
+	if (!value)
+		return "";
+	return json_object_is_type(value, json_type_string)
+		       ? json_object_get_string(value)
+		       : json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+static void print_pending(const struct vm_info *info, struct json_object *definition,
+			  struct json_object *next)
+{
+	static const char *const titles[] = { "WAITS FOR THE NEXT START", "NOW", "THEN" };
+	size_t count = info->pending ? json_object_array_length(info->pending) : 0;
+	struct table *table = count > 0 ? table_new(titles, ARRAY_SIZE(titles)) : NULL;
+
+	if (!table)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		const char *key =
+			json_object_get_string(json_object_array_get_idx(info->pending, i));
+
+		table_add(table, "%s", key);
+		table_add(table, "%s", value_text(find_key(definition, key)));
+		table_add(table, "%s", value_text(find_key(next, key)));
+	}
+	putchar('\n');
+	table_print(table);
+	table_free(table);
+}
+
+/* ---- All of it ---- */
+
+static int get_property(struct invocation *invocation, const char *path, const char *property,
+			sd_bus_error *error, struct json_object **ret_definition)
+{
 	AUTO_FREE char *text = NULL;
 	struct json_error why;
 	int r;
 
 	r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
-				       "Definition", &error, &text);
+				       property, error, &text);
+	return r < 0 ? r : json_parse(text, strlen(text), ret_definition, &why);
+}
+
+struct shown {
+	struct vm_info info;
+	struct json_object *definition; /* by which it runs, or will */
+	struct json_object *next;       /* of its next start */
+	struct json_object *disks;      /* or NULL */
+};
+
+static void shown_deinit(struct shown *shown)
+{
+	vm_info_deinit(&shown->info);
+	json_object_put(shown->definition);
+	json_object_put(shown->next);
+	json_object_put(shown->disks);
+}
+
+static enum status get_definitions(struct invocation *invocation, const char *path,
+				   struct shown *shown)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	r = get_property(invocation, path, "Definition", &error, &shown->next);
 	if (r >= 0)
-		r = json_parse(text, strlen(text), ret_definition, &why);
+		r = get_property(invocation, path, "RunningDefinition", &error, &shown->definition);
+	/* An older service does not tell. */
+	if (r < 0 && shown->next && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_PROPERTY)) {
+		sd_bus_error_free(&error);
+		shown->definition = json_object_get(shown->next);
+		r = 0;
+	}
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static enum status show(struct invocation *invocation, const struct vm_info *info,
-			struct json_object *definition)
+static enum status show(struct invocation *invocation, const struct shown *shown)
 {
 	struct json_object *tree;
 
 	if (!invocation->json) {
-		print_info(info);
-		print_limits(info, definition);
-		print_boot(definition);
-		print_disks(definition);
-		print_adapters(info, definition);
+		print_info(&shown->info, shown->definition);
+		print_limits(&shown->info, shown->definition);
+		print_boot(shown->definition);
+		disk_list_print(shown->disks);
+		print_adapters(&shown->info, shown->definition);
+		print_pending(&shown->info, shown->definition, shown->next);
 		return STATUS_OK;
 	}
-	tree = vm_info_to_json(info);
-	json_add(&tree, "definition", json_object_get(definition));
+	tree = vm_info_to_json(&shown->info);
+	json_add(&tree, "definition", json_object_get(shown->definition));
+	if (!json_object_equal(shown->definition, shown->next))
+		json_add(&tree, "next_definition", json_object_get(shown->next));
+	if (shown->disks)
+		json_add(&tree, "disks", json_object_get(shown->disks));
 	return json_print(tree) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
 }
 
 enum status command_show(struct invocation *invocation)
 {
-	AUTO_JSON struct json_object *definition = NULL;
-	CLEANUP(vm_info_deinit) struct vm_info info = { 0 };
+	CLEANUP(shown_deinit) struct shown shown = { 0 };
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
@@ -438,10 +518,12 @@ enum status command_show(struct invocation *invocation)
 		return command_show_cpu(invocation);
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = vm_info_get(invocation, path, &info);
+		status = vm_info_get(invocation, path, &shown.info);
 	if (status == STATUS_OK)
-		status = get_definition(invocation, path, &definition);
+		status = get_definitions(invocation, path, &shown);
 	if (status == STATUS_OK)
-		status = show(invocation, &info, definition);
+		status = disk_list_get(invocation, path, &shown.disks);
+	if (status == STATUS_OK)
+		status = show(invocation, &shown);
 	return status;
 }

@@ -5,6 +5,7 @@
  * Who follows listens before it reads, and knows by their sequence which events it has shown. A
  * gap, as a restart of vmms may leave, is filled by reading again.
  */
+#include "vmms/vmctl/log_entry.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -29,77 +30,29 @@ struct log {
 	bool follow, gap, ended;
 };
 
-struct entry {
-	uint64_t sequence, time;
-	uint8_t priority;
-	const char *event, *message;
-};
-
-static struct json_object *entry_to_json(const struct entry *entry)
-{
-	return json_make("sequence", json_object_new_uint64(entry->sequence), "time",
-			 json_object_new_uint64(entry->time), "priority",
-			 json_object_new_int64(entry->priority), "event",
-			 json_object_new_string(entry->event), "message",
-			 json_object_new_string(entry->message), NULL);
-}
-
 /* ---- Showing ---- */
 
-static void print_line(const struct entry *entry)
-{
-	AUTO_FREE char *event = text_escape_new(entry->event, strlen(entry->event)),
-		       *message = text_escape_new(entry->message, strlen(entry->message));
-	time_t seconds = (time_t)(entry->time / 1000000);
-	char when[32] = "";
-	struct tm tm;
-
-	if (localtime_r(&seconds, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s  %-8s %s\n", when, event ? event : "", message ? message : "");
-}
-
-/* A document a line, for a reader that does not know where it ends. */
-static void print_json_line(const struct entry *entry)
-{
-	AUTO_JSON struct json_object *tree = entry_to_json(entry);
-	const char *text = json_object_to_json_string_ext(
-		tree, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	AUTO_FREE char *safe = text ? text_escape_json_new(text, strlen(text)) : NULL;
-
-	if (safe)
-		puts(safe);
-}
-
-static void show(struct log *log, const struct entry *entry)
+static void show(struct log *log, const struct log_entry *entry)
 {
 	if (entry->sequence <= log->shown)
 		return;
 	log->shown = entry->sequence;
 	if (log->events)
-		json_append(&log->events, entry_to_json(entry));
-	else if (log->invocation->json)
-		print_json_line(entry);
+		json_append(&log->events, log_entry_to_json(entry, NULL));
 	else
-		print_line(entry);
+		log_entry_print(entry, NULL, log->invocation->json);
 }
 
 /* ---- Reading ---- */
 
-static int read_entry(sd_bus_message *message, struct entry *ret_entry)
-{
-	return sd_bus_message_read(message, "ttyss", &ret_entry->sequence, &ret_entry->time,
-				   &ret_entry->priority, &ret_entry->event, &ret_entry->message);
-}
-
 static int show_entries(struct log *log, sd_bus_message *reply)
 {
-	struct entry entry;
+	struct log_entry entry;
 	int r;
 
 	r = sd_bus_message_enter_container(reply, 'a', "(ttyss)");
 	while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'r', "ttyss")) > 0) {
-		r = read_entry(reply, &entry);
+		r = log_entry_read(reply, &entry);
 		if (r < 0)
 			return r;
 		show(log, &entry);
@@ -133,9 +86,9 @@ static enum status read_log(struct log *log, unsigned count)
 static int on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct log *log = data;
-	struct entry entry;
+	struct log_entry entry;
 
-	if (read_entry(message, &entry) < 0)
+	if (log_entry_read(message, &entry) < 0)
 		return 0;
 	if (entry.sequence == log->shown + 1)
 		show(log, &entry);

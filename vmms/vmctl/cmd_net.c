@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vmctl net add, remove, set, list, capture. */
 #include "vmms/vmctl/adapter_options.h"
+#include "vmms/vmctl/adapter_text.h"
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -62,6 +64,16 @@ enum status command_net_add(struct invocation *invocation)
 	return status == STATUS_OK ? print_name(invocation, reply) : status;
 }
 
+static enum status conclude(struct invocation *invocation, sd_bus_message *call, const char *done)
+{
+	enum status status = service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
+
+	if (status == STATUS_OK)
+		output_say(invocation, "adapter '%s' of VM '%s' %s", invocation->arguments[1],
+			   invocation->arguments[0], done);
+	return status;
+}
+
 enum status command_net_remove(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
@@ -72,8 +84,7 @@ enum status command_net_remove(struct invocation *invocation)
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "s", invocation->arguments[1]);
-	return r < 0 ? service_failed(r, NULL)
-		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
+	return r < 0 ? service_failed(r, NULL) : conclude(invocation, call, "removed");
 }
 
 /* The adapters of a VM as its definition has them. */
@@ -156,8 +167,7 @@ enum status command_net_set(struct invocation *invocation)
 		return status;
 	r = sd_bus_message_append(call, "ss", invocation->arguments[1],
 				  json_object_to_json_string(adapter));
-	return r < 0 ? service_failed(r, NULL)
-		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
+	return r < 0 ? service_failed(r, NULL) : conclude(invocation, call, "changed");
 }
 
 /* ---- list ---- */
@@ -188,44 +198,19 @@ static int next_adapter(sd_bus_message *reply, struct adapter_info *ret_info)
 				   &ret_info->reason);
 }
 
-/* "vlan 10, dhcp guard": what is not as it is without options. */
-static void format_settings(struct json_object *adapter, char *text, size_t size)
-{
-	static const char *const flags[][2] = { { "mac_spoofing", "MAC spoofing" },
-						{ "dhcp_guard", "DHCP guard" },
-						{ "router_guard", "router guard" } };
-	static const char *const others[] = { "vlan", "bandwidth", "forward" };
-	struct json_object *value;
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(flags) && used < size; i++) {
-		if (strcmp(member(adapter, flags[i][0]), "true") == 0)
-			used += (size_t)snprintf(text + used, size - used, "%s%s",
-						 used > 0 ? ", " : "", flags[i][1]);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(others) && used < size; i++) {
-		if (json_object_object_get_ex(adapter, others[i], &value))
-			used += (size_t)snprintf(
-				text + used, size - used, "%s%s %s", used > 0 ? ", " : "",
-				others[i],
-				json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
-	}
-}
-
 static enum status list_as_table(struct json_object *adapters, sd_bus_message *reply)
 {
 	static const char *const titles[] = { "NAME",      "MAC",      "SWITCH", "STATE",
 					      "INTERFACE", "SETTINGS", "REASON" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
 	struct adapter_info info;
-	char settings[256];
+	char settings[ADAPTER_TEXT_SIZE];
 	int r;
 
 	if (!table)
 		return service_failed(-ENOMEM, NULL);
 	while ((r = next_adapter(reply, &info)) > 0) {
-		format_settings(find_adapter(adapters, info.name), settings, sizeof(settings));
+		adapter_text_settings(find_adapter(adapters, info.name), settings);
 		table_add(table, "%s", info.name);
 		table_add(table, "%s", info.mac);
 		table_add(table, "%s", info.switch_name);

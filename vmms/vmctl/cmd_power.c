@@ -1,39 +1,64 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl start, shutdown, stop, reset, pause, resume, delete. */
+/* vmctl start, shutdown, stop, reset, nmi, pause, resume, rename. */
 #include "vmms/vmctl/console.h"
 #include "vmms/vmctl/job.h"
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/passed_files.h"
 #include "vmms/vmctl/vm_info.h"
 
 #include "common/base/cleanup.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+/* What is done to one VM. */
+struct act {
+	const char *method;
+	const char *done; /* what is said then: "VM 'web' …" */
+};
+
 /* Does the same to each VM that was named. Return: the first status that is not STATUS_OK. */
 static enum status for_each_vm(struct invocation *invocation,
-			       enum status (*act)(struct invocation *invocation, const char *path,
-						  void *data),
-			       void *data)
+			       enum status (*run)(struct invocation *invocation, const char *name,
+						  const char *path, const struct act *act),
+			       const struct act *act)
 {
 	enum status first = STATUS_OK;
 
 	for (size_t i = 0; i < invocation->argument_count; i++) {
+		const char *name = invocation->arguments[i];
 		AUTO_FREE char *path = NULL;
 		enum status status;
 
-		status = service_find_vm(invocation, invocation->arguments[i], &path);
+		status = service_find_vm(invocation, name, &path);
 		if (status == STATUS_OK)
-			status = act(invocation, path, data);
+			status = run(invocation, name, path, act);
 		if (first == STATUS_OK)
 			first = status;
 	}
 	return first;
 }
 
-static enum status call_method(struct invocation *invocation, const char *path, void *data)
+/* message: that there was nothing to do; NULL: it was done. */
+static void say_done(struct invocation *invocation, const char *name, const struct act *act,
+		     const char *message)
 {
-	return service_call_vm(invocation, path, data);
+	if (message)
+		output_say(invocation, "%s", message);
+	else
+		output_say(invocation, "VM '%s' %s", name, act->done);
+}
+
+static enum status call_method(struct invocation *invocation, const char *name, const char *path,
+			       const struct act *act)
+{
+	AUTO_FREE char *message = NULL;
+	enum status status = service_reach_state(invocation, path, act->method, &message);
+
+	if (status == STATUS_OK)
+		say_done(invocation, name, act, message);
+	return status;
 }
 
 /* ---- start ---- */
@@ -53,16 +78,21 @@ static enum status start_with_console(struct invocation *invocation)
 	return console_run(invocation, invocation->arguments[0], path, &options);
 }
 
-static enum status start_with_files(struct invocation *invocation, const char *path, void *data)
+static enum status start_with_files(struct invocation *invocation, const char *name,
+				    const char *path, const struct act *act)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_FREE char *message = NULL;
 	enum status status;
 
-	status = service_new_call(invocation, path, "StartWithFiles", &call);
+	status = service_new_call(invocation, path, act->method, &call);
 	if (status == STATUS_OK)
 		status = passed_files_append(invocation, path, call);
-	return status == STATUS_OK ? service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL)
-				   : status;
+	if (status == STATUS_OK)
+		status = service_send_to_reach(invocation, call, NULL, &message);
+	if (status == STATUS_OK)
+		say_done(invocation, name, act, message);
+	return status;
 }
 
 enum status command_start(struct invocation *invocation)
@@ -71,11 +101,14 @@ enum status command_start(struct invocation *invocation)
 		return usage_error(invocation,
 				   "either --console or --pass; 'vmctl console' opens the console "
 				   "before, too");
+	if (invocation_has(invocation, "file") && !invocation_has(invocation, "pass"))
+		return usage_error(invocation, "--file goes with --pass");
 	if (invocation_has(invocation, "pass"))
-		return for_each_vm(invocation, start_with_files, NULL);
+		return for_each_vm(invocation, start_with_files,
+				   &(struct act){ "StartWithFiles", "started" });
 	if (invocation_has(invocation, "console"))
 		return start_with_console(invocation);
-	return for_each_vm(invocation, call_method, "Start");
+	return for_each_vm(invocation, call_method, &(struct act){ "Start", "started" });
 }
 
 /* ---- shutdown ---- */
@@ -85,11 +118,12 @@ struct shutdown {
 	int force, reboot, hibernate;
 };
 
+/* *ret_job: NULL if the VM is off already. */
 static enum status shut_down(struct invocation *invocation, const char *name,
 			     const struct shutdown *shutdown, char **ret_job)
 {
-	AUTO_MESSAGE sd_bus_message *call = NULL;
-	AUTO_FREE char *path = NULL;
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_FREE char *path = NULL, *message = NULL;
 	enum status status;
 	int r;
 
@@ -101,7 +135,17 @@ static enum status shut_down(struct invocation *invocation, const char *name,
 	r = sd_bus_message_append(call, "a{sv}", 4, "force", "b", shutdown->force, "reboot", "b",
 				  shutdown->reboot, "hibernate", "b", shutdown->hibernate,
 				  "timeout", "u", (uint32_t)shutdown->timeout);
-	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, ret_job);
+	if (r < 0)
+		return service_failed(r, NULL);
+	/* A VM that is off has neither been started again nor kept its memory. */
+	if (shutdown->reboot || shutdown->hibernate)
+		return job_begin(invocation, call, ret_job);
+	status = service_send_to_reach(invocation, call, &reply, &message);
+	if (status == STATUS_OK && reply)
+		return job_read(reply, ret_job);
+	if (message)
+		output_say(invocation, "%s", message);
+	return status;
 }
 
 /* All guests are asked before the first one is waited for. */
@@ -111,15 +155,20 @@ enum status command_shutdown(struct invocation *invocation)
 				     .force = invocation_has(invocation, "force"),
 				     .reboot = invocation_has(invocation, "reboot"),
 				     .hibernate = invocation_has(invocation, "hibernate") };
-	struct begun_job jobs[COMMAND_ARGUMENTS_MAX] = { 0 };
+	AUTO_FREE struct begun_job *jobs = calloc(invocation->argument_count, sizeof(*jobs));
 	enum status first = STATUS_OK, status;
 
 	if (!invocation_number(invocation, "timeout", 24 * 3600, &shutdown.timeout))
 		return STATUS_USAGE;
 	if (shutdown.reboot && shutdown.hibernate)
 		return usage_error(invocation, "either --reboot or --hibernate");
+	if (!jobs)
+		return service_failed(-ENOMEM, NULL);
 	for (size_t i = 0; i < invocation->argument_count; i++) {
 		jobs[i].vm = invocation->arguments[i];
+		jobs[i].done = shutdown.reboot      ? "starts again"
+			       : shutdown.hibernate ? "hibernates; it is off"
+						    : "shut down";
 		status = shut_down(invocation, jobs[i].vm, &shutdown, &jobs[i].path);
 		if (first == STATUS_OK)
 			first = status;
@@ -129,6 +178,8 @@ enum status command_shutdown(struct invocation *invocation)
 }
 
 /* ---- stop ---- */
+
+static const struct act turn_off = { "TurnOff", "turned off" };
 
 /* Also before it has a worker. */
 static bool is_up(const struct vm_info *vm)
@@ -153,7 +204,7 @@ static enum status stop_all(struct invocation *invocation)
 			continue;
 		status = service_find_vm(invocation, list.vms[i].name, &path);
 		if (status == STATUS_OK)
-			status = service_call_vm(invocation, path, "TurnOff");
+			status = call_method(invocation, list.vms[i].name, path, &turn_off);
 		if (first == STATUS_OK)
 			first = status;
 	}
@@ -166,40 +217,48 @@ enum status command_stop(struct invocation *invocation)
 		return stop_all(invocation);
 	if (invocation->argument_count == 0)
 		return usage_error(invocation, "which VM? --all means every one");
-	return for_each_vm(invocation, call_method, "TurnOff");
+	return for_each_vm(invocation, call_method, &turn_off);
 }
 
-/* ---- reset, nmi, pause, resume, delete ---- */
-
-/* Deletes VMs, and what is a broken definition and no VM. */
-static enum status delete_all(struct invocation *invocation)
-{
-	enum status first = STATUS_OK;
-
-	for (size_t i = 0; i < invocation->argument_count; i++) {
-		const char *name = invocation->arguments[i];
-		enum status status;
-
-		status = service_call_manager(invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
-					      name);
-		if (first == STATUS_OK)
-			first = status;
-	}
-	return first;
-}
+/* ---- reset, nmi, pause, resume ---- */
 
 enum status command_simple(struct invocation *invocation)
 {
 	static const struct {
-		const char *command, *method;
-	} methods[] = { { "reset", "Reset" },
-			{ "nmi", "InjectNMI" },
-			{ "pause", "Pause" },
-			{ "resume", "Resume" } };
+		const char *command;
+		struct act act;
+	} rows[] = { { "reset", { "Reset", "reset" } },
+		     { "nmi", { "InjectNMI", "was sent an NMI" } },
+		     { "pause", { "Pause", "paused" } },
+		     { "resume", { "Resume", "resumed" } } };
 
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-		if (strcmp(methods[i].command, invocation->command->name) == 0)
-			return for_each_vm(invocation, call_method, (void *)methods[i].method);
-	}
-	return delete_all(invocation);
+	size_t i = 0;
+
+	while (strcmp(rows[i].command, invocation->command->name) != 0)
+		i++;
+	return for_each_vm(invocation, call_method, &rows[i].act);
+}
+
+/* ---- rename ---- */
+
+enum status command_rename(struct invocation *invocation)
+{
+	const char *name = invocation->arguments[0], *wanted = invocation->arguments[1];
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int r;
+
+	status = service_find_vm(invocation, name, &path);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "Rename", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "s", wanted);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = service_send(invocation, call, SERVICE_TIMEOUT, NULL);
+	if (status == STATUS_OK)
+		output_say(invocation, "VM '%s' renamed to '%s'", name, wanted);
+	return status;
 }

@@ -46,6 +46,16 @@ static void quick_deinit(struct quick *quick)
 
 /* ---- What is asked for ---- */
 
+static enum status refuse_size(struct invocation *invocation, const char *what, const char *text,
+			       uint64_t minimum, uint64_t maximum)
+{
+	char guess[PARSE_SIZE_TEXT];
+	bool guessed = parse_size_guess(text, minimum, maximum, guess);
+
+	return usage_error(invocation, "%s, not '%s'%s%s%s", what, text, guessed ? "; " : "", guess,
+			   guessed ? "?" : "");
+}
+
 static enum status read_size(struct invocation *invocation, struct quick *quick)
 {
 	const char *text = invocation_value(invocation, "disk-size");
@@ -53,8 +63,8 @@ static enum status read_size(struct invocation *invocation, struct quick *quick)
 
 	if (text && (parse_size(text, &size) < 0 || size < DISK_SIZE_MIN || size > DISK_SIZE_MAX ||
 		     size % DISK_SIZE_UNIT != 0))
-		return usage_error(invocation,
-				   "--disk-size must be a size from 1G to 64T, not '%s'", text);
+		return refuse_size(invocation, "--disk-size must be a size from 1G to 64T", text,
+				   DISK_SIZE_MIN, DISK_SIZE_MAX);
 	snprintf(quick->size, sizeof(quick->size), "%" PRIu64, size);
 	return STATUS_OK;
 }
@@ -65,7 +75,8 @@ static enum status read_memory(struct invocation *invocation, struct quick *quic
 
 	if (parse_size(text, &quick->memory) < 0 || quick->memory < DEFINITION_MEMORY_MIN ||
 	    quick->memory > DEFINITION_MEMORY_MAX || quick->memory % DEFINITION_MEMORY_UNIT != 0)
-		return usage_error(invocation, "--memory must be a multiple of 2M, not '%s'", text);
+		return refuse_size(invocation, "--memory must be a multiple of 2M", text,
+				   DEFINITION_MEMORY_MIN, DEFINITION_MEMORY_MAX);
 	return STATUS_OK;
 }
 
@@ -259,7 +270,7 @@ static void print_result(const struct quick *quick, const struct guest *guest, b
 		       quick->name);
 	printf("  files      %s\n", quick->folder);
 	printf("  console    vmctl console %s\n", quick->name);
-	printf("  ssh        ssh -p %u %s@localhost\n", quick->ssh_port, guest->user);
+	printf("  ssh        ssh -p %u %s@127.0.0.1\n", quick->ssh_port, guest->user);
 	printf("  user       %s, who may use sudo\n", guest->user);
 	printf("  password   %s (it is not shown again)\n", guest->password);
 }

@@ -6,6 +6,7 @@
  * else has been faster. Settings are then made again, to what it is by then; a person has to look.
  */
 #include "vmms/vmctl/definition_text.h"
+#include "vmms/vmctl/disk_text.h"
 #include "vmms/vmctl/editor.h"
 #include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
@@ -53,27 +54,91 @@ static enum status find_subject(struct invocation *invocation, struct subject *r
 	return ret_subject->text ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
-/* Says what waits for the next start. */
-static int print_pending(struct invocation *invocation, sd_bus_message *reply)
+/* The keys that wait for the next start, of an answer or a property. */
+static int read_keys(sd_bus_message *message, struct json_object **ret_keys)
 {
-	struct json_object *keys = json_object_new_array();
-	bool any = false;
+	AUTO_JSON struct json_object *keys = json_object_new_array();
 	const char *key;
 	int r;
 
-	r = sd_bus_message_enter_container(reply, 'a', "s");
-	while (r >= 0 && (r = sd_bus_message_read(reply, "s", &key)) > 0) {
-		if (!invocation->json)
-			printf("%s%s", any ? ", " : "from the next start: ", key);
+	r = sd_bus_message_enter_container(message, 'a', "s");
+	while (r >= 0 && (r = sd_bus_message_read(message, "s", &key)) > 0)
 		json_append(&keys, json_object_new_string(key));
-		any = true;
-	}
-	if (any && !invocation->json)
-		putchar('\n');
-	if (r >= 0 && invocation->json)
-		return json_print(json_make("pending", keys, NULL));
-	json_object_put(keys);
+	if (r >= 0)
+		*ret_keys = TAKE_PTR(keys);
 	return r;
+}
+
+static bool has_key(struct json_object *keys, const char *key)
+{
+	for (size_t i = 0; i < json_object_array_length(keys); i++) {
+		if (strcmp(json_object_get_string(json_object_array_get_idx(keys, i)), key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of the keys those that the others have, or have not. */
+static struct json_object *choose(struct json_object *keys, struct json_object *others, bool have)
+{
+	struct json_object *chosen = json_object_new_array();
+
+	for (size_t i = 0; i < json_object_array_length(keys); i++) {
+		struct json_object *key = json_object_array_get_idx(keys, i);
+
+		if (has_key(others, json_object_get_string(key)) == have)
+			json_append(&chosen, json_object_get(key));
+	}
+	return chosen;
+}
+
+/* Return: whether there were any. Takes over the keys. */
+static bool print_keys(const char *title, struct json_object *keys)
+{
+	size_t count = keys ? json_object_array_length(keys) : 0;
+
+	for (size_t i = 0; i < count; i++)
+		printf("%s%s", i == 0 ? title : ", ",
+		       json_object_get_string(json_object_array_get_idx(keys, i)));
+	if (count > 0)
+		putchar('\n');
+	json_object_put(keys);
+	return count > 0;
+}
+
+/* What the VM's definition has become, against what it was. */
+static enum status print_change(struct invocation *invocation, const struct subject *subject,
+				struct json_object *pending)
+{
+	AUTO_JSON struct json_object *before = NULL, *after = NULL, *changed = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_FREE char *text = NULL;
+	struct json_error why;
+	bool any;
+	int r;
+
+	r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, subject->path, DBUS_INTERFACE_VM,
+				       "Definition", &error, &text);
+	if (r >= 0)
+		r = json_parse(text, strlen(text), &after, &why);
+	if (r >= 0)
+		r = json_parse(subject->text, strlen(subject->text), &before, &why);
+	if (r < 0)
+		return service_failed(r, &error);
+	changed = json_differing_keys(before, after);
+	if (!changed)
+		return service_failed(-ENOMEM, NULL);
+	if (invocation->json)
+		return json_print(json_make("changed", TAKE_PTR(changed), "pending",
+					    json_object_get(pending), NULL)) < 0
+			       ? service_failed(-ENOMEM, NULL)
+			       : STATUS_OK;
+	any = print_keys("changed: ", choose(changed, pending, false));
+	any |= print_keys("from the next start: ", choose(changed, pending, true));
+	if (!any)
+		puts("nothing has changed");
+	print_keys("waiting for the next start since before: ", choose(pending, changed, false));
+	return STATUS_OK;
 }
 
 /* late: set, and nothing said, if somebody else has been faster; NULL: a failure like others. */
@@ -81,6 +146,7 @@ static enum status change(struct invocation *invocation, const struct subject *s
 			  const char *text, bool *late)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_JSON struct json_object *pending = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	enum status status;
 	int r;
@@ -99,11 +165,72 @@ static enum status change(struct invocation *invocation, const struct subject *s
 	}
 	if (r < 0)
 		return service_failed(r, &error);
-	r = print_pending(invocation, reply);
-	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+	r = read_keys(reply, &pending);
+	return r < 0 ? service_failed(r, NULL) : print_change(invocation, subject, pending);
 }
 
 /* ---- set ---- */
+
+/* The rest of the text after that beginning; NULL: it has another. */
+static const char *after(const char *text, const char *beginning)
+{
+	size_t length = strlen(beginning);
+
+	return strncmp(text, beginning, length) == 0 ? text + length : NULL;
+}
+
+/* The disk at that place; borrowed; NULL: there is none. */
+static struct json_object *find_disk(struct json_object *tree, unsigned index)
+{
+	struct json_object *disks = json_object_object_get(tree, "disks");
+
+	return json_object_is_type(disks, json_type_array) ? json_object_array_get_idx(disks, index)
+							   : NULL;
+}
+
+static bool names_format(const struct invocation *invocation, unsigned index)
+{
+	char key[40];
+
+	snprintf(key, sizeof(key), "disks[%u].format=", index);
+	for (size_t i = 1; i < invocation->argument_count; i++)
+		if (after(invocation->arguments[i], key))
+			return true;
+	return false;
+}
+
+/* A disk that has got another image has the format of that, as if it were attached. */
+static int look_at_disk(const struct invocation *invocation, struct json_object *tree,
+			unsigned index)
+{
+	struct json_object *disk = find_disk(tree, index);
+	const char *path = json_object_get_string(json_object_object_get(disk, "path"));
+	int r;
+
+	if (!disk || !path || names_format(invocation, index))
+		return 0;
+	r = disk_text_find_file(path);
+	if (r < 0)
+		return r;
+	json_object_object_del(disk, "format");
+	return disk_text_find_format(&disk);
+}
+
+/* What is at a path that is new is looked at: that is missing is better said now. */
+static enum status look_at_path(const struct invocation *invocation, struct json_object *tree,
+				const char *setting)
+{
+	const char *path = after(setting, "boot.kernel=") ?: after(setting, "boot.initrd=");
+	unsigned index;
+	int end = 0, r = 0;
+
+	if (path && path[0] == '/')
+		r = disk_text_find_file(path);
+	else if (sscanf(setting, "disks[%u].path=%n", &index, &end) == 1 && end > 0 &&
+		 setting[end] == '/')
+		r = look_at_disk(invocation, tree, index);
+	return r < 0 ? disk_text_status(r) : STATUS_OK;
+}
 
 static enum status apply(struct invocation *invocation, struct json_object *tree,
 			 const char *setting)
@@ -143,6 +270,8 @@ static enum status apply_all(struct invocation *invocation, struct json_object *
 		status = apply_short(invocation, tree, shorts[i].option, shorts[i].key);
 	for (size_t i = 1; status == STATUS_OK && i < invocation->argument_count; i++)
 		status = apply(invocation, tree, invocation->arguments[i]);
+	for (size_t i = 1; status == STATUS_OK && i < invocation->argument_count; i++)
+		status = look_at_path(invocation, tree, invocation->arguments[i]);
 	return status;
 }
 
@@ -181,10 +310,14 @@ enum status command_set(struct invocation *invocation)
 
 /* ---- edit ---- */
 
-/* Whether what was refused is to be edited once more. */
-static bool ask_again(void)
+/* Another text may be taken: the one that was refused is edited once more, if the user wants that.
+ */
+static bool is_tried_again(enum status status)
 {
 	char answer[16] = "";
+
+	if (status == STATUS_OK || status == STATUS_NO_SERVICE || status == STATUS_NOT_PERMITTED)
+		return false;
 
 	fputs("vmctl: edit it again? [Y/n] ", stderr);
 	if (!fgets(answer, sizeof(answer), stdin)) {
@@ -198,6 +331,7 @@ static bool ask_again(void)
 static enum status edit(struct invocation *invocation, const struct subject *subject,
 			struct editor *editor)
 {
+	bool late = false;
 	enum status status;
 
 	do {
@@ -213,8 +347,12 @@ static enum status edit(struct invocation *invocation, const struct subject *sub
 			fputs("vmctl: nothing has been changed\n", stderr);
 			return STATUS_OK;
 		}
-		status = change(invocation, subject, text, NULL);
-	} while (status == STATUS_USAGE && ask_again());
+		status = change(invocation, subject, text, &late);
+	} while (!late && is_tried_again(status));
+	if (late)
+		fputs("vmctl: somebody else has changed the definition meanwhile; edit what it is "
+		      "now\n",
+		      stderr);
 	return status;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "common/base/cleanup.h"
 #include "common/base/parse.h"
+#include "common/wire/exec.h"
 #include "vmms/vmctl/guest_socket.h"
 #include "vmms/vmctl/service.h"
 
@@ -100,10 +101,43 @@ static enum status relay(int fd)
 
 /* ---- connect ---- */
 
+/* Who listens at the ports that vmctl knows, where it is not there. */
+static const struct {
+	uint32_t port;
+	const char *text;
+} listeners[] = {
+	{ EXEC_PORT,
+	  "this takes the agent in the guest: install the package vmms-guest there, and see "
+	  "that its unit vmms-guest-agent.socket is active" },
+	{ 22,
+	  "ssh takes an sshd that listens at Hyper-V sockets: install the package vmms-guest in "
+	  "the guest, and see that its unit vmms-guest-ssh.socket is active; systemd has "
+	  "sshd-vsock.socket from version 256 on" },
+};
+
+/* Says why the call failed, and what the guest may lack. Frees *error. */
+static enum status refused(uint32_t port, int r, sd_bus_error *error)
+{
+	const char *text = "a program in the guest has to listen at that port of AF_VSOCK, and in "
+			   "Linux the module hv_sock has to be loaded";
+	bool lacks = sd_bus_error_has_name(error, DBUS_ERROR_GUEST_REFUSED) ||
+		     sd_bus_error_has_name(error, DBUS_ERROR_NOT_CONNECTED);
+	enum status status = service_failed(r, error);
+
+	for (size_t i = 0; i < ARRAY_SIZE(listeners); i++) {
+		if (listeners[i].port == port)
+			text = listeners[i].text;
+	}
+	if (lacks)
+		fprintf(stderr, "vmctl: %s\n", text);
+	return status;
+}
+
 enum status guest_socket_open(struct invocation *invocation, const char *vm, uint32_t port,
 			      int *ret_fd)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
 	AUTO_FREE char *path = NULL;
 	enum status status;
 	int fd, r;
@@ -116,9 +150,9 @@ enum status guest_socket_open(struct invocation *invocation, const char *vm, uin
 	r = sd_bus_message_append(call, "u", port);
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
-	if (status != STATUS_OK)
-		return status;
+	r = service_call(invocation, call, SERVICE_LONG_TIMEOUT, &error, &reply);
+	if (r < 0)
+		return refused(port, r, &error);
 	r = sd_bus_message_read(reply, "h", &fd);
 	if (r >= 0)
 		r = *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -183,10 +217,15 @@ static char *host_key_alias(const char *path)
 /* Return: if there is no ssh. */
 static enum status run_ssh(const struct invocation *invocation, const char *alias)
 {
-	const char *words[COMMAND_ARGUMENTS_MAX + 16] = { "ssh", "-o", PROXY_COMMAND,    "-o",
-							  alias, "-o", "CheckHostIP=no", "--" };
-	size_t count = 8;
+	const char *const first[] = { "ssh", "-o", PROXY_COMMAND,    "-o",
+				      alias, "-o", "CheckHostIP=no", "--" };
+	size_t count = ARRAY_SIZE(first);
+	AUTO_FREE const char **words =
+		calloc(count + invocation->argument_count + 1, sizeof(*words));
 
+	if (!words)
+		return service_failed(-ENOMEM, NULL);
+	memcpy(words, first, sizeof(first));
 	for (size_t i = 0; i < invocation->argument_count; i++)
 		words[count++] = invocation->arguments[i];
 	execvp("ssh", (char **)words);

@@ -42,7 +42,7 @@ static enum status get_statistics(struct top *top)
 	r = sd_bus_message_new_method_call(top->invocation->bus, &call, DBUS_NAME, DBUS_PATH,
 					   DBUS_INTERFACE_MANAGER, "GetStatistics");
 	if (r >= 0)
-		r = service_call(top->invocation, call, SERVICE_LONG_TIMEOUT, &error, &reply);
+		r = service_call(top->invocation, call, SERVICE_TIMEOUT, &error, &reply);
 	if (r >= 0)
 		r = service_read_json(reply, &tree);
 	if (r < 0) {
@@ -67,8 +67,8 @@ static void on_resize(int number)
 
 static void format_head(const struct top *top, const struct rates *rates, char head[128])
 {
-	snprintf(head, 128, "%zu VMs, %zu running   every %u s   Tab: next table   q: quit",
-		 rates->count, rates->running, top->interval);
+	snprintf(head, 128, "%zu VM%s, %zu running   every %u s   Tab: next table   q: quit",
+		 rates->count, rates->count == 1 ? "" : "s", rates->running, top->interval);
 }
 
 /* Drawn into memory, then written at once, so that nothing flickers. */
@@ -183,7 +183,8 @@ static enum status print(struct top *top)
 	r = rates_new(top->before, top->now, &rates);
 	if (r < 0)
 		return service_failed(r, NULL);
-	snprintf(head, sizeof(head), "%zu VMs, %zu running", rates.count, rates.running);
+	snprintf(head, sizeof(head), "%zu VM%s, %zu running", rates.count,
+		 rates.count == 1 ? "" : "s", rates.running);
 	if (top->invocation->json)
 		r = json_print(rates_to_json(&rates));
 	else

@@ -43,15 +43,14 @@ struct option_row {
 	const char *help;
 };
 
-#define COMMAND_ARGUMENTS_MAX 64
-#define COMMAND_OPTIONS_MAX   600
-#define COMMAND_NAME_MAX      64 /* bytes */
+#define COMMAND_OPTIONS_MAX 600
+#define COMMAND_NAME_MAX    64 /* bytes */
 
 /* A call of a command: what the user gave. */
 struct invocation {
 	const struct command *command;
-	const char *group; /* the first word of a command of two, such as "switch" */
-	const char *arguments[COMMAND_ARGUMENTS_MAX];
+	const char *group;      /* the first word of a command of two, such as "switch" */
+	const char **arguments; /* as many as the user gave */
 	size_t argument_count;
 	struct {
 		const struct option_row *row;
@@ -123,7 +122,11 @@ enum status command_export(struct invocation *invocation);
 enum status command_start(struct invocation *invocation);
 enum status command_shutdown(struct invocation *invocation);
 enum status command_stop(struct invocation *invocation);
-enum status command_simple(struct invocation *invocation); /* reset, pause, resume, delete */
+enum status command_simple(struct invocation *invocation); /* reset, nmi, pause, resume */
+enum status command_rename(struct invocation *invocation);
+enum status command_delete(struct invocation *invocation);
+enum status command_wait(struct invocation *invocation);
+enum status command_events(struct invocation *invocation);
 enum status command_list(struct invocation *invocation);
 enum status command_show(struct invocation *invocation);
 enum status command_show_cpu(struct invocation *invocation); /* show --cpu */

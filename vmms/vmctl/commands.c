@@ -10,7 +10,8 @@ const struct option_row global_options[] = {
 	{ "address", "ADDRESS", VALUE_TEXT, "on the bus at that address; also $VMMS_BUS_ADDRESS" },
 	{ "json", NULL, VALUE_NONE, "print JSON, for programs" },
 	{ "no-ask-password", NULL, VALUE_NONE, "never ask for a password" },
-	{ "help", NULL, VALUE_NONE, "describe the command" },
+	{ "help", NULL, VALUE_NONE, "describe the command; also -h" },
+	{ "version", NULL, VALUE_NONE, "print the versions of vmctl and vmms; also -V" },
 	{ 0 },
 };
 

@@ -9,7 +9,7 @@
 
 #include "vmms/vmctl/command.h"
 
-#define MANY COMMAND_ARGUMENTS_MAX
+#define MANY SIZE_MAX
 
 extern const struct command commands_vm[];
 extern const struct command commands_device[];

@@ -3,7 +3,7 @@
 #include "vmms/vmctl/commands.h"
 
 static const struct option_row list_options[] = {
-	{ "names", NULL, VALUE_NONE, "names alone, one a line" },
+	{ "names", NULL, VALUE_NONE, "print only names, one a line" },
 	{ 0 },
 };
 
@@ -17,7 +17,7 @@ static const struct option_row switch_add_options[] = {
 	{ "ip", "ADDRESS", VALUE_TEXT,
 	  "internal: of the host, such as 192.0.2.1/24; may be given again" },
 	{ "mtu", "N", VALUE_TEXT, "internal: of the host's side (default: 1500)" },
-	{ "notes", "TEXT", VALUE_TEXT, "whatever you want to remember" },
+	{ "notes", "TEXT", VALUE_TEXT, "any text" },
 	{ "force", NULL, VALUE_NONE,
 	  "take an interface even if the host's default route leads through it" },
 	{ 0 },
@@ -29,7 +29,7 @@ static const struct option_row switch_set_options[] = {
 	{ "ip", "ADDRESS", VALUE_TEXT,
 	  "internal: the host has this from now on, or none; may be given again" },
 	{ "mtu", "N", VALUE_TEXT, "internal: of the host's side" },
-	{ "notes", "TEXT", VALUE_TEXT, "whatever you want to remember" },
+	{ "notes", "TEXT", VALUE_TEXT, "any text" },
 	{ "force", NULL, VALUE_NONE,
 	  "take an interface even if the host's default route leads through it" },
 	{ 0 },
@@ -42,7 +42,7 @@ static const struct option_row cpu_group_create_options[] = {
 	  "1 to 10000: its share of CPUs that others want, too, or none (default: 100)" },
 	{ "cpus", "CPUS", VALUE_TEXT,
 	  "the host's CPUs that its VMs run on, such as 0-3,8, or none: all" },
-	{ "notes", "TEXT", VALUE_TEXT, "whatever you want to remember" },
+	{ "notes", "TEXT", VALUE_TEXT, "any text" },
 	{ 0 },
 };
 

@@ -12,30 +12,31 @@ static const struct option_row create_options[] = {
 	{ "initrd", "PATH", VALUE_FILE, "initial RAM disk" },
 	{ "append", "TEXT", VALUE_TEXT, "command line of the kernel (default: console=ttyS0)" },
 	{ "memory", "SIZE", VALUE_TEXT, "a multiple of 2M (default: 512M)" },
-	{ "vps", "N", VALUE_TEXT, "virtual processors (default: 1, or what the three below make)" },
-	{ "sockets", "N", VALUE_TEXT, "of their topology (default: 1)" },
-	{ "cores", "N", VALUE_TEXT, "of each socket (default: what makes up the number)" },
-	{ "threads", "N", VALUE_TEXT, "of each core (default: 1)" },
-	{ "cpu", "host|baseline", VALUE_CHOICE,
-	  "what guests know their processors for (default: host)" },
+	{ "vps", "N", VALUE_TEXT,
+	  "virtual processors (default: 1, or sockets times cores times threads)" },
+	{ "sockets", "N", VALUE_TEXT, "processor sockets (default: 1)" },
+	{ "cores", "N", VALUE_TEXT, "cores of each socket (default: as many as --vps needs)" },
+	{ "threads", "N", VALUE_TEXT, "threads of each core (default: 1)" },
+	{ "cpu", "host|baseline", VALUE_CHOICE, "which processor the guest sees (default: host)" },
 	{ "without", "FEATURE", VALUE_TEXT,
-	  "a feature of the host's CPU that the guest is not to have; may be given again" },
+	  "hide this feature of the host's CPU from the guest; may be given again" },
 	{ "numa", "N", VALUE_TEXT,
 	  "NUMA nodes, which share processors and memory evenly (default: none)" },
 	{ "engine", "auto|in-kernel|user-space", VALUE_CHOICE,
-	  "how the guest is given Hyper-V (default: auto)" },
+	  "who emulates Hyper-V for the guest: the kernel's KVM, or vmms (default: auto)" },
 	{ "disk", "DISK", VALUE_FILE,
-	  "PATH[,ro][,serial=TEXT][,cache=MODE][,sector-size=N][,format=FORMAT]"
-	  "[,controller=N][,lun=N]; "
+	  "PATH[,ro][,serial=TEXT][,cache=MODE][,on-error=WHAT][,iops=N][,bandwidth=SIZE][,sector-"
+	  "size=N]"
+	  "[,format=FORMAT][,controller=N][,lun=N]; "
 	  "may be given again" },
 	{ "dvd", "DVD", VALUE_FILE, "a DVD drive with that image, or 'empty'; may be given again" },
 	{ "switch", "SWITCH", VALUE_SWITCH,
 	  "a network adapter that is connected there; may be given again "
 	  "(default: one, with the user-mode network)" },
-	{ "forward", "[tcp:|udp:]HOST:GUEST", VALUE_TEXT,
+	{ "forward", "[tcp:|udp:][ADDRESS:]HOST:GUEST", VALUE_TEXT,
 	  "user-mode network: a port of the host is one of the guest; may be given again" },
 	{ "no-network", NULL, VALUE_NONE, "no network adapter" },
-	{ "notes", "TEXT", VALUE_TEXT, "whatever you want to remember" },
+	{ "notes", "TEXT", VALUE_TEXT, "any text" },
 	{ 0 },
 };
 
@@ -75,15 +76,17 @@ static const struct option_row start_options[] = {
 	{ "console", NULL, VALUE_NONE, "open the console first, so that nothing is missed" },
 	{ "pass", NULL, VALUE_NONE,
 	  "open its files here, with your own rights, and pass them to vmms, for this run" },
+	{ "file", "PATH", VALUE_FILE,
+	  "with --pass: one of its files; of another user's VM each has to be named" },
 	{ 0 },
 };
 
 static const struct option_row shutdown_options[] = {
 	{ "timeout", "SECONDS", VALUE_TEXT, "how long to wait (default: 120; 0: for ever)" },
-	{ "force", NULL, VALUE_NONE, "the guest is to end programs that hold it up" },
-	{ "reboot", NULL, VALUE_NONE, "the guest is to start again" },
+	{ "force", NULL, VALUE_NONE, "the guest ends programs that delay the shutdown" },
+	{ "reboot", NULL, VALUE_NONE, "the guest restarts" },
 	{ "hibernate", NULL, VALUE_NONE,
-	  "the guest is to keep its memory on a disk of its own, and go on from there" },
+	  "the guest saves its memory to its own disk, and goes on from there when it is started" },
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
 	{ 0 },
 };
@@ -100,14 +103,14 @@ static const struct option_row export_options[] = {
 };
 
 static const struct option_row list_vms_options[] = {
-	{ "names", NULL, VALUE_NONE, "names alone, one a line" },
-	{ "tag", "TAG", VALUE_TEXT, "those alone that have that tag" },
+	{ "names", NULL, VALUE_NONE, "print only names, one a line" },
+	{ "tag", "TAG", VALUE_TEXT, "only VMs with that tag" },
 	{ 0 },
 };
 
 static const struct option_row console_options[] = {
-	{ "watch", NULL, VALUE_NONE, "never type" },
-	{ "take", NULL, VALUE_NONE, "type, even if somebody else does; they only watch then" },
+	{ "watch", NULL, VALUE_NONE, "watch only: no key is sent to the guest" },
+	{ "take", NULL, VALUE_NONE, "take the keyboard from whoever has it; they only watch then" },
 	{ "log", NULL, VALUE_NONE, "print what the console has said until now, and end" },
 	{ "no-wait", NULL, VALUE_NONE, "end when the VM is off, instead of waiting for its start" },
 	{ "escape", "KEY", VALUE_TEXT,
@@ -124,12 +127,26 @@ static const struct option_row screenshot_options[] = {
 
 static const struct option_row top_options[] = {
 	{ "once", NULL, VALUE_NONE, "print all tables, and end" },
-	{ "interval", "SECONDS", VALUE_TEXT, "between two looks (default: 2; with --once, 1)" },
+	{ "interval", "SECONDS", VALUE_TEXT, "between two updates (default: 2; with --once, 1)" },
+	{ 0 },
+};
+
+static const struct option_row wait_options[] = {
+	{ "for", "running|heartbeat|agent|address|off", VALUE_CHOICE,
+	  "what to wait for (default: running)" },
+	{ "timeout", "SECONDS", VALUE_TEXT,
+	  "give up after that, with exit status 7 (default: never)" },
+	{ 0 },
+};
+
+static const struct option_row delete_options[] = {
+	{ "with-disks", NULL, VALUE_NONE, "delete the images of its disks, too" },
 	{ 0 },
 };
 
 static const struct option_row log_options[] = {
-	{ "lines", "N", VALUE_TEXT, "the last N events alone (default: all; with --follow, 10)" },
+	{ "lines", "N", VALUE_TEXT,
+	  "show only the last N events (default: all; with --follow, 10)" },
 	{ "follow", NULL, VALUE_NONE, "go on with what happens, until ^C or the VM is deleted" },
 	{ 0 },
 };
@@ -341,15 +358,50 @@ const struct command commands_vm[] = {
 	  log_options,
 	  true,
 	  command_log },
+	{ "wait",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "wait until a VM runs, is off, or its guest is as far as that",
+	  "For running, unless --for says otherwise: heartbeat, which the guest's hv_utils sends;\n"
+	  "agent, that of vmms-guest, by which 'vmctl exec' works; address, which is printed; or\n"
+	  "off. A VM that is off is waited for; one that ran and ends meanwhile is a failure (4).",
+	  wait_options,
+	  true,
+	  command_wait },
+	{ "events",
+	  "[VM]",
+	  0,
+	  1,
+	  { VALUE_VM },
+	  "show what happens to VMs from now on, until ^C",
+	  "As 'vmctl log', of all VMs or of one. With --json, each line is a document of its own.",
+	  NULL,
+	  true,
+	  command_events },
+	{ "rename",
+	  "VM NAME",
+	  2,
+	  2,
+	  { VALUE_VM, VALUE_TEXT },
+	  "give a VM another name, also while it runs",
+	  "Its uuid, logs and disks stay. Units of a VM that runs are called as it was at its\n"
+	  "start.",
+	  NULL,
+	  true,
+	  command_rename },
 	{ "delete",
 	  "VM...",
 	  1,
 	  MANY,
 	  { VALUE_VM, VALUE_VM },
 	  "delete VMs, or broken definitions; disk images stay",
-	  NULL,
-	  NULL,
+	  "With --with-disks the images of its disks are deleted, too: those that it may write,\n"
+	  "which are regular files, and which no other VM has. It is done with the rights of the\n"
+	  "VM's owner. DVDs, read-only disks, kernels and backing files stay.",
+	  delete_options,
 	  true,
-	  command_simple },
+	  command_delete },
 	{ 0 },
 };

@@ -86,6 +86,8 @@ static int start_answered(sd_bus_message *reply, void *data, sd_bus_error *ret_e
 
 	if (!sd_bus_message_is_method_error(reply, NULL))
 		return 0;
+	if (sd_bus_message_is_method_error(reply, DBUS_ERROR_ALREADY_IN_STATE))
+		return 0;
 	(void)sd_bus_error_copy(&error, sd_bus_message_get_error(reply));
 	terminal_restore();
 	session->status = service_failed(-sd_bus_message_get_errno(reply), &error);
@@ -253,7 +255,7 @@ static enum status start_vm(struct invocation *invocation, const char *path,
 
 	/* A password is to be typed before the keys are the guest's. */
 	if (invocation->may_ask)
-		return service_call_vm(invocation, path, "Start");
+		return service_reach_state(invocation, path, "Start", NULL);
 	r = sd_bus_call_method_async(invocation->bus, NULL, DBUS_NAME, path, DBUS_INTERFACE_VM,
 				     "Start", start_answered, session, "");
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;

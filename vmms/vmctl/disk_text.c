@@ -22,7 +22,8 @@ char *absolute_path(const char *path)
 	AUTO_FREE char *directory = NULL;
 	char *absolute;
 
-	if (path[0] == '/')
+	/* Nothing stays nothing, which whoever reads it refuses. */
+	if (path[0] == '/' || path[0] == '\0')
 		return strdup(path);
 	directory = getcwd(NULL, 0);
 	if (!directory || asprintf(&absolute, "%s/%s", directory, path) < 0)
@@ -36,9 +37,15 @@ static const struct {
 	const char *key;
 	enum json_type type;
 } words[] = {
-	{ "ro", "read_only", json_type_boolean },  { "serial=", "serial", json_type_string },
-	{ "cache=", "cache", json_type_string },   { "sector-size=", "sector_size", json_type_int },
-	{ "format=", "format", json_type_string }, { "controller=", "controller", json_type_int },
+	{ "ro", "read_only", json_type_boolean },
+	{ "serial=", "serial", json_type_string },
+	{ "cache=", "cache", json_type_string },
+	{ "sector-size=", "sector_size", json_type_int },
+	{ "on-error=", "on_error", json_type_string },
+	{ "iops=", "iops", json_type_int },
+	{ "bandwidth=", "bandwidth", json_type_string },
+	{ "format=", "format", json_type_string },
+	{ "controller=", "controller", json_type_int },
 	{ "lun=", "lun", json_type_int },
 };
 
@@ -57,7 +64,7 @@ static int add_word(struct json_object **disk, const char *word)
 		else if (words[i].type == json_type_string)
 			json_add(disk, words[i].key, json_object_new_string(word + length));
 		else if (words[i].type == json_type_int &&
-			 parse_unsigned(word + length, 0, UINT16_MAX, &number) == 0)
+			 parse_unsigned(word + length, 0, UINT32_MAX, &number) == 0)
 			json_add(disk, words[i].key, json_object_new_int64((int64_t)number));
 		else
 			return -EINVAL;
@@ -102,10 +109,12 @@ int disk_text_parse(const char *text, struct json_object **ret_disk, char **ret_
 
 /* ---- What is at a path ---- */
 
-#define LOOK_TIMEOUT 10000 /* milliseconds */
+#define LOOK_TIMEOUT  10000 /* milliseconds */
+#define BRIEF_TIMEOUT 2000  /* where nobody needs to know */
 
 /* What is found there; it goes through a pipe at once. */
 struct look {
+	bool missing;
 	enum image_format format; /* IMAGE_RAW: also of what cannot be read */
 	char named[IMAGE_NAMED_MAX];
 };
@@ -120,6 +129,7 @@ static void look(const char *path, struct look *look)
 	off_t size;
 
 	path_fd = path_look(path, &status);
+	look->missing = path_fd < 0 && (errno == ENOENT || errno == ENOTDIR);
 	if (path_fd < 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)))
 		return;
 	fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
@@ -136,7 +146,7 @@ static void look(const char *path, struct look *look)
  * The same by a process that may wait, for ever if its file system does not answer. Return: 0;
  * -ETIMEDOUT; -errno.
  */
-static int look_in_time(const char *path, struct look *ret_look)
+static int look_in_time(const char *path, int timeout, struct look *ret_look)
 {
 	struct pollfd ready = { .events = POLLIN };
 	struct look found = { .format = IMAGE_RAW };
@@ -157,7 +167,7 @@ static int look_in_time(const char *path, struct look *ret_look)
 	close_fdp(&writer);
 	ready.fd = reader;
 	do
-		r = poll(&ready, 1, LOOK_TIMEOUT);
+		r = poll(&ready, 1, timeout);
 	while (r < 0 && errno == EINTR);
 	if (r == 0) {
 		kill(pid, SIGKILL); /* which it may not obey: nobody waits for that */
@@ -166,6 +176,42 @@ static int look_in_time(const char *path, struct look *ret_look)
 	r = read(reader, ret_look, sizeof(*ret_look)) == sizeof(*ret_look) ? 0 : -EIO;
 	waitpid(pid, NULL, 0);
 	return r;
+}
+
+static void say_missing(const char *path)
+{
+	fprintf(stderr, "vmctl: there is no file '%s'\n", path);
+}
+
+static int find_file(const char *path, int timeout)
+{
+	struct look found;
+	int r = look_in_time(path, timeout, &found);
+
+	return r < 0 ? r : found.missing ? -ENOENT : 0;
+}
+
+int disk_text_look_for_file(const char *path)
+{
+	return find_file(path, BRIEF_TIMEOUT);
+}
+
+int disk_text_find_file(const char *path)
+{
+	int r = find_file(path, LOOK_TIMEOUT);
+
+	if (r == -ENOENT)
+		say_missing(path);
+	else if (r < 0)
+		fprintf(stderr, "vmctl: '%s' cannot be looked at: %s\n", path, strerror(-r));
+	return r;
+}
+
+enum status disk_text_status(int r)
+{
+	if (r == -ETIMEDOUT)
+		return STATUS_TIMEOUT;
+	return r == -ENOENT ? STATUS_FAILED : STATUS_USAGE;
 }
 
 int disk_text_find_format(struct json_object **disk)
@@ -179,7 +225,7 @@ int disk_text_find_format(struct json_object **disk)
 	    (json_object_object_get_ex(*disk, "type", &type) &&
 	     strcmp(json_object_get_string(type), "dvd") == 0))
 		return 0;
-	r = look_in_time(json_object_get_string(path), &found);
+	r = look_in_time(json_object_get_string(path), LOOK_TIMEOUT, &found);
 	if (r < 0) {
 		fprintf(stderr,
 			"vmctl: what format '%s' has cannot be found out: %s; say it as format\n",
@@ -189,11 +235,14 @@ int disk_text_find_format(struct json_object **disk)
 	/* A guest that had this as its raw disk could have made such a head. */
 	if (found.named[0] != '\0') {
 		fprintf(stderr,
-			"vmctl: '%s' looks like %s, and names another file ('%s'), which the guest "
-			"would read with the rights of the VM's owner; say the image's format if "
-			"it is known who made it\n",
-			json_object_get_string(path), image_format_names[found.format],
-			found.named);
+			"vmctl: '%s' looks like a %s image on top of another file, '%s'.\n"
+			"vmctl: If you know who made it, say so by ,format=%s behind its path (of "
+			"attach: --format %s): the guest then reads that file through it, with the "
+			"rights of the VM's owner. A guest that had '%s' as a raw disk may have "
+			"written this head to read your files: say ,format=raw then.\n",
+			json_object_get_string(path), image_format_names[found.format], found.named,
+			image_format_names[found.format], image_format_names[found.format],
+			json_object_get_string(path));
 		return -EPERM;
 	}
 	if (found.format != IMAGE_RAW)

@@ -58,7 +58,7 @@ static void look_at_policy(const void *view, struct host_finding *finding)
 
 	if (!doctor->is_system_bus)
 		return;
-	if (doctor->report || doctor->not_permitted) {
+	if (doctor->report || doctor->not_permitted || doctor->hangs) {
 		host_found(finding, HOST_OK, "the bus lets vmms have its name, " DBUS_NAME);
 		return;
 	}
@@ -152,6 +152,15 @@ static void look_at_service(const void *view, struct host_finding *finding)
 	if (doctor->not_permitted) {
 		host_found(finding, HOST_UNKNOWN, "vmms does not tell you: %s", doctor->problem);
 		host_mend(finding, "sudo vmctl doctor");
+		return;
+	}
+	if (doctor->hangs) {
+		host_found(finding, HOST_FAULT, "vmms hangs: it is on the bus, and says nothing");
+		host_mend(finding,
+			  doctor->is_user_bus
+				  ? "pkill -KILL -u $(id -u) -x vmms; vmms --user &"
+				  : "systemctl kill --kill-who=main --signal=KILL vmms; systemctl "
+				    "start vmms (VMs run on)");
 		return;
 	}
 	if (doctor->too_old) {

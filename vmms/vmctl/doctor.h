@@ -23,6 +23,7 @@ struct doctor {
 	const char *problem;        /* this; NULL: it was not asked */
 	bool not_permitted;         /* it is there, but not for this caller */
 	bool too_old;               /* it is there, but knows no such question */
+	bool hangs;                 /* it is there, and says nothing */
 	struct host_kernel kernel;
 };
 

@@ -7,6 +7,7 @@
  * the whole group has ended.
  */
 #include "vmms/vmctl/guest_maker.h"
+#include "vmms/vmctl/clock.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/parse.h"
@@ -73,7 +74,7 @@ static void draw(const struct maker *maker)
 	memset(bar, '#', MIN(done, (unsigned)maker->steps) * BAR_WIDTH / maker->steps);
 	bar[BAR_WIDTH] = '\0';
 	fprintf(stderr, "\r%s: [%s] %u of %u, %s, %u s\033[K", maker->label, bar, maker->step,
-		(unsigned)maker->steps, doing, (unsigned)(time(NULL) - maker->begun));
+		(unsigned)maker->steps, doing, (unsigned)(clock_boot() - maker->begun));
 }
 
 static void erase(const struct maker *maker)
@@ -221,9 +222,9 @@ static int spawn(struct maker *maker, const char *path, char *const *words)
 static void look_at_interrupt(struct maker *maker)
 {
 	if (interrupted && maker->told_to_end == 0) {
-		maker->told_to_end = time(NULL);
+		maker->told_to_end = clock_boot();
 		(void)kill(-maker->pid, SIGTERM);
-	} else if (maker->told_to_end != 0 && time(NULL) - maker->told_to_end > PATIENCE) {
+	} else if (maker->told_to_end != 0 && clock_boot() - maker->told_to_end > PATIENCE) {
 		(void)kill(-maker->pid, SIGKILL);
 	}
 }
@@ -343,7 +344,7 @@ enum status guest_make(struct invocation *invocation, const char *program,
 			       .told.fd = -1,
 			       .trouble.fd = -1,
 			       .show = isatty(STDERR_FILENO) && !invocation->json,
-			       .begun = time(NULL) };
+			       .begun = clock_boot() };
 	const char *folder = getenv("VMCTL_LIBEXEC");
 	AUTO_FREE char *path = NULL, *seed = NULL;
 	AUTO_FREE char **words = make_words(program, arguments);

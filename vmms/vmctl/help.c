@@ -71,8 +71,30 @@ static void print_commands(const char *group)
 	}
 }
 
+/* The one command that a group has, or NULL if it has several. */
+static const struct command *only_command(const char *group)
+{
+	const struct command *found = NULL;
+	size_t length = strlen(group);
+
+	command_for_each (command) {
+		if (strncmp(command->name, group, length) != 0 || command->name[length] != ' ')
+			continue;
+		if (found)
+			return NULL;
+		found = command;
+	}
+	return found;
+}
+
 void command_print_group(const char *group)
 {
+	const struct command *only = only_command(group);
+
+	if (only) {
+		command_print_help(only);
+		return;
+	}
 	printf("usage: vmctl [OPTION]... %s COMMAND [ARGUMENT]...\n\ncommands:\n", group);
 	print_commands(group);
 	puts("\noptions of all commands:");

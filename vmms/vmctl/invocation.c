@@ -3,6 +3,7 @@
  * Reading vmctl's command line.
  *
  * Options may stand anywhere, as --name VALUE or --name=VALUE; after -- there are only arguments.
+ * Two have a letter, too.
  */
 #include "vmms/vmctl/invocation.h"
 
@@ -86,6 +87,21 @@ static int read_option(struct invocation *invocation, const char *word, const ch
 	return row->value && !equals ? 2 : 1;
 }
 
+/* The letters that people try first. */
+static const struct {
+	const char *word, *name;
+} letters[] = { { "-h", "--help" }, { "-V", "--version" } };
+
+static int read_letter(struct invocation *invocation, const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(letters); i++) {
+		if (strcmp(letters[i].word, word) == 0)
+			return read_option(invocation, letters[i].name, NULL);
+	}
+	usage_error(invocation, "there is no option '%s'", word);
+	return 0;
+}
+
 /* The command, or a word of it. Return: false: refused. */
 static bool read_command(struct invocation *invocation, const char *word)
 {
@@ -123,7 +139,7 @@ static enum status check(struct invocation *invocation)
 	const struct command *command = invocation->command;
 
 	invocation->json = invocation_has(invocation, "json");
-	if (invocation_has(invocation, "help"))
+	if (invocation_has(invocation, "help") || invocation_has(invocation, "version"))
 		return STATUS_OK;
 	if (!command)
 		return usage_error(invocation, "which command%s%s?",
@@ -140,7 +156,8 @@ enum status invocation_read(int argc, char *argv[], struct invocation *invocatio
 	bool only_arguments = false;
 	int taken;
 
-	*invocation = (struct invocation){ 0 };
+	/* Their places are those of words that have been read by then. */
+	*invocation = (struct invocation){ .arguments = (const char **)argv };
 	for (int i = 1; i < argc; i += taken) {
 		taken = 1;
 		if (!only_arguments && strcmp(argv[i], "--") == 0)
@@ -148,7 +165,7 @@ enum status invocation_read(int argc, char *argv[], struct invocation *invocatio
 		else if (!only_arguments && strncmp(argv[i], "--", 2) == 0)
 			taken = read_option(invocation, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
 		else if (!only_arguments && argv[i][0] == '-' && argv[i][1] != '\0')
-			return usage_error(invocation, "there is no option '%s'", argv[i]);
+			taken = read_letter(invocation, argv[i]);
 		else
 			taken = read_argument(invocation, argv[i]);
 		if (taken == 0)

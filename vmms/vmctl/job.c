@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Jobs of vmms, followed to their end. */
 #include "vmms/vmctl/job.h"
+#include "vmms/vmctl/clock.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/base/text.h"
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/table.h"
 
 #include <errno.h>
@@ -22,7 +24,8 @@ struct watch {
 	const char *path, *label;
 	bool show, shown, ended;
 	uint64_t done, total; /* bytes; total 0: not known */
-	time_t begun;
+	time_t begun, pinged; /* of the boot clock, seconds */
+	bool pinging;         /* vmms has been asked whether it is there, and has not answered */
 	enum status status;
 };
 
@@ -74,7 +77,7 @@ static void draw(struct watch *watch)
 
 	if (!watch->show)
 		return;
-	job_format_progress(watch->done, watch->total, (unsigned)(time(NULL) - watch->begun),
+	job_format_progress(watch->done, watch->total, (unsigned)(clock_boot() - watch->begun),
 			    progress);
 	fprintf(stderr, "\r%s: %s\033[K", label ? label : "", progress);
 	watch->shown = true;
@@ -134,6 +137,31 @@ static int on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
+static int on_ping(sd_bus_message *answer, void *data, sd_bus_error *error)
+{
+	struct watch *watch = data;
+
+	watch->pinging = false;
+	watch->pinged = clock_boot();
+	if (service_ping_failed(answer) && !watch->ended) {
+		erase(watch);
+		watch->ended = true;
+		watch->status = service_say_hangs();
+	}
+	return 0;
+}
+
+/* A job may take as long as it likes; vmms says all the while that it is there. */
+static int ping(struct invocation *invocation, struct watch *watch)
+{
+	int r = 0;
+
+	if (!watch->pinging && clock_boot() - watch->pinged >= SERVICE_PING_TIMEOUT)
+		r = service_ping(invocation, on_ping, watch);
+	watch->pinging |= r > 0;
+	return r;
+}
+
 static int send_cancel(struct invocation *invocation, const struct watch *watch)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
@@ -153,10 +181,12 @@ static enum status await(struct invocation *invocation, struct watch *watch)
 	while (!watch->ended) {
 		r = sd_bus_process(invocation->bus, NULL);
 		if (r == 0) {
-			r = sd_bus_wait(invocation->bus, watch->show ? TICK : UINT64_MAX);
+			r = sd_bus_wait(invocation->bus, TICK);
 			if (r == 0)
 				draw(watch);
 		}
+		if (r >= 0)
+			r = ping(invocation, watch);
 		if (r < 0 && r != -EINTR)
 			return service_failed(r, NULL);
 		if (interrupted && !cancelled) {
@@ -173,7 +203,8 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 	struct watch watch = { .path = path,
 			       .label = label,
 			       .show = isatty(STDERR_FILENO) && !invocation->json,
-			       .begun = time(NULL) };
+			       .begun = clock_boot(),
+			       .pinged = clock_boot() };
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	sd_bus_slot *changes = NULL;
 	enum status status;
@@ -203,13 +234,16 @@ enum status job_begin(struct invocation *invocation, sd_bus_message *call, char 
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	enum status status;
-	const char *path;
-	int r;
 
 	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
-	if (status != STATUS_OK)
-		return status;
-	r = sd_bus_message_read(reply, "o", &path);
+	return status == STATUS_OK ? job_read(reply, ret_path) : status;
+}
+
+enum status job_read(sd_bus_message *reply, char **ret_path)
+{
+	const char *path;
+	int r = sd_bus_message_read(reply, "o", &path);
+
 	if (r < 0)
 		return service_failed(r, NULL);
 	*ret_path = strdup(path);
@@ -261,6 +295,9 @@ enum status job_conclude(struct invocation *invocation, struct begun_job *jobs, 
 
 		if (jobs[i].path && !invocation_has(invocation, "no-wait"))
 			status = job_follow(invocation, jobs[i].path, jobs[i].vm, cancel);
+		if (status == STATUS_OK && jobs[i].path && jobs[i].done &&
+		    !invocation_has(invocation, "no-wait"))
+			output_say(invocation, "VM '%s' %s", jobs[i].vm, jobs[i].done);
 		if (first == STATUS_OK)
 			first = status;
 		free(jobs[i].path);

@@ -11,11 +11,15 @@
 /* A job that a command has begun. path: on the bus; NULL: there is none. */
 struct begun_job {
 	char *path;
-	const char *vm; /* its name; borrowed */
+	const char *vm;   /* its name; borrowed */
+	const char *done; /* what is said of the VM when it has succeeded; NULL: nothing */
 };
 
 /* Sends a call whose answer is a job. *ret_path: freed by the caller. */
 enum status job_begin(struct invocation *invocation, sd_bus_message *call, char **ret_path);
+
+/* The same of an answer that is there. */
+enum status job_read(sd_bus_message *reply, char **ret_path);
 
 /*
  * Waits for the end of a job. label: of its line on the terminal. cancel: ^C cancels it, instead of

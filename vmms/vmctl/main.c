@@ -19,6 +19,8 @@ static enum status run(struct invocation *invocation)
 			command_print_overview();
 		return STATUS_OK;
 	}
+	if (invocation_has(invocation, "version"))
+		return command_version(invocation);
 	if (invocation->command->needs_bus) {
 		status = service_connect(invocation);
 		if (status != STATUS_OK)

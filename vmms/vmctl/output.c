@@ -2,7 +2,11 @@
 /* What a command makes, for standard output or a file. */
 #include "vmms/vmctl/output.h"
 
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,4 +38,22 @@ enum status output_write(const struct invocation *invocation, const char *text)
 		return write_file(invocation, path, text);
 	puts(text);
 	return STATUS_OK;
+}
+
+void output_say(const struct invocation *invocation, const char *format, ...)
+{
+	AUTO_FREE char *message = NULL, *escaped = NULL;
+	va_list arguments;
+
+	if (invocation->json)
+		return;
+	va_start(arguments, format);
+	if (vasprintf(&message, format, arguments) < 0)
+		message = NULL;
+	va_end(arguments);
+	if (message)
+		escaped = text_escape_new(message, strlen(message));
+	if (escaped)
+		puts(escaped);
+	fflush(stdout);
 }

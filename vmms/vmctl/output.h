@@ -2,6 +2,7 @@
 /* What a command makes, for standard output or the file that --output names. */
 #pragma once
 
+#include "common/base/cc.h"
 #include "vmms/vmctl/command.h"
 
 /*
@@ -9,3 +10,6 @@
  * --output or where it is "-". What fails has been said then, and leaves no file.
  */
 enum status output_write(const struct invocation *invocation, const char *text);
+
+/* A line that says what was done, escaped. With --json there is none: the exit status says it. */
+void output_say(const struct invocation *invocation, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files that vmctl opens, as whoever calls it, and passes to vmms (--pass). */
+/*
+ * Files that vmctl opens, as whoever calls it, and passes to vmms (--pass).
+ *
+ * A VM of another user's names what that user likes. With the caller's rights nothing of it is
+ * opened that the caller has not named, too, and nothing that a symbolic link leads to, since that
+ * may be the other user's.
+ */
 #include "vmms/vmctl/passed_files.h"
 
 #include "common/base/cleanup.h"
@@ -9,41 +15,69 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define PASSED_MAX 16 /* in one message, by dbus-daemon(1) as it comes */
 
-enum status passed_file_open(const char *path, bool read_only, int *ret_fd)
+/* What is passed of one VM. */
+struct passing {
+	sd_bus_message *call;
+	const struct definition *definition;
+	bool foreign; /* the VM is another user's */
+};
+
+static enum status open_file(const char *path, bool read_only, bool links, int *ret_fd)
 {
 	/* Nobody is to wait for a FIFO; vmms says what is wrong with it, and takes the flag away.
 	 */
-	int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	const struct open_how how = {
+		.flags = (uint64_t)(read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY |
+			 O_CLOEXEC,
+		.resolve = links ? 0 : RESOLVE_NO_SYMLINKS,
+	};
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 
 	if (fd < 0) {
 		AUTO_FREE char *shown = text_escape_new(path, strlen(path));
 
-		fprintf(stderr, "vmctl: %s: %s\n", shown ? shown : "", strerror(errno));
+		fprintf(stderr, "vmctl: %s: %s\n", shown ? shown : "",
+			!links && errno == ELOOP
+				? "a symbolic link is part of that path, which may "
+				  "be the VM's owner's; have the definition name "
+				  "the file itself"
+				: strerror(errno));
 		return STATUS_FAILED;
 	}
 	*ret_fd = fd;
 	return STATUS_OK;
 }
 
-static enum status append(sd_bus_message *call, const char *name, const char *path, bool read_only)
+enum status passed_file_open(const char *path, bool read_only, int *ret_fd)
+{
+	return open_file(path, read_only, true, ret_fd);
+}
+
+static enum status append(const struct passing *passing, const char *name, const char *path,
+			  bool read_only)
 {
 	AUTO_CLOSE int fd = -1;
-	enum status status = passed_file_open(path, read_only, &fd);
+	enum status status = open_file(path, read_only, !passing->foreign, &fd);
 	int r;
 
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_append(call, "{sh}", name, fd);
+	r = sd_bus_message_append(passing->call, "{sh}", name, fd);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status append_disks(sd_bus_message *call, const struct definition *definition)
+static enum status append_disks(const struct passing *passing)
 {
+	const struct definition *definition = passing->definition;
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; status == STATUS_OK && i < definition->disk_count; i++) {
@@ -53,7 +87,7 @@ static enum status append_disks(sd_bus_message *call, const struct definition *d
 		if (!disk->path)
 			continue;
 		snprintf(name, sizeof(name), "disk:%u:%u", disk->controller, disk->lun);
-		status = append(call, name, disk->path, disk->read_only);
+		status = append(passing, name, disk->path, disk->read_only);
 	}
 	return status;
 }
@@ -67,8 +101,9 @@ static size_t count_files(const struct definition *definition)
 	return count;
 }
 
-static enum status append_all(sd_bus_message *call, const struct definition *definition)
+static enum status append_all(const struct passing *passing)
 {
+	const struct definition *definition = passing->definition;
 	enum status status;
 
 	if (count_files(definition) > PASSED_MAX) {
@@ -78,10 +113,66 @@ static enum status append_all(sd_bus_message *call, const struct definition *def
 			PASSED_MAX, count_files(definition));
 		return STATUS_FAILED;
 	}
-	status = append(call, "kernel", definition->boot.kernel, true);
+	status = append(passing, "kernel", definition->boot.kernel, true);
 	if (status == STATUS_OK && definition->boot.initrd)
-		status = append(call, "initrd", definition->boot.initrd, true);
-	return status == STATUS_OK ? append_disks(call, definition) : status;
+		status = append(passing, "initrd", definition->boot.initrd, true);
+	return status == STATUS_OK ? append_disks(passing) : status;
+}
+
+/* ---- Whose files they are ---- */
+
+/* owner: as vmms says; "": all VMs are those of the caller, whose daemon it is. */
+static bool is_foreign(const char *owner)
+{
+	const struct passwd *caller = getpwuid(geteuid());
+
+	return owner[0] != '\0' && !(caller && strcmp(caller->pw_name, owner) == 0);
+}
+
+static bool is_named(const struct invocation *invocation, const char *path)
+{
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		if (strcmp(invocation->options[i].row->name, "file") == 0 &&
+		    strcmp(invocation->options[i].value, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void check_named(const struct invocation *invocation, const char *path, unsigned *missing)
+{
+	AUTO_FREE char *shown = NULL;
+
+	if (!path || is_named(invocation, path))
+		return;
+	if ((*missing)++ == 0)
+		fputs("vmctl: the VM is another user's, who has chosen these paths, and with "
+		      "--pass "
+		      "they would be opened with your rights; where that is what you want, name "
+		      "each with --file:\n",
+		      stderr);
+	shown = text_escape_new(path, strlen(path));
+	fprintf(stderr, "  %s\n", shown ?: "");
+}
+
+/* All that is missing is said at once. */
+static enum status check_all_named(const struct invocation *invocation,
+				   const struct definition *definition)
+{
+	unsigned missing = 0;
+
+	check_named(invocation, definition->boot.kernel, &missing);
+	check_named(invocation, definition->boot.initrd, &missing);
+	for (size_t i = 0; i < definition->disk_count; i++)
+		check_named(invocation, definition->disks[i].path, &missing);
+	return missing == 0 ? STATUS_OK : STATUS_FAILED;
+}
+
+static int get_text(struct invocation *invocation, const char *path, const char *property,
+		    sd_bus_error *error, char **ret_text)
+{
+	return sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+					  property, error, ret_text);
 }
 
 enum status passed_files_append(struct invocation *invocation, const char *path,
@@ -89,21 +180,29 @@ enum status passed_files_append(struct invocation *invocation, const char *path,
 {
 	CLEANUP(definition_freep) struct definition *definition = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	AUTO_FREE char *text = NULL;
+	AUTO_FREE char *text = NULL, *owner = NULL;
+	struct passing passing = { .call = call };
 	struct json_error why;
 	enum status status;
 	int r;
 
-	r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
-				       "Definition", &error, &text);
+	r = get_text(invocation, path, "Definition", &error, &text);
+	if (r >= 0)
+		r = get_text(invocation, path, "Owner", &error, &owner);
 	if (r < 0)
 		return service_failed(r, &error);
 	r = definition_parse(text, strlen(text), &definition, &why);
-	if (r >= 0)
+	if (r < 0)
+		return service_failed(r, NULL);
+	passing.definition = definition;
+	passing.foreign = is_foreign(owner);
+	status = passing.foreign ? check_all_named(invocation, definition) : STATUS_OK;
+	if (status == STATUS_OK)
 		r = sd_bus_message_open_container(call, 'a', "{sh}");
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = append_all(call, definition);
+	if (status == STATUS_OK)
+		status = append_all(&passing);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_close_container(call);

@@ -11,6 +11,9 @@
 /* *ret_fd: closed by the caller. */
 enum status passed_file_open(const char *path, bool read_only, int *ret_fd);
 
-/* Appends to the call an a{sh} with all that the definition of the VM names. path: on the bus. */
+/*
+ * Appends to the call an a{sh} with all that the definition of the VM names. path: on the bus. Of a
+ * VM of another user's each file has to be named by an option --file.
+ */
 enum status passed_files_append(struct invocation *invocation, const char *path,
 				sd_bus_message *call);

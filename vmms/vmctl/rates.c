@@ -167,7 +167,7 @@ static int busier(const void *a, const void *b)
 
 	if (load != other_load)
 		return load > other_load ? -1 : 1;
-	return strcmp(one->name, other->name);
+	return strverscmp(one->name, other->name);
 }
 
 int rates_new(struct json_object *before, struct json_object *now, struct rates *ret_rates)

@@ -32,6 +32,7 @@ static const struct {
 	{ DBUS_ERROR_NO_SUCH_ADAPTER, STATUS_NO_SUCH_VM, NULL },
 	{ DBUS_ERROR_NO_SUCH_VALUE, STATUS_NO_SUCH_VM, NULL },
 	{ DBUS_ERROR_INVALID_STATE, STATUS_WRONG_STATE, NULL },
+	{ DBUS_ERROR_ALREADY_IN_STATE, STATUS_WRONG_STATE, NULL },
 	{ DBUS_ERROR_NOT_CONNECTED, STATUS_WRONG_STATE, NULL },
 	{ DBUS_ERROR_BUSY, STATUS_WRONG_STATE, NULL },
 	{ DBUS_ERROR_INVALID_DEFINITION, STATUS_USAGE, NULL },
@@ -57,6 +58,13 @@ static void say(const char *message)
 	fprintf(stderr, "vmctl: %s\n", escaped ? escaped : "out of memory");
 }
 
+/* The bus's own answer for one that has left it: of dbus-daemon and of dbus-broker. */
+static bool has_gone(const sd_bus_error *error)
+{
+	return sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) && error->message &&
+	       strstr(error->message, "disconnected");
+}
+
 enum status service_failed(int r, sd_bus_error *error)
 {
 	const char *message = error && error->message ? error->message : strerror(-r);
@@ -69,10 +77,22 @@ enum status service_failed(int r, sd_bus_error *error)
 		if (errors[i].message)
 			message = errors[i].message;
 	}
+	if (has_gone(error)) {
+		status = STATUS_NO_SERVICE;
+		message = "vmms ended before it had answered; 'journalctl -u vmms' says why";
+	}
 	if (r == -ENOTCONN || r == -ECONNRESET) {
 		status = STATUS_NO_SERVICE;
 		message = "the message bus has closed the connection";
 	}
+	/* What the bus takes is text; there is little else that it finds invalid by itself. */
+	if (r == -EINVAL && !(error && error->message)) {
+		status = STATUS_USAGE;
+		message = "what is not UTF-8 cannot be told to vmms: see to names, paths and files "
+			  "that were given";
+	}
+	if (r == -ETIMEDOUT && status == STATUS_FAILED)
+		status = STATUS_TIMEOUT;
 	say(message);
 	if (status == STATUS_NOT_PERMITTED)
 		say("run vmctl as root, for instance with sudo");
@@ -150,11 +170,65 @@ enum status service_try_connect(struct invocation *invocation, char message[SERV
 	return STATUS_NO_SERVICE;
 }
 
+static int new_ping(struct invocation *invocation, sd_bus_message **ret_call)
+{
+	int r;
+
+	r = sd_bus_message_new_method_call(invocation->bus, ret_call, DBUS_NAME, DBUS_PATH,
+					   "org.freedesktop.DBus.Peer", "Ping");
+	return r < 0 ? r : sd_bus_message_set_auto_start(*ret_call, false);
+}
+
+enum status service_say_hangs(void)
+{
+	char message[SERVICE_MESSAGE_MAX];
+
+	snprintf(message, sizeof(message),
+		 "vmms hangs: it has said nothing for %d seconds; 'vmctl doctor' tells how to end "
+		 "it, and VMs run on",
+		 SERVICE_PING_TIMEOUT);
+	say(message);
+	return STATUS_TIMEOUT;
+}
+
+int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	int r;
+
+	r = new_ping(invocation, &call);
+	return r < 0 ? r
+		     : sd_bus_call_async(invocation->bus, NULL, call, answered, data,
+					 SERVICE_PING_TIMEOUT * UINT64_C(1000000));
+}
+
+bool service_ping_failed(sd_bus_message *answer)
+{
+	return sd_bus_message_is_method_error(answer, SD_BUS_ERROR_NO_REPLY) &&
+	       !has_gone(sd_bus_message_get_error(answer));
+}
+
+/* One that does not run is not started for that; the call that follows does so. */
+bool service_hangs(struct invocation *invocation)
+{
+	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	int r;
+
+	r = new_ping(invocation, &call);
+	if (r >= 0)
+		r = sd_bus_call(invocation->bus, call, SERVICE_PING_TIMEOUT * UINT64_C(1000000),
+				&error, NULL);
+	return r == -ETIMEDOUT && !has_gone(&error);
+}
+
 enum status service_connect(struct invocation *invocation)
 {
 	char message[SERVICE_MESSAGE_MAX];
 	enum status status = service_try_connect(invocation, message);
 
+	if (status == STATUS_OK && service_hangs(invocation))
+		return service_say_hangs();
 	if (status == STATUS_NO_SERVICE)
 		say(message);
 	return status;
@@ -214,13 +288,30 @@ enum status service_send(struct invocation *invocation, sd_bus_message *call, un
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
+/* It takes or returns descriptors, and so has a name of its own on the bus. */
+static bool is_about_files(const char *method)
+{
+	static const char *const methods[] = { "StartWithFiles",       "AttachDiskWithFile",
+					       "InsertMediumWithFile", "CopyFile",
+					       "DumpMemory",           "OpenConsole",
+					       "OpenSocket",           "OpenCapture" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (strcmp(methods[i], method) == 0)
+			return true;
+	}
+	return false;
+}
+
 enum status service_new_call(struct invocation *invocation, const char *path, const char *method,
 			     sd_bus_message **ret_call)
 {
+	bool files = is_about_files(method);
 	int r;
 
-	r = sd_bus_message_new_method_call(invocation->bus, ret_call, DBUS_NAME, path,
-					   DBUS_INTERFACE_VM, method);
+	r = sd_bus_message_new_method_call(
+		invocation->bus, ret_call, files ? DBUS_NAME_FILES : DBUS_NAME, path,
+		files ? DBUS_INTERFACE_FILES : DBUS_INTERFACE_VM, method);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
@@ -233,6 +324,36 @@ enum status service_call_vm(struct invocation *invocation, const char *path, con
 	if (status != STATUS_OK)
 		return status;
 	return service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+}
+
+enum status service_send_to_reach(struct invocation *invocation, sd_bus_message *call,
+				  sd_bus_message **ret_reply, char **ret_message)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	if (ret_message)
+		*ret_message = NULL;
+	r = service_call(invocation, call, SERVICE_LONG_TIMEOUT, &error, ret_reply);
+	if (r >= 0)
+		return STATUS_OK;
+	if (!sd_bus_error_has_name(&error, DBUS_ERROR_ALREADY_IN_STATE))
+		return service_failed(r, &error);
+	if (ret_message)
+		*ret_message = strdup(error.message);
+	sd_bus_error_free(&error);
+	return STATUS_OK;
+}
+
+enum status service_reach_state(struct invocation *invocation, const char *path, const char *method,
+				char **ret_message)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+
+	status = service_new_call(invocation, path, method, &call);
+	return status == STATUS_OK ? service_send_to_reach(invocation, call, NULL, ret_message)
+				   : status;
 }
 
 enum status service_call_manager(struct invocation *invocation, const char *method,
@@ -296,12 +417,14 @@ enum status service_find_switch(struct invocation *invocation, const char *name,
 	return service_find(invocation, "GetSwitch", name, ret_path);
 }
 
+/* The service tells of all VMs at once, and is trusted; a message of the bus has 128M at most. */
 int service_read_json(sd_bus_message *reply, struct json_object **ret_tree)
 {
+	const struct json_bounds bounds = { .size = 128 << 20, .values = 16 << 20 };
 	struct json_error why;
 	const char *text;
 	int r;
 
 	r = sd_bus_message_read(reply, "s", &text);
-	return r < 0 ? r : json_parse(text, strlen(text), ret_tree, &why);
+	return r < 0 ? r : json_parse_bounded(text, strlen(text), &bounds, ret_tree, &why);
 }

@@ -16,7 +16,25 @@
 #define SERVICE_LONG_TIMEOUT 180 /* for those that wait for a worker */
 #define SERVICE_NO_TIMEOUT   0
 
-/* Connects invocation->bus as its options say. */
+#define SERVICE_PING_TIMEOUT 10 /* in which one that works says that it is there */
+
+/* Whether vmms, which has its name on the bus, does not even say that it is there. */
+bool service_hangs(struct invocation *invocation);
+
+/*
+ * The same for whoever waits for something else meanwhile: asks vmms whether it is there. answered
+ * is called in any case; service_ping_failed() says whether vmms hangs. Return: 0, or more; -errno.
+ */
+int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data);
+bool service_ping_failed(sd_bus_message *answer);
+
+/* Says that vmms hangs. Return: the status for that. */
+enum status service_say_hangs(void);
+
+/*
+ * Connects invocation->bus as its options say, and finds out whether vmms answers at all: no
+ * command waits longer for one that hangs.
+ */
 enum status service_connect(struct invocation *invocation);
 
 #define SERVICE_MESSAGE_MAX 512 /* bytes */
@@ -39,6 +57,17 @@ enum status service_find_switch(struct invocation *invocation, const char *name,
 
 /* A method of a VM without arguments and result. */
 enum status service_call_vm(struct invocation *invocation, const char *path, const char *method);
+
+/*
+ * A method of a VM without arguments and result that brings it into a state. *ret_message: NULL, or
+ * that it is in that state already, which is no failure; freed by the caller; NULL: not wanted.
+ */
+enum status service_reach_state(struct invocation *invocation, const char *path, const char *method,
+				char **ret_message);
+
+/* The same of a call that is prepared. *ret_reply: NULL if the VM is in the state already. */
+enum status service_send_to_reach(struct invocation *invocation, sd_bus_message *call,
+				  sd_bus_message **ret_reply, char **ret_message);
 
 /* A method of the manager. *ret_reply: unreferenced by the caller; NULL: not wanted. */
 enum status service_call_manager(struct invocation *invocation, const char *method,

@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #define COLUMN_GAP  2
 #define COLUMNS_MAX 16
@@ -84,22 +87,59 @@ static bool row_is_empty_from(const struct table *table, size_t cell)
 	return true;
 }
 
-void table_print(const struct table *table)
+/* Prints as much of the cell as there is room for. Return: columns taken. */
+static size_t print_cell(const char *cell, size_t room)
 {
-	size_t widths[COLUMNS_MAX] = { 0 };
+	static const char cut[] = "…";
+	size_t columns = text_columns(cell), kept = 0;
+
+	if (columns <= room) {
+		fputs(cell, stdout);
+		return columns;
+	}
+	for (size_t i = 0; i + 1 < room; i++) {
+		size_t length;
+
+		(void)text_utf8_decode(cell + kept, strlen(cell + kept), &length);
+		kept += length;
+	}
+	printf("%.*s%s", (int)kept, cell, room > 0 ? cut : "");
+	return room;
+}
+
+void table_print_within(const struct table *table, size_t width)
+{
+	size_t widths[COLUMNS_MAX] = { 0 }, room = 0;
 
 	measure(table, widths);
 	for (size_t i = 0; i < table->count; i++) {
-		const char *cell = table->cells[i];
-		size_t column = i % table->columns;
+		size_t column = i % table->columns, used, gap;
 		bool last = column == table->columns - 1 || i == table->count - 1;
 
-		fputs(cell, stdout);
-		if (!last && !row_is_empty_from(table, i + 1))
-			printf("%*s", (int)(widths[column] - text_columns(cell) + COLUMN_GAP), "");
+		if (column == 0)
+			room = width > 0 ? width : SIZE_MAX;
+		used = print_cell(table->cells[i], room);
+		room -= used;
+		if (!last && !row_is_empty_from(table, i + 1)) {
+			gap = MIN(widths[column] - used + COLUMN_GAP, room);
+			printf("%*s", (int)gap, "");
+			room -= gap;
+		}
 		if (last)
 			putchar('\n');
 	}
+}
+
+void table_print(const struct table *table)
+{
+	table_print_within(table, 0);
+}
+
+size_t table_terminal_width(void)
+{
+	struct winsize size = { 0 };
+
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 char *json_text_new(struct json_object *tree)

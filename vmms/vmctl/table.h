@@ -21,6 +21,12 @@ void table_add(struct table *table, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Columns are as wide as their widest cell; the last one is not filled up. */
 void table_print(const struct table *table);
 
+/* The same, with lines that are cut where they are wider than that many columns; 0: none is. */
+void table_print_within(const struct table *table, size_t width);
+
+/* The columns of the terminal that standard output is; 0: it is none. */
+size_t table_terminal_width(void);
+
 /*
  * JSON, pretty, with what terminals would obey escaped as JSON does it; freed by the caller. Takes
  * over the tree. NULL without memory, also if the tree is NULL.

@@ -21,11 +21,13 @@ static const struct property {
 	{ "Engine", 's', offsetof(struct vm_info, engine) },
 	{ "Heartbeat", 's', offsetof(struct vm_info, heartbeat) },
 	{ "VMBusVersion", 's', offsetof(struct vm_info, vmbus_version) },
+	{ "GuestProblem", 's', offsetof(struct vm_info, guest_problem) },
 	{ "CrashText", 's', offsetof(struct vm_info, crash_text) },
 	{ "GuestOS", 's', offsetof(struct vm_info, guest_os) },
 	{ "GuestHostName", 's', offsetof(struct vm_info, guest_host_name) },
 	{ "GuestAddresses", 's', offsetof(struct vm_info, guest_addresses) },
 	{ "FileSystems", 's', offsetof(struct vm_info, file_systems) },
+	{ "SocketFolder", 's', offsetof(struct vm_info, socket_folder) },
 	{ "Unit", 's', offsetof(struct vm_info, unit) },
 	{ "LimitsProblem", 's', offsetof(struct vm_info, limits_problem) },
 	{ "Processors", 'u', offsetof(struct vm_info, processors) },
@@ -289,7 +291,8 @@ static int read_objects(sd_bus_message *message, struct vm_list *list)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct vm_info *)a)->name, ((const struct vm_info *)b)->name);
+	/* Naturally: web9 before web10. */
+	return strverscmp(((const struct vm_info *)a)->name, ((const struct vm_info *)b)->name);
 }
 
 enum status vm_list_get(struct invocation *invocation, struct vm_list *ret_list)
@@ -431,7 +434,9 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 			   json_object_new_int64(info->resets), "notes",
 			   json_object_new_string(info->notes), "guest", guest_to_json(info), NULL);
 	json_add(&object, "owner", json_object_new_string(info->owner));
+	json_add(&object, "socket_folder", json_object_new_string(info->socket_folder));
 	json_add(&object, "unit", json_object_new_string(info->unit));
+	json_add(&object, "guest_problem", json_object_new_string(info->guest_problem));
 	json_add(&object, "limits_problem", json_object_new_string(info->limits_problem));
 	json_add(&object, "tags", array_or_empty(info->tags));
 	json_add(&object, "pending", array_or_empty(info->pending));

@@ -33,10 +33,13 @@ static struct definition *parse(const char *adapters)
 static const char full_text[] =
 	"[\n"
 	" {\"name\": \"wan\", \"mac\": \"02:56:4d:00:00:0F\", \"instance\": \"" INSTANCE "\",\n"
-	"  \"forward\": [\"2222:22\", \"udp:5353:53\", \"tcp:5353:53\"], \"mac_spoofing\": true,\n"
+	"  \"forward\": [\"2222:22\", \"udp:[0::1]:5353:53\", \"tcp:*:5353:53\"], "
+	"\"mac_spoofing\": true,\n"
+	"  \"host_loopback\": true,\n"
 	"  \"dhcp_guard\": true, \"router_guard\": true, \"mtu\": 9000, \"queues\": 3,\n"
 	"  \"bandwidth\": {\"egress\": 1000000, \"ingress\": 2000000}},\n"
-	" {\"switch\": \"lan\", \"vlan\": {\"access\": 10}},\n"
+	" {\"switch\": \"lan\", \"vlan\": {\"access\": 10}, \"port_isolation\": true,\n"
+	"  \"link_protocols\": true, \"addresses\": [\"192.0.2.1\", \"2001:db8::7/64\"]},\n"
 	" {\"switch\": \"lan\", \"vlan\": {\"trunk\": [10, 4094], \"native\": 1}},\n"
 	" {\"switch\": \"none\"},\n"
 	" {\"tap\": \"tap7\"}\n"
@@ -57,9 +60,12 @@ static void assert_full(struct definition *definition)
 	assert_string_equal(adapter->switch_name, DEFINITION_SWITCH_DEFAULT);
 	assert_int_equal(adapter->forward_count, 3);
 	definition_forward_format(&adapter->forwards[0], text);
-	assert_string_equal(text, "tcp:2222:22");
+	assert_string_equal(text, "tcp:127.0.0.1:2222:22");
 	definition_forward_format(&adapter->forwards[1], text);
-	assert_string_equal(text, "udp:5353:53");
+	assert_string_equal(text, "udp:[::1]:5353:53");
+	definition_forward_format(&adapter->forwards[2], text);
+	assert_string_equal(text, "tcp:*:5353:53");
+	assert_true(adapter->host_loopback);
 	assert_true(adapter->mac_spoofing && adapter->dhcp_guard && adapter->router_guard);
 	assert_int_equal(adapter->egress, 1000000);
 	assert_int_equal(adapter->ingress, 2000000);
@@ -68,6 +74,12 @@ static void assert_full(struct definition *definition)
 	assert_int_equal(adapter->vlan.mode, DEFINITION_VLAN_NONE);
 
 	adapter = &network->adapters[1];
+	assert_true(adapter->isolated && adapter->link_protocols);
+	assert_int_equal(adapter->pin_count, 2);
+	definition_address_format(&adapter->pins[0], text);
+	assert_string_equal(text, "192.0.2.1");
+	definition_address_format(&adapter->pins[1], text);
+	assert_string_equal(text, "2001:db8::7/64");
 	assert_string_equal(adapter->name, "nic0");
 	assert_string_equal(adapter->switch_name, "lan");
 	assert_int_equal(adapter->vlan.mode, DEFINITION_VLAN_ACCESS);
@@ -161,6 +173,18 @@ static void test_refuses(void **state)
 		{ "[{\"forward\": [\"sctp:1:2\"]}]", "network_adapters[0].forward[0]" },
 		{ "[{\"forward\": [\"1:2:3\"]}]", "network_adapters[0].forward[0]" },
 		{ "[{\"forward\": [\"1:2\", \"tcp:1:3\"]}]", "network_adapters[0].forward[1]" },
+		{ "[{\"forward\": [\"1:2\", \"*:1:3\"]}]", "network_adapters[0].forward[1]" },
+		{ "[{\"forward\": [\"localhost:1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\"::1:1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\"[::1]1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\"[::1:1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\"[127.0.0.1]:1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\"[*]:1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\":1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"forward\": [\"[fe80::1%eth0]:1:2\"]}]", "network_adapters[0].forward[0]" },
+		{ "[{\"host_loopback\": 1}]", "network_adapters[0].host_loopback" },
+		{ "[{\"host_loopback\": true, \"switch\": \"lan\"}]",
+		  "network_adapters[0].host_loopback" },
 		{ "[{\"forward\": [\"1:2\"], \"switch\": \"lan\"}]",
 		  "network_adapters[0].forward" },
 		{ "[{\"forward\": [\"1:2\"], \"tap\": \"t\"}]", "network_adapters[0].forward" },
@@ -175,6 +199,41 @@ static void test_refuses(void **state)
 		  "network_adapters[0].vlan.trunk[1]" },
 		{ "[{\"switch\": \"s\", \"vlan\": {\"trunk\": [1, 1]}}]",
 		  "network_adapters[0].vlan.trunk[1]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"0.0.0.0\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"127.0.0.1\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"224.0.0.1\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"::\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"::/8\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"::1\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"ff02::1\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"::ffff:192.0.2.1\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"1.2.3.4/33\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"1.2.3.4/0\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"1.2.3.4/\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"1.2.3.4/8x\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"1.2.3\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"fe80::1%eth0\"]}]",
+		  "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [4]}]", "network_adapters[0].addresses[0]" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"10.0.0.1\", \"10.0.0.0/8\"]}]",
+		  "network_adapters[0].addresses[1]" },
+		{ "[{\"addresses\": [\"10.0.0.1\"]}]", "network_adapters[0].addresses" },
+		{ "[{\"port_isolation\": true}]", "network_adapters[0].port_isolation" },
+		{ "[{\"switch\": \"s\", \"addresses\": [\"10.0.0.1\"], \"mac_spoofing\": true}]",
+		  "network_adapters[0].addresses" },
 		{ "[{\"mac_spoofing\": 1}]", "network_adapters[0].mac_spoofing" },
 		{ "[{\"bandwidth\": {\"egress\": 7999}}]", "network_adapters[0].bandwidth.egress" },
 		{ "[{\"bandwidth\": {\"up\": 9999}}]", "network_adapters[0].bandwidth.up" },

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,13 @@ static void test_refuses(void **state)
 		{ "{\"a\": \"\\u0000\"}", 1, "a" },
 		{ "{\"a\": \"x\\\\\\u0000\"}", 1, "a" },
 		{ "{\"a\": \"tab\there\"}", 1, "a" },
+		{ "{\"a\": \"\\ud800\"}", 1, "a" },
+		{ "{\"a\":\n\"x\\uDBFF\\n\"}", 2, "a" },
+		{ "{\"a\": \"\\udc00\"}", 1, "a" },
+		{ "{\"a\": \"\\uD83D\\uD83D\\uDE00\"}", 1, "a" },
+		{ "{\"a\": \"\\uD83D\\uDE00\\uDE00\"}", 1, "a" },
+		{ "{\"a\": [1, \"\\ud83d\\\\ude00\"]}", 1, "a[1]" },
+		{ "{\"\\ud800\": 1}", 1, "" },
 		{ "{\"a\\u0000b\": 1}", 1, "" },
 		{ "{\"\\u0061\": 1}", 1, "" },
 		{ "{\"a\": 1,\n\"b\": 2,\n\"a\": 3}", 3, "a" },
@@ -125,6 +133,61 @@ static void test_refuses_depth(void **state)
 	assert_string_equal(last.message, "not JSON: nesting too deep");
 }
 
+/* {"a":[7,7,…]}, with so many values. */
+static char *many_values(size_t count)
+{
+	static const char head[] = "{\"a\":[", tail[] = "]}";
+	size_t numbers = count - 2;
+	char *text = malloc(sizeof(head) + 2 * numbers + sizeof(tail));
+	char *at = text;
+
+	assert_non_null(text);
+	at += sprintf(at, "%s", head);
+	for (size_t i = 0; i < numbers; i++)
+		at += sprintf(at, "%s7", i > 0 ? "," : "");
+	strcpy(at, tail);
+	return text;
+}
+
+static void test_values_are_bounded(void **state)
+{
+	AUTO_FREE char *most = many_values(JSON_VALUES_MAX - 1);
+	AUTO_FREE char *more = many_values(JSON_VALUES_MAX + 2);
+	AUTO_JSON struct json_object *object = parse(most);
+
+	assert_non_null(object);
+	assert_null(parse(more));
+	assert_string_equal(last.message, "not JSON: there are more than 32768 values");
+}
+
+static void test_signs_in_texts_are_no_values(void **state)
+{
+	const struct json_bounds bounds = { .size = 1000, .values = 4 };
+	const char *text = "{\"a\": \"[{,\\\",,,\", \"b\": \",,,,,,\"}";
+	AUTO_JSON struct json_object *object = NULL;
+
+	assert_int_equal(json_parse_bounded(text, strlen(text), &bounds, &object, &last), 0);
+}
+
+static void test_size_is_bounded(void **state)
+{
+	AUTO_FREE char *text = malloc(JSON_SIZE_MAX + 2);
+	const struct json_bounds bounds = { .size = 3, .values = 10 };
+	struct json_object *object = NULL;
+
+	assert_non_null(text);
+	memset(text, ' ', JSON_SIZE_MAX + 1);
+	text[JSON_SIZE_MAX + 1] = '\0';
+	memcpy(text, "{}", 2);
+	assert_null(parse(text));
+	assert_string_equal(last.message, "not JSON: the text has more than 1048576 bytes");
+	text[JSON_SIZE_MAX] = '\0';
+	object = parse(text);
+	assert_non_null(object);
+	json_object_put(object);
+	assert_int_equal(json_parse_bounded("{  }", 4, &bounds, &object, &last), -EINVAL);
+}
+
 static void test_refuses_long_key(void **state)
 {
 	char text[512] = "{\"";
@@ -132,6 +195,26 @@ static void test_refuses_long_key(void **state)
 	memset(text + 2, 'k', 300);
 	strcpy(text + 302, "\": 1}");
 	assert_null(parse(text));
+}
+
+static void test_texts_that_are_cut(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t most;
+		const char *kept;
+	} cases[] = {
+		{ "plain", 7, "plain" }, { "plain", 6, "plai" }, { "\x1b\x1b\x1b", 14, "\x1b\x1b" },
+		{ "a\xc3\xa9", 4, "a" }, { "\"/\\", 7, "\"/" },  { "", 2, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *text = json_make_text(cases[i].text, cases[i].most);
+
+		assert_string_equal(json_object_get_string(text), cases[i].kept);
+		assert_true(strlen(json_object_to_json_string_ext(text, JSON_C_TO_STRING_PLAIN)) <=
+			    cases[i].most);
+	}
 }
 
 static void test_lines(void **state)
@@ -330,6 +413,41 @@ static void test_equal(void **state)
 	assert_false(json_equal(NULL, NULL));
 }
 
+static struct json_object *parse_text(const char *text)
+{
+	struct json_object *tree;
+	struct json_error error;
+
+	assert_int_equal(json_parse(text, strlen(text), &tree, &error), 0);
+	return tree;
+}
+
+static void test_differing_keys(void **state)
+{
+	static const struct {
+		const char *a, *b, *keys;
+	} cases[] = {
+		{ "{}", "{}", "[]" },
+		{ "{\"a\":1,\"b\":[1]}", "{\"b\":[1],\"a\":1}", "[]" },
+		{ "{\"a\":1,\"b\":2}", "{\"a\":2,\"c\":3}", "[\"a\",\"b\",\"c\"]" },
+		{ "{\"a\":{\"b\":1,\"c\":{\"d\":1}}}", "{\"a\":{\"b\":1,\"c\":{\"d\":2}}}",
+		  "[\"a.c\"]" },
+		{ "{\"a\":{\"b\":1}}", "{\"a\":1}", "[\"a\"]" },
+		{ "{\"a\":[{\"b\":1}]}", "{\"a\":[{\"b\":2}]}", "[\"a\"]" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_JSON struct json_object *a = parse_text(cases[i].a);
+		AUTO_JSON struct json_object *b = parse_text(cases[i].b);
+		AUTO_JSON struct json_object *differing = json_differing_keys(a, b);
+
+		assert_string_equal(
+			json_object_to_json_string_ext(differing, JSON_C_TO_STRING_PLAIN),
+			cases[i].keys);
+	}
+	assert_null(json_differing_keys(NULL, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +456,10 @@ int main(void)
 		cmocka_unit_test(test_errors_of_files),
 		cmocka_unit_test(test_refuses_nul_byte),
 		cmocka_unit_test(test_refuses_depth),
+		cmocka_unit_test(test_texts_that_are_cut),
+		cmocka_unit_test(test_values_are_bounded),
+		cmocka_unit_test(test_signs_in_texts_are_no_values),
+		cmocka_unit_test(test_size_is_bounded),
 		cmocka_unit_test(test_refuses_long_key),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_fractions_can_be_written_again),
@@ -347,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_make_without_memory),
 		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_differing_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,8 @@ static void test_nothing_in_proc(void **state)
 		{ "/proc/self/cwd/x", ELOOP },       { "/proc/thread-self/root/etc/passwd", ELOOP },
 		{ "/proc/self/maps", EACCES },       { "/proc/self/environ", EACCES },
 		{ "/proc/self/../version", EACCES }, { "/proc/none", ENOENT },
+		{ "/sys/kernel/notes", EACCES },     { "/sys/../sys/power/state", EACCES },
+		{ "/sys/kernel", EACCES },
 	};
 	struct stat status;
 

@@ -232,6 +232,26 @@ static void test_size_format(void **state)
 	}
 }
 
+static void test_size_guess(void **state)
+{
+	const uint64_t least = UINT64_C(16) << 20, most = UINT64_C(8) << 40;
+	static const struct {
+		const char *text, *guess;
+	} cases[] = {
+		{ "500", "500M" }, { "16", "16M" }, { "15", "15G" },       { "4", "4G" },
+		{ "0", "" },       { "500K", "" },  { "65535", "65535M" }, { "65536", "" },
+		{ "x", "" },       { "", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char guess[PARSE_SIZE_TEXT];
+
+		assert_int_equal(parse_size_guess(cases[i].text, least, most, guess),
+				 cases[i].guess[0] != '\0');
+		assert_string_equal(guess, cases[i].guess);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +267,7 @@ int main(void)
 		cmocka_unit_test(test_unsigned),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_size_format),
+		cmocka_unit_test(test_size_guess),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

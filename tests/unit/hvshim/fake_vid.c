@@ -2,6 +2,8 @@
 /* A hypervisor device that is not there. */
 #include "tests/unit/hvshim/fake_vid.h"
 
+#include "common/wire/tlfs.h"
+
 #include <errno.h>
 #include <sys/eventfd.h>
 
@@ -101,11 +103,17 @@ int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value)
 
 int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
 {
-	return -ENOENT;
+	if (!vp->partition->vid.capabilities.hyperv_vapic || index < HV_MSR_EOI ||
+	    index > HV_MSR_TPR)
+		return -ENOENT;
+	vp->apic_writes++;
+	vp->apic_msr = index;
+	return 0;
 }
 
 int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable)
 {
+	vp->lazy_eoi = enable;
 	return 0;
 }
 

@@ -36,6 +36,9 @@ struct vid_vp {
 	enum fake_answer answer;
 	uint64_t value; /* of FAKE_VALUE, or of a hypercall */
 	uint8_t exception;
+	unsigned apic_writes; /* of Hyper-V's MSRs of the APIC */
+	uint32_t apic_msr;    /* the last that was written */
+	bool lazy_eoi;
 	bool refuses;        /* interrupts: not now */
 	unsigned interrupts; /* that it took, besides those of a struct vid_interrupt */
 	uint8_t vector;      /* of the last of them */

@@ -6,6 +6,7 @@
 #include "common/base/json.h"
 #include "common/wire/tlfs.h"
 #include "hvshim/hvshim.h"
+#include "tests/fake/watched_memory.h"
 #include "tests/unit/hvshim/fake_vid.h"
 #include "tests/unit/unit.h"
 
@@ -158,7 +159,7 @@ static int teardown(void **state)
 
 static void *memory(struct fixture *fixture, uint64_t address)
 {
-	return vid_memory_map(fixture->partition.memory, GPA(address), 1);
+	return watched_memory_guest(fixture->partition.memory, GPA(address), 1);
 }
 
 static int give_exit(struct fixture *fixture, const struct vid_exit *exit)

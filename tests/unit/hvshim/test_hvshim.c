@@ -37,7 +37,9 @@ struct fixture {
 	struct loop *loop;
 	struct hvshim *hvshim;
 
-	unsigned messages, slots_free, crashes, resets, notices;
+	bool in_loop;
+	bool loop_held; /* it does not run while the vp does */
+	unsigned messages, slots_free, crashes, resets;
 	unsigned refill; /* messages that are sent as soon as a slot is free */
 	uint32_t connection_id;
 	struct hvshim_message message;
@@ -48,6 +50,7 @@ static void on_message(void *data, uint32_t connection_id, const struct hvshim_m
 {
 	struct fixture *fixture = data;
 
+	assert_true(fixture->in_loop);
 	fixture->messages++;
 	fixture->connection_id = connection_id;
 	fixture->message = *message;
@@ -77,19 +80,20 @@ static void on_reset(void *data)
 	((struct fixture *)data)->resets++;
 }
 
-static void on_notice(void *data, const char *text)
-{
-	assert_true(strlen(text) > 0);
-	((struct fixture *)data)->notices++;
-}
-
 static const struct hvshim_callbacks callbacks = {
 	.message = on_message,
 	.slot_free = on_slot_free,
 	.crash = on_crash,
 	.reset = on_reset,
-	.notice = on_notice,
 };
+
+/* Callbacks are made by the loop alone, never within an exit. */
+static void run_loop(struct fixture *fixture, uint64_t timeout)
+{
+	fixture->in_loop = true;
+	assert_int_equal(loop_run_once(fixture->loop, timeout), 0);
+	fixture->in_loop = false;
+}
 
 static bool shim_exit(struct puppet *puppet, const struct vid_exit *exit)
 {
@@ -101,7 +105,8 @@ static bool shim_exit(struct puppet *puppet, const struct vid_exit *exit)
 	/* The loop's completions interrupt the thread, which is the vp's as well here. */
 	if (exit->kind != VID_EXIT_KICK)
 		return r == 0;
-	assert_int_equal(loop_run_once(fixture->loop, 0), 0);
+	if (!fixture->loop_held)
+		run_loop(fixture, 0);
 	return true;
 }
 
@@ -163,7 +168,7 @@ static int teardown(void **state)
 		return 0;
 	hvshim_free(fixture->hvshim);
 	for (unsigned i = 0; i < 4; i++)
-		assert_int_equal(loop_run_once(fixture->loop, 0), 0);
+		run_loop(fixture, 0);
 	loop_free(fixture->loop);
 	puppet_close(&fixture->puppet);
 	return 0;
@@ -242,14 +247,14 @@ static void enable_synic(struct fixture *fixture)
 /* Interrupts the guest has taken, after it has had the time to. */
 static uint32_t take_interrupt(struct fixture *fixture)
 {
-	assert_int_equal(loop_run_once(fixture->loop, 0), 0);
+	run_loop(fixture, 0);
 	assert_true(puppet_do(&fixture->puppet, puppet_wait, NULL));
 	return puppet_counter(&fixture->puppet);
 }
 
 static void turn(struct fixture *fixture)
 {
-	assert_int_equal(loop_run_once(fixture->loop, 0), 0);
+	run_loop(fixture, 0);
 }
 
 static void turn_until(struct fixture *fixture, const unsigned *count, unsigned wanted)
@@ -257,7 +262,7 @@ static void turn_until(struct fixture *fixture, const unsigned *count, unsigned 
 	uint64_t end = loop_now() + 60 * SECOND;
 
 	while (*count < wanted && loop_now() < end)
-		assert_int_equal(loop_run_once(fixture->loop, SECOND), 0);
+		run_loop(fixture, SECOND);
 	assert_int_equal(*count, wanted);
 }
 
@@ -342,40 +347,47 @@ static void test_plain_msrs(void **state)
 
 #define MSR_APIC_BASE    0x1bu
 #define APIC_BASE_X2APIC (1u << 10)
-#define X2APIC_TPR       0x808u
+
+/* By Hyper-V's MSRs, in either mode of the APIC. */
+static void assert_apic_works(struct fixture *fixture, uint8_t priority)
+{
+	uint64_t value;
+
+	write_msr(fixture, HV_MSR_EOI, 0);
+	write_msr(fixture, HV_MSR_TPR, priority);
+	assert_int_equal(read_msr(fixture, HV_MSR_TPR), priority);
+	assert_false(try_read(fixture, HV_MSR_EOI, &value));
+}
 
 static void test_lazy_end_of_interrupt(void **state)
 {
 	struct fixture *fixture = FIXTURE(state);
 	const struct vid_registers *registers = &fixture->puppet.registers;
+	const struct vid_capabilities *host = vid_capabilities(fixture->puppet.vid);
 	uint32_t *word = puppet_memory(&fixture->puppet, PUPPET_FREE);
-	uint64_t base, value;
+	uint64_t base;
 
-	if (vid_capabilities(fixture->puppet.vid)->apic_virtualization)
+	if (host->apic_virtualization)
 		skip(); /* not offered where the CPU does it */
+	*word = UINT32_MAX;
+	cpuid(fixture, HV_CPUID_RECOMMENDATIONS);
+	if (!host->hyperv_vapic) {
+		/* Nothing is promised that an xAPIC would not keep. */
+		assert_false(registers->rax & HV_HINT_APIC_MSRS);
+		assert_false(try_write(fixture, HV_MSR_EOI, 0));
+		write_msr(fixture, HV_MSR_VP_ASSIST_PAGE, PUPPET_FREE | HV_MSR_ENABLE);
+		assert_int_equal(*word, UINT32_MAX);
+		return;
+	}
+	assert_true(registers->rax & HV_HINT_APIC_MSRS);
 	cpuid(fixture, HV_CPUID_FEATURES);
 	assert_true(registers->rax & HV_PRIVILEGE_APIC);
-	cpuid(fixture, HV_CPUID_RECOMMENDATIONS);
-	assert_true(registers->rax & HV_HINT_APIC_MSRS);
-	/* Not as long as it is an xAPIC, and whoever watches is told why. */
-	assert_false(try_write(fixture, HV_MSR_EOI, 0));
-	assert_false(try_read(fixture, HV_MSR_TPR, &value));
-	assert_false(try_write(fixture, HV_MSR_EOI, 0));
-	turn_until(fixture, &fixture->notices, 1);
-	turn(fixture);
-	assert_int_equal(fixture->notices, 1);
-
+	assert_apic_works(fixture, 0x30);
 	assert_int_equal(vid_vp_get_msr(fixture->puppet.vp, MSR_APIC_BASE, &base), 0);
 	assert_int_equal(vid_vp_set_msr(fixture->puppet.vp, MSR_APIC_BASE, base | APIC_BASE_X2APIC),
 			 0);
-	write_msr(fixture, HV_MSR_EOI, 0);
-	write_msr(fixture, HV_MSR_TPR, 0x20);
-	assert_int_equal(read_msr(fixture, HV_MSR_TPR), 0x20);
-	assert_int_equal(vid_vp_get_msr(fixture->puppet.vp, X2APIC_TPR, &value), 0);
-	assert_int_equal(value, 0x20);
-	assert_false(try_read(fixture, HV_MSR_EOI, &value));
+	assert_apic_works(fixture, 0x20);
 
-	*word = UINT32_MAX;
 	write_msr(fixture, HV_MSR_VP_ASSIST_PAGE, PUPPET_FREE | HV_MSR_ENABLE);
 	assert_int_equal(read_msr(fixture, HV_MSR_VP_ASSIST_PAGE), PUPPET_FREE | HV_MSR_ENABLE);
 	assert_int_equal(*word, 0);
@@ -525,7 +537,6 @@ static void test_post_message(void **state)
 	put_message(fixture, INPUT_PAGE, MESSAGES, 1, 40);
 	assert_int_equal(hypercall(fixture, HV_CALL_POST_MESSAGE, INPUT_PAGE, 0),
 			 HV_STATUS_SUCCESS);
-	assert_int_equal(fixture->messages, 0); /* on the loop only */
 	turn_until(fixture, &fixture->messages, 1);
 	assert_int_equal(fixture->connection_id, MESSAGES);
 	assert_int_equal(fixture->message.type, 1);
@@ -583,6 +594,7 @@ static void test_messages_waiting_are_bounded(void **state)
 
 	enable_hypercalls(fixture);
 	put_message(fixture, INPUT_PAGE, 1, 1, 8);
+	fixture->loop_held = true;
 	for (unsigned i = 0; i < 16; i++)
 		assert_int_equal(hypercall(fixture, HV_CALL_POST_MESSAGE, INPUT_PAGE, 0),
 				 HV_STATUS_SUCCESS);
@@ -591,6 +603,7 @@ static void test_messages_waiting_are_bounded(void **state)
 	put_message(fixture, INPUT_PAGE, MESSAGES, 1, 8); /* a queue of its own */
 	assert_int_equal(hypercall(fixture, HV_CALL_POST_MESSAGE, INPUT_PAGE, 0),
 			 HV_STATUS_SUCCESS);
+	fixture->loop_held = false;
 	turn_until(fixture, &fixture->messages, 17);
 	put_message(fixture, INPUT_PAGE, 1, 1, 8);
 	assert_int_equal(hypercall(fixture, HV_CALL_POST_MESSAGE, INPUT_PAGE, 0),
@@ -900,7 +913,7 @@ static void test_slot_taken_again_in_silence(void **state)
 	hvshim_free(fixture->hvshim);
 	fixture->hvshim = NULL;
 	for (unsigned i = 0; i < 4; i++)
-		assert_int_equal(loop_run_once(fixture->loop, SECOND / 20), 0);
+		run_loop(fixture, SECOND / 20);
 }
 
 static void test_waiting_for_a_page_that_goes(void **state)
@@ -968,7 +981,7 @@ static void turn_until_slot_taken(struct fixture *fixture)
 	uint64_t end = loop_now() + 60 * SECOND;
 
 	while (slot(fixture)->type == HV_MESSAGE_NONE && loop_now() < end)
-		assert_int_equal(loop_run_once(fixture->loop, SECOND), 0);
+		run_loop(fixture, SECOND);
 	assert_int_not_equal(slot(fixture)->type, HV_MESSAGE_NONE);
 }
 
@@ -1006,7 +1019,7 @@ static void test_timer_waits_for_its_slot(void **state)
 	write_msr(fixture, TIMER_CONFIG(0), TO_SINT | HV_STIMER_AUTO_ENABLE);
 	write_msr(fixture, TIMER_COUNT(0), 1); /* long past */
 	for (unsigned i = 0; i < 1000 && !(slot(fixture)->flags & HV_MESSAGE_PENDING); i++)
-		assert_int_equal(loop_run_once(fixture->loop, SECOND), 0);
+		run_loop(fixture, SECOND);
 	assert_int_equal(slot(fixture)->type, 1);
 	slot(fixture)->type = HV_MESSAGE_NONE;
 	write_msr(fixture, HV_MSR_EOM, 0);
@@ -1029,7 +1042,7 @@ static void test_direct_periodic_timer(void **state)
 
 		/* The loop must have turned before there can be an interrupt to wait for. */
 		do {
-			assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+			run_loop(fixture, SECOND / 100);
 			vid_vp_kick(fixture->puppet.vp);
 			assert_int_equal(vid_vp_run(fixture->puppet.vp, &exit), 0);
 			hvshim_counters(fixture->hvshim, &counters);
@@ -1071,6 +1084,7 @@ static void test_timer_configurations(void **state)
 static void test_free_in_the_middle(void **state)
 {
 	struct fixture *fixture = FIXTURE(state);
+	unsigned called;
 
 	enable_hypercalls(fixture);
 	enable_synic(fixture);
@@ -1084,11 +1098,13 @@ static void test_free_in_the_middle(void **state)
 	assert_int_equal(post(fixture, "second"), HVSHIM_E_BUSY);
 	hvshim_signal_event(fixture->hvshim, 0, SINT, 1);
 	write_msr(fixture, HV_MSR_EOM, 0);
+	/* The loop may have run already, where a completion of its own interrupted the vp. */
+	called = fixture->messages + fixture->slots_free + fixture->crashes;
 	hvshim_free(fixture->hvshim);
 	fixture->hvshim = NULL;
 	for (unsigned i = 0; i < 4; i++)
 		turn(fixture);
-	assert_int_equal(fixture->messages + fixture->slots_free + fixture->crashes, 0);
+	assert_int_equal(fixture->messages + fixture->slots_free + fixture->crashes, called);
 }
 
 static void test_engines(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The puppet guest, seen from the host. */
 #include "tests/unit/vid/puppet.h"
+#include "tests/fake/watched_memory.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -10,6 +11,9 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+/* In programs that watch what the host writes, the guest has a mapping of its own. */
+#pragma weak watched_memory_guest
 
 #define CODE        0x1000u
 #define GDT         0x2000u
@@ -82,7 +86,8 @@ void puppet_set_cpuid(struct puppet *puppet)
 
 void *puppet_memory(struct puppet *puppet, uint64_t address)
 {
-	void *memory = vid_memory_map(puppet->memory, GPA(address), 1);
+	void *memory = watched_memory_guest ? watched_memory_guest(puppet->memory, GPA(address), 1)
+					    : vid_memory_map(puppet->memory, GPA(address), 1);
 
 	assert_non_null(memory);
 	return memory;

@@ -381,6 +381,63 @@ static void test_hugetlb(void **state)
 	hugetlb_survives_discard(*state, false);
 }
 
+static void test_runs(void **state)
+{
+	struct vid_memory *memory = *state;
+	static const struct {
+		uint64_t gpa, size, run;
+		bool is_ram;
+	} rows[] = {
+		{ 0, MIB, MIB, false },
+		{ 0, 8 * MIB, 2 * MIB, false },
+		{ 2 * MIB, 8 * MIB, MIB, true },
+		{ 2 * MIB + 5, 9, 9, true },
+		{ 3 * MIB - 1, 2, 1, true },
+		{ 3 * MIB, 8 * MIB, MIB, true }, /* a region of its own */
+		{ 4 * MIB, 8 * MIB, MIB, false },
+		{ 5 * MIB, 8 * MIB, MIB, true },
+		{ 6 * MIB, 8 * MIB, 8 * MIB, false },
+	};
+
+	assert_int_equal(add(memory, 5 * MIB, MIB), 0);
+	assert_int_equal(add(memory, 2 * MIB, MIB), 0);
+	assert_int_equal(add(memory, 3 * MIB, MIB), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool is_ram;
+
+		assert_int_equal(vid_memory_run(memory, GPA(rows[i].gpa), rows[i].size, &is_ram),
+				 rows[i].run);
+		assert_int_equal(is_ram, rows[i].is_ram);
+	}
+}
+
+/* What the host writes may go from one region into the next, and over memory that is none. */
+static void test_marks_across_regions(void **state)
+{
+	struct vid_memory *memory = *state;
+	uint64_t bitmap;
+
+	assert_int_equal(add(memory, 0, 16 * HV_PAGE_SIZE), 0);
+	assert_int_equal(add(memory, 16 * HV_PAGE_SIZE, 16 * HV_PAGE_SIZE), 0);
+	assert_int_equal(add(memory, 40 * HV_PAGE_SIZE, 16 * HV_PAGE_SIZE), 0);
+	assert_int_equal(vid_memory_track_dirty(memory, true), 0);
+	vid_memory_mark_written(memory, GPA(15 * HV_PAGE_SIZE + 1), HV_PAGE_SIZE);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, &bitmap, 1), 0);
+	assert_int_equal(bitmap, 1 << 15);
+	assert_int_equal(vid_memory_read_dirty(memory, 1, &bitmap, 1), 0);
+	assert_int_equal(bitmap, 1);
+	vid_memory_mark_written(memory, GPA(30 * HV_PAGE_SIZE), 12 * HV_PAGE_SIZE);
+	assert_int_equal(vid_memory_read_dirty(memory, 0, &bitmap, 1), 0);
+	assert_int_equal(bitmap, 0);
+	assert_int_equal(vid_memory_read_dirty(memory, 1, &bitmap, 1), 0);
+	assert_int_equal(bitmap, 3 << 14);
+	assert_int_equal(vid_memory_read_dirty(memory, 2, &bitmap, 1), 0);
+	assert_int_equal(bitmap, 3);
+	vid_memory_mark_written(memory, GPA(55 * HV_PAGE_SIZE), UINT64_MAX);
+	assert_int_equal(vid_memory_read_dirty(memory, 2, &bitmap, 1), 0);
+	assert_int_equal(bitmap, 1 << 15);
+}
+
 static void test_hugetlb_shared(void **state)
 {
 	hugetlb_survives_discard(*state, true);
@@ -451,6 +508,8 @@ int main(void)
 		TEST(test_sharing),
 		TEST(test_discard_gives_zeros),
 		TEST(test_host_writes_are_tracked),
+		TEST(test_runs),
+		TEST(test_marks_across_regions),
 		TEST(test_discard_range),
 		TEST(test_discard_range_shared),
 		TEST(test_discard_range_is_checked),

@@ -2,6 +2,7 @@
 /* Network adapters as they are written on the command line. */
 #include "tests/unit/unit.h"
 #include "vmms/vmctl/adapter_options.h"
+#include "vmms/vmctl/adapter_text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -66,11 +67,38 @@ static void test_vlans(void **state)
 	assert_null(vlan);
 }
 
+static void test_settings_as_text(void **state)
+{
+	static const struct {
+		const char *adapter, *text;
+	} cases[] = {
+		{ "{}", "" },
+		{ "{\"dhcp_guard\":true,\"router_guard\":false,\"vlan\":{\"access\":10}}",
+		  "DHCP guard, VLAN 10" },
+		{ "{\"vlan\":{\"trunk\":[1,20],\"native\":5}}", "VLANs 1 20 (native 5)" },
+		{ "{\"bandwidth\":{\"egress\":10000000,\"ingress\":1500}}",
+		  "egress 10M, ingress 1500" },
+		{ "{\"forward\":[\"2222:22\",\"udp:53:53\"],\"mac_spoofing\":true}",
+		  "MAC spoofing, forwards 2222:22 udp:53:53" },
+		{ "{\"vlan\":7,\"forward\":{},\"bandwidth\":[]}", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct json_object *adapter = json_tokener_parse(cases[i].adapter);
+		char text[ADAPTER_TEXT_SIZE];
+
+		adapter_text_settings(adapter, text);
+		assert_string_equal(text, cases[i].text);
+		json_object_put(adapter);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_vlans),
+		cmocka_unit_test(test_settings_as_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,12 +3,14 @@
 #include "common/base/cc.h"
 #include "tests/unit/unit.h"
 #include "vmms/console.h"
+#include "vmms/log_file.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct fixture {
 	sd_event *loop;
@@ -76,6 +78,23 @@ static void guest_says(struct fixture *fixture, const char *bytes, size_t size)
 		}
 		settle(fixture);
 	}
+}
+
+/* Bytes that were written, and those that are said to be left out. */
+static size_t count_kept(const char *text)
+{
+	size_t count = 0;
+
+	while (*text != '\0') {
+		if (strncmp(text, "\r\n[", 3) == 0) {
+			count += strtoul(text + 3, NULL, 10);
+			text = strstr(text, "]\r\n") + 3;
+		} else {
+			count++;
+			text++;
+		}
+	}
+	return count;
 }
 
 /* All that the client can read now. Return: bytes; -1: at once the end. */
@@ -152,7 +171,7 @@ static void test_a_slow_client_is_told_what_it_lost(void **state)
 {
 	struct fixture *fixture = *state;
 	AUTO_CLOSE int slow = open_client(fixture, &watcher, false);
-	size_t total = 8 * 1024 * 1024, size = 2 * 1024 * 1024;
+	size_t total = 3 * 1024 * 1024, size = 2 * 1024 * 1024;
 	AUTO_FREE char *bytes = malloc(total);
 	AUTO_FREE char *read = malloc(size);
 	unsigned long long lost = 0;
@@ -279,6 +298,36 @@ static void test_log_of_a_vm_that_never_ran(void **state)
 	console_free(console);
 }
 
+/* A guest that writes without end: what is kept of it is bounded, and told. */
+static void test_the_log_has_a_rate(void **state)
+{
+	char directory[] = "/tmp/vmms-console-XXXXXX", path[64], old_path[64];
+	struct fixture *fixture = *state;
+	AUTO_FREE char *kept = NULL;
+	struct log_file *log, *reader;
+	size_t size, sent = 0;
+	char block[4096];
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/console", directory);
+	snprintf(old_path, sizeof(old_path), "%s/console.old", directory);
+	assert_int_equal(log_file_new(directory, "console", 64 << 20, &log), 0);
+	assert_int_equal(log_file_new(directory, "console", 64 << 20, &reader), 0);
+	console_keep(fixture->console, log);
+	memset(block, 'x', sizeof(block));
+	for (; sent < 3 * CONSOLE_LOG_BOUND; sent += sizeof(block))
+		guest_says(fixture, block, sizeof(block));
+	console_disconnect(fixture->console);
+	assert_int_equal(log_file_read(reader, 64 << 20, &kept, &size), 0);
+	assert_true(size >= CONSOLE_LOG_BOUND);
+	assert_non_null(strstr(kept, " bytes left out]\r\n"));
+	assert_int_equal(count_kept(kept), sent);
+	log_file_free(reader);
+	unlink(path);
+	unlink(old_path);
+	rmdir(directory);
+}
+
 static void test_no_more_than_so_many(void **state)
 {
 	struct fixture *fixture = *state;
@@ -310,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_worker_closes_its_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_until_off_without_a_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_of_a_vm_that_never_ran, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_log_has_a_rate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_more_than_so_many, setup, teardown),
 	};
 

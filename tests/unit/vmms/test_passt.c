@@ -4,6 +4,7 @@
  * it is asked for an address over its socket. Skipped where there is no passt, or no namespace.
  */
 #include "tests/unit/unit.h"
+#include "vmms/network_guard.h"
 #include "vmms/passt.h"
 
 #include <arpa/inet.h>
@@ -146,21 +147,226 @@ static void test_gives_an_address(void **state)
 	passt_free(passt);
 }
 
+static void forward(const char *text)
+{
+	assert_int_equal(definition_forward_parse(text, &adapter.forwards[adapter.forward_count++]),
+			 0);
+}
+
+/* Waits until one listens there: "7F000001:08AE", or the like, of /proc/net. */
+static void wait_listener(const char *file, const char *address)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "for i in $(seq 600); do grep -q ' %s ' /proc/net/%s && exit; sleep 0.1; done; "
+		 "exit 1",
+		 address, file);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_forwards(void **state)
 {
 	struct passt *passt;
 	int fd;
 
 	need_network();
-	adapter.forward_count = 2;
-	adapter.forwards[0] = (struct definition_forward){ DEFINITION_PROTOCOL_TCP, 2222, 22 };
-	adapter.forwards[1] = (struct definition_forward){ DEFINITION_PROTOCOL_UDP, 5353, 53 };
+	forward("2222:22");
+	forward("192.0.2.9:2223:22");
+	forward("*:2224:22");
+	forward("udp:5353:53");
 	assert_int_equal(start(PASST, &passt, &fd), 0);
-	assert_int_equal(system("for i in $(seq 600); do"
-				" grep -q ':08AE 0*:0000 0A' /proc/net/tcp && exit;"
-				" sleep 0.1; done; exit 1"),
-			 0);
-	assert_int_equal(system("grep -q ':14E9 ' /proc/net/udp"), 0);
+	wait_listener("tcp", "0100007F:08AE");
+	wait_listener("tcp", "090200C0:08AF");
+	wait_listener("tcp", "00000000:08B0");
+	wait_listener("udp", "0100007F:14E9");
+	assert_int_equal(system("! grep -q ' 00000000:08AE ' /proc/net/tcp"), 0);
+	passt_free(passt);
+	close(fd);
+}
+
+/* ---- What the guest reaches ---- */
+
+#define GUEST_USER 2147287040u
+#define PORT       7777
+
+static int listen_at(const char *text)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(inet_pton(AF_INET, text, &address.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static bool has_connection(int fd, int timeout)
+{
+	struct pollfd ready = { fd, POLLIN, 0 };
+
+	return poll(&ready, 1, timeout) == 1;
+}
+
+static void add_words(uint32_t *sum, const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i += 2)
+		*sum += (uint32_t)(bytes[i] << 8 | bytes[i + 1]);
+}
+
+static void put_sum(uint8_t *at, uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	at[0] = (uint8_t)(~sum >> 8);
+	at[1] = (uint8_t)~sum;
+}
+
+/* The first segment of a TCP connection from the guest, 192.0.2.9, to that address. */
+static void send_syn(int fd, const char *to)
+{
+	static uint16_t port = 40000;
+	uint8_t frame[4 + 14 + 40] = { 0, 0, 0,    54,   0x52, 0x54, 0, 0, 0,
+				       1, 2, 0x56, 0x4d, 0,    0,    1, 8 };
+	uint8_t *ip = frame + 18, *tcp = ip + 20;
+	const uint8_t ip_head[] = { 0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 192, 0, 2, 9 };
+	const uint8_t tcp_head[] = {
+		(uint8_t)(port >> 8),
+		(uint8_t)port,
+		PORT >> 8,
+		PORT & 0xff,
+		0,
+		0,
+		0,
+		1,
+		0,
+		0,
+		0,
+		0,
+		0x50,
+		2,
+		0x20,
+	};
+	uint32_t sum = 0;
+
+	port++;
+	memcpy(ip, ip_head, sizeof(ip_head));
+	assert_int_equal(inet_pton(AF_INET, to, ip + 16), 1);
+	memcpy(tcp, tcp_head, sizeof(tcp_head));
+	add_words(&sum, ip, 20);
+	put_sum(ip + 10, sum);
+	sum = 6 + 20;
+	add_words(&sum, ip + 12, 8);
+	add_words(&sum, tcp, 20);
+	put_sum(tcp + 16, sum);
+	assert_int_equal(send(fd, frame, sizeof(frame), 0), sizeof(frame));
+}
+
+/* Whether what listens on 127.0.0.1 alone is reached at that address. Anybody reaches 192.0.2.10.
+ */
+static bool reaches_loopback(const char *to)
+{
+	int loopback = listen_at("127.0.0.1"), other = listen_at("192.0.2.10"), fd;
+	const struct passt_config config = { .program = PASST,
+					     .adapter = &adapter,
+					     .user = GUEST_USER,
+					     .ended = on_end,
+					     .owner = &adapter };
+	struct passt *passt;
+	bool reached;
+
+	assert_int_equal(passt_start(loop, &config, &passt, &fd), 0);
+	send_syn(fd, to);
+	send_syn(fd, "192.0.2.10");
+	assert_true(has_connection(other, 60000));
+	reached = has_connection(loopback, 0);
+	passt_free(passt);
+	close(fd);
+	close(loopback);
+	close(other);
+	return reached;
+}
+
+static void test_the_router_is_not_the_host(void **state)
+{
+	need_network();
+	assert_int_equal(system("ip address add 192.0.2.10/24 dev up0"), 0);
+	assert_false(reaches_loopback("192.0.2.1"));
+	adapter.host_loopback = true;
+	assert_true(reaches_loopback("192.0.2.1"));
+}
+
+/* passt(1) connects to wherever a guest of ill will sends; the rules are for its user. */
+static void test_nor_is_127_0_0_1(void **state)
+{
+	struct network_guard *guard;
+
+	need_network();
+	assert_int_equal(system("ip address add 192.0.2.10/24 dev up0"), 0);
+	if (network_guard_new("/var/lib/test", &guard) < 0)
+		skip();
+	assert_true(reaches_loopback("127.0.0.1"));
+	assert_int_equal(network_guard_close_loopback(guard, GUEST_USER, true), 0);
+	assert_false(reaches_loopback("127.0.0.1"));
+	assert_false(reaches_loopback("127.1.2.3"));
+	assert_false(reaches_loopback("0.0.0.0"));
+	assert_int_equal(network_guard_close_loopback(guard, GUEST_USER + 1, true), 0);
+	assert_int_equal(network_guard_close_loopback(guard, GUEST_USER, false), 0);
+	assert_true(reaches_loopback("127.0.0.1"));
+	network_guard_free(guard);
+	assert_int_equal(system("nft list tables | grep -q 'inet vmms_kept'"), 0);
+}
+
+/* One of the host's own users still reaches what is forwarded, under the same rules. */
+static void test_forwards_are_answered(void **state)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(2222),
+				       .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	const struct passt_config config = { .program = PASST,
+					     .adapter = &adapter,
+					     .user = GUEST_USER,
+					     .ended = on_end,
+					     .owner = &adapter };
+	struct network_guard *guard;
+	struct passt *passt;
+	int fd, client;
+
+	need_network();
+	if (network_guard_new("/var/lib/test", &guard) < 0)
+		skip();
+	assert_int_equal(network_guard_close_loopback(guard, GUEST_USER, true), 0);
+	forward("2222:22");
+	assert_int_equal(passt_start(loop, &config, &passt, &fd), 0);
+	wait_listener("tcp", "0100007F:08AE");
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(client);
+	passt_free(passt);
+	close(fd);
+	assert_int_equal(network_guard_close_loopback(guard, GUEST_USER, false), 0);
+	network_guard_free(guard);
+	assert_int_equal(system("! nft list tables | grep -q vmms_"), 0);
+}
+
+static void test_its_user(void **state)
+{
+	struct passt_config config = { .program = PASST,
+				       .adapter = &adapter,
+				       .user = GUEST_USER,
+				       .ended = on_end,
+				       .owner = &adapter };
+	char command[256];
+	struct passt *passt;
+	int fd;
+
+	need_network();
+	forward("2222:22");
+	assert_int_equal(passt_start(loop, &config, &passt, &fd), 0);
+	wait_listener("tcp", "0100007F:08AE");
+	snprintf(command, sizeof(command), "grep -q '^Uid:.%u.%u' /proc/%d/status", GUEST_USER,
+		 GUEST_USER, (int)passt_process(passt)->pid);
+	assert_int_equal(system(command), 0);
 	passt_free(passt);
 	close(fd);
 }
@@ -198,10 +404,10 @@ static void test_other_programs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_other_programs),
-		TEST(test_gives_an_address),
-		TEST(test_forwards),
-		TEST(test_without_a_network),
+		TEST(test_other_programs),   TEST(test_gives_an_address),
+		TEST(test_forwards),         TEST(test_the_router_is_not_the_host),
+		TEST(test_nor_is_127_0_0_1), TEST(test_forwards_are_answered),
+		TEST(test_its_user),         TEST(test_without_a_network),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 #include "vmms/permit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct definition *new_definition(const char *owner)
@@ -23,9 +24,11 @@ static void test_names_that_a_definition_cannot_hold(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		CLEANUP(definition_freep) struct definition *wanted = new_definition(NULL);
-		const char *user = bad[i];
+		struct user_found user = { .uid = 1000 };
 
-		assert_true(permit_definition(user, NULL, wanted, &failure) < 0);
+		snprintf(user.name, sizeof(user.name), "%s", bad[i]);
+
+		assert_true(permit_definition(&user, NULL, wanted, &failure) < 0);
 		assert_string_equal(failure.name, "org.freedesktop.DBus.Error.AccessDenied");
 		assert_null(wanted->owner);
 	}
@@ -34,12 +37,20 @@ static void test_names_that_a_definition_cannot_hold(void **state)
 static void test_a_new_vm_becomes_the_users(void **state)
 {
 	CLEANUP(definition_freep) struct definition *wanted = new_definition(NULL);
-	const char *user = "somebody";
+	const struct user_found user = { "somebody", 1000, true };
 	struct failure failure;
 
-	assert_int_equal(permit_definition(user, NULL, wanted, &failure), 0);
+	assert_int_equal(permit_definition(&user, NULL, wanted, &failure), 0);
 	assert_string_equal(wanted->owner, "somebody");
-	assert_true(permit_is_owner(user, wanted));
+	assert_true(permit_is_owner(&user, wanted));
+	wanted->owner_uid = 1000;
+	assert_true(permit_is_owner(&user, wanted));
+	/* A user of the same name, and one of the same number. */
+	wanted->owner_uid = 1001;
+	assert_false(permit_is_owner(&user, wanted));
+	wanted->owner_uid = 1000;
+	strcpy(wanted->owner, "another");
+	assert_false(permit_is_owner(&user, wanted));
 }
 
 static void test_root_is_asked_nothing(void **state)
@@ -57,7 +68,7 @@ static void test_root_is_asked_nothing(void **state)
 static void test_files_of_others(void **state)
 {
 	CLEANUP(definition_freep) struct definition *stored = new_definition(NULL);
-	const char *user = "somebody";
+	const struct user_found user = { "somebody", 1000, true };
 	struct failure failure;
 
 	stored->name = strdup("vm");
@@ -75,7 +86,7 @@ static void test_files_of_others(void **state)
 		} else if (i == 3) {
 			wanted->owner = strdup("somebody");
 		}
-		assert_int_equal(permit_definition(user, stored, wanted, &failure) == 0, i == 0);
+		assert_int_equal(permit_definition(&user, stored, wanted, &failure) == 0, i == 0);
 	}
 }
 

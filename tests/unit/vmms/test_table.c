@@ -73,6 +73,35 @@ static void test_cells_are_escaped(void **state)
 	assert_prints(table, "A            B\n\\x1b[2J\\x0a  b\\x09b\\xff\n");
 }
 
+static void test_lines_are_cut(void **state)
+{
+	static const char *const titles[] = { "NAME", "N", "REASON" };
+	static const struct {
+		size_t width;
+		const char *text;
+	} cases[] = {
+		{ 0, "NAME  N  REASON\nvm    1  a long \xc3\xbc reason\n" },
+		{ 22, "NAME  N  REASON\nvm    1  a long \xc3\xbc rea\xe2\x80\xa6\n" },
+		{ 17, "NAME  N  REASON\nvm    1  a long \xe2\x80\xa6\n" },
+		{ 9, "NAME  N  \nvm    1  \n" },
+		{ 3, "NA\xe2\x80\xa6\nvm \n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct table *table = table_new(titles, ARRAY_SIZE(titles));
+		char text[1024];
+
+		table_add(table, "vm");
+		table_add(table, "1");
+		table_add(table, "a long \xc3\xbc reason");
+		capture_begin();
+		table_print_within(table, cases[i].width);
+		capture_end(text, sizeof(text));
+		table_free(table);
+		assert_string_equal(text, cases[i].text);
+	}
+}
+
 static void test_only_titles(void **state)
 {
 	static const char *const titles[] = { "A", "B" };
@@ -98,6 +127,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_cells_are_escaped),
+		cmocka_unit_test(test_lines_are_cut),
 		cmocka_unit_test(test_only_titles),
 		cmocka_unit_test(test_json_is_safe_to_look_at),
 	};

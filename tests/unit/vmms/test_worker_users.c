@@ -4,6 +4,9 @@
 #include "vmms/worker_users.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define FIRST 70000u
 
@@ -75,12 +78,43 @@ static void test_none(void **state)
 	assert_int_equal(take(&users, NULL), 0);
 }
 
+/* Of a user that nobody has, but for one process that the test makes. */
+static void test_processes(void **state)
+{
+	const uid_t user = WORKER_USERS_LAST;
+	int pipes[2];
+	pid_t pid;
+	char byte;
+
+	if (geteuid() != 0)
+		skip();
+	assert_false(worker_users_has_processes(user));
+	assert_true(worker_users_has_processes(geteuid()));
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	if (pid == 0) {
+		byte = setresuid(user, user, user) == 0 && setsid() > 0;
+		_exit(write(pipes[1], &byte, 1) == 1 ? pause() : 1);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	assert_int_equal(byte, 1);
+	assert_true(worker_users_has_processes(user));
+	assert_false(worker_users_has_processes(user - 1));
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(worker_users_has_processes(user));
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_all_in_turn),
 		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_processes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

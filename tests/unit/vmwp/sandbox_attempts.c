@@ -21,6 +21,7 @@
 #include <sys/ptrace.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -63,7 +64,7 @@ void surroundings_init(struct surroundings *surroundings)
 	struct sockaddr_in internet = internet_address(0);
 	struct sockaddr_un abstract = abstract_address();
 	socklen_t size = sizeof(internet);
-	int disk;
+	int disk, peers[2];
 
 	strcpy(surroundings->disk, "/tmp/vmms-sandbox-XXXXXX");
 	disk = mkostemp(surroundings->disk, O_CLOEXEC);
@@ -83,6 +84,10 @@ void surroundings_init(struct surroundings *surroundings)
 	surroundings->shared_memory = shmget(IPC_PRIVATE, PAGE, 0666);
 	surroundings->program = open("/bin/true", O_RDONLY | O_CLOEXEC);
 	surroundings->file = memfd_create("file", MFD_CLOEXEC);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, peers) < 0)
+		abort();
+	surroundings->peer = peers[0];
+	surroundings->other_end = peers[1];
 }
 
 void surroundings_deinit(struct surroundings *surroundings)
@@ -95,6 +100,8 @@ void surroundings_deinit(struct surroundings *surroundings)
 	shmctl(surroundings->shared_memory, IPC_RMID, NULL);
 	close(surroundings->program);
 	close(surroundings->file);
+	close(surroundings->peer);
+	close(surroundings->other_end);
 }
 
 /* ---- By system call ---- */
@@ -140,6 +147,23 @@ ATTEMPT(look_at_path)
 	return outcome(access(surroundings->disk, F_OK));
 }
 
+/* As fstat(2) is made, but with a path. */
+ATTEMPT(look_at_path_as_at_a_descriptor)
+{
+	struct stat status;
+
+	return outcome(
+		syscall(SYS_newfstatat, AT_FDCWD, surroundings->disk, &status, AT_EMPTY_PATH));
+}
+
+ATTEMPT(look_at_more_of_a_path)
+{
+	struct statx status;
+
+	return outcome(syscall(SYS_statx, AT_FDCWD, surroundings->disk, AT_EMPTY_PATH, STATX_SIZE,
+			       &status));
+}
+
 ATTEMPT(list_processes)
 {
 	return opendir("/proc") ? 0 : errno;
@@ -168,6 +192,42 @@ ATTEMPT(signal)
 ATTEMPT(signal_thread)
 {
 	return outcome(syscall(SYS_tgkill, surroundings->process, surroundings->process, SIGWINCH));
+}
+
+ATTEMPT(ask_affinity)
+{
+	cpu_set_t cpus;
+
+	return outcome(sched_getaffinity(surroundings->process, sizeof(cpus), &cpus));
+}
+
+ATTEMPT(set_affinity)
+{
+	cpu_set_t cpus;
+
+	memset(&cpus, 0xff, sizeof(cpus));
+	return outcome(sched_setaffinity(surroundings->process, sizeof(cpus), &cpus));
+}
+
+/* Kernels before 6.5 do not have it; that it comes so far is what is asked. */
+ATTEMPT(peer_of_a_socket)
+{
+	enum { PEER_PIDFD = 77 };
+	socklen_t size = sizeof(int);
+	int pidfd;
+	int r = getsockopt(surroundings->peer, SOL_SOCKET, PEER_PIDFD, &pidfd, &size);
+
+	return r < 0 && errno == ENOPROTOOPT ? 0 : outcome(r);
+}
+
+ATTEMPT(make_room_in_file)
+{
+	return outcome(fallocate(surroundings->file, 0, 0, PAGE));
+}
+
+ATTEMPT(make_room_behind_file)
+{
+	return outcome(fallocate(surroundings->file, FALLOC_FL_KEEP_SIZE, 0, PAGE));
 }
 
 ATTEMPT(fork)
@@ -337,11 +397,18 @@ const struct attempt attempts[] = {
 	ROW(other_disk, ENOENT, EACCES),
 	ROW(other_disk_upwards, ENOENT, EACCES),
 	ROW(look_at_path, ENOENT, KILLED),
+	ROW(look_at_path_as_at_a_descriptor, ENOENT, 0),
+	ROW(look_at_more_of_a_path, ENOENT, 0),
 	ROW(list_processes, ENOENT, EACCES),
 	ROW(trace, EPERM, KILLED),
 	ROW(read_memory, EPERM, KILLED),
 	ROW_BY_USER(signal, EPERM, KILLED),
 	ROW_BY_USER(signal_thread, EPERM, KILLED),
+	ROW(ask_affinity, 0, KILLED),
+	ROW_BY_USER(set_affinity, EPERM, KILLED),
+	ROW(peer_of_a_socket, 0, KILLED),
+	ROW(make_room_in_file, 0, KILLED),
+	ROW(make_room_behind_file, 0, KILLED),
 	ROW(fork, 0, KILLED),
 	ROW(clone3, 0, ENOSYS),
 	ROW(execute, ENOENT, KILLED),
@@ -376,13 +443,21 @@ static void *thread(void *data)
 int attempt_to_work(const struct surroundings *surroundings, struct io_uring *ring)
 {
 	int event = eventfd(0, EFD_CLOEXEC);
+	socklen_t size = sizeof(int);
 	pthread_t id;
 	eventfd_t value;
+	cpu_set_t cpus;
 	void *result;
+	int type;
 
 	if (pthread_create(&id, NULL, thread, &event) || pthread_join(id, &result) || !result)
 		return EIO;
 	if (eventfd_read(event, &value) < 0 || ftruncate(surroundings->file, PAGE) < 0)
+		return errno;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ||
+	    sched_setaffinity(0, sizeof(cpus), &cpus) < 0 ||
+	    getsockopt(surroundings->peer, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+	    fallocate(surroundings->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) < 0)
 		return errno;
 	io_uring_prep_write(io_uring_get_sqe(ring), surroundings->file, "data", 4, 0);
 	return ring_outcome(ring);

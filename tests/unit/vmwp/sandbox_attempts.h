@@ -21,6 +21,7 @@ struct surroundings {
 	int shared_memory;   /* System V */
 	int program;         /* descriptor of /bin/true */
 	int file;            /* descriptor of a file of our own */
+	int peer, other_end; /* a pair of connected sockets */
 };
 
 void surroundings_init(struct surroundings *surroundings);

@@ -487,6 +487,45 @@ static void rtc_can_be_set(void **state)
 	assert_int_equal(rtc.offset, moment(1999, 12, 31, 9, 15, 30) - now);
 }
 
+static bool is_bcd(uint8_t value)
+{
+	return value >> 4 < 10 && (value & 0xf) < 10;
+}
+
+/* Whatever a guest sets, also what is no date, or one before the year 0, or far in the future. */
+static void rtc_shows_digits_of_any_date(void **state)
+{
+	static const uint8_t time[] = { 0, 2, 4, 6, 7, 8, 9, 0x32 };
+	static const uint8_t values[] = { 0x00, 0x01, 0x12, 0x99, 0x9f, 0xf9, 0xff };
+	struct rtc rtc = { 0 };
+	int64_t now = moment(2024, 2, 29, 23, 59, 58);
+
+	rtc_reset(&rtc);
+	for (unsigned i = 0; i < 7u * 7 * 7 * 7; i++) {
+		rtc_set(&rtc, 0x0b, 0x82, now);
+		rtc_set(&rtc, 7, values[i % 7], now);
+		rtc_set(&rtc, 8, values[i / 7 % 7], now);
+		rtc_set(&rtc, 9, values[i / 49 % 7], now);
+		rtc_set(&rtc, 0x32, values[i / 343], now);
+		rtc_set(&rtc, 0x0b, 0x02, now);
+		rtc_set(&rtc, 4, values[i % 7], now); /* of the running clock */
+		for (size_t j = 0; j < ARRAY_SIZE(time); j++)
+			if (!is_bcd(rtc_get(&rtc, time[j], now)))
+				fail_msg("register %u is %#x", time[j],
+					 rtc_get(&rtc, time[j], now));
+	}
+	/* November the 30th of the year before the year 0. */
+	rtc_set(&rtc, 0x0b, 0x82, now);
+	for (size_t j = 0; j < ARRAY_SIZE(time); j++)
+		rtc_set(&rtc, time[j], 0, now);
+	rtc_set(&rtc, 0x0b, 0x02, now);
+	assert_int_equal(rtc_get(&rtc, 0, now), 0);
+	assert_int_equal(rtc_get(&rtc, 7, now), 0x30);
+	assert_int_equal(rtc_get(&rtc, 8, now), 0x11);
+	assert_int_equal(rtc_get(&rtc, 9, now), 0x99);
+	assert_int_equal(rtc_get(&rtc, 0x32, now), 0x99);
+}
+
 static void rtc_alarms(void **state)
 {
 	struct rtc rtc = { 0 };
@@ -612,6 +651,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(ports_that_reset, setup, teardown),
 		cmocka_unit_test(rtc_tells_the_time),
 		cmocka_unit_test(rtc_can_be_set),
+		cmocka_unit_test(rtc_shows_digits_of_any_date),
 		cmocka_unit_test(rtc_alarms),
 		cmocka_unit_test_setup_teardown(chipset_ticks_for_alarms, setup, teardown),
 		cmocka_unit_test(rtc_survives_nonsense),

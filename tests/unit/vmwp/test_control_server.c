@@ -16,10 +16,12 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -438,6 +440,12 @@ static void ask_for_inspection(struct fixture *fixture)
 		assert_true(json_object_object_get_ex(vp, "running", &running));
 		assert_true(json_object_object_get_ex(vp, "synic", NULL));
 		assert_true(json_object_object_get_ex(vp, "exits", NULL));
+		assert_true(json_object_object_get_ex(vp, "registers", &part));
+		assert_int_equal(json_object_object_length(part), 18);
+		assert_true(json_object_object_get_ex(vp, "segments", &part));
+		assert_int_equal(json_object_object_length(part), 8);
+		assert_true(json_object_object_get_ex(vp, "control", &part));
+		assert_true(json_object_object_get_ex(part, "cr3", NULL));
 	}
 	assert_string_equal(ask(fixture, "inspect", "{\"part\": \"vps\", \"first\": 4294967295}"),
 			    "");
@@ -677,18 +685,23 @@ static void daemon_that_goes_away(void **state)
 	assert_int_equal(machine_state(fixture->worker.machine), MACHINE_STOPPED);
 }
 
-/* A daemon that comes to a worker that has had another. */
-static void adopt(struct fixture *fixture)
+static void adopt_connected(struct fixture *fixture)
 {
 	AUTO_CLOSE int error = dup(STDERR_FILENO);
 	int sockets[2];
 
-	assert_int_equal(control_connect(SOCKET_PATH, &fixture->socket), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
 	AUTO_CLOSE int far = sockets[1];
 	fixture->serial = sockets[0];
 	const int fds[] = { far, error };
 	assert_string_equal(ask_with(fixture, "adopt", NULL, fds, 2), "");
+}
+
+/* A daemon that comes to a worker that has had another. */
+static void adopt(struct fixture *fixture)
+{
+	assert_int_equal(control_connect(SOCKET_PATH, &fixture->socket), 0);
+	adopt_connected(fixture);
 }
 
 static void leave(struct fixture *fixture)
@@ -730,6 +743,29 @@ static void changes_before_the_next_daemon(void **state)
 	assert_int_equal(told_number(fixture, "changed"), 0);
 }
 
+/* A worker that cannot take a connection now, for want of descriptors, takes it later. */
+static void daemon_that_cannot_be_taken_at_once(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET_PATH };
+	int socket_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct fixture *fixture = *state;
+	struct rlimit before, none;
+
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = STDERR_FILENO + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	leave(fixture);
+	assert_int_equal(connect(socket_, (struct sockaddr *)&address, sizeof(address)), 0);
+	for (int i = 0; i < 10; i++)
+		turn(fixture);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	fixture->socket = socket_;
+	adopt_connected(fixture);
+}
+
 static void expect_dot(struct fixture *fixture)
 {
 	uint64_t end = loop_now() + 60 * SECOND;
@@ -740,11 +776,25 @@ static void expect_dot(struct fixture *fixture)
 	assert_int_equal(byte, '.');
 }
 
+/* As the daemon makes it, but that it can be read. */
+static int make_end(void)
+{
+	struct mq_attr attributes = { .mq_maxmsg = 1, .mq_msgsize = CONTROL_END_MAX };
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof(name), "/vmms-test-%d", (int)getpid());
+	fd = mq_open(name, O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK, 0600, &attributes);
+	assert_true(fd >= 0);
+	mq_unlink(name);
+	return fd;
+}
+
 static void daemon_that_is_followed_by_another(void **state)
 {
 	struct fixture *fixture = *state;
-	AUTO_CLOSE int end = memfd_create("end", MFD_CLOEXEC);
-	char text[64] = "";
+	AUTO_CLOSE int end = make_end();
+	char text[CONTROL_END_MAX + 1] = "";
 	struct json_object *told;
 
 	assert_string_equal(ask_with(fixture, "descriptors", "{\"names\": [\"end\"]}", &end, 1),
@@ -767,7 +817,7 @@ static void daemon_that_is_followed_by_another(void **state)
 	leave(fixture);
 	worker_stop(&fixture->worker);
 	assert_int_equal(worker_run(&fixture->worker), 0);
-	assert_true(pread(end, text, sizeof(text) - 1, 0) > 0);
+	assert_true(mq_receive(end, text, CONTROL_END_MAX, NULL) > 0);
 	assert_string_equal(text, "{\"reason\":\"stopped\",\"message\":\"\"}");
 }
 
@@ -1066,6 +1116,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(daemon_that_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(changes_before_the_next_daemon, setup_listening,
 						teardown),
+		cmocka_unit_test_setup_teardown(daemon_that_cannot_be_taken_at_once,
+						setup_listening, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_is_followed_by_another, setup_listening,
 						teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_leaves_a_vm_half_made, setup_listening,

@@ -585,6 +585,53 @@ static void crashed_guest_is_stopped(void **state)
 	assert_int_equal(fixture->resets, 0);
 }
 
+/* Its state stays, and it runs on from where it was. */
+static void registers_while_it_runs(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
+	struct fixture *fixture = *state;
+	struct vid_system_registers system;
+	struct vid_registers registers;
+	unsigned states;
+
+	start(fixture, code, sizeof(code));
+	for (int i = 0; i < 3; i++) {
+		wait_for_output(fixture);
+		states = fixture->states;
+		assert_int_equal(machine_vp_registers(fixture->machine, 0, &registers, &system),
+				 MACHINE_E_STATE);
+		assert_true(machine_hold(fixture->machine));
+		assert_int_equal(machine_vp_registers(fixture->machine, 0, &registers, &system), 0);
+		machine_release(fixture->machine);
+		assert_int_equal(fixture->states, states);
+		assert_in_range(registers.rip, 0x100000, 0x100000 + sizeof(code));
+		assert_int_equal(system.cr0 & 1, 1);
+		assert_int_equal(system.cs.limit, UINT32_MAX);
+	}
+	assert_int_equal(machine_pause(fixture->machine), 0);
+	assert_false(machine_hold(fixture->machine));
+	assert_int_equal(machine_vp_registers(fixture->machine, 0, &registers, &system), 0);
+	stop(fixture);
+}
+
+/* It sleeps in the kernel, and is woken for it. */
+static void registers_of_a_guest_that_halts(void **state)
+{
+	static const uint8_t code[] = { GUEST_PRINT('.'), 0xf4 /* hlt */, GUEST_LOOP(0) };
+	struct fixture *fixture = *state;
+	struct vid_system_registers system;
+	struct vid_registers registers;
+
+	start(fixture, code, sizeof(code));
+	wait_for_output(fixture);
+	for (int i = 0; i < 3; i++) {
+		assert_true(machine_hold(fixture->machine));
+		assert_int_equal(machine_vp_registers(fixture->machine, 0, &registers, &system), 0);
+		machine_release(fixture->machine);
+	}
+	stop(fixture);
+}
+
 static void paused_guest_stands_still(void **state)
 {
 	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
@@ -908,6 +955,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(crash_kernel_comes_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(crashed_guest_is_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(crashed_guest_is_stopped, setup, teardown),
+		cmocka_unit_test_setup_teardown(registers_while_it_runs, setup, teardown),
+		cmocka_unit_test_setup_teardown(registers_of_a_guest_that_halts, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_stands_still, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_can_be_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_overtakes_reset, setup, teardown),

@@ -3,6 +3,7 @@
  * Whether the sandbox's walls bite: each attempt is made in a process of its own, without a wall,
  * behind each of them alone, and behind all.
  */
+#include "common/base/cleanup.h"
 #include "common/base/loop_ring.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/sandbox_attempts.h"
@@ -13,8 +14,11 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,6 +159,98 @@ static void test_work_goes_on_behind_all_walls(void **state)
 	assert_int_equal(make_attempt(&all, attempt_to_work, *state), 0);
 }
 
+static int ring_result(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	int result;
+
+	if (io_uring_submit(ring) != 1 || io_uring_wait_cqe(ring, &cqe) != 0)
+		return EIO;
+	result = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return result < 0 ? -result : 0;
+}
+
+static int ring_write(struct io_uring *ring, int fd, uint64_t offset)
+{
+	io_uring_prep_write(io_uring_get_sqe(ring), fd, "x", 1, offset);
+	return ring_result(ring);
+}
+
+static int ring_allocate(struct io_uring *ring, int fd, uint64_t offset, uint64_t size)
+{
+	io_uring_prep_fallocate(io_uring_get_sqe(ring), fd, 0, (off_t)offset, (off_t)size);
+	return ring_result(ring);
+}
+
+/* Behind all walls, with a limit as the daemon sets it: an image of `size` bytes at fd. */
+_Noreturn static void try_to_grow(int image, rlim_t size, int tried, int go)
+{
+	struct rlimit limit = { size, RLIM_INFINITY };
+	struct failure failure = { 0 };
+	struct io_uring ring;
+	char byte;
+
+	alarm(60);
+	if (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_FSIZE, &limit) < 0 ||
+	    loop_ring_init(&ring, 64) < 0 || sandbox_enter(SANDBOX_SAME_USER, &failure) != 0)
+		_exit(STATUS_WALL);
+	if (ring_write(&ring, image, size - 1) != 0)
+		_exit(1);
+	if (ring_write(&ring, image, size) != EFBIG)
+		_exit(2);
+	if (ring_allocate(&ring, image, size, 4096) != EFBIG)
+		_exit(3);
+	if (ftruncate(image, (off_t)size + 1) == 0 || errno != EFBIG)
+		_exit(4);
+	if (lseek(image, 0, SEEK_END) < 0 || write(image, "x", 1) >= 0 || errno != EFBIG)
+		_exit(5);
+	/* Until the daemon allows more, for a core file. */
+	if (write(tried, "x", 1) != 1 || read(go, &byte, 1) != 1 ||
+	    ring_write(&ring, image, size) != 0)
+		_exit(6);
+	/* By itself it cannot. */
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	_exit(7);
+}
+
+static void test_raw_images_do_not_grow(void **state)
+{
+	enum { SIZE = 8192 };
+	char path[] = "/tmp/vmms-sandbox-image-XXXXXX";
+	AUTO_CLOSE int image = mkostemp(path, O_CLOEXEC);
+	struct rlimit more = { SIZE + 1, RLIM_INFINITY };
+	struct stat status;
+	int tried[2], go[2], end;
+	pid_t child;
+	char byte;
+
+	assert_true(image >= 0);
+	unlink(path);
+	assert_int_equal(ftruncate(image, SIZE), 0);
+	assert_int_equal(pipe(tried), 0);
+	assert_int_equal(pipe(go), 0);
+	child = fork();
+	if (child == 0)
+		try_to_grow(image, SIZE, tried[1], go[0]);
+	close(tried[1]);
+	close(go[0]);
+	(void)!read(tried[0], &byte, 1); /* or it has ended, and says where */
+	close(tried[0]);
+	assert_int_equal(fstat(image, &status), 0);
+	assert_int_equal(status.st_size, SIZE);
+	assert_int_equal(prlimit(child, RLIMIT_FSIZE, &more, NULL), 0);
+	(void)!write(go[1], "x", 1);
+	assert_int_equal(waitpid(child, &end, 0), child);
+	close(go[1]);
+	if (!WIFSIGNALED(end))
+		fail_msg("step %d", WEXITSTATUS(end));
+	assert_int_equal(WTERMSIG(end), SIGSYS);
+	assert_int_equal(fstat(image, &status), 0);
+	assert_int_equal(status.st_size, SIZE + 1);
+}
+
 static void test_death_of_the_parent_is_still_told(void **state)
 {
 	int status, signal = 0;
@@ -190,7 +286,7 @@ static void test_another_user_is_refused_to_who_may_not(void **state)
 }
 
 /* Who is locked into a folder gets no namespace of users; nor, as an ordinary user, any other. */
-static void test_without_namespaces_it_goes_on(void **state)
+static void test_without_namespaces_it_does_not_go_on(void **state)
 {
 	int status;
 	pid_t child;
@@ -203,10 +299,9 @@ static void test_without_namespaces_it_goes_on(void **state)
 
 		if (chroot("/tmp") < 0 || setresuid(USER, USER, USER) < 0)
 			_exit(STATUS_WALL);
-		if (sandbox_isolate(SANDBOX_SAME_USER, &failure) != SANDBOX_E_NAMESPACES ||
-		    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		if (sandbox_enter(SANDBOX_SAME_USER, &failure) >= 0)
 			_exit(1);
-		_exit(failure.message[0] ? 0 : 2);
+		_exit(strstr(failure.message, "namespaces") ? 0 : 2);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
@@ -237,9 +332,10 @@ int main(void)
 		cmocka_unit_test(test_limited_ring),
 		cmocka_unit_test(test_behind_all_walls_nothing_succeeds),
 		cmocka_unit_test(test_work_goes_on_behind_all_walls),
+		cmocka_unit_test(test_raw_images_do_not_grow),
 		cmocka_unit_test(test_death_of_the_parent_is_still_told),
 		cmocka_unit_test(test_another_user_is_refused_to_who_may_not),
-		cmocka_unit_test(test_without_namespaces_it_goes_on),
+		cmocka_unit_test(test_without_namespaces_it_does_not_go_on),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

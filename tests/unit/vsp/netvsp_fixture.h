@@ -45,7 +45,7 @@ static inline int setup(void **state)
 	assert_int_equal(network_adapter_new(fixture.fake->bus, &options, &fixture.adapter), 0);
 	fixture.network = fake_network_new(QUEUES);
 	fixture.network->freed = &fixture.network_freed;
-	fixture.network->ram = fixture.fake->ram;
+	fixture.network->ram = fake_host_memory(fixture.fake);
 	fixture.network->ram_size = fixture.fake->ram_size;
 	network_adapter_connect(fixture.adapter, &fixture.network->backend);
 	assert_true(fake_connect(fixture.fake, VMBUS_VERSION_5_3));

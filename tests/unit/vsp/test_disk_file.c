@@ -394,6 +394,7 @@ static void test_unmap_and_zero(void **state)
 	assert_int_equal(move(f, DISK_WRITE, f->data, 0, BUFFER, 0, true), 0);
 	assert_int_equal(stat(f->path, &before), 0);
 	assert_true(f->disk->unmap);
+	assert_int_equal(f->disk->unmap_zeroes, f->loop_fd < 0);
 	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_UNMAP,
 						       .offset = 65536,
 						       .size = 131072 }),
@@ -518,6 +519,156 @@ static void test_no_space(void **state)
 	assert_int_equal(umount2("/mnt", MNT_DETACH), 0);
 }
 
+/* ---- Requests that are held ---- */
+
+struct observed {
+	struct disk_observer observer;
+	unsigned failed, released, retired;
+	int error;
+	bool can_hold, hold;
+};
+
+static bool take_failed(void *data, const struct disk_request *request, int error, bool can_hold)
+{
+	struct observed *observed = data;
+
+	observed->failed++;
+	observed->error = error;
+	observed->can_hold = can_hold;
+	return observed->hold;
+}
+
+static void take_released(void *data)
+{
+	((struct observed *)data)->released++;
+}
+
+static void take_retired(void *data)
+{
+	((struct observed *)data)->retired++;
+}
+
+static void observe(struct fixture *f, struct observed *observed)
+{
+	*observed = (struct observed){
+		.observer = { take_failed, take_released, take_retired, observed }, .hold = true
+	};
+	disk_observe(f->disk, &observed->observer);
+}
+
+static void turn(struct fixture *f, const unsigned *count, unsigned until)
+{
+	for (int i = 0; i < 1000 && *count < until; i++)
+		assert_int_equal(loop_run_once(f->loop, 1000000000), 0);
+	assert_int_equal(*count, until);
+}
+
+static struct disk_request make_write(struct fixture *f, struct request *r, uint64_t offset,
+				      size_t size)
+{
+	r->iov[0] = (struct iovec){ f->data, size };
+	return (struct disk_request){ .operation = DISK_WRITE,
+				      .offset = offset,
+				      .size = size,
+				      .iov = r->iov,
+				      .iov_count = 1 };
+}
+
+/*
+ * On a file system that has become full in the middle of a write: what is held goes on from there
+ * when there is room, and not before.
+ */
+static void test_full_file_system(void **state)
+{
+	struct observed observed;
+	struct fixture *f;
+	struct request *r;
+	int ballast;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", "/mnt", "tmpfs", 0, "size=512k") < 0)
+		skip();
+	f = fixture_new("/mnt");
+	fixture_open(f, f->path, false, false);
+	observe(f, &observed);
+	ballast = open("/mnt/ballast", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_int_equal(posix_fallocate(ballast, 0, 400 << 10), 0);
+	fill(f->data, 6, BUFFER);
+	r = &f->requests[0];
+	start(f, r, make_write(f, r, 0, 256 << 10));
+	turn(f, &observed.failed, 1);
+	assert_int_equal(observed.error, -ENOSPC);
+	assert_true(observed.can_hold);
+	assert_int_equal(f->disk->held_count, 1);
+	disk_retry(f->disk);
+	turn(f, &observed.failed, 2);
+	assert_false(r->completed);
+	assert_int_equal(observed.released, 0);
+
+	assert_int_equal(ftruncate(ballast, 0), 0);
+	disk_retry(f->disk);
+	assert_int_equal(finish(f, r), 0);
+	assert_int_equal(observed.failed, 2);
+	assert_int_equal(observed.released, 1);
+	assert_int_equal(f->disk->held_count, 0);
+	assert_int_equal(f->disk->counters.errors, 0);
+	expect_in_file(f, 0, f->data, 256 << 10);
+	close(ballast);
+	unlink("/mnt/ballast");
+	*state = f;
+	teardown(state);
+	assert_int_equal(umount2("/mnt", MNT_DETACH), 0);
+}
+
+/* Nobody waits for them: they end, one by one or with the disk. */
+static void test_held_requests_are_abandoned(void **state)
+{
+	struct fixture *f = *state;
+	struct request *r = f->requests;
+	struct rlimit limit = { 8192, RLIM_INFINITY };
+	struct observed observed;
+
+	signal(SIGXFSZ, SIG_IGN);
+	observe(f, &observed);
+	fill(f->data, 7, BUFFER);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (unsigned i = 0; i < 3; i++)
+		start(f, &r[i], make_write(f, &r[i], 65536 * (i + 1), 4096));
+	turn(f, &observed.failed, 3);
+	limit.rlim_cur = RLIM_INFINITY;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(observed.error, -EFBIG);
+	disk_abandon(&r[1].request);
+	assert_true(r[1].completed);
+	assert_int_equal(r[1].result, -ECANCELED);
+	assert_int_equal(observed.released, 0);
+	disk_retire(TAKE_PTR(f->disk), set_retired, f);
+	assert_true(r[0].completed && r[2].completed);
+	assert_int_equal(r[0].result, -ECANCELED);
+	assert_true(f->retired);
+}
+
+/* The kernel forgets what a flush has not written, and then says that all is well. */
+static void test_flushes_are_not_repeated(void **state)
+{
+	struct fixture *f = *state;
+	struct disk_request request = { .operation = DISK_FLUSH };
+	struct request *r = &f->requests[0];
+	struct observed observed;
+
+	observe(f, &observed);
+	r->completed = false;
+	r->request = request;
+	r->request.complete = complete;
+	r->request.disk = f->disk;
+	f->disk->in_flight++;
+	disk_complete(&r->request, -ENOSPC);
+	assert_true(r->completed);
+	assert_int_equal(r->result, -ENOSPC);
+	assert_int_equal(observed.failed, 1);
+	assert_false(observed.can_hold);
+}
+
 /* Zeros that are written piece by piece are not written on for nobody. */
 static void test_zeros_are_abandoned(void **state)
 {
@@ -543,6 +694,7 @@ static void test_read_only(void **state)
 	fixture_open(f, f->path, true, true);
 	assert_true(f->disk->read_only);
 	assert_false(f->disk->unmap);
+	assert_false(f->disk->unmap_zeroes);
 	assert_int_equal(move(f, DISK_READ, f->other, 0, 4096, 0, false), 0);
 	assert_int_equal(run(f, (struct disk_request){ .operation = DISK_FLUSH }), 0);
 	*state = f;
@@ -617,6 +769,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_file_was_shortened, setup_direct, teardown),
 		cmocka_unit_test_setup_teardown(test_file_too_big, setup_buffered, teardown),
 		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_full_file_system),
+		cmocka_unit_test_setup_teardown(test_held_requests_are_abandoned, setup_buffered,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_flushes_are_not_repeated, setup_buffered,
+						teardown),
 		cmocka_unit_test(test_zeros_are_abandoned),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test_setup_teardown(test_retire_waits, setup_direct, teardown),

@@ -31,6 +31,7 @@ static struct fixture {
 	struct disk *disk;
 	int peer;
 	unsigned broken, retired;
+	bool waits;
 	struct request requests[REQUESTS_MAX];
 } f;
 
@@ -39,7 +40,7 @@ static void run(void)
 	assert_int_equal(loop_run_once(f.loop, TURN), 0);
 }
 
-static void broken(void *data, const char *why)
+static void broken(void *data, struct disk *disk, const char *why)
 {
 	assert_non_null(why);
 	f.broken++;
@@ -55,6 +56,8 @@ static int open_disk(const struct nbd_server_words *words, bool ends, bool read_
 {
 	const struct disk_nbd_options options = { .sector_size = 512,
 						  .read_only = read_only,
+						  .unmap_zeroes = true,
+						  .waits = f.waits,
 						  .owner = { .broken = broken } };
 	int pair[2], r;
 
@@ -214,6 +217,7 @@ static void test_offer(void **state)
 	assert_int_equal(f.disk->size, SIZE);
 	assert_int_equal(f.disk->physical_block_size, 4096);
 	assert_true(f.disk->unmap);
+	assert_true(f.disk->unmap_zeroes);
 	assert_false(f.disk->read_only);
 }
 
@@ -306,6 +310,7 @@ static void test_read_only(void **state)
 	assert_int_equal(open_disk(&words, false, true), 0);
 	assert_true(f.disk->read_only);
 	assert_false(f.disk->unmap);
+	assert_false(f.disk->unmap_zeroes); /* the server does not trim at all */
 }
 
 /* ---- Requests ---- */
@@ -525,12 +530,139 @@ static void test_memory_after_the_end(void **state)
 	assert_int_equal(read->bytes[100], 0);
 }
 
+/* ---- Servers that come back ---- */
+
+static int setup_waiting(void **state)
+{
+	setup(state);
+	f.waits = true;
+	open_able(32u << 20);
+	return 0;
+}
+
+/* Return: what the disk makes of a new connection, to a server of so many bytes. */
+static int reconnect(uint64_t size)
+{
+	struct nbd_server_words words = { .size = 0 };
+	int pair[2], r;
+
+	nbd_server_offer(&words, size, NBD_SERVER_ABLE);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(write(pair[1], words.bytes, words.size), words.size);
+	r = disk_nbd_reconnect(f.disk, pair[0]);
+	if (r != 0) {
+		close(pair[1]);
+		return r;
+	}
+	close(f.peer);
+	f.peer = pair[1];
+	skip_handshake();
+	return 0;
+}
+
+static void end_server(void)
+{
+	assert_int_equal(shutdown(f.peer, SHUT_RDWR), 0);
+	for (unsigned i = 0; !f.broken && i < TURNS_MAX; i++)
+		run();
+	assert_int_equal(f.broken, 1);
+}
+
+/* A write that has been sent, half of what is read, and what had no slot yet: all are done over. */
+static void test_under_way_is_made_again(void **state)
+{
+	const struct nbd_reply reply = { htobe32(NBD_REPLY_MAGIC), 0, 0 };
+	struct request *write = start(0, DISK_WRITE, 0, 512), *read;
+	uint8_t data[512], half[256] = { 0 };
+	uint64_t cookie;
+
+	memset(write->bytes, 'w', 512);
+	expect(NBD_WRITE, 0, 0, 512);
+	hear(data, sizeof(data));
+	read = start(1, DISK_READ, 4096, 512);
+	cookie = expect(NBD_READ, 0, 4096, 512);
+	say(&(struct nbd_reply){ reply.magic, 0, cookie }, sizeof(reply));
+	say(half, sizeof(half));
+	for (unsigned i = 0; i < 3; i++)
+		run();
+	end_server();
+	for (unsigned i = 2; i < REQUESTS_MAX; i++)
+		start(i, DISK_FLUSH, 0, 0);
+	assert_int_equal(write->completed + read->completed, 0);
+
+	assert_int_equal(reconnect(SIZE + 512), NBD_E_REFUSED);
+	assert_int_equal(reconnect(SIZE), 0);
+	cookie = expect(NBD_WRITE, 0, 0, 512);
+	hear(data, sizeof(data));
+	assert_int_equal(data[511], 'w');
+	answer(cookie, 0);
+	finish(write, 0);
+	cookie = expect(NBD_READ, 0, 4096, 512);
+	memset(data, 'r', sizeof(data));
+	answer(cookie, 0);
+	say(data, sizeof(data));
+	finish(read, 0);
+	assert_memory_equal(read->bytes, data, sizeof(data));
+	for (unsigned i = 2; i < REQUESTS_MAX; i++)
+		answer(expect(NBD_FLUSH, 0, 0, 0), 0);
+	for (unsigned i = 2; i < REQUESTS_MAX; i++)
+		finish(&f.requests[i], 0);
+	assert_int_equal(f.disk->counters.errors, 0);
+}
+
+/* Its end had not shown, or there was none: the daemon knows better. */
+static void test_another_server_takes_over(void **state)
+{
+	struct request *r;
+
+	assert_int_equal(reconnect(SIZE), 0);
+	r = start(0, DISK_FLUSH, 0, 0);
+	answer(expect(NBD_FLUSH, 0, 0, 0), 0);
+	finish(r, 0);
+}
+
+static void test_no_server_comes(void **state)
+{
+	struct request *waiting = start(0, DISK_FLUSH, 0, 0), *abandoned;
+
+	expect(NBD_FLUSH, 0, 0, 0);
+	abandoned = start(1, DISK_FLUSH, 0, 0);
+	expect(NBD_FLUSH, 0, 0, 0);
+	end_server();
+	disk_abandon(&abandoned->request);
+	finish(abandoned, -ECANCELED);
+	assert_int_equal(waiting->completed, 0);
+	disk_nbd_give_up(f.disk);
+	finish(waiting, -EIO);
+	assert_int_equal(reconnect(SIZE), -EINVAL);
+	finish(start(2, DISK_FLUSH, 0, 0), -EIO);
+}
+
+/* What is abandoned ends, though the server neither answers nor ends. */
+static void test_a_server_that_hangs(void **state)
+{
+	struct request *r = start(0, DISK_READ, 0, 512);
+
+	expect(NBD_READ, 0, 0, 512);
+	disk_abandon(&r->request);
+	while (!r->completed)
+		run();
+	assert_int_equal(r->result, -ECANCELED);
+	assert_int_equal(f.broken, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_offer, setup_open, teardown),
 		cmocka_unit_test_setup_teardown(test_refused_offers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_handshakes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_under_way_is_made_again, setup_waiting,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_another_server_takes_over, setup_waiting,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_no_server_comes, setup_waiting, teardown),
+		cmocka_unit_test_setup_teardown(test_a_server_that_hangs, setup_waiting, teardown),
 		cmocka_unit_test_setup_teardown(test_strange_replies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reads_out_of_order, setup_open, teardown),

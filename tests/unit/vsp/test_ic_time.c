@@ -5,9 +5,23 @@
 #include "vsp/ic_time.h"
 
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MILLISECOND 1000000ull
+
+static int64_t clock_offset; /* seconds, of the time of day */
+
+/* In the place of libc's. */
+int clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+	long r = syscall(SYS_clock_gettime, clock, ret_time);
+
+	if (clock == CLOCK_REALTIME)
+		ret_time->tv_sec += clock_offset;
+	return (int)r;
+}
 
 struct fixture {
 	struct fake *fake;
@@ -198,6 +212,23 @@ static void test_resume_waits_for_the_answer(void **state)
 	assert_int_equal(exchange(f), IC_TIME_SYNC);
 }
 
+/* Somebody sets the host's clock: forth, back, and by so little that it is no step. */
+static void test_a_step_sets_the_clock(void **state)
+{
+	static const int64_t steps[] = { 3600, -7200, 3600, 1 };
+	struct fixture *f = *state;
+
+	open_service(f);
+	assert_int_equal(exchange(f), IC_TIME_SYNC);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		assert_int_equal(exchange(f), IC_TIME_SAMPLE);
+		clock_offset += steps[i];
+		assert_int_equal(exchange(f), IC_TIME_SYNC);
+		assert_int_equal(exchange(f), IC_TIME_SAMPLE);
+	}
+	clock_offset = 0;
+}
+
 static void test_new_guest_sets_its_clock(void **state)
 {
 	struct fixture *f = *state;
@@ -225,6 +256,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_silent_guest_is_not_buried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resume_sets_the_clock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resume_waits_for_the_answer, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_step_sets_the_clock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_new_guest_sets_its_clock, setup, teardown),
 	};
 

@@ -31,11 +31,12 @@ static void test_inquiry(void **state)
 {
 	struct fixture *f = *state;
 
-	expect_good(f, SCSI_DATA_IN, 255, CDB(0x12, 0, 0, 0, 255, 0), 36);
+	expect_good(f, SCSI_DATA_IN, 255, CDB(0x12, 0, 0, 0, 255, 0), 74);
 	assert_int_equal(f->data[0], SCSI_DEVICE_DISK);
 	assert_int_equal(f->data[2], 5);
-	assert_int_equal(f->data[4], 31);
+	assert_int_equal(f->data[4], 69);
 	assert_memory_equal(f->data + 8, "Msft    Virtual Disk    1.0 ", 28);
+	assert_memory_equal(f->data + 58, "\x00\x60\x03\x00\x04\xc0\x00", 7);
 	/* Allocation length and buffer both bound the reply. */
 	expect_good(f, SCSI_DATA_IN, 255, CDB(0x12, 0, 0, 0, 5, 0), 5);
 	memset(f->data, 0xee, 36);
@@ -58,7 +59,8 @@ static void test_vital_pages(void **state)
 	assert_memory_equal(f->data + 24, "\x02\x01\x00\x10Msft    SERIAL-0", 20);
 	expect_good(f, SCSI_DATA_IN, 255, CDB(0x12, 1, 0xb0, 0, 255, 0), 64);
 	assert_int_equal(f->data[3], 0x3c);
-	assert_int_equal(scsi_get_32(f->data + 20), (UINT64_C(4) << 30) / 512);
+	assert_int_equal(scsi_get_32(f->data + 20), 1 << 20);
+	assert_int_equal(f->data[5], 128); /* blocks of COMPARE AND WRITE */
 	assert_int_equal(scsi_get_32(f->data + 24), 256);
 	expect_good(f, SCSI_DATA_IN, 255, CDB(0x12, 1, 0xb1, 0, 255, 0), 64);
 	assert_int_equal(scsi_get_16(f->data + 4), 1);
@@ -454,9 +456,9 @@ static void test_unmap_limits(void **state)
 }
 
 /* On a disk that is large enough for the other limit to count. */
-static void test_unmap_bytes_limit(void **state)
+static void test_unmap_blocks_limit(void **state)
 {
-	const uint32_t blocks = (uint32_t)((UINT64_C(4) << 30) / 512);
+	const uint32_t blocks = 1 << 20;
 	struct fixture *f = *state;
 	struct disk *disk;
 
@@ -500,6 +502,10 @@ static void test_write_same(void **state)
 	assert_int_equal(f->bytes[10 * 512], 3);
 
 	expect_sense(f, SCSI_DATA_OUT, 512, CDB(0x41, 0x01, 0, 0, 0, 2, 0, 0, 0, 0),
+		     SCSI_SENSE_INVALID_FIELD);
+	expect_sense(f, SCSI_DATA_OUT, 512, CDB(0x41, 0, 0, 0, 0, 2, 0, 0, 0, 0),
+		     SCSI_SENSE_INVALID_FIELD); /* no blocks */
+	expect_sense(f, SCSI_DATA_OUT, 1024, CDB(0x41, 0, 0, 0, 0, 2, 0, 0, 1, 0),
 		     SCSI_SENSE_INVALID_FIELD);
 	expect_sense(f, SCSI_DATA_OUT, 511, CDB(0x41, 0, 0, 0, 0, 2, 0, 0, 1, 0),
 		     SCSI_SENSE_INVALID_FIELD);
@@ -829,7 +835,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_verify, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unmap_bytes_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_blocks_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_buffers_are_waited_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort_of_waiting, setup, teardown),

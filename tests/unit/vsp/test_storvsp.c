@@ -300,6 +300,35 @@ static void test_written_pages_are_marked(void **state)
 	assert_true(f->fake->written[s->pfns[0]]);
 }
 
+/* A guest with memory that was added while it runs has buffers that go from one piece into the
+ * next. */
+static void test_transfer_across_a_seam(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+	uint32_t size = 8 * HV_PAGE_SIZE;
+	struct storvsp_packet packet;
+
+	for (unsigned page = 1; page < 8; page++) {
+		f->fake->seam = gpa_from_pfn(s->pfns[page]);
+		memset(f->data, (int)page, size);
+		storvsc_put(s, 0, f->data, size);
+		packet = transfer(STORVSP_DIRECTION_OUT, 0, (uint16_t)(size / 512));
+		assert_true(storvsc_submit(s, 1, &packet, 0));
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+		memset(f->data, 0, size);
+		storvsc_put(s, 0, f->data, size);
+		packet = transfer(STORVSP_DIRECTION_IN, 0, (uint16_t)(size / 512));
+		assert_true(storvsc_submit(s, 2, &packet, 0));
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+		storvsc_get(s, 0, f->other, size);
+		memset(f->data, (int)page, size);
+		assert_memory_equal(f->other, f->data, size);
+	}
+}
+
 static void test_sense(void **state)
 {
 	static const uint8_t nonsense[6] = { 0xff };
@@ -875,6 +904,8 @@ static void test_hot_add_and_remove(void **state)
 	struct storvsp_packet ready = storvsc_srb(STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6);
 
 	ready.srb.lun = 7;
+	assert_int_equal(storvsc_execute(s, STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6),
+			 STORVSP_SRB_SUCCESS);
 	assert_int_equal(storage_attach(f->controller, 0, &unit, NULL), STORAGE_E_TAKEN);
 	assert_int_equal(storage_attach(f->controller, 7, &unit, new_disk(f)), 0);
 	fake_settle(f->fake);
@@ -902,6 +933,47 @@ static void test_hot_add_and_remove(void **state)
 	assert_true(storvsc_submit(s, 4, &ready, 0));
 	assert_true(storvsc_receive(s));
 	assert_int_equal(s->reply.srb.srb_status, STORVSP_SRB_SUCCESS);
+}
+
+/*
+ * Between the end of the negotiation and its first command, Linux has nothing yet to look for units
+ * with, and panics when it is told to; so does one that opens the controller again.
+ */
+static void test_no_enumerate_before_the_first_command(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+
+	for (unsigned round = 0; round < 2; round++) {
+		unsigned lun = 10 + 2 * round;
+
+		assert_true(storvsc_start(s, f->fake));
+		assert_int_equal(storage_attach(f->controller, lun, &(struct storage_unit){ 0 },
+						new_disk(f)),
+				 0);
+		assert_int_equal(storvsc_operate(s, STORVSP_CREATE_SUB_CHANNELS),
+				 STORVSP_STATUS_INVALID_PARAMETER);
+		assert_int_equal(storvsc_operate(s, STORVSP_RESET_BUS), 0);
+		assert_int_equal(storage_attach(f->controller, lun + 1, &(struct storage_unit){ 0 },
+						new_disk(f)),
+				 0);
+		fake_settle(f->fake);
+		assert_false(storvsc_receive_now(s));
+		assert_int_equal(s->enumerates, 0);
+
+		(void)storvsc_execute(s, STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6);
+		fake_settle(f->fake);
+		assert_false(storvsc_receive_now(s));
+		assert_int_equal(s->enumerates, 1);
+		assert_int_equal(storage_detach(f->controller, lun, NULL, NULL), 0);
+		fake_settle(f->fake);
+		assert_false(storvsc_receive_now(s));
+		assert_int_equal(s->enumerates, 2);
+
+		assert_true(fake_unload(f->fake));
+		assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+		assert_true(fake_request_offers(f->fake));
+	}
 }
 
 static void test_serials(void **state)
@@ -1074,6 +1146,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_read_and_write, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_written_pages_are_marked, setup_started,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_transfer_across_a_seam, setup_started,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_sense, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_srbs, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_two_ranges_are_refused, setup_started,
@@ -1099,6 +1173,8 @@ int main(void)
 						setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_next_guest, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_hot_add_and_remove, setup_started, teardown),
+		cmocka_unit_test_setup_teardown(test_no_enumerate_before_the_first_command, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_serials, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_detach_waits_for_requests, setup_started,
 						teardown),
