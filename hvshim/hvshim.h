@@ -21,7 +21,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/loop.h"
-#include "common/enlightenments.h"
+#include "common/definition/enlightenments.h"
 #include "vid/vid.h"
 
 #include <stdbool.h>

@@ -7,12 +7,12 @@
  * or left to the next daemon.
  */
 #include "common/base/log.h"
-#include "vmms/dbus.h"
-#include "vmms/host_report.h"
-#include "vmms/manager.h"
-#include "vmms/metrics_server.h"
+#include "vmms/base/socket_folder.h"
+#include "vmms/bus/dbus.h"
+#include "vmms/host/host_report.h"
+#include "vmms/metrics/metrics_server.h"
 #include "vmms/settings.h"
-#include "vmms/socket_folder.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -6,7 +6,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/parse.h"
-#include "vmms/settings_file.h"
+#include "vmms/base/settings_file.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "vmms/dbus.h"
-#include "vmms/manager.h"
-#include "vmms/units.h"
+#include "vmms/bus/dbus.h"
+#include "vmms/units/units.h"
+#include "vmms/vm/manager.h"
 
 #include <limits.h>
 

@@ -7,12 +7,12 @@
  * control socket, while the loop runs.
  */
 #include "common/base/log.h"
-#include "vmwp/control_server.h"
+#include "vmwp/base/timings.h"
+#include "vmwp/control/control_server.h"
+#include "vmwp/control/probe.h"
+#include "vmwp/control/worker.h"
 #include "vmwp/options.h"
-#include "vmwp/probe.h"
-#include "vmwp/sandbox.h"
-#include "vmwp/timings.h"
-#include "vmwp/worker.h"
+#include "vmwp/sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "vmwp/options.h"
 
 #include "common/base/parse.h"
-#include "vmwp/sandbox.h"
+#include "vmwp/sandbox/sandbox.h"
 
 #include <getopt.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -9,9 +9,10 @@
  *
  * The root is an empty, read-only tmpfs; the old one is not hidden under it but gone. /proc is not
  * in it: that is half of why there is no namespace of PIDs. The other half is that no system call
- * on the lists (vmwp/sandbox_calls.c, vmms/image_guard_calls.c) takes another process's PID, so
- * that there is nothing to be done with one; and that a process enters such a namespace only by
- * being forked into it, which would cost each VM a second process, that waits for the first.
+ * on the lists (vmwp/sandbox/sandbox_calls.c, vmms/image/guard/image_guard_calls.c) takes another
+ * process's PID, so that there is nothing to be done with one; and that a process enters such a
+ * namespace only by being forked into it, which would cost each VM a second process, that waits for
+ * the first.
  */
 #include "common/base/isolate.h"
 

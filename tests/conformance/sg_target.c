@@ -9,8 +9,8 @@
  */
 #include "tests/conformance/sg_target.h"
 #include "common/base/loop.h"
-#include "common/image.h"
-#include "vsp/scsi.h"
+#include "common/image/image.h"
+#include "vsp/storage/scsi.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -2,7 +2,7 @@
 /* Which pages of guest memory are rings of open channels: a look inside the bus. */
 #include "tests/fake/bus_rings.h"
 
-#include "vsp/bus.h"
+#include "vsp/vmbus/bus.h"
 
 static bool channel_has_page(const struct vmbus_channel *channel, const void *page)
 {

@@ -2,7 +2,7 @@
 /* Which pages of guest memory are rings of open channels. */
 #pragma once
 
-#include "vsp/vmbus.h"
+#include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>
 #include <stdint.h>

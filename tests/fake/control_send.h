@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a worker sends over its control socket, at once: for stand-ins of a worker, which may lose a
- * message. The worker itself has vmwp/control_outbox.h. Return: as control_send_request().
+ * message. The worker itself has vmwp/control/control_outbox.h. Return: as control_send_request().
  */
 #pragma once
 

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "vsp/disk.h"
+#include "vsp/storage/disk.h"
 
 /* Takes over `next`, which is retired along with it. */
 struct disk *disk_fault_new(struct loop *loop, struct disk *next);

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "vsp/vmbus.h"
+#include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -32,8 +32,8 @@
 #include "common/base/loop.h"
 #include "common/wire/ring.h"
 #include "common/wire/vmbus.h"
-#include "vsp/host.h"
-#include "vsp/vmbus.h"
+#include "vsp/vmbus/host.h"
+#include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>
 #include <stddef.h>

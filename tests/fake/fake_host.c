@@ -3,7 +3,7 @@
 #include "tests/fake/bus_rings.h"
 #include "tests/fake/fake.h"
 #include "tests/fake/write_watch.h"
-#include "vsp/bus.h"
+#include "vsp/vmbus/bus.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -33,7 +33,7 @@
  *     hostile-inspect  answers it with what makes no sense
  */
 #include "common/control.h"
-#include "common/definition.h"
+#include "common/definition/definition.h"
 #include "tests/fake/control_send.h"
 
 #include <assert.h>

@@ -8,7 +8,7 @@
 #include "common/wire/nvsp.h"
 #include "common/wire/rndis.h"
 #include "tests/fake/fake.h"
-#include "vsp/net_backend.h"
+#include "vsp/network/net_backend.h"
 
 #define NETVSC_RECEIVE_PAGES 512 /* 2 MiB */
 #define NETVSC_SEND_PAGES    24  /* 16 sections */

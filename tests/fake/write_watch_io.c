@@ -8,7 +8,7 @@
 
 #include "common/base/list.h"
 #include "common/base/loop.h"
-#include "vsp/vmbus.h"
+#include "vsp/vmbus/vmbus.h"
 
 #include <assert.h>
 #include <pthread.h>

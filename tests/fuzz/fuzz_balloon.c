@@ -8,7 +8,7 @@
  */
 #include "common/wire/dynamic_memory.h"
 #include "tests/fake/fake.h"
-#include "vsp/balloon.h"
+#include "vsp/memory/balloon.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -8,9 +8,9 @@
  * room.
  */
 #include "common/base/cc.h"
-#include "vmwp/chipset.h"
-#include "vmwp/platform.h"
-#include "vmwp/serial.h"
+#include "vmwp/base/platform.h"
+#include "vmwp/chipset/chipset.h"
+#include "vmwp/chipset/serial.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The head of a note in a guest's page: any bytes. What is found fits into what it may be. */
-#include "vmwp/core_file.h"
+#include "vmwp/control/core_file.h"
 
 #include <stdlib.h>
 #include <string.h>

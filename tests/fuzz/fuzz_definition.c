@@ -3,7 +3,7 @@
  * Any text as a VM definition: it is refused with a message, or what was read can be written and
  * is read back as the same.
  */
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  *
  * Input: steps, each an operation, an id and what it needs.
  */
-#include "vsp/gpadl.h"
+#include "vsp/vmbus/gpadl.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #include "common/base/text.h"
 #include "common/base/utf16.h"
 #include "tests/fake/ic_guest.h"
-#include "vmwp/guest_addresses.h"
+#include "vmwp/device/guest_addresses.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * Heads of HTTP requests: any bytes. What is taken is taken at no shorter size, and what came after
  * it changes nothing.
  */
-#include "vmms/http_request.h"
+#include "vmms/metrics/http_request.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -8,11 +8,11 @@
  */
 #include "common/base/text.h"
 #include "tests/fake/ic_guest.h"
-#include "vsp/ic.h"
-#include "vsp/ic_file_copy.h"
-#include "vsp/ic_kvp.h"
-#include "vsp/ic_time.h"
-#include "vsp/ic_vss.h"
+#include "vsp/ic/ic.h"
+#include "vsp/ic/ic_file_copy.h"
+#include "vsp/ic/ic_kvp.h"
+#include "vsp/ic/ic_time.h"
+#include "vsp/ic/ic_vss.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * Heads of disk images: any bytes. What an image is found to be it is, at the second look, too, and
  * what it is said to name is printable and ends; what is to be opened is a path.
  */
-#include "common/image_format.h"
+#include "common/image/image_format.h"
 
 #include <assert.h>
 #include <string.h>

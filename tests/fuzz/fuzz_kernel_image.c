@@ -3,7 +3,7 @@
  * Kernel images for direct boot: whatever is in them is loaded into guest memory above 1 MiB or
  * refused with a sentence.
  */
-#include "vmwp/boot.h"
+#include "vmwp/boot/boot.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
  * every request ends once, by the end of the connection at the latest.
  */
 #include "tests/fake/nbd_server.h"
-#include "vsp/disk.h"
+#include "vsp/storage/disk.h"
 
 #include <assert.h>
 #include <signal.h>

@@ -8,7 +8,7 @@
  * adapter hold nothing.
  */
 #include "tests/fake/netvsc.h"
-#include "vsp/network.h"
+#include "vsp/network/network.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,9 +8,9 @@
  */
 #include "common/wire/rndis.h"
 #include "vsp/iov.h"
-#include "vsp/net_gather.h"
-#include "vsp/net_offload.h"
-#include "vsp/rndis.h"
+#include "vsp/network/net_gather.h"
+#include "vsp/network/net_offload.h"
+#include "vsp/network/rndis.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * than its buffer holds; the sanitizers watch the rest.
  */
 #include "common/base/loop.h"
-#include "vsp/scsi.h"
+#include "vsp/storage/scsi.h"
 
 #include <stdint.h>
 #include <stdlib.h>

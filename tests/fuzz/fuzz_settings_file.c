@@ -3,7 +3,7 @@
  * vmms.conf: any bytes. What is found lies in the text, has a form, and is in lines that come one
  * after another.
  */
-#include "vmms/settings_file.h"
+#include "vmms/base/settings_file.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
  * is reset, and nothing may be left.
  */
 #include "tests/fake/socket_guest.h"
-#include "vsp/socket_listener.h"
-#include "vsp/sockets.h"
+#include "vsp/socket/socket_listener.h"
+#include "vsp/socket/sockets.h"
 
 #include <assert.h>
 #include <fcntl.h>

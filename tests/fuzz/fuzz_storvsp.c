@@ -8,7 +8,7 @@
  */
 #include "tests/fake/disk_fault.h"
 #include "tests/fake/storvsc.h"
-#include "vsp/storage.h"
+#include "vsp/storage/storage.h"
 
 #include <stdlib.h>
 #include <string.h>

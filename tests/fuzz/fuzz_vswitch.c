@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Definitions of virtual switches: any bytes; what is taken reads back as the same. */
-#include "vmms/vswitch_definition.h"
+#include "vmms/network/vswitch_definition.h"
 
 #include <string.h>
 

@@ -10,14 +10,14 @@
  */
 #include "common/base/log.h"
 #include "common/control.h"
-#include "vmms/manager.h"
-#include "vmms/statistics.h"
-#include "vmms/units.h"
-#include "vmms/vm_dump.h"
-#include "vmms/vm_guest.h"
-#include "vmms/vm_internal.h"
-#include "vmms/vm_memory.h"
-#include "vmms/worker.h"
+#include "vmms/units/units.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/statistics.h"
+#include "vmms/vm/vm_dump.h"
+#include "vmms/vm/vm_guest.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_memory.h"
+#include "vmms/worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -169,7 +169,7 @@ static void worker_says(const char *text, size_t size)
 	control_message_deinit(&message);
 }
 
-/* As vmms/worker.c does. */
+/* As vmms/worker/worker.c does. */
 static void worker_ends(void)
 {
 	const struct worker_exit exit = { .unknown = true, .last_words = "last words" };

@@ -12,11 +12,11 @@
 #include "hvshim/hvshim.h"
 #include "tests/fake/bus_rings.h"
 #include "tests/fake/watched_memory.h"
-#include "vmwp/sandbox.h"
-#include "vmwp/vmbus_host.h"
-#include "vmwp/vp_exit.h"
-#include "vmwp/vps.h"
-#include "vsp/vmbus.h"
+#include "vmwp/machine/vmbus_host.h"
+#include "vmwp/machine/vp_exit.h"
+#include "vmwp/machine/vps.h"
+#include "vmwp/sandbox/sandbox.h"
+#include "vsp/vmbus/vmbus.h"
 
 #include <liburing.h>
 #include <pthread.h>

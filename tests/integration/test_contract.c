@@ -5,8 +5,8 @@
  */
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "common/dbus_names.h"
 #include "tests/unit/unit.h"
-#include "vmms/dbus_names.h"
 
 #include <errno.h>
 #include <fcntl.h>

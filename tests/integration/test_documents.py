@@ -142,13 +142,13 @@ class Documents(ServiceTest):
 
     def test_errors_page(self):
         names = re.findall(r'DBUS_ERROR_PREFIX "(\w+)"',
-                           (arguments.source / "vmms/dbus_names.h").read_text())
+                           (arguments.source / "common/dbus_names.h").read_text())
         self.assertGreater(len(names), 10)
         for name in names:
             self.assertIn(f"| `{name}` |", (PAGES / "errors.md").read_text())
 
     def test_catalog(self):
-        code = (arguments.source / "vmms/vm_log.c").read_text()
+        code = (arguments.source / "vmms/vm/vm_log.c").read_text()
         kinds = dict(re.findall(r'\{ "(\w+)", "([0-9a-f]{32})" \}', code))
         self.assertGreater(len(kinds), 10)
         catalog = (PACKAGING / "catalog/vmms.catalog").read_text()

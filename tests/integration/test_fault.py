@@ -4,7 +4,7 @@
 
 Then the next daemon is started: the operation has happened, or it has not; nothing of it is left
 half done, on disk, in the host's network or as a process; guests run on; and the same operation can
-be done again. Steps are those of vmms/fault.h, and every one of them has to be reached.
+be done again. Steps are those of vmms/base/fault.h, and every one of them has to be reached.
 
 In a network namespace of the test's own; exit status 77 where none may be made.
 """
@@ -281,7 +281,7 @@ class Faults(SwitchTest):
 
     def test_each_step_of_each_operation(self):
         steps = set(re.findall(r"STEP\(([A-Z_]+)\)",
-                               (rig.arguments.source / "vmms/fault.h").read_text()))
+                               (rig.arguments.source / "vmms/base/fault.h").read_text()))
         self.reached = set()
         for operation in self.operations():
             self.try_each_step(operation)

@@ -4,7 +4,7 @@
 
 The guest's names, versions, addresses and crash text, and what its worker passes on, hold controls of
 terminals, line ends, quotes, direction controls and bytes that are not UTF-8. The journal's fields are
-in tests/unit/vmms/test_vm_log.c, the console in test_console.py: that alone is the guest's own.
+in tests/unit/vmms/vm/test_vm_log.c, the console in test_console.py: that alone is the guest's own.
 """
 
 import json

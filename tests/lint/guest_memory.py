@@ -21,16 +21,16 @@ MARKS = re.compile(r"\b(mark_written|vid_memory_mark_written|vmbus_buffer_mark)\
 # Files that map guest memory and do not mark it.
 NO_MARKS = {
     "hvshim/crash.c": "it only reads",
-    "vmwp/memory_dump.c": "it only reads",
-    "vmwp/timings.c": "it looks at where memory lies",
-    "vsp/netvsp_send.c": "it only reads what is to be sent",
-    "vsp/balloon.c": "it looks whether there is memory",
+    "vmwp/control/memory_dump.c": "it only reads",
+    "vmwp/base/timings.c": "it looks at where memory lies",
+    "vsp/network/netvsp_send.c": "it only reads what is to be sent",
+    "vsp/memory/balloon.c": "it looks whether there is memory",
 }
 
 # Functions that write to a ring, and the files of vsp/ that call them.
 RINGS = re.compile(r"\b(ring_(init_writer|init_reader|write|read|publish_written|publish_read|"
                    r"await_space|forget_space|mask|unmask))\(")
-RING_FILES = {"vsp/packet.c", "vsp/channel.c"}
+RING_FILES = {"vsp/vmbus/packet.c", "vsp/vmbus/channel.c"}
 
 
 def find(text, pattern):

@@ -11,17 +11,17 @@ import guest_memory
 MAPS = "void *page = vid_memory_map(memory, gpa, 1);\n"
 CLEAN = {
     "hvshim/overlay.c": MAPS + "vid_memory_mark_written(memory, gpa, 1);\n",
-    "vsp/packet.c": "ring_mask(&ring); host->ops->mark_written(host, gpa, 1);\n",
-    "vsp/bus.c": "/* ring_mask() and vid_memory_map() are for\nothers, host->ops->map() too */\n",
+    "vsp/vmbus/packet.c": "ring_mask(&ring); host->ops->mark_written(host, gpa, 1);\n",
+    "vsp/vmbus/bus.c": "/* ring_mask() and vid_memory_map() are for\nothers, host->ops->map() too */\n",
     **{name: MAPS for name in guest_memory.NO_MARKS},
 }
 BREACHES = [
     ("hvshim/overlay.c", MAPS, "hvshim/overlay.c:1: maps guest memory"),
-    ("vsp/disk.c", "\n\nhost->ops->map(host, gpa, 1);\n", "vsp/disk.c:3: maps guest memory"),
-    ("vsp/disk.c", "vmbus_packet_map(channel, packet);\n", "vsp/disk.c:1: maps guest memory"),
-    ("vsp/pace.c", "\nring_unmask(&ring);\n", "vsp/pace.c:2: ring_unmask() belongs into"),
-    ("vsp/balloon.c", "int nothing;\n", "vsp/balloon.c:1: listed as one that maps"),
-    ("vsp/balloon.c", None, "vsp/balloon.c:1: listed, and not there"),
+    ("vsp/storage/disk.c", "\n\nhost->ops->map(host, gpa, 1);\n", "vsp/storage/disk.c:3: maps guest memory"),
+    ("vsp/storage/disk.c", "vmbus_packet_map(channel, packet);\n", "vsp/storage/disk.c:1: maps guest memory"),
+    ("vsp/vmbus/pace.c", "\nring_unmask(&ring);\n", "vsp/vmbus/pace.c:2: ring_unmask() belongs into"),
+    ("vsp/memory/balloon.c", "int nothing;\n", "vsp/memory/balloon.c:1: listed as one that maps"),
+    ("vsp/memory/balloon.c", None, "vsp/memory/balloon.c:1: listed, and not there"),
 ]
 
 

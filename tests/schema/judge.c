@@ -3,7 +3,7 @@
  * What the parser says of definitions: one on each line of standard input, and of each "ok", or key
  * and reason, on a line of standard output.
  */
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <errno.h>
 #include <stdio.h>

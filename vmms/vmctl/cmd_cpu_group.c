@@ -10,7 +10,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/base/text.h"
-#include "vmms/dbus_names.h"
+#include "common/dbus_names.h"
 
 #include <errno.h>
 #include <inttypes.h>

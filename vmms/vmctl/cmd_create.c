@@ -13,7 +13,7 @@
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -12,7 +12,7 @@
 
 #include "common/base/json.h"
 #include "common/base/parse.h"
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 /* The text of a definition, from a file. */
 #include "vmms/vmctl/definition_text.h"
 
-#include "common/definition.h"
+#include "common/definition/definition.h"
 
 #include <errno.h>
 #include <stdio.h>

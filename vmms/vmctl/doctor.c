@@ -7,7 +7,7 @@
 #include "vmms/vmctl/doctor.h"
 
 #include "common/base/cleanup.h"
-#include "vmms/dbus_names.h"
+#include "common/dbus_names.h"
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>

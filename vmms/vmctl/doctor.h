@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "vmms/host_check.h"
+#include "common/host/host_check.h"
 
 #include <systemd/sd-bus.h>
 

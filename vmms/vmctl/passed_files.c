@@ -10,7 +10,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
-#include "common/definition.h"
+#include "common/definition/definition.h"
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "common/base/json.h"
-#include "vmms/dbus_names.h"
+#include "common/dbus_names.h"
 #include "vmms/vmctl/command.h"
 
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #include "vmms/vmctl/ssh_port.h"
 
 #include "common/base/cleanup.h"
-#include "common/definition.h"
+#include "common/definition/definition.h"
 #include "vmms/vmctl/vm_info.h"
 
 #include <errno.h>

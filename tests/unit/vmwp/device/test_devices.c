@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The devices of a definition as a guest without a machine finds them. */
+#include "tests/fake/storvsc.h"
+#include "tests/unit/unit.h"
+#include "vmwp/device/devices.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct fixture {
+	struct fake *fake;
+	struct definition *definition;
+	struct resources *resources;
+	struct devices *devices;
+	struct storvsc client; /* of the first controller offered */
+	unsigned ejected, controller, lun;
+};
+
+static void take_heartbeat(void *data, const char *status)
+{
+}
+
+static void take_ejected(void *data, unsigned controller, unsigned lun)
+{
+	struct fixture *f = data;
+
+	f->ejected++;
+	f->controller = controller;
+	f->lun = lun;
+}
+
+static int setup(void **state)
+{
+	static const char text[] =
+		"{\"name\": \"t\", \"boot\": {\"kernel\": \"/k\"}, \"disks\": ["
+		"{\"controller\": 0, \"lun\": 5, \"type\": \"dvd\", \"path\": \"/iso\"},"
+		"{\"controller\": 0, \"lun\": 6, \"path\": \"/disk\"}]}";
+	static const struct devices_callbacks callbacks = {
+		.heartbeat = take_heartbeat,
+		.ejected = take_ejected,
+	};
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct devices_config config;
+	struct failure failure;
+	struct json_error error;
+
+	f->fake = fake_new(1, 8 << 20);
+	assert_int_equal(definition_parse(text, strlen(text), &f->definition, &error), 0);
+	assert_int_equal(resources_new(&f->resources), 0);
+	for (size_t i = 0; i < f->definition->disk_count; i++) {
+		int fd = memfd_create("disk", MFD_CLOEXEC);
+		char name[RESOURCES_NAME_MAX];
+
+		assert_int_equal(ftruncate(fd, 1 << 20), 0);
+		resources_disk_name(0, f->definition->disks[i].lun, name);
+		assert_int_equal(resources_put(f->resources, name, fd), 0);
+	}
+	config = (struct devices_config){
+		.bus = f->fake->bus,
+		.definition = f->definition,
+		.resources = f->resources,
+		.callbacks = &callbacks,
+		.data = f,
+	};
+	assert_int_equal(devices_new(&config, &f->devices, &failure), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	fake_stop(f->fake);
+	devices_free(f->devices);
+	fake_free(f->fake);
+	resources_free(f->resources);
+	definition_free(f->definition);
+	free(f);
+	return 0;
+}
+
+static uint8_t eject(struct fixture *f, uint8_t lun)
+{
+	static const uint8_t cdb[6] = { 0x1b, 0, 0, 0, 2 };
+	struct storvsp_packet packet = storvsc_srb(STORVSP_DIRECTION_NONE, 0, cdb, sizeof(cdb));
+
+	packet.srb.lun = lun;
+	assert_true(storvsc_submit(&f->client, 7, &packet, 0));
+	assert_true(storvsc_receive(&f->client));
+	return f->client.reply.srb.srb_status & 0x3f;
+}
+
+static void connect_guest(struct fixture *f)
+{
+	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+	assert_true(fake_request_offers(f->fake));
+	assert_true(storvsc_start(&f->client, f->fake));
+}
+
+static void guest_that_ejects(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_guest(f);
+	eject(f, 6); /* no DVD drive */
+	assert_int_equal(f->ejected, 0);
+	assert_int_equal(eject(f, 5), STORVSP_SRB_SUCCESS);
+	assert_int_equal(f->ejected, 1);
+	assert_int_equal(f->controller, 0);
+	assert_int_equal(f->lun, 5);
+	assert_int_equal(eject(f, 5), STORVSP_SRB_SUCCESS); /* from an empty tray */
+	assert_int_equal(f->ejected, 1);
+}
+
+static void we_who_eject(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure;
+
+	connect_guest(f);
+	assert_int_equal(devices_eject(f->devices, 0, 5, false, NULL, NULL, &failure), 0);
+	fake_settle(f->fake);
+	assert_int_equal(f->ejected, 0);
+}
+
+/* Controllers that come with their first disk know their number, too. */
+static void guest_that_ejects_from_a_late_controller(void **state)
+{
+	const struct guid instance =
+		GUID(0x6d1f3a0c, 0x52b7, 0x4c8e, 0x9a, 0x41, 0x7e, 0x05, 0xd3, 0xb8, 0x26, 3);
+	struct fixture *f = *state;
+	struct definition_disk drive = { .controller = 3,
+					 .lun = 63,
+					 .drive = DEFINITION_DRIVE_DVD,
+					 .read_only = true,
+					 .sector_size = DEFINITION_DVD_SECTOR_SIZE };
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	struct failure failure;
+
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	for (unsigned lun = 5; lun <= 6; lun++)
+		assert_int_equal(devices_detach(f->devices, 0, lun, NULL, NULL, &failure), 0);
+	assert_int_equal(devices_attach(f->devices, &drive, fd, &failure), 0);
+	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
+	assert_true(fake_request_offers(f->fake));
+	assert_non_null(fake_find_offer(f->fake, &storvsc_type, &instance, 0));
+	for (size_t i = 0; i < f->fake->offer_count; i++) {
+		if (memcmp(&f->fake->offers[i].instance, &instance, sizeof(instance)) != 0 &&
+		    memcmp(&f->fake->offers[i].type, &storvsc_type, sizeof(storvsc_type)) == 0)
+			f->fake->offers[i].type = (struct guid){ 0 }; /* not to be opened */
+	}
+	assert_true(storvsc_start(&f->client, f->fake));
+	assert_int_equal(eject(f, 63), STORVSP_SRB_SUCCESS);
+	assert_int_equal(f->ejected, 1);
+	assert_int_equal(f->controller, 3);
+	assert_int_equal(f->lun, 63);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(guest_that_ejects, setup, teardown),
+		cmocka_unit_test_setup_teardown(we_who_eject, setup, teardown),
+		cmocka_unit_test_setup_teardown(guest_that_ejects_from_a_late_controller, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * GetDisks() of org.vmms1.VM: what the definition says of them, and, while the VM runs, how they
+ * are. What only the worker knows is left out if it does not answer.
+ */
+#include "common/base/log.h"
+#include "vmms/bus/dbus_internal.h"
+#include "vmms/vm/vm_disk_health.h"
+#include "vmms/vm/vm_images.h"
+#include "vmms/vm/vm_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ANSWER_TIMEOUT 2 /* seconds */
+
+struct question {
+	sd_bus_message *call;
+	struct json_object *disks; /* an array */
+};
+
+static void question_free(struct question *question)
+{
+	sd_bus_message_unref(question->call);
+	json_object_put(question->disks);
+	free(question);
+}
+
+/* ---- What the daemon knows ---- */
+
+static struct json_object *describe_disk(const struct vm *vm, const struct definition_disk *disk)
+{
+	const struct vm_disk_health *health = vm_disk_health_find(vm, disk->controller, disk->lun);
+	pid_t server = vm_images_find(vm, disk->controller, disk->lun);
+	struct json_object *object = definition_disk_to_json(disk);
+
+	if (vm->worker)
+		json_add(&object, "health", json_object_new_string(health ? health->health : "ok"));
+	if (health)
+		json_add(&object, "problem", json_object_new_string(health->text));
+	if (server > 0)
+		json_add(&object, "server", json_object_new_int64(server));
+	return object;
+}
+
+static struct json_object *describe(const struct vm *vm)
+{
+	struct json_object *disks = json_object_new_array();
+
+	for (size_t i = 0; i < vm->definition->disk_count; i++)
+		json_append(&disks, describe_disk(vm, &vm->definition->disks[i]));
+	return disks;
+}
+
+/* ---- What the worker says, of which numbers alone are taken ---- */
+
+static struct json_object *find_report(struct json_object *reports, struct json_object *disk)
+{
+	size_t count = json_object_is_type(reports, json_type_array)
+			       ? json_object_array_length(reports)
+			       : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *report = json_object_array_get_idx(reports, i);
+
+		if (json_object_is_type(report, json_type_object) &&
+		    json_object_equal(json_object_object_get(report, "controller"),
+				      json_object_object_get(disk, "controller")) &&
+		    json_object_equal(json_object_object_get(report, "lun"),
+				      json_object_object_get(disk, "lun")))
+			return report;
+	}
+	return NULL;
+}
+
+static void take_report(struct json_object *disk, struct json_object *report)
+{
+	static const char *const numbers[] = { "size", "held", "errors" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		struct json_object *value = json_object_object_get(report, numbers[i]);
+
+		if (json_object_is_type(value, json_type_int))
+			json_object_object_add(disk, numbers[i], json_object_get(value));
+	}
+}
+
+static int reply_disks(sd_bus_message *call, struct json_object *disks)
+{
+	AUTO_JSON struct json_object *tree = json_make("disks", json_object_get(disks), NULL);
+
+	return dbus_reply_json(call, tree);
+}
+
+static void answered(void *data, struct json_object *result, const char *code, const char *text)
+{
+	struct question *question = data;
+	struct json_object *reports = result ? json_object_object_get(result, "disks") : NULL;
+	int r;
+
+	for (size_t i = 0; question->disks && i < json_object_array_length(question->disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(question->disks, i);
+		struct json_object *report = find_report(reports, disk);
+
+		if (report)
+			take_report(disk, report);
+	}
+	r = reply_disks(question->call, question->disks);
+	if (r < 0)
+		log_debug("a caller cannot be answered: %s", strerror(-r));
+	question_free(question);
+}
+
+/* ---- On the bus ---- */
+
+int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+	struct question *question = calloc(1, sizeof(*question));
+	int r;
+
+	if (!question)
+		return -ENOMEM;
+	question->call = sd_bus_message_ref(call);
+	question->disks = describe(vm);
+	if (vm->worker && vm->started_at > 0 &&
+	    worker_request(vm->worker, "disks", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
+			   question) >= 0)
+		return 1;
+	r = reply_disks(call, question->disks);
+	question_free(question);
+	return r;
+}
+
+int dbus_get_disk_problems(sd_bus *bus, const char *path, const char *interface,
+			   const char *property, sd_bus_message *reply, void *data,
+			   sd_bus_error *error)
+{
+	const struct vm *vm = data;
+	int r;
+
+	r = sd_bus_message_open_container(reply, 'a', "(uuss)");
+	list_for_each (link, (struct list *)&vm->disk_healths) {
+		const struct vm_disk_health *health =
+			container_of(link, struct vm_disk_health, link);
+
+		if (r >= 0)
+			r = sd_bus_message_append(reply, "(uuss)", health->controller, health->lun,
+						  health->health, health->text);
+	}
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}

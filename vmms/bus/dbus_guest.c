@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The members of org.vmms1.VM that ask something of the guest: docs/dbus/org.vmms1.VM.md. */
+#include "vmms/bus/dbus_guest.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "vmms/bus/dbus_internal.h"
+#include "vmms/vm/vm.h"
+#include "vmms/vm/vm_dump.h"
+#include "vmms/vm/vm_guest.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Seconds. The worker bounds what it asks of the guest; these are for a worker that does not. */
+#define ASK_TIMEOUT 900
+#define LIMIT_MAX   (24 * 3600)
+
+/* Asks the guest, and has the call answered by `done`. Takes over the arguments. */
+static int ask(sd_bus_message *call, struct vm *vm, const char *method,
+	       struct json_object *arguments, int fd, unsigned timeout, vm_guest_fn done)
+{
+	struct failure failure = { 0 };
+	int r;
+
+	if (!arguments)
+		return -ENOMEM;
+	r = vm_guest_ask(vm, method, arguments, fd, timeout, done, sd_bus_message_ref(call),
+			 &failure);
+	json_object_put(arguments);
+	return dbus_conclude(call, r, &failure);
+}
+
+/* A vm_guest_fn for methods without a result. */
+static void done(void *data, struct json_object *result, const struct failure *failure)
+{
+	dbus_done(data, failure);
+}
+
+static struct json_object *text(const char *value)
+{
+	return json_object_new_string(value);
+}
+
+/* ---- Values ---- */
+
+static const char *element(struct json_object *array, size_t index)
+{
+	struct json_object *value = json_object_is_type(array, json_type_array)
+					    ? json_object_array_get_idx(array, index)
+					    : NULL;
+
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+static int append_values(sd_bus_message *reply, struct json_object *result)
+{
+	struct json_object *values = NULL, *truncated = NULL;
+	size_t count = 0;
+	int r;
+
+	if (json_object_object_get_ex(result, "values", &values) &&
+	    json_object_is_type(values, json_type_array))
+		count = json_object_array_length(values);
+	json_object_object_get_ex(result, "truncated", &truncated);
+	r = sd_bus_message_open_container(reply, 'a', "(ss)");
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		struct json_object *pair = json_object_array_get_idx(values, i);
+
+		r = sd_bus_message_append(reply, "(ss)", element(pair, 0), element(pair, 1));
+	}
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	return r < 0 ? r : sd_bus_message_append(reply, "b", json_object_get_boolean(truncated));
+}
+
+static int append_value(sd_bus_message *reply, struct json_object *result)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(result, "value", &value);
+	return sd_bus_message_append(
+		reply, "s",
+		json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "");
+}
+
+static void done_with(sd_bus_message *call, struct json_object *result,
+		      const struct failure *failure,
+		      int (*append)(sd_bus_message *reply, struct json_object *result))
+{
+	sd_bus_message *reply = NULL;
+	int r;
+
+	if (failure) {
+		dbus_done(call, failure);
+		return;
+	}
+	r = sd_bus_message_new_method_return(call, &reply);
+	if (r >= 0)
+		r = append(reply, result);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	if (r < 0)
+		(void)sd_bus_reply_method_errno(call, r, NULL);
+	sd_bus_message_unref(reply);
+	sd_bus_message_unref(call);
+}
+
+static void values_listed(void *data, struct json_object *result, const struct failure *failure)
+{
+	done_with(data, result, failure, append_values);
+}
+
+static void value_got(void *data, struct json_object *result, const struct failure *failure)
+{
+	done_with(data, result, failure, append_value);
+}
+
+int dbus_list_guest_values(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const char *pool;
+	int r;
+
+	r = sd_bus_message_read(call, "s", &pool);
+	return r < 0 ? r
+		     : ask(call, data, "list_values", json_make("pool", text(pool), NULL), -1,
+			   ASK_TIMEOUT, values_listed);
+}
+
+int dbus_get_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const char *pool, *key;
+	int r;
+
+	r = sd_bus_message_read(call, "ss", &pool, &key);
+	return r < 0 ? r
+		     : ask(call, data, "get_value",
+			   json_make("pool", text(pool), "key", text(key), NULL), -1, ASK_TIMEOUT,
+			   value_got);
+}
+
+int dbus_set_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const char *pool, *key, *value;
+	int r;
+
+	r = sd_bus_message_read(call, "sss", &pool, &key, &value);
+	return r < 0 ? r
+		     : ask(call, data, "set_value",
+			   json_make("pool", text(pool), "key", text(key), "value", text(value),
+				     NULL),
+			   -1, ASK_TIMEOUT, done);
+}
+
+int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const char *pool, *key;
+	int r;
+
+	r = sd_bus_message_read(call, "ss", &pool, &key);
+	return r < 0 ? r
+		     : ask(call, data, "delete_value",
+			   json_make("pool", text(pool), "key", text(key), NULL), -1, ASK_TIMEOUT,
+			   done);
+}
+
+/* ---- Snapshots ---- */
+
+int dbus_freeze(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+	uint32_t limit;
+	int r;
+
+	r = sd_bus_message_read(call, "u", &limit);
+	if (r < 0)
+		return r;
+	if (limit < 1 || limit > LIMIT_MAX)
+		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
+						  "a limit is 1 to %d seconds", LIMIT_MAX);
+	r = vm_freeze(data, limit, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+int dbus_thaw(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+	int r = vm_thaw(data, &job, &failure);
+
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+/* ---- File copy ---- */
+
+int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	int overwrite = false, create_path = false, fd, r;
+	const struct dbus_option options[] = { { "overwrite", 'b', &overwrite },
+					       { "create-path", 'b', &create_path } };
+	struct vm_copy_options copy;
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+	const char *path;
+
+	r = sd_bus_message_read(call, "hs", &fd, &path);
+	if (r >= 0)
+		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	copy = (struct vm_copy_options){ .path = path,
+					 .overwrite = overwrite,
+					 .create_path = create_path };
+	r = vm_copy_file(data, fd, &copy, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+/* ---- Core files ---- */
+
+int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+	int fd, r;
+
+	r = sd_bus_message_read(call, "h", &fd);
+	if (r < 0)
+		return r;
+	r = vm_dump_memory(data, fd, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+/* ---- Hyper-V sockets ---- */
+
+static void socket_opened(void *data, int fd, const struct failure *failure)
+{
+	AUTO_CLOSE int socket = fd;
+	sd_bus_message *call = data;
+	int r;
+
+	if (failure) {
+		dbus_done(call, failure);
+		return;
+	}
+	r = sd_bus_reply_method_return(call, "h", socket);
+	if (r < 0)
+		(void)sd_bus_reply_method_errno(call, r, NULL);
+	sd_bus_message_unref(call);
+}
+
+int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	uint32_t port;
+	int r;
+
+	r = sd_bus_message_read(call, "u", &port);
+	if (r < 0)
+		return r;
+	r = vm_open_socket(data, port, socket_opened, sd_bus_message_ref(call), &failure);
+	return dbus_conclude(call, r, &failure);
+}
+
+/* ---- Addresses ---- */
+
+/* Of a list with semicolons between its elements. */
+static int append_list(sd_bus_message *reply, const char *list)
+{
+	int r = 0;
+
+	while (r >= 0 && *list != '\0') {
+		size_t length = strcspn(list, ";");
+		char address[VM_GUEST_TEXT_MAX];
+
+		memcpy(address, list, length);
+		address[length] = '\0';
+		if (length > 0)
+			r = sd_bus_message_append(reply, "s", address);
+		list += length + (list[length] == ';');
+	}
+	return r;
+}
+
+int dbus_get_guest_addresses(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error)
+{
+	const struct vm *vm = data;
+	int r;
+
+	r = sd_bus_message_open_container(reply, 'a', "s");
+	if (r >= 0)
+		r = append_list(reply, vm->guest.ipv4);
+	if (r >= 0)
+		r = append_list(reply, vm->guest.ipv6);
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.vmms1.VM, the event log: GetLog() and Logged. */
+#include "vmms/bus/dbus_internal.h"
+#include "vmms/vm/vm_log.h"
+
+static int append_entry(void *data, const struct vm_log_entry *entry)
+{
+	return sd_bus_message_append(data, "(ttyss)", entry->sequence, entry->time, entry->priority,
+				     entry->event, entry->message);
+}
+
+int dbus_get_log(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	sd_bus_message *reply = NULL;
+	uint32_t count;
+	int r;
+
+	r = sd_bus_message_read(call, "u", &count);
+	if (r >= 0)
+		r = sd_bus_message_new_method_return(call, &reply);
+	if (r >= 0)
+		r = sd_bus_message_open_container(reply, 'a', "(ttyss)");
+	if (r >= 0)
+		r = vm_log_each(data, count, append_entry, reply);
+	if (r >= 0)
+		r = sd_bus_message_close_container(reply);
+	if (r >= 0)
+		r = sd_bus_send(NULL, reply, NULL);
+	sd_bus_message_unref(reply);
+	return r;
+}
+
+void dbus_vm_logged(struct dbus_service *service, struct vm *vm, const struct vm_log_entry *entry)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	if (!service->bus)
+		return;
+	dbus_vm_path(vm, path);
+	dbus_check_signal(sd_bus_emit_signal(service->bus, path, DBUS_INTERFACE_VM, "Logged",
+					     "ttyss", entry->sequence, entry->time, entry->priority,
+					     entry->event, entry->message));
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
+#include "vmms/bus/dbus_guest.h"
+#include "vmms/bus/dbus_internal.h"
+#include "vmms/vm/guest_life.h"
+#include "vmms/vm/vm_sockets.h"
+#include "vmms/vm/vm_unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Paths ---- */
+
+void dbus_vm_path(const struct vm *vm, char path[DBUS_VM_PATH_SIZE])
+{
+	dbus_object_path(DBUS_VM_PREFIX, &vm->definition->uuid, path);
+}
+
+int dbus_find_vm(sd_bus *bus, const char *path, const char *interface, void *data, void **ret_found,
+		 sd_bus_error *error)
+{
+	struct dbus_service *service = data;
+	struct guid uuid;
+
+	if (dbus_object_path_parse(path, DBUS_VM_PREFIX, &uuid) < 0)
+		return 0;
+	*ret_found = manager_find_uuid(service->manager, &uuid);
+	return *ret_found != NULL;
+}
+
+static const struct guid *link_uuid(const struct list *link)
+{
+	return &container_of(link, struct vm, link)->definition->uuid;
+}
+
+static bool is_seen(const struct dbus_service *service, const struct list *link)
+{
+	return dbus_caller_sees(service, container_of(link, struct vm, link));
+}
+
+static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
+		      sd_bus_error *error)
+{
+	const struct dbus_service *service = data;
+	const struct dbus_object_list objects = { DBUS_VM_PREFIX, &service->manager->vms, link_uuid,
+						  is_seen };
+
+	return dbus_list_paths(service, &objects, ret_nodes);
+}
+
+/* ---- Methods ---- */
+
+typedef int (*simple_fn)(struct vm *vm, vm_done_fn done, void *data, struct failure *failure);
+
+int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure)
+{
+	if (r >= 0)
+		return 1;
+	r = dbus_reply_failure(call, failure);
+	sd_bus_message_unref(call); /* the operation's reference */
+	return r;
+}
+
+static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
+{
+	struct failure failure;
+	int r;
+
+	r = function(vm, dbus_done, sd_bus_message_ref(call), &failure);
+	return dbus_conclude(call, r, &failure);
+}
+
+static int rename_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+	struct failure failure;
+	const char *name;
+	int r;
+
+	r = sd_bus_message_read(call, "s", &name);
+	if (r < 0)
+		return r;
+	if (manager_rename_vm(vm->manager, vm, name, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	return sd_bus_reply_method_return(call, "");
+}
+
+static int start(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure;
+
+	if (dbus_caller(call) && quota_check_start(data, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	return call_simple(call, data, vm_start);
+}
+
+static int turn_off(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_turn_off);
+}
+
+static int reset(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_reset);
+}
+
+static int cancel_detach(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_cancel_detach);
+}
+
+static int inject_nmi(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_nmi);
+}
+
+static int pause_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_pause);
+}
+
+static int resume(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return call_simple(call, data, vm_resume);
+}
+
+#define SHUTDOWN_TIMEOUT_MAX (24 * 3600) /* seconds */
+
+static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	int force = false, reboot = false, hibernate = false;
+	uint32_t timeout = 120;
+	const struct dbus_option options[] = { { "force", 'b', &force },
+					       { "reboot", 'b', &reboot },
+					       { "hibernate", 'b', &hibernate },
+					       { "timeout", 'u', &timeout } };
+	struct vm_shutdown_options shutdown;
+	struct job *job = NULL;
+	struct failure failure = { 0 };
+	int r;
+
+	r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r >= 0 && timeout > SHUTDOWN_TIMEOUT_MAX)
+		r = failure_set(&failure, DBUS_ERROR_INVALID_ARGUMENT,
+				"a timeout is at most %d seconds; 0 is none", SHUTDOWN_TIMEOUT_MAX);
+	if (r >= 0 && reboot && hibernate)
+		r = failure_set(&failure, DBUS_ERROR_INVALID_ARGUMENT,
+				"a guest can either reboot or hibernate");
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	shutdown = (struct vm_shutdown_options){
+		.force = force, .reboot = reboot, .hibernate = hibernate, .timeout = timeout
+	};
+	r = vm_shut_down_as_job(data, &shutdown, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+static int delete (sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct vm *vm = data;
+	struct failure failure;
+
+	if (manager_delete_vm(vm->manager, vm, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	return sd_bus_reply_method_return(call, "");
+}
+
+int dbus_open_console(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	int watch = false, take = false, log = false, until_off = false;
+	const struct dbus_option options[] = { { "watch", 'b', &watch },
+					       { "take", 'b', &take },
+					       { "log", 'b', &log },
+					       { "until-off", 'b', &until_off } };
+	struct console_client_options client;
+	struct vm *vm = data;
+	struct failure failure = { 0 };
+	AUTO_CLOSE int fd = -1;
+	bool typing;
+	int r;
+
+	r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	client = (struct console_client_options){
+		.watch = watch, .take = take, .log = log, .until_off = until_off
+	};
+	r = console_open(vm->console, &client, &fd, &typing);
+	if (r == -EUSERS)
+		return sd_bus_reply_method_errorf(call, DBUS_ERROR_BUSY,
+						  "%d clients have the console of VM '%s' open; "
+						  "close one of them first",
+						  CONSOLE_CLIENTS_MAX, vm->definition->name);
+	if (r < 0)
+		return r;
+	return sd_bus_reply_method_return(call, "hb", fd, typing);
+}
+
+/* ---- Properties ---- */
+
+#define PROPERTY(name, signature, ...)                                                 \
+	static int get_##name(sd_bus *bus, const char *path, const char *interface,    \
+			      const char *property, sd_bus_message *reply, void *data, \
+			      sd_bus_error *error)                                     \
+	{                                                                              \
+		const struct vm *vm = data;                                            \
+                                                                                       \
+		return sd_bus_message_append(reply, signature, __VA_ARGS__);           \
+	}
+
+PROPERTY(name, "s", vm->definition->name)
+PROPERTY(owner, "s", vm_owner(vm))
+PROPERTY(notes, "s", vm->definition->notes)
+PROPERTY(state, "s", vm_state_name(vm->state))
+PROPERTY(state_reason, "s", vm->reason)
+PROPERTY(engine, "s", vm_engine(vm))
+PROPERTY(heartbeat, "s", vm->heartbeat)
+PROPERTY(vmbus_version, "s", vm->vmbus_version)
+PROPERTY(processors, "u", (uint32_t)vm->definition->processors.count)
+PROPERTY(topology, "(uuu)", (uint32_t)vm->definition->processors.sockets,
+	 (uint32_t)vm->definition->processors.cores, (uint32_t)vm->definition->processors.threads)
+PROPERTY(processor_model, "s", definition_model_names[vm->definition->processors.model])
+PROPERTY(memory, "t", vm->definition->memory.size)
+PROPERTY(memory_state, "s", vm->memory.state)
+PROPERTY(memory_target, "t", vm->memory.target)
+PROPERTY(memory_assigned, "t", vm_memory_assigned(vm))
+PROPERTY(memory_demand, "t", vm->memory.demand)
+PROPERTY(worker_pid, "u", vm->worker ? (uint32_t)worker_pid(vm->worker) : 0)
+PROPERTY(started_at, "t", vm_started_at(vm))
+PROPERTY(resets, "u", (uint32_t)vm->resets)
+PROPERTY(crash_text, "s", vm->crash_text)
+PROPERTY(guest_os, "s", vm->guest.os)
+PROPERTY(guest_host_name, "s", vm->guest.host_name)
+PROPERTY(unit, "s", vm_unit_name(vm))
+PROPERTY(limits_problem, "s", vm_limits_problem(vm))
+PROPERTY(file_systems, "s", vm->guest.frozen ? "frozen" : "running")
+
+static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
+		    sd_bus_message *reply, void *data, sd_bus_error *error)
+{
+	const struct vm *vm = data;
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&vm->definition->uuid, uuid);
+	return sd_bus_message_append(reply, "s", uuid);
+}
+
+static int get_socket_folder(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error)
+{
+	char folder[PATH_MAX];
+
+	vm_sockets_path(data, folder);
+	return sd_bus_message_append(reply, "s", folder);
+}
+
+static int get_guest_problem(sd_bus *bus, const char *path, const char *interface,
+			     const char *property, sd_bus_message *reply, void *data,
+			     sd_bus_error *error)
+{
+	char text[GUEST_LIFE_TEXT];
+
+	vm_describe_guest(data, text);
+	return sd_bus_message_append(reply, "s", text);
+}
+
+static int get_crash_parameters(sd_bus *bus, const char *path, const char *interface,
+				const char *property, sd_bus_message *reply, void *data,
+				sd_bus_error *error)
+{
+	const struct vm *vm = data;
+
+	return sd_bus_message_append_array(reply, 't', vm->crash_parameters,
+					   vm->crashed ? sizeof(vm->crash_parameters) : 0);
+}
+
+#define METHOD(name, arguments, result, handler)                                    \
+	SD_BUS_METHOD_WITH_ARGS(name, SD_BUS_##arguments, SD_BUS_##result, handler, \
+				SD_BUS_VTABLE_UNPRIVILEGED)
+#define VALUE(name, signature, getter) \
+	SD_BUS_PROPERTY(name, signature, getter, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+
+static const sd_bus_vtable vm_vtable[] = {
+	SD_BUS_VTABLE_START(0),
+	METHOD("Start", NO_ARGS, NO_RESULT, start),
+	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), shut_down),
+	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
+	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
+	METHOD("InjectNMI", NO_ARGS, NO_RESULT, inject_nmi),
+	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
+	METHOD("Resume", NO_ARGS, NO_RESULT, resume),
+	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
+	METHOD("Rename", ARGS("s", name), NO_RESULT, rename_vm),
+	METHOD("Change", ARGS("s", definition, "a{sv}", options), RESULT("as", pending),
+	       dbus_change_definition),
+	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), dbus_attach_disk),
+	METHOD("DetachDisk", ARGS("u", controller, "u", lun), NO_RESULT, dbus_detach_disk),
+	METHOD("CancelDetach", NO_ARGS, NO_RESULT, cancel_detach),
+	METHOD("InsertMedium", ARGS("u", controller, "u", lun, "s", path), NO_RESULT,
+	       dbus_insert_medium),
+	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
+	       dbus_eject_medium),
+	METHOD("AddAdapter", ARGS("s", adapter), RESULT("s", name), dbus_add_adapter),
+	METHOD("RemoveAdapter", ARGS("s", name), NO_RESULT, dbus_remove_adapter),
+	METHOD("ChangeAdapter", ARGS("s", name, "s", adapter), NO_RESULT, dbus_change_adapter),
+	METHOD("ListGuestValues", ARGS("s", pool), RESULT("a(ss)", values, "b", truncated),
+	       dbus_list_guest_values),
+	METHOD("GetGuestValue", ARGS("s", pool, "s", key), RESULT("s", value),
+	       dbus_get_guest_value),
+	METHOD("SetGuestValue", ARGS("s", pool, "s", key, "s", value), NO_RESULT,
+	       dbus_set_guest_value),
+	METHOD("DeleteGuestValue", ARGS("s", pool, "s", key), NO_RESULT, dbus_delete_guest_value),
+	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
+	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
+	METHOD("GetDisks", NO_ARGS, RESULT("s", disks), dbus_get_disks),
+	METHOD("GetProcessors", NO_ARGS, RESULT("s", processors), dbus_get_processors),
+	METHOD("GetStatistics", NO_ARGS, RESULT("s", statistics), dbus_get_vm_statistics),
+	METHOD("Inspect", ARGS("s", part, "u", first), RESULT("s", inspection), dbus_inspect),
+	METHOD("GetLog", ARGS("u", count), RESULT("a(ttyss)", events), dbus_get_log),
+	SD_BUS_SIGNAL_WITH_ARGS(
+		"Logged",
+		SD_BUS_ARGS("t", sequence, "t", time, "y", priority, "s", event, "s", message), 0),
+	VALUE("Name", "s", get_name),
+	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("SocketFolder", "s", get_socket_folder, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	VALUE("Owner", "s", get_owner),
+	VALUE("Notes", "s", get_notes),
+	VALUE("Tags", "as", dbus_get_tags),
+	VALUE("PendingChanges", "as", dbus_get_pending_changes),
+	VALUE("State", "s", get_state),
+	VALUE("StateReason", "s", get_state_reason),
+	VALUE("Engine", "s", get_engine),
+	VALUE("Heartbeat", "s", get_heartbeat),
+	VALUE("VMBusVersion", "s", get_vmbus_version),
+	SD_BUS_PROPERTY("GuestProblem", "s", get_guest_problem, 0, 0),
+	VALUE("Processors", "u", get_processors),
+	VALUE("Topology", "(uuu)", get_topology),
+	VALUE("ProcessorModel", "s", get_processor_model),
+	VALUE("Memory", "t", get_memory),
+	VALUE("MemoryState", "s", get_memory_state),
+	VALUE("MemoryTarget", "t", get_memory_target),
+	VALUE("MemoryAssigned", "t", get_memory_assigned),
+	SD_BUS_PROPERTY("MemoryDemand", "t", get_memory_demand, 0, 0),
+	VALUE("WorkerPID", "u", get_worker_pid),
+	VALUE("StartedAt", "t", get_started_at),
+	VALUE("Resets", "u", get_resets),
+	VALUE("CrashText", "s", get_crash_text),
+	VALUE("CrashParameters", "at", get_crash_parameters),
+	VALUE("Adapters", "a(ssssss)", dbus_get_adapters),
+	VALUE("Addresses", "a(ss)", dbus_get_addresses),
+	VALUE("GuestOS", "s", get_guest_os),
+	VALUE("GuestHostName", "s", get_guest_host_name),
+	VALUE("GuestAddresses", "as", dbus_get_guest_addresses),
+	VALUE("DiskProblems", "a(uuss)", dbus_get_disk_problems),
+	VALUE("FileSystems", "s", get_file_systems),
+	VALUE("Unit", "s", get_unit),
+	VALUE("LimitsProblem", "s", get_limits_problem),
+	SD_BUS_PROPERTY("Definition", "s", dbus_get_definition, 0,
+			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
+				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
+	SD_BUS_PROPERTY("RunningDefinition", "s", dbus_get_running_definition, 0,
+			SD_BUS_VTABLE_PROPERTY_EXPLICIT |
+				SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
+	SD_BUS_VTABLE_END,
+};
+
+int dbus_vm_register(struct dbus_service *service)
+{
+	int r;
+
+	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_VM_PREFIX, DBUS_INTERFACE_VM,
+				       vm_vtable, dbus_find_vm, service);
+	if (r < 0)
+		return r;
+	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_VM_PREFIX, list_paths, service);
+}
+
+/* ---- Signals ---- */
+
+void dbus_vm_added(struct dbus_service *service, struct vm *vm)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	dbus_vm_path(vm, path);
+	dbus_object_added(service, path);
+}
+
+void dbus_vm_removed(struct dbus_service *service, struct vm *vm)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	dbus_vm_path(vm, path);
+	dbus_object_removed(service, path);
+}
+
+void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties)
+{
+	char path[DBUS_VM_PATH_SIZE];
+
+	dbus_vm_path(vm, path);
+	if (service->bus)
+		dbus_check_signal(sd_bus_emit_properties_changed_strv(
+			service->bus, path, DBUS_INTERFACE_VM, (char **)properties));
+}

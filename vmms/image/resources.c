@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a worker needs and may not open itself. */
+#include "vmms/image/resources.h"
+
+#include "common/base/path.h"
+#include "common/image/image.h"
+#include "vmms/base/user.h"
+#include "vmms/image/image_chain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void resources_deinit(struct resources *resources)
+{
+	for (size_t i = 0; i < resources->count; i++)
+		close_fdp(&resources->items[i].fd);
+	resources->count = 0;
+}
+
+void resources_add(struct resources *resources, const char *name, int fd)
+{
+	size_t i = resources->count++;
+
+	snprintf(resources->items[i].name, sizeof(resources->items[i].name), "%s", name);
+	resources->items[i].fd = fd;
+}
+
+int resources_find(const struct resources *resources, const char *name)
+{
+	for (size_t i = 0; resources && i < resources->count; i++) {
+		if (strcmp(resources->items[i].name, name) == 0)
+			return resources->items[i].fd;
+	}
+	return -1;
+}
+
+void resources_disk_name(const struct definition_disk *disk, char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "disk:%u:%u", disk->controller, disk->lun);
+}
+
+/* ---- The hypervisor ---- */
+
+int resources_open_hypervisor(struct resources *resources, const char *path,
+			      struct failure *failure)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0) {
+		resources_add(resources, "kvm", fd);
+		return 0;
+	}
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+		return failure_set(
+			failure, DBUS_ERROR_HOST_NOT_CAPABLE,
+			"there is no KVM on this host (%s: %s); enable virtualisation in "
+			"its firmware and load kvm_intel or kvm_amd, then see 'vmctl "
+			"host'",
+			path, strerror(errno));
+	return failure_set(failure, DBUS_ERROR_HOST_NOT_CAPABLE,
+			   "vmms cannot use %s: %s; give its user access to that device", path,
+			   strerror(errno));
+}
+
+/* ---- The owner ---- */
+
+/* A daemon that is not root's opens all files as itself, and has one owner. */
+static bool is_as_we_are(const char *owner)
+{
+	return !owner || geteuid() != 0;
+}
+
+int resources_refuse_owner(const char *owner, int r, struct failure *failure)
+{
+	if (r == -ESRCH)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "the VM's owner '%s' is no user of this host; root can give it "
+				   "to another, with 'vmctl set VM owner=USER'",
+				   owner);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "the VM's owner '%s' cannot be looked up: %s", owner,
+				   strerror(-r));
+	return 0;
+}
+
+int resources_find_owner(const char *owner, uint64_t owner_uid, struct user **ret_user,
+			 struct failure *failure)
+{
+	CLEANUP(user_freep) struct user *user = NULL;
+	int r;
+
+	*ret_user = NULL;
+	if (is_as_we_are(owner))
+		return 0;
+	r = resources_refuse_owner(owner, user_find_name(owner, &user), failure);
+	if (r < 0)
+		return r;
+	if (owner_uid > 0 && owner_uid != user->uid)
+		return failure_set(
+			failure, DBUS_ERROR_RESOURCE,
+			"the VM is of a user '%s' who had the number %" PRIu64
+			", and the one of that name now has %u; if it is to be theirs, root "
+			"can give it to them, with 'vmctl set VM owner_uid='",
+			owner, owner_uid, user->uid);
+	*ret_user = TAKE_PTR(user);
+	return 0;
+}
+
+int resources_become_owner(const struct user *user, struct failure *failure)
+{
+	int r;
+
+	r = user ? user_become(user) : 0;
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot open files as the VM's owner '%s': %s", user->name,
+				   strerror(-r));
+	return 0;
+}
+
+const char *resources_rights_text(const struct resources_wish *wish, int error,
+				  char text[static 64])
+{
+	const char *owner = wish->definition->owner;
+
+	text[0] = '\0';
+	if (owner && (error == EACCES || error == EPERM))
+		snprintf(text, 64, " to its owner '%s'", owner);
+	return text;
+}
+
+void resources_look(const struct resources_wish *wish, const char *path)
+{
+	if (wish->looks)
+		wish->looks(wish->looks_data, path);
+}
+
+/* ---- Files to boot from ---- */
+
+static int refuse_kind(const char *name, const char *what, struct failure *failure)
+{
+	return failure_set(failure, DBUS_ERROR_RESOURCE,
+			   "the %s '%s' is not a file; correct boot.%s in the VM's definition",
+			   name, what, name);
+}
+
+static int open_path(const struct resources_wish *wish, const char *name, const char *path,
+		     int *ret_fd, struct failure *failure)
+{
+	AUTO_CLOSE int path_fd = -1;
+	struct stat status;
+	char rights[64];
+	int fd = -1;
+
+	path_fd = path_look(path, &status);
+	if (path_fd >= 0 && !S_ISREG(status.st_mode))
+		return refuse_kind(name, path, failure);
+	if (path_fd >= 0)
+		fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot open the %s '%s': %s%s; correct boot.%s in the VM's "
+				   "definition",
+				   name, path, strerror(errno),
+				   resources_rights_text(wish, errno, rights), name);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Of a file that somebody has opened. */
+static int take_passed(const char *name, int passed, int *ret_fd, struct failure *failure)
+{
+	int flags = fcntl(passed, F_GETFL), fd;
+	struct stat status;
+
+	if (flags < 0 || path_look_at(passed, &status) < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE, "the %s that was passed: %s", name,
+				   strerror(errno));
+	if (!S_ISREG(status.st_mode) || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "the %s that was passed is not a file that can be read", name);
+	fd = fcntl(passed, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE, "the %s that was passed: %s", name,
+				   strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_file(struct resources *resources, const struct resources_wish *wish,
+		     const char *name, const char *path, struct failure *failure)
+{
+	int passed = resources_find(wish->passed, name), fd, r;
+
+	resources_look(wish, path);
+	r = passed >= 0 ? take_passed(name, passed, &fd, failure)
+			: open_path(wish, name, path, &fd, failure);
+	if (r == 0)
+		resources_add(resources, name, fd);
+	return r;
+}
+
+/* ---- Disks ---- */
+
+static int disk_failure(const struct resources_wish *wish, const struct definition_disk *disk,
+			int error, struct failure *failure)
+{
+	char rights[64];
+	const char *vm;
+
+	if (error != IMAGE_E_IN_USE)
+		return failure_set(
+			failure, DBUS_ERROR_RESOURCE,
+			"cannot use disk image '%s' (controller %u, lun %u): %s%s; correct the "
+			"path, or the image",
+			disk->path, disk->controller, disk->lun, image_error_text(error),
+			resources_rights_text(wish, -error, rights));
+	vm = wish->user ? wish->user(wish->user_data, disk->path) : NULL;
+	if (vm)
+		return failure_set(failure, DBUS_ERROR_DISK_IN_USE,
+				   "disk image '%s' is in use by VM '%s'; stop that VM first, or "
+				   "make the disk read-only in both",
+				   disk->path, vm);
+	return failure_set(failure, DBUS_ERROR_DISK_IN_USE,
+			   "disk image '%s' is in use by another process, mounted, or named twice "
+			   "in the VM's definition; lsof(8) and lsblk(8) show by whom",
+			   disk->path);
+}
+
+static bool is_open(const struct resources *resources, const char *path)
+{
+	struct stat image, status;
+
+	if (stat(path, &image) < 0)
+		return false;
+	for (size_t i = 0; i < resources->count; i++) {
+		if (fstat(resources->items[i].fd, &status) == 0 && status.st_dev == image.st_dev &&
+		    status.st_ino == image.st_ino)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Others may have locked what they may read. VMs of the same owner are not disturbed, nor this one,
+ * which may name an image twice.
+ */
+int resources_open_image(struct resources *resources, const struct resources_wish *wish,
+			 const char *path, const struct image_options *options,
+			 struct image *ret_image)
+{
+	int r = image_open(path, options, ret_image);
+
+	if (r != IMAGE_E_IN_USE || is_open(resources, path) || !wish->owner_uses ||
+	    wish->owner_uses(wish->user_data, path))
+		return r;
+	r = image_open_beside_readers(path, options, ret_image);
+	if (r == 0)
+		snprintf(resources->warning, sizeof(resources->warning),
+			 "disk image '%s' is used though a process that reads it has locked it: "
+			 "whoever may read a file can lock it; 'chmod go-r' keeps others from it",
+			 path);
+	return r;
+}
+
+static int open_disk(struct resources *resources, const struct resources_wish *wish,
+		     const struct definition_disk *disk, struct failure *failure)
+{
+	struct image_options options = { .read_only = disk->read_only,
+					 .direct = disk->cache == DEFINITION_CACHE_DIRECT,
+					 .sector_size = disk->sector_size };
+	char name[RESOURCES_NAME_MAX];
+	struct image image;
+	int passed, fd, r;
+
+	resources_disk_name(disk, name);
+	passed = resources_find(wish->passed, name);
+	resources_look(wish, disk->path);
+	r = passed >= 0 ? image_adopt(passed, &options, &image)
+			: resources_open_image(resources, wish, disk->path, &options, &image);
+	if (r != 0)
+		return disk_failure(wish, disk, r, failure);
+	fd = passed >= 0 ? fcntl(passed, F_DUPFD_CLOEXEC, 0) : image.fd;
+	if (fd < 0)
+		return disk_failure(wish, disk, -errno, failure);
+	resources_add(resources, name, fd);
+	return image_chain_open(resources, wish, disk, fd, failure);
+}
+
+static int open_all(struct resources *resources, const struct resources_wish *wish,
+		    struct failure *failure)
+{
+	const struct definition *definition = wish->definition;
+	int r;
+
+	r = open_file(resources, wish, "kernel", definition->boot.kernel, failure);
+	if (r == 0 && definition->boot.initrd)
+		r = open_file(resources, wish, "initrd", definition->boot.initrd, failure);
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
+		if (definition->disks[i].path)
+			r = open_disk(resources, wish, &definition->disks[i], failure);
+	}
+	return r;
+}
+
+int resources_open(struct resources *resources, const struct resources_wish *wish,
+		   struct failure *failure)
+{
+	return wish->disk ? open_disk(resources, wish, wish->disk, failure)
+			  : open_all(resources, wish, failure);
+}

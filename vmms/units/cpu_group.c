@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One CPU group, and its slice. */
+#include "vmms/units/cpu_group.h"
+
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "vmms/units/unit_properties.h"
+#include "vmms/units/units_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Life ---- */
+
+int cpu_group_new(struct units *units, const char *name, struct cpu_group_definition *definition,
+		  struct cpu_group **ret_group)
+{
+	struct cpu_group *group = calloc(1, sizeof(*group));
+
+	if (!group) {
+		cpu_group_definition_free(definition);
+		return -ENOMEM;
+	}
+	list_init(&group->link);
+	group->units = units;
+	group->definition = definition;
+	snprintf(group->name, sizeof(group->name), "%s", name);
+	*ret_group = group;
+	return 0;
+}
+
+void cpu_group_free(struct cpu_group *group)
+{
+	if (!group)
+		return;
+	list_unlink(&group->link);
+	sd_bus_slot_unref(group->call);
+	cpu_group_definition_free(group->definition);
+	free(group);
+}
+
+void cpu_group_slice_name(const char *name, char slice[static CPU_GROUP_SLICE_SIZE])
+{
+	size_t used = (size_t)snprintf(slice, CPU_GROUP_SLICE_SIZE, "vmms-");
+
+	_Static_assert(sizeof("vmms-.slice") + 4 * DEFINITION_CPU_GROUP_NAME_MAX <=
+			       CPU_GROUP_SLICE_SIZE,
+		       "names of '-' alone fit");
+	for (; *name != '\0'; name++)
+		used += (size_t)snprintf(slice + used, CPU_GROUP_SLICE_SIZE - used,
+					 *name == '-' ? "\\x2d" : "%c", *name);
+	snprintf(slice + used, CPU_GROUP_SLICE_SIZE - used, ".slice");
+}
+
+/* ---- The slice ---- */
+
+static void set_problem(struct cpu_group *group, const char *what, const char *why)
+{
+	char text[UNIT_PROBLEM_MAX];
+
+	snprintf(text, sizeof(text), "%s: %s", what, why);
+	text_repair(group->problem, sizeof(group->problem), text, strlen(text));
+	log_warning("CPU group %s: %s", group->name, group->problem);
+	group->changed(group->data, group);
+}
+
+static void set_up(struct cpu_group *group)
+{
+	group->problem[0] = '\0';
+	group->changed(group->data, group);
+}
+
+static int send_call(struct cpu_group *group, sd_bus_message *call,
+		     sd_bus_message_handler_t answered)
+{
+	group->call = sd_bus_slot_unref(group->call);
+	return sd_bus_call_async(sd_bus_message_get_bus(call), &group->call, call, answered, group,
+				 0);
+}
+
+static int limited(sd_bus_message *reply, void *data, sd_bus_error *error)
+{
+	struct cpu_group *group = data;
+	const sd_bus_error *why = sd_bus_message_get_error(reply);
+
+	group->call = sd_bus_slot_unref(group->call);
+	if (why)
+		set_problem(group, "systemd does not take the limits of its CPU group",
+			    why->message);
+	else
+		set_up(group);
+	return 0;
+}
+
+/* Of a slice that is there. */
+static int limit(struct cpu_group *group)
+{
+	char slice[CPU_GROUP_SLICE_SIZE];
+	sd_bus_message *call = NULL;
+	int r;
+
+	cpu_group_slice_name(group->name, slice);
+	r = units_new_call(group->units, "SetUnitProperties", &call);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "sb", slice, true);
+	if (r >= 0)
+		r = sd_bus_message_open_container(call, 'a', "(sv)");
+	if (r >= 0)
+		r = unit_properties_append_group(call, group->definition);
+	if (r >= 0)
+		r = sd_bus_message_close_container(call);
+	if (r >= 0)
+		r = send_call(group, call, limited);
+	sd_bus_message_unref(call);
+	return r < 0 ? r : 0;
+}
+
+static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
+{
+	struct cpu_group *group = data;
+	const sd_bus_error *why = sd_bus_message_get_error(reply);
+	int r = 0;
+
+	group->call = sd_bus_slot_unref(group->call);
+	if (!why)
+		set_up(group);
+	else if (sd_bus_error_has_name(why, SYSTEMD_ERROR_UNIT_EXISTS))
+		r = limit(group);
+	else
+		set_problem(group, "systemd makes no slice of its CPU group", why->message);
+	if (r < 0)
+		set_problem(group, "systemd cannot be asked for its CPU group", strerror(-r));
+	return 0;
+}
+
+static int open_slice(struct cpu_group *group)
+{
+	char slice[CPU_GROUP_SLICE_SIZE], description[DEFINITION_CPU_GROUP_NAME_MAX + 64];
+	sd_bus_message *call = NULL;
+	int r;
+
+	cpu_group_slice_name(group->name, slice);
+	snprintf(description, sizeof(description), "Virtual Machines of CPU group %s", group->name);
+	r = units_new_call(group->units, "StartTransientUnit", &call);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "ss", slice, "fail");
+	if (r >= 0)
+		r = sd_bus_message_open_container(call, 'a', "(sv)");
+	if (r >= 0)
+		r = sd_bus_message_append(call, "(sv)(sv)", "Description", "s", description,
+					  "CPUAccounting", "b", true);
+	if (r >= 0)
+		r = unit_properties_append_group(call, group->definition);
+	if (r >= 0)
+		r = sd_bus_message_close_container(call);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "a(sa(sv))", 0);
+	if (r >= 0)
+		r = send_call(group, call, open_answered);
+	sd_bus_message_unref(call);
+	return r < 0 ? r : 0;
+}
+
+void cpu_group_apply(struct cpu_group *group)
+{
+	int r;
+
+	if (!group->definition || !units_are_used(group->units))
+		return;
+	r = open_slice(group);
+	if (r < 0)
+		set_problem(group, "systemd cannot be asked for its CPU group", strerror(-r));
+}
+
+void cpu_group_remove(struct cpu_group *group)
+{
+	char slice[CPU_GROUP_SLICE_SIZE];
+	sd_bus_message *call = NULL;
+	int r;
+
+	if (!units_are_used(group->units))
+		return;
+	cpu_group_slice_name(group->name, slice);
+	r = units_new_call(group->units, "StopUnit", &call);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "ss", slice, "fail");
+	if (r >= 0)
+		r = sd_bus_message_set_expect_reply(call, false);
+	if (r >= 0)
+		r = sd_bus_send(NULL, call, NULL);
+	sd_bus_message_unref(call);
+	if (r < 0)
+		log_warning("CPU group %s: its slice stays: %s", group->name, strerror(-r));
+}

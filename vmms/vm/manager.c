@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All VMs of the daemon. manager_load.c reads them from the store, manager_stop.c ends them. */
+#include "vmms/vm/manager.h"
+
+#include "common/base/log.h"
+#include "vmms/base/fault.h"
+#include "vmms/base/folder.h"
+#include "vmms/units/cpu_groups.h"
+#include "vmms/vm/automatic_start.h"
+#include "vmms/vm/manager_internal.h"
+#include "vmms/vm/run_record.h"
+#include "vmms/vm/vm_log.h"
+#include "vmms/vm/vm_pinning.h"
+#include "vmms/vm/vm_record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+/* ---- Life ---- */
+
+int manager_new(sd_event *loop, const struct manager_settings *settings,
+		struct manager **ret_manager)
+{
+	CLEANUP(manager_freep) struct manager *manager = calloc(1, sizeof(*manager));
+	int r;
+
+	if (!manager)
+		return -ENOMEM;
+	manager->loop = sd_event_ref(loop);
+	manager->settings = *settings;
+	list_init(&manager->vms);
+	for (size_t i = 0; i < MANAGER_UUID_LISTS; i++)
+		list_init(&manager->by_uuid[i]);
+	list_init(&manager->broken);
+	list_init(&manager->queries);
+	manager_observe(manager, NULL, NULL);
+	r = watches_new(loop, &manager->watches);
+	if (r < 0)
+		return r;
+	r = jobs_new(loop, &manager->jobs);
+	if (r < 0)
+		return r;
+	r = errands_new(loop, &manager->errands);
+	if (r < 0)
+		return r;
+	r = store_open(settings->state_directory, &manager->store);
+	if (r < 0)
+		return r;
+	r = folder_open(settings->runtime_directory, "workers", &manager->records);
+	if (r < 0)
+		return r;
+	r = vswitches_new(settings->state_directory, &manager_switch_vms, manager,
+			  &manager->switches);
+	if (r < 0)
+		return r;
+	r = cpu_groups_new(settings->state_directory, settings->units, &manager_cpu_group_vms,
+			   manager, &manager->cpu_groups);
+	if (r < 0)
+		return r;
+	r = run_record_open(settings->runtime_directory, &manager->record);
+	if (r < 0)
+		return r;
+	r = manager_load(manager);
+	if (r < 0)
+		return r;
+	vm_record_warn_of_strays(manager);
+	vswitches_settle(manager->switches);
+	r = vswitches_watch(manager->switches, loop);
+	if (r < 0)
+		return r;
+	*ret_manager = TAKE_PTR(manager);
+	return 0;
+}
+
+void manager_free(struct manager *manager)
+{
+	if (!manager)
+		return;
+	automatic_start_free(manager->start);
+	vm_memory_end(manager);
+	statistics_end(manager);
+	list_for_each (link, &manager->vms)
+		vm_free(container_of(link, struct vm, link));
+	errands_free(manager->errands);
+	jobs_free(manager->jobs);
+	manager_forget_broken(manager);
+	sd_event_source_disable_unref(manager->stop_timer);
+	vswitches_free(manager->switches);
+	cpu_groups_free(manager->cpu_groups);
+	store_free(manager->store);
+	run_record_free(manager->record);
+	folder_free(manager->records);
+	watches_free(manager->watches);
+	sd_event_unref(manager->loop);
+	free(manager);
+}
+
+/* ---- Observers ---- */
+
+static void ignore_vm(void *data, struct vm *vm)
+{
+}
+
+static void ignore_change(void *data, struct vm *vm, const char *const *properties)
+{
+}
+
+static void ignore_entry(void *data, struct vm *vm, const struct vm_log_entry *entry)
+{
+}
+
+static void ignore(void *data)
+{
+}
+
+static const struct manager_observer nobody = {
+	.vm_added = ignore_vm,
+	.vm_removed = ignore_vm,
+	.vm_changed = ignore_change,
+	.vm_logged = ignore_entry,
+	.broken_changed = ignore,
+	.stopped = ignore,
+};
+
+void manager_observe(struct manager *manager, const struct manager_observer *observer, void *data)
+{
+	manager->observer = observer ? observer : &nobody;
+	manager->observer_data = data;
+}
+
+void manager_vm_changed(struct manager *manager, struct vm *vm, const char *const *properties)
+{
+	manager->observer->vm_changed(manager->observer_data, vm, properties);
+}
+
+void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_log_entry *entry)
+{
+	manager->observer->vm_logged(manager->observer_data, vm, entry);
+}
+
+/* ---- Finding ---- */
+
+/* Files are read in the order of their names: then this is so for each of a thousand. */
+static bool is_behind_all(const struct manager *manager, const char *name)
+{
+	const struct list *last = manager->vms.previous;
+
+	return last == &manager->vms ||
+	       strcmp(container_of(last, struct vm, link)->definition->name, name) < 0;
+}
+
+struct vm *manager_find_name(const struct manager *manager, const char *name)
+{
+	if (is_behind_all(manager, name))
+		return NULL;
+	list_for_each (link, (struct list *)&manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (strcmp(vm->definition->name, name) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+/* Whoever has chosen uuids is at worst as slow as without. */
+static struct list *uuid_list(const struct manager *manager, const struct guid *uuid)
+{
+	unsigned hash = 0;
+
+	for (size_t i = 0; i < sizeof(uuid->bytes); i++)
+		hash = hash * 31 + uuid->bytes[i];
+	return (struct list *)&manager->by_uuid[hash % MANAGER_UUID_LISTS];
+}
+
+struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid)
+{
+	list_for_each (link, uuid_list(manager, uuid)) {
+		struct vm *vm = container_of(link, struct vm, uuid_link);
+
+		if (guid_equal(&vm->definition->uuid, uuid))
+			return vm;
+	}
+	return NULL;
+}
+
+struct vm *manager_find(const struct manager *manager, const char *text)
+{
+	struct vm *named = manager_find_name(manager, text), *numbered = NULL;
+	struct guid uuid;
+
+	if (guid_parse(text, &uuid) == 0)
+		numbered = manager_find_uuid(manager, &uuid);
+	if (named && numbered && named != numbered)
+		return NULL;
+	return named ? named : numbered;
+}
+
+struct broken_definition *manager_find_broken(const struct manager *manager, const char *name)
+{
+	list_for_each (link, (struct list *)&manager->broken) {
+		struct broken_definition *broken =
+			container_of(link, struct broken_definition, link);
+
+		if (strcmp(broken->name, name) == 0)
+			return broken;
+	}
+	return NULL;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool vm_uses(const struct vm *vm, const struct stat *image)
+{
+	struct stat status;
+
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		const char *path = vm->definition->disks[i].path;
+
+		if (path && stat(path, &status) == 0 && is_same_file(&status, image))
+			return true;
+	}
+	return false;
+}
+
+/* Also by a worker that we have given up, one of a VM without a definition, another daemon's. */
+static bool worker_user_is_used(void *data, uid_t user)
+{
+	struct manager *manager = data;
+
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm->worker && vm->worker_user == user)
+			return true;
+	}
+	return worker_users_has_processes(user);
+}
+
+int manager_take_worker_user(struct manager *manager, uid_t *ret_user)
+{
+	return worker_users_take(&manager->settings.users, worker_user_is_used, manager, ret_user);
+}
+
+/* May an owner be told of that VM? The host's administrator is told everything. */
+static bool owner_knows(const char *owner, const struct vm *vm)
+{
+	return !owner || (vm->definition->owner && strcmp(vm->definition->owner, owner) == 0);
+}
+
+const char *manager_disk_user(void *data, const char *path)
+{
+	const struct vm *asking = data;
+	struct stat image;
+
+	if (stat(path, &image) < 0)
+		return NULL;
+	list_for_each (link, &asking->manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_up(vm) && (vm->worker || vm != asking) && vm_uses(vm, &image))
+			return owner_knows(asking->definition->owner, vm) ? vm->definition->name
+									  : NULL;
+	}
+	return NULL;
+}
+
+/* Images that it has may name others, which are not known here. */
+static bool vm_may_use(const struct vm *vm, const struct stat *image)
+{
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		if (strcmp(vm->definition->disks[i].format, "raw") != 0)
+			return true;
+	}
+	return vm_uses(vm, image);
+}
+
+bool manager_owner_uses_disk(void *data, const char *path)
+{
+	const struct vm *asking = data;
+	struct stat image;
+
+	if (stat(path, &image) < 0)
+		return false;
+	list_for_each (link, &asking->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_up(vm) && (vm->worker || vm != asking) &&
+		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && vm_may_use(vm, &image))
+			return true;
+	}
+	return false;
+}
+
+#define DESCRIPTION_SIZE (DEFINITION_NAME_MAX + 8)
+
+/* How an owner is told of another VM. */
+static const char *describe(const char *owner, const struct vm *vm, char text[DESCRIPTION_SIZE])
+{
+	if (!owner_knows(owner, vm))
+		return "a VM of another user";
+	snprintf(text, DESCRIPTION_SIZE, "VM '%s'", vm->definition->name);
+	return text;
+}
+
+/* ---- Creating and deleting ---- */
+
+void manager_insert(struct manager *manager, struct vm *vm)
+{
+	struct list *next = &manager->vms;
+
+	list_append(uuid_list(manager, &vm->definition->uuid), &vm->uuid_link);
+	if (is_behind_all(manager, vm->definition->name)) {
+		list_append(&manager->vms, &vm->link);
+		return;
+	}
+	list_for_each (link, &manager->vms) {
+		struct vm *other = container_of(link, struct vm, link);
+
+		if (strcmp(other->definition->name, vm->definition->name) > 0) {
+			next = link;
+			break;
+		}
+	}
+	list_append(next, &vm->link);
+}
+
+int manager_check_name(struct manager *manager, const char *name, struct failure *failure)
+{
+	if (manager_find_name(manager, name))
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "there is a VM '%s' already; delete it first or choose another "
+				   "name",
+				   name);
+	if (manager_find_broken(manager, name))
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "there is a broken definition of a VM '%s'; repair or delete "
+				   "that first ('vmctl list' shows what is wrong)",
+				   name);
+	if (store_has(manager->store, name))
+		return failure_set(
+			failure, DBUS_ERROR_EXISTS,
+			"there is a definition of a VM '%s' in %s that has not been read; "
+			"'vmctl reload' reads it",
+			name, store_path(manager->store));
+	return 0;
+}
+
+static int check_new(struct manager *manager, const struct definition *definition,
+		     struct failure *failure)
+{
+	char text[DESCRIPTION_SIZE];
+	struct vm *twin;
+
+	if (manager_check_stopping(manager, failure) < 0)
+		return -EBUSY;
+	if (manager_check_name(manager, definition->name, failure) < 0)
+		return -EEXIST;
+	twin = manager_find_uuid(manager, &definition->uuid);
+	if (twin)
+		return failure_set(failure, DBUS_ERROR_EXISTS,
+				   "%s has that uuid already; leave the uuid out to get a new one",
+				   describe(definition->owner, twin, text));
+	if (vm_pinning_check(manager->cpu_groups, definition, DBUS_ERROR_INVALID_DEFINITION,
+			     failure) < 0)
+		return -EINVAL;
+	return vm_check_definition(definition, failure);
+}
+
+/* ---- MAC addresses ---- */
+
+static bool has_mac(const struct definition_network *network, const uint8_t *mac)
+{
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		if (memcmp(network->adapters[i].mac, mac, DEFINITION_MAC_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The VM that has that address, or will have, or NULL. */
+static struct vm *find_mac(const struct manager *manager, const uint8_t *mac, const struct vm *but)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm != but && (has_mac(&vm->definition->network, mac) ||
+				  (vm->pending && has_mac(&vm->pending->network, mac))))
+			return vm;
+	}
+	return NULL;
+}
+
+static int make_mac(const struct manager *manager, const struct definition_network *network,
+		    uint8_t ret_mac[static DEFINITION_MAC_SIZE])
+{
+	uint8_t mac[DEFINITION_MAC_SIZE] = { DEFINITION_MAC_PREFIX };
+
+	do {
+		if (getrandom(mac + 3, sizeof(mac) - 3, 0) != (ssize_t)sizeof(mac) - 3)
+			return -errno;
+	} while (find_mac(manager, mac, NULL) || has_mac(network, mac));
+	memcpy(ret_mac, mac, sizeof(mac));
+	return 0;
+}
+
+int manager_complete_adapters(struct manager *manager, struct definition *definition,
+			      const struct vm *vm, struct failure *failure)
+{
+	struct definition_network *network = &definition->network;
+
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		struct definition_adapter *adapter = &network->adapters[i];
+		char text[DESCRIPTION_SIZE];
+		struct vm *other;
+
+		if (definition_mac_is_null(adapter->mac) &&
+		    make_mac(manager, network, adapter->mac) < 0)
+			return failure_set(failure, DBUS_ERROR_INTERNAL,
+					   "cannot make a MAC address");
+		other = find_mac(manager, adapter->mac, vm);
+		if (other)
+			return failure_set(
+				failure, DBUS_ERROR_EXISTS,
+				"an adapter of %s has the MAC address of adapter '%s' already; "
+				"give this one another, or none to get one",
+				describe(definition->owner, other, text), adapter->name);
+	}
+	return 0;
+}
+
+static struct vm *find_running_twin(const struct vm *vm, const uint8_t *mac)
+{
+	list_for_each (link, &vm->manager->vms) {
+		struct vm *other = container_of(link, struct vm, link);
+
+		if (other != vm && other->worker && has_mac(&other->definition->network, mac))
+			return other;
+	}
+	return NULL;
+}
+
+int manager_check_macs(const struct vm *vm, struct failure *failure)
+{
+	const struct definition_network *network = &vm->definition->network;
+
+	for (unsigned i = 0; i < network->adapter_count; i++) {
+		const struct definition_adapter *adapter = &network->adapters[i];
+		struct vm *other = find_running_twin(vm, adapter->mac);
+		char text[DESCRIPTION_SIZE];
+
+		if (other)
+			return failure_set(failure, DBUS_ERROR_EXISTS,
+					   "an adapter of %s, which runs, has the MAC address of "
+					   "adapter '%s' of "
+					   "VM '%s'; 'vmctl net set --mac' gives this one another",
+					   describe(vm->definition->owner, other, text),
+					   adapter->name, vm->definition->name);
+	}
+	return 0;
+}
+
+static int create(struct manager *manager, struct vm *vm, struct failure *failure)
+{
+	struct definition *definition = vm->definition;
+	int r;
+
+	if (guid_is_null(&definition->uuid)) {
+		r = guid_generate(&definition->uuid);
+		if (r < 0)
+			return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot make a uuid: %s",
+					   strerror(-r));
+	}
+	r = check_new(manager, definition, failure);
+	if (r == 0)
+		r = manager_complete_adapters(manager, definition, vm, failure);
+	if (r < 0)
+		return r;
+	if (vm_log_open(vm) < 0)
+		return failure_no_memory(failure);
+	r = store_save(manager->store, definition);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_STORE,
+				   "cannot save the definition of VM '%s' in %s: %s; make room or "
+				   "repair that, then try again",
+				   definition->name, store_path(manager->store), strerror(-r));
+	vm->stamp = store_stamp(manager->store, definition->name);
+	return 0;
+}
+
+int manager_create_vm(struct manager *manager, struct definition *definition, struct vm **ret_vm,
+		      struct failure *failure)
+{
+	CLEANUP(vm_freep) struct vm *vm = NULL;
+	int r;
+
+	r = vm_new(manager, definition, &vm);
+	if (r < 0)
+		return failure_no_memory(failure);
+	r = create(manager, vm, failure);
+	if (r < 0)
+		return r;
+	manager_insert(manager, vm);
+	manager->observer->vm_added(manager->observer_data, vm);
+	vm_log(vm, VM_EVENT_CREATED, LOG_LEVEL_INFO, "created");
+	*ret_vm = TAKE_PTR(vm);
+	return 0;
+}
+
+static int delete_file(struct manager *manager, const char *name, struct failure *failure)
+{
+	int r;
+
+	r = store_delete(manager->store, name);
+	if (r < 0 && r != -ENOENT)
+		return failure_set(failure, DBUS_ERROR_STORE,
+				   "cannot delete the definition of VM '%s' in %s: %s", name,
+				   store_path(manager->store), strerror(-r));
+	return 0;
+}
+
+void manager_forget(struct manager *manager, struct vm *vm)
+{
+	manager->observer->vm_removed(manager->observer_data, vm);
+	vm_free(vm);
+}
+
+int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *failure)
+{
+	int r;
+
+	r = vm_check(vm, VM_DELETE, failure);
+	if (r < 0)
+		return r;
+	/* Before its definition: should we be killed, nobody would know whose it was. */
+	vm_log_delete(vm);
+	fault_point(FAULT_LOG_DELETED);
+	r = delete_file(manager, vm->definition->name, failure);
+	if (r < 0)
+		return r;
+	vm_sockets_deleted(vm);
+	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
+	manager_forget(manager, vm);
+	return 0;
+}
+
+int manager_delete_broken(struct manager *manager, struct broken_definition *broken,
+			  struct failure *failure)
+{
+	int r;
+
+	r = delete_file(manager, broken->file, failure);
+	if (r < 0)
+		return r;
+	log_info("VM %s: broken definition deleted", broken->name);
+	broken_definition_free(broken);
+	manager->observer->broken_changed(manager->observer_data);
+	return 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * All VMs of the daemon: starting them with it, and bringing them to rest at the host's end or its.
+ *
+ * Each VM has its own time to shut down. Above all there is one more timer, for guests that
+ * somebody else has asked already, and who may have said to wait for ever.
+ */
+#include "common/base/log.h"
+#include "vmms/vm/automatic_start.h"
+#include "vmms/vm/manager_internal.h"
+#include "vmms/vm/run_record.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+
+#include <string.h>
+
+void manager_start_automatically(struct manager *manager)
+{
+	int r = automatic_start_new(manager, &manager->start);
+
+	if (r < 0)
+		log_error("no VM is started automatically: %s", strerror(-r));
+	run_record_settle(manager->record);
+}
+
+void manager_vm_runs(struct manager *manager, struct vm *vm)
+{
+	run_record_add(manager->record, &vm->definition->uuid, vm->definition->name);
+}
+
+bool manager_is_at_rest(const struct manager *manager)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		if (vm_is_up(container_of(link, struct vm, link)))
+			return false;
+	}
+	return true;
+}
+
+/* What the daemon's end brings to rest stays in the record: the next daemon starts it again. */
+void manager_vm_rests(struct manager *manager, struct vm *vm)
+{
+	if (!manager->stopping && !vm->restart_timer)
+		run_record_remove(manager->record, &vm->definition->uuid);
+	if (manager->stopping && manager_is_at_rest(manager))
+		manager->observer->stopped(manager->observer_data);
+}
+
+/* ---- The end ---- */
+
+static void turned_off(void *data, const struct failure *failure)
+{
+}
+
+static void turn_off(struct vm *vm)
+{
+	struct failure failure;
+
+	if (!vm->turning_off.done && vm_turn_off(vm, turned_off, NULL, &failure) < 0)
+		log_warning("%s", failure.message);
+}
+
+static void shut_down(void *data, const struct failure *failure)
+{
+	struct vm *vm = data;
+
+	if (failure && vm->worker) {
+		vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING,
+		       "turned off, since it could not be shut down: %s", failure->message);
+		turn_off(vm);
+	}
+}
+
+static unsigned vm_timeout(const struct vm *vm, unsigned timeout)
+{
+	const struct definition_automatic_stop *stop = &vm->definition->automatic_stop;
+
+	if (timeout == 0 || stop->action == DEFINITION_STOP_TURN_OFF)
+		return 0;
+	return stop->timeout > 0 ? stop->timeout : timeout;
+}
+
+static void stop_vm(struct vm *vm, unsigned timeout)
+{
+	struct vm_shutdown_options options = { .force = true, .timeout = vm_timeout(vm, timeout) };
+	struct failure failure;
+
+	if (options.timeout > 0 && vm->state == VM_STOPPING)
+		return; /* it is on its way */
+	if (options.timeout == 0 || vm_shut_down(vm, &options, shut_down, vm, &failure) < 0)
+		turn_off(vm);
+}
+
+unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
+{
+	unsigned longest = 0;
+
+	list_for_each (link, (struct list *)&manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_up(vm))
+			longest = MAX(longest, vm_timeout(vm, timeout));
+	}
+	return longest + VM_END_TIMEOUT;
+}
+
+static int stop_overdue(sd_event_source *source, uint64_t usec, void *data)
+{
+	log_warning("guests are still running, and turned off");
+	manager_stop(data, 0);
+	return 0;
+}
+
+void manager_stop(struct manager *manager, unsigned timeout)
+{
+	unsigned longest = manager_stop_time(manager, timeout);
+	int r;
+
+	manager->stopping = true;
+	automatic_start_free(TAKE_PTR(manager->start));
+	manager->stop_timer = sd_event_source_disable_unref(manager->stop_timer);
+	if (timeout > 0) {
+		r = sd_event_add_time_relative(manager->loop, &manager->stop_timer, CLOCK_MONOTONIC,
+					       longest * UINT64_C(1000000), 0, stop_overdue,
+					       manager);
+		if (r < 0)
+			timeout = 0;
+	}
+	list_for_each (link, &manager->vms) {
+		struct vm *vm = container_of(link, struct vm, link);
+
+		vm_restart_forget(vm);
+		if (vm_is_up(vm))
+			stop_vm(vm, timeout);
+	}
+	if (manager_is_at_rest(manager))
+		manager->observer->stopped(manager->observer_data);
+}
+
+int manager_check_stopping(const struct manager *manager, struct failure *failure)
+{
+	if (!manager->stopping)
+		return 0;
+	return failure_set(failure, DBUS_ERROR_BUSY,
+			   "all VMs are being stopped, or have been, for the end of the host or of "
+			   "vmms; 'systemctl start vmms-guests' ends that");
+}
+
+int manager_start_again(struct manager *manager, struct failure *failure)
+{
+	if (!manager->stopping)
+		return 0;
+	if (!manager_is_at_rest(manager))
+		return failure_set(failure, DBUS_ERROR_BUSY,
+				   "VMs are still being stopped; try again when they are off");
+	manager->stopping = false;
+	manager->stop_timer = sd_event_source_disable_unref(manager->stop_timer);
+	manager_start_automatically(manager);
+	return 0;
+}

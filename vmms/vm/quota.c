@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How much of the host the VMs of one user may take. */
+#include "vmms/vm/quota.h"
+
+#include "common/base/parse.h"
+#include "vmms/vm/manager.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIMITS_EXCEEDED "org.freedesktop.DBus.Error.LimitsExceeded"
+
+const char *const quota_settings[_QUOTA_COUNT] = {
+	[QUOTA_VMS] = "user-vms",         [QUOTA_DISKS] = "user-disks",
+	[QUOTA_RUNNING] = "user-running", [QUOTA_PROCESSORS] = "user-processors",
+	[QUOTA_MEMORY] = "user-memory",   [QUOTA_TASKS] = "user-tasks",
+};
+
+static const struct {
+	const char *what, *mend;
+} kinds[_QUOTA_COUNTED] = {
+	[QUOTA_VMS] = { "VMs", "delete one" },
+	[QUOTA_DISKS] = { "disks", "detach one" },
+	[QUOTA_RUNNING] = { "VMs that run", "stop one" },
+	[QUOTA_PROCESSORS] = { "virtual processors that run", "stop a VM" },
+	[QUOTA_MEMORY] = { "memory of VMs that run", "stop a VM" },
+};
+
+#define VMS_DEFAULT        100
+#define DISKS_DEFAULT      256
+#define PROCESSORS_DEFAULT 4 /* for each CPU of the host, */
+#define PROCESSORS_MIN     16
+#define TASKS_DEFAULT      8192 /* a VM has its processors, and some tens in the kernel */
+
+void quota_set_defaults(struct quota *quota)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+	*quota = (struct quota){ .limits = {
+					 [QUOTA_VMS] = VMS_DEFAULT,
+					 [QUOTA_DISKS] = DISKS_DEFAULT,
+					 [QUOTA_PROCESSORS] = MAX(cpus * PROCESSORS_DEFAULT,
+								  (uint64_t)PROCESSORS_MIN),
+					 [QUOTA_MEMORY] = memory / 4 * 3,
+					 [QUOTA_TASKS] = TASKS_DEFAULT,
+				 } };
+}
+
+int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit)
+{
+	uint64_t limit;
+
+	if (strcmp(text, "none") == 0) {
+		*ret_limit = 0;
+		return 0;
+	}
+	if (kind == QUOTA_MEMORY ? parse_size(text, &limit) < 0 || limit == 0
+				 : parse_unsigned(text, 1, UINT32_MAX, &limit) < 0)
+		return -EINVAL;
+	*ret_limit = limit;
+	return 0;
+}
+
+static void format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_TEXT])
+{
+	if (kind == QUOTA_MEMORY)
+		parse_size_format(number, text);
+	else
+		snprintf(text, PARSE_SIZE_TEXT, "%" PRIu64, number);
+}
+
+/* ---- Counting ---- */
+
+const char *quota_owner(const struct definition *definition)
+{
+	if (geteuid() != 0 || !definition->owner || strcmp(definition->owner, "root") == 0)
+		return NULL;
+	return definition->owner;
+}
+
+static bool is_of(const struct vm *vm, const char *owner)
+{
+	const char *of = quota_owner(vm->definition);
+
+	return of && strcmp(of, owner) == 0;
+}
+
+static void add_run(const struct definition *definition, uint64_t counts[_QUOTA_COUNTED])
+{
+	counts[QUOTA_RUNNING]++;
+	counts[QUOTA_PROCESSORS] += definition->processors.count;
+	counts[QUOTA_MEMORY] += definition_memory_most(&definition->memory);
+}
+
+static void count(const struct manager *manager, const char *owner, uint64_t counts[_QUOTA_COUNTED])
+{
+	memset(counts, 0, _QUOTA_COUNTED * sizeof(*counts));
+	list_for_each (link, (struct list *)&manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (!is_of(vm, owner))
+			continue;
+		counts[QUOTA_VMS]++;
+		counts[QUOTA_DISKS] += vm_stored_definition(vm)->disk_count;
+		if (vm_is_up(vm))
+			add_run(vm->definition, counts);
+	}
+}
+
+/* ---- Checking ---- */
+
+static int refuse(const char *owner, enum quota_kind kind, uint64_t limit, uint64_t wanted,
+		  struct failure *failure)
+{
+	char limit_text[PARSE_SIZE_TEXT], wanted_text[PARSE_SIZE_TEXT];
+
+	format(kind, limit, limit_text);
+	format(kind, wanted, wanted_text);
+	return failure_set(
+		failure, LIMITS_EXCEEDED,
+		"user '%s' may have %s %s, and this would be %s: that is all; %s, or have "
+		"root raise '%s' in vmms.conf(5)",
+		owner, limit_text, kinds[kind].what, wanted_text, kinds[kind].mend,
+		quota_settings[kind]);
+}
+
+/* What is there may stay; it is by more that a limit is exceeded. */
+static int check(const struct manager *manager, const char *owner,
+		 const uint64_t more[_QUOTA_COUNTED], struct failure *failure)
+{
+	const struct quota *quota = &manager->settings.quota;
+	uint64_t counts[_QUOTA_COUNTED];
+
+	count(manager, owner, counts);
+	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
+		uint64_t limit = quota->limits[kind], wanted = counts[kind] + more[kind];
+
+		if (limit > 0 && more[kind] > 0 && wanted > limit)
+			return refuse(owner, kind, limit, wanted, failure);
+	}
+	return 0;
+}
+
+int quota_check_definition(const struct manager *manager, const struct definition *before,
+			   const struct definition *after, struct failure *failure)
+{
+	const char *owner = quota_owner(before ? before : after);
+	size_t disks = before ? before->disk_count : 0;
+	uint64_t more[_QUOTA_COUNTED] = { 0 };
+
+	if (!owner)
+		return 0;
+	more[QUOTA_VMS] = !before;
+	if (after->disk_count > disks)
+		more[QUOTA_DISKS] = after->disk_count - disks;
+	return check(manager, owner, more, failure);
+}
+
+int quota_check_disk(const struct vm *vm, struct failure *failure)
+{
+	const char *owner = quota_owner(vm->definition);
+	uint64_t more[_QUOTA_COUNTED] = { [QUOTA_DISKS] = 1 };
+
+	return owner ? check(vm->manager, owner, more, failure) : 0;
+}
+
+int quota_check_start(const struct vm *vm, struct failure *failure)
+{
+	const char *owner = quota_owner(vm->definition);
+	uint64_t more[_QUOTA_COUNTED] = { 0 };
+
+	/* One that runs is refused for that. */
+	if (!owner || vm_is_up(vm))
+		return 0;
+	add_run(vm->definition, more);
+	return check(vm->manager, owner, more, failure);
+}
+
+/* ---- For people ---- */
+
+static bool is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_COUNTED],
+			enum quota_kind *ret_kind)
+{
+	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
+		if (quota->limits[kind] > 0 && counts[kind] >= quota->limits[kind]) {
+			*ret_kind = kind;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* counts: NULL: the limits alone. */
+static void describe(const struct quota *quota, const uint64_t *counts, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
+		char limit[PARSE_SIZE_TEXT], has[PARSE_SIZE_TEXT] = "";
+
+		if (quota->limits[kind] == 0 || used >= size)
+			continue;
+		format(kind, quota->limits[kind], limit);
+		if (counts)
+			format(kind, counts[kind], has);
+		used += (size_t)snprintf(text + used, size - used, "%s%s%s%s %s", used ? ", " : "",
+					 has, counts ? " of " : "", limit, kinds[kind].what);
+	}
+	if (used == 0)
+		snprintf(text, size, "as much as there is");
+}
+
+/* A user who is at a limit, or NULL. */
+static const char *find_full(const struct manager *manager, enum quota_kind *ret_kind)
+{
+	const char *last = "";
+
+	list_for_each (link, (struct list *)&manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+		const char *owner = quota_owner(vm->definition);
+		uint64_t counts[_QUOTA_COUNTED];
+
+		if (!owner || strcmp(owner, last) == 0)
+			continue;
+		last = owner;
+		count(manager, owner, counts);
+		if (is_at_limit(&manager->settings.quota, counts, ret_kind))
+			return owner;
+	}
+	return NULL;
+}
+
+bool quota_describe(const struct manager *manager, const char *owner, char *text, size_t size)
+{
+	const struct quota *quota = &manager->settings.quota;
+	char limits[256];
+	uint64_t counts[_QUOTA_COUNTED];
+	enum quota_kind kind;
+
+	if (owner) {
+		count(manager, owner, counts);
+		describe(quota, counts, limits, sizeof(limits));
+		snprintf(text, size, "user '%s' has %s", owner, limits);
+		return is_at_limit(quota, counts, &kind);
+	}
+	describe(quota, NULL, limits, sizeof(limits));
+	owner = find_full(manager, &kind);
+	if (owner)
+		snprintf(text, size, "users may each have %s; '%s' has all of '%s'", limits, owner,
+			 quota_settings[kind]);
+	else
+		snprintf(text, size, "users may each have %s", limits);
+	return owner;
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One VM: how its disks are. */
+#include "vmms/vm/vm_disk_health.h"
+
+#include "common/base/text.h"
+#include "vmms/vm/vm_images.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum health {
+	HEALTH_OK,
+	HEALTH_ERRORS,
+	HEALTH_FULL,
+	HEALTH_HELD,
+	HEALTH_NO_SERVER,
+	HEALTH_LOST,
+};
+
+static const char *const health_names[] = { "ok",   "errors", "full", "held", VM_DISK_NO_SERVER,
+					    "lost", NULL };
+static const char *const operation_names[] = { "read", "write", "flush", "unmap", "zero", NULL };
+
+struct report {
+	unsigned controller, lun, health, operation, sector_size;
+	uint64_t offset, errors, held, size;
+	char *error;
+};
+
+#define MEMBER(member, reader, ...)                                                         \
+	{                                                                                   \
+		.name = #member, .read = reader, .offset = offsetof(struct report, member), \
+		__VA_ARGS__                                                                 \
+	}
+
+static const struct json_key report_keys[] = {
+	MEMBER(controller, json_read_unsigned, .maximum = DEFINITION_CONTROLLERS_MAX - 1,
+	       .required = true),
+	MEMBER(lun, json_read_unsigned, .maximum = DEFINITION_LUNS_MAX - 1, .required = true),
+	MEMBER(health, json_read_enum, .detail = health_names, .required = true),
+	MEMBER(operation, json_read_enum, .detail = operation_names),
+	MEMBER(offset, json_read_uint64, .maximum = INT64_MAX),
+	MEMBER(errors, json_read_uint64, .maximum = INT64_MAX),
+	MEMBER(held, json_read_uint64, .maximum = INT64_MAX),
+	MEMBER(size, json_read_uint64, .maximum = INT64_MAX),
+	MEMBER(sector_size, json_read_unsigned, .maximum = UINT32_MAX),
+	MEMBER(error, json_read_string, .maximum = 256),
+};
+
+/* ---- Sentences ---- */
+
+/* "a write at byte 4096 failed: No space left on device" */
+static void format_failure(const struct report *report, char text[384])
+{
+	char error[280];
+
+	text_repair(error, sizeof(error), report->error ? report->error : "unknown error",
+		    report->error ? strlen(report->error) : strlen("unknown error"));
+	snprintf(text, 384, "a %s at byte %" PRIu64 " failed: %s",
+		 operation_names[report->operation], report->offset, error);
+}
+
+static void format_text(const struct report *report, char text[VM_DISK_TEXT_MAX])
+{
+	char failure[384];
+
+	format_failure(report, failure);
+	switch ((enum health)report->health) {
+	case HEALTH_OK:
+		snprintf(text, VM_DISK_TEXT_MAX, "all requests are carried out again");
+		break;
+	case HEALTH_ERRORS:
+		snprintf(text, VM_DISK_TEXT_MAX,
+			 "requests have failed, which the guest was told (%" PRIu64
+			 " until now): %s",
+			 report->errors, failure);
+		break;
+	case HEALTH_FULL:
+		snprintf(text, VM_DISK_TEXT_MAX,
+			 "the host's file system is full, and the VM waits; it goes on by itself "
+			 "when there is room: %s",
+			 failure);
+		break;
+	case HEALTH_HELD:
+		snprintf(text, VM_DISK_TEXT_MAX, "the VM waits; 'vmctl resume' tries again: %s",
+			 failure);
+		break;
+	case HEALTH_NO_SERVER:
+		snprintf(text, VM_DISK_TEXT_MAX,
+			 "its image server has ended, and is being started again; requests wait");
+		break;
+	case HEALTH_LOST:
+		snprintf(text, VM_DISK_TEXT_MAX,
+			 "its image server has ended for good: requests fail until the disk is "
+			 "detached and attached again, which is a new disk to the guest, or the VM "
+			 "is started again");
+		break;
+	}
+}
+
+/* ---- Events ---- */
+
+static struct vm_disk_health *find(const struct vm *vm, unsigned controller, unsigned lun)
+{
+	list_for_each (link, (struct list *)&vm->disk_healths) {
+		struct vm_disk_health *health = container_of(link, struct vm_disk_health, link);
+
+		if (health->controller == controller && health->lun == lun)
+			return health;
+	}
+	return NULL;
+}
+
+const struct vm_disk_health *vm_disk_health_find(const struct vm *vm, unsigned controller,
+						 unsigned lun)
+{
+	return find(vm, controller, lun);
+}
+
+static void forget(struct vm_disk_health *health)
+{
+	list_unlink(&health->link);
+	free(health);
+}
+
+static void remember(struct vm *vm, const struct report *report, const char *text)
+{
+	struct vm_disk_health *health = find(vm, report->controller, report->lun);
+
+	if (report->health == HEALTH_OK) {
+		if (health)
+			forget(health);
+		return;
+	}
+	if (!health) {
+		health = calloc(1, sizeof(*health));
+		if (!health)
+			return;
+		health->controller = report->controller;
+		health->lun = report->lun;
+		list_append(&vm->disk_healths, &health->link);
+	}
+	health->health = health_names[report->health];
+	health->errors = report->errors;
+	snprintf(health->text, sizeof(health->text), "%s", text);
+}
+
+static void take_report(struct vm *vm, const struct report *report)
+{
+	const struct definition_disk *disk =
+		definition_find_disk(vm->definition, report->controller, report->lun);
+	char text[VM_DISK_TEXT_MAX];
+
+	if (!disk)
+		return;
+	format_text(report, text);
+	text[text_utf8_prefix(text, strlen(text))] = '\0';
+	remember(vm, report, text);
+	vm_log(vm, VM_EVENT_DISK, report->health == HEALTH_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+	       "the disk at controller %u, lun %u ('%s'): %s", report->controller, report->lun,
+	       disk->path ? disk->path : "", text);
+	vm_notify(vm, "DiskProblems", NULL);
+	if (report->health == HEALTH_NO_SERVER)
+		vm_images_lost(vm, report->controller, report->lun);
+}
+
+void vm_disk_health_on_disk(struct vm *vm, struct json_object *data)
+{
+	struct report report = { 0 };
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+
+	if (json_read(&reader, data, report_keys, ARRAY_SIZE(report_keys), &report) == 0)
+		take_report(vm, &report);
+	else
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
+		       "event 'disk' of the worker dropped: %s %s", error.key, error.message);
+	free(report.error);
+}
+
+void vm_disk_health_prune(struct vm *vm)
+{
+	bool changed = false;
+
+	list_for_each (link, &vm->disk_healths) {
+		struct vm_disk_health *health = container_of(link, struct vm_disk_health, link);
+		const struct definition_disk *disk =
+			definition_find_disk(vm->definition, health->controller, health->lun);
+
+		if (disk && disk->path)
+			continue;
+		forget(health);
+		changed = true;
+	}
+	if (changed)
+		vm_notify(vm, "DiskProblems", NULL);
+}
+
+void vm_disk_health_free(struct vm *vm)
+{
+	list_for_each (link, &vm->disk_healths)
+		forget(container_of(link, struct vm_disk_health, link));
+}
+
+void vm_disk_health_forget_all(struct vm *vm)
+{
+	if (list_empty(&vm->disk_healths))
+		return;
+	vm_disk_health_free(vm);
+	vm_notify(vm, "DiskProblems", NULL);
+}

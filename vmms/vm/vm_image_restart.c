@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One VM: image servers that have died are started again. */
+#include "vmms/vm/vm_image_restart.h"
+
+#include "common/image/image_format.h"
+#include "vmms/image/file_holder.h"
+#include "vmms/image/opener.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/vm_images.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+
+#include <string.h>
+
+#define ANSWER_TIMEOUT 30 /* seconds; the worker speaks with the server before it answers */
+
+struct restart {
+	struct list link; /* in its VM's list, from the first time on */
+	struct vm *vm;
+	unsigned controller, lun;
+	unsigned count;            /* in a row */
+	uint64_t begun;            /* when the last server was started, CLOCK_MONOTONIC */
+	sd_event_source *timer;    /* NULL: none is waited for */
+	struct opener *opener;     /* NULL: nothing is being opened */
+	struct file_holder *files; /* that were opened, until the worker is connected; or NULL */
+	bool connects;             /* its worker was asked to */
+};
+
+static void restart_failed(struct restart *restart, const char *why);
+
+static struct restart *restart_find(const struct vm *vm, unsigned controller, unsigned lun)
+{
+	list_for_each (link, (struct list *)&vm->image_restarts) {
+		struct restart *restart = container_of(link, struct restart, link);
+
+		if (restart->controller == controller && restart->lun == lun)
+			return restart;
+	}
+	return NULL;
+}
+
+static struct restart *restart_need(struct vm *vm, unsigned controller, unsigned lun)
+{
+	struct restart *restart = restart_find(vm, controller, lun);
+
+	if (restart)
+		return restart;
+	restart = calloc(1, sizeof(*restart));
+	if (!restart)
+		return NULL;
+	restart->vm = vm;
+	restart->controller = controller;
+	restart->lun = lun;
+	list_append(&vm->image_restarts, &restart->link);
+	return restart;
+}
+
+static bool restart_is_under_way(const struct restart *restart)
+{
+	return restart->timer || restart->opener || restart->connects;
+}
+
+/* The disk, if the VM still runs with it; else NULL. */
+static const struct definition_disk *restart_disk(const struct restart *restart)
+{
+	const struct vm *vm = restart->vm;
+	const struct definition_disk *disk =
+		definition_find_disk(vm->definition, restart->controller, restart->lun);
+
+	if (!vm->worker || vm->worker_exit || vm->state == VM_STOPPING || !disk || !disk->path ||
+	    image_format_find(disk->format) == IMAGE_RAW)
+		return NULL;
+	return disk;
+}
+
+static struct json_object *make_place(const struct restart *restart)
+{
+	return json_make("controller", json_object_new_int64(restart->controller), "lun",
+			 json_object_new_int64(restart->lun), NULL);
+}
+
+/* ---- With the worker ---- */
+
+static void given_up(void *data, struct json_object *result, const char *code, const char *text)
+{
+}
+
+/* That the disk is lost its worker tells. */
+static void restart_give_up(struct restart *restart)
+{
+	AUTO_JSON struct json_object *place = make_place(restart);
+	struct vm *vm = restart->vm;
+
+	vm_log(vm, VM_EVENT_DISK, LOG_LEVEL_ERROR,
+	       "the image server of the disk at controller %u, lun %u has ended too often, and is "
+	       "not "
+	       "started again",
+	       restart->controller, restart->lun);
+	if (place)
+		(void)!worker_request(vm->worker, "reconnect", place, NULL, 0, ANSWER_TIMEOUT,
+				      given_up, vm);
+}
+
+/* Who was asked, as the restart may be gone by the answer. */
+struct connecting {
+	struct vm *vm;
+	unsigned controller, lun;
+};
+
+static void connected(void *data, struct json_object *result, const char *code, const char *text)
+{
+	struct connecting connecting = *(struct connecting *)data;
+	struct restart *restart;
+
+	free(data);
+	if (!result && strcmp(code, WORKER_ENDED) == 0)
+		return;
+	restart = restart_find(connecting.vm, connecting.controller, connecting.lun);
+	if (!restart)
+		return;
+	restart->connects = false;
+	file_holder_free(TAKE_PTR(restart->files));
+	if (!result)
+		restart_failed(restart, text);
+	else
+		vm_log(connecting.vm, VM_EVENT_DISK, LOG_LEVEL_INFO,
+		       "the image server of the disk at controller %u, lun %u was started again, "
+		       "for "
+		       "the %u. time",
+		       restart->controller, restart->lun, restart->count);
+}
+
+static int restart_connect(struct restart *restart, int fd, struct failure *failure)
+{
+	AUTO_JSON struct json_object *place = make_place(restart);
+	struct connecting *connecting = calloc(1, sizeof(*connecting));
+	int r;
+
+	if (!place || !connecting) {
+		free(connecting);
+		return failure_no_memory(failure);
+	}
+	*connecting = (struct connecting){ restart->vm, restart->controller, restart->lun };
+	r = worker_request(restart->vm->worker, "reconnect", place, &fd, 1, ANSWER_TIMEOUT,
+			   connected, connecting);
+	if (r >= 0) {
+		restart->connects = true;
+		return 0;
+	}
+	free(connecting);
+	return failure_set(failure, DBUS_ERROR_WORKER_FAILED, "%s", strerror(-r));
+}
+
+/* ---- Starting it ---- */
+
+static void opened(void *data, struct opened_files *opened, const struct failure *failure)
+{
+	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
+	struct restart *restart = data;
+	struct failure why;
+	int r;
+
+	restart->opener = NULL;
+	if (!restart_disk(restart))
+		return;
+	if (failure) {
+		restart_failed(restart, failure->message);
+		return;
+	}
+	r = vm_images_serve(restart->vm, restart->vm->definition, opened, &served, &why);
+	file_holder_free(restart->files);
+	restart->files = TAKE_PTR(opened->holder);
+	if (r == 0 && served.count == 0)
+		r = failure_set(&why, DBUS_ERROR_RESOURCE, "its image was not opened");
+	if (r == 0)
+		r = restart_connect(restart, served.items[0].fd, &why);
+	if (r < 0)
+		restart_failed(restart, why.message);
+}
+
+static int due(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct restart *restart = data;
+	const struct definition_disk *disk = restart_disk(restart);
+	struct vm *vm = restart->vm;
+	const struct resources_wish wish = { .definition = vm->definition,
+					     .disk = disk,
+					     .user = manager_disk_user,
+					     .user_data = vm };
+	struct failure failure;
+
+	restart->timer = sd_event_source_disable_unref(restart->timer);
+	restart->begun = vm_clock(CLOCK_MONOTONIC);
+	if (disk && opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
+			       opened, restart, &restart->opener, &failure) < 0)
+		restart_failed(restart, failure.message);
+	return 0;
+}
+
+static void restart_later(struct restart *restart)
+{
+	uint64_t ran = restart->begun ? vm_clock(CLOCK_MONOTONIC) - restart->begun : 0;
+	unsigned delay = vm_restart_delay(&restart->count, ran);
+
+	if (delay == 0 ||
+	    sd_event_add_time_relative(restart->vm->manager->loop, &restart->timer, CLOCK_MONOTONIC,
+				       delay * UINT64_C(1000000), 0, due, restart) < 0)
+		restart_give_up(restart);
+}
+
+static void restart_failed(struct restart *restart, const char *why)
+{
+	vm_log(restart->vm, VM_EVENT_DISK, LOG_LEVEL_WARNING,
+	       "the image server of the disk at controller %u, lun %u cannot be started again: %s",
+	       restart->controller, restart->lun, why);
+	if (restart_disk(restart) && !restart_is_under_way(restart))
+		restart_later(restart);
+}
+
+void vm_image_restart(struct vm *vm, unsigned controller, unsigned lun)
+{
+	struct restart *restart = restart_need(vm, controller, lun);
+
+	if (restart && restart_disk(restart) && !restart_is_under_way(restart))
+		restart_later(restart);
+}
+
+bool vm_image_is_restarting(const struct vm *vm, unsigned controller, unsigned lun)
+{
+	const struct restart *restart = restart_find(vm, controller, lun);
+
+	return restart && restart_is_under_way(restart);
+}
+
+void vm_image_restart_forget(struct vm *vm)
+{
+	list_for_each (link, &vm->image_restarts) {
+		struct restart *restart = container_of(link, struct restart, link);
+
+		list_unlink(&restart->link);
+		sd_event_source_disable_unref(restart->timer);
+		if (restart->opener)
+			opener_free(restart->opener);
+		file_holder_free(restart->files);
+		free(restart);
+	}
+}

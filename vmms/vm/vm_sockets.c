@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: its Hyper-V sockets.
+ *
+ * A port of the host's that the guest connects to is a socket in a folder of the owner's, who may
+ * have put anything there: it is connected to by an errand that is the owner, and reaches no more
+ * than that. The worker, which asks for it, is believed nothing: how often it may is rationed.
+ */
+#include "vmms/vm/vm_sockets.h"
+
+#include "common/base/log.h"
+#include "common/control.h"
+#include "vmms/base/errand.h"
+#include "vmms/base/socket_folder.h"
+#include "vmms/base/user.h"
+#include "vmms/image/resources.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/vm_guest.h"
+#include "vmms/vm/vm_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Seconds. */
+#define CONNECT_TIMEOUT 5
+#define OPEN_TIMEOUT    60 /* the worker bounds it; this is for a worker that does not */
+
+/* Each costs the daemon a process: of each VM, so many at once, and 8 in a second. */
+#define CALLS_AT_ONCE  32
+#define CALLS_INTERVAL 125000 /* microseconds */
+
+/* A connection that the guest has asked for. */
+struct socket_call {
+	struct list link; /* in vm->sockets.calls */
+	struct vm *vm;
+	struct errand *errand;
+	uint32_t request, port;
+	int fd; /* the answer; -1: refused, or not known yet */
+};
+
+void vm_sockets_init(struct vm_sockets *sockets)
+{
+	*sockets = (struct vm_sockets){
+		.ration = { .most = CALLS_AT_ONCE, .interval = CALLS_INTERVAL },
+	};
+	list_init(&sockets->calls);
+}
+
+/* ---- The folder ---- */
+
+void vm_sockets_path(const struct vm *vm, char path[PATH_MAX])
+{
+	char uuid[GUID_TEXT_SIZE];
+
+	guid_format(&vm->definition->uuid, uuid);
+	snprintf(path, PATH_MAX, "%s/" SOCKET_FOLDERS "/%s",
+		 vm->manager->settings.runtime_directory, uuid);
+}
+
+void vm_sockets_stopped(const struct vm *vm)
+{
+	char path[PATH_MAX];
+
+	vm_sockets_path(vm, path);
+	socket_folder_remove(path, false);
+}
+
+void vm_sockets_deleted(const struct vm *vm)
+{
+	char path[PATH_MAX];
+
+	vm_sockets_path(vm, path);
+	socket_folder_remove(path, true);
+}
+
+/* ---- The guest connects ---- */
+
+static void call_free(struct socket_call *call)
+{
+	list_unlink(&call->link);
+	call->vm->sockets.call_count--;
+	errand_free(call->errand);
+	close_fdp(&call->fd);
+	free(call);
+}
+
+void vm_sockets_forget(struct vm *vm)
+{
+	list_for_each (link, &vm->sockets.calls)
+		call_free(container_of(link, struct socket_call, link));
+}
+
+static void answer(struct vm *vm, uint32_t request, int fd)
+{
+	AUTO_JSON struct json_object *arguments =
+		json_make("request", json_object_new_int64(request), NULL);
+
+	/* Without an answer the worker refuses by itself. */
+	if (vm->worker && arguments)
+		(void)!worker_request(vm->worker, "answer_socket", arguments, &fd, fd >= 0,
+				      vm->manager->settings.answer_timeout, NULL, NULL);
+}
+
+struct connect_work {
+	const char *owner, *path;
+	uint64_t owner_uid;
+	uint32_t port;
+};
+
+/* In the errand's process. */
+static void work(int socket, void *data)
+{
+	const struct connect_work *wanted = data;
+	CLEANUP(user_freep) struct user *user = NULL;
+	struct failure failure;
+	int fd;
+
+	if (resources_find_owner(wanted->owner, wanted->owner_uid, &user, &failure) < 0 ||
+	    resources_become_owner(user, &failure) < 0)
+		return;
+	errand_bind();
+	if (socket_folder_connect(wanted->path, wanted->port, &fd) == 0)
+		errand_send(socket, "", 1, fd);
+}
+
+static void connected(void *owner, const void *bytes, size_t size, int fd)
+{
+	struct socket_call *call = owner;
+
+	close_fdp(&call->fd);
+	call->fd = fd;
+}
+
+static void ended(void *owner, int result)
+{
+	struct socket_call *call = owner;
+
+	call->errand = NULL;
+	answer(call->vm, call->request, call->fd);
+	call_free(call);
+}
+
+static const struct errand_callbacks call_callbacks = { .message = connected, .ended = ended };
+
+static int call_start(struct socket_call *call)
+{
+	const char *owner = call->vm->definition->owner;
+	char path[PATH_MAX];
+	struct connect_work wanted = { owner, path, call->vm->definition->owner_uid, call->port };
+	const struct errand_config config = { .whose = owner ? owner : "",
+					      .timeout = CONNECT_TIMEOUT,
+					      .work = work,
+					      .data = &wanted,
+					      .callbacks = &call_callbacks,
+					      .owner = call };
+
+	vm_sockets_path(call->vm, path);
+	return errand_new(call->vm->manager->errands, &config, &call->errand);
+}
+
+static bool may_call(struct vm *vm)
+{
+	unsigned refused;
+
+	return vm->definition->services.sockets && vm->state == VM_RUNNING &&
+	       vm->sockets.call_count < VM_SOCKETS_CALLS_MAX &&
+	       ration_take(&vm->sockets.ration, vm_clock(CLOCK_MONOTONIC), &refused);
+}
+
+static void guest_connects(struct vm *vm, uint32_t request, uint32_t port)
+{
+	struct socket_call *call = may_call(vm) ? calloc(1, sizeof(*call)) : NULL;
+
+	if (!call) {
+		answer(vm, request, -1);
+		return;
+	}
+	call->vm = vm;
+	call->request = request;
+	call->port = port;
+	call->fd = -1;
+	list_append(&vm->sockets.calls, &call->link);
+	vm->sockets.call_count++;
+	if (call_start(call) < 0) {
+		answer(vm, request, -1);
+		call_free(call);
+	}
+}
+
+struct connect_event {
+	unsigned request, port;
+};
+
+static const struct json_key connect_keys[] = {
+	{ .name = "request",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct connect_event, request),
+	  .maximum = UINT32_MAX,
+	  .required = true },
+	{ .name = "port",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct connect_event, port),
+	  .maximum = UINT32_MAX,
+	  .required = true },
+};
+
+void vm_sockets_on_connect(struct vm *vm, struct json_object *data)
+{
+	struct connect_event event = { 0 };
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+
+	if (json_read(&reader, data, connect_keys, ARRAY_SIZE(connect_keys), &event) == 0)
+		guest_connects(vm, event.request, event.port);
+	else
+		log_debug("VM %s: a connection of the guest's makes no sense: %s %s",
+			  vm->definition->name, error.key, error.message);
+}
+
+/* ---- The host connects ---- */
+
+struct opening {
+	int fd;
+	vm_socket_fn done;
+	void *data;
+};
+
+static void opened(void *data, struct json_object *result, const struct failure *failure)
+{
+	struct opening *opening = data;
+
+	if (failure)
+		close_fdp(&opening->fd);
+	opening->done(opening->data, failure ? -1 : opening->fd, failure);
+	free(opening);
+}
+
+int vm_open_socket(struct vm *vm, uint32_t port, vm_socket_fn done, void *data,
+		   struct failure *failure)
+{
+	AUTO_JSON struct json_object *arguments =
+		json_make("port", json_object_new_int64(port), NULL);
+	struct opening *opening = malloc(sizeof(*opening));
+	AUTO_CLOSE int far = -1;
+	int pair[2], r = -1;
+
+	if (!opening || !arguments ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(opening);
+		return failure_no_memory(failure);
+	}
+	far = pair[1];
+	*opening = (struct opening){ pair[0], done, data };
+	r = vm_guest_ask(vm, "open_socket", arguments, far, OPEN_TIMEOUT, opened, opening, failure);
+	if (r < 0) {
+		close(pair[0]);
+		free(opening);
+	}
+	return r;
+}

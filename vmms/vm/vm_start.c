@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: starting it.
+ *
+ * Everything the worker needs is opened before it is spawned, files by a process that may wait for
+ * them (vmms/image/opener.h); until then the VM is starting, without a worker. Then it is sent all
+ * descriptors, those of files by the process that holds them, and when it has them, its definition
+ * and the order to start; it answers each in turn. The first refusal is kept, the worker is killed,
+ * and the VM is off again when the process has gone: only then are the locks of its disks.
+ */
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/control.h"
+#include "vmms/base/fault.h"
+#include "vmms/base/socket_folder.h"
+#include "vmms/image/opener.h"
+#include "vmms/image/resources.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/vm_file_limit.h"
+#include "vmms/vm/vm_images.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+#include "vmms/vm/vm_pinning.h"
+#include "vmms/vm/vm_record.h"
+#include "vmms/vm/vm_unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static void start_refused(struct vm *vm, const char *code, const char *text)
+{
+	/* Its end comes next, and says more. */
+	if (strcmp(code, WORKER_ENDED) == 0)
+		return;
+	if (!vm->start_failure.name)
+		vm_failure(vm, code, text, &vm->start_failure);
+	worker_kill(vm->worker, SIGKILL);
+}
+
+static void step_answered(void *data, struct json_object *result, const char *code,
+			  const char *text)
+{
+	if (!result)
+		start_refused(data, code, text);
+}
+
+/* ---- Once it runs ---- */
+
+static void take_engine(struct vm *vm, struct json_object *status)
+{
+	struct json_object *engine;
+
+	if (!json_object_object_get_ex(status, "engine", &engine) ||
+	    !json_object_is_type(engine, json_type_string))
+		return;
+	text_repair(vm->engine, sizeof(vm->engine), json_object_get_string(engine),
+		    (size_t)json_object_get_string_len(engine));
+	vm_notify(vm, "Engine", NULL);
+}
+
+/* The last answer of a start: whoever asked for it finds the VM as it is. */
+static void status_answered(void *data, struct json_object *result, const char *code,
+			    const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result && strcmp(code, WORKER_ENDED) == 0)
+		return;
+	if (result)
+		take_engine(vm, result);
+	if (vm->operation.verb == VM_START)
+		vm_finish(&vm->operation, NULL);
+}
+
+static void start_answered(void *data, struct json_object *result, const char *code,
+			   const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result) {
+		start_refused(vm, code, text);
+		return;
+	}
+	if (vm->start_failure.name)
+		return; /* it refused something before, and is being killed */
+	fault_point(FAULT_START_ANSWERED);
+	file_holder_free(TAKE_PTR(vm->files));
+	vm_note_start(vm);
+	vm->up_since = vm_clock(CLOCK_MONOTONIC);
+	vm_record_save(vm);
+	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
+	if (vm->state == VM_STARTING)
+		vm_set_state(vm, VM_RUNNING, "%s", "");
+	vm_pinning_apply(vm);
+	manager_vm_runs(vm->manager, vm);
+	if (worker_request(vm->worker, "status", NULL, NULL, 0,
+			   vm->manager->settings.answer_timeout, status_answered, vm) < 0)
+		status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
+}
+
+/* ---- What is sent ---- */
+
+static int send_definition(struct vm *vm)
+{
+	AUTO_JSON struct json_object *arguments =
+		json_make("definition", definition_to_json(vm->definition), NULL);
+	int r;
+
+	if (!arguments)
+		return -ENOMEM;
+	r = worker_request(vm->worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
+			   step_answered, vm);
+	if (r < 0)
+		return r;
+	return worker_request(vm->worker, "start", NULL, NULL, 0, VM_START_TIMEOUT, start_answered,
+			      vm);
+}
+
+/* When the worker has all, it gets the definition, which needs them. */
+static void descriptors_answered(void *data, struct json_object *result, const char *code,
+				 const char *text)
+{
+	struct vm *vm = data;
+	int r;
+
+	if (!result) {
+		start_refused(vm, code, text);
+		return;
+	}
+	vm->steps--;
+	if (vm->steps > 0 || vm->start_failure.name)
+		return;
+	r = send_definition(vm);
+	fault_point(FAULT_START_SENT);
+	if (r < 0)
+		start_refused(vm, CONTROL_ERROR_FAILED, strerror(-r));
+}
+
+static int send_resources(struct vm *vm, const struct resources *resources)
+{
+	unsigned timeout = vm->manager->settings.answer_timeout;
+
+	for (size_t i = 0; i < resources->count; i += CONTROL_FDS_MAX) {
+		size_t count = MIN(resources->count - i, (size_t)CONTROL_FDS_MAX);
+		struct json_object *names = json_object_new_array();
+		AUTO_JSON struct json_object *arguments = NULL;
+		int fds[CONTROL_FDS_MAX], r;
+
+		for (size_t j = 0; j < count; j++) {
+			json_append(&names, json_object_new_string(resources->items[i + j].name));
+			fds[j] = resources->items[i + j].fd;
+		}
+		arguments = json_make("names", names, NULL);
+		if (!arguments)
+			return -ENOMEM;
+		r = worker_request(vm->worker, "descriptors", arguments, fds, count, timeout,
+				   descriptors_answered, vm);
+		if (r < 0)
+			return r;
+		vm->steps++;
+	}
+	return 0;
+}
+
+static int send_opened(struct vm *vm, const struct opened_files *opened)
+{
+	unsigned timeout = vm->manager->settings.answer_timeout;
+
+	_Static_assert(CONTROL_FDS_MAX <= FILE_HOLDER_SEND_MAX, "as many go with a message");
+	for (size_t i = 0; i < opened->count; i += CONTROL_FDS_MAX) {
+		const struct worker_files files = { vm->files, &opened->items[i],
+						    MIN(opened->count - i,
+							(size_t)CONTROL_FDS_MAX) };
+		struct json_object *names = json_object_new_array();
+		AUTO_JSON struct json_object *arguments = NULL;
+		int r;
+
+		for (size_t j = 0; j < files.count; j++)
+			json_append(&names, json_object_new_string(files.files[j].name));
+		arguments = json_make("names", names, NULL);
+		if (!arguments)
+			return -ENOMEM;
+		r = worker_request_with_files(vm->worker, "descriptors", arguments, &files, timeout,
+					      descriptors_answered, vm);
+		if (r < 0)
+			return r;
+		vm->steps++;
+	}
+	return 0;
+}
+
+static int send_all(struct vm *vm, const struct resources *resources,
+		    const struct opened_files *opened)
+{
+	int r;
+
+	vm->steps = 0;
+	r = send_resources(vm, resources);
+	return r < 0 ? r : send_opened(vm, opened);
+}
+
+static int spawn(struct vm *vm, struct opened_files *opened, struct resources *resources,
+		 struct failure *failure)
+{
+	char socket[PATH_MAX];
+	struct worker_config config = { .program = vm->manager->settings.worker,
+					.directory = vm->manager->settings.runtime_directory,
+					.socket = socket,
+					.name = vm->definition->name,
+					.callbacks = &vm_worker_callbacks,
+					.owner = vm };
+	int serial, end, r;
+
+	strcpy(vm->run_name, vm->definition->name);
+	config.user = vm->worker_user;
+	r = vm_images_serve(vm, vm->definition, opened, resources, failure);
+	if (r < 0)
+		return r;
+	r = console_connect(vm->console, &serial);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot make a console for VM '%s': %s", vm->definition->name,
+				   strerror(-r));
+	resources_add(resources, "serial", serial);
+	r = vm_record_open_end(vm, &end);
+	if (r == 0)
+		resources_add(resources, "end", end);
+	else
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "should vmms not run when the VM ends, it will not be known how: no message "
+		       "queue can be made: %s; see fs.mqueue in sysctl(8)",
+		       strerror(-r));
+	fault_point(FAULT_START_OPENED_END);
+	vm_record_socket_path(vm, socket);
+	r = worker_spawn(vm->manager->watches, &config, &vm->worker);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot start a worker for VM '%s': %s", vm->definition->name,
+				   strerror(-r));
+	vm_file_limit_begin(vm, opened);
+	vm_record_save(vm);
+	vm_unit_open(vm);
+	r = send_all(vm, resources, opened);
+	/* A worker that has ended already says why by its end, which is on its way to us. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
+				   "cannot give the worker of VM '%s' what it needs: %s",
+				   vm->definition->name, strerror(-r));
+	return 0;
+}
+
+/* What was true of the run before is no more. */
+static void forget_last_run(struct vm *vm)
+{
+	vm->end_reason[0] = vm->end_message[0] = '\0';
+	vm->start_failure = (struct failure){ 0 };
+	vm->resets = 0;
+	vm->pinned = false;
+	vm->pinning_problem[0] = '\0';
+	vm->crashed = false;
+	vm->crash_text[0] = '\0';
+	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
+	vm_notify(vm, "Resets", "CrashParameters", "CrashText", NULL);
+}
+
+/* ---- The files are open ---- */
+
+/* Its passt(1) and image servers become that user, too. */
+static int take_user(struct vm *vm, struct failure *failure)
+{
+	int r = manager_take_worker_user(vm->manager, &vm->worker_user);
+
+	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "cannot start a worker for VM '%s': all users that workers may "
+				   "become are in use; give vmms more with --worker-users",
+				   vm->definition->name)
+		     : 0;
+}
+
+static int refuse_turned_off(const struct vm *vm, struct failure *failure)
+{
+	return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+			   "VM '%s' was turned off before it had started", vm->definition->name);
+}
+
+static bool has_file(const struct opened_files *opened, const char *name)
+{
+	for (size_t i = 0; i < opened->count; i++) {
+		if (strcmp(opened->items[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int make_worker(struct vm *vm, struct opened_files *opened, struct failure *failure)
+{
+	CLEANUP(resources_deinit) struct resources resources = { .count = 0 };
+	int r;
+
+	r = take_user(vm, failure);
+	if (r == 0)
+		r = resources_open_hypervisor(&resources, vm->manager->settings.hypervisor,
+					      failure);
+	if (r == 0)
+		r = vm_open_adapters(vm, &resources, failure);
+	if (r < 0)
+		return r;
+	fault_point(FAULT_START_OPENED_RESOURCES);
+	forget_last_run(vm);
+	if (vm->definition->services.sockets && !has_file(opened, "sockets"))
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "it runs without sockets, since there is no room for their folder: owners "
+		       "of VMs have filled all of %s",
+		       SOCKET_FOLDERS);
+	r = spawn(vm, opened, &resources, failure);
+	if (r < 0)
+		return r;
+	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", NULL);
+	return 0;
+}
+
+/* There was no worker to speak of: the VM is off, and whoever started it learns why. */
+static void start_failed(struct vm *vm, const struct failure *failure)
+{
+	worker_free(TAKE_PTR(vm->worker));
+	vm_record_delete(vm);
+	vm_forget_adapters(vm);
+	vm_images_forget(vm);
+	console_disconnect(vm->console);
+	vm_sockets_stopped(vm);
+	if (vm->restarts > 0 && !vm->turning_off.done)
+		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure->message);
+	else
+		vm_set_state(vm, VM_OFF, "%s", failure->message);
+	vm_finish(&vm->operation, failure);
+	vm_finish(&vm->turning_off, NULL);
+	manager_vm_rests(vm->manager, vm);
+}
+
+/* The locks of its images are gone: it can be started again. */
+static void files_closed(void *data)
+{
+	struct vm *vm = data;
+	const struct failure failure = vm->start_failure;
+
+	vm->files = NULL;
+	start_failed(vm, &failure);
+}
+
+static void files_opened(void *data, struct opened_files *opened, const struct failure *failure)
+{
+	struct vm *vm = data;
+	struct failure why;
+	int r;
+
+	vm->opener = NULL;
+	if (opened->warning[0] != '\0')
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
+	if (failure) {
+		why = *failure;
+		if (vm->turning_off.done)
+			refuse_turned_off(vm, &why);
+		start_failed(vm, &why);
+		return;
+	}
+	vm->files = TAKE_PTR(opened->holder);
+	r = vm->turning_off.done ? refuse_turned_off(vm, &why) : make_worker(vm, opened, &why);
+	if (r == 0)
+		return;
+	worker_free(TAKE_PTR(vm->worker));
+	vm->start_failure = why;
+	file_holder_end(vm->files, files_closed, vm);
+}
+
+/* ---- The beginning ---- */
+
+static bool names_file(const struct definition *definition, const char *name)
+{
+	char disk[RESOURCES_NAME_MAX];
+
+	if (strcmp(name, "kernel") == 0)
+		return true;
+	if (strcmp(name, "initrd") == 0)
+		return definition->boot.initrd;
+	for (size_t i = 0; i < definition->disk_count; i++) {
+		resources_disk_name(&definition->disks[i], disk);
+		if (strcmp(name, disk) == 0)
+			return definition->disks[i].path;
+	}
+	return false;
+}
+
+/* One that nobody asks for would be lost without a word. */
+static int check_passed(const struct vm *vm, const struct resources *passed,
+			struct failure *failure)
+{
+	for (size_t i = 0; passed && i < passed->count; i++) {
+		if (!names_file(vm->definition, passed->items[i].name))
+			return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+					   "VM '%s' has no file '%s' that something could be "
+					   "passed for; there are kernel, initrd, and "
+					   "disk:CONTROLLER:LUN, if the definition has them",
+					   vm->definition->name, passed->items[i].name);
+	}
+	return 0;
+}
+
+int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
+			struct failure *failure)
+{
+	char sockets[PATH_MAX];
+	const struct resources_wish wish = {
+		.definition = vm->definition,
+		.passed = passed,
+		.sockets = vm->definition->services.sockets ? sockets : NULL,
+		.user = manager_disk_user,
+		.owner_uses = manager_owner_uses_disk,
+		.user_data = vm,
+	};
+	int r;
+
+	r = manager_check_stopping(vm->manager, failure);
+	if (r == 0)
+		r = check_passed(vm, passed, failure);
+	if (r == 0)
+		r = vm_pinning_check(vm->manager->cpu_groups, vm->definition,
+				     DBUS_ERROR_HOST_NOT_CAPABLE, failure);
+	if (r == 0)
+		r = vm_begin(vm, VM_START, done, data, failure);
+	if (r < 0)
+		return r;
+	vm_sockets_path(vm, sockets);
+	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
+		       files_opened, vm, &vm->opener, failure);
+	if (r < 0) {
+		vm->operation = (struct vm_operation){ 0 };
+		return r;
+	}
+	fault_point(FAULT_FILES_ASKED_FOR);
+	vm_restart_forget(vm);
+	vm_set_state(vm, VM_STARTING, "%s", "");
+	return 0;
+}
+
+int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	return vm_start_with_files(vm, NULL, done, data, failure);
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One VM: what its worker tells of it, and what is made of its end.
+ *
+ * A worker may be broken or hostile. An event is read by a table into bounded members; one that
+ * does not fit its table is dropped with a line in the log, and one that is not known is ignored.
+ */
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "vmms/base/fault.h"
+#include "vmms/base/spawn.h"
+#include "vmms/vm/adapter.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/vm_disk_health.h"
+#include "vmms/vm/vm_dump.h"
+#include "vmms/vm/vm_image_restart.h"
+#include "vmms/vm/vm_images.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+#include "vmms/vm/vm_record.h"
+#include "vmms/vm/vm_unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Events ---- */
+
+/* The members of all events. A new one begins empty. */
+struct event {
+	char *state, *reason, *message, *status, *version, *text, *adapter;
+	struct json_object *parameters, *addresses;
+	unsigned controller, lun, resets;
+};
+
+#define STRING(member)                                                             \
+	{                                                                          \
+		.name = #member, .read = json_read_string,                         \
+		.offset = offsetof(struct event, member), .maximum = VM_REASON_MAX \
+	}
+
+static const struct json_key state_keys[] = { STRING(state), STRING(reason), STRING(message) };
+static const struct json_key reset_keys[] = {
+	STRING(reason),
+	{ .name = "resets",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct event, resets),
+	  .maximum = UINT32_MAX },
+};
+static const struct json_key heartbeat_keys[] = { STRING(status) };
+static const struct json_key vmbus_keys[] = { STRING(version) };
+static const struct json_key ejected_keys[] = {
+	{ .name = "controller",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct event, controller),
+	  .maximum = DEFINITION_CONTROLLERS_MAX - 1,
+	  .required = true },
+	{ .name = "lun",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct event, lun),
+	  .maximum = DEFINITION_LUNS_MAX - 1,
+	  .required = true },
+};
+static const struct json_key crash_keys[] = {
+	{ .name = "parameters",
+	  .read = json_read_value,
+	  .offset = offsetof(struct event, parameters),
+	  .minimum = json_type_array },
+	{ .name = "text",
+	  .read = json_read_string,
+	  .offset = offsetof(struct event, text),
+	  .maximum = VM_CRASH_TEXT_MAX - 1 },
+};
+
+static const struct json_key network_keys[] = {
+	STRING(adapter),
+	STRING(state),
+	{ .name = "addresses",
+	  .read = json_read_value,
+	  .offset = offsetof(struct event, addresses),
+	  .minimum = json_type_array },
+};
+
+static void event_deinit(struct event *event)
+{
+	free(event->state);
+	free(event->reason);
+	free(event->message);
+	free(event->status);
+	free(event->version);
+	free(event->text);
+	free(event->adapter);
+	json_object_put(event->parameters);
+	json_object_put(event->addresses);
+}
+
+static const char *or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+static void copy(char *buffer, size_t size, const char *text)
+{
+	text_repair(buffer, size, or_empty(text), strlen(or_empty(text)));
+}
+
+static void on_running(struct vm *vm, const struct event *event)
+{
+	if (vm->state == VM_PAUSED || vm->state == VM_KEPT)
+		vm_set_state(vm, VM_RUNNING, "%s", "");
+}
+
+static void on_paused(struct vm *vm, const struct event *event)
+{
+	if (vm->state == VM_RUNNING)
+		vm_set_state(vm, VM_PAUSED, "%s", or_empty(event->message));
+}
+
+static void on_stopped(struct vm *vm, const struct event *event)
+{
+	copy(vm->end_reason, sizeof(vm->end_reason), event->reason);
+	copy(vm->end_message, sizeof(vm->end_message), event->message);
+	vm_expect_end(vm);
+}
+
+static void on_kept(struct vm *vm, const struct event *event)
+{
+	if (vm->state != VM_STARTING)
+		vm_set_state(vm, VM_KEPT, "%s%s%s", or_empty(event->reason),
+			     event->message ? ": " : "", or_empty(event->message));
+}
+
+static void on_state(struct vm *vm, const struct event *event)
+{
+	static const struct {
+		const char *state;
+		void (*handle)(struct vm *vm, const struct event *event);
+	} states[] = {
+		{ "running", on_running },
+		{ "paused", on_paused },
+		{ "stopped", on_stopped },
+		{ "kept", on_kept },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (strcmp(or_empty(event->state), states[i].state) == 0)
+			states[i].handle(vm, event);
+	}
+}
+
+static void on_reset(struct vm *vm, const struct event *event)
+{
+	vm->resets = event->resets ? event->resets : vm->resets + 1;
+	vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
+	vm_log(vm, VM_EVENT_RESET, LOG_LEVEL_INFO, "the machine was reset: %s",
+	       or_empty(event->reason));
+	vm_notify(vm, "Resets", NULL);
+}
+
+static void on_heartbeat(struct vm *vm, const struct event *event)
+{
+	copy(vm->heartbeat, sizeof(vm->heartbeat), event->status);
+	vm_notify(vm, "Heartbeat", NULL);
+}
+
+static void on_vmbus(struct vm *vm, const struct event *event)
+{
+	copy(vm->vmbus_version, sizeof(vm->vmbus_version), event->version);
+	vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
+	vm_notify(vm, "VMBusVersion", NULL);
+}
+
+static void on_ejected(struct vm *vm, const struct event *event)
+{
+	vm_medium_ejected(vm, event->controller, event->lun);
+}
+
+static void on_crash(struct vm *vm, const struct event *event)
+{
+	size_t count = event->parameters ? json_object_array_length(event->parameters) : 0;
+
+	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
+	for (size_t i = 0; i < MIN(count, (size_t)VM_CRASH_PARAMETERS_MAX); i++) {
+		struct json_object *element = json_object_array_get_idx(event->parameters, i);
+
+		if (json_object_is_type(element, json_type_string))
+			vm->crash_parameters[i] =
+				strtoull(json_object_get_string(element), NULL, 16);
+	}
+	copy(vm->crash_text, sizeof(vm->crash_text), event->text);
+	vm->crashed = true;
+	vm_log(vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed: %s", vm->crash_text);
+	vm_notify(vm, "CrashParameters", "CrashText", NULL);
+}
+
+static void on_network(struct vm *vm, const struct event *event)
+{
+	struct adapter *adapter = adapter_find(vm, or_empty(event->adapter));
+	const char *addresses[ADAPTER_ADDRESSES_MAX];
+	size_t count = 0;
+
+	/* That a back end has ended is known by its process. */
+	if (!adapter || !event->addresses)
+		return;
+	for (size_t i = 0; i < json_object_array_length(event->addresses); i++) {
+		struct json_object *element = json_object_array_get_idx(event->addresses, i);
+
+		if (count < ARRAY_SIZE(addresses) && json_object_is_type(element, json_type_string))
+			addresses[count++] = json_object_get_string(element);
+	}
+	adapter_set_addresses(adapter, addresses, count);
+}
+
+static const struct {
+	const char *name;
+	const struct json_key *keys;
+	size_t key_count;
+	void (*handle)(struct vm *vm, const struct event *event);
+} events[] = {
+	{ "state", state_keys, ARRAY_SIZE(state_keys), on_state },
+	{ "reset", reset_keys, ARRAY_SIZE(reset_keys), on_reset },
+	{ "crash", crash_keys, ARRAY_SIZE(crash_keys), on_crash },
+	{ "network", network_keys, ARRAY_SIZE(network_keys), on_network },
+	{ "heartbeat", heartbeat_keys, ARRAY_SIZE(heartbeat_keys), on_heartbeat },
+	{ "vmbus", vmbus_keys, ARRAY_SIZE(vmbus_keys), on_vmbus },
+	{ "ejected", ejected_keys, ARRAY_SIZE(ejected_keys), on_ejected },
+};
+
+/* Events that are read whole where they belong. */
+static const struct {
+	const char *name;
+	void (*handle)(struct vm *vm, struct json_object *data);
+} guest_events[] = {
+	{ "guest", vm_guest_on_guest },     { "thawed", vm_guest_on_thawed },
+	{ "copy", vm_guest_on_copy },       { "dump", vm_dump_on_dump },
+	{ "memory", vm_memory_on_memory },  { "connect", vm_sockets_on_connect },
+	{ "disk", vm_disk_health_on_disk },
+};
+
+static void worker_event(void *owner, const char *name, struct json_object *data)
+{
+	struct vm *vm = owner;
+	struct event event = { 0 };
+	struct json_error error;
+	struct json_reader reader = JSON_READER(&error);
+
+	for (size_t i = 0; i < ARRAY_SIZE(guest_events); i++) {
+		if (strcmp(guest_events[i].name, name) != 0)
+			continue;
+		guest_events[i].handle(vm, data);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		if (strcmp(events[i].name, name) != 0)
+			continue;
+		if (json_read(&reader, data, events[i].keys, events[i].key_count, &event) == 0)
+			events[i].handle(vm, &event);
+		else
+			vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
+			       "event '%s' of the worker dropped: %s %s", name, error.key,
+			       error.message);
+		event_deinit(&event);
+		return;
+	}
+	log_debug("VM %s: unknown event '%s' of the worker", vm->definition->name, name);
+}
+
+static void worker_said(void *owner, const char *line)
+{
+	vm_log(owner, VM_EVENT_WORKER, LOG_LEVEL_INFO, "%s", line);
+}
+
+static void worker_misbehaved(void *owner, const char *what)
+{
+	vm_log(owner, VM_EVENT_FAULT, LOG_LEVEL_WARNING, "%s", what);
+}
+
+/* ---- The end ---- */
+
+/* What the worker's last "stopped" event makes of an orderly end. */
+static const struct {
+	const char *reason;
+	enum vm_state state;
+	const char *text;
+} ends[] = {
+	{ "guest-shutdown", VM_OFF, "the guest shut down" },
+	{ "guest-hibernated", VM_OFF, "the guest hibernated" },
+	{ "guest-reset", VM_OFF, "the guest asked for a reset, which stops it by its definition" },
+	{ "triple-fault", VM_OFF,
+	  "the guest had a triple fault, which stops it by its definition" },
+	{ "crash", VM_OFF, "the guest crashed, which stops it by its definition" },
+	{ "stopped", VM_OFF, "turned off" },
+	{ "error", VM_CRASHED, "the worker gave up" },
+	{ "disk-error", VM_OFF, "a disk failed, which stops the VM by its definition" },
+};
+
+static void set_end_by_event(struct vm *vm)
+{
+	const char *separator = vm->end_message[0] != '\0' ? ": " : "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		if (strcmp(ends[i].reason, vm->end_reason) == 0) {
+			vm_set_state(vm, ends[i].state, "%s%s%s", ends[i].text, separator,
+				     vm->end_message);
+			return;
+		}
+	}
+	vm_set_state(vm, VM_OFF, "the worker ended%s%s", separator, vm->end_message);
+}
+
+/* What the signal alone does not tell. */
+static const char *signal_meaning(int signal)
+{
+	return signal == SIGSYS ? ": it made a system call that its sandbox does not allow; the "
+				  "kernel's log has its number"
+				: "";
+}
+
+void vm_set_end(struct vm *vm, const struct worker_exit *exit)
+{
+	const char *separator = exit->last_words[0] != '\0' ? ": " : "";
+	bool announced = vm->end_reason[0] != '\0';
+
+	if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
+		set_end_by_event(vm);
+	else if (exit->unknown && vm->started_at == 0)
+		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
+	else if (exit->unknown && vm->turning_off.done)
+		vm_set_state(vm, VM_OFF, "turned off; the worker did not say so");
+	else if (exit->unknown)
+		vm_set_state(vm, VM_CRASHED,
+			     "the worker has ended; how is not known, since an earlier vmms had "
+			     "started it%s%s",
+			     separator, exit->last_words);
+	else if (vm->turning_off.done && exit->signal == SIGKILL)
+		vm_set_state(vm, VM_OFF, "turned off; the worker did not answer and was killed");
+	else if (exit->signal != 0)
+		vm_set_state(vm, VM_CRASHED, "the worker was killed by signal %d (%s)%s%s%s",
+			     exit->signal, spawn_signal_name(exit->signal),
+			     signal_meaning(exit->signal), separator, exit->last_words);
+	else if (exit->status == 0 || strcmp(vm->end_reason, "error") == 0)
+		set_end_by_event(vm);
+	else
+		vm_set_state(vm, VM_CRASHED, "the worker exited with status %d%s%s", exit->status,
+			     separator, exit->last_words);
+}
+
+/* A worker that ended before its guest ran: the VM is off, and whoever started it learns why. */
+static void fail_start(struct vm *vm, const struct worker_exit *exit)
+{
+	struct failure failure = vm->start_failure;
+
+	if (vm->turning_off.done)
+		failure_set(&failure, DBUS_ERROR_INVALID_STATE,
+			    "VM '%s' was turned off before it had started", vm->definition->name);
+	else if (!failure.name && vm->end_message[0] != '\0')
+		failure_set(&failure, DBUS_ERROR_WORKER_FAILED, "VM '%s' cannot start: %s",
+			    vm->definition->name, vm->end_message);
+	else if (!failure.name && exit->signal != 0)
+		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
+			    "VM '%s' cannot start: its worker was killed by signal %d (%s)",
+			    vm->definition->name, exit->signal, spawn_signal_name(exit->signal));
+	else if (!failure.name)
+		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
+			    "VM '%s' cannot start: its worker exited with status %d: %s",
+			    vm->definition->name, exit->status, exit->last_words);
+	vm_set_state(vm, VM_OFF, "%s", failure.message);
+	vm_finish(&vm->operation, &failure);
+}
+
+/*
+ * Whoever shut the VM down learns that it is off, and whoever started it, that it ran; for anything
+ * else, that it cannot be.
+ */
+static void finish_operation(struct vm *vm)
+{
+	bool fulfilled = vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START;
+	struct failure failure;
+
+	if (fulfilled && vm->state == VM_OFF && !vm->turning_off.done) {
+		vm_finish(&vm->operation, NULL);
+		return;
+	}
+	failure_set(&failure,
+		    vm->state == VM_CRASHED ? DBUS_ERROR_WORKER_FAILED : DBUS_ERROR_INVALID_STATE,
+		    "VM '%s' is %s: %s", vm->definition->name, vm_state_name(vm->state),
+		    vm->reason);
+	vm_finish(&vm->operation, &failure);
+}
+
+void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
+{
+	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
+	uint64_t ran = vm->started_at ? vm_clock(CLOCK_MONOTONIC) - vm->up_since : 0;
+
+	vm_record_take_end(vm);
+	vm_sockets_forget(vm);
+	file_holder_free(TAKE_PTR(vm->files));
+	worker_free(TAKE_PTR(vm->worker));
+	vm_forget_adapters(vm);
+	vm_images_forget(vm);
+	vm_image_restart_forget(vm);
+	vm_disk_health_forget_all(vm);
+	console_disconnect(vm->console);
+	vm_sockets_stopped(vm);
+	vm->engine[0] = '\0';
+	vm->vmbus_version[0] = '\0';
+	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
+	vm_guest_forget(vm);
+	vm_memory_forget(vm);
+	statistics_reset(vm);
+	vm_take_pending(vm);
+	if (starting)
+		fail_start(vm, exit);
+	else
+		vm_set_end(vm, exit);
+	vm->started_at = 0;
+	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
+		  "Addresses", NULL);
+	vm_notify(vm, "Unit", "LimitsProblem", NULL);
+	if (vm->operation.done)
+		finish_operation(vm);
+	vm_finish(&vm->turning_off, NULL);
+	if (vm->state == VM_CRASHED)
+		vm_restart_after_failure(vm, ran);
+	vm_unit_close(vm);
+	manager_vm_rests(vm->manager, vm);
+	/* Last: should we be killed before, the next daemon notices the end as we have. */
+	vm_record_delete(vm);
+}
+
+static void worker_exited(void *owner, const struct worker_exit *exit)
+{
+	struct vm *vm = owner;
+
+	fault_point(FAULT_END_NOTICED);
+	vm_clear_timer(vm);
+	vm_change_interrupt(vm);
+	if (!vm_images_outlive(vm, exit))
+		vm_worker_ended(vm, exit);
+}
+
+const struct worker_callbacks vm_worker_callbacks = {
+	.event = worker_event,
+	.said = worker_said,
+	.misbehaved = worker_misbehaved,
+	.exited = worker_exited,
+};

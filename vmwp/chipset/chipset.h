@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The chipset: what answers at I/O ports, behind one lock.
+ *
+ * A serial port, a CMOS clock, ACPI power management and the reset ports. Ports where nothing is
+ * read as ones and swallow writes.
+ *
+ * Threads: chipset_access() is called by vps; the console functions by whoever moves the bytes, in
+ * practice the loop. Callbacks run with the chipset's lock held, on the thread of the caller, and
+ * must not call back.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "vid/vid.h"
+#include "vmwp/chipset/power.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct chipset;
+
+struct chipset_callbacks {
+	void (*set_interrupt)(void *data, unsigned pin, bool level);
+	void (*console_output)(void *data); /* there is output again, after there was none */
+	void (*console_room)(void *data);   /* there is room for input again, after it was short */
+	void (*alarm)(void *data);          /* the clock has one: chipset_tick() is to be called */
+};
+
+/* callbacks is borrowed. Return: 0, -ENOMEM. */
+int chipset_new(const struct chipset_callbacks *callbacks, void *data,
+		struct chipset **ret_chipset) MUST_CHECK;
+void chipset_free(struct chipset *chipset);
+DEFINE_CLEANUP(struct chipset *, chipset_free)
+
+/* As after power-on; no interrupt is asserted. No vp may be running. */
+void chipset_reset(struct chipset *chipset);
+
+/* Answers a VID_EXIT_IO_PORT. Return: what the guest asked for by it. */
+enum power_request chipset_access(struct chipset *chipset, const struct vid_exit *exit);
+
+/*
+ * Time has passed. Return: after how many nanoseconds this is to be called again; 0: not, until the
+ * clock has an alarm again.
+ */
+uint64_t chipset_tick(struct chipset *chipset);
+
+/* The console's end of the serial port. Return: bytes taken. */
+size_t chipset_console_take(struct chipset *chipset, void *buffer, size_t size);
+size_t chipset_console_put(struct chipset *chipset, const void *data, size_t size);
+
+/* Whether output that nobody takes is forgotten, or holds the guest back. */
+void chipset_console_set_stalled(struct chipset *chipset, bool stalled);
+bool chipset_console_is_full(struct chipset *chipset);
+
+/* Bytes the guest has written there, over all resets, modulo 2^32. */
+uint32_t chipset_console_written(struct chipset *chipset);

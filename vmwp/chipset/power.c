@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Power management. */
+#include "vmwp/chipset/power.h"
+
+#include "vmwp/base/platform.h"
+
+/* PM1 status and enable, high byte. */
+#define EVENT_RTC 0x04
+
+/* PM1 control, low byte. */
+#define CONTROL_SCI_ENABLED 0x01
+
+/* PM1 control, high byte. */
+#define CONTROL_SLEEP_TYPE_SHIFT 2
+#define CONTROL_SLEEP_TYPE_MASK  0x7
+#define CONTROL_SLEEP_ENABLE     0x20 /* write-only */
+
+#define TIMER_HZ  UINT64_C(3579545)
+#define SECOND_NS UINT64_C(1000000000)
+
+void power_reset(struct power *power, uint64_t now)
+{
+	/* There is no legacy mode to come from: ACPI is on. */
+	*power = (struct power){ .pm1_control = { CONTROL_SCI_ENABLED }, .timer_origin = now };
+}
+
+uint8_t power_read_event(const struct power *power, unsigned offset)
+{
+	return offset < 2 ? power->pm1_status[offset] : power->pm1_enable[offset - 2];
+}
+
+void power_write_event(struct power *power, unsigned offset, uint8_t value)
+{
+	if (offset >= 2)
+		power->pm1_enable[offset - 2] = value;
+	else
+		power->pm1_status[offset] &= (uint8_t)~value;
+}
+
+uint8_t power_read_timer(struct power *power, unsigned offset, uint64_t now)
+{
+	uint64_t elapsed = now - power->timer_origin;
+
+	if (offset == 0)
+		power->timer = (uint32_t)(elapsed / SECOND_NS * TIMER_HZ +
+					  elapsed % SECOND_NS * TIMER_HZ / SECOND_NS);
+	return (uint8_t)(power->timer >> 8 * offset);
+}
+
+void power_alarm(struct power *power)
+{
+	power->pm1_status[1] |= EVENT_RTC;
+}
+
+bool power_interrupt(const struct power *power)
+{
+	return power->pm1_status[0] & power->pm1_enable[0] ||
+	       power->pm1_status[1] & power->pm1_enable[1];
+}
+
+uint8_t power_read_control(const struct power *power, unsigned offset)
+{
+	return power->pm1_control[offset];
+}
+
+enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value)
+{
+	unsigned type = value >> CONTROL_SLEEP_TYPE_SHIFT & CONTROL_SLEEP_TYPE_MASK;
+
+	if (offset == 0) {
+		power->pm1_control[0] = value | CONTROL_SCI_ENABLED;
+		return POWER_NOTHING;
+	}
+	power->pm1_control[1] = value & (uint8_t)~CONTROL_SLEEP_ENABLE;
+	if (!(value & CONTROL_SLEEP_ENABLE))
+		return POWER_NOTHING;
+	switch (type) {
+	case PLATFORM_SLEEP_TYPE_S4:
+		return POWER_HIBERNATED;
+	case PLATFORM_SLEEP_TYPE_S5:
+		return POWER_OFF;
+	}
+	return POWER_NOTHING;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The methods of the control socket that change devices: disks, media, network adapters.
+ *
+ * What leaves is answered for when it is closed. Descriptors that a request came with are taken
+ * over where it succeeds.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "vmwp/control/control_call.h"
+
+void control_disk_attach(struct call *call, const struct arguments *arguments);
+void control_disk_reconnect(struct call *call, const struct arguments *arguments);
+void control_disk_cancel(struct call *call, const struct arguments *arguments);
+void control_disk_detach(struct call *call, const struct arguments *arguments);
+void control_disk_insert(struct call *call, const struct arguments *arguments);
+void control_disk_eject(struct call *call, const struct arguments *arguments);
+
+void control_adapter_attach(struct call *call, const struct arguments *arguments);
+void control_adapter_detach(struct call *call, const struct arguments *arguments);
+
+/* Without a back end: the adapter is disconnected. */
+void control_adapter_connect(struct call *call, const struct arguments *arguments);

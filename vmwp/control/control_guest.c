@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The methods of the control socket that ask something of the guest.
+ *
+ * All are answered when the guest has: what a method needs until then, and the ticket of its
+ * request, is a struct guest_call.
+ */
+#include "vmwp/control/control_guest.h"
+
+#include "vmwp/control/control_server.h"
+#include "vmwp/control/worker.h"
+#include "vmwp/device/guest_services.h"
+#include "vsp/ic/ic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VALUES_SIZE_MAX  (24 * 1024) /* bytes of keys and values that one reply lists */
+#define PROGRESS_NS      (250ull * 1000 * 1000)
+#define FREEZE_LIMIT_MAX (24 * 3600) /* seconds */
+
+struct guest_call {
+	struct control_server *server;
+	void *ticket;
+	struct reply reply;
+	struct json_object *values; /* of list_values */
+	size_t values_size;
+	bool truncated;
+	uint64_t told_at; /* when copy_file last told of its progress */
+};
+
+struct guest_arguments {
+	unsigned pool, limit, port, request;
+	char *key, *value, *path;
+	bool overwrite, create_path;
+	int fd; /* -1: none */
+};
+
+/* ---- Answers ---- */
+
+static void guest_call_free(struct guest_call *call)
+{
+	json_object_put(call->values);
+	json_object_put(call->reply.result);
+	free(call);
+}
+
+static void guest_call_answer(struct guest_call *call)
+{
+	control_server_answer(call->ticket, &call->reply);
+	guest_call_free(call);
+}
+
+/* What becomes of a guest's IC_E_ in a reply. */
+static void reply_result(struct reply *reply, int result)
+{
+	static const struct {
+		const char *error, *text;
+	} rows[] = {
+		[IC_E_REFUSED] = { CONTROL_ERROR_REFUSED, "The guest would not, or could not." },
+		[IC_E_TIMEOUT] = { CONTROL_ERROR_TIMEOUT, "The guest does not answer." },
+		[IC_E_GONE] = { CONTROL_ERROR_NOT_CONNECTED,
+				"The guest's service ended before it answered." },
+		[IC_E_ABSENT] = { CONTROL_ERROR_NOT_FOUND, "The guest has no such value." },
+		[IC_E_INVALID] = { CONTROL_ERROR_FAILED, "The guest's answer makes no sense." },
+	};
+
+	if (result)
+		reply_error(reply, rows[result].error, "%s", rows[result].text);
+}
+
+static void guest_done(void *data, int result)
+{
+	struct guest_call *call = data;
+
+	reply_result(&call->reply, result);
+	guest_call_answer(call);
+}
+
+/* ---- Values ---- */
+
+static void on_value(void *data, const char *key, const char *value)
+{
+	struct guest_call *call = data;
+
+	call->reply.result = json_make("value", json_object_new_string(value), NULL);
+}
+
+static void on_listed_value(void *data, const char *key, const char *value)
+{
+	struct guest_call *call = data;
+	struct json_object *pair = json_object_new_array();
+
+	call->values_size += strlen(key) + strlen(value) + 16;
+	if (call->values_size > VALUES_SIZE_MAX)
+		call->truncated = true;
+	if (!call->truncated) {
+		json_append(&pair, json_object_new_string(key));
+		json_append(&pair, json_object_new_string(value));
+		json_append(&call->values, pair);
+	} else {
+		json_object_put(pair);
+	}
+}
+
+static void list_done(void *data, int result)
+{
+	struct guest_call *call = data;
+
+	if (result == 0)
+		call->reply.result = json_make("values", TAKE_PTR(call->values), "truncated",
+					       json_object_new_boolean(call->truncated), NULL);
+	guest_done(call, result);
+}
+
+static int list_values(struct guest_services *services, struct guest_call *call,
+		       struct guest_arguments *arguments)
+{
+	static const struct ic_kvp_handler handler = { .pair = on_listed_value, .done = list_done };
+
+	if (!services->kvp)
+		return -ENOTCONN;
+	call->values = json_object_new_array();
+	return call->values ? ic_kvp_enumerate(services->kvp, arguments->pool, &handler, call)
+			    : -ENOMEM;
+}
+
+static int get_value(struct guest_services *services, struct guest_call *call,
+		     struct guest_arguments *arguments)
+{
+	static const struct ic_kvp_handler handler = { .pair = on_value, .done = guest_done };
+
+	return services->kvp
+		       ? ic_kvp_get(services->kvp, arguments->pool, arguments->key, &handler, call)
+		       : -ENOTCONN;
+}
+
+static const struct ic_kvp_handler done_handler = { .done = guest_done };
+
+static int set_value(struct guest_services *services, struct guest_call *call,
+		     struct guest_arguments *arguments)
+{
+	return services->kvp ? ic_kvp_set(services->kvp, arguments->pool, arguments->key,
+					  arguments->value, &done_handler, call)
+			     : -ENOTCONN;
+}
+
+static int delete_value(struct guest_services *services, struct guest_call *call,
+			struct guest_arguments *arguments)
+{
+	return services->kvp ? ic_kvp_delete(services->kvp, arguments->pool, arguments->key,
+					     &done_handler, call)
+			     : -ENOTCONN;
+}
+
+/* ---- Snapshots ---- */
+
+static int freeze(struct guest_services *services, struct guest_call *call,
+		  struct guest_arguments *arguments)
+{
+	return services->vss ? ic_vss_freeze(services->vss, arguments->limit * UINT64_C(1000000000),
+					     guest_done, call)
+			     : -ENOTCONN;
+}
+
+static int thaw(struct guest_services *services, struct guest_call *call,
+		struct guest_arguments *arguments)
+{
+	return services->vss ? ic_vss_thaw(services->vss, guest_done, call) : -ENOTCONN;
+}
+
+/* ---- File copy ---- */
+
+static void copy_progress(void *data, uint64_t copied, uint64_t size)
+{
+	struct guest_call *call = data;
+	uint64_t now = loop_now();
+
+	if (copied < size && now - call->told_at < PROGRESS_NS)
+		return;
+	call->told_at = now;
+	control_server_copy(call->server, copied, size);
+}
+
+static void copy_done(void *data, int result, bool left)
+{
+	static const char *const codes[] = {
+		[IC_FILE_COPY_E_EXISTS] = CONTROL_ERROR_EXISTS,
+		[IC_FILE_COPY_E_DISK_FULL] = CONTROL_ERROR_REFUSED,
+		[IC_FILE_COPY_E_REFUSED] = CONTROL_ERROR_REFUSED,
+		[IC_FILE_COPY_E_TIMEOUT] = CONTROL_ERROR_TIMEOUT,
+		[IC_FILE_COPY_E_GONE] = CONTROL_ERROR_NOT_CONNECTED,
+		[IC_FILE_COPY_E_SOURCE] = CONTROL_ERROR_FAILED,
+		[IC_FILE_COPY_E_CANCELLED] = CONTROL_ERROR_FAILED,
+	};
+	struct guest_call *call = data;
+
+	if (result)
+		reply_error(&call->reply, codes[result], "The file was not copied: %s%s.",
+			    ic_file_copy_error_text(result),
+			    left ? "; a part of it may be left there" : "");
+	guest_call_answer(call);
+}
+
+static int copy_file(struct guest_services *services, struct guest_call *call,
+		     struct guest_arguments *arguments)
+{
+	static const struct ic_file_copy_callbacks callbacks = { .progress = copy_progress,
+								 .done = copy_done };
+	const struct ic_file_copy_options options = {
+		.path = arguments->path,
+		.overwrite = arguments->overwrite,
+		.create_path = arguments->create_path,
+	};
+	int r = services->file_copy ? ic_file_copy_start(services->file_copy, arguments->fd,
+							 &options, &callbacks, call)
+				    : -ENOTCONN;
+
+	if (r == 0)
+		(void)TAKE_FD(arguments->fd);
+	return r;
+}
+
+static int cancel_copy(struct guest_services *services, struct guest_call *call,
+		       struct guest_arguments *arguments)
+{
+	if (services->file_copy)
+		ic_file_copy_cancel(services->file_copy);
+	guest_call_answer(call);
+	return 0;
+}
+
+/* ---- Hyper-V sockets ---- */
+
+static void socket_opened(void *data, int result, int fd, uint32_t port)
+{
+	static const struct {
+		const char *code, *text;
+	} rows[] = {
+		[SOCKETS_E_ABSENT] = { CONTROL_ERROR_NOT_CONNECTED,
+				       "The guest knows no Hyper-V sockets (in Linux the module "
+				       "hv_sock), or no such port." },
+		[SOCKETS_E_LIMIT] = { CONTROL_ERROR_BUSY,
+				      "The guest has as many sockets open as it may." },
+		[SOCKETS_E_REFUSED] = { CONTROL_ERROR_REFUSED,
+					"Nobody in the guest takes a connection to that port." },
+		[SOCKETS_E_GONE] = { CONTROL_ERROR_NOT_CONNECTED,
+				     "The guest has gone before it took the connection." },
+	};
+	struct guest_call *call = data;
+
+	if (result)
+		reply_error(&call->reply, rows[result].code, "%s", rows[result].text);
+	guest_call_answer(call);
+}
+
+static int open_socket(struct guest_services *services, struct guest_call *call,
+		       struct guest_arguments *arguments)
+{
+	if (arguments->fd < 0)
+		return -EBADF;
+	if (!services->sockets)
+		return -ENOTCONN;
+	sockets_connect(services->sockets, arguments->port, TAKE_FD(arguments->fd), socket_opened,
+			call);
+	return 0;
+}
+
+static int answer_socket(struct guest_services *services, struct guest_call *call,
+			 struct guest_arguments *arguments)
+{
+	if (services->sockets)
+		sockets_answer(services->sockets, arguments->request, TAKE_FD(arguments->fd));
+	guest_call_answer(call);
+	return 0;
+}
+
+/* ---- The table ---- */
+
+static const char *const pool_names[] = {
+	[IC_KVP_POOL_EXTERNAL] = "external",
+	[IC_KVP_POOL_GUEST] = "guest",
+	[IC_KVP_POOL_AUTO] = "auto",
+	[IC_KVP_POOL_AUTO_EXTERNAL] = "auto-external",
+	[IC_KVP_POOL_AUTO_INTERNAL] = "auto-internal",
+	NULL,
+};
+
+#define KEY(key, reader, ...)                                                                  \
+	{                                                                                      \
+		.name = #key, .read = reader, .offset = offsetof(struct guest_arguments, key), \
+		__VA_ARGS__                                                                    \
+	}
+#define POOL KEY(pool, json_read_enum, .required = true, .detail = pool_names)
+#define NAME KEY(key, json_read_string, .required = true, .maximum = IC_KVP_KEY_MAX)
+
+static const struct json_key list_keys[] = { POOL };
+static const struct json_key name_keys[] = { POOL, NAME };
+static const struct json_key set_keys[] = {
+	POOL,
+	NAME,
+	KEY(value, json_read_string, .required = true, .maximum = IC_KVP_VALUE_MAX),
+};
+static const struct json_key freeze_keys[] = {
+	KEY(limit, json_read_unsigned, .required = true, .minimum = 1, .maximum = FREEZE_LIMIT_MAX),
+};
+static const struct json_key copy_keys[] = {
+	KEY(path, json_read_string, .required = true, .maximum = 4096),
+	KEY(overwrite, json_read_bool),
+	KEY(create_path, json_read_bool),
+};
+
+static const struct json_key open_socket_keys[] = {
+	KEY(port, json_read_unsigned, .required = true, .maximum = UINT32_MAX),
+};
+static const struct json_key answer_socket_keys[] = {
+	KEY(request, json_read_unsigned, .required = true, .maximum = UINT32_MAX),
+};
+
+#define KEYS(table) (table), ARRAY_SIZE(table)
+
+/* As Debian calls them. */
+#define KVP   "hv-kvp-daemon"
+#define VSS   "hv-vss-daemon"
+#define FCOPY "hv-fcopy-daemon, or hv-fcopy-uio-daemon from Linux 6.10 on,"
+
+static const struct method {
+	const char *name;
+	/* Return: 0: the call has been or will be answered; -errno: it will not. */
+	int (*start)(struct guest_services *services, struct guest_call *call,
+		     struct guest_arguments *arguments);
+	const struct json_key *keys;
+	size_t key_count;
+	const char *service; /* what has to run in the guest */
+	const char *daemon;  /* and by which unit it does in Linux; NULL: by none */
+	const char *already; /* what -EALREADY means */
+} methods[] = {
+	{ "list_values", list_values, KEYS(list_keys), "key-value pair", KVP, NULL },
+	{ "get_value", get_value, KEYS(name_keys), "key-value pair", KVP, NULL },
+	{ "set_value", set_value, KEYS(set_keys), "key-value pair", KVP, NULL },
+	{ "delete_value", delete_value, KEYS(name_keys), "key-value pair", KVP, NULL },
+	{ "freeze", freeze, KEYS(freeze_keys), "snapshot", VSS,
+	  "the guest is frozen or about to be" },
+	{ "thaw", thaw, NULL, 0, "snapshot", VSS, "the guest is not frozen" },
+	{ "copy_file", copy_file, KEYS(copy_keys), "file copy", FCOPY, "a copy is under way" },
+	{ "cancel_copy", cancel_copy, NULL, 0, "file copy", FCOPY, NULL },
+	{ "open_socket", open_socket, KEYS(open_socket_keys), "socket", NULL, NULL },
+	{ "answer_socket", answer_socket, KEYS(answer_socket_keys), "socket", NULL, NULL },
+};
+
+static const struct method *method_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	return NULL;
+}
+
+static void reply_not_started(struct reply *reply, const struct method *method, int error)
+{
+	const struct {
+		int error;
+		const char *code, *text;
+	} rows[] = {
+		{ ENOTCONN, CONTROL_ERROR_NOT_CONNECTED, "it does not run in the guest" },
+		{ EALREADY, CONTROL_ERROR_INVALID_STATE, method->already },
+		{ EBUSY, CONTROL_ERROR_BUSY, "too many requests are under way" },
+		{ EINVAL, CONTROL_ERROR_INVALID,
+		  "a text is too long, empty or not what it has to "
+		  "be" },
+		{ EISDIR, CONTROL_ERROR_INVALID, "this is no regular file" },
+		{ EBADF, CONTROL_ERROR_INVALID, "there is no file" },
+		{ EOPNOTSUPP, CONTROL_ERROR_NOT_CONNECTED, "the guest's is too old" },
+		{ EAGAIN, CONTROL_ERROR_TIMEOUT, "the guest does not read its requests" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].error != -error)
+			continue;
+		if (error == -ENOTCONN && method->daemon) {
+			reply_error(reply, rows[i].code,
+				    "The %s service does not run in the guest. In Linux the unit "
+				    "%s has to run, of the package hyperv-daemons (in Ubuntu "
+				    "linux-cloud-tools-virtual).",
+				    method->service, method->daemon);
+			return;
+		}
+		reply_error(reply, rows[i].code, "The %s service cannot be used: %s.",
+			    method->service, rows[i].text);
+		return;
+	}
+	reply_error(reply, CONTROL_ERROR_FAILED, "The %s service cannot be used: %s.",
+		    method->service, strerror(-error));
+}
+
+static void method_start(const struct method *method, struct control_server *server,
+			 struct worker *worker, uint32_t id, struct guest_arguments *arguments,
+			 struct reply *reply)
+{
+	struct guest_call *call = calloc(1, sizeof(*call));
+	int r = -ENOMEM;
+
+	if (call)
+		call->ticket = control_server_defer(server, id);
+	if (call && call->ticket) {
+		call->server = server;
+		r = method->start(worker->services, call, arguments);
+		if (r == 0) {
+			reply->later = true;
+			return;
+		}
+		control_server_forget(call->ticket);
+	}
+	if (call)
+		guest_call_free(call);
+	reply_not_started(reply, method, r);
+}
+
+bool control_guest_call(struct control_server *server, struct worker *worker,
+			struct control_message *request, struct reply *reply)
+{
+	const struct method *method = method_find(request->name);
+	struct guest_arguments arguments = { .fd = -1 };
+	struct json_error error = { 0 };
+	struct json_reader reader = JSON_READER(&error);
+
+	if (!method)
+		return false;
+	if (request->fd_count)
+		arguments.fd = TAKE_FD(request->fds[0]);
+	if (!worker->machine)
+		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
+			    "The worker has no definition yet.");
+	else if (json_read(&reader, request->body, method->keys, method->key_count, &arguments) < 0)
+		reply_error(reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
+	else
+		method_start(method, server, worker, request->id, &arguments, reply);
+	free(arguments.key);
+	free(arguments.value);
+	free(arguments.path);
+	close_fdp(&arguments.fd);
+	return true;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker's objects as they are. */
+#include "vmwp/control/inspection.h"
+
+#include "common/base/json.h"
+#include "vmwp/control/statistics.h"
+#include "vmwp/control/worker.h"
+#include "vmwp/device/guest_memory.h"
+#include "vmwp/device/guest_services.h"
+#include "vmwp/machine/incarnation.h"
+#include "vmwp/machine/vp_registers.h"
+
+/*
+ * Of one answer. A vp takes 6 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX
+ * bytes of a message that is half. Devices come at once: the 256 units of the controllers are 20
+ * KiB, and 8 adapters of 16 channels 30. A GPADL or a connection takes 256 bytes.
+ */
+#define VPS_AT_ONCE         20
+#define CHANNELS_AT_ONCE    64
+#define GPADLS_AT_ONCE      256
+#define CONNECTIONS_AT_ONCE 64
+
+/* ---- The machine ---- */
+
+static struct json_object *inspect_memory(const struct vid_memory *memory)
+{
+	struct json_object *regions = json_object_new_array();
+
+	for (size_t i = 0; i < vid_memory_region_count(memory); i++) {
+		struct vid_memory_region region = vid_memory_region(memory, i);
+
+		json_append(&regions, json_make("gpa", json_make_hex(region.gpa.value), "size",
+						json_object_new_uint64(region.size), NULL));
+	}
+	return json_make("regions", regions, "tracks_dirty",
+			 json_object_new_boolean(vid_memory_tracks_dirty(memory)), NULL);
+}
+
+static struct json_object *inspect_machine(struct machine *machine)
+{
+	struct incarnation *incarnation = machine_incarnation(machine);
+	struct json_object *tree = json_make(
+		"state", json_object_new_string(machine_state_name(machine_state(machine))),
+		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
+		"vps", json_object_new_int64(machine_vp_count(machine)), "memory",
+		inspect_memory(machine_memory(machine)), NULL);
+
+	if (incarnation)
+		json_add(&tree, "hypervisor", hvshim_inspect(incarnation_hvshim(incarnation)));
+	return tree;
+}
+
+/* ---- Virtual processors ---- */
+
+static struct json_object *inspect_vp(struct incarnation *incarnation, uint32_t index,
+				      const struct vp_registers *registers)
+{
+	const struct vid_vp *vp = incarnation_vp(incarnation, index);
+	struct json_object *tree =
+		json_make("vp", json_object_new_int64(index), "apic_id",
+			  json_object_new_int64(vid_vp_apic_id(vp)), "running",
+			  json_object_new_boolean(registers->running), "synic",
+			  hvshim_inspect_vp(incarnation_hvshim(incarnation), index), NULL);
+
+	if (registers->there)
+		vp_registers_add(registers, &tree);
+	statistics_add_exits(vp, &tree);
+	return tree;
+}
+
+/* All at the same moment, for which the vps stop. */
+static void read_registers(struct machine *machine, uint32_t first, uint32_t count,
+			   struct vp_registers *registers)
+{
+	struct incarnation *incarnation = machine_incarnation(machine);
+	bool held;
+
+	for (uint32_t i = 0; i < count; i++)
+		registers[i].running = vid_vp_is_running(incarnation_vp(incarnation, first + i));
+	held = machine_hold(machine);
+	for (uint32_t i = 0; i < count; i++)
+		registers[i].there = machine_vp_registers(machine, first + i, &registers[i].general,
+							  &registers[i].system) == 0;
+	if (held)
+		machine_release(machine);
+}
+
+static struct json_object *inspect_vps(struct machine *machine, uint32_t first, uint32_t *ret_next)
+{
+	struct vp_registers registers[VPS_AT_ONCE];
+	uint32_t count = machine_vp_count(machine);
+	struct json_object *vps = json_object_new_array();
+
+	if (first >= count)
+		return vps;
+	if (count - first > VPS_AT_ONCE) {
+		count = first + VPS_AT_ONCE;
+		*ret_next = count;
+	}
+	read_registers(machine, first, count - first, registers);
+	for (uint32_t i = first; i < count; i++)
+		json_append(&vps,
+			    inspect_vp(machine_incarnation(machine), i, &registers[i - first]));
+	return vps;
+}
+
+/* ---- Devices ---- */
+
+static struct json_object *inspect_integration(const struct worker *worker)
+{
+	struct json_object *tree = guest_services_inspect(worker->services);
+
+	devices_inspect_services(worker->devices, &tree);
+	return tree;
+}
+
+static struct json_object *inspect_devices(const struct worker *worker)
+{
+	struct json_object *tree = json_make(
+		"storage", devices_inspect_storage(worker->devices), "network",
+		adapters_inspect(devices_adapters(worker->devices)), "services",
+		guest_services_status(worker->services), "integration", inspect_integration(worker),
+		"heartbeat", json_object_new_string(devices_heartbeat(worker->devices)), NULL);
+
+	if (worker->memory)
+		json_add(&tree, "memory", guest_memory_report(worker->memory));
+	return tree;
+}
+
+static struct json_object *inspect_sockets(const struct worker *worker, uint32_t first,
+					   uint32_t *ret_next)
+{
+	const struct sockets *sockets = worker->services->sockets;
+
+	if (!sockets)
+		return json_object_new_array();
+	return sockets_inspect(sockets, first, CONNECTIONS_AT_ONCE, ret_next);
+}
+
+/* ---- All ---- */
+
+static struct json_object *inspect_part(const struct worker *worker, enum control_part part,
+					uint32_t first, uint32_t *ret_next)
+{
+	switch (part) {
+	case CONTROL_PART_MACHINE:
+		return inspect_machine(worker->machine);
+	case CONTROL_PART_VPS:
+		return inspect_vps(worker->machine, first, ret_next);
+	case CONTROL_PART_VMBUS:
+		return vmbus_inspect(machine_bus(worker->machine));
+	case CONTROL_PART_GPADLS:
+		return vmbus_inspect_gpadls(machine_bus(worker->machine), first, GPADLS_AT_ONCE,
+					    ret_next);
+	case CONTROL_PART_DEVICES:
+		return inspect_devices(worker);
+	case CONTROL_PART_SOCKETS:
+		return inspect_sockets(worker, first, ret_next);
+	default:
+		return vmbus_inspect_channels(machine_bus(worker->machine), first, CHANNELS_AT_ONCE,
+					      ret_next);
+	}
+}
+
+struct json_object *inspection_report(const struct worker *worker, enum control_part part,
+				      uint32_t first)
+{
+	uint32_t next = 0;
+	struct json_object *report =
+		json_make(control_part_names[part], inspect_part(worker, part, first, &next), NULL);
+
+	if (next)
+		json_add(&report, "next", json_object_new_int64(next));
+	return report;
+}

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The worker. */
+#include "vmwp/control/worker.h"
+
+#include "common/base/log.h"
+#include "common/control.h"
+#include "common/wire/vmbus.h"
+#include "vmwp/control/control_dump.h"
+#include "vmwp/control/control_server.h"
+#include "vmwp/device/guest_addresses.h"
+#include "vmwp/device/guest_memory.h"
+#include "vmwp/device/guest_services.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define LOOP_CAPACITY 8192
+#define NOTES_MAX     100                  /* lines at once about what the guest does */
+#define NOTES_NS      (20ull * 1000000000) /* and after that one in this time */
+
+/* ---- The end ---- */
+
+static void worker_drained(void *data)
+{
+	struct worker *worker = data;
+
+	loop_stop(worker->loop);
+}
+
+static void worker_end(struct worker *worker)
+{
+	if (worker->console)
+		console_drain(worker->console, worker_drained, worker);
+	else
+		loop_stop(worker->loop);
+}
+
+void worker_stop(struct worker *worker)
+{
+	if (worker->machine && machine_state(worker->machine) != MACHINE_STOPPED)
+		machine_stop(worker->machine);
+	else
+		worker_end(worker);
+}
+
+#define END_MESSAGE_MAX (CONTROL_END_MAX - 128) /* bytes, as JSON */
+
+/* Whether it is read does not depend on who is connected now. */
+static void worker_write_end(const struct worker *worker, enum machine_reason reason,
+			     const char *message)
+{
+	AUTO_JSON struct json_object *end =
+		json_make("reason", json_object_new_string(machine_reason_name(reason)), "message",
+			  json_make_text(message, END_MESSAGE_MAX), NULL);
+	const char *text;
+	size_t size;
+
+	if (worker->end_fd < 0 || !end)
+		return;
+	text = json_object_to_json_string_length(end, JSON_C_TO_STRING_PLAIN, &size);
+	if (!text || mq_send(worker->end_fd, text, size, 0) < 0)
+		log_warning("how the VM ended cannot be written down");
+}
+
+/* ---- What the machine tells ---- */
+
+/* Says what a guest can make happen as often as it likes: not that often. */
+static void worker_note(struct worker *worker, enum log_level level, const char *format, ...)
+	PRINTF_LIKE(3, 4);
+
+static void worker_note(struct worker *worker, enum log_level level, const char *format, ...)
+{
+	char text[512];
+	unsigned refused;
+	va_list arguments;
+
+	if (!ration_take(&worker->notes, loop_now(), &refused))
+		return;
+	if (refused > 0)
+		log_warning("the guest does too much to tell it all; left out: %u lines", refused);
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	log_write(level, "%s", text);
+}
+
+static void worker_machine_state(void *data, enum machine_state state, enum machine_reason reason,
+				 const char *message)
+{
+	struct worker *worker = data;
+
+	if (message[0])
+		log_error("%s", message);
+	if (state == MACHINE_RUNNING) {
+		devices_resume(worker->devices);
+		guest_services_resume(worker->services);
+	} else {
+		devices_pause(worker->devices);
+		guest_services_pause(worker->services);
+	}
+	if (reason == MACHINE_REQUESTED)
+		log_info("the VM is %s", machine_state_name(state));
+	else if (state == MACHINE_RUNNING)
+		worker_note(worker, LOG_LEVEL_INFO, "the VM is running: %s",
+			    machine_reason_name(reason));
+	else
+		log_info("the VM is %s: %s", machine_state_name(state),
+			 machine_reason_name(reason));
+	if (worker->control)
+		control_server_state(worker->control, state, reason, message);
+	if (state != MACHINE_STOPPED)
+		return;
+	worker->reason = reason;
+	worker->failed = reason == MACHINE_ERROR;
+	worker_write_end(worker, reason, message);
+	worker_end(worker);
+}
+
+static void worker_machine_reset(void *data, enum machine_reason reason, const char *message)
+{
+	struct worker *worker = data;
+
+	if (message[0])
+		worker_note(worker, LOG_LEVEL_WARNING, "%s", message);
+
+	if (worker->memory)
+		guest_memory_start_over(worker->memory);
+	worker->resets++;
+	worker_note(worker, LOG_LEVEL_INFO, "the VM was reset: %s", machine_reason_name(reason));
+	if (worker->control)
+		control_server_reset(worker->control, reason, worker->resets);
+}
+
+static void worker_machine_crash(void *data, const struct hvshim_crash *crash)
+{
+	struct worker *worker = data;
+
+	worker_note(worker, LOG_LEVEL_WARNING,
+		    "the guest crashed: parameters %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64
+		    " %" PRIx64 ", %zu bytes of text",
+		    crash->parameters[0], crash->parameters[1], crash->parameters[2],
+		    crash->parameters[3], crash->parameters[4], crash->text_size);
+	worker->crash = *crash;
+	worker->crashed = true;
+	if (worker->control)
+		control_server_crash(worker->control, crash);
+}
+
+void worker_version_text(uint32_t version, char text[16])
+{
+	text[0] = 0;
+	if (version)
+		snprintf(text, 16, "%u.%u", VMBUS_VERSION_MAJOR(version),
+			 VMBUS_VERSION_MINOR(version));
+}
+
+static void worker_machine_vmbus(void *data, uint32_t version)
+{
+	struct worker *worker = data;
+	char text[16];
+
+	worker_version_text(version, text);
+	if (version)
+		worker_note(worker, LOG_LEVEL_INFO, "the guest connected to VMBus, version %s",
+			    text);
+	else
+		worker_note(worker, LOG_LEVEL_INFO, "the guest left VMBus");
+	if (worker->control)
+		control_server_vmbus(worker->control, version);
+}
+
+static void worker_machine_notice(void *data, const char *text)
+{
+	log_warning("%s", text);
+}
+
+/* Any thread. */
+static void worker_machine_console(void *data, bool output)
+{
+	struct worker *worker = data;
+
+	if (output)
+		console_output_ready(worker->console);
+	else
+		console_input_room(worker->console);
+}
+
+static const struct machine_callbacks worker_machine_callbacks = {
+	.state = worker_machine_state,
+	.reset = worker_machine_reset,
+	.crash = worker_machine_crash,
+	.vmbus = worker_machine_vmbus,
+	.notice = worker_machine_notice,
+	.console = worker_machine_console,
+};
+
+static void worker_heartbeat(void *data, const char *status)
+{
+	struct worker *worker = data;
+
+	worker_note(worker, LOG_LEVEL_INFO, "the guest's heartbeat is %s", status);
+	if (worker->control)
+		control_server_heartbeat(worker->control, status);
+}
+
+static void worker_guest(void *data, const struct ic_kvp_guest *guest)
+{
+	struct worker *worker = data;
+
+	if (worker->control)
+		control_server_guest(worker->control, guest);
+	if (worker->addresses)
+		guest_addresses_guest(worker->addresses);
+}
+
+static void worker_guest_refreshed(void *data)
+{
+	struct worker *worker = data;
+
+	if (worker->addresses)
+		guest_addresses_refreshed(worker->addresses);
+}
+
+static void worker_addresses(void *data, const char *adapter, const char *addresses)
+{
+	struct worker *worker = data;
+
+	control_server_addresses(worker->control, adapter, addresses);
+}
+
+static void worker_memory(void *data, struct json_object *report)
+{
+	struct worker *worker = data;
+
+	if (worker->control)
+		control_server_memory(worker->control, report);
+	else
+		json_object_put(report);
+}
+
+static void worker_thawed(void *data, const char *reason)
+{
+	struct worker *worker = data;
+
+	log_warning("the guest's file systems are thawed, unasked: %s", reason);
+	if (worker->control)
+		control_server_thawed(worker->control, reason);
+}
+
+/* Without a daemon there is nobody on the host's ports. */
+static void worker_socket(void *data, uint32_t request, uint32_t port)
+{
+	struct worker *worker = data;
+
+	if (worker->control)
+		control_server_connect(worker->control, request, port);
+	else
+		sockets_answer(worker->services->sockets, request, -1);
+}
+
+static const struct guest_services_callbacks worker_services_callbacks = {
+	.guest = worker_guest,
+	.guest_refreshed = worker_guest_refreshed,
+	.thawed = worker_thawed,
+	.socket = worker_socket,
+};
+
+static void worker_ejected(void *data, unsigned controller, unsigned lun)
+{
+	struct worker *worker = data;
+
+	worker_note(worker, LOG_LEVEL_INFO, "the guest ejected the medium of DVD drive %u:%u",
+		    controller, lun);
+	if (worker->control)
+		control_server_ejected(worker->control, controller, lun);
+}
+
+static void worker_disk_changed(void *data, unsigned controller, unsigned lun,
+				struct json_object *report)
+{
+	struct worker *worker = data;
+
+	worker_note(worker, LOG_LEVEL_WARNING, "disk %u:%u: %s", controller, lun,
+		    json_object_to_json_string(report));
+	if (worker->control)
+		control_server_disk(worker->control, controller, lun, report);
+	else
+		json_object_put(report);
+}
+
+static void worker_disk_pause(void *data, const char *why)
+{
+	struct worker *worker = data;
+
+	machine_pause_for_disk(worker->machine, why);
+}
+
+static void worker_disk_go_on(void *data)
+{
+	struct worker *worker = data;
+
+	machine_resume_for_disk(worker->machine);
+}
+
+static void worker_disk_stop(void *data, const char *why)
+{
+	struct worker *worker = data;
+
+	machine_stop_for_disk(worker->machine, why);
+}
+
+static void worker_network_ended(void *data, const char *adapter)
+{
+	struct worker *worker = data;
+
+	log_warning("the network of adapter %s has ended", adapter);
+	if (worker->control)
+		control_server_network(worker->control, adapter, "closed");
+}
+
+static void worker_network_connected(void *data, const char *adapter)
+{
+	struct worker *worker = data;
+
+	if (worker->addresses)
+		guest_addresses_connected(worker->addresses, adapter);
+}
+
+static const struct devices_callbacks worker_devices_callbacks = {
+	.heartbeat = worker_heartbeat,
+	.ejected = worker_ejected,
+	.disk_changed = worker_disk_changed,
+	.disk_pause = worker_disk_pause,
+	.disk_go_on = worker_disk_go_on,
+	.disk_stop = worker_disk_stop,
+	.network_ended = worker_network_ended,
+	.network_connected = worker_network_connected,
+};
+
+struct json_object *worker_status(struct worker *worker)
+{
+	struct machine *machine = worker->machine;
+	char version[16];
+
+	worker_version_text(machine_vmbus_version(machine), version);
+	return json_make(
+		"state", json_object_new_string(machine_state_name(machine_state(machine))),
+		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
+		"vps", json_object_new_int64(worker->definition->processors.count), "vmbus_version",
+		json_object_new_string(version), "heartbeat",
+		json_object_new_string(devices_heartbeat(worker->devices)), "storage",
+		devices_counters(worker->devices), "network",
+		adapters_status(devices_adapters(worker->devices)), "services",
+		guest_services_status(worker->services), "resets",
+		json_object_new_int64(worker->resets), NULL);
+}
+
+/* ---- Another daemon ---- */
+
+static void worker_tell_all(struct worker *worker)
+{
+	const struct ic_kvp *kvp = worker->services->kvp;
+
+	control_server_vmbus(worker->control, machine_vmbus_version(worker->machine));
+	control_server_heartbeat(worker->control, devices_heartbeat(worker->devices));
+	if (kvp && ic_kvp_is_connected(kvp))
+		control_server_guest(worker->control, ic_kvp_guest(kvp));
+	disk_healths_tell(devices_disks(worker->devices));
+	if (worker->memory)
+		control_server_memory(worker->control, guest_memory_report(worker->memory));
+	if (worker->crashed)
+		control_server_crash(worker->control, &worker->crash);
+}
+
+int worker_adopt(struct worker *worker, int serial, int error)
+{
+	AUTO_CLOSE int serial_fd = serial, error_fd = error;
+	int r;
+
+	r = console_reconnect(worker->console, serial_fd);
+	if (r < 0)
+		return r;
+	(void)TAKE_FD(serial_fd);
+	if (dup2(error_fd, STDERR_FILENO) < 0)
+		return -errno;
+	worker_tell_all(worker);
+	return 0;
+}
+
+/* ---- Building ---- */
+
+static size_t worker_filter_input(void *data, uint8_t *bytes, size_t size)
+{
+	struct worker *worker = data;
+
+	size = terminal_filter(&worker->terminal, bytes, size);
+	if (worker->terminal.quit)
+		worker_stop(worker);
+	return size;
+}
+
+static int worker_make_console(struct worker *worker, struct failure *failure)
+{
+	struct console_config config = {
+		.loop = worker->loop,
+		.chipset = machine_chipset(worker->machine),
+		.filter = worker->serial_is_terminal ? worker_filter_input : NULL,
+		.data = worker,
+	};
+	int fd = resources_take(worker->resources, "serial"), r;
+
+	worker->end_fd = resources_take(worker->resources, "end");
+	if (fd >= 0) {
+		worker->serial_input_fd = fd;
+		worker->serial_output_fd = -1;
+	}
+	config.input_fd = worker->serial_input_fd;
+	config.output_fd = fd >= 0 ? fd : worker->serial_output_fd;
+	r = console_new(&config, &worker->console);
+	if (r < 0)
+		return failure_set(failure, r, "The serial port cannot be used: %s.", strerror(-r));
+	return 0;
+}
+
+/* Asks no guest on behalf of nobody. */
+static int worker_watch_addresses(struct worker *worker)
+{
+	struct guest_addresses_config config = {
+		.adapters = devices_adapters(worker->devices),
+		.kvp = worker->services->kvp,
+		.changed = worker_addresses,
+		.data = worker,
+	};
+
+	return worker->control && config.kvp ? guest_addresses_new(&config, &worker->addresses) : 0;
+}
+
+static int worker_make(struct worker *worker, struct failure *failure)
+{
+	struct machine_config machine = {
+		.definition = worker->definition,
+		.resources = worker->resources,
+		.loop = worker->loop,
+		.callbacks = &worker_machine_callbacks,
+		.data = worker,
+	};
+	struct devices_config devices = {
+		.definition = worker->definition,
+		.resources = worker->resources,
+		.callbacks = &worker_devices_callbacks,
+		.data = worker,
+	};
+	int r;
+
+	r = machine_new(&machine, &worker->machine, failure);
+	if (r < 0)
+		return r;
+	devices.bus = machine_bus(worker->machine);
+	r = devices_new(&devices, &worker->devices, failure);
+	if (r < 0)
+		return r;
+	r = guest_services_new(devices.bus, worker->definition, &worker_services_callbacks, worker,
+			       &worker->services);
+	if (r >= 0)
+		r = worker_watch_addresses(worker);
+	if (r < 0)
+		return failure_set(failure, r, "The integration services cannot be offered: %s.",
+				   strerror(-r));
+	r = guest_memory_new(worker->machine, worker->definition, worker_memory, worker,
+			     &worker->memory);
+	if (r < 0)
+		return failure_set(failure, r, "Dynamic memory cannot be offered: %s.",
+				   strerror(-r));
+	r = worker_make_console(worker, failure);
+	if (r < 0)
+		return r;
+	/* The last, which cannot fail: from here on the loop has something of it to wait for. */
+	r = guest_services_listen(worker->services, worker->loop,
+				  resources_take(worker->resources, "sockets"));
+	if (r < 0)
+		log_warning("the host cannot reach sockets of the guest: %s", strerror(-r));
+	return 0;
+}
+
+/* No guest has connected: nothing of what is freed is under way on the loop. */
+static void worker_unmake(struct worker *worker)
+{
+	guest_memory_free(worker->memory);
+	guest_addresses_free(worker->addresses);
+	guest_services_free(worker->services);
+	devices_discard(worker->devices);
+	machine_free(worker->machine);
+	definition_free(worker->definition);
+	worker->memory = NULL;
+	worker->addresses = NULL;
+	worker->services = NULL;
+	worker->devices = NULL;
+	worker->machine = NULL;
+	worker->definition = NULL;
+}
+
+int worker_build(struct worker *worker, struct definition *definition, struct failure *failure)
+{
+	int r = 0;
+
+	worker->definition = definition;
+	if (guid_is_null(&definition->uuid))
+		r = guid_generate(&definition->uuid);
+	if (r >= 0)
+		r = worker_make(worker, failure);
+	if (r < 0)
+		worker_unmake(worker);
+	return r;
+}
+
+/* ---- Signals, running, the worker as a whole ---- */
+
+static void worker_signal(struct loop_operation *operation, int result, bool more)
+{
+	struct worker *worker = container_of(operation, struct worker, signal);
+
+	if (result > 0)
+		worker_stop(worker);
+}
+
+/*
+ * SIGPIPE is what a peer that goes away would kill us with, and SIGXFSZ a file that may not grow
+ * (vmms/vm/vm_file_limit.h).
+ */
+static int worker_take_signals(struct worker *worker)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
+		return -errno;
+	worker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (worker->signal_fd < 0)
+		return -errno;
+	worker->signal.complete = worker_signal;
+	loop_poll(worker->loop, &worker->signal, worker->signal_fd, POLLIN);
+	return 0;
+}
+
+int worker_init(struct worker *worker)
+{
+	int r;
+
+	*worker = (struct worker){
+		.serial_input_fd = -1,
+		.serial_output_fd = -1,
+		.signal_fd = -1,
+		.end_fd = -1,
+		.notes = { .most = NOTES_MAX, .interval = NOTES_NS },
+	};
+	list_init(&worker->leaving);
+	r = loop_new(LOOP_CAPACITY, &worker->loop);
+	if (r < 0)
+		return r;
+	r = resources_new(&worker->resources);
+	if (r < 0)
+		return r;
+	return worker_take_signals(worker);
+}
+
+void worker_deinit(struct worker *worker)
+{
+	guest_memory_free(worker->memory);
+	guest_addresses_free(worker->addresses);
+	guest_services_free(worker->services);
+	devices_free(worker->devices);
+	machine_free(worker->machine);
+	control_server_free(worker->control);
+	loop_free(worker->loop);
+	/* Whose buffers the loop may hold to its end. */
+	console_free(worker->console);
+	control_dump_free(worker->dump);
+	definition_free(worker->definition);
+	resources_free(worker->resources);
+	close_fdp(&worker->serial_input_fd);
+	close_fdp(&worker->serial_output_fd);
+	close_fdp(&worker->signal_fd);
+	close_fdp(&worker->end_fd);
+}
+
+int worker_run(struct worker *worker)
+{
+	return loop_run(worker->loop);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The network adapters of a machine. */
+#include "vmwp/device/adapters.h"
+
+#include "vsp/network/network.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REMOVAL_PATIENCE UINT64_C(20000000000) /* nanoseconds: a guest may be busy */
+
+const char *const adapters_backend_names[] = { "none", "tap", "socket", NULL };
+
+struct adapter {
+	struct adapters *adapters;
+	struct network_adapter *network; /* NULL: the place is free */
+	char name[DEFINITION_ADAPTER_NAME_MAX + 1];
+	bool leaving;
+	void (*gone)(void *data);
+	void *gone_data;
+};
+
+struct adapters {
+	struct vmbus *bus;
+	const struct definition *definition;
+	const struct adapters_callbacks *callbacks;
+	void *data;
+	struct adapter list[DEFINITION_ADAPTERS_MAX];
+	struct network_counters past; /* of adapters that have left */
+};
+
+/* ---- Identity ---- */
+
+/* FNV-1a: the same for the same VM and name, and different for others as far as 64 bits go. */
+static uint64_t adapter_hash(const struct guid *machine, const char *name, uint64_t seed)
+{
+	const uint8_t *bytes = (const uint8_t *)machine;
+	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ seed;
+
+	for (size_t i = 0; i < sizeof(*machine); i++)
+		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	for (; *name != '\0'; name++)
+		hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+	return hash ^ hash >> 29;
+}
+
+/* Guests know an adapter again by its instance, and by its MAC address. */
+static void adapter_identify(const struct guid *machine,
+			     const struct definition_adapter *definition,
+			     struct network_options *options)
+{
+	static const uint8_t prefix[] = { DEFINITION_MAC_PREFIX };
+	const uint64_t hashes[2] = { adapter_hash(machine, definition->name, 1),
+				     adapter_hash(machine, definition->name, 2) };
+
+	options->instance = definition->instance;
+	if (guid_is_null(&options->instance))
+		memcpy(&options->instance, hashes, sizeof(options->instance));
+	memcpy(options->mac, definition->mac, sizeof(options->mac));
+	if (definition_mac_is_null(options->mac)) {
+		memcpy(options->mac, prefix, sizeof(prefix));
+		memcpy(options->mac + sizeof(prefix), &hashes[0], 3);
+	}
+}
+
+/* ---- Networks ---- */
+
+static int adapter_open_backend(struct adapters *adapters, const char *name,
+				enum adapters_backend kind, const int *fds, unsigned fd_count,
+				struct net_backend **ret_backend, struct failure *failure)
+{
+	struct loop *loop = vmbus_loop(adapters->bus);
+	int r = -EINVAL;
+
+	if (kind == ADAPTERS_TAP)
+		r = net_tap_new(loop, fds, fd_count, ret_backend);
+	else if (kind == ADAPTERS_SOCKET && fd_count == 1)
+		r = net_socket_new(loop, fds[0], ret_backend);
+	if (r == -EINVAL && kind == ADAPTERS_SOCKET && fd_count == 1)
+		r = net_null_new(fds[0], ret_backend);
+	if (r == -EINVAL) {
+		failure_set(failure, 0,
+			    "The %u descriptors for adapter %s are no %s that can be used.",
+			    fd_count, name, adapters_backend_names[kind]);
+		return ADAPTERS_E_REFUSED;
+	}
+	if (r < 0)
+		failure_set(failure, r, "The network of adapter %s cannot be used: %s.", name,
+			    strerror(-r));
+	return r;
+}
+
+static void adapter_network_ended(void *data)
+{
+	struct adapter *adapter = data;
+
+	adapter->adapters->callbacks->network_ended(adapter->adapters->data, adapter->name);
+}
+
+static void adapter_connect(struct adapter *adapter, struct net_backend *backend)
+{
+	network_adapter_connect(adapter->network, backend);
+	adapter->adapters->callbacks->connected(adapter->adapters->data, adapter->name);
+}
+
+/* ---- Coming and going ---- */
+
+static struct adapter *adapters_find(struct adapters *adapters, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network && strcmp(adapters->list[i].name, name) == 0)
+			return &adapters->list[i];
+	return NULL;
+}
+
+static struct adapter *adapters_find_place(struct adapters *adapters)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (!adapters->list[i].network)
+			return &adapters->list[i];
+	return NULL;
+}
+
+static int adapter_init(struct adapter *adapter, struct adapters *adapters,
+			const struct definition_adapter *definition)
+{
+	struct network_options options = {
+		.name = adapter->name,
+		.channel_max = definition_adapter_queues(definition,
+							 adapters->definition->processors.count),
+		.mtu = definition->mtu,
+		.mac_changeable = definition->mac_spoofing,
+		.ended = adapter_network_ended,
+		.data = adapter,
+	};
+
+	*adapter = (struct adapter){ .adapters = adapters };
+	strcpy(adapter->name, definition->name);
+	adapter_identify(&adapters->definition->uuid, definition, &options);
+	return network_adapter_new(adapters->bus, &options, &adapter->network);
+}
+
+int adapters_attach(struct adapters *adapters, const struct definition_adapter *definition,
+		    enum adapters_backend kind, const int *fds, unsigned fd_count,
+		    struct failure *failure)
+{
+	struct adapter *adapter = adapters_find_place(adapters);
+	struct net_backend *backend;
+	int r;
+
+	if (adapters_find(adapters, definition->name)) {
+		failure_set(failure, 0, "There is an adapter %s already.", definition->name);
+		return ADAPTERS_E_TAKEN;
+	}
+	if (!adapter) {
+		failure_set(failure, 0, "A VM can have %d adapters and no more.",
+			    DEFINITION_ADAPTERS_MAX);
+		return ADAPTERS_E_REFUSED;
+	}
+	r = adapter_init(adapter, adapters, definition);
+	if (r < 0)
+		return failure_set(failure, r, "Adapter %s cannot be offered: %s.",
+				   definition->name, strerror(-r));
+	if (kind == ADAPTERS_NONE) {
+		adapters->callbacks->connected(adapters->data, definition->name);
+		return 0;
+	}
+	r = adapter_open_backend(adapters, definition->name, kind, fds, fd_count, &backend,
+				 failure);
+	if (r) {
+		network_adapter_remove(TAKE_PTR(adapter->network), 0, NULL, NULL);
+		return r;
+	}
+	adapter_connect(adapter, backend);
+	return 0;
+}
+
+static struct adapter *adapters_find_present(struct adapters *adapters, const char *name,
+					     struct failure *failure)
+{
+	struct adapter *adapter = adapters_find(adapters, name);
+
+	if (adapter && !adapter->leaving)
+		return adapter;
+	failure_set(failure, 0, "There is no adapter %s.", name);
+	return NULL;
+}
+
+static void adapter_removed(void *data)
+{
+	struct adapter *adapter = data;
+	void (*gone)(void *data) = adapter->gone;
+
+	adapter->network = NULL;
+	if (gone)
+		gone(adapter->gone_data);
+}
+
+static void add_counters(const struct adapter *adapter, struct network_counters *sum)
+{
+	struct network_counters counters;
+
+	network_adapter_counters(adapter->network, &counters);
+	sum->sent_frames += counters.sent_frames;
+	sum->sent_bytes += counters.sent_bytes;
+	sum->sent_dropped += counters.sent_dropped;
+	sum->received_frames += counters.received_frames;
+	sum->received_bytes += counters.received_bytes;
+	sum->received_dropped += counters.received_dropped;
+}
+
+void adapters_counters(const struct adapters *adapters, struct network_counters *ret_counters)
+{
+	*ret_counters = adapters->past;
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network && !adapters->list[i].leaving)
+			add_counters(&adapters->list[i], ret_counters);
+}
+
+int adapters_detach(struct adapters *adapters, const char *name, void (*done)(void *data),
+		    void *data, struct failure *failure)
+{
+	struct adapter *adapter = adapters_find_present(adapters, name, failure);
+
+	if (!adapter)
+		return ADAPTERS_E_ABSENT;
+	add_counters(adapter, &adapters->past);
+	adapter->leaving = true;
+	adapter->gone = done;
+	adapter->gone_data = data;
+	network_adapter_remove(adapter->network, REMOVAL_PATIENCE, adapter_removed, adapter);
+	return 0;
+}
+
+int adapters_connect(struct adapters *adapters, const char *name, enum adapters_backend kind,
+		     const int *fds, unsigned fd_count, struct failure *failure)
+{
+	struct adapter *adapter = adapters_find_present(adapters, name, failure);
+	struct net_backend *backend;
+	int r;
+
+	if (!adapter)
+		return ADAPTERS_E_ABSENT;
+	if (kind == ADAPTERS_NONE) {
+		network_adapter_disconnect(adapter->network);
+		return 0;
+	}
+	r = adapter_open_backend(adapters, name, kind, fds, fd_count, &backend, failure);
+	if (r)
+		return r;
+	adapter_connect(adapter, backend);
+	return 0;
+}
+
+const char *adapters_name(const struct adapters *adapters, unsigned number)
+{
+	const struct adapter *adapter = &adapters->list[number];
+
+	return adapter->network && !adapter->leaving ? adapter->name : NULL;
+}
+
+const uint8_t *adapters_mac(const struct adapters *adapters, unsigned number)
+{
+	return network_adapter_current_mac(adapters->list[number].network);
+}
+
+/* ---- All of them ---- */
+
+/* What the resources have for an adapter. Return: its kind. */
+static enum adapters_backend take_descriptors(struct resources *resources, const char *name,
+					      int *fds, unsigned *ret_count)
+{
+	char resource[RESOURCES_NAME_MAX];
+	unsigned count = 0;
+
+	resources_socket_name(name, resource);
+	fds[0] = resources_take(resources, resource);
+	*ret_count = 1;
+	if (fds[0] >= 0)
+		return ADAPTERS_SOCKET;
+	while (count < DEFINITION_ADAPTER_QUEUES_MAX) {
+		resources_tap_name(name, count, resource);
+		fds[count] = resources_take(resources, resource);
+		if (fds[count] < 0)
+			break;
+		count++;
+	}
+	*ret_count = count;
+	return count > 0 ? ADAPTERS_TAP : ADAPTERS_NONE;
+}
+
+static int adapters_add(struct adapters *adapters, const struct definition_adapter *definition,
+			struct resources *resources, struct failure *failure)
+{
+	int fds[DEFINITION_ADAPTER_QUEUES_MAX];
+	enum adapters_backend kind;
+	unsigned count;
+	int r;
+
+	kind = take_descriptors(resources, definition->name, fds, &count);
+	r = adapters_attach(adapters, definition, kind, fds, count, failure);
+	for (unsigned i = 0; r && kind != ADAPTERS_NONE && i < count; i++)
+		close(fds[i]);
+	return r > 0 ? -EINVAL : r;
+}
+
+int adapters_new(const struct adapters_config *config, struct adapters **ret_adapters,
+		 struct failure *failure)
+{
+	const struct definition_network *network = &config->definition->network;
+	struct adapters *adapters = calloc(1, sizeof(*adapters));
+	int r = 0;
+
+	if (!adapters)
+		return -ENOMEM;
+	adapters->bus = config->bus;
+	adapters->definition = config->definition;
+	adapters->callbacks = config->callbacks;
+	adapters->data = config->data;
+	for (unsigned i = 0; r == 0 && i < network->adapter_count; i++)
+		r = adapters_add(adapters, &network->adapters[i], config->resources, failure);
+	if (r < 0) {
+		adapters_discard(adapters);
+		return r;
+	}
+	*ret_adapters = adapters;
+	return 0;
+}
+
+void adapters_free(struct adapters *adapters)
+{
+	if (!adapters)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		network_adapter_free(adapters->list[i].network);
+	free(adapters);
+}
+
+void adapters_discard(struct adapters *adapters)
+{
+	if (!adapters)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network)
+			network_adapter_remove(adapters->list[i].network, 0, NULL, NULL);
+	free(adapters);
+}
+
+static struct json_object *adapter_status(const struct adapter *adapter)
+{
+	const char *backend = network_adapter_backend(adapter->network);
+	struct network_counters counters;
+	char mac[DEFINITION_MAC_TEXT_SIZE];
+
+	network_adapter_counters(adapter->network, &counters);
+	definition_mac_format(network_adapter_mac(adapter->network), mac);
+	return json_make("name", json_object_new_string(adapter->name), "mac",
+			 json_object_new_string(mac), "backend", json_object_new_string(backend),
+			 "link", json_object_new_boolean(strcmp(backend, "none") != 0), "channels",
+			 json_object_new_int64(counters.channels), "received",
+			 json_make("frames", json_object_new_uint64(counters.received_frames),
+				   "bytes", json_object_new_uint64(counters.received_bytes),
+				   "dropped", json_object_new_uint64(counters.received_dropped),
+				   NULL),
+			 "sent",
+			 json_make("frames", json_object_new_uint64(counters.sent_frames), "bytes",
+				   json_object_new_uint64(counters.sent_bytes), "dropped",
+				   json_object_new_uint64(counters.sent_dropped), NULL),
+			 "refused", json_object_new_uint64(counters.refused), NULL);
+}
+
+struct json_object *adapters_status(const struct adapters *adapters)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network && !adapters->list[i].leaving)
+			json_append(&list, adapter_status(&adapters->list[i]));
+	return list;
+}
+
+struct json_object *adapters_inspect(const struct adapters *adapters)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++) {
+		const struct adapter *adapter = &adapters->list[i];
+
+		if (adapter->network)
+			json_append(&list,
+				    json_make("name", json_object_new_string(adapter->name),
+					      "adapter", network_adapter_inspect(adapter->network),
+					      NULL));
+	}
+	return list;
+}

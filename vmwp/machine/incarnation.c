@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One incarnation of the machine. */
+#include "vmwp/machine/incarnation.h"
+
+#include "common/definition/definition.h"
+#include "common/wire/vmbus.h"
+#include "vmwp/boot/acpi.h"
+#include "vmwp/boot/boot.h"
+#include "vmwp/boot/smbios.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MSR_MISC_ENABLE   0x1a0u
+#define FAST_STRINGS      0x1u
+#define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MTRR_WRITE_BACK   0x6u
+#define MTRR_ENABLED      0x800u
+
+#define XAPIC_ID_MAX 254u
+
+struct incarnation {
+	struct vid_partition *partition;
+	struct hvshim *hvshim;
+	struct vps *vps;
+	uint32_t vp_count; /* made so far */
+	struct vid_vp *vp[];
+};
+
+static uint32_t incarnation_vp_total(const struct incarnation_config *config)
+{
+	return topology_vp_count(&config->topology);
+}
+
+static int incarnation_make_partition(struct incarnation *incarnation,
+				      const struct incarnation_config *config,
+				      struct failure *failure)
+{
+	struct vid_partition_config partition = { 0 };
+	int r;
+
+	hvshim_prepare(config->engine, &partition);
+	r = vid_partition_new(config->vid, &partition, &incarnation->partition);
+	if (r < 0)
+		return failure_set(failure, r,
+				   "KVM refuses to make a VM: %s. "
+				   "`vmwp --probe` shows what it lacks.",
+				   strerror(-r));
+	return 0;
+}
+
+/*
+ * Linux keeps the x2APIC under Hyper-V if it has Hyper-V's interrupt remapping: from 5.1 on, where
+ * it is 64-bit and not told otherwise, by its command line or by how it was built. So this is a
+ * guess. Source: Linux drivers/iommu/hyperv-iommu.c, arch/x86/kernel/apic/apic.c
+ * (try_to_enable_x2apic).
+ */
+static bool incarnation_expects_x2apic(const struct boot_entry *entry)
+{
+	return entry->long_mode && entry->linux_release >= BOOT_LINUX(5, 1);
+}
+
+/* Others than x2APICs have ids of 8 bits, of which the last names all of them. */
+static void incarnation_note_lost_vps(const struct incarnation_config *config,
+				      const struct boot_entry *entry)
+{
+	uint32_t lost = 0, total = incarnation_vp_total(config);
+	char text[256];
+
+	for (uint32_t i = 0; i < total; i++)
+		lost += topology_apic_id(&config->topology, i) > XAPIC_ID_MAX;
+	if (lost == 0 || incarnation_expects_x2apic(entry))
+		return;
+	snprintf(
+		text, sizeof(text),
+		"%u of %u virtual processors have APIC ids beyond %u, and this kernel is not known "
+		"to use such; sockets, cores and threads that are powers of two leave no gaps "
+		"between ids",
+		lost, total, XAPIC_ID_MAX);
+	config->notice(config->data, text);
+}
+
+static int incarnation_make_hvshim(struct incarnation *incarnation,
+				   const struct incarnation_config *config,
+				   const struct boot_entry *entry, struct failure *failure)
+{
+	const struct hvshim_config hvshim = {
+		.engine = config->engine,
+		.vp_count = incarnation_vp_total(config),
+		.partition = incarnation->partition,
+		.loop = config->loop,
+		.callbacks = config->hvshim_callbacks,
+		.data = config->data,
+		.enlightenments = config->enlightenments,
+		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
+					 VMBUS_CONNECTION_ID_MESSAGE_4 },
+		.x2apic_guest = incarnation_expects_x2apic(entry),
+	};
+	int r = hvshim_new(&hvshim, &incarnation->hvshim);
+
+	if (r < 0)
+		return failure_set(failure, r, "The Hyper-V personality (%s engine) failed: %s.",
+				   hvshim_engine_name(config->engine), strerror(-r));
+	return 0;
+}
+
+/* An MSR that this KVM does not have is none that the guest finds wrong. */
+static int set_msr_bits(struct vid_vp *vp, uint32_t index, uint64_t bits)
+{
+	uint64_t value;
+	int r = vid_vp_get_msr(vp, index, &value);
+
+	if (r == 0)
+		r = vid_vp_set_msr(vp, index, value | bits);
+	return r == -ENOENT ? 0 : r;
+}
+
+/*
+ * What firmware leaves behind on every CPU. Linux does not use the page attribute table without
+ * MTRRs, nor an Intel CPU's string instructions without fast strings. The fixed-range MTRRs stay
+ * disabled: zero as they are, they would make the first MiB uncacheable. Intel SDM 3A, 12.11; SDM
+ * 4, IA32_MISC_ENABLE.
+ */
+static int incarnation_set_msrs(struct vid_vp *vp)
+{
+	int r = set_msr_bits(vp, MSR_MISC_ENABLE, FAST_STRINGS);
+
+	return r < 0 ? r : set_msr_bits(vp, MSR_MTRR_DEF_TYPE, MTRR_ENABLED | MTRR_WRITE_BACK);
+}
+
+static int incarnation_make_vp(struct incarnation *incarnation,
+			       const struct incarnation_config *config, uint32_t index,
+			       struct failure *failure)
+{
+	struct vid_cpuid cpuid = *config->cpuid;
+	int r;
+
+	r = vid_vp_new(incarnation->partition, index, topology_apic_id(&config->topology, index),
+		       &incarnation->vp[index]);
+	if (r < 0)
+		goto error;
+	incarnation->vp_count++;
+	r = topology_apply(&config->topology, index, &cpuid);
+	if (r < 0)
+		goto error;
+	r = hvshim_vp_attach(incarnation->hvshim, incarnation->vp[index], &cpuid);
+	if (r < 0)
+		goto error;
+	r = incarnation_set_msrs(incarnation->vp[index]);
+	if (r < 0)
+		goto error;
+	return 0;
+
+error:
+	return failure_set(failure, r, "Virtual processor %u cannot be made: %s.", index,
+			   strerror(-r));
+}
+
+static int incarnation_write_tables(const struct incarnation_config *config, gpa_t *ret_rsdp,
+				    struct failure *failure)
+{
+	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
+	const struct acpi_config acpi = { .layout = config->layout,
+					  .numa = config->numa,
+					  .vp_count = incarnation_vp_total(config),
+					  .apic_ids = apic_ids,
+					  .hibernation = config->hibernation };
+	const struct smbios_config smbios = {
+		.uuid = config->uuid,
+		.sockets = config->topology.sockets,
+		.cores = config->topology.cores,
+		.threads = config->topology.threads,
+		.ram_size = config->layout->ram[0].size + config->layout->ram[1].size,
+		.ram_count = config->layout->ram_count,
+		.ram = config->layout->ram,
+	};
+	int r;
+
+	for (uint32_t i = 0; i < acpi.vp_count; i++)
+		apic_ids[i] = topology_apic_id(&config->topology, i);
+	r = acpi_write(config->memory, &acpi, ret_rsdp);
+	if (r >= 0)
+		r = smbios_write(config->memory, &smbios);
+	if (r < 0)
+		return failure_set(failure, r, "The firmware tables do not fit: %s.", strerror(-r));
+	return 0;
+}
+
+static int incarnation_load(const struct incarnation_config *config, struct boot_entry *ret_entry,
+			    struct failure *failure)
+{
+	struct boot_config boot = {
+		.memory = config->memory,
+		.layout = config->layout,
+		.kernel_fd = config->kernel_fd,
+		.initrd_fd = config->initrd_fd,
+		.command_line = config->command_line,
+	};
+	int r;
+
+	r = incarnation_write_tables(config, &boot.rsdp, failure);
+	if (r < 0)
+		return r;
+	return boot_load(&boot, ret_entry, failure);
+}
+
+struct attachment {
+	struct vid_memory *memory;
+	struct vid_partition *partition;
+	int result;
+};
+
+static void *attachment_run(void *data)
+{
+	struct attachment *attachment = data;
+
+	attachment->result = vid_memory_attach(attachment->memory, attachment->partition);
+	return NULL;
+}
+
+/*
+ * The partition gets its memory while the kernel is read into it: one waits for other CPUs for some
+ * milliseconds, and the other keeps this one busy for as long.
+ */
+static int incarnation_load_and_attach(struct incarnation *incarnation,
+				       const struct incarnation_config *config,
+				       struct boot_entry *ret_entry, struct failure *failure)
+{
+	struct attachment attachment = { .memory = config->memory,
+					 .partition = incarnation->partition };
+	pthread_t thread;
+	int r;
+
+	r = -pthread_create(&thread, NULL, attachment_run, &attachment);
+	if (r < 0)
+		return failure_set(failure, r, "No thread can be started: %s.", strerror(-r));
+	r = incarnation_load(config, ret_entry, failure);
+	pthread_join(thread, NULL);
+	if (r >= 0 && attachment.result < 0)
+		r = failure_set(failure, attachment.result, "KVM refuses the VM's memory: %s.",
+				strerror(-attachment.result));
+	return r;
+}
+
+int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
+		    struct failure *failure)
+{
+	uint32_t total = incarnation_vp_total(config);
+	CLEANUP(incarnation_freep)
+	struct incarnation *incarnation =
+		calloc(1, sizeof(*incarnation) + total * sizeof(incarnation->vp[0]));
+	struct boot_entry entry;
+	int r;
+
+	if (!incarnation)
+		return -ENOMEM;
+	r = incarnation_make_partition(incarnation, config, failure);
+	if (r < 0)
+		return r;
+	r = incarnation_load_and_attach(incarnation, config, &entry, failure);
+	if (r < 0)
+		return r;
+	incarnation_note_lost_vps(config, &entry);
+	r = incarnation_make_hvshim(incarnation, config, &entry, failure);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < total; i++) {
+		r = incarnation_make_vp(incarnation, config, i, failure);
+		if (r < 0)
+			return r;
+	}
+	r = boot_start_vp(&entry, config->memory, incarnation->vp[0]);
+	if (r < 0)
+		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
+				   strerror(-r));
+	r = vps_new(incarnation->vp, total, config->vps_callbacks, config->data, &incarnation->vps);
+	if (r < 0)
+		return failure_set(failure, r, "A vp's thread cannot be started: %s.",
+				   strerror(-r));
+	*ret_incarnation = TAKE_PTR(incarnation);
+	return 0;
+}
+
+void incarnation_free(struct incarnation *incarnation)
+{
+	if (!incarnation)
+		return;
+	vps_free(incarnation->vps);
+	hvshim_free(incarnation->hvshim);
+	for (uint32_t i = 0; i < incarnation->vp_count; i++)
+		vid_vp_free(incarnation->vp[i]);
+	vid_partition_free(incarnation->partition);
+	free(incarnation);
+}
+
+void incarnation_add_counters(const struct incarnation *incarnation,
+			      struct incarnation_counters *sum)
+{
+	struct hvshim_counters hvshim;
+
+	for (uint32_t i = 0; i < incarnation->vp_count; i++) {
+		uint64_t kernel_exits[VID_KERNEL_EXITS];
+
+		vid_vp_kernel_exits(incarnation->vp[i], kernel_exits);
+		for (unsigned kind = 0; kind < VID_EXIT_KINDS; kind++)
+			sum->exits[kind] += vid_vp_exits(incarnation->vp[i], kind);
+		for (unsigned kind = 0; kind < VID_KERNEL_EXITS; kind++)
+			sum->kernel_exits[kind] += kernel_exits[kind];
+	}
+	if (!incarnation->hvshim)
+		return;
+	hvshim_counters(incarnation->hvshim, &hvshim);
+	sum->interrupts += hvshim.events_signalled;
+	sum->messages += hvshim.messages_posted;
+	sum->timers += hvshim.timers_expired;
+}
+
+int incarnation_nmi(struct incarnation *incarnation)
+{
+	return vid_partition_nmi(incarnation->partition, vid_vp_apic_id(incarnation->vp[0]));
+}
+
+uint32_t incarnation_vp_count(const struct incarnation *incarnation)
+{
+	return incarnation->vp_count;
+}
+
+const struct vid_vp *incarnation_vp(const struct incarnation *incarnation, uint32_t index)
+{
+	return incarnation->vp[index];
+}
+
+int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
+			     struct vid_registers *ret_registers,
+			     struct vid_system_registers *ret_system)
+{
+	struct vid_vp *vp = incarnation->vp[index];
+	int r = vid_vp_get_registers(vp, ret_registers);
+
+	return r < 0 ? r : vid_vp_get_system(vp, ret_system);
+}
+
+struct vid_partition *incarnation_partition(struct incarnation *incarnation)
+{
+	return incarnation->partition;
+}
+
+struct hvshim *incarnation_hvshim(struct incarnation *incarnation)
+{
+	return incarnation->hvshim;
+}
+
+struct vps *incarnation_vps(struct incarnation *incarnation)
+{
+	return incarnation->vps;
+}

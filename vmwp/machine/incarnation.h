@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One incarnation of the machine: the partition, its Hyper-V personality and its vps, from
+ * power-on to the next reset. The guest's memory, the chipset and the VMBus host outlive it.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/guid.h"
+#include "hvshim/hvshim.h"
+#include "vid/vid.h"
+#include "vmwp/base/failure.h"
+#include "vmwp/base/memory_layout.h"
+#include "vmwp/cpu/numa.h"
+#include "vmwp/cpu/topology.h"
+#include "vmwp/machine/vps.h"
+
+#include <stdint.h>
+
+struct incarnation;
+
+/* All pointers are borrowed, and so are the descriptors. */
+struct incarnation_config {
+	struct vid *vid;
+	struct vid_memory *memory; /* zero-filled */
+	const struct memory_layout *layout;
+	const struct numa *numa;
+	const struct vid_cpuid *cpuid; /* what the hypervisor supports */
+	struct topology topology;
+	struct guid uuid;
+	bool hibernation; /* the guest is told that it can */
+
+	int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
+	const char *command_line;
+
+	struct loop *loop;
+	enum hvshim_engine engine;
+	uint32_t enlightenments; /* as hvshim_config has them */
+	const struct hvshim_callbacks *hvshim_callbacks;
+	const struct vps_callbacks *vps_callbacks;
+	void (*notice)(void *data, const char *text); /* a sentence for the log */
+	void *data;                                   /* for the callbacks */
+};
+
+/* Builds the partition and loads the kernel; the vps wait. Return: 0; -errno and *failure. */
+int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
+		    struct failure *failure) MUST_CHECK;
+void incarnation_free(struct incarnation *incarnation);
+DEFINE_CLEANUP(struct incarnation *, incarnation_free)
+
+/* What is counted of an incarnation. */
+struct incarnation_counters {
+	uint64_t exits[VID_EXIT_KINDS]; /* over all vps */
+	uint64_t kernel_exits[VID_KERNEL_EXITS];
+	uint64_t interrupts, messages, timers; /* SynIC: events and messages; expired timers */
+};
+
+void incarnation_add_counters(const struct incarnation *incarnation,
+			      struct incarnation_counters *sum);
+
+/* A non-maskable interrupt to the first vp. Return: as vid_partition_nmi(). */
+int incarnation_nmi(struct incarnation *incarnation) MUST_CHECK;
+
+uint32_t incarnation_vp_count(const struct incarnation *incarnation);
+const struct vid_vp *incarnation_vp(const struct incarnation *incarnation, uint32_t index);
+
+/* Of a vp that is paused. Return: 0, -errno. */
+int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
+			     struct vid_registers *ret_registers,
+			     struct vid_system_registers *ret_system) MUST_CHECK;
+
+struct vid_partition *incarnation_partition(struct incarnation *incarnation);
+struct hvshim *incarnation_hvshim(struct incarnation *incarnation);
+struct vps *incarnation_vps(struct incarnation *incarnation);

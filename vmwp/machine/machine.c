@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The states of the machine.
+ *
+ * Reset and stop begin alike: vps halted, and the VMBus host told that the guest is gone. When it
+ * holds no more guest memory, the incarnation is freed; then a new one is built around the memory,
+ * or the machine is stopped. A stop that comes during a reset turns the reset into one.
+ */
+#include "vmwp/machine/machine_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const state_names[] = {
+	[MACHINE_CREATED] = "created", [MACHINE_RUNNING] = "running",
+	[MACHINE_PAUSED] = "paused",   [MACHINE_RESETTING] = "resetting",
+	[MACHINE_KEPT] = "kept",       [MACHINE_STOPPING] = "stopping",
+	[MACHINE_STOPPED] = "stopped",
+};
+
+static const char *const reason_names[] = {
+	[MACHINE_REQUESTED] = "stopped",
+	[MACHINE_GUEST_SHUTDOWN] = "guest-shutdown",
+	[MACHINE_GUEST_HIBERNATED] = "guest-hibernated",
+	[MACHINE_GUEST_RESET] = "guest-reset",
+	[MACHINE_TRIPLE_FAULT] = "triple-fault",
+	[MACHINE_CRASH] = "crash",
+	[MACHINE_ERROR] = "error",
+	[MACHINE_DISK] = "disk-error",
+};
+
+const char *machine_state_name(enum machine_state state)
+{
+	return state_names[state];
+}
+
+const char *machine_reason_name(enum machine_reason reason)
+{
+	return reason_names[reason];
+}
+
+bool machine_is_up(const struct machine *machine)
+{
+	return machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED;
+}
+
+static void machine_enter(struct machine *machine, enum machine_state state,
+			  enum machine_reason reason, const char *message)
+{
+	machine->state = state;
+	machine->callbacks->state(machine->data, state, reason, message);
+}
+
+/* What a vp said when it failed, for the reasons that come from a vp. */
+static const char *machine_message_of(const struct machine *machine, enum machine_reason reason)
+{
+	if (reason == MACHINE_ERROR || reason == MACHINE_TRIPLE_FAULT)
+		return machine->incident_failure.message;
+	if (reason == MACHINE_DISK)
+		return machine->disk_failure.message;
+	return "";
+}
+
+/* ---- From power-on to reset ---- */
+
+static uint32_t machine_wanted_enlightenments(const struct definition *definition)
+{
+	uint32_t wanted = 0;
+
+	for (enum enlightenment i = 0; i < _ENLIGHTENMENT_COUNT; i++)
+		if (definition->hyper_v[i])
+			wanted |= enlightenment_bit(i);
+	/* What is set aside for a guest is not given back. */
+	if (definition->memory.pages == DEFINITION_PAGES_HUGETLB)
+		wanted &= ~enlightenment_bit(ENLIGHTENMENT_FREE_PAGE_REPORTING);
+	return wanted;
+}
+
+enum enlightenment_state machine_enlightenment(const struct machine *machine,
+					       enum enlightenment enlightenment)
+{
+	if (!machine->definition->hyper_v[enlightenment])
+		return ENLIGHTENMENT_OFF;
+	return machine->enlightenments & enlightenment_bit(enlightenment)
+		       ? ENLIGHTENMENT_ON
+		       : ENLIGHTENMENT_NOT_OFFERED;
+}
+
+static int machine_pin_vp(struct machine *machine, uint32_t vp, struct failure *failure)
+{
+	const struct cpu_list *cpus =
+		definition_pinning_find(&machine->definition->resources.pinning, vp);
+	char text[CPU_LIST_TEXT] = "";
+	int r = vps_pin(incarnation_vps(machine->incarnation), vp, cpus);
+
+	if (r == 0)
+		return 0;
+	if (cpus)
+		cpu_list_format(cpus, text);
+	return failure_set(failure, r,
+			   "Virtual processor %u cannot run on CPU %.100s: %s; those are offline, "
+			   "or its control group has others.",
+			   vp, text, strerror(-r));
+}
+
+int machine_pin(struct machine *machine, struct failure *failure)
+{
+	int r = 0;
+
+	for (uint32_t vp = 0; vp < machine_vp_count(machine); vp++) {
+		int error = machine_pin_vp(machine, vp, failure);
+
+		if (r == 0)
+			r = error;
+	}
+	return r;
+}
+
+/* A guest runs without, too; and the worker may be on its way to another control group. */
+static void machine_try_to_pin(struct machine *machine)
+{
+	struct failure failure = { 0 };
+
+	if (machine->definition->resources.pinning.count > 0 && machine_pin(machine, &failure) < 0)
+		machine->callbacks->notice(machine->data, failure.message);
+}
+
+static void machine_notice(void *data, const char *text)
+{
+	struct machine *machine = data;
+
+	machine->callbacks->notice(machine->data, text);
+}
+
+static int machine_build(struct machine *machine, struct failure *failure)
+{
+	const struct definition *definition = machine->definition;
+	const struct incarnation_config config = {
+		.vid = machine->vid,
+		.memory = machine->memory,
+		.layout = &machine->layout,
+		.numa = &machine->numa,
+		.cpuid = machine->cpuid,
+		.topology = { .sockets = definition->processors.sockets,
+			      .cores = definition->processors.cores,
+			      .threads = definition->processors.threads },
+		.uuid = definition->uuid,
+		.hibernation = definition->services.hibernation,
+		.kernel_fd = machine->kernel_fd,
+		.initrd_fd = machine->initrd_fd,
+		.command_line = definition->boot.command_line,
+		.loop = machine->loop,
+		.engine = machine->engine,
+		.enlightenments = machine_wanted_enlightenments(definition),
+		.hvshim_callbacks = &machine_hvshim_callbacks,
+		.vps_callbacks = &machine_vps_callbacks,
+		.notice = machine_notice,
+		.data = machine,
+	};
+	int r;
+
+	r = incarnation_new(&config, &machine->incarnation, failure);
+	if (r < 0)
+		return r;
+	machine->vmbus_host.hvshim = incarnation_hvshim(machine->incarnation);
+	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
+	chipset_reset(machine->chipset);
+	machine_try_to_pin(machine);
+	return 0;
+}
+
+static void machine_tear_down(struct machine *machine)
+{
+	machine->vmbus_host.hvshim = NULL;
+	if (machine->incarnation)
+		incarnation_add_counters(machine->incarnation, &machine->past);
+	incarnation_free(machine->incarnation);
+	machine->incarnation = NULL;
+}
+
+static void machine_finish_stop(struct machine *machine, const char *message)
+{
+	machine->first_run = machine_first_run(machine);
+	machine_tear_down(machine);
+	machine_enter(machine, MACHINE_STOPPED, machine->reason, message);
+}
+
+static int machine_rebuild(struct machine *machine, struct failure *failure)
+{
+	int r;
+
+	machine->first_run = machine_first_run(machine);
+	machine_tear_down(machine);
+	r = vid_memory_discard(machine->memory);
+	if (r < 0)
+		return failure_set(failure, r, "The guest's memory cannot be cleared: %s.",
+				   strerror(-r));
+	return machine_build(machine, failure);
+}
+
+static void machine_finish_reset(struct machine *machine)
+{
+	struct failure failure = { 0 };
+	int r = machine_rebuild(machine, &failure);
+
+	if (r < 0) {
+		machine->reason = MACHINE_ERROR;
+		machine_finish_stop(machine, failure.message);
+		return;
+	}
+	vps_run(incarnation_vps(machine->incarnation));
+	machine_enter(machine, MACHINE_RUNNING, machine->reason, "");
+	machine->callbacks->reset(machine->data, machine->reason,
+				  machine_message_of(machine, machine->reason));
+}
+
+void machine_finish(struct loop_deferred *deferred)
+{
+	struct machine *machine = container_of(deferred, struct machine, finish);
+
+	if (machine->state == MACHINE_STOPPING)
+		machine_finish_stop(machine, machine_message_of(machine, machine->reason));
+	else
+		machine_finish_reset(machine);
+}
+
+/* Perhaps inside a callback of the personality, which cannot be freed there. */
+static void machine_bus_is_quiet(void *data)
+{
+	struct machine *machine = data;
+
+	loop_defer(machine->loop, &machine->finish);
+}
+
+void machine_end(struct machine *machine, enum machine_state state, enum machine_reason reason)
+{
+	machine_crash_forget(machine);
+	vps_pause(incarnation_vps(machine->incarnation));
+	atomic_store(&machine->incident, INCIDENT_NONE);
+	machine->paused_for_disk = false;
+	machine->state = state;
+	machine->reason = reason;
+	vmbus_reset(machine->bus, machine_bus_is_quiet, machine);
+}
+
+static void machine_keep(struct machine *machine, enum machine_reason reason)
+{
+	machine_crash_forget(machine);
+	vps_pause(incarnation_vps(machine->incarnation));
+	atomic_store(&machine->incident, INCIDENT_NONE);
+	machine_enter(machine, MACHINE_KEPT, reason, machine_message_of(machine, reason));
+}
+
+void machine_act(struct machine *machine, enum definition_action action, enum machine_reason reason)
+{
+	switch (action) {
+	case DEFINITION_ACTION_RESTART:
+		machine_end(machine, MACHINE_RESETTING, reason);
+		break;
+	case DEFINITION_ACTION_STOP:
+		machine_end(machine, MACHINE_STOPPING, reason);
+		break;
+	case DEFINITION_ACTION_KEEP:
+		machine_keep(machine, reason);
+		break;
+	}
+}
+
+/* ---- What we do ---- */
+
+int machine_start(struct machine *machine, struct failure *failure)
+{
+	int r;
+
+	if (machine->state != MACHINE_CREATED)
+		return MACHINE_E_STATE;
+	if (machine->kernel_fd < 0)
+		return failure_set(failure, -EINVAL, "The VM has no kernel to boot.");
+	r = machine_build(machine, failure);
+	if (r < 0)
+		return r;
+	vps_run(incarnation_vps(machine->incarnation));
+	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
+	return 0;
+}
+
+int machine_pause(struct machine *machine)
+{
+	/* From now on it waits for who paused it, whatever becomes of the disk. */
+	if (machine->state != MACHINE_RUNNING && !machine->paused_for_disk)
+		return MACHINE_E_STATE;
+	machine->paused_for_disk = false;
+	vps_pause(incarnation_vps(machine->incarnation));
+	machine_enter(machine, MACHINE_PAUSED, MACHINE_REQUESTED, "");
+	return 0;
+}
+
+int machine_resume(struct machine *machine)
+{
+	if (machine->state != MACHINE_PAUSED)
+		return MACHINE_E_STATE;
+	machine->paused_for_disk = false;
+	machine_crash_resume(machine);
+	vps_run(incarnation_vps(machine->incarnation));
+	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
+	return 0;
+}
+
+void machine_pause_for_disk(struct machine *machine, const char *why)
+{
+	if (machine->state != MACHINE_RUNNING)
+		return;
+	vps_pause(incarnation_vps(machine->incarnation));
+	machine->paused_for_disk = true;
+	machine_enter(machine, MACHINE_PAUSED, MACHINE_DISK, why);
+}
+
+void machine_resume_for_disk(struct machine *machine)
+{
+	if (machine->paused_for_disk)
+		(void)!machine_resume(machine);
+}
+
+void machine_stop_for_disk(struct machine *machine, const char *why)
+{
+	if (!machine_is_up(machine))
+		return;
+	failure_set(&machine->disk_failure, 0, "%s", why);
+	machine_end(machine, MACHINE_STOPPING, MACHINE_DISK);
+}
+
+int machine_reset(struct machine *machine)
+{
+	if (!machine_is_up(machine) && machine->state != MACHINE_KEPT)
+		return MACHINE_E_STATE;
+	machine_end(machine, MACHINE_RESETTING, MACHINE_REQUESTED);
+	return 0;
+}
+
+int machine_nmi(struct machine *machine)
+{
+	if (!machine_is_up(machine))
+		return MACHINE_E_STATE;
+	return incarnation_nmi(machine->incarnation);
+}
+
+struct incarnation *machine_incarnation(struct machine *machine)
+{
+	return machine->incarnation;
+}
+
+uint32_t machine_vp_count(const struct machine *machine)
+{
+	return machine->incarnation ? incarnation_vp_count(machine->incarnation) : 0;
+}
+
+bool machine_hold(struct machine *machine)
+{
+	machine->held = machine->state == MACHINE_RUNNING;
+	if (machine->held)
+		vps_pause(incarnation_vps(machine->incarnation));
+	return machine->held;
+}
+
+void machine_release(struct machine *machine)
+{
+	machine->held = false;
+	vps_continue(incarnation_vps(machine->incarnation));
+}
+
+int machine_vp_registers(struct machine *machine, uint32_t index,
+			 struct vid_registers *ret_registers,
+			 struct vid_system_registers *ret_system)
+{
+	if (machine->state != MACHINE_PAUSED && machine->state != MACHINE_KEPT && !machine->held)
+		return MACHINE_E_STATE;
+	return incarnation_vp_registers(machine->incarnation, index, ret_registers, ret_system);
+}
+
+void machine_stop(struct machine *machine)
+{
+	switch (machine->state) {
+	case MACHINE_CREATED:
+		machine_enter(machine, MACHINE_STOPPED, MACHINE_REQUESTED, "");
+		break;
+	case MACHINE_RUNNING:
+	case MACHINE_PAUSED:
+	case MACHINE_KEPT:
+		machine_end(machine, MACHINE_STOPPING, MACHINE_REQUESTED);
+		break;
+	case MACHINE_RESETTING:
+		machine->state = MACHINE_STOPPING;
+		machine->reason = MACHINE_REQUESTED;
+		break;
+	case MACHINE_STOPPING:
+	case MACHINE_STOPPED:
+		break;
+	}
+}
+
+enum machine_state machine_state(const struct machine *machine)
+{
+	return machine->state;
+}
+
+enum hvshim_engine machine_engine(const struct machine *machine)
+{
+	return machine->engine;
+}
+
+struct chipset *machine_chipset(struct machine *machine)
+{
+	return machine->chipset;
+}
+
+struct vmbus *machine_bus(struct machine *machine)
+{
+	return machine->bus;
+}
+
+struct vid *machine_vid(struct machine *machine)
+{
+	return machine->vid;
+}
+
+const struct vid_memory *machine_memory(const struct machine *machine)
+{
+	return machine->memory;
+}
+
+void machine_features_removed(const struct machine *machine, struct cpu_feature_set *ret_removed)
+{
+	cpu_model_features(machine->cpuid, ret_removed);
+	for (size_t i = 0; i < ARRAY_SIZE(ret_removed->bits); i++)
+		ret_removed->bits[i] = machine->host_features.bits[i] & ~ret_removed->bits[i];
+}
+
+struct vid_memory_region machine_room(const struct machine *machine)
+{
+	return machine->layout.room;
+}
+
+uint32_t machine_vmbus_version(const struct machine *machine)
+{
+	return machine->vmbus_version;
+}
+
+void machine_counters(const struct machine *machine, struct incarnation_counters *ret_counters)
+{
+	*ret_counters = machine->past;
+	if (machine->incarnation)
+		incarnation_add_counters(machine->incarnation, ret_counters);
+}
+
+uint64_t machine_first_run(const struct machine *machine)
+{
+	if (machine->first_run || !machine->incarnation)
+		return machine->first_run;
+	return vps_first_run(incarnation_vps(machine->incarnation));
+}

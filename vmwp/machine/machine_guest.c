@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the guest does to the machine.
+ *
+ * Everything happens on the loop's thread, except incidents: a vp that turns the machine off,
+ * resets it or triple-faults notes that in `incident`, where the first one wins, posts a task, and
+ * stops. The task acts by the definition's policy.
+ */
+#include "vmwp/machine/machine_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Incidents ---- */
+
+void machine_handle_incident(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, incident_task);
+	enum incident incident = atomic_load(&machine->incident);
+
+	if (!machine_is_up(machine))
+		return;
+	if (incident != INCIDENT_NONE && incident != INCIDENT_ERROR && machine_crash_act(machine))
+		return;
+	switch (incident) {
+	case INCIDENT_NONE:
+		break;
+	case INCIDENT_POWER_OFF:
+		machine_end(machine, MACHINE_STOPPING, MACHINE_GUEST_SHUTDOWN);
+		break;
+	case INCIDENT_HIBERNATED:
+		machine_end(machine, MACHINE_STOPPING, MACHINE_GUEST_HIBERNATED);
+		break;
+	case INCIDENT_RESET:
+		machine_act(machine, machine->definition->actions.reboot, MACHINE_GUEST_RESET);
+		break;
+	case INCIDENT_TRIPLE_FAULT:
+		machine_act(machine, machine->definition->actions.triple_fault,
+			    MACHINE_TRIPLE_FAULT);
+		break;
+	case INCIDENT_ERROR:
+		machine_end(machine, MACHINE_STOPPING, MACHINE_ERROR);
+		break;
+	}
+}
+
+/* [vp] Of several incidents the first counts: the machine is about to end anyway. */
+static void machine_raise(struct machine *machine, enum incident incident,
+			  const struct failure *failure)
+{
+	enum incident none = INCIDENT_NONE;
+
+	if (!atomic_compare_exchange_strong(&machine->incident, &none, incident))
+		return;
+	if (failure)
+		machine->incident_failure = *failure;
+	loop_post(machine->loop, &machine->incident_task);
+}
+
+/* [vp] */
+static bool machine_vp_exit(void *data, struct vid_vp *vp, const struct vid_exit *exit, int error)
+{
+	struct machine *machine = data;
+	struct failure failure = { 0 };
+	enum incident incident = INCIDENT_ERROR;
+
+	if (exit)
+		incident = vp_exit_handle(incarnation_hvshim(machine->incarnation),
+					  machine->chipset, vp, exit, &failure);
+	else
+		failure_set(&failure, error, "Vp %u failed in KVM: %s.", vid_vp_index(vp),
+			    strerror(-error));
+	if (incident == INCIDENT_NONE)
+		return true;
+	machine_raise(machine, incident, &failure);
+	return false;
+}
+
+const struct vps_callbacks machine_vps_callbacks = { .exit = machine_vp_exit };
+
+/* ---- What the personality and VMBus tell ---- */
+
+static void machine_message(void *data, uint32_t connection_id,
+			    const struct hvshim_message *message)
+{
+	struct machine *machine = data;
+
+	if (message->type == VMBUS_HV_MESSAGE_TYPE)
+		vmbus_receive_message(machine->bus, connection_id, message->payload, message->size);
+}
+
+static void machine_slot_free(void *data, uint32_t vp)
+{
+	struct machine *machine = data;
+
+	vmbus_slot_free(machine->bus, vp);
+}
+
+static void machine_reported_crash(void *data, const struct hvshim_crash *crash)
+{
+	struct machine *machine = data;
+
+	if (machine_is_up(machine))
+		machine_crash(machine, crash);
+}
+
+static void machine_reset_msr(void *data)
+{
+	struct machine *machine = data;
+
+	if (machine_is_up(machine) && !machine_crash_act(machine))
+		machine_act(machine, machine->definition->actions.reboot, MACHINE_GUEST_RESET);
+}
+
+const struct hvshim_callbacks machine_hvshim_callbacks = {
+	.message = machine_message,
+	.slot_free = machine_slot_free,
+	.crash = machine_reported_crash,
+	.reset = machine_reset_msr,
+};
+
+static void machine_connected(void *data, uint32_t version)
+{
+	struct machine *machine = data;
+
+	machine->vmbus_version = version;
+	if (version)
+		machine_crash_forget(machine);
+	machine->callbacks->vmbus(machine->data, version);
+}
+
+const struct vmbus_callbacks machine_vmbus_callbacks = { .connected = machine_connected };
+
+/* ---- The chipset's lines ---- */
+
+/* [vp, loop] While a vp or the loop handles the chipset, the incarnation is there. */
+static void machine_set_interrupt(void *data, unsigned pin, bool level)
+{
+	struct machine *machine = data;
+
+	if (machine->incarnation)
+		vid_partition_set_pin(incarnation_partition(machine->incarnation), pin, level);
+}
+
+static void machine_console_output(void *data)
+{
+	struct machine *machine = data;
+
+	machine->callbacks->console(machine->data, true);
+}
+
+static void machine_console_room(void *data)
+{
+	struct machine *machine = data;
+
+	machine->callbacks->console(machine->data, false);
+}
+
+/* [vp] */
+static void machine_alarm(void *data)
+{
+	struct machine *machine = data;
+
+	loop_post(machine->loop, &machine->alarm_task);
+}
+
+static void machine_tick(struct machine *machine)
+{
+	uint64_t delay = chipset_tick(machine->chipset);
+
+	if (delay > 0)
+		loop_timer_start(machine->loop, &machine->tick, delay);
+}
+
+void machine_handle_alarm(struct loop_task *task)
+{
+	machine_tick(container_of(task, struct machine, alarm_task));
+}
+
+void machine_tick_over(struct loop_operation *operation, int result, bool more)
+{
+	struct loop_timer *timer = container_of(operation, struct loop_timer, operation);
+
+	machine_tick(container_of(timer, struct machine, tick));
+}
+
+const struct chipset_callbacks machine_chipset_callbacks = {
+	.set_interrupt = machine_set_interrupt,
+	.console_output = machine_console_output,
+	.console_room = machine_console_room,
+	.alarm = machine_alarm,
+};

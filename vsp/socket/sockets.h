@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Hyper-V sockets: byte streams between ports of the guest (its AF_VSOCK) and stream sockets of the
+ * host's.
+ *
+ * The host's end of a connection is a descriptor of a connected stream socket, which comes from
+ * elsewhere: of somebody who wants to reach a port of the guest, or, asked for, of somebody who
+ * listens on the host's port that the guest wants to reach. Bytes go from one to the other with
+ * back-pressure both ways; either side may say that it sends no more, and still receive.
+ *
+ * All is bounded: SOCKETS_MAX connections, SOCKETS_ASKED_MAX of the guest's that are being asked
+ * for; what a connection holds of the host's memory is one buffer and one packet. A connection
+ * that the other side does not take within SOCKETS_PATIENCE_NS fails.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "vsp/vmbus/vmbus.h"
+
+#include <stdint.h>
+
+#define SOCKETS_MAX         128
+#define SOCKETS_ASKED_MAX   16
+#define SOCKETS_PATIENCE_NS (10ull * 1000 * 1000 * 1000)
+
+/* What has become of a connection to the guest. */
+enum {
+	_SOCKETS_E_OK,
+	SOCKETS_E_ABSENT,  /* there is no guest, or it knows no such sockets */
+	SOCKETS_E_LIMIT,   /* there are SOCKETS_MAX connections */
+	SOCKETS_E_REFUSED, /* the guest did not take it: nobody listens on that port */
+	SOCKETS_E_GONE,    /* the guest went before it had answered */
+};
+
+struct sockets;
+
+struct sockets_callbacks {
+	/*
+	 * The guest connects to this port of the host's: sockets_answer() is to follow, perhaps at
+	 * once. What is not answered in time is refused. request: not 0; of those that wait for an
+	 * answer, no two are the same modulo SOCKETS_ASKED_MAX.
+	 */
+	void (*connect)(void *data, uint32_t request, uint32_t port);
+};
+
+/*
+ * patience_ns: 0: SOCKETS_PATIENCE_NS. callbacks: borrowed. The connections are the bus's only
+ * ones. Return: 0, -errno.
+ */
+int sockets_new(struct vmbus *bus, uint64_t patience_ns, const struct sockets_callbacks *callbacks,
+		void *data, struct sockets **ret_sockets) MUST_CHECK;
+
+/* After vmbus_reset() is done, and the loop does not run again, or no guest has ever connected. */
+void sockets_free(struct sockets *sockets);
+DEFINE_CLEANUP(struct sockets *, sockets_free)
+
+/* fd: a connected stream socket, taken over; -1: refused. A request that is no more is ignored. */
+void sockets_answer(struct sockets *sockets, uint32_t request, int fd);
+
+/*
+ * Called once, perhaps before sockets_connect() has returned. result: 0; SOCKETS_E_. fd: on
+ * success, of the host's end, through which nothing has gone yet; may be written to, still
+ * theirs. port: of that end, as the guest sees it.
+ */
+typedef void (*sockets_connected_fn)(void *data, int result, int fd, uint32_t port);
+
+/* Connects fd, of a connected stream socket, taken over, with a port of the guest. */
+void sockets_connect(struct sockets *sockets, uint32_t port, int fd, sockets_connected_fn done,
+		     void *data);
+
+/* Nobody waits any more for the answer to what was asked with this `data`. */
+void sockets_forget(struct sockets *sockets, const void *data);
+
+/*
+ * Connections, at most `count` of them, from the one on that `first` counts to: an array.
+ * *ret_next: where to go on; 0: that was all. New reference; NULL without memory.
+ */
+struct json_object;
+struct json_object *sockets_inspect(const struct sockets *sockets, uint32_t first, unsigned count,
+				    uint32_t *ret_next);
+
+/* Connections that there are, those included that one side has not taken yet. */
+unsigned sockets_count(const struct sockets *sockets);

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A disk: sectors that can be read, written, flushed and given back, asynchronously.
+ *
+ * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
+ * disk: disk_file.c for files and block devices, disk_nbd.c for one that a server has,
+ * disk_memory.c for memory and for a disk that is no disk at all.
+ *
+ * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
+ * the disk may change, are the disk's until `complete` runs. `complete` never runs inside
+ * disk_submit().
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/list.h"
+#include "common/base/loop.h"
+#include "vsp/storage/buffer_pool.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct disk;
+struct disk_throttle;
+struct image;
+
+enum {
+	_DISK_E_OK,
+	DISK_E_SHORT, /* the medium ends before the disk does: somebody shortened the file */
+};
+
+enum disk_operation {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH, /* what was acknowledged before is on stable storage after */
+	DISK_UNMAP, /* the range need not be kept: a hint */
+	DISK_ZERO,  /* the range reads as zeros afterwards */
+};
+
+struct disk_request {
+	enum disk_operation operation;
+	bool durable;          /* DISK_WRITE: on stable storage when complete */
+	bool unmap;            /* DISK_ZERO: the space may be given back */
+	uint64_t offset, size; /* bytes: whole sectors within the disk; 0 for DISK_FLUSH */
+	struct iovec *iov;     /* DISK_READ, DISK_WRITE: exactly `size` bytes */
+	unsigned iov_count;
+	struct buffer_pool *buffers; /* where the disk gets a buffer if it needs one */
+
+	/* By disk_abandon(): nobody waits for what has not been begun. */
+	bool abandoned;
+
+	/* result: 0; DISK_E_; -errno. */
+	void (*complete)(struct disk_request *request, int result);
+
+	/* The disk's, from disk_submit() to `complete`. */
+	struct disk *disk;
+	uint64_t begun; /* by loop_now() */
+	struct loop_operation loop_operation;
+	struct buffer_waiter waiter;
+	void *buffer;
+	struct iovec buffer_iov;
+	struct list link;
+	bool under_way;
+	bool held;      /* it failed, and waits for disk_retry() */
+	bool retried;   /* it failed before */
+	bool throttled; /* it waits, by the disk's limits */
+};
+
+struct disk_ops {
+	/* Required. The request is well-formed, in range, and allowed (no write to a read-only
+	 * disk); disk_complete() ends it, but not before submit returns. */
+	void (*submit)(struct disk *disk, struct disk_request *request);
+	void (*free)(struct disk *disk);
+
+	/* Optional: a request that is under way has been abandoned; it still has to complete. */
+	void (*abandon)(struct disk *disk);
+};
+
+/* How long requests took: bucket i has those of at most 2^i microseconds, the last one all others.
+ */
+#define DISK_LATENCY_BUCKETS 24
+
+struct disk_latency {
+	uint64_t buckets[DISK_LATENCY_BUCKETS];
+	uint64_t sum; /* nanoseconds */
+};
+
+struct disk_counters {
+	uint64_t reads, writes, flushes, unmaps; /* requests ended; zeroing counts as unmap */
+	uint64_t bytes_read, bytes_written;      /* of reads and writes that succeeded */
+	uint64_t errors;
+	struct disk_latency read_latency, write_latency;
+};
+
+void disk_counters_add(struct disk_counters *sum, const struct disk_counters *counters);
+
+/*
+ * Who is told of requests that fail, and decides what becomes of them. All members are required;
+ * none may submit, retry or retire: that is for later.
+ */
+struct disk_observer {
+	/*
+	 * error: -errno or DISK_E_. can_hold: the same request can be made again without losing
+	 * anything. Return: whether it is to be held, which counts only if it can be.
+	 */
+	bool (*failed)(void *data, const struct disk_request *request, int error, bool can_hold);
+
+	/* No request is held any more: all have been carried out, or nobody waits for them. */
+	void (*released)(void *data);
+
+	/* The disk is given up: this is the last that is told of it, and it may not be used. */
+	void (*retired)(void *data);
+	void *data;
+};
+
+struct disk {
+	const struct disk_ops *ops;
+	uint64_t size; /* bytes, a multiple of sector_size */
+	uint32_t sector_size;
+	uint32_t physical_block_size; /* sector_size or a larger power of two */
+	bool read_only;
+	bool unmap;        /* DISK_UNMAP is worth asking for */
+	bool unmap_zeroes; /* and what was given back reads as zeros */
+
+	/*
+	 * A flush that has failed for want of space can be made again: what it was to write has not
+	 * been forgotten. The kernel does forget, after it has told so once.
+	 */
+	bool flush_is_repeatable;
+
+	struct disk_throttle *throttle; /* or NULL */
+
+	const struct disk_observer *observer; /* or NULL */
+	struct list held;                     /* requests, oldest first */
+	unsigned held_count, retried_count;   /* retried_count: under way again */
+
+	struct disk_counters counters;
+	unsigned in_flight;
+	bool retiring;
+	void (*retired)(void *data);
+	void *retired_data;
+};
+
+/* Starts a request. A range outside the disk is the caller's mistake. */
+void disk_submit(struct disk *disk, struct disk_request *request);
+
+/* For backends: ends a request, or holds it. */
+void disk_complete(struct disk_request *request, int result);
+
+/* For backends: what a new disk begins with. */
+void disk_init(struct disk *disk);
+
+/* observer: borrowed; NULL: none any more. Before the first request, or instead of another. */
+void disk_observe(struct disk *disk, const struct disk_observer *observer);
+
+/*
+ * From now on no more than that in any second, but for a burst of a tenth of a second: requests of
+ * all kinds, and bytes read and written, together. Others wait. 0: without a limit. Before the
+ * first request. Return: 0; -ENOMEM.
+ */
+struct disk_limits {
+	uint64_t iops, bandwidth;
+};
+int disk_limit(struct disk *disk, struct loop *loop, const struct disk_limits *limits) MUST_CHECK;
+
+/* Requests that are held are tried again, from where they stopped. */
+void disk_retry(struct disk *disk);
+
+/*
+ * Nobody waits for the request any more: one that is held, or waits by the disk's limits, ends with
+ * -ECANCELED before this returns; one that is under way is not held should it fail.
+ */
+void disk_abandon(struct disk_request *request);
+
+/*
+ * Gives the disk up: no request may be submitted any more, and those that are held end with
+ * -ECANCELED. Frees it when the last one under way has completed, and calls retired(data), which
+ * may be NULL; both perhaps before returning.
+ */
+void disk_retire(struct disk *disk, void (*retired)(void *data), void *data);
+
+/*
+ * A disk on an image that image_open() or image_examine() describes. Takes over image->fd, also on
+ * failure. Return: 0, -ENOMEM.
+ */
+int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,
+		  struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * From now on flushes do nothing, and durable writes are like any other: what is acknowledged may
+ * be lost with the host's power. Before the first request; only for a disk_file_new() disk.
+ */
+void disk_file_drop_flushes(struct disk *disk);
+
+/*
+ * A disk that a server has, at the other end of a connected stream socket, which speaks the network
+ * block device protocol. The handshake is made before this returns (vsp/storage/nbd_handshake.h).
+ * Takes over the socket, also on failure. Return: 0; NBD_E_; -errno.
+ *
+ * Once the connection has ended, by the server or because that broke the protocol, requests wait
+ * for another one: those that were under way are made again then, which does no harm, since they
+ * say where they read and write. Until somebody gives up; then, and where nobody waits for another
+ * connection, every request fails with -EIO.
+ */
+struct disk_nbd_owner {
+	/* The connection has ended by itself, which shows when it is used. why: "its server has …";
+	 * may be NULL. */
+	void (*broken)(void *data, struct disk *disk, const char *why);
+	void *data;
+};
+
+struct disk_nbd_options {
+	uint32_t sector_size;
+	bool read_only;
+	bool unmap_zeroes; /* what the server trims reads as zeros; the protocol does not tell */
+	bool waits;        /* for another connection, when one has ended */
+	struct disk_nbd_owner owner;
+};
+
+int disk_nbd_new(struct loop *loop, int socket, const struct disk_nbd_options *options,
+		 struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * Another connection to a server of the same image, of a disk that waits for that, or whose server
+ * has ended without its having shown. Takes over the socket, also on failure. Return: 0; NBD_E_,
+ * also NBD_E_REFUSED where the disk has another size than before; -errno; -EINVAL: it is no such
+ * disk.
+ */
+int disk_nbd_reconnect(struct disk *disk, int socket) MUST_CHECK;
+
+/*
+ * Writes were acknowledged, and no flush after them: a server that died may have lost them, as a
+ * disk may by a loss of power.
+ */
+bool disk_nbd_is_unflushed(const struct disk *disk);
+
+/* Nobody waits for another connection: all requests fail, from now on. */
+void disk_nbd_give_up(struct disk *disk);
+
+/*
+ * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves
+ * the reader's memory as it is. size: bytes, a multiple of sector_size. Return: 0, -ENOMEM.
+ */
+int disk_memory_new(struct loop *loop, uint64_t size, uint32_t sector_size,
+		    struct disk **ret_disk) MUST_CHECK;
+int disk_null_new(struct loop *loop, uint64_t size, uint32_t sector_size,
+		  struct disk **ret_disk) MUST_CHECK;
+
+/* The bytes of a disk in memory, for tests. */
+uint8_t *disk_memory_bytes(struct disk *disk);

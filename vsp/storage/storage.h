@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Synthetic SCSI controllers: disks and DVD drives for a guest.
+ *
+ * A controller is one offer on the bus, with as many sub-channels as the guest asks for, one per
+ * vp unless told otherwise. It holds up to STORAGE_LUN_MAX units, which come and go while the
+ * guest runs. Media are opened by the caller: disk_file_new() and its like, vsp/storage/disk.h.
+ *
+ *	storage_controller_new(bus, &options, &controller);
+ *	disk_file_new(loop, &image, 512, &disk);
+ *	storage_attach(controller, 0, &(struct storage_unit){ .serial = "root" }, disk);
+ *
+ * At tear-down: vmbus_reset(), then storage_controller_free(), then vmbus_free().
+ *
+ * Thread: the loop's. The callbacks may call anything here but storage_controller_free().
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/guid.h"
+#include "vsp/storage/disk.h"
+#include "vsp/vmbus/vmbus.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct storage_controller;
+
+#define STORAGE_LUN_MAX                64
+#define STORAGE_SERIAL_MAX             36 /* bytes of printable ASCII */
+#define STORAGE_SUB_CHANNELS_AUTOMATIC UINT16_MAX
+
+enum {
+	_STORAGE_E_OK,
+	STORAGE_E_TAKEN,     /* there is a unit at that number */
+	STORAGE_E_ABSENT,    /* there is no unit at that number */
+	STORAGE_E_KIND,      /* not a DVD drive */
+	STORAGE_E_PREVENTED, /* the guest has locked the medium in; it was asked to let go */
+	STORAGE_E_SERIAL,    /* too long, or not printable ASCII */
+};
+
+struct storage_options {
+	struct guid machine;      /* the VM's: part of what makes disks' names unique */
+	struct guid instance;     /* the controller's, which the guest sees */
+	const char *name;         /* for people; borrowed for the controller's life; optional */
+	uint16_t sub_channel_max; /* besides the first; STORAGE_SUB_CHANNELS_AUTOMATIC: by vps */
+
+	/* The guest took the medium out of a DVD drive. Optional. */
+	void (*ejected)(void *data, unsigned lun);
+	void *data;
+};
+
+struct storage_unit {
+	bool dvd;
+	const char *serial; /* NULL: derived from machine, controller and lun */
+};
+
+struct storage_counters {
+	uint64_t commands, refused; /* refused: malformed packets and commands */
+	unsigned in_flight;
+	unsigned sub_channels;
+	struct disk_counters disks; /* of all media, those that are gone too */
+};
+
+/* Offers a controller without units. Return: 0; -ENOSPC; -ENOMEM; -errno. */
+int storage_controller_new(struct vmbus *bus, const struct storage_options *options,
+			   struct storage_controller **ret_controller) MUST_CHECK;
+
+/* Frees the units, too. Only after vmbus_reset() is done. Accepts NULL. */
+void storage_controller_free(struct storage_controller *controller);
+DEFINE_CLEANUP(struct storage_controller *, storage_controller_free)
+
+/*
+ * Attaches a disk, or a DVD drive with a medium or without (disk NULL). Takes over the disk where
+ * it succeeds. Return: 0; STORAGE_E_TAKEN; STORAGE_E_SERIAL; -ENOMEM.
+ */
+int storage_attach(struct storage_controller *controller, unsigned lun,
+		   const struct storage_unit *unit, struct disk *disk) MUST_CHECK;
+
+/*
+ * Takes a unit from the guest, at once. done(data), which may be NULL, is called when its last I/O
+ * has ended and the medium is closed, perhaps before this returns. Return: 0; STORAGE_E_ABSENT.
+ */
+int storage_detach(struct storage_controller *controller, unsigned lun, void (*done)(void *data),
+		   void *data) MUST_CHECK;
+
+/*
+ * Puts a medium into a DVD drive, in place of what may be there, or takes it out (disk NULL). Takes
+ * over the disk where it succeeds. force: even though the guest has locked the tray. done: as for
+ * storage_detach(), for the medium that leaves.
+ * Return: 0; STORAGE_E_ABSENT; STORAGE_E_KIND; STORAGE_E_PREVENTED.
+ */
+int storage_change_medium(struct storage_controller *controller, unsigned lun, struct disk *disk,
+			  bool force, void (*done)(void *data), void *data) MUST_CHECK;
+
+/* The medium of a unit; NULL if there is none. */
+const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun);
+
+void storage_counters(const struct storage_controller *controller,
+		      struct storage_counters *ret_counters);
+
+/* The controller as it is now, as JSON. New reference; NULL without memory. */
+struct json_object;
+struct json_object *storage_inspect(const struct storage_controller *controller);

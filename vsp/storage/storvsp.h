@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Inside a storage controller: what its files share.
+ *
+ *   storage.c          the controller as the worker sees it
+ *   storvsp.c          channels, packets, and the negotiation
+ *   storvsp_request.c  requests: their pool, and SRBs on their way to the SCSI target and back
+ */
+#pragma once
+
+#include "common/base/list.h"
+#include "common/wire/ring.h"
+#include "common/wire/storvsp.h"
+#include "vsp/storage/scsi.h"
+#include "vsp/storage/storage.h"
+#include "vsp/vmbus/vmbus.h"
+
+#define STORVSP_TRANSFER_MAX (1u << 20) /* bytes of one request */
+#define STORVSP_PAGE_MAX     (STORVSP_TRANSFER_MAX / HV_PAGE_SIZE + 1)
+#define STORVSP_REQUEST_MAX  256 /* under way in one controller */
+
+struct storvsp_channel {
+	struct list link; /* in controller->channels */
+	struct storage_controller *controller;
+	struct vmbus_channel *channel;
+	bool primary;
+	bool closing;        /* closed by the guest; vmbus_channel_closed() is owed */
+	bool leaving;        /* a sub-channel that was rescinded */
+	struct list starved; /* in controller->starved: packets may be waiting in the ring */
+	unsigned in_flight;  /* requests taken, not yet freed */
+	struct list unsent;  /* requests whose reply found no room, oldest first */
+};
+
+/*
+ * One packet from the guest, from receiving it to having sent the reply. Only the beginning of the
+ * two long arrays is touched by a short transfer.
+ */
+struct storvsp_request {
+	struct list link; /* of free requests, unsent replies or waiting resets */
+	struct storvsp_channel *channel;
+	uint64_t transaction_id;
+	uint32_t size; /* of the guest's packet, and so of the reply */
+	bool completion_requested;
+	bool executing;               /* the command is in the SCSI target */
+	struct storvsp_packet packet; /* the guest's, turned into the reply */
+	struct scsi_command command;
+	unsigned extent_count; /* for dirty tracking; 0 unless the guest's memory is written */
+	struct vmbus_extent extents[STORVSP_PAGE_MAX];
+	struct iovec iov[STORVSP_PAGE_MAX];
+};
+
+/* How far the guest has come on the primary channel. Bits, so that a handler can accept several. */
+enum storvsp_state {
+	STORVSP_CLOSED = 0x01,
+	STORVSP_OPENED = 0x02,
+	STORVSP_BEGUN = 0x04,
+	STORVSP_VERSIONED = 0x08,
+	STORVSP_READY = 0x10,
+};
+
+struct storage_controller {
+	struct vmbus *bus;
+	struct loop *loop;
+	struct storage_options options;
+	struct scsi_target *target;
+	struct loop_deferred turn;
+
+	enum storvsp_state state;
+	struct storvsp_channel *primary;
+	struct list channels; /* the primary one and sub-channels, the closing ones too */
+	uint16_t sub_channel_max;
+	uint16_t sub_channels_wanted; /* to be offered when the guest has seen the reply */
+	bool enumerate_wanted;        /* the guest is to be told that units have changed */
+	bool commanded;               /* it had a command since the negotiation */
+
+	struct storvsp_request *requests; /* STORVSP_REQUEST_MAX */
+	unsigned fresh;                   /* those from here on were never used */
+	struct list free;
+	unsigned in_flight;  /* requests taken */
+	struct list resets;  /* requests that wait for the end of what they reset */
+	struct list starved; /* channels, the one that has waited longest first */
+
+	uint64_t commands, refused;
+};
+
+/* ---- storvsp.c ---- */
+
+extern const struct vmbus_channel_ops storvsp_channel_ops;
+
+int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_channel_index,
+			struct storvsp_channel **ret_channel) MUST_CHECK;
+
+/* What is left to do after this turn's callbacks; see storvsp.c. */
+void storvsp_turn(struct loop_deferred *deferred);
+
+/* Asks for such a turn. */
+static inline void storvsp_defer(struct storage_controller *controller)
+{
+	loop_defer(controller->loop, &controller->turn);
+}
+
+/* No new requests are to be taken now. */
+static inline bool storvsp_holds(const struct storage_controller *controller)
+{
+	return !list_empty(&controller->resets);
+}
+
+/* The guest is to look for units again. */
+void storvsp_enumerate(struct storage_controller *controller);
+
+/* ---- storvsp_request.c ---- */
+
+/* NULL: all are taken. */
+struct storvsp_request *storvsp_request_take(struct storvsp_channel *channel);
+void storvsp_request_free(struct storvsp_request *request);
+
+/* Sends request->packet as the reply, now or when there is room, and frees the request. */
+void storvsp_request_reply(struct storvsp_request *request, uint32_t status);
+
+/* Sends what could not be sent, as far as there is room. */
+void storvsp_send_unsent(struct storvsp_channel *channel);
+
+/*
+ * Cuts short the commands that came by a channel (NULL: any) and are for a unit (-1: all), and ends
+ * those that have nothing under way. Return: how many are left.
+ */
+unsigned storvsp_abort(struct storage_controller *controller, const struct storvsp_channel *channel,
+		       int lun);
+
+/* EXECUTE_SRB. vmbus_packet: the packet it came in. */
+void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet);

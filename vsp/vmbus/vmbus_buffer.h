@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Memory of the guest that a VSP keeps for as long as the guest leaves it: a GPADL, mapped.
+ *
+ * The list has the buffer as a user: where the guest tears it down meanwhile, it is answered when
+ * the buffer is unmapped, which is the VSP's to do when the guest revokes the buffer, and at the
+ * latest before vmbus_channel_closed().
+ *
+ * What lies in the buffer is the guest's to change at any time. Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "vsp/vmbus/vmbus.h"
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct vmbus_buffer;
+
+/*
+ * Maps a list that the guest made for this channel. size_max: bytes; larger ones are refused.
+ * Return: 0; VMBUS_E_INVALID: no such list, of another shape, not RAM, or too large; -ENOMEM.
+ */
+int vmbus_buffer_map(struct vmbus_channel *channel, uint32_t gpadl, uint32_t size_max,
+		     struct vmbus_buffer **ret_buffer) MUST_CHECK;
+
+/* Accepts NULL. */
+void vmbus_buffer_unmap(struct vmbus_buffer *buffer);
+
+uint32_t vmbus_buffer_size(const struct vmbus_buffer *buffer);
+
+/*
+ * Host addresses of `size` bytes from `offset` on, which must lie in the buffer; neighbours are
+ * merged. iov must hold size / HV_PAGE_SIZE + 2. Return: how many were filled.
+ */
+unsigned vmbus_buffer_iov(const struct vmbus_buffer *buffer, uint32_t offset, uint32_t size,
+			  struct iovec *iov);
+
+/* Copies to and from the buffer, the former marking it as written. */
+void vmbus_buffer_write(struct vmbus_buffer *buffer, uint32_t offset, const void *source,
+			uint32_t size);
+void vmbus_buffer_read(const struct vmbus_buffer *buffer, uint32_t offset, void *destination,
+		       uint32_t size);
+
+/* The host has written there by other means. */
+void vmbus_buffer_mark(const struct vmbus_buffer *buffer, uint32_t offset, uint32_t size);
