@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Definitions of CPU groups: any bytes; what is taken reads back as the same. */
-#include "vmms/units/cpu_group_definition.h"
+#include "vmms/cpu_group/cpu_group_definition.h"
 
 #include <stdlib.h>
 #include <string.h>

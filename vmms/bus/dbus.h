@@ -12,27 +12,13 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "vmms/base/bus_connection.h"
 #include "vmms/vm/manager.h"
 
 #include <systemd/sd-bus.h>
 
 struct dbus_service;
 struct host_report;
-
-enum dbus_scope { DBUS_SYSTEM, DBUS_USER, DBUS_ADDRESS };
-
-struct dbus_settings {
-	enum dbus_scope scope;
-	const char *address;             /* of DBUS_ADDRESS */
-	const char *group;               /* whose members may have VMs of their own */
-	unsigned authentication_timeout; /* seconds that people get, whom polkit asks */
-};
-
-/*
- * A connection to that bus. descriptors: whether messages may bring any; else the bus refuses them.
- * Return: 0, or more; -errno.
- */
-int dbus_open(const struct dbus_settings *settings, bool descriptors, sd_bus **ret_bus) MUST_CHECK;
 
 /*
  * Connects, and serves the manager under its name. All is borrowed. Return: 0; -EEXIST: the name

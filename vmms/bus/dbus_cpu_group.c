@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the manager does with CPU groups: docs/dbus/org.vmms1.Manager.md. */
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/units/cpu_groups.h"
+#include "vmms/cpu_group/cpu_groups.h"
 
 #include <errno.h>
 #include <string.h>

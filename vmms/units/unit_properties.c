@@ -7,8 +7,8 @@
  */
 #include "vmms/units/unit_properties.h"
 
-#include "vmms/units/cpu_group.h"
-#include "vmms/vm/owner_slice.h"
+#include "vmms/cpu_group/cpu_group.h"
+#include "vmms/units/owner_slice.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
-#include "vmms/units/cpu_group_definition.h"
+#include "vmms/cpu_group/cpu_group_definition.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

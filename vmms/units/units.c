@@ -11,7 +11,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
-#include "vmms/bus/dbus.h"
+#include "vmms/base/bus_connection.h"
 #include "vmms/units/machine_name.h"
 #include "vmms/units/unit_properties.h"
 #include "vmms/units/units_internal.h"

@@ -5,7 +5,7 @@
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
 #include "vmms/base/folder.h"
-#include "vmms/units/cpu_groups.h"
+#include "vmms/cpu_group/cpu_groups.h"
 #include "vmms/vm/automatic_start.h"
 #include "vmms/vm/manager_internal.h"
 #include "vmms/vm/run_record.h"

@@ -15,7 +15,7 @@
 #include "vmms/base/watch.h"
 #include "vmms/network/vswitches.h"
 #include "vmms/vm/job.h"
-#include "vmms/vm/quota.h"
+#include "vmms/vm/quota_check.h"
 #include "vmms/vm/store.h"
 #include "vmms/vm/vm.h"
 #include "vmms/worker/worker_users.h"

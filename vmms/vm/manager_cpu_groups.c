@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All VMs of the daemon, as CPU groups see them. */
-#include "vmms/units/cpu_groups.h"
+#include "vmms/cpu_group/cpu_groups.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm.h"
 #include "vmms/vm/vm_internal.h"

@@ -8,7 +8,7 @@
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
-#include "vmms/units/cpu_groups.h"
+#include "vmms/cpu_group/cpu_groups.h"
 #include "vmms/vm/manager_internal.h"
 #include "vmms/vm/vm_log.h"
 

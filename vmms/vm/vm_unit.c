@@ -7,12 +7,12 @@
  */
 #include "vmms/vm/vm_unit.h"
 
+#include "vmms/cpu_group/cpu_groups.h"
 #include "vmms/network/passt.h"
-#include "vmms/units/cpu_groups.h"
+#include "vmms/units/owner_slice.h"
 #include "vmms/units/units.h"
 #include "vmms/vm/adapter.h"
 #include "vmms/vm/manager.h"
-#include "vmms/vm/owner_slice.h"
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"

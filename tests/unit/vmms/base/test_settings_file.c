@@ -2,7 +2,7 @@
 /* The form of vmms.conf, and limits as they are written there. */
 #include "tests/unit/unit.h"
 #include "vmms/base/settings_file.h"
-#include "vmms/vm/quota.h"
+#include "vmms/units/quota.h"
 
 #include <errno.h>
 #include <stdio.h>

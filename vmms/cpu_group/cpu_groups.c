@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All CPU groups of the daemon. */
-#include "vmms/units/cpu_groups.h"
+#include "vmms/cpu_group/cpu_groups.h"
 
 #include "common/base/log.h"
 #include "vmms/base/folder.h"
+#include "vmms/cpu_group/cpu_groups_internal.h"
 #include "vmms/host/host_cpus.h"
-#include "vmms/units/cpu_groups_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

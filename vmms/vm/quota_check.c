@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How much of the host the VMs of one user may take. */
-#include "vmms/vm/quota.h"
+/* Counting what the VMs of a user take. */
+#include "vmms/vm/quota_check.h"
 
 #include "common/base/parse.h"
 #include "vmms/vm/manager.h"
@@ -13,12 +13,6 @@
 
 #define LIMITS_EXCEEDED "org.freedesktop.DBus.Error.LimitsExceeded"
 
-const char *const quota_settings[_QUOTA_COUNT] = {
-	[QUOTA_VMS] = "user-vms",         [QUOTA_DISKS] = "user-disks",
-	[QUOTA_RUNNING] = "user-running", [QUOTA_PROCESSORS] = "user-processors",
-	[QUOTA_MEMORY] = "user-memory",   [QUOTA_TASKS] = "user-tasks",
-};
-
 static const struct {
 	const char *what, *mend;
 } kinds[_QUOTA_COUNTED] = {
@@ -29,42 +23,6 @@ static const struct {
 	[QUOTA_MEMORY] = { "memory of VMs that run", "stop a VM" },
 };
 
-#define VMS_DEFAULT        100
-#define DISKS_DEFAULT      256
-#define PROCESSORS_DEFAULT 4 /* for each CPU of the host, */
-#define PROCESSORS_MIN     16
-#define TASKS_DEFAULT      8192 /* a VM has its processors, and some tens in the kernel */
-
-void quota_set_defaults(struct quota *quota)
-{
-	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-
-	*quota = (struct quota){ .limits = {
-					 [QUOTA_VMS] = VMS_DEFAULT,
-					 [QUOTA_DISKS] = DISKS_DEFAULT,
-					 [QUOTA_PROCESSORS] = MAX(cpus * PROCESSORS_DEFAULT,
-								  (uint64_t)PROCESSORS_MIN),
-					 [QUOTA_MEMORY] = memory / 4 * 3,
-					 [QUOTA_TASKS] = TASKS_DEFAULT,
-				 } };
-}
-
-int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit)
-{
-	uint64_t limit;
-
-	if (strcmp(text, "none") == 0) {
-		*ret_limit = 0;
-		return 0;
-	}
-	if (kind == QUOTA_MEMORY ? parse_size(text, &limit) < 0 || limit == 0
-				 : parse_unsigned(text, 1, UINT32_MAX, &limit) < 0)
-		return -EINVAL;
-	*ret_limit = limit;
-	return 0;
-}
-
 static void format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_TEXT])
 {
 	if (kind == QUOTA_MEMORY)
@@ -74,13 +32,6 @@ static void format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_T
 }
 
 /* ---- Counting ---- */
-
-const char *quota_owner(const struct definition *definition)
-{
-	if (geteuid() != 0 || !definition->owner || strcmp(definition->owner, "root") == 0)
-		return NULL;
-	return definition->owner;
-}
 
 static bool is_of(const struct vm *vm, const char *owner)
 {

@@ -5,7 +5,7 @@
  * Whether there is one already is systemd's to know: it is asked for one, and then gives it the
  * limits, in this order on one connection. That there was one is no failure.
  */
-#include "vmms/vm/owner_slice.h"
+#include "vmms/units/owner_slice.h"
 
 #include "common/base/log.h"
 #include "common/base/text.h"

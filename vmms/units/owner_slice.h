@@ -10,8 +10,8 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
+#include "vmms/units/quota.h"
 #include "vmms/units/units.h"
-#include "vmms/vm/quota.h"
 
 #include <stdbool.h>
 

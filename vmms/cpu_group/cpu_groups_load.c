@@ -2,7 +2,7 @@
 /* All CPU groups of the daemon: reading them from their folder. */
 #include "common/base/log.h"
 #include "vmms/base/folder.h"
-#include "vmms/units/cpu_groups_internal.h"
+#include "vmms/cpu_group/cpu_groups_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

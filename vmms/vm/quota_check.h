@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How much of the host the VMs of one user may take: of each user who is not root, the same.
+ * Whether the VMs of a user stay within the limits (vmms/units/quota.h).
  *
  * VMs and disks are counted in definitions, the rest of VMs that run or are starting. What root
  * does is counted and never refused; what a user asks for is, and so is a start by itself.
@@ -10,43 +10,16 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/base/list.h"
 #include "common/definition/definition.h"
 #include "vmms/base/failure.h"
+#include "vmms/units/quota.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum quota_kind {
-	QUOTA_VMS,
-	QUOTA_DISKS, /* drives too */
-	QUOTA_RUNNING,
-	QUOTA_PROCESSORS,             /* of all that run together */
-	QUOTA_MEMORY,                 /* bytes, likewise: the most that they may get */
-	_QUOTA_COUNTED,               /* by us; systemd counts the others (vmms/vm/owner_slice.h) */
-	QUOTA_TASKS = _QUOTA_COUNTED, /* processes and threads on the host */
-	_QUOTA_COUNT,
-};
-
-/* What a limit is called among the settings: "user-vms". */
-extern const char *const quota_settings[_QUOTA_COUNT];
-
-struct quota {
-	uint64_t limits[_QUOTA_COUNT]; /* 0: none */
-};
-
-/* What holds where nobody has set anything: the host is not one owner's to take. */
-void quota_set_defaults(struct quota *quota);
-
-/* A number, a size in bytes for memory, or "none". Return: 0, -EINVAL. */
-int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit) MUST_CHECK;
-
 struct manager;
 struct vm;
-
-/* Whose limits are those of a VM with that definition; NULL: nobody's, as of root's. */
-const char *quota_owner(const struct definition *definition);
 
 /*
  * The VM of that name may have this definition, as far as its disks and the number of VMs go.

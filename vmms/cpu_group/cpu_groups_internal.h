@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "vmms/units/cpu_groups.h"
+#include "vmms/cpu_group/cpu_groups.h"
 
 /* Reads the folder. Return: 0, -errno. */
 int cpu_groups_load(struct cpu_groups *groups) MUST_CHECK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CPU groups: their definitions, and the names of their slices. */
-#include "vmms/units/cpu_group.h"
+#include "vmms/cpu_group/cpu_group.h"
 
 #include "tests/unit/unit.h"
 

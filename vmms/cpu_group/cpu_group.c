@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* One CPU group, and its slice. */
-#include "vmms/units/cpu_group.h"
+#include "vmms/cpu_group/cpu_group.h"
 
 #include "common/base/log.h"
 #include "common/base/text.h"

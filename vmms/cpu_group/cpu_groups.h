@@ -14,7 +14,7 @@
 #include "common/base/cleanup.h"
 #include "common/definition/definition.h"
 #include "vmms/base/failure.h"
-#include "vmms/units/cpu_group.h"
+#include "vmms/cpu_group/cpu_group.h"
 
 struct folder;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The definition of a CPU group, read by a table of keys and written again. */
-#include "vmms/units/cpu_group_definition.h"
+#include "vmms/cpu_group/cpu_group_definition.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/file.h"

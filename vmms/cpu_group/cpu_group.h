@@ -12,7 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
-#include "vmms/units/cpu_group_definition.h"
+#include "vmms/cpu_group/cpu_group_definition.h"
 #include "vmms/units/units.h"
 
 struct sd_bus_slot;
