@@ -4,17 +4,10 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
+#include "vmwp/base/exit_status.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
-
-/* Exit statuses; `vmwp --help` lists them. */
-enum {
-	STATUS_OK = 0,
-	STATUS_ERROR = 1,
-	STATUS_USAGE = 2,
-	STATUS_GUEST_FAILED = 3, /* by hand: the guest crashed or triple-faulted, and was stopped */
-};
 
 enum options_mode { OPTIONS_RUN, OPTIONS_CONTROL, OPTIONS_PROBE, OPTIONS_EXIT };
 

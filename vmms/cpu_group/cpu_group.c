@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "vmms/units/slice_name.h"
 #include "vmms/units/unit_properties.h"
 #include "vmms/units/units_internal.h"
 
@@ -38,19 +39,6 @@ void cpu_group_free(struct cpu_group *group)
 	sd_bus_slot_unref(group->call);
 	cpu_group_definition_free(group->definition);
 	free(group);
-}
-
-void cpu_group_slice_name(const char *name, char slice[static CPU_GROUP_SLICE_SIZE])
-{
-	size_t used = (size_t)snprintf(slice, CPU_GROUP_SLICE_SIZE, "vmms-");
-
-	_Static_assert(sizeof("vmms-.slice") + 4 * DEFINITION_CPU_GROUP_NAME_MAX <=
-			       CPU_GROUP_SLICE_SIZE,
-		       "names of '-' alone fit");
-	for (; *name != '\0'; name++)
-		used += (size_t)snprintf(slice + used, CPU_GROUP_SLICE_SIZE - used,
-					 *name == '-' ? "\\x2d" : "%c", *name);
-	snprintf(slice + used, CPU_GROUP_SLICE_SIZE - used, ".slice");
 }
 
 /* ---- The slice ---- */
@@ -96,18 +84,20 @@ static int limited(sd_bus_message *reply, void *data, sd_bus_error *error)
 /* Of a slice that is there. */
 static int limit(struct cpu_group *group)
 {
-	char slice[CPU_GROUP_SLICE_SIZE];
+	char slice[SLICE_NAME_SIZE];
 	sd_bus_message *call = NULL;
 	int r;
 
-	cpu_group_slice_name(group->name, slice);
+	slice_name_of_cpu_group(group->name, slice);
 	r = units_new_call(group->units, "SetUnitProperties", &call);
 	if (r >= 0)
 		r = sd_bus_message_append(call, "sb", slice, true);
 	if (r >= 0)
 		r = sd_bus_message_open_container(call, 'a', "(sv)");
 	if (r >= 0)
-		r = unit_properties_append_group(call, group->definition);
+		r = unit_properties_append_shares(call, group->definition->cpu_weight,
+						  group->definition->cpu_quota,
+						  &group->definition->cpus);
 	if (r >= 0)
 		r = sd_bus_message_close_container(call);
 	if (r >= 0)
@@ -136,11 +126,11 @@ static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 
 static int open_slice(struct cpu_group *group)
 {
-	char slice[CPU_GROUP_SLICE_SIZE], description[DEFINITION_CPU_GROUP_NAME_MAX + 64];
+	char slice[SLICE_NAME_SIZE], description[DEFINITION_CPU_GROUP_NAME_MAX + 64];
 	sd_bus_message *call = NULL;
 	int r;
 
-	cpu_group_slice_name(group->name, slice);
+	slice_name_of_cpu_group(group->name, slice);
 	snprintf(description, sizeof(description), "Virtual Machines of CPU group %s", group->name);
 	r = units_new_call(group->units, "StartTransientUnit", &call);
 	if (r >= 0)
@@ -151,7 +141,9 @@ static int open_slice(struct cpu_group *group)
 		r = sd_bus_message_append(call, "(sv)(sv)", "Description", "s", description,
 					  "CPUAccounting", "b", true);
 	if (r >= 0)
-		r = unit_properties_append_group(call, group->definition);
+		r = unit_properties_append_shares(call, group->definition->cpu_weight,
+						  group->definition->cpu_quota,
+						  &group->definition->cpus);
 	if (r >= 0)
 		r = sd_bus_message_close_container(call);
 	if (r >= 0)
@@ -175,13 +167,13 @@ void cpu_group_apply(struct cpu_group *group)
 
 void cpu_group_remove(struct cpu_group *group)
 {
-	char slice[CPU_GROUP_SLICE_SIZE];
+	char slice[SLICE_NAME_SIZE];
 	sd_bus_message *call = NULL;
 	int r;
 
 	if (!units_are_used(group->units))
 		return;
-	cpu_group_slice_name(group->name, slice);
+	slice_name_of_cpu_group(group->name, slice);
 	r = units_new_call(group->units, "StopUnit", &call);
 	if (r >= 0)
 		r = sd_bus_message_append(call, "ss", slice, "fail");

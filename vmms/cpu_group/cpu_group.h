@@ -38,11 +38,6 @@ int cpu_group_new(struct units *units, const char *name, struct cpu_group_defini
 void cpu_group_free(struct cpu_group *group);
 DEFINE_CLEANUP(struct cpu_group *, cpu_group_free)
 
-#define CPU_GROUP_SLICE_SIZE 160
-
-/* Of a group of that name: "vmms-NAME.slice". A '-' in systemd's names would be another slice. */
-void cpu_group_slice_name(const char *name, char slice[static CPU_GROUP_SLICE_SIZE]);
-
 /* The slice is there, and has the limits of the definition. changed() may tell. */
 void cpu_group_apply(struct cpu_group *group);
 

@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "vmms/units/slice_name.h"
 #include "vmms/units/units_internal.h"
 
 #include <ctype.h>
@@ -19,23 +20,6 @@
 #define NOT_SET       UINT64_MAX /* of systemd: no limit */
 #define SECOND        1000000    /* microseconds: one CPU's time in each second */
 #define MEMORY_BEYOND (UINT64_C(512) << 20)
-
-bool owner_slice_name(const struct definition *definition, char slice[static OWNER_SLICE_SIZE])
-{
-	const char *owner = quota_owner(definition);
-	size_t used = (size_t)snprintf(slice, OWNER_SLICE_SIZE, "vmms-owner:");
-
-	_Static_assert(sizeof("vmms-owner:.slice") + 4 * DEFINITION_OWNER_MAX <= OWNER_SLICE_SIZE,
-		       "names of '-' alone fit");
-	if (!owner || definition->resources.cpu_group[0] != '\0')
-		return false;
-	for (; *owner != '\0'; owner++)
-		used += (size_t)snprintf(slice + used, OWNER_SLICE_SIZE - used,
-					 isalnum((unsigned char)*owner) ? "%c" : "\\x%02x",
-					 (unsigned char)*owner);
-	snprintf(slice + used, OWNER_SLICE_SIZE - used, ".slice");
-	return true;
-}
 
 /* ---- Its limits ---- */
 
@@ -126,10 +110,10 @@ static int limit(struct units *units, const char *slice, const struct quota *quo
 void owner_slice_enter(struct units *units, const struct definition *definition,
 		       const struct quota *quota)
 {
-	char slice[OWNER_SLICE_SIZE];
+	char slice[SLICE_NAME_SIZE];
 	int r;
 
-	if (!owner_slice_name(definition, slice))
+	if (!slice_name_of_owner(definition, slice))
 		return;
 	r = make(units, slice, definition->owner);
 	if (r == 0)

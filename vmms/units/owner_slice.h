@@ -15,14 +15,6 @@
 
 #include <stdbool.h>
 
-#define OWNER_SLICE_SIZE 192
-
-/*
- * The name, as "vmms-owner:alice.slice", which no CPU group has. Return: false: a VM with that
- * definition is in none, being root's, or in a CPU group.
- */
-bool owner_slice_name(const struct definition *definition, char slice[static OWNER_SLICE_SIZE]);
-
 /* To be called before the VM's unit is opened. What fails is logged. */
 void owner_slice_enter(struct units *units, const struct definition *definition,
 		       const struct quota *quota);

@@ -7,8 +7,7 @@
  */
 #include "vmms/units/unit_properties.h"
 
-#include "vmms/cpu_group/cpu_group.h"
-#include "vmms/units/owner_slice.h"
+#include "vmms/units/slice_name.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -50,12 +49,11 @@ static int append_processes(sd_bus_message *message, const pid_t *processes, siz
 /* The slice of its CPU group, or of its owner, below that of all. */
 static int append_slice(sd_bus_message *message, const struct definition *definition)
 {
-	char slice[OWNER_SLICE_SIZE];
+	char slice[SLICE_NAME_SIZE];
 
-	_Static_assert(CPU_GROUP_SLICE_SIZE <= OWNER_SLICE_SIZE, "either name fits");
 	if (definition->resources.cpu_group[0] != '\0')
-		cpu_group_slice_name(definition->resources.cpu_group, slice);
-	else if (!owner_slice_name(definition, slice))
+		slice_name_of_cpu_group(definition->resources.cpu_group, slice);
+	else if (!slice_name_of_owner(definition, slice))
 		strcpy(slice, "vmms.slice");
 	return sd_bus_message_append(message, "(sv)", "Slice", "s", slice);
 }
@@ -149,16 +147,17 @@ static int append_cpus(sd_bus_message *message, const char *property, const stru
 	return r;
 }
 
-int unit_properties_append_group(sd_bus_message *message, const struct cpu_group_definition *group)
+int unit_properties_append_shares(sd_bus_message *message, uint64_t cpu_weight, uint64_t cpu_quota,
+				  const struct cpu_list *cpus)
 {
-	uint64_t weight = group->cpu_weight > 0 ? group->cpu_weight : NOT_SET;
-	uint64_t quota = group->cpu_quota > 0 ? group->cpu_quota * QUOTA_SCALE : NOT_SET;
+	uint64_t weight = cpu_weight > 0 ? cpu_weight : NOT_SET;
+	uint64_t quota = cpu_quota > 0 ? cpu_quota * QUOTA_SCALE : NOT_SET;
 	int r;
 
 	r = sd_bus_message_append(message, "(sv)(sv)", "CPUWeight", "t", weight,
 				  "CPUQuotaPerSecUSec", "t", quota);
 	if (r >= 0)
-		r = append_cpus(message, "AllowedCPUs", &group->cpus);
+		r = append_cpus(message, "AllowedCPUs", cpus);
 	return r < 0 ? r : 0;
 }
 

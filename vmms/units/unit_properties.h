@@ -8,7 +8,6 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
-#include "vmms/cpu_group/cpu_group_definition.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -25,6 +24,9 @@ int unit_properties_append(sd_bus_message *message, const struct definition *def
 int unit_properties_append_limits(sd_bus_message *message,
 				  const struct definition *definition) MUST_CHECK;
 
-/* All limits of a CPU group, for its slice. */
-int unit_properties_append_group(sd_bus_message *message,
-				 const struct cpu_group_definition *group) MUST_CHECK;
+/*
+ * The shares of the host's CPUs that a slice has, in units of the definition. cpu_weight,
+ * cpu_quota: 0: none; cpus: empty: all.
+ */
+int unit_properties_append_shares(sd_bus_message *message, uint64_t cpu_weight, uint64_t cpu_quota,
+				  const struct cpu_list *cpus) MUST_CHECK;

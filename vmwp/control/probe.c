@@ -3,7 +3,7 @@
 #include "vmwp/control/probe.h"
 
 #include "hvshim/hvshim.h"
-#include "vmwp/options.h"
+#include "vmwp/base/exit_status.h"
 
 #include <errno.h>
 #include <stdio.h>

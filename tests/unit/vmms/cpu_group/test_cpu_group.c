@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CPU groups: their definitions, and the names of their slices. */
 #include "vmms/cpu_group/cpu_group.h"
+#include "vmms/units/slice_name.h"
 
 #include "tests/unit/unit.h"
 
@@ -81,15 +82,15 @@ static void refused(void **state)
 /* Each '-' of a slice's name leads to another slice; the longest name still fits. */
 static void names_of_slices(void **state)
 {
-	char slice[CPU_GROUP_SLICE_SIZE], dashes[DEFINITION_CPU_GROUP_NAME_MAX + 1];
+	char slice[SLICE_NAME_SIZE], dashes[DEFINITION_CPU_GROUP_NAME_MAX + 1];
 
-	cpu_group_slice_name("gold.1_x", slice);
+	slice_name_of_cpu_group("gold.1_x", slice);
 	assert_string_equal(slice, "vmms-gold.1_x.slice");
-	cpu_group_slice_name("a-b", slice);
+	slice_name_of_cpu_group("a-b", slice);
 	assert_string_equal(slice, "vmms-a\\x2db.slice");
 	memset(dashes, '-', sizeof(dashes) - 1);
 	dashes[sizeof(dashes) - 1] = '\0';
-	cpu_group_slice_name(dashes, slice);
+	slice_name_of_cpu_group(dashes, slice);
 	assert_int_equal(strlen(slice), strlen("vmms-.slice") + 4 * strlen(dashes));
 	assert_string_equal(slice + strlen(slice) - 10, "\\x2d.slice");
 }
