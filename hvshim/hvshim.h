@@ -21,7 +21,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/loop.h"
-#include "common/definition/enlightenments.h"
+#include "common/definition/definition.h"
 #include "vid/vid.h"
 
 #include <stdbool.h>

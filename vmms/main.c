@@ -9,7 +9,7 @@
 #include "common/base/log.h"
 #include "vmms/base/socket_folder.h"
 #include "vmms/bus/dbus.h"
-#include "vmms/host/host_report.h"
+#include "vmms/host/host.h"
 #include "vmms/metrics/metrics_server.h"
 #include "vmms/settings.h"
 #include "vmms/vm/manager.h"

@@ -8,9 +8,7 @@
  */
 #include "common/base/log.h"
 #include "vmwp/base/timings.h"
-#include "vmwp/control/control_server.h"
-#include "vmwp/control/probe.h"
-#include "vmwp/control/worker.h"
+#include "vmwp/control/control.h"
 #include "vmwp/options.h"
 #include "vmwp/sandbox/sandbox.h"
 

@@ -15,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "common/base/json.h"
+#include "common/definition/cpu_list.h"
 #include "common/definition/definition_host.h"
 #include "common/definition/definition_memory.h"
 #include "common/definition/definition_network.h"

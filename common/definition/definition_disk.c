@@ -2,7 +2,7 @@
 /* The disks and DVD drives of a definition, read by a table of keys. */
 #include "common/definition/definition.h"
 #include "common/definition/definition_internal.h"
-#include "common/image/image_format.h"
+#include "common/image/image.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/image/image_format.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Checks that the folders keep to their layers.
 
-The table below says, for every folder, which other folders and which libraries it may use. It is
-checked twice: in the sources (what is included) and in the build files (what is linked). Every
-breach is printed as FILE:LINE: why, and makes the exit status 1.
+Two tables below say what may be used: LAYERS for the folders at the top and the libraries, ROOMS for
+the rooms inside them. LAYERS is checked twice: in the sources (what is included) and in the build
+files (what is linked). Between rooms there is one public header for each room, and arrows point
+down: a room is above all those that it uses. Every breach is printed as FILE:LINE: why, and makes
+the exit status 1. The arrows between rooms are printed, with the number of includes that make them.
 
 usage: layers.py ROOT
 """
 
+import collections
+import graphlib
 import pathlib
 import re
 import sys
@@ -46,6 +50,64 @@ LAYERS = {
     "guest-vsc/agent": ({"guest-vsc/agent", "common/wire"}, set(), False),
 }
 
+# Folder: the rooms in it that it may use. A room may use "base" of its top folder without a word.
+ROOMS = {
+    "common": {"common/definition"},
+    "common/base": set(),
+    "common/wire": set(),
+    "common/image": set(),
+    "common/definition": {"common/image"},
+    "common/host": set(),
+    "vsp": set(),
+    "vsp/vmbus": set(),
+    "vsp/storage": {"vsp", "vsp/vmbus"},
+    "vsp/network": {"vsp", "vsp/vmbus"},
+    "vsp/ic": {"vsp/vmbus"},
+    "vsp/memory": {"vsp/vmbus"},
+    "vsp/socket": {"vsp/vmbus"},
+    "vmwp/base": set(),
+    "vmwp/resource": set(),
+    "vmwp/sandbox": set(),
+    "vmwp/cpu": set(),
+    "vmwp/boot": {"vmwp/cpu"},
+    "vmwp/chipset": set(),
+    "vmwp/machine": {"vmwp/boot", "vmwp/chipset", "vmwp/cpu", "vmwp/resource"},
+    "vmwp/device": {"vmwp/machine", "vmwp/resource"},
+    "vmwp/control": {"vmwp/chipset", "vmwp/device", "vmwp/machine", "vmwp/resource"},
+    "vmwp": {"vmwp/control", "vmwp/sandbox"},
+    "vmms/base": set(),
+    "vmms/host": set(),
+    "vmms/units": set(),
+    "vmms/cpu_group": {"vmms/host", "vmms/units"},
+    "vmms/network": {"vmms/host"},
+    "vmms/image": {"vmms/image/guard"},
+    "vmms/image/guard": set(),
+    "vmms/worker": {"vmms/image"},
+    "vmms/vm": {"vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/units",
+                "vmms/worker"},
+    "vmms/metrics": {"vmms/vm"},
+    "vmms/bus": {"vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/vm"},
+    "vmms": {"vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
+    "vmms/vmctl": set(),
+}
+
+# Rooms of small headers, all of which are public.
+SMALL_HEADERS = {"common", "common/base", "common/wire", "vmms/base", "vmwp/base"}
+
+# The public header of a room that does not have the room's own name.
+PUBLIC = {
+    "vmms/bus": "dbus.h",
+    "vmms/cpu_group": "cpu_groups.h",
+    "vmms/image/guard": "image_guard.h",
+    "vmms/metrics": "metrics_server.h",
+    "vmms/vm": "manager.h",
+    "vmwp/device": "devices.h",
+    "vmwp/resource": "resources.h",
+    "vsp": "iov.h",
+    "vsp/memory": "balloon.h",
+    "vsp/socket": "sockets.h",
+}
+
 # common/base/cc.h and guid.h hold nothing of the C library: they are freestanding too.
 FREESTANDING_BASE = {"common/base/cc.h", "common/base/gpa.h", "common/base/guid.h"}
 
@@ -67,6 +129,44 @@ def folder_of(path):
     parts = path.split("/")[:-1]
     rows = ("/".join(parts[:depth]) for depth in (2, 1))
     return next((row for row in rows if row in LAYERS), None)
+
+
+def room_of(path):
+    """The room that a path inside the tree is in, or None where its top folder has no rooms."""
+    room = path.rpartition("/")[0]
+    top = room.split("/")[0]
+    return room if any(row.split("/")[0] == top for row in ROOMS) else None
+
+
+def public_header(room):
+    return f"{room}/{PUBLIC.get(room, room.rpartition('/')[2] + '.h')}"
+
+
+def check_room(name, header, arrows):
+    """What one file of a room includes of another room's."""
+    room, target = room_of(name), room_of(header)
+    if target is None or target == room:
+        return None
+    if target not in ROOMS:
+        return f"{target}/ is no room of the table"
+    if target not in SMALL_HEADERS and header != public_header(target):
+        return f"{header} is private to {target}/: include {public_header(target)}"
+    if room is None or room.split("/")[0] != target.split("/")[0]:
+        return None
+    if room not in ROOMS:
+        return f"{room}/ is no room of the table"
+    arrows[room, target] += 1
+    if target not in ROOMS[room] | {room.split("/")[0] + "/base"}:
+        return f"{room}/ must not use {target}/"
+    return None
+
+
+def check_table():
+    """No room is above itself."""
+    try:
+        graphlib.TopologicalSorter(ROOMS).prepare()
+    except graphlib.CycleError as error:
+        yield f"tests/lint/layers.py: rooms in a circle: {' -> '.join(error.args[1])}"
 
 
 def library_of(header):
@@ -101,7 +201,7 @@ def check_own_include(folder, root, header):
     return None
 
 
-def check_sources(root):
+def check_sources(root, arrows):
     for path in files_of(root, "*.[chS]"):
         name = path.relative_to(root).as_posix()
         folder = folder_of(name)
@@ -114,7 +214,8 @@ def check_sources(root):
             if match.group(2):
                 why = check_system_include(folder, match.group(2))
             else:
-                why = check_own_include(folder, root, match.group(3))
+                why = (check_own_include(folder, root, match.group(3)) or
+                       check_room(name, match.group(3), arrows))
             if why:
                 yield f"{name}:{number}: {why}"
 
@@ -168,7 +269,10 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     root = pathlib.Path(sys.argv[1])
-    breaches = [*check_sources(root), *check_build_files(root)]
+    arrows = collections.Counter()
+    breaches = [*check_table(), *check_sources(root, arrows), *check_build_files(root)]
+    for (room, target), count in sorted(arrows.items()):
+        print(f"{room} -> {target}: {count}")
     for breach in breaches:
         print(breach)
     print(f"layers: {len(breaches)} breaches")

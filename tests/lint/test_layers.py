@@ -18,6 +18,8 @@ CLEAN = {
     "vid/vid.h": '#include "common/base/cc.h"\n',
     "vid/vp.c": "#include <linux/kvm.h>\n",
     "vsp/vmbus/vmbus.h": '#include "common/wire/ring.h"\n',
+    "vsp/vmbus/gpadl.h": "",
+    "vsp/storage/storage.h": '#include "vsp/vmbus/vmbus.h"\n',
     "vsp/CMakeLists.txt": "vmms_library(vsp SOURCES a.c DEPENDS common)\n",
 }
 
@@ -31,6 +33,10 @@ BREACHES = [
     ("common/base/a.c", '#include "vsp/vmbus/vmbus.h"\n', "must not include vsp"),
     ("common/base/a.c", '#include "nowhere.h"\n', "not a path from the root"),
     ("guest-vsc/a.c", '#include "vsp/vmbus/vmbus.h"\n', "must not include vsp"),
+    ("vsp/vmbus/bus.c", '#include "vsp/storage/storage.h"\n', "must not use vsp/storage/"),
+    ("vsp/storage/a.c", '#include "vsp/vmbus/gpadl.h"\n', "is private to vsp/vmbus/"),
+    ("vmwp/main.c", '#include "vsp/vmbus/gpadl.h"\n', "is private to vsp/vmbus/"),
+    ("vsp/cellar/a.c", '#include "vsp/vmbus/vmbus.h"\n', "is no room of the table"),
     ("vid/CMakeLists.txt", "vmms_library(vid SOURCES a.c DEPENDS common vsp)\n", "must not link vsp"),
     ("hvshim/CMakeLists.txt", "vmms_library(hvshim SOURCES a.c LIBRARIES libnl-3.0)\n",
      "must not link libnl-3.0"),

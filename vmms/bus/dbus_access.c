@@ -15,7 +15,7 @@
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/bus/dbus_size.h"
 #include "vmms/bus/permit.h"
-#include "vmms/image/resources.h"
+#include "vmms/image/image.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 /* org.vmms1.VM: what it does with network adapters. docs/dbus/org.vmms1.VM.md. */
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/bus/permit.h"
-#include "vmms/network/capture.h"
-#include "vmms/vm/adapter.h"
+#include "vmms/network/network.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <stdio.h>

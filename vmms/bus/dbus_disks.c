@@ -5,9 +5,7 @@
  */
 #include "common/base/log.h"
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/vm/vm_disk_health.h"
-#include "vmms/vm/vm_images.h"
-#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <string.h>

@@ -9,7 +9,7 @@
 #include "common/base/log.h"
 #include "vmms/base/user.h"
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/host/host_check_service.h"
+#include "vmms/host/host.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,9 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/vm/vm.h"
-#include "vmms/vm/vm_dump.h"
-#include "vmms/vm/vm_guest.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "common/base/log.h"
 #include "common/control.h"
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "common/base/json.h"
 #include "vmms/bus/dbus.h"
 #include "vmms/bus/dbus_access.h"
-#include "vmms/host/host_report.h"
+#include "vmms/host/host.h"
 
 struct dbus_service {
 	struct manager *manager;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* org.vmms1.VM, the event log: GetLog() and Logged. */
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/vm/vm_log.h"
+#include "vmms/vm/manager.h"
 
 static int append_entry(void *data, const struct vm_log_entry *entry)
 {

@@ -2,7 +2,7 @@
 /* GetStatistics() of org.vmms1.VM and org.vmms1.Manager. */
 #include "common/base/log.h"
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/vm/statistics.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,9 +2,7 @@
 /* org.vmms1.VM: docs/dbus/org.vmms1.VM.md. */
 #include "vmms/bus/dbus_guest.h"
 #include "vmms/bus/dbus_internal.h"
-#include "vmms/vm/guest_life.h"
-#include "vmms/vm/vm_sockets.h"
-#include "vmms/vm/vm_unit.h"
+#include "vmms/vm/manager.h"
 
 #include <errno.h>
 #include <stdio.h>

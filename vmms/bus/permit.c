@@ -4,7 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/base/text.h"
-#include "vmms/vm/vm.h"
+#include "vmms/vm/manager.h"
 
 #include <string.h>
 #include <unistd.h>

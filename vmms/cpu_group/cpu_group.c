@@ -4,9 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
-#include "vmms/units/slice_name.h"
-#include "vmms/units/unit_properties.h"
-#include "vmms/units/units_internal.h"
+#include "vmms/units/units.h"
 
 #include <errno.h>
 #include <stdio.h>

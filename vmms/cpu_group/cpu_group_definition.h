@@ -13,8 +13,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
-#include "common/definition/cpu_list.h"
-#include "common/definition/definition_resources.h"
+#include "common/definition/definition.h"
 
 #define CPU_GROUP_DEFINITION_VERSION 1
 #define CPU_GROUP_SIZE_MAX           (64 * 1024) /* bytes of text */

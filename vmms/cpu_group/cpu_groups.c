@@ -5,7 +5,7 @@
 #include "common/base/log.h"
 #include "vmms/base/folder.h"
 #include "vmms/cpu_group/cpu_groups_internal.h"
-#include "vmms/host/host_cpus.h"
+#include "vmms/host/host.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "common/host/host_check.h"
+#include "common/host/host.h"
 
 #include <sys/types.h>
 

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "common/definition/cpu_list.h"
+#include "common/definition/definition.h"
 #include "vmms/base/failure.h"
 
 /*

@@ -17,7 +17,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/image/image_format.h"
+#include "common/image/image.h"
 #include "vmms/base/failure.h"
 #include "vmms/image/opener.h"
 #include "vmms/image/resources.h"

@@ -12,7 +12,6 @@
 #include "vmms/metrics/http_request.h"
 #include "vmms/metrics/metrics.h"
 #include "vmms/vm/manager.h"
-#include "vmms/vm/statistics.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

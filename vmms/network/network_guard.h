@@ -19,7 +19,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -2,7 +2,7 @@
 /* The rules for one port, as text for nftables: a chain "port_NAME" of a table. */
 #pragma once
 
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 
 #include <stdio.h>
 

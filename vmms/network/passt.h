@@ -12,7 +12,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 #include "vmms/base/process.h"
 
 #include <systemd/sd-event.h>

@@ -16,7 +16,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/list.h"
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 #include "vmms/base/failure.h"
 #include "vmms/network/network_guard.h"
 #include "vmms/network/network_link.h"

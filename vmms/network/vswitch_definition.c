@@ -3,7 +3,7 @@
 #include "vmms/network/vswitch_definition.h"
 
 #include "common/base/file.h"
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
  */
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
-#include "vmms/host/interface_owner.h"
+#include "vmms/host/host.h"
 #include "vmms/network/network_sysctl.h"
 #include "vmms/network/vswitch_internal.h"
 #include "vmms/network/vswitches.h"

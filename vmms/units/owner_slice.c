@@ -10,7 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "vmms/units/slice_name.h"
-#include "vmms/units/units_internal.h"
+#include "vmms/units/units.h"
 
 #include <ctype.h>
 #include <stdint.h>

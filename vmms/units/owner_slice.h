@@ -10,10 +10,11 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
-#include "vmms/units/quota.h"
-#include "vmms/units/units.h"
 
 #include <stdbool.h>
+
+struct units;
+struct quota;
 
 /* To be called before the VM's unit is opened. What fails is logged. */
 void owner_slice_enter(struct units *units, const struct definition *definition,

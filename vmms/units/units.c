@@ -14,7 +14,7 @@
 #include "vmms/base/bus_connection.h"
 #include "vmms/units/machine_name.h"
 #include "vmms/units/unit_properties.h"
-#include "vmms/units/units_internal.h"
+#include "vmms/units/units.h"
 
 #include <errno.h>
 #include <stdio.h>

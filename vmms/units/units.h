@@ -21,9 +21,14 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/definition/definition.h"
+#include "vmms/units/owner_slice.h"
+#include "vmms/units/quota.h"
+#include "vmms/units/slice_name.h"
+#include "vmms/units/unit_properties.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
 struct dbus_settings;
@@ -106,3 +111,13 @@ void unit_register_machine(struct unit *unit, const struct definition *definitio
  * some moments later; systemd forgets such a unit then.
  */
 void unit_ask_result(struct unit *unit);
+
+/* ---- For who asks systemd for other units, as CPU groups for slices ---- */
+
+#define SYSTEMD_ERROR_UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
+
+/*
+ * A call of a method of systemd's manager, for the caller to append to, to send and to unreference.
+ * The connection is made if there is none. Return: 0; -errno.
+ */
+int units_new_call(struct units *units, const char *method, sd_bus_message **ret_call) MUST_CHECK;

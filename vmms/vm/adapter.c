@@ -4,9 +4,7 @@
 
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
-#include "vmms/network/capture.h"
-#include "vmms/network/network_tap.h"
-#include "vmms/network/passt.h"
+#include "vmms/network/network.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"

@@ -17,9 +17,9 @@
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
 #include "common/control.h"
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 #include "vmms/base/failure.h"
-#include "vmms/network/network_link.h"
+#include "vmms/network/network.h"
 
 #include <stdbool.h>
 #include <systemd/sd-event.h>

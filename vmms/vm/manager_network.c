@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All VMs of the daemon, as virtual switches see them: who is connected, and to be so again. */
-#include "vmms/network/vswitches.h"
+#include "vmms/network/network.h"
 #include "vmms/vm/adapter.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm.h"

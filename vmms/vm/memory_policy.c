@@ -3,7 +3,7 @@
 #include "vmms/vm/memory_policy.h"
 
 #include "common/base/cc.h"
-#include "common/definition/definition_memory.h"
+#include "common/definition/definition.h"
 
 #define UNIT DEFINITION_MEMORY_UNIT
 

@@ -12,7 +12,7 @@
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
 #include "vmms/base/failure.h"
-#include "vmms/units/quota.h"
+#include "vmms/units/units.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -14,7 +14,7 @@
 
 #include "common/base/cc.h"
 #include "common/control.h"
-#include "vmms/host/process_usage.h"
+#include "vmms/host/host.h"
 
 #include <stdbool.h>
 #include <stddef.h>

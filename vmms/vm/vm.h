@@ -23,7 +23,6 @@
 #include "vmms/vm/vm_memory.h"
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_state.h"
-#include "vmms/worker/console.h"
 #include "vmms/worker/worker.h"
 
 #include <stdbool.h>
@@ -146,6 +145,9 @@ void vm_describe_guest(const struct vm *vm, char text[GUEST_LIFE_TEXT]);
 
 /* Return: 0, or a negative number with *failure filled if the verb cannot be obeyed now. */
 int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure) MUST_CHECK;
+
+/* The answer of a worker that refused. Return: as failure_set(). */
+int vm_failure(const struct vm *vm, const char *code, const char *text, struct failure *failure);
 
 /* It has a worker, or is just getting one. */
 bool vm_is_up(const struct vm *vm);

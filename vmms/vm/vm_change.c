@@ -11,7 +11,7 @@
 #include "common/base/log.h"
 #include "common/control.h"
 #include "vmms/base/fault.h"
-#include "vmms/image/opener.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_change_log.h"
 #include "vmms/vm/vm_disk_health.h"

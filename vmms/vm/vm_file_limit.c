@@ -5,8 +5,8 @@
 #include "common/base/log.h"
 #include "common/dbus_names.h"
 #include "common/definition/definition.h"
-#include "common/image/image_format.h"
-#include "vmms/image/opener.h"
+#include "common/image/image.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"
 

@@ -2,9 +2,8 @@
 /* One VM: image servers that have died are started again. */
 #include "vmms/vm/vm_image_restart.h"
 
-#include "common/image/image_format.h"
-#include "vmms/image/file_holder.h"
-#include "vmms/image/opener.h"
+#include "common/image/image.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_internal.h"

@@ -2,9 +2,8 @@
 /* One VM: the servers of its disk images that are not raw. */
 #include "vmms/vm/vm_images.h"
 
-#include "common/image/image_format.h"
-#include "vmms/image/image_chain.h"
-#include "vmms/image/image_server.h"
+#include "common/image/image.h"
+#include "vmms/image/image.h"
 #include "vmms/units/units.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_disk_health.h"

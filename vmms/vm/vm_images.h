@@ -10,8 +10,7 @@
 
 #include "common/base/json.h"
 #include "vmms/base/failure.h"
-#include "vmms/image/opener.h"
-#include "vmms/image/resources.h"
+#include "vmms/image/image.h"
 #include "vmms/worker/worker.h"
 
 struct vm;

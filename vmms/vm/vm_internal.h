@@ -34,9 +34,6 @@ void vm_note_start(struct vm *vm);
 void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handler);
 void vm_clear_timer(struct vm *vm);
 
-/* The answer of a worker that refused. Return: as failure_set(). */
-int vm_failure(const struct vm *vm, const char *code, const char *text, struct failure *failure);
-
 /* The guest took out what is in a DVD drive: the definition is changed, and saved. */
 void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun);
 

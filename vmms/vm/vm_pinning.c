@@ -5,7 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "vmms/cpu_group/cpu_groups.h"
-#include "vmms/host/host_cpus.h"
+#include "vmms/host/host.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"

@@ -12,7 +12,7 @@
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_log.h"
 #include "vmms/vm/vm_unfinished.h"
-#include "vmms/worker/end_queue.h"
+#include "vmms/worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,7 +13,7 @@
 #include "vmms/base/errand.h"
 #include "vmms/base/socket_folder.h"
 #include "vmms/base/user.h"
-#include "vmms/image/resources.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_internal.h"

@@ -8,7 +8,7 @@
 #include "common/base/log.h"
 #include "common/control.h"
 #include "vmms/base/fault.h"
-#include "vmms/image/opener.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/job.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_internal.h"

@@ -8,8 +8,7 @@
 #include "vmms/vm/vm_unit.h"
 
 #include "vmms/cpu_group/cpu_groups.h"
-#include "vmms/network/passt.h"
-#include "vmms/units/owner_slice.h"
+#include "vmms/network/network.h"
 #include "vmms/units/units.h"
 #include "vmms/vm/adapter.h"
 #include "vmms/vm/manager.h"

@@ -2,7 +2,7 @@
 /* vmctl list, show. */
 #include "common/base/parse.h"
 #include "common/base/text.h"
-#include "common/definition/cpu_list.h"
+#include "common/definition/definition.h"
 #include "vmms/vmctl/adapter_text.h"
 #include "vmms/vmctl/disk_list.h"
 #include "vmms/vmctl/screen.h"

@@ -4,7 +4,7 @@
 
 #include "common/base/parse.h"
 #include "common/base/path.h"
-#include "common/image/image_format.h"
+#include "common/image/image.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "common/host/host_check.h"
+#include "common/host/host.h"
 
 #include <systemd/sd-bus.h>
 

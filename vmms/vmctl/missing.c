@@ -4,7 +4,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
-#include "common/definition/definition_network.h"
+#include "common/definition/definition.h"
 #include "vmms/vmctl/disk_text.h"
 
 #include <errno.h>

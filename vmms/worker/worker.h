@@ -18,7 +18,10 @@
 #include "common/definition/definition.h"
 #include "vmms/base/process.h"
 #include "vmms/base/watch.h"
-#include "vmms/image/file_holder.h"
+#include "vmms/image/image.h"
+#include "vmms/worker/console.h"
+#include "vmms/worker/end_queue.h"
+#include "vmms/worker/worker_users.h"
 
 #include <stdbool.h>
 #include <stddef.h>

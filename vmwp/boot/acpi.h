@@ -11,7 +11,7 @@
 #include "common/base/cc.h"
 #include "vid/vid.h"
 #include "vmwp/base/memory_layout.h"
-#include "vmwp/cpu/numa.h"
+#include "vmwp/cpu/cpu.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -16,6 +16,8 @@
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/base/memory_layout.h"
+#include "vmwp/boot/acpi.h"
+#include "vmwp/boot/smbios.h"
 
 #include <stdint.h>
 

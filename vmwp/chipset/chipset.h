@@ -14,7 +14,9 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "vid/vid.h"
+#include "vmwp/chipset/console.h"
 #include "vmwp/chipset/power.h"
+#include "vmwp/chipset/terminal.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,6 +11,8 @@
  */
 #include "vmwp/chipset/console.h"
 
+#include "vmwp/chipset/chipset.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -14,10 +14,11 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
-#include "vmwp/chipset/chipset.h"
 
 #include <stddef.h>
 #include <stdint.h>
+
+struct chipset;
 
 struct console;
 

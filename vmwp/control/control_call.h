@@ -4,7 +4,7 @@
 #pragma once
 
 #include "vmwp/control/control_methods.h"
-#include "vmwp/device/adapters.h"
+#include "vmwp/device/devices.h"
 
 #include <stdbool.h>
 #include <stdint.h>

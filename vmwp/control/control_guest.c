@@ -9,7 +9,7 @@
 
 #include "vmwp/control/control_server.h"
 #include "vmwp/control/worker.h"
-#include "vmwp/device/guest_services.h"
+#include "vmwp/device/devices.h"
 #include "vsp/ic/ic.h"
 
 #include <errno.h>

@@ -18,7 +18,7 @@
 #include "vmwp/control/processors.h"
 #include "vmwp/control/statistics.h"
 #include "vmwp/control/worker.h"
-#include "vmwp/device/guest_memory.h"
+#include "vmwp/device/devices.h"
 
 #include <errno.h>
 #include <stdarg.h>

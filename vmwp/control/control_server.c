@@ -19,7 +19,6 @@
 #include "vmwp/control/control_outbox.h"
 #include "vmwp/control/worker.h"
 #include "vsp/ic/ic.h"
-#include "vsp/ic/ic_kvp.h"
 #include "vsp/socket/sockets.h"
 
 #include <errno.h>

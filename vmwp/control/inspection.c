@@ -5,10 +5,8 @@
 #include "common/base/json.h"
 #include "vmwp/control/statistics.h"
 #include "vmwp/control/worker.h"
-#include "vmwp/device/guest_memory.h"
-#include "vmwp/device/guest_services.h"
-#include "vmwp/machine/incarnation.h"
-#include "vmwp/machine/vp_registers.h"
+#include "vmwp/device/devices.h"
+#include "vmwp/machine/machine.h"
 
 /*
  * Of one answer. A vp takes 6 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX

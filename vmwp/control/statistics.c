@@ -5,10 +5,9 @@
 #include "common/base/json.h"
 #include "common/control.h"
 #include "vmwp/control/worker.h"
-#include "vmwp/device/adapters.h"
-#include "vmwp/machine/incarnation.h"
+#include "vmwp/device/devices.h"
+#include "vmwp/machine/machine.h"
 #include "vsp/network/network.h"
-#include "vsp/storage/disk.h"
 #include "vsp/storage/storage.h"
 
 _Static_assert(DISK_LATENCY_BUCKETS == CONTROL_LATENCY_BUCKETS, "as the daemon reads them");

@@ -7,9 +7,7 @@
 #include "common/wire/vmbus.h"
 #include "vmwp/control/control_dump.h"
 #include "vmwp/control/control_server.h"
-#include "vmwp/device/guest_addresses.h"
-#include "vmwp/device/guest_memory.h"
-#include "vmwp/device/guest_services.h"
+#include "vmwp/device/devices.h"
 
 #include <errno.h>
 #include <inttypes.h>

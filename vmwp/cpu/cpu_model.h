@@ -9,7 +9,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/definition/definition_processors.h"
+#include "common/definition/definition.h"
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
 

@@ -4,9 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/image/image.h"
-#include "common/image/image_format.h"
 #include "vsp/ic/ic.h"
-#include "vsp/storage/nbd_handshake.h"
 #include "vsp/storage/storage.h"
 
 #include <errno.h>

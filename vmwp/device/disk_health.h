@@ -19,7 +19,7 @@
 #include "common/base/json.h"
 #include "common/base/loop.h"
 #include "common/definition/definition.h"
-#include "vsp/storage/disk.h"
+#include "vsp/storage/storage.h"
 
 struct disk_health;
 struct disk_healths;

@@ -13,7 +13,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "vmwp/device/adapters.h"
-#include "vsp/ic/ic_kvp.h"
+#include "vsp/ic/ic.h"
 
 struct guest_addresses;
 

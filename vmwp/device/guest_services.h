@@ -11,11 +11,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/definition/definition.h"
-#include "vsp/ic/ic_file_copy.h"
-#include "vsp/ic/ic_kvp.h"
-#include "vsp/ic/ic_time.h"
-#include "vsp/ic/ic_vss.h"
-#include "vsp/socket/socket_listener.h"
+#include "vsp/ic/ic.h"
 #include "vsp/socket/sockets.h"
 #include "vsp/vmbus/vmbus.h"
 

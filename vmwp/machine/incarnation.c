@@ -4,9 +4,7 @@
 
 #include "common/definition/definition.h"
 #include "common/wire/vmbus.h"
-#include "vmwp/boot/acpi.h"
 #include "vmwp/boot/boot.h"
-#include "vmwp/boot/smbios.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -14,8 +14,7 @@
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/base/memory_layout.h"
-#include "vmwp/cpu/numa.h"
-#include "vmwp/cpu/topology.h"
+#include "vmwp/cpu/cpu.h"
 #include "vmwp/machine/vps.h"
 
 #include <stdint.h>

@@ -27,6 +27,8 @@
 #include "hvshim/hvshim.h"
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
+#include "vmwp/machine/incarnation.h"
+#include "vmwp/machine/vp_registers.h"
 #include "vmwp/resource/resources.h"
 
 #include <stdbool.h>

@@ -6,8 +6,7 @@
 #pragma once
 
 #include "vmwp/chipset/chipset.h"
-#include "vmwp/cpu/cpu_model.h"
-#include "vmwp/cpu/numa.h"
+#include "vmwp/cpu/cpu.h"
 #include "vmwp/machine/incarnation.h"
 #include "vmwp/machine/machine.h"
 #include "vmwp/machine/vmbus_host.h"

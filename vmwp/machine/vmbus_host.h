@@ -8,7 +8,7 @@
 
 #include "hvshim/hvshim.h"
 #include "vid/vid.h"
-#include "vsp/vmbus/host.h"
+#include "vsp/vmbus/vmbus.h"
 
 struct vmbus_host {
 	struct vid_memory *memory;       /* borrowed */

@@ -8,7 +8,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
-#include "common/definition/cpu_list.h"
+#include "common/definition/definition.h"
 #include "vid/vid.h"
 
 #include <stdbool.h>

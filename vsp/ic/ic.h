@@ -14,6 +14,10 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/wire/ic.h"
+#include "vsp/ic/ic_file_copy.h"
+#include "vsp/ic/ic_kvp.h"
+#include "vsp/ic/ic_time.h"
+#include "vsp/ic/ic_vss.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>

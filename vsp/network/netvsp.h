@@ -34,7 +34,6 @@
 #include "vsp/network/network.h"
 #include "vsp/network/rndis.h"
 #include "vsp/vmbus/vmbus.h"
-#include "vsp/vmbus/vmbus_buffer.h"
 
 #define NETVSP_MTU_MIN     68
 #define NETVSP_MTU_MAX     9216

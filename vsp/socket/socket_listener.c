@@ -7,6 +7,8 @@
  */
 #include "vsp/socket/socket_listener.h"
 
+#include "vsp/socket/sockets.h"
+
 #include "common/base/loop.h"
 
 #include <errno.h>

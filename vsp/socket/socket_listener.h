@@ -15,9 +15,11 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
-#include "vsp/socket/sockets.h"
+#include "common/base/loop.h"
 
 #include <stdint.h>
+
+struct sockets;
 
 #define SOCKET_LISTENER_MAX 16
 

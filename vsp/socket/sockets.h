@@ -18,6 +18,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "vsp/socket/socket_listener.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <stdint.h>

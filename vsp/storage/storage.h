@@ -20,6 +20,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "vsp/storage/disk.h"
+#include "vsp/storage/nbd_handshake.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>

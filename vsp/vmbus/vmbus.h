@@ -20,6 +20,7 @@
 #include "common/wire/ring.h"
 #include "common/wire/vmbus.h"
 #include "vsp/vmbus/host.h"
+#include "vsp/vmbus/vmbus_buffer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,10 +11,11 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "vsp/vmbus/vmbus.h"
 
 #include <stdint.h>
 #include <sys/uio.h>
+
+struct vmbus_channel;
 
 struct vmbus_buffer;
 

@@ -4,7 +4,7 @@
 #include "common/base/cleanup.h"
 #include "tests/unit/unit.h"
 #include "vmwp/base/platform.h"
-#include "vmwp/chipset/console.h"
+#include "vmwp/chipset/chipset.h"
 #include "vmwp/chipset/serial.h"
 #include "vmwp/chipset/terminal.h"
 
