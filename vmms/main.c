@@ -44,7 +44,7 @@ static void notify_status(const struct service *service)
 
 	list_for_each (link, &service->manager->vms) {
 		count++;
-		running += container_of(link, struct vm, link)->worker != NULL;
+		running += container_of(link, struct vm, link)->run.worker != NULL;
 	}
 	(void)sd_notifyf(false, "STATUS=%u VMs, %u with a worker", count, running);
 }

@@ -32,7 +32,7 @@ static struct json_object *describe_disk(const struct vm *vm, const struct defin
 	pid_t server = vm_images_find(vm, disk->controller, disk->lun);
 	struct json_object *object = definition_disk_to_json(disk);
 
-	if (vm->worker)
+	if (vm->run.worker)
 		json_add(&object, "health", json_object_new_string(health ? health->health : "ok"));
 	if (health)
 		json_add(&object, "problem", json_object_new_string(health->text));
@@ -121,8 +121,8 @@ int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error)
 		return -ENOMEM;
 	question->call = sd_bus_message_ref(call);
 	question->disks = describe(vm);
-	if (vm->worker && vm->started_at > 0 &&
-	    worker_request(vm->worker, "disks", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
+	if (vm->run.worker && vm->run.started_at > 0 &&
+	    worker_request(vm->run.worker, "disks", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
 			   question) >= 0)
 		return 1;
 	r = reply_disks(call, question->disks);
@@ -138,7 +138,7 @@ int dbus_get_disk_problems(sd_bus *bus, const char *path, const char *interface,
 	int r;
 
 	r = sd_bus_message_open_container(reply, 'a', "(uuss)");
-	list_for_each (link, (struct list *)&vm->disk_healths) {
+	list_for_each (link, (struct list *)&vm->images.healths) {
 		const struct vm_disk_health *health =
 			container_of(link, struct vm_disk_health, link);
 

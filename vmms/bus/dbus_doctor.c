@@ -71,7 +71,7 @@ static void look_at_vms(const struct dbus_service *service, struct question *que
 	list_for_each (link, &service->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (!vm->worker && vm->definition->memory.pages == DEFINITION_PAGES_HUGETLB)
+		if (!vm->run.worker && vm->definition->memory.pages == DEFINITION_PAGES_HUGETLB)
 			question->kernel.hugetlb_bytes += vm->definition->memory.size;
 		if (dbus_caller_sees(service, vm))
 			question->service.images.unseen += (unsigned)vm->definition->disk_count;

@@ -46,7 +46,7 @@ static int ask(struct vm *vm, sd_bus_message *call, struct json_object *argument
 	struct question *question;
 	int r;
 
-	if (!vm->worker || vm->started_at == 0)
+	if (!vm->run.worker || vm->run.started_at == 0)
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "VM '%s' is %s; there is something to inspect while it runs",
 				   vm->definition->name, vm_state_name(vm->state));
@@ -54,7 +54,7 @@ static int ask(struct vm *vm, sd_bus_message *call, struct json_object *argument
 	if (!question)
 		return failure_no_memory(failure);
 	*question = (struct question){ sd_bus_message_ref(call), vm };
-	r = worker_request(vm->worker, "inspect", arguments, NULL, 0, INSPECT_TIMEOUT, answered,
+	r = worker_request(vm->run.worker, "inspect", arguments, NULL, 0, INSPECT_TIMEOUT, answered,
 			   question);
 	if (r == 0)
 		return 0;

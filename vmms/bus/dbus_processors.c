@@ -106,8 +106,8 @@ int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error)
 		return -ENOMEM;
 	question->call = sd_bus_message_ref(call);
 	question->description = describe(vm->definition);
-	if (vm->worker && vm->started_at > 0 &&
-	    worker_request(vm->worker, "processors", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
+	if (vm->run.worker && vm->run.started_at > 0 &&
+	    worker_request(vm->run.worker, "processors", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
 			   question) >= 0)
 		return 1;
 	r = dbus_reply_json(call, question->description);

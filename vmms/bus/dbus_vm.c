@@ -213,8 +213,8 @@ PROPERTY(notes, "s", vm->definition->notes)
 PROPERTY(state, "s", vm_state_name(vm->state))
 PROPERTY(state_reason, "s", vm->reason)
 PROPERTY(engine, "s", vm_engine(vm))
-PROPERTY(heartbeat, "s", vm->heartbeat)
-PROPERTY(vmbus_version, "s", vm->vmbus_version)
+PROPERTY(heartbeat, "s", vm->run.heartbeat)
+PROPERTY(vmbus_version, "s", vm->run.vmbus_version)
 PROPERTY(processors, "u", (uint32_t)vm->definition->processors.count)
 PROPERTY(topology, "(uuu)", (uint32_t)vm->definition->processors.sockets,
 	 (uint32_t)vm->definition->processors.cores, (uint32_t)vm->definition->processors.threads)
@@ -224,10 +224,10 @@ PROPERTY(memory_state, "s", vm->memory.state)
 PROPERTY(memory_target, "t", vm->memory.target)
 PROPERTY(memory_assigned, "t", vm_memory_assigned(vm))
 PROPERTY(memory_demand, "t", vm->memory.demand)
-PROPERTY(worker_pid, "u", vm->worker ? (uint32_t)worker_pid(vm->worker) : 0)
+PROPERTY(worker_pid, "u", vm->run.worker ? (uint32_t)worker_pid(vm->run.worker) : 0)
 PROPERTY(started_at, "t", vm_started_at(vm))
-PROPERTY(resets, "u", (uint32_t)vm->resets)
-PROPERTY(crash_text, "s", vm->crash_text)
+PROPERTY(resets, "u", (uint32_t)vm->run.resets)
+PROPERTY(crash_text, "s", vm->crash.text)
 PROPERTY(guest_os, "s", vm->guest.os)
 PROPERTY(guest_host_name, "s", vm->guest.host_name)
 PROPERTY(unit, "s", vm_unit_name(vm))
@@ -270,8 +270,8 @@ static int get_crash_parameters(sd_bus *bus, const char *path, const char *inter
 {
 	const struct vm *vm = data;
 
-	return sd_bus_message_append_array(reply, 't', vm->crash_parameters,
-					   vm->crashed ? sizeof(vm->crash_parameters) : 0);
+	return sd_bus_message_append_array(reply, 't', vm->crash.parameters,
+					   vm->crash.happened ? sizeof(vm->crash.parameters) : 0);
 }
 
 #define METHOD(name, arguments, result, handler)                                    \

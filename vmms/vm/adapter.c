@@ -190,7 +190,7 @@ static void send_backend(struct adapter *adapter, const struct adapter_descripto
 			  json_object_new_string(adapter_backend_name(adapter)), NULL);
 	int r;
 
-	r = arguments ? worker_request(adapter->vm->worker, "connect_adapter", arguments,
+	r = arguments ? worker_request(adapter->vm->run.worker, "connect_adapter", arguments,
 				       descriptors->fds, descriptors->count,
 				       adapter->vm->manager->settings.answer_timeout, NULL, NULL)
 		      : -ENOMEM;
@@ -206,7 +206,7 @@ static void reconnect(struct adapter *adapter)
 		definition_find_adapter(&adapter->vm->definition->network, adapter->name);
 	int r;
 
-	if (!definition || !adapter->vm->worker)
+	if (!definition || !adapter->vm->run.worker)
 		return;
 	r = start_passt(adapter, definition, &descriptors);
 	if (r == 0 && descriptors.count > 0)
@@ -287,11 +287,11 @@ static void close_loopback(struct vm *vm, bool closed)
 	struct failure failure;
 	int r;
 
-	if (vm->worker_user == 0 || !switches->network)
+	if (vm->run.user == 0 || !switches->network)
 		return;
 	r = vswitches_guard(switches, &guard, &failure);
 	if (r == 0)
-		r = network_guard_close_loopback(guard, vm->worker_user, closed);
+		r = network_guard_close_loopback(guard, vm->run.user, closed);
 	else
 		log_debug("%s", failure.message);
 	if (r < 0)
@@ -314,7 +314,7 @@ static int start_passt(struct adapter *adapter, const struct definition_adapter 
 {
 	struct passt_config config = { .program = adapter->vm->manager->settings.passt,
 				       .adapter = definition,
-				       .user = adapter->vm->worker_user,
+				       .user = adapter->vm->run.user,
 				       .ended = passt_ended,
 				       .owner = adapter };
 	char reason[ADAPTER_REASON_MAX];

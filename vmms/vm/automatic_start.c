@@ -105,7 +105,7 @@ static size_t collect(struct manager *manager, struct vm **vms)
 		if (is_asked_for(vm) &&
 		    (first || run_record_has(manager->record, &vm->definition->uuid)))
 			vms[count++] = vm;
-		else if (!vm->worker)
+		else if (!vm->run.worker)
 			run_record_remove(manager->record, &vm->definition->uuid);
 	}
 	qsort(vms, count, sizeof(struct vm *), by_order);

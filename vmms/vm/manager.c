@@ -238,7 +238,7 @@ static bool worker_user_is_used(void *data, uid_t user)
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm->worker && vm->worker_user == user)
+		if (vm->run.worker && vm->run.user == user)
 			return true;
 	}
 	return worker_users_has_processes(user);
@@ -265,7 +265,7 @@ const char *manager_disk_user(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && (vm->worker || vm != asking) && vm_uses(vm, &image))
+		if (vm_is_up(vm) && (vm->run.worker || vm != asking) && vm_uses(vm, &image))
 			return owner_knows(asking->definition->owner, vm) ? vm->definition->name
 									  : NULL;
 	}
@@ -292,7 +292,7 @@ bool manager_owner_uses_disk(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && (vm->worker || vm != asking) &&
+		if (vm_is_up(vm) && (vm->run.worker || vm != asking) &&
 		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && vm_may_use(vm, &image))
 			return true;
 	}
@@ -441,7 +441,7 @@ static struct vm *find_running_twin(const struct vm *vm, const uint8_t *mac)
 	list_for_each (link, &vm->manager->vms) {
 		struct vm *other = container_of(link, struct vm, link);
 
-		if (other != vm && other->worker && has_mac(&other->definition->network, mac))
+		if (other != vm && other->run.worker && has_mac(&other->definition->network, mac))
 			return other;
 	}
 	return NULL;

@@ -69,7 +69,7 @@ static void reconnect(void *data, struct vswitch *vswitch)
 /* While it starts and ends, and adapters are changed, they come and go anyway. */
 static bool is_settled(const struct vm *vm)
 {
-	return vm->worker && !vm->operation.done && !vm->unfinished &&
+	return vm->run.worker && !vm->operation.done && !vm->change.unfinished &&
 	       (vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_KEPT);
 }
 

@@ -55,7 +55,7 @@ static int check(struct vm *vm, const char *name, struct failure *failure)
 		r = manager_check_name(vm->manager, name, failure);
 	if (r == 0)
 		r = vm_check(vm, VM_RENAME, failure);
-	if (r == 0 && vm->unfinished)
+	if (r == 0 && vm->change.unfinished)
 		r = failure_set(failure, DBUS_ERROR_BUSY,
 				"what an earlier vmms has changed of VM '%s' is just being found "
 				"out; try again",
@@ -99,8 +99,8 @@ static void take_name(struct vm *vm, struct renamed *renamed)
 	list_unlink(&vm->link);
 	list_unlink(&vm->uuid_link);
 	manager_insert(manager, vm);
-	if (vm->worker)
-		worker_rename(vm->worker, vm->definition->name);
+	if (vm->run.worker)
+		worker_rename(vm->run.worker, vm->definition->name);
 	vm_record_save(vm);
 	manager_vm_changed(manager, vm, properties);
 }

@@ -40,7 +40,7 @@ bool manager_is_at_rest(const struct manager *manager)
 /* What the daemon's end brings to rest stays in the record: the next daemon starts it again. */
 void manager_vm_rests(struct manager *manager, struct vm *vm)
 {
-	if (!manager->stopping && !vm->restart_timer)
+	if (!manager->stopping && !vm->restart.timer)
 		run_record_remove(manager->record, &vm->definition->uuid);
 	if (manager->stopping && manager_is_at_rest(manager))
 		manager->observer->stopped(manager->observer_data);
@@ -64,7 +64,7 @@ static void shut_down(void *data, const struct failure *failure)
 {
 	struct vm *vm = data;
 
-	if (failure && vm->worker) {
+	if (failure && vm->run.worker) {
 		vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING,
 		       "turned off, since it could not be shut down: %s", failure->message);
 		turn_off(vm);

@@ -148,7 +148,7 @@ static void answered(void *data, struct json_object *result, const char *code, c
 	struct vm *vm = data;
 	struct process_usage usage;
 
-	if (result && process_usage_read(worker_pid(vm->worker), &usage) == 0) {
+	if (result && process_usage_read(worker_pid(vm->run.worker), &usage) == 0) {
 		take_answer(&vm->statistics, result);
 		take_usage(&vm->statistics, &usage);
 		vm->statistics.time = vm_clock(CLOCK_MONOTONIC);
@@ -162,10 +162,10 @@ static void answered(void *data, struct json_object *result, const char *code, c
 
 static void ask_worker(struct vm *vm)
 {
-	if (!vm->worker || vm->started_at == 0 || vm->statistics.awaited)
+	if (!vm->run.worker || vm->run.started_at == 0 || vm->statistics.awaited)
 		return;
-	if (worker_request(vm->worker, "statistics", NULL, NULL, 0, STATISTICS_TIMEOUT, answered,
-			   vm) < 0)
+	if (worker_request(vm->run.worker, "statistics", NULL, NULL, 0, STATISTICS_TIMEOUT,
+			   answered, vm) < 0)
 		return;
 	vm->statistics.awaited = true;
 	vm->manager->statistics_awaited++;

@@ -36,12 +36,12 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->uuid_link);
 	list_init(&vm->adapters);
 	vm_sockets_init(&vm->sockets);
-	list_init(&vm->images);
-	list_init(&vm->disk_healths);
-	list_init(&vm->image_restarts);
+	list_init(&vm->images.list);
+	list_init(&vm->images.healths);
+	list_init(&vm->images.restarts);
 	vm->manager = manager;
 	vm->definition = definition;
-	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
+	vm_run_forget_guest(vm);
 	r = console_new(manager->watches, &vm->console);
 	if (r < 0)
 		return r;
@@ -57,25 +57,25 @@ void vm_free(struct vm *vm)
 	list_unlink(&vm->uuid_link);
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
-	opener_free(vm->opener);
-	file_holder_free(vm->files);
+	opener_free(vm->opening.opener);
+	file_holder_free(vm->opening.files);
 	file_holder_free(vm->guest.copied);
-	file_holder_free(vm->dump_file);
-	json_object_put(vm->opening_arguments);
+	file_holder_free(vm->dump.file);
+	json_object_put(vm->opening.arguments);
 	vm_sockets_forget(vm);
-	worker_free(vm->worker);
+	worker_free(vm->run.worker);
 	statistics_reset(vm);
-	adapter_free(vm->next_adapter);
+	adapter_free(vm->change.adapter);
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
 	vm_image_restart_forget(vm);
 	vm_disk_health_free(vm);
-	unit_free(vm->unit);
+	unit_free(vm->scope.unit);
 	console_free(vm->console);
 	vm_log_free(vm->log);
-	definition_free(vm->next_definition);
-	definition_free(vm->next_pending);
-	json_object_put(vm->unfinished);
+	definition_free(vm->change.definition);
+	definition_free(vm->change.pending);
+	json_object_put(vm->change.unfinished);
 	definition_free(vm->pending);
 	definition_free(vm->definition);
 	free(vm);
@@ -90,20 +90,21 @@ const char *vm_owner(const struct vm *vm)
 
 bool vm_is_up(const struct vm *vm)
 {
-	return vm->worker || vm->state == VM_STARTING;
+	return vm->run.worker || vm->state == VM_STARTING;
 }
 
 const char *vm_engine(const struct vm *vm)
 {
-	return vm->engine[0] != '\0' ? vm->engine : definition_engine_names[vm->definition->engine];
+	return vm->run.engine[0] != '\0' ? vm->run.engine
+					 : definition_engine_names[vm->definition->engine];
 }
 
 void vm_describe_guest(const struct vm *vm, char text[GUEST_LIFE_TEXT])
 {
 	text[0] = '\0';
-	if (vm->state == VM_RUNNING && vm->vmbus_version[0] == '\0')
+	if (vm->state == VM_RUNNING && vm->run.vmbus_version[0] == '\0')
 		guest_life_describe(vm->definition->boot.command_line,
-				    vm_clock(CLOCK_MONOTONIC) - vm->quiet_since, text);
+				    vm_clock(CLOCK_MONOTONIC) - vm->run.quiet_since, text);
 }
 
 int vm_check_definition(const struct definition *definition, struct failure *failure)
@@ -159,7 +160,7 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *format, ...)
 	va_end(arguments);
 	vm->reason[text_utf8_prefix(vm->reason, strlen(vm->reason))] = '\0';
 	if (state == VM_RUNNING && vm->state != VM_RUNNING)
-		vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
+		vm_run_note_quiet(vm);
 	vm->state = state;
 	vm_log(vm, VM_EVENT_STATE, state == VM_CRASHED ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "%s%s%s",
 	       vm_state_name(state), vm->reason[0] != '\0' ? ": " : "", vm->reason);
@@ -223,31 +224,12 @@ void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handl
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "cannot set a timer: %s", strerror(-r));
 }
 
-#define CLOCK_SET UINT64_C(1000000) /* microseconds */
-
 uint64_t vm_clock(clockid_t clock)
 {
 	struct timespec now;
 
 	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-void vm_note_start(struct vm *vm)
-{
-	vm->started_at = vm_clock(CLOCK_REALTIME);
-	vm->started_boot = vm_clock(CLOCK_BOOTTIME);
-}
-
-/* Clocks that nobody sets drift apart by less, and the two are read one after the other. */
-uint64_t vm_started_at(const struct vm *vm)
-{
-	uint64_t epoch = vm_clock(CLOCK_REALTIME) - vm_clock(CLOCK_BOOTTIME);
-	uint64_t set = epoch - (vm->started_at - vm->started_boot);
-
-	if (vm->started_at == 0 || vm->started_boot == 0 || set + CLOCK_SET < 2 * CLOCK_SET)
-		return vm->started_at;
-	return vm->started_at + set;
 }
 
 void vm_clear_timer(struct vm *vm)
@@ -319,7 +301,7 @@ static int vm_request(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *d
 	r = vm_begin(vm, verb, done, data, failure);
 	if (r < 0)
 		return r;
-	r = worker_request(vm->worker, request_verbs[verb].method, NULL, NULL, 0,
+	r = worker_request(vm->run.worker, request_verbs[verb].method, NULL, NULL, 0,
 			   vm->manager->settings.answer_timeout, verb_answered, vm);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
@@ -361,7 +343,7 @@ static int cancel(struct vm *vm, bool resets, vm_done_fn done, void *data, struc
 	if (!cancellation)
 		return failure_no_memory(failure);
 	*cancellation = (struct cancellation){ vm, resets, done, data };
-	r = worker_request(vm->worker, "cancel_detach", NULL, NULL, 0,
+	r = worker_request(vm->run.worker, "cancel_detach", NULL, NULL, 0,
 			   vm->manager->settings.answer_timeout, cancelled, cancellation);
 	if (r >= 0)
 		return 0;

@@ -19,10 +19,17 @@
 #include "vmms/base/folder.h"
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
+#include "vmms/vm/vm_change.h"
+#include "vmms/vm/vm_dump.h"
 #include "vmms/vm/vm_guest.h"
+#include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_memory.h"
+#include "vmms/vm/vm_pinning.h"
+#include "vmms/vm/vm_restart.h"
+#include "vmms/vm/vm_run.h"
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_state.h"
+#include "vmms/vm/vm_unit.h"
 #include "vmms/worker/worker.h"
 
 #include <stdbool.h>
@@ -36,8 +43,6 @@ struct resources;
 struct unit;
 struct vm_log;
 
-typedef void (*vm_done_fn)(void *data, const struct failure *failure);
-
 /* Whoever asked, and waits. */
 struct vm_operation {
 	vm_done_fn done; /* NULL: no operation is under way */
@@ -45,12 +50,18 @@ struct vm_operation {
 	enum vm_verb verb;
 };
 
-#define VM_REASON_MAX           1024
-#define VM_CRASH_PARAMETERS_MAX 5
-#define VM_CRASH_TEXT_MAX       4096
-#define VM_LIMITS_PROBLEM_MAX   512
+/* Files that an operation takes, from the request for them until the worker has them. */
+struct vm_opening {
+	struct opener *opener;     /* NULL: none now */
+	struct file_holder *files; /* that are open, and not the worker's yet; or NULL */
+	const char *method;        /* of the worker, which then gets what was opened */
+	struct json_object *arguments;
+};
 
-/* Read by the D-Bus side; changed by vmms/vm*.c alone. */
+/*
+ * Read by whoever knows the VM. Each part is changed by the file that its header belongs to, what
+ * is not in a part by vm.c, or by the file that is named.
+ */
 struct vm {
 	struct list link, uuid_link; /* in the manager's lists */
 	struct manager *manager;
@@ -61,58 +72,28 @@ struct vm {
 	enum vm_state state;
 	char reason[VM_REASON_MAX]; /* of the state; may quote the guest */
 	struct console *console;
-	struct vm_log *log; /* NULL: not yet */
-
+	struct vm_log *log; /* NULL: not yet; vm_log.c */
 	struct vm_operation operation, turning_off;
-	struct definition *next_definition; /* what the operation will make of them; or NULL */
-	struct definition *next_pending;
-	uint32_t next_request;          /* by which the worker is asked for that; 0: not yet */
-	struct json_object *unfinished; /* as the record had it; NULL: nothing, or settled */
-	bool unsaved;                   /* the definition's file is older than it */
-	struct adapter *next_adapter;   /* the back end that the operation will connect */
-	const char *old_adapter;        /* name of the one that it will take away; or NULL */
-	struct opener *opener;          /* of files that the operation takes; NULL: none now */
-	struct file_holder *files;      /* that are open, and not the worker's yet; or NULL */
-	unsigned steps;                 /* of a start, which the worker has not answered yet */
-	const char *opening_method;     /* of the worker, which then gets what was opened */
-	struct json_object *opening_arguments;
-	struct failure start_failure;   /* name NULL: none yet */
-	sd_event_source *timer;         /* bounds a shutdown, or the end of the worker */
-	sd_event_source *restart_timer; /* NULL: it is not to be started again by itself */
-	unsigned restarts;              /* in a row, after failures of the worker */
+	sd_event_source *timer; /* bounds a shutdown, or the end of the worker */
+	unsigned start_steps;   /* which the worker has not answered yet; vm_start.c */
 
-	/* While there is a worker; what it told of its guest. */
-	struct worker *worker;
-	uid_t worker_user;                      /* that it has become; 0: none */
-	char run_name[DEFINITION_NAME_MAX + 1]; /* at its start: by which its units are known */
-	struct unit *unit;                      /* that it is in, or was; NULL: none is used */
-	bool pinned; /* its vps are, as far as the worker was asked; or perhaps are */
-	char pinning_problem[VM_LIMITS_PROBLEM_MAX];
-	uint64_t quiet_since;  /* CLOCK_MONOTONIC, microseconds; until it finds VMBus */
-	bool registered;       /* with systemd-machined, as far as that was asked */
-	uint64_t started_at;   /* CLOCK_REALTIME, microseconds; 0: not started */
-	uint64_t started_boot; /* the same moment by CLOCK_BOOTTIME; 0: not known */
-	uint64_t up_since;     /* the same moment, CLOCK_MONOTONIC */
-	char engine[32], heartbeat[32], vmbus_version[32];
-	unsigned resets;
-	struct list adapters;            /* of struct adapter */
-	struct list images;              /* of struct vm_image */
-	struct list disk_healths;        /* of struct vm_disk_health */
-	struct list image_restarts;      /* vmms/vm/vm_image_restart.c */
-	struct worker_exit *worker_exit; /* it waits for the end of those; NULL: it does not */
+	struct vm_change change;
+	struct vm_opening opening; /* vm_change.c, vm_start.c */
+	struct vm_restart restart;
+
+	/* While there is a worker. */
+	struct vm_run run;
+	struct vm_scope scope;
+	struct vm_pinning pinning;
+	struct vm_images images;
+	struct list adapters; /* of struct adapter; vm_adapters.c */
 	struct vm_guest guest;
 	struct vm_memory memory;
-	struct job *dump; /* the core file that is being written, or NULL */
-	struct file_holder *dump_file;
+	struct vm_dump dump;
 	struct vm_sockets sockets;
 	struct vm_statistics statistics;
-	uint64_t file_limit;                             /* bytes; vmms/vm/vm_file_limit.h */
-	char end_reason[32], end_message[VM_REASON_MAX]; /* its last words as an event */
 
-	/* The last crash of the guest, also when it is over. */
-	uint64_t crash_parameters[VM_CRASH_PARAMETERS_MAX];
-	char crash_text[VM_CRASH_TEXT_MAX];
-	bool crashed;
+	struct vm_crash crash; /* vm_run.c */
 };
 
 /* Takes over the definition, also on failure. */
@@ -127,12 +108,6 @@ void vm_adopt(struct vm *vm);
 /* A worker that still runs is killed. Operations under way are forgotten. */
 void vm_free(struct vm *vm);
 DEFINE_CLEANUP(struct vm *, vm_free)
-
-/*
- * The time of day when it was started, microseconds, 0: it was not. By the clock as it is set now,
- * so that how long ago that is stays true when somebody sets the clock.
- */
-uint64_t vm_started_at(const struct vm *vm);
 
 /* The user whose VM it is: where the definition names none, "root", or "" without root. */
 const char *vm_owner(const struct vm *vm);

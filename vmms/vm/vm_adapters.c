@@ -131,8 +131,8 @@ void vm_forget_adapters(struct vm *vm)
 
 void vm_adapter_changed(struct vm *vm, bool made)
 {
-	struct adapter *next = TAKE_PTR(vm->next_adapter);
-	const char *old_name = TAKE_PTR(vm->old_adapter);
+	struct adapter *next = TAKE_PTR(vm->change.adapter);
+	const char *old_name = TAKE_PTR(vm->change.old_adapter);
 	struct adapter *old = old_name ? adapter_find(vm, old_name) : NULL;
 
 	if (made)
@@ -158,7 +158,8 @@ static int copy(const struct definition_adapter *adapter, struct definition_adap
 /* What the VM has of that name from its next start on, or NULL. */
 static struct definition_adapter *find_pending(struct vm *vm, const char *name)
 {
-	return vm->next_pending ? definition_find_adapter(&vm->next_pending->network, name) : NULL;
+	return vm->change.pending ? definition_find_adapter(&vm->change.pending->network, name)
+				  : NULL;
 }
 
 static int no_such_adapter(const struct vm *vm, const char *name, struct failure *failure)
@@ -169,14 +170,14 @@ static int no_such_adapter(const struct vm *vm, const char *name, struct failure
 			   vm->definition->name, name, vm->definition->name);
 }
 
-/* Makes vm->next_adapter of the definition. */
+/* Makes vm->change.adapter of the definition. */
 static int prepare(struct vm *vm, const struct definition_adapter *definition,
 		   struct adapter_descriptors *descriptors, struct failure *failure)
 {
-	return adapter_new(vm, definition, &vm->next_adapter, descriptors, failure);
+	return adapter_new(vm, definition, &vm->change.adapter, descriptors, failure);
 }
 
-/* Puts an adapter into vm->next_definition, complete. */
+/* Puts an adapter into vm->change.definition, complete. */
 static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
 			     struct failure *failure)
 {
@@ -188,7 +189,7 @@ static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
 		r = check_switch(vm, adapter, failure);
 	if (r < 0)
 		return r;
-	r = name ? definition_add_adapter(&vm->next_definition->network, adapter) : -ENOMEM;
+	r = name ? definition_add_adapter(&vm->change.definition->network, adapter) : -ENOMEM;
 	if (r == -ENOSPC)
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "VM '%s' has %d adapters: that is all", vm->definition->name,
@@ -200,7 +201,7 @@ static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
 				   vm->definition->name, name);
 	if (r < 0)
 		return failure_no_memory(failure);
-	return manager_complete_adapters(vm->manager, vm->next_definition, vm, failure);
+	return manager_complete_adapters(vm->manager, vm->change.definition, vm, failure);
 }
 
 /* The VM has it from its next start on, too. */
@@ -210,11 +211,11 @@ static int add_pending(struct vm *vm, const struct definition_adapter *added,
 	struct definition_adapter adapter;
 	int r;
 
-	if (!vm->next_pending)
+	if (!vm->change.pending)
 		return 0;
 	r = copy(added, &adapter);
 	if (r == 0) {
-		r = definition_add_adapter(&vm->next_pending->network, &adapter);
+		r = definition_add_adapter(&vm->change.pending->network, &adapter);
 		definition_adapter_deinit(&adapter);
 	}
 	if (r == -EEXIST || r == -ENOSPC)
@@ -229,7 +230,7 @@ static int add(struct vm *vm, struct definition_adapter *adapter, struct failure
 {
 	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
 	AUTO_JSON struct json_object *arguments = NULL;
-	struct definition_network *network = &vm->next_definition->network;
+	struct definition_network *network = &vm->change.definition->network;
 	const struct definition_adapter *added;
 	int r;
 
@@ -240,13 +241,14 @@ static int add(struct vm *vm, struct definition_adapter *adapter, struct failure
 	r = add_pending(vm, added, failure);
 	if (r < 0)
 		return r;
-	if (!vm->worker)
+	if (!vm->run.worker)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	r = prepare(vm, added, &descriptors, failure);
 	if (r < 0)
 		return r;
-	arguments = json_make("adapter", definition_adapter_to_json(added), "backend",
-			      json_object_new_string(adapter_backend_name(vm->next_adapter)), NULL);
+	arguments =
+		json_make("adapter", definition_adapter_to_json(added), "backend",
+			  json_object_new_string(adapter_backend_name(vm->change.adapter)), NULL);
 	return arguments ? vm_change_make(vm, "attach_adapter", arguments, descriptors.fds,
 					  descriptors.count, failure)
 			 : failure_no_memory(failure);
@@ -271,12 +273,12 @@ static int remove_adapter(struct vm *vm, const char *name, struct failure *failu
 {
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_adapter *adapter =
-		definition_find_adapter(&vm->next_definition->network, name);
+		definition_find_adapter(&vm->change.definition->network, name);
 	struct definition_adapter *pending = find_pending(vm, name);
 	struct adapter *running = adapter_find(vm, name);
 
 	if (pending)
-		definition_remove_adapter(&vm->next_pending->network, pending);
+		definition_remove_adapter(&vm->change.pending->network, pending);
 	if (pending && !adapter)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	if (!adapter)
@@ -284,8 +286,8 @@ static int remove_adapter(struct vm *vm, const char *name, struct failure *failu
 	arguments = json_make("name", json_object_new_string(name), NULL);
 	if (!arguments)
 		return failure_no_memory(failure);
-	definition_remove_adapter(&vm->next_definition->network, adapter);
-	vm->old_adapter = running ? running->name : NULL;
+	definition_remove_adapter(&vm->change.definition->network, adapter);
+	vm->change.old_adapter = running ? running->name : NULL;
 	return vm_change_make(vm, "detach_adapter", arguments, NULL, 0, failure);
 }
 
@@ -346,10 +348,10 @@ static int change_backend(struct vm *vm, const struct definition_adapter *new,
 	r = prepare(vm, new, &descriptors, failure);
 	if (r < 0)
 		return r;
-	vm->old_adapter = running ? running->name : NULL;
+	vm->change.old_adapter = running ? running->name : NULL;
 	if (descriptors.count > 0)
 		json_add(&arguments, "backend",
-			 json_object_new_string(adapter_backend_name(vm->next_adapter)));
+			 json_object_new_string(adapter_backend_name(vm->change.adapter)));
 	if (!arguments)
 		return failure_no_memory(failure);
 	return vm_change_make(vm, descriptors.count > 0 ? "connect_adapter" : "disconnect_adapter",
@@ -360,7 +362,7 @@ static int change_backend(struct vm *vm, const struct definition_adapter *new,
 static int replace(struct vm *vm, const char *name, struct definition_adapter *adapter,
 		   const struct definition_adapter **ret_old, struct failure *failure)
 {
-	struct definition_network *network = &vm->next_definition->network;
+	struct definition_network *network = &vm->change.definition->network;
 	struct definition_adapter *place = definition_find_adapter(network, name);
 	struct definition_adapter *twin = definition_find_adapter(network, adapter->name);
 	int r;
@@ -385,7 +387,7 @@ static int replace(struct vm *vm, const char *name, struct definition_adapter *a
 	definition_adapter_deinit(place);
 	*place = *adapter;
 	*adapter = (struct definition_adapter){ 0 };
-	return manager_complete_adapters(vm->manager, vm->next_definition, vm, failure);
+	return manager_complete_adapters(vm->manager, vm->change.definition, vm, failure);
 }
 
 /* Where the VM has it from its next start on, as this. */
@@ -417,11 +419,11 @@ static int change(struct vm *vm, const char *name, struct definition_adapter *ad
 	r = replace(vm, name, adapter, &old, failure);
 	if (r < 0)
 		return r;
-	new = definition_find_adapter(&vm->next_definition->network, new_name);
+	new = definition_find_adapter(&vm->change.definition->network, new_name);
 	r = replace_pending(vm, name, new);
 	if (r < 0)
 		return failure_no_memory(failure);
-	if (!vm->worker)
+	if (!vm->run.worker)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	if (!is_same_to_guest(old, new))
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,

@@ -54,8 +54,8 @@ static const char *member_text(struct json_object *tree, const char *key)
 /* What the earlier daemon does when a start is answered, it may not have come to. */
 static void finish_start(struct vm *vm)
 {
-	if (vm->started_at == 0) {
-		vm_note_start(vm);
+	if (vm->run.started_at == 0) {
+		vm_run_note_start(vm);
 		vm_record_save(vm);
 		vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
 	}
@@ -68,9 +68,9 @@ static void take_status(struct vm *vm, struct json_object *status)
 	const char *engine = member_text(status, "engine"), *state = member_text(status, "state");
 	struct json_object *resets;
 
-	text_repair(vm->engine, sizeof(vm->engine), engine, strlen(engine));
+	vm_run_set_engine(vm, engine, strlen(engine));
 	if (json_object_object_get_ex(status, "resets", &resets))
-		vm->resets = (unsigned)json_object_get_int64(resets);
+		vm_run_set_resets(vm, (unsigned)json_object_get_int64(resets));
 	vm_notify(vm, "Engine", "Resets", NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
 		if (strcmp(states[i].worker, state) != 0)
@@ -85,7 +85,7 @@ static void take_status(struct vm *vm, struct json_object *status)
 	}
 	vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
 	       "its worker does not know what it does (\"%s\"), and is killed", state);
-	worker_kill(vm->worker, SIGKILL);
+	worker_kill(vm->run.worker, SIGKILL);
 }
 
 static void file_taken(void *data, const struct failure *failure)
@@ -122,7 +122,7 @@ static void adopt_answered(void *data, struct json_object *result, const char *c
 	} else if (strcmp(code, WORKER_ENDED) != 0) {
 		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR,
 		       "its worker cannot be taken over (%s), and is killed", text);
-		worker_kill(vm->worker, SIGKILL);
+		worker_kill(vm->run.worker, SIGKILL);
 	}
 }
 
@@ -161,7 +161,7 @@ static int connect_worker(struct vm *vm, const struct vm_record *record)
 	if (r < 0)
 		return r;
 	return worker_adopt(vm->manager->watches, &config, &record->worker, serial, adopt_answered,
-			    &vm->worker);
+			    &vm->run.worker);
 }
 
 /* Nobody can speak to it: whatever it does, it is not to go on unseen. */
@@ -184,12 +184,12 @@ static void give_up(struct vm *vm, const struct vm_record *record, int error)
 /* It ended while nobody looked. A guest that shut down stays so. */
 static void notice_end(struct vm *vm, const struct vm_record *record)
 {
-	vm->started_at = record->started_at;
+	vm_run_adopt_end(vm, record->started_at);
 	vm_record_take_end(vm);
 	vm_sockets_stopped(vm);
 	vm_set_end(vm, &(struct worker_exit){ .unknown = true });
-	vm->started_at = 0;
-	if (vm->end_reason[0] != '\0' && vm->state == VM_OFF)
+	vm_run_end(vm);
+	if (vm->run.end_reason[0] != '\0' && vm->state == VM_OFF)
 		run_record_remove(vm->manager->record, &vm->definition->uuid);
 	if (vm->state == VM_CRASHED)
 		vm_restart_after_failure(vm, 0);
@@ -213,7 +213,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 {
 	int r;
 
-	strcpy(vm->run_name, record->run_name);
+	vm_run_set_name(vm, record->run_name);
 	r = connect_worker(vm, record);
 	if (r == -ESRCH) {
 		console_disconnect(vm->console);
@@ -221,17 +221,13 @@ static void adopt(struct vm *vm, struct vm_record *record)
 	} else if (r < 0) {
 		give_up(vm, record, r);
 	} else {
-		vm->worker_user = record->user;
-		vm->started_at = record->started_at;
-		vm->started_boot = record->started_boot;
-		vm->up_since = vm_clock(CLOCK_MONOTONIC);
-		/* It may be, if the daemon before took its pins away and did not come to say so. */
-		vm->pinned = true;
+		vm_run_adopt(vm, record->user, record->started_at, record->started_boot);
+		vm_pinning_adopt(vm);
 		adopt_definition(vm, record);
 		adopt_adapters(vm, record);
 		vm_images_adopt(vm, record->images);
 		vm_file_limit_adopt(vm);
-		vm->unfinished = TAKE_PTR(record->change);
+		vm->change.unfinished = TAKE_PTR(record->change);
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 		vm_record_save(vm);
 		vm_unit_open(vm);

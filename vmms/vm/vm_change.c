@@ -48,7 +48,7 @@ static int written(struct vm *vm, int r)
 {
 	if (r == 0)
 		vm->stamp = store_stamp(vm->manager->store, vm_stored_definition(vm)->name);
-	vm->unsaved = r < 0;
+	vm->change.unsaved = r < 0;
 	return r;
 }
 
@@ -63,7 +63,7 @@ void vm_change_save(struct vm *vm)
 	int r;
 
 	if (vm_check_file(vm, &failure) < 0) {
-		vm->unsaved = true;
+		vm->change.unsaved = true;
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what the guest changed is not saved: %s", failure.message);
 		return;
@@ -77,17 +77,17 @@ void vm_change_save(struct vm *vm)
 
 static void change_abandon(struct vm *vm)
 {
-	bool written_down = vm->next_request > 0;
+	bool written_down = vm->change.request > 0;
 
-	file_holder_free(TAKE_PTR(vm->files));
+	file_holder_free(TAKE_PTR(vm->opening.files));
 	store_discard(vm->manager->store, vm_stored_definition(vm)->name);
-	definition_free(TAKE_PTR(vm->next_definition));
-	definition_free(TAKE_PTR(vm->next_pending));
-	vm->next_request = 0;
+	definition_free(TAKE_PTR(vm->change.definition));
+	definition_free(TAKE_PTR(vm->change.pending));
+	vm->change.request = 0;
 	vm_adapter_changed(vm, false);
 	if (written_down)
 		vm_record_save(vm);
-	if (vm->unsaved)
+	if (vm->change.unsaved)
 		vm_change_save(vm);
 }
 
@@ -96,9 +96,9 @@ static void take_next(struct vm *vm)
 {
 	definition_free(vm->definition);
 	definition_free(vm->pending);
-	vm->definition = TAKE_PTR(vm->next_definition);
-	vm->pending = TAKE_PTR(vm->next_pending);
-	vm->next_request = 0;
+	vm->definition = TAKE_PTR(vm->change.definition);
+	vm->pending = TAKE_PTR(vm->change.pending);
+	vm->change.request = 0;
 	if (vm->pending && vm_definitions_are_equal(vm->definition, vm->pending))
 		definition_free(TAKE_PTR(vm->pending));
 }
@@ -129,10 +129,10 @@ static int commit(struct vm *vm, struct failure *failure)
 
 	if (vm_check_file(vm, failure) < 0) {
 		store_discard(store, name);
-		vm->unsaved = true;
+		vm->change.unsaved = true;
 		return -ESTALE;
 	}
-	r = vm->unsaved ? vm_save(vm) : written(vm, store_commit(store, name));
+	r = vm->change.unsaved ? vm_save(vm) : written(vm, store_commit(store, name));
 	return r < 0 ? failure_set(
 			       failure, DBUS_ERROR_STORE,
 			       "VM '%s' has been changed, but its definition cannot be saved in "
@@ -145,13 +145,13 @@ static int commit(struct vm *vm, struct failure *failure)
 /* what: NULL, or what whoever asked is told although the change has been made. */
 static void change_commit(struct vm *vm, const struct failure *what)
 {
-	bool resized = vm->definition->memory.size != vm->next_definition->memory.size;
+	bool resized = vm->definition->memory.size != vm->change.definition->memory.size;
 	AUTO_JSON struct json_object *before = definition_to_json(vm_stored_definition(vm));
 	AUTO_JSON struct json_object *after = NULL;
 	struct failure failure;
 	int r;
 
-	file_holder_free(TAKE_PTR(vm->files));
+	file_holder_free(TAKE_PTR(vm->opening.files));
 	take_next(vm);
 	vm_disk_health_prune(vm);
 	after = definition_to_json(vm_stored_definition(vm));
@@ -201,14 +201,15 @@ static void change_answered(void *data, struct json_object *result, const char *
 /* Return: 0; negative with *failure filled. */
 static int stage(struct vm *vm, struct failure *failure)
 {
-	const struct definition *stored = vm->next_pending ? vm->next_pending : vm->next_definition;
+	const struct definition *stored =
+		vm->change.pending ? vm->change.pending : vm->change.definition;
 	int r;
 
 	r = vm_check_file(vm, failure);
 	if (r == 0)
-		r = vm_check_definition(vm->next_definition, failure);
-	if (r == 0 && vm->next_pending)
-		r = vm_check_definition(vm->next_pending, failure);
+		r = vm_check_definition(vm->change.definition, failure);
+	if (r == 0 && vm->change.pending)
+		r = vm_check_definition(vm->change.pending, failure);
 	if (r < 0)
 		return r;
 	r = store_stage(vm->manager->store, stored);
@@ -222,7 +223,7 @@ static int stage(struct vm *vm, struct failure *failure)
 
 static void write_down_request(struct vm *vm)
 {
-	vm->next_request = worker_next_request(vm->worker);
+	vm->change.request = worker_next_request(vm->run.worker);
 	vm_record_save(vm);
 }
 
@@ -240,12 +241,12 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 	r = stage(vm, failure);
 	if (r < 0)
 		return r;
-	if (!vm->worker || !method) {
+	if (!vm->run.worker || !method) {
 		change_commit(vm, NULL);
 		return 0;
 	}
 	write_down_request(vm);
-	r = worker_request(vm->worker, method, arguments, fds, fd_count, NO_TIMEOUT,
+	r = worker_request(vm->run.worker, method, arguments, fds, fd_count, NO_TIMEOUT,
 			   change_answered, vm);
 	return check_sent(vm, r, failure);
 }
@@ -253,14 +254,14 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
 			      const struct held_file *files, size_t count, struct failure *failure)
 {
-	const struct worker_files sent = { vm->files, files, count };
+	const struct worker_files sent = { vm->opening.files, files, count };
 	int r;
 
 	r = stage(vm, failure);
 	if (r < 0)
 		return r;
 	write_down_request(vm);
-	r = worker_request_with_files(vm->worker, method, arguments, &sent, NO_TIMEOUT,
+	r = worker_request_with_files(vm->run.worker, method, arguments, &sent, NO_TIMEOUT,
 				      change_answered, vm);
 	return check_sent(vm, r, failure);
 }
@@ -274,36 +275,36 @@ static int use_medium(struct vm *vm, struct opened_files *opened, struct json_ob
 	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
 	int r;
 
-	r = vm_images_serve(vm, vm->next_definition, opened, &served, failure);
+	r = vm_images_serve(vm, vm->change.definition, opened, &served, failure);
 	if (r < 0)
 		return r;
 	if (served.count > 0)
-		return vm_change_make(vm, vm->opening_method, arguments, &served.items[0].fd, 1,
+		return vm_change_make(vm, vm->opening.method, arguments, &served.items[0].fd, 1,
 				      failure);
 	/* A medium is only read. */
-	if (strcmp(vm->opening_method, "attach") == 0)
+	if (strcmp(vm->opening.method, "attach") == 0)
 		r = vm_file_limit_raise(vm, opened->items[0].size, failure);
 	if (r < 0)
 		return r;
-	return vm_change_make_with_files(vm, vm->opening_method, arguments, opened->items, 1,
+	return vm_change_make_with_files(vm, vm->opening.method, arguments, opened->items, 1,
 					 failure);
 }
 
 static void medium_opened(void *data, struct opened_files *opened, const struct failure *failure)
 {
 	struct vm *vm = data;
-	AUTO_JSON struct json_object *arguments = TAKE_PTR(vm->opening_arguments);
+	AUTO_JSON struct json_object *arguments = TAKE_PTR(vm->opening.arguments);
 	struct failure why;
 	int r;
 
-	vm->opener = NULL;
+	vm->opening.opener = NULL;
 	if (opened->warning[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
 	if (failure) {
 		why = *failure;
 		r = -EINVAL;
 	} else {
-		vm->files = TAKE_PTR(opened->holder);
+		vm->opening.files = TAKE_PTR(opened->holder);
 		r = use_medium(vm, opened, arguments, &why);
 	}
 	if (r < 0) {
@@ -333,31 +334,31 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 					     .user_data = vm };
 	int r;
 
-	if (!vm->worker && passed >= 0)
+	if (!vm->run.worker && passed >= 0)
 		return refuse_passed(vm, failure);
 	/* At rest it is opened at the next start. */
-	if (!vm->worker || !disk->path)
+	if (!vm->run.worker || !disk->path)
 		return vm_change_make(vm, method, arguments, NULL, 0, failure);
 	if (passed >= 0) {
 		resources_disk_name(disk, files.items[0].name);
 		files.items[files.count++].fd = passed;
 	}
 	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       medium_opened, vm, &vm->opener, failure);
+		       medium_opened, vm, &vm->opening.opener, failure);
 	if (r < 0)
 		return r;
 	fault_point(FAULT_FILES_ASKED_FOR);
-	vm->opening_method = method;
-	vm->opening_arguments = json_object_get(arguments);
+	vm->opening.method = method;
+	vm->opening.arguments = json_object_get(arguments);
 	return 0;
 }
 
 void vm_change_interrupt(struct vm *vm)
 {
-	if (!vm->opener)
+	if (!vm->opening.opener)
 		return;
-	opener_free(TAKE_PTR(vm->opener));
-	json_object_put(TAKE_PTR(vm->opening_arguments));
+	opener_free(TAKE_PTR(vm->opening.opener));
+	json_object_put(TAKE_PTR(vm->opening.arguments));
 	change_abandon(vm);
 }
 
@@ -365,7 +366,7 @@ bool vm_change_waits(const struct vm *vm)
 {
 	enum vm_verb verb = vm->operation.verb;
 
-	return vm->operation.done && vm->worker && vm->next_request > 0 &&
+	return vm->operation.done && vm->run.worker && vm->change.request > 0 &&
 	       (verb == VM_DETACH || verb == VM_INSERT || verb == VM_EJECT);
 }
 
@@ -380,7 +381,7 @@ int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *dat
 {
 	int r;
 
-	if (vm->unfinished)
+	if (vm->change.unfinished)
 		return failure_set(
 			failure, DBUS_ERROR_BUSY,
 			"what an earlier vmms has changed of VM '%s' is just being found "
@@ -389,11 +390,11 @@ int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *dat
 	r = vm_begin(vm, verb, done, data, failure);
 	if (r < 0)
 		return r;
-	r = definition_copy(vm->definition, &vm->next_definition);
+	r = definition_copy(vm->definition, &vm->change.definition);
 	if (r == 0 && vm->pending)
-		r = definition_copy(vm->pending, &vm->next_pending);
+		r = definition_copy(vm->pending, &vm->change.pending);
 	if (r < 0) {
-		definition_free(TAKE_PTR(vm->next_definition));
+		definition_free(TAKE_PTR(vm->change.definition));
 		vm->operation = (struct vm_operation){ 0 };
 		return failure_no_memory(failure);
 	}

@@ -106,7 +106,7 @@ static void format_text(const struct report *report, char text[VM_DISK_TEXT_MAX]
 
 static struct vm_disk_health *find(const struct vm *vm, unsigned controller, unsigned lun)
 {
-	list_for_each (link, (struct list *)&vm->disk_healths) {
+	list_for_each (link, (struct list *)&vm->images.healths) {
 		struct vm_disk_health *health = container_of(link, struct vm_disk_health, link);
 
 		if (health->controller == controller && health->lun == lun)
@@ -142,7 +142,7 @@ static void remember(struct vm *vm, const struct report *report, const char *tex
 			return;
 		health->controller = report->controller;
 		health->lun = report->lun;
-		list_append(&vm->disk_healths, &health->link);
+		list_append(&vm->images.healths, &health->link);
 	}
 	health->health = health_names[report->health];
 	health->errors = report->errors;
@@ -186,7 +186,7 @@ void vm_disk_health_prune(struct vm *vm)
 {
 	bool changed = false;
 
-	list_for_each (link, &vm->disk_healths) {
+	list_for_each (link, &vm->images.healths) {
 		struct vm_disk_health *health = container_of(link, struct vm_disk_health, link);
 		const struct definition_disk *disk =
 			definition_find_disk(vm->definition, health->controller, health->lun);
@@ -202,13 +202,13 @@ void vm_disk_health_prune(struct vm *vm)
 
 void vm_disk_health_free(struct vm *vm)
 {
-	list_for_each (link, &vm->disk_healths)
+	list_for_each (link, &vm->images.healths)
 		forget(container_of(link, struct vm_disk_health, link));
 }
 
 void vm_disk_health_forget_all(struct vm *vm)
 {
-	if (list_empty(&vm->disk_healths))
+	if (list_empty(&vm->images.healths))
 		return;
 	vm_disk_health_free(vm);
 	vm_notify(vm, "DiskProblems", NULL);

@@ -45,11 +45,11 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 	       "the guest ejected '%s' from the DVD drive at controller %u, lun %u", disk->path,
 	       controller, lun);
 	drop_medium_at(vm->pending, controller, lun, disk->path);
-	drop_medium_at(vm->next_pending, controller, lun, disk->path);
+	drop_medium_at(vm->change.pending, controller, lun, disk->path);
 	drop_medium(disk);
-	if (vm->next_definition) {
-		drop_medium(definition_find_disk(vm->next_definition, controller, lun));
-		vm->unsaved = true;
+	if (vm->change.definition) {
+		drop_medium(definition_find_disk(vm->change.definition, controller, lun));
+		vm->change.unsaved = true;
 	} else {
 		vm_change_save(vm);
 	}
@@ -63,7 +63,7 @@ static int find_disk(struct vm *vm, unsigned controller, unsigned lun,
 {
 	struct definition_disk *disk;
 
-	disk = definition_find_disk(vm->next_definition, controller, lun);
+	disk = definition_find_disk(vm->change.definition, controller, lun);
 	if (!disk)
 		return failure_set(failure, DBUS_ERROR_NO_SUCH_DISK,
 				   "VM '%s' has no disk at controller %u, lun %u; 'vmctl show %s' "
@@ -76,7 +76,8 @@ static int find_disk(struct vm *vm, unsigned controller, unsigned lun,
 /* What is there from the next start on, or NULL. */
 static struct definition_disk *find_pending(struct vm *vm, unsigned controller, unsigned lun)
 {
-	return vm->next_pending ? definition_find_disk(vm->next_pending, controller, lun) : NULL;
+	return vm->change.pending ? definition_find_disk(vm->change.pending, controller, lun)
+				  : NULL;
 }
 
 /* The drive holds that medium (NULL: none) from the next start on, too. */
@@ -126,12 +127,12 @@ static int add_pending(struct vm *vm, struct json_object *arguments)
 	struct json_error error;
 	int r;
 
-	if (!vm->next_pending)
+	if (!vm->change.pending)
 		return 0;
 	r = definition_disk_from_json(json_object_object_get(arguments, "disk"), &disk, &error);
 	if (r < 0)
 		return r;
-	r = definition_add_disk(vm->next_pending, &disk);
+	r = definition_add_disk(vm->change.pending, &disk);
 	definition_disk_deinit(&disk);
 	return r;
 }
@@ -147,7 +148,7 @@ static int attach(struct vm *vm, struct definition_disk *disk, int fd, struct fa
 		return failure_no_memory(failure);
 	r = add_pending(vm, arguments);
 	if (r == 0)
-		r = definition_add_disk(vm->next_definition, disk);
+		r = definition_add_disk(vm->change.definition, disk);
 	if (r == -EEXIST)
 		return failure_set(
 			failure, DBUS_ERROR_EXISTS,
@@ -157,7 +158,7 @@ static int attach(struct vm *vm, struct definition_disk *disk, int fd, struct fa
 	if (r < 0)
 		return failure_no_memory(failure);
 	return vm_change_open(vm, "attach", arguments,
-			      definition_find_disk(vm->next_definition, controller, lun), fd,
+			      definition_find_disk(vm->change.definition, controller, lun), fd,
 			      failure);
 }
 
@@ -184,8 +185,8 @@ static int detach(struct vm *vm, unsigned controller, unsigned lun, struct failu
 	int r;
 
 	if (pending)
-		definition_remove_disk(vm->next_pending, pending);
-	if (pending && !definition_find_disk(vm->next_definition, controller, lun))
+		definition_remove_disk(vm->change.pending, pending);
+	if (pending && !definition_find_disk(vm->change.definition, controller, lun))
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	r = find_disk(vm, controller, lun, &disk, failure);
 	if (r < 0)
@@ -193,7 +194,7 @@ static int detach(struct vm *vm, unsigned controller, unsigned lun, struct failu
 	arguments = place(disk);
 	if (!arguments)
 		return failure_no_memory(failure);
-	definition_remove_disk(vm->next_definition, disk);
+	definition_remove_disk(vm->change.definition, disk);
 	return vm_change_make(vm, "detach", arguments, NULL, 0, failure);
 }
 

@@ -20,9 +20,9 @@ static void ignored(void *data, struct json_object *result, const char *code, co
 /* The dump ends by that, with an error. */
 static int cancel_dump(struct vm *vm, struct failure *failure)
 {
-	int r = !vm->worker ? 0
-			    : worker_request(vm->worker, "cancel_dump", NULL, NULL, 0,
-					     CANCEL_TIMEOUT, ignored, NULL);
+	int r = !vm->run.worker ? 0
+				: worker_request(vm->run.worker, "cancel_dump", NULL, NULL, 0,
+						 CANCEL_TIMEOUT, ignored, NULL);
 
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
@@ -35,9 +35,9 @@ static void dump_answered(void *data, struct json_object *result, const char *co
 	struct job *job = data;
 	struct failure failure = { 0 };
 
-	job->vm->dump = NULL;
+	job->vm->dump.job = NULL;
 	vm_file_limit_end_dump(job->vm);
-	file_holder_free(TAKE_PTR(job->vm->dump_file));
+	file_holder_free(TAKE_PTR(job->vm->dump.file));
 	if (!result)
 		vm_failure(job->vm, code, text, &failure);
 	job_end(job, result ? NULL : &failure);
@@ -53,11 +53,11 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 	r = vm_check(vm, VM_DUMP, failure);
 	if (r < 0)
 		return r;
-	if (vm->dump)
+	if (vm->dump.job)
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "the memory of VM '%s' is being dumped (job %u); wait until "
 				   "that is done, or cancel it",
-				   vm->definition->name, vm->dump->id);
+				   vm->definition->name, vm->dump.job->id);
 	if (job_new(vm->manager->jobs, &dump_kind, vm, &job) < 0)
 		return failure_no_memory(failure);
 	r = vm_guest_take_file(vm, fd, &files.holder, failure);
@@ -70,15 +70,15 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 		job_drop(job);
 		return r;
 	}
-	r = worker_request_with_files(vm->worker, "dump", NULL, &files, 0, dump_answered, job);
+	r = worker_request_with_files(vm->run.worker, "dump", NULL, &files, 0, dump_answered, job);
 	if (r < 0) {
 		vm_file_limit_end_dump(vm);
 		file_holder_free(files.holder);
 		job_drop(job);
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
 	}
-	vm->dump = job;
-	vm->dump_file = files.holder;
+	vm->dump.job = job;
+	vm->dump.file = files.holder;
 	job_publish(job);
 	*ret_job = job;
 	return 0;
@@ -86,5 +86,5 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 
 void vm_dump_on_dump(struct vm *vm, struct json_object *data)
 {
-	job_progress_event(vm->dump, data, "done", "size");
+	job_progress_event(vm->dump.job, data, "done", "size");
 }

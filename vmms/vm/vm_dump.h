@@ -10,8 +10,14 @@
 #include "common/base/json.h"
 #include "vmms/base/failure.h"
 
+struct file_holder;
 struct job;
 struct vm;
+
+struct vm_dump {
+	struct job *job; /* the core file that is being written, or NULL */
+	struct file_holder *file;
+};
 
 /*
  * Has the worker write a core file; the VM is paused meanwhile. fd: a socket from which an empty

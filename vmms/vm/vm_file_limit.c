@@ -49,8 +49,8 @@ static bool can_raise(const struct vm *vm)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
-	return vm->worker_user == 0 || (syscall(SYS_capget, &header, data) == 0 &&
-					data[0].effective & 1u << CAP_SYS_RESOURCE);
+	return vm->run.user == 0 || (syscall(SYS_capget, &header, data) == 0 &&
+				     data[0].effective & 1u << CAP_SYS_RESOURCE);
 }
 
 void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
@@ -58,7 +58,7 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 	uint64_t limit = vm->definition->memory.shared ? memory_most(vm) : 0;
 	int r;
 
-	vm->file_limit = VM_FILE_LIMIT_NONE;
+	vm->run.file_limit = VM_FILE_LIMIT_NONE;
 	if (!can_raise(vm)) {
 		log_info(
 			"VM %s: its raw images could grow beyond their sizes, should its worker be "
@@ -68,9 +68,9 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 	}
 	for (size_t i = 0; i < vm->definition->disk_count; i++)
 		limit = MAX(limit, image_size(opened, &vm->definition->disks[i]));
-	r = worker_limit_files(vm->worker, limit);
+	r = worker_limit_files(vm->run.worker, limit);
 	if (r == 0)
-		vm->file_limit = limit;
+		vm->run.file_limit = limit;
 	else if (r != -ESRCH)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "how large the files may become that its worker writes cannot be limited: "
@@ -80,13 +80,13 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 
 void vm_file_limit_adopt(struct vm *vm)
 {
-	if (worker_file_limit(vm->worker, &vm->file_limit) < 0)
-		vm->file_limit = VM_FILE_LIMIT_NONE;
+	if (worker_file_limit(vm->run.worker, &vm->run.file_limit) < 0)
+		vm->run.file_limit = VM_FILE_LIMIT_NONE;
 }
 
 static int set(const struct vm *vm, uint64_t limit, struct failure *failure)
 {
-	int r = worker_limit_files(vm->worker, limit);
+	int r = worker_limit_files(vm->run.worker, limit);
 
 	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "the worker of VM '%s' cannot be allowed to write a file of "
@@ -99,11 +99,11 @@ int vm_file_limit_raise(struct vm *vm, uint64_t size, struct failure *failure)
 {
 	int r;
 
-	if (size <= vm->file_limit)
+	if (size <= vm->run.file_limit)
 		return 0;
 	r = set(vm, size, failure);
 	if (r == 0)
-		vm->file_limit = size;
+		vm->run.file_limit = size;
 	return r;
 }
 
@@ -111,11 +111,11 @@ int vm_file_limit_begin_dump(struct vm *vm, struct failure *failure)
 {
 	uint64_t most = memory_most(vm) + DUMP_MORE;
 
-	return most <= vm->file_limit ? 0 : set(vm, most, failure);
+	return most <= vm->run.file_limit ? 0 : set(vm, most, failure);
 }
 
 void vm_file_limit_end_dump(struct vm *vm)
 {
-	if (vm->worker && vm->file_limit != VM_FILE_LIMIT_NONE)
-		(void)!worker_limit_files(vm->worker, vm->file_limit);
+	if (vm->run.worker && vm->run.file_limit != VM_FILE_LIMIT_NONE)
+		(void)!worker_limit_files(vm->run.worker, vm->run.file_limit);
 }

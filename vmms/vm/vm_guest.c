@@ -74,7 +74,7 @@ static int ask(struct vm *vm, const char *method, struct json_object *arguments,
 	struct question *question;
 	int r;
 
-	if (vm->state != VM_RUNNING || !vm->worker)
+	if (vm->state != VM_RUNNING || !vm->run.worker)
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "VM '%s' is %s; its guest can be asked while it is running",
 				   vm->definition->name, vm_state_name(vm->state));
@@ -82,10 +82,10 @@ static int ask(struct vm *vm, const char *method, struct json_object *arguments,
 	if (!question)
 		return failure_no_memory(failure);
 	*question = (struct question){ vm, method, done, data };
-	r = files ? worker_request_with_files(vm->worker, method, arguments, files, timeout,
+	r = files ? worker_request_with_files(vm->run.worker, method, arguments, files, timeout,
 					      answered, question)
-		  : worker_request(vm->worker, method, arguments, &fd, fd >= 0, timeout, answered,
-				   question);
+		  : worker_request(vm->run.worker, method, arguments, &fd, fd >= 0, timeout,
+				   answered, question);
 	if (r == 0)
 		return 0;
 	free(question);

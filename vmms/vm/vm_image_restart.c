@@ -29,7 +29,7 @@ static void restart_failed(struct restart *restart, const char *why);
 
 static struct restart *restart_find(const struct vm *vm, unsigned controller, unsigned lun)
 {
-	list_for_each (link, (struct list *)&vm->image_restarts) {
+	list_for_each (link, (struct list *)&vm->images.restarts) {
 		struct restart *restart = container_of(link, struct restart, link);
 
 		if (restart->controller == controller && restart->lun == lun)
@@ -50,7 +50,7 @@ static struct restart *restart_need(struct vm *vm, unsigned controller, unsigned
 	restart->vm = vm;
 	restart->controller = controller;
 	restart->lun = lun;
-	list_append(&vm->image_restarts, &restart->link);
+	list_append(&vm->images.restarts, &restart->link);
 	return restart;
 }
 
@@ -66,7 +66,7 @@ static const struct definition_disk *restart_disk(const struct restart *restart)
 	const struct definition_disk *disk =
 		definition_find_disk(vm->definition, restart->controller, restart->lun);
 
-	if (!vm->worker || vm->worker_exit || vm->state == VM_STOPPING || !disk || !disk->path ||
+	if (!vm->run.worker || vm->run.exit || vm->state == VM_STOPPING || !disk || !disk->path ||
 	    image_format_find(disk->format) == IMAGE_RAW)
 		return NULL;
 	return disk;
@@ -96,7 +96,7 @@ static void restart_give_up(struct restart *restart)
 	       "started again",
 	       restart->controller, restart->lun);
 	if (place)
-		(void)!worker_request(vm->worker, "reconnect", place, NULL, 0, ANSWER_TIMEOUT,
+		(void)!worker_request(vm->run.worker, "reconnect", place, NULL, 0, ANSWER_TIMEOUT,
 				      given_up, vm);
 }
 
@@ -140,7 +140,7 @@ static int restart_connect(struct restart *restart, int fd, struct failure *fail
 		return failure_no_memory(failure);
 	}
 	*connecting = (struct connecting){ restart->vm, restart->controller, restart->lun };
-	r = worker_request(restart->vm->worker, "reconnect", place, &fd, 1, ANSWER_TIMEOUT,
+	r = worker_request(restart->vm->run.worker, "reconnect", place, &fd, 1, ANSWER_TIMEOUT,
 			   connected, connecting);
 	if (r >= 0) {
 		restart->connects = true;
@@ -233,7 +233,7 @@ bool vm_image_is_restarting(const struct vm *vm, unsigned controller, unsigned l
 
 void vm_image_restart_forget(struct vm *vm)
 {
-	list_for_each (link, &vm->image_restarts) {
+	list_for_each (link, &vm->images.restarts) {
 		struct restart *restart = container_of(link, struct restart, link);
 
 		list_unlink(&restart->link);

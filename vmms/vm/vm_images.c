@@ -56,7 +56,7 @@ static struct vm_image *image_new(struct vm *vm, unsigned controller, unsigned l
 
 static void all_ended(struct vm *vm)
 {
-	AUTO_FREE struct worker_exit *exit = TAKE_PTR(vm->worker_exit);
+	AUTO_FREE struct worker_exit *exit = TAKE_PTR(vm->run.exit);
 
 	vm_clear_timer(vm);
 	vm_worker_ended(vm, exit);
@@ -77,7 +77,7 @@ static void server_ended(void *owner, const char *words)
 	image_free(image);
 	if (words || missed)
 		vm_image_restart(vm, controller, lun);
-	if (vm->worker_exit && list_empty(&vm->images))
+	if (vm->run.exit && list_empty(&vm->images.list))
 		all_ended(vm);
 }
 
@@ -85,20 +85,20 @@ static int end_is_late(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
 
-	list_for_each (link, &vm->images)
+	list_for_each (link, &vm->images.list)
 		image_server_signal(container_of(link, struct vm_image, link)->server, SIGKILL);
 	return 0;
 }
 
 bool vm_images_outlive(struct vm *vm, const struct worker_exit *exit)
 {
-	if (list_empty(&vm->images))
+	if (list_empty(&vm->images.list))
 		return false;
-	vm->worker_exit = malloc(sizeof(*exit));
-	if (!vm->worker_exit)
+	vm->run.exit = malloc(sizeof(*exit));
+	if (!vm->run.exit)
 		return false;
-	*vm->worker_exit = *exit;
-	list_for_each (link, &vm->images)
+	*vm->run.exit = *exit;
+	list_for_each (link, &vm->images.list)
 		image_server_signal(container_of(link, struct vm_image, link)->server, SIGTERM);
 	vm_set_timer(vm, VM_IMAGE_END_TIMEOUT, end_is_late);
 	if (vm->state != VM_STARTING)
@@ -108,8 +108,8 @@ bool vm_images_outlive(struct vm *vm, const struct worker_exit *exit)
 
 void vm_images_forget(struct vm *vm)
 {
-	free(TAKE_PTR(vm->worker_exit));
-	list_for_each (link, &vm->images)
+	free(TAKE_PTR(vm->run.exit));
+	list_for_each (link, &vm->images.list)
 		image_free(container_of(link, struct vm_image, link));
 }
 
@@ -134,13 +134,13 @@ static void open_unit(struct vm_image *image, const struct definition *definitio
 	pid_t pid = image_server_process(image->server)->pid;
 
 	if (units_are_used(units) &&
-	    unit_new(units, image->vm->run_name, pid, &unit_callbacks, image, &image->unit) == 0)
+	    unit_new(units, image->vm->run.name, pid, &unit_callbacks, image, &image->unit) == 0)
 		unit_open(image->unit, definition, &pid, 1);
 }
 
 void vm_images_update_units(struct vm *vm)
 {
-	list_for_each (link, &vm->images) {
+	list_for_each (link, &vm->images.list) {
 		const struct vm_image *image = container_of(link, struct vm_image, link);
 
 		if (image->unit)
@@ -177,7 +177,7 @@ static int serve(struct vm *vm, const struct definition *definition,
 	const struct image_server_config config = { .program = vm->manager->settings.image_server,
 						    .guard = vm->manager->settings.image_guard,
 						    .socket = path,
-						    .user = vm->worker_user,
+						    .user = vm->run.user,
 						    .disk = disk,
 						    .files = files,
 						    .file_count = count,
@@ -192,8 +192,8 @@ static int serve(struct vm *vm, const struct definition *definition,
 	r = image_server_start(vm->manager->loop, &config, &image->server, ret_connection);
 	if (r < 0)
 		return start_failure(vm, disk, r, failure);
-	list_append(&vm->images, &image->link);
-	image->late = vm->worker != NULL;
+	list_append(&vm->images.list, &image->link);
+	image->late = vm->run.worker != NULL;
 	if (image->late)
 		open_unit(image, definition);
 	TAKE_PTR(image);
@@ -210,8 +210,8 @@ static int serve_disk(struct vm *vm, const struct definition *definition,
 
 	if (count == 0 || image_format_find(disk->format) == IMAGE_RAW)
 		return 0;
-	r = serve(vm, definition, disk, files, count, opened->holder ? opened->holder : vm->files,
-		  &connection, failure);
+	r = serve(vm, definition, disk, files, count,
+		  opened->holder ? opened->holder : vm->opening.files, &connection, failure);
 	if (r == 0)
 		resources_add(resources, files[0].held->name, connection);
 	return r;
@@ -250,7 +250,7 @@ size_t vm_images_processes(const struct vm *vm, pid_t *processes, size_t most)
 {
 	size_t count = 0;
 
-	list_for_each (link, (struct list *)&vm->images) {
+	list_for_each (link, (struct list *)&vm->images.list) {
 		const struct vm_image *image = container_of(link, struct vm_image, link);
 
 		if (count < most && !image->late)
@@ -263,7 +263,7 @@ void vm_images_lost(struct vm *vm, unsigned controller, unsigned lun)
 {
 	if (vm_image_is_restarting(vm, controller, lun))
 		return;
-	list_for_each (link, &vm->images) {
+	list_for_each (link, &vm->images.list) {
 		struct vm_image *image = container_of(link, struct vm_image, link);
 
 		if (image->controller != controller || image->lun != lun)
@@ -277,7 +277,7 @@ void vm_images_lost(struct vm *vm, unsigned controller, unsigned lun)
 
 pid_t vm_images_find(const struct vm *vm, unsigned controller, unsigned lun)
 {
-	list_for_each (link, (struct list *)&vm->images) {
+	list_for_each (link, (struct list *)&vm->images.list) {
 		const struct vm_image *image = container_of(link, struct vm_image, link);
 
 		if (image->controller == controller && image->lun == lun)
@@ -292,7 +292,7 @@ struct json_object *vm_images_to_json(const struct vm *vm)
 {
 	struct json_object *records = json_object_new_array();
 
-	list_for_each (link, (struct list *)&vm->images) {
+	list_for_each (link, (struct list *)&vm->images.list) {
 		const struct vm_image *image = container_of(link, struct vm_image, link);
 		const struct process *process = image_server_process(image->server);
 
@@ -347,7 +347,7 @@ static int adopt(struct vm *vm, struct json_object *tree)
 	r = image_server_adopt(vm->manager->loop, &config, &process, &image->server);
 	if (r < 0)
 		return r;
-	list_append(&vm->images, &image->link);
+	list_append(&vm->images.list, &image->link);
 	image->late = record.late;
 	if (image->late)
 		open_unit(image, vm->definition);

@@ -9,18 +9,26 @@
 #pragma once
 
 #include "common/base/json.h"
+#include "common/base/list.h"
 #include "vmms/base/failure.h"
 #include "vmms/image/image.h"
 #include "vmms/worker/worker.h"
 
 struct vm;
 
+struct vm_images {
+	struct list list;     /* of struct vm_image */
+	struct list healths;  /* of struct vm_disk_health; vm_disk_health.c */
+	struct list restarts; /* vm_image_restart.c */
+};
+
 #define VM_IMAGE_END_TIMEOUT 60 /* seconds after which a server that does not end is killed */
 
 /*
- * Starts a server, with what vm->files holds, as the user of the VM's worker, of each image that
- * was opened and, by the definition, is not raw: it and what it names go there, and a connection to
- * it, of the image's name, comes to the resources. Return: 0; negative with *failure filled.
+ * Starts a server, with what vm->opening.files holds, as the user of the VM's worker, of each image
+ * that was opened and, by the definition, is not raw: it and what it names go there, and a
+ * connection to it, of the image's name, comes to the resources. Return: 0; negative with *failure
+ * filled.
  */
 int vm_images_serve(struct vm *vm, const struct definition *definition, struct opened_files *opened,
 		    struct resources *resources, struct failure *failure) MUST_CHECK;

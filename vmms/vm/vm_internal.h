@@ -27,9 +27,6 @@ void vm_finish(struct vm_operation *operation, const struct failure *failure);
 /* Microseconds. */
 uint64_t vm_clock(clockid_t clock);
 
-/* The guest begins to run, by both clocks. */
-void vm_note_start(struct vm *vm);
-
 /* Calls back in so many seconds, instead of what the timer was set to before. */
 void vm_set_timer(struct vm *vm, unsigned seconds, sd_event_time_handler_t handler);
 void vm_clear_timer(struct vm *vm);
@@ -42,87 +39,6 @@ void vm_expect_end(struct vm *vm);
 
 /* The VM's state by how its worker ended, and by what it had told of that. */
 void vm_set_end(struct vm *vm, const struct worker_exit *exit);
-
-/* ---- After a failure of the worker (vm_restart.c) ---- */
-
-/* The VM has crashed. ran: microseconds until then. */
-void vm_restart_after_failure(struct vm *vm, uint64_t ran);
-
-/*
- * The seconds until the next start after so many failed ones, which are counted, and forgotten if
- * the VM ran for long; 0: there is no next one.
- */
-unsigned vm_restart_delay(unsigned *restarts, uint64_t ran);
-
-/* It is not to be started again by itself, and has not failed yet. */
-void vm_restart_forget(struct vm *vm);
-
-/* ---- Changes of the definition (vm_change.c) ---- */
-
-struct held_file;
-
-/*
- * The verb is under way, and vm->next_definition and vm->next_pending are copies of the definition
- * and of the pending one (NULL: there is none), for the caller to change.
- */
-int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
-		    struct failure *failure) MUST_CHECK;
-
-/*
- * Saves what will be stored, and has the worker do the change if there is one. method: NULL: there
- * is nothing for it to do. The descriptors are borrowed.
- */
-int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
-		   size_t fd_count, struct failure *failure) MUST_CHECK;
-
-/* The same with files that vm->files holds. */
-int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
-			      const struct held_file *files, size_t count,
-			      struct failure *failure) MUST_CHECK;
-
-/*
- * The same with the medium of a disk, which is opened first: `done` is told what comes of that.
- * passed: instead of what is at its path; -1: none.
- */
-int vm_change_open(struct vm *vm, const char *method, struct json_object *arguments,
-		   const struct definition_disk *disk, int passed,
-		   struct failure *failure) MUST_CHECK;
-
-/* The worker has ended: what was being opened for it is no more worth waiting for. */
-void vm_change_interrupt(struct vm *vm);
-
-/*
- * The file may be replaced: nobody has changed it since it was read or written last. Return: 0;
- * negative with *failure filled.
- */
-int vm_check_file(const struct vm *vm, struct failure *failure) MUST_CHECK;
-
-/* Writes what is stored. Return: 0; -errno. */
-int vm_save(struct vm *vm) MUST_CHECK;
-
-/*
- * Writes the definition as it is, after a change that nobody asked for; while a change is under way
- * it is enough to set vm->unsaved.
- */
-void vm_change_save(struct vm *vm);
-
-/*
- * vm->next_definition and vm->next_pending are the VM's, of which the worker knows, and are saved.
- * Return: 0; -errno of saving, which is tried again with the next change.
- */
-int vm_change_keep(struct vm *vm) MUST_CHECK;
-
-/* The worker was asked to take a disk or medium away, and has not answered. */
-bool vm_change_waits(const struct vm *vm);
-
-/* Takes back what vm_change_begin() did, after a failure. */
-void vm_change_undo(struct vm *vm);
-
-/* All properties that tell of the definition have changed. */
-void vm_notify_definition(struct vm *vm);
-
-/* The VM has come to rest: what waited for that is its definition. */
-void vm_take_pending(struct vm *vm);
 
 /* ---- Adapters (vm_adapters.c) ---- */
 

@@ -32,7 +32,7 @@ static const struct definition_dynamic_memory *dynamic_of(const struct vm *vm)
 
 static bool is_running(const struct vm *vm)
 {
-	return vm->worker && vm->started_at > 0;
+	return vm->run.worker && vm->run.started_at > 0;
 }
 
 uint64_t vm_memory_assigned(const struct vm *vm)
@@ -56,7 +56,7 @@ static void set_target(struct vm *vm, uint64_t bytes)
 {
 	AUTO_JSON struct json_object *arguments =
 		json_make("size", json_object_new_uint64(bytes), NULL);
-	int r = arguments ? worker_request(vm->worker, "set_memory", arguments, NULL, 0,
+	int r = arguments ? worker_request(vm->run.worker, "set_memory", arguments, NULL, 0,
 					   vm->manager->settings.answer_timeout, answered, vm)
 			  : -ENOMEM;
 
@@ -155,7 +155,7 @@ static uint64_t untouched(const struct vm *vm)
 	uint64_t resident, promised = MAX(vm->memory.target, vm_memory_assigned(vm));
 
 	if (!is_running(vm) || !dynamic_of(vm)->on ||
-	    process_resident_read(worker_pid(vm->worker), &resident) < 0)
+	    process_resident_read(worker_pid(vm->run.worker), &resident) < 0)
 		return 0;
 	return promised - MIN(promised, resident);
 }

@@ -47,9 +47,9 @@ static void set_problem(struct vm *vm, const char *problem)
 
 	if (problem)
 		snprintf(text, sizeof(text), "its virtual processors are not pinned: %s", problem);
-	text_repair(vm->pinning_problem, sizeof(vm->pinning_problem), text, strlen(text));
+	text_repair(vm->pinning.problem, sizeof(vm->pinning.problem), text, strlen(text));
 	if (problem)
-		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", vm->pinning_problem);
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", vm->pinning.problem);
 	vm_notify(vm, "LimitsProblem", NULL);
 }
 
@@ -60,7 +60,17 @@ static void answered(void *data, struct json_object *result, const char *code, c
 	if (!result && strcmp(code, WORKER_ENDED) == 0)
 		return;
 	/* A worker of an older vmms does not know of pins, and has none. */
-	set_problem(vm, result || !vm->pinned ? NULL : text);
+	set_problem(vm, result || !vm->pinning.applied ? NULL : text);
+}
+
+void vm_pinning_forget(struct vm *vm)
+{
+	vm->pinning = (struct vm_pinning){ 0 };
+}
+
+void vm_pinning_adopt(struct vm *vm)
+{
+	vm->pinning.applied = true;
 }
 
 void vm_pinning_apply(struct vm *vm)
@@ -69,12 +79,13 @@ void vm_pinning_apply(struct vm *vm)
 	AUTO_JSON struct json_object *arguments = NULL;
 	int r;
 
-	if (!vm->worker || vm->started_at == 0 || (pinning->count == 0 && !vm->pinned))
+	if (!vm->run.worker || vm->run.started_at == 0 ||
+	    (pinning->count == 0 && !vm->pinning.applied))
 		return;
-	vm->pinned = pinning->count > 0;
+	vm->pinning.applied = pinning->count > 0;
 	arguments = json_make("pinning",
 			      definition_pinning_to_json(pinning, DEFINITION_PROCESSORS_MAX), NULL);
-	r = arguments ? worker_request(vm->worker, "pin", arguments, NULL, 0,
+	r = arguments ? worker_request(vm->run.worker, "pin", arguments, NULL, 0,
 				       vm->manager->settings.answer_timeout, answered, vm)
 		      : -ENOMEM;
 	if (r < 0)

@@ -10,8 +10,18 @@
 #include "common/definition/definition.h"
 #include "vmms/base/failure.h"
 
+#include <stdbool.h>
+
 struct cpu_groups;
 struct vm;
+
+#define VM_LIMITS_PROBLEM_MAX 512
+
+/* Read by whoever knows the VM; changed by the functions below alone. */
+struct vm_pinning {
+	bool applied; /* its vps are pinned, as far as the worker was asked; or perhaps are */
+	char problem[VM_LIMITS_PROBLEM_MAX]; /* "": none */
+};
 
 /*
  * This host has all CPUs that the definition names, and they run (else an error of that name); and
@@ -20,5 +30,14 @@ struct vm;
 int vm_pinning_check(const struct cpu_groups *groups, const struct definition *definition,
 		     const char *error, struct failure *failure) MUST_CHECK;
 
-/* The worker of a VM that runs pins its vps as the definition says. vm->pinning_problem tells. */
+/* A worker is about to be started: its vps are not pinned. */
+void vm_pinning_forget(struct vm *vm);
+
+/*
+ * The worker of an earlier daemon: its vps may be pinned, if that daemon took the pins away and did
+ * not come to say so.
+ */
+void vm_pinning_adopt(struct vm *vm);
+
+/* The worker of a VM that runs pins its vps as the definition says. vm->pinning.problem tells. */
 void vm_pinning_apply(struct vm *vm);

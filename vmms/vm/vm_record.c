@@ -65,17 +65,17 @@ static struct json_object *make_adapters(const struct vm *vm)
 
 static struct json_object *make_record(const struct vm *vm)
 {
-	const struct process *process = worker_process(vm->worker);
+	const struct process *process = worker_process(vm->run.worker);
 	struct json_object *change = vm_unfinished_to_json(vm), *record;
 
 	record = json_make("version", json_object_new_int64(1), "pid",
 			   json_object_new_int64(process->pid), "start_time",
 			   json_object_new_uint64(process->start_time), "user",
-			   json_object_new_uint64(vm->worker_user), "started_at",
-			   json_object_new_uint64(vm->started_at), "started_boot",
-			   json_object_new_uint64(vm->started_boot), "definition",
+			   json_object_new_uint64(vm->run.user), "started_at",
+			   json_object_new_uint64(vm->run.started_at), "started_boot",
+			   json_object_new_uint64(vm->run.started_boot), "definition",
 			   definition_to_json(vm->definition), "run_name",
-			   json_object_new_string(vm->run_name), "adapters", make_adapters(vm),
+			   json_object_new_string(vm->run.name), "adapters", make_adapters(vm),
 			   "images", vm_images_to_json(vm), NULL);
 	if (change)
 		json_add(&record, "change", change);
@@ -88,7 +88,7 @@ void vm_record_save(struct vm *vm)
 	char uuid[GUID_TEXT_SIZE];
 	int r;
 
-	if (!vm->worker)
+	if (!vm->run.worker)
 		return;
 	tree = make_record(vm);
 	guid_format(&vm->definition->uuid, uuid);
@@ -262,14 +262,15 @@ int vm_record_open_end(const struct vm *vm, int *ret_fd)
 	return end_queue_make(path, ret_fd);
 }
 
-static void take_member(struct json_object *tree, const char *key, char *buffer, size_t size)
+/* NULL: it has none, or something else than a string. */
+static const char *end_text(struct json_object *tree, const char *key)
 {
 	struct json_object *member;
 
-	if (json_object_object_get_ex(tree, key, &member) &&
-	    json_object_is_type(member, json_type_string))
-		text_repair(buffer, size, json_object_get_string(member),
-			    (size_t)json_object_get_string_len(member));
+	if (!json_object_object_get_ex(tree, key, &member) ||
+	    !json_object_is_type(member, json_type_string))
+		return NULL;
+	return json_object_get_string(member);
 }
 
 void vm_record_take_end(struct vm *vm)
@@ -279,13 +280,12 @@ void vm_record_take_end(struct vm *vm)
 	struct json_error error;
 	size_t size;
 
-	if (vm->end_reason[0] != '\0')
+	if (vm->run.end_reason[0] != '\0')
 		return;
 	make_path(vm, ".end", path);
 	if (end_queue_read(path, text, &size) < 0 || json_parse(text, size, &tree, &error) < 0)
 		return;
-	take_member(tree, "reason", vm->end_reason, sizeof(vm->end_reason));
-	take_member(tree, "message", vm->end_message, sizeof(vm->end_message));
+	vm_run_set_end(vm, end_text(tree, "reason"), end_text(tree, "message"));
 }
 
 /* ---- Strays ---- */

@@ -19,8 +19,8 @@
 
 void vm_restart_forget(struct vm *vm)
 {
-	vm->restart_timer = sd_event_source_disable_unref(vm->restart_timer);
-	vm->restarts = 0;
+	vm->restart.timer = sd_event_source_disable_unref(vm->restart.timer);
+	vm->restart.count = 0;
 }
 
 static void restarted(void *data, const struct failure *failure)
@@ -30,7 +30,7 @@ static void restarted(void *data, const struct failure *failure)
 static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
-	unsigned restarts = vm->restarts;
+	unsigned restarts = vm->restart.count;
 	struct failure failure;
 
 	vm_log(vm, VM_EVENT_RESTART, LOG_LEVEL_INFO,
@@ -40,7 +40,7 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure.message);
 		manager_vm_rests(vm->manager, vm);
 	}
-	vm->restarts = restarts;
+	vm->restart.count = restarts;
 	return 0;
 }
 
@@ -65,13 +65,13 @@ void vm_restart_after_failure(struct vm *vm, uint64_t ran)
 	if (vm->manager->stopping ||
 	    vm->definition->actions.worker_failure != DEFINITION_FAILURE_RESTART)
 		return;
-	delay = vm_restart_delay(&vm->restarts, ran);
+	delay = vm_restart_delay(&vm->restart.count, ran);
 	if (delay == 0) {
 		vm_log(vm, VM_EVENT_RESTART, LOG_LEVEL_ERROR,
 		       "its worker has failed %d times in a row; it stays off", RESTARTS_MAX + 1);
 		return;
 	}
-	r = sd_event_add_time_relative(vm->manager->loop, &vm->restart_timer, CLOCK_MONOTONIC,
+	r = sd_event_add_time_relative(vm->manager->loop, &vm->restart.timer, CLOCK_MONOTONIC,
 				       delay * UINT64_C(1000000), 0, restart_due, vm);
 	if (r < 0) {
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "cannot set a timer: %s", strerror(-r));

@@ -111,14 +111,14 @@ static int merge(const struct definition *running, const struct definition *want
 
 static int set_next(struct vm *vm, struct definition *wanted)
 {
-	definition_free(TAKE_PTR(vm->next_definition));
-	definition_free(TAKE_PTR(vm->next_pending));
-	if (!vm->worker) {
-		vm->next_definition = wanted;
+	definition_free(TAKE_PTR(vm->change.definition));
+	definition_free(TAKE_PTR(vm->change.pending));
+	if (!vm->run.worker) {
+		vm->change.definition = wanted;
 		return 0;
 	}
-	vm->next_pending = wanted;
-	return merge(vm->definition, wanted, &vm->next_definition);
+	vm->change.pending = wanted;
+	return merge(vm->definition, wanted, &vm->change.definition);
 }
 
 /* Adapters that are written without a MAC address keep what they had. */
@@ -182,8 +182,8 @@ static int make(struct vm *vm, struct failure *failure)
 	AUTO_JSON struct json_object *arguments = NULL;
 	AUTO_JSON struct json_object *before = definition_actions_to_json(&vm->definition->actions);
 
-	arguments = json_make("actions", definition_actions_to_json(&vm->next_definition->actions),
-			      NULL);
+	arguments = json_make("actions",
+			      definition_actions_to_json(&vm->change.definition->actions), NULL);
 	if (!before || !arguments)
 		return failure_no_memory(failure);
 	if (json_object_equal(before, json_object_object_get(arguments, "actions")))

@@ -100,8 +100,8 @@ static void answer(struct vm *vm, uint32_t request, int fd)
 		json_make("request", json_object_new_int64(request), NULL);
 
 	/* Without an answer the worker refuses by itself. */
-	if (vm->worker && arguments)
-		(void)!worker_request(vm->worker, "answer_socket", arguments, &fd, fd >= 0,
+	if (vm->run.worker && arguments)
+		(void)!worker_request(vm->run.worker, "answer_socket", arguments, &fd, fd >= 0,
 				      vm->manager->settings.answer_timeout, NULL, NULL);
 }
 

@@ -33,9 +33,9 @@ static void start_refused(struct vm *vm, const char *code, const char *text)
 	/* Its end comes next, and says more. */
 	if (strcmp(code, WORKER_ENDED) == 0)
 		return;
-	if (!vm->start_failure.name)
-		vm_failure(vm, code, text, &vm->start_failure);
-	worker_kill(vm->worker, SIGKILL);
+	if (!vm->run.start_failure.name)
+		vm_failure(vm, code, text, &vm->run.start_failure);
+	worker_kill(vm->run.worker, SIGKILL);
 }
 
 static void step_answered(void *data, struct json_object *result, const char *code,
@@ -54,8 +54,8 @@ static void take_engine(struct vm *vm, struct json_object *status)
 	if (!json_object_object_get_ex(status, "engine", &engine) ||
 	    !json_object_is_type(engine, json_type_string))
 		return;
-	text_repair(vm->engine, sizeof(vm->engine), json_object_get_string(engine),
-		    (size_t)json_object_get_string_len(engine));
+	vm_run_set_engine(vm, json_object_get_string(engine),
+			  (size_t)json_object_get_string_len(engine));
 	vm_notify(vm, "Engine", NULL);
 }
 
@@ -82,19 +82,18 @@ static void start_answered(void *data, struct json_object *result, const char *c
 		start_refused(vm, code, text);
 		return;
 	}
-	if (vm->start_failure.name)
+	if (vm->run.start_failure.name)
 		return; /* it refused something before, and is being killed */
 	fault_point(FAULT_START_ANSWERED);
-	file_holder_free(TAKE_PTR(vm->files));
-	vm_note_start(vm);
-	vm->up_since = vm_clock(CLOCK_MONOTONIC);
+	file_holder_free(TAKE_PTR(vm->opening.files));
+	vm_run_note_start(vm);
 	vm_record_save(vm);
 	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
 	if (vm->state == VM_STARTING)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 	vm_pinning_apply(vm);
 	manager_vm_runs(vm->manager, vm);
-	if (worker_request(vm->worker, "status", NULL, NULL, 0,
+	if (worker_request(vm->run.worker, "status", NULL, NULL, 0,
 			   vm->manager->settings.answer_timeout, status_answered, vm) < 0)
 		status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
 }
@@ -109,12 +108,12 @@ static int send_definition(struct vm *vm)
 
 	if (!arguments)
 		return -ENOMEM;
-	r = worker_request(vm->worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
+	r = worker_request(vm->run.worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
 			   step_answered, vm);
 	if (r < 0)
 		return r;
-	return worker_request(vm->worker, "start", NULL, NULL, 0, VM_START_TIMEOUT, start_answered,
-			      vm);
+	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
+			      start_answered, vm);
 }
 
 /* When the worker has all, it gets the definition, which needs them. */
@@ -128,8 +127,8 @@ static void descriptors_answered(void *data, struct json_object *result, const c
 		start_refused(vm, code, text);
 		return;
 	}
-	vm->steps--;
-	if (vm->steps > 0 || vm->start_failure.name)
+	vm->start_steps--;
+	if (vm->start_steps > 0 || vm->run.start_failure.name)
 		return;
 	r = send_definition(vm);
 	fault_point(FAULT_START_SENT);
@@ -154,11 +153,11 @@ static int send_resources(struct vm *vm, const struct resources *resources)
 		arguments = json_make("names", names, NULL);
 		if (!arguments)
 			return -ENOMEM;
-		r = worker_request(vm->worker, "descriptors", arguments, fds, count, timeout,
+		r = worker_request(vm->run.worker, "descriptors", arguments, fds, count, timeout,
 				   descriptors_answered, vm);
 		if (r < 0)
 			return r;
-		vm->steps++;
+		vm->start_steps++;
 	}
 	return 0;
 }
@@ -169,7 +168,7 @@ static int send_opened(struct vm *vm, const struct opened_files *opened)
 
 	_Static_assert(CONTROL_FDS_MAX <= FILE_HOLDER_SEND_MAX, "as many go with a message");
 	for (size_t i = 0; i < opened->count; i += CONTROL_FDS_MAX) {
-		const struct worker_files files = { vm->files, &opened->items[i],
+		const struct worker_files files = { vm->opening.files, &opened->items[i],
 						    MIN(opened->count - i,
 							(size_t)CONTROL_FDS_MAX) };
 		struct json_object *names = json_object_new_array();
@@ -181,11 +180,11 @@ static int send_opened(struct vm *vm, const struct opened_files *opened)
 		arguments = json_make("names", names, NULL);
 		if (!arguments)
 			return -ENOMEM;
-		r = worker_request_with_files(vm->worker, "descriptors", arguments, &files, timeout,
-					      descriptors_answered, vm);
+		r = worker_request_with_files(vm->run.worker, "descriptors", arguments, &files,
+					      timeout, descriptors_answered, vm);
 		if (r < 0)
 			return r;
-		vm->steps++;
+		vm->start_steps++;
 	}
 	return 0;
 }
@@ -195,7 +194,7 @@ static int send_all(struct vm *vm, const struct resources *resources,
 {
 	int r;
 
-	vm->steps = 0;
+	vm->start_steps = 0;
 	r = send_resources(vm, resources);
 	return r < 0 ? r : send_opened(vm, opened);
 }
@@ -212,8 +211,8 @@ static int spawn(struct vm *vm, struct opened_files *opened, struct resources *r
 					.owner = vm };
 	int serial, end, r;
 
-	strcpy(vm->run_name, vm->definition->name);
-	config.user = vm->worker_user;
+	vm_run_set_name(vm, vm->definition->name);
+	config.user = vm->run.user;
 	r = vm_images_serve(vm, vm->definition, opened, resources, failure);
 	if (r < 0)
 		return r;
@@ -233,7 +232,7 @@ static int spawn(struct vm *vm, struct opened_files *opened, struct resources *r
 		       strerror(-r));
 	fault_point(FAULT_START_OPENED_END);
 	vm_record_socket_path(vm, socket);
-	r = worker_spawn(vm->manager->watches, &config, &vm->worker);
+	r = worker_spawn(vm->manager->watches, &config, &vm->run.worker);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot start a worker for VM '%s': %s", vm->definition->name,
@@ -250,26 +249,12 @@ static int spawn(struct vm *vm, struct opened_files *opened, struct resources *r
 	return 0;
 }
 
-/* What was true of the run before is no more. */
-static void forget_last_run(struct vm *vm)
-{
-	vm->end_reason[0] = vm->end_message[0] = '\0';
-	vm->start_failure = (struct failure){ 0 };
-	vm->resets = 0;
-	vm->pinned = false;
-	vm->pinning_problem[0] = '\0';
-	vm->crashed = false;
-	vm->crash_text[0] = '\0';
-	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
-	vm_notify(vm, "Resets", "CrashParameters", "CrashText", NULL);
-}
-
 /* ---- The files are open ---- */
 
 /* Its passt(1) and image servers become that user, too. */
 static int take_user(struct vm *vm, struct failure *failure)
 {
-	int r = manager_take_worker_user(vm->manager, &vm->worker_user);
+	int r = manager_take_worker_user(vm->manager, &vm->run.user);
 
 	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "cannot start a worker for VM '%s': all users that workers may "
@@ -307,7 +292,8 @@ static int make_worker(struct vm *vm, struct opened_files *opened, struct failur
 	if (r < 0)
 		return r;
 	fault_point(FAULT_START_OPENED_RESOURCES);
-	forget_last_run(vm);
+	vm_run_begin(vm);
+	vm_pinning_forget(vm);
 	if (vm->definition->services.sockets && !has_file(opened, "sockets"))
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "it runs without sockets, since there is no room for their folder: owners "
@@ -323,13 +309,13 @@ static int make_worker(struct vm *vm, struct opened_files *opened, struct failur
 /* There was no worker to speak of: the VM is off, and whoever started it learns why. */
 static void start_failed(struct vm *vm, const struct failure *failure)
 {
-	worker_free(TAKE_PTR(vm->worker));
+	worker_free(TAKE_PTR(vm->run.worker));
 	vm_record_delete(vm);
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
-	if (vm->restarts > 0 && !vm->turning_off.done)
+	if (vm->restart.count > 0 && !vm->turning_off.done)
 		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure->message);
 	else
 		vm_set_state(vm, VM_OFF, "%s", failure->message);
@@ -342,9 +328,9 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 static void files_closed(void *data)
 {
 	struct vm *vm = data;
-	const struct failure failure = vm->start_failure;
+	const struct failure failure = vm->run.start_failure;
 
-	vm->files = NULL;
+	vm->opening.files = NULL;
 	start_failed(vm, &failure);
 }
 
@@ -354,7 +340,7 @@ static void files_opened(void *data, struct opened_files *opened, const struct f
 	struct failure why;
 	int r;
 
-	vm->opener = NULL;
+	vm->opening.opener = NULL;
 	if (opened->warning[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
 	if (failure) {
@@ -364,13 +350,13 @@ static void files_opened(void *data, struct opened_files *opened, const struct f
 		start_failed(vm, &why);
 		return;
 	}
-	vm->files = TAKE_PTR(opened->holder);
+	vm->opening.files = TAKE_PTR(opened->holder);
 	r = vm->turning_off.done ? refuse_turned_off(vm, &why) : make_worker(vm, opened, &why);
 	if (r == 0)
 		return;
-	worker_free(TAKE_PTR(vm->worker));
-	vm->start_failure = why;
-	file_holder_end(vm->files, files_closed, vm);
+	worker_free(TAKE_PTR(vm->run.worker));
+	vm_run_set_failure(vm, &why);
+	file_holder_end(vm->opening.files, files_closed, vm);
 }
 
 /* ---- The beginning ---- */
@@ -432,7 +418,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		return r;
 	vm_sockets_path(vm, sockets);
 	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       files_opened, vm, &vm->opener, failure);
+		       files_opened, vm, &vm->opening.opener, failure);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return r;

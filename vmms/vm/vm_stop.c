@@ -25,7 +25,7 @@ static int end_overdue(sd_event_source *source, uint64_t usec, void *data)
 	struct vm *vm = data;
 
 	vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING, "the worker does not end and is killed");
-	worker_kill(vm->worker, SIGKILL);
+	worker_kill(vm->run.worker, SIGKILL);
 	return 0;
 }
 
@@ -46,7 +46,7 @@ static void stop_answered(void *data, struct json_object *result, const char *co
 	if (!result && strcmp(code, WORKER_ENDED) != 0) {
 		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
 		       "the worker will not stop (%s) and is killed", text);
-		worker_kill(vm->worker, SIGKILL);
+		worker_kill(vm->run.worker, SIGKILL);
 	}
 }
 
@@ -54,7 +54,7 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 {
 	int r;
 
-	if (vm->restart_timer) {
+	if (vm->restart.timer) {
 		vm_restart_forget(vm);
 		vm_set_state(vm, VM_OFF, "turned off, before it was started again");
 		manager_vm_rests(vm->manager, vm);
@@ -64,15 +64,15 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 	r = vm_begin(vm, VM_TURN_OFF, done, data, failure);
 	if (r < 0)
 		return r;
-	if (!vm->worker) { /* of a VM that is starting, or is just failing to */
-		if (vm->opener)
-			opener_cancel(vm->opener);
+	if (!vm->run.worker) { /* of a VM that is starting, or is just failing to */
+		if (vm->opening.opener)
+			opener_cancel(vm->opening.opener);
 		return 0;
 	}
-	r = worker_request(vm->worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);
+	r = worker_request(vm->run.worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);
 	fault_point(FAULT_STOP_SENT);
 	if (r < 0)
-		worker_kill(vm->worker, SIGKILL);
+		worker_kill(vm->run.worker, SIGKILL);
 	vm_expect_end(vm);
 	return 0;
 }
@@ -185,7 +185,7 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 	r = vm_begin(vm, VM_SHUT_DOWN, done, data, failure);
 	if (r < 0)
 		return r;
-	r = worker_request(vm->worker, "shutdown", arguments, NULL, 0,
+	r = worker_request(vm->run.worker, "shutdown", arguments, NULL, 0,
 			   vm->manager->settings.answer_timeout,
 			   options->reboot ? reboot_agreed : shutdown_agreed, vm);
 	if (r < 0) {

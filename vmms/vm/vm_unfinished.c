@@ -17,18 +17,18 @@ struct json_object *vm_unfinished_to_json(const struct vm *vm)
 {
 	struct json_object *change;
 
-	if (vm->unfinished)
-		return json_object_get(vm->unfinished);
-	if (!vm->next_definition || vm->next_request == 0)
+	if (vm->change.unfinished)
+		return json_object_get(vm->change.unfinished);
+	if (!vm->change.definition || vm->change.request == 0)
 		return NULL;
-	change = json_make("request", json_object_new_int64(vm->next_request), "definition",
-			   definition_to_json(vm->next_definition), NULL);
-	if (vm->next_pending)
-		json_add(&change, "pending", definition_to_json(vm->next_pending));
-	if (vm->next_adapter)
-		json_add(&change, "adapter", adapter_to_json(vm->next_adapter));
-	if (vm->old_adapter)
-		json_add(&change, "old_adapter", json_object_new_string(vm->old_adapter));
+	change = json_make("request", json_object_new_int64(vm->change.request), "definition",
+			   definition_to_json(vm->change.definition), NULL);
+	if (vm->change.pending)
+		json_add(&change, "pending", definition_to_json(vm->change.pending));
+	if (vm->change.adapter)
+		json_add(&change, "adapter", adapter_to_json(vm->change.adapter));
+	if (vm->change.old_adapter)
+		json_add(&change, "old_adapter", json_object_new_string(vm->change.old_adapter));
 	return change;
 }
 
@@ -82,15 +82,15 @@ static int take_definitions(struct vm *vm, const struct change *change)
 	struct json_error error;
 	int r;
 
-	r = definition_from_json(change->definition, &vm->next_definition, &error);
+	r = definition_from_json(change->definition, &vm->change.definition, &error);
 	if (r == 0 && change->pending)
-		r = definition_from_json(change->pending, &vm->next_pending, &error);
+		r = definition_from_json(change->pending, &vm->change.pending, &error);
 	else if (r == 0 && vm->pending)
-		r = definition_copy(vm->pending, &vm->next_pending);
+		r = definition_copy(vm->pending, &vm->change.pending);
 	if (r == 0)
 		return 0;
-	definition_free(TAKE_PTR(vm->next_definition));
-	definition_free(TAKE_PTR(vm->next_pending));
+	definition_free(TAKE_PTR(vm->change.definition));
+	definition_free(TAKE_PTR(vm->change.pending));
 	return r;
 }
 
@@ -130,7 +130,7 @@ static void finish(struct vm *vm, const struct change *change)
 
 void vm_unfinished_settle(struct vm *vm, struct json_object *status)
 {
-	AUTO_JSON struct json_object *tree = TAKE_PTR(vm->unfinished);
+	AUTO_JSON struct json_object *tree = TAKE_PTR(vm->change.unfinished);
 	CLEANUP(change_deinit) struct change change = { 0 };
 	struct json_error error;
 	struct json_reader reader = JSON_READER(&error);

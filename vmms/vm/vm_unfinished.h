@@ -19,6 +19,6 @@ struct json_object *vm_unfinished_to_json(const struct vm *vm);
 
 /*
  * The worker has been taken over, and tells its status (common/control.h): what has to be made of
- * vm->unfinished, which its record had, is. status: NULL: it has told nothing.
+ * vm->change.unfinished, which its record had, is. status: NULL: it has told nothing.
  */
 void vm_unfinished_settle(struct vm *vm, struct json_object *status);

@@ -34,19 +34,19 @@ static void register_machine(struct vm *vm)
 		if (adapter->backend == ADAPTER_TAP && count < ARRAY_SIZE(netifs))
 			netifs[count++] = adapter->tap.index;
 	}
-	unit_register_machine(vm->unit, vm->definition, netifs, count);
+	unit_register_machine(vm->scope.unit, vm->definition, netifs, count);
 }
 
 static void unit_changed(void *owner)
 {
 	struct vm *vm = owner;
 
-	if (vm->worker && unit_is_up(vm->unit) && !vm->registered) {
-		vm->registered = true;
+	if (vm->run.worker && unit_is_up(vm->scope.unit) && !vm->scope.registered) {
+		vm->scope.registered = true;
 		register_machine(vm);
 	}
-	if (unit_problem(vm->unit)[0] != '\0')
-		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", unit_problem(vm->unit));
+	if (unit_problem(vm->scope.unit)[0] != '\0')
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", unit_problem(vm->scope.unit));
 	vm_pinning_apply(vm);
 	vm_notify(vm, "LimitsProblem", NULL);
 }
@@ -65,7 +65,7 @@ static void unit_ended(void *owner, const char *result)
 	const char *meaning = "its unit has failed";
 	char reason[VM_REASON_MAX];
 
-	if (vm->worker)
+	if (vm->run.worker)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
 		if (strcmp(results[i].result, result) == 0)
@@ -81,16 +81,16 @@ static const struct unit_callbacks callbacks = { .changed = unit_changed, .ended
 
 static bool make_unit(struct vm *vm, pid_t worker)
 {
-	unit_free(TAKE_PTR(vm->unit));
-	vm->registered = false;
+	unit_free(TAKE_PTR(vm->scope.unit));
+	vm->scope.registered = false;
 	return units_are_used(vm->manager->settings.units) &&
-	       unit_new(vm->manager->settings.units, vm->run_name, worker, &callbacks, vm,
-			&vm->unit) == 0;
+	       unit_new(vm->manager->settings.units, vm->run.name, worker, &callbacks, vm,
+			&vm->scope.unit) == 0;
 }
 
 void vm_unit_open(struct vm *vm)
 {
-	pid_t processes[PROCESSES_MAX] = { worker_pid(vm->worker) };
+	pid_t processes[PROCESSES_MAX] = { worker_pid(vm->run.worker) };
 	size_t count = 1;
 
 	if (!make_unit(vm, processes[0])) {
@@ -108,47 +108,47 @@ void vm_unit_open(struct vm *vm)
 			  &vm->manager->settings.quota);
 	/* First, so that the unit finds the slice with its limits. */
 	cpu_groups_enter(vm->manager->cpu_groups, vm->definition);
-	unit_open(vm->unit, vm->definition, processes, count);
+	unit_open(vm->scope.unit, vm->definition, processes, count);
 }
 
 void vm_unit_update(struct vm *vm)
 {
-	if (vm->worker && vm->unit)
-		unit_limit(vm->unit, vm->definition);
+	if (vm->run.worker && vm->scope.unit)
+		unit_limit(vm->scope.unit, vm->definition);
 	/* Else when the unit has the CPUs that vps are pinned to. */
-	if (!vm->unit || !unit_is_up(vm->unit))
+	if (!vm->scope.unit || !unit_is_up(vm->scope.unit))
 		vm_pinning_apply(vm);
 	vm_images_update_units(vm);
 }
 
 void vm_unit_close(struct vm *vm)
 {
-	if (vm->unit)
-		unit_ask_result(vm->unit);
+	if (vm->scope.unit)
+		unit_ask_result(vm->scope.unit);
 }
 
 void vm_unit_ask_of_stranger(struct vm *vm, pid_t worker)
 {
 	if (make_unit(vm, worker))
-		unit_ask_result(vm->unit);
+		unit_ask_result(vm->scope.unit);
 }
 
 const char *vm_unit_name(const struct vm *vm)
 {
-	return vm->worker && vm->unit ? unit_name(vm->unit) : "";
+	return vm->run.worker && vm->scope.unit ? unit_name(vm->scope.unit) : "";
 }
 
 const char *vm_limits_problem(const struct vm *vm)
 {
 	const char *problem = "";
 
-	if (!vm->worker)
+	if (!vm->run.worker)
 		return "";
-	if (vm->unit)
-		problem = unit_problem(vm->unit);
+	if (vm->scope.unit)
+		problem = unit_problem(vm->scope.unit);
 	else if (definition_resources_are_limited(&vm->definition->resources))
 		problem = UNITS_NOBODY_ENFORCES;
 	if (problem[0] == '\0')
 		problem = cpu_groups_problem(vm->manager->cpu_groups, vm->definition);
-	return problem[0] != '\0' ? problem : vm->pinning_problem;
+	return problem[0] != '\0' ? problem : vm->pinning.problem;
 }

@@ -5,7 +5,16 @@
  */
 #pragma once
 
-#include "vmms/vm/vm.h"
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct unit;
+struct vm;
+
+struct vm_scope {
+	struct unit *unit; /* that its worker is in, or was; NULL: none is used */
+	bool registered;   /* with systemd-machined, as far as that was asked */
+};
 
 /* There is a worker, spawned or adopted, and the back ends of its adapters. */
 void vm_unit_open(struct vm *vm);

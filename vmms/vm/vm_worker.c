@@ -100,11 +100,6 @@ static const char *or_empty(const char *text)
 	return text ? text : "";
 }
 
-static void copy(char *buffer, size_t size, const char *text)
-{
-	text_repair(buffer, size, or_empty(text), strlen(or_empty(text)));
-}
-
 static void on_running(struct vm *vm, const struct event *event)
 {
 	if (vm->state == VM_PAUSED || vm->state == VM_KEPT)
@@ -119,8 +114,7 @@ static void on_paused(struct vm *vm, const struct event *event)
 
 static void on_stopped(struct vm *vm, const struct event *event)
 {
-	copy(vm->end_reason, sizeof(vm->end_reason), event->reason);
-	copy(vm->end_message, sizeof(vm->end_message), event->message);
+	vm_run_set_end(vm, event->reason, event->message);
 	vm_expect_end(vm);
 }
 
@@ -151,8 +145,8 @@ static void on_state(struct vm *vm, const struct event *event)
 
 static void on_reset(struct vm *vm, const struct event *event)
 {
-	vm->resets = event->resets ? event->resets : vm->resets + 1;
-	vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
+	vm_run_set_resets(vm, event->resets ? event->resets : vm->run.resets + 1);
+	vm_run_note_quiet(vm);
 	vm_log(vm, VM_EVENT_RESET, LOG_LEVEL_INFO, "the machine was reset: %s",
 	       or_empty(event->reason));
 	vm_notify(vm, "Resets", NULL);
@@ -160,14 +154,14 @@ static void on_reset(struct vm *vm, const struct event *event)
 
 static void on_heartbeat(struct vm *vm, const struct event *event)
 {
-	copy(vm->heartbeat, sizeof(vm->heartbeat), event->status);
+	vm_run_set_heartbeat(vm, event->status);
 	vm_notify(vm, "Heartbeat", NULL);
 }
 
 static void on_vmbus(struct vm *vm, const struct event *event)
 {
-	copy(vm->vmbus_version, sizeof(vm->vmbus_version), event->version);
-	vm->quiet_since = vm_clock(CLOCK_MONOTONIC);
+	vm_run_set_vmbus_version(vm, event->version);
+	vm_run_note_quiet(vm);
 	vm_notify(vm, "VMBusVersion", NULL);
 }
 
@@ -178,19 +172,8 @@ static void on_ejected(struct vm *vm, const struct event *event)
 
 static void on_crash(struct vm *vm, const struct event *event)
 {
-	size_t count = event->parameters ? json_object_array_length(event->parameters) : 0;
-
-	memset(vm->crash_parameters, 0, sizeof(vm->crash_parameters));
-	for (size_t i = 0; i < MIN(count, (size_t)VM_CRASH_PARAMETERS_MAX); i++) {
-		struct json_object *element = json_object_array_get_idx(event->parameters, i);
-
-		if (json_object_is_type(element, json_type_string))
-			vm->crash_parameters[i] =
-				strtoull(json_object_get_string(element), NULL, 16);
-	}
-	copy(vm->crash_text, sizeof(vm->crash_text), event->text);
-	vm->crashed = true;
-	vm_log(vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed: %s", vm->crash_text);
+	vm_run_crashed(vm, event->parameters, event->text);
+	vm_log(vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed: %s", vm->crash.text);
 	vm_notify(vm, "CrashParameters", "CrashText", NULL);
 }
 
@@ -297,16 +280,16 @@ static const struct {
 
 static void set_end_by_event(struct vm *vm)
 {
-	const char *separator = vm->end_message[0] != '\0' ? ": " : "";
+	const char *separator = vm->run.end_message[0] != '\0' ? ": " : "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
-		if (strcmp(ends[i].reason, vm->end_reason) == 0) {
+		if (strcmp(ends[i].reason, vm->run.end_reason) == 0) {
 			vm_set_state(vm, ends[i].state, "%s%s%s", ends[i].text, separator,
-				     vm->end_message);
+				     vm->run.end_message);
 			return;
 		}
 	}
-	vm_set_state(vm, VM_OFF, "the worker ended%s%s", separator, vm->end_message);
+	vm_set_state(vm, VM_OFF, "the worker ended%s%s", separator, vm->run.end_message);
 }
 
 /* What the signal alone does not tell. */
@@ -320,11 +303,11 @@ static const char *signal_meaning(int signal)
 void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 {
 	const char *separator = exit->last_words[0] != '\0' ? ": " : "";
-	bool announced = vm->end_reason[0] != '\0';
+	bool announced = vm->run.end_reason[0] != '\0';
 
 	if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
 		set_end_by_event(vm);
-	else if (exit->unknown && vm->started_at == 0)
+	else if (exit->unknown && vm->run.started_at == 0)
 		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
 	else if (exit->unknown && vm->turning_off.done)
 		vm_set_state(vm, VM_OFF, "turned off; the worker did not say so");
@@ -339,7 +322,7 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 		vm_set_state(vm, VM_CRASHED, "the worker was killed by signal %d (%s)%s%s%s",
 			     exit->signal, spawn_signal_name(exit->signal),
 			     signal_meaning(exit->signal), separator, exit->last_words);
-	else if (exit->status == 0 || strcmp(vm->end_reason, "error") == 0)
+	else if (exit->status == 0 || strcmp(vm->run.end_reason, "error") == 0)
 		set_end_by_event(vm);
 	else
 		vm_set_state(vm, VM_CRASHED, "the worker exited with status %d%s%s", exit->status,
@@ -349,14 +332,14 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 /* A worker that ended before its guest ran: the VM is off, and whoever started it learns why. */
 static void fail_start(struct vm *vm, const struct worker_exit *exit)
 {
-	struct failure failure = vm->start_failure;
+	struct failure failure = vm->run.start_failure;
 
 	if (vm->turning_off.done)
 		failure_set(&failure, DBUS_ERROR_INVALID_STATE,
 			    "VM '%s' was turned off before it had started", vm->definition->name);
-	else if (!failure.name && vm->end_message[0] != '\0')
+	else if (!failure.name && vm->run.end_message[0] != '\0')
 		failure_set(&failure, DBUS_ERROR_WORKER_FAILED, "VM '%s' cannot start: %s",
-			    vm->definition->name, vm->end_message);
+			    vm->definition->name, vm->run.end_message);
 	else if (!failure.name && exit->signal != 0)
 		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
 			    "VM '%s' cannot start: its worker was killed by signal %d (%s)",
@@ -391,22 +374,21 @@ static void finish_operation(struct vm *vm)
 
 void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 {
-	bool starting = vm->operation.done && vm->operation.verb == VM_START && vm->started_at == 0;
-	uint64_t ran = vm->started_at ? vm_clock(CLOCK_MONOTONIC) - vm->up_since : 0;
+	bool starting =
+		vm->operation.done && vm->operation.verb == VM_START && vm->run.started_at == 0;
+	uint64_t ran = vm_run_time(vm);
 
 	vm_record_take_end(vm);
 	vm_sockets_forget(vm);
-	file_holder_free(TAKE_PTR(vm->files));
-	worker_free(TAKE_PTR(vm->worker));
+	file_holder_free(TAKE_PTR(vm->opening.files));
+	worker_free(TAKE_PTR(vm->run.worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
 	vm_image_restart_forget(vm);
 	vm_disk_health_forget_all(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
-	vm->engine[0] = '\0';
-	vm->vmbus_version[0] = '\0';
-	snprintf(vm->heartbeat, sizeof(vm->heartbeat), "unknown");
+	vm_run_forget_guest(vm);
 	vm_guest_forget(vm);
 	vm_memory_forget(vm);
 	statistics_reset(vm);
@@ -415,7 +397,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 		fail_start(vm, exit);
 	else
 		vm_set_end(vm, exit);
-	vm->started_at = 0;
+	vm_run_end(vm);
 	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
 		  "Addresses", NULL);
 	vm_notify(vm, "Unit", "LimitsProblem", NULL);
