@@ -15,13 +15,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-const char *const control_part_names[] = {
-	[CONTROL_PART_MACHINE] = "machine", [CONTROL_PART_VPS] = "vps",
-	[CONTROL_PART_VMBUS] = "vmbus",     [CONTROL_PART_CHANNELS] = "channels",
-	[CONTROL_PART_GPADLS] = "gpadls",   [CONTROL_PART_DEVICES] = "devices",
-	[CONTROL_PART_SOCKETS] = "sockets", [CONTROL_PARTS] = NULL,
-};
-
 /* ---- Decoding ---- */
 
 void control_message_deinit(struct control_message *message)

@@ -304,12 +304,13 @@ uint64_t hypercall_memory_heat_hint(struct hvshim_vp *vp, const struct hypercall
 /* HvCallSignalEvent, given its 8 bytes of input. */
 uint64_t hypercall_signal_event(struct hvshim_vp *vp, uint64_t argument);
 
-/* Ports that the hypercall page of the user-space engine writes to. */
-#define HYPERCALL_PORT_SIGNAL                                                                 \
-	0xe4                   /* EAX: connection id; caught by doorbells where there are any \
-				*/
-#define HYPERCALL_PORT_64 0xe5 /* a hypercall in the 64-bit calling convention */
-#define HYPERCALL_PORT_32 0xe6 /* a hypercall in the 32-bit one */
+/*
+ * Ports that the hypercall page of the user-space engine writes to. EAX of the first is a connection
+ * id; it is caught by doorbells where there are any.
+ */
+#define HYPERCALL_PORT_SIGNAL 0xe4
+#define HYPERCALL_PORT_64     0xe5 /* a hypercall in the 64-bit calling convention */
+#define HYPERCALL_PORT_32     0xe6 /* a hypercall in the 32-bit one */
 
 /* The code of the hypercall page, for a guest that runs in 64-bit mode or not. */
 const uint8_t *hypercall_page_code(bool long_mode, size_t *ret_size);

@@ -62,9 +62,6 @@ struct vid_partition {
 	uint64_t *gsis;                  /* bitmap of those in use */
 };
 
-/* Gives a new partition its memory, which is borrowed. Return: 0; -errno. */
-int vid_memory_attach(struct vid_memory *memory, struct vid_partition *partition) MUST_CHECK;
-
 struct vid_vp {
 	struct vid_partition *partition;
 	uint32_t index, apic_id;

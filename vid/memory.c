@@ -229,6 +229,8 @@ error:
 
 int vid_memory_attach(struct vid_memory *memory, struct vid_partition *partition)
 {
+	if (partition->memory)
+		return -EINVAL;
 	for (size_t i = 0; i < memory->count; i++) {
 		int r = vid_memory_set_slot(partition, &memory->regions[i], i, memory->tracking);
 

@@ -213,7 +213,7 @@ struct vid_msr_range {
 #define VID_MSR_RANGE_MAX 4
 
 struct vid_partition_config {
-	struct vid_memory *memory; /* borrowed */
+	struct vid_memory *memory; /* borrowed; or NULL: vid_memory_attach() is to follow */
 
 	/* MSRs whose every access becomes an exit; unused ranges have a count of 0. */
 	struct vid_msr_range msr_exits[VID_MSR_RANGE_MAX];
@@ -229,6 +229,13 @@ int vid_partition_new(struct vid *vid, const struct vid_partition_config *config
 /* Its vps and interrupts must have been freed. The memory stays. */
 void vid_partition_free(struct vid_partition *partition);
 DEFINE_CLEANUP(struct vid_partition *, vid_partition_free)
+
+/*
+ * Gives a partition that was made without it its memory, which is borrowed. Takes milliseconds, in
+ * which KVM waits for other CPUs; any thread, as long as nobody else adds memory or uses the
+ * partition. Return: 0; -EINVAL: it has memory; -errno.
+ */
+int vid_memory_attach(struct vid_memory *memory, struct vid_partition *partition) MUST_CHECK;
 
 struct vid_memory *vid_partition_memory(struct vid_partition *partition);
 struct vid *vid_partition_device(struct vid_partition *partition);

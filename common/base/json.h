@@ -113,6 +113,7 @@ struct json_object *json_make_hex(uint64_t value) MUST_CHECK;
 struct json_reader {
 	struct json_error *error;
 	char path[sizeof(((struct json_error *)NULL)->key)];
+	bool ignores_unknown; /* keys, which are else refused */
 };
 #define JSON_READER(error_) ((struct json_reader){ .error = (error_) })
 
@@ -131,7 +132,7 @@ struct json_key {
 	const void *detail;        /* what `read` says */
 };
 
-/* Keys that the object lacks leave their member as it was, unless they are required. */
+/* An object. Keys that it lacks leave their member as it was, unless they are required. */
 int json_read(struct json_reader *reader, struct json_object *object, const struct json_key *keys,
 	      size_t key_count, void *target) MUST_CHECK;
 
@@ -176,6 +177,9 @@ int json_read_enum(struct json_reader *reader, const struct json_key *key,
 /* struct guid */
 int json_read_guid(struct json_reader *reader, const struct json_key *key,
 		   struct json_object *value, void *target);
+
+/* What json_read_bool() and the others say of a value of another type. Return: -EINVAL. */
+int json_refuse_type(struct json_reader *reader, struct json_object *value, const char *expected);
 
 /* An object inside, with the same target. detail: const struct json_key_table */
 int json_read_members(struct json_reader *reader, const struct json_key *key,

@@ -76,6 +76,8 @@ static int refuse_unknown(struct json_reader *reader, struct json_object *value,
 	char known[216] = "";
 	size_t used = 0;
 
+	if (count == 0)
+		return json_refuse(reader, value, "is not a known key; there are none here");
 	for (size_t i = 0; i < count && used < sizeof(known); i++)
 		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
 					 i > 0 ? ", " : "", keys[i].name);
@@ -96,9 +98,9 @@ int json_read(struct json_reader *reader, struct json_object *object, const stru
 	{
 		mark = json_enter_key(reader, name);
 		key = key_find(keys, key_count, name);
-		if (!key)
+		if (!key && !reader->ignores_unknown)
 			return refuse_unknown(reader, value, keys, key_count);
-		r = key->read(reader, key, value, (char *)target + key->offset);
+		r = key ? key->read(reader, key, value, (char *)target + key->offset) : 0;
 		if (r < 0)
 			return r;
 		json_leave(reader, mark);
@@ -112,7 +114,7 @@ int json_read(struct json_reader *reader, struct json_object *object, const stru
 	return 0;
 }
 
-static int refuse_type(struct json_reader *reader, struct json_object *value, const char *expected)
+int json_refuse_type(struct json_reader *reader, struct json_object *value, const char *expected)
 {
 	return json_refuse(reader, value, "must be %s, not %s", expected, json_type_text(value));
 }
@@ -121,7 +123,7 @@ int json_read_bool(struct json_reader *reader, const struct json_key *key,
 		   struct json_object *value, void *target)
 {
 	if (!json_object_is_type(value, json_type_boolean))
-		return refuse_type(reader, value, "true or false");
+		return json_refuse_type(reader, value, "true or false");
 	*(bool *)target = json_object_get_boolean(value);
 	return 0;
 }
@@ -140,7 +142,7 @@ int json_read_uint64(struct json_reader *reader, const struct json_key *key,
 	int64_t number;
 
 	if (!json_object_is_type(value, json_type_int))
-		return refuse_type(reader, value, "a whole number");
+		return json_refuse_type(reader, value, "a whole number");
 	/* Numbers beyond 64 bits arrive as the nearest one within. */
 	number = json_object_get_int64(value);
 	if (number < 0 || (uint64_t)number < key->minimum || (uint64_t)number > key->maximum)
@@ -172,7 +174,8 @@ int json_read_size(struct json_reader *reader, const struct json_key *key,
 	if (json_object_is_type(value, json_type_int)) {
 		bytes = (uint64_t)MAX(json_object_get_int64(value), (int64_t)0);
 	} else if (!json_object_is_type(value, json_type_string)) {
-		return refuse_type(reader, value, "a number of bytes or a size such as \"512M\"");
+		return json_refuse_type(reader, value,
+					"a number of bytes or a size such as \"512M\"");
 	} else if (parse_size(json_object_get_string(value), &bytes) < 0) {
 		return json_refuse(reader, value,
 				   "must be a number of bytes or a size such as \"512M\", "
@@ -198,7 +201,7 @@ int json_read_string(struct json_reader *reader, const struct json_key *key,
 	char *text;
 
 	if (!json_object_is_type(value, json_type_string))
-		return refuse_type(reader, value, "a string");
+		return json_refuse_type(reader, value, "a string");
 	size = (size_t)json_object_get_string_len(value);
 	if (size < key->minimum || size > key->maximum)
 		return json_refuse(reader, value, "must be %llu to %llu bytes long, not %zu",
@@ -243,7 +246,7 @@ int json_read_guid(struct json_reader *reader, const struct json_key *key,
 		   struct json_object *value, void *target)
 {
 	if (!json_object_is_type(value, json_type_string))
-		return refuse_type(reader, value, "a string");
+		return json_refuse_type(reader, value, "a string");
 	if (guid_parse(json_object_get_string(value), target) < 0)
 		return json_refuse(reader, value,
 				   "must be a UUID, such as "

@@ -32,7 +32,7 @@
  *     mute-inspect     never answers "inspect"
  *     hostile-inspect  answers it with what makes no sense
  */
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "common/definition/definition.h"
 #include "tests/fake/control_send.h"
 
@@ -108,6 +108,11 @@ static void end(struct fake *fake, const char *reason, const char *message)
 
 /* ---- Methods: each returns NULL, or the code of an error ---- */
 
+static bool is_in(const struct fake *fake, const char *state)
+{
+	return strcmp(fake->state, state) == 0;
+}
+
 /* fd: taken over; 0: there is none any more. */
 static void set_medium(struct fake *fake, size_t controller, size_t lun, int fd)
 {
@@ -120,12 +125,25 @@ static void set_medium(struct fake *fake, size_t controller, size_t lun, int fd)
 	*medium = fd;
 }
 
-static const char *method_descriptors(struct fake *fake, struct control_message *message)
+static const char *member_or(struct control_message *message, const char *key, const char *none)
 {
-	struct json_object *names;
+	struct json_object *value;
 
-	if (!json_object_object_get_ex(message->body, "names", &names) ||
-	    json_object_array_length(names) != message->fd_count)
+	return json_object_object_get_ex(message->body, key, &value) ? json_object_get_string(value)
+								     : none;
+}
+
+static const char *member(struct control_message *message, const char *key)
+{
+	return member_or(message, key, "");
+}
+
+static const char *method_descriptors(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
+{
+	struct json_object *names = arguments->names;
+
+	if (json_object_array_length(names) != message->fd_count)
 		return CONTROL_ERROR_INVALID;
 	for (size_t i = 0; i < message->fd_count; i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
@@ -148,13 +166,14 @@ static const char *method_descriptors(struct fake *fake, struct control_message 
 	return NULL;
 }
 
-static const char *method_configure(struct fake *fake, struct control_message *message)
+static const char *method_configure(struct fake *fake, struct control_message *message,
+				    const struct control_arguments *arguments)
 {
-	struct json_object *definition;
 	struct json_error error;
 
-	if (!json_object_object_get_ex(message->body, "definition", &definition) ||
-	    definition_from_json(definition, &fake->definition, &error) < 0)
+	if (fake->definition)
+		return CONTROL_ERROR_INVALID_STATE;
+	if (definition_from_json(arguments->definition, &fake->definition, &error) < 0)
 		return CONTROL_ERROR_INVALID;
 	if (asked_for(fake, "die-in-configure")) {
 		fputs("fake worker: first words\nfake worker: last words \x1b[31m\n", stderr);
@@ -191,12 +210,11 @@ static void tell_all(struct fake *fake)
 	event(fake, "heartbeat", json_make("status", json_object_new_string("ok"), NULL));
 }
 
-static const char *method_adopt(struct fake *fake, struct control_message *message)
+static const char *method_adopt(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments)
 {
 	if (asked_for(fake, "refuse-adopt"))
 		return CONTROL_ERROR_FAILED;
-	if (message->fd_count != 2)
-		return CONTROL_ERROR_INVALID;
 	fake->serial = TAKE_FD(message->fds[0]);
 	(void)fcntl(fake->serial, F_SETFL, 0);
 	(void)dup2(message->fds[1], STDERR_FILENO);
@@ -205,12 +223,15 @@ static const char *method_adopt(struct fake *fake, struct control_message *messa
 	return NULL;
 }
 
-static const char *method_start(struct fake *fake, struct control_message *message)
+static const char *method_start(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments)
 {
 	char text[128];
 
 	if (asked_for(fake, "refuse-start"))
 		return CONTROL_ERROR_FAILED;
+	if (!is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
 	snprintf(text, sizeof(text), "guest: begin, %zu descriptors\r\n", fake->descriptor_count);
 	say(fake, text);
 	state_event(fake, "running", "", "");
@@ -218,49 +239,58 @@ static const char *method_start(struct fake *fake, struct control_message *messa
 	return NULL;
 }
 
-static const char *method_pause(struct fake *fake, struct control_message *message)
+static const char *method_pause(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments)
 {
+	if (!is_in(fake, "running"))
+		return CONTROL_ERROR_INVALID_STATE;
 	state_event(fake, "paused", "", "");
 	return NULL;
 }
 
-static const char *method_resume(struct fake *fake, struct control_message *message)
+static const char *method_resume(struct fake *fake, struct control_message *message,
+				 const struct control_arguments *arguments)
 {
+	if (!is_in(fake, "paused"))
+		return CONTROL_ERROR_INVALID_STATE;
 	state_event(fake, "running", "", "");
 	return NULL;
 }
 
-static const char *method_reset(struct fake *fake, struct control_message *message)
+static const char *method_reset(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments)
 {
+	if (is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
 	event(fake, "reset", json_make("reason", json_object_new_string("reset"), NULL));
 	fake->state = "running";
 	say(fake, "guest: reset\r\n");
 	return NULL;
 }
 
-static const char *method_nmi(struct fake *fake, struct control_message *message)
+static const char *method_nmi(struct fake *fake, struct control_message *message,
+			      const struct control_arguments *arguments)
 {
+	if (is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
 	say(fake, "guest: an NMI\r\n");
 	return NULL;
 }
 
-static const char *method_shutdown(struct fake *fake, struct control_message *message)
+static const char *method_shutdown(struct fake *fake, struct control_message *message,
+				   const struct control_arguments *arguments)
 {
-	struct json_object *reboot, *hibernate;
-
 	if (asked_for(fake, "no-shutdown"))
 		return CONTROL_ERROR_NOT_CONNECTED;
-	json_object_object_get_ex(message->body, "reboot", &reboot);
-	json_object_object_get_ex(message->body, "hibernate", &hibernate);
-	if (json_object_get_boolean(reboot))
-		return method_reset(fake, message);
+	if (arguments->reboot)
+		return method_reset(fake, message, arguments);
 	if (!asked_for(fake, "slow-shutdown"))
-		end(fake,
-		    json_object_get_boolean(hibernate) ? "guest-hibernated" : "guest-shutdown", "");
+		end(fake, arguments->hibernate ? "guest-hibernated" : "guest-shutdown", "");
 	return NULL;
 }
 
-static const char *method_stop(struct fake *fake, struct control_message *message)
+static const char *method_stop(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
 {
 	if (!asked_for(fake, "mute-stop"))
 		end(fake, "stopped", "");
@@ -287,18 +317,18 @@ static size_t number(struct json_object *body, const char *key)
 							    : 0;
 }
 
-static const char *method_memory(struct fake *fake, struct control_message *message)
+static const char *method_memory(struct fake *fake, struct control_message *message,
+				 const struct control_arguments *arguments)
 {
-	struct json_object *size;
-
-	if (!has_dynamic_memory(fake) || !json_object_object_get_ex(message->body, "size", &size))
+	if (!has_dynamic_memory(fake))
 		return CONTROL_ERROR_INVALID_STATE;
-	fake->memory = json_object_get_uint64(size);
+	fake->memory = arguments->size;
 	memory_event(fake);
 	return NULL;
 }
 
-static const char *method_disk(struct fake *fake, struct control_message *message)
+static const char *method_disk(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
 {
 	struct json_object *place = message->body, *disk;
 	char text[512];
@@ -320,7 +350,8 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
-static const char *method_actions(struct fake *fake, struct control_message *message)
+static const char *method_actions(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
 {
 	char text[512];
 
@@ -333,34 +364,27 @@ static const char *method_actions(struct fake *fake, struct control_message *mes
 }
 
 /* Its descriptors are kept, as those of a back end are. */
-static const char *method_adapter(struct fake *fake, struct control_message *message)
+static const char *method_adapter(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
 {
-	struct json_object *backend, *name;
 	char text[256];
 
 	if (asked_for(fake, "refuse-adapters"))
 		return CONTROL_ERROR_FAILED;
-	json_object_object_get_ex(message->body, "backend", &backend);
-	json_object_object_get_ex(message->body, "name", &name);
+	if ((arguments->backend == CONTROL_BACKEND_NONE) != (message->fd_count == 0))
+		return CONTROL_ERROR_INVALID;
 	snprintf(text, sizeof(text), "guest: %s %s %s, %zu descriptors\r\n", message->name,
-		 name ? json_object_get_string(name) : "new",
-		 backend ? json_object_get_string(backend) : "-", message->fd_count);
+		 arguments->name ? arguments->name : "new", member_or(message, "backend", "-"),
+		 message->fd_count);
 	for (size_t i = 0; i < message->fd_count; i++)
 		(void)TAKE_FD(message->fds[i]);
 	say(fake, text);
 	return NULL;
 }
 
-static const char *member(struct control_message *message, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(message->body, key, &value) ? json_object_get_string(value)
-								     : "";
-}
-
 /* A guest that has one value, and takes any. */
-static const char *method_value(struct fake *fake, struct control_message *message)
+static const char *method_value(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments)
 {
 	char text[256];
 
@@ -376,7 +400,8 @@ static const char *method_value(struct fake *fake, struct control_message *messa
 	return NULL;
 }
 
-static const char *method_snapshot(struct fake *fake, struct control_message *message)
+static const char *method_snapshot(struct fake *fake, struct control_message *message,
+				   const struct control_arguments *arguments)
 {
 	char text[64];
 
@@ -387,31 +412,34 @@ static const char *method_snapshot(struct fake *fake, struct control_message *me
 	return NULL;
 }
 
-static const char *method_copy(struct fake *fake, struct control_message *message)
+static const char *method_copy(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
 {
 	char text[512], content[64] = "";
 
-	if (asked_for(fake, "no-services") || message->fd_count != 1)
+	if (asked_for(fake, "no-services"))
 		return CONTROL_ERROR_NOT_CONNECTED;
-	if (strcmp(member(message, "path"), "/there") == 0 &&
-	    strcmp(member(message, "overwrite"), "true") != 0)
+	if (strcmp(arguments->path, "/there") == 0 && !arguments->overwrite)
 		return CONTROL_ERROR_EXISTS;
-	if (strcmp(member(message, "path"), "/silence") == 0)
+	if (strcmp(arguments->path, "/silence") == 0)
 		return CONTROL_ERROR_TIMEOUT;
 	fake->copy = message->id;
 	event(fake, "copy",
 	      json_make("copied", json_object_new_int64(1), "size", json_object_new_int64(5),
 			NULL));
 	(void)!pread(message->fds[0], content, sizeof(content) - 1, 0);
-	snprintf(text, sizeof(text), "guest: has %s: %s\r\n", member(message, "path"), content);
+	snprintf(text, sizeof(text), "guest: has %s: %s\r\n", arguments->path, content);
 	say(fake, text);
 	return NULL;
 }
 
 /* A "core file" of five bytes. */
-static const char *method_dump(struct fake *fake, struct control_message *message)
+static const char *method_dump(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
 {
-	if (message->fd_count != 1 || write(message->fds[0], "core\n", 5) != 5)
+	if (is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (write(message->fds[0], "core\n", 5) != 5)
 		return CONTROL_ERROR_INVALID;
 	fake->dump = message->id;
 	event(fake, "dump",
@@ -419,7 +447,8 @@ static const char *method_dump(struct fake *fake, struct control_message *messag
 	return asked_for(fake, "no-room") ? CONTROL_ERROR_FAILED : NULL;
 }
 
-static const char *method_cancel_dump(struct fake *fake, struct control_message *message)
+static const char *method_cancel_dump(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
 {
 	if (asked_for(fake, "slow-dump") &&
 	    control_send_error(fake->control, fake->dump, CONTROL_ERROR_FAILED,
@@ -451,30 +480,32 @@ _Noreturn static void become_agent(struct fake *fake, int fd)
 }
 
 /* On port 7 all is sent back, nobody is on 9, and on every other somebody says which it is. */
-static const char *method_open_socket(struct fake *fake, struct control_message *message)
+static const char *method_open_socket(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
 {
-	if (asked_for(fake, "no-services") || message->fd_count != 1)
+	if (asked_for(fake, "no-services"))
 		return CONTROL_ERROR_NOT_CONNECTED;
-	if (strcmp(member(message, "port"), "1021") == 0 && asked_for(fake, "agent=")) {
+	if (arguments->port == 1021 && asked_for(fake, "agent=")) {
 		if (fork() == 0)
 			become_agent(fake, message->fds[0]);
 		return NULL;
 	}
-	if (strcmp(member(message, "port"), "9") == 0)
+	if (arguments->port == 9)
 		return CONTROL_ERROR_REFUSED;
-	if (strcmp(member(message, "port"), "7") == 0 && fork() == 0)
+	if (arguments->port == 7 && fork() == 0)
 		echo(message->fds[0]);
-	if (strcmp(member(message, "port"), "7") != 0)
-		dprintf(message->fds[0], "guest: port %s\n", member(message, "port"));
+	if (arguments->port != 7)
+		dprintf(message->fds[0], "guest: port %u\n", arguments->port);
 	return NULL;
 }
 
 /* The guest says "hello" on the connection that it asked for. */
-static const char *method_answer_socket(struct fake *fake, struct control_message *message)
+static const char *method_answer_socket(struct fake *fake, struct control_message *message,
+					const struct control_arguments *arguments)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "guest: request %s is %s\r\n", member(message, "request"),
+	snprintf(text, sizeof(text), "guest: request %u is %s\r\n", arguments->request,
 		 message->fd_count ? "connected" : "refused");
 	if (message->fd_count)
 		dprintf(message->fds[0], "hello");
@@ -482,25 +513,17 @@ static const char *method_answer_socket(struct fake *fake, struct control_messag
 	return NULL;
 }
 
-static const char *method_statistics(struct fake *fake, struct control_message *message)
+static const char *method_statistics(struct fake *fake, struct control_message *message,
+				     const struct control_arguments *arguments)
 {
 	fake->answers += 1000;
 	return NULL;
 }
 
-static const char *method_nothing(struct fake *fake, struct control_message *message)
+static const char *method_nothing(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
 {
 	return NULL;
-}
-
-static const char *method_inspect(struct fake *fake, struct control_message *message)
-{
-	const char *part = member(message, "part");
-
-	for (size_t i = 0; control_part_names[i]; i++)
-		if (strcmp(part, control_part_names[i]) == 0)
-			return NULL;
-	return CONTROL_ERROR_INVALID;
 }
 
 /* Disk 0:0 cannot be written; what is said of it is hostile. */
@@ -517,18 +540,18 @@ static void disk_event(struct fake *fake, const char *health)
 }
 
 /* Without a descriptor the disk is lost. */
-static const char *method_reconnect(struct fake *fake, struct control_message *message)
+static const char *method_reconnect(struct fake *fake, struct control_message *message,
+				    const struct control_arguments *arguments)
 {
-	size_t controller = number(message->body, "controller"), lun = number(message->body, "lun");
-
 	if (message->fd_count)
-		set_medium(fake, controller, lun, TAKE_FD(message->fds[0]));
+		set_medium(fake, arguments->controller, arguments->lun, TAKE_FD(message->fds[0]));
 	else
 		disk_event(fake, "lost");
 	return NULL;
 }
 
-static const char *method_cancel_detach(struct fake *fake, struct control_message *message)
+static const char *method_cancel_detach(struct fake *fake, struct control_message *message,
+					const struct control_arguments *arguments)
 {
 	AUTO_JSON struct json_object *result =
 		json_make("in_use", json_object_new_boolean(true), NULL);
@@ -539,7 +562,8 @@ static const char *method_cancel_detach(struct fake *fake, struct control_messag
 	return NULL;
 }
 
-static const char *method_cancel_copy(struct fake *fake, struct control_message *message)
+static const char *method_cancel_copy(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
 {
 	if (asked_for(fake, "slow-copy") &&
 	    control_send_error(fake->control, fake->copy, CONTROL_ERROR_FAILED,
@@ -549,50 +573,54 @@ static const char *method_cancel_copy(struct fake *fake, struct control_message 
 }
 
 static const struct {
-	const char *name, *mute; /* mute: the fault with which it is not answered */
-	const char *(*handle)(struct fake *fake, struct control_message *message);
-	bool changes;
+	const char *(*handle)(struct fake *fake, struct control_message *message,
+			      const struct control_arguments *arguments);
+	const char *mute; /* the fault with which it is not answered */
 } methods[] = {
-	{ "descriptors", NULL, method_descriptors, false },
-	{ "configure", "mute-configure", method_configure, false },
-	{ "adopt", "mute-adopt", method_adopt, false },
-	{ "start", "mute-start", method_start, false },
-	{ "pause", NULL, method_pause, false },
-	{ "resume", NULL, method_resume, false },
-	{ "reset", NULL, method_reset, false },
-	{ "nmi", NULL, method_nmi, false },
-	{ "shutdown", NULL, method_shutdown, false },
-	{ "stop", "mute-stop", method_stop, false },
-	{ "change_actions", NULL, method_actions, true },
-	{ "pin", NULL, method_actions, false },
-	{ "set_memory", NULL, method_memory, false },
-	{ "attach", NULL, method_disk, true },
-	{ "detach", "slow-detach", method_disk, true },
-	{ "cancel_detach", NULL, method_cancel_detach, false },
-	{ "reconnect", NULL, method_reconnect, false },
-	{ "insert", NULL, method_disk, true },
-	{ "eject", NULL, method_disk, true },
-	{ "attach_adapter", NULL, method_adapter, true },
-	{ "detach_adapter", NULL, method_adapter, true },
-	{ "connect_adapter", NULL, method_adapter, true },
-	{ "disconnect_adapter", NULL, method_adapter, true },
-	{ "list_values", NULL, method_value, false },
-	{ "get_value", NULL, method_value, false },
-	{ "set_value", NULL, method_value, false },
-	{ "delete_value", NULL, method_value, false },
-	{ "freeze", NULL, method_snapshot, false },
-	{ "thaw", NULL, method_snapshot, false },
-	{ "statistics", "mute-statistics", method_statistics, false },
-	{ "processors", "mute-processors", method_nothing, false },
-	{ "disks", "mute-disks", method_nothing, false },
-	{ "inspect", "mute-inspect", method_inspect, false },
-	{ "copy_file", "slow-copy", method_copy, false },
-	{ "cancel_copy", NULL, method_cancel_copy, false },
-	{ "dump", "slow-dump", method_dump, false },
-	{ "cancel_dump", NULL, method_cancel_dump, false },
-	{ "open_socket", NULL, method_open_socket, false },
-	{ "answer_socket", NULL, method_answer_socket, false },
+	[CONTROL_METHOD_descriptors] = { method_descriptors, NULL },
+	[CONTROL_METHOD_configure] = { method_configure, "mute-configure" },
+	[CONTROL_METHOD_adopt] = { method_adopt, "mute-adopt" },
+	[CONTROL_METHOD_start] = { method_start, "mute-start" },
+	[CONTROL_METHOD_pause] = { method_pause, NULL },
+	[CONTROL_METHOD_resume] = { method_resume, NULL },
+	[CONTROL_METHOD_reset] = { method_reset, NULL },
+	[CONTROL_METHOD_nmi] = { method_nmi, NULL },
+	[CONTROL_METHOD_dump] = { method_dump, "slow-dump" },
+	[CONTROL_METHOD_cancel_dump] = { method_cancel_dump, NULL },
+	[CONTROL_METHOD_shutdown] = { method_shutdown, NULL },
+	[CONTROL_METHOD_stop] = { method_stop, "mute-stop" },
+	[CONTROL_METHOD_change_actions] = { method_actions, NULL },
+	[CONTROL_METHOD_pin] = { method_actions, NULL },
+	[CONTROL_METHOD_set_memory] = { method_memory, NULL },
+	[CONTROL_METHOD_attach] = { method_disk, NULL },
+	[CONTROL_METHOD_detach] = { method_disk, "slow-detach" },
+	[CONTROL_METHOD_reconnect] = { method_reconnect, NULL },
+	[CONTROL_METHOD_cancel_detach] = { method_cancel_detach, NULL },
+	[CONTROL_METHOD_insert] = { method_disk, NULL },
+	[CONTROL_METHOD_eject] = { method_disk, NULL },
+	[CONTROL_METHOD_attach_adapter] = { method_adapter, NULL },
+	[CONTROL_METHOD_detach_adapter] = { method_adapter, NULL },
+	[CONTROL_METHOD_connect_adapter] = { method_adapter, NULL },
+	[CONTROL_METHOD_disconnect_adapter] = { method_adapter, NULL },
+	[CONTROL_METHOD_status] = { method_nothing, NULL },
+	[CONTROL_METHOD_statistics] = { method_statistics, "mute-statistics" },
+	[CONTROL_METHOD_disks] = { method_nothing, "mute-disks" },
+	[CONTROL_METHOD_processors] = { method_nothing, "mute-processors" },
+	[CONTROL_METHOD_inspect] = { method_nothing, "mute-inspect" },
+	[CONTROL_METHOD_capabilities] = { method_nothing, NULL },
+	[CONTROL_METHOD_list_values] = { method_value, NULL },
+	[CONTROL_METHOD_get_value] = { method_value, NULL },
+	[CONTROL_METHOD_set_value] = { method_value, NULL },
+	[CONTROL_METHOD_delete_value] = { method_value, NULL },
+	[CONTROL_METHOD_freeze] = { method_snapshot, NULL },
+	[CONTROL_METHOD_thaw] = { method_snapshot, NULL },
+	[CONTROL_METHOD_copy_file] = { method_copy, "slow-copy" },
+	[CONTROL_METHOD_cancel_copy] = { method_cancel_copy, NULL },
+	[CONTROL_METHOD_open_socket] = { method_open_socket, NULL },
+	[CONTROL_METHOD_answer_socket] = { method_answer_socket, NULL },
 };
+
+_Static_assert(ARRAY_SIZE(methods) == CONTROL_METHOD_COUNT, "every method is there");
 
 /* Every counter is the same number, which grows from answer to answer. */
 static struct json_object *make_group(const char *const *names, uint64_t number)
@@ -647,16 +675,17 @@ static struct json_object *make_processors(bool hostile)
 				   "{\"reference_tsc\": \"on\", \"ipi\": \"not-offered\", "
 				   "\"apic_msrs\": \"off\"}}";
 	static const char hostile_text[] =
-		"{\"removed\": [\"pcid\", 7, [], \"\\u001b[31m\", \"pcid\", \"avx3\"], "
-		"\"count\": 7, \"strange\": {}, \"enlightenments\": {\"reference_tsc\": 1, "
-		"\"ipi\": \"\\u001b[31m\", \"reset\": \"on\", \"magic\": \"on\"}}";
+		"{\"removed\": [\"pcid\", \"\\u001b[31m\", \"pcid\", \"avx3\"], "
+		"\"count\": 7, \"strange\": {}, \"enlightenments\": "
+		"{\"reset\": \"on\", \"magic\": \"on\"}}";
 
 	return json_tokener_parse(hostile ? hostile_text : text);
 }
 
 static struct json_object *make_disks(bool hostile)
 {
-	static const char text[] = "{\"disks\": [{\"controller\": 0, \"lun\": 0, \"size\": "
+	static const char text[] = "{\"disks\": [{\"controller\": 0, \"lun\": 0, "
+				   "\"health\": \"errors\", \"size\": "
 				   "4096, \"held\": 3, \"errors\": 2}]}";
 	static const char hostile_text[] =
 		"{\"disks\": [7, {}, {\"controller\": 0, \"lun\": 0, \"size\": \"\\u001b[31m\", "
@@ -665,15 +694,29 @@ static struct json_object *make_disks(bool hostile)
 	return json_tokener_parse(hostile ? hostile_text : text);
 }
 
+static struct json_object *make_part(bool is_list)
+{
+	struct json_object *part = json_make("engine", json_object_new_string("user-space"), "note",
+					     json_object_new_string("\x1b[31m"), NULL);
+	struct json_object *list;
+
+	if (!is_list)
+		return part;
+	list = json_object_new_array();
+	json_append(&list, part);
+	return list;
+}
+
 /* Vps come one at a time, and there are three. */
-static struct json_object *make_inspection(const char *part, int64_t first)
+static struct json_object *make_inspection(enum control_part part, int64_t first)
 {
 	struct json_object *report, *vps, *vp;
 
-	if (strcmp(part, "vps") != 0)
-		return json_make(part,
-				 json_make("engine", json_object_new_string("user-space"), "note",
-					   json_object_new_string("\x1b[31m"), NULL),
+	if (part != CONTROL_PART_VPS)
+		return json_make(control_part_names[part],
+				 make_part(part == CONTROL_PART_CHANNELS ||
+					   part == CONTROL_PART_GPADLS ||
+					   part == CONTROL_PART_SOCKETS),
 				 NULL);
 	vps = json_object_new_array();
 	vp = json_make("vp", json_object_new_int64(first), NULL);
@@ -693,10 +736,12 @@ static struct json_object *make_inspection(const char *part, int64_t first)
 /* A part that is not what it is said to be; of vps there is always one more. */
 static struct json_object *make_hostile_inspection(const char *part, int64_t first)
 {
-	int64_t next = strcmp(part, "vps") == 0 ? first + 1 : -1;
+	struct json_object *hostile = json_object_new_string("\x1b[2J");
 
-	return json_make(part, json_object_new_string("\x1b[2J"), "next",
-			 json_object_new_int64(next), NULL);
+	if (strcmp(part, "vps") != 0)
+		return json_make(part, hostile, NULL);
+	return json_make(part, json_object_new_array(), "next", json_object_new_int64(first + 1),
+			 "strange", hostile, NULL);
 }
 
 static struct json_object *make_values(void)
@@ -709,76 +754,106 @@ static struct json_object *make_values(void)
 	return values;
 }
 
-static void answer_inspect(struct fake *fake, struct control_message *message)
+static struct json_object *make_status(const struct fake *fake)
 {
-	const char *part = member(message, "part");
-	int64_t first = (int64_t)number(message->body, "first");
-	AUTO_JSON struct json_object *result = asked_for(fake, "hostile-inspect")
-						       ? make_hostile_inspection(part, first)
-						       : make_inspection(part, first);
-
-	if (control_send_reply(fake->control, message->id, result) < 0)
-		perror("fake worker: inspect");
+	return json_make("state", json_object_new_string(fake->state), "engine",
+			 json_object_new_string("user-space"), "changed",
+			 json_object_new_int64(fake->changed), NULL);
 }
 
-static void answer(struct fake *fake, uint32_t id, const char *method, const char *error)
+static struct json_object *make_capabilities(void)
 {
-	struct json_object *result;
-	char text[128];
-	int r;
+	return json_make("kvm", json_object_new_boolean(true), "engine",
+			 json_object_new_string("user-space"), "engines", json_object_new_object(),
+			 "findings", json_object_new_array(), NULL);
+}
 
-	if (error) {
-		snprintf(text, sizeof(text), "the fake worker refuses %s", method);
-		r = control_send_error(fake->control, id, error, text);
-	} else if (strcmp(method, "processors") == 0) {
-		result = make_processors(asked_for(fake, "hostile-processors"));
-		r = control_send_reply(fake->control, id, result);
-		json_object_put(result);
-	} else if (strcmp(method, "disks") == 0) {
-		result = make_disks(asked_for(fake, "hostile-disks"));
-		r = control_send_reply(fake->control, id, result);
-		json_object_put(result);
-	} else if (strcmp(method, "statistics") == 0) {
-		result = asked_for(fake, "hostile-statistics") ? make_hostile_statistics()
-							       : make_statistics(fake->answers);
-		r = control_send_reply(fake->control, id, result);
-		json_object_put(result);
-	} else {
-		result = json_make("values", make_values(), "value",
-				   json_object_new_string("blue \x1b[31m"), "engine",
-				   json_object_new_string("user-space"), "state",
-				   json_object_new_string(fake->state), "changed",
-				   json_object_new_int64(fake->changed), NULL);
-		r = control_send_reply(fake->control, id, result);
-		if (strcmp(method, "adopt") == 0)
-			fake->changed = 0;
-		json_object_put(result);
+/* NULL: there is nothing to say. */
+static struct json_object *make_result(struct fake *fake, enum control_method_id method,
+				       const struct control_arguments *arguments)
+{
+	const char *part = control_part_names[arguments->part];
+
+	switch (method) {
+	case CONTROL_METHOD_adopt:
+	case CONTROL_METHOD_status:
+		return make_status(fake);
+	case CONTROL_METHOD_capabilities:
+		return make_capabilities();
+	case CONTROL_METHOD_processors:
+		return make_processors(asked_for(fake, "hostile-processors"));
+	case CONTROL_METHOD_disks:
+		return make_disks(asked_for(fake, "hostile-disks"));
+	case CONTROL_METHOD_statistics:
+		return asked_for(fake, "hostile-statistics") ? make_hostile_statistics()
+							     : make_statistics(fake->answers);
+	case CONTROL_METHOD_inspect:
+		return asked_for(fake, "hostile-inspect")
+			       ? make_hostile_inspection(part, arguments->first)
+			       : make_inspection(arguments->part, arguments->first);
+	case CONTROL_METHOD_list_values:
+		return json_make("values", make_values(), "truncated",
+				 json_object_new_boolean(false), NULL);
+	case CONTROL_METHOD_get_value:
+		return json_make("value", json_object_new_string("blue \x1b[31m"), NULL);
+	default:
+		return NULL;
 	}
+}
+
+static void refuse(const struct fake *fake, uint32_t id, const char *code, const char *text)
+{
+	int r = control_send_error(fake->control, id, code, text);
+
+	if (r < 0)
+		fprintf(stderr, "fake worker: error: %s\n", strerror(-r));
+}
+
+static void answer(struct fake *fake, uint32_t id, const struct control_method *method,
+		   const struct control_arguments *arguments)
+{
+	AUTO_JSON struct json_object *result = make_result(fake, method->id, arguments);
+	int r = control_send_reply(fake->control, id, result);
+
 	if (r < 0)
 		fprintf(stderr, "fake worker: reply: %s\n", strerror(-r));
+	if (method->id == CONTROL_METHOD_adopt)
+		fake->changed = 0;
+}
+
+static void call(struct fake *fake, const struct control_method *method,
+		 struct control_message *message, const struct control_arguments *arguments)
+{
+	const char *mute = methods[method->id].mute, *error;
+	char text[128];
+
+	if (asked_for(fake, "mute-configure"))
+		return;
+	error = methods[method->id].handle(fake, message, arguments);
+	if (method->changes && !error)
+		fake->changed = message->id;
+	if (mute && asked_for(fake, mute))
+		return;
+	snprintf(text, sizeof(text), "the fake worker refuses %s", method->name);
+	if (error)
+		refuse(fake, message->id, error, text);
+	else
+		answer(fake, message->id, method, arguments);
 }
 
 static void handle(struct fake *fake, struct control_message *message)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-		const char *error;
+	const struct control_method *method;
+	struct control_arguments arguments;
+	struct control_refusal refusal;
 
-		if (strcmp(methods[i].name, message->name) != 0)
-			continue;
-		if (asked_for(fake, "mute-configure"))
-			return;
-		error = methods[i].handle(fake, message);
-		if (methods[i].changes && !error)
-			fake->changed = message->id;
-		if (!error && methods[i].handle == method_inspect &&
-		    !asked_for(fake, "mute-inspect"))
-			answer_inspect(fake, message);
-		else if (!methods[i].mute || !asked_for(fake, methods[i].mute))
-			answer(fake, message->id, message->name, error);
+	if (control_request_read(message, fake->definition != NULL, &method, &arguments,
+				 &refusal) != 0) {
+		refuse(fake, message->id, refusal.code, refusal.text);
 		return;
 	}
-	answer(fake, message->id, message->name,
-	       strcmp(message->name, "status") == 0 ? NULL : CONTROL_ERROR_INVALID);
+	call(fake, method, message, &arguments);
+	control_arguments_deinit(&arguments);
 }
 
 /* ---- What the guest is told on its serial port ---- */
@@ -799,7 +874,7 @@ static void type_hostile(struct fake *fake)
 {
 	static const char text[] = "\x1b[2J\x1b]0;owned\a\r\n\"},{\\ \xe2\x80\xae \xc2\x9b"
 				   "31m\b\x7f";
-	char much[4000];
+	char much[CONTROL_GUEST_TEXT_MAX];
 
 	memset(much, 'x', sizeof(much));
 	for (size_t i = 0; i + sizeof(text) < sizeof(much); i += 2 * sizeof(text))
@@ -993,7 +1068,9 @@ static void type_addresses(struct fake *fake)
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		json_append(&addresses, json_object_new_string(texts[i]));
-	json_append(&addresses, json_object_new_int64(7));
+	event(fake, "network",
+	      json_make("adapter", json_object_new_string("nic0"), "addresses",
+			json_tokener_parse("[\"192.0.2.9\", 7]"), NULL));
 	event(fake, "network",
 	      json_make("adapter", json_object_new_string("nic0"), "addresses", addresses, NULL));
 }

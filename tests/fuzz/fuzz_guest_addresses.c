@@ -189,7 +189,7 @@ static void connect_nic(struct input *input)
 
 	if (!nics[number].there)
 		return;
-	(void)!adapters_connect(adapters, names[number], ADAPTERS_NONE, NULL, 0, &failure);
+	(void)!adapters_connect(adapters, names[number], CONTROL_BACKEND_NONE, NULL, 0, &failure);
 }
 
 static void detach(struct input *input)
@@ -206,8 +206,8 @@ static void attach(struct input *input)
 	unsigned number = take(input, 1) % NICS;
 	struct failure failure;
 
-	(void)!adapters_attach(adapters, &definition->network.adapters[number], ADAPTERS_NONE, NULL,
-			       0, &failure);
+	(void)!adapters_attach(adapters, &definition->network.adapters[number],
+			       CONTROL_BACKEND_NONE, NULL, 0, &failure);
 }
 
 static void (*const steps[])(struct input *input) = {

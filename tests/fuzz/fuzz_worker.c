@@ -9,7 +9,7 @@
  * letter has the daemon do something, by which it asks the worker.
  */
 #include "common/base/log.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "vmms/units/units.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/statistics.h"
@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* ---- A worker that is no process ---- */
 
 struct request {
+	const struct control_method *method;
 	worker_reply_fn reply;
 	void *data;
 };
@@ -81,7 +82,10 @@ int worker_request(struct worker *asked, const char *method, struct json_object 
 {
 	if (worker.count == REQUESTS_MAX)
 		return -EAGAIN;
-	worker.requests[worker.count++] = (struct request){ reply, data };
+	worker.requests[worker.count++] =
+		(struct request){ control_method_find(method), reply, data };
+	if (!worker.requests[worker.count - 1].method)
+		abort();
 	return 0;
 }
 
@@ -152,6 +156,15 @@ const struct process *worker_process(const struct worker *asked)
 	return &worker.process;
 }
 
+/* As vmms/worker/worker.c does. */
+static bool fits(const struct request *request, struct json_object *result)
+{
+	struct json_error error;
+	struct json_reader reader = { .error = &error, .ignores_unknown = true };
+
+	return control_result_check(request->method, result, &reader) == 0;
+}
+
 static void worker_says(const char *text, size_t size)
 {
 	struct control_message message;
@@ -162,8 +175,11 @@ static void worker_says(const char *text, size_t size)
 	index = worker.count > 0 ? message.id % worker.count : 0;
 	if (message.kind == CONTROL_EVENT && message.size <= CONTROL_EVENT_MAX)
 		worker.config.callbacks->event(worker.config.owner, message.name, message.body);
-	else if (message.kind == CONTROL_REPLY && worker.count > 0)
+	else if (message.kind == CONTROL_REPLY && worker.count > 0 &&
+		 fits(&worker.requests[index], message.body))
 		answer(index, message.body, NULL, NULL);
+	else if (message.kind == CONTROL_REPLY && worker.count > 0)
+		answer(index, NULL, CONTROL_ERROR_FAILED, "the answer makes no sense");
 	else if (message.kind == CONTROL_ERROR && worker.count > 0)
 		answer(index, NULL, message.name, message.text);
 	control_message_deinit(&message);

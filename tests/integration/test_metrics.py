@@ -192,12 +192,8 @@ class Statistics(MetricsTest):
     def test_hostile_worker(self):
         self.create(append="hostile-statistics")
         self.ok("start", "vm")
-        statistics = self.statistics()
-        self.assertEqual(statistics["exits"], {
-            "io-port": 0, "mmio": 0, "msr-read": 0, "msr-write": 0, "hypercall": 0, "synic": 0,
-            "halt": (1 << 63) - 1, "shutdown": 0, "kick": 0, "error": 0})
-        self.assertEqual(statistics["disk"]["read_latency"], [1, 0, 0, 0] + [2] * 20)
-        self.assertEqual(statistics["disk"]["write_latency"], [0] * 24)
+        self.assertNotIn("exits", self.statistics())
+        self.assertIn("answer to 'statistics' makes no sense: exits.", self.ok("log", "vm"))
         self.metrics()
 
     def test_service_ends_meanwhile(self):

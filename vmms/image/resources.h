@@ -2,8 +2,9 @@
 /*
  * What a worker needs and may not open itself: /dev/kvm, the kernel, the disks, the serial line.
  *
- * Descriptors are collected under the names of the "descriptors" method (common/control.h), and
- * closed when they have been sent: the worker's copies keep the locks of the images.
+ * Descriptors are collected under the names of the "descriptors" method
+ * (common/control_contract.h), and closed when they have been sent: the worker's copies keep the
+ * locks of the images.
  *
  * What a definition names may be on a file system that does not answer: it is opened by a process
  * that may wait (vmms/image/opener.h), and the daemon itself never has it open

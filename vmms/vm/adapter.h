@@ -16,7 +16,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "common/definition/definition.h"
 #include "vmms/base/failure.h"
 #include "vmms/network/network.h"

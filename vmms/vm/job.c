@@ -213,20 +213,6 @@ void job_progress(struct job *job, uint64_t done, uint64_t total)
 	changed(job, properties);
 }
 
-static uint64_t number(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(object, key, &value) ? json_object_get_uint64(value) : 0;
-}
-
-void job_progress_event(struct job *job, struct json_object *event, const char *done,
-			const char *total)
-{
-	if (job)
-		job_progress(job, number(event, done), number(event, total));
-}
-
 static const struct failure *job_failure(const struct job *job)
 {
 	return job->failure.name ? &job->failure : NULL;

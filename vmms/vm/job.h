@@ -103,10 +103,6 @@ void job_publish(struct job *job);
 
 void job_progress(struct job *job, uint64_t done, uint64_t total);
 
-/* The same by members of an event of the worker's, which is untrusted. job: NULL: nothing to do. */
-void job_progress_event(struct job *job, struct json_object *event, const char *done,
-			const char *total);
-
 /* A vm_done_fn: data is the job. */
 void job_end(void *data, const struct failure *failure);
 

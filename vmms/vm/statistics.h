@@ -13,7 +13,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "vmms/host/host.h"
 
 #include <stdbool.h>

@@ -12,88 +12,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum health {
-	HEALTH_OK,
-	HEALTH_ERRORS,
-	HEALTH_FULL,
-	HEALTH_HELD,
-	HEALTH_NO_SERVER,
-	HEALTH_LOST,
-};
-
-static const char *const health_names[] = { "ok",   "errors", "full", "held", VM_DISK_NO_SERVER,
-					    "lost", NULL };
-static const char *const operation_names[] = { "read", "write", "flush", "unmap", "zero", NULL };
-
-struct report {
-	unsigned controller, lun, health, operation, sector_size;
-	uint64_t offset, errors, held, size;
-	char *error;
-};
-
-#define MEMBER(member, reader, ...)                                                         \
-	{                                                                                   \
-		.name = #member, .read = reader, .offset = offsetof(struct report, member), \
-		__VA_ARGS__                                                                 \
-	}
-
-static const struct json_key report_keys[] = {
-	MEMBER(controller, json_read_unsigned, .maximum = DEFINITION_CONTROLLERS_MAX - 1,
-	       .required = true),
-	MEMBER(lun, json_read_unsigned, .maximum = DEFINITION_LUNS_MAX - 1, .required = true),
-	MEMBER(health, json_read_enum, .detail = health_names, .required = true),
-	MEMBER(operation, json_read_enum, .detail = operation_names),
-	MEMBER(offset, json_read_uint64, .maximum = INT64_MAX),
-	MEMBER(errors, json_read_uint64, .maximum = INT64_MAX),
-	MEMBER(held, json_read_uint64, .maximum = INT64_MAX),
-	MEMBER(size, json_read_uint64, .maximum = INT64_MAX),
-	MEMBER(sector_size, json_read_unsigned, .maximum = UINT32_MAX),
-	MEMBER(error, json_read_string, .maximum = 256),
-};
-
 /* ---- Sentences ---- */
 
 /* "a write at byte 4096 failed: No space left on device" */
-static void format_failure(const struct report *report, char text[384])
+static void format_failure(const struct control_event_data *report, char text[384])
 {
 	char error[280];
 
 	text_repair(error, sizeof(error), report->error ? report->error : "unknown error",
 		    report->error ? strlen(report->error) : strlen("unknown error"));
 	snprintf(text, 384, "a %s at byte %" PRIu64 " failed: %s",
-		 operation_names[report->operation], report->offset, error);
+		 control_operation_names[report->operation], report->offset, error);
 }
 
-static void format_text(const struct report *report, char text[VM_DISK_TEXT_MAX])
+static void format_text(const struct control_event_data *report, char text[VM_DISK_TEXT_MAX])
 {
 	char failure[384];
 
 	format_failure(report, failure);
-	switch ((enum health)report->health) {
-	case HEALTH_OK:
+	switch ((enum control_health)report->health) {
+	case CONTROL_HEALTH_OK:
 		snprintf(text, VM_DISK_TEXT_MAX, "all requests are carried out again");
 		break;
-	case HEALTH_ERRORS:
+	case CONTROL_HEALTH_ERRORS:
 		snprintf(text, VM_DISK_TEXT_MAX,
 			 "requests have failed, which the guest was told (%" PRIu64
 			 " until now): %s",
 			 report->errors, failure);
 		break;
-	case HEALTH_FULL:
+	case CONTROL_HEALTH_FULL:
 		snprintf(text, VM_DISK_TEXT_MAX,
 			 "the host's file system is full, and the VM waits; it goes on by itself "
 			 "when there is room: %s",
 			 failure);
 		break;
-	case HEALTH_HELD:
+	case CONTROL_HEALTH_HELD:
 		snprintf(text, VM_DISK_TEXT_MAX, "the VM waits; 'vmctl resume' tries again: %s",
 			 failure);
 		break;
-	case HEALTH_NO_SERVER:
+	case CONTROL_HEALTH_NO_SERVER:
 		snprintf(text, VM_DISK_TEXT_MAX,
 			 "its image server has ended, and is being started again; requests wait");
 		break;
-	case HEALTH_LOST:
+	case CONTROL_HEALTH_LOST:
 		snprintf(text, VM_DISK_TEXT_MAX,
 			 "its image server has ended for good: requests fail until the disk is "
 			 "detached and attached again, which is a new disk to the guest, or the VM "
@@ -127,11 +88,11 @@ static void forget(struct vm_disk_health *health)
 	free(health);
 }
 
-static void remember(struct vm *vm, const struct report *report, const char *text)
+static void remember(struct vm *vm, const struct control_event_data *report, const char *text)
 {
 	struct vm_disk_health *health = find(vm, report->controller, report->lun);
 
-	if (report->health == HEALTH_OK) {
+	if (report->health == CONTROL_HEALTH_OK) {
 		if (health)
 			forget(health);
 		return;
@@ -144,12 +105,12 @@ static void remember(struct vm *vm, const struct report *report, const char *tex
 		health->lun = report->lun;
 		list_append(&vm->images.healths, &health->link);
 	}
-	health->health = health_names[report->health];
+	health->health = control_health_names[report->health];
 	health->errors = report->errors;
 	snprintf(health->text, sizeof(health->text), "%s", text);
 }
 
-static void take_report(struct vm *vm, const struct report *report)
+void vm_disk_health_on_disk(struct vm *vm, const struct control_event_data *report)
 {
 	const struct definition_disk *disk =
 		definition_find_disk(vm->definition, report->controller, report->lun);
@@ -160,26 +121,13 @@ static void take_report(struct vm *vm, const struct report *report)
 	format_text(report, text);
 	text[text_utf8_prefix(text, strlen(text))] = '\0';
 	remember(vm, report, text);
-	vm_log(vm, VM_EVENT_DISK, report->health == HEALTH_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+	vm_log(vm, VM_EVENT_DISK,
+	       report->health == CONTROL_HEALTH_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
 	       "the disk at controller %u, lun %u ('%s'): %s", report->controller, report->lun,
 	       disk->path ? disk->path : "", text);
 	vm_notify(vm, "DiskProblems", NULL);
-	if (report->health == HEALTH_NO_SERVER)
+	if (report->health == CONTROL_HEALTH_NO_SERVER)
 		vm_images_lost(vm, report->controller, report->lun);
-}
-
-void vm_disk_health_on_disk(struct vm *vm, struct json_object *data)
-{
-	struct report report = { 0 };
-	struct json_error error;
-	struct json_reader reader = JSON_READER(&error);
-
-	if (json_read(&reader, data, report_keys, ARRAY_SIZE(report_keys), &report) == 0)
-		take_report(vm, &report);
-	else
-		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
-		       "event 'disk' of the worker dropped: %s %s", error.key, error.message);
-	free(report.error);
 }
 
 void vm_disk_health_prune(struct vm *vm)

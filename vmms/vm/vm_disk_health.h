@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One VM: how its disks are while it runs, as its worker tells (the "disk" event of
- * common/control.h). A disk that is well is not listed.
+ * common/control_contract.h). A disk that is well is not listed.
  *
  * Thread: the event loop's.
  */
@@ -9,13 +9,12 @@
 
 #include "common/base/json.h"
 #include "common/base/list.h"
+#include "common/control_contract.h"
 #include "common/definition/definition.h"
 
 #include <stdint.h>
 
 #define VM_DISK_TEXT_MAX 512 /* bytes */
-
-#define VM_DISK_NO_SERVER "no-server"
 
 struct vm;
 
@@ -28,7 +27,7 @@ struct vm_disk_health {
 };
 
 /* The worker's event; data: untrusted. */
-void vm_disk_health_on_disk(struct vm *vm, struct json_object *data);
+void vm_disk_health_on_disk(struct vm *vm, const struct control_event_data *report);
 
 /* The definition has changed: disks that have gone are forgotten. */
 void vm_disk_health_prune(struct vm *vm);

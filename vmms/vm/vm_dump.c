@@ -84,7 +84,8 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 	return 0;
 }
 
-void vm_dump_on_dump(struct vm *vm, struct json_object *data)
+void vm_dump_on_dump(struct vm *vm, const struct control_event_data *data)
 {
-	job_progress_event(vm->dump.job, data, "done", "size");
+	if (vm->dump.job)
+		job_progress(vm->dump.job, data->done, data->size);
 }

@@ -8,6 +8,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/json.h"
+#include "common/control_contract.h"
 #include "vmms/base/failure.h"
 
 struct file_holder;
@@ -27,4 +28,4 @@ struct vm_dump {
 int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *failure) MUST_CHECK;
 
 /* The worker's event "dump"; data: untrusted. */
-void vm_dump_on_dump(struct vm *vm, struct json_object *data);
+void vm_dump_on_dump(struct vm *vm, const struct control_event_data *data);

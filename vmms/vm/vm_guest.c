@@ -212,57 +212,51 @@ int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, s
 
 /* ---- What the worker tells ---- */
 
-/* A member's text, whatever it is, as far as it fits. */
-static void copy_member(struct json_object *object, const char *key, char *buffer, size_t size)
+static void copy(char *buffer, size_t size, const char *text)
 {
-	struct json_object *value;
-
-	buffer[0] = '\0';
-	if (json_object_object_get_ex(object, key, &value) &&
-	    json_object_is_type(value, json_type_string))
-		text_repair(buffer, size, json_object_get_string(value),
-			    (size_t)json_object_get_string_len(value));
+	text_repair(buffer, size, text ? text : "", text ? strlen(text) : 0);
 }
 
 /* "Debian GNU/Linux 12 (6.1.0-30-amd64)". A Linux gives its kernel's as the system's version. */
-static void format_os(struct json_object *data, char *os, size_t size)
+static void format_os(const struct control_event_data *data, char *os, size_t size)
 {
 	char name[VM_GUEST_TEXT_MAX / 2], version[VM_GUEST_TEXT_MAX / 2],
 		build[VM_GUEST_TEXT_MAX / 2];
 
-	copy_member(data, "os_name", name, sizeof(name));
-	copy_member(data, "os_version", version, sizeof(version));
-	copy_member(data, "os_build", build, sizeof(build));
+	copy(name, sizeof(name), data->os_name);
+	copy(version, sizeof(version), data->os_version);
+	copy(build, sizeof(build), data->os_build);
 	if (strncmp(build, version, strlen(version)) == 0)
-		copy_member(data, "os_major", version, sizeof(version));
+		copy(version, sizeof(version), data->os_major);
 	snprintf(os, size, "%s%s%s%s%s%s", name, version[0] ? " " : "", version,
 		 build[0] ? " (" : "", build, build[0] ? ")" : "");
 }
 
-void vm_guest_on_guest(struct vm *vm, struct json_object *data)
+void vm_guest_on_guest(struct vm *vm, const struct control_event_data *data)
 {
 	struct vm_guest *guest = &vm->guest;
 
 	format_os(data, guest->os, sizeof(guest->os));
-	copy_member(data, "host_name", guest->host_name, sizeof(guest->host_name));
-	copy_member(data, "ipv4", guest->ipv4, sizeof(guest->ipv4));
-	copy_member(data, "ipv6", guest->ipv6, sizeof(guest->ipv6));
+	copy(guest->host_name, sizeof(guest->host_name), data->host_name);
+	copy(guest->ipv4, sizeof(guest->ipv4), data->ipv4);
+	copy(guest->ipv6, sizeof(guest->ipv6), data->ipv6);
 	vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", NULL);
 }
 
-void vm_guest_on_thawed(struct vm *vm, struct json_object *data)
+void vm_guest_on_thawed(struct vm *vm, const struct control_event_data *data)
 {
 	char reason[32];
 
-	copy_member(data, "reason", reason, sizeof(reason));
+	copy(reason, sizeof(reason), data->reason);
 	vm_log(vm, VM_EVENT_GUEST, LOG_LEVEL_WARNING,
 	       "its file systems are not frozen any more: %s", reason);
 	set_frozen(vm, false);
 }
 
-void vm_guest_on_copy(struct vm *vm, struct json_object *data)
+void vm_guest_on_copy(struct vm *vm, const struct control_event_data *data)
 {
-	job_progress_event(vm->guest.copy, data, "copied", "size");
+	if (vm->guest.copy)
+		job_progress(vm->guest.copy, data->copied, data->size);
 }
 
 void vm_guest_forget(struct vm *vm)

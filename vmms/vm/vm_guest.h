@@ -12,6 +12,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/json.h"
+#include "common/control_contract.h"
 #include "vmms/base/failure.h"
 
 #include <stdbool.h>
@@ -68,9 +69,9 @@ int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, s
 		 struct failure *failure) MUST_CHECK;
 
 /* The events "guest", "thawed" and "copy" of the worker; data: untrusted. */
-void vm_guest_on_guest(struct vm *vm, struct json_object *data);
-void vm_guest_on_thawed(struct vm *vm, struct json_object *data);
-void vm_guest_on_copy(struct vm *vm, struct json_object *data);
+void vm_guest_on_guest(struct vm *vm, const struct control_event_data *data);
+void vm_guest_on_thawed(struct vm *vm, const struct control_event_data *data);
+void vm_guest_on_copy(struct vm *vm, const struct control_event_data *data);
 
 /* There is no guest any more. */
 void vm_guest_forget(struct vm *vm);

@@ -68,7 +68,8 @@ static void server_ended(void *owner, const char *words)
 	struct vm *vm = image->vm;
 	unsigned controller = image->controller, lun = image->lun;
 	const struct vm_disk_health *health = vm_disk_health_find(vm, controller, lun);
-	bool missed = health && strcmp(health->health, VM_DISK_NO_SERVER) == 0;
+	bool missed = health &&
+		      strcmp(health->health, control_health_names[CONTROL_HEALTH_NO_SERVER]) == 0;
 
 	if (words)
 		vm_log(vm, VM_EVENT_DISK, LOG_LEVEL_WARNING,

@@ -23,7 +23,6 @@
 #define BALANCE_DELAY_US (2 * UINT64_C(1000000))
 #define HOST_PART        20 /* so that 5 percent stay with the host, */
 #define HOST_LEAST       (UINT64_C(256) << 20)
-#define BYTES_MAX        (UINT64_C(1) << 52) /* that any guest has, or says it needs */
 
 static const struct definition_dynamic_memory *dynamic_of(const struct vm *vm)
 {
@@ -75,29 +74,7 @@ void vm_memory_apply_size(struct vm *vm)
 
 /* ---- What the worker tells ---- */
 
-struct event {
-	uint64_t target, assigned, demand, available, failures;
-	char *state;
-	bool reported;
-};
-
-#define KEY(member, reader, most)                                                          \
-	{                                                                                  \
-		.name = #member, .read = reader, .offset = offsetof(struct event, member), \
-		.maximum = most                                                            \
-	}
-
-static const struct json_key event_keys[] = {
-	KEY(target, json_read_uint64, BYTES_MAX),
-	KEY(assigned, json_read_uint64, BYTES_MAX),
-	KEY(demand, json_read_uint64, BYTES_MAX),
-	KEY(available, json_read_uint64, BYTES_MAX),
-	KEY(failures, json_read_uint64, INT64_MAX),
-	KEY(state, json_read_string, VM_MEMORY_STATE_MAX - 1),
-	KEY(reported, json_read_bool, 0),
-};
-
-static void take_event(struct vm *vm, const struct event *event)
+static void take_event(struct vm *vm, const struct control_event_data *event)
 {
 	struct vm_memory *memory = &vm->memory, before = *memory;
 	const char *state = event->state ? event->state : "";
@@ -117,20 +94,11 @@ static void take_event(struct vm *vm, const struct event *event)
 		vm_notify(vm, "MemoryTarget", "MemoryAssigned", NULL);
 }
 
-void vm_memory_on_memory(struct vm *vm, struct json_object *data)
+void vm_memory_on_memory(struct vm *vm, const struct control_event_data *data)
 {
-	struct event event = { 0 };
-	struct json_error error;
-	struct json_reader reader = JSON_READER(&error);
-
 	if (!dynamic_of(vm)->on)
 		return;
-	if (json_read(&reader, data, event_keys, ARRAY_SIZE(event_keys), &event) == 0)
-		take_event(vm, &event);
-	else
-		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
-		       "event 'memory' of the worker dropped: %s %s", error.key, error.message);
-	free(event.state);
+	take_event(vm, data);
 	vm_memory_balance_soon(vm->manager);
 }
 

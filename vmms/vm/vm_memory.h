@@ -12,6 +12,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/control_contract.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +25,7 @@ struct vm;
 
 /* Bytes; as the worker told. All 0 and "" while nothing is known. */
 struct vm_memory {
-	char state[VM_MEMORY_STATE_MAX]; /* of its balloon, as in common/control.h */
+	char state[VM_MEMORY_STATE_MAX]; /* of its balloon, as in common/control_contract.h */
 	uint64_t target, assigned, demand, available;
 	bool reported;  /* demand and available are the guest's */
 	uint64_t asked; /* the target that the worker was last given; 0: none */
@@ -34,7 +35,7 @@ struct vm_memory {
 uint64_t vm_memory_assigned(const struct vm *vm);
 
 /* The data of a worker's "memory" event. */
-void vm_memory_on_memory(struct vm *vm, struct json_object *data);
+void vm_memory_on_memory(struct vm *vm, const struct control_event_data *data);
 
 /* The VM has started, or was taken over; its definition has another size. */
 void vm_memory_apply_size(struct vm *vm);

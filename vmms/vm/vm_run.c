@@ -99,13 +99,9 @@ void vm_run_crashed(struct vm *vm, struct json_object *parameters, const char *t
 	size_t count = parameters ? json_object_array_length(parameters) : 0;
 
 	vm->crash = (struct vm_crash){ .happened = true };
-	for (size_t i = 0; i < MIN(count, (size_t)VM_CRASH_PARAMETERS_MAX); i++) {
-		struct json_object *element = json_object_array_get_idx(parameters, i);
-
-		if (json_object_is_type(element, json_type_string))
-			vm->crash.parameters[i] =
-				strtoull(json_object_get_string(element), NULL, 16);
-	}
+	for (size_t i = 0; i < count; i++)
+		vm->crash.parameters[i] = strtoull(
+			json_object_get_string(json_object_array_get_idx(parameters, i)), NULL, 16);
 	run_copy(vm->crash.text, sizeof(vm->crash.text), text);
 }
 

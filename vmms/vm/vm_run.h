@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "common/control_contract.h"
 #include "common/definition/definition.h"
 #include "vmms/base/failure.h"
 #include "vmms/worker/worker.h"
@@ -20,9 +21,9 @@
 struct vm;
 
 #define VM_RUN_TEXT_MAX         32
-#define VM_REASON_MAX           1024
-#define VM_CRASH_PARAMETERS_MAX 5
-#define VM_CRASH_TEXT_MAX       4096
+#define VM_REASON_MAX           CONTROL_REASON_MAX
+#define VM_CRASH_PARAMETERS_MAX CONTROL_CRASH_PARAMETERS_MAX
+#define VM_CRASH_TEXT_MAX       (CONTROL_CRASH_TEXT_MAX + 1)
 
 struct vm_run {
 	struct worker *worker;              /* NULL: there is none */
@@ -76,7 +77,10 @@ void vm_run_set_vmbus_version(struct vm *vm, const char *text);
 void vm_run_set_end(struct vm *vm, const char *reason, const char *message);
 void vm_run_set_resets(struct vm *vm, unsigned resets);
 
-/* The guest has told of a crash. The parameters are hexadecimal numbers. */
+/*
+ * The guest has told of a crash. parameters: NULL, or at most VM_CRASH_PARAMETERS_MAX texts, which
+ * are hexadecimal numbers.
+ */
 void vm_run_crashed(struct vm *vm, struct json_object *parameters, const char *text);
 
 /* The worker has ended, and all has been told of that. */

@@ -191,34 +191,9 @@ static void guest_connects(struct vm *vm, uint32_t request, uint32_t port)
 	}
 }
 
-struct connect_event {
-	unsigned request, port;
-};
-
-static const struct json_key connect_keys[] = {
-	{ .name = "request",
-	  .read = json_read_unsigned,
-	  .offset = offsetof(struct connect_event, request),
-	  .maximum = UINT32_MAX,
-	  .required = true },
-	{ .name = "port",
-	  .read = json_read_unsigned,
-	  .offset = offsetof(struct connect_event, port),
-	  .maximum = UINT32_MAX,
-	  .required = true },
-};
-
-void vm_sockets_on_connect(struct vm *vm, struct json_object *data)
+void vm_sockets_on_connect(struct vm *vm, const struct control_event_data *data)
 {
-	struct connect_event event = { 0 };
-	struct json_error error;
-	struct json_reader reader = JSON_READER(&error);
-
-	if (json_read(&reader, data, connect_keys, ARRAY_SIZE(connect_keys), &event) == 0)
-		guest_connects(vm, event.request, event.port);
-	else
-		log_debug("VM %s: a connection of the guest's makes no sense: %s %s",
-			  vm->definition->name, error.key, error.message);
+	guest_connects(vm, data->request, data->port);
 }
 
 /* ---- The host connects ---- */

@@ -14,6 +14,7 @@
 #include "common/base/json.h"
 #include "common/base/list.h"
 #include "common/base/ration.h"
+#include "common/control_contract.h"
 #include "vmms/base/failure.h"
 
 #include <limits.h>
@@ -42,7 +43,7 @@ void vm_sockets_deleted(const struct vm *vm);
 void vm_sockets_forget(struct vm *vm);
 
 /* The event "connect" of the worker; data: untrusted. */
-void vm_sockets_on_connect(struct vm *vm, struct json_object *data);
+void vm_sockets_on_connect(struct vm *vm, const struct control_event_data *data);
 
 /* fd: of a connected stream socket, the callee's; -1 with *failure. */
 typedef void (*vm_socket_fn)(void *data, int fd, const struct failure *failure);

@@ -2,8 +2,9 @@
 /*
  * One VM: what its worker tells of it, and what is made of its end.
  *
- * A worker may be broken or hostile. An event is read by a table into bounded members; one that
- * does not fit its table is dropped with a line in the log, and one that is not known is ignored.
+ * A worker may be broken or hostile. An event is read by the contract (common/control_contract.h)
+ * into bounded members; one that does not fit is dropped with a line in the log, and one that is not
+ * known is ignored.
  */
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -27,109 +28,41 @@
 
 /* ---- Events ---- */
 
-/* The members of all events. A new one begins empty. */
-struct event {
-	char *state, *reason, *message, *status, *version, *text, *adapter;
-	struct json_object *parameters, *addresses;
-	unsigned controller, lun, resets;
-};
-
-#define STRING(member)                                                             \
-	{                                                                          \
-		.name = #member, .read = json_read_string,                         \
-		.offset = offsetof(struct event, member), .maximum = VM_REASON_MAX \
-	}
-
-static const struct json_key state_keys[] = { STRING(state), STRING(reason), STRING(message) };
-static const struct json_key reset_keys[] = {
-	STRING(reason),
-	{ .name = "resets",
-	  .read = json_read_unsigned,
-	  .offset = offsetof(struct event, resets),
-	  .maximum = UINT32_MAX },
-};
-static const struct json_key heartbeat_keys[] = { STRING(status) };
-static const struct json_key vmbus_keys[] = { STRING(version) };
-static const struct json_key ejected_keys[] = {
-	{ .name = "controller",
-	  .read = json_read_unsigned,
-	  .offset = offsetof(struct event, controller),
-	  .maximum = DEFINITION_CONTROLLERS_MAX - 1,
-	  .required = true },
-	{ .name = "lun",
-	  .read = json_read_unsigned,
-	  .offset = offsetof(struct event, lun),
-	  .maximum = DEFINITION_LUNS_MAX - 1,
-	  .required = true },
-};
-static const struct json_key crash_keys[] = {
-	{ .name = "parameters",
-	  .read = json_read_value,
-	  .offset = offsetof(struct event, parameters),
-	  .minimum = json_type_array },
-	{ .name = "text",
-	  .read = json_read_string,
-	  .offset = offsetof(struct event, text),
-	  .maximum = VM_CRASH_TEXT_MAX - 1 },
-};
-
-static const struct json_key network_keys[] = {
-	STRING(adapter),
-	STRING(state),
-	{ .name = "addresses",
-	  .read = json_read_value,
-	  .offset = offsetof(struct event, addresses),
-	  .minimum = json_type_array },
-};
-
-static void event_deinit(struct event *event)
-{
-	free(event->state);
-	free(event->reason);
-	free(event->message);
-	free(event->status);
-	free(event->version);
-	free(event->text);
-	free(event->adapter);
-	json_object_put(event->parameters);
-	json_object_put(event->addresses);
-}
-
 static const char *or_empty(const char *text)
 {
 	return text ? text : "";
 }
 
-static void on_running(struct vm *vm, const struct event *event)
+static void on_running(struct vm *vm, const struct control_event_data *event)
 {
 	if (vm->state == VM_PAUSED || vm->state == VM_KEPT)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 }
 
-static void on_paused(struct vm *vm, const struct event *event)
+static void on_paused(struct vm *vm, const struct control_event_data *event)
 {
 	if (vm->state == VM_RUNNING)
 		vm_set_state(vm, VM_PAUSED, "%s", or_empty(event->message));
 }
 
-static void on_stopped(struct vm *vm, const struct event *event)
+static void on_stopped(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_end(vm, event->reason, event->message);
 	vm_expect_end(vm);
 }
 
-static void on_kept(struct vm *vm, const struct event *event)
+static void on_kept(struct vm *vm, const struct control_event_data *event)
 {
 	if (vm->state != VM_STARTING)
 		vm_set_state(vm, VM_KEPT, "%s%s%s", or_empty(event->reason),
 			     event->message ? ": " : "", or_empty(event->message));
 }
 
-static void on_state(struct vm *vm, const struct event *event)
+static void on_state(struct vm *vm, const struct control_event_data *event)
 {
 	static const struct {
 		const char *state;
-		void (*handle)(struct vm *vm, const struct event *event);
+		void (*handle)(struct vm *vm, const struct control_event_data *event);
 	} states[] = {
 		{ "running", on_running },
 		{ "paused", on_paused },
@@ -143,7 +76,7 @@ static void on_state(struct vm *vm, const struct event *event)
 	}
 }
 
-static void on_reset(struct vm *vm, const struct event *event)
+static void on_reset(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_resets(vm, event->resets ? event->resets : vm->run.resets + 1);
 	vm_run_note_quiet(vm);
@@ -152,101 +85,85 @@ static void on_reset(struct vm *vm, const struct event *event)
 	vm_notify(vm, "Resets", NULL);
 }
 
-static void on_heartbeat(struct vm *vm, const struct event *event)
+static void on_heartbeat(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_heartbeat(vm, event->status);
 	vm_notify(vm, "Heartbeat", NULL);
 }
 
-static void on_vmbus(struct vm *vm, const struct event *event)
+static void on_vmbus(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_vmbus_version(vm, event->version);
 	vm_run_note_quiet(vm);
 	vm_notify(vm, "VMBusVersion", NULL);
 }
 
-static void on_ejected(struct vm *vm, const struct event *event)
+static void on_ejected(struct vm *vm, const struct control_event_data *event)
 {
 	vm_medium_ejected(vm, event->controller, event->lun);
 }
 
-static void on_crash(struct vm *vm, const struct event *event)
+static void on_crash(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_crashed(vm, event->parameters, event->text);
 	vm_log(vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed: %s", vm->crash.text);
 	vm_notify(vm, "CrashParameters", "CrashText", NULL);
 }
 
-static void on_network(struct vm *vm, const struct event *event)
+static void on_network(struct vm *vm, const struct control_event_data *event)
 {
 	struct adapter *adapter = adapter_find(vm, or_empty(event->adapter));
 	const char *addresses[ADAPTER_ADDRESSES_MAX];
-	size_t count = 0;
+	size_t count;
 
 	/* That a back end has ended is known by its process. */
 	if (!adapter || !event->addresses)
 		return;
-	for (size_t i = 0; i < json_object_array_length(event->addresses); i++) {
-		struct json_object *element = json_object_array_get_idx(event->addresses, i);
-
-		if (count < ARRAY_SIZE(addresses) && json_object_is_type(element, json_type_string))
-			addresses[count++] = json_object_get_string(element);
-	}
+	count = json_object_array_length(event->addresses);
+	for (size_t i = 0; i < count; i++)
+		addresses[i] =
+			json_object_get_string(json_object_array_get_idx(event->addresses, i));
 	adapter_set_addresses(adapter, addresses, count);
 }
 
-static const struct {
-	const char *name;
-	const struct json_key *keys;
-	size_t key_count;
-	void (*handle)(struct vm *vm, const struct event *event);
-} events[] = {
-	{ "state", state_keys, ARRAY_SIZE(state_keys), on_state },
-	{ "reset", reset_keys, ARRAY_SIZE(reset_keys), on_reset },
-	{ "crash", crash_keys, ARRAY_SIZE(crash_keys), on_crash },
-	{ "network", network_keys, ARRAY_SIZE(network_keys), on_network },
-	{ "heartbeat", heartbeat_keys, ARRAY_SIZE(heartbeat_keys), on_heartbeat },
-	{ "vmbus", vmbus_keys, ARRAY_SIZE(vmbus_keys), on_vmbus },
-	{ "ejected", ejected_keys, ARRAY_SIZE(ejected_keys), on_ejected },
+static void (*const handlers[])(struct vm *vm, const struct control_event_data *data) = {
+	[CONTROL_EVENT_state] = on_state,
+	[CONTROL_EVENT_reset] = on_reset,
+	[CONTROL_EVENT_crash] = on_crash,
+	[CONTROL_EVENT_heartbeat] = on_heartbeat,
+	[CONTROL_EVENT_vmbus] = on_vmbus,
+	[CONTROL_EVENT_guest] = vm_guest_on_guest,
+	[CONTROL_EVENT_memory] = vm_memory_on_memory,
+	[CONTROL_EVENT_thawed] = vm_guest_on_thawed,
+	[CONTROL_EVENT_copy] = vm_guest_on_copy,
+	[CONTROL_EVENT_dump] = vm_dump_on_dump,
+	[CONTROL_EVENT_connect] = vm_sockets_on_connect,
+	[CONTROL_EVENT_ejected] = on_ejected,
+	[CONTROL_EVENT_disk] = vm_disk_health_on_disk,
+	[CONTROL_EVENT_network] = on_network,
 };
 
-/* Events that are read whole where they belong. */
-static const struct {
-	const char *name;
-	void (*handle)(struct vm *vm, struct json_object *data);
-} guest_events[] = {
-	{ "guest", vm_guest_on_guest },     { "thawed", vm_guest_on_thawed },
-	{ "copy", vm_guest_on_copy },       { "dump", vm_dump_on_dump },
-	{ "memory", vm_memory_on_memory },  { "connect", vm_sockets_on_connect },
-	{ "disk", vm_disk_health_on_disk },
-};
+_Static_assert(ARRAY_SIZE(handlers) == CONTROL_EVENT_COUNT, "every event has a handler");
 
-static void worker_event(void *owner, const char *name, struct json_object *data)
+static void worker_event(void *owner, const char *name, struct json_object *body)
 {
 	struct vm *vm = owner;
-	struct event event = { 0 };
-	struct json_error error;
-	struct json_reader reader = JSON_READER(&error);
+	struct control_event_data data;
+	enum control_event_id event;
+	struct json_error error = { 0 };
+	int r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(guest_events); i++) {
-		if (strcmp(guest_events[i].name, name) != 0)
-			continue;
-		guest_events[i].handle(vm, data);
-		return;
+	r = control_event_read(name, body, &event, &data, &error);
+	if (r == CONTROL_E_UNKNOWN) {
+		log_debug("VM %s: unknown event '%s' of the worker", vm->definition->name, name);
+	} else if (r < 0) {
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
+		       "event '%s' of the worker dropped: %s %s", name, error.key,
+		       r == -ENOMEM ? strerror(ENOMEM) : error.message);
+	} else {
+		handlers[event](vm, &data);
+		control_event_data_deinit(&data);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
-		if (strcmp(events[i].name, name) != 0)
-			continue;
-		if (json_read(&reader, data, events[i].keys, events[i].key_count, &event) == 0)
-			events[i].handle(vm, &event);
-		else
-			vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
-			       "event '%s' of the worker dropped: %s %s", name, error.key,
-			       error.message);
-		event_deinit(&event);
-		return;
-	}
-	log_debug("VM %s: unknown event '%s' of the worker", vm->definition->name, name);
 }
 
 static void worker_said(void *owner, const char *line)

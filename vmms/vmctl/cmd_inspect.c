@@ -2,7 +2,7 @@
 /* vmctl inspect: the objects of a worker, part by part, as a tree. */
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 

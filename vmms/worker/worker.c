@@ -17,10 +17,11 @@
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/base/token_bucket.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "vmms/base/fault.h"
 #include "vmms/base/spawn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ struct request {
 	struct list link;
 	struct worker *worker;
 	uint32_t id;
+	const struct control_method *method;
 	worker_reply_fn reply;
 	void *data;
 	sd_event_source *timer;
@@ -117,8 +119,8 @@ static void files_sent(struct file_delivery *delivery, int r)
 					    : "the process that held the files was killed");
 }
 
-static int request_new(struct worker *worker, unsigned timeout, worker_reply_fn reply, void *data,
-		       struct request **ret_request)
+static int request_new(struct worker *worker, const char *method, unsigned timeout,
+		       worker_reply_fn reply, void *data, struct request **ret_request)
 {
 	AUTO_FREE struct request *request = calloc(1, sizeof(*request));
 	int r;
@@ -130,8 +132,13 @@ static int request_new(struct worker *worker, unsigned timeout, worker_reply_fn 
 	if (worker->ended)
 		return -EPIPE;
 	*request = (struct request){
-		.worker = worker, .id = worker->next_id++, .reply = reply, .data = data
+		.worker = worker,
+		.id = worker->next_id++,
+		.method = control_method_find(method),
+		.reply = reply,
+		.data = data,
 	};
+	assert(request->method);
 	list_init(&request->link);
 	list_init(&request->delivery.link);
 	request->delivery.sent = files_sent;
@@ -165,7 +172,7 @@ int worker_request(struct worker *worker, const char *method, struct json_object
 	struct request *request;
 	int r;
 
-	r = request_new(worker, timeout, reply, data, &request);
+	r = request_new(worker, method, timeout, reply, data, &request);
 	if (r < 0)
 		return r;
 	return request_begin(request, control_send_request(worker->control, request->id, method,
@@ -191,7 +198,7 @@ int worker_request_with_files(struct worker *worker, const char *method,
 	struct request *request;
 	int r;
 
-	r = request_new(worker, timeout, reply, data, &request);
+	r = request_new(worker, method, timeout, reply, data, &request);
 	return r < 0 ? r
 		     : request_begin(request, send_with_files(request, method, arguments, files));
 }
@@ -201,6 +208,26 @@ int worker_request_with_files(struct worker *worker, const char *method,
 static void misbehaved(struct worker *worker, const char *what)
 {
 	worker->config.callbacks->misbehaved(worker->config.owner, what);
+}
+
+/* A result that does not fit the contract is none: who asked learns that the worker has failed. */
+static void worker_replied(struct worker *worker, struct request *request,
+			   struct json_object *result)
+{
+	struct json_error error = { 0 };
+	struct json_reader reader = { .error = &error, .ignores_unknown = true };
+	char text[512];
+	int r;
+
+	r = control_result_check(request->method, result, &reader);
+	if (r == 0) {
+		request_finish(request, result, NULL, NULL);
+		return;
+	}
+	snprintf(text, sizeof(text), "the worker's answer to '%s' makes no sense: %s %s",
+		 request->method->name, error.key, r == -ENOMEM ? strerror(ENOMEM) : error.message);
+	misbehaved(worker, text);
+	request_finish(request, NULL, CONTROL_ERROR_FAILED, text);
 }
 
 static void worker_message(struct worker *worker, struct control_message *message)
@@ -222,7 +249,7 @@ static void worker_message(struct worker *worker, struct control_message *messag
 			log_debug("VM %s: reply %u that nobody waits for", worker->config.name,
 				  message->id);
 		else if (message->kind == CONTROL_REPLY)
-			request_finish(request, message->body, NULL, NULL);
+			worker_replied(worker, request, message->body);
 		else
 			request_finish(request, NULL, message->name, message->text);
 		return;

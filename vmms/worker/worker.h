@@ -46,7 +46,7 @@ struct worker_exit {
 };
 
 struct worker_callbacks {
-	/* An event of common/control.h; data is borrowed. */
+	/* An event of common/control_contract.h; data is borrowed. */
 	void (*event)(void *owner, const char *event, struct json_object *data);
 
 	/* A line of its standard error, UTF-8; at most WORKER_LINES_A_SECOND. */
@@ -109,9 +109,10 @@ pid_t worker_pid(const struct worker *worker);
 const struct process *worker_process(const struct worker *worker);
 
 /*
- * Sends a request (common/control.h). arguments (NULL: {}) and fds are borrowed. timeout: seconds
- * after which `reply` is told of failure; 0: none. reply may be NULL. Return: 0, reply will be
- * called once; -errno, it will not.
+ * Sends a request, of a method of the contract (common/control_contract.h). arguments (NULL: {}) and
+ * fds are borrowed. timeout: seconds after which `reply` is told of failure; 0: none. reply may be
+ * NULL; a result that it gets fits the contract. Return: 0, reply will be called once; -errno, it
+ * will not.
  */
 int worker_request(struct worker *worker, const char *method, struct json_object *arguments,
 		   const int *fds, size_t fd_count, unsigned timeout, worker_reply_fn reply,

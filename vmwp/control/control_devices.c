@@ -32,7 +32,7 @@ static int take_medium(struct control_message *request)
 	return request->fd_count ? TAKE_FD(request->fds[0]) : -1;
 }
 
-void control_disk_attach(struct call *call, const struct arguments *arguments)
+void control_disk_attach(struct call *call, const struct control_arguments *arguments)
 {
 	struct definition_disk disk;
 	struct json_error error = { 0 };
@@ -50,7 +50,7 @@ void control_disk_attach(struct call *call, const struct arguments *arguments)
 }
 
 /* With a descriptor: another connection to the image's server; without: there will be none. */
-void control_disk_reconnect(struct call *call, const struct arguments *arguments)
+void control_disk_reconnect(struct call *call, const struct control_arguments *arguments)
 {
 	struct devices *devices = call->worker->devices;
 	struct failure failure = { 0 };
@@ -102,7 +102,7 @@ static void leaving_closed(void *data)
 }
 
 /* Who waits for media that leave is answered: they have left the guest, and are still in use. */
-void control_disk_cancel(struct call *call, const struct arguments *arguments)
+void control_disk_cancel(struct call *call, const struct control_arguments *arguments)
 {
 	list_for_each (link, &call->worker->leaving) {
 		struct leaving *leaving = container_of(link, struct leaving, link);
@@ -116,8 +116,9 @@ void control_disk_cancel(struct call *call, const struct arguments *arguments)
 }
 
 /* Answers when the medium that leaves is closed. */
-static void change_medium(struct call *call, const struct arguments *arguments,
-			  int (*change)(struct call *call, const struct arguments *arguments,
+static void change_medium(struct call *call, const struct control_arguments *arguments,
+			  int (*change)(struct call *call,
+					const struct control_arguments *arguments,
 					struct leaving *leaving, struct failure *failure))
 {
 	struct failure failure = { 0 };
@@ -138,41 +139,38 @@ static void change_medium(struct call *call, const struct arguments *arguments,
 	reply_disk_error(call->reply, r, &failure);
 }
 
-static int change_detach(struct call *call, const struct arguments *arguments,
+static int change_detach(struct call *call, const struct control_arguments *arguments,
 			 struct leaving *leaving, struct failure *failure)
 {
 	return devices_detach(call->worker->devices, arguments->controller, arguments->lun,
 			      leaving_closed, leaving, failure);
 }
 
-static int change_insert(struct call *call, const struct arguments *arguments,
+static int change_insert(struct call *call, const struct control_arguments *arguments,
 			 struct leaving *leaving, struct failure *failure)
 {
 	return devices_insert(call->worker->devices, arguments->controller, arguments->lun,
 			      take_medium(call->request), leaving_closed, leaving, failure);
 }
 
-static int change_eject(struct call *call, const struct arguments *arguments,
+static int change_eject(struct call *call, const struct control_arguments *arguments,
 			struct leaving *leaving, struct failure *failure)
 {
 	return devices_eject(call->worker->devices, arguments->controller, arguments->lun,
 			     arguments->force, leaving_closed, leaving, failure);
 }
 
-void control_disk_detach(struct call *call, const struct arguments *arguments)
+void control_disk_detach(struct call *call, const struct control_arguments *arguments)
 {
 	change_medium(call, arguments, change_detach);
 }
 
-void control_disk_insert(struct call *call, const struct arguments *arguments)
+void control_disk_insert(struct call *call, const struct control_arguments *arguments)
 {
-	if (!call->request->fd_count)
-		reply_error(call->reply, CONTROL_ERROR_INVALID, "There is no medium to insert.");
-	else
-		change_medium(call, arguments, change_insert);
+	change_medium(call, arguments, change_insert);
 }
 
-void control_disk_eject(struct call *call, const struct arguments *arguments)
+void control_disk_eject(struct call *call, const struct control_arguments *arguments)
 {
 	change_medium(call, arguments, change_eject);
 }
@@ -201,17 +199,17 @@ static void forget_descriptors(struct control_message *request)
 }
 
 /* "none" has no descriptors, and the others have as many as came. */
-static bool descriptors_fit(struct call *call, const struct arguments *arguments)
+static bool descriptors_fit(struct call *call, const struct control_arguments *arguments)
 {
-	if ((arguments->backend == ADAPTERS_NONE) == (call->request->fd_count == 0))
+	if ((arguments->backend == CONTROL_BACKEND_NONE) == (call->request->fd_count == 0))
 		return true;
 	reply_error(call->reply, CONTROL_ERROR_INVALID,
 		    "The back end \"%s\" came with %zu descriptors.",
-		    adapters_backend_names[arguments->backend], call->request->fd_count);
+		    control_backend_names[arguments->backend], call->request->fd_count);
 	return false;
 }
 
-void control_adapter_attach(struct call *call, const struct arguments *arguments)
+void control_adapter_attach(struct call *call, const struct control_arguments *arguments)
 {
 	struct definition_adapter adapter;
 	struct json_error error = { 0 };
@@ -233,7 +231,7 @@ void control_adapter_attach(struct call *call, const struct arguments *arguments
 	definition_adapter_deinit(&adapter);
 }
 
-void control_adapter_detach(struct call *call, const struct arguments *arguments)
+void control_adapter_detach(struct call *call, const struct control_arguments *arguments)
 {
 	void *ticket = control_server_defer(call->server, call->request->id);
 	struct failure failure = { 0 };
@@ -254,7 +252,7 @@ void control_adapter_detach(struct call *call, const struct arguments *arguments
 }
 
 /* Without a back end: the adapter is disconnected. */
-void control_adapter_connect(struct call *call, const struct arguments *arguments)
+void control_adapter_connect(struct call *call, const struct control_arguments *arguments)
 {
 	struct failure failure = { 0 };
 	int r;

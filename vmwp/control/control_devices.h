@@ -11,15 +11,15 @@
 
 #include "vmwp/control/control_call.h"
 
-void control_disk_attach(struct call *call, const struct arguments *arguments);
-void control_disk_reconnect(struct call *call, const struct arguments *arguments);
-void control_disk_cancel(struct call *call, const struct arguments *arguments);
-void control_disk_detach(struct call *call, const struct arguments *arguments);
-void control_disk_insert(struct call *call, const struct arguments *arguments);
-void control_disk_eject(struct call *call, const struct arguments *arguments);
+void control_disk_attach(struct call *call, const struct control_arguments *arguments);
+void control_disk_reconnect(struct call *call, const struct control_arguments *arguments);
+void control_disk_cancel(struct call *call, const struct control_arguments *arguments);
+void control_disk_detach(struct call *call, const struct control_arguments *arguments);
+void control_disk_insert(struct call *call, const struct control_arguments *arguments);
+void control_disk_eject(struct call *call, const struct control_arguments *arguments);
 
-void control_adapter_attach(struct call *call, const struct arguments *arguments);
-void control_adapter_detach(struct call *call, const struct arguments *arguments);
+void control_adapter_attach(struct call *call, const struct control_arguments *arguments);
+void control_adapter_detach(struct call *call, const struct control_arguments *arguments);
 
 /* Without a back end: the adapter is disconnected. */
-void control_adapter_connect(struct call *call, const struct arguments *arguments);
+void control_adapter_connect(struct call *call, const struct control_arguments *arguments);

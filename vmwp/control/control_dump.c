@@ -75,9 +75,8 @@ static int control_dump_begin(struct control_dump *dump, struct control_message 
 	int r;
 
 	dump->resumes = machine_pause(worker->machine) == 0;
-	r = request->fd_count ? memory_dump_new(worker->machine, worker->loop, request->fds[0],
-						&control_dump_callbacks, dump, &dump->dump)
-			      : -EINVAL;
+	r = memory_dump_new(worker->machine, worker->loop, request->fds[0], &control_dump_callbacks,
+			    dump, &dump->dump);
 	if (r == 0)
 		(void)TAKE_FD(request->fds[0]);
 	else if (dump->resumes)

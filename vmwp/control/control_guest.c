@@ -17,25 +17,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VALUES_SIZE_MAX  (24 * 1024) /* bytes of keys and values that one reply lists */
-#define PROGRESS_NS      (250ull * 1000 * 1000)
-#define FREEZE_LIMIT_MAX (24 * 3600) /* seconds */
+#define VALUES_SIZE_MAX (24 * 1024) /* bytes of keys and values that one reply lists */
+#define PROGRESS_NS     (250ull * 1000 * 1000)
 
 struct guest_call {
 	struct control_server *server;
+	struct control_message *request; /* until it has been started */
 	void *ticket;
 	struct reply reply;
 	struct json_object *values; /* of list_values */
 	size_t values_size;
 	bool truncated;
 	uint64_t told_at; /* when copy_file last told of its progress */
-};
-
-struct guest_arguments {
-	unsigned pool, limit, port, request;
-	char *key, *value, *path;
-	bool overwrite, create_path;
-	int fd; /* -1: none */
 };
 
 /* ---- Answers ---- */
@@ -116,7 +109,7 @@ static void list_done(void *data, int result)
 }
 
 static int list_values(struct guest_services *services, struct guest_call *call,
-		       struct guest_arguments *arguments)
+		       const struct control_arguments *arguments)
 {
 	static const struct ic_kvp_handler handler = { .pair = on_listed_value, .done = list_done };
 
@@ -128,7 +121,7 @@ static int list_values(struct guest_services *services, struct guest_call *call,
 }
 
 static int get_value(struct guest_services *services, struct guest_call *call,
-		     struct guest_arguments *arguments)
+		     const struct control_arguments *arguments)
 {
 	static const struct ic_kvp_handler handler = { .pair = on_value, .done = guest_done };
 
@@ -140,7 +133,7 @@ static int get_value(struct guest_services *services, struct guest_call *call,
 static const struct ic_kvp_handler done_handler = { .done = guest_done };
 
 static int set_value(struct guest_services *services, struct guest_call *call,
-		     struct guest_arguments *arguments)
+		     const struct control_arguments *arguments)
 {
 	return services->kvp ? ic_kvp_set(services->kvp, arguments->pool, arguments->key,
 					  arguments->value, &done_handler, call)
@@ -148,7 +141,7 @@ static int set_value(struct guest_services *services, struct guest_call *call,
 }
 
 static int delete_value(struct guest_services *services, struct guest_call *call,
-			struct guest_arguments *arguments)
+			const struct control_arguments *arguments)
 {
 	return services->kvp ? ic_kvp_delete(services->kvp, arguments->pool, arguments->key,
 					     &done_handler, call)
@@ -158,7 +151,7 @@ static int delete_value(struct guest_services *services, struct guest_call *call
 /* ---- Snapshots ---- */
 
 static int freeze(struct guest_services *services, struct guest_call *call,
-		  struct guest_arguments *arguments)
+		  const struct control_arguments *arguments)
 {
 	return services->vss ? ic_vss_freeze(services->vss, arguments->limit * UINT64_C(1000000000),
 					     guest_done, call)
@@ -166,7 +159,7 @@ static int freeze(struct guest_services *services, struct guest_call *call,
 }
 
 static int thaw(struct guest_services *services, struct guest_call *call,
-		struct guest_arguments *arguments)
+		const struct control_arguments *arguments)
 {
 	return services->vss ? ic_vss_thaw(services->vss, guest_done, call) : -ENOTCONN;
 }
@@ -205,7 +198,7 @@ static void copy_done(void *data, int result, bool left)
 }
 
 static int copy_file(struct guest_services *services, struct guest_call *call,
-		     struct guest_arguments *arguments)
+		     const struct control_arguments *arguments)
 {
 	static const struct ic_file_copy_callbacks callbacks = { .progress = copy_progress,
 								 .done = copy_done };
@@ -214,17 +207,18 @@ static int copy_file(struct guest_services *services, struct guest_call *call,
 		.overwrite = arguments->overwrite,
 		.create_path = arguments->create_path,
 	};
-	int r = services->file_copy ? ic_file_copy_start(services->file_copy, arguments->fd,
-							 &options, &callbacks, call)
-				    : -ENOTCONN;
+	int *fd = &call->request->fds[0];
+	int r = services->file_copy
+			? ic_file_copy_start(services->file_copy, *fd, &options, &callbacks, call)
+			: -ENOTCONN;
 
 	if (r == 0)
-		(void)TAKE_FD(arguments->fd);
+		(void)TAKE_FD(*fd);
 	return r;
 }
 
 static int cancel_copy(struct guest_services *services, struct guest_call *call,
-		       struct guest_arguments *arguments)
+		       const struct control_arguments *arguments)
 {
 	if (services->file_copy)
 		ic_file_copy_cancel(services->file_copy);
@@ -257,115 +251,76 @@ static void socket_opened(void *data, int result, int fd, uint32_t port)
 }
 
 static int open_socket(struct guest_services *services, struct guest_call *call,
-		       struct guest_arguments *arguments)
+		       const struct control_arguments *arguments)
 {
-	if (arguments->fd < 0)
-		return -EBADF;
 	if (!services->sockets)
 		return -ENOTCONN;
-	sockets_connect(services->sockets, arguments->port, TAKE_FD(arguments->fd), socket_opened,
-			call);
+	sockets_connect(services->sockets, arguments->port, TAKE_FD(call->request->fds[0]),
+			socket_opened, call);
 	return 0;
 }
 
 static int answer_socket(struct guest_services *services, struct guest_call *call,
-			 struct guest_arguments *arguments)
+			 const struct control_arguments *arguments)
 {
+	struct control_message *message = call->request;
+	int fd = message->fd_count ? TAKE_FD(message->fds[0]) : -1;
+
 	if (services->sockets)
-		sockets_answer(services->sockets, arguments->request, TAKE_FD(arguments->fd));
+		sockets_answer(services->sockets, arguments->request, TAKE_FD(fd));
+	close_fdp(&fd);
 	guest_call_answer(call);
 	return 0;
 }
 
 /* ---- The table ---- */
 
-static const char *const pool_names[] = {
-	[IC_KVP_POOL_EXTERNAL] = "external",
-	[IC_KVP_POOL_GUEST] = "guest",
-	[IC_KVP_POOL_AUTO] = "auto",
-	[IC_KVP_POOL_AUTO_EXTERNAL] = "auto-external",
-	[IC_KVP_POOL_AUTO_INTERNAL] = "auto-internal",
-	NULL,
-};
-
-#define KEY(key, reader, ...)                                                                  \
-	{                                                                                      \
-		.name = #key, .read = reader, .offset = offsetof(struct guest_arguments, key), \
-		__VA_ARGS__                                                                    \
-	}
-#define POOL KEY(pool, json_read_enum, .required = true, .detail = pool_names)
-#define NAME KEY(key, json_read_string, .required = true, .maximum = IC_KVP_KEY_MAX)
-
-static const struct json_key list_keys[] = { POOL };
-static const struct json_key name_keys[] = { POOL, NAME };
-static const struct json_key set_keys[] = {
-	POOL,
-	NAME,
-	KEY(value, json_read_string, .required = true, .maximum = IC_KVP_VALUE_MAX),
-};
-static const struct json_key freeze_keys[] = {
-	KEY(limit, json_read_unsigned, .required = true, .minimum = 1, .maximum = FREEZE_LIMIT_MAX),
-};
-static const struct json_key copy_keys[] = {
-	KEY(path, json_read_string, .required = true, .maximum = 4096),
-	KEY(overwrite, json_read_bool),
-	KEY(create_path, json_read_bool),
-};
-
-static const struct json_key open_socket_keys[] = {
-	KEY(port, json_read_unsigned, .required = true, .maximum = UINT32_MAX),
-};
-static const struct json_key answer_socket_keys[] = {
-	KEY(request, json_read_unsigned, .required = true, .maximum = UINT32_MAX),
-};
-
-#define KEYS(table) (table), ARRAY_SIZE(table)
+_Static_assert(CONTROL_KEY_MAX == IC_KVP_KEY_MAX && CONTROL_VALUE_MAX == IC_KVP_VALUE_MAX,
+	       "the guest's bounds");
 
 /* As Debian calls them. */
 #define KVP   "hv-kvp-daemon"
 #define VSS   "hv-vss-daemon"
 #define FCOPY "hv-fcopy-daemon, or hv-fcopy-uio-daemon from Linux 6.10 on,"
 
-static const struct method {
-	const char *name;
+static const struct service {
+	enum control_method_id method;
 	/* Return: 0: the call has been or will be answered; -errno: it will not. */
 	int (*start)(struct guest_services *services, struct guest_call *call,
-		     struct guest_arguments *arguments);
-	const struct json_key *keys;
-	size_t key_count;
-	const char *service; /* what has to run in the guest */
+		     const struct control_arguments *arguments);
+	const char *name;    /* what has to run in the guest */
 	const char *daemon;  /* and by which unit it does in Linux; NULL: by none */
 	const char *already; /* what -EALREADY means */
-} methods[] = {
-	{ "list_values", list_values, KEYS(list_keys), "key-value pair", KVP, NULL },
-	{ "get_value", get_value, KEYS(name_keys), "key-value pair", KVP, NULL },
-	{ "set_value", set_value, KEYS(set_keys), "key-value pair", KVP, NULL },
-	{ "delete_value", delete_value, KEYS(name_keys), "key-value pair", KVP, NULL },
-	{ "freeze", freeze, KEYS(freeze_keys), "snapshot", VSS,
-	  "the guest is frozen or about to be" },
-	{ "thaw", thaw, NULL, 0, "snapshot", VSS, "the guest is not frozen" },
-	{ "copy_file", copy_file, KEYS(copy_keys), "file copy", FCOPY, "a copy is under way" },
-	{ "cancel_copy", cancel_copy, NULL, 0, "file copy", FCOPY, NULL },
-	{ "open_socket", open_socket, KEYS(open_socket_keys), "socket", NULL, NULL },
-	{ "answer_socket", answer_socket, KEYS(answer_socket_keys), "socket", NULL, NULL },
+} services[] = {
+	{ CONTROL_METHOD_list_values, list_values, "key-value pair", KVP, NULL },
+	{ CONTROL_METHOD_get_value, get_value, "key-value pair", KVP, NULL },
+	{ CONTROL_METHOD_set_value, set_value, "key-value pair", KVP, NULL },
+	{ CONTROL_METHOD_delete_value, delete_value, "key-value pair", KVP, NULL },
+	{ CONTROL_METHOD_freeze, freeze, "snapshot", VSS, "the guest is frozen or about to be" },
+	{ CONTROL_METHOD_thaw, thaw, "snapshot", VSS, "the guest is not frozen" },
+	{ CONTROL_METHOD_copy_file, copy_file, "file copy", FCOPY, "a copy is under way" },
+	{ CONTROL_METHOD_cancel_copy, cancel_copy, "file copy", FCOPY, NULL },
+	{ CONTROL_METHOD_open_socket, open_socket, "socket", NULL, NULL },
+	{ CONTROL_METHOD_answer_socket, answer_socket, "socket", NULL, NULL },
 };
 
-static const struct method *method_find(const char *name)
+static const struct service *service_of(enum control_method_id method)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (strcmp(methods[i].name, name) == 0)
-			return &methods[i];
-	return NULL;
+	const struct service *service = services;
+
+	while (service->method != method)
+		service++;
+	return service;
 }
 
-static void reply_not_started(struct reply *reply, const struct method *method, int error)
+static void reply_not_started(struct reply *reply, const struct service *service, int error)
 {
 	const struct {
 		int error;
 		const char *code, *text;
 	} rows[] = {
 		{ ENOTCONN, CONTROL_ERROR_NOT_CONNECTED, "it does not run in the guest" },
-		{ EALREADY, CONTROL_ERROR_INVALID_STATE, method->already },
+		{ EALREADY, CONTROL_ERROR_INVALID_STATE, service->already },
 		{ EBUSY, CONTROL_ERROR_BUSY, "too many requests are under way" },
 		{ EINVAL, CONTROL_ERROR_INVALID,
 		  "a text is too long, empty or not what it has to "
@@ -379,67 +334,50 @@ static void reply_not_started(struct reply *reply, const struct method *method, 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].error != -error)
 			continue;
-		if (error == -ENOTCONN && method->daemon) {
+		if (error == -ENOTCONN && service->daemon) {
 			reply_error(reply, rows[i].code,
 				    "The %s service does not run in the guest. In Linux the unit "
 				    "%s has to run, of the package hyperv-daemons (in Ubuntu "
 				    "linux-cloud-tools-virtual).",
-				    method->service, method->daemon);
+				    service->name, service->daemon);
 			return;
 		}
 		reply_error(reply, rows[i].code, "The %s service cannot be used: %s.",
-			    method->service, rows[i].text);
+			    service->name, rows[i].text);
 		return;
 	}
 	reply_error(reply, CONTROL_ERROR_FAILED, "The %s service cannot be used: %s.",
-		    method->service, strerror(-error));
+		    service->name, strerror(-error));
 }
 
-static void method_start(const struct method *method, struct control_server *server,
-			 struct worker *worker, uint32_t id, struct guest_arguments *arguments,
-			 struct reply *reply)
+static int call_start(const struct service *service, struct call *request, struct guest_call *call,
+		      const struct control_arguments *arguments)
 {
+	int r;
+
+	call->server = request->server;
+	call->request = request->request;
+	r = service->start(request->worker->services, call, arguments);
+	if (r < 0)
+		control_server_forget(call->ticket);
+	return r;
+}
+
+void control_guest_call(struct call *request, const struct control_arguments *arguments)
+{
+	const struct service *service = service_of(request->method->id);
 	struct guest_call *call = calloc(1, sizeof(*call));
 	int r = -ENOMEM;
 
 	if (call)
-		call->ticket = control_server_defer(server, id);
-	if (call && call->ticket) {
-		call->server = server;
-		r = method->start(worker->services, call, arguments);
-		if (r == 0) {
-			reply->later = true;
-			return;
-		}
-		control_server_forget(call->ticket);
+		call->ticket = control_server_defer(request->server, request->request->id);
+	if (call && call->ticket)
+		r = call_start(service, request, call, arguments);
+	if (r == 0) {
+		request->reply->later = true;
+		return;
 	}
 	if (call)
 		guest_call_free(call);
-	reply_not_started(reply, method, r);
-}
-
-bool control_guest_call(struct control_server *server, struct worker *worker,
-			struct control_message *request, struct reply *reply)
-{
-	const struct method *method = method_find(request->name);
-	struct guest_arguments arguments = { .fd = -1 };
-	struct json_error error = { 0 };
-	struct json_reader reader = JSON_READER(&error);
-
-	if (!method)
-		return false;
-	if (request->fd_count)
-		arguments.fd = TAKE_FD(request->fds[0]);
-	if (!worker->machine)
-		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
-			    "The worker has no definition yet.");
-	else if (json_read(&reader, request->body, method->keys, method->key_count, &arguments) < 0)
-		reply_error(reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
-	else
-		method_start(method, server, worker, request->id, &arguments, reply);
-	free(arguments.key);
-	free(arguments.value);
-	free(arguments.path);
-	close_fdp(&arguments.fd);
-	return true;
+	reply_not_started(request->reply, service, r);
 }

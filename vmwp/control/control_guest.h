@@ -7,8 +7,6 @@
  */
 #pragma once
 
-#include "vmwp/control/control_methods.h"
+#include "vmwp/control/control_call.h"
 
-/* Return: false: the request is none of these. */
-bool control_guest_call(struct control_server *server, struct worker *worker,
-			struct control_message *request, struct reply *reply);
+void control_guest_call(struct call *request, const struct control_arguments *arguments);

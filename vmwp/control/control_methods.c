@@ -2,9 +2,9 @@
 /*
  * The methods of the control socket.
  *
- * One row of a table for each: its name, whether it needs a machine, its handler. All arguments
- * are read by one table of keys per method, into one struct. Nothing here waits: what takes its
- * time is answered later, by the request's id.
+ * A request is checked and read by the contract (common/control_contract.h), and there is a handler
+ * for each method of it. Nothing here waits: what takes its time is answered later, by the
+ * request's id.
  */
 #include "vmwp/control/control_methods.h"
 
@@ -43,15 +43,7 @@ void reply_failure(struct reply *reply, int error, const struct failure *failure
 
 /* ---- Before there is a machine ---- */
 
-static int put_descriptor(struct worker *worker, struct json_object *name, int fd)
-{
-	if (json_object_is_type(name, json_type_string))
-		return resources_put(worker->resources, json_object_get_string(name), fd);
-	close(fd);
-	return -EINVAL;
-}
-
-static void method_descriptors(struct call *call, const struct arguments *arguments)
+static void method_descriptors(struct call *call, const struct control_arguments *arguments)
 {
 	struct control_message *request = call->request;
 	size_t count = json_object_array_length(arguments->names);
@@ -62,8 +54,10 @@ static void method_descriptors(struct call *call, const struct arguments *argume
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (put_descriptor(call->worker, json_object_array_get_idx(arguments->names, i),
-				   TAKE_FD(request->fds[i])) == 0)
+		struct json_object *name = json_object_array_get_idx(arguments->names, i);
+
+		if (resources_put(call->worker->resources, json_object_get_string(name),
+				  TAKE_FD(request->fds[i])) == 0)
 			continue;
 		reply_error(call->reply, CONTROL_ERROR_INVALID,
 			    "Descriptor %zu of %zu has no name that means something.", i + 1,
@@ -72,7 +66,7 @@ static void method_descriptors(struct call *call, const struct arguments *argume
 	}
 }
 
-static void method_configure(struct call *call, const struct arguments *arguments)
+static void method_configure(struct call *call, const struct control_arguments *arguments)
 {
 	struct definition *definition;
 	struct json_error error = { 0 };
@@ -93,7 +87,7 @@ static void method_configure(struct call *call, const struct arguments *argument
 		reply_failure(call->reply, r, &failure);
 }
 
-static void method_disks(struct call *call, const struct arguments *arguments)
+static void method_disks(struct call *call, const struct control_arguments *arguments)
 {
 	call->reply->result =
 		json_make("disks", disk_healths_report(devices_disks(call->worker->devices)), NULL);
@@ -101,17 +95,11 @@ static void method_disks(struct call *call, const struct arguments *arguments)
 
 /* ---- Another daemon ---- */
 
-static void method_adopt(struct call *call, const struct arguments *arguments)
+static void method_adopt(struct call *call, const struct control_arguments *arguments)
 {
 	struct control_message *request = call->request;
-	int r;
+	int r = worker_adopt(call->worker, TAKE_FD(request->fds[0]), TAKE_FD(request->fds[1]));
 
-	if (request->fd_count != 2) {
-		reply_error(call->reply, CONTROL_ERROR_INVALID,
-			    "A serial line and a standard error are to come with this.");
-		return;
-	}
-	r = worker_adopt(call->worker, TAKE_FD(request->fds[0]), TAKE_FD(request->fds[1]));
 	if (r < 0) {
 		reply_error(call->reply, CONTROL_ERROR_FAILED, "%s", strerror(-r));
 		return;
@@ -129,7 +117,7 @@ static void reply_state_error(struct call *call, const char *verb)
 		    machine_state_name(machine_state(call->worker->machine)), verb);
 }
 
-static void method_start(struct call *call, const struct arguments *arguments)
+static void method_start(struct call *call, const struct control_arguments *arguments)
 {
 	struct failure failure = { 0 };
 	int r = machine_start(call->worker->machine, &failure);
@@ -140,25 +128,25 @@ static void method_start(struct call *call, const struct arguments *arguments)
 		reply_failure(call->reply, r, &failure);
 }
 
-static void method_pause(struct call *call, const struct arguments *arguments)
+static void method_pause(struct call *call, const struct control_arguments *arguments)
 {
 	if (machine_pause(call->worker->machine))
 		reply_state_error(call, "paused");
 }
 
-static void method_resume(struct call *call, const struct arguments *arguments)
+static void method_resume(struct call *call, const struct control_arguments *arguments)
 {
 	if (machine_resume(call->worker->machine))
 		reply_state_error(call, "resumed");
 }
 
-static void method_reset(struct call *call, const struct arguments *arguments)
+static void method_reset(struct call *call, const struct control_arguments *arguments)
 {
 	if (machine_reset(call->worker->machine))
 		reply_state_error(call, "reset");
 }
 
-static void method_nmi(struct call *call, const struct arguments *arguments)
+static void method_nmi(struct call *call, const struct control_arguments *arguments)
 {
 	int r = machine_nmi(call->worker->machine);
 
@@ -173,18 +161,18 @@ static void method_nmi(struct call *call, const struct arguments *arguments)
 			    strerror(-r));
 }
 
-static void method_dump(struct call *call, const struct arguments *arguments)
+static void method_dump(struct call *call, const struct control_arguments *arguments)
 {
 	control_dump_start(call->server, call->worker, call->request, call->reply);
 }
 
-static void method_cancel_dump(struct call *call, const struct arguments *arguments)
+static void method_cancel_dump(struct call *call, const struct control_arguments *arguments)
 {
 	control_dump_cancel(call->worker);
 }
 
 /* The machine reads them when the guest gives it reason to. */
-static void method_change_actions(struct call *call, const struct arguments *arguments)
+static void method_change_actions(struct call *call, const struct control_arguments *arguments)
 {
 	struct json_error error = { 0 };
 
@@ -194,7 +182,7 @@ static void method_change_actions(struct call *call, const struct arguments *arg
 }
 
 /* It stays so for vps that a reset makes. */
-static void method_pin(struct call *call, const struct arguments *arguments)
+static void method_pin(struct call *call, const struct control_arguments *arguments)
 {
 	struct definition *definition = call->worker->definition;
 	struct failure failure = { 0 };
@@ -212,7 +200,7 @@ static void method_pin(struct call *call, const struct arguments *arguments)
 		reply_failure(call->reply, r, &failure);
 }
 
-static void method_set_memory(struct call *call, const struct arguments *arguments)
+static void method_set_memory(struct call *call, const struct control_arguments *arguments)
 {
 	if (call->worker->memory)
 		guest_memory_set_target(call->worker->memory, arguments->size);
@@ -221,12 +209,12 @@ static void method_set_memory(struct call *call, const struct arguments *argumen
 			    "The VM has no dynamic memory.");
 }
 
-static void method_stop(struct call *call, const struct arguments *arguments)
+static void method_stop(struct call *call, const struct control_arguments *arguments)
 {
 	worker_stop(call->worker);
 }
 
-static void method_shutdown(struct call *call, const struct arguments *arguments)
+static void method_shutdown(struct call *call, const struct control_arguments *arguments)
 {
 	enum ic_shutdown_action action = arguments->hibernate ? IC_SHUTDOWN_ACTION_HIBERNATE
 					 : arguments->reboot  ? IC_SHUTDOWN_ACTION_REBOOT
@@ -268,190 +256,105 @@ static void method_shutdown(struct call *call, const struct arguments *arguments
 
 /* ---- Reports ---- */
 
-static void method_status(struct call *call, const struct arguments *arguments)
+static void method_status(struct call *call, const struct control_arguments *arguments)
 {
 	call->reply->result = worker_status(call->worker);
 	if (!call->reply->result)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
-static void method_statistics(struct call *call, const struct arguments *arguments)
+static void method_statistics(struct call *call, const struct control_arguments *arguments)
 {
 	call->reply->result = statistics_report(call->worker);
 	if (!call->reply->result)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
-static void method_processors(struct call *call, const struct arguments *arguments)
+static void method_processors(struct call *call, const struct control_arguments *arguments)
 {
 	call->reply->result = processors_report(call->worker);
 	if (!call->reply->result)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
-static void method_inspect(struct call *call, const struct arguments *arguments)
+static void method_inspect(struct call *call, const struct control_arguments *arguments)
 {
 	call->reply->result = inspection_report(call->worker, arguments->part, arguments->first);
 	if (!call->reply->result)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
-static void method_capabilities(struct call *call, const struct arguments *arguments)
+static void method_capabilities(struct call *call, const struct control_arguments *arguments)
 {
 	call->reply->result = probe_report(machine_vid(call->worker->machine));
 	if (!call->reply->result)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }
 
-/* ---- The table ---- */
+/* ---- Handlers ---- */
 
-#define KEY(key, reader, ...)                                                            \
-	{                                                                                \
-		.name = #key, .read = reader, .offset = offsetof(struct arguments, key), \
-		__VA_ARGS__                                                              \
-	}
-#define CONTROLLER                                            \
-	KEY(controller, json_read_unsigned, .required = true, \
-	    .maximum = DEFINITION_CONTROLLERS_MAX - 1)
-#define LUN KEY(lun, json_read_unsigned, .required = true, .maximum = DEFINITION_LUNS_MAX - 1)
-
-static const struct json_key descriptors_keys[] = {
-	KEY(names, json_read_value, .required = true, .minimum = json_type_array),
-};
-static const struct json_key change_actions_keys[] = {
-	KEY(actions, json_read_value, .required = true, .minimum = json_type_object),
-};
-static const struct json_key pin_keys[] = {
-	KEY(pinning, json_read_value, .required = true, .minimum = json_type_array),
-};
-static const struct json_key configure_keys[] = {
-	KEY(definition, json_read_value, .required = true, .minimum = json_type_object),
-};
-static const struct json_key shutdown_keys[] = {
-	KEY(force, json_read_bool),
-	KEY(reboot, json_read_bool),
-	KEY(hibernate, json_read_bool),
-};
-static const struct json_key set_memory_keys[] = {
-	KEY(size, json_read_uint64, .required = true, .maximum = INT64_MAX),
-};
-static const struct json_key attach_keys[] = {
-	KEY(disk, json_read_value, .required = true, .minimum = json_type_object),
-};
-static const struct json_key detach_keys[] = { CONTROLLER, LUN };
-static const struct json_key insert_keys[] = {
-	CONTROLLER,
-	LUN,
-	KEY(path, json_read_string, .maximum = 4096),
-};
-static const struct json_key eject_keys[] = { CONTROLLER, LUN, KEY(force, json_read_bool) };
-#define ADAPTER_NAME \
-	KEY(name, json_read_string, .required = true, .maximum = DEFINITION_ADAPTER_NAME_MAX)
-static const struct json_key attach_adapter_keys[] = {
-	KEY(adapter, json_read_value, .required = true, .minimum = json_type_object),
-	KEY(backend, json_read_enum, .detail = adapters_backend_names),
-};
-static const struct json_key adapter_keys[] = { ADAPTER_NAME };
-static const struct json_key connect_adapter_keys[] = {
-	ADAPTER_NAME,
-	KEY(backend, json_read_enum, .required = true, .detail = adapters_backend_names),
+static void (*const handlers[])(struct call *call, const struct control_arguments *arguments) = {
+	[CONTROL_METHOD_descriptors] = method_descriptors,
+	[CONTROL_METHOD_configure] = method_configure,
+	[CONTROL_METHOD_adopt] = method_adopt,
+	[CONTROL_METHOD_start] = method_start,
+	[CONTROL_METHOD_pause] = method_pause,
+	[CONTROL_METHOD_resume] = method_resume,
+	[CONTROL_METHOD_reset] = method_reset,
+	[CONTROL_METHOD_nmi] = method_nmi,
+	[CONTROL_METHOD_dump] = method_dump,
+	[CONTROL_METHOD_cancel_dump] = method_cancel_dump,
+	[CONTROL_METHOD_shutdown] = method_shutdown,
+	[CONTROL_METHOD_stop] = method_stop,
+	[CONTROL_METHOD_change_actions] = method_change_actions,
+	[CONTROL_METHOD_pin] = method_pin,
+	[CONTROL_METHOD_set_memory] = method_set_memory,
+	[CONTROL_METHOD_attach] = control_disk_attach,
+	[CONTROL_METHOD_detach] = control_disk_detach,
+	[CONTROL_METHOD_reconnect] = control_disk_reconnect,
+	[CONTROL_METHOD_cancel_detach] = control_disk_cancel,
+	[CONTROL_METHOD_insert] = control_disk_insert,
+	[CONTROL_METHOD_eject] = control_disk_eject,
+	[CONTROL_METHOD_attach_adapter] = control_adapter_attach,
+	[CONTROL_METHOD_detach_adapter] = control_adapter_detach,
+	[CONTROL_METHOD_connect_adapter] = control_adapter_connect,
+	[CONTROL_METHOD_disconnect_adapter] = control_adapter_connect,
+	[CONTROL_METHOD_status] = method_status,
+	[CONTROL_METHOD_statistics] = method_statistics,
+	[CONTROL_METHOD_disks] = method_disks,
+	[CONTROL_METHOD_processors] = method_processors,
+	[CONTROL_METHOD_inspect] = method_inspect,
+	[CONTROL_METHOD_capabilities] = method_capabilities,
+	[CONTROL_METHOD_list_values] = control_guest_call,
+	[CONTROL_METHOD_get_value] = control_guest_call,
+	[CONTROL_METHOD_set_value] = control_guest_call,
+	[CONTROL_METHOD_delete_value] = control_guest_call,
+	[CONTROL_METHOD_freeze] = control_guest_call,
+	[CONTROL_METHOD_thaw] = control_guest_call,
+	[CONTROL_METHOD_copy_file] = control_guest_call,
+	[CONTROL_METHOD_cancel_copy] = control_guest_call,
+	[CONTROL_METHOD_open_socket] = control_guest_call,
+	[CONTROL_METHOD_answer_socket] = control_guest_call,
 };
 
-static const struct json_key inspect_keys[] = {
-	KEY(part, json_read_enum, .required = true, .detail = control_part_names),
-	KEY(first, json_read_unsigned, .maximum = UINT32_MAX),
-};
-
-#define KEYS(table) (table), ARRAY_SIZE(table)
-#define NO_KEYS     NULL, 0
-
-static const struct method {
-	const char *name;
-	void (*handle)(struct call *call, const struct arguments *arguments);
-	bool needs_machine;
-	const struct json_key *keys;
-	size_t key_count;
-	bool changes; /* what the definition says */
-} methods[] = {
-	{ "descriptors", method_descriptors, false, KEYS(descriptors_keys), false },
-	{ "configure", method_configure, false, KEYS(configure_keys), false },
-	{ "adopt", method_adopt, true, NO_KEYS, false },
-	{ "start", method_start, true, NO_KEYS, false },
-	{ "pause", method_pause, true, NO_KEYS, false },
-	{ "resume", method_resume, true, NO_KEYS, false },
-	{ "reset", method_reset, true, NO_KEYS, false },
-	{ "nmi", method_nmi, true, NO_KEYS, false },
-	{ "dump", method_dump, true, NO_KEYS, false },
-	{ "cancel_dump", method_cancel_dump, true, NO_KEYS, false },
-	{ "shutdown", method_shutdown, true, KEYS(shutdown_keys), false },
-	{ "stop", method_stop, false, NO_KEYS, false },
-	{ "change_actions", method_change_actions, true, KEYS(change_actions_keys), true },
-	{ "pin", method_pin, true, KEYS(pin_keys), false },
-	{ "set_memory", method_set_memory, true, KEYS(set_memory_keys), false },
-	{ "attach", control_disk_attach, true, KEYS(attach_keys), true },
-	{ "detach", control_disk_detach, true, KEYS(detach_keys), true },
-	{ "reconnect", control_disk_reconnect, true, KEYS(detach_keys), false },
-	{ "cancel_detach", control_disk_cancel, true, NO_KEYS, false },
-	{ "insert", control_disk_insert, true, KEYS(insert_keys), true },
-	{ "eject", control_disk_eject, true, KEYS(eject_keys), true },
-	{ "attach_adapter", control_adapter_attach, true, KEYS(attach_adapter_keys), true },
-	{ "detach_adapter", control_adapter_detach, true, KEYS(adapter_keys), true },
-	{ "connect_adapter", control_adapter_connect, true, KEYS(connect_adapter_keys), true },
-	{ "disconnect_adapter", control_adapter_connect, true, KEYS(adapter_keys), true },
-	{ "status", method_status, true, NO_KEYS, false },
-	{ "statistics", method_statistics, true, NO_KEYS, false },
-	{ "disks", method_disks, true, NO_KEYS, false },
-	{ "processors", method_processors, true, NO_KEYS, false },
-	{ "inspect", method_inspect, true, KEYS(inspect_keys), false },
-	{ "capabilities", method_capabilities, true, NO_KEYS, false },
-};
-
-static const struct method *method_find(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (strcmp(name, methods[i].name) == 0)
-			return &methods[i];
-	return NULL;
-}
-
-static void method_call(const struct method *method, struct call *call)
-{
-	struct arguments arguments = { 0 };
-	struct json_error error = { 0 };
-	struct json_reader reader = JSON_READER(&error);
-
-	if (json_read(&reader, call->request->body, method->keys, method->key_count, &arguments) <
-	    0)
-		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
-	else
-		method->handle(call, &arguments);
-	json_object_put(arguments.names);
-	json_object_put(arguments.definition);
-	json_object_put(arguments.actions);
-	json_object_put(arguments.pinning);
-	json_object_put(arguments.disk);
-	json_object_put(arguments.adapter);
-	free(arguments.path);
-	free(arguments.name);
-}
+_Static_assert(ARRAY_SIZE(handlers) == CONTROL_METHOD_COUNT, "every method has a handler");
 
 void control_method_call(struct control_server *server, struct worker *worker,
 			 struct control_message *request, struct reply *reply)
 {
-	const struct method *method = method_find(request->name);
 	struct call call = {
 		.server = server, .worker = worker, .request = request, .reply = reply
 	};
+	struct control_arguments arguments;
+	struct control_refusal refusal;
 
-	if (!method && control_guest_call(server, worker, request, reply))
+	if (control_request_read(request, worker->machine != NULL, &call.method, &arguments,
+				 &refusal) != 0) {
+		reply_error(reply, refusal.code, "%s", refusal.text);
 		return;
-	if (!method)
-		reply_error(reply, CONTROL_ERROR_INVALID, "There is no such method.");
-	else if (method->needs_machine && !worker->machine)
-		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
-			    "The worker has no definition yet.");
-	else
-		method_call(method, &call);
-	if (method && method->changes && !reply->error)
+	}
+	handlers[call.method->id](&call, &arguments);
+	control_arguments_deinit(&arguments);
+	if (call.method->changes && !reply->error)
 		worker->changed = request->id;
 }

@@ -15,6 +15,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "common/control_contract.h"
 #include "vmwp/control/control_methods.h"
 #include "vmwp/control/control_outbox.h"
 #include "vmwp/control/worker.h"

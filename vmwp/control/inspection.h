@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "common/control.h"
+#include "common/control_contract.h"
 
 #include <stdint.h>
 

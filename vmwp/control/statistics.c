@@ -3,7 +3,7 @@
 #include "vmwp/control/statistics.h"
 
 #include "common/base/json.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "vmwp/control/worker.h"
 #include "vmwp/device/devices.h"
 #include "vmwp/machine/machine.h"

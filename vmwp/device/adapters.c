@@ -10,8 +10,6 @@
 
 #define REMOVAL_PATIENCE UINT64_C(20000000000) /* nanoseconds: a guest may be busy */
 
-const char *const adapters_backend_names[] = { "none", "tap", "socket", NULL };
-
 struct adapter {
 	struct adapters *adapters;
 	struct network_adapter *network; /* NULL: the place is free */
@@ -67,22 +65,22 @@ static void adapter_identify(const struct guid *machine,
 /* ---- Networks ---- */
 
 static int adapter_open_backend(struct adapters *adapters, const char *name,
-				enum adapters_backend kind, const int *fds, unsigned fd_count,
+				enum control_backend kind, const int *fds, unsigned fd_count,
 				struct net_backend **ret_backend, struct failure *failure)
 {
 	struct loop *loop = vmbus_loop(adapters->bus);
 	int r = -EINVAL;
 
-	if (kind == ADAPTERS_TAP)
+	if (kind == CONTROL_BACKEND_TAP)
 		r = net_tap_new(loop, fds, fd_count, ret_backend);
-	else if (kind == ADAPTERS_SOCKET && fd_count == 1)
+	else if (kind == CONTROL_BACKEND_SOCKET && fd_count == 1)
 		r = net_socket_new(loop, fds[0], ret_backend);
-	if (r == -EINVAL && kind == ADAPTERS_SOCKET && fd_count == 1)
+	if (r == -EINVAL && kind == CONTROL_BACKEND_SOCKET && fd_count == 1)
 		r = net_null_new(fds[0], ret_backend);
 	if (r == -EINVAL) {
 		failure_set(failure, 0,
 			    "The %u descriptors for adapter %s are no %s that can be used.",
-			    fd_count, name, adapters_backend_names[kind]);
+			    fd_count, name, control_backend_names[kind]);
 		return ADAPTERS_E_REFUSED;
 	}
 	if (r < 0)
@@ -142,7 +140,7 @@ static int adapter_init(struct adapter *adapter, struct adapters *adapters,
 }
 
 int adapters_attach(struct adapters *adapters, const struct definition_adapter *definition,
-		    enum adapters_backend kind, const int *fds, unsigned fd_count,
+		    enum control_backend kind, const int *fds, unsigned fd_count,
 		    struct failure *failure)
 {
 	struct adapter *adapter = adapters_find_place(adapters);
@@ -162,7 +160,7 @@ int adapters_attach(struct adapters *adapters, const struct definition_adapter *
 	if (r < 0)
 		return failure_set(failure, r, "Adapter %s cannot be offered: %s.",
 				   definition->name, strerror(-r));
-	if (kind == ADAPTERS_NONE) {
+	if (kind == CONTROL_BACKEND_NONE) {
 		adapters->callbacks->connected(adapters->data, definition->name);
 		return 0;
 	}
@@ -233,7 +231,7 @@ int adapters_detach(struct adapters *adapters, const char *name, void (*done)(vo
 	return 0;
 }
 
-int adapters_connect(struct adapters *adapters, const char *name, enum adapters_backend kind,
+int adapters_connect(struct adapters *adapters, const char *name, enum control_backend kind,
 		     const int *fds, unsigned fd_count, struct failure *failure)
 {
 	struct adapter *adapter = adapters_find_present(adapters, name, failure);
@@ -242,7 +240,7 @@ int adapters_connect(struct adapters *adapters, const char *name, enum adapters_
 
 	if (!adapter)
 		return ADAPTERS_E_ABSENT;
-	if (kind == ADAPTERS_NONE) {
+	if (kind == CONTROL_BACKEND_NONE) {
 		network_adapter_disconnect(adapter->network);
 		return 0;
 	}
@@ -268,8 +266,8 @@ const uint8_t *adapters_mac(const struct adapters *adapters, unsigned number)
 /* ---- All of them ---- */
 
 /* What the resources have for an adapter. Return: its kind. */
-static enum adapters_backend take_descriptors(struct resources *resources, const char *name,
-					      int *fds, unsigned *ret_count)
+static enum control_backend take_descriptors(struct resources *resources, const char *name,
+					     int *fds, unsigned *ret_count)
 {
 	char resource[RESOURCES_NAME_MAX];
 	unsigned count = 0;
@@ -278,7 +276,7 @@ static enum adapters_backend take_descriptors(struct resources *resources, const
 	fds[0] = resources_take(resources, resource);
 	*ret_count = 1;
 	if (fds[0] >= 0)
-		return ADAPTERS_SOCKET;
+		return CONTROL_BACKEND_SOCKET;
 	while (count < DEFINITION_ADAPTER_QUEUES_MAX) {
 		resources_tap_name(name, count, resource);
 		fds[count] = resources_take(resources, resource);
@@ -287,20 +285,20 @@ static enum adapters_backend take_descriptors(struct resources *resources, const
 		count++;
 	}
 	*ret_count = count;
-	return count > 0 ? ADAPTERS_TAP : ADAPTERS_NONE;
+	return count > 0 ? CONTROL_BACKEND_TAP : CONTROL_BACKEND_NONE;
 }
 
 static int adapters_add(struct adapters *adapters, const struct definition_adapter *definition,
 			struct resources *resources, struct failure *failure)
 {
 	int fds[DEFINITION_ADAPTER_QUEUES_MAX];
-	enum adapters_backend kind;
+	enum control_backend kind;
 	unsigned count;
 	int r;
 
 	kind = take_descriptors(resources, definition->name, fds, &count);
 	r = adapters_attach(adapters, definition, kind, fds, count, failure);
-	for (unsigned i = 0; r && kind != ADAPTERS_NONE && i < count; i++)
+	for (unsigned i = 0; r && kind != CONTROL_BACKEND_NONE && i < count; i++)
 		close(fds[i]);
 	return r > 0 ? -EINVAL : r;
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/json.h"
+#include "common/control_contract.h"
 #include "common/definition/definition.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/resource/resources.h"
@@ -23,14 +24,6 @@ enum {
 	ADAPTERS_E_ABSENT,  /* there is none */
 	ADAPTERS_E_REFUSED, /* the descriptors will not do, or there are too many adapters */
 };
-
-/* What an adapter is connected to. */
-enum adapters_backend {
-	ADAPTERS_NONE,   /* "none": no descriptors */
-	ADAPTERS_TAP,    /* "tap": one for each queue */
-	ADAPTERS_SOCKET, /* "socket": one stream socket; or /dev/null, in its place */
-};
-extern const char *const adapters_backend_names[]; /* in their order, closed by NULL */
 
 struct adapters_callbacks {
 	/* The network behind an adapter has ended by itself; its link is down. */
@@ -65,11 +58,11 @@ void adapters_discard(struct adapters *adapters);
  * -errno.
  */
 int adapters_attach(struct adapters *adapters, const struct definition_adapter *definition,
-		    enum adapters_backend backend, const int *fds, unsigned fd_count,
+		    enum control_backend backend, const int *fds, unsigned fd_count,
 		    struct failure *failure) MUST_CHECK;
 int adapters_detach(struct adapters *adapters, const char *name, void (*done)(void *data),
 		    void *data, struct failure *failure) MUST_CHECK;
-int adapters_connect(struct adapters *adapters, const char *name, enum adapters_backend backend,
+int adapters_connect(struct adapters *adapters, const char *name, enum control_backend backend,
 		     const int *fds, unsigned fd_count, struct failure *failure) MUST_CHECK;
 
 /*

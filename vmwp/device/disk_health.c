@@ -2,6 +2,8 @@
 /* How the disks of a machine are. */
 #include "vmwp/device/disk_health.h"
 
+#include "common/control_contract.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,17 +13,6 @@
 #define SERVER_WAIT 300                        /* seconds */
 #define TELL_NS     (UINT64_C(5) * 1000000000) /* between two reports of errors alone */
 
-enum health {
-	HEALTH_OK,
-	HEALTH_ERRORS,    /* requests have failed, and the guest was told */
-	HEALTH_FULL,      /* held: the host's file system has no room */
-	HEALTH_HELD,      /* held: another error */
-	HEALTH_NO_SERVER, /* held: the image's server is to come back */
-	HEALTH_LOST,      /* the image's server has gone for good */
-};
-
-static const char *const health_names[] = { "ok", "errors", "full", "held", "no-server", "lost" };
-
 struct disk_health {
 	struct list link;
 	struct disk_healths *healths;
@@ -30,7 +21,7 @@ struct disk_health {
 	struct disk *disk;
 	struct disk_observer observer;
 
-	enum health health;
+	enum control_health health;
 	uint64_t reported; /* requests that failed, of which the guest was told */
 	int error;         /* of the last one: -errno or DISK_E_; 0: none yet */
 	enum disk_operation operation;
@@ -79,9 +70,9 @@ static struct json_object *health_report(const struct disk_health *health)
 	struct json_object *report;
 
 	report = json_make("controller", number(health->controller), "lun", number(health->lun),
-			   "health", json_object_new_string(health_names[health->health]), "size",
-			   number(disk->size), "sector_size", number(disk->sector_size), "held",
-			   number(disk->held_count + disk->retried_count), "errors",
+			   "health", json_object_new_string(control_health_names[health->health]),
+			   "size", number(disk->size), "sector_size", number(disk->sector_size),
+			   "held", number(disk->held_count + disk->retried_count), "errors",
 			   number(health->reported), NULL);
 	if (health->error) {
 		json_add(&report, "error", json_object_new_string(error_text(health->error)));
@@ -102,11 +93,11 @@ static void health_tell(struct disk_health *health)
 				    health_report(health));
 }
 
-static void health_enter(struct disk_health *health, enum health state)
+static void health_enter(struct disk_health *health, enum control_health state)
 {
 	bool due = health->told_at == 0 || loop_now() - health->told_at >= TELL_NS;
 
-	if (health->health != state || (due && state == HEALTH_ERRORS)) {
+	if (health->health != state || (due && state == CONTROL_HEALTH_ERRORS)) {
 		health->health = state;
 		health->news = true;
 	}
@@ -159,10 +150,11 @@ static bool health_failed(void *data, const struct disk_request *request, int er
 	health->reported += !hold;
 	health->stops |= health->on_error == DEFINITION_ON_ERROR_STOP;
 	if (hold)
-		health_enter(health, is_want_of_space(error) ? HEALTH_FULL : HEALTH_HELD);
-	else if (!health_is_holding(health) && health->health != HEALTH_LOST &&
-		 health->health != HEALTH_NO_SERVER)
-		health_enter(health, HEALTH_ERRORS);
+		health_enter(health,
+			     is_want_of_space(error) ? CONTROL_HEALTH_FULL : CONTROL_HEALTH_HELD);
+	else if (!health_is_holding(health) && health->health != CONTROL_HEALTH_LOST &&
+		 health->health != CONTROL_HEALTH_NO_SERVER)
+		health_enter(health, CONTROL_HEALTH_ERRORS);
 	return hold;
 }
 
@@ -170,8 +162,8 @@ static void health_released(void *data)
 {
 	struct disk_health *health = data;
 
-	if (health->health == HEALTH_FULL || health->health == HEALTH_HELD)
-		health_enter(health, health->reported ? HEALTH_ERRORS : HEALTH_OK);
+	if (health->health == CONTROL_HEALTH_FULL || health->health == CONTROL_HEALTH_HELD)
+		health_enter(health, health->reported ? CONTROL_HEALTH_ERRORS : CONTROL_HEALTH_OK);
 }
 
 void disk_health_server(struct disk_health *health, enum disk_server server)
@@ -179,14 +171,14 @@ void disk_health_server(struct disk_health *health, enum disk_server server)
 	health->waited = 0;
 	switch (server) {
 	case DISK_SERVER_THERE:
-		health_enter(health, health->reported ? HEALTH_ERRORS : HEALTH_OK);
+		health_enter(health, health->reported ? CONTROL_HEALTH_ERRORS : CONTROL_HEALTH_OK);
 		break;
 	case DISK_SERVER_GONE:
-		if (health->health != HEALTH_LOST)
-			health_enter(health, HEALTH_NO_SERVER);
+		if (health->health != CONTROL_HEALTH_LOST)
+			health_enter(health, CONTROL_HEALTH_NO_SERVER);
 		break;
 	case DISK_SERVER_LOST:
-		health_enter(health, HEALTH_LOST);
+		health_enter(health, CONTROL_HEALTH_LOST);
 		break;
 	}
 }
@@ -195,7 +187,7 @@ void disk_health_server(struct disk_health *health, enum disk_server server)
 
 static bool is_full(const struct disk_health *health)
 {
-	return health->health == HEALTH_FULL;
+	return health->health == CONTROL_HEALTH_FULL;
 }
 
 static void healths_start_timer(struct disk_healths *healths)
@@ -217,7 +209,7 @@ static void healths_tick(struct loop_operation *operation, int result, bool more
 
 		if (is_full(health))
 			disk_retry(health->disk);
-		if (health->health == HEALTH_NO_SERVER && ++health->waited == SERVER_WAIT) {
+		if (health->health == CONTROL_HEALTH_NO_SERVER && ++health->waited == SERVER_WAIT) {
 			disk_nbd_give_up(health->disk);
 			disk_health_server(health, DISK_SERVER_LOST);
 		}
@@ -289,7 +281,7 @@ static void healths_turn(struct loop_deferred *deferred)
 
 		if (health->news)
 			health_tell(health);
-		if (is_full(health) || health->health == HEALTH_NO_SERVER)
+		if (is_full(health) || health->health == CONTROL_HEALTH_NO_SERVER)
 			healths_start_timer(healths);
 	}
 	healths_act(healths);
@@ -307,7 +299,7 @@ void disk_healths_tell(struct disk_healths *healths)
 	list_for_each (link, &healths->list) {
 		struct disk_health *health = container_of(link, struct disk_health, link);
 
-		if (health->health != HEALTH_OK)
+		if (health->health != CONTROL_HEALTH_OK)
 			health_tell(health);
 	}
 }

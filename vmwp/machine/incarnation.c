@@ -7,6 +7,7 @@
 #include "vmwp/boot/boot.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ static int incarnation_make_partition(struct incarnation *incarnation,
 				      const struct incarnation_config *config,
 				      struct failure *failure)
 {
-	struct vid_partition_config partition = { .memory = config->memory };
+	struct vid_partition_config partition = { 0 };
 	int r;
 
 	hvshim_prepare(config->engine, &partition);
@@ -203,6 +204,44 @@ static int incarnation_load(const struct incarnation_config *config, struct boot
 	return boot_load(&boot, ret_entry, failure);
 }
 
+struct attachment {
+	struct vid_memory *memory;
+	struct vid_partition *partition;
+	int result;
+};
+
+static void *attachment_run(void *data)
+{
+	struct attachment *attachment = data;
+
+	attachment->result = vid_memory_attach(attachment->memory, attachment->partition);
+	return NULL;
+}
+
+/*
+ * The partition gets its memory while the kernel is read into it: one waits for other CPUs for some
+ * milliseconds, and the other keeps this one busy for as long.
+ */
+static int incarnation_load_and_attach(struct incarnation *incarnation,
+				       const struct incarnation_config *config,
+				       struct boot_entry *ret_entry, struct failure *failure)
+{
+	struct attachment attachment = { .memory = config->memory,
+					 .partition = incarnation->partition };
+	pthread_t thread;
+	int r;
+
+	r = -pthread_create(&thread, NULL, attachment_run, &attachment);
+	if (r < 0)
+		return failure_set(failure, r, "No thread can be started: %s.", strerror(-r));
+	r = incarnation_load(config, ret_entry, failure);
+	pthread_join(thread, NULL);
+	if (r >= 0 && attachment.result < 0)
+		r = failure_set(failure, attachment.result, "KVM refuses the VM's memory: %s.",
+				strerror(-attachment.result));
+	return r;
+}
+
 int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
 		    struct failure *failure)
 {
@@ -218,7 +257,7 @@ int incarnation_new(const struct incarnation_config *config, struct incarnation 
 	r = incarnation_make_partition(incarnation, config, failure);
 	if (r < 0)
 		return r;
-	r = incarnation_load(config, &entry, failure);
+	r = incarnation_load_and_attach(incarnation, config, &entry, failure);
 	if (r < 0)
 		return r;
 	incarnation_note_lost_vps(config, &entry);

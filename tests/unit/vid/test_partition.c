@@ -539,7 +539,7 @@ static void test_memory_added_to_a_running_guest(void **state)
 static void test_partition_again_on_the_same_memory(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
-	const struct vid_partition_config config = { .memory = puppet->memory };
+	struct vid_partition_config config = { .memory = puppet->memory };
 	struct vid_registers registers = { .rdi = PUPPET_FREE, .rcx = 1 };
 
 	assert_true(puppet_do(puppet, puppet_touch, &registers));
@@ -548,7 +548,10 @@ static void test_partition_again_on_the_same_memory(void **state)
 		vid_partition_free(puppet->partition);
 		assert_int_equal(vid_memory_discard(puppet->memory), 0);
 		assert_int_equal(*(uint8_t *)puppet_memory(puppet, PUPPET_FREE), 0);
+		config.memory = i == 0 ? NULL : puppet->memory;
 		assert_int_equal(vid_partition_new(puppet->vid, &config, &puppet->partition), 0);
+		assert_int_equal(vid_memory_attach(puppet->memory, puppet->partition),
+				 i == 0 ? 0 : -EINVAL);
 		assert_int_equal(vid_vp_new(puppet->partition, 0, 0, &puppet->vp), 0);
 		puppet_set_cpuid(puppet);
 		puppet_start(puppet);

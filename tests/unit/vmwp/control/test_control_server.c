@@ -4,7 +4,7 @@
  * Those with a machine need the host's KVM, and are skipped without.
  */
 #include "common/base/cc.h"
-#include "common/control.h"
+#include "common/control_contract.h"
 #include "common/wire/vmbus.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/boot/kernel_image.h"
@@ -360,7 +360,7 @@ static void ask_the_guest(struct fixture *fixture)
 		{ "freeze", "{\"limit\": 0}", CONTROL_ERROR_INVALID },
 		{ "freeze", NULL, CONTROL_ERROR_INVALID },
 		{ "thaw", NULL, CONTROL_ERROR_NOT_CONNECTED },
-		{ "copy_file", "{\"path\": \"/x\"}", CONTROL_ERROR_NOT_CONNECTED },
+		{ "copy_file", "{\"path\": \"/x\"}", CONTROL_ERROR_INVALID },
 		{ "copy_file", NULL, CONTROL_ERROR_INVALID },
 		{ "cancel_copy", NULL, "" },
 		{ "open_socket", "{\"port\": 5000}", CONTROL_ERROR_INVALID },

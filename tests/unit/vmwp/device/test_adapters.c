@@ -105,7 +105,7 @@ static void assert_adapter(size_t index, const char *name, const char *backend)
 	json_object_put(status);
 }
 
-static int attach(const char *name, enum adapters_backend backend, const int *fds, unsigned count)
+static int attach(const char *name, enum control_backend backend, const int *fds, unsigned count)
 {
 	char text[100];
 	struct definition_adapter adapter;
@@ -150,12 +150,13 @@ static void test_network_ends(void **state)
 	assert_string_equal(f.ended_name, "nic0");
 	assert_adapter(0, "nic0", "none");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(adapters_connect(f.adapters, "nic0", ADAPTERS_SOCKET, pair, 1, &f.failure),
-			 0);
+	assert_int_equal(
+		adapters_connect(f.adapters, "nic0", CONTROL_BACKEND_SOCKET, pair, 1, &f.failure),
+		0);
 	assert_adapter(0, "nic0", "socket");
 	assert_int_equal(f.connected, 3);
-	assert_int_equal(adapters_connect(f.adapters, "nic0", ADAPTERS_NONE, NULL, 0, &f.failure),
-			 0);
+	assert_int_equal(
+		adapters_connect(f.adapters, "nic0", CONTROL_BACKEND_NONE, NULL, 0, &f.failure), 0);
 	assert_adapter(0, "nic0", "none");
 	fake_settle(f.fake);
 	assert_int_equal(f.ended, 1);
@@ -172,7 +173,8 @@ static void test_nowhere(void **state)
 	size_t size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
 
 	assert_int_equal(
-		adapters_connect(f.adapters, "nic0", ADAPTERS_SOCKET, &file, 1, &f.failure), 0);
+		adapters_connect(f.adapters, "nic0", CONTROL_BACKEND_SOCKET, &file, 1, &f.failure),
+		0);
 	assert_adapter(0, "nic0", "null");
 	assert_true(netvsc_start(&netvsc, f.fake, NVSP_VERSION_6_1, true));
 	for (unsigned i = 0; i < 1000; i++) {
@@ -182,8 +184,8 @@ static void test_nowhere(void **state)
 	adapters_counters(f.adapters, &counters);
 	assert_int_equal(counters.sent_frames, 1000);
 	assert_int_equal(counters.sent_dropped, 0);
-	assert_int_equal(adapters_connect(f.adapters, "nic0", ADAPTERS_NONE, NULL, 0, &f.failure),
-			 0);
+	assert_int_equal(
+		adapters_connect(f.adapters, "nic0", CONTROL_BACKEND_NONE, NULL, 0, &f.failure), 0);
 	assert_adapter(0, "nic0", "none");
 	assert_int_equal(fcntl(file, F_GETFD), -1); /* it was taken over */
 	close(peer_of(state));
@@ -195,31 +197,32 @@ static void test_refusals(void **state)
 	int other = open("/dev/zero", O_RDWR | O_CLOEXEC);
 
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	assert_int_equal(attach("nic1", ADAPTERS_NONE, NULL, 0), ADAPTERS_E_TAKEN);
+	assert_int_equal(attach("nic1", CONTROL_BACKEND_NONE, NULL, 0), ADAPTERS_E_TAKEN);
 	assert_non_null(strstr(f.failure.message, "nic1"));
 	/* Descriptors that are no network stay the caller's, and leave no adapter. */
-	assert_int_equal(attach("new", ADAPTERS_SOCKET, pipes, 2), ADAPTERS_E_REFUSED);
-	assert_int_equal(attach("new", ADAPTERS_SOCKET, pipes, 1), ADAPTERS_E_REFUSED);
-	assert_int_equal(attach("new", ADAPTERS_SOCKET, &other, 1), ADAPTERS_E_REFUSED);
-	assert_int_equal(attach("new", ADAPTERS_TAP, &file, 1), ADAPTERS_E_REFUSED);
-	assert_int_equal(attach("new", ADAPTERS_TAP, NULL, 0), ADAPTERS_E_REFUSED);
-	assert_int_equal(adapters_connect(f.adapters, "nic1", ADAPTERS_TAP, &file, 1, &f.failure),
-			 ADAPTERS_E_REFUSED);
+	assert_int_equal(attach("new", CONTROL_BACKEND_SOCKET, pipes, 2), ADAPTERS_E_REFUSED);
+	assert_int_equal(attach("new", CONTROL_BACKEND_SOCKET, pipes, 1), ADAPTERS_E_REFUSED);
+	assert_int_equal(attach("new", CONTROL_BACKEND_SOCKET, &other, 1), ADAPTERS_E_REFUSED);
+	assert_int_equal(attach("new", CONTROL_BACKEND_TAP, &file, 1), ADAPTERS_E_REFUSED);
+	assert_int_equal(attach("new", CONTROL_BACKEND_TAP, NULL, 0), ADAPTERS_E_REFUSED);
+	assert_int_equal(
+		adapters_connect(f.adapters, "nic1", CONTROL_BACKEND_TAP, &file, 1, &f.failure),
+		ADAPTERS_E_REFUSED);
 	assert_adapter(1, "nic1", "none");
 	assert_true(fcntl(file, F_GETFD) >= 0 && fcntl(pipes[0], F_GETFD) >= 0);
 	fake_settle(f.fake);
-	assert_int_equal(attach("new", ADAPTERS_NONE, NULL, 0), 0);
+	assert_int_equal(attach("new", CONTROL_BACKEND_NONE, NULL, 0), 0);
 	for (unsigned i = 3; i < DEFINITION_ADAPTERS_MAX; i++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "more%u", i);
-		assert_int_equal(attach(name, ADAPTERS_NONE, NULL, 0), 0);
+		assert_int_equal(attach(name, CONTROL_BACKEND_NONE, NULL, 0), 0);
 	}
-	assert_int_equal(attach("another", ADAPTERS_NONE, NULL, 0), ADAPTERS_E_REFUSED);
+	assert_int_equal(attach("another", CONTROL_BACKEND_NONE, NULL, 0), ADAPTERS_E_REFUSED);
 	assert_int_equal(adapters_detach(f.adapters, "another", NULL, NULL, &f.failure),
 			 ADAPTERS_E_ABSENT);
 	assert_int_equal(
-		adapters_connect(f.adapters, "another", ADAPTERS_NONE, NULL, 0, &f.failure),
+		adapters_connect(f.adapters, "another", CONTROL_BACKEND_NONE, NULL, 0, &f.failure),
 		ADAPTERS_E_ABSENT);
 	close(file);
 	close(other);
@@ -252,10 +255,10 @@ static void test_taken_away(void **state)
 	assert_adapter(0, "nic1", "none");
 	assert_int_equal(adapters_detach(f.adapters, "nic0", take_gone, NULL, &f.failure),
 			 ADAPTERS_E_ABSENT);
-	assert_int_equal(attach("nic0", ADAPTERS_NONE, NULL, 0), ADAPTERS_E_TAKEN);
+	assert_int_equal(attach("nic0", CONTROL_BACKEND_NONE, NULL, 0), ADAPTERS_E_TAKEN);
 	fake_stop(f.fake);
 	assert_true(fake_run_until(f.fake, is_gone, NULL));
-	assert_int_equal(attach("nic0", ADAPTERS_NONE, NULL, 0), 0);
+	assert_int_equal(attach("nic0", CONTROL_BACKEND_NONE, NULL, 0), 0);
 	adapters_counters(f.adapters, &counters);
 	assert_int_equal(counters.sent_frames, 1);
 	close(peer_of(state));

@@ -11,9 +11,8 @@
 #define GUEST_HALT     0xf4, 0xeb, 0xfd                         /* hlt, for ever */
 #define GUEST_FAULT    0x0f, 0x0b                               /* ud2: there is no IDT */
 #define GUEST_LOOP(n)  0xeb, (uint8_t)(-(n)-2)                  /* jmp n bytes back */
-#define GUEST_OFF                                                                                 \
-	0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef /* out 0x604, S5, 16 bits wide \
-								    */
+/* out 0x604, S5, 16 bits wide */
+#define GUEST_OFF 0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef
 
 /* wrmsr: the crash parameter n (0 to 4), and the crash control MSR's "crashed" bit. */
 #define GUEST_WRMSR(index, high, low)                                                            \
