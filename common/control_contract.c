@@ -371,12 +371,37 @@ static int arguments_read(const struct control_message *request,
 	return CONTROL_E_REFUSED;
 }
 
+/* A name for each descriptor, and none for no back end. */
+static int check_fds(const struct control_message *request,
+		     const struct control_arguments *arguments, enum control_method_id method,
+		     struct control_refusal *refusal)
+{
+	size_t names = arguments->names ? json_object_array_length(arguments->names) : 0;
+	bool has_backend = arguments->backend != CONTROL_BACKEND_NONE;
+
+	refusal->code = CONTROL_ERROR_INVALID;
+	if (method == CONTROL_METHOD_descriptors && names != request->fd_count) {
+		snprintf(refusal->text, sizeof(refusal->text),
+			 "%zu names came with %zu descriptors.", names, request->fd_count);
+		return CONTROL_E_REFUSED;
+	}
+	if ((method == CONTROL_METHOD_attach_adapter || method == CONTROL_METHOD_connect_adapter) &&
+	    has_backend != (request->fd_count > 0)) {
+		snprintf(refusal->text, sizeof(refusal->text),
+			 "The back end \"%s\" came with %zu descriptors.",
+			 control_backend_names[arguments->backend], request->fd_count);
+		return CONTROL_E_REFUSED;
+	}
+	return 0;
+}
+
 int control_request_read(const struct control_message *request, bool has_machine,
 			 const struct control_method **ret_method,
 			 struct control_arguments *ret_arguments,
 			 struct control_refusal *ret_refusal)
 {
 	const struct control_method *method = control_method_find(request->name);
+	int r;
 
 	*ret_arguments = (struct control_arguments){ 0 };
 	if (!method)
@@ -386,8 +411,14 @@ int control_request_read(const struct control_message *request, bool has_machine
 			      "The worker has no definition yet.");
 	if (request->fd_count < method->fds_least || request->fd_count > method->fds_most)
 		return refuse_fds(ret_refusal, method, request->fd_count);
+	r = arguments_read(request, method, ret_arguments, ret_refusal);
+	if (r != 0)
+		return r;
+	r = check_fds(request, ret_arguments, method->id, ret_refusal);
+	if (r != 0)
+		control_arguments_deinit(ret_arguments);
 	*ret_method = method;
-	return arguments_read(request, method, ret_arguments, ret_refusal);
+	return r;
 }
 
 /* ---- Results and events ---- */

@@ -52,7 +52,8 @@ struct fake {
 	int end;                       /* -1: none */
 	struct definition *definition;
 	size_t descriptor_count;
-	int media[DEFINITION_CONTROLLERS_MAX][DEFINITION_LUNS_MAX]; /* 0: none */
+	int media[DEFINITION_CONTROLLERS_MAX][DEFINITION_LUNS_MAX];   /* 0: none */
+	bool drives[DEFINITION_CONTROLLERS_MAX][DEFINITION_LUNS_MAX]; /* that are there */
 	bool stop;
 	uint32_t copy; /* the request of the copy, and of the dump */
 	uint32_t dump;
@@ -138,19 +139,33 @@ static const char *member(struct control_message *message, const char *key)
 	return member_or(message, key, "");
 }
 
+static bool is_known(const char *name)
+{
+	static const char *const names[] = {
+		"kvm", "kernel", "initrd", "serial", "end", "sockets"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return strncmp(name, "disk:", 5) == 0 || strncmp(name, "net:", 4) == 0;
+}
+
 static const char *method_descriptors(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
 	struct json_object *names = arguments->names;
 
-	if (json_object_array_length(names) != message->fd_count)
-		return CONTROL_ERROR_INVALID;
 	for (size_t i = 0; i < message->fd_count; i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
 
 		int fd = TAKE_FD(message->fds[i]); /* kept open: with it goes the lock of a disk */
 		unsigned controller, lun;
 
+		if (!is_known(name)) {
+			close(fd);
+			return CONTROL_ERROR_INVALID;
+		}
 		if (sscanf(name, "disk:%u:%u", &controller, &lun) == 2)
 			set_medium(fake, controller, lun, fd);
 		if (strcmp(name, "end") == 0)
@@ -180,6 +195,11 @@ static const char *method_configure(struct fake *fake, struct control_message *m
 		_exit(3);
 	}
 	fake->memory = fake->definition->memory.size;
+	for (size_t i = 0; i < fake->definition->disk_count; i++) {
+		const struct definition_disk *disk = &fake->definition->disks[i];
+
+		fake->drives[disk->controller][disk->lun] = true;
+	}
 	return asked_for(fake, "refuse-configure") ? CONTROL_ERROR_NOT_CAPABLE : NULL;
 }
 
@@ -280,6 +300,8 @@ static const char *method_nmi(struct fake *fake, struct control_message *message
 static const char *method_shutdown(struct fake *fake, struct control_message *message,
 				   const struct control_arguments *arguments)
 {
+	if (arguments->hibernate && !fake->definition->services.hibernation)
+		return CONTROL_ERROR_NOT_CAPABLE;
 	if (asked_for(fake, "no-shutdown"))
 		return CONTROL_ERROR_NOT_CONNECTED;
 	if (arguments->reboot)
@@ -309,14 +331,6 @@ static void eject_all(struct fake *fake)
 	}
 }
 
-static size_t number(struct json_object *body, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(body, key, &value) ? (size_t)json_object_get_int64(value)
-							    : 0;
-}
-
 static const char *method_memory(struct fake *fake, struct control_message *message,
 				 const struct control_arguments *arguments)
 {
@@ -327,27 +341,67 @@ static const char *method_memory(struct fake *fake, struct control_message *mess
 	return NULL;
 }
 
+/* A disk comes to a place that is free, and what else is asked is of one that is there. */
+static const char *take_place(struct fake *fake, struct control_message *message,
+			      const struct control_arguments *arguments, unsigned *ret_controller,
+			      unsigned *ret_lun)
+{
+	struct definition_disk disk;
+	struct json_error error;
+	bool *there;
+
+	*ret_controller = arguments->controller;
+	*ret_lun = arguments->lun;
+	if (arguments->disk) {
+		if (definition_disk_from_json(arguments->disk, &disk, &error) < 0)
+			return CONTROL_ERROR_INVALID;
+		*ret_controller = disk.controller;
+		*ret_lun = disk.lun;
+		definition_disk_deinit(&disk);
+	}
+	there = &fake->drives[*ret_controller][*ret_lun];
+	if (*there == (arguments->disk != NULL))
+		return *there ? CONTROL_ERROR_EXISTS : CONTROL_ERROR_NOT_FOUND;
+	*there = strcmp(message->name, "detach") != 0;
+	return NULL;
+}
+
 static const char *method_disk(struct fake *fake, struct control_message *message,
 			       const struct control_arguments *arguments)
 {
-	struct json_object *place = message->body, *disk;
+	unsigned controller, lun;
+	const char *code;
 	char text[512];
 
 	if (asked_for(fake, "eject-meanwhile"))
 		eject_all(fake);
 	if (asked_for(fake, "refuse-disks"))
 		return CONTROL_ERROR_BUSY;
+	code = take_place(fake, message, arguments, &controller, &lun);
+	if (code)
+		return code;
 	if (strcmp(message->name, "detach") == 0)
 		fake->detach = message->id;
 	snprintf(text, sizeof(text), "guest: %s %s, %zu descriptors\r\n", message->name,
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
 		 message->fd_count);
-	if (json_object_object_get_ex(place, "disk", &disk))
-		place = disk;
-	set_medium(fake, number(place, "controller"), number(place, "lun"),
-		   message->fd_count > 0 ? TAKE_FD(message->fds[0]) : 0);
+	set_medium(fake, controller, lun, message->fd_count > 0 ? TAKE_FD(message->fds[0]) : 0);
 	say(fake, text);
 	return NULL;
+}
+
+/* Of actions, and of pinning. */
+static bool makes_sense(struct fake *fake, const struct control_arguments *arguments)
+{
+	struct definition *definition = fake->definition;
+	struct json_error error;
+
+	return arguments->actions
+		       ? definition_actions_from_json(arguments->actions, &definition->actions,
+						      &error) == 0
+		       : definition_pinning_from_json(arguments->pinning,
+						      definition->processors.count,
+						      &definition->resources.pinning, &error) == 0;
 }
 
 static const char *method_actions(struct fake *fake, struct control_message *message,
@@ -357,6 +411,8 @@ static const char *method_actions(struct fake *fake, struct control_message *mes
 
 	if (asked_for(fake, strcmp(message->name, "pin") == 0 ? "refuse-pin" : "refuse-actions"))
 		return CONTROL_ERROR_FAILED;
+	if (!makes_sense(fake, arguments))
+		return CONTROL_ERROR_INVALID;
 	snprintf(text, sizeof(text), "guest: %s %s\r\n", message->name,
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN));
 	say(fake, text);
@@ -371,8 +427,6 @@ static const char *method_adapter(struct fake *fake, struct control_message *mes
 
 	if (asked_for(fake, "refuse-adapters"))
 		return CONTROL_ERROR_FAILED;
-	if ((arguments->backend == CONTROL_BACKEND_NONE) != (message->fd_count == 0))
-		return CONTROL_ERROR_INVALID;
 	snprintf(text, sizeof(text), "guest: %s %s %s, %zu descriptors\r\n", message->name,
 		 arguments->name ? arguments->name : "new", member_or(message, "backend", "-"),
 		 message->fd_count);
@@ -437,10 +491,17 @@ static const char *method_copy(struct fake *fake, struct control_message *messag
 static const char *method_dump(struct fake *fake, struct control_message *message,
 			       const struct control_arguments *arguments)
 {
+	bool runs = is_in(fake, "running");
+
 	if (is_in(fake, "off"))
 		return CONTROL_ERROR_INVALID_STATE;
-	if (write(message->fds[0], "core\n", 5) != 5)
+	if (lseek(message->fds[0], 0, SEEK_END) != 0)
 		return CONTROL_ERROR_INVALID;
+	if (runs)
+		state_event(fake, "paused", "", "");
+	(void)!write(message->fds[0], "core\n", 5);
+	if (runs)
+		state_event(fake, "running", "", "");
 	fake->dump = message->id;
 	event(fake, "dump",
 	      json_make("done", json_object_new_int64(2), "size", json_object_new_int64(5), NULL));
@@ -543,6 +604,8 @@ static void disk_event(struct fake *fake, const char *health)
 static const char *method_reconnect(struct fake *fake, struct control_message *message,
 				    const struct control_arguments *arguments)
 {
+	if (!fake->drives[arguments->controller][arguments->lun])
+		return CONTROL_ERROR_NOT_FOUND;
 	if (message->fd_count)
 		set_medium(fake, arguments->controller, arguments->lun, TAKE_FD(message->fds[0]));
 	else
@@ -757,8 +820,15 @@ static struct json_object *make_values(void)
 static struct json_object *make_status(const struct fake *fake)
 {
 	return json_make("state", json_object_new_string(fake->state), "engine",
-			 json_object_new_string("user-space"), "changed",
-			 json_object_new_int64(fake->changed), NULL);
+			 json_object_new_string("user-space"), NULL);
+}
+
+static struct json_object *make_adoption(const struct fake *fake)
+{
+	struct json_object *status = make_status(fake);
+
+	json_add(&status, "changed", json_object_new_int64(fake->changed));
+	return status;
 }
 
 static struct json_object *make_capabilities(void)
@@ -776,6 +846,7 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 
 	switch (method) {
 	case CONTROL_METHOD_adopt:
+		return make_adoption(fake);
 	case CONTROL_METHOD_status:
 		return make_status(fake);
 	case CONTROL_METHOD_capabilities:

@@ -198,17 +198,6 @@ static void forget_descriptors(struct control_message *request)
 		request->fds[i] = -1;
 }
 
-/* "none" has no descriptors, and the others have as many as came. */
-static bool descriptors_fit(struct call *call, const struct control_arguments *arguments)
-{
-	if ((arguments->backend == CONTROL_BACKEND_NONE) == (call->request->fd_count == 0))
-		return true;
-	reply_error(call->reply, CONTROL_ERROR_INVALID,
-		    "The back end \"%s\" came with %zu descriptors.",
-		    control_backend_names[arguments->backend], call->request->fd_count);
-	return false;
-}
-
 void control_adapter_attach(struct call *call, const struct control_arguments *arguments)
 {
 	struct definition_adapter adapter;
@@ -216,8 +205,6 @@ void control_adapter_attach(struct call *call, const struct control_arguments *a
 	struct failure failure = { 0 };
 	int r;
 
-	if (!descriptors_fit(call, arguments))
-		return;
 	if (definition_adapter_from_json(arguments->adapter, NULL, &adapter, &error) < 0) {
 		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
 		return;
@@ -257,8 +244,6 @@ void control_adapter_connect(struct call *call, const struct control_arguments *
 	struct failure failure = { 0 };
 	int r;
 
-	if (!descriptors_fit(call, arguments))
-		return;
 	r = adapters_connect(devices_adapters(call->worker->devices), arguments->name,
 			     arguments->backend, call->request->fds,
 			     (unsigned)call->request->fd_count, &failure);

@@ -48,11 +48,6 @@ static void method_descriptors(struct call *call, const struct control_arguments
 	struct control_message *request = call->request;
 	size_t count = json_object_array_length(arguments->names);
 
-	if (count != request->fd_count) {
-		reply_error(call->reply, CONTROL_ERROR_INVALID,
-			    "%zu names came with %zu descriptors.", count, request->fd_count);
-		return;
-	}
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *name = json_object_array_get_idx(arguments->names, i);
 
