@@ -1345,10 +1345,8 @@ static void read_control(struct fake *fake)
 	r = control_receive(fake->control, &message);
 	if (r == CONTROL_E_CLOSED && strcmp(fake->state, "off") == 0)
 		_exit(0);
-	if (r == CONTROL_E_CLOSED) {
+	if (r == CONTROL_E_CLOSED)
 		close_fdp(&fake->control);
-		fake->control = -1;
-	}
 	if (r != 0)
 		return;
 	handle(fake, &message);

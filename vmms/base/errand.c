@@ -180,7 +180,6 @@ static void conclude(struct errand *errand, int result)
 	errand->socket_source = sd_event_source_disable_unref(errand->socket_source);
 	errand->timer = sd_event_source_disable_unref(errand->timer);
 	close_fdp(&errand->socket);
-	errand->socket = -1;
 	if (errand->reaped)
 		dispose(errand);
 	else

@@ -61,7 +61,6 @@ void log_file_free(struct log_file *log)
 static void log_file_close(struct log_file *log)
 {
 	close_fdp(&log->fd);
-	log->fd = -1;
 }
 
 static int log_file_open(struct log_file *log)

@@ -387,7 +387,6 @@ void console_disconnect(struct console *console)
 	tell_left_out(console);
 	watch_free(TAKE_PTR(console->worker_watch));
 	close_fdp(&console->worker);
-	console->worker = -1;
 	console->input_begin = console->input_end = 0;
 	list_for_each (link, &console->clients) {
 		struct client *client = container_of(link, struct client, link);

@@ -98,7 +98,6 @@ static void control_await(struct control_server *server)
 {
 	control_outbox_connect(server->outbox, -1);
 	close_fdp(&server->socket);
-	server->socket = -1;
 	control_accept(server);
 }
 

@@ -145,7 +145,6 @@ static void stream_to_guest(struct socket_stream *stream)
 static void stream_close_end(struct socket_stream *stream)
 {
 	close_fdp(&stream->fd);
-	stream->fd = -1;
 }
 
 static void stream_turn(struct loop_deferred *deferred)

@@ -147,7 +147,6 @@ static void test_empty_and_closed(void **state)
 	assert_int_equal(control_receive(pair->sockets[1], &message), CONTROL_E_EMPTY);
 	assert_int_equal(control_send_event(pair->sockets[0], "last", NULL), 0);
 	close_fdp(&pair->sockets[0]);
-	pair->sockets[0] = -1;
 	assert_int_equal(control_receive(pair->sockets[1], &message), 0);
 	control_message_deinit(&message);
 	assert_int_equal(control_receive(pair->sockets[1], &message), CONTROL_E_CLOSED);

@@ -206,7 +206,6 @@ static void test_typing(void **state)
 	assert_int_equal(send(third, "took", 4, 0), 4);
 	assert_reads(fixture, fixture->worker, "took");
 	close_fdp(&third);
-	third = -1;
 	settle(fixture);
 	third = open_client(fixture, &types, true);
 }
@@ -264,7 +263,6 @@ static void test_worker_closes_its_end(void **state)
 
 	guest_says(fixture, "bye", 3);
 	close_fdp(&fixture->worker);
-	fixture->worker = -1;
 	assert_reads(fixture, client, "bye");
 	assert_int_equal(send(client, "x", 1, 0), 1);
 	settle(fixture);
