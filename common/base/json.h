@@ -136,6 +136,14 @@ struct json_key {
 int json_read(struct json_reader *reader, struct json_object *object, const struct json_key *keys,
 	      size_t key_count, void *target) MUST_CHECK;
 
+/*
+ * The same from a text of at most `most` bytes, whose tree the caller gets too. Return: as of
+ * json_parse(), with nothing to free if it failed.
+ */
+int json_read_text(const char *text, size_t size, size_t most, const struct json_key *keys,
+		   size_t key_count, void *target, struct json_object **ret_tree,
+		   struct json_error *ret_error) MUST_CHECK;
+
 /* Fills the error at the present path, with the line of `value` (may be NULL). Return: -EINVAL. */
 int json_refuse(struct json_reader *reader, struct json_object *value, const char *format, ...)
 	PRINTF_LIKE(3, 4);
@@ -173,6 +181,10 @@ struct json_text_rule {
 /* An enum counted from 0. detail: const char *const[], its names, closed by NULL */
 int json_read_enum(struct json_reader *reader, const struct json_key *key,
 		   struct json_object *value, void *target);
+
+/* Nothing: the number of a format's version has to be `minimum`. */
+int json_read_version(struct json_reader *reader, const struct json_key *key,
+		      struct json_object *value, void *target);
 
 /* struct guid */
 int json_read_guid(struct json_reader *reader, const struct json_key *key,

@@ -119,6 +119,25 @@ int json_refuse_type(struct json_reader *reader, struct json_object *value, cons
 	return json_refuse(reader, value, "must be %s, not %s", expected, json_type_text(value));
 }
 
+int json_read_text(const char *text, size_t size, size_t most, const struct json_key *keys,
+		   size_t key_count, void *target, struct json_object **ret_tree,
+		   struct json_error *ret_error)
+{
+	struct json_reader reader = JSON_READER(ret_error);
+	AUTO_JSON struct json_object *tree = NULL;
+	int r;
+
+	if (size > most)
+		return json_refuse(&reader, NULL, "is larger than %zu bytes", most);
+	r = json_parse(text, size, &tree, ret_error);
+	if (r == 0)
+		r = json_read(&reader, tree, keys, key_count, target);
+	if (r < 0)
+		return r;
+	*ret_tree = TAKE_PTR(tree);
+	return 0;
+}
+
 int json_read_bool(struct json_reader *reader, const struct json_key *key,
 		   struct json_object *value, void *target)
 {
@@ -240,6 +259,17 @@ int json_read_enum(struct json_reader *reader, const struct json_key *key,
 					 names[i]);
 	}
 	return json_refuse(reader, value, "must be %s", known);
+}
+
+int json_read_version(struct json_reader *reader, const struct json_key *key,
+		      struct json_object *value, void *target)
+{
+	if (!json_object_is_type(value, json_type_int) ||
+	    json_object_get_uint64(value) != key->minimum)
+		return json_refuse(reader, value,
+				   "must be %llu, the version that is understood here",
+				   (unsigned long long)key->minimum);
+	return 0;
 }
 
 int json_read_guid(struct json_reader *reader, const struct json_key *key,

@@ -16,20 +16,10 @@ static const struct json_text_rule name_rule = {
 	"must begin with a letter or digit and hold letters, digits, '-', '_' and '.' alone",
 };
 
-static int read_version(struct json_reader *reader, const struct json_key *key,
-			struct json_object *value, void *target)
-{
-	if (!json_object_is_type(value, json_type_int) ||
-	    json_object_get_int64(value) != CPU_GROUP_DEFINITION_VERSION)
-		return json_refuse(reader, value, "must be %d, the version that is understood here",
-				   CPU_GROUP_DEFINITION_VERSION);
-	return 0;
-}
-
 #define MEMBER(member) offsetof(struct cpu_group_definition, member)
 
 static const struct json_key keys[] = {
-	{ .name = "version", .read = read_version },
+	{ .name = "version", .read = json_read_version, .minimum = CPU_GROUP_DEFINITION_VERSION },
 	{ .name = "name",
 	  .read = json_read_string,
 	  .offset = MEMBER(name),
@@ -60,7 +50,6 @@ int cpu_group_definition_parse(const char *text, size_t size,
 {
 	CLEANUP(cpu_group_definition_freep)
 	struct cpu_group_definition *definition = calloc(1, sizeof(*definition));
-	struct json_reader reader = JSON_READER(ret_error);
 	AUTO_JSON struct json_object *tree = NULL;
 	int r;
 
@@ -69,11 +58,8 @@ int cpu_group_definition_parse(const char *text, size_t size,
 	definition->notes = strdup("");
 	if (!definition->notes)
 		return -ENOMEM;
-	if (size > CPU_GROUP_SIZE_MAX)
-		return json_refuse(&reader, NULL, "is larger than %d bytes", CPU_GROUP_SIZE_MAX);
-	r = json_parse(text, size, &tree, ret_error);
-	if (r == 0)
-		r = json_read(&reader, tree, keys, ARRAY_SIZE(keys), definition);
+	r = json_read_text(text, size, CPU_GROUP_SIZE_MAX, keys, ARRAY_SIZE(keys), definition,
+			   &tree, ret_error);
 	if (r < 0)
 		return r;
 	*ret_definition = TAKE_PTR(definition);

@@ -36,16 +36,6 @@ static const struct json_text_rule interface_rule = {
 
 /* ---- Reading ---- */
 
-static int read_version(struct json_reader *reader, const struct json_key *key,
-			struct json_object *value, void *target)
-{
-	if (!json_object_is_type(value, json_type_int) ||
-	    json_object_get_int64(value) != VSWITCH_DEFINITION_VERSION)
-		return json_refuse(reader, value, "must be %d, the version that is understood here",
-				   VSWITCH_DEFINITION_VERSION);
-	return 0;
-}
-
 static int read_address(struct json_reader *reader, struct json_object *element,
 			struct vswitch_definition *definition)
 {
@@ -93,7 +83,7 @@ static int read_addresses(struct json_reader *reader, const struct json_key *key
 #define MEMBER(member) offsetof(struct vswitch_definition, member)
 
 static const struct json_key keys[] = {
-	{ .name = "version", .read = read_version },
+	{ .name = "version", .read = json_read_version, .minimum = VSWITCH_DEFINITION_VERSION },
 	{ .name = "name",
 	  .read = json_read_string,
 	  .offset = MEMBER(name),
@@ -177,11 +167,8 @@ int vswitch_definition_parse(const char *text, size_t size,
 	definition->notes = strdup("");
 	if (!definition->notes)
 		return -ENOMEM;
-	if (size > VSWITCH_SIZE_MAX)
-		return json_refuse(&reader, NULL, "is larger than %d bytes", VSWITCH_SIZE_MAX);
-	r = json_parse(text, size, &tree, ret_error);
-	if (r == 0)
-		r = json_read(&reader, tree, keys, ARRAY_SIZE(keys), definition);
+	r = json_read_text(text, size, VSWITCH_SIZE_MAX, keys, ARRAY_SIZE(keys), definition, &tree,
+			   ret_error);
 	if (r == 0)
 		r = check(&reader, tree, definition);
 	if (r < 0)
