@@ -61,11 +61,6 @@ static const struct {
 
 _Static_assert(ARRAY_SIZE(names) == _STATISTIC_COUNT, "every counter has a name");
 
-const char *statistic_group(enum statistic statistic)
-{
-	return names[statistic].group;
-}
-
 const char *statistic_name(enum statistic statistic)
 {
 	return names[statistic].name;

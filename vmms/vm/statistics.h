@@ -67,8 +67,7 @@ enum statistic {
 	_STATISTIC_COUNT,
 };
 
-/* Its place in JSON: "exits", "io-port". */
-const char *statistic_group(enum statistic statistic);
+/* Its name in JSON: "io-port". */
 const char *statistic_name(enum statistic statistic);
 
 struct vm_statistics {

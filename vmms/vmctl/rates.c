@@ -44,11 +44,6 @@ static const struct {
 
 _Static_assert(ARRAY_SIZE(names) == _RATE_COUNT, "every rate has a counter");
 
-const char *rates_exit_name(enum rate rate)
-{
-	return names[rate].name;
-}
-
 /* ---- Reading statistics ---- */
 
 static struct json_object *member(struct json_object *tree, const char *key)

@@ -72,6 +72,3 @@ void rates_deinit(struct rates *rates);
 
 /* New reference; NULL without memory. */
 struct json_object *rates_to_json(const struct rates *rates);
-
-/* "io-port" and the like. */
-const char *rates_exit_name(enum rate rate);

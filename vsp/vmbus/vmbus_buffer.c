@@ -114,22 +114,6 @@ void vmbus_buffer_write(struct vmbus_buffer *buffer, uint32_t offset, const void
 	vmbus_buffer_mark(buffer, offset, size);
 }
 
-void vmbus_buffer_read(const struct vmbus_buffer *buffer, uint32_t offset, void *destination,
-		       uint32_t size)
-{
-	uint8_t *to = destination;
-
-	while (size > 0) {
-		uint32_t in_page = (uint32_t)(offset % HV_PAGE_SIZE);
-		uint32_t run = MIN(size, (uint32_t)HV_PAGE_SIZE - in_page);
-
-		memcpy(to, buffer->pages[offset / HV_PAGE_SIZE] + in_page, run);
-		to += run;
-		offset += run;
-		size -= run;
-	}
-}
-
 void vmbus_buffer_mark(const struct vmbus_buffer *buffer, uint32_t offset, uint32_t size)
 {
 	const struct vsp_host *host = buffer->bus->host;

@@ -38,11 +38,9 @@ uint32_t vmbus_buffer_size(const struct vmbus_buffer *buffer);
 unsigned vmbus_buffer_iov(const struct vmbus_buffer *buffer, uint32_t offset, uint32_t size,
 			  struct iovec *iov);
 
-/* Copies to and from the buffer, the former marking it as written. */
+/* Copies to the buffer, and marks that as written. */
 void vmbus_buffer_write(struct vmbus_buffer *buffer, uint32_t offset, const void *source,
 			uint32_t size);
-void vmbus_buffer_read(const struct vmbus_buffer *buffer, uint32_t offset, void *destination,
-		       uint32_t size);
 
 /* The host has written there by other means. */
 void vmbus_buffer_mark(const struct vmbus_buffer *buffer, uint32_t offset, uint32_t size);
