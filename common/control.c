@@ -8,6 +8,8 @@
  */
 #include "common/control.h"
 
+#include "common/base/socket.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -269,7 +271,10 @@ int control_connect(const char *path, int *ret_socket)
 	if (r < 0)
 		return r;
 	AUTO_CLOSE int connection = socket(AF_UNIX, SOCKET_TYPE, 0);
-	if (connection < 0 || connect(connection, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (connection < 0)
+		return -errno;
+	socket_refuse_files(connection);
+	if (connect(connection, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
 	control_make_room(connection);
 	*ret_socket = TAKE_FD(connection);

@@ -20,3 +20,19 @@ static inline void socket_make_room(int fd, int bytes)
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
 		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
+/*
+ * Whoever sends descriptors to it is refused (EPERM), where the kernel can. To be said of a Unix
+ * socket before it is connected, or its other end given away; of a listening one, for all that
+ * come.
+ */
+static inline void socket_refuse_files(int fd)
+{
+	const int no = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}

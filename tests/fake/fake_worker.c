@@ -40,6 +40,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -1002,6 +1003,66 @@ static void type_connect(struct fake *fake)
 			NULL));
 }
 
+/* A TCP socket whose last owner waits ten minutes for it to be closed: nobody reads from it. */
+static int lingering_socket(void)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 600 };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int near = socket(AF_INET, SOCK_STREAM, 0);
+	static char bytes[1 << 16];
+
+	if (listener < 0 || near < 0 || listen(listener, 1) < 0 ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) < 0)
+		abort();
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(near, (struct sockaddr *)&address, size) < 0 ||
+	    accept(listener, NULL, NULL) < 0 ||
+	    setsockopt(near, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
+		abort();
+	close(listener);
+	while (send(near, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	return near;
+}
+
+static void attach_file(struct fake *fake, int socket)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = { .header = { .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS,
+				  .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	int fd;
+
+	/* In a process, whose end waits for no socket. */
+	if (fork() != 0)
+		return;
+	fd = lingering_socket();
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
+		say(fake, "guest: refused\r\n");
+	_exit(0);
+}
+
+static void type_attach_to_console(struct fake *fake)
+{
+	attach_file(fake, fake->serial);
+}
+
+static void type_attach_to_control(struct fake *fake)
+{
+	attach_file(fake, fake->control);
+}
+
 static void type_connect_often(struct fake *fake)
 {
 	for (int i = 0; i < 200; i++)
@@ -1296,6 +1357,8 @@ static const struct {
 	{ "connect", type_connect },
 	{ "accept", type_accept },
 	{ "connect-often", type_connect_often },
+	{ "attach-to-console", type_attach_to_console },
+	{ "attach-to-control", type_attach_to_control },
 };
 
 static void interpret(struct fake *fake)

@@ -80,6 +80,7 @@ class ServiceTest(unittest.TestCase):
     """A test with a bus and a vmms of its own, in a folder of its own."""
 
     policy = OPEN_POLICY
+    vmms_launcher = ()  # what starts it, if it is to be started by something
     vmms_arguments = ()
     vmms_environment = {}
     vmms_is_leader = False  # of a session, as systemd makes it
@@ -137,7 +138,7 @@ class ServiceTest(unittest.TestCase):
 
     def start_vmms(self, *extra, wait=True):
         self.vmms = subprocess.Popen(
-            [VMMS, "--address", self.address, "--state-dir", self.state, "--runtime-dir",
+            [*self.vmms_launcher, VMMS, "--address", self.address, "--state-dir", self.state, "--runtime-dir",
              self.folder / "run", "--worker", FAKE_WORKER, "--hypervisor", "/dev/null",
              *self.vmms_arguments, *extra], stdin=subprocess.DEVNULL, stdout=self.log,
             stderr=self.log, env={**os.environ, **self.vmms_environment},

@@ -6,16 +6,20 @@ They are of a file system whose owner never answers when a process of the servic
 Exit status 77 without root, who alone may mount it for all.
 """
 
+import contextlib
 import ctypes
 import os
 import pathlib
+import signal
+import socket
+import struct
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 from bus import Bus, Refused  # noqa: E402
 from hostile_fs import HostileFileSystem, runs  # noqa: E402
-from rig import TIMEOUT, VMMS, ServiceTest, as_user, main, wait_until  # noqa: E402
+from rig import TIMEOUT, VMMS, Console, ServiceTest, as_user, main, wait_until  # noqa: E402
 
 INSIDE = "VMMS_TEST_MOUNTS"
 libc = ctypes.CDLL(None, use_errno=True)
@@ -184,6 +188,110 @@ class Messages(HostileTest):
         self.assertLessEqual(self.processes(), before + 8 + 2)
         self.assertGreaterEqual(len(self.fs.held_up), 8)
         self.assert_files_answer()
+
+
+def lingering_socket():
+    """One that waits ten minutes, in whichever process closes it last: nobody reads from it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 600))
+    near.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            near.send(bytes(1 << 16))
+    return near, far
+
+
+class Streams(ServiceTest):
+    """What is attached to the bytes of a stream that the daemon reads."""
+
+    refused = True
+
+    def setUp(self):
+        super().setUp()
+        self.create()
+        self.ok("start", "vm")
+
+    def open_console(self):
+        bus = Bus(self.folder / "bus", FILES)
+        try:
+            path = "/org/vmms1/vm/" + self.show()["uuid"].replace("-", "_")
+            stream, _ = bus.call(path, FILES, "OpenConsole", "a{sv}", [[]])
+        finally:
+            bus.close()
+        return socket.socket(fileno=stream)
+
+    def attach(self, stream, flags=0):
+        near, far = lingering_socket()
+        self.addCleanup(far.close)
+        refused = False
+        os.kill(self.vmms.pid, signal.SIGSTOP)  # so that the test is not the last to close it
+        with near:
+            try:
+                socket.send_fds(stream, [b"x"], [near.fileno()], flags)
+            except PermissionError:
+                refused = True
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+        os.kill(self.vmms.pid, signal.SIGCONT)
+        self.assertEqual(refused, self.refused)
+
+    def assert_daemon_answers(self):
+        self.create("another")
+        self.ok("start", "another")
+        self.type("hello", name="another")
+        self.ok("stop", "another")
+        self.ok("delete", "another")
+
+    def test_to_a_console(self):
+        with self.open_console() as stream:
+            self.attach(stream)
+            self.assert_daemon_answers()
+
+    def test_out_of_band(self):
+        with self.open_console() as stream:
+            self.attach(stream, socket.MSG_OOB)
+            with contextlib.suppress(BrokenPipeError):
+                stream.send(b"x")
+            self.assert_daemon_answers()
+
+    def test_to_a_console_that_is_closed(self):
+        """What nobody has read yet goes with the socket."""
+        with self.open_console() as stream:
+            stream.sendall(b"a" * 4096)
+            self.attach(stream)
+            self.ok("stop", "vm")
+            self.ok("delete", "vm")
+            self.assert_daemon_answers()
+
+    def worker_attaches(self, line):
+        console = Console(self)
+        console.type(line + "\n")
+        if self.refused:
+            console.expect(b"guest: refused")
+        self.assert_daemon_answers()
+        console.close()
+
+    def test_to_the_console_of_a_worker(self):
+        self.worker_attaches("attach-to-console")
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_to_the_control_socket(self):
+        pid = self.show()["worker_pid"]
+        self.worker_attaches("attach-to-control")
+        if not self.refused:
+            wait_until(lambda: "sent descriptors" in (self.folder / "log").read_text(),
+                       "the daemon to notice")
+            wait_until(lambda: self.show().get("worker_pid") != pid, "the worker to be killed")
+
+
+class StreamsOfAnOldKernel(Streams):
+    """One that does not know how to refuse what is attached."""
+
+    refused = False
+    vmms_launcher = (sys.executable, pathlib.Path(__file__).parent / "old_kernel.py")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include "vmms/image/image_server.h"
 
 #include "common/base/json.h"
+#include "common/base/socket.h"
 #include "common/base/text.h"
 #include "vmms/base/spawn.h"
 #include "vmms/image/guard/image_guard.h"
@@ -86,6 +87,8 @@ static int connect_pair(const char *path, int *ret_listener, int *ret_fd)
 
 	if (listener < 0 || fd < 0)
 		return -errno;
+	socket_refuse_files(listener);
+	socket_refuse_files(fd);
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, path);

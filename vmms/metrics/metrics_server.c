@@ -9,6 +9,7 @@
 
 #include "common/base/list.h"
 #include "common/base/log.h"
+#include "common/base/socket.h"
 #include "vmms/metrics/http_request.h"
 #include "vmms/metrics/metrics.h"
 #include "vmms/vm/manager.h"
@@ -282,6 +283,7 @@ static int listen_on_socket(struct metrics_server *server)
 	if (strlen(server->path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, server->path);
+	socket_refuse_files(fd);
 	if (unlink(server->path) < 0 && errno != ENOENT)
 		return -errno;
 	/* The socket has its mode from the descriptor's, and is nobody else's at any moment. */

@@ -221,6 +221,8 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 		return -errno;
 	AUTO_CLOSE int ours = sockets[0];
 	AUTO_CLOSE int theirs = sockets[1];
+	socket_refuse_files(ours);
+	socket_refuse_files(theirs);
 	socket_make_room(theirs, SOCKET_PASST_ROOM);
 	r = run_program(passt, theirs, far_output);
 	if (r == 0)

@@ -42,7 +42,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	vm->manager = manager;
 	vm->definition = definition;
 	vm_run_forget_guest(vm);
-	r = console_new(manager->watches, &vm->console);
+	r = console_new(manager->watches, manager->errands, vm_owner(vm), &vm->console);
 	if (r < 0)
 		return r;
 	*ret_vm = TAKE_PTR(vm);

@@ -151,6 +151,8 @@ static int connect_worker(struct vm *vm, const struct vm_record *record)
 	char path[PATH_MAX];
 	const struct worker_config config = { .socket = path,
 					      .name = vm->definition->name,
+					      .whose = vm_owner(vm),
+					      .errands = vm->manager->errands,
 					      .callbacks = &vm_worker_callbacks,
 					      .owner = vm };
 	AUTO_CLOSE int serial = -1;

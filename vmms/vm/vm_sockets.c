@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/control.h"
 #include "vmms/base/errand.h"
+#include "vmms/base/plain_socket.h"
 #include "vmms/base/socket_folder.h"
 #include "vmms/base/user.h"
 #include "vmms/image/image.h"
@@ -39,7 +40,7 @@ struct socket_call {
 	struct vm *vm;
 	struct errand *errand;
 	uint32_t request, port;
-	int fd; /* the answer; -1: refused, or not known yet */
+	bool answered;
 };
 
 void vm_sockets_init(struct vm_sockets *sockets)
@@ -84,7 +85,6 @@ static void call_free(struct socket_call *call)
 	list_unlink(&call->link);
 	call->vm->sockets.call_count--;
 	errand_free(call->errand);
-	close_fdp(&call->fd);
 	free(call);
 }
 
@@ -94,45 +94,58 @@ void vm_sockets_forget(struct vm *vm)
 		call_free(container_of(link, struct socket_call, link));
 }
 
-static void answer(struct vm *vm, uint32_t request, int fd)
+static struct json_object *answer_arguments(uint32_t request)
 {
-	AUTO_JSON struct json_object *arguments =
-		json_make("request", json_object_new_int64(request), NULL);
+	return json_make("request", json_object_new_int64(request), NULL);
+}
+
+static void refuse(struct vm *vm, uint32_t request)
+{
+	AUTO_JSON struct json_object *arguments = answer_arguments(request);
 
 	/* Without an answer the worker refuses by itself. */
 	if (vm->run.worker && arguments)
-		(void)!worker_request(vm->run.worker, "answer_socket", arguments, &fd, fd >= 0,
+		(void)!worker_request(vm->run.worker, "answer_socket", arguments, NULL, 0,
 				      vm->manager->settings.answer_timeout, NULL, NULL);
 }
 
 struct connect_work {
 	const char *owner, *path;
 	uint64_t owner_uid;
-	uint32_t port;
+	uint32_t request, port;
+	int worker;         /* its control socket */
+	uint32_t worker_id; /* of the message on it */
 };
 
-/* In the errand's process. */
+/*
+ * In the errand's process. Who accepts the connection may have sent files along, which are closed
+ * with the socket: so it goes to the worker from here, and never through the daemon.
+ */
 static void work(int socket, void *data)
 {
 	const struct connect_work *wanted = data;
 	CLEANUP(user_freep) struct user *user = NULL;
+	AUTO_JSON struct json_object *arguments = answer_arguments(wanted->request);
 	struct failure failure;
 	int fd;
 
-	if (resources_find_owner(wanted->owner, wanted->owner_uid, &user, &failure) < 0 ||
+	if (!arguments ||
+	    resources_find_owner(wanted->owner, wanted->owner_uid, &user, &failure) < 0 ||
 	    resources_become_owner(user, &failure) < 0)
 		return;
 	errand_bind();
-	if (socket_folder_connect(wanted->path, wanted->port, &fd) == 0)
-		errand_send(socket, "", 1, fd);
+	if (socket_folder_connect(wanted->path, wanted->port, &fd) == 0 &&
+	    control_send_request(wanted->worker, wanted->worker_id, "answer_socket", arguments, &fd,
+				 1) == 0)
+		errand_send(socket, "", 1, -1);
 }
 
 static void connected(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct socket_call *call = owner;
 
-	close_fdp(&call->fd);
-	call->fd = fd;
+	close_fdp(&fd); /* none comes */
+	call->answered = true;
 }
 
 static void ended(void *owner, int result)
@@ -140,7 +153,8 @@ static void ended(void *owner, int result)
 	struct socket_call *call = owner;
 
 	call->errand = NULL;
-	answer(call->vm, call->request, call->fd);
+	if (!call->answered)
+		refuse(call->vm, call->request);
 	call_free(call);
 }
 
@@ -150,15 +164,24 @@ static int call_start(struct socket_call *call)
 {
 	const char *owner = call->vm->definition->owner;
 	char path[PATH_MAX];
-	struct connect_work wanted = { owner, path, call->vm->definition->owner_uid, call->port };
+	struct connect_work wanted = { .owner = owner,
+				       .path = path,
+				       .owner_uid = call->vm->definition->owner_uid,
+				       .request = call->request,
+				       .port = call->port };
 	const struct errand_config config = { .whose = owner ? owner : "",
 					      .timeout = CONNECT_TIMEOUT,
 					      .work = work,
 					      .data = &wanted,
+					      .kept = &wanted.worker,
+					      .kept_count = 1,
 					      .callbacks = &call_callbacks,
 					      .owner = call };
 
+	if (!call->vm->run.worker)
+		return -ESRCH;
 	vm_sockets_path(call->vm, path);
+	wanted.worker = worker_lend_socket(call->vm->run.worker, &wanted.worker_id);
 	return errand_new(call->vm->manager->errands, &config, &call->errand);
 }
 
@@ -176,17 +199,16 @@ static void guest_connects(struct vm *vm, uint32_t request, uint32_t port)
 	struct socket_call *call = may_call(vm) ? calloc(1, sizeof(*call)) : NULL;
 
 	if (!call) {
-		answer(vm, request, -1);
+		refuse(vm, request);
 		return;
 	}
 	call->vm = vm;
 	call->request = request;
 	call->port = port;
-	call->fd = -1;
 	list_append(&vm->sockets.calls, &call->link);
 	vm->sockets.call_count++;
 	if (call_start(call) < 0) {
-		answer(vm, request, -1);
+		refuse(vm, request);
 		call_free(call);
 	}
 }
@@ -199,6 +221,7 @@ void vm_sockets_on_connect(struct vm *vm, const struct control_event_data *data)
 /* ---- The host connects ---- */
 
 struct opening {
+	struct vm *vm;
 	int fd;
 	vm_socket_fn done;
 	void *data;
@@ -209,7 +232,8 @@ static void opened(void *data, struct json_object *result, const struct failure 
 	struct opening *opening = data;
 
 	if (failure)
-		close_fdp(&opening->fd);
+		plain_socket_close(opening->vm->manager->errands, vm_owner(opening->vm),
+				   opening->fd);
 	opening->done(opening->data, failure ? -1 : opening->fd, failure);
 	free(opening);
 }
@@ -229,7 +253,10 @@ int vm_open_socket(struct vm *vm, uint32_t port, vm_socket_fn done, void *data,
 		return failure_no_memory(failure);
 	}
 	far = pair[1];
-	*opening = (struct opening){ pair[0], done, data };
+	/* What the worker does not take of it may come back to the daemon, to be closed. */
+	plain_socket_make(pair[0]);
+	plain_socket_make(pair[1]);
+	*opening = (struct opening){ vm, pair[0], done, data };
 	r = vm_guest_ask(vm, "open_socket", arguments, far, OPEN_TIMEOUT, opened, opening, failure);
 	if (r < 0) {
 		close(pair[0]);

@@ -207,6 +207,8 @@ static int spawn(struct vm *vm, struct opened_files *opened, struct resources *r
 					.directory = vm->manager->settings.runtime_directory,
 					.socket = socket,
 					.name = vm->definition->name,
+					.whose = vm_owner(vm),
+					.errands = vm->manager->errands,
 					.callbacks = &vm_worker_callbacks,
 					.owner = vm };
 	int serial, end, r;

@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/token_bucket.h"
 #include "vmms/base/log_file.h"
+#include "vmms/base/plain_socket.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -45,6 +46,8 @@ struct client {
 
 struct console {
 	struct watches *watches;
+	struct errands *errands;
+	char *owner;
 	int worker; /* our end of the worker's serial line; -1: no worker */
 	struct watch *worker_watch;
 	struct list clients;
@@ -97,7 +100,7 @@ static void client_free(struct client *client)
 	list_unlink(&client->link);
 	client->console->client_count--;
 	sd_event_source_disable_unref(client->source);
-	close_fdp(&client->fd);
+	plain_socket_close(client->console->errands, client->console->owner, client->fd);
 	free(client);
 }
 
@@ -156,9 +159,9 @@ static bool client_read(struct client *client)
 	char thrown_away[INPUT_SIZE];
 	ssize_t size;
 
-	size = recv(client->fd, heard ? console->input : thrown_away, INPUT_SIZE, MSG_DONTWAIT);
+	size = plain_socket_receive(client->fd, heard ? console->input : thrown_away, INPUT_SIZE);
 	if (size < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return size == -EAGAIN || size == -EINTR;
 	if (size > 0 && heard) {
 		console->input_begin = 0;
 		console->input_end = (size_t)size;
@@ -246,8 +249,8 @@ static ssize_t worker_read(struct console *console)
 	char bytes[4096];
 	ssize_t size;
 
-	size = recv(console->worker, bytes, sizeof(bytes), MSG_DONTWAIT);
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	size = plain_socket_receive(console->worker, bytes, sizeof(bytes));
+	if (size == -EAGAIN || size == -EINTR)
 		return 0;
 	if (size <= 0)
 		return -1;
@@ -289,13 +292,20 @@ static void worker_ready(void *data, uint32_t events)
 
 /* ---- Life ---- */
 
-int console_new(struct watches *watches, struct console **ret_console)
+int console_new(struct watches *watches, struct errands *errands, const char *owner,
+		struct console **ret_console)
 {
 	struct console *console = calloc(1, sizeof(*console));
 
 	if (!console)
 		return -ENOMEM;
+	console->owner = strdup(owner);
+	if (!console->owner) {
+		free(console);
+		return -ENOMEM;
+	}
 	console->watches = watches;
+	console->errands = errands;
 	console->worker = -1;
 	console->bytes = (struct token_bucket){ .most = TAKEN_MOST, .rate = CONSOLE_RATE };
 	console->log_bytes =
@@ -314,6 +324,7 @@ void console_free(struct console *console)
 		client_free(container_of(link, struct client, link));
 	log_file_free(console->log);
 	free(console->ring);
+	free(console->owner);
 	free(console);
 }
 
@@ -363,6 +374,7 @@ int console_connect(struct console *console, int *ret_fd)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
+	plain_socket_make(sockets[0]);
 	r = watch_new(console->watches, sockets[0], EPOLLIN, 0, worker_ready, console,
 		      &console->worker_watch);
 	if (r < 0) {
@@ -386,7 +398,8 @@ void console_disconnect(struct console *console)
 		taken += size;
 	tell_left_out(console);
 	watch_free(TAKE_PTR(console->worker_watch));
-	close_fdp(&console->worker);
+	plain_socket_close(console->errands, console->owner, console->worker);
+	console->worker = -1;
 	console->input_begin = console->input_end = 0;
 	list_for_each (link, &console->clients) {
 		struct client *client = container_of(link, struct client, link);
@@ -420,12 +433,17 @@ int console_open(struct console *console, const struct console_client_options *o
 
 	if (console->client_count >= CONSOLE_CLIENTS_MAX)
 		return -EUSERS;
+	/* What they send may be what cannot be closed. */
+	if (console->errands &&
+	    errands_count_stuck(console->errands, console->owner) >= ERRANDS_STUCK_MAX)
+		return -EBUSY;
 	r = make_ring(console);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
 		return -errno;
 	AUTO_CLOSE int near = sockets[0], far = sockets[1];
+	plain_socket_make(near);
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;

@@ -19,11 +19,13 @@
 #include "common/base/token_bucket.h"
 #include "common/control_contract.h"
 #include "vmms/base/fault.h"
+#include "vmms/base/plain_socket.h"
 #include "vmms/base/spawn.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -60,6 +62,7 @@ struct request {
 struct worker {
 	struct worker_config config;
 	char name[DEFINITION_NAME_MAX + 1];
+	char *whose;
 	struct watches *watches;
 	struct process process;
 	bool ended;
@@ -280,6 +283,15 @@ static void charge(struct worker *worker, size_t size, uint64_t begin)
 		watch_rest(worker->control_watch, rest);
 }
 
+/* They cannot be taken, nor can what comes after them: there is nothing to be had from it any more.
+ */
+static void brought_files(struct worker *worker)
+{
+	misbehaved(worker, "the worker sent descriptors, which it has no reason to; killed");
+	watch_set_events(worker->control_watch, 0);
+	worker_kill(worker, SIGKILL);
+}
+
 /* Takes one message. Return: false if there will be no more for now, or ever. */
 static bool worker_receive(struct worker *worker)
 {
@@ -288,6 +300,10 @@ static bool worker_receive(struct worker *worker)
 	struct control_message message;
 	int r;
 
+	if (plain_socket_brings_files(worker->control)) {
+		brought_files(worker);
+		return false;
+	}
 	r = control_receive_bounded(worker->control, most, &message);
 	switch (r) {
 	case 0:
@@ -498,10 +514,15 @@ void worker_rename(struct worker *worker, const char *name)
 static struct worker *worker_new(struct watches *watches, const struct worker_config *config)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
+	char *whose = strdup(config->whose);
 
-	if (!worker)
+	if (!worker || !whose) {
+		free(worker);
+		free(whose);
 		return NULL;
+	}
 	*worker = (struct worker){ .config = *config,
+				   .whose = whose,
 				   .watches = watches,
 				   .pidfd = -1,
 				   .control = -1,
@@ -509,7 +530,7 @@ static struct worker *worker_new(struct watches *watches, const struct worker_co
 				   .bytes = { .most = BYTES_MOST, .rate = BYTES_RATE },
 				   .time = { .most = TIME_MOST, .rate = TIME_RATE },
 				   .next_id = 1 };
-	worker->config.socket = NULL;
+	worker->config.socket = worker->config.whose = NULL;
 	list_init(&worker->requests);
 	worker_rename(worker, config->name);
 	return worker;
@@ -628,9 +649,16 @@ void worker_free(struct worker *worker)
 	if (worker->process.pid > 0)
 		process_reap(watches_loop(worker->watches), TAKE_FD(worker->pidfd));
 	close_fdp(&worker->pidfd);
-	close_fdp(&worker->control);
+	plain_socket_close(worker->config.errands, worker->whose, worker->control);
 	close_fdp(&worker->output);
+	free(worker->whose);
 	free(worker);
+}
+
+int worker_lend_socket(struct worker *worker, uint32_t *ret_id)
+{
+	*ret_id = worker->next_id++;
+	return worker->control;
 }
 
 uint32_t worker_next_request(const struct worker *worker)

@@ -68,6 +68,8 @@ struct worker_config {
 	uid_t user;            /* to become, in its sandbox; 0: none */
 	const char *socket;    /* path of its control socket; borrowed for the call */
 	const char *name;      /* of the VM, for the log; borrowed for the call */
+	const char *whose;     /* owner of the VM; borrowed for the call */
+	struct errands *errands;
 	const struct worker_callbacks *callbacks;
 	void *owner; /* first argument of the callbacks */
 };
@@ -127,6 +129,12 @@ struct worker_files {
 int worker_request_with_files(struct worker *worker, const char *method,
 			      struct json_object *arguments, const struct worker_files *files,
 			      unsigned timeout, worker_reply_fn reply, void *data) MUST_CHECK;
+
+/*
+ * For a process that sends a request in the daemon's place, to which no reply is waited for: the
+ * control socket, borrowed. *ret_id: of the request.
+ */
+int worker_lend_socket(struct worker *worker, uint32_t *ret_id);
 
 void worker_kill(struct worker *worker, int signal);
 

@@ -70,7 +70,7 @@ static void set_journal(bool there)
 
 static void open_log(void)
 {
-	assert_int_equal(console_new(fixture.watches, &fixture.vm.console), 0);
+	assert_int_equal(console_new(fixture.watches, NULL, "", &fixture.vm.console), 0);
 	assert_int_equal(vm_log_open(&fixture.vm), 0);
 }
 

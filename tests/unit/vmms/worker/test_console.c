@@ -31,7 +31,7 @@ static int setup(void **state)
 
 	assert_true(sd_event_new(&fixture->loop) >= 0);
 	assert_int_equal(watches_new(fixture->loop, &fixture->watches), 0);
-	assert_int_equal(console_new(fixture->watches, &fixture->console), 0);
+	assert_int_equal(console_new(fixture->watches, NULL, "", &fixture->console), 0);
 	assert_int_equal(console_connect(fixture->console, &fixture->worker), 0);
 	*state = fixture;
 	return 0;
@@ -289,7 +289,7 @@ static void test_log_of_a_vm_that_never_ran(void **state)
 	bool typing;
 	char byte;
 
-	assert_int_equal(console_new(fixture->watches, &console), 0);
+	assert_int_equal(console_new(fixture->watches, NULL, "", &console), 0);
 	assert_int_equal(console_open(console, &logs, &client, &typing), 0);
 	settle(fixture);
 	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);

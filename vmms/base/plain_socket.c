@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A Unix socket of the daemon's whose other end somebody else has.
+ *
+ * A peek without room for descriptors tells that there are some, and lets go of none: the message
+ * in the queue still has them. Of a stream, a peek ends with the first message that has files, and
+ * nothing but the daemon takes from the queue: so what was seen is what is then taken.
+ */
+#include "vmms/base/plain_socket.h"
+
+#include "common/base/log.h"
+#include "common/base/socket.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RETRY_INTERVAL (10 * UINT64_C(1000000)) /* microseconds */
+
+void plain_socket_make(int socket)
+{
+	const int yes = 1;
+
+	socket_refuse_files(socket);
+	/* A byte out of band would be passed over by a peek, and thrown away by what is taken. */
+	(void)setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes));
+}
+
+/* Return: as recvmsg(2). */
+static ssize_t peek(int socket, void *bytes, size_t size, bool *ret_files)
+{
+	struct iovec iov = { bytes, size };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t seen = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT);
+
+	*ret_files = seen >= 0 && (message.msg_flags & MSG_CTRUNC);
+	return seen;
+}
+
+bool plain_socket_brings_files(int socket)
+{
+	bool files;
+	char byte;
+
+	return peek(socket, &byte, sizeof(byte), &files) >= 0 && files;
+}
+
+ssize_t plain_socket_receive(int socket, void *bytes, size_t size)
+{
+	bool files;
+	ssize_t seen = peek(socket, bytes, size, &files);
+
+	if (seen > 0 && !files)
+		seen = recv(socket, bytes, (size_t)seen, MSG_DONTWAIT);
+	if (seen < 0)
+		return -errno;
+	return files ? 0 : seen;
+}
+
+/* ---- Closing ---- */
+
+struct closing {
+	struct errands *errands;
+	char *whose;
+	int socket;
+};
+
+/* It may hold files that were sent before it was told to refuse them, or that it cannot refuse. */
+static bool may_hold_files(int fd)
+{
+	socklen_t size = sizeof(int);
+	int domain = 0, passes = 1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain != AF_UNIX)
+		return false;
+	size = sizeof(passes);
+	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &passes, &size) < 0 || passes;
+}
+
+/* In the process, until it is killed: the socket goes with it. */
+static void hold(int socket, void *data)
+{
+	while (true)
+		pause();
+}
+
+static void heard(void *owner, const void *bytes, size_t size, int fd)
+{
+	close_fdp(&fd); /* nothing comes */
+}
+
+static void ended(void *owner, int result)
+{
+}
+
+static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+
+/* The process has a copy, so that the daemon's is not the last to be closed. */
+static int close_by_process(struct errands *errands, const char *whose, int fd)
+{
+	const struct errand_config config = {
+		.whose = whose, .work = hold, .kept = &fd, .kept_count = 1, .callbacks = &callbacks
+	};
+	struct errand *errand;
+	int r = errand_new(errands, &config, &errand);
+
+	if (r < 0)
+		return r;
+	close(fd);
+	errand_free(errand);
+	return 0;
+}
+
+static void closing_free(void *data)
+{
+	struct closing *closing = data;
+
+	free(closing->whose);
+	free(closing);
+}
+
+static int close_again(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct closing *closing = data;
+
+	if (close_by_process(closing->errands, closing->whose, closing->socket) == 0)
+		return sd_event_source_set_floating(source, false);
+	sd_event_source_set_time_relative(source, RETRY_INTERVAL);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int close_later(struct errands *errands, const char *whose, int fd)
+{
+	struct closing *closing = calloc(1, sizeof(*closing));
+	sd_event_source *source;
+	int r;
+
+	if (!closing)
+		return -ENOMEM;
+	*closing = (struct closing){ errands, strdup(whose), fd };
+	r = closing->whose
+		    ? sd_event_add_time_relative(errands_loop(errands), &source, CLOCK_MONOTONIC,
+						 RETRY_INTERVAL, 0, close_again, closing)
+		    : -ENOMEM;
+	if (r < 0) {
+		closing_free(closing);
+		return r;
+	}
+	(void)sd_event_source_set_destroy_callback(source, closing_free);
+	(void)sd_event_source_set_floating(source, true);
+	sd_event_source_unref(source);
+	return 0;
+}
+
+void plain_socket_close(struct errands *errands, const char *whose, int socket)
+{
+	int r;
+
+	if (socket < 0)
+		return;
+	if (!errands || !may_hold_files(socket)) {
+		close(socket);
+		return;
+	}
+	/* Who has the other end is to see at once that it is closed. */
+	(void)shutdown(socket, SHUT_RDWR);
+	if (close_by_process(errands, whose, socket) == 0)
+		return;
+	r = close_later(errands, whose, socket);
+	if (r < 0)
+		log_error("a connection is never closed: %s", strerror(-r));
+}
