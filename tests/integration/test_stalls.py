@@ -8,6 +8,7 @@ Exit status 77 without root, who alone may mount a file system for all and be se
 
 import contextlib
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -20,7 +21,8 @@ from hostile_fs import FLUSH, LOOKUP, OPEN, READ  # noqa: E402
 from rig import (FAKE_SYSTEMD, TIMEOUT, VMCTL, Console, ServiceTest, as_user, main,  # noqa: E402
                  wait_until)
 from test_authorisation import OTHER, AuthorisationTest  # noqa: E402
-from test_descriptors import MIB, HostileTest, in_own_mounts  # noqa: E402
+from test_descriptors import (FILES, MIB, NOBODY, PEER, SENDER, HostileTest,  # noqa: E402
+                              in_own_mounts)
 from test_users import MEMBER, UsersTest  # noqa: E402
 
 IMAGE_SERVER = "/usr/bin/qemu-storage-daemon"
@@ -115,6 +117,19 @@ class FileSystems(Stalls, HostileTest):
 
     def test_a_file_that_is_closed(self):
         self.hang(FLUSH)
+
+    def test_a_file_that_is_attached(self):
+        """To a message that takes none."""
+        self.mount({"file": b""}, silent=(FLUSH,))
+        for name in FILES, "org.vmms1":
+            subprocess.run(
+                as_user(NOBODY, sys.executable, "-c", SENDER, pathlib.Path(__file__).parent,
+                        self.folder / "bus", name, "/org/vmms1", PEER, "Ping",
+                        self.fs.path("file")),
+                stdout=subprocess.DEVNULL, check=True, timeout=TIMEOUT)
+        self.wait_held_up()
+        self.assert_others_served()
+        self.assertNotIn(self.vmms.pid, self.fs.held_up)
 
 
 class Peers(Stalls, ServiceTest):
