@@ -45,6 +45,12 @@ static const char usage[] =
 	"  --passt PATH           the program for user-mode networks (default: /usr/bin/passt)\n"
 	"  --image-server PATH    the program for disk images that are not raw (default:\n"
 	"                         /usr/bin/qemu-storage-daemon)\n"
+	"  --apparmor MODE        whether the processes of VMs are confined by AppArmor: off; "
+	"auto,\n"
+	"                         where it can be had; require, or VMs do not start (default: "
+	"off)\n"
+	"  --apparmor-parser PATH the program that loads profiles (default:\n"
+	"                         /usr/sbin/apparmor_parser)\n"
 	"  --worker-users FIRST-LAST\n"
 	"                         numbers of the users that workers become, one each; none: they\n"
 	"                         stay the user that vmms is (default: 2147287040-2147352575 for\n"
@@ -92,6 +98,8 @@ enum {
 	OPTION_HYPERVISOR,
 	OPTION_PASST,
 	OPTION_IMAGE_SERVER,
+	OPTION_APPARMOR,
+	OPTION_APPARMOR_PARSER,
 	OPTION_WORKER_USERS,
 	OPTION_UNITS,
 	OPTION_GROUP,
@@ -119,6 +127,8 @@ static const struct option options[] = {
 	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
 	{ "passt", required_argument, NULL, OPTION_PASST },
 	{ "image-server", required_argument, NULL, OPTION_IMAGE_SERVER },
+	{ "apparmor", required_argument, NULL, OPTION_APPARMOR },
+	{ "apparmor-parser", required_argument, NULL, OPTION_APPARMOR_PARSER },
 	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
 	{ "units", required_argument, NULL, OPTION_UNITS },
 	{ "group", required_argument, NULL, OPTION_GROUP },
@@ -254,6 +264,14 @@ static int read_units(const char *text, enum units_mode *ret_mode)
 	return SETTINGS_E_USAGE;
 }
 
+static int read_apparmor(const char *text, enum apparmor_mode *ret_mode)
+{
+	if (apparmor_mode_parse(text, ret_mode) == 0)
+		return 0;
+	fputs("vmms: --apparmor must be auto, require or off\n", stderr);
+	return SETTINGS_E_USAGE;
+}
+
 static int read_quota(struct quota *quota, enum quota_kind kind, const char *text)
 {
 	if (quota_parse(kind, text, &quota->limits[kind]) == 0)
@@ -301,6 +319,11 @@ static int read_option(struct settings *settings, int option)
 		return 0;
 	case OPTION_IMAGE_SERVER:
 		settings->manager.image_server = optarg;
+		return 0;
+	case OPTION_APPARMOR:
+		return read_apparmor(optarg, &settings->manager.apparmor);
+	case OPTION_APPARMOR_PARSER:
+		settings->manager.apparmor_parser = optarg;
 		return 0;
 	case OPTION_WORKER_USERS:
 		return read_users(optarg, &settings->manager.users);
@@ -456,6 +479,8 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 				       .manager = { .hypervisor = "/dev/kvm",
 						    .passt = "/usr/bin/passt",
 						    .image_server = "/usr/bin/qemu-storage-daemon",
+						    .apparmor = APPARMOR_OFF,
+						    .apparmor_parser = "/usr/sbin/apparmor_parser",
 						    .users = default_users(),
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,

@@ -76,6 +76,7 @@ ROOMS = {
     "vmwp/control": {"vmwp/chipset", "vmwp/device", "vmwp/machine", "vmwp/resource"},
     "vmwp": {"vmwp/control", "vmwp/sandbox"},
     "vmms/base": set(),
+    "vmms/apparmor": set(),
     "vmms/host": set(),
     "vmms/units": set(),
     "vmms/cpu_group": {"vmms/host", "vmms/units"},
@@ -83,11 +84,11 @@ ROOMS = {
     "vmms/image": {"vmms/image/guard"},
     "vmms/image/guard": set(),
     "vmms/worker": {"vmms/image"},
-    "vmms/vm": {"vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/units",
+    "vmms/vm": {"vmms/apparmor", "vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/units",
                 "vmms/worker"},
     "vmms/metrics": {"vmms/vm"},
     "vmms/bus": {"vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/vm"},
-    "vmms": {"vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
+    "vmms": {"vmms/apparmor", "vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
     "vmms/vmctl": set(),
 }
 

@@ -26,6 +26,7 @@ struct spawn {
 	int sender;                   /* a socket from which a message brings those after them */
 	size_t sent_count;            /* 0: there is no sender */
 	char *const *environment;     /* closed by NULL; NULL: ours */
+	const char *profile;          /* of AppArmor, that it is under; NULL: none */
 	uid_t user;                   /* that it is, with that group alone; 0: as we are */
 	const char *needed;           /* what it has to be able to read, or is not run; NULL */
 	bool outlives;                /* else it gets SIGTERM should our process die */
@@ -36,6 +37,9 @@ struct spawn {
  * line on its standard error. Return: 0; -errno.
  */
 int spawn_program(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd) MUST_CHECK;
+
+/* A test reads what a profile was asked for, on a kernel that need not know it. */
+bool spawn_profile_is_faked(void);
 
 /* "SIGKILL", …, or "" for a number without a name. */
 const char *spawn_signal_name(int signal);

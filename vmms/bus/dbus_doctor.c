@@ -165,13 +165,18 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 	question->kernel = (struct host_kernel){ .root = "",
 						 .hypervisor = settings->hypervisor,
 						 .is_service = true };
-	question->service =
-		(struct host_service){ .root = "",
-				       .is_root = geteuid() == 0,
-				       .passt = settings->passt,
-				       .image_server = settings->image_server,
-				       .state_directory = settings->state_directory,
-				       .runtime_directory = settings->runtime_directory };
+	question->service = (struct host_service){
+		.root = "",
+		.is_root = geteuid() == 0,
+		.passt = settings->passt,
+		.image_server = settings->image_server,
+		.apparmor = settings->apparmor == APPARMOR_OFF
+				    ? "the service's settings say so"
+				    : apparmor_obstacle(settings->apparmor_parser),
+		.apparmor_is_required = settings->apparmor == APPARMOR_REQUIRE,
+		.state_directory = settings->state_directory,
+		.runtime_directory = settings->runtime_directory
+	};
 	question->service.at_limit =
 		quota_describe(service->manager, caller ? caller->name : NULL,
 			       question->service.limits, sizeof(question->service.limits));

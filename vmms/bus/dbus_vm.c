@@ -237,6 +237,7 @@ PROPERTY(crash_text, "s", vm->crash.text)
 PROPERTY(guest_os, "s", vm->guest.os)
 PROPERTY(guest_host_name, "s", vm->guest.host_name)
 PROPERTY(unit, "s", vm_unit_name(vm))
+PROPERTY(profile, "s", vm->run.worker ? vm->confinement.profile : "")
 PROPERTY(limits_problem, "s", vm_limits_problem(vm))
 PROPERTY(file_systems, "s", vm->guest.frozen ? "frozen" : "running")
 
@@ -360,6 +361,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("DiskProblems", "a(uuss)", dbus_get_disk_problems),
 	VALUE("FileSystems", "s", get_file_systems),
 	VALUE("Unit", "s", get_unit),
+	VALUE("Profile", "s", get_profile),
 	VALUE("LimitsProblem", "s", get_limits_problem),
 	SD_BUS_PROPERTY("Definition", "s", dbus_get_definition, 0,
 			SD_BUS_VTABLE_PROPERTY_EXPLICIT |

@@ -156,6 +156,25 @@ static void look_at_image_server(const void *view, struct host_finding *finding)
 	host_mend(finding, "apt install qemu-system-common");
 }
 
+static void look_at_apparmor(const void *view, struct host_finding *finding)
+{
+	const struct host_service *service = view;
+
+	if (!service->is_root)
+		return;
+	if (!service->apparmor) {
+		host_found(finding, HOST_OK, "each VM that starts gets an AppArmor profile");
+		return;
+	}
+	host_found(finding, service->apparmor_is_required ? HOST_FAULT : HOST_OK,
+		   "VMs are not confined by AppArmor: %s%s", service->apparmor,
+		   service->apparmor_is_required ? "; so they do not start" : "");
+	if (service->apparmor_is_required)
+		host_mend(finding, "apt install apparmor; boot a kernel that has AppArmor (see "
+				   "aa-enabled(1)); or set apparmor = auto in "
+				   "/etc/vmms/vmms.conf, see vmms.conf(5)");
+}
+
 /* ---- Disk space ---- */
 
 void host_judge_space(uint64_t available, const char *place, struct host_finding *finding)
@@ -300,13 +319,9 @@ static void look_at_limits(const void *view, struct host_finding *finding)
 }
 
 const struct host_check host_service_checks[] = {
-	{ "guests", look_at_worker },
-	{ "rights", look_at_rights },
-	{ "passt", look_at_passt },
-	{ "image-server", look_at_image_server },
-	{ "limits", look_at_limits },
-	{ "state-space", look_at_state },
-	{ "runtime-space", look_at_runtime },
-	{ "image-space", look_at_images },
-	{ 0 },
+	{ "guests", look_at_worker },      { "rights", look_at_rights },
+	{ "passt", look_at_passt },        { "image-server", look_at_image_server },
+	{ "apparmor", look_at_apparmor },  { "limits", look_at_limits },
+	{ "state-space", look_at_state },  { "runtime-space", look_at_runtime },
+	{ "image-space", look_at_images }, { 0 },
 };

@@ -36,6 +36,8 @@ struct host_service {
 	bool is_root;             /* it runs as root */
 	const char *passt;        /* its path */
 	const char *image_server; /* likewise */
+	const char *apparmor; /* why VMs are not confined by it, a static text; NULL: they are */
+	bool apparmor_is_required;
 	const char *state_directory, *runtime_directory;
 	struct json_object *report; /* of vmwp --probe; NULL: there is none, since */
 	const char *report_problem;

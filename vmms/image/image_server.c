@@ -277,6 +277,7 @@ static int spawn_command(struct image_server *server, const struct command *comm
 				     .sender = far,
 				     .sent_count = config->file_count,
 				     .user = config->user,
+				     .profile = config->profile,
 				     .needed = IMAGE_GUARD_LIBRARY_PATH,
 				     .outlives = true };
 	pid_t pid;
@@ -368,6 +369,7 @@ int image_server_start(sd_event *loop, const struct image_server_config *config,
 	server->config.disk = NULL;
 	server->config.files = NULL;
 	server->config.socket = NULL;
+	server->config.profile = NULL;
 	server->config.holder = NULL;
 	*ret_server = TAKE_PTR(server);
 	return 0;

@@ -28,6 +28,7 @@ struct image_server_config {
 	const char *program, *guard; /* paths */
 	const char *socket;          /* a path that is free, in a folder where nobody else may be */
 	uid_t user;                  /* to become; 0: none */
+	const char *profile;         /* of AppArmor, that it is under; NULL: none; borrowed */
 	const struct definition_disk *disk;
 	const struct image_file *files; /* of the image, itself first; borrowed */
 	size_t file_count;

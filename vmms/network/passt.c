@@ -168,6 +168,7 @@ static int run_program(struct passt *passt, int socket, int output)
 			       .output = output,
 			       .error = output,
 			       .passed = socket,
+			       .profile = passt->config.profile,
 			       .outlives = true };
 	pid_t pid;
 	int r;
@@ -225,6 +226,7 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 	socket_refuse_files(theirs);
 	socket_make_room(theirs, SOCKET_PASST_ROOM);
 	r = run_program(passt, theirs, far_output);
+	passt->config.profile = NULL;
 	if (r == 0)
 		r = watch_output(passt);
 	if (r == 0)

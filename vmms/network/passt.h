@@ -25,6 +25,7 @@ struct passt_config {
 	const char *program;
 	const struct definition_adapter *adapter; /* its MTU, forwarded ports, loopback */
 	uid_t user;                               /* to become; 0: nobody, if we are root */
+	const char *profile; /* of AppArmor, that it is under; NULL: none; borrowed for the call */
 
 	/*
 	 * The process has ended by itself. words: the last line that it said, as UTF-8, or how it

@@ -312,9 +312,12 @@ void adapter_guard_loopback(struct vm *vm)
 static int start_passt(struct adapter *adapter, const struct definition_adapter *definition,
 		       struct adapter_descriptors *descriptors)
 {
+	char profile[APPARMOR_NAME_SIZE];
 	struct passt_config config = { .program = adapter->vm->manager->settings.passt,
 				       .adapter = definition,
 				       .user = adapter->vm->run.user,
+				       .profile = vm_confinement_profile(adapter->vm,
+									 APPARMOR_NETWORK, profile),
 				       .ended = passt_ended,
 				       .owner = adapter };
 	char reason[ADAPTER_REASON_MAX];

@@ -67,6 +67,7 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	if (r < 0)
 		return r;
 	vm_record_warn_of_strays(manager);
+	vm_confinement_remove_stale(manager);
 	vswitches_settle(manager->switches);
 	r = vswitches_watch(manager->switches, loop);
 	if (r < 0)

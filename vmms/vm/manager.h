@@ -46,6 +46,8 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	const char *image_server;      /* path of qemu-storage-daemon(1) */
 	const char *image_guard;       /* path of the library that it is started with */
+	enum apparmor_mode apparmor;   /* whether VMs are confined by it */
+	const char *apparmor_parser;   /* path of apparmor_parser(8) */
 	struct worker_users users;     /* that workers become */
 	struct quota quota;            /* of each user */
 	struct units *units;           /* that workers are put into; borrowed */

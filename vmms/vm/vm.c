@@ -58,6 +58,8 @@ void vm_free(struct vm *vm)
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
 	opener_free(vm->opening.opener);
+	free(vm->opening.opened);
+	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);
 	file_holder_free(vm->guest.copied);
 	file_holder_free(vm->dump.file);

@@ -20,6 +20,7 @@
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
 #include "vmms/vm/vm_change.h"
+#include "vmms/vm/vm_confinement.h"
 #include "vmms/vm/vm_dump.h"
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_images.h"
@@ -38,6 +39,7 @@
 struct adapter;
 struct job;
 struct manager;
+struct opened_files;
 struct opener;
 struct resources;
 struct unit;
@@ -52,9 +54,10 @@ struct vm_operation {
 
 /* Files that an operation takes, from the request for them until the worker has them. */
 struct vm_opening {
-	struct opener *opener;     /* NULL: none now */
-	struct file_holder *files; /* that are open, and not the worker's yet; or NULL */
-	const char *method;        /* of the worker, which then gets what was opened */
+	struct opener *opener;       /* NULL: none now */
+	struct file_holder *files;   /* that are open, and not the worker's yet; or NULL */
+	struct opened_files *opened; /* the same, while a profile is loaded; or NULL */
+	const char *method;          /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
 };
 
@@ -83,6 +86,7 @@ struct vm {
 
 	/* While there is a worker. */
 	struct vm_run run;
+	struct vm_confinement confinement;
 	struct vm_scope scope;
 	struct vm_pinning pinning;
 	struct vm_images images;

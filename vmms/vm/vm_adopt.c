@@ -224,6 +224,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 		give_up(vm, record, r);
 	} else {
 		vm_run_adopt(vm, record->user, record->started_at, record->started_boot);
+		vm_confinement_adopt(vm, record->profile);
 		vm_pinning_adopt(vm);
 		adopt_definition(vm, record);
 		adopt_adapters(vm, record);

@@ -174,11 +174,13 @@ static int serve(struct vm *vm, const struct definition *definition,
 		 struct file_holder *holder, int *ret_connection, struct failure *failure)
 {
 	CLEANUP(image_freep) struct vm_image *image = image_new(vm, disk->controller, disk->lun);
-	char path[PATH_MAX];
+	char path[PATH_MAX], profile[APPARMOR_NAME_SIZE];
 	const struct image_server_config config = { .program = vm->manager->settings.image_server,
 						    .guard = vm->manager->settings.image_guard,
 						    .socket = path,
 						    .user = vm->run.user,
+						    .profile = vm_confinement_profile(
+							    vm, APPARMOR_IMAGE_SERVER, profile),
 						    .disk = disk,
 						    .files = files,
 						    .file_count = count,

@@ -77,6 +77,8 @@ static struct json_object *make_record(const struct vm *vm)
 			   definition_to_json(vm->definition), "run_name",
 			   json_object_new_string(vm->run.name), "adapters", make_adapters(vm),
 			   "images", vm_images_to_json(vm), NULL);
+	if (vm->confinement.profile[0] != '\0')
+		json_add(&record, "profile", json_object_new_string(vm->confinement.profile));
 	if (change)
 		json_add(&record, "change", change);
 	return record;
@@ -153,7 +155,7 @@ static int read_json(const char *path, struct json_object **ret_tree)
 struct record_members {
 	unsigned version;
 	uint64_t pid, start_time, user, started_at, started_boot;
-	struct json_object *definition, *run_name, *adapters, *images, *change;
+	struct json_object *definition, *run_name, *profile, *adapters, *images, *change;
 };
 
 #define NUMBER(member, most)                                                        \
@@ -186,6 +188,10 @@ static const struct json_key record_keys[] = {
 	{ .name = "run_name",
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, run_name),
+	  .minimum = json_type_string },
+	{ .name = "profile",
+	  .read = json_read_value,
+	  .offset = offsetof(struct record_members, profile),
 	  .minimum = json_type_string },
 	{ .name = "adapters",
 	  .read = json_read_value,
@@ -221,6 +227,8 @@ static int take_members(const struct vm *vm, struct record_members *members,
 	snprintf(record.run_name, sizeof(record.run_name), "%s",
 		 members->run_name ? json_object_get_string(members->run_name)
 				   : record.definition->name);
+	snprintf(record.profile, sizeof(record.profile), "%s",
+		 members->profile ? json_object_get_string(members->profile) : "");
 	record.adapters = json_object_get(members->adapters);
 	record.images = json_object_get(members->images);
 	record.change = json_object_get(members->change);
@@ -246,6 +254,7 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 		r = take_members(vm, &members, ret_record);
 	json_object_put(members.definition);
 	json_object_put(members.run_name);
+	json_object_put(members.profile);
 	json_object_put(members.adapters);
 	json_object_put(members.images);
 	json_object_put(members.change);

@@ -19,6 +19,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/definition/definition.h"
+#include "vmms/apparmor/apparmor.h"
 #include "vmms/base/process.h"
 
 #include <limits.h>
@@ -33,6 +34,7 @@ struct vm_record {
 	uint64_t started_at, started_boot; /* as of struct vm */
 	struct definition *definition;     /* by which it runs; its file may have another one */
 	char run_name[DEFINITION_NAME_MAX + 1]; /* as of struct vm */
+	char profile[APPARMOR_NAME_SIZE];       /* of AppArmor; "": none */
 	struct json_object *adapters;           /* adapter_to_json() of each; NULL: none */
 	struct json_object *images;             /* vm_images_to_json(); NULL: none */
 	struct json_object *change;             /* vm_unfinished_to_json(); NULL: none */

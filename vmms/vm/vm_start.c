@@ -3,7 +3,8 @@
  * One VM: starting it.
  *
  * Everything the worker needs is opened before it is spawned, files by a process that may wait for
- * them (vmms/image/opener.h); until then the VM is starting, without a worker. Then it is sent all
+ * them (vmms/image/opener.h), and its profile loaded by another; until then the VM is starting,
+ * without a worker. Then it is sent all
  * descriptors, those of files by the process that holds them, and when it has them, its definition
  * and the order to start; it answers each in turn. The first refusal is kept, the worker is killed,
  * and the VM is off again when the process has gone: only then are the locks of its disks.
@@ -202,9 +203,10 @@ static int send_all(struct vm *vm, const struct resources *resources,
 static int spawn(struct vm *vm, struct opened_files *opened, struct resources *resources,
 		 struct failure *failure)
 {
-	char socket[PATH_MAX];
+	char socket[PATH_MAX], profile[APPARMOR_NAME_SIZE];
 	struct worker_config config = { .program = vm->manager->settings.worker,
 					.directory = vm->manager->settings.runtime_directory,
+					.profile = vm_confinement_profile(vm, "", profile),
 					.socket = socket,
 					.name = vm->definition->name,
 					.whose = vm_owner(vm),
@@ -304,7 +306,7 @@ static int make_worker(struct vm *vm, struct opened_files *opened, struct failur
 	r = spawn(vm, opened, &resources, failure);
 	if (r < 0)
 		return r;
-	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", NULL);
+	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", "Profile", NULL);
 	return 0;
 }
 
@@ -315,6 +317,7 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 	vm_record_delete(vm);
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
+	vm_confinement_end(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
 	if (vm->restart.count > 0 && !vm->turning_off.done)
@@ -336,29 +339,50 @@ static void files_closed(void *data)
 	start_failed(vm, &failure);
 }
 
+/* All that may have to be waited for is there. */
+static void profile_loaded(struct vm *vm, const struct failure *failure)
+{
+	AUTO_FREE struct opened_files *opened = TAKE_PTR(vm->opening.opened);
+	struct failure why;
+	int r = -1;
+
+	if (vm->turning_off.done)
+		refuse_turned_off(vm, &why);
+	else if (failure)
+		why = *failure;
+	else
+		r = make_worker(vm, opened, &why);
+	if (r == 0)
+		return;
+	worker_free(TAKE_PTR(vm->run.worker));
+	vm_run_set_failure(vm, &why);
+	file_holder_end(vm->opening.files, files_closed, vm);
+}
+
 static void files_opened(void *data, struct opened_files *opened, const struct failure *failure)
 {
 	struct vm *vm = data;
 	struct failure why;
-	int r;
 
 	vm->opening.opener = NULL;
 	if (opened->warning[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
-	if (failure) {
-		why = *failure;
+	if (!failure) {
+		vm->opening.opened = malloc(sizeof(*opened));
+		if (!vm->opening.opened)
+			failure_no_memory(&why);
+	}
+	if (!vm->opening.opened) {
+		if (failure)
+			why = *failure;
 		if (vm->turning_off.done)
 			refuse_turned_off(vm, &why);
 		start_failed(vm, &why);
 		return;
 	}
 	vm->opening.files = TAKE_PTR(opened->holder);
-	r = vm->turning_off.done ? refuse_turned_off(vm, &why) : make_worker(vm, opened, &why);
-	if (r == 0)
-		return;
-	worker_free(TAKE_PTR(vm->run.worker));
-	vm_run_set_failure(vm, &why);
-	file_holder_end(vm->opening.files, files_closed, vm);
+	*vm->opening.opened = *opened;
+	vm_confinement_begin(vm, profile_loaded);
 }
 
 /* ---- The beginning ---- */

@@ -67,6 +67,7 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 	if (!vm->run.worker) { /* of a VM that is starting, or is just failing to */
 		if (vm->opening.opener)
 			opener_cancel(vm->opening.opener);
+		vm_confinement_cancel(vm);
 		return 0;
 	}
 	r = worker_request(vm->run.worker, "stop", NULL, NULL, 0, 0, stop_answered, vm);

@@ -301,6 +301,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
+	vm_confinement_end(vm);
 	vm_image_restart_forget(vm);
 	vm_disk_health_forget_all(vm);
 	console_disconnect(vm->console);

@@ -296,6 +296,7 @@ static void print_info(const struct vm_info *info, struct json_object *definitio
 	print_memory_range(info, definition);
 	print_number("worker:", info->worker_pid);
 	print_line("unit:", info->unit);
+	print_line("apparmor:", info->profile);
 	if (info->worker_pid)
 		print_line("sockets:", info->socket_folder);
 	print_line("up:", age);

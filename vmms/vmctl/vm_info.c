@@ -29,6 +29,7 @@ static const struct property {
 	{ "FileSystems", 's', offsetof(struct vm_info, file_systems) },
 	{ "SocketFolder", 's', offsetof(struct vm_info, socket_folder) },
 	{ "Unit", 's', offsetof(struct vm_info, unit) },
+	{ "Profile", 's', offsetof(struct vm_info, profile) },
 	{ "LimitsProblem", 's', offsetof(struct vm_info, limits_problem) },
 	{ "Processors", 'u', offsetof(struct vm_info, processors) },
 	{ "WorkerPID", 'u', offsetof(struct vm_info, worker_pid) },
@@ -436,6 +437,7 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 	json_add(&object, "owner", json_object_new_string(info->owner));
 	json_add(&object, "socket_folder", json_object_new_string(info->socket_folder));
 	json_add(&object, "unit", json_object_new_string(info->unit));
+	json_add(&object, "profile", json_object_new_string(info->profile));
 	json_add(&object, "guest_problem", json_object_new_string(info->guest_problem));
 	json_add(&object, "limits_problem", json_object_new_string(info->limits_problem));
 	json_add(&object, "tags", array_or_empty(info->tags));

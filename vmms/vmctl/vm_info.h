@@ -14,7 +14,7 @@
 struct vm_info {
 	char *name, *uuid, *owner, *notes, *state, *reason, *engine, *heartbeat, *vmbus_version;
 	char *crash_text, *guest_problem;
-	char *unit, *limits_problem, *socket_folder;
+	char *unit, *profile, *limits_problem, *socket_folder;
 	char *guest_os, *guest_host_name, *guest_addresses,
 		*file_systems; /* addresses: blanks between */
 	uint32_t processors, worker_pid, resets;

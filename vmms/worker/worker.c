@@ -562,6 +562,7 @@ static int run_program(struct worker *worker, int listener, int output)
 			       .output = output,
 			       .error = output,
 			       .passed = listener,
+			       .profile = worker->config.profile,
 			       .outlives = true };
 	pid_t pid;
 	int r;
@@ -569,6 +570,7 @@ static int run_program(struct worker *worker, int listener, int output)
 	_Static_assert(CONTROL_FD == 3, "as in the arguments");
 	snprintf(user, sizeof(user), "%u", worker->config.user);
 	r = spawn_program(&spawn, &pid, &worker->pidfd);
+	worker->config.profile = NULL;
 	if (r < 0)
 		return r;
 	fault_point(FAULT_WORKER_SPAWNED);

@@ -66,9 +66,10 @@ struct worker_config {
 	const char *program;   /* path of vmwp */
 	const char *directory; /* its working directory; NULL: the daemon's */
 	uid_t user;            /* to become, in its sandbox; 0: none */
-	const char *socket;    /* path of its control socket; borrowed for the call */
-	const char *name;      /* of the VM, for the log; borrowed for the call */
-	const char *whose;     /* owner of the VM; borrowed for the call */
+	const char *profile; /* of AppArmor, that it is under; NULL: none; borrowed for the call */
+	const char *socket;  /* path of its control socket; borrowed for the call */
+	const char *name;    /* of the VM, for the log; borrowed for the call */
+	const char *whose;   /* owner of the VM; borrowed for the call */
 	struct errands *errands;
 	const struct worker_callbacks *callbacks;
 	void *owner; /* first argument of the callbacks */
