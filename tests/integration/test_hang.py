@@ -51,6 +51,19 @@ class Hangs(ServiceTest):
         self.assertIn("vmms hangs", err)
         self.ok("stop", "vm")
 
+    def test_a_daemon_that_stops_in_the_middle_of_a_call(self):
+        """Of a call that may last: the same is said, as soon as of any other."""
+        self.create(append="mute-start")
+        start = self.vmctl_in_background("start", "vm")
+        self.wait_state("starting", "vm")
+        os.kill(self.vmms.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, self.vmms.pid, signal.SIGCONT)
+        err = start.communicate(timeout=TIMEOUT)[1]
+        os.kill(self.vmms.pid, signal.SIGCONT)
+        self.assertEqual(start.returncode, TIMED_OUT)
+        self.assertIn("vmms hangs", err)
+        self.ok("stop", "vm")
+
     def test_a_daemon_that_dies_in_the_middle(self):
         """Of a call, and of a job."""
         self.create("slow", append="mute-start")

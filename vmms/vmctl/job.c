@@ -157,7 +157,7 @@ static int ping(struct invocation *invocation, struct watch *watch)
 	int r = 0;
 
 	if (!watch->pinging && clock_boot() - watch->pinged >= SERVICE_PING_TIMEOUT)
-		r = service_ping(invocation, on_ping, watch);
+		r = service_ping(invocation, on_ping, watch, NULL);
 	watch->pinging |= r > 0;
 	return r;
 }

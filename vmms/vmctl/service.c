@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PERSON_TIMEOUT 600 /* seconds, at least, where somebody may have to find a password */
-
 /* ---- Errors ---- */
 
 static const char not_running[] =
@@ -47,6 +45,7 @@ static const struct {
 	{ SD_BUS_ERROR_ACCESS_DENIED, STATUS_NOT_PERMITTED, NULL },
 	{ SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, STATUS_NOT_PERMITTED, NULL },
 	{ SD_BUS_ERROR_UNKNOWN_OBJECT, STATUS_NO_SUCH_VM, "the VM has been deleted meanwhile" },
+	{ SERVICE_ERROR_HANGS, STATUS_TIMEOUT, NULL },
 	{ SD_BUS_ERROR_NO_REPLY, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
 	{ SD_BUS_ERROR_TIMEOUT, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
 };
@@ -181,24 +180,19 @@ static int new_ping(struct invocation *invocation, sd_bus_message **ret_call)
 
 enum status service_say_hangs(void)
 {
-	char message[SERVICE_MESSAGE_MAX];
-
-	snprintf(message, sizeof(message),
-		 "vmms hangs: it has said nothing for %d seconds; 'vmctl doctor' tells how to end "
-		 "it, and VMs run on",
-		 SERVICE_PING_TIMEOUT);
-	say(message);
+	say(SERVICE_HANGS);
 	return STATUS_TIMEOUT;
 }
 
-int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data)
+int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data,
+		 sd_bus_slot **ret_slot)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
 
 	r = new_ping(invocation, &call);
 	return r < 0 ? r
-		     : sd_bus_call_async(invocation->bus, NULL, call, answered, data,
+		     : sd_bus_call_async(invocation->bus, ret_slot, call, answered, data,
 					 SERVICE_PING_TIMEOUT * UINT64_C(1000000));
 }
 
@@ -242,41 +236,6 @@ void service_stop_asking(struct invocation *invocation)
 }
 
 /* ---- Calls ---- */
-
-/* The same once more: a message that was sent cannot be sent again. */
-static int copy_call(sd_bus *bus, sd_bus_message *call, sd_bus_message **ret_copy)
-{
-	int r;
-
-	r = sd_bus_message_new_method_call(
-		bus, ret_copy, sd_bus_message_get_destination(call), sd_bus_message_get_path(call),
-		sd_bus_message_get_interface(call), sd_bus_message_get_member(call));
-	if (r >= 0)
-		r = sd_bus_message_rewind(call, true);
-	return r >= 0 ? sd_bus_message_copy(*ret_copy, call, true) : r;
-}
-
-/* Only when polkit has found nobody to ask is an agent begun, which most calls do without. */
-int service_call(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
-		 sd_bus_error *error, sd_bus_message **ret_reply)
-{
-	AUTO_MESSAGE sd_bus_message *again = NULL;
-	uint64_t microseconds = timeout * UINT64_C(1000000);
-	int r;
-
-	if (timeout == SERVICE_NO_TIMEOUT)
-		microseconds = UINT64_MAX;
-	else if (invocation->may_ask)
-		microseconds = MAX(microseconds, PERSON_TIMEOUT * UINT64_C(1000000));
-	r = sd_bus_call(invocation->bus, call, microseconds, error, ret_reply);
-	if (r >= 0 || !invocation->may_ask ||
-	    !sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) ||
-	    !agent_start(&invocation->agent))
-		return r;
-	r = copy_call(invocation->bus, call, &again);
-	sd_bus_error_free(error);
-	return r < 0 ? r : sd_bus_call(invocation->bus, again, microseconds, error, ret_reply);
-}
 
 enum status service_send(struct invocation *invocation, sd_bus_message *call, unsigned timeout,
 			 sd_bus_message **ret_reply)

@@ -23,10 +23,20 @@ bool service_hangs(struct invocation *invocation);
 
 /*
  * The same for whoever waits for something else meanwhile: asks vmms whether it is there. answered
- * is called in any case; service_ping_failed() says whether vmms hangs. Return: 0, or more; -errno.
+ * is called in any case, unless *ret_slot (NULL: not wanted) is unreferenced before;
+ * service_ping_failed() says whether vmms hangs. Return: 0, or more; -errno.
  */
-int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data);
+int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data,
+		 sd_bus_slot **ret_slot);
 bool service_ping_failed(sd_bus_message *answer);
+
+#define SERVICE_ERROR_HANGS "org.vmms1.Error.Hangs" /* never on the bus */
+#define SERVICE_HANGS                                                                              \
+	"vmms hangs: it has said nothing for " SERVICE_TEXT(                                       \
+		SERVICE_PING_TIMEOUT) " seconds; 'vmctl doctor' tells how to end it, and VMs run " \
+				      "on"
+#define SERVICE_TEXT(number)  SERVICE_TEXT_(number)
+#define SERVICE_TEXT_(number) #number
 
 /* Says that vmms hangs. Return: the status for that. */
 enum status service_say_hangs(void);
