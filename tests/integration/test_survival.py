@@ -5,7 +5,7 @@ import json
 import os
 import signal
 
-from rig import WRONG_STATE, Console, ServiceTest, main, wait_until
+from rig import OK, WRONG_STATE, Console, ServiceTest, main, wait_until
 
 
 def is_running(pid):
@@ -159,6 +159,30 @@ class Survival(ServiceTest):
         self.wait_state("paused")
         self.ok("resume", "vm")
         self.assertEqual(self.show()["state"], "running")
+
+    def test_a_console_goes_on(self):
+        """Over a kill and a start of the daemon; what was shown is not shown again."""
+        self.create()
+        self.ok("start", "vm")
+        console = Console(self)
+        console.expect(b"guest: begin")
+        console.type("one\n")
+        console.expect(b"guest: heard one\r\n")
+        for word in "two", "three":
+            self.kill_vmms()
+            self.start_vmms()
+            # Until the session has its new stream, what is typed is dropped.
+            wait_until(lambda: self.typed(console, word), "the console to be heard again")
+        self.ok("stop", "vm")
+        self.ok("delete", "vm")
+        self.assertEqual(console.wait(), OK)
+        self.assertEqual(console.output.count(b"guest: begin"), 1, console.output)
+        self.assertEqual(console.output.count(b"guest: heard one\r\n"), 1, console.output)
+
+    def typed(self, console, word):
+        console.type(word + "\n")
+        console.read()
+        return f"guest: heard {word}\r\n".encode() in console.output
 
     def test_the_console_of_an_adopted_vm_works(self):
         self.start()

@@ -3,12 +3,14 @@
  * A session with the serial console of a VM.
  *
  * Three descriptors are waited for: standard input, the stream that vmms opened, and the bus, which
- * tells when the VM starts and stops. The end of the stream is the end of the session.
+ * tells when the VM starts and stops. The end of the stream is the end of the session, unless vmms
+ * has ended: when it is back, the session goes on with what has not been shown yet.
  */
 #include "vmms/vmctl/console.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/parse.h"
+#include "vmms/vmctl/console_tail.h"
 #include "vmms/vmctl/terminal.h"
 #include "vmms/vmctl/vm_info.h"
 
@@ -16,8 +18,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define SCROLL_BACK         (64 * 1024) /* bytes that a new stream begins with, at most */
+#define SCROLL_BACK_SILENCE 200         /* milliseconds, after which it has come */
 
 struct session {
 	const char *name;
@@ -31,6 +37,9 @@ struct session {
 	struct vm_info vm;
 	enum status status; /* of the start, if that was asked for */
 	bool done;
+	bool ended;                    /* the stream has */
+	char owner[CONSOLE_OWNER_MAX]; /* of vmms' name on the bus */
+	struct console_tail tail;      /* of what was shown */
 };
 
 /* ---- Notices ---- */
@@ -135,7 +144,7 @@ static void send_input(struct session *session)
 	if (size > 0)
 		session->input_begin += (size_t)size;
 	else if (size < 0 && errno != EAGAIN && errno != EINTR)
-		session->done = true;
+		session->ended = true;
 }
 
 static bool write_output(const char *bytes, size_t size)
@@ -152,6 +161,12 @@ static bool write_output(const char *bytes, size_t size)
 	return true;
 }
 
+static enum status show(struct session *session, const char *bytes, size_t size)
+{
+	console_tail_add(&session->tail, bytes, size);
+	return write_output(bytes, size) ? STATUS_OK : STATUS_FAILED;
+}
+
 static enum status read_output(struct session *session)
 {
 	char bytes[16384];
@@ -161,10 +176,66 @@ static enum status read_output(struct session *session)
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return STATUS_OK;
 	if (size <= 0) {
-		session->done = true;
+		session->ended = true;
 		return STATUS_OK;
 	}
-	return write_output(bytes, (size_t)size) ? STATUS_OK : STATUS_FAILED;
+	return show(session, bytes, (size_t)size);
+}
+
+/* ---- Again, with another vmms ---- */
+
+/* The escape, or the end of a terminal; what else is typed meanwhile is dropped. */
+static bool has_left(void *data)
+{
+	struct session *session = data;
+	struct pollfd input = { session->input_open ? STDIN_FILENO : -1, POLLIN, 0 };
+
+	if (poll(&input, 1, 0) > 0)
+		read_input(session);
+	session->input_begin = session->input_end = 0;
+	return session->done;
+}
+
+/* The scroll-back comes in one go; it is shown from where this session has seen it. */
+static enum status show_missed(struct session *session)
+{
+	AUTO_FREE char *bytes = malloc(SCROLL_BACK);
+	struct pollfd stream = { session->stream, POLLIN, 0 };
+	size_t size = 0, begin;
+	ssize_t n = 1;
+
+	if (!bytes)
+		return STATUS_FAILED;
+	while (n > 0 && size < SCROLL_BACK && poll(&stream, 1, SCROLL_BACK_SILENCE) > 0) {
+		n = recv(session->stream, bytes + size, SCROLL_BACK - size, MSG_DONTWAIT);
+		size += n > 0 ? (size_t)n : 0;
+	}
+	begin = console_tail_find(&session->tail, bytes, size);
+	return show(session, bytes + begin, size - begin);
+}
+
+static enum status go_on(struct invocation *invocation, const char *path,
+			 const struct console_options *options, struct session *session)
+{
+	session->ended = false;
+	session->done = options->log || console_service_lives(invocation, session->owner);
+	if (session->done)
+		return STATUS_OK;
+	notice(session, "vmms has ended; waiting for it");
+	close_fdp(&session->stream);
+	switch (console_reconnect(invocation, path, options, session->owner, has_left, session,
+				  &session->stream, &session->typing)) {
+	case CONSOLE_RECONNECTED:
+		console_service_owner(invocation, session->owner);
+		notice(session, "connected again");
+		return show_missed(session);
+	case CONSOLE_LEFT:
+		return STATUS_OK;
+	default:
+		terminal_restore();
+		fputs("vmctl: vmms has ended, and has not come back\n", stderr);
+		return STATUS_NO_SERVICE;
+	}
 }
 
 /* ---- The session ---- */
@@ -184,7 +255,8 @@ static void fill_poll(struct invocation *invocation, const struct session *sessi
 					 (short)sd_bus_get_events(invocation->bus), 0 };
 }
 
-static enum status run(struct invocation *invocation, struct session *session)
+static enum status run(struct invocation *invocation, const char *path,
+		       const struct console_options *options, struct session *session)
 {
 	enum status status = process_bus(invocation);
 	struct pollfd fds[WAIT_COUNT];
@@ -201,37 +273,48 @@ static enum status run(struct invocation *invocation, struct session *session)
 			read_input(session);
 		if (session->input_begin != session->input_end)
 			send_input(session);
+		if (status == STATUS_OK && session->ended)
+			status = go_on(invocation, path, options, session);
 	}
 	return status == STATUS_OK ? session->status : status;
+}
+
+int console_try_stream(struct invocation *invocation, const char *path,
+		       const struct console_options *options, sd_bus_error *error, int *ret_stream,
+		       bool *ret_typing)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	int fd, typing, r;
+
+	r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME_FILES, path,
+					   DBUS_INTERFACE_FILES, "OpenConsole");
+	if (r >= 0)
+		r = sd_bus_message_append(call, "a{sv}", 4, "watch", "b", (int)options->watch,
+					  "take", "b", (int)options->take, "log", "b",
+					  (int)options->log, "until-off", "b",
+					  (int)options->no_wait);
+	if (r >= 0)
+		r = service_call(invocation, call, SERVICE_TIMEOUT, error, &reply);
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "hb", &fd, &typing);
+	if (r < 0)
+		return r;
+	r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (r < 0)
+		return -errno;
+	*ret_stream = r;
+	*ret_typing = typing;
+	return 0;
 }
 
 enum status console_open_stream(struct invocation *invocation, const char *path,
 				const struct console_options *options, int *ret_stream,
 				bool *ret_typing)
 {
-	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
-	enum status status;
-	int fd, typing, r;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = console_try_stream(invocation, path, options, &error, ret_stream, ret_typing);
 
-	status = service_new_call(invocation, path, "OpenConsole", &call);
-	if (status != STATUS_OK)
-		return status;
-	r = sd_bus_message_append(call, "a{sv}", 4, "watch", "b", (int)options->watch, "take", "b",
-				  (int)options->take, "log", "b", (int)options->log, "until-off",
-				  "b", (int)options->no_wait);
-	if (r < 0)
-		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
-	if (status != STATUS_OK)
-		return status;
-	r = sd_bus_message_read(reply, "hb", &fd, &typing);
-	if (r >= 0)
-		r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (r < 0)
-		return service_failed(r, NULL);
-	*ret_stream = r;
-	*ret_typing = typing;
-	return STATUS_OK;
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
 /* Watches the VM's properties before it reads them, so that no change is missed. */
@@ -271,6 +354,7 @@ enum status console_run(struct invocation *invocation, const char *name, const c
 				   .input_open = !options->log && !options->watch };
 	enum status status;
 
+	console_service_owner(invocation, session.owner);
 	status = watch_vm(invocation, path, &session);
 	if (status == STATUS_OK)
 		status = console_open_stream(invocation, path, options, &session.stream,
@@ -282,7 +366,7 @@ enum status console_run(struct invocation *invocation, const char *name, const c
 		service_stop_asking(invocation);
 		if (session.interactive)
 			terminal_make_raw();
-		status = run(invocation, &session);
+		status = run(invocation, path, options, &session);
 		terminal_restore();
 		notice(&session, "left the console of VM %s", name);
 	}

@@ -27,5 +27,33 @@ enum status console_open_stream(struct invocation *invocation, const char *path,
 				const struct console_options *options, int *ret_stream,
 				bool *ret_typing);
 
+/* The same, silently. Return: 0, or more; -errno with *error filled. */
+int console_try_stream(struct invocation *invocation, const char *path,
+		       const struct console_options *options, sd_bus_error *error, int *ret_stream,
+		       bool *ret_typing);
+
+#define CONSOLE_OWNER_MAX 256
+
+/* Who has vmms' name on the bus; "": nobody. */
+void console_service_owner(struct invocation *invocation, char owner[CONSOLE_OWNER_MAX]);
+
+/* That is who still serves there: the bus tells of an end later than a stream does. */
+bool console_service_lives(struct invocation *invocation, const char *owner);
+
+enum console_end {
+	CONSOLE_RECONNECTED,
+	CONSOLE_LEFT, /* by the person */
+	CONSOLE_LOST, /* vmms has not come back in a minute */
+};
+
+/*
+ * Waits until another than `before` has vmms' name, and opens the console's stream there. left:
+ * asked all the while whether the person has left.
+ */
+enum console_end console_reconnect(struct invocation *invocation, const char *path,
+				   const struct console_options *options, const char *before,
+				   bool (*left)(void *data), void *data, int *ret_stream,
+				   bool *ret_typing);
+
 enum status console_run(struct invocation *invocation, const char *name, const char *path,
 			const struct console_options *options);

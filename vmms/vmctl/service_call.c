@@ -88,16 +88,14 @@ static int call_take_reply(struct call *call, sd_bus_error *error, sd_bus_messag
 	return 0;
 }
 
-/* Below a callback of the bus nothing else can be waited for. */
-static int call_make(struct invocation *invocation, sd_bus_message *message, uint64_t microseconds,
-		     sd_bus_error *error, sd_bus_message **ret_reply)
+/* While it lasts, what else comes from the bus is dealt with, too. */
+static int call_watch(struct invocation *invocation, sd_bus_message *message, uint64_t microseconds,
+		      sd_bus_error *error, sd_bus_message **ret_reply)
 {
 	struct call call = { .invocation = invocation, .pinged = call_now() };
 	sd_bus_slot *slot = NULL;
 	int r;
 
-	if (sd_bus_get_current_message(invocation->bus))
-		return sd_bus_call(invocation->bus, message, microseconds, error, ret_reply);
 	r = sd_bus_call_async(invocation->bus, &slot, message, call_answered, &call, microseconds);
 	if (r >= 0)
 		r = call_wait(&call);
@@ -107,6 +105,25 @@ static int call_make(struct invocation *invocation, sd_bus_message *message, uin
 	sd_bus_slot_unref(slot);
 	sd_bus_message_unref(call.reply);
 	return r;
+}
+
+/*
+ * Short calls are made as ever: signals wait until they are over. Below a callback of the bus nothing
+ * else can be waited for.
+ */
+static int call_make(struct invocation *invocation, sd_bus_message *message, unsigned timeout,
+		     sd_bus_error *error, sd_bus_message **ret_reply)
+{
+	uint64_t microseconds = timeout * UINT64_C(1000000);
+
+	if (timeout == SERVICE_NO_TIMEOUT)
+		microseconds = UINT64_MAX;
+	else if (invocation->may_ask)
+		microseconds = MAX(microseconds, PERSON_TIMEOUT * UINT64_C(1000000));
+	if ((timeout != SERVICE_NO_TIMEOUT && timeout <= SERVICE_TIMEOUT) ||
+	    sd_bus_get_current_message(invocation->bus))
+		return sd_bus_call(invocation->bus, message, microseconds, error, ret_reply);
+	return call_watch(invocation, message, microseconds, error, ret_reply);
 }
 
 /* The same once more: a message that was sent cannot be sent again. */
@@ -127,19 +144,14 @@ int service_call(struct invocation *invocation, sd_bus_message *call, unsigned t
 		 sd_bus_error *error, sd_bus_message **ret_reply)
 {
 	AUTO_MESSAGE sd_bus_message *again = NULL;
-	uint64_t microseconds = timeout * UINT64_C(1000000);
 	int r;
 
-	if (timeout == SERVICE_NO_TIMEOUT)
-		microseconds = UINT64_MAX;
-	else if (invocation->may_ask)
-		microseconds = MAX(microseconds, PERSON_TIMEOUT * UINT64_C(1000000));
-	r = call_make(invocation, call, microseconds, error, ret_reply);
+	r = call_make(invocation, call, timeout, error, ret_reply);
 	if (r >= 0 || !invocation->may_ask ||
 	    !sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) ||
 	    !agent_start(&invocation->agent))
 		return r;
 	r = copy_call(invocation->bus, call, &again);
 	sd_bus_error_free(error);
-	return r < 0 ? r : call_make(invocation, again, microseconds, error, ret_reply);
+	return r < 0 ? r : call_make(invocation, again, timeout, error, ret_reply);
 }
