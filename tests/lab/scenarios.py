@@ -11,6 +11,7 @@ import time
 
 from harness import BIN, SCRATCH, TREE, Failure, Guest, check, check_data, Daemon
 import logwrites
+import scenarios_confinement
 import scenarios_debian
 import scenarios_dump
 import scenarios_memory
@@ -462,7 +463,8 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_memory.ALL, *scenarios_network.ALL, *scenarios_switch.ALL, *scenarios_dump.ALL,
        *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_debian.ALL,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
-       interrupts_end_by_themselves, *scenarios_storage.ALL]
+       interrupts_end_by_themselves, *scenarios_storage.ALL,
+       *scenarios_confinement.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
