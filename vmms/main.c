@@ -38,7 +38,7 @@ struct service {
 
 /* ---- What the manager tells ---- */
 
-static void notify_status(const struct service *service)
+static void service_notify_status(const struct service *service)
 {
 	unsigned count = 0, running = 0;
 
@@ -49,15 +49,15 @@ static void notify_status(const struct service *service)
 	(void)sd_notifyf(false, "STATUS=%u VMs, %u with a worker", count, running);
 }
 
-static void vm_added(void *data, struct vm *vm)
+static void service_vm_added(void *data, struct vm *vm)
 {
 	struct service *service = data;
 
 	dbus_vm_added(service->bus, vm);
-	notify_status(service);
+	service_notify_status(service);
 }
 
-static void vm_removed(void *data, struct vm *vm)
+static void service_vm_removed(void *data, struct vm *vm)
 {
 	struct service *service = data;
 
@@ -65,7 +65,7 @@ static void vm_removed(void *data, struct vm *vm)
 }
 
 /* All VMs are counted then, which is not to be done at each change of each of a thousand. */
-static bool are_of_worker(const char *const *properties)
+static bool service_are_of_worker(const char *const *properties)
 {
 	for (; *properties; properties++) {
 		if (strcmp(*properties, "WorkerPID") == 0)
@@ -74,28 +74,28 @@ static bool are_of_worker(const char *const *properties)
 	return false;
 }
 
-static void vm_changed(void *data, struct vm *vm, const char *const *properties)
+static void service_vm_changed(void *data, struct vm *vm, const char *const *properties)
 {
 	struct service *service = data;
 
 	dbus_vm_changed(service->bus, vm, properties);
-	if (are_of_worker(properties))
-		notify_status(service);
+	if (service_are_of_worker(properties))
+		service_notify_status(service);
 }
 
-static void vm_logged(void *data, struct vm *vm, const struct vm_log_entry *entry)
+static void service_vm_logged(void *data, struct vm *vm, const struct vm_log_entry *entry)
 {
 	dbus_vm_logged(((struct service *)data)->bus, vm, entry);
 }
 
-static void broken_changed(void *data)
+static void service_broken_changed(void *data)
 {
 	struct service *service = data;
 
 	dbus_broken_changed(service->bus);
 }
 
-static void stopped(void *data)
+static void service_stopped(void *data)
 {
 	struct service *service = data;
 
@@ -105,60 +105,60 @@ static void stopped(void *data)
 }
 
 static const struct manager_observer observer = {
-	.vm_added = vm_added,
-	.vm_removed = vm_removed,
-	.vm_changed = vm_changed,
-	.vm_logged = vm_logged,
-	.broken_changed = broken_changed,
-	.stopped = stopped,
+	.vm_added = service_vm_added,
+	.vm_removed = service_vm_removed,
+	.vm_changed = service_vm_changed,
+	.vm_logged = service_vm_logged,
+	.broken_changed = service_broken_changed,
+	.stopped = service_stopped,
 };
 
-static void switch_added(void *data, struct vswitch *vswitch)
+static void service_switch_added(void *data, struct vswitch *vswitch)
 {
 	dbus_switch_added(((struct service *)data)->bus, vswitch);
 }
 
-static void switch_removed(void *data, struct vswitch *vswitch)
+static void service_switch_removed(void *data, struct vswitch *vswitch)
 {
 	dbus_switch_removed(((struct service *)data)->bus, vswitch);
 }
 
-static void switch_changed(void *data, struct vswitch *vswitch)
+static void service_switch_changed(void *data, struct vswitch *vswitch)
 {
 	dbus_switch_changed(((struct service *)data)->bus, vswitch);
 }
 
 static const struct vswitches_observer switches_observer = {
-	.added = switch_added,
-	.removed = switch_removed,
-	.changed = switch_changed,
+	.added = service_switch_added,
+	.removed = service_switch_removed,
+	.changed = service_switch_changed,
 };
 
-static void job_added(void *data, struct job *job)
+static void service_job_added(void *data, struct job *job)
 {
 	dbus_job_added(((struct service *)data)->bus, job);
 }
 
-static void job_removed(void *data, struct job *job)
+static void service_job_removed(void *data, struct job *job)
 {
 	dbus_job_removed(((struct service *)data)->bus, job);
 }
 
-static void job_changed(void *data, struct job *job, const char *const *properties)
+static void service_job_changed(void *data, struct job *job, const char *const *properties)
 {
 	dbus_job_changed(((struct service *)data)->bus, job, properties);
 }
 
 static const struct jobs_observer jobs_observer = {
-	.added = job_added,
-	.removed = job_removed,
-	.changed = job_changed,
+	.added = service_job_added,
+	.removed = service_job_removed,
+	.changed = service_job_changed,
 };
 
 /* ---- Signals ---- */
 
 /* A guest may have more time than the unit's TimeoutStopSec=. */
-static void notify_stopping(const struct service *service)
+static void service_notify_stopping(const struct service *service)
 {
 	unsigned timeout = service->settings.manager.shutdown_timeout;
 	unsigned seconds = manager_stop_time(service->manager, timeout) + STOP_MARGIN;
@@ -167,27 +167,29 @@ static void notify_stopping(const struct service *service)
 	(void)sd_notifyf(false, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu", seconds * 1000000ULL);
 }
 
-static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+static int service_on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info,
+				void *data)
 {
 	struct service *service = data;
 	bool again = service->ending;
 
 	service->ending = true;
 	if (!again)
-		notify_stopping(service);
+		service_notify_stopping(service);
 	manager_stop(service->manager, again ? 0 : service->settings.manager.shutdown_timeout);
 	return 0;
 }
 
 /* What systemd sends. When the host goes down, guests have been stopped before, by StopGuests. */
-static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+static int service_on_terminate(sd_event_source *source, const struct signalfd_siginfo *info,
+				void *data)
 {
 	struct service *service = data;
 
 	if (!service->settings.keep_guests)
-		return on_interrupt(source, info, data);
+		return service_on_interrupt(source, info, data);
 	if (service->ending) {
-		notify_stopping(service); /* and go on with it */
+		service_notify_stopping(service); /* and go on with it */
 		return 0;
 	}
 	/* Without guests nothing is left behind, no bridge either. */
@@ -197,7 +199,8 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 	return sd_event_exit(service->loop, 0);
 }
 
-static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+static int service_on_reload(sd_event_source *source, const struct signalfd_siginfo *info,
+			     void *data)
 {
 	struct service *service = data;
 	struct failure failure;
@@ -209,14 +212,14 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-static int watch_signals(struct service *service)
+static int service_watch_signals(struct service *service)
 {
 	static const struct {
 		int signal;
 		sd_event_signal_handler_t handler;
-	} signals[] = { { SIGTERM, on_terminate },
-			{ SIGINT, on_interrupt },
-			{ SIGHUP, on_reload } };
+	} signals[] = { { SIGTERM, service_on_terminate },
+			{ SIGINT, service_on_interrupt },
+			{ SIGHUP, service_on_reload } };
 	sigset_t mask;
 	int r;
 
@@ -238,7 +241,7 @@ static int watch_signals(struct service *service)
 /* ---- Stages ---- */
 
 /* Every VM takes some descriptors; its worker, which inherits the limit, takes many more. */
-static void raise_descriptor_limit(void)
+static void service_raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
@@ -248,18 +251,18 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static void make_socket_path(const struct service *service, char path[PATH_MAX])
+static void service_make_socket_path(const struct service *service, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s/" SOCKET_FOLDERS, service->settings.manager.runtime_directory);
 }
 
 /* VMs run without it, too. */
-static void prepare_sockets(const struct service *service)
+static void service_prepare_sockets(const struct service *service)
 {
 	char path[PATH_MAX];
 	int r;
 
-	make_socket_path(service, path);
+	service_make_socket_path(service, path);
 	r = socket_folder_prepare(path);
 	if (r < 0)
 		log_warning("%s has no file system of its own, so that owners of VMs can fill the "
@@ -267,7 +270,7 @@ static void prepare_sockets(const struct service *service)
 			    path, strerror(-r));
 }
 
-static int start_manager(struct service *service)
+static int service_start_manager(struct service *service)
 {
 	struct manager_settings *settings = &service->settings.manager;
 	int r;
@@ -283,7 +286,7 @@ static int start_manager(struct service *service)
 		return r;
 	}
 	settings->units = service->units;
-	prepare_sockets(service);
+	service_prepare_sockets(service);
 	r = manager_new(service->loop, settings, &service->manager);
 	if (r == -EBUSY)
 		log_error("another vmms uses %s; stop it, or give this one another --state-dir",
@@ -299,7 +302,7 @@ static int start_manager(struct service *service)
 	return r;
 }
 
-static int start_bus(struct service *service)
+static int service_start_bus(struct service *service)
 {
 	int r;
 
@@ -321,11 +324,11 @@ static int start_bus(struct service *service)
 	return r;
 }
 
-static int run(struct service *service)
+static int service_run(struct service *service)
 {
 	int r;
 
-	raise_descriptor_limit();
+	service_raise_descriptor_limit();
 	r = sd_event_default(&service->loop);
 	if (r < 0) {
 		log_error("cannot make an event loop: %s", strerror(-r));
@@ -335,15 +338,15 @@ static int run(struct service *service)
 	r = sd_event_set_watchdog(service->loop, true);
 	if (r < 0)
 		log_warning("no watchdog: %s", strerror(-r));
-	r = watch_signals(service);
+	r = service_watch_signals(service);
 	if (r < 0) {
 		log_error("cannot watch signals: %s", strerror(-r));
 		return r;
 	}
-	r = start_manager(service);
+	r = service_start_manager(service);
 	if (r < 0)
 		return r;
-	r = start_bus(service);
+	r = service_start_bus(service);
 	if (r < 0)
 		return r;
 	r = metrics_server_new(service->manager, service->settings.runtime_directory,
@@ -353,7 +356,7 @@ static int run(struct service *service)
 		return r;
 	}
 	(void)sd_notify(false, "READY=1");
-	notify_status(service);
+	service_notify_status(service);
 	manager_start_automatically(service->manager);
 	r = sd_event_loop(service->loop);
 	if (r < 0)
@@ -380,7 +383,7 @@ static void service_deinit(struct service *service)
 	manager_free(service->manager);
 	units_free(service->units);
 	sd_event_unref(service->loop);
-	make_socket_path(service, sockets);
+	service_make_socket_path(service, sockets);
 	if (at_work)
 		socket_folder_release(sockets);
 }
@@ -400,7 +403,7 @@ int main(int argc, char *argv[])
 		log_error("no place for state: give --state-dir and --runtime-dir");
 		return EXIT_FAILURE;
 	}
-	r = run(&service);
+	r = service_run(&service);
 	service_deinit(&service);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

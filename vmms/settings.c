@@ -153,13 +153,13 @@ static const struct option options[] = {
 
 /* ---- Defaults ---- */
 
-static int path_set(char path[PATH_MAX], const char *directory, const char *rest)
+static int settings_path_set(char path[PATH_MAX], const char *directory, const char *rest)
 {
 	return snprintf(path, PATH_MAX, "%s%s", directory, rest) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* Beside us, as in a build directory; else where it is installed. */
-static int find_part(char path[PATH_MAX], const char *name, const char *installed)
+static int settings_find_part(char path[PATH_MAX], const char *name, const char *installed)
 {
 	ssize_t size = readlink("/proc/self/exe", path, PATH_MAX - strlen(name) - 1);
 	char *slash;
@@ -171,39 +171,41 @@ static int find_part(char path[PATH_MAX], const char *name, const char *installe
 		if (access(path, R_OK) == 0)
 			return 0;
 	}
-	return path_set(path, installed, "");
+	return settings_path_set(path, installed, "");
 }
 
-static int state_default(char path[PATH_MAX])
+static int settings_state_default(char path[PATH_MAX])
 {
 	if (geteuid() == 0)
-		return path_set(path, "/var/lib/vmms", "");
+		return settings_path_set(path, "/var/lib/vmms", "");
 	if (getenv("XDG_STATE_HOME"))
-		return path_set(path, getenv("XDG_STATE_HOME"), "/vmms");
-	return getenv("HOME") ? path_set(path, getenv("HOME"), "/.local/state/vmms") : -ENOENT;
+		return settings_path_set(path, getenv("XDG_STATE_HOME"), "/vmms");
+	return getenv("HOME") ? settings_path_set(path, getenv("HOME"), "/.local/state/vmms")
+			      : -ENOENT;
 }
 
-static int runtime_default(char path[PATH_MAX])
+static int settings_runtime_default(char path[PATH_MAX])
 {
 	if (geteuid() == 0)
-		return path_set(path, "/run/vmms", "");
-	return getenv("XDG_RUNTIME_DIR") ? path_set(path, getenv("XDG_RUNTIME_DIR"), "/vmms")
-					 : -ENOENT;
+		return settings_path_set(path, "/run/vmms", "");
+	return getenv("XDG_RUNTIME_DIR")
+		       ? settings_path_set(path, getenv("XDG_RUNTIME_DIR"), "/vmms")
+		       : -ENOENT;
 }
 
 /* Paths that no option has set. */
-static int fill_defaults(struct settings *settings)
+static int settings_fill_defaults(struct settings *settings)
 {
 	int r = 0;
 
 	if (settings->state_directory[0] == '\0')
-		r = state_default(settings->state_directory);
+		r = settings_state_default(settings->state_directory);
 	if (r == 0 && settings->runtime_directory[0] == '\0')
-		r = runtime_default(settings->runtime_directory);
+		r = settings_runtime_default(settings->runtime_directory);
 	if (r == 0 && settings->worker[0] == '\0')
-		r = find_part(settings->worker, "vmwp", VMMS_WORKER);
+		r = settings_find_part(settings->worker, "vmwp", VMMS_WORKER);
 	if (r == 0)
-		r = find_part(settings->image_guard, "image-guard.so", VMMS_IMAGE_GUARD);
+		r = settings_find_part(settings->image_guard, "image-guard.so", VMMS_IMAGE_GUARD);
 	settings->manager.state_directory = settings->state_directory;
 	settings->manager.runtime_directory = settings->runtime_directory;
 	settings->manager.worker = settings->worker;
@@ -213,8 +215,8 @@ static int fill_defaults(struct settings *settings)
 
 /* ---- Options ---- */
 
-static int read_timeout(const char *option, const char *text, unsigned minimum,
-			unsigned *ret_timeout)
+static int settings_read_timeout(const char *option, const char *text, unsigned minimum,
+				 unsigned *ret_timeout)
 {
 	uint64_t seconds;
 
@@ -227,7 +229,7 @@ static int read_timeout(const char *option, const char *text, unsigned minimum,
 	return 0;
 }
 
-static int read_port(const char *text, unsigned *ret_port)
+static int settings_read_port(const char *text, unsigned *ret_port)
 {
 	uint64_t port;
 
@@ -239,7 +241,7 @@ static int read_port(const char *text, unsigned *ret_port)
 	return 0;
 }
 
-static int read_users(const char *text, struct worker_users *ret_users)
+static int settings_read_users(const char *text, struct worker_users *ret_users)
 {
 	if (worker_users_parse(text, ret_users) == 0)
 		return 0;
@@ -248,7 +250,7 @@ static int read_users(const char *text, struct worker_users *ret_users)
 	return SETTINGS_E_USAGE;
 }
 
-static int read_units(const char *text, enum units_mode *ret_mode)
+static int settings_read_units(const char *text, enum units_mode *ret_mode)
 {
 	static const char *const modes[] = {
 		[UNITS_AUTO] = "auto", [UNITS_ALWAYS] = "always", [UNITS_NEVER] = "never"
@@ -264,7 +266,7 @@ static int read_units(const char *text, enum units_mode *ret_mode)
 	return SETTINGS_E_USAGE;
 }
 
-static int read_apparmor(const char *text, enum apparmor_mode *ret_mode)
+static int settings_read_apparmor(const char *text, enum apparmor_mode *ret_mode)
 {
 	if (apparmor_mode_parse(text, ret_mode) == 0)
 		return 0;
@@ -272,7 +274,7 @@ static int read_apparmor(const char *text, enum apparmor_mode *ret_mode)
 	return SETTINGS_E_USAGE;
 }
 
-static int read_quota(struct quota *quota, enum quota_kind kind, const char *text)
+static int settings_read_quota(struct quota *quota, enum quota_kind kind, const char *text)
 {
 	if (quota_parse(kind, text, &quota->limits[kind]) == 0)
 		return 0;
@@ -282,18 +284,18 @@ static int read_quota(struct quota *quota, enum quota_kind kind, const char *tex
 }
 
 /* Only root may become somebody else. */
-static struct worker_users default_users(void)
+static struct worker_users settings_default_users(void)
 {
 	return geteuid() == 0 ? (struct worker_users){ WORKER_USERS_FIRST, WORKER_USERS_LAST,
 						       WORKER_USERS_FIRST }
 			      : (struct worker_users){ 0 };
 }
 
-static int read_option(struct settings *settings, int option)
+static int settings_read_option(struct settings *settings, int option)
 {
 	if (option >= OPTION_QUOTA && option <= OPTION_QUOTA_LAST)
-		return read_quota(&settings->manager.quota,
-				  (enum quota_kind)(option - OPTION_QUOTA), optarg);
+		return settings_read_quota(&settings->manager.quota,
+					   (enum quota_kind)(option - OPTION_QUOTA), optarg);
 	switch (option) {
 	case OPTION_SYSTEM:
 		settings->bus.scope = DBUS_SYSTEM;
@@ -306,11 +308,11 @@ static int read_option(struct settings *settings, int option)
 		settings->bus.address = optarg;
 		return 0;
 	case OPTION_STATE_DIR:
-		return path_set(settings->state_directory, optarg, "");
+		return settings_path_set(settings->state_directory, optarg, "");
 	case OPTION_RUNTIME_DIR:
-		return path_set(settings->runtime_directory, optarg, "");
+		return settings_path_set(settings->runtime_directory, optarg, "");
 	case OPTION_WORKER:
-		return path_set(settings->worker, optarg, "");
+		return settings_path_set(settings->worker, optarg, "");
 	case OPTION_HYPERVISOR:
 		settings->manager.hypervisor = optarg;
 		return 0;
@@ -321,33 +323,34 @@ static int read_option(struct settings *settings, int option)
 		settings->manager.image_server = optarg;
 		return 0;
 	case OPTION_APPARMOR:
-		return read_apparmor(optarg, &settings->manager.apparmor);
+		return settings_read_apparmor(optarg, &settings->manager.apparmor);
 	case OPTION_APPARMOR_PARSER:
 		settings->manager.apparmor_parser = optarg;
 		return 0;
 	case OPTION_WORKER_USERS:
-		return read_users(optarg, &settings->manager.users);
+		return settings_read_users(optarg, &settings->manager.users);
 	case OPTION_UNITS:
-		return read_units(optarg, &settings->units);
+		return settings_read_units(optarg, &settings->units);
 	case OPTION_GROUP:
 		settings->bus.group = optarg;
 		return 0;
 	case OPTION_SHUTDOWN_TIMEOUT:
-		return read_timeout("--shutdown-timeout", optarg, 0,
-				    &settings->manager.shutdown_timeout);
+		return settings_read_timeout("--shutdown-timeout", optarg, 0,
+					     &settings->manager.shutdown_timeout);
 	case OPTION_ANSWER_TIMEOUT:
-		return read_timeout("--answer-timeout", optarg, 0,
-				    &settings->manager.answer_timeout);
+		return settings_read_timeout("--answer-timeout", optarg, 0,
+					     &settings->manager.answer_timeout);
 	case OPTION_AUTHENTICATION_TIMEOUT:
-		return read_timeout("--authentication-timeout", optarg, 1,
-				    &settings->bus.authentication_timeout);
+		return settings_read_timeout("--authentication-timeout", optarg, 1,
+					     &settings->bus.authentication_timeout);
 	case OPTION_OPEN_TIMEOUT:
-		return read_timeout("--open-timeout", optarg, 0, &settings->manager.open_timeout);
+		return settings_read_timeout("--open-timeout", optarg, 0,
+					     &settings->manager.open_timeout);
 	case OPTION_KEEP_GUESTS:
 		settings->keep_guests = true;
 		return 0;
 	case OPTION_METRICS_PORT:
-		return read_port(optarg, &settings->metrics_port);
+		return settings_read_port(optarg, &settings->metrics_port);
 	case OPTION_CONFIG:
 		return 0; /* read already */
 	case OPTION_DEBUG:
@@ -368,22 +371,22 @@ static int read_option(struct settings *settings, int option)
 /* ---- The file ---- */
 
 /* Of these a file says nothing: which bus it is, and what ends at once. */
-static bool is_for_command_line(int option)
+static bool settings_is_for_command_line(int option)
 {
 	return option == OPTION_SYSTEM || option == OPTION_USER || option == OPTION_ADDRESS ||
 	       option == OPTION_CONFIG || option == OPTION_HELP || option == OPTION_VERSION;
 }
 
-static const struct option *find_setting(const char *name)
+static const struct option *settings_find_setting(const char *name)
 {
 	for (const struct option *row = options; row->name; row++) {
-		if (strcmp(row->name, name) == 0 && !is_for_command_line(row->val))
+		if (strcmp(row->name, name) == 0 && !settings_is_for_command_line(row->val))
 			return row;
 	}
 	return NULL;
 }
 
-static int set(struct settings *settings, const struct option *row, const char *value)
+static int settings_set(struct settings *settings, const struct option *row, const char *value)
 {
 	if (row->has_arg == no_argument && strcmp(value, "no") == 0)
 		return 0;
@@ -392,40 +395,40 @@ static int set(struct settings *settings, const struct option *row, const char *
 		return SETTINGS_E_USAGE;
 	}
 	optarg = (char *)value;
-	return read_option(settings, row->val);
+	return settings_read_option(settings, row->val);
 }
 
-static int found_setting(void *data, const char *name, const char *value, unsigned line)
+static int settings_found_setting(void *data, const char *name, const char *value, unsigned line)
 {
 	struct settings *settings = data;
-	const struct option *row = find_setting(name);
+	const struct option *row = settings_find_setting(name);
 	int r;
 
 	if (!row) {
 		fprintf(stderr, "vmms: there is no setting '%s'; vmms.conf(5) has all\n", name);
 		r = SETTINGS_E_USAGE;
 	} else {
-		r = set(settings, row, value);
+		r = settings_set(settings, row, value);
 	}
 	if (r == SETTINGS_E_USAGE)
 		fprintf(stderr, "vmms: (in %s, line %u)\n", settings->file, line);
 	return r;
 }
 
-static int read_text(struct settings *settings, size_t *ret_size)
+static int settings_read_text(struct settings *settings, size_t *ret_size)
 {
 	int r = file_read(settings->file, SETTINGS_FILE_MAX, &settings->file_text, ret_size);
 
 	return r == 0 && *ret_size > SETTINGS_FILE_MAX ? -EFBIG : r;
 }
 
-static int read_file(struct settings *settings, bool required)
+static int settings_read_file(struct settings *settings, bool required)
 {
 	unsigned line;
 	size_t size;
 	int r;
 
-	r = read_text(settings, &size);
+	r = settings_read_text(settings, &size);
 	/* A home that is another's, as su(1) leaves it, is none. */
 	if (!required && (r == -ENOENT || r == -ENOTDIR || (r == -EACCES && geteuid() != 0)))
 		return 0;
@@ -433,7 +436,7 @@ static int read_file(struct settings *settings, bool required)
 		fprintf(stderr, "vmms: cannot read %s: %s\n", settings->file, strerror(-r));
 		return SETTINGS_E_USAGE;
 	}
-	r = settings_file_parse(settings->file_text, size, found_setting, settings, &line);
+	r = settings_file_parse(settings->file_text, size, settings_found_setting, settings, &line);
 	if (r == -EINVAL) {
 		fprintf(stderr, "vmms: %s, line %u: not of the form 'name = value'\n",
 			settings->file, line);
@@ -442,17 +445,18 @@ static int read_file(struct settings *settings, bool required)
 	return r;
 }
 
-static int file_default(char path[PATH_MAX])
+static int settings_file_default(char path[PATH_MAX])
 {
 	if (geteuid() == 0)
-		return path_set(path, "/etc/vmms/vmms.conf", "");
+		return settings_path_set(path, "/etc/vmms/vmms.conf", "");
 	if (getenv("XDG_CONFIG_HOME"))
-		return path_set(path, getenv("XDG_CONFIG_HOME"), "/vmms/vmms.conf");
-	return getenv("HOME") ? path_set(path, getenv("HOME"), "/.config/vmms/vmms.conf") : 0;
+		return settings_path_set(path, getenv("XDG_CONFIG_HOME"), "/vmms/vmms.conf");
+	return getenv("HOME") ? settings_path_set(path, getenv("HOME"), "/.config/vmms/vmms.conf")
+			      : 0;
 }
 
 /* The command line says where it is, and is read itself when that has been. */
-static int find_and_read_file(int argc, char *argv[], struct settings *settings)
+static int settings_find_and_read_file(int argc, char *argv[], struct settings *settings)
 {
 	const char *named = NULL;
 	int option, r;
@@ -464,8 +468,9 @@ static int find_and_read_file(int argc, char *argv[], struct settings *settings)
 		if (option == OPTION_CONFIG)
 			named = optarg;
 	}
-	r = named ? path_set(settings->file, named, "") : file_default(settings->file);
-	return r < 0 || settings->file[0] == '\0' ? r : read_file(settings, named);
+	r = named ? settings_path_set(settings->file, named, "")
+		  : settings_file_default(settings->file);
+	return r < 0 || settings->file[0] == '\0' ? r : settings_read_file(settings, named);
 }
 
 int settings_read(int argc, char *argv[], struct settings *settings)
@@ -481,18 +486,18 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 						    .image_server = "/usr/bin/qemu-storage-daemon",
 						    .apparmor = APPARMOR_OFF,
 						    .apparmor_parser = "/usr/sbin/apparmor_parser",
-						    .users = default_users(),
+						    .users = settings_default_users(),
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
 						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT } };
 	quota_set_defaults(&settings->manager.quota);
-	r = find_and_read_file(argc, argv, settings);
+	r = settings_find_and_read_file(argc, argv, settings);
 	if (r != 0)
 		return r;
 	opterr = 1;
 	optind = 0; /* from the beginning */
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		r = read_option(settings, option);
+		r = settings_read_option(settings, option);
 		if (r != 0)
 			return r;
 	}
@@ -501,5 +506,5 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 			argv[optind]);
 		return SETTINGS_E_USAGE;
 	}
-	return fill_defaults(settings);
+	return settings_fill_defaults(settings);
 }

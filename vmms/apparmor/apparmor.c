@@ -41,7 +41,7 @@ int apparmor_mode_parse(const char *text, enum apparmor_mode *ret_mode)
 	return -EINVAL;
 }
 
-static bool kernel_has_it(void)
+static bool apparmor_kernel_has_it(void)
 {
 	AUTO_CLOSE int fd = open(MODULE, O_RDONLY | O_CLOEXEC);
 	char answer;
@@ -51,7 +51,7 @@ static bool kernel_has_it(void)
 
 const char *apparmor_obstacle(const char *parser)
 {
-	if (!kernel_has_it())
+	if (!apparmor_kernel_has_it())
 		return "the kernel has no AppArmor, or it is switched off there";
 	if (geteuid() != 0)
 		return "profiles are loaded by root alone";
@@ -75,7 +75,7 @@ struct message {
 	char problem[APPARMOR_PROBLEM_MAX];
 };
 
-static int PRINTF_LIKE(2, 3) fail(struct message *message, const char *format, ...)
+static int PRINTF_LIKE(2, 3) apparmor_fail(struct message *message, const char *format, ...)
 {
 	va_list arguments;
 
@@ -85,8 +85,8 @@ static int PRINTF_LIKE(2, 3) fail(struct message *message, const char *format, .
 	return -1;
 }
 
-_Noreturn static void run_parser(const char *parser, const char *action, const char *path,
-				 int output)
+_Noreturn static void apparmor_run_parser(const char *parser, const char *action, const char *path,
+					  int output)
 {
 	char *const arguments[] = { (char *)parser, (char *)action, (char *)"--skip-cache",
 				    (char *)path, NULL };
@@ -103,7 +103,7 @@ _Noreturn static void run_parser(const char *parser, const char *action, const c
 }
 
 /* As much of it as there is room for, in one line; what is behind is read and lost. */
-static void read_words(int fd, char words[APPARMOR_PROBLEM_MAX / 2])
+static void apparmor_read_words(int fd, char words[APPARMOR_PROBLEM_MAX / 2])
 {
 	size_t room = APPARMOR_PROBLEM_MAX / 2 - 1, size = 0;
 	char lost[4096];
@@ -124,62 +124,65 @@ static void read_words(int fd, char words[APPARMOR_PROBLEM_MAX / 2])
 	}
 }
 
-static int parse(const char *parser, const char *action, const char *path, struct message *message)
+static int apparmor_parse(const char *parser, const char *action, const char *path,
+			  struct message *message)
 {
 	char words[APPARMOR_PROBLEM_MAX / 2];
 	int pipes[2], status;
 	pid_t pid;
 
 	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return fail(message, "%s", strerror(errno));
+		return apparmor_fail(message, "%s", strerror(errno));
 	pid = fork();
 	if (pid < 0)
-		return fail(message, "%s", strerror(errno));
+		return apparmor_fail(message, "%s", strerror(errno));
 	if (pid == 0)
-		run_parser(parser, action, path, pipes[1]);
+		apparmor_run_parser(parser, action, path, pipes[1]);
 	close(pipes[1]);
-	read_words(pipes[0], words);
+	apparmor_read_words(pipes[0], words);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	return fail(message, "%s %s: %s", parser, action,
-		    words[0] != '\0' ? words : "it failed and did not say why");
+	return apparmor_fail(message, "%s %s: %s", parser, action,
+			     words[0] != '\0' ? words : "it failed and did not say why");
 }
 
-static void make_path(const struct apparmor_config *config, const char *name, char path[PATH_MAX])
+static void apparmor_make_path(const struct apparmor_config *config, const char *name,
+			       char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s/" APPARMOR_FOLDER "/%s", config->runtime_directory, name);
 }
 
 /* AppArmor goes by where a file is. One that is missing is not executed. */
-static const char *resolve(const char *path, char room[PATH_MAX])
+static const char *apparmor_resolve(const char *path, char room[PATH_MAX])
 {
 	return realpath(path, room) ? room : path;
 }
 
-static int write_text(const struct work *work, const char *path, struct message *message)
+static int apparmor_write_text(const struct work *work, const char *path, struct message *message)
 {
 	const struct apparmor_programs *programs = &work->config->programs;
 	static char room[4][PATH_MAX], text[APPARMOR_PROFILE_SIZE];
 	const struct apparmor_programs resolved = {
-		.worker = resolve(programs->worker, room[0]),
-		.image_server = resolve(programs->image_server, room[1]),
-		.image_guard = resolve(programs->image_guard, room[2]),
-		.passt = resolve(programs->passt, room[3]),
+		.worker = apparmor_resolve(programs->worker, room[0]),
+		.image_server = apparmor_resolve(programs->image_server, room[1]),
+		.image_guard = apparmor_resolve(programs->image_guard, room[2]),
+		.passt = apparmor_resolve(programs->passt, room[3]),
 	};
 	int r = apparmor_profile_write(work->name, &resolved, text);
 
 	if (r < 0)
-		return fail(message, "%s",
-			    r == -EINVAL ? "the path of a program (worker, image-server, passt) "
-					   "has characters other than letters, digits and "
-					   "/._+-=~ and space"
-					 : "paths of programs are too long");
+		return apparmor_fail(
+			message, "%s",
+			r == -EINVAL ? "the path of a program (worker, image-server, passt) "
+				       "has characters other than letters, digits and "
+				       "/._+-=~ and space"
+				     : "paths of programs are too long");
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		return fail(message, "%s: %s", path, strerror(errno));
+		return apparmor_fail(message, "%s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -189,38 +192,38 @@ static void load(int socket, void *data)
 	struct message message = { .problem = "" };
 	char folder[PATH_MAX], path[PATH_MAX];
 
-	make_path(work->config, "", folder);
-	make_path(work->config, work->name, path);
+	apparmor_make_path(work->config, "", folder);
+	apparmor_make_path(work->config, work->name, path);
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
-		fail(&message, "%s: %s", folder, strerror(errno));
-	else if (write_text(work, path, &message) == 0)
-		(void)parse(work->config->parser, "--replace", path, &message);
+		apparmor_fail(&message, "%s: %s", folder, strerror(errno));
+	else if (apparmor_write_text(work, path, &message) == 0)
+		(void)apparmor_parse(work->config->parser, "--replace", path, &message);
 	if (message.problem[0] != '\0')
 		(void)unlink(path);
 	errand_send(socket, &message, sizeof(message), -1);
 }
 
-static void remove_one(const struct work *work, const char *name, int socket)
+static void apparmor_remove_one(const struct work *work, const char *name, int socket)
 {
 	struct message message = { .problem = "" };
 	char path[PATH_MAX];
 
-	make_path(work->config, name, path);
+	apparmor_make_path(work->config, name, path);
 	if (access(path, F_OK) < 0)
 		return; /* it did not come to that */
-	if (parse(work->config->parser, "--remove", path, &message) < 0)
+	if (apparmor_parse(work->config->parser, "--remove", path, &message) < 0)
 		errand_send(socket, &message, sizeof(message), -1);
 	(void)unlink(path);
 }
 
-static void unload(int socket, void *data)
+static void apparmor_unload(int socket, void *data)
 {
 	const struct work *work = data;
 
-	remove_one(work, work->name, socket);
+	apparmor_remove_one(work, work->name, socket);
 }
 
-static void unload_stale(int socket, void *data)
+static void apparmor_unload_stale(int socket, void *data)
 {
 	const struct work *work = data;
 	const struct dirent *entry;
@@ -228,12 +231,12 @@ static void unload_stale(int socket, void *data)
 	uint64_t number;
 	DIR *directory;
 
-	make_path(work->config, "", folder);
+	apparmor_make_path(work->config, "", folder);
 	directory = opendir(folder);
 	while (directory && (entry = readdir(directory))) {
 		if (apparmor_profile_number(entry->d_name, &number) == 0 && number < work->now &&
 		    !work->is_used(work->data, entry->d_name))
-			remove_one(work, entry->d_name, socket);
+			apparmor_remove_one(work, entry->d_name, socket);
 	}
 }
 
@@ -248,7 +251,8 @@ struct apparmor_load {
 	char problem[APPARMOR_PROBLEM_MAX];
 };
 
-static void take_problem(const void *bytes, size_t size, int fd, char problem[APPARMOR_PROBLEM_MAX])
+static void apparmor_take_problem(const void *bytes, size_t size, int fd,
+				  char problem[APPARMOR_PROBLEM_MAX])
 {
 	const struct message *message = bytes;
 
@@ -259,15 +263,15 @@ static void take_problem(const void *bytes, size_t size, int fd, char problem[AP
 			    strnlen(message->problem, sizeof(message->problem)));
 }
 
-static void load_heard(void *owner, const void *bytes, size_t size, int fd)
+static void apparmor_load_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct apparmor_load *load = owner;
 
 	load->heard = true;
-	take_problem(bytes, size, fd, load->problem);
+	apparmor_take_problem(bytes, size, fd, load->problem);
 }
 
-static void load_ended(void *owner, int result)
+static void apparmor_load_ended(void *owner, int result)
 {
 	struct apparmor_load *load = owner;
 
@@ -282,8 +286,8 @@ static void load_ended(void *owner, int result)
 	apparmor_load_free(load);
 }
 
-static const struct errand_callbacks load_callbacks = { .message = load_heard,
-							.ended = load_ended };
+static const struct errand_callbacks load_callbacks = { .message = apparmor_load_heard,
+							.ended = apparmor_load_ended };
 
 int apparmor_load(struct errands *errands, const struct apparmor_config *config, const char *name,
 		  apparmor_loaded_fn loaded, void *data, struct apparmor_load **ret_load)
@@ -327,25 +331,25 @@ void apparmor_load_free(struct apparmor_load *load)
 
 /* ---- Removing ---- */
 
-static void remove_heard(void *owner, const void *bytes, size_t size, int fd)
+static void apparmor_remove_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	char problem[APPARMOR_PROBLEM_MAX];
 
-	take_problem(bytes, size, fd, problem);
+	apparmor_take_problem(bytes, size, fd, problem);
 	log_warning("a profile of AppArmor is not removed: %s", problem);
 }
 
-static void remove_ended(void *owner, int result)
+static void apparmor_remove_ended(void *owner, int result)
 {
 	if (result == -ETIMEDOUT)
 		log_warning("profiles of AppArmor are not removed: apparmor_parser does not end");
 }
 
-static const struct errand_callbacks remove_callbacks = { .message = remove_heard,
-							  .ended = remove_ended };
+static const struct errand_callbacks remove_callbacks = { .message = apparmor_remove_heard,
+							  .ended = apparmor_remove_ended };
 
-static void start_removal(struct errands *errands, const struct apparmor_config *config,
-			  void (*run)(int, void *), struct work *work)
+static void apparmor_start_removal(struct errands *errands, const struct apparmor_config *config,
+				   void (*run)(int, void *), struct work *work)
 {
 	const struct errand_config removal = { .whose = WHOSE,
 					       .timeout = config->timeout,
@@ -364,7 +368,7 @@ void apparmor_remove(struct errands *errands, const struct apparmor_config *conf
 {
 	struct work work = { .config = config, .name = name };
 
-	start_removal(errands, config, unload, &work);
+	apparmor_start_removal(errands, config, apparmor_unload, &work);
 }
 
 uint64_t apparmor_next_number(void)
@@ -382,5 +386,5 @@ void apparmor_remove_stale(struct errands *errands, const struct apparmor_config
 		.config = config, .is_used = is_used, .data = data, .now = apparmor_next_number()
 	};
 
-	start_removal(errands, config, unload_stale, &work);
+	apparmor_start_removal(errands, config, apparmor_unload_stale, &work);
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int set_address(const struct dbus_settings *settings, sd_bus *bus)
+static int connection_set_address(const struct dbus_settings *settings, sd_bus *bus)
 {
 	const char *address = settings->address, *folder = getenv("XDG_RUNTIME_DIR");
 	char path[PATH_MAX];
@@ -35,7 +35,7 @@ int dbus_open(const struct dbus_settings *settings, bool descriptors, sd_bus **r
 	if (r >= 0)
 		r = sd_bus_set_description(bus, "vmms");
 	if (r >= 0)
-		r = set_address(settings, bus);
+		r = connection_set_address(settings, bus);
 	if (r >= 0)
 		r = sd_bus_set_bus_client(bus, true);
 	if (r >= 0)

@@ -54,7 +54,8 @@ union descriptor {
 	struct cmsghdr align;
 };
 
-static ssize_t send_pieces(int socket, const struct iovec *pieces, size_t count, int fd, int flags)
+static ssize_t errand_send_pieces(int socket, const struct iovec *pieces, size_t count, int fd,
+				  int flags)
 {
 	union descriptor control = { 0 };
 	struct msghdr message = { .msg_iov = (struct iovec *)pieces, .msg_iovlen = count };
@@ -76,7 +77,7 @@ void errand_send(int socket, const void *bytes, size_t size, int fd)
 {
 	const struct iovec piece = { (void *)bytes, size };
 
-	while (send_pieces(socket, &piece, 1, fd, 0) < 0) {
+	while (errand_send_pieces(socket, &piece, 1, fd, 0) < 0) {
 		if (errno != EINTR)
 			_exit(1);
 	}
@@ -86,10 +87,10 @@ int errand_pass(int socket, int fd)
 {
 	const struct iovec piece = { "", 1 };
 
-	return send_pieces(socket, &piece, 1, fd, MSG_DONTWAIT) < 0 ? -errno : 0;
+	return errand_send_pieces(socket, &piece, 1, fd, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
-static int take_descriptor(struct msghdr *message)
+static int errand_take_descriptor(struct msghdr *message)
 {
 	struct cmsghdr *header = CMSG_FIRSTHDR(message);
 	int fd;
@@ -111,17 +112,17 @@ ssize_t errand_receive(int socket, void *bytes, size_t size, int flags, int *ret
 				  .msg_controllen = sizeof(control.space) };
 	ssize_t received = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
 
-	*ret_fd = received < 0 ? -1 : take_descriptor(&message);
+	*ret_fd = received < 0 ? -1 : errand_take_descriptor(&message);
 	return received < 0 ? -errno : received;
 }
 
-static int by_number(const void *a, const void *b)
+static int errand_by_number(const void *a, const void *b)
 {
 	return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b;
 }
 
 /* Locks of the daemon's and its bus are not to last as long as we may. */
-static void close_others(const struct errand_config *config, int socket)
+static void errand_close_others(const struct errand_config *config, int socket)
 {
 	int *kept = calloc(config->kept_count + 1, sizeof(*kept));
 	unsigned next = STDERR_FILENO + 1;
@@ -131,7 +132,7 @@ static void close_others(const struct errand_config *config, int socket)
 	kept[0] = socket;
 	for (size_t i = 0; i < config->kept_count; i++)
 		kept[i + 1] = config->kept[i];
-	qsort(kept, config->kept_count + 1, sizeof(*kept), by_number);
+	qsort(kept, config->kept_count + 1, sizeof(*kept), errand_by_number);
 	for (size_t i = 0; i <= config->kept_count; i++) {
 		if ((unsigned)kept[i] > next)
 			(void)close_range(next, (unsigned)kept[i] - 1, 0);
@@ -141,7 +142,8 @@ static void close_others(const struct errand_config *config, int socket)
 	free(kept);
 }
 
-_Noreturn static void run_process(const struct errand_config *config, int socket, pid_t parent)
+_Noreturn static void errand_run_process(const struct errand_config *config, int socket,
+					 pid_t parent)
 {
 	sigset_t none;
 
@@ -151,14 +153,14 @@ _Noreturn static void run_process(const struct errand_config *config, int socket
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	close_others(config, socket);
+	errand_close_others(config, socket);
 	config->work(socket, config->data);
 	_exit(0);
 }
 
 /* ---- The end ---- */
 
-static void dispose(struct errand *errand)
+static void errand_dispose(struct errand *errand)
 {
 	list_unlink(&errand->link);
 	sd_event_source_disable_unref(errand->socket_source);
@@ -171,7 +173,7 @@ static void dispose(struct errand *errand)
 }
 
 /* Whoever waits is told; what is left is to wait for the process. */
-static void conclude(struct errand *errand, int result)
+static void errand_conclude(struct errand *errand, int result)
 {
 	const struct errand_callbacks *callbacks = errand->callbacks;
 	void *owner = errand->owner;
@@ -181,14 +183,14 @@ static void conclude(struct errand *errand, int result)
 	errand->timer = sd_event_source_disable_unref(errand->timer);
 	close_fdp(&errand->socket);
 	if (errand->reaped)
-		dispose(errand);
+		errand_dispose(errand);
 	else
 		(void)pidfd_send_signal(errand->pidfd, SIGKILL, NULL, 0);
 	if (callbacks)
 		callbacks->ended(owner, result);
 }
 
-static int process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+static int errand_process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct errand *errand = data;
 
@@ -197,29 +199,29 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 	errand->pidfd_source = sd_event_source_disable_unref(errand->pidfd_source);
 	/* Else there may be more to read, and the end of it is sure to come. */
 	if (!errand->callbacks)
-		dispose(errand);
+		errand_dispose(errand);
 	return 0;
 }
 
-static int overdue(sd_event_source *source, uint64_t usec, void *data)
+static int errand_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct errand *errand = data;
 
-	conclude(errand, errand->cancelled ? -ECANCELED : -ETIMEDOUT);
+	errand_conclude(errand, errand->cancelled ? -ECANCELED : -ETIMEDOUT);
 	return 0;
 }
 
-static int set_timer(struct errand *errand, uint64_t microseconds)
+static int errand_set_timer(struct errand *errand, uint64_t microseconds)
 {
 	errand->timer = sd_event_source_disable_unref(errand->timer);
 	return sd_event_add_time_relative(errand->errands->loop, &errand->timer, CLOCK_MONOTONIC,
-					  microseconds, 0, overdue, errand);
+					  microseconds, 0, errand_overdue, errand);
 }
 
 void errand_cancel(struct errand *errand)
 {
 	errand->cancelled = true;
-	if (set_timer(errand, 0) < 0)
+	if (errand_set_timer(errand, 0) < 0)
 		(void)pidfd_send_signal(errand->pidfd, SIGKILL, NULL, 0);
 }
 
@@ -228,13 +230,13 @@ void errand_free(struct errand *errand)
 	if (!errand)
 		return;
 	errand->callbacks = NULL;
-	conclude(errand, -ECANCELED);
+	errand_conclude(errand, -ECANCELED);
 }
 
 /* ---- What it says ---- */
 
 /* One at a time: there may be more than is good for others who wait for the loop. */
-static int socket_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int errand_socket_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct errand *errand = data;
 	_Alignas(8) char bytes[ERRAND_MESSAGE_MAX];
@@ -244,13 +246,13 @@ static int socket_ready(sd_event_source *source, int fd, uint32_t events, void *
 	if (size > 0)
 		errand->callbacks->message(errand->owner, bytes, (size_t)size, descriptor);
 	else if (size != -EAGAIN && size != -EINTR)
-		conclude(errand, 0);
+		errand_conclude(errand, 0);
 	return 0;
 }
 
 int errand_tell(struct errand *errand, const struct iovec *pieces, size_t count, int fd)
 {
-	return send_pieces(errand->socket, pieces, count, fd, MSG_DONTWAIT) < 0 ? -errno : 0;
+	return errand_send_pieces(errand->socket, pieces, count, fd, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
 /* ---- The beginning ---- */
@@ -278,23 +280,23 @@ int errand_blame(struct errand *errand, const char *whose)
 	return 0;
 }
 
-static int watch(struct errand *errand, unsigned timeout)
+static int errand_watch(struct errand *errand, unsigned timeout)
 {
 	sd_event *loop = errand->errands->loop;
 	int r;
 
-	r = sd_event_add_io(loop, &errand->socket_source, errand->socket, EPOLLIN, socket_ready,
-			    errand);
+	r = sd_event_add_io(loop, &errand->socket_source, errand->socket, EPOLLIN,
+			    errand_socket_ready, errand);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(loop, &errand->pidfd_source, errand->pidfd, EPOLLIN, process_ended,
-			    errand);
+	r = sd_event_add_io(loop, &errand->pidfd_source, errand->pidfd, EPOLLIN,
+			    errand_process_ended, errand);
 	if (r < 0 || timeout == 0)
 		return r;
-	return set_timer(errand, timeout * UINT64_C(1000000));
+	return errand_set_timer(errand, timeout * UINT64_C(1000000));
 }
 
-static int run(struct errand *errand, const struct errand_config *config)
+static int errand_run(struct errand *errand, const struct errand_config *config)
 {
 	int sockets[2], r;
 	pid_t parent = getpid(), pid;
@@ -307,9 +309,9 @@ static int run(struct errand *errand, const struct errand_config *config)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		run_process(config, far, parent);
+		errand_run_process(config, far, parent);
 	errand->pidfd = pidfd_open(pid, 0);
-	r = errand->pidfd < 0 ? -errno : watch(errand, config->timeout);
+	r = errand->pidfd < 0 ? -errno : errand_watch(errand, config->timeout);
 	if (r < 0) {
 		kill(pid, SIGKILL);
 		process_reap(errand->errands->loop, TAKE_FD(errand->pidfd));
@@ -334,9 +336,9 @@ int errand_new(struct errands *errands, const struct errand_config *config,
 	errand->callbacks = config->callbacks;
 	errand->owner = config->owner;
 	errand->whose = strdup(config->whose);
-	r = errand->whose ? run(errand, config) : -ENOMEM;
+	r = errand->whose ? errand_run(errand, config) : -ENOMEM;
 	if (r < 0) {
-		dispose(errand);
+		errand_dispose(errand);
 		return r;
 	}
 	list_append(&errands->list, &errand->link);
@@ -373,7 +375,7 @@ void errands_free(struct errands *errands)
 		if (errand->callbacks)
 			errand->callbacks->ended(errand->owner, -ECANCELED);
 		(void)pidfd_send_signal(errand->pidfd, SIGKILL, NULL, 0);
-		dispose(errand);
+		errand_dispose(errand);
 	}
 	sd_event_unref(errands->loop);
 	free(errands);

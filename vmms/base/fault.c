@@ -23,7 +23,7 @@ static const char *const names[] = {
 };
 
 /* Of the file: its first line, and how many there are. */
-static void read_file(int fd, unsigned long *ret_number, unsigned long *ret_lines)
+static void fault_read_file(int fd, unsigned long *ret_number, unsigned long *ret_lines)
 {
 	AUTO_FREE char *text = calloc(1, FAULT_FILE_MAX);
 	ssize_t size = text ? read(fd, text, FAULT_FILE_MAX - 1) : -1;
@@ -42,7 +42,7 @@ void fault_point(enum fault_step step)
 
 	if (fd < 0)
 		return;
-	read_file(fd, &number, &lines);
+	fault_read_file(fd, &number, &lines);
 	dprintf(fd, "%s\n", names[step]);
 	if (number > 0 && lines == number)
 		kill(getpid(), SIGKILL);

@@ -29,7 +29,7 @@ struct file_name {
 	char text[FOLDER_NAME_MAX + 16];
 };
 
-static struct file_name file_name(const char *name)
+static struct file_name folder_file_name(const char *name)
 {
 	struct file_name file;
 
@@ -37,7 +37,7 @@ static struct file_name file_name(const char *name)
 	return file;
 }
 
-static struct file_name staged_name(const char *name)
+static struct file_name folder_staged_name(const char *name)
 {
 	struct file_name file;
 
@@ -45,7 +45,7 @@ static struct file_name staged_name(const char *name)
 	return file;
 }
 
-static int make_folders(const char *path)
+static int folder_make_folders(const char *path)
 {
 	char part[PATH_MAX];
 
@@ -60,25 +60,25 @@ static int make_folders(const char *path)
 	return 0;
 }
 
-static bool ends_in(const char *text, const char *suffix)
+static bool folder_ends_in(const char *text, const char *suffix)
 {
 	size_t length = strlen(text), suffix_length = strlen(suffix);
 
 	return length > suffix_length && strcmp(text + length - suffix_length, suffix) == 0;
 }
 
-static int is_staged_file(const struct dirent *entry)
+static int folder_is_staged_file(const struct dirent *entry)
 {
-	return entry->d_name[0] == '.' && ends_in(entry->d_name, STAGED_SUFFIX);
+	return entry->d_name[0] == '.' && folder_ends_in(entry->d_name, STAGED_SUFFIX);
 }
 
 /* Leftovers of a daemon that was killed before it committed. */
-static int remove_staged(struct folder *folder)
+static int folder_remove_staged(struct folder *folder)
 {
 	struct dirent **files;
 	int count, r = 0;
 
-	count = scandir(folder->path, &files, is_staged_file, NULL);
+	count = scandir(folder->path, &files, folder_is_staged_file, NULL);
 	if (count < 0)
 		return -errno;
 	for (int i = 0; i < count; i++) {
@@ -94,7 +94,7 @@ static int remove_staged(struct folder *folder)
  * For a moment after a daemon was killed, a process that it was just about to start may still hold
  * what the daemon had open.
  */
-static int lock(int fd)
+static int folder_lock(int fd)
 {
 	const struct timespec pause = { .tv_nsec = 1000000000 / LOCK_TRIES };
 
@@ -120,16 +120,16 @@ int folder_open(const char *path, const char *name, struct folder **ret_folder)
 		folder->path = NULL;
 		return -ENOMEM;
 	}
-	r = make_folders(folder->path);
+	r = folder_make_folders(folder->path);
 	if (r < 0)
 		return r;
 	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder->fd < 0)
 		return -errno;
-	r = lock(folder->fd);
+	r = folder_lock(folder->fd);
 	if (r < 0)
 		return r;
-	r = remove_staged(folder);
+	r = folder_remove_staged(folder);
 	if (r < 0)
 		return r;
 	*ret_folder = TAKE_PTR(folder);
@@ -159,14 +159,14 @@ char *folder_file_path(const struct folder *folder, const char *name)
 
 bool folder_has(const struct folder *folder, const char *name)
 {
-	return faccessat(folder->fd, file_name(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return faccessat(folder->fd, folder_file_name(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 struct folder_stamp folder_stamp(const struct folder *folder, const char *name)
 {
 	struct stat status;
 
-	if (fstatat(folder->fd, file_name(name).text, &status, 0) < 0)
+	if (fstatat(folder->fd, folder_file_name(name).text, &status, 0) < 0)
 		return (struct folder_stamp){ 0 };
 	return (struct folder_stamp){ .device = status.st_dev,
 				      .file = status.st_ino,
@@ -177,13 +177,14 @@ struct folder_stamp folder_stamp(const struct folder *folder, const char *name)
 
 /* ---- Reading ---- */
 
-static int is_file_of_ours(const struct dirent *entry)
+static int folder_is_file_of_ours(const struct dirent *entry)
 {
-	return entry->d_name[0] != '.' && ends_in(entry->d_name, SUFFIX);
+	return entry->d_name[0] != '.' && folder_ends_in(entry->d_name, SUFFIX);
 }
 
-static int found_file(struct folder *folder, const char *file,
-		      int (*found)(void *data, const char *name, const char *path), void *data)
+static int folder_found_file(struct folder *folder, const char *file,
+			     int (*found)(void *data, const char *name, const char *path),
+			     void *data)
 {
 	AUTO_FREE char *name = strndup(file, strlen(file) - strlen(SUFFIX));
 	AUTO_FREE char *path = name ? folder_file_path(folder, name) : NULL;
@@ -197,12 +198,12 @@ int folder_each(struct folder *folder, int (*found)(void *data, const char *name
 	struct dirent **files;
 	int count, r = 0;
 
-	count = scandir(folder->path, &files, is_file_of_ours, alphasort);
+	count = scandir(folder->path, &files, folder_is_file_of_ours, alphasort);
 	if (count < 0)
 		return -errno;
 	for (int i = 0; i < count; i++) {
 		if (r == 0)
-			r = found_file(folder, files[i]->d_name, found, data);
+			r = folder_found_file(folder, files[i]->d_name, found, data);
 		free(files[i]);
 	}
 	free(files);
@@ -211,7 +212,7 @@ int folder_each(struct folder *folder, int (*found)(void *data, const char *name
 
 /* ---- Writing ---- */
 
-static int write_all(int fd, const char *text, size_t size)
+static int folder_write_all(int fd, const char *text, size_t size)
 {
 	ssize_t n;
 
@@ -227,7 +228,7 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
-static int write_durably(int fd, struct json_object *tree)
+static int folder_write_durably(int fd, struct json_object *tree)
 {
 	const char *text;
 	int r;
@@ -237,9 +238,9 @@ static int write_durably(int fd, struct json_object *tree)
 							    JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text)
 		return -ENOMEM;
-	r = write_all(fd, text, strlen(text));
+	r = folder_write_all(fd, text, strlen(text));
 	if (r == 0)
-		r = write_all(fd, "\n", 1);
+		r = folder_write_all(fd, "\n", 1);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	return r;
@@ -250,12 +251,12 @@ int folder_stage(struct folder *folder, const char *name, struct json_object *tr
 	AUTO_CLOSE int fd = -1;
 	int r;
 
-	fd = openat(folder->fd, staged_name(name).text,
+	fd = openat(folder->fd, folder_staged_name(name).text,
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 	if (fd < 0)
 		return -errno;
 	fault_point(FAULT_FOLDER_OPENED_STAGED);
-	r = write_durably(fd, tree);
+	r = folder_write_durably(fd, tree);
 	if (r < 0)
 		folder_discard(folder, name);
 	fault_point(FAULT_FOLDER_WROTE_STAGED);
@@ -264,7 +265,8 @@ int folder_stage(struct folder *folder, const char *name, struct json_object *tr
 
 int folder_commit(struct folder *folder, const char *name)
 {
-	if (renameat(folder->fd, staged_name(name).text, folder->fd, file_name(name).text) < 0 ||
+	if (renameat(folder->fd, folder_staged_name(name).text, folder->fd,
+		     folder_file_name(name).text) < 0 ||
 	    fsync(folder->fd) < 0)
 		return -errno;
 	fault_point(FAULT_FOLDER_COMMITTED);
@@ -273,7 +275,7 @@ int folder_commit(struct folder *folder, const char *name)
 
 void folder_discard(struct folder *folder, const char *name)
 {
-	unlinkat(folder->fd, staged_name(name).text, 0);
+	unlinkat(folder->fd, folder_staged_name(name).text, 0);
 }
 
 int folder_save(struct folder *folder, const char *name, struct json_object *tree)
@@ -291,7 +293,7 @@ int folder_save(struct folder *folder, const char *name, struct json_object *tre
 
 int folder_delete(struct folder *folder, const char *name)
 {
-	if (unlinkat(folder->fd, file_name(name).text, 0) < 0 || fsync(folder->fd) < 0)
+	if (unlinkat(folder->fd, folder_file_name(name).text, 0) < 0 || fsync(folder->fd) < 0)
 		return -errno;
 	fault_point(FAULT_FOLDER_DELETED);
 	return 0;

@@ -119,7 +119,7 @@ int log_file_append(struct log_file *log, const void *bytes, size_t size)
 /* ---- Reading ---- */
 
 /* The last bytes of a file, into the end of a buffer. Return: their number; -errno. */
-static ssize_t read_end(const char *path, char *buffer, size_t size)
+static ssize_t file_read_end(const char *path, char *buffer, size_t size)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat status;
@@ -152,10 +152,10 @@ int log_file_read(const struct log_file *log, size_t size, char **ret_bytes, siz
 	buffer = malloc(size + 1);
 	if (!buffer)
 		return -ENOMEM;
-	new_size = read_end(log->path, buffer, size);
+	new_size = file_read_end(log->path, buffer, size);
 	if (new_size < 0)
 		return (int)new_size;
-	old_size = read_end(log->old_path, buffer, size - (size_t)new_size);
+	old_size = file_read_end(log->old_path, buffer, size - (size_t)new_size);
 	if (old_size < 0)
 		return (int)old_size;
 	*ret_size = (size_t)new_size + (size_t)old_size;

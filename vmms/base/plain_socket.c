@@ -30,7 +30,7 @@ void plain_socket_make(int socket)
 }
 
 /* Return: as recvmsg(2). */
-static ssize_t peek(int socket, void *bytes, size_t size, bool *ret_files)
+static ssize_t socket_peek(int socket, void *bytes, size_t size, bool *ret_files)
 {
 	struct iovec iov = { bytes, size };
 	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -45,13 +45,13 @@ bool plain_socket_brings_files(int socket)
 	bool files;
 	char byte;
 
-	return peek(socket, &byte, sizeof(byte), &files) >= 0 && files;
+	return socket_peek(socket, &byte, sizeof(byte), &files) >= 0 && files;
 }
 
 ssize_t plain_socket_receive(int socket, void *bytes, size_t size)
 {
 	bool files;
-	ssize_t seen = peek(socket, bytes, size, &files);
+	ssize_t seen = socket_peek(socket, bytes, size, &files);
 
 	if (seen > 0 && !files)
 		seen = recv(socket, bytes, (size_t)seen, MSG_DONTWAIT);
@@ -69,7 +69,7 @@ struct closing {
 };
 
 /* It may hold files that were sent before it was told to refuse them, or that it cannot refuse. */
-static bool may_hold_files(int fd)
+static bool socket_may_hold_files(int fd)
 {
 	socklen_t size = sizeof(int);
 	int domain = 0, passes = 1;
@@ -81,29 +81,31 @@ static bool may_hold_files(int fd)
 }
 
 /* In the process, until it is killed: the socket goes with it. */
-static void hold(int socket, void *data)
+static void socket_hold(int socket, void *data)
 {
 	while (true)
 		pause();
 }
 
-static void heard(void *owner, const void *bytes, size_t size, int fd)
+static void socket_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	close_fdp(&fd); /* nothing comes */
 }
 
-static void ended(void *owner, int result)
+static void socket_ended(void *owner, int result)
 {
 }
 
-static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+static const struct errand_callbacks callbacks = { .message = socket_heard, .ended = socket_ended };
 
 /* The process has a copy, so that the daemon's is not the last to be closed. */
-static int close_by_process(struct errands *errands, const char *whose, int fd)
+static int socket_close_by_process(struct errands *errands, const char *whose, int fd)
 {
-	const struct errand_config config = {
-		.whose = whose, .work = hold, .kept = &fd, .kept_count = 1, .callbacks = &callbacks
-	};
+	const struct errand_config config = { .whose = whose,
+					      .work = socket_hold,
+					      .kept = &fd,
+					      .kept_count = 1,
+					      .callbacks = &callbacks };
 	struct errand *errand;
 	int r = errand_new(errands, &config, &errand);
 
@@ -114,7 +116,7 @@ static int close_by_process(struct errands *errands, const char *whose, int fd)
 	return 0;
 }
 
-static void closing_free(void *data)
+static void socket_closing_free(void *data)
 {
 	struct closing *closing = data;
 
@@ -122,17 +124,17 @@ static void closing_free(void *data)
 	free(closing);
 }
 
-static int close_again(sd_event_source *source, uint64_t usec, void *data)
+static int socket_close_again(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct closing *closing = data;
 
-	if (close_by_process(closing->errands, closing->whose, closing->socket) == 0)
+	if (socket_close_by_process(closing->errands, closing->whose, closing->socket) == 0)
 		return sd_event_source_set_floating(source, false);
 	sd_event_source_set_time_relative(source, RETRY_INTERVAL);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int close_later(struct errands *errands, const char *whose, int fd)
+static int socket_close_later(struct errands *errands, const char *whose, int fd)
 {
 	struct closing *closing = calloc(1, sizeof(*closing));
 	sd_event_source *source;
@@ -143,13 +145,13 @@ static int close_later(struct errands *errands, const char *whose, int fd)
 	*closing = (struct closing){ errands, strdup(whose), fd };
 	r = closing->whose
 		    ? sd_event_add_time_relative(errands_loop(errands), &source, CLOCK_MONOTONIC,
-						 RETRY_INTERVAL, 0, close_again, closing)
+						 RETRY_INTERVAL, 0, socket_close_again, closing)
 		    : -ENOMEM;
 	if (r < 0) {
-		closing_free(closing);
+		socket_closing_free(closing);
 		return r;
 	}
-	(void)sd_event_source_set_destroy_callback(source, closing_free);
+	(void)sd_event_source_set_destroy_callback(source, socket_closing_free);
 	(void)sd_event_source_set_floating(source, true);
 	sd_event_source_unref(source);
 	return 0;
@@ -161,15 +163,15 @@ void plain_socket_close(struct errands *errands, const char *whose, int socket)
 
 	if (socket < 0)
 		return;
-	if (!errands || !may_hold_files(socket)) {
+	if (!errands || !socket_may_hold_files(socket)) {
 		close(socket);
 		return;
 	}
 	/* Who has the other end is to see at once that it is closed. */
 	(void)shutdown(socket, SHUT_RDWR);
-	if (close_by_process(errands, whose, socket) == 0)
+	if (socket_close_by_process(errands, whose, socket) == 0)
 		return;
-	r = close_later(errands, whose, socket);
+	r = socket_close_later(errands, whose, socket);
 	if (r < 0)
 		log_error("a connection is never closed: %s", strerror(-r));
 }

@@ -16,7 +16,7 @@
 
 #define FIELDS_AFTER_NAME 19 /* from the state, the third field, up to the start time, the 22nd */
 
-static int parse_start_time(const char *stat, uint64_t *ret_time)
+static int process_parse_start_time(const char *stat, uint64_t *ret_time)
 {
 	/* The name is in parentheses, and may have any of them inside. */
 	const char *at = strrchr(stat, ')');
@@ -44,7 +44,7 @@ int process_identify(pid_t pid, struct process *ret_process)
 	if (size < 0)
 		return -errno;
 	stat[size] = '\0';
-	r = parse_start_time(stat, &process.start_time);
+	r = process_parse_start_time(stat, &process.start_time);
 	if (r < 0)
 		return r;
 	*ret_process = process;

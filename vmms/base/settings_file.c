@@ -9,7 +9,7 @@
 #define BLANKS " \t\r"
 
 /* Cuts blanks off both ends. */
-static char *trim(char *text)
+static char *file_trim(char *text)
 {
 	size_t size;
 
@@ -21,14 +21,14 @@ static char *trim(char *text)
 }
 
 /* Names are those of options, as letters and dashes. */
-static bool is_name(const char *text)
+static bool file_is_name(const char *text)
 {
 	return text[0] != '\0' && text[strspn(text, "abcdefghijklmnopqrstuvwxyz-")] == '\0';
 }
 
-static int parse_line(char *text, settings_file_fn found, void *data, unsigned line)
+static int file_parse_line(char *text, settings_file_fn found, void *data, unsigned line)
 {
-	char *name = trim(text), *equals;
+	char *name = file_trim(text), *equals;
 
 	if (name[0] == '\0' || name[0] == '#')
 		return 0;
@@ -36,8 +36,8 @@ static int parse_line(char *text, settings_file_fn found, void *data, unsigned l
 	if (!equals)
 		return -EINVAL;
 	*equals = '\0';
-	name = trim(name);
-	return is_name(name) ? found(data, name, trim(equals + 1), line) : -EINVAL;
+	name = file_trim(name);
+	return file_is_name(name) ? found(data, name, file_trim(equals + 1), line) : -EINVAL;
 }
 
 int settings_file_parse(char *text, size_t size, settings_file_fn found, void *data,
@@ -53,7 +53,8 @@ int settings_file_parse(char *text, size_t size, settings_file_fn found, void *d
 		if (!next)
 			next = end;
 		*next = '\0';
-		r = strlen(at) == (size_t)(next - at) ? parse_line(at, found, data, line) : -EINVAL;
+		r = strlen(at) == (size_t)(next - at) ? file_parse_line(at, found, data, line)
+						      : -EINVAL;
 		if (r == -EINVAL)
 			*ret_line = line;
 		at = next + 1;

@@ -41,7 +41,7 @@
 
 /* ---- With the daemon's rights: folders ---- */
 
-static int open_folder(int parent, const char *name, int flags)
+static int folder_open_folder(int parent, const char *name, int flags)
 {
 	const struct open_how how = {
 		.flags = (uint64_t)flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
@@ -53,7 +53,7 @@ static int open_folder(int parent, const char *name, int flags)
 }
 
 /* The folder that the VMs' are in, and the name of this one. Return: a descriptor, -errno. */
-static int open_parent(const char *path, const char **ret_name)
+static int folder_open_parent(const char *path, const char **ret_name)
 {
 	const char *slash = strrchr(path, '/');
 	char parent[PATH_MAX];
@@ -69,7 +69,7 @@ static int open_parent(const char *path, const char **ret_name)
 }
 
 /* Ours, and for nobody else to enter. */
-static int seize(int folder)
+static int folder_seize(int folder)
 {
 	if (fchown(folder, geteuid(), getegid()) < 0)
 		return -errno;
@@ -78,7 +78,7 @@ static int seize(int folder)
 
 /* ---- With the daemon's rights: removing ---- */
 
-static void make_name(char name[static NAME_SIZE])
+static void folder_make_name(char name[static NAME_SIZE])
 {
 	static unsigned count;
 
@@ -86,12 +86,12 @@ static void make_name(char name[static NAME_SIZE])
 }
 
 /* Into the folder of what is removed, under a name that nothing there has. */
-static int move(int folder, const char *name, int removed)
+static int folder_move(int folder, const char *name, int removed)
 {
 	char other[NAME_SIZE];
 
 	do {
-		make_name(other);
+		folder_make_name(other);
 		if (renameat2(folder, name, removed, other, RENAME_NOREPLACE) == 0)
 			return 0;
 	} while (errno == EEXIST);
@@ -106,9 +106,9 @@ struct sweep {
 
 typedef void (*sweep_fn)(struct sweep *sweep, int folder, const char *name);
 
-static void each_entry(struct sweep *sweep, int folder, sweep_fn found)
+static void folder_each_entry(struct sweep *sweep, int folder, sweep_fn found)
 {
-	int copy = open_folder(folder, ".", O_RDONLY);
+	int copy = folder_open_folder(folder, ".", O_RDONLY);
 	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
 
@@ -123,20 +123,20 @@ static void each_entry(struct sweep *sweep, int folder, sweep_fn found)
 	closedir(entries);
 }
 
-static void remove_entry(struct sweep *sweep, int folder, const char *name)
+static void folder_remove_entry(struct sweep *sweep, int folder, const char *name)
 {
 	sweep->left--;
-	if (unlinkat(folder, name, 0) == 0 || move(folder, name, sweep->removed) == 0)
+	if (unlinkat(folder, name, 0) == 0 || folder_move(folder, name, sweep->removed) == 0)
 		sweep->progress = true;
 }
 
-static void remove_removed(struct sweep *sweep, int removed, const char *name)
+static void folder_remove_removed(struct sweep *sweep, int removed, const char *name)
 {
-	AUTO_CLOSE int folder = open_folder(removed, name, O_RDONLY);
+	AUTO_CLOSE int folder = folder_open_folder(removed, name, O_RDONLY);
 
 	sweep->left--;
-	if (folder >= 0 && seize(folder) == 0)
-		each_entry(sweep, folder, remove_entry);
+	if (folder >= 0 && folder_seize(folder) == 0)
+		folder_each_entry(sweep, folder, folder_remove_entry);
 	if (unlinkat(removed, name, folder >= 0 ? AT_REMOVEDIR : 0) == 0)
 		sweep->progress = true;
 }
@@ -144,42 +144,42 @@ static void remove_removed(struct sweep *sweep, int removed, const char *name)
 /* What cannot be removed, since something is mounted there, waits for another time. */
 static void sweep(int parent, unsigned most)
 {
-	AUTO_CLOSE int removed = open_folder(parent, REMOVED, O_RDONLY);
+	AUTO_CLOSE int removed = folder_open_folder(parent, REMOVED, O_RDONLY);
 	struct sweep sweep = { .removed = removed, .left = most, .progress = true };
 
 	while (removed >= 0 && sweep.progress && sweep.left > 0) {
 		sweep.progress = false;
-		each_entry(&sweep, removed, remove_removed);
+		folder_each_entry(&sweep, removed, folder_remove_removed);
 	}
 	(void)unlinkat(parent, REMOVED, AT_REMOVEDIR);
 }
 
 /* Out of its owner's reach. Return: 0, -errno. */
-static int set_aside(int parent, const char *name)
+static int folder_set_aside(int parent, const char *name)
 {
 	AUTO_CLOSE int removed = -1;
 
 	if (mkdirat(parent, REMOVED, FOLDER_MODE) < 0 && errno != EEXIST)
 		return -errno;
-	removed = open_folder(parent, REMOVED, O_RDONLY);
-	return removed < 0 ? removed : move(parent, name, removed);
+	removed = folder_open_folder(parent, REMOVED, O_RDONLY);
+	return removed < 0 ? removed : folder_move(parent, name, removed);
 }
 
 void socket_folder_remove(const char *path, bool all)
 {
 	AUTO_CLOSE int folder = -1;
 	const char *name;
-	AUTO_CLOSE int parent = open_parent(path, &name);
+	AUTO_CLOSE int parent = folder_open_parent(path, &name);
 
 	if (parent < 0)
 		return;
 	if (all) {
 		if (faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			(void)!set_aside(parent, name);
+			(void)!folder_set_aside(parent, name);
 		sweep(parent, ENTRIES_MAX);
 		return;
 	}
-	folder = open_folder(parent, name, O_PATH);
+	folder = folder_open_folder(parent, name, O_PATH);
 	if (folder < 0)
 		return;
 	(void)unlinkat(folder, SOCKET_FOLDER_SOCKET, 0);
@@ -188,22 +188,22 @@ void socket_folder_remove(const char *path, bool all)
 
 /* ---- With the daemon's rights: making ---- */
 
-static int make(int parent, const char *name, uid_t uid, gid_t gid)
+static int folder_make(int parent, const char *name, uid_t uid, gid_t gid)
 {
 	AUTO_CLOSE int folder = -1;
 
 	if (mkdirat(parent, name, FOLDER_MODE) < 0)
 		return -errno;
-	folder = open_folder(parent, name, O_RDONLY);
+	folder = folder_open_folder(parent, name, O_RDONLY);
 	if (folder < 0)
 		return folder;
 	return fchown(folder, uid, gid) < 0 ? -errno : 0;
 }
 
 /* Also an access control list lets nobody else in then: the mode bounds what it gives. */
-static int close_to_others(int folder, uid_t uid, gid_t gid)
+static int folder_close_to_others(int folder, uid_t uid, gid_t gid)
 {
-	int r = seize(folder);
+	int r = folder_seize(folder);
 
 	if (r < 0)
 		return r;
@@ -214,29 +214,29 @@ int socket_folder_make(const char *path, uid_t uid, gid_t gid)
 {
 	AUTO_CLOSE int folder = -1;
 	const char *name;
-	AUTO_CLOSE int parent = open_parent(path, &name);
+	AUTO_CLOSE int parent = folder_open_parent(path, &name);
 	struct stat status;
 	int r;
 
 	if (parent < 0)
 		return parent;
-	folder = open_folder(parent, name, O_RDONLY);
+	folder = folder_open_folder(parent, name, O_RDONLY);
 	if (folder == -ENOENT)
-		return make(parent, name, uid, gid);
+		return folder_make(parent, name, uid, gid);
 	if (folder >= 0 && fstat(folder, &status) < 0)
 		return -errno;
 	if (folder >= 0 && status.st_uid == uid)
-		return close_to_others(folder, uid, gid);
-	r = set_aside(parent, name);
+		return folder_close_to_others(folder, uid, gid);
+	r = folder_set_aside(parent, name);
 	if (r < 0)
 		return r;
 	sweep(parent, UINT_MAX);
-	return make(parent, name, uid, gid);
+	return folder_make(parent, name, uid, gid);
 }
 
 /* ---- With the daemon's rights: the folder of all ---- */
 
-static bool is_mount(int folder)
+static bool folder_is_mount(int folder)
 {
 	struct statx status;
 
@@ -244,7 +244,7 @@ static bool is_mount(int folder)
 	       (status.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-static void find_entry(struct sweep *sweep, int folder, const char *name)
+static void folder_find_entry(struct sweep *sweep, int folder, const char *name)
 {
 	sweep->progress = true;
 	sweep->left--;
@@ -262,9 +262,9 @@ int socket_folder_prepare(const char *parent)
 	if (folder < 0 || fchmod(folder, PARENT_MODE) < 0)
 		return -errno;
 	sweep(folder, UINT_MAX);
-	if (is_mount(folder) || geteuid() != 0)
+	if (folder_is_mount(folder) || geteuid() != 0)
 		return 0;
-	each_entry(&look, folder, find_entry);
+	folder_each_entry(&look, folder, folder_find_entry);
 	if (look.progress)
 		return -ENOTEMPTY;
 	return mount("vmms", parent, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, MOUNT_LIMITS) < 0
@@ -280,8 +280,8 @@ void socket_folder_release(const char *parent)
 /* ---- With the owner's ---- */
 
 /* By name alone, since a path may be longer than an address. */
-static int make_socket(const char *path, const char *name, int flags, struct sockaddr_un *address,
-		       int *ret_fd)
+static int folder_make_socket(const char *path, const char *name, int flags,
+			      struct sockaddr_un *address, int *ret_fd)
 {
 	int fd;
 
@@ -303,7 +303,7 @@ int socket_folder_listen(const char *path, int *ret_fd)
 	mode_t mask;
 	int r;
 
-	r = make_socket(path, SOCKET_FOLDER_SOCKET, 0, &address, &fd);
+	r = folder_make_socket(path, SOCKET_FOLDER_SOCKET, 0, &address, &fd);
 	if (r < 0)
 		return r;
 	/* Of a run that nobody has cleaned up after; else bind(2) says what is there. */
@@ -327,7 +327,7 @@ int socket_folder_connect(const char *path, uint32_t port, int *ret_fd)
 
 	snprintf(name, sizeof(name), SOCKET_FOLDER_SOCKET "_%" PRIu32, port);
 	/* One that has no more room for connections is not waited for. */
-	r = make_socket(path, name, SOCK_NONBLOCK, &address, &fd);
+	r = folder_make_socket(path, name, SOCK_NONBLOCK, &address, &fd);
 	if (r < 0)
 		return r;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)

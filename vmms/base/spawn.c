@@ -25,7 +25,7 @@
 #define FIRST_FREE_FD (FIRST_MORE_FD + SPAWN_MORE_MAX) /* above all that have a number */
 
 /* They get the lowest numbers that are free, in their order. */
-static int take_sent(int socket, size_t count)
+static int spawn_take_sent(int socket, size_t count)
 {
 	union {
 		char space[CMSG_SPACE(SPAWN_MORE_MAX * sizeof(int))];
@@ -50,7 +50,7 @@ static int take_sent(int socket, size_t count)
 }
 
 /* Moves the descriptors out of the way of the numbers they will get, which then are theirs. */
-static int place_descriptors(const struct spawn *spawn)
+static int spawn_place_descriptors(const struct spawn *spawn)
 {
 	int null = open("/dev/null", O_RDONLY);
 	int sources[FIRST_FREE_FD] = { null, spawn->output, spawn->error, spawn->passed };
@@ -73,10 +73,10 @@ static int place_descriptors(const struct spawn *spawn)
 	if ((count < FIRST_FREE_FD && close_range((unsigned)count, FIRST_FREE_FD - 1, 0) < 0) ||
 	    close_range(sent ? FIRST_FREE_FD + 1 : FIRST_FREE_FD, ~0u, 0) < 0)
 		return -errno;
-	return sent ? take_sent(FIRST_FREE_FD, spawn->sent_count) : 0;
+	return sent ? spawn_take_sent(FIRST_FREE_FD, spawn->sent_count) : 0;
 }
 
-static void reset_signals(void)
+static void spawn_reset_signals(void)
 {
 	sigset_t none;
 
@@ -86,7 +86,7 @@ static void reset_signals(void)
 }
 
 /* Before the program's first instruction, and those of the libraries that it loads. */
-static int become(uid_t user)
+static int spawn_become(uid_t user)
 {
 	if (user == 0)
 		return 0;
@@ -99,7 +99,7 @@ static int become(uid_t user)
 /* ---- Its profile ---- */
 
 /* A file that stands for the kernel's: only in builds whose daemon tests may disturb anyway. */
-static const char *faked_profile_file(void)
+static const char *spawn_faked_profile_file(void)
 {
 #ifdef VMMS_FAULT_POINTS
 	return getenv("VMMS_APPARMOR_FILE");
@@ -110,13 +110,13 @@ static const char *faked_profile_file(void)
 
 bool spawn_profile_is_faked(void)
 {
-	return faked_profile_file() != NULL;
+	return spawn_faked_profile_file() != NULL;
 }
 
 /* While we are who we were: an unprivileged user may not leave its profile for another one. */
-static int take_profile(const char *profile)
+static int spawn_take_profile(const char *profile)
 {
-	const char *file = faked_profile_file();
+	const char *file = spawn_faked_profile_file();
 	char order[256];
 	int size = snprintf(order, sizeof(order), "exec %s", profile);
 
@@ -130,23 +130,23 @@ static int take_profile(const char *profile)
 	return write(fd, order, (size_t)size) == size ? 0 : -errno;
 }
 
-static int prepare(const struct spawn *spawn)
+static int spawn_prepare(const struct spawn *spawn)
 {
-	int r = place_descriptors(spawn);
+	int r = spawn_place_descriptors(spawn);
 
 	if (r == 0 && spawn->profile)
-		r = take_profile(spawn->profile);
+		r = spawn_take_profile(spawn->profile);
 
 	if (r == 0 && spawn->directory && chdir(spawn->directory) < 0)
 		r = -errno;
 	if (r == 0)
-		r = become(spawn->user);
+		r = spawn_become(spawn->user);
 	if (r == 0 && spawn->needed && access(spawn->needed, R_OK) < 0)
 		r = -errno;
 	return r;
 }
 
-_Noreturn static void run_child(const struct spawn *spawn, pid_t parent)
+_Noreturn static void spawn_run_child(const struct spawn *spawn, pid_t parent)
 {
 	int r;
 
@@ -154,8 +154,8 @@ _Noreturn static void run_child(const struct spawn *spawn, pid_t parent)
 	setsid();
 	if (!spawn->outlives && (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent))
 		_exit(127);
-	r = prepare(spawn);
-	reset_signals();
+	r = spawn_prepare(spawn);
+	spawn_reset_signals();
 	if (r == 0) {
 		execve(spawn->arguments[0], (char *const *)spawn->arguments,
 		       spawn->environment ? spawn->environment : environ);
@@ -174,7 +174,7 @@ int spawn_program(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		run_child(spawn, parent);
+		spawn_run_child(spawn, parent);
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0) {
 		int r = -errno;

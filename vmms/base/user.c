@@ -34,7 +34,7 @@ void user_free(struct user *user)
 	free(user);
 }
 
-static int take_groups(struct user *user)
+static int user_take_groups(struct user *user)
 {
 	int count = 64;
 
@@ -53,7 +53,7 @@ static int take_groups(struct user *user)
 	}
 }
 
-static int make_user(const struct passwd *record, struct user **ret_user)
+static int user_make_user(const struct passwd *record, struct user **ret_user)
 {
 	CLEANUP(user_freep) struct user *user = calloc(1, sizeof(*user));
 	int r;
@@ -65,7 +65,7 @@ static int make_user(const struct passwd *record, struct user **ret_user)
 		return -ENOMEM;
 	user->uid = record->pw_uid;
 	user->gid = record->pw_gid;
-	r = take_groups(user);
+	r = user_take_groups(user);
 	if (r < 0)
 		return r;
 	*ret_user = TAKE_PTR(user);
@@ -73,7 +73,7 @@ static int make_user(const struct passwd *record, struct user **ret_user)
 }
 
 /* name NULL: by number */
-static int find(const char *name, uid_t uid, struct user **ret_user)
+static int user_find(const char *name, uid_t uid, struct user **ret_user)
 {
 	AUTO_FREE char *buffer = NULL;
 	struct passwd record, *found = NULL;
@@ -90,17 +90,17 @@ static int find(const char *name, uid_t uid, struct user **ret_user)
 	/* Some services answer so where there is no such user. */
 	if (r == ENOENT || r == ESRCH || (r == 0 && !found))
 		return -ESRCH;
-	return r != 0 ? -r : make_user(found, ret_user);
+	return r != 0 ? -r : user_make_user(found, ret_user);
 }
 
 int user_find_name(const char *name, struct user **ret_user)
 {
-	return find(name, (uid_t)-1, ret_user);
+	return user_find(name, (uid_t)-1, ret_user);
 }
 
 int user_find_uid(uid_t uid, struct user **ret_user)
 {
-	return find(NULL, uid, ret_user);
+	return user_find(NULL, uid, ret_user);
 }
 
 bool user_is_in(const struct user *user, const char *group)
@@ -125,7 +125,7 @@ static struct {
 	int group_count;
 } ours;
 
-static int save_groups(void)
+static int user_save_groups(void)
 {
 	int count = getgroups(0, NULL);
 
@@ -138,13 +138,13 @@ static int save_groups(void)
 	return ours.group_count < 0 ? -errno : 0;
 }
 
-static bool set_groups(const gid_t *groups, int count)
+static bool user_set_groups(const gid_t *groups, int count)
 {
 	return syscall(SYS_setgroups, count, groups) == 0;
 }
 
 /* The calls tell only what was: so that again. */
-static bool set_identity(uid_t uid, gid_t gid)
+static bool user_set_identity(uid_t uid, gid_t gid)
 {
 	(void)setfsgid(gid);
 	(void)setfsuid(uid);
@@ -153,7 +153,7 @@ static bool set_identity(uid_t uid, gid_t gid)
 
 int user_become(const struct user *user)
 {
-	if (!set_groups(user->groups, user->group_count) ||
+	if (!user_set_groups(user->groups, user->group_count) ||
 	    syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0 ||
 	    syscall(SYS_setresuid, user->uid, user->uid, user->uid) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -165,15 +165,15 @@ int user_enter(const struct user *user)
 {
 	int r;
 
-	r = save_groups();
-	if (r == 0 && !set_groups(user->groups, user->group_count))
+	r = user_save_groups();
+	if (r == 0 && !user_set_groups(user->groups, user->group_count))
 		r = -EPERM;
 	if (r < 0) {
 		free(TAKE_PTR(ours.groups));
 		return r;
 	}
 	ours.entered = true;
-	if (set_identity(user->uid, user->gid))
+	if (user_set_identity(user->uid, user->gid))
 		return 0;
 	user_leave();
 	return -EPERM;
@@ -184,7 +184,8 @@ void user_leave(void)
 	if (!ours.entered)
 		return;
 	ours.entered = false;
-	if (!set_identity(geteuid(), getegid()) || !set_groups(ours.groups, ours.group_count)) {
+	if (!user_set_identity(geteuid(), getegid()) ||
+	    !user_set_groups(ours.groups, ours.group_count)) {
 		log_error("cannot be oneself again");
 		abort();
 	}

@@ -37,18 +37,18 @@ struct user_lookups {
 
 /* ---- The process ---- */
 
-static int find(const struct user_key *key, struct user **ret_user)
+static int lookup_find(const struct user_key *key, struct user **ret_user)
 {
 	return key->name ? user_find_name(key->name, ret_user) : user_find_uid(key->uid, ret_user);
 }
 
-static void run(int socket, void *data)
+static void lookup_run(int socket, void *data)
 {
 	const struct lookup *lookup = data;
 	CLEANUP(user_freep) struct user *user = NULL;
 	struct answer answer = { 0 };
 
-	answer.result = find(&lookup->key, &user);
+	answer.result = lookup_find(&lookup->key, &user);
 	if (answer.result == 0 && strlen(user->name) >= sizeof(answer.found.name))
 		answer.result = -ENAMETOOLONG;
 	if (answer.result == 0) {
@@ -74,7 +74,7 @@ static void lookup_free(struct lookup *lookup)
 	free(lookup);
 }
 
-static void heard(void *owner, const void *bytes, size_t size, int fd)
+static void lookup_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct lookup *lookup = owner;
 
@@ -83,7 +83,7 @@ static void heard(void *owner, const void *bytes, size_t size, int fd)
 	close_fdp(&fd);
 }
 
-static uint64_t now(const struct user_lookups *lookups)
+static uint64_t lookup_now(const struct user_lookups *lookups)
 {
 	uint64_t time = 0;
 
@@ -92,7 +92,7 @@ static uint64_t now(const struct user_lookups *lookups)
 }
 
 /* What is not known is asked for again by the next. */
-static void ended(void *owner, int result)
+static void lookup_ended(void *owner, int result)
 {
 	struct lookup *lookup = owner;
 	bool known;
@@ -103,7 +103,7 @@ static void ended(void *owner, int result)
 	else if (lookup->answer.result == -EAGAIN)
 		lookup->answer.result = -EIO;
 	known = lookup->answer.result == 0 || lookup->answer.result == -ESRCH;
-	lookup->until = known ? now(lookup->lookups) + USER_LOOKUP_KEPT : 0;
+	lookup->until = known ? lookup_now(lookup->lookups) + USER_LOOKUP_KEPT : 0;
 	list_for_each (link, &lookup->waiters) {
 		struct user_waiter *waiter = container_of(link, struct user_waiter, link);
 
@@ -113,13 +113,13 @@ static void ended(void *owner, int result)
 	}
 }
 
-static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+static const struct errand_callbacks callbacks = { .message = lookup_heard, .ended = lookup_ended };
 
 /* ---- Asking ---- */
 
-static void forget_old(struct user_lookups *lookups)
+static void lookup_forget_old(struct user_lookups *lookups)
 {
-	uint64_t time = now(lookups);
+	uint64_t time = lookup_now(lookups);
 
 	list_for_each (link, &lookups->list) {
 		struct lookup *lookup = container_of(link, struct lookup, link);
@@ -129,7 +129,8 @@ static void forget_old(struct user_lookups *lookups)
 	}
 }
 
-static struct lookup *find_lookup(const struct user_lookups *lookups, const struct user_key *key)
+static struct lookup *lookup_find_lookup(const struct user_lookups *lookups,
+					 const struct user_key *key)
 {
 	list_for_each (link, (struct list *)&lookups->list) {
 		struct lookup *lookup = container_of(link, struct lookup, link);
@@ -146,8 +147,8 @@ int user_lookups_find(struct user_lookups *lookups, const struct user_key *key,
 {
 	const struct lookup *lookup;
 
-	forget_old(lookups);
-	lookup = find_lookup(lookups, key);
+	lookup_forget_old(lookups);
+	lookup = lookup_find_lookup(lookups, key);
 	if (!lookup || lookup->errand)
 		return -EAGAIN;
 	if (lookup->answer.result == 0)
@@ -155,12 +156,12 @@ int user_lookups_find(struct user_lookups *lookups, const struct user_key *key,
 	return lookup->answer.result;
 }
 
-static int begin(struct lookup *lookup)
+static int lookup_begin(struct lookup *lookup)
 {
 	char whose[USER_NAME_SIZE + 8];
 	const struct errand_config config = { .whose = whose,
 					      .timeout = USER_LOOKUP_TIMEOUT,
-					      .work = run,
+					      .work = lookup_run,
 					      .data = lookup,
 					      .callbacks = &callbacks,
 					      .owner = lookup };
@@ -174,7 +175,7 @@ static int begin(struct lookup *lookup)
 }
 
 /* One that is kept makes room. */
-static bool has_room(struct user_lookups *lookups)
+static bool lookup_has_room(struct user_lookups *lookups)
 {
 	list_for_each (link, &lookups->list) {
 		struct lookup *lookup = container_of(link, struct lookup, link);
@@ -211,7 +212,7 @@ static struct lookup *lookup_new(struct user_lookups *lookups, const struct user
 int user_lookups_ask(struct user_lookups *lookups, const struct user_key *key,
 		     struct user_waiter *waiter)
 {
-	struct lookup *lookup = find_lookup(lookups, key);
+	struct lookup *lookup = lookup_find_lookup(lookups, key);
 	int r = 0;
 
 	if (lookup && !lookup->errand) {
@@ -219,10 +220,10 @@ int user_lookups_ask(struct user_lookups *lookups, const struct user_key *key,
 		lookup = NULL;
 	}
 	if (!lookup) {
-		if (!has_room(lookups))
+		if (!lookup_has_room(lookups))
 			return -EBUSY;
 		lookup = lookup_new(lookups, key);
-		r = lookup ? begin(lookup) : -ENOMEM;
+		r = lookup ? lookup_begin(lookup) : -ENOMEM;
 	}
 	if (r < 0) {
 		lookup_free(lookup);

@@ -39,7 +39,7 @@ struct watch {
 
 /* ---- What the kernel knows ---- */
 
-static int arm(struct watch *watch)
+static int watch_arm(struct watch *watch)
 {
 	uint32_t wanted = watch->rests ? 0 : watch->events;
 	struct epoll_event event = { .events = wanted, .data.ptr = watch };
@@ -54,9 +54,9 @@ static int arm(struct watch *watch)
 	return 0;
 }
 
-static void rearm(struct watch *watch)
+static void watch_rearm(struct watch *watch)
 {
-	int r = arm(watch);
+	int r = watch_arm(watch);
 
 	if (r < 0)
 		log_error("cannot watch a descriptor: %s", strerror(-r));
@@ -65,27 +65,27 @@ static void rearm(struct watch *watch)
 void watch_set_events(struct watch *watch, uint32_t events)
 {
 	watch->events = events;
-	rearm(watch);
+	watch_rearm(watch);
 }
 
 /* ---- Rest ---- */
 
-static int rested(sd_event_source *source, uint64_t usec, void *data)
+static int watch_rested(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct watch *watch = data;
 
 	watch->rests = false;
-	rearm(watch);
+	watch_rearm(watch);
 	return 0;
 }
 
-static int set_timer(struct watch *watch, uint64_t usec)
+static int watch_set_timer(struct watch *watch, uint64_t usec)
 {
 	int r;
 
 	if (!watch->timer)
 		return sd_event_add_time(watch->watches->loop, &watch->timer, CLOCK_MONOTONIC, usec,
-					 0, rested, watch);
+					 0, watch_rested, watch);
 	r = sd_event_source_set_time(watch->timer, usec);
 	return r < 0 ? r : sd_event_source_set_enabled(watch->timer, SD_EVENT_ONESHOT);
 }
@@ -95,14 +95,14 @@ void watch_rest(struct watch *watch, uint64_t duration)
 	uint64_t now;
 
 	if (sd_event_now(watch->watches->loop, CLOCK_MONOTONIC, &now) < 0 ||
-	    set_timer(watch, now + duration) < 0)
+	    watch_set_timer(watch, now + duration) < 0)
 		return;
 	watch->rests = true;
-	rearm(watch);
+	watch_rearm(watch);
 }
 
 /* Return: whether there is one; else the watch rests. */
-static bool take_turn(struct watch *watch)
+static bool watch_take_turn(struct watch *watch)
 {
 	uint64_t now;
 
@@ -113,23 +113,24 @@ static bool take_turn(struct watch *watch)
 		watch->second = now;
 		watch->turns = 0;
 	}
-	if (watch->turns++ < watch->turns_a_second || set_timer(watch, watch->second + SECOND) < 0)
+	if (watch->turns++ < watch->turns_a_second ||
+	    watch_set_timer(watch, watch->second + SECOND) < 0)
 		return true;
 	watch->rests = true;
-	rearm(watch);
+	watch_rearm(watch);
 	return false;
 }
 
 /* ---- A turn ---- */
 
-static void serve(struct watch *watch, uint32_t events)
+static void watch_serve(struct watch *watch, uint32_t events)
 {
 	events &= watch->armed | EPOLLERR | EPOLLHUP;
-	if (watch->armed != 0 && events != 0 && take_turn(watch))
+	if (watch->armed != 0 && events != 0 && watch_take_turn(watch))
 		watch->ready(watch->data, events);
 }
 
-static int take_turns(sd_event_source *source, int fd, uint32_t revents, void *data)
+static int watch_take_turns(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct watches *watches = data;
 
@@ -138,7 +139,7 @@ static int take_turns(sd_event_source *source, int fd, uint32_t revents, void *d
 		struct watch *watch = watches->told[i].data.ptr;
 
 		if (watch)
-			serve(watch, watches->told[i].events);
+			watch_serve(watch, watches->told[i].events);
 	}
 	watches->told_count = 0;
 	return 0;
@@ -157,7 +158,8 @@ int watches_new(sd_event *loop, struct watches **ret_watches)
 	watches->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (watches->epoll < 0)
 		return -errno;
-	r = sd_event_add_io(loop, &watches->source, watches->epoll, EPOLLIN, take_turns, watches);
+	r = sd_event_add_io(loop, &watches->source, watches->epoll, EPOLLIN, watch_take_turns,
+			    watches);
 	if (r < 0)
 		return r;
 	*ret_watches = TAKE_PTR(watches);
@@ -193,14 +195,14 @@ int watch_new(struct watches *watches, int fd, uint32_t events, unsigned turns_a
 				 .ready = ready,
 				 .data = data,
 				 .turns_a_second = turns_a_second };
-	r = arm(watch);
+	r = watch_arm(watch);
 	if (r < 0)
 		return r;
 	*ret_watch = TAKE_PTR(watch);
 	return 0;
 }
 
-static void forget_told(struct watches *watches, const struct watch *watch)
+static void watch_forget_told(struct watches *watches, const struct watch *watch)
 {
 	for (int i = 0; i < watches->told_count; i++) {
 		if (watches->told[i].data.ptr == watch)
@@ -213,7 +215,7 @@ void watch_free(struct watch *watch)
 	if (!watch)
 		return;
 	watch_set_events(watch, 0);
-	forget_told(watch->watches, watch);
+	watch_forget_told(watch->watches, watch);
 	sd_event_source_disable_unref(watch->timer);
 	free(watch);
 }

@@ -47,7 +47,7 @@ struct passed {
 
 /* ---- Copying ---- */
 
-static int pass(struct passed *passed, int fd)
+static int forwarder_pass(struct passed *passed, int fd)
 {
 	if (passed->channel[0] < 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, passed->channel) < 0)
@@ -55,7 +55,8 @@ static int pass(struct passed *passed, int fd)
 	return errand_pass(passed->channel[0], fd);
 }
 
-static int copy_basic(sd_bus_message *from, sd_bus_message *to, char type, struct passed *passed)
+static int forwarder_copy_basic(sd_bus_message *from, sd_bus_message *to, char type,
+				struct passed *passed)
 {
 	union {
 		const char *text;
@@ -68,7 +69,7 @@ static int copy_basic(sd_bus_message *from, sd_bus_message *to, char type, struc
 	if (r < 0)
 		return r;
 	if (type == SD_BUS_TYPE_UNIX_FD) {
-		r = pass(passed, value.fd);
+		r = forwarder_pass(passed, value.fd);
 		if (r < 0)
 			return r;
 		value.fd = passed->channel[1];
@@ -78,7 +79,7 @@ static int copy_basic(sd_bus_message *from, sd_bus_message *to, char type, struc
 	return sd_bus_message_append_basic(to, type, &value);
 }
 
-static int copy_values(sd_bus_message *from, sd_bus_message *to, struct passed *passed)
+static int forwarder_copy_values(sd_bus_message *from, sd_bus_message *to, struct passed *passed)
 {
 	const char *contents;
 	char type;
@@ -86,7 +87,7 @@ static int copy_values(sd_bus_message *from, sd_bus_message *to, struct passed *
 
 	while ((r = sd_bus_message_peek_type(from, &type, &contents)) > 0) {
 		if (!contents) {
-			r = copy_basic(from, to, type, passed);
+			r = forwarder_copy_basic(from, to, type, passed);
 			if (r < 0)
 				return r;
 			continue;
@@ -95,7 +96,7 @@ static int copy_values(sd_bus_message *from, sd_bus_message *to, struct passed *
 		if (r >= 0)
 			r = sd_bus_message_open_container(to, type, contents);
 		if (r >= 0)
-			r = copy_values(from, to, passed);
+			r = forwarder_copy_values(from, to, passed);
 		if (r >= 0)
 			r = sd_bus_message_close_container(to);
 		if (r >= 0)
@@ -108,7 +109,7 @@ static int copy_values(sd_bus_message *from, sd_bus_message *to, struct passed *
 
 /* ---- Its end ---- */
 
-static void end_if_done(struct forwarder *forwarder)
+static void forwarder_end_if_done(struct forwarder *forwarder)
 {
 	const char byte = CALL_FORWARDER_DONE;
 
@@ -119,7 +120,7 @@ static void end_if_done(struct forwarder *forwarder)
 }
 
 /* What has come with descriptors is kept: closing them might wait. */
-static void keep(struct forwarder *forwarder, sd_bus_message *message)
+static void forwarder_keep(struct forwarder *forwarder, sd_bus_message *message)
 {
 	const char *sender = sd_bus_message_get_sender(message);
 	char text[CALL_FORWARDER_NAME_MAX + 2];
@@ -138,7 +139,7 @@ struct call {
 	sd_bus_message *call;
 };
 
-static int answer(sd_bus_message *call, sd_bus_message *result)
+static int forwarder_answer(sd_bus_message *call, sd_bus_message *result)
 {
 	sd_bus_message *reply = NULL;
 	int r;
@@ -154,20 +155,21 @@ static int answer(sd_bus_message *call, sd_bus_message *result)
 	return r < 0 ? sd_bus_reply_method_errno(call, r, NULL) : r;
 }
 
-static int answered(sd_bus_message *result, void *data, sd_bus_error *error)
+static int forwarder_answered(sd_bus_message *result, void *data, sd_bus_error *error)
 {
 	struct call *call = data;
 	struct forwarder *forwarder = call->forwarder;
 
-	(void)answer(call->call, result);
+	(void)forwarder_answer(call->call, result);
 	sd_bus_message_unref(call->call);
 	free(call);
 	forwarder->pending--;
-	end_if_done(forwarder);
+	forwarder_end_if_done(forwarder);
 	return 0;
 }
 
-static int make_copy(struct forwarder *forwarder, sd_bus_message *call, sd_bus_message **ret_copy)
+static int forwarder_make_copy(struct forwarder *forwarder, sd_bus_message *call,
+			       sd_bus_message **ret_copy)
 {
 	struct passed passed = { { -1, -1 } };
 	int r;
@@ -181,14 +183,14 @@ static int make_copy(struct forwarder *forwarder, sd_bus_message *call, sd_bus_m
 		r = sd_bus_message_set_allow_interactive_authorization(
 			*ret_copy, sd_bus_message_get_allow_interactive_authorization(call) > 0);
 	if (r >= 0)
-		r = copy_values(call, *ret_copy, &passed);
+		r = forwarder_copy_values(call, *ret_copy, &passed);
 	/* Our end stays open, with what is in it, until ours. */
 	if (passed.channel[0] >= 0)
 		close(passed.channel[1]);
 	return r;
 }
 
-static int forward(struct forwarder *forwarder, sd_bus_message *message)
+static int forwarder_forward(struct forwarder *forwarder, sd_bus_message *message)
 {
 	struct call *call = calloc(1, sizeof(*call));
 	sd_bus_message *copy = NULL;
@@ -197,9 +199,10 @@ static int forward(struct forwarder *forwarder, sd_bus_message *message)
 	if (!call)
 		return -ENOMEM;
 	*call = (struct call){ forwarder, sd_bus_message_ref(message) };
-	r = make_copy(forwarder, message, &copy);
+	r = forwarder_make_copy(forwarder, message, &copy);
 	if (r >= 0)
-		r = sd_bus_call_async(forwarder->daemon, NULL, copy, answered, call, ANSWER_NEVER);
+		r = sd_bus_call_async(forwarder->daemon, NULL, copy, forwarder_answered, call,
+				      ANSWER_NEVER);
 	sd_bus_message_unref(copy);
 	if (r < 0) {
 		sd_bus_message_unref(message);
@@ -211,7 +214,7 @@ static int forward(struct forwarder *forwarder, sd_bus_message *message)
 }
 
 /* Numbers are given from the lowest on, and until the first message all above are free. */
-static bool has_descriptors(const struct forwarder *forwarder)
+static bool forwarder_has_descriptors(const struct forwarder *forwarder)
 {
 	int lowest = dup(forwarder->socket);
 	static int usual = -1;
@@ -222,31 +225,31 @@ static bool has_descriptors(const struct forwarder *forwarder)
 	return forwarder->spent || lowest != usual;
 }
 
-static int on_message(sd_bus_message *message, void *data, sd_bus_error *error)
+static int forwarder_on_message(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct forwarder *forwarder = data;
 	size_t size;
 	uint8_t type;
 	int r;
 
-	if (has_descriptors(forwarder))
-		keep(forwarder, message);
+	if (forwarder_has_descriptors(forwarder))
+		forwarder_keep(forwarder, message);
 	if (sd_bus_message_is_signal(message, "org.freedesktop.DBus", "NameLost")) {
 		forwarder->replaced = true;
-		end_if_done(forwarder);
+		forwarder_end_if_done(forwarder);
 	}
 	r = sd_bus_message_get_type(message, &type);
 	if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
 		return 0;
 	r = dbus_size_measure(message, DBUS_CALL_MAX, &size);
 	if (r >= 0)
-		r = forward(forwarder, message);
+		r = forwarder_forward(forwarder, message);
 	return r < 0 ? sd_bus_reply_method_errno(message, r, NULL) : 1;
 }
 
 /* ---- Life ---- */
 
-static int connect_daemon(struct forwarder *forwarder, int fd)
+static int forwarder_connect_daemon(struct forwarder *forwarder, int fd)
 {
 	int r;
 
@@ -260,24 +263,24 @@ static int connect_daemon(struct forwarder *forwarder, int fd)
 	return r < 0 ? r : sd_bus_attach_event(forwarder->daemon, forwarder->loop, 0);
 }
 
-static int start(struct forwarder *forwarder, const struct call_forwarder_config *config)
+static int forwarder_start(struct forwarder *forwarder, const struct call_forwarder_config *config)
 {
 	int r;
 
 	r = sd_event_new(&forwarder->loop);
 	if (r >= 0)
-		r = connect_daemon(forwarder, config->daemon);
+		r = forwarder_connect_daemon(forwarder, config->daemon);
 	if (r >= 0)
 		r = dbus_open(config->settings, true, &forwarder->bus);
 	if (r >= 0)
-		r = sd_bus_add_filter(forwarder->bus, NULL, on_message, forwarder);
+		r = sd_bus_add_filter(forwarder->bus, NULL, forwarder_on_message, forwarder);
 	if (r >= 0)
 		r = sd_bus_attach_event(forwarder->bus, forwarder->loop, 0);
 	if (r >= 0)
 		r = sd_bus_set_exit_on_disconnect(forwarder->daemon, true);
 	if (r >= 0)
 		r = sd_bus_set_exit_on_disconnect(forwarder->bus, true);
-	(void)has_descriptors(forwarder);
+	(void)forwarder_has_descriptors(forwarder);
 	if (r >= 0)
 		r = sd_bus_request_name(forwarder->bus, DBUS_NAME_FILES,
 					SD_BUS_NAME_ALLOW_REPLACEMENT |
@@ -299,7 +302,7 @@ void call_forwarder_run(int socket, void *data)
 		descriptors.rlim_cur = descriptors.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &descriptors);
 	}
-	r = start(&forwarder, config);
+	r = forwarder_start(&forwarder, config);
 	if (r < 0)
 		log_error("%s cannot be served: %s", DBUS_NAME_FILES, strerror(-r));
 	close(config->ready);

@@ -15,7 +15,7 @@
 
 /* ---- Paths ---- */
 
-static void swap(char *text, char from, char to)
+static void bus_swap(char *text, char from, char to)
 {
 	for (; *text != '\0'; text++) {
 		if (*text == from)
@@ -28,7 +28,7 @@ void dbus_object_path(const char *prefix, const struct guid *uuid, char path[DBU
 	char text[GUID_TEXT_SIZE];
 
 	guid_format(uuid, text);
-	swap(text, '-', '_');
+	bus_swap(text, '-', '_');
 	snprintf(path, DBUS_OBJECT_PATH_SIZE, "%s/%s", prefix, text);
 }
 
@@ -41,7 +41,7 @@ int dbus_object_path_parse(const char *path, const char *prefix, struct guid *re
 	    strlen(path + length + 1) != sizeof(text) - 1)
 		return -EINVAL;
 	strcpy(text, path + length + 1);
-	swap(text, '_', '-');
+	bus_swap(text, '_', '-');
 	return guid_parse(text, ret_uuid);
 }
 
@@ -132,8 +132,8 @@ void dbus_done(void *data, const struct failure *failure)
 	sd_bus_message_unref(call);
 }
 
-static int read_option(sd_bus_message *call, const struct dbus_option *options, size_t count,
-		       const char *name, struct failure *failure)
+static int bus_read_option(sd_bus_message *call, const struct dbus_option *options, size_t count,
+			   const char *name, struct failure *failure)
 {
 	char signature[2] = "";
 	int r;
@@ -163,7 +163,7 @@ int dbus_read_options(sd_bus_message *call, const struct dbus_option *options, s
 		r = sd_bus_message_read(call, "s", &name);
 		if (r < 0)
 			return r;
-		r = read_option(call, options, count, name, failure);
+		r = bus_read_option(call, options, count, name, failure);
 		if (r < 0)
 			return r;
 		r = sd_bus_message_exit_container(call);
@@ -175,9 +175,9 @@ int dbus_read_options(sd_bus_message *call, const struct dbus_option *options, s
 
 /* ---- The connection ---- */
 
-static int reconnect(sd_event_source *source, uint64_t usec, void *data);
+static int bus_reconnect(sd_event_source *source, uint64_t usec, void *data);
 
-static void disconnect(struct dbus_service *service)
+static void bus_disconnect(struct dbus_service *service)
 {
 	dbus_access_forget(&service->access);
 	dbus_files_stop(service);
@@ -194,7 +194,7 @@ static int bus_lost(sd_bus_message *message, void *data, sd_bus_error *error)
 	return sd_event_source_set_enabled(service->reconnect, SD_EVENT_ONESHOT);
 }
 
-static int register_objects(struct dbus_service *service)
+static int bus_register_objects(struct dbus_service *service)
 {
 	int r;
 
@@ -221,14 +221,14 @@ static int register_objects(struct dbus_service *service)
 				   "Disconnected", bus_lost, service);
 }
 
-static int try_connect(struct dbus_service *service)
+static int bus_try_connect(struct dbus_service *service)
 {
 	int r;
 
 	r = dbus_open(&service->settings, false, &service->bus);
 	if (r < 0)
 		return r;
-	r = register_objects(service);
+	r = bus_register_objects(service);
 	if (r < 0)
 		return r;
 	r = sd_bus_attach_event(service->bus, service->manager->loop, SD_EVENT_PRIORITY_NORMAL);
@@ -243,16 +243,16 @@ static int try_connect(struct dbus_service *service)
 	return r;
 }
 
-static int reconnect(sd_event_source *source, uint64_t usec, void *data)
+static int bus_reconnect(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct dbus_service *service = data;
 
-	disconnect(service);
-	if (try_connect(service) >= 0) {
+	bus_disconnect(service);
+	if (bus_try_connect(service) >= 0) {
 		log_info("connected to the message bus again");
 		return 0;
 	}
-	disconnect(service);
+	bus_disconnect(service);
 	sd_event_source_set_time_relative(source, RECONNECT_INTERVAL);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -274,13 +274,13 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(manager->loop, &service->reconnect, CLOCK_MONOTONIC, 0, 0,
-				       reconnect, service);
+				       bus_reconnect, service);
 	if (r < 0)
 		return r;
 	r = sd_event_source_set_enabled(service->reconnect, SD_EVENT_OFF);
 	if (r < 0)
 		return r;
-	r = try_connect(service);
+	r = bus_try_connect(service);
 	if (r < 0)
 		return r;
 	*ret_service = TAKE_PTR(service);

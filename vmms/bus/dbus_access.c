@@ -84,7 +84,7 @@ static const struct {
 };
 
 /* Not a VM, job or switch, but what holds all of them. */
-static bool is_about_all(const char *path)
+static bool dbus_access_is_about_all(const char *path)
 {
 	static const char *const prefixes[] = { DBUS_VM_PREFIX "/", DBUS_JOB_PREFIX "/",
 						DBUS_SWITCH_PREFIX "/" };
@@ -96,7 +96,7 @@ static bool is_about_all(const char *path)
 	return true;
 }
 
-static enum need call_need(sd_bus_message *call)
+static enum need dbus_access_call_need(sd_bus_message *call)
 {
 	const char *interface = sd_bus_message_get_interface(call);
 	const char *member = sd_bus_message_get_member(call);
@@ -106,7 +106,8 @@ static enum need call_need(sd_bus_message *call)
 		    (calls[i].member && strcmp(calls[i].member, member) != 0))
 			continue;
 		if (strncmp(interface, "org.freedesktop.", strlen("org.freedesktop.")) == 0 &&
-		    calls[i].need == NEED_READ && is_about_all(sd_bus_message_get_path(call)))
+		    calls[i].need == NEED_READ &&
+		    dbus_access_is_about_all(sd_bus_message_get_path(call)))
 			return NEED_LIST;
 		return calls[i].need;
 	}
@@ -116,7 +117,7 @@ static enum need call_need(sd_bus_message *call)
 /* ---- Which VM it is about ---- */
 
 /* Of methods of the manager that take one argument of that type. */
-static bool read_argument(sd_bus_message *call, const char *type, void *value)
+static bool dbus_access_read_argument(sd_bus_message *call, const char *type, void *value)
 {
 	int r = sd_bus_message_read(call, type, value);
 
@@ -124,54 +125,54 @@ static bool read_argument(sd_bus_message *call, const char *type, void *value)
 	return r > 0;
 }
 
-static bool is_of_manager(sd_bus_message *call)
+static bool dbus_access_is_of_manager(sd_bus_message *call)
 {
 	return strcmp(sd_bus_message_get_path(call), DBUS_PATH) == 0;
 }
 
-static const char *named_vm(sd_bus_message *call)
+static const char *dbus_access_named_vm(sd_bus_message *call)
 {
 	const char *name;
 
-	if (!is_of_manager(call) ||
+	if (!dbus_access_is_of_manager(call) ||
 	    (!sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetVM") &&
 	     !sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "DeleteVM")))
 		return NULL;
-	return read_argument(call, "s", &name) ? name : NULL;
+	return dbus_access_read_argument(call, "s", &name) ? name : NULL;
 }
 
-static struct vm *job_vm(const struct dbus_service *service, const struct job *job)
+static struct vm *dbus_access_job_vm(const struct dbus_service *service, const struct job *job)
 {
 	return job ? manager_find_uuid(service->manager, &job->vm_uuid) : NULL;
 }
 
 /* The VM that is addressed, or whose job is; NULL: none, or it is not there. */
-static struct vm *call_vm(const struct dbus_service *service, sd_bus_message *call)
+static struct vm *dbus_access_call_vm(const struct dbus_service *service, sd_bus_message *call)
 {
-	const char *path = sd_bus_message_get_path(call), *name = named_vm(call);
+	const char *path = sd_bus_message_get_path(call), *name = dbus_access_named_vm(call);
 	struct guid uuid;
 	uint32_t id;
 
 	if (name)
 		return manager_find(service->manager, name);
-	if (is_of_manager(call) &&
+	if (dbus_access_is_of_manager(call) &&
 	    sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob"))
-		return read_argument(call, "u", &id)
-			       ? job_vm(service, jobs_find(service->manager->jobs, id))
+		return dbus_access_read_argument(call, "u", &id)
+			       ? dbus_access_job_vm(service, jobs_find(service->manager->jobs, id))
 			       : NULL;
 	if (dbus_object_path_parse(path, DBUS_VM_PREFIX, &uuid) == 0)
 		return manager_find_uuid(service->manager, &uuid);
-	return job_vm(service, dbus_job_find(service, path));
+	return dbus_access_job_vm(service, dbus_job_find(service, path));
 }
 
 /* ---- Who calls ---- */
 
-static bool may_everything(uid_t uid)
+static bool dbus_access_may_everything(uid_t uid)
 {
 	return uid == 0 || uid == geteuid();
 }
 
-static bool is_at_home(const struct dbus_service *service)
+static bool dbus_access_is_at_home(const struct dbus_service *service)
 {
 	const struct user_found *user = service->access.user;
 
@@ -179,7 +180,8 @@ static bool is_at_home(const struct dbus_service *service)
 }
 
 /* Of a call that was forwarded (vmms/bus/call_forwarder.h), the sender is still that on the bus. */
-static int read_uid(const struct dbus_service *service, sd_bus_message *call, uid_t *ret_uid)
+static int dbus_access_read_uid(const struct dbus_service *service, sd_bus_message *call,
+				uid_t *ret_uid)
 {
 	CLEANUP(sd_bus_creds_unrefp) sd_bus_creds *credentials = NULL;
 	const char *sender = sd_bus_message_get_sender(call);
@@ -192,14 +194,14 @@ static int read_uid(const struct dbus_service *service, sd_bus_message *call, ui
 }
 
 /* The filter's, which has let the call pass. */
-static struct dbus_service *service_of(sd_bus_message *call)
+static struct dbus_service *dbus_access_service_of(sd_bus_message *call)
 {
 	return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
 }
 
 const struct user_found *dbus_caller(sd_bus_message *call)
 {
-	return service_of(call)->access.user;
+	return dbus_access_service_of(call)->access.user;
 }
 
 bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm)
@@ -222,7 +224,7 @@ bool dbus_reader_sees_all(const struct dbus_service *service)
 /* ---- Refusing ---- */
 
 /* Everybody can be refused as often as they like, and what else is logged is to be seen. */
-static void log_refusal(struct dbus_access *access, uint64_t now, const char *text)
+static void dbus_access_log_refusal(struct dbus_access *access, uint64_t now, const char *text)
 {
 	if (now - access->refusals_since >= REFUSALS_INTERVAL) {
 		access->refusals_since = now;
@@ -236,32 +238,32 @@ static void log_refusal(struct dbus_access *access, uint64_t now, const char *te
 			 REFUSALS_INTERVAL / 1000000);
 }
 
-static int refuse(struct dbus_service *service, sd_bus_message *call, const char *name,
-		  const char *text)
+static int dbus_access_refuse(struct dbus_service *service, sd_bus_message *call, const char *name,
+			      const char *text)
 {
 	uint64_t now = 0;
 	int r;
 
 	(void)sd_event_now(service->manager->loop, CLOCK_MONOTONIC, &now);
-	log_refusal(&service->access, now, text);
+	dbus_access_log_refusal(&service->access, now, text);
 	r = sd_bus_reply_method_errorf(call, name, "%s", text);
 	return r < 0 ? r : 1;
 }
 
-static int refuse_uid(struct dbus_service *service, sd_bus_message *call, uid_t uid)
+static int dbus_access_refuse_uid(struct dbus_service *service, sd_bus_message *call, uid_t uid)
 {
 	char text[128];
 
 	if (uid == (uid_t)-1)
-		return refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED,
-			      "the caller has gone, or is not known to the bus");
+		return dbus_access_refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED,
+					  "the caller has gone, or is not known to the bus");
 	snprintf(text, sizeof(text),
 		 "uid %d may not use this vmms; root may, for instance with sudo", (int)uid);
-	return refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED, text);
+	return dbus_access_refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED, text);
 }
 
-static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum need need,
-		       enum polkit_answer answer)
+static int dbus_access_refuse_need(struct dbus_service *service, sd_bus_message *call,
+				   enum need need, enum polkit_answer answer)
 {
 	static const char *const why[] = {
 		[POLKIT_NO] = "polkit does not allow",
@@ -269,15 +271,15 @@ static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum 
 		[POLKIT_ABSENT] = "polkit, which does not answer, is asked for",
 		[POLKIT_LATE] = "nobody authenticated in time for",
 	};
-	const char *user = service->access.user->name, *name = named_vm(call);
+	const char *user = service->access.user->name, *name = dbus_access_named_vm(call);
 	char text[FAILURE_MESSAGE_MAX], group[128] = "";
 
-	if (name && is_at_home(service)) {
+	if (name && dbus_access_is_at_home(service)) {
 		snprintf(text, sizeof(text),
 			 "user '%s' has no VM '%s', and may not do that with VMs of others; 'vmctl "
 			 "list' shows which there are",
 			 user, name);
-		return refuse(service, call, DBUS_ERROR_NO_SUCH_VM, text);
+		return dbus_access_refuse(service, call, DBUS_ERROR_NO_SUCH_VM, text);
 	}
 	if (need == NEED_CREATE || need == NEED_LIST)
 		snprintf(group, sizeof(group), "; members of group '%s' may have VMs of their own",
@@ -285,42 +287,45 @@ static int refuse_need(struct dbus_service *service, sd_bus_message *call, enum 
 	snprintf(text, sizeof(text),
 		 "user '%s' may not %s: %s %s; root may, for instance with sudo%s", user,
 		 needs[need].deed, why[answer], needs[need].action, group);
-	return refuse(service, call,
-		      answer == POLKIT_CHALLENGE ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
-						 : SD_BUS_ERROR_ACCESS_DENIED,
-		      text);
+	return dbus_access_refuse(service, call,
+				  answer == POLKIT_CHALLENGE
+					  ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
+					  : SD_BUS_ERROR_ACCESS_DENIED,
+				  text);
 }
 
-static int refuse_size(struct dbus_service *service, sd_bus_message *call, int error)
+static int dbus_access_refuse_size(struct dbus_service *service, sd_bus_message *call, int error)
 {
 	char text[128];
 
 	if (error == -ENOMEM)
 		return error;
 	if (error != -EMSGSIZE)
-		return refuse(service, call, SD_BUS_ERROR_INVALID_ARGS,
-			      "the arguments of a call cannot be read");
+		return dbus_access_refuse(service, call, SD_BUS_ERROR_INVALID_ARGS,
+					  "the arguments of a call cannot be read");
 	snprintf(text, sizeof(text), "a call has more than %d bytes, which none needs",
 		 DBUS_CALL_MAX);
-	return refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED, text);
+	return dbus_access_refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED, text);
 }
 
 /* ---- What takes its time ---- */
 
 /* The call is put aside, or why it is not. Return: as a handler. */
-static int wait_for_answer(struct dbus_service *service, sd_bus_message *call, int r)
+static int dbus_access_wait_for_answer(struct dbus_service *service, sd_bus_message *call, int r)
 {
 	if (r == -EBUSY)
-		return refuse(service, call, SD_BUS_ERROR_LIMITS_EXCEEDED,
-			      "too many calls, or too large ones, wait for polkit, or for the user "
-			      "database; try again later");
+		return dbus_access_refuse(
+			service, call, SD_BUS_ERROR_LIMITS_EXCEEDED,
+			"too many calls, or too large ones, wait for polkit, or for the user "
+			"database; try again later");
 	return r < 0 ? r : 1;
 }
 
 /* ---- The check ---- */
 
 /* The need is the caller's without polkit. */
-static bool is_met(const struct dbus_service *service, enum need need, const struct vm *vm)
+static bool dbus_access_is_met(const struct dbus_service *service, enum need need,
+			       const struct vm *vm)
 {
 	const struct user_found *user = service->access.user;
 
@@ -332,18 +337,19 @@ static bool is_met(const struct dbus_service *service, enum need need, const str
 }
 
 /* polkit has said something about that action. */
-static int settle(struct dbus_service *service, sd_bus_message *call, enum need need, bool optional,
-		  enum polkit_answer answer)
+static int dbus_access_settle(struct dbus_service *service, sd_bus_message *call, enum need need,
+			      bool optional, enum polkit_answer answer)
 {
 	if (answer != POLKIT_YES && !optional)
-		return refuse_need(service, call, need, answer);
+		return dbus_access_refuse_need(service, call, need, answer);
 	service->access.sees_all =
 		answer == POLKIT_YES && strcmp(needs[need].action, POLKIT_ACTION_READ) == 0;
 	return 0;
 }
 
 /* polkit has been asked about this, and not about a VM that was there then. */
-static bool is_answered(const struct dbus_answers *answers, enum need need, const struct vm *vm)
+static bool dbus_access_is_answered(const struct dbus_answers *answers, enum need need,
+				    const struct vm *vm)
 {
 	const struct guid none = { 0 };
 
@@ -351,26 +357,26 @@ static bool is_answered(const struct dbus_answers *answers, enum need need, cons
 	       guid_equal(&answers->vm, vm ? &vm->definition->uuid : &none);
 }
 
-static int check_user(struct dbus_service *service, sd_bus_message *call)
+static int dbus_access_check_user(struct dbus_service *service, sd_bus_message *call)
 {
 	const struct dbus_answers *answers = &service->access.answers;
-	enum need need = call_need(call);
-	const struct vm *vm = call_vm(service, call);
+	enum need need = dbus_access_call_need(call);
+	const struct vm *vm = dbus_access_call_vm(service, call);
 	bool optional, interactive;
 
-	if (is_met(service, need, vm))
+	if (dbus_access_is_met(service, need, vm))
 		return 0;
-	optional = need == NEED_LIST && is_at_home(service);
-	if (is_answered(answers, need, vm))
-		return settle(service, call, need, optional, answers->polkit);
+	optional = need == NEED_LIST && dbus_access_is_at_home(service);
+	if (dbus_access_is_answered(answers, need, vm))
+		return dbus_access_settle(service, call, need, optional, answers->polkit);
 	interactive = !optional && sd_bus_message_get_allow_interactive_authorization(call) > 0;
-	return wait_for_answer(
+	return dbus_access_wait_for_answer(
 		service, call,
 		dbus_question_ask_polkit(service, call, needs[need].action, vm, interactive));
 }
 
 /* Who the caller is may be known, or have been looked up for this call. */
-static int find_caller(struct dbus_service *service, uid_t uid)
+static int dbus_access_find_caller(struct dbus_service *service, uid_t uid)
 {
 	struct dbus_answers *answers = &service->access.answers;
 	const struct user_key key = { .uid = uid };
@@ -383,26 +389,27 @@ static int find_caller(struct dbus_service *service, uid_t uid)
 	return answers->user_result;
 }
 
-static int check_other(struct dbus_service *service, sd_bus_message *call, uid_t uid)
+static int dbus_access_check_other(struct dbus_service *service, sd_bus_message *call, uid_t uid)
 {
 	char text[128];
 	int r;
 
-	r = find_caller(service, uid);
+	r = dbus_access_find_caller(service, uid);
 	if (r == -EAGAIN)
-		return wait_for_answer(service, call, dbus_question_ask_caller(service, call, uid));
+		return dbus_access_wait_for_answer(service, call,
+						   dbus_question_ask_caller(service, call, uid));
 	if (r == -ESRCH)
-		return refuse_uid(service, call, uid);
+		return dbus_access_refuse_uid(service, call, uid);
 	if (r < 0) {
 		snprintf(text, sizeof(text), "uid %d cannot be looked up in the user database: %s",
 			 (int)uid, strerror(-r));
-		return refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED, text);
+		return dbus_access_refuse(service, call, SD_BUS_ERROR_ACCESS_DENIED, text);
 	}
 	service->access.user = &service->access.answers.user;
-	return check_user(service, call);
+	return dbus_access_check_user(service, call);
 }
 
-static void forget_caller(struct dbus_access *access)
+static void dbus_access_forget_caller(struct dbus_access *access)
 {
 	access->user = NULL;
 	access->sees_all = false;
@@ -420,19 +427,19 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 	r = sd_bus_message_get_type(message, &type);
 	if (r < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
 		return r;
-	forget_caller(&service->access);
+	dbus_access_forget_caller(&service->access);
 	service->access.answers = dbus_question_take(&service->access.questions, message);
 	r = dbus_size_measure(message, DBUS_CALL_MAX, &service->access.call_size);
 	if (r < 0)
-		return refuse_size(service, message, r);
-	r = read_uid(service, message, &uid);
-	if (r >= 0 && may_everything(uid)) {
+		return dbus_access_refuse_size(service, message, r);
+	r = dbus_access_read_uid(service, message, &uid);
+	if (r >= 0 && dbus_access_may_everything(uid)) {
 		service->access.sees_all = true;
 		return 0;
 	}
 	if (r < 0 || geteuid() != 0)
-		return refuse_uid(service, message, uid);
-	return check_other(service, message, uid);
+		return dbus_access_refuse_uid(service, message, uid);
+	return dbus_access_check_other(service, message, uid);
 }
 
 /* ---- Who is to own a VM ---- */
@@ -441,7 +448,7 @@ int dbus_access_check(sd_bus_message *message, void *data, sd_bus_error *error)
 int dbus_check_owner(sd_bus_message *call, const struct definition *before,
 		     struct definition *wanted, struct failure *failure)
 {
-	struct dbus_service *service = service_of(call);
+	struct dbus_service *service = dbus_access_service_of(call);
 	const struct dbus_answers *answers = &service->access.answers;
 	const struct user_found *user = service->access.user;
 	const char *owner = wanted->owner;
@@ -476,7 +483,7 @@ void dbus_access_forget(struct dbus_access *access)
 {
 	list_for_each (link, &access->questions)
 		dbus_question_free(container_of(link, struct dbus_question, link));
-	forget_caller(access);
+	dbus_access_forget_caller(access);
 }
 
 void dbus_access_forget_bus(struct dbus_access *access, const sd_bus *bus)

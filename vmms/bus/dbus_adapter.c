@@ -19,7 +19,7 @@ struct add_call {
 	char name[DEFINITION_ADAPTER_NAME_MAX + 1];
 };
 
-static void add_done(void *data, const struct failure *failure)
+static void dbus_adapter_add_done(void *data, const struct failure *failure)
 {
 	struct add_call *add = data;
 
@@ -31,8 +31,9 @@ static void add_done(void *data, const struct failure *failure)
 	free(add);
 }
 
-static int parse_adapter(struct vm *vm, const char *text, struct definition_adapter *ret_adapter,
-			 struct failure *failure)
+static int dbus_adapter_parse_adapter(struct vm *vm, const char *text,
+				      struct definition_adapter *ret_adapter,
+				      struct failure *failure)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	struct json_error error;
@@ -49,13 +50,14 @@ static int parse_adapter(struct vm *vm, const char *text, struct definition_adap
 }
 
 /* An adapter that the caller may give the VM. */
-static int read_adapter(sd_bus_message *call, struct vm *vm, const char *text,
-			struct definition_adapter *ret_adapter, struct failure *failure)
+static int dbus_adapter_read_adapter(sd_bus_message *call, struct vm *vm, const char *text,
+				     struct definition_adapter *ret_adapter,
+				     struct failure *failure)
 {
 	struct definition_adapter adapter;
 	int r;
 
-	r = parse_adapter(vm, text, &adapter, failure);
+	r = dbus_adapter_parse_adapter(vm, text, &adapter, failure);
 	if (r < 0)
 		return r;
 	r = permit_adapter(dbus_caller(call), vm_stored_definition(vm), &adapter, failure);
@@ -78,7 +80,7 @@ int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &text);
 	if (r < 0)
 		return r;
-	if (read_adapter(call, vm, text, &adapter, &failure) < 0)
+	if (dbus_adapter_read_adapter(call, vm, text, &adapter, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	add = calloc(1, sizeof(*add));
 	if (!add) {
@@ -87,7 +89,7 @@ int dbus_add_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 	}
 	add->call = sd_bus_message_ref(call);
 	snprintf(add->name, sizeof(add->name), "%s", adapter.name);
-	r = vm_add_adapter(vm, &adapter, add_done, add, &failure);
+	r = vm_add_adapter(vm, &adapter, dbus_adapter_add_done, add, &failure);
 	if (r < 0)
 		free(add);
 	return dbus_conclude(call, r, &failure);
@@ -117,7 +119,7 @@ int dbus_change_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "ss", &name, &text);
 	if (r < 0)
 		return r;
-	if (read_adapter(call, vm, text, &adapter, &failure) < 0)
+	if (dbus_adapter_read_adapter(call, vm, text, &adapter, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	r = vm_change_adapter(vm, name, &adapter, dbus_done, sd_bus_message_ref(call), &failure);
 	return dbus_conclude(call, r, &failure);
@@ -125,22 +127,22 @@ int dbus_change_adapter(sd_bus_message *call, void *data, sd_bus_error *error)
 
 /* ---- Captures ---- */
 
-static void capture_ended(void *owner)
+static void dbus_adapter_capture_ended(void *owner)
 {
 	struct adapter *adapter = owner;
 
 	capture_free(TAKE_PTR(adapter->capture));
 }
 
-static int start_capture(struct adapter *adapter, unsigned snap_length, int *ret_fd,
-			 struct failure *failure)
+static int dbus_adapter_start_capture(struct adapter *adapter, unsigned snap_length, int *ret_fd,
+				      struct failure *failure)
 {
 	char description[DEFINITION_NAME_MAX + DEFINITION_ADAPTER_NAME_MAX + 32];
 	struct capture_config config = { .interface = adapter->tap.index,
 					 .name = adapter->tap.name,
 					 .description = description,
 					 .snap_length = snap_length,
-					 .ended = capture_ended,
+					 .ended = dbus_adapter_capture_ended,
 					 .owner = adapter };
 	int r;
 
@@ -189,7 +191,7 @@ int dbus_open_capture(sd_bus_message *call, void *data, sd_bus_error *error)
 			    "it has",
 			    vm->definition->name, name, vm->definition->name);
 	else
-		(void)start_capture(adapter, snap_length, &fd, &failure);
+		(void)dbus_adapter_start_capture(adapter, snap_length, &fd, &failure);
 	if (failure.name)
 		return dbus_reply_failure(call, &failure);
 	return sd_bus_reply_method_return(call, "h", fd);
@@ -197,8 +199,8 @@ int dbus_open_capture(sd_bus_message *call, void *data, sd_bus_error *error)
 
 /* ---- Properties ---- */
 
-static int append_adapter(sd_bus_message *reply, const struct vm *vm,
-			  const struct definition_adapter *definition)
+static int dbus_adapter_append_adapter(sd_bus_message *reply, const struct vm *vm,
+				       const struct definition_adapter *definition)
 {
 	const struct adapter *adapter = adapter_find(vm, definition->name);
 	char mac[DEFINITION_MAC_TEXT_SIZE] = "";
@@ -223,7 +225,7 @@ int dbus_get_adapters(sd_bus *bus, const char *path, const char *interface, cons
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < vm->definition->network.adapter_count; i++) {
-		r = append_adapter(reply, vm, &vm->definition->network.adapters[i]);
+		r = dbus_adapter_append_adapter(reply, vm, &vm->definition->network.adapters[i]);
 		if (r < 0)
 			return r;
 	}

@@ -6,15 +6,16 @@
 #include <errno.h>
 #include <string.h>
 
-static int reply(sd_bus_message *call, int r, const struct failure *failure)
+static int dbus_cpu_group_reply(sd_bus_message *call, int r, const struct failure *failure)
 {
 	if (r == 0)
 		return sd_bus_reply_method_return(call, "");
 	return failure->name ? dbus_reply_failure(call, failure) : r;
 }
 
-static int read_definition(sd_bus_message *call, struct cpu_group_definition **ret_definition,
-			   struct failure *failure)
+static int dbus_cpu_group_read_definition(sd_bus_message *call,
+					  struct cpu_group_definition **ret_definition,
+					  struct failure *failure)
 {
 	struct json_error why;
 	const char *text;
@@ -28,29 +29,29 @@ static int read_definition(sd_bus_message *call, struct cpu_group_definition **r
 }
 
 /* Has a definition that was passed taken up: by cpu_groups_create() or cpu_groups_change(). */
-static int take_definition(sd_bus_message *call, struct dbus_service *service,
-			   int (*take)(struct cpu_groups *groups,
-				       struct cpu_group_definition *definition,
-				       struct failure *failure))
+static int dbus_cpu_group_take_definition(sd_bus_message *call, struct dbus_service *service,
+					  int (*take)(struct cpu_groups *groups,
+						      struct cpu_group_definition *definition,
+						      struct failure *failure))
 {
 	struct cpu_group_definition *definition;
 	struct failure failure = { 0 };
 	int r;
 
-	r = read_definition(call, &definition, &failure);
+	r = dbus_cpu_group_read_definition(call, &definition, &failure);
 	if (r == 0)
 		r = take(service->manager->cpu_groups, definition, &failure);
-	return reply(call, r, &failure);
+	return dbus_cpu_group_reply(call, r, &failure);
 }
 
 int dbus_create_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return take_definition(call, data, cpu_groups_create);
+	return dbus_cpu_group_take_definition(call, data, cpu_groups_create);
 }
 
 int dbus_change_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return take_definition(call, data, cpu_groups_change);
+	return dbus_cpu_group_take_definition(call, data, cpu_groups_change);
 }
 
 int dbus_delete_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -63,8 +64,8 @@ int dbus_delete_cpu_group(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &name);
 	if (r < 0)
 		return r;
-	return reply(call, cpu_groups_delete(service->manager->cpu_groups, name, &failure),
-		     &failure);
+	return dbus_cpu_group_reply(
+		call, cpu_groups_delete(service->manager->cpu_groups, name, &failure), &failure);
 }
 
 /* Groups are nobody's own. */

@@ -18,7 +18,7 @@ struct attach_call {
 	unsigned controller, lun;
 };
 
-static void attach_done(void *data, const struct failure *failure)
+static void dbus_disk_attach_done(void *data, const struct failure *failure)
 {
 	struct attach_call *attach = data;
 
@@ -32,8 +32,8 @@ static void attach_done(void *data, const struct failure *failure)
 }
 
 /* A disk that names no lun gets the lowest free one of its controller. */
-static int choose_lun(struct vm *vm, struct json_object *tree, struct definition_disk *disk,
-		      struct failure *failure)
+static int dbus_disk_choose_lun(struct vm *vm, struct json_object *tree,
+				struct definition_disk *disk, struct failure *failure)
 {
 	if (json_object_object_get_ex(tree, "lun", NULL))
 		return 0;
@@ -49,8 +49,8 @@ static int choose_lun(struct vm *vm, struct json_object *tree, struct definition
 			   disk->controller, vm->definition->name);
 }
 
-static int read_disk(struct vm *vm, const char *text, struct definition_disk *disk,
-		     struct failure *failure)
+static int dbus_disk_read_disk(struct vm *vm, const char *text, struct definition_disk *disk,
+			       struct failure *failure)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	struct json_error error;
@@ -64,7 +64,7 @@ static int read_disk(struct vm *vm, const char *text, struct definition_disk *di
 				   error.key[0] != '\0' ? error.key : "description", error.message);
 	if (r < 0)
 		return failure_no_memory(failure);
-	r = choose_lun(vm, tree, disk, failure);
+	r = dbus_disk_choose_lun(vm, tree, disk, failure);
 	if (r < 0)
 		definition_disk_deinit(disk);
 	return r;
@@ -80,7 +80,7 @@ static int attach(sd_bus_message *call, struct vm *vm, const char *text, int fd)
 
 	if (permit_file(dbus_caller(call), vm->definition, &failure) < 0 ||
 	    (dbus_caller(call) && quota_check_disk(vm, &failure) < 0) ||
-	    read_disk(vm, text, &disk, &failure) < 0)
+	    dbus_disk_read_disk(vm, text, &disk, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	attach = malloc(sizeof(*attach));
 	if (!attach) {
@@ -88,7 +88,7 @@ static int attach(sd_bus_message *call, struct vm *vm, const char *text, int fd)
 		return -ENOMEM;
 	}
 	*attach = (struct attach_call){ sd_bus_message_ref(call), disk.controller, disk.lun };
-	r = vm_attach_disk(vm, &disk, fd, attach_done, attach, &failure);
+	r = vm_attach_disk(vm, &disk, fd, dbus_disk_attach_done, attach, &failure);
 	if (r < 0)
 		free(attach);
 	return dbus_conclude(call, r, &failure);
@@ -133,7 +133,7 @@ struct medium {
 	int fd; /* -1: what is at the path */
 };
 
-static int insert(sd_bus_message *call, struct vm *vm, const struct medium *medium)
+static int dbus_disk_insert(sd_bus_message *call, struct vm *vm, const struct medium *medium)
 {
 	struct failure failure;
 	int r;
@@ -151,7 +151,7 @@ int dbus_insert_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 	int r;
 
 	r = sd_bus_message_read(call, "uus", &medium.controller, &medium.lun, &medium.path);
-	return r < 0 ? r : insert(call, data, &medium);
+	return r < 0 ? r : dbus_disk_insert(call, data, &medium);
 }
 
 int dbus_insert_medium_with_file(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -161,7 +161,7 @@ int dbus_insert_medium_with_file(sd_bus_message *call, void *data, sd_bus_error 
 
 	r = sd_bus_message_read(call, "uush", &medium.controller, &medium.lun, &medium.path,
 				&medium.fd);
-	return r < 0 ? r : insert(call, data, &medium);
+	return r < 0 ? r : dbus_disk_insert(call, data, &medium);
 }
 
 int dbus_eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -184,7 +184,8 @@ int dbus_eject_medium(sd_bus_message *call, void *data, sd_bus_error *error)
 
 /* ---- Starting ---- */
 
-static int read_file(sd_bus_message *call, struct resources *files, struct failure *failure)
+static int dbus_disk_read_file(sd_bus_message *call, struct resources *files,
+			       struct failure *failure)
 {
 	const char *name;
 	int fd, r;
@@ -201,13 +202,14 @@ static int read_file(sd_bus_message *call, struct resources *files, struct failu
 }
 
 /* The descriptors stay the call's. */
-static int read_files(sd_bus_message *call, struct resources *files, struct failure *failure)
+static int dbus_disk_read_files(sd_bus_message *call, struct resources *files,
+				struct failure *failure)
 {
 	int r;
 
 	r = sd_bus_message_enter_container(call, 'a', "{sh}");
 	while (r > 0) {
-		r = read_file(call, files, failure);
+		r = dbus_disk_read_file(call, files, failure);
 		if (r == 0)
 			return sd_bus_message_exit_container(call);
 	}
@@ -221,7 +223,7 @@ int dbus_start_with_files(sd_bus_message *call, void *data, sd_bus_error *error)
 	struct vm *vm = data;
 	int r;
 
-	r = read_files(call, &files, &failure);
+	r = dbus_disk_read_files(call, &files, &failure);
 	if (r >= 0 && files.count > 0)
 		r = permit_file(dbus_caller(call), vm->definition, &failure);
 	if (r >= 0 && dbus_caller(call))

@@ -17,7 +17,7 @@ struct question {
 	struct json_object *disks; /* an array */
 };
 
-static void question_free(struct question *question)
+static void dbus_disks_question_free(struct question *question)
 {
 	sd_bus_message_unref(question->call);
 	json_object_put(question->disks);
@@ -26,7 +26,8 @@ static void question_free(struct question *question)
 
 /* ---- What the daemon knows ---- */
 
-static struct json_object *describe_disk(const struct vm *vm, const struct definition_disk *disk)
+static struct json_object *dbus_disks_describe_disk(const struct vm *vm,
+						    const struct definition_disk *disk)
 {
 	const struct vm_disk_health *health = vm_disk_health_find(vm, disk->controller, disk->lun);
 	pid_t server = vm_images_find(vm, disk->controller, disk->lun);
@@ -41,18 +42,19 @@ static struct json_object *describe_disk(const struct vm *vm, const struct defin
 	return object;
 }
 
-static struct json_object *describe(const struct vm *vm)
+static struct json_object *dbus_disks_describe(const struct vm *vm)
 {
 	struct json_object *disks = json_object_new_array();
 
 	for (size_t i = 0; i < vm->definition->disk_count; i++)
-		json_append(&disks, describe_disk(vm, &vm->definition->disks[i]));
+		json_append(&disks, dbus_disks_describe_disk(vm, &vm->definition->disks[i]));
 	return disks;
 }
 
 /* ---- What the worker says, of which numbers alone are taken ---- */
 
-static struct json_object *find_report(struct json_object *reports, struct json_object *disk)
+static struct json_object *dbus_disks_find_report(struct json_object *reports,
+						  struct json_object *disk)
 {
 	size_t count = json_object_is_type(reports, json_type_array)
 			       ? json_object_array_length(reports)
@@ -71,7 +73,7 @@ static struct json_object *find_report(struct json_object *reports, struct json_
 	return NULL;
 }
 
-static void take_report(struct json_object *disk, struct json_object *report)
+static void dbus_disks_take_report(struct json_object *disk, struct json_object *report)
 {
 	static const char *const numbers[] = { "size", "held", "errors" };
 
@@ -83,14 +85,15 @@ static void take_report(struct json_object *disk, struct json_object *report)
 	}
 }
 
-static int reply_disks(sd_bus_message *call, struct json_object *disks)
+static int dbus_disks_reply_disks(sd_bus_message *call, struct json_object *disks)
 {
 	AUTO_JSON struct json_object *tree = json_make("disks", json_object_get(disks), NULL);
 
 	return dbus_reply_json(call, tree);
 }
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void dbus_disks_answered(void *data, struct json_object *result, const char *code,
+				const char *text)
 {
 	struct question *question = data;
 	struct json_object *reports = result ? json_object_object_get(result, "disks") : NULL;
@@ -98,15 +101,15 @@ static void answered(void *data, struct json_object *result, const char *code, c
 
 	for (size_t i = 0; question->disks && i < json_object_array_length(question->disks); i++) {
 		struct json_object *disk = json_object_array_get_idx(question->disks, i);
-		struct json_object *report = find_report(reports, disk);
+		struct json_object *report = dbus_disks_find_report(reports, disk);
 
 		if (report)
-			take_report(disk, report);
+			dbus_disks_take_report(disk, report);
 	}
-	r = reply_disks(question->call, question->disks);
+	r = dbus_disks_reply_disks(question->call, question->disks);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));
-	question_free(question);
+	dbus_disks_question_free(question);
 }
 
 /* ---- On the bus ---- */
@@ -120,13 +123,13 @@ int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (!question)
 		return -ENOMEM;
 	question->call = sd_bus_message_ref(call);
-	question->disks = describe(vm);
+	question->disks = dbus_disks_describe(vm);
 	if (vm->run.worker && vm->run.started_at > 0 &&
-	    worker_request(vm->run.worker, "disks", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
-			   question) >= 0)
+	    worker_request(vm->run.worker, "disks", NULL, NULL, 0, ANSWER_TIMEOUT,
+			   dbus_disks_answered, question) >= 0)
 		return 1;
-	r = reply_disks(call, question->disks);
-	question_free(question);
+	r = dbus_disks_reply_disks(call, question->disks);
+	dbus_disks_question_free(question);
 	return r;
 }
 

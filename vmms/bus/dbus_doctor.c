@@ -24,7 +24,7 @@ struct question {
 	struct host_service service;
 };
 
-static void question_free(struct question *question)
+static void dbus_doctor_question_free(struct question *question)
 {
 	sd_bus_message_unref(question->call);
 	free(question);
@@ -33,7 +33,7 @@ static void question_free(struct question *question)
 /* ---- What is about VMs ---- */
 
 /* Images are looked at with the rights of the VM's owner, as they are opened. */
-static void add_images(struct host_images *images, const struct vm *vm)
+static void dbus_doctor_add_images(struct host_images *images, const struct vm *vm)
 {
 	const struct definition *definition = vm->definition;
 	CLEANUP(user_freep) struct user *user = NULL;
@@ -51,7 +51,7 @@ static void add_images(struct host_images *images, const struct vm *vm)
 		user_leave();
 }
 
-static void look_at_images(int socket, void *data)
+static void dbus_doctor_look_at_images(int socket, void *data)
 {
 	const struct dbus_service *service = data;
 	struct host_images images = { 0 };
@@ -60,13 +60,13 @@ static void look_at_images(int socket, void *data)
 		const struct vm *vm = container_of(link, struct vm, link);
 
 		if (dbus_caller_sees(service, vm))
-			add_images(&images, vm);
+			dbus_doctor_add_images(&images, vm);
 	}
 	errand_send(socket, &images, sizeof(images), -1);
 }
 
 /* Until they have been looked at. */
-static void look_at_vms(const struct dbus_service *service, struct question *question)
+static void dbus_doctor_look_at_vms(const struct dbus_service *service, struct question *question)
 {
 	list_for_each (link, &service->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
@@ -80,7 +80,7 @@ static void look_at_vms(const struct dbus_service *service, struct question *que
 
 /* ---- The answer ---- */
 
-static struct json_object *to_json(const struct question *question)
+static struct json_object *dbus_doctor_to_json(const struct question *question)
 {
 	struct json_object *checks = json_object_new_array(), *tree;
 
@@ -92,14 +92,14 @@ static struct json_object *to_json(const struct question *question)
 	return tree;
 }
 
-static int reply(struct question *question)
+static int dbus_doctor_reply(struct question *question)
 {
-	AUTO_JSON struct json_object *tree = to_json(question);
+	AUTO_JSON struct json_object *tree = dbus_doctor_to_json(question);
 
 	return dbus_reply_json(question->call, tree);
 }
 
-static void reported(void *data, const char *text, const struct failure *failure)
+static void dbus_doctor_reported(void *data, const char *text, const struct failure *failure)
 {
 	struct question *question = data;
 	AUTO_JSON struct json_object *report = NULL;
@@ -109,13 +109,13 @@ static void reported(void *data, const char *text, const struct failure *failure
 	question->service.report_problem = failure ? failure->message : "out of memory";
 	if (text && json_parse(text, strlen(text), &report, &error) == 0)
 		question->service.report = report;
-	r = reply(question);
+	r = dbus_doctor_reply(question);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));
-	question_free(question);
+	dbus_doctor_question_free(question);
 }
 
-static void images_told(void *owner, const void *bytes, size_t size, int fd)
+static void dbus_doctor_images_told(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct question *question = owner;
 
@@ -124,24 +124,24 @@ static void images_told(void *owner, const void *bytes, size_t size, int fd)
 	close_fdp(&fd);
 }
 
-static void images_looked_at(void *owner, int result)
+static void dbus_doctor_images_looked_at(void *owner, int result)
 {
 	struct question *question = owner;
 	int r;
 
 	if (result == -ECANCELED) {
-		question_free(question); /* the service is ending */
+		dbus_doctor_question_free(question); /* the service is ending */
 		return;
 	}
-	r = host_report_ask(question->bus->report, reported, question);
+	r = host_report_ask(question->bus->report, dbus_doctor_reported, question);
 	if (r < 0) {
 		(void)sd_bus_reply_method_errno(question->call, r, NULL);
-		question_free(question);
+		dbus_doctor_question_free(question);
 	}
 }
 
-static const struct errand_callbacks images_callbacks = { .message = images_told,
-							  .ended = images_looked_at };
+static const struct errand_callbacks images_callbacks = { .message = dbus_doctor_images_told,
+							  .ended = dbus_doctor_images_looked_at };
 
 int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 {
@@ -151,7 +151,7 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 	struct question *question = calloc(1, sizeof(*question));
 	const struct errand_config config = { .whose = caller ? caller->name : "",
 					      .timeout = IMAGES_TIMEOUT,
-					      .work = look_at_images,
+					      .work = dbus_doctor_look_at_images,
 					      .data = service,
 					      .callbacks = &images_callbacks,
 					      .owner = question };
@@ -180,8 +180,8 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 	question->service.at_limit =
 		quota_describe(service->manager, caller ? caller->name : NULL,
 			       question->service.limits, sizeof(question->service.limits));
-	look_at_vms(service, question);
+	dbus_doctor_look_at_vms(service, question);
 	if (errand_new(service->manager->errands, &config, &errand) < 0)
-		images_looked_at(question, 0);
+		dbus_doctor_images_looked_at(question, 0);
 	return 1;
 }

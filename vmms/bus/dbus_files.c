@@ -55,7 +55,7 @@ static const sd_bus_vtable files_vtable[] = {
 	SD_BUS_VTABLE_END,
 };
 
-static int serve(struct forwarder *forwarder, int fd)
+static int dbus_files_serve(struct forwarder *forwarder, int fd)
 {
 	struct dbus_service *service = forwarder->service;
 	sd_id128_t id;
@@ -86,7 +86,7 @@ static int serve(struct forwarder *forwarder, int fd)
 
 /* ---- The processes ---- */
 
-static void forwarder_free(struct forwarder *forwarder)
+static void dbus_files_forwarder_free(struct forwarder *forwarder)
 {
 	list_unlink(&forwarder->link);
 	errand_free(forwarder->errand);
@@ -95,7 +95,7 @@ static void forwarder_free(struct forwarder *forwarder)
 	free(forwarder);
 }
 
-static int start_next(sd_event_source *source, uint64_t usec, void *data)
+static int dbus_files_start_next(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct dbus_service *service = data;
 	int r = dbus_files_start(service);
@@ -109,17 +109,18 @@ static int start_next(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-static void start_soon(struct dbus_service *service, uint64_t delay)
+static void dbus_files_start_soon(struct dbus_service *service, uint64_t delay)
 {
 	service->next_forwarder = sd_event_source_disable_unref(service->next_forwarder);
 	if (sd_event_add_time_relative(service->manager->loop, &service->next_forwarder,
-				       CLOCK_MONOTONIC, delay, 0, start_next, service) < 0)
+				       CLOCK_MONOTONIC, delay, 0, dbus_files_start_next,
+				       service) < 0)
 		log_error("calls with descriptors are not served any more: out of memory");
 }
 
 /* The user who sent something, as those are called whose processes do not end. */
-static void find_sender(const struct dbus_service *service, const char *name,
-			char whose[WHOSE_SIZE])
+static void dbus_files_find_sender(const struct dbus_service *service, const char *name,
+				   char whose[WHOSE_SIZE])
 {
 	CLEANUP(sd_bus_creds_unrefp) sd_bus_creds *credentials = NULL;
 	uid_t uid;
@@ -132,7 +133,7 @@ static void find_sender(const struct dbus_service *service, const char *name,
 }
 
 /* Another takes its name, unless too many of that sender's do not end: then it keeps what comes. */
-static void replace(struct forwarder *forwarder, const char *name, size_t size)
+static void dbus_files_replace(struct forwarder *forwarder, const char *name, size_t size)
 {
 	struct dbus_service *service = forwarder->service;
 	char sender[CALL_FORWARDER_NAME_MAX + 1], whose[WHOSE_SIZE];
@@ -141,7 +142,7 @@ static void replace(struct forwarder *forwarder, const char *name, size_t size)
 		return;
 	memcpy(sender, name, size);
 	sender[size] = '\0';
-	find_sender(service, sender, whose);
+	dbus_files_find_sender(service, sender, whose);
 	/* The first who had too many stays the one to blame. */
 	if (!forwarder->blamed && errand_blame(forwarder->errand, whose) < 0)
 		return;
@@ -150,10 +151,10 @@ static void replace(struct forwarder *forwarder, const char *name, size_t size)
 		return;
 	}
 	forwarder->spent = true;
-	start_soon(service, 0);
+	dbus_files_start_soon(service, 0);
 }
 
-static void heard(void *owner, const void *bytes, size_t size, int fd)
+static void dbus_files_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct forwarder *forwarder = owner;
 	const char *text = bytes;
@@ -161,33 +162,34 @@ static void heard(void *owner, const void *bytes, size_t size, int fd)
 	if (fd >= 0)
 		close(fd);
 	if (*text == CALL_FORWARDER_SPENT)
-		replace(forwarder, text + 1, size - 1);
+		dbus_files_replace(forwarder, text + 1, size - 1);
 	else if (*text == CALL_FORWARDER_DONE && forwarder->spent)
-		forwarder_free(forwarder);
+		dbus_files_forwarder_free(forwarder);
 }
 
-static void ended(void *owner, int result)
+static void dbus_files_ended(void *owner, int result)
 {
 	struct forwarder *forwarder = owner;
 	struct dbus_service *service = forwarder->service;
 
 	forwarder->errand = NULL;
 	if (!forwarder->spent)
-		start_soon(service, RESTART_INTERVAL);
-	forwarder_free(forwarder);
+		dbus_files_start_soon(service, RESTART_INTERVAL);
+	dbus_files_forwarder_free(forwarder);
 }
 
-static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+static const struct errand_callbacks callbacks = { .message = dbus_files_heard,
+						   .ended = dbus_files_ended };
 
 /* So that whoever waits for the daemon's name finds this one, too. */
-static void wait_until_ready(int fd)
+static void dbus_files_wait_until_ready(int fd)
 {
 	struct pollfd polled = { .fd = fd };
 
 	(void)poll(&polled, 1, READY_TIMEOUT);
 }
 
-static int run(struct forwarder *forwarder)
+static int dbus_files_run(struct forwarder *forwarder)
 {
 	struct dbus_service *service = forwarder->service;
 	int sockets[2], ready[2], r;
@@ -195,7 +197,7 @@ static int run(struct forwarder *forwarder)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
 	AUTO_CLOSE int far = sockets[1];
-	r = serve(forwarder, sockets[0]);
+	r = dbus_files_serve(forwarder, sockets[0]);
 	if (r < 0)
 		return r;
 	if (pipe2(ready, O_CLOEXEC) < 0)
@@ -214,7 +216,7 @@ static int run(struct forwarder *forwarder)
 	r = errand_new(service->manager->errands, &config, &forwarder->errand);
 	close(ready[1]);
 	if (r == 0 && !service->has_name)
-		wait_until_ready(ready_near);
+		dbus_files_wait_until_ready(ready_near);
 	return r;
 }
 
@@ -227,9 +229,9 @@ int dbus_files_start(struct dbus_service *service)
 		return -ENOMEM;
 	list_init(&forwarder->link);
 	forwarder->service = service;
-	r = run(forwarder);
+	r = dbus_files_run(forwarder);
 	if (r < 0) {
-		forwarder_free(forwarder);
+		dbus_files_forwarder_free(forwarder);
 		return r;
 	}
 	list_append(&service->forwarders, &forwarder->link);
@@ -240,5 +242,5 @@ void dbus_files_stop(struct dbus_service *service)
 {
 	service->next_forwarder = sd_event_source_disable_unref(service->next_forwarder);
 	list_for_each (link, &service->forwarders)
-		forwarder_free(container_of(link, struct forwarder, link));
+		dbus_files_forwarder_free(container_of(link, struct forwarder, link));
 }

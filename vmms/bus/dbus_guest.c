@@ -15,8 +15,8 @@
 #define LIMIT_MAX   (24 * 3600)
 
 /* Asks the guest, and has the call answered by `done`. Takes over the arguments. */
-static int ask(sd_bus_message *call, struct vm *vm, const char *method,
-	       struct json_object *arguments, int fd, unsigned timeout, vm_guest_fn done)
+static int dbus_guest_ask(sd_bus_message *call, struct vm *vm, const char *method,
+			  struct json_object *arguments, int fd, unsigned timeout, vm_guest_fn done)
 {
 	struct failure failure = { 0 };
 	int r;
@@ -35,14 +35,14 @@ static void done(void *data, struct json_object *result, const struct failure *f
 	dbus_done(data, failure);
 }
 
-static struct json_object *text(const char *value)
+static struct json_object *dbus_guest_text(const char *value)
 {
 	return json_object_new_string(value);
 }
 
 /* ---- Values ---- */
 
-static const char *element(struct json_object *array, size_t index)
+static const char *dbus_guest_element(struct json_object *array, size_t index)
 {
 	struct json_object *value = json_object_is_type(array, json_type_array)
 					    ? json_object_array_get_idx(array, index)
@@ -51,7 +51,7 @@ static const char *element(struct json_object *array, size_t index)
 	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 }
 
-static int append_values(sd_bus_message *reply, struct json_object *result)
+static int dbus_guest_append_values(sd_bus_message *reply, struct json_object *result)
 {
 	struct json_object *values = NULL, *truncated = NULL;
 	size_t count = 0;
@@ -65,14 +65,15 @@ static int append_values(sd_bus_message *reply, struct json_object *result)
 	for (size_t i = 0; r >= 0 && i < count; i++) {
 		struct json_object *pair = json_object_array_get_idx(values, i);
 
-		r = sd_bus_message_append(reply, "(ss)", element(pair, 0), element(pair, 1));
+		r = sd_bus_message_append(reply, "(ss)", dbus_guest_element(pair, 0),
+					  dbus_guest_element(pair, 1));
 	}
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
 	return r < 0 ? r : sd_bus_message_append(reply, "b", json_object_get_boolean(truncated));
 }
 
-static int append_value(sd_bus_message *reply, struct json_object *result)
+static int dbus_guest_append_value(sd_bus_message *reply, struct json_object *result)
 {
 	struct json_object *value = NULL;
 
@@ -82,9 +83,9 @@ static int append_value(sd_bus_message *reply, struct json_object *result)
 		json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "");
 }
 
-static void done_with(sd_bus_message *call, struct json_object *result,
-		      const struct failure *failure,
-		      int (*append)(sd_bus_message *reply, struct json_object *result))
+static void dbus_guest_done_with(sd_bus_message *call, struct json_object *result,
+				 const struct failure *failure,
+				 int (*append)(sd_bus_message *reply, struct json_object *result))
 {
 	sd_bus_message *reply = NULL;
 	int r;
@@ -104,14 +105,16 @@ static void done_with(sd_bus_message *call, struct json_object *result,
 	sd_bus_message_unref(call);
 }
 
-static void values_listed(void *data, struct json_object *result, const struct failure *failure)
+static void dbus_guest_values_listed(void *data, struct json_object *result,
+				     const struct failure *failure)
 {
-	done_with(data, result, failure, append_values);
+	dbus_guest_done_with(data, result, failure, dbus_guest_append_values);
 }
 
-static void value_got(void *data, struct json_object *result, const struct failure *failure)
+static void dbus_guest_value_got(void *data, struct json_object *result,
+				 const struct failure *failure)
 {
-	done_with(data, result, failure, append_value);
+	dbus_guest_done_with(data, result, failure, dbus_guest_append_value);
 }
 
 int dbus_list_guest_values(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -121,8 +124,9 @@ int dbus_list_guest_values(sd_bus_message *call, void *data, sd_bus_error *error
 
 	r = sd_bus_message_read(call, "s", &pool);
 	return r < 0 ? r
-		     : ask(call, data, "list_values", json_make("pool", text(pool), NULL), -1,
-			   ASK_TIMEOUT, values_listed);
+		     : dbus_guest_ask(call, data, "list_values",
+				      json_make("pool", dbus_guest_text(pool), NULL), -1,
+				      ASK_TIMEOUT, dbus_guest_values_listed);
 }
 
 int dbus_get_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -132,9 +136,10 @@ int dbus_get_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_read(call, "ss", &pool, &key);
 	return r < 0 ? r
-		     : ask(call, data, "get_value",
-			   json_make("pool", text(pool), "key", text(key), NULL), -1, ASK_TIMEOUT,
-			   value_got);
+		     : dbus_guest_ask(call, data, "get_value",
+				      json_make("pool", dbus_guest_text(pool), "key",
+						dbus_guest_text(key), NULL),
+				      -1, ASK_TIMEOUT, dbus_guest_value_got);
 }
 
 int dbus_set_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -144,10 +149,11 @@ int dbus_set_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_read(call, "sss", &pool, &key, &value);
 	return r < 0 ? r
-		     : ask(call, data, "set_value",
-			   json_make("pool", text(pool), "key", text(key), "value", text(value),
-				     NULL),
-			   -1, ASK_TIMEOUT, done);
+		     : dbus_guest_ask(call, data, "set_value",
+				      json_make("pool", dbus_guest_text(pool), "key",
+						dbus_guest_text(key), "value",
+						dbus_guest_text(value), NULL),
+				      -1, ASK_TIMEOUT, done);
 }
 
 int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -157,9 +163,10 @@ int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *erro
 
 	r = sd_bus_message_read(call, "ss", &pool, &key);
 	return r < 0 ? r
-		     : ask(call, data, "delete_value",
-			   json_make("pool", text(pool), "key", text(key), NULL), -1, ASK_TIMEOUT,
-			   done);
+		     : dbus_guest_ask(call, data, "delete_value",
+				      json_make("pool", dbus_guest_text(pool), "key",
+						dbus_guest_text(key), NULL),
+				      -1, ASK_TIMEOUT, done);
 }
 
 /* ---- Snapshots ---- */
@@ -231,7 +238,7 @@ int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error)
 
 /* ---- Hyper-V sockets ---- */
 
-static void socket_opened(void *data, int fd, const struct failure *failure)
+static void dbus_guest_socket_opened(void *data, int fd, const struct failure *failure)
 {
 	AUTO_CLOSE int socket = fd;
 	sd_bus_message *call = data;
@@ -256,14 +263,15 @@ int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "u", &port);
 	if (r < 0)
 		return r;
-	r = vm_open_socket(data, port, socket_opened, sd_bus_message_ref(call), &failure);
+	r = vm_open_socket(data, port, dbus_guest_socket_opened, sd_bus_message_ref(call),
+			   &failure);
 	return dbus_conclude(call, r, &failure);
 }
 
 /* ---- Addresses ---- */
 
 /* Of a list with semicolons between its elements. */
-static int append_list(sd_bus_message *reply, const char *list)
+static int dbus_guest_append_list(sd_bus_message *reply, const char *list)
 {
 	int r = 0;
 
@@ -289,8 +297,8 @@ int dbus_get_guest_addresses(sd_bus *bus, const char *path, const char *interfac
 
 	r = sd_bus_message_open_container(reply, 'a', "s");
 	if (r >= 0)
-		r = append_list(reply, vm->guest.ipv4);
+		r = dbus_guest_append_list(reply, vm->guest.ipv4);
 	if (r >= 0)
-		r = append_list(reply, vm->guest.ipv6);
+		r = dbus_guest_append_list(reply, vm->guest.ipv6);
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }

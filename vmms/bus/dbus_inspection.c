@@ -17,7 +17,7 @@ struct question {
 	struct vm *vm;
 };
 
-static void answer(sd_bus_message *call, struct json_object *result)
+static void dbus_inspection_answer(sd_bus_message *call, struct json_object *result)
 {
 	int r = dbus_reply_json(call, result);
 
@@ -26,22 +26,23 @@ static void answer(sd_bus_message *call, struct json_object *result)
 	sd_bus_message_unref(call);
 }
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void dbus_inspection_answered(void *data, struct json_object *result, const char *code,
+				     const char *text)
 {
 	struct question question = *(struct question *)data;
 	struct failure failure = { 0 };
 
 	free(data);
 	if (result) {
-		answer(question.call, result);
+		dbus_inspection_answer(question.call, result);
 		return;
 	}
 	vm_failure(question.vm, code, text, &failure);
 	dbus_done(question.call, &failure);
 }
 
-static int ask(struct vm *vm, sd_bus_message *call, struct json_object *arguments,
-	       struct failure *failure)
+static int dbus_inspection_ask(struct vm *vm, sd_bus_message *call, struct json_object *arguments,
+			       struct failure *failure)
 {
 	struct question *question;
 	int r;
@@ -54,8 +55,8 @@ static int ask(struct vm *vm, sd_bus_message *call, struct json_object *argument
 	if (!question)
 		return failure_no_memory(failure);
 	*question = (struct question){ sd_bus_message_ref(call), vm };
-	r = worker_request(vm->run.worker, "inspect", arguments, NULL, 0, INSPECT_TIMEOUT, answered,
-			   question);
+	r = worker_request(vm->run.worker, "inspect", arguments, NULL, 0, INSPECT_TIMEOUT,
+			   dbus_inspection_answered, question);
 	if (r == 0)
 		return 0;
 	sd_bus_message_unref(call);
@@ -78,7 +79,7 @@ int dbus_inspect(sd_bus_message *call, void *data, sd_bus_error *error)
 			      json_object_new_int64(first), NULL);
 	if (!arguments)
 		return -ENOMEM;
-	if (ask(data, call, arguments, &failure) < 0)
+	if (dbus_inspection_ask(data, call, arguments, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	return 1;
 }

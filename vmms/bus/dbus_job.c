@@ -34,20 +34,20 @@ struct job *dbus_job_find(const struct dbus_service *service, const char *path)
 	return strcmp(path, canonical) == 0 ? job : NULL;
 }
 
-static int find_job(sd_bus *bus, const char *path, const char *interface, void *data,
-		    void **ret_found, sd_bus_error *error)
+static int dbus_job_find_job(sd_bus *bus, const char *path, const char *interface, void *data,
+			     void **ret_found, sd_bus_error *error)
 {
 	*ret_found = dbus_job_find(data, path);
 	return *ret_found != NULL;
 }
 
-static bool is_seen(const struct dbus_service *service, const struct job *job)
+static bool dbus_job_is_seen(const struct dbus_service *service, const struct job *job)
 {
 	return dbus_caller_sees(service, manager_find_uuid(service->manager, &job->vm_uuid));
 }
 
-static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
-		      sd_bus_error *error)
+static int dbus_job_list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
+			       sd_bus_error *error)
 {
 	const struct dbus_service *service = data;
 	const struct list *list = jobs_list(service->manager->jobs);
@@ -63,7 +63,7 @@ static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_n
 	list_for_each (link, (struct list *)list) {
 		char path[JOB_PATH_SIZE];
 
-		if (!is_seen(service, container_of(link, struct job, link)))
+		if (!dbus_job_is_seen(service, container_of(link, struct job, link)))
 			continue;
 		job_path(container_of(link, struct job, link), path);
 		nodes[count] = strdup(path);
@@ -92,7 +92,7 @@ int dbus_reply_job(sd_bus_message *call, int r, const struct job *job,
 
 /* ---- Methods ---- */
 
-static int cancel(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_job_cancel(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct failure failure;
 
@@ -101,7 +101,7 @@ static int cancel(sd_bus_message *call, void *data, sd_bus_error *error)
 	return sd_bus_reply_method_return(call, "");
 }
 
-static int wait_for(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_job_wait_for(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	int r;
 
@@ -133,7 +133,7 @@ int dbus_get_job(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_reply_job(call, r, job, &failure);
 }
 
-static int append_jobs(sd_bus_message *reply, const struct dbus_service *service)
+static int dbus_job_append_jobs(sd_bus_message *reply, const struct dbus_service *service)
 {
 	int r;
 
@@ -144,7 +144,7 @@ static int append_jobs(sd_bus_message *reply, const struct dbus_service *service
 
 		if (r < 0)
 			return r;
-		if (!is_seen(service, job))
+		if (!dbus_job_is_seen(service, job))
 			continue;
 		job_path(job, path);
 		r = sd_bus_message_append(reply, "(usssto)", (uint32_t)job->id, job->kind->name,
@@ -162,7 +162,7 @@ int dbus_list_jobs(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_new_method_return(call, &reply);
 	if (r >= 0)
-		r = append_jobs(reply, service);
+		r = dbus_job_append_jobs(reply, service);
 	if (r >= 0)
 		r = sd_bus_message_send(reply);
 	sd_bus_message_unref(reply);
@@ -192,8 +192,9 @@ PROPERTY(error, "(ss)", job->failure.name ? job->failure.name : "", job->failure
 PROPERTY(started_at, "t", job->started_at)
 PROPERTY(ended_at, "t", job->ended_at)
 
-static int get_vm(sd_bus *bus, const char *path, const char *interface, const char *property,
-		  sd_bus_message *reply, void *data, sd_bus_error *error)
+static int dbus_job_get_vm(sd_bus *bus, const char *path, const char *interface,
+			   const char *property, sd_bus_message *reply, void *data,
+			   sd_bus_error *error)
 {
 	const struct job *job = data;
 	char vm[DBUS_OBJECT_PATH_SIZE];
@@ -212,11 +213,11 @@ static int get_vm(sd_bus *bus, const char *path, const char *interface, const ch
 
 static const sd_bus_vtable job_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	METHOD("Cancel", cancel),
-	METHOD("Wait", wait_for),
+	METHOD("Cancel", dbus_job_cancel),
+	METHOD("Wait", dbus_job_wait_for),
 	CONSTANT("Id", "u", get_id),
 	CONSTANT("Kind", "s", get_kind),
-	CONSTANT("VM", "o", get_vm),
+	CONSTANT("VM", "o", dbus_job_get_vm),
 	CONSTANT("VMName", "s", get_vm_name),
 	CONSTANT("StartedAt", "t", get_started_at),
 	VALUE("State", "s", get_state),
@@ -233,10 +234,11 @@ int dbus_job_register(struct dbus_service *service)
 	int r;
 
 	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_JOB_PREFIX, DBUS_INTERFACE_JOB,
-				       job_vtable, find_job, service);
+				       job_vtable, dbus_job_find_job, service);
 	if (r < 0)
 		return r;
-	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_JOB_PREFIX, list_paths, service);
+	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_JOB_PREFIX, dbus_job_list_paths,
+					  service);
 }
 
 /* ---- Signals ---- */

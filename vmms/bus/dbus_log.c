@@ -3,7 +3,7 @@
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/vm/manager.h"
 
-static int append_entry(void *data, const struct vm_log_entry *entry)
+static int dbus_log_append_entry(void *data, const struct vm_log_entry *entry)
 {
 	return sd_bus_message_append(data, "(ttyss)", entry->sequence, entry->time, entry->priority,
 				     entry->event, entry->message);
@@ -21,7 +21,7 @@ int dbus_get_log(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r >= 0)
 		r = sd_bus_message_open_container(reply, 'a', "(ttyss)");
 	if (r >= 0)
-		r = vm_log_each(data, count, append_entry, reply);
+		r = vm_log_each(data, count, dbus_log_append_entry, reply);
 	if (r >= 0)
 		r = sd_bus_message_close_container(reply);
 	if (r >= 0)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* A new VM whose text says nothing of adapters has one, which needs no set-up. */
-static int add_default_adapter(const char *text, struct definition *definition)
+static int dbus_manager_add_default_adapter(const char *text, struct definition *definition)
 {
 	AUTO_JSON struct json_object *tree = NULL, *none = json_object_new_object();
 	struct definition_adapter adapter;
@@ -26,7 +26,7 @@ static int add_default_adapter(const char *text, struct definition *definition)
 	return r;
 }
 
-static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_manager_create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	struct definition *definition;
@@ -47,7 +47,7 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	}
 	if (r < 0)
 		return r;
-	r = add_default_adapter(text, definition);
+	r = dbus_manager_add_default_adapter(text, definition);
 	if (r < 0) {
 		definition_free(definition);
 		return r;
@@ -69,7 +69,8 @@ static int create_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 }
 
 /* What there is under a name that is no VM's. */
-static int refuse_name(struct manager *manager, const char *name, struct failure *failure)
+static int dbus_manager_refuse_name(struct manager *manager, const char *name,
+				    struct failure *failure)
 {
 	struct broken_definition *broken = manager_find_broken(manager, name);
 	char text[JSON_ERROR_TEXT_MAX];
@@ -91,7 +92,7 @@ static int refuse_name(struct manager *manager, const char *name, struct failure
 			   "there is no VM '%s'; 'vmctl list' shows which there are", name);
 }
 
-static int get_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_manager_get_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	char path[DBUS_VM_PATH_SIZE];
@@ -105,14 +106,14 @@ static int get_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 		return r;
 	vm = manager_find(service->manager, name);
 	if (!vm) {
-		refuse_name(service->manager, name, &failure);
+		dbus_manager_refuse_name(service->manager, name, &failure);
 		return dbus_reply_failure(call, &failure);
 	}
 	dbus_vm_path(vm, path);
 	return sd_bus_reply_method_return(call, "o", path);
 }
 
-static int append_vm(sd_bus_message *reply, const struct vm *vm)
+static int dbus_manager_append_vm(sd_bus_message *reply, const struct vm *vm)
 {
 	char path[DBUS_VM_PATH_SIZE], uuid[GUID_TEXT_SIZE];
 
@@ -122,7 +123,7 @@ static int append_vm(sd_bus_message *reply, const struct vm *vm)
 				     vm_state_name(vm->state), path);
 }
 
-static int append_vms(sd_bus_message *reply, const struct dbus_service *service)
+static int dbus_manager_append_vms(sd_bus_message *reply, const struct dbus_service *service)
 {
 	int r;
 
@@ -134,14 +135,14 @@ static int append_vms(sd_bus_message *reply, const struct dbus_service *service)
 
 		if (!dbus_caller_sees(service, vm))
 			continue;
-		r = append_vm(reply, vm);
+		r = dbus_manager_append_vm(reply, vm);
 		if (r < 0)
 			return r;
 	}
 	return sd_bus_message_close_container(reply);
 }
 
-static int list_vms(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_manager_list_vms(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	sd_bus_message *reply = NULL;
@@ -149,14 +150,14 @@ static int list_vms(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_new_method_return(call, &reply);
 	if (r >= 0)
-		r = append_vms(reply, service);
+		r = dbus_manager_append_vms(reply, service);
 	if (r >= 0)
 		r = sd_bus_message_send(reply);
 	sd_bus_message_unref(reply);
 	return r;
 }
 
-static void report_done(void *data, const char *text, const struct failure *failure)
+static void dbus_manager_report_done(void *data, const char *text, const struct failure *failure)
 {
 	sd_bus_message *call = data;
 	int r;
@@ -167,12 +168,12 @@ static void report_done(void *data, const char *text, const struct failure *fail
 	sd_bus_message_unref(call);
 }
 
-static int report_host(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_manager_report_host(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	int r;
 
-	r = host_report_ask(service->report, report_done, sd_bus_message_ref(call));
+	r = host_report_ask(service->report, dbus_manager_report_done, sd_bus_message_ref(call));
 	if (r < 0) {
 		sd_bus_message_unref(call);
 		return r;
@@ -180,7 +181,7 @@ static int report_host(sd_bus_message *call, void *data, sd_bus_error *error)
 	return 1;
 }
 
-static int reload(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_manager_reload(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	struct failure failure;
@@ -191,7 +192,8 @@ static int reload(sd_bus_message *call, void *data, sd_bus_error *error)
 }
 
 /* A VM, or the broken definition of one. */
-static int delete_name(struct manager *manager, const char *name, struct failure *failure)
+static int dbus_manager_delete_name(struct manager *manager, const char *name,
+				    struct failure *failure)
 {
 	struct vm *vm = manager_find(manager, name);
 	struct broken_definition *broken;
@@ -201,10 +203,10 @@ static int delete_name(struct manager *manager, const char *name, struct failure
 	broken = manager_find_broken(manager, name);
 	if (broken)
 		return manager_delete_broken(manager, broken, failure);
-	return refuse_name(manager, name, failure);
+	return dbus_manager_refuse_name(manager, name, failure);
 }
 
-static int delete_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_manager_delete_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	struct failure failure;
@@ -214,19 +216,21 @@ static int delete_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	r = sd_bus_message_read(call, "s", &name);
 	if (r < 0)
 		return r;
-	if (delete_name(service->manager, name, &failure) < 0)
+	if (dbus_manager_delete_name(service->manager, name, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
 	return sd_bus_reply_method_return(call, "");
 }
 
-static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
-		       sd_bus_message *reply, void *data, sd_bus_error *error)
+static int dbus_manager_get_version(sd_bus *bus, const char *path, const char *interface,
+				    const char *property, sd_bus_message *reply, void *data,
+				    sd_bus_error *error)
 {
 	return sd_bus_message_append(reply, "s", VMMS_VERSION);
 }
 
-static int get_broken(sd_bus *bus, const char *path, const char *interface, const char *property,
-		      sd_bus_message *reply, void *data, sd_bus_error *error)
+static int dbus_manager_get_broken(sd_bus *bus, const char *path, const char *interface,
+				   const char *property, sd_bus_message *reply, void *data,
+				   sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	int r;
@@ -252,25 +256,25 @@ static int get_broken(sd_bus *bus, const char *path, const char *interface, cons
 static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD_WITH_ARGS("CreateVM", SD_BUS_ARGS("s", definition), SD_BUS_RESULT("o", vm),
-				create_vm, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("GetVM", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", vm), get_vm,
-				SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("ListVMs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssso)", vms), list_vms,
-				SD_BUS_VTABLE_UNPRIVILEGED),
+				dbus_manager_create_vm, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetVM", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", vm),
+				dbus_manager_get_vm, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("ListVMs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssso)", vms),
+				dbus_manager_list_vms, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("HostReport", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", report),
-				report_host, SD_BUS_VTABLE_UNPRIVILEGED),
+				dbus_manager_report_host, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("CheckHost", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", report),
 				dbus_check_host, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", statistics),
 				dbus_get_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reload,
+	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_manager_reload,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("StartGuests", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_start_guests,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("StopGuests", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_stop_guests,
 				SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("DeleteVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, delete_vm,
-				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("DeleteVM", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
+				dbus_manager_delete_vm, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("CreateSwitch", SD_BUS_ARGS("s", definition, "a{sv}", options),
 				SD_BUS_RESULT("o", switch), dbus_create_switch,
 				SD_BUS_VTABLE_UNPRIVILEGED),
@@ -292,8 +296,8 @@ static const sd_bus_vtable manager_vtable[] = {
 				dbus_get_job, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usssto)", jobs),
 				dbus_list_jobs, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("BrokenDefinitions", "a(ssuss)", get_broken, 0,
+	SD_BUS_PROPERTY("Version", "s", dbus_manager_get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("BrokenDefinitions", "a(ssuss)", dbus_manager_get_broken, 0,
 			SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("BrokenSwitches", "a(ssuss)", dbus_get_broken_switches, 0, 0),
 	SD_BUS_VTABLE_END,

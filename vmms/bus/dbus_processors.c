@@ -17,7 +17,7 @@ struct question {
 	struct json_object *description;
 };
 
-static void question_free(struct question *question)
+static void dbus_processors_question_free(struct question *question)
 {
 	sd_bus_message_unref(question->call);
 	json_object_put(question->description);
@@ -26,7 +26,7 @@ static void question_free(struct question *question)
 
 /* ---- What the definition says ---- */
 
-static struct json_object *describe(const struct definition *definition)
+static struct json_object *dbus_processors_describe(const struct definition *definition)
 {
 	const struct definition_processors *processors = &definition->processors;
 	struct json_object *object;
@@ -40,7 +40,7 @@ static struct json_object *describe(const struct definition *definition)
 
 /* ---- What the worker says, which is not believed more than it has to be ---- */
 
-static struct json_object *take_features(struct json_object *names)
+static struct json_object *dbus_processors_take_features(struct json_object *names)
 {
 	size_t count =
 		json_object_is_type(names, json_type_array) ? json_object_array_length(names) : 0;
@@ -58,7 +58,7 @@ static struct json_object *take_features(struct json_object *names)
 	return definition_features_to_json(&set);
 }
 
-static struct json_object *take_enlightenments(struct json_object *states)
+static struct json_object *dbus_processors_take_enlightenments(struct json_object *states)
 {
 	struct json_object *object = json_object_new_object();
 	bool is_object = json_object_is_type(states, json_type_object);
@@ -77,21 +77,23 @@ static struct json_object *take_enlightenments(struct json_object *states)
 	return object;
 }
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void dbus_processors_answered(void *data, struct json_object *result, const char *code,
+				     const char *text)
 {
 	struct question *question = data;
 	int r;
 
 	if (result) {
 		json_add(&question->description, "removed",
-			 take_features(json_object_object_get(result, "removed")));
+			 dbus_processors_take_features(json_object_object_get(result, "removed")));
 		json_add(&question->description, "enlightenments",
-			 take_enlightenments(json_object_object_get(result, "enlightenments")));
+			 dbus_processors_take_enlightenments(
+				 json_object_object_get(result, "enlightenments")));
 	}
 	r = dbus_reply_json(question->call, question->description);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));
-	question_free(question);
+	dbus_processors_question_free(question);
 }
 
 /* ---- The method ---- */
@@ -105,12 +107,12 @@ int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (!question)
 		return -ENOMEM;
 	question->call = sd_bus_message_ref(call);
-	question->description = describe(vm->definition);
+	question->description = dbus_processors_describe(vm->definition);
 	if (vm->run.worker && vm->run.started_at > 0 &&
-	    worker_request(vm->run.worker, "processors", NULL, NULL, 0, ANSWER_TIMEOUT, answered,
-			   question) >= 0)
+	    worker_request(vm->run.worker, "processors", NULL, NULL, 0, ANSWER_TIMEOUT,
+			   dbus_processors_answered, question) >= 0)
 		return 1;
 	r = dbus_reply_json(call, question->description);
-	question_free(question);
+	dbus_processors_question_free(question);
 	return r;
 }

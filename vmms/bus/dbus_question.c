@@ -44,7 +44,7 @@ struct dbus_answers dbus_question_take(const struct list *questions, const sd_bu
 	return answers;
 }
 
-static void read_again(struct dbus_question *question)
+static void dbus_question_read_again(struct dbus_question *question)
 {
 	int r;
 
@@ -64,14 +64,14 @@ struct load {
 	size_t size;
 };
 
-static void load_add(struct load *load, const struct dbus_question *question)
+static void dbus_question_load_add(struct load *load, const struct dbus_question *question)
 {
 	load->count++;
 	load->size += question->size;
 }
 
 /* Whether a call of that size may wait, too. */
-static bool has_room(const struct list *questions, uid_t uid, size_t size)
+static bool dbus_question_has_room(const struct list *questions, uid_t uid, size_t size)
 {
 	struct load own = { 1, size }, all = { 1, size };
 
@@ -80,26 +80,27 @@ static bool has_room(const struct list *questions, uid_t uid, size_t size)
 			container_of(link, struct dbus_question, link);
 
 		if (question->uid != 0)
-			load_add(&all, question);
+			dbus_question_load_add(&all, question);
 		if (question->uid == uid)
-			load_add(&own, question);
+			dbus_question_load_add(&own, question);
 	}
 	return own.count <= DBUS_QUESTIONS_MAX && own.size <= DBUS_QUESTIONS_BYTES_MAX &&
 	       all.count <= DBUS_QUESTIONS_ALL && all.size <= DBUS_QUESTIONS_BYTES_ALL;
 }
 
-static int caller_gone(sd_bus_track *track, void *data)
+static int dbus_question_caller_gone(sd_bus_track *track, void *data)
 {
 	dbus_question_free(data);
 	return 0;
 }
 
 /* Return: 0; -errno: the caller has gone already, and others. */
-static int watch_caller(struct dbus_question *question)
+static int dbus_question_watch_caller(struct dbus_question *question)
 {
 	int r;
 
-	r = sd_bus_track_new(question->service->bus, &question->caller, caller_gone, question);
+	r = sd_bus_track_new(question->service->bus, &question->caller, dbus_question_caller_gone,
+			     question);
 	return r < 0 ? r
 		     : sd_bus_track_add_name(question->caller,
 					     sd_bus_message_get_sender(question->call));
@@ -113,7 +114,7 @@ static int question_new(struct dbus_service *service, sd_bus_message *call, uid_
 	int r;
 
 	/* Whoever may everything is not bounded, as elsewhere. */
-	if (uid != 0 && !has_room(&service->access.questions, uid, size))
+	if (uid != 0 && !dbus_question_has_room(&service->access.questions, uid, size))
 		return -EBUSY;
 	question = calloc(1, sizeof(*question));
 	if (!question)
@@ -124,7 +125,7 @@ static int question_new(struct dbus_service *service, sd_bus_message *call, uid_
 	question->size = size;
 	list_init(&question->waiter.link);
 	list_append(&service->access.questions, &question->link);
-	r = watch_caller(question);
+	r = dbus_question_watch_caller(question);
 	if (r < 0) {
 		dbus_question_free(question);
 		return r;
@@ -135,8 +136,9 @@ static int question_new(struct dbus_service *service, sd_bus_message *call, uid_
 
 /* ---- Users ---- */
 
-static int ask_for_user(struct dbus_question *question, const struct user_key *key,
-			void (*answered)(void *data, int result, const struct user_found *found))
+static int dbus_question_ask_for_user(struct dbus_question *question, const struct user_key *key,
+				      void (*answered)(void *data, int result,
+						       const struct user_found *found))
 {
 	int r;
 
@@ -148,7 +150,7 @@ static int ask_for_user(struct dbus_question *question, const struct user_key *k
 	return r;
 }
 
-static void caller_answered(void *data, int result, const struct user_found *found)
+static void dbus_question_caller_answered(void *data, int result, const struct user_found *found)
 {
 	struct dbus_question *question = data;
 
@@ -156,7 +158,7 @@ static void caller_answered(void *data, int result, const struct user_found *fou
 	question->answers.user_result = result;
 	if (found)
 		question->answers.user = *found;
-	read_again(question);
+	dbus_question_read_again(question);
 }
 
 int dbus_question_ask_caller(struct dbus_service *service, sd_bus_message *call, uid_t uid)
@@ -166,16 +168,17 @@ int dbus_question_ask_caller(struct dbus_service *service, sd_bus_message *call,
 	int r;
 
 	r = question_new(service, call, uid, &question);
-	return r < 0 ? r : ask_for_user(question, &key, caller_answered);
+	return r < 0 ? r
+		     : dbus_question_ask_for_user(question, &key, dbus_question_caller_answered);
 }
 
-static void owner_answered(void *data, int result, const struct user_found *found)
+static void dbus_question_owner_answered(void *data, int result, const struct user_found *found)
 {
 	struct dbus_question *question = data;
 
 	question->answers.owner_result = result;
 	question->answers.owner_uid = found ? found->uid : 0;
-	read_again(question);
+	dbus_question_read_again(question);
 }
 
 int dbus_question_ask_owner(struct dbus_service *service, sd_bus_message *call, const char *owner)
@@ -192,18 +195,18 @@ int dbus_question_ask_owner(struct dbus_service *service, sd_bus_message *call, 
 		dbus_question_free(question);
 		return -ENOMEM;
 	}
-	return ask_for_user(question, &key, owner_answered);
+	return dbus_question_ask_for_user(question, &key, dbus_question_owner_answered);
 }
 
 /* ---- polkit ---- */
 
-static void polkit_answered(void *data, enum polkit_answer answer)
+static void dbus_question_polkit_answered(void *data, enum polkit_answer answer)
 {
 	struct dbus_question *question = data;
 
 	question->answers.polkit = answer;
 	question->answers.polkit_answered = true;
-	read_again(question);
+	dbus_question_read_again(question);
 }
 
 int dbus_question_ask_polkit(struct dbus_service *service, sd_bus_message *call, const char *action,
@@ -226,7 +229,7 @@ int dbus_question_ask_polkit(struct dbus_service *service, sd_bus_message *call,
 					  .vm = vm ? vm->definition->name : NULL,
 					  .interactive = interactive,
 					  .timeout = service->settings.authentication_timeout,
-					  .answered = polkit_answered,
+					  .answered = dbus_question_polkit_answered,
 					  .data = question };
 	r = polkit_ask(service->bus, &question->polkit, &question->slot);
 	if (r < 0)

@@ -14,7 +14,7 @@ struct change_call {
 	struct vm *vm;
 };
 
-static int append_pending(sd_bus_message *reply, const struct vm *vm)
+static int dbus_settings_append_pending(sd_bus_message *reply, const struct vm *vm)
 {
 	AUTO_JSON struct json_object *keys = vm_pending_keys(vm);
 	int r;
@@ -28,7 +28,7 @@ static int append_pending(sd_bus_message *reply, const struct vm *vm)
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static void change_done(void *data, const struct failure *failure)
+static void dbus_settings_change_done(void *data, const struct failure *failure)
 {
 	struct change_call *change = data;
 	sd_bus_message *reply = NULL;
@@ -39,7 +39,7 @@ static void change_done(void *data, const struct failure *failure)
 	} else {
 		r = sd_bus_message_new_method_return(change->call, &reply);
 		if (r >= 0)
-			r = append_pending(reply, change->vm);
+			r = dbus_settings_append_pending(reply, change->vm);
 		if (r >= 0)
 			r = sd_bus_message_send(reply);
 	}
@@ -50,8 +50,8 @@ static void change_done(void *data, const struct failure *failure)
 	free(change);
 }
 
-static int read_definition(const char *text, struct definition **ret_definition,
-			   struct failure *failure)
+static int dbus_settings_read_definition(const char *text, struct definition **ret_definition,
+					 struct failure *failure)
 {
 	struct json_error why;
 	int r;
@@ -63,14 +63,14 @@ static int read_definition(const char *text, struct definition **ret_definition,
 }
 
 /* base: what the caller took the definition for, NULL: whatever it is. */
-static int check_base(const struct vm *vm, const char *base, struct failure *failure)
+static int dbus_settings_check_base(const struct vm *vm, const char *base, struct failure *failure)
 {
 	CLEANUP(definition_freep) struct definition *definition = NULL;
 	int r;
 
 	if (!base)
 		return 0;
-	r = read_definition(base, &definition, failure);
+	r = dbus_settings_read_definition(base, &definition, failure);
 	if (r < 0)
 		return r;
 	if (!vm_definitions_are_equal(definition, vm_stored_definition(vm)))
@@ -92,7 +92,7 @@ static int change(sd_bus_message *call, struct vm *vm, struct definition *defini
 		return -ENOMEM;
 	}
 	*change = (struct change_call){ sd_bus_message_ref(call), vm };
-	r = vm_change_definition(vm, definition, change_done, change, failure);
+	r = vm_change_definition(vm, definition, dbus_settings_change_done, change, failure);
 	if (r < 0)
 		free(change);
 	return dbus_conclude(call, r, failure);
@@ -111,9 +111,9 @@ int dbus_change_definition(sd_bus_message *call, void *data, sd_bus_error *error
 	if (r >= 0)
 		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
 	if (r >= 0)
-		r = check_base(vm, base, &failure);
+		r = dbus_settings_check_base(vm, base, &failure);
 	if (r >= 0)
-		r = read_definition(text, &definition, &failure);
+		r = dbus_settings_read_definition(text, &definition, &failure);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
 	r = permit_definition(dbus_caller(call), vm_stored_definition(vm), definition, &failure);
@@ -135,7 +135,7 @@ int dbus_get_pending_changes(sd_bus *bus, const char *path, const char *interfac
 			     const char *property, sd_bus_message *reply, void *data,
 			     sd_bus_error *error)
 {
-	return append_pending(reply, data);
+	return dbus_settings_append_pending(reply, data);
 }
 
 int dbus_get_tags(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -151,7 +151,8 @@ int dbus_get_tags(sd_bus *bus, const char *path, const char *interface, const ch
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int append_definition(sd_bus_message *reply, const struct definition *definition)
+static int dbus_settings_append_definition(sd_bus_message *reply,
+					   const struct definition *definition)
 {
 	AUTO_JSON struct json_object *tree = definition_to_json(definition);
 
@@ -170,11 +171,11 @@ int dbus_get_running_definition(sd_bus *bus, const char *path, const char *inter
 {
 	const struct vm *vm = data;
 
-	return append_definition(reply, vm->definition);
+	return dbus_settings_append_definition(reply, vm->definition);
 }
 
 int dbus_get_definition(sd_bus *bus, const char *path, const char *interface, const char *property,
 			sd_bus_message *reply, void *data, sd_bus_error *error)
 {
-	return append_definition(reply, vm_stored_definition(data));
+	return dbus_settings_append_definition(reply, vm_stored_definition(data));
 }

@@ -13,14 +13,15 @@ struct question {
 	char *owner;    /* whose VMs those are; NULL: everybody's */
 };
 
-static void question_free(struct question *question)
+static void dbus_statistics_question_free(struct question *question)
 {
 	sd_bus_message_unref(question->call);
 	free(question->owner);
 	free(question);
 }
 
-static struct json_object *all_to_json(const struct manager *manager, const char *owner)
+static struct json_object *dbus_statistics_all_to_json(const struct manager *manager,
+						       const char *owner)
 {
 	struct json_object *vms = json_object_new_array();
 
@@ -33,7 +34,7 @@ static struct json_object *all_to_json(const struct manager *manager, const char
 	return json_make("vms", vms, NULL);
 }
 
-static int reply(sd_bus_message *call, struct json_object *tree)
+static int dbus_statistics_reply(sd_bus_message *call, struct json_object *tree)
 {
 	AUTO_JSON struct json_object *owned = tree;
 
@@ -41,7 +42,7 @@ static int reply(sd_bus_message *call, struct json_object *tree)
 }
 
 /* A VM may have been deleted meanwhile. */
-static int answer(const struct question *question, struct manager *manager)
+static int dbus_statistics_answer(const struct question *question, struct manager *manager)
 {
 	const struct vm *vm;
 
@@ -49,27 +50,29 @@ static int answer(const struct question *question, struct manager *manager)
 		return sd_bus_reply_method_errorf(question->call, DBUS_ERROR_BUSY,
 						  "the service is ending");
 	if (guid_is_null(&question->vm))
-		return reply(question->call, all_to_json(manager, question->owner));
+		return dbus_statistics_reply(question->call,
+					     dbus_statistics_all_to_json(manager, question->owner));
 	vm = manager_find_uuid(manager, &question->vm);
 	if (!vm)
 		return sd_bus_reply_method_errorf(question->call, DBUS_ERROR_NO_SUCH_VM,
 						  "the VM was deleted");
-	return reply(question->call, statistics_to_json(vm));
+	return dbus_statistics_reply(question->call, statistics_to_json(vm));
 }
 
-static void answered(void *data, struct manager *manager)
+static void dbus_statistics_answered(void *data, struct manager *manager)
 {
 	struct question *question = data;
 	int r;
 
-	r = answer(question, manager);
+	r = dbus_statistics_answer(question, manager);
 	if (r < 0)
 		log_debug("a caller cannot be answered: %s", strerror(-r));
-	question_free(question);
+	dbus_statistics_question_free(question);
 }
 
 /* vm: NULL: all. */
-static int ask(sd_bus_message *call, struct manager *manager, struct vm *vm, const char *owner)
+static int dbus_statistics_ask(sd_bus_message *call, struct manager *manager, struct vm *vm,
+			       const char *owner)
 {
 	struct question *question = calloc(1, sizeof(*question));
 	struct statistics_query *query;
@@ -80,14 +83,14 @@ static int ask(sd_bus_message *call, struct manager *manager, struct vm *vm, con
 	question->call = sd_bus_message_ref(call);
 	question->owner = owner ? strdup(owner) : NULL;
 	if (owner && !question->owner) {
-		question_free(question);
+		dbus_statistics_question_free(question);
 		return -ENOMEM;
 	}
 	if (vm)
 		question->vm = vm->definition->uuid;
-	r = statistics_ask(manager, vm, answered, question, &query);
+	r = statistics_ask(manager, vm, dbus_statistics_answered, question, &query);
 	if (r < 0) {
-		question_free(question);
+		dbus_statistics_question_free(question);
 		return r;
 	}
 	return 1;
@@ -97,7 +100,7 @@ int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error
 {
 	struct vm *vm = data;
 
-	return ask(call, vm->manager, vm, NULL);
+	return dbus_statistics_ask(call, vm->manager, vm, NULL);
 }
 
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -105,5 +108,5 @@ int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error)
 	struct dbus_service *service = data;
 	const char *owner = service->access.sees_all ? NULL : service->access.user->name;
 
-	return ask(call, service->manager, NULL, owner);
+	return dbus_statistics_ask(call, service->manager, NULL, owner);
 }

@@ -12,8 +12,8 @@ static void switch_path(const struct vswitch *vswitch, char path[DBUS_OBJECT_PAT
 	dbus_object_path(DBUS_SWITCH_PREFIX, &vswitch->definition->uuid, path);
 }
 
-static int find_switch(sd_bus *bus, const char *path, const char *interface, void *data,
-		       void **ret_found, sd_bus_error *error)
+static int dbus_switch_find_switch(sd_bus *bus, const char *path, const char *interface, void *data,
+				   void **ret_found, sd_bus_error *error)
 {
 	struct dbus_service *service = data;
 	struct guid uuid;
@@ -24,24 +24,24 @@ static int find_switch(sd_bus *bus, const char *path, const char *interface, voi
 	return *ret_found != NULL;
 }
 
-static const struct guid *link_uuid(const struct list *link)
+static const struct guid *dbus_switch_link_uuid(const struct list *link)
 {
 	return &container_of(link, struct vswitch, link)->definition->uuid;
 }
 
 /* Switches are nobody's own. */
-static bool is_seen(const struct dbus_service *service, const struct list *link)
+static bool dbus_switch_is_seen(const struct dbus_service *service, const struct list *link)
 {
 	return dbus_caller_sees(service, NULL);
 }
 
-static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
-		      sd_bus_error *error)
+static int dbus_switch_list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
+				  sd_bus_error *error)
 {
 	const struct dbus_service *service = data;
 	const struct dbus_object_list objects = { DBUS_SWITCH_PREFIX,
-						  &service->manager->switches->list, link_uuid,
-						  is_seen };
+						  &service->manager->switches->list,
+						  dbus_switch_link_uuid, dbus_switch_is_seen };
 
 	return dbus_list_paths(service, &objects, ret_nodes);
 }
@@ -49,8 +49,9 @@ static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_n
 /* ---- Reading calls ---- */
 
 /* The definition in a call, "s", and its options, "a{sv}". */
-static int read_definition(sd_bus_message *call, struct vswitch_definition **ret_definition,
-			   bool *ret_force, struct failure *failure)
+static int dbus_switch_read_definition(sd_bus_message *call,
+				       struct vswitch_definition **ret_definition, bool *ret_force,
+				       struct failure *failure)
 {
 	CLEANUP(vswitch_definition_freep) struct vswitch_definition *definition = NULL;
 	int force = false;
@@ -74,13 +75,13 @@ static int read_definition(sd_bus_message *call, struct vswitch_definition **ret
 	return 0;
 }
 
-static int reply_error(sd_bus_message *call, int r, const struct failure *failure)
+static int dbus_switch_reply_error(sd_bus_message *call, int r, const struct failure *failure)
 {
 	return failure->name ? dbus_reply_failure(call, failure) : r;
 }
 
-static int read_name(sd_bus_message *call, struct dbus_service *service,
-		     struct vswitch **ret_vswitch, struct failure *failure)
+static int dbus_switch_read_name(sd_bus_message *call, struct dbus_service *service,
+				 struct vswitch **ret_vswitch, struct failure *failure)
 {
 	const char *name;
 	int r;
@@ -109,12 +110,12 @@ int dbus_create_switch(sd_bus_message *call, void *data, sd_bus_error *error)
 	bool force;
 	int r;
 
-	r = read_definition(call, &definition, &force, &failure);
+	r = dbus_switch_read_definition(call, &definition, &force, &failure);
 	if (r == 0)
 		r = vswitches_create(service->manager->switches, definition, force, &vswitch,
 				     &failure);
 	if (r < 0)
-		return reply_error(call, r, &failure);
+		return dbus_switch_reply_error(call, r, &failure);
 	switch_path(vswitch, path);
 	return sd_bus_reply_method_return(call, "o", path);
 }
@@ -126,14 +127,14 @@ int dbus_get_switch(sd_bus_message *call, void *data, sd_bus_error *error)
 	struct vswitch *vswitch;
 	int r;
 
-	r = read_name(call, data, &vswitch, &failure);
+	r = dbus_switch_read_name(call, data, &vswitch, &failure);
 	if (r < 0)
-		return reply_error(call, r, &failure);
+		return dbus_switch_reply_error(call, r, &failure);
 	switch_path(vswitch, path);
 	return sd_bus_reply_method_return(call, "o", path);
 }
 
-static int append_switch(sd_bus_message *reply, const struct vswitch *vswitch)
+static int dbus_switch_append_switch(sd_bus_message *reply, const struct vswitch *vswitch)
 {
 	char path[DBUS_OBJECT_PATH_SIZE], uuid[GUID_TEXT_SIZE];
 
@@ -143,7 +144,7 @@ static int append_switch(sd_bus_message *reply, const struct vswitch *vswitch)
 				     vswitch_type_names[vswitch->definition->type], path);
 }
 
-static int append_switches(sd_bus_message *reply, const struct dbus_service *service)
+static int dbus_switch_append_switches(sd_bus_message *reply, const struct dbus_service *service)
 {
 	int r;
 
@@ -151,9 +152,9 @@ static int append_switches(sd_bus_message *reply, const struct dbus_service *ser
 	if (r < 0)
 		return r;
 	list_for_each (link, &service->manager->switches->list) {
-		if (!is_seen(service, link))
+		if (!dbus_switch_is_seen(service, link))
 			continue;
-		r = append_switch(reply, container_of(link, struct vswitch, link));
+		r = dbus_switch_append_switch(reply, container_of(link, struct vswitch, link));
 		if (r < 0)
 			return r;
 	}
@@ -168,7 +169,7 @@ int dbus_list_switches(sd_bus_message *call, void *data, sd_bus_error *error)
 
 	r = sd_bus_message_new_method_return(call, &reply);
 	if (r >= 0)
-		r = append_switches(reply, service);
+		r = dbus_switch_append_switches(reply, service);
 	if (r >= 0)
 		r = sd_bus_message_send(reply);
 	sd_bus_message_unref(reply);
@@ -182,10 +183,11 @@ int dbus_delete_switch(sd_bus_message *call, void *data, sd_bus_error *error)
 	struct vswitch *vswitch;
 	int r;
 
-	r = read_name(call, service, &vswitch, &failure);
+	r = dbus_switch_read_name(call, service, &vswitch, &failure);
 	if (r == 0)
 		r = vswitches_delete(service->manager->switches, vswitch, &failure);
-	return r < 0 ? reply_error(call, r, &failure) : sd_bus_reply_method_return(call, "");
+	return r < 0 ? dbus_switch_reply_error(call, r, &failure)
+		     : sd_bus_reply_method_return(call, "");
 }
 
 int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interface,
@@ -214,7 +216,7 @@ int dbus_get_broken_switches(sd_bus *bus, const char *path, const char *interfac
 
 /* ---- Methods of a switch ---- */
 
-static int change(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_switch_change(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct vswitch_definition *definition;
 	struct failure failure = { 0 };
@@ -222,13 +224,14 @@ static int change(sd_bus_message *call, void *data, sd_bus_error *error)
 	bool force;
 	int r;
 
-	r = read_definition(call, &definition, &force, &failure);
+	r = dbus_switch_read_definition(call, &definition, &force, &failure);
 	if (r == 0)
 		r = vswitches_change(vswitch->switches, vswitch, definition, force, &failure);
-	return r < 0 ? reply_error(call, r, &failure) : sd_bus_reply_method_return(call, "");
+	return r < 0 ? dbus_switch_reply_error(call, r, &failure)
+		     : sd_bus_reply_method_return(call, "");
 }
 
-static int delete_switch(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_switch_delete_switch(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct vswitch *vswitch = data;
 	struct failure failure;
@@ -258,8 +261,9 @@ PROPERTY(state_reason, "s", vswitch->reason)
 PROPERTY(bridge, "s", vswitch->bridge.name)
 PROPERTY(vlans, "b", (int)vswitch->bridge.vlan_filtering)
 
-static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
-		    sd_bus_message *reply, void *data, sd_bus_error *error)
+static int dbus_switch_get_uuid(sd_bus *bus, const char *path, const char *interface,
+				const char *property, sd_bus_message *reply, void *data,
+				sd_bus_error *error)
 {
 	const struct vswitch *vswitch = data;
 	char uuid[GUID_TEXT_SIZE];
@@ -268,9 +272,9 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
 	return sd_bus_message_append(reply, "s", uuid);
 }
 
-static int get_definition(sd_bus *bus, const char *path, const char *interface,
-			  const char *property, sd_bus_message *reply, void *data,
-			  sd_bus_error *error)
+static int dbus_switch_get_definition(sd_bus *bus, const char *path, const char *interface,
+				      const char *property, sd_bus_message *reply, void *data,
+				      sd_bus_error *error)
 {
 	const struct vswitch *vswitch = data;
 	AUTO_FREE char *text = vswitch_definition_to_text(vswitch->definition);
@@ -284,18 +288,18 @@ static int get_definition(sd_bus *bus, const char *path, const char *interface,
 static const sd_bus_vtable switch_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	SD_BUS_METHOD_WITH_ARGS("Change", SD_BUS_ARGS("s", definition, "a{sv}", options),
-				SD_BUS_NO_RESULT, change, SD_BUS_VTABLE_UNPRIVILEGED),
-	SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, delete_switch,
-				SD_BUS_VTABLE_UNPRIVILEGED),
+				SD_BUS_NO_RESULT, dbus_switch_change, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+				dbus_switch_delete_switch, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_PROPERTY("Name", "s", get_name, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("UUID", "s", dbus_switch_get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Type", "s", get_type, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Notes", "s", get_notes),
 	VALUE("State", "s", get_state),
 	VALUE("StateReason", "s", get_state_reason),
 	VALUE("Bridge", "s", get_bridge),
 	VALUE("VLANs", "b", get_vlans),
-	VALUE("Definition", "s", get_definition),
+	VALUE("Definition", "s", dbus_switch_get_definition),
 	SD_BUS_VTABLE_END,
 };
 
@@ -304,11 +308,12 @@ int dbus_switch_register(struct dbus_service *service)
 	int r;
 
 	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_SWITCH_PREFIX,
-				       DBUS_INTERFACE_SWITCH, switch_vtable, find_switch, service);
+				       DBUS_INTERFACE_SWITCH, switch_vtable,
+				       dbus_switch_find_switch, service);
 	if (r < 0)
 		return r;
-	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_SWITCH_PREFIX, list_paths,
-					  service);
+	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_SWITCH_PREFIX,
+					  dbus_switch_list_paths, service);
 }
 
 /* ---- Signals ---- */

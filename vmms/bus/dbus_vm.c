@@ -27,22 +27,22 @@ int dbus_find_vm(sd_bus *bus, const char *path, const char *interface, void *dat
 	return *ret_found != NULL;
 }
 
-static const struct guid *link_uuid(const struct list *link)
+static const struct guid *dbus_vm_link_uuid(const struct list *link)
 {
 	return &container_of(link, struct vm, link)->definition->uuid;
 }
 
-static bool is_seen(const struct dbus_service *service, const struct list *link)
+static bool dbus_vm_is_seen(const struct dbus_service *service, const struct list *link)
 {
 	return dbus_caller_sees(service, container_of(link, struct vm, link));
 }
 
-static int list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
-		      sd_bus_error *error)
+static int dbus_vm_list_paths(sd_bus *bus, const char *prefix, void *data, char ***ret_nodes,
+			      sd_bus_error *error)
 {
 	const struct dbus_service *service = data;
-	const struct dbus_object_list objects = { DBUS_VM_PREFIX, &service->manager->vms, link_uuid,
-						  is_seen };
+	const struct dbus_object_list objects = { DBUS_VM_PREFIX, &service->manager->vms,
+						  dbus_vm_link_uuid, dbus_vm_is_seen };
 
 	return dbus_list_paths(service, &objects, ret_nodes);
 }
@@ -60,7 +60,7 @@ int dbus_conclude(sd_bus_message *call, int r, const struct failure *failure)
 	return r;
 }
 
-static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
+static int dbus_vm_call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
 {
 	struct failure failure;
 	int r;
@@ -69,7 +69,7 @@ static int call_simple(sd_bus_message *call, struct vm *vm, simple_fn function)
 	return dbus_conclude(call, r, &failure);
 }
 
-static int rename_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_rename_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct vm *vm = data;
 	struct failure failure;
@@ -84,48 +84,48 @@ static int rename_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 	return sd_bus_reply_method_return(call, "");
 }
 
-static int start(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_start(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct failure failure;
 
 	if (dbus_caller(call) && quota_check_start(data, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
-	return call_simple(call, data, vm_start);
+	return dbus_vm_call_simple(call, data, vm_start);
 }
 
-static int turn_off(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_turn_off(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return call_simple(call, data, vm_turn_off);
+	return dbus_vm_call_simple(call, data, vm_turn_off);
 }
 
-static int reset(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_reset(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return call_simple(call, data, vm_reset);
+	return dbus_vm_call_simple(call, data, vm_reset);
 }
 
-static int cancel_detach(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_cancel_detach(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return call_simple(call, data, vm_cancel_detach);
+	return dbus_vm_call_simple(call, data, vm_cancel_detach);
 }
 
-static int inject_nmi(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_inject_nmi(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return call_simple(call, data, vm_nmi);
+	return dbus_vm_call_simple(call, data, vm_nmi);
 }
 
-static int pause_vm(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_pause_vm(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return call_simple(call, data, vm_pause);
+	return dbus_vm_call_simple(call, data, vm_pause);
 }
 
-static int resume(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_resume(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	return call_simple(call, data, vm_resume);
+	return dbus_vm_call_simple(call, data, vm_resume);
 }
 
 #define SHUTDOWN_TIMEOUT_MAX (24 * 3600) /* seconds */
 
-static int shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
+static int dbus_vm_shut_down(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	int force = false, reboot = false, hibernate = false;
 	uint32_t timeout = 120;
@@ -241,8 +241,9 @@ PROPERTY(profile, "s", vm->run.worker ? vm->confinement.profile : "")
 PROPERTY(limits_problem, "s", vm_limits_problem(vm))
 PROPERTY(file_systems, "s", vm->guest.frozen ? "frozen" : "running")
 
-static int get_uuid(sd_bus *bus, const char *path, const char *interface, const char *property,
-		    sd_bus_message *reply, void *data, sd_bus_error *error)
+static int dbus_vm_get_uuid(sd_bus *bus, const char *path, const char *interface,
+			    const char *property, sd_bus_message *reply, void *data,
+			    sd_bus_error *error)
 {
 	const struct vm *vm = data;
 	char uuid[GUID_TEXT_SIZE];
@@ -251,9 +252,9 @@ static int get_uuid(sd_bus *bus, const char *path, const char *interface, const 
 	return sd_bus_message_append(reply, "s", uuid);
 }
 
-static int get_socket_folder(sd_bus *bus, const char *path, const char *interface,
-			     const char *property, sd_bus_message *reply, void *data,
-			     sd_bus_error *error)
+static int dbus_vm_get_socket_folder(sd_bus *bus, const char *path, const char *interface,
+				     const char *property, sd_bus_message *reply, void *data,
+				     sd_bus_error *error)
 {
 	char folder[PATH_MAX];
 
@@ -261,9 +262,9 @@ static int get_socket_folder(sd_bus *bus, const char *path, const char *interfac
 	return sd_bus_message_append(reply, "s", folder);
 }
 
-static int get_guest_problem(sd_bus *bus, const char *path, const char *interface,
-			     const char *property, sd_bus_message *reply, void *data,
-			     sd_bus_error *error)
+static int dbus_vm_get_guest_problem(sd_bus *bus, const char *path, const char *interface,
+				     const char *property, sd_bus_message *reply, void *data,
+				     sd_bus_error *error)
 {
 	char text[GUEST_LIFE_TEXT];
 
@@ -271,9 +272,9 @@ static int get_guest_problem(sd_bus *bus, const char *path, const char *interfac
 	return sd_bus_message_append(reply, "s", text);
 }
 
-static int get_crash_parameters(sd_bus *bus, const char *path, const char *interface,
-				const char *property, sd_bus_message *reply, void *data,
-				sd_bus_error *error)
+static int dbus_vm_get_crash_parameters(sd_bus *bus, const char *path, const char *interface,
+					const char *property, sd_bus_message *reply, void *data,
+					sd_bus_error *error)
 {
 	const struct vm *vm = data;
 
@@ -289,20 +290,20 @@ static int get_crash_parameters(sd_bus *bus, const char *path, const char *inter
 
 static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	METHOD("Start", NO_ARGS, NO_RESULT, start),
-	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), shut_down),
-	METHOD("TurnOff", NO_ARGS, NO_RESULT, turn_off),
-	METHOD("Reset", NO_ARGS, NO_RESULT, reset),
-	METHOD("InjectNMI", NO_ARGS, NO_RESULT, inject_nmi),
-	METHOD("Pause", NO_ARGS, NO_RESULT, pause_vm),
-	METHOD("Resume", NO_ARGS, NO_RESULT, resume),
+	METHOD("Start", NO_ARGS, NO_RESULT, dbus_vm_start),
+	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), dbus_vm_shut_down),
+	METHOD("TurnOff", NO_ARGS, NO_RESULT, dbus_vm_turn_off),
+	METHOD("Reset", NO_ARGS, NO_RESULT, dbus_vm_reset),
+	METHOD("InjectNMI", NO_ARGS, NO_RESULT, dbus_vm_inject_nmi),
+	METHOD("Pause", NO_ARGS, NO_RESULT, dbus_vm_pause_vm),
+	METHOD("Resume", NO_ARGS, NO_RESULT, dbus_vm_resume),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
-	METHOD("Rename", ARGS("s", name), NO_RESULT, rename_vm),
+	METHOD("Rename", ARGS("s", name), NO_RESULT, dbus_vm_rename_vm),
 	METHOD("Change", ARGS("s", definition, "a{sv}", options), RESULT("as", pending),
 	       dbus_change_definition),
 	METHOD("AttachDisk", ARGS("s", disk), RESULT("u", controller, "u", lun), dbus_attach_disk),
 	METHOD("DetachDisk", ARGS("u", controller, "u", lun), NO_RESULT, dbus_detach_disk),
-	METHOD("CancelDetach", NO_ARGS, NO_RESULT, cancel_detach),
+	METHOD("CancelDetach", NO_ARGS, NO_RESULT, dbus_vm_cancel_detach),
 	METHOD("InsertMedium", ARGS("u", controller, "u", lun, "s", path), NO_RESULT,
 	       dbus_insert_medium),
 	METHOD("EjectMedium", ARGS("u", controller, "u", lun, "a{sv}", options), NO_RESULT,
@@ -328,8 +329,9 @@ static const sd_bus_vtable vm_vtable[] = {
 		"Logged",
 		SD_BUS_ARGS("t", sequence, "t", time, "y", priority, "s", event, "s", message), 0),
 	VALUE("Name", "s", get_name),
-	SD_BUS_PROPERTY("UUID", "s", get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("SocketFolder", "s", get_socket_folder, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("UUID", "s", dbus_vm_get_uuid, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("SocketFolder", "s", dbus_vm_get_socket_folder, 0,
+			SD_BUS_VTABLE_PROPERTY_CONST),
 	VALUE("Owner", "s", get_owner),
 	VALUE("Notes", "s", get_notes),
 	VALUE("Tags", "as", dbus_get_tags),
@@ -339,7 +341,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("Engine", "s", get_engine),
 	VALUE("Heartbeat", "s", get_heartbeat),
 	VALUE("VMBusVersion", "s", get_vmbus_version),
-	SD_BUS_PROPERTY("GuestProblem", "s", get_guest_problem, 0, 0),
+	SD_BUS_PROPERTY("GuestProblem", "s", dbus_vm_get_guest_problem, 0, 0),
 	VALUE("Processors", "u", get_processors),
 	VALUE("Topology", "(uuu)", get_topology),
 	VALUE("ProcessorModel", "s", get_processor_model),
@@ -352,7 +354,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("StartedAt", "t", get_started_at),
 	VALUE("Resets", "u", get_resets),
 	VALUE("CrashText", "s", get_crash_text),
-	VALUE("CrashParameters", "at", get_crash_parameters),
+	VALUE("CrashParameters", "at", dbus_vm_get_crash_parameters),
 	VALUE("Adapters", "a(ssssss)", dbus_get_adapters),
 	VALUE("Addresses", "a(ss)", dbus_get_addresses),
 	VALUE("GuestOS", "s", get_guest_os),
@@ -380,7 +382,8 @@ int dbus_vm_register(struct dbus_service *service)
 				       vm_vtable, dbus_find_vm, service);
 	if (r < 0)
 		return r;
-	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_VM_PREFIX, list_paths, service);
+	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_VM_PREFIX, dbus_vm_list_paths,
+					  service);
 }
 
 /* ---- Signals ---- */

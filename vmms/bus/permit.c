@@ -13,14 +13,14 @@
 #define PRIVILEGED_PORTS  1024 /* those below are root's to listen on */
 #define OWNER_OF_THE_HOST "root"
 
-static const char *owner_of(const struct definition *definition)
+static const char *permit_owner_of(const struct definition *definition)
 {
 	return definition->owner ? definition->owner : OWNER_OF_THE_HOST;
 }
 
 bool permit_is_owner(const struct user_found *user, const struct definition *definition)
 {
-	return strcmp(owner_of(definition), user->name) == 0 &&
+	return strcmp(permit_owner_of(definition), user->name) == 0 &&
 	       (definition->owner_uid == 0 || definition->owner_uid == user->uid);
 }
 
@@ -43,16 +43,17 @@ int permit_file(const struct user_found *user, const struct definition *stored,
 	return failure_set(failure, ACCESS_DENIED,
 			   "VM '%s' is %s's, with whose rights its files are opened: only they, or "
 			   "root, may name a file for it",
-			   stored->name, owner_of(stored));
+			   stored->name, permit_owner_of(stored));
 }
 
-static bool is_same_disk(const struct definition_disk *a, const struct definition_disk *b)
+static bool permit_is_same_disk(const struct definition_disk *a, const struct definition_disk *b)
 {
 	return json_equal(definition_disk_to_json(a), definition_disk_to_json(b));
 }
 
 /* No file is named that was not; what was read-only stays so. */
-static bool names_same_files(const struct definition *stored, const struct definition *wanted)
+static bool permit_names_same_files(const struct definition *stored,
+				    const struct definition *wanted)
 {
 	if (!text_equal(wanted->boot.kernel, stored->boot.kernel) ||
 	    (wanted->boot.initrd && !text_equal(wanted->boot.initrd, stored->boot.initrd)))
@@ -61,7 +62,7 @@ static bool names_same_files(const struct definition *stored, const struct defin
 		const struct definition_disk *disk = &wanted->disks[i], *before;
 
 		before = definition_find_disk(stored, disk->controller, disk->lun);
-		if (disk->path && (!before || !is_same_disk(disk, before)))
+		if (disk->path && (!before || !permit_is_same_disk(disk, before)))
 			return false;
 	}
 	return true;
@@ -69,8 +70,8 @@ static bool names_same_files(const struct definition *stored, const struct defin
 
 /* ---- Adapters ---- */
 
-static bool is_same_adapter(const struct definition_adapter *adapter,
-			    const struct definition_adapter *before)
+static bool permit_is_same_adapter(const struct definition_adapter *adapter,
+				   const struct definition_adapter *before)
 {
 	struct json_object *old = definition_adapter_to_json(before);
 
@@ -90,7 +91,7 @@ int permit_adapter(const struct user_found *user, const struct definition *store
 	if (stored)
 		before = definition_find_adapter((struct definition_network *)&stored->network,
 						 adapter->name);
-	if (before && is_same_adapter(adapter, before))
+	if (before && permit_is_same_adapter(adapter, before))
 		return 0;
 	if (adapter->tap || definition_switch_name_is_valid(adapter->switch_name))
 		return failure_set(
@@ -123,7 +124,7 @@ static int permit_adapters(const struct user_found *user, const struct definitio
 
 /* ---- What it takes of the host ---- */
 
-static uint64_t memory_of_host(void)
+static uint64_t permit_memory_of_host(void)
 {
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
@@ -146,7 +147,7 @@ static int permit_limits(const struct definition *stored, const struct definitio
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root changes what others wait for (automatic_start.order, "
 				   "automatic_start.delay, automatic_stop.timeout)");
-	if (most > definition_memory_most(&stored->memory) && most > memory_of_host())
+	if (most > definition_memory_most(&stored->memory) && most > permit_memory_of_host())
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root gives a VM more memory than the host has; choose a "
 				   "smaller memory.size, or memory.dynamic.maximum");
@@ -165,8 +166,8 @@ static int permit_new_limits(const struct definition *wanted, struct failure *fa
 /* ---- All of it ---- */
 
 /* A name that a definition could not hold would make of the VM one that cannot be read again. */
-static int become_owner(const struct user_found *user, struct definition *definition,
-			struct failure *failure)
+static int permit_become_owner(const struct user_found *user, struct definition *definition,
+			       struct failure *failure)
 {
 	if (!definition_owner_is_valid(user->name))
 		return failure_set(failure, ACCESS_DENIED,
@@ -183,7 +184,7 @@ static int permit_new(const struct user_found *user, struct definition *wanted,
 {
 	int r;
 
-	r = become_owner(user, wanted, failure);
+	r = permit_become_owner(user, wanted, failure);
 	if (r == 0)
 		r = permit_new_limits(wanted, failure);
 	return r == 0 ? permit_adapters(user, NULL, wanted, failure) : r;
@@ -195,7 +196,8 @@ static int permit_change(const struct user_found *user, const struct definition 
 	int r;
 
 	if (!permit_is_owner(user, stored))
-		return names_same_files(stored, wanted) ? 0 : permit_file(user, stored, failure);
+		return permit_names_same_files(stored, wanted) ? 0
+							       : permit_file(user, stored, failure);
 	r = permit_limits(stored, wanted, failure);
 	return r == 0 ? permit_adapters(user, stored, wanted, failure) : r;
 }
@@ -207,7 +209,7 @@ int permit_definition(const struct user_found *user, const struct definition *st
 
 	if (!user)
 		return 0;
-	owner = stored ? owner_of(stored) : user->name;
+	owner = stored ? permit_owner_of(stored) : user->name;
 	if (wanted->owner && strcmp(wanted->owner, owner) != 0)
 		return failure_set(failure, ACCESS_DENIED,
 				   "only root gives a VM to another user; leave the owner '%s' out",

@@ -19,23 +19,25 @@
 #define CANCELLATION_SIZE 32
 
 /* By which polkit knows a question that is to be cancelled: one of ours, which nobody else's is. */
-static void cancellation_id(const struct polkit_question *question, char id[CANCELLATION_SIZE])
+static void polkit_cancellation_id(const struct polkit_question *question,
+				   char id[CANCELLATION_SIZE])
 {
 	snprintf(id, CANCELLATION_SIZE, "vmms-%" PRIu64, question->id);
 }
 
 /* sd-bus makes an error of its own where there is no reply in time. */
-static bool is_late(sd_bus_message *reply)
+static bool polkit_is_late(sd_bus_message *reply)
 {
 	return sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NO_REPLY) ||
 	       sd_bus_message_is_method_error(reply, SD_BUS_ERROR_TIMEOUT);
 }
 
-static enum polkit_answer read_answer(const struct polkit_question *question, sd_bus_message *reply)
+static enum polkit_answer polkit_read_answer(const struct polkit_question *question,
+					     sd_bus_message *reply)
 {
 	int authorised = false, challenge = false;
 
-	if (question->interactive && is_late(reply)) {
+	if (question->interactive && polkit_is_late(reply)) {
 		polkit_cancel(sd_bus_message_get_bus(reply), question);
 		return POLKIT_LATE;
 	}
@@ -51,21 +53,21 @@ static enum polkit_answer read_answer(const struct polkit_question *question, sd
 	return challenge ? POLKIT_CHALLENGE : POLKIT_NO;
 }
 
-static int on_reply(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int polkit_on_reply(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	const struct polkit_question *question = data;
 
-	question->answered(question->data, read_answer(question, reply));
+	question->answered(question->data, polkit_read_answer(question, reply));
 	return 0;
 }
 
 /* (sa{sv}) subject, s action, a{ss} details, u flags, s cancellation */
-static int append_question(sd_bus_message *call, const struct polkit_question *question)
+static int polkit_append_question(sd_bus_message *call, const struct polkit_question *question)
 {
 	char id[CANCELLATION_SIZE];
 	int r;
 
-	cancellation_id(question, id);
+	polkit_cancellation_id(question, id);
 	r = sd_bus_message_append(call, "(sa{sv})s", "system-bus-name", 1, "name", "s",
 				  question->sender, question->action);
 	if (r >= 0)
@@ -87,9 +89,9 @@ int polkit_ask(sd_bus *bus, struct polkit_question *question, sd_bus_slot **ret_
 	r = sd_bus_message_new_method_call(bus, &call, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
 					   "CheckAuthorization");
 	if (r >= 0)
-		r = append_question(call, question);
+		r = polkit_append_question(call, question);
 	if (r >= 0)
-		r = sd_bus_call_async(bus, ret_slot, call, on_reply, question,
+		r = sd_bus_call_async(bus, ret_slot, call, polkit_on_reply, question,
 				      question->interactive ? question->timeout * SECOND : TIMEOUT);
 	return r < 0 ? r : 0;
 }
@@ -98,7 +100,7 @@ void polkit_cancel(sd_bus *bus, const struct polkit_question *question)
 {
 	char id[CANCELLATION_SIZE];
 
-	cancellation_id(question, id);
+	polkit_cancellation_id(question, id);
 	(void)sd_bus_call_method_async(bus, NULL, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE,
 				       "CancelCheckAuthorization", NULL, NULL, "s", id);
 }

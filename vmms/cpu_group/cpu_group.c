@@ -41,7 +41,7 @@ void cpu_group_free(struct cpu_group *group)
 
 /* ---- The slice ---- */
 
-static void set_problem(struct cpu_group *group, const char *what, const char *why)
+static void group_set_problem(struct cpu_group *group, const char *what, const char *why)
 {
 	char text[UNIT_PROBLEM_MAX];
 
@@ -51,36 +51,36 @@ static void set_problem(struct cpu_group *group, const char *what, const char *w
 	group->changed(group->data, group);
 }
 
-static void set_up(struct cpu_group *group)
+static void group_set_up(struct cpu_group *group)
 {
 	group->problem[0] = '\0';
 	group->changed(group->data, group);
 }
 
-static int send_call(struct cpu_group *group, sd_bus_message *call,
-		     sd_bus_message_handler_t answered)
+static int group_send_call(struct cpu_group *group, sd_bus_message *call,
+			   sd_bus_message_handler_t answered)
 {
 	group->call = sd_bus_slot_unref(group->call);
 	return sd_bus_call_async(sd_bus_message_get_bus(call), &group->call, call, answered, group,
 				 0);
 }
 
-static int limited(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int group_limited(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct cpu_group *group = data;
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
 
 	group->call = sd_bus_slot_unref(group->call);
 	if (why)
-		set_problem(group, "systemd does not take the limits of its CPU group",
-			    why->message);
+		group_set_problem(group, "systemd does not take the limits of its CPU group",
+				  why->message);
 	else
-		set_up(group);
+		group_set_up(group);
 	return 0;
 }
 
 /* Of a slice that is there. */
-static int limit(struct cpu_group *group)
+static int group_limit(struct cpu_group *group)
 {
 	char slice[SLICE_NAME_SIZE];
 	sd_bus_message *call = NULL;
@@ -99,12 +99,12 @@ static int limit(struct cpu_group *group)
 	if (r >= 0)
 		r = sd_bus_message_close_container(call);
 	if (r >= 0)
-		r = send_call(group, call, limited);
+		r = group_send_call(group, call, group_limited);
 	sd_bus_message_unref(call);
 	return r < 0 ? r : 0;
 }
 
-static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int group_open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct cpu_group *group = data;
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
@@ -112,17 +112,17 @@ static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 
 	group->call = sd_bus_slot_unref(group->call);
 	if (!why)
-		set_up(group);
+		group_set_up(group);
 	else if (sd_bus_error_has_name(why, SYSTEMD_ERROR_UNIT_EXISTS))
-		r = limit(group);
+		r = group_limit(group);
 	else
-		set_problem(group, "systemd makes no slice of its CPU group", why->message);
+		group_set_problem(group, "systemd makes no slice of its CPU group", why->message);
 	if (r < 0)
-		set_problem(group, "systemd cannot be asked for its CPU group", strerror(-r));
+		group_set_problem(group, "systemd cannot be asked for its CPU group", strerror(-r));
 	return 0;
 }
 
-static int open_slice(struct cpu_group *group)
+static int group_open_slice(struct cpu_group *group)
 {
 	char slice[SLICE_NAME_SIZE], description[DEFINITION_CPU_GROUP_NAME_MAX + 64];
 	sd_bus_message *call = NULL;
@@ -147,7 +147,7 @@ static int open_slice(struct cpu_group *group)
 	if (r >= 0)
 		r = sd_bus_message_append(call, "a(sa(sv))", 0);
 	if (r >= 0)
-		r = send_call(group, call, open_answered);
+		r = group_send_call(group, call, group_open_answered);
 	sd_bus_message_unref(call);
 	return r < 0 ? r : 0;
 }
@@ -158,9 +158,9 @@ void cpu_group_apply(struct cpu_group *group)
 
 	if (!group->definition || !units_are_used(group->units))
 		return;
-	r = open_slice(group);
+	r = group_open_slice(group);
 	if (r < 0)
-		set_problem(group, "systemd cannot be asked for its CPU group", strerror(-r));
+		group_set_problem(group, "systemd cannot be asked for its CPU group", strerror(-r));
 }
 
 void cpu_group_remove(struct cpu_group *group)

@@ -58,7 +58,7 @@ struct cpu_group *cpu_groups_find(const struct cpu_groups *groups, const char *n
 	return NULL;
 }
 
-static void problem_changed(void *data, struct cpu_group *group)
+static void groups_problem_changed(void *data, struct cpu_group *group)
 {
 	struct cpu_groups *groups = data;
 
@@ -69,7 +69,7 @@ void cpu_groups_insert(struct cpu_groups *groups, struct cpu_group *group)
 {
 	struct list *next = &groups->list;
 
-	group->changed = problem_changed;
+	group->changed = groups_problem_changed;
 	group->data = groups;
 	list_for_each (link, &groups->list) {
 		if (strcmp(container_of(link, struct cpu_group, link)->name, group->name) > 0) {
@@ -94,7 +94,7 @@ struct users {
 	unsigned count;
 };
 
-static int add_user(void *data, const struct cpu_group_user *user)
+static int groups_add_user(void *data, const struct cpu_group_user *user)
 {
 	struct users *users = data;
 	size_t used = strlen(users->names);
@@ -110,28 +110,29 @@ static int add_user(void *data, const struct cpu_group_user *user)
 	return 0;
 }
 
-static void find_users(const struct cpu_groups *groups, const char *group, struct users *ret_users)
+static void groups_find_users(const struct cpu_groups *groups, const char *group,
+			      struct users *ret_users)
 {
 	*ret_users = (struct users){ .group = group };
-	(void)groups->vms->each(groups->vms_data, add_user, ret_users);
+	(void)groups->vms->each(groups->vms_data, groups_add_user, ret_users);
 }
 
 bool cpu_groups_is_used(const struct cpu_groups *groups, const char *name)
 {
 	struct users users;
 
-	find_users(groups, name, &users);
+	groups_find_users(groups, name, &users);
 	return users.count > 0;
 }
 
-static int runs_in(void *data, const struct cpu_group_user *user)
+static int groups_runs_in(void *data, const struct cpu_group_user *user)
 {
 	return user->runs && names(user->definition, data);
 }
 
 /* ---- Checks ---- */
 
-static bool have_common(const struct cpu_list *a, const struct cpu_list *b)
+static bool groups_have_common(const struct cpu_list *a, const struct cpu_list *b)
 {
 	struct cpu_list rest;
 
@@ -141,9 +142,9 @@ static bool have_common(const struct cpu_list *a, const struct cpu_list *b)
 	return memcmp(&rest, a, sizeof(rest)) != 0;
 }
 
-static int refuse_cpus(const struct cpu_group_definition *group,
-		       const struct definition *definition, const char *key,
-		       struct failure *failure)
+static int groups_refuse_cpus(const struct cpu_group_definition *group,
+			      const struct definition *definition, const char *key,
+			      struct failure *failure)
 {
 	char text[CPU_LIST_TEXT];
 
@@ -155,20 +156,20 @@ static int refuse_cpus(const struct cpu_group_definition *group,
 }
 
 /* A VM and a group go together. */
-static int check_cpus(const struct cpu_group_definition *group, const struct definition *definition,
-		      struct failure *failure)
+static int groups_check_cpus(const struct cpu_group_definition *group,
+			     const struct definition *definition, struct failure *failure)
 {
 	const struct definition_resources *resources = &definition->resources;
 
-	if (!have_common(&resources->cpus, &group->cpus))
-		return refuse_cpus(group, definition, "resources.cpus", failure);
+	if (!groups_have_common(&resources->cpus, &group->cpus))
+		return groups_refuse_cpus(group, definition, "resources.cpus", failure);
 	for (unsigned i = 0; i < resources->pinning.count; i++)
-		if (!have_common(&resources->pinning.pins[i].cpus, &group->cpus))
-			return refuse_cpus(group, definition, "resources.pinning", failure);
+		if (!groups_have_common(&resources->pinning.pins[i].cpus, &group->cpus))
+			return groups_refuse_cpus(group, definition, "resources.pinning", failure);
 	return 0;
 }
 
-static int refuse_name(const char *name, struct failure *failure)
+static int groups_refuse_name(const char *name, struct failure *failure)
 {
 	return failure_set(failure, DBUS_ERROR_NO_SUCH_CPU_GROUP,
 			   "there is no CPU group '%s'; 'vmctl cpu-group list' shows which there "
@@ -185,13 +186,13 @@ int cpu_groups_check(const struct cpu_groups *groups, const struct definition *d
 	if (name[0] == '\0')
 		return 0;
 	if (!group)
-		return refuse_name(name, failure);
+		return groups_refuse_name(name, failure);
 	if (!group->definition)
 		return failure_set(failure, DBUS_ERROR_NO_SUCH_CPU_GROUP,
 				   "the definition of CPU group '%s' is broken: %s %s; repair it "
 				   "and use 'vmctl reload'",
 				   name, group->error.key, group->error.message);
-	return check_cpus(group->definition, definition, failure);
+	return groups_check_cpus(group->definition, definition, failure);
 }
 
 struct check {
@@ -199,21 +200,22 @@ struct check {
 	struct failure *failure;
 };
 
-static int check_user(void *data, const struct cpu_group_user *user)
+static int groups_check_user(void *data, const struct cpu_group_user *user)
 {
 	const struct check *check = data;
 	int r = 0;
 
 	if (names(user->definition, check->group->name))
-		r = check_cpus(check->group, user->definition, check->failure);
+		r = groups_check_cpus(check->group, user->definition, check->failure);
 	if (r == 0 && names(user->pending, check->group->name))
-		r = check_cpus(check->group, user->pending, check->failure);
+		r = groups_check_cpus(check->group, user->pending, check->failure);
 	return r;
 }
 
 /* Of a definition that a group is to have. */
-static int check_definition(const struct cpu_groups *groups,
-			    const struct cpu_group_definition *definition, struct failure *failure)
+static int groups_check_definition(const struct cpu_groups *groups,
+				   const struct cpu_group_definition *definition,
+				   struct failure *failure)
 {
 	struct check check = { definition, failure };
 	char what[DEFINITION_CPU_GROUP_NAME_MAX + 32];
@@ -221,13 +223,13 @@ static int check_definition(const struct cpu_groups *groups,
 
 	snprintf(what, sizeof(what), "CPU group '%s'", definition->name);
 	r = host_cpus_check(&definition->cpus, what, DBUS_ERROR_INVALID_DEFINITION, failure);
-	return r < 0 ? r : groups->vms->each(groups->vms_data, check_user, &check);
+	return r < 0 ? r : groups->vms->each(groups->vms_data, groups_check_user, &check);
 }
 
 /* ---- Changes ---- */
 
-static int save(const struct cpu_groups *groups, const struct cpu_group_definition *definition,
-		struct failure *failure)
+static int groups_save(const struct cpu_groups *groups,
+		       const struct cpu_group_definition *definition, struct failure *failure)
 {
 	AUTO_JSON struct json_object *tree = cpu_group_definition_to_json(definition);
 	int r = tree ? folder_save(groups->folder, definition->name, tree) : -ENOMEM;
@@ -256,9 +258,9 @@ int cpu_groups_create(struct cpu_groups *groups, struct cpu_group_definition *de
 				   "there is a CPU group '%s' already; 'vmctl cpu-group set' "
 				   "changes it",
 				   group->name);
-	r = check_definition(groups, definition, failure);
+	r = groups_check_definition(groups, definition, failure);
 	if (r == 0)
-		r = save(groups, definition, failure);
+		r = groups_save(groups, definition, failure);
 	if (r < 0)
 		return r;
 	log_info("CPU group %s: created", group->name);
@@ -271,7 +273,7 @@ void cpu_groups_give(struct cpu_groups *groups, struct cpu_group *group,
 {
 	cpu_group_definition_free(group->definition);
 	group->definition = definition;
-	if (groups->vms->each(groups->vms_data, runs_in, group->name) != 0)
+	if (groups->vms->each(groups->vms_data, groups_runs_in, group->name) != 0)
 		cpu_group_apply(group);
 }
 
@@ -283,10 +285,10 @@ int cpu_groups_change(struct cpu_groups *groups, struct cpu_group_definition *de
 	int r;
 
 	if (!group)
-		return refuse_name(wanted->name, failure);
-	r = check_definition(groups, wanted, failure);
+		return groups_refuse_name(wanted->name, failure);
+	r = groups_check_definition(groups, wanted, failure);
 	if (r == 0)
-		r = save(groups, wanted, failure);
+		r = groups_save(groups, wanted, failure);
 	if (r < 0)
 		return r;
 	cpu_groups_give(groups, group, TAKE_PTR(wanted));
@@ -306,8 +308,8 @@ int cpu_groups_delete(struct cpu_groups *groups, const char *name, struct failur
 	int r;
 
 	if (!group)
-		return refuse_name(name, failure);
-	find_users(groups, name, &users);
+		return groups_refuse_name(name, failure);
+	groups_find_users(groups, name, &users);
 	if (users.count > 0)
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "CPU group '%s' is that of %u VM%s: %s; give them another with "
@@ -347,7 +349,7 @@ struct listing {
 	struct json_object *names;
 };
 
-static int list_user(void *data, const struct cpu_group_user *user)
+static int groups_list_user(void *data, const struct cpu_group_user *user)
 {
 	struct listing *listing = data;
 
@@ -356,7 +358,7 @@ static int list_user(void *data, const struct cpu_group_user *user)
 	return 0;
 }
 
-static struct json_object *problem_to_json(const struct cpu_group *group)
+static struct json_object *groups_problem_to_json(const struct cpu_group *group)
 {
 	char text[JSON_ERROR_TEXT_MAX];
 
@@ -375,9 +377,9 @@ static struct json_object *group_to_json(const struct cpu_groups *groups,
 	struct listing listing = { group->name, json_object_new_array() };
 	struct json_object *object;
 
-	(void)groups->vms->each(groups->vms_data, list_user, &listing);
+	(void)groups->vms->each(groups->vms_data, groups_list_user, &listing);
 	object = json_make("name", json_object_new_string(group->name), "problem",
-			   problem_to_json(group), "vms", listing.names, NULL);
+			   groups_problem_to_json(group), "vms", listing.names, NULL);
 	if (group->definition)
 		json_add(&object, "definition", cpu_group_definition_to_json(group->definition));
 	return object;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void refuse(struct json_error *error, const char *key, const char *message)
+static void load_refuse(struct json_error *error, const char *key, const char *message)
 {
 	*error = (struct json_error){ 0 };
 	snprintf(error->key, sizeof(error->key), "%s", key);
@@ -16,8 +16,8 @@ static void refuse(struct json_error *error, const char *key, const char *messag
 }
 
 /* One that was good stays as it was while VMs name it. */
-static int add_broken(struct cpu_groups *groups, const char *name, const char *path,
-		      const struct json_error *error)
+static int load_add_broken(struct cpu_groups *groups, const char *name, const char *path,
+			   const struct json_error *error)
 {
 	struct cpu_group *group;
 	char text[JSON_ERROR_TEXT_MAX];
@@ -41,13 +41,13 @@ static int add_broken(struct cpu_groups *groups, const char *name, const char *p
 	return 0;
 }
 
-static bool is_same(const struct cpu_group_definition *a, const struct cpu_group_definition *b)
+static bool load_is_same(const struct cpu_group_definition *a, const struct cpu_group_definition *b)
 {
 	return json_equal(cpu_group_definition_to_json(a), cpu_group_definition_to_json(b));
 }
 
 /* Takes over the definition. */
-static int take(struct cpu_groups *groups, struct cpu_group_definition *definition)
+static int load_take(struct cpu_groups *groups, struct cpu_group_definition *definition)
 {
 	struct cpu_group *group = cpu_groups_find(groups, definition->name);
 
@@ -55,7 +55,7 @@ static int take(struct cpu_groups *groups, struct cpu_group_definition *definiti
 		if (cpu_group_new(groups->units, definition->name, definition, &group) < 0)
 			return -ENOMEM;
 		cpu_groups_insert(groups, group);
-	} else if (group->definition && is_same(group->definition, definition)) {
+	} else if (group->definition && load_is_same(group->definition, definition)) {
 		cpu_group_definition_free(definition);
 	} else {
 		cpu_groups_give(groups, group, definition);
@@ -75,12 +75,13 @@ static int load_file(void *data, const char *name, const char *path)
 	if (r == -ENOMEM || r == -ENOENT)
 		return r == -ENOENT ? 0 : r;
 	if (r < 0 && r != -EINVAL)
-		refuse(&error, "", strerror(-r));
+		load_refuse(&error, "", strerror(-r));
 	if (r == 0 && strcmp(definition->name, name) != 0) {
-		refuse(&error, "name", "must be the name of the file, without .json");
+		load_refuse(&error, "name", "must be the name of the file, without .json");
 		cpu_group_definition_free(TAKE_PTR(definition));
 	}
-	return definition ? take(groups, definition) : add_broken(groups, name, path, &error);
+	return definition ? load_take(groups, definition)
+			  : load_add_broken(groups, name, path, &error);
 }
 
 int cpu_groups_load(struct cpu_groups *groups)

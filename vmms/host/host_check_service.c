@@ -16,7 +16,7 @@
 
 /* ---- The worker's report ---- */
 
-static const char *text_member(struct json_object *object, const char *key)
+static const char *service_text_member(struct json_object *object, const char *key)
 {
 	struct json_object *value = NULL;
 
@@ -27,7 +27,7 @@ static const char *text_member(struct json_object *object, const char *key)
 }
 
 /* The first error of the report, or NULL. */
-static struct json_object *find_error(struct json_object *report)
+static struct json_object *service_find_error(struct json_object *report)
 {
 	struct json_object *findings = NULL;
 
@@ -38,13 +38,13 @@ static struct json_object *find_error(struct json_object *report)
 		struct json_object *finding = json_object_array_get_idx(findings, i);
 
 		if (json_object_is_type(finding, json_type_object) &&
-		    strcmp(text_member(finding, "severity"), "error") == 0)
+		    strcmp(service_text_member(finding, "severity"), "error") == 0)
 			return finding;
 	}
 	return NULL;
 }
 
-static void look_at_worker(const void *view, struct host_finding *finding)
+static void service_look_at_worker(const void *view, struct host_finding *finding)
 {
 	const struct host_service *service = view;
 	struct json_object *error;
@@ -54,20 +54,21 @@ static void look_at_worker(const void *view, struct host_finding *finding)
 		host_mend(finding, "apt install --reinstall vmms");
 		return;
 	}
-	error = find_error(service->report);
+	error = service_find_error(service->report);
 	if (error) {
-		host_found(finding, HOST_FAULT, "%s", text_member(error, "text"));
-		host_mend(finding, "%s 'vmctl host' says all.", text_member(error, "advice"));
+		host_found(finding, HOST_FAULT, "%s", service_text_member(error, "text"));
+		host_mend(finding, "%s 'vmctl host' says all.",
+			  service_text_member(error, "advice"));
 		return;
 	}
 	host_found(finding, HOST_OK, "guests get Hyper-V by the engine '%s', and stock kernels run",
-		   text_member(service->report, "engine"));
+		   service_text_member(service->report, "engine"));
 }
 
 /* ---- Rights ---- */
 
 /* The effective capabilities as a mask. Return: 0, -errno. */
-static int read_capabilities(const char *root, uint64_t *ret_mask)
+static int service_read_capabilities(const char *root, uint64_t *ret_mask)
 {
 	static const char key[] = "\nCapEff:";
 	char text[4096];
@@ -83,7 +84,7 @@ static int read_capabilities(const char *root, uint64_t *ret_mask)
 	return 0;
 }
 
-static void judge_capabilities(uint64_t mask, struct host_finding *finding)
+static void service_judge_capabilities(uint64_t mask, struct host_finding *finding)
 {
 	static const struct {
 		unsigned number;
@@ -110,7 +111,7 @@ static void judge_capabilities(uint64_t mask, struct host_finding *finding)
 		  "or the container that it runs in");
 }
 
-static void look_at_rights(const void *view, struct host_finding *finding)
+static void service_look_at_rights(const void *view, struct host_finding *finding)
 {
 	const struct host_service *service = view;
 	uint64_t mask;
@@ -121,14 +122,14 @@ static void look_at_rights(const void *view, struct host_finding *finding)
 			   "vmms is a user's own: no virtual switches, no VMs of others");
 		return;
 	}
-	r = read_capabilities(service->root, &mask);
+	r = service_read_capabilities(service->root, &mask);
 	if (r < 0)
 		host_found(finding, HOST_UNKNOWN, "/proc/self/status: %s", strerror(-r));
 	else
-		judge_capabilities(mask, finding);
+		service_judge_capabilities(mask, finding);
 }
 
-static void look_at_passt(const void *view, struct host_finding *finding)
+static void service_look_at_passt(const void *view, struct host_finding *finding)
 {
 	const struct host_service *service = view;
 
@@ -142,7 +143,7 @@ static void look_at_passt(const void *view, struct host_finding *finding)
 	host_mend(finding, "apt install passt");
 }
 
-static void look_at_image_server(const void *view, struct host_finding *finding)
+static void service_look_at_image_server(const void *view, struct host_finding *finding)
 {
 	const struct host_service *service = view;
 
@@ -156,7 +157,7 @@ static void look_at_image_server(const void *view, struct host_finding *finding)
 	host_mend(finding, "apt install qemu-system-common");
 }
 
-static void look_at_apparmor(const void *view, struct host_finding *finding)
+static void service_look_at_apparmor(const void *view, struct host_finding *finding)
 {
 	const struct host_service *service = view;
 
@@ -191,7 +192,7 @@ void host_judge_space(uint64_t available, const char *place, struct host_finding
 	host_mend(finding, "Make room on that file system: df -h %s", place);
 }
 
-static void look_at_space(const char *place, struct host_finding *finding)
+static void service_look_at_space(const char *place, struct host_finding *finding)
 {
 	struct statvfs status;
 
@@ -207,18 +208,18 @@ static void look_at_space(const char *place, struct host_finding *finding)
 	}
 }
 
-static void look_at_state(const void *view, struct host_finding *finding)
+static void service_look_at_state(const void *view, struct host_finding *finding)
 {
-	look_at_space(((const struct host_service *)view)->state_directory, finding);
+	service_look_at_space(((const struct host_service *)view)->state_directory, finding);
 }
 
-static void look_at_runtime(const void *view, struct host_finding *finding)
+static void service_look_at_runtime(const void *view, struct host_finding *finding)
 {
-	look_at_space(((const struct host_service *)view)->runtime_directory, finding);
+	service_look_at_space(((const struct host_service *)view)->runtime_directory, finding);
 }
 
-static void note_image(struct host_images *images, const char *path, const struct stat *status,
-		       uint64_t available)
+static void service_note_image(struct host_images *images, const char *path,
+			       const struct stat *status, uint64_t available)
 {
 	uint64_t size = (uint64_t)status->st_size, used = (uint64_t)status->st_blocks * 512;
 	size_t i = 0;
@@ -251,12 +252,12 @@ void host_images_add(struct host_images *images, const char *path)
 	if (fd < 0 || fstatvfs(fd, &file_system) < 0)
 		images->unseen++;
 	else if (S_ISREG(status.st_mode))
-		note_image(images, path, &status,
-			   (uint64_t)file_system.f_bavail * file_system.f_frsize);
+		service_note_image(images, path, &status,
+				   (uint64_t)file_system.f_bavail * file_system.f_frsize);
 }
 
 /* The file system that lacks most. */
-static size_t find_fullest(const struct host_images *images)
+static size_t service_find_fullest(const struct host_images *images)
 {
 	size_t fullest = 0;
 
@@ -273,11 +274,11 @@ static size_t find_fullest(const struct host_images *images)
 	return fullest;
 }
 
-static void look_at_images(const void *view, struct host_finding *finding)
+static void service_look_at_images(const void *view, struct host_finding *finding)
 {
 	const struct host_images *images = &((const struct host_service *)view)->images;
 	char growth[HOST_SIZE_TEXT], available[HOST_SIZE_TEXT];
-	size_t i = find_fullest(images);
+	size_t i = service_find_fullest(images);
 
 	if (images->count == 0 && images->unseen > 0) {
 		host_found(finding, HOST_UNKNOWN, "%u images could not be looked at",
@@ -305,7 +306,7 @@ static void look_at_images(const void *view, struct host_finding *finding)
 			  images->file_systems[i].place);
 }
 
-static void look_at_limits(const void *view, struct host_finding *finding)
+static void service_look_at_limits(const void *view, struct host_finding *finding)
 {
 	const struct host_service *service = view;
 
@@ -319,9 +320,9 @@ static void look_at_limits(const void *view, struct host_finding *finding)
 }
 
 const struct host_check host_service_checks[] = {
-	{ "guests", look_at_worker },      { "rights", look_at_rights },
-	{ "passt", look_at_passt },        { "image-server", look_at_image_server },
-	{ "apparmor", look_at_apparmor },  { "limits", look_at_limits },
-	{ "state-space", look_at_state },  { "runtime-space", look_at_runtime },
-	{ "image-space", look_at_images }, { 0 },
+	{ "guests", service_look_at_worker },      { "rights", service_look_at_rights },
+	{ "passt", service_look_at_passt },        { "image-server", service_look_at_image_server },
+	{ "apparmor", service_look_at_apparmor },  { "limits", service_look_at_limits },
+	{ "state-space", service_look_at_state },  { "runtime-space", service_look_at_runtime },
+	{ "image-space", service_look_at_images }, { 0 },
 };

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* Of a line such as "MemAvailable:   12345 kB". */
-static int parse_line(const char *text, const char *name, uint64_t *ret_bytes)
+static int memory_parse_line(const char *text, const char *name, uint64_t *ret_bytes)
 {
 	const char *line = strstr(text, name);
 	uint64_t kilobytes;
@@ -30,10 +30,10 @@ static int parse_line(const char *text, const char *name, uint64_t *ret_bytes)
 int host_memory_parse(const char *text, struct host_memory *ret_memory)
 {
 	struct host_memory memory;
-	int r = parse_line(text, "MemTotal:", &memory.total);
+	int r = memory_parse_line(text, "MemTotal:", &memory.total);
 
 	if (r == 0)
-		r = parse_line(text, "MemAvailable:", &memory.available);
+		r = memory_parse_line(text, "MemAvailable:", &memory.available);
 	if (r == 0)
 		*ret_memory = memory;
 	return r;

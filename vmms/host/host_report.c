@@ -50,7 +50,7 @@ int host_report_new(sd_event *loop, const char *program, const char *directory,
 	return 0;
 }
 
-static void probe_deinit(struct host_report *report)
+static void report_probe_deinit(struct host_report *report)
 {
 	report->output_source = sd_event_source_disable_unref(report->output_source);
 	report->pidfd_source = sd_event_source_disable_unref(report->pidfd_source);
@@ -62,7 +62,8 @@ static void probe_deinit(struct host_report *report)
 	report->size = 0;
 }
 
-static void answer(struct host_report *report, const char *text, const struct failure *failure)
+static void report_answer(struct host_report *report, const char *text,
+			  const struct failure *failure)
 {
 	while (!list_empty(&report->askers)) {
 		AUTO_FREE struct asker *asker =
@@ -74,7 +75,7 @@ static void answer(struct host_report *report, const char *text, const struct fa
 }
 
 /* Takes what is there. Bytes beyond REPORT_MAX are lost, and the report with them. */
-static void take_output(struct host_report *report)
+static void report_take_output(struct host_report *report)
 {
 	char surplus[512];
 	ssize_t size;
@@ -91,13 +92,13 @@ static void take_output(struct host_report *report)
 		sd_event_source_set_enabled(report->output_source, SD_EVENT_OFF);
 }
 
-static int output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int report_output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
-	take_output(data);
+	report_take_output(data);
 	return 0;
 }
 
-static int probe_overdue(sd_event_source *source, uint64_t usec, void *data)
+static int report_probe_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct host_report *report = data;
 
@@ -106,7 +107,7 @@ static int probe_overdue(sd_event_source *source, uint64_t usec, void *data)
 }
 
 /* A probe that finds something missing still prints its report; only its output counts. */
-static void conclude(struct host_report *report, const siginfo_t *info)
+static void report_conclude(struct host_report *report, const siginfo_t *info)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	AUTO_FREE char *text = strndup(report->text, report->size);
@@ -116,8 +117,8 @@ static void conclude(struct host_report *report, const siginfo_t *info)
 	if (!text) {
 		failure_no_memory(&failure);
 	} else if (json_parse(text, strlen(text), &tree, &error) == 0) {
-		probe_deinit(report);
-		answer(report, text, NULL);
+		report_probe_deinit(report);
+		report_answer(report, text, NULL);
 		return;
 	} else {
 		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
@@ -126,39 +127,39 @@ static void conclude(struct host_report *report, const siginfo_t *info)
 			    info->si_code == CLD_EXITED ? "exit status" : "killed by signal",
 			    info->si_status);
 	}
-	probe_deinit(report);
-	answer(report, NULL, &failure);
+	report_probe_deinit(report);
+	report_answer(report, NULL, &failure);
 }
 
-static int probe_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+static int report_probe_ended(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct host_report *report = data;
 	siginfo_t info = { 0 };
 
 	(void)waitid(P_PIDFD, (id_t)report->pidfd, &info, WEXITED | WNOHANG);
-	take_output(report);
-	conclude(report, &info);
+	report_take_output(report);
+	report_conclude(report, &info);
 	return 0;
 }
 
-static int watch(struct host_report *report)
+static int report_watch(struct host_report *report)
 {
 	int r;
 
 	r = sd_event_add_io(report->loop, &report->output_source, report->output, EPOLLIN,
-			    output_ready, report);
+			    report_output_ready, report);
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(report->loop, &report->pidfd_source, report->pidfd, EPOLLIN,
-			    probe_ended, report);
+			    report_probe_ended, report);
 	if (r < 0)
 		return r;
 	return sd_event_add_time_relative(report->loop, &report->timer, CLOCK_MONOTONIC,
-					  PROBE_TIMEOUT * UINT64_C(1000000), 0, probe_overdue,
-					  report);
+					  PROBE_TIMEOUT * UINT64_C(1000000), 0,
+					  report_probe_overdue, report);
 }
 
-static int probe(struct host_report *report)
+static int report_probe(struct host_report *report)
 {
 	const char *const arguments[] = { report->program, "--probe", NULL };
 	struct spawn spawn = { .arguments = arguments,
@@ -177,11 +178,11 @@ static int probe(struct host_report *report)
 	else
 		r = spawn_program(&spawn, &report->pid, &report->pidfd);
 	if (r == 0)
-		r = watch(report);
+		r = report_watch(report);
 	if (r < 0) {
 		if (report->pid > 0)
 			(void)pidfd_send_signal(report->pidfd, SIGKILL, NULL, 0);
-		probe_deinit(report);
+		report_probe_deinit(report);
 	}
 	return r;
 }
@@ -194,9 +195,9 @@ void host_report_free(struct host_report *report)
 		return;
 	if (report->pid > 0)
 		(void)pidfd_send_signal(report->pidfd, SIGKILL, NULL, 0);
-	probe_deinit(report);
+	report_probe_deinit(report);
 	failure_set(&failure, DBUS_ERROR_BUSY, "the service is ending");
-	answer(report, NULL, &failure);
+	report_answer(report, NULL, &failure);
 	sd_event_unref(report->loop);
 	free(report);
 }
@@ -209,7 +210,7 @@ int host_report_ask(struct host_report *report, host_report_fn done, void *data)
 	if (!asker)
 		return -ENOMEM;
 	if (report->pid == 0) {
-		r = probe(report);
+		r = report_probe(report);
 		if (r < 0)
 			return r;
 	}

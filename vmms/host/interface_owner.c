@@ -21,13 +21,13 @@
 
 /* ---- Files of lines ---- */
 
-static void close_filep(FILE **file)
+static void owner_close_filep(FILE **file)
 {
 	if (*file)
 		fclose(*file);
 }
 
-static FILE *open_file(const char *root, const char *path)
+static FILE *owner_open_file(const char *root, const char *path)
 {
 	char whole[PATH_MAX];
 
@@ -37,10 +37,10 @@ static FILE *open_file(const char *root, const char *path)
 }
 
 /* The value of "KEY=VALUE" in a file, into `value`. */
-static bool find_value(const char *root, const char *path, const char *key,
-		       char value[static LINE_SIZE])
+static bool owner_find_value(const char *root, const char *path, const char *key,
+			     char value[static LINE_SIZE])
 {
-	CLEANUP(close_filep) FILE *file = open_file(root, path);
+	CLEANUP(owner_close_filep) FILE *file = owner_open_file(root, path);
 	size_t length = strlen(key);
 	char line[LINE_SIZE];
 
@@ -56,29 +56,32 @@ static bool find_value(const char *root, const char *path, const char *key,
 
 /* ---- NetworkManager ---- */
 
-static bool is_network_managers(const char *root, const char *interface, int index)
+static bool owner_is_network_managers(const char *root, const char *interface, int index)
 {
 	char path[64], value[LINE_SIZE];
 
 	snprintf(path, sizeof(path), "/run/NetworkManager/devices/%d", index);
-	return find_value(root, path, "managed", value) && strcmp(value, "true") == 0;
+	return owner_find_value(root, path, "managed", value) && strcmp(value, "true") == 0;
 }
 
 /* ---- systemd-networkd ---- */
 
-static bool is_networkds(const char *root, const char *interface, int index)
+static bool owner_is_networkds(const char *root, const char *interface, int index)
 {
 	char path[64], value[LINE_SIZE];
 
 	snprintf(path, sizeof(path), "/run/systemd/netif/links/%d", index);
-	return find_value(root, path, "ADMIN_STATE", value) && strcmp(value, "unmanaged") != 0;
+	return owner_find_value(root, path, "ADMIN_STATE", value) &&
+	       strcmp(value, "unmanaged") != 0;
 }
 
 /* ---- ifupdown ---- */
 
-static bool names_interface(const char *root, const char *path, const char *interface, int depth);
+static bool owner_names_interface(const char *root, const char *path, const char *interface,
+				  int depth);
 
-static bool any_file_names(const char *root, const char *pattern, const char *interface, int depth)
+static bool owner_any_file_names(const char *root, const char *pattern, const char *interface,
+				 int depth)
 {
 	char whole[PATH_MAX];
 	glob_t files;
@@ -88,15 +91,15 @@ static bool any_file_names(const char *root, const char *pattern, const char *in
 	    glob(whole, 0, NULL, &files) != 0)
 		return false;
 	for (size_t i = 0; i < files.gl_pathc && !found; i++)
-		found = names_interface(root, files.gl_pathv[i] + strlen(root), interface,
-					depth + 1);
+		found = owner_names_interface(root, files.gl_pathv[i] + strlen(root), interface,
+					      depth + 1);
 	globfree(&files);
 	return found;
 }
 
 /* Files may be named from the folder of /etc/network/interfaces. */
-static bool follow(const char *root, const char *pattern, const char *suffix, const char *interface,
-		   int depth)
+static bool owner_follow(const char *root, const char *pattern, const char *suffix,
+			 const char *interface, int depth)
 {
 	char path[PATH_MAX];
 	const char *folder = pattern[0] == '/' ? "" : "/etc/network/";
@@ -104,10 +107,10 @@ static bool follow(const char *root, const char *pattern, const char *suffix, co
 	if (depth >= DEPTH_MAX ||
 	    snprintf(path, sizeof(path), "%s%s%s", folder, pattern, suffix) >= (int)sizeof(path))
 		return false;
-	return any_file_names(root, path, interface, depth);
+	return owner_any_file_names(root, path, interface, depth);
 }
 
-static bool line_names(const char *root, char *line, const char *interface, int depth)
+static bool owner_line_names(const char *root, char *line, const char *interface, int depth)
 {
 	char *rest = line, *word, *next;
 
@@ -122,10 +125,10 @@ static bool line_names(const char *root, char *line, const char *interface, int 
 	while ((next = strsep(&rest, " \t\n"))) {
 		if (*next == '\0')
 			continue;
-		if (strcmp(word, "source") == 0 && follow(root, next, "", interface, depth))
+		if (strcmp(word, "source") == 0 && owner_follow(root, next, "", interface, depth))
 			return true;
 		if (strcmp(word, "source-directory") == 0 &&
-		    follow(root, next, "/*", interface, depth))
+		    owner_follow(root, next, "/*", interface, depth))
 			return true;
 		if (strcmp(next, interface) == 0)
 			return true;
@@ -135,24 +138,25 @@ static bool line_names(const char *root, char *line, const char *interface, int 
 	return false;
 }
 
-static bool names_interface(const char *root, const char *path, const char *interface, int depth)
+static bool owner_names_interface(const char *root, const char *path, const char *interface,
+				  int depth)
 {
-	CLEANUP(close_filep) FILE *file = open_file(root, path);
+	CLEANUP(owner_close_filep) FILE *file = owner_open_file(root, path);
 	char line[LINE_SIZE];
 
 	while (file && fgets(line, sizeof(line), file)) {
-		if (line_names(root, line, interface, depth))
+		if (owner_line_names(root, line, interface, depth))
 			return true;
 	}
 	return false;
 }
 
-static bool is_ifupdowns(const char *root, const char *interface, int index)
+static bool owner_is_ifupdowns(const char *root, const char *interface, int index)
 {
 	char value[LINE_SIZE];
 
-	return find_value(root, "/run/network/ifstate", interface, value) ||
-	       names_interface(root, "/etc/network/interfaces", interface, 0);
+	return owner_find_value(root, "/run/network/ifstate", interface, value) ||
+	       owner_names_interface(root, "/etc/network/interfaces", interface, 0);
 }
 
 /* ---- All of them ---- */
@@ -161,18 +165,18 @@ static const struct {
 	bool (*owns)(const char *root, const char *interface, int index);
 	struct interface_owner owner;
 } owners[] = {
-	{ is_network_managers,
+	{ owner_is_network_managers,
 	  { "NetworkManager",
 	    "nmcli connection add type bridge con-name br0 ifname br0 stp no; "
 	    "nmcli connection add type ethernet con-name br0-@ ifname @ master br0; "
 	    "nmcli connection up br0-@" } },
-	{ is_networkds,
+	{ owner_is_networkds,
 	  { "systemd-networkd",
 	    "write /etc/systemd/network/10-br0.netdev with [NetDev] Name=br0 Kind=bridge; "
 	    "/etc/systemd/network/10-br0-port.network with [Match] Name=@ [Network] Bridge=br0; "
 	    "/etc/systemd/network/10-br0.network with [Match] Name=br0 and the [Network] section "
 	    "that @ has now; networkctl reload" } },
-	{ is_ifupdowns,
+	{ owner_is_ifupdowns,
 	  { "ifupdown",
 	    "apt install bridge-utils; ifdown @; in /etc/network/interfaces let 'iface @ inet' be "
 	    "'manual', and add 'auto br0' and 'iface br0 inet' with what @ had and "

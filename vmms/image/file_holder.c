@@ -55,7 +55,7 @@ void file_holder_fill(int filler, int fd)
 }
 
 /* Return: false: there is none now, or never again. */
-static bool take_file(struct process_files *files, struct pollfd *filler)
+static bool holder_take_file(struct process_files *files, struct pollfd *filler)
 {
 	char byte;
 	int fd;
@@ -75,7 +75,7 @@ static bool take_file(struct process_files *files, struct pollfd *filler)
 }
 
 /* Whoever is to receive them may not keep up at once. */
-static int send_files(int socket, struct iovec *text, const int *fds, size_t count)
+static int holder_send_files(int socket, struct iovec *text, const int *fds, size_t count)
 {
 	union {
 		char space[CMSG_SPACE(FILE_HOLDER_SEND_MAX * sizeof(int))];
@@ -101,17 +101,17 @@ static int send_files(int socket, struct iovec *text, const int *fds, size_t cou
 }
 
 /* Those that somebody else sends may not have come yet. */
-static void wait_for_files(struct process_files *files, struct pollfd *filler, size_t count)
+static void holder_wait_for_files(struct process_files *files, struct pollfd *filler, size_t count)
 {
 	while (files->count < count && filler->fd >= 0) {
 		if (poll(filler, 1, SEND_TIMEOUT) == 0)
 			return;
-		(void)take_file(files, filler);
+		(void)holder_take_file(files, filler);
 	}
 }
 
-static void obey(const struct process_files *files, int orders, const struct order *order,
-		 struct iovec *text, int socket)
+static void holder_obey(const struct process_files *files, int orders, const struct order *order,
+			struct iovec *text, int socket)
 {
 	struct report report = { .number = order->number };
 	int fds[FILE_HOLDER_SEND_MAX];
@@ -123,11 +123,11 @@ static void obey(const struct process_files *files, int orders, const struct ord
 			fds[i] = files->fds[order->files[i]];
 	}
 	if (report.result == 0)
-		report.result = send_files(socket, text, fds, order->count);
+		report.result = holder_send_files(socket, text, fds, order->count);
 	errand_send(orders, &report, sizeof(report), -1);
 }
 
-static void close_all(struct process_files *files, int orders, uint32_t number)
+static void holder_close_all(struct process_files *files, int orders, uint32_t number)
 {
 	const struct report report = { .number = number };
 
@@ -137,7 +137,7 @@ static void close_all(struct process_files *files, int orders, uint32_t number)
 }
 
 /* Return: false: the daemon has done with it. */
-static bool take_order(struct process_files *files, int orders, struct pollfd *filler)
+static bool holder_take_order(struct process_files *files, int orders, struct pollfd *filler)
 {
 	static struct {
 		struct order order;
@@ -153,17 +153,17 @@ static bool take_order(struct process_files *files, int orders, struct pollfd *f
 		return false;
 	text.iov_len = (size_t)size - sizeof(message.order);
 	for (uint32_t i = 0; i < message.order.count; i++)
-		wait_for_files(files, filler, (size_t)message.order.files[i] + 1);
+		holder_wait_for_files(files, filler, (size_t)message.order.files[i] + 1);
 	if (message.order.count > 0)
-		obey(files, orders, &message.order, &text, socket);
+		holder_obey(files, orders, &message.order, &text, socket);
 	else
-		close_all(files, orders, message.order.number);
+		holder_close_all(files, orders, message.order.number);
 	if (socket >= 0)
 		close(socket);
 	return true;
 }
 
-static void run(int socket, void *data)
+static void holder_run(int socket, void *data)
 {
 	static struct process_files files;
 	struct pollfd polls[] = { { .fd = *(const int *)data, .events = POLLIN },
@@ -171,16 +171,16 @@ static void run(int socket, void *data)
 	bool more = true;
 
 	while (more && (poll(polls, ARRAY_SIZE(polls), -1) >= 0 || errno == EINTR)) {
-		while (polls[0].fd >= 0 && take_file(&files, &polls[0]))
+		while (polls[0].fd >= 0 && holder_take_file(&files, &polls[0]))
 			;
 		if (polls[1].revents)
-			more = take_order(&files, socket, &polls[0]);
+			more = holder_take_order(&files, socket, &polls[0]);
 	}
 }
 
 /* ---- What it says ---- */
 
-static void delivered(struct file_holder *holder, const struct report *report)
+static void holder_delivered(struct file_holder *holder, const struct report *report)
 {
 	list_for_each (link, &holder->deliveries) {
 		struct file_delivery *delivery = container_of(link, struct file_delivery, link);
@@ -193,7 +193,7 @@ static void delivered(struct file_holder *holder, const struct report *report)
 	}
 }
 
-static void conclude(struct file_holder *holder)
+static void holder_conclude(struct file_holder *holder)
 {
 	void (*ended)(void *data) = holder->ended;
 	void *data = holder->data;
@@ -202,7 +202,7 @@ static void conclude(struct file_holder *holder)
 	ended(data);
 }
 
-static void heard(void *owner, const void *bytes, size_t size, int fd)
+static void holder_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct report report;
 
@@ -211,20 +211,20 @@ static void heard(void *owner, const void *bytes, size_t size, int fd)
 		return;
 	memcpy(&report, bytes, sizeof(report));
 	if (((struct file_holder *)owner)->ended)
-		conclude(owner);
+		holder_conclude(owner);
 	else
-		delivered(owner, &report);
+		holder_delivered(owner, &report);
 }
 
 /* It was killed, as nothing else ends it. */
-static void process_ended(void *owner, int result)
+static void holder_process_ended(void *owner, int result)
 {
 	struct file_holder *holder = owner;
 	struct list lost = LIST_INIT(lost);
 
 	holder->errand = NULL;
 	if (holder->ended) {
-		conclude(holder);
+		holder_conclude(holder);
 		return;
 	}
 	list_for_each (link, &holder->deliveries) {
@@ -241,12 +241,13 @@ static void process_ended(void *owner, int result)
 	}
 }
 
-static const struct errand_callbacks callbacks = { .message = heard, .ended = process_ended };
+static const struct errand_callbacks callbacks = { .message = holder_heard,
+						   .ended = holder_process_ended };
 
 /* ---- Orders ---- */
 
-static int give_order(struct file_holder *holder, const struct order *order, const void *text,
-		      size_t size, int socket)
+static int holder_give_order(struct file_holder *holder, const struct order *order,
+			     const void *text, size_t size, int socket)
 {
 	const struct iovec pieces[] = { { (void *)order, sizeof(*order) }, { (void *)text, size } };
 
@@ -264,7 +265,7 @@ int file_holder_send(struct file_holder *holder, int socket, const void *text, s
 		return -EMSGSIZE;
 	for (size_t i = 0; i < count; i++)
 		order.files[i] = files[i].number;
-	r = give_order(holder, &order, text, size, socket);
+	r = holder_give_order(holder, &order, text, size, socket);
 	if (r < 0)
 		return r;
 	delivery->number = order.number;
@@ -285,7 +286,7 @@ int file_holder_open(struct errands *errands, const char *whose, int source,
 	list_init(&holder->deliveries);
 	holder->errands = errands;
 	const struct errand_config config = { .whose = whose,
-					      .work = run,
+					      .work = holder_run,
 					      .data = &source,
 					      .kept = &source,
 					      .kept_count = 1,
@@ -325,20 +326,20 @@ void file_holder_free(struct file_holder *holder)
 	free(holder);
 }
 
-static int end_now(sd_event_source *source, uint64_t usec, void *data)
+static int holder_end_now(sd_event_source *source, uint64_t usec, void *data)
 {
-	conclude(data);
+	holder_conclude(data);
 	return 0;
 }
 
 void file_holder_end(struct file_holder *holder, void (*ended)(void *data), void *data)
 {
 	const struct order order = { .number = ++holder->number };
-	int r = give_order(holder, &order, NULL, 0, -1);
+	int r = holder_give_order(holder, &order, NULL, 0, -1);
 
 	holder->ended = ended;
 	holder->data = data;
 	(void)sd_event_add_time_relative(
 		errands_loop(holder->errands), &holder->timer, CLOCK_MONOTONIC,
-		r < 0 ? 0 : END_TIMEOUT * UINT64_C(1000000), 0, end_now, holder);
+		r < 0 ? 0 : END_TIMEOUT * UINT64_C(1000000), 0, holder_end_now, holder);
 }

@@ -50,38 +50,39 @@ struct named {
 
 /* ---- Refusals ---- */
 
-static const char *show(const char *path, char shown[static PATH_SHOWN])
+static const char *chain_show(const char *path, char shown[static PATH_SHOWN])
 {
 	text_repair(shown, PATH_SHOWN, path, strlen(path));
 	return shown;
 }
 
 /* Of the image whose head is read. */
-static int refuse_image(const struct chain *chain, struct failure *failure, const char *why)
+static int chain_refuse_image(const struct chain *chain, struct failure *failure, const char *why)
 {
 	char path[PATH_SHOWN];
 
 	return failure_set(failure, DBUS_ERROR_RESOURCE,
 			   "cannot use disk image '%s' (controller %u, lun %u): %s",
-			   show(chain->path, path), chain->disk->controller, chain->disk->lun, why);
+			   chain_show(chain->path, path), chain->disk->controller, chain->disk->lun,
+			   why);
 }
 
 /* Of what that names. */
-static int refuse_named(const struct chain *chain, const struct named *named, const char *error,
-			const char *why, struct failure *failure)
+static int chain_refuse_named(const struct chain *chain, const struct named *named,
+			      const char *error, const char *why, struct failure *failure)
 {
 	char image[PATH_SHOWN], path[PATH_SHOWN];
 
 	return failure_set(failure, error,
 			   "cannot use disk image '%s' (controller %u, lun %u): it names the %s "
 			   "'%s', which cannot be used: %s",
-			   show(chain->path, image), chain->disk->controller, chain->disk->lun,
-			   named->what, show(named->path, path), why);
+			   chain_show(chain->path, image), chain->disk->controller,
+			   chain->disk->lun, named->what, chain_show(named->path, path), why);
 }
 
 /* What it is not, or not by itself. */
-static int refuse_head(const struct chain *chain, int error, const char *named,
-		       struct failure *failure)
+static int chain_refuse_head(const struct chain *chain, int error, const char *named,
+			     struct failure *failure)
 {
 	char why[PATH_SHOWN + 2 * REASON_SHOWN];
 
@@ -106,11 +107,11 @@ static int refuse_head(const struct chain *chain, int error, const char *named,
 		snprintf(why, sizeof(why), "it is no whole %s image: %s",
 			 image_format_names[chain->format],
 			 error < 0 ? strerror(-error) : "its head makes no sense");
-	return refuse_image(chain, failure, why);
+	return chain_refuse_image(chain, failure, why);
 }
 
-static int refuse_open(const struct chain *chain, const struct named *named, int error,
-		       struct failure *failure)
+static int chain_refuse_open(const struct chain *chain, const struct named *named, int error,
+			     struct failure *failure)
 {
 	const struct resources_wish *wish = chain->wish;
 	char why[REASON_SHOWN], rights[64];
@@ -119,7 +120,7 @@ static int refuse_open(const struct chain *chain, const struct named *named, int
 	if (error != IMAGE_E_IN_USE) {
 		snprintf(why, sizeof(why), "%s%s", image_error_text(error),
 			 resources_rights_text(wish, -error, rights));
-		return refuse_named(chain, named, DBUS_ERROR_RESOURCE, why, failure);
+		return chain_refuse_named(chain, named, DBUS_ERROR_RESOURCE, why, failure);
 	}
 	if (wish->user)
 		vm = wish->user(wish->user_data, named->path);
@@ -128,13 +129,13 @@ static int refuse_open(const struct chain *chain, const struct named *named, int
 	else
 		snprintf(why, sizeof(why),
 			 "it is in use by another process, or mounted; lsof(8) shows by whom");
-	return refuse_named(chain, named, DBUS_ERROR_DISK_IN_USE, why, failure);
+	return chain_refuse_named(chain, named, DBUS_ERROR_DISK_IN_USE, why, failure);
 }
 
 /* ---- Files that are named ---- */
 
 /* Relative to the folder of the image, as QEMU has it. */
-static int find_path(const char *image, const char *name, char path[static PATH_MAX])
+static int chain_find_path(const char *image, const char *name, char path[static PATH_MAX])
 {
 	const char *slash = strrchr(image, '/');
 	int folder = name[0] == '/' || !slash ? 0 : (int)(slash - image) + 1;
@@ -143,7 +144,7 @@ static int find_path(const char *image, const char *name, char path[static PATH_
 										  : -ENAMETOOLONG;
 }
 
-static bool is_same(const struct stat *one, const struct stat *other)
+static bool chain_is_same(const struct stat *one, const struct stat *other)
 {
 	if (S_ISBLK(one->st_mode) && S_ISBLK(other->st_mode))
 		return one->st_rdev == other->st_rdev;
@@ -151,7 +152,7 @@ static bool is_same(const struct stat *one, const struct stat *other)
 }
 
 /* Return: 0; -ELOOP; -errno. */
-static int look_for_loop(const struct chain *chain, const char *path)
+static int chain_look_for_loop(const struct chain *chain, const char *path)
 {
 	AUTO_CLOSE int path_fd = -1;
 	struct stat status;
@@ -160,13 +161,13 @@ static int look_for_loop(const struct chain *chain, const char *path)
 	if (path_fd < 0)
 		return -errno;
 	for (unsigned i = 0; i < chain->count; i++) {
-		if (is_same(&status, &chain->files[i]))
+		if (chain_is_same(&status, &chain->files[i]))
 			return -ELOOP;
 	}
 	return 0;
 }
 
-static bool has_room(const struct chain *chain)
+static bool chain_has_room(const struct chain *chain)
 {
 	unsigned count = 0;
 
@@ -175,7 +176,8 @@ static bool has_room(const struct chain *chain)
 	return chain->count < IMAGE_CHAIN_MAX && count < RESOURCES_NAMED_MAX;
 }
 
-static int open_locked(const struct chain *chain, struct named *named, struct failure *failure)
+static int chain_open_locked(const struct chain *chain, struct named *named,
+			     struct failure *failure)
 {
 	const struct image_options options = { .read_only = named->read_only,
 					       .direct = chain->disk->cache ==
@@ -184,21 +186,22 @@ static int open_locked(const struct chain *chain, struct named *named, struct fa
 	struct image image;
 	int r;
 
-	r = look_for_loop(chain, named->path);
+	r = chain_look_for_loop(chain, named->path);
 	if (r == -ELOOP)
-		return refuse_named(chain, named, DBUS_ERROR_RESOURCE,
-				    "it is in the chain of files already that names it", failure);
+		return chain_refuse_named(chain, named, DBUS_ERROR_RESOURCE,
+					  "it is in the chain of files already that names it",
+					  failure);
 	if (r == 0)
 		r = resources_open_image(chain->resources, chain->wish, named->path, &options,
 					 &image);
 	if (r != 0)
-		return refuse_open(chain, named, r, failure);
+		return chain_refuse_open(chain, named, r, failure);
 	named->fd = image.fd;
 	return 0;
 }
 
-static int add_file(struct chain *chain, const struct named *named, const char *role,
-		    const char *format)
+static int chain_add_file(struct chain *chain, const struct named *named, const char *role,
+			  const char *format)
 {
 	char disk[RESOURCES_NAME_MAX], name[2 * RESOURCES_NAME_MAX];
 
@@ -208,45 +211,47 @@ static int add_file(struct chain *chain, const struct named *named, const char *
 	return fstat(named->fd, &chain->files[chain->count++]) < 0 ? -errno : 0;
 }
 
-static int open_named(struct chain *chain, struct named *named, struct failure *failure)
+static int chain_open_named(struct chain *chain, struct named *named, struct failure *failure)
 {
 	char shown[PATH_SHOWN];
 
-	if (find_path(chain->path, named->name, named->path) < 0)
-		return refuse_image(chain, failure, "the path of a file that it names is too long");
-	if (!has_room(chain))
-		return refuse_image(chain, failure,
-				    "it names one file more than a disk, or all disks of a VM, may "
-				    "have; make one image of some with qemu-img(1): qemu-img "
-				    "convert, or qemu-img rebase");
-	resources_look(chain->wish, show(named->path, shown));
-	return open_locked(chain, named, failure);
+	if (chain_find_path(chain->path, named->name, named->path) < 0)
+		return chain_refuse_image(chain, failure,
+					  "the path of a file that it names is too long");
+	if (!chain_has_room(chain))
+		return chain_refuse_image(
+			chain, failure,
+			"it names one file more than a disk, or all disks of a VM, may "
+			"have; make one image of some with qemu-img(1): qemu-img "
+			"convert, or qemu-img rebase");
+	resources_look(chain->wish, chain_show(named->path, shown));
+	return chain_open_locked(chain, named, failure);
 }
 
-static int open_data(struct chain *chain, const char *name, struct failure *failure)
+static int chain_open_data(struct chain *chain, const char *name, struct failure *failure)
 {
 	struct named named = { .what = "file with its data",
 			       .name = name,
 			       .read_only = chain->disk->read_only || chain->count > 1 };
 	int r;
 
-	r = open_named(chain, &named, failure);
-	if (r == 0 && add_file(chain, &named, DATA, "") < 0)
-		r = refuse_open(chain, &named, -errno, failure);
+	r = chain_open_named(chain, &named, failure);
+	if (r == 0 && chain_add_file(chain, &named, DATA, "") < 0)
+		r = chain_refuse_open(chain, &named, -errno, failure);
 	return r;
 }
 
-static int open_backing(struct chain *chain, const struct image_names *names,
-			struct failure *failure)
+static int chain_open_backing(struct chain *chain, const struct image_names *names,
+			      struct failure *failure)
 {
 	struct named named = { .what = "backing file", .name = names->backing, .read_only = true };
 	int r;
 
-	r = open_named(chain, &named, failure);
+	r = chain_open_named(chain, &named, failure);
 	if (r < 0)
 		return r;
-	if (add_file(chain, &named, BACKING, image_format_names[names->backing_format]) < 0)
-		return refuse_open(chain, &named, -errno, failure);
+	if (chain_add_file(chain, &named, BACKING, image_format_names[names->backing_format]) < 0)
+		return chain_refuse_open(chain, &named, -errno, failure);
 	chain->fd = named.fd;
 	chain->format = names->backing_format;
 	memcpy(chain->path, named.path, sizeof(chain->path));
@@ -256,26 +261,28 @@ static int open_backing(struct chain *chain, const struct image_names *names,
 /* ---- The image whose head is read ---- */
 
 /* Of a block device, who may write it is up to the host. */
-static int check_writers(const struct chain *chain, struct failure *failure)
+static int chain_check_writers(const struct chain *chain, struct failure *failure)
 {
 	struct stat status;
 
 	if (fstat(chain->fd, &status) < 0)
-		return refuse_head(chain, -errno, "", failure);
+		return chain_refuse_head(chain, -errno, "", failure);
 	if (S_ISBLK(status.st_mode))
 		return 0;
 	if (status.st_uid != geteuid() && status.st_uid != 0)
-		return refuse_image(chain, failure,
-				    "it names other files, and belongs neither to the VM's owner "
-				    "nor to root; chown(1) it");
+		return chain_refuse_image(
+			chain, failure,
+			"it names other files, and belongs neither to the VM's owner "
+			"nor to root; chown(1) it");
 	if (status.st_mode & (S_IWGRP | S_IWOTH))
-		return refuse_image(chain, failure,
-				    "it names other files, and others than its owner may write "
-				    "it; chmod go-w it");
+		return chain_refuse_image(
+			chain, failure,
+			"it names other files, and others than its owner may write "
+			"it; chmod go-w it");
 	return 0;
 }
 
-static int open_next(struct chain *chain, bool *ret_more, struct failure *failure)
+static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *failure)
 {
 	off_t size = lseek(chain->fd, 0, SEEK_END);
 	const struct image_bytes bytes =
@@ -286,15 +293,15 @@ static int open_next(struct chain *chain, bool *ret_more, struct failure *failur
 	*ret_more = false;
 	r = image_format_check(&bytes, chain->format, &names);
 	if (r != 0)
-		return refuse_head(chain, r, names.named, failure);
+		return chain_refuse_head(chain, r, names.named, failure);
 	if (!names.data[0] && !names.backing[0])
 		return 0;
-	r = check_writers(chain, failure);
+	r = chain_check_writers(chain, failure);
 	if (r == 0 && names.data[0])
-		r = open_data(chain, names.data, failure);
+		r = chain_open_data(chain, names.data, failure);
 	if (r == 0 && names.backing[0]) {
 		*ret_more = true;
-		r = open_backing(chain, &names, failure);
+		r = chain_open_backing(chain, &names, failure);
 	}
 	return r;
 }
@@ -313,16 +320,16 @@ int image_chain_open(struct resources *resources, const struct resources_wish *w
 
 	snprintf(chain.path, sizeof(chain.path), "%s", disk->path);
 	if (fstat(fd, &chain.files[0]) < 0)
-		r = refuse_head(&chain, -errno, "", failure);
+		r = chain_refuse_head(&chain, -errno, "", failure);
 	while (r == 0 && more)
-		r = open_next(&chain, &more, failure);
+		r = chain_open_next(&chain, &more, failure);
 	return r;
 }
 
 /* ---- Among resources ---- */
 
 /* What is said of it after the mark. Return: whether that is known. */
-static bool read_role(const char *role, struct image_file *file)
+static bool chain_read_role(const char *role, struct image_file *file)
 {
 	int format;
 
@@ -355,7 +362,8 @@ size_t image_chain_find(const struct opened_files *opened, const struct definiti
 		*file = (struct image_file){ .held = &opened->items[i],
 					     .format = (enum image_format)MAX(format, 0) };
 		if ((count == 0 && other[length] == '\0') ||
-		    (count > 0 && other[length] == MARK && read_role(other + length + 1, file)))
+		    (count > 0 && other[length] == MARK &&
+		     chain_read_role(other + length + 1, file)))
 			count++;
 	}
 	return count;

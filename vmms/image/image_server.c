@@ -36,7 +36,7 @@ struct image_server {
 /* ---- Its end ---- */
 
 /* The last line of what it has said, if anything is there. */
-static void take_last_line(struct image_server *server, char words[IMAGE_SERVER_WORDS_MAX])
+static void server_take_last_line(struct image_server *server, char words[IMAGE_SERVER_WORDS_MAX])
 {
 	char buffer[4096], *line;
 	ssize_t size = server->output >= 0 ? read(server->output, buffer, sizeof(buffer) - 1) : 0;
@@ -52,14 +52,14 @@ static void take_last_line(struct image_server *server, char words[IMAGE_SERVER_
 	text_repair(words, IMAGE_SERVER_WORDS_MAX, line, strlen(line));
 }
 
-static int process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+static int server_process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct image_server *server = data;
 	char words[IMAGE_SERVER_WORDS_MAX];
 	siginfo_t info = { 0 };
 	bool good;
 
-	take_last_line(server, words);
+	server_take_last_line(server, words);
 	/* Only a child's end can be asked for. */
 	good = waitid(P_PIDFD, (id_t)server->pidfd, &info, WEXITED | WNOHANG) < 0 ||
 	       (info.si_code == CLD_EXITED && info.si_status == 0);
@@ -76,7 +76,7 @@ static int process_ended(sd_event_source *source, int fd, uint32_t events, void 
 /* ---- Its connection ---- */
 
 /* Nobody else may connect: the socket is its owner's alone, and gone before this returns. */
-static int connect_pair(const char *path, int *ret_listener, int *ret_fd)
+static int server_connect_pair(const char *path, int *ret_listener, int *ret_fd)
 {
 	const struct timeval patience = { .tv_sec = PATIENCE };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -126,29 +126,29 @@ struct command {
 	size_t tree_count, word_count;
 };
 
-static void command_deinit(struct command *command)
+static void server_command_deinit(struct command *command)
 {
 	for (size_t i = 0; i < command->tree_count; i++)
 		json_object_put(command->trees[i]);
 }
 
-static void add_word(struct command *command, const char *word)
+static void server_add_word(struct command *command, const char *word)
 {
 	command->words[command->word_count++] = word;
 }
 
 /* tree: becomes the command's. Return: 0; -ENOMEM. */
-static int add_option(struct command *command, const char *option, struct json_object *tree)
+static int server_add_option(struct command *command, const char *option, struct json_object *tree)
 {
 	const char *text = tree ? json_object_to_json_string(tree) : NULL;
 
 	command->trees[command->tree_count++] = tree;
-	add_word(command, option);
-	add_word(command, text);
+	server_add_word(command, option);
+	server_add_word(command, text);
 	return text ? 0 : -ENOMEM;
 }
 
-static struct json_object *make_name(const char *kind, size_t number)
+static struct json_object *server_make_name(const char *kind, size_t number)
 {
 	char name[NODE_NAME_MAX];
 
@@ -156,7 +156,7 @@ static struct json_object *make_name(const char *kind, size_t number)
 	return json_object_new_string(name);
 }
 
-static struct json_object *make_cache(const struct image_server_config *config, size_t i)
+static struct json_object *server_make_cache(const struct image_server_config *config, size_t i)
 {
 	return json_make(
 		"direct", json_object_new_boolean(config->files[i].held->direct), "no-flush",
@@ -164,82 +164,84 @@ static struct json_object *make_cache(const struct image_server_config *config, 
 }
 
 /* What is written: the image, or its data. */
-static bool is_read_only(const struct image_server_config *config, size_t i)
+static bool server_is_read_only(const struct image_server_config *config, size_t i)
 {
 	return config->disk->read_only || !(i == 0 || (i == 1 && config->files[i].data));
 }
 
-static struct json_object *make_node(const struct image_server_config *config, const char *driver,
-				     const char *kind, size_t i)
+static struct json_object *server_make_node(const struct image_server_config *config,
+					    const char *driver, const char *kind, size_t i)
 {
-	return json_make("driver", json_object_new_string(driver), "node-name", make_name(kind, i),
-			 "read-only", json_object_new_boolean(is_read_only(config, i)), "discard",
-			 json_object_new_string("unmap"), "cache", make_cache(config, i), NULL);
+	return json_make(
+		"driver", json_object_new_string(driver), "node-name", server_make_name(kind, i),
+		"read-only", json_object_new_boolean(server_is_read_only(config, i)), "discard",
+		json_object_new_string("unmap"), "cache", server_make_cache(config, i), NULL);
 }
 
-static struct json_object *make_file(const struct image_server_config *config, size_t i)
+static struct json_object *server_make_file(const struct image_server_config *config, size_t i)
 {
 	char path[sizeof(IMAGE_GUARD_PATH) + NODE_NAME_MAX];
 	bool device = config->files[i].held->device;
 	struct json_object *node;
 
 	/* It is locked already, through the same open file. */
-	node = make_node(config, device ? "host_device" : "file", "file", i);
+	node = server_make_node(config, device ? "host_device" : "file", "file", i);
 	snprintf(path, sizeof(path), "%s%zu", IMAGE_GUARD_PATH, i);
 	json_add(&node, "filename", json_object_new_string(path));
 	json_add(&node, "locking", json_object_new_string("off"));
 	return node;
 }
 
-static struct json_object *make_disk(const struct image_server_config *config, size_t i)
+static struct json_object *server_make_disk(const struct image_server_config *config, size_t i)
 {
 	enum image_format format = config->files[i].format;
-	struct json_object *node = make_node(config, image_format_drivers[format], "disk", i);
+	struct json_object *node =
+		server_make_node(config, image_format_drivers[format], "disk", i);
 	bool data = i + 1 < config->file_count && config->files[i + 1].data;
 	size_t backing = data ? i + 2 : i + 1;
 
-	json_add(&node, "file", make_name("file", i));
+	json_add(&node, "file", server_make_name("file", i));
 	if (data)
-		json_add(&node, "data-file", make_name("file", i + 1));
+		json_add(&node, "data-file", server_make_name("file", i + 1));
 	if (backing < config->file_count)
-		json_add(&node, "backing", make_name("disk", backing));
+		json_add(&node, "backing", server_make_name("disk", backing));
 	/* Whatever it names, it gets nothing but itself. */
 	else if (node && (format == IMAGE_QCOW2 || format == IMAGE_VMDK))
 		json_object_object_add(node, "backing", NULL);
 	return node;
 }
 
-static struct json_object *make_export(const struct image_server_config *config)
+static struct json_object *server_make_export(const struct image_server_config *config)
 {
 	return json_make("type", json_object_new_string("nbd"), "id",
-			 json_object_new_string("disk"), "node-name", make_name("disk", 0), "name",
-			 json_object_new_string(""), "writable",
+			 json_object_new_string("disk"), "node-name", server_make_name("disk", 0),
+			 "name", json_object_new_string(""), "writable",
 			 json_object_new_boolean(!config->disk->read_only), NULL);
 }
 
 /* The last of a chain first: others stand upon it. */
-static int make_command(const struct image_server_config *config, const char *address,
-			struct command *command)
+static int server_make_command(const struct image_server_config *config, const char *address,
+			       struct command *command)
 {
 	int r = 0;
 
-	add_word(command, config->program);
+	server_add_word(command, config->program);
 	for (size_t i = config->file_count; r == 0 && i-- > 0;) {
-		r = add_option(command, "--blockdev", make_file(config, i));
+		r = server_add_option(command, "--blockdev", server_make_file(config, i));
 		if (r == 0 && !config->files[i].data)
-			r = add_option(command, "--blockdev", make_disk(config, i));
+			r = server_add_option(command, "--blockdev", server_make_disk(config, i));
 	}
-	add_word(command, "--nbd-server");
-	add_word(command, address);
-	return r == 0 ? add_option(command, "--export", make_export(config)) : r;
+	server_add_word(command, "--nbd-server");
+	server_add_word(command, address);
+	return r == 0 ? server_add_option(command, "--export", server_make_export(config)) : r;
 }
 
-static void files_sent(struct file_delivery *delivery, int r)
+static void server_files_sent(struct file_delivery *delivery, int r)
 {
 	/* Without them the process ends, and says why. */
 }
 
-static int send_files(struct image_server *server, int socket)
+static int server_send_files(struct image_server *server, int socket)
 {
 	const struct image_server_config *config = &server->config;
 	struct held_file held[IMAGE_CHAIN_MAX];
@@ -247,13 +249,13 @@ static int send_files(struct image_server *server, int socket)
 	_Static_assert(IMAGE_CHAIN_MAX <= FILE_HOLDER_SEND_MAX, "all come with one message");
 	for (size_t i = 0; i < config->file_count; i++)
 		held[i] = *config->files[i].held;
-	server->delivery.sent = files_sent;
+	server->delivery.sent = server_files_sent;
 	return file_holder_send(config->holder, socket, "", 1, held, config->file_count,
 				&server->delivery);
 }
 
-static int spawn_command(struct image_server *server, const struct command *command, int listener,
-			 int output)
+static int server_spawn_command(struct image_server *server, const struct command *command,
+				int listener, int output)
 {
 	const struct image_server_config *config = &server->config;
 	AUTO_CLOSE int guard = open(config->guard, O_RDONLY | O_CLOEXEC);
@@ -289,7 +291,7 @@ static int spawn_command(struct image_server *server, const struct command *comm
 	if (r < 0)
 		return r;
 	server->process.pid = pid;
-	r = send_files(server, near);
+	r = server_send_files(server, near);
 	if (r < 0)
 		return r;
 	r = process_identify(pid, &server->process);
@@ -307,19 +309,19 @@ static int spawn(struct image_server *server, int listener, int output)
 		       "of these numbers");
 	_Static_assert(IMAGE_CHAIN_MAX <= IMAGE_GUARD_FILES_MAX, "all can be opened");
 	snprintf(address, sizeof(address), "addr.type=fd,addr.str=%d", IMAGE_GUARD_LISTENER);
-	r = make_command(&server->config, address, &command);
+	r = server_make_command(&server->config, address, &command);
 	if (r == 0)
-		r = spawn_command(server, &command, listener, output);
-	command_deinit(&command);
+		r = server_spawn_command(server, &command, listener, output);
+	server_command_deinit(&command);
 	return r;
 }
 
 /* ---- Life ---- */
 
-static int watch_process(struct image_server *server)
+static int server_watch_process(struct image_server *server)
 {
 	return sd_event_add_io(server->loop, &server->pidfd_source, server->pidfd, EPOLLIN,
-			       process_ended, server);
+			       server_process_ended, server);
 }
 
 static struct image_server *image_server_make(sd_event *loop,
@@ -336,7 +338,7 @@ static struct image_server *image_server_make(sd_event *loop,
 	return server;
 }
 
-static int start(struct image_server *server, int *ret_fd)
+static int server_start(struct image_server *server, int *ret_fd)
 {
 	AUTO_CLOSE int listener = -1, fd = -1, far_output = -1;
 	int pipes[2], r;
@@ -347,11 +349,11 @@ static int start(struct image_server *server, int *ret_fd)
 		return -errno;
 	server->output = pipes[0];
 	far_output = pipes[1];
-	r = connect_pair(server->config.socket, &listener, &fd);
+	r = server_connect_pair(server->config.socket, &listener, &fd);
 	if (r == 0)
 		r = spawn(server, listener, far_output);
 	if (r == 0)
-		r = watch_process(server);
+		r = server_watch_process(server);
 	if (r == 0)
 		*ret_fd = TAKE_FD(fd);
 	return r;
@@ -363,7 +365,7 @@ int image_server_start(sd_event *loop, const struct image_server_config *config,
 	CLEANUP(image_server_freep) struct image_server *server = image_server_make(loop, config);
 	int r;
 
-	r = server ? start(server, ret_fd) : -ENOMEM;
+	r = server ? server_start(server, ret_fd) : -ENOMEM;
 	if (r < 0)
 		return r;
 	server->config.disk = NULL;
@@ -383,7 +385,7 @@ int image_server_adopt(sd_event *loop, const struct image_server_config *config,
 
 	r = server ? process_open(process, &server->pidfd) : -ENOMEM;
 	if (r == 0)
-		r = watch_process(server);
+		r = server_watch_process(server);
 	if (r < 0)
 		return r;
 	server->process = *process;

@@ -55,7 +55,7 @@ struct work {
 	int filler; /* the holder's */
 };
 
-static void say(int socket, enum word word, const char *name, const char *text)
+static void opener_say(int socket, enum word word, const char *name, const char *text)
 {
 	struct message message = { .word = word };
 
@@ -65,7 +65,7 @@ static void say(int socket, enum word word, const char *name, const char *text)
 }
 
 /* What is sent was not closed here: the process does that at its end, when all has been said. */
-static void give(int socket, int filler, uint32_t number, const char *name, int fd)
+static void opener_give(int socket, int filler, uint32_t number, const char *name, int fd)
 {
 	struct message message = { .word = WORD_HAS, .file.number = number };
 	int flags = fcntl(fd, F_GETFL);
@@ -81,17 +81,17 @@ static void give(int socket, int filler, uint32_t number, const char *name, int 
 	errand_send(socket, &message, sizeof(message), -1);
 }
 
-static void looks(void *data, const char *path)
+static void opener_looks(void *data, const char *path)
 {
-	say(*(int *)data, WORD_LOOKS, "", path);
+	opener_say(*(int *)data, WORD_LOOKS, "", path);
 }
 
 /*
  * As the daemon: the owner may not make it. user: NULL: it is the daemon's own. Where others have
  * used up the room for sockets the VM runs without.
  */
-static int make_folder(struct resources_wish *wish, const struct user *user,
-		       struct failure *failure)
+static int opener_make_folder(struct resources_wish *wish, const struct user *user,
+			      struct failure *failure)
 {
 	const char *folder = wish->sockets;
 	int r = socket_folder_make(folder, user ? user->uid : geteuid(),
@@ -110,7 +110,8 @@ static int make_folder(struct resources_wish *wish, const struct user *user,
 }
 
 /* Changes the working directory, and so comes last. */
-static int listen_in(const char *folder, struct resources *resources, struct failure *failure)
+static int opener_listen_in(const char *folder, struct resources *resources,
+			    struct failure *failure)
 {
 	int fd, r = socket_folder_listen(folder, &fd);
 
@@ -125,7 +126,7 @@ static int listen_in(const char *folder, struct resources *resources, struct fai
 	return 0;
 }
 
-static int become_owner(struct resources_wish *wish, struct failure *failure)
+static int opener_become_owner(struct resources_wish *wish, struct failure *failure)
 {
 	CLEANUP(user_freep) struct user *user = NULL;
 	int r;
@@ -133,12 +134,12 @@ static int become_owner(struct resources_wish *wish, struct failure *failure)
 	r = resources_find_owner(wish->definition->owner, wish->definition->owner_uid, &user,
 				 failure);
 	if (r == 0 && wish->sockets)
-		r = make_folder(wish, user, failure);
+		r = opener_make_folder(wish, user, failure);
 	return r == 0 ? resources_become_owner(user, failure) : r;
 }
 
 /* Whoever passes them has sent them, or is about to. */
-static int take_passed(struct resources *passed, struct failure *failure)
+static int opener_take_passed(struct resources *passed, struct failure *failure)
 {
 	int source = passed->count > 0 ? passed->items[0].fd : -1;
 
@@ -153,7 +154,7 @@ static int take_passed(struct resources *passed, struct failure *failure)
 	return 0;
 }
 
-static void run(int socket, void *data)
+static void opener_run(int socket, void *data)
 {
 	const struct work *work = data;
 	struct resources_wish wish = *work->wish;
@@ -162,36 +163,37 @@ static void run(int socket, void *data)
 	struct failure failure;
 	int r;
 
-	wish.looks = looks;
+	wish.looks = opener_looks;
 	wish.looks_data = &socket;
-	r = become_owner(&wish, &failure);
+	r = opener_become_owner(&wish, &failure);
 	if (r == 0 && wish.passed) {
 		passed = *wish.passed;
 		wish.passed = &passed;
-		r = take_passed(&passed, &failure);
+		r = opener_take_passed(&passed, &failure);
 	}
 	if (r == 0) {
 		errand_bind();
-		looks(&socket, wish.disk ? wish.disk->path : wish.definition->boot.kernel);
+		opener_looks(&socket, wish.disk ? wish.disk->path : wish.definition->boot.kernel);
 		r = resources_open(&resources, &wish, &failure);
 	}
 	if (r == 0 && wish.sockets)
-		r = listen_in(wish.sockets, &resources, &failure);
+		r = opener_listen_in(wish.sockets, &resources, &failure);
 	if (r < 0) {
-		say(socket, WORD_FAILED, failure.name, failure.message);
+		opener_say(socket, WORD_FAILED, failure.name, failure.message);
 		return;
 	}
 	for (uint32_t i = 0; i < resources.count; i++)
-		give(socket, work->filler, i, resources.items[i].name, resources.items[i].fd);
+		opener_give(socket, work->filler, i, resources.items[i].name,
+			    resources.items[i].fd);
 	if (resources.warning[0] != '\0')
-		say(socket, WORD_WARNS, "", resources.warning);
-	say(socket, WORD_ALL, "", "");
+		opener_say(socket, WORD_WARNS, "", resources.warning);
+	opener_say(socket, WORD_ALL, "", "");
 }
 
 /* ---- What it says ---- */
 
 /* Names of errors are static. */
-static const char *error_name(const char *name)
+static const char *opener_error_name(const char *name)
 {
 	static const char *const names[] = { DBUS_ERROR_RESOURCE, DBUS_ERROR_DISK_IN_USE };
 
@@ -203,13 +205,13 @@ static const char *error_name(const char *name)
 }
 
 /* Its end may take as long as the file systems of what it has opened like. */
-static void conclude(struct opener *opener)
+static void opener_conclude(struct opener *opener)
 {
 	opener->all = true;
 	errand_cancel(opener->errand);
 }
 
-static void heard(void *owner, const void *bytes, size_t size, int fd)
+static void opener_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct opener *opener = owner;
 	struct message message;
@@ -228,12 +230,12 @@ static void heard(void *owner, const void *bytes, size_t size, int fd)
 	else if (message.word == WORD_WARNS)
 		memcpy(opener->files.warning, message.text, sizeof(message.text));
 	else if (message.word == WORD_ALL)
-		conclude(opener);
+		opener_conclude(opener);
 	else if (message.word == WORD_FAILED)
-		failure_set(&opener->failure, error_name(message.name), "%s", message.text);
+		failure_set(&opener->failure, opener_error_name(message.name), "%s", message.text);
 }
 
-static void judge(struct opener *opener, int result)
+static void opener_judge(struct opener *opener, int result)
 {
 	if (opener->failure.name || opener->all)
 		return;
@@ -253,17 +255,17 @@ static void judge(struct opener *opener, int result)
 			    opener->path);
 }
 
-static void ended(void *owner, int result)
+static void opener_ended(void *owner, int result)
 {
 	struct opener *opener = owner;
 
 	opener->errand = NULL;
-	judge(opener, result);
+	opener_judge(opener, result);
 	opener->done(opener->data, &opener->files, opener->failure.name ? &opener->failure : NULL);
 	opener_free(opener);
 }
 
-static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+static const struct errand_callbacks callbacks = { .message = opener_heard, .ended = opener_ended };
 
 /* ---- Life ---- */
 
@@ -281,14 +283,15 @@ void opener_free(struct opener *opener)
 	free(opener);
 }
 
-static int start(struct opener *opener, struct errands *errands, const struct resources_wish *wish)
+static int opener_start(struct opener *opener, struct errands *errands,
+			const struct resources_wish *wish)
 {
 	AUTO_CLOSE int filler = -1;
 	int kept[2], r;
 	struct work work = { .wish = wish };
 	struct errand_config config = { .whose = opener->owner,
 					.timeout = opener->timeout,
-					.work = run,
+					.work = opener_run,
 					.data = &work,
 					.kept = kept,
 					.callbacks = &callbacks,
@@ -317,7 +320,7 @@ int opener_new(struct errands *errands, unsigned timeout, const struct resources
 	opener->timeout = timeout;
 	opener->done = done;
 	opener->data = data;
-	r = start(opener, errands, wish);
+	r = opener_start(opener, errands, wish);
 	if (r == 0) {
 		*ret_opener = opener;
 		return 0;

@@ -69,7 +69,7 @@ int resources_open_hypervisor(struct resources *resources, const char *path,
 /* ---- The owner ---- */
 
 /* A daemon that is not root's opens all files as itself, and has one owner. */
-static bool is_as_we_are(const char *owner)
+static bool resources_is_as_we_are(const char *owner)
 {
 	return !owner || geteuid() != 0;
 }
@@ -95,7 +95,7 @@ int resources_find_owner(const char *owner, uint64_t owner_uid, struct user **re
 	int r;
 
 	*ret_user = NULL;
-	if (is_as_we_are(owner))
+	if (resources_is_as_we_are(owner))
 		return 0;
 	r = resources_refuse_owner(owner, user_find_name(owner, &user), failure);
 	if (r < 0)
@@ -142,15 +142,15 @@ void resources_look(const struct resources_wish *wish, const char *path)
 
 /* ---- Files to boot from ---- */
 
-static int refuse_kind(const char *name, const char *what, struct failure *failure)
+static int resources_refuse_kind(const char *name, const char *what, struct failure *failure)
 {
 	return failure_set(failure, DBUS_ERROR_RESOURCE,
 			   "the %s '%s' is not a file; correct boot.%s in the VM's definition",
 			   name, what, name);
 }
 
-static int open_path(const struct resources_wish *wish, const char *name, const char *path,
-		     int *ret_fd, struct failure *failure)
+static int resources_open_path(const struct resources_wish *wish, const char *name,
+			       const char *path, int *ret_fd, struct failure *failure)
 {
 	AUTO_CLOSE int path_fd = -1;
 	struct stat status;
@@ -159,7 +159,7 @@ static int open_path(const struct resources_wish *wish, const char *name, const 
 
 	path_fd = path_look(path, &status);
 	if (path_fd >= 0 && !S_ISREG(status.st_mode))
-		return refuse_kind(name, path, failure);
+		return resources_refuse_kind(name, path, failure);
 	if (path_fd >= 0)
 		fd = path_open(path_fd, O_RDONLY | O_NONBLOCK);
 	if (fd < 0)
@@ -173,7 +173,7 @@ static int open_path(const struct resources_wish *wish, const char *name, const 
 }
 
 /* Of a file that somebody has opened. */
-static int take_passed(const char *name, int passed, int *ret_fd, struct failure *failure)
+static int resources_take_passed(const char *name, int passed, int *ret_fd, struct failure *failure)
 {
 	int flags = fcntl(passed, F_GETFL), fd;
 	struct stat status;
@@ -192,14 +192,14 @@ static int take_passed(const char *name, int passed, int *ret_fd, struct failure
 	return 0;
 }
 
-static int open_file(struct resources *resources, const struct resources_wish *wish,
-		     const char *name, const char *path, struct failure *failure)
+static int resources_open_file(struct resources *resources, const struct resources_wish *wish,
+			       const char *name, const char *path, struct failure *failure)
 {
 	int passed = resources_find(wish->passed, name), fd, r;
 
 	resources_look(wish, path);
-	r = passed >= 0 ? take_passed(name, passed, &fd, failure)
-			: open_path(wish, name, path, &fd, failure);
+	r = passed >= 0 ? resources_take_passed(name, passed, &fd, failure)
+			: resources_open_path(wish, name, path, &fd, failure);
 	if (r == 0)
 		resources_add(resources, name, fd);
 	return r;
@@ -207,8 +207,9 @@ static int open_file(struct resources *resources, const struct resources_wish *w
 
 /* ---- Disks ---- */
 
-static int disk_failure(const struct resources_wish *wish, const struct definition_disk *disk,
-			int error, struct failure *failure)
+static int resources_disk_failure(const struct resources_wish *wish,
+				  const struct definition_disk *disk, int error,
+				  struct failure *failure)
 {
 	char rights[64];
 	const char *vm;
@@ -232,7 +233,7 @@ static int disk_failure(const struct resources_wish *wish, const struct definiti
 			   disk->path);
 }
 
-static bool is_open(const struct resources *resources, const char *path)
+static bool resources_is_open(const struct resources *resources, const char *path)
 {
 	struct stat image, status;
 
@@ -256,7 +257,7 @@ int resources_open_image(struct resources *resources, const struct resources_wis
 {
 	int r = image_open(path, options, ret_image);
 
-	if (r != IMAGE_E_IN_USE || is_open(resources, path) || !wish->owner_uses ||
+	if (r != IMAGE_E_IN_USE || resources_is_open(resources, path) || !wish->owner_uses ||
 	    wish->owner_uses(wish->user_data, path))
 		return r;
 	r = image_open_beside_readers(path, options, ret_image);
@@ -268,8 +269,8 @@ int resources_open_image(struct resources *resources, const struct resources_wis
 	return r;
 }
 
-static int open_disk(struct resources *resources, const struct resources_wish *wish,
-		     const struct definition_disk *disk, struct failure *failure)
+static int resources_open_disk(struct resources *resources, const struct resources_wish *wish,
+			       const struct definition_disk *disk, struct failure *failure)
 {
 	struct image_options options = { .read_only = disk->read_only,
 					 .direct = disk->cache == DEFINITION_CACHE_DIRECT,
@@ -284,26 +285,27 @@ static int open_disk(struct resources *resources, const struct resources_wish *w
 	r = passed >= 0 ? image_adopt(passed, &options, &image)
 			: resources_open_image(resources, wish, disk->path, &options, &image);
 	if (r != 0)
-		return disk_failure(wish, disk, r, failure);
+		return resources_disk_failure(wish, disk, r, failure);
 	fd = passed >= 0 ? fcntl(passed, F_DUPFD_CLOEXEC, 0) : image.fd;
 	if (fd < 0)
-		return disk_failure(wish, disk, -errno, failure);
+		return resources_disk_failure(wish, disk, -errno, failure);
 	resources_add(resources, name, fd);
 	return image_chain_open(resources, wish, disk, fd, failure);
 }
 
-static int open_all(struct resources *resources, const struct resources_wish *wish,
-		    struct failure *failure)
+static int resources_open_all(struct resources *resources, const struct resources_wish *wish,
+			      struct failure *failure)
 {
 	const struct definition *definition = wish->definition;
 	int r;
 
-	r = open_file(resources, wish, "kernel", definition->boot.kernel, failure);
+	r = resources_open_file(resources, wish, "kernel", definition->boot.kernel, failure);
 	if (r == 0 && definition->boot.initrd)
-		r = open_file(resources, wish, "initrd", definition->boot.initrd, failure);
+		r = resources_open_file(resources, wish, "initrd", definition->boot.initrd,
+					failure);
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
 		if (definition->disks[i].path)
-			r = open_disk(resources, wish, &definition->disks[i], failure);
+			r = resources_open_disk(resources, wish, &definition->disks[i], failure);
 	}
 	return r;
 }
@@ -311,6 +313,6 @@ static int open_all(struct resources *resources, const struct resources_wish *wi
 int resources_open(struct resources *resources, const struct resources_wish *wish,
 		   struct failure *failure)
 {
-	return wish->disk ? open_disk(resources, wish, wish->disk, failure)
-			  : open_all(resources, wish, failure);
+	return wish->disk ? resources_open_disk(resources, wish, wish->disk, failure)
+			  : resources_open_all(resources, wish, failure);
 }

@@ -15,7 +15,7 @@ struct span {
 static const char token_characters[] = "!#$%&'*+-.^_`|~0123456789"
 				       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-static bool is_token(struct span span)
+static bool request_is_token(struct span span)
 {
 	for (size_t i = 0; i < span.size; i++)
 		if (span.at[i] == '\0' || !strchr(token_characters, span.at[i]))
@@ -23,7 +23,7 @@ static bool is_token(struct span span)
 	return span.size > 0;
 }
 
-static bool is_visible(struct span span)
+static bool request_is_visible(struct span span)
 {
 	for (size_t i = 0; i < span.size; i++)
 		if (span.at[i] <= ' ' || span.at[i] > '~')
@@ -32,7 +32,7 @@ static bool is_visible(struct span span)
 }
 
 /* Field values may have blanks, and bytes beyond ASCII. */
-static bool is_field_text(struct span span)
+static bool request_is_field_text(struct span span)
 {
 	for (size_t i = 0; i < span.size; i++) {
 		unsigned char c = (unsigned char)span.at[i];
@@ -43,18 +43,18 @@ static bool is_field_text(struct span span)
 	return true;
 }
 
-static bool span_is(struct span span, const char *text)
+static bool request_span_is(struct span span, const char *text)
 {
 	return span.size == strlen(text) && memcmp(span.at, text, span.size) == 0;
 }
 
-static bool span_is_name(struct span span, const char *text)
+static bool request_span_is_name(struct span span, const char *text)
 {
 	return span.size == strlen(text) && strncasecmp(span.at, text, span.size) == 0;
 }
 
 /* Takes what is before the separator, which has to be there, off the span. */
-static bool span_split(struct span *span, const char *separator, struct span *ret_before)
+static bool request_span_split(struct span *span, const char *separator, struct span *ret_before)
 {
 	size_t length = strlen(separator);
 	const char *found = memmem(span->at, span->size, separator, length);
@@ -67,7 +67,7 @@ static bool span_split(struct span *span, const char *separator, struct span *re
 	return true;
 }
 
-static struct span span_trim(struct span span)
+static struct span request_span_trim(struct span span)
 {
 	while (span.size > 0 && (span.at[0] == ' ' || span.at[0] == '\t')) {
 		span.at++;
@@ -78,7 +78,7 @@ static struct span span_trim(struct span span)
 	return span;
 }
 
-static bool span_copy(struct span span, char text[HTTP_TEXT_MAX])
+static bool request_span_copy(struct span span, char text[HTTP_TEXT_MAX])
 {
 	if (span.size >= HTTP_TEXT_MAX)
 		return false;
@@ -89,77 +89,78 @@ static bool span_copy(struct span span, char text[HTTP_TEXT_MAX])
 
 /* ---- The request line ---- */
 
-static enum http_status read_version(struct span version, bool *ret_wants_host)
+static enum http_status request_read_version(struct span version, bool *ret_wants_host)
 {
 	if (version.size != strlen("HTTP/1.1") || memcmp(version.at, "HTTP/", 5) != 0 ||
 	    version.at[6] != '.')
 		return HTTP_BAD_REQUEST;
-	*ret_wants_host = !span_is(version, "HTTP/1.0");
+	*ret_wants_host = !request_span_is(version, "HTTP/1.0");
 	return version.at[5] == '1' && version.at[7] >= '0' && version.at[7] <= '9'
 		       ? HTTP_OK
 		       : HTTP_VERSION_NOT_SUPPORTED;
 }
 
-static enum http_status read_line(struct span line, struct http_request *request,
-				  bool *ret_wants_host)
+static enum http_status request_read_line(struct span line, struct http_request *request,
+					  bool *ret_wants_host)
 {
 	struct span method, target, path;
 	enum http_status status;
 
-	if (!span_split(&line, " ", &method) || !span_split(&line, " ", &target) ||
-	    !is_token(method) || !is_visible(target))
+	if (!request_span_split(&line, " ", &method) || !request_span_split(&line, " ", &target) ||
+	    !request_is_token(method) || !request_is_visible(target))
 		return HTTP_BAD_REQUEST;
-	status = read_version(line, ret_wants_host);
+	status = request_read_version(line, ret_wants_host);
 	if (status != HTTP_OK)
 		return status;
-	if (!span_is(method, "GET"))
+	if (!request_span_is(method, "GET"))
 		return HTTP_METHOD_NOT_ALLOWED;
 	path = target;
-	(void)span_split(&target, "?", &path);
-	return span_copy(path, request->path) ? HTTP_OK : HTTP_URI_TOO_LONG;
+	(void)request_span_split(&target, "?", &path);
+	return request_span_copy(path, request->path) ? HTTP_OK : HTTP_URI_TOO_LONG;
 }
 
 /* ---- Fields ---- */
 
 /* A request with a body is none that could be for us, and what follows it would be taken for more.
  */
-static bool has_body(struct span name, struct span value)
+static bool request_has_body(struct span name, struct span value)
 {
-	return span_is_name(name, "Transfer-Encoding") ||
-	       (span_is_name(name, "Content-Length") && !span_is(value, "0"));
+	return request_span_is_name(name, "Transfer-Encoding") ||
+	       (request_span_is_name(name, "Content-Length") && !request_span_is(value, "0"));
 }
 
-static enum http_status read_field(struct span line, struct http_request *request,
-				   unsigned *host_count)
+static enum http_status request_read_field(struct span line, struct http_request *request,
+					   unsigned *host_count)
 {
 	struct span name, value;
 
-	if (!span_split(&line, ":", &name) || !is_token(name) || !is_field_text(line))
+	if (!request_span_split(&line, ":", &name) || !request_is_token(name) ||
+	    !request_is_field_text(line))
 		return HTTP_BAD_REQUEST;
-	value = span_trim(line);
-	if (has_body(name, value))
+	value = request_span_trim(line);
+	if (request_has_body(name, value))
 		return HTTP_BAD_REQUEST;
-	if (!span_is_name(name, "Host"))
+	if (!request_span_is_name(name, "Host"))
 		return HTTP_OK;
-	if (++*host_count > 1 || !span_copy(value, request->host))
+	if (++*host_count > 1 || !request_span_copy(value, request->host))
 		return HTTP_BAD_REQUEST;
 	return HTTP_OK;
 }
 
-static enum http_status read_head(struct span head, struct http_request *request)
+static enum http_status request_read_head(struct span head, struct http_request *request)
 {
 	unsigned host_count = 0;
 	bool wants_host = false;
 	enum http_status status;
 	struct span line;
 
-	if (!span_split(&head, "\r\n", &line))
+	if (!request_span_split(&head, "\r\n", &line))
 		return HTTP_BAD_REQUEST;
-	status = read_line(line, request, &wants_host);
+	status = request_read_line(line, request, &wants_host);
 	while (status == HTTP_OK && head.size > 0) {
-		if (!span_split(&head, "\r\n", &line))
+		if (!request_span_split(&head, "\r\n", &line))
 			return HTTP_BAD_REQUEST;
-		status = read_field(line, request, &host_count);
+		status = request_read_field(line, request, &host_count);
 	}
 	return status == HTTP_OK && wants_host && host_count == 0 ? HTTP_BAD_REQUEST : status;
 }
@@ -171,10 +172,10 @@ enum http_status http_request_parse(const char *bytes, size_t size,
 	struct span rest = { bytes, MIN(size, (size_t)HTTP_REQUEST_MAX) }, head;
 	enum http_status status;
 
-	if (!span_split(&rest, "\r\n\r\n", &head))
+	if (!request_span_split(&rest, "\r\n\r\n", &head))
 		return size < HTTP_REQUEST_MAX ? HTTP_INCOMPLETE : HTTP_HEADER_TOO_LARGE;
 	head.size += strlen("\r\n"); /* of its last line */
-	status = read_head(head, &request);
+	status = request_read_head(head, &request);
 	if (status == HTTP_OK)
 		*ret_request = request;
 	return status;

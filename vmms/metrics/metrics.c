@@ -48,21 +48,21 @@ struct family {
 	family_fn write;
 	bool for_all;
 
-	/* For write_counters(): samples that differ in a label. */
+	/* For metrics_write_counters(): samples that differ in a label. */
 	const char *label;
 	enum statistic first;
 	size_t count;
 	const char *const *values; /* of the label; NULL: names of the statistics */
 };
 
-static void write_state(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_state(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	for (enum vm_state state = 0; state < _VM_STATE_COUNT; state++)
 		fprintf(stream, "%s{vm=\"%s\",%s=\"%s\"} %d\n", family->name, vm->definition->name,
 			family->name, vm_state_name(state), vm->state == state);
 }
 
-static void write_info(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_info(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	char uuid[GUID_TEXT_SIZE], os[2 * LABEL_SIZE], host_name[2 * LABEL_SIZE];
 
@@ -75,39 +75,39 @@ static void write_info(FILE *stream, const struct family *family, const struct v
 		family->name, vm->definition->name, uuid, vm_engine(vm), os, host_name);
 }
 
-static void write_processors(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_processors(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	fprintf(stream, "%s{vm=\"%s\"} %u\n", family->name, vm->definition->name,
 		vm->definition->processors.count);
 }
 
-static void write_memory(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_memory(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
 		vm->definition->memory.size);
 }
 
-static void write_assigned(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_assigned(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
 		vm_memory_assigned(vm));
 }
 
 /* Of those alone whose guest has told. */
-static void write_demand(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_demand(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	if (vm->memory.reported)
 		fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
 			vm->memory.demand);
 }
 
-static void write_resident(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_resident(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
 		vm->statistics.usage.resident);
 }
 
-static void write_cpu(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_cpu(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	const struct process_usage *usage = &vm->statistics.usage;
 	const struct {
@@ -123,7 +123,7 @@ static void write_cpu(FILE *stream, const struct family *family, const struct vm
 			modes[i].us % 1000000);
 }
 
-static void write_counters(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_counters(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	for (size_t i = 0; i < family->count; i++) {
 		enum statistic statistic = family->first + i;
@@ -137,8 +137,9 @@ static void write_counters(FILE *stream, const struct family *family, const stru
 }
 
 /* The last bucket has what is in none of the others. */
-static void write_latency_of(FILE *stream, const struct family *family, const struct vm *vm,
-			     const char *operation, const uint64_t buckets[], uint64_t sum_ns)
+static void metrics_write_latency_of(FILE *stream, const struct family *family, const struct vm *vm,
+				     const char *operation, const uint64_t buckets[],
+				     uint64_t sum_ns)
 {
 	const char *name = vm->definition->name;
 	uint64_t count = 0;
@@ -158,61 +159,61 @@ static void write_latency_of(FILE *stream, const struct family *family, const st
 		family->name, name, operation, sum_ns / 1000000000, sum_ns % 1000000000);
 }
 
-static void write_latency(FILE *stream, const struct family *family, const struct vm *vm)
+static void metrics_write_latency(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	const struct vm_statistics *statistics = &vm->statistics;
 
-	write_latency_of(stream, family, vm, "read", statistics->read_latency,
-			 statistics->values[STATISTIC_DISK_READ_NS]);
-	write_latency_of(stream, family, vm, "write", statistics->write_latency,
-			 statistics->values[STATISTIC_DISK_WRITE_NS]);
+	metrics_write_latency_of(stream, family, vm, "read", statistics->read_latency,
+				 statistics->values[STATISTIC_DISK_READ_NS]);
+	metrics_write_latency_of(stream, family, vm, "write", statistics->write_latency,
+				 statistics->values[STATISTIC_DISK_WRITE_NS]);
 }
 
 static const char *const operations[] = { "read", "write", "flush", "unmap" };
 static const char *const directions[] = { "sent", "received" };
 
 #define GAUGE(function) .type = "gauge", .write = function
-#define COUNTERS(first_, last_)                                                  \
-	.type = "counter", .write = write_counters, .first = STATISTIC_##first_, \
+#define COUNTERS(first_, last_)                                                          \
+	.type = "counter", .write = metrics_write_counters, .first = STATISTIC_##first_, \
 	.count = STATISTIC_##last_ - STATISTIC_##first_ + 1
 
 static const struct family families[] = {
 	{ .name = "vmms_vm_state",
 	  .help = "Which state the VM is in.",
 	  .type = "stateset",
-	  .write = write_state,
+	  .write = metrics_write_state,
 	  .for_all = true },
 	{ .name = "vmms_vm",
 	  .help = "The VM, and what its guest says it is.",
 	  .type = "info",
-	  .write = write_info,
+	  .write = metrics_write_info,
 	  .for_all = true },
 	{ .name = "vmms_vm_processors",
 	  .help = "Virtual processors.",
-	  GAUGE(write_processors),
+	  GAUGE(metrics_write_processors),
 	  .for_all = true },
 	{ .name = "vmms_vm_memory_bytes",
 	  .help = "Memory that the VM has been given.",
 	  .unit = "bytes",
-	  GAUGE(write_memory),
+	  GAUGE(metrics_write_memory),
 	  .for_all = true },
 	{ .name = "vmms_vm_memory_assigned_bytes",
 	  .help = "Memory that the guest has now, which dynamic memory changes.",
 	  .unit = "bytes",
-	  GAUGE(write_assigned) },
+	  GAUGE(metrics_write_assigned) },
 	{ .name = "vmms_vm_memory_demand_bytes",
 	  .help = "Memory that the guest says it needs.",
 	  .unit = "bytes",
-	  GAUGE(write_demand) },
+	  GAUGE(metrics_write_demand) },
 	{ .name = "vmms_vm_resident_bytes",
 	  .help = "Memory that the worker takes, with what the guest has touched of its own.",
 	  .unit = "bytes",
-	  GAUGE(write_resident) },
+	  GAUGE(metrics_write_resident) },
 	{ .name = "vmms_vm_cpu_seconds",
 	  .help = "CPU time in the guest, on the host for it, and that its processors waited for.",
 	  .unit = "seconds",
 	  .type = "counter",
-	  .write = write_cpu },
+	  .write = metrics_write_cpu },
 	{ .name = "vmms_vm_exits",
 	  .help = "Exits of virtual processors to the worker.",
 	  COUNTERS(EXIT_IO_PORT, EXIT_ERROR),
@@ -251,7 +252,7 @@ static const struct family families[] = {
 	  .help = "How long requests to disks took, on the host.",
 	  .unit = "seconds",
 	  .type = "histogram",
-	  .write = write_latency },
+	  .write = metrics_write_latency },
 	{ .name = "vmms_vm_network_frames",
 	  .help = "Frames of network adapters.",
 	  COUNTERS(SENT_FRAMES, RECEIVED_FRAMES),
@@ -272,7 +273,8 @@ static const struct family families[] = {
 
 /* ---- The text ---- */
 
-static void write_family(FILE *stream, const struct family *family, const struct manager *manager)
+static void metrics_write_family(FILE *stream, const struct family *family,
+				 const struct manager *manager)
 {
 	fprintf(stream, "# TYPE %s %s\n", family->name, family->type);
 	if (family->unit)
@@ -294,7 +296,7 @@ int metrics_format(const struct manager *manager, char **ret_text, size_t *ret_s
 	if (!stream)
 		return -ENOMEM;
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
-		write_family(stream, &families[i], manager);
+		metrics_write_family(stream, &families[i], manager);
 	fputs("# EOF\n", stream);
 	failed = ferror(stream);
 	if (fclose(stream) == 0 && !failed)

@@ -53,7 +53,7 @@ struct client {
 	size_t answer_size, sent;
 };
 
-static void accept_clients(struct metrics_server *server, bool enable)
+static void server_accept_clients(struct metrics_server *server, bool enable)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
 		if (server->listeners[i].source)
@@ -62,7 +62,7 @@ static void accept_clients(struct metrics_server *server, bool enable)
 	}
 }
 
-static void client_free(struct client *client)
+static void server_client_free(struct client *client)
 {
 	list_unlink(&client->link);
 	statistics_forget(client->query);
@@ -71,21 +71,21 @@ static void client_free(struct client *client)
 	close_fdp(&client->fd);
 	free(client->answer);
 	client->server->client_count--;
-	accept_clients(client->server, true);
+	server_accept_clients(client->server, true);
 	free(client);
 }
 
 /* ---- Answers ---- */
 
 /* body: NULL: the status is all there is to say. */
-static void client_answer(struct client *client, enum http_status status, const char *type,
-			  const char *body, size_t body_size)
+static void server_client_answer(struct client *client, enum http_status status, const char *type,
+				 const char *body, size_t body_size)
 {
 	FILE *stream = open_memstream(&client->answer, &client->answer_size);
 	const char *text = http_status_text(status);
 
 	if (!stream) {
-		client_free(client);
+		server_client_free(client);
 		return;
 	}
 	if (!body)
@@ -100,13 +100,13 @@ static void client_answer(struct client *client, enum http_status status, const 
 	else
 		fprintf(stream, "%s\n", text);
 	if (fclose(stream) != 0) {
-		client_free(client);
+		server_client_free(client);
 		return;
 	}
 	(void)sd_event_source_set_io_events(client->source, EPOLLIN | EPOLLOUT);
 }
 
-static void statistics_answered(void *data, struct manager *manager)
+static void server_statistics_answered(void *data, struct manager *manager)
 {
 	struct client *client = data;
 	AUTO_FREE char *text = NULL;
@@ -114,13 +114,13 @@ static void statistics_answered(void *data, struct manager *manager)
 
 	client->query = NULL;
 	if (!manager || metrics_format(manager, &text, &size) < 0)
-		client_answer(client, HTTP_UNAVAILABLE, NULL, NULL, 0);
+		server_client_answer(client, HTTP_UNAVAILABLE, NULL, NULL, 0);
 	else
-		client_answer(client, HTTP_OK, METRICS_CONTENT_TYPE, text, size);
+		server_client_answer(client, HTTP_OK, METRICS_CONTENT_TYPE, text, size);
 }
 
 /* With or without a port. */
-static bool is_loopback_name(const char *host)
+static bool server_is_loopback_name(const char *host)
 {
 	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
 
@@ -134,21 +134,21 @@ static bool is_loopback_name(const char *host)
 	return false;
 }
 
-static void client_ask(struct client *client, const struct http_request *request)
+static void server_client_ask(struct client *client, const struct http_request *request)
 {
-	if (client->loopback && !is_loopback_name(request->host))
-		client_answer(client, HTTP_FORBIDDEN, NULL, NULL, 0);
+	if (client->loopback && !server_is_loopback_name(request->host))
+		server_client_answer(client, HTTP_FORBIDDEN, NULL, NULL, 0);
 	else if (strcmp(request->path, "/metrics") != 0)
-		client_answer(client, HTTP_NOT_FOUND, NULL, NULL, 0);
-	else if (statistics_ask(client->server->manager, NULL, statistics_answered, client,
+		server_client_answer(client, HTTP_NOT_FOUND, NULL, NULL, 0);
+	else if (statistics_ask(client->server->manager, NULL, server_statistics_answered, client,
 				&client->query) < 0)
-		client_answer(client, HTTP_UNAVAILABLE, NULL, NULL, 0);
+		server_client_answer(client, HTTP_UNAVAILABLE, NULL, NULL, 0);
 }
 
 /* ---- Bytes ---- */
 
 /* Return: false if the client is gone. */
-static bool client_read(struct client *client)
+static bool server_client_read(struct client *client)
 {
 	bool asked = client->query || client->answer;
 	char thrown_away[1024];
@@ -168,14 +168,14 @@ static bool client_read(struct client *client)
 	client->request_size += (size_t)size;
 	status = http_request_parse(client->request, client->request_size, &request);
 	if (status == HTTP_OK)
-		client_ask(client, &request);
+		server_client_ask(client, &request);
 	else if (status != HTTP_INCOMPLETE)
-		client_answer(client, status, NULL, NULL, 0);
+		server_client_answer(client, status, NULL, NULL, 0);
 	return true;
 }
 
 /* Return: false if the client is gone. */
-static bool client_write(struct client *client)
+static bool server_client_write(struct client *client)
 {
 	ssize_t size;
 
@@ -190,29 +190,29 @@ static bool client_write(struct client *client)
 	return shutdown(client->fd, SHUT_WR) == 0;
 }
 
-static int client_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int server_client_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct client *client = data;
 	bool alive = !(events & EPOLLERR);
 
 	if (alive && (events & EPOLLOUT) && client->answer && client->sent < client->answer_size)
-		alive = client_write(client);
+		alive = server_client_write(client);
 	else if (alive && (events & (EPOLLIN | EPOLLHUP)))
-		alive = client_read(client);
+		alive = server_client_read(client);
 	if (!alive)
-		client_free(client);
+		server_client_free(client);
 	return 0;
 }
 
-static int client_overdue(sd_event_source *source, uint64_t usec, void *data)
+static int server_client_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
-	client_free(data);
+	server_client_free(data);
 	return 0;
 }
 
 /* ---- Clients come ---- */
 
-static int client_new(struct metrics_server *server, int fd, bool loopback)
+static int server_client_new(struct metrics_server *server, int fd, bool loopback)
 {
 	struct client *client = calloc(1, sizeof(*client));
 	sd_event *loop = server->manager->loop;
@@ -227,33 +227,33 @@ static int client_new(struct metrics_server *server, int fd, bool loopback)
 	client->loopback = loopback;
 	list_append(&server->clients, &client->link);
 	server->client_count++;
-	r = sd_event_add_io(loop, &client->source, fd, EPOLLIN, client_ready, client);
+	r = sd_event_add_io(loop, &client->source, fd, EPOLLIN, server_client_ready, client);
 	if (r >= 0)
 		r = sd_event_add_time_relative(loop, &client->timer, CLOCK_MONOTONIC,
 					       METRICS_PATIENCE * UINT64_C(1000000), 0,
-					       client_overdue, client);
+					       server_client_overdue, client);
 	if (r < 0)
-		client_free(client);
+		server_client_free(client);
 	return r;
 }
 
-static int client_comes(sd_event_source *source, int fd, uint32_t events, void *data)
+static int server_client_comes(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct listener *listener = data;
 	struct metrics_server *server = listener->server;
 	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (client >= 0 && client_new(server, client, listener->loopback) < 0)
+	if (client >= 0 && server_client_new(server, client, listener->loopback) < 0)
 		log_warning("a reader of metrics cannot be served");
 	if (server->client_count >= METRICS_CLIENTS_MAX)
-		accept_clients(server, false);
+		server_accept_clients(server, false);
 	return 0;
 }
 
 /* ---- Listening ---- */
 
 /* Takes over the descriptor. */
-static int listen_on(struct metrics_server *server, int fd, bool loopback)
+static int server_listen_on(struct metrics_server *server, int fd, bool loopback)
 {
 	AUTO_CLOSE int owned = fd;
 	struct listener *listener = server->listeners;
@@ -263,8 +263,8 @@ static int listen_on(struct metrics_server *server, int fd, bool loopback)
 		return -errno;
 	while (listener->source)
 		listener++;
-	r = sd_event_add_io(server->manager->loop, &listener->source, owned, EPOLLIN, client_comes,
-			    listener);
+	r = sd_event_add_io(server->manager->loop, &listener->source, owned, EPOLLIN,
+			    server_client_comes, listener);
 	if (r < 0)
 		return r;
 	listener->server = server;
@@ -273,7 +273,7 @@ static int listen_on(struct metrics_server *server, int fd, bool loopback)
 	return 0;
 }
 
-static int listen_on_socket(struct metrics_server *server)
+static int server_listen_on_socket(struct metrics_server *server)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -291,11 +291,11 @@ static int listen_on_socket(struct metrics_server *server)
 	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    chmod(server->path, 0600) < 0)
 		return -errno;
-	return listen_on(server, TAKE_FD(fd), false);
+	return server_listen_on(server, TAKE_FD(fd), false);
 }
 
-static int listen_on_port(struct metrics_server *server, int family, const struct sockaddr *address,
-			  socklen_t size)
+static int server_listen_on_port(struct metrics_server *server, int family,
+				 const struct sockaddr *address, socklen_t size)
 {
 	AUTO_CLOSE int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	const int yes = 1;
@@ -305,10 +305,10 @@ static int listen_on_port(struct metrics_server *server, int family, const struc
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 	if (bind(fd, address, size) < 0)
 		return -errno;
-	return listen_on(server, TAKE_FD(fd), true);
+	return server_listen_on(server, TAKE_FD(fd), true);
 }
 
-static void listen_on_ports(struct metrics_server *server, unsigned port)
+static void server_listen_on_ports(struct metrics_server *server, unsigned port)
 {
 	const struct sockaddr_in ipv4 = { .sin_family = AF_INET,
 					  .sin_port = htons((uint16_t)port),
@@ -318,11 +318,11 @@ static void listen_on_ports(struct metrics_server *server, unsigned port)
 					   .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	int r;
 
-	r = listen_on_port(server, AF_INET, (const struct sockaddr *)&ipv4, sizeof(ipv4));
+	r = server_listen_on_port(server, AF_INET, (const struct sockaddr *)&ipv4, sizeof(ipv4));
 	if (r < 0)
 		log_error("no metrics on 127.0.0.1, port %u: %s", port, strerror(-r));
 	/* A host may be without IPv6. */
-	r = listen_on_port(server, AF_INET6, (const struct sockaddr *)&ipv6, sizeof(ipv6));
+	r = server_listen_on_port(server, AF_INET6, (const struct sockaddr *)&ipv6, sizeof(ipv6));
 	if (r < 0 && r != -EADDRNOTAVAIL && r != -EAFNOSUPPORT)
 		log_error("no metrics on [::1], port %u: %s", port, strerror(-r));
 }
@@ -343,11 +343,11 @@ int metrics_server_new(struct manager *manager, const char *directory, unsigned 
 		server->path = NULL;
 		return -ENOMEM;
 	}
-	r = listen_on_socket(server);
+	r = server_listen_on_socket(server);
 	if (r < 0)
 		log_error("no metrics on %s: %s", server->path, strerror(-r));
 	if (port > 0)
-		listen_on_ports(server, port);
+		server_listen_on_ports(server, port);
 	*ret_server = TAKE_PTR(server);
 	return 0;
 }
@@ -357,7 +357,7 @@ void metrics_server_free(struct metrics_server *server)
 	if (!server)
 		return;
 	list_for_each (link, &server->clients)
-		client_free(container_of(link, struct client, link));
+		server_client_free(container_of(link, struct client, link));
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
 		if (!server->listeners[i].source)
 			continue;

@@ -52,7 +52,7 @@ struct capture {
 
 /* ---- Records ---- */
 
-static void put(struct capture *capture, const void *bytes, size_t size)
+static void capture_put(struct capture *capture, const void *bytes, size_t size)
 {
 	static const uint8_t padding[4];
 	size_t end = capture->start + capture->size;
@@ -63,105 +63,107 @@ static void put(struct capture *capture, const void *bytes, size_t size)
 	capture->size += size + (-size & 3);
 }
 
-static void put32(struct capture *capture, uint32_t value)
+static void capture_put32(struct capture *capture, uint32_t value)
 {
-	put(capture, &value, sizeof(value));
+	capture_put(capture, &value, sizeof(value));
 }
 
-static void put_option(struct capture *capture, uint16_t code, const void *value, size_t size)
+static void capture_put_option(struct capture *capture, uint16_t code, const void *value,
+			       size_t size)
 {
 	const uint16_t head[2] = { code, (uint16_t)size };
 
-	put(capture, head, sizeof(head));
-	put(capture, value, size);
+	capture_put(capture, head, sizeof(head));
+	capture_put(capture, value, size);
 }
 
-/* Return: where the block begins, for block_end(). */
-static size_t block_begin(struct capture *capture, uint32_t type)
+/* Return: where the block begins, for capture_block_end(). */
+static size_t capture_block_begin(struct capture *capture, uint32_t type)
 {
 	size_t begin = capture->start + capture->size;
 
-	put32(capture, type);
-	put32(capture, 0);
+	capture_put32(capture, type);
+	capture_put32(capture, 0);
 	return begin;
 }
 
-static void block_end(struct capture *capture, size_t begin)
+static void capture_block_end(struct capture *capture, size_t begin)
 {
 	uint32_t size = (uint32_t)(capture->start + capture->size - begin + 4);
 
-	put32(capture, size);
+	capture_put32(capture, size);
 	memcpy(capture->buffer + begin + 4, &size, sizeof(size));
 }
 
-static void put_header(struct capture *capture)
+static void capture_put_header(struct capture *capture)
 {
 	const uint16_t version[2] = { 1, 0 }, link[2] = { LINKTYPE_ETHERNET, 0 };
 	const uint64_t unknown = UINT64_MAX;
 	size_t block;
 
-	block = block_begin(capture, BLOCK_SECTION);
-	put32(capture, BYTE_ORDER_MAGIC);
-	put(capture, version, sizeof(version));
-	put(capture, &unknown, sizeof(unknown));
-	put_option(capture, OPTION_USER_APPLICATION, "vmms", 4);
-	put_option(capture, OPTION_END, NULL, 0);
-	block_end(capture, block);
-	block = block_begin(capture, BLOCK_INTERFACE);
-	put(capture, link, sizeof(link));
-	put32(capture, capture->config.snap_length);
-	put_option(capture, OPTION_NAME, capture->config.name, strlen(capture->config.name));
-	put_option(capture, OPTION_DESCRIPTION, capture->config.description,
-		   strlen(capture->config.description));
-	put_option(capture, OPTION_RESOLUTION, &(uint8_t){ 9 }, 1); /* nanoseconds */
-	put_option(capture, OPTION_END, NULL, 0);
-	block_end(capture, block);
+	block = capture_block_begin(capture, BLOCK_SECTION);
+	capture_put32(capture, BYTE_ORDER_MAGIC);
+	capture_put(capture, version, sizeof(version));
+	capture_put(capture, &unknown, sizeof(unknown));
+	capture_put_option(capture, OPTION_USER_APPLICATION, "vmms", 4);
+	capture_put_option(capture, OPTION_END, NULL, 0);
+	capture_block_end(capture, block);
+	block = capture_block_begin(capture, BLOCK_INTERFACE);
+	capture_put(capture, link, sizeof(link));
+	capture_put32(capture, capture->config.snap_length);
+	capture_put_option(capture, OPTION_NAME, capture->config.name,
+			   strlen(capture->config.name));
+	capture_put_option(capture, OPTION_DESCRIPTION, capture->config.description,
+			   strlen(capture->config.description));
+	capture_put_option(capture, OPTION_RESOLUTION, &(uint8_t){ 9 }, 1); /* nanoseconds */
+	capture_put_option(capture, OPTION_END, NULL, 0);
+	capture_block_end(capture, block);
 }
 
-static void put_time(struct capture *capture, const struct timespec *time)
+static void capture_put_time(struct capture *capture, const struct timespec *time)
 {
 	uint64_t nanoseconds = (uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec;
 
-	put32(capture, (uint32_t)(nanoseconds >> 32));
-	put32(capture, (uint32_t)nanoseconds);
+	capture_put32(capture, (uint32_t)(nanoseconds >> 32));
+	capture_put32(capture, (uint32_t)nanoseconds);
 }
 
-static void put_frame(struct capture *capture, const uint8_t *frame, size_t size, bool outbound,
-		      const struct timespec *time)
+static void capture_put_frame(struct capture *capture, const uint8_t *frame, size_t size,
+			      bool outbound, const struct timespec *time)
 {
-	size_t kept = size, block = block_begin(capture, BLOCK_PACKET);
+	size_t kept = size, block = capture_block_begin(capture, BLOCK_PACKET);
 	const uint32_t flags = outbound ? 2 : 1;
 
 	if (capture->config.snap_length > 0)
 		kept = MIN(kept, (size_t)capture->config.snap_length);
-	put32(capture, 0);
-	put_time(capture, time);
-	put32(capture, (uint32_t)kept);
-	put32(capture, (uint32_t)size);
-	put(capture, frame, kept);
-	put_option(capture, OPTION_PACKET_FLAGS, &flags, sizeof(flags));
-	put_option(capture, OPTION_END, NULL, 0);
-	block_end(capture, block);
+	capture_put32(capture, 0);
+	capture_put_time(capture, time);
+	capture_put32(capture, (uint32_t)kept);
+	capture_put32(capture, (uint32_t)size);
+	capture_put(capture, frame, kept);
+	capture_put_option(capture, OPTION_PACKET_FLAGS, &flags, sizeof(flags));
+	capture_put_option(capture, OPTION_END, NULL, 0);
+	capture_block_end(capture, block);
 }
 
-static void put_statistics(struct capture *capture)
+static void capture_put_statistics(struct capture *capture)
 {
-	size_t block = block_begin(capture, BLOCK_STATISTICS);
+	size_t block = capture_block_begin(capture, BLOCK_STATISTICS);
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	put32(capture, 0);
-	put_time(capture, &now);
-	put_option(capture, OPTION_RECEIVED, &capture->received, sizeof(capture->received));
-	put_option(capture, OPTION_DROPPED, &capture->dropped, sizeof(capture->dropped));
-	put_option(capture, OPTION_END, NULL, 0);
-	block_end(capture, block);
+	capture_put32(capture, 0);
+	capture_put_time(capture, &now);
+	capture_put_option(capture, OPTION_RECEIVED, &capture->received, sizeof(capture->received));
+	capture_put_option(capture, OPTION_DROPPED, &capture->dropped, sizeof(capture->dropped));
+	capture_put_option(capture, OPTION_END, NULL, 0);
+	capture_block_end(capture, block);
 }
 
 /* ---- The pipe ---- */
 
 /* Return: 0; -EAGAIN: something waits; -errno: the reader is gone. */
-static int drain(struct capture *capture)
+static int capture_drain(struct capture *capture)
 {
 	while (capture->size > 0) {
 		ssize_t size =
@@ -178,7 +180,7 @@ static int drain(struct capture *capture)
 	return 0;
 }
 
-static bool has_room(struct capture *capture, size_t size)
+static bool capture_has_room(struct capture *capture, size_t size)
 {
 	if (capture->start > 0) {
 		memmove(capture->buffer, capture->buffer + capture->start, capture->size);
@@ -188,9 +190,9 @@ static bool has_room(struct capture *capture, size_t size)
 }
 
 /* Return: false: the capture has ended, and is gone. */
-static bool pass_on(struct capture *capture)
+static bool capture_pass_on(struct capture *capture)
 {
-	int r = drain(capture);
+	int r = capture_drain(capture);
 
 	if (r < 0 && r != -EAGAIN) {
 		capture->config.ended(capture->config.owner);
@@ -200,21 +202,21 @@ static bool pass_on(struct capture *capture)
 	return true;
 }
 
-static int pipe_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int capture_pipe_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct capture *capture = data;
 
 	if (events & EPOLLERR)
 		capture->config.ended(capture->config.owner);
 	else
-		pass_on(capture);
+		capture_pass_on(capture);
 	return 0;
 }
 
 /* ---- The socket ---- */
 
 /* Puts the tag back that the kernel took out of the frame. Return: the frame's size then. */
-static size_t restore_tag(struct capture *capture, struct msghdr *message, size_t size)
+static size_t capture_restore_tag(struct capture *capture, struct msghdr *message, size_t size)
 {
 	const struct tpacket_auxdata *data = NULL;
 	uint16_t tag[2];
@@ -235,7 +237,7 @@ static size_t restore_tag(struct capture *capture, struct msghdr *message, size_
 }
 
 /* Return: 0: a frame; -EAGAIN: there is none; -errno. */
-static int take_frame(struct capture *capture)
+static int capture_take_frame(struct capture *capture)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 	struct iovec room = { capture->frame, FRAME_MAX };
@@ -253,30 +255,30 @@ static int take_frame(struct capture *capture)
 		return -errno;
 	clock_gettime(CLOCK_REALTIME, &now);
 	capture->received++;
-	size = (ssize_t)restore_tag(capture, &message, (size_t)size);
-	if (has_room(capture, (size_t)size))
-		put_frame(capture, capture->frame, (size_t)size,
-			  from.sll_pkttype == PACKET_OUTGOING, &now);
+	size = (ssize_t)capture_restore_tag(capture, &message, (size_t)size);
+	if (capture_has_room(capture, (size_t)size))
+		capture_put_frame(capture, capture->frame, (size_t)size,
+				  from.sll_pkttype == PACKET_OUTGOING, &now);
 	else
 		capture->dropped++;
 	return 0;
 }
 
-static int socket_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int capture_socket_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct capture *capture = data;
 	int r = 0;
 
 	for (int i = 0; i < TAKEN_AT_ONCE && r == 0; i++)
-		r = take_frame(capture);
-	if (pass_on(capture) && r == -ENETDOWN && events & EPOLLERR)
+		r = capture_take_frame(capture);
+	if (capture_pass_on(capture) && r == -ENETDOWN && events & EPOLLERR)
 		capture->config.ended(capture->config.owner);
 	return 0;
 }
 
 /* ---- Life ---- */
 
-static int open_socket(int interface)
+static int capture_open_socket(int interface)
 {
 	struct sockaddr_ll address = { .sll_family = AF_PACKET,
 				       .sll_protocol = htons(ETH_P_ALL),
@@ -292,16 +294,16 @@ static int open_socket(int interface)
 	return TAKE_FD(fd);
 }
 
-static int watch(struct capture *capture, sd_event *loop)
+static int capture_watch(struct capture *capture, sd_event *loop)
 {
 	int r;
 
-	r = sd_event_add_io(loop, &capture->socket_source, capture->socket, EPOLLIN, socket_ready,
-			    capture);
+	r = sd_event_add_io(loop, &capture->socket_source, capture->socket, EPOLLIN,
+			    capture_socket_ready, capture);
 	if (r < 0)
 		return r;
-	return sd_event_add_io(loop, &capture->pipe_source, capture->pipe, EPOLLOUT, pipe_ready,
-			       capture);
+	return sd_event_add_io(loop, &capture->pipe_source, capture->pipe, EPOLLOUT,
+			       capture_pipe_ready, capture);
 }
 
 int capture_start(sd_event *loop, const struct capture_config *config, struct capture **ret_capture,
@@ -314,7 +316,7 @@ int capture_start(sd_event *loop, const struct capture_config *config, struct ca
 		return -ENOMEM;
 	capture->config = *config;
 	capture->socket = capture->pipe = -1;
-	r = capture->socket = open_socket(config->interface);
+	r = capture->socket = capture_open_socket(config->interface);
 	if (r < 0)
 		return r;
 	if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -324,10 +326,10 @@ int capture_start(sd_event *loop, const struct capture_config *config, struct ca
 	/* The reader's end may wait. */
 	if (fcntl(capture->pipe, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	r = watch(capture, loop);
+	r = capture_watch(capture, loop);
 	if (r < 0)
 		return r;
-	put_header(capture);
+	capture_put_header(capture);
 	capture->config.name = capture->config.description = NULL;
 	*ret_fd = TAKE_FD(far);
 	*ret_capture = TAKE_PTR(capture);
@@ -338,9 +340,9 @@ void capture_free(struct capture *capture)
 {
 	if (!capture)
 		return;
-	if (capture->pipe >= 0 && has_room(capture, 0)) {
-		put_statistics(capture);
-		(void)drain(capture);
+	if (capture->pipe >= 0 && capture_has_room(capture, 0)) {
+		capture_put_statistics(capture);
+		(void)capture_drain(capture);
 	}
 	sd_event_source_disable_unref(capture->socket_source);
 	sd_event_source_disable_unref(capture->pipe_source);

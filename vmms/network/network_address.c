@@ -99,14 +99,14 @@ struct messages {
 	bool shared;       /* there is a route that leads through other links too */
 };
 
-static void messages_deinit(struct messages *messages)
+static void address_messages_deinit(struct messages *messages)
 {
 	for (size_t i = 0; i < messages->count; i++)
 		free(messages->items[i]);
 	free(messages->items);
 }
 
-static int keep(struct messages *messages, const struct nlmsghdr *header)
+static int address_keep(struct messages *messages, const struct nlmsghdr *header)
 {
 	struct nlmsghdr **items, *copy;
 
@@ -125,7 +125,7 @@ static int keep(struct messages *messages, const struct nlmsghdr *header)
 }
 
 /* The link-local address that each link has by itself. */
-static bool is_the_kernels(struct nlmsghdr *header)
+static bool address_is_the_kernels(struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *address = nlmsg_data(header);
 	struct nlattr *protocol = nlmsg_find_attr(header, sizeof(*address), IFA_PROTO);
@@ -134,7 +134,7 @@ static bool is_the_kernels(struct nlmsghdr *header)
 	       nla_get_u8(protocol) == IFAPROT_KERNEL_LL;
 }
 
-static int take_address(void *data, struct nlmsghdr *header)
+static int address_take_address(void *data, struct nlmsghdr *header)
 {
 	const struct ifaddrmsg *address = nlmsg_data(header);
 	struct messages *messages = data;
@@ -145,14 +145,15 @@ static int take_address(void *data, struct nlmsghdr *header)
 		return 0;
 	/* Temporary ones go with those that they were made for, and come with them. (In IPv4 that
 	 * bit means something else.) */
-	if ((address->ifa_family == AF_INET6 && flags & IFA_F_TEMPORARY) || is_the_kernels(header))
+	if ((address->ifa_family == AF_INET6 && flags & IFA_F_TEMPORARY) ||
+	    address_is_the_kernels(header))
 		return 0;
 	messages->leases += !(flags & (IFA_F_PERMANENT | IFA_F_MANAGETEMPADDR));
-	return keep(messages, header);
+	return address_keep(messages, header);
 }
 
 /* The link that a route leads to; 0: several, or none. */
-static int route_link(struct nlmsghdr *header)
+static int address_route_link(struct nlmsghdr *header)
 {
 	struct nlattr *output = nlmsg_find_attr(header, sizeof(struct rtmsg), RTA_OIF);
 
@@ -160,7 +161,7 @@ static int route_link(struct nlmsghdr *header)
 }
 
 /* It is one of several that a route leads to. */
-static bool route_shares(struct nlmsghdr *header, int index)
+static bool address_route_shares(struct nlmsghdr *header, int index)
 {
 	struct nlattr *hops = nlmsg_find_attr(header, sizeof(struct rtmsg), RTA_MULTIPATH);
 	struct rtnexthop *hop = hops ? nla_data(hops) : NULL;
@@ -174,14 +175,14 @@ static bool route_shares(struct nlmsghdr *header, int index)
 	return false;
 }
 
-static int take_route(void *data, struct nlmsghdr *header)
+static int address_take_route(void *data, struct nlmsghdr *header)
 {
 	const struct rtmsg *route = nlmsg_data(header);
 	struct messages *messages = data;
-	bool shared = route_shares(header, messages->index);
+	bool shared = address_route_shares(header, messages->index);
 
 	if (header->nlmsg_type != RTM_NEWROUTE || route->rtm_flags & RTM_F_CLONED ||
-	    (!shared && route_link(header) != messages->index))
+	    (!shared && address_route_link(header) != messages->index))
 		return 0;
 	messages->defaults += route->rtm_dst_len == 0 && route->rtm_type == RTN_UNICAST &&
 			      route->rtm_table == RT_TABLE_MAIN;
@@ -189,41 +190,41 @@ static int take_route(void *data, struct nlmsghdr *header)
 	/* The kernel makes its own with each address. */
 	if (shared || (route->rtm_protocol == RTPROT_KERNEL) != messages->kernels)
 		return 0;
-	return keep(messages, header);
+	return address_keep(messages, header);
 }
 
-static int collect_addresses(struct network *network, struct messages *messages)
+static int address_collect_addresses(struct network *network, struct messages *messages)
 {
 	struct ifaddrmsg header = { .ifa_family = AF_UNSPEC };
 
 	return network_exchange(network,
 				network_request(RTM_GETADDR, NLM_F_DUMP, &header, sizeof(header)),
-				take_address, messages);
+				address_take_address, messages);
 }
 
-static int collect_routes(struct network *network, int family, struct messages *messages)
+static int address_collect_routes(struct network *network, int family, struct messages *messages)
 {
 	struct rtmsg header = { .rtm_family = (unsigned char)family };
 
 	return network_exchange(network,
 				network_request(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof(header)),
-				take_route, messages);
+				address_take_route, messages);
 }
 
-static int collect_all_routes(struct network *network, struct messages *messages)
+static int address_collect_all_routes(struct network *network, struct messages *messages)
 {
 	int r;
 
-	r = collect_routes(network, AF_INET, messages);
-	return r < 0 ? r : collect_routes(network, AF_INET6, messages);
+	r = address_collect_routes(network, AF_INET, messages);
+	return r < 0 ? r : address_collect_routes(network, AF_INET6, messages);
 }
 
 int network_count_default_routes(struct network *network, int index, unsigned *ret_count)
 {
-	CLEANUP(messages_deinit) struct messages routes = { .index = index };
+	CLEANUP(address_messages_deinit) struct messages routes = { .index = index };
 	int r;
 
-	r = collect_all_routes(network, &routes);
+	r = address_collect_all_routes(network, &routes);
 	if (r < 0)
 		return r;
 	*ret_count = routes.defaults;
@@ -232,10 +233,10 @@ int network_count_default_routes(struct network *network, int index, unsigned *r
 
 int network_count_leases(struct network *network, int index, unsigned *ret_count)
 {
-	CLEANUP(messages_deinit) struct messages addresses = { .index = index };
+	CLEANUP(address_messages_deinit) struct messages addresses = { .index = index };
 	int r;
 
-	r = collect_addresses(network, &addresses);
+	r = address_collect_addresses(network, &addresses);
 	if (r < 0)
 		return r;
 	*ret_count = addresses.leases;
@@ -249,7 +250,7 @@ struct rule_search {
 	bool found;
 };
 
-static int take_rule(void *data, struct nlmsghdr *header)
+static int address_take_rule(void *data, struct nlmsghdr *header)
 {
 	static const int names[] = { FRA_IIFNAME, FRA_OIFNAME };
 	struct rule_search *search = data;
@@ -274,7 +275,7 @@ int network_find_rule(struct network *network, const char *link, bool *ret_found
 
 		r = network_exchange(
 			network, network_request(RTM_GETRULE, NLM_F_DUMP, &header, sizeof(header)),
-			take_rule, &search);
+			address_take_rule, &search);
 		/* A kernel without rules for that family. */
 		if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
 			r = 0;
@@ -288,14 +289,14 @@ int network_find_rule(struct network *network, const char *link, bool *ret_found
 /* ---- Moving ---- */
 
 /* The message again, as a request of that type. */
-static struct nl_msg *again(const struct nlmsghdr *header, int type, int flags)
+static struct nl_msg *address_again(const struct nlmsghdr *header, int type, int flags)
 {
 	return network_request(type, flags, NLMSG_DATA(header), NLMSG_PAYLOAD(header, 0));
 }
 
-static int add_address_to(struct network *network, const struct nlmsghdr *header, int to)
+static int address_add_address_to(struct network *network, const struct nlmsghdr *header, int to)
 {
-	struct nl_msg *message = again(header, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
+	struct nl_msg *message = address_again(header, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
 	struct ifaddrmsg *address;
 	struct nlattr *attribute;
 
@@ -317,15 +318,15 @@ static int add_address_to(struct network *network, const struct nlmsghdr *header
 	return network_exchange(network, message, NULL, NULL);
 }
 
-static int delete_route(struct network *network, const struct nlmsghdr *header)
+static int address_delete_route(struct network *network, const struct nlmsghdr *header)
 {
-	int r = network_exchange(network, again(header, RTM_DELROUTE, 0), NULL, NULL);
+	int r = network_exchange(network, address_again(header, RTM_DELROUTE, 0), NULL, NULL);
 
 	return r == -ESRCH ? 0 : r;
 }
 
 /* The kernel tells how long a route lives in another attribute than it takes that in. */
-static int keep_lifetime(struct nl_msg *message)
+static int address_keep_lifetime(struct nl_msg *message)
 {
 	struct nlattr *attribute =
 		nlmsg_find_attr(nlmsg_hdr(message), sizeof(struct rtmsg), RTA_CACHEINFO);
@@ -345,9 +346,9 @@ static int keep_lifetime(struct nl_msg *message)
  * The new one is added behind all of its metric, not put in the place of the first, which may be
  * another link's; then the old one goes.
  */
-static int move_route(struct network *network, const struct nlmsghdr *header, int to)
+static int address_move_route(struct network *network, const struct nlmsghdr *header, int to)
 {
-	struct nl_msg *message = again(header, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND);
+	struct nl_msg *message = address_again(header, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND);
 	const struct rtmsg *route = NLMSG_DATA(header);
 	struct nlattr *attribute;
 	int r;
@@ -359,21 +360,22 @@ static int move_route(struct network *network, const struct nlmsghdr *header, in
 		*(uint32_t *)nla_data(attribute) = (uint32_t)to;
 	((struct rtmsg *)nlmsg_data(nlmsg_hdr(message)))->rtm_flags =
 		route->rtm_flags & RTNH_F_ONLINK;
-	if (keep_lifetime(message) < 0) {
+	if (address_keep_lifetime(message) < 0) {
 		nlmsg_free(message);
 		return -ENOMEM;
 	}
 	r = network_exchange(network, message, NULL, NULL);
-	return r < 0 && r != -EEXIST ? r : delete_route(network, header);
+	return r < 0 && r != -EEXIST ? r : address_delete_route(network, header);
 }
 
 /* Networks that a router has told of outlive the addresses in them. */
-static int delete_told_routes(struct network *network, int index)
+static int address_delete_told_routes(struct network *network, int index)
 {
-	CLEANUP(messages_deinit) struct messages routes = { .index = index, .kernels = true };
+	CLEANUP(address_messages_deinit)
+	struct messages routes = { .index = index, .kernels = true };
 	int r;
 
-	r = collect_routes(network, AF_INET6, &routes);
+	r = address_collect_routes(network, AF_INET6, &routes);
 	for (size_t i = 0; r == 0 && i < routes.count; i++) {
 		const struct rtmsg *route = NLMSG_DATA(routes.items[i]);
 		struct nlattr *network_address =
@@ -382,31 +384,31 @@ static int delete_told_routes(struct network *network, int index)
 		if (route->rtm_type == RTN_UNICAST && route->rtm_table == RT_TABLE_MAIN &&
 		    network_address &&
 		    !IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)nla_data(network_address)))
-			r = delete_route(network, routes.items[i]);
+			r = address_delete_route(network, routes.items[i]);
 	}
 	return r;
 }
 
-static int delete_address_of(struct network *network, const struct nlmsghdr *header)
+static int address_delete_address_of(struct network *network, const struct nlmsghdr *header)
 {
-	int r = network_exchange(network, again(header, RTM_DELADDR, 0), NULL, NULL);
+	int r = network_exchange(network, address_again(header, RTM_DELADDR, 0), NULL, NULL);
 
 	return r == -EADDRNOTAVAIL ? 0 : r;
 }
 
 int network_move_addresses(struct network *network, int from, int to)
 {
-	CLEANUP(messages_deinit) struct messages addresses = { .index = from };
-	CLEANUP(messages_deinit) struct messages routes = { .index = from };
+	CLEANUP(address_messages_deinit) struct messages addresses = { .index = from };
+	CLEANUP(address_messages_deinit) struct messages routes = { .index = from };
 	int r;
 
-	r = collect_addresses(network, &addresses);
+	r = address_collect_addresses(network, &addresses);
 	if (r == 0)
-		r = collect_all_routes(network, &routes);
+		r = address_collect_all_routes(network, &routes);
 	if (r == 0 && routes.shared)
 		return -EOPNOTSUPP;
 	for (size_t i = 0; r == 0 && i < addresses.count; i++)
-		r = add_address_to(network, addresses.items[i], to);
+		r = address_add_address_to(network, addresses.items[i], to);
 	/* Routes to gateways' networks before those through the gateways: as they were listed, the
 	 * longest prefix is not always first. */
 	for (int gateways = 0; gateways < 2; gateways++) {
@@ -415,10 +417,10 @@ int network_move_addresses(struct network *network, int from, int to)
 				nlmsg_find_attr(routes.items[i], sizeof(struct rtmsg), RTA_GATEWAY);
 
 			if (has == (gateways == 1))
-				r = move_route(network, routes.items[i], to);
+				r = address_move_route(network, routes.items[i], to);
 		}
 	}
 	for (size_t i = 0; r == 0 && i < addresses.count; i++)
-		r = delete_address_of(network, addresses.items[i]);
-	return r == 0 ? delete_told_routes(network, from) : r;
+		r = address_delete_address_of(network, addresses.items[i]);
+	return r == 0 ? address_delete_told_routes(network, from) : r;
 }

@@ -48,14 +48,14 @@ struct script {
 	FILE *stream;
 };
 
-static int script_begin(struct script *script)
+static int guard_script_begin(struct script *script)
 {
 	script->stream = open_memstream(&script->text, &script->size);
 	return script->stream ? 0 : -ENOMEM;
 }
 
 /* Runs it as one transaction, and frees it. */
-static int script_run(struct script *script, struct network_guard *guard)
+static int guard_script_run(struct script *script, struct network_guard *guard)
 {
 	int r = fclose(script->stream) == 0 ? 0 : -ENOMEM;
 
@@ -69,7 +69,7 @@ static int script_run(struct script *script, struct network_guard *guard)
 
 /* ---- Tables ---- */
 
-static void name_kept(const char *directory, const char *family, char name[static 32])
+static void guard_name_kept(const char *directory, const char *family, char name[static 32])
 {
 	uint32_t hash = 2166136261u; /* FNV-1a */
 
@@ -79,7 +79,7 @@ static void name_kept(const char *directory, const char *family, char name[stati
 }
 
 /* Ports that are in it already stay there. */
-static void write_table(struct script *script, const char *table, const char *flags)
+static void guard_write_table(struct script *script, const char *table, const char *flags)
 {
 	fprintf(script->stream,
 		"table %1$s {\n"
@@ -120,7 +120,7 @@ static void write_table(struct script *script, const char *table, const char *fl
  * passt(1) connects to whatever address a guest sends to, be it 127.0.0.1. Its answers to what has
  * been forwarded pass: they open no connection. Of datagrams it is not known which are answers.
  */
-static void write_user_table(struct script *script, const char *table, const char *flags)
+static void guard_write_user_table(struct script *script, const char *table, const char *flags)
 {
 	fprintf(script->stream,
 		"table %1$s {\n"
@@ -141,35 +141,35 @@ static void write_user_table(struct script *script, const char *table, const cha
 		table, flags);
 }
 
-static int make_kept(struct network_guard *guard)
+static int guard_make_kept(struct network_guard *guard)
 {
 	struct script script;
 	int r;
 
-	r = script_begin(&script);
+	r = guard_script_begin(&script);
 	if (r < 0)
 		return r;
-	write_table(&script, guard->kept, "");
-	write_user_table(&script, guard->kept_ip, "");
+	guard_write_table(&script, guard->kept, "");
+	guard_write_user_table(&script, guard->kept_ip, "");
 	fprintf(script.stream, "add table %s\n", guard->kept_link);
-	return script_run(&script, guard);
+	return guard_script_run(&script, guard);
 }
 
-static int make_tables(struct network_guard *guard)
+static int guard_make_tables(struct network_guard *guard)
 {
 	struct script script;
 	int r;
 
-	r = script_begin(&script);
+	r = guard_script_begin(&script);
 	if (r < 0)
 		return r;
-	write_table(&script, guard->owned, "flags owner;");
-	write_table(&script, guard->kept, "");
+	guard_write_table(&script, guard->owned, "flags owner;");
+	guard_write_table(&script, guard->kept, "");
 	fprintf(script.stream, "table %s {\n flags owner;\n }\nadd table %s\n", guard->owned_link,
 		guard->kept_link);
-	write_user_table(&script, guard->owned_ip, "flags owner;");
-	write_user_table(&script, guard->kept_ip, "");
-	return script_run(&script, guard);
+	guard_write_user_table(&script, guard->owned_ip, "flags owner;");
+	guard_write_user_table(&script, guard->kept_ip, "");
+	return guard_script_run(&script, guard);
 }
 
 static int guard_open(const char *directory, struct network_guard **ret_guard)
@@ -181,9 +181,9 @@ static int guard_open(const char *directory, struct network_guard **ret_guard)
 	snprintf(guard->owned, sizeof(guard->owned), "bridge vmms_%d", getpid());
 	snprintf(guard->owned_ip, sizeof(guard->owned_ip), "inet vmms_%d", getpid());
 	snprintf(guard->owned_link, sizeof(guard->owned_link), "netdev vmms_%d", getpid());
-	name_kept(directory, "bridge", guard->kept);
-	name_kept(directory, "inet", guard->kept_ip);
-	name_kept(directory, "netdev", guard->kept_link);
+	guard_name_kept(directory, "bridge", guard->kept);
+	guard_name_kept(directory, "inet", guard->kept_ip);
+	guard_name_kept(directory, "netdev", guard->kept_link);
 	guard->context = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!guard->context) {
 		free(guard);
@@ -210,7 +210,7 @@ int network_guard_new(const char *directory, struct network_guard **ret_guard)
 	r = guard_open(directory, &guard);
 	if (r < 0)
 		return r;
-	r = make_tables(guard);
+	r = guard_make_tables(guard);
 	if (r < 0)
 		guard_close(guard);
 	else
@@ -221,7 +221,7 @@ int network_guard_new(const char *directory, struct network_guard **ret_guard)
 /* ---- What has been left ---- */
 
 /* The ports of the kept table, as nftables writes them. Return: NULL: there is none. */
-static const char *list_ports(struct network_guard *guard)
+static const char *guard_list_ports(struct network_guard *guard)
 {
 	char command[64];
 
@@ -238,7 +238,7 @@ bool network_guard_is_left(const char *directory)
 
 	if (guard_open(directory, &guard) < 0)
 		return false;
-	left = list_ports(guard) != NULL;
+	left = guard_list_ports(guard) != NULL;
 	guard_close(guard);
 	return left;
 }
@@ -247,7 +247,7 @@ bool network_guard_is_left(const char *directory)
 
 void network_guard_sweep(struct network_guard *guard)
 {
-	const char *ports = list_ports(guard);
+	const char *ports = guard_list_ports(guard);
 	AUTO_FREE char *text = ports ? strdup(ports) : NULL;
 
 	for (char *at = text; at && (at = strstr(at, JUMP)) != NULL;) {
@@ -259,15 +259,15 @@ void network_guard_sweep(struct network_guard *guard)
 	}
 }
 
-static bool has_ports(struct network_guard *guard)
+static bool guard_has_ports(struct network_guard *guard)
 {
-	const char *ports = list_ports(guard);
+	const char *ports = guard_list_ports(guard);
 
 	return ports && strstr(ports, JUMP);
 }
 
 /* Users whose loopback is closed: those of workers that run on. */
-static bool has_users(struct network_guard *guard)
+static bool guard_has_users(struct network_guard *guard)
 {
 	char command[64];
 
@@ -276,16 +276,16 @@ static bool has_users(struct network_guard *guard)
 	       strstr(nft_ctx_get_output_buffer(guard->context), "elements");
 }
 
-static void remove_kept(struct network_guard *guard)
+static void guard_remove_kept(struct network_guard *guard)
 {
 	const char *const tables[] = { guard->kept, guard->kept_ip, guard->kept_link };
 	struct script script;
 
-	if (script_begin(&script) < 0)
+	if (guard_script_begin(&script) < 0)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
 		fprintf(script.stream, "add table %1$s\ndelete table %1$s\n", tables[i]);
-	if (script_run(&script, guard) < 0)
+	if (guard_script_run(&script, guard) < 0)
 		log_warning("the table %s of nftables cannot be removed: %s", guard->kept,
 			    nft_ctx_get_error_buffer(guard->context));
 }
@@ -295,15 +295,15 @@ void network_guard_free(struct network_guard *guard)
 	if (!guard)
 		return;
 	network_guard_sweep(guard);
-	if (!has_ports(guard) && !has_users(guard))
-		remove_kept(guard);
+	if (!guard_has_ports(guard) && !guard_has_users(guard))
+		guard_remove_kept(guard);
 	guard_close(guard);
 }
 
 /* ---- Ports ---- */
 
 /* Names of ports are ours, but this is text of a language. */
-static bool port_is_valid(const char *port)
+static bool guard_port_is_valid(const char *port)
 {
 	if (*port == '\0')
 		return false;
@@ -319,8 +319,8 @@ enum { SET_PRIVATE, SET_UNTAGGED, SET_COUNT };
 
 static const char *const set_names[SET_COUNT] = { "private", "untagged" };
 
-static void write_port(struct script *script, const char *table, const char *port,
-		       const struct definition_adapter *adapter, bool private)
+static void guard_write_port(struct script *script, const char *table, const char *port,
+			     const struct definition_adapter *adapter, bool private)
 {
 	const bool in[SET_COUNT] = {
 		[SET_PRIVATE] = private,
@@ -341,8 +341,8 @@ static void write_port(struct script *script, const char *table, const char *por
 }
 
 /* At once when the frame comes in. */
-static void write_entry(struct script *script, const char *table, const char *port,
-			const struct definition_adapter *adapter)
+static void guard_write_entry(struct script *script, const char *table, const char *port,
+			      const struct definition_adapter *adapter)
 {
 	fprintf(script->stream,
 		"add chain %1$s in_%2$s { type filter hook ingress device \"%2$s\" priority -300; "
@@ -356,20 +356,20 @@ static void write_entry(struct script *script, const char *table, const char *po
 			table, port);
 }
 
-static int set_port(struct network_guard *guard, const char *port,
-		    const struct definition_adapter *adapter, bool private)
+static int guard_set_port(struct network_guard *guard, const char *port,
+			  const struct definition_adapter *adapter, bool private)
 {
 	struct script script;
 	int r;
 
-	r = script_begin(&script);
+	r = guard_script_begin(&script);
 	if (r < 0)
 		return r;
-	write_port(&script, guard->owned, port, adapter, private);
-	write_port(&script, guard->kept, port, adapter, private);
-	write_entry(&script, guard->owned_link, port, adapter);
-	write_entry(&script, guard->kept_link, port, adapter);
-	return script_run(&script, guard);
+	guard_write_port(&script, guard->owned, port, adapter, private);
+	guard_write_port(&script, guard->kept, port, adapter, private);
+	guard_write_entry(&script, guard->owned_link, port, adapter);
+	guard_write_entry(&script, guard->kept_link, port, adapter);
+	return guard_script_run(&script, guard);
 }
 
 int network_guard_set(struct network_guard *guard, const char *port,
@@ -377,15 +377,15 @@ int network_guard_set(struct network_guard *guard, const char *port,
 {
 	int r;
 
-	if (!port_is_valid(port))
+	if (!guard_port_is_valid(port))
 		return -EINVAL;
-	r = set_port(guard, port, adapter, private);
-	if (r == -EOPNOTSUPP && make_kept(guard) == 0)
-		r = set_port(guard, port, adapter, private);
+	r = guard_set_port(guard, port, adapter, private);
+	if (r == -EOPNOTSUPP && guard_make_kept(guard) == 0)
+		r = guard_set_port(guard, port, adapter, private);
 	return r;
 }
 
-static void write_end(struct script *script, const char *table, const char *port)
+static void guard_write_end(struct script *script, const char *table, const char *port)
 {
 	fprintf(script->stream,
 		"add chain %1$s port_%2$s\n"
@@ -401,21 +401,21 @@ static void write_end(struct script *script, const char *table, const char *port
 			table, set_names[i], port);
 }
 
-static int end_port(struct network_guard *guard, const char *port)
+static int guard_end_port(struct network_guard *guard, const char *port)
 {
 	struct script script;
 	int r;
 
-	r = script_begin(&script);
+	r = guard_script_begin(&script);
 	if (r < 0)
 		return r;
-	write_end(&script, guard->owned, port);
-	write_end(&script, guard->kept, port);
-	return script_run(&script, guard);
+	guard_write_end(&script, guard->owned, port);
+	guard_write_end(&script, guard->kept, port);
+	return guard_script_run(&script, guard);
 }
 
 /* These go with the port, too, so that there may be none. */
-static void end_entry(struct network_guard *guard, const char *port)
+static void guard_end_entry(struct network_guard *guard, const char *port)
 {
 	const char *const tables[] = { guard->owned_link, guard->kept_link };
 	char command[128];
@@ -431,12 +431,12 @@ void network_guard_forget(struct network_guard *guard, const char *port)
 {
 	int r;
 
-	if (!port_is_valid(port))
+	if (!guard_port_is_valid(port))
 		return;
-	end_entry(guard, port);
-	r = end_port(guard, port);
-	if (r == -EOPNOTSUPP && make_kept(guard) == 0)
-		r = end_port(guard, port);
+	guard_end_entry(guard, port);
+	r = guard_end_port(guard, port);
+	if (r == -EOPNOTSUPP && guard_make_kept(guard) == 0)
+		r = guard_end_port(guard, port);
 	if (r < 0)
 		log_warning("the guards of %s cannot be removed: %s", port,
 			    nft_ctx_get_error_buffer(guard->context));
@@ -444,13 +444,13 @@ void network_guard_forget(struct network_guard *guard, const char *port)
 
 /* ---- Users ---- */
 
-static int set_user(struct network_guard *guard, uid_t user, bool closed)
+static int guard_set_user(struct network_guard *guard, uid_t user, bool closed)
 {
 	const char *const tables[] = { guard->owned_ip, guard->kept_ip };
 	struct script script;
 	int r;
 
-	r = script_begin(&script);
+	r = guard_script_begin(&script);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
@@ -460,15 +460,15 @@ static int set_user(struct network_guard *guard, uid_t user, bool closed)
 			fprintf(script.stream, "delete element %s closed { %u }\n", tables[i],
 				user);
 	}
-	return script_run(&script, guard);
+	return guard_script_run(&script, guard);
 }
 
 int network_guard_close_loopback(struct network_guard *guard, uid_t user, bool closed)
 {
 	int r;
 
-	r = set_user(guard, user, closed);
-	if (r == -EOPNOTSUPP && make_kept(guard) == 0)
-		r = set_user(guard, user, closed);
+	r = guard_set_user(guard, user, closed);
+	if (r == -EOPNOTSUPP && guard_make_kept(guard) == 0)
+		r = guard_set_user(guard, user, closed);
 	return r;
 }

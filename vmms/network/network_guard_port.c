@@ -76,14 +76,14 @@ static const char *const link_rules[] = {
 	"meta protocol { 0x8863, 0x8864 }",
 };
 
-static void add_rules(const struct chain *chain, const char *const *rules, size_t count)
+static void port_add_rules(const struct chain *chain, const char *const *rules, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		fprintf(chain->stream, "add rule %s port_%s %s counter drop\n", chain->table,
 			chain->port, rules[i]);
 }
 
-static void add_limit(const struct chain *chain, uint64_t bits)
+static void port_add_limit(const struct chain *chain, uint64_t bits)
 {
 	uint64_t rate = bits / 8, burst = MAX(rate / BURST_PART, (uint64_t)BURST_LEAST);
 
@@ -101,7 +101,7 @@ struct pins {
 	unsigned count;
 };
 
-static void find_pins(const struct definition_adapter *adapter, struct pins *pins)
+static void port_find_pins(const struct definition_adapter *adapter, struct pins *pins)
 {
 	const uint8_t *mac = adapter->mac;
 	const struct definition_address own = {
@@ -121,7 +121,7 @@ static void find_pins(const struct definition_adapter *adapter, struct pins *pin
 }
 
 /* In hexadecimal, with all that is not the prefix's clear, or set. */
-static void write_number(FILE *stream, const struct definition_address *address, bool set)
+static void port_write_number(FILE *stream, const struct definition_address *address, bool set)
 {
 	fputs("0x", stream);
 	for (unsigned i = 0; i < sizeof(address->bytes); i++) {
@@ -133,7 +133,8 @@ static void write_number(FILE *stream, const struct definition_address *address,
 	}
 }
 
-static void write_address(FILE *stream, const struct definition_address *address, bool as_number)
+static void port_write_address(FILE *stream, const struct definition_address *address,
+			       bool as_number)
 {
 	char text[DEFINITION_ADDRESS_TEXT_SIZE];
 
@@ -142,16 +143,16 @@ static void write_address(FILE *stream, const struct definition_address *address
 		fputs(text, stream);
 		return;
 	}
-	write_number(stream, address, false);
+	port_write_number(stream, address, false);
 	if (address->prefix < 128) {
 		fputc('-', stream);
-		write_number(stream, address, true);
+		port_write_number(stream, address, true);
 	}
 }
 
 /* "match != { the addresses of the family }". more: another, or NULL, and then they are numbers. */
-static void add_address_rule(const struct chain *chain, const char *match, const struct pins *pins,
-			     int family, const char *more)
+static void port_add_address_rule(const struct chain *chain, const char *match,
+				  const struct pins *pins, int family, const char *more)
 {
 	const char *comma = more ? ", " : "";
 
@@ -161,15 +162,15 @@ static void add_address_rule(const struct chain *chain, const char *match, const
 		if (pins->addresses[i].family != family)
 			continue;
 		fputs(comma, chain->stream);
-		write_address(chain->stream, &pins->addresses[i], !more);
+		port_write_address(chain->stream, &pins->addresses[i], !more);
 		comma = ", ";
 	}
 	fputs(" } counter drop\n", chain->stream);
 }
 
 /* The option that follows a discovery message's fixed part is of that type, with our address. */
-static void add_option_rule(const struct chain *chain, const char *match, unsigned bit,
-			    unsigned type, const uint8_t *mac)
+static void port_add_option_rule(const struct chain *chain, const char *match, unsigned bit,
+				 unsigned type, const uint8_t *mac)
 {
 	fprintf(chain->stream,
 		"add rule %s port_%s meta protocol ip6 %s @th,%u,64 != "
@@ -178,29 +179,29 @@ static void add_option_rule(const struct chain *chain, const char *match, unsign
 		mac[5]);
 }
 
-static void add_pins(const struct chain *chain, const struct definition_adapter *adapter)
+static void port_add_pins(const struct chain *chain, const struct definition_adapter *adapter)
 {
 	struct pins pins;
 
-	find_pins(adapter, &pins);
-	add_rules(chain, pinned_rules, ARRAY_SIZE(pinned_rules));
-	add_address_rule(chain, "meta protocol ip ip saddr", &pins, AF_INET, "0.0.0.0");
-	add_address_rule(chain, "meta protocol arp arp saddr ip", &pins, AF_INET, "0.0.0.0");
-	add_address_rule(chain, "meta protocol ip6 ip6 saddr", &pins, AF_INET6, "::");
+	port_find_pins(adapter, &pins);
+	port_add_rules(chain, pinned_rules, ARRAY_SIZE(pinned_rules));
+	port_add_address_rule(chain, "meta protocol ip ip saddr", &pins, AF_INET, "0.0.0.0");
+	port_add_address_rule(chain, "meta protocol arp arp saddr ip", &pins, AF_INET, "0.0.0.0");
+	port_add_address_rule(chain, "meta protocol ip6 ip6 saddr", &pins, AF_INET6, "::");
 	/* Which address is advertised, and which one is asked for before it is taken. */
-	add_address_rule(chain, "meta protocol ip6 icmpv6 type 136 @th,64,128", &pins, AF_INET6,
-			 NULL);
-	add_address_rule(chain, "meta protocol ip6 ip6 saddr :: icmpv6 type 135 @th,64,128", &pins,
-			 AF_INET6, NULL);
-	add_option_rule(chain, "icmpv6 type 133 ip6 length 16", 64, 1, adapter->mac);
-	add_option_rule(chain, "ip6 saddr != :: icmpv6 type 135 ip6 length 32", 192, 1,
-			adapter->mac);
-	add_option_rule(chain, "icmpv6 type 136 ip6 length 32", 192, 2, adapter->mac);
+	port_add_address_rule(chain, "meta protocol ip6 icmpv6 type 136 @th,64,128", &pins,
+			      AF_INET6, NULL);
+	port_add_address_rule(chain, "meta protocol ip6 ip6 saddr :: icmpv6 type 135 @th,64,128",
+			      &pins, AF_INET6, NULL);
+	port_add_option_rule(chain, "icmpv6 type 133 ip6 length 16", 64, 1, adapter->mac);
+	port_add_option_rule(chain, "ip6 saddr != :: icmpv6 type 135 ip6 length 32", 192, 1,
+			     adapter->mac);
+	port_add_option_rule(chain, "icmpv6 type 136 ip6 length 32", 192, 2, adapter->mac);
 }
 
 /* ---- The chain ---- */
 
-static void add_own_mac(const struct chain *chain, const uint8_t *address)
+static void port_add_own_mac(const struct chain *chain, const uint8_t *address)
 {
 	char mac[DEFINITION_MAC_TEXT_SIZE], frame[64], arp[64];
 	const char *const rules[] = { frame, arp };
@@ -209,7 +210,7 @@ static void add_own_mac(const struct chain *chain, const uint8_t *address)
 	snprintf(frame, sizeof(frame), "ether saddr != %s", mac);
 	/* What others are told of whose address it is, too. */
 	snprintf(arp, sizeof(arp), "meta protocol arp arp saddr ether != %s", mac);
-	add_rules(chain, rules, ARRAY_SIZE(rules));
+	port_add_rules(chain, rules, ARRAY_SIZE(rules));
 }
 
 void network_guard_write_chain(FILE *stream, const char *table, const char *port,
@@ -220,19 +221,19 @@ void network_guard_write_chain(FILE *stream, const char *table, const char *port
 	bool pinned = adapter->pin_count > 0;
 
 	fprintf(stream, "add chain %1$s port_%2$s\nflush chain %1$s port_%2$s\n", table, port);
-	add_rules(&chain, tags, ARRAY_SIZE(tags));
+	port_add_rules(&chain, tags, ARRAY_SIZE(tags));
 	if (!adapter->mac_spoofing)
-		add_own_mac(&chain, adapter->mac);
+		port_add_own_mac(&chain, adapter->mac);
 	if (!adapter->link_protocols)
-		add_rules(&chain, link_rules, ARRAY_SIZE(link_rules));
+		port_add_rules(&chain, link_rules, ARRAY_SIZE(link_rules));
 	if (adapter->dhcp_guard || adapter->router_guard)
-		add_rules(&chain, snap_rules, ARRAY_SIZE(snap_rules));
+		port_add_rules(&chain, snap_rules, ARRAY_SIZE(snap_rules));
 	if (adapter->dhcp_guard)
-		add_rules(&chain, dhcp_rules, ARRAY_SIZE(dhcp_rules));
+		port_add_rules(&chain, dhcp_rules, ARRAY_SIZE(dhcp_rules));
 	if (adapter->router_guard || pinned)
-		add_rules(&chain, router_rules, ARRAY_SIZE(router_rules));
+		port_add_rules(&chain, router_rules, ARRAY_SIZE(router_rules));
 	if (pinned)
-		add_pins(&chain, adapter);
+		port_add_pins(&chain, adapter);
 	if (adapter->egress > 0)
-		add_limit(&chain, adapter->egress);
+		port_add_limit(&chain, adapter->egress);
 }

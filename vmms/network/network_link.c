@@ -62,7 +62,7 @@ struct exchange {
 	bool over;
 };
 
-static int take_message(struct nl_msg *message, void *data)
+static int link_take_message(struct nl_msg *message, void *data)
 {
 	struct exchange *exchange = data;
 
@@ -72,13 +72,13 @@ static int take_message(struct nl_msg *message, void *data)
 	return NL_OK;
 }
 
-static int take_end(struct nl_msg *message, void *data)
+static int link_take_end(struct nl_msg *message, void *data)
 {
 	((struct exchange *)data)->over = true;
 	return NL_STOP;
 }
 
-static int take_error(struct sockaddr_nl *from, struct nlmsgerr *error, void *data)
+static int link_take_error(struct sockaddr_nl *from, struct nlmsgerr *error, void *data)
 {
 	struct exchange *exchange = data;
 
@@ -88,23 +88,23 @@ static int take_error(struct sockaddr_nl *from, struct nlmsgerr *error, void *da
 }
 
 /* A dump during which something changed is good enough: what is looked for is ours. */
-static int take_interruption(struct nl_msg *message, void *data)
+static int link_take_interruption(struct nl_msg *message, void *data)
 {
 	return NL_OK;
 }
 
-static int receive(struct network *network, struct exchange *exchange)
+static int link_receive(struct network *network, struct exchange *exchange)
 {
 	struct nl_cb *callbacks = nl_cb_alloc(NL_CB_DEFAULT);
 	int r = 0;
 
 	if (!callbacks)
 		return -ENOMEM;
-	nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, take_message, exchange);
-	nl_cb_set(callbacks, NL_CB_ACK, NL_CB_CUSTOM, take_end, exchange);
-	nl_cb_set(callbacks, NL_CB_FINISH, NL_CB_CUSTOM, take_end, exchange);
-	nl_cb_set(callbacks, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interruption, exchange);
-	nl_cb_err(callbacks, NL_CB_CUSTOM, take_error, exchange);
+	nl_cb_set(callbacks, NL_CB_VALID, NL_CB_CUSTOM, link_take_message, exchange);
+	nl_cb_set(callbacks, NL_CB_ACK, NL_CB_CUSTOM, link_take_end, exchange);
+	nl_cb_set(callbacks, NL_CB_FINISH, NL_CB_CUSTOM, link_take_end, exchange);
+	nl_cb_set(callbacks, NL_CB_DUMP_INTR, NL_CB_CUSTOM, link_take_interruption, exchange);
+	nl_cb_err(callbacks, NL_CB_CUSTOM, link_take_error, exchange);
 	while (r >= 0 && !exchange->over)
 		r = nl_recvmsgs(network->socket, callbacks);
 	nl_cb_put(callbacks);
@@ -121,12 +121,12 @@ int network_exchange(struct network *network, struct nl_msg *message, network_me
 		return -ENOMEM;
 	r = nl_send_auto(network->socket, message);
 	nlmsg_free(message);
-	return r < 0 ? -EIO : receive(network, &exchange);
+	return r < 0 ? -EIO : link_receive(network, &exchange);
 }
 
 /* ---- Reading links ---- */
 
-static void copy_text(char *buffer, size_t size, const struct nlattr *attribute)
+static void link_copy_text(char *buffer, size_t size, const struct nlattr *attribute)
 {
 	if (attribute)
 		nla_strlcpy(buffer, attribute, size);
@@ -134,20 +134,20 @@ static void copy_text(char *buffer, size_t size, const struct nlattr *attribute)
 		buffer[0] = '\0';
 }
 
-static void read_info(struct network_link *link, struct nlattr *info)
+static void link_read_info(struct network_link *link, struct nlattr *info)
 {
 	struct nlattr *members[IFLA_INFO_MAX + 1], *bridge[IFLA_BR_MAX + 1];
 
 	if (!info || nla_parse_nested(members, IFLA_INFO_MAX, info, NULL) < 0)
 		return;
-	copy_text(link->kind, sizeof(link->kind), members[IFLA_INFO_KIND]);
+	link_copy_text(link->kind, sizeof(link->kind), members[IFLA_INFO_KIND]);
 	if (strcmp(link->kind, "bridge") == 0 && members[IFLA_INFO_DATA] &&
 	    nla_parse_nested(bridge, IFLA_BR_MAX, members[IFLA_INFO_DATA], NULL) >= 0 &&
 	    bridge[IFLA_BR_VLAN_FILTERING])
 		link->vlan_filtering = nla_get_u8(bridge[IFLA_BR_VLAN_FILTERING]) != 0;
 }
 
-static int read_link(struct nlmsghdr *header, struct network_link *ret_link)
+static int link_read_link(struct nlmsghdr *header, struct network_link *ret_link)
 {
 	const struct ifinfomsg *info = nlmsg_data(header);
 	struct nlattr *members[IFLA_MAX + 1];
@@ -155,8 +155,8 @@ static int read_link(struct nlmsghdr *header, struct network_link *ret_link)
 
 	if (nlmsg_parse(header, sizeof(*info), members, IFLA_MAX, NULL) < 0)
 		return -EBADMSG;
-	copy_text(link.name, sizeof(link.name), members[IFLA_IFNAME]);
-	copy_text(link.alias, sizeof(link.alias), members[IFLA_IFALIAS]);
+	link_copy_text(link.name, sizeof(link.name), members[IFLA_IFNAME]);
+	link_copy_text(link.alias, sizeof(link.alias), members[IFLA_IFALIAS]);
 	if (members[IFLA_MASTER])
 		link.master = (int)nla_get_u32(members[IFLA_MASTER]);
 	if (members[IFLA_MTU])
@@ -165,14 +165,14 @@ static int read_link(struct nlmsghdr *header, struct network_link *ret_link)
 			nla_len(members[IFLA_ADDRESS]) == (int)sizeof(link.mac);
 	if (link.ethernet)
 		memcpy(link.mac, nla_data(members[IFLA_ADDRESS]), sizeof(link.mac));
-	read_info(&link, members[IFLA_LINKINFO]);
+	link_read_info(&link, members[IFLA_LINKINFO]);
 	*ret_link = link;
 	return 0;
 }
 
-static int take_link(void *data, struct nlmsghdr *header)
+static int link_take_link(void *data, struct nlmsghdr *header)
 {
-	return header->nlmsg_type == RTM_NEWLINK ? read_link(header, data) : 0;
+	return header->nlmsg_type == RTM_NEWLINK ? link_read_link(header, data) : 0;
 }
 
 static struct nl_msg *link_request(int type, int flags, int index)
@@ -184,7 +184,8 @@ static struct nl_msg *link_request(int type, int flags, int index)
 
 int network_get_link(struct network *network, int index, struct network_link *ret_link)
 {
-	return network_exchange(network, link_request(RTM_GETLINK, 0, index), take_link, ret_link);
+	return network_exchange(network, link_request(RTM_GETLINK, 0, index), link_take_link,
+				ret_link);
 }
 
 int network_find_link(struct network *network, const char *name, struct network_link *ret_link)
@@ -196,7 +197,7 @@ int network_find_link(struct network *network, const char *name, struct network_
 	message = link_request(RTM_GETLINK, 0, 0);
 	if (message)
 		NLA_PUT_STRING(message, IFLA_IFNAME, name);
-	return network_exchange(network, message, take_link, ret_link);
+	return network_exchange(network, message, link_take_link, ret_link);
 nla_put_failure:
 	nlmsg_free(message);
 	return -ENOMEM;
@@ -207,7 +208,7 @@ struct each_link {
 	void *data;
 };
 
-static int take_each_link(void *data, struct nlmsghdr *header)
+static int link_take_each_link(void *data, struct nlmsghdr *header)
 {
 	struct each_link *each = data;
 	struct network_link link;
@@ -215,7 +216,7 @@ static int take_each_link(void *data, struct nlmsghdr *header)
 
 	if (header->nlmsg_type != RTM_NEWLINK)
 		return 0;
-	r = read_link(header, &link);
+	r = link_read_link(header, &link);
 	return r < 0 ? r : each->found(each->data, &link);
 }
 
@@ -224,13 +225,13 @@ int network_each_link(struct network *network,
 {
 	struct each_link each = { found, data };
 
-	return network_exchange(network, link_request(RTM_GETLINK, NLM_F_DUMP, 0), take_each_link,
-				&each);
+	return network_exchange(network, link_request(RTM_GETLINK, NLM_F_DUMP, 0),
+				link_take_each_link, &each);
 }
 
 /* ---- Making and changing links ---- */
 
-static int put_bridge(struct nl_msg *message, const struct network_bridge_options *options)
+static int link_put_bridge(struct nl_msg *message, const struct network_bridge_options *options)
 {
 	struct nlattr *info, *data;
 
@@ -263,7 +264,7 @@ int network_make_bridge(struct network *network, const char *name,
 	NLA_PUT_STRING(message, IFLA_IFNAME, name);
 	if (options->mac)
 		NLA_PUT(message, IFLA_ADDRESS, 6, options->mac);
-	if (put_bridge(message, options) < 0)
+	if (link_put_bridge(message, options) < 0)
 		goto nla_put_failure;
 	r = network_exchange(network, message, NULL, NULL);
 	/* A kernel without the feature does not know the attribute's meaning. */
@@ -279,8 +280,8 @@ int network_delete_link(struct network *network, int index)
 }
 
 /* Changes one attribute. */
-static int set_attribute(struct network *network, int index, int type, const void *value,
-			 size_t size)
+static int link_set_attribute(struct network *network, int index, int type, const void *value,
+			      size_t size)
 {
 	struct nl_msg *message = link_request(RTM_SETLINK, 0, index);
 
@@ -293,12 +294,12 @@ static int set_attribute(struct network *network, int index, int type, const voi
 
 int network_set_alias(struct network *network, int index, const char *alias)
 {
-	return set_attribute(network, index, IFLA_IFALIAS, alias, strlen(alias));
+	return link_set_attribute(network, index, IFLA_IFALIAS, alias, strlen(alias));
 }
 
 int network_set_mtu(struct network *network, int index, unsigned mtu)
 {
-	return set_attribute(network, index, IFLA_MTU, &mtu, sizeof(uint32_t));
+	return link_set_attribute(network, index, IFLA_MTU, &mtu, sizeof(uint32_t));
 }
 
 /* The kernel takes no notice of what is as it was. */
@@ -311,12 +312,12 @@ int network_fix_mtu(struct network *network, int index, unsigned mtu)
 
 int network_set_mac(struct network *network, int index, const uint8_t mac[static 6])
 {
-	return set_attribute(network, index, IFLA_ADDRESS, mac, 6);
+	return link_set_attribute(network, index, IFLA_ADDRESS, mac, 6);
 }
 
 int network_set_master(struct network *network, int index, int master)
 {
-	return set_attribute(network, index, IFLA_MASTER, &master, sizeof(uint32_t));
+	return link_set_attribute(network, index, IFLA_MASTER, &master, sizeof(uint32_t));
 }
 
 int network_set_up(struct network *network, int index, bool up)
@@ -351,8 +352,8 @@ nla_put_failure:
 
 /* ---- VLANs ---- */
 
-static int change_vlans(struct network *network, int type, int index, unsigned first, unsigned last,
-			uint16_t flags)
+static int link_change_vlans(struct network *network, int type, int index, unsigned first,
+			     unsigned last, uint16_t flags)
 {
 	struct ifinfomsg info = { .ifi_family = AF_BRIDGE, .ifi_index = index };
 	struct bridge_vlan_info begin = { .flags = flags, .vid = (uint16_t)first };
@@ -380,18 +381,18 @@ nla_put_failure:
 
 int network_add_vlans(struct network *network, int index, unsigned first, unsigned last)
 {
-	return change_vlans(network, RTM_SETLINK, index, first, last, 0);
+	return link_change_vlans(network, RTM_SETLINK, index, first, last, 0);
 }
 
 int network_add_untagged_vlan(struct network *network, int index, unsigned vlan)
 {
-	return change_vlans(network, RTM_SETLINK, index, vlan, vlan,
-			    BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
+	return link_change_vlans(network, RTM_SETLINK, index, vlan, vlan,
+				 BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
 }
 
 int network_delete_vlans(struct network *network, int index, unsigned first, unsigned last)
 {
-	return change_vlans(network, RTM_DELLINK, index, first, last, 0);
+	return link_change_vlans(network, RTM_DELLINK, index, first, last, 0);
 }
 
 /* ---- Other settings of a bridge's port ---- */

@@ -28,7 +28,7 @@ struct network_monitor {
 	void *data;
 };
 
-static int due(sd_event_source *source, uint64_t usec, void *data)
+static int monitor_due(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct network_monitor *monitor = data;
 
@@ -41,12 +41,12 @@ void network_monitor_again(struct network_monitor *monitor)
 {
 	if (!monitor->timer &&
 	    sd_event_add_time_relative(monitor->loop, &monitor->timer, CLOCK_MONOTONIC, DELAY, 0,
-				       due, monitor) < 0)
+				       monitor_due, monitor) < 0)
 		log_error("out of memory");
 }
 
 /* Ports of bridges are told of in the bridge's own family, too. */
-static int take_message(struct nl_msg *message, void *data)
+static int monitor_take_message(struct nl_msg *message, void *data)
 {
 	const struct ifinfomsg *info = nlmsg_data(nlmsg_hdr(message));
 
@@ -66,7 +66,7 @@ static int readable(sd_event_source *source, int fd, uint32_t events, void *data
 	return 0;
 }
 
-static int open_socket(struct network_monitor *monitor)
+static int monitor_open_socket(struct network_monitor *monitor)
 {
 	int r;
 
@@ -74,7 +74,8 @@ static int open_socket(struct network_monitor *monitor)
 	if (!monitor->socket)
 		return -ENOMEM;
 	nl_socket_disable_seq_check(monitor->socket);
-	r = nl_socket_modify_cb(monitor->socket, NL_CB_VALID, NL_CB_CUSTOM, take_message, monitor);
+	r = nl_socket_modify_cb(monitor->socket, NL_CB_VALID, NL_CB_CUSTOM, monitor_take_message,
+				monitor);
 	if (r == 0)
 		r = nl_connect(monitor->socket, NETLINK_ROUTE);
 	if (r == 0)
@@ -99,7 +100,7 @@ int network_monitor_new(sd_event *loop, void (*changed)(void *data), void *data,
 	monitor->loop = sd_event_ref(loop);
 	monitor->changed = changed;
 	monitor->data = data;
-	r = open_socket(monitor);
+	r = monitor_open_socket(monitor);
 	if (r < 0)
 		return r;
 	network_monitor_again(monitor);

@@ -14,20 +14,20 @@
 #define QUEUE_TIME  50           /* milliseconds of traffic that may wait */
 #define BURST_TIME  10           /* milliseconds of traffic that may leave at once */
 
-static uint32_t bytes_in(uint64_t rate, unsigned milliseconds)
+static uint32_t rate_bytes_in(uint64_t rate, unsigned milliseconds)
 {
 	uint64_t bytes = rate / 1000 * milliseconds;
 
 	return (uint32_t)(bytes > INT32_MAX ? INT32_MAX : bytes);
 }
 
-static int put_bucket(struct nl_msg *message, uint64_t rate)
+static int rate_put_bucket(struct nl_msg *message, uint64_t rate)
 {
-	uint32_t burst = MAX(bytes_in(rate, BURST_TIME), (uint32_t)BURST_LEAST);
+	uint32_t burst = MAX(rate_bytes_in(rate, BURST_TIME), (uint32_t)BURST_LEAST);
 	struct tc_tbf_qopt bucket = {
 		.rate = { .linklayer = 1, /* Ethernet: the kernel computes times itself */
 			  .rate = rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate },
-		.limit = burst + bytes_in(rate, QUEUE_TIME),
+		.limit = burst + rate_bytes_in(rate, QUEUE_TIME),
 	};
 	struct nlattr *options = nla_nest_start(message, TCA_OPTIONS);
 
@@ -42,14 +42,14 @@ nla_put_failure:
 	return -ENOMEM;
 }
 
-static int set_bucket(struct network *network, const struct tcmsg *header, uint64_t rate)
+static int rate_set_bucket(struct network *network, const struct tcmsg *header, uint64_t rate)
 {
 	struct nl_msg *message = network_request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, header,
 						 sizeof(*header));
 
 	if (!message)
 		return -ENOMEM;
-	if (nla_put_string(message, TCA_KIND, "tbf") < 0 || put_bucket(message, rate) < 0) {
+	if (nla_put_string(message, TCA_KIND, "tbf") < 0 || rate_put_bucket(message, rate) < 0) {
 		nlmsg_free(message);
 		return -ENOMEM;
 	}
@@ -64,7 +64,7 @@ int network_set_rate(struct network *network, int index, uint64_t bits)
 	int r;
 
 	if (bits > 0)
-		return set_bucket(network, &header, bits / 8);
+		return rate_set_bucket(network, &header, bits / 8);
 	r = network_exchange(network, network_request(RTM_DELQDISC, 0, &header, sizeof(header)),
 			     NULL, NULL);
 	/* There was none. */

@@ -52,20 +52,21 @@ static const struct setting inherited[] = {
 };
 
 /* Names of interfaces hold no slash. */
-static void write_path(const struct setting *setting, const char *interface,
-		       char path[static PATH_SIZE])
+static void sysctl_write_path(const struct setting *setting, const char *interface,
+			      char path[static PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "/proc/sys/net/%s/conf/%s/%s", setting->family, interface,
 		 setting->name);
 }
 
 /* Return: 0; -ENOENT: the kernel does not know the setting, or the link. */
-static int get(const struct setting *setting, const char *interface, char value[static VALUE_SIZE])
+static int sysctl_get(const struct setting *setting, const char *interface,
+		      char value[static VALUE_SIZE])
 {
 	char path[PATH_SIZE];
 	ssize_t size;
 
-	write_path(setting, interface, path);
+	sysctl_write_path(setting, interface, path);
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size = fd < 0 ? -1 : read(fd, value, VALUE_SIZE - 1);
 	if (size < 0)
@@ -75,36 +76,36 @@ static int get(const struct setting *setting, const char *interface, char value[
 	return 0;
 }
 
-static int set(const struct setting *setting, const char *interface, const char *value)
+static int sysctl_set(const struct setting *setting, const char *interface, const char *value)
 {
 	char path[PATH_SIZE], old[VALUE_SIZE];
 	int r;
 
-	r = get(setting, interface, old);
+	r = sysctl_get(setting, interface, old);
 	if (r < 0 || strcmp(old, value) == 0)
 		return r == -ENOENT ? 0 : r;
-	write_path(setting, interface, path);
+	sysctl_write_path(setting, interface, path);
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
 	return fd < 0 || write(fd, value, strlen(value)) < 0 ? -errno : 0;
 }
 
-static int set_all(const struct setting *settings, size_t count, const char *interface)
+static int sysctl_set_all(const struct setting *settings, size_t count, const char *interface)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = set(&settings[i], interface, settings[i].value);
+		r = sysctl_set(&settings[i], interface, settings[i].value);
 	return r;
 }
 
 int network_refuse_routers(const char *interface)
 {
-	return set_all(without_routers, ARRAY_SIZE(without_routers), interface);
+	return sysctl_set_all(without_routers, ARRAY_SIZE(without_routers), interface);
 }
 
 int network_refuse_ipv6(const char *interface)
 {
-	return set_all(without_ipv6, ARRAY_SIZE(without_ipv6), interface);
+	return sysctl_set_all(without_ipv6, ARRAY_SIZE(without_ipv6), interface);
 }
 
 int network_copy_sysctls(const char *from, const char *to)
@@ -113,9 +114,9 @@ int network_copy_sysctls(const char *from, const char *to)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(inherited); i++) {
-		r = get(&inherited[i], from, value);
+		r = sysctl_get(&inherited[i], from, value);
 		if (r == 0)
-			r = set(&inherited[i], to, value);
+			r = sysctl_set(&inherited[i], to, value);
 		else if (r == -ENOENT)
 			r = 0;
 	}

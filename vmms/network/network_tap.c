@@ -13,7 +13,7 @@
 
 #define NAME_PATTERN "vmtap-%d" /* the kernel puts in the first free number */
 
-static int open_queue(struct ifreq *request)
+static int tap_open_queue(struct ifreq *request)
 {
 	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
@@ -30,7 +30,7 @@ int network_tap_open(unsigned queues, char ret_name[static IFNAMSIZ], int *ret_f
 
 	strcpy(request.ifr_name, NAME_PATTERN);
 	for (unsigned i = 0; i < queues; i++) {
-		fd = open_queue(&request);
+		fd = tap_open_queue(&request);
 		if (fd < 0) {
 			while (i > 0)
 				close(ret_fds[--i]);

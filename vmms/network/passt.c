@@ -34,7 +34,7 @@ struct passt {
 
 /* ---- Its output ---- */
 
-static void line_end(struct passt *passt)
+static void passt_line_end(struct passt *passt)
 {
 	if (passt->line_size > 0)
 		text_repair(passt->words, sizeof(passt->words), passt->line, passt->line_size);
@@ -42,7 +42,7 @@ static void line_end(struct passt *passt)
 }
 
 /* Return: false when there is nothing left to read. */
-static bool read_output(struct passt *passt)
+static bool passt_read_output(struct passt *passt)
 {
 	char buffer[512];
 	ssize_t size = read(passt->output, buffer, sizeof(buffer));
@@ -51,34 +51,34 @@ static bool read_output(struct passt *passt)
 		return true;
 	for (ssize_t i = 0; i < size; i++) {
 		if (buffer[i] == '\n')
-			line_end(passt);
+			passt_line_end(passt);
 		else if (passt->line_size < sizeof(passt->line))
 			passt->line[passt->line_size++] = buffer[i];
 	}
 	return size > 0;
 }
 
-static int output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int passt_output_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct passt *passt = data;
 
-	if (!read_output(passt) && events & EPOLLHUP)
+	if (!passt_read_output(passt) && events & EPOLLHUP)
 		sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	return 0;
 }
 
 /* ---- Its end ---- */
 
-static int process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
+static int passt_process_ended(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct passt *passt = data;
 	char words[PASST_WORDS_MAX];
 	siginfo_t info = { 0 };
 	bool known;
 
-	while (passt->output >= 0 && read_output(passt))
+	while (passt->output >= 0 && passt_read_output(passt))
 		;
-	line_end(passt);
+	passt_line_end(passt);
 	/* Only a child's end can be asked for. */
 	known = waitid(P_PIDFD, (id_t)passt->pidfd, &info, WEXITED | WNOHANG) == 0;
 	passt->process.pid = 0;
@@ -106,40 +106,40 @@ struct command_line {
 	char ports[DEFINITION_FORWARDS_MAX][DEFINITION_FORWARD_TEXT_SIZE];
 };
 
-static void add(struct command_line *line, const char *argument)
+static void passt_add(struct command_line *line, const char *argument)
 {
 	line->arguments[line->count++] = argument;
 }
 
-static void add_pair(struct command_line *line, const char *option, const char *value)
+static void passt_add_pair(struct command_line *line, const char *option, const char *value)
 {
-	add(line, option);
-	add(line, value);
+	passt_add(line, option);
+	passt_add(line, value);
 }
 
 /* By number: it looks nobody up, which Debian's AppArmor profile for it does not let it. */
-static void add_user(struct command_line *line, uid_t user)
+static void passt_add_user(struct command_line *line, uid_t user)
 {
 	if (geteuid() != 0)
 		return;
 	snprintf(line->user, sizeof(line->user), "%1$u:%1$u", user > 0 ? user : NOBODY);
-	add_pair(line, "--runas", line->user);
+	passt_add_pair(line, "--runas", line->user);
 }
 
 /*
  * The guest's router would else be the host, with all that listens on its loopback alone. Where the
  * host asks a resolver there, the guest is told which ones that asks.
  */
-static void add_walls(struct command_line *line)
+static void passt_add_walls(struct command_line *line)
 {
 	size_t count = resolvers_find(line->resolvers, RESOLVERS_MAX);
 
-	add(line, "--no-map-gw");
+	passt_add(line, "--no-map-gw");
 	for (size_t i = 0; i < count; i++)
-		add_pair(line, "--dns", line->resolvers[i]);
+		passt_add_pair(line, "--dns", line->resolvers[i]);
 }
 
-static void make_command_line(const struct passt_config *config, struct command_line *line)
+static void passt_make_command_line(const struct passt_config *config, struct command_line *line)
 {
 	const struct definition_adapter *adapter = config->adapter;
 	const char *const fixed[] = { config->program, "--foreground", "--stderr",
@@ -149,17 +149,17 @@ static void make_command_line(const struct passt_config *config, struct command_
 	snprintf(line->mtu, sizeof(line->mtu), "%u", adapter->mtu);
 	memcpy(line->arguments, fixed, sizeof(fixed));
 	line->count = ARRAY_SIZE(fixed);
-	add_user(line, config->user);
+	passt_add_user(line, config->user);
 	if (!adapter->host_loopback)
-		add_walls(line);
+		passt_add_walls(line);
 	for (unsigned i = 0; i < adapter->forward_count; i++) {
-		add(line, definition_forward_option(&adapter->forwards[i], line->ports[i]));
-		add(line, line->ports[i]);
+		passt_add(line, definition_forward_option(&adapter->forwards[i], line->ports[i]));
+		passt_add(line, line->ports[i]);
 	}
 	line->arguments[line->count] = NULL;
 }
 
-static int run_program(struct passt *passt, int socket, int output)
+static int passt_run_program(struct passt *passt, int socket, int output)
 {
 	struct command_line line;
 	/* Not our working directory, which it may not enter with what privilege it keeps. */
@@ -173,7 +173,7 @@ static int run_program(struct passt *passt, int socket, int output)
 	pid_t pid;
 	int r;
 
-	make_command_line(&passt->config, &line);
+	passt_make_command_line(&passt->config, &line);
 	r = spawn_program(&spawn, &pid, &passt->pidfd);
 	if (r < 0)
 		return r;
@@ -185,19 +185,19 @@ static int run_program(struct passt *passt, int socket, int output)
 
 /* ---- Life ---- */
 
-static int watch_output(struct passt *passt)
+static int passt_watch_output(struct passt *passt)
 {
 	int r;
 
 	r = sd_event_add_io(passt->loop, &passt->output_source, passt->output, EPOLLIN,
-			    output_ready, passt);
+			    passt_output_ready, passt);
 	return r < 0 ? r : sd_event_source_set_ratelimit(passt->output_source, 1000000, 100);
 }
 
-static int watch_process(struct passt *passt)
+static int passt_watch_process(struct passt *passt)
 {
 	return sd_event_add_io(passt->loop, &passt->pidfd_source, passt->pidfd, EPOLLIN,
-			       process_ended, passt);
+			       passt_process_ended, passt);
 }
 
 int passt_start(sd_event *loop, const struct passt_config *config, struct passt **ret_passt,
@@ -225,12 +225,12 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 	socket_refuse_files(ours);
 	socket_refuse_files(theirs);
 	socket_make_room(theirs, SOCKET_PASST_ROOM);
-	r = run_program(passt, theirs, far_output);
+	r = passt_run_program(passt, theirs, far_output);
 	passt->config.profile = NULL;
 	if (r == 0)
-		r = watch_output(passt);
+		r = passt_watch_output(passt);
 	if (r == 0)
-		r = watch_process(passt);
+		r = passt_watch_process(passt);
 	if (r < 0)
 		return r;
 	passt->config.adapter = NULL;
@@ -252,7 +252,7 @@ int passt_adopt(sd_event *loop, const struct passt_config *config, const struct 
 	};
 	r = process_open(process, &passt->pidfd);
 	if (r == 0)
-		r = watch_process(passt);
+		r = passt_watch_process(passt);
 	if (r < 0)
 		return r;
 	passt->process = *process;

@@ -14,7 +14,7 @@
 
 #define LINES_MAX 1000
 
-static bool is_loopback(int family, const void *address)
+static bool resolvers_is_loopback(int family, const void *address)
 {
 	if (family == AF_INET)
 		return ntohl(((const struct in_addr *)address)->s_addr) >> 24 == IN_LOOPBACKNET;
@@ -22,7 +22,8 @@ static bool is_loopback(int family, const void *address)
 }
 
 /* One without a zone, which would be the host's. Return: whether it is an address. */
-static bool read_line(const char *line, char text[static INET6_ADDRSTRLEN], bool *ret_loopback)
+static bool resolvers_read_line(const char *line, char text[static INET6_ADDRSTRLEN],
+				bool *ret_loopback)
 {
 	struct in6_addr address;
 	int family;
@@ -32,13 +33,13 @@ static bool read_line(const char *line, char text[static INET6_ADDRSTRLEN], bool
 	family = strchr(text, ':') ? AF_INET6 : AF_INET;
 	if (inet_pton(family, text, &address) != 1)
 		return false;
-	*ret_loopback = is_loopback(family, &address);
+	*ret_loopback = resolvers_is_loopback(family, &address);
 	return true;
 }
 
 /* Those that are not on the loopback; *ret_all: all that there are. */
-static size_t read_file(const char *path, char addresses[][INET6_ADDRSTRLEN], size_t max,
-			size_t *ret_all)
+static size_t resolvers_read_file(const char *path, char addresses[][INET6_ADDRSTRLEN], size_t max,
+				  size_t *ret_all)
 {
 	FILE *file = fopen(path, "re");
 	char line[256], text[INET6_ADDRSTRLEN];
@@ -49,7 +50,7 @@ static size_t read_file(const char *path, char addresses[][INET6_ADDRSTRLEN], si
 	if (!file)
 		return 0;
 	for (unsigned i = 0; i < LINES_MAX && fgets(line, sizeof(line), file); i++) {
-		if (!read_line(line, text, &loopback))
+		if (!resolvers_read_line(line, text, &loopback))
 			continue;
 		++*ret_all;
 		if (!loopback && count < max)
@@ -64,9 +65,9 @@ size_t resolvers_find_in(const char *own, const char *upstream, char addresses[]
 {
 	size_t all;
 
-	if (read_file(own, addresses, max, &all) > 0 || all == 0)
+	if (resolvers_read_file(own, addresses, max, &all) > 0 || all == 0)
 		return 0;
-	return read_file(upstream, addresses, max, &all);
+	return resolvers_read_file(upstream, addresses, max, &all);
 }
 
 size_t resolvers_find(char addresses[][INET6_ADDRSTRLEN], size_t max)

@@ -84,8 +84,8 @@ bool vswitch_alias_is_of_a_switch(const char *text)
 /* ---- Ports ---- */
 
 /* Frames for its own address a bridge gives to the host. */
-static int check_mac(const struct vswitch *vswitch, const struct definition_adapter *adapter,
-		     struct failure *failure)
+static int vswitch_check_mac(const struct vswitch *vswitch,
+			     const struct definition_adapter *adapter, struct failure *failure)
 {
 	if (memcmp(adapter->mac, vswitch->bridge.mac, sizeof(adapter->mac)) != 0)
 		return 0;
@@ -100,7 +100,7 @@ int vswitch_check_adapter(const struct vswitch *vswitch, const struct definition
 {
 	int r;
 
-	r = check_mac(vswitch, adapter, failure);
+	r = vswitch_check_mac(vswitch, adapter, failure);
 	if (r < 0 || adapter->vlan.mode == DEFINITION_VLAN_NONE || vswitch->bridge.vlan_filtering)
 		return r;
 	if (vswitch->definition->bridge)
@@ -118,7 +118,7 @@ int vswitch_check_adapter(const struct vswitch *vswitch, const struct definition
 		adapter->name);
 }
 
-static int set_trunk(struct network *network, int port, const struct definition_vlan *vlan)
+static int vswitch_set_trunk(struct network *network, int port, const struct definition_vlan *vlan)
 {
 	int r = 0;
 
@@ -129,7 +129,7 @@ static int set_trunk(struct network *network, int port, const struct definition_
 	return r;
 }
 
-static int set_vlan(struct network *network, int port, const struct definition_vlan *vlan)
+static int vswitch_set_vlan(struct network *network, int port, const struct definition_vlan *vlan)
 {
 	int r;
 
@@ -137,13 +137,13 @@ static int set_vlan(struct network *network, int port, const struct definition_v
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (vlan->mode == DEFINITION_VLAN_TRUNK)
-		return set_trunk(network, port, vlan);
+		return vswitch_set_trunk(network, port, vlan);
 	return network_add_untagged_vlan(
 		network, port, vlan->mode == DEFINITION_VLAN_ACCESS ? vlan->access : UNTAGGED);
 }
 
-static int set_guard(struct vswitch *vswitch, const struct network_link *port,
-		     const struct definition_adapter *adapter, struct failure *failure)
+static int vswitch_set_guard(struct vswitch *vswitch, const struct network_link *port,
+			     const struct definition_adapter *adapter, struct failure *failure)
 {
 	struct network_guard *guard;
 	int r;
@@ -162,19 +162,19 @@ static int set_guard(struct vswitch *vswitch, const struct network_link *port,
 }
 
 /* Taps may pass the largest frames that a guest can be set to, unless there is a network behind. */
-static unsigned port_mtu(const struct vswitch *vswitch)
+static unsigned vswitch_port_mtu(const struct vswitch *vswitch)
 {
 	return vswitch->definition->type == VSWITCH_EXTERNAL ? vswitch->bridge.mtu
 							     : DEFINITION_MTU_MAX;
 }
 
-static int join(struct vswitch *vswitch, const struct network_link *port,
-		const struct definition_adapter *adapter)
+static int vswitch_join(struct vswitch *vswitch, const struct network_link *port,
+			const struct definition_adapter *adapter)
 {
 	struct network *network = vswitch->switches->network;
 	int bridge = vswitch->bridge.index, r;
 
-	r = network_set_mtu(network, port->index, port_mtu(vswitch));
+	r = network_set_mtu(network, port->index, vswitch_port_mtu(vswitch));
 	if (r == 0)
 		r = network_set_no_link_local(network, port->index);
 	if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
@@ -184,7 +184,7 @@ static int join(struct vswitch *vswitch, const struct network_link *port,
 	/* Without a VLAN of its own it has what the administrator's bridge gives its ports. */
 	if (r == 0 && vswitch->bridge.vlan_filtering &&
 	    (!vswitch->definition->bridge || adapter->vlan.mode != DEFINITION_VLAN_NONE))
-		r = set_vlan(network, port->index, &adapter->vlan);
+		r = vswitch_set_vlan(network, port->index, &adapter->vlan);
 	if (r == 0)
 		r = network_set_isolated(network, port->index, adapter->isolated);
 	if (r == -EOPNOTSUPP && !adapter->isolated)
@@ -202,10 +202,10 @@ int vswitch_connect(struct vswitch *vswitch, const struct network_link *port,
 	r = vswitch_check_adapter(vswitch, adapter, failure);
 	/* The guards are there before the first frame is. */
 	if (r == 0)
-		r = set_guard(vswitch, port, adapter, failure);
+		r = vswitch_set_guard(vswitch, port, adapter, failure);
 	if (r < 0)
 		return r;
-	r = join(vswitch, port, adapter);
+	r = vswitch_join(vswitch, port, adapter);
 	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "adapter '%s' cannot be connected to switch '%s': %s",
 				   adapter->name, vswitch->definition->name, strerror(-r))

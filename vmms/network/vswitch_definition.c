@@ -13,7 +13,7 @@ const char *const vswitch_type_names[] = { "private", "internal", "external", NU
 
 /* ---- What texts may look like ---- */
 
-static bool interface_is_valid(const char *name)
+static bool definition_interface_is_valid(const char *name)
 {
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return false;
@@ -30,14 +30,14 @@ static const struct json_text_rule name_rule = {
 	"be \"default\" or \"none\"",
 };
 static const struct json_text_rule interface_rule = {
-	interface_is_valid,
+	definition_interface_is_valid,
 	"must be the name of a network interface",
 };
 
 /* ---- Reading ---- */
 
-static int read_address(struct json_reader *reader, struct json_object *element,
-			struct vswitch_definition *definition)
+static int definition_read_address(struct json_reader *reader, struct json_object *element,
+				   struct vswitch_definition *definition)
 {
 	__typeof__(definition->addresses[0]) *next =
 		&definition->addresses[definition->address_count];
@@ -58,8 +58,8 @@ static int read_address(struct json_reader *reader, struct json_object *element,
 	return 0;
 }
 
-static int read_addresses(struct json_reader *reader, const struct json_key *key,
-			  struct json_object *value, void *target)
+static int definition_read_addresses(struct json_reader *reader, const struct json_key *key,
+				     struct json_object *value, void *target)
 {
 	size_t mark;
 	int r;
@@ -72,7 +72,7 @@ static int read_addresses(struct json_reader *reader, const struct json_key *key
 				   json_object_array_length(value), VSWITCH_ADDRESSES_MAX);
 	for (size_t i = 0; i < json_object_array_length(value); i++) {
 		mark = json_enter_index(reader, i);
-		r = read_address(reader, json_object_array_get_idx(value, i), target);
+		r = definition_read_address(reader, json_object_array_get_idx(value, i), target);
 		if (r < 0)
 			return r;
 		json_leave(reader, mark);
@@ -113,7 +113,7 @@ static const struct json_key keys[] = {
 	  .minimum = 1,
 	  .maximum = IFNAMSIZ - 1,
 	  .detail = &interface_rule },
-	{ .name = "addresses", .read = read_addresses },
+	{ .name = "addresses", .read = definition_read_addresses },
 	{ .name = "mtu",
 	  .read = json_read_unsigned,
 	  .offset = MEMBER(mtu),
@@ -133,8 +133,8 @@ static const struct {
 	{ "mtu", VSWITCH_INTERNAL, "goes with the type \"internal\" alone" },
 };
 
-static int check(struct json_reader *reader, struct json_object *object,
-		 const struct vswitch_definition *definition)
+static int definition_check(struct json_reader *reader, struct json_object *object,
+			    const struct vswitch_definition *definition)
 {
 	struct json_object *value;
 
@@ -170,7 +170,7 @@ int vswitch_definition_parse(const char *text, size_t size,
 	r = json_read_text(text, size, VSWITCH_SIZE_MAX, keys, ARRAY_SIZE(keys), definition, &tree,
 			   ret_error);
 	if (r == 0)
-		r = check(&reader, tree, definition);
+		r = definition_check(&reader, tree, definition);
 	if (r < 0)
 		return r;
 	*ret_definition = TAKE_PTR(definition);
@@ -203,7 +203,7 @@ void vswitch_definition_free(struct vswitch_definition *definition)
 
 /* ---- Writing ---- */
 
-static struct json_object *addresses_to_json(const struct vswitch_definition *definition)
+static struct json_object *definition_addresses_to_json(const struct vswitch_definition *definition)
 {
 	struct json_object *addresses = json_object_new_array();
 
@@ -229,7 +229,7 @@ struct json_object *vswitch_definition_to_json(const struct vswitch_definition *
 	if (definition->interface)
 		json_add(&object, "interface", json_object_new_string(definition->interface));
 	if (definition->type == VSWITCH_INTERNAL)
-		json_add(&object, "addresses", addresses_to_json(definition));
+		json_add(&object, "addresses", definition_addresses_to_json(definition));
 	if (definition->mtu > 0)
 		json_add(&object, "mtu", json_object_new_int64(definition->mtu));
 	return object;

@@ -17,8 +17,8 @@
 
 /* ---- Whether it may be taken ---- */
 
-static int check_owner(struct vswitch *vswitch, const struct network_link *link,
-		       struct failure *failure)
+static int outside_check_owner(struct vswitch *vswitch, const struct network_link *link,
+			       struct failure *failure)
 {
 	const struct interface_owner *owner = interface_owner_find("", link->name, link->index);
 	char steps[512];
@@ -32,8 +32,8 @@ static int check_owner(struct vswitch *vswitch, const struct network_link *link,
 			   vswitch->definition->name, link->name, owner->name, steps);
 }
 
-static int check_default_route(struct vswitch *vswitch, const struct network_link *link,
-			       struct failure *failure)
+static int outside_check_default_route(struct vswitch *vswitch, const struct network_link *link,
+				       struct failure *failure)
 {
 	unsigned count = 0;
 	int r;
@@ -51,8 +51,8 @@ static int check_default_route(struct vswitch *vswitch, const struct network_lin
 }
 
 /* Rules go by the name of the link that packets come and go by, which is the bridge's then. */
-static int check_rules(struct vswitch *vswitch, const struct network_link *link,
-		       struct failure *failure)
+static int outside_check_rules(struct vswitch *vswitch, const struct network_link *link,
+			       struct failure *failure)
 {
 	bool found = false;
 	int r;
@@ -69,8 +69,8 @@ static int check_rules(struct vswitch *vswitch, const struct network_link *link,
 			   vswitch->definition->name, link->name);
 }
 
-static int check_leases(struct vswitch *vswitch, const struct network_link *link,
-			struct failure *failure)
+static int outside_check_leases(struct vswitch *vswitch, const struct network_link *link,
+				struct failure *failure)
 {
 	unsigned count = 0;
 	int r;
@@ -87,19 +87,19 @@ static int check_leases(struct vswitch *vswitch, const struct network_link *link
 			   vswitch->definition->name, link->name);
 }
 
-static int check_traffic(struct vswitch *vswitch, const struct network_link *link,
-			 struct failure *failure)
+static int outside_check_traffic(struct vswitch *vswitch, const struct network_link *link,
+				 struct failure *failure)
 {
 	int r;
 
-	r = check_default_route(vswitch, link, failure);
+	r = outside_check_default_route(vswitch, link, failure);
 	if (r == 0)
-		r = check_rules(vswitch, link, failure);
-	return r == 0 ? check_leases(vswitch, link, failure) : r;
+		r = outside_check_rules(vswitch, link, failure);
+	return r == 0 ? outside_check_leases(vswitch, link, failure) : r;
 }
 
-static int check_interface(struct vswitch *vswitch, const struct network_link *link, bool force,
-			   struct failure *failure)
+static int outside_check_interface(struct vswitch *vswitch, const struct network_link *link,
+				   bool force, struct failure *failure)
 {
 	int r;
 
@@ -115,20 +115,20 @@ static int check_interface(struct vswitch *vswitch, const struct network_link *l
 				   "switch '%s' cannot take interface %s, which is part of another "
 				   "bridge or bond already",
 				   vswitch->definition->name, link->name);
-	r = check_owner(vswitch, link, failure);
-	return r < 0 || force ? r : check_traffic(vswitch, link, failure);
+	r = outside_check_owner(vswitch, link, failure);
+	return r < 0 || force ? r : outside_check_traffic(vswitch, link, failure);
 }
 
 /* ---- Taking ---- */
 
 /* Every VLAN of the network outside is one of the switch. */
-static int pass_all_vlans(struct network *network, int port)
+static int outside_pass_all_vlans(struct network *network, int port)
 {
 	return network_add_vlans(network, port, 2, DEFINITION_VLAN_MAX);
 }
 
-static int make_port(struct network *network, const struct network_link *link,
-		     const struct network_link *bridge)
+static int outside_make_port(struct network *network, const struct network_link *link,
+			     const struct network_link *bridge)
 {
 	int r;
 
@@ -138,21 +138,21 @@ static int make_port(struct network *network, const struct network_link *link,
 	if (r == 0)
 		r = network_fix_mtu(network, bridge->index, link->mtu);
 	if (r == 0 && bridge->vlan_filtering)
-		r = pass_all_vlans(network, link->index);
+		r = outside_pass_all_vlans(network, link->index);
 	if (r == 0)
 		r = network_set_up(network, link->index, true);
 	fault_point(FAULT_BRIDGE_TOOK_INTERFACE);
 	return r;
 }
 
-static int take_interface(struct vswitch *vswitch, const struct network_link *link,
-			  const struct network_link *bridge, struct failure *failure)
+static int outside_take_interface(struct vswitch *vswitch, const struct network_link *link,
+				  const struct network_link *bridge, struct failure *failure)
 {
 	struct network *network = vswitch->switches->network;
 	const char *what = "it cannot be part of a bridge";
 	int r;
 
-	r = make_port(network, link, bridge);
+	r = outside_make_port(network, link, bridge);
 	if (r == 0) {
 		what = "its addresses and routes cannot be moved";
 		r = network_move_addresses(network, link->index, bridge->index);
@@ -169,8 +169,8 @@ static int take_interface(struct vswitch *vswitch, const struct network_link *li
 }
 
 /* A bridge that there was before stays, with what is connected to it. */
-static void give_back(struct vswitch *vswitch, const struct network_link *link,
-		      const struct network_link *bridge)
+static void outside_give_back(struct vswitch *vswitch, const struct network_link *link,
+			      const struct network_link *bridge)
 {
 	struct network *network = vswitch->switches->network;
 	int r;
@@ -185,8 +185,9 @@ static void give_back(struct vswitch *vswitch, const struct network_link *link,
 }
 
 /* The bridge has the interface's settings before it is up. One that was taken before has them. */
-static int make_outside(struct vswitch *vswitch, const struct network_link *link, bool resumed,
-			struct network_link *ret_bridge, struct failure *failure)
+static int outside_make_outside(struct vswitch *vswitch, const struct network_link *link,
+				bool resumed, struct network_link *ret_bridge,
+				struct failure *failure)
 {
 	struct network_link bridge;
 	int r;
@@ -196,7 +197,7 @@ static int make_outside(struct vswitch *vswitch, const struct network_link *link
 		return r;
 	r = resumed ? 0 : network_copy_sysctls(link->name, bridge.name);
 	if (r < 0) {
-		give_back(vswitch, link, &bridge);
+		outside_give_back(vswitch, link, &bridge);
 		return vswitch_cannot(vswitch,
 				      "give its bridge the settings (sysctl) of the interface", r,
 				      failure);
@@ -219,14 +220,14 @@ int vswitch_bring_up_outside(struct vswitch *vswitch, bool force, struct failure
 				   "'ip link' shows which there are",
 				   vswitch->definition->name, name, strerror(-r));
 	resumed = vswitch_find_bridge(vswitch, &bridge) == 0 && link.master == bridge.index;
-	r = resumed ? 0 : check_interface(vswitch, &link, force, failure);
+	r = resumed ? 0 : outside_check_interface(vswitch, &link, force, failure);
 	if (r == 0)
-		r = make_outside(vswitch, &link, resumed, &bridge, failure);
+		r = outside_make_outside(vswitch, &link, resumed, &bridge, failure);
 	if (r < 0)
 		return r;
-	r = take_interface(vswitch, &link, &bridge, failure);
+	r = outside_take_interface(vswitch, &link, &bridge, failure);
 	if (r < 0) {
-		give_back(vswitch, &link, &bridge);
+		outside_give_back(vswitch, &link, &bridge);
 		return r;
 	}
 	bridge.mtu = link.mtu;
@@ -242,7 +243,7 @@ struct port_search {
 };
 
 /* A bridge has its address of the interface that it was made for, whatever that is called now. */
-static int match_port(void *data, const struct network_link *link)
+static int outside_match_port(void *data, const struct network_link *link)
 {
 	struct port_search *search = data;
 
@@ -261,15 +262,15 @@ int vswitch_find_taken(struct network *network, const struct network_link *bridg
 	r = network_find_link(network, interface, &search.found);
 	if (r < 0 || search.found.master != bridge->index) {
 		search.found = (struct network_link){ 0 };
-		r = network_each_link(network, match_port, &search);
+		r = network_each_link(network, outside_match_port, &search);
 	}
 	*ret_port = search.found;
 	return r;
 }
 
 /* A daemon that was killed just then, or somebody by hand, let it leave without its addresses. */
-static bool has_left(struct network *network, const struct network_link *bridge,
-		     const char *interface, struct network_link *ret_port)
+static bool outside_has_left(struct network *network, const struct network_link *bridge,
+			     const char *interface, struct network_link *ret_port)
 {
 	return network_find_link(network, interface, ret_port) == 0 && ret_port->master == 0 &&
 	       memcmp(ret_port->mac, bridge->mac, sizeof(bridge->mac)) == 0;
@@ -284,7 +285,7 @@ int vswitch_release(struct network *network, const struct network_link *bridge,
 	if (interface[0] == '\0')
 		return 0;
 	r = vswitch_find_taken(network, bridge, interface, &port);
-	if (r < 0 || (port.index == 0 && !has_left(network, bridge, interface, &port)))
+	if (r < 0 || (port.index == 0 && !outside_has_left(network, bridge, interface, &port)))
 		return r;
 	/* First the port leaves: routes by gateways are checked against what is reachable. */
 	r = network_set_master(network, port.index, 0);

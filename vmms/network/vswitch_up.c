@@ -29,7 +29,7 @@ int vswitch_cannot(const struct vswitch *vswitch, const char *what, int error,
 
 /* ---- The bridge ---- */
 
-static void bridge_name(const struct vswitch *vswitch, char name[static IFNAMSIZ])
+static void up_bridge_name(const struct vswitch *vswitch, char name[static IFNAMSIZ])
 {
 	char uuid[GUID_TEXT_SIZE];
 
@@ -37,7 +37,7 @@ static void bridge_name(const struct vswitch *vswitch, char name[static IFNAMSIZ
 	snprintf(name, IFNAMSIZ, NAME_PREFIX "%.8s", uuid);
 }
 
-static int make_bridge(struct network *network, const char *name, const uint8_t *mac)
+static int up_make_bridge(struct network *network, const char *name, const uint8_t *mac)
 {
 	struct network_bridge_options options = { .mac = mac, .vlan_filtering = true };
 	int r;
@@ -63,7 +63,7 @@ struct own_search {
 	struct network_link found;
 };
 
-static int match_own(void *data, const struct network_link *link)
+static int up_match_own(void *data, const struct network_link *link)
 {
 	struct own_search *search = data;
 
@@ -77,7 +77,7 @@ int vswitch_find_bridge(const struct vswitch *vswitch, struct network_link *ret_
 	struct own_search search = { .vswitch = vswitch };
 	int r;
 
-	r = network_each_link(vswitch->switches->network, match_own, &search);
+	r = network_each_link(vswitch->switches->network, up_match_own, &search);
 	if (r < 0)
 		return r;
 	if (search.found.index == 0)
@@ -87,29 +87,29 @@ int vswitch_find_bridge(const struct vswitch *vswitch, struct network_link *ret_
 }
 
 /* Made just now, or by a daemon that was killed before it had named it. */
-static bool is_unnamed(const struct network_link *link, const uint8_t *mac)
+static bool up_is_unnamed(const struct network_link *link, const uint8_t *mac)
 {
 	return strcmp(link->kind, "bridge") == 0 && link->alias[0] == '\0' &&
 	       !(link->flags & IFF_UP) && memcmp(link->mac, mac, sizeof(link->mac)) == 0;
 }
 
-static int make_own_bridge(struct vswitch *vswitch, const uint8_t *mac,
-			   struct network_link *ret_bridge, struct failure *failure)
+static int up_make_own_bridge(struct vswitch *vswitch, const uint8_t *mac,
+			      struct network_link *ret_bridge, struct failure *failure)
 {
 	struct network *network = vswitch->switches->network;
 	struct network_link bridge;
 	char name[IFNAMSIZ];
 	int r;
 
-	bridge_name(vswitch, name);
-	r = make_bridge(network, name, mac);
+	up_bridge_name(vswitch, name);
+	r = up_make_bridge(network, name, mac);
 	if (r < 0 && r != -EEXIST)
 		return vswitch_cannot(vswitch, "make a bridge", r, failure);
 	fault_point(FAULT_BRIDGE_MADE);
 	r = network_find_link(network, name, &bridge);
 	if (r < 0)
 		return vswitch_cannot(vswitch, "find its bridge", r, failure);
-	if (!is_unnamed(&bridge, mac))
+	if (!up_is_unnamed(&bridge, mac))
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "switch '%s': there is an interface %s that is not vmms's; "
 				   "rename it, or make the switch again",
@@ -128,7 +128,7 @@ int vswitch_have_bridge(struct vswitch *vswitch, const uint8_t *mac,
 	int r;
 
 	if (vswitch_find_bridge(vswitch, &bridge) < 0) {
-		r = make_own_bridge(vswitch, mac, &bridge, failure);
+		r = up_make_own_bridge(vswitch, mac, &bridge, failure);
 		if (r < 0)
 			return r;
 	}
@@ -146,8 +146,8 @@ int vswitch_have_bridge(struct vswitch *vswitch, const uint8_t *mac,
 
 /* ---- Private and internal ---- */
 
-static int add_addresses(struct vswitch *vswitch, const struct vswitch_definition *wanted,
-			 struct failure *failure)
+static int up_add_addresses(struct vswitch *vswitch, const struct vswitch_definition *wanted,
+			    struct failure *failure)
 {
 	int r;
 
@@ -160,7 +160,7 @@ static int add_addresses(struct vswitch *vswitch, const struct vswitch_definitio
 	return 0;
 }
 
-static bool has_address(const struct vswitch_definition *definition, const char *text)
+static bool up_has_address(const struct vswitch_definition *definition, const char *text)
 {
 	for (size_t i = 0; i < definition->address_count; i++) {
 		if (strcmp(definition->addresses[i].text, text) == 0)
@@ -177,7 +177,7 @@ int vswitch_set_addresses(struct vswitch *vswitch, const struct vswitch_definiti
 	int r;
 
 	for (size_t i = 0; i < old->address_count; i++) {
-		if (has_address(definition, old->addresses[i].text))
+		if (up_has_address(definition, old->addresses[i].text))
 			continue;
 		r = network_delete_address(network, vswitch->bridge.index,
 					   &old->addresses[i].address);
@@ -187,11 +187,11 @@ int vswitch_set_addresses(struct vswitch *vswitch, const struct vswitch_definiti
 	r = network_fix_mtu(network, vswitch->bridge.index,
 			    definition->mtu > 0 ? definition->mtu : INTERNAL_MTU);
 	return r < 0 ? vswitch_cannot(vswitch, "set its MTU", r, failure)
-		     : add_addresses(vswitch, definition, failure);
+		     : up_add_addresses(vswitch, definition, failure);
 }
 
 /* Before the bridge is up, or it might have heard of a router by then. */
-static int set_ip(struct network *network, const struct network_link *bridge, bool private)
+static int up_set_ip(struct network *network, const struct network_link *bridge, bool private)
 {
 	int r;
 
@@ -203,7 +203,7 @@ static int set_ip(struct network *network, const struct network_link *bridge, bo
 	return r == 0 ? network_refuse_ipv6(bridge->name) : r;
 }
 
-static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
+static int up_bring_up_inside(struct vswitch *vswitch, struct failure *failure)
 {
 	struct network *network = vswitch->switches->network;
 	bool private = vswitch->definition->type == VSWITCH_PRIVATE;
@@ -219,7 +219,7 @@ static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
 		r = vswitch_have_bridge(vswitch, mac, &vswitch->bridge, failure);
 	if (r < 0)
 		return r;
-	r = set_ip(network, &vswitch->bridge, private);
+	r = up_set_ip(network, &vswitch->bridge, private);
 	if (r < 0)
 		return vswitch_cannot(vswitch,
 				      private ? "do without addresses"
@@ -234,7 +234,7 @@ static int bring_up_inside(struct vswitch *vswitch, struct failure *failure)
 
 /* ---- External, by bridge ---- */
 
-static int join_bridge(struct vswitch *vswitch, struct failure *failure)
+static int up_join_bridge(struct vswitch *vswitch, struct failure *failure)
 {
 	const char *name = vswitch->definition->bridge;
 	struct network_link link;
@@ -267,7 +267,7 @@ static int join_bridge(struct vswitch *vswitch, struct failure *failure)
 
 /* ---- Both ways ---- */
 
-static int bring_up(struct vswitch *vswitch, bool force, struct failure *failure)
+static int up_bring_up(struct vswitch *vswitch, bool force, struct failure *failure)
 {
 	int r;
 
@@ -275,8 +275,8 @@ static int bring_up(struct vswitch *vswitch, bool force, struct failure *failure
 	if (r < 0)
 		return r;
 	if (vswitch->definition->type != VSWITCH_EXTERNAL)
-		return bring_up_inside(vswitch, failure);
-	return vswitch->definition->bridge ? join_bridge(vswitch, failure)
+		return up_bring_up_inside(vswitch, failure);
+	return vswitch->definition->bridge ? up_join_bridge(vswitch, failure)
 					   : vswitch_bring_up_outside(vswitch, force, failure);
 }
 
@@ -285,7 +285,7 @@ int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failur
 	bool was_up = vswitch_is_up(vswitch);
 	int r;
 
-	r = bring_up(vswitch, force, failure);
+	r = up_bring_up(vswitch, force, failure);
 	vswitch_find_uplink(vswitch);
 	if (r < 0) {
 		if (!was_up)
@@ -304,7 +304,7 @@ int vswitch_bring_up(struct vswitch *vswitch, bool force, struct failure *failur
 }
 
 /* Ours may have another name by now; the administrator's has that of the definition. */
-static bool is_same_bridge(const struct vswitch *vswitch, const struct network_link *link)
+static bool up_is_same_bridge(const struct vswitch *vswitch, const struct network_link *link)
 {
 	return vswitch->definition->bridge ? strcmp(link->kind, "bridge") == 0 &&
 						     strcmp(link->name, vswitch->bridge.name) == 0
@@ -318,7 +318,7 @@ void vswitch_refresh(struct vswitch *vswitch)
 	if (!vswitch_is_up(vswitch))
 		return;
 	if (network_get_link(vswitch->switches->network, vswitch->bridge.index, &link) < 0 ||
-	    !is_same_bridge(vswitch, &link)) {
+	    !up_is_same_bridge(vswitch, &link)) {
 		snprintf(vswitch->reason, sizeof(vswitch->reason), "%s is gone",
 			 vswitch->bridge.name);
 		link = (struct network_link){ 0 };

@@ -15,7 +15,7 @@
 
 /* ---- Life ---- */
 
-static bool have_privilege(void)
+static bool vswitches_have_privilege(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
@@ -42,7 +42,7 @@ int vswitches_new(const char *directory, const struct vswitches_vms *vms, void *
 	r = folder_open(directory, "switches", &switches->folder);
 	if (r < 0)
 		return r;
-	if (have_privilege() && network_open(&switches->network) < 0)
+	if (vswitches_have_privilege() && network_open(&switches->network) < 0)
 		log_warning("the host's network cannot be changed: there are no virtual switches");
 	r = vswitches_load(switches);
 	if (r < 0)
@@ -212,8 +212,8 @@ void vswitches_forget(struct vswitches *switches, struct vswitch *vswitch)
 
 /* ---- Creating ---- */
 
-static int check_new(struct vswitches *switches, const struct vswitch_definition *definition,
-		     struct failure *failure)
+static int vswitches_check_new(struct vswitches *switches,
+			       const struct vswitch_definition *definition, struct failure *failure)
 {
 	struct vswitch *twin;
 
@@ -232,8 +232,8 @@ static int check_new(struct vswitches *switches, const struct vswitch_definition
 	return 0;
 }
 
-static int save(struct vswitches *switches, const struct vswitch_definition *definition,
-		struct failure *failure)
+static int vswitches_save(struct vswitches *switches, const struct vswitch_definition *definition,
+			  struct failure *failure)
 {
 	AUTO_JSON struct json_object *tree = vswitch_definition_to_json(definition);
 	int r;
@@ -256,9 +256,9 @@ static int create(struct vswitches *switches, struct vswitch *vswitch, bool forc
 		return r;
 	if (guid_is_null(&definition->uuid) && guid_generate(&definition->uuid) < 0)
 		return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot make a uuid");
-	r = check_new(switches, definition, failure);
+	r = vswitches_check_new(switches, definition, failure);
 	if (r == 0)
-		r = save(switches, definition, failure);
+		r = vswitches_save(switches, definition, failure);
 	if (r < 0)
 		return r;
 	r = vswitch_bring_up(vswitch, force, failure);
@@ -289,13 +289,14 @@ int vswitches_create(struct vswitches *switches, struct vswitch_definition *defi
 /* ---- Changing ---- */
 
 /* The switch is another bridge with the other definition. */
-static bool moves(const struct vswitch_definition *a, const struct vswitch_definition *b)
+static bool vswitches_moves(const struct vswitch_definition *a, const struct vswitch_definition *b)
 {
 	return !text_equal(a->bridge, b->bridge) || !text_equal(a->interface, b->interface);
 }
 
-static int check_change(const struct vswitches *switches, const struct vswitch *vswitch,
-			const struct vswitch_definition *definition, struct failure *failure)
+static int vswitches_check_change(const struct vswitches *switches, const struct vswitch *vswitch,
+				  const struct vswitch_definition *definition,
+				  struct failure *failure)
 {
 	const struct vswitch_definition *old = vswitch->definition;
 	const char *user;
@@ -305,8 +306,9 @@ static int check_change(const struct vswitches *switches, const struct vswitch *
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 				   "name, uuid and type of switch '%s' stay; make another switch",
 				   old->name);
-	user = moves(old, definition) ? switches->vms->find_user(switches->vms_data, old->name)
-				      : NULL;
+	user = vswitches_moves(old, definition)
+		       ? switches->vms->find_user(switches->vms_data, old->name)
+		       : NULL;
 	if (user)
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is connected to switch '%s'; disconnect it first", user,
@@ -315,8 +317,8 @@ static int check_change(const struct vswitches *switches, const struct vswitch *
 }
 
 /* The switch becomes what its definition says. old: what it was. */
-static int follow(struct vswitch *vswitch, const struct vswitch_definition *old, bool force,
-		  struct failure *failure)
+static int vswitches_follow(struct vswitch *vswitch, const struct vswitch_definition *old,
+			    bool force, struct failure *failure)
 {
 	if (!vswitch_is_up(vswitch))
 		return vswitch_bring_up(vswitch, force, failure);
@@ -326,24 +328,24 @@ static int follow(struct vswitch *vswitch, const struct vswitch_definition *old,
 }
 
 /* The definition is swapped first, and back on failure; with it goes the bridge. */
-static int swap(struct vswitch *vswitch, struct vswitch_definition **other, bool force,
-		struct failure *failure)
+static int vswitches_swap(struct vswitch *vswitch, struct vswitch_definition **other, bool force,
+			  struct failure *failure)
 {
 	struct vswitch_definition *old = vswitch->definition;
 	struct failure ignored;
 	int r;
 
-	if (moves(old, *other))
+	if (vswitches_moves(old, *other))
 		vswitch_take_down(vswitch);
 	vswitch->definition = *other;
 	*other = old;
-	r = follow(vswitch, old, force, failure);
+	r = vswitches_follow(vswitch, old, force, failure);
 	if (r == 0)
 		return 0;
 	*other = vswitch->definition;
 	vswitch->definition = old;
 	/* It had been so before, so that no route counts. */
-	if (follow(vswitch, *other, true, &ignored) < 0)
+	if (vswitches_follow(vswitch, *other, true, &ignored) < 0)
 		log_error("%s", ignored.message);
 	return r;
 }
@@ -357,13 +359,13 @@ int vswitches_change(struct vswitches *switches, struct vswitch *vswitch,
 
 	if (guid_is_null(&definition->uuid))
 		definition->uuid = vswitch->definition->uuid;
-	r = check_change(switches, vswitch, definition, failure);
+	r = vswitches_check_change(switches, vswitch, definition, failure);
 	if (r == 0)
-		r = swap(vswitch, &other, force, failure);
+		r = vswitches_swap(vswitch, &other, force, failure);
 	if (r < 0)
 		return r;
-	r = save(switches, vswitch->definition, failure);
-	if (r < 0 && swap(vswitch, &other, true, &ignored) < 0)
+	r = vswitches_save(switches, vswitch->definition, failure);
+	if (r < 0 && vswitches_swap(vswitch, &other, true, &ignored) < 0)
 		log_error("%s", ignored.message);
 	switches->observer->changed(switches->observer_data, vswitch);
 	return r;

@@ -26,7 +26,7 @@ void vswitches_forget_broken(struct vswitches *switches)
 	}
 }
 
-static char *copy_as_utf8(const char *text)
+static char *load_copy_as_utf8(const char *text)
 {
 	size_t size = strlen(text);
 	char *copy = malloc(size + 1);
@@ -36,8 +36,8 @@ static char *copy_as_utf8(const char *text)
 	return copy;
 }
 
-static int add_broken(struct vswitches *switches, const char *name, const char *path,
-		      const struct json_error *error)
+static int load_add_broken(struct vswitches *switches, const char *name, const char *path,
+			   const struct json_error *error)
 {
 	struct broken_vswitch *broken = calloc(1, sizeof(*broken));
 	char text[JSON_ERROR_TEXT_MAX];
@@ -45,8 +45,8 @@ static int add_broken(struct vswitches *switches, const char *name, const char *
 	if (!broken)
 		return -ENOMEM;
 	list_append(&switches->broken, &broken->link);
-	broken->name = copy_as_utf8(name);
-	broken->path = copy_as_utf8(path);
+	broken->name = load_copy_as_utf8(name);
+	broken->path = load_copy_as_utf8(path);
 	broken->error = *error;
 	if (!broken->name || !broken->path)
 		return -ENOMEM;
@@ -58,7 +58,7 @@ static int add_broken(struct vswitches *switches, const char *name, const char *
 
 /* ---- Files ---- */
 
-static int add(struct vswitches *switches, struct vswitch_definition *definition)
+static int load_add(struct vswitches *switches, struct vswitch_definition *definition)
 {
 	struct vswitch *vswitch;
 	int r;
@@ -73,14 +73,14 @@ static int add(struct vswitches *switches, struct vswitch_definition *definition
 	return 0;
 }
 
-static bool is_same(const struct vswitch_definition *a, const struct vswitch_definition *b)
+static bool load_is_same(const struct vswitch_definition *a, const struct vswitch_definition *b)
 {
 	return json_equal(vswitch_definition_to_json(a), vswitch_definition_to_json(b));
 }
 
 /* The file of a switch that is known has been changed by hand. */
-static void change(struct vswitches *switches, struct vswitch *vswitch,
-		   struct vswitch_definition *definition)
+static void load_change(struct vswitches *switches, struct vswitch *vswitch,
+			struct vswitch_definition *definition)
 {
 	struct failure failure;
 
@@ -88,7 +88,7 @@ static void change(struct vswitches *switches, struct vswitch *vswitch,
 		log_warning("%s", failure.message);
 }
 
-static void refuse(struct json_error *error, const char *key, const char *message)
+static void load_refuse(struct json_error *error, const char *key, const char *message)
 {
 	*error = (struct json_error){ 0 };
 	snprintf(error->key, sizeof(error->key), "%s", key);
@@ -96,17 +96,17 @@ static void refuse(struct json_error *error, const char *key, const char *messag
 }
 
 /* Takes over the definition. Return: false, with the error filled, if it is none of this file. */
-static bool check_file(struct vswitches *switches, const char *name,
-		       const struct vswitch_definition *definition, struct json_error *error)
+static bool load_check_file(struct vswitches *switches, const char *name,
+			    const struct vswitch_definition *definition, struct json_error *error)
 {
 	struct vswitch *twin = vswitches_find_uuid(switches, &definition->uuid);
 
 	if (strcmp(definition->name, name) != 0)
-		refuse(error, "name", "must be the name of the file, without .json");
+		load_refuse(error, "name", "must be the name of the file, without .json");
 	else if (guid_is_null(&definition->uuid))
-		refuse(error, "uuid", "is missing; uuidgen(1) makes one");
+		load_refuse(error, "uuid", "is missing; uuidgen(1) makes one");
 	else if (twin && strcmp(twin->definition->name, name) != 0)
-		refuse(error, "uuid", "is that of another switch; give this one another");
+		load_refuse(error, "uuid", "is that of another switch; give this one another");
 	else
 		return true;
 	return false;
@@ -124,25 +124,25 @@ static int load_file(void *data, const char *name, const char *path)
 	if (r == -ENOMEM || r == -ENOENT)
 		return r == -ENOENT ? 0 : r;
 	if (r < 0 && r != -EINVAL)
-		refuse(&error, "", strerror(-r));
+		load_refuse(&error, "", strerror(-r));
 	if (r < 0)
-		return add_broken(switches, name, path, &error);
-	if (!check_file(switches, name, definition, &error)) {
+		return load_add_broken(switches, name, path, &error);
+	if (!load_check_file(switches, name, definition, &error)) {
 		vswitch_definition_free(definition);
-		return add_broken(switches, name, path, &error);
+		return load_add_broken(switches, name, path, &error);
 	}
 	vswitch = vswitches_find(switches, name);
 	if (!vswitch)
-		return add(switches, definition);
+		return load_add(switches, definition);
 	vswitch->reading = switches->reading;
-	if (is_same(vswitch->definition, definition))
+	if (load_is_same(vswitch->definition, definition))
 		vswitch_definition_free(definition);
 	else
-		change(switches, vswitch, definition);
+		load_change(switches, vswitch, definition);
 	return 0;
 }
 
-static void forget_unread(struct vswitches *switches)
+static void load_forget_unread(struct vswitches *switches)
 {
 	list_for_each (link, &switches->list) {
 		struct vswitch *vswitch = container_of(link, struct vswitch, link);
@@ -163,7 +163,7 @@ int vswitches_load(struct vswitches *switches)
 	vswitches_forget_broken(switches);
 	r = folder_each(switches->folder, load_file, switches);
 	if (r == 0)
-		forget_unread(switches);
+		load_forget_unread(switches);
 	return r;
 }
 
@@ -207,7 +207,7 @@ struct stale {
 	} items[STALE_MAX];
 };
 
-static int find_stale(void *data, const struct network_link *link)
+static int load_find_stale(void *data, const struct network_link *link)
 {
 	struct stale *stale = data;
 	struct vswitch_alias alias;
@@ -229,7 +229,7 @@ void vswitches_remove_stale(struct vswitches *switches)
 	if (!stale || !switches->network)
 		return;
 	stale->switches = switches;
-	r = network_each_link(switches->network, find_stale, stale);
+	r = network_each_link(switches->network, load_find_stale, stale);
 	for (size_t i = 0; r == 0 && i < stale->count; i++) {
 		log_info("%s is left of a switch that is no more, and removed",
 			 stale->items[i].link.name);

@@ -16,7 +16,7 @@
 
 #include <stdio.h>
 
-static void lose_interface(struct vswitches *switches, struct vswitch *vswitch)
+static void watch_lose_interface(struct vswitches *switches, struct vswitch *vswitch)
 {
 	snprintf(vswitch->reason, sizeof(vswitch->reason),
 		 vswitch->named == 0
@@ -27,7 +27,7 @@ static void lose_interface(struct vswitches *switches, struct vswitch *vswitch)
 	switches->observer->changed(switches->observer_data, vswitch);
 }
 
-static void lose_bridge(struct vswitches *switches, struct vswitch *vswitch)
+static void watch_lose_bridge(struct vswitches *switches, struct vswitch *vswitch)
 {
 	struct failure failure;
 
@@ -38,13 +38,13 @@ static void lose_bridge(struct vswitches *switches, struct vswitch *vswitch)
 
 /* named: what it was before. One that was renamed is still a port: another of its name is not it.
  */
-static bool has_come(const struct vswitch *vswitch, int named)
+static bool watch_has_come(const struct vswitch *vswitch, int named)
 {
 	return vswitch->named != 0 && vswitch->named != named &&
 	       (vswitch->definition->bridge || vswitch->uplink == 0);
 }
 
-static void look_at(struct vswitches *switches, struct vswitch *vswitch)
+static void watch_look_at(struct vswitches *switches, struct vswitch *vswitch)
 {
 	bool was_up = vswitch_is_up(vswitch), led = vswitch->uplink != 0;
 	int named = vswitch->named;
@@ -53,12 +53,12 @@ static void look_at(struct vswitches *switches, struct vswitch *vswitch)
 	vswitch_refresh(vswitch);
 	vswitch_find_uplink(vswitch);
 	if (was_up && !vswitch_is_up(vswitch))
-		lose_bridge(switches, vswitch);
-	else if (has_come(vswitch, named) &&
+		watch_lose_bridge(switches, vswitch);
+	else if (watch_has_come(vswitch, named) &&
 		 vswitches_bring_up(switches, vswitch, true, &failure) < 0)
 		log_warning("%s", failure.message);
 	else if (was_up && led && vswitch->uplink == 0)
-		lose_interface(switches, vswitch);
+		watch_lose_interface(switches, vswitch);
 }
 
 void vswitches_look(struct vswitches *switches)
@@ -66,12 +66,12 @@ void vswitches_look(struct vswitches *switches)
 	if (!switches->network)
 		return;
 	list_for_each (link, &switches->list)
-		look_at(switches, container_of(link, struct vswitch, link));
+		watch_look_at(switches, container_of(link, struct vswitch, link));
 	if (!switches->vms->check(switches->vms_data) && switches->monitor)
 		network_monitor_again(switches->monitor);
 }
 
-static void host_changed(void *data)
+static void watch_host_changed(void *data)
 {
 	vswitches_look(data);
 }
@@ -79,6 +79,6 @@ static void host_changed(void *data)
 int vswitches_watch(struct vswitches *switches, sd_event *loop)
 {
 	return switches->network
-		       ? network_monitor_new(loop, host_changed, switches, &switches->monitor)
+		       ? network_monitor_new(loop, watch_host_changed, switches, &switches->monitor)
 		       : 0;
 }

@@ -10,7 +10,7 @@
 #define UUID_PART 8 /* characters: up to its first dash */
 #define STEM_MAX  (MACHINE_NAME_SIZE - 1 - UUID_PART - 1)
 
-static bool is_valid(const char *name)
+static bool name_is_valid(const char *name)
 {
 	char before = '.';
 
@@ -26,7 +26,7 @@ static bool is_valid(const char *name)
 }
 
 /* Letters and digits of the VM's name, one dash for whatever is between them. */
-static size_t make_stem(const char *vm, char *name)
+static size_t name_make_stem(const char *vm, char *name)
 {
 	size_t used = 0;
 
@@ -46,11 +46,11 @@ void machine_name_make(const char *vm, const struct guid *uuid, char name[MACHIN
 	char text[GUID_TEXT_SIZE];
 	size_t used;
 
-	if (is_valid(vm)) {
+	if (name_is_valid(vm)) {
 		strcpy(name, vm);
 		return;
 	}
-	used = make_stem(vm, name);
+	used = name_make_stem(vm, name);
 	guid_format(uuid, text);
 	snprintf(name + used, MACHINE_NAME_SIZE - used, "-%.*s", UUID_PART, text);
 }

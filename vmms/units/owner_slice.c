@@ -23,24 +23,25 @@
 
 /* ---- Its limits ---- */
 
-static uint64_t number_or_none(uint64_t limit, uint64_t value)
+static uint64_t slice_number_or_none(uint64_t limit, uint64_t value)
 {
 	return limit > 0 ? value : NOT_SET;
 }
 
 /* Workers, image servers and passt take memory beside what guests have. */
-static int append_limits(sd_bus_message *call, const struct quota *quota)
+static int slice_append_limits(sd_bus_message *call, const struct quota *quota)
 {
 	uint64_t cpus = quota->limits[QUOTA_PROCESSORS], memory = quota->limits[QUOTA_MEMORY],
 		 tasks = quota->limits[QUOTA_TASKS];
 
-	return sd_bus_message_append(call, "(sv)(sv)(sv)", "CPUQuotaPerSecUSec", "t",
-				     number_or_none(cpus, cpus * SECOND), "MemoryMax", "t",
-				     number_or_none(memory, memory + memory / 8 + MEMORY_BEYOND),
-				     "TasksMax", "t", number_or_none(tasks, tasks));
+	return sd_bus_message_append(
+		call, "(sv)(sv)(sv)", "CPUQuotaPerSecUSec", "t",
+		slice_number_or_none(cpus, cpus * SECOND), "MemoryMax", "t",
+		slice_number_or_none(memory, memory + memory / 8 + MEMORY_BEYOND), "TasksMax", "t",
+		slice_number_or_none(tasks, tasks));
 }
 
-static int append_accounting(sd_bus_message *call)
+static int slice_append_accounting(sd_bus_message *call)
 {
 	return sd_bus_message_append(call, "(sv)(sv)(sv)(sv)", "CPUAccounting", "b", true,
 				     "MemoryAccounting", "b", true, "TasksAccounting", "b", true,
@@ -49,7 +50,7 @@ static int append_accounting(sd_bus_message *call)
 
 /* ---- Asking ---- */
 
-static int answered(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int slice_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
 	AUTO_FREE char *text = why ? text_escape_new(why->message, strlen(why->message)) : NULL;
@@ -59,15 +60,16 @@ static int answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static int send_call(sd_bus_message *call, int r)
+static int slice_send_call(sd_bus_message *call, int r)
 {
 	if (r >= 0)
-		r = sd_bus_call_async(sd_bus_message_get_bus(call), NULL, call, answered, NULL, 0);
+		r = sd_bus_call_async(sd_bus_message_get_bus(call), NULL, call, slice_answered,
+				      NULL, 0);
 	sd_bus_message_unref(call);
 	return r < 0 ? r : 0;
 }
 
-static int make(struct units *units, const char *slice, const char *owner)
+static int slice_make(struct units *units, const char *slice, const char *owner)
 {
 	char description[DEFINITION_OWNER_MAX + 32];
 	sd_bus_message *call = NULL;
@@ -82,12 +84,12 @@ static int make(struct units *units, const char *slice, const char *owner)
 	if (r >= 0)
 		r = sd_bus_message_append(call, "(sv)", "Description", "s", description);
 	if (r >= 0)
-		r = append_accounting(call);
+		r = slice_append_accounting(call);
 	if (r >= 0)
 		r = sd_bus_message_close_container(call);
 	if (r >= 0)
 		r = sd_bus_message_append(call, "a(sa(sv))", 0);
-	return send_call(call, r);
+	return slice_send_call(call, r);
 }
 
 static int limit(struct units *units, const char *slice, const struct quota *quota)
@@ -101,10 +103,10 @@ static int limit(struct units *units, const char *slice, const struct quota *quo
 	if (r >= 0)
 		r = sd_bus_message_open_container(call, 'a', "(sv)");
 	if (r >= 0)
-		r = append_limits(call, quota);
+		r = slice_append_limits(call, quota);
 	if (r >= 0)
 		r = sd_bus_message_close_container(call);
-	return send_call(call, r);
+	return slice_send_call(call, r);
 }
 
 void owner_slice_enter(struct units *units, const struct definition *definition,
@@ -115,7 +117,7 @@ void owner_slice_enter(struct units *units, const struct definition *definition,
 
 	if (!slice_name_of_owner(definition, slice))
 		return;
-	r = make(units, slice, definition->owner);
+	r = slice_make(units, slice, definition->owner);
 	if (r == 0)
 		r = limit(units, slice, quota);
 	if (r < 0)

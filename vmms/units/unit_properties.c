@@ -17,7 +17,7 @@
 #define NOT_SET     UINT64_MAX /* of systemd: no limit, no weight */
 #define QUOTA_SCALE 10000      /* microseconds of a second's, for a percent of one CPU */
 
-static int append_flag(sd_bus_message *message, const char *name, bool value)
+static int properties_append_flag(sd_bus_message *message, const char *name, bool value)
 {
 	int r = sd_bus_message_append(message, "(sv)", name, "b", (int)value);
 
@@ -26,7 +26,8 @@ static int append_flag(sd_bus_message *message, const char *name, bool value)
 
 /* ---- The unit ---- */
 
-static int append_processes(sd_bus_message *message, const pid_t *processes, size_t count)
+static int properties_append_processes(sd_bus_message *message, const pid_t *processes,
+				       size_t count)
 {
 	int r;
 
@@ -47,7 +48,7 @@ static int append_processes(sd_bus_message *message, const pid_t *processes, siz
 }
 
 /* The slice of its CPU group, or of its owner, below that of all. */
-static int append_slice(sd_bus_message *message, const struct definition *definition)
+static int properties_append_slice(sd_bus_message *message, const struct definition *definition)
 {
 	char slice[SLICE_NAME_SIZE];
 
@@ -69,7 +70,7 @@ int unit_properties_append(sd_bus_message *message, const struct definition *def
 	snprintf(description, sizeof(description), "Virtual Machine %s", definition->name);
 	r = sd_bus_message_append(message, "(sv)", "Description", "s", description);
 	if (r >= 0)
-		r = append_slice(message, definition);
+		r = properties_append_slice(message, definition);
 	/*
 	 * When the host shuts down, systemd ends what is in the unit only after guests were shut
 	 * down, and before the service and the file systems that it needs are gone.
@@ -85,8 +86,8 @@ int unit_properties_append(sd_bus_message *message, const struct definition *def
 		r = sd_bus_message_append(message, "(sv)", "CollectMode", "s",
 					  "inactive-or-failed");
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(flags); i++)
-		r = append_flag(message, flags[i], true);
-	return r < 0 ? r : append_processes(message, processes, count);
+		r = properties_append_flag(message, flags[i], true);
+	return r < 0 ? r : properties_append_processes(message, processes, count);
 }
 
 /* ---- Numbers ---- */
@@ -97,7 +98,7 @@ static const struct number {
 	uint64_t scale; /* of the property, in units of the definition */
 	bool beyond;    /* beyond the guest's memory */
 } numbers[] = {
-#define MEMBER(member) offsetof(struct definition_resources, member)
+#define MEMBER(properties_member) offsetof(struct definition_resources, properties_member)
 	{ "CPUWeight", MEMBER(cpu_weight), 1, false },
 	{ "CPUQuotaPerSecUSec", MEMBER(cpu_quota), QUOTA_SCALE, false },
 	{ "MemoryHigh", MEMBER(memory_high), 1, true },
@@ -106,15 +107,15 @@ static const struct number {
 	{ "TasksMax", MEMBER(tasks_max), 1, false },
 };
 
-static uint64_t member(const struct definition *definition, size_t offset)
+static uint64_t properties_member(const struct definition *definition, size_t offset)
 {
 	return *(const uint64_t *)((const char *)&definition->resources + offset);
 }
 
-static int append_number(sd_bus_message *message, const struct definition *definition,
-			 const struct number *number)
+static int properties_append_number(sd_bus_message *message, const struct definition *definition,
+				    const struct number *number)
 {
-	uint64_t value = member(definition, number->offset);
+	uint64_t value = properties_member(definition, number->offset);
 
 	if (value == 0)
 		value = NOT_SET;
@@ -127,7 +128,8 @@ static int append_number(sd_bus_message *message, const struct definition *defin
 /* ---- CPUs ---- */
 
 /* A bit for each, the lowest of the first byte for CPU 0; no byte: all of them. */
-static int append_cpus(sd_bus_message *message, const char *property, const struct cpu_list *cpus)
+static int properties_append_cpus(sd_bus_message *message, const char *property,
+				  const struct cpu_list *cpus)
 {
 	const uint8_t *bytes = (const uint8_t *)cpus->bits;
 	size_t size = sizeof(cpus->bits);
@@ -157,7 +159,7 @@ int unit_properties_append_shares(sd_bus_message *message, uint64_t cpu_weight, 
 	r = sd_bus_message_append(message, "(sv)(sv)", "CPUWeight", "t", weight,
 				  "CPUQuotaPerSecUSec", "t", quota);
 	if (r >= 0)
-		r = append_cpus(message, "AllowedCPUs", cpus);
+		r = properties_append_cpus(message, "AllowedCPUs", cpus);
 	return r < 0 ? r : 0;
 }
 
@@ -174,28 +176,29 @@ static const struct device_limit {
 };
 
 /* systemd finds the device that a file is on by itself, but wants a path without detours. */
-static int append_disk(sd_bus_message *message, const char *path, uint64_t value)
+static int properties_append_disk(sd_bus_message *message, const char *path, uint64_t value)
 {
 	AUTO_FREE char *resolved = realpath(path, NULL);
 
 	return resolved ? sd_bus_message_append(message, "(st)", resolved, value) : 0;
 }
 
-static int append_disks(sd_bus_message *message, const struct definition *definition,
-			uint64_t value)
+static int properties_append_disks(sd_bus_message *message, const struct definition *definition,
+				   uint64_t value)
 {
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < definition->disk_count; i++) {
 		if (definition->disks[i].path)
-			r = append_disk(message, definition->disks[i].path, value);
+			r = properties_append_disk(message, definition->disks[i].path, value);
 	}
 	return r;
 }
 
 /* disks: false: none, which takes away those that there were. */
-static int append_device_limit(sd_bus_message *message, const struct definition *definition,
-			       const struct device_limit *limit, bool disks)
+static int properties_append_device_limit(sd_bus_message *message,
+					  const struct definition *definition,
+					  const struct device_limit *limit, bool disks)
 {
 	int r;
 
@@ -207,7 +210,8 @@ static int append_device_limit(sd_bus_message *message, const struct definition 
 	if (r >= 0)
 		r = sd_bus_message_open_container(message, 'a', "(st)");
 	if (r >= 0 && disks)
-		r = append_disks(message, definition, member(definition, limit->offset));
+		r = properties_append_disks(message, definition,
+					    properties_member(definition, limit->offset));
 	for (int i = 0; r >= 0 && i < 3; i++)
 		r = sd_bus_message_close_container(message);
 	return r;
@@ -218,13 +222,14 @@ int unit_properties_append_limits(sd_bus_message *message, const struct definiti
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(numbers); i++)
-		r = append_number(message, definition, &numbers[i]);
+		r = properties_append_number(message, definition, &numbers[i]);
 	if (r >= 0)
-		r = append_cpus(message, "AllowedCPUs", &definition->resources.cpus);
+		r = properties_append_cpus(message, "AllowedCPUs", &definition->resources.cpus);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(device_limits); i++) {
-		r = append_device_limit(message, definition, &device_limits[i], false);
-		if (r >= 0 && member(definition, device_limits[i].offset) > 0)
-			r = append_device_limit(message, definition, &device_limits[i], true);
+		r = properties_append_device_limit(message, definition, &device_limits[i], false);
+		if (r >= 0 && properties_member(definition, device_limits[i].offset) > 0)
+			r = properties_append_device_limit(message, definition, &device_limits[i],
+							   true);
 	}
 	return r < 0 ? r : 0;
 }

@@ -61,42 +61,42 @@ struct unit {
 
 /* ---- The connection ---- */
 
-static int job_removed(sd_bus_message *message, void *data, sd_bus_error *error);
+static int units_job_removed(sd_bus_message *message, void *data, sd_bus_error *error);
 
-static void disconnect(struct units *units)
+static void units_disconnect(struct units *units)
 {
 	units->bus = sd_bus_flush_close_unref(units->bus);
 }
 
-static int connect_bus(struct units *units)
+static int units_connect_bus(struct units *units)
 {
 	int r;
 
 	r = dbus_open(units->settings, false, &units->bus);
 	if (r >= 0)
 		r = sd_bus_match_signal_async(units->bus, NULL, SYSTEMD, SYSTEMD_PATH,
-					      SYSTEMD_MANAGER, "JobRemoved", job_removed, NULL,
-					      units);
+					      SYSTEMD_MANAGER, "JobRemoved", units_job_removed,
+					      NULL, units);
 	if (r >= 0)
 		r = sd_bus_attach_event(units->bus, units->loop, SD_EVENT_PRIORITY_NORMAL);
 	return r < 0 ? r : 0;
 }
 
 /* Also again, after the bus was gone. */
-static int have_bus(struct units *units)
+static int units_have_bus(struct units *units)
 {
 	int r;
 
 	if (units->bus && sd_bus_is_open(units->bus) > 0)
 		return 0;
-	disconnect(units);
-	r = connect_bus(units);
+	units_disconnect(units);
+	r = units_connect_bus(units);
 	if (r < 0)
-		disconnect(units);
+		units_disconnect(units);
 	return r;
 }
 
-static bool want_units(const struct dbus_settings *settings, enum units_mode mode)
+static bool units_want_units(const struct dbus_settings *settings, enum units_mode mode)
 {
 	if (mode == UNITS_AUTO)
 		return settings->scope == DBUS_SYSTEM && sd_booted() > 0;
@@ -111,7 +111,7 @@ int units_new(sd_event *loop, const struct dbus_settings *bus, enum units_mode m
 	if (!units)
 		return -ENOMEM;
 	units->loop = sd_event_ref(loop);
-	units->settings = want_units(bus, mode) ? bus : NULL;
+	units->settings = units_want_units(bus, mode) ? bus : NULL;
 	list_init(&units->list);
 	*ret_units = units;
 	return 0;
@@ -121,7 +121,7 @@ void units_free(struct units *units)
 {
 	if (!units)
 		return;
-	disconnect(units);
+	units_disconnect(units);
 	sd_event_unref(units->loop);
 	free(units);
 }
@@ -135,7 +135,7 @@ bool units_are_used(const struct units *units)
 
 int units_new_call(struct units *units, const char *method, sd_bus_message **ret_call)
 {
-	int r = have_bus(units);
+	int r = units_have_bus(units);
 
 	if (r < 0)
 		return r;
@@ -144,8 +144,8 @@ int units_new_call(struct units *units, const char *method, sd_bus_message **ret
 }
 
 /* Sends, if all went well until then. answered: NULL: nobody waits for the answer. */
-static int send_call(struct unit *unit, sd_bus_message *call, int r,
-		     sd_bus_message_handler_t answered)
+static int units_send_call(struct unit *unit, sd_bus_message *call, int r,
+			   sd_bus_message_handler_t answered)
 {
 	if (r >= 0 && !answered)
 		r = sd_bus_message_set_expect_reply(call, false);
@@ -159,7 +159,7 @@ static int send_call(struct unit *unit, sd_bus_message *call, int r,
 	return r < 0 ? r : 0;
 }
 
-static void set_problem(struct unit *unit, const char *what, const char *why)
+static void units_set_problem(struct unit *unit, const char *what, const char *why)
 {
 	char text[UNIT_PROBLEM_MAX];
 
@@ -168,7 +168,7 @@ static void set_problem(struct unit *unit, const char *what, const char *why)
 	unit->callbacks->changed(unit->owner);
 }
 
-static void set_up(struct unit *unit)
+static void units_set_up(struct unit *unit)
 {
 	unit->starting = false;
 	unit->up = true;
@@ -225,20 +225,20 @@ const char *unit_problem(const struct unit *unit)
 
 /* ---- Limits ---- */
 
-static int limited(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int units_limited(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct unit *unit = data;
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
 
 	unit->call = sd_bus_slot_unref(unit->call);
 	if (why)
-		set_problem(unit, "systemd does not take the limits", why->message);
+		units_set_problem(unit, "systemd does not take the limits", why->message);
 	else
-		set_up(unit);
+		units_set_up(unit);
 	return 0;
 }
 
-static int limit(struct unit *unit, const struct definition *definition)
+static int units_limit(struct unit *unit, const struct definition *definition)
 {
 	sd_bus_message *call = NULL;
 	int r;
@@ -252,7 +252,7 @@ static int limit(struct unit *unit, const struct definition *definition)
 		r = unit_properties_append_limits(call, definition);
 	if (r >= 0)
 		r = sd_bus_message_close_container(call);
-	return send_call(unit, call, r, limited);
+	return units_send_call(unit, call, r, units_limited);
 }
 
 void unit_limit(struct unit *unit, const struct definition *definition)
@@ -260,35 +260,35 @@ void unit_limit(struct unit *unit, const struct definition *definition)
 	int r = 0;
 
 	if (unit->up) {
-		r = limit(unit, definition);
+		r = units_limit(unit, definition);
 	} else if (unit->starting) {
 		definition_free(TAKE_PTR(unit->definition));
 		r = definition_copy(definition, &unit->definition);
 		unit->stale = true;
 	}
 	if (r < 0)
-		set_problem(unit, "systemd cannot be asked for limits", strerror(-r));
+		units_set_problem(unit, "systemd cannot be asked for limits", strerror(-r));
 }
 
 /* ---- Opening ---- */
 
-static void opened(struct unit *unit)
+static void units_opened(struct unit *unit)
 {
 	CLEANUP(definition_freep) struct definition *definition = TAKE_PTR(unit->definition);
 
-	set_up(unit);
+	units_set_up(unit);
 	if (unit->stale && definition)
 		unit_limit(unit, definition);
 	unit->stale = false;
 }
 
-static void not_opened(struct unit *unit, const char *why)
+static void units_not_opened(struct unit *unit, const char *why)
 {
 	unit->starting = false;
-	set_problem(unit, "systemd makes no unit", why);
+	units_set_problem(unit, "systemd makes no unit", why);
 }
 
-static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int units_open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct unit *unit = data;
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
@@ -297,14 +297,14 @@ static int open_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 	if (sd_bus_error_has_name(why, SYSTEMD_ERROR_UNIT_EXISTS)) {
 		/* An earlier daemon has made it, and perhaps with other limits. */
 		unit->stale = true;
-		opened(unit);
+		units_opened(unit);
 	} else if (why) {
-		not_opened(unit, why->message);
+		units_not_opened(unit, why->message);
 	}
 	return 0;
 }
 
-static int job_removed(sd_bus_message *message, void *data, sd_bus_error *error)
+static int units_job_removed(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct units *units = data;
 	const char *name, *result;
@@ -317,16 +317,17 @@ static int job_removed(sd_bus_message *message, void *data, sd_bus_error *error)
 		if (!unit->starting || strcmp(unit->name, name) != 0)
 			continue;
 		if (strcmp(result, "done") == 0)
-			opened(unit);
+			units_opened(unit);
 		else
-			not_opened(unit, result);
+			units_not_opened(unit, result);
 		return 0;
 	}
 	return 0;
 }
 
-static int append_open(sd_bus_message *call, struct unit *unit, const struct definition *definition,
-		       const pid_t *processes, size_t count)
+static int units_append_open(sd_bus_message *call, struct unit *unit,
+			     const struct definition *definition, const pid_t *processes,
+			     size_t count)
 {
 	int r;
 
@@ -354,15 +355,15 @@ void unit_open(struct unit *unit, const struct definition *definition, const pid
 	if (r >= 0)
 		r = units_new_call(unit->units, "StartTransientUnit", &call);
 	if (r >= 0)
-		r = append_open(call, unit, definition, processes, count);
-	r = send_call(unit, call, r, open_answered);
+		r = units_append_open(call, unit, definition, processes, count);
+	r = units_send_call(unit, call, r, units_open_answered);
 	if (r < 0)
-		not_opened(unit, strerror(-r));
+		units_not_opened(unit, strerror(-r));
 }
 
 /* ---- The end ---- */
 
-static void forget_failed(struct unit *unit)
+static void units_forget_failed(struct unit *unit)
 {
 	sd_bus_message *call = NULL;
 	int r;
@@ -370,17 +371,17 @@ static void forget_failed(struct unit *unit)
 	r = units_new_call(unit->units, "ResetFailedUnit", &call);
 	if (r >= 0)
 		r = sd_bus_message_append(call, "s", unit->name);
-	(void)send_call(unit, call, r, NULL);
+	(void)units_send_call(unit, call, r, NULL);
 }
 
-static void get_property(struct unit *unit, const char *interface, const char *property,
-			 sd_bus_message_handler_t answered)
+static void units_get_property(struct unit *unit, const char *interface, const char *property,
+			       sd_bus_message_handler_t answered)
 {
 	sd_bus_message *call = NULL;
 	AUTO_FREE char *path = NULL;
 	int r;
 
-	r = have_bus(unit->units);
+	r = units_have_bus(unit->units);
 	if (r >= 0)
 		r = sd_bus_path_encode(SYSTEMD_PATH "/unit", unit->name, &path);
 	if (r >= 0)
@@ -388,13 +389,13 @@ static void get_property(struct unit *unit, const char *interface, const char *p
 						   "org.freedesktop.DBus.Properties", "Get");
 	if (r >= 0)
 		r = sd_bus_message_append(call, "ss", interface, property);
-	r = send_call(unit, call, r, answered);
+	r = units_send_call(unit, call, r, answered);
 	if (r < 0)
 		log_debug("VM %s: its unit cannot be asked about its end: %s", unit->vm,
 			  strerror(-r));
 }
 
-static int result_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int units_result_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct unit *unit = data;
 	const char *result;
@@ -403,24 +404,24 @@ static int result_answered(sd_bus_message *reply, void *data, sd_bus_error *erro
 	if (sd_bus_message_is_method_error(reply, NULL) ||
 	    sd_bus_message_read(reply, "v", "s", &result) < 0)
 		return 0;
-	forget_failed(unit);
+	units_forget_failed(unit);
 	unit->callbacks->ended(unit->owner, result);
 	return 0;
 }
 
-static int ask_again(sd_event_source *source, uint64_t usec, void *data);
+static int units_ask_again(sd_event_source *source, uint64_t usec, void *data);
 
 /* The kernel tells systemd a little later than us what has become of a worker. */
-static void state_is(struct unit *unit, const char *state)
+static void units_state_is(struct unit *unit, const char *state)
 {
 	if (strcmp(state, "failed") == 0)
-		get_property(unit, SYSTEMD_SCOPE, "Result", result_answered);
+		units_get_property(unit, SYSTEMD_SCOPE, "Result", units_result_answered);
 	else if (strcmp(state, "inactive") != 0 && unit->questions++ < QUESTIONS_MAX)
 		(void)sd_event_add_time_relative(unit->units->loop, &unit->timer, CLOCK_MONOTONIC,
-						 QUESTION_INTERVAL, 0, ask_again, unit);
+						 QUESTION_INTERVAL, 0, units_ask_again, unit);
 }
 
-static int state_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int units_state_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct unit *unit = data;
 	const char *state;
@@ -428,28 +429,28 @@ static int state_answered(sd_bus_message *reply, void *data, sd_bus_error *error
 	unit->call = sd_bus_slot_unref(unit->call);
 	if (!sd_bus_message_is_method_error(reply, NULL) &&
 	    sd_bus_message_read(reply, "v", "s", &state) >= 0)
-		state_is(unit, state);
+		units_state_is(unit, state);
 	return 0;
 }
 
-static int ask_again(sd_event_source *source, uint64_t usec, void *data)
+static int units_ask_again(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct unit *unit = data;
 
 	unit->timer = sd_event_source_disable_unref(unit->timer);
-	get_property(unit, SYSTEMD_UNIT, "ActiveState", state_answered);
+	units_get_property(unit, SYSTEMD_UNIT, "ActiveState", units_state_answered);
 	return 0;
 }
 
 void unit_ask_result(struct unit *unit)
 {
 	unit->starting = unit->up = false;
-	get_property(unit, SYSTEMD_UNIT, "ActiveState", state_answered);
+	units_get_property(unit, SYSTEMD_UNIT, "ActiveState", units_state_answered);
 }
 
 /* ---- systemd-machined ---- */
 
-static int registered(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int units_registered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	const sd_bus_error *why = sd_bus_message_get_error(reply);
 
@@ -458,8 +459,9 @@ static int registered(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static int append_machine(sd_bus_message *call, const struct unit *unit,
-			  const struct definition *definition, const int *netifs, size_t count)
+static int units_append_machine(sd_bus_message *call, const struct unit *unit,
+				const struct definition *definition, const int *netifs,
+				size_t count)
 {
 	char name[MACHINE_NAME_SIZE], uuid[GUID_TEXT_SIZE];
 	sd_id128_t id;
@@ -483,14 +485,14 @@ void unit_register_machine(struct unit *unit, const struct definition *definitio
 	sd_bus_message *call = NULL;
 	int r;
 
-	r = have_bus(unit->units);
+	r = units_have_bus(unit->units);
 	if (r >= 0)
 		r = sd_bus_message_new_method_call(unit->units->bus, &call, MACHINED, MACHINED_PATH,
 						   MACHINED_MANAGER, "RegisterMachineWithNetwork");
 	if (r >= 0)
-		r = append_machine(call, unit, definition, netifs, count);
+		r = units_append_machine(call, unit, definition, netifs, count);
 	if (r >= 0)
-		r = sd_bus_call_async(unit->units->bus, NULL, call, registered, NULL, 0);
+		r = sd_bus_call_async(unit->units->bus, NULL, call, units_registered, NULL, 0);
 	sd_bus_message_unref(call);
 	if (r < 0)
 		log_debug("VM %s: systemd-machined cannot be asked: %s", unit->vm, strerror(-r));

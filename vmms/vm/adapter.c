@@ -26,7 +26,7 @@ void adapter_descriptors_close(struct adapter_descriptors *descriptors)
 	descriptors->count = 0;
 }
 
-static void set_reason(struct adapter *adapter, const char *reason)
+static void adapter_set_reason(struct adapter *adapter, const char *reason)
 {
 	if (strcmp(adapter->reason, reason) == 0)
 		return;
@@ -39,7 +39,8 @@ static void set_reason(struct adapter *adapter, const char *reason)
 
 /* ---- A tap ---- */
 
-static void format_alias(const struct adapter *adapter, char alias[static NETWORK_ALIAS_MAX + 1])
+static void adapter_format_alias(const struct adapter *adapter,
+				 char alias[static NETWORK_ALIAS_MAX + 1])
 {
 	char uuid[GUID_TEXT_SIZE];
 
@@ -48,11 +49,11 @@ static void format_alias(const struct adapter *adapter, char alias[static NETWOR
 }
 
 /* Others may have that name, or number, by now. */
-static bool is_tap_of(const struct adapter *adapter, const struct network_link *link)
+static bool adapter_is_tap_of(const struct adapter *adapter, const struct network_link *link)
 {
 	char alias[NETWORK_ALIAS_MAX + 1];
 
-	format_alias(adapter, alias);
+	adapter_format_alias(adapter, alias);
 	return strcmp(link->kind, "tun") == 0 && strcmp(link->alias, alias) == 0;
 }
 
@@ -60,8 +61,8 @@ static bool is_tap_of(const struct adapter *adapter, const struct network_link *
  * Its own MAC address, which is not the guest's, is the highest there can be: a bridge that was not
  * given one takes the lowest of its ports', and the administrator's must not change it for a guest.
  */
-static int mark_tap(struct adapter *adapter, const struct definition_adapter *definition,
-		    struct network *network)
+static int adapter_mark_tap(struct adapter *adapter, const struct definition_adapter *definition,
+			    struct network *network)
 {
 	char alias[NETWORK_ALIAS_MAX + 1];
 	uint8_t mac[DEFINITION_MAC_SIZE];
@@ -74,12 +75,12 @@ static int mark_tap(struct adapter *adapter, const struct definition_adapter *de
 	r = network_set_mac(network, adapter->tap.index, mac);
 	if (r < 0)
 		return r;
-	format_alias(adapter, alias);
+	adapter_format_alias(adapter, alias);
 	return network_set_alias(network, adapter->tap.index, alias);
 }
 
-static int open_tap(struct adapter *adapter, const struct definition_adapter *definition,
-		    struct network *network, struct adapter_descriptors *descriptors)
+static int adapter_open_tap(struct adapter *adapter, const struct definition_adapter *definition,
+			    struct network *network, struct adapter_descriptors *descriptors)
 {
 	unsigned queues =
 		definition_adapter_queues(definition, adapter->vm->definition->processors.count);
@@ -92,11 +93,11 @@ static int open_tap(struct adapter *adapter, const struct definition_adapter *de
 	descriptors->count = queues;
 	fault_point(FAULT_TAP_OPENED);
 	r = network_find_link(network, name, &adapter->tap);
-	return r == 0 ? mark_tap(adapter, definition, network) : r;
+	return r == 0 ? adapter_mark_tap(adapter, definition, network) : r;
 }
 
-static int connect_tap(struct adapter *adapter, const struct definition_adapter *definition,
-		       struct adapter_descriptors *descriptors, struct failure *failure)
+static int adapter_connect_tap(struct adapter *adapter, const struct definition_adapter *definition,
+			       struct adapter_descriptors *descriptors, struct failure *failure)
 {
 	struct vswitches *switches = adapter->vm->manager->switches;
 	struct vswitch *vswitch;
@@ -115,7 +116,7 @@ static int connect_tap(struct adapter *adapter, const struct definition_adapter 
 	if (r < 0)
 		return r;
 	adapter->backend = ADAPTER_TAP;
-	r = open_tap(adapter, definition, switches->network, descriptors);
+	r = adapter_open_tap(adapter, definition, switches->network, descriptors);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_HOST_NOT_CAPABLE,
 				   "cannot make a tap for adapter '%s' of VM '%s': %s; load the "
@@ -137,7 +138,7 @@ int adapter_apply(struct adapter *adapter, const struct definition_adapter *defi
 	if (r == 0)
 		r = vswitch_connect(vswitch, &adapter->tap, definition, failure);
 	if (r == 0)
-		set_reason(adapter, "");
+		adapter_set_reason(adapter, "");
 	return r;
 }
 
@@ -147,7 +148,7 @@ void adapter_reconnect(struct adapter *adapter, const struct definition_adapter 
 
 	/* One without a tap gets another, with which it is connected. */
 	if (adapter_is_whole(adapter) && adapter_apply(adapter, definition, &failure) < 0)
-		set_reason(adapter, failure.message);
+		adapter_set_reason(adapter, failure.message);
 }
 
 bool adapter_is_whole(const struct adapter *adapter)
@@ -158,11 +159,11 @@ bool adapter_is_whole(const struct adapter *adapter)
 	       (adapter->tap.index != 0 &&
 		network_get_link(adapter->vm->manager->switches->network, adapter->tap.index,
 				 &link) == 0 &&
-		is_tap_of(adapter, &link));
+		adapter_is_tap_of(adapter, &link));
 }
 
 /* It goes with its last descriptor; but the worker may be slow to close its own. */
-static void remove_tap(struct adapter *adapter)
+static void adapter_remove_tap(struct adapter *adapter)
 {
 	struct vswitches *switches = adapter->vm->manager->switches;
 	struct network_link link;
@@ -172,18 +173,20 @@ static void remove_tap(struct adapter *adapter)
 	if (switches->guard)
 		network_guard_forget(switches->guard, adapter->tap.name);
 	if (network_get_link(switches->network, adapter->tap.index, &link) == 0 &&
-	    is_tap_of(adapter, &link) && network_delete_link(switches->network, link.index) < 0)
+	    adapter_is_tap_of(adapter, &link) &&
+	    network_delete_link(switches->network, link.index) < 0)
 		log_debug("%s has gone by itself", adapter->tap.name);
 }
 
 /* ---- The user-mode network ---- */
 
-static int start_passt(struct adapter *adapter, const struct definition_adapter *definition,
-		       struct adapter_descriptors *descriptors);
-static void start_later(struct adapter *adapter);
+static int adapter_start_passt(struct adapter *adapter, const struct definition_adapter *definition,
+			       struct adapter_descriptors *descriptors);
+static void adapter_start_later(struct adapter *adapter);
 
 /* The worker has another back end in the place of one that has ended. */
-static void send_backend(struct adapter *adapter, const struct adapter_descriptors *descriptors)
+static void adapter_send_backend(struct adapter *adapter,
+				 const struct adapter_descriptors *descriptors)
 {
 	AUTO_JSON struct json_object *arguments =
 		json_make("name", json_object_new_string(adapter->name), "backend",
@@ -195,7 +198,7 @@ static void send_backend(struct adapter *adapter, const struct adapter_descripto
 				       adapter->vm->manager->settings.answer_timeout, NULL, NULL)
 		      : -ENOMEM;
 	if (r < 0)
-		set_reason(adapter, strerror(-r));
+		adapter_set_reason(adapter, strerror(-r));
 	vm_record_save(adapter->vm);
 }
 
@@ -208,34 +211,34 @@ static void reconnect(struct adapter *adapter)
 
 	if (!definition || !adapter->vm->run.worker)
 		return;
-	r = start_passt(adapter, definition, &descriptors);
+	r = adapter_start_passt(adapter, definition, &descriptors);
 	if (r == 0 && descriptors.count > 0)
-		send_backend(adapter, &descriptors);
+		adapter_send_backend(adapter, &descriptors);
 }
 
-static int restart_due(sd_event_source *source, uint64_t usec, void *data)
+static int adapter_restart_due(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct adapter *adapter = data;
 
 	adapter->restart = sd_event_source_disable_unref(adapter->restart);
 	if (adapter->vm->state == VM_STARTING)
-		start_later(adapter);
+		adapter_start_later(adapter);
 	else
 		reconnect(adapter);
 	return 0;
 }
 
-static void start_later(struct adapter *adapter)
+static void adapter_start_later(struct adapter *adapter)
 {
 	adapter->delay = MIN(MAX(2 * adapter->delay, 1u), (unsigned)DELAY_MAX);
 	if (!adapter->restart &&
 	    sd_event_add_time_relative(adapter->vm->manager->loop, &adapter->restart,
 				       CLOCK_MONOTONIC, adapter->delay * UINT64_C(1000000), 0,
-				       restart_due, adapter) < 0)
+				       adapter_restart_due, adapter) < 0)
 		log_error("out of memory");
 }
 
-static uint64_t now(const struct adapter *adapter)
+static uint64_t adapter_now(const struct adapter *adapter)
 {
 	uint64_t time = 0;
 
@@ -243,12 +246,12 @@ static uint64_t now(const struct adapter *adapter)
 	return time;
 }
 
-static void passt_ended(void *owner, const char *words)
+static void adapter_passt_ended(void *owner, const char *words)
 {
 	struct adapter *adapter = owner;
 	char reason[ADAPTER_REASON_MAX];
 
-	if (now(adapter) - adapter->started > STEADY * UINT64_C(1000000))
+	if (adapter_now(adapter) - adapter->started > STEADY * UINT64_C(1000000))
 		adapter->delay = 0;
 
 	passt_free(TAKE_PTR(adapter->passt));
@@ -256,15 +259,15 @@ static void passt_ended(void *owner, const char *words)
 	if (adapter->vm->state == VM_STOPPING)
 		return;
 	snprintf(reason, sizeof(reason), "passt has ended: %s", words);
-	set_reason(adapter, reason);
-	start_later(adapter);
+	adapter_set_reason(adapter, reason);
+	adapter_start_later(adapter);
 }
 
 /*
  * One adapter that may reach the host's loopback is enough: they are one guest's, and one user's.
  * fresh: one that takes the place of that of its name, or NULL.
  */
-static bool may_reach_loopback(const struct vm *vm, const struct definition_adapter *fresh)
+static bool adapter_may_reach_loopback(const struct vm *vm, const struct definition_adapter *fresh)
 {
 	const struct definition_network *network = &vm->definition->network;
 
@@ -280,7 +283,7 @@ static bool may_reach_loopback(const struct vm *vm, const struct definition_adap
 }
 
 /* Without privilege, or nftables, what passt(1) itself does about it is all there is. */
-static void close_loopback(struct vm *vm, bool closed)
+static void adapter_close_loopback(struct vm *vm, bool closed)
 {
 	struct vswitches *switches = vm->manager->switches;
 	struct network_guard *guard;
@@ -306,11 +309,11 @@ void adapter_guard_loopback(struct vm *vm)
 	list_for_each (link, &vm->adapters)
 		used = used || container_of(link, struct adapter, link)->backend == ADAPTER_USER;
 	if (used || vm->manager->switches->guard)
-		close_loopback(vm, used && !may_reach_loopback(vm, NULL));
+		adapter_close_loopback(vm, used && !adapter_may_reach_loopback(vm, NULL));
 }
 
-static int start_passt(struct adapter *adapter, const struct definition_adapter *definition,
-		       struct adapter_descriptors *descriptors)
+static int adapter_start_passt(struct adapter *adapter, const struct definition_adapter *definition,
+			       struct adapter_descriptors *descriptors)
 {
 	char profile[APPARMOR_NAME_SIZE];
 	struct passt_config config = { .program = adapter->vm->manager->settings.passt,
@@ -318,23 +321,23 @@ static int start_passt(struct adapter *adapter, const struct definition_adapter 
 				       .user = adapter->vm->run.user,
 				       .profile = vm_confinement_profile(adapter->vm,
 									 APPARMOR_NETWORK, profile),
-				       .ended = passt_ended,
+				       .ended = adapter_passt_ended,
 				       .owner = adapter };
 	char reason[ADAPTER_REASON_MAX];
 	int r;
 
-	close_loopback(adapter->vm, !may_reach_loopback(adapter->vm, definition));
+	adapter_close_loopback(adapter->vm, !adapter_may_reach_loopback(adapter->vm, definition));
 	r = passt_start(adapter->vm->manager->loop, &config, &adapter->passt, descriptors->fds);
 	if (r == 0) {
 		descriptors->count = 1;
-		adapter->started = now(adapter);
-		set_reason(adapter, "");
+		adapter->started = adapter_now(adapter);
+		adapter_set_reason(adapter, "");
 		return 0;
 	}
 	snprintf(reason, sizeof(reason), "cannot run %s: %s%s", config.program, strerror(-r),
 		 r == -ENOENT ? "; install the package passt" : "");
-	set_reason(adapter, reason);
-	start_later(adapter);
+	adapter_set_reason(adapter, reason);
+	adapter_start_later(adapter);
 	return r;
 }
 
@@ -351,33 +354,34 @@ void adapter_restore(struct adapter *adapter)
 	struct failure failure;
 
 	capture_free(TAKE_PTR(adapter->capture));
-	set_reason(adapter, "its interface was deleted");
-	remove_tap(adapter);
+	adapter_set_reason(adapter, "its interface was deleted");
+	adapter_remove_tap(adapter);
 	adapter->tap = (struct network_link){ 0 };
 	/* A switch that is down is not tried for that: it tells when it is up again. */
 	if (!vswitch || !vswitch_is_up(vswitch))
 		return;
-	if (connect_tap(adapter, definition, &descriptors, &failure) < 0) {
-		set_reason(adapter, failure.message);
+	if (adapter_connect_tap(adapter, definition, &descriptors, &failure) < 0) {
+		adapter_set_reason(adapter, failure.message);
 		return;
 	}
-	set_reason(adapter, "");
-	send_backend(adapter, &descriptors);
+	adapter_set_reason(adapter, "");
+	adapter_send_backend(adapter, &descriptors);
 }
 
 /* ---- Life ---- */
 
-static int connect_backend(struct adapter *adapter, const struct definition_adapter *definition,
-			   struct adapter_descriptors *descriptors, struct failure *failure)
+static int adapter_connect_backend(struct adapter *adapter,
+				   const struct definition_adapter *definition,
+				   struct adapter_descriptors *descriptors, struct failure *failure)
 {
 	if (strcmp(definition->switch_name, DEFINITION_SWITCH_NONE) == 0) {
 		snprintf(adapter->reason, sizeof(adapter->reason), "not connected");
 		return 0;
 	}
 	if (strcmp(definition->switch_name, DEFINITION_SWITCH_DEFAULT) != 0)
-		return connect_tap(adapter, definition, descriptors, failure);
+		return adapter_connect_tap(adapter, definition, descriptors, failure);
 	adapter->backend = ADAPTER_USER;
-	(void)start_passt(adapter, definition, descriptors);
+	(void)adapter_start_passt(adapter, definition, descriptors);
 	return 0;
 }
 
@@ -402,7 +406,7 @@ int adapter_new(struct vm *vm, const struct definition_adapter *definition,
 
 	if (!adapter)
 		return failure_no_memory(failure);
-	r = connect_backend(adapter, definition, ret_descriptors, failure);
+	r = adapter_connect_backend(adapter, definition, ret_descriptors, failure);
 	if (r < 0)
 		return r;
 	*ret_adapter = TAKE_PTR(adapter);
@@ -417,7 +421,7 @@ void adapter_free(struct adapter *adapter)
 	capture_free(adapter->capture);
 	sd_event_source_disable_unref(adapter->restart);
 	passt_free(adapter->passt);
-	remove_tap(adapter);
+	adapter_remove_tap(adapter);
 	free(adapter);
 }
 
@@ -455,8 +459,8 @@ static const struct json_key record_keys[] = {
 	MEMBER(start_time, json_read_uint64, UINT64_MAX),
 };
 
-static int adopt_tap(struct adapter *adapter, const struct definition_adapter *definition,
-		     const char *tap)
+static int adapter_adopt_tap(struct adapter *adapter, const struct definition_adapter *definition,
+			     const char *tap)
 {
 	struct vswitches *switches = adapter->vm->manager->switches;
 	struct network_link link;
@@ -464,26 +468,27 @@ static int adopt_tap(struct adapter *adapter, const struct definition_adapter *d
 
 	if (!switches->network)
 		return -EPERM;
-	if (network_find_link(switches->network, tap, &link) < 0 || !is_tap_of(adapter, &link)) {
-		set_reason(adapter, "its interface was deleted");
+	if (network_find_link(switches->network, tap, &link) < 0 ||
+	    !adapter_is_tap_of(adapter, &link)) {
+		adapter_set_reason(adapter, "its interface was deleted");
 		return 0; /* another is made when the worker answers */
 	}
 	adapter->tap = link;
 	if (adapter_apply(adapter, definition, &failure) < 0)
-		set_reason(adapter, failure.message);
+		adapter_set_reason(adapter, failure.message);
 	return 0;
 }
 
-static void adopt_passt(struct adapter *adapter, const struct process *process)
+static void adapter_adopt_passt(struct adapter *adapter, const struct process *process)
 {
-	const struct passt_config config = { .ended = passt_ended, .owner = adapter };
+	const struct passt_config config = { .ended = adapter_passt_ended, .owner = adapter };
 
-	adapter->started = now(adapter);
-	close_loopback(adapter->vm, !may_reach_loopback(adapter->vm, NULL));
+	adapter->started = adapter_now(adapter);
+	adapter_close_loopback(adapter->vm, !adapter_may_reach_loopback(adapter->vm, NULL));
 	if (passt_adopt(adapter->vm->manager->loop, &config, process, &adapter->passt) == 0)
 		return;
-	set_reason(adapter, "passt has ended");
-	start_later(adapter);
+	adapter_set_reason(adapter, "passt has ended");
+	adapter_start_later(adapter);
 }
 
 static int adopt(struct adapter *adapter, const struct record *record)
@@ -496,9 +501,9 @@ static int adopt(struct adapter *adapter, const struct record *record)
 		return -EINVAL;
 	adapter->backend = (enum adapter_backend)record->backend;
 	if (adapter->backend == ADAPTER_TAP)
-		return adopt_tap(adapter, definition, record->tap);
+		return adapter_adopt_tap(adapter, definition, record->tap);
 	if (adapter->backend == ADAPTER_USER)
-		adopt_passt(adapter, &process);
+		adapter_adopt_passt(adapter, &process);
 	else
 		snprintf(adapter->reason, sizeof(adapter->reason), "not connected");
 	return 0;
@@ -544,7 +549,7 @@ struct adapter *adapter_find(const struct vm *vm, const char *name)
 }
 
 /* The one way to write an address. A zone ("fe80::1%3") means something in the guest alone. */
-static bool read_address(const char *text, char address[static ADAPTER_ADDRESS_SIZE])
+static bool adapter_read_address(const char *text, char address[static ADAPTER_ADDRESS_SIZE])
 {
 	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
 	struct in6_addr bytes;
@@ -565,7 +570,7 @@ void adapter_set_addresses(struct adapter *adapter, const char *const *addresses
 	size_t fresh_count = 0;
 
 	for (size_t i = 0; i < count && fresh_count < ADAPTER_ADDRESSES_MAX; i++)
-		fresh_count += read_address(addresses[i], fresh[fresh_count]);
+		fresh_count += adapter_read_address(addresses[i], fresh[fresh_count]);
 	if (fresh_count == adapter->address_count &&
 	    memcmp(fresh, adapter->addresses, sizeof(fresh)) == 0)
 		return;

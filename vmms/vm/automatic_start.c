@@ -21,50 +21,50 @@ struct automatic_start {
 	sd_event_source *timer;
 };
 
-static bool is_asked_for(const struct vm *vm)
+static bool start_is_asked_for(const struct vm *vm)
 {
 	return vm->definition->automatic_start.action == DEFINITION_START_ALWAYS &&
 	       !vm_state_is_active(vm->state);
 }
 
-static void await_next(struct automatic_start *start);
+static void start_await_next(struct automatic_start *start);
 
-static void go_on(struct automatic_start *start, const struct failure *failure)
+static void start_go_on(struct automatic_start *start, const struct failure *failure)
 {
 	if (failure)
 		log_error("automatic start: %s", failure->message);
 	start->next++;
-	await_next(start);
+	start_await_next(start);
 }
 
 /* By then there may be nothing to go on with: the daemon is stopping. */
-static void started(void *data, const struct failure *failure)
+static void start_started(void *data, const struct failure *failure)
 {
 	struct manager *manager = data;
 
 	if (manager->start)
-		go_on(manager->start, failure);
+		start_go_on(manager->start, failure);
 }
 
-static int due(sd_event_source *source, uint64_t usec, void *data)
+static int start_due(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct automatic_start *start = data;
 	struct manager *manager = start->manager;
 	struct vm *vm = manager_find_uuid(manager, &start->queue[start->next]);
 	struct failure failure;
 
-	if (!vm || !is_asked_for(vm)) {
-		go_on(start, NULL);
+	if (!vm || !start_is_asked_for(vm)) {
+		start_go_on(start, NULL);
 	} else if (quota_check_start(vm, &failure) < 0 ||
-		   vm_start(vm, started, manager, &failure) < 0) {
+		   vm_start(vm, start_started, manager, &failure) < 0) {
 		run_record_remove(manager->record, &start->queue[start->next]);
-		go_on(start, &failure);
+		start_go_on(start, &failure);
 	}
 	return 0;
 }
 
 /* By a timer even without a delay, so that many VMs that fail at once do not nest. */
-static void await_next(struct automatic_start *start)
+static void start_await_next(struct automatic_start *start)
 {
 	unsigned delay = 0;
 	struct vm *vm;
@@ -74,17 +74,17 @@ static void await_next(struct automatic_start *start)
 	if (start->next == start->count)
 		return;
 	vm = manager_find_uuid(start->manager, &start->queue[start->next]);
-	if (vm && is_asked_for(vm))
+	if (vm && start_is_asked_for(vm))
 		delay = vm->definition->automatic_start.delay;
 	r = sd_event_add_time_relative(start->manager->loop, &start->timer, CLOCK_MONOTONIC,
-				       delay * UINT64_C(1000000), 0, due, start);
+				       delay * UINT64_C(1000000), 0, start_due, start);
 	if (r < 0)
 		log_error("automatic start: cannot set a timer: %s", strerror(-r));
 }
 
 /* ---- The queue ---- */
 
-static int by_order(const void *a, const void *b)
+static int start_by_order(const void *a, const void *b)
 {
 	const struct definition *one = (*(const struct vm *const *)a)->definition;
 	const struct definition *other = (*(const struct vm *const *)b)->definition;
@@ -94,7 +94,7 @@ static int by_order(const void *a, const void *b)
 	return strcmp(one->name, other->name);
 }
 
-static size_t collect(struct manager *manager, struct vm **vms)
+static size_t start_collect(struct manager *manager, struct vm **vms)
 {
 	bool first = run_record_is_first(manager->record);
 	size_t count = 0;
@@ -102,17 +102,17 @@ static size_t collect(struct manager *manager, struct vm **vms)
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (is_asked_for(vm) &&
+		if (start_is_asked_for(vm) &&
 		    (first || run_record_has(manager->record, &vm->definition->uuid)))
 			vms[count++] = vm;
 		else if (!vm->run.worker)
 			run_record_remove(manager->record, &vm->definition->uuid);
 	}
-	qsort(vms, count, sizeof(struct vm *), by_order);
+	qsort(vms, count, sizeof(struct vm *), start_by_order);
 	return count;
 }
 
-static int fill(struct automatic_start *start)
+static int start_fill(struct automatic_start *start)
 {
 	struct manager *manager = start->manager;
 	AUTO_FREE struct vm **vms = NULL;
@@ -126,7 +126,7 @@ static int fill(struct automatic_start *start)
 	start->queue = calloc(count, sizeof(*start->queue));
 	if (!vms || !start->queue)
 		return -ENOMEM;
-	start->count = collect(manager, vms);
+	start->count = start_collect(manager, vms);
 	for (size_t i = 0; i < start->count; i++) {
 		start->queue[i] = vms[i]->definition->uuid;
 		run_record_add(manager->record, &start->queue[i], vms[i]->definition->name);
@@ -142,12 +142,12 @@ int automatic_start_new(struct manager *manager, struct automatic_start **ret_st
 	if (!start)
 		return -ENOMEM;
 	start->manager = manager;
-	r = fill(start);
+	r = start_fill(start);
 	if (r < 0)
 		return r;
 	if (start->count > 0)
 		log_info("automatic start of %zu VM%s", start->count, start->count == 1 ? "" : "s");
-	await_next(start);
+	start_await_next(start);
 	*ret_start = TAKE_PTR(start);
 	return 0;
 }

@@ -11,7 +11,7 @@
 /* By which Linux and FreeBSD are told to do without ACPI, where VMBus is listed. */
 static const char *const words[] = { "acpi=off", "hint.acpi.0.disabled=1" };
 
-static bool has_word(const char *line, const char *word)
+static bool life_has_word(const char *line, const char *word)
 {
 	size_t length;
 
@@ -28,7 +28,7 @@ void guest_life_describe(const char *command_line, uint64_t quiet, char text[GUE
 {
 	text[0] = '\0';
 	for (size_t i = 0; command_line && i < ARRAY_SIZE(words); i++) {
-		if (!has_word(command_line, words[i]))
+		if (!life_has_word(command_line, words[i]))
 			continue;
 		snprintf(text, GUEST_LIFE_TEXT,
 			 "its command line has '%s': without ACPI it does not find VMBus, nor its "

@@ -27,18 +27,18 @@ struct waiter {
 
 /* ---- Life ---- */
 
-static void ignore_job(void *data, struct job *job)
+static void job_ignore_job(void *data, struct job *job)
 {
 }
 
-static void ignore_change(void *data, struct job *job, const char *const *properties)
+static void job_ignore_change(void *data, struct job *job, const char *const *properties)
 {
 }
 
 static const struct jobs_observer nobody = {
-	.added = ignore_job,
-	.removed = ignore_job,
-	.changed = ignore_change,
+	.added = job_ignore_job,
+	.removed = job_ignore_job,
+	.changed = job_ignore_change,
 };
 
 void jobs_observe(struct jobs *jobs, const struct jobs_observer *observer, void *data)
@@ -111,7 +111,7 @@ const char *job_state_name(enum job_state state)
 
 /* ---- The end of their being kept ---- */
 
-static void forget(struct job *job)
+static void job_forget(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
 
@@ -120,41 +120,41 @@ static void forget(struct job *job)
 	job_free(job);
 }
 
-static int expired(sd_event_source *source, uint64_t usec, void *data)
+static int job_expired(sd_event_source *source, uint64_t usec, void *data)
 {
-	forget(data);
+	job_forget(data);
 	return 0;
 }
 
-static void forget_oldest(struct jobs *jobs, const struct job *but)
+static void job_forget_oldest(struct jobs *jobs, const struct job *but)
 {
 	list_for_each (link, &jobs->list) {
 		struct job *job = container_of(link, struct job, link);
 
 		if (job->state == JOB_RUNNING || job == but)
 			continue;
-		forget(job);
+		job_forget(job);
 		return;
 	}
 }
 
 /* It is published, and has ended. */
-static void keep_for_a_while(struct job *job)
+static void job_keep_for_a_while(struct job *job)
 {
 	struct jobs *jobs = job->jobs;
 	int r;
 
 	if (++jobs->ended_count > JOBS_ENDED_MAX)
-		forget_oldest(jobs, job);
+		job_forget_oldest(jobs, job);
 	r = sd_event_add_time_relative(jobs->loop, &job->expiry, CLOCK_MONOTONIC,
-				       JOB_KEPT * UINT64_C(1000000), 0, expired, job);
+				       JOB_KEPT * UINT64_C(1000000), 0, job_expired, job);
 	if (r < 0)
 		log_warning("job %u is kept for longer: no timer: %s", job->id, strerror(-r));
 }
 
 /* ---- What they stand for ---- */
 
-static uint64_t read_clock(clockid_t clock)
+static uint64_t job_read_clock(clockid_t clock)
 {
 	struct timespec now;
 
@@ -176,8 +176,8 @@ int job_new(struct jobs *jobs, const struct job_kind *kind, struct vm *vm, struc
 	job->vm = vm;
 	job->vm_uuid = vm->definition->uuid;
 	snprintf(job->vm_name, sizeof(job->vm_name), "%s", vm->definition->name);
-	job->started_at = read_clock(CLOCK_REALTIME);
-	job->started_boot = read_clock(CLOCK_BOOTTIME);
+	job->started_at = job_read_clock(CLOCK_REALTIME);
+	job->started_boot = job_read_clock(CLOCK_BOOTTIME);
 	*ret_job = job;
 	return 0;
 }
@@ -195,10 +195,10 @@ void job_publish(struct job *job)
 	list_append(&jobs->list, &job->link);
 	jobs->observer->added(jobs->observer_data, job);
 	if (job->state != JOB_RUNNING)
-		keep_for_a_while(job);
+		job_keep_for_a_while(job);
 }
 
-static void changed(struct job *job, const char *const *properties)
+static void job_changed(struct job *job, const char *const *properties)
 {
 	if (job->published)
 		job->jobs->observer->changed(job->jobs->observer_data, job, properties);
@@ -210,7 +210,7 @@ void job_progress(struct job *job, uint64_t done, uint64_t total)
 
 	job->done = done;
 	job->total = total;
-	changed(job, properties);
+	job_changed(job, properties);
 }
 
 static const struct failure *job_failure(const struct job *job)
@@ -218,7 +218,7 @@ static const struct failure *job_failure(const struct job *job)
 	return job->failure.name ? &job->failure : NULL;
 }
 
-static void tell_waiters(struct job *job)
+static void job_tell_waiters(struct job *job)
 {
 	list_for_each (link, &job->waiters) {
 		struct waiter *waiter = container_of(link, struct waiter, link);
@@ -237,17 +237,17 @@ void job_end(void *data, const struct failure *failure)
 
 	job->vm = NULL;
 	/* So that the time between is true, even if somebody has set the clock. */
-	job->ended_at = job->started_at + read_clock(CLOCK_BOOTTIME) - job->started_boot;
+	job->ended_at = job->started_at + job_read_clock(CLOCK_BOOTTIME) - job->started_boot;
 	job->state = !failure ? JOB_DONE : job->cancelled ? JOB_CANCELLED : JOB_FAILED;
 	if (job->state == JOB_CANCELLED)
 		failure_set(&job->failure, DBUS_ERROR_CANCELLED, "job %u has been cancelled (%s)",
 			    job->id, failure->message);
 	else if (failure)
 		job->failure = *failure;
-	changed(job, properties);
-	tell_waiters(job);
+	job_changed(job, properties);
+	job_tell_waiters(job);
 	if (job->published)
-		keep_for_a_while(job);
+		job_keep_for_a_while(job);
 }
 
 /* ---- Who watches ---- */

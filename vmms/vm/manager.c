@@ -101,29 +101,29 @@ void manager_free(struct manager *manager)
 
 /* ---- Observers ---- */
 
-static void ignore_vm(void *data, struct vm *vm)
+static void manager_ignore_vm(void *data, struct vm *vm)
 {
 }
 
-static void ignore_change(void *data, struct vm *vm, const char *const *properties)
+static void manager_ignore_change(void *data, struct vm *vm, const char *const *properties)
 {
 }
 
-static void ignore_entry(void *data, struct vm *vm, const struct vm_log_entry *entry)
+static void manager_ignore_entry(void *data, struct vm *vm, const struct vm_log_entry *entry)
 {
 }
 
-static void ignore(void *data)
+static void manager_ignore(void *data)
 {
 }
 
 static const struct manager_observer nobody = {
-	.vm_added = ignore_vm,
-	.vm_removed = ignore_vm,
-	.vm_changed = ignore_change,
-	.vm_logged = ignore_entry,
-	.broken_changed = ignore,
-	.stopped = ignore,
+	.vm_added = manager_ignore_vm,
+	.vm_removed = manager_ignore_vm,
+	.vm_changed = manager_ignore_change,
+	.vm_logged = manager_ignore_entry,
+	.broken_changed = manager_ignore,
+	.stopped = manager_ignore,
 };
 
 void manager_observe(struct manager *manager, const struct manager_observer *observer, void *data)
@@ -145,7 +145,7 @@ void manager_vm_logged(struct manager *manager, struct vm *vm, const struct vm_l
 /* ---- Finding ---- */
 
 /* Files are read in the order of their names: then this is so for each of a thousand. */
-static bool is_behind_all(const struct manager *manager, const char *name)
+static bool manager_is_behind_all(const struct manager *manager, const char *name)
 {
 	const struct list *last = manager->vms.previous;
 
@@ -155,7 +155,7 @@ static bool is_behind_all(const struct manager *manager, const char *name)
 
 struct vm *manager_find_name(const struct manager *manager, const char *name)
 {
-	if (is_behind_all(manager, name))
+	if (manager_is_behind_all(manager, name))
 		return NULL;
 	list_for_each (link, (struct list *)&manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
@@ -167,7 +167,7 @@ struct vm *manager_find_name(const struct manager *manager, const char *name)
 }
 
 /* Whoever has chosen uuids is at worst as slow as without. */
-static struct list *uuid_list(const struct manager *manager, const struct guid *uuid)
+static struct list *manager_uuid_list(const struct manager *manager, const struct guid *uuid)
 {
 	unsigned hash = 0;
 
@@ -178,7 +178,7 @@ static struct list *uuid_list(const struct manager *manager, const struct guid *
 
 struct vm *manager_find_uuid(const struct manager *manager, const struct guid *uuid)
 {
-	list_for_each (link, uuid_list(manager, uuid)) {
+	list_for_each (link, manager_uuid_list(manager, uuid)) {
 		struct vm *vm = container_of(link, struct vm, uuid_link);
 
 		if (guid_equal(&vm->definition->uuid, uuid))
@@ -211,28 +211,28 @@ struct broken_definition *manager_find_broken(const struct manager *manager, con
 	return NULL;
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
+static bool manager_is_same_file(const struct stat *a, const struct stat *b)
 {
 	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
 		return a->st_rdev == b->st_rdev;
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-static bool vm_uses(const struct vm *vm, const struct stat *image)
+static bool manager_vm_uses(const struct vm *vm, const struct stat *image)
 {
 	struct stat status;
 
 	for (size_t i = 0; i < vm->definition->disk_count; i++) {
 		const char *path = vm->definition->disks[i].path;
 
-		if (path && stat(path, &status) == 0 && is_same_file(&status, image))
+		if (path && stat(path, &status) == 0 && manager_is_same_file(&status, image))
 			return true;
 	}
 	return false;
 }
 
 /* Also by a worker that we have given up, one of a VM without a definition, another daemon's. */
-static bool worker_user_is_used(void *data, uid_t user)
+static bool manager_worker_user_is_used(void *data, uid_t user)
 {
 	struct manager *manager = data;
 
@@ -247,11 +247,12 @@ static bool worker_user_is_used(void *data, uid_t user)
 
 int manager_take_worker_user(struct manager *manager, uid_t *ret_user)
 {
-	return worker_users_take(&manager->settings.users, worker_user_is_used, manager, ret_user);
+	return worker_users_take(&manager->settings.users, manager_worker_user_is_used, manager,
+				 ret_user);
 }
 
 /* May an owner be told of that VM? The host's administrator is told everything. */
-static bool owner_knows(const char *owner, const struct vm *vm)
+static bool manager_owner_knows(const char *owner, const struct vm *vm)
 {
 	return !owner || (vm->definition->owner && strcmp(vm->definition->owner, owner) == 0);
 }
@@ -266,21 +267,22 @@ const char *manager_disk_user(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && (vm->run.worker || vm != asking) && vm_uses(vm, &image))
-			return owner_knows(asking->definition->owner, vm) ? vm->definition->name
-									  : NULL;
+		if (vm_is_up(vm) && (vm->run.worker || vm != asking) && manager_vm_uses(vm, &image))
+			return manager_owner_knows(asking->definition->owner, vm)
+				       ? vm->definition->name
+				       : NULL;
 	}
 	return NULL;
 }
 
 /* Images that it has may name others, which are not known here. */
-static bool vm_may_use(const struct vm *vm, const struct stat *image)
+static bool manager_vm_may_use(const struct vm *vm, const struct stat *image)
 {
 	for (size_t i = 0; i < vm->definition->disk_count; i++) {
 		if (strcmp(vm->definition->disks[i].format, "raw") != 0)
 			return true;
 	}
-	return vm_uses(vm, image);
+	return manager_vm_uses(vm, image);
 }
 
 bool manager_owner_uses_disk(void *data, const char *path)
@@ -294,7 +296,7 @@ bool manager_owner_uses_disk(void *data, const char *path)
 		const struct vm *vm = container_of(link, struct vm, link);
 
 		if (vm_is_up(vm) && (vm->run.worker || vm != asking) &&
-		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && vm_may_use(vm, &image))
+		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && manager_vm_may_use(vm, &image))
 			return true;
 	}
 	return false;
@@ -303,9 +305,10 @@ bool manager_owner_uses_disk(void *data, const char *path)
 #define DESCRIPTION_SIZE (DEFINITION_NAME_MAX + 8)
 
 /* How an owner is told of another VM. */
-static const char *describe(const char *owner, const struct vm *vm, char text[DESCRIPTION_SIZE])
+static const char *manager_describe(const char *owner, const struct vm *vm,
+				    char text[DESCRIPTION_SIZE])
 {
-	if (!owner_knows(owner, vm))
+	if (!manager_owner_knows(owner, vm))
 		return "a VM of another user";
 	snprintf(text, DESCRIPTION_SIZE, "VM '%s'", vm->definition->name);
 	return text;
@@ -317,8 +320,8 @@ void manager_insert(struct manager *manager, struct vm *vm)
 {
 	struct list *next = &manager->vms;
 
-	list_append(uuid_list(manager, &vm->definition->uuid), &vm->uuid_link);
-	if (is_behind_all(manager, vm->definition->name)) {
+	list_append(manager_uuid_list(manager, &vm->definition->uuid), &vm->uuid_link);
+	if (manager_is_behind_all(manager, vm->definition->name)) {
 		list_append(&manager->vms, &vm->link);
 		return;
 	}
@@ -354,8 +357,8 @@ int manager_check_name(struct manager *manager, const char *name, struct failure
 	return 0;
 }
 
-static int check_new(struct manager *manager, const struct definition *definition,
-		     struct failure *failure)
+static int manager_check_new(struct manager *manager, const struct definition *definition,
+			     struct failure *failure)
 {
 	char text[DESCRIPTION_SIZE];
 	struct vm *twin;
@@ -368,7 +371,7 @@ static int check_new(struct manager *manager, const struct definition *definitio
 	if (twin)
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "%s has that uuid already; leave the uuid out to get a new one",
-				   describe(definition->owner, twin, text));
+				   manager_describe(definition->owner, twin, text));
 	if (vm_pinning_check(manager->cpu_groups, definition, DBUS_ERROR_INVALID_DEFINITION,
 			     failure) < 0)
 		return -EINVAL;
@@ -377,7 +380,7 @@ static int check_new(struct manager *manager, const struct definition *definitio
 
 /* ---- MAC addresses ---- */
 
-static bool has_mac(const struct definition_network *network, const uint8_t *mac)
+static bool manager_has_mac(const struct definition_network *network, const uint8_t *mac)
 {
 	for (unsigned i = 0; i < network->adapter_count; i++) {
 		if (memcmp(network->adapters[i].mac, mac, DEFINITION_MAC_SIZE) == 0)
@@ -387,27 +390,28 @@ static bool has_mac(const struct definition_network *network, const uint8_t *mac
 }
 
 /* The VM that has that address, or will have, or NULL. */
-static struct vm *find_mac(const struct manager *manager, const uint8_t *mac, const struct vm *but)
+static struct vm *manager_find_mac(const struct manager *manager, const uint8_t *mac,
+				   const struct vm *but)
 {
 	list_for_each (link, (struct list *)&manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm != but && (has_mac(&vm->definition->network, mac) ||
-				  (vm->pending && has_mac(&vm->pending->network, mac))))
+		if (vm != but && (manager_has_mac(&vm->definition->network, mac) ||
+				  (vm->pending && manager_has_mac(&vm->pending->network, mac))))
 			return vm;
 	}
 	return NULL;
 }
 
-static int make_mac(const struct manager *manager, const struct definition_network *network,
-		    uint8_t ret_mac[static DEFINITION_MAC_SIZE])
+static int manager_make_mac(const struct manager *manager, const struct definition_network *network,
+			    uint8_t ret_mac[static DEFINITION_MAC_SIZE])
 {
 	uint8_t mac[DEFINITION_MAC_SIZE] = { DEFINITION_MAC_PREFIX };
 
 	do {
 		if (getrandom(mac + 3, sizeof(mac) - 3, 0) != (ssize_t)sizeof(mac) - 3)
 			return -errno;
-	} while (find_mac(manager, mac, NULL) || has_mac(network, mac));
+	} while (manager_find_mac(manager, mac, NULL) || manager_has_mac(network, mac));
 	memcpy(ret_mac, mac, sizeof(mac));
 	return 0;
 }
@@ -423,26 +427,27 @@ int manager_complete_adapters(struct manager *manager, struct definition *defini
 		struct vm *other;
 
 		if (definition_mac_is_null(adapter->mac) &&
-		    make_mac(manager, network, adapter->mac) < 0)
+		    manager_make_mac(manager, network, adapter->mac) < 0)
 			return failure_set(failure, DBUS_ERROR_INTERNAL,
 					   "cannot make a MAC address");
-		other = find_mac(manager, adapter->mac, vm);
+		other = manager_find_mac(manager, adapter->mac, vm);
 		if (other)
 			return failure_set(
 				failure, DBUS_ERROR_EXISTS,
 				"an adapter of %s has the MAC address of adapter '%s' already; "
 				"give this one another, or none to get one",
-				describe(definition->owner, other, text), adapter->name);
+				manager_describe(definition->owner, other, text), adapter->name);
 	}
 	return 0;
 }
 
-static struct vm *find_running_twin(const struct vm *vm, const uint8_t *mac)
+static struct vm *manager_find_running_twin(const struct vm *vm, const uint8_t *mac)
 {
 	list_for_each (link, &vm->manager->vms) {
 		struct vm *other = container_of(link, struct vm, link);
 
-		if (other != vm && other->run.worker && has_mac(&other->definition->network, mac))
+		if (other != vm && other->run.worker &&
+		    manager_has_mac(&other->definition->network, mac))
 			return other;
 	}
 	return NULL;
@@ -454,7 +459,7 @@ int manager_check_macs(const struct vm *vm, struct failure *failure)
 
 	for (unsigned i = 0; i < network->adapter_count; i++) {
 		const struct definition_adapter *adapter = &network->adapters[i];
-		struct vm *other = find_running_twin(vm, adapter->mac);
+		struct vm *other = manager_find_running_twin(vm, adapter->mac);
 		char text[DESCRIPTION_SIZE];
 
 		if (other)
@@ -462,13 +467,13 @@ int manager_check_macs(const struct vm *vm, struct failure *failure)
 					   "an adapter of %s, which runs, has the MAC address of "
 					   "adapter '%s' of "
 					   "VM '%s'; 'vmctl net set --mac' gives this one another",
-					   describe(vm->definition->owner, other, text),
+					   manager_describe(vm->definition->owner, other, text),
 					   adapter->name, vm->definition->name);
 	}
 	return 0;
 }
 
-static int create(struct manager *manager, struct vm *vm, struct failure *failure)
+static int manager_create(struct manager *manager, struct vm *vm, struct failure *failure)
 {
 	struct definition *definition = vm->definition;
 	int r;
@@ -479,7 +484,7 @@ static int create(struct manager *manager, struct vm *vm, struct failure *failur
 			return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot make a uuid: %s",
 					   strerror(-r));
 	}
-	r = check_new(manager, definition, failure);
+	r = manager_check_new(manager, definition, failure);
 	if (r == 0)
 		r = manager_complete_adapters(manager, definition, vm, failure);
 	if (r < 0)
@@ -505,7 +510,7 @@ int manager_create_vm(struct manager *manager, struct definition *definition, st
 	r = vm_new(manager, definition, &vm);
 	if (r < 0)
 		return failure_no_memory(failure);
-	r = create(manager, vm, failure);
+	r = manager_create(manager, vm, failure);
 	if (r < 0)
 		return r;
 	manager_insert(manager, vm);
@@ -515,7 +520,7 @@ int manager_create_vm(struct manager *manager, struct definition *definition, st
 	return 0;
 }
 
-static int delete_file(struct manager *manager, const char *name, struct failure *failure)
+static int manager_delete_file(struct manager *manager, const char *name, struct failure *failure)
 {
 	int r;
 
@@ -543,7 +548,7 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	/* Before its definition: should we be killed, nobody would know whose it was. */
 	vm_log_delete(vm);
 	fault_point(FAULT_LOG_DELETED);
-	r = delete_file(manager, vm->definition->name, failure);
+	r = manager_delete_file(manager, vm->definition->name, failure);
 	if (r < 0)
 		return r;
 	vm_sockets_deleted(vm);
@@ -557,7 +562,7 @@ int manager_delete_broken(struct manager *manager, struct broken_definition *bro
 {
 	int r;
 
-	r = delete_file(manager, broken->file, failure);
+	r = manager_delete_file(manager, broken->file, failure);
 	if (r < 0)
 		return r;
 	log_info("VM %s: broken definition deleted", broken->name);

@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-static int each(void *data, int (*found)(void *found_data, const struct cpu_group_user *user),
-		void *found_data)
+static int groups_each(void *data,
+		       int (*found)(void *found_data, const struct cpu_group_user *user),
+		       void *found_data)
 {
 	struct manager *manager = data;
 	int r = 0;
@@ -24,7 +25,7 @@ static int each(void *data, int (*found)(void *found_data, const struct cpu_grou
 	return r;
 }
 
-static void changed(void *data, const char *group)
+static void groups_changed(void *data, const char *group)
 {
 	struct manager *manager = data;
 
@@ -38,4 +39,4 @@ static void changed(void *data, const char *group)
 	}
 }
 
-const struct cpu_groups_vms manager_cpu_group_vms = { each, changed };
+const struct cpu_groups_vms manager_cpu_group_vms = { groups_each, groups_changed };

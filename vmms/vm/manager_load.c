@@ -32,7 +32,7 @@ void manager_forget_broken(struct manager *manager)
 }
 
 /* In place. */
-static char *as_utf8(char *text)
+static char *load_as_utf8(char *text)
 {
 	size_t size = text ? strlen(text) : 0;
 
@@ -41,7 +41,8 @@ static char *as_utf8(char *text)
 	return text;
 }
 
-static int add_broken(struct manager *manager, const char *name, const struct json_error *error)
+static int load_add_broken(struct manager *manager, const char *name,
+			   const struct json_error *error)
 {
 	struct broken_definition *broken = calloc(1, sizeof(*broken));
 	char text[JSON_ERROR_TEXT_MAX];
@@ -50,8 +51,8 @@ static int add_broken(struct manager *manager, const char *name, const struct js
 		return -ENOMEM;
 	list_append(&manager->broken, &broken->link);
 	broken->file = strdup(name);
-	broken->name = as_utf8(strdup(name));
-	broken->path = as_utf8(store_file_path(manager->store, name));
+	broken->name = load_as_utf8(strdup(name));
+	broken->path = load_as_utf8(store_file_path(manager->store, name));
 	broken->error = *error;
 	if (!broken->file || !broken->name || !broken->path)
 		return -ENOMEM;
@@ -62,7 +63,7 @@ static int add_broken(struct manager *manager, const char *name, const struct js
 }
 
 /* May be changed or forgotten by what is in the store. */
-static bool is_at_rest(const struct vm *vm)
+static bool load_is_at_rest(const struct vm *vm)
 {
 	return !vm_state_is_active(vm->state) && !vm->operation.done;
 }
@@ -71,20 +72,20 @@ static bool is_at_rest(const struct vm *vm)
  * Another VM that has the uuid by right: it runs, or there is a file of its name too. One that has
  * neither is the same VM under its old name, which is forgotten here.
  */
-static struct vm *find_twin(struct manager *manager, const struct definition *definition)
+static struct vm *load_find_twin(struct manager *manager, const struct definition *definition)
 {
 	struct vm *vm = manager_find_uuid(manager, &definition->uuid);
 
 	if (!vm || strcmp(vm->definition->name, definition->name) == 0)
 		return NULL;
-	if (!is_at_rest(vm) || store_has(manager->store, vm->definition->name))
+	if (!load_is_at_rest(vm) || store_has(manager->store, vm->definition->name))
 		return vm;
 	manager_forget(manager, vm);
 	return NULL;
 }
 
 /* The VM has this definition now. Its object on the bus has its uuid in the path. */
-static void replace(struct vm *vm, struct definition *definition)
+static void load_replace(struct vm *vm, struct definition *definition)
 {
 	static const char *const properties[] = { "Definition",     "Processors", "Topology",
 						  "ProcessorModel", "Memory",     "Engine",
@@ -97,7 +98,7 @@ static void replace(struct vm *vm, struct definition *definition)
 }
 
 /* What it has not taken over is still somebody else's, which no other change is to replace. */
-static void changed_by_file(void *data, const struct failure *failure)
+static void load_changed_by_file(void *data, const struct failure *failure)
 {
 	struct vm *vm = data;
 
@@ -108,16 +109,16 @@ static void changed_by_file(void *data, const struct failure *failure)
 }
 
 /* Of a VM that runs: as if somebody had asked for that change. Takes over the definition. */
-static void change_by_file(struct vm *vm, struct definition *definition)
+static void load_change_by_file(struct vm *vm, struct definition *definition)
 {
 	struct failure failure;
 
-	if (vm_change_definition(vm, definition, changed_by_file, vm, &failure) < 0)
-		changed_by_file(vm, &failure);
+	if (vm_change_definition(vm, definition, load_changed_by_file, vm, &failure) < 0)
+		load_changed_by_file(vm, &failure);
 }
 
-static int add_new(struct manager *manager, struct definition *definition,
-		   const struct folder_stamp *stamp)
+static int load_add_new(struct manager *manager, struct definition *definition,
+			const struct folder_stamp *stamp)
 {
 	struct vm *vm;
 	int r;
@@ -138,38 +139,38 @@ static int add_new(struct manager *manager, struct definition *definition,
 	return 0;
 }
 
-static int take_definition(struct manager *manager, struct definition *definition,
-			   const struct folder_stamp *stamp)
+static int load_take_definition(struct manager *manager, struct definition *definition,
+				const struct folder_stamp *stamp)
 {
 	struct vm *vm = manager_find_name(manager, definition->name);
 
-	if (vm && !guid_equal(&vm->definition->uuid, &definition->uuid) && is_at_rest(vm)) {
+	if (vm && !guid_equal(&vm->definition->uuid, &definition->uuid) && load_is_at_rest(vm)) {
 		/* The same name, but another VM. */
 		manager_forget(manager, vm);
 		vm = NULL;
 	}
 	if (!vm)
-		return add_new(manager, definition, stamp);
+		return load_add_new(manager, definition, stamp);
 	vm->reading = manager->reading;
 	vm->stamp = *stamp;
 	if (vm_definitions_are_equal(vm_stored_definition(vm), definition))
 		definition_free(definition);
-	else if (is_at_rest(vm))
-		replace(vm, definition);
+	else if (load_is_at_rest(vm))
+		load_replace(vm, definition);
 	else
-		change_by_file(vm, definition);
+		load_change_by_file(vm, definition);
 	return 0;
 }
 
-static int found(void *data, struct store_entry *entry)
+static int load_found(void *data, struct store_entry *entry)
 {
 	struct manager *manager = data;
 	struct failure failure;
 	struct vm *twin;
 
 	if (!entry->definition)
-		return add_broken(manager, entry->name, &entry->error);
-	twin = find_twin(manager, entry->definition);
+		return load_add_broken(manager, entry->name, &entry->error);
+	twin = load_find_twin(manager, entry->definition);
 	if (twin) {
 		snprintf(entry->error.key, sizeof(entry->error.key), "uuid");
 		snprintf(entry->error.message, sizeof(entry->error.message),
@@ -178,19 +179,19 @@ static int found(void *data, struct store_entry *entry)
 		snprintf(entry->error.message, sizeof(entry->error.message), "%.250s",
 			 failure.message);
 	} else {
-		return take_definition(manager, entry->definition, &entry->stamp);
+		return load_take_definition(manager, entry->definition, &entry->stamp);
 	}
 	definition_free(entry->definition);
-	return add_broken(manager, entry->name, &entry->error);
+	return load_add_broken(manager, entry->name, &entry->error);
 }
 
 /* VMs at rest whose file is gone or broken. */
-static void forget_unread(struct manager *manager)
+static void load_forget_unread(struct manager *manager)
 {
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm->reading != manager->reading && is_at_rest(vm))
+		if (vm->reading != manager->reading && load_is_at_rest(vm))
 			manager_forget(manager, vm);
 	}
 }
@@ -201,10 +202,10 @@ int manager_load(struct manager *manager)
 
 	manager->reading++;
 	manager_forget_broken(manager);
-	r = store_load(manager->store, found, manager);
+	r = store_load(manager->store, load_found, manager);
 	/* Else half of the files are not known. */
 	if (r == 0)
-		forget_unread(manager);
+		load_forget_unread(manager);
 	manager->observer->broken_changed(manager->observer_data);
 	return r;
 }

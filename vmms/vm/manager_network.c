@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static bool names(const struct definition *definition, const char *name)
+static bool network_names(const struct definition *definition, const char *name)
 {
 	const struct definition_network *network = &definition->network;
 
@@ -19,14 +19,14 @@ static bool names(const struct definition *definition, const char *name)
 	return false;
 }
 
-static const char *find_user(void *data, const char *name)
+static const char *network_find_user(void *data, const char *name)
 {
 	struct manager *manager = data;
 
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && names(vm->definition, name))
+		if (vm_is_up(vm) && network_names(vm->definition, name))
 			return vm->definition->name;
 	}
 	return NULL;
@@ -40,13 +40,14 @@ static const char *find_defined(void *data, const char *name)
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (names(vm->definition, name) || names(vm_stored_definition(vm), name))
+		if (network_names(vm->definition, name) ||
+		    network_names(vm_stored_definition(vm), name))
 			return vm->definition->name;
 	}
 	return NULL;
 }
 
-static void reconnect_vm(struct vm *vm, const char *name)
+static void network_reconnect_vm(struct vm *vm, const char *name)
 {
 	list_for_each (link, &vm->adapters) {
 		struct adapter *adapter = container_of(link, struct adapter, link);
@@ -63,17 +64,18 @@ static void reconnect(void *data, struct vswitch *vswitch)
 	struct manager *manager = data;
 
 	list_for_each (link, &manager->vms)
-		reconnect_vm(container_of(link, struct vm, link), vswitch->definition->name);
+		network_reconnect_vm(container_of(link, struct vm, link),
+				     vswitch->definition->name);
 }
 
 /* While it starts and ends, and adapters are changed, they come and go anyway. */
-static bool is_settled(const struct vm *vm)
+static bool network_is_settled(const struct vm *vm)
 {
 	return vm->run.worker && !vm->operation.done && !vm->change.unfinished &&
 	       (vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_KEPT);
 }
 
-static bool check(void *data)
+static bool network_check(void *data)
 {
 	struct manager *manager = data;
 	bool all = true;
@@ -86,7 +88,7 @@ static bool check(void *data)
 
 			if (adapter_is_whole(adapter))
 				continue;
-			if (is_settled(vm))
+			if (network_is_settled(vm))
 				adapter_restore(adapter);
 			else
 				all = false;
@@ -95,4 +97,5 @@ static bool check(void *data)
 	return all;
 }
 
-const struct vswitches_vms manager_switch_vms = { find_user, find_defined, reconnect, check };
+const struct vswitches_vms manager_switch_vms = { network_find_user, find_defined, reconnect,
+						  network_check };

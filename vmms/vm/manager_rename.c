@@ -19,14 +19,14 @@ struct renamed {
 	struct definition *definition, *pending; /* as of struct vm */
 };
 
-static void renamed_deinit(struct renamed *renamed)
+static void rename_renamed_deinit(struct renamed *renamed)
 {
 	definition_free(renamed->definition);
 	definition_free(renamed->pending);
 }
 
-static int copy_with_name(const struct definition *definition, const char *name,
-			  struct definition **ret_copy)
+static int rename_copy_with_name(const struct definition *definition, const char *name,
+				 struct definition **ret_copy)
 {
 	CLEANUP(definition_freep) struct definition *copy = NULL;
 	int r;
@@ -41,7 +41,7 @@ static int copy_with_name(const struct definition *definition, const char *name,
 	return r;
 }
 
-static int check(struct vm *vm, const char *name, struct failure *failure)
+static int rename_check(struct vm *vm, const char *name, struct failure *failure)
 {
 	int r;
 
@@ -64,8 +64,8 @@ static int check(struct vm *vm, const char *name, struct failure *failure)
 }
 
 /* From the old file to the new one. */
-static int move_file(struct store *store, const struct definition *wanted, const char *old,
-		     struct failure *failure)
+static int rename_move_file(struct store *store, const struct definition *wanted, const char *old,
+			    struct failure *failure)
 {
 	int r;
 
@@ -86,7 +86,7 @@ static int move_file(struct store *store, const struct definition *wanted, const
 }
 
 /* All who know the VM by its name. */
-static void take_name(struct vm *vm, struct renamed *renamed)
+static void rename_take_name(struct vm *vm, struct renamed *renamed)
 {
 	static const char *const properties[] = { "Name", "Definition", NULL };
 	struct manager *manager = vm->manager;
@@ -108,24 +108,24 @@ static void take_name(struct vm *vm, struct renamed *renamed)
 int manager_rename_vm(struct manager *manager, struct vm *vm, const char *name,
 		      struct failure *failure)
 {
-	CLEANUP(renamed_deinit) struct renamed renamed = { 0 };
+	CLEANUP(rename_renamed_deinit) struct renamed renamed = { 0 };
 	char old[DEFINITION_NAME_MAX + 1];
 	int r;
 
 	strcpy(old, vm->definition->name);
 	if (strcmp(old, name) == 0)
 		return 0;
-	r = check(vm, name, failure);
+	r = rename_check(vm, name, failure);
 	if (r < 0)
 		return r;
-	if (copy_with_name(vm->definition, name, &renamed.definition) < 0 ||
-	    copy_with_name(vm->pending, name, &renamed.pending) < 0)
+	if (rename_copy_with_name(vm->definition, name, &renamed.definition) < 0 ||
+	    rename_copy_with_name(vm->pending, name, &renamed.pending) < 0)
 		return failure_no_memory(failure);
-	r = move_file(manager->store, renamed.pending ? renamed.pending : renamed.definition, old,
-		      failure);
+	r = rename_move_file(manager->store, renamed.pending ? renamed.pending : renamed.definition,
+			     old, failure);
 	if (r < 0)
 		return r;
-	take_name(vm, &renamed);
+	rename_take_name(vm, &renamed);
 	vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO, "renamed: it was '%s'", old);
 	return 0;
 }

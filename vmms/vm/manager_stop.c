@@ -48,30 +48,30 @@ void manager_vm_rests(struct manager *manager, struct vm *vm)
 
 /* ---- The end ---- */
 
-static void turned_off(void *data, const struct failure *failure)
+static void stop_turned_off(void *data, const struct failure *failure)
 {
 }
 
-static void turn_off(struct vm *vm)
+static void stop_turn_off(struct vm *vm)
 {
 	struct failure failure;
 
-	if (!vm->turning_off.done && vm_turn_off(vm, turned_off, NULL, &failure) < 0)
+	if (!vm->turning_off.done && vm_turn_off(vm, stop_turned_off, NULL, &failure) < 0)
 		log_warning("%s", failure.message);
 }
 
-static void shut_down(void *data, const struct failure *failure)
+static void stop_shut_down(void *data, const struct failure *failure)
 {
 	struct vm *vm = data;
 
 	if (failure && vm->run.worker) {
 		vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING,
 		       "turned off, since it could not be shut down: %s", failure->message);
-		turn_off(vm);
+		stop_turn_off(vm);
 	}
 }
 
-static unsigned vm_timeout(const struct vm *vm, unsigned timeout)
+static unsigned stop_vm_timeout(const struct vm *vm, unsigned timeout)
 {
 	const struct definition_automatic_stop *stop = &vm->definition->automatic_stop;
 
@@ -82,13 +82,14 @@ static unsigned vm_timeout(const struct vm *vm, unsigned timeout)
 
 static void stop_vm(struct vm *vm, unsigned timeout)
 {
-	struct vm_shutdown_options options = { .force = true, .timeout = vm_timeout(vm, timeout) };
+	struct vm_shutdown_options options = { .force = true,
+					       .timeout = stop_vm_timeout(vm, timeout) };
 	struct failure failure;
 
 	if (options.timeout > 0 && vm->state == VM_STOPPING)
 		return; /* it is on its way */
-	if (options.timeout == 0 || vm_shut_down(vm, &options, shut_down, vm, &failure) < 0)
-		turn_off(vm);
+	if (options.timeout == 0 || vm_shut_down(vm, &options, stop_shut_down, vm, &failure) < 0)
+		stop_turn_off(vm);
 }
 
 unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
@@ -99,7 +100,7 @@ unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
 		const struct vm *vm = container_of(link, struct vm, link);
 
 		if (vm_is_up(vm))
-			longest = MAX(longest, vm_timeout(vm, timeout));
+			longest = MAX(longest, stop_vm_timeout(vm, timeout));
 	}
 	return longest + VM_END_TIMEOUT;
 }

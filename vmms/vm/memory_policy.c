@@ -13,33 +13,33 @@
 
 #define DEMAND_MAX (UINT64_C(1) << 52) /* so that nothing overflows */
 
-static uint64_t within(const struct memory_policy_guest *guest, uint64_t bytes)
+static uint64_t policy_within(const struct memory_policy_guest *guest, uint64_t bytes)
 {
 	return MIN(MAX(ALIGN_UP(bytes, UNIT), guest->minimum), guest->maximum);
 }
 
-static uint64_t need(const struct memory_policy_guest *guest)
+static uint64_t policy_need(const struct memory_policy_guest *guest)
 {
-	return within(guest, MIN(guest->demand, DEMAND_MAX));
+	return policy_within(guest, MIN(guest->demand, DEMAND_MAX));
 }
 
-static uint64_t wish(const struct memory_policy_guest *guest)
+static uint64_t policy_wish(const struct memory_policy_guest *guest)
 {
 	uint64_t demand = MIN(guest->demand, DEMAND_MAX);
 
-	return within(guest, demand + demand / 100 * guest->buffer);
+	return policy_within(guest, demand + demand / 100 * guest->buffer);
 }
 
 /* What a guest lacks to have so many bytes. */
-static uint64_t lack(const struct memory_policy_guest *guest, uint64_t bytes)
+static uint64_t policy_lack(const struct memory_policy_guest *guest, uint64_t bytes)
 {
 	return bytes > guest->next ? bytes - guest->next : 0;
 }
 
 /* Guests lose what they do not need, and what is beyond their maximum. */
-static void lower(struct memory_policy_guest *guest)
+static void policy_lower(struct memory_policy_guest *guest)
 {
-	uint64_t wanted = wish(guest), worth = MAX(WORTH_BYTES, guest->target / WORTH_PART);
+	uint64_t wanted = policy_wish(guest), worth = MAX(WORTH_BYTES, guest->target / WORTH_PART);
 
 	guest->next = guest->target;
 	if (wanted + worth <= guest->target || guest->target > guest->maximum)
@@ -47,14 +47,14 @@ static void lower(struct memory_policy_guest *guest)
 }
 
 /* Takes from guests what they have beyond their needs, from each the same part of it. */
-static void reclaim(struct memory_policy_guest *guests, size_t count, uint64_t bytes)
+static void policy_reclaim(struct memory_policy_guest *guests, size_t count, uint64_t bytes)
 {
 	uint64_t excess = 0;
 
 	for (size_t i = 0; i < count; i++)
-		excess += guests[i].next - MIN(guests[i].next, need(&guests[i]));
+		excess += guests[i].next - MIN(guests[i].next, policy_need(&guests[i]));
 	for (size_t i = 0; i < count; i++) {
-		uint64_t own = guests[i].next - MIN(guests[i].next, need(&guests[i])), loss;
+		uint64_t own = guests[i].next - MIN(guests[i].next, policy_need(&guests[i])), loss;
 
 		if (own == 0)
 			continue;
@@ -69,8 +69,8 @@ static void reclaim(struct memory_policy_guest *guests, size_t count, uint64_t b
  * Gives guests what they lack to have what `wanted` says: those that lack little get it, the others
  * the same each. Return: what is left.
  */
-static uint64_t distribute(struct memory_policy_guest *guests, size_t count, uint64_t bytes,
-			   uint64_t (*wanted)(const struct memory_policy_guest *guest))
+static uint64_t policy_distribute(struct memory_policy_guest *guests, size_t count, uint64_t bytes,
+				  uint64_t (*wanted)(const struct memory_policy_guest *guest))
 {
 	size_t lacking = 1;
 
@@ -79,12 +79,12 @@ static uint64_t distribute(struct memory_policy_guest *guests, size_t count, uin
 
 		lacking = 0;
 		for (size_t i = 0; i < count; i++)
-			lacking += lack(&guests[i], wanted(&guests[i])) > 0;
+			lacking += policy_lack(&guests[i], wanted(&guests[i])) > 0;
 		if (lacking == 0)
 			break;
 		share = MAX(ALIGN_DOWN(bytes / lacking, UNIT), UNIT);
 		for (size_t i = 0; i < count; i++) {
-			uint64_t given = MIN(lack(&guests[i], wanted(&guests[i])), share);
+			uint64_t given = MIN(policy_lack(&guests[i], wanted(&guests[i])), share);
 
 			given = ALIGN_DOWN(MIN(given, bytes), UNIT);
 			guests[i].next += given;
@@ -101,12 +101,12 @@ void memory_policy_share(struct memory_policy_guest *guests, size_t count, int64
 	uint64_t missing = spare < 0 ? (uint64_t)-spare : 0, left = spare > 0 ? (uint64_t)spare : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		lower(&guests[i]);
-		missing += lack(&guests[i], need(&guests[i]));
+		policy_lower(&guests[i]);
+		missing += policy_lack(&guests[i], policy_need(&guests[i]));
 	}
 	/* What is taken back is there to be given when the host has it. */
 	if (missing > left)
-		reclaim(guests, count, missing - left);
-	left = distribute(guests, count, left, need);
-	(void)distribute(guests, count, left, wish);
+		policy_reclaim(guests, count, missing - left);
+	left = policy_distribute(guests, count, left, policy_need);
+	(void)policy_distribute(guests, count, left, policy_wish);
 }

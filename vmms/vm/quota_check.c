@@ -23,7 +23,7 @@ static const struct {
 	[QUOTA_MEMORY] = { "memory of VMs that run", "stop a VM" },
 };
 
-static void format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_TEXT])
+static void check_format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_TEXT])
 {
 	if (kind == QUOTA_MEMORY)
 		parse_size_format(number, text);
@@ -33,44 +33,45 @@ static void format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_T
 
 /* ---- Counting ---- */
 
-static bool is_of(const struct vm *vm, const char *owner)
+static bool check_is_of(const struct vm *vm, const char *owner)
 {
 	const char *of = quota_owner(vm->definition);
 
 	return of && strcmp(of, owner) == 0;
 }
 
-static void add_run(const struct definition *definition, uint64_t counts[_QUOTA_COUNTED])
+static void check_add_run(const struct definition *definition, uint64_t counts[_QUOTA_COUNTED])
 {
 	counts[QUOTA_RUNNING]++;
 	counts[QUOTA_PROCESSORS] += definition->processors.count;
 	counts[QUOTA_MEMORY] += definition_memory_most(&definition->memory);
 }
 
-static void count(const struct manager *manager, const char *owner, uint64_t counts[_QUOTA_COUNTED])
+static void check_count(const struct manager *manager, const char *owner,
+			uint64_t counts[_QUOTA_COUNTED])
 {
 	memset(counts, 0, _QUOTA_COUNTED * sizeof(*counts));
 	list_for_each (link, (struct list *)&manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (!is_of(vm, owner))
+		if (!check_is_of(vm, owner))
 			continue;
 		counts[QUOTA_VMS]++;
 		counts[QUOTA_DISKS] += vm_stored_definition(vm)->disk_count;
 		if (vm_is_up(vm))
-			add_run(vm->definition, counts);
+			check_add_run(vm->definition, counts);
 	}
 }
 
 /* ---- Checking ---- */
 
-static int refuse(const char *owner, enum quota_kind kind, uint64_t limit, uint64_t wanted,
-		  struct failure *failure)
+static int check_refuse(const char *owner, enum quota_kind kind, uint64_t limit, uint64_t wanted,
+			struct failure *failure)
 {
 	char limit_text[PARSE_SIZE_TEXT], wanted_text[PARSE_SIZE_TEXT];
 
-	format(kind, limit, limit_text);
-	format(kind, wanted, wanted_text);
+	check_format(kind, limit, limit_text);
+	check_format(kind, wanted, wanted_text);
 	return failure_set(
 		failure, LIMITS_EXCEEDED,
 		"user '%s' may have %s %s, and this would be %s: that is all; %s, or have "
@@ -86,12 +87,12 @@ static int check(const struct manager *manager, const char *owner,
 	const struct quota *quota = &manager->settings.quota;
 	uint64_t counts[_QUOTA_COUNTED];
 
-	count(manager, owner, counts);
+	check_count(manager, owner, counts);
 	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
 		uint64_t limit = quota->limits[kind], wanted = counts[kind] + more[kind];
 
 		if (limit > 0 && more[kind] > 0 && wanted > limit)
-			return refuse(owner, kind, limit, wanted, failure);
+			return check_refuse(owner, kind, limit, wanted, failure);
 	}
 	return 0;
 }
@@ -127,14 +128,14 @@ int quota_check_start(const struct vm *vm, struct failure *failure)
 	/* One that runs is refused for that. */
 	if (!owner || vm_is_up(vm))
 		return 0;
-	add_run(vm->definition, more);
+	check_add_run(vm->definition, more);
 	return check(vm->manager, owner, more, failure);
 }
 
 /* ---- For people ---- */
 
-static bool is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_COUNTED],
-			enum quota_kind *ret_kind)
+static bool check_is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_COUNTED],
+			      enum quota_kind *ret_kind)
 {
 	for (int kind = 0; kind < _QUOTA_COUNTED; kind++) {
 		if (quota->limits[kind] > 0 && counts[kind] >= quota->limits[kind]) {
@@ -146,7 +147,8 @@ static bool is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_
 }
 
 /* counts: NULL: the limits alone. */
-static void describe(const struct quota *quota, const uint64_t *counts, char *text, size_t size)
+static void check_describe(const struct quota *quota, const uint64_t *counts, char *text,
+			   size_t size)
 {
 	size_t used = 0;
 
@@ -156,9 +158,9 @@ static void describe(const struct quota *quota, const uint64_t *counts, char *te
 
 		if (quota->limits[kind] == 0 || used >= size)
 			continue;
-		format(kind, quota->limits[kind], limit);
+		check_format(kind, quota->limits[kind], limit);
 		if (counts)
-			format(kind, counts[kind], has);
+			check_format(kind, counts[kind], has);
 		used += (size_t)snprintf(text + used, size - used, "%s%s%s%s %s", used ? ", " : "",
 					 has, counts ? " of " : "", limit, kinds[kind].what);
 	}
@@ -167,7 +169,7 @@ static void describe(const struct quota *quota, const uint64_t *counts, char *te
 }
 
 /* A user who is at a limit, or NULL. */
-static const char *find_full(const struct manager *manager, enum quota_kind *ret_kind)
+static const char *check_find_full(const struct manager *manager, enum quota_kind *ret_kind)
 {
 	const char *last = "";
 
@@ -179,8 +181,8 @@ static const char *find_full(const struct manager *manager, enum quota_kind *ret
 		if (!owner || strcmp(owner, last) == 0)
 			continue;
 		last = owner;
-		count(manager, owner, counts);
-		if (is_at_limit(&manager->settings.quota, counts, ret_kind))
+		check_count(manager, owner, counts);
+		if (check_is_at_limit(&manager->settings.quota, counts, ret_kind))
 			return owner;
 	}
 	return NULL;
@@ -194,13 +196,13 @@ bool quota_describe(const struct manager *manager, const char *owner, char *text
 	enum quota_kind kind;
 
 	if (owner) {
-		count(manager, owner, counts);
-		describe(quota, counts, limits, sizeof(limits));
+		check_count(manager, owner, counts);
+		check_describe(quota, counts, limits, sizeof(limits));
 		snprintf(text, size, "user '%s' has %s", owner, limits);
-		return is_at_limit(quota, counts, &kind);
+		return check_is_at_limit(quota, counts, &kind);
 	}
-	describe(quota, NULL, limits, sizeof(limits));
-	owner = find_full(manager, &kind);
+	check_describe(quota, NULL, limits, sizeof(limits));
+	owner = check_find_full(manager, &kind);
 	if (owner)
 		snprintf(text, size, "users may each have %s; '%s' has all of '%s'", limits, owner,
 			 quota_settings[kind]);

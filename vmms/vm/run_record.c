@@ -20,7 +20,7 @@ struct run_record {
 	bool first;
 };
 
-static int read_text(const char *path, char *text, size_t size)
+static int record_read_text(const char *path, char *text, size_t size)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
@@ -32,7 +32,7 @@ static int read_text(const char *path, char *text, size_t size)
 }
 
 /* The files are of this boot. */
-static bool is_current(const struct run_record *record)
+static bool record_is_current(const struct run_record *record)
 {
 	AUTO_FREE char *path = folder_file_path(record->folder, BOOT_FILE);
 	AUTO_JSON struct json_object *tree = NULL;
@@ -40,7 +40,7 @@ static bool is_current(const struct run_record *record)
 	struct json_error error;
 	char text[256];
 
-	if (!path || read_text(path, text, sizeof(text)) < 0 ||
+	if (!path || record_read_text(path, text, sizeof(text)) < 0 ||
 	    json_parse(text, strlen(text), &tree, &error) < 0)
 		return false;
 	return json_object_object_get_ex(tree, "boot_id", &value) &&
@@ -48,7 +48,7 @@ static bool is_current(const struct run_record *record)
 	       strcmp(json_object_get_string(value), record->boot) == 0;
 }
 
-static int forget_file(void *data, const char *name, const char *path)
+static int record_forget_file(void *data, const char *name, const char *path)
 {
 	struct run_record *record = data;
 
@@ -56,13 +56,13 @@ static int forget_file(void *data, const char *name, const char *path)
 }
 
 /* In this order, so that a crash in between is no end of it. */
-static int begin_boot(struct run_record *record)
+static int record_begin_boot(struct run_record *record)
 {
 	AUTO_JSON struct json_object *tree =
 		json_make("boot_id", json_object_new_string(record->boot), NULL);
 	int r;
 
-	r = folder_each(record->folder, forget_file, record);
+	r = folder_each(record->folder, record_forget_file, record);
 	if (r == 0)
 		r = tree ? folder_save(record->folder, BOOT_FILE, tree) : -ENOMEM;
 	return r;
@@ -75,14 +75,14 @@ int run_record_open(const char *runtime_directory, struct run_record **ret_recor
 
 	if (!record)
 		return -ENOMEM;
-	r = read_text(BOOT_ID, record->boot, sizeof(record->boot));
+	r = record_read_text(BOOT_ID, record->boot, sizeof(record->boot));
 	if (r == 0)
 		r = folder_open(runtime_directory, "running", &record->folder);
 	if (r < 0)
 		return r;
-	record->first = !is_current(record);
+	record->first = !record_is_current(record);
 	if (record->first)
-		r = begin_boot(record);
+		r = record_begin_boot(record);
 	if (r < 0)
 		return r;
 	*ret_record = TAKE_PTR(record);
@@ -115,7 +115,7 @@ bool run_record_has(const struct run_record *record, const struct guid *vm)
 	return folder_has(record->folder, name);
 }
 
-static void complain(const struct run_record *record, int r)
+static void record_complain(const struct run_record *record, int r)
 {
 	log_warning("cannot write down in %s which VMs run: %s", folder_path(record->folder),
 		    strerror(-r));
@@ -130,7 +130,7 @@ void run_record_add(struct run_record *record, const struct guid *vm, const char
 	guid_format(vm, file);
 	r = tree ? folder_save(record->folder, file, tree) : -ENOMEM;
 	if (r < 0)
-		complain(record, r);
+		record_complain(record, r);
 }
 
 void run_record_remove(struct run_record *record, const struct guid *vm)
@@ -141,5 +141,5 @@ void run_record_remove(struct run_record *record, const struct guid *vm)
 	guid_format(vm, file);
 	r = folder_delete(record->folder, file);
 	if (r < 0 && r != -ENOENT)
-		complain(record, r);
+		record_complain(record, r);
 }

@@ -69,8 +69,8 @@ const char *statistic_name(enum statistic statistic)
 /* ---- What the worker answers ---- */
 
 /* A member of a member, if it is of that type; else NULL. */
-static struct json_object *member(struct json_object *tree, const char *group, const char *name,
-				  enum json_type type)
+static struct json_object *statistics_member(struct json_object *tree, const char *group,
+					     const char *name, enum json_type type)
 {
 	struct json_object *members, *value;
 
@@ -82,35 +82,36 @@ static struct json_object *member(struct json_object *tree, const char *group, c
 }
 
 /* A counter, which no honest worker brings beyond what JSON's readers can hold. */
-static uint64_t number(struct json_object *value)
+static uint64_t statistics_number(struct json_object *value)
 {
-	int64_t number =
+	int64_t statistics_number =
 		json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
 
-	return number > 0 ? (uint64_t)number : 0;
+	return statistics_number > 0 ? (uint64_t)statistics_number : 0;
 }
 
-static void take_latency(struct json_object *answer, const char *name,
-			 uint64_t buckets[CONTROL_LATENCY_BUCKETS])
+static void statistics_take_latency(struct json_object *answer, const char *name,
+				    uint64_t buckets[CONTROL_LATENCY_BUCKETS])
 {
-	struct json_object *array = member(answer, "disk", name, json_type_array);
+	struct json_object *array = statistics_member(answer, "disk", name, json_type_array);
 	size_t count = array ? json_object_array_length(array) : 0;
 
 	for (size_t i = 0; i < CONTROL_LATENCY_BUCKETS; i++)
-		buckets[i] = i < count ? number(json_object_array_get_idx(array, i)) : 0;
+		buckets[i] = i < count ? statistics_number(json_object_array_get_idx(array, i)) : 0;
 }
 
-static void take_answer(struct vm_statistics *statistics, struct json_object *answer)
+static void statistics_take_answer(struct vm_statistics *statistics, struct json_object *answer)
 {
 	for (size_t i = 0; i < _STATISTIC_COUNT; i++)
-		statistics->values[i] =
-			number(member(answer, names[i].group, names[i].name, json_type_int));
-	take_latency(answer, "read_latency", statistics->read_latency);
-	take_latency(answer, "write_latency", statistics->write_latency);
+		statistics->values[i] = statistics_number(
+			statistics_member(answer, names[i].group, names[i].name, json_type_int));
+	statistics_take_latency(answer, "read_latency", statistics->read_latency);
+	statistics_take_latency(answer, "write_latency", statistics->write_latency);
 }
 
 /* Threads of vps are other ones after a reset. */
-static void take_usage(struct vm_statistics *statistics, const struct process_usage *usage)
+static void statistics_take_usage(struct vm_statistics *statistics,
+				  const struct process_usage *usage)
 {
 	if (usage->steal_us < statistics->steal_last)
 		statistics->steal_before += statistics->steal_last;
@@ -120,7 +121,7 @@ static void take_usage(struct vm_statistics *statistics, const struct process_us
 }
 
 /* Nothing is awaited any more: every query is over. */
-static void note_progress(struct manager *manager)
+static void statistics_note_progress(struct manager *manager)
 {
 	if (manager->statistics_awaited > 0)
 		return;
@@ -129,38 +130,39 @@ static void note_progress(struct manager *manager)
 			container_of(link, struct statistics_query, link)->ready, SD_EVENT_ONESHOT);
 }
 
-static void stop_awaiting(struct vm *vm)
+static void statistics_stop_awaiting(struct vm *vm)
 {
 	if (!vm->statistics.awaited)
 		return;
 	vm->statistics.awaited = false;
 	vm->manager->statistics_awaited--;
-	note_progress(vm->manager);
+	statistics_note_progress(vm->manager);
 }
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void statistics_answered(void *data, struct json_object *result, const char *code,
+				const char *text)
 {
 	struct vm *vm = data;
 	struct process_usage usage;
 
 	if (result && process_usage_read(worker_pid(vm->run.worker), &usage) == 0) {
-		take_answer(&vm->statistics, result);
-		take_usage(&vm->statistics, &usage);
+		statistics_take_answer(&vm->statistics, result);
+		statistics_take_usage(&vm->statistics, &usage);
 		vm->statistics.time = vm_clock(CLOCK_MONOTONIC);
 	} else {
 		vm->statistics.time = 0;
 	}
-	stop_awaiting(vm);
+	statistics_stop_awaiting(vm);
 }
 
 /* ---- Queries ---- */
 
-static void ask_worker(struct vm *vm)
+static void statistics_ask_worker(struct vm *vm)
 {
 	if (!vm->run.worker || vm->run.started_at == 0 || vm->statistics.awaited)
 		return;
 	if (worker_request(vm->run.worker, "statistics", NULL, NULL, 0, STATISTICS_TIMEOUT,
-			   answered, vm) < 0)
+			   statistics_answered, vm) < 0)
 		return;
 	vm->statistics.awaited = true;
 	vm->manager->statistics_awaited++;
@@ -175,7 +177,7 @@ void statistics_forget(struct statistics_query *query)
 	free(query);
 }
 
-static void finish(struct statistics_query *query, struct manager *manager)
+static void statistics_finish(struct statistics_query *query, struct manager *manager)
 {
 	statistics_fn done = query->done;
 	void *data = query->data;
@@ -184,11 +186,11 @@ static void finish(struct statistics_query *query, struct manager *manager)
 	done(data, manager);
 }
 
-static int query_ready(sd_event_source *source, void *data)
+static int statistics_query_ready(sd_event_source *source, void *data)
 {
 	struct statistics_query *query = data;
 
-	finish(query, query->manager);
+	statistics_finish(query, query->manager);
 	return 0;
 }
 
@@ -202,7 +204,7 @@ int statistics_ask(struct manager *manager, struct vm *vm, statistics_fn done, v
 		return -ENOMEM;
 	*query = (struct statistics_query){ .manager = manager, .done = done, .data = data };
 	list_init(&query->link);
-	r = sd_event_add_defer(manager->loop, &query->ready, query_ready, query);
+	r = sd_event_add_defer(manager->loop, &query->ready, statistics_query_ready, query);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(query->ready, SD_EVENT_OFF);
 	if (r < 0) {
@@ -211,31 +213,33 @@ int statistics_ask(struct manager *manager, struct vm *vm, statistics_fn done, v
 	}
 	list_append(&manager->queries, &query->link);
 	if (vm)
-		ask_worker(vm);
+		statistics_ask_worker(vm);
 	list_for_each (link, &manager->vms) {
 		if (!vm)
-			ask_worker(container_of(link, struct vm, link));
+			statistics_ask_worker(container_of(link, struct vm, link));
 	}
-	note_progress(manager);
+	statistics_note_progress(manager);
 	*ret_query = query;
 	return 0;
 }
 
 void statistics_reset(struct vm *vm)
 {
-	stop_awaiting(vm);
+	statistics_stop_awaiting(vm);
 	vm->statistics = (struct vm_statistics){ 0 };
 }
 
 void statistics_end(struct manager *manager)
 {
 	while (!list_empty(&manager->queries))
-		finish(container_of(manager->queries.next, struct statistics_query, link), NULL);
+		statistics_finish(
+			container_of(manager->queries.next, struct statistics_query, link), NULL);
 }
 
 /* ---- For programs ---- */
 
-static struct json_object *latency_to_json(const uint64_t buckets[CONTROL_LATENCY_BUCKETS])
+static struct json_object *statistics_latency_to_json(
+	const uint64_t buckets[CONTROL_LATENCY_BUCKETS])
 {
 	struct json_object *array = json_object_new_array();
 
@@ -245,7 +249,8 @@ static struct json_object *latency_to_json(const uint64_t buckets[CONTROL_LATENC
 }
 
 /* The counters of one group, from *first on, which is moved behind them. */
-static struct json_object *group_to_json(const struct vm_statistics *statistics, size_t *first)
+static struct json_object *statistics_group_to_json(const struct vm_statistics *statistics,
+						    size_t *first)
 {
 	struct json_object *group = json_object_new_object();
 	const char *name = names[*first].group;
@@ -254,13 +259,16 @@ static struct json_object *group_to_json(const struct vm_statistics *statistics,
 		json_add(&group, names[*first].name,
 			 json_object_new_uint64(statistics->values[*first]));
 	if (strcmp(name, "disk") == 0) {
-		json_add(&group, "read_latency", latency_to_json(statistics->read_latency));
-		json_add(&group, "write_latency", latency_to_json(statistics->write_latency));
+		json_add(&group, "read_latency",
+			 statistics_latency_to_json(statistics->read_latency));
+		json_add(&group, "write_latency",
+			 statistics_latency_to_json(statistics->write_latency));
 	}
 	return group;
 }
 
-static void add_counters(struct json_object **tree, const struct vm_statistics *statistics)
+static void statistics_add_counters(struct json_object **tree,
+				    const struct vm_statistics *statistics)
 {
 	const struct process_usage *usage = &statistics->usage;
 
@@ -273,7 +281,7 @@ static void add_counters(struct json_object **tree, const struct vm_statistics *
 	for (size_t i = 0; i < _STATISTIC_COUNT;) {
 		const char *group = names[i].group;
 
-		json_add(tree, group, group_to_json(statistics, &i));
+		json_add(tree, group, statistics_group_to_json(statistics, &i));
 	}
 }
 
@@ -294,7 +302,7 @@ struct json_object *statistics_to_json(const struct vm *vm)
 	if (vm->statistics.time > 0) {
 		json_add(&tree, "assigned", json_object_new_uint64(vm_memory_assigned(vm)));
 		json_add(&tree, "demand", json_object_new_uint64(vm->memory.demand));
-		add_counters(&tree, &vm->statistics);
+		statistics_add_counters(&tree, &vm->statistics);
 	}
 	return tree;
 }

@@ -63,7 +63,7 @@ bool store_is_same(const struct store *store, const char *name, const struct fol
 
 /* ---- Reading ---- */
 
-static void entry_fail(struct store_entry *entry, const char *key, const char *message)
+static void store_entry_fail(struct store_entry *entry, const char *key, const char *message)
 {
 	definition_free(TAKE_PTR(entry->definition));
 	entry->error = (struct json_error){ 0 };
@@ -72,12 +72,12 @@ static void entry_fail(struct store_entry *entry, const char *key, const char *m
 }
 
 /* What a definition must have to be the file of that name. */
-static void entry_check(struct store_entry *entry)
+static void store_entry_check(struct store_entry *entry)
 {
 	if (strcmp(entry->definition->name, entry->name) != 0)
-		entry_fail(entry, "name", "must be the name of the file, without .json");
+		store_entry_fail(entry, "name", "must be the name of the file, without .json");
 	else if (guid_is_null(&entry->definition->uuid))
-		entry_fail(entry, "uuid", "is missing; uuidgen(1) makes one");
+		store_entry_fail(entry, "uuid", "is missing; uuidgen(1) makes one");
 }
 
 struct load {
@@ -86,7 +86,7 @@ struct load {
 	void *data;
 };
 
-static int load_file(void *data, const char *name, const char *path)
+static int store_load_file(void *data, const char *name, const char *path)
 {
 	const struct load *load = data;
 	struct store_entry entry = { .name = name, .stamp = store_stamp(load->store, name) };
@@ -98,15 +98,15 @@ static int load_file(void *data, const char *name, const char *path)
 	if (r == -ENOENT)
 		return 0; /* deleted meanwhile */
 	if (r == 0)
-		entry_check(&entry);
+		store_entry_check(&entry);
 	else if (r != -EINVAL)
-		entry_fail(&entry, "", strerror(-r));
+		store_entry_fail(&entry, "", strerror(-r));
 	return load->found(load->data, &entry);
 }
 
 int store_load(struct store *store, int (*found)(void *data, struct store_entry *entry), void *data)
 {
-	return folder_each(store->folder, load_file, &(struct load){ store, found, data });
+	return folder_each(store->folder, store_load_file, &(struct load){ store, found, data });
 }
 
 /* ---- Writing ---- */

@@ -275,8 +275,8 @@ static const struct request_verb {
 	[VM_RESUME] = { "resume", VM_RUNNING, "" },
 };
 
-static void verb_answered(void *data, struct json_object *result, const char *code,
-			  const char *text)
+static void vm_verb_answered(void *data, struct json_object *result, const char *code,
+			     const char *text)
 {
 	struct vm *vm = data;
 	const struct request_verb *row = &request_verbs[vm->operation.verb];
@@ -304,7 +304,7 @@ static int vm_request(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *d
 	if (r < 0)
 		return r;
 	r = worker_request(vm->run.worker, request_verbs[verb].method, NULL, NULL, 0,
-			   vm->manager->settings.answer_timeout, verb_answered, vm);
+			   vm->manager->settings.answer_timeout, vm_verb_answered, vm);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
@@ -321,7 +321,7 @@ struct cancellation {
 };
 
 /* What was waited for has been answered before. */
-static void cancelled(void *data, struct json_object *result, const char *code, const char *text)
+static void vm_cancelled(void *data, struct json_object *result, const char *code, const char *text)
 {
 	struct cancellation cancellation = *(struct cancellation *)data;
 	struct failure failure;
@@ -337,7 +337,8 @@ static void cancelled(void *data, struct json_object *result, const char *code, 
 		cancellation.done(cancellation.data, r < 0 ? &failure : NULL);
 }
 
-static int cancel(struct vm *vm, bool resets, vm_done_fn done, void *data, struct failure *failure)
+static int vm_cancel(struct vm *vm, bool resets, vm_done_fn done, void *data,
+		     struct failure *failure)
 {
 	struct cancellation *cancellation = calloc(1, sizeof(*cancellation));
 	int r;
@@ -346,7 +347,7 @@ static int cancel(struct vm *vm, bool resets, vm_done_fn done, void *data, struc
 		return failure_no_memory(failure);
 	*cancellation = (struct cancellation){ vm, resets, done, data };
 	r = worker_request(vm->run.worker, "cancel_detach", NULL, NULL, 0,
-			   vm->manager->settings.answer_timeout, cancelled, cancellation);
+			   vm->manager->settings.answer_timeout, vm_cancelled, cancellation);
 	if (r >= 0)
 		return 0;
 	free(cancellation);
@@ -359,13 +360,13 @@ int vm_cancel_detach(struct vm *vm, vm_done_fn done, void *data, struct failure 
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "no disk or medium of VM '%s' is being taken away",
 				   vm->definition->name);
-	return cancel(vm, false, done, data, failure);
+	return vm_cancel(vm, false, done, data, failure);
 }
 
 int vm_reset(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
 {
 	if (vm_change_waits(vm) && vm_state_allows(vm->state, VM_RESET) && !vm->turning_off.done)
-		return cancel(vm, true, done, data, failure);
+		return vm_cancel(vm, true, done, data, failure);
 	return vm_request(vm, VM_RESET, done, data, failure);
 }
 

@@ -20,7 +20,7 @@
 
 /* ---- What may be ---- */
 
-static bool is_user_mode(const struct definition_adapter *adapter)
+static bool adapters_is_user_mode(const struct definition_adapter *adapter)
 {
 	return strcmp(adapter->switch_name, DEFINITION_SWITCH_DEFAULT) == 0;
 }
@@ -32,7 +32,7 @@ int vm_check_adapter(const struct definition_adapter *adapter, struct failure *f
 				   "adapter '%s' names a tap, which is for workers that are run by "
 				   "hand; connect it to a virtual switch",
 				   adapter->name);
-	if (is_user_mode(adapter) && (adapter->egress > 0 || adapter->ingress > 0))
+	if (adapters_is_user_mode(adapter) && (adapter->egress > 0 || adapter->ingress > 0))
 		return failure_set(
 			failure, DBUS_ERROR_INVALID_DEFINITION,
 			"adapter '%s' has a limit to its bandwidth, which switch "
@@ -43,8 +43,8 @@ int vm_check_adapter(const struct definition_adapter *adapter, struct failure *f
 }
 
 /* Whoever names a switch learns now that there is none, not when the VM is started. */
-static int check_switch(const struct vm *vm, const struct definition_adapter *adapter,
-			struct failure *failure)
+static int adapters_check_switch(const struct vm *vm, const struct definition_adapter *adapter,
+				 struct failure *failure)
 {
 	if (adapter->tap || !definition_switch_name_is_valid(adapter->switch_name) ||
 	    vswitches_find(vm->manager->switches, adapter->switch_name))
@@ -57,8 +57,8 @@ static int check_switch(const struct vm *vm, const struct definition_adapter *ad
 
 /* ---- With the worker ---- */
 
-static void add_resources(struct resources *resources, const struct adapter *adapter,
-			  struct adapter_descriptors *descriptors)
+static void adapters_add_resources(struct resources *resources, const struct adapter *adapter,
+				   struct adapter_descriptors *descriptors)
 {
 	char name[sizeof(resources->items[0].name)];
 
@@ -72,7 +72,7 @@ static void add_resources(struct resources *resources, const struct adapter *ada
 	descriptors->count = 0;
 }
 
-static bool lack_macs(const struct definition_network *network)
+static bool adapters_lack_macs(const struct definition_network *network)
 {
 	for (unsigned i = 0; i < network->adapter_count; i++) {
 		if (definition_mac_is_null(network->adapters[i].mac))
@@ -82,12 +82,12 @@ static bool lack_macs(const struct definition_network *network)
 }
 
 /* Adapters that were written by hand may have no address yet; what they get is theirs for good. */
-static int complete(struct vm *vm, struct failure *failure)
+static int adapters_complete(struct vm *vm, struct failure *failure)
 {
 	struct failure ignored;
 	int r;
 
-	if (!lack_macs(&vm->definition->network))
+	if (!adapters_lack_macs(&vm->definition->network))
 		return 0;
 	r = manager_complete_adapters(vm->manager, vm->definition, vm, failure);
 	if (r == 0 && (vm_check_file(vm, &ignored) < 0 || vm_save(vm) < 0))
@@ -102,7 +102,7 @@ int vm_open_adapters(struct vm *vm, struct resources *resources, struct failure 
 	const struct definition_network *network = &vm->definition->network;
 	int r;
 
-	r = complete(vm, failure);
+	r = adapters_complete(vm, failure);
 	if (r == 0)
 		r = manager_check_macs(vm, failure);
 	for (unsigned i = 0; r == 0 && i < network->adapter_count; i++) {
@@ -115,7 +115,7 @@ int vm_open_adapters(struct vm *vm, struct resources *resources, struct failure 
 		if (r < 0)
 			return r;
 		list_append(&vm->adapters, &adapter->link);
-		add_resources(resources, adapter, &descriptors);
+		adapters_add_resources(resources, adapter, &descriptors);
 	}
 	return r;
 }
@@ -147,7 +147,8 @@ void vm_adapter_changed(struct vm *vm, bool made)
 	}
 }
 
-static int copy(const struct definition_adapter *adapter, struct definition_adapter *ret_copy)
+static int adapters_copy(const struct definition_adapter *adapter,
+			 struct definition_adapter *ret_copy)
 {
 	AUTO_JSON struct json_object *tree = definition_adapter_to_json(adapter);
 	struct json_error error;
@@ -156,13 +157,13 @@ static int copy(const struct definition_adapter *adapter, struct definition_adap
 }
 
 /* What the VM has of that name from its next start on, or NULL. */
-static struct definition_adapter *find_pending(struct vm *vm, const char *name)
+static struct definition_adapter *adapters_find_pending(struct vm *vm, const char *name)
 {
 	return vm->change.pending ? definition_find_adapter(&vm->change.pending->network, name)
 				  : NULL;
 }
 
-static int no_such_adapter(const struct vm *vm, const char *name, struct failure *failure)
+static int adapters_no_such_adapter(const struct vm *vm, const char *name, struct failure *failure)
 {
 	return failure_set(failure, DBUS_ERROR_NO_SUCH_ADAPTER,
 			   "VM '%s' has no network adapter '%s'; 'vmctl net list %s' shows what it "
@@ -171,22 +172,22 @@ static int no_such_adapter(const struct vm *vm, const char *name, struct failure
 }
 
 /* Makes vm->change.adapter of the definition. */
-static int prepare(struct vm *vm, const struct definition_adapter *definition,
-		   struct adapter_descriptors *descriptors, struct failure *failure)
+static int adapters_prepare(struct vm *vm, const struct definition_adapter *definition,
+			    struct adapter_descriptors *descriptors, struct failure *failure)
 {
 	return adapter_new(vm, definition, &vm->change.adapter, descriptors, failure);
 }
 
 /* Puts an adapter into vm->change.definition, complete. */
-static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
-			     struct failure *failure)
+static int adapters_add_to_definition(struct vm *vm, struct definition_adapter *adapter,
+				      struct failure *failure)
 {
 	AUTO_FREE char *name = strdup(adapter->name);
 	int r;
 
 	r = vm_check_adapter(adapter, failure);
 	if (r == 0)
-		r = check_switch(vm, adapter, failure);
+		r = adapters_check_switch(vm, adapter, failure);
 	if (r < 0)
 		return r;
 	r = name ? definition_add_adapter(&vm->change.definition->network, adapter) : -ENOMEM;
@@ -205,15 +206,15 @@ static int add_to_definition(struct vm *vm, struct definition_adapter *adapter,
 }
 
 /* The VM has it from its next start on, too. */
-static int add_pending(struct vm *vm, const struct definition_adapter *added,
-		       struct failure *failure)
+static int adapters_add_pending(struct vm *vm, const struct definition_adapter *added,
+				struct failure *failure)
 {
 	struct definition_adapter adapter;
 	int r;
 
 	if (!vm->change.pending)
 		return 0;
-	r = copy(added, &adapter);
+	r = adapters_copy(added, &adapter);
 	if (r == 0) {
 		r = definition_add_adapter(&vm->change.pending->network, &adapter);
 		definition_adapter_deinit(&adapter);
@@ -226,7 +227,7 @@ static int add_pending(struct vm *vm, const struct definition_adapter *added,
 	return r < 0 ? failure_no_memory(failure) : 0;
 }
 
-static int add(struct vm *vm, struct definition_adapter *adapter, struct failure *failure)
+static int adapters_add(struct vm *vm, struct definition_adapter *adapter, struct failure *failure)
 {
 	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
 	AUTO_JSON struct json_object *arguments = NULL;
@@ -234,16 +235,16 @@ static int add(struct vm *vm, struct definition_adapter *adapter, struct failure
 	const struct definition_adapter *added;
 	int r;
 
-	r = add_to_definition(vm, adapter, failure);
+	r = adapters_add_to_definition(vm, adapter, failure);
 	if (r < 0)
 		return r;
 	added = &network->adapters[network->adapter_count - 1];
-	r = add_pending(vm, added, failure);
+	r = adapters_add_pending(vm, added, failure);
 	if (r < 0)
 		return r;
 	if (!vm->run.worker)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
-	r = prepare(vm, added, &descriptors, failure);
+	r = adapters_prepare(vm, added, &descriptors, failure);
 	if (r < 0)
 		return r;
 	arguments =
@@ -261,7 +262,7 @@ int vm_add_adapter(struct vm *vm, struct definition_adapter *adapter, vm_done_fn
 
 	r = vm_change_begin(vm, VM_ADD_ADAPTER, done, data, failure);
 	if (r == 0) {
-		r = add(vm, adapter, failure);
+		r = adapters_add(vm, adapter, failure);
 		if (r < 0)
 			vm_change_undo(vm);
 	}
@@ -269,12 +270,12 @@ int vm_add_adapter(struct vm *vm, struct definition_adapter *adapter, vm_done_fn
 	return r;
 }
 
-static int remove_adapter(struct vm *vm, const char *name, struct failure *failure)
+static int adapters_remove_adapter(struct vm *vm, const char *name, struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_adapter *adapter =
 		definition_find_adapter(&vm->change.definition->network, name);
-	struct definition_adapter *pending = find_pending(vm, name);
+	struct definition_adapter *pending = adapters_find_pending(vm, name);
 	struct adapter *running = adapter_find(vm, name);
 
 	if (pending)
@@ -282,7 +283,7 @@ static int remove_adapter(struct vm *vm, const char *name, struct failure *failu
 	if (pending && !adapter)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
 	if (!adapter)
-		return no_such_adapter(vm, name, failure);
+		return adapters_no_such_adapter(vm, name, failure);
 	arguments = json_make("name", json_object_new_string(name), NULL);
 	if (!arguments)
 		return failure_no_memory(failure);
@@ -299,7 +300,7 @@ int vm_remove_adapter(struct vm *vm, const char *name, vm_done_fn done, void *da
 	r = vm_change_begin(vm, VM_REMOVE_ADAPTER, done, data, failure);
 	if (r < 0)
 		return r;
-	r = remove_adapter(vm, name, failure);
+	r = adapters_remove_adapter(vm, name, failure);
 	if (r < 0)
 		vm_change_undo(vm);
 	return r;
@@ -307,13 +308,15 @@ int vm_remove_adapter(struct vm *vm, const char *name, vm_done_fn done, void *da
 
 /* ---- Other settings ---- */
 
-static bool is_same_to_guest(const struct definition_adapter *a, const struct definition_adapter *b)
+static bool adapters_is_same_to_guest(const struct definition_adapter *a,
+				      const struct definition_adapter *b)
 {
 	return strcmp(a->name, b->name) == 0 && memcmp(a->mac, b->mac, sizeof(a->mac)) == 0 &&
 	       guid_equal(&a->instance, &b->instance) && a->mtu == b->mtu && a->queues == b->queues;
 }
 
-static bool is_same_backend(const struct definition_adapter *a, const struct definition_adapter *b)
+static bool adapters_is_same_backend(const struct definition_adapter *a,
+				     const struct definition_adapter *b)
 {
 	return strcmp(a->switch_name, b->switch_name) == 0 &&
 	       a->forward_count == b->forward_count && a->host_loopback == b->host_loopback &&
@@ -321,8 +324,8 @@ static bool is_same_backend(const struct definition_adapter *a, const struct def
 }
 
 /* At the tap alone; back again if it cannot be saved. */
-static int change_tap(struct vm *vm, const struct definition_adapter *old,
-		      const struct definition_adapter *new, struct failure *failure)
+static int adapters_change_tap(struct vm *vm, const struct definition_adapter *old,
+			       const struct definition_adapter *new, struct failure *failure)
 {
 	struct adapter *adapter = adapter_find(vm, old->name);
 	struct failure ignored;
@@ -336,8 +339,8 @@ static int change_tap(struct vm *vm, const struct definition_adapter *old,
 	return r;
 }
 
-static int change_backend(struct vm *vm, const struct definition_adapter *new,
-			  struct failure *failure)
+static int adapters_change_backend(struct vm *vm, const struct definition_adapter *new,
+				   struct failure *failure)
 {
 	CLEANUP(adapter_descriptors_close) struct adapter_descriptors descriptors = { 0 };
 	AUTO_JSON struct json_object *arguments =
@@ -345,7 +348,7 @@ static int change_backend(struct vm *vm, const struct definition_adapter *new,
 	struct adapter *running = adapter_find(vm, new->name);
 	int r;
 
-	r = prepare(vm, new, &descriptors, failure);
+	r = adapters_prepare(vm, new, &descriptors, failure);
 	if (r < 0)
 		return r;
 	vm->change.old_adapter = running ? running->name : NULL;
@@ -359,8 +362,8 @@ static int change_backend(struct vm *vm, const struct definition_adapter *new,
 }
 
 /* In the place of the old one, so that their order stays. */
-static int replace(struct vm *vm, const char *name, struct definition_adapter *adapter,
-		   const struct definition_adapter **ret_old, struct failure *failure)
+static int adapters_replace(struct vm *vm, const char *name, struct definition_adapter *adapter,
+			    const struct definition_adapter **ret_old, struct failure *failure)
 {
 	struct definition_network *network = &vm->change.definition->network;
 	struct definition_adapter *place = definition_find_adapter(network, name);
@@ -368,7 +371,7 @@ static int replace(struct vm *vm, const char *name, struct definition_adapter *a
 	int r;
 
 	if (!place)
-		return no_such_adapter(vm, name, failure);
+		return adapters_no_such_adapter(vm, name, failure);
 	if (twin && twin != place)
 		return failure_set(failure, DBUS_ERROR_EXISTS,
 				   "VM '%s' has an adapter '%s' already", vm->definition->name,
@@ -378,7 +381,7 @@ static int replace(struct vm *vm, const char *name, struct definition_adapter *a
 		return r;
 	*ret_old = definition_find_adapter(&vm->definition->network, name);
 	if (strcmp((*ret_old)->switch_name, adapter->switch_name) != 0) {
-		r = check_switch(vm, adapter, failure);
+		r = adapters_check_switch(vm, adapter, failure);
 		if (r < 0)
 			return r;
 	}
@@ -391,15 +394,16 @@ static int replace(struct vm *vm, const char *name, struct definition_adapter *a
 }
 
 /* Where the VM has it from its next start on, as this. */
-static int replace_pending(struct vm *vm, const char *name, const struct definition_adapter *new)
+static int adapters_replace_pending(struct vm *vm, const char *name,
+				    const struct definition_adapter *new)
 {
-	struct definition_adapter *pending = find_pending(vm, name);
+	struct definition_adapter *pending = adapters_find_pending(vm, name);
 	struct definition_adapter adapter;
 	int r;
 
 	if (!pending)
 		return 0;
-	r = copy(new, &adapter);
+	r = adapters_copy(new, &adapter);
 	if (r < 0)
 		return r;
 	definition_adapter_deinit(pending);
@@ -407,8 +411,8 @@ static int replace_pending(struct vm *vm, const char *name, const struct definit
 	return 0;
 }
 
-static int change(struct vm *vm, const char *name, struct definition_adapter *adapter,
-		  struct failure *failure)
+static int adapters_change(struct vm *vm, const char *name, struct definition_adapter *adapter,
+			   struct failure *failure)
 {
 	AUTO_FREE char *new_name = strdup(adapter->name);
 	const struct definition_adapter *old, *new;
@@ -416,23 +420,23 @@ static int change(struct vm *vm, const char *name, struct definition_adapter *ad
 
 	if (!new_name)
 		return failure_no_memory(failure);
-	r = replace(vm, name, adapter, &old, failure);
+	r = adapters_replace(vm, name, adapter, &old, failure);
 	if (r < 0)
 		return r;
 	new = definition_find_adapter(&vm->change.definition->network, new_name);
-	r = replace_pending(vm, name, new);
+	r = adapters_replace_pending(vm, name, new);
 	if (r < 0)
 		return failure_no_memory(failure);
 	if (!vm->run.worker)
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
-	if (!is_same_to_guest(old, new))
+	if (!adapters_is_same_to_guest(old, new))
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "name, MAC address, instance, MTU and queues of adapter '%s' "
 				   "cannot be changed while VM '%s' runs; turn it off first, or "
 				   "remove the adapter and add it again",
 				   name, vm->definition->name);
-	return is_same_backend(old, new) ? change_tap(vm, old, new, failure)
-					 : change_backend(vm, new, failure);
+	return adapters_is_same_backend(old, new) ? adapters_change_tap(vm, old, new, failure)
+						  : adapters_change_backend(vm, new, failure);
 }
 
 int vm_change_adapter(struct vm *vm, const char *name, struct definition_adapter *adapter,
@@ -442,7 +446,7 @@ int vm_change_adapter(struct vm *vm, const char *name, struct definition_adapter
 
 	r = vm_change_begin(vm, VM_CHANGE_ADAPTER, done, data, failure);
 	if (r == 0) {
-		r = change(vm, name, adapter, failure);
+		r = adapters_change(vm, name, adapter, failure);
 		if (r < 0)
 			vm_change_undo(vm);
 	}

@@ -41,7 +41,7 @@ static const struct {
 	{ "kept", VM_KEPT },       { "stopping", VM_STOPPING }, { "stopped", VM_STOPPING },
 };
 
-static const char *member_text(struct json_object *tree, const char *key)
+static const char *adopt_member_text(struct json_object *tree, const char *key)
 {
 	struct json_object *member;
 
@@ -52,7 +52,7 @@ static const char *member_text(struct json_object *tree, const char *key)
 }
 
 /* What the earlier daemon does when a start is answered, it may not have come to. */
-static void finish_start(struct vm *vm)
+static void adopt_finish_start(struct vm *vm)
 {
 	if (vm->run.started_at == 0) {
 		vm_run_note_start(vm);
@@ -63,9 +63,10 @@ static void finish_start(struct vm *vm)
 		manager_vm_runs(vm->manager, vm);
 }
 
-static void take_status(struct vm *vm, struct json_object *status)
+static void adopt_take_status(struct vm *vm, struct json_object *status)
 {
-	const char *engine = member_text(status, "engine"), *state = member_text(status, "state");
+	const char *engine = adopt_member_text(status, "engine"),
+		   *state = adopt_member_text(status, "state");
 	struct json_object *resets;
 
 	vm_run_set_engine(vm, engine, strlen(engine));
@@ -78,7 +79,7 @@ static void take_status(struct vm *vm, struct json_object *status)
 		if (states[i].state == VM_STOPPING)
 			vm_expect_end(vm);
 		else
-			finish_start(vm);
+			adopt_finish_start(vm);
 		if (vm->state == VM_RUNNING && states[i].state != VM_RUNNING)
 			vm_set_state(vm, states[i].state, "found so when vmms was started");
 		return;
@@ -88,7 +89,7 @@ static void take_status(struct vm *vm, struct json_object *status)
 	worker_kill(vm->run.worker, SIGKILL);
 }
 
-static void file_taken(void *data, const struct failure *failure)
+static void adopt_file_taken(void *data, const struct failure *failure)
 {
 	if (failure)
 		log_warning("%s", failure->message);
@@ -98,7 +99,7 @@ static void file_taken(void *data, const struct failure *failure)
  * Of what its file has and the VM has not, what can be had while it runs: the earlier daemon may
  * not have come to that, or somebody has changed the file meanwhile.
  */
-static void take_file(struct vm *vm)
+static void adopt_take_file(struct vm *vm)
 {
 	struct definition *wanted;
 	struct failure failure;
@@ -106,7 +107,7 @@ static void take_file(struct vm *vm)
 	if (!vm->pending || !vm_state_allows(vm->state, VM_CHANGE) ||
 	    definition_copy(vm->pending, &wanted) < 0)
 		return;
-	if (vm_change_definition(vm, wanted, file_taken, NULL, &failure) < 0)
+	if (vm_change_definition(vm, wanted, adopt_file_taken, NULL, &failure) < 0)
 		log_warning("%s", failure.message);
 }
 
@@ -117,8 +118,8 @@ static void adopt_answered(void *data, struct json_object *result, const char *c
 
 	vm_unfinished_settle(vm, result);
 	if (result) {
-		take_status(vm, result);
-		take_file(vm);
+		adopt_take_status(vm, result);
+		adopt_take_file(vm);
 	} else if (strcmp(code, WORKER_ENDED) != 0) {
 		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR,
 		       "its worker cannot be taken over (%s), and is killed", text);
@@ -146,7 +147,7 @@ static void adopt_adapters(struct vm *vm, const struct vm_record *record)
 	}
 }
 
-static int connect_worker(struct vm *vm, const struct vm_record *record)
+static int adopt_connect_worker(struct vm *vm, const struct vm_record *record)
 {
 	char path[PATH_MAX];
 	const struct worker_config config = { .socket = path,
@@ -167,7 +168,7 @@ static int connect_worker(struct vm *vm, const struct vm_record *record)
 }
 
 /* Nobody can speak to it: whatever it does, it is not to go on unseen. */
-static void give_up(struct vm *vm, const struct vm_record *record, int error)
+static void adopt_give_up(struct vm *vm, const struct vm_record *record, int error)
 {
 	int pidfd;
 
@@ -184,7 +185,7 @@ static void give_up(struct vm *vm, const struct vm_record *record, int error)
 }
 
 /* It ended while nobody looked. A guest that shut down stays so. */
-static void notice_end(struct vm *vm, const struct vm_record *record)
+static void adopt_notice_end(struct vm *vm, const struct vm_record *record)
 {
 	vm_run_adopt_end(vm, record->started_at);
 	vm_record_take_end(vm);
@@ -216,12 +217,12 @@ static void adopt(struct vm *vm, struct vm_record *record)
 	int r;
 
 	vm_run_set_name(vm, record->run_name);
-	r = connect_worker(vm, record);
+	r = adopt_connect_worker(vm, record);
 	if (r == -ESRCH) {
 		console_disconnect(vm->console);
-		notice_end(vm, record);
+		adopt_notice_end(vm, record);
 	} else if (r < 0) {
-		give_up(vm, record, r);
+		adopt_give_up(vm, record, r);
 	} else {
 		vm_run_adopt(vm, record->user, record->started_at, record->started_boot);
 		vm_confinement_adopt(vm, record->profile);
@@ -238,7 +239,7 @@ static void adopt(struct vm *vm, struct vm_record *record)
 }
 
 /* Of a start that came to nothing. */
-static void remove_leftovers(struct vm *vm)
+static void adopt_remove_leftovers(struct vm *vm)
 {
 	vm_record_delete(vm);
 	vm_sockets_stopped(vm);
@@ -253,7 +254,7 @@ void vm_adopt(struct vm *vm)
 	if (r == 0)
 		adopt(vm, &record);
 	else if (r == -ENOENT)
-		remove_leftovers(vm);
+		adopt_remove_leftovers(vm);
 	else
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what was written down of its worker cannot be read (%s); it may "

@@ -44,7 +44,7 @@ int vm_check_file(const struct vm *vm, struct failure *failure)
 }
 
 /* What the file is now, since we have written it. */
-static int written(struct vm *vm, int r)
+static int change_written(struct vm *vm, int r)
 {
 	if (r == 0)
 		vm->stamp = store_stamp(vm->manager->store, vm_stored_definition(vm)->name);
@@ -54,7 +54,7 @@ static int written(struct vm *vm, int r)
 
 int vm_save(struct vm *vm)
 {
-	return written(vm, store_save(vm->manager->store, vm_stored_definition(vm)));
+	return change_written(vm, store_save(vm->manager->store, vm_stored_definition(vm)));
 }
 
 void vm_change_save(struct vm *vm)
@@ -92,7 +92,7 @@ static void change_abandon(struct vm *vm)
 }
 
 /* A pending definition that is no other any more is none. */
-static void take_next(struct vm *vm)
+static void change_take_next(struct vm *vm)
 {
 	definition_free(vm->definition);
 	definition_free(vm->pending);
@@ -107,7 +107,7 @@ int vm_change_keep(struct vm *vm)
 {
 	int r;
 
-	take_next(vm);
+	change_take_next(vm);
 	r = vm_save(vm);
 	vm_unit_update(vm);
 	return r;
@@ -121,7 +121,7 @@ void vm_notify_definition(struct vm *vm)
 }
 
 /* The change has been made. Somebody may have changed the file while the worker was at it. */
-static int commit(struct vm *vm, struct failure *failure)
+static int vm_change_commit(struct vm *vm, struct failure *failure)
 {
 	struct store *store = vm->manager->store;
 	const char *name = vm_stored_definition(vm)->name;
@@ -132,7 +132,7 @@ static int commit(struct vm *vm, struct failure *failure)
 		vm->change.unsaved = true;
 		return -ESTALE;
 	}
-	r = vm->change.unsaved ? vm_save(vm) : written(vm, store_commit(store, name));
+	r = vm->change.unsaved ? vm_save(vm) : change_written(vm, store_commit(store, name));
 	return r < 0 ? failure_set(
 			       failure, DBUS_ERROR_STORE,
 			       "VM '%s' has been changed, but its definition cannot be saved in "
@@ -152,11 +152,11 @@ static void change_commit(struct vm *vm, const struct failure *what)
 	int r;
 
 	file_holder_free(TAKE_PTR(vm->opening.files));
-	take_next(vm);
+	change_take_next(vm);
 	vm_disk_health_prune(vm);
 	after = definition_to_json(vm_stored_definition(vm));
 	vm_change_log(vm, before, after);
-	r = commit(vm, &failure);
+	r = vm_change_commit(vm, &failure);
 	vm_adapter_changed(vm, true);
 	vm_record_save(vm);
 	vm_unit_update(vm);
@@ -167,7 +167,7 @@ static void change_commit(struct vm *vm, const struct failure *what)
 	vm_finish(&vm->operation, r < 0 ? &failure : what);
 }
 
-static void refuse_to_wait(const struct vm *vm, struct failure *failure)
+static void change_refuse_to_wait(const struct vm *vm, struct failure *failure)
 {
 	failure_set(
 		failure, DBUS_ERROR_CANCELLED,
@@ -187,7 +187,7 @@ static void change_answered(void *data, struct json_object *result, const char *
 		bool in_use = json_object_get_boolean(json_object_object_get(result, "in_use"));
 
 		if (in_use)
-			refuse_to_wait(vm, &failure);
+			change_refuse_to_wait(vm, &failure);
 		change_commit(vm, in_use ? &failure : NULL);
 		return;
 	}
@@ -199,7 +199,7 @@ static void change_answered(void *data, struct json_object *result, const char *
 }
 
 /* Return: 0; negative with *failure filled. */
-static int stage(struct vm *vm, struct failure *failure)
+static int change_stage(struct vm *vm, struct failure *failure)
 {
 	const struct definition *stored =
 		vm->change.pending ? vm->change.pending : vm->change.definition;
@@ -221,13 +221,13 @@ static int stage(struct vm *vm, struct failure *failure)
 		     : 0;
 }
 
-static void write_down_request(struct vm *vm)
+static void change_write_down_request(struct vm *vm)
 {
 	vm->change.request = worker_next_request(vm->run.worker);
 	vm_record_save(vm);
 }
 
-static int check_sent(const struct vm *vm, int r, struct failure *failure)
+static int change_check_sent(const struct vm *vm, int r, struct failure *failure)
 {
 	fault_point(FAULT_CHANGE_SENT);
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
@@ -238,17 +238,17 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 {
 	int r;
 
-	r = stage(vm, failure);
+	r = change_stage(vm, failure);
 	if (r < 0)
 		return r;
 	if (!vm->run.worker || !method) {
 		change_commit(vm, NULL);
 		return 0;
 	}
-	write_down_request(vm);
+	change_write_down_request(vm);
 	r = worker_request(vm->run.worker, method, arguments, fds, fd_count, NO_TIMEOUT,
 			   change_answered, vm);
-	return check_sent(vm, r, failure);
+	return change_check_sent(vm, r, failure);
 }
 
 int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
@@ -257,20 +257,20 @@ int vm_change_make_with_files(struct vm *vm, const char *method, struct json_obj
 	const struct worker_files sent = { vm->opening.files, files, count };
 	int r;
 
-	r = stage(vm, failure);
+	r = change_stage(vm, failure);
 	if (r < 0)
 		return r;
-	write_down_request(vm);
+	change_write_down_request(vm);
 	r = worker_request_with_files(vm->run.worker, method, arguments, &sent, NO_TIMEOUT,
 				      change_answered, vm);
-	return check_sent(vm, r, failure);
+	return change_check_sent(vm, r, failure);
 }
 
 /* ---- With a file ---- */
 
 /* Has the worker use what was opened, or the server of that. */
-static int use_medium(struct vm *vm, struct opened_files *opened, struct json_object *arguments,
-		      struct failure *failure)
+static int change_use_medium(struct vm *vm, struct opened_files *opened,
+			     struct json_object *arguments, struct failure *failure)
 {
 	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
 	int r;
@@ -290,7 +290,8 @@ static int use_medium(struct vm *vm, struct opened_files *opened, struct json_ob
 					 failure);
 }
 
-static void medium_opened(void *data, struct opened_files *opened, const struct failure *failure)
+static void change_medium_opened(void *data, struct opened_files *opened,
+				 const struct failure *failure)
 {
 	struct vm *vm = data;
 	AUTO_JSON struct json_object *arguments = TAKE_PTR(vm->opening.arguments);
@@ -305,7 +306,7 @@ static void medium_opened(void *data, struct opened_files *opened, const struct 
 		r = -EINVAL;
 	} else {
 		vm->opening.files = TAKE_PTR(opened->holder);
-		r = use_medium(vm, opened, arguments, &why);
+		r = change_use_medium(vm, opened, arguments, &why);
 	}
 	if (r < 0) {
 		change_abandon(vm);
@@ -313,7 +314,7 @@ static void medium_opened(void *data, struct opened_files *opened, const struct 
 	}
 }
 
-static int refuse_passed(const struct vm *vm, struct failure *failure)
+static int change_refuse_passed(const struct vm *vm, struct failure *failure)
 {
 	return failure_set(
 		failure, DBUS_ERROR_INVALID_STATE,
@@ -335,7 +336,7 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 	int r;
 
 	if (!vm->run.worker && passed >= 0)
-		return refuse_passed(vm, failure);
+		return change_refuse_passed(vm, failure);
 	/* At rest it is opened at the next start. */
 	if (!vm->run.worker || !disk->path)
 		return vm_change_make(vm, method, arguments, NULL, 0, failure);
@@ -344,7 +345,7 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 		files.items[files.count++].fd = passed;
 	}
 	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       medium_opened, vm, &vm->opening.opener, failure);
+		       change_medium_opened, vm, &vm->opening.opener, failure);
 	if (r < 0)
 		return r;
 	fault_point(FAULT_FILES_ASKED_FOR);

@@ -14,7 +14,7 @@
 /* ---- Disks and adapters ---- */
 
 /* "" where there is none. */
-static const char *member(struct json_object *object, const char *key)
+static const char *log_member(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
@@ -23,15 +23,15 @@ static const char *member(struct json_object *object, const char *key)
 		       : "";
 }
 
-static void name_disk(struct json_object *disk, char name[NAME_SIZE])
+static void log_name_disk(struct json_object *disk, char name[NAME_SIZE])
 {
-	snprintf(name, NAME_SIZE, "controller %s, lun %s", member(disk, "controller"),
-		 member(disk, "lun"));
+	snprintf(name, NAME_SIZE, "controller %s, lun %s", log_member(disk, "controller"),
+		 log_member(disk, "lun"));
 }
 
-static void name_adapter(struct json_object *adapter, char name[NAME_SIZE])
+static void log_name_adapter(struct json_object *adapter, char name[NAME_SIZE])
 {
-	snprintf(name, NAME_SIZE, "%s", member(adapter, "name"));
+	snprintf(name, NAME_SIZE, "%s", log_member(adapter, "name"));
 }
 
 /* A kind of device that a definition has an array of. */
@@ -41,28 +41,28 @@ struct device_kind {
 };
 
 static const struct device_kind kinds[] = {
-	{ "disks", "disk", "path", "attached", "detached", name_disk },
-	{ "network_adapters", "adapter", "switch", "added", "removed", name_adapter },
+	{ "disks", "disk", "path", "attached", "detached", log_name_disk },
+	{ "network_adapters", "adapter", "switch", "added", "removed", log_name_adapter },
 };
 
-static const char *noun_of(const struct device_kind *kind, struct json_object *element)
+static const char *log_noun_of(const struct device_kind *kind, struct json_object *element)
 {
-	return strcmp(member(element, "type"), "dvd") == 0 ? "DVD drive" : kind->noun;
+	return strcmp(log_member(element, "type"), "dvd") == 0 ? "DVD drive" : kind->noun;
 }
 
 static void log_element(struct vm *vm, const struct device_kind *kind, struct json_object *element,
 			const char *what)
 {
-	const char *value = member(element, kind->value);
+	const char *value = log_member(element, kind->value);
 	char name[NAME_SIZE];
 
 	kind->name(element, name);
-	vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO, "%s %s: %s%s%s", noun_of(kind, element), what,
-	       name, value[0] != '\0' ? ", " : "", value);
+	vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO, "%s %s: %s%s%s", log_noun_of(kind, element),
+	       what, name, value[0] != '\0' ? ", " : "", value);
 }
 
-static struct json_object *find(const struct device_kind *kind, struct json_object *array,
-				struct json_object *wanted)
+static struct json_object *log_find(const struct device_kind *kind, struct json_object *array,
+				    struct json_object *wanted)
 {
 	size_t count = array ? json_object_array_length(array) : 0;
 	char name[NAME_SIZE], other[NAME_SIZE];
@@ -77,10 +77,10 @@ static struct json_object *find(const struct device_kind *kind, struct json_obje
 }
 
 /* Of a drive that stays, its medium is what changes most. */
-static const char *describe_change(const struct device_kind *kind, struct json_object *was,
-				   struct json_object *is)
+static const char *log_describe_change(const struct device_kind *kind, struct json_object *was,
+				       struct json_object *is)
 {
-	const char *before = member(was, "path"), *after = member(is, "path");
+	const char *before = log_member(was, "path"), *after = log_member(is, "path");
 
 	if (strcmp(kind->noun, "disk") != 0 || strcmp(before, after) == 0)
 		return "changed";
@@ -98,23 +98,23 @@ static void log_devices(struct vm *vm, const struct device_kind *kind, struct js
 	for (size_t i = 0; i < old_count; i++) {
 		struct json_object *element = json_object_array_get_idx(old, i);
 
-		if (!find(kind, new, element))
+		if (!log_find(kind, new, element))
 			log_element(vm, kind, element, kind->removed);
 	}
 	for (size_t i = 0; i < new_count; i++) {
 		struct json_object *element = json_object_array_get_idx(new, i);
-		struct json_object *was = find(kind, old, element);
+		struct json_object *was = log_find(kind, old, element);
 
 		if (!was)
 			log_element(vm, kind, element, kind->added);
 		else if (!json_object_equal(was, element))
-			log_element(vm, kind, element, describe_change(kind, was, element));
+			log_element(vm, kind, element, log_describe_change(kind, was, element));
 	}
 }
 
 /* ---- Settings ---- */
 
-static bool is_device(const char *key)
+static bool log_is_device(const char *key)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (strcmp(kinds[i].key, key) == 0)
@@ -124,7 +124,7 @@ static bool is_device(const char *key)
 }
 
 /* Those of the keys that are no devices'; cut where they do not fit. */
-static void format_keys(struct json_object *keys, char text[KEYS_SIZE])
+static void log_format_keys(struct json_object *keys, char text[KEYS_SIZE])
 {
 	size_t used = 0, count = keys ? json_object_array_length(keys) : 0;
 
@@ -132,7 +132,7 @@ static void format_keys(struct json_object *keys, char text[KEYS_SIZE])
 	for (size_t i = 0; i < count && used < KEYS_SIZE; i++) {
 		const char *key = json_object_get_string(json_object_array_get_idx(keys, i));
 
-		if (!is_device(key))
+		if (!log_is_device(key))
 			used += (size_t)snprintf(text + used, KEYS_SIZE - used, "%s%s",
 						 used > 0 ? ", " : "", key);
 	}
@@ -144,8 +144,8 @@ static void log_settings(struct vm *vm, struct json_object *before, struct json_
 	AUTO_JSON struct json_object *pending = vm_pending_keys(vm);
 	char keys[KEYS_SIZE], waiting[KEYS_SIZE];
 
-	format_keys(changed, keys);
-	format_keys(pending, waiting);
+	log_format_keys(changed, keys);
+	log_format_keys(pending, waiting);
 	if (keys[0] != '\0')
 		vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO, "settings changed: %s%s%s%s", keys,
 		       waiting[0] != '\0' ? " (for the next start wait: " : "", waiting,

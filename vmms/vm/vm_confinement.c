@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct apparmor_config config_of(const struct manager *manager)
+static struct apparmor_config confinement_config_of(const struct manager *manager)
 {
 	const struct manager_settings *settings = &manager->settings;
 
@@ -24,7 +24,7 @@ static struct apparmor_config config_of(const struct manager *manager)
 
 /* ---- Beginning ---- */
 
-static void conclude(struct vm *vm, const char *problem)
+static void confinement_conclude(struct vm *vm, const char *problem)
 {
 	bool required = vm->manager->settings.apparmor == APPARMOR_REQUIRE;
 	struct failure failure;
@@ -42,22 +42,22 @@ static void conclude(struct vm *vm, const char *problem)
 	vm->confinement.done(vm, problem && required ? &failure : NULL);
 }
 
-static void loaded(void *data, const char *problem)
+static void confinement_loaded(void *data, const char *problem)
 {
 	struct vm *vm = data;
-	const struct apparmor_config config = config_of(vm->manager);
+	const struct apparmor_config config = confinement_config_of(vm->manager);
 
 	vm->confinement.load = NULL;
 	/* A parser that was killed may have come to it. */
 	if (problem)
 		apparmor_remove(vm->manager->errands, &config, vm->confinement.profile);
-	conclude(vm, problem);
+	confinement_conclude(vm, problem);
 }
 
 void vm_confinement_begin(struct vm *vm, void (*done)(struct vm *vm, const struct failure *failure))
 {
 	const struct manager_settings *settings = &vm->manager->settings;
-	const struct apparmor_config config = config_of(vm->manager);
+	const struct apparmor_config config = confinement_config_of(vm->manager);
 	const char *obstacle = apparmor_obstacle(settings->apparmor_parser);
 	int r;
 
@@ -69,15 +69,15 @@ void vm_confinement_begin(struct vm *vm, void (*done)(struct vm *vm, const struc
 		return;
 	}
 	if (obstacle) {
-		conclude(vm, obstacle);
+		confinement_conclude(vm, obstacle);
 		return;
 	}
 	apparmor_profile_name(&vm->definition->uuid, apparmor_next_number(),
 			      vm->confinement.profile);
-	r = apparmor_load(vm->manager->errands, &config, vm->confinement.profile, loaded, vm,
-			  &vm->confinement.load);
+	r = apparmor_load(vm->manager->errands, &config, vm->confinement.profile,
+			  confinement_loaded, vm, &vm->confinement.load);
 	if (r < 0)
-		conclude(vm, strerror(-r));
+		confinement_conclude(vm, strerror(-r));
 }
 
 void vm_confinement_cancel(struct vm *vm)
@@ -90,7 +90,7 @@ void vm_confinement_cancel(struct vm *vm)
 
 void vm_confinement_end(struct vm *vm)
 {
-	const struct apparmor_config config = config_of(vm->manager);
+	const struct apparmor_config config = confinement_config_of(vm->manager);
 
 	if (vm->confinement.profile[0] != '\0')
 		apparmor_remove(vm->manager->errands, &config, vm->confinement.profile);
@@ -120,7 +120,7 @@ const char *vm_confinement_profile(const struct vm *vm, const char *kind,
 	return room;
 }
 
-static bool is_used(void *data, const char *name)
+static bool confinement_is_used(void *data, const char *name)
 {
 	const struct manager *manager = data;
 
@@ -133,8 +133,8 @@ static bool is_used(void *data, const char *name)
 
 void vm_confinement_remove_stale(struct manager *manager)
 {
-	const struct apparmor_config config = config_of(manager);
+	const struct apparmor_config config = confinement_config_of(manager);
 
 	if (!apparmor_obstacle(config.parser))
-		apparmor_remove_stale(manager->errands, &config, is_used, manager);
+		apparmor_remove_stale(manager->errands, &config, confinement_is_used, manager);
 }

@@ -15,7 +15,7 @@
 /* ---- Sentences ---- */
 
 /* "a write at byte 4096 failed: No space left on device" */
-static void format_failure(const struct control_event_data *report, char text[384])
+static void health_format_failure(const struct control_event_data *report, char text[384])
 {
 	char error[280];
 
@@ -25,11 +25,11 @@ static void format_failure(const struct control_event_data *report, char text[38
 		 control_operation_names[report->operation], report->offset, error);
 }
 
-static void format_text(const struct control_event_data *report, char text[VM_DISK_TEXT_MAX])
+static void health_format_text(const struct control_event_data *report, char text[VM_DISK_TEXT_MAX])
 {
 	char failure[384];
 
-	format_failure(report, failure);
+	health_format_failure(report, failure);
 	switch ((enum control_health)report->health) {
 	case CONTROL_HEALTH_OK:
 		snprintf(text, VM_DISK_TEXT_MAX, "all requests are carried out again");
@@ -65,7 +65,7 @@ static void format_text(const struct control_event_data *report, char text[VM_DI
 
 /* ---- Events ---- */
 
-static struct vm_disk_health *find(const struct vm *vm, unsigned controller, unsigned lun)
+static struct vm_disk_health *health_find(const struct vm *vm, unsigned controller, unsigned lun)
 {
 	list_for_each (link, (struct list *)&vm->images.healths) {
 		struct vm_disk_health *health = container_of(link, struct vm_disk_health, link);
@@ -79,22 +79,23 @@ static struct vm_disk_health *find(const struct vm *vm, unsigned controller, uns
 const struct vm_disk_health *vm_disk_health_find(const struct vm *vm, unsigned controller,
 						 unsigned lun)
 {
-	return find(vm, controller, lun);
+	return health_find(vm, controller, lun);
 }
 
-static void forget(struct vm_disk_health *health)
+static void health_forget(struct vm_disk_health *health)
 {
 	list_unlink(&health->link);
 	free(health);
 }
 
-static void remember(struct vm *vm, const struct control_event_data *report, const char *text)
+static void health_remember(struct vm *vm, const struct control_event_data *report,
+			    const char *text)
 {
-	struct vm_disk_health *health = find(vm, report->controller, report->lun);
+	struct vm_disk_health *health = health_find(vm, report->controller, report->lun);
 
 	if (report->health == CONTROL_HEALTH_OK) {
 		if (health)
-			forget(health);
+			health_forget(health);
 		return;
 	}
 	if (!health) {
@@ -118,9 +119,9 @@ void vm_disk_health_on_disk(struct vm *vm, const struct control_event_data *repo
 
 	if (!disk)
 		return;
-	format_text(report, text);
+	health_format_text(report, text);
 	text[text_utf8_prefix(text, strlen(text))] = '\0';
-	remember(vm, report, text);
+	health_remember(vm, report, text);
 	vm_log(vm, VM_EVENT_DISK,
 	       report->health == CONTROL_HEALTH_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
 	       "the disk at controller %u, lun %u ('%s'): %s", report->controller, report->lun,
@@ -141,7 +142,7 @@ void vm_disk_health_prune(struct vm *vm)
 
 		if (disk && disk->path)
 			continue;
-		forget(health);
+		health_forget(health);
 		changed = true;
 	}
 	if (changed)
@@ -151,7 +152,7 @@ void vm_disk_health_prune(struct vm *vm)
 void vm_disk_health_free(struct vm *vm)
 {
 	list_for_each (link, &vm->images.healths)
-		forget(container_of(link, struct vm_disk_health, link));
+		health_forget(container_of(link, struct vm_disk_health, link));
 }
 
 void vm_disk_health_forget_all(struct vm *vm)

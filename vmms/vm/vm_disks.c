@@ -18,21 +18,21 @@
 
 /* ---- A guest that ejects ---- */
 
-static void drop_medium(struct definition_disk *disk)
+static void disks_drop_medium(struct definition_disk *disk)
 {
 	if (disk && disk->drive == DEFINITION_DRIVE_DVD)
 		free(TAKE_PTR(disk->path));
 }
 
 /* At the next start the drive may hold another one. */
-static void drop_medium_at(struct definition *definition, unsigned controller, unsigned lun,
-			   const char *path)
+static void disks_drop_medium_at(struct definition *definition, unsigned controller, unsigned lun,
+				 const char *path)
 {
 	struct definition_disk *disk =
 		definition ? definition_find_disk(definition, controller, lun) : NULL;
 
 	if (disk && disk->path && strcmp(disk->path, path) == 0)
-		drop_medium(disk);
+		disks_drop_medium(disk);
 }
 
 void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
@@ -44,11 +44,11 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 	vm_log(vm, VM_EVENT_GUEST, LOG_LEVEL_INFO,
 	       "the guest ejected '%s' from the DVD drive at controller %u, lun %u", disk->path,
 	       controller, lun);
-	drop_medium_at(vm->pending, controller, lun, disk->path);
-	drop_medium_at(vm->change.pending, controller, lun, disk->path);
-	drop_medium(disk);
+	disks_drop_medium_at(vm->pending, controller, lun, disk->path);
+	disks_drop_medium_at(vm->change.pending, controller, lun, disk->path);
+	disks_drop_medium(disk);
 	if (vm->change.definition) {
-		drop_medium(definition_find_disk(vm->change.definition, controller, lun));
+		disks_drop_medium(definition_find_disk(vm->change.definition, controller, lun));
 		vm->change.unsaved = true;
 	} else {
 		vm_change_save(vm);
@@ -58,8 +58,8 @@ void vm_medium_ejected(struct vm *vm, unsigned controller, unsigned lun)
 
 /* ---- Finding ---- */
 
-static int find_disk(struct vm *vm, unsigned controller, unsigned lun,
-		     struct definition_disk **ret_disk, struct failure *failure)
+static int disks_find_disk(struct vm *vm, unsigned controller, unsigned lun,
+			   struct definition_disk **ret_disk, struct failure *failure)
 {
 	struct definition_disk *disk;
 
@@ -74,16 +74,17 @@ static int find_disk(struct vm *vm, unsigned controller, unsigned lun,
 }
 
 /* What is there from the next start on, or NULL. */
-static struct definition_disk *find_pending(struct vm *vm, unsigned controller, unsigned lun)
+static struct definition_disk *disks_find_pending(struct vm *vm, unsigned controller, unsigned lun)
 {
 	return vm->change.pending ? definition_find_disk(vm->change.pending, controller, lun)
 				  : NULL;
 }
 
 /* The drive holds that medium (NULL: none) from the next start on, too. */
-static int set_pending_medium(struct vm *vm, const struct definition_disk *drive, const char *path)
+static int disks_set_pending_medium(struct vm *vm, const struct definition_disk *drive,
+				    const char *path)
 {
-	struct definition_disk *pending = find_pending(vm, drive->controller, drive->lun);
+	struct definition_disk *pending = disks_find_pending(vm, drive->controller, drive->lun);
 	char *copy = path ? strdup(path) : NULL;
 
 	if (path && !copy)
@@ -97,12 +98,12 @@ static int set_pending_medium(struct vm *vm, const struct definition_disk *drive
 	return 0;
 }
 
-static int find_drive(struct vm *vm, unsigned controller, unsigned lun,
-		      struct definition_disk **ret_disk, struct failure *failure)
+static int disks_find_drive(struct vm *vm, unsigned controller, unsigned lun,
+			    struct definition_disk **ret_disk, struct failure *failure)
 {
 	int r;
 
-	r = find_disk(vm, controller, lun, ret_disk, failure);
+	r = disks_find_disk(vm, controller, lun, ret_disk, failure);
 	if (r < 0)
 		return r;
 	if ((*ret_disk)->drive != DEFINITION_DRIVE_DVD)
@@ -113,7 +114,7 @@ static int find_drive(struct vm *vm, unsigned controller, unsigned lun,
 	return 0;
 }
 
-static struct json_object *place(const struct definition_disk *disk)
+static struct json_object *disks_place(const struct definition_disk *disk)
 {
 	return json_make("controller", json_object_new_int64(disk->controller), "lun",
 			 json_object_new_int64(disk->lun), NULL);
@@ -121,7 +122,7 @@ static struct json_object *place(const struct definition_disk *disk)
 
 /* ---- The four verbs ---- */
 
-static int add_pending(struct vm *vm, struct json_object *arguments)
+static int disks_add_pending(struct vm *vm, struct json_object *arguments)
 {
 	struct definition_disk disk;
 	struct json_error error;
@@ -137,7 +138,8 @@ static int add_pending(struct vm *vm, struct json_object *arguments)
 	return r;
 }
 
-static int attach(struct vm *vm, struct definition_disk *disk, int fd, struct failure *failure)
+static int disks_attach(struct vm *vm, struct definition_disk *disk, int fd,
+			struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
 	unsigned controller = disk->controller, lun = disk->lun;
@@ -146,7 +148,7 @@ static int attach(struct vm *vm, struct definition_disk *disk, int fd, struct fa
 	arguments = json_make("disk", definition_disk_to_json(disk), NULL);
 	if (!arguments)
 		return failure_no_memory(failure);
-	r = add_pending(vm, arguments);
+	r = disks_add_pending(vm, arguments);
 	if (r == 0)
 		r = definition_add_disk(vm->change.definition, disk);
 	if (r == -EEXIST)
@@ -169,7 +171,7 @@ int vm_attach_disk(struct vm *vm, struct definition_disk *disk, int fd, vm_done_
 
 	r = vm_change_begin(vm, VM_ATTACH, done, data, failure);
 	if (r == 0) {
-		r = attach(vm, disk, fd, failure);
+		r = disks_attach(vm, disk, fd, failure);
 		if (r < 0)
 			vm_change_undo(vm);
 	}
@@ -177,9 +179,9 @@ int vm_attach_disk(struct vm *vm, struct definition_disk *disk, int fd, vm_done_
 	return r;
 }
 
-static int detach(struct vm *vm, unsigned controller, unsigned lun, struct failure *failure)
+static int disks_detach(struct vm *vm, unsigned controller, unsigned lun, struct failure *failure)
 {
-	struct definition_disk *pending = find_pending(vm, controller, lun);
+	struct definition_disk *pending = disks_find_pending(vm, controller, lun);
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_disk *disk;
 	int r;
@@ -188,10 +190,10 @@ static int detach(struct vm *vm, unsigned controller, unsigned lun, struct failu
 		definition_remove_disk(vm->change.pending, pending);
 	if (pending && !definition_find_disk(vm->change.definition, controller, lun))
 		return vm_change_make(vm, NULL, NULL, NULL, 0, failure);
-	r = find_disk(vm, controller, lun, &disk, failure);
+	r = disks_find_disk(vm, controller, lun, &disk, failure);
 	if (r < 0)
 		return r;
-	arguments = place(disk);
+	arguments = disks_place(disk);
 	if (!arguments)
 		return failure_no_memory(failure);
 	definition_remove_disk(vm->change.definition, disk);
@@ -206,20 +208,20 @@ int vm_detach_disk(struct vm *vm, unsigned controller, unsigned lun, vm_done_fn 
 	r = vm_change_begin(vm, VM_DETACH, done, data, failure);
 	if (r < 0)
 		return r;
-	r = detach(vm, controller, lun, failure);
+	r = disks_detach(vm, controller, lun, failure);
 	if (r < 0)
 		vm_change_undo(vm);
 	return r;
 }
 
-static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *path, int fd,
-		  struct failure *failure)
+static int disks_insert(struct vm *vm, unsigned controller, unsigned lun, const char *path, int fd,
+			struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_disk *disk;
 	int r;
 
-	r = find_drive(vm, controller, lun, &disk, failure);
+	r = disks_find_drive(vm, controller, lun, &disk, failure);
 	if (r < 0)
 		return r;
 	if (disk->path)
@@ -227,10 +229,10 @@ static int insert(struct vm *vm, unsigned controller, unsigned lun, const char *
 				   "the DVD drive at controller %u, lun %u of VM '%s' holds '%s'; "
 				   "eject that first",
 				   controller, lun, vm->definition->name, disk->path);
-	arguments = place(disk);
+	arguments = disks_place(disk);
 	json_add(&arguments, "path", json_object_new_string(path));
 	disk->path = strdup(path);
-	if (!arguments || !disk->path || set_pending_medium(vm, disk, path) < 0)
+	if (!arguments || !disk->path || disks_set_pending_medium(vm, disk, path) < 0)
 		return failure_no_memory(failure);
 	return vm_change_open(vm, "insert", arguments, disk, fd, failure);
 }
@@ -243,20 +245,20 @@ int vm_insert_medium(struct vm *vm, unsigned controller, unsigned lun, const cha
 	r = vm_change_begin(vm, VM_INSERT, done, data, failure);
 	if (r < 0)
 		return r;
-	r = insert(vm, controller, lun, path, fd, failure);
+	r = disks_insert(vm, controller, lun, path, fd, failure);
 	if (r < 0)
 		vm_change_undo(vm);
 	return r;
 }
 
-static int eject(struct vm *vm, unsigned controller, unsigned lun, bool force,
-		 struct failure *failure)
+static int disks_eject(struct vm *vm, unsigned controller, unsigned lun, bool force,
+		       struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
 	struct definition_disk *disk;
 	int r;
 
-	r = find_drive(vm, controller, lun, &disk, failure);
+	r = disks_find_drive(vm, controller, lun, &disk, failure);
 	if (r < 0)
 		return r;
 	if (!disk->path)
@@ -264,11 +266,11 @@ static int eject(struct vm *vm, unsigned controller, unsigned lun, bool force,
 				   "the DVD drive at controller %u, lun %u of VM '%s' is empty "
 				   "already",
 				   controller, lun, vm->definition->name);
-	arguments = place(disk);
+	arguments = disks_place(disk);
 	json_add(&arguments, "force", json_object_new_boolean(force));
 	if (!arguments)
 		return failure_no_memory(failure);
-	(void)set_pending_medium(vm, disk, NULL);
+	(void)disks_set_pending_medium(vm, disk, NULL);
 	free(TAKE_PTR(disk->path));
 	return vm_change_make(vm, "eject", arguments, NULL, 0, failure);
 }
@@ -281,7 +283,7 @@ int vm_eject_medium(struct vm *vm, unsigned controller, unsigned lun, bool force
 	r = vm_change_begin(vm, VM_EJECT, done, data, failure);
 	if (r < 0)
 		return r;
-	r = eject(vm, controller, lun, force, failure);
+	r = disks_eject(vm, controller, lun, force, failure);
 	if (r < 0)
 		vm_change_undo(vm);
 	return r;

@@ -13,21 +13,21 @@
 
 #define CANCEL_TIMEOUT 60 /* seconds */
 
-static void ignored(void *data, struct json_object *result, const char *code, const char *text)
+static void dump_ignored(void *data, struct json_object *result, const char *code, const char *text)
 {
 }
 
 /* The dump ends by that, with an error. */
-static int cancel_dump(struct vm *vm, struct failure *failure)
+static int dump_cancel_dump(struct vm *vm, struct failure *failure)
 {
 	int r = !vm->run.worker ? 0
 				: worker_request(vm->run.worker, "cancel_dump", NULL, NULL, 0,
-						 CANCEL_TIMEOUT, ignored, NULL);
+						 CANCEL_TIMEOUT, dump_ignored, NULL);
 
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
 
-static const struct job_kind dump_kind = { .name = "dump", .cancel = cancel_dump };
+static const struct job_kind dump_kind = { .name = "dump", .cancel = dump_cancel_dump };
 
 static void dump_answered(void *data, struct json_object *result, const char *code,
 			  const char *text)

@@ -20,14 +20,15 @@
 #define DUMP_MORE (UINT64_C(64) << 20) /* bytes of a core file beyond the memory, at most */
 
 /* The most that the guest can ever have. */
-static uint64_t memory_most(const struct vm *vm)
+static uint64_t limit_memory_most(const struct vm *vm)
 {
 	const struct definition_memory *memory = &vm->definition->memory;
 
 	return MAX(memory->size, memory->dynamic.maximum);
 }
 
-static uint64_t image_size(const struct opened_files *opened, const struct definition_disk *disk)
+static uint64_t limit_image_size(const struct opened_files *opened,
+				 const struct definition_disk *disk)
 {
 	char name[RESOURCES_NAME_MAX];
 
@@ -44,7 +45,7 @@ static uint64_t image_size(const struct opened_files *opened, const struct defin
 
 /* What cannot be raised is not lowered: larger images would not come, and no core files be written.
  */
-static bool can_raise(const struct vm *vm)
+static bool limit_can_raise(const struct vm *vm)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -55,11 +56,11 @@ static bool can_raise(const struct vm *vm)
 
 void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 {
-	uint64_t limit = vm->definition->memory.shared ? memory_most(vm) : 0;
+	uint64_t limit = vm->definition->memory.shared ? limit_memory_most(vm) : 0;
 	int r;
 
 	vm->run.file_limit = VM_FILE_LIMIT_NONE;
-	if (!can_raise(vm)) {
+	if (!limit_can_raise(vm)) {
 		log_info(
 			"VM %s: its raw images could grow beyond their sizes, should its worker be "
 			"taken over, since vmms lacks CAP_SYS_RESOURCE",
@@ -67,7 +68,7 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 		return;
 	}
 	for (size_t i = 0; i < vm->definition->disk_count; i++)
-		limit = MAX(limit, image_size(opened, &vm->definition->disks[i]));
+		limit = MAX(limit, limit_image_size(opened, &vm->definition->disks[i]));
 	r = worker_limit_files(vm->run.worker, limit);
 	if (r == 0)
 		vm->run.file_limit = limit;
@@ -84,7 +85,7 @@ void vm_file_limit_adopt(struct vm *vm)
 		vm->run.file_limit = VM_FILE_LIMIT_NONE;
 }
 
-static int set(const struct vm *vm, uint64_t limit, struct failure *failure)
+static int limit_set(const struct vm *vm, uint64_t limit, struct failure *failure)
 {
 	int r = worker_limit_files(vm->run.worker, limit);
 
@@ -101,7 +102,7 @@ int vm_file_limit_raise(struct vm *vm, uint64_t size, struct failure *failure)
 
 	if (size <= vm->run.file_limit)
 		return 0;
-	r = set(vm, size, failure);
+	r = limit_set(vm, size, failure);
 	if (r == 0)
 		vm->run.file_limit = size;
 	return r;
@@ -109,9 +110,9 @@ int vm_file_limit_raise(struct vm *vm, uint64_t size, struct failure *failure)
 
 int vm_file_limit_begin_dump(struct vm *vm, struct failure *failure)
 {
-	uint64_t most = memory_most(vm) + DUMP_MORE;
+	uint64_t most = limit_memory_most(vm) + DUMP_MORE;
 
-	return most <= vm->run.file_limit ? 0 : set(vm, most, failure);
+	return most <= vm->run.file_limit ? 0 : limit_set(vm, most, failure);
 }
 
 void vm_file_limit_end_dump(struct vm *vm)

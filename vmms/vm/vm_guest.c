@@ -42,7 +42,7 @@ static int guest_failure(const struct vm *vm, const char *code, const char *text
 	return vm_failure(vm, code, text, failure);
 }
 
-static void set_frozen(struct vm *vm, bool frozen)
+static void guest_set_frozen(struct vm *vm, bool frozen)
 {
 	if (vm->guest.frozen == frozen)
 		return;
@@ -50,7 +50,8 @@ static void set_frozen(struct vm *vm, bool frozen)
 	vm_notify(vm, "FileSystems", NULL);
 }
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void guest_answered(void *data, struct json_object *result, const char *code,
+			   const char *text)
 {
 	struct question question = *(struct question *)data;
 	struct failure failure = { 0 };
@@ -59,17 +60,17 @@ static void answered(void *data, struct json_object *result, const char *code, c
 	if (!result) {
 		guest_failure(question.vm, code, text, &failure);
 	} else if (strcmp(question.method, "freeze") == 0) {
-		set_frozen(question.vm, true);
+		guest_set_frozen(question.vm, true);
 	} else if (strcmp(question.method, "thaw") == 0) {
-		set_frozen(question.vm, false);
+		guest_set_frozen(question.vm, false);
 	}
 	question.done(question.data, result, result ? NULL : &failure);
 }
 
 /* files: or NULL, and fd. */
-static int ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
-	       const struct worker_files *files, unsigned timeout, vm_guest_fn done, void *data,
-	       struct failure *failure)
+static int guest_ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
+		     const struct worker_files *files, unsigned timeout, vm_guest_fn done,
+		     void *data, struct failure *failure)
 {
 	struct question *question;
 	int r;
@@ -83,9 +84,9 @@ static int ask(struct vm *vm, const char *method, struct json_object *arguments,
 		return failure_no_memory(failure);
 	*question = (struct question){ vm, method, done, data };
 	r = files ? worker_request_with_files(vm->run.worker, method, arguments, files, timeout,
-					      answered, question)
+					      guest_answered, question)
 		  : worker_request(vm->run.worker, method, arguments, &fd, fd >= 0, timeout,
-				   answered, question);
+				   guest_answered, question);
 	if (r == 0)
 		return 0;
 	free(question);
@@ -95,7 +96,7 @@ static int ask(struct vm *vm, const char *method, struct json_object *arguments,
 int vm_guest_ask(struct vm *vm, const char *method, struct json_object *arguments, int fd,
 		 unsigned timeout, vm_guest_fn done, void *data, struct failure *failure)
 {
-	return ask(vm, method, arguments, fd, NULL, timeout, done, data, failure);
+	return guest_ask(vm, method, arguments, fd, NULL, timeout, done, data, failure);
 }
 
 /* ---- Jobs ---- */
@@ -105,26 +106,29 @@ int vm_guest_ask(struct vm *vm, const char *method, struct json_object *argument
 #define CANCEL_TIMEOUT 60
 #define NO_TIMEOUT     0
 
-static void ignored(void *data, struct json_object *result, const struct failure *failure)
+static void guest_ignored(void *data, struct json_object *result, const struct failure *failure)
 {
 }
 
 /* The copy ends by that, with an error. */
-static int cancel_copy(struct vm *vm, struct failure *failure)
+static int guest_cancel_copy(struct vm *vm, struct failure *failure)
 {
-	return vm_guest_ask(vm, "cancel_copy", NULL, -1, CANCEL_TIMEOUT, ignored, NULL, failure);
+	return vm_guest_ask(vm, "cancel_copy", NULL, -1, CANCEL_TIMEOUT, guest_ignored, NULL,
+			    failure);
 }
 
 static const struct job_kind freeze_kind = { .name = "freeze" };
 static const struct job_kind thaw_kind = { .name = "thaw" };
-static const struct job_kind copy_kind = { .name = "copy", .cancel = cancel_copy };
+static const struct job_kind copy_kind = { .name = "copy", .cancel = guest_cancel_copy };
 
-static void job_answered(void *data, struct json_object *result, const struct failure *failure)
+static void guest_job_answered(void *data, struct json_object *result,
+			       const struct failure *failure)
 {
 	job_end(data, failure);
 }
 
-static void copy_answered(void *data, struct json_object *result, const struct failure *failure)
+static void guest_copy_answered(void *data, struct json_object *result,
+				const struct failure *failure)
 {
 	struct job *job = data;
 
@@ -136,9 +140,9 @@ static void copy_answered(void *data, struct json_object *result, const struct f
 }
 
 /* Asks as a job of that kind. Takes over the arguments. */
-static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *method,
-		      struct json_object *arguments, const struct worker_files *files,
-		      unsigned timeout, struct job **ret_job, struct failure *failure)
+static int guest_ask_as_job(struct vm *vm, const struct job_kind *kind, const char *method,
+			    struct json_object *arguments, const struct worker_files *files,
+			    unsigned timeout, struct job **ret_job, struct failure *failure)
 {
 	AUTO_JSON struct json_object *taken = arguments;
 	struct job *job;
@@ -148,8 +152,8 @@ static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *me
 		return failure_no_memory(failure);
 	if (kind == &copy_kind)
 		vm->guest.copy = job;
-	r = ask(vm, method, taken, -1, files, timeout,
-		kind == &copy_kind ? copy_answered : job_answered, job, failure);
+	r = guest_ask(vm, method, taken, -1, files, timeout,
+		      kind == &copy_kind ? guest_copy_answered : guest_job_answered, job, failure);
 	if (r < 0) {
 		vm->guest.copy = vm->guest.copy == job ? NULL : vm->guest.copy;
 		job_drop(job);
@@ -162,15 +166,15 @@ static int ask_as_job(struct vm *vm, const struct job_kind *kind, const char *me
 
 int vm_freeze(struct vm *vm, unsigned limit, struct job **ret_job, struct failure *failure)
 {
-	return ask_as_job(vm, &freeze_kind, "freeze",
-			  json_make("limit", json_object_new_int64(limit), NULL), NULL,
-			  FREEZE_TIMEOUT, ret_job, failure);
+	return guest_ask_as_job(vm, &freeze_kind, "freeze",
+				json_make("limit", json_object_new_int64(limit), NULL), NULL,
+				FREEZE_TIMEOUT, ret_job, failure);
 }
 
 int vm_thaw(struct vm *vm, struct job **ret_job, struct failure *failure)
 {
-	return ask_as_job(vm, &thaw_kind, "thaw", json_object_new_object(), NULL, FREEZE_TIMEOUT,
-			  ret_job, failure);
+	return guest_ask_as_job(vm, &thaw_kind, "thaw", json_object_new_object(), NULL,
+				FREEZE_TIMEOUT, ret_job, failure);
 }
 
 int vm_guest_take_file(struct vm *vm, int source, struct file_holder **ret_holder,
@@ -200,11 +204,11 @@ int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, s
 	if (r < 0)
 		return r;
 	vm->guest.copied = files.holder;
-	r = ask_as_job(vm, &copy_kind, "copy_file",
-		       json_make("path", json_object_new_string(options->path), "overwrite",
-				 json_object_new_boolean(options->overwrite), "create_path",
-				 json_object_new_boolean(options->create_path), NULL),
-		       &files, NO_TIMEOUT, ret_job, failure);
+	r = guest_ask_as_job(vm, &copy_kind, "copy_file",
+			     json_make("path", json_object_new_string(options->path), "overwrite",
+				       json_object_new_boolean(options->overwrite), "create_path",
+				       json_object_new_boolean(options->create_path), NULL),
+			     &files, NO_TIMEOUT, ret_job, failure);
 	if (r < 0)
 		file_holder_free(TAKE_PTR(vm->guest.copied));
 	return r;
@@ -212,22 +216,22 @@ int vm_copy_file(struct vm *vm, int fd, const struct vm_copy_options *options, s
 
 /* ---- What the worker tells ---- */
 
-static void copy(char *buffer, size_t size, const char *text)
+static void guest_copy(char *buffer, size_t size, const char *text)
 {
 	text_repair(buffer, size, text ? text : "", text ? strlen(text) : 0);
 }
 
 /* "Debian GNU/Linux 12 (6.1.0-30-amd64)". A Linux gives its kernel's as the system's version. */
-static void format_os(const struct control_event_data *data, char *os, size_t size)
+static void guest_format_os(const struct control_event_data *data, char *os, size_t size)
 {
 	char name[VM_GUEST_TEXT_MAX / 2], version[VM_GUEST_TEXT_MAX / 2],
 		build[VM_GUEST_TEXT_MAX / 2];
 
-	copy(name, sizeof(name), data->os_name);
-	copy(version, sizeof(version), data->os_version);
-	copy(build, sizeof(build), data->os_build);
+	guest_copy(name, sizeof(name), data->os_name);
+	guest_copy(version, sizeof(version), data->os_version);
+	guest_copy(build, sizeof(build), data->os_build);
 	if (strncmp(build, version, strlen(version)) == 0)
-		copy(version, sizeof(version), data->os_major);
+		guest_copy(version, sizeof(version), data->os_major);
 	snprintf(os, size, "%s%s%s%s%s%s", name, version[0] ? " " : "", version,
 		 build[0] ? " (" : "", build, build[0] ? ")" : "");
 }
@@ -236,10 +240,10 @@ void vm_guest_on_guest(struct vm *vm, const struct control_event_data *data)
 {
 	struct vm_guest *guest = &vm->guest;
 
-	format_os(data, guest->os, sizeof(guest->os));
-	copy(guest->host_name, sizeof(guest->host_name), data->host_name);
-	copy(guest->ipv4, sizeof(guest->ipv4), data->ipv4);
-	copy(guest->ipv6, sizeof(guest->ipv6), data->ipv6);
+	guest_format_os(data, guest->os, sizeof(guest->os));
+	guest_copy(guest->host_name, sizeof(guest->host_name), data->host_name);
+	guest_copy(guest->ipv4, sizeof(guest->ipv4), data->ipv4);
+	guest_copy(guest->ipv6, sizeof(guest->ipv6), data->ipv6);
 	vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", NULL);
 }
 
@@ -247,10 +251,10 @@ void vm_guest_on_thawed(struct vm *vm, const struct control_event_data *data)
 {
 	char reason[32];
 
-	copy(reason, sizeof(reason), data->reason);
+	guest_copy(reason, sizeof(reason), data->reason);
 	vm_log(vm, VM_EVENT_GUEST, LOG_LEVEL_WARNING,
 	       "its file systems are not frozen any more: %s", reason);
-	set_frozen(vm, false);
+	guest_set_frozen(vm, false);
 }
 
 void vm_guest_on_copy(struct vm *vm, const struct control_event_data *data)
@@ -269,5 +273,5 @@ void vm_guest_forget(struct vm *vm)
 					       .copied = vm->guest.copied };
 		vm_notify(vm, "GuestOS", "GuestHostName", "GuestAddresses", NULL);
 	}
-	set_frozen(vm, false);
+	guest_set_frozen(vm, false);
 }

@@ -72,7 +72,7 @@ static const struct definition_disk *restart_disk(const struct restart *restart)
 	return disk;
 }
 
-static struct json_object *make_place(const struct restart *restart)
+static struct json_object *restart_make_place(const struct restart *restart)
 {
 	return json_make("controller", json_object_new_int64(restart->controller), "lun",
 			 json_object_new_int64(restart->lun), NULL);
@@ -80,14 +80,15 @@ static struct json_object *make_place(const struct restart *restart)
 
 /* ---- With the worker ---- */
 
-static void given_up(void *data, struct json_object *result, const char *code, const char *text)
+static void restart_given_up(void *data, struct json_object *result, const char *code,
+			     const char *text)
 {
 }
 
 /* That the disk is lost its worker tells. */
 static void restart_give_up(struct restart *restart)
 {
-	AUTO_JSON struct json_object *place = make_place(restart);
+	AUTO_JSON struct json_object *place = restart_make_place(restart);
 	struct vm *vm = restart->vm;
 
 	vm_log(vm, VM_EVENT_DISK, LOG_LEVEL_ERROR,
@@ -97,7 +98,7 @@ static void restart_give_up(struct restart *restart)
 	       restart->controller, restart->lun);
 	if (place)
 		(void)!worker_request(vm->run.worker, "reconnect", place, NULL, 0, ANSWER_TIMEOUT,
-				      given_up, vm);
+				      restart_given_up, vm);
 }
 
 /* Who was asked, as the restart may be gone by the answer. */
@@ -106,7 +107,8 @@ struct connecting {
 	unsigned controller, lun;
 };
 
-static void connected(void *data, struct json_object *result, const char *code, const char *text)
+static void restart_connected(void *data, struct json_object *result, const char *code,
+			      const char *text)
 {
 	struct connecting connecting = *(struct connecting *)data;
 	struct restart *restart;
@@ -131,7 +133,7 @@ static void connected(void *data, struct json_object *result, const char *code, 
 
 static int restart_connect(struct restart *restart, int fd, struct failure *failure)
 {
-	AUTO_JSON struct json_object *place = make_place(restart);
+	AUTO_JSON struct json_object *place = restart_make_place(restart);
 	struct connecting *connecting = calloc(1, sizeof(*connecting));
 	int r;
 
@@ -141,7 +143,7 @@ static int restart_connect(struct restart *restart, int fd, struct failure *fail
 	}
 	*connecting = (struct connecting){ restart->vm, restart->controller, restart->lun };
 	r = worker_request(restart->vm->run.worker, "reconnect", place, &fd, 1, ANSWER_TIMEOUT,
-			   connected, connecting);
+			   restart_connected, connecting);
 	if (r >= 0) {
 		restart->connects = true;
 		return 0;
@@ -177,7 +179,7 @@ static void opened(void *data, struct opened_files *opened, const struct failure
 		restart_failed(restart, why.message);
 }
 
-static int due(sd_event_source *source, uint64_t usec, void *data)
+static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct restart *restart = data;
 	const struct definition_disk *disk = restart_disk(restart);
@@ -203,7 +205,7 @@ static void restart_later(struct restart *restart)
 
 	if (delay == 0 ||
 	    sd_event_add_time_relative(restart->vm->manager->loop, &restart->timer, CLOCK_MONOTONIC,
-				       delay * UINT64_C(1000000), 0, due, restart) < 0)
+				       delay * UINT64_C(1000000), 0, restart_due, restart) < 0)
 		restart_give_up(restart);
 }
 

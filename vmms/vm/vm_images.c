@@ -54,7 +54,7 @@ static struct vm_image *image_new(struct vm *vm, unsigned controller, unsigned l
 
 /* ---- The end ---- */
 
-static void all_ended(struct vm *vm)
+static void images_all_ended(struct vm *vm)
 {
 	AUTO_FREE struct worker_exit *exit = TAKE_PTR(vm->run.exit);
 
@@ -62,7 +62,7 @@ static void all_ended(struct vm *vm)
 	vm_worker_ended(vm, exit);
 }
 
-static void server_ended(void *owner, const char *words)
+static void images_server_ended(void *owner, const char *words)
 {
 	struct vm_image *image = owner;
 	struct vm *vm = image->vm;
@@ -79,10 +79,10 @@ static void server_ended(void *owner, const char *words)
 	if (words || missed)
 		vm_image_restart(vm, controller, lun);
 	if (vm->run.exit && list_empty(&vm->images.list))
-		all_ended(vm);
+		images_all_ended(vm);
 }
 
-static int end_is_late(sd_event_source *source, uint64_t usec, void *data)
+static int images_end_is_late(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
 
@@ -101,7 +101,7 @@ bool vm_images_outlive(struct vm *vm, const struct worker_exit *exit)
 	*vm->run.exit = *exit;
 	list_for_each (link, &vm->images.list)
 		image_server_signal(container_of(link, struct vm_image, link)->server, SIGTERM);
-	vm_set_timer(vm, VM_IMAGE_END_TIMEOUT, end_is_late);
+	vm_set_timer(vm, VM_IMAGE_END_TIMEOUT, images_end_is_late);
 	if (vm->state != VM_STARTING)
 		vm_set_state(vm, VM_STOPPING, "its disk images are being closed");
 	return true;
@@ -116,7 +116,7 @@ void vm_images_forget(struct vm *vm)
 
 /* ---- Units ---- */
 
-static void unit_changed(void *owner)
+static void images_unit_changed(void *owner)
 {
 	const struct vm_image *image = owner;
 	const char *problem = unit_problem(image->unit);
@@ -127,9 +127,9 @@ static void unit_changed(void *owner)
 		       image->controller, image->lun, problem);
 }
 
-static const struct unit_callbacks unit_callbacks = { .changed = unit_changed };
+static const struct unit_callbacks unit_callbacks = { .changed = images_unit_changed };
 
-static void open_unit(struct vm_image *image, const struct definition *definition)
+static void images_open_unit(struct vm_image *image, const struct definition *definition)
 {
 	struct units *units = image->vm->manager->settings.units;
 	pid_t pid = image_server_process(image->server)->pid;
@@ -151,8 +151,8 @@ void vm_images_update_units(struct vm *vm)
 
 /* ---- The beginning ---- */
 
-static int start_failure(const struct vm *vm, const struct definition_disk *disk, int error,
-			 struct failure *failure)
+static int images_start_failure(const struct vm *vm, const struct definition_disk *disk, int error,
+				struct failure *failure)
 {
 	const struct manager_settings *settings = &vm->manager->settings;
 	const char *program = settings->image_server, *guard = settings->image_guard;
@@ -169,9 +169,10 @@ static int start_failure(const struct vm *vm, const struct definition_disk *disk
 					    : "; install the package qemu-system-common");
 }
 
-static int serve(struct vm *vm, const struct definition *definition,
-		 const struct definition_disk *disk, const struct image_file *files, size_t count,
-		 struct file_holder *holder, int *ret_connection, struct failure *failure)
+static int images_serve(struct vm *vm, const struct definition *definition,
+			const struct definition_disk *disk, const struct image_file *files,
+			size_t count, struct file_holder *holder, int *ret_connection,
+			struct failure *failure)
 {
 	CLEANUP(image_freep) struct vm_image *image = image_new(vm, disk->controller, disk->lun);
 	char path[PATH_MAX], profile[APPARMOR_NAME_SIZE];
@@ -185,7 +186,7 @@ static int serve(struct vm *vm, const struct definition *definition,
 						    .files = files,
 						    .file_count = count,
 						    .holder = holder,
-						    .ended = server_ended,
+						    .ended = images_server_ended,
 						    .owner = image };
 	int r;
 
@@ -194,18 +195,18 @@ static int serve(struct vm *vm, const struct definition *definition,
 	vm_record_image_path(vm, path);
 	r = image_server_start(vm->manager->loop, &config, &image->server, ret_connection);
 	if (r < 0)
-		return start_failure(vm, disk, r, failure);
+		return images_start_failure(vm, disk, r, failure);
 	list_append(&vm->images.list, &image->link);
 	image->late = vm->run.worker != NULL;
 	if (image->late)
-		open_unit(image, definition);
+		images_open_unit(image, definition);
 	TAKE_PTR(image);
 	return 0;
 }
 
-static int serve_disk(struct vm *vm, const struct definition *definition,
-		      const struct definition_disk *disk, const struct opened_files *opened,
-		      struct resources *resources, struct failure *failure)
+static int images_serve_disk(struct vm *vm, const struct definition *definition,
+			     const struct definition_disk *disk, const struct opened_files *opened,
+			     struct resources *resources, struct failure *failure)
 {
 	struct image_file files[IMAGE_CHAIN_MAX];
 	size_t count = image_chain_find(opened, disk, files);
@@ -213,15 +214,15 @@ static int serve_disk(struct vm *vm, const struct definition *definition,
 
 	if (count == 0 || image_format_find(disk->format) == IMAGE_RAW)
 		return 0;
-	r = serve(vm, definition, disk, files, count,
-		  opened->holder ? opened->holder : vm->opening.files, &connection, failure);
+	r = images_serve(vm, definition, disk, files, count,
+			 opened->holder ? opened->holder : vm->opening.files, &connection, failure);
 	if (r == 0)
 		resources_add(resources, files[0].held->name, connection);
 	return r;
 }
 
 /* What is a server's now is not for the worker. */
-static void forget_served(struct opened_files *opened, const struct resources *resources)
+static void images_forget_served(struct opened_files *opened, const struct resources *resources)
 {
 	size_t kept = 0;
 
@@ -243,9 +244,10 @@ int vm_images_serve(struct vm *vm, const struct definition *definition, struct o
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++)
-		r = serve_disk(vm, definition, &definition->disks[i], opened, resources, failure);
+		r = images_serve_disk(vm, definition, &definition->disks[i], opened, resources,
+				      failure);
 	if (r == 0)
-		forget_served(opened, resources);
+		images_forget_served(opened, resources);
 	return r;
 }
 
@@ -329,10 +331,10 @@ static const struct json_key record_keys[] = {
 	{ .name = "late", .read = json_read_bool, .offset = offsetof(struct record, late) },
 };
 
-static int adopt(struct vm *vm, struct json_object *tree)
+static int images_adopt(struct vm *vm, struct json_object *tree)
 {
 	CLEANUP(image_freep) struct vm_image *image = NULL;
-	struct image_server_config config = { .ended = server_ended };
+	struct image_server_config config = { .ended = images_server_ended };
 	struct record record = { 0 };
 	struct process process;
 	struct json_error error;
@@ -353,7 +355,7 @@ static int adopt(struct vm *vm, struct json_object *tree)
 	list_append(&vm->images.list, &image->link);
 	image->late = record.late;
 	if (image->late)
-		open_unit(image, vm->definition);
+		images_open_unit(image, vm->definition);
 	TAKE_PTR(image);
 	return 0;
 }
@@ -363,7 +365,7 @@ void vm_images_adopt(struct vm *vm, struct json_object *records)
 	size_t count = records ? json_object_array_length(records) : 0;
 
 	for (size_t i = 0; i < count; i++) {
-		int r = adopt(vm, json_object_array_get_idx(records, i));
+		int r = images_adopt(vm, json_object_array_get_idx(records, i));
 
 		if (r < 0)
 			vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,

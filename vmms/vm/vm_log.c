@@ -68,8 +68,8 @@ static const uint8_t priorities[] = {
 
 /* ---- Life ---- */
 
-static int open_file(const struct vm *vm, const char *suffix, size_t bound,
-		     struct log_file **ret_file)
+static int log_open_file(const struct vm *vm, const char *suffix, size_t bound,
+			 struct log_file **ret_file)
 {
 	char uuid[GUID_TEXT_SIZE], name[GUID_TEXT_SIZE + 16], directory[PATH_MAX];
 
@@ -92,10 +92,10 @@ int vm_log_open(struct vm *vm)
 	for (size_t i = 0; i < _VM_EVENT_COUNT; i++)
 		vm->log->rations[i] =
 			(struct ration){ .most = RATION_MOST, .interval = RATION_INTERVAL };
-	r = open_file(vm, ".events", VM_LOG_BOUND, &vm->log->file);
+	r = log_open_file(vm, ".events", VM_LOG_BOUND, &vm->log->file);
 	if (r < 0)
 		return r;
-	r = open_file(vm, ".console", CONSOLE_LOG_BOUND, &console);
+	r = log_open_file(vm, ".console", CONSOLE_LOG_BOUND, &console);
 	if (r == 0)
 		console_keep(vm->console, console);
 	return r;
@@ -140,14 +140,14 @@ static const struct json_key line_keys[] = {
 	KEY(message, json_read_string, .maximum = VM_LOG_MESSAGE_MAX),
 };
 
-static void line_deinit(struct line *line)
+static void log_line_deinit(struct line *line)
 {
 	free(line->event);
 	free(line->message);
 }
 
 /* Return: whether the line is an event; the caller deinits *line at any rate. */
-static bool line_read(const char *text, size_t size, struct line *line)
+static bool log_line_read(const char *text, size_t size, struct line *line)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	struct json_error error;
@@ -157,8 +157,8 @@ static bool line_read(const char *text, size_t size, struct line *line)
 	       json_read(&reader, tree, line_keys, ARRAY_SIZE(line_keys), line) == 0;
 }
 
-static int line_give(const struct line *line,
-		     int (*found)(void *data, const struct vm_log_entry *entry), void *data)
+static int log_line_give(const struct line *line,
+			 int (*found)(void *data, const struct vm_log_entry *entry), void *data)
 {
 	const struct vm_log_entry entry = {
 		.sequence = line->sequence,
@@ -172,7 +172,7 @@ static int line_give(const struct line *line,
 }
 
 /* Where the last `count` lines begin; 0: where all do. */
-static const char *last_lines(const char *text, size_t size, size_t count)
+static const char *log_last_lines(const char *text, size_t size, size_t count)
 {
 	const char *at = text + size;
 
@@ -196,35 +196,35 @@ int vm_log_each(struct vm *vm, size_t count,
 	r = log_file_read(vm->log->file, VM_LOG_BOUND, &text, &size);
 	if (r < 0)
 		return r;
-	for (at = last_lines(text, size, count); r >= 0 && at < text + size; at = end + 1) {
-		CLEANUP(line_deinit) struct line line = { 0 };
+	for (at = log_last_lines(text, size, count); r >= 0 && at < text + size; at = end + 1) {
+		CLEANUP(log_line_deinit) struct line line = { 0 };
 
 		end = memchr(at, '\n', (size_t)(text + size - at));
 		if (!end)
 			break;
-		if (line_read(at, (size_t)(end - at), &line))
-			r = line_give(&line, found, data);
+		if (log_line_read(at, (size_t)(end - at), &line))
+			r = log_line_give(&line, found, data);
 	}
 	return MIN(r, 0);
 }
 
 /* ---- Writing ---- */
 
-static int take_sequence(void *data, const struct vm_log_entry *entry)
+static int log_take_sequence(void *data, const struct vm_log_entry *entry)
 {
 	*(uint64_t *)data = entry->sequence;
 	return 0;
 }
 
-static uint64_t next_sequence(struct vm *vm)
+static uint64_t log_next_sequence(struct vm *vm)
 {
 	/* What cannot be read is as if it were not there. */
 	if (vm->log->sequence == 0)
-		(void)!vm_log_each(vm, SEQUENCE_LINES, take_sequence, &vm->log->sequence);
+		(void)!vm_log_each(vm, SEQUENCE_LINES, log_take_sequence, &vm->log->sequence);
 	return ++vm->log->sequence;
 }
 
-static int write_entry(struct vm_log *log, const struct vm_log_entry *entry)
+static int log_write_entry(struct vm_log *log, const struct vm_log_entry *entry)
 {
 	AUTO_JSON struct json_object *tree =
 		json_make("sequence", json_object_new_uint64(entry->sequence), "time",
@@ -244,10 +244,10 @@ static int write_entry(struct vm_log *log, const struct vm_log_entry *entry)
 	return log_file_append(log->file, line, size);
 }
 
-static void keep(struct vm *vm, enum vm_event event, enum log_level level, const char *message)
+static void log_keep(struct vm *vm, enum vm_event event, enum log_level level, const char *message)
 {
 	const struct vm_log_entry entry = {
-		.sequence = next_sequence(vm),
+		.sequence = log_next_sequence(vm),
 		.time = vm_clock(CLOCK_REALTIME),
 		.priority = priorities[level],
 		.event = kinds[event].name,
@@ -255,7 +255,7 @@ static void keep(struct vm *vm, enum vm_event event, enum log_level level, const
 	};
 	int r;
 
-	r = write_entry(vm->log, &entry);
+	r = log_write_entry(vm->log, &entry);
 	if (r < 0)
 		log_error("VM %s: its log in %s cannot be written: %s", vm->definition->name,
 			  vm->manager->settings.state_directory, strerror(-r));
@@ -270,9 +270,9 @@ struct fields {
 	size_t used;
 };
 
-static void fields_add(struct fields *fields, const char *format, ...) PRINTF_LIKE(2, 3);
+static void log_fields_add(struct fields *fields, const char *format, ...) PRINTF_LIKE(2, 3);
 
-static void fields_add(struct fields *fields, const char *format, ...)
+static void log_fields_add(struct fields *fields, const char *format, ...)
 {
 	char *field = fields->text + fields->used;
 	va_list arguments;
@@ -285,8 +285,8 @@ static void fields_add(struct fields *fields, const char *format, ...)
 }
 
 /* Return: whether it is there. */
-static bool send_to_journal(const struct vm *vm, enum vm_event event, enum log_level level,
-			    const char *message)
+static bool log_send_to_journal(const struct vm *vm, enum vm_event event, enum log_level level,
+				const char *message)
 {
 	char escaped[2 * VM_LOG_MESSAGE_MAX], uuid[GUID_TEXT_SIZE];
 	const char *name = vm->definition->name;
@@ -294,26 +294,26 @@ static bool send_to_journal(const struct vm *vm, enum vm_event event, enum log_l
 
 	text_escape(escaped, sizeof(escaped), message, strlen(message));
 	guid_format(&vm->definition->uuid, uuid);
-	fields_add(&fields, "MESSAGE_ID=%s", kinds[event].message_id);
-	fields_add(&fields, "PRIORITY=%d", priorities[level]);
-	fields_add(&fields, "SYSLOG_IDENTIFIER=vmms");
-	fields_add(&fields, "VMMS_VM=%s", name);
-	fields_add(&fields, "VMMS_VM_UUID=%s", uuid);
-	fields_add(&fields, "VMMS_EVENT=%s", kinds[event].name);
-	fields_add(&fields, "MESSAGE=VM %s: %s", name, escaped);
+	log_fields_add(&fields, "MESSAGE_ID=%s", kinds[event].message_id);
+	log_fields_add(&fields, "PRIORITY=%d", priorities[level]);
+	log_fields_add(&fields, "SYSLOG_IDENTIFIER=vmms");
+	log_fields_add(&fields, "VMMS_VM=%s", name);
+	log_fields_add(&fields, "VMMS_VM_UUID=%s", uuid);
+	log_fields_add(&fields, "VMMS_EVENT=%s", kinds[event].name);
+	log_fields_add(&fields, "MESSAGE=VM %s: %s", name, escaped);
 	return sd_journal_sendv(fields.iov, fields.count) == 0;
 }
 
 static void log_event(struct vm *vm, enum vm_event event, enum log_level level, const char *message)
 {
-	if (!log_leads_to_journal() || !send_to_journal(vm, event, level, message))
+	if (!log_leads_to_journal() || !log_send_to_journal(vm, event, level, message))
 		log_write(level, "VM %s: %s", vm->definition->name, message);
 	if (vm->log && event != VM_EVENT_DELETED)
-		keep(vm, event, level, message);
+		log_keep(vm, event, level, message);
 }
 
 /* Return: whether the event is to be told; and tells of those that were not. */
-static bool take_ration(struct vm *vm, enum vm_event event)
+static bool log_take_ration(struct vm *vm, enum vm_event event)
 {
 	char message[64];
 	unsigned refused;
@@ -335,7 +335,7 @@ void vm_log(struct vm *vm, enum vm_event event, enum log_level level, const char
 	char raw[VM_LOG_MESSAGE_MAX], message[VM_LOG_MESSAGE_MAX];
 	va_list arguments;
 
-	if (!take_ration(vm, event))
+	if (!log_take_ration(vm, event))
 		return;
 	va_start(arguments, format);
 	vsnprintf(raw, sizeof(raw), format, arguments);

@@ -24,26 +24,27 @@
 #define HOST_PART        20 /* so that 5 percent stay with the host, */
 #define HOST_LEAST       (UINT64_C(256) << 20)
 
-static const struct definition_dynamic_memory *dynamic_of(const struct vm *vm)
+static const struct definition_dynamic_memory *memory_dynamic_of(const struct vm *vm)
 {
 	return &vm->definition->memory.dynamic;
 }
 
-static bool is_running(const struct vm *vm)
+static bool memory_is_running(const struct vm *vm)
 {
 	return vm->run.worker && vm->run.started_at > 0;
 }
 
 uint64_t vm_memory_assigned(const struct vm *vm)
 {
-	if (!is_running(vm))
+	if (!memory_is_running(vm))
 		return 0;
 	return vm->memory.assigned > 0 ? vm->memory.assigned : vm->definition->memory.size;
 }
 
 /* ---- What the worker is told ---- */
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void memory_answered(void *data, struct json_object *result, const char *code,
+			    const char *text)
 {
 	struct vm *vm = data;
 
@@ -51,13 +52,14 @@ static void answered(void *data, struct json_object *result, const char *code, c
 		log_warning("VM %s: its memory cannot be set: %s", vm->definition->name, text);
 }
 
-static void set_target(struct vm *vm, uint64_t bytes)
+static void memory_set_target(struct vm *vm, uint64_t bytes)
 {
 	AUTO_JSON struct json_object *arguments =
 		json_make("size", json_object_new_uint64(bytes), NULL);
-	int r = arguments ? worker_request(vm->run.worker, "set_memory", arguments, NULL, 0,
-					   vm->manager->settings.answer_timeout, answered, vm)
-			  : -ENOMEM;
+	int r = arguments
+			? worker_request(vm->run.worker, "set_memory", arguments, NULL, 0,
+					 vm->manager->settings.answer_timeout, memory_answered, vm)
+			: -ENOMEM;
 
 	if (r < 0)
 		log_warning("VM %s: its memory cannot be set: %s", vm->definition->name,
@@ -68,13 +70,13 @@ static void set_target(struct vm *vm, uint64_t bytes)
 
 void vm_memory_apply_size(struct vm *vm)
 {
-	if (is_running(vm) && dynamic_of(vm)->on)
-		set_target(vm, vm->definition->memory.size);
+	if (memory_is_running(vm) && memory_dynamic_of(vm)->on)
+		memory_set_target(vm, vm->definition->memory.size);
 }
 
 /* ---- What the worker tells ---- */
 
-static void take_event(struct vm *vm, const struct control_event_data *event)
+static void memory_take_event(struct vm *vm, const struct control_event_data *event)
 {
 	struct vm_memory *memory = &vm->memory, before = *memory;
 	const char *state = event->state ? event->state : "";
@@ -96,9 +98,9 @@ static void take_event(struct vm *vm, const struct control_event_data *event)
 
 void vm_memory_on_memory(struct vm *vm, const struct control_event_data *data)
 {
-	if (!dynamic_of(vm)->on)
+	if (!memory_dynamic_of(vm)->on)
 		return;
-	take_event(vm, data);
+	memory_take_event(vm, data);
 	vm_memory_balance_soon(vm->manager);
 }
 
@@ -111,24 +113,24 @@ void vm_memory_forget(struct vm *vm)
 /* ---- Balance ---- */
 
 /* Whose memory we choose. */
-static bool is_balanced(const struct vm *vm)
+static bool memory_is_balanced(const struct vm *vm)
 {
-	return is_running(vm) && vm->state == VM_RUNNING && vm->memory.reported &&
-	       dynamic_of(vm)->on && dynamic_of(vm)->automatic;
+	return memory_is_running(vm) && vm->state == VM_RUNNING && vm->memory.reported &&
+	       memory_dynamic_of(vm)->on && memory_dynamic_of(vm)->automatic;
 }
 
 /* What the guest may still touch of what it was promised. */
-static uint64_t untouched(const struct vm *vm)
+static uint64_t memory_untouched(const struct vm *vm)
 {
 	uint64_t resident, promised = MAX(vm->memory.target, vm_memory_assigned(vm));
 
-	if (!is_running(vm) || !dynamic_of(vm)->on ||
+	if (!memory_is_running(vm) || !memory_dynamic_of(vm)->on ||
 	    process_resident_read(worker_pid(vm->run.worker), &resident) < 0)
 		return 0;
 	return promised - MIN(promised, resident);
 }
 
-static int64_t spare_memory(const struct manager *manager)
+static int64_t memory_spare_memory(const struct manager *manager)
 {
 	struct host_memory host;
 	int64_t spare;
@@ -138,13 +140,13 @@ static int64_t spare_memory(const struct manager *manager)
 		return 0;
 	spare = (int64_t)host.available - (int64_t)MAX(HOST_LEAST, host.total / HOST_PART);
 	list_for_each (link, (struct list *)&manager->vms)
-		spare -= (int64_t)untouched(container_of(link, struct vm, link));
+		spare -= (int64_t)memory_untouched(container_of(link, struct vm, link));
 	return spare;
 }
 
-static struct memory_policy_guest guest_of(const struct vm *vm)
+static struct memory_policy_guest memory_guest_of(const struct vm *vm)
 {
-	const struct definition_dynamic_memory *dynamic = dynamic_of(vm);
+	const struct definition_dynamic_memory *dynamic = memory_dynamic_of(vm);
 
 	return (struct memory_policy_guest){ .minimum = dynamic->minimum,
 					     .maximum = dynamic->maximum,
@@ -153,52 +155,53 @@ static struct memory_policy_guest guest_of(const struct vm *vm)
 					     .target = vm->memory.target };
 }
 
-static void balance(struct manager *manager)
+static void memory_balance(struct manager *manager)
 {
 	AUTO_FREE struct memory_policy_guest *guests = NULL;
 	size_t count = 0, i = 0;
 
 	list_for_each (link, &manager->vms)
-		count += is_balanced(container_of(link, struct vm, link));
+		count += memory_is_balanced(container_of(link, struct vm, link));
 	guests = calloc(count, sizeof(*guests));
 	if (count == 0 || !guests)
 		return;
 	list_for_each (link, &manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (is_balanced(vm))
-			guests[i++] = guest_of(vm);
+		if (memory_is_balanced(vm))
+			guests[i++] = memory_guest_of(vm);
 	}
-	memory_policy_share(guests, count, spare_memory(manager));
+	memory_policy_share(guests, count, memory_spare_memory(manager));
 	i = 0;
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (!is_balanced(vm))
+		if (!memory_is_balanced(vm))
 			continue;
 		if (guests[i].next != vm->memory.target && guests[i].next != vm->memory.asked)
-			set_target(vm, guests[i].next);
+			memory_set_target(vm, guests[i].next);
 		i++;
 	}
 }
 
 /* The definition alone counts. */
-static void apply_fixed(struct manager *manager)
+static void memory_apply_fixed(struct manager *manager)
 {
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 		uint64_t size = vm->definition->memory.size;
 
-		if (is_running(vm) && dynamic_of(vm)->on && !dynamic_of(vm)->automatic &&
-		    vm->memory.target != size && vm->memory.asked != size)
-			set_target(vm, size);
+		if (memory_is_running(vm) && memory_dynamic_of(vm)->on &&
+		    !memory_dynamic_of(vm)->automatic && vm->memory.target != size &&
+		    vm->memory.asked != size)
+			memory_set_target(vm, size);
 	}
 }
 
-static int balance_time(sd_event_source *source, uint64_t time, void *data)
+static int memory_balance_time(sd_event_source *source, uint64_t time, void *data)
 {
-	apply_fixed(data);
-	balance(data);
+	memory_apply_fixed(data);
+	memory_balance(data);
 	return 0;
 }
 
@@ -208,8 +211,8 @@ void vm_memory_balance_soon(struct manager *manager)
 
 	if (!manager->memory_timer) {
 		r = sd_event_add_time_relative(manager->loop, &manager->memory_timer,
-					       CLOCK_MONOTONIC, BALANCE_DELAY_US, 0, balance_time,
-					       manager);
+					       CLOCK_MONOTONIC, BALANCE_DELAY_US, 0,
+					       memory_balance_time, manager);
 		if (r < 0)
 			log_warning("memory is not balanced: %s", strerror(-r));
 		return;

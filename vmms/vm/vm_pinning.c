@@ -16,8 +16,8 @@
 
 /* ---- What the host has ---- */
 
-static int check_list(const struct definition *definition, const struct cpu_list *cpus,
-		      const char *key, const char *error, struct failure *failure)
+static int pinning_check_list(const struct definition *definition, const struct cpu_list *cpus,
+			      const char *key, const char *error, struct failure *failure)
 {
 	char what[DEFINITION_NAME_MAX + 64];
 
@@ -29,19 +29,19 @@ int vm_pinning_check(const struct cpu_groups *groups, const struct definition *d
 		     const char *error, struct failure *failure)
 {
 	const struct definition_pinning *pinning = &definition->resources.pinning;
-	int r = check_list(definition, &definition->resources.cpus, "resources.cpus", error,
-			   failure);
+	int r = pinning_check_list(definition, &definition->resources.cpus, "resources.cpus", error,
+				   failure);
 
 	for (unsigned i = 0; r == 0 && i < pinning->count; i++)
-		r = check_list(definition, &pinning->pins[i].cpus, "resources.pinning", error,
-			       failure);
+		r = pinning_check_list(definition, &pinning->pins[i].cpus, "resources.pinning",
+				       error, failure);
 	return r < 0 ? r : cpu_groups_check(groups, definition, failure);
 }
 
 /* ---- What the worker is told ---- */
 
 /* problem: NULL: there is none. */
-static void set_problem(struct vm *vm, const char *problem)
+static void pinning_set_problem(struct vm *vm, const char *problem)
 {
 	char text[VM_LIMITS_PROBLEM_MAX] = "";
 
@@ -53,14 +53,15 @@ static void set_problem(struct vm *vm, const char *problem)
 	vm_notify(vm, "LimitsProblem", NULL);
 }
 
-static void answered(void *data, struct json_object *result, const char *code, const char *text)
+static void pinning_answered(void *data, struct json_object *result, const char *code,
+			     const char *text)
 {
 	struct vm *vm = data;
 
 	if (!result && strcmp(code, WORKER_ENDED) == 0)
 		return;
 	/* A worker of an older vmms does not know of pins, and has none. */
-	set_problem(vm, result || !vm->pinning.applied ? NULL : text);
+	pinning_set_problem(vm, result || !vm->pinning.applied ? NULL : text);
 }
 
 void vm_pinning_forget(struct vm *vm)
@@ -86,8 +87,8 @@ void vm_pinning_apply(struct vm *vm)
 	arguments = json_make("pinning",
 			      definition_pinning_to_json(pinning, DEFINITION_PROCESSORS_MAX), NULL);
 	r = arguments ? worker_request(vm->run.worker, "pin", arguments, NULL, 0,
-				       vm->manager->settings.answer_timeout, answered, vm)
+				       vm->manager->settings.answer_timeout, pinning_answered, vm)
 		      : -ENOMEM;
 	if (r < 0)
-		set_problem(vm, strerror(-r));
+		pinning_set_problem(vm, strerror(-r));
 }

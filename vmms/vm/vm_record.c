@@ -34,7 +34,7 @@ void vm_record_deinit(struct vm_record *record)
 
 /* ---- Paths ---- */
 
-static void make_path(const struct vm *vm, const char *suffix, char path[PATH_MAX])
+static void record_make_path(const struct vm *vm, const char *suffix, char path[PATH_MAX])
 {
 	char uuid[GUID_TEXT_SIZE];
 
@@ -44,17 +44,17 @@ static void make_path(const struct vm *vm, const char *suffix, char path[PATH_MA
 
 void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX])
 {
-	make_path(vm, ".socket", path);
+	record_make_path(vm, ".socket", path);
 }
 
 void vm_record_image_path(const struct vm *vm, char path[PATH_MAX])
 {
-	make_path(vm, ".image", path);
+	record_make_path(vm, ".image", path);
 }
 
 /* ---- Writing ---- */
 
-static struct json_object *make_adapters(const struct vm *vm)
+static struct json_object *record_make_adapters(const struct vm *vm)
 {
 	struct json_object *adapters = json_object_new_array();
 
@@ -63,7 +63,7 @@ static struct json_object *make_adapters(const struct vm *vm)
 	return adapters;
 }
 
-static struct json_object *make_record(const struct vm *vm)
+static struct json_object *record_make_record(const struct vm *vm)
 {
 	const struct process *process = worker_process(vm->run.worker);
 	struct json_object *change = vm_unfinished_to_json(vm), *record;
@@ -75,8 +75,8 @@ static struct json_object *make_record(const struct vm *vm)
 			   json_object_new_uint64(vm->run.started_at), "started_boot",
 			   json_object_new_uint64(vm->run.started_boot), "definition",
 			   definition_to_json(vm->definition), "run_name",
-			   json_object_new_string(vm->run.name), "adapters", make_adapters(vm),
-			   "images", vm_images_to_json(vm), NULL);
+			   json_object_new_string(vm->run.name), "adapters",
+			   record_make_adapters(vm), "images", vm_images_to_json(vm), NULL);
 	if (vm->confinement.profile[0] != '\0')
 		json_add(&record, "profile", json_object_new_string(vm->confinement.profile));
 	if (change)
@@ -92,7 +92,7 @@ void vm_record_save(struct vm *vm)
 
 	if (!vm->run.worker)
 		return;
-	tree = make_record(vm);
+	tree = record_make_record(vm);
 	guid_format(&vm->definition->uuid, uuid);
 	r = tree ? folder_save(vm->manager->records, uuid, tree) : -ENOMEM;
 	if (r < 0)
@@ -113,19 +113,19 @@ void vm_record_delete(struct vm *vm)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "its record in %s cannot be removed: %s", folder_path(vm->manager->records),
 		       strerror(-r));
-	make_path(vm, ".socket", path);
+	record_make_path(vm, ".socket", path);
 	(void)unlink(path);
 	fault_point(FAULT_END_UNLINKED_SOCKET);
-	make_path(vm, ".image", path);
+	record_make_path(vm, ".image", path);
 	(void)unlink(path);
-	make_path(vm, ".end", path);
+	record_make_path(vm, ".end", path);
 	end_queue_remove(path);
 	fault_point(FAULT_END_UNLINKED_WORDS);
 }
 
 /* ---- Reading ---- */
 
-static int read_file(const char *path, char *buffer, size_t size, size_t *ret_size)
+static int record_read_file(const char *path, char *buffer, size_t size, size_t *ret_size)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t got;
@@ -139,7 +139,7 @@ static int read_file(const char *path, char *buffer, size_t size, size_t *ret_si
 	return (size_t)got == size ? -EINVAL : 0;
 }
 
-static int read_json(const char *path, struct json_object **ret_tree)
+static int record_read_json(const char *path, struct json_object **ret_tree)
 {
 	AUTO_FREE char *text = malloc(FILE_SIZE_MAX);
 	struct json_error error;
@@ -148,7 +148,7 @@ static int read_json(const char *path, struct json_object **ret_tree)
 
 	if (!text)
 		return -ENOMEM;
-	r = read_file(path, text, FILE_SIZE_MAX, &size);
+	r = record_read_file(path, text, FILE_SIZE_MAX, &size);
 	return r < 0 ? r : json_parse(text, size, ret_tree, &error);
 }
 
@@ -207,8 +207,8 @@ static const struct json_key record_keys[] = {
 	  .minimum = json_type_object },
 };
 
-static int take_members(const struct vm *vm, struct record_members *members,
-			struct vm_record *ret_record)
+static int record_take_members(const struct vm *vm, struct record_members *members,
+			       struct vm_record *ret_record)
 {
 	struct vm_record record = { .worker = { (pid_t)members->pid, members->start_time },
 				    .user = (uid_t)members->user,
@@ -245,13 +245,13 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 	char path[PATH_MAX];
 	int r;
 
-	make_path(vm, ".json", path);
-	r = read_json(path, &tree);
+	record_make_path(vm, ".json", path);
+	r = record_read_json(path, &tree);
 	if (r < 0)
 		return r;
 	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &members);
 	if (r == 0)
-		r = take_members(vm, &members, ret_record);
+		r = record_take_members(vm, &members, ret_record);
 	json_object_put(members.definition);
 	json_object_put(members.run_name);
 	json_object_put(members.profile);
@@ -267,12 +267,12 @@ int vm_record_open_end(const struct vm *vm, int *ret_fd)
 {
 	char path[PATH_MAX];
 
-	make_path(vm, ".end", path);
+	record_make_path(vm, ".end", path);
 	return end_queue_make(path, ret_fd);
 }
 
 /* NULL: it has none, or something else than a string. */
-static const char *end_text(struct json_object *tree, const char *key)
+static const char *record_end_text(struct json_object *tree, const char *key)
 {
 	struct json_object *member;
 
@@ -291,10 +291,10 @@ void vm_record_take_end(struct vm *vm)
 
 	if (vm->run.end_reason[0] != '\0')
 		return;
-	make_path(vm, ".end", path);
+	record_make_path(vm, ".end", path);
 	if (end_queue_read(path, text, &size) < 0 || json_parse(text, size, &tree, &error) < 0)
 		return;
-	vm_run_set_end(vm, end_text(tree, "reason"), end_text(tree, "message"));
+	vm_run_set_end(vm, record_end_text(tree, "reason"), record_end_text(tree, "message"));
 }
 
 /* ---- Strays ---- */

@@ -23,7 +23,7 @@ void vm_restart_forget(struct vm *vm)
 	vm->restart.count = 0;
 }
 
-static void restarted(void *data, const struct failure *failure)
+static void restart_restarted(void *data, const struct failure *failure)
 {
 }
 
@@ -36,7 +36,8 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 	vm_log(vm, VM_EVENT_RESTART, LOG_LEVEL_INFO,
 	       "started again after its worker has failed, for the %u. time", restarts);
 	vm_restart_forget(vm);
-	if (quota_check_start(vm, &failure) < 0 || vm_start(vm, restarted, NULL, &failure) < 0) {
+	if (quota_check_start(vm, &failure) < 0 ||
+	    vm_start(vm, restart_restarted, NULL, &failure) < 0) {
 		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure.message);
 		manager_vm_rests(vm->manager, vm);
 	}

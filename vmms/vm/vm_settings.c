@@ -53,8 +53,8 @@ bool vm_definitions_are_equal(const struct definition *a, const struct definitio
  * How much dynamic memory the guest has: but for the maximum, for which room was made at the start.
  * New reference; NULL without memory.
  */
-static struct json_object *merge_memory(const struct definition_memory *running,
-					const struct definition_memory *wanted)
+static struct json_object *settings_merge_memory(const struct definition_memory *running,
+						 const struct definition_memory *wanted)
 {
 	struct definition_memory merged = *running;
 	uint64_t maximum = running->dynamic.maximum;
@@ -72,8 +72,8 @@ static struct json_object *merge_memory(const struct definition_memory *running,
  * A limit of tasks that is meant for fewer vps waits for these to be gone, and pins of vps that are
  * to come for those. The CPU group stays: a unit has its slice for good. New reference.
  */
-static struct json_object *merge_resources(const struct definition *running,
-					   const struct definition *wanted)
+static struct json_object *settings_merge_resources(const struct definition *running,
+						    const struct definition *wanted)
 {
 	struct definition_resources merged = wanted->resources;
 	struct json_object *tree;
@@ -90,8 +90,8 @@ static struct json_object *merge_resources(const struct definition *running,
 }
 
 /* The running definition with what can be had at once of the new one. */
-static int merge(const struct definition *running, const struct definition *wanted,
-		 struct definition **ret_merged)
+static int settings_merge(const struct definition *running, const struct definition *wanted,
+			  struct definition **ret_merged)
 {
 	AUTO_JSON struct json_object *tree = definition_to_json(running);
 	AUTO_JSON struct json_object *source = definition_to_json(wanted);
@@ -104,12 +104,12 @@ static int merge(const struct definition *running, const struct definition *want
 		if (value)
 			json_add(&tree, live_keys[i], json_object_get(value));
 	}
-	json_add(&tree, "memory", merge_memory(&running->memory, &wanted->memory));
-	json_add(&tree, "resources", merge_resources(running, wanted));
+	json_add(&tree, "memory", settings_merge_memory(&running->memory, &wanted->memory));
+	json_add(&tree, "resources", settings_merge_resources(running, wanted));
 	return tree && source ? definition_from_json(tree, ret_merged, &error) : -ENOMEM;
 }
 
-static int set_next(struct vm *vm, struct definition *wanted)
+static int settings_set_next(struct vm *vm, struct definition *wanted)
 {
 	definition_free(TAKE_PTR(vm->change.definition));
 	definition_free(TAKE_PTR(vm->change.pending));
@@ -118,11 +118,11 @@ static int set_next(struct vm *vm, struct definition *wanted)
 		return 0;
 	}
 	vm->change.pending = wanted;
-	return merge(vm->definition, wanted, &vm->change.definition);
+	return settings_merge(vm->definition, wanted, &vm->change.definition);
 }
 
 /* Adapters that are written without a MAC address keep what they had. */
-static void keep_macs(const struct definition *old, struct definition *wanted)
+static void settings_keep_macs(const struct definition *old, struct definition *wanted)
 {
 	struct definition_network *network = &wanted->network;
 
@@ -136,7 +136,7 @@ static void keep_macs(const struct definition *old, struct definition *wanted)
 }
 
 /* The owner stays too, unless another one is named. */
-static int keep_owner(const struct definition *old, struct definition *wanted)
+static int settings_keep_owner(const struct definition *old, struct definition *wanted)
 {
 	if (wanted->owner || !old->owner)
 		return 0;
@@ -146,7 +146,8 @@ static int keep_owner(const struct definition *old, struct definition *wanted)
 }
 
 /* Name and uuid are what the VM is known by. */
-static int check_identity(const struct vm *vm, struct definition *wanted, struct failure *failure)
+static int settings_check_identity(const struct vm *vm, struct definition *wanted,
+				   struct failure *failure)
 {
 	const struct definition *stored = vm_stored_definition(vm);
 
@@ -164,7 +165,8 @@ static int check_identity(const struct vm *vm, struct definition *wanted, struct
 }
 
 /* What was there before is checked when the VM starts: a CPU may have gone since. */
-static int check_cpus(const struct vm *vm, const struct definition *wanted, struct failure *failure)
+static int settings_check_cpus(const struct vm *vm, const struct definition *wanted,
+			       struct failure *failure)
 {
 	const struct definition *stored = vm_stored_definition(vm);
 
@@ -177,7 +179,7 @@ static int check_cpus(const struct vm *vm, const struct definition *wanted, stru
 
 /* ---- The change ---- */
 
-static int make(struct vm *vm, struct failure *failure)
+static int settings_make(struct vm *vm, struct failure *failure)
 {
 	AUTO_JSON struct json_object *arguments = NULL;
 	AUTO_JSON struct json_object *before = definition_actions_to_json(&vm->definition->actions);
@@ -197,22 +199,22 @@ int vm_change_definition(struct vm *vm, struct definition *definition, vm_done_f
 	CLEANUP(definition_freep) struct definition *wanted = definition;
 	int r;
 
-	r = check_identity(vm, wanted, failure);
+	r = settings_check_identity(vm, wanted, failure);
 	if (r == 0)
-		r = check_cpus(vm, wanted, failure);
+		r = settings_check_cpus(vm, wanted, failure);
 	if (r < 0)
 		return r;
 	r = vm_change_begin(vm, VM_CHANGE, done, data, failure);
 	if (r < 0)
 		return r;
-	keep_macs(vm_stored_definition(vm), wanted);
-	r = keep_owner(vm_stored_definition(vm), wanted) < 0
+	settings_keep_macs(vm_stored_definition(vm), wanted);
+	r = settings_keep_owner(vm_stored_definition(vm), wanted) < 0
 		    ? failure_no_memory(failure)
 		    : manager_complete_adapters(vm->manager, wanted, vm, failure);
-	if (r == 0 && set_next(vm, TAKE_PTR(wanted)) < 0)
+	if (r == 0 && settings_set_next(vm, TAKE_PTR(wanted)) < 0)
 		r = failure_no_memory(failure);
 	if (r == 0)
-		r = make(vm, failure);
+		r = settings_make(vm, failure);
 	if (r < 0)
 		vm_change_undo(vm);
 	return r;

@@ -80,7 +80,7 @@ void vm_sockets_deleted(const struct vm *vm)
 
 /* ---- The guest connects ---- */
 
-static void call_free(struct socket_call *call)
+static void sockets_call_free(struct socket_call *call)
 {
 	list_unlink(&call->link);
 	call->vm->sockets.call_count--;
@@ -91,17 +91,17 @@ static void call_free(struct socket_call *call)
 void vm_sockets_forget(struct vm *vm)
 {
 	list_for_each (link, &vm->sockets.calls)
-		call_free(container_of(link, struct socket_call, link));
+		sockets_call_free(container_of(link, struct socket_call, link));
 }
 
-static struct json_object *answer_arguments(uint32_t request)
+static struct json_object *sockets_answer_arguments(uint32_t request)
 {
 	return json_make("request", json_object_new_int64(request), NULL);
 }
 
-static void refuse(struct vm *vm, uint32_t request)
+static void sockets_refuse(struct vm *vm, uint32_t request)
 {
-	AUTO_JSON struct json_object *arguments = answer_arguments(request);
+	AUTO_JSON struct json_object *arguments = sockets_answer_arguments(request);
 
 	/* Without an answer the worker refuses by itself. */
 	if (vm->run.worker && arguments)
@@ -121,11 +121,11 @@ struct connect_work {
  * In the errand's process. Who accepts the connection may have sent files along, which are closed
  * with the socket: so it goes to the worker from here, and never through the daemon.
  */
-static void work(int socket, void *data)
+static void sockets_work(int socket, void *data)
 {
 	const struct connect_work *wanted = data;
 	CLEANUP(user_freep) struct user *user = NULL;
-	AUTO_JSON struct json_object *arguments = answer_arguments(wanted->request);
+	AUTO_JSON struct json_object *arguments = sockets_answer_arguments(wanted->request);
 	struct failure failure;
 	int fd;
 
@@ -140,7 +140,7 @@ static void work(int socket, void *data)
 		errand_send(socket, "", 1, -1);
 }
 
-static void connected(void *owner, const void *bytes, size_t size, int fd)
+static void sockets_connected(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct socket_call *call = owner;
 
@@ -148,19 +148,20 @@ static void connected(void *owner, const void *bytes, size_t size, int fd)
 	call->answered = true;
 }
 
-static void ended(void *owner, int result)
+static void sockets_ended(void *owner, int result)
 {
 	struct socket_call *call = owner;
 
 	call->errand = NULL;
 	if (!call->answered)
-		refuse(call->vm, call->request);
-	call_free(call);
+		sockets_refuse(call->vm, call->request);
+	sockets_call_free(call);
 }
 
-static const struct errand_callbacks call_callbacks = { .message = connected, .ended = ended };
+static const struct errand_callbacks call_callbacks = { .message = sockets_connected,
+							.ended = sockets_ended };
 
-static int call_start(struct socket_call *call)
+static int sockets_call_start(struct socket_call *call)
 {
 	const char *owner = call->vm->definition->owner;
 	char path[PATH_MAX];
@@ -171,7 +172,7 @@ static int call_start(struct socket_call *call)
 				       .port = call->port };
 	const struct errand_config config = { .whose = owner ? owner : "",
 					      .timeout = CONNECT_TIMEOUT,
-					      .work = work,
+					      .work = sockets_work,
 					      .data = &wanted,
 					      .kept = &wanted.worker,
 					      .kept_count = 1,
@@ -185,7 +186,7 @@ static int call_start(struct socket_call *call)
 	return errand_new(call->vm->manager->errands, &config, &call->errand);
 }
 
-static bool may_call(struct vm *vm)
+static bool sockets_may_call(struct vm *vm)
 {
 	unsigned refused;
 
@@ -194,12 +195,12 @@ static bool may_call(struct vm *vm)
 	       ration_take(&vm->sockets.ration, vm_clock(CLOCK_MONOTONIC), &refused);
 }
 
-static void guest_connects(struct vm *vm, uint32_t request, uint32_t port)
+static void sockets_guest_connects(struct vm *vm, uint32_t request, uint32_t port)
 {
-	struct socket_call *call = may_call(vm) ? calloc(1, sizeof(*call)) : NULL;
+	struct socket_call *call = sockets_may_call(vm) ? calloc(1, sizeof(*call)) : NULL;
 
 	if (!call) {
-		refuse(vm, request);
+		sockets_refuse(vm, request);
 		return;
 	}
 	call->vm = vm;
@@ -207,15 +208,15 @@ static void guest_connects(struct vm *vm, uint32_t request, uint32_t port)
 	call->port = port;
 	list_append(&vm->sockets.calls, &call->link);
 	vm->sockets.call_count++;
-	if (call_start(call) < 0) {
-		refuse(vm, request);
-		call_free(call);
+	if (sockets_call_start(call) < 0) {
+		sockets_refuse(vm, request);
+		sockets_call_free(call);
 	}
 }
 
 void vm_sockets_on_connect(struct vm *vm, const struct control_event_data *data)
 {
-	guest_connects(vm, data->request, data->port);
+	sockets_guest_connects(vm, data->request, data->port);
 }
 
 /* ---- The host connects ---- */
@@ -227,7 +228,7 @@ struct opening {
 	void *data;
 };
 
-static void opened(void *data, struct json_object *result, const struct failure *failure)
+static void sockets_opened(void *data, struct json_object *result, const struct failure *failure)
 {
 	struct opening *opening = data;
 
@@ -257,7 +258,8 @@ int vm_open_socket(struct vm *vm, uint32_t port, vm_socket_fn done, void *data,
 	plain_socket_make(pair[0]);
 	plain_socket_make(pair[1]);
 	*opening = (struct opening){ vm, pair[0], done, data };
-	r = vm_guest_ask(vm, "open_socket", arguments, far, OPEN_TIMEOUT, opened, opening, failure);
+	r = vm_guest_ask(vm, "open_socket", arguments, far, OPEN_TIMEOUT, sockets_opened, opening,
+			 failure);
 	if (r < 0) {
 		close(pair[0]);
 		free(opening);

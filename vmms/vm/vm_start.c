@@ -39,8 +39,8 @@ static void start_refused(struct vm *vm, const char *code, const char *text)
 	worker_kill(vm->run.worker, SIGKILL);
 }
 
-static void step_answered(void *data, struct json_object *result, const char *code,
-			  const char *text)
+static void start_step_answered(void *data, struct json_object *result, const char *code,
+				const char *text)
 {
 	if (!result)
 		start_refused(data, code, text);
@@ -48,7 +48,7 @@ static void step_answered(void *data, struct json_object *result, const char *co
 
 /* ---- Once it runs ---- */
 
-static void take_engine(struct vm *vm, struct json_object *status)
+static void start_take_engine(struct vm *vm, struct json_object *status)
 {
 	struct json_object *engine;
 
@@ -61,15 +61,15 @@ static void take_engine(struct vm *vm, struct json_object *status)
 }
 
 /* The last answer of a start: whoever asked for it finds the VM as it is. */
-static void status_answered(void *data, struct json_object *result, const char *code,
-			    const char *text)
+static void start_status_answered(void *data, struct json_object *result, const char *code,
+				  const char *text)
 {
 	struct vm *vm = data;
 
 	if (!result && strcmp(code, WORKER_ENDED) == 0)
 		return;
 	if (result)
-		take_engine(vm, result);
+		start_take_engine(vm, result);
 	if (vm->operation.verb == VM_START)
 		vm_finish(&vm->operation, NULL);
 }
@@ -95,13 +95,13 @@ static void start_answered(void *data, struct json_object *result, const char *c
 	vm_pinning_apply(vm);
 	manager_vm_runs(vm->manager, vm);
 	if (worker_request(vm->run.worker, "status", NULL, NULL, 0,
-			   vm->manager->settings.answer_timeout, status_answered, vm) < 0)
-		status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
+			   vm->manager->settings.answer_timeout, start_status_answered, vm) < 0)
+		start_status_answered(vm, NULL, CONTROL_ERROR_FAILED, "");
 }
 
 /* ---- What is sent ---- */
 
-static int send_definition(struct vm *vm)
+static int start_send_definition(struct vm *vm)
 {
 	AUTO_JSON struct json_object *arguments =
 		json_make("definition", definition_to_json(vm->definition), NULL);
@@ -110,7 +110,7 @@ static int send_definition(struct vm *vm)
 	if (!arguments)
 		return -ENOMEM;
 	r = worker_request(vm->run.worker, "configure", arguments, NULL, 0, VM_START_TIMEOUT,
-			   step_answered, vm);
+			   start_step_answered, vm);
 	if (r < 0)
 		return r;
 	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
@@ -118,8 +118,8 @@ static int send_definition(struct vm *vm)
 }
 
 /* When the worker has all, it gets the definition, which needs them. */
-static void descriptors_answered(void *data, struct json_object *result, const char *code,
-				 const char *text)
+static void start_descriptors_answered(void *data, struct json_object *result, const char *code,
+				       const char *text)
 {
 	struct vm *vm = data;
 	int r;
@@ -131,13 +131,13 @@ static void descriptors_answered(void *data, struct json_object *result, const c
 	vm->start_steps--;
 	if (vm->start_steps > 0 || vm->run.start_failure.name)
 		return;
-	r = send_definition(vm);
+	r = start_send_definition(vm);
 	fault_point(FAULT_START_SENT);
 	if (r < 0)
 		start_refused(vm, CONTROL_ERROR_FAILED, strerror(-r));
 }
 
-static int send_resources(struct vm *vm, const struct resources *resources)
+static int start_send_resources(struct vm *vm, const struct resources *resources)
 {
 	unsigned timeout = vm->manager->settings.answer_timeout;
 
@@ -155,7 +155,7 @@ static int send_resources(struct vm *vm, const struct resources *resources)
 		if (!arguments)
 			return -ENOMEM;
 		r = worker_request(vm->run.worker, "descriptors", arguments, fds, count, timeout,
-				   descriptors_answered, vm);
+				   start_descriptors_answered, vm);
 		if (r < 0)
 			return r;
 		vm->start_steps++;
@@ -163,7 +163,7 @@ static int send_resources(struct vm *vm, const struct resources *resources)
 	return 0;
 }
 
-static int send_opened(struct vm *vm, const struct opened_files *opened)
+static int start_send_opened(struct vm *vm, const struct opened_files *opened)
 {
 	unsigned timeout = vm->manager->settings.answer_timeout;
 
@@ -182,7 +182,7 @@ static int send_opened(struct vm *vm, const struct opened_files *opened)
 		if (!arguments)
 			return -ENOMEM;
 		r = worker_request_with_files(vm->run.worker, "descriptors", arguments, &files,
-					      timeout, descriptors_answered, vm);
+					      timeout, start_descriptors_answered, vm);
 		if (r < 0)
 			return r;
 		vm->start_steps++;
@@ -190,18 +190,18 @@ static int send_opened(struct vm *vm, const struct opened_files *opened)
 	return 0;
 }
 
-static int send_all(struct vm *vm, const struct resources *resources,
-		    const struct opened_files *opened)
+static int start_send_all(struct vm *vm, const struct resources *resources,
+			  const struct opened_files *opened)
 {
 	int r;
 
 	vm->start_steps = 0;
-	r = send_resources(vm, resources);
-	return r < 0 ? r : send_opened(vm, opened);
+	r = start_send_resources(vm, resources);
+	return r < 0 ? r : start_send_opened(vm, opened);
 }
 
-static int spawn(struct vm *vm, struct opened_files *opened, struct resources *resources,
-		 struct failure *failure)
+static int start_spawn(struct vm *vm, struct opened_files *opened, struct resources *resources,
+		       struct failure *failure)
 {
 	char socket[PATH_MAX], profile[APPARMOR_NAME_SIZE];
 	struct worker_config config = { .program = vm->manager->settings.worker,
@@ -244,7 +244,7 @@ static int spawn(struct vm *vm, struct opened_files *opened, struct resources *r
 	vm_file_limit_begin(vm, opened);
 	vm_record_save(vm);
 	vm_unit_open(vm);
-	r = send_all(vm, resources, opened);
+	r = start_send_all(vm, resources, opened);
 	/* A worker that has ended already says why by its end, which is on its way to us. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return failure_set(failure, DBUS_ERROR_WORKER_FAILED,
@@ -256,7 +256,7 @@ static int spawn(struct vm *vm, struct opened_files *opened, struct resources *r
 /* ---- The files are open ---- */
 
 /* Its passt(1) and image servers become that user, too. */
-static int take_user(struct vm *vm, struct failure *failure)
+static int start_take_user(struct vm *vm, struct failure *failure)
 {
 	int r = manager_take_worker_user(vm->manager, &vm->run.user);
 
@@ -267,13 +267,13 @@ static int take_user(struct vm *vm, struct failure *failure)
 		     : 0;
 }
 
-static int refuse_turned_off(const struct vm *vm, struct failure *failure)
+static int start_refuse_turned_off(const struct vm *vm, struct failure *failure)
 {
 	return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 			   "VM '%s' was turned off before it had started", vm->definition->name);
 }
 
-static bool has_file(const struct opened_files *opened, const char *name)
+static bool start_has_file(const struct opened_files *opened, const char *name)
 {
 	for (size_t i = 0; i < opened->count; i++) {
 		if (strcmp(opened->items[i].name, name) == 0)
@@ -282,12 +282,12 @@ static bool has_file(const struct opened_files *opened, const char *name)
 	return false;
 }
 
-static int make_worker(struct vm *vm, struct opened_files *opened, struct failure *failure)
+static int start_make_worker(struct vm *vm, struct opened_files *opened, struct failure *failure)
 {
 	CLEANUP(resources_deinit) struct resources resources = { .count = 0 };
 	int r;
 
-	r = take_user(vm, failure);
+	r = start_take_user(vm, failure);
 	if (r == 0)
 		r = resources_open_hypervisor(&resources, vm->manager->settings.hypervisor,
 					      failure);
@@ -298,12 +298,12 @@ static int make_worker(struct vm *vm, struct opened_files *opened, struct failur
 	fault_point(FAULT_START_OPENED_RESOURCES);
 	vm_run_begin(vm);
 	vm_pinning_forget(vm);
-	if (vm->definition->services.sockets && !has_file(opened, "sockets"))
+	if (vm->definition->services.sockets && !start_has_file(opened, "sockets"))
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "it runs without sockets, since there is no room for their folder: owners "
 		       "of VMs have filled all of %s",
 		       SOCKET_FOLDERS);
-	r = spawn(vm, opened, &resources, failure);
+	r = start_spawn(vm, opened, &resources, failure);
 	if (r < 0)
 		return r;
 	vm_notify(vm, "WorkerPID", "Adapters", "Unit", "LimitsProblem", "Profile", NULL);
@@ -330,7 +330,7 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 }
 
 /* The locks of its images are gone: it can be started again. */
-static void files_closed(void *data)
+static void start_files_closed(void *data)
 {
 	struct vm *vm = data;
 	const struct failure failure = vm->run.start_failure;
@@ -340,26 +340,27 @@ static void files_closed(void *data)
 }
 
 /* All that may have to be waited for is there. */
-static void profile_loaded(struct vm *vm, const struct failure *failure)
+static void start_profile_loaded(struct vm *vm, const struct failure *failure)
 {
 	AUTO_FREE struct opened_files *opened = TAKE_PTR(vm->opening.opened);
 	struct failure why;
 	int r = -1;
 
 	if (vm->turning_off.done)
-		refuse_turned_off(vm, &why);
+		start_refuse_turned_off(vm, &why);
 	else if (failure)
 		why = *failure;
 	else
-		r = make_worker(vm, opened, &why);
+		r = start_make_worker(vm, opened, &why);
 	if (r == 0)
 		return;
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_run_set_failure(vm, &why);
-	file_holder_end(vm->opening.files, files_closed, vm);
+	file_holder_end(vm->opening.files, start_files_closed, vm);
 }
 
-static void files_opened(void *data, struct opened_files *opened, const struct failure *failure)
+static void start_files_opened(void *data, struct opened_files *opened,
+			       const struct failure *failure)
 {
 	struct vm *vm = data;
 	struct failure why;
@@ -376,18 +377,18 @@ static void files_opened(void *data, struct opened_files *opened, const struct f
 		if (failure)
 			why = *failure;
 		if (vm->turning_off.done)
-			refuse_turned_off(vm, &why);
+			start_refuse_turned_off(vm, &why);
 		start_failed(vm, &why);
 		return;
 	}
 	vm->opening.files = TAKE_PTR(opened->holder);
 	*vm->opening.opened = *opened;
-	vm_confinement_begin(vm, profile_loaded);
+	vm_confinement_begin(vm, start_profile_loaded);
 }
 
 /* ---- The beginning ---- */
 
-static bool names_file(const struct definition *definition, const char *name)
+static bool start_names_file(const struct definition *definition, const char *name)
 {
 	char disk[RESOURCES_NAME_MAX];
 
@@ -404,11 +405,11 @@ static bool names_file(const struct definition *definition, const char *name)
 }
 
 /* One that nobody asks for would be lost without a word. */
-static int check_passed(const struct vm *vm, const struct resources *passed,
-			struct failure *failure)
+static int start_check_passed(const struct vm *vm, const struct resources *passed,
+			      struct failure *failure)
 {
 	for (size_t i = 0; passed && i < passed->count; i++) {
-		if (!names_file(vm->definition, passed->items[i].name))
+		if (!start_names_file(vm->definition, passed->items[i].name))
 			return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 					   "VM '%s' has no file '%s' that something could be "
 					   "passed for; there are kernel, initrd, and "
@@ -434,7 +435,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 
 	r = manager_check_stopping(vm->manager, failure);
 	if (r == 0)
-		r = check_passed(vm, passed, failure);
+		r = start_check_passed(vm, passed, failure);
 	if (r == 0)
 		r = vm_pinning_check(vm->manager->cpu_groups, vm->definition,
 				     DBUS_ERROR_HOST_NOT_CAPABLE, failure);
@@ -444,7 +445,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		return r;
 	vm_sockets_path(vm, sockets);
 	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       files_opened, vm, &vm->opening.opener, failure);
+		       start_files_opened, vm, &vm->opening.opener, failure);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return r;

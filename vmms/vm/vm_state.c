@@ -72,7 +72,7 @@ bool vm_state_allows(enum vm_state state, enum vm_verb verb)
 	return verbs[verb].allowed & IN(state);
 }
 
-static bool is_needless(enum vm_state state, enum vm_verb verb)
+static bool state_is_needless(enum vm_state state, enum vm_verb verb)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(needless); i++) {
 		if (needless[i].verb == verb && needless[i].state == state)
@@ -83,13 +83,13 @@ static bool is_needless(enum vm_state state, enum vm_verb verb)
 
 bool vm_state_is_reached(enum vm_state state, enum vm_verb verb)
 {
-	return is_needless(state, verb) && state != VM_STARTING && state != VM_STOPPING;
+	return state_is_needless(state, verb) && state != VM_STARTING && state != VM_STOPPING;
 }
 
 void vm_state_refusal(enum vm_state state, enum vm_verb verb, const char *name, char *buffer,
 		      size_t size)
 {
-	if (is_needless(state, verb))
+	if (state_is_needless(state, verb))
 		snprintf(buffer, size, "VM '%s' is %s already: nothing to do", name,
 			 states[state].name);
 	else

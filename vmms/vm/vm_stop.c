@@ -20,7 +20,7 @@
 
 /* ---- The end of the worker ---- */
 
-static int end_overdue(sd_event_source *source, uint64_t usec, void *data)
+static int stop_end_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
 
@@ -33,7 +33,7 @@ void vm_expect_end(struct vm *vm)
 {
 	if (vm->state != VM_STOPPING)
 		vm_set_state(vm, VM_STOPPING, "%s", "");
-	vm_set_timer(vm, VM_END_TIMEOUT, end_overdue);
+	vm_set_timer(vm, VM_END_TIMEOUT, stop_end_overdue);
 }
 
 /* ---- Turning off ---- */
@@ -80,22 +80,22 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 
 /* ---- Shutting down ---- */
 
-static bool is_shutting_down(const struct vm *vm)
+static bool stop_is_shutting_down(const struct vm *vm)
 {
 	return vm->operation.done && vm->operation.verb == VM_SHUT_DOWN;
 }
 
 /* The guest may still do it; but nobody waits for that. */
-static void give_up(struct vm *vm, const char *reason, const struct failure *failure)
+static void stop_give_up(struct vm *vm, const char *reason, const struct failure *failure)
 {
 	vm_clear_timer(vm);
 	if (vm->state == VM_STOPPING)
 		vm_set_state(vm, VM_RUNNING, "%s", reason);
-	if (is_shutting_down(vm))
+	if (stop_is_shutting_down(vm))
 		vm_finish(&vm->operation, failure);
 }
 
-static int shutdown_overdue(sd_event_source *source, uint64_t usec, void *data)
+static int stop_shutdown_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct vm *vm = data;
 	struct failure failure;
@@ -104,7 +104,7 @@ static int shutdown_overdue(sd_event_source *source, uint64_t usec, void *data)
 		    "the guest of VM '%s' did not shut down in time and still runs; wait longer, "
 		    "look at its console, or turn it off",
 		    vm->definition->name);
-	give_up(vm, "the guest was asked to shut down, but did not in time", &failure);
+	stop_give_up(vm, "the guest was asked to shut down, but did not in time", &failure);
 	return 0;
 }
 
@@ -112,18 +112,19 @@ int vm_cancel_shutdown(struct vm *vm, struct failure *failure)
 {
 	struct failure cancelled;
 
-	if (!is_shutting_down(vm) || vm->turning_off.done)
+	if (!stop_is_shutting_down(vm) || vm->turning_off.done)
 		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				   "VM '%s' is not being shut down", vm->definition->name);
 	failure_set(&cancelled, DBUS_ERROR_CANCELLED,
 		    "the guest of VM '%s' was asked to shut down, and may still do it",
 		    vm->definition->name);
-	give_up(vm, "the guest was asked to shut down; nobody waits for that any more", &cancelled);
+	stop_give_up(vm, "the guest was asked to shut down; nobody waits for that any more",
+		     &cancelled);
 	return 0;
 }
 
-static int shutdown_failure(const struct vm *vm, const char *code, const char *text,
-			    struct failure *failure)
+static int stop_shutdown_failure(const struct vm *vm, const char *code, const char *text,
+				 struct failure *failure)
 {
 	if (strcmp(code, CONTROL_ERROR_NOT_CONNECTED) != 0)
 		return vm_failure(vm, code, text, failure);
@@ -134,39 +135,39 @@ static int shutdown_failure(const struct vm *vm, const char *code, const char *t
 			   vm->definition->name);
 }
 
-static void shutdown_refused(struct vm *vm, const char *code, const char *text)
+static void stop_shutdown_refused(struct vm *vm, const char *code, const char *text)
 {
 	struct failure failure;
 
-	if (strcmp(code, WORKER_ENDED) == 0 || !is_shutting_down(vm))
+	if (strcmp(code, WORKER_ENDED) == 0 || !stop_is_shutting_down(vm))
 		return; /* it may well have shut down: its end tells */
 	vm_clear_timer(vm);
-	shutdown_failure(vm, code, text, &failure);
+	stop_shutdown_failure(vm, code, text, &failure);
 	vm_finish(&vm->operation, &failure);
 }
 
 /* The guest has agreed; what is waited for is that the VM is off. */
-static void shutdown_agreed(void *data, struct json_object *result, const char *code,
-			    const char *text)
+static void stop_shutdown_agreed(void *data, struct json_object *result, const char *code,
+				 const char *text)
 {
 	struct vm *vm = data;
 
 	if (!result)
-		shutdown_refused(vm, code, text);
-	else if (vm->state == VM_RUNNING && is_shutting_down(vm))
+		stop_shutdown_refused(vm, code, text);
+	else if (vm->state == VM_RUNNING && stop_is_shutting_down(vm))
 		vm_set_state(vm, VM_STOPPING, "the guest is shutting down");
 }
 
-static void reboot_agreed(void *data, struct json_object *result, const char *code,
-			  const char *text)
+static void stop_reboot_agreed(void *data, struct json_object *result, const char *code,
+			       const char *text)
 {
 	struct vm *vm = data;
 
 	if (!result) {
-		shutdown_refused(vm, code, text);
+		stop_shutdown_refused(vm, code, text);
 		return;
 	}
-	if (!is_shutting_down(vm))
+	if (!stop_is_shutting_down(vm))
 		return;
 	vm_clear_timer(vm);
 	vm_finish(&vm->operation, NULL);
@@ -188,13 +189,13 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 		return r;
 	r = worker_request(vm->run.worker, "shutdown", arguments, NULL, 0,
 			   vm->manager->settings.answer_timeout,
-			   options->reboot ? reboot_agreed : shutdown_agreed, vm);
+			   options->reboot ? stop_reboot_agreed : stop_shutdown_agreed, vm);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);
 	}
 	if (options->timeout > 0)
-		vm_set_timer(vm, options->timeout, shutdown_overdue);
+		vm_set_timer(vm, options->timeout, stop_shutdown_overdue);
 	return 0;
 }
 

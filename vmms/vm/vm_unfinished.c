@@ -59,7 +59,7 @@ static const struct json_key change_keys[] = {
 	  .maximum = DEFINITION_ADAPTER_NAME_MAX },
 };
 
-static void change_deinit(struct change *change)
+static void unfinished_change_deinit(struct change *change)
 {
 	json_object_put(change->definition);
 	json_object_put(change->pending);
@@ -67,7 +67,7 @@ static void change_deinit(struct change *change)
 	free(change->old_adapter);
 }
 
-static bool is_made(const struct change *change, struct json_object *status)
+static bool unfinished_is_made(const struct change *change, struct json_object *status)
 {
 	struct json_object *changed;
 
@@ -77,7 +77,7 @@ static bool is_made(const struct change *change, struct json_object *status)
 }
 
 /* Of its file, what the change says; or, if that was another than now, what it has got since. */
-static int take_definitions(struct vm *vm, const struct change *change)
+static int unfinished_take_definitions(struct vm *vm, const struct change *change)
 {
 	struct json_error error;
 	int r;
@@ -94,7 +94,7 @@ static int take_definitions(struct vm *vm, const struct change *change)
 	return r;
 }
 
-static void take_adapters(struct vm *vm, const struct change *change)
+static void unfinished_take_adapters(struct vm *vm, const struct change *change)
 {
 	struct adapter *adapter;
 	int r;
@@ -111,9 +111,9 @@ static void take_adapters(struct vm *vm, const struct change *change)
 		       "the back end of an adapter cannot be found again: %s", strerror(-r));
 }
 
-static void finish(struct vm *vm, const struct change *change)
+static void unfinished_finish(struct vm *vm, const struct change *change)
 {
-	int r = take_definitions(vm, change);
+	int r = unfinished_take_definitions(vm, change);
 
 	if (r == 0)
 		r = vm_change_keep(vm);
@@ -121,7 +121,7 @@ static void finish(struct vm *vm, const struct change *change)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "a change that its worker has made cannot be saved in %s: %s",
 		       store_path(vm->manager->store), strerror(-r));
-	take_adapters(vm, change);
+	unfinished_take_adapters(vm, change);
 	vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO,
 	       "a change was made that vmms, when it ended, had only asked for");
 	vm_notify_definition(vm);
@@ -131,7 +131,7 @@ static void finish(struct vm *vm, const struct change *change)
 void vm_unfinished_settle(struct vm *vm, struct json_object *status)
 {
 	AUTO_JSON struct json_object *tree = TAKE_PTR(vm->change.unfinished);
-	CLEANUP(change_deinit) struct change change = { 0 };
+	CLEANUP(unfinished_change_deinit) struct change change = { 0 };
 	struct json_error error;
 	struct json_reader reader = JSON_READER(&error);
 
@@ -141,8 +141,8 @@ void vm_unfinished_settle(struct vm *vm, struct json_object *status)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what was written down of a change makes no sense: %s %s", error.key,
 		       error.message);
-	else if (status && is_made(&change, status))
-		finish(vm, &change);
+	else if (status && unfinished_is_made(&change, status))
+		unfinished_finish(vm, &change);
 	/* What it was is written down no more. */
 	vm_record_save(vm);
 }

@@ -23,7 +23,7 @@
 
 /* ---- What the unit tells ---- */
 
-static void register_machine(struct vm *vm)
+static void vm_unit_register_machine(struct vm *vm)
 {
 	int netifs[DEFINITION_ADAPTERS_MAX];
 	size_t count = 0;
@@ -43,7 +43,7 @@ static void unit_changed(void *owner)
 
 	if (vm->run.worker && unit_is_up(vm->scope.unit) && !vm->scope.registered) {
 		vm->scope.registered = true;
-		register_machine(vm);
+		vm_unit_register_machine(vm);
 	}
 	if (unit_problem(vm->scope.unit)[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", unit_problem(vm->scope.unit));
@@ -79,7 +79,7 @@ static const struct unit_callbacks callbacks = { .changed = unit_changed, .ended
 
 /* ---- Life ---- */
 
-static bool make_unit(struct vm *vm, pid_t worker)
+static bool unit_make_unit(struct vm *vm, pid_t worker)
 {
 	unit_free(TAKE_PTR(vm->scope.unit));
 	vm->scope.registered = false;
@@ -93,7 +93,7 @@ void vm_unit_open(struct vm *vm)
 	pid_t processes[PROCESSES_MAX] = { worker_pid(vm->run.worker) };
 	size_t count = 1;
 
-	if (!make_unit(vm, processes[0])) {
+	if (!unit_make_unit(vm, processes[0])) {
 		vm_pinning_apply(vm);
 		return;
 	}
@@ -129,7 +129,7 @@ void vm_unit_close(struct vm *vm)
 
 void vm_unit_ask_of_stranger(struct vm *vm, pid_t worker)
 {
-	if (make_unit(vm, worker))
+	if (unit_make_unit(vm, worker))
 		unit_ask_result(vm->scope.unit);
 }
 

@@ -28,91 +28,91 @@
 
 /* ---- Events ---- */
 
-static const char *or_empty(const char *text)
+static const char *worker_or_empty(const char *text)
 {
 	return text ? text : "";
 }
 
-static void on_running(struct vm *vm, const struct control_event_data *event)
+static void worker_on_running(struct vm *vm, const struct control_event_data *event)
 {
 	if (vm->state == VM_PAUSED || vm->state == VM_KEPT)
 		vm_set_state(vm, VM_RUNNING, "%s", "");
 }
 
-static void on_paused(struct vm *vm, const struct control_event_data *event)
+static void worker_on_paused(struct vm *vm, const struct control_event_data *event)
 {
 	if (vm->state == VM_RUNNING)
-		vm_set_state(vm, VM_PAUSED, "%s", or_empty(event->message));
+		vm_set_state(vm, VM_PAUSED, "%s", worker_or_empty(event->message));
 }
 
-static void on_stopped(struct vm *vm, const struct control_event_data *event)
+static void worker_on_stopped(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_end(vm, event->reason, event->message);
 	vm_expect_end(vm);
 }
 
-static void on_kept(struct vm *vm, const struct control_event_data *event)
+static void worker_on_kept(struct vm *vm, const struct control_event_data *event)
 {
 	if (vm->state != VM_STARTING)
-		vm_set_state(vm, VM_KEPT, "%s%s%s", or_empty(event->reason),
-			     event->message ? ": " : "", or_empty(event->message));
+		vm_set_state(vm, VM_KEPT, "%s%s%s", worker_or_empty(event->reason),
+			     event->message ? ": " : "", worker_or_empty(event->message));
 }
 
-static void on_state(struct vm *vm, const struct control_event_data *event)
+static void worker_on_state(struct vm *vm, const struct control_event_data *event)
 {
 	static const struct {
 		const char *state;
 		void (*handle)(struct vm *vm, const struct control_event_data *event);
 	} states[] = {
-		{ "running", on_running },
-		{ "paused", on_paused },
-		{ "stopped", on_stopped },
-		{ "kept", on_kept },
+		{ "running", worker_on_running },
+		{ "paused", worker_on_paused },
+		{ "stopped", worker_on_stopped },
+		{ "kept", worker_on_kept },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-		if (strcmp(or_empty(event->state), states[i].state) == 0)
+		if (strcmp(worker_or_empty(event->state), states[i].state) == 0)
 			states[i].handle(vm, event);
 	}
 }
 
-static void on_reset(struct vm *vm, const struct control_event_data *event)
+static void worker_on_reset(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_resets(vm, event->resets ? event->resets : vm->run.resets + 1);
 	vm_run_note_quiet(vm);
 	vm_log(vm, VM_EVENT_RESET, LOG_LEVEL_INFO, "the machine was reset: %s",
-	       or_empty(event->reason));
+	       worker_or_empty(event->reason));
 	vm_notify(vm, "Resets", NULL);
 }
 
-static void on_heartbeat(struct vm *vm, const struct control_event_data *event)
+static void worker_on_heartbeat(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_heartbeat(vm, event->status);
 	vm_notify(vm, "Heartbeat", NULL);
 }
 
-static void on_vmbus(struct vm *vm, const struct control_event_data *event)
+static void worker_on_vmbus(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_set_vmbus_version(vm, event->version);
 	vm_run_note_quiet(vm);
 	vm_notify(vm, "VMBusVersion", NULL);
 }
 
-static void on_ejected(struct vm *vm, const struct control_event_data *event)
+static void worker_on_ejected(struct vm *vm, const struct control_event_data *event)
 {
 	vm_medium_ejected(vm, event->controller, event->lun);
 }
 
-static void on_crash(struct vm *vm, const struct control_event_data *event)
+static void worker_on_crash(struct vm *vm, const struct control_event_data *event)
 {
 	vm_run_crashed(vm, event->parameters, event->text);
 	vm_log(vm, VM_EVENT_CRASH, LOG_LEVEL_WARNING, "the guest crashed: %s", vm->crash.text);
 	vm_notify(vm, "CrashParameters", "CrashText", NULL);
 }
 
-static void on_network(struct vm *vm, const struct control_event_data *event)
+static void worker_on_network(struct vm *vm, const struct control_event_data *event)
 {
-	struct adapter *adapter = adapter_find(vm, or_empty(event->adapter));
+	struct adapter *adapter = adapter_find(vm, worker_or_empty(event->adapter));
 	const char *addresses[ADAPTER_ADDRESSES_MAX];
 	size_t count;
 
@@ -127,20 +127,20 @@ static void on_network(struct vm *vm, const struct control_event_data *event)
 }
 
 static void (*const handlers[])(struct vm *vm, const struct control_event_data *data) = {
-	[CONTROL_EVENT_state] = on_state,
-	[CONTROL_EVENT_reset] = on_reset,
-	[CONTROL_EVENT_crash] = on_crash,
-	[CONTROL_EVENT_heartbeat] = on_heartbeat,
-	[CONTROL_EVENT_vmbus] = on_vmbus,
+	[CONTROL_EVENT_state] = worker_on_state,
+	[CONTROL_EVENT_reset] = worker_on_reset,
+	[CONTROL_EVENT_crash] = worker_on_crash,
+	[CONTROL_EVENT_heartbeat] = worker_on_heartbeat,
+	[CONTROL_EVENT_vmbus] = worker_on_vmbus,
 	[CONTROL_EVENT_guest] = vm_guest_on_guest,
 	[CONTROL_EVENT_memory] = vm_memory_on_memory,
 	[CONTROL_EVENT_thawed] = vm_guest_on_thawed,
 	[CONTROL_EVENT_copy] = vm_guest_on_copy,
 	[CONTROL_EVENT_dump] = vm_dump_on_dump,
 	[CONTROL_EVENT_connect] = vm_sockets_on_connect,
-	[CONTROL_EVENT_ejected] = on_ejected,
+	[CONTROL_EVENT_ejected] = worker_on_ejected,
 	[CONTROL_EVENT_disk] = vm_disk_health_on_disk,
-	[CONTROL_EVENT_network] = on_network,
+	[CONTROL_EVENT_network] = worker_on_network,
 };
 
 _Static_assert(ARRAY_SIZE(handlers) == CONTROL_EVENT_COUNT, "every event has a handler");
@@ -195,7 +195,7 @@ static const struct {
 	{ "disk-error", VM_OFF, "a disk failed, which stops the VM by its definition" },
 };
 
-static void set_end_by_event(struct vm *vm)
+static void worker_set_end_by_event(struct vm *vm)
 {
 	const char *separator = vm->run.end_message[0] != '\0' ? ": " : "";
 
@@ -210,7 +210,7 @@ static void set_end_by_event(struct vm *vm)
 }
 
 /* What the signal alone does not tell. */
-static const char *signal_meaning(int signal)
+static const char *worker_signal_meaning(int signal)
 {
 	return signal == SIGSYS ? ": it made a system call that its sandbox does not allow; the "
 				  "kernel's log has its number"
@@ -223,7 +223,7 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 	bool announced = vm->run.end_reason[0] != '\0';
 
 	if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
-		set_end_by_event(vm);
+		worker_set_end_by_event(vm);
 	else if (exit->unknown && vm->run.started_at == 0)
 		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
 	else if (exit->unknown && vm->turning_off.done)
@@ -238,16 +238,16 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 	else if (exit->signal != 0)
 		vm_set_state(vm, VM_CRASHED, "the worker was killed by signal %d (%s)%s%s%s",
 			     exit->signal, spawn_signal_name(exit->signal),
-			     signal_meaning(exit->signal), separator, exit->last_words);
+			     worker_signal_meaning(exit->signal), separator, exit->last_words);
 	else if (exit->status == 0 || strcmp(vm->run.end_reason, "error") == 0)
-		set_end_by_event(vm);
+		worker_set_end_by_event(vm);
 	else
 		vm_set_state(vm, VM_CRASHED, "the worker exited with status %d%s%s", exit->status,
 			     separator, exit->last_words);
 }
 
 /* A worker that ended before its guest ran: the VM is off, and whoever started it learns why. */
-static void fail_start(struct vm *vm, const struct worker_exit *exit)
+static void worker_fail_start(struct vm *vm, const struct worker_exit *exit)
 {
 	struct failure failure = vm->run.start_failure;
 
@@ -273,7 +273,7 @@ static void fail_start(struct vm *vm, const struct worker_exit *exit)
  * Whoever shut the VM down learns that it is off, and whoever started it, that it ran; for anything
  * else, that it cannot be.
  */
-static void finish_operation(struct vm *vm)
+static void worker_finish_operation(struct vm *vm)
 {
 	bool fulfilled = vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START;
 	struct failure failure;
@@ -312,7 +312,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	statistics_reset(vm);
 	vm_take_pending(vm);
 	if (starting)
-		fail_start(vm, exit);
+		worker_fail_start(vm, exit);
 	else
 		vm_set_end(vm, exit);
 	vm_run_end(vm);
@@ -320,7 +320,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 		  "Addresses", NULL);
 	vm_notify(vm, "Unit", "LimitsProblem", NULL);
 	if (vm->operation.done)
-		finish_operation(vm);
+		worker_finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
 	if (vm->state == VM_CRASHED)
 		vm_restart_after_failure(vm, ran);

@@ -43,7 +43,7 @@ int adapter_rate_parse(const char *text, uint64_t *ret_bits)
 	return 0;
 }
 
-static int trunk_parse(char *text, struct json_object **ret_vlan)
+static int options_trunk_parse(char *text, struct json_object **ret_vlan)
 {
 	struct json_object *trunk = json_object_new_array(), *vlan;
 	uint64_t native = 0, number;
@@ -82,7 +82,7 @@ int adapter_vlan_parse(const char *text, struct json_object **ret_vlan)
 	}
 	if (strncmp(text, TRUNK_WORD, strlen(TRUNK_WORD)) == 0) {
 		copy = strdup(text + strlen(TRUNK_WORD));
-		return copy ? trunk_parse(copy, ret_vlan) : -ENOMEM;
+		return copy ? options_trunk_parse(copy, ret_vlan) : -ENOMEM;
 	}
 	if (parse_unsigned(text, 1, VLAN_MAX, &number) < 0)
 		return -EINVAL;
@@ -109,7 +109,7 @@ struct json_object *adapter_options_forwards(const struct invocation *invocation
 
 /* ---- The options ---- */
 
-static void set(struct json_object **adapter, const char *key, struct json_object *value)
+static void options_set(struct json_object **adapter, const char *key, struct json_object *value)
 {
 	if (*adapter)
 		json_object_object_del(*adapter, key);
@@ -117,7 +117,7 @@ static void set(struct json_object **adapter, const char *key, struct json_objec
 }
 
 /* "192.0.2.5,2001:db8::5", or "none". */
-static struct json_object *read_list(const char *text)
+static struct json_object *options_read_list(const char *text)
 {
 	struct json_object *array = json_object_new_array();
 	AUTO_FREE char *copy = strdup(text);
@@ -128,19 +128,20 @@ static struct json_object *read_list(const char *text)
 	return array;
 }
 
-static void apply_texts(const struct invocation *invocation, struct json_object **adapter)
+static void options_apply_texts(const struct invocation *invocation, struct json_object **adapter)
 {
 	static const char *const texts[] = { "name", "mac", "switch" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		if (invocation_has(invocation, texts[i]))
-			set(adapter, texts[i],
-			    json_object_new_string(invocation_value(invocation, texts[i])));
+			options_set(adapter, texts[i],
+				    json_object_new_string(invocation_value(invocation, texts[i])));
 	}
 	if (invocation_has(invocation, "addresses"))
-		set(adapter, "addresses", read_list(invocation_value(invocation, "addresses")));
+		options_set(adapter, "addresses",
+			    options_read_list(invocation_value(invocation, "addresses")));
 	if (invocation_has(invocation, "forward"))
-		set(adapter, "forward", adapter_options_forwards(invocation));
+		options_set(adapter, "forward", adapter_options_forwards(invocation));
 	/* What was another network's. */
 	else if (invocation_has(invocation, "switch") && *adapter) {
 		json_object_object_del(*adapter, "forward");
@@ -148,7 +149,8 @@ static void apply_texts(const struct invocation *invocation, struct json_object 
 	}
 }
 
-static enum status apply_numbers(struct invocation *invocation, struct json_object **adapter)
+static enum status options_apply_numbers(struct invocation *invocation,
+					 struct json_object **adapter)
 {
 	static const char *const numbers[] = { "mtu", "queues" };
 	unsigned number = 0;
@@ -157,12 +159,13 @@ static enum status apply_numbers(struct invocation *invocation, struct json_obje
 		if (!invocation_number(invocation, numbers[i], UINT16_MAX, &number))
 			return STATUS_USAGE;
 		if (invocation_has(invocation, numbers[i]))
-			set(adapter, numbers[i], json_object_new_int64(number));
+			options_set(adapter, numbers[i], json_object_new_int64(number));
 	}
 	return STATUS_OK;
 }
 
-static enum status apply_switches(struct invocation *invocation, struct json_object **adapter)
+static enum status options_apply_switches(struct invocation *invocation,
+					  struct json_object **adapter)
 {
 	static const char *const switches[][2] = {
 		{ "mac-spoofing", "mac_spoofing" },     { "dhcp-guard", "dhcp_guard" },
@@ -178,12 +181,13 @@ static enum status apply_switches(struct invocation *invocation, struct json_obj
 		if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
 			return usage_error(invocation, "--%s must be on or off, not '%s'",
 					   switches[i][0], value);
-		set(adapter, switches[i][1], json_object_new_boolean(strcmp(value, "on") == 0));
+		options_set(adapter, switches[i][1],
+			    json_object_new_boolean(strcmp(value, "on") == 0));
 	}
 	return STATUS_OK;
 }
 
-static enum status apply_vlan(struct invocation *invocation, struct json_object **adapter)
+static enum status options_apply_vlan(struct invocation *invocation, struct json_object **adapter)
 {
 	const char *text = invocation_value(invocation, "vlan");
 	struct json_object *vlan;
@@ -200,14 +204,14 @@ static enum status apply_vlan(struct invocation *invocation, struct json_object 
 	if (r < 0)
 		return service_failed(r, NULL);
 	if (vlan)
-		set(adapter, "vlan", vlan);
+		options_set(adapter, "vlan", vlan);
 	else
 		json_object_object_del(*adapter, "vlan");
 	return STATUS_OK;
 }
 
 /* Limits are members of one object; one that is 0 is left out. */
-static enum status apply_limits(struct invocation *invocation, struct json_object **adapter)
+static enum status options_apply_limits(struct invocation *invocation, struct json_object **adapter)
 {
 	static const char *const limits[] = { "egress", "ingress" };
 	struct json_object *bandwidth, *copy = json_object_new_object(), *old;
@@ -230,7 +234,7 @@ static enum status apply_limits(struct invocation *invocation, struct json_objec
 		}
 		json_add(&copy, limits[i], json_object_new_uint64(bits));
 	}
-	set(adapter, "bandwidth", copy);
+	options_set(adapter, "bandwidth", copy);
 	return STATUS_OK;
 }
 
@@ -238,13 +242,13 @@ enum status adapter_options_apply(struct invocation *invocation, struct json_obj
 {
 	enum status status;
 
-	apply_texts(invocation, adapter);
-	status = apply_numbers(invocation, adapter);
+	options_apply_texts(invocation, adapter);
+	status = options_apply_numbers(invocation, adapter);
 	if (status == STATUS_OK)
-		status = apply_switches(invocation, adapter);
+		status = options_apply_switches(invocation, adapter);
 	if (status == STATUS_OK && *adapter)
-		status = apply_vlan(invocation, adapter);
+		status = options_apply_vlan(invocation, adapter);
 	if (status == STATUS_OK && *adapter)
-		status = apply_limits(invocation, adapter);
+		status = options_apply_limits(invocation, adapter);
 	return status == STATUS_OK && !*adapter ? service_failed(-ENOMEM, NULL) : status;
 }

@@ -25,7 +25,8 @@ static void PRINTF_LIKE(3, 4)
 	va_end(arguments);
 }
 
-static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
+static struct json_object *text_member(struct json_object *object, const char *key,
+				       enum json_type type)
 {
 	struct json_object *value;
 
@@ -35,7 +36,7 @@ static struct json_object *member(struct json_object *object, const char *key, e
 		       : NULL;
 }
 
-static void append_flags(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
+static void text_append_flags(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
 {
 	static const char *const flags[][2] = {
 		{ "mac_spoofing", "MAC spoofing" },     { "dhcp_guard", "DHCP guard" },
@@ -44,19 +45,19 @@ static void append_flags(struct json_object *adapter, char text[ADAPTER_TEXT_SIZ
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
-		struct json_object *flag = member(adapter, flags[i][0], json_type_boolean);
+		struct json_object *flag = text_member(adapter, flags[i][0], json_type_boolean);
 
 		if (flag && json_object_get_boolean(flag))
 			append(text, ", ", "%s", flags[i][1]);
 	}
 }
 
-static void append_vlan(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
+static void text_append_vlan(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
 {
-	struct json_object *vlan = member(adapter, "vlan", json_type_object);
-	struct json_object *access = member(vlan, "access", json_type_int);
-	struct json_object *trunk = member(vlan, "trunk", json_type_array);
-	struct json_object *native = member(vlan, "native", json_type_int);
+	struct json_object *vlan = text_member(adapter, "vlan", json_type_object);
+	struct json_object *access = text_member(vlan, "access", json_type_int);
+	struct json_object *trunk = text_member(vlan, "trunk", json_type_array);
+	struct json_object *native = text_member(vlan, "native", json_type_int);
 
 	if (access)
 		append(text, ", ", "VLAN %s", json_object_get_string(access));
@@ -68,7 +69,7 @@ static void append_vlan(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE
 }
 
 /* Bits a second, as options take them: "10M". */
-static void append_rate(const char *name, uint64_t bits, char text[ADAPTER_TEXT_SIZE])
+static void text_append_rate(const char *name, uint64_t bits, char text[ADAPTER_TEXT_SIZE])
 {
 	static const char units[] = "KMG";
 	char unit[2] = "";
@@ -80,23 +81,24 @@ static void append_rate(const char *name, uint64_t bits, char text[ADAPTER_TEXT_
 	append(text, ", ", "%s %" PRIu64 "%s", name, bits, unit);
 }
 
-static void append_limits(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
+static void text_append_limits(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
 {
 	static const char *const limits[] = { "egress", "ingress" };
-	struct json_object *bandwidth = member(adapter, "bandwidth", json_type_object);
+	struct json_object *bandwidth = text_member(adapter, "bandwidth", json_type_object);
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		struct json_object *limit = member(bandwidth, limits[i], json_type_int);
+		struct json_object *limit = text_member(bandwidth, limits[i], json_type_int);
 
 		if (limit && json_object_get_uint64(limit) > 0)
-			append_rate(limits[i], json_object_get_uint64(limit), text);
+			text_append_rate(limits[i], json_object_get_uint64(limit), text);
 	}
 }
 
 /* An array of texts, with blanks between them. */
-static void format_list(struct json_object *adapter, const char *key, char text[ADAPTER_TEXT_SIZE])
+static void adapter_text_format_list(struct json_object *adapter, const char *key,
+				     char text[ADAPTER_TEXT_SIZE])
 {
-	struct json_object *list = member(adapter, key, json_type_array);
+	struct json_object *list = text_member(adapter, key, json_type_array);
 
 	text[0] = '\0';
 	for (size_t i = 0; list && i < json_object_array_length(list); i++)
@@ -105,7 +107,7 @@ static void format_list(struct json_object *adapter, const char *key, char text[
 
 void adapter_text_forwards(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
 {
-	format_list(adapter, "forward", text);
+	adapter_text_format_list(adapter, "forward", text);
 }
 
 void adapter_text_settings(struct json_object *adapter, char text[ADAPTER_TEXT_SIZE])
@@ -115,11 +117,11 @@ void adapter_text_settings(struct json_object *adapter, char text[ADAPTER_TEXT_S
 	char list[ADAPTER_TEXT_SIZE];
 
 	text[0] = '\0';
-	append_flags(adapter, text);
-	append_vlan(adapter, text);
-	append_limits(adapter, text);
+	text_append_flags(adapter, text);
+	text_append_vlan(adapter, text);
+	text_append_limits(adapter, text);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-		format_list(adapter, lists[i][0], list);
+		adapter_text_format_list(adapter, lists[i][0], list);
 		if (list[0] != '\0')
 			append(text, ", ", "%s %s", lists[i][1], list);
 	}

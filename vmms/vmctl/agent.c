@@ -27,7 +27,7 @@ bool agent_is_of_use(void)
 }
 
 /* Its words are for the terminal, wherever those of vmctl go. */
-static void take_terminal(void)
+static void agent_take_terminal(void)
 {
 	int terminal = open("/dev/tty", O_RDWR);
 
@@ -41,7 +41,7 @@ static void take_terminal(void)
 }
 
 /* notify: a descriptor that is not closed by execve(2). parent: the process it is for. */
-static void execute(int notify, pid_t parent)
+static void agent_execute(int notify, pid_t parent)
 {
 	char notify_text[16], parent_text[16];
 
@@ -50,14 +50,14 @@ static void execute(int notify, pid_t parent)
 		_exit(127);
 	snprintf(notify_text, sizeof(notify_text), "%d", notify);
 	snprintf(parent_text, sizeof(parent_text), "%d", parent);
-	take_terminal();
+	agent_take_terminal();
 	execlp(PROGRAM, PROGRAM, "--notify-fd", notify_text, "--process", parent_text, "--fallback",
 	       NULL);
 	_exit(127);
 }
 
 /* It has the other end of the pipe no more: polkit knows it, or it has ended. */
-static bool wait_until_ready(int pipe)
+static bool agent_wait_until_ready(int pipe)
 {
 	struct pollfd end = { .fd = pipe };
 	int r;
@@ -80,14 +80,14 @@ bool agent_start(pid_t *agent)
 	*agent = fork();
 	if (*agent == 0) {
 		(void)fcntl(pipes[1], F_SETFD, 0);
-		execute(pipes[1], parent);
+		agent_execute(pipes[1], parent);
 	}
 	close(pipes[1]);
 	if (*agent < 0) {
 		*agent = 0;
 		return false;
 	}
-	if (wait_until_ready(near) && waitpid(*agent, NULL, WNOHANG) == 0)
+	if (agent_wait_until_ready(near) && waitpid(*agent, NULL, WNOHANG) == 0)
 		return true;
 	agent_end(agent);
 	return false;

@@ -33,7 +33,7 @@ void cell_grid_deinit(struct cell_grid *grid)
 	free(grid->cells);
 }
 
-static void set(struct cell_row *row, unsigned column, uint32_t cell)
+static void grid_set(struct cell_row *row, unsigned column, uint32_t cell)
 {
 	for (; row->length < column; row->length++)
 		row->cells[row->length] = BLANK;
@@ -46,9 +46,9 @@ void cell_grid_put(struct cell_grid *grid, unsigned row, unsigned column, uint32
 {
 	if (column + width > grid->columns)
 		return;
-	set(&grid->row[row], column, width == 2 ? character | WIDE : character);
+	grid_set(&grid->row[row], column, width == 2 ? character | WIDE : character);
 	if (width == 2)
-		set(&grid->row[row], column + 1, WIDE_TAIL);
+		grid_set(&grid->row[row], column + 1, WIDE_TAIL);
 }
 
 void cell_grid_erase(struct cell_grid *grid, unsigned row, unsigned from, unsigned to)
@@ -90,7 +90,7 @@ void cell_grid_delete(struct cell_grid *grid, unsigned row, unsigned column, uns
 }
 
 /* The first `count` rows go behind the others. */
-static void rotate(struct cell_row *rows, unsigned total, unsigned count)
+static void grid_rotate(struct cell_row *rows, unsigned total, unsigned count)
 {
 	struct cell_row moved[CELL_GRID_ROWS_MAX];
 
@@ -99,7 +99,7 @@ static void rotate(struct cell_row *rows, unsigned total, unsigned count)
 	memcpy(rows + total - count, moved, count * sizeof(*rows));
 }
 
-static void clear(struct cell_row *rows, unsigned count)
+static void grid_clear(struct cell_row *rows, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		rows[i].length = 0;
@@ -108,21 +108,21 @@ static void clear(struct cell_row *rows, unsigned count)
 void cell_grid_scroll_up(struct cell_grid *grid, unsigned top, unsigned bottom, unsigned count)
 {
 	count = MIN(count, bottom - top);
-	clear(grid->row + top, count);
-	rotate(grid->row + top, bottom - top, count);
+	grid_clear(grid->row + top, count);
+	grid_rotate(grid->row + top, bottom - top, count);
 }
 
 void cell_grid_scroll_down(struct cell_grid *grid, unsigned top, unsigned bottom, unsigned count)
 {
 	count = MIN(count, bottom - top);
-	clear(grid->row + bottom - count, count);
-	rotate(grid->row + top, bottom - top, bottom - top - count);
+	grid_clear(grid->row + bottom - count, count);
+	grid_rotate(grid->row + top, bottom - top, bottom - top - count);
 }
 
 /* ---- Text ---- */
 
 /* A wide character that has lost its other half is none any more. */
-static uint32_t character_at(const struct cell_row *row, unsigned column)
+static uint32_t grid_character_at(const struct cell_row *row, unsigned column)
 {
 	uint32_t cell = row->cells[column];
 
@@ -133,7 +133,7 @@ static uint32_t character_at(const struct cell_row *row, unsigned column)
 	return column + 1 < row->length && row->cells[column + 1] == WIDE_TAIL ? cell & ~WIDE : ' ';
 }
 
-static bool is_tail(const struct cell_row *row, unsigned column)
+static bool grid_is_tail(const struct cell_row *row, unsigned column)
 {
 	return column > 0 && row->cells[column] == WIDE_TAIL &&
 	       row->cells[column - 1] != WIDE_TAIL && (row->cells[column - 1] & WIDE) != 0;
@@ -146,9 +146,9 @@ char *cell_grid_text_new(const struct cell_grid *grid, unsigned row)
 	size_t size = 0, used = 0;
 
 	for (unsigned i = 0; text && i < line->length; i++) {
-		uint32_t character = character_at(line, i);
+		uint32_t character = grid_character_at(line, i);
 
-		if (is_tail(line, i))
+		if (grid_is_tail(line, i))
 			continue;
 		size += text_utf8_encode(text + size, character);
 		if (character != ' ')

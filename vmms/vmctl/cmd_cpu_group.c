@@ -21,7 +21,8 @@
 
 /* ---- What vmms tells ---- */
 
-static enum status get_groups(struct invocation *invocation, struct json_object **ret_array)
+static enum status cpu_group_get_groups(struct invocation *invocation,
+					struct json_object **ret_array)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	enum status status;
@@ -34,7 +35,7 @@ static enum status get_groups(struct invocation *invocation, struct json_object 
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static struct json_object *list_of(struct json_object *tree)
+static struct json_object *cpu_group_list_of(struct json_object *tree)
 {
 	struct json_object *array = json_object_object_get(tree, "cpu_groups");
 
@@ -42,7 +43,7 @@ static struct json_object *list_of(struct json_object *tree)
 }
 
 /* A member of the group, or of its definition, as text; "" where it is not. */
-static const char *member(struct json_object *group, const char *key)
+static const char *cpu_group_member(struct json_object *group, const char *key)
 {
 	struct json_object *value = json_object_object_get(group, key);
 
@@ -51,30 +52,31 @@ static const char *member(struct json_object *group, const char *key)
 	return value ? json_object_get_string(value) : "";
 }
 
-static struct json_object *find(struct json_object *tree, const char *name)
+static struct json_object *cpu_group_find(struct json_object *tree, const char *name)
 {
-	struct json_object *array = list_of(tree);
+	struct json_object *array = cpu_group_list_of(tree);
 
 	for (size_t i = 0; array && i < json_object_array_length(array); i++) {
 		struct json_object *group = json_object_array_get_idx(array, i);
 
-		if (strcmp(member(group, "name"), name) == 0)
+		if (strcmp(cpu_group_member(group, "name"), name) == 0)
 			return group;
 	}
 	return NULL;
 }
 
 /* *ret_tree: put by the caller; *ret_group: in it. */
-static enum status find_group(struct invocation *invocation, struct json_object **ret_tree,
-			      struct json_object **ret_group)
+static enum status cpu_group_find_group(struct invocation *invocation,
+					struct json_object **ret_tree,
+					struct json_object **ret_group)
 {
 	const char *name = invocation->arguments[0];
-	enum status status = get_groups(invocation, ret_tree);
+	enum status status = cpu_group_get_groups(invocation, ret_tree);
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 
 	if (status != STATUS_OK)
 		return status;
-	*ret_group = find(*ret_tree, name);
+	*ret_group = cpu_group_find(*ret_tree, name);
 	if (*ret_group)
 		return STATUS_OK;
 	sd_bus_error_setf(
@@ -86,8 +88,8 @@ static enum status find_group(struct invocation *invocation, struct json_object 
 /* ---- create, set, delete ---- */
 
 /* Return: false: refused, which has been said. */
-static bool add_number(struct invocation *invocation, const char *option, const char *key,
-		       struct json_object **definition)
+static bool cpu_group_add_number(struct invocation *invocation, const char *option, const char *key,
+				 struct json_object **definition)
 {
 	const char *value = invocation_value(invocation, option);
 	unsigned number = 0;
@@ -103,12 +105,12 @@ static bool add_number(struct invocation *invocation, const char *option, const 
 	return true;
 }
 
-static bool add_options(struct invocation *invocation, struct json_object **definition)
+static bool cpu_group_add_options(struct invocation *invocation, struct json_object **definition)
 {
 	const char *cpus = invocation_value(invocation, "cpus");
 
-	if (!add_number(invocation, "quota", "cpu_quota", definition) ||
-	    !add_number(invocation, "weight", "cpu_weight", definition))
+	if (!cpu_group_add_number(invocation, "quota", "cpu_quota", definition) ||
+	    !cpu_group_add_number(invocation, "weight", "cpu_weight", definition))
 		return false;
 	if (cpus)
 		json_object_object_del(*definition, "cpus");
@@ -120,10 +122,10 @@ static bool add_options(struct invocation *invocation, struct json_object **defi
 	return true;
 }
 
-static enum status send_definition(struct invocation *invocation, const char *method,
-				   struct json_object **definition)
+static enum status cpu_group_send_definition(struct invocation *invocation, const char *method,
+					     struct json_object **definition)
 {
-	if (!add_options(invocation, definition))
+	if (!cpu_group_add_options(invocation, definition))
 		return STATUS_USAGE;
 	if (!*definition)
 		return service_failed(-ENOMEM, NULL);
@@ -138,7 +140,7 @@ enum status command_cpu_group_create(struct invocation *invocation)
 
 	if (!definition)
 		return service_failed(-ENOMEM, NULL);
-	return send_definition(invocation, "CreateCPUGroup", &definition);
+	return cpu_group_send_definition(invocation, "CreateCPUGroup", &definition);
 }
 
 enum status command_cpu_group_set(struct invocation *invocation)
@@ -150,7 +152,7 @@ enum status command_cpu_group_set(struct invocation *invocation)
 	if (!invocation_has_any(invocation))
 		return usage_error(invocation, "what is to be changed? An option says it, such as "
 					       "--quota PERCENT");
-	status = find_group(invocation, &tree, &group);
+	status = cpu_group_find_group(invocation, &tree, &group);
 	if (status != STATUS_OK)
 		return status;
 	definition = json_object_get(json_object_object_get(group, "definition"));
@@ -158,7 +160,7 @@ enum status command_cpu_group_set(struct invocation *invocation)
 	if (!definition)
 		definition =
 			json_make("name", json_object_new_string(invocation->arguments[0]), NULL);
-	return definition ? send_definition(invocation, "ChangeCPUGroup", &definition)
+	return definition ? cpu_group_send_definition(invocation, "ChangeCPUGroup", &definition)
 			  : service_failed(-ENOMEM, NULL);
 }
 
@@ -170,7 +172,7 @@ enum status command_cpu_group_delete(struct invocation *invocation)
 /* ---- list, show ---- */
 
 /* Names with blanks between, freed by the caller. */
-static char *vms_of(struct json_object *group)
+static char *cpu_group_vms_of(struct json_object *group)
 {
 	struct json_object *array = json_object_object_get(group, "vms");
 	char *text = strdup("");
@@ -189,19 +191,19 @@ static char *vms_of(struct json_object *group)
 	return text;
 }
 
-static void add_row(struct table *table, struct json_object *group)
+static void cpu_group_add_row(struct table *table, struct json_object *group)
 {
-	AUTO_FREE char *vms = vms_of(group);
+	AUTO_FREE char *vms = cpu_group_vms_of(group);
 
-	table_add(table, "%s", member(group, "name"));
-	table_add(table, "%s", member(group, "cpu_quota"));
-	table_add(table, "%s", member(group, "cpu_weight"));
-	table_add(table, "%s", member(group, "cpus"));
+	table_add(table, "%s", cpu_group_member(group, "name"));
+	table_add(table, "%s", cpu_group_member(group, "cpu_quota"));
+	table_add(table, "%s", cpu_group_member(group, "cpu_weight"));
+	table_add(table, "%s", cpu_group_member(group, "cpus"));
 	table_add(table, "%s", vms ? vms : "");
-	table_add(table, "%s", member(group, "problem"));
+	table_add(table, "%s", cpu_group_member(group, "problem"));
 }
 
-static int print_list(const struct invocation *invocation, struct json_object *array)
+static int cpu_group_print_list(const struct invocation *invocation, struct json_object *array)
 {
 	static const char *const titles[] = { "NAME", "QUOTA", "WEIGHT", "CPUS", "VMS", "PROBLEM" };
 	bool names = invocation_has(invocation, "names");
@@ -213,9 +215,9 @@ static int print_list(const struct invocation *invocation, struct json_object *a
 		struct json_object *group = json_object_array_get_idx(array, i);
 
 		if (names)
-			puts(member(group, "name"));
+			puts(cpu_group_member(group, "name"));
 		else
-			add_row(table, group);
+			cpu_group_add_row(table, group);
 	}
 	if (table) {
 		table_print(table);
@@ -227,16 +229,17 @@ static int print_list(const struct invocation *invocation, struct json_object *a
 enum status command_cpu_group_list(struct invocation *invocation)
 {
 	AUTO_JSON struct json_object *tree = NULL;
-	enum status status = get_groups(invocation, &tree);
+	enum status status = cpu_group_get_groups(invocation, &tree);
 	int r;
 
 	if (status != STATUS_OK)
 		return status;
-	r = invocation->json ? json_print(TAKE_PTR(tree)) : print_list(invocation, list_of(tree));
+	r = invocation->json ? json_print(TAKE_PTR(tree))
+			     : cpu_group_print_list(invocation, cpu_group_list_of(tree));
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static void print_line(const char *title, const char *value)
+static void cpu_group_print_line(const char *title, const char *value)
 {
 	AUTO_FREE char *escaped = text_escape_new(value, strlen(value));
 
@@ -251,19 +254,19 @@ enum status command_cpu_group_show(struct invocation *invocation)
 	struct json_object *group;
 	enum status status;
 
-	status = find_group(invocation, &tree, &group);
+	status = cpu_group_find_group(invocation, &tree, &group);
 	if (status != STATUS_OK)
 		return status;
 	if (invocation->json)
 		return json_print(json_object_get(group)) < 0 ? service_failed(-ENOMEM, NULL)
 							      : STATUS_OK;
-	vms = vms_of(group);
-	print_line("name:", member(group, "name"));
-	print_line("notes:", member(group, "notes"));
-	print_line("quota:", member(group, "cpu_quota"));
-	print_line("weight:", member(group, "cpu_weight"));
-	print_line("cpus:", member(group, "cpus"));
-	print_line("vms:", vms ? vms : "");
-	print_line("problem:", member(group, "problem"));
+	vms = cpu_group_vms_of(group);
+	cpu_group_print_line("name:", cpu_group_member(group, "name"));
+	cpu_group_print_line("notes:", cpu_group_member(group, "notes"));
+	cpu_group_print_line("quota:", cpu_group_member(group, "cpu_quota"));
+	cpu_group_print_line("weight:", cpu_group_member(group, "cpu_weight"));
+	cpu_group_print_line("cpus:", cpu_group_member(group, "cpus"));
+	cpu_group_print_line("vms:", vms ? vms : "");
+	cpu_group_print_line("problem:", cpu_group_member(group, "problem"));
 	return STATUS_OK;
 }

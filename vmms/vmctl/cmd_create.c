@@ -24,7 +24,7 @@
 /* ---- From a file ---- */
 
 /* Of another VM: what has to be its own is left out. */
-static void rename_definition(struct json_object *tree, const char *name)
+static void create_rename_definition(struct json_object *tree, const char *name)
 {
 	struct json_object *adapters = json_object_object_get(tree, "network_adapters");
 	size_t count = json_object_is_type(adapters, json_type_array)
@@ -43,7 +43,7 @@ static void rename_definition(struct json_object *tree, const char *name)
 	json_add(&tree, "name", json_object_new_string(name));
 }
 
-static bool goes_with_file(const char *option)
+static bool create_goes_with_file(const char *option)
 {
 	for (const struct option_row *row = global_options; row->name; row++) {
 		if (strcmp(row->name, option) == 0)
@@ -53,14 +53,14 @@ static bool goes_with_file(const char *option)
 }
 
 /* The text, or with --name what the tree says that is made of it. */
-static enum status read_definition(struct invocation *invocation, const char *path, char **ret_text,
-				   struct json_object **ret_tree)
+static enum status create_read_definition(struct invocation *invocation, const char *path,
+					  char **ret_text, struct json_object **ret_tree)
 {
 	const char *name = invocation_value(invocation, "name");
 	struct json_error error;
 
 	for (size_t i = 0; i < invocation->option_count; i++) {
-		if (!goes_with_file(invocation->options[i].row->name))
+		if (!create_goes_with_file(invocation->options[i].row->name))
 			return usage_error(invocation, "--from goes with --name alone: the rest is "
 						       "in the file");
 	}
@@ -72,43 +72,43 @@ static enum status read_definition(struct invocation *invocation, const char *pa
 	}
 	/* What cannot be parsed is for vmms to refuse. */
 	if (name && json_parse(*ret_text, strlen(*ret_text), ret_tree, &error) == 0)
-		rename_definition(*ret_tree, name);
+		create_rename_definition(*ret_tree, name);
 	return STATUS_OK;
 }
 
 /* ---- From options ---- */
 
-static struct json_object *path_value(const char *path)
+static struct json_object *create_path_value(const char *path)
 {
 	AUTO_FREE char *absolute = absolute_path(path);
 
 	return absolute ? json_object_new_string(absolute) : NULL;
 }
 
-static struct json_object *make_boot(const struct invocation *invocation)
+static struct json_object *create_make_boot(const struct invocation *invocation)
 {
 	const char *append = invocation_value(invocation, "append");
 	const char *initrd = invocation_value(invocation, "initrd");
 	struct json_object *boot;
 
-	boot = json_make("kernel", path_value(invocation_value(invocation, "kernel")),
+	boot = json_make("kernel", create_path_value(invocation_value(invocation, "kernel")),
 			 "command_line",
 			 json_object_new_string(append ? append : COMMAND_LINE_DEFAULT), NULL);
 	if (initrd)
-		json_add(&boot, "initrd", path_value(initrd));
+		json_add(&boot, "initrd", create_path_value(initrd));
 	return boot;
 }
 
-static struct json_object *make_dvd(const char *text)
+static struct json_object *create_make_dvd(const char *text)
 {
 	struct json_object *dvd = json_make("type", json_object_new_string("dvd"), NULL);
 
 	if (strcmp(text, "empty") != 0)
-		json_add(&dvd, "path", path_value(text));
+		json_add(&dvd, "path", create_path_value(text));
 	return dvd;
 }
 
-static bool is_number(struct json_object *disk, const char *key, unsigned number)
+static bool create_is_number(struct json_object *disk, const char *key, unsigned number)
 {
 	struct json_object *value;
 
@@ -117,19 +117,20 @@ static bool is_number(struct json_object *disk, const char *key, unsigned number
 	return json_object_get_int64(value) == number;
 }
 
-static bool lun_is_taken(struct json_object *disks, unsigned controller, unsigned lun)
+static bool create_lun_is_taken(struct json_object *disks, unsigned controller, unsigned lun)
 {
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
 		struct json_object *disk = json_object_array_get_idx(disks, i);
 
-		if (is_number(disk, "controller", controller) && is_number(disk, "lun", lun))
+		if (create_is_number(disk, "controller", controller) &&
+		    create_is_number(disk, "lun", lun))
 			return true;
 	}
 	return false;
 }
 
 /* Disks that name no lun get the lowest that is left of their controller. */
-static void give_luns(struct json_object *disks)
+static void create_give_luns(struct json_object *disks)
 {
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
 		struct json_object *disk = json_object_array_get_idx(disks, i), *value;
@@ -139,21 +140,21 @@ static void give_luns(struct json_object *disks)
 			continue;
 		if (json_object_object_get_ex(disk, "controller", &value))
 			controller = (unsigned)json_object_get_int64(value);
-		while (lun_is_taken(disks, controller, lun))
+		while (create_lun_is_taken(disks, controller, lun))
 			lun++;
 		json_add(&disk, "lun", json_object_new_int64(lun));
 	}
 }
 
-static enum status add_drive(struct invocation *invocation, const char *option, const char *value,
-			     struct json_object **disks)
+static enum status create_add_drive(struct invocation *invocation, const char *option,
+				    const char *value, struct json_object **disks)
 {
 	AUTO_FREE char *word = NULL;
 	struct json_object *disk = NULL;
 	int r = 0;
 
 	if (strcmp(option, "dvd") == 0)
-		disk = make_dvd(value);
+		disk = create_make_dvd(value);
 	else
 		r = disk_text_parse(value, &disk, &word);
 	if (r == -EINVAL)
@@ -167,7 +168,7 @@ static enum status add_drive(struct invocation *invocation, const char *option, 
 	return STATUS_OK;
 }
 
-static enum status make_disks(struct invocation *invocation, struct json_object **ret_disks)
+static enum status create_make_disks(struct invocation *invocation, struct json_object **ret_disks)
 {
 	AUTO_JSON struct json_object *disks = json_object_new_array();
 	enum status status;
@@ -177,13 +178,13 @@ static enum status make_disks(struct invocation *invocation, struct json_object 
 
 		if (strcmp(option, "disk") != 0 && strcmp(option, "dvd") != 0)
 			continue;
-		status = add_drive(invocation, option, invocation->options[i].value, &disks);
+		status = create_add_drive(invocation, option, invocation->options[i].value, &disks);
 		if (status != STATUS_OK)
 			return status;
 	}
 	if (!disks)
 		return service_failed(-ENOMEM, NULL);
-	give_luns(disks);
+	create_give_luns(disks);
 	*ret_disks = TAKE_PTR(disks);
 	return STATUS_OK;
 }
@@ -192,7 +193,7 @@ static enum status make_disks(struct invocation *invocation, struct json_object 
  * An adapter for each --switch, or one with the user-mode network; ports are forwarded by the first
  * that has that network.
  */
-static enum status add_adapters(struct invocation *invocation, struct json_object **tree)
+static enum status create_add_adapters(struct invocation *invocation, struct json_object **tree)
 {
 	struct json_object *adapters = json_object_new_array(), *first = NULL;
 
@@ -222,7 +223,7 @@ static enum status add_adapters(struct invocation *invocation, struct json_objec
 	return STATUS_OK;
 }
 
-static struct json_object *make_without(const struct invocation *invocation)
+static struct json_object *create_make_without(const struct invocation *invocation)
 {
 	struct json_object *without = json_object_new_array();
 
@@ -232,8 +233,8 @@ static struct json_object *make_without(const struct invocation *invocation)
 	return without;
 }
 
-static enum status make_processors(struct invocation *invocation,
-				   struct json_object **ret_processors)
+static enum status create_make_processors(struct invocation *invocation,
+					  struct json_object **ret_processors)
 {
 	static const struct {
 		const char *option, *key;
@@ -259,13 +260,13 @@ static enum status make_processors(struct invocation *invocation,
 	if (invocation_has(invocation, "cpu"))
 		json_add(&processors, "model",
 			 json_object_new_string(invocation_value(invocation, "cpu")));
-	json_add(&processors, "without", make_without(invocation));
+	json_add(&processors, "without", create_make_without(invocation));
 	*ret_processors = processors;
 	return STATUS_OK;
 }
 
 /* Nodes that leave all open. */
-static enum status add_nodes(struct invocation *invocation, struct json_object **tree)
+static enum status create_add_nodes(struct invocation *invocation, struct json_object **tree)
 {
 	struct json_object *nodes;
 	unsigned count = 0;
@@ -281,7 +282,8 @@ static enum status add_nodes(struct invocation *invocation, struct json_object *
 	return STATUS_OK;
 }
 
-static enum status make_definition(struct invocation *invocation, struct json_object **ret_tree)
+static enum status create_make_definition(struct invocation *invocation,
+					  struct json_object **ret_tree)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	const char *const texts[] = { "engine", "notes" };
@@ -290,17 +292,18 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 
 	if (!invocation_has(invocation, "name") || !invocation_has(invocation, "kernel"))
 		return usage_error(invocation, "it takes --name and --kernel, or --from");
-	status = make_disks(invocation, &disks);
+	status = create_make_disks(invocation, &disks);
 	if (status != STATUS_OK)
 		return status;
-	status = make_processors(invocation, &processors);
+	status = create_make_processors(invocation, &processors);
 	if (status != STATUS_OK) {
 		json_object_put(disks);
 		return status;
 	}
 	tree = json_make("version", json_object_new_int64(DEFINITION_VERSION), "name",
 			 json_object_new_string(invocation_value(invocation, "name")), "boot",
-			 make_boot(invocation), "processors", processors, "disks", disks, NULL);
+			 create_make_boot(invocation), "processors", processors, "disks", disks,
+			 NULL);
 	if (invocation_has(invocation, "memory"))
 		json_add(&tree, "memory",
 			 json_make("size",
@@ -311,10 +314,10 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 			json_add(&tree, texts[i],
 				 json_object_new_string(invocation_value(invocation, texts[i])));
 	}
-	status = add_nodes(invocation, &tree);
+	status = create_add_nodes(invocation, &tree);
 	if (status != STATUS_OK)
 		return status;
-	status = add_adapters(invocation, &tree);
+	status = create_add_adapters(invocation, &tree);
 	if (status != STATUS_OK)
 		return status;
 	if (!tree)
@@ -325,7 +328,7 @@ static enum status make_definition(struct invocation *invocation, struct json_ob
 
 /* ---- The command ---- */
 
-static enum status print_created(struct invocation *invocation, sd_bus_message *reply)
+static enum status create_print_created(struct invocation *invocation, sd_bus_message *reply)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	AUTO_FREE char *name = NULL;
@@ -353,7 +356,7 @@ static enum status create(struct invocation *invocation, const char *definition)
 
 	status = service_call_manager(invocation, "CreateVM", SERVICE_TIMEOUT, &reply, "s",
 				      definition);
-	return status == STATUS_OK ? print_created(invocation, reply) : status;
+	return status == STATUS_OK ? create_print_created(invocation, reply) : status;
 }
 
 /* Of a definition that was written elsewhere, what is missing may come after it. */
@@ -364,7 +367,7 @@ static enum status create_from_file(struct invocation *invocation, const char *p
 	struct json_error error;
 	enum status status;
 
-	status = read_definition(invocation, path, &text, &tree);
+	status = create_read_definition(invocation, path, &text, &tree);
 	if (status != STATUS_OK)
 		return status;
 	status = create(invocation, tree ? json_object_to_json_string(tree) : text);
@@ -385,7 +388,7 @@ enum status command_create(struct invocation *invocation)
 
 	if (path)
 		return create_from_file(invocation, path);
-	status = make_definition(invocation, &tree);
+	status = create_make_definition(invocation, &tree);
 	if (status != STATUS_OK)
 		return status;
 	if (missing_report(invocation, tree) > 0) {

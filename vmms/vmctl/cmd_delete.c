@@ -22,8 +22,8 @@
 
 /* ---- What there is to delete ---- */
 
-static enum status get_text(struct invocation *invocation, const char *path, const char *property,
-			    char **ret_text)
+static enum status delete_get_text(struct invocation *invocation, const char *path,
+				   const char *property, char **ret_text)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r = sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
@@ -32,14 +32,14 @@ static enum status get_text(struct invocation *invocation, const char *path, con
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static enum status get_disks(struct invocation *invocation, const char *path,
-			     struct json_object **ret_disks)
+static enum status delete_get_disks(struct invocation *invocation, const char *path,
+				    struct json_object **ret_disks)
 {
 	AUTO_JSON struct json_object *definition = NULL;
 	AUTO_FREE char *text = NULL;
 	struct json_object *disks;
 	struct json_error why;
-	enum status status = get_text(invocation, path, "Definition", &text);
+	enum status status = delete_get_text(invocation, path, "Definition", &text);
 
 	if (status != STATUS_OK)
 		return status;
@@ -51,7 +51,7 @@ static enum status get_disks(struct invocation *invocation, const char *path,
 }
 
 /* The path of an image that the VM has for itself: a disk that it may write. NULL: it is none. */
-static const char *own_image(struct json_object *disk)
+static const char *delete_own_image(struct json_object *disk)
 {
 	struct json_object *value;
 
@@ -65,7 +65,7 @@ static const char *own_image(struct json_object *disk)
 }
 
 /* Neither by its name nor by another that the file has. */
-static bool is_same_image(const char *a, const char *b)
+static bool delete_is_same_image(const char *a, const char *b)
 {
 	struct stat first, second;
 
@@ -75,11 +75,11 @@ static bool is_same_image(const char *a, const char *b)
 }
 
 /* other: the name of a VM. Return: STATUS_WRONG_STATE, said, if it has one of the images. */
-static enum status check_against(struct json_object *disks, struct json_object *others,
-				 const char *other)
+static enum status delete_check_against(struct json_object *disks, struct json_object *others,
+					const char *other)
 {
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		const char *path = own_image(json_object_array_get_idx(disks, i));
+		const char *path = delete_own_image(json_object_array_get_idx(disks, i));
 
 		for (size_t j = 0; path && j < json_object_array_length(others); j++) {
 			struct json_object *value;
@@ -87,7 +87,7 @@ static enum status check_against(struct json_object *disks, struct json_object *
 
 			if (!json_object_object_get_ex(json_object_array_get_idx(others, j), "path",
 						       &value) ||
-			    !is_same_image(path, json_object_get_string(value)))
+			    !delete_is_same_image(path, json_object_get_string(value)))
 				continue;
 			escaped = text_escape_new(path, strlen(path));
 			fprintf(stderr,
@@ -101,8 +101,8 @@ static enum status check_against(struct json_object *disks, struct json_object *
 }
 
 /* No other VM that the caller sees has one of the images. */
-static enum status check_others(struct invocation *invocation, const char *path,
-				struct json_object *disks)
+static enum status delete_check_others(struct invocation *invocation, const char *path,
+				       struct json_object *disks)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	const char *name, *uuid, *state, *other;
@@ -119,9 +119,9 @@ static enum status check_others(struct invocation *invocation, const char *path,
 
 		if (strcmp(other, path) == 0)
 			continue;
-		status = get_disks(invocation, other, &others);
+		status = delete_get_disks(invocation, other, &others);
 		if (status == STATUS_OK)
-			status = check_against(disks, others, name);
+			status = delete_check_against(disks, others, name);
 		if (status != STATUS_OK)
 			return status;
 	}
@@ -131,7 +131,7 @@ static enum status check_others(struct invocation *invocation, const char *path,
 /* ---- Deleting images ---- */
 
 /* Root becomes the owner; others are it, or cannot delete what is not theirs. Return: 0, -errno. */
-static int become_owner(const char *owner)
+static int delete_become_owner(const char *owner)
 {
 	const struct passwd *user;
 
@@ -161,10 +161,10 @@ static int delete_image(const char *path)
 static int delete_images(struct invocation *invocation, struct json_object *disks,
 			 const char *owner)
 {
-	int r = become_owner(owner), status = STATUS_OK;
+	int r = delete_become_owner(owner), status = STATUS_OK;
 
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
-		const char *path = own_image(json_object_array_get_idx(disks, i));
+		const char *path = delete_own_image(json_object_array_get_idx(disks, i));
 		AUTO_FREE char *escaped = path ? text_escape_new(path, strlen(path)) : NULL;
 		int result;
 
@@ -223,11 +223,11 @@ static enum status delete_with_disks(struct invocation *invocation, const char *
 
 	status = service_find_vm(invocation, name, &path);
 	if (status == STATUS_OK)
-		status = get_text(invocation, path, "Owner", &owner);
+		status = delete_get_text(invocation, path, "Owner", &owner);
 	if (status == STATUS_OK)
-		status = get_disks(invocation, path, &disks);
+		status = delete_get_disks(invocation, path, &disks);
 	if (status == STATUS_OK)
-		status = check_others(invocation, path, disks);
+		status = delete_check_others(invocation, path, disks);
 	if (status == STATUS_OK)
 		status = delete_vm(invocation, name, "");
 	return status == STATUS_OK ? delete_as_owner(invocation, disks, owner) : status;

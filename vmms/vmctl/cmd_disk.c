@@ -17,7 +17,7 @@
 /* ---- attach ---- */
 
 /* *ret_disk: what the options describe; a new reference. */
-static enum status describe_disk(struct invocation *invocation, struct json_object **ret_disk)
+static enum status disk_describe_disk(struct invocation *invocation, struct json_object **ret_disk)
 {
 	static const struct {
 		const char *option, *key;
@@ -65,7 +65,7 @@ static enum status describe_disk(struct invocation *invocation, struct json_obje
 	return *ret_disk ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
-static enum status print_place(struct invocation *invocation, sd_bus_message *reply)
+static enum status disk_print_place(struct invocation *invocation, sd_bus_message *reply)
 {
 	uint32_t controller, lun;
 	int r;
@@ -85,8 +85,8 @@ static enum status print_place(struct invocation *invocation, sd_bus_message *re
 }
 
 /* What --pass adds to a call: the file itself. */
-static enum status append_file(struct invocation *invocation, const char *path, bool read_only,
-			       sd_bus_message *call)
+static enum status disk_append_file(struct invocation *invocation, const char *path, bool read_only,
+				    sd_bus_message *call)
 {
 	AUTO_CLOSE int fd = -1;
 	enum status status;
@@ -110,7 +110,7 @@ enum status command_attach(struct invocation *invocation)
 	enum status status;
 	int r;
 
-	status = describe_disk(invocation, &disk);
+	status = disk_describe_disk(invocation, &disk);
 	if (status != STATUS_OK)
 		return status;
 	if (pass && invocation->argument_count < 2)
@@ -124,18 +124,19 @@ enum status command_attach(struct invocation *invocation)
 	r = sd_bus_message_append(call, "s", json_object_to_json_string(disk));
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = append_file(
+	status = disk_append_file(
 		invocation, invocation->arguments[1],
 		invocation_has(invocation, "read-only") || invocation_has(invocation, "dvd"), call);
 	if (status != STATUS_OK)
 		return status;
 	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
-	return status == STATUS_OK ? print_place(invocation, reply) : status;
+	return status == STATUS_OK ? disk_print_place(invocation, reply) : status;
 }
 
 /* ---- detach, insert, eject ---- */
 
-static enum status conclude(struct invocation *invocation, sd_bus_message *call, const char *done)
+static enum status disk_conclude(struct invocation *invocation, sd_bus_message *call,
+				 const char *done)
 {
 	enum status status = service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 	const char *controller = invocation_value(invocation, "controller");
@@ -148,8 +149,8 @@ static enum status conclude(struct invocation *invocation, sd_bus_message *call,
 }
 
 /* The place that the options name. */
-static enum status read_place(struct invocation *invocation, unsigned *ret_controller,
-			      unsigned *ret_lun)
+static enum status disk_read_place(struct invocation *invocation, unsigned *ret_controller,
+				   unsigned *ret_lun)
 {
 	*ret_controller = 0;
 	if (!invocation_has(invocation, "lun"))
@@ -162,15 +163,15 @@ static enum status read_place(struct invocation *invocation, unsigned *ret_contr
 }
 
 /* A call for the disk that the options name. */
-static enum status new_disk_call(struct invocation *invocation, const char *method,
-				 sd_bus_message **ret_call)
+static enum status disk_new_disk_call(struct invocation *invocation, const char *method,
+				      sd_bus_message **ret_call)
 {
 	unsigned controller, lun;
 	AUTO_FREE char *path = NULL;
 	enum status status;
 	int r;
 
-	status = read_place(invocation, &controller, &lun);
+	status = disk_read_place(invocation, &controller, &lun);
 	if (status != STATUS_OK)
 		return status;
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
@@ -188,7 +189,7 @@ static enum status new_disk_call(struct invocation *invocation, const char *meth
  * Which of the VM's disks, counted from 0, the kernel's command line has for its root: "/dev/sdb"
  * names the second; a label or a uuid may be on any, and mostly is on the first. -1: none.
  */
-static int find_root(const char *command_line)
+static int disk_find_root(const char *command_line)
 {
 	const char *root = strstr(command_line, "root=");
 
@@ -200,33 +201,34 @@ static int find_root(const char *command_line)
 	return strncmp(root, "/dev/", 5) == 0 && strncmp(root, "/dev/disk/", 10) != 0 ? -1 : 0;
 }
 
-static int64_t member(struct json_object *disk, const char *key)
+static int64_t disk_member(struct json_object *disk, const char *key)
 {
 	return json_object_get_int64(json_object_object_get(disk, key));
 }
 
-static bool is_dvd(struct json_object *disk)
+static bool disk_is_dvd(struct json_object *disk)
 {
 	return strcmp(json_object_get_string(json_object_object_get(disk, "type")) ?: "", "dvd") ==
 	       0;
 }
 
 /* How many disks, drives left out, come before that place in the order that a guest finds them. */
-static int count_before(struct json_object *disks, unsigned controller, unsigned lun)
+static int disk_count_before(struct json_object *disks, unsigned controller, unsigned lun)
 {
 	int count = 0;
 
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
 		struct json_object *disk = json_object_array_get_idx(disks, i);
-		int64_t other = member(disk, "controller");
+		int64_t other = disk_member(disk, "controller");
 
-		count += !is_dvd(disk) &&
-			 (other < controller || (other == controller && member(disk, "lun") < lun));
+		count += !disk_is_dvd(disk) &&
+			 (other < controller ||
+			  (other == controller && disk_member(disk, "lun") < lun));
 	}
 	return count;
 }
 
-static bool seems_to_be_root(struct json_object *definition, unsigned controller, unsigned lun)
+static bool disk_seems_to_be_root(struct json_object *definition, unsigned controller, unsigned lun)
 {
 	struct json_object *boot = json_object_object_get(definition, "boot");
 	struct json_object *disks = json_object_object_get(definition, "disks");
@@ -237,14 +239,14 @@ static bool seems_to_be_root(struct json_object *definition, unsigned controller
 	for (size_t i = 0; i < json_object_array_length(disks); i++) {
 		struct json_object *disk = json_object_array_get_idx(disks, i);
 
-		if (member(disk, "controller") == controller && member(disk, "lun") == lun &&
-		    !is_dvd(disk))
-			return find_root(line) == count_before(disks, controller, lun);
+		if (disk_member(disk, "controller") == controller &&
+		    disk_member(disk, "lun") == lun && !disk_is_dvd(disk))
+			return disk_find_root(line) == disk_count_before(disks, controller, lun);
 	}
 	return false;
 }
 
-static bool ask(const char *name, unsigned controller, unsigned lun)
+static bool disk_ask(const char *name, unsigned controller, unsigned lun)
 {
 	char answer[16] = "";
 
@@ -257,8 +259,8 @@ static bool ask(const char *name, unsigned controller, unsigned lun)
 }
 
 /* Whether the disk may go: one that a guest cannot do without is asked about. */
-static enum status check_root(struct invocation *invocation, const char *path, unsigned controller,
-			      unsigned lun)
+static enum status disk_check_root(struct invocation *invocation, const char *path,
+				   unsigned controller, unsigned lun)
 {
 	AUTO_JSON struct json_object *definition = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -277,10 +279,11 @@ static enum status check_root(struct invocation *invocation, const char *path, u
 		r = json_parse(text, strlen(text), &definition, &why);
 	if (r < 0)
 		return service_failed(r, &error);
-	if (strcmp(state, "running") != 0 || !seems_to_be_root(definition, controller, lun))
+	if (strcmp(state, "running") != 0 || !disk_seems_to_be_root(definition, controller, lun))
 		return STATUS_OK;
 	if (isatty(STDIN_FILENO))
-		return ask(invocation->arguments[0], controller, lun) ? STATUS_OK : STATUS_FAILED;
+		return disk_ask(invocation->arguments[0], controller, lun) ? STATUS_OK
+									   : STATUS_FAILED;
 	fprintf(stderr,
 		"vmctl: the guest of VM '%s' runs, and seems to have its root file system on that "
 		"disk; "
@@ -289,7 +292,7 @@ static enum status check_root(struct invocation *invocation, const char *path, u
 	return STATUS_FAILED;
 }
 
-static enum status cancel_detach(struct invocation *invocation)
+static enum status disk_cancel_detach(struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	AUTO_FREE char *path = NULL;
@@ -309,15 +312,16 @@ enum status command_detach(struct invocation *invocation)
 	enum status status;
 
 	if (invocation_has(invocation, "cancel"))
-		return cancel_detach(invocation);
-	status = new_disk_call(invocation, "DetachDisk", &call);
+		return disk_cancel_detach(invocation);
+	status = disk_new_disk_call(invocation, "DetachDisk", &call);
 	if (status != STATUS_OK)
 		return status;
-	status = read_place(invocation, &controller, &lun);
+	status = disk_read_place(invocation, &controller, &lun);
 	if (status == STATUS_OK)
-		status = check_root(invocation, sd_bus_message_get_path(call), controller, lun);
+		status =
+			disk_check_root(invocation, sd_bus_message_get_path(call), controller, lun);
 	if (status == STATUS_OK)
-		status = conclude(invocation, call, "detached");
+		status = disk_conclude(invocation, call, "detached");
 	return status;
 }
 
@@ -328,19 +332,19 @@ enum status command_insert(struct invocation *invocation)
 	enum status status;
 	int r;
 
-	status = new_disk_call(invocation,
-			       invocation_has(invocation, "pass") ? "InsertMediumWithFile"
-								  : "InsertMedium",
-			       &call);
+	status = disk_new_disk_call(invocation,
+				    invocation_has(invocation, "pass") ? "InsertMediumWithFile"
+								       : "InsertMedium",
+				    &call);
 	if (status != STATUS_OK)
 		return status;
 	r = path ? sd_bus_message_append(call, "s", path) : -ENOMEM;
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = append_file(invocation, path, true, call);
+	status = disk_append_file(invocation, path, true, call);
 	if (status != STATUS_OK)
 		return status;
-	return conclude(invocation, call, "inserted");
+	return disk_conclude(invocation, call, "inserted");
 }
 
 enum status command_eject(struct invocation *invocation)
@@ -349,12 +353,12 @@ enum status command_eject(struct invocation *invocation)
 	enum status status;
 	int r;
 
-	status = new_disk_call(invocation, "EjectMedium", &call);
+	status = disk_new_disk_call(invocation, "EjectMedium", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "a{sv}", 1, "force", "b",
 				  (int)invocation_has(invocation, "force"));
 	if (r < 0)
 		return service_failed(r, NULL);
-	return conclude(invocation, call, "ejected");
+	return disk_conclude(invocation, call, "ejected");
 }

@@ -11,7 +11,7 @@
 
 /* ---- Asking the service ---- */
 
-static int ask(struct invocation *invocation, struct doctor *doctor, sd_bus_error *error)
+static int doctor_ask(struct invocation *invocation, struct doctor *doctor, sd_bus_error *error)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	int r;
@@ -24,7 +24,8 @@ static int ask(struct invocation *invocation, struct doctor *doctor, sd_bus_erro
 }
 
 /* error: keeps the text that the doctor points to. */
-static void ask_service(struct invocation *invocation, struct doctor *doctor, sd_bus_error *error)
+static void doctor_ask_service(struct invocation *invocation, struct doctor *doctor,
+			       sd_bus_error *error)
 {
 	int r;
 
@@ -33,7 +34,7 @@ static void ask_service(struct invocation *invocation, struct doctor *doctor, sd
 	doctor->hangs = service_hangs(invocation);
 	if (doctor->hangs)
 		return;
-	r = ask(invocation, doctor, error);
+	r = doctor_ask(invocation, doctor, error);
 	if (r >= 0)
 		return;
 	doctor->problem = error->message ? error->message : strerror(-r);
@@ -45,21 +46,21 @@ static void ask_service(struct invocation *invocation, struct doctor *doctor, sd
 
 /* ---- The list ---- */
 
-static void append_all(struct json_object **array, struct json_object *checks)
+static void doctor_append_all(struct json_object **array, struct json_object *checks)
 {
 	for (size_t i = 0; i < json_object_array_length(checks); i++)
 		json_append(array, json_object_get(json_object_array_get_idx(checks, i)));
 }
 
 /* What the service has found; where it has said nothing, what can be seen from here. */
-static struct json_object *make_list(const struct doctor *doctor)
+static struct json_object *doctor_make_list(const struct doctor *doctor)
 {
 	struct json_object *list = json_object_new_array(), *checks = NULL;
 
 	host_checks_run(doctor_checks, doctor, &list);
 	if (doctor->report && json_object_object_get_ex(doctor->report, "checks", &checks) &&
 	    json_object_is_type(checks, json_type_array))
-		append_all(&list, checks);
+		doctor_append_all(&list, checks);
 	else
 		host_checks_run(host_kernel_checks, &doctor->kernel, &list);
 	return list;
@@ -67,7 +68,7 @@ static struct json_object *make_list(const struct doctor *doctor)
 
 /* ---- Printing ---- */
 
-static const char *text_member(struct json_object *check, const char *key)
+static const char *doctor_text_member(struct json_object *check, const char *key)
 {
 	struct json_object *value = NULL;
 
@@ -78,31 +79,32 @@ static const char *text_member(struct json_object *check, const char *key)
 	return "";
 }
 
-static unsigned count_verdicts(struct json_object *list, enum host_verdict verdict)
+static unsigned doctor_count_verdicts(struct json_object *list, enum host_verdict verdict)
 {
 	unsigned count = 0;
 
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *check = json_object_array_get_idx(list, i);
 
-		count += strcmp(text_member(check, "verdict"), host_verdict_names[verdict]) == 0;
+		count += strcmp(doctor_text_member(check, "verdict"),
+				host_verdict_names[verdict]) == 0;
 	}
 	return count;
 }
 
-static char *escape_member(struct json_object *check, const char *key)
+static char *doctor_escape_member(struct json_object *check, const char *key)
 {
-	const char *text = text_member(check, key);
+	const char *text = doctor_text_member(check, key);
 
 	return text_escape_new(text, strlen(text));
 }
 
-static void print_check(struct json_object *check)
+static void doctor_print_check(struct json_object *check)
 {
-	AUTO_FREE char *name = escape_member(check, "name");
-	AUTO_FREE char *verdict = escape_member(check, "verdict");
-	AUTO_FREE char *found = escape_member(check, "found");
-	AUTO_FREE char *mend = escape_member(check, "mend");
+	AUTO_FREE char *name = doctor_escape_member(check, "name");
+	AUTO_FREE char *verdict = doctor_escape_member(check, "verdict");
+	AUTO_FREE char *found = doctor_escape_member(check, "found");
+	AUTO_FREE char *mend = doctor_escape_member(check, "mend");
 
 	if (!name || !verdict || !found || !mend)
 		return;
@@ -111,30 +113,30 @@ static void print_check(struct json_object *check)
 		printf("%-13s  %-7s  %s\n", "", "  mend:", mend);
 }
 
-static void print_list(struct json_object *list)
+static void doctor_print_list(struct json_object *list)
 {
-	unsigned faults = count_verdicts(list, HOST_FAULT),
-		 warnings = count_verdicts(list, HOST_WARNING),
-		 unknown = count_verdicts(list, HOST_UNKNOWN);
+	unsigned faults = doctor_count_verdicts(list, HOST_FAULT),
+		 warnings = doctor_count_verdicts(list, HOST_WARNING),
+		 unknown = doctor_count_verdicts(list, HOST_UNKNOWN);
 
 	printf("%-13s  %-7s  %s\n", "CHECK", "VERDICT", "FOUND");
 	for (size_t i = 0; i < json_object_array_length(list); i++)
-		print_check(json_object_array_get_idx(list, i));
+		doctor_print_check(json_object_array_get_idx(list, i));
 	if (faults + warnings + unknown == 0)
 		puts("\nAll is well.");
 	else
 		printf("\nfaults: %u, warnings: %u, unknown: %u\n", faults, warnings, unknown);
 }
 
-static enum status conclude(const struct invocation *invocation, struct json_object *list)
+static enum status doctor_conclude(const struct invocation *invocation, struct json_object *list)
 {
 	bool fault;
 
 	if (!list)
 		return service_failed(-ENOMEM, NULL);
-	fault = count_verdicts(list, HOST_FAULT) > 0;
+	fault = doctor_count_verdicts(list, HOST_FAULT) > 0;
 	if (!invocation->json)
-		print_list(list);
+		doctor_print_list(list);
 	else if (json_print(json_make("checks", json_object_get(list), NULL)) < 0)
 		return service_failed(-ENOMEM, NULL);
 	return fault ? STATUS_FAILED : STATUS_OK;
@@ -157,9 +159,9 @@ enum status command_doctor(struct invocation *invocation)
 		return status;
 	if (status == STATUS_OK) {
 		doctor.bus = invocation->bus;
-		ask_service(invocation, &doctor, &error);
+		doctor_ask_service(invocation, &doctor, &error);
 	}
-	list = make_list(&doctor);
+	list = doctor_make_list(&doctor);
 	json_object_put(doctor.report);
-	return conclude(invocation, list);
+	return doctor_conclude(invocation, list);
 }

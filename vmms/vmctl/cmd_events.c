@@ -44,7 +44,7 @@ static void events_deinit(struct events *events)
 	free(events->vms);
 }
 
-static struct followed *find(struct events *events, const char *path)
+static struct followed *events_find(struct events *events, const char *path)
 {
 	for (size_t i = 0; i < events->count; i++) {
 		if (strcmp(events->vms[i].path, path) == 0)
@@ -53,7 +53,7 @@ static struct followed *find(struct events *events, const char *path)
 	return NULL;
 }
 
-static int set_name(struct followed *vm, const char *name)
+static int events_set_name(struct followed *vm, const char *name)
 {
 	char *copy = strdup(name);
 
@@ -64,7 +64,7 @@ static int set_name(struct followed *vm, const char *name)
 	return 0;
 }
 
-static void show(struct events *events, struct followed *vm, const struct log_entry *entry)
+static void events_show(struct events *events, struct followed *vm, const struct log_entry *entry)
 {
 	if (entry->sequence <= vm->shown)
 		return;
@@ -75,7 +75,7 @@ static void show(struct events *events, struct followed *vm, const struct log_en
 /* ---- One VM ---- */
 
 /* quietly: nothing is shown of what is there. A VM that is gone is for the next list. */
-static int look(struct events *events, struct followed *vm, bool quietly)
+static int events_look(struct events *events, struct followed *vm, bool quietly)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	struct log_entry entry;
@@ -93,13 +93,13 @@ static int look(struct events *events, struct followed *vm, bool quietly)
 		if (quietly)
 			vm->shown = entry.sequence;
 		else
-			show(events, vm, &entry);
+			events_show(events, vm, &entry);
 		r = sd_bus_message_exit_container(reply);
 	}
 	return r;
 }
 
-static int add(struct events *events, const char *name, const char *path)
+static int events_add(struct events *events, const char *name, const char *path)
 {
 	struct followed *vms = reallocarray(events->vms, events->count + 1, sizeof(*vms));
 	struct followed *vm;
@@ -115,11 +115,11 @@ static int add(struct events *events, const char *name, const char *path)
 		return -ENOMEM;
 	}
 	events->count++;
-	return look(events, vm, !events->listed);
+	return events_look(events, vm, !events->listed);
 }
 
 /* It was deleted, and its log with it. */
-static void remove_vm(struct events *events, struct followed *vm)
+static void events_remove_vm(struct events *events, struct followed *vm)
 {
 	const struct log_entry entry = { .sequence = vm->shown + 1,
 					 .time = (uint64_t)time(NULL) * 1000000,
@@ -136,21 +136,21 @@ static void remove_vm(struct events *events, struct followed *vm)
 
 /* ---- All of them ---- */
 
-static int take_row(struct events *events, const char *name, const char *path)
+static int events_take_row(struct events *events, const char *name, const char *path)
 {
-	struct followed *vm = find(events, path);
+	struct followed *vm = events_find(events, path);
 	int r;
 
 	if (events->wanted && strcmp(events->wanted, path) != 0)
 		return 0;
 	if (!vm)
-		return add(events, name, path);
+		return events_add(events, name, path);
 	vm->seen = true;
-	r = set_name(vm, name);
-	return r < 0 ? r : look(events, vm, false);
+	r = events_set_name(vm, name);
+	return r < 0 ? r : events_look(events, vm, false);
 }
 
-static enum status look_at_all(struct events *events)
+static enum status events_look_at_all(struct events *events)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	const char *name, *uuid, *state, *path;
@@ -166,10 +166,10 @@ static enum status look_at_all(struct events *events)
 	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
 	while (r >= 0 &&
 	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &path)) > 0)
-		r = take_row(events, name, path);
+		r = events_take_row(events, name, path);
 	for (size_t i = events->count; r >= 0 && i > 0; i--) {
 		if (!events->vms[i - 1].seen)
-			remove_vm(events, &events->vms[i - 1]);
+			events_remove_vm(events, &events->vms[i - 1]);
 	}
 	events->listed = true;
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
@@ -177,23 +177,23 @@ static enum status look_at_all(struct events *events)
 
 /* ---- Signals ---- */
 
-static int on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
+static int events_on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct events *events = data;
-	struct followed *vm = find(events, sd_bus_message_get_path(message));
+	struct followed *vm = events_find(events, sd_bus_message_get_path(message));
 	struct log_entry entry;
 
 	if (vm && log_entry_read(message, &entry) > 0 && entry.sequence == vm->shown + 1)
-		show(events, vm, &entry);
+		events_show(events, vm, &entry);
 	else
 		events->stale = true;
 	return 0;
 }
 
 /* The name is what is looked for: sa{sv}as. */
-static int on_properties(sd_bus_message *message, void *data, sd_bus_error *error)
+static int events_on_properties(sd_bus_message *message, void *data, sd_bus_error *error)
 {
-	struct followed *vm = find(data, sd_bus_message_get_path(message));
+	struct followed *vm = events_find(data, sd_bus_message_get_path(message));
 	const char *key, *name;
 
 	if (!vm || sd_bus_message_skip(message, "s") < 0 ||
@@ -204,7 +204,7 @@ static int on_properties(sd_bus_message *message, void *data, sd_bus_error *erro
 			return 0;
 		if (strcmp(key, "Name") == 0)
 			return sd_bus_message_read(message, "v", "s", &name) > 0
-				       ? set_name(vm, name)
+				       ? events_set_name(vm, name)
 				       : 0;
 		if (sd_bus_message_skip(message, "v") < 0 ||
 		    sd_bus_message_exit_container(message) < 0)
@@ -214,32 +214,32 @@ static int on_properties(sd_bus_message *message, void *data, sd_bus_error *erro
 }
 
 /* VMs come and go. */
-static int on_change(sd_bus_message *message, void *data, sd_bus_error *error)
+static int events_on_change(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	((struct events *)data)->stale = true;
 	return 0;
 }
 
-static enum status listen_to_all(struct events *events)
+static enum status events_listen_to_all(struct events *events)
 {
 	sd_bus *bus = events->invocation->bus;
 	static const char *const changes[] = { "InterfacesAdded", "InterfacesRemoved" };
 	int r;
 
 	r = sd_bus_match_signal(bus, NULL, DBUS_NAME, events->wanted, DBUS_INTERFACE_VM, "Logged",
-				on_logged, events);
+				events_on_logged, events);
 	if (r >= 0)
 		r = sd_bus_match_signal(bus, NULL, DBUS_NAME, events->wanted,
 					"org.freedesktop.DBus.Properties", "PropertiesChanged",
-					on_properties, events);
+					events_on_properties, events);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(changes); i++)
 		r = sd_bus_match_signal(bus, NULL, DBUS_NAME, DBUS_PATH,
-					"org.freedesktop.DBus.ObjectManager", changes[i], on_change,
-					events);
+					"org.freedesktop.DBus.ObjectManager", changes[i],
+					events_on_change, events);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status follow(struct events *events)
+static enum status events_follow(struct events *events)
 {
 	uint64_t interval = geteuid() == 0 ? UINT64_MAX : LOOK_INTERVAL;
 	enum status status = STATUS_OK;
@@ -257,7 +257,7 @@ static enum status follow(struct events *events)
 		if (r < 0 && r != -EINTR)
 			return service_failed(r, NULL);
 		if (r == 0)
-			status = look_at_all(events);
+			status = events_look_at_all(events);
 	}
 	return status;
 }
@@ -274,8 +274,8 @@ enum status command_events(struct invocation *invocation)
 		status = service_find_vm(invocation, invocation->arguments[0], &path);
 	events.wanted = path;
 	if (status == STATUS_OK)
-		status = listen_to_all(&events);
+		status = events_listen_to_all(&events);
 	if (status == STATUS_OK)
-		status = look_at_all(&events);
-	return status == STATUS_OK ? follow(&events) : status;
+		status = events_look_at_all(&events);
+	return status == STATUS_OK ? events_follow(&events) : status;
 }

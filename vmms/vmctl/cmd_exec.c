@@ -47,13 +47,13 @@ static void end(struct exec *exec, int status)
 
 /* ---- To the agent ---- */
 
-static size_t room(const struct exec *exec)
+static size_t exec_room(const struct exec *exec)
 {
 	return sizeof(exec->bytes) - exec->end;
 }
 
 /* Room for it there has to be. */
-static void put_frame(struct exec *exec, enum exec_type type, const void *payload, size_t size)
+static void exec_put_frame(struct exec *exec, enum exec_type type, const void *payload, size_t size)
 {
 	const struct exec_header header = { .type = (uint8_t)type, .size = (uint16_t)size };
 
@@ -64,7 +64,7 @@ static void put_frame(struct exec *exec, enum exec_type type, const void *payloa
 }
 
 /* Return: 0; -errno: the agent is gone. */
-static int send_some(struct exec *exec, int flags)
+static int exec_send_some(struct exec *exec, int flags)
 {
 	ssize_t size = send(exec->fd, exec->bytes + exec->first, exec->end - exec->first,
 			    MSG_NOSIGNAL | flags);
@@ -77,16 +77,16 @@ static int send_some(struct exec *exec, int flags)
 	return 0;
 }
 
-static int send_all(struct exec *exec)
+static int exec_send_all(struct exec *exec)
 {
 	int r = 0;
 
 	while (r == 0 && exec->end > 0)
-		r = send_some(exec, 0);
+		r = exec_send_some(exec, 0);
 	return r;
 }
 
-static struct exec_size terminal_size(void)
+static struct exec_size exec_terminal_size(void)
 {
 	struct winsize window = { .ws_row = 24, .ws_col = 80 };
 
@@ -94,27 +94,27 @@ static struct exec_size terminal_size(void)
 	return (struct exec_size){ window.ws_row, window.ws_col };
 }
 
-static int send_request(struct exec *exec, const struct invocation *invocation)
+static int exec_send_request(struct exec *exec, const struct invocation *invocation)
 {
 	const struct exec_open open = { .version = EXEC_VERSION,
 					.flags = exec->terminal ? EXEC_FLAG_TERMINAL : 0,
-					.size = terminal_size() };
+					.size = exec_terminal_size() };
 	const char *term = getenv("TERM");
 	int r = 0;
 
-	put_frame(exec, EXEC_OPEN, &open, sizeof(open));
+	exec_put_frame(exec, EXEC_OPEN, &open, sizeof(open));
 	if (exec->terminal && term && strlen(term) < 64)
-		put_frame(exec, EXEC_TERM, term, strlen(term));
+		exec_put_frame(exec, EXEC_TERM, term, strlen(term));
 	for (size_t i = 1; r == 0 && i < invocation->argument_count; i++) {
-		put_frame(exec, EXEC_ARGUMENT, invocation->arguments[i],
-			  strlen(invocation->arguments[i]));
-		r = send_all(exec);
+		exec_put_frame(exec, EXEC_ARGUMENT, invocation->arguments[i],
+			       strlen(invocation->arguments[i]));
+		r = exec_send_all(exec);
 	}
-	put_frame(exec, EXEC_RUN, NULL, 0);
-	return r < 0 ? r : send_all(exec);
+	exec_put_frame(exec, EXEC_RUN, NULL, 0);
+	return r < 0 ? r : exec_send_all(exec);
 }
 
-static void read_input(struct exec *exec)
+static void exec_read_input(struct exec *exec)
 {
 	uint8_t bytes[EXEC_PAYLOAD_MAX];
 	ssize_t size = read(STDIN_FILENO, bytes, sizeof(bytes));
@@ -122,10 +122,10 @@ static void read_input(struct exec *exec)
 	if (size < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	exec->input_open = size > 0;
-	put_frame(exec, EXEC_INPUT, bytes, size > 0 ? (size_t)size : 0);
+	exec_put_frame(exec, EXEC_INPUT, bytes, size > 0 ? (size_t)size : 0);
 }
 
-static void read_signal(struct exec *exec)
+static void exec_read_signal(struct exec *exec)
 {
 	struct signalfd_siginfo info;
 	struct exec_size size;
@@ -134,19 +134,19 @@ static void read_signal(struct exec *exec)
 	if (read(exec->signals, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGWINCH) {
-		size = terminal_size();
-		put_frame(exec, EXEC_SIZE, &size, sizeof(size));
+		size = exec_terminal_size();
+		exec_put_frame(exec, EXEC_SIZE, &size, sizeof(size));
 	} else if (exec->signal_count++ == SIGNALS_MAX) {
 		end(exec, STATUS_OF_SIGNAL + (int)info.ssi_signo);
 	} else {
 		number = (uint8_t)info.ssi_signo;
-		put_frame(exec, EXEC_SIGNAL, &number, sizeof(number));
+		exec_put_frame(exec, EXEC_SIGNAL, &number, sizeof(number));
 	}
 }
 
 /* ---- From the agent ---- */
 
-static bool write_all(int fd, const uint8_t *bytes, size_t size)
+static bool exec_write_all(int fd, const uint8_t *bytes, size_t size)
 {
 	ssize_t n;
 
@@ -160,7 +160,7 @@ static bool write_all(int fd, const uint8_t *bytes, size_t size)
 	return true;
 }
 
-static void fail(struct exec *exec, const char *text, size_t size)
+static void exec_fail(struct exec *exec, const char *text, size_t size)
 {
 	AUTO_FREE char *escaped = text_escape_new(text, size);
 
@@ -168,28 +168,28 @@ static void fail(struct exec *exec, const char *text, size_t size)
 	end(exec, STATUS_FAILED);
 }
 
-static void take_frame(struct exec *exec, const struct exec_frame *frame)
+static void exec_take_frame(struct exec *exec, const struct exec_frame *frame)
 {
 	static const char nonsense[] = "the agent of the guest says what makes no sense";
 	bool is_output = frame->type == EXEC_OUTPUT || frame->type == EXEC_ERRORS;
 	uint8_t value;
 
 	if (is_output) {
-		if (!write_all(frame->type == EXEC_OUTPUT ? STDOUT_FILENO : STDERR_FILENO,
-			       frame->payload, frame->size))
+		if (!exec_write_all(frame->type == EXEC_OUTPUT ? STDOUT_FILENO : STDERR_FILENO,
+				    frame->payload, frame->size))
 			end(exec, STATUS_FAILED);
 	} else if (frame->type == EXEC_EXITED && exec_frame_get(frame, &value, sizeof(value))) {
 		end(exec, value);
 	} else if (frame->type == EXEC_KILLED && exec_frame_get(frame, &value, sizeof(value))) {
 		end(exec, STATUS_OF_SIGNAL + value);
 	} else if (frame->type == EXEC_FAILED) {
-		fail(exec, (const char *)frame->payload, frame->size);
+		exec_fail(exec, (const char *)frame->payload, frame->size);
 	} else {
-		fail(exec, nonsense, sizeof(nonsense) - 1);
+		exec_fail(exec, nonsense, sizeof(nonsense) - 1);
 	}
 }
 
-static void receive(struct exec *exec)
+static void exec_receive(struct exec *exec)
 {
 	static const char gone[] = "the agent of the guest has ended; its log there has the unit "
 				   "vmms-guest-agent@*";
@@ -203,14 +203,14 @@ static void receive(struct exec *exec)
 		return;
 	exec_reader_fill(&exec->reader, n > 0 ? (size_t)n : 0);
 	while (!exec->done && (r = exec_reader_next(&exec->reader, &frame)) == 0)
-		take_frame(exec, &frame);
+		exec_take_frame(exec, &frame);
 	if (!exec->done && (n <= 0 || r == EXEC_E_INVALID))
-		fail(exec, gone, sizeof(gone) - 1);
+		exec_fail(exec, gone, sizeof(gone) - 1);
 }
 
 /* ---- The session ---- */
 
-static void take_signals(struct exec *exec)
+static void exec_take_signals(struct exec *exec)
 {
 	sigset_t set;
 
@@ -226,10 +226,10 @@ static void take_signals(struct exec *exec)
 }
 
 /* Nothing is read for which there is no room. */
-static void turn(struct exec *exec)
+static void exec_turn(struct exec *exec)
 {
 	/* A frame of each: of input, and of a signal. */
-	bool takes = room(exec) >= 2 * (sizeof(struct exec_header) + EXEC_PAYLOAD_MAX);
+	bool takes = exec_room(exec) >= 2 * (sizeof(struct exec_header) + EXEC_PAYLOAD_MAX);
 	struct pollfd fds[] = {
 		{ exec->fd, (short)(POLLIN | (exec->end > 0 ? POLLOUT : 0)), 0 },
 		{ takes && exec->input_open ? STDIN_FILENO : -1, POLLIN, 0 },
@@ -239,32 +239,32 @@ static void turn(struct exec *exec)
 	if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
 		return;
 	if (fds[0].revents & (POLLIN | POLLHUP | POLLERR))
-		receive(exec);
+		exec_receive(exec);
 	if (fds[1].revents)
-		read_input(exec);
+		exec_read_input(exec);
 	if (fds[2].revents)
-		read_signal(exec);
+		exec_read_signal(exec);
 	/* What cannot be sent shows when the next is received. */
 	if (exec->end > 0)
-		(void)send_some(exec, MSG_DONTWAIT);
+		(void)exec_send_some(exec, MSG_DONTWAIT);
 }
 
-static enum status run(const struct invocation *invocation, struct exec *exec)
+static enum status exec_run(const struct invocation *invocation, struct exec *exec)
 {
 	/* An agent that is gone may have said why. */
-	if (send_request(exec, invocation) < 0)
+	if (exec_send_request(exec, invocation) < 0)
 		exec->first = exec->end = 0;
 	signal(SIGPIPE, SIG_IGN);
 	if (exec->terminal)
 		terminal_make_raw();
-	take_signals(exec);
+	exec_take_signals(exec);
 	while (!exec->done)
-		turn(exec);
+		exec_turn(exec);
 	terminal_restore();
 	return (enum status)exec->status;
 }
 
-static enum status check_words(const struct invocation *invocation)
+static enum status exec_check_words(const struct invocation *invocation)
 {
 	for (size_t i = 1; i < invocation->argument_count; i++) {
 		if (strlen(invocation->arguments[i]) > EXEC_PAYLOAD_MAX)
@@ -277,7 +277,7 @@ static enum status check_words(const struct invocation *invocation)
 enum status command_exec(struct invocation *invocation)
 {
 	struct exec *exec;
-	enum status status = check_words(invocation);
+	enum status status = exec_check_words(invocation);
 
 	if (status != STATUS_OK)
 		return status;
@@ -290,7 +290,7 @@ enum status command_exec(struct invocation *invocation)
 	status = guest_socket_open(invocation, invocation->arguments[0], EXEC_PORT, &exec->fd);
 	if (status == STATUS_OK) {
 		service_stop_asking(invocation);
-		status = run(invocation, exec);
+		status = exec_run(invocation, exec);
 		close_fdp(&exec->signals);
 		close(exec->fd);
 	}

@@ -17,8 +17,8 @@
 #define ASK_TIMEOUT          1000        /* likewise; vmms keeps the time, ours is longer */
 
 /* A new call of a method of the VM of that name. */
-static enum status new_call(struct invocation *invocation, const char *name, const char *method,
-			    sd_bus_message **ret_call)
+static enum status guest_new_call(struct invocation *invocation, const char *name,
+				  const char *method, sd_bus_message **ret_call)
 {
 	AUTO_FREE char *path = NULL;
 	enum status status;
@@ -29,14 +29,14 @@ static enum status new_call(struct invocation *invocation, const char *name, con
 
 /* ---- kvp ---- */
 
-static void print_text(const char *text, char end)
+static void guest_print_text(const char *text, char end)
 {
 	AUTO_FREE char *escaped = text_escape_new(text, strlen(text));
 
 	printf("%s%c", escaped ? escaped : "", end);
 }
 
-static int list_as_json(sd_bus_message *reply)
+static int guest_list_as_json(sd_bus_message *reply)
 {
 	struct json_object *values = json_object_new_array();
 	const char *key, *value;
@@ -57,7 +57,7 @@ static int list_as_json(sd_bus_message *reply)
 		json_make("values", values, "truncated", json_object_new_boolean(truncated), NULL));
 }
 
-static int list_as_table(sd_bus_message *reply)
+static int guest_list_as_table(sd_bus_message *reply)
 {
 	static const char *const titles[] = { "KEY", "VALUE" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
@@ -82,17 +82,17 @@ static int list_as_table(sd_bus_message *reply)
 	return r < 0 ? r : 0;
 }
 
-static enum status print_values(struct invocation *invocation, sd_bus_message *reply)
+static enum status guest_print_values(struct invocation *invocation, sd_bus_message *reply)
 {
 	int r;
 
 	r = sd_bus_message_enter_container(reply, 'a', "(ss)");
 	if (r >= 0)
-		r = invocation->json ? list_as_json(reply) : list_as_table(reply);
+		r = invocation->json ? guest_list_as_json(reply) : guest_list_as_table(reply);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status print_value(struct invocation *invocation, sd_bus_message *reply)
+static enum status guest_print_value(struct invocation *invocation, sd_bus_message *reply)
 {
 	const char *value;
 	int r;
@@ -101,7 +101,7 @@ static enum status print_value(struct invocation *invocation, sd_bus_message *re
 	if (r >= 0 && invocation->json)
 		r = json_print(json_make("value", json_object_new_string(value), NULL));
 	else if (r >= 0)
-		print_text(value, '\n');
+		guest_print_text(value, '\n');
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
@@ -111,20 +111,20 @@ static const struct kvp_verb {
 	size_t arguments;
 	enum status (*print)(struct invocation *invocation, sd_bus_message *reply);
 } kvp_verbs[] = {
-	{ "list", "ListGuestValues", "auto", 2, print_values },
-	{ "get", "GetGuestValue", "guest", 3, print_value },
+	{ "list", "ListGuestValues", "auto", 2, guest_print_values },
+	{ "get", "GetGuestValue", "guest", 3, guest_print_value },
 	{ "set", "SetGuestValue", "external", 4, NULL },
 	{ "delete", "DeleteGuestValue", "external", 3, NULL },
 };
 
-static enum status call_kvp(struct invocation *invocation, const struct kvp_verb *verb)
+static enum status guest_call_kvp(struct invocation *invocation, const struct kvp_verb *verb)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	const char *pool = invocation_value(invocation, "pool");
 	enum status status;
 	int r;
 
-	status = new_call(invocation, invocation->arguments[1], verb->method, &call);
+	status = guest_new_call(invocation, invocation->arguments[1], verb->method, &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "s", pool ? pool : verb->pool);
@@ -145,7 +145,7 @@ enum status command_kvp(struct invocation *invocation)
 			return usage_error(invocation, "'%s' takes a VM%s%s", kvp_verbs[i].name,
 					   kvp_verbs[i].arguments > 2 ? ", a key" : "",
 					   kvp_verbs[i].arguments > 3 ? " and a value" : "");
-		return call_kvp(invocation, &kvp_verbs[i]);
+		return guest_call_kvp(invocation, &kvp_verbs[i]);
 	}
 	return usage_error(invocation, "'%s' is none of list, get, set and delete",
 			   invocation->arguments[0]);
@@ -169,7 +169,8 @@ enum status command_backup(struct invocation *invocation)
 				   invocation->arguments[0]);
 	if (!invocation_number(invocation, "limit", FREEZE_LIMIT_MAX, &limit))
 		return STATUS_USAGE;
-	status = new_call(invocation, invocation->arguments[1], freeze ? "Freeze" : "Thaw", &call);
+	status = guest_new_call(invocation, invocation->arguments[1], freeze ? "Freeze" : "Thaw",
+				&call);
 	if (status != STATUS_OK)
 		return status;
 	if (freeze)
@@ -182,14 +183,14 @@ enum status command_backup(struct invocation *invocation)
 
 /* ---- copy ---- */
 
-static enum status begin_copy(struct invocation *invocation, const char *vm, int fd,
-			      const char *path, char **ret_job)
+static enum status guest_begin_copy(struct invocation *invocation, const char *vm, int fd,
+				    const char *path, char **ret_job)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	enum status status;
 	int r;
 
-	status = new_call(invocation, vm, "CopyFile", &call);
+	status = guest_new_call(invocation, vm, "CopyFile", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "hsa{sv}", fd, path, 2, "overwrite", "b",
@@ -199,7 +200,7 @@ static enum status begin_copy(struct invocation *invocation, const char *vm, int
 }
 
 /* The name of the file itself, where the destination is a folder. */
-static char *destination(const char *path, const char *file)
+static char *guest_destination(const char *path, const char *file)
 {
 	const char *slash = strrchr(file, '/');
 	size_t length = strlen(path);
@@ -211,8 +212,8 @@ static char *destination(const char *path, const char *file)
 }
 
 /* The guest has confirmed every piece; this is what it reads of them. */
-static enum status verify_copy(struct invocation *invocation, const char *vm, int fd,
-			       const char *path)
+static enum status guest_verify_copy(struct invocation *invocation, const char *vm, int fd,
+				     const char *path)
 {
 	char ours[DIGEST_SIZE], theirs[DIGEST_SIZE];
 	enum status status = digest_of_file(fd, ours);
@@ -254,30 +255,31 @@ enum status command_copy(struct invocation *invocation)
 	if (invocation_has(invocation, "verify") && invocation_has(invocation, "no-wait"))
 		return usage_error(invocation, "--verify has to wait for the end of the copy");
 	name = strndup(target, (size_t)(colon - target));
-	path = destination(colon + 1, file);
+	path = guest_destination(colon + 1, file);
 	if (!name || !path)
 		return service_failed(-ENOMEM, NULL);
 	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return usage_error(invocation, "cannot open '%s': %s", file, strerror(errno));
 	job.vm = name;
-	status = begin_copy(invocation, name, fd, path, &job.path);
+	status = guest_begin_copy(invocation, name, fd, path, &job.path);
 	if (status == STATUS_OK)
 		status = job_conclude(invocation, &job, 1, true);
 	if (status == STATUS_OK && invocation_has(invocation, "verify"))
-		status = verify_copy(invocation, name, fd, path);
+		status = guest_verify_copy(invocation, name, fd, path);
 	return status;
 }
 
 /* ---- dump ---- */
 
-static enum status begin_dump(struct invocation *invocation, const char *vm, int fd, char **ret_job)
+static enum status guest_begin_dump(struct invocation *invocation, const char *vm, int fd,
+				    char **ret_job)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	enum status status;
 	int r;
 
-	status = new_call(invocation, vm, "DumpMemory", &call);
+	status = guest_new_call(invocation, vm, "DumpMemory", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "h", fd);
@@ -298,7 +300,7 @@ enum status command_dump(struct invocation *invocation)
 				   file);
 	if (fd < 0)
 		return usage_error(invocation, "cannot make '%s': %s", file, strerror(errno));
-	status = begin_dump(invocation, name, fd, &job.path);
+	status = guest_begin_dump(invocation, name, fd, &job.path);
 	if (status == STATUS_OK)
 		status = job_conclude(invocation, &job, 1, true);
 	if (status != STATUS_OK)

@@ -13,7 +13,8 @@
 
 /* ---- host: what a report leaves out is not printed ---- */
 
-static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
+static struct json_object *host_member(struct json_object *object, const char *key,
+				       enum json_type type)
 {
 	struct json_object *value;
 
@@ -23,19 +24,19 @@ static struct json_object *member(struct json_object *object, const char *key, e
 	return value;
 }
 
-static const char *text_member(struct json_object *object, const char *key)
+static const char *host_text_member(struct json_object *object, const char *key)
 {
-	struct json_object *value = member(object, key, json_type_string);
+	struct json_object *value = host_member(object, key, json_type_string);
 
 	return value ? json_object_get_string(value) : "";
 }
 
-static bool true_member(struct json_object *object, const char *key)
+static bool host_true_member(struct json_object *object, const char *key)
 {
-	return json_object_get_boolean(member(object, key, json_type_boolean));
+	return json_object_get_boolean(host_member(object, key, json_type_boolean));
 }
 
-static double number_member(struct json_object *object, const char *key)
+static double host_number_member(struct json_object *object, const char *key)
 {
 	struct json_object *value = NULL;
 
@@ -44,9 +45,9 @@ static double number_member(struct json_object *object, const char *key)
 	return json_object_get_double(value);
 }
 
-static void print_row(const char *title, const char *format, ...) PRINTF_LIKE(2, 3);
+static void host_print_row(const char *title, const char *format, ...) PRINTF_LIKE(2, 3);
 
-static void print_row(const char *title, const char *format, ...)
+static void host_print_row(const char *title, const char *format, ...)
 {
 	AUTO_FREE char *text = NULL;
 	AUTO_FREE char *escaped = NULL;
@@ -60,60 +61,65 @@ static void print_row(const char *title, const char *format, ...)
 	printf("%-22s %s\n", title, escaped ? escaped : "");
 }
 
-static void print_engines(struct json_object *report)
+static void host_print_engines(struct json_object *report)
 {
-	struct json_object *engines = member(report, "engines", json_type_object);
+	struct json_object *engines = host_member(report, "engines", json_type_object);
 
 	if (!engines)
 		return;
 	json_object_object_foreach(engines, name, value)
 	{
-		bool chosen = strcmp(name, text_member(report, "engine")) == 0;
+		bool chosen = strcmp(name, host_text_member(report, "engine")) == 0;
 
-		print_row("engine:", "%s, which %s", name,
-			  chosen                           ? "VMs use here"
-			  : json_object_get_boolean(value) ? "VMs can be set to use"
-							   : "this kernel cannot do");
+		host_print_row("engine:", "%s, which %s", name,
+			       chosen                           ? "VMs use here"
+			       : json_object_get_boolean(value) ? "VMs can be set to use"
+								: "this kernel cannot do");
 	}
 }
 
-static void print_kernel_mode(struct json_object *report)
+static void host_print_kernel_mode(struct json_object *report)
 {
-	struct json_object *mode = member(report, "kernel_mode", json_type_object);
-	double host = number_member(mode, "host_ns"), guest = number_member(mode, "guest_ns");
+	struct json_object *mode = host_member(report, "kernel_mode", json_type_object);
+	double host = host_number_member(mode, "host_ns"),
+	       guest = host_number_member(mode, "guest_ns");
 
 	if (!mode || host <= 0)
 		return;
-	print_row("guest kernel mode:", "%s (%.1f times as long as on the host)",
-		  true_member(mode, "native") ? "native speed" : "emulated", guest / host);
+	host_print_row("guest kernel mode:", "%s (%.1f times as long as on the host)",
+		       host_true_member(mode, "native") ? "native speed" : "emulated",
+		       guest / host);
 }
 
-static void print_findings(struct json_object *report)
+static void host_print_findings(struct json_object *report)
 {
-	struct json_object *findings = member(report, "findings", json_type_array);
+	struct json_object *findings = host_member(report, "findings", json_type_array);
 
 	for (size_t i = 0; findings && i < json_object_array_length(findings); i++) {
 		struct json_object *finding = json_object_array_get_idx(findings, i);
 
 		putchar('\n');
-		print_row(text_member(finding, "severity"), "%s", text_member(finding, "text"));
-		if (text_member(finding, "advice")[0] != '\0')
-			print_row("", "%s", text_member(finding, "advice"));
+		host_print_row(host_text_member(finding, "severity"), "%s",
+			       host_text_member(finding, "text"));
+		if (host_text_member(finding, "advice")[0] != '\0')
+			host_print_row("", "%s", host_text_member(finding, "advice"));
 	}
 }
 
-static void print_report(struct json_object *report)
+static void host_print_report(struct json_object *report)
 {
-	if (true_member(report, "kvm"))
-		print_row("KVM:", "%s, up to %.0f virtual processors",
-			  text_member(report, "implementation"), number_member(report, "max_vps"));
+	if (host_true_member(report, "kvm"))
+		host_print_row("KVM:", "%s, up to %.0f virtual processors",
+			       host_text_member(report, "implementation"),
+			       host_number_member(report, "max_vps"));
 	else
-		print_row("KVM:", "not usable");
-	print_engines(report);
-	print_kernel_mode(report);
-	print_row("stock guest kernels:", "%s",
-		  true_member(report, "runs_stock_kernels") ? "run here" : "do not run here");
-	print_findings(report);
+		host_print_row("KVM:", "not usable");
+	host_print_engines(report);
+	host_print_kernel_mode(report);
+	host_print_row("stock guest kernels:", "%s",
+		       host_true_member(report, "runs_stock_kernels") ? "run here"
+								      : "do not run here");
+	host_print_findings(report);
 }
 
 enum status command_host(struct invocation *invocation)
@@ -130,7 +136,7 @@ enum status command_host(struct invocation *invocation)
 	if (r < 0)
 		return service_failed(r, NULL);
 	if (!invocation->json)
-		print_report(report);
+		host_print_report(report);
 	else if (json_print(json_object_get(report)) < 0)
 		return service_failed(-ENOMEM, NULL);
 	return STATUS_OK;
@@ -139,8 +145,8 @@ enum status command_host(struct invocation *invocation)
 /* ---- reload ---- */
 
 /* Says on standard error what is wrong with each. *count: grows by how many there are. */
-static enum status print_broken(struct invocation *invocation, const char *property,
-				unsigned *count)
+static enum status host_print_broken(struct invocation *invocation, const char *property,
+				     unsigned *count)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -172,16 +178,16 @@ enum status command_reload(struct invocation *invocation)
 
 	status = service_call_manager(invocation, "Reload", SERVICE_TIMEOUT, NULL, NULL);
 	if (status == STATUS_OK)
-		status = print_broken(invocation, "BrokenDefinitions", &count);
+		status = host_print_broken(invocation, "BrokenDefinitions", &count);
 	if (status == STATUS_OK)
-		status = print_broken(invocation, "BrokenSwitches", &count);
+		status = host_print_broken(invocation, "BrokenSwitches", &count);
 	return status == STATUS_OK && count > 0 ? STATUS_FAILED : status;
 }
 
 /* ---- version ---- */
 
 /* The service's, or NULL if it cannot be asked, which is no failure here: then *ret_why. */
-static char *service_version(struct invocation *invocation, const char **ret_why)
+static char *host_service_version(struct invocation *invocation, const char **ret_why)
 {
 	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 	char *version = NULL;
@@ -201,7 +207,7 @@ static char *service_version(struct invocation *invocation, const char **ret_why
 enum status command_version(struct invocation *invocation)
 {
 	const char *why;
-	AUTO_FREE char *version = service_version(invocation, &why);
+	AUTO_FREE char *version = host_service_version(invocation, &why);
 
 	if (invocation->json) {
 		struct json_object *tree =
@@ -211,7 +217,7 @@ enum status command_version(struct invocation *invocation)
 			json_add(&tree, "vmms", json_object_new_string(version));
 		return json_print(tree) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
 	}
-	print_row("vmctl", "%s", VMMS_VERSION);
-	print_row("vmms", "%s", version ? version : why);
+	host_print_row("vmctl", "%s", VMMS_VERSION);
+	host_print_row("vmms", "%s", version ? version : why);
 	return STATUS_OK;
 }

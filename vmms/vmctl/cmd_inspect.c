@@ -17,8 +17,8 @@
 
 /* ---- Asking ---- */
 
-static enum status ask(struct invocation *invocation, const char *path, const char *part,
-		       uint32_t first, struct json_object **ret_answer)
+static enum status inspect_ask(struct invocation *invocation, const char *path, const char *part,
+			       uint32_t first, struct json_object **ret_answer)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	enum status status;
@@ -38,14 +38,14 @@ static enum status ask(struct invocation *invocation, const char *path, const ch
 }
 
 /* The rest of an array goes to its end. */
-static void append_all(struct json_object *array, struct json_object *rest)
+static void inspect_append_all(struct json_object *array, struct json_object *rest)
 {
 	for (size_t i = 0; i < json_object_array_length(rest); i++)
 		json_object_array_add(array, json_object_get(json_object_array_get_idx(rest, i)));
 }
 
 /* Where the rest of the answer begins; 0: there is none. */
-static uint32_t next_of(struct json_object *answer)
+static uint32_t inspect_next_of(struct json_object *answer)
 {
 	struct json_object *next;
 	int64_t number = 0;
@@ -63,17 +63,17 @@ static enum status inspect_piece(struct invocation *invocation, const char *path
 	struct json_object *piece;
 	enum status status;
 
-	status = ask(invocation, path, part, *first, &answer);
+	status = inspect_ask(invocation, path, part, *first, &answer);
 	if (status != STATUS_OK)
 		return status;
-	*first = next_of(answer);
+	*first = inspect_next_of(answer);
 	if (!json_object_object_get_ex(answer, part, &piece))
 		return STATUS_OK;
 	if (!*whole)
 		*whole = json_object_get(piece);
 	else if (json_object_is_type(*whole, json_type_array) &&
 		 json_object_is_type(piece, json_type_array))
-		append_all(*whole, piece);
+		inspect_append_all(*whole, piece);
 	return STATUS_OK;
 }
 
@@ -100,32 +100,32 @@ static enum status inspect_part(struct invocation *invocation, const char *path,
 
 /* ---- Printing ---- */
 
-static bool is_leaf(struct json_object *value)
+static bool inspect_is_leaf(struct json_object *value)
 {
 	return !json_object_is_type(value, json_type_object) &&
 	       !json_object_is_type(value, json_type_array);
 }
 
-static bool has_leaves_alone(struct json_object *array)
+static bool inspect_has_leaves_alone(struct json_object *array)
 {
 	for (size_t i = 0; i < json_object_array_length(array); i++)
-		if (!is_leaf(json_object_array_get_idx(array, i)))
+		if (!inspect_is_leaf(json_object_array_get_idx(array, i)))
 			return false;
 	return true;
 }
 
 /* An object such as a segment register: a line says it. */
-static bool is_short(struct json_object *object)
+static bool inspect_is_short(struct json_object *object)
 {
 	json_object_object_foreach(object, key, value)
 	{
-		if (key[0] == '\0' || !is_leaf(value))
+		if (key[0] == '\0' || !inspect_is_leaf(value))
 			return false;
 	}
 	return json_object_object_length(object) <= SHORT_MEMBERS;
 }
 
-static void print_leaf(struct json_object *value)
+static void inspect_print_leaf(struct json_object *value)
 {
 	const char *text = value ? json_object_get_string(value) : "-";
 	AUTO_FREE char *escaped = text_escape_new(text, strlen(text));
@@ -133,7 +133,7 @@ static void print_leaf(struct json_object *value)
 	fputs(escaped ? escaped : "", stdout);
 }
 
-static void print_key(unsigned depth, const char *key)
+static void inspect_print_key(unsigned depth, const char *key)
 {
 	AUTO_FREE char *escaped = text_escape_new(key, strlen(key));
 
@@ -141,7 +141,7 @@ static void print_key(unsigned depth, const char *key)
 }
 
 /* " selector 0x8, base 0x0" */
-static void print_line(struct json_object *object)
+static void inspect_print_line(struct json_object *object)
 {
 	const char *separator = " ";
 
@@ -150,65 +150,65 @@ static void print_line(struct json_object *object)
 		AUTO_FREE char *escaped = text_escape_new(key, strlen(key));
 
 		printf("%s%s ", separator, escaped ? escaped : "");
-		print_leaf(leaf);
+		inspect_print_leaf(leaf);
 		separator = ", ";
 	}
 }
 
-static void print_tree(unsigned depth, struct json_object *value);
+static void inspect_print_tree(unsigned depth, struct json_object *value);
 
 /* An array of numbers is a line; of objects each is a block of its own, by its number. */
-static void print_array(unsigned depth, struct json_object *array)
+static void inspect_print_array(unsigned depth, struct json_object *array)
 {
-	bool in_line = has_leaves_alone(array);
+	bool in_line = inspect_has_leaves_alone(array);
 
 	for (size_t i = 0; i < json_object_array_length(array); i++) {
 		struct json_object *element = json_object_array_get_idx(array, i);
 
 		if (in_line) {
 			putchar(' ');
-			print_leaf(element);
+			inspect_print_leaf(element);
 		} else {
 			printf("\n%*s[%zu]", (int)(depth * INDENT), "", i);
-			print_tree(depth + 1, element);
+			inspect_print_tree(depth + 1, element);
 		}
 	}
 }
 
 /* What follows a key; begins where that ended, and ends without a newline. */
-static void print_tree(unsigned depth, struct json_object *value)
+static void inspect_print_tree(unsigned depth, struct json_object *value)
 {
 	if (json_object_is_type(value, json_type_object) && depth > SHORT_DEPTH &&
-	    is_short(value)) {
-		print_line(value);
+	    inspect_is_short(value)) {
+		inspect_print_line(value);
 	} else if (json_object_is_type(value, json_type_object)) {
 		json_object_object_foreach(value, key, member)
 		{
 			putchar('\n');
-			print_key(depth, key);
-			print_tree(depth + 1, member);
+			inspect_print_key(depth, key);
+			inspect_print_tree(depth + 1, member);
 		}
 	} else if (json_object_is_type(value, json_type_array)) {
-		print_array(depth, value);
+		inspect_print_array(depth, value);
 	} else {
 		putchar(' ');
-		print_leaf(value);
+		inspect_print_leaf(value);
 	}
 }
 
-static void print_parts(struct json_object *tree)
+static void inspect_print_parts(struct json_object *tree)
 {
 	json_object_object_foreach(tree, key, part)
 	{
-		print_key(0, key);
-		print_tree(1, part);
+		inspect_print_key(0, key);
+		inspect_print_tree(1, part);
 		putchar('\n');
 	}
 }
 
 /* ---- The command ---- */
 
-static bool is_part(const char *word)
+static bool inspect_is_part(const char *word)
 {
 	for (size_t i = 0; control_part_names[i]; i++)
 		if (strcmp(word, control_part_names[i]) == 0)
@@ -223,7 +223,7 @@ enum status command_inspect(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
-	if (wanted && !is_part(wanted))
+	if (wanted && !inspect_is_part(wanted))
 		return usage_error(invocation,
 				   "'%s' is none of machine, vps, vmbus, channels, gpadls, "
 				   "devices and sockets",
@@ -237,6 +237,6 @@ enum status command_inspect(struct invocation *invocation)
 	if (!tree || (invocation->json && json_print(TAKE_PTR(tree)) < 0))
 		return service_failed(-ENOMEM, NULL);
 	if (tree)
-		print_parts(tree);
+		inspect_print_parts(tree);
 	return STATUS_OK;
 }

@@ -20,13 +20,13 @@ struct row {
 };
 
 /* Return: 1 and a job; 0 at the end; -errno. */
-static int next_row(sd_bus_message *reply, struct row *ret_row)
+static int job_next_row(sd_bus_message *reply, struct row *ret_row)
 {
 	return sd_bus_message_read(reply, "(usssto)", &ret_row->id, &ret_row->kind, &ret_row->vm,
 				   &ret_row->state, &ret_row->started_at, &ret_row->path);
 }
 
-static int list_as_table(sd_bus_message *reply)
+static int job_list_as_table(sd_bus_message *reply)
 {
 	static const char *const titles[] = { "JOB", "KIND", "VM", "STATE" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
@@ -35,7 +35,7 @@ static int list_as_table(sd_bus_message *reply)
 
 	if (!table)
 		return -ENOMEM;
-	while ((r = next_row(reply, &row)) > 0) {
+	while ((r = job_next_row(reply, &row)) > 0) {
 		table_add(table, "%" PRIu32, row.id);
 		table_add(table, "%s", row.kind);
 		table_add(table, "%s", row.vm);
@@ -46,13 +46,13 @@ static int list_as_table(sd_bus_message *reply)
 	return r;
 }
 
-static int list_as_json(sd_bus_message *reply)
+static int job_list_as_json(sd_bus_message *reply)
 {
 	struct json_object *jobs = json_object_new_array();
 	struct row row;
 	int r;
 
-	while ((r = next_row(reply, &row)) > 0)
+	while ((r = job_next_row(reply, &row)) > 0)
 		json_append(&jobs, json_make("job", json_object_new_int64(row.id), "kind",
 					     json_object_new_string(row.kind), "vm",
 					     json_object_new_string(row.vm), "state",
@@ -76,13 +76,13 @@ enum status command_job_list(struct invocation *invocation)
 		return status;
 	r = sd_bus_message_enter_container(reply, 'a', "(usssto)");
 	if (r >= 0)
-		r = invocation->json ? list_as_json(reply) : list_as_table(reply);
+		r = invocation->json ? job_list_as_json(reply) : job_list_as_table(reply);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
 /* ---- wait, cancel ---- */
 
-static enum status find_job(struct invocation *invocation, const char *text, char **ret_path)
+static enum status job_find_job(struct invocation *invocation, const char *text, char **ret_path)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	enum status status;
@@ -103,7 +103,7 @@ static enum status find_job(struct invocation *invocation, const char *text, cha
 	return *ret_path ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
-static enum status cancel(struct invocation *invocation, const char *path)
+static enum status cmd_job_cancel(struct invocation *invocation, const char *path)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
@@ -114,7 +114,7 @@ static enum status cancel(struct invocation *invocation, const char *path)
 		     : service_send(invocation, call, SERVICE_TIMEOUT, NULL);
 }
 
-static enum status for_each_job(struct invocation *invocation, bool wait)
+static enum status job_for_each_job(struct invocation *invocation, bool wait)
 {
 	enum status first = STATUS_OK;
 
@@ -123,10 +123,10 @@ static enum status for_each_job(struct invocation *invocation, bool wait)
 		AUTO_FREE char *path = NULL;
 		enum status status;
 
-		status = find_job(invocation, number, &path);
+		status = job_find_job(invocation, number, &path);
 		if (status == STATUS_OK)
 			status = wait ? job_follow(invocation, path, number, false)
-				      : cancel(invocation, path);
+				      : cmd_job_cancel(invocation, path);
 		if (first == STATUS_OK)
 			first = status;
 	}
@@ -135,10 +135,10 @@ static enum status for_each_job(struct invocation *invocation, bool wait)
 
 enum status command_job_wait(struct invocation *invocation)
 {
-	return for_each_job(invocation, true);
+	return job_for_each_job(invocation, true);
 }
 
 enum status command_job_cancel(struct invocation *invocation)
 {
-	return for_each_job(invocation, false);
+	return job_for_each_job(invocation, false);
 }

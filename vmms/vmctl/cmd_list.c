@@ -22,14 +22,14 @@ struct broken {
 };
 
 /* Return: 1 and a broken definition; 0 at the end; -errno. */
-static int next_broken(sd_bus_message *reply, struct broken *ret_broken)
+static int list_next_broken(sd_bus_message *reply, struct broken *ret_broken)
 {
 	return sd_bus_message_read(reply, "(ssuss)", &ret_broken->name, &ret_broken->path,
 				   &ret_broken->line, &ret_broken->key, &ret_broken->message);
 }
 
-/* *ret_reply: to be read with next_broken(). */
-static enum status get_broken(struct invocation *invocation, sd_bus_message **ret_reply)
+/* *ret_reply: to be read with list_next_broken(). */
+static enum status list_get_broken(struct invocation *invocation, sd_bus_message **ret_reply)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
@@ -44,7 +44,7 @@ static enum status get_broken(struct invocation *invocation, sd_bus_message **re
 /* ---- list ---- */
 
 /* "3d04h", "4h05m", "5m06s": since then. */
-static void format_age(uint64_t since, char text[16])
+static void list_format_age(uint64_t since, char text[16])
 {
 	uint64_t now = (uint64_t)time(NULL), start = since / 1000000;
 	uint64_t seconds = now > start ? now - start : 0;
@@ -71,7 +71,7 @@ static void format_age(uint64_t since, char text[16])
 #define ADDRESSES_SIZE 512
 
 /* What the guest has now, or will have. */
-static void format_memory(const struct vm_info *info, char text[PARSE_SIZE_TEXT])
+static void list_format_memory(const struct vm_info *info, char text[PARSE_SIZE_TEXT])
 {
 	_Static_assert(SCREEN_CELL <= PARSE_SIZE_TEXT, "there is room for either");
 	if (info->memory_state[0] != '\0')
@@ -80,14 +80,14 @@ static void format_memory(const struct vm_info *info, char text[PARSE_SIZE_TEXT]
 		parse_size_format(info->memory, text);
 }
 
-static void add_row(struct table *table, const struct vm_info *info)
+static void list_add_row(struct table *table, const struct vm_info *info)
 {
 	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
 
 	vm_info_format_addresses(info, NULL, addresses, sizeof(addresses));
 
-	format_memory(info, memory);
-	format_age(info->started_at, age);
+	list_format_memory(info, memory);
+	list_format_age(info->started_at, age);
 	table_add(table, "%s", info->name);
 	table_add(table, "%s", info->state);
 	table_add(table, "%" PRIu32, info->processors);
@@ -99,7 +99,7 @@ static void add_row(struct table *table, const struct vm_info *info)
 	table_add(table, "%s", info->reason);
 }
 
-static void add_broken_row(struct table *table, const struct broken *broken)
+static void list_add_broken_row(struct table *table, const struct broken *broken)
 {
 	char text[JSON_ERROR_TEXT_MAX];
 
@@ -123,9 +123,9 @@ static enum status list_as_table(const struct vm_list *list, sd_bus_message *rep
 	if (!table)
 		return service_failed(-ENOMEM, NULL);
 	for (size_t i = 0; i < list->count; i++)
-		add_row(table, &list->vms[i]);
-	while ((r = next_broken(reply, &broken)) > 0)
-		add_broken_row(table, &broken);
+		list_add_row(table, &list->vms[i]);
+	while ((r = list_next_broken(reply, &broken)) > 0)
+		list_add_broken_row(table, &broken);
 	table_print_within(table, table_terminal_width());
 	table_free(table);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
@@ -139,7 +139,7 @@ static enum status list_as_json(const struct vm_list *list, sd_bus_message *repl
 
 	for (size_t i = 0; i < list->count; i++)
 		json_append(&vms, vm_info_to_json(&list->vms[i]));
-	while ((r = next_broken(reply, &broken)) > 0)
+	while ((r = list_next_broken(reply, &broken)) > 0)
 		json_append(&broken_ones,
 			    json_make("name", json_object_new_string(broken.name), "path",
 				      json_object_new_string(broken.path), "line",
@@ -158,7 +158,7 @@ static enum status list_names(const struct vm_list *list, sd_bus_message *reply)
 
 	for (size_t i = 0; i < list->count; i++)
 		puts(list->vms[i].name);
-	while ((r = next_broken(reply, &broken)) > 0) {
+	while ((r = list_next_broken(reply, &broken)) > 0) {
 		AUTO_FREE char *name = text_escape_new(broken.name, strlen(broken.name));
 
 		if (name)
@@ -167,7 +167,7 @@ static enum status list_names(const struct vm_list *list, sd_bus_message *reply)
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static void keep_tagged(struct vm_list *list, const char *tag)
+static void list_keep_tagged(struct vm_list *list, const char *tag)
 {
 	size_t kept = 0;
 
@@ -188,9 +188,9 @@ enum status command_list(struct invocation *invocation)
 
 	status = vm_list_get(invocation, &list);
 	if (invocation_has(invocation, "tag"))
-		keep_tagged(&list, invocation_value(invocation, "tag"));
+		list_keep_tagged(&list, invocation_value(invocation, "tag"));
 	if (status == STATUS_OK)
-		status = get_broken(invocation, &reply);
+		status = list_get_broken(invocation, &reply);
 	if (status != STATUS_OK)
 		return status;
 	if (invocation->json)
@@ -202,7 +202,7 @@ enum status command_list(struct invocation *invocation)
 
 /* ---- show ---- */
 
-static void print_line(const char *title, const char *value)
+static void list_print_line(const char *title, const char *value)
 {
 	AUTO_FREE char *escaped = text_escape_new(value, strlen(value));
 
@@ -210,7 +210,7 @@ static void print_line(const char *title, const char *value)
 		printf("%-15s %s\n", title, escaped ? escaped : "");
 }
 
-static void print_number(const char *title, uint64_t number)
+static void list_print_number(const char *title, uint64_t number)
 {
 	if (number != 0)
 		printf("%-15s %" PRIu64 "\n", title, number);
@@ -218,19 +218,19 @@ static void print_number(const char *title, uint64_t number)
 
 #define WORDS_SIZE 4096
 
-static void print_words(const char *title, struct json_object *words)
+static void list_print_words(const char *title, struct json_object *words)
 {
 	char text[WORDS_SIZE];
 
 	vm_info_format_words(words, text, sizeof(text));
-	print_line(title, text);
+	list_print_line(title, text);
 }
 
-static void print_crash(const struct vm_info *info)
+static void list_print_crash(const struct vm_info *info)
 {
 	if (!info->crashed)
 		return;
-	print_line("crash:", info->crash_text);
+	list_print_line("crash:", info->crash_text);
 	printf("%-15s", "");
 	for (size_t i = 0; i < ARRAY_SIZE(info->crash_parameters); i++)
 		printf(" 0x%" PRIx64, info->crash_parameters[i]);
@@ -238,7 +238,7 @@ static void print_crash(const struct vm_info *info)
 }
 
 /* "256M to 2G", of a VM that is off. */
-static void print_memory_range(const struct vm_info *info, struct json_object *definition)
+static void list_print_memory_range(const struct vm_info *info, struct json_object *definition)
 {
 	static const char *const keys[] = { "minimum", "maximum" };
 	struct json_object *memory, *dynamic, *value;
@@ -255,11 +255,11 @@ static void print_memory_range(const struct vm_info *info, struct json_object *d
 		sizes[i] = json_object_get_string(value);
 	}
 	snprintf(text, sizeof(text), "%s to %s", sizes[0], sizes[1]);
-	print_line("dynamic memory:", text);
+	list_print_line("dynamic memory:", text);
 }
 
 /* "has 448M of 384M, needs 120M (taking)" */
-static void print_dynamic_memory(const struct vm_info *info)
+static void list_print_dynamic_memory(const struct vm_info *info)
 {
 	char assigned[SCREEN_CELL], target[SCREEN_CELL], demand[SCREEN_CELL] = "unknown", text[128];
 
@@ -271,56 +271,56 @@ static void print_dynamic_memory(const struct vm_info *info)
 		screen_format_bytes((double)info->memory_demand, demand);
 	snprintf(text, sizeof(text), "has %s of %s, needs %s (%s)", assigned, target, demand,
 		 info->memory_state);
-	print_line("dynamic memory:", text);
+	list_print_line("dynamic memory:", text);
 }
 
-static void print_info(const struct vm_info *info, struct json_object *definition)
+static void list_print_info(const struct vm_info *info, struct json_object *definition)
 {
 	char memory[PARSE_SIZE_TEXT], age[16], addresses[ADDRESSES_SIZE];
 
 	parse_size_format(info->memory, memory);
-	format_age(info->started_at, age);
+	list_format_age(info->started_at, age);
 	vm_info_format_addresses(info, NULL, addresses, sizeof(addresses));
-	print_line("name:", info->name);
-	print_line("uuid:", info->uuid);
-	print_line("owner:", info->owner);
-	print_line("notes:", info->notes);
-	print_words("tags:", info->tags);
-	print_words("next start:", info->pending);
-	print_line("state:", info->state);
-	print_line("reason:", info->reason);
-	print_line("engine:", info->engine);
-	print_number("processors:", info->processors);
-	print_line("memory:", memory);
-	print_dynamic_memory(info);
-	print_memory_range(info, definition);
-	print_number("worker:", info->worker_pid);
-	print_line("unit:", info->unit);
-	print_line("apparmor:", info->profile);
+	list_print_line("name:", info->name);
+	list_print_line("uuid:", info->uuid);
+	list_print_line("owner:", info->owner);
+	list_print_line("notes:", info->notes);
+	list_print_words("tags:", info->tags);
+	list_print_words("next start:", info->pending);
+	list_print_line("state:", info->state);
+	list_print_line("reason:", info->reason);
+	list_print_line("engine:", info->engine);
+	list_print_number("processors:", info->processors);
+	list_print_line("memory:", memory);
+	list_print_dynamic_memory(info);
+	list_print_memory_range(info, definition);
+	list_print_number("worker:", info->worker_pid);
+	list_print_line("unit:", info->unit);
+	list_print_line("apparmor:", info->profile);
 	if (info->worker_pid)
-		print_line("sockets:", info->socket_folder);
-	print_line("up:", age);
-	print_number("resets:", info->resets);
-	print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
-	print_line("vmbus:", info->vmbus_version);
-	print_line("trouble:", info->guest_problem);
-	print_line("guest:", info->guest_os);
-	print_line("host name:", info->guest_host_name);
-	print_line("addresses:", addresses);
+		list_print_line("sockets:", info->socket_folder);
+	list_print_line("up:", age);
+	list_print_number("resets:", info->resets);
+	list_print_line("heartbeat:", info->worker_pid ? info->heartbeat : "");
+	list_print_line("vmbus:", info->vmbus_version);
+	list_print_line("trouble:", info->guest_problem);
+	list_print_line("guest:", info->guest_os);
+	list_print_line("host name:", info->guest_host_name);
+	list_print_line("addresses:", addresses);
 	if (strcmp(info->file_systems, "frozen") == 0)
-		print_line("file systems:", info->file_systems);
-	print_crash(info);
+		list_print_line("file systems:", info->file_systems);
+	list_print_crash(info);
 }
 
 /* A string that may be missing. */
-static const char *member(struct json_object *object, const char *key)
+static const char *list_member(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
 	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
 }
 
-static void print_adapters(const struct vm_info *info, struct json_object *definition)
+static void list_print_adapters(const struct vm_info *info, struct json_object *definition)
 {
 	static const char *const titles[] = { "ADAPTER", "MAC", "SWITCH", "FORWARDS", "ADDRESSES" };
 	struct table *table = table_new(titles, ARRAY_SIZE(titles));
@@ -335,12 +335,12 @@ static void print_adapters(const struct vm_info *info, struct json_object *defin
 		struct json_object *adapter = json_object_array_get_idx(adapters, i);
 		char addresses[ADDRESSES_SIZE], forwards[ADAPTER_TEXT_SIZE];
 
-		vm_info_format_addresses(info, member(adapter, "name"), addresses,
+		vm_info_format_addresses(info, list_member(adapter, "name"), addresses,
 					 sizeof(addresses));
-		table_add(table, "%s", member(adapter, "name"));
-		table_add(table, "%s", member(adapter, "mac"));
+		table_add(table, "%s", list_member(adapter, "name"));
+		table_add(table, "%s", list_member(adapter, "mac"));
 		adapter_text_forwards(adapter, forwards);
-		table_add(table, "%s", member(adapter, "switch"));
+		table_add(table, "%s", list_member(adapter, "switch"));
 		table_add(table, "%s", forwards);
 		table_add(table, "%s", addresses);
 	}
@@ -349,7 +349,7 @@ static void print_adapters(const struct vm_info *info, struct json_object *defin
 	table_free(table);
 }
 
-static void print_pinning(struct json_object *pinning)
+static void list_print_pinning(struct json_object *pinning)
 {
 	size_t count = json_object_is_type(pinning, json_type_array)
 			       ? json_object_array_length(pinning)
@@ -359,14 +359,14 @@ static void print_pinning(struct json_object *pinning)
 		struct json_object *pin = json_object_array_get_idx(pinning, i);
 		AUTO_FREE char *text = NULL;
 
-		if (asprintf(&text, "vp %s on CPU %s", member(pin, "vps"), member(pin, "cpus")) >=
-		    0)
-			print_line(i == 0 ? "pinning:" : "", text);
+		if (asprintf(&text, "vp %s on CPU %s", list_member(pin, "vps"),
+			     list_member(pin, "cpus")) >= 0)
+			list_print_line(i == 0 ? "pinning:" : "", text);
 	}
 }
 
 /* One line, of what the definition says. */
-static void print_limits(const struct vm_info *info, struct json_object *definition)
+static void list_print_limits(const struct vm_info *info, struct json_object *definition)
 {
 	struct json_object *resources;
 	char text[512 + CPU_LIST_TEXT] = "";
@@ -381,26 +381,26 @@ static void print_limits(const struct vm_info *info, struct json_object *definit
 						 used > 0 ? ", " : "", key,
 						 json_object_get_string(value));
 	}
-	print_line("limits:", text);
-	print_pinning(json_object_object_get(resources, "pinning"));
-	print_line("not in force:", info->limits_problem);
+	list_print_line("limits:", text);
+	list_print_pinning(json_object_object_get(resources, "pinning"));
+	list_print_line("not in force:", info->limits_problem);
 }
 
-static void print_boot(struct json_object *definition)
+static void list_print_boot(struct json_object *definition)
 {
 	struct json_object *boot;
 
 	if (!json_object_object_get_ex(definition, "boot", &boot))
 		return;
-	print_line("kernel:", member(boot, "kernel"));
-	print_line("initrd:", member(boot, "initrd"));
-	print_line("command line:", member(boot, "command_line"));
+	list_print_line("kernel:", list_member(boot, "kernel"));
+	list_print_line("initrd:", list_member(boot, "initrd"));
+	list_print_line("command line:", list_member(boot, "command_line"));
 }
 
 /* ---- What waits for the next start ---- */
 
 /* key: "memory.size", or "disks". Borrowed; NULL: there is none. */
-static struct json_object *find_key(struct json_object *definition, const char *key)
+static struct json_object *list_find_key(struct json_object *definition, const char *key)
 {
 	const char *dot = strchr(key, '.');
 	AUTO_FREE char *outer = dot ? strndup(key, (size_t)(dot - key)) : strdup(key);
@@ -409,7 +409,7 @@ static struct json_object *find_key(struct json_object *definition, const char *
 	return dot && value ? json_object_object_get(value, dot + 1) : value;
 }
 
-static const char *value_text(struct json_object *value)
+static const char *list_value_text(struct json_object *value)
 {
 	if (!value)
 		return "";
@@ -418,8 +418,8 @@ static const char *value_text(struct json_object *value)
 		       : json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
-static void print_pending(const struct vm_info *info, struct json_object *definition,
-			  struct json_object *next)
+static void list_print_pending(const struct vm_info *info, struct json_object *definition,
+			       struct json_object *next)
 {
 	static const char *const titles[] = { "WAITS FOR THE NEXT START", "NOW", "THEN" };
 	size_t count = info->pending ? json_object_array_length(info->pending) : 0;
@@ -432,8 +432,8 @@ static void print_pending(const struct vm_info *info, struct json_object *defini
 			json_object_get_string(json_object_array_get_idx(info->pending, i));
 
 		table_add(table, "%s", key);
-		table_add(table, "%s", value_text(find_key(definition, key)));
-		table_add(table, "%s", value_text(find_key(next, key)));
+		table_add(table, "%s", list_value_text(list_find_key(definition, key)));
+		table_add(table, "%s", list_value_text(list_find_key(next, key)));
 	}
 	putchar('\n');
 	table_print(table);
@@ -442,8 +442,8 @@ static void print_pending(const struct vm_info *info, struct json_object *defini
 
 /* ---- All of it ---- */
 
-static int get_property(struct invocation *invocation, const char *path, const char *property,
-			sd_bus_error *error, struct json_object **ret_definition)
+static int list_get_property(struct invocation *invocation, const char *path, const char *property,
+			     sd_bus_error *error, struct json_object **ret_definition)
 {
 	AUTO_FREE char *text = NULL;
 	struct json_error why;
@@ -461,7 +461,7 @@ struct shown {
 	struct json_object *disks;      /* or NULL */
 };
 
-static void shown_deinit(struct shown *shown)
+static void list_shown_deinit(struct shown *shown)
 {
 	vm_info_deinit(&shown->info);
 	json_object_put(shown->definition);
@@ -469,15 +469,16 @@ static void shown_deinit(struct shown *shown)
 	json_object_put(shown->disks);
 }
 
-static enum status get_definitions(struct invocation *invocation, const char *path,
-				   struct shown *shown)
+static enum status list_get_definitions(struct invocation *invocation, const char *path,
+					struct shown *shown)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
 
-	r = get_property(invocation, path, "Definition", &error, &shown->next);
+	r = list_get_property(invocation, path, "Definition", &error, &shown->next);
 	if (r >= 0)
-		r = get_property(invocation, path, "RunningDefinition", &error, &shown->definition);
+		r = list_get_property(invocation, path, "RunningDefinition", &error,
+				      &shown->definition);
 	/* An older service does not tell. */
 	if (r < 0 && shown->next && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_PROPERTY)) {
 		sd_bus_error_free(&error);
@@ -487,17 +488,17 @@ static enum status get_definitions(struct invocation *invocation, const char *pa
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static enum status show(struct invocation *invocation, const struct shown *shown)
+static enum status list_show(struct invocation *invocation, const struct shown *shown)
 {
 	struct json_object *tree;
 
 	if (!invocation->json) {
-		print_info(&shown->info, shown->definition);
-		print_limits(&shown->info, shown->definition);
-		print_boot(shown->definition);
+		list_print_info(&shown->info, shown->definition);
+		list_print_limits(&shown->info, shown->definition);
+		list_print_boot(shown->definition);
 		disk_list_print(shown->disks);
-		print_adapters(&shown->info, shown->definition);
-		print_pending(&shown->info, shown->definition, shown->next);
+		list_print_adapters(&shown->info, shown->definition);
+		list_print_pending(&shown->info, shown->definition, shown->next);
 		return STATUS_OK;
 	}
 	tree = vm_info_to_json(&shown->info);
@@ -511,7 +512,7 @@ static enum status show(struct invocation *invocation, const struct shown *shown
 
 enum status command_show(struct invocation *invocation)
 {
-	CLEANUP(shown_deinit) struct shown shown = { 0 };
+	CLEANUP(list_shown_deinit) struct shown shown = { 0 };
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
@@ -521,10 +522,10 @@ enum status command_show(struct invocation *invocation)
 	if (status == STATUS_OK)
 		status = vm_info_get(invocation, path, &shown.info);
 	if (status == STATUS_OK)
-		status = get_definitions(invocation, path, &shown);
+		status = list_get_definitions(invocation, path, &shown);
 	if (status == STATUS_OK)
 		status = disk_list_get(invocation, path, &shown.disks);
 	if (status == STATUS_OK)
-		status = show(invocation, &shown);
+		status = list_show(invocation, &shown);
 	return status;
 }

@@ -32,7 +32,7 @@ struct log {
 
 /* ---- Showing ---- */
 
-static void show(struct log *log, const struct log_entry *entry)
+static void log_show(struct log *log, const struct log_entry *entry)
 {
 	if (entry->sequence <= log->shown)
 		return;
@@ -45,7 +45,7 @@ static void show(struct log *log, const struct log_entry *entry)
 
 /* ---- Reading ---- */
 
-static int show_entries(struct log *log, sd_bus_message *reply)
+static int log_show_entries(struct log *log, sd_bus_message *reply)
 {
 	struct log_entry entry;
 	int r;
@@ -55,13 +55,13 @@ static int show_entries(struct log *log, sd_bus_message *reply)
 		r = log_entry_read(reply, &entry);
 		if (r < 0)
 			return r;
-		show(log, &entry);
+		log_show(log, &entry);
 		r = sd_bus_message_exit_container(reply);
 	}
 	return r;
 }
 
-static enum status read_log(struct log *log, unsigned count)
+static enum status log_read_log(struct log *log, unsigned count)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	enum status status;
@@ -77,13 +77,13 @@ static enum status read_log(struct log *log, unsigned count)
 	if (status != STATUS_OK)
 		return status;
 	log->gap = false;
-	r = show_entries(log, reply);
+	r = log_show_entries(log, reply);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
 /* ---- Following ---- */
 
-static int on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
+static int log_on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct log *log = data;
 	struct log_entry entry;
@@ -91,13 +91,13 @@ static int on_logged(sd_bus_message *message, void *data, sd_bus_error *error)
 	if (log_entry_read(message, &entry) < 0)
 		return 0;
 	if (entry.sequence == log->shown + 1)
-		show(log, &entry);
+		log_show(log, &entry);
 	else if (entry.sequence > log->shown)
 		log->gap = true;
 	return 0;
 }
 
-static int on_removed(sd_bus_message *message, void *data, sd_bus_error *error)
+static int log_on_removed(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct log *log = data;
 	const char *path;
@@ -107,17 +107,17 @@ static int on_removed(sd_bus_message *message, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static enum status listen_to_vm(struct log *log)
+static enum status log_listen_to_vm(struct log *log)
 {
 	sd_bus *bus = log->invocation->bus;
 	int r;
 
 	r = sd_bus_match_signal(bus, NULL, DBUS_NAME, log->path, DBUS_INTERFACE_VM, "Logged",
-				on_logged, log);
+				log_on_logged, log);
 	if (r >= 0)
 		r = sd_bus_match_signal(bus, NULL, DBUS_NAME, DBUS_PATH,
 					"org.freedesktop.DBus.ObjectManager", "InterfacesRemoved",
-					on_removed, log);
+					log_on_removed, log);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
@@ -138,14 +138,14 @@ static enum status follow(struct log *log)
 		if (r < 0 && r != -EINTR)
 			return service_failed(r, NULL);
 		if (log->gap && !log->ended)
-			status = read_log(log, 0);
+			status = log_read_log(log, 0);
 	}
 	return status;
 }
 
 /* ---- The command ---- */
 
-static enum status conclude(struct log *log)
+static enum status log_conclude(struct log *log)
 {
 	struct json_object *events = TAKE_PTR(log->events);
 
@@ -170,13 +170,13 @@ enum status command_log(struct invocation *invocation)
 	if (invocation->json && !log.follow)
 		log.events = json_object_new_array();
 	if (status == STATUS_OK && log.follow)
-		status = listen_to_vm(&log);
+		status = log_listen_to_vm(&log);
 	if (status == STATUS_OK)
-		status = read_log(&log, lines);
+		status = log_read_log(&log, lines);
 	if (status == STATUS_OK && log.follow)
 		status = follow(&log);
 	if (status == STATUS_OK)
-		status = conclude(&log);
+		status = log_conclude(&log);
 	json_object_put(log.events);
 	return status;
 }

@@ -18,7 +18,7 @@
 
 /* ---- add, remove, set ---- */
 
-static enum status print_name(struct invocation *invocation, sd_bus_message *reply)
+static enum status net_print_name(struct invocation *invocation, sd_bus_message *reply)
 {
 	const char *name;
 	int r;
@@ -35,8 +35,8 @@ static enum status print_name(struct invocation *invocation, sd_bus_message *rep
 }
 
 /* A call of the VM that is named first. */
-static enum status new_call(struct invocation *invocation, const char *method,
-			    sd_bus_message **ret_call)
+static enum status net_new_call(struct invocation *invocation, const char *method,
+				sd_bus_message **ret_call)
 {
 	AUTO_FREE char *path = NULL;
 	enum status status;
@@ -54,17 +54,18 @@ enum status command_net_add(struct invocation *invocation)
 
 	status = adapter_options_apply(invocation, &adapter);
 	if (status == STATUS_OK)
-		status = new_call(invocation, "AddAdapter", &call);
+		status = net_new_call(invocation, "AddAdapter", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "s", json_object_to_json_string(adapter));
 	if (r < 0)
 		return service_failed(r, NULL);
 	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, &reply);
-	return status == STATUS_OK ? print_name(invocation, reply) : status;
+	return status == STATUS_OK ? net_print_name(invocation, reply) : status;
 }
 
-static enum status conclude(struct invocation *invocation, sd_bus_message *call, const char *done)
+static enum status net_conclude(struct invocation *invocation, sd_bus_message *call,
+				const char *done)
 {
 	enum status status = service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 
@@ -80,16 +81,16 @@ enum status command_net_remove(struct invocation *invocation)
 	enum status status;
 	int r;
 
-	status = new_call(invocation, "RemoveAdapter", &call);
+	status = net_new_call(invocation, "RemoveAdapter", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "s", invocation->arguments[1]);
-	return r < 0 ? service_failed(r, NULL) : conclude(invocation, call, "removed");
+	return r < 0 ? service_failed(r, NULL) : net_conclude(invocation, call, "removed");
 }
 
 /* The adapters of a VM as its definition has them. */
-static enum status get_definition(struct invocation *invocation, const char *path,
-				  struct json_object **ret_adapters)
+static enum status net_get_definition(struct invocation *invocation, const char *path,
+				      struct json_object **ret_adapters)
 {
 	AUTO_JSON struct json_object *definition = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -110,35 +111,35 @@ static enum status get_definition(struct invocation *invocation, const char *pat
 	return STATUS_OK;
 }
 
-static const char *member(struct json_object *object, const char *key)
+static const char *net_member(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
 	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : "";
 }
 
-static struct json_object *find_adapter(struct json_object *adapters, const char *name)
+static struct json_object *net_find_adapter(struct json_object *adapters, const char *name)
 {
 	for (size_t i = 0; i < json_object_array_length(adapters); i++) {
 		struct json_object *adapter = json_object_array_get_idx(adapters, i);
 
-		if (strcmp(member(adapter, "name"), name) == 0)
+		if (strcmp(net_member(adapter, "name"), name) == 0)
 			return adapter;
 	}
 	return NULL;
 }
 
 /* vmms says which there are, if there is none of that name: what is sent then does not matter. */
-static enum status changed_adapter(struct invocation *invocation, const char *path,
-				   struct json_object **ret_adapter)
+static enum status net_changed_adapter(struct invocation *invocation, const char *path,
+				       struct json_object **ret_adapter)
 {
 	AUTO_JSON struct json_object *adapters = NULL, *adapter = NULL;
 	enum status status;
 
-	status = get_definition(invocation, path, &adapters);
+	status = net_get_definition(invocation, path, &adapters);
 	if (status != STATUS_OK)
 		return status;
-	adapter = json_object_get(find_adapter(adapters, invocation->arguments[1]));
+	adapter = json_object_get(net_find_adapter(adapters, invocation->arguments[1]));
 	if (!adapter)
 		adapter = json_object_new_object();
 	status = adapter_options_apply(invocation, &adapter);
@@ -160,14 +161,14 @@ enum status command_net_set(struct invocation *invocation)
 					       "--switch NAME");
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = changed_adapter(invocation, path, &adapter);
+		status = net_changed_adapter(invocation, path, &adapter);
 	if (status == STATUS_OK)
 		status = service_new_call(invocation, path, "ChangeAdapter", &call);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "ss", invocation->arguments[1],
 				  json_object_to_json_string(adapter));
-	return r < 0 ? service_failed(r, NULL) : conclude(invocation, call, "changed");
+	return r < 0 ? service_failed(r, NULL) : net_conclude(invocation, call, "changed");
 }
 
 /* ---- list ---- */
@@ -177,9 +178,9 @@ struct adapter_info {
 	const char *name, *mac, *switch_name, *interface, *state, *reason;
 };
 
-/* *ret_reply: to be read with next_adapter(). */
-static enum status get_adapters(struct invocation *invocation, const char *path,
-				sd_bus_message **ret_reply)
+/* *ret_reply: to be read with net_next_adapter(). */
+static enum status net_get_adapters(struct invocation *invocation, const char *path,
+				    sd_bus_message **ret_reply)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
@@ -191,14 +192,14 @@ static enum status get_adapters(struct invocation *invocation, const char *path,
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static int next_adapter(sd_bus_message *reply, struct adapter_info *ret_info)
+static int net_next_adapter(sd_bus_message *reply, struct adapter_info *ret_info)
 {
 	return sd_bus_message_read(reply, "(ssssss)", &ret_info->name, &ret_info->mac,
 				   &ret_info->switch_name, &ret_info->interface, &ret_info->state,
 				   &ret_info->reason);
 }
 
-static enum status list_as_table(struct json_object *adapters, sd_bus_message *reply)
+static enum status net_list_as_table(struct json_object *adapters, sd_bus_message *reply)
 {
 	static const char *const titles[] = { "NAME",      "MAC",      "SWITCH", "STATE",
 					      "INTERFACE", "SETTINGS", "REASON" };
@@ -209,8 +210,8 @@ static enum status list_as_table(struct json_object *adapters, sd_bus_message *r
 
 	if (!table)
 		return service_failed(-ENOMEM, NULL);
-	while ((r = next_adapter(reply, &info)) > 0) {
-		adapter_text_settings(find_adapter(adapters, info.name), settings);
+	while ((r = net_next_adapter(reply, &info)) > 0) {
+		adapter_text_settings(net_find_adapter(adapters, info.name), settings);
 		table_add(table, "%s", info.name);
 		table_add(table, "%s", info.mac);
 		table_add(table, "%s", info.switch_name);
@@ -224,18 +225,19 @@ static enum status list_as_table(struct json_object *adapters, sd_bus_message *r
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status list_as_json(struct json_object *adapters, sd_bus_message *reply)
+static enum status net_list_as_json(struct json_object *adapters, sd_bus_message *reply)
 {
 	struct json_object *array = json_object_new_array();
 	struct adapter_info info;
 	int r;
 
-	while ((r = next_adapter(reply, &info)) > 0)
+	while ((r = net_next_adapter(reply, &info)) > 0)
 		json_append(&array,
 			    json_make("state", json_object_new_string(info.state), "interface",
 				      json_object_new_string(info.interface), "reason",
 				      json_object_new_string(info.reason), "definition",
-				      json_object_get(find_adapter(adapters, info.name)), NULL));
+				      json_object_get(net_find_adapter(adapters, info.name)),
+				      NULL));
 	if (r >= 0)
 		r = json_print(json_make("adapters", array, NULL));
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
@@ -250,38 +252,40 @@ enum status command_net_list(struct invocation *invocation)
 
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = get_definition(invocation, path, &adapters);
+		status = net_get_definition(invocation, path, &adapters);
 	if (status == STATUS_OK)
-		status = get_adapters(invocation, path, &reply);
+		status = net_get_adapters(invocation, path, &reply);
 	if (status != STATUS_OK)
 		return status;
-	return invocation->json ? list_as_json(adapters, reply) : list_as_table(adapters, reply);
+	return invocation->json ? net_list_as_json(adapters, reply)
+				: net_list_as_table(adapters, reply);
 }
 
 /* ---- capture ---- */
 
 /* The one adapter that the VM has, where none was named. */
-static enum status choose_adapter(struct invocation *invocation, const char *path, char **ret_name)
+static enum status net_choose_adapter(struct invocation *invocation, const char *path,
+				      char **ret_name)
 {
 	AUTO_JSON struct json_object *adapters = NULL;
 	const char *name = invocation_value(invocation, "adapter");
 	enum status status = STATUS_OK;
 
 	if (!name) {
-		status = get_definition(invocation, path, &adapters);
+		status = net_get_definition(invocation, path, &adapters);
 		if (status != STATUS_OK)
 			return status;
 		if (json_object_array_length(adapters) != 1)
 			return usage_error(invocation, "which adapter? --adapter NAME; 'vmctl net "
 						       "list' shows which there are");
-		name = member(json_object_array_get_idx(adapters, 0), "name");
+		name = net_member(json_object_array_get_idx(adapters, 0), "name");
 	}
 	*ret_name = strdup(name);
 	return *ret_name ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
-static enum status open_capture(struct invocation *invocation, const char *path, const char *name,
-				int *ret_fd)
+static enum status net_open_capture(struct invocation *invocation, const char *path,
+				    const char *name, int *ret_fd)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	unsigned snap_length = 0;
@@ -308,13 +312,13 @@ static enum status open_capture(struct invocation *invocation, const char *path,
 
 static volatile sig_atomic_t interrupted;
 
-static void on_interrupt(int number)
+static void net_on_interrupt(int number)
 {
 	interrupted = true;
 }
 
 /* Until the stream's end, or ^C. Return: 0; -errno of write(2). */
-static int copy_stream(int from, int to)
+static int net_copy_stream(int from, int to)
 {
 	static char buffer[65536];
 	ssize_t size, written;
@@ -336,7 +340,7 @@ static int copy_stream(int from, int to)
 }
 
 /* A file that is named is written over; one that is named here is new. */
-static int open_output(const char *given, const char *vm, const char *adapter, char **ret_path)
+static int net_open_output(const char *given, const char *vm, const char *adapter, char **ret_path)
 {
 	int fd;
 
@@ -357,12 +361,12 @@ static int open_output(const char *given, const char *vm, const char *adapter, c
 	return fd;
 }
 
-static enum status capture_to(struct invocation *invocation, const char *adapter, int stream)
+static enum status net_capture_to(struct invocation *invocation, const char *adapter, int stream)
 {
-	const struct sigaction interrupt = { .sa_handler = on_interrupt };
+	const struct sigaction interrupt = { .sa_handler = net_on_interrupt };
 	AUTO_FREE char *path = NULL;
-	AUTO_CLOSE int file = open_output(invocation_value(invocation, "output"),
-					  invocation->arguments[0], adapter, &path);
+	AUTO_CLOSE int file = net_open_output(invocation_value(invocation, "output"),
+					      invocation->arguments[0], adapter, &path);
 	int r;
 
 	if (file < 0)
@@ -370,7 +374,7 @@ static enum status capture_to(struct invocation *invocation, const char *adapter
 				   strerror(errno));
 	sigaction(SIGINT, &interrupt, NULL);
 	sigaction(SIGTERM, &interrupt, NULL);
-	r = copy_stream(stream, file);
+	r = net_copy_stream(stream, file);
 	if (r < 0)
 		fprintf(stderr, "vmctl: cannot write '%s': %s\n", path ? path : "-", strerror(-r));
 	return r < 0 ? STATUS_FAILED : STATUS_OK;
@@ -384,8 +388,8 @@ enum status command_net_capture(struct invocation *invocation)
 
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = choose_adapter(invocation, path, &adapter);
+		status = net_choose_adapter(invocation, path, &adapter);
 	if (status == STATUS_OK)
-		status = open_capture(invocation, path, adapter, &stream);
-	return status == STATUS_OK ? capture_to(invocation, adapter, stream) : status;
+		status = net_open_capture(invocation, path, adapter, &stream);
+	return status == STATUS_OK ? net_capture_to(invocation, adapter, stream) : status;
 }

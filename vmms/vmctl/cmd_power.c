@@ -19,10 +19,11 @@ struct act {
 };
 
 /* Does the same to each VM that was named. Return: the first status that is not STATUS_OK. */
-static enum status for_each_vm(struct invocation *invocation,
-			       enum status (*run)(struct invocation *invocation, const char *name,
-						  const char *path, const struct act *act),
-			       const struct act *act)
+static enum status power_for_each_vm(struct invocation *invocation,
+				     enum status (*run)(struct invocation *invocation,
+							const char *name, const char *path,
+							const struct act *act),
+				     const struct act *act)
 {
 	enum status first = STATUS_OK;
 
@@ -41,8 +42,8 @@ static enum status for_each_vm(struct invocation *invocation,
 }
 
 /* message: that there was nothing to do; NULL: it was done. */
-static void say_done(struct invocation *invocation, const char *name, const struct act *act,
-		     const char *message)
+static void power_say_done(struct invocation *invocation, const char *name, const struct act *act,
+			   const char *message)
 {
 	if (message)
 		output_say(invocation, "%s", message);
@@ -50,20 +51,20 @@ static void say_done(struct invocation *invocation, const char *name, const stru
 		output_say(invocation, "VM '%s' %s", name, act->done);
 }
 
-static enum status call_method(struct invocation *invocation, const char *name, const char *path,
-			       const struct act *act)
+static enum status power_call_method(struct invocation *invocation, const char *name,
+				     const char *path, const struct act *act)
 {
 	AUTO_FREE char *message = NULL;
 	enum status status = service_reach_state(invocation, path, act->method, &message);
 
 	if (status == STATUS_OK)
-		say_done(invocation, name, act, message);
+		power_say_done(invocation, name, act, message);
 	return status;
 }
 
 /* ---- start ---- */
 
-static enum status start_with_console(struct invocation *invocation)
+static enum status power_start_with_console(struct invocation *invocation)
 {
 	struct console_options options = { .escape = CONSOLE_ESCAPE_DEFAULT };
 	AUTO_FREE char *path = NULL;
@@ -78,8 +79,8 @@ static enum status start_with_console(struct invocation *invocation)
 	return console_run(invocation, invocation->arguments[0], path, &options);
 }
 
-static enum status start_with_files(struct invocation *invocation, const char *name,
-				    const char *path, const struct act *act)
+static enum status power_start_with_files(struct invocation *invocation, const char *name,
+					  const char *path, const struct act *act)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	AUTO_FREE char *message = NULL;
@@ -91,7 +92,7 @@ static enum status start_with_files(struct invocation *invocation, const char *n
 	if (status == STATUS_OK)
 		status = service_send_to_reach(invocation, call, NULL, &message);
 	if (status == STATUS_OK)
-		say_done(invocation, name, act, message);
+		power_say_done(invocation, name, act, message);
 	return status;
 }
 
@@ -104,11 +105,12 @@ enum status command_start(struct invocation *invocation)
 	if (invocation_has(invocation, "file") && !invocation_has(invocation, "pass"))
 		return usage_error(invocation, "--file goes with --pass");
 	if (invocation_has(invocation, "pass"))
-		return for_each_vm(invocation, start_with_files,
-				   &(struct act){ "StartWithFiles", "started" });
+		return power_for_each_vm(invocation, power_start_with_files,
+					 &(struct act){ "StartWithFiles", "started" });
 	if (invocation_has(invocation, "console"))
-		return start_with_console(invocation);
-	return for_each_vm(invocation, call_method, &(struct act){ "Start", "started" });
+		return power_start_with_console(invocation);
+	return power_for_each_vm(invocation, power_call_method,
+				 &(struct act){ "Start", "started" });
 }
 
 /* ---- shutdown ---- */
@@ -119,8 +121,8 @@ struct shutdown {
 };
 
 /* *ret_job: NULL if the VM is off already. */
-static enum status shut_down(struct invocation *invocation, const char *name,
-			     const struct shutdown *shutdown, char **ret_job)
+static enum status power_shut_down(struct invocation *invocation, const char *name,
+				   const struct shutdown *shutdown, char **ret_job)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	AUTO_FREE char *path = NULL, *message = NULL;
@@ -169,7 +171,7 @@ enum status command_shutdown(struct invocation *invocation)
 		jobs[i].done = shutdown.reboot      ? "starts again"
 			       : shutdown.hibernate ? "hibernates; it is off"
 						    : "shut down";
-		status = shut_down(invocation, jobs[i].vm, &shutdown, &jobs[i].path);
+		status = power_shut_down(invocation, jobs[i].vm, &shutdown, &jobs[i].path);
 		if (first == STATUS_OK)
 			first = status;
 	}
@@ -182,12 +184,12 @@ enum status command_shutdown(struct invocation *invocation)
 static const struct act turn_off = { "TurnOff", "turned off" };
 
 /* Also before it has a worker. */
-static bool is_up(const struct vm_info *vm)
+static bool power_is_up(const struct vm_info *vm)
 {
 	return vm->worker_pid != 0 || strcmp(vm->state, "starting") == 0;
 }
 
-static enum status stop_all(struct invocation *invocation)
+static enum status power_stop_all(struct invocation *invocation)
 {
 	CLEANUP(vm_list_deinit) struct vm_list list = { 0 };
 	enum status status, first = STATUS_OK;
@@ -200,11 +202,11 @@ static enum status stop_all(struct invocation *invocation)
 	for (size_t i = 0; i < list.count; i++) {
 		AUTO_FREE char *path = NULL;
 
-		if (!is_up(&list.vms[i]))
+		if (!power_is_up(&list.vms[i]))
 			continue;
 		status = service_find_vm(invocation, list.vms[i].name, &path);
 		if (status == STATUS_OK)
-			status = call_method(invocation, list.vms[i].name, path, &turn_off);
+			status = power_call_method(invocation, list.vms[i].name, path, &turn_off);
 		if (first == STATUS_OK)
 			first = status;
 	}
@@ -214,10 +216,10 @@ static enum status stop_all(struct invocation *invocation)
 enum status command_stop(struct invocation *invocation)
 {
 	if (invocation_has(invocation, "all"))
-		return stop_all(invocation);
+		return power_stop_all(invocation);
 	if (invocation->argument_count == 0)
 		return usage_error(invocation, "which VM? --all means every one");
-	return for_each_vm(invocation, call_method, &turn_off);
+	return power_for_each_vm(invocation, power_call_method, &turn_off);
 }
 
 /* ---- reset, nmi, pause, resume ---- */
@@ -236,7 +238,7 @@ enum status command_simple(struct invocation *invocation)
 
 	while (strcmp(rows[i].command, invocation->command->name) != 0)
 		i++;
-	return for_each_vm(invocation, call_method, &rows[i].act);
+	return power_for_each_vm(invocation, power_call_method, &rows[i].act);
 }
 
 /* ---- rename ---- */

@@ -13,7 +13,8 @@
 
 /* ---- What vmms tells ---- */
 
-static enum status get_processors(struct invocation *invocation, struct json_object **ret_tree)
+static enum status processors_get_processors(struct invocation *invocation,
+					     struct json_object **ret_tree)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	AUTO_FREE char *path = NULL;
@@ -33,36 +34,37 @@ static enum status get_processors(struct invocation *invocation, struct json_obj
 
 /* ---- For people ---- */
 
-static int64_t number(struct json_object *object, const char *key)
+static int64_t processors_number(struct json_object *object, const char *key)
 {
 	return json_object_get_int64(json_object_object_get(object, key));
 }
 
-static const char *text(struct json_object *object, const char *key)
+static const char *processors_text(struct json_object *object, const char *key)
 {
 	struct json_object *value = json_object_object_get(object, key);
 
 	return value ? json_object_get_string(value) : "";
 }
 
-static const char *plural(int64_t number)
+static const char *processors_plural(int64_t processors_number)
 {
-	return number == 1 ? "" : "s";
+	return processors_number == 1 ? "" : "s";
 }
 
-static void print_topology(struct json_object *tree)
+static void processors_print_topology(struct json_object *tree)
 {
-	int64_t sockets = number(tree, "sockets"), cores = number(tree, "cores");
-	int64_t threads = number(tree, "threads");
+	int64_t sockets = processors_number(tree, "sockets"),
+		cores = processors_number(tree, "cores");
+	int64_t threads = processors_number(tree, "threads");
 
 	printf("processors:   %" PRId64 ": %" PRId64 " socket%s of %" PRId64 " core%s of %" PRId64
 	       " thread%s\n",
-	       number(tree, "count"), sockets, plural(sockets), cores, plural(cores), threads,
-	       plural(threads));
+	       processors_number(tree, "count"), sockets, processors_plural(sockets), cores,
+	       processors_plural(cores), threads, processors_plural(threads));
 }
 
 /* Words of a list, in lines that are not too long. */
-static void print_words(const char *title, struct json_object *array)
+static void processors_print_words(const char *title, struct json_object *array)
 {
 	size_t count =
 		json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
@@ -79,7 +81,7 @@ static void print_words(const char *title, struct json_object *array)
 	}
 }
 
-static void format_distances(struct json_object *array, char *buffer, size_t size)
+static void processors_format_distances(struct json_object *array, char *buffer, size_t size)
 {
 	size_t count =
 		json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
@@ -92,7 +94,7 @@ static void format_distances(struct json_object *array, char *buffer, size_t siz
 			json_object_get_string(json_object_array_get_idx(array, i)));
 }
 
-static void print_nodes(struct json_object *nodes)
+static void processors_print_nodes(struct json_object *nodes)
 {
 	static const char *const titles[] = { "NODE", "PROCESSORS", "MEMORY", "HOST NODE",
 					      "DISTANCES" };
@@ -106,13 +108,13 @@ static void print_nodes(struct json_object *nodes)
 		struct json_object *node = json_object_array_get_idx(nodes, i);
 		char memory[SCREEN_CELL], distances[128];
 
-		screen_format_bytes((double)number(node, "memory"), memory);
-		format_distances(json_object_object_get(node, "distances"), distances,
-				 sizeof(distances));
+		screen_format_bytes((double)processors_number(node, "memory"), memory);
+		processors_format_distances(json_object_object_get(node, "distances"), distances,
+					    sizeof(distances));
 		table_add(table, "%zu", i);
-		table_add(table, "%s", text(node, "processors"));
+		table_add(table, "%s", processors_text(node, "processors"));
 		table_add(table, "%s", memory);
-		table_add(table, "%s", text(node, "host_node"));
+		table_add(table, "%s", processors_text(node, "host_node"));
 		table_add(table, "%s", distances);
 	}
 	putchar('\n');
@@ -120,7 +122,7 @@ static void print_nodes(struct json_object *nodes)
 	table_free(table);
 }
 
-static void print_enlightenments(struct json_object *states)
+static void processors_print_enlightenments(struct json_object *states)
 {
 	static const char *const titles[] = { "ENLIGHTENMENT", "STATE" };
 	struct table *table = json_object_is_type(states, json_type_object)
@@ -139,25 +141,25 @@ static void print_enlightenments(struct json_object *states)
 	table_free(table);
 }
 
-static void print_all(struct json_object *tree)
+static void processors_print_all(struct json_object *tree)
 {
-	print_topology(tree);
-	printf("%-14s%s\n", "model:", text(tree, "model"));
-	print_words("without:", json_object_object_get(tree, "without"));
-	print_words("removed:", json_object_object_get(tree, "removed"));
-	print_nodes(json_object_object_get(tree, "numa"));
-	print_enlightenments(json_object_object_get(tree, "enlightenments"));
+	processors_print_topology(tree);
+	printf("%-14s%s\n", "model:", processors_text(tree, "model"));
+	processors_print_words("without:", json_object_object_get(tree, "without"));
+	processors_print_words("removed:", json_object_object_get(tree, "removed"));
+	processors_print_nodes(json_object_object_get(tree, "numa"));
+	processors_print_enlightenments(json_object_object_get(tree, "enlightenments"));
 }
 
 enum status command_show_cpu(struct invocation *invocation)
 {
 	AUTO_JSON struct json_object *tree = NULL;
-	enum status status = get_processors(invocation, &tree);
+	enum status status = processors_get_processors(invocation, &tree);
 
 	if (status != STATUS_OK)
 		return status;
 	if (invocation->json)
 		return json_print(TAKE_PTR(tree)) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
-	print_all(tree);
+	processors_print_all(tree);
 	return STATUS_OK;
 }

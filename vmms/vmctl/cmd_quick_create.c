@@ -38,7 +38,7 @@ struct quick {
 	uint64_t memory; /* bytes */
 };
 
-static void quick_deinit(struct quick *quick)
+static void quick_create_quick_deinit(struct quick *quick)
 {
 	free(quick->folder);
 	free(quick->image);
@@ -46,8 +46,8 @@ static void quick_deinit(struct quick *quick)
 
 /* ---- What is asked for ---- */
 
-static enum status refuse_size(struct invocation *invocation, const char *what, const char *text,
-			       uint64_t minimum, uint64_t maximum)
+static enum status quick_create_refuse_size(struct invocation *invocation, const char *what,
+					    const char *text, uint64_t minimum, uint64_t maximum)
 {
 	char guess[PARSE_SIZE_TEXT];
 	bool guessed = parse_size_guess(text, minimum, maximum, guess);
@@ -56,32 +56,33 @@ static enum status refuse_size(struct invocation *invocation, const char *what, 
 			   guessed ? "?" : "");
 }
 
-static enum status read_size(struct invocation *invocation, struct quick *quick)
+static enum status quick_create_read_size(struct invocation *invocation, struct quick *quick)
 {
 	const char *text = invocation_value(invocation, "disk-size");
 	uint64_t size = DISK_SIZE_DEFAULT;
 
 	if (text && (parse_size(text, &size) < 0 || size < DISK_SIZE_MIN || size > DISK_SIZE_MAX ||
 		     size % DISK_SIZE_UNIT != 0))
-		return refuse_size(invocation, "--disk-size must be a size from 1G to 64T", text,
-				   DISK_SIZE_MIN, DISK_SIZE_MAX);
+		return quick_create_refuse_size(invocation,
+						"--disk-size must be a size from 1G to 64T", text,
+						DISK_SIZE_MIN, DISK_SIZE_MAX);
 	snprintf(quick->size, sizeof(quick->size), "%" PRIu64, size);
 	return STATUS_OK;
 }
 
-static enum status read_memory(struct invocation *invocation, struct quick *quick)
+static enum status quick_create_read_memory(struct invocation *invocation, struct quick *quick)
 {
 	const char *text = invocation_value(invocation, "memory") ?: MEMORY_DEFAULT;
 
 	if (parse_size(text, &quick->memory) < 0 || quick->memory < DEFINITION_MEMORY_MIN ||
 	    quick->memory > DEFINITION_MEMORY_MAX || quick->memory % DEFINITION_MEMORY_UNIT != 0)
-		return refuse_size(invocation, "--memory must be a multiple of 2M", text,
-				   DEFINITION_MEMORY_MIN, DEFINITION_MEMORY_MAX);
+		return quick_create_refuse_size(invocation, "--memory must be a multiple of 2M",
+						text, DEFINITION_MEMORY_MIN, DEFINITION_MEMORY_MAX);
 	return STATUS_OK;
 }
 
 /* Where the caller may put things, and vmms finds them with the caller's rights. */
-static int choose_folder(struct invocation *invocation, struct quick *quick)
+static int quick_create_choose_folder(struct invocation *invocation, struct quick *quick)
 {
 	const char *named = invocation_value(invocation, "directory");
 	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -106,7 +107,7 @@ static int choose_folder(struct invocation *invocation, struct quick *quick)
 	return 0;
 }
 
-static enum status read_options(struct invocation *invocation, struct quick *quick)
+static enum status quick_create_read_options(struct invocation *invocation, struct quick *quick)
 {
 	const char *image = invocation_value(invocation, "image");
 	enum status status;
@@ -126,19 +127,19 @@ static enum status read_options(struct invocation *invocation, struct quick *qui
 		return STATUS_USAGE;
 	if (quick->vps == 0)
 		return usage_error(invocation, "--vps must be at least 1");
-	status = read_size(invocation, quick);
+	status = quick_create_read_size(invocation, quick);
 	if (status == STATUS_OK)
-		status = read_memory(invocation, quick);
+		status = quick_create_read_memory(invocation, quick);
 	if (status != STATUS_OK)
 		return status;
 	quick->image = image ? absolute_path(image) : NULL;
-	if ((image && !quick->image) || choose_folder(invocation, quick) < 0)
+	if ((image && !quick->image) || quick_create_choose_folder(invocation, quick) < 0)
 		return service_failed(-ENOMEM, NULL);
 	return STATUS_OK;
 }
 
 /* The service is there, lets the caller in, and has no VM of that name. */
-static enum status check_name(struct invocation *invocation, const struct quick *quick)
+static enum status quick_create_check_name(struct invocation *invocation, const struct quick *quick)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -163,8 +164,8 @@ static enum status check_name(struct invocation *invocation, const struct quick 
 
 /* ---- The guest ---- */
 
-static enum status make_guest(struct invocation *invocation, const struct quick *quick,
-			      struct guest *ret_guest)
+static enum status quick_create_make_guest(struct invocation *invocation, const struct quick *quick,
+					   struct guest *ret_guest)
 {
 	const char *words[COMMAND_OPTIONS_MAX + 8] = { quick->folder, quick->name, quick->size };
 	const char *program = quick->image ? "guest-from-image" : "guest-from-packages";
@@ -185,7 +186,7 @@ static enum status make_guest(struct invocation *invocation, const struct quick 
 
 /* ---- The VM ---- */
 
-static struct json_object *make_disks(const struct guest *guest)
+static struct json_object *quick_create_make_disks(const struct guest *guest)
 {
 	struct json_object *disks = json_object_new_array();
 
@@ -199,7 +200,7 @@ static struct json_object *make_disks(const struct guest *guest)
 	return disks;
 }
 
-static struct json_object *make_adapters(const struct quick *quick)
+static struct json_object *quick_create_make_adapters(const struct quick *quick)
 {
 	struct json_object *forwards = json_object_new_array(), *adapters;
 	char forward[24];
@@ -211,7 +212,8 @@ static struct json_object *make_adapters(const struct quick *quick)
 	return adapters;
 }
 
-static struct json_object *make_definition(const struct quick *quick, const struct guest *guest)
+static struct json_object *quick_create_make_definition(const struct quick *quick,
+							const struct guest *guest)
 {
 	struct json_object *boot, *memory, *processors;
 
@@ -222,15 +224,15 @@ static struct json_object *make_definition(const struct quick *quick, const stru
 	processors = json_make("count", json_object_new_int64(quick->vps), NULL);
 	return json_make("version", json_object_new_int64(DEFINITION_VERSION), "name",
 			 json_object_new_string(quick->name), "boot", boot, "memory", memory,
-			 "processors", processors, "disks", make_disks(guest), "network_adapters",
-			 make_adapters(quick), NULL);
+			 "processors", processors, "disks", quick_create_make_disks(guest),
+			 "network_adapters", quick_create_make_adapters(quick), NULL);
 }
 
 /* *ret_path: freed by the caller. */
 static enum status create(struct invocation *invocation, const struct quick *quick,
 			  const struct guest *guest, char **ret_path)
 {
-	AUTO_JSON struct json_object *tree = make_definition(quick, guest);
+	AUTO_JSON struct json_object *tree = quick_create_make_definition(quick, guest);
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	enum status status;
 	const char *path;
@@ -247,7 +249,8 @@ static enum status create(struct invocation *invocation, const struct quick *qui
 	return *ret_path ? STATUS_OK : service_failed(r < 0 ? r : -ENOMEM, NULL);
 }
 
-static enum status start(struct invocation *invocation, const struct quick *quick, const char *path)
+static enum status quick_create_start(struct invocation *invocation, const struct quick *quick,
+				      const char *path)
 {
 	enum status status = service_call_vm(invocation, path, "Start");
 
@@ -261,7 +264,8 @@ static enum status start(struct invocation *invocation, const struct quick *quic
 
 /* ---- What became of it ---- */
 
-static void print_result(const struct quick *quick, const struct guest *guest, bool started)
+static void quick_create_print_result(const struct quick *quick, const struct guest *guest,
+				      bool started)
 {
 	if (started)
 		printf("%s has been made, and starts.\n\n", quick->name);
@@ -275,8 +279,8 @@ static void print_result(const struct quick *quick, const struct guest *guest, b
 	printf("  password   %s (it is not shown again)\n", guest->password);
 }
 
-static int print_json(const struct quick *quick, const struct guest *guest, const char *path,
-		      bool started)
+static int quick_create_print_json(const struct quick *quick, const struct guest *guest,
+				   const char *path, bool started)
 {
 	return json_print(json_make(
 		"name", json_object_new_string(quick->name), "path", json_object_new_string(path),
@@ -287,34 +291,35 @@ static int print_json(const struct quick *quick, const struct guest *guest, cons
 }
 
 /* The password is shown also if the VM did not start: it is the guest's from now on. */
-static enum status conclude(struct invocation *invocation, const struct quick *quick,
-			    const struct guest *guest, const char *path)
+static enum status quick_create_conclude(struct invocation *invocation, const struct quick *quick,
+					 const struct guest *guest, const char *path)
 {
 	bool wanted = !invocation_has(invocation, "no-start");
-	enum status status = wanted ? start(invocation, quick, path) : STATUS_OK;
+	enum status status = wanted ? quick_create_start(invocation, quick, path) : STATUS_OK;
 	bool started = wanted && status == STATUS_OK;
 
 	if (!invocation->json)
-		print_result(quick, guest, started);
-	else if (print_json(quick, guest, path, started) < 0)
+		quick_create_print_result(quick, guest, started);
+	else if (quick_create_print_json(quick, guest, path, started) < 0)
 		return service_failed(-ENOMEM, NULL);
 	return status;
 }
 
 enum status command_quick_create(struct invocation *invocation)
 {
-	CLEANUP(quick_deinit) struct quick quick = { .name = NAME_DEFAULT, .vps = VPS_DEFAULT };
+	CLEANUP(quick_create_quick_deinit)
+	struct quick quick = { .name = NAME_DEFAULT, .vps = VPS_DEFAULT };
 	CLEANUP(guest_deinit) struct guest guest = { 0 };
 	AUTO_FREE char *path = NULL;
 	enum status status;
 
-	status = read_options(invocation, &quick);
+	status = quick_create_read_options(invocation, &quick);
 	if (status == STATUS_OK)
-		status = check_name(invocation, &quick);
+		status = quick_create_check_name(invocation, &quick);
 	if (status == STATUS_OK && quick.ssh_port == 0)
 		status = ssh_port_choose(invocation, &quick.ssh_port);
 	if (status == STATUS_OK)
-		status = make_guest(invocation, &quick, &guest);
+		status = quick_create_make_guest(invocation, &quick, &guest);
 	if (status != STATUS_OK)
 		return status;
 	status = create(invocation, &quick, &guest, &path);
@@ -322,5 +327,5 @@ enum status command_quick_create(struct invocation *invocation)
 		guest_remove(&guest);
 		return status;
 	}
-	return conclude(invocation, &quick, &guest, path);
+	return quick_create_conclude(invocation, &quick, &guest, path);
 }

@@ -22,7 +22,7 @@ struct size {
 };
 
 /* "80x25". Return: false: it is none, or out of bounds. */
-static bool read_size(const char *text, struct size *ret_size)
+static bool screenshot_read_size(const char *text, struct size *ret_size)
 {
 	const char *x = strchr(text, 'x');
 	AUTO_FREE char *before = x ? strndup(text, (size_t)(x - text)) : NULL;
@@ -39,7 +39,7 @@ static bool read_size(const char *text, struct size *ret_size)
 
 /* ---- The picture ---- */
 
-static enum status read_stream(int stream, struct guest_screen *screen)
+static enum status screenshot_read_stream(int stream, struct guest_screen *screen)
 {
 	char bytes[16384];
 	ssize_t size;
@@ -53,7 +53,8 @@ static enum status read_stream(int stream, struct guest_screen *screen)
 	return STATUS_OK;
 }
 
-static enum status take_picture(struct invocation *invocation, struct guest_screen *screen)
+static enum status screenshot_take_picture(struct invocation *invocation,
+					   struct guest_screen *screen)
 {
 	struct console_options options = { .log = true, .watch = true };
 	AUTO_FREE char *path = NULL;
@@ -64,13 +65,13 @@ static enum status take_picture(struct invocation *invocation, struct guest_scre
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
 		status = console_open_stream(invocation, path, &options, &stream, &typing);
-	return status == STATUS_OK ? read_stream(stream, screen) : status;
+	return status == STATUS_OK ? screenshot_read_stream(stream, screen) : status;
 }
 
 /* ---- Printing ---- */
 
 /* Without empty rows at the end. NULL without memory. */
-static char *text_new(const struct guest_screen *screen, const struct size *size)
+static char *screenshot_text_new(const struct guest_screen *screen, const struct size *size)
 {
 	AUTO_FREE char *text = NULL;
 	size_t text_size = 0, used = 0;
@@ -90,7 +91,7 @@ static char *text_new(const struct guest_screen *screen, const struct size *size
 	return TAKE_PTR(text);
 }
 
-static char *json_new(const struct guest_screen *screen, const struct size *size)
+static char *screenshot_json_new(const struct guest_screen *screen, const struct size *size)
 {
 	struct json_object *rows = json_object_new_array();
 	unsigned column, row;
@@ -121,16 +122,17 @@ enum status command_screenshot(struct invocation *invocation)
 	enum status status;
 	int r;
 
-	if (wanted && !read_size(wanted, &size))
+	if (wanted && !screenshot_read_size(wanted, &size))
 		return usage_error(invocation, "--size must be from %ux%u to %ux%u, not '%s'",
 				   GUEST_SCREEN_COLUMNS_MIN, GUEST_SCREEN_ROWS_MIN,
 				   GUEST_SCREEN_COLUMNS_MAX, GUEST_SCREEN_ROWS_MAX, wanted);
 	r = guest_screen_new(size.columns, size.rows, &screen);
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = take_picture(invocation, screen);
+	status = screenshot_take_picture(invocation, screen);
 	if (status != STATUS_OK)
 		return status;
-	text = invocation->json ? json_new(screen, &size) : text_new(screen, &size);
+	text = invocation->json ? screenshot_json_new(screen, &size)
+				: screenshot_text_new(screen, &size);
 	return text ? output_write(invocation, text) : service_failed(-ENOMEM, NULL);
 }

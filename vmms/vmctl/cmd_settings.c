@@ -30,13 +30,13 @@ struct subject {
 	char *text; /* its definition, with what terminals would obey escaped as JSON does it */
 };
 
-static void subject_deinit(struct subject *subject)
+static void settings_subject_deinit(struct subject *subject)
 {
 	free(subject->path);
 	free(subject->text);
 }
 
-static enum status find_subject(struct invocation *invocation, struct subject *ret_subject)
+static enum status settings_find_subject(struct invocation *invocation, struct subject *ret_subject)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	AUTO_FREE char *text = NULL;
@@ -55,7 +55,7 @@ static enum status find_subject(struct invocation *invocation, struct subject *r
 }
 
 /* The keys that wait for the next start, of an answer or a property. */
-static int read_keys(sd_bus_message *message, struct json_object **ret_keys)
+static int settings_read_keys(sd_bus_message *message, struct json_object **ret_keys)
 {
 	AUTO_JSON struct json_object *keys = json_object_new_array();
 	const char *key;
@@ -69,7 +69,7 @@ static int read_keys(sd_bus_message *message, struct json_object **ret_keys)
 	return r;
 }
 
-static bool has_key(struct json_object *keys, const char *key)
+static bool settings_has_key(struct json_object *keys, const char *key)
 {
 	for (size_t i = 0; i < json_object_array_length(keys); i++) {
 		if (strcmp(json_object_get_string(json_object_array_get_idx(keys, i)), key) == 0)
@@ -79,21 +79,22 @@ static bool has_key(struct json_object *keys, const char *key)
 }
 
 /* Of the keys those that the others have, or have not. */
-static struct json_object *choose(struct json_object *keys, struct json_object *others, bool have)
+static struct json_object *settings_choose(struct json_object *keys, struct json_object *others,
+					   bool have)
 {
 	struct json_object *chosen = json_object_new_array();
 
 	for (size_t i = 0; i < json_object_array_length(keys); i++) {
 		struct json_object *key = json_object_array_get_idx(keys, i);
 
-		if (has_key(others, json_object_get_string(key)) == have)
+		if (settings_has_key(others, json_object_get_string(key)) == have)
 			json_append(&chosen, json_object_get(key));
 	}
 	return chosen;
 }
 
 /* Return: whether there were any. Takes over the keys. */
-static bool print_keys(const char *title, struct json_object *keys)
+static bool settings_print_keys(const char *title, struct json_object *keys)
 {
 	size_t count = keys ? json_object_array_length(keys) : 0;
 
@@ -107,8 +108,8 @@ static bool print_keys(const char *title, struct json_object *keys)
 }
 
 /* What the VM's definition has become, against what it was. */
-static enum status print_change(struct invocation *invocation, const struct subject *subject,
-				struct json_object *pending)
+static enum status settings_print_change(struct invocation *invocation,
+					 const struct subject *subject, struct json_object *pending)
 {
 	AUTO_JSON struct json_object *before = NULL, *after = NULL, *changed = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -133,17 +134,19 @@ static enum status print_change(struct invocation *invocation, const struct subj
 					    json_object_get(pending), NULL)) < 0
 			       ? service_failed(-ENOMEM, NULL)
 			       : STATUS_OK;
-	any = print_keys("changed: ", choose(changed, pending, false));
-	any |= print_keys("from the next start: ", choose(changed, pending, true));
+	any = settings_print_keys("changed: ", settings_choose(changed, pending, false));
+	any |= settings_print_keys("from the next start: ",
+				   settings_choose(changed, pending, true));
 	if (!any)
 		puts("nothing has changed");
-	print_keys("waiting for the next start since before: ", choose(pending, changed, false));
+	settings_print_keys("waiting for the next start since before: ",
+			    settings_choose(pending, changed, false));
 	return STATUS_OK;
 }
 
 /* late: set, and nothing said, if somebody else has been faster; NULL: a failure like others. */
-static enum status change(struct invocation *invocation, const struct subject *subject,
-			  const char *text, bool *late)
+static enum status settings_change(struct invocation *invocation, const struct subject *subject,
+				   const char *text, bool *late)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	AUTO_JSON struct json_object *pending = NULL;
@@ -165,8 +168,9 @@ static enum status change(struct invocation *invocation, const struct subject *s
 	}
 	if (r < 0)
 		return service_failed(r, &error);
-	r = read_keys(reply, &pending);
-	return r < 0 ? service_failed(r, NULL) : print_change(invocation, subject, pending);
+	r = settings_read_keys(reply, &pending);
+	return r < 0 ? service_failed(r, NULL)
+		     : settings_print_change(invocation, subject, pending);
 }
 
 /* ---- set ---- */
@@ -180,7 +184,7 @@ static const char *after(const char *text, const char *beginning)
 }
 
 /* The disk at that place; borrowed; NULL: there is none. */
-static struct json_object *find_disk(struct json_object *tree, unsigned index)
+static struct json_object *settings_find_disk(struct json_object *tree, unsigned index)
 {
 	struct json_object *disks = json_object_object_get(tree, "disks");
 
@@ -188,7 +192,7 @@ static struct json_object *find_disk(struct json_object *tree, unsigned index)
 							   : NULL;
 }
 
-static bool names_format(const struct invocation *invocation, unsigned index)
+static bool settings_names_format(const struct invocation *invocation, unsigned index)
 {
 	char key[40];
 
@@ -200,14 +204,14 @@ static bool names_format(const struct invocation *invocation, unsigned index)
 }
 
 /* A disk that has got another image has the format of that, as if it were attached. */
-static int look_at_disk(const struct invocation *invocation, struct json_object *tree,
-			unsigned index)
+static int settings_look_at_disk(const struct invocation *invocation, struct json_object *tree,
+				 unsigned index)
 {
-	struct json_object *disk = find_disk(tree, index);
+	struct json_object *disk = settings_find_disk(tree, index);
 	const char *path = json_object_get_string(json_object_object_get(disk, "path"));
 	int r;
 
-	if (!disk || !path || names_format(invocation, index))
+	if (!disk || !path || settings_names_format(invocation, index))
 		return 0;
 	r = disk_text_find_file(path);
 	if (r < 0)
@@ -217,8 +221,8 @@ static int look_at_disk(const struct invocation *invocation, struct json_object 
 }
 
 /* What is at a path that is new is looked at: that is missing is better said now. */
-static enum status look_at_path(const struct invocation *invocation, struct json_object *tree,
-				const char *setting)
+static enum status settings_look_at_path(const struct invocation *invocation,
+					 struct json_object *tree, const char *setting)
 {
 	const char *path = after(setting, "boot.kernel=") ?: after(setting, "boot.initrd=");
 	unsigned index;
@@ -228,12 +232,12 @@ static enum status look_at_path(const struct invocation *invocation, struct json
 		r = disk_text_find_file(path);
 	else if (sscanf(setting, "disks[%u].path=%n", &index, &end) == 1 && end > 0 &&
 		 setting[end] == '/')
-		r = look_at_disk(invocation, tree, index);
+		r = settings_look_at_disk(invocation, tree, index);
 	return r < 0 ? disk_text_status(r) : STATUS_OK;
 }
 
-static enum status apply(struct invocation *invocation, struct json_object *tree,
-			 const char *setting)
+static enum status settings_apply(struct invocation *invocation, struct json_object *tree,
+				  const char *setting)
 {
 	int r = setting_apply(tree, setting);
 
@@ -250,8 +254,8 @@ static const struct {
 	const char *option, *key;
 } shorts[] = { { "memory", "memory.size" }, { "vps", "processors.count" } };
 
-static enum status apply_short(struct invocation *invocation, struct json_object *tree,
-			       const char *option, const char *key)
+static enum status settings_apply_short(struct invocation *invocation, struct json_object *tree,
+					const char *option, const char *key)
 {
 	AUTO_FREE char *setting = NULL;
 
@@ -259,38 +263,38 @@ static enum status apply_short(struct invocation *invocation, struct json_object
 		return STATUS_OK;
 	if (asprintf(&setting, "%s=%s", key, invocation_value(invocation, option)) < 0)
 		return service_failed(-ENOMEM, NULL);
-	return apply(invocation, tree, setting);
+	return settings_apply(invocation, tree, setting);
 }
 
-static enum status apply_all(struct invocation *invocation, struct json_object *tree)
+static enum status settings_apply_all(struct invocation *invocation, struct json_object *tree)
 {
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; status == STATUS_OK && i < ARRAY_SIZE(shorts); i++)
-		status = apply_short(invocation, tree, shorts[i].option, shorts[i].key);
+		status = settings_apply_short(invocation, tree, shorts[i].option, shorts[i].key);
 	for (size_t i = 1; status == STATUS_OK && i < invocation->argument_count; i++)
-		status = apply(invocation, tree, invocation->arguments[i]);
+		status = settings_apply(invocation, tree, invocation->arguments[i]);
 	for (size_t i = 1; status == STATUS_OK && i < invocation->argument_count; i++)
-		status = look_at_path(invocation, tree, invocation->arguments[i]);
+		status = settings_look_at_path(invocation, tree, invocation->arguments[i]);
 	return status;
 }
 
-static enum status set_once(struct invocation *invocation, bool *late)
+static enum status settings_set_once(struct invocation *invocation, bool *late)
 {
-	CLEANUP(subject_deinit) struct subject subject = { 0 };
+	CLEANUP(settings_subject_deinit) struct subject subject = { 0 };
 	AUTO_JSON struct json_object *tree = NULL;
 	struct json_error error;
 	enum status status;
 
-	status = find_subject(invocation, &subject);
+	status = settings_find_subject(invocation, &subject);
 	if (status != STATUS_OK)
 		return status;
 	if (json_parse(subject.text, strlen(subject.text), &tree, &error) < 0)
 		return service_failed(-EBADMSG, NULL);
-	status = apply_all(invocation, tree);
+	status = settings_apply_all(invocation, tree);
 	if (status != STATUS_OK)
 		return status;
-	return change(invocation, &subject, json_object_to_json_string(tree), late);
+	return settings_change(invocation, &subject, json_object_to_json_string(tree), late);
 }
 
 enum status command_set(struct invocation *invocation)
@@ -303,7 +307,7 @@ enum status command_set(struct invocation *invocation)
 		return usage_error(invocation, "it takes KEY=VALUE, --memory or --vps");
 	for (unsigned tries = TRIES; late && tries > 0; tries--) {
 		late = false;
-		status = set_once(invocation, tries > 1 ? &late : NULL);
+		status = settings_set_once(invocation, tries > 1 ? &late : NULL);
 	}
 	return status;
 }
@@ -312,7 +316,7 @@ enum status command_set(struct invocation *invocation)
 
 /* Another text may be taken: the one that was refused is edited once more, if the user wants that.
  */
-static bool is_tried_again(enum status status)
+static bool settings_is_tried_again(enum status status)
 {
 	char answer[16] = "";
 
@@ -328,8 +332,8 @@ static bool is_tried_again(enum status status)
 }
 
 /* Until it is taken, or given up. Return: as the last try. */
-static enum status edit(struct invocation *invocation, const struct subject *subject,
-			struct editor *editor)
+static enum status settings_edit(struct invocation *invocation, const struct subject *subject,
+				 struct editor *editor)
 {
 	bool late = false;
 	enum status status;
@@ -347,8 +351,8 @@ static enum status edit(struct invocation *invocation, const struct subject *sub
 			fputs("vmctl: nothing has been changed\n", stderr);
 			return STATUS_OK;
 		}
-		status = change(invocation, subject, text, &late);
-	} while (!late && is_tried_again(status));
+		status = settings_change(invocation, subject, text, &late);
+	} while (!late && settings_is_tried_again(status));
 	if (late)
 		fputs("vmctl: somebody else has changed the definition meanwhile; edit what it is "
 		      "now\n",
@@ -358,18 +362,18 @@ static enum status edit(struct invocation *invocation, const struct subject *sub
 
 enum status command_edit(struct invocation *invocation)
 {
-	CLEANUP(subject_deinit) struct subject subject = { 0 };
+	CLEANUP(settings_subject_deinit) struct subject subject = { 0 };
 	CLEANUP(editor_deinit) struct editor editor = { 0 };
 	enum status status;
 	int r;
 
-	status = find_subject(invocation, &subject);
+	status = settings_find_subject(invocation, &subject);
 	if (status != STATUS_OK)
 		return status;
 	r = editor_begin(&editor, invocation->arguments[0], subject.text);
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = edit(invocation, &subject, &editor);
+	status = settings_edit(invocation, &subject, &editor);
 	if (status != STATUS_OK)
 		fprintf(stderr, "vmctl: what you wrote is in %s\n", editor.path);
 	else
@@ -381,13 +385,13 @@ enum status command_edit(struct invocation *invocation)
 
 enum status command_export(struct invocation *invocation)
 {
-	CLEANUP(subject_deinit) struct subject subject = { 0 };
+	CLEANUP(settings_subject_deinit) struct subject subject = { 0 };
 	enum status status;
 
 	if (!invocation_has(invocation, "definition"))
 		return usage_error(invocation, "it is the definition alone that can be exported: "
 					       "--definition");
-	status = find_subject(invocation, &subject);
+	status = settings_find_subject(invocation, &subject);
 	if (status != STATUS_OK)
 		return status;
 	return output_write(invocation, subject.text);

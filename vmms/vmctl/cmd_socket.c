@@ -35,7 +35,7 @@ struct direction {
 	size_t first, end;
 };
 
-static void direction_read(struct direction *direction)
+static void socket_direction_read(struct direction *direction)
 {
 	ssize_t size = read(direction->from, direction->bytes, sizeof(direction->bytes));
 
@@ -47,7 +47,7 @@ static void direction_read(struct direction *direction)
 }
 
 /* Whoever does not take it any more has had all that is wanted. */
-static void direction_write(struct direction *direction)
+static void socket_direction_write(struct direction *direction)
 {
 	ssize_t size = write(direction->to, direction->bytes + direction->first,
 			     direction->end - direction->first);
@@ -58,7 +58,7 @@ static void direction_write(struct direction *direction)
 		direction->ended = direction->over = true;
 }
 
-static struct pollfd direction_wish(const struct direction *direction)
+static struct pollfd socket_direction_wish(const struct direction *direction)
 {
 	if (direction->over)
 		return (struct pollfd){ .fd = -1 };
@@ -67,12 +67,12 @@ static struct pollfd direction_wish(const struct direction *direction)
 	return (struct pollfd){ .fd = direction->from, .events = POLLIN };
 }
 
-static void direction_go(struct direction *direction)
+static void socket_direction_go(struct direction *direction)
 {
 	if (direction->first < direction->end)
-		direction_write(direction);
+		socket_direction_write(direction);
 	else
-		direction_read(direction);
+		socket_direction_read(direction);
 	if (!direction->ended || direction->first < direction->end || direction->over)
 		return;
 	direction->over = true;
@@ -81,20 +81,21 @@ static void direction_go(struct direction *direction)
 }
 
 /* Until the guest sends no more. */
-static enum status relay(int fd)
+static enum status socket_relay(int fd)
 {
 	struct direction to_guest = { .from = STDIN_FILENO, .to = fd };
 	struct direction from_guest = { .from = fd, .to = STDOUT_FILENO };
 
 	while (!from_guest.over) {
-		struct pollfd fds[] = { direction_wish(&to_guest), direction_wish(&from_guest) };
+		struct pollfd fds[] = { socket_direction_wish(&to_guest),
+					socket_direction_wish(&from_guest) };
 
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			return service_failed(-errno, NULL);
 		if (fds[0].revents)
-			direction_go(&to_guest);
+			socket_direction_go(&to_guest);
 		if (fds[1].revents)
-			direction_go(&from_guest);
+			socket_direction_go(&from_guest);
 	}
 	return STATUS_OK;
 }
@@ -116,7 +117,7 @@ static const struct {
 };
 
 /* Says why the call failed, and what the guest may lack. Frees *error. */
-static enum status refused(uint32_t port, int r, sd_bus_error *error)
+static enum status socket_refused(uint32_t port, int r, sd_bus_error *error)
 {
 	const char *text = "a program in the guest has to listen at that port of AF_VSOCK, and in "
 			   "Linux the module hv_sock has to be loaded";
@@ -152,7 +153,7 @@ enum status guest_socket_open(struct invocation *invocation, const char *vm, uin
 		return service_failed(r, NULL);
 	r = service_call(invocation, call, SERVICE_LONG_TIMEOUT, &error, &reply);
 	if (r < 0)
-		return refused(port, r, &error);
+		return socket_refused(port, r, &error);
 	r = sd_bus_message_read(reply, "h", &fd);
 	if (r >= 0)
 		r = *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -177,7 +178,7 @@ enum status command_connect(struct invocation *invocation)
 	/* A blocking write would hold up the other direction. */
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return service_failed(-errno, NULL);
-	return relay(fd);
+	return socket_relay(fd);
 }
 
 /* ---- ssh ---- */
@@ -191,7 +192,7 @@ enum status command_connect(struct invocation *invocation)
 	"\"$VMCTL_PORT\""
 #define SSH_PORT "22"
 
-static bool set_environment(struct invocation *invocation, const char *vm)
+static bool socket_set_environment(struct invocation *invocation, const char *vm)
 {
 	char program[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -206,7 +207,7 @@ static bool set_environment(struct invocation *invocation, const char *vm)
 }
 
 /* By the uuid: another VM of that name has other keys. */
-static char *host_key_alias(const char *path)
+static char *socket_host_key_alias(const char *path)
 {
 	const char *uuid = strrchr(path, '/') + 1;
 	char *alias;
@@ -215,7 +216,7 @@ static char *host_key_alias(const char *path)
 }
 
 /* Return: if there is no ssh. */
-static enum status run_ssh(const struct invocation *invocation, const char *alias)
+static enum status socket_run_ssh(const struct invocation *invocation, const char *alias)
 {
 	const char *const first[] = { "ssh", "-o", PROXY_COMMAND,    "-o",
 				      alias, "-o", "CheckHostIP=no", "--" };
@@ -243,9 +244,9 @@ enum status command_ssh(struct invocation *invocation)
 	status = service_find_vm(invocation, name, &path);
 	if (status != STATUS_OK)
 		return status;
-	alias = host_key_alias(path);
-	if (!alias || !set_environment(invocation, name))
+	alias = socket_host_key_alias(path);
+	if (!alias || !socket_set_environment(invocation, name))
 		return service_failed(-ENOMEM, NULL);
 	service_stop_asking(invocation);
-	return run_ssh(invocation, alias);
+	return socket_run_ssh(invocation, alias);
 }

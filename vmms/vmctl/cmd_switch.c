@@ -16,8 +16,8 @@
 
 /* ---- Calls ---- */
 
-static enum status get_text(struct invocation *invocation, const char *path, const char *property,
-			    char **ret_text)
+static enum status switch_get_text(struct invocation *invocation, const char *path,
+				   const char *property, char **ret_text)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
@@ -27,15 +27,15 @@ static enum status get_text(struct invocation *invocation, const char *path, con
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static enum status get_definition(struct invocation *invocation, const char *path,
-				  struct json_object **ret_definition)
+static enum status switch_get_definition(struct invocation *invocation, const char *path,
+					 struct json_object **ret_definition)
 {
 	AUTO_FREE char *text = NULL;
 	struct json_error why;
 	enum status status;
 	int r;
 
-	status = get_text(invocation, path, "Definition", &text);
+	status = switch_get_text(invocation, path, "Definition", &text);
 	if (status != STATUS_OK)
 		return status;
 	r = json_parse(text, strlen(text), ret_definition, &why);
@@ -44,7 +44,7 @@ static enum status get_definition(struct invocation *invocation, const char *pat
 
 /* ---- add, set ---- */
 
-static struct json_object *addresses(const struct invocation *invocation)
+static struct json_object *switch_addresses(const struct invocation *invocation)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -59,7 +59,7 @@ static struct json_object *addresses(const struct invocation *invocation)
 }
 
 /* Return: false: refused, which has been said. */
-static bool add_options(struct invocation *invocation, struct json_object **definition)
+static bool switch_add_options(struct invocation *invocation, struct json_object **definition)
 {
 	static const char *const texts[] = { "type", "bridge", "interface", "notes" };
 	unsigned mtu = 0;
@@ -70,7 +70,7 @@ static bool add_options(struct invocation *invocation, struct json_object **defi
 				 json_object_new_string(invocation_value(invocation, texts[i])));
 	}
 	if (invocation_has(invocation, "ip"))
-		json_add(definition, "addresses", addresses(invocation));
+		json_add(definition, "addresses", switch_addresses(invocation));
 	if (!invocation_number(invocation, "mtu", UINT16_MAX, &mtu))
 		return false;
 	if (invocation_has(invocation, "mtu"))
@@ -79,7 +79,7 @@ static bool add_options(struct invocation *invocation, struct json_object **defi
 }
 
 /* What the other options tell of a type that was not named. */
-static const char *implied_type(const struct invocation *invocation)
+static const char *switch_implied_type(const struct invocation *invocation)
 {
 	if (invocation_has(invocation, "bridge") || invocation_has(invocation, "interface"))
 		return "external";
@@ -90,13 +90,13 @@ enum status command_switch_add(struct invocation *invocation)
 {
 	AUTO_JSON struct json_object *definition =
 		json_make("name", json_object_new_string(invocation->arguments[0]), NULL);
-	const char *type = implied_type(invocation);
+	const char *type = switch_implied_type(invocation);
 
 	if (!type && !invocation_has(invocation, "type"))
 		return usage_error(invocation, "which type? --type private, internal or external");
 	if (type)
 		json_add(&definition, "type", json_object_new_string(type));
-	if (!add_options(invocation, &definition))
+	if (!switch_add_options(invocation, &definition))
 		return STATUS_USAGE;
 	if (!definition)
 		return service_failed(-ENOMEM, NULL);
@@ -105,8 +105,8 @@ enum status command_switch_add(struct invocation *invocation)
 				    (int)invocation_has(invocation, "force"));
 }
 
-static enum status send_change(struct invocation *invocation, const char *path,
-			       struct json_object *definition)
+static enum status switch_send_change(struct invocation *invocation, const char *path,
+				      struct json_object *definition)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
@@ -131,7 +131,7 @@ enum status command_switch_set(struct invocation *invocation)
 					       "--ip ADDRESS");
 	status = service_find_switch(invocation, invocation->arguments[0], &path);
 	if (status == STATUS_OK)
-		status = get_definition(invocation, path, &definition);
+		status = switch_get_definition(invocation, path, &definition);
 	if (status != STATUS_OK)
 		return status;
 	/* One stands in place of the other. */
@@ -139,9 +139,9 @@ enum status command_switch_set(struct invocation *invocation)
 		json_object_object_del(definition, "interface");
 	else if (invocation_has(invocation, "interface"))
 		json_object_object_del(definition, "bridge");
-	if (!add_options(invocation, &definition))
+	if (!switch_add_options(invocation, &definition))
 		return STATUS_USAGE;
-	return definition ? send_change(invocation, path, definition)
+	return definition ? switch_send_change(invocation, path, definition)
 			  : service_failed(-ENOMEM, NULL);
 }
 
@@ -174,17 +174,17 @@ static enum status switch_info_get(struct invocation *invocation, const char *pa
 	enum status status;
 
 	*ret_info = (struct switch_info){ 0 };
-	status = get_text(invocation, path, "State", &ret_info->state);
+	status = switch_get_text(invocation, path, "State", &ret_info->state);
 	if (status == STATUS_OK)
-		status = get_text(invocation, path, "StateReason", &ret_info->reason);
+		status = switch_get_text(invocation, path, "StateReason", &ret_info->reason);
 	if (status == STATUS_OK)
-		status = get_text(invocation, path, "Bridge", &ret_info->bridge);
+		status = switch_get_text(invocation, path, "Bridge", &ret_info->bridge);
 	if (status == STATUS_OK)
-		status = get_definition(invocation, path, &ret_info->definition);
+		status = switch_get_definition(invocation, path, &ret_info->definition);
 	return status;
 }
 
-static struct json_object *info_to_json(const struct switch_info *info)
+static struct json_object *switch_info_to_json(const struct switch_info *info)
 {
 	return json_make("state", json_object_new_string(info->state), "reason",
 			 json_object_new_string(info->reason), "interface",
@@ -193,7 +193,7 @@ static struct json_object *info_to_json(const struct switch_info *info)
 }
 
 /* A string that may be missing. */
-static const char *member(const struct switch_info *info, const char *key)
+static const char *switch_member(const struct switch_info *info, const char *key)
 {
 	struct json_object *value;
 
@@ -203,10 +203,10 @@ static const char *member(const struct switch_info *info, const char *key)
 }
 
 /* Where it leads: the host's addresses, or the interface taken. */
-static char *leads_to(const struct switch_info *info)
+static char *switch_leads_to(const struct switch_info *info)
 {
 	struct json_object *array;
-	char *text = strdup(member(info, "interface")), *longer;
+	char *text = strdup(switch_member(info, "interface")), *longer;
 
 	if (!json_object_object_get_ex(info->definition, "addresses", &array))
 		return text;
@@ -220,12 +220,12 @@ static char *leads_to(const struct switch_info *info)
 	return text;
 }
 
-static void add_row(struct table *table, const struct switch_info *info)
+static void switch_add_row(struct table *table, const struct switch_info *info)
 {
-	AUTO_FREE char *outside = leads_to(info);
+	AUTO_FREE char *outside = switch_leads_to(info);
 
-	table_add(table, "%s", member(info, "name"));
-	table_add(table, "%s", member(info, "type"));
+	table_add(table, "%s", switch_member(info, "name"));
+	table_add(table, "%s", switch_member(info, "type"));
 	table_add(table, "%s", info->state);
 	table_add(table, "%s", info->bridge);
 	table_add(table, "%s", outside ? outside : "");
@@ -238,8 +238,8 @@ struct listing {
 	struct json_object *array;
 };
 
-static enum status list_one(struct invocation *invocation, const char *name, const char *path,
-			    struct listing *listing)
+static enum status switch_list_one(struct invocation *invocation, const char *name,
+				   const char *path, struct listing *listing)
 {
 	CLEANUP(switch_info_deinit) struct switch_info info = { 0 };
 	enum status status;
@@ -252,13 +252,13 @@ static enum status list_one(struct invocation *invocation, const char *name, con
 	if (status != STATUS_OK)
 		return status;
 	if (listing->array)
-		json_append(&listing->array, info_to_json(&info));
+		json_append(&listing->array, switch_info_to_json(&info));
 	else
-		add_row(listing->table, &info);
+		switch_add_row(listing->table, &info);
 	return STATUS_OK;
 }
 
-static enum status list_all(struct invocation *invocation, struct listing *listing)
+static enum status switch_list_all(struct invocation *invocation, struct listing *listing)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	const char *name, *uuid, *type, *path;
@@ -271,14 +271,14 @@ static enum status list_all(struct invocation *invocation, struct listing *listi
 	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
 	while (r >= 0 &&
 	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &type, &path)) > 0) {
-		status = list_one(invocation, name, path, listing);
+		status = switch_list_one(invocation, name, path, listing);
 		if (status != STATUS_OK)
 			return status;
 	}
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status add_broken(struct invocation *invocation, struct table *table)
+static enum status switch_add_broken(struct invocation *invocation, struct table *table)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -304,7 +304,7 @@ static enum status add_broken(struct invocation *invocation, struct table *table
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static enum status list_as_table(struct invocation *invocation)
+static enum status switch_list_as_table(struct invocation *invocation)
 {
 	static const char *const titles[] = { "NAME",      "TYPE",     "STATE",
 					      "INTERFACE", "LEADS TO", "REASON" };
@@ -313,21 +313,21 @@ static enum status list_as_table(struct invocation *invocation)
 
 	if (!listing.table)
 		return service_failed(-ENOMEM, NULL);
-	status = list_all(invocation, &listing);
+	status = switch_list_all(invocation, &listing);
 	if (status == STATUS_OK)
-		status = add_broken(invocation, listing.table);
+		status = switch_add_broken(invocation, listing.table);
 	if (status == STATUS_OK)
 		table_print(listing.table);
 	table_free(listing.table);
 	return status;
 }
 
-static enum status list_as_json(struct invocation *invocation)
+static enum status switch_list_as_json(struct invocation *invocation)
 {
 	struct listing listing = { .array = json_object_new_array() };
 	enum status status;
 
-	status = list_all(invocation, &listing);
+	status = switch_list_all(invocation, &listing);
 	if (status != STATUS_OK) {
 		json_object_put(listing.array);
 		return status;
@@ -342,13 +342,13 @@ enum status command_switch_list(struct invocation *invocation)
 	struct listing names = { 0 };
 
 	if (invocation->json)
-		return list_as_json(invocation);
+		return switch_list_as_json(invocation);
 	if (invocation_has(invocation, "names"))
-		return list_all(invocation, &names);
-	return list_as_table(invocation);
+		return switch_list_all(invocation, &names);
+	return switch_list_as_table(invocation);
 }
 
-static void print_line(const char *title, const char *value)
+static void switch_print_line(const char *title, const char *value)
 {
 	AUTO_FREE char *escaped = text_escape_new(value, strlen(value));
 
@@ -356,19 +356,19 @@ static void print_line(const char *title, const char *value)
 		printf("%-12s %s\n", title, escaped ? escaped : "");
 }
 
-static void print_info(const struct switch_info *info)
+static void switch_print_info(const struct switch_info *info)
 {
-	AUTO_FREE char *outside = leads_to(info);
+	AUTO_FREE char *outside = switch_leads_to(info);
 
-	print_line("name:", member(info, "name"));
-	print_line("uuid:", member(info, "uuid"));
-	print_line("notes:", member(info, "notes"));
-	print_line("type:", member(info, "type"));
-	print_line("state:", info->state);
-	print_line("reason:", info->reason);
-	print_line("interface:", info->bridge);
-	print_line("leads to:", outside ? outside : "");
-	print_line("mtu:", member(info, "mtu"));
+	switch_print_line("name:", switch_member(info, "name"));
+	switch_print_line("uuid:", switch_member(info, "uuid"));
+	switch_print_line("notes:", switch_member(info, "notes"));
+	switch_print_line("type:", switch_member(info, "type"));
+	switch_print_line("state:", info->state);
+	switch_print_line("reason:", info->reason);
+	switch_print_line("interface:", info->bridge);
+	switch_print_line("leads to:", outside ? outside : "");
+	switch_print_line("mtu:", switch_member(info, "mtu"));
 }
 
 enum status command_switch_show(struct invocation *invocation)
@@ -383,8 +383,9 @@ enum status command_switch_show(struct invocation *invocation)
 	if (status != STATUS_OK)
 		return status;
 	if (!invocation->json) {
-		print_info(&info);
+		switch_print_info(&info);
 		return STATUS_OK;
 	}
-	return json_print(info_to_json(&info)) < 0 ? service_failed(-ENOMEM, NULL) : STATUS_OK;
+	return json_print(switch_info_to_json(&info)) < 0 ? service_failed(-ENOMEM, NULL)
+							  : STATUS_OK;
 }

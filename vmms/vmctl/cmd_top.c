@@ -32,7 +32,7 @@ struct top {
 
 /* ---- Statistics ---- */
 
-static enum status get_statistics(struct top *top)
+static enum status top_get_statistics(struct top *top)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -60,19 +60,19 @@ static enum status get_statistics(struct top *top)
 
 static volatile sig_atomic_t resized;
 
-static void on_resize(int number)
+static void top_on_resize(int number)
 {
 	resized = true;
 }
 
-static void format_head(const struct top *top, const struct rates *rates, char head[128])
+static void top_format_head(const struct top *top, const struct rates *rates, char head[128])
 {
 	snprintf(head, 128, "%zu VM%s, %zu running   every %u s   Tab: next table   q: quit",
 		 rates->count, rates->count == 1 ? "" : "s", rates->running, top->interval);
 }
 
 /* Drawn into memory, then written at once, so that nothing flickers. */
-static int draw(const struct top *top)
+static int top_draw(const struct top *top)
 {
 	struct winsize size = { .ws_row = 24, .ws_col = 80 };
 	struct screen screen = {
@@ -90,7 +90,7 @@ static int draw(const struct top *top)
 	r = rates_new(top->before, top->now, &rates);
 	if (r < 0)
 		return r;
-	format_head(top, &rates, head);
+	top_format_head(top, &rates, head);
 	screen.stream = open_memstream(&picture, &length);
 	if (screen.stream) {
 		fputs("\033[H", screen.stream);
@@ -104,7 +104,7 @@ static int draw(const struct top *top)
 	return screen.stream ? 0 : -ENOMEM;
 }
 
-static void take_key(struct top *top, char key)
+static void top_take_key(struct top *top, char key)
 {
 	if (key == 'q' || key == 'Q' || key == KEY_INTERRUPT)
 		top->done = true;
@@ -114,7 +114,7 @@ static void take_key(struct top *top, char key)
 		top->view = (enum screen_view)(key - '1');
 }
 
-static int64_t now_ms(void)
+static int64_t top_now_ms(void)
 {
 	struct timespec now;
 
@@ -123,34 +123,34 @@ static int64_t now_ms(void)
 }
 
 /* Until it is time for the next look; keys are obeyed at once. */
-static int await(struct top *top)
+static int top_await(struct top *top)
 {
-	int64_t until = now_ms() + (int64_t)top->interval * 1000;
+	int64_t until = top_now_ms() + (int64_t)top->interval * 1000;
 	int r = 0;
 
-	while (r >= 0 && !top->done && now_ms() < until) {
+	while (r >= 0 && !top->done && top_now_ms() < until) {
 		struct pollfd input = { STDIN_FILENO, POLLIN, 0 };
 		char key;
 
-		if (poll(&input, 1, (int)(until - now_ms())) < 0 && errno != EINTR)
+		if (poll(&input, 1, (int)(until - top_now_ms())) < 0 && errno != EINTR)
 			return -errno;
 		if (input.revents && read(STDIN_FILENO, &key, 1) == 1)
-			take_key(top, key);
+			top_take_key(top, key);
 		else if (input.revents)
 			top->done = true; /* the terminal is gone */
 		else if (!resized)
 			continue;
 		resized = false;
-		r = draw(top);
+		r = top_draw(top);
 	}
 	return r;
 }
 
-static enum status run(struct top *top)
+static enum status top_run(struct top *top)
 {
 	/* Without SA_RESTART, to be noticed by poll(2). */
-	const struct sigaction resize = { .sa_handler = on_resize };
-	enum status status = get_statistics(top);
+	const struct sigaction resize = { .sa_handler = top_on_resize };
+	enum status status = top_get_statistics(top);
 	int r = 0;
 
 	if (status != STATUS_OK)
@@ -159,11 +159,11 @@ static enum status run(struct top *top)
 	service_stop_asking(top->invocation);
 	terminal_open_screen();
 	while (status == STATUS_OK && r >= 0 && !top->done) {
-		r = draw(top);
+		r = top_draw(top);
 		if (r >= 0)
-			r = await(top);
+			r = top_await(top);
 		if (r >= 0 && !top->done)
-			status = get_statistics(top);
+			status = top_get_statistics(top);
 	}
 	terminal_restore();
 	return r < 0 ? service_failed(r, NULL) : status;
@@ -171,7 +171,7 @@ static enum status run(struct top *top)
 
 /* ---- Once ---- */
 
-static enum status print(struct top *top)
+static enum status top_print(struct top *top)
 {
 	const struct screen screen = {
 		.stream = stdout, .line_end = "\n", .bold = "", .plain = ""
@@ -193,16 +193,16 @@ static enum status print(struct top *top)
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status run_once(struct top *top)
+static enum status top_run_once(struct top *top)
 {
-	enum status status = get_statistics(top);
+	enum status status = top_get_statistics(top);
 
 	if (status != STATUS_OK)
 		return status;
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_sec = top->interval },
 			      NULL);
-	status = get_statistics(top);
-	return status == STATUS_OK ? print(top) : status;
+	status = top_get_statistics(top);
+	return status == STATUS_OK ? top_print(top) : status;
 }
 
 enum status command_top(struct invocation *invocation)
@@ -217,7 +217,7 @@ enum status command_top(struct invocation *invocation)
 		return usage_error(invocation, "--interval must be 1 to %d seconds", INTERVAL_MAX);
 	if (!once && !terminal_is_there())
 		return usage_error(invocation, "this is no terminal; --once prints, and ends");
-	status = once ? run_once(&top) : run(&top);
+	status = once ? top_run_once(&top) : top_run(&top);
 	json_object_put(top.before);
 	json_object_put(top.now);
 	return status;

@@ -28,38 +28,38 @@ struct waiting {
 	struct vm_info info; /* as it was at the last look */
 };
 
-static bool is_running(struct waiting *waiting)
+static bool wait_is_running(struct waiting *waiting)
 {
 	return strcmp(waiting->info.state, "running") == 0;
 }
 
-static bool is_off(struct waiting *waiting)
+static bool wait_is_off(struct waiting *waiting)
 {
 	return strcmp(waiting->info.state, "off") == 0 ||
 	       strcmp(waiting->info.state, "crashed") == 0;
 }
 
-static bool has_heartbeat(struct waiting *waiting)
+static bool wait_has_heartbeat(struct waiting *waiting)
 {
-	return is_running(waiting) && strncmp(waiting->info.heartbeat, "ok", 2) == 0;
+	return wait_is_running(waiting) && strncmp(waiting->info.heartbeat, "ok", 2) == 0;
 }
 
-static bool has_address(struct waiting *waiting)
+static bool wait_has_address(struct waiting *waiting)
 {
 	char addresses[ADDRESSES_SIZE];
 
 	vm_info_format_addresses(&waiting->info, NULL, addresses, sizeof(addresses));
-	return is_running(waiting) && addresses[0] != '\0';
+	return wait_is_running(waiting) && addresses[0] != '\0';
 }
 
 /* Somebody listens at its port; what is said to them is nothing. */
-static bool has_agent(struct waiting *waiting)
+static bool wait_has_agent(struct waiting *waiting)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
 
-	if (!is_running(waiting) ||
+	if (!wait_is_running(waiting) ||
 	    service_new_call(waiting->invocation, waiting->path, "OpenSocket", &call) != STATUS_OK)
 		return false;
 	r = sd_bus_message_append(call, "u", (uint32_t)EXEC_PORT);
@@ -74,14 +74,14 @@ static const struct {
 	bool (*is_there)(struct waiting *waiting);
 	const char *said; /* of the VM, then */
 } goals[] = {
-	{ "running", is_running, "runs" },
-	{ "heartbeat", has_heartbeat, "has a heartbeat" },
-	{ "agent", has_agent, "has its agent" },
-	{ "address", has_address, "has addresses: " },
-	{ "off", is_off, "is " },
+	{ "running", wait_is_running, "runs" },
+	{ "heartbeat", wait_has_heartbeat, "has a heartbeat" },
+	{ "agent", wait_has_agent, "has its agent" },
+	{ "address", wait_has_address, "has addresses: " },
+	{ "off", wait_is_off, "is " },
 };
 
-static uint64_t now(void)
+static uint64_t wait_now(void)
 {
 	struct timespec time;
 
@@ -89,19 +89,19 @@ static uint64_t now(void)
 	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
 }
 
-static enum status look(struct waiting *waiting)
+static enum status wait_look(struct waiting *waiting)
 {
 	vm_info_deinit(&waiting->info);
 	return vm_info_get(waiting->invocation, waiting->path, &waiting->info);
 }
 
-static enum status conclude(struct waiting *waiting, size_t goal)
+static enum status wait_conclude(struct waiting *waiting, size_t goal)
 {
 	char text[ADDRESSES_SIZE] = "";
 
-	if (goals[goal].is_there == has_address)
+	if (goals[goal].is_there == wait_has_address)
 		vm_info_format_addresses(&waiting->info, NULL, text, sizeof(text));
-	else if (goals[goal].is_there == is_off)
+	else if (goals[goal].is_there == wait_is_off)
 		snprintf(text, sizeof(text), "%s", waiting->info.state);
 	output_say(waiting->invocation, "VM '%s' %s%s", waiting->info.name, goals[goal].said, text);
 	if (waiting->invocation->json && json_print(vm_info_to_json(&waiting->info)) < 0)
@@ -109,7 +109,7 @@ static enum status conclude(struct waiting *waiting, size_t goal)
 	return STATUS_OK;
 }
 
-static enum status give_up(struct waiting *waiting)
+static enum status wait_give_up(struct waiting *waiting)
 {
 	AUTO_FREE char *reason =
 		text_escape_new(waiting->info.reason, strlen(waiting->info.reason));
@@ -120,10 +120,10 @@ static enum status give_up(struct waiting *waiting)
 }
 
 /* Signals are for root alone, and only say that another look is worth while. */
-static int pause_until(struct waiting *waiting, uint64_t end)
+static int wait_pause_until(struct waiting *waiting, uint64_t end)
 {
 	sd_bus *bus = waiting->invocation->bus;
-	uint64_t time = now(), left = end > time ? end - time : 0;
+	uint64_t time = wait_now(), left = end > time ? end - time : 0;
 	int r;
 
 	do
@@ -141,26 +141,26 @@ static enum status wait_for(struct waiting *waiting, size_t goal, uint64_t end)
 	int r;
 
 	for (;;) {
-		status = look(waiting);
+		status = wait_look(waiting);
 		if (status != STATUS_OK)
 			return status;
 		if (goals[goal].is_there(waiting))
-			return conclude(waiting, goal);
-		if (was_up && is_off(waiting))
-			return give_up(waiting);
-		was_up = was_up || !is_off(waiting);
-		if (now() >= end) {
+			return wait_conclude(waiting, goal);
+		if (was_up && wait_is_off(waiting))
+			return wait_give_up(waiting);
+		was_up = was_up || !wait_is_off(waiting);
+		if (wait_now() >= end) {
 			fprintf(stderr, "vmctl: VM '%s' is %s, and not as far as '%s' in time\n",
 				waiting->info.name, waiting->info.state, goals[goal].word);
 			return STATUS_TIMEOUT;
 		}
-		r = pause_until(waiting, end);
+		r = wait_pause_until(waiting, end);
 		if (r < 0)
 			return service_failed(r, NULL);
 	}
 }
 
-static enum status listen_to_vm(struct waiting *waiting)
+static enum status wait_listen_to_vm(struct waiting *waiting)
 {
 	int r = sd_bus_match_signal(waiting->invocation->bus, NULL, DBUS_NAME, waiting->path,
 				    "org.freedesktop.DBus.Properties", "PropertiesChanged", NULL,
@@ -190,11 +190,11 @@ enum status command_wait(struct invocation *invocation)
 	status = service_find_vm(invocation, invocation->arguments[0], &path);
 	waiting.path = path;
 	if (status == STATUS_OK)
-		status = listen_to_vm(&waiting);
+		status = wait_listen_to_vm(&waiting);
 	if (status == STATUS_OK)
 		status = wait_for(&waiting, goal,
 				  invocation_has(invocation, "timeout")
-					  ? now() + timeout * UINT64_C(1000000)
+					  ? wait_now() + timeout * UINT64_C(1000000)
 					  : UINT64_MAX);
 	vm_info_deinit(&waiting.info);
 	return status;

@@ -85,7 +85,7 @@ static const char end[] =
 	"}\n"
 	"complete -F _vmctl vmctl\n";
 
-static void print_kind(enum value_kind kind, const char *choices, size_t length)
+static void bash_print_kind(enum value_kind kind, const char *choices, size_t length)
 {
 	static const char *const names[] = {
 		[VALUE_NONE] = "",         [VALUE_TEXT] = "text",           [VALUE_VM] = "vm",
@@ -99,32 +99,32 @@ static void print_kind(enum value_kind kind, const char *choices, size_t length)
 		printf("%.*s", (int)length, choices);
 }
 
-static void print_options(const struct option_row *rows)
+static void bash_print_options(const struct option_row *rows)
 {
 	for (; rows && rows->name; rows++) {
 		size_t length = 0;
 		const char *choices = rows->value ? completion_option_choices(rows, &length) : NULL;
 
 		printf(" --%s:", rows->name);
-		print_kind(rows->kind, choices, length);
+		bash_print_kind(rows->kind, choices, length);
 	}
 }
 
-static void print_command(const struct command *command)
+static void bash_print_command(const struct command *command)
 {
 	size_t length;
 	const char *choices = completion_argument_choices(command, &length);
 
 	printf("\t'%s')\n\t\toptions='", command->name);
-	print_options(command->options);
+	bash_print_options(command->options);
 	printf("' first='");
-	print_kind(command->argument_kinds[0], choices, length);
+	bash_print_kind(command->argument_kinds[0], choices, length);
 	printf("' others='");
-	print_kind(command->argument_kinds[1], NULL, 0);
+	bash_print_kind(command->argument_kinds[1], NULL, 0);
 	printf("'\n\t\t;;\n");
 }
 
-static void print_group(const struct command *first)
+static void bash_print_group(const struct command *first)
 {
 	size_t length = completion_group_length(first);
 
@@ -137,7 +137,7 @@ static void print_group(const struct command *first)
 }
 
 /* Commands of one word, and the groups. */
-static void print_first_words(void)
+static void bash_print_first_words(void)
 {
 	printf("\t'')\n\t\twords='");
 	command_for_each (command) {
@@ -154,14 +154,14 @@ static void print_first_words(void)
 void completion_print_bash(void)
 {
 	fputs(begin, stdout);
-	print_first_words();
+	bash_print_first_words();
 	command_for_each (command) {
 		if (completion_begins_group(command))
-			print_group(command);
-		print_command(command);
+			bash_print_group(command);
+		bash_print_command(command);
 	}
 	printf("\tesac\n\toptions+='");
-	print_options(global_options);
+	bash_print_options(global_options);
 	puts("'");
 	fputs(end, stdout);
 }

@@ -58,7 +58,7 @@ static const char begin[] =
 	"\n"
 	"complete -c vmctl -f\n";
 
-static void print_with_value(const struct option_row *rows)
+static void fish_print_with_value(const struct option_row *rows)
 {
 	for (; rows && rows->name; rows++) {
 		if (rows->value)
@@ -67,7 +67,7 @@ static void print_with_value(const struct option_row *rows)
 }
 
 /* How a value is completed. */
-static void print_kind(enum value_kind kind, const char *choices, size_t length)
+static void fish_print_kind(enum value_kind kind, const char *choices, size_t length)
 {
 	static const char *const actions[] = {
 		[VALUE_NONE] = "",
@@ -86,13 +86,14 @@ static void print_kind(enum value_kind kind, const char *choices, size_t length)
 	}
 }
 
-static void print_condition(unsigned minimum, unsigned maximum, const char *words, size_t length)
+static void fish_print_condition(unsigned minimum, unsigned maximum, const char *words,
+				 size_t length)
 {
 	printf("complete -c vmctl -n '__vmctl_after %u %u %.*s'", minimum, maximum, (int)length,
 	       words);
 }
 
-static void print_description(const char *text)
+static void fish_print_description(const char *text)
 {
 	fputs(" -d '", stdout);
 	completion_print_quoted(text, BACKSLASH);
@@ -100,61 +101,61 @@ static void print_description(const char *text)
 }
 
 /* words: of the command; "" for all. */
-static void print_options(const struct option_row *rows, const char *words)
+static void fish_print_options(const struct option_row *rows, const char *words)
 {
 	for (; rows && rows->name; rows++) {
 		size_t length = 0;
 		const char *choices = NULL;
 
-		print_condition(0, MANY, words, strlen(words));
+		fish_print_condition(0, MANY, words, strlen(words));
 		printf(" -l %s", rows->name);
 		if (rows->value) {
 			choices = completion_option_choices(rows, &length);
 			fputs(rows->kind == VALUE_FILE ? " -r" : " -x", stdout);
 		}
-		print_kind(rows->kind, choices, length);
-		print_description(rows->help);
+		fish_print_kind(rows->kind, choices, length);
+		fish_print_description(rows->help);
 	}
 }
 
-static void print_argument(const struct command *command, unsigned minimum, unsigned maximum,
-			   enum value_kind kind)
+static void fish_print_argument(const struct command *command, unsigned minimum, unsigned maximum,
+				enum value_kind kind)
 {
 	size_t length;
 	const char *choices = completion_argument_choices(command, &length);
 
 	if (kind == VALUE_NONE || kind == VALUE_TEXT)
 		return;
-	print_condition(minimum, maximum, command->name, strlen(command->name));
-	print_kind(kind, choices, length);
+	fish_print_condition(minimum, maximum, command->name, strlen(command->name));
+	fish_print_kind(kind, choices, length);
 	puts("");
 }
 
-static void print_command(const struct command *command)
+static void fish_print_command(const struct command *command)
 {
 	size_t group = completion_group_length(command);
 
 	if (completion_begins_group(command)) {
-		print_condition(0, 0, "", 0);
+		fish_print_condition(0, 0, "", 0);
 		printf(" -a %.*s\n", (int)group, command->name);
 	}
-	print_condition(0, 0, command->name, group);
+	fish_print_condition(0, 0, command->name, group);
 	printf(" -a %s", command->name + (group > 0 ? group + 1 : 0));
-	print_description(command->summary);
-	print_options(command->options, command->name);
-	print_argument(command, 0, 0, command->argument_kinds[0]);
-	print_argument(command, 1, MANY, command->argument_kinds[1]);
+	fish_print_description(command->summary);
+	fish_print_options(command->options, command->name);
+	fish_print_argument(command, 0, 0, command->argument_kinds[0]);
+	fish_print_argument(command, 1, MANY, command->argument_kinds[1]);
 }
 
 void completion_print_fish(void)
 {
 	fputs(begin, stdout);
 	printf("set -g __vmctl_with_value");
-	print_with_value(global_options);
+	fish_print_with_value(global_options);
 	command_for_each (command)
-		print_with_value(command->options);
+		fish_print_with_value(command->options);
 	puts("");
-	print_options(global_options, "");
+	fish_print_options(global_options, "");
 	command_for_each (command)
-		print_command(command);
+		fish_print_command(command);
 }

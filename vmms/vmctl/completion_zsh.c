@@ -39,7 +39,7 @@ static const char main_function[] =
 	"\n"
 	"_vmctl \"$@\"\n";
 
-static void print_kind(enum value_kind kind, const char *choices, size_t length)
+static void zsh_print_kind(enum value_kind kind, const char *choices, size_t length)
 {
 	static const char *const actions[] = { [VALUE_NONE] = " ",
 					       [VALUE_TEXT] = " ",
@@ -56,7 +56,7 @@ static void print_kind(enum value_kind kind, const char *choices, size_t length)
 	}
 }
 
-static void print_options(const struct option_row *rows)
+static void zsh_print_options(const struct option_row *rows)
 {
 	for (; rows && rows->name; rows++) {
 		size_t length;
@@ -71,13 +71,14 @@ static void print_options(const struct option_row *rows)
 			putchar(':');
 			completion_print_quoted(rows->value, IN_BRACKETS);
 			putchar(':');
-			print_kind(rows->kind, choices, length);
+			zsh_print_kind(rows->kind, choices, length);
 		}
 		putchar('\'');
 	}
 }
 
-static void print_argument(const struct command *command, const char *place, enum value_kind kind)
+static void zsh_print_argument(const struct command *command, const char *place,
+			       enum value_kind kind)
 {
 	size_t length;
 	const char *choices = completion_argument_choices(command, &length);
@@ -87,36 +88,36 @@ static void print_argument(const struct command *command, const char *place, enu
 	printf(" \\\n\t\t'%s:", place);
 	completion_print_quoted(command->usage, IN_BRACKETS);
 	putchar(':');
-	print_kind(kind, choices, length);
+	zsh_print_kind(kind, choices, length);
 	putchar('\'');
 }
 
 /* What follows the words of a command. group: bytes of the first of them, or 0. */
-static void print_case(const struct command *command, size_t group)
+static void zsh_print_case(const struct command *command, size_t group)
 {
 	printf("\t(%s) _arguments", command->name + (group > 0 ? group + 1 : 0));
-	print_options(global_options);
-	print_options(command->options);
-	print_argument(command, "1", command->argument_kinds[0]);
-	print_argument(command, "*", command->argument_kinds[1]);
+	zsh_print_options(global_options);
+	zsh_print_options(command->options);
+	zsh_print_argument(command, "1", command->argument_kinds[0]);
+	zsh_print_argument(command, "*", command->argument_kinds[1]);
 	puts(" ;;");
 }
 
-static void print_described(const char *word, size_t length, const char *text)
+static void zsh_print_described(const char *word, size_t length, const char *text)
 {
 	printf("\t\t'%.*s:", (int)length, word);
 	completion_print_quoted(text, "");
 	puts("'");
 }
 
-static bool is_in(const struct command *command, const struct command *group)
+static bool zsh_is_in(const struct command *command, const struct command *group)
 {
 	return group ? completion_is_in_group(command, group)
 		     : completion_group_length(command) == 0;
 }
 
 /* The words that can stand next, with what they do. group: the first command of it, or NULL. */
-static void print_words(const struct command *group)
+static void zsh_print_words(const struct command *group)
 {
 	size_t length = group ? completion_group_length(group) + 1 : 0;
 
@@ -124,20 +125,20 @@ static void print_words(const struct command *group)
 	command_for_each (command) {
 		const char *word = command->name + length;
 
-		if (is_in(command, group))
-			print_described(word, strlen(word), command->summary);
+		if (zsh_is_in(command, group))
+			zsh_print_described(word, strlen(word), command->summary);
 		else if (!group && completion_begins_group(command))
-			print_described(command->name, completion_group_length(command),
-					"commands of its own");
+			zsh_print_described(command->name, completion_group_length(command),
+					    "commands of its own");
 	}
 	puts("\t)");
 }
 
-static void print_cases(const struct command *group)
+static void zsh_print_cases(const struct command *group)
 {
 	command_for_each (command) {
-		if (is_in(command, group))
-			print_case(command, group ? completion_group_length(group) : 0);
+		if (zsh_is_in(command, group))
+			zsh_print_case(command, group ? completion_group_length(group) : 0);
 		else if (!group && completion_begins_group(command))
 			printf("\t(%.*s) _vmctl_commands_%.*s ;;\n",
 			       (int)completion_group_length(command), command->name,
@@ -146,20 +147,20 @@ static void print_cases(const struct command *group)
 }
 
 /* A function for commands: of a group, or (NULL) of vmctl itself. */
-static void print_function(const struct command *group)
+static void zsh_print_function(const struct command *group)
 {
 	printf("_vmctl_commands");
 	if (group)
 		printf("_%.*s", (int)completion_group_length(group), group->name);
 	puts("() {\n\tlocal curcontext=$curcontext state line\n\tlocal -A opt_args");
-	print_words(group);
+	zsh_print_words(group);
 	printf("\t_arguments -C");
-	print_options(global_options);
+	zsh_print_options(global_options);
 	puts(" \\\n\t\t'1:command:->command' '*::argument:->arguments'\n"
 	     "\tcase $state in\n"
 	     "\t(command) _describe command commands ;;\n"
 	     "\t(arguments) case $line[1] in");
-	print_cases(group);
+	zsh_print_cases(group);
 	puts("\tesac ;;\n\tesac\n}\n");
 }
 
@@ -168,8 +169,8 @@ void completion_print_zsh(void)
 	fputs(begin, stdout);
 	command_for_each (command) {
 		if (completion_begins_group(command))
-			print_function(command);
+			zsh_print_function(command);
 	}
-	print_function(NULL);
+	zsh_print_function(NULL);
 	fputs(main_function, stdout);
 }

@@ -45,9 +45,10 @@ struct session {
 /* ---- Notices ---- */
 
 /* Beside the guest's output, on the terminal alone. */
-static void notice(const struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+static void console_notice(const struct session *session, const char *format, ...)
+	PRINTF_LIKE(2, 3);
 
-static void notice(const struct session *session, const char *format, ...)
+static void console_notice(const struct session *session, const char *format, ...)
 {
 	va_list arguments;
 
@@ -60,21 +61,22 @@ static void notice(const struct session *session, const char *format, ...)
 	fputs("]\r\n", stderr);
 }
 
-static void announce(const struct session *session)
+static void console_announce(const struct session *session)
 {
 	char key[8] = "";
 
 	if (session->escape >= 0)
 		snprintf(key, sizeof(key), "^%c", session->escape + '@');
-	notice(session, "console of VM %s, which is %s%s%s%s%s", session->name, session->vm.state,
-	       strcmp(session->vm.state, "off") == 0 ? ": waiting for its start" : "",
-	       session->typing ? "" : "; watching only",
-	       session->escape >= 0 ? "; leave with " : "", key);
+	console_notice(session, "console of VM %s, which is %s%s%s%s%s", session->name,
+		       session->vm.state,
+		       strcmp(session->vm.state, "off") == 0 ? ": waiting for its start" : "",
+		       session->typing ? "" : "; watching only",
+		       session->escape >= 0 ? "; leave with " : "", key);
 }
 
 /* ---- The bus ---- */
 
-static int properties_changed(sd_bus_message *message, void *data, sd_bus_error *error)
+static int console_properties_changed(sd_bus_message *message, void *data, sd_bus_error *error)
 {
 	struct session *session = data;
 	AUTO_FREE char *state = strdup(session->vm.state);
@@ -84,11 +86,11 @@ static int properties_changed(sd_bus_message *message, void *data, sd_bus_error 
 	    strcmp(interface, DBUS_INTERFACE_VM) != 0 || vm_info_read(message, &session->vm) < 0)
 		return 0;
 	if (state && strcmp(state, session->vm.state) != 0)
-		notice(session, "VM %s is %s", session->name, session->vm.state);
+		console_notice(session, "VM %s is %s", session->name, session->vm.state);
 	return 0;
 }
 
-static int start_answered(sd_bus_message *reply, void *data, sd_bus_error *ret_error)
+static int console_start_answered(sd_bus_message *reply, void *data, sd_bus_error *ret_error)
 {
 	struct session *session = data;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -104,7 +106,7 @@ static int start_answered(sd_bus_message *reply, void *data, sd_bus_error *ret_e
 	return 0;
 }
 
-static enum status process_bus(struct invocation *invocation)
+static enum status console_process_bus(struct invocation *invocation)
 {
 	int r;
 
@@ -116,7 +118,7 @@ static enum status process_bus(struct invocation *invocation)
 
 /* ---- Bytes ---- */
 
-static void read_input(struct session *session)
+static void console_read_input(struct session *session)
 {
 	ssize_t size = read(STDIN_FILENO, session->input, sizeof(session->input));
 	char *escape;
@@ -135,7 +137,7 @@ static void read_input(struct session *session)
 	session->input_end = escape ? (size_t)(escape - session->input) : (size_t)size;
 }
 
-static void send_input(struct session *session)
+static void console_send_input(struct session *session)
 {
 	ssize_t size;
 
@@ -147,7 +149,7 @@ static void send_input(struct session *session)
 		session->ended = true;
 }
 
-static bool write_output(const char *bytes, size_t size)
+static bool console_write_output(const char *bytes, size_t size)
 {
 	ssize_t n;
 
@@ -161,13 +163,13 @@ static bool write_output(const char *bytes, size_t size)
 	return true;
 }
 
-static enum status show(struct session *session, const char *bytes, size_t size)
+static enum status console_show(struct session *session, const char *bytes, size_t size)
 {
 	console_tail_add(&session->tail, bytes, size);
-	return write_output(bytes, size) ? STATUS_OK : STATUS_FAILED;
+	return console_write_output(bytes, size) ? STATUS_OK : STATUS_FAILED;
 }
 
-static enum status read_output(struct session *session)
+static enum status console_read_output(struct session *session)
 {
 	char bytes[16384];
 	ssize_t size;
@@ -179,25 +181,25 @@ static enum status read_output(struct session *session)
 		session->ended = true;
 		return STATUS_OK;
 	}
-	return show(session, bytes, (size_t)size);
+	return console_show(session, bytes, (size_t)size);
 }
 
 /* ---- Again, with another vmms ---- */
 
 /* The escape, or the end of a terminal; what else is typed meanwhile is dropped. */
-static bool has_left(void *data)
+static bool console_has_left(void *data)
 {
 	struct session *session = data;
 	struct pollfd input = { session->input_open ? STDIN_FILENO : -1, POLLIN, 0 };
 
 	if (poll(&input, 1, 0) > 0)
-		read_input(session);
+		console_read_input(session);
 	session->input_begin = session->input_end = 0;
 	return session->done;
 }
 
 /* The scroll-back comes in one go; it is shown from where this session has seen it. */
-static enum status show_missed(struct session *session)
+static enum status console_show_missed(struct session *session)
 {
 	AUTO_FREE char *bytes = malloc(SCROLL_BACK);
 	struct pollfd stream = { session->stream, POLLIN, 0 };
@@ -211,24 +213,24 @@ static enum status show_missed(struct session *session)
 		size += n > 0 ? (size_t)n : 0;
 	}
 	begin = console_tail_find(&session->tail, bytes, size);
-	return show(session, bytes + begin, size - begin);
+	return console_show(session, bytes + begin, size - begin);
 }
 
-static enum status go_on(struct invocation *invocation, const char *path,
-			 const struct console_options *options, struct session *session)
+static enum status console_go_on(struct invocation *invocation, const char *path,
+				 const struct console_options *options, struct session *session)
 {
 	session->ended = false;
 	session->done = options->log || console_service_lives(invocation, session->owner);
 	if (session->done)
 		return STATUS_OK;
-	notice(session, "vmms has ended; waiting for it");
+	console_notice(session, "vmms has ended; waiting for it");
 	close_fdp(&session->stream);
-	switch (console_reconnect(invocation, path, options, session->owner, has_left, session,
-				  &session->stream, &session->typing)) {
+	switch (console_reconnect(invocation, path, options, session->owner, console_has_left,
+				  session, &session->stream, &session->typing)) {
 	case CONSOLE_RECONNECTED:
 		console_service_owner(invocation, session->owner);
-		notice(session, "connected again");
-		return show_missed(session);
+		console_notice(session, "connected again");
+		return console_show_missed(session);
 	case CONSOLE_LEFT:
 		return STATUS_OK;
 	default:
@@ -242,8 +244,8 @@ static enum status go_on(struct invocation *invocation, const char *path,
 
 enum { WAIT_INPUT, WAIT_STREAM, WAIT_BUS, WAIT_COUNT };
 
-static void fill_poll(struct invocation *invocation, const struct session *session,
-		      struct pollfd fds[WAIT_COUNT])
+static void console_fill_poll(struct invocation *invocation, const struct session *session,
+			      struct pollfd fds[WAIT_COUNT])
 {
 	bool pending = session->input_begin != session->input_end;
 
@@ -258,23 +260,23 @@ static void fill_poll(struct invocation *invocation, const struct session *sessi
 static enum status run(struct invocation *invocation, const char *path,
 		       const struct console_options *options, struct session *session)
 {
-	enum status status = process_bus(invocation);
+	enum status status = console_process_bus(invocation);
 	struct pollfd fds[WAIT_COUNT];
 
 	while (status == STATUS_OK && !session->done) {
-		fill_poll(invocation, session, fds);
+		console_fill_poll(invocation, session, fds);
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			return service_failed(-errno, NULL);
 		if (fds[WAIT_BUS].revents)
-			status = process_bus(invocation);
+			status = console_process_bus(invocation);
 		if (status == STATUS_OK && fds[WAIT_STREAM].revents & (POLLIN | POLLHUP | POLLERR))
-			status = read_output(session);
+			status = console_read_output(session);
 		if (fds[WAIT_INPUT].revents)
-			read_input(session);
+			console_read_input(session);
 		if (session->input_begin != session->input_end)
-			send_input(session);
+			console_send_input(session);
 		if (status == STATUS_OK && session->ended)
-			status = go_on(invocation, path, options, session);
+			status = console_go_on(invocation, path, options, session);
 	}
 	return status == STATUS_OK ? session->status : status;
 }
@@ -318,21 +320,21 @@ enum status console_open_stream(struct invocation *invocation, const char *path,
 }
 
 /* Watches the VM's properties before it reads them, so that no change is missed. */
-static enum status watch_vm(struct invocation *invocation, const char *path,
-			    struct session *session)
+static enum status console_watch_vm(struct invocation *invocation, const char *path,
+				    struct session *session)
 {
 	int r;
 
 	r = sd_bus_match_signal(invocation->bus, NULL, DBUS_NAME, path,
 				"org.freedesktop.DBus.Properties", "PropertiesChanged",
-				properties_changed, session);
+				console_properties_changed, session);
 	if (r < 0)
 		return service_failed(r, NULL);
 	return vm_info_get(invocation, path, &session->vm);
 }
 
-static enum status start_vm(struct invocation *invocation, const char *path,
-			    struct session *session)
+static enum status console_start_vm(struct invocation *invocation, const char *path,
+				    struct session *session)
 {
 	int r;
 
@@ -340,7 +342,7 @@ static enum status start_vm(struct invocation *invocation, const char *path,
 	if (invocation->may_ask)
 		return service_reach_state(invocation, path, "Start", NULL);
 	r = sd_bus_call_method_async(invocation->bus, NULL, DBUS_NAME, path, DBUS_INTERFACE_VM,
-				     "Start", start_answered, session, "");
+				     "Start", console_start_answered, session, "");
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
@@ -355,20 +357,20 @@ enum status console_run(struct invocation *invocation, const char *name, const c
 	enum status status;
 
 	console_service_owner(invocation, session.owner);
-	status = watch_vm(invocation, path, &session);
+	status = console_watch_vm(invocation, path, &session);
 	if (status == STATUS_OK)
 		status = console_open_stream(invocation, path, options, &session.stream,
 					     &session.typing);
 	if (status == STATUS_OK && options->start)
-		status = start_vm(invocation, path, &session);
+		status = console_start_vm(invocation, path, &session);
 	if (status == STATUS_OK) {
-		announce(&session);
+		console_announce(&session);
 		service_stop_asking(invocation);
 		if (session.interactive)
 			terminal_make_raw();
 		status = run(invocation, path, options, &session);
 		terminal_restore();
-		notice(&session, "left the console of VM %s", name);
+		console_notice(&session, "left the console of VM %s", name);
 	}
 	close_fdp(&session.stream);
 	vm_info_deinit(&session.vm);
@@ -378,7 +380,7 @@ enum status console_run(struct invocation *invocation, const char *name, const c
 /* ---- The command ---- */
 
 /* "^]" and the like, or "none". Return: false: neither. */
-static bool read_escape(const char *text, int *ret_escape)
+static bool console_read_escape(const char *text, int *ret_escape)
 {
 	if (strcmp(text, "none") == 0) {
 		*ret_escape = CONSOLE_ESCAPE_NONE;
@@ -403,7 +405,7 @@ enum status command_console(struct invocation *invocation)
 
 	if (options.watch && options.take)
 		return usage_error(invocation, "--watch and --take exclude each other");
-	if (escape && !read_escape(escape, &options.escape))
+	if (escape && !console_read_escape(escape, &options.escape))
 		return usage_error(invocation, "--escape must be ^A to ^_, or none, not '%s'",
 				   escape);
 	status = service_find_vm(invocation, invocation->arguments[0], &path);

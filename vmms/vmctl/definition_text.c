@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *read_stream(FILE *stream)
+static char *text_read_stream(FILE *stream)
 {
 	char *text = malloc(DEFINITION_SIZE_MAX + 2);
 	size_t size;
@@ -29,7 +29,7 @@ static char *read_stream(FILE *stream)
 char *definition_text_read(const char *path)
 {
 	FILE *stream = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-	char *text = stream ? read_stream(stream) : NULL;
+	char *text = stream ? text_read_stream(stream) : NULL;
 
 	if (stream && stream != stdin)
 		fclose(stream);

@@ -24,7 +24,7 @@
 extern char **environ;
 
 /* A process with its standard output in a pipe. Return: 0, -errno. */
-static int start(const char *const words[], int input, pid_t *ret_process, int *ret_output)
+static int digest_start(const char *const words[], int input, pid_t *ret_process, int *ret_output)
 {
 	posix_spawn_file_actions_t actions;
 	int pipes[2], r;
@@ -50,7 +50,7 @@ static int start(const char *const words[], int input, pid_t *ret_process, int *
 }
 
 /* To its end, whatever comes; the first bytes are kept. Return: how many there are. */
-static size_t read_beginning(int fd, char *bytes, size_t size)
+static size_t digest_read_beginning(int fd, char *bytes, size_t size)
 {
 	char rest[4096];
 	size_t kept = 0;
@@ -65,7 +65,7 @@ static size_t read_beginning(int fd, char *bytes, size_t size)
 	return kept;
 }
 
-static bool is_digest(const char *bytes, size_t size)
+static bool digest_is_digest(const char *bytes, size_t size)
 {
 	for (size_t i = 0; i < DIGITS; i++) {
 		if (i >= size || !isxdigit((unsigned char)bytes[i]))
@@ -74,7 +74,7 @@ static bool is_digest(const char *bytes, size_t size)
 	return size > DIGITS && bytes[DIGITS] == ' ';
 }
 
-static int wait_for(pid_t process)
+static int digest_wait_for(pid_t process)
 {
 	int status = 0;
 
@@ -89,16 +89,16 @@ static enum status digest_of(const char *const words[], int input, char text[sta
 	int output, status;
 	size_t size;
 	pid_t process;
-	int r = start(words, input, &process, &output);
+	int r = digest_start(words, input, &process, &output);
 
 	if (r < 0) {
 		fprintf(stderr, "vmctl: cannot run %s: %s\n", words[0], strerror(-r));
 		return STATUS_FAILED;
 	}
-	size = read_beginning(output, bytes, sizeof(bytes));
+	size = digest_read_beginning(output, bytes, sizeof(bytes));
 	close(output);
-	status = wait_for(process);
-	if (status == 0 && !is_digest(bytes, size)) {
+	status = digest_wait_for(process);
+	if (status == 0 && !digest_is_digest(bytes, size)) {
 		fprintf(stderr, "vmctl: sha256sum has told no checksum\n");
 		status = STATUS_FAILED;
 	}

@@ -36,14 +36,14 @@ enum status disk_list_get(struct invocation *invocation, const char *path,
 	return STATUS_OK;
 }
 
-static const char *member(struct json_object *object, const char *key)
+static const char *list_member(struct json_object *object, const char *key)
 {
 	struct json_object *value = json_object_object_get(object, key);
 
 	return value ? json_object_get_string(value) : "";
 }
 
-static void add_size(struct table *table, struct json_object *disk)
+static void list_add_size(struct table *table, struct json_object *disk)
 {
 	struct json_object *size = json_object_object_get(disk, "size");
 	char text[SCREEN_CELL] = "";
@@ -53,43 +53,43 @@ static void add_size(struct table *table, struct json_object *disk)
 	table_add(table, "%s", text);
 }
 
-static void add_disk(struct table *table, struct json_object *disk)
+static void list_add_disk(struct table *table, struct json_object *disk)
 {
 	bool read_only = json_object_get_boolean(json_object_object_get(disk, "read_only"));
 
-	table_add(table, "%s", member(disk, "controller"));
-	table_add(table, "%s", member(disk, "lun"));
-	table_add(table, "%s", member(disk, "type"));
+	table_add(table, "%s", list_member(disk, "controller"));
+	table_add(table, "%s", list_member(disk, "lun"));
+	table_add(table, "%s", list_member(disk, "type"));
 	table_add(table, "%s", read_only ? "read-only" : "read-write");
-	add_size(table, disk);
-	table_add(table, "%s", member(disk, "format"));
-	table_add(table, "%s", member(disk, "cache"));
-	table_add(table, "%s", member(disk, "sector_size"));
-	table_add(table, "%s", member(disk, "server"));
-	table_add(table, "%s", member(disk, "health"));
-	table_add(table, "%s", member(disk, "path"));
+	list_add_size(table, disk);
+	table_add(table, "%s", list_member(disk, "format"));
+	table_add(table, "%s", list_member(disk, "cache"));
+	table_add(table, "%s", list_member(disk, "sector_size"));
+	table_add(table, "%s", list_member(disk, "server"));
+	table_add(table, "%s", list_member(disk, "health"));
+	table_add(table, "%s", list_member(disk, "path"));
 }
 
-static void print_limits(struct json_object *disk)
+static void list_print_limits(struct json_object *disk)
 {
-	const char *iops = member(disk, "iops"), *bandwidth = member(disk, "bandwidth");
+	const char *iops = list_member(disk, "iops"), *bandwidth = list_member(disk, "bandwidth");
 
 	if (iops[0] == '\0' && bandwidth[0] == '\0')
 		return;
-	printf("disk %s:%s: limited to %s%s%s%s%s a second\n", member(disk, "controller"),
-	       member(disk, "lun"), iops, iops[0] != '\0' ? " requests" : "",
+	printf("disk %s:%s: limited to %s%s%s%s%s a second\n", list_member(disk, "controller"),
+	       list_member(disk, "lun"), iops, iops[0] != '\0' ? " requests" : "",
 	       iops[0] != '\0' && bandwidth[0] != '\0' ? " and " : "", bandwidth,
 	       bandwidth[0] != '\0' ? "B" : "");
 }
 
-static void print_problem(struct json_object *disk)
+static void list_print_problem(struct json_object *disk)
 {
-	const char *problem = member(disk, "problem");
+	const char *problem = list_member(disk, "problem");
 	AUTO_FREE char *escaped = text_escape_new(problem, strlen(problem));
 
 	if (problem[0] != '\0' && escaped)
-		printf("disk %s:%s: %s\n", member(disk, "controller"), member(disk, "lun"),
-		       escaped);
+		printf("disk %s:%s: %s\n", list_member(disk, "controller"),
+		       list_member(disk, "lun"), escaped);
 }
 
 void disk_list_print(struct json_object *disks)
@@ -103,12 +103,12 @@ void disk_list_print(struct json_object *disks)
 	if (!table)
 		return;
 	for (size_t i = 0; i < count; i++)
-		add_disk(table, json_object_array_get_idx(disks, i));
+		list_add_disk(table, json_object_array_get_idx(disks, i));
 	putchar('\n');
 	table_print(table);
 	table_free(table);
 	for (size_t i = 0; i < count; i++)
-		print_limits(json_object_array_get_idx(disks, i));
+		list_print_limits(json_object_array_get_idx(disks, i));
 	for (size_t i = 0; i < count; i++)
-		print_problem(json_object_array_get_idx(disks, i));
+		list_print_problem(json_object_array_get_idx(disks, i));
 }

@@ -50,7 +50,7 @@ static const struct {
 };
 
 /* Return: 0; -EINVAL. */
-static int add_word(struct json_object **disk, const char *word)
+static int text_add_word(struct json_object **disk, const char *word)
 {
 	uint64_t number;
 
@@ -73,12 +73,12 @@ static int add_word(struct json_object **disk, const char *word)
 	return -EINVAL;
 }
 
-static int add_words(struct json_object **disk, char *at, char **ret_word)
+static int text_add_words(struct json_object **disk, char *at, char **ret_word)
 {
 	char *word;
 
 	while ((word = strsep(&at, ","))) {
-		if (add_word(disk, word) == 0)
+		if (text_add_word(disk, word) == 0)
 			continue;
 		*ret_word = strdup(word);
 		return *ret_word ? -EINVAL : -ENOMEM;
@@ -98,7 +98,7 @@ int disk_text_parse(const char *text, struct json_object **ret_disk, char **ret_
 	path = absolute_path(strsep(&rest, ","));
 	json_add(&disk, "path", path ? json_object_new_string(path) : NULL);
 	if (rest)
-		r = add_words(&disk, rest, ret_word);
+		r = text_add_words(&disk, rest, ret_word);
 	if (r < 0)
 		return r;
 	if (!disk)
@@ -146,7 +146,7 @@ static void look(const char *path, struct look *look)
  * The same by a process that may wait, for ever if its file system does not answer. Return: 0;
  * -ETIMEDOUT; -errno.
  */
-static int look_in_time(const char *path, int timeout, struct look *ret_look)
+static int text_look_in_time(const char *path, int timeout, struct look *ret_look)
 {
 	struct pollfd ready = { .events = POLLIN };
 	struct look found = { .format = IMAGE_RAW };
@@ -178,30 +178,30 @@ static int look_in_time(const char *path, int timeout, struct look *ret_look)
 	return r;
 }
 
-static void say_missing(const char *path)
+static void text_say_missing(const char *path)
 {
 	fprintf(stderr, "vmctl: there is no file '%s'\n", path);
 }
 
-static int find_file(const char *path, int timeout)
+static int text_find_file(const char *path, int timeout)
 {
 	struct look found;
-	int r = look_in_time(path, timeout, &found);
+	int r = text_look_in_time(path, timeout, &found);
 
 	return r < 0 ? r : found.missing ? -ENOENT : 0;
 }
 
 int disk_text_look_for_file(const char *path)
 {
-	return find_file(path, BRIEF_TIMEOUT);
+	return text_find_file(path, BRIEF_TIMEOUT);
 }
 
 int disk_text_find_file(const char *path)
 {
-	int r = find_file(path, LOOK_TIMEOUT);
+	int r = text_find_file(path, LOOK_TIMEOUT);
 
 	if (r == -ENOENT)
-		say_missing(path);
+		text_say_missing(path);
 	else if (r < 0)
 		fprintf(stderr, "vmctl: '%s' cannot be looked at: %s\n", path, strerror(-r));
 	return r;
@@ -225,7 +225,7 @@ int disk_text_find_format(struct json_object **disk)
 	    (json_object_object_get_ex(*disk, "type", &type) &&
 	     strcmp(json_object_get_string(type), "dvd") == 0))
 		return 0;
-	r = look_in_time(json_object_get_string(path), LOOK_TIMEOUT, &found);
+	r = text_look_in_time(json_object_get_string(path), LOOK_TIMEOUT, &found);
 	if (r < 0) {
 		fprintf(stderr,
 			"vmctl: what format '%s' has cannot be found out: %s; say it as format\n",

@@ -31,7 +31,7 @@
 
 /* ---- The bus ---- */
 
-static void look_at_bus(const void *view, struct host_finding *finding)
+static void doctor_look_at_bus(const void *view, struct host_finding *finding)
 {
 	const struct doctor *doctor = view;
 
@@ -49,7 +49,7 @@ static void look_at_bus(const void *view, struct host_finding *finding)
 				     "by --user or --address");
 }
 
-static void look_at_policy(const void *view, struct host_finding *finding)
+static void doctor_look_at_policy(const void *view, struct host_finding *finding)
 {
 	static const char *const folders[] = { "/usr/share/dbus-1/system.d",
 					       "/etc/dbus-1/system.d" };
@@ -75,8 +75,8 @@ static void look_at_policy(const void *view, struct host_finding *finding)
 	host_mend(finding, "apt install --reinstall vmms; systemctl reload dbus");
 }
 
-static int call(const struct doctor *doctor, const char *const address[4], sd_bus_error *error,
-		sd_bus_message **ret_reply, const char *argument)
+static int doctor_call(const struct doctor *doctor, const char *const address[4],
+		       sd_bus_error *error, sd_bus_message **ret_reply, const char *argument)
 {
 	AUTO_MESSAGE sd_bus_message *message = NULL;
 	int r = sd_bus_message_new_method_call(doctor->bus, &message, address[0], address[1],
@@ -88,7 +88,7 @@ static int call(const struct doctor *doctor, const char *const address[4], sd_bu
 }
 
 /* Somebody has that name, or would be started for it. Return: 1; 0; -errno. */
-static int is_on_bus(const struct doctor *doctor, const char *name)
+static int doctor_is_on_bus(const struct doctor *doctor, const char *name)
 {
 	static const char *const methods[] = { "ListNames", "ListActivatableNames" };
 	int found = 0;
@@ -97,7 +97,7 @@ static int is_on_bus(const struct doctor *doctor, const char *name)
 		const char *const address[] = { BUS, BUS_PATH, BUS, methods[i] };
 		AUTO_MESSAGE sd_bus_message *reply = NULL;
 		const char *one;
-		int r = call(doctor, address, NULL, &reply, NULL);
+		int r = doctor_call(doctor, address, NULL, &reply, NULL);
 
 		if (r >= 0)
 			r = sd_bus_message_enter_container(reply, 'a', "s");
@@ -110,14 +110,15 @@ static int is_on_bus(const struct doctor *doctor, const char *name)
 }
 
 /* What stands beside vmms on the bus. */
-static void look_at_neighbour(const struct doctor *doctor, const char *name, const char *without,
-			      const char *mend, struct host_finding *finding)
+static void doctor_look_at_neighbour(const struct doctor *doctor, const char *name,
+				     const char *without, const char *mend,
+				     struct host_finding *finding)
 {
 	int r;
 
 	if (doctor->is_user_bus || !doctor->bus)
 		return;
-	r = is_on_bus(doctor, name);
+	r = doctor_is_on_bus(doctor, name);
 	if (r < 0) {
 		host_found(finding, HOST_UNKNOWN, "the bus cannot be asked: %s", strerror(-r));
 	} else if (r > 0) {
@@ -128,22 +129,22 @@ static void look_at_neighbour(const struct doctor *doctor, const char *name, con
 	}
 }
 
-static void look_at_polkit(const void *view, struct host_finding *finding)
+static void doctor_look_at_polkit(const void *view, struct host_finding *finding)
 {
-	look_at_neighbour(view, "org.freedesktop.PolicyKit1",
-			  "nobody but root, and owners of VMs, may do anything",
-			  "apt install polkitd", finding);
+	doctor_look_at_neighbour(view, "org.freedesktop.PolicyKit1",
+				 "nobody but root, and owners of VMs, may do anything",
+				 "apt install polkitd", finding);
 }
 
-static void look_at_machined(const void *view, struct host_finding *finding)
+static void doctor_look_at_machined(const void *view, struct host_finding *finding)
 {
-	look_at_neighbour(view, "org.freedesktop.machine1", "machinectl does not show VMs",
-			  "apt install systemd-container", finding);
+	doctor_look_at_neighbour(view, "org.freedesktop.machine1", "machinectl does not show VMs",
+				 "apt install systemd-container", finding);
 }
 
 /* ---- The service ---- */
 
-static void look_at_service(const void *view, struct host_finding *finding)
+static void doctor_look_at_service(const void *view, struct host_finding *finding)
 {
 	const struct doctor *doctor = view;
 	struct json_object *member = NULL;
@@ -206,7 +207,7 @@ static const struct {
 	{ "masked-runtime", HOST_FAULT, "is masked, and cannot be started", "unmask --runtime" },
 };
 
-static void judge_unit(const char *unit, const char *state, struct host_finding *finding)
+static void doctor_judge_unit(const char *unit, const char *state, struct host_finding *finding)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(unit_states); i++) {
 		if (strcmp(unit_states[i].state, state) != 0)
@@ -220,14 +221,14 @@ static void judge_unit(const char *unit, const char *state, struct host_finding 
 	host_mend(finding, "systemctl status %s", unit);
 }
 
-static bool is_absent(const sd_bus_error *error)
+static bool doctor_is_absent(const sd_bus_error *error)
 {
 	return sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
 	       sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
 }
 
-static void look_at_unit(const struct doctor *doctor, const char *unit,
-			 struct host_finding *finding)
+static void doctor_look_at_unit(const struct doctor *doctor, const char *unit,
+				struct host_finding *finding)
 {
 	static const char *const address[] = { SYSTEMD, SYSTEMD_PATH, SYSTEMD_INTERFACE,
 					       "GetUnitFileState" };
@@ -238,38 +239,38 @@ static void look_at_unit(const struct doctor *doctor, const char *unit,
 
 	if (doctor->is_user_bus || !doctor->bus)
 		return;
-	r = call(doctor, address, &error, &reply, unit);
+	r = doctor_call(doctor, address, &error, &reply, unit);
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "s", &state);
 	if (r >= 0) {
-		judge_unit(unit, state, finding);
+		doctor_judge_unit(unit, state, finding);
 	} else if (sd_bus_error_has_name(&error, SD_BUS_ERROR_FILE_NOT_FOUND)) {
 		host_found(finding, HOST_WARNING, "systemd knows no %s", unit);
 		host_mend(finding, "apt install --reinstall vmms; systemctl daemon-reload");
 	} else {
 		host_found(finding, HOST_UNKNOWN,
 			   "whether %s is enabled: systemd cannot be asked%s%s", unit,
-			   is_absent(&error) ? ", and is not on the bus" : ": ",
-			   is_absent(&error) ? ""
-			   : error.message   ? error.message
-					     : strerror(-r));
+			   doctor_is_absent(&error) ? ", and is not on the bus" : ": ",
+			   doctor_is_absent(&error) ? ""
+			   : error.message          ? error.message
+						    : strerror(-r));
 	}
 }
 
-static void look_at_main_unit(const void *view, struct host_finding *finding)
+static void doctor_look_at_main_unit(const void *view, struct host_finding *finding)
 {
-	look_at_unit(view, "vmms.service", finding);
+	doctor_look_at_unit(view, "vmms.service", finding);
 }
 
 /* Without it guests lose their power when the host goes down. */
-static void look_at_guests_unit(const void *view, struct host_finding *finding)
+static void doctor_look_at_guests_unit(const void *view, struct host_finding *finding)
 {
-	look_at_unit(view, "vmms-guests.service", finding);
+	doctor_look_at_unit(view, "vmms-guests.service", finding);
 }
 
 /* ---- The caller ---- */
 
-static bool session_has_group(gid_t gid)
+static bool doctor_session_has_group(gid_t gid)
 {
 	gid_t groups[NGROUPS_MAX];
 	int count = getgroups(ARRAY_SIZE(groups), groups);
@@ -281,7 +282,7 @@ static bool session_has_group(gid_t gid)
 	return getegid() == gid;
 }
 
-static bool group_lists(const struct group *group, const char *user)
+static bool doctor_group_lists(const struct group *group, const char *user)
 {
 	for (char **member = group->gr_mem; *member; member++) {
 		if (strcmp(*member, user) == 0)
@@ -290,15 +291,16 @@ static bool group_lists(const struct group *group, const char *user)
 	return false;
 }
 
-static void judge_member(const char *name, const struct group *group, struct host_finding *finding)
+static void doctor_judge_member(const char *name, const struct group *group,
+				struct host_finding *finding)
 {
 	const struct passwd *user = getpwuid(geteuid());
 	const char *user_name = user ? user->pw_name : "?";
 
-	if (session_has_group(group->gr_gid)) {
+	if (doctor_session_has_group(group->gr_gid)) {
 		host_found(finding, HOST_OK, "%s is in group '%s', and may have VMs", user_name,
 			   name);
-	} else if (group_lists(group, user_name)) {
+	} else if (doctor_group_lists(group, user_name)) {
 		host_found(finding, HOST_WARNING, "%s is in group '%s', but not in this session",
 			   user_name, name);
 		host_mend(finding, "Log in again, or: newgrp %s", name);
@@ -310,7 +312,7 @@ static void judge_member(const char *name, const struct group *group, struct hos
 	}
 }
 
-static void look_at_group(const void *view, struct host_finding *finding)
+static void doctor_look_at_group(const void *view, struct host_finding *finding)
 {
 	const struct doctor *doctor = view;
 	struct json_object *member = NULL;
@@ -330,14 +332,14 @@ static void look_at_group(const void *view, struct host_finding *finding)
 	} else if (geteuid() == 0) {
 		host_found(finding, HOST_OK, "you are root, who may everything");
 	} else {
-		judge_member(name, group, finding);
+		doctor_judge_member(name, group, finding);
 	}
 }
 
 /* ---- The clock ---- */
 
 /* Return: 1: synchronised; 0: not; -errno. Where there is no timedated, as it would find out. */
-static int is_synchronised(const struct doctor *doctor)
+static int doctor_is_synchronised(const struct doctor *doctor)
 {
 	static const char *const address[] = { TIMEDATE, TIMEDATE_PATH,
 					       "org.freedesktop.DBus.Properties", "Get" };
@@ -360,9 +362,9 @@ static int is_synchronised(const struct doctor *doctor)
 	return r < 0 ? -errno : !(timex.status & STA_UNSYNC);
 }
 
-static void look_at_clock(const void *view, struct host_finding *finding)
+static void doctor_look_at_clock(const void *view, struct host_finding *finding)
 {
-	int r = is_synchronised(view);
+	int r = doctor_is_synchronised(view);
 
 	if (r < 0) {
 		host_found(finding, HOST_UNKNOWN, "the kernel does not tell: %s", strerror(-r));
@@ -376,21 +378,21 @@ static void look_at_clock(const void *view, struct host_finding *finding)
 	}
 }
 
-static void look_at_modules(const void *view, struct host_finding *finding)
+static void doctor_look_at_modules(const void *view, struct host_finding *finding)
 {
 	host_look_at_modules(&((const struct doctor *)view)->kernel, finding);
 }
 
 const struct host_check doctor_checks[] = {
-	{ "bus", look_at_bus },
-	{ "bus-policy", look_at_policy },
-	{ "service", look_at_service },
-	{ "unit", look_at_main_unit },
-	{ "guests-unit", look_at_guests_unit },
-	{ "group", look_at_group },
-	{ "polkit", look_at_polkit },
-	{ "machined", look_at_machined },
-	{ "clock", look_at_clock },
-	{ "modules", look_at_modules },
+	{ "bus", doctor_look_at_bus },
+	{ "bus-policy", doctor_look_at_policy },
+	{ "service", doctor_look_at_service },
+	{ "unit", doctor_look_at_main_unit },
+	{ "guests-unit", doctor_look_at_guests_unit },
+	{ "group", doctor_look_at_group },
+	{ "polkit", doctor_look_at_polkit },
+	{ "machined", doctor_look_at_machined },
+	{ "clock", doctor_look_at_clock },
+	{ "modules", doctor_look_at_modules },
 	{ 0 },
 };

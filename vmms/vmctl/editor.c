@@ -17,7 +17,7 @@
 
 #define SUFFIX ".json" /* by which editors know how to show it */
 
-static const char *choose(void)
+static const char *editor_choose(void)
 {
 	static const char *const variables[] = { "VISUAL", "EDITOR" };
 
@@ -30,7 +30,7 @@ static const char *choose(void)
 	return "editor";
 }
 
-static int write_text(int fd, const char *text)
+static int editor_write_text(int fd, const char *text)
 {
 	FILE *file = fdopen(fd, "w");
 	bool failed;
@@ -46,13 +46,13 @@ static int write_text(int fd, const char *text)
 int editor_begin(struct editor *ret_editor, const char *name, const char *text)
 {
 	const char *folder = getenv("TMPDIR");
-	struct editor editor = { .command = choose() };
+	struct editor editor = { .command = editor_choose() };
 	int fd, r;
 
 	if (asprintf(&editor.path, "%s/%s-XXXXXX" SUFFIX, folder ? folder : "/tmp", name) < 0)
 		return -ENOMEM;
 	fd = mkostemps(editor.path, sizeof(SUFFIX) - 1, O_CLOEXEC);
-	r = fd < 0 ? -errno : write_text(fd, text);
+	r = fd < 0 ? -errno : editor_write_text(fd, text);
 	if (r < 0) {
 		free(editor.path);
 		return r;
@@ -61,7 +61,7 @@ int editor_begin(struct editor *ret_editor, const char *name, const char *text)
 	return 0;
 }
 
-static void run_shell(const struct editor *editor)
+static void editor_run_shell(const struct editor *editor)
 {
 	AUTO_FREE char *command = NULL;
 
@@ -84,7 +84,7 @@ static int run(const struct editor *editor)
 	if (pid == 0) {
 		sigaction(SIGINT, &interrupt, NULL);
 		sigaction(SIGQUIT, &quit, NULL);
-		run_shell(editor);
+		editor_run_shell(editor);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

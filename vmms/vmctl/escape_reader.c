@@ -16,17 +16,17 @@
 
 /* ---- Characters ---- */
 
-static bool emit(struct escape_token *token, enum escape_kind kind, uint32_t character)
+static bool reader_emit(struct escape_token *token, enum escape_kind kind, uint32_t character)
 {
 	*token = (struct escape_token){ .kind = kind, .character = character };
 	return true;
 }
 
-static void begin_character(struct escape_reader *reader, uint8_t byte,
-			    struct escape_token *ret_token)
+static void reader_begin_character(struct escape_reader *reader, uint8_t byte,
+				   struct escape_token *ret_token)
 {
 	if (byte < 0xc2 || byte > 0xf4) {
-		emit(ret_token, ESCAPE_CHARACTER, REPLACEMENT);
+		reader_emit(ret_token, ESCAPE_CHARACTER, REPLACEMENT);
 		return;
 	}
 	reader->bytes[0] = (char)byte;
@@ -35,8 +35,8 @@ static void begin_character(struct escape_reader *reader, uint8_t byte,
 }
 
 /* Return: false: the byte is of something else, and not taken. */
-static bool continue_character(struct escape_reader *reader, uint8_t byte,
-			       struct escape_token *ret_token)
+static bool reader_continue_character(struct escape_reader *reader, uint8_t byte,
+				      struct escape_token *ret_token)
 {
 	bool taken = (byte & 0xc0) == 0x80;
 	int32_t character = -1;
@@ -48,24 +48,25 @@ static bool continue_character(struct escape_reader *reader, uint8_t byte,
 		return true;
 	if (taken)
 		character = text_utf8_decode(reader->bytes, reader->byte_count, &length);
-	emit(ret_token, ESCAPE_CHARACTER, character < 0 ? REPLACEMENT : (uint32_t)character);
+	reader_emit(ret_token, ESCAPE_CHARACTER, character < 0 ? REPLACEMENT : (uint32_t)character);
 	reader->byte_count = 0;
 	return taken;
 }
 
-static void take_text(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+static void reader_take_text(struct escape_reader *reader, uint8_t byte,
+			     struct escape_token *ret_token)
 {
 	if (byte < 0x20 || byte == DEL)
-		emit(ret_token, ESCAPE_CONTROL, byte);
+		reader_emit(ret_token, ESCAPE_CONTROL, byte);
 	else if (byte < 0x80)
-		emit(ret_token, ESCAPE_CHARACTER, byte);
+		reader_emit(ret_token, ESCAPE_CHARACTER, byte);
 	else
-		begin_character(reader, byte, ret_token);
+		reader_begin_character(reader, byte, ret_token);
 }
 
 /* ---- Sequences ---- */
 
-static void begin_sequence(struct escape_reader *reader)
+static void reader_begin_sequence(struct escape_reader *reader)
 {
 	reader->state = READER_ESCAPE;
 	reader->token = (struct escape_token){ .kind = ESCAPE_SIMPLE };
@@ -75,8 +76,8 @@ static void begin_sequence(struct escape_reader *reader)
 	reader->palette = false;
 }
 
-static void end_sequence(struct escape_reader *reader, uint8_t final,
-			 struct escape_token *ret_token)
+static void reader_end_sequence(struct escape_reader *reader, uint8_t final,
+				struct escape_token *ret_token)
 {
 	reader->state = READER_TEXT;
 	reader->token.final = (char) final;
@@ -84,7 +85,7 @@ static void end_sequence(struct escape_reader *reader, uint8_t final,
 		*ret_token = reader->token;
 }
 
-static void take_intermediate(struct escape_reader *reader, uint8_t byte)
+static void reader_take_intermediate(struct escape_reader *reader, uint8_t byte)
 {
 	if (reader->token.intermediate != '\0')
 		reader->unknown = true;
@@ -92,10 +93,11 @@ static void take_intermediate(struct escape_reader *reader, uint8_t byte)
 }
 
 /* The byte after ESC, or after intermediates. */
-static void take_escape(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+static void reader_take_escape(struct escape_reader *reader, uint8_t byte,
+			       struct escape_token *ret_token)
 {
 	if (byte < 0x30) {
-		take_intermediate(reader, byte);
+		reader_take_intermediate(reader, byte);
 		return;
 	}
 	switch (reader->token.intermediate == '\0' ? byte : 0) {
@@ -115,11 +117,11 @@ static void take_escape(struct escape_reader *reader, uint8_t byte, struct escap
 		reader->state = READER_STRING;
 		break;
 	default:
-		end_sequence(reader, byte, ret_token);
+		reader_end_sequence(reader, byte, ret_token);
 	}
 }
 
-static void take_digit(struct escape_reader *reader, unsigned digit)
+static void reader_take_digit(struct escape_reader *reader, unsigned digit)
 {
 	unsigned *number;
 
@@ -130,12 +132,12 @@ static void take_digit(struct escape_reader *reader, unsigned digit)
 }
 
 /* 0x30 to 0x3f. The prefix is the first of all, and intermediates come after parameters. */
-static void take_parameter(struct escape_reader *reader, uint8_t byte)
+static void reader_take_parameter(struct escape_reader *reader, uint8_t byte)
 {
 	if (reader->token.intermediate != '\0' || byte == ':')
 		reader->unknown = true;
 	else if (byte >= '0' && byte <= '9')
-		take_digit(reader, byte - '0');
+		reader_take_digit(reader, byte - '0');
 	else if (byte == ';')
 		reader->parameter = MIN(reader->parameter + 1, (unsigned)ESCAPE_PARAMETERS_MAX);
 	else if (reader->length == 2)
@@ -144,18 +146,19 @@ static void take_parameter(struct escape_reader *reader, uint8_t byte)
 		reader->unknown = true;
 }
 
-static void take_csi(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+static void reader_take_csi(struct escape_reader *reader, uint8_t byte,
+			    struct escape_token *ret_token)
 {
 	if (byte < 0x30)
-		take_intermediate(reader, byte);
+		reader_take_intermediate(reader, byte);
 	else if (byte < 0x40)
-		take_parameter(reader, byte);
+		reader_take_parameter(reader, byte);
 	else
-		end_sequence(reader, byte, ret_token);
+		reader_end_sequence(reader, byte, ret_token);
 }
 
 /* A title or the like; or a colour of Linux's console, and that all colours are to be reset. */
-static void take_osc(struct escape_reader *reader, uint8_t byte)
+static void reader_take_osc(struct escape_reader *reader, uint8_t byte)
 {
 	if (reader->length == 1)
 		reader->palette = byte == 'P';
@@ -164,22 +167,22 @@ static void take_osc(struct escape_reader *reader, uint8_t byte)
 		reader->state = READER_TEXT;
 }
 
-static void take_string(struct escape_reader *reader, uint8_t byte)
+static void reader_take_string(struct escape_reader *reader, uint8_t byte)
 {
 	if (byte == BEL)
 		reader->state = READER_TEXT;
 }
 
 /* Controls are obeyed in the midst of a sequence, but not of a string, unless they end a line. */
-static bool is_obeyed(const struct escape_reader *reader, uint8_t byte)
+static bool reader_is_obeyed(const struct escape_reader *reader, uint8_t byte)
 {
 	return byte < 0x20 && reader->state != READER_STRING &&
 	       (reader->state != READER_OSC || byte == '\n' || byte == '\r');
 }
 
 /* Return: false: the byte is text, and not taken. */
-static bool take_sequence(struct escape_reader *reader, uint8_t byte,
-			  struct escape_token *ret_token)
+static bool reader_take_sequence(struct escape_reader *reader, uint8_t byte,
+				 struct escape_token *ret_token)
 {
 	bool in_string = reader->state == READER_OSC || reader->state == READER_STRING;
 
@@ -187,32 +190,32 @@ static bool take_sequence(struct escape_reader *reader, uint8_t byte,
 		reader->state = READER_TEXT;
 		return false;
 	}
-	if (is_obeyed(reader, byte)) {
+	if (reader_is_obeyed(reader, byte)) {
 		if (in_string)
 			reader->state = READER_TEXT;
 		reader->length--;
-		return emit(ret_token, ESCAPE_CONTROL, byte);
+		return reader_emit(ret_token, ESCAPE_CONTROL, byte);
 	}
 	if (reader->state == READER_OSC)
-		take_osc(reader, byte);
+		reader_take_osc(reader, byte);
 	else if (reader->state == READER_STRING)
-		take_string(reader, byte);
+		reader_take_string(reader, byte);
 	else if (byte == DEL)
 		return true;
 	else if (reader->state == READER_ESCAPE)
-		take_escape(reader, byte, ret_token);
+		reader_take_escape(reader, byte, ret_token);
 	else
-		take_csi(reader, byte, ret_token);
+		reader_take_csi(reader, byte, ret_token);
 	return true;
 }
 
 /* Return: false: the byte is not taken yet, but what came before is dealt with. */
-static bool take(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
+static bool reader_take(struct escape_reader *reader, uint8_t byte, struct escape_token *ret_token)
 {
 	if (reader->byte_count > 0)
-		return continue_character(reader, byte, ret_token);
+		return reader_continue_character(reader, byte, ret_token);
 	if (byte == ESC) {
-		begin_sequence(reader);
+		reader_begin_sequence(reader);
 		return true;
 	}
 	if (byte == CAN || byte == SUB) {
@@ -220,8 +223,8 @@ static bool take(struct escape_reader *reader, uint8_t byte, struct escape_token
 		return true;
 	}
 	if (reader->state != READER_TEXT)
-		return take_sequence(reader, byte, ret_token);
-	take_text(reader, byte, ret_token);
+		return reader_take_sequence(reader, byte, ret_token);
+	reader_take_text(reader, byte, ret_token);
 	return true;
 }
 
@@ -232,6 +235,6 @@ size_t escape_reader_next(struct escape_reader *reader, const char *bytes, size_
 
 	ret_token->kind = ESCAPE_NONE;
 	while (taken < size && ret_token->kind == ESCAPE_NONE)
-		taken += take(reader, (uint8_t)bytes[taken], ret_token);
+		taken += reader_take(reader, (uint8_t)bytes[taken], ret_token);
 	return taken;
 }

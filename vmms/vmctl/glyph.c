@@ -25,7 +25,7 @@ static const struct range wide[] = {
 	{ 0x1fa70, 0x1faff }, { 0x20000, 0x3fffd },
 };
 
-static bool is_in(const struct range *ranges, size_t count, uint32_t character)
+static bool glyph_is_in(const struct range *ranges, size_t count, uint32_t character)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (character >= ranges[i].first && character <= ranges[i].last)
@@ -36,9 +36,9 @@ static bool is_in(const struct range *ranges, size_t count, uint32_t character)
 
 unsigned glyph_width(uint32_t character)
 {
-	if (text_is_control(character) || is_in(marks, ARRAY_SIZE(marks), character))
+	if (text_is_control(character) || glyph_is_in(marks, ARRAY_SIZE(marks), character))
 		return 0;
-	return is_in(wide, ARRAY_SIZE(wide), character) ? 2 : 1;
+	return glyph_is_in(wide, ARRAY_SIZE(wide), character) ? 2 : 1;
 }
 
 uint32_t glyph_line_drawing(uint32_t character)

@@ -55,14 +55,14 @@ struct maker {
 
 static volatile sig_atomic_t interrupted;
 
-static void on_signal(int number)
+static void maker_on_signal(int number)
 {
 	interrupted = number;
 }
 
 /* ---- On the terminal ---- */
 
-static void draw(const struct maker *maker)
+static void maker_draw(const struct maker *maker)
 {
 	AUTO_FREE char *doing = text_escape_new(maker->doing ?: "", strlen(maker->doing ?: ""));
 	unsigned done = maker->step > 0 ? maker->step - 1 : 0;
@@ -77,7 +77,7 @@ static void draw(const struct maker *maker)
 		(unsigned)maker->steps, doing, (unsigned)(clock_boot() - maker->begun));
 }
 
-static void erase(const struct maker *maker)
+static void maker_erase(const struct maker *maker)
 {
 	if (maker->show)
 		fputs("\r\033[K", stderr);
@@ -85,20 +85,20 @@ static void erase(const struct maker *maker)
 
 /* ---- What it tells ---- */
 
-static void replace(char **text, const char *value)
+static void maker_replace(char **text, const char *value)
 {
 	free(*text);
 	*text = strdup(value);
 }
 
-static void take_step(struct maker *maker, const char *value)
+static void maker_take_step(struct maker *maker, const char *value)
 {
 	maker->step++;
-	replace(&maker->doing, value);
-	draw(maker);
+	maker_replace(&maker->doing, value);
+	maker_draw(maker);
 }
 
-static void take_told(struct lines *lines, char *line)
+static void maker_take_told(struct lines *lines, char *line)
 {
 	struct maker *maker = container_of(lines, struct maker, told);
 	const struct {
@@ -113,16 +113,16 @@ static void take_told(struct lines *lines, char *line)
 		return;
 	*value++ = '\0';
 	if (strcmp(line, "step") == 0)
-		take_step(maker, value);
+		maker_take_step(maker, value);
 	else if (strcmp(line, "steps") == 0)
 		(void)!parse_unsigned(value, 1, STEPS_MAX, &maker->steps);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		if (strcmp(line, texts[i].word) == 0)
-			replace(texts[i].text, value);
+			maker_replace(texts[i].text, value);
 	}
 }
 
-static void take_trouble(struct lines *lines, char *line)
+static void maker_take_trouble(struct lines *lines, char *line)
 {
 	struct maker *maker = container_of(lines, struct maker, trouble);
 
@@ -134,7 +134,7 @@ static void take_trouble(struct lines *lines, char *line)
 }
 
 /* A line that is too long is taken in pieces; of one with a carriage return, what is after it. */
-static void lines_take(struct lines *lines)
+static void maker_lines_take(struct lines *lines)
 {
 	char *start = lines->text, *end, *shown;
 
@@ -153,7 +153,7 @@ static void lines_take(struct lines *lines)
 	}
 }
 
-static void lines_read(struct lines *lines)
+static void maker_lines_read(struct lines *lines)
 {
 	ssize_t size;
 
@@ -175,12 +175,12 @@ static void lines_read(struct lines *lines)
 		*byte = *byte == '\0' ? '?' : *byte;
 	}
 	lines->length += (size_t)size;
-	lines_take(lines);
+	maker_lines_take(lines);
 }
 
 /* ---- The process ---- */
 
-static void execute(const char *path, char *const *words, int out, int error, pid_t parent)
+static void maker_execute(const char *path, char *const *words, int out, int error, pid_t parent)
 {
 	int null = open("/dev/null", O_RDONLY);
 
@@ -194,32 +194,32 @@ static void execute(const char *path, char *const *words, int out, int error, pi
 	_exit(127);
 }
 
-static int spawn(struct maker *maker, const char *path, char *const *words)
+static int maker_spawn(struct maker *maker, const char *path, char *const *words)
 {
 	int out[2], error[2];
 	pid_t parent = getpid();
 
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return -errno;
-	maker->told = (struct lines){ .fd = out[0], .take = take_told };
+	maker->told = (struct lines){ .fd = out[0], .take = maker_take_told };
 	AUTO_CLOSE int far_out = out[1];
 	if (pipe2(error, O_CLOEXEC) < 0)
 		return -errno;
-	maker->trouble = (struct lines){ .fd = error[0], .take = take_trouble };
+	maker->trouble = (struct lines){ .fd = error[0], .take = maker_take_trouble };
 	AUTO_CLOSE int far_error = error[1];
 	fflush(NULL);
 	maker->pid = fork();
 	if (maker->pid < 0)
 		return -errno;
 	if (maker->pid == 0)
-		execute(path, words, far_out, far_error, parent);
+		maker_execute(path, words, far_out, far_error, parent);
 	/* Here too: whoever is first. */
 	(void)setpgid(maker->pid, maker->pid);
 	return 0;
 }
 
 /* An interrupt is passed on; it gets some time to clean up. */
-static void look_at_interrupt(struct maker *maker)
+static void maker_look_at_interrupt(struct maker *maker)
 {
 	if (interrupted && maker->told_to_end == 0) {
 		maker->told_to_end = clock_boot();
@@ -230,7 +230,7 @@ static void look_at_interrupt(struct maker *maker)
 }
 
 /* Return: as waitpid(2) has it. */
-static int await(struct maker *maker)
+static int maker_await(struct maker *maker)
 {
 	struct lines *const all[] = { &maker->told, &maker->trouble };
 	int status = 0;
@@ -240,20 +240,20 @@ static int await(struct maker *maker)
 					  { .fd = maker->trouble.fd, .events = POLLIN } };
 
 		if (poll(polls, ARRAY_SIZE(polls), TICK) == 0)
-			draw(maker);
+			maker_draw(maker);
 		for (size_t i = 0; i < ARRAY_SIZE(polls); i++) {
 			if (polls[i].revents)
-				lines_read(all[i]);
+				maker_lines_read(all[i]);
 		}
-		look_at_interrupt(maker);
+		maker_look_at_interrupt(maker);
 	}
 	while (waitpid(maker->pid, &status, 0) < 0 && errno == EINTR)
-		look_at_interrupt(maker);
+		maker_look_at_interrupt(maker);
 	return status;
 }
 
 /* What it said last is why, and what came before perhaps, too. */
-static enum status say_why(struct maker *maker)
+static enum status maker_say_why(struct maker *maker)
 {
 	const char *why = maker->kept[0];
 
@@ -275,35 +275,36 @@ static enum status say_why(struct maker *maker)
 	return STATUS_FAILED;
 }
 
-static bool is_whole(const struct guest *guest)
+static bool maker_is_whole(const struct guest *guest)
 {
 	return guest->command_line && guest->user && guest->password;
 }
 
-static enum status run(struct maker *maker, const char *path, char *const *words)
+static enum status maker_run(struct maker *maker, const char *path, char *const *words)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction before[ARRAY_SIZE(numbers)];
 	int r, status = 0;
 
 	interrupted = 0;
-	r = spawn(maker, path, words);
+	r = maker_spawn(maker, path, words);
 	if (r < 0)
 		return service_failed(r, NULL);
 	/* Without SA_RESTART, to be noticed by poll(). */
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		sigaction(numbers[i], &(struct sigaction){ .sa_handler = on_signal }, &before[i]);
-	status = await(maker);
+		sigaction(numbers[i], &(struct sigaction){ .sa_handler = maker_on_signal },
+			  &before[i]);
+	status = maker_await(maker);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		sigaction(numbers[i], &before[i], NULL);
-	erase(maker);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && is_whole(maker->guest)) {
+	maker_erase(maker);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && maker_is_whole(maker->guest)) {
 		if (!interrupted)
 			return STATUS_OK;
 		/* Which came when there was nobody any more to pass it on to. */
 		guest_remove(maker->guest);
 	}
-	return say_why(maker);
+	return maker_say_why(maker);
 }
 
 static void maker_deinit(struct maker *maker)
@@ -320,7 +321,7 @@ static void maker_deinit(struct maker *maker)
 /* ---- A guest ---- */
 
 /* program, and its arguments. NULL without memory; the words are borrowed. */
-static char **make_words(const char *program, const char *const *arguments)
+static char **maker_make_words(const char *program, const char *const *arguments)
 {
 	size_t count = 0;
 	char **words;
@@ -347,7 +348,7 @@ enum status guest_make(struct invocation *invocation, const char *program,
 			       .begun = clock_boot() };
 	const char *folder = getenv("VMCTL_LIBEXEC");
 	AUTO_FREE char *path = NULL, *seed = NULL;
-	AUTO_FREE char **words = make_words(program, arguments);
+	AUTO_FREE char **words = maker_make_words(program, arguments);
 	enum status status;
 
 	*ret_guest = (struct guest){ .folder = strdup(arguments[0]) };
@@ -355,7 +356,7 @@ enum status guest_make(struct invocation *invocation, const char *program,
 	    asprintf(&path, "%s/%s", folder ?: VMCTL_LIBEXEC, program) < 0 ||
 	    asprintf(&seed, "%s/seed.iso", arguments[0]) < 0)
 		return service_failed(-ENOMEM, NULL);
-	status = run(&maker, path, words);
+	status = maker_run(&maker, path, words);
 	ret_guest->seed = access(seed, F_OK) == 0;
 	return status;
 }

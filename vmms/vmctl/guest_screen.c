@@ -104,7 +104,7 @@ void guest_screen_put(struct guest_screen *screen, uint32_t character)
 	cursor->x = MIN(cursor->x + width, columns - 1);
 }
 
-static void control(struct guest_screen *screen, uint32_t code)
+static void screen_control(struct guest_screen *screen, uint32_t code)
 {
 	struct cursor *cursor = &screen->cursor;
 
@@ -175,7 +175,7 @@ void guest_screen_reset(struct guest_screen *screen)
 
 /* mode: 47; 1047, which leaves the alternate screen clear; 1049, which clears it first, and takes
  * care of the cursor. */
-static void set_alternate(struct guest_screen *screen, unsigned mode, bool on)
+static void screen_set_alternate(struct guest_screen *screen, unsigned mode, bool on)
 {
 	if (on == (screen->current == 1))
 		return;
@@ -188,7 +188,7 @@ static void set_alternate(struct guest_screen *screen, unsigned mode, bool on)
 		guest_screen_restore_cursor(screen);
 }
 
-static void set_private_mode(struct guest_screen *screen, unsigned mode, bool on)
+static void screen_set_private_mode(struct guest_screen *screen, unsigned mode, bool on)
 {
 	switch (mode) {
 	case 6:
@@ -202,7 +202,7 @@ static void set_private_mode(struct guest_screen *screen, unsigned mode, bool on
 	case 47:
 	case 1047:
 	case 1049:
-		set_alternate(screen, mode, on);
+		screen_set_alternate(screen, mode, on);
 		break;
 	case 1048:
 		if (on)
@@ -221,7 +221,7 @@ void guest_screen_set_modes(struct guest_screen *screen, const struct escape_tok
 		unsigned mode = token->parameters[i];
 
 		if (token->prefix == '?')
-			set_private_mode(screen, mode, on);
+			screen_set_private_mode(screen, mode, on);
 		else if (mode == 4)
 			screen->insert = on;
 		else if (mode == 20)
@@ -260,7 +260,7 @@ void guest_screen_free(struct guest_screen *screen)
 	free(screen);
 }
 
-static void take(struct guest_screen *screen, const struct escape_token *token)
+static void screen_take(struct guest_screen *screen, const struct escape_token *token)
 {
 	switch (token->kind) {
 	case ESCAPE_CHARACTER:
@@ -268,7 +268,7 @@ static void take(struct guest_screen *screen, const struct escape_token *token)
 		screen->last = token->character;
 		break;
 	case ESCAPE_CONTROL:
-		control(screen, token->character);
+		screen_control(screen, token->character);
 		break;
 	case ESCAPE_SIMPLE:
 		guest_screen_take_simple(screen, token);
@@ -287,7 +287,7 @@ void guest_screen_write(struct guest_screen *screen, const char *bytes, size_t s
 
 	for (size_t taken; size > 0; bytes += taken, size -= taken) {
 		taken = escape_reader_next(&screen->reader, bytes, size, &token);
-		take(screen, &token);
+		screen_take(screen, &token);
 	}
 }
 

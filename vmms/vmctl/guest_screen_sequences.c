@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static void erase_display(struct guest_screen *screen, unsigned what)
+static void sequences_erase_display(struct guest_screen *screen, unsigned what)
 {
 	const struct cursor *cursor = &screen->cursor;
 
@@ -18,7 +18,7 @@ static void erase_display(struct guest_screen *screen, unsigned what)
 					guest_screen_grid(screen)->rows);
 }
 
-static void erase_line(struct guest_screen *screen, unsigned what)
+static void sequences_erase_line(struct guest_screen *screen, unsigned what)
 {
 	const struct cursor *cursor = &screen->cursor;
 
@@ -27,7 +27,7 @@ static void erase_line(struct guest_screen *screen, unsigned what)
 				what == 1 ? cursor->x + 1 : guest_screen_grid(screen)->columns);
 }
 
-static void set_margins(struct guest_screen *screen, unsigned top, unsigned bottom)
+static void sequences_set_margins(struct guest_screen *screen, unsigned top, unsigned bottom)
 {
 	unsigned rows = guest_screen_grid(screen)->rows;
 
@@ -41,7 +41,7 @@ static void set_margins(struct guest_screen *screen, unsigned top, unsigned bott
 }
 
 /* Rows are put in, or taken out, where the cursor is. */
-static void move_rows(struct guest_screen *screen, bool in, unsigned count)
+static void sequences_move_rows(struct guest_screen *screen, bool in, unsigned count)
 {
 	struct cursor *cursor = &screen->cursor;
 
@@ -54,21 +54,21 @@ static void move_rows(struct guest_screen *screen, bool in, unsigned count)
 	guest_screen_move_to(screen, 0, cursor->y);
 }
 
-static void repeat(struct guest_screen *screen, unsigned count)
+static void sequences_repeat(struct guest_screen *screen, unsigned count)
 {
 	for (unsigned i = 0;
 	     screen->last != 0 && i < MIN(count, guest_screen_grid(screen)->columns); i++)
 		guest_screen_put(screen, screen->last);
 }
 
-static void tabs(struct guest_screen *screen, void (*move)(struct guest_screen *screen),
-		 unsigned count)
+static void sequences_tabs(struct guest_screen *screen, void (*move)(struct guest_screen *screen),
+			   unsigned count)
 {
 	for (unsigned i = 0; i < MIN(count, guest_screen_grid(screen)->columns); i++)
 		move(screen);
 }
 
-static void clear_tabs(struct guest_screen *screen, unsigned what)
+static void sequences_clear_tabs(struct guest_screen *screen, unsigned what)
 {
 	if (what == 0)
 		screen->tabs[screen->cursor.x] = false;
@@ -77,7 +77,7 @@ static void clear_tabs(struct guest_screen *screen, unsigned what)
 }
 
 /* Those that move the cursor. Return: false: it is none of them. */
-static bool take_movement(struct guest_screen *screen, const struct escape_token *token)
+static bool sequences_take_movement(struct guest_screen *screen, const struct escape_token *token)
 {
 	const struct cursor *cursor = &screen->cursor;
 	unsigned first = token->parameters[0], second = token->parameters[1];
@@ -118,10 +118,10 @@ static bool take_movement(struct guest_screen *screen, const struct escape_token
 		guest_screen_go_to(screen, MAX(second, 1u) - 1, count - 1);
 		break;
 	case 'I':
-		tabs(screen, guest_screen_tab_forward, count);
+		sequences_tabs(screen, guest_screen_tab_forward, count);
 		break;
 	case 'Z':
-		tabs(screen, guest_screen_tab_back, count);
+		sequences_tabs(screen, guest_screen_tab_back, count);
 		break;
 	default:
 		return false;
@@ -130,19 +130,19 @@ static bool take_movement(struct guest_screen *screen, const struct escape_token
 }
 
 /* Those that change cells. Return: false: it is none of them. */
-static bool take_change(struct guest_screen *screen, const struct escape_token *token)
+static bool sequences_take_change(struct guest_screen *screen, const struct escape_token *token)
 {
 	struct cursor *cursor = &screen->cursor;
 	unsigned first = token->parameters[0], count = MAX(first, 1u);
 
 	switch (token->final) {
 	case 'J':
-		erase_display(screen, first);
+		sequences_erase_display(screen, first);
 		if (first < 2)
-			erase_line(screen, first);
+			sequences_erase_line(screen, first);
 		break;
 	case 'K':
-		erase_line(screen, first);
+		sequences_erase_line(screen, first);
 		break;
 	case 'X':
 		cell_grid_erase(guest_screen_grid(screen), cursor->y, cursor->x, cursor->x + count);
@@ -155,7 +155,7 @@ static bool take_change(struct guest_screen *screen, const struct escape_token *
 		break;
 	case 'L':
 	case 'M':
-		move_rows(screen, token->final == 'L', count);
+		sequences_move_rows(screen, token->final == 'L', count);
 		break;
 	case 'S':
 		cell_grid_scroll_up(guest_screen_grid(screen), screen->top, screen->bottom, count);
@@ -171,17 +171,17 @@ static bool take_change(struct guest_screen *screen, const struct escape_token *
 	return true;
 }
 
-static void take_setting(struct guest_screen *screen, const struct escape_token *token)
+static void sequences_take_setting(struct guest_screen *screen, const struct escape_token *token)
 {
 	switch (token->final) {
 	case 'b':
-		repeat(screen, MAX(token->parameters[0], 1u));
+		sequences_repeat(screen, MAX(token->parameters[0], 1u));
 		break;
 	case 'g':
-		clear_tabs(screen, token->parameters[0]);
+		sequences_clear_tabs(screen, token->parameters[0]);
 		break;
 	case 'r':
-		set_margins(screen, token->parameters[0], token->parameters[1]);
+		sequences_set_margins(screen, token->parameters[0], token->parameters[1]);
 		break;
 	case 's':
 		guest_screen_save_cursor(screen);
@@ -201,9 +201,9 @@ void guest_screen_take_csi(struct guest_screen *screen, const struct escape_toke
 	if ((token->final == 'h' || token->final == 'l') &&
 	    (token->prefix == '\0' || token->prefix == '?'))
 		guest_screen_set_modes(screen, token);
-	else if (token->prefix == '\0' && !take_movement(screen, token) &&
-		 !take_change(screen, token))
-		take_setting(screen, token);
+	else if (token->prefix == '\0' && !sequences_take_movement(screen, token) &&
+		 !sequences_take_change(screen, token))
+		sequences_take_setting(screen, token);
 }
 
 void guest_screen_take_simple(struct guest_screen *screen, const struct escape_token *token)

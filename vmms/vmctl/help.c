@@ -13,7 +13,7 @@
  * Words of text, from HELP_COLUMN to HELP_WIDTH, beside what has been printed of the line; below
  * it, if that leaves no gap. column: where the line has got to.
  */
-static void print_wrapped(const char *text, int column)
+static void help_print_wrapped(const char *text, int column)
 {
 	if (column > HELP_COLUMN - HELP_GAP)
 		putchar('\n'), column = 0;
@@ -32,13 +32,13 @@ static void print_wrapped(const char *text, int column)
 	putchar('\n');
 }
 
-static void print_options(const struct option_row *rows)
+static void help_print_options(const struct option_row *rows)
 {
 	for (; rows && rows->name; rows++) {
 		int column = printf("  --%s%s%s", rows->name, rows->value ? " " : "",
 				    rows->value ? rows->value : "");
 
-		print_wrapped(rows->help, column);
+		help_print_wrapped(rows->help, column);
 	}
 }
 
@@ -50,13 +50,13 @@ void command_print_help(const struct command *command)
 		printf("\n%s\n", command->details);
 	if (command->options) {
 		puts("\noptions:");
-		print_options(command->options);
+		help_print_options(command->options);
 	}
 	puts("\noptions of all commands:");
-	print_options(global_options);
+	help_print_options(global_options);
 }
 
-static void print_commands(const char *group)
+static void help_print_commands(const char *group)
 {
 	size_t length = strlen(group);
 
@@ -67,12 +67,12 @@ static void print_commands(const char *group)
 		    (length > 0 && command->name[length] != ' '))
 			continue;
 		column = printf("  %s %s", command->name, command->usage);
-		print_wrapped(command->summary, column);
+		help_print_wrapped(command->summary, column);
 	}
 }
 
 /* The one command that a group has, or NULL if it has several. */
-static const struct command *only_command(const char *group)
+static const struct command *help_only_command(const char *group)
 {
 	const struct command *found = NULL;
 	size_t length = strlen(group);
@@ -89,25 +89,25 @@ static const struct command *only_command(const char *group)
 
 void command_print_group(const char *group)
 {
-	const struct command *only = only_command(group);
+	const struct command *only = help_only_command(group);
 
 	if (only) {
 		command_print_help(only);
 		return;
 	}
 	printf("usage: vmctl [OPTION]... %s COMMAND [ARGUMENT]...\n\ncommands:\n", group);
-	print_commands(group);
+	help_print_commands(group);
 	puts("\noptions of all commands:");
-	print_options(global_options);
+	help_print_options(global_options);
 }
 
 void command_print_overview(void)
 {
 	puts("usage: vmctl [OPTION]... COMMAND [ARGUMENT]...\n\n"
 	     "Manages virtual machines, through the service vmms.\n\ncommands:");
-	print_commands("");
+	help_print_commands("");
 	puts("\noptions of all commands:");
-	print_options(global_options);
+	help_print_options(global_options);
 	puts("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 no such VM, 4 the VM is in a "
 	     "state\n"
 	     "where that cannot be, 5 vmms cannot be reached, 6 not permitted, 7 timed out.\n"

@@ -37,8 +37,8 @@ enum status usage_error(const struct invocation *invocation, const char *format,
 	return STATUS_USAGE;
 }
 
-static const struct option_row *find_in(const struct option_row *rows, const char *name,
-					size_t length)
+static const struct option_row *invocation_find_in(const struct option_row *rows, const char *name,
+						   size_t length)
 {
 	for (; rows && rows->name; rows++) {
 		if (strlen(rows->name) == length && memcmp(rows->name, name, length) == 0)
@@ -47,22 +47,22 @@ static const struct option_row *find_in(const struct option_row *rows, const cha
 	return NULL;
 }
 
-static const struct option_row *find_option(const struct invocation *invocation, const char *name,
-					    size_t length)
+static const struct option_row *invocation_find_option(const struct invocation *invocation,
+						       const char *name, size_t length)
 {
-	const struct option_row *row = find_in(global_options, name, length);
+	const struct option_row *row = invocation_find_in(global_options, name, length);
 
 	if (!row && invocation->command)
-		row = find_in(invocation->command->options, name, length);
+		row = invocation_find_in(invocation->command->options, name, length);
 	return row;
 }
 
 /* word: an option; next: the word after it, or NULL. Return: words taken; 0: refused. */
-static int read_option(struct invocation *invocation, const char *word, const char *next)
+static int invocation_read_option(struct invocation *invocation, const char *word, const char *next)
 {
 	const char *name = word + 2, *equals = strchr(name, '=');
 	size_t length = equals ? (size_t)(equals - name) : strlen(name);
-	const struct option_row *row = find_option(invocation, name, length);
+	const struct option_row *row = invocation_find_option(invocation, name, length);
 	const char *value = equals ? equals + 1 : next;
 
 	if (!row) {
@@ -92,18 +92,18 @@ static const struct {
 	const char *word, *name;
 } letters[] = { { "-h", "--help" }, { "-V", "--version" } };
 
-static int read_letter(struct invocation *invocation, const char *word)
+static int invocation_read_letter(struct invocation *invocation, const char *word)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(letters); i++) {
 		if (strcmp(letters[i].word, word) == 0)
-			return read_option(invocation, letters[i].name, NULL);
+			return invocation_read_option(invocation, letters[i].name, NULL);
 	}
 	usage_error(invocation, "there is no option '%s'", word);
 	return 0;
 }
 
 /* The command, or a word of it. Return: false: refused. */
-static bool read_command(struct invocation *invocation, const char *word)
+static bool invocation_read_command(struct invocation *invocation, const char *word)
 {
 	char name[COMMAND_NAME_MAX];
 
@@ -121,10 +121,10 @@ static bool read_command(struct invocation *invocation, const char *word)
 }
 
 /* Return: false: refused. */
-static bool read_argument(struct invocation *invocation, const char *word)
+static bool invocation_read_argument(struct invocation *invocation, const char *word)
 {
 	if (!invocation->command)
-		return read_command(invocation, word);
+		return invocation_read_command(invocation, word);
 	if (invocation->argument_count == invocation->command->arguments_max) {
 		usage_error(invocation, "what is '%s'? the usage is: vmctl %s %s", word,
 			    invocation->command->name, invocation->command->usage);
@@ -134,7 +134,7 @@ static bool read_argument(struct invocation *invocation, const char *word)
 	return true;
 }
 
-static enum status check(struct invocation *invocation)
+static enum status invocation_check(struct invocation *invocation)
 {
 	const struct command *command = invocation->command;
 
@@ -163,15 +163,16 @@ enum status invocation_read(int argc, char *argv[], struct invocation *invocatio
 		if (!only_arguments && strcmp(argv[i], "--") == 0)
 			only_arguments = true;
 		else if (!only_arguments && strncmp(argv[i], "--", 2) == 0)
-			taken = read_option(invocation, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+			taken = invocation_read_option(invocation, argv[i],
+						       i + 1 < argc ? argv[i + 1] : NULL);
 		else if (!only_arguments && argv[i][0] == '-' && argv[i][1] != '\0')
-			taken = read_letter(invocation, argv[i]);
+			taken = invocation_read_letter(invocation, argv[i]);
 		else
-			taken = read_argument(invocation, argv[i]);
+			taken = invocation_read_argument(invocation, argv[i]);
 		if (taken == 0)
 			return STATUS_USAGE;
 	}
-	return check(invocation);
+	return invocation_check(invocation);
 }
 
 const char *invocation_value(const struct invocation *invocation, const char *option)

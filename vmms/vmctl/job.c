@@ -31,7 +31,7 @@ struct watch {
 
 static volatile sig_atomic_t interrupted;
 
-static void on_interrupt(int number)
+static void job_on_interrupt(int number)
 {
 	interrupted = true;
 }
@@ -39,7 +39,7 @@ static void on_interrupt(int number)
 /* ---- On the terminal ---- */
 
 /* "1536 KiB": a size in at most four digits. */
-static void format_bytes(uint64_t bytes, char text[static 24])
+static void job_format_bytes(uint64_t bytes, char text[static 24])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
 	size_t unit = 0;
@@ -64,13 +64,13 @@ void job_format_progress(uint64_t done, uint64_t total, unsigned seconds,
 	memset(bar, ' ', BAR_WIDTH);
 	memset(bar, '#', filled);
 	bar[BAR_WIDTH] = '\0';
-	format_bytes(done, now);
-	format_bytes(total, all);
+	job_format_bytes(done, now);
+	job_format_bytes(total, all);
 	snprintf(text, JOB_LINE_SIZE, "[%s] %3u%%  %s of %s", bar,
 		 (unsigned)((double)done / (double)total * 100), now, all);
 }
 
-static void draw(struct watch *watch)
+static void job_draw(struct watch *watch)
 {
 	AUTO_FREE char *label = text_escape_new(watch->label, strlen(watch->label));
 	char progress[JOB_LINE_SIZE];
@@ -83,7 +83,7 @@ static void draw(struct watch *watch)
 	watch->shown = true;
 }
 
-static void erase(const struct watch *watch)
+static void job_erase(const struct watch *watch)
 {
 	if (watch->shown)
 		fputs("\r\033[K", stderr);
@@ -91,7 +91,7 @@ static void erase(const struct watch *watch)
 
 /* ---- What vmms tells ---- */
 
-static int read_property(sd_bus_message *signal, struct watch *watch)
+static int job_read_property(sd_bus_message *signal, struct watch *watch)
 {
 	const char *name;
 	int r;
@@ -107,7 +107,7 @@ static int read_property(sd_bus_message *signal, struct watch *watch)
 }
 
 /* PropertiesChanged of the job: sa{sv}as. */
-static int on_changed(sd_bus_message *signal, void *data, sd_bus_error *error)
+static int job_on_changed(sd_bus_message *signal, void *data, sd_bus_error *error)
 {
 	struct watch *watch = data;
 
@@ -115,19 +115,20 @@ static int on_changed(sd_bus_message *signal, void *data, sd_bus_error *error)
 	    sd_bus_message_enter_container(signal, 'a', "{sv}") < 0)
 		return 0;
 	while (sd_bus_message_enter_container(signal, 'e', "sv") > 0) {
-		if (read_property(signal, watch) < 0 || sd_bus_message_exit_container(signal) < 0)
+		if (job_read_property(signal, watch) < 0 ||
+		    sd_bus_message_exit_container(signal) < 0)
 			return 0;
 	}
-	draw(watch);
+	job_draw(watch);
 	return 0;
 }
 
-static int on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
+static int job_on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
 	struct watch *watch = data;
 	sd_bus_error why = SD_BUS_ERROR_NULL;
 
-	erase(watch);
+	job_erase(watch);
 	watch->ended = true;
 	watch->status = STATUS_OK;
 	if (sd_bus_message_is_method_error(reply, NULL)) {
@@ -137,14 +138,14 @@ static int on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static int on_ping(sd_bus_message *answer, void *data, sd_bus_error *error)
+static int job_on_ping(sd_bus_message *answer, void *data, sd_bus_error *error)
 {
 	struct watch *watch = data;
 
 	watch->pinging = false;
 	watch->pinged = clock_boot();
 	if (service_ping_failed(answer) && !watch->ended) {
-		erase(watch);
+		job_erase(watch);
 		watch->ended = true;
 		watch->status = service_say_hangs();
 	}
@@ -152,17 +153,17 @@ static int on_ping(sd_bus_message *answer, void *data, sd_bus_error *error)
 }
 
 /* A job may take as long as it likes; vmms says all the while that it is there. */
-static int ping(struct invocation *invocation, struct watch *watch)
+static int job_ping(struct invocation *invocation, struct watch *watch)
 {
 	int r = 0;
 
 	if (!watch->pinging && clock_boot() - watch->pinged >= SERVICE_PING_TIMEOUT)
-		r = service_ping(invocation, on_ping, watch, NULL);
+		r = service_ping(invocation, job_on_ping, watch, NULL);
 	watch->pinging |= r > 0;
 	return r;
 }
 
-static int send_cancel(struct invocation *invocation, const struct watch *watch)
+static int job_send_cancel(struct invocation *invocation, const struct watch *watch)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
@@ -173,7 +174,7 @@ static int send_cancel(struct invocation *invocation, const struct watch *watch)
 }
 
 /* An interrupt cancels the job, whose end then says so. */
-static enum status await(struct invocation *invocation, struct watch *watch)
+static enum status job_await(struct invocation *invocation, struct watch *watch)
 {
 	bool cancelled = false;
 	int r;
@@ -183,15 +184,15 @@ static enum status await(struct invocation *invocation, struct watch *watch)
 		if (r == 0) {
 			r = sd_bus_wait(invocation->bus, TICK);
 			if (r == 0)
-				draw(watch);
+				job_draw(watch);
 		}
 		if (r >= 0)
-			r = ping(invocation, watch);
+			r = job_ping(invocation, watch);
 		if (r < 0 && r != -EINTR)
 			return service_failed(r, NULL);
 		if (interrupted && !cancelled) {
 			cancelled = true;
-			(void)send_cancel(invocation, watch);
+			(void)job_send_cancel(invocation, watch);
 		}
 	}
 	return watch->status;
@@ -212,18 +213,19 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 
 	/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
 	if (cancel)
-		sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);
+		sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
 	if (watch.show)
 		r = sd_bus_match_signal(invocation->bus, &changes, DBUS_NAME, path,
 					"org.freedesktop.DBus.Properties", "PropertiesChanged",
-					on_changed, &watch);
+					job_on_changed, &watch);
 	if (r >= 0)
 		r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME, path,
 						   DBUS_INTERFACE_JOB, "Wait");
 	/* vmms keeps the time, if there is a limit. */
 	if (r >= 0)
-		r = sd_bus_call_async(invocation->bus, NULL, call, on_ended, &watch, UINT64_MAX);
-	status = r < 0 ? service_failed(r, NULL) : await(invocation, &watch);
+		r = sd_bus_call_async(invocation->bus, NULL, call, job_on_ended, &watch,
+				      UINT64_MAX);
+	status = r < 0 ? service_failed(r, NULL) : job_await(invocation, &watch);
 	sd_bus_slot_unref(changes);
 	return status;
 }
@@ -258,8 +260,8 @@ static const char *job_number(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static enum status print_jobs(const struct invocation *invocation, const struct begun_job *jobs,
-			      size_t count)
+static enum status job_print_jobs(const struct invocation *invocation, const struct begun_job *jobs,
+				  size_t count)
 {
 	struct json_object *array = json_object_new_array();
 	int r = 0;
@@ -289,7 +291,7 @@ enum status job_conclude(struct invocation *invocation, struct begun_job *jobs, 
 	enum status first = STATUS_OK;
 
 	if (invocation_has(invocation, "no-wait"))
-		first = print_jobs(invocation, jobs, count);
+		first = job_print_jobs(invocation, jobs, count);
 	for (size_t i = 0; i < count; i++) {
 		enum status status = STATUS_OK;
 

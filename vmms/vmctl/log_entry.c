@@ -29,7 +29,7 @@ struct json_object *log_entry_to_json(const struct log_entry *entry, const char 
 	return tree;
 }
 
-static void print_line(const struct log_entry *entry, const char *vm)
+static void entry_print_line(const struct log_entry *entry, const char *vm)
 {
 	AUTO_FREE char *event = text_escape_new(entry->event, strlen(entry->event)),
 		       *message = text_escape_new(entry->message, strlen(entry->message)),
@@ -47,7 +47,7 @@ static void print_line(const struct log_entry *entry, const char *vm)
 }
 
 /* For a reader that does not know where it ends. */
-static void print_json_line(const struct log_entry *entry, const char *vm)
+static void entry_print_json_line(const struct log_entry *entry, const char *vm)
 {
 	AUTO_JSON struct json_object *tree = log_entry_to_json(entry, vm);
 	const char *text = json_object_to_json_string_ext(
@@ -61,7 +61,7 @@ static void print_json_line(const struct log_entry *entry, const char *vm)
 void log_entry_print(const struct log_entry *entry, const char *vm, bool json)
 {
 	if (json)
-		print_json_line(entry, vm);
+		entry_print_json_line(entry, vm);
 	else
-		print_line(entry, vm);
+		entry_print_line(entry, vm);
 }

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static enum status run(struct invocation *invocation)
+static enum status vmctl_run(struct invocation *invocation)
 {
 	enum status status;
 
@@ -36,7 +36,7 @@ int main(int argc, char *argv[])
 
 	status = invocation_read(argc, argv, &invocation);
 	if (status == STATUS_OK)
-		status = run(&invocation);
+		status = vmctl_run(&invocation);
 	sd_bus_flush_close_unref(invocation.bus);
 	agent_end(&invocation.agent);
 	/* Output that could not be written is a failure: a full disk, a closed pipe. */

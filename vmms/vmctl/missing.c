@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say(const char *what, const char *name, const char *advice)
+static void missing_say(const char *what, const char *name, const char *advice)
 {
 	AUTO_FREE char *escaped = text_escape_new(name, strlen(name));
 
@@ -19,7 +19,7 @@ static void say(const char *what, const char *name, const char *advice)
 }
 
 /* NULL: it is none, which is for vmms to refuse. */
-static const char *text_member(struct json_object *object, const char *key)
+static const char *missing_text_member(struct json_object *object, const char *key)
 {
 	struct json_object *value;
 
@@ -31,10 +31,10 @@ static const char *text_member(struct json_object *object, const char *key)
 }
 
 /* hangs: a file system has not answered: nothing more is looked at. */
-static unsigned look_for_file(struct json_object *object, const char *key, const char *what,
-			      bool *hangs)
+static unsigned missing_look_for_file(struct json_object *object, const char *key, const char *what,
+				      bool *hangs)
 {
-	const char *path = text_member(object, key);
+	const char *path = missing_text_member(object, key);
 	int r;
 
 	if (!path || path[0] != '/' || *hangs)
@@ -43,14 +43,14 @@ static unsigned look_for_file(struct json_object *object, const char *key, const
 	*hangs = r == -ETIMEDOUT;
 	if (r != -ENOENT)
 		return 0;
-	say(what, path, "");
+	missing_say(what, path, "");
 	return 1;
 }
 
-static unsigned look_for_switch(struct invocation *invocation, struct json_object *adapter)
+static unsigned missing_look_for_switch(struct invocation *invocation, struct json_object *adapter)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
-	const char *name = text_member(adapter, "switch");
+	const char *name = missing_text_member(adapter, "switch");
 	bool missing;
 
 	if (!name || strcmp(name, DEFINITION_SWITCH_DEFAULT) == 0 ||
@@ -61,13 +61,15 @@ static unsigned look_for_switch(struct invocation *invocation, struct json_objec
 	missing = sd_bus_error_has_name(&error, DBUS_ERROR_NO_SUCH_SWITCH);
 	sd_bus_error_free(&error);
 	if (missing)
-		say("virtual switch", name,
-		    "; 'vmctl switch add' makes one, 'vmctl switch list' shows which there are");
+		missing_say("virtual switch", name,
+			    "; 'vmctl switch add' makes one, 'vmctl switch list' shows which there "
+			    "are");
 	return missing;
 }
 
 /* The elements of an array; 0 where it is none. */
-static size_t count_of(struct json_object *tree, const char *key, struct json_object **ret_array)
+static size_t missing_count_of(struct json_object *tree, const char *key,
+			       struct json_object **ret_array)
 {
 	return json_object_object_get_ex(tree, key, ret_array) &&
 			       json_object_is_type(*ret_array, json_type_array)
@@ -84,13 +86,14 @@ unsigned missing_report(struct invocation *invocation, struct json_object *defin
 	if (!json_object_is_type(definition, json_type_object))
 		return 0;
 	json_object_object_get_ex(definition, "boot", &boot);
-	missing += look_for_file(boot, "kernel", "kernel", &hangs);
-	missing += look_for_file(boot, "initrd", "initrd", &hangs);
-	for (size_t i = 0, count = count_of(definition, "disks", &disks); i < count; i++)
-		missing += look_for_file(json_object_array_get_idx(disks, i), "path", "disk image",
-					 &hangs);
-	for (size_t i = 0, count = count_of(definition, "network_adapters", &adapters); i < count;
-	     i++)
-		missing += look_for_switch(invocation, json_object_array_get_idx(adapters, i));
+	missing += missing_look_for_file(boot, "kernel", "kernel", &hangs);
+	missing += missing_look_for_file(boot, "initrd", "initrd", &hangs);
+	for (size_t i = 0, count = missing_count_of(definition, "disks", &disks); i < count; i++)
+		missing += missing_look_for_file(json_object_array_get_idx(disks, i), "path",
+						 "disk image", &hangs);
+	for (size_t i = 0, count = missing_count_of(definition, "network_adapters", &adapters);
+	     i < count; i++)
+		missing +=
+			missing_look_for_switch(invocation, json_object_array_get_idx(adapters, i));
 	return missing;
 }

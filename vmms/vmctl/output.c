@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum status write_file(const struct invocation *invocation, const char *path,
-			      const char *text)
+static enum status output_write_file(const struct invocation *invocation, const char *path,
+				     const char *text)
 {
 	FILE *file = fopen(path, "wxe");
 	bool failed = !file || fprintf(file, "%s\n", text) < 0;
@@ -35,7 +35,7 @@ enum status output_write(const struct invocation *invocation, const char *text)
 	const char *path = invocation_value(invocation, "output");
 
 	if (path && strcmp(path, "-") != 0)
-		return write_file(invocation, path, text);
+		return output_write_file(invocation, path, text);
 	puts(text);
 	return STATUS_OK;
 }

@@ -31,7 +31,7 @@ struct passing {
 	bool foreign; /* the VM is another user's */
 };
 
-static enum status open_file(const char *path, bool read_only, bool links, int *ret_fd)
+static enum status files_open_file(const char *path, bool read_only, bool links, int *ret_fd)
 {
 	/* Nobody is to wait for a FIFO; vmms says what is wrong with it, and takes the flag away.
 	 */
@@ -59,14 +59,14 @@ static enum status open_file(const char *path, bool read_only, bool links, int *
 
 enum status passed_file_open(const char *path, bool read_only, int *ret_fd)
 {
-	return open_file(path, read_only, true, ret_fd);
+	return files_open_file(path, read_only, true, ret_fd);
 }
 
-static enum status append(const struct passing *passing, const char *name, const char *path,
-			  bool read_only)
+static enum status files_append(const struct passing *passing, const char *name, const char *path,
+				bool read_only)
 {
 	AUTO_CLOSE int fd = -1;
-	enum status status = open_file(path, read_only, !passing->foreign, &fd);
+	enum status status = files_open_file(path, read_only, !passing->foreign, &fd);
 	int r;
 
 	if (status != STATUS_OK)
@@ -75,7 +75,7 @@ static enum status append(const struct passing *passing, const char *name, const
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-static enum status append_disks(const struct passing *passing)
+static enum status files_append_disks(const struct passing *passing)
 {
 	const struct definition *definition = passing->definition;
 	enum status status = STATUS_OK;
@@ -87,12 +87,12 @@ static enum status append_disks(const struct passing *passing)
 		if (!disk->path)
 			continue;
 		snprintf(name, sizeof(name), "disk:%u:%u", disk->controller, disk->lun);
-		status = append(passing, name, disk->path, disk->read_only);
+		status = files_append(passing, name, disk->path, disk->read_only);
 	}
 	return status;
 }
 
-static size_t count_files(const struct definition *definition)
+static size_t files_count_files(const struct definition *definition)
 {
 	size_t count = definition->boot.initrd ? 2 : 1;
 
@@ -101,35 +101,35 @@ static size_t count_files(const struct definition *definition)
 	return count;
 }
 
-static enum status append_all(const struct passing *passing)
+static enum status files_append_all(const struct passing *passing)
 {
 	const struct definition *definition = passing->definition;
 	enum status status;
 
-	if (count_files(definition) > PASSED_MAX) {
+	if (files_count_files(definition) > PASSED_MAX) {
 		fprintf(stderr,
 			"vmctl: a message bus passes %d files at once, and the VM has %zu; attach "
 			"some of its disks when it runs\n",
-			PASSED_MAX, count_files(definition));
+			PASSED_MAX, files_count_files(definition));
 		return STATUS_FAILED;
 	}
-	status = append(passing, "kernel", definition->boot.kernel, true);
+	status = files_append(passing, "kernel", definition->boot.kernel, true);
 	if (status == STATUS_OK && definition->boot.initrd)
-		status = append(passing, "initrd", definition->boot.initrd, true);
-	return status == STATUS_OK ? append_disks(passing) : status;
+		status = files_append(passing, "initrd", definition->boot.initrd, true);
+	return status == STATUS_OK ? files_append_disks(passing) : status;
 }
 
 /* ---- Whose files they are ---- */
 
 /* owner: as vmms says; "": all VMs are those of the caller, whose daemon it is. */
-static bool is_foreign(const char *owner)
+static bool files_is_foreign(const char *owner)
 {
 	const struct passwd *caller = getpwuid(geteuid());
 
 	return owner[0] != '\0' && !(caller && strcmp(caller->pw_name, owner) == 0);
 }
 
-static bool is_named(const struct invocation *invocation, const char *path)
+static bool files_is_named(const struct invocation *invocation, const char *path)
 {
 	for (size_t i = 0; i < invocation->option_count; i++) {
 		if (strcmp(invocation->options[i].row->name, "file") == 0 &&
@@ -139,11 +139,12 @@ static bool is_named(const struct invocation *invocation, const char *path)
 	return false;
 }
 
-static void check_named(const struct invocation *invocation, const char *path, unsigned *missing)
+static void files_check_named(const struct invocation *invocation, const char *path,
+			      unsigned *missing)
 {
 	AUTO_FREE char *shown = NULL;
 
-	if (!path || is_named(invocation, path))
+	if (!path || files_is_named(invocation, path))
 		return;
 	if ((*missing)++ == 0)
 		fputs("vmctl: the VM is another user's, who has chosen these paths, and with "
@@ -156,20 +157,20 @@ static void check_named(const struct invocation *invocation, const char *path, u
 }
 
 /* All that is missing is said at once. */
-static enum status check_all_named(const struct invocation *invocation,
-				   const struct definition *definition)
+static enum status files_check_all_named(const struct invocation *invocation,
+					 const struct definition *definition)
 {
 	unsigned missing = 0;
 
-	check_named(invocation, definition->boot.kernel, &missing);
-	check_named(invocation, definition->boot.initrd, &missing);
+	files_check_named(invocation, definition->boot.kernel, &missing);
+	files_check_named(invocation, definition->boot.initrd, &missing);
 	for (size_t i = 0; i < definition->disk_count; i++)
-		check_named(invocation, definition->disks[i].path, &missing);
+		files_check_named(invocation, definition->disks[i].path, &missing);
 	return missing == 0 ? STATUS_OK : STATUS_FAILED;
 }
 
-static int get_text(struct invocation *invocation, const char *path, const char *property,
-		    sd_bus_error *error, char **ret_text)
+static int files_get_text(struct invocation *invocation, const char *path, const char *property,
+			  sd_bus_error *error, char **ret_text)
 {
 	return sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
 					  property, error, ret_text);
@@ -186,23 +187,23 @@ enum status passed_files_append(struct invocation *invocation, const char *path,
 	enum status status;
 	int r;
 
-	r = get_text(invocation, path, "Definition", &error, &text);
+	r = files_get_text(invocation, path, "Definition", &error, &text);
 	if (r >= 0)
-		r = get_text(invocation, path, "Owner", &error, &owner);
+		r = files_get_text(invocation, path, "Owner", &error, &owner);
 	if (r < 0)
 		return service_failed(r, &error);
 	r = definition_parse(text, strlen(text), &definition, &why);
 	if (r < 0)
 		return service_failed(r, NULL);
 	passing.definition = definition;
-	passing.foreign = is_foreign(owner);
-	status = passing.foreign ? check_all_named(invocation, definition) : STATUS_OK;
+	passing.foreign = files_is_foreign(owner);
+	status = passing.foreign ? files_check_all_named(invocation, definition) : STATUS_OK;
 	if (status == STATUS_OK)
 		r = sd_bus_message_open_container(call, 'a', "{sh}");
 	if (r < 0)
 		return service_failed(r, NULL);
 	if (status == STATUS_OK)
-		status = append_all(&passing);
+		status = files_append_all(&passing);
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_close_container(call);

@@ -46,45 +46,45 @@ _Static_assert(ARRAY_SIZE(names) == _RATE_COUNT, "every rate has a counter");
 
 /* ---- Reading statistics ---- */
 
-static struct json_object *member(struct json_object *tree, const char *key)
+static struct json_object *rates_member(struct json_object *tree, const char *key)
 {
 	struct json_object *value;
 
 	return json_object_object_get_ex(tree, key, &value) ? value : NULL;
 }
 
-static uint64_t number(struct json_object *tree, const char *key)
+static uint64_t rates_number(struct json_object *tree, const char *key)
 {
-	return json_object_get_uint64(member(tree, key));
+	return json_object_get_uint64(rates_member(tree, key));
 }
 
-static const char *text(struct json_object *tree, const char *key)
+static const char *rates_text(struct json_object *tree, const char *key)
 {
-	const char *found = json_object_get_string(member(tree, key));
+	const char *found = json_object_get_string(rates_member(tree, key));
 
 	return found ? found : "";
 }
 
-static struct json_object *list_of_vms(struct json_object *statistics)
+static struct json_object *rates_list_of_vms(struct json_object *statistics)
 {
-	struct json_object *vms = member(statistics, "vms");
+	struct json_object *vms = rates_member(statistics, "vms");
 
 	return json_object_is_type(vms, json_type_array) ? vms : NULL;
 }
 
-static size_t length(struct json_object *array)
+static size_t rates_length(struct json_object *array)
 {
 	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
 }
 
-static struct json_object *find_vm(struct json_object *statistics, const char *uuid)
+static struct json_object *rates_find_vm(struct json_object *statistics, const char *uuid)
 {
-	struct json_object *vms = list_of_vms(statistics);
+	struct json_object *vms = rates_list_of_vms(statistics);
 
-	for (size_t i = 0; i < length(vms); i++) {
+	for (size_t i = 0; i < rates_length(vms); i++) {
 		struct json_object *vm = json_object_array_get_idx(vms, i);
 
-		if (strcmp(text(vm, "uuid"), uuid) == 0)
+		if (strcmp(rates_text(vm, "uuid"), uuid) == 0)
 			return vm;
 	}
 	return NULL;
@@ -92,15 +92,16 @@ static struct json_object *find_vm(struct json_object *statistics, const char *u
 
 /* ---- Differences ---- */
 
-static uint64_t difference(struct json_object *before, struct json_object *now, const char *key)
+static uint64_t rates_difference(struct json_object *before, struct json_object *now,
+				 const char *key)
 {
-	uint64_t old = number(before, key), new = number(now, key);
+	uint64_t old = rates_number(before, key), new = rates_number(now, key);
 
 	return new >= old ? new - old : new;
 }
 
 /* Between the bounds of a bucket requests are taken to be spread evenly. */
-static double percentile(const uint64_t buckets[], size_t count, uint64_t total, double part)
+static double rates_percentile(const uint64_t buckets[], size_t count, uint64_t total, double part)
 {
 	double wanted = part * (double)total, seen = 0;
 
@@ -118,44 +119,47 @@ static double percentile(const uint64_t buckets[], size_t count, uint64_t total,
 static struct rates_latency latency(struct json_object *before, struct json_object *now,
 				    const char *key)
 {
-	struct json_object *old = member(before, key), *new = member(now, key);
-	size_t count = MIN(length(new), (size_t)BUCKETS_MAX);
+	struct json_object *old = rates_member(before, key), *new = rates_member(now, key);
+	size_t count = MIN(rates_length(new), (size_t)BUCKETS_MAX);
 	uint64_t buckets[BUCKETS_MAX], total = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		uint64_t was = json_object_get_uint64(
-			i < length(old) ? json_object_array_get_idx(old, i) : NULL);
+			i < rates_length(old) ? json_object_array_get_idx(old, i) : NULL);
 		uint64_t is = json_object_get_uint64(json_object_array_get_idx(new, i));
 
 		buckets[i] = is >= was ? is - was : is;
 		total += buckets[i];
 	}
-	return (struct rates_latency){ percentile(buckets, count, total, 0.5),
-				       percentile(buckets, count, total, 0.99) };
+	return (struct rates_latency){ rates_percentile(buckets, count, total, 0.5),
+				       rates_percentile(buckets, count, total, 0.99) };
 }
 
-static void compare(struct vm_rates *vm, struct json_object *before, struct json_object *now)
+static void rates_compare(struct vm_rates *vm, struct json_object *before, struct json_object *now)
 {
-	double us = (double)difference(before, now, "time");
-	struct json_object *cpu_before = member(before, "cpu"), *cpu = member(now, "cpu");
+	double us = (double)rates_difference(before, now, "time");
+	struct json_object *cpu_before = rates_member(before, "cpu"),
+			   *cpu = rates_member(now, "cpu");
 
 	vm->known = us > 0;
 	if (!vm->known)
 		return;
-	vm->guest = (double)difference(cpu_before, cpu, "guest_us") / us * 100;
-	vm->host = (double)difference(cpu_before, cpu, "host_us") / us * 100;
-	vm->steal = (double)difference(cpu_before, cpu, "steal_us") / us * 100;
+	vm->guest = (double)rates_difference(cpu_before, cpu, "guest_us") / us * 100;
+	vm->host = (double)rates_difference(cpu_before, cpu, "host_us") / us * 100;
+	vm->steal = (double)rates_difference(cpu_before, cpu, "steal_us") / us * 100;
 	for (size_t i = 0; i < _RATE_COUNT; i++)
-		vm->rates[i] = (double)difference(member(before, names[i].group),
-						  member(now, names[i].group), names[i].name) *
-			       1e6 / us;
+		vm->rates[i] =
+			(double)rates_difference(rates_member(before, names[i].group),
+						 rates_member(now, names[i].group), names[i].name) *
+			1e6 / us;
 	for (size_t i = 0; i < RATE_EXIT_COUNT; i++)
 		vm->exits += vm->rates[i];
-	vm->read = latency(member(before, "disk"), member(now, "disk"), "read_latency");
-	vm->write = latency(member(before, "disk"), member(now, "disk"), "write_latency");
+	vm->read = latency(rates_member(before, "disk"), rates_member(now, "disk"), "read_latency");
+	vm->write =
+		latency(rates_member(before, "disk"), rates_member(now, "disk"), "write_latency");
 }
 
-static int busier(const void *a, const void *b)
+static int rates_busier(const void *a, const void *b)
 {
 	const struct vm_rates *one = a, *other = b;
 	double load = one->guest + one->host, other_load = other->guest + other->host;
@@ -167,33 +171,34 @@ static int busier(const void *a, const void *b)
 
 int rates_new(struct json_object *before, struct json_object *now, struct rates *ret_rates)
 {
-	struct json_object *list = list_of_vms(now);
-	struct rates rates = { .count = length(list) };
+	struct json_object *list = rates_list_of_vms(now);
+	struct rates rates = { .count = rates_length(list) };
 
 	rates.vms = calloc(rates.count + 1, sizeof(*rates.vms));
 	if (!rates.vms)
 		return -ENOMEM;
 	for (size_t i = 0; i < rates.count; i++) {
 		struct json_object *vm = json_object_array_get_idx(list, i);
-		struct json_object *old = find_vm(before, text(vm, "uuid"));
-		bool running = number(vm, "time") > 0;
+		struct json_object *old = rates_find_vm(before, rates_text(vm, "uuid"));
+		bool running = rates_number(vm, "time") > 0;
 
-		rates.vms[i] = (struct vm_rates){ .name = text(vm, "name"),
-						  .state = text(vm, "state"),
-						  .cpu_group = text(vm, "cpu_group"),
-						  .processors = (unsigned)number(vm, "processors"),
-						  .memory = number(vm, "memory"),
-						  .resident = number(vm, "resident"),
-						  .assigned = number(vm, "assigned"),
-						  .demand = number(vm, "demand"),
-						  .running = running };
+		rates.vms[i] =
+			(struct vm_rates){ .name = rates_text(vm, "name"),
+					   .state = rates_text(vm, "state"),
+					   .cpu_group = rates_text(vm, "cpu_group"),
+					   .processors = (unsigned)rates_number(vm, "processors"),
+					   .memory = rates_number(vm, "memory"),
+					   .resident = rates_number(vm, "resident"),
+					   .assigned = rates_number(vm, "assigned"),
+					   .demand = rates_number(vm, "demand"),
+					   .running = running };
 		rates.running += running;
 		if (rates.vms[i].assigned == 0)
 			rates.vms[i].assigned = rates.vms[i].memory;
-		if (running && number(old, "time") > 0)
-			compare(&rates.vms[i], old, vm);
+		if (running && rates_number(old, "time") > 0)
+			rates_compare(&rates.vms[i], old, vm);
 	}
-	qsort(rates.vms, rates.count, sizeof(*rates.vms), busier);
+	qsort(rates.vms, rates.count, sizeof(*rates.vms), rates_busier);
 	*ret_rates = rates;
 	return 0;
 }
@@ -208,7 +213,7 @@ void rates_deinit(struct rates *rates)
 /* ---- For programs ---- */
 
 /* The rates of one group, from *first on, which is moved behind them. */
-static struct json_object *group_to_json(const struct vm_rates *vm, size_t *first)
+static struct json_object *rates_group_to_json(const struct vm_rates *vm, size_t *first)
 {
 	struct json_object *group = json_object_new_object();
 	const char *name = names[*first].group;
@@ -218,13 +223,13 @@ static struct json_object *group_to_json(const struct vm_rates *vm, size_t *firs
 	return group;
 }
 
-static struct json_object *latency_to_json(const struct rates_latency *latency)
+static struct json_object *rates_latency_to_json(const struct rates_latency *latency)
 {
 	return json_make("p50", json_object_new_double(latency->median), "p99",
 			 json_object_new_double(latency->p99), NULL);
 }
 
-static void add_rates(struct json_object **tree, const struct vm_rates *vm)
+static void rates_add_rates(struct json_object **tree, const struct vm_rates *vm)
 {
 	json_add(tree, "cpu_percent",
 		 json_make("guest", json_object_new_double(vm->guest), "host",
@@ -233,11 +238,11 @@ static void add_rates(struct json_object **tree, const struct vm_rates *vm)
 	for (size_t i = 0; i < _RATE_COUNT;) {
 		const char *group = names[i].group;
 
-		json_add(tree, group, group_to_json(vm, &i));
+		json_add(tree, group, rates_group_to_json(vm, &i));
 	}
 	json_add(tree, "latency_us",
-		 json_make("read", latency_to_json(&vm->read), "write", latency_to_json(&vm->write),
-			   NULL));
+		 json_make("read", rates_latency_to_json(&vm->read), "write",
+			   rates_latency_to_json(&vm->write), NULL));
 }
 
 struct json_object *rates_to_json(const struct rates *rates)
@@ -258,7 +263,7 @@ struct json_object *rates_to_json(const struct rates *rates)
 		if (vm->cpu_group[0] != '\0')
 			json_add(&tree, "cpu_group", json_object_new_string(vm->cpu_group));
 		if (vm->known)
-			add_rates(&tree, vm);
+			rates_add_rates(&tree, vm);
 		json_append(&vms, tree);
 	}
 	return json_make("vms", vms, NULL);

@@ -17,7 +17,8 @@
 
 /* ---- Numbers ---- */
 
-static void format_scaled(double value, double step, const char *units, char text[SCREEN_CELL])
+static void screen_format_scaled(double value, double step, const char *units,
+				 char text[SCREEN_CELL])
 {
 	size_t unit = 0;
 
@@ -35,12 +36,12 @@ void screen_format_count(double count, char text[static SCREEN_CELL])
 	if (count < 9999.5)
 		snprintf(text, SCREEN_CELL, "%.0f", count);
 	else
-		format_scaled(count, 1000, " KMGT", text);
+		screen_format_scaled(count, 1000, " KMGT", text);
 }
 
 void screen_format_bytes(double bytes, char text[static SCREEN_CELL])
 {
-	format_scaled(bytes, 1024, " KMGTP", text);
+	screen_format_scaled(bytes, 1024, " KMGTP", text);
 }
 
 void screen_format_time(double us, char text[static SCREEN_CELL])
@@ -63,9 +64,9 @@ struct line {
 	size_t used;
 };
 
-static void line_add(struct line *line, const char *format, ...) PRINTF_LIKE(2, 3);
+static void screen_line_add(struct line *line, const char *format, ...) PRINTF_LIKE(2, 3);
 
-static void line_add(struct line *line, const char *format, ...)
+static void screen_line_add(struct line *line, const char *format, ...)
 {
 	va_list arguments;
 	int size;
@@ -77,7 +78,7 @@ static void line_add(struct line *line, const char *format, ...)
 	line->used = MIN(line->used + (size_t)MAX(size, 0), sizeof(line->text) - 1);
 }
 
-static void put_line(const struct screen *screen, const char *text, bool title)
+static void screen_put_line(const struct screen *screen, const char *text, bool title)
 {
 	int width = screen->columns ? (int)screen->columns : LINE_SIZE;
 
@@ -175,8 +176,8 @@ static const char *const titles[_SCREEN_VIEW_COUNT] = {
 	[SCREEN_EXITS] = "EXITS/s",   [SCREEN_MEMORY] = "MEMORY",
 };
 
-static void format_cell(const struct column *column, const struct vm_rates *vm,
-			char text[SCREEN_CELL])
+static void screen_format_cell(const struct column *column, const struct vm_rates *vm,
+			       char text[SCREEN_CELL])
 {
 	double value = column->value(vm);
 
@@ -197,58 +198,60 @@ static void format_cell(const struct column *column, const struct vm_rates *vm,
 }
 
 /* grouped: a VM is in a CPU group; they are named last, where the line may end. */
-static void put_title(const struct screen *screen, enum screen_view view, bool grouped)
+static void screen_put_title(const struct screen *screen, enum screen_view view, bool grouped)
 {
 	struct line line = { .used = 0 };
 
-	line_add(&line, "%-*s %-8s", NAME_WIDTH, titles[view], view == SCREEN_CPU ? "STATE" : "");
+	screen_line_add(&line, "%-*s %-8s", NAME_WIDTH, titles[view],
+			view == SCREEN_CPU ? "STATE" : "");
 	for (size_t i = 0; i < COLUMNS_MAX && tables[view][i].title; i++)
-		line_add(&line, "%*s", COLUMN_WIDTH + 1, tables[view][i].title);
+		screen_line_add(&line, "%*s", COLUMN_WIDTH + 1, tables[view][i].title);
 	if (view == SCREEN_CPU && grouped)
-		line_add(&line, " CPU GROUP");
-	put_line(screen, line.text, true);
+		screen_line_add(&line, " CPU GROUP");
+	screen_put_line(screen, line.text, true);
 }
 
 /* What is not known yet, for a VM has come only now or does not answer, is a dash. */
-static void put_vm(const struct screen *screen, enum screen_view view, const struct vm_rates *vm)
+static void screen_put_vm(const struct screen *screen, enum screen_view view,
+			  const struct vm_rates *vm)
 {
 	struct line line = { .used = 0 };
 	char cell[SCREEN_CELL];
 
-	line_add(&line, "%-*.*s %-8.8s", NAME_WIDTH, NAME_WIDTH, vm->name,
-		 view == SCREEN_CPU ? vm->state : "");
+	screen_line_add(&line, "%-*.*s %-8.8s", NAME_WIDTH, NAME_WIDTH, vm->name,
+			view == SCREEN_CPU ? vm->state : "");
 	for (size_t i = 0; i < COLUMNS_MAX && tables[view][i].title; i++) {
 		bool known = vm->known || tables[view][i].value == memory ||
 			     tables[view][i].value == assigned;
 
 		strcpy(cell, "-");
 		if (known)
-			format_cell(&tables[view][i], vm, cell);
-		line_add(&line, "%*s", COLUMN_WIDTH + 1, cell);
+			screen_format_cell(&tables[view][i], vm, cell);
+		screen_line_add(&line, "%*s", COLUMN_WIDTH + 1, cell);
 	}
 	if (view == SCREEN_CPU && vm->cpu_group[0] != '\0')
-		line_add(&line, " %s", vm->cpu_group);
-	put_line(screen, line.text, false);
+		screen_line_add(&line, " %s", vm->cpu_group);
+	screen_put_line(screen, line.text, false);
 }
 
-static bool is_shown(const struct vm_rates *vm)
+static bool screen_is_shown(const struct vm_rates *vm)
 {
 	return vm->running || strcmp(vm->state, "running") == 0;
 }
 
 /* A title and at most `rows` VMs. */
-static void put_table(const struct screen *screen, enum screen_view view, const struct rates *rates,
-		      size_t rows)
+static void screen_put_table(const struct screen *screen, enum screen_view view,
+			     const struct rates *rates, size_t rows)
 {
 	bool grouped = false;
 
 	for (size_t i = 0; i < rates->count; i++)
 		grouped = grouped || rates->vms[i].cpu_group[0] != '\0';
-	put_title(screen, view, grouped);
+	screen_put_title(screen, view, grouped);
 	for (size_t i = 0; i < rates->count && rows > 0; i++) {
-		if (!is_shown(&rates->vms[i]))
+		if (!screen_is_shown(&rates->vms[i]))
 			continue;
-		put_vm(screen, view, &rates->vms[i]);
+		screen_put_vm(screen, view, &rates->vms[i]);
 		rows--;
 	}
 }
@@ -258,16 +261,17 @@ void screen_draw(const struct screen *screen, const char *head, const struct rat
 	size_t shown = 0, all;
 
 	for (size_t i = 0; i < rates->count; i++)
-		shown += is_shown(&rates->vms[i]);
+		shown += screen_is_shown(&rates->vms[i]);
 	all = 1 + _SCREEN_VIEW_COUNT * (shown + 2);
-	put_line(screen, head, false);
+	screen_put_line(screen, head, false);
 	if (screen->rows > 0 && all > screen->rows) {
-		put_line(screen, "", false);
-		put_table(screen, screen->view, rates, screen->rows > 4 ? screen->rows - 4 : 1);
+		screen_put_line(screen, "", false);
+		screen_put_table(screen, screen->view, rates,
+				 screen->rows > 4 ? screen->rows - 4 : 1);
 		return;
 	}
 	for (enum screen_view view = 0; view < _SCREEN_VIEW_COUNT; view++) {
-		put_line(screen, "", false);
-		put_table(screen, view, rates, shown);
+		screen_put_line(screen, "", false);
+		screen_put_table(screen, view, rates, shown);
 	}
 }

@@ -50,7 +50,7 @@ static const struct {
 	{ SD_BUS_ERROR_TIMEOUT, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
 };
 
-static void say(const char *message)
+static void service_say(const char *message)
 {
 	AUTO_FREE char *escaped = text_escape_new(message, strlen(message));
 
@@ -58,7 +58,7 @@ static void say(const char *message)
 }
 
 /* The bus's own answer for one that has left it: of dbus-daemon and of dbus-broker. */
-static bool has_gone(const sd_bus_error *error)
+static bool service_has_gone(const sd_bus_error *error)
 {
 	return sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) && error->message &&
 	       strstr(error->message, "disconnected");
@@ -76,7 +76,7 @@ enum status service_failed(int r, sd_bus_error *error)
 		if (errors[i].message)
 			message = errors[i].message;
 	}
-	if (has_gone(error)) {
+	if (service_has_gone(error)) {
 		status = STATUS_NO_SERVICE;
 		message = "vmms ended before it had answered; 'journalctl -u vmms' says why";
 	}
@@ -92,16 +92,16 @@ enum status service_failed(int r, sd_bus_error *error)
 	}
 	if (r == -ETIMEDOUT && status == STATUS_FAILED)
 		status = STATUS_TIMEOUT;
-	say(message);
+	service_say(message);
 	if (status == STATUS_NOT_PERMITTED)
-		say("run vmctl as root, for instance with sudo");
+		service_say("run vmctl as root, for instance with sudo");
 	sd_bus_error_free(error);
 	return status;
 }
 
 /* ---- The connection ---- */
 
-static int connect_address(const char *address, sd_bus **ret_bus)
+static int service_connect_address(const char *address, sd_bus **ret_bus)
 {
 	sd_bus *bus = NULL;
 	int r;
@@ -122,7 +122,7 @@ static int connect_address(const char *address, sd_bus **ret_bus)
 }
 
 /* Of options that do not exclude each other. */
-static const char *named_address(const struct invocation *invocation)
+static const char *service_named_address(const struct invocation *invocation)
 {
 	const char *address = invocation_value(invocation, "address");
 
@@ -133,7 +133,7 @@ static const char *named_address(const struct invocation *invocation)
 
 bool service_is_of_system(const struct invocation *invocation)
 {
-	return !invocation_has(invocation, "user") && !named_address(invocation);
+	return !invocation_has(invocation, "user") && !service_named_address(invocation);
 }
 
 enum status service_try_connect(struct invocation *invocation, char message[SERVICE_MESSAGE_MAX])
@@ -145,8 +145,8 @@ enum status service_try_connect(struct invocation *invocation, char message[SERV
 
 	if (user + system + (address != NULL) > 1)
 		return usage_error(invocation, "--system, --user and --address exclude each other");
-	address = named_address(invocation);
-	r = address ? connect_address(address, &invocation->bus)
+	address = service_named_address(invocation);
+	r = address ? service_connect_address(address, &invocation->bus)
 	    : user  ? sd_bus_open_user(&invocation->bus)
 		    : sd_bus_open_system(&invocation->bus);
 	if (r >= 0)
@@ -169,7 +169,7 @@ enum status service_try_connect(struct invocation *invocation, char message[SERV
 	return STATUS_NO_SERVICE;
 }
 
-static int new_ping(struct invocation *invocation, sd_bus_message **ret_call)
+static int service_new_ping(struct invocation *invocation, sd_bus_message **ret_call)
 {
 	int r;
 
@@ -180,7 +180,7 @@ static int new_ping(struct invocation *invocation, sd_bus_message **ret_call)
 
 enum status service_say_hangs(void)
 {
-	say(SERVICE_HANGS);
+	service_say(SERVICE_HANGS);
 	return STATUS_TIMEOUT;
 }
 
@@ -190,7 +190,7 @@ int service_ping(struct invocation *invocation, sd_bus_message_handler_t answere
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
 
-	r = new_ping(invocation, &call);
+	r = service_new_ping(invocation, &call);
 	return r < 0 ? r
 		     : sd_bus_call_async(invocation->bus, ret_slot, call, answered, data,
 					 SERVICE_PING_TIMEOUT * UINT64_C(1000000));
@@ -199,7 +199,7 @@ int service_ping(struct invocation *invocation, sd_bus_message_handler_t answere
 bool service_ping_failed(sd_bus_message *answer)
 {
 	return sd_bus_message_is_method_error(answer, SD_BUS_ERROR_NO_REPLY) &&
-	       !has_gone(sd_bus_message_get_error(answer));
+	       !service_has_gone(sd_bus_message_get_error(answer));
 }
 
 /* One that does not run is not started for that; the call that follows does so. */
@@ -209,11 +209,11 @@ bool service_hangs(struct invocation *invocation)
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
 
-	r = new_ping(invocation, &call);
+	r = service_new_ping(invocation, &call);
 	if (r >= 0)
 		r = sd_bus_call(invocation->bus, call, SERVICE_PING_TIMEOUT * UINT64_C(1000000),
 				&error, NULL);
-	return r == -ETIMEDOUT && !has_gone(&error);
+	return r == -ETIMEDOUT && !service_has_gone(&error);
 }
 
 enum status service_connect(struct invocation *invocation)
@@ -224,7 +224,7 @@ enum status service_connect(struct invocation *invocation)
 	if (status == STATUS_OK && service_hangs(invocation))
 		return service_say_hangs();
 	if (status == STATUS_NO_SERVICE)
-		say(message);
+		service_say(message);
 	return status;
 }
 
@@ -248,7 +248,7 @@ enum status service_send(struct invocation *invocation, sd_bus_message *call, un
 }
 
 /* It takes or returns descriptors, and so has a name of its own on the bus. */
-static bool is_about_files(const char *method)
+static bool service_is_about_files(const char *method)
 {
 	static const char *const methods[] = { "StartWithFiles",       "AttachDiskWithFile",
 					       "InsertMediumWithFile", "CopyFile",
@@ -265,7 +265,7 @@ static bool is_about_files(const char *method)
 enum status service_new_call(struct invocation *invocation, const char *path, const char *method,
 			     sd_bus_message **ret_call)
 {
-	bool files = is_about_files(method);
+	bool files = service_is_about_files(method);
 	int r;
 
 	r = sd_bus_message_new_method_call(

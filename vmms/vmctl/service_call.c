@@ -127,7 +127,7 @@ static int call_make(struct invocation *invocation, sd_bus_message *message, uns
 }
 
 /* The same once more: a message that was sent cannot be sent again. */
-static int copy_call(sd_bus *bus, sd_bus_message *call, sd_bus_message **ret_copy)
+static int call_copy_call(sd_bus *bus, sd_bus_message *call, sd_bus_message **ret_copy)
 {
 	int r;
 
@@ -151,7 +151,7 @@ int service_call(struct invocation *invocation, sd_bus_message *call, unsigned t
 	    !sd_bus_error_has_name(error, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED) ||
 	    !agent_start(&invocation->agent))
 		return r;
-	r = copy_call(invocation->bus, call, &again);
+	r = call_copy_call(invocation->bus, call, &again);
 	sd_bus_error_free(error);
 	return r < 0 ? r : call_make(invocation, again, timeout, error, ret_reply);
 }

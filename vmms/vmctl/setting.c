@@ -23,7 +23,7 @@ struct step {
 };
 
 /* Return: what follows, at the end of the key its '='; NULL: it is no key. */
-static const char *read_index(const char *text, struct step *ret_step)
+static const char *setting_read_index(const char *text, struct step *ret_step)
 {
 	size_t length = strcspn(text + 1, "]");
 	char digits[24];
@@ -37,12 +37,12 @@ static const char *read_index(const char *text, struct step *ret_step)
 									    : NULL;
 }
 
-static const char *read_step(const char *text, bool first, struct step *ret_step)
+static const char *setting_read_step(const char *text, bool first, struct step *ret_step)
 {
 	size_t length;
 
 	if (*text == '[' && !first)
-		return read_index(text, ret_step);
+		return setting_read_index(text, ret_step);
 	if (!first && *text++ != '.')
 		return NULL;
 	length = strcspn(text, ".[=");
@@ -56,8 +56,8 @@ static const char *read_step(const char *text, bool first, struct step *ret_step
 /* ---- Places ---- */
 
 /* Return: 0; SETTING_E_PLACE. *ret_value: borrowed; NULL: it is not there. */
-static int place_get(struct json_object *container, const struct step *step,
-		     struct json_object **ret_value)
+static int setting_place_get(struct json_object *container, const struct step *step,
+			     struct json_object **ret_value)
 {
 	enum json_type wanted = step->name[0] != '\0' ? json_type_object : json_type_array;
 
@@ -74,8 +74,8 @@ static int place_get(struct json_object *container, const struct step *step,
 }
 
 /* Takes over the value. NULL: takes the place away. */
-static int place_put(struct json_object *container, const struct step *step,
-		     struct json_object *value)
+static int setting_place_put(struct json_object *container, const struct step *step,
+			     struct json_object *value)
 {
 	int r = 0;
 
@@ -91,7 +91,7 @@ static int place_put(struct json_object *container, const struct step *step,
 
 /* ---- Values ---- */
 
-static struct json_object *words(const char *text)
+static struct json_object *setting_words(const char *text)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -103,7 +103,7 @@ static struct json_object *words(const char *text)
 }
 
 /* Return: 0, *ret_value NULL where it is none; -ENOMEM. */
-static int read_json(const char *text, struct json_object **ret_value)
+static int setting_read_json(const char *text, struct json_object **ret_value)
 {
 	AUTO_JSON struct json_object *tree = NULL;
 	AUTO_FREE char *document = NULL;
@@ -121,17 +121,18 @@ static int read_json(const char *text, struct json_object **ret_value)
 	return r;
 }
 
-static int make_value(struct json_object *old, const char *text, struct json_object **ret_value)
+static int setting_make_value(struct json_object *old, const char *text,
+			      struct json_object **ret_value)
 {
 	struct json_object *value = NULL;
 	int r = 0;
 
 	if (!json_object_is_type(old, json_type_string))
-		r = read_json(text, &value);
+		r = setting_read_json(text, &value);
 	if (r < 0)
 		return r;
 	if (!value && json_object_is_type(old, json_type_array))
-		value = words(text);
+		value = setting_words(text);
 	else if (!value)
 		value = json_object_new_string(text);
 	*ret_value = value;
@@ -140,31 +141,32 @@ static int make_value(struct json_object *old, const char *text, struct json_obj
 
 /* ---- Settings ---- */
 
-static int put_value(struct json_object *container, const struct step *step, const char *text)
+static int setting_put_value(struct json_object *container, const struct step *step,
+			     const char *text)
 {
 	struct json_object *old = NULL, *value = NULL;
 	int r;
 
-	r = place_get(container, step, &old);
+	r = setting_place_get(container, step, &old);
 	if (r == 0 && *text != '\0')
-		r = make_value(old, text, &value);
-	return r == 0 ? place_put(container, step, value) : r;
+		r = setting_make_value(old, text, &value);
+	return r == 0 ? setting_place_put(container, step, value) : r;
 }
 
 /* The container of the next step, made if it is missing. */
-static int descend(struct json_object **container, const struct step *step)
+static int setting_descend(struct json_object **container, const struct step *step)
 {
 	struct json_object *inner;
 	int r;
 
-	r = place_get(*container, step, &inner);
+	r = setting_place_get(*container, step, &inner);
 	if (r != 0)
 		return r;
 	if (!inner) {
 		inner = json_object_new_object();
 		if (!inner)
 			return -ENOMEM;
-		r = place_put(*container, step, inner);
+		r = setting_place_put(*container, step, inner);
 	}
 	*container = inner;
 	return r;
@@ -173,14 +175,14 @@ static int descend(struct json_object **container, const struct step *step)
 int setting_apply(struct json_object *definition, const char *setting)
 {
 	struct step step;
-	const char *rest = read_step(setting, true, &step);
+	const char *rest = setting_read_step(setting, true, &step);
 	int r = 0;
 
 	while (r == 0 && rest && *rest != '=') {
-		r = descend(&definition, &step);
-		rest = read_step(rest, false, &step);
+		r = setting_descend(&definition, &step);
+		rest = setting_read_step(rest, false, &step);
 	}
 	if (r != 0)
 		return r;
-	return rest ? put_value(definition, &step, rest + 1) : SETTING_E_FORM;
+	return rest ? setting_put_value(definition, &step, rest + 1) : SETTING_E_FORM;
 }

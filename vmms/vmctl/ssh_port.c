@@ -20,7 +20,7 @@ struct taken {
 	bool ports[PORT_COUNT];
 };
 
-static void take_forwards(const struct definition *definition, struct taken *taken)
+static void port_take_forwards(const struct definition *definition, struct taken *taken)
 {
 	for (unsigned i = 0; i < definition->network.adapter_count; i++) {
 		const struct definition_adapter *adapter = &definition->network.adapters[i];
@@ -35,7 +35,7 @@ static void take_forwards(const struct definition *definition, struct taken *tak
 }
 
 /* A VM that goes meanwhile, or whose definition a newer service has written, takes none. */
-static void look_at_vm(struct invocation *invocation, const char *name, struct taken *taken)
+static void port_look_at_vm(struct invocation *invocation, const char *name, struct taken *taken)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	CLEANUP(definition_freep) struct definition *definition = NULL;
@@ -49,11 +49,11 @@ static void look_at_vm(struct invocation *invocation, const char *name, struct t
 	    sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
 				       "Definition", NULL, &text) >= 0 &&
 	    definition_parse(text, strlen(text), &definition, &error) == 0)
-		take_forwards(definition, taken);
+		port_take_forwards(definition, taken);
 }
 
 /* As passt(1) will have to do it. */
-static bool can_be_bound(unsigned port)
+static bool port_can_be_bound(unsigned port)
 {
 	struct sockaddr_in6 address = { .sin6_family = AF_INET6,
 					.sin6_port = htons((uint16_t)port) };
@@ -76,9 +76,9 @@ enum status ssh_port_choose(struct invocation *invocation, unsigned *ret_port)
 	if (status != STATUS_OK)
 		return status;
 	for (size_t i = 0; i < list.count; i++)
-		look_at_vm(invocation, list.vms[i].name, &taken);
+		port_look_at_vm(invocation, list.vms[i].name, &taken);
 	for (unsigned i = 0; i < PORT_COUNT; i++) {
-		if (!taken.ports[i] && can_be_bound(PORT_FIRST + i)) {
+		if (!taken.ports[i] && port_can_be_bound(PORT_FIRST + i)) {
 			*ret_port = PORT_FIRST + i;
 			return STATUS_OK;
 		}

@@ -21,7 +21,7 @@ struct table {
 };
 
 /* Takes over the text. */
-static void append(struct table *table, char *text)
+static void table_append(struct table *table, char *text)
 {
 	char **cells = text ? reallocarray(table->cells, table->count + 1, sizeof(*cells)) : NULL;
 
@@ -41,7 +41,7 @@ struct table *table_new(const char *const *titles, size_t columns)
 		return NULL;
 	table->columns = columns;
 	for (size_t i = 0; i < columns; i++)
-		append(table, strdup(titles[i]));
+		table_append(table, strdup(titles[i]));
 	return table;
 }
 
@@ -64,10 +64,10 @@ void table_add(struct table *table, const char *format, ...)
 	if (vasprintf(&text, format, arguments) < 0)
 		text = NULL;
 	va_end(arguments);
-	append(table, text ? text_escape_new(text, strlen(text)) : NULL);
+	table_append(table, text ? text_escape_new(text, strlen(text)) : NULL);
 }
 
-static void measure(const struct table *table, size_t widths[COLUMNS_MAX])
+static void table_measure(const struct table *table, size_t widths[COLUMNS_MAX])
 {
 	for (size_t i = 0; i < table->count; i++) {
 		size_t *width = &widths[i % table->columns];
@@ -76,7 +76,7 @@ static void measure(const struct table *table, size_t widths[COLUMNS_MAX])
 	}
 }
 
-static bool row_is_empty_from(const struct table *table, size_t cell)
+static bool table_row_is_empty_from(const struct table *table, size_t cell)
 {
 	for (size_t i = cell; i < table->count; i++) {
 		if (table->cells[i][0] != '\0')
@@ -88,7 +88,7 @@ static bool row_is_empty_from(const struct table *table, size_t cell)
 }
 
 /* Prints as much of the cell as there is room for. Return: columns taken. */
-static size_t print_cell(const char *cell, size_t room)
+static size_t table_print_cell(const char *cell, size_t room)
 {
 	static const char cut[] = "…";
 	size_t columns = text_columns(cell), kept = 0;
@@ -111,16 +111,16 @@ void table_print_within(const struct table *table, size_t width)
 {
 	size_t widths[COLUMNS_MAX] = { 0 }, room = 0;
 
-	measure(table, widths);
+	table_measure(table, widths);
 	for (size_t i = 0; i < table->count; i++) {
 		size_t column = i % table->columns, used, gap;
 		bool last = column == table->columns - 1 || i == table->count - 1;
 
 		if (column == 0)
 			room = width > 0 ? width : SIZE_MAX;
-		used = print_cell(table->cells[i], room);
+		used = table_print_cell(table->cells[i], room);
 		room -= used;
-		if (!last && !row_is_empty_from(table, i + 1)) {
+		if (!last && !table_row_is_empty_from(table, i + 1)) {
 			gap = MIN(widths[column] - used + COLUMN_GAP, room);
 			printf("%*s", (int)gap, "");
 			room -= gap;

@@ -21,7 +21,7 @@ bool terminal_is_there(void)
 }
 
 /* Nowhere to report a failure. */
-static void send(const char *sequence, size_t size)
+static void terminal_send(const char *sequence, size_t size)
 {
 	if (write(STDOUT_FILENO, sequence, size) < 0)
 		return;
@@ -30,7 +30,7 @@ static void send(const char *sequence, size_t size)
 void terminal_restore(void)
 {
 	if (has_screen)
-		send(close_screen, sizeof(close_screen) - 1);
+		terminal_send(close_screen, sizeof(close_screen) - 1);
 	has_screen = false;
 	if (is_raw)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &saved);
@@ -38,7 +38,7 @@ void terminal_restore(void)
 }
 
 /* tcsetattr(3) and write(2) may be called from a signal handler. */
-static void restore_and_die(int number)
+static void terminal_restore_and_die(int number)
 {
 	terminal_restore();
 	signal(number, SIG_DFL);
@@ -55,7 +55,7 @@ void terminal_make_raw(void)
 	raw = saved;
 	cfmakeraw(&raw);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-		signal(signals[i], restore_and_die);
+		signal(signals[i], terminal_restore_and_die);
 	atexit(terminal_restore);
 	/* Not TCSADRAIN: a terminal that nobody reads would hold us up. */
 	is_raw = true;
@@ -66,5 +66,5 @@ void terminal_open_screen(void)
 {
 	terminal_make_raw();
 	has_screen = true;
-	send(open_screen, sizeof(open_screen) - 1);
+	terminal_send(open_screen, sizeof(open_screen) - 1);
 }

@@ -56,8 +56,8 @@ void vm_info_deinit(struct vm_info *info)
 
 /* ---- Reading ---- */
 
-static int read_basic(sd_bus_message *message, const struct property *property,
-		      struct vm_info *info)
+static int info_read_basic(sd_bus_message *message, const struct property *property,
+			   struct vm_info *info)
 {
 	void *target = (char *)info + property->offset;
 	const char type[2] = { property->type, '\0' };
@@ -74,7 +74,7 @@ static int read_basic(sd_bus_message *message, const struct property *property,
 	return *(char **)target ? 0 : -ENOMEM;
 }
 
-static int read_crash(sd_bus_message *message, struct vm_info *info)
+static int info_read_crash(sd_bus_message *message, struct vm_info *info)
 {
 	const void *parameters;
 	size_t size;
@@ -93,7 +93,7 @@ static int read_crash(sd_bus_message *message, struct vm_info *info)
 	return sd_bus_message_exit_container(message);
 }
 
-static int read_addresses(sd_bus_message *message, struct vm_info *info)
+static int info_read_addresses(sd_bus_message *message, struct vm_info *info)
 {
 	struct json_object *addresses = json_object_new_array();
 	const char *adapter, *address;
@@ -113,7 +113,7 @@ static int read_addresses(sd_bus_message *message, struct vm_info *info)
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-static int read_strings(sd_bus_message *message, struct json_object **strings)
+static int info_read_strings(sd_bus_message *message, struct json_object **strings)
 {
 	struct json_object *array = json_object_new_array();
 	const char *text;
@@ -132,7 +132,7 @@ static int read_strings(sd_bus_message *message, struct json_object **strings)
 }
 
 /* An array of strings becomes one. */
-static int read_guest_addresses(sd_bus_message *message, struct vm_info *info)
+static int info_read_guest_addresses(sd_bus_message *message, struct vm_info *info)
 {
 	char **text = &info->guest_addresses;
 	const char *address;
@@ -158,7 +158,7 @@ static int read_guest_addresses(sd_bus_message *message, struct vm_info *info)
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-static int read_property(sd_bus_message *message, struct vm_info *info)
+static int info_read_property(sd_bus_message *message, struct vm_info *info)
 {
 	const char *name;
 	int r;
@@ -167,24 +167,24 @@ static int read_property(sd_bus_message *message, struct vm_info *info)
 	if (r < 0)
 		return r;
 	if (strcmp(name, "CrashParameters") == 0)
-		return read_crash(message, info);
+		return info_read_crash(message, info);
 	if (strcmp(name, "Tags") == 0)
-		return read_strings(message, &info->tags);
+		return info_read_strings(message, &info->tags);
 	if (strcmp(name, "PendingChanges") == 0)
-		return read_strings(message, &info->pending);
+		return info_read_strings(message, &info->pending);
 	if (strcmp(name, "GuestAddresses") == 0)
-		return read_guest_addresses(message, info);
+		return info_read_guest_addresses(message, info);
 	if (strcmp(name, "Addresses") == 0)
-		return read_addresses(message, info);
+		return info_read_addresses(message, info);
 	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
 		if (strcmp(properties[i].name, name) == 0)
-			return read_basic(message, &properties[i], info);
+			return info_read_basic(message, &properties[i], info);
 	}
 	return sd_bus_message_skip(message, "v");
 }
 
 /* What a service of another version leaves out is empty, not NULL. */
-static int fill_missing(struct vm_info *info)
+static int info_fill_missing(struct vm_info *info)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
 		char **text = (char **)((char *)info + properties[i].offset);
@@ -206,7 +206,7 @@ int vm_info_read(sd_bus_message *message, struct vm_info *info)
 	if (r < 0)
 		return r;
 	while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-		r = read_property(message, info);
+		r = info_read_property(message, info);
 		if (r < 0)
 			return r;
 		r = sd_bus_message_exit_container(message);
@@ -215,7 +215,7 @@ int vm_info_read(sd_bus_message *message, struct vm_info *info)
 	}
 	if (r >= 0)
 		r = sd_bus_message_exit_container(message);
-	return r < 0 ? r : fill_missing(info);
+	return r < 0 ? r : info_fill_missing(info);
 }
 
 enum status vm_info_get(struct invocation *invocation, const char *path, struct vm_info *ret_info)
@@ -241,7 +241,7 @@ enum status vm_info_get(struct invocation *invocation, const char *path, struct 
 /* ---- All of them ---- */
 
 /* The interfaces of one object, a{sa{sv}}: those of a VM become one more of the list. */
-static int read_interfaces(sd_bus_message *message, struct vm_list *list)
+static int info_read_interfaces(sd_bus_message *message, struct vm_list *list)
 {
 	struct vm_info *vms;
 	const char *interface;
@@ -270,7 +270,7 @@ static int read_interfaces(sd_bus_message *message, struct vm_list *list)
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-static int read_objects(sd_bus_message *message, struct vm_list *list)
+static int info_read_objects(sd_bus_message *message, struct vm_list *list)
 {
 	const char *path;
 	int r;
@@ -281,7 +281,7 @@ static int read_objects(sd_bus_message *message, struct vm_list *list)
 	while ((r = sd_bus_message_enter_container(message, 'e', "oa{sa{sv}}")) > 0) {
 		r = sd_bus_message_read(message, "o", &path);
 		if (r >= 0)
-			r = read_interfaces(message, list);
+			r = info_read_interfaces(message, list);
 		if (r >= 0)
 			r = sd_bus_message_exit_container(message);
 		if (r < 0)
@@ -290,7 +290,7 @@ static int read_objects(sd_bus_message *message, struct vm_list *list)
 	return r < 0 ? r : sd_bus_message_exit_container(message);
 }
 
-static int by_name(const void *a, const void *b)
+static int info_by_name(const void *a, const void *b)
 {
 	/* Naturally: web9 before web10. */
 	return strverscmp(((const struct vm_info *)a)->name, ((const struct vm_info *)b)->name);
@@ -311,11 +311,11 @@ enum status vm_list_get(struct invocation *invocation, struct vm_list *ret_list)
 	status = service_send(invocation, call, SERVICE_TIMEOUT, &reply);
 	if (status != STATUS_OK)
 		return status;
-	r = read_objects(reply, ret_list);
+	r = info_read_objects(reply, ret_list);
 	if (r < 0)
 		return service_failed(r, NULL);
 	if (ret_list->count > 1)
-		qsort(ret_list->vms, ret_list->count, sizeof(*ret_list->vms), by_name);
+		qsort(ret_list->vms, ret_list->count, sizeof(*ret_list->vms), info_by_name);
 	return STATUS_OK;
 }
 
@@ -329,7 +329,7 @@ void vm_list_deinit(struct vm_list *list)
 
 /* ---- As JSON ---- */
 
-static struct json_object *crash_to_json(const struct vm_info *info)
+static struct json_object *info_crash_to_json(const struct vm_info *info)
 {
 	struct json_object *parameters = json_object_new_array();
 	char text[24];
@@ -385,7 +385,7 @@ void vm_info_format_addresses(const struct vm_info *info, const char *adapter, c
 }
 
 /* A list with blanks between its elements. */
-static struct json_object *words_to_json(const char *text)
+static struct json_object *info_words_to_json(const char *text)
 {
 	struct json_object *array = json_object_new_array();
 
@@ -396,15 +396,15 @@ static struct json_object *words_to_json(const char *text)
 	return array;
 }
 
-static struct json_object *guest_to_json(const struct vm_info *info)
+static struct json_object *info_guest_to_json(const struct vm_info *info)
 {
 	return json_make("os", json_object_new_string(info->guest_os), "host_name",
 			 json_object_new_string(info->guest_host_name), "addresses",
-			 words_to_json(info->guest_addresses), "file_systems",
+			 info_words_to_json(info->guest_addresses), "file_systems",
 			 json_object_new_string(info->file_systems), NULL);
 }
 
-static struct json_object *memory_to_json(const struct vm_info *info)
+static struct json_object *info_memory_to_json(const struct vm_info *info)
 {
 	return json_make("state", json_object_new_string(info->memory_state), "target",
 			 json_object_new_uint64(info->memory_target), "assigned",
@@ -412,7 +412,7 @@ static struct json_object *memory_to_json(const struct vm_info *info)
 			 json_object_new_uint64(info->memory_demand), NULL);
 }
 
-static struct json_object *array_or_empty(struct json_object *array)
+static struct json_object *info_array_or_empty(struct json_object *array)
 {
 	return array ? json_object_get(array) : json_object_new_array();
 }
@@ -421,31 +421,31 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 {
 	struct json_object *object;
 
-	object = json_make("name", json_object_new_string(info->name), "uuid",
-			   json_object_new_string(info->uuid), "state",
-			   json_object_new_string(info->state), "reason",
-			   json_object_new_string(info->reason), "engine",
-			   json_object_new_string(info->engine), "processors",
-			   json_object_new_int64(info->processors), "memory",
-			   json_object_new_uint64(info->memory), "heartbeat",
-			   json_object_new_string(info->heartbeat), "vmbus_version",
-			   json_object_new_string(info->vmbus_version), "worker_pid",
-			   json_object_new_int64(info->worker_pid), "started_at",
-			   json_object_new_uint64(info->started_at), "resets",
-			   json_object_new_int64(info->resets), "notes",
-			   json_object_new_string(info->notes), "guest", guest_to_json(info), NULL);
+	object = json_make(
+		"name", json_object_new_string(info->name), "uuid",
+		json_object_new_string(info->uuid), "state", json_object_new_string(info->state),
+		"reason", json_object_new_string(info->reason), "engine",
+		json_object_new_string(info->engine), "processors",
+		json_object_new_int64(info->processors), "memory",
+		json_object_new_uint64(info->memory), "heartbeat",
+		json_object_new_string(info->heartbeat), "vmbus_version",
+		json_object_new_string(info->vmbus_version), "worker_pid",
+		json_object_new_int64(info->worker_pid), "started_at",
+		json_object_new_uint64(info->started_at), "resets",
+		json_object_new_int64(info->resets), "notes", json_object_new_string(info->notes),
+		"guest", info_guest_to_json(info), NULL);
 	json_add(&object, "owner", json_object_new_string(info->owner));
 	json_add(&object, "socket_folder", json_object_new_string(info->socket_folder));
 	json_add(&object, "unit", json_object_new_string(info->unit));
 	json_add(&object, "profile", json_object_new_string(info->profile));
 	json_add(&object, "guest_problem", json_object_new_string(info->guest_problem));
 	json_add(&object, "limits_problem", json_object_new_string(info->limits_problem));
-	json_add(&object, "tags", array_or_empty(info->tags));
-	json_add(&object, "pending", array_or_empty(info->pending));
-	json_add(&object, "addresses", array_or_empty(info->addresses));
+	json_add(&object, "tags", info_array_or_empty(info->tags));
+	json_add(&object, "pending", info_array_or_empty(info->pending));
+	json_add(&object, "addresses", info_array_or_empty(info->addresses));
 	if (info->memory_state[0] != '\0')
-		json_add(&object, "dynamic_memory", memory_to_json(info));
+		json_add(&object, "dynamic_memory", info_memory_to_json(info));
 	if (info->crashed)
-		json_add(&object, "crash", crash_to_json(info));
+		json_add(&object, "crash", info_crash_to_json(info));
 	return object;
 }

@@ -64,7 +64,7 @@ struct console {
 /* ---- What is waited for ---- */
 
 /* Asks the loop for exactly what could be done next. */
-static void client_rearm(struct client *client)
+static void console_client_rearm(struct client *client)
 {
 	const struct console *console = client->console;
 	uint32_t events = 0;
@@ -78,7 +78,7 @@ static void client_rearm(struct client *client)
 	(void)sd_event_source_set_io_events(client->source, events);
 }
 
-static void worker_rearm(struct console *console)
+static void console_worker_rearm(struct console *console)
 {
 	bool typed = console->input_begin != console->input_end;
 
@@ -86,16 +86,16 @@ static void worker_rearm(struct console *console)
 		watch_set_events(console->worker_watch, EPOLLIN | (typed ? EPOLLOUT : 0));
 }
 
-static void rearm_all(struct console *console)
+static void console_rearm_all(struct console *console)
 {
-	worker_rearm(console);
+	console_worker_rearm(console);
 	list_for_each (link, &console->clients)
-		client_rearm(container_of(link, struct client, link));
+		console_client_rearm(container_of(link, struct client, link));
 }
 
 /* ---- Clients ---- */
 
-static void client_free(struct client *client)
+static void console_client_free(struct client *client)
 {
 	list_unlink(&client->link);
 	client->console->client_count--;
@@ -105,7 +105,7 @@ static void client_free(struct client *client)
 }
 
 /* Return: the bytes that were lost. */
-static uint64_t client_skip_lost(struct client *client)
+static uint64_t console_client_skip_lost(struct client *client)
 {
 	uint64_t written = client->console->written;
 	uint64_t oldest = written > CONSOLE_SCROLLBACK ? written - CONSOLE_SCROLLBACK : 0;
@@ -116,7 +116,7 @@ static uint64_t client_skip_lost(struct client *client)
 }
 
 /* What the client has not got, in the two parts that it may have in the ring. */
-static void client_backlog(const struct client *client, struct iovec parts[2])
+static void console_client_backlog(const struct client *client, struct iovec parts[2])
 {
 	const struct console *console = client->console;
 	size_t begin = client->position % CONSOLE_SCROLLBACK;
@@ -128,7 +128,7 @@ static void client_backlog(const struct client *client, struct iovec parts[2])
 }
 
 /* Return: false if the client is gone, or has all it will get. */
-static bool client_write(struct client *client)
+static bool console_client_write(struct client *client)
 {
 	struct iovec iov[3] = { 0 };
 	struct msghdr header = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
@@ -138,12 +138,12 @@ static bool client_write(struct client *client)
 
 	if (client->position >= client->last)
 		return false;
-	lost = client_skip_lost(client);
+	lost = console_client_skip_lost(client);
 	if (lost > 0)
 		iov[0] = (struct iovec){ notice, (size_t)snprintf(notice, sizeof(notice),
 								  "\r\n[%llu bytes lost]\r\n",
 								  (unsigned long long)lost) };
-	client_backlog(client, iov + 1);
+	console_client_backlog(client, iov + 1);
 	sent = sendmsg(client->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -152,7 +152,7 @@ static bool client_write(struct client *client)
 }
 
 /* Return: false if the client is gone. */
-static bool client_read(struct client *client)
+static bool console_client_read(struct client *client)
 {
 	struct console *console = client->console;
 	bool heard = client->typing && console->worker >= 0;
@@ -169,30 +169,30 @@ static bool client_read(struct client *client)
 	return size > 0;
 }
 
-static void worker_write(struct console *console);
+static void console_worker_write(struct console *console);
 
-static int client_ready(sd_event_source *source, int fd, uint32_t events, void *data)
+static int console_client_ready(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct client *client = data;
 	struct console *console = client->console;
 	bool alive = !(events & EPOLLERR);
 
 	if (alive && (events & EPOLLOUT))
-		alive = client_write(client);
+		alive = console_client_write(client);
 	if (alive && (events & EPOLLIN))
-		alive = client_read(client);
+		alive = console_client_read(client);
 	else if (events & EPOLLHUP)
 		alive = false;
 	if (!alive)
-		client_free(client);
-	worker_write(console);
-	rearm_all(console);
+		console_client_free(client);
+	console_worker_write(console);
+	console_rearm_all(console);
 	return 0;
 }
 
 /* ---- The worker ---- */
 
-static void write_to_log(struct console *console, const char *bytes, size_t size)
+static void console_write_to_log(struct console *console, const char *bytes, size_t size)
 {
 	int r;
 
@@ -201,7 +201,7 @@ static void write_to_log(struct console *console, const char *bytes, size_t size
 		log_error("what a guest writes to its console cannot be kept: %s", strerror(-r));
 }
 
-static void tell_left_out(struct console *console)
+static void console_tell_left_out(struct console *console)
 {
 	char text[64];
 	int size;
@@ -211,10 +211,11 @@ static void tell_left_out(struct console *console)
 	size = snprintf(text, sizeof(text), "\r\n[%llu bytes left out]\r\n",
 			(unsigned long long)console->left_out);
 	console->left_out = 0;
-	write_to_log(console, text, (size_t)size);
+	console_write_to_log(console, text, (size_t)size);
 }
 
-static void append_to_log(struct console *console, uint64_t now, const char *bytes, size_t size)
+static void console_append_to_log(struct console *console, uint64_t now, const char *bytes,
+				  size_t size)
 {
 	size_t taken = 0;
 
@@ -224,13 +225,13 @@ static void append_to_log(struct console *console, uint64_t now, const char *byt
 	if (console->left_out == 0 || token_bucket_has(&console->log_bytes, now, RUN_MIN))
 		taken = (size_t)token_bucket_take(&console->log_bytes, now, size);
 	if (taken > 0) {
-		tell_left_out(console);
-		write_to_log(console, bytes, taken);
+		console_tell_left_out(console);
+		console_write_to_log(console, bytes, taken);
 	}
 	console->left_out += size - taken;
 }
 
-static void append(struct console *console, const char *bytes, size_t size)
+static void console_append(struct console *console, const char *bytes, size_t size)
 {
 	for (size_t done = 0; done < size;) {
 		size_t begin = console->written % CONSOLE_SCROLLBACK;
@@ -243,7 +244,7 @@ static void append(struct console *console, const char *bytes, size_t size)
 }
 
 /* Return: bytes taken; 0 when there is nothing now; -1 at the end. */
-static ssize_t worker_read(struct console *console)
+static ssize_t console_worker_read(struct console *console)
 {
 	uint64_t now = 0, rest;
 	char bytes[4096];
@@ -255,8 +256,8 @@ static ssize_t worker_read(struct console *console)
 	if (size <= 0)
 		return -1;
 	(void)sd_event_now(watches_loop(console->watches), CLOCK_MONOTONIC, &now);
-	append(console, bytes, (size_t)size);
-	append_to_log(console, now, bytes, (size_t)size);
+	console_append(console, bytes, (size_t)size);
+	console_append_to_log(console, now, bytes, (size_t)size);
 	rest = token_bucket_charge(&console->bytes, now, (uint64_t)size);
 	if (rest > 0)
 		watch_rest(console->worker_watch, rest);
@@ -264,7 +265,7 @@ static ssize_t worker_read(struct console *console)
 }
 
 /* Gives the worker what was typed, as far as it takes it. */
-static void worker_write(struct console *console)
+static void console_worker_write(struct console *console)
 {
 	size_t size = console->input_end - console->input_begin;
 	ssize_t sent;
@@ -279,15 +280,15 @@ static void worker_write(struct console *console)
 		console->input_begin = console->input_end;
 }
 
-static void worker_ready(void *data, uint32_t events)
+static void console_worker_ready(void *data, uint32_t events)
 {
 	struct console *console = data;
 
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && worker_read(console) < 0)
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && console_worker_read(console) < 0)
 		console_disconnect(console);
 	if (events & EPOLLOUT)
-		worker_write(console);
-	rearm_all(console);
+		console_worker_write(console);
+	console_rearm_all(console);
 }
 
 /* ---- Life ---- */
@@ -321,7 +322,7 @@ void console_free(struct console *console)
 		return;
 	console_disconnect(console);
 	list_for_each (link, &console->clients)
-		client_free(container_of(link, struct client, link));
+		console_client_free(container_of(link, struct client, link));
 	log_file_free(console->log);
 	free(console->ring);
 	free(console->owner);
@@ -342,7 +343,7 @@ void console_delete_log(struct console *console)
 
 /* The first time that there is something to show, or will be: what was said before is shown, too.
  */
-static int make_ring(struct console *console)
+static int console_make_ring(struct console *console)
 {
 	AUTO_FREE char *said = NULL;
 	size_t size = 0;
@@ -360,7 +361,7 @@ static int make_ring(struct console *console)
 		log_warning("what a guest wrote to its console before cannot be read: %s",
 			    strerror(-r));
 	else
-		append(console, said, size);
+		console_append(console, said, size);
 	return 0;
 }
 
@@ -369,13 +370,13 @@ int console_connect(struct console *console, int *ret_fd)
 	int sockets[2], r;
 
 	console_disconnect(console);
-	r = make_ring(console);
+	r = console_make_ring(console);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
 		return -errno;
 	plain_socket_make(sockets[0]);
-	r = watch_new(console->watches, sockets[0], EPOLLIN, 0, worker_ready, console,
+	r = watch_new(console->watches, sockets[0], EPOLLIN, 0, console_worker_ready, console,
 		      &console->worker_watch);
 	if (r < 0) {
 		close(sockets[0]);
@@ -394,9 +395,9 @@ void console_disconnect(struct console *console)
 	if (console->worker < 0)
 		return;
 	/* Bounded: the other end may be a worker that never stops talking. */
-	while (taken < DRAIN_MAX && (size = worker_read(console)) > 0)
+	while (taken < DRAIN_MAX && (size = console_worker_read(console)) > 0)
 		taken += size;
-	tell_left_out(console);
+	console_tell_left_out(console);
 	watch_free(TAKE_PTR(console->worker_watch));
 	plain_socket_close(console->errands, console->owner, console->worker);
 	console->worker = -1;
@@ -407,10 +408,10 @@ void console_disconnect(struct console *console)
 		if (client->until_off)
 			client->last = console->written;
 	}
-	rearm_all(console);
+	console_rearm_all(console);
 }
 
-static bool somebody_types(const struct console *console)
+static bool console_somebody_types(const struct console *console)
 {
 	list_for_each (link, (struct list *)&console->clients) {
 		if (container_of(link, struct client, link)->typing)
@@ -419,7 +420,7 @@ static bool somebody_types(const struct console *console)
 	return false;
 }
 
-static void stop_typing(struct console *console)
+static void console_stop_typing(struct console *console)
 {
 	list_for_each (link, &console->clients)
 		container_of(link, struct client, link)->typing = false;
@@ -437,7 +438,7 @@ int console_open(struct console *console, const struct console_client_options *o
 	if (console->errands &&
 	    errands_count_stuck(console->errands, console->owner) >= ERRANDS_STUCK_MAX)
 		return -EBUSY;
-	r = make_ring(console);
+	r = console_make_ring(console);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
@@ -448,24 +449,24 @@ int console_open(struct console *console, const struct console_client_options *o
 	if (!client)
 		return -ENOMEM;
 	r = sd_event_add_io(watches_loop(console->watches), &client->source, near, EPOLLIN,
-			    client_ready, client);
+			    console_client_ready, client);
 	if (r < 0) {
 		free(client);
 		return r;
 	}
 	if (options->take)
-		stop_typing(console);
+		console_stop_typing(console);
 	client->console = console;
 	client->fd = TAKE_FD(near);
-	client->typing = !options->watch && !options->log && !somebody_types(console);
+	client->typing = !options->watch && !options->log && !console_somebody_types(console);
 	client->until_off = options->until_off;
 	client->last = options->log || (options->until_off && console->worker < 0)
 			       ? console->written
 			       : NEVER;
 	list_append(&console->clients, &client->link);
 	console->client_count++;
-	client_skip_lost(client);
-	client_rearm(client);
+	console_client_skip_lost(client);
+	console_client_rearm(client);
 	*ret_fd = TAKE_FD(far);
 	*ret_typing = client->typing;
 	return 0;

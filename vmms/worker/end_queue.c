@@ -20,7 +20,7 @@
 
 /* ---- The file ---- */
 
-static void make_name(const struct guid *guid, char name[NAME_SIZE])
+static void queue_make_name(const struct guid *guid, char name[NAME_SIZE])
 {
 	char text[GUID_TEXT_SIZE];
 
@@ -28,7 +28,7 @@ static void make_name(const struct guid *guid, char name[NAME_SIZE])
 	snprintf(name, NAME_SIZE, PREFIX "%s", text);
 }
 
-static int save_name(const char *path, const char *name)
+static int queue_save_name(const char *path, const char *name)
 {
 	AUTO_CLOSE int fd =
 		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
@@ -43,7 +43,7 @@ static int save_name(const char *path, const char *name)
 }
 
 /* Return: 0; -ENOENT; -EINVAL: it keeps something else; -errno. */
-static int load_name(const char *path, char name[NAME_SIZE])
+static int queue_load_name(const char *path, char name[NAME_SIZE])
 {
 	AUTO_FREE char *text = NULL;
 	struct guid guid;
@@ -56,7 +56,7 @@ static int load_name(const char *path, char name[NAME_SIZE])
 	if (strncmp(text, PREFIX, strlen(PREFIX)) != 0 ||
 	    guid_parse(text + strlen(PREFIX), &guid) < 0)
 		return -EINVAL;
-	make_name(&guid, name);
+	queue_make_name(&guid, name);
 	return 0;
 }
 
@@ -74,9 +74,9 @@ int end_queue_make(const char *path, int *ret_fd)
 	r = guid_generate(&guid);
 	if (r < 0)
 		return r;
-	make_name(&guid, name);
+	queue_make_name(&guid, name);
 	/* First the name, so that no queue is left that nobody knows of. */
-	r = save_name(path, name);
+	r = queue_save_name(path, name);
 	if (r < 0)
 		return r;
 	fd = mq_open(name, flags, FILE_MODE, &attributes);
@@ -92,7 +92,7 @@ int end_queue_read(const char *path, char *buffer, size_t *ret_size)
 	ssize_t size;
 	int r;
 
-	r = load_name(path, name);
+	r = queue_load_name(path, name);
 	if (r < 0)
 		return r;
 	AUTO_CLOSE int fd = mq_open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -111,7 +111,7 @@ void end_queue_remove(const char *path)
 {
 	char name[NAME_SIZE];
 
-	if (load_name(path, name) == 0)
+	if (queue_load_name(path, name) == 0)
 		(void)mq_unlink(name);
 	(void)unlink(path);
 }

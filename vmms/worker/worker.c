@@ -82,8 +82,8 @@ struct worker {
 
 /* ---- Requests ---- */
 
-static void request_finish(struct request *request, struct json_object *result, const char *code,
-			   const char *text)
+static void worker_request_finish(struct request *request, struct json_object *result,
+				  const char *code, const char *text)
 {
 	worker_reply_fn reply = request->reply;
 	void *data = request->data;
@@ -96,13 +96,14 @@ static void request_finish(struct request *request, struct json_object *result, 
 		reply(data, result, code, text);
 }
 
-static int request_timed_out(sd_event_source *source, uint64_t usec, void *data)
+static int worker_request_timed_out(sd_event_source *source, uint64_t usec, void *data)
 {
-	request_finish(data, NULL, CONTROL_ERROR_FAILED, "the worker did not answer in time");
+	worker_request_finish(data, NULL, CONTROL_ERROR_FAILED,
+			      "the worker did not answer in time");
 	return 0;
 }
 
-static struct request *request_find(struct worker *worker, uint32_t id)
+static struct request *worker_request_find(struct worker *worker, uint32_t id)
 {
 	list_for_each (link, &worker->requests) {
 		struct request *request = container_of(link, struct request, link);
@@ -113,17 +114,17 @@ static struct request *request_find(struct worker *worker, uint32_t id)
 	return NULL;
 }
 
-static void files_sent(struct file_delivery *delivery, int r)
+static void worker_files_sent(struct file_delivery *delivery, int r)
 {
 	if (r < 0)
-		request_finish(container_of(delivery, struct request, delivery), NULL,
-			       CONTROL_ERROR_FAILED,
-			       r == -EAGAIN ? "the worker does not answer"
-					    : "the process that held the files was killed");
+		worker_request_finish(container_of(delivery, struct request, delivery), NULL,
+				      CONTROL_ERROR_FAILED,
+				      r == -EAGAIN ? "the worker does not answer"
+						   : "the process that held the files was killed");
 }
 
-static int request_new(struct worker *worker, const char *method, unsigned timeout,
-		       worker_reply_fn reply, void *data, struct request **ret_request)
+static int worker_request_new(struct worker *worker, const char *method, unsigned timeout,
+			      worker_reply_fn reply, void *data, struct request **ret_request)
 {
 	AUTO_FREE struct request *request = calloc(1, sizeof(*request));
 	int r;
@@ -144,11 +145,11 @@ static int request_new(struct worker *worker, const char *method, unsigned timeo
 	assert(request->method);
 	list_init(&request->link);
 	list_init(&request->delivery.link);
-	request->delivery.sent = files_sent;
+	request->delivery.sent = worker_files_sent;
 	if (timeout > 0) {
 		r = sd_event_add_time_relative(watches_loop(worker->watches), &request->timer,
 					       CLOCK_MONOTONIC, timeout * UINT64_C(1000000), 0,
-					       request_timed_out, request);
+					       worker_request_timed_out, request);
 		if (r < 0)
 			return r;
 	}
@@ -157,7 +158,7 @@ static int request_new(struct worker *worker, const char *method, unsigned timeo
 }
 
 /* It is on its way (r: 0), or was never sent. */
-static int request_begin(struct request *request, int r)
+static int worker_request_begin(struct request *request, int r)
 {
 	if (r < 0) {
 		sd_event_source_disable_unref(request->timer);
@@ -175,15 +176,16 @@ int worker_request(struct worker *worker, const char *method, struct json_object
 	struct request *request;
 	int r;
 
-	r = request_new(worker, method, timeout, reply, data, &request);
+	r = worker_request_new(worker, method, timeout, reply, data, &request);
 	if (r < 0)
 		return r;
-	return request_begin(request, control_send_request(worker->control, request->id, method,
-							   arguments, fds, fd_count));
+	return worker_request_begin(request,
+				    control_send_request(worker->control, request->id, method,
+							 arguments, fds, fd_count));
 }
 
-static int send_with_files(struct request *request, const char *method,
-			   struct json_object *arguments, const struct worker_files *files)
+static int worker_send_with_files(struct request *request, const char *method,
+				  struct json_object *arguments, const struct worker_files *files)
 {
 	AUTO_JSON struct json_object *tree = control_request(request->id, method, arguments);
 	size_t size;
@@ -201,14 +203,15 @@ int worker_request_with_files(struct worker *worker, const char *method,
 	struct request *request;
 	int r;
 
-	r = request_new(worker, method, timeout, reply, data, &request);
+	r = worker_request_new(worker, method, timeout, reply, data, &request);
 	return r < 0 ? r
-		     : request_begin(request, send_with_files(request, method, arguments, files));
+		     : worker_request_begin(
+			       request, worker_send_with_files(request, method, arguments, files));
 }
 
 /* ---- The control socket ---- */
 
-static void misbehaved(struct worker *worker, const char *what)
+static void worker_misbehaved(struct worker *worker, const char *what)
 {
 	worker->config.callbacks->misbehaved(worker->config.owner, what);
 }
@@ -224,13 +227,13 @@ static void worker_replied(struct worker *worker, struct request *request,
 
 	r = control_result_check(request->method, result, &reader);
 	if (r == 0) {
-		request_finish(request, result, NULL, NULL);
+		worker_request_finish(request, result, NULL, NULL);
 		return;
 	}
 	snprintf(text, sizeof(text), "the worker's answer to '%s' makes no sense: %s %s",
 		 request->method->name, error.key, r == -ENOMEM ? strerror(ENOMEM) : error.message);
-	misbehaved(worker, text);
-	request_finish(request, NULL, CONTROL_ERROR_FAILED, text);
+	worker_misbehaved(worker, text);
+	worker_request_finish(request, NULL, CONTROL_ERROR_FAILED, text);
 }
 
 static void worker_message(struct worker *worker, struct control_message *message)
@@ -240,29 +243,30 @@ static void worker_message(struct worker *worker, struct control_message *messag
 	switch (message->kind) {
 	case CONTROL_EVENT:
 		if (message->size > CONTROL_EVENT_MAX) {
-			misbehaved(worker, "the worker sent an event that is too large; dropped");
+			worker_misbehaved(worker,
+					  "the worker sent an event that is too large; dropped");
 			return;
 		}
 		worker->config.callbacks->event(worker->config.owner, message->name, message->body);
 		return;
 	case CONTROL_REPLY:
 	case CONTROL_ERROR:
-		request = request_find(worker, message->id);
+		request = worker_request_find(worker, message->id);
 		if (!request)
 			log_debug("VM %s: reply %u that nobody waits for", worker->config.name,
 				  message->id);
 		else if (message->kind == CONTROL_REPLY)
 			worker_replied(worker, request, message->body);
 		else
-			request_finish(request, NULL, message->name, message->text);
+			worker_request_finish(request, NULL, message->name, message->text);
 		return;
 	case CONTROL_REQUEST:
-		misbehaved(worker, "the worker sent a request; ignored");
+		worker_misbehaved(worker, "the worker sent a request; ignored");
 		return;
 	}
 }
 
-static uint64_t clock_now(clockid_t clock)
+static uint64_t worker_clock_now(clockid_t clock)
 {
 	struct timespec now;
 
@@ -271,10 +275,10 @@ static uint64_t clock_now(clockid_t clock)
 }
 
 /* begin: of the processor's time that the message has cost. Its worker rests for what is owed. */
-static void charge(struct worker *worker, size_t size, uint64_t begin)
+static void worker_charge(struct worker *worker, size_t size, uint64_t begin)
 {
-	uint64_t now = clock_now(CLOCK_MONOTONIC);
-	uint64_t cost = clock_now(CLOCK_THREAD_CPUTIME_ID) - begin;
+	uint64_t now = worker_clock_now(CLOCK_MONOTONIC);
+	uint64_t cost = worker_clock_now(CLOCK_THREAD_CPUTIME_ID) - begin;
 	uint64_t rest = MAX(token_bucket_charge(&worker->bytes, now, size),
 			    token_bucket_charge(&worker->time, now, cost));
 
@@ -285,9 +289,9 @@ static void charge(struct worker *worker, size_t size, uint64_t begin)
 
 /* They cannot be taken, nor can what comes after them: there is nothing to be had from it any more.
  */
-static void brought_files(struct worker *worker)
+static void worker_brought_files(struct worker *worker)
 {
-	misbehaved(worker, "the worker sent descriptors, which it has no reason to; killed");
+	worker_misbehaved(worker, "the worker sent descriptors, which it has no reason to; killed");
 	watch_set_events(worker->control_watch, 0);
 	worker_kill(worker, SIGKILL);
 }
@@ -296,25 +300,25 @@ static void brought_files(struct worker *worker)
 static bool worker_receive(struct worker *worker)
 {
 	size_t most = list_empty(&worker->requests) ? CONTROL_EVENT_MAX : CONTROL_MESSAGE_MAX;
-	uint64_t begin = clock_now(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t begin = worker_clock_now(CLOCK_THREAD_CPUTIME_ID);
 	struct control_message message;
 	int r;
 
 	if (plain_socket_brings_files(worker->control)) {
-		brought_files(worker);
+		worker_brought_files(worker);
 		return false;
 	}
 	r = control_receive_bounded(worker->control, most, &message);
 	switch (r) {
 	case 0:
 		worker_message(worker, &message);
-		charge(worker, message.size, begin);
+		worker_charge(worker, message.size, begin);
 		control_message_deinit(&message);
 		return true;
 	case CONTROL_E_MALFORMED:
-		misbehaved(worker,
-			   "the worker sent what is no message, or too large a one; dropped");
-		charge(worker, most, begin);
+		worker_misbehaved(
+			worker, "the worker sent what is no message, or too large a one; dropped");
+		worker_charge(worker, most, begin);
 		return true;
 	case CONTROL_E_EMPTY:
 		return false;
@@ -328,7 +332,7 @@ static bool worker_receive(struct worker *worker)
 	}
 }
 
-static void control_ready(void *data, uint32_t events)
+static void worker_control_ready(void *data, uint32_t events)
 {
 	struct worker *worker = data;
 
@@ -340,7 +344,7 @@ static void control_ready(void *data, uint32_t events)
 /* ---- Standard error ---- */
 
 /* Tells how many lines were left out in the second that has ended. */
-static void begin_second(struct worker *worker, time_t now)
+static void worker_begin_second(struct worker *worker, time_t now)
 {
 	char text[64];
 
@@ -353,18 +357,18 @@ static void begin_second(struct worker *worker, time_t now)
 	worker->lines_in_second = 0;
 }
 
-static void tell_line(struct worker *worker, const char *line)
+static void worker_tell_line(struct worker *worker, const char *line)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (now.tv_sec != worker->line_second)
-		begin_second(worker, now.tv_sec);
+		worker_begin_second(worker, now.tv_sec);
 	if (worker->lines_in_second++ < WORKER_LINES_A_SECOND)
 		worker->config.callbacks->said(worker->config.owner, line);
 }
 
-static void line_end(struct worker *worker)
+static void worker_line_end(struct worker *worker)
 {
 	char *kept = worker->last_lines[worker->line_count % LAST_LINES];
 
@@ -372,7 +376,7 @@ static void line_end(struct worker *worker)
 		return;
 	text_repair(kept, LINE_MAX_SIZE, worker->line, worker->line_size);
 	worker->line_count++;
-	tell_line(worker, kept);
+	worker_tell_line(worker, kept);
 	worker->line_size = 0;
 }
 
@@ -393,19 +397,19 @@ static bool worker_read_output(struct worker *worker)
 		if (buffer[i] != '\n')
 			worker->line[worker->line_size++] = buffer[i];
 		if (buffer[i] == '\n' || worker->line_size == sizeof(worker->line))
-			line_end(worker);
+			worker_line_end(worker);
 	}
 	return true;
 }
 
-static void output_ready(void *data, uint32_t events)
+static void worker_output_ready(void *data, uint32_t events)
 {
 	worker_read_output(data);
 }
 
 /* ---- The end ---- */
 
-static void fill_last_words(const struct worker *worker, struct worker_exit *exit)
+static void worker_fill_last_words(const struct worker *worker, struct worker_exit *exit)
 {
 	size_t count = MIN(worker->line_count, (size_t)LAST_LINES), used = 0;
 
@@ -420,22 +424,22 @@ static void fill_last_words(const struct worker *worker, struct worker_exit *exi
 	exit->last_words[text_utf8_prefix(exit->last_words, strlen(exit->last_words))] = '\0';
 }
 
-static void drain(struct worker *worker)
+static void worker_drain(struct worker *worker)
 {
 	for (size_t i = 0; i < DRAIN_MAX && worker_receive(worker); i++)
 		;
 	for (size_t i = 0; i < DRAIN_MAX && worker_read_output(worker); i++)
 		;
-	line_end(worker);
+	worker_line_end(worker);
 }
 
-static void process_ended(void *data, uint32_t events)
+static void worker_process_ended(void *data, uint32_t events)
 {
 	struct worker *worker = data;
 	struct worker_exit exit = { .status = -1 };
 	siginfo_t info = { 0 };
 
-	drain(worker);
+	worker_drain(worker);
 	/* Only a child's end can be asked for. */
 	exit.unknown = waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) < 0;
 	worker->process.pid = 0;
@@ -444,11 +448,11 @@ static void process_ended(void *data, uint32_t events)
 		exit.status = info.si_status;
 	else
 		exit.signal = info.si_status;
-	fill_last_words(worker, &exit);
+	worker_fill_last_words(worker, &exit);
 	watch_set_events(worker->pidfd_watch, 0);
 	while (!list_empty(&worker->requests))
-		request_finish(container_of(worker->requests.next, struct request, link), NULL,
-			       WORKER_ENDED, "the worker has ended");
+		worker_request_finish(container_of(worker->requests.next, struct request, link),
+				      NULL, WORKER_ENDED, "the worker has ended");
 	worker->config.callbacks->exited(worker->config.owner, &exit);
 }
 
@@ -490,18 +494,18 @@ int worker_limit_files(struct worker *worker, uint64_t size)
 
 /* ---- Life ---- */
 
-static int watch(struct worker *worker)
+static int worker_watch(struct worker *worker)
 {
 	int r;
 
-	r = watch_new(worker->watches, worker->pidfd, EPOLLIN, 0, process_ended, worker,
+	r = watch_new(worker->watches, worker->pidfd, EPOLLIN, 0, worker_process_ended, worker,
 		      &worker->pidfd_watch);
 	if (r == 0)
 		r = watch_new(worker->watches, worker->control, EPOLLIN, TURNS_A_SECOND,
-			      control_ready, worker, &worker->control_watch);
+			      worker_control_ready, worker, &worker->control_watch);
 	if (r == 0)
 		r = watch_new(worker->watches, worker->output, EPOLLIN, OUTPUTS_A_SECOND,
-			      output_ready, worker, &worker->output_watch);
+			      worker_output_ready, worker, &worker->output_watch);
 	return r;
 }
 
@@ -537,7 +541,7 @@ static struct worker *worker_new(struct watches *watches, const struct worker_co
 }
 
 /* The pipe that becomes its standard error. */
-static int make_output(struct worker *worker, int *ret_far)
+static int worker_make_output(struct worker *worker, int *ret_far)
 {
 	int pipes[2];
 
@@ -548,7 +552,7 @@ static int make_output(struct worker *worker, int *ret_far)
 	return fcntl(worker->output, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-static int run_program(struct worker *worker, int listener, int output)
+static int worker_run_program(struct worker *worker, int listener, int output)
 {
 	char user[16];
 	const char *const arguments[] = { worker->config.program,
@@ -594,11 +598,11 @@ int worker_spawn(struct watches *watches, const struct worker_config *config,
 	if (r == 0)
 		r = control_connect(config->socket, &worker->control);
 	if (r == 0)
-		r = make_output(worker, &far_output);
+		r = worker_make_output(worker, &far_output);
 	if (r == 0)
-		r = run_program(worker, listener, far_output);
+		r = worker_run_program(worker, listener, far_output);
 	if (r == 0)
-		r = watch(worker);
+		r = worker_watch(worker);
 	if (r < 0)
 		return r;
 	*ret_worker = TAKE_PTR(worker);
@@ -619,9 +623,9 @@ int worker_adopt(struct watches *watches, const struct worker_config *config,
 	if (r == 0)
 		r = control_connect(config->socket, &worker->control);
 	if (r == 0)
-		r = make_output(worker, &far_output);
+		r = worker_make_output(worker, &far_output);
 	if (r == 0)
-		r = watch(worker);
+		r = worker_watch(worker);
 	if (r < 0)
 		return r;
 	const int fds[] = { serial, far_output };
@@ -643,7 +647,7 @@ void worker_free(struct worker *worker)
 		struct request *request = container_of(link, struct request, link);
 
 		request->reply = NULL;
-		request_finish(request, NULL, NULL, NULL);
+		worker_request_finish(request, NULL, NULL, NULL);
 	}
 	watch_free(worker->pidfd_watch);
 	watch_free(worker->control_watch);

@@ -51,7 +51,7 @@ EXPORTED int open(const char *path, int flags, ...)
 
 /* ---- Its connection ---- */
 
-static void *watch(void *data)
+static void *guard_watch(void *data)
 {
 	struct pollfd poll_fd = { .fd = *(const int *)data, .events = POLLRDHUP };
 
@@ -73,33 +73,33 @@ EXPORTED int accept4(int fd, struct sockaddr *address, socklen_t *size, int flag
 	if (accepted < 0 || connection >= 0)
 		return accepted;
 	connection = fcntl(accepted, F_DUPFD_CLOEXEC, FIRST_FREE);
-	if (connection >= 0 && pthread_create(&thread, NULL, watch, &connection) == 0)
+	if (connection >= 0 && pthread_create(&thread, NULL, guard_watch, &connection) == 0)
 		pthread_detach(thread);
 	return accepted;
 }
 
 /* ---- The beginning ---- */
 
-static void fail(const char *what, int error)
+static void guard_fail(const char *what, int error)
 {
 	dprintf(STDERR_FILENO, "the image server cannot be shut in: %s: %s\n", what,
 		strerror(-error));
 	_exit(1);
 }
 
-static void shut_in(void)
+static void guard_shut_in(void)
 {
 	int error, r;
 
 	close(IMAGE_GUARD_LIBRARY);
 	r = isolate_process(ISOLATE_SAME_USER, &error);
 	if (r == ISOLATE_E_USER || r == ISOLATE_E_PRIVILEGES)
-		fail("its privileges", error);
+		guard_fail("its privileges", error);
 	if (r == ISOLATE_E_NAMESPACES)
-		fail("this host gives it no namespaces", error);
+		guard_fail("this host gives it no namespaces", error);
 	r = image_guard_limit_calls();
 	if (r < 0)
-		fail("its system calls", r);
+		guard_fail("its system calls", r);
 }
 
 EXPORTED int __libc_start_main(int (*run)(int, char **, char **), int argc, char **argv,
@@ -109,6 +109,6 @@ EXPORTED int __libc_start_main(int (*run)(int, char **, char **), int argc, char
 	__typeof__(__libc_start_main) *next =
 		(__typeof__(__libc_start_main) *)dlsym(RTLD_NEXT, "__libc_start_main");
 
-	shut_in();
+	guard_shut_in();
 	return next(run, argc, argv, init, fini, rtld_fini, stack_end);
 }

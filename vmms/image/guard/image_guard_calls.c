@@ -42,10 +42,10 @@ struct rule {
 	{                                         \
 		.call = SYS_##name, .reason = why \
 	}
-#define ALLOW_IF(name, test, index, number, why)                                         \
-	{                                                                                \
-		.call = SYS_##name, .reason = why, .condition = test, .argument = index, \
-		.value = (uint32_t)(number),                                             \
+#define ALLOW_IF(name, calls_test, index, number, why)                                         \
+	{                                                                                      \
+		.call = SYS_##name, .reason = why, .condition = calls_test, .argument = index, \
+		.value = (uint32_t)(number),                                                   \
 	}
 
 static const struct rule rules[] = {
@@ -148,25 +148,25 @@ static const struct rule rules[] = {
 
 #define RULE_SIZE 5 /* instructions, at most */
 
-static struct sock_filter load(size_t offset)
+static struct sock_filter calls_load(size_t offset)
 {
 	return (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
 }
 
-static struct sock_filter answer(uint32_t value)
+static struct sock_filter calls_answer(uint32_t value)
 {
 	return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value);
 }
 
 /* Where the test holds, `yes` instructions are skipped, else `no`. */
-static struct sock_filter test(unsigned kind, uint32_t value, unsigned yes, unsigned no)
+static struct sock_filter calls_test(unsigned kind, uint32_t value, unsigned yes, unsigned no)
 {
 	return (struct sock_filter)BPF_JUMP(BPF_JMP | kind | BPF_K, value, (uint8_t)yes,
 					    (uint8_t)no);
 }
 
 /* Return: how many instructions it has become. */
-static size_t compile(const struct rule *rule, uint32_t own, struct sock_filter *at)
+static size_t calls_compile(const struct rule *rule, uint32_t own, struct sock_filter *at)
 {
 	static const struct {
 		unsigned kind, yes, no;
@@ -178,14 +178,14 @@ static size_t compile(const struct rule *rule, uint32_t own, struct sock_filter 
 	uint32_t value = rule->call == SYS_kill || rule->call == SYS_tgkill ? own : rule->value;
 	size_t count = 0;
 
-	at[count++] = load(offsetof(struct seccomp_data, nr));
-	at[count++] = test(BPF_JEQ, rule->call, 0, rule->condition == ALWAYS ? 1 : 3);
+	at[count++] = calls_load(offsetof(struct seccomp_data, nr));
+	at[count++] = calls_test(BPF_JEQ, rule->call, 0, rule->condition == ALWAYS ? 1 : 3);
 	if (rule->condition != ALWAYS) {
-		at[count++] = load(offsetof(struct seccomp_data, args) + 8 * rule->argument);
-		at[count++] = test(tests[rule->condition].kind, value, tests[rule->condition].yes,
-				   tests[rule->condition].no);
+		at[count++] = calls_load(offsetof(struct seccomp_data, args) + 8 * rule->argument);
+		at[count++] = calls_test(tests[rule->condition].kind, value,
+					 tests[rule->condition].yes, tests[rule->condition].no);
 	}
-	at[count++] = answer(SECCOMP_RET_ALLOW);
+	at[count++] = calls_answer(SECCOMP_RET_ALLOW);
 	return count;
 }
 
@@ -201,17 +201,17 @@ int image_guard_limit_calls(void)
 	uint32_t pid = (uint32_t)getpid();
 	size_t count = 0;
 
-	code[count++] = load(offsetof(struct seccomp_data, arch));
-	code[count++] = test(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
-	code[count++] = answer(SECCOMP_RET_KILL_PROCESS);
+	code[count++] = calls_load(offsetof(struct seccomp_data, arch));
+	code[count++] = calls_test(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
+	code[count++] = calls_answer(SECCOMP_RET_KILL_PROCESS);
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
-		count += compile(&rules[i], pid, code + count);
+		count += calls_compile(&rules[i], pid, code + count);
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		count += compile(&own[i], pid, code + count);
-	code[count++] = load(offsetof(struct seccomp_data, nr));
-	code[count++] = test(BPF_JEQ, SYS_clone3, 0, 1);
-	code[count++] = answer(SECCOMP_RET_ERRNO | ENOSYS);
-	code[count++] = answer(SECCOMP_RET_ERRNO | EPERM);
+		count += calls_compile(&own[i], pid, code + count);
+	code[count++] = calls_load(offsetof(struct seccomp_data, nr));
+	code[count++] = calls_test(BPF_JEQ, SYS_clone3, 0, 1);
+	code[count++] = calls_answer(SECCOMP_RET_ERRNO | ENOSYS);
+	code[count++] = calls_answer(SECCOMP_RET_ERRNO | EPERM);
 	program.len = (unsigned short)count;
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
