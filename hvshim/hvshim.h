@@ -121,7 +121,8 @@ int hvshim_new(const struct hvshim_config *config, struct hvshim **ret_hvshim) M
 
 /*
  * [loop] No vp may be running, nor run again before it is freed itself. Not from a callback. No
- * callback comes after this. Operations that the loop still has under way end in its next turns.
+ * callback comes after this. Operations that the loop still has under way end in its next
+ * iterations.
  */
 void hvshim_free(struct hvshim *hvshim);
 DEFINE_CLEANUP(struct hvshim *, hvshim_free)

@@ -2,14 +2,14 @@
 /*
  * The event loop on io_uring.
  *
- * A turn of the loop: run the deferred work, then one io_uring_enter(2) that submits all that was
- * prepared and waits for a completion, then dispatch the completions that are there. A turn takes a
- * few of many, and leaves the rest to the next, which does not wait: so the guest has work, and the
- * devices too, while we are still busy with what came after.
+ * An iteration of the loop: run the deferred work, then one io_uring_enter(2) that submits all that
+ * was prepared and waits for a completion, then dispatch the completions that are there. An
+ * iteration takes a few of many, and leaves the rest to the next, which does not wait: so the guest
+ * has work, and the devices too, while we are still busy with what came after.
  *
  * Other threads reach the loop through a lock-free stack of tasks and an eventfd that the ring
- * polls. The thread that finds the stack empty rings the eventfd; the loop takes the whole stack
- * at once.
+ * polls. The thread that finds the stack empty rings the eventfd; the loop takes the whole stack at
+ * once.
  */
 #include "common/base/loop.h"
 

@@ -72,7 +72,7 @@ void loop_set_idle(struct loop *loop, struct loop_idle *idle);
 /* Whether the loop would not wait: something has completed. */
 bool loop_has_completions(struct loop *loop);
 
-/* Makes loop_run() return after this turn, which still ends what was cancelled. Any thread. */
+/* Makes loop_run() return after this iteration, which still ends what was cancelled. Any thread. */
 void loop_stop(struct loop *loop);
 
 /* Monotonic time, nanoseconds. */

@@ -240,8 +240,8 @@ bool ring_await_space(struct ring *ring, uint32_t size)
 {
 	store_relaxed(&ring->control->pending_send_size, size);
 	/*
-	 * Full: the wish is stored before the read index is loaded. The reader stores its index,
-	 * and then looks for the wish.
+	 * Full: the request is stored before the read index is loaded. The reader stores its index,
+	 * and then looks for the request.
 	 */
 	full_barrier();
 	if (!ring_has_space(ring, size))
@@ -318,18 +318,18 @@ bool ring_publish_read(struct ring *ring)
 	store_release(&control->read_index, ring->position);
 	ring->published = ring->position;
 	/*
-	 * Full: the index is stored before the wish is loaded. A writer in want of space stores
-	 * its wish, and then looks at our index.
+	 * Full: the index is stored before the request is loaded. A writer in want of space stores
+	 * its request, and then looks at our index.
 	 */
 	full_barrier();
 	pending = load_acquire(&control->pending_send_size);
 	if (pending == 0 ||
 	    !(load_relaxed(&control->feature_bits) & RING_FEATURE_PENDING_SEND_SIZE))
 		return false;
-	/* Acquire above: the write index is no older than the wish. */
+	/* Acquire above: the write index is no older than the request. */
 	free_now = ring->size -
 		   ring_distance(ring, ring->position, load_relaxed(&control->write_index));
-	/* Once, when the free space grows beyond the wish; not before, and not again. */
+	/* Once, when the free space grows beyond the request; not before, and not again. */
 	return free_now > pending && free_now - freed <= pending;
 }
 

@@ -162,7 +162,7 @@ bool ring_publish_written(struct ring *ring) MUST_CHECK;
  */
 bool ring_await_space(struct ring *ring, uint32_t size) MUST_CHECK;
 
-/* Withdraws that wish. */
+/* Withdraws that request. */
 void ring_forget_space(struct ring *ring);
 
 /* Whether a packet of `size` bytes fits. */

@@ -121,7 +121,7 @@ static int set_nonblocking(const struct program *program)
 	return 0;
 }
 
-/* That a child stops is no news. Return: a file that tells of its end, -errno. */
+/* That a child stops is nothing to report. Return: a file that tells of its end, -errno. */
 static int watch_children(void)
 {
 	const struct sigaction action = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP };

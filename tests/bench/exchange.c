@@ -27,7 +27,7 @@
 #define EVENTS_MAX   64
 #define BATCH        32   /* datagrams of one system call */
 #define DATAGRAM_MAX 2048 /* of a datagram */
-#define PATIENCE     30   /* seconds that the first one may take */
+#define TIMEOUT      30   /* seconds that the first one may take */
 #define SILENCE      1    /* seconds, after the last */
 
 static double now(void)
@@ -199,7 +199,7 @@ static int count(char **arguments)
 	struct batch batch;
 
 	batch_init(&batch, DATAGRAM_MAX, NULL);
-	wait_at_most(fd, PATIENCE);
+	wait_at_most(fd, TIMEOUT);
 	while ((more = recvmmsg(fd, batch.headers, BATCH, MSG_WAITFORONE, NULL)) > 0) {
 		last = now();
 		if (datagrams == 0) {

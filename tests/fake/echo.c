@@ -38,8 +38,8 @@ static void echo_fill(struct echo *echo, const struct vmbus_packet *packet)
 static bool echo_answer(struct echo *echo, uint64_t transaction_id, const void *payload,
 			uint32_t size)
 {
-	int r = echo->quiet ? vmbus_channel_complete_quietly(echo->channel, transaction_id, payload,
-							     size, echo->quiet)
+	int r = echo->quiet ? vmbus_channel_complete_without_interrupt(
+				      echo->channel, transaction_id, payload, size, echo->quiet)
 			    : vmbus_channel_complete(echo->channel, transaction_id, payload, size);
 
 	if (r != VMBUS_E_FULL)

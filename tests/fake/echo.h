@@ -22,7 +22,7 @@ struct echo {
 	bool busy;                   /* `readable` receives nothing */
 	bool silent;                 /* receive, but do not answer */
 	bool forgets;                /* does not mark what it writes to ranges */
-	size_t quiet;                /* answers quietly; bytes held for each */
+	size_t quiet;                /* answers without interrupt; bytes held for each */
 	struct echo *sub;            /* rescinded when this one is closed */
 	void (*drained)(void *data); /* called when the ring was found empty */
 	void *data;

@@ -5,12 +5,12 @@
  *
  * The host under test and the guest share one thread. Host code runs inside fake_run() and what
  * calls it; between two calls the guest is alone, and may do to its memory what it likes. A wait
- * that lasts longer than FAKE_PATIENCE_NS ends, and says so by what it returns; to see that nothing
+ * that lasts longer than FAKE_TIMEOUT_NS ends, and says so by what it returns; to see that nothing
  * comes, fake_settle(). A fault of the fake itself (out of guest memory, say) aborts.
  *
  * The host must mark what it writes to guest memory, after it has written it and before it tells
- * the guest. That is checked at each interrupt, at each message and at the end of each turn; where
- * it has not, the fake aborts (write_watch.h).
+ * the guest. That is checked at each interrupt, at each message and at the end of each iteration;
+ * where it has not, the fake aborts (write_watch.h).
  *
  * Typical:
  *	fake = fake_new(2, 4 << 20);
@@ -39,7 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FAKE_PATIENCE_NS    (60ull * 1000 * 1000 * 1000)
+#define FAKE_TIMEOUT_NS     (60ull * 1000 * 1000 * 1000)
 #define FAKE_VP_MAX         64
 #define FAKE_CONNECTION_MAX 2048
 #define FAKE_RING_PAGE_MAX  256
@@ -136,11 +136,11 @@ void fake_check_marks(struct fake *fake);
 void fake_run(struct fake *fake);
 
 /*
- * Runs the host until `done` returns true, or patience ends. Return: what `done` returned last.
+ * Runs the host until `done` returns true, or the time-out ends. Return: what `done` returned last.
  */
 bool fake_run_until(struct fake *fake, bool (*done)(void *data), void *data);
 
-/* Runs the host until a few turns have brought no message and no interrupt. */
+/* Runs the host until a few iterations have brought no message and no interrupt. */
 void fake_settle(struct fake *fake);
 
 /* Frees the slot of a vp, as EOM does. Return: whether there was a message, copied to *ret. */
@@ -151,7 +151,7 @@ bool fake_take_event(struct fake *fake, uint32_t vp, uint32_t flag);
 
 /*
  * For fuzzers, whose fake serves many inputs, while no channel is open: the last byte of the input
- * says whether this bus waits for packets as a worker's does (vmbus_linger(), vmbus_pace()). It is
+ * says whether this bus waits for packets as a worker's does (vmbus_busy_poll(), vmbus_moderate()). It is
  * read, not taken, so that no input means something else than before.
  */
 void fake_choose_waits(struct fake *fake, const uint8_t *input, size_t size);

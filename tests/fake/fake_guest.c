@@ -75,7 +75,7 @@ void fake_run(struct fake *fake)
 
 bool fake_run_until(struct fake *fake, bool (*done)(void *data), void *data)
 {
-	uint64_t end = loop_now() + FAKE_PATIENCE_NS, now;
+	uint64_t end = loop_now() + FAKE_TIMEOUT_NS, now;
 
 	fake_run(fake);
 	while (!done(data)) {

@@ -295,12 +295,12 @@ void fake_choose_waits(struct fake *fake, const uint8_t *input, size_t size)
 	uint8_t choice = size > 0 ? input[size - 1] : 0;
 	struct vmbus *bus = fake->bus;
 
-	bus->lingers = choice & 1;
-	loop_set_idle(fake->loop, bus->lingers ? &bus->idle : NULL);
-	bus->linger_patience = (struct patience){ 0 };
-	bus->pace.on = choice & 2;
-	/* As if a turn had been measured, or the first packets would not be waited for. */
-	bus->pace.turn_ns = 1;
+	bus->busy_polls = choice & 1;
+	loop_set_idle(fake->loop, bus->busy_polls ? &bus->idle : NULL);
+	bus->busy_poll_backoff = (struct backoff){ 0 };
+	bus->moderation.on = choice & 2;
+	/* As if an iteration had been measured, or the first packets would not be waited for. */
+	bus->moderation.iteration_ns = 1;
 }
 
 gpa_t fake_alloc(struct fake *fake, uint32_t page_count, uint64_t *pfns)

@@ -203,10 +203,12 @@ int __real_vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transa
 				  const void *payload, size_t size);
 int __wrap_vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_id,
 				  const void *payload, size_t size);
-int __real_vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
-					  const void *payload, size_t size, size_t held);
-int __wrap_vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
-					  const void *payload, size_t size, size_t held);
+int __real_vmbus_channel_complete_without_interrupt(struct vmbus_channel *channel,
+						    uint64_t transaction_id, const void *payload,
+						    size_t size, size_t held);
+int __wrap_vmbus_channel_complete_without_interrupt(struct vmbus_channel *channel,
+						    uint64_t transaction_id, const void *payload,
+						    size_t size, size_t held);
 void __real_vmbus_channel_closed(struct vmbus_channel *channel);
 void __wrap_vmbus_channel_closed(struct vmbus_channel *channel);
 
@@ -253,10 +255,12 @@ int __wrap_vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transa
 	return r;
 }
 
-int __wrap_vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
-					  const void *payload, size_t size, size_t held)
+int __wrap_vmbus_channel_complete_without_interrupt(struct vmbus_channel *channel,
+						    uint64_t transaction_id, const void *payload,
+						    size_t size, size_t held)
 {
-	int r = __real_vmbus_channel_complete_quietly(channel, transaction_id, payload, size, held);
+	int r = __real_vmbus_channel_complete_without_interrupt(channel, transaction_id, payload,
+								size, held);
 
 	if (r != VMBUS_E_FULL)
 		packet_completed(channel, transaction_id);

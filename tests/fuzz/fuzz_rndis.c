@@ -77,7 +77,7 @@ static void frame(uint8_t flags, uint8_t segment, const uint8_t *bytes, size_t s
 	struct iovec iov[2] = { { copy, first }, { copy + first, size - first } };
 	struct iovec pieces[4];
 	struct net_frame frame = { .iov = pieces, .iov_count = 1 };
-	struct net_wishes wishes = {
+	struct net_offload_request request = {
 		.ip_checksum = flags & 1,
 		.transport_checksum = flags & 2,
 		.segment_size = flags & 4 ? (uint16_t)MAX(segment * 4u, 1u) : 0,
@@ -94,7 +94,7 @@ static void frame(uint8_t flags, uint8_t segment, const uint8_t *bytes, size_t s
 	net_head_init(&head, iov, 2, 0, size);
 	if (flags & 8 && size >= NET_FRAME_MIN)
 		require(net_head_tag(&head, 7));
-	if (size > 0 && net_offload_prepare(&head, &wishes, &frame.header) == 0) {
+	if (size > 0 && net_offload_prepare(&head, &request, &frame.header) == 0) {
 		size_t own = head.changed ? head.size - head.inserted : 0;
 
 		pieces[0] = (struct iovec){ &frame.header, NET_HEADER_SIZE };

@@ -13,9 +13,9 @@
 
 #include <stdatomic.h>
 
-#define SEGMENT     0x10000 /* of RAM that nobody else uses: a vp begins at its start */
-#define VPS_MAX     240
-#define PATIENCE_NS 20000000000ull
+#define SEGMENT    0x10000 /* of RAM that nobody else uses: a vp begins at its start */
+#define VPS_MAX    240
+#define TIMEOUT_NS 20000000000ull
 
 #define ICR_LOW         0x300
 #define ICR_INIT        0xc4500 /* to all but the sender */
@@ -66,7 +66,7 @@ static void wake_all(struct vp_segment *segment)
 	*icr = ICR_INIT;
 	wait_ns(SIPI_DELAY_NS);
 	*icr = ICR_SIPI | SEGMENT >> 12;
-	end = clock_now() + PATIENCE_NS;
+	end = clock_now() + TIMEOUT_NS;
 	while (atomic_load(&segment->done) + 1u < expected.count && clock_now() < end)
 		;
 }

@@ -16,7 +16,7 @@ import time
 
 SKIPPED = 77
 LAST_LINES = 30
-PATIENCE = 60  # seconds, for whatever ought to happen at once
+TIMEOUT = 60  # seconds, for whatever ought to happen at once
 MESSAGE_MAX = 256 * 1024
 
 
@@ -93,7 +93,7 @@ class Worker:
             self.process.kill()
         self.process.wait()
         self.control.close()
-        self.reader.join(PATIENCE)
+        self.reader.join(TIMEOUT)
         self.serial.close()
 
     def _read_serial(self):
@@ -120,13 +120,13 @@ class Worker:
         number = next(self.ids)
         body = json.dumps({"id": number, "method": method, "arguments": arguments}).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.control.settimeout(PATIENCE)
+        self.control.settimeout(TIMEOUT)
         self.control.sendmsg([body], rights)
         return number
 
     def answer(self, number, what):
         """The result of a request; raises Refusal."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while number not in self.replies:
             self._receive(deadline, what)
         reply = self.replies.pop(number)
@@ -149,7 +149,7 @@ class Worker:
     def wait(self, event, **expected):
         """The data of the first event of that name that has these values. It is taken out of
         `events`; others stay."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
             for i, (name, data) in enumerate(self.events):
                 if name == event and expected.items() <= data.items():
@@ -161,7 +161,7 @@ class Worker:
 
     def until(self, what, function):
         """What `function` returns once that is true."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (result := function()):
             if time.monotonic() > deadline:
                 raise Failure(f"in vain: {what}")
@@ -170,8 +170,8 @@ class Worker:
 
     def end(self):
         """Waits for the worker, whose VM has stopped. Return: its exit status."""
-        status = self.process.wait(PATIENCE)
-        self.reader.join(PATIENCE)
+        status = self.process.wait(TIMEOUT)
+        self.reader.join(TIMEOUT)
         return status
 
 

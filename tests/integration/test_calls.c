@@ -27,7 +27,7 @@
 
 #define SKIPPED   77
 #define FILES_MAX 4
-#define PATIENCE  (60 * 1000) /* milliseconds, for whatever ought to happen at once */
+#define TIMEOUT   (60 * 1000) /* milliseconds, for whatever ought to happen at once */
 
 static struct {
 	pid_t worker;
@@ -163,7 +163,7 @@ static void receive(struct control_message *message)
 	int r;
 
 	do {
-		need(poll(&poller, 1, PATIENCE) == 1, "nothing came from the worker");
+		need(poll(&poller, 1, TIMEOUT) == 1, "nothing came from the worker");
 		r = control_receive(test.socket, message);
 	} while (r == CONTROL_E_EMPTY);
 	if (r != 0)

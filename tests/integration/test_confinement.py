@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Workers as vmms starts them, each with a guest of our own: that they are confined, and work.
 
-What each wall of the sandbox stops is tested where it is built: tests/unit/vmwp/sandbox/test_sandbox.c.
+What each layer of the sandbox stops is tested where it is built: tests/unit/vmwp/sandbox/test_sandbox.c.
 """
 
 import os

@@ -302,7 +302,7 @@ class Owner(FilesTest):
         self.of_owner(boot={"kernel": str(mountpoint / "kernel")})
         start = self.vmctl_in_background("start", "vm")
         # It is the owner, has nothing of the service's, and nobody looks into it.
-        helper, status = wait_until(self.opener, "the process that opens to be the owner")
+        helper, status = wait_until(self.open_helper, "the process that opens to be the owner")
         self.assertEqual(status["Uid"].split(), [str(OWNER.pw_uid)] * 4)
         self.assertEqual(status["Gid"].split(), [str(OWNER.pw_gid)] * 4)
         self.assertEqual({status[f"Cap{kind}"] for kind in ("Prm", "Eff", "Amb")}, {"0" * 16})
@@ -321,7 +321,7 @@ class Owner(FilesTest):
         self.assertIn("was killed", error)
         self.assertEqual(self.show()["state"], "off")
 
-    def opener(self):
+    def open_helper(self):
         found = [(helper, self.status(helper)) for helper in self.helpers()]
         return next((entry for entry in found if entry[1]), None)
 

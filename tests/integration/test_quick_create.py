@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 from rig import FAILED, OK, USAGE, VMCTL, arguments, main, wait_until  # noqa: E402
 from terminal import TerminalTest  # noqa: E402
 
-PATIENCE = 300  # seconds, for a guest that is made where much else is done
+TIMEOUT = 300  # seconds, for a guest that is made where much else is done
 LIBEXEC = arguments.source / "packaging/libexec"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q it's me"
 KERNEL = "vmlinuz-6.1.0-10-cloud-amd64"
@@ -95,14 +95,14 @@ class QuickCreate(TerminalTest):
     def quick(self, *words, **more):
         """Makes a guest; what --json says of it."""
         return json.loads(self.ok(*self.words(*words), "--json", env=self.environment,
-                                  timeout=PATIENCE, **more))
+                                  timeout=TIMEOUT, **more))
 
     def refuse(self, status, *words, says, name="debian", **more):
         """It is refused, and nothing is left."""
         before = self.listing()
         error = self.refused(status, *self.words(*words), says=says,
                              env={**self.environment, **more.pop("environment", {})},
-                             timeout=PATIENCE, **more)
+                             timeout=TIMEOUT, **more)
         self.assertEqual(self.listing(), before)
         return error
 
@@ -170,7 +170,7 @@ class QuickCreate(TerminalTest):
     def test_names_keys_ports_and_sizes(self):
         (self.home / ".ssh/id_ed25519.pub").unlink()
         out = self.ok(*self.words("My_web.1", "--no-start", "--disk-size", "2G", "--memory", "2G",
-                                  "--vps", "3"), env=self.environment, timeout=PATIENCE)
+                                  "--vps", "3"), env=self.environment, timeout=TIMEOUT)
         password = out.split("password ")[1].split()[0]
         port = int(out.split("ssh -p ")[1].split()[0])
         self.assertIn("vmctl start My_web.1", out)
@@ -256,7 +256,7 @@ class QuickCreate(TerminalTest):
         process = self.begin()
         self.assertTrue((self.images / "debian").exists())
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=PATIENCE)
+        _, error = process.communicate(timeout=TIMEOUT)
         self.assertEqual(process.returncode, FAILED)
         self.assertIn("interrupted; nothing is left", error)
         self.assertEqual(list(self.images.iterdir()), [])
@@ -265,14 +265,14 @@ class QuickCreate(TerminalTest):
     def test_killed(self):
         process = self.begin()
         process.kill()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=TIMEOUT)
         wait_until(lambda: list(self.images.iterdir()) == [], "the folder to be gone")
 
     def test_a_name_that_is_taken_meanwhile(self):
         process = self.begin()
         self.create("debian")
         (self.folder / "fifo").write_text("go on")
-        out, error = process.communicate(timeout=PATIENCE)
+        out, error = process.communicate(timeout=TIMEOUT)
         self.assertEqual((process.returncode, out), (FAILED, ""))
         self.assertIn("debian", error)
         self.assertEqual(list(self.images.iterdir()), [])

@@ -35,7 +35,7 @@ options, rig.unittest_arguments = parser.parse_known_args(rig.unittest_arguments
 
 ROOT, SERVICE, FILES = "/org/vmms1", "org.vmms1", "org.vmms1.Files"
 STATES = {"off", "starting", "running", "paused", "stopping", "crashed", "kept"}
-PATIENCE = 0.25  # seconds; then the walk goes on, and the answer is waited for at its end
+TIMEOUT = 0.25  # seconds; then the walk goes on, and the answer is waited for at its end
 CHECK_EVERY = 25  # steps
 KEPT = 30  # steps that are shown of a walk that failed
 FDS_AT_REST = 19  # of the service, at most
@@ -144,7 +144,7 @@ class Walker:
         serial = self.bus.send(path, interface, member, signature, values,
                                destination=FILES if interface == FILES else None)
         self.called[member] += 1
-        reply = self.bus.reply(serial, PATIENCE)
+        reply = self.bus.reply(serial, TIMEOUT)
         if reply is None:
             self.say("  no answer yet")
             self.pending[serial] = f"{member} {values} of {path}"

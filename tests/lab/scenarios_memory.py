@@ -8,7 +8,7 @@ import pathlib
 from harness import SCRATCH, Daemon, Guest, Timeout, check, check_data
 
 MIB = 1 << 20
-PATIENCE = 60  # seconds; the driver acts within a few
+TIMEOUT = 60  # seconds; the driver acts within a few
 
 # So that the driver tells of its needs after seconds, not three quarters of a minute.
 EARLY = "hv_balloon.pressure_report_delay=1"
@@ -28,7 +28,7 @@ def total(guest):
     return int(guest.run("awk '/^MemTotal:/ {print $2}' /proc/meminfo")) << 10
 
 
-def wait_for(daemon, what, condition, seconds=PATIENCE):
+def wait_for(daemon, what, condition, seconds=TIMEOUT):
     """Until what is told of the guest's memory fulfils the condition."""
     try:
         Daemon.wait_until(lambda: condition(memory(daemon)), seconds, what)
@@ -174,13 +174,13 @@ def memory_is_shared(daemon, combination):
     # The host has enough for neither to get all: each gets its part, and lacks as much of it as the other. One
     # that was quicker may have more.
     floor = most // 2
-    wait_for_both(lambda one, other: min(one, other) > floor, PATIENCE * 4, f"both guests to get {floor} bytes")
-    wait_for_both(lambda one, other: max(pressures()) - min(pressures()) < 0.1, PATIENCE,
+    wait_for_both(lambda one, other: min(one, other) > floor, TIMEOUT * 4, f"both guests to get {floor} bytes")
+    wait_for_both(lambda one, other: max(pressures()) - min(pressures()) < 0.1, TIMEOUT,
                   "both guests to be under the same pressure")
     before = assigned()
     check(max(before) < most, f"the guests have {before} of {most} each, and the host {host['MemTotal']} in all")
     guests[0].run("rm /run/greedy; sleep 1; rm -f /mnt/*")
-    wait_for_both(lambda one, other: one < before[0] - 200 * MIB and other > before[1] + 100 * MIB, PATIENCE * 2,
+    wait_for_both(lambda one, other: one < before[0] - 200 * MIB and other > before[1] + 100 * MIB, TIMEOUT * 2,
                   "the guest under pressure to get what the other does not need any more")
     for guest in guests:
         faults = guest.run("dmesg --color=never | grep -E 'Bad page|BUG|Call Trace|Out of memory' || true")
@@ -214,7 +214,7 @@ def free_pages_are_reported(daemon, combination):
         full = resident(guest)
         # Linux reports pieces of 2 MiB, and fio has left its own between those of the file.
         guest.run("rm /mnt/used; echo 1 >/proc/sys/vm/compact_memory")
-        Daemon.wait_until(lambda: full - resident(guest) > 150 * MIB, PATIENCE, "the host to have 150 MiB back")
+        Daemon.wait_until(lambda: full - resident(guest) > 150 * MIB, TIMEOUT, "the host to have 150 MiB back")
     check(memory(daemon)["assigned"] == 512 * MIB, memory(daemon))
     check_data("kept" in guest.run(CHECK), "the data in memory are not what they were")
     output = guest.run("rm /run/going; while [ ! -e /run/over ]; do sleep 0.1; done; "

@@ -10,7 +10,7 @@ import threading
 from harness import BIN, SCRATCH, Daemon, Guest, check, check_data
 
 SIZE = 8 << 20
-PATIENCE = 120  # seconds; a lab host is emulated
+TIMEOUT = 120  # seconds; a lab host is emulated
 
 # AF_VSOCK without a program that knows it: "echo PORT" sends back what comes, "count PORT" says how much
 # came when all has, "connect CID PORT" is a client between standard input and output.
@@ -67,7 +67,7 @@ def path_of(daemon, port=None):
 def dial(daemon, port):
     """A connection to a port of the guest, or None where nobody takes it."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(PATIENCE)
+    client.settimeout(TIMEOUT)
     client.connect(path_of(daemon))
     client.sendall(f"CONNECT {port}\n".encode())
     line = b""
@@ -92,7 +92,7 @@ def sockets(daemon, combination):
     """Connections both ways, with data that are compared, and an end of each direction by itself."""
     guest = Guest(daemon, **combination).boot()
     guest.run(LISTEN)
-    Daemon.wait_until(lambda: dial(daemon, 5001) is not None, PATIENCE, "port 5001")
+    Daemon.wait_until(lambda: dial(daemon, 5001) is not None, TIMEOUT, "port 5001")
     content = os.urandom(SIZE)
     # There and back at once; the guest ends after us.
     with dial(daemon, 5000) as stream:
@@ -123,7 +123,7 @@ def sockets(daemon, combination):
 def guest_connects(daemon, guest):
     content = os.urandom(SIZE)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.settimeout(PATIENCE)
+        listener.settimeout(TIMEOUT)
         listener.bind(path_of(daemon, 7000))
         listener.listen()
         answers = []
@@ -156,9 +156,9 @@ def agent(daemon, combination):
 
     def run(*words, **more):
         return subprocess.run([BIN / "vmctl", "--address", daemon.address, "exec", "guest", "--",
-                               *words], capture_output=True, timeout=PATIENCE, **more)
+                               *words], capture_output=True, timeout=TIMEOUT, **more)
 
-    Daemon.wait_until(lambda: run("true").returncode == 0, PATIENCE, "the agent")
+    Daemon.wait_until(lambda: run("true").returncode == 0, TIMEOUT, "the agent")
     result = run("sh", "-c", "uname -s; id -u; echo wrong >&2; exit 7")
     check((result.returncode, result.stdout, result.stderr) == (7, b"Linux\n0\n", b"wrong\n"),
           f"{result}")

@@ -19,7 +19,7 @@ BREACHES = [
     ("hvshim/overlay.c", MAPS, "hvshim/overlay.c:1: maps guest memory"),
     ("vsp/storage/disk.c", "\n\nhost->ops->map(host, gpa, 1);\n", "vsp/storage/disk.c:3: maps guest memory"),
     ("vsp/storage/disk.c", "vmbus_packet_map(channel, packet);\n", "vsp/storage/disk.c:1: maps guest memory"),
-    ("vsp/vmbus/pace.c", "\nring_unmask(&ring);\n", "vsp/vmbus/pace.c:2: ring_unmask() belongs into"),
+    ("vsp/vmbus/moderation.c", "\nring_unmask(&ring);\n", "vsp/vmbus/moderation.c:2: ring_unmask() belongs into"),
     ("vsp/memory/balloon.c", "int nothing;\n", "vsp/memory/balloon.c:1: listed as one that maps"),
     ("vsp/memory/balloon.c", None, "vsp/memory/balloon.c:1: listed, and not there"),
 ]

@@ -200,7 +200,7 @@ static void load(int socket, void *data)
 		(void)apparmor_parse(work->config->parser, "--replace", path, &message);
 	if (message.problem[0] != '\0')
 		(void)unlink(path);
-	errand_send(socket, &message, sizeof(message), -1);
+	helper_send(socket, &message, sizeof(message), -1);
 }
 
 static void apparmor_remove_one(const struct work *work, const char *name, int socket)
@@ -212,7 +212,7 @@ static void apparmor_remove_one(const struct work *work, const char *name, int s
 	if (access(path, F_OK) < 0)
 		return; /* it did not come to that */
 	if (apparmor_parse(work->config->parser, "--remove", path, &message) < 0)
-		errand_send(socket, &message, sizeof(message), -1);
+		helper_send(socket, &message, sizeof(message), -1);
 	(void)unlink(path);
 }
 
@@ -243,7 +243,7 @@ static void apparmor_unload_stale(int socket, void *data)
 /* ---- Loading ---- */
 
 struct apparmor_load {
-	struct errand *errand;
+	struct helper *helper;
 	apparmor_loaded_fn loaded;
 	void *data;
 	unsigned timeout;
@@ -275,7 +275,7 @@ static void apparmor_load_ended(void *owner, int result)
 {
 	struct apparmor_load *load = owner;
 
-	load->errand = NULL;
+	load->helper = NULL;
 	if (!load->heard && result == -ETIMEDOUT)
 		snprintf(load->problem, sizeof(load->problem),
 			 "apparmor_parser has not ended within %u seconds", load->timeout);
@@ -286,15 +286,15 @@ static void apparmor_load_ended(void *owner, int result)
 	apparmor_load_free(load);
 }
 
-static const struct errand_callbacks load_callbacks = { .message = apparmor_load_heard,
+static const struct helper_callbacks load_callbacks = { .message = apparmor_load_heard,
 							.ended = apparmor_load_ended };
 
-int apparmor_load(struct errands *errands, const struct apparmor_config *config, const char *name,
+int apparmor_load(struct helpers *helpers, const struct apparmor_config *config, const char *name,
 		  apparmor_loaded_fn loaded, void *data, struct apparmor_load **ret_load)
 {
 	struct apparmor_load *load_of = calloc(1, sizeof(*load_of));
 	struct work work = { .config = config, .name = name };
-	const struct errand_config errand = { .whose = WHOSE,
+	const struct helper_config helper = { .whose = WHOSE,
 					      .timeout = config->timeout,
 					      .work = load,
 					      .data = &work,
@@ -307,7 +307,7 @@ int apparmor_load(struct errands *errands, const struct apparmor_config *config,
 	load_of->loaded = loaded;
 	load_of->data = data;
 	load_of->timeout = config->timeout;
-	r = errand_new(errands, &errand, &load_of->errand);
+	r = helper_new(helpers, &helper, &load_of->helper);
 	if (r < 0) {
 		free(load_of);
 		return r;
@@ -318,14 +318,14 @@ int apparmor_load(struct errands *errands, const struct apparmor_config *config,
 
 void apparmor_load_cancel(struct apparmor_load *load)
 {
-	errand_cancel(load->errand);
+	helper_cancel(load->helper);
 }
 
 void apparmor_load_free(struct apparmor_load *load)
 {
 	if (!load)
 		return;
-	errand_free(load->errand);
+	helper_free(load->helper);
 	free(load);
 }
 
@@ -345,30 +345,30 @@ static void apparmor_remove_ended(void *owner, int result)
 		log_warning("profiles of AppArmor are not removed: apparmor_parser does not end");
 }
 
-static const struct errand_callbacks remove_callbacks = { .message = apparmor_remove_heard,
+static const struct helper_callbacks remove_callbacks = { .message = apparmor_remove_heard,
 							  .ended = apparmor_remove_ended };
 
-static void apparmor_start_removal(struct errands *errands, const struct apparmor_config *config,
+static void apparmor_start_removal(struct helpers *helpers, const struct apparmor_config *config,
 				   void (*run)(int, void *), struct work *work)
 {
-	const struct errand_config removal = { .whose = WHOSE,
+	const struct helper_config removal = { .whose = WHOSE,
 					       .timeout = config->timeout,
 					       .work = run,
 					       .data = work,
 					       .callbacks = &remove_callbacks };
-	struct errand *errand;
-	int r = errand_new(errands, &removal, &errand);
+	struct helper *helper;
+	int r = helper_new(helpers, &removal, &helper);
 
 	if (r < 0)
 		log_warning("profiles of AppArmor are not removed: %s", strerror(-r));
 }
 
-void apparmor_remove(struct errands *errands, const struct apparmor_config *config,
+void apparmor_remove(struct helpers *helpers, const struct apparmor_config *config,
 		     const char *name)
 {
 	struct work work = { .config = config, .name = name };
 
-	apparmor_start_removal(errands, config, apparmor_unload, &work);
+	apparmor_start_removal(helpers, config, apparmor_unload, &work);
 }
 
 uint64_t apparmor_next_number(void)
@@ -379,12 +379,12 @@ uint64_t apparmor_next_number(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void apparmor_remove_stale(struct errands *errands, const struct apparmor_config *config,
+void apparmor_remove_stale(struct helpers *helpers, const struct apparmor_config *config,
 			   bool (*is_used)(void *data, const char *name), void *data)
 {
 	struct work work = {
 		.config = config, .is_used = is_used, .data = data, .now = apparmor_next_number()
 	};
 
-	apparmor_start_removal(errands, config, apparmor_unload_stale, &work);
+	apparmor_start_removal(helpers, config, apparmor_unload_stale, &work);
 }

@@ -7,7 +7,7 @@
  * A profile is not a property of a unit: AppArmorProfile= is of services, while workers are in
  * scopes (vmms/units/units.h), and have to be confined where there is no systemd, too.
  *
- * The parser is run by short-lived processes (vmms/base/errand.h), which the daemon does not wait
+ * The parser is run by short-lived processes (vmms/base/helper.h), which the daemon does not wait
  * for. Texts are in a folder of the daemon's, until they are removed. Thread: the event loop's.
  */
 #pragma once
@@ -15,7 +15,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "vmms/apparmor/apparmor_profile.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -51,7 +51,7 @@ struct apparmor_load;
 typedef void (*apparmor_loaded_fn)(void *data, const char *problem);
 
 /* Return: 0: `loaded` will be called, not before this has returned; -errno. */
-int apparmor_load(struct errands *errands, const struct apparmor_config *config, const char *name,
+int apparmor_load(struct helpers *helpers, const struct apparmor_config *config, const char *name,
 		  apparmor_loaded_fn loaded, void *data,
 		  struct apparmor_load **ret_load) MUST_CHECK;
 
@@ -65,7 +65,7 @@ void apparmor_load_free(struct apparmor_load *load);
  * For when no process is under it any more, for such a process would be confined no longer. What
  * goes wrong is logged, and left to a later apparmor_remove_stale().
  */
-void apparmor_remove(struct errands *errands, const struct apparmor_config *config,
+void apparmor_remove(struct helpers *helpers, const struct apparmor_config *config,
 		     const char *name);
 
 /*
@@ -73,5 +73,5 @@ void apparmor_remove(struct errands *errands, const struct apparmor_config *conf
  * which has a copy of all that is in memory now: a VM runs under it. Those that are loaded from now
  * on stay.
  */
-void apparmor_remove_stale(struct errands *errands, const struct apparmor_config *config,
+void apparmor_remove_stale(struct helpers *helpers, const struct apparmor_config *config,
 			   bool (*is_used)(void *data, const char *name), void *data);

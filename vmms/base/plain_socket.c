@@ -63,7 +63,7 @@ ssize_t plain_socket_receive(int socket, void *bytes, size_t size)
 /* ---- Closing ---- */
 
 struct closing {
-	struct errands *errands;
+	struct helpers *helpers;
 	char *whose;
 	int socket;
 };
@@ -96,23 +96,23 @@ static void socket_ended(void *owner, int result)
 {
 }
 
-static const struct errand_callbacks callbacks = { .message = socket_heard, .ended = socket_ended };
+static const struct helper_callbacks callbacks = { .message = socket_heard, .ended = socket_ended };
 
 /* The process has a copy, so that the daemon's is not the last to be closed. */
-static int socket_close_by_process(struct errands *errands, const char *whose, int fd)
+static int socket_close_by_process(struct helpers *helpers, const char *whose, int fd)
 {
-	const struct errand_config config = { .whose = whose,
+	const struct helper_config config = { .whose = whose,
 					      .work = socket_hold,
 					      .kept = &fd,
 					      .kept_count = 1,
 					      .callbacks = &callbacks };
-	struct errand *errand;
-	int r = errand_new(errands, &config, &errand);
+	struct helper *helper;
+	int r = helper_new(helpers, &config, &helper);
 
 	if (r < 0)
 		return r;
 	close(fd);
-	errand_free(errand);
+	helper_free(helper);
 	return 0;
 }
 
@@ -128,13 +128,13 @@ static int socket_close_again(sd_event_source *source, uint64_t usec, void *data
 {
 	struct closing *closing = data;
 
-	if (socket_close_by_process(closing->errands, closing->whose, closing->socket) == 0)
+	if (socket_close_by_process(closing->helpers, closing->whose, closing->socket) == 0)
 		return sd_event_source_set_floating(source, false);
 	sd_event_source_set_time_relative(source, RETRY_INTERVAL);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int socket_close_later(struct errands *errands, const char *whose, int fd)
+static int socket_close_later(struct helpers *helpers, const char *whose, int fd)
 {
 	struct closing *closing = calloc(1, sizeof(*closing));
 	sd_event_source *source;
@@ -142,9 +142,9 @@ static int socket_close_later(struct errands *errands, const char *whose, int fd
 
 	if (!closing)
 		return -ENOMEM;
-	*closing = (struct closing){ errands, strdup(whose), fd };
+	*closing = (struct closing){ helpers, strdup(whose), fd };
 	r = closing->whose
-		    ? sd_event_add_time_relative(errands_loop(errands), &source, CLOCK_MONOTONIC,
+		    ? sd_event_add_time_relative(helpers_loop(helpers), &source, CLOCK_MONOTONIC,
 						 RETRY_INTERVAL, 0, socket_close_again, closing)
 		    : -ENOMEM;
 	if (r < 0) {
@@ -157,21 +157,21 @@ static int socket_close_later(struct errands *errands, const char *whose, int fd
 	return 0;
 }
 
-void plain_socket_close(struct errands *errands, const char *whose, int socket)
+void plain_socket_close(struct helpers *helpers, const char *whose, int socket)
 {
 	int r;
 
 	if (socket < 0)
 		return;
-	if (!errands || !socket_may_hold_files(socket)) {
+	if (!helpers || !socket_may_hold_files(socket)) {
 		close(socket);
 		return;
 	}
 	/* Who has the other end is to see at once that it is closed. */
 	(void)shutdown(socket, SHUT_RDWR);
-	if (socket_close_by_process(errands, whose, socket) == 0)
+	if (socket_close_by_process(helpers, whose, socket) == 0)
 		return;
-	r = socket_close_later(errands, whose, socket);
+	r = socket_close_later(helpers, whose, socket);
 	if (r < 0)
 		log_error("a connection is never closed: %s", strerror(-r));
 }

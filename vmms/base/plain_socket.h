@@ -14,7 +14,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +33,8 @@ bool plain_socket_brings_files(int socket) MUST_CHECK;
 ssize_t plain_socket_receive(int socket, void *bytes, size_t size) MUST_CHECK;
 
 /*
- * Closes it, soon. whose: the user who has the other end, as of errands; that one's processes may
- * be too many at the time, then it stays open for a while. errands: NULL: it is closed at once.
+ * Closes it, soon. whose: the user who has the other end, as of helper processes; that one's
+ * processes may be too many at the time, then it stays open for a while. helper processes: NULL: it
+ * is closed at once.
  */
-void plain_socket_close(struct errands *errands, const char *whose, int socket);
+void plain_socket_close(struct helpers *helpers, const char *whose, int socket);

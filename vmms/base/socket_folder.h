@@ -7,7 +7,7 @@
  * same name with "_PORT" behind it. The folder is the owner's, and nobody else may look into it.
  *
  * Functions that say so change the working directory, or wait, and are for a process that is the
- * owner and does nothing else (vmms/base/errand.h).
+ * owner and does nothing else (vmms/base/helper.h).
  */
 #pragma once
 

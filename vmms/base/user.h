@@ -7,7 +7,7 @@
  * supplementary groups alone, so that the user cannot signal or trace us meanwhile.
  *
  * Looking users up may ask services of the network (nsswitch.conf(5)), and is for processes that
- * may wait (vmms/base/errand.h); the event loop's thread has vmms/base/user_lookup.h.
+ * may wait (vmms/base/helper.h); the event loop's thread has vmms/base/user_lookup.h.
  */
 #pragma once
 

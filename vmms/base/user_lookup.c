@@ -15,21 +15,21 @@ struct answer {
 	int result;
 	struct user_found found;
 };
-_Static_assert(sizeof(struct answer) <= ERRAND_MESSAGE_MAX, "fits a message");
+_Static_assert(sizeof(struct answer) <= HELPER_MESSAGE_MAX, "fits a message");
 
 struct lookup {
 	struct list link; /* the oldest first */
 	struct user_lookups *lookups;
 	struct user_key key;   /* the name is our own */
 	struct list waiters;   /* of struct user_waiter */
-	struct errand *errand; /* NULL: it has ended */
+	struct helper *helper; /* NULL: it has ended */
 	struct answer answer;
 	uint64_t until; /* microseconds: that long it is true */
 };
 
 struct user_lookups {
 	sd_event *loop;
-	struct errands *errands;
+	struct helpers *helpers;
 	const char *group;
 	struct list list;
 	unsigned count;
@@ -56,7 +56,7 @@ static void lookup_run(int socket, void *data)
 		answer.found.uid = user->uid;
 		answer.found.is_member = user_is_in(user, lookup->lookups->group);
 	}
-	errand_send(socket, &answer, sizeof(answer), -1);
+	helper_send(socket, &answer, sizeof(answer), -1);
 }
 
 /* ---- What it says ---- */
@@ -69,7 +69,7 @@ static void lookup_free(struct lookup *lookup)
 	lookup->lookups->count--;
 	list_for_each (link, &lookup->waiters)
 		list_unlink(link);
-	errand_free(lookup->errand);
+	helper_free(lookup->helper);
 	free((char *)lookup->key.name);
 	free(lookup);
 }
@@ -97,7 +97,7 @@ static void lookup_ended(void *owner, int result)
 	struct lookup *lookup = owner;
 	bool known;
 
-	lookup->errand = NULL;
+	lookup->helper = NULL;
 	if (result == -ETIMEDOUT && lookup->answer.result == -EAGAIN)
 		lookup->answer.result = -ETIMEDOUT;
 	else if (lookup->answer.result == -EAGAIN)
@@ -113,7 +113,7 @@ static void lookup_ended(void *owner, int result)
 	}
 }
 
-static const struct errand_callbacks callbacks = { .message = lookup_heard, .ended = lookup_ended };
+static const struct helper_callbacks callbacks = { .message = lookup_heard, .ended = lookup_ended };
 
 /* ---- Asking ---- */
 
@@ -124,7 +124,7 @@ static void lookup_forget_old(struct user_lookups *lookups)
 	list_for_each (link, &lookups->list) {
 		struct lookup *lookup = container_of(link, struct lookup, link);
 
-		if (!lookup->errand && lookup->until <= time)
+		if (!lookup->helper && lookup->until <= time)
 			lookup_free(lookup);
 	}
 }
@@ -149,7 +149,7 @@ int user_lookups_find(struct user_lookups *lookups, const struct user_key *key,
 
 	lookup_forget_old(lookups);
 	lookup = lookup_find_lookup(lookups, key);
-	if (!lookup || lookup->errand)
+	if (!lookup || lookup->helper)
 		return -EAGAIN;
 	if (lookup->answer.result == 0)
 		*ret_found = lookup->answer.found;
@@ -159,7 +159,7 @@ int user_lookups_find(struct user_lookups *lookups, const struct user_key *key,
 static int lookup_begin(struct lookup *lookup)
 {
 	char whose[USER_NAME_SIZE + 8];
-	const struct errand_config config = { .whose = whose,
+	const struct helper_config config = { .whose = whose,
 					      .timeout = USER_LOOKUP_TIMEOUT,
 					      .work = lookup_run,
 					      .data = lookup,
@@ -171,7 +171,7 @@ static int lookup_begin(struct lookup *lookup)
 		snprintf(whose, sizeof(whose), "name:%s", lookup->key.name);
 	else
 		snprintf(whose, sizeof(whose), "uid:%" PRIu32, (uint32_t)lookup->key.uid);
-	return errand_new(lookup->lookups->errands, &config, &lookup->errand);
+	return helper_new(lookup->lookups->helpers, &config, &lookup->helper);
 }
 
 /* One that is kept makes room. */
@@ -182,7 +182,7 @@ static bool lookup_has_room(struct user_lookups *lookups)
 
 		if (lookups->count < USER_LOOKUPS_MAX)
 			break;
-		if (!lookup->errand)
+		if (!lookup->helper)
 			lookup_free(lookup);
 	}
 	return lookups->count < USER_LOOKUPS_MAX;
@@ -215,7 +215,7 @@ int user_lookups_ask(struct user_lookups *lookups, const struct user_key *key,
 	struct lookup *lookup = lookup_find_lookup(lookups, key);
 	int r = 0;
 
-	if (lookup && !lookup->errand) {
+	if (lookup && !lookup->helper) {
 		lookup_free(lookup);
 		lookup = NULL;
 	}
@@ -235,7 +235,7 @@ int user_lookups_ask(struct user_lookups *lookups, const struct user_key *key,
 
 /* ---- All of them ---- */
 
-int user_lookups_new(sd_event *loop, struct errands *errands, const char *group,
+int user_lookups_new(sd_event *loop, struct helpers *helpers, const char *group,
 		     struct user_lookups **ret_lookups)
 {
 	struct user_lookups *lookups = calloc(1, sizeof(*lookups));
@@ -243,7 +243,7 @@ int user_lookups_new(sd_event *loop, struct errands *errands, const char *group,
 	if (!lookups)
 		return -ENOMEM;
 	lookups->loop = sd_event_ref(loop);
-	lookups->errands = errands;
+	lookups->helpers = helpers;
 	lookups->group = group;
 	list_init(&lookups->list);
 	*ret_lookups = lookups;

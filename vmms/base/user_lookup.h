@@ -3,7 +3,7 @@
  * Looking up users of the host without waiting for the answer.
  *
  * Their database may be a service of the network (nsswitch.conf(5)), and one that is down takes as
- * long as it likes. So a process asks it (vmms/base/errand.h), for USER_LOOKUP_TIMEOUT at most, and
+ * long as it likes. So a process asks it (vmms/base/helper.h), for USER_LOOKUP_TIMEOUT at most, and
  * what it says is kept for USER_LOOKUP_KEPT: who calls once calls again soon.
  *
  * Thread: the event loop's.
@@ -13,7 +13,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -39,7 +39,7 @@ struct user_found {
 struct user_lookups;
 
 /* group: borrowed. */
-int user_lookups_new(sd_event *loop, struct errands *errands, const char *group,
+int user_lookups_new(sd_event *loop, struct helpers *helpers, const char *group,
 		     struct user_lookups **ret_lookups) MUST_CHECK;
 
 /* Nobody who waits is told. */

@@ -3,8 +3,8 @@
  * An epoll within that of the loop, level-triggered: the kernel puts what it has told of behind
  * what it has not, so nobody is left out.
  *
- * While what one turn was told of is being served, any of it may be freed or asked for something
- * else: the list of the turn is mended, or the events are looked at again.
+ * While what one iteration was told of is being served, any of it may be freed or asked for
+ * something else: the list of the iteration is mended, or the events are looked at again.
  */
 #include "vmms/base/watch.h"
 
@@ -21,7 +21,8 @@ struct watches {
 	sd_event *loop;
 	int epoll;
 	sd_event_source *source;
-	struct epoll_event told[WATCHES_A_TURN]; /* not yet served; data.ptr NULL: need not be */
+	struct epoll_event
+		told[WATCHES_PER_ITERATION]; /* not yet served; data.ptr NULL: need not be */
 	int told_count;
 };
 
@@ -31,9 +32,9 @@ struct watch {
 	uint32_t events, armed; /* asked for; what the kernel knows of that, 0: not even the fd */
 	watch_fn ready;
 	void *data;
-	unsigned turns_a_second, turns; /* turns: since `second` began */
-	uint64_t second;                /* CLOCK_MONOTONIC, microseconds */
-	sd_event_source *timer;         /* NULL: it has never rested */
+	unsigned iterations_a_second, iterations; /* turns: since `second` began */
+	uint64_t second;                          /* CLOCK_MONOTONIC, microseconds */
+	sd_event_source *timer;                   /* NULL: it has never rested */
 	bool rests;
 };
 
@@ -106,14 +107,14 @@ static bool watch_take_turn(struct watch *watch)
 {
 	uint64_t now;
 
-	if (watch->turns_a_second == 0 ||
+	if (watch->iterations_a_second == 0 ||
 	    sd_event_now(watch->watches->loop, CLOCK_MONOTONIC, &now) < 0)
 		return true;
 	if (now - watch->second >= SECOND) {
 		watch->second = now;
-		watch->turns = 0;
+		watch->iterations = 0;
 	}
-	if (watch->turns++ < watch->turns_a_second ||
+	if (watch->iterations++ < watch->iterations_a_second ||
 	    watch_set_timer(watch, watch->second + SECOND) < 0)
 		return true;
 	watch->rests = true;
@@ -121,7 +122,7 @@ static bool watch_take_turn(struct watch *watch)
 	return false;
 }
 
-/* ---- A turn ---- */
+/* ---- An iteration ---- */
 
 static void watch_serve(struct watch *watch, uint32_t events)
 {
@@ -134,7 +135,7 @@ static int watch_take_turns(sd_event_source *source, int fd, uint32_t revents, v
 {
 	struct watches *watches = data;
 
-	watches->told_count = epoll_wait(watches->epoll, watches->told, WATCHES_A_TURN, 0);
+	watches->told_count = epoll_wait(watches->epoll, watches->told, WATCHES_PER_ITERATION, 0);
 	for (int i = 0; i < watches->told_count; i++) {
 		struct watch *watch = watches->told[i].data.ptr;
 
@@ -181,7 +182,7 @@ sd_event *watches_loop(const struct watches *watches)
 	return watches->loop;
 }
 
-int watch_new(struct watches *watches, int fd, uint32_t events, unsigned turns_a_second,
+int watch_new(struct watches *watches, int fd, uint32_t events, unsigned iterations_a_second,
 	      watch_fn ready, void *data, struct watch **ret_watch)
 {
 	AUTO_FREE struct watch *watch = calloc(1, sizeof(*watch));
@@ -194,7 +195,7 @@ int watch_new(struct watches *watches, int fd, uint32_t events, unsigned turns_a
 				 .events = events,
 				 .ready = ready,
 				 .data = data,
-				 .turns_a_second = turns_a_second };
+				 .iterations_a_second = iterations_a_second };
 	r = watch_arm(watch);
 	if (r < 0)
 		return r;

@@ -2,10 +2,11 @@
 /*
  * Descriptors of all VMs, behind one source of the event loop.
  *
- * A source of sd-event's own serves one descriptor in each turn of the loop, and each turn asks the
- * kernel about all that are ready: where a thousand workers speak at once, a message of one costs
- * as much as asking about a thousand. Here a turn asks for WATCHES_A_TURN of them and serves those.
- * They take turns with each other, and all of them together with the loop's other sources.
+ * A source of sd-event's own serves one descriptor in each iteration of the loop, and each
+ * iteration asks the kernel about all that are ready: where a thousand workers speak at once, a
+ * message of one costs as much as asking about a thousand. Here an iteration asks for
+ * WATCHES_PER_ITERATION of them and serves those. They take turns with each other, and all of them
+ * together with the loop's other sources.
  *
  * Thread: the event loop's.
  */
@@ -17,7 +18,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-#define WATCHES_A_TURN 16
+#define WATCHES_PER_ITERATION 16
 
 struct watches;
 struct watch;
@@ -39,7 +40,7 @@ typedef void (*watch_fn)(void *data, uint32_t events);
  * watch rests until the second is over, whatever there is to do; 0: it never rests. Return: 0,
  * -errno.
  */
-int watch_new(struct watches *watches, int fd, uint32_t events, unsigned turns_a_second,
+int watch_new(struct watches *watches, int fd, uint32_t events, unsigned iterations_a_second,
 	      watch_fn ready, void *data, struct watch **ret_watch) MUST_CHECK;
 void watch_free(struct watch *watch);
 DEFINE_CLEANUP(struct watch *, watch_free)

@@ -4,7 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/dbus_names.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 #include "vmms/bus/dbus_access.h"
 #include "vmms/bus/dbus_size.h"
 
@@ -52,7 +52,7 @@ static int forwarder_pass(struct passed *passed, int fd)
 	if (passed->channel[0] < 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, passed->channel) < 0)
 		return -errno;
-	return errand_pass(passed->channel[0], fd);
+	return helper_pass(passed->channel[0], fd);
 }
 
 static int forwarder_copy_basic(sd_bus_message *from, sd_bus_message *to, char type,
@@ -115,7 +115,7 @@ static void forwarder_end_if_done(struct forwarder *forwarder)
 
 	if (forwarder->replaced && forwarder->pending == 0) {
 		(void)sd_bus_flush(forwarder->bus);
-		errand_send(forwarder->socket, &byte, 1, -1);
+		helper_send(forwarder->socket, &byte, 1, -1);
 	}
 }
 
@@ -128,7 +128,7 @@ static void forwarder_keep(struct forwarder *forwarder, sd_bus_message *message)
 	sd_bus_message_ref(message);
 	snprintf(text, sizeof(text), "%c%s", CALL_FORWARDER_SPENT, sender ? sender : "");
 	if (!forwarder->replaced)
-		errand_send(forwarder->socket, text, strlen(text), -1);
+		helper_send(forwarder->socket, text, strlen(text), -1);
 	forwarder->spent = true;
 }
 

@@ -28,11 +28,11 @@ struct call_forwarder_config {
 	int ready; /* closed when it has its name, or is at its end */
 };
 
-/* What it says (vmms/base/errand.h): one byte, and what follows it. */
+/* What it says (vmms/base/helper.h): one byte, and what follows it. */
 #define CALL_FORWARDER_SPENT 's' /* another is to take its name; the sender's on the bus */
 #define CALL_FORWARDER_DONE  'd' /* another has its name, and its calls are answered */
 
 #define CALL_FORWARDER_NAME_MAX 255 /* bytes, of D-Bus */
 
-/* Runs as an errand; data: its configuration. */
+/* Runs as a helper process; data: its configuration. */
 void call_forwarder_run(int socket, void *data);

@@ -270,7 +270,7 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	service->settings = *settings;
 	list_init(&service->stop_calls);
 	list_init(&service->forwarders);
-	r = dbus_access_init(&service->access, manager->loop, manager->errands, settings->group);
+	r = dbus_access_init(&service->access, manager->loop, manager->helpers, settings->group);
 	if (r < 0)
 		return r;
 	r = sd_event_add_time_relative(manager->loop, &service->reconnect, CLOCK_MONOTONIC, 0, 0,

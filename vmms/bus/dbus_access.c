@@ -43,7 +43,7 @@ enum need {
 
 static const struct {
 	const char *action;
-	const char *deed; /* "user 'x' may not …" */
+	const char *action_text; /* "user 'x' may not …" */
 } needs[] = {
 	[NEED_LIST] = { POLKIT_ACTION_READ, "see VMs of others, and has none" },
 	[NEED_READ] = { POLKIT_ACTION_READ, "see what is others'" },
@@ -286,7 +286,7 @@ static int dbus_access_refuse_need(struct dbus_service *service, sd_bus_message 
 			 service->settings.group);
 	snprintf(text, sizeof(text),
 		 "user '%s' may not %s: %s %s; root may, for instance with sudo%s", user,
-		 needs[need].deed, why[answer], needs[need].action, group);
+		 needs[need].action_text, why[answer], needs[need].action, group);
 	return dbus_access_refuse(service, call,
 				  answer == POLKIT_CHALLENGE
 					  ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED
@@ -472,11 +472,11 @@ int dbus_check_owner(sd_bus_message *call, const struct definition *before,
 
 /* ---- Life ---- */
 
-int dbus_access_init(struct dbus_access *access, sd_event *loop, struct errands *errands,
+int dbus_access_init(struct dbus_access *access, sd_event *loop, struct helpers *helpers,
 		     const char *group)
 {
 	list_init(&access->questions);
-	return user_lookups_new(loop, errands, group, &access->lookups);
+	return user_lookups_new(loop, helpers, group, &access->lookups);
 }
 
 void dbus_access_forget(struct dbus_access *access)

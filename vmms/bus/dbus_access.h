@@ -41,7 +41,7 @@ struct dbus_access {
 };
 
 /* group: whose members may have VMs of their own; borrowed. */
-int dbus_access_init(struct dbus_access *access, sd_event *loop, struct errands *errands,
+int dbus_access_init(struct dbus_access *access, sd_event *loop, struct helpers *helpers,
 		     const char *group) MUST_CHECK;
 void dbus_access_deinit(struct dbus_access *access);
 

@@ -3,7 +3,7 @@
  * CheckHost() of org.vmms1.Manager.
  *
  * What is about VMs is looked at when the call comes, since it is of those that the caller sees,
- * their images by a process that may wait for file systems (vmms/base/errand.h); the rest when the
+ * their images by a process that may wait for file systems (vmms/base/helper.h); the rest when the
  * worker has measured what KVM can do.
  */
 #include "common/base/log.h"
@@ -62,7 +62,7 @@ static void dbus_doctor_look_at_images(int socket, void *data)
 		if (dbus_caller_sees(service, vm))
 			dbus_doctor_add_images(&images, vm);
 	}
-	errand_send(socket, &images, sizeof(images), -1);
+	helper_send(socket, &images, sizeof(images), -1);
 }
 
 /* Until they have been looked at. */
@@ -140,7 +140,7 @@ static void dbus_doctor_images_looked_at(void *owner, int result)
 	}
 }
 
-static const struct errand_callbacks images_callbacks = { .message = dbus_doctor_images_told,
+static const struct helper_callbacks images_callbacks = { .message = dbus_doctor_images_told,
 							  .ended = dbus_doctor_images_looked_at };
 
 int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
@@ -149,13 +149,13 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 	const struct manager_settings *settings = &service->manager->settings;
 	const struct user_found *caller = service->access.user;
 	struct question *question = calloc(1, sizeof(*question));
-	const struct errand_config config = { .whose = caller ? caller->name : "",
+	const struct helper_config config = { .whose = caller ? caller->name : "",
 					      .timeout = IMAGES_TIMEOUT,
 					      .work = dbus_doctor_look_at_images,
 					      .data = service,
 					      .callbacks = &images_callbacks,
 					      .owner = question };
-	struct errand *errand;
+	struct helper *helper;
 
 	if (!question)
 		return -ENOMEM;
@@ -181,7 +181,7 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error)
 		quota_describe(service->manager, caller ? caller->name : NULL,
 			       question->service.limits, sizeof(question->service.limits));
 	dbus_doctor_look_at_vms(service, question);
-	if (errand_new(service->manager->errands, &config, &errand) < 0)
+	if (helper_new(service->manager->helpers, &config, &helper) < 0)
 		dbus_doctor_images_looked_at(question, 0);
 	return 1;
 }

@@ -25,7 +25,7 @@
 struct forwarder {
 	struct list link;
 	struct dbus_service *service;
-	struct errand *errand;
+	struct helper *helper;
 	sd_bus *bus;
 	bool spent;  /* another has been started in its place */
 	bool blamed; /* it keeps files of a user too many of whose processes do not end */
@@ -89,7 +89,7 @@ static int dbus_files_serve(struct forwarder *forwarder, int fd)
 static void dbus_files_forwarder_free(struct forwarder *forwarder)
 {
 	list_unlink(&forwarder->link);
-	errand_free(forwarder->errand);
+	helper_free(forwarder->helper);
 	dbus_access_forget_bus(&forwarder->service->access, forwarder->bus);
 	sd_bus_close_unref(forwarder->bus);
 	free(forwarder);
@@ -144,9 +144,9 @@ static void dbus_files_replace(struct forwarder *forwarder, const char *name, si
 	sender[size] = '\0';
 	dbus_files_find_sender(service, sender, whose);
 	/* The first who had too many stays the one to blame. */
-	if (!forwarder->blamed && errand_blame(forwarder->errand, whose) < 0)
+	if (!forwarder->blamed && helper_blame(forwarder->helper, whose) < 0)
 		return;
-	if (errands_count_stuck(service->manager->errands, whose) >= ERRANDS_STUCK_MAX) {
+	if (helpers_count_stuck(service->manager->helpers, whose) >= HELPERS_STUCK_MAX) {
 		forwarder->blamed = true;
 		return;
 	}
@@ -172,13 +172,13 @@ static void dbus_files_ended(void *owner, int result)
 	struct forwarder *forwarder = owner;
 	struct dbus_service *service = forwarder->service;
 
-	forwarder->errand = NULL;
+	forwarder->helper = NULL;
 	if (!forwarder->spent)
 		dbus_files_start_soon(service, RESTART_INTERVAL);
 	dbus_files_forwarder_free(forwarder);
 }
 
-static const struct errand_callbacks callbacks = { .message = dbus_files_heard,
+static const struct helper_callbacks callbacks = { .message = dbus_files_heard,
 						   .ended = dbus_files_ended };
 
 /* So that whoever waits for the daemon's name finds this one, too. */
@@ -205,7 +205,7 @@ static int dbus_files_run(struct forwarder *forwarder)
 	AUTO_CLOSE int ready_near = ready[0];
 	int kept[] = { far, ready[1] };
 	struct call_forwarder_config forwarding = { &service->settings, far, ready[1] };
-	const struct errand_config config = { .whose = DBUS_NAME_FILES,
+	const struct helper_config config = { .whose = DBUS_NAME_FILES,
 					      .work = call_forwarder_run,
 					      .data = &forwarding,
 					      .kept = kept,
@@ -213,7 +213,7 @@ static int dbus_files_run(struct forwarder *forwarder)
 					      .callbacks = &callbacks,
 					      .owner = forwarder };
 
-	r = errand_new(service->manager->errands, &config, &forwarder->errand);
+	r = helper_new(service->manager->helpers, &config, &forwarder->helper);
 	close(ready[1]);
 	if (r == 0 && !service->has_name)
 		dbus_files_wait_until_ready(ready_near);

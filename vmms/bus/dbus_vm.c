@@ -195,7 +195,7 @@ int dbus_open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 						  "%d processes still wait for files that were "
 						  "sent to consoles of VMs of '%s', on a file "
 						  "system that does not answer; see to that first",
-						  ERRANDS_STUCK_MAX, vm_owner(vm));
+						  HELPERS_STUCK_MAX, vm_owner(vm));
 	if (r < 0)
 		return r;
 	return sd_bus_reply_method_return(call, "hb", fd, typing);

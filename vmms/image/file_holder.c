@@ -33,8 +33,8 @@ struct report {
 };
 
 struct file_holder {
-	struct errands *errands;
-	struct errand *errand; /* NULL: it has ended */
+	struct helpers *helpers;
+	struct helper *helper; /* NULL: it has ended */
 	uint32_t number;       /* of the last order */
 	struct list deliveries;
 	sd_event_source *timer; /* of its end */
@@ -51,7 +51,7 @@ struct process_files {
 
 void file_holder_fill(int filler, int fd)
 {
-	errand_send(filler, "", 1, fd);
+	helper_send(filler, "", 1, fd);
 }
 
 /* Return: false: there is none now, or never again. */
@@ -59,7 +59,7 @@ static bool holder_take_file(struct process_files *files, struct pollfd *filler)
 {
 	char byte;
 	int fd;
-	ssize_t size = errand_receive(filler->fd, &byte, sizeof(byte), MSG_DONTWAIT, &fd);
+	ssize_t size = helper_receive(filler->fd, &byte, sizeof(byte), MSG_DONTWAIT, &fd);
 
 	if (size == -EAGAIN || size == -EINTR)
 		return false;
@@ -124,7 +124,7 @@ static void holder_obey(const struct process_files *files, int orders, const str
 	}
 	if (report.result == 0)
 		report.result = holder_send_files(socket, text, fds, order->count);
-	errand_send(orders, &report, sizeof(report), -1);
+	helper_send(orders, &report, sizeof(report), -1);
 }
 
 static void holder_close_all(struct process_files *files, int orders, uint32_t number)
@@ -133,7 +133,7 @@ static void holder_close_all(struct process_files *files, int orders, uint32_t n
 
 	while (files->count > 0)
 		close(files->fds[--files->count]);
-	errand_send(orders, &report, sizeof(report), -1);
+	helper_send(orders, &report, sizeof(report), -1);
 }
 
 /* Return: false: the daemon has done with it. */
@@ -145,7 +145,7 @@ static bool holder_take_order(struct process_files *files, int orders, struct po
 	} message;
 	struct iovec text = { .iov_base = message.text };
 	int socket;
-	ssize_t size = errand_receive(orders, &message, sizeof(message), 0, &socket);
+	ssize_t size = helper_receive(orders, &message, sizeof(message), 0, &socket);
 
 	if (size == -EINTR)
 		return true;
@@ -222,7 +222,7 @@ static void holder_process_ended(void *owner, int result)
 	struct file_holder *holder = owner;
 	struct list lost = LIST_INIT(lost);
 
-	holder->errand = NULL;
+	holder->helper = NULL;
 	if (holder->ended) {
 		holder_conclude(holder);
 		return;
@@ -241,7 +241,7 @@ static void holder_process_ended(void *owner, int result)
 	}
 }
 
-static const struct errand_callbacks callbacks = { .message = holder_heard,
+static const struct helper_callbacks callbacks = { .message = holder_heard,
 						   .ended = holder_process_ended };
 
 /* ---- Orders ---- */
@@ -251,7 +251,7 @@ static int holder_give_order(struct file_holder *holder, const struct order *ord
 {
 	const struct iovec pieces[] = { { (void *)order, sizeof(*order) }, { (void *)text, size } };
 
-	return holder->errand ? errand_tell(holder->errand, pieces, ARRAY_SIZE(pieces), socket)
+	return holder->helper ? helper_tell(holder->helper, pieces, ARRAY_SIZE(pieces), socket)
 			      : -EPIPE;
 }
 
@@ -275,7 +275,7 @@ int file_holder_send(struct file_holder *holder, int socket, const void *text, s
 
 /* ---- Life ---- */
 
-int file_holder_open(struct errands *errands, const char *whose, int source,
+int file_holder_open(struct helpers *helpers, const char *whose, int source,
 		     struct file_holder **ret_holder)
 {
 	CLEANUP(file_holder_freep) struct file_holder *holder = calloc(1, sizeof(*holder));
@@ -284,8 +284,8 @@ int file_holder_open(struct errands *errands, const char *whose, int source,
 	if (!holder)
 		return -ENOMEM;
 	list_init(&holder->deliveries);
-	holder->errands = errands;
-	const struct errand_config config = { .whose = whose,
+	holder->helpers = helpers;
+	const struct helper_config config = { .whose = whose,
 					      .work = holder_run,
 					      .data = &source,
 					      .kept = &source,
@@ -293,14 +293,14 @@ int file_holder_open(struct errands *errands, const char *whose, int source,
 					      .callbacks = &callbacks,
 					      .owner = holder };
 
-	r = errand_new(errands, &config, &holder->errand);
+	r = helper_new(helpers, &config, &holder->helper);
 	if (r < 0)
 		return r;
 	*ret_holder = TAKE_PTR(holder);
 	return 0;
 }
 
-int file_holder_new(struct errands *errands, const char *whose, int *ret_filler,
+int file_holder_new(struct helpers *helpers, const char *whose, int *ret_filler,
 		    struct file_holder **ret_holder)
 {
 	int sockets[2], r;
@@ -309,7 +309,7 @@ int file_holder_new(struct errands *errands, const char *whose, int *ret_filler,
 		return -errno;
 	AUTO_CLOSE int far = sockets[0], filler = sockets[1];
 
-	r = file_holder_open(errands, whose, far, ret_holder);
+	r = file_holder_open(helpers, whose, far, ret_holder);
 	if (r == 0)
 		*ret_filler = TAKE_FD(filler);
 	return r;
@@ -322,7 +322,7 @@ void file_holder_free(struct file_holder *holder)
 	list_for_each (link, &holder->deliveries)
 		list_unlink(link);
 	sd_event_source_disable_unref(holder->timer);
-	errand_free(holder->errand);
+	helper_free(holder->helper);
 	free(holder);
 }
 
@@ -340,6 +340,6 @@ void file_holder_end(struct file_holder *holder, void (*ended)(void *data), void
 	holder->ended = ended;
 	holder->data = data;
 	(void)sd_event_add_time_relative(
-		errands_loop(holder->errands), &holder->timer, CLOCK_MONOTONIC,
+		helpers_loop(holder->helpers), &holder->timer, CLOCK_MONOTONIC,
 		r < 0 ? 0 : END_TIMEOUT * UINT64_C(1000000), 0, holder_end_now, holder);
 }

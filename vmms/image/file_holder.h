@@ -15,7 +15,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 #include "vmms/image/resources.h"
 
 #define FILE_HOLDER_TEXT_MAX (64 * 1024) /* bytes of a message */
@@ -25,13 +25,13 @@ struct file_holder;
 
 /*
  * Starts one. whose: the user whose files they are. *ret_filler: the caller's; a socket for the
- * process that opens files. Return: 0; -EBUSY: as errand_new(); -errno.
+ * process that opens files. Return: 0; -EBUSY: as helper_new(); -errno.
  */
-int file_holder_new(struct errands *errands, const char *whose, int *ret_filler,
+int file_holder_new(struct helpers *helpers, const char *whose, int *ret_filler,
 		    struct file_holder **ret_holder) MUST_CHECK;
 
 /* The same, of files that come from a socket at hand; borrowed. */
-int file_holder_open(struct errands *errands, const char *whose, int source,
+int file_holder_open(struct helpers *helpers, const char *whose, int source,
 		     struct file_holder **ret_holder) MUST_CHECK;
 
 /* What it holds is closed, soon, sent or not; what is not sent yet may never be. */

@@ -28,7 +28,7 @@
 /* What has been opened until now, and where it goes on. */
 struct chain {
 	struct resources *resources;
-	const struct resources_wish *wish;
+	const struct resources_request *request;
 	const struct definition_disk *disk;
 	struct stat files[IMAGE_CHAIN_MAX];
 	unsigned count;
@@ -113,17 +113,17 @@ static int chain_refuse_head(const struct chain *chain, int error, const char *n
 static int chain_refuse_open(const struct chain *chain, const struct named *named, int error,
 			     struct failure *failure)
 {
-	const struct resources_wish *wish = chain->wish;
+	const struct resources_request *request = chain->request;
 	char why[REASON_SHOWN], rights[64];
 	const char *vm = NULL;
 
 	if (error != IMAGE_E_IN_USE) {
 		snprintf(why, sizeof(why), "%s%s", image_error_text(error),
-			 resources_rights_text(wish, -error, rights));
+			 resources_rights_text(request, -error, rights));
 		return chain_refuse_named(chain, named, DBUS_ERROR_RESOURCE, why, failure);
 	}
-	if (wish->user)
-		vm = wish->user(wish->user_data, named->path);
+	if (request->user)
+		vm = request->user(request->user_data, named->path);
 	if (vm)
 		snprintf(why, sizeof(why), "it is in use by VM '%s'; stop that VM first", vm);
 	else
@@ -192,7 +192,7 @@ static int chain_open_locked(const struct chain *chain, struct named *named,
 					  "it is in the chain of files already that names it",
 					  failure);
 	if (r == 0)
-		r = resources_open_image(chain->resources, chain->wish, named->path, &options,
+		r = resources_open_image(chain->resources, chain->request, named->path, &options,
 					 &image);
 	if (r != 0)
 		return chain_refuse_open(chain, named, r, failure);
@@ -224,7 +224,7 @@ static int chain_open_named(struct chain *chain, struct named *named, struct fai
 			"it names one file more than a disk, or all disks of a VM, may "
 			"have; make one image of some with qemu-img(1): qemu-img "
 			"convert, or qemu-img rebase");
-	resources_look(chain->wish, chain_show(named->path, shown));
+	resources_look(chain->request, chain_show(named->path, shown));
 	return chain_open_locked(chain, named, failure);
 }
 
@@ -306,12 +306,12 @@ static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *
 	return r;
 }
 
-int image_chain_open(struct resources *resources, const struct resources_wish *wish,
+int image_chain_open(struct resources *resources, const struct resources_request *request,
 		     const struct definition_disk *disk, int fd, struct failure *failure)
 {
 	int format = image_format_find(disk->format), r = 0;
 	struct chain chain = { .resources = resources,
-			       .wish = wish,
+			       .request = request,
 			       .disk = disk,
 			       .count = 1,
 			       .fd = fd,

@@ -19,7 +19,7 @@
 #include "common/base/cc.h"
 #include "common/image/image.h"
 #include "vmms/base/failure.h"
-#include "vmms/image/opener.h"
+#include "vmms/image/open_helper.h"
 #include "vmms/image/resources.h"
 
 #define IMAGE_CHAIN_MAX  16  /* files, the image itself among them */
@@ -35,7 +35,7 @@ struct image_file {
  * Looks at the head of the disk's image, which has been added to the resources, and adds those that
  * it names. As whoever we are. Return: 0; negative with *failure filled.
  */
-int image_chain_open(struct resources *resources, const struct resources_wish *wish,
+int image_chain_open(struct resources *resources, const struct resources_request *request,
 		     const struct definition_disk *disk, int fd,
 		     struct failure *failure) MUST_CHECK;
 

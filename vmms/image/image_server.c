@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 /* Seconds that the worker waits for a word of it, or for room: in the handshake alone. */
-#define PATIENCE 10
+#define TIMEOUT 10
 
 struct image_server {
 	struct image_server_config config;
@@ -78,7 +78,7 @@ static int server_process_ended(sd_event_source *source, int fd, uint32_t events
 /* Nobody else may connect: the socket is its owner's alone, and gone before this returns. */
 static int server_connect_pair(const char *path, int *ret_listener, int *ret_fd)
 {
-	const struct timeval patience = { .tv_sec = PATIENCE };
+	const struct timeval timeout = { .tv_sec = TIMEOUT };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	AUTO_CLOSE int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -100,8 +100,8 @@ static int server_connect_pair(const char *path, int *ret_listener, int *ret_fd)
 		return r;
 	if (listen(listener, 1) < 0 ||
 	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
 		r = -errno;
 	(void)unlink(path);
 	if (r < 0)

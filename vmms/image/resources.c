@@ -123,10 +123,10 @@ int resources_become_owner(const struct user *user, struct failure *failure)
 	return 0;
 }
 
-const char *resources_rights_text(const struct resources_wish *wish, int error,
+const char *resources_rights_text(const struct resources_request *request, int error,
 				  char text[static 64])
 {
-	const char *owner = wish->definition->owner;
+	const char *owner = request->definition->owner;
 
 	text[0] = '\0';
 	if (owner && (error == EACCES || error == EPERM))
@@ -134,10 +134,10 @@ const char *resources_rights_text(const struct resources_wish *wish, int error,
 	return text;
 }
 
-void resources_look(const struct resources_wish *wish, const char *path)
+void resources_look(const struct resources_request *request, const char *path)
 {
-	if (wish->looks)
-		wish->looks(wish->looks_data, path);
+	if (request->looks)
+		request->looks(request->looks_data, path);
 }
 
 /* ---- Files to boot from ---- */
@@ -149,7 +149,7 @@ static int resources_refuse_kind(const char *name, const char *what, struct fail
 			   name, what, name);
 }
 
-static int resources_open_path(const struct resources_wish *wish, const char *name,
+static int resources_open_path(const struct resources_request *request, const char *name,
 			       const char *path, int *ret_fd, struct failure *failure)
 {
 	AUTO_CLOSE int path_fd = -1;
@@ -167,7 +167,7 @@ static int resources_open_path(const struct resources_wish *wish, const char *na
 				   "cannot open the %s '%s': %s%s; correct boot.%s in the VM's "
 				   "definition",
 				   name, path, strerror(errno),
-				   resources_rights_text(wish, errno, rights), name);
+				   resources_rights_text(request, errno, rights), name);
 	*ret_fd = fd;
 	return 0;
 }
@@ -192,14 +192,14 @@ static int resources_take_passed(const char *name, int passed, int *ret_fd, stru
 	return 0;
 }
 
-static int resources_open_file(struct resources *resources, const struct resources_wish *wish,
+static int resources_open_file(struct resources *resources, const struct resources_request *request,
 			       const char *name, const char *path, struct failure *failure)
 {
-	int passed = resources_find(wish->passed, name), fd, r;
+	int passed = resources_find(request->passed, name), fd, r;
 
-	resources_look(wish, path);
+	resources_look(request, path);
 	r = passed >= 0 ? resources_take_passed(name, passed, &fd, failure)
-			: resources_open_path(wish, name, path, &fd, failure);
+			: resources_open_path(request, name, path, &fd, failure);
 	if (r == 0)
 		resources_add(resources, name, fd);
 	return r;
@@ -207,7 +207,7 @@ static int resources_open_file(struct resources *resources, const struct resourc
 
 /* ---- Disks ---- */
 
-static int resources_disk_failure(const struct resources_wish *wish,
+static int resources_disk_failure(const struct resources_request *request,
 				  const struct definition_disk *disk, int error,
 				  struct failure *failure)
 {
@@ -220,8 +220,8 @@ static int resources_disk_failure(const struct resources_wish *wish,
 			"cannot use disk image '%s' (controller %u, lun %u): %s%s; correct the "
 			"path, or the image",
 			disk->path, disk->controller, disk->lun, image_error_text(error),
-			resources_rights_text(wish, -error, rights));
-	vm = wish->user ? wish->user(wish->user_data, disk->path) : NULL;
+			resources_rights_text(request, -error, rights));
+	vm = request->user ? request->user(request->user_data, disk->path) : NULL;
 	if (vm)
 		return failure_set(failure, DBUS_ERROR_DISK_IN_USE,
 				   "disk image '%s' is in use by VM '%s'; stop that VM first, or "
@@ -251,14 +251,14 @@ static bool resources_is_open(const struct resources *resources, const char *pat
  * Others may have locked what they may read. VMs of the same owner are not disturbed, nor this one,
  * which may name an image twice.
  */
-int resources_open_image(struct resources *resources, const struct resources_wish *wish,
+int resources_open_image(struct resources *resources, const struct resources_request *request,
 			 const char *path, const struct image_options *options,
 			 struct image *ret_image)
 {
 	int r = image_open(path, options, ret_image);
 
-	if (r != IMAGE_E_IN_USE || resources_is_open(resources, path) || !wish->owner_uses ||
-	    wish->owner_uses(wish->user_data, path))
+	if (r != IMAGE_E_IN_USE || resources_is_open(resources, path) || !request->owner_uses ||
+	    request->owner_uses(request->user_data, path))
 		return r;
 	r = image_open_beside_readers(path, options, ret_image);
 	if (r == 0)
@@ -269,7 +269,7 @@ int resources_open_image(struct resources *resources, const struct resources_wis
 	return r;
 }
 
-static int resources_open_disk(struct resources *resources, const struct resources_wish *wish,
+static int resources_open_disk(struct resources *resources, const struct resources_request *request,
 			       const struct definition_disk *disk, struct failure *failure)
 {
 	struct image_options options = { .read_only = disk->read_only,
@@ -280,39 +280,39 @@ static int resources_open_disk(struct resources *resources, const struct resourc
 	int passed, fd, r;
 
 	resources_disk_name(disk, name);
-	passed = resources_find(wish->passed, name);
-	resources_look(wish, disk->path);
+	passed = resources_find(request->passed, name);
+	resources_look(request, disk->path);
 	r = passed >= 0 ? image_adopt(passed, &options, &image)
-			: resources_open_image(resources, wish, disk->path, &options, &image);
+			: resources_open_image(resources, request, disk->path, &options, &image);
 	if (r != 0)
-		return resources_disk_failure(wish, disk, r, failure);
+		return resources_disk_failure(request, disk, r, failure);
 	fd = passed >= 0 ? fcntl(passed, F_DUPFD_CLOEXEC, 0) : image.fd;
 	if (fd < 0)
-		return resources_disk_failure(wish, disk, -errno, failure);
+		return resources_disk_failure(request, disk, -errno, failure);
 	resources_add(resources, name, fd);
-	return image_chain_open(resources, wish, disk, fd, failure);
+	return image_chain_open(resources, request, disk, fd, failure);
 }
 
-static int resources_open_all(struct resources *resources, const struct resources_wish *wish,
+static int resources_open_all(struct resources *resources, const struct resources_request *request,
 			      struct failure *failure)
 {
-	const struct definition *definition = wish->definition;
+	const struct definition *definition = request->definition;
 	int r;
 
-	r = resources_open_file(resources, wish, "kernel", definition->boot.kernel, failure);
+	r = resources_open_file(resources, request, "kernel", definition->boot.kernel, failure);
 	if (r == 0 && definition->boot.initrd)
-		r = resources_open_file(resources, wish, "initrd", definition->boot.initrd,
+		r = resources_open_file(resources, request, "initrd", definition->boot.initrd,
 					failure);
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
 		if (definition->disks[i].path)
-			r = resources_open_disk(resources, wish, &definition->disks[i], failure);
+			r = resources_open_disk(resources, request, &definition->disks[i], failure);
 	}
 	return r;
 }
 
-int resources_open(struct resources *resources, const struct resources_wish *wish,
+int resources_open(struct resources *resources, const struct resources_request *request,
 		   struct failure *failure)
 {
-	return wish->disk ? resources_open_disk(resources, wish, wish->disk, failure)
-			  : resources_open_all(resources, wish, failure);
+	return request->disk ? resources_open_disk(resources, request, request->disk, failure)
+			     : resources_open_all(resources, request, failure);
 }

@@ -7,7 +7,7 @@
  * locks of the images.
  *
  * What a definition names may be on a file system that does not answer: it is opened by a process
- * that may wait (vmms/image/opener.h), and the daemon itself never has it open
+ * that may wait (vmms/image/open_helper.h), and the daemon itself never has it open
  * (vmms/image/file_holder.h).
  */
 #pragma once
@@ -80,13 +80,14 @@ int resources_refuse_owner(const char *owner, int r, struct failure *failure);
 int resources_become_owner(const struct user *user, struct failure *failure) MUST_CHECK;
 
 /* Files that are wanted. */
-struct resources_wish {
+struct resources_request {
 	const struct definition *definition; /* all that it names */
 	const struct definition_disk *disk;  /* the medium of this disk alone; or NULL */
 
 	/*
-	 * Descriptors that count instead of paths, of the same names; or NULL. For an opener each
-	 * of them is the socket from which all come, in this order (vmms/bus/call_forwarder.h).
+	 * Descriptors that count instead of paths, of the same names; or NULL. For a file-open
+	 * helper each of them is the socket from which all come, in this order
+	 * (vmms/bus/call_forwarder.h).
 	 */
 	const struct resources *passed;
 
@@ -105,7 +106,7 @@ struct resources_wish {
 };
 
 /* " to its owner 'a'" if that is why; else "". */
-const char *resources_rights_text(const struct resources_wish *wish, int error,
+const char *resources_rights_text(const struct resources_request *request, int error,
 				  char text[static 64]);
 
 /*
@@ -114,16 +115,16 @@ const char *resources_rights_text(const struct resources_wish *wish, int error,
  */
 struct image;
 struct image_options;
-int resources_open_image(struct resources *resources, const struct resources_wish *wish,
+int resources_open_image(struct resources *resources, const struct resources_request *request,
 			 const char *path, const struct image_options *options,
 			 struct image *ret_image) MUST_CHECK;
 
 /* To be said before something is looked at. */
-void resources_look(const struct resources_wish *wish, const char *path);
+void resources_look(const struct resources_request *request, const char *path);
 
 /*
  * Opens and locks them, as whoever we are. On failure the caller deinits what was opened until
  * then.
  */
-int resources_open(struct resources *resources, const struct resources_wish *wish,
+int resources_open(struct resources *resources, const struct resources_request *request,
 		   struct failure *failure) MUST_CHECK;

@@ -230,7 +230,7 @@ static int server_client_new(struct metrics_server *server, int fd, bool loopbac
 	r = sd_event_add_io(loop, &client->source, fd, EPOLLIN, server_client_ready, client);
 	if (r >= 0)
 		r = sd_event_add_time_relative(loop, &client->timer, CLOCK_MONOTONIC,
-					       METRICS_PATIENCE * UINT64_C(1000000), 0,
+					       METRICS_TIMEOUT * UINT64_C(1000000), 0,
 					       server_client_overdue, client);
 	if (r < 0)
 		server_client_free(client);

@@ -4,7 +4,7 @@
  * if that is wanted, on a port of the loopback interface, which every user of the host may.
  *
  * Bounded: METRICS_CLIENTS_MAX connections, the others wait; one request each, of HTTP_REQUEST_MAX
- * bytes; METRICS_PATIENCE seconds for all of it. On the port a request has to name the loopback
+ * bytes; METRICS_TIMEOUT seconds for all of it. On the port a request has to name the loopback
  * interface as its host, so that no page in a browser can ask for a page of another name.
  *
  * Thread: the event loop's.
@@ -15,7 +15,7 @@
 #include "common/base/cleanup.h"
 
 #define METRICS_CLIENTS_MAX 8
-#define METRICS_PATIENCE    10 /* seconds */
+#define METRICS_TIMEOUT     10 /* seconds */
 #define METRICS_SOCKET      "metrics.socket"
 
 struct manager;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What guests may send into switches: guards against forged MAC addresses, DHCP servers and
- * routers, a limit to bandwidth, and the wall between private switches and the host.
+ * routers, a limit to bandwidth, and the barrier between private switches and the host.
  *
  * They are in two tables of nftables, of the bridge family, since no one table is there always:
  * "vmms_PID" is owned by this process, so that nobody else can change it or flush it along with a

@@ -5,7 +5,7 @@
  *
  * A unit is a scope, not a service: the worker is spawned by us, with its socket, as where there is
  * no systemd, and is in its unit some milliseconds later; no start waits for that. The scope is
- * vmms-NAME-PID.scope in vmms.slice: another one each time, so that one which lingers is in
+ * vmms-NAME-PID.scope in vmms.slice: another one each time, so that one which remains is in
  * nobody's way. It belongs to systemd: it outlives this process, and goes with the last process in
  * it.
  *

@@ -43,7 +43,7 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = jobs_new(loop, &manager->jobs);
 	if (r < 0)
 		return r;
-	r = errands_new(loop, &manager->errands);
+	r = helpers_new(loop, &manager->helpers);
 	if (r < 0)
 		return r;
 	r = store_open(settings->state_directory, &manager->store);
@@ -85,7 +85,7 @@ void manager_free(struct manager *manager)
 	statistics_end(manager);
 	list_for_each (link, &manager->vms)
 		vm_free(container_of(link, struct vm, link));
-	errands_free(manager->errands);
+	helpers_free(manager->helpers);
 	jobs_free(manager->jobs);
 	manager_forget_broken(manager);
 	sd_event_source_disable_unref(manager->stop_timer);

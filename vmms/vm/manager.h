@@ -10,8 +10,8 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "common/base/list.h"
-#include "vmms/base/errand.h"
 #include "vmms/base/failure.h"
+#include "vmms/base/helper.h"
 #include "vmms/base/watch.h"
 #include "vmms/network/network.h"
 #include "vmms/vm/adapter.h"
@@ -94,7 +94,7 @@ struct manager {
 	struct cpu_groups *cpu_groups;
 	struct run_record *record;
 	struct jobs *jobs;
-	struct errands *errands;
+	struct helpers *helpers;
 	struct automatic_start *start;           /* NULL: not begun, or over */
 	struct list vms;                         /* of struct vm, by name */
 	struct list by_uuid[MANAGER_UUID_LISTS]; /* the same, by a hash of their uuids */
@@ -218,7 +218,7 @@ extern const struct vswitches_vms manager_switch_vms;
 int manager_take_worker_user(struct manager *manager, uid_t *ret_user) MUST_CHECK;
 
 /*
- * For a struct resources_wish: which VM has that image open. data: the VM that wants it; whose
+ * For a struct resources_request: which VM has that image open. data: the VM that wants it; whose
  * owner does not learn the names of other owners' VMs. It looks at files: not for the event loop.
  */
 const char *manager_disk_user(void *data, const char *path);

@@ -23,7 +23,7 @@ static uint64_t policy_need(const struct memory_policy_guest *guest)
 	return policy_within(guest, MIN(guest->demand, DEMAND_MAX));
 }
 
-static uint64_t policy_wish(const struct memory_policy_guest *guest)
+static uint64_t policy_demand(const struct memory_policy_guest *guest)
 {
 	uint64_t demand = MIN(guest->demand, DEMAND_MAX);
 
@@ -39,7 +39,8 @@ static uint64_t policy_lack(const struct memory_policy_guest *guest, uint64_t by
 /* Guests lose what they do not need, and what is beyond their maximum. */
 static void policy_lower(struct memory_policy_guest *guest)
 {
-	uint64_t wanted = policy_wish(guest), worth = MAX(WORTH_BYTES, guest->target / WORTH_PART);
+	uint64_t wanted = policy_demand(guest),
+		 worth = MAX(WORTH_BYTES, guest->target / WORTH_PART);
 
 	guest->next = guest->target;
 	if (wanted + worth <= guest->target || guest->target > guest->maximum)
@@ -108,5 +109,5 @@ void memory_policy_share(struct memory_policy_guest *guests, size_t count, int64
 	if (missing > left)
 		policy_reclaim(guests, count, missing - left);
 	left = policy_distribute(guests, count, left, policy_need);
-	(void)policy_distribute(guests, count, left, policy_wish);
+	(void)policy_distribute(guests, count, left, policy_demand);
 }

@@ -42,7 +42,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	vm->manager = manager;
 	vm->definition = definition;
 	vm_run_forget_guest(vm);
-	r = console_new(manager->watches, manager->errands, vm_owner(vm), &vm->console);
+	r = console_new(manager->watches, manager->helpers, vm_owner(vm), &vm->console);
 	if (r < 0)
 		return r;
 	*ret_vm = TAKE_PTR(vm);
@@ -57,7 +57,7 @@ void vm_free(struct vm *vm)
 	list_unlink(&vm->uuid_link);
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
-	opener_free(vm->opening.opener);
+	open_helper_free(vm->opening.open_helper);
 	free(vm->opening.opened);
 	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);

@@ -40,7 +40,7 @@ struct adapter;
 struct job;
 struct manager;
 struct opened_files;
-struct opener;
+struct open_helper;
 struct resources;
 struct unit;
 struct vm_log;
@@ -54,10 +54,10 @@ struct vm_operation {
 
 /* Files that an operation takes, from the request for them until the worker has them. */
 struct vm_opening {
-	struct opener *opener;       /* NULL: none now */
-	struct file_holder *files;   /* that are open, and not the worker's yet; or NULL */
-	struct opened_files *opened; /* the same, while a profile is loaded; or NULL */
-	const char *method;          /* of the worker, which then gets what was opened */
+	struct open_helper *open_helper; /* NULL: none now */
+	struct file_holder *files;       /* that are open, and not the worker's yet; or NULL */
+	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
+	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
 };
 

@@ -153,7 +153,7 @@ static int adopt_connect_worker(struct vm *vm, const struct vm_record *record)
 	const struct worker_config config = { .socket = path,
 					      .name = vm->definition->name,
 					      .whose = vm_owner(vm),
-					      .errands = vm->manager->errands,
+					      .helpers = vm->manager->helpers,
 					      .callbacks = &vm_worker_callbacks,
 					      .owner = vm };
 	AUTO_CLOSE int serial = -1;

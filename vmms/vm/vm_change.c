@@ -298,7 +298,7 @@ static void change_medium_opened(void *data, struct opened_files *opened,
 	struct failure why;
 	int r;
 
-	vm->opening.opener = NULL;
+	vm->opening.open_helper = NULL;
 	if (opened->warning[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
 	if (failure) {
@@ -327,12 +327,12 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 		   const struct definition_disk *disk, int passed, struct failure *failure)
 {
 	struct resources files = { .count = 0 };
-	const struct resources_wish wish = { .definition = vm->definition,
-					     .disk = disk,
-					     .passed = &files,
-					     .user = manager_disk_user,
-					     .owner_uses = manager_owner_uses_disk,
-					     .user_data = vm };
+	const struct resources_request request = { .definition = vm->definition,
+						   .disk = disk,
+						   .passed = &files,
+						   .user = manager_disk_user,
+						   .owner_uses = manager_owner_uses_disk,
+						   .user_data = vm };
 	int r;
 
 	if (!vm->run.worker && passed >= 0)
@@ -344,8 +344,8 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 		resources_disk_name(disk, files.items[0].name);
 		files.items[files.count++].fd = passed;
 	}
-	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       change_medium_opened, vm, &vm->opening.opener, failure);
+	r = open_helper_new(vm->manager->helpers, vm->manager->settings.open_timeout, &request,
+			    change_medium_opened, vm, &vm->opening.open_helper, failure);
 	if (r < 0)
 		return r;
 	fault_point(FAULT_FILES_ASKED_FOR);
@@ -356,9 +356,9 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 
 void vm_change_interrupt(struct vm *vm)
 {
-	if (!vm->opening.opener)
+	if (!vm->opening.open_helper)
 		return;
-	opener_free(TAKE_PTR(vm->opening.opener));
+	open_helper_free(TAKE_PTR(vm->opening.open_helper));
 	json_object_put(TAKE_PTR(vm->opening.arguments));
 	change_abandon(vm);
 }

@@ -50,7 +50,7 @@ static void confinement_loaded(void *data, const char *problem)
 	vm->confinement.load = NULL;
 	/* A parser that was killed may have come to it. */
 	if (problem)
-		apparmor_remove(vm->manager->errands, &config, vm->confinement.profile);
+		apparmor_remove(vm->manager->helpers, &config, vm->confinement.profile);
 	confinement_conclude(vm, problem);
 }
 
@@ -74,7 +74,7 @@ void vm_confinement_begin(struct vm *vm, void (*done)(struct vm *vm, const struc
 	}
 	apparmor_profile_name(&vm->definition->uuid, apparmor_next_number(),
 			      vm->confinement.profile);
-	r = apparmor_load(vm->manager->errands, &config, vm->confinement.profile,
+	r = apparmor_load(vm->manager->helpers, &config, vm->confinement.profile,
 			  confinement_loaded, vm, &vm->confinement.load);
 	if (r < 0)
 		confinement_conclude(vm, strerror(-r));
@@ -93,7 +93,7 @@ void vm_confinement_end(struct vm *vm)
 	const struct apparmor_config config = confinement_config_of(vm->manager);
 
 	if (vm->confinement.profile[0] != '\0')
-		apparmor_remove(vm->manager->errands, &config, vm->confinement.profile);
+		apparmor_remove(vm->manager->helpers, &config, vm->confinement.profile);
 	vm->confinement.profile[0] = '\0';
 	vm_notify(vm, "Profile", NULL);
 }
@@ -136,5 +136,5 @@ void vm_confinement_remove_stale(struct manager *manager)
 	const struct apparmor_config config = confinement_config_of(manager);
 
 	if (!apparmor_obstacle(config.parser))
-		apparmor_remove_stale(manager->errands, &config, confinement_is_used, manager);
+		apparmor_remove_stale(manager->helpers, &config, confinement_is_used, manager);
 }

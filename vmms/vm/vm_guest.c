@@ -182,7 +182,7 @@ int vm_guest_take_file(struct vm *vm, int source, struct file_holder **ret_holde
 {
 	int r;
 
-	r = file_holder_open(vm->manager->errands, vm_owner(vm), source, ret_holder);
+	r = file_holder_open(vm->manager->helpers, vm_owner(vm), source, ret_holder);
 	return r < 0 ? failure_set(failure, DBUS_ERROR_RESOURCE,
 				   "no process can be started for the file: %s", strerror(-r))
 		     : 0;

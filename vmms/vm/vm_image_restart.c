@@ -17,10 +17,10 @@ struct restart {
 	struct list link; /* in its VM's list, from the first time on */
 	struct vm *vm;
 	unsigned controller, lun;
-	unsigned count;            /* in a row */
-	uint64_t begun;            /* when the last server was started, CLOCK_MONOTONIC */
-	sd_event_source *timer;    /* NULL: none is waited for */
-	struct opener *opener;     /* NULL: nothing is being opened */
+	unsigned count;                  /* in a row */
+	uint64_t begun;                  /* when the last server was started, CLOCK_MONOTONIC */
+	sd_event_source *timer;          /* NULL: none is waited for */
+	struct open_helper *open_helper; /* NULL: nothing is being opened */
 	struct file_holder *files; /* that were opened, until the worker is connected; or NULL */
 	bool connects;             /* its worker was asked to */
 };
@@ -56,7 +56,7 @@ static struct restart *restart_need(struct vm *vm, unsigned controller, unsigned
 
 static bool restart_is_under_way(const struct restart *restart)
 {
-	return restart->timer || restart->opener || restart->connects;
+	return restart->timer || restart->open_helper || restart->connects;
 }
 
 /* The disk, if the VM still runs with it; else NULL. */
@@ -161,7 +161,7 @@ static void opened(void *data, struct opened_files *opened, const struct failure
 	struct failure why;
 	int r;
 
-	restart->opener = NULL;
+	restart->open_helper = NULL;
 	if (!restart_disk(restart))
 		return;
 	if (failure) {
@@ -184,16 +184,16 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 	struct restart *restart = data;
 	const struct definition_disk *disk = restart_disk(restart);
 	struct vm *vm = restart->vm;
-	const struct resources_wish wish = { .definition = vm->definition,
-					     .disk = disk,
-					     .user = manager_disk_user,
-					     .user_data = vm };
+	const struct resources_request request = { .definition = vm->definition,
+						   .disk = disk,
+						   .user = manager_disk_user,
+						   .user_data = vm };
 	struct failure failure;
 
 	restart->timer = sd_event_source_disable_unref(restart->timer);
 	restart->begun = vm_clock(CLOCK_MONOTONIC);
-	if (disk && opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-			       opened, restart, &restart->opener, &failure) < 0)
+	if (disk && open_helper_new(vm->manager->helpers, vm->manager->settings.open_timeout,
+				    &request, opened, restart, &restart->open_helper, &failure) < 0)
 		restart_failed(restart, failure.message);
 	return 0;
 }
@@ -240,8 +240,8 @@ void vm_image_restart_forget(struct vm *vm)
 
 		list_unlink(&restart->link);
 		sd_event_source_disable_unref(restart->timer);
-		if (restart->opener)
-			opener_free(restart->opener);
+		if (restart->open_helper)
+			open_helper_free(restart->open_helper);
 		file_holder_free(restart->files);
 		free(restart);
 	}

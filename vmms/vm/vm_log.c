@@ -8,7 +8,7 @@
 #include "vmms/vm/vm_log.h"
 
 #include "common/base/json.h"
-#include "common/base/ration.h"
+#include "common/base/rate_limit.h"
 #include "common/base/text.h"
 #include "vmms/base/log_file.h"
 #include "vmms/vm/manager.h"
@@ -25,8 +25,8 @@
 
 /* Of a kind that a guest, or its worker, can bring about as often as it likes; more would push out
  * all else. */
-#define RATION_MOST     20                       /* events */
-#define RATION_INTERVAL (UINT64_C(60) * 1000000) /* microseconds */
+#define RATE_LIMIT_MOST     20                       /* events */
+#define RATE_LIMIT_INTERVAL (UINT64_C(60) * 1000000) /* microseconds */
 
 static const bool rationed[_VM_EVENT_COUNT] = {
 	[VM_EVENT_RESET] = true, [VM_EVENT_CRASH] = true, [VM_EVENT_GUEST] = true,
@@ -35,7 +35,7 @@ static const bool rationed[_VM_EVENT_COUNT] = {
 
 struct vm_log {
 	struct log_file *file;
-	struct ration rations[_VM_EVENT_COUNT];
+	struct rate_limit rate_limits[_VM_EVENT_COUNT];
 	uint64_t sequence; /* of the last event; 0: not known yet */
 };
 
@@ -90,8 +90,8 @@ int vm_log_open(struct vm *vm)
 	if (!vm->log)
 		return -ENOMEM;
 	for (size_t i = 0; i < _VM_EVENT_COUNT; i++)
-		vm->log->rations[i] =
-			(struct ration){ .most = RATION_MOST, .interval = RATION_INTERVAL };
+		vm->log->rate_limits[i] = (struct rate_limit){ .most = RATE_LIMIT_MOST,
+							       .interval = RATE_LIMIT_INTERVAL };
 	r = log_open_file(vm, ".events", VM_LOG_BOUND, &vm->log->file);
 	if (r < 0)
 		return r;
@@ -313,14 +313,14 @@ static void log_event(struct vm *vm, enum vm_event event, enum log_level level, 
 }
 
 /* Return: whether the event is to be told; and tells of those that were not. */
-static bool log_take_ration(struct vm *vm, enum vm_event event)
+static bool log_take_rate_limit(struct vm *vm, enum vm_event event)
 {
 	char message[64];
 	unsigned refused;
 
 	if (!vm->log || !rationed[event])
 		return true;
-	if (!ration_take(&vm->log->rations[event], vm_clock(CLOCK_MONOTONIC), &refused))
+	if (!rate_limit_take(&vm->log->rate_limits[event], vm_clock(CLOCK_MONOTONIC), &refused))
 		return false;
 	if (refused > 0) {
 		snprintf(message, sizeof(message), "too often to tell it all; left out: %u times",
@@ -335,7 +335,7 @@ void vm_log(struct vm *vm, enum vm_event event, enum log_level level, const char
 	char raw[VM_LOG_MESSAGE_MAX], message[VM_LOG_MESSAGE_MAX];
 	va_list arguments;
 
-	if (!log_take_ration(vm, event))
+	if (!log_take_rate_limit(vm, event))
 		return;
 	va_start(arguments, format);
 	vsnprintf(raw, sizeof(raw), format, arguments);

@@ -3,14 +3,15 @@
  * One VM: its Hyper-V sockets.
  *
  * A port of the host's that the guest connects to is a socket in a folder of the owner's, who may
- * have put anything there: it is connected to by an errand that is the owner, and reaches no more
- * than that. The worker, which asks for it, is believed nothing: how often it may is rationed.
+ * have put anything there: it is connected to by a helper process that is the owner, and reaches no
+ * more than that. The worker, which asks for it, is believed nothing: how often it may is
+ * rate-limited.
  */
 #include "vmms/vm/vm_sockets.h"
 
 #include "common/base/log.h"
 #include "common/control.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 #include "vmms/base/plain_socket.h"
 #include "vmms/base/socket_folder.h"
 #include "vmms/base/user.h"
@@ -38,7 +39,7 @@
 struct socket_call {
 	struct list link; /* in vm->sockets.calls */
 	struct vm *vm;
-	struct errand *errand;
+	struct helper *helper;
 	uint32_t request, port;
 	bool answered;
 };
@@ -46,7 +47,7 @@ struct socket_call {
 void vm_sockets_init(struct vm_sockets *sockets)
 {
 	*sockets = (struct vm_sockets){
-		.ration = { .most = CALLS_AT_ONCE, .interval = CALLS_INTERVAL },
+		.rate_limit = { .most = CALLS_AT_ONCE, .interval = CALLS_INTERVAL },
 	};
 	list_init(&sockets->calls);
 }
@@ -84,7 +85,7 @@ static void sockets_call_free(struct socket_call *call)
 {
 	list_unlink(&call->link);
 	call->vm->sockets.call_count--;
-	errand_free(call->errand);
+	helper_free(call->helper);
 	free(call);
 }
 
@@ -118,7 +119,7 @@ struct connect_work {
 };
 
 /*
- * In the errand's process. Who accepts the connection may have sent files along, which are closed
+ * In the helper process. Who accepts the connection may have sent files along, which are closed
  * with the socket: so it goes to the worker from here, and never through the daemon.
  */
 static void sockets_work(int socket, void *data)
@@ -133,11 +134,11 @@ static void sockets_work(int socket, void *data)
 	    resources_find_owner(wanted->owner, wanted->owner_uid, &user, &failure) < 0 ||
 	    resources_become_owner(user, &failure) < 0)
 		return;
-	errand_bind();
+	helper_bind();
 	if (socket_folder_connect(wanted->path, wanted->port, &fd) == 0 &&
 	    control_send_request(wanted->worker, wanted->worker_id, "answer_socket", arguments, &fd,
 				 1) == 0)
-		errand_send(socket, "", 1, -1);
+		helper_send(socket, "", 1, -1);
 }
 
 static void sockets_connected(void *owner, const void *bytes, size_t size, int fd)
@@ -152,13 +153,13 @@ static void sockets_ended(void *owner, int result)
 {
 	struct socket_call *call = owner;
 
-	call->errand = NULL;
+	call->helper = NULL;
 	if (!call->answered)
 		sockets_refuse(call->vm, call->request);
 	sockets_call_free(call);
 }
 
-static const struct errand_callbacks call_callbacks = { .message = sockets_connected,
+static const struct helper_callbacks call_callbacks = { .message = sockets_connected,
 							.ended = sockets_ended };
 
 static int sockets_call_start(struct socket_call *call)
@@ -170,7 +171,7 @@ static int sockets_call_start(struct socket_call *call)
 				       .owner_uid = call->vm->definition->owner_uid,
 				       .request = call->request,
 				       .port = call->port };
-	const struct errand_config config = { .whose = owner ? owner : "",
+	const struct helper_config config = { .whose = owner ? owner : "",
 					      .timeout = CONNECT_TIMEOUT,
 					      .work = sockets_work,
 					      .data = &wanted,
@@ -183,7 +184,7 @@ static int sockets_call_start(struct socket_call *call)
 		return -ESRCH;
 	vm_sockets_path(call->vm, path);
 	wanted.worker = worker_lend_socket(call->vm->run.worker, &wanted.worker_id);
-	return errand_new(call->vm->manager->errands, &config, &call->errand);
+	return helper_new(call->vm->manager->helpers, &config, &call->helper);
 }
 
 static bool sockets_may_call(struct vm *vm)
@@ -192,7 +193,7 @@ static bool sockets_may_call(struct vm *vm)
 
 	return vm->definition->services.sockets && vm->state == VM_RUNNING &&
 	       vm->sockets.call_count < VM_SOCKETS_CALLS_MAX &&
-	       ration_take(&vm->sockets.ration, vm_clock(CLOCK_MONOTONIC), &refused);
+	       rate_limit_take(&vm->sockets.rate_limit, vm_clock(CLOCK_MONOTONIC), &refused);
 }
 
 static void sockets_guest_connects(struct vm *vm, uint32_t request, uint32_t port)
@@ -233,7 +234,7 @@ static void sockets_opened(void *data, struct json_object *result, const struct 
 	struct opening *opening = data;
 
 	if (failure)
-		plain_socket_close(opening->vm->manager->errands, vm_owner(opening->vm),
+		plain_socket_close(opening->vm->manager->helpers, vm_owner(opening->vm),
 				   opening->fd);
 	opening->done(opening->data, failure ? -1 : opening->fd, failure);
 	free(opening);

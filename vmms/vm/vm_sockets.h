@@ -13,7 +13,7 @@
 #include "common/base/cc.h"
 #include "common/base/json.h"
 #include "common/base/list.h"
-#include "common/base/ration.h"
+#include "common/base/rate_limit.h"
 #include "common/control_contract.h"
 #include "vmms/base/failure.h"
 
@@ -27,7 +27,7 @@ struct vm;
 struct vm_sockets {
 	struct list calls; /* of the guest: struct socket_call */
 	unsigned call_count;
-	struct ration ration; /* of them */
+	struct rate_limit rate_limit; /* of them */
 };
 
 void vm_sockets_init(struct vm_sockets *sockets);

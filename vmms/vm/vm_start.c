@@ -3,7 +3,7 @@
  * One VM: starting it.
  *
  * Everything the worker needs is opened before it is spawned, files by a process that may wait for
- * them (vmms/image/opener.h), and its profile loaded by another; until then the VM is starting,
+ * them (vmms/image/open_helper.h), and its profile loaded by another; until then the VM is starting,
  * without a worker. Then it is sent all
  * descriptors, those of files by the process that holds them, and when it has them, its definition
  * and the order to start; it answers each in turn. The first refusal is kept, the worker is killed,
@@ -210,7 +210,7 @@ static int start_spawn(struct vm *vm, struct opened_files *opened, struct resour
 					.socket = socket,
 					.name = vm->definition->name,
 					.whose = vm_owner(vm),
-					.errands = vm->manager->errands,
+					.helpers = vm->manager->helpers,
 					.callbacks = &vm_worker_callbacks,
 					.owner = vm };
 	int serial, end, r;
@@ -365,7 +365,7 @@ static void start_files_opened(void *data, struct opened_files *opened,
 	struct vm *vm = data;
 	struct failure why;
 
-	vm->opening.opener = NULL;
+	vm->opening.open_helper = NULL;
 	if (opened->warning[0] != '\0')
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
 	if (!failure) {
@@ -423,7 +423,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 			struct failure *failure)
 {
 	char sockets[PATH_MAX];
-	const struct resources_wish wish = {
+	const struct resources_request request = {
 		.definition = vm->definition,
 		.passed = passed,
 		.sockets = vm->definition->services.sockets ? sockets : NULL,
@@ -444,8 +444,8 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 	if (r < 0)
 		return r;
 	vm_sockets_path(vm, sockets);
-	r = opener_new(vm->manager->errands, vm->manager->settings.open_timeout, &wish,
-		       start_files_opened, vm, &vm->opening.opener, failure);
+	r = open_helper_new(vm->manager->helpers, vm->manager->settings.open_timeout, &request,
+			    start_files_opened, vm, &vm->opening.open_helper, failure);
 	if (r < 0) {
 		vm->operation = (struct vm_operation){ 0 };
 		return r;

@@ -65,8 +65,8 @@ int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *fail
 	if (r < 0)
 		return r;
 	if (!vm->run.worker) { /* of a VM that is starting, or is just failing to */
-		if (vm->opening.opener)
-			opener_cancel(vm->opening.opener);
+		if (vm->opening.open_helper)
+			open_helper_cancel(vm->opening.open_helper);
 		vm_confinement_cancel(vm);
 		return 0;
 	}

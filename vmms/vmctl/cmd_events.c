@@ -74,15 +74,15 @@ static void events_show(struct events *events, struct followed *vm, const struct
 
 /* ---- One VM ---- */
 
-/* quietly: nothing is shown of what is there. A VM that is gone is for the next list. */
-static int events_look(struct events *events, struct followed *vm, bool quietly)
+/* silent: nothing is shown of what is there. A VM that is gone is for the next list. */
+static int events_look(struct events *events, struct followed *vm, bool silent)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
 	struct log_entry entry;
 	int r;
 
 	r = sd_bus_call_method(events->invocation->bus, DBUS_NAME, vm->path, DBUS_INTERFACE_VM,
-			       "GetLog", NULL, &reply, "u", (uint32_t)(quietly ? 1 : LOOK_EVENTS));
+			       "GetLog", NULL, &reply, "u", (uint32_t)(silent ? 1 : LOOK_EVENTS));
 	if (r < 0)
 		return 0;
 	r = sd_bus_message_enter_container(reply, 'a', "(ttyss)");
@@ -90,7 +90,7 @@ static int events_look(struct events *events, struct followed *vm, bool quietly)
 		r = log_entry_read(reply, &entry);
 		if (r < 0)
 			return r;
-		if (quietly)
+		if (silent)
 			vm->shown = entry.sequence;
 		else
 			events_show(events, vm, &entry);

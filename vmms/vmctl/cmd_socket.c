@@ -58,7 +58,7 @@ static void socket_direction_write(struct direction *direction)
 		direction->ended = direction->over = true;
 }
 
-static struct pollfd socket_direction_wish(const struct direction *direction)
+static struct pollfd socket_direction_poll(const struct direction *direction)
 {
 	if (direction->over)
 		return (struct pollfd){ .fd = -1 };
@@ -87,8 +87,8 @@ static enum status socket_relay(int fd)
 	struct direction from_guest = { .from = fd, .to = STDOUT_FILENO };
 
 	while (!from_guest.over) {
-		struct pollfd fds[] = { socket_direction_wish(&to_guest),
-					socket_direction_wish(&from_guest) };
+		struct pollfd fds[] = { socket_direction_poll(&to_guest),
+					socket_direction_poll(&from_guest) };
 
 		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			return service_failed(-errno, NULL);

@@ -28,7 +28,7 @@
 #define LINE_SIZE     1024
 #define TROUBLE_LINES 12   /* that are kept */
 #define TICK          1000 /* milliseconds between two looks at the time */
-#define PATIENCE      60   /* seconds that it gets to end when it is told to */
+#define TIMEOUT       60   /* seconds that it gets to end when it is told to */
 #define STEPS_MAX     99
 #define ERROR_WORD    "error: "
 
@@ -224,7 +224,7 @@ static void maker_look_at_interrupt(struct maker *maker)
 	if (interrupted && maker->told_to_end == 0) {
 		maker->told_to_end = clock_boot();
 		(void)kill(-maker->pid, SIGTERM);
-	} else if (maker->told_to_end != 0 && clock_boot() - maker->told_to_end > PATIENCE) {
+	} else if (maker->told_to_end != 0 && clock_boot() - maker->told_to_end > TIMEOUT) {
 		(void)kill(-maker->pid, SIGKILL);
 	}
 }

@@ -46,7 +46,7 @@ struct client {
 
 struct console {
 	struct watches *watches;
-	struct errands *errands;
+	struct helpers *helpers;
 	char *owner;
 	int worker; /* our end of the worker's serial line; -1: no worker */
 	struct watch *worker_watch;
@@ -100,7 +100,7 @@ static void console_client_free(struct client *client)
 	list_unlink(&client->link);
 	client->console->client_count--;
 	sd_event_source_disable_unref(client->source);
-	plain_socket_close(client->console->errands, client->console->owner, client->fd);
+	plain_socket_close(client->console->helpers, client->console->owner, client->fd);
 	free(client);
 }
 
@@ -293,7 +293,7 @@ static void console_worker_ready(void *data, uint32_t events)
 
 /* ---- Life ---- */
 
-int console_new(struct watches *watches, struct errands *errands, const char *owner,
+int console_new(struct watches *watches, struct helpers *helpers, const char *owner,
 		struct console **ret_console)
 {
 	struct console *console = calloc(1, sizeof(*console));
@@ -306,7 +306,7 @@ int console_new(struct watches *watches, struct errands *errands, const char *ow
 		return -ENOMEM;
 	}
 	console->watches = watches;
-	console->errands = errands;
+	console->helpers = helpers;
 	console->worker = -1;
 	console->bytes = (struct token_bucket){ .most = TAKEN_MOST, .rate = CONSOLE_RATE };
 	console->log_bytes =
@@ -399,7 +399,7 @@ void console_disconnect(struct console *console)
 		taken += size;
 	console_tell_left_out(console);
 	watch_free(TAKE_PTR(console->worker_watch));
-	plain_socket_close(console->errands, console->owner, console->worker);
+	plain_socket_close(console->helpers, console->owner, console->worker);
 	console->worker = -1;
 	console->input_begin = console->input_end = 0;
 	list_for_each (link, &console->clients) {
@@ -435,8 +435,8 @@ int console_open(struct console *console, const struct console_client_options *o
 	if (console->client_count >= CONSOLE_CLIENTS_MAX)
 		return -EUSERS;
 	/* What they send may be what cannot be closed. */
-	if (console->errands &&
-	    errands_count_stuck(console->errands, console->owner) >= ERRANDS_STUCK_MAX)
+	if (console->helpers &&
+	    helpers_count_stuck(console->helpers, console->owner) >= HELPERS_STUCK_MAX)
 		return -EBUSY;
 	r = console_make_ring(console);
 	if (r < 0)

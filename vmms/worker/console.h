@@ -18,7 +18,7 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 #include "vmms/base/watch.h"
 
 #include <stdbool.h>
@@ -33,10 +33,10 @@ struct console;
 struct log_file;
 
 /*
- * watches, errands (NULL: none): outlive the console. owner: of the VM; borrowed for the call.
- * Return: 0, -errno.
+ * watches, helper processes (NULL: none): outlive the console. owner: of the VM; borrowed for the
+ * call. Return: 0, -errno.
  */
-int console_new(struct watches *watches, struct errands *errands, const char *owner,
+int console_new(struct watches *watches, struct helpers *helpers, const char *owner,
 		struct console **ret_console) MUST_CHECK;
 void console_free(struct console *console);
 DEFINE_CLEANUP(struct console *, console_free)
@@ -68,7 +68,7 @@ struct console_client_options {
 
 /*
  * A new client. *ret_fd: its end of a stream, the caller's to close; *ret_typing: whether it may
- * type. Return: 0; -EUSERS: there are CONSOLE_CLIENTS_MAX; -EBUSY: as errand_new(); -errno.
+ * type. Return: 0; -EUSERS: there are CONSOLE_CLIENTS_MAX; -EBUSY: as helper_new(); -errno.
  */
 int console_open(struct console *console, const struct console_client_options *options, int *ret_fd,
 		 bool *ret_typing) MUST_CHECK;

@@ -655,7 +655,7 @@ void worker_free(struct worker *worker)
 	if (worker->process.pid > 0)
 		process_reap(watches_loop(worker->watches), TAKE_FD(worker->pidfd));
 	close_fdp(&worker->pidfd);
-	plain_socket_close(worker->config.errands, worker->whose, worker->control);
+	plain_socket_close(worker->config.helpers, worker->whose, worker->control);
 	close_fdp(&worker->output);
 	free(worker->whose);
 	free(worker);

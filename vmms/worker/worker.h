@@ -70,7 +70,7 @@ struct worker_config {
 	const char *socket;  /* path of its control socket; borrowed for the call */
 	const char *name;    /* of the VM, for the log; borrowed for the call */
 	const char *whose;   /* owner of the VM; borrowed for the call */
-	struct errands *errands;
+	struct helpers *helpers;
 	const struct worker_callbacks *callbacks;
 	void *owner; /* first argument of the callbacks */
 };

@@ -2,9 +2,10 @@
 /*
  * What the worker has to say on the control socket.
  *
- * One queue goes to the socket. A subject joins it with its last news, when it is due or a message
- * comes behind it. Afterwards it rests for a while: news of that time wait with the subject, and
- * the timer puts them into the queue. A subject that has rested and has no news is forgotten.
+ * One queue goes to the socket. A subject joins it with its last update, when it is due or a
+ * message comes behind it. Afterwards it rests for a while: updates of that time wait with the
+ * subject, and the timer puts them into the queue. A subject that has rested and has no update is
+ * forgotten.
  *
  * While the socket has no room the queue waits for POLLOUT. It is polled for only then: else each
  * message that the daemon takes would wake us.
@@ -29,8 +30,8 @@ struct message {
 struct subject {
 	struct list link;
 	char name[CONTROL_OUTBOX_SUBJECT_MAX];
-	struct json_object *news; /* NULL: none that wait */
-	uint64_t rested;          /* when the next are due, by loop_now() */
+	struct json_object *update; /* NULL: none that wait */
+	uint64_t rested;            /* when the next are due, by loop_now() */
 };
 
 struct control_outbox {
@@ -69,7 +70,7 @@ static void outbox_poll(struct control_outbox *outbox)
 	}
 }
 
-/* What cannot be sent at all is lost. Where the daemon is gone that is no news. */
+/* What cannot be sent at all is lost. Where the daemon is gone that is nothing to report. */
 static void outbox_flush(struct control_outbox *outbox)
 {
 	while (!list_empty(&outbox->queue)) {
@@ -115,7 +116,7 @@ static void outbox_writable(struct loop_operation *operation, int result, bool m
 static void subject_free(struct subject *subject)
 {
 	list_unlink(&subject->link);
-	json_object_put(subject->news);
+	json_object_put(subject->update);
 	free(subject);
 }
 
@@ -138,8 +139,8 @@ static struct subject *subject_find(struct control_outbox *outbox, const char *n
 
 static void subject_publish(struct control_outbox *outbox, struct subject *subject, uint64_t now)
 {
-	outbox_append(outbox, TAKE_PTR(subject->news));
-	subject->rested = now + CONTROL_OUTBOX_PACE_NS;
+	outbox_append(outbox, TAKE_PTR(subject->update));
+	subject->rested = now + CONTROL_OUTBOX_INTERVAL_NS;
 }
 
 static void outbox_start_timer(struct control_outbox *outbox, uint64_t now)
@@ -176,10 +177,10 @@ static void outbox_rested(struct loop_operation *operation, int result, bool mor
 
 		if (subject->rested > now)
 			continue;
-		if (!subject->news)
+		if (!subject->update)
 			subject_free(subject);
 		else if (waits)
-			subject->rested = now + CONTROL_OUTBOX_PACE_NS;
+			subject->rested = now + CONTROL_OUTBOX_INTERVAL_NS;
 		else
 			subject_publish(outbox, subject, now);
 	}
@@ -196,7 +197,7 @@ void control_outbox_send(struct control_outbox *outbox, struct json_object *mess
 	list_for_each (link, &outbox->subjects) {
 		struct subject *subject = container_of(link, struct subject, link);
 
-		if (subject->news)
+		if (subject->update)
 			subject_publish(outbox, subject, now);
 	}
 	outbox_append(outbox, message);
@@ -204,17 +205,17 @@ void control_outbox_send(struct control_outbox *outbox, struct json_object *mess
 }
 
 void control_outbox_tell(struct control_outbox *outbox, const char *subject_name,
-			 struct json_object *news)
+			 struct json_object *update)
 {
-	struct subject *subject = news ? subject_find(outbox, subject_name) : NULL;
+	struct subject *subject = update ? subject_find(outbox, subject_name) : NULL;
 	uint64_t now = loop_now();
 
 	if (!subject || outbox->socket < 0) {
-		json_object_put(news);
+		json_object_put(update);
 		return;
 	}
-	json_object_put(subject->news);
-	subject->news = news;
+	json_object_put(subject->update);
+	subject->update = update;
 	if (subject->rested <= now && list_empty(&outbox->queue)) {
 		subject_publish(outbox, subject, now);
 		outbox_flush(outbox);

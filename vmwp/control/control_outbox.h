@@ -5,8 +5,8 @@
  * Replies and states are messages: each is sent, in order, when the socket has room. Their number
  * is bounded by that of the daemon's requests, which are not to be taken while the outbox is full.
  *
- * What a guest can make happen as often as it likes is news: of each subject the last is told, and
- * that at most a few times a second. What is news before a message is sent before it.
+ * What a guest can make happen as often as it likes are updates: of each subject the last is told,
+ * and that at most a few times a second. What is an update before a message is sent before it.
  *
  * Thread: the loop's.
  */
@@ -21,7 +21,7 @@
 
 #define CONTROL_OUTBOX_MAX         64  /* messages that wait; then it is full */
 #define CONTROL_OUTBOX_SUBJECT_MAX 128 /* bytes of a subject's name; longer ones are cut */
-#define CONTROL_OUTBOX_PACE_NS     (250ull * 1000 * 1000) /* between two news of a subject */
+#define CONTROL_OUTBOX_INTERVAL_NS (250ull * 1000 * 1000) /* between two updates of a subject */
 
 struct control_outbox;
 
@@ -42,6 +42,6 @@ void control_outbox_connect(struct control_outbox *outbox, int socket);
 /* Both take over the message (common/control.h); NULL for want of memory. */
 void control_outbox_send(struct control_outbox *outbox, struct json_object *message);
 void control_outbox_tell(struct control_outbox *outbox, const char *subject,
-			 struct json_object *news);
+			 struct json_object *update);
 
 bool control_outbox_is_full(const struct control_outbox *outbox);

@@ -36,29 +36,29 @@ static struct json_object *inspect_memory(const struct vid_memory *memory)
 
 static struct json_object *inspect_machine(struct machine *machine)
 {
-	struct incarnation *incarnation = machine_incarnation(machine);
+	struct power_cycle *power_cycle = machine_power_cycle(machine);
 	struct json_object *tree = json_make(
 		"state", json_object_new_string(machine_state_name(machine_state(machine))),
 		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
 		"vps", json_object_new_int64(machine_vp_count(machine)), "memory",
 		inspect_memory(machine_memory(machine)), NULL);
 
-	if (incarnation)
-		json_add(&tree, "hypervisor", hvshim_inspect(incarnation_hvshim(incarnation)));
+	if (power_cycle)
+		json_add(&tree, "hypervisor", hvshim_inspect(power_cycle_hvshim(power_cycle)));
 	return tree;
 }
 
 /* ---- Virtual processors ---- */
 
-static struct json_object *inspect_vp(struct incarnation *incarnation, uint32_t index,
+static struct json_object *inspect_vp(struct power_cycle *power_cycle, uint32_t index,
 				      const struct vp_registers *registers)
 {
-	const struct vid_vp *vp = incarnation_vp(incarnation, index);
+	const struct vid_vp *vp = power_cycle_vp(power_cycle, index);
 	struct json_object *tree =
 		json_make("vp", json_object_new_int64(index), "apic_id",
 			  json_object_new_int64(vid_vp_apic_id(vp)), "running",
 			  json_object_new_boolean(registers->running), "synic",
-			  hvshim_inspect_vp(incarnation_hvshim(incarnation), index), NULL);
+			  hvshim_inspect_vp(power_cycle_hvshim(power_cycle), index), NULL);
 
 	if (registers->there)
 		vp_registers_add(registers, &tree);
@@ -70,11 +70,11 @@ static struct json_object *inspect_vp(struct incarnation *incarnation, uint32_t 
 static void read_registers(struct machine *machine, uint32_t first, uint32_t count,
 			   struct vp_registers *registers)
 {
-	struct incarnation *incarnation = machine_incarnation(machine);
+	struct power_cycle *power_cycle = machine_power_cycle(machine);
 	bool held;
 
 	for (uint32_t i = 0; i < count; i++)
-		registers[i].running = vid_vp_is_running(incarnation_vp(incarnation, first + i));
+		registers[i].running = vid_vp_is_running(power_cycle_vp(power_cycle, first + i));
 	held = machine_hold(machine);
 	for (uint32_t i = 0; i < count; i++)
 		registers[i].there = machine_vp_registers(machine, first + i, &registers[i].general,
@@ -98,7 +98,7 @@ static struct json_object *inspect_vps(struct machine *machine, uint32_t first, 
 	read_registers(machine, first, count - first, registers);
 	for (uint32_t i = first; i < count; i++)
 		json_append(&vps,
-			    inspect_vp(machine_incarnation(machine), i, &registers[i - first]));
+			    inspect_vp(machine_power_cycle(machine), i, &registers[i - first]));
 	return vps;
 }
 

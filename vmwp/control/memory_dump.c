@@ -4,7 +4,7 @@
  *
  * First the memory is searched for the guest's VMCOREINFO, of which the head of the file needs to
  * know; then head and memory are written, one piece at a time. What needs no writing (the search,
- * holes) is done in bounded turns of the loop.
+ * holes) is done in bounded iterations of the loop.
  */
 #include "vmwp/control/memory_dump.h"
 
@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define PAGE_SIZE   4096u
-#define PIECE_SIZE  (1u << 20) /* that is written at once, or is a hole */
-#define TURN_PIECES 64u        /* that are looked at in one turn */
+#define PAGE_SIZE        4096u
+#define PIECE_SIZE       (1u << 20) /* that is written at once, or is a hole */
+#define ITERATION_PIECES 64u        /* that are looked at in one iteration */
 
 static const char vmcoreinfo_begins[] = "OSRELEASE=";
 
@@ -32,7 +32,7 @@ struct memory_dump {
 	const struct memory_dump_callbacks *callbacks;
 	void *data;
 
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 	struct loop_operation write;
 	struct iovec iov; /* what is left of the write under way, and where it goes */
 	uint64_t at;
@@ -53,7 +53,7 @@ struct memory_dump {
 
 static void dump_end(struct memory_dump *dump, int result)
 {
-	loop_deferred_cancel(&dump->turn);
+	loop_deferred_cancel(&dump->iteration);
 	close_fdp(&dump->fd);
 	dump->callbacks->done(dump->data, result);
 }
@@ -144,7 +144,7 @@ static bool dump_search(struct memory_dump *dump, int *ret_result)
 	size_t size;
 
 	*ret_result = 0;
-	for (unsigned i = 0; i < TURN_PIECES; i++) {
+	for (unsigned i = 0; i < ITERATION_PIECES; i++) {
 		piece = dump_piece(dump, &size);
 		if (!piece || dump_search_piece(dump, piece, size))
 			break;
@@ -201,7 +201,7 @@ static void dump_write_next(struct memory_dump *dump)
 		dump_write_head(dump);
 		return;
 	}
-	for (unsigned i = 0; i < TURN_PIECES; i++) {
+	for (unsigned i = 0; i < ITERATION_PIECES; i++) {
 		piece = dump_piece(dump, &size);
 		if (!piece) {
 			dump_end(dump, 0);
@@ -214,7 +214,7 @@ static void dump_write_next(struct memory_dump *dump)
 		dump_advance(dump, size);
 	}
 	dump->callbacks->progress(dump->data, dump->done, dump->size);
-	loop_defer(dump->loop, &dump->turn);
+	loop_defer(dump->loop, &dump->iteration);
 }
 
 static void dump_written(struct loop_operation *operation, int result, bool more)
@@ -242,15 +242,15 @@ static void dump_written(struct loop_operation *operation, int result, bool more
 	dump_write_next(dump);
 }
 
-static void dump_turn(struct loop_deferred *deferred)
+static void dump_iteration(struct loop_deferred *deferred)
 {
-	struct memory_dump *dump = container_of(deferred, struct memory_dump, turn);
+	struct memory_dump *dump = container_of(deferred, struct memory_dump, iteration);
 	int r = dump->cancelled ? -ECANCELED : 0;
 
 	if (r == 0 && !dump->searched) {
 		dump->searched = dump_search(dump, &r);
 		if (r == 0 && !dump->searched)
-			loop_defer(dump->loop, &dump->turn);
+			loop_defer(dump->loop, &dump->iteration);
 	}
 	if (r < 0)
 		dump_end(dump, r);
@@ -306,15 +306,15 @@ int memory_dump_new(struct machine *machine, struct loop *loop, int fd,
 	dump->callbacks = callbacks;
 	dump->data = data;
 	dump->fd = -1;
-	dump->turn.run = dump_turn;
+	dump->iteration.run = dump_iteration;
 	dump->write.complete = dump_written;
-	list_init(&dump->turn.link);
+	list_init(&dump->iteration.link);
 	r = dump_take_regions(dump);
 	if (r == 0)
 		r = dump_take_file(dump, fd);
 	if (r < 0)
 		return r;
-	loop_defer(loop, &dump->turn);
+	loop_defer(loop, &dump->iteration);
 	*ret_dump = TAKE_PTR(dump);
 	return 0;
 }

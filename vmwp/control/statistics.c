@@ -57,7 +57,7 @@ void statistics_add_exits(const struct vid_vp *vp, struct json_object **object)
 		 report_counts(kernel_exits, kernel_exit_names, VID_KERNEL_EXITS));
 }
 
-static struct json_object *report_vmbus(const struct incarnation_counters *counters)
+static struct json_object *report_vmbus(const struct power_cycle_counters *counters)
 {
 	return json_make("interrupts", json_object_new_uint64(counters->interrupts), "messages",
 			 json_object_new_uint64(counters->messages), "timers",
@@ -107,7 +107,7 @@ static struct json_object *report_network(const struct adapters *adapters)
 
 struct json_object *statistics_report(const struct worker *worker)
 {
-	struct incarnation_counters counters;
+	struct power_cycle_counters counters;
 
 	machine_counters(worker->machine, &counters);
 	return json_make("exits", report_counts(counters.exits, exit_names, VID_EXIT_KINDS),

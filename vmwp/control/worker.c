@@ -80,7 +80,7 @@ static void worker_note(struct worker *worker, enum log_level level, const char 
 	unsigned refused;
 	va_list arguments;
 
-	if (!ration_take(&worker->notes, loop_now(), &refused))
+	if (!rate_limit_take(&worker->notes, loop_now(), &refused))
 		return;
 	if (refused > 0)
 		log_warning("the guest does too much to tell it all; left out: %u lines", refused);

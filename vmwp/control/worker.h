@@ -12,7 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
-#include "common/base/ration.h"
+#include "common/base/rate_limit.h"
 #include "common/definition/definition.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset.h"
@@ -53,7 +53,7 @@ struct worker {
 	struct hvshim_crash crash; /* the last one */
 	bool crashed;
 
-	struct ration notes; /* lines in the log about what the guest does */
+	struct rate_limit notes; /* lines in the log about what the guest does */
 
 	int signal_fd;
 	struct loop_operation signal;

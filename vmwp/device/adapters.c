@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REMOVAL_PATIENCE UINT64_C(20000000000) /* nanoseconds: a guest may be busy */
+#define REMOVAL_TIMEOUT UINT64_C(20000000000) /* nanoseconds: a guest may be busy */
 
 struct adapter {
 	struct adapters *adapters;
@@ -227,7 +227,7 @@ int adapters_detach(struct adapters *adapters, const char *name, void (*done)(vo
 	adapter->leaving = true;
 	adapter->gone = done;
 	adapter->gone_data = data;
-	network_adapter_remove(adapter->network, REMOVAL_PATIENCE, adapter_removed, adapter);
+	network_adapter_remove(adapter->network, REMOVAL_TIMEOUT, adapter_removed, adapter);
 	return 0;
 }
 

@@ -27,7 +27,7 @@ struct disk_health {
 	enum disk_operation operation;
 	uint64_t offset;
 	uint64_t told_at; /* by loop_now() */
-	bool news, stops;
+	bool update, stops;
 	unsigned waited; /* seconds without a server */
 };
 
@@ -36,7 +36,7 @@ struct disk_healths {
 	const struct disk_healths_callbacks *callbacks;
 	void *data;
 	struct list list;
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 	struct loop_timer timer;
 	bool timer_runs;
 	bool pauses; /* the VM was asked to */
@@ -87,7 +87,7 @@ static void health_tell(struct disk_health *health)
 {
 	struct disk_healths *healths = health->healths;
 
-	health->news = false;
+	health->update = false;
 	health->told_at = loop_now();
 	healths->callbacks->changed(healths->data, health->controller, health->lun,
 				    health_report(health));
@@ -99,9 +99,9 @@ static void health_enter(struct disk_health *health, enum control_health state)
 
 	if (health->health != state || (due && state == CONTROL_HEALTH_ERRORS)) {
 		health->health = state;
-		health->news = true;
+		health->update = true;
 	}
-	loop_defer(health->healths->loop, &health->healths->turn);
+	loop_defer(health->healths->loop, &health->healths->iteration);
 }
 
 static bool health_is_holding(const struct disk_health *health)
@@ -214,7 +214,7 @@ static void healths_tick(struct loop_operation *operation, int result, bool more
 			disk_health_server(health, DISK_SERVER_LOST);
 		}
 	}
-	loop_defer(healths->loop, &healths->turn);
+	loop_defer(healths->loop, &healths->iteration);
 }
 
 static void health_describe(const struct disk_health *health, char text[256])
@@ -272,14 +272,14 @@ static void healths_act(struct disk_healths *healths)
 	}
 }
 
-static void healths_turn(struct loop_deferred *deferred)
+static void healths_iteration(struct loop_deferred *deferred)
 {
-	struct disk_healths *healths = container_of(deferred, struct disk_healths, turn);
+	struct disk_healths *healths = container_of(deferred, struct disk_healths, iteration);
 
 	list_for_each (link, &healths->list) {
 		struct disk_health *health = container_of(link, struct disk_health, link);
 
-		if (health->news)
+		if (health->update)
 			health_tell(health);
 		if (is_full(health) || health->health == CONTROL_HEALTH_NO_SERVER)
 			healths_start_timer(healths);
@@ -319,7 +319,7 @@ struct json_object *disk_healths_report(struct disk_healths *healths)
 static void health_free(struct disk_health *health)
 {
 	list_unlink(&health->link);
-	loop_defer(health->healths->loop, &health->healths->turn);
+	loop_defer(health->healths->loop, &health->healths->iteration);
 	free(health);
 }
 
@@ -337,8 +337,8 @@ int disk_healths_new(struct loop *loop, const struct disk_healths_callbacks *cal
 		return -ENOMEM;
 	*healths = (struct disk_healths){ .loop = loop, .callbacks = callbacks, .data = data };
 	list_init(&healths->list);
-	list_init(&healths->turn.link);
-	healths->turn.run = healths_turn;
+	list_init(&healths->iteration.link);
+	healths->iteration.run = healths_iteration;
 	healths->timer.operation.complete = healths_tick;
 	*ret_healths = healths;
 	return 0;
@@ -354,7 +354,7 @@ void disk_healths_free(struct disk_healths *healths)
 		disk_observe(health->disk, NULL);
 		health_free(health);
 	}
-	loop_deferred_cancel(&healths->turn);
+	loop_deferred_cancel(&healths->iteration);
 	free(healths);
 }
 

@@ -17,7 +17,7 @@
 struct guest_adapter {
 	char addresses[IC_KVP_ADDRESSES_MAX]; /* as last told */
 	bool outdated;                        /* it has to be asked */
-	bool untold;                          /* what it answers has to be told, changed or not */
+	bool pending;                         /* what it answers has to be told, changed or not */
 };
 
 struct guest_addresses {
@@ -32,9 +32,9 @@ static void set_addresses(struct guest_addresses *addresses, unsigned number, co
 	struct guest_adapter *adapter = &addresses->adapters[number];
 	const char *name = adapters_name(addresses->config.adapters, number);
 
-	if (!adapter->untold && strcmp(adapter->addresses, text) == 0)
+	if (!adapter->pending && strcmp(adapter->addresses, text) == 0)
 		return;
-	adapter->untold = false;
+	adapter->pending = false;
 	strcpy(adapter->addresses, text);
 	if (name)
 		addresses->config.changed(addresses->config.data, name, text);
@@ -129,7 +129,7 @@ void guest_addresses_connected(struct guest_addresses *addresses, const char *ad
 		if (!name || strcmp(name, adapter) != 0)
 			continue;
 		addresses->adapters[i].outdated = true;
-		addresses->adapters[i].untold = true;
+		addresses->adapters[i].pending = true;
 	}
 	ic_kvp_refresh_soon(addresses->config.kvp);
 }

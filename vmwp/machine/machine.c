@@ -3,7 +3,7 @@
  * The states of the machine.
  *
  * Reset and stop begin alike: vps halted, and the VMBus host told that the guest is gone. When it
- * holds no more guest memory, the incarnation is freed; then a new one is built around the memory,
+ * holds no more guest memory, the power cycle is freed; then a new one is built around the memory,
  * or the machine is stopped. A stop that comes during a reset turns the reset into one.
  */
 #include "vmwp/machine/machine_internal.h"
@@ -91,7 +91,7 @@ static int machine_pin_vp(struct machine *machine, uint32_t vp, struct failure *
 	const struct cpu_list *cpus =
 		definition_pinning_find(&machine->definition->resources.pinning, vp);
 	char text[CPU_LIST_TEXT] = "";
-	int r = vps_pin(incarnation_vps(machine->incarnation), vp, cpus);
+	int r = vps_pin(power_cycle_vps(machine->power_cycle), vp, cpus);
 
 	if (r == 0)
 		return 0;
@@ -135,7 +135,7 @@ static void machine_notice(void *data, const char *text)
 static int machine_build(struct machine *machine, struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
-	const struct incarnation_config config = {
+	const struct power_cycle_config config = {
 		.vid = machine->vid,
 		.memory = machine->memory,
 		.layout = &machine->layout,
@@ -159,10 +159,10 @@ static int machine_build(struct machine *machine, struct failure *failure)
 	};
 	int r;
 
-	r = incarnation_new(&config, &machine->incarnation, failure);
+	r = power_cycle_new(&config, &machine->power_cycle, failure);
 	if (r < 0)
 		return r;
-	machine->vmbus_host.hvshim = incarnation_hvshim(machine->incarnation);
+	machine->vmbus_host.hvshim = power_cycle_hvshim(machine->power_cycle);
 	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
 	chipset_reset(machine->chipset);
 	machine_try_to_pin(machine);
@@ -172,10 +172,10 @@ static int machine_build(struct machine *machine, struct failure *failure)
 static void machine_tear_down(struct machine *machine)
 {
 	machine->vmbus_host.hvshim = NULL;
-	if (machine->incarnation)
-		incarnation_add_counters(machine->incarnation, &machine->past);
-	incarnation_free(machine->incarnation);
-	machine->incarnation = NULL;
+	if (machine->power_cycle)
+		power_cycle_add_counters(machine->power_cycle, &machine->past);
+	power_cycle_free(machine->power_cycle);
+	machine->power_cycle = NULL;
 }
 
 static void machine_finish_stop(struct machine *machine, const char *message)
@@ -208,7 +208,7 @@ static void machine_finish_reset(struct machine *machine)
 		machine_finish_stop(machine, failure.message);
 		return;
 	}
-	vps_run(incarnation_vps(machine->incarnation));
+	vps_run(power_cycle_vps(machine->power_cycle));
 	machine_enter(machine, MACHINE_RUNNING, machine->reason, "");
 	machine->callbacks->reset(machine->data, machine->reason,
 				  machine_message_of(machine, machine->reason));
@@ -235,7 +235,7 @@ static void machine_bus_is_quiet(void *data)
 void machine_end(struct machine *machine, enum machine_state state, enum machine_reason reason)
 {
 	machine_crash_forget(machine);
-	vps_pause(incarnation_vps(machine->incarnation));
+	vps_pause(power_cycle_vps(machine->power_cycle));
 	atomic_store(&machine->incident, INCIDENT_NONE);
 	machine->paused_for_disk = false;
 	machine->state = state;
@@ -246,7 +246,7 @@ void machine_end(struct machine *machine, enum machine_state state, enum machine
 static void machine_keep(struct machine *machine, enum machine_reason reason)
 {
 	machine_crash_forget(machine);
-	vps_pause(incarnation_vps(machine->incarnation));
+	vps_pause(power_cycle_vps(machine->power_cycle));
 	atomic_store(&machine->incident, INCIDENT_NONE);
 	machine_enter(machine, MACHINE_KEPT, reason, machine_message_of(machine, reason));
 }
@@ -279,7 +279,7 @@ int machine_start(struct machine *machine, struct failure *failure)
 	r = machine_build(machine, failure);
 	if (r < 0)
 		return r;
-	vps_run(incarnation_vps(machine->incarnation));
+	vps_run(power_cycle_vps(machine->power_cycle));
 	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
 	return 0;
 }
@@ -290,7 +290,7 @@ int machine_pause(struct machine *machine)
 	if (machine->state != MACHINE_RUNNING && !machine->paused_for_disk)
 		return MACHINE_E_STATE;
 	machine->paused_for_disk = false;
-	vps_pause(incarnation_vps(machine->incarnation));
+	vps_pause(power_cycle_vps(machine->power_cycle));
 	machine_enter(machine, MACHINE_PAUSED, MACHINE_REQUESTED, "");
 	return 0;
 }
@@ -301,7 +301,7 @@ int machine_resume(struct machine *machine)
 		return MACHINE_E_STATE;
 	machine->paused_for_disk = false;
 	machine_crash_resume(machine);
-	vps_run(incarnation_vps(machine->incarnation));
+	vps_run(power_cycle_vps(machine->power_cycle));
 	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
 	return 0;
 }
@@ -310,7 +310,7 @@ void machine_pause_for_disk(struct machine *machine, const char *why)
 {
 	if (machine->state != MACHINE_RUNNING)
 		return;
-	vps_pause(incarnation_vps(machine->incarnation));
+	vps_pause(power_cycle_vps(machine->power_cycle));
 	machine->paused_for_disk = true;
 	machine_enter(machine, MACHINE_PAUSED, MACHINE_DISK, why);
 }
@@ -341,31 +341,31 @@ int machine_nmi(struct machine *machine)
 {
 	if (!machine_is_up(machine))
 		return MACHINE_E_STATE;
-	return incarnation_nmi(machine->incarnation);
+	return power_cycle_nmi(machine->power_cycle);
 }
 
-struct incarnation *machine_incarnation(struct machine *machine)
+struct power_cycle *machine_power_cycle(struct machine *machine)
 {
-	return machine->incarnation;
+	return machine->power_cycle;
 }
 
 uint32_t machine_vp_count(const struct machine *machine)
 {
-	return machine->incarnation ? incarnation_vp_count(machine->incarnation) : 0;
+	return machine->power_cycle ? power_cycle_vp_count(machine->power_cycle) : 0;
 }
 
 bool machine_hold(struct machine *machine)
 {
 	machine->held = machine->state == MACHINE_RUNNING;
 	if (machine->held)
-		vps_pause(incarnation_vps(machine->incarnation));
+		vps_pause(power_cycle_vps(machine->power_cycle));
 	return machine->held;
 }
 
 void machine_release(struct machine *machine)
 {
 	machine->held = false;
-	vps_continue(incarnation_vps(machine->incarnation));
+	vps_continue(power_cycle_vps(machine->power_cycle));
 }
 
 int machine_vp_registers(struct machine *machine, uint32_t index,
@@ -374,7 +374,7 @@ int machine_vp_registers(struct machine *machine, uint32_t index,
 {
 	if (machine->state != MACHINE_PAUSED && machine->state != MACHINE_KEPT && !machine->held)
 		return MACHINE_E_STATE;
-	return incarnation_vp_registers(machine->incarnation, index, ret_registers, ret_system);
+	return power_cycle_vp_registers(machine->power_cycle, index, ret_registers, ret_system);
 }
 
 void machine_stop(struct machine *machine)
@@ -445,16 +445,16 @@ uint32_t machine_vmbus_version(const struct machine *machine)
 	return machine->vmbus_version;
 }
 
-void machine_counters(const struct machine *machine, struct incarnation_counters *ret_counters)
+void machine_counters(const struct machine *machine, struct power_cycle_counters *ret_counters)
 {
 	*ret_counters = machine->past;
-	if (machine->incarnation)
-		incarnation_add_counters(machine->incarnation, ret_counters);
+	if (machine->power_cycle)
+		power_cycle_add_counters(machine->power_cycle, ret_counters);
 }
 
 uint64_t machine_first_run(const struct machine *machine)
 {
-	if (machine->first_run || !machine->incarnation)
+	if (machine->first_run || !machine->power_cycle)
 		return machine->first_run;
-	return vps_first_run(incarnation_vps(machine->incarnation));
+	return vps_first_run(power_cycle_vps(machine->power_cycle));
 }

@@ -14,7 +14,7 @@
  *	  action "keep" ----> kept (vps halted, memory as it was; reset and stop go on from here)
  *
  * Guest memory, chipset, VMBus host and devices live as long as the machine; partition,
- * personality and vps are made anew by every reset (vmwp/machine/incarnation.h).
+ * personality and vps are made anew by every reset (vmwp/machine/power_cycle.h).
  *
  * Thread: the loop's; so are the callbacks.
  */
@@ -27,15 +27,15 @@
 #include "hvshim/hvshim.h"
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
-#include "vmwp/machine/incarnation.h"
+#include "vmwp/machine/power_cycle.h"
 #include "vmwp/machine/vp_registers.h"
 #include "vmwp/resource/resources.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct incarnation;
-struct incarnation_counters;
+struct power_cycle;
+struct power_cycle_counters;
 struct machine;
 
 enum machine_state {
@@ -161,12 +161,12 @@ void machine_features_removed(const struct machine *machine, struct cpu_feature_
 struct vid_memory_region machine_room(const struct machine *machine);
 
 /* NULL: none at the moment. Valid until the loop goes on. */
-struct incarnation *machine_incarnation(struct machine *machine);
+struct power_cycle *machine_power_cycle(struct machine *machine);
 
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
 
 /* Since the machine was made, over all resets. */
-void machine_counters(const struct machine *machine, struct incarnation_counters *ret_counters);
+void machine_counters(const struct machine *machine, struct power_cycle_counters *ret_counters);
 
 /* When the first vp first entered the guest, by loop_now(); 0: not yet. */
 uint64_t machine_first_run(const struct machine *machine);

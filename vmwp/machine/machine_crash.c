@@ -30,7 +30,7 @@ static uint64_t machine_signs(const struct machine *machine)
 {
 	struct hvshim_counters counters;
 
-	hvshim_counters(incarnation_hvshim(machine->incarnation), &counters);
+	hvshim_counters(power_cycle_hvshim(machine->power_cycle), &counters);
 	return counters.introductions << 32 | chipset_console_written(machine->chipset);
 }
 

@@ -65,7 +65,7 @@ static bool machine_vp_exit(void *data, struct vid_vp *vp, const struct vid_exit
 	enum incident incident = INCIDENT_ERROR;
 
 	if (exit)
-		incident = vp_exit_handle(incarnation_hvshim(machine->incarnation),
+		incident = vp_exit_handle(power_cycle_hvshim(machine->power_cycle),
 					  machine->chipset, vp, exit, &failure);
 	else
 		failure_set(&failure, error, "Vp %u failed in KVM: %s.", vid_vp_index(vp),
@@ -133,13 +133,13 @@ const struct vmbus_callbacks machine_vmbus_callbacks = { .connected = machine_co
 
 /* ---- The chipset's lines ---- */
 
-/* [vp, loop] While a vp or the loop handles the chipset, the incarnation is there. */
+/* [vp, loop] While a vp or the loop handles the chipset, the power cycle is there. */
 static void machine_set_interrupt(void *data, unsigned pin, bool level)
 {
 	struct machine *machine = data;
 
-	if (machine->incarnation)
-		vid_partition_set_pin(incarnation_partition(machine->incarnation), pin, level);
+	if (machine->power_cycle)
+		vid_partition_set_pin(power_cycle_partition(machine->power_cycle), pin, level);
 }
 
 static void machine_console_output(void *data)

@@ -7,8 +7,8 @@
 
 #include "vmwp/chipset/chipset.h"
 #include "vmwp/cpu/cpu.h"
-#include "vmwp/machine/incarnation.h"
 #include "vmwp/machine/machine.h"
+#include "vmwp/machine/power_cycle.h"
 #include "vmwp/machine/vmbus_host.h"
 #include "vmwp/machine/vp_exit.h"
 #include "vsp/vmbus/vmbus.h"
@@ -39,8 +39,8 @@ struct machine {
 	struct vmbus *bus;
 	uint32_t vmbus_version;
 
-	struct incarnation *incarnation;
-	struct incarnation_counters past; /* of incarnations that are gone */
+	struct power_cycle *power_cycle;
+	struct power_cycle_counters past; /* of power cycles that are gone */
 	enum machine_state state;
 	bool held;                  /* machine_hold() */
 	enum machine_reason reason; /* for resetting or stopping */

@@ -152,9 +152,9 @@ static void machine_share_cpus(struct machine *machine)
 	unsigned cpus = machine_count_cpus(machine);
 
 	if (cpus > machine->definition->processors.count)
-		vmbus_linger(machine->bus);
+		vmbus_busy_poll(machine->bus);
 	else if (cpus == 1)
-		vmbus_pace(machine->bus);
+		vmbus_moderate(machine->bus);
 }
 
 static int machine_make_bus(struct machine *machine)

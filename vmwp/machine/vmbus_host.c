@@ -28,7 +28,7 @@ static int vmbus_host_discard(void *data, gpa_t gpa, uint64_t size)
 	return vid_memory_discard_range(host->memory, gpa, size);
 }
 
-/* What an earlier incarnation of the guest was given is still there, in pieces of other sizes. */
+/* What an earlier power cycle of the guest was given is still there, in pieces of other sizes. */
 static int vmbus_host_add(void *data, gpa_t gpa, uint64_t size)
 {
 	struct vmbus_host *host = data;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sandbox of the worker: its walls together. */
+/* The sandbox of the worker: its layers together. */
 #include "vmwp/sandbox/sandbox.h"
 
 /*
  * The sanitizers' runtime reads /proc/self/maps, looks for leaks in a thread that traces the
- * others, and maps memory as it pleases: with the walls up it fails, and takes the program along.
- * Such builds are for finding errors with friendly guests, and run outside.
+ * others, and maps memory as it pleases: with the sandbox entered it fails, and takes the program
+ * along. Such builds are for finding errors with friendly guests, and run outside.
  */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANDBOX_LEFT_OUT 1

@@ -4,7 +4,7 @@
  * memory, and nothing else, whoever is in command of it.
  *
  * Entered when all that is opened by path is open, before anything of the guest's is looked at, its
- * kernel included; from there on descriptors come over the control socket. There are three walls,
+ * kernel included; from there on descriptors come over the control socket. There are three layers,
  * each of which stands without the others:
  *
  *   isolation  a user of its own, no capabilities, no_new_privs; an empty root, no network, no
@@ -26,12 +26,12 @@
 #define SANDBOX_SAME_USER ISOLATE_SAME_USER
 
 /*
- * All walls. user: user and group to become, which takes CAP_SETUID and CAP_SETGID;
+ * All layers. user: user and group to become, which takes CAP_SETUID and CAP_SETGID;
  * SANDBOX_SAME_USER: none. A host that gives us no namespaces is a failure: paths of the host could
  * be looked at, by a call that is on the list. Return: 0; -errno and *failure.
  */
 int sandbox_enter(uid_t user, struct failure *failure) MUST_CHECK;
 
-/* The walls, one by one. Return: 0; -errno and *failure. */
+/* The layers, one by one. Return: 0; -errno and *failure. */
 int sandbox_isolate(uid_t user, struct failure *failure) MUST_CHECK;
 int sandbox_limit_calls(struct failure *failure) MUST_CHECK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The sandbox's second wall: the system calls that a worker makes, and why.
+ * The sandbox's second layer: the system calls that a worker makes, and why.
  *
  * None of them takes a path or the address of a socket, makes a program or a process, or names
  * another process. What takes a path besides a descriptor is let through only where the path is

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sandbox's first wall: who the process is, and what it could see. */
+/* The sandbox's first layer: who the process is, and what it could see. */
 #include "common/base/isolate.h"
 #include "vmwp/sandbox/sandbox.h"
 

@@ -37,7 +37,7 @@ enum {
 
 struct ic_shutdown;
 
-#define IC_SHUTDOWN_PATIENCE_NS (30ull * 1000 * 1000 * 1000)
+#define IC_SHUTDOWN_TIMEOUT_NS (30ull * 1000 * 1000 * 1000)
 
 /* Borrows the bus. Return: 0, -errno. */
 int ic_shutdown_new(struct vmbus *bus, struct ic_shutdown **ret_shutdown) MUST_CHECK;

@@ -22,7 +22,7 @@
 
 struct ic_file_copy {
 	struct ic_service service;
-	uint64_t patience_ns;
+	uint64_t timeout_ns;
 
 	/* The copy under way. */
 	const struct ic_file_copy_callbacks *callbacks; /* NULL: there is none */
@@ -82,7 +82,7 @@ static int file_copy_request(struct ic_file_copy *copy, enum ic_file_copy_operat
 	if (r < 0)
 		return r;
 	copy->operation = operation;
-	ic_service_start_timer(&copy->service, copy->patience_ns);
+	ic_service_start_timer(&copy->service, copy->timeout_ns);
 	return 0;
 }
 
@@ -225,14 +225,14 @@ static const struct ic_service_kind file_copy_kind = {
 	.timer = file_copy_timer,
 };
 
-int ic_file_copy_new(struct vmbus *bus, uint64_t patience_ns, struct ic_file_copy **ret_copy)
+int ic_file_copy_new(struct vmbus *bus, uint64_t timeout_ns, struct ic_file_copy **ret_copy)
 {
 	struct ic_file_copy *copy = calloc(1, sizeof(*copy));
 	int r;
 
 	if (!copy)
 		return -ENOMEM;
-	copy->patience_ns = patience_ns ? patience_ns : IC_FILE_COPY_PATIENCE_NS;
+	copy->timeout_ns = timeout_ns ? timeout_ns : IC_FILE_COPY_TIMEOUT_NS;
 	copy->fd = -1;
 	copy->read.complete = file_copy_read;
 	r = ic_service_offer(&copy->service, &file_copy_kind, bus);

@@ -20,7 +20,7 @@
 struct ic_file_copy;
 
 /* For each answer: Linux gives its daemon 30 seconds, and then answers itself. */
-#define IC_FILE_COPY_PATIENCE_NS (40ull * 1000 * 1000 * 1000)
+#define IC_FILE_COPY_TIMEOUT_NS (40ull * 1000 * 1000 * 1000)
 
 enum {
 	_IC_FILE_COPY_E_OK,
@@ -53,8 +53,8 @@ struct ic_file_copy_callbacks {
 	void (*done)(void *data, int result, bool left);
 };
 
-/* Borrows the bus. patience_ns: 0: IC_FILE_COPY_PATIENCE_NS. Return: 0, -errno. */
-int ic_file_copy_new(struct vmbus *bus, uint64_t patience_ns,
+/* Borrows the bus. timeout_ns: 0: IC_FILE_COPY_TIMEOUT_NS. Return: 0, -errno. */
+int ic_file_copy_new(struct vmbus *bus, uint64_t timeout_ns,
 		     struct ic_file_copy **ret_copy) MUST_CHECK;
 
 /* After vmbus_reset() is done. */

@@ -11,7 +11,7 @@
  * the guest describes itself. It does so when it connects, which is before the guest has its
  * addresses, and then after soon_ns, twice that, and so on until it is every refresh_ns.
  *
- * The one timer is that of the guest's patience while a request is under way, and else that of the
+ * The one timer is that of the guest's time-out while a request is under way, and else that of the
  * next refresh.
  */
 #include "vsp/ic/ic_kvp.h"
@@ -105,7 +105,7 @@ static void kvp_continue(struct ic_kvp *kvp)
 		kvp_finish(kvp, operation, IC_E_TIMEOUT); /* its ring is full: it reads nothing */
 	kvp->starting = false;
 	if (operation)
-		ic_service_start_timer(&kvp->service, kvp->options.patience_ns);
+		ic_service_start_timer(&kvp->service, kvp->options.timeout_ns);
 	else
 		kvp_await_refresh(kvp);
 }
@@ -369,8 +369,8 @@ int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
 		kvp->options = *options;
 	if (!kvp->options.refresh_ns)
 		kvp->options.refresh_ns = IC_KVP_REFRESH_NS;
-	if (!kvp->options.patience_ns)
-		kvp->options.patience_ns = IC_KVP_PATIENCE_NS;
+	if (!kvp->options.timeout_ns)
+		kvp->options.timeout_ns = IC_KVP_TIMEOUT_NS;
 	if (!kvp->options.soon_ns)
 		kvp->options.soon_ns = IC_KVP_SOON_NS;
 	list_init(&kvp->operations);

@@ -34,7 +34,7 @@ struct ic_kvp;
 #define IC_KVP_REFRESH_NS (60ull * 1000 * 1000 * 1000)
 
 /* For the answer to one request: Linux gives its daemon 30 seconds, and then answers itself. */
-#define IC_KVP_PATIENCE_NS (40ull * 1000 * 1000 * 1000)
+#define IC_KVP_TIMEOUT_NS (40ull * 1000 * 1000 * 1000)
 
 /* What the guest tells of itself in IC_KVP_POOL_AUTO; "" where it does not. */
 #define IC_KVP_GUEST_TEXT_MAX 1024
@@ -59,9 +59,9 @@ struct ic_kvp_callbacks {
 };
 
 struct ic_kvp_options {
-	uint64_t refresh_ns;  /* 0: IC_KVP_REFRESH_NS */
-	uint64_t patience_ns; /* 0: IC_KVP_PATIENCE_NS */
-	uint64_t soon_ns;     /* 0: IC_KVP_SOON_NS */
+	uint64_t refresh_ns; /* 0: IC_KVP_REFRESH_NS */
+	uint64_t timeout_ns; /* 0: IC_KVP_TIMEOUT_NS */
+	uint64_t soon_ns;    /* 0: IC_KVP_SOON_NS */
 };
 
 /* Borrows bus and callbacks; options may be NULL. Return: 0, -errno. */

@@ -123,7 +123,7 @@ int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action ac
 		return r;
 	shutdown->done = done;
 	shutdown->data = data;
-	ic_service_start_timer(service, IC_SHUTDOWN_PATIENCE_NS);
+	ic_service_start_timer(service, IC_SHUTDOWN_TIMEOUT_NS);
 	return 0;
 }
 

@@ -51,7 +51,7 @@ static void vss_tell(struct ic_vss *vss, int result)
 		done(vss->done_data, result);
 }
 
-static int vss_request(struct ic_vss *vss, enum ic_vss_operation operation, uint64_t patience_ns)
+static int vss_request(struct ic_vss *vss, enum ic_vss_operation operation, uint64_t timeout_ns)
 {
 	const struct ic_vss_body body = { .operation = (uint8_t)operation };
 	int r = ic_service_request(&vss->service, &body, sizeof(body));
@@ -59,7 +59,7 @@ static int vss_request(struct ic_vss *vss, enum ic_vss_operation operation, uint
 	if (r < 0)
 		return r;
 	vss->operation = operation;
-	ic_service_start_timer(&vss->service, patience_ns);
+	ic_service_start_timer(&vss->service, timeout_ns);
 	return 0;
 }
 
@@ -80,7 +80,7 @@ static void vss_begin_thaw(struct ic_vss *vss)
 {
 	vss->state = IC_VSS_THAWING;
 	ic_service_forget_request(&vss->service);
-	if (vss_request(vss, IC_VSS_THAW, vss->options.patience_ns) < 0)
+	if (vss_request(vss, IC_VSS_THAW, vss->options.timeout_ns) < 0)
 		vss_end_thaw(vss, IC_E_TIMEOUT);
 }
 
@@ -97,7 +97,7 @@ static void vss_freeze_answered(struct ic_vss *vss, uint32_t status)
 	if (status != IC_STATUS_OK) {
 		vss_end_freeze(vss, IC_E_REFUSED);
 	} else if (vss->operation == IC_VSS_HOT_BACKUP) {
-		if (vss_request(vss, IC_VSS_FREEZE, vss->options.freeze_patience_ns) < 0)
+		if (vss_request(vss, IC_VSS_FREEZE, vss->options.freeze_timeout_ns) < 0)
 			vss_end_freeze(vss, IC_E_TIMEOUT);
 	} else {
 		vss->state = IC_VSS_FROZEN;
@@ -188,10 +188,10 @@ int ic_vss_new(struct vmbus *bus, const struct ic_vss_options *options,
 	vss->data = data;
 	if (options)
 		vss->options = *options;
-	if (!vss->options.freeze_patience_ns)
-		vss->options.freeze_patience_ns = IC_VSS_FREEZE_PATIENCE_NS;
-	if (!vss->options.patience_ns)
-		vss->options.patience_ns = IC_VSS_PATIENCE_NS;
+	if (!vss->options.freeze_timeout_ns)
+		vss->options.freeze_timeout_ns = IC_VSS_FREEZE_TIMEOUT_NS;
+	if (!vss->options.timeout_ns)
+		vss->options.timeout_ns = IC_VSS_TIMEOUT_NS;
 	r = ic_service_offer(&vss->service, &vss_kind, bus);
 	if (r < 0) {
 		free(vss);
@@ -242,7 +242,7 @@ int ic_vss_freeze(struct ic_vss *vss, uint64_t limit_ns, void (*done)(void *data
 		return -EALREADY;
 	if (!ic_service_has_version(&vss->service, 5, 0))
 		return -EOPNOTSUPP;
-	r = vss_request(vss, IC_VSS_HOT_BACKUP, vss->options.patience_ns);
+	r = vss_request(vss, IC_VSS_HOT_BACKUP, vss->options.timeout_ns);
 	if (r < 0)
 		return r;
 	vss->state = IC_VSS_FREEZING;
@@ -260,7 +260,7 @@ int ic_vss_thaw(struct ic_vss *vss, void (*done)(void *data, int result), void *
 		return -ENOTCONN;
 	if (vss->state != IC_VSS_FROZEN)
 		return -EALREADY;
-	r = vss_request(vss, IC_VSS_THAW, vss->options.patience_ns);
+	r = vss_request(vss, IC_VSS_THAW, vss->options.timeout_ns);
 	if (r < 0)
 		return r;
 	vss->state = IC_VSS_THAWING;

@@ -27,11 +27,11 @@ enum ic_vss_state {
 };
 
 /* For the answers to freeze, and to all others. A guest writes all it has before it is frozen. */
-#define IC_VSS_FREEZE_PATIENCE_NS (120ull * 1000 * 1000 * 1000)
-#define IC_VSS_PATIENCE_NS        (40ull * 1000 * 1000 * 1000)
+#define IC_VSS_FREEZE_TIMEOUT_NS (120ull * 1000 * 1000 * 1000)
+#define IC_VSS_TIMEOUT_NS        (40ull * 1000 * 1000 * 1000)
 
 struct ic_vss_options {
-	uint64_t freeze_patience_ns, patience_ns; /* 0: as above */
+	uint64_t freeze_timeout_ns, timeout_ns; /* 0: as above */
 };
 
 struct ic_vss_callbacks {

@@ -49,7 +49,7 @@ struct balloon {
 	uint64_t asked; /* of the step under way, and not handed over or given back yet */
 	bool telling;   /* more of the step that gives pages back is to be sent */
 
-	unsigned patience; /* reports until a guest without pages to spare is asked again */
+	unsigned timeout; /* reports until a guest without pages to spare is asked again */
 	bool reported;
 	uint64_t demand, available;
 	uint64_t failures;
@@ -209,14 +209,14 @@ static void balloon_raise(struct balloon *balloon, uint64_t pages)
 
 	if (taken > 0)
 		balloon_begin_giving(balloon, MIN(part, BALLOON_STEP_PAGES));
-	else if (balloon->grows && balloon->patience == 0)
+	else if (balloon->grows && balloon->timeout == 0)
 		balloon_add(balloon, pages);
 }
 
 static void balloon_lower(struct balloon *balloon, uint64_t pages)
 {
 	pages = ALIGN_DOWN(MIN(pages, BALLOON_STEP_PAGES), DM_BALLOON_PAGES);
-	if (pages > 0 && balloon->capabilities & DM_CAPABILITY_BALLOON && balloon->patience == 0)
+	if (pages > 0 && balloon->capabilities & DM_CAPABILITY_BALLOON && balloon->timeout == 0)
 		balloon_take(balloon, pages);
 }
 
@@ -318,8 +318,8 @@ static void on_status(struct balloon *balloon, const struct received *received)
 	balloon->demand = balloon_measure(balloon, MIN(report.committed, DM_RANGE_FRAME_MAX),
 					  balloon->available);
 	balloon->reported = true;
-	if (balloon->patience > 0)
-		balloon->patience--;
+	if (balloon->timeout > 0)
+		balloon->timeout--;
 	balloon->callbacks->changed(balloon->data);
 	balloon_advance(balloon);
 }
@@ -393,7 +393,7 @@ static void on_balloon_response(struct balloon *balloon, const struct received *
 	if (response.flags_and_count & DM_MORE_PAGES)
 		return;
 	if (balloon->asked > 0)
-		balloon->patience = REPORTS_BEFORE_RETRY;
+		balloon->timeout = REPORTS_BEFORE_RETRY;
 	balloon->asked = 0;
 	balloon_rest(balloon);
 }
@@ -417,7 +417,7 @@ static void on_hot_add_response(struct balloon *balloon, const struct received *
 		return;
 	}
 	if (response.pages == 0 && response.result == 0) {
-		balloon->patience = REPORTS_BEFORE_RETRY;
+		balloon->timeout = REPORTS_BEFORE_RETRY;
 	} else {
 		balloon->room += balloon->asked;
 		balloon->added += response.pages;
@@ -475,7 +475,7 @@ static void balloon_forget_guest(struct balloon *balloon)
 	balloon->grows = false;
 	balloon->asked = 0;
 	balloon->telling = false;
-	balloon->patience = 0;
+	balloon->timeout = 0;
 	balloon->reported = false;
 }
 
@@ -574,7 +574,7 @@ void balloon_start_over(struct balloon *balloon)
 void balloon_set_target(struct balloon *balloon, uint64_t bytes)
 {
 	balloon->target = MIN(bytes / HV_PAGE_SIZE, balloon->maximum);
-	balloon->patience = 0;
+	balloon->timeout = 0;
 	balloon_advance(balloon);
 	balloon->callbacks->changed(balloon->data);
 }

@@ -166,23 +166,23 @@ static int prepare_ip_checksum(struct net_head *head, const struct net_layout *l
 	return 0;
 }
 
-int net_offload_prepare(struct net_head *head, const struct net_wishes *wishes,
+int net_offload_prepare(struct net_head *head, const struct net_offload_request *request,
 			struct virtio_net_hdr *ret_header)
 {
 	struct virtio_net_hdr header = { 0 };
 	struct net_layout layout;
 	int r = 0;
 
-	if (!wishes->segment_size && !wishes->transport_checksum && !wishes->ip_checksum) {
+	if (!request->segment_size && !request->transport_checksum && !request->ip_checksum) {
 		*ret_header = header;
 		return 0;
 	}
 	net_layout_parse(head, &layout);
-	if (wishes->segment_size)
-		r = prepare_large_send(head, wishes->segment_size, &layout, &header);
-	if (r == 0 && (wishes->ip_checksum || wishes->segment_size))
+	if (request->segment_size)
+		r = prepare_large_send(head, request->segment_size, &layout, &header);
+	if (r == 0 && (request->ip_checksum || request->segment_size))
 		r = prepare_ip_checksum(head, &layout);
-	if (r == 0 && (wishes->transport_checksum || wishes->segment_size)) {
+	if (r == 0 && (request->transport_checksum || request->segment_size)) {
 		if (!layout.protocol)
 			return -EINVAL;
 		prepare_transport_checksum(head, &layout, &header);

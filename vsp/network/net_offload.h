@@ -22,7 +22,7 @@
 /* ---- Frames from the guest ---- */
 
 /* What the guest wants done; zero: nothing. */
-struct net_wishes {
+struct net_offload_request {
 	bool ip_checksum;        /* of the IPv4 header */
 	bool transport_checksum; /* TCP's or UDP's */
 	uint16_t segment_size;   /* not 0: TCP payload bytes of each segment */
@@ -31,9 +31,9 @@ struct net_wishes {
 /*
  * Prepares a frame's headers and the header before it, as a tap wants them: lengths, IP checksum
  * and pseudo-header sum are put in, where they are not there already. The headers of a large send
- * are in the head afterwards, whole. Return: 0; -EINVAL: the wishes do not fit the frame.
+ * are in the head afterwards, whole. Return: 0; -EINVAL: the requests do not fit the frame.
  */
-int net_offload_prepare(struct net_head *head, const struct net_wishes *wishes,
+int net_offload_prepare(struct net_head *head, const struct net_offload_request *request,
 			struct virtio_net_hdr *ret_header) MUST_CHECK;
 
 /* ---- Checksums ---- */

@@ -35,7 +35,7 @@ struct net_socket {
 	struct loop_operation read, write;
 	bool reading, writing, closing, broken;
 	bool withdrawing; /* the write under way is to end */
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 
 	uint8_t *received;
 	size_t received_first, received_end; /* bytes that have come and not been handed on */
@@ -49,7 +49,7 @@ struct net_socket {
 
 static void socket_defer(struct net_socket *net)
 {
-	loop_defer(net->loop, &net->turn);
+	loop_defer(net->loop, &net->iteration);
 }
 
 static void socket_break(struct net_socket *net)
@@ -281,7 +281,7 @@ static void socket_free(struct net_backend *backend)
 {
 	struct net_socket *net = container_of(backend, struct net_socket, backend);
 
-	loop_deferred_cancel(&net->turn);
+	loop_deferred_cancel(&net->iteration);
 	close(net->fd);
 	free(net->received);
 	free(net->rest);
@@ -300,9 +300,9 @@ static void socket_end(struct net_socket *net)
 		closed(data);
 }
 
-static void socket_turn(struct loop_deferred *deferred)
+static void socket_iteration(struct loop_deferred *deferred)
 {
-	struct net_socket *net = container_of(deferred, struct net_socket, turn);
+	struct net_socket *net = container_of(deferred, struct net_socket, iteration);
 	void (*ended)(void *data) = net->backend.ended;
 
 	socket_send_waiting(net);
@@ -367,8 +367,8 @@ int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backe
 	net->fd = socket;
 	net->read.complete = socket_has_read;
 	net->write.complete = socket_written;
-	net->turn.run = socket_turn;
-	list_init(&net->turn.link);
+	net->iteration.run = socket_iteration;
+	list_init(&net->iteration.link);
 	list_init(&net->frames);
 	list_init(&net->sending);
 	list_init(&net->buffers);

@@ -5,7 +5,7 @@
  * Reads wait in the ring: the kernel completes one for each frame that comes, and all frames of a
  * turn are moved by one io_uring_enter(2), whichever way they go. Every wait of a queue is woken by
  * every frame, so only as many reads wait as frames are likely to come at once: twice as many when
- * the last turn left none, half as many when it left most of them.
+ * the last iteration left none, half as many when it left most of them.
  *
  * The descriptors are O_NONBLOCK: that is how io_uring knows that a read of theirs can be tried
  * without blocking, and be left to wait, with no thread of its own.
@@ -30,12 +30,12 @@ struct net_tap;
 struct tap_queue {
 	struct net_tap *tap;
 	int fd;
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 	struct list buffers; /* that may be read into, oldest first */
 	struct list reading; /* buffers whose reads wait */
 	unsigned reading_count;
 	unsigned window;   /* so many reads are to wait */
-	unsigned finished; /* reads that ended in this turn */
+	unsigned finished; /* reads that ended in this iteration */
 };
 
 struct net_tap {
@@ -74,7 +74,7 @@ static void tap_read_complete(struct loop_operation *operation, int result, bool
 	if (tap->closing)
 		tap_check_closed(tap);
 	else
-		loop_defer(tap->loop, &queue->turn);
+		loop_defer(tap->loop, &queue->iteration);
 }
 
 static void tap_adapt(struct tap_queue *queue)
@@ -86,9 +86,9 @@ static void tap_adapt(struct tap_queue *queue)
 	queue->finished = 0;
 }
 
-static void tap_turn(struct loop_deferred *deferred)
+static void tap_iteration(struct loop_deferred *deferred)
 {
-	struct tap_queue *queue = container_of(deferred, struct tap_queue, turn);
+	struct tap_queue *queue = container_of(deferred, struct tap_queue, iteration);
 	struct net_tap *tap = queue->tap;
 
 	if (queue->finished)
@@ -114,7 +114,7 @@ static void tap_receive(struct net_backend *backend, unsigned number, struct net
 
 	list_append(&queue->buffers, &buffer->link);
 	if (queue->reading_count < queue->window)
-		loop_defer(tap->loop, &queue->turn);
+		loop_defer(tap->loop, &queue->iteration);
 }
 
 static void tap_withdraw_queue(struct tap_queue *queue)
@@ -185,13 +185,13 @@ static void tap_free(struct net_backend *backend)
 
 	loop_deferred_cancel(&tap->end);
 	for (unsigned i = 0; i < tap->backend.queue_count; i++) {
-		loop_deferred_cancel(&tap->queues[i].turn);
+		loop_deferred_cancel(&tap->queues[i].iteration);
 		close(tap->queues[i].fd);
 	}
 	free(tap);
 }
 
-/* Everything has come back: in a turn of its own, since who hears of it may end much else. */
+/* Everything has come back: in an iteration of its own, since who hears of it may end much else. */
 static void tap_end(struct loop_deferred *deferred)
 {
 	struct net_tap *tap = container_of(deferred, struct net_tap, end);
@@ -287,8 +287,8 @@ int net_tap_new(struct loop *loop, const int *fds, unsigned count, struct net_ba
 		queue->tap = tap;
 		queue->fd = fds[i];
 		queue->window = 1;
-		queue->turn.run = tap_turn;
-		list_init(&queue->turn.link);
+		queue->iteration.run = tap_iteration;
+		list_init(&queue->iteration.link);
 		list_init(&queue->buffers);
 		list_init(&queue->reading);
 	}

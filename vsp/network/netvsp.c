@@ -8,9 +8,9 @@
  * closes the primary channel or goes, all of it is taken back, and the next guest begins anew.
  *
  * Packets are received until the ring is empty or the pool of packets is. A channel that stopped
- * early is `starved`, and goes on in a turn. A turn is what this file does once all callbacks of
- * the moment have returned: there frames gathered for the guest are sent, the network is given new
- * buffers, and what ends objects happens.
+ * early is `starved`, and goes on in a later iteration of the loop. An iteration is what this file
+ * does once all callbacks of the moment have returned: there frames gathered for the guest are
+ * sent, the network is given new buffers, and what ends objects happens.
  */
 #include "vsp/network/netvsp.h"
 
@@ -489,9 +489,9 @@ static struct netvsp_channel *netvsp_closed_channel(struct network_adapter *adap
 	return NULL;
 }
 
-void netvsp_turn(struct loop_deferred *deferred)
+void netvsp_iteration(struct loop_deferred *deferred)
 {
-	struct network_adapter *adapter = container_of(deferred, struct network_adapter, turn);
+	struct network_adapter *adapter = container_of(deferred, struct network_adapter, iteration);
 	struct netvsp_channel *channel;
 
 	if (adapter->network_ended) {

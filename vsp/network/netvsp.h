@@ -14,7 +14,7 @@
  *
  * As it is: options; state, version, frame_size, capabilities; struct rndis, whole; the GPADL ids
  * of both buffers, receive_id, slot_size, and whose each slot is; fragment_id; which channels there
- * are, by index and relid, and which are open; `owed`, sub_channels_wanted, table_wanted.
+ * are, by index and relid, and which are open; `pending`, sub_channels_wanted, table_wanted.
  *
  * After net_backend_withdraw(), by which the network gives back what it has: of packets under way,
  * completions without room, each a transaction id and an answer; control messages that wait, as
@@ -83,8 +83,8 @@ struct netvsp_batch {
 };
 
 /* What the guest is to be told as soon as there is a control message for it. */
-#define NETVSP_OWES_LINK     0x1u
-#define NETVSP_OWES_OFFLOADS 0x2u
+#define NETVSP_PENDING_LINK     0x1u
+#define NETVSP_PENDING_OFFLOADS 0x2u
 
 struct netvsp_control {
 	struct list link; /* waiting, or free */
@@ -134,7 +134,7 @@ struct netvsp_channel {
 	struct vmbus_channel *channel;
 	unsigned index; /* 0: the primary one */
 	bool open;
-	bool closing;        /* closed by the guest; vmbus_channel_closed() is owed */
+	bool closing;        /* closed by the guest; vmbus_channel_closed() is pending */
 	bool leaving;        /* withdrawn or rescinded */
 	struct list starved; /* in adapter->starved: packets may be waiting in the ring */
 	unsigned in_flight;  /* packets from it that are under way */
@@ -154,7 +154,7 @@ struct network_adapter {
 	struct vmbus *bus;
 	struct loop *loop;
 	struct network_options options;
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 
 	enum netvsp_state state;
 	uint32_t version;      /* NVSP_VERSION_ */
@@ -192,7 +192,7 @@ struct network_adapter {
 	struct net_toeplitz *toeplitz; /* of the guest's key */
 	struct netvsp_control controls[NETVSP_CONTROL_MAX];
 	struct list control_free, control_waiting;
-	unsigned owed; /* NETVSP_OWES_ */
+	unsigned pending; /* NETVSP_PENDING_ */
 
 	/* The send buffer. */
 	struct vmbus_buffer *send_buffer;
@@ -207,7 +207,7 @@ struct network_adapter {
 
 	/* The end. */
 	bool removing;
-	uint64_t patience_ns; /* with a guest that does not let go */
+	uint64_t timeout_ns; /* with a guest that does not let go */
 	struct loop_timer removal_timer;
 	bool removal_timer_runs;
 	unsigned looks_left; /* whether it is quiet; 0: it has been told */
@@ -232,12 +232,12 @@ int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 void netvsp_take_back_sub_channels(struct network_adapter *adapter,
 				   void (*take_back)(struct vmbus_channel *channel));
 
-/* What is left to do after this turn's callbacks. */
-void netvsp_turn(struct loop_deferred *deferred);
+/* What is left to do after this iteration's callbacks. */
+void netvsp_iteration(struct loop_deferred *deferred);
 
 static inline void netvsp_defer(struct network_adapter *adapter)
 {
-	loop_defer(adapter->loop, &adapter->turn);
+	loop_defer(adapter->loop, &adapter->iteration);
 }
 
 /* Bytes of a message in the version negotiated. */

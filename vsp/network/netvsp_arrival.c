@@ -4,9 +4,9 @@
  *
  * The network fills slots of the receive buffer directly, from RNDIS_ENVELOPE_MAX bytes on; then
  * the envelope is written before the data, the hash of the headers chooses the channel, and the
- * frame joins the packet that is gathered for that channel until the turn ends. A frame larger than
- * a slot lies in several, each with an envelope that says so: what guests know as receive segment
- * coalescing.
+ * frame joins the packet that is gathered for that channel until the iteration ends. A frame larger
+ * than a slot lies in several, each with an envelope that says so: what guests know as receive
+ * segment coalescing.
  *
  * A frame from this host may come without its transport checksum. A guest that takes large frames
  * does not pass them on to a wire, and is told that the checksum is good, which it is; for any

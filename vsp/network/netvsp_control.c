@@ -3,7 +3,7 @@
  * Control messages to the guest: answers, and what it is told unasked.
  *
  * Each takes a slot of the receive buffer, and waits where there is none. So many may wait; what
- * the guest asks beyond that is refused, and what it would be told unasked is owed to it until
+ * the guest asks beyond that is refused, and what it would be told unasked is pending until
  * there is a place again, when it is told how things are by then.
  */
 #include "vsp/network/netvsp.h"
@@ -67,11 +67,11 @@ static void control_tell_offloads(struct network_adapter *adapter, struct netvsp
 }
 
 static const struct {
-	unsigned owed; /* NETVSP_OWES_ */
+	unsigned pending; /* NETVSP_PENDING_ */
 	void (*fill)(struct network_adapter *adapter, struct netvsp_control *control);
 } control_indications[] = {
-	{ NETVSP_OWES_LINK, control_tell_link },
-	{ NETVSP_OWES_OFFLOADS, control_tell_offloads },
+	{ NETVSP_PENDING_LINK, control_tell_link },
+	{ NETVSP_PENDING_OFFLOADS, control_tell_offloads },
 };
 
 static void control_pay(struct network_adapter *adapter)
@@ -79,12 +79,12 @@ static void control_pay(struct network_adapter *adapter)
 	for (size_t i = 0; i < ARRAY_SIZE(control_indications); i++) {
 		struct netvsp_control *control;
 
-		if (!(adapter->owed & control_indications[i].owed))
+		if (!(adapter->pending & control_indications[i].pending))
 			continue;
 		control = netvsp_control_take(adapter);
 		if (!control)
 			return;
-		adapter->owed &= ~control_indications[i].owed;
+		adapter->pending &= ~control_indications[i].pending;
 		control_indications[i].fill(adapter, control);
 		netvsp_control_send(adapter, control);
 	}
@@ -95,13 +95,13 @@ void netvsp_link_changed(struct network_adapter *adapter)
 	adapter->rndis.link_up = adapter->backend != NULL;
 	if (!adapter->rndis.initialized)
 		return;
-	adapter->owed |= NETVSP_OWES_LINK;
+	adapter->pending |= NETVSP_PENDING_LINK;
 	control_pay(adapter);
 }
 
 void netvsp_indicate_offloads(struct network_adapter *adapter)
 {
-	adapter->owed |= NETVSP_OWES_OFFLOADS;
+	adapter->pending |= NETVSP_PENDING_OFFLOADS;
 	control_pay(adapter);
 }
 
@@ -116,8 +116,8 @@ void netvsp_control_flush(struct network_adapter *adapter)
 		list_unlink(&control->link);
 		netvsp_control_free(adapter, control);
 	}
-	/* To a guest that begins anew, nothing is owed. */
+	/* To a guest that begins anew, nothing is pending. */
 	if (!adapter->rndis.initialized)
-		adapter->owed = 0;
+		adapter->pending = 0;
 	control_pay(adapter);
 }

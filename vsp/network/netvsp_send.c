@@ -94,9 +94,9 @@ static bool packet_complete(struct netvsp_packet *packet)
 	 * completed.
 	 */
 	if (packet->datagrams)
-		return vmbus_channel_complete_quietly(channel->channel, packet->transaction_id,
-						      &packet->answer, packet->answer_size,
-						      packet->size) != VMBUS_E_FULL;
+		return vmbus_channel_complete_without_interrupt(
+			       channel->channel, packet->transaction_id, &packet->answer,
+			       packet->answer_size, packet->size) != VMBUS_E_FULL;
 	return vmbus_channel_complete(channel->channel, packet->transaction_id, &packet->answer,
 				      packet->answer_size) != VMBUS_E_FULL;
 }
@@ -202,9 +202,9 @@ static void frame_sent(struct net_frame *net_frame, int result)
 	netvsp_packet_put(packet);
 }
 
-static struct net_wishes frame_wishes(const struct rndis_frame *rndis)
+static struct net_offload_request frame_offload_request(const struct rndis_frame *rndis)
 {
-	struct net_wishes wishes = {
+	struct net_offload_request request = {
 		.ip_checksum = (rndis->checksum & RNDIS_SEND_IPV4) &&
 			       (rndis->checksum & RNDIS_SEND_IP_CHECKSUM),
 		.transport_checksum =
@@ -212,9 +212,9 @@ static struct net_wishes frame_wishes(const struct rndis_frame *rndis)
 	};
 
 	if (rndis->large_send & RNDIS_LARGE_SEND_V2)
-		wishes.segment_size = (uint16_t)MIN(RNDIS_LARGE_SEND_SEGMENT(rndis->large_send),
-						    UINT32_C(0xffff));
-	return wishes;
+		request.segment_size = (uint16_t)MIN(RNDIS_LARGE_SEND_SEGMENT(rndis->large_send),
+						     UINT32_C(0xffff));
+	return request;
 }
 
 /* Names the frame's bytes: those of the head, if it was changed, and the guest's. */
@@ -238,18 +238,18 @@ static int frame_build(struct netvsp_frame *frame, const struct iovec *stream, u
 		       size_t offset, const struct rndis_frame *rndis)
 {
 	size_t at = offset + rndis->data_offset, size = rndis->data_size;
-	struct net_wishes wishes = frame_wishes(rndis);
+	struct net_offload_request request = frame_offload_request(rndis);
 	int r;
 
 	if (size < NET_FRAME_MIN || size > NET_FRAME_MAX - NET_VLAN_SIZE)
 		return -EINVAL;
-	if (!wishes.segment_size && size > NETVSP_MTU_MAX + NET_ETHERNET_SIZE + NET_VLAN_SIZE)
+	if (!request.segment_size && size > NETVSP_MTU_MAX + NET_ETHERNET_SIZE + NET_VLAN_SIZE)
 		return -EINVAL;
 	frame->size = rndis->data_size;
 	net_head_init(&frame->head, stream, count, at, size);
 	if (rndis->tagged && !net_head_tag(&frame->head, rndis->tci))
 		return -EINVAL;
-	r = net_offload_prepare(&frame->head, &wishes, &frame->frame.header);
+	r = net_offload_prepare(&frame->head, &request, &frame->frame.header);
 	if (r == 0)
 		frame_name(frame, stream, count, at);
 	return r;

@@ -27,8 +27,8 @@ int network_adapter_new(struct vmbus *bus, const struct network_options *options
 	adapter->options = *options;
 	adapter->options.name = NULL;
 	adapter->state = NETVSP_CLOSED;
-	adapter->turn.run = netvsp_turn;
-	list_init(&adapter->turn.link);
+	adapter->iteration.run = netvsp_iteration;
+	list_init(&adapter->iteration.link);
 	list_init(&adapter->channels);
 	memcpy(adapter->rndis.permanent_mac, options->mac, NETWORK_MAC_SIZE);
 	memcpy(adapter->rndis.mac, options->mac, NETWORK_MAC_SIZE);
@@ -63,7 +63,7 @@ void network_adapter_free(struct network_adapter *adapter)
 		return;
 	if (adapter->backend)
 		net_backend_free(adapter->backend);
-	loop_deferred_cancel(&adapter->turn);
+	loop_deferred_cancel(&adapter->iteration);
 	if (adapter->primary) {
 		vmbus_channel_free(adapter->primary->channel);
 		free(adapter->primary);
@@ -81,7 +81,7 @@ static void network_backend_closed(void *data)
 	netvsp_defer(adapter);
 }
 
-/* Below one of the network's own callbacks: it is let go of in a turn. */
+/* Below one of the network's own callbacks: it is let go of in an iteration of the loop. */
 static void network_ended(void *data)
 {
 	struct network_adapter *adapter = data;
@@ -121,7 +121,7 @@ void network_adapter_disconnect(struct network_adapter *adapter)
  * device goes, it neither looks at completions nor sends any. So it is told only when nothing is
  * under way: first the link goes down, which makes it stop sending; when all has come back and a
  * while has passed without a packet, the offers go, and what it sends until it has heard of that is
- * still completed. The guest is given half of the patience for either.
+ * still completed. The guest is given half of the time-out for either.
  */
 #define REMOVAL_LOOKS 40 /* whether the guest is quiet */
 
@@ -137,7 +137,7 @@ static void removal_withdraw(struct network_adapter *adapter)
 	netvsp_take_back_sub_channels(adapter, vmbus_channel_withdraw);
 	vmbus_channel_withdraw(adapter->primary->channel);
 	if (!list_empty(&adapter->channels))
-		removal_wait(adapter, adapter->patience_ns / 2);
+		removal_wait(adapter, adapter->timeout_ns / 2);
 }
 
 static void removal_force(struct network_adapter *adapter)
@@ -171,7 +171,7 @@ static void removal_look(struct network_adapter *adapter)
 	if (quiet || --adapter->looks_left == 0 || !adapter->primary->open)
 		removal_withdraw(adapter);
 	else
-		removal_wait(adapter, adapter->patience_ns / 2 / REMOVAL_LOOKS);
+		removal_wait(adapter, adapter->timeout_ns / 2 / REMOVAL_LOOKS);
 }
 
 static void removal_timer(struct loop_operation *operation, int result, bool more)
@@ -187,18 +187,18 @@ static void removal_timer(struct loop_operation *operation, int result, bool mor
 	netvsp_defer(adapter);
 }
 
-void network_adapter_remove(struct network_adapter *adapter, uint64_t patience_ns,
+void network_adapter_remove(struct network_adapter *adapter, uint64_t timeout_ns,
 			    void (*done)(void *data), void *data)
 {
 	adapter->removing = true;
 	adapter->removed = done;
 	adapter->removed_data = data;
-	adapter->patience_ns = patience_ns;
+	adapter->timeout_ns = timeout_ns;
 	adapter->removal_timer.operation.complete = removal_timer;
 	network_adapter_disconnect(adapter);
 	if (adapter->primary->open) {
 		adapter->looks_left = REMOVAL_LOOKS;
-		removal_wait(adapter, patience_ns / 2 / REMOVAL_LOOKS);
+		removal_wait(adapter, timeout_ns / 2 / REMOVAL_LOOKS);
 	} else {
 		removal_withdraw(adapter);
 	}

@@ -68,11 +68,11 @@ void network_adapter_connect(struct network_adapter *adapter, struct net_backend
 void network_adapter_disconnect(struct network_adapter *adapter);
 
 /*
- * Takes the adapter from the guest, which has patience_ns to let go of it, and takes an 80th part
+ * Takes the adapter from the guest, which has timeout_ns to let go of it, and takes an 80th part
  * of that at least. done(data), which may be NULL, is called when all of it has ended and the
  * adapter is freed, perhaps before this returns.
  */
-void network_adapter_remove(struct network_adapter *adapter, uint64_t patience_ns,
+void network_adapter_remove(struct network_adapter *adapter, uint64_t timeout_ns,
 			    void (*done)(void *data), void *data);
 
 /* "tap", "socket", "null"; "none" without a link. */

@@ -195,7 +195,7 @@ static void listener_tick(struct loop_operation *operation, int result, bool mor
 
 /* ---- Life ---- */
 
-int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint64_t patience_ns,
+int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint64_t timeout_ns,
 			struct socket_listener **ret_listener)
 {
 	struct socket_listener *listener;
@@ -210,7 +210,7 @@ int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint
 	listener->loop = loop;
 	listener->sockets = sockets;
 	listener->fd = fd;
-	listener->tick_ns = (patience_ns ? patience_ns : SOCKETS_PATIENCE_NS) / TICKS;
+	listener->tick_ns = (timeout_ns ? timeout_ns : SOCKETS_TIMEOUT_NS) / TICKS;
 	listener->accept.complete = listener_accepted;
 	listener->timer.operation.complete = listener_tick;
 	for (size_t i = 0; i < ARRAY_SIZE(listener->sessions); i++) {

@@ -27,10 +27,10 @@ struct socket_listener;
 
 /*
  * fd: a listening stream socket, taken over unless this fails. sockets: borrowed, and to be freed
- * after the listener. patience_ns: 0: SOCKETS_PATIENCE_NS. Return: 0; -EINVAL: fd is no such
+ * after the listener. timeout_ns: 0: SOCKETS_TIMEOUT_NS. Return: 0; -EINVAL: fd is no such
  * socket; -ENOMEM.
  */
-int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint64_t patience_ns,
+int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint64_t timeout_ns,
 			struct socket_listener **ret_listener) MUST_CHECK;
 
 /* The loop does not run again. */

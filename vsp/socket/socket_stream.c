@@ -2,11 +2,11 @@
 /*
  * One connection of vsp/socket/sockets.h.
  *
- * Callbacks of the channel and completions leave their mark in the struct, and stream_turn() does
- * what is to be done, once per turn of the loop. To the host goes one packet at a time, from the
- * channel's private copy of it: until that is written no other is received, the ring fills, and the
- * guest waits. To the guest goes one buffer at a time, cut into pieces; while one does not fit into
- * the ring, nothing is read, the socket fills, and the host's end waits.
+ * Callbacks of the channel and completions leave their mark in the struct, and stream_iteration()
+ * does what is to be done, once per iteration of the loop. To the host goes one packet at a time,
+ * from the channel's private copy of it: until that is written no other is received, the ring
+ * fills, and the guest waits. To the guest goes one buffer at a time, cut into pieces; while one
+ * does not fit into the ring, nothing is read, the socket fills, and the host's end waits.
  *
  * When both sides have said their last the offer is withdrawn, not rescinded: the channel stays
  * open for what the guest has not read, and no descriptor of the host's waits for that.
@@ -43,7 +43,7 @@ struct socket_stream {
 	int fd;
 	enum stream_state state;
 	bool was_opened;
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 	struct loop_operation read, write;
 	bool reading, writing;
 
@@ -147,9 +147,9 @@ static void stream_close_end(struct socket_stream *stream)
 	close_fdp(&stream->fd);
 }
 
-static void stream_turn(struct loop_deferred *deferred)
+static void stream_iteration(struct loop_deferred *deferred)
 {
-	struct socket_stream *stream = container_of(deferred, struct socket_stream, turn);
+	struct socket_stream *stream = container_of(deferred, struct socket_stream, iteration);
 
 	if (stream->state != STREAM_OPEN)
 		return;
@@ -166,7 +166,7 @@ static void stream_turn(struct loop_deferred *deferred)
 
 static void stream_defer(struct socket_stream *stream)
 {
-	loop_defer(stream->loop, &stream->turn);
+	loop_defer(stream->loop, &stream->iteration);
 }
 
 static void stream_settle(struct socket_stream *stream)
@@ -230,7 +230,7 @@ static void stream_closed(void *device, struct vmbus_channel *channel)
 	struct socket_stream *stream = device;
 
 	stream->state = STREAM_CLOSING;
-	loop_deferred_cancel(&stream->turn);
+	loop_deferred_cancel(&stream->iteration);
 	if (stream->reading)
 		loop_cancel(stream->loop, &stream->read);
 	if (stream->writing)
@@ -249,7 +249,7 @@ static void stream_released(void *device, struct vmbus_channel *channel)
 {
 	struct socket_stream *stream = device;
 
-	loop_deferred_cancel(&stream->turn);
+	loop_deferred_cancel(&stream->iteration);
 	stream_close_end(stream);
 	stream->callbacks->ended(stream->owner);
 	free(stream->buffer);
@@ -301,8 +301,8 @@ int socket_stream_new(const struct socket_stream_config *config, int fd,
 	stream->fd = fd;
 	stream->read.complete = stream_has_read;
 	stream->write.complete = stream_written;
-	stream->turn.run = stream_turn;
-	list_init(&stream->turn.link);
+	stream->iteration.run = stream_iteration;
+	list_init(&stream->iteration.link);
 	r = stream_offer(stream, config);
 	if (r < 0) {
 		free(stream);

@@ -41,7 +41,7 @@ struct asked {
 
 struct sockets {
 	struct vmbus *bus;
-	uint64_t patience_ns;
+	uint64_t timeout_ns;
 	const struct sockets_callbacks *callbacks;
 	void *data;
 	struct list connections;
@@ -58,9 +58,9 @@ static uint64_t sockets_deadline(struct sockets *sockets)
 {
 	if (!sockets->timer_runs) {
 		sockets->timer_runs = true;
-		loop_timer_start(vmbus_loop(sockets->bus), &sockets->timer, sockets->patience_ns);
+		loop_timer_start(vmbus_loop(sockets->bus), &sockets->timer, sockets->timeout_ns);
 	}
-	return loop_now() + sockets->patience_ns;
+	return loop_now() + sockets->timeout_ns;
 }
 
 static void asked_refuse(struct sockets *sockets, struct asked *asked)
@@ -310,7 +310,7 @@ static const struct vmbus_connect_handler connect_handler = {
 	.left = sockets_left,
 };
 
-int sockets_new(struct vmbus *bus, uint64_t patience_ns, const struct sockets_callbacks *callbacks,
+int sockets_new(struct vmbus *bus, uint64_t timeout_ns, const struct sockets_callbacks *callbacks,
 		void *data, struct sockets **ret_sockets)
 {
 	struct sockets *sockets = calloc(1, sizeof(*sockets));
@@ -318,7 +318,7 @@ int sockets_new(struct vmbus *bus, uint64_t patience_ns, const struct sockets_ca
 	if (!sockets)
 		return -ENOMEM;
 	sockets->bus = bus;
-	sockets->patience_ns = patience_ns ? patience_ns : SOCKETS_PATIENCE_NS;
+	sockets->timeout_ns = timeout_ns ? timeout_ns : SOCKETS_TIMEOUT_NS;
 	sockets->callbacks = callbacks;
 	sockets->data = data;
 	sockets->next_port = HV_SOCKET_PORT_MAX + 1;

@@ -10,7 +10,7 @@
  *
  * All is bounded: SOCKETS_MAX connections, SOCKETS_ASKED_MAX of the guest's that are being asked
  * for; what a connection holds of the host's memory is one buffer and one packet. A connection
- * that the other side does not take within SOCKETS_PATIENCE_NS fails.
+ * that the other side does not take within SOCKETS_TIMEOUT_NS fails.
  *
  * Thread: the loop's.
  */
@@ -23,9 +23,9 @@
 
 #include <stdint.h>
 
-#define SOCKETS_MAX         128
-#define SOCKETS_ASKED_MAX   16
-#define SOCKETS_PATIENCE_NS (10ull * 1000 * 1000 * 1000)
+#define SOCKETS_MAX        128
+#define SOCKETS_ASKED_MAX  16
+#define SOCKETS_TIMEOUT_NS (10ull * 1000 * 1000 * 1000)
 
 /* What has become of a connection to the guest. */
 enum {
@@ -48,10 +48,10 @@ struct sockets_callbacks {
 };
 
 /*
- * patience_ns: 0: SOCKETS_PATIENCE_NS. callbacks: borrowed. The connections are the bus's only
+ * timeout_ns: 0: SOCKETS_TIMEOUT_NS. callbacks: borrowed. The connections are the bus's only
  * ones. Return: 0, -errno.
  */
-int sockets_new(struct vmbus *bus, uint64_t patience_ns, const struct sockets_callbacks *callbacks,
+int sockets_new(struct vmbus *bus, uint64_t timeout_ns, const struct sockets_callbacks *callbacks,
 		void *data, struct sockets **ret_sockets) MUST_CHECK;
 
 /* After vmbus_reset() is done, and the loop does not run again, or no guest has ever connected. */

@@ -20,7 +20,7 @@ struct buffer_pool;
 
 #define BUFFER_SIZE 65536 /* bytes of each buffer */
 
-/* The turn of one request, embedded in it. */
+/* The place of one request in the queue, embedded in it. */
 struct buffer_waiter {
 	void (*ready)(struct buffer_waiter *waiter, void *buffer);
 	struct list link;

@@ -56,7 +56,7 @@ struct disk_nbd {
 	bool read_only;
 	bool unflushed;  /* writes were acknowledged that no flush came after */
 	bool completing; /* a request's owner is being told, and may free the disk */
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 	struct loop_timer timer; /* while the server may finish what was abandoned */
 	bool timer_runs;
 	struct list waiting; /* requests without a slot */
@@ -86,7 +86,7 @@ static struct disk_nbd *disk_nbd(struct disk *disk)
 
 static void nbd_defer(struct disk_nbd *nbd)
 {
-	loop_defer(nbd->loop, &nbd->turn);
+	loop_defer(nbd->loop, &nbd->iteration);
 }
 
 static void nbd_break(struct disk_nbd *nbd, const char *why)
@@ -505,15 +505,15 @@ static void nbd_wait(struct disk_nbd *nbd)
 
 static void nbd_destroy(struct disk_nbd *nbd)
 {
-	loop_deferred_cancel(&nbd->turn);
+	loop_deferred_cancel(&nbd->iteration);
 	close(nbd->fd);
 	close_fdp(&nbd->next_fd);
 	free(nbd);
 }
 
-static void nbd_turn(struct loop_deferred *deferred)
+static void nbd_iteration(struct loop_deferred *deferred)
 {
-	struct disk_nbd *nbd = container_of(deferred, struct disk_nbd, turn);
+	struct disk_nbd *nbd = container_of(deferred, struct disk_nbd, iteration);
 	bool quiet = !nbd->is_sending && !nbd->is_receiving;
 
 	if (nbd->freed && quiet && !nbd->timer_runs) {
@@ -611,9 +611,9 @@ static void disk_nbd_init(struct disk_nbd *nbd, const struct nbd_export *export,
 	nbd->piece_size = MIN(export->payload_maximum, PIECE_SIZE);
 	nbd->send.complete = nbd_sent;
 	nbd->receive.complete = nbd_received;
-	nbd->turn.run = nbd_turn;
+	nbd->iteration.run = nbd_iteration;
 	nbd->timer.operation.complete = nbd_abandon_over;
-	list_init(&nbd->turn.link);
+	list_init(&nbd->iteration.link);
 	list_init(&nbd->waiting);
 	list_init(&nbd->queued);
 	list_init(&nbd->sending);

@@ -54,8 +54,8 @@ int storage_controller_new(struct vmbus *bus, const struct storage_options *opti
 	controller->options = *options;
 	controller->sub_channel_max = storage_sub_channel_max(bus, options);
 	controller->state = STORVSP_CLOSED;
-	controller->turn.run = storvsp_turn;
-	list_init(&controller->turn.link);
+	controller->iteration.run = storvsp_iteration;
+	list_init(&controller->iteration.link);
 	list_init(&controller->channels);
 	list_init(&controller->free);
 	list_init(&controller->resets);
@@ -88,7 +88,7 @@ void storage_controller_free(struct storage_controller *controller)
 		return;
 	for (unsigned lun = 0; lun < STORAGE_LUN_MAX; lun++)
 		(void)!scsi_target_detach(controller->target, lun, NULL, NULL);
-	loop_deferred_cancel(&controller->turn);
+	loop_deferred_cancel(&controller->iteration);
 	vmbus_channel_free(controller->primary->channel);
 	free(controller->primary);
 	scsi_target_free(controller->target);

@@ -2,16 +2,16 @@
 /*
  * The storage protocol: channels, packets, and the negotiation.
  *
- * The guest opens the primary channel and goes through the states of enum storvsp_state: BEGIN,
- * a version that we speak, properties, END. Then it may ask for sub-channels, which are offered
- * under the same instance, and carry SRBs without a negotiation of their own. When the guest
- * closes the primary channel or goes, they are taken back, and the next guest begins anew.
+ * The guest opens the primary channel and goes through the states of enum storvsp_state: BEGIN, a
+ * version that we speak, properties, END. Then it may ask for sub-channels, which are offered under
+ * the same instance, and carry SRBs without a negotiation of their own. When the guest closes the
+ * primary channel or goes, they are taken back, and the next guest begins anew.
  *
  * Packets are received until the ring is empty, the pool of requests is, or the controller holds,
  * for a reset. A few at a time are sent on their way to the medium, so that it works while we read
- * on. A channel that stopped early is `starved`, and goes on in a turn. A turn is what this file
- * does once all callbacks of the moment have returned: whatever ends objects or calls the worker
- * happens there, and not below a completion.
+ * on. A channel that stopped early is `starved`, and goes on in a later iteration of the loop. An
+ * iteration is what this file does once all callbacks of the moment have returned: whatever ends
+ * objects or calls the worker happens there, and not below a completion.
  *
  * Commands that a reset is for, or whose channel closes, are aborted: whoever waits for their end
  * may be the machine that is to stop, and a guest can ask for the reading of whole disks. There is
@@ -398,10 +398,10 @@ static struct storvsp_channel *storvsp_closed_channel(struct storage_controller 
 	return NULL;
 }
 
-void storvsp_turn(struct loop_deferred *deferred)
+void storvsp_iteration(struct loop_deferred *deferred)
 {
 	struct storage_controller *controller =
-		container_of(deferred, struct storage_controller, turn);
+		container_of(deferred, struct storage_controller, iteration);
 	struct storvsp_channel *channel;
 
 	storvsp_run_resets(controller);

@@ -24,7 +24,7 @@ struct storvsp_channel {
 	struct storage_controller *controller;
 	struct vmbus_channel *channel;
 	bool primary;
-	bool closing;        /* closed by the guest; vmbus_channel_closed() is owed */
+	bool closing;        /* closed by the guest; vmbus_channel_closed() is pending */
 	bool leaving;        /* a sub-channel that was rescinded */
 	struct list starved; /* in controller->starved: packets may be waiting in the ring */
 	unsigned in_flight;  /* requests taken, not yet freed */
@@ -63,7 +63,7 @@ struct storage_controller {
 	struct loop *loop;
 	struct storage_options options;
 	struct scsi_target *target;
-	struct loop_deferred turn;
+	struct loop_deferred iteration;
 
 	enum storvsp_state state;
 	struct storvsp_channel *primary;
@@ -90,13 +90,13 @@ extern const struct vmbus_channel_ops storvsp_channel_ops;
 int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_channel_index,
 			struct storvsp_channel **ret_channel) MUST_CHECK;
 
-/* What is left to do after this turn's callbacks; see storvsp.c. */
-void storvsp_turn(struct loop_deferred *deferred);
+/* What is left to do after this iteration's callbacks; see storvsp.c. */
+void storvsp_iteration(struct loop_deferred *deferred);
 
-/* Asks for such a turn. */
+/* Asks for such an iteration. */
 static inline void storvsp_defer(struct storage_controller *controller)
 {
-	loop_defer(controller->loop, &controller->turn);
+	loop_defer(controller->loop, &controller->iteration);
 }
 
 /* No new requests are to be taken now. */

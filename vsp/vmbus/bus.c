@@ -28,8 +28,8 @@ int vmbus_new(struct loop *loop, const struct vsp_host *host,
 	outbox_init(&bus->outbox);
 	gpadl_table_init(&bus->gpadls);
 	list_init(&bus->doorbells);
-	linger_init(bus);
-	pace_init(bus);
+	busy_poll_init(bus);
+	moderation_init(bus);
 	*ret_bus = bus;
 	return 0;
 }
@@ -38,7 +38,7 @@ void vmbus_free(struct vmbus *bus)
 {
 	if (!bus)
 		return;
-	if (bus->lingers)
+	if (bus->busy_polls)
 		loop_set_idle(bus->loop, NULL);
 	/* Relids that a guest never gave back. */
 	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++)

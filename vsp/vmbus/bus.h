@@ -17,9 +17,9 @@
 #include "common/base/list.h"
 #include "common/wire/ring.h"
 #include "common/wire/vmbus.h"
+#include "vsp/vmbus/backoff.h"
 #include "vsp/vmbus/gpadl.h"
 #include "vsp/vmbus/outbox.h"
-#include "vsp/vmbus/patience.h"
 #include "vsp/vmbus/vmbus.h"
 
 /* ---- The bus ---- */
@@ -39,17 +39,17 @@ enum bus_next {
 };
 
 /* Channels that are waited for, of which all are looked at when the timer has run out. */
-struct pace_wait {
+struct moderation_wait {
 	struct loop_timer timer;
 	bool runs;
 	struct list channels; /* they are masked */
 };
 
-/* Waiting for packets: vsp/vmbus/pace.c. */
-struct pace {
+/* Waiting for packets: vsp/vmbus/moderation.c. */
+struct moderation {
 	bool on;
-	struct pace_wait first, following;
-	uint64_t turn_ns; /* from a doorbell for one packet to its flush, or 0 */
+	struct moderation_wait first, following;
+	uint64_t iteration_ns; /* from a doorbell for one packet to its flush, or 0 */
 };
 
 struct vmbus {
@@ -77,11 +77,11 @@ struct vmbus {
 	unsigned closing_count;                                /* channels in CHANNEL_CLOSING */
 	struct list doorbells;
 
-	bool lingers;
+	bool busy_polls;
 	struct loop_idle idle;
-	struct list lingering; /* channels whose rings are watched */
-	struct patience linger_patience;
-	struct pace pace;
+	struct list busy_polled; /* channels whose rings are watched */
+	struct backoff busy_poll_backoff;
+	struct moderation moderation;
 };
 
 /* Sends what waits in the outbox, as far as the guest takes it. */
@@ -140,28 +140,29 @@ struct vmbus_channel {
 	uint32_t buffer_size;
 	struct doorbell *doorbell; /* kept from the first open on */
 
-	/* Packets of this turn of the loop. */
+	/* Packets of this iteration of the loop. */
 	struct loop_deferred flush;
-	unsigned budget;  /* packets that may still be received in this turn */
-	uint32_t owed;    /* completions that the guest asked for and has not got */
-	bool masked;      /* the guest need not signal */
-	bool broken;      /* the guest broke a ring */
-	bool kick;        /* look again next turn */
-	bool interrupt;   /* the guest is to be interrupted at the flush */
-	bool urgent;      /* what was sent in this turn is not to wait for others */
-	bool untold;      /* the guest sleeps on what was sent */
+	unsigned budget;              /* packets that may still be received in this iteration */
+	uint32_t completions_pending; /* completions that the guest asked for and has not got */
+	bool masked;                  /* the guest need not signal */
+	bool broken;                  /* the guest broke a ring */
+	bool kick;                    /* look again next iteration */
+	bool interrupt;               /* the guest is to be interrupted at the flush */
+	bool urgent;      /* what was sent in this iteration is not to wait for others */
+	bool pending;     /* the guest sleeps on what was sent */
 	uint32_t blocked; /* bytes a sender waits for, or 0 */
 	uint32_t marked;  /* up to where out's data is known to dirty tracking */
 
-	struct list linger; /* in bus->lingering; such a channel is masked */
-	struct patience linger_patience;
-	struct list paced;   /* in a pace_wait; such a channel is masked */
-	bool followed;       /* by pace_follow() */
-	unsigned idle_looks; /* in a row, that found nothing while it was */
-	struct patience pace_patience, following_patience;
+	struct list busy_poll; /* in bus->busy_polled; such a channel is masked */
+	struct backoff busy_poll_backoff;
+	struct list moderated; /* in a moderation_wait; such a channel is masked */
+	bool followed;         /* by moderation_follow() */
+	unsigned idle_looks;   /* in a row, that found nothing while it was */
+	struct backoff moderation_backoff, following_backoff;
 	unsigned quiet_count; /* completions since the last interrupt that can wait */
 	size_t quiet_size;    /* bytes that the guest keeps for them */
-	uint64_t turn_begun, turn_first_packet; /* of a turn that is measured, or 0 */
+	uint64_t iteration_begun,
+		iteration_first_packet; /* of an iteration that is measured, or 0 */
 
 	struct vmbus_channel_counters counters;
 };
@@ -181,28 +182,28 @@ void channel_guest_gone(struct vmbus_channel *channel);
 /* Frees a list that is to go and has no users left, and says so if the guest waits for it. */
 void channel_settle_gpadl(struct vmbus *bus, struct gpadl *gpadl);
 
-/* ---- Lingering ---- */
+/* ---- Busy polling ---- */
 
-void linger_init(struct vmbus *bus);
+void busy_poll_init(struct vmbus *bus);
 
 /* The guest was sent something, and may answer soon. */
-void linger_begin(struct vmbus_channel *channel);
+void busy_poll_begin(struct vmbus_channel *channel);
 
-/* ---- Pacing ---- */
+/* ---- Moderation ---- */
 
-void pace_init(struct vmbus *bus);
+void moderation_init(struct vmbus *bus);
 
 /* The guest rang. Return: whether it will be looked after later. */
-bool pace_begin(struct vmbus_channel *channel);
+bool moderation_begin(struct vmbus_channel *channel);
 
-/* The turn is over. */
-void pace_end(struct vmbus_channel *channel);
+/* The iteration is over. */
+void moderation_end(struct vmbus_channel *channel);
 
 /* The guest sleeps on completions that can wait. Return: whether it will be told of them later. */
-bool pace_follow(struct vmbus_channel *channel);
+bool moderation_follow(struct vmbus_channel *channel);
 
 /* It is told of something at once, and may answer. */
-void pace_unfollow(struct vmbus_channel *channel);
+void moderation_unfollow(struct vmbus_channel *channel);
 
 /* ---- Packets ---- */
 

@@ -47,9 +47,9 @@ struct json_object *vmbus_inspect(const struct vmbus *bus)
 			 json_object_new_int64(bus->gpadls.count), "gpadl_words",
 			 json_object_new_int64(bus->gpadls.word_count), "replies_waiting",
 			 json_object_new_int64(bus->outbox.count), "offers_waiting",
-			 json_object_new_boolean(!list_empty(&bus->outbox.channels)), "lingers",
-			 json_object_new_boolean(bus->lingers), "paces",
-			 json_object_new_boolean(bus->pace.on), NULL);
+			 json_object_new_boolean(!list_empty(&bus->outbox.channels)), "busy_poll",
+			 json_object_new_boolean(bus->busy_polls), "moderation",
+			 json_object_new_boolean(bus->moderation.on), NULL);
 }
 
 /* ---- Channels ---- */
@@ -107,10 +107,10 @@ static struct json_object *inspect_flags(const struct vmbus_channel *channel)
 		{ "offered", channel->offered },
 		{ "rescinded", channel->rescinded },
 		{ "masked", channel->masked },
-		{ "lingering", !list_empty(&channel->linger) },
-		{ "paced", !list_empty(&channel->paced) },
+		{ "busy_polled", !list_empty(&channel->busy_poll) },
+		{ "moderated", !list_empty(&channel->moderated) },
 		{ "followed", channel->followed },
-		{ "untold", channel->untold },
+		{ "pending", channel->pending },
 		{ "broken", channel->broken },
 	};
 	struct json_object *names = json_object_new_array();
@@ -128,7 +128,7 @@ static void add_open(const struct vmbus_channel *channel, struct json_object **t
 	json_add(tree, "in", inspect_ring(&channel->in));
 	json_add(tree, "out", inspect_ring(&channel->out));
 	json_add(tree, "blocked_size", json_object_new_int64(channel->blocked));
-	json_add(tree, "completions_owed", json_object_new_int64(channel->owed));
+	json_add(tree, "completions_pending", json_object_new_int64(channel->completions_pending));
 	json_add(tree, "completions_quiet", json_object_new_int64(channel->quiet_count));
 }
 

@@ -4,13 +4,13 @@
  *
  * The guest rings the doorbell (an eventfd behind the channel's connection id) and the device reads
  * the ring until it is empty; meanwhile the guest need not ring, which the interrupt mask tells it.
- * What is read and written takes effect for the guest in packet_flush(), once per turn of the loop:
- * one barrier and at most one interrupt for all of it; none, if all of it can wait and there will
- * be more (vsp/vmbus/pace.c). Reading is published earlier where the ring ran empty, since the
- * guest may sleep on it.
+ * What is read and written takes effect for the guest in packet_flush(), once per iteration of the
+ * loop: one barrier and at most one interrupt for all of it; none, if all of it can wait and there
+ * will be more (vsp/vmbus/moderation.c). Reading is published earlier where the ring ran empty,
+ * since the guest may sleep on it.
  *
- * A turn reads a bounded number of packets; then the device is told that the ring is empty, and the
- * channel rings its own doorbell, so that what else the loop has to do gets its turn.
+ * An iteration reads a bounded number of packets; then the device is told that the ring is empty,
+ * and the channel rings its own doorbell, so that what else the loop has to do gets its turn.
  */
 #include "vsp/vmbus/bus.h"
 
@@ -39,7 +39,7 @@ static void doorbell_rung(struct loop_operation *operation, int result, bool mor
 		loop_poll(doorbell->loop, &doorbell->operation, doorbell->event_fd, POLLIN);
 	if (channel->state == CHANNEL_OPEN) {
 		channel->counters.signals_in++;
-		if (!pace_begin(channel))
+		if (!moderation_begin(channel))
 			packet_look(channel);
 	}
 }
@@ -123,7 +123,7 @@ bool packet_unmask(struct vmbus_channel *channel)
 	return channel->masked;
 }
 
-/* ---- A turn ---- */
+/* ---- An iteration ---- */
 
 void packet_look(struct vmbus_channel *channel)
 {
@@ -136,7 +136,9 @@ void packet_look(struct vmbus_channel *channel)
 		if (channel->ops->writable)
 			channel->ops->writable(channel->device, channel);
 	}
-	/* Masked and empty: the turn before ended with the last packet, and the mask is to go. */
+	/*
+	 * Masked and empty: the iteration before ended with the last packet, and the mask is to go.
+	 */
 	if (channel->state == CHANNEL_OPEN && (channel->masked || ring_has_packets(&channel->in))) {
 		packet_mask(channel);
 		channel->ops->readable(channel->device, channel);
@@ -145,7 +147,7 @@ void packet_look(struct vmbus_channel *channel)
 
 static void packet_told(struct vmbus_channel *channel)
 {
-	channel->untold = false;
+	channel->pending = false;
 	channel->quiet_count = 0;
 	channel->quiet_size = 0;
 }
@@ -156,12 +158,12 @@ static void packet_publish(struct vmbus_channel *channel, bool wrote)
 	const struct vsp_host *host = channel->bus->host;
 
 	channel->interrupt |= ring_publish_read(&channel->in);
-	channel->untold |= ring_publish_written(&channel->out);
+	channel->pending |= ring_publish_written(&channel->out);
 	packet_mark_written(channel);
 	if (channel->urgent)
-		pace_unfollow(channel);
-	if (channel->untold && !channel->interrupt)
-		channel->interrupt = channel->urgent || !pace_follow(channel);
+		moderation_unfollow(channel);
+	if (channel->pending && !channel->interrupt)
+		channel->interrupt = channel->urgent || !moderation_follow(channel);
 	if (channel->interrupt && channel->target_vp != VMBUS_TARGET_VP_NONE) {
 		host->ops->signal_event(host->host, channel->target_vp, channel->relid);
 		channel->counters.signals_out++;
@@ -180,14 +182,14 @@ static void packet_flush(struct loop_deferred *deferred)
 
 	channel->budget = PACKETS_PER_TURN;
 	packet_publish(channel, wrote);
-	pace_end(channel);
+	moderation_end(channel);
 	/*
 	 * A guest that made room before it saw what had filled the ring saw no host that waited,
 	 * and does not ring.
 	 */
 	channel->kick |= channel->blocked && ring_has_space(&channel->out, channel->blocked);
 	if (wrote)
-		linger_begin(channel);
+		busy_poll_begin(channel);
 	if (channel->kick) {
 		channel->kick = false;
 		loop_signal(channel->bus->loop, channel->doorbell->event_fd);
@@ -197,8 +199,8 @@ static void packet_flush(struct loop_deferred *deferred)
 void packet_init(struct vmbus_channel *channel)
 {
 	list_init(&channel->flush.link);
-	list_init(&channel->linger);
-	list_init(&channel->paced);
+	list_init(&channel->busy_poll);
+	list_init(&channel->moderated);
 	channel->flush.run = packet_flush;
 }
 
@@ -209,10 +211,10 @@ void packet_start(struct vmbus_channel *channel)
 	channel->followed = false;
 	channel->idle_looks = 0;
 	channel->blocked = 0;
-	channel->linger_patience = channel->pace_patience = channel->following_patience =
-		(struct patience){ 0 };
+	channel->busy_poll_backoff = channel->moderation_backoff = channel->following_backoff =
+		(struct backoff){ 0 };
 	packet_told(channel);
-	channel->owed = 0;
+	channel->completions_pending = 0;
 	channel->marked = channel->out.position;
 	/* Packets may be there already, put there before the doorbell was connected. */
 	channel->kick = true;
@@ -222,9 +224,11 @@ void packet_start(struct vmbus_channel *channel)
 void packet_stop(struct vmbus_channel *channel)
 {
 	loop_deferred_cancel(&channel->flush);
-	list_unlink(&channel->linger);
-	list_unlink(&channel->paced);
-	/* The turn that would have said so was cancelled, and the rings are not touched any more.
+	list_unlink(&channel->busy_poll);
+	list_unlink(&channel->moderated);
+	/*
+	 * The iteration that would have said so was cancelled, and the rings are not touched any
+	 * more.
 	 */
 	packet_mark_written(channel);
 }
@@ -326,7 +330,7 @@ int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *re
 		return packet_corrupt(channel);
 	channel->budget--;
 	channel->counters.packets_in++;
-	channel->owed += ret_packet->completion_requested;
+	channel->completions_pending += ret_packet->completion_requested;
 	return 0;
 }
 
@@ -462,7 +466,8 @@ static int packet_send(struct vmbus_channel *channel, const struct ring_packet *
 	case 0:
 		channel->counters.packets_out++;
 		channel->urgent = true;
-		channel->owed -= packet->type == RING_PACKET_COMPLETION && channel->owed > 0;
+		channel->completions_pending -=
+			packet->type == RING_PACKET_COMPLETION && channel->completions_pending > 0;
 		return 0;
 	case RING_E_FULL:
 		/* The index moved back: no reader does that. */
@@ -524,8 +529,8 @@ int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_i
 				  size);
 }
 
-int vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
-				   const void *payload, size_t size, size_t held)
+int vmbus_channel_complete_without_interrupt(struct vmbus_channel *channel, uint64_t transaction_id,
+					     const void *payload, size_t size, size_t held)
 {
 	bool urgent = channel->urgent;
 	int r;

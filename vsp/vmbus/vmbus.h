@@ -77,14 +77,14 @@ void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data);
  * From now on the loop watches rings for some microseconds before it sleeps, where that has paid:
  * guests then answer without a doorbell, and sooner. For hosts with a CPU to spare for it.
  */
-void vmbus_linger(struct vmbus *bus);
+void vmbus_busy_poll(struct vmbus *bus);
 
 /*
  * From now on a guest that rings goes on for some microseconds before the loop looks at its ring,
  * where that has paid: it then sends several packets by one doorbell, and gets one interrupt for
  * all. For hosts that have a single CPU for guest and loop.
  */
-void vmbus_pace(struct vmbus *bus);
+void vmbus_moderate(struct vmbus *bus);
 
 /* The protocol version that the guest which is connected speaks; 0: none is. */
 uint32_t vmbus_version(const struct vmbus *bus);
@@ -240,7 +240,7 @@ int vmbus_packet_map(struct vmbus_channel *channel, const struct vmbus_packet *p
 		     unsigned *ret_iov_count) MUST_CHECK;
 
 /*
- * Sends a packet; the interrupt, if the guest wants one, goes out once per turn of the loop.
+ * Sends a packet; the interrupt, if the guest wants one, goes out once per iteration of the loop.
  * Return: 0; VMBUS_E_FULL; VMBUS_E_CORRUPT (also when not open); VMBUS_E_INVALID.
  */
 int vmbus_channel_send(struct vmbus_channel *channel, uint16_t type, bool completion_requested,
@@ -263,10 +263,11 @@ int vmbus_channel_complete(struct vmbus_channel *channel, uint64_t transaction_i
  * is interrupted for it only with others, after a bounded number of them, or when it does not go on
  * by itself. held: bytes that it keeps until then.
  */
-int vmbus_channel_complete_quietly(struct vmbus_channel *channel, uint64_t transaction_id,
-				   const void *payload, size_t size, size_t held) MUST_CHECK;
+int vmbus_channel_complete_without_interrupt(struct vmbus_channel *channel, uint64_t transaction_id,
+					     const void *payload, size_t size,
+					     size_t held) MUST_CHECK;
 
-/* Counters, since the offer was made. signals_awaited: spared the guest by vmbus_linger(). */
+/* Counters, since the offer was made. signals_awaited: spared the guest by vmbus_busy_poll(). */
 struct vmbus_channel_counters {
 	uint64_t packets_in, packets_out, signals_in, signals_out, signals_spared, signals_awaited,
 		ring_full, corrupt;

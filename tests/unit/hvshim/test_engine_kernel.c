@@ -218,7 +218,7 @@ static uint64_t event_count(int fd)
 	return eventfd_read(fd, &count) == 0 ? count : 0;
 }
 
-static void turns(struct fixture *fixture, unsigned count)
+static void iterations(struct fixture *fixture, unsigned count)
 {
 	while (count-- > 0)
 		assert_int_equal(loop_run_once(fixture->loop, 0), 0);
@@ -376,7 +376,7 @@ static void test_interrupts_go_to_the_sint(void **state)
 
 	enable_synic(fixture);
 	assert_int_equal(post(fixture), 0);
-	turns(fixture, 1);
+	iterations(fixture, 1);
 	interrupt = fixture->partition.newest;
 	assert_int_equal(interrupt->route, FAKE_SINT);
 	assert_int_equal(interrupt->target, 0);
@@ -384,7 +384,7 @@ static void test_interrupts_go_to_the_sint(void **state)
 	assert_int_equal(event_count(interrupt->fd), 1);
 	hvshim_signal_event(fixture->hvshim, 0, SINT, 7);
 	hvshim_signal_event(fixture->hvshim, 0, SINT, 7);
-	turns(fixture, 1);
+	iterations(fixture, 1);
 	assert_int_equal(event_count(interrupt->fd), 1);
 	assert_int_equal(((uint8_t *)memory(fixture, EVENT_PAGE))[SINT * 256], 1 << 7);
 	assert_int_equal(fixture->partition.interrupts, 1);
@@ -404,13 +404,13 @@ static void test_slot_is_looked_at_after_eoi(void **state)
 		assert_int_equal(post(fixture), HVSHIM_E_BUSY);
 		assert_true(slot(fixture)->flags & HV_MESSAGE_PENDING);
 		eventfd_write(interrupt->eoi_fd, 1);
-		turns(fixture, 2);
+		iterations(fixture, 2);
 		assert_int_equal(fixture->slots_free, round - 1);
 		slot(fixture)->type = HV_MESSAGE_NONE;
 		eventfd_write(interrupt->eoi_fd, 1);
 		turn_until(fixture, &fixture->slots_free, round);
 		eventfd_write(interrupt->eoi_fd, 1); /* nobody waits */
-		turns(fixture, 3);
+		iterations(fixture, 3);
 		assert_int_equal(fixture->slots_free, round);
 		if (round == 2) /* posted again before the old poll has ended */
 			continue;

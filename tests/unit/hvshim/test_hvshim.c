@@ -252,7 +252,7 @@ static uint32_t take_interrupt(struct fixture *fixture)
 	return puppet_counter(&fixture->puppet);
 }
 
-static void turn(struct fixture *fixture)
+static void iteration(struct fixture *fixture)
 {
 	run_loop(fixture, 0);
 }
@@ -400,7 +400,7 @@ static void test_reset_msr(void **state)
 	struct fixture *fixture = FIXTURE(state);
 
 	write_msr(fixture, HV_MSR_RESET, 0);
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(fixture->resets, 0);
 	write_msr(fixture, HV_MSR_RESET, 1);
 	turn_until(fixture, &fixture->resets, 1);
@@ -435,7 +435,7 @@ static void test_crash(void **state)
 	turn_until(fixture, &fixture->crashes, 3);
 	assert_int_equal(fixture->crash.text_size, 0);
 	write_msr(fixture, HV_MSR_CRASH_CONTROL, 0);
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(fixture->crashes, 3);
 }
 
@@ -584,7 +584,7 @@ static void test_post_message_is_checked(void **state)
 		assert_int_equal(hypercall(fixture, cases[i].input, cases[i].address, 0),
 				 cases[i].status);
 	}
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(fixture->messages, 0);
 }
 
@@ -720,7 +720,7 @@ static void test_hypercalls_are_for_kernel_mode(void **state)
 	puppet_enter_user(&fixture->puppet);
 	assert_false(puppet_do(&fixture->puppet, puppet_call, &registers));
 	assert_int_equal(fixture->puppet.fault, 6);
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(fixture->messages, 0);
 }
 
@@ -834,7 +834,7 @@ static void test_message(void **state)
 	enable_synic(fixture);
 	assert_int_equal(vid_memory_track_dirty(fixture->puppet.memory, true), 0);
 	assert_int_equal(post(fixture, "hello"), 0);
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(slot(fixture)->type, 1);
 	assert_int_equal(slot(fixture)->payload_size, 5);
 	assert_int_equal(slot(fixture)->flags, 0);
@@ -943,7 +943,7 @@ static void test_event_flags(void **state)
 	hvshim_signal_event(fixture->hvshim, 0, SINT, 2048);
 	hvshim_signal_event(fixture->hvshim, 0, 16, 1);
 	hvshim_signal_event(fixture->hvshim, 7, SINT, 1);
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(flags[0], 0);
 	assert_int_equal(flags[1], 1 << 5);
 	assert_int_equal(flags[255], 1 << 7);
@@ -965,7 +965,7 @@ static void test_sint_moves_to_another_vector(void **state)
 	enable_synic(fixture);
 	write_msr(fixture, HV_MSR_SINT0 + SINT, 0xf3);
 	hvshim_signal_event(fixture->hvshim, 0, SINT, 1);
-	turn(fixture);
+	iteration(fixture);
 	assert_int_equal(take_interrupt(fixture), 1);
 }
 
@@ -1075,7 +1075,7 @@ static void test_timer_configurations(void **state)
 	write_msr(fixture, TIMER_COUNT(0), 1);
 	write_msr(fixture, TIMER_CONFIG(0), HV_STIMER_ENABLE | HV_STIMER_PERIODIC | DIRECT);
 	for (unsigned i = 0; i < 100; i++)
-		turn(fixture);
+		iteration(fixture);
 }
 
 /* ---- Life ---- */
@@ -1103,7 +1103,7 @@ static void test_free_in_the_middle(void **state)
 	hvshim_free(fixture->hvshim);
 	fixture->hvshim = NULL;
 	for (unsigned i = 0; i < 4; i++)
-		turn(fixture);
+		iteration(fixture);
 	assert_int_equal(fixture->messages + fixture->slots_free + fixture->crashes, called);
 }
 

@@ -14,7 +14,7 @@ static const struct user_key nobody_there = { .name = "no-such-user-there" };
 static const struct user_key by_name = { .name = "daemon" }, by_uid = { .uid = 1 };
 
 static sd_event *loop;
-static struct errands *errands;
+static struct helpers *helpers;
 static struct user_lookups *lookups;
 static int result;
 static struct user_found found;
@@ -22,15 +22,15 @@ static struct user_found found;
 static int set_up(void **state)
 {
 	result = NOT_YET;
-	if (sd_event_new(&loop) < 0 || errands_new(loop, &errands) < 0)
+	if (sd_event_new(&loop) < 0 || helpers_new(loop, &helpers) < 0)
 		return -1;
-	return user_lookups_new(loop, errands, "daemon", &lookups);
+	return user_lookups_new(loop, helpers, "daemon", &lookups);
 }
 
 static int tear_down(void **state)
 {
 	user_lookups_free(lookups);
-	errands_free(errands);
+	helpers_free(helpers);
 	sd_event_unref(loop);
 	while (waitpid(-1, NULL, 0) > 0)
 		;

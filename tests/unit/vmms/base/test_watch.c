@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
-#define MANY (20 * WATCHES_A_TURN)
+#define MANY (20 * WATCHES_PER_ITERATION)
 
 struct line {
 	int near, far;
@@ -26,14 +26,15 @@ struct fixture {
 
 static struct fixture fixture;
 
-static void open_line(struct line *line, uint32_t events, unsigned turns_a_second, watch_fn ready)
+static void open_line(struct line *line, uint32_t events, unsigned iterations_a_second,
+		      watch_fn ready)
 {
 	int sockets[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
 	*line = (struct line){ .near = sockets[0], .far = sockets[1] };
-	assert_int_equal(watch_new(fixture.watches, line->near, events, turns_a_second, ready, line,
-				   &line->watch),
+	assert_int_equal(watch_new(fixture.watches, line->near, events, iterations_a_second, ready,
+				   line, &line->watch),
 			 0);
 }
 
@@ -65,11 +66,11 @@ static void say(unsigned count)
 /* Return: turns until there is nothing to do. */
 static unsigned settle(void)
 {
-	unsigned turns = 0;
+	unsigned iterations = 0;
 
 	while (sd_event_run(fixture.loop, 0) > 0)
-		turns++;
-	return turns;
+		iterations++;
+	return iterations;
 }
 
 static void count(struct line *line, uint32_t events)
@@ -97,7 +98,7 @@ static void test_turns_are_shared(void **state)
 {
 	open_lines(MANY, take_byte);
 	say(MANY);
-	assert_in_range(settle(), MANY / WATCHES_A_TURN, MANY / WATCHES_A_TURN + 1);
+	assert_in_range(settle(), MANY / WATCHES_PER_ITERATION, MANY / WATCHES_PER_ITERATION + 1);
 	for (unsigned i = 0; i < MANY; i++)
 		assert_int_equal(fixture.lines[i].served, 1);
 	close_lines(MANY);
@@ -120,9 +121,9 @@ static void test_nobody_is_left_out(void **state)
 	say(MANY);
 	assert_true(fd >= 0);
 	assert_true(sd_event_add_io(fixture.loop, &other, fd, EPOLLIN, tick, &ticks) >= 0);
-	for (unsigned i = 0; i < 6 * MANY / WATCHES_A_TURN; i++)
+	for (unsigned i = 0; i < 6 * MANY / WATCHES_PER_ITERATION; i++)
 		assert_true(sd_event_run(fixture.loop, 0) > 0);
-	assert_true(ticks >= MANY / WATCHES_A_TURN);
+	assert_true(ticks >= MANY / WATCHES_PER_ITERATION);
 	for (unsigned i = 0; i < MANY; i++)
 		assert_true(fixture.lines[i].served >= 2);
 	sd_event_source_disable_unref(other);

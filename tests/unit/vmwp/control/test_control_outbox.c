@@ -48,7 +48,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void turn(void)
+static void iteration(void)
 {
 	assert_int_equal(loop_run_once(fixture.loop, SECOND / 100), 0);
 }
@@ -106,17 +106,17 @@ static void replies_wait_for_room(void **state)
 
 	assert_true(count > CONTROL_OUTBOX_MAX);
 	while (fixture.replies < count && loop_now() < end) {
-		turn();
+		iteration();
 		take();
 	}
 	assert_int_equal(fixture.replies, count);
 	assert_true(fixture.rooms > 0);
 	/* Nobody waits for room any more, and so nobody wakes us for it. */
-	turn();
+	iteration();
 	fixture.rooms = 0;
 	control_outbox_send(fixture.outbox, control_reply(count + 1, NULL));
 	take_all();
-	turn();
+	iteration();
 	assert_int_equal(fixture.replies, count + 1);
 	assert_int_equal(fixture.rooms, 0);
 }
@@ -126,13 +126,13 @@ static void wait_for_last(int number)
 	uint64_t end = loop_now() + 60 * SECOND;
 
 	while (fixture.last != number && loop_now() < end) {
-		turn();
+		iteration();
 		take_all();
 	}
 	assert_int_equal(fixture.last, number);
 }
 
-static void the_last_news_are_told(void **state)
+static void the_last_update_is_sent(void **state)
 {
 	for (int i = 1; i <= 10000; i++)
 		control_outbox_tell(fixture.outbox, "subject", make_event(i));
@@ -142,8 +142,8 @@ static void the_last_news_are_told(void **state)
 	wait_for_last(10000);
 	assert_int_equal(fixture.events, 2);
 	/* Rested, and forgotten. */
-	for (uint64_t end = loop_now() + 2 * CONTROL_OUTBOX_PACE_NS; loop_now() < end;)
-		turn();
+	for (uint64_t end = loop_now() + 2 * CONTROL_OUTBOX_INTERVAL_NS; loop_now() < end;)
+		iteration();
 	control_outbox_tell(fixture.outbox, "subject", make_event(7));
 	take_all();
 	assert_int_equal(fixture.events, 3);
@@ -163,7 +163,7 @@ static void subjects_do_not_wait_for_each_other(void **state)
 	assert_int_equal(fixture.events, 20);
 }
 
-static void news_come_before_a_reply(void **state)
+static void updates_come_before_a_reply(void **state)
 {
 	control_outbox_tell(fixture.outbox, "subject", make_event(1));
 	control_outbox_tell(fixture.outbox, "subject", make_event(2));
@@ -177,7 +177,7 @@ static void news_come_before_a_reply(void **state)
 }
 
 /* However long the daemon takes nothing: there is no more than one of each subject. */
-static void news_wait_for_room(void **state)
+static void updates_wait_for_room(void **state)
 {
 	uint32_t count = fill(1);
 	uint64_t end = loop_now() + 2 * SECOND;
@@ -205,7 +205,7 @@ static void another_daemon_hears_nothing_old(void **state)
 	control_outbox_connect(fixture.outbox, fixture.sockets[1]);
 	control_outbox_tell(fixture.outbox, "subject", make_event(3));
 	for (int i = 0; i < 50; i++)
-		turn();
+		iteration();
 	take_all();
 	assert_int_equal(fixture.events, 1);
 	assert_int_equal(fixture.last, 3);
@@ -220,7 +220,7 @@ static void daemon_that_has_gone(void **state)
 	fill(1);
 	close_fdp(&fixture.sockets[0]);
 	while (fixture.rooms == 0 && loop_now() < end)
-		turn();
+		iteration();
 	assert_true(fixture.rooms > 0);
 }
 
@@ -228,11 +228,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(replies_wait_for_room, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_last_news_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_last_update_is_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(subjects_do_not_wait_for_each_other, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(news_come_before_a_reply, setup, teardown),
-		cmocka_unit_test_setup_teardown(news_wait_for_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(updates_come_before_a_reply, setup, teardown),
+		cmocka_unit_test_setup_teardown(updates_wait_for_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_daemon_hears_nothing_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_has_gone, setup, teardown),
 	};

@@ -117,7 +117,7 @@ static bool take_messages(struct fixture *fixture)
 	return answered;
 }
 
-static void turn(struct fixture *fixture)
+static void iteration(struct fixture *fixture)
 {
 	assert_int_equal(loop_run_once(fixture->worker.loop, SECOND / 100), 0);
 }
@@ -130,8 +130,8 @@ static int teardown(void **state)
 	worker_stop(&fixture->worker);
 	while (fixture->worker.machine && loop_now() < end &&
 	       machine_state(fixture->worker.machine) != MACHINE_STOPPED)
-		turn(fixture);
-	turn(fixture); /* for what was cancelled with the machine */
+		iteration(fixture);
+	iteration(fixture); /* for what was cancelled with the machine */
 	control_message_deinit(&fixture->answer);
 	worker_deinit(&fixture->worker);
 	close_fdp(&fixture->socket);
@@ -152,7 +152,7 @@ static const char *ask_with(struct fixture *fixture, const char *method, const c
 	assert_int_equal(
 		control_send_request(fixture->socket, ++fixture->id, method, tree, fds, count), 0);
 	while (!take_messages(fixture) && loop_now() < end)
-		turn(fixture);
+		iteration(fixture);
 	assert_int_equal(fixture->answer.id, fixture->id);
 	if (fixture->answer.kind != CONTROL_ERROR)
 		return "";
@@ -170,7 +170,7 @@ static void wait_state(struct fixture *fixture, const char *state)
 	uint64_t end = loop_now() + 60 * SECOND;
 
 	while (strcmp(fixture->state, state) != 0 && loop_now() < end) {
-		turn(fixture);
+		iteration(fixture);
 		take_messages(fixture);
 	}
 	assert_string_equal(fixture->state, state);
@@ -323,7 +323,7 @@ static void bytes_that_are_no_message(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(junk); i++)
 		assert_true(send(fixture->socket, junk[i], strlen(junk[i]), 0) > 0);
 	for (int i = 0; i < 10; i++)
-		turn(fixture);
+		iteration(fixture);
 	assert_string_equal(ask(fixture, "explode", NULL), CONTROL_ERROR_INVALID);
 }
 
@@ -390,7 +390,7 @@ static void ask_for_statistics(struct fixture *fixture)
 	uint64_t before = counted(fixture, "exits", "io-port");
 
 	while (counted(fixture, "exits", "io-port") <= before)
-		turn(fixture);
+		iteration(fixture);
 	assert_int_equal(counted(fixture, "exits", "error"), 0);
 	/* 0 where KVM counts nothing: before Linux 5.14. */
 	if (counted(fixture, "kernel_exits", "all") > 0)
@@ -473,7 +473,7 @@ static void sockets_of_the_guest(void **state)
 	struct fixture *fixture = *state;
 	struct sockaddr_un address;
 	AUTO_CLOSE int listener = make_listener(&address), client = -1, end = -1;
-	uint64_t patience = loop_now() + 60 * SECOND;
+	uint64_t timeout = loop_now() + 60 * SECOND;
 	int pair[2];
 	char byte;
 
@@ -484,8 +484,8 @@ static void sockets_of_the_guest(void **state)
 	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(write(client, "CONNECT 5000\n", 13), 13);
-	while (recv(client, &byte, 1, MSG_DONTWAIT) != 0 && loop_now() < patience)
-		turn(fixture);
+	while (recv(client, &byte, 1, MSG_DONTWAIT) != 0 && loop_now() < timeout)
+		iteration(fixture);
 	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	end = pair[0];
@@ -540,7 +540,7 @@ static void a_life(void **state)
 			    CONTROL_ERROR_NOT_CONNECTED);
 	ask_the_guest(fixture);
 	while (recv(fixture->serial, &byte, 1, MSG_DONTWAIT) != 1)
-		turn(fixture);
+		iteration(fixture);
 	assert_int_equal(byte, '.');
 	assert_string_equal(ask(fixture, "pause", NULL), "");
 	wait_state(fixture, "paused");
@@ -548,7 +548,7 @@ static void a_life(void **state)
 	wait_state(fixture, "running");
 	assert_string_equal(ask(fixture, "reset", NULL), "");
 	while (!fixture->resets) {
-		turn(fixture);
+		iteration(fixture);
 		take_messages(fixture);
 	}
 	assert_string_equal(ask(fixture, "stop", NULL), "");
@@ -594,7 +594,7 @@ static void guest_that_floods(void **state)
 		  ", \"actions\": {\"crash\": \"keep\", \"crash_grace\": 60}");
 	assert_string_equal(ask(fixture, "start", NULL), "");
 	for (end = loop_now() + SECOND; loop_now() < end;)
-		turn(fixture);
+		iteration(fixture);
 	contact_vmbus(fixture);
 	assert_string_equal(ask(fixture, "pause", NULL), "");
 	assert_string_equal(fixture->state, "paused");
@@ -613,7 +613,7 @@ static void daemon_that_does_not_listen(void **state)
 	uint32_t sent = 0, answered = 0;
 	uint64_t end = loop_now() + 60 * SECOND;
 
-	for (int quiet = 0; quiet < 10; turn(fixture)) {
+	for (int quiet = 0; quiet < 10; iteration(fixture)) {
 		if (control_send_request(fixture->socket, sent + 1, "explode", NULL, NULL, 0) < 0) {
 			quiet++;
 			continue;
@@ -627,7 +627,7 @@ static void daemon_that_does_not_listen(void **state)
 			assert_int_equal(message.id, ++answered);
 			control_message_deinit(&message);
 		} else {
-			turn(fixture);
+			iteration(fixture);
 		}
 	}
 	assert_int_equal(answered, sent);
@@ -709,7 +709,7 @@ static void leave(struct fixture *fixture)
 	close_fdp(&fixture->serial);
 	fixture->socket = fixture->serial = -1;
 	for (int i = 0; i < 10; i++)
-		turn(fixture);
+		iteration(fixture);
 }
 
 static unsigned told_number(struct fixture *fixture, const char *key)
@@ -759,7 +759,7 @@ static void daemon_that_cannot_be_taken_at_once(void **state)
 	leave(fixture);
 	assert_int_equal(connect(socket_, (struct sockaddr *)&address, sizeof(address)), 0);
 	for (int i = 0; i < 10; i++)
-		turn(fixture);
+		iteration(fixture);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	fixture->socket = socket_;
 	adopt_connected(fixture);
@@ -771,7 +771,7 @@ static void expect_dot(struct fixture *fixture)
 	char byte = 0;
 
 	while (recv(fixture->serial, &byte, 1, MSG_DONTWAIT) != 1 && loop_now() < end)
-		turn(fixture);
+		iteration(fixture);
 	assert_int_equal(byte, '.');
 }
 
@@ -965,7 +965,7 @@ static bool is_held(int network)
 static void assert_kept(struct fixture *fixture, int network)
 {
 	for (int i = 0; i < 5; i++)
-		turn(fixture);
+		iteration(fixture);
 	assert_true(is_held(network));
 }
 
@@ -975,7 +975,7 @@ static void assert_let_go(struct fixture *fixture, int network)
 	uint64_t end = loop_now() + 60 * SECOND;
 
 	while (is_held(network) && loop_now() < end)
-		turn(fixture);
+		iteration(fixture);
 	assert_false(is_held(network));
 }
 

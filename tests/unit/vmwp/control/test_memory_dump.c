@@ -122,7 +122,7 @@ static int teardown(void **state)
 		machine_stop(f->machine);
 	while (f->machine && f->state != MACHINE_STOPPED && loop_now() < end)
 		assert_int_equal(loop_run_once(f->loop, SECOND / 10), 0);
-	/* What the personality still has under way ends in the loop's next turns. */
+	/* What the personality still has under way ends in the loop's next iterations. */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(loop_run_once(f->loop, SECOND / 1000), 0);
 	machine_free(f->machine);

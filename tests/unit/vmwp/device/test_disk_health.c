@@ -114,7 +114,7 @@ static void submit(struct fixture *f, enum disk_operation operation)
 	disk_submit(f->disk, &f->request);
 }
 
-static void turn(struct fixture *f)
+static void iteration(struct fixture *f)
 {
 	assert_int_equal(loop_run_once(f->loop, 1000000), 0);
 }
@@ -122,14 +122,14 @@ static void turn(struct fixture *f)
 static void until(struct fixture *f, const unsigned *count, unsigned wanted)
 {
 	for (int i = 0; i < 100000 && *count < wanted; i++)
-		turn(f);
+		iteration(f);
 	assert_int_equal(*count, wanted);
 }
 
 static void finish(struct fixture *f)
 {
 	for (int i = 0; i < 100000 && !f->completed; i++)
-		turn(f);
+		iteration(f);
 	assert_true(f->completed);
 }
 
@@ -249,7 +249,7 @@ static void test_what_the_guest_does(void **state)
 		submit(f, DISK_WRITE);
 		finish(f);
 		assert_int_equal(f->result, results[i]);
-		turn(f);
+		iteration(f);
 		assert_int_equal(f->told, 0);
 		assert_int_equal(f->paused, 0);
 		fixture_free(f);

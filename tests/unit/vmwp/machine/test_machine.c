@@ -110,7 +110,7 @@ static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
-	/* What the personality still has under way ends in the loop's next turns. */
+	/* What the personality still has under way ends in the loop's next iterations. */
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
 	machine_free(fixture->machine);

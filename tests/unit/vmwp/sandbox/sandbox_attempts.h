@@ -36,7 +36,7 @@ typedef int (*attempt_fn)(const struct surroundings *surroundings, struct io_uri
 struct attempt {
 	const char *name;
 	attempt_fn try;
-	int isolated; /* what becomes of it behind the wall of isolation alone */
+	int isolated; /* what becomes of it behind the layer of isolation alone */
 	int limited;  /* the same with system calls limited, and no limits to the ring */
 	bool by_user; /* isolation stops it by the user alone: for a test by root */
 };

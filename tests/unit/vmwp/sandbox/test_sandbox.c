@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether the sandbox's walls bite: each attempt is made in a process of its own, without a wall,
+ * Whether the sandbox's layers bite: each attempt is made in a process of its own, without a layer,
  * behind each of them alone, and behind all.
  */
 #include "common/base/cleanup.h"
@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 #define USER        70000 /* to become; nobody's */
-#define STATUS_WALL 127   /* the wall cannot be put up */
+#define STATUS_WALL 127   /* the layer cannot be put up */
 
-struct walls {
+struct layers {
 	bool unprivileged; /* begin as an ordinary user */
 	bool limited_ring;
 	int (*put_up)(struct failure *failure); /* NULL: none */
@@ -46,25 +46,25 @@ static int enter(struct failure *failure)
 	return sandbox_enter(user(), failure);
 }
 
-static int make_ring(const struct walls *walls, struct io_uring *ring)
+static int make_ring(const struct layers *layers, struct io_uring *ring)
 {
-	return walls->limited_ring ? loop_ring_init(ring, 64) : io_uring_queue_init(64, ring, 0);
+	return layers->limited_ring ? loop_ring_init(ring, 64) : io_uring_queue_init(64, ring, 0);
 }
 
-_Noreturn static void run(const struct walls *walls, attempt_fn try,
+_Noreturn static void run(const struct layers *layers, attempt_fn try,
 			  const struct surroundings *surroundings)
 {
 	struct failure failure = { 0 };
 	struct io_uring ring;
 
 	alarm(60);
-	if (walls->unprivileged && geteuid() == 0 &&
+	if (layers->unprivileged && geteuid() == 0 &&
 	    (setgroups(0, NULL) < 0 || setresgid(USER, USER, USER) < 0 ||
 	     setresuid(USER, USER, USER) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0))
 		_exit(STATUS_WALL);
-	if (make_ring(walls, &ring) < 0)
+	if (make_ring(layers, &ring) < 0)
 		_exit(STATUS_WALL);
-	if (walls->put_up && walls->put_up(&failure) != 0) {
+	if (layers->put_up && layers->put_up(&failure) != 0) {
 		dprintf(STDERR_FILENO, "%s\n", failure.message);
 		_exit(STATUS_WALL);
 	}
@@ -72,14 +72,14 @@ _Noreturn static void run(const struct walls *walls, attempt_fn try,
 }
 
 /* Return: 0, KILLED or an errno. */
-static int make_attempt(const struct walls *walls, attempt_fn try,
+static int make_attempt(const struct layers *layers, attempt_fn try,
 			const struct surroundings *surroundings)
 {
 	pid_t child = fork();
 	int status;
 
 	if (child == 0)
-		run(walls, try, surroundings);
+		run(layers, try, surroundings);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	if (WIFSIGNALED(status)) {
 		assert_int_equal(WTERMSIG(status), SIGSYS);
@@ -89,19 +89,19 @@ static int make_attempt(const struct walls *walls, attempt_fn try,
 	return WEXITSTATUS(status);
 }
 
-static void expect(const struct attempt *attempt, const struct walls *walls, int expected,
+static void expect(const struct attempt *attempt, const struct layers *layers, int expected,
 		   const struct surroundings *surroundings)
 {
-	int found = make_attempt(walls, attempt->try, surroundings);
+	int found = make_attempt(layers, attempt->try, surroundings);
 
 	if (found != expected)
 		fail_msg("%s: %d (%s), not %d", attempt->name, found,
 			 found < 0 ? "killed" : strerror(found), expected);
 }
 
-static void test_without_walls_all_succeeds(void **state)
+static void test_without_layers_all_succeeds(void **state)
 {
-	const struct walls none = { 0 };
+	const struct layers none = { 0 };
 
 	for (size_t i = 0; i < attempts_count; i++)
 		expect(&attempts[i], &none, 0, *state);
@@ -109,7 +109,7 @@ static void test_without_walls_all_succeeds(void **state)
 
 static void test_isolation(void **state)
 {
-	const struct walls isolation = { .put_up = isolate };
+	const struct layers isolation = { .put_up = isolate };
 
 	for (size_t i = 0; i < attempts_count; i++)
 		if (!attempts[i].by_user || geteuid() == 0)
@@ -119,7 +119,7 @@ static void test_isolation(void **state)
 /* The other way to namespaces. */
 static void test_isolation_without_privileges(void **state)
 {
-	const struct walls isolation = { .put_up = isolate, .unprivileged = true };
+	const struct layers isolation = { .put_up = isolate, .unprivileged = true };
 
 	for (size_t i = 0; i < attempts_count; i++)
 		if (!attempts[i].by_user)
@@ -128,7 +128,7 @@ static void test_isolation_without_privileges(void **state)
 
 static void test_limited_calls(void **state)
 {
-	const struct walls calls = { .put_up = sandbox_limit_calls };
+	const struct layers calls = { .put_up = sandbox_limit_calls };
 
 	for (size_t i = 0; i < attempts_count; i++)
 		expect(&attempts[i], &calls, attempts[i].limited, *state);
@@ -136,25 +136,25 @@ static void test_limited_calls(void **state)
 
 static void test_limited_ring(void **state)
 {
-	const struct walls ring = { .limited_ring = true };
+	const struct layers ring = { .limited_ring = true };
 
 	for (size_t i = 0; i < attempts_count; i++)
 		if (strncmp(attempts[i].name, "ring_", 5) == 0)
 			expect(&attempts[i], &ring, EACCES, *state);
 }
 
-static void test_behind_all_walls_nothing_succeeds(void **state)
+static void test_behind_all_layers_nothing_succeeds(void **state)
 {
-	const struct walls all = { .put_up = enter, .limited_ring = true };
+	const struct layers all = { .put_up = enter, .limited_ring = true };
 
 	for (size_t i = 0; i < attempts_count; i++)
 		if (make_attempt(&all, attempts[i].try, *state) == 0)
 			fail_msg("%s succeeds", attempts[i].name);
 }
 
-static void test_work_goes_on_behind_all_walls(void **state)
+static void test_work_goes_on_behind_all_layers(void **state)
 {
-	const struct walls all = { .put_up = enter, .limited_ring = true };
+	const struct layers all = { .put_up = enter, .limited_ring = true };
 
 	assert_int_equal(make_attempt(&all, attempt_to_work, *state), 0);
 }
@@ -183,7 +183,7 @@ static int ring_allocate(struct io_uring *ring, int fd, uint64_t offset, uint64_
 	return ring_result(ring);
 }
 
-/* Behind all walls, with a limit as the daemon sets it: an image of `size` bytes at fd. */
+/* Behind all layers, with a limit as the daemon sets it: an image of `size` bytes at fd. */
 _Noreturn static void try_to_grow(int image, rlim_t size, int tried, int go)
 {
 	struct rlimit limit = { size, RLIM_INFINITY };
@@ -325,13 +325,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_without_walls_all_succeeds),
+		cmocka_unit_test(test_without_layers_all_succeeds),
 		cmocka_unit_test(test_isolation),
 		cmocka_unit_test(test_isolation_without_privileges),
 		cmocka_unit_test(test_limited_calls),
 		cmocka_unit_test(test_limited_ring),
-		cmocka_unit_test(test_behind_all_walls_nothing_succeeds),
-		cmocka_unit_test(test_work_goes_on_behind_all_walls),
+		cmocka_unit_test(test_behind_all_layers_nothing_succeeds),
+		cmocka_unit_test(test_work_goes_on_behind_all_layers),
 		cmocka_unit_test(test_raw_images_do_not_grow),
 		cmocka_unit_test(test_death_of_the_parent_is_still_told),
 		cmocka_unit_test(test_another_user_is_refused_to_who_may_not),

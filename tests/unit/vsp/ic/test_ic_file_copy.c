@@ -45,14 +45,14 @@ static void on_done(void *data, int result, bool left)
 
 static const struct ic_file_copy_callbacks callbacks = { on_progress, on_done };
 
-static struct fixture *make(uint64_t patience_ns)
+static struct fixture *make(uint64_t timeout_ns)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	for (size_t i = 0; i < sizeof(f->content); i++)
 		f->content[i] = (uint8_t)(i * 7 + i / 251);
 	f->fake = fake_new(1, 4 << 20);
-	assert_int_equal(ic_file_copy_new(f->fake->bus, patience_ns, &f->copy), 0);
+	assert_int_equal(ic_file_copy_new(f->fake->bus, timeout_ns, &f->copy), 0);
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(f->fake));
 	return f;

@@ -67,10 +67,10 @@ static void on_done(void *data, int result)
 
 static const struct ic_kvp_handler handler = { on_pair, on_addresses, on_done };
 
-static struct fixture *make(uint64_t refresh_ns, uint64_t patience_ns, uint64_t soon_ns)
+static struct fixture *make(uint64_t refresh_ns, uint64_t timeout_ns, uint64_t soon_ns)
 {
 	static const struct ic_kvp_callbacks callbacks = { guest_changed, guest_refreshed };
-	const struct ic_kvp_options options = { refresh_ns, patience_ns, soon_ns };
+	const struct ic_kvp_options options = { refresh_ns, timeout_ns, soon_ns };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->fake = fake_new(1, 4 << 20);
@@ -168,7 +168,7 @@ static void open_service(struct fixture *f)
 }
 
 /* The same, and the guest has told nothing of itself. */
-static void open_quietly(struct fixture *f)
+static void open_without_messages(struct fixture *f)
 {
 	open_service(f);
 	tell_pairs(f, IC_KVP_POOL_AUTO, nothing);
@@ -249,7 +249,7 @@ static void test_refresh_later(void **state)
 {
 	struct fixture *f = *state;
 
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(f->refreshes, 1);
 	fake_settle(f->fake);
 	assert_false(ic_guest_has_request(&f->channel));
@@ -263,7 +263,7 @@ static void test_set(void **state)
 
 	assert_int_equal(ic_kvp_set(f->kvp, IC_KVP_POOL_EXTERNAL, "k", "v", &handler, f),
 			 -ENOTCONN);
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(
 		ic_kvp_set(f->kvp, IC_KVP_POOL_EXTERNAL, "k\xc3\xa4y", "value", &handler, f), 0);
 	receive(f, &message, IC_KVP_SET, IC_KVP_POOL_EXTERNAL);
@@ -286,7 +286,7 @@ static void test_get(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, "color", &handler, f), 0);
 	receive(f, &message, IC_KVP_ENUMERATE, IC_KVP_POOL_GUEST);
 	put_item(&message.kvp.enumerate.item, "colors", "red");
@@ -313,7 +313,7 @@ static void test_numbers_become_text(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	open_quietly(f);
+	open_without_messages(f);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, "n", &handler, f), 0);
 		receive(f, &message, IC_KVP_ENUMERATE, IC_KVP_POOL_GUEST);
@@ -331,7 +331,7 @@ static void test_delete(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(ic_kvp_delete(f->kvp, IC_KVP_POOL_EXTERNAL, "color", &handler, f), 0);
 	receive(f, &message, IC_KVP_DELETE, IC_KVP_POOL_EXTERNAL);
 	assert_int_equal(message.kvp.delete.key_size, 12);
@@ -345,7 +345,7 @@ static void test_enumerate(void **state)
 	static const char *const pairs[][2] = { { "a", "1" }, { "b", "" }, { NULL, NULL } };
 	struct fixture *f = *state;
 
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(ic_kvp_enumerate(f->kvp, IC_KVP_POOL_GUEST, &handler, f), 0);
 	tell_pairs(f, IC_KVP_POOL_GUEST, pairs);
 	assert_int_equal(f->pairs, 2);
@@ -361,7 +361,7 @@ static void test_enumeration_ends(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(ic_kvp_enumerate(f->kvp, IC_KVP_POOL_GUEST, &handler, f), 0);
 	for (uint32_t i = 0; i < IC_KVP_PAIRS_MAX; i++) {
 		receive(f, &message, IC_KVP_ENUMERATE, IC_KVP_POOL_GUEST);
@@ -386,7 +386,7 @@ static void test_addresses(void **state)
 	struct ic_message message;
 	char adapter[64];
 
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(ic_kvp_get_addresses(f->kvp, mac, &handler, f), 0);
 	receive(f, &message, IC_KVP_GET_ADDRESSES, 0);
 	assert_int_equal(message.header.size, sizeof(struct ic_kvp_address_body));
@@ -423,7 +423,7 @@ static void test_arguments(void **state)
 	memset(key, 'k', 256);
 	memset(value, 'v', 1024);
 	key[256] = value[1024] = '\0';
-	open_quietly(f);
+	open_without_messages(f);
 	assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, "", &handler, f), -EINVAL);
 	assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, key, &handler, f), -EINVAL);
 	assert_int_equal(ic_kvp_delete(f->kvp, IC_KVP_POOL_GUEST, key, &handler, f), -EINVAL);
@@ -442,7 +442,7 @@ static void test_operations_queue(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	open_quietly(f);
+	open_without_messages(f);
 	for (unsigned i = 0; i < IC_KVP_QUEUE_MAX; i++)
 		assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, "k", &handler, f), 0);
 	assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, "k", &handler, f), -EBUSY);
@@ -463,7 +463,7 @@ static void test_lies(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	open_quietly(f);
+	open_without_messages(f);
 	for (unsigned variant = 0; variant < 6; variant++) {
 		static const int results[] = { IC_E_INVALID, IC_E_INVALID, IC_E_INVALID, 0, 0,
 					       IC_E_INVALID };
@@ -518,7 +518,7 @@ static bool is_done(void *data)
 	return f->dones > 0;
 }
 
-/* The answer comes after the patience has ended: the next operation does not take it for its own.
+/* The answer comes after the time-out has ended: the next operation does not take it for its own.
  */
 static void test_late_answer(void **state)
 {
@@ -560,7 +560,7 @@ static void test_closed_meanwhile(void **state)
 
 	for (unsigned i = 0; i < 3; i++) {
 		f->dones = f->changes = 0;
-		open_quietly(f);
+		open_without_messages(f);
 		assert_int_equal(ic_kvp_enumerate(f->kvp, IC_KVP_POOL_GUEST, &handler, f), 0);
 		assert_int_equal(ic_kvp_get(f->kvp, IC_KVP_POOL_GUEST, "k", &handler, f), 0);
 		if (i % 2) {

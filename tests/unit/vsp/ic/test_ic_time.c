@@ -151,7 +151,7 @@ static void test_samples(void **state)
 	}
 }
 
-static void turn(struct fixture *f, unsigned times)
+static void iteration(struct fixture *f, unsigned times)
 {
 	while (times-- > 0)
 		assert_int_equal(loop_run_once(f->fake->loop, 2 * MILLISECOND), 0);
@@ -164,7 +164,7 @@ static void test_silent_guest_is_not_buried(void **state)
 
 	open_service(f);
 	assert_true(ic_guest_receive(&f->channel, &message));
-	turn(f, 20);
+	iteration(f, 20);
 	assert_false(ic_guest_has_request(&f->channel));
 	/* An answer that says it failed is an answer; one that comes twice is none. */
 	ic_guest_answer(&f->channel, &message, IC_STATUS_FAIL);
@@ -185,10 +185,10 @@ static void test_resume_sets_the_clock(void **state)
 
 	ic_time_pause(f->time);
 	fake_settle(f->fake);
-	turn(f, 20);
+	iteration(f, 20);
 	while (ic_guest_has_request(&f->channel))
 		exchange(f);
-	turn(f, 20);
+	iteration(f, 20);
 	assert_false(ic_guest_has_request(&f->channel));
 	ic_time_resume(f->time);
 	assert_int_equal(exchange(f), IC_TIME_SYNC);
@@ -206,7 +206,7 @@ static void test_resume_waits_for_the_answer(void **state)
 	assert_true(ic_guest_receive(&f->channel, &message));
 	ic_time_pause(f->time);
 	ic_time_resume(f->time);
-	turn(f, 5);
+	iteration(f, 5);
 	assert_false(ic_guest_has_request(&f->channel));
 	ic_guest_answer(&f->channel, &message, IC_STATUS_OK);
 	assert_int_equal(exchange(f), IC_TIME_SYNC);

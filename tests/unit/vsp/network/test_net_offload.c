@@ -129,9 +129,9 @@ static const struct net_frame *name(struct pieces *pieces)
 	return &pieces->frame;
 }
 
-static int prepare(struct pieces *pieces, const struct net_wishes *wishes)
+static int prepare(struct pieces *pieces, const struct net_offload_request *request)
 {
-	return net_offload_prepare(&pieces->head, wishes, &pieces->frame.header);
+	return net_offload_prepare(&pieces->head, request, &pieces->frame.header);
 }
 
 static struct net_gather gather;
@@ -171,8 +171,8 @@ static void test_sum(void **state)
 static void test_checksum(void **state)
 {
 	for (unsigned variant = 0; variant < 80; variant++) {
-		const struct net_wishes wishes = { .ip_checksum = true,
-						   .transport_checksum = true };
+		const struct net_offload_request request = { .ip_checksum = true,
+							     .transport_checksum = true };
 		bool ipv6 = variant & 1, tagged = variant & 2;
 		size_t network = tagged ? 18 : 14;
 		uint8_t frame[1000], out[1100];
@@ -184,7 +184,7 @@ static void test_checksum(void **state)
 		else
 			put16(frame + network + 2, (unsigned)(size - network));
 		cut(&pieces, frame, size, 1 + variant, 1 + variant * 3 % 50);
-		assert_int_equal(prepare(&pieces, &wishes), 0);
+		assert_int_equal(prepare(&pieces, &request), 0);
 		assert_int_equal(pieces.frame.header.csum_start, network + (ipv6 ? 40 : 20));
 		assert_int_equal(pieces.frame.header.csum_offset, 16);
 		assert_int_equal(finish(name(&pieces), out, sizeof(out)), size + 4);
@@ -196,7 +196,7 @@ static void test_checksum(void **state)
 /* Headers that are as they should be go out from where they lie. */
 static void test_nothing_to_change(void **state)
 {
-	const struct net_wishes wishes = { .transport_checksum = true };
+	const struct net_offload_request request = { .transport_checksum = true };
 	uint8_t frame[500], out[600];
 	struct pieces pieces;
 	size_t size = make_tcp(frame, false, false, 333);
@@ -205,11 +205,11 @@ static void test_nothing_to_change(void **state)
 	frame[17] = (uint8_t)(size - 14);
 	net_put16(frame + 24, net_checksum_ipv4(frame + 14));
 	cut(&pieces, frame, size, 100, 100);
-	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(prepare(&pieces, &request), 0);
 	assert_true(pieces.head.changed);
 	put16(frame + 50, get16(pieces.head.bytes + 50)); /* the pseudo-header's sum */
 	cut(&pieces, frame, size, 100, 100);
-	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(prepare(&pieces, &request), 0);
 	assert_false(pieces.head.changed);
 	assert_int_equal(pieces.head.size, 54);
 	assert_int_equal(finish(name(&pieces), out, sizeof(out)), size + 4);
@@ -218,9 +218,9 @@ static void test_nothing_to_change(void **state)
 		assert_true(gather.pieces[i].iov_len == 2 ||
 			    ((uint8_t *)gather.pieces[i].iov_base >= frame &&
 			     (uint8_t *)gather.pieces[i].iov_base < frame + size));
-	/* Without wishes, nothing is read. */
+	/* Without requests, nothing is read. */
 	cut(&pieces, frame, size, 100, 100);
-	assert_int_equal(prepare(&pieces, &(struct net_wishes){ 0 }), 0);
+	assert_int_equal(prepare(&pieces, &(struct net_offload_request){ 0 }), 0);
 	assert_int_equal(pieces.head.size, 0);
 }
 
@@ -253,13 +253,13 @@ static void test_segments(void **state)
 	static uint8_t frame[65536], out[131072];
 
 	for (unsigned variant = 0; variant < 80; variant++) {
-		const struct net_wishes wishes = { .segment_size = 1001 };
+		const struct net_offload_request request = { .segment_size = 1001 };
 		bool ipv6 = variant & 1, tagged = variant & 2;
 		size_t size = make_tcp(frame, ipv6, tagged, 10510), written;
 		struct pieces pieces;
 
 		cut(&pieces, frame, size, 1 + variant, 700 + variant * 3);
-		assert_int_equal(prepare(&pieces, &wishes), 0);
+		assert_int_equal(prepare(&pieces, &request), 0);
 		assert_int_equal(pieces.frame.header.gso_type & ~VIRTIO_NET_HDR_GSO_ECN,
 				 ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4);
 		assert_int_equal(pieces.frame.header.hdr_len,
@@ -267,7 +267,7 @@ static void test_segments(void **state)
 		/* Even if there is nothing to change, they are sent as they were checked. */
 		memcpy(frame, pieces.head.bytes, pieces.frame.header.hdr_len);
 		cut(&pieces, frame, size, 1 + variant, 700 + variant * 3);
-		assert_int_equal(prepare(&pieces, &wishes), 0);
+		assert_int_equal(prepare(&pieces, &request), 0);
 		assert_true(pieces.head.changed);
 		/* A guest that changes its headers now is not asked again. */
 		memset(frame, 0xa5, pieces.frame.header.hdr_len);
@@ -283,7 +283,7 @@ static void test_segments(void **state)
 static void test_segments_behind_a_route(void **state)
 {
 	static uint8_t frame[65536], out[131072];
-	const struct net_wishes wishes = { .segment_size = 1001 };
+	const struct net_offload_request request = { .segment_size = 1001 };
 	static const uint8_t route[8] = { 6, 0, 0, 1 };
 	size_t size = make_tcp(frame, true, false, 10510) + sizeof(route), written, at = 0;
 	uint8_t addresses[40] = { 0 };
@@ -297,7 +297,7 @@ static void test_segments_behind_a_route(void **state)
 	addresses[39] ^= 0x55; /* where it is to arrive in the end */
 	put16(frame + 62 + 16, net_checksum_fold(net_checksum_pseudo_header(addresses, 6, 6, 0)));
 	cut(&pieces, frame, size, 70, 900);
-	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(prepare(&pieces, &request), 0);
 	assert_int_equal(pieces.frame.header.csum_start, 62);
 	assert_int_equal(get16(pieces.head.bytes + 62 + 16),
 			 net_checksum_fold(net_checksum_pseudo_header(addresses, 6, 6, size - 62)));
@@ -318,12 +318,12 @@ static void test_segments_behind_a_route(void **state)
 static void test_changed_meanwhile(void **state)
 {
 	static uint8_t frame[65536], out[131072];
-	const struct net_wishes wishes = { .transport_checksum = true };
+	const struct net_offload_request request = { .transport_checksum = true };
 	struct pieces pieces;
 	size_t size = make_tcp(frame, true, true, 1400);
 
 	cut(&pieces, frame, size, 61, 77);
-	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(prepare(&pieces, &request), 0);
 	memset(frame, 0xff, size);
 	assert_int_equal(finish(name(&pieces), out, sizeof(out)), size + 4);
 	assert_int_equal(get32(out), size);
@@ -335,14 +335,14 @@ static void test_changed_meanwhile(void **state)
 static void test_gather_fills(void **state)
 {
 	static uint8_t frame[65549];
-	const struct net_wishes wishes = { .segment_size = NET_GATHER_SEGMENT };
+	const struct net_offload_request request = { .segment_size = NET_GATHER_SEGMENT };
 	struct pieces pieces;
 	unsigned added = 0, count;
 	size_t size;
 
 	make_tcp(frame, false, false, sizeof(frame) - 54);
 	cut(&pieces, frame, sizeof(frame), 4095, 4097);
-	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(prepare(&pieces, &request), 0);
 	net_gather_empty(&gather);
 	do {
 		count = gather.count;
@@ -354,19 +354,20 @@ static void test_gather_fills(void **state)
 	assert_true(gather.count <= NET_GATHER_PIECES && gather.own_size <= NET_GATHER_OWN);
 }
 
-static int prepare_flat(uint8_t *frame, size_t have, size_t size, const struct net_wishes *wishes)
+static int prepare_flat(uint8_t *frame, size_t have, size_t size,
+			const struct net_offload_request *request)
 {
 	struct pieces pieces;
 
 	cut(&pieces, frame, have, 1, 13);
 	pieces.head.frame_size = size;
-	return prepare(&pieces, wishes);
+	return prepare(&pieces, request);
 }
 
 static void test_refuses(void **state)
 {
-	const struct net_wishes checksum = { .transport_checksum = true };
-	const struct net_wishes large = { .segment_size = 100 };
+	const struct net_offload_request checksum = { .transport_checksum = true };
+	const struct net_offload_request large = { .segment_size = 100 };
 	uint8_t frame[300];
 	size_t size = make_tcp(frame, false, false, 200);
 
@@ -422,7 +423,7 @@ static void test_layout(void **state)
 /* A tag is put in before the rest is looked at. */
 static void test_tag(void **state)
 {
-	const struct net_wishes wishes = { .segment_size = 1001 };
+	const struct net_offload_request request = { .segment_size = 1001 };
 	static uint8_t frame[65536], tagged[65536], out[131072];
 	struct pieces pieces;
 	size_t size = make_tcp(frame, false, false, 10510);
@@ -431,7 +432,7 @@ static void test_tag(void **state)
 	cut(&pieces, frame, size, 5, 9);
 	assert_true(net_head_tag(&pieces.head, 7));
 	assert_int_equal(pieces.head.frame_size, size + 4);
-	assert_int_equal(prepare(&pieces, &wishes), 0);
+	assert_int_equal(prepare(&pieces, &request), 0);
 	assert_int_equal(pieces.head.size, 58);
 	assert_memory_equal(pieces.head.bytes, tagged, 18);
 	pieces.frame_iov[0] = (struct iovec){ &pieces.frame.header, NET_HEADER_SIZE };

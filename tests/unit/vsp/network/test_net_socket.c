@@ -57,9 +57,9 @@ static void closed(void *data)
 	f.closed = true;
 }
 
-static void run(unsigned turns)
+static void run(unsigned iterations)
 {
-	for (unsigned i = 0; i < turns; i++)
+	for (unsigned i = 0; i < iterations; i++)
 		assert_int_equal(loop_run_once(f.loop, TURN), 0);
 }
 

@@ -3,7 +3,7 @@
 #include "common/base/json.h"
 #include "tests/unit/vsp/network/netvsp_fixture.h"
 
-#define REMOVAL_PATIENCE UINT64_C(16000000000) /* nanoseconds */
+#define REMOVAL_TIMEOUT UINT64_C(16000000000) /* nanoseconds */
 
 /* ---- Negotiation ---- */
 
@@ -465,7 +465,7 @@ static void test_remove(void **state)
 	size_t size;
 
 	start_with_traffic();
-	network_adapter_remove(fixture.adapter, REMOVAL_PATIENCE, removed, &gone);
+	network_adapter_remove(fixture.adapter, REMOVAL_TIMEOUT, removed, &gone);
 	fake_settle(fixture.fake);
 	assert_true(fixture.network_freed);
 	assert_false(fake_has_message(fixture.fake, VMBUS_MESSAGE_RESCIND_OFFER));
@@ -509,7 +509,7 @@ static void test_remove_and_reset(void **state)
 	bool gone = false;
 
 	start_with_traffic();
-	network_adapter_remove(fixture.adapter, REMOVAL_PATIENCE, removed, &gone);
+	network_adapter_remove(fixture.adapter, REMOVAL_TIMEOUT, removed, &gone);
 	fake_settle(fixture.fake);
 	assert_false(gone);
 	fake_stop(fixture.fake);

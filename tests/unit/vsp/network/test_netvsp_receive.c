@@ -11,7 +11,7 @@ static void test_receive(void **state)
 	start(false);
 	netvsc->keep = true;
 	fill_frame(frame, sizeof(frame));
-	/* What comes in one turn goes in one packet. */
+	/* What comes in one iteration goes in one packet. */
 	for (unsigned i = 0; i < 3; i++) {
 		frame[20] = (uint8_t)i;
 		assert_true(

@@ -368,9 +368,9 @@ static void test_datagrams_are_told_together(void **state)
 
 	start(false);
 	(void)fake_take_event(fixture.fake, 0, netvsc->channels[0].relid);
-	assert_true(is_told_at_once(1, udp)); /* nobody is pacing */
+	assert_true(is_told_at_once(1, udp)); /* nobody is moderation */
 	assert_int_equal(netvsc_await_sent(netvsc, 0, 1), NVSP_STATUS_SUCCESS);
-	vmbus_pace(fixture.fake->bus);
+	vmbus_moderate(fixture.fake->bus);
 	assert_true(is_told_at_once(2, tcp));
 	assert_int_equal(netvsc_await_sent(netvsc, 0, 2), NVSP_STATUS_SUCCESS);
 	assert_false(is_told_at_once(3, udp));

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define PORT    5000u
-#define SHORTLY 1000000u /* nanoseconds: a patience that is to run out */
+#define SHORTLY 1000000u /* nanoseconds: a time-out that is to run out */
 
 struct fixture {
 	struct fake *fake;
@@ -56,10 +56,10 @@ static void connected(void *data, int result, int fd, uint32_t port)
 	f->port = port;
 }
 
-static void make(struct fixture *f, uint64_t patience_ns, uint32_t version)
+static void make(struct fixture *f, uint64_t timeout_ns, uint32_t version)
 {
 	f->fake = fake_new(2, 16 << 20);
-	assert_int_equal(sockets_new(f->fake->bus, patience_ns, &callbacks, f, &f->sockets), 0);
+	assert_int_equal(sockets_new(f->fake->bus, timeout_ns, &callbacks, f, &f->sockets), 0);
 	assert_true(fake_connect(f->fake, version));
 	assert_true(fake_request_offers(f->fake));
 }
@@ -96,10 +96,10 @@ static int teardown(void **state)
 }
 
 /* Makes it all anew. */
-static void make_again(struct fixture *f, uint64_t patience_ns, uint32_t version)
+static void make_again(struct fixture *f, uint64_t timeout_ns, uint32_t version)
 {
 	unmake(f);
-	make(f, patience_ns, version);
+	make(f, timeout_ns, version);
 }
 
 /* ---- The host's program ---- */
@@ -674,7 +674,7 @@ static void test_guest_breaks_the_protocol(void **state)
 
 static struct sockaddr_un listen_address;
 
-static void make_listener(struct fixture *f, uint64_t patience_ns)
+static void make_listener(struct fixture *f, uint64_t timeout_ns)
 {
 	static unsigned number;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -687,7 +687,7 @@ static void make_listener(struct fixture *f, uint64_t patience_ns)
 	assert_int_equal(bind(fd, (struct sockaddr *)&listen_address, sizeof(listen_address)), 0);
 	assert_int_equal(listen(fd, 64), 0);
 	assert_int_equal(
-		socket_listener_new(f->fake->loop, f->sockets, fd, patience_ns, &f->listener), 0);
+		socket_listener_new(f->fake->loop, f->sockets, fd, timeout_ns, &f->listener), 0);
 }
 
 static void dial(struct fixture *f)

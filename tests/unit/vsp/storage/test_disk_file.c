@@ -556,7 +556,7 @@ static void observe(struct fixture *f, struct observed *observed)
 	disk_observe(f->disk, &observed->observer);
 }
 
-static void turn(struct fixture *f, const unsigned *count, unsigned until)
+static void iteration(struct fixture *f, const unsigned *count, unsigned until)
 {
 	for (int i = 0; i < 1000 && *count < until; i++)
 		assert_int_equal(loop_run_once(f->loop, 1000000000), 0);
@@ -596,12 +596,12 @@ static void test_full_file_system(void **state)
 	fill(f->data, 6, BUFFER);
 	r = &f->requests[0];
 	start(f, r, make_write(f, r, 0, 256 << 10));
-	turn(f, &observed.failed, 1);
+	iteration(f, &observed.failed, 1);
 	assert_int_equal(observed.error, -ENOSPC);
 	assert_true(observed.can_hold);
 	assert_int_equal(f->disk->held_count, 1);
 	disk_retry(f->disk);
-	turn(f, &observed.failed, 2);
+	iteration(f, &observed.failed, 2);
 	assert_false(r->completed);
 	assert_int_equal(observed.released, 0);
 
@@ -634,7 +634,7 @@ static void test_held_requests_are_abandoned(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	for (unsigned i = 0; i < 3; i++)
 		start(f, &r[i], make_write(f, &r[i], 65536 * (i + 1), 4096));
-	turn(f, &observed.failed, 3);
+	iteration(f, &observed.failed, 3);
 	limit.rlim_cur = RLIM_INFINITY;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	assert_int_equal(observed.error, -EFBIG);

@@ -92,7 +92,7 @@ static void submit(unsigned number, enum disk_operation operation, uint32_t size
  * Runs until `count` have ended; at each moment no more of `cost` have than `rate` a second allows,
  * which is as true on a busy machine.
  */
-static void expect_pace(unsigned count, uint64_t cost, uint64_t rate, uint64_t begun)
+static void expect_moderation(unsigned count, uint64_t cost, uint64_t rate, uint64_t begun)
 {
 	while (f.ended < count) {
 		double allowed;
@@ -119,7 +119,7 @@ static void test_requests(void **state)
 		       : i % 3 == 1 ? DISK_WRITE
 				    : DISK_FLUSH,
 		       i % 3 == 2 ? 0 : 512);
-	expect_pace(REQUESTS, 1, 1000, begun);
+	expect_moderation(REQUESTS, 1, 1000, begun);
 	assert_true(loop_now() - begun >= (REQUESTS - 1) * SECOND_NS / 1000 - BURST_NS);
 }
 
@@ -130,7 +130,7 @@ static void test_bytes(void **state)
 	limit(0, 100 << 20);
 	for (unsigned i = 0; i < 30; i++)
 		submit(i, i % 2 ? DISK_READ : DISK_WRITE, DISK_SIZE);
-	expect_pace(30, 1 << 20, 100 << 20, begun);
+	expect_moderation(30, 1 << 20, 100 << 20, begun);
 }
 
 /* What moves no data is not counted by its size. */

@@ -708,7 +708,7 @@ static void test_reset_of_one_unit(void **state)
 	assert_int_equal(storage_attach(f->controller, 1, &(struct storage_unit){ 0 }, new_disk(f)),
 			 0);
 	fake_settle(f->fake);
-	assert_false(storvsc_receive_now(s)); /* but for the news of the unit */
+	assert_false(storvsc_receive_now(s)); /* but for the updates of the unit */
 	disk_fault_hold(f->disk);
 	for (unsigned i = 0; i < BUFFERS; i++)
 		assert_true(storvsc_submit(s, 20 + i, &busy, 0));

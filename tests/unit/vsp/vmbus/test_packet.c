@@ -178,14 +178,14 @@ static bool exchange_is_over(void *data)
 }
 
 /* However guest and host meet, neither is left waiting, and the host never sleeps unheard. */
-static void test_lingering(void **state)
+static void test_busy_polling(void **state)
 {
 	struct fixture *f = *state;
 	struct vmbus_channel_counters counters;
 	pthread_t guest;
 	void *failed;
 
-	vmbus_linger(f->fake->bus);
+	vmbus_busy_poll(f->fake->bus);
 	open_channel(f, 4, 4);
 	assert_int_equal(pthread_create(&guest, NULL, exchange, f), 0);
 	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 0,
@@ -219,13 +219,13 @@ static bool echoes_are_there(void *data)
 	return echoes->f->echo.packets >= echoes->count;
 }
 
-static void send_in_pace(struct fixture *f, uint64_t transaction_id)
+static void send_moderated(struct fixture *f, uint64_t transaction_id)
 {
 	assert_true(fake_send(&f->channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED,
 			      transaction_id, "in pace", 7));
 }
 
-static void expect_echoes_in_pace(struct fixture *f, uint64_t first, uint64_t count)
+static void expect_echoes_moderated(struct fixture *f, uint64_t first, uint64_t count)
 {
 	struct echoes echoes = { .f = f, .count = (unsigned)(first + count) };
 
@@ -237,45 +237,45 @@ static void expect_echoes_in_pace(struct fixture *f, uint64_t first, uint64_t co
 }
 
 /*
- * The first doorbell is answered at once, and tells what a turn costs. At the second one the guest
- * gets time for more, which takes no doorbell and brings no interrupt of its own.
+ * The first doorbell is answered at once, and tells what an iteration costs. At the second one the
+ * guest gets time for more, which takes no doorbell and brings no interrupt of its own.
  */
-static void test_pacing(void **state)
+static void test_moderation(void **state)
 {
 	struct fixture *f = *state;
 	struct vmbus_channel_counters before, counters;
 
-	vmbus_pace(f->fake->bus);
+	vmbus_moderate(f->fake->bus);
 	open_channel(f, 4, 4);
 	vmbus_channel_counters(f->echo.channel, &before);
-	send_in_pace(f, 0);
-	expect_echoes_in_pace(f, 0, 1);
-	send_in_pace(f, 1);
+	send_moderated(f, 0);
+	expect_echoes_moderated(f, 0, 1);
+	send_moderated(f, 1);
 	assert_true(fake_run_until(f->fake, guest_need_not_ring, f));
 	assert_int_equal(f->echo.packets, 1);
-	send_in_pace(f, 2);
-	send_in_pace(f, 3);
-	expect_echoes_in_pace(f, 1, 3);
+	send_moderated(f, 2);
+	send_moderated(f, 3);
+	expect_echoes_moderated(f, 1, 3);
 	vmbus_channel_counters(f->echo.channel, &counters);
 	assert_int_equal(counters.signals_in - before.signals_in, 2);
 	assert_int_equal(counters.signals_out - before.signals_out, 2);
 }
 
 /* A guest that has one packet at a time is soon answered at once again. */
-static void test_pacing_in_vain(void **state)
+static void test_moderation_in_vain(void **state)
 {
 	struct fixture *f = *state;
 	struct vmbus_channel_counters before, counters;
 	unsigned waits = 0;
 
-	vmbus_pace(f->fake->bus);
+	vmbus_moderate(f->fake->bus);
 	open_channel(f, 4, 4);
 	vmbus_channel_counters(f->echo.channel, &before);
 	for (uint64_t i = 0; i < 600; i++) {
-		send_in_pace(f, i);
+		send_moderated(f, i);
 		assert_int_equal(loop_run_once(f->fake->loop, 0), 0);
 		waits += f->echo.packets == i;
-		expect_echoes_in_pace(f, i, 1);
+		expect_echoes_moderated(f, i, 1);
 	}
 	assert_in_range(waits, 1, 12);
 	vmbus_channel_counters(f->echo.channel, &counters);
@@ -320,12 +320,12 @@ static void run_until_echoes(struct fixture *f, unsigned count)
 /* A guest that is followed: its packets 0 and 1 are echoed, of 1 it has not been told. */
 static void start_following(struct fixture *f)
 {
-	vmbus_pace(f->fake->bus);
+	vmbus_moderate(f->fake->bus);
 	open_channel(f, 4, 4);
-	send_in_pace(f, 0);
-	expect_echoes_in_pace(f, 0, 1);
+	send_moderated(f, 0);
+	expect_echoes_moderated(f, 0, 1);
 	f->echo.quiet = 1;
-	send_in_pace(f, 1);
+	send_moderated(f, 1);
 	run_until_echoes(f, 2);
 	assert_true(guest_need_not_ring(f));
 }
@@ -339,8 +339,8 @@ static void test_following(void **state)
 	start_following(f);
 	vmbus_channel_counters(f->echo.channel, &before);
 	for (unsigned i = 2; i < 50; i += 2) {
-		send_in_pace(f, i);
-		send_in_pace(f, i + 1);
+		send_moderated(f, i);
+		send_moderated(f, i + 1);
 		run_until_echoes(f, i + 2);
 		assert_true(guest_need_not_ring(f));
 	}
@@ -356,7 +356,7 @@ static void test_following(void **state)
 #define LOOK_NS 100000000 /* longer than from one look to the next */
 
 /* One that has no processor for a moment is not interrupted for that. */
-static void test_following_has_patience(void **state)
+static void test_following_backs_off(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t before;
@@ -366,8 +366,8 @@ static void test_following_has_patience(void **state)
 	for (unsigned i = 2; i < 20; i += 2) {
 		assert_int_equal(loop_run_once(f->fake->loop, LOOK_NS), 0);
 		assert_int_equal(f->echo.packets, i);
-		send_in_pace(f, i);
-		send_in_pace(f, i + 1);
+		send_moderated(f, i);
+		send_moderated(f, i + 1);
 		run_until_echoes(f, i + 2);
 	}
 	assert_int_equal(signals_out(f), before);
@@ -383,26 +383,26 @@ static void test_following_is_bounded(void **state)
 	start_following(f);
 	before = signals_out(f);
 	while (sent < 128) {
-		send_in_pace(f, sent++);
-		send_in_pace(f, sent++);
+		send_moderated(f, sent++);
+		send_moderated(f, sent++);
 		run_until_echoes(f, sent);
 	}
 	assert_int_equal(signals_out(f), before);
-	send_in_pace(f, sent++);
-	send_in_pace(f, sent++);
+	send_moderated(f, sent++);
+	send_moderated(f, sent++);
 	run_until_echoes(f, sent);
 	assert_int_equal(signals_out(f), before + 1);
 	for (unsigned i = 1; i < sent; i++)
 		expect_echo(f, i, "in pace", 7);
 	f->echo.quiet = 20000;
-	send_in_pace(f, sent++);
-	send_in_pace(f, sent++);
+	send_moderated(f, sent++);
+	send_moderated(f, sent++);
 	run_until_echoes(f, sent);
 	assert_int_equal(signals_out(f), before + 2);
 	expect_echo(f, sent - 2, "in pace", 7);
 	expect_echo(f, sent - 1, "in pace", 7);
 	f->echo.quiet = 1;
-	send_in_pace(f, sent++);
+	send_moderated(f, sent++);
 	run_until_echoes(f, sent);
 	assert_int_equal(signals_out(f), before + 2);
 	assert_int_equal(
@@ -425,7 +425,7 @@ static void test_following_in_vain(void **state)
 	for (unsigned i = 2; i < 600; i++) {
 		uint64_t before = signals_out(f);
 
-		send_in_pace(f, i);
+		send_moderated(f, i);
 		run_until_echoes(f, i + 1);
 		late += signals_out(f) == before;
 		run_until_signals(f, before + 1);
@@ -441,14 +441,14 @@ static void test_following_ends_with_room(void **state)
 	uint64_t before;
 	unsigned sent = 0;
 
-	vmbus_pace(f->fake->bus);
+	vmbus_moderate(f->fake->bus);
 	open_channel(f, 8, 2);
-	send_in_pace(f, sent++);
-	expect_echoes_in_pace(f, 0, 1);
+	send_moderated(f, sent++);
+	expect_echoes_moderated(f, 0, 1);
 	f->echo.quiet = 1;
 	before = signals_out(f);
 	while (sent < 140)
-		send_in_pace(f, sent++);
+		send_moderated(f, sent++);
 	/* A completion takes 32 bytes of the ring's 4096: 127 are too few to be told for, and fill
 	 * it. */
 	run_until_echoes(f, 1 + 128);
@@ -472,15 +472,15 @@ static void test_following_ends_early(void **state)
 }
 
 /* The channel closes under the wait, and its bus goes. */
-static void test_pacing_ends_early(void **state)
+static void test_moderation_ends_early(void **state)
 {
 	struct fixture *f = *state;
 
-	vmbus_pace(f->fake->bus);
+	vmbus_moderate(f->fake->bus);
 	open_channel(f, 4, 4);
-	send_in_pace(f, 0);
-	expect_echoes_in_pace(f, 0, 1);
-	send_in_pace(f, 1);
+	send_moderated(f, 0);
+	expect_echoes_moderated(f, 0, 1);
+	send_moderated(f, 1);
 	assert_true(fake_run_until(f->fake, guest_need_not_ring, f));
 	assert_true(fake_close(&f->channel));
 	fake_settle(f->fake);
@@ -596,7 +596,9 @@ static void test_ring_to_host_full(void **state)
 	assert_false(fake_take_event(f->fake, 1, f->channel.relid));
 }
 
-/* A turn ends with the last packet that there is: the guest must still ring for the next one. */
+/*
+ * An iteration ends with the last packet that there is: the guest must still ring for the next one.
+ */
 static void test_turn_ends_with_the_ring(void **state)
 {
 	struct fixture *f = *state;
@@ -633,11 +635,11 @@ static void test_turn_is_bounded(void **state)
 		staged++;
 	fake_publish(&f->channel);
 	assert_true(staged > 1000);
-	assert_int_equal(loop_run_once(f->fake->loop, FAKE_PATIENCE_NS), 0);
+	assert_int_equal(loop_run_once(f->fake->loop, FAKE_TIMEOUT_NS), 0);
 	assert_true(f->echo.packets > 0 && f->echo.packets < 300);
 	assert_int_equal(f->channel.out.control->interrupt_mask, 1);
 	while (f->echo.packets < staged)
-		assert_int_equal(loop_run_once(f->fake->loop, FAKE_PATIENCE_NS), 0);
+		assert_int_equal(loop_run_once(f->fake->loop, FAKE_TIMEOUT_NS), 0);
 	fake_settle(f->fake);
 	assert_int_equal(f->channel.out.control->interrupt_mask, 0);
 }
@@ -879,14 +881,14 @@ int main(void)
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_guest_mask_is_honoured, channel_setup,
 						channel_teardown),
-		cmocka_unit_test_setup_teardown(test_lingering, channel_setup, channel_teardown),
-		cmocka_unit_test_setup_teardown(test_pacing, channel_setup, channel_teardown),
-		cmocka_unit_test_setup_teardown(test_pacing_in_vain, channel_setup,
+		cmocka_unit_test_setup_teardown(test_busy_polling, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_moderation, channel_setup, channel_teardown),
+		cmocka_unit_test_setup_teardown(test_moderation_in_vain, channel_setup,
 						channel_teardown),
-		cmocka_unit_test_setup_teardown(test_pacing_ends_early, channel_setup,
+		cmocka_unit_test_setup_teardown(test_moderation_ends_early, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_following, channel_setup, channel_teardown),
-		cmocka_unit_test_setup_teardown(test_following_has_patience, channel_setup,
+		cmocka_unit_test_setup_teardown(test_following_backs_off, channel_setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_following_is_bounded, channel_setup,
 						channel_teardown),

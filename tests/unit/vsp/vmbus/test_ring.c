@@ -302,7 +302,7 @@ static void test_pending_send_size_in_one_step(void **state)
 	assert_true(ring_publish_read(&f->reader));
 	ring_forget_space(&f->writer);
 	assert_int_equal(control(f)->pending_send_size, 0);
-	/* No wish, no signal. */
+	/* No request, no signal. */
 	fill(f, 100);
 	assert_int_equal(read_packet(f, &packet), 0);
 	assert_false(ring_publish_read(&f->reader));

@@ -141,7 +141,7 @@ static void test_reads_of_the_kernel(void **state)
 	assert_int_equal(write_watch_find(w->watch, 0), NONE);
 	assert_int_equal(write(pipes[1], data, sizeof(data)), sizeof(data));
 	while (!reading.done)
-		assert_int_equal(loop_run_once(w->loop, FAKE_PATIENCE_NS), 0);
+		assert_int_equal(loop_run_once(w->loop, FAKE_TIMEOUT_NS), 0);
 	assert_int_equal(reading.result, sizeof(data));
 	assert_ptr_equal(reading.operation.complete, reading_complete);
 	assert_int_equal(w->guest[2 * HV_PAGE_SIZE], 42);

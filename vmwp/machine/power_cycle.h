@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One incarnation of the machine: the partition, its Hyper-V personality and its vps, from
+ * One power cycle of the machine: the partition, its Hyper-V personality and its vps, from
  * power-on to the next reset. The guest's memory, the chipset and the VMBus host outlive it.
  *
  * Thread: the loop's.
@@ -19,10 +19,10 @@
 
 #include <stdint.h>
 
-struct incarnation;
+struct power_cycle;
 
 /* All pointers are borrowed, and so are the descriptors. */
-struct incarnation_config {
+struct power_cycle_config {
 	struct vid *vid;
 	struct vid_memory *memory; /* zero-filled */
 	const struct memory_layout *layout;
@@ -45,32 +45,32 @@ struct incarnation_config {
 };
 
 /* Builds the partition and loads the kernel; the vps wait. Return: 0; -errno and *failure. */
-int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
+int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
 		    struct failure *failure) MUST_CHECK;
-void incarnation_free(struct incarnation *incarnation);
-DEFINE_CLEANUP(struct incarnation *, incarnation_free)
+void power_cycle_free(struct power_cycle *power_cycle);
+DEFINE_CLEANUP(struct power_cycle *, power_cycle_free)
 
-/* What is counted of an incarnation. */
-struct incarnation_counters {
+/* What is counted of a power cycle. */
+struct power_cycle_counters {
 	uint64_t exits[VID_EXIT_KINDS]; /* over all vps */
 	uint64_t kernel_exits[VID_KERNEL_EXITS];
 	uint64_t interrupts, messages, timers; /* SynIC: events and messages; expired timers */
 };
 
-void incarnation_add_counters(const struct incarnation *incarnation,
-			      struct incarnation_counters *sum);
+void power_cycle_add_counters(const struct power_cycle *power_cycle,
+			      struct power_cycle_counters *sum);
 
 /* A non-maskable interrupt to the first vp. Return: as vid_partition_nmi(). */
-int incarnation_nmi(struct incarnation *incarnation) MUST_CHECK;
+int power_cycle_nmi(struct power_cycle *power_cycle) MUST_CHECK;
 
-uint32_t incarnation_vp_count(const struct incarnation *incarnation);
-const struct vid_vp *incarnation_vp(const struct incarnation *incarnation, uint32_t index);
+uint32_t power_cycle_vp_count(const struct power_cycle *power_cycle);
+const struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t index);
 
 /* Of a vp that is paused. Return: 0, -errno. */
-int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
+int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,
 			     struct vid_registers *ret_registers,
 			     struct vid_system_registers *ret_system) MUST_CHECK;
 
-struct vid_partition *incarnation_partition(struct incarnation *incarnation);
-struct hvshim *incarnation_hvshim(struct incarnation *incarnation);
-struct vps *incarnation_vps(struct incarnation *incarnation);
+struct vid_partition *power_cycle_partition(struct power_cycle *power_cycle);
+struct hvshim *power_cycle_hvshim(struct power_cycle *power_cycle);
+struct vps *power_cycle_vps(struct power_cycle *power_cycle);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One incarnation of the machine. */
-#include "vmwp/machine/incarnation.h"
+/* One power cycle of the machine. */
+#include "vmwp/machine/power_cycle.h"
 
 #include "common/definition/definition.h"
 #include "common/wire/vmbus.h"
@@ -19,7 +19,7 @@
 
 #define XAPIC_ID_MAX 254u
 
-struct incarnation {
+struct power_cycle {
 	struct vid_partition *partition;
 	struct hvshim *hvshim;
 	struct vps *vps;
@@ -27,20 +27,20 @@ struct incarnation {
 	struct vid_vp *vp[];
 };
 
-static uint32_t incarnation_vp_total(const struct incarnation_config *config)
+static uint32_t power_cycle_vp_total(const struct power_cycle_config *config)
 {
 	return topology_vp_count(&config->topology);
 }
 
-static int incarnation_make_partition(struct incarnation *incarnation,
-				      const struct incarnation_config *config,
+static int power_cycle_make_partition(struct power_cycle *power_cycle,
+				      const struct power_cycle_config *config,
 				      struct failure *failure)
 {
 	struct vid_partition_config partition = { 0 };
 	int r;
 
 	hvshim_prepare(config->engine, &partition);
-	r = vid_partition_new(config->vid, &partition, &incarnation->partition);
+	r = vid_partition_new(config->vid, &partition, &power_cycle->partition);
 	if (r < 0)
 		return failure_set(failure, r,
 				   "KVM refuses to make a VM: %s. "
@@ -55,21 +55,21 @@ static int incarnation_make_partition(struct incarnation *incarnation,
  * guess. Source: Linux drivers/iommu/hyperv-iommu.c, arch/x86/kernel/apic/apic.c
  * (try_to_enable_x2apic).
  */
-static bool incarnation_expects_x2apic(const struct boot_entry *entry)
+static bool power_cycle_expects_x2apic(const struct boot_entry *entry)
 {
 	return entry->long_mode && entry->linux_release >= BOOT_LINUX(5, 1);
 }
 
 /* Others than x2APICs have ids of 8 bits, of which the last names all of them. */
-static void incarnation_note_lost_vps(const struct incarnation_config *config,
+static void power_cycle_note_lost_vps(const struct power_cycle_config *config,
 				      const struct boot_entry *entry)
 {
-	uint32_t lost = 0, total = incarnation_vp_total(config);
+	uint32_t lost = 0, total = power_cycle_vp_total(config);
 	char text[256];
 
 	for (uint32_t i = 0; i < total; i++)
 		lost += topology_apic_id(&config->topology, i) > XAPIC_ID_MAX;
-	if (lost == 0 || incarnation_expects_x2apic(entry))
+	if (lost == 0 || power_cycle_expects_x2apic(entry))
 		return;
 	snprintf(
 		text, sizeof(text),
@@ -80,23 +80,23 @@ static void incarnation_note_lost_vps(const struct incarnation_config *config,
 	config->notice(config->data, text);
 }
 
-static int incarnation_make_hvshim(struct incarnation *incarnation,
-				   const struct incarnation_config *config,
+static int power_cycle_make_hvshim(struct power_cycle *power_cycle,
+				   const struct power_cycle_config *config,
 				   const struct boot_entry *entry, struct failure *failure)
 {
 	const struct hvshim_config hvshim = {
 		.engine = config->engine,
-		.vp_count = incarnation_vp_total(config),
-		.partition = incarnation->partition,
+		.vp_count = power_cycle_vp_total(config),
+		.partition = power_cycle->partition,
 		.loop = config->loop,
 		.callbacks = config->hvshim_callbacks,
 		.data = config->data,
 		.enlightenments = config->enlightenments,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
-		.x2apic_guest = incarnation_expects_x2apic(entry),
+		.x2apic_guest = power_cycle_expects_x2apic(entry),
 	};
-	int r = hvshim_new(&hvshim, &incarnation->hvshim);
+	int r = hvshim_new(&hvshim, &power_cycle->hvshim);
 
 	if (r < 0)
 		return failure_set(failure, r, "The Hyper-V personality (%s engine) failed: %s.",
@@ -121,32 +121,32 @@ static int set_msr_bits(struct vid_vp *vp, uint32_t index, uint64_t bits)
  * disabled: zero as they are, they would make the first MiB uncacheable. Intel SDM 3A, 12.11; SDM
  * 4, IA32_MISC_ENABLE.
  */
-static int incarnation_set_msrs(struct vid_vp *vp)
+static int power_cycle_set_msrs(struct vid_vp *vp)
 {
 	int r = set_msr_bits(vp, MSR_MISC_ENABLE, FAST_STRINGS);
 
 	return r < 0 ? r : set_msr_bits(vp, MSR_MTRR_DEF_TYPE, MTRR_ENABLED | MTRR_WRITE_BACK);
 }
 
-static int incarnation_make_vp(struct incarnation *incarnation,
-			       const struct incarnation_config *config, uint32_t index,
+static int power_cycle_make_vp(struct power_cycle *power_cycle,
+			       const struct power_cycle_config *config, uint32_t index,
 			       struct failure *failure)
 {
 	struct vid_cpuid cpuid = *config->cpuid;
 	int r;
 
-	r = vid_vp_new(incarnation->partition, index, topology_apic_id(&config->topology, index),
-		       &incarnation->vp[index]);
+	r = vid_vp_new(power_cycle->partition, index, topology_apic_id(&config->topology, index),
+		       &power_cycle->vp[index]);
 	if (r < 0)
 		goto error;
-	incarnation->vp_count++;
+	power_cycle->vp_count++;
 	r = topology_apply(&config->topology, index, &cpuid);
 	if (r < 0)
 		goto error;
-	r = hvshim_vp_attach(incarnation->hvshim, incarnation->vp[index], &cpuid);
+	r = hvshim_vp_attach(power_cycle->hvshim, power_cycle->vp[index], &cpuid);
 	if (r < 0)
 		goto error;
-	r = incarnation_set_msrs(incarnation->vp[index]);
+	r = power_cycle_set_msrs(power_cycle->vp[index]);
 	if (r < 0)
 		goto error;
 	return 0;
@@ -156,13 +156,13 @@ error:
 			   strerror(-r));
 }
 
-static int incarnation_write_tables(const struct incarnation_config *config, gpa_t *ret_rsdp,
+static int power_cycle_write_tables(const struct power_cycle_config *config, gpa_t *ret_rsdp,
 				    struct failure *failure)
 {
 	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
 	const struct acpi_config acpi = { .layout = config->layout,
 					  .numa = config->numa,
-					  .vp_count = incarnation_vp_total(config),
+					  .vp_count = power_cycle_vp_total(config),
 					  .apic_ids = apic_ids,
 					  .hibernation = config->hibernation };
 	const struct smbios_config smbios = {
@@ -186,7 +186,7 @@ static int incarnation_write_tables(const struct incarnation_config *config, gpa
 	return 0;
 }
 
-static int incarnation_load(const struct incarnation_config *config, struct boot_entry *ret_entry,
+static int power_cycle_load(const struct power_cycle_config *config, struct boot_entry *ret_entry,
 			    struct failure *failure)
 {
 	struct boot_config boot = {
@@ -198,7 +198,7 @@ static int incarnation_load(const struct incarnation_config *config, struct boot
 	};
 	int r;
 
-	r = incarnation_write_tables(config, &boot.rsdp, failure);
+	r = power_cycle_write_tables(config, &boot.rsdp, failure);
 	if (r < 0)
 		return r;
 	return boot_load(&boot, ret_entry, failure);
@@ -222,19 +222,19 @@ static void *attachment_run(void *data)
  * The partition gets its memory while the kernel is read into it: one waits for other CPUs for some
  * milliseconds, and the other keeps this one busy for as long.
  */
-static int incarnation_load_and_attach(struct incarnation *incarnation,
-				       const struct incarnation_config *config,
+static int power_cycle_load_and_attach(struct power_cycle *power_cycle,
+				       const struct power_cycle_config *config,
 				       struct boot_entry *ret_entry, struct failure *failure)
 {
 	struct attachment attachment = { .memory = config->memory,
-					 .partition = incarnation->partition };
+					 .partition = power_cycle->partition };
 	pthread_t thread;
 	int r;
 
 	r = -pthread_create(&thread, NULL, attachment_run, &attachment);
 	if (r < 0)
 		return failure_set(failure, r, "No thread can be started: %s.", strerror(-r));
-	r = incarnation_load(config, ret_entry, failure);
+	r = power_cycle_load(config, ret_entry, failure);
 	pthread_join(thread, NULL);
 	if (r >= 0 && attachment.result < 0)
 		r = failure_set(failure, attachment.result, "KVM refuses the VM's memory: %s.",
@@ -242,115 +242,115 @@ static int incarnation_load_and_attach(struct incarnation *incarnation,
 	return r;
 }
 
-int incarnation_new(const struct incarnation_config *config, struct incarnation **ret_incarnation,
+int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
 		    struct failure *failure)
 {
-	uint32_t total = incarnation_vp_total(config);
-	CLEANUP(incarnation_freep)
-	struct incarnation *incarnation =
-		calloc(1, sizeof(*incarnation) + total * sizeof(incarnation->vp[0]));
+	uint32_t total = power_cycle_vp_total(config);
+	CLEANUP(power_cycle_freep)
+	struct power_cycle *power_cycle =
+		calloc(1, sizeof(*power_cycle) + total * sizeof(power_cycle->vp[0]));
 	struct boot_entry entry;
 	int r;
 
-	if (!incarnation)
+	if (!power_cycle)
 		return -ENOMEM;
-	r = incarnation_make_partition(incarnation, config, failure);
+	r = power_cycle_make_partition(power_cycle, config, failure);
 	if (r < 0)
 		return r;
-	r = incarnation_load_and_attach(incarnation, config, &entry, failure);
+	r = power_cycle_load_and_attach(power_cycle, config, &entry, failure);
 	if (r < 0)
 		return r;
-	incarnation_note_lost_vps(config, &entry);
-	r = incarnation_make_hvshim(incarnation, config, &entry, failure);
+	power_cycle_note_lost_vps(config, &entry);
+	r = power_cycle_make_hvshim(power_cycle, config, &entry, failure);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < total; i++) {
-		r = incarnation_make_vp(incarnation, config, i, failure);
+		r = power_cycle_make_vp(power_cycle, config, i, failure);
 		if (r < 0)
 			return r;
 	}
-	r = boot_start_vp(&entry, config->memory, incarnation->vp[0]);
+	r = boot_start_vp(&entry, config->memory, power_cycle->vp[0]);
 	if (r < 0)
 		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
 				   strerror(-r));
-	r = vps_new(incarnation->vp, total, config->vps_callbacks, config->data, &incarnation->vps);
+	r = vps_new(power_cycle->vp, total, config->vps_callbacks, config->data, &power_cycle->vps);
 	if (r < 0)
 		return failure_set(failure, r, "A vp's thread cannot be started: %s.",
 				   strerror(-r));
-	*ret_incarnation = TAKE_PTR(incarnation);
+	*ret_power_cycle = TAKE_PTR(power_cycle);
 	return 0;
 }
 
-void incarnation_free(struct incarnation *incarnation)
+void power_cycle_free(struct power_cycle *power_cycle)
 {
-	if (!incarnation)
+	if (!power_cycle)
 		return;
-	vps_free(incarnation->vps);
-	hvshim_free(incarnation->hvshim);
-	for (uint32_t i = 0; i < incarnation->vp_count; i++)
-		vid_vp_free(incarnation->vp[i]);
-	vid_partition_free(incarnation->partition);
-	free(incarnation);
+	vps_free(power_cycle->vps);
+	hvshim_free(power_cycle->hvshim);
+	for (uint32_t i = 0; i < power_cycle->vp_count; i++)
+		vid_vp_free(power_cycle->vp[i]);
+	vid_partition_free(power_cycle->partition);
+	free(power_cycle);
 }
 
-void incarnation_add_counters(const struct incarnation *incarnation,
-			      struct incarnation_counters *sum)
+void power_cycle_add_counters(const struct power_cycle *power_cycle,
+			      struct power_cycle_counters *sum)
 {
 	struct hvshim_counters hvshim;
 
-	for (uint32_t i = 0; i < incarnation->vp_count; i++) {
+	for (uint32_t i = 0; i < power_cycle->vp_count; i++) {
 		uint64_t kernel_exits[VID_KERNEL_EXITS];
 
-		vid_vp_kernel_exits(incarnation->vp[i], kernel_exits);
+		vid_vp_kernel_exits(power_cycle->vp[i], kernel_exits);
 		for (unsigned kind = 0; kind < VID_EXIT_KINDS; kind++)
-			sum->exits[kind] += vid_vp_exits(incarnation->vp[i], kind);
+			sum->exits[kind] += vid_vp_exits(power_cycle->vp[i], kind);
 		for (unsigned kind = 0; kind < VID_KERNEL_EXITS; kind++)
 			sum->kernel_exits[kind] += kernel_exits[kind];
 	}
-	if (!incarnation->hvshim)
+	if (!power_cycle->hvshim)
 		return;
-	hvshim_counters(incarnation->hvshim, &hvshim);
+	hvshim_counters(power_cycle->hvshim, &hvshim);
 	sum->interrupts += hvshim.events_signalled;
 	sum->messages += hvshim.messages_posted;
 	sum->timers += hvshim.timers_expired;
 }
 
-int incarnation_nmi(struct incarnation *incarnation)
+int power_cycle_nmi(struct power_cycle *power_cycle)
 {
-	return vid_partition_nmi(incarnation->partition, vid_vp_apic_id(incarnation->vp[0]));
+	return vid_partition_nmi(power_cycle->partition, vid_vp_apic_id(power_cycle->vp[0]));
 }
 
-uint32_t incarnation_vp_count(const struct incarnation *incarnation)
+uint32_t power_cycle_vp_count(const struct power_cycle *power_cycle)
 {
-	return incarnation->vp_count;
+	return power_cycle->vp_count;
 }
 
-const struct vid_vp *incarnation_vp(const struct incarnation *incarnation, uint32_t index)
+const struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t index)
 {
-	return incarnation->vp[index];
+	return power_cycle->vp[index];
 }
 
-int incarnation_vp_registers(struct incarnation *incarnation, uint32_t index,
+int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,
 			     struct vid_registers *ret_registers,
 			     struct vid_system_registers *ret_system)
 {
-	struct vid_vp *vp = incarnation->vp[index];
+	struct vid_vp *vp = power_cycle->vp[index];
 	int r = vid_vp_get_registers(vp, ret_registers);
 
 	return r < 0 ? r : vid_vp_get_system(vp, ret_system);
 }
 
-struct vid_partition *incarnation_partition(struct incarnation *incarnation)
+struct vid_partition *power_cycle_partition(struct power_cycle *power_cycle)
 {
-	return incarnation->partition;
+	return power_cycle->partition;
 }
 
-struct hvshim *incarnation_hvshim(struct incarnation *incarnation)
+struct hvshim *power_cycle_hvshim(struct power_cycle *power_cycle)
 {
-	return incarnation->hvshim;
+	return power_cycle->hvshim;
 }
 
-struct vps *incarnation_vps(struct incarnation *incarnation)
+struct vps *power_cycle_vps(struct power_cycle *power_cycle)
 {
-	return incarnation->vps;
+	return power_cycle->vps;
 }

@@ -9,29 +9,29 @@
 
 #include <stdbool.h>
 
-struct patience {
+struct backoff {
 	unsigned failures; /* in a row */
 	unsigned pass;     /* chances to pass over */
 };
 
 /* Whether this chance is to be passed over. Counts it. */
-static inline bool patience_passes(struct patience *patience)
+static inline bool backoff_skips(struct backoff *timeout)
 {
-	if (patience->pass == 0)
+	if (timeout->pass == 0)
 		return false;
-	patience->pass--;
+	timeout->pass--;
 	return true;
 }
 
 /* Up to 2^failures_max - 1 chances are passed over. */
-static inline void patience_failed(struct patience *patience, unsigned failures_max)
+static inline void backoff_failed(struct backoff *timeout, unsigned failures_max)
 {
-	if (patience->failures < failures_max)
-		patience->failures++;
-	patience->pass = (1u << patience->failures) - 1;
+	if (timeout->failures < failures_max)
+		timeout->failures++;
+	timeout->pass = (1u << timeout->failures) - 1;
 }
 
-static inline void patience_paid(struct patience *patience)
+static inline void backoff_succeeded(struct backoff *timeout)
 {
-	patience->failures = 0;
+	timeout->failures = 0;
 }

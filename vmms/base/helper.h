@@ -20,33 +20,33 @@
 #include <sys/uio.h>
 #include <systemd/sd-event.h>
 
-#define ERRAND_MESSAGE_MAX 8192 /* bytes */
-#define ERRANDS_STUCK_MAX  8    /* for the same user, that did not end when they were killed */
+#define HELPER_MESSAGE_MAX 8192 /* bytes */
+#define HELPERS_STUCK_MAX  8    /* for the same user, that did not end when they were killed */
 
 /* All processes that are under way, or do not die. */
-struct errands;
+struct helpers;
 
-int errands_new(sd_event *loop, struct errands **ret_errands) MUST_CHECK;
-sd_event *errands_loop(const struct errands *errands);
+int helpers_new(sd_event *loop, struct helpers **ret_helpers) MUST_CHECK;
+sd_event *helpers_loop(const struct helpers *helpers);
 
 /* Kills them; who waits is told -ECANCELED. */
-void errands_free(struct errands *errands);
-DEFINE_CLEANUP(struct errands *, errands_free)
+void helpers_free(struct helpers *helpers);
+DEFINE_CLEANUP(struct helpers *, helpers_free)
 
-struct errand_callbacks {
+struct helper_callbacks {
 	/* fd: taken over; -1: none came with it. */
 	void (*message)(void *owner, const void *bytes, size_t size, int fd);
 
 	/*
-	 * The last one: the errand is gone. result: 0: it has ended, perhaps before it had said
-	 * all; -ETIMEDOUT; -ECANCELED.
+	 * The last one: the helper process is gone. result: 0: it has ended, perhaps before it had
+	 * said all; -ETIMEDOUT; -ECANCELED.
 	 */
 	void (*ended)(void *owner, int result);
 };
 
-/* Borrowed while errand_new() runs, but for callbacks and owner. */
-struct errand_config {
-	const char *whose; /* user for whom it is done, for ERRANDS_STUCK_MAX */
+/* Borrowed while helper_new() runs, but for callbacks and owner. */
+struct helper_config {
+	const char *whose; /* user for whom it is done, for HELPERS_STUCK_MAX */
 	unsigned timeout;  /* seconds; 0: for ever */
 
 	/* Runs in the process, which ends with it. */
@@ -55,48 +55,48 @@ struct errand_config {
 	const int *kept; /* descriptors that the work needs */
 	size_t kept_count;
 
-	const struct errand_callbacks *callbacks;
+	const struct helper_callbacks *callbacks;
 	void *owner;
 };
 
-struct errand;
+struct helper;
 
-/* Return: 0; -EBUSY: ERRANDS_STUCK_MAX of the same user are stuck; -errno. */
-int errand_new(struct errands *errands, const struct errand_config *config,
-	       struct errand **ret_errand) MUST_CHECK;
+/* Return: 0; -EBUSY: HELPERS_STUCK_MAX of the same user are stuck; -errno. */
+int helper_new(struct helpers *helpers, const struct helper_config *config,
+	       struct helper **ret_helper) MUST_CHECK;
 
 /* Whose it is counts from now on as another's. Return: 0; -ENOMEM. */
-int errand_blame(struct errand *errand, const char *whose) MUST_CHECK;
+int helper_blame(struct helper *helper, const char *whose) MUST_CHECK;
 
 /* How many do not die of those that are whose. */
-unsigned errands_count_stuck(const struct errands *errands, const char *whose) MUST_CHECK;
+unsigned helpers_count_stuck(const struct helpers *helpers, const char *whose) MUST_CHECK;
 
 /* It is not worth waiting for: it ends soon, with -ECANCELED. */
-void errand_cancel(struct errand *errand);
+void helper_cancel(struct helper *helper);
 
 /* The same, and nobody is told. */
-void errand_free(struct errand *errand);
+void helper_free(struct helper *helper);
 
 /*
  * Tells the process something, without waiting for it; a copy of the descriptor (-1: none) goes
  * along. Return: 0; -EAGAIN: it does not keep up; -errno.
  */
-int errand_tell(struct errand *errand, const struct iovec *pieces, size_t count, int fd) MUST_CHECK;
+int helper_tell(struct helper *helper, const struct iovec *pieces, size_t count, int fd) MUST_CHECK;
 
 /* ---- For the work ---- */
 
 /* Ends the process if nobody listens any more. fd: -1: none. */
-void errand_send(int socket, const void *bytes, size_t size, int fd);
+void helper_send(int socket, const void *bytes, size_t size, int fd);
 
 /* The same without waiting, of a byte. Return: 0; -EAGAIN: there is no room; -errno. */
-int errand_pass(int socket, int fd) MUST_CHECK;
+int helper_pass(int socket, int fd) MUST_CHECK;
 
 /*
  * Receives one message, with flags of recv(2). *ret_fd: the caller's; -1: none came along. Return:
  * its size; 0: there will be no more; -errno.
  */
-ssize_t errand_receive(int socket, void *bytes, size_t size, int flags, int *ret_fd) MUST_CHECK;
+ssize_t helper_receive(int socket, void *bytes, size_t size, int flags, int *ret_fd) MUST_CHECK;
 
 /* To be said after a change of credentials, which makes the kernel forget: we die with the daemon.
  */
-void errand_bind(void);
+void helper_bind(void);

@@ -6,7 +6,7 @@
  * then of each that it has opened, and given to the holder, what it is; and last that this was all,
  * or what is wrong. Without a last word it was killed, which its user may do.
  */
-#include "vmms/image/opener.h"
+#include "vmms/image/open_helper.h"
 
 #include "vmms/base/socket_folder.h"
 #include "vmms/base/user.h"
@@ -34,38 +34,38 @@ struct message {
 	char name[64];
 	char text[FAILURE_MESSAGE_MAX];
 };
-_Static_assert(sizeof(struct message) <= ERRAND_MESSAGE_MAX, "fits a message");
+_Static_assert(sizeof(struct message) <= HELPER_MESSAGE_MAX, "fits a message");
 
-struct opener {
-	struct errand *errand;
+struct open_helper {
+	struct helper *helper;
 	struct opened_files files;
 	struct failure failure;         /* name NULL: none */
 	char path[FAILURE_MESSAGE_MAX]; /* "": it has not come to files */
 	char owner[USER_NAME_SIZE];
 	bool all;
 	unsigned timeout;
-	opener_done_fn done;
+	open_helper_done_fn done;
 	void *data;
 };
 
 /* ---- The process ---- */
 
 struct work {
-	const struct resources_wish *wish;
+	const struct resources_request *request;
 	int filler; /* the holder's */
 };
 
-static void opener_say(int socket, enum word word, const char *name, const char *text)
+static void open_helper_say(int socket, enum word word, const char *name, const char *text)
 {
 	struct message message = { .word = word };
 
 	snprintf(message.name, sizeof(message.name), "%s", name);
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	errand_send(socket, &message, sizeof(message), -1);
+	helper_send(socket, &message, sizeof(message), -1);
 }
 
 /* What is sent was not closed here: the process does that at its end, when all has been said. */
-static void opener_give(int socket, int filler, uint32_t number, const char *name, int fd)
+static void open_helper_give(int socket, int filler, uint32_t number, const char *name, int fd)
 {
 	struct message message = { .word = WORD_HAS, .file.number = number };
 	int flags = fcntl(fd, F_GETFL);
@@ -78,27 +78,27 @@ static void opener_give(int socket, int filler, uint32_t number, const char *nam
 	}
 	message.file.direct = flags >= 0 && (flags & O_DIRECT);
 	file_holder_fill(filler, fd);
-	errand_send(socket, &message, sizeof(message), -1);
+	helper_send(socket, &message, sizeof(message), -1);
 }
 
-static void opener_looks(void *data, const char *path)
+static void open_helper_looks(void *data, const char *path)
 {
-	opener_say(*(int *)data, WORD_LOOKS, "", path);
+	open_helper_say(*(int *)data, WORD_LOOKS, "", path);
 }
 
 /*
  * As the daemon: the owner may not make it. user: NULL: it is the daemon's own. Where others have
  * used up the room for sockets the VM runs without.
  */
-static int opener_make_folder(struct resources_wish *wish, const struct user *user,
-			      struct failure *failure)
+static int open_helper_make_folder(struct resources_request *request, const struct user *user,
+				   struct failure *failure)
 {
-	const char *folder = wish->sockets;
+	const char *folder = request->sockets;
 	int r = socket_folder_make(folder, user ? user->uid : geteuid(),
 				   user ? user->gid : getegid());
 
 	if (r == -ENOSPC) {
-		wish->sockets = NULL;
+		request->sockets = NULL;
 		return 0;
 	}
 	if (r < 0)
@@ -110,8 +110,8 @@ static int opener_make_folder(struct resources_wish *wish, const struct user *us
 }
 
 /* Changes the working directory, and so comes last. */
-static int opener_listen_in(const char *folder, struct resources *resources,
-			    struct failure *failure)
+static int open_helper_listen_in(const char *folder, struct resources *resources,
+				 struct failure *failure)
 {
 	int fd, r = socket_folder_listen(folder, &fd);
 
@@ -126,26 +126,26 @@ static int opener_listen_in(const char *folder, struct resources *resources,
 	return 0;
 }
 
-static int opener_become_owner(struct resources_wish *wish, struct failure *failure)
+static int open_helper_become_owner(struct resources_request *request, struct failure *failure)
 {
 	CLEANUP(user_freep) struct user *user = NULL;
 	int r;
 
-	r = resources_find_owner(wish->definition->owner, wish->definition->owner_uid, &user,
+	r = resources_find_owner(request->definition->owner, request->definition->owner_uid, &user,
 				 failure);
-	if (r == 0 && wish->sockets)
-		r = opener_make_folder(wish, user, failure);
+	if (r == 0 && request->sockets)
+		r = open_helper_make_folder(request, user, failure);
 	return r == 0 ? resources_become_owner(user, failure) : r;
 }
 
 /* Whoever passes them has sent them, or is about to. */
-static int opener_take_passed(struct resources *passed, struct failure *failure)
+static int open_helper_take_passed(struct resources *passed, struct failure *failure)
 {
 	int source = passed->count > 0 ? passed->items[0].fd : -1;
 
 	for (size_t i = 0; i < passed->count; i++) {
 		char byte;
-		ssize_t size = errand_receive(source, &byte, sizeof(byte), 0, &passed->items[i].fd);
+		ssize_t size = helper_receive(source, &byte, sizeof(byte), 0, &passed->items[i].fd);
 
 		if (size < 0 || passed->items[i].fd < 0)
 			return failure_set(failure, DBUS_ERROR_RESOURCE,
@@ -154,46 +154,47 @@ static int opener_take_passed(struct resources *passed, struct failure *failure)
 	return 0;
 }
 
-static void opener_run(int socket, void *data)
+static void open_helper_run(int socket, void *data)
 {
 	const struct work *work = data;
-	struct resources_wish wish = *work->wish;
+	struct resources_request request = *work->request;
 	static struct resources passed;
 	struct resources resources = { .count = 0 };
 	struct failure failure;
 	int r;
 
-	wish.looks = opener_looks;
-	wish.looks_data = &socket;
-	r = opener_become_owner(&wish, &failure);
-	if (r == 0 && wish.passed) {
-		passed = *wish.passed;
-		wish.passed = &passed;
-		r = opener_take_passed(&passed, &failure);
+	request.looks = open_helper_looks;
+	request.looks_data = &socket;
+	r = open_helper_become_owner(&request, &failure);
+	if (r == 0 && request.passed) {
+		passed = *request.passed;
+		request.passed = &passed;
+		r = open_helper_take_passed(&passed, &failure);
 	}
 	if (r == 0) {
-		errand_bind();
-		opener_looks(&socket, wish.disk ? wish.disk->path : wish.definition->boot.kernel);
-		r = resources_open(&resources, &wish, &failure);
+		helper_bind();
+		open_helper_looks(&socket, request.disk ? request.disk->path
+							: request.definition->boot.kernel);
+		r = resources_open(&resources, &request, &failure);
 	}
-	if (r == 0 && wish.sockets)
-		r = opener_listen_in(wish.sockets, &resources, &failure);
+	if (r == 0 && request.sockets)
+		r = open_helper_listen_in(request.sockets, &resources, &failure);
 	if (r < 0) {
-		opener_say(socket, WORD_FAILED, failure.name, failure.message);
+		open_helper_say(socket, WORD_FAILED, failure.name, failure.message);
 		return;
 	}
 	for (uint32_t i = 0; i < resources.count; i++)
-		opener_give(socket, work->filler, i, resources.items[i].name,
-			    resources.items[i].fd);
+		open_helper_give(socket, work->filler, i, resources.items[i].name,
+				 resources.items[i].fd);
 	if (resources.warning[0] != '\0')
-		opener_say(socket, WORD_WARNS, "", resources.warning);
-	opener_say(socket, WORD_ALL, "", "");
+		open_helper_say(socket, WORD_WARNS, "", resources.warning);
+	open_helper_say(socket, WORD_ALL, "", "");
 }
 
 /* ---- What it says ---- */
 
 /* Names of errors are static. */
-static const char *opener_error_name(const char *name)
+static const char *open_helper_error_name(const char *name)
 {
 	static const char *const names[] = { DBUS_ERROR_RESOURCE, DBUS_ERROR_DISK_IN_USE };
 
@@ -205,15 +206,15 @@ static const char *opener_error_name(const char *name)
 }
 
 /* Its end may take as long as the file systems of what it has opened like. */
-static void opener_conclude(struct opener *opener)
+static void open_helper_conclude(struct open_helper *open_helper)
 {
-	opener->all = true;
-	errand_cancel(opener->errand);
+	open_helper->all = true;
+	helper_cancel(open_helper->helper);
 }
 
-static void opener_heard(void *owner, const void *bytes, size_t size, int fd)
+static void open_helper_heard(void *owner, const void *bytes, size_t size, int fd)
 {
-	struct opener *opener = owner;
+	struct open_helper *open_helper = owner;
 	struct message message;
 
 	close_fdp(&fd); /* none comes */
@@ -224,114 +225,119 @@ static void opener_heard(void *owner, const void *bytes, size_t size, int fd)
 	message.text[sizeof(message.text) - 1] = '\0';
 	message.file.name[sizeof(message.file.name) - 1] = '\0';
 	if (message.word == WORD_LOOKS)
-		memcpy(opener->path, message.text, sizeof(opener->path));
-	else if (message.word == WORD_HAS && opener->files.count < ARRAY_SIZE(opener->files.items))
-		opener->files.items[opener->files.count++] = message.file;
+		memcpy(open_helper->path, message.text, sizeof(open_helper->path));
+	else if (message.word == WORD_HAS &&
+		 open_helper->files.count < ARRAY_SIZE(open_helper->files.items))
+		open_helper->files.items[open_helper->files.count++] = message.file;
 	else if (message.word == WORD_WARNS)
-		memcpy(opener->files.warning, message.text, sizeof(message.text));
+		memcpy(open_helper->files.warning, message.text, sizeof(message.text));
 	else if (message.word == WORD_ALL)
-		opener_conclude(opener);
+		open_helper_conclude(open_helper);
 	else if (message.word == WORD_FAILED)
-		failure_set(&opener->failure, opener_error_name(message.name), "%s", message.text);
+		failure_set(&open_helper->failure, open_helper_error_name(message.name), "%s",
+			    message.text);
 }
 
-static void opener_judge(struct opener *opener, int result)
+static void open_helper_judge(struct open_helper *open_helper, int result)
 {
-	if (opener->failure.name || opener->all)
+	if (open_helper->failure.name || open_helper->all)
 		return;
-	if (result == -ETIMEDOUT && opener->path[0] == '\0')
-		failure_set(&opener->failure, DBUS_ERROR_TIMEOUT,
+	if (result == -ETIMEDOUT && open_helper->path[0] == '\0')
+		failure_set(&open_helper->failure, DBUS_ERROR_TIMEOUT,
 			    "the VM's owner '%s' could not be looked up within %u seconds: the "
 			    "user database does not answer; see to that, and try again",
-			    opener->owner, opener->timeout);
+			    open_helper->owner, open_helper->timeout);
 	else if (result == -ETIMEDOUT)
-		failure_set(&opener->failure, DBUS_ERROR_TIMEOUT,
+		failure_set(&open_helper->failure, DBUS_ERROR_TIMEOUT,
 			    "'%s' could not be opened within %u seconds: its file system does not "
 			    "answer; see to that, or give it more time with vmms's --open-timeout",
-			    opener->path, opener->timeout);
+			    open_helper->path, open_helper->timeout);
 	else
-		failure_set(&opener->failure, DBUS_ERROR_RESOURCE,
+		failure_set(&open_helper->failure, DBUS_ERROR_RESOURCE,
 			    "the process that was opening the VM's files was killed, at '%s'",
-			    opener->path);
+			    open_helper->path);
 }
 
-static void opener_ended(void *owner, int result)
+static void open_helper_ended(void *owner, int result)
 {
-	struct opener *opener = owner;
+	struct open_helper *open_helper = owner;
 
-	opener->errand = NULL;
-	opener_judge(opener, result);
-	opener->done(opener->data, &opener->files, opener->failure.name ? &opener->failure : NULL);
-	opener_free(opener);
+	open_helper->helper = NULL;
+	open_helper_judge(open_helper, result);
+	open_helper->done(open_helper->data, &open_helper->files,
+			  open_helper->failure.name ? &open_helper->failure : NULL);
+	open_helper_free(open_helper);
 }
 
-static const struct errand_callbacks callbacks = { .message = opener_heard, .ended = opener_ended };
+static const struct helper_callbacks callbacks = { .message = open_helper_heard,
+						   .ended = open_helper_ended };
 
 /* ---- Life ---- */
 
-void opener_cancel(struct opener *opener)
+void open_helper_cancel(struct open_helper *open_helper)
 {
-	errand_cancel(opener->errand);
+	helper_cancel(open_helper->helper);
 }
 
-void opener_free(struct opener *opener)
+void open_helper_free(struct open_helper *open_helper)
 {
-	if (!opener)
+	if (!open_helper)
 		return;
-	errand_free(opener->errand);
-	file_holder_free(opener->files.holder);
-	free(opener);
+	helper_free(open_helper->helper);
+	file_holder_free(open_helper->files.holder);
+	free(open_helper);
 }
 
-static int opener_start(struct opener *opener, struct errands *errands,
-			const struct resources_wish *wish)
+static int open_helper_start(struct open_helper *open_helper, struct helpers *helpers,
+			     const struct resources_request *request)
 {
 	AUTO_CLOSE int filler = -1;
 	int kept[2], r;
-	struct work work = { .wish = wish };
-	struct errand_config config = { .whose = opener->owner,
-					.timeout = opener->timeout,
-					.work = opener_run,
+	struct work work = { .request = request };
+	struct helper_config config = { .whose = open_helper->owner,
+					.timeout = open_helper->timeout,
+					.work = open_helper_run,
 					.data = &work,
 					.kept = kept,
 					.callbacks = &callbacks,
-					.owner = opener };
+					.owner = open_helper };
 
-	r = file_holder_new(errands, opener->owner, &filler, &opener->files.holder);
+	r = file_holder_new(helpers, open_helper->owner, &filler, &open_helper->files.holder);
 	if (r < 0)
 		return r;
 	work.filler = kept[config.kept_count++] = filler;
 	/* All of them come from the same socket, in their order. */
-	if (wish->passed && wish->passed->count > 0)
-		kept[config.kept_count++] = wish->passed->items[0].fd;
-	return errand_new(errands, &config, &opener->errand);
+	if (request->passed && request->passed->count > 0)
+		kept[config.kept_count++] = request->passed->items[0].fd;
+	return helper_new(helpers, &config, &open_helper->helper);
 }
 
-int opener_new(struct errands *errands, unsigned timeout, const struct resources_wish *wish,
-	       opener_done_fn done, void *data, struct opener **ret_opener, struct failure *failure)
+int open_helper_new(struct helpers *helpers, unsigned timeout,
+		    const struct resources_request *request, open_helper_done_fn done, void *data,
+		    struct open_helper **ret_open_helper, struct failure *failure)
 {
-	struct opener *opener = calloc(1, sizeof(*opener));
+	struct open_helper *open_helper = calloc(1, sizeof(*open_helper));
 	int r;
 
-	if (!opener)
+	if (!open_helper)
 		return failure_no_memory(failure);
-	snprintf(opener->owner, sizeof(opener->owner), "%s",
-		 wish->definition->owner ? wish->definition->owner : "");
-	opener->timeout = timeout;
-	opener->done = done;
-	opener->data = data;
-	r = opener_start(opener, errands, wish);
+	snprintf(open_helper->owner, sizeof(open_helper->owner), "%s",
+		 request->definition->owner ? request->definition->owner : "");
+	open_helper->timeout = timeout;
+	open_helper->done = done;
+	open_helper->data = data;
+	r = open_helper_start(open_helper, helpers, request);
 	if (r == 0) {
-		*ret_opener = opener;
+		*ret_open_helper = open_helper;
 		return 0;
 	}
-	opener_free(opener);
+	open_helper_free(open_helper);
 	if (r == -EBUSY)
 		return failure_set(
 			failure, DBUS_ERROR_TIMEOUT,
 			"%d processes still wait for files that the VM's owner has named "
 			"before, on a file system that does not answer; see to that first",
-			ERRANDS_STUCK_MAX);
+			HELPERS_STUCK_MAX);
 	return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot start a process to open files: %s",
 			   strerror(-r));
 }

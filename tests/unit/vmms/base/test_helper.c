@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Work by short-lived processes: what they say, what they have, and when nobody waits any more. */
 #include "tests/unit/unit.h"
-#include "vmms/base/errand.h"
+#include "vmms/base/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +17,8 @@
 #define NOT_YET 1
 
 static sd_event *loop;
-static struct errands *errands;
-static char said[ERRAND_MESSAGE_MAX];
+static struct helpers *helpers;
+static char said[HELPER_MESSAGE_MAX];
 static unsigned messages;
 static int descriptor, result;
 
@@ -30,12 +30,12 @@ static int set_up(void **state)
 	result = NOT_YET;
 	if (sd_event_new(&loop) < 0)
 		return -1;
-	return errands_new(loop, &errands);
+	return helpers_new(loop, &helpers);
 }
 
 static int tear_down(void **state)
 {
-	errands_free(errands);
+	helpers_free(helpers);
 	sd_event_unref(loop);
 	close_fdp(&descriptor);
 	/* Whatever was killed with them. */
@@ -64,11 +64,11 @@ static void ended(void *owner, int how)
 	result = how;
 }
 
-static const struct errand_callbacks callbacks = { .message = heard, .ended = ended };
+static const struct helper_callbacks callbacks = { .message = heard, .ended = ended };
 
-static struct errand_config config_of(void (*work)(int socket, void *data), void *data)
+static struct helper_config config_of(void (*work)(int socket, void *data), void *data)
 {
-	return (struct errand_config){ .whose = "somebody",
+	return (struct helper_config){ .whose = "somebody",
 				       .work = work,
 				       .data = data,
 				       .callbacks = &callbacks,
@@ -97,16 +97,16 @@ static void say_numbers(int socket, void *data)
 		char text[16];
 
 		snprintf(text, sizeof(text), "%d", i);
-		errand_send(socket, text, strlen(text), i % 2 ? null : -1);
+		helper_send(socket, text, strlen(text), i % 2 ? null : -1);
 	}
 }
 
 static void test_messages(void **state)
 {
-	const struct errand_config config = config_of(say_numbers, NULL);
-	struct errand *errand;
+	const struct helper_config config = config_of(say_numbers, NULL);
+	struct helper *helper;
 
-	assert_int_equal(errand_new(errands, &config, &errand), 0);
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
 	run_until_end();
 	assert_int_equal(result, 0);
 	assert_int_equal(messages, 300);
@@ -122,20 +122,20 @@ static void look_around(int socket, void *data)
 
 	snprintf(text, sizeof(text), "%d %d %d %d", fcntl(fds[0], F_GETFD) >= 0,
 		 fcntl(fds[1], F_GETFD) >= 0, fcntl(fds[2], F_GETFD) >= 0, getsid(0) == getpid());
-	errand_send(socket, text, strlen(text), -1);
+	helper_send(socket, text, strlen(text), -1);
 }
 
 static void test_descriptors(void **state)
 {
 	int fds[3];
-	struct errand_config config = config_of(look_around, fds);
-	struct errand *errand;
+	struct helper_config config = config_of(look_around, fds);
+	struct helper *helper;
 
 	for (int i = 0; i < 3; i++)
 		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	config.kept = &fds[1];
 	config.kept_count = 1;
-	assert_int_equal(errand_new(errands, &config, &errand), 0);
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
 	run_until_end();
 	assert_string_equal(said, "0 1 0 1");
 	for (int i = 0; i < 3; i++)
@@ -144,16 +144,16 @@ static void test_descriptors(void **state)
 
 static void die(int socket, void *data)
 {
-	errand_send(socket, "x", 1, -1);
+	helper_send(socket, "x", 1, -1);
 	kill(getpid(), SIGKILL);
 }
 
 static void test_a_process_that_is_killed(void **state)
 {
-	const struct errand_config config = config_of(die, NULL);
-	struct errand *errand;
+	const struct helper_config config = config_of(die, NULL);
+	struct helper *helper;
 
-	assert_int_equal(errand_new(errands, &config, &errand), 0);
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
 	run_until_end();
 	assert_int_equal(result, 0);
 	assert_int_equal(messages, 1);
@@ -163,18 +163,18 @@ static void test_a_process_that_is_killed(void **state)
 
 static void wait_for_ever(int socket, void *data)
 {
-	errand_send(socket, "x", 1, -1);
+	helper_send(socket, "x", 1, -1);
 	for (;;)
 		pause();
 }
 
 static void test_its_time_is_over(void **state)
 {
-	struct errand_config config = config_of(wait_for_ever, NULL);
-	struct errand *errand;
+	struct helper_config config = config_of(wait_for_ever, NULL);
+	struct helper *helper;
 
 	config.timeout = 1;
-	assert_int_equal(errand_new(errands, &config, &errand), 0);
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
 	run_until_end();
 	assert_int_equal(result, -ETIMEDOUT);
 	assert_int_equal(messages, 1);
@@ -182,11 +182,11 @@ static void test_its_time_is_over(void **state)
 
 static void test_cancelling(void **state)
 {
-	const struct errand_config config = config_of(wait_for_ever, NULL);
-	struct errand *errand;
+	const struct helper_config config = config_of(wait_for_ever, NULL);
+	struct helper *helper;
 
-	assert_int_equal(errand_new(errands, &config, &errand), 0);
-	errand_cancel(errand);
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
+	helper_cancel(helper);
 	assert_int_equal(result, NOT_YET);
 	run_until_end();
 	assert_int_equal(result, -ECANCELED);
@@ -194,34 +194,34 @@ static void test_cancelling(void **state)
 
 static void test_too_many_that_do_not_end(void **state)
 {
-	struct errand_config config = config_of(wait_for_ever, NULL), other = config;
-	struct errand *errand;
+	struct helper_config config = config_of(wait_for_ever, NULL), other = config;
+	struct helper *helper;
 
 	/* Killed they are; that they have ended, nobody has noticed yet. */
-	for (int i = 0; i < ERRANDS_STUCK_MAX; i++) {
-		assert_int_equal(errand_new(errands, &config, &errand), 0);
-		errand_free(errand);
+	for (int i = 0; i < HELPERS_STUCK_MAX; i++) {
+		assert_int_equal(helper_new(helpers, &config, &helper), 0);
+		helper_free(helper);
 	}
-	assert_int_equal(errand_new(errands, &config, &errand), -EBUSY);
+	assert_int_equal(helper_new(helpers, &config, &helper), -EBUSY);
 	other.whose = "another";
-	assert_int_equal(errand_new(errands, &other, &errand), 0);
-	errand_free(errand);
+	assert_int_equal(helper_new(helpers, &other, &helper), 0);
+	helper_free(helper);
 	assert_int_equal(result, NOT_YET);
 	for (time_t end = a_minute_from_now();
-	     errand_new(errands, &config, &errand) == -EBUSY && time(NULL) < end;)
+	     helper_new(helpers, &config, &helper) == -EBUSY && time(NULL) < end;)
 		assert_true(sd_event_run(loop, 100000) >= 0);
-	errand_cancel(errand);
+	helper_cancel(helper);
 	run_until_end();
 	assert_int_equal(result, -ECANCELED);
 }
 
 static void test_the_end_of_all(void **state)
 {
-	const struct errand_config config = config_of(wait_for_ever, NULL);
-	struct errand *errand;
+	const struct helper_config config = config_of(wait_for_ever, NULL);
+	struct helper *helper;
 
-	assert_int_equal(errand_new(errands, &config, &errand), 0);
-	errands_free(TAKE_PTR(errands));
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
+	helpers_free(TAKE_PTR(helpers));
 	assert_int_equal(result, -ECANCELED);
 }
 
