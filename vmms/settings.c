@@ -45,10 +45,9 @@ static const char usage[] =
 	"  --passt PATH           the program for user-mode networks (default: /usr/bin/passt)\n"
 	"  --image-server PATH    the program for disk images that are not raw (default:\n"
 	"                         /usr/bin/qemu-storage-daemon)\n"
-	"  --apparmor MODE        whether the processes of VMs are confined by AppArmor: off; "
-	"auto,\n"
-	"                         where it can be had; require, or VMs do not start (default: "
-	"off)\n"
+	"  --apparmor MODE        whether the processes of VMs are confined by AppArmor: auto,\n"
+	"                         where it can be had (the default); require, or VMs do not\n"
+	"                         start; off\n"
 	"  --apparmor-parser PATH the program that loads profiles (default:\n"
 	"                         /usr/sbin/apparmor_parser)\n"
 	"  --worker-users FIRST-LAST\n"
@@ -484,7 +483,7 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 				       .manager = { .hypervisor = "/dev/kvm",
 						    .passt = "/usr/bin/passt",
 						    .image_server = "/usr/bin/qemu-storage-daemon",
-						    .apparmor = APPARMOR_OFF,
+						    .apparmor = APPARMOR_AUTO,
 						    .apparmor_parser = "/usr/sbin/apparmor_parser",
 						    .users = settings_default_users(),
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
