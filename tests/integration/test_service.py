@@ -487,7 +487,7 @@ class Faults(ServiceTest):
         self.assertEqual(self.show()["resets"], 1)
 
     def test_hibernation_by_shutdown(self):
-        self.create()
+        self.create(services={"hibernation": True})
         self.ok("start", "vm")
         self.refused(USAGE, "shutdown", "vm", "--reboot", "--hibernate")
         self.ok("shutdown", "vm", "--hibernate")
