@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Names and texts use the words of docs/glossary.md, and none of those below, which stood for them.
+"""Names and texts use the words of docs/glossary.md, and none of those below, which stood for them; and what
+documents call by a path is there.
 
 usage: words.py ROOT
 """
@@ -24,6 +25,7 @@ INSTEAD = {
     "quietly": "without interrupt",
 }
 WORD = re.compile(r"(?<![a-z])(" + "|".join(INSTEAD) + r")(?![a-z])", re.IGNORECASE)
+PATH = re.compile(r"`((?:common|vid|hvshim|vsp|vmwp|vmms|guest-vsc|tests|scripts|packaging|docs)/[\w./-]+)`")
 FOLDERS = ("common", "vid", "hvshim", "vsp", "vmwp", "vmms", "guest-vsc", "docs", "packaging", "scripts", "tests")
 ENDS = {".c", ".h", ".S", ".md", ".py", ".sh", ".txt", ".in", ".1", ".5", ".7", ".8", ".service", ".socket"}
 SELF = "tests/lint/words.py"
@@ -36,9 +38,28 @@ def find(text):
             yield number, match.group(1)
 
 
+def find_paths(root, text):
+    """The paths that are neither a file nor a folder, nor the beginning of one's name."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in PATH.finditer(line):
+            if not any(root.glob(match.group(1).rstrip("/") + "*")):
+                yield number, match.group(1)
+
+
+def check_paths(root):
+    found = 0
+    for path in (root / "README.md", root / "HACKING.md", *sorted((root / "docs").rglob("*.md"))):
+        for number, name in find_paths(root, path.read_text()) if path.exists() else ():
+            print(f"{path.relative_to(root)}:{number}: there is no {name}")
+            found += 1
+    return found
+
+
 def check_self():
     """What is planted is found, and parts of other words are left alone."""
     planted = "int errand_new(void);\n/* A wish. */\nan operation, integration, newspaper, wished\n"
+    here = pathlib.Path(__file__).parent
+    assert list(find_paths(here, "`tests/nowhere` and `tests`")) == [(1, "tests/nowhere")]
     assert list(find(planted)) == [(1, "errand"), (2, "wish")], list(find(planted))
 
 
@@ -55,7 +76,7 @@ def main():
                 print(f"{name}:{number}: '{word}': {INSTEAD[word.lower()]}, see docs/glossary.md")
                 found += 1
     print(f"words: {found} others")
-    return 1 if found else 0
+    return 1 if check_paths(root) + found else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of the host's network (vmms/network_*.c) share: one exchange over rtnetlink.
+ * What the files of the host's network (vmms/network/network_*.c) share: one exchange over rtnetlink.
  */
 #pragma once
 

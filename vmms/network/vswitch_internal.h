@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of one virtual switch (vmms/vswitch*.c) share.
+ * What the files of one virtual switch (vmms/network/vswitch*.c) share.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What vmms/manager*.c share.
+ * What vmms/vm/manager*.c share.
  */
 #pragma once
 

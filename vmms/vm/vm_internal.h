@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of a VM (vmms/vm*.c) share among themselves.
+ * What the files of a VM (vmms/vm/vm*.c) share among themselves.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The integration services: what a host asks of a guest's operating system. Here are shutdown and
- * heartbeat; time, key-value pairs, snapshots and file copy have headers of their own (vsp/ic_*.h).
+ * heartbeat; time, key-value pairs, snapshots and file copy have headers of their own (vsp/ic/ic_*.h).
  *
  * Each service is one channel. It is offered from `new` to `free`, to every guest that comes;
  * between two guests, and while a guest has not answered yet or its driver is not loaded, the
