@@ -405,6 +405,11 @@ class Polkit(AuthorisationTest):
             self.refused_as(OTHER, NOT_PERMITTED, *words, says="org.vmms1.console")
         self.assertIn(f"{OTHER} org.vmms1.manage vm", self.asked())
 
+    def test_the_version_is_no_question_of_reaching_it(self):
+        self.assertIn("vmms runs; its version is told to root", " ".join(self.ok_as(OTHER, "version").split()))
+        self.allow((OTHER, "read", "yes"))
+        self.assertNotIn("runs;", self.ok_as(OTHER, "version"))
+
     def test_a_console_is_no_way_into_the_guest(self):
         """Whoever sits before it may know no password; ports of the guest may ask for none."""
         self.allow((OTHER, "read", "yes"), (OTHER, "console", "yes"))
