@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Small files, read as a whole. */
 #include "common/base/file.h"
 
 #include "common/base/cleanup.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Names and texts use the words of docs/glossary.md, and none of those below, which stood for them; and what
-documents call by a path is there.
+"""Names and texts use the words of docs/glossary.md, and none of those below, which stood for them; what
+documents call by a path is there; and each source file opens with what it is.
 
 usage: words.py ROOT
 """
@@ -55,10 +55,27 @@ def check_paths(root):
     return found
 
 
+def opens_well(text):
+    """After the line of the licence, a comment."""
+    lines = text.splitlines()
+    return len(lines) > 1 and lines[1].startswith("/*")
+
+
+def check_openings(root):
+    found = 0
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.[chS]")):
+            if not opens_well(path.read_text(errors="replace")):
+                print(f"{path.relative_to(root)}:2: a comment is to say what this file is")
+                found += 1
+    return found
+
+
 def check_self():
     """What is planted is found, and parts of other words are left alone."""
     planted = "int errand_new(void);\n/* A wish. */\nan operation, integration, newspaper, wished\n"
     here = pathlib.Path(__file__).parent
+    assert opens_well("// licence\n/* What it is. */\n") and not opens_well("// licence\n#pragma once\n")
     assert list(find_paths(here, "`tests/nowhere` and `tests`")) == [(1, "tests/nowhere")]
     assert list(find(planted)) == [(1, "errand"), (2, "wish")], list(find(planted))
 
@@ -76,7 +93,7 @@ def main():
                 print(f"{name}:{number}: '{word}': {INSTEAD[word.lower()]}, see docs/glossary.md")
                 found += 1
     print(f"words: {found} others")
-    return 1 if check_paths(root) + found else 0
+    return 1 if check_paths(root) + check_openings(root) + found else 0
 
 
 if __name__ == "__main__":
