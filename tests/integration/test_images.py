@@ -277,6 +277,17 @@ class Images(ImageTest):
                    "another server")
         self.ok("detach", "vm", "--lun", "0")
 
+    def test_restarts_are_told_whatever_was_told_before(self):
+        """More events of the disk than the log takes in a minute do not push them out."""
+        pid = self.start(self.image("a"))
+        for _ in range(15):
+            self.type("disk-full")
+            self.wait_state("paused")
+            self.type("disk-ok")
+            self.wait_state("running")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "started again, for the 1. time" in self.ok("log", "vm"), "a line in the log")
+
     def test_it_outlives_the_daemon(self):
         pid = self.start(self.image("a"))
         self.kill_vmms()

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One VM: image servers that have died are started again. */
+/*
+ * One VM: image servers that have died are started again.
+ *
+ * How that goes is told as events of restarts: events of disks have a rate limit, which the deaths
+ * before can use up, and the one about the end must not be left out. The number of restarts bounds
+ * these.
+ */
 #include "vmms/vm/vm_image_restart.h"
 
 #include "common/image/image.h"
@@ -23,6 +29,7 @@ struct restart {
 	struct open_helper *open_helper; /* NULL: nothing is being opened */
 	struct file_holder *files; /* that were opened, until the worker is connected; or NULL */
 	bool connects;             /* its worker was asked to */
+	bool given_up;             /* and that was told; a worker can ask for more at any time */
 };
 
 static void restart_failed(struct restart *restart, const char *why);
@@ -91,11 +98,12 @@ static void restart_give_up(struct restart *restart)
 	AUTO_JSON struct json_object *place = restart_make_place(restart);
 	struct vm *vm = restart->vm;
 
-	vm_log(vm, VM_EVENT_DISK, LOG_LEVEL_ERROR,
-	       "the image server of the disk at controller %u, lun %u has ended too often, and is "
-	       "not "
-	       "started again",
-	       restart->controller, restart->lun);
+	if (!restart->given_up)
+		vm_log(vm, VM_EVENT_RESTART, LOG_LEVEL_ERROR,
+		       "the image server of the disk at controller %u, lun %u has ended too often, "
+		       "and is not started again",
+		       restart->controller, restart->lun);
+	restart->given_up = true;
 	if (place)
 		(void)!worker_request(vm->run.worker, "reconnect", place, NULL, 0, ANSWER_TIMEOUT,
 				      restart_given_up, vm);
@@ -124,7 +132,7 @@ static void restart_connected(void *data, struct json_object *result, const char
 	if (!result)
 		restart_failed(restart, text);
 	else
-		vm_log(connecting.vm, VM_EVENT_DISK, LOG_LEVEL_INFO,
+		vm_log(connecting.vm, VM_EVENT_RESTART, LOG_LEVEL_INFO,
 		       "the image server of the disk at controller %u, lun %u was started again, "
 		       "for "
 		       "the %u. time",
@@ -192,6 +200,7 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 
 	restart->timer = sd_event_source_disable_unref(restart->timer);
 	restart->begun = vm_clock(CLOCK_MONOTONIC);
+	restart->given_up = false;
 	if (disk && open_helper_new(vm->manager->helpers, vm->manager->settings.open_timeout,
 				    &request, opened, restart, &restart->open_helper, &failure) < 0)
 		restart_failed(restart, failure.message);
@@ -211,7 +220,7 @@ static void restart_later(struct restart *restart)
 
 static void restart_failed(struct restart *restart, const char *why)
 {
-	vm_log(restart->vm, VM_EVENT_DISK, LOG_LEVEL_WARNING,
+	vm_log(restart->vm, VM_EVENT_RESTART, LOG_LEVEL_WARNING,
 	       "the image server of the disk at controller %u, lun %u cannot be started again: %s",
 	       restart->controller, restart->lun, why);
 	if (restart_disk(restart) && !restart_is_under_way(restart))

@@ -31,7 +31,7 @@ enum vm_event {
 	VM_EVENT_GUEST,   /* the guest did something to its devices or services */
 	VM_EVENT_WORKER,  /* a line of the worker's standard error */
 	VM_EVENT_FAULT,   /* the worker does what it should not */
-	VM_EVENT_RESTART, /* or no restart, after a failure */
+	VM_EVENT_RESTART, /* or no restart, after a failure of the worker or an image server */
 	VM_EVENT_NETWORK, /* trouble with an adapter */
 	VM_EVENT_DISK,    /* the host cannot carry out requests to a disk, or can again */
 	VM_EVENT_HOST,    /* the host does not let the daemon do something for the VM */
