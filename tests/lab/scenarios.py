@@ -13,6 +13,7 @@ from harness import BIN, SCRATCH, TREE, Failure, Guest, check, check_data, Daemo
 import logwrites
 import scenarios_confinement
 import scenarios_debian
+import scenarios_disk_health
 import scenarios_dump
 import scenarios_memory
 import scenarios_network
@@ -464,7 +465,7 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_debian.ALL,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
-       *scenarios_confinement.ALL]
+       *scenarios_confinement.ALL, *scenarios_disk_health.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
@@ -476,4 +477,5 @@ OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
 OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS
 
 # Of the full plan alone.
-AT_LENGTH = [*scenarios_storage.AT_LENGTH, *scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH]
+AT_LENGTH = [*scenarios_storage.AT_LENGTH, *scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH,
+             *scenarios_disk_health.AT_LENGTH]
