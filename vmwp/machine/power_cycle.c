@@ -7,7 +7,6 @@
 #include "vmwp/boot/boot.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +35,7 @@ static int power_cycle_make_partition(struct power_cycle *power_cycle,
 				      const struct power_cycle_config *config,
 				      struct failure *failure)
 {
-	struct vid_partition_config partition = { 0 };
+	struct vid_partition_config partition = { .memory = config->memory };
 	int r;
 
 	hvshim_prepare(config->engine, &partition);
@@ -204,44 +203,6 @@ static int power_cycle_load(const struct power_cycle_config *config, struct boot
 	return boot_load(&boot, ret_entry, failure);
 }
 
-struct attachment {
-	struct vid_memory *memory;
-	struct vid_partition *partition;
-	int result;
-};
-
-static void *attachment_run(void *data)
-{
-	struct attachment *attachment = data;
-
-	attachment->result = vid_memory_attach(attachment->memory, attachment->partition);
-	return NULL;
-}
-
-/*
- * The partition gets its memory while the kernel is read into it: one waits for other CPUs for some
- * milliseconds, and the other keeps this one busy for as long.
- */
-static int power_cycle_load_and_attach(struct power_cycle *power_cycle,
-				       const struct power_cycle_config *config,
-				       struct boot_entry *ret_entry, struct failure *failure)
-{
-	struct attachment attachment = { .memory = config->memory,
-					 .partition = power_cycle->partition };
-	pthread_t thread;
-	int r;
-
-	r = -pthread_create(&thread, NULL, attachment_run, &attachment);
-	if (r < 0)
-		return failure_set(failure, r, "No thread can be started: %s.", strerror(-r));
-	r = power_cycle_load(config, ret_entry, failure);
-	pthread_join(thread, NULL);
-	if (r >= 0 && attachment.result < 0)
-		r = failure_set(failure, attachment.result, "KVM refuses the VM's memory: %s.",
-				strerror(-attachment.result));
-	return r;
-}
-
 int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
 		    struct failure *failure)
 {
@@ -257,7 +218,7 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 	r = power_cycle_make_partition(power_cycle, config, failure);
 	if (r < 0)
 		return r;
-	r = power_cycle_load_and_attach(power_cycle, config, &entry, failure);
+	r = power_cycle_load(config, &entry, failure);
 	if (r < 0)
 		return r;
 	power_cycle_note_lost_vps(config, &entry);
