@@ -21,7 +21,7 @@
  *                     end             a message queue (mq_overview(7)) in which the worker leaves
  *                                     the data of the last "state" event, of at most CONTROL_END_MAX
  *                                     bytes, for a daemon that was not there to hear it
- *                   An adapter that has none is there, and its link is down.
+ *                   An adapter without descriptors exists all the same, with its link down.
  *   configure       The definition, of vmms-vm.json(5), after the descriptors that it needs.
  *   adopt           For a worker that was given a listening socket: a serial line, and a standard
  *                   error. The result is that of "status", after events that tell what is true now,
@@ -33,14 +33,14 @@
  *   dump            With an empty file, which becomes a core file of the guest. That is paused
  *                   meanwhile. Answered when the file is written.
  *   cancel_dump     The answer to "dump" follows.
- *   shutdown        Asks the guest by the shutdown service: "not-connected" if it has none running.
+ *   shutdown        Asks the guest by the shutdown service; "not-connected" if it does not run there.
  *   stop            Turns the VM off: the worker answers and exits.
  *   change_actions  What happens upon the guest's crash and the like, as in the definition, from
  *                   now on.
  *   pin             Which CPUs vps run on from now on, as in the definition's "resources". What can
  *                   be done is done, also where it fails.
  *   set_memory      What the guest is meant to have from now on, of dynamic memory.
- *   attach          A disk as in the definition, with its image; a DVD drive that is empty has none.
+ *   attach          A disk as in the definition, with its image unless it is an empty DVD drive.
  *   detach          The guest loses the disk. This, "insert" and "eject" are answered when the
  *                   medium that leaves is closed.
  *   reconnect       Another connection to the server of that disk's image, of which requests are
@@ -103,7 +103,7 @@
  *   disk            "held": requests that wait until the host can carry them out, for space ("full")
  *                   or because of another error ("held"). "errors": those that failed, and the guest
  *                   was told. "error", "operation" and "offset" are of the last failure, and are
- *                   missing if there was none.
+ *                   left out before a request has failed.
  *   network         With "state" closed: the back end has ended by itself, and the link is down.
  *                   With "addresses": what the guest says it has there; []: nothing any more.
  */

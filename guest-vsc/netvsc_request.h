@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a netvsc_client asks of the adapter by RNDIS: for netvsc_client.c and netvsc_setup.c alone.
+/*
+ * What a netvsc_client asks of the adapter by RNDIS: for netvsc_client.c and netvsc_setup.c alone.
  */
 #pragma once
 

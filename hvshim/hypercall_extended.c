@@ -11,7 +11,8 @@
 #define LARGE_UNIT (UINT64_C(1) << 21) /* bytes */
 #define HUGE_UNIT  (UINT64_C(1) << 30)
 
-/* Given back by one call, about; for the rest the guest calls again. It may be interrupted between.
+/*
+ * Given back by one call, about; for the rest the guest calls again. It may be interrupted between.
  */
 #define CALL_MAX (UINT64_C(256) << 20)
 

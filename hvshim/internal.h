@@ -274,7 +274,8 @@ void hvshim_raise(struct hvshim *hvshim, unsigned event);
 /* Handles an MSR exit. Return: 0; HVSHIM_E_UNHANDLED; -errno. */
 int msr_exit(struct hvshim_vp *vp, const struct vid_exit *exit);
 
-/* The APIC's MSRs of the user-space engine: EOI, ICR and TPR. Return as msr_exit()'s table has it.
+/*
+ * The APIC's MSRs of the user-space engine: EOI, ICR and TPR. Return as msr_exit()'s table has it.
  */
 int apic_read(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_value);
 int apic_write(struct hvshim_vp *vp, uint32_t index, uint64_t value);

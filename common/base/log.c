@@ -61,7 +61,8 @@ void log_write(enum log_level level, const char *format, ...)
 		used += (size_t)snprintf(line + used, 64, "%.48s: ", name);
 	used += text_escape(line + used, sizeof(line) - used - 1, message, strlen(message));
 	line[used++] = '\n';
-	/* One write, so that lines of several processes do not mix. Nowhere to report its failure.
+	/*
+	 * One write, so that lines of several processes do not mix. Nowhere to report its failure.
 	 */
 	if (write(STDERR_FILENO, line, used) < 0)
 		errno = saved_errno;

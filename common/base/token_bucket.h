@@ -3,8 +3,9 @@
  * A token bucket: of bytes, or of microseconds, or whatever else there is a rate of. It holds so
  * many at most, is full at first, and fills again at its rate.
  *
- * What cannot be known before may be charged afterwards: then it owes, and has none until that is
- * filled up. Times are microseconds of a clock that does not go back. Thread: one.
+ * A cost that is known only afterwards may be charged then: the bucket is in debt until its rate
+ * has made up for that, and holds nothing meanwhile. Times are microseconds of a clock that does not
+ * go back. Thread: one.
  */
 #pragma once
 

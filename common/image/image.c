@@ -175,7 +175,8 @@ static bool image_trial_read(int fd, uint32_t sector_size)
 	return pread(fd, buffer, sector_size, sector_size) >= 0 || errno != EINVAL;
 }
 
-/* Finds the alignments that direct I/O asks for, and turns it off where sectors do not meet them.
+/*
+ * Finds the alignments that direct I/O asks for, and turns it off where sectors do not meet them.
  */
 static int image_settle_direct(struct image *image, int flags, uint32_t sector_size)
 {

@@ -340,8 +340,7 @@ static int check_vhd(uint32_t type, struct image_names *names)
 	return type == VHD_FIXED || type == VHD_DYNAMIC ? 0 : IMAGE_FORMAT_E_BROKEN;
 }
 
-/* ---- VHDX: two region tables, of which one names the metadata; those, the file's parameters ----
- */
+/* ---- VHDX: two region tables, the metadata that one names, the parameters ---- */
 
 #define VHDX_REGIONS      (192u << 10)
 #define VHDX_REGIONS_COPY (256u << 10)

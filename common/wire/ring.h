@@ -105,8 +105,7 @@ enum {
 	_RING_E_OK,
 	RING_E_EMPTY,   /* nothing to read */
 	RING_E_FULL,    /* no room to write */
-	RING_E_TOO_BIG, /* the packet never fits this ring, or is bigger than the buffer to read to
-			 */
+	RING_E_TOO_BIG, /* the packet is, for this ring or for the buffer to read to */
 	RING_E_CORRUPT, /* the peer broke the ring */
 };
 

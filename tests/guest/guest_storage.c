@@ -180,7 +180,8 @@ static void check_scattered(uint64_t seed)
 	report(right, "scattered pages hold what belongs there", "wrong data");
 }
 
-/* Reads a sector that is not there yet when the channel is unmasked, so an interrupt has to come.
+/*
+ * Reads a sector that is not there yet when the channel is unmasked, so an interrupt has to come.
  */
 static bool read_interrupts(uint64_t sector)
 {

@@ -97,6 +97,7 @@ int helper_pass(int socket, int fd) MUST_CHECK;
  */
 ssize_t helper_receive(int socket, void *bytes, size_t size, int flags, int *ret_fd) MUST_CHECK;
 
-/* To be said after a change of credentials, which makes the kernel forget: we die with the daemon.
+/*
+ * To be said after a change of credentials, which makes the kernel forget: we die with the daemon.
  */
 void helper_bind(void);

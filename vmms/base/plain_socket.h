@@ -34,7 +34,7 @@ ssize_t plain_socket_receive(int socket, void *bytes, size_t size) MUST_CHECK;
 
 /*
  * Closes it, soon. whose: the user who has the other end, as of helper processes; that one's
- * processes may be too many at the time, then it stays open for a while. helper processes: NULL: it
- * is closed at once.
+ * processes may be too many at the time, then it stays open for a while. helpers: NULL: it is
+ * closed at once.
  */
 void plain_socket_close(struct helpers *helpers, const char *whose, int socket);

@@ -87,7 +87,8 @@ static int usage_read_resident(int folder, uint64_t *ret_resident)
 	return 0;
 }
 
-/* How long a thread has waited for a CPU, if it is a vp's: Documentation/scheduler/sched-stats.rst.
+/*
+ * How long a thread has waited for a CPU, if it is a vp's: Documentation/scheduler/sched-stats.rst.
  */
 static uint64_t usage_task_steal_us(int tasks, const char *task)
 {

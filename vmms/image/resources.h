@@ -55,7 +55,8 @@ void resources_add(struct resources *resources, const char *name, int fd);
 /* The descriptor of that name, still theirs, or -1. */
 int resources_find(const struct resources *resources, const char *name);
 
-/* "disk:0:1"; files that its image names follow, and have longer names (vmms/image/image_chain.h).
+/*
+ * "disk:0:1"; files that its image names follow, and have longer names (vmms/image/image_chain.h).
  */
 void resources_disk_name(const struct definition_disk *disk, char name[RESOURCES_NAME_MAX]);
 
@@ -71,11 +72,13 @@ int resources_open_hypervisor(struct resources *resources, const char *path,
 int resources_find_owner(const char *owner, uint64_t owner_uid, struct user **ret_user,
 			 struct failure *failure) MUST_CHECK;
 
-/* r: what looking the owner up has come to. Return: 0 if that is 0; negative with *failure filled.
+/*
+ * r: what looking the owner up has come to. Return: 0 if that is 0; negative with *failure filled.
  */
 int resources_refuse_owner(const char *owner, int r, struct failure *failure);
 
-/* From now on we are that owner, for good: for a process that does nothing else. user: may be NULL.
+/*
+ * From now on we are that owner, for good: for a process that does nothing else. user: may be NULL.
  */
 int resources_become_owner(const struct user *user, struct failure *failure) MUST_CHECK;
 

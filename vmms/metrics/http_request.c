@@ -121,7 +121,8 @@ static enum http_status request_read_line(struct span line, struct http_request 
 
 /* ---- Fields ---- */
 
-/* A request with a body is none that could be for us, and what follows it would be taken for more.
+/*
+ * A request with a body is none that could be for us, and what follows it would be taken for more.
  */
 static bool request_has_body(struct span name, struct span value)
 {

@@ -26,7 +26,8 @@
 
 struct network_guard;
 
-/* Makes the tables, or takes over the one that an earlier daemon of that state directory has left.
+/*
+ * Makes the tables, or takes over the one that an earlier daemon of that state directory has left.
  */
 int network_guard_new(const char *directory, struct network_guard **ret_guard) MUST_CHECK;
 

@@ -84,7 +84,8 @@ int network_add_untagged_vlan(struct network *network, int index, unsigned vlan)
 int network_delete_vlans(struct network *network, int index, unsigned first,
 			 unsigned last) MUST_CHECK;
 
-/* Whether frames of a bridge's port are kept from other such ports. -EOPNOTSUPP before Linux 4.18.
+/*
+ * Whether frames of a bridge's port are kept from other such ports. -EOPNOTSUPP before Linux 4.18.
  */
 int network_set_isolated(struct network *network, int index, bool isolated) MUST_CHECK;
 

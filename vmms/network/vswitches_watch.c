@@ -36,7 +36,8 @@ static void watch_lose_bridge(struct vswitches *switches, struct vswitch *vswitc
 		switches->vms->reconnect(switches->vms_data, vswitch);
 }
 
-/* named: what it was before. One that was renamed is still a port: another of its name is not it.
+/*
+ * named: what it was before. One that was renamed is still a port: another of its name is not it.
  */
 static bool watch_has_come(const struct vswitch *vswitch, int named)
 {

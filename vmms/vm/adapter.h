@@ -92,7 +92,8 @@ bool adapter_is_whole(const struct adapter *adapter);
 /* Makes another tap in the place of one that is gone, and gives it to the worker. */
 void adapter_restore(struct adapter *adapter);
 
-/* Whether what the VM's passt(1) sends to the host's loopback is refused, as its adapters are now.
+/*
+ * Whether what the VM's passt(1) sends to the host's loopback is refused, as its adapters are now.
  */
 void adapter_guard_loopback(struct vm *vm);
 

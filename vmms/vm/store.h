@@ -42,7 +42,8 @@ struct store_entry {
 	struct json_error error; /* where definition is NULL */
 };
 
-/* Reads all files, in the order of their names. Return: 0; the first callback that is not; -errno.
+/*
+ * Reads all files, in the order of their names. Return: 0; the first callback that is not; -errno.
  */
 int store_load(struct store *store, int (*found)(void *data, struct store_entry *entry),
 	       void *data) MUST_CHECK;

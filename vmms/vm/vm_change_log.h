@@ -9,6 +9,7 @@
 
 struct vm;
 
-/* before, after: the definition that its file had and has, definition_to_json(); NULL: no memory.
+/*
+ * before, after: the definition that its file had and has, definition_to_json(); NULL: no memory.
  */
 void vm_change_log(struct vm *vm, struct json_object *before, struct json_object *after);

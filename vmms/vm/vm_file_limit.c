@@ -43,7 +43,8 @@ static uint64_t limit_image_size(const struct opened_files *opened,
 	return 0;
 }
 
-/* What cannot be raised is not lowered: larger images would not come, and no core files be written.
+/*
+ * What cannot be raised is not lowered: larger images would not come, and no core files be written.
  */
 static bool limit_can_raise(const struct vm *vm)
 {

@@ -42,7 +42,8 @@ void vm_images_lost(struct vm *vm, unsigned controller, unsigned lun);
 /* The process that serves the image of that disk; 0: none does. */
 pid_t vm_images_find(const struct vm *vm, unsigned controller, unsigned lun);
 
-/* Those that have come later have units of their own (vmms/units/units.h), with the definition's
+/*
+ * Those that have come later have units of their own (vmms/units/units.h), with the definition's
  * limits.
  */
 void vm_images_update_units(struct vm *vm);

@@ -314,7 +314,8 @@ enum status command_set(struct invocation *invocation)
 
 /* ---- edit ---- */
 
-/* Another text may be taken: the one that was refused is edited once more, if the user wants that.
+/*
+ * Another text may be taken: the one that was refused is edited once more, if the user wants that.
  */
 static bool settings_is_tried_again(enum status status)
 {

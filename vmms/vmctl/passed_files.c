@@ -33,7 +33,8 @@ struct passing {
 
 static enum status files_open_file(const char *path, bool read_only, bool links, int *ret_fd)
 {
-	/* Nobody is to wait for a FIFO; vmms says what is wrong with it, and takes the flag away.
+	/*
+	 * Nobody is to wait for a FIFO; vmms says what is wrong with it, and takes the flag away.
 	 */
 	const struct open_how how = {
 		.flags = (uint64_t)(read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY |

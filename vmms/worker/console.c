@@ -341,7 +341,8 @@ void console_delete_log(struct console *console)
 		log_file_delete(console->log);
 }
 
-/* The first time that there is something to show, or will be: what was said before is shown, too.
+/*
+ * The first time that there is something to show, or will be: what was said before is shown, too.
  */
 static int console_make_ring(struct console *console)
 {

@@ -131,7 +131,8 @@ static int worker_request_new(struct worker *worker, const char *method, unsigne
 
 	if (!request)
 		return -ENOMEM;
-	/* Its image servers may still be writing: nobody would answer, nor say that it has ended.
+	/*
+	 * Its image servers may still be writing: nobody would answer, nor say that it has ended.
 	 */
 	if (worker->ended)
 		return -EPIPE;
@@ -287,7 +288,8 @@ static void worker_charge(struct worker *worker, size_t size, uint64_t begin)
 		watch_rest(worker->control_watch, rest);
 }
 
-/* They cannot be taken, nor can what comes after them: there is nothing to be had from it any more.
+/*
+ * They cannot be taken, nor can what comes after them: there is nothing to be had from it any more.
  */
 static void worker_brought_files(struct worker *worker)
 {

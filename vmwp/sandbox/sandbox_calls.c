@@ -188,7 +188,8 @@ static int fill(scmp_filter_ctx filter)
 {
 	int r;
 
-	/* Looked at first, for it enters the guest; the loop's call is let through without a look.
+	/*
+	 * Looked at first, for it enters the guest; the loop's call is let through without a look.
 	 */
 	r = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
 	if (r == 0)

@@ -95,7 +95,8 @@ void ic_service_forget_request(struct ic_service *service);
 void ic_service_start_timer(struct ic_service *service, uint64_t delay_ns);
 void ic_service_stop_timer(struct ic_service *service);
 
-/* How far the guest has come, and on which versions it agreed. New reference; NULL without memory.
+/*
+ * How far the guest has come, and on which versions it agreed. New reference; NULL without memory.
  */
 struct json_object;
 struct json_object *ic_service_inspect(const struct ic_service *service);

@@ -20,7 +20,8 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-/* In one interval: clocks that are only adjusted go by half a thousandth; this thread may be late.
+/*
+ * In one interval: clocks that are only adjusted go by half a thousandth; this thread may be late.
  */
 #define STEP_NS (NS_PER_S / 4)
 

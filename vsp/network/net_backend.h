@@ -84,7 +84,8 @@ struct net_backend_ops {
 	/* NET_OFFLOAD_ that received frames may make use of. Optional. */
 	void (*set_offloads)(struct net_backend *backend, unsigned offloads);
 
-	/* Frames and buffers come back; then the back end closes, frees itself, and calls closed.
+	/*
+	 * Frames and buffers come back; then the back end closes, frees itself, and calls closed.
 	 */
 	void (*close)(struct net_backend *backend);
 

@@ -42,7 +42,8 @@ int net_offload_prepare(struct net_head *head, const struct net_offload_request 
 uint32_t net_checksum_add(uint32_t sum, const uint8_t *bytes, size_t size);
 uint16_t net_checksum_fold(uint32_t sum);
 
-/* The sum of `size` bytes from `offset` on, which lie in pieces; `sum` is that of an even number.
+/*
+ * The sum of `size` bytes from `offset` on, which lie in pieces; `sum` is that of an even number.
  */
 uint32_t net_checksum_pieces(uint32_t sum, const struct iovec *iov, unsigned iov_count,
 			     size_t offset, size_t size);

@@ -79,7 +79,8 @@ struct disk_ops {
 	void (*abandon)(struct disk *disk);
 };
 
-/* How long requests took: bucket i has those of at most 2^i microseconds, the last one all others.
+/*
+ * How long requests took: bucket i has those of at most 2^i microseconds, the last one all others.
  */
 #define DISK_LATENCY_BUCKETS 24
 

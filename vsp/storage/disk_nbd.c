@@ -673,7 +673,8 @@ int disk_nbd_reconnect(struct disk *disk, int socket)
 	r = nbd_handshake(fd, &export);
 	if (r == 0)
 		r = disk_nbd_check(&export, disk->sector_size, nbd->read_only);
-	/* The guest has been told what it is: a server that knows another disk has the wrong image.
+	/*
+	 * The guest has been told what it is: a server that knows another disk has the wrong image.
 	 */
 	if (r == 0 && (export.size - export.size % disk->sector_size != disk->size ||
 		       export.payload_maximum < nbd->piece_size))

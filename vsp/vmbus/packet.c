@@ -342,7 +342,8 @@ struct packet_map {
 	unsigned count, max;
 };
 
-/* Appends `size` bytes at gpa, to the last vector if they lie next to it. Return as of the caller.
+/*
+ * Appends `size` bytes at gpa, to the last vector if they lie next to it. Return as of the caller.
  */
 static int packet_map_append(struct packet_map *map, gpa_t gpa, uint32_t size)
 {

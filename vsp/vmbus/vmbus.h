@@ -99,7 +99,8 @@ struct json_object *vmbus_inspect(const struct vmbus *bus);
 struct json_object *vmbus_inspect_channels(const struct vmbus *bus, uint32_t first, unsigned count,
 					   uint32_t *ret_next);
 
-/* The same of the lists of pages that the guest has laid open, from the one that `first` counts to.
+/*
+ * The same of the lists of pages that the guest has laid open, from the one that `first` counts to.
  */
 struct json_object *vmbus_inspect_gpadls(const struct vmbus *bus, uint32_t first, unsigned count,
 					 uint32_t *ret_next);

@@ -313,7 +313,8 @@ bool puppet_do_kicked(struct puppet *puppet, const uint8_t *routine,
 
 void puppet_enable_apic(struct puppet *puppet)
 {
-	/* The spurious interrupt register; and LINT0, where the PICs come in, who were not set up.
+	/*
+	 * The spurious interrupt register; and LINT0, where the PICs come in, who were not set up.
 	 */
 	const struct vid_registers writes[] = {
 		{ .rdi = 0xfee000f0, .rax = 0x1ff },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Descriptors behind one source: how often the loop goes round for them, and what their end does.
+/*
+ * Descriptors behind one source: how often the loop goes round for them, and what their end does.
  */
 #include "tests/unit/unit.h"
 #include "vmms/base/watch.h"

@@ -350,7 +350,8 @@ static bool tagged_is_blocked(struct frame frame)
 	return !tagged_arrives(frame, MOMENT_MS);
 }
 
-/* Trunks alone have tags; of VLAN 0, which is a priority alone, all. A second tag passes nowhere.
+/*
+ * Trunks alone have tags; of VLAN 0, which is a priority alone, all. A second tag passes nowhere.
  */
 static void test_tags(void **state)
 {

@@ -262,7 +262,8 @@ static void send_syn(int fd, const char *to)
 	assert_int_equal(send(fd, frame, sizeof(frame), 0), sizeof(frame));
 }
 
-/* Whether what listens on 127.0.0.1 alone is reached at that address. Anybody reaches 192.0.2.10.
+/*
+ * Whether what listens on 127.0.0.1 alone is reached at that address. Anybody reaches 192.0.2.10.
  */
 static bool reaches_loopback(const char *to)
 {

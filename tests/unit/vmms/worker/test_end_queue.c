@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where a worker leaves how its VM ended: what it holds, and what a hostile worker can do with it.
+/*
+ * Where a worker leaves how its VM ended: what it holds, and what a hostile worker can do with it.
  */
 #include "common/base/cleanup.h"
 #include "common/control.h"

@@ -21,7 +21,8 @@ struct kernel_image {
 /* A bzImage of protocol 2.15 with a 64-bit entry, preferring 16 MiB, whose code is one HLT. */
 void kernel_image_bzimage(struct kernel_image *image);
 
-/* An ELF image of that class (ELFCLASS32, ELFCLASS64) with a PVH note, and this code at its entry.
+/*
+ * An ELF image of that class (ELFCLASS32, ELFCLASS64) with a PVH note, and this code at its entry.
  */
 void kernel_image_elf(struct kernel_image *image, int elf_class, const void *code, size_t size);
 

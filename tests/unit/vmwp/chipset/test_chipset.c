@@ -590,7 +590,8 @@ static void chipset_ticks_for_alarms(void **state)
 		if (!fixture->rtc_level)
 			usleep((useconds_t)(delay / 1000 + 1));
 	}
-	/* The alarm is an event of PM1, too, and interrupts by the SCI as long as that is enabled.
+	/*
+	 * The alarm is an event of PM1, too, and interrupts by the SCI as long as that is enabled.
 	 */
 	assert_int_equal(in(fixture, PLATFORM_PM1_EVENT_PORT + 1), 0x04);
 	assert_false(fixture->sci_level);

@@ -288,7 +288,8 @@ static void test_whole(void **state)
 	assert_true(stat.st_blocks * 512 < RAM_SIZE / 2);
 }
 
-/* What is none is not taken for one: no text of a kernel's, sizes beyond the page and the memory.
+/*
+ * What is none is not taken for one: no text of a kernel's, sizes beyond the page and the memory.
  */
 static void test_hostile_notes(void **state)
 {

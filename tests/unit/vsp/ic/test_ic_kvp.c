@@ -518,7 +518,8 @@ static bool is_done(void *data)
 	return f->dones > 0;
 }
 
-/* The answer comes after the time-out has ended: the next operation does not take it for its own.
+/*
+ * The answer comes after the time-out has ended: the next operation does not take it for its own.
  */
 static void test_late_answer(void **state)
 {

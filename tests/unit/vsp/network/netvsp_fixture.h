@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* An adapter on a fake bus, with a network and a guest's driver, for the tests of the network VSP.
+/*
+ * An adapter on a fake bus, with a network and a guest's driver, for the tests of the network VSP.
  */
 #pragma once
 

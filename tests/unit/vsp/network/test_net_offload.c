@@ -313,7 +313,8 @@ static void test_segments_behind_a_route(void **state)
 	assert_int_equal(segments, 11);
 }
 
-/* A guest that changes everything between the look and the sending spoils its frame, and no more.
+/*
+ * A guest that changes everything between the look and the sending spoils its frame, and no more.
  */
 static void test_changed_meanwhile(void **state)
 {

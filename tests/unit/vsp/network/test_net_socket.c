@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The stream socket as a network: framing, partial frames, a peer that stalls, nonsense, the end.
+/*
+ * The stream socket as a network: framing, partial frames, a peer that stalls, nonsense, the end.
  */
 #include "common/base/cc.h"
 #include "tests/unit/unit.h"

@@ -307,7 +307,8 @@ static void test_send_buffer_of_a_deaf_network(void **state)
 	assert_true(netvsc_receive(netvsc, 0));
 }
 
-/* A guest's failure to take a packet gives it back as its success does; another channel does not.
+/*
+ * A guest's failure to take a packet gives it back as its success does; another channel does not.
  */
 static void test_completions_of_all_kinds(void **state)
 {
@@ -348,7 +349,8 @@ static void test_completions_of_all_kinds(void **state)
 
 /* ---- Sub-channels ---- */
 
-/* Of three that it asked for, a guest opens the last, never the second, and closes what it opened.
+/*
+ * Of three that it asked for, a guest opens the last, never the second, and closes what it opened.
  */
 static void test_sub_channels_in_any_order(void **state)
 {
@@ -460,7 +462,8 @@ static void test_as_freebsd(void **state)
 	assert_int_equal(netvsc_set(netvsc, OID_GEN_CURRENT_PACKET_FILTER, &filter, 4), 0);
 	assert_int_equal(fixture.network->offloads, NET_OFFLOAD_CHECKSUM | NET_OFFLOAD_LARGE);
 
-	/* Sub-channels first, then the primary one, after which it waits for all to be taken back.
+	/*
+	 * Sub-channels first, then the primary one, after which it waits for all to be taken back.
 	 */
 	for (unsigned i = QUEUES; i-- > 0;)
 		assert_true(fake_close(&netvsc->channels[i]));
@@ -505,7 +508,8 @@ static void test_frames_of_every_mtu(void **state)
 	}
 }
 
-/* Linux 3.10 and FreeBSD 10 tell their MTU, without the header: what fills it comes all the same.
+/*
+ * Linux 3.10 and FreeBSD 10 tell their MTU, without the header: what fills it comes all the same.
  */
 static void test_size_without_the_header(void **state)
 {

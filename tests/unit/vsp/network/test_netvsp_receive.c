@@ -152,7 +152,8 @@ static void test_receive_too_long(void **state)
 	assert_int_equal(counters().received_frames, 0);
 }
 
-/* A guest that gives nothing back receives no more, keeps what it has, and can still be answered.
+/*
+ * A guest that gives nothing back receives no more, keeps what it has, and can still be answered.
  */
 static void test_guest_that_never_completes(void **state)
 {

@@ -245,7 +245,8 @@ static void test_send_changed_meanwhile(void **state)
 		fake_network_release(fixture.network);
 		assert_int_equal(netvsc_await_sent(netvsc, 0, i), NVSP_STATUS_SUCCESS);
 		sent = fake_network_last(fixture.network);
-		/* What the network is told, and a large send's headers, are as they were checked.
+		/*
+		 * What the network is told, and a large send's headers, are as they were checked.
 		 */
 		assert_int_equal(sent->size, sizeof(frame));
 		assert_int_equal(sent->header.csum_start, 34);

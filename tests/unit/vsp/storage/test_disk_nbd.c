@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Disks that a server has: the handshake, requests in flight, pieces, and servers that lie or die.
+/*
+ * Disks that a server has: the handshake, requests in flight, pieces, and servers that lie or die.
  */
 #include "tests/fake/nbd_server.h"
 #include "tests/unit/unit.h"
