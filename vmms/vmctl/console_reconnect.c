@@ -4,13 +4,13 @@
  * say waits in their workers.
  */
 #include "common/base/cleanup.h"
+#include "vmms/vmctl/clock.h"
 #include "vmms/vmctl/console.h"
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define RECONNECT_TIMEOUT  60     /* seconds */
 #define RECONNECT_INTERVAL 200000 /* microseconds */
@@ -46,14 +46,6 @@ bool console_service_lives(struct invocation *invocation, const char *owner)
 	return r >= 0;
 }
 
-static int64_t reconnect_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return now.tv_sec;
-}
-
 static int reconnect_process(struct invocation *invocation)
 {
 	int r;
@@ -82,9 +74,9 @@ enum console_end console_reconnect(struct invocation *invocation, const char *pa
 				   bool (*left)(void *data), void *data, int *ret_stream,
 				   bool *ret_typing)
 {
-	int64_t until = reconnect_clock() + RECONNECT_TIMEOUT;
+	time_t until = clock_boot() + RECONNECT_TIMEOUT;
 
-	while (reconnect_clock() < until) {
+	while (clock_boot() < until) {
 		if (reconnect_try(invocation, path, options, before, ret_stream, ret_typing))
 			return CONSOLE_RECONNECTED;
 		if (left(data))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Jobs of vmms, followed to their end. */
 #include "vmms/vmctl/job.h"
-#include "vmms/vmctl/clock.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
 #include "common/base/text.h"
+#include "vmms/vmctl/clock.h"
 #include "vmms/vmctl/output.h"
 #include "vmms/vmctl/table.h"
 
@@ -24,8 +24,8 @@ struct watch {
 	const char *path, *label;
 	bool show, shown, ended;
 	uint64_t done, total; /* bytes; total 0: not known */
-	time_t begun, pinged; /* of the boot clock, seconds */
-	bool pinging;         /* vmms has been asked whether it is there, and has not answered */
+	time_t begun;         /* of the boot clock, seconds */
+	struct service_pinger pinger;
 	enum status status;
 };
 
@@ -138,31 +138,6 @@ static int job_on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static int job_on_ping(sd_bus_message *answer, void *data, sd_bus_error *error)
-{
-	struct watch *watch = data;
-
-	watch->pinging = false;
-	watch->pinged = clock_boot();
-	if (service_ping_failed(answer) && !watch->ended) {
-		job_erase(watch);
-		watch->ended = true;
-		watch->status = service_say_hangs();
-	}
-	return 0;
-}
-
-/* A job may take as long as it likes; vmms says all the while that it is there. */
-static int job_ping(struct invocation *invocation, struct watch *watch)
-{
-	int r = 0;
-
-	if (!watch->pinging && clock_boot() - watch->pinged >= SERVICE_PING_TIMEOUT)
-		r = service_ping(invocation, job_on_ping, watch, NULL);
-	watch->pinging |= r > 0;
-	return r;
-}
-
 static int job_send_cancel(struct invocation *invocation, const struct watch *watch)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
@@ -173,13 +148,16 @@ static int job_send_cancel(struct invocation *invocation, const struct watch *wa
 	return r < 0 ? r : sd_bus_send(invocation->bus, call, NULL);
 }
 
-/* An interrupt cancels the job, whose end then says so. */
+/*
+ * A job may take as long as it likes; vmms says all the while that it is there. An interrupt cancels
+ * the job, whose end then says so.
+ */
 static enum status job_await(struct invocation *invocation, struct watch *watch)
 {
 	bool cancelled = false;
 	int r;
 
-	while (!watch->ended) {
+	while (!watch->ended && !watch->pinger.hangs) {
 		r = sd_bus_process(invocation->bus, NULL);
 		if (r == 0) {
 			r = sd_bus_wait(invocation->bus, TICK);
@@ -187,7 +165,7 @@ static enum status job_await(struct invocation *invocation, struct watch *watch)
 				job_draw(watch);
 		}
 		if (r >= 0)
-			r = job_ping(invocation, watch);
+			r = service_pinger_ask(&watch->pinger, invocation);
 		if (r < 0 && r != -EINTR)
 			return service_failed(r, NULL);
 		if (interrupted && !cancelled) {
@@ -195,7 +173,10 @@ static enum status job_await(struct invocation *invocation, struct watch *watch)
 			(void)job_send_cancel(invocation, watch);
 		}
 	}
-	return watch->status;
+	if (watch->ended)
+		return watch->status;
+	job_erase(watch);
+	return service_say_hangs();
 }
 
 enum status job_follow(struct invocation *invocation, const char *path, const char *label,
@@ -205,9 +186,9 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 			       .label = label,
 			       .show = isatty(STDERR_FILENO) && !invocation->json,
 			       .begun = clock_boot(),
-			       .pinged = clock_boot() };
+			       .pinger = { .pinged = clock_boot() } };
 	AUTO_MESSAGE sd_bus_message *call = NULL;
-	sd_bus_slot *changes = NULL;
+	sd_bus_slot *changes = NULL, *end = NULL;
 	enum status status;
 	int r = 0;
 
@@ -223,10 +204,12 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 						   DBUS_INTERFACE_JOB, "Wait");
 	/* vmms keeps the time, if there is a limit. */
 	if (r >= 0)
-		r = sd_bus_call_async(invocation->bus, NULL, call, job_on_ended, &watch,
+		r = sd_bus_call_async(invocation->bus, &end, call, job_on_ended, &watch,
 				      UINT64_MAX);
 	status = r < 0 ? service_failed(r, NULL) : job_await(invocation, &watch);
 	sd_bus_slot_unref(changes);
+	sd_bus_slot_unref(end);
+	service_pinger_deinit(&watch.pinger);
 	return status;
 }
 

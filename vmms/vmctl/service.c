@@ -184,22 +184,33 @@ enum status service_say_hangs(void)
 	return STATUS_TIMEOUT;
 }
 
-int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data,
-		 sd_bus_slot **ret_slot)
+static int service_pinged(sd_bus_message *answer, void *data, sd_bus_error *error)
+{
+	struct service_pinger *pinger = data;
+
+	pinger->slot = sd_bus_slot_unref(pinger->slot);
+	pinger->pinged = clock_boot();
+	pinger->hangs = sd_bus_message_is_method_error(answer, SD_BUS_ERROR_NO_REPLY) &&
+			!service_has_gone(sd_bus_message_get_error(answer));
+	return 1;
+}
+
+int service_pinger_ask(struct service_pinger *pinger, struct invocation *invocation)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
 	int r;
 
+	if (pinger->slot || clock_boot() - pinger->pinged < SERVICE_PING_TIMEOUT)
+		return 0;
 	r = service_new_ping(invocation, &call);
 	return r < 0 ? r
-		     : sd_bus_call_async(invocation->bus, ret_slot, call, answered, data,
-					 SERVICE_PING_TIMEOUT * UINT64_C(1000000));
+		     : sd_bus_call_async(invocation->bus, &pinger->slot, call, service_pinged,
+					 pinger, SERVICE_PING_TIMEOUT * UINT64_C(1000000));
 }
 
-bool service_ping_failed(sd_bus_message *answer)
+void service_pinger_deinit(struct service_pinger *pinger)
 {
-	return sd_bus_message_is_method_error(answer, SD_BUS_ERROR_NO_REPLY) &&
-	       !service_has_gone(sd_bus_message_get_error(answer));
+	pinger->slot = sd_bus_slot_unref(pinger->slot);
 }
 
 /* One that does not run is not started for that; the call that follows does so. */

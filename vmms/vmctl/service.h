@@ -8,6 +8,7 @@
 
 #include "common/base/json.h"
 #include "common/dbus_names.h"
+#include "vmms/vmctl/clock.h"
 #include "vmms/vmctl/command.h"
 
 #include <stdint.h>
@@ -22,13 +23,18 @@
 bool service_hangs(struct invocation *invocation);
 
 /*
- * The same for whoever waits for something else meanwhile: asks vmms whether it is there. answered
- * is called in any case, unless *ret_slot (NULL: not wanted) is unreferenced before;
- * service_ping_failed() says whether vmms hangs. Return: 0, or more; -errno.
+ * The same for whoever waits for something else meanwhile: asks vmms now and then whether it is
+ * there. Begins as { .pinged = clock_boot() }.
  */
-int service_ping(struct invocation *invocation, sd_bus_message_handler_t answered, void *data,
-		 sd_bus_slot **ret_slot);
-bool service_ping_failed(sd_bus_message *answer);
+struct service_pinger {
+	time_t pinged;     /* when vmms has answered last */
+	sd_bus_slot *slot; /* NULL: nothing is asked now */
+	bool hangs;
+};
+
+/* To be called every second or so while the bus is processed. Return: 0, or more; -errno. */
+int service_pinger_ask(struct service_pinger *pinger, struct invocation *invocation);
+void service_pinger_deinit(struct service_pinger *pinger);
 
 #define SERVICE_ERROR_HANGS "org.vmms1.Error.Hangs" /* never on the bus */
 #define SERVICE_HANGS                                                                              \

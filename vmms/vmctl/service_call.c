@@ -8,7 +8,6 @@
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define PERSON_TIMEOUT 600     /* seconds, at least, where somebody may have to find a password */
 #define SECOND         1000000 /* microseconds */
@@ -16,18 +15,8 @@
 struct call {
 	struct invocation *invocation;
 	sd_bus_message *reply; /* NULL: not yet */
-	uint64_t pinged;       /* when vmms was asked last, or has answered; microseconds */
-	sd_bus_slot *ping;     /* NULL: none is under way */
-	bool hangs;
+	struct service_pinger pinger;
 };
-
-static uint64_t call_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND + (uint64_t)now.tv_nsec / 1000;
-}
 
 static int call_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 {
@@ -35,33 +24,16 @@ static int call_answered(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 1;
 }
 
-static int call_pinged(sd_bus_message *answer, void *data, sd_bus_error *error)
-{
-	struct call *call = data;
-
-	call->ping = sd_bus_slot_unref(call->ping);
-	call->pinged = call_now();
-	call->hangs = service_ping_failed(answer);
-	return 1;
-}
-
-static int call_ping(struct call *call)
-{
-	if (call->ping || call_now() - call->pinged < SERVICE_PING_TIMEOUT * UINT64_C(1000000))
-		return 0;
-	return service_ping(call->invocation, call_pinged, call, &call->ping);
-}
-
 static int call_wait(struct call *call)
 {
 	sd_bus *bus = call->invocation->bus;
 	int r = 0;
 
-	while (!call->reply && !call->hangs && r >= 0) {
+	while (!call->reply && !call->pinger.hangs && r >= 0) {
 		r = sd_bus_process(bus, NULL);
 		if (r != 0)
 			continue;
-		r = call_ping(call);
+		r = service_pinger_ask(&call->pinger, call->invocation);
 		if (r >= 0)
 			r = sd_bus_wait(bus, SECOND);
 		if (r == -EINTR)
@@ -73,7 +45,7 @@ static int call_wait(struct call *call)
 /* As of sd_bus_call(3), of which the answer is waited for otherwise. */
 static int call_take_reply(struct call *call, sd_bus_error *error, sd_bus_message **ret_reply)
 {
-	if (call->hangs) {
+	if (call->pinger.hangs) {
 		sd_bus_error_set_const(error, SERVICE_ERROR_HANGS, SERVICE_HANGS);
 		return -ETIMEDOUT;
 	}
@@ -92,7 +64,7 @@ static int call_take_reply(struct call *call, sd_bus_error *error, sd_bus_messag
 static int call_watch(struct invocation *invocation, sd_bus_message *message, uint64_t microseconds,
 		      sd_bus_error *error, sd_bus_message **ret_reply)
 {
-	struct call call = { .invocation = invocation, .pinged = call_now() };
+	struct call call = { .invocation = invocation, .pinger = { .pinged = clock_boot() } };
 	sd_bus_slot *slot = NULL;
 	int r;
 
@@ -101,7 +73,7 @@ static int call_watch(struct invocation *invocation, sd_bus_message *message, ui
 		r = call_wait(&call);
 	if (r >= 0)
 		r = call_take_reply(&call, error, ret_reply);
-	sd_bus_slot_unref(call.ping);
+	service_pinger_deinit(&call.pinger);
 	sd_bus_slot_unref(slot);
 	sd_bus_message_unref(call.reply);
 	return r;
