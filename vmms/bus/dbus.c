@@ -95,6 +95,14 @@ void dbus_object_removed(struct dbus_service *service, const char *path)
 		dbus_check_signal(sd_bus_emit_object_removed(service->bus, path));
 }
 
+void dbus_object_changed(struct dbus_service *service, const char *path, const char *interface,
+			 const char *const *properties)
+{
+	if (service->bus)
+		dbus_check_signal(sd_bus_emit_properties_changed_strv(service->bus, path, interface,
+								      (char **)properties));
+}
+
 /* ---- Answers ---- */
 
 int dbus_refuse_definition(struct failure *failure, const char *text, const struct json_error *why)

@@ -3,26 +3,8 @@
  * GetDisks() of org.vmms1.VM: what the definition says of them, and, while the VM runs, how they
  * are. What only the worker knows is left out if it does not answer.
  */
-#include "common/base/log.h"
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/vm/manager.h"
-
-#include <errno.h>
-#include <string.h>
-
-#define ANSWER_TIMEOUT 2 /* seconds */
-
-struct question {
-	sd_bus_message *call;
-	struct json_object *disks; /* an array */
-};
-
-static void dbus_disks_question_free(struct question *question)
-{
-	sd_bus_message_unref(question->call);
-	json_object_put(question->disks);
-	free(question);
-}
 
 /* ---- What the daemon knows ---- */
 
@@ -85,31 +67,18 @@ static void dbus_disks_take_report(struct json_object *disk, struct json_object 
 	}
 }
 
-static int dbus_disks_reply_disks(sd_bus_message *call, struct json_object *disks)
+static void dbus_disks_add(struct json_object **tree, struct json_object *result)
 {
-	AUTO_JSON struct json_object *tree = json_make("disks", json_object_get(disks), NULL);
+	struct json_object *disks = json_object_object_get(*tree, "disks");
+	struct json_object *reports = json_object_object_get(result, "disks");
 
-	return dbus_reply_json(call, tree);
-}
-
-static void dbus_disks_answered(void *data, struct json_object *result, const char *code,
-				const char *text)
-{
-	struct question *question = data;
-	struct json_object *reports = result ? json_object_object_get(result, "disks") : NULL;
-	int r;
-
-	for (size_t i = 0; question->disks && i < json_object_array_length(question->disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(question->disks, i);
+	for (size_t i = 0; i < json_object_array_length(disks); i++) {
+		struct json_object *disk = json_object_array_get_idx(disks, i);
 		struct json_object *report = dbus_disks_find_report(reports, disk);
 
 		if (report)
 			dbus_disks_take_report(disk, report);
 	}
-	r = dbus_disks_reply_disks(question->call, question->disks);
-	if (r < 0)
-		log_debug("a caller cannot be answered: %s", strerror(-r));
-	dbus_disks_question_free(question);
 }
 
 /* ---- On the bus ---- */
@@ -117,20 +86,9 @@ static void dbus_disks_answered(void *data, struct json_object *result, const ch
 int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct vm *vm = data;
-	struct question *question = calloc(1, sizeof(*question));
-	int r;
 
-	if (!question)
-		return -ENOMEM;
-	question->call = sd_bus_message_ref(call);
-	question->disks = dbus_disks_describe(vm);
-	if (vm->run.worker && vm->run.started_at > 0 &&
-	    worker_request(vm->run.worker, "disks", NULL, NULL, 0, ANSWER_TIMEOUT,
-			   dbus_disks_answered, question) >= 0)
-		return 1;
-	r = dbus_disks_reply_disks(call, question->disks);
-	dbus_disks_question_free(question);
-	return r;
+	return dbus_reply_description(call, vm, json_make("disks", dbus_disks_describe(vm), NULL),
+				      "disks", dbus_disks_add);
 }
 
 int dbus_get_disk_problems(sd_bus *bus, const char *path, const char *interface,

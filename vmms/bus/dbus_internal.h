@@ -45,6 +45,8 @@ int dbus_list_paths(const struct dbus_service *service, const struct dbus_object
 /* Signals, if there is a bus. What cannot be sent is logged. */
 void dbus_object_added(struct dbus_service *service, const char *path);
 void dbus_object_removed(struct dbus_service *service, const char *path);
+void dbus_object_changed(struct dbus_service *service, const char *path, const char *interface,
+			 const char *const *properties);
 void dbus_check_signal(int r);
 
 #define DBUS_VM_PATH_SIZE DBUS_OBJECT_PATH_SIZE
@@ -103,6 +105,16 @@ int dbus_reply_failure(sd_bus_message *call, const struct failure *failure);
 
 /* Answers a call with JSON. tree: borrowed; NULL: there was no memory. Return: >= 0, -errno. */
 int dbus_reply_json(sd_bus_message *call, struct json_object *tree);
+
+/* Adds to *tree what the worker says; result: untrusted. */
+typedef void (*dbus_description_fn)(struct json_object **tree, struct json_object *result);
+
+/*
+ * The same with a tree that is taken over and, while the VM runs, with what its worker adds when it
+ * is asked by that method. If it does not answer within seconds, the reply is the tree alone.
+ */
+int dbus_reply_description(sd_bus_message *call, struct vm *vm, struct json_object *tree,
+			   const char *method, dbus_description_fn add);
 
 /*
  * What is wrong with the text of a definition: the line too, if it has several. Return: a negative

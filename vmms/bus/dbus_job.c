@@ -264,7 +264,5 @@ void dbus_job_changed(struct dbus_service *service, struct job *job, const char 
 	char path[JOB_PATH_SIZE];
 
 	job_path(job, path);
-	if (service->bus)
-		dbus_check_signal(sd_bus_emit_properties_changed_strv(
-			service->bus, path, DBUS_INTERFACE_JOB, (char **)properties));
+	dbus_object_changed(service, path, DBUS_INTERFACE_JOB, properties);
 }

@@ -3,26 +3,10 @@
  * GetProcessors() of org.vmms1.VM: what the definition says of them, and, while the VM runs, what
  * its worker has made of that. Without its answer the rest is told.
  */
-#include "common/base/log.h"
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/vm/manager.h"
 
-#include <errno.h>
 #include <string.h>
-
-#define ANSWER_TIMEOUT 2 /* seconds */
-
-struct question {
-	sd_bus_message *call;
-	struct json_object *description;
-};
-
-static void dbus_processors_question_free(struct question *question)
-{
-	sd_bus_message_unref(question->call);
-	json_object_put(question->description);
-	free(question);
-}
 
 /* ---- What the definition says ---- */
 
@@ -77,23 +61,13 @@ static struct json_object *dbus_processors_take_enlightenments(struct json_objec
 	return object;
 }
 
-static void dbus_processors_answered(void *data, struct json_object *result, const char *code,
-				     const char *text)
+static void dbus_processors_add(struct json_object **tree, struct json_object *result)
 {
-	struct question *question = data;
-	int r;
-
-	if (result) {
-		json_add(&question->description, "removed",
-			 dbus_processors_take_features(json_object_object_get(result, "removed")));
-		json_add(&question->description, "enlightenments",
-			 dbus_processors_take_enlightenments(
-				 json_object_object_get(result, "enlightenments")));
-	}
-	r = dbus_reply_json(question->call, question->description);
-	if (r < 0)
-		log_debug("a caller cannot be answered: %s", strerror(-r));
-	dbus_processors_question_free(question);
+	json_add(tree, "removed",
+		 dbus_processors_take_features(json_object_object_get(result, "removed")));
+	json_add(tree, "enlightenments",
+		 dbus_processors_take_enlightenments(
+			 json_object_object_get(result, "enlightenments")));
 }
 
 /* ---- The method ---- */
@@ -101,18 +75,7 @@ static void dbus_processors_answered(void *data, struct json_object *result, con
 int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct vm *vm = data;
-	struct question *question = calloc(1, sizeof(*question));
-	int r;
 
-	if (!question)
-		return -ENOMEM;
-	question->call = sd_bus_message_ref(call);
-	question->description = dbus_processors_describe(vm->definition);
-	if (vm->run.worker && vm->run.started_at > 0 &&
-	    worker_request(vm->run.worker, "processors", NULL, NULL, 0, ANSWER_TIMEOUT,
-			   dbus_processors_answered, question) >= 0)
-		return 1;
-	r = dbus_reply_json(call, question->description);
-	dbus_processors_question_free(question);
-	return r;
+	return dbus_reply_description(call, vm, dbus_processors_describe(vm->definition),
+				      "processors", dbus_processors_add);
 }

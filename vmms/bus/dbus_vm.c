@@ -409,7 +409,5 @@ void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *co
 	char path[DBUS_VM_PATH_SIZE];
 
 	dbus_vm_path(vm, path);
-	if (service->bus)
-		dbus_check_signal(sd_bus_emit_properties_changed_strv(
-			service->bus, path, DBUS_INTERFACE_VM, (char **)properties));
+	dbus_object_changed(service, path, DBUS_INTERFACE_VM, properties);
 }

@@ -257,6 +257,12 @@ static bool manager_owner_knows(const char *owner, const struct vm *vm)
 	return !owner || (vm->definition->owner && strcmp(vm->definition->owner, owner) == 0);
 }
 
+/* A VM that asks while it has no worker is only about to open them. */
+static bool manager_has_images_open(const struct vm *vm, const struct vm *asking)
+{
+	return vm_is_up(vm) && (vm->run.worker || vm != asking);
+}
+
 const char *manager_disk_user(void *data, const char *path)
 {
 	const struct vm *asking = data;
@@ -267,7 +273,7 @@ const char *manager_disk_user(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && (vm->run.worker || vm != asking) && manager_vm_uses(vm, &image))
+		if (manager_has_images_open(vm, asking) && manager_vm_uses(vm, &image))
 			return manager_owner_knows(asking->definition->owner, vm)
 				       ? vm->definition->name
 				       : NULL;
@@ -295,7 +301,7 @@ bool manager_owner_uses_disk(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && (vm->run.worker || vm != asking) &&
+		if (manager_has_images_open(vm, asking) &&
 		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && manager_vm_may_use(vm, &image))
 			return true;
 	}
