@@ -15,12 +15,12 @@
 
 #include "common/base/list.h"
 #include "common/base/log.h"
-#include "common/base/text.h"
 #include "common/base/token_bucket.h"
 #include "common/control_contract.h"
 #include "vmms/base/fault.h"
 #include "vmms/base/plain_socket.h"
 #include "vmms/base/spawn.h"
+#include "vmms/worker/worker_output.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,13 +34,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define LINE_MAX_SIZE    512
-#define LAST_LINES       4
-#define DRAIN_MAX        256 /* messages, or reads of the pipe, taken at the end */
-#define ADOPT_TIMEOUT    30  /* seconds */
-#define EVENTS_A_TURN    8   /* control messages */
-#define TURNS_A_SECOND   125 /* with control messages */
-#define OUTPUTS_A_SECOND 100 /* reads of the pipe */
+#define DRAIN_MAX      256 /* messages, or reads of the pipe, taken at the end */
+#define ADOPT_TIMEOUT  30  /* seconds */
+#define EVENTS_A_TURN  8   /* control messages */
+#define TURNS_A_SECOND 125 /* with control messages */
 
 /* Of control messages, at once and in a second. */
 #define BYTES_MOST (2 << 20)
@@ -66,18 +63,13 @@ struct worker {
 	struct watches *watches;
 	struct process process;
 	bool ended;
-	int pidfd, control, output;
-	struct watch *pidfd_watch, *control_watch, *output_watch;
+	int pidfd, control;
+	struct watch *pidfd_watch, *control_watch;
 	struct token_bucket bytes, time; /* of what comes on the control socket */
 	bool owes;                       /* of that: it rests */
 	uint32_t next_id;
 	struct list requests;
-	char line[LINE_MAX_SIZE];
-	size_t line_size;
-	char last_lines[LAST_LINES][LINE_MAX_SIZE]; /* a ring */
-	size_t line_count;
-	time_t line_second; /* CLOCK_MONOTONIC */
-	unsigned lines_in_second;
+	struct worker_output output;
 };
 
 /* ---- Requests ---- */
@@ -343,96 +335,13 @@ static void worker_control_ready(void *data, uint32_t events)
 		;
 }
 
-/* ---- Standard error ---- */
-
-/* Tells how many lines were left out in the second that has ended. */
-static void worker_begin_second(struct worker *worker, time_t now)
-{
-	char text[64];
-
-	worker->line_second = now;
-	if (worker->lines_in_second > WORKER_LINES_A_SECOND) {
-		snprintf(text, sizeof(text), "[%u lines left out]",
-			 worker->lines_in_second - WORKER_LINES_A_SECOND);
-		worker->config.callbacks->said(worker->config.owner, text);
-	}
-	worker->lines_in_second = 0;
-}
-
-static void worker_tell_line(struct worker *worker, const char *line)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec != worker->line_second)
-		worker_begin_second(worker, now.tv_sec);
-	if (worker->lines_in_second++ < WORKER_LINES_A_SECOND)
-		worker->config.callbacks->said(worker->config.owner, line);
-}
-
-static void worker_line_end(struct worker *worker)
-{
-	char *kept = worker->last_lines[worker->line_count % LAST_LINES];
-
-	if (worker->line_size == 0)
-		return;
-	text_repair(kept, LINE_MAX_SIZE, worker->line, worker->line_size);
-	worker->line_count++;
-	worker_tell_line(worker, kept);
-	worker->line_size = 0;
-}
-
-/* Return: false when there is nothing left to read. */
-static bool worker_read_output(struct worker *worker)
-{
-	char buffer[1024];
-	ssize_t size;
-
-	size = read(worker->output, buffer, sizeof(buffer));
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
-		return false;
-	if (size <= 0) {
-		watch_set_events(worker->output_watch, 0);
-		return false;
-	}
-	for (ssize_t i = 0; i < size; i++) {
-		if (buffer[i] != '\n')
-			worker->line[worker->line_size++] = buffer[i];
-		if (buffer[i] == '\n' || worker->line_size == sizeof(worker->line))
-			worker_line_end(worker);
-	}
-	return true;
-}
-
-static void worker_output_ready(void *data, uint32_t events)
-{
-	worker_read_output(data);
-}
-
 /* ---- The end ---- */
-
-static void worker_fill_last_words(const struct worker *worker, struct worker_exit *exit)
-{
-	size_t count = MIN(worker->line_count, (size_t)LAST_LINES), used = 0;
-
-	for (size_t i = worker->line_count - count; i < worker->line_count; i++) {
-		used += (size_t)snprintf(exit->last_words + used, sizeof(exit->last_words) - used,
-					 "%s%s", used > 0 ? "; " : "",
-					 worker->last_lines[i % LAST_LINES]);
-		if (used >= sizeof(exit->last_words))
-			break;
-	}
-	/* Cut where a character is whole. */
-	exit->last_words[text_utf8_prefix(exit->last_words, strlen(exit->last_words))] = '\0';
-}
 
 static void worker_drain(struct worker *worker)
 {
 	for (size_t i = 0; i < DRAIN_MAX && worker_receive(worker); i++)
 		;
-	for (size_t i = 0; i < DRAIN_MAX && worker_read_output(worker); i++)
-		;
-	worker_line_end(worker);
+	worker_output_drain(&worker->output, DRAIN_MAX);
 }
 
 static void worker_process_ended(void *data, uint32_t events)
@@ -450,7 +359,7 @@ static void worker_process_ended(void *data, uint32_t events)
 		exit.status = info.si_status;
 	else
 		exit.signal = info.si_status;
-	worker_fill_last_words(worker, &exit);
+	worker_output_last_words(&worker->output, exit.last_words, sizeof(exit.last_words));
 	watch_set_events(worker->pidfd_watch, 0);
 	while (!list_empty(&worker->requests))
 		worker_request_finish(container_of(worker->requests.next, struct request, link),
@@ -506,8 +415,7 @@ static int worker_watch(struct worker *worker)
 		r = watch_new(worker->watches, worker->control, EPOLLIN, TURNS_A_SECOND,
 			      worker_control_ready, worker, &worker->control_watch);
 	if (r == 0)
-		r = watch_new(worker->watches, worker->output, EPOLLIN, OUTPUTS_A_SECOND,
-			      worker_output_ready, worker, &worker->output_watch);
+		r = worker_output_watch(&worker->output, worker->watches);
 	return r;
 }
 
@@ -527,31 +435,21 @@ static struct worker *worker_new(struct watches *watches, const struct worker_co
 		free(whose);
 		return NULL;
 	}
-	*worker = (struct worker){ .config = *config,
-				   .whose = whose,
-				   .watches = watches,
-				   .pidfd = -1,
-				   .control = -1,
-				   .output = -1,
-				   .bytes = { .most = BYTES_MOST, .rate = BYTES_RATE },
-				   .time = { .most = TIME_MOST, .rate = TIME_RATE },
-				   .next_id = 1 };
+	*worker = (struct worker){
+		.config = *config,
+		.whose = whose,
+		.watches = watches,
+		.pidfd = -1,
+		.control = -1,
+		.output = { .pipe = -1, .said = config->callbacks->said, .owner = config->owner },
+		.bytes = { .most = BYTES_MOST, .rate = BYTES_RATE },
+		.time = { .most = TIME_MOST, .rate = TIME_RATE },
+		.next_id = 1
+	};
 	worker->config.socket = worker->config.whose = NULL;
 	list_init(&worker->requests);
 	worker_rename(worker, config->name);
 	return worker;
-}
-
-/* The pipe that becomes its standard error. */
-static int worker_make_output(struct worker *worker, int *ret_far)
-{
-	int pipes[2];
-
-	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return -errno;
-	worker->output = pipes[0];
-	*ret_far = pipes[1];
-	return fcntl(worker->output, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 static int worker_run_program(struct worker *worker, int listener, int output)
@@ -600,7 +498,7 @@ int worker_spawn(struct watches *watches, const struct worker_config *config,
 	if (r == 0)
 		r = control_connect(config->socket, &worker->control);
 	if (r == 0)
-		r = worker_make_output(worker, &far_output);
+		r = worker_output_open(&worker->output, &far_output);
 	if (r == 0)
 		r = worker_run_program(worker, listener, far_output);
 	if (r == 0)
@@ -625,7 +523,7 @@ int worker_adopt(struct watches *watches, const struct worker_config *config,
 	if (r == 0)
 		r = control_connect(config->socket, &worker->control);
 	if (r == 0)
-		r = worker_make_output(worker, &far_output);
+		r = worker_output_open(&worker->output, &far_output);
 	if (r == 0)
 		r = worker_watch(worker);
 	if (r < 0)
@@ -653,12 +551,11 @@ void worker_free(struct worker *worker)
 	}
 	watch_free(worker->pidfd_watch);
 	watch_free(worker->control_watch);
-	watch_free(worker->output_watch);
 	if (worker->process.pid > 0)
 		process_reap(watches_loop(worker->watches), TAKE_FD(worker->pidfd));
 	close_fdp(&worker->pidfd);
 	plain_socket_close(worker->config.helpers, worker->whose, worker->control);
-	close_fdp(&worker->output);
+	worker_output_close(&worker->output);
 	free(worker->whose);
 	free(worker);
 }
