@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,69 +88,6 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0 after SIGTERM or SIGINT, 1 after a failure, 2 for wrong usage.\n";
 
-enum {
-	OPTION_SYSTEM = 1,
-	OPTION_USER,
-	OPTION_ADDRESS,
-	OPTION_STATE_DIR,
-	OPTION_RUNTIME_DIR,
-	OPTION_WORKER,
-	OPTION_HYPERVISOR,
-	OPTION_PASST,
-	OPTION_IMAGE_SERVER,
-	OPTION_APPARMOR,
-	OPTION_APPARMOR_PARSER,
-	OPTION_WORKER_USERS,
-	OPTION_UNITS,
-	OPTION_GROUP,
-	OPTION_SHUTDOWN_TIMEOUT,
-	OPTION_ANSWER_TIMEOUT,
-	OPTION_AUTHENTICATION_TIMEOUT,
-	OPTION_OPEN_TIMEOUT,
-	OPTION_KEEP_GUESTS,
-	OPTION_METRICS_PORT,
-	OPTION_CONFIG,
-	OPTION_QUOTA, /* and the following, one of each kind */
-	OPTION_QUOTA_LAST = OPTION_QUOTA + _QUOTA_COUNT - 1,
-	OPTION_DEBUG,
-	OPTION_HELP,
-	OPTION_VERSION,
-};
-
-static const struct option options[] = {
-	{ "system", no_argument, NULL, OPTION_SYSTEM },
-	{ "user", no_argument, NULL, OPTION_USER },
-	{ "address", required_argument, NULL, OPTION_ADDRESS },
-	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
-	{ "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
-	{ "worker", required_argument, NULL, OPTION_WORKER },
-	{ "hypervisor", required_argument, NULL, OPTION_HYPERVISOR },
-	{ "passt", required_argument, NULL, OPTION_PASST },
-	{ "image-server", required_argument, NULL, OPTION_IMAGE_SERVER },
-	{ "apparmor", required_argument, NULL, OPTION_APPARMOR },
-	{ "apparmor-parser", required_argument, NULL, OPTION_APPARMOR_PARSER },
-	{ "worker-users", required_argument, NULL, OPTION_WORKER_USERS },
-	{ "units", required_argument, NULL, OPTION_UNITS },
-	{ "group", required_argument, NULL, OPTION_GROUP },
-	{ "shutdown-timeout", required_argument, NULL, OPTION_SHUTDOWN_TIMEOUT },
-	{ "answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT },
-	{ "authentication-timeout", required_argument, NULL, OPTION_AUTHENTICATION_TIMEOUT },
-	{ "open-timeout", required_argument, NULL, OPTION_OPEN_TIMEOUT },
-	{ "keep-guests", no_argument, NULL, OPTION_KEEP_GUESTS },
-	{ "metrics-port", required_argument, NULL, OPTION_METRICS_PORT },
-	{ "user-vms", required_argument, NULL, OPTION_QUOTA + QUOTA_VMS },
-	{ "user-disks", required_argument, NULL, OPTION_QUOTA + QUOTA_DISKS },
-	{ "user-running", required_argument, NULL, OPTION_QUOTA + QUOTA_RUNNING },
-	{ "user-processors", required_argument, NULL, OPTION_QUOTA + QUOTA_PROCESSORS },
-	{ "user-memory", required_argument, NULL, OPTION_QUOTA + QUOTA_MEMORY },
-	{ "user-tasks", required_argument, NULL, OPTION_QUOTA + QUOTA_TASKS },
-	{ "config", required_argument, NULL, OPTION_CONFIG },
-	{ "debug", no_argument, NULL, OPTION_DEBUG },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ 0 },
-};
-
 /* ---- Defaults ---- */
 
 static int settings_path_set(char path[PATH_MAX], const char *directory, const char *rest)
@@ -212,44 +150,68 @@ static int settings_fill_defaults(struct settings *settings)
 	return r;
 }
 
-/* ---- Options ---- */
+/* ---- Values ---- */
 
-static int settings_read_timeout(const char *option, const char *text, unsigned minimum,
-				 unsigned *ret_timeout)
+struct setting;
+
+/* Return: 0; -EINVAL: not a value of this row; SETTINGS_E_DONE; -errno. */
+typedef int (*setting_fn)(struct settings *settings, const struct setting *row, const char *text);
+
+struct setting {
+	const char *name;
+	setting_fn read;
+	bool has_value;            /* else text is NULL on the command line, and yes in the file */
+	bool is_for_command_line;  /* of which a file says nothing: which bus, what ends at once */
+	size_t offset;             /* of what is set, for those functions that set any */
+	unsigned minimum, maximum; /* of setting_read_number() */
+	enum quota_kind kind;      /* of setting_read_quota() */
+	const char *expected;      /* what it must be; NULL: a number from minimum to maximum */
+};
+
+static void *setting_target(struct settings *settings, const struct setting *row)
 {
-	uint64_t seconds;
+	return (char *)settings + row->offset;
+}
 
-	if (parse_unsigned(text, minimum, TIMEOUT_MAX, &seconds) < 0) {
-		fprintf(stderr, "vmms: %s must be a number from %u to %d\n", option, minimum,
-			TIMEOUT_MAX);
-		return SETTINGS_E_USAGE;
-	}
-	*ret_timeout = (unsigned)seconds;
+/* A char[PATH_MAX]. */
+static int setting_read_path(struct settings *settings, const struct setting *row, const char *text)
+{
+	return settings_path_set(setting_target(settings, row), text, "");
+}
+
+/* A const char *, which is borrowed. */
+static int setting_read_text(struct settings *settings, const struct setting *row, const char *text)
+{
+	*(const char **)setting_target(settings, row) = text;
 	return 0;
 }
 
-static int settings_read_port(const char *text, unsigned *ret_port)
+/* An unsigned. */
+static int setting_read_number(struct settings *settings, const struct setting *row,
+			       const char *text)
 {
-	uint64_t port;
+	uint64_t number;
 
-	if (parse_unsigned(text, 1, UINT16_MAX, &port) < 0) {
-		fputs("vmms: --metrics-port must be a number from 1 to 65535\n", stderr);
-		return SETTINGS_E_USAGE;
-	}
-	*ret_port = (unsigned)port;
+	if (parse_unsigned(text, row->minimum, row->maximum, &number) < 0)
+		return -EINVAL;
+	*(unsigned *)setting_target(settings, row) = (unsigned)number;
 	return 0;
 }
 
-static int settings_read_users(const char *text, struct worker_users *ret_users)
+static int setting_read_quota(struct settings *settings, const struct setting *row,
+			      const char *text)
 {
-	if (worker_users_parse(text, ret_users) == 0)
-		return 0;
-	fputs("vmms: --worker-users must be a range of numbers above 0, as 70000-79999, or none\n",
-	      stderr);
-	return SETTINGS_E_USAGE;
+	return quota_parse(row->kind, text, &settings->manager.quota.limits[row->kind]);
 }
 
-static int settings_read_units(const char *text, enum units_mode *ret_mode)
+static int setting_read_users(struct settings *settings, const struct setting *row,
+			      const char *text)
+{
+	return worker_users_parse(text, &settings->manager.users);
+}
+
+static int setting_read_units(struct settings *settings, const struct setting *row,
+			      const char *text)
 {
 	static const char *const modes[] = {
 		[UNITS_AUTO] = "auto", [UNITS_ALWAYS] = "always", [UNITS_NEVER] = "never"
@@ -257,28 +219,155 @@ static int settings_read_units(const char *text, enum units_mode *ret_mode)
 
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		if (strcmp(modes[i], text) == 0) {
-			*ret_mode = (enum units_mode)i;
+			settings->units = (enum units_mode)i;
 			return 0;
 		}
 	}
-	fputs("vmms: --units must be auto, always or never\n", stderr);
-	return SETTINGS_E_USAGE;
+	return -EINVAL;
 }
 
-static int settings_read_apparmor(const char *text, enum apparmor_mode *ret_mode)
+static int setting_read_apparmor(struct settings *settings, const struct setting *row,
+				 const char *text)
 {
-	if (apparmor_mode_parse(text, ret_mode) == 0)
-		return 0;
-	fputs("vmms: --apparmor must be auto, require or off\n", stderr);
-	return SETTINGS_E_USAGE;
+	return apparmor_mode_parse(text, &settings->manager.apparmor);
 }
 
-static int settings_read_quota(struct quota *quota, enum quota_kind kind, const char *text)
+static int setting_read_system(struct settings *settings, const struct setting *row,
+			       const char *text)
 {
-	if (quota_parse(kind, text, &quota->limits[kind]) == 0)
-		return 0;
-	fprintf(stderr, "vmms: --%s must be a %s, or none\n", quota_settings[kind],
-		kind == QUOTA_MEMORY ? "size, as 16G" : "number above 0");
+	settings->bus.scope = DBUS_SYSTEM;
+	return 0;
+}
+
+static int setting_read_user(struct settings *settings, const struct setting *row, const char *text)
+{
+	settings->bus.scope = DBUS_USER;
+	return 0;
+}
+
+static int setting_read_address(struct settings *settings, const struct setting *row,
+				const char *text)
+{
+	settings->bus.scope = DBUS_ADDRESS;
+	settings->bus.address = text;
+	return 0;
+}
+
+static int setting_read_keep_guests(struct settings *settings, const struct setting *row,
+				    const char *text)
+{
+	settings->keep_guests = true;
+	return 0;
+}
+
+/* It was read before anything else. */
+static int setting_read_config(struct settings *settings, const struct setting *row,
+			       const char *text)
+{
+	return 0;
+}
+
+static int setting_read_debug(struct settings *settings, const struct setting *row,
+			      const char *text)
+{
+	log_set_level(LOG_LEVEL_DEBUG);
+	return 0;
+}
+
+static int setting_read_help(struct settings *settings, const struct setting *row, const char *text)
+{
+	fputs(usage, stdout);
+	return SETTINGS_E_DONE;
+}
+
+static int setting_read_version(struct settings *settings, const struct setting *row,
+				const char *text)
+{
+	printf("vmms %s\n", VMMS_VERSION);
+	return SETTINGS_E_DONE;
+}
+
+/* ---- The table ---- */
+
+/* What is at a member of struct settings. */
+#define PATH(member) \
+	.read = setting_read_path, .has_value = true, .offset = offsetof(struct settings, member)
+#define TEXT(member) \
+	.read = setting_read_text, .has_value = true, .offset = offsetof(struct settings, member)
+#define NUMBER(member, from, to)                        \
+	.read = setting_read_number, .has_value = true, \
+	.offset = offsetof(struct settings, member), .minimum = (from), .maximum = (to)
+#define QUOTA(which, form) \
+	.read = setting_read_quota, .has_value = true, .kind = (which), .expected = form ", or none"
+
+static const struct setting rows[] = {
+	{ "system", .read = setting_read_system, .is_for_command_line = true },
+	{ "user", .read = setting_read_user, .is_for_command_line = true },
+	{ "address", .read = setting_read_address, .has_value = true, .is_for_command_line = true },
+	{ "state-dir", PATH(state_directory) },
+	{ "runtime-dir", PATH(runtime_directory) },
+	{ "worker", PATH(worker) },
+	{ "hypervisor", TEXT(manager.hypervisor) },
+	{ "passt", TEXT(manager.passt) },
+	{ "image-server", TEXT(manager.image_server) },
+	{ "apparmor", .read = setting_read_apparmor, .has_value = true,
+	  .expected = "auto, require or off" },
+	{ "apparmor-parser", TEXT(manager.apparmor_parser) },
+	{ "worker-users", .read = setting_read_users, .has_value = true,
+	  .expected = "a range of numbers above 0, as 70000-79999, or none" },
+	{ "units", .read = setting_read_units, .has_value = true,
+	  .expected = "auto, always or never" },
+	{ "group", TEXT(bus.group) },
+	{ "shutdown-timeout", NUMBER(manager.shutdown_timeout, 0, TIMEOUT_MAX) },
+	{ "answer-timeout", NUMBER(manager.answer_timeout, 0, TIMEOUT_MAX) },
+	{ "authentication-timeout", NUMBER(bus.authentication_timeout, 1, TIMEOUT_MAX) },
+	{ "open-timeout", NUMBER(manager.open_timeout, 0, TIMEOUT_MAX) },
+	{ "keep-guests", .read = setting_read_keep_guests },
+	{ "metrics-port", NUMBER(metrics_port, 1, UINT16_MAX) },
+	{ "user-vms", QUOTA(QUOTA_VMS, "a number above 0") },
+	{ "user-disks", QUOTA(QUOTA_DISKS, "a number above 0") },
+	{ "user-running", QUOTA(QUOTA_RUNNING, "a number above 0") },
+	{ "user-processors", QUOTA(QUOTA_PROCESSORS, "a number above 0") },
+	{ "user-memory", QUOTA(QUOTA_MEMORY, "a size, as 16G") },
+	{ "user-tasks", QUOTA(QUOTA_TASKS, "a number above 0") },
+	{ "config", .read = setting_read_config, .has_value = true, .is_for_command_line = true },
+	{ "debug", .read = setting_read_debug },
+	{ "help", .read = setting_read_help, .is_for_command_line = true },
+	{ "version", .read = setting_read_version, .is_for_command_line = true },
+};
+
+#define FIRST_ROW 256 /* above the characters that getopt_long() returns */
+
+/*
+ * The table as getopt_long() wants it. Each row has a number of its own: of those that have the
+ * same, getopt_long() would take one where an abbreviation is ambiguous.
+ */
+static void settings_make_options(struct option options[static ARRAY_SIZE(rows) + 1])
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		options[i] = (struct option){ .name = rows[i].name,
+					      .has_arg = rows[i].has_value,
+					      .val = FIRST_ROW + (int)i };
+	options[ARRAY_SIZE(rows)] = (struct option){ 0 };
+}
+
+/* What getopt_long() has found; NULL: no option of ours. */
+static const struct setting *settings_found_option(int option)
+{
+	return option >= FIRST_ROW ? &rows[option - FIRST_ROW] : NULL;
+}
+
+static int settings_set(struct settings *settings, const struct setting *row, const char *text)
+{
+	int r = row->read(settings, row, text);
+
+	if (r != -EINVAL)
+		return r;
+	fprintf(stderr, "vmms: --%s must be ", row->name);
+	if (row->expected)
+		fprintf(stderr, "%s\n", row->expected);
+	else
+		fprintf(stderr, "a number from %u to %u\n", row->minimum, row->maximum);
 	return SETTINGS_E_USAGE;
 }
 
@@ -290,124 +379,40 @@ static struct worker_users settings_default_users(void)
 			      : (struct worker_users){ 0 };
 }
 
-static int settings_read_option(struct settings *settings, int option)
-{
-	if (option >= OPTION_QUOTA && option <= OPTION_QUOTA_LAST)
-		return settings_read_quota(&settings->manager.quota,
-					   (enum quota_kind)(option - OPTION_QUOTA), optarg);
-	switch (option) {
-	case OPTION_SYSTEM:
-		settings->bus.scope = DBUS_SYSTEM;
-		return 0;
-	case OPTION_USER:
-		settings->bus.scope = DBUS_USER;
-		return 0;
-	case OPTION_ADDRESS:
-		settings->bus.scope = DBUS_ADDRESS;
-		settings->bus.address = optarg;
-		return 0;
-	case OPTION_STATE_DIR:
-		return settings_path_set(settings->state_directory, optarg, "");
-	case OPTION_RUNTIME_DIR:
-		return settings_path_set(settings->runtime_directory, optarg, "");
-	case OPTION_WORKER:
-		return settings_path_set(settings->worker, optarg, "");
-	case OPTION_HYPERVISOR:
-		settings->manager.hypervisor = optarg;
-		return 0;
-	case OPTION_PASST:
-		settings->manager.passt = optarg;
-		return 0;
-	case OPTION_IMAGE_SERVER:
-		settings->manager.image_server = optarg;
-		return 0;
-	case OPTION_APPARMOR:
-		return settings_read_apparmor(optarg, &settings->manager.apparmor);
-	case OPTION_APPARMOR_PARSER:
-		settings->manager.apparmor_parser = optarg;
-		return 0;
-	case OPTION_WORKER_USERS:
-		return settings_read_users(optarg, &settings->manager.users);
-	case OPTION_UNITS:
-		return settings_read_units(optarg, &settings->units);
-	case OPTION_GROUP:
-		settings->bus.group = optarg;
-		return 0;
-	case OPTION_SHUTDOWN_TIMEOUT:
-		return settings_read_timeout("--shutdown-timeout", optarg, 0,
-					     &settings->manager.shutdown_timeout);
-	case OPTION_ANSWER_TIMEOUT:
-		return settings_read_timeout("--answer-timeout", optarg, 0,
-					     &settings->manager.answer_timeout);
-	case OPTION_AUTHENTICATION_TIMEOUT:
-		return settings_read_timeout("--authentication-timeout", optarg, 1,
-					     &settings->bus.authentication_timeout);
-	case OPTION_OPEN_TIMEOUT:
-		return settings_read_timeout("--open-timeout", optarg, 0,
-					     &settings->manager.open_timeout);
-	case OPTION_KEEP_GUESTS:
-		settings->keep_guests = true;
-		return 0;
-	case OPTION_METRICS_PORT:
-		return settings_read_port(optarg, &settings->metrics_port);
-	case OPTION_CONFIG:
-		return 0; /* read already */
-	case OPTION_DEBUG:
-		log_set_level(LOG_LEVEL_DEBUG);
-		return 0;
-	case OPTION_HELP:
-		fputs(usage, stdout);
-		return SETTINGS_E_DONE;
-	case OPTION_VERSION:
-		printf("vmms %s\n", VMMS_VERSION);
-		return SETTINGS_E_DONE;
-	default:
-		fputs("vmms: 'vmms --help' lists the options\n", stderr);
-		return SETTINGS_E_USAGE;
-	}
-}
-
 /* ---- The file ---- */
 
-/* Of these a file says nothing: which bus it is, and what ends at once. */
-static bool settings_is_for_command_line(int option)
+static const struct setting *settings_find_in_file(const char *name)
 {
-	return option == OPTION_SYSTEM || option == OPTION_USER || option == OPTION_ADDRESS ||
-	       option == OPTION_CONFIG || option == OPTION_HELP || option == OPTION_VERSION;
-}
-
-static const struct option *settings_find_setting(const char *name)
-{
-	for (const struct option *row = options; row->name; row++) {
-		if (strcmp(row->name, name) == 0 && !settings_is_for_command_line(row->val))
-			return row;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (strcmp(rows[i].name, name) == 0 && !rows[i].is_for_command_line)
+			return &rows[i];
 	}
 	return NULL;
 }
 
-static int settings_set(struct settings *settings, const struct option *row, const char *value)
+static int settings_set_from_file(struct settings *settings, const struct setting *row,
+				  const char *value)
 {
-	if (row->has_arg == no_argument && strcmp(value, "no") == 0)
+	if (!row->has_value && strcmp(value, "no") == 0)
 		return 0;
-	if (row->has_arg == no_argument && strcmp(value, "yes") != 0) {
+	if (!row->has_value && strcmp(value, "yes") != 0) {
 		fprintf(stderr, "vmms: %s must be yes or no\n", row->name);
 		return SETTINGS_E_USAGE;
 	}
-	optarg = (char *)value;
-	return settings_read_option(settings, row->val);
+	return settings_set(settings, row, value);
 }
 
 static int settings_found_setting(void *data, const char *name, const char *value, unsigned line)
 {
+	const struct setting *row = settings_find_in_file(name);
 	struct settings *settings = data;
-	const struct option *row = settings_find_setting(name);
 	int r;
 
 	if (!row) {
 		fprintf(stderr, "vmms: there is no setting '%s'; vmms.conf(5) has all\n", name);
 		r = SETTINGS_E_USAGE;
 	} else {
-		r = settings_set(settings, row, value);
+		r = settings_set_from_file(settings, row, value);
 	}
 	if (r == SETTINGS_E_USAGE)
 		fprintf(stderr, "vmms: (in %s, line %u)\n", settings->file, line);
@@ -455,16 +460,21 @@ static int settings_file_default(char path[PATH_MAX])
 }
 
 /* The command line says where it is, and is read itself when that has been. */
-static int settings_find_and_read_file(int argc, char *argv[], struct settings *settings)
+static int settings_find_and_read_file(int argc, char *argv[], const struct option *options,
+				       struct settings *settings)
 {
 	const char *named = NULL;
 	int option, r;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == OPTION_HELP || option == OPTION_VERSION)
+		const struct setting *row = settings_found_option(option);
+
+		if (!row)
+			continue; /* refused when all is read */
+		if (row->read == setting_read_help || row->read == setting_read_version)
 			return 0;
-		if (option == OPTION_CONFIG)
+		if (row->read == setting_read_config)
 			named = optarg;
 	}
 	r = named ? settings_path_set(settings->file, named, "")
@@ -472,9 +482,35 @@ static int settings_find_and_read_file(int argc, char *argv[], struct settings *
 	return r < 0 || settings->file[0] == '\0' ? r : settings_read_file(settings, named);
 }
 
+static int settings_read_command_line(int argc, char *argv[], const struct option *options,
+				      struct settings *settings)
+{
+	int option, r = 0;
+
+	opterr = 1;
+	optind = 0; /* from the beginning */
+	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		const struct setting *row = settings_found_option(option);
+
+		if (row) {
+			r = settings_set(settings, row, optarg);
+		} else {
+			fputs("vmms: 'vmms --help' lists the options\n", stderr);
+			r = SETTINGS_E_USAGE;
+		}
+	}
+	if (r == 0 && optind < argc) {
+		fprintf(stderr, "vmms: what is '%s'? 'vmms --help' lists the options\n",
+			argv[optind]);
+		r = SETTINGS_E_USAGE;
+	}
+	return r;
+}
+
 int settings_read(int argc, char *argv[], struct settings *settings)
 {
-	int option, r;
+	struct option options[ARRAY_SIZE(rows) + 1];
+	int r;
 
 	*settings = (struct settings){ .bus = { .scope = DBUS_SYSTEM,
 						.group = "vmms",
@@ -490,20 +526,9 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
 						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT } };
 	quota_set_defaults(&settings->manager.quota);
-	r = settings_find_and_read_file(argc, argv, settings);
-	if (r != 0)
-		return r;
-	opterr = 1;
-	optind = 0; /* from the beginning */
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		r = settings_read_option(settings, option);
-		if (r != 0)
-			return r;
-	}
-	if (optind < argc) {
-		fprintf(stderr, "vmms: what is '%s'? 'vmms --help' lists the options\n",
-			argv[optind]);
-		return SETTINGS_E_USAGE;
-	}
-	return settings_fill_defaults(settings);
+	settings_make_options(options);
+	r = settings_find_and_read_file(argc, argv, options, settings);
+	if (r == 0)
+		r = settings_read_command_line(argc, argv, options, settings);
+	return r == 0 ? settings_fill_defaults(settings) : r;
 }

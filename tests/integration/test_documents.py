@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from rig import FAILED, OK, TIMEOUT, VMCTL, VMMS, ServiceTest, arguments, main  # noqa: E402
+from rig import FAILED, OK, TIMEOUT, USAGE, VMCTL, VMMS, ServiceTest, arguments, main  # noqa: E402
 
 PACKAGING = arguments.source / "packaging"
 FILES = "org.vmms1.Files"
@@ -52,13 +52,25 @@ class Documents(ServiceTest):
                 beside = line[24:26] == "  " and line[26] != " "
                 self.assertTrue(beside or following[:26].isspace(), line)
 
-    def test_vmms_manual(self):
-        text = manual("vmms.8")
-        options = options_in(subprocess.run([VMMS, "--help"], capture_output=True, text=True,
-                                            check=True).stdout)
-        self.assertGreater(len(options), 8)
-        for option in options:
-            self.assertIn(option, text)
+    def vmms_options(self):
+        """All of the table: each begins with nothing, so that the refusal of nothing lists them."""
+        refused = subprocess.run([VMMS, "--="], capture_output=True, text=True, timeout=TIMEOUT,
+                                 check=False)
+        self.assertEqual(refused.returncode, USAGE)
+        options = re.findall(r"'--([a-z-]+)'", refused.stderr)
+        self.assertGreater(len(options), 20, refused.stderr)
+        return options
+
+    def test_vmms_manual_and_help(self):
+        help_text = subprocess.run([VMMS, "--help"], capture_output=True, text=True, check=True).stdout
+        for text in manual("vmms.8").split(".SH OPTIONS")[1].split(".SH")[0], help_text:
+            self.assertEqual(set(re.findall(r"--([a-z-]+)", text)), set(self.vmms_options()))
+
+    def test_vmms_conf_manual(self):
+        rows = re.findall(r"\n\.TP\n(.*)", manual("vmms.conf.5").split(".SH SETTINGS")[1])
+        settings = re.findall(r"[a-z][a-z-]+", " ".join(row.split(" ", 1)[1] for row in rows))
+        only_options = {"system", "user", "address", "config", "help", "version"}
+        self.assertEqual(sorted(settings), sorted(set(self.vmms_options()) - only_options))
 
     def keys(self, path):
         """The keys that are known there, as a refusal lists them."""

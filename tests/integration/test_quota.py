@@ -223,6 +223,35 @@ class File(QuotaTest):
             self.refused_file(text, says)
         self.refused_file(b"\n\nuser-vms = many\n", f"(in {path}, line 3)")
 
+    def test_bad_values(self):
+        """Each is refused with the same words on the command line and in the file."""
+        for name, value, expected in (
+                ("shutdown-timeout", "3601", "a number from 0 to 3600"),
+                ("answer-timeout", "-1", "a number from 0 to 3600"),
+                ("authentication-timeout", "0", "a number from 1 to 3600"),
+                ("open-timeout", "x", "a number from 0 to 3600"),
+                ("metrics-port", "65536", "a number from 1 to 65535"),
+                ("user-vms", "0", "a number above 0, or none"),
+                ("user-disks", "x", "a number above 0, or none"),
+                ("user-running", "-1", "a number above 0, or none"),
+                ("user-processors", "4294967296", "a number above 0, or none"),
+                ("user-memory", "much", "a size, as 16G, or none"),
+                ("user-tasks", "1K", "a number above 0, or none"),
+                ("worker-users", "9-1", "a range of numbers above 0, as 70000-79999, or none"),
+                ("units", "perhaps", "auto, always or never"),
+                ("apparmor", "on", "auto, require or off")):
+            says = f"vmms: --{name} must be {expected}\n"
+            self.refused_file(f"{name} = {value}\n".encode(), says)
+            vmms = subprocess.run([VMMS, f"--{name}", value], capture_output=True, text=True,
+                                  timeout=TIMEOUT)
+            self.assertEqual((vmms.returncode, vmms.stderr), (USAGE, says))
+
+    def test_an_ambiguous_abbreviation(self):
+        vmms = subprocess.run([VMMS, "--user-"], capture_output=True, text=True, timeout=TIMEOUT)
+        self.assertEqual(vmms.returncode, USAGE)
+        self.assertIn("ambiguous", vmms.stderr)
+        self.assertIn("--help", vmms.stderr)
+
     def test_no_file(self):
         vmms = subprocess.run([VMMS, "--config", "/nonexistent"], capture_output=True, text=True,
                               timeout=TIMEOUT)
