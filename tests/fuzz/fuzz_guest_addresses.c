@@ -9,7 +9,8 @@
 #include "common/base/text.h"
 #include "common/base/utf16.h"
 #include "tests/fake/ic_guest.h"
-#include "vmwp/device/guest_addresses.h"
+#include "vmwp/device/devices.h"
+#include "vmwp/resource/resources.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct nic {
 static struct fake *fake;
 static struct definition *definition;
 static struct resources *resources;
+static struct device_config config;
 static struct adapters *adapters;
 static struct ic_kvp *kvp;
 static struct guest_addresses *addresses;
@@ -219,7 +221,8 @@ static void (*const steps[])(struct input *input) = {
 
 static void make(void)
 {
-	static const struct adapters_callbacks callbacks = { network_ended, connected };
+	static const struct devices_callbacks callbacks = { .network_ended = network_ended,
+							    .network_connected = connected };
 	static const struct ic_kvp_callbacks kvp_callbacks = { guest_told, refreshed };
 	static const struct ic_kvp_options options = { .refresh_ns = 1000, .soon_ns = 1000 };
 	static const char text[] =
@@ -227,7 +230,6 @@ static void make(void)
 		"{\"name\": \"nic0\", \"mac\": \"02:56:4d:00:00:0a\"},"
 		"{\"name\": \"nic1\", \"mac\": \"02:56:4d:00:00:0b\"}]}";
 	struct guest_addresses_config addresses_config = { .changed = changed };
-	struct adapters_config config = { .callbacks = &callbacks };
 	struct json_error error;
 	struct failure failure;
 
@@ -235,10 +237,11 @@ static void make(void)
 	if (definition_parse(text, strlen(text), &definition, &error) ||
 	    resources_new(&resources) < 0)
 		abort();
+	config = (struct device_config){ .loop = fake->loop, .callbacks = &callbacks };
 	config.bus = fake->bus;
 	config.definition = definition;
 	config.resources = resources;
-	if (adapters_new(&config, &adapters, &failure) ||
+	if (adapters_ops.make(&config, (void **)&adapters, &failure) ||
 	    ic_kvp_new(fake->bus, &options, &kvp_callbacks, NULL, &kvp) < 0)
 		abort();
 	addresses_config.adapters = adapters;
@@ -254,7 +257,7 @@ static void end(void)
 	guest_addresses_free(addresses);
 	addresses = NULL;
 	ic_kvp_free(kvp);
-	adapters_free(adapters);
+	adapters_ops.free(adapters);
 	fake_free(fake);
 	resources_free(resources);
 	definition_free(definition);

@@ -13,17 +13,22 @@
 static void reply_disk_error(struct reply *reply, int r, const struct failure *failure)
 {
 	static const char *const codes[] = {
-		[DEVICES_E_TAKEN] = CONTROL_ERROR_EXISTS,
-		[DEVICES_E_ABSENT] = CONTROL_ERROR_NOT_FOUND,
-		[DEVICES_E_KIND] = CONTROL_ERROR_INVALID,
-		[DEVICES_E_LOCKED] = CONTROL_ERROR_BUSY,
-		[DEVICES_E_REFUSED] = CONTROL_ERROR_INVALID,
+		[DISKS_E_TAKEN] = CONTROL_ERROR_EXISTS,
+		[DISKS_E_ABSENT] = CONTROL_ERROR_NOT_FOUND,
+		[DISKS_E_KIND] = CONTROL_ERROR_INVALID,
+		[DISKS_E_LOCKED] = CONTROL_ERROR_BUSY,
+		[DISKS_E_REFUSED] = CONTROL_ERROR_INVALID,
 	};
 
 	if (r < 0)
 		reply_failure(reply, r, failure);
 	else
 		reply_error(reply, codes[r], "%s", failure->message);
+}
+
+static struct disks *disks_of(const struct call *call)
+{
+	return devices_get(call->worker->devices, DEVICE_STORAGE);
 }
 
 /* The one descriptor of a request, or -1. */
@@ -43,7 +48,7 @@ void control_disk_attach(struct call *call, const struct control_arguments *argu
 		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
 		return;
 	}
-	r = devices_attach(call->worker->devices, &disk, take_medium(call->request), &failure);
+	r = disks_attach(disks_of(call), &disk, take_medium(call->request), &failure);
 	if (r)
 		reply_disk_error(call->reply, r, &failure);
 	definition_disk_deinit(&disk);
@@ -52,15 +57,15 @@ void control_disk_attach(struct call *call, const struct control_arguments *argu
 /* With a descriptor: another connection to the image's server; without: there will be none. */
 void control_disk_reconnect(struct call *call, const struct control_arguments *arguments)
 {
-	struct devices *devices = call->worker->devices;
+	struct disks *disks = disks_of(call);
 	struct failure failure = { 0 };
 	int r;
 
 	if (call->request->fd_count)
-		r = devices_reconnect(devices, arguments->controller, arguments->lun,
-				      take_medium(call->request), &failure);
+		r = disks_reconnect(disks, arguments->controller, arguments->lun,
+				    take_medium(call->request), &failure);
 	else
-		r = devices_give_up(devices, arguments->controller, arguments->lun, &failure);
+		r = disks_give_up(disks, arguments->controller, arguments->lun, &failure);
 	if (r)
 		reply_disk_error(call->reply, r, &failure);
 }
@@ -142,22 +147,22 @@ static void change_medium(struct call *call, const struct control_arguments *arg
 static int change_detach(struct call *call, const struct control_arguments *arguments,
 			 struct leaving *leaving, struct failure *failure)
 {
-	return devices_detach(call->worker->devices, arguments->controller, arguments->lun,
-			      leaving_closed, leaving, failure);
+	return disks_detach(disks_of(call), arguments->controller, arguments->lun, leaving_closed,
+			    leaving, failure);
 }
 
 static int change_insert(struct call *call, const struct control_arguments *arguments,
 			 struct leaving *leaving, struct failure *failure)
 {
-	return devices_insert(call->worker->devices, arguments->controller, arguments->lun,
-			      take_medium(call->request), leaving_closed, leaving, failure);
+	return disks_insert(disks_of(call), arguments->controller, arguments->lun,
+			    take_medium(call->request), leaving_closed, leaving, failure);
 }
 
 static int change_eject(struct call *call, const struct control_arguments *arguments,
 			struct leaving *leaving, struct failure *failure)
 {
-	return devices_eject(call->worker->devices, arguments->controller, arguments->lun,
-			     arguments->force, leaving_closed, leaving, failure);
+	return disks_eject(disks_of(call), arguments->controller, arguments->lun, arguments->force,
+			   leaving_closed, leaving, failure);
 }
 
 void control_disk_detach(struct call *call, const struct control_arguments *arguments)
@@ -176,6 +181,11 @@ void control_disk_eject(struct call *call, const struct control_arguments *argum
 }
 
 /* ---- Network adapters ---- */
+
+static struct adapters *adapters_of(const struct call *call)
+{
+	return devices_get(call->worker->devices, DEVICE_NETWORK);
+}
 
 static void reply_adapter_error(struct reply *reply, int r, const struct failure *failure)
 {
@@ -209,8 +219,8 @@ void control_adapter_attach(struct call *call, const struct control_arguments *a
 		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
 		return;
 	}
-	r = adapters_attach(devices_adapters(call->worker->devices), &adapter, arguments->backend,
-			    call->request->fds, (unsigned)call->request->fd_count, &failure);
+	r = adapters_attach(adapters_of(call), &adapter, arguments->backend, call->request->fds,
+			    (unsigned)call->request->fd_count, &failure);
 	if (r)
 		reply_adapter_error(call->reply, r, &failure);
 	else
@@ -228,8 +238,8 @@ void control_adapter_detach(struct call *call, const struct control_arguments *a
 		reply_failure(call->reply, -ENOMEM, &failure);
 		return;
 	}
-	r = adapters_detach(devices_adapters(call->worker->devices), arguments->name,
-			    control_server_done, ticket, &failure);
+	r = adapters_detach(adapters_of(call), arguments->name, control_server_done, ticket,
+			    &failure);
 	if (r == 0) {
 		call->reply->later = true;
 		return;
@@ -244,9 +254,8 @@ void control_adapter_connect(struct call *call, const struct control_arguments *
 	struct failure failure = { 0 };
 	int r;
 
-	r = adapters_connect(devices_adapters(call->worker->devices), arguments->name,
-			     arguments->backend, call->request->fds,
-			     (unsigned)call->request->fd_count, &failure);
+	r = adapters_connect(adapters_of(call), arguments->name, arguments->backend,
+			     call->request->fds, (unsigned)call->request->fd_count, &failure);
 	if (r)
 		reply_adapter_error(call->reply, r, &failure);
 	else

@@ -11,6 +11,7 @@
 #include "vmwp/control/worker.h"
 #include "vmwp/device/devices.h"
 #include "vsp/ic/ic.h"
+#include "vsp/socket/sockets.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -108,60 +109,65 @@ static void list_done(void *data, int result)
 	guest_done(call, result);
 }
 
-static int list_values(struct guest_services *services, struct guest_call *call,
+static int list_values(struct devices *devices, struct guest_call *call,
 		       const struct control_arguments *arguments)
 {
+	struct ic_kvp *kvp = devices_get(devices, DEVICE_KVP);
 	static const struct ic_kvp_handler handler = { .pair = on_listed_value, .done = list_done };
 
-	if (!services->kvp)
+	if (!kvp)
 		return -ENOTCONN;
 	call->values = json_object_new_array();
-	return call->values ? ic_kvp_enumerate(services->kvp, arguments->pool, &handler, call)
-			    : -ENOMEM;
+	return call->values ? ic_kvp_enumerate(kvp, arguments->pool, &handler, call) : -ENOMEM;
 }
 
-static int get_value(struct guest_services *services, struct guest_call *call,
+static int get_value(struct devices *devices, struct guest_call *call,
 		     const struct control_arguments *arguments)
 {
+	struct ic_kvp *kvp = devices_get(devices, DEVICE_KVP);
 	static const struct ic_kvp_handler handler = { .pair = on_value, .done = guest_done };
 
-	return services->kvp
-		       ? ic_kvp_get(services->kvp, arguments->pool, arguments->key, &handler, call)
-		       : -ENOTCONN;
+	return kvp ? ic_kvp_get(kvp, arguments->pool, arguments->key, &handler, call) : -ENOTCONN;
 }
 
 static const struct ic_kvp_handler done_handler = { .done = guest_done };
 
-static int set_value(struct guest_services *services, struct guest_call *call,
+static int set_value(struct devices *devices, struct guest_call *call,
 		     const struct control_arguments *arguments)
 {
-	return services->kvp ? ic_kvp_set(services->kvp, arguments->pool, arguments->key,
-					  arguments->value, &done_handler, call)
-			     : -ENOTCONN;
+	struct ic_kvp *kvp = devices_get(devices, DEVICE_KVP);
+
+	return kvp ? ic_kvp_set(kvp, arguments->pool, arguments->key, arguments->value,
+				&done_handler, call)
+		   : -ENOTCONN;
 }
 
-static int delete_value(struct guest_services *services, struct guest_call *call,
+static int delete_value(struct devices *devices, struct guest_call *call,
 			const struct control_arguments *arguments)
 {
-	return services->kvp ? ic_kvp_delete(services->kvp, arguments->pool, arguments->key,
-					     &done_handler, call)
-			     : -ENOTCONN;
+	struct ic_kvp *kvp = devices_get(devices, DEVICE_KVP);
+
+	return kvp ? ic_kvp_delete(kvp, arguments->pool, arguments->key, &done_handler, call)
+		   : -ENOTCONN;
 }
 
 /* ---- Snapshots ---- */
 
-static int freeze(struct guest_services *services, struct guest_call *call,
+static int freeze(struct devices *devices, struct guest_call *call,
 		  const struct control_arguments *arguments)
 {
-	return services->vss ? ic_vss_freeze(services->vss, arguments->limit * UINT64_C(1000000000),
-					     guest_done, call)
-			     : -ENOTCONN;
+	struct ic_vss *vss = devices_get(devices, DEVICE_VSS);
+
+	return vss ? ic_vss_freeze(vss, arguments->limit * UINT64_C(1000000000), guest_done, call)
+		   : -ENOTCONN;
 }
 
-static int thaw(struct guest_services *services, struct guest_call *call,
+static int thaw(struct devices *devices, struct guest_call *call,
 		const struct control_arguments *arguments)
 {
-	return services->vss ? ic_vss_thaw(services->vss, guest_done, call) : -ENOTCONN;
+	struct ic_vss *vss = devices_get(devices, DEVICE_VSS);
+
+	return vss ? ic_vss_thaw(vss, guest_done, call) : -ENOTCONN;
 }
 
 /* ---- File copy ---- */
@@ -197,9 +203,10 @@ static void copy_done(void *data, int result, bool left)
 	guest_call_answer(call);
 }
 
-static int copy_file(struct guest_services *services, struct guest_call *call,
+static int copy_file(struct devices *devices, struct guest_call *call,
 		     const struct control_arguments *arguments)
 {
+	struct ic_file_copy *file_copy = devices_get(devices, DEVICE_FILE_COPY);
 	static const struct ic_file_copy_callbacks callbacks = { .progress = copy_progress,
 								 .done = copy_done };
 	const struct ic_file_copy_options options = {
@@ -208,20 +215,21 @@ static int copy_file(struct guest_services *services, struct guest_call *call,
 		.create_path = arguments->create_path,
 	};
 	int *fd = &call->request->fds[0];
-	int r = services->file_copy
-			? ic_file_copy_start(services->file_copy, *fd, &options, &callbacks, call)
-			: -ENOTCONN;
+	int r = file_copy ? ic_file_copy_start(file_copy, *fd, &options, &callbacks, call)
+			  : -ENOTCONN;
 
 	if (r == 0)
 		(void)TAKE_FD(*fd);
 	return r;
 }
 
-static int cancel_copy(struct guest_services *services, struct guest_call *call,
+static int cancel_copy(struct devices *devices, struct guest_call *call,
 		       const struct control_arguments *arguments)
 {
-	if (services->file_copy)
-		ic_file_copy_cancel(services->file_copy);
+	struct ic_file_copy *file_copy = devices_get(devices, DEVICE_FILE_COPY);
+
+	if (file_copy)
+		ic_file_copy_cancel(file_copy);
 	guest_call_answer(call);
 	return 0;
 }
@@ -250,24 +258,27 @@ static void socket_opened(void *data, int result, int fd, uint32_t port)
 	guest_call_answer(call);
 }
 
-static int open_socket(struct guest_services *services, struct guest_call *call,
+static int open_socket(struct devices *devices, struct guest_call *call,
 		       const struct control_arguments *arguments)
 {
-	if (!services->sockets)
+	struct sockets *sockets = guest_sockets_all(devices_get(devices, DEVICE_SOCKETS));
+
+	if (!sockets)
 		return -ENOTCONN;
-	sockets_connect(services->sockets, arguments->port, TAKE_FD(call->request->fds[0]),
-			socket_opened, call);
+	sockets_connect(sockets, arguments->port, TAKE_FD(call->request->fds[0]), socket_opened,
+			call);
 	return 0;
 }
 
-static int answer_socket(struct guest_services *services, struct guest_call *call,
+static int answer_socket(struct devices *devices, struct guest_call *call,
 			 const struct control_arguments *arguments)
 {
+	struct sockets *sockets = guest_sockets_all(devices_get(devices, DEVICE_SOCKETS));
 	struct control_message *message = call->request;
 	int fd = message->fd_count ? TAKE_FD(message->fds[0]) : -1;
 
-	if (services->sockets)
-		sockets_answer(services->sockets, arguments->request, TAKE_FD(fd));
+	if (sockets)
+		sockets_answer(sockets, arguments->request, TAKE_FD(fd));
 	close_fdp(&fd);
 	guest_call_answer(call);
 	return 0;
@@ -286,7 +297,7 @@ _Static_assert(CONTROL_KEY_MAX == IC_KVP_KEY_MAX && CONTROL_VALUE_MAX == IC_KVP_
 static const struct service {
 	enum control_method_id method;
 	/* Return: 0: the call has been or will be answered; -errno: it will not. */
-	int (*start)(struct guest_services *services, struct guest_call *call,
+	int (*start)(struct devices *devices, struct guest_call *call,
 		     const struct control_arguments *arguments);
 	const char *name;    /* what has to run in the guest */
 	const char *daemon;  /* and by which unit it does in Linux; NULL: by none */
@@ -357,7 +368,7 @@ static int call_start(const struct service *service, struct call *request, struc
 
 	call->server = request->server;
 	call->request = request->request;
-	r = service->start(request->worker->services, call, arguments);
+	r = service->start(request->worker->devices, call, arguments);
 	if (r < 0)
 		control_server_forget(call->ticket);
 	return r;

@@ -16,7 +16,6 @@
 #include "vmwp/control/inspection.h"
 #include "vmwp/control/probe.h"
 #include "vmwp/control/processors.h"
-#include "vmwp/control/statistics.h"
 #include "vmwp/control/worker.h"
 #include "vmwp/device/devices.h"
 
@@ -84,8 +83,10 @@ static void method_configure(struct call *call, const struct control_arguments *
 
 static void method_disks(struct call *call, const struct control_arguments *arguments)
 {
-	call->reply->result =
-		json_make("disks", disk_healths_report(devices_disks(call->worker->devices)), NULL);
+	call->reply->result = json_make("disks",
+					disk_healths_report(disks_healths(devices_get(
+						call->worker->devices, DEVICE_STORAGE))),
+					NULL);
 }
 
 /* ---- Another daemon ---- */
@@ -197,8 +198,10 @@ static void method_pin(struct call *call, const struct control_arguments *argume
 
 static void method_set_memory(struct call *call, const struct control_arguments *arguments)
 {
-	if (call->worker->memory)
-		guest_memory_set_target(call->worker->memory, arguments->size);
+	struct guest_memory *memory = devices_get(call->worker->devices, DEVICE_BALLOON);
+
+	if (memory)
+		guest_memory_set_target(memory, arguments->size);
 	else
 		reply_error(call->reply, CONTROL_ERROR_INVALID_STATE,
 			    "The VM has no dynamic memory.");
@@ -214,6 +217,7 @@ static void method_shutdown(struct call *call, const struct control_arguments *a
 	enum ic_shutdown_action action = arguments->hibernate ? IC_SHUTDOWN_ACTION_HIBERNATE
 					 : arguments->reboot  ? IC_SHUTDOWN_ACTION_REBOOT
 							      : IC_SHUTDOWN_ACTION_POWER_OFF;
+	struct ic_shutdown *shutdown = devices_get(call->worker->devices, DEVICE_SHUTDOWN);
 	void *ticket;
 	int r;
 
@@ -228,8 +232,9 @@ static void method_shutdown(struct call *call, const struct control_arguments *a
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 		return;
 	}
-	r = devices_shut_down(call->worker->devices, action, arguments->force,
-			      control_server_shutdown_answered, ticket);
+	r = shutdown ? ic_shutdown_request(shutdown, action, arguments->force,
+					   control_server_shutdown_answered, ticket)
+		     : -ENOTCONN;
 	if (r == 0) {
 		call->reply->later = true;
 		return;
@@ -260,7 +265,8 @@ static void method_status(struct call *call, const struct control_arguments *arg
 
 static void method_statistics(struct call *call, const struct control_arguments *arguments)
 {
-	call->reply->result = statistics_report(call->worker);
+	call->reply->result = json_object_new_object();
+	devices_counters(call->worker->devices, &call->reply->result);
 	if (!call->reply->result)
 		reply_failure(call->reply, -ENOMEM, &call->reply->failure);
 }

@@ -3,10 +3,10 @@
 #include "vmwp/control/inspection.h"
 
 #include "common/base/json.h"
-#include "vmwp/control/statistics.h"
 #include "vmwp/control/worker.h"
 #include "vmwp/device/devices.h"
 #include "vmwp/machine/machine.h"
+#include "vsp/socket/sockets.h"
 
 /*
  * Of one answer. A vp takes 6 KiB of text at most and a channel 2 KiB: of the CONTROL_MESSAGE_MAX
@@ -20,31 +20,15 @@
 
 /* ---- The machine ---- */
 
-static struct json_object *inspect_memory(const struct vid_memory *memory)
+static struct json_object *inspect_machine(const struct worker *worker)
 {
-	struct json_object *regions = json_object_new_array();
-
-	for (size_t i = 0; i < vid_memory_region_count(memory); i++) {
-		struct vid_memory_region region = vid_memory_region(memory, i);
-
-		json_append(&regions, json_make("gpa", json_make_hex(region.gpa.value), "size",
-						json_object_new_uint64(region.size), NULL));
-	}
-	return json_make("regions", regions, "tracks_dirty",
-			 json_object_new_boolean(vid_memory_tracks_dirty(memory)), NULL);
-}
-
-static struct json_object *inspect_machine(struct machine *machine)
-{
-	struct power_cycle *power_cycle = machine_power_cycle(machine);
+	const struct machine *machine = worker->machine;
 	struct json_object *tree = json_make(
 		"state", json_object_new_string(machine_state_name(machine_state(machine))),
 		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
-		"vps", json_object_new_int64(machine_vp_count(machine)), "memory",
-		inspect_memory(machine_memory(machine)), NULL);
+		"vps", json_object_new_int64(machine_vp_count(machine)), NULL);
 
-	if (power_cycle)
-		json_add(&tree, "hypervisor", hvshim_inspect(power_cycle_hvshim(power_cycle)));
+	devices_inspect_machine(worker->devices, &tree);
 	return tree;
 }
 
@@ -62,7 +46,7 @@ static struct json_object *inspect_vp(struct power_cycle *power_cycle, uint32_t 
 
 	if (registers->there)
 		vp_registers_add(registers, &tree);
-	statistics_add_exits(vp, &tree);
+	vp_counters_add(vp, &tree);
 	return tree;
 }
 
@@ -104,31 +88,19 @@ static struct json_object *inspect_vps(struct machine *machine, uint32_t first, 
 
 /* ---- Devices ---- */
 
-static struct json_object *inspect_integration(const struct worker *worker)
-{
-	struct json_object *tree = guest_services_inspect(worker->services);
-
-	devices_inspect_services(worker->devices, &tree);
-	return tree;
-}
-
 static struct json_object *inspect_devices(const struct worker *worker)
 {
-	struct json_object *tree = json_make(
-		"storage", devices_inspect_storage(worker->devices), "network",
-		adapters_inspect(devices_adapters(worker->devices)), "services",
-		guest_services_status(worker->services), "integration", inspect_integration(worker),
-		"heartbeat", json_object_new_string(devices_heartbeat(worker->devices)), NULL);
+	struct json_object *tree = json_object_new_object();
 
-	if (worker->memory)
-		json_add(&tree, "memory", guest_memory_report(worker->memory));
+	devices_inspect(worker->devices, &tree);
 	return tree;
 }
 
 static struct json_object *inspect_sockets(const struct worker *worker, uint32_t first,
 					   uint32_t *ret_next)
 {
-	const struct sockets *sockets = worker->services->sockets;
+	const struct sockets *sockets =
+		guest_sockets_all(devices_get(worker->devices, DEVICE_SOCKETS));
 
 	if (!sockets)
 		return json_object_new_array();
@@ -142,7 +114,7 @@ static struct json_object *inspect_part(const struct worker *worker, enum contro
 {
 	switch (part) {
 	case CONTROL_PART_MACHINE:
-		return inspect_machine(worker->machine);
+		return inspect_machine(worker);
 	case CONTROL_PART_VPS:
 		return inspect_vps(worker->machine, first, ret_next);
 	case CONTROL_PART_VMBUS:

@@ -8,6 +8,7 @@
 #include "vmwp/control/control_dump.h"
 #include "vmwp/control/control_server.h"
 #include "vmwp/device/devices.h"
+#include "vsp/socket/sockets.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -99,10 +100,8 @@ static void worker_machine_state(void *data, enum machine_state state, enum mach
 		log_error("%s", message);
 	if (state == MACHINE_RUNNING) {
 		devices_resume(worker->devices);
-		guest_services_resume(worker->services);
 	} else {
 		devices_pause(worker->devices);
-		guest_services_pause(worker->services);
 	}
 	if (reason == MACHINE_REQUESTED)
 		log_info("the VM is %s", machine_state_name(state));
@@ -129,8 +128,7 @@ static void worker_machine_reset(void *data, enum machine_reason reason, const c
 	if (message[0])
 		worker_note(worker, LOG_LEVEL_WARNING, "%s", message);
 
-	if (worker->memory)
-		guest_memory_start_over(worker->memory);
+	devices_reset(worker->devices);
 	worker->resets++;
 	worker_note(worker, LOG_LEVEL_INFO, "the VM was reset: %s", machine_reason_name(reason));
 	if (worker->control)
@@ -209,22 +207,37 @@ static void worker_heartbeat(void *data, const char *status)
 		control_server_heartbeat(worker->control, status);
 }
 
+/* NULL: nobody wants to know, or the devices are being made. */
+static struct guest_addresses *worker_find_addresses(const struct worker *worker)
+{
+	return worker->devices ? devices_get(worker->devices, DEVICE_ADDRESSES) : NULL;
+}
+
 static void worker_guest(void *data, const struct ic_kvp_guest *guest)
 {
 	struct worker *worker = data;
+	struct guest_addresses *addresses = worker_find_addresses(worker);
 
 	if (worker->control)
 		control_server_guest(worker->control, guest);
-	if (worker->addresses)
-		guest_addresses_guest(worker->addresses);
+	if (addresses)
+		guest_addresses_guest(addresses);
 }
 
 static void worker_guest_refreshed(void *data)
 {
-	struct worker *worker = data;
+	struct guest_addresses *addresses = worker_find_addresses(data);
 
-	if (worker->addresses)
-		guest_addresses_refreshed(worker->addresses);
+	if (addresses)
+		guest_addresses_refreshed(addresses);
+}
+
+static void worker_network_connected(void *data, const char *adapter)
+{
+	struct guest_addresses *addresses = worker_find_addresses(data);
+
+	if (addresses)
+		guest_addresses_connected(addresses, adapter);
 }
 
 static void worker_addresses(void *data, const char *adapter, const char *addresses)
@@ -261,15 +274,9 @@ static void worker_socket(void *data, uint32_t request, uint32_t port)
 	if (worker->control)
 		control_server_connect(worker->control, request, port);
 	else
-		sockets_answer(worker->services->sockets, request, -1);
+		sockets_answer(guest_sockets_all(devices_get(worker->devices, DEVICE_SOCKETS)),
+			       request, -1);
 }
-
-static const struct guest_services_callbacks worker_services_callbacks = {
-	.guest = worker_guest,
-	.guest_refreshed = worker_guest_refreshed,
-	.thawed = worker_thawed,
-	.socket = worker_socket,
-};
 
 static void worker_ejected(void *data, unsigned controller, unsigned lun)
 {
@@ -324,14 +331,6 @@ static void worker_network_ended(void *data, const char *adapter)
 		control_server_network(worker->control, adapter, "closed");
 }
 
-static void worker_network_connected(void *data, const char *adapter)
-{
-	struct worker *worker = data;
-
-	if (worker->addresses)
-		guest_addresses_connected(worker->addresses, adapter);
-}
-
 static const struct devices_callbacks worker_devices_callbacks = {
 	.heartbeat = worker_heartbeat,
 	.ejected = worker_ejected,
@@ -341,39 +340,45 @@ static const struct devices_callbacks worker_devices_callbacks = {
 	.disk_stop = worker_disk_stop,
 	.network_ended = worker_network_ended,
 	.network_connected = worker_network_connected,
+	.guest = worker_guest,
+	.guest_refreshed = worker_guest_refreshed,
+	.addresses = worker_addresses,
+	.thawed = worker_thawed,
+	.socket = worker_socket,
+	.memory = worker_memory,
 };
 
 struct json_object *worker_status(struct worker *worker)
 {
 	struct machine *machine = worker->machine;
+	struct json_object *status;
 	char version[16];
 
 	worker_version_text(machine_vmbus_version(machine), version);
-	return json_make(
+	status = json_make(
 		"state", json_object_new_string(machine_state_name(machine_state(machine))),
 		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
 		"vps", json_object_new_int64(worker->definition->processors.count), "vmbus_version",
-		json_object_new_string(version), "heartbeat",
-		json_object_new_string(devices_heartbeat(worker->devices)), "storage",
-		devices_counters(worker->devices), "network",
-		adapters_status(devices_adapters(worker->devices)), "services",
-		guest_services_status(worker->services), "resets",
-		json_object_new_int64(worker->resets), NULL);
+		json_object_new_string(version), "resets", json_object_new_int64(worker->resets),
+		NULL);
+	devices_status(worker->devices, &status);
+	return status;
 }
 
 /* ---- Another daemon ---- */
 
 static void worker_tell_all(struct worker *worker)
 {
-	const struct ic_kvp *kvp = worker->services->kvp;
+	const struct ic_kvp *kvp = devices_get(worker->devices, DEVICE_KVP);
+	const struct guest_memory *memory = devices_get(worker->devices, DEVICE_BALLOON);
 
 	control_server_vmbus(worker->control, machine_vmbus_version(worker->machine));
 	control_server_heartbeat(worker->control, devices_heartbeat(worker->devices));
 	if (kvp && ic_kvp_is_connected(kvp))
 		control_server_guest(worker->control, ic_kvp_guest(kvp));
-	disk_healths_tell(devices_disks(worker->devices));
-	if (worker->memory)
-		control_server_memory(worker->control, guest_memory_report(worker->memory));
+	disk_healths_tell(disks_healths(devices_get(worker->devices, DEVICE_STORAGE)));
+	if (memory)
+		control_server_memory(worker->control, guest_memory_report(memory));
 	if (worker->crashed)
 		control_server_crash(worker->control, &worker->crash);
 }
@@ -428,17 +433,20 @@ static int worker_make_console(struct worker *worker, struct failure *failure)
 	return 0;
 }
 
-/* Asks no guest on behalf of nobody. */
-static int worker_watch_addresses(struct worker *worker)
+static int worker_make_devices(struct worker *worker, struct failure *failure)
 {
-	struct guest_addresses_config config = {
-		.adapters = devices_adapters(worker->devices),
-		.kvp = worker->services->kvp,
-		.changed = worker_addresses,
+	const struct device_config config = {
+		.loop = worker->loop,
+		.machine = worker->machine,
+		.bus = machine_bus(worker->machine),
+		.definition = worker->definition,
+		.resources = worker->resources,
+		.callbacks = &worker_devices_callbacks,
 		.data = worker,
+		.alone = !worker->control,
 	};
 
-	return worker->control && config.kvp ? guest_addresses_new(&config, &worker->addresses) : 0;
+	return devices_new(&config, &worker->devices, failure);
 }
 
 static int worker_make(struct worker *worker, struct failure *failure)
@@ -450,39 +458,20 @@ static int worker_make(struct worker *worker, struct failure *failure)
 		.callbacks = &worker_machine_callbacks,
 		.data = worker,
 	};
-	struct devices_config devices = {
-		.definition = worker->definition,
-		.resources = worker->resources,
-		.callbacks = &worker_devices_callbacks,
-		.data = worker,
-	};
 	int r;
 
 	r = machine_new(&machine, &worker->machine, failure);
 	if (r < 0)
 		return r;
-	devices.bus = machine_bus(worker->machine);
-	r = devices_new(&devices, &worker->devices, failure);
+	r = worker_make_devices(worker, failure);
 	if (r < 0)
 		return r;
-	r = guest_services_new(devices.bus, worker->definition, &worker_services_callbacks, worker,
-			       &worker->services);
-	if (r >= 0)
-		r = worker_watch_addresses(worker);
-	if (r < 0)
-		return failure_set(failure, r, "The integration services cannot be offered: %s.",
-				   strerror(-r));
-	r = guest_memory_new(worker->machine, worker->definition, worker_memory, worker,
-			     &worker->memory);
-	if (r < 0)
-		return failure_set(failure, r, "Dynamic memory cannot be offered: %s.",
-				   strerror(-r));
 	r = worker_make_console(worker, failure);
 	if (r < 0)
 		return r;
 	/* The last, which cannot fail: from here on the loop has something of it to wait for. */
-	r = guest_services_listen(worker->services, worker->loop,
-				  resources_take(worker->resources, "sockets"));
+	r = guest_sockets_listen(devices_get(worker->devices, DEVICE_SOCKETS), worker->loop,
+				 resources_take(worker->resources, "sockets"));
 	if (r < 0)
 		log_warning("the host cannot reach sockets of the guest: %s", strerror(-r));
 	return 0;
@@ -491,15 +480,9 @@ static int worker_make(struct worker *worker, struct failure *failure)
 /* No guest has connected: nothing of what is freed is under way on the loop. */
 static void worker_unmake(struct worker *worker)
 {
-	guest_memory_free(worker->memory);
-	guest_addresses_free(worker->addresses);
-	guest_services_free(worker->services);
 	devices_discard(worker->devices);
 	machine_free(worker->machine);
 	definition_free(worker->definition);
-	worker->memory = NULL;
-	worker->addresses = NULL;
-	worker->services = NULL;
 	worker->devices = NULL;
 	worker->machine = NULL;
 	worker->definition = NULL;
@@ -575,9 +558,6 @@ int worker_init(struct worker *worker)
 
 void worker_deinit(struct worker *worker)
 {
-	guest_memory_free(worker->memory);
-	guest_addresses_free(worker->addresses);
-	guest_services_free(worker->services);
 	devices_free(worker->devices);
 	machine_free(worker->machine);
 	control_server_free(worker->control);

@@ -24,23 +24,17 @@
 
 struct control_dump;
 struct control_server;
-struct guest_addresses;
-struct guest_memory;
-struct guest_services;
 
 struct worker {
 	struct loop *loop;
 	struct resources *resources;
-	struct definition *definition;     /* NULL: not yet */
-	struct machine *machine;           /* NULL: not yet */
-	struct devices *devices;           /* likewise */
-	struct guest_services *services;   /* likewise */
-	struct guest_addresses *addresses; /* NULL: nobody wants to know */
-	struct guest_memory *memory;       /* NULL: not yet, or not dynamic */
-	struct console *console;           /* NULL: not yet */
-	struct control_server *control;    /* NULL: by hand */
-	struct control_dump *dump;         /* NULL: none under way */
-	struct list leaving;               /* media that are being closed: control_devices.c */
+	struct definition *definition;  /* NULL: not yet */
+	struct machine *machine;        /* NULL: not yet */
+	struct devices *devices;        /* likewise */
+	struct console *console;        /* NULL: not yet */
+	struct control_server *control; /* NULL: by hand */
+	struct control_dump *dump;      /* NULL: none under way */
+	struct list leaving;            /* media that are being closed: control_devices.c */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */
 	bool serial_is_terminal;

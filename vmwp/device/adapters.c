@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The network adapters of a machine. */
-#include "vmwp/device/adapters.h"
+#include "vmwp/device/devices.h"
 
+#include "vmwp/resource/resources.h"
 #include "vsp/network/network.h"
+#include "vsp/vmbus/vmbus.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,10 +22,7 @@ struct adapter {
 };
 
 struct adapters {
-	struct vmbus *bus;
-	const struct definition *definition;
-	const struct adapters_callbacks *callbacks;
-	void *data;
+	const struct device_config *config;
 	struct adapter list[DEFINITION_ADAPTERS_MAX];
 	struct network_counters past; /* of adapters that have left */
 };
@@ -68,7 +67,7 @@ static int adapter_open_backend(struct adapters *adapters, const char *name,
 				enum control_backend kind, const int *fds, unsigned fd_count,
 				struct net_backend **ret_backend, struct failure *failure)
 {
-	struct loop *loop = vmbus_loop(adapters->bus);
+	struct loop *loop = adapters->config->loop;
 	int r = -EINVAL;
 
 	if (kind == CONTROL_BACKEND_TAP)
@@ -89,17 +88,23 @@ static int adapter_open_backend(struct adapters *adapters, const char *name,
 	return r;
 }
 
+static void adapters_tell_connected(struct adapters *adapters, const char *name)
+{
+	adapters->config->callbacks->network_connected(adapters->config->data, name);
+}
+
 static void adapter_network_ended(void *data)
 {
 	struct adapter *adapter = data;
 
-	adapter->adapters->callbacks->network_ended(adapter->adapters->data, adapter->name);
+	adapter->adapters->config->callbacks->network_ended(adapter->adapters->config->data,
+							    adapter->name);
 }
 
 static void adapter_connect(struct adapter *adapter, struct net_backend *backend)
 {
 	network_adapter_connect(adapter->network, backend);
-	adapter->adapters->callbacks->connected(adapter->adapters->data, adapter->name);
+	adapters_tell_connected(adapter->adapters, adapter->name);
 }
 
 /* ---- Coming and going ---- */
@@ -125,8 +130,8 @@ static int adapter_init(struct adapter *adapter, struct adapters *adapters,
 {
 	struct network_options options = {
 		.name = adapter->name,
-		.channel_max = definition_adapter_queues(definition,
-							 adapters->definition->processors.count),
+		.channel_max = definition_adapter_queues(
+			definition, adapters->config->definition->processors.count),
 		.mtu = definition->mtu,
 		.mac_changeable = definition->mac_spoofing,
 		.ended = adapter_network_ended,
@@ -135,8 +140,8 @@ static int adapter_init(struct adapter *adapter, struct adapters *adapters,
 
 	*adapter = (struct adapter){ .adapters = adapters };
 	strcpy(adapter->name, definition->name);
-	adapter_identify(&adapters->definition->uuid, definition, &options);
-	return network_adapter_new(adapters->bus, &options, &adapter->network);
+	adapter_identify(&adapters->config->definition->uuid, definition, &options);
+	return network_adapter_new(adapters->config->bus, &options, &adapter->network);
 }
 
 int adapters_attach(struct adapters *adapters, const struct definition_adapter *definition,
@@ -161,7 +166,7 @@ int adapters_attach(struct adapters *adapters, const struct definition_adapter *
 		return failure_set(failure, r, "Adapter %s cannot be offered: %s.",
 				   definition->name, strerror(-r));
 	if (kind == CONTROL_BACKEND_NONE) {
-		adapters->callbacks->connected(adapters->data, definition->name);
+		adapters_tell_connected(adapters, definition->name);
 		return 0;
 	}
 	r = adapter_open_backend(adapters, definition->name, kind, fds, fd_count, &backend,
@@ -206,14 +211,6 @@ static void add_counters(const struct adapter *adapter, struct network_counters 
 	sum->received_frames += counters.received_frames;
 	sum->received_bytes += counters.received_bytes;
 	sum->received_dropped += counters.received_dropped;
-}
-
-void adapters_counters(const struct adapters *adapters, struct network_counters *ret_counters)
-{
-	*ret_counters = adapters->past;
-	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
-		if (adapters->list[i].network && !adapters->list[i].leaving)
-			add_counters(&adapters->list[i], ret_counters);
 }
 
 int adapters_detach(struct adapters *adapters, const char *name, void (*done)(void *data),
@@ -303,8 +300,7 @@ static int adapters_add(struct adapters *adapters, const struct definition_adapt
 	return r > 0 ? -EINVAL : r;
 }
 
-int adapters_new(const struct adapters_config *config, struct adapters **ret_adapters,
-		 struct failure *failure)
+static int adapters_make(struct device_config *config, void **ret_device, struct failure *failure)
 {
 	const struct definition_network *network = &config->definition->network;
 	struct adapters *adapters = calloc(1, sizeof(*adapters));
@@ -312,33 +308,30 @@ int adapters_new(const struct adapters_config *config, struct adapters **ret_ada
 
 	if (!adapters)
 		return -ENOMEM;
-	adapters->bus = config->bus;
-	adapters->definition = config->definition;
-	adapters->callbacks = config->callbacks;
-	adapters->data = config->data;
+	adapters->config = config;
+	*ret_device = adapters;
 	for (unsigned i = 0; r == 0 && i < network->adapter_count; i++)
 		r = adapters_add(adapters, &network->adapters[i], config->resources, failure);
-	if (r < 0) {
-		adapters_discard(adapters);
-		return r;
-	}
-	*ret_adapters = adapters;
+	if (r < 0)
+		return failure_set(failure, r, "The network adapters cannot be offered: %s.",
+				   strerror(-r));
 	return 0;
 }
 
-void adapters_free(struct adapters *adapters)
+static void adapters_free(void *device)
 {
-	if (!adapters)
-		return;
+	struct adapters *adapters = device;
+
 	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
 		network_adapter_free(adapters->list[i].network);
 	free(adapters);
 }
 
-void adapters_discard(struct adapters *adapters)
+/* What the loop still holds is freed by and by. */
+static void adapters_discard(void *device)
 {
-	if (!adapters)
-		return;
+	struct adapters *adapters = device;
+
 	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
 		if (adapters->list[i].network)
 			network_adapter_remove(adapters->list[i].network, 0, NULL, NULL);
@@ -368,19 +361,22 @@ static struct json_object *adapter_status(const struct adapter *adapter)
 			 "refused", json_object_new_uint64(counters.refused), NULL);
 }
 
-struct json_object *adapters_status(const struct adapters *adapters)
+static void adapters_status(void *device, struct json_object **tree)
 {
 	struct json_object *list = json_object_new_array();
+	struct adapters *adapters = device;
 
-	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+	for (size_t i = 0; adapters && i < ARRAY_SIZE(adapters->list); i++)
 		if (adapters->list[i].network && !adapters->list[i].leaving)
 			json_append(&list, adapter_status(&adapters->list[i]));
-	return list;
+	json_add(tree, "network", list);
 }
 
-struct json_object *adapters_inspect(const struct adapters *adapters)
+/* With those that are leaving. */
+static void adapters_inspect(void *device, struct json_object **tree)
 {
 	struct json_object *list = json_object_new_array();
+	struct adapters *adapters = device;
 
 	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++) {
 		const struct adapter *adapter = &adapters->list[i];
@@ -391,5 +387,34 @@ struct json_object *adapters_inspect(const struct adapters *adapters)
 					      "adapter", network_adapter_inspect(adapter->network),
 					      NULL));
 	}
-	return list;
+	json_add(tree, "network", list);
 }
+
+/* The sum of all, those that are gone too. */
+static void adapters_counters(void *device, struct json_object **tree)
+{
+	struct adapters *adapters = device;
+	struct network_counters sum = adapters->past;
+
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network && !adapters->list[i].leaving)
+			add_counters(&adapters->list[i], &sum);
+	json_add(tree, "network",
+		 json_make("sent_frames", json_object_new_uint64(sum.sent_frames), "sent_bytes",
+			   json_object_new_uint64(sum.sent_bytes), "sent_dropped",
+			   json_object_new_uint64(sum.sent_dropped), "received_frames",
+			   json_object_new_uint64(sum.received_frames), "received_bytes",
+			   json_object_new_uint64(sum.received_bytes), "received_dropped",
+			   json_object_new_uint64(sum.received_dropped), NULL));
+}
+
+const struct device_ops adapters_ops = {
+	.name = "network",
+	.kind = DEVICE_SYNTHETIC,
+	.make = adapters_make,
+	.free = adapters_free,
+	.discard = adapters_discard,
+	.status = adapters_status,
+	.inspect = adapters_inspect,
+	.counters = adapters_counters,
+};

@@ -8,15 +8,12 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/base/json.h"
 #include "common/control_contract.h"
 #include "common/definition/definition.h"
+#include "vmwp/base/device.h"
 #include "vmwp/base/failure.h"
-#include "vmwp/resource/resources.h"
-#include "vsp/vmbus/vmbus.h"
 
 struct adapters;
-struct network_counters;
 
 enum {
 	_ADAPTERS_E_OK,
@@ -25,32 +22,7 @@ enum {
 	ADAPTERS_E_REFUSED, /* the descriptors will not do, or there are too many adapters */
 };
 
-struct adapters_callbacks {
-	/* The network behind an adapter has ended by itself; its link is down. */
-	void (*network_ended)(void *data, const char *name);
-
-	/* The adapter has come, or has another network than before. */
-	void (*connected)(void *data, const char *name);
-};
-
-/* All pointers are borrowed; descriptors are taken from the resources. */
-struct adapters_config {
-	struct vmbus *bus;
-	const struct definition *definition;
-	struct resources *resources;
-	const struct adapters_callbacks *callbacks;
-	void *data;
-};
-
-/* Return: 0; -errno and *failure. */
-int adapters_new(const struct adapters_config *config, struct adapters **ret_adapters,
-		 struct failure *failure) MUST_CHECK;
-
-/* The loop will not run any more. Accepts NULL. */
-void adapters_free(struct adapters *adapters);
-
-/* No guest has connected, and the loop runs on: what it still holds is freed by and by. */
-void adapters_discard(struct adapters *adapters);
+extern const struct device_ops adapters_ops;
 
 /*
  * fds: taken over where 0 is returned. done, which may be NULL, is called when the adapter has
@@ -71,12 +43,3 @@ int adapters_connect(struct adapters *adapters, const char *name, enum control_b
  */
 const char *adapters_name(const struct adapters *adapters, unsigned number);
 const uint8_t *adapters_mac(const struct adapters *adapters, unsigned number);
-
-/* The sum of all adapters, those that are gone too. */
-void adapters_counters(const struct adapters *adapters, struct network_counters *ret_counters);
-
-/* An array of objects, one for each adapter. New reference; NULL without memory. */
-struct json_object *adapters_status(const struct adapters *adapters);
-
-/* The same, of how they are now: with those that are leaving. */
-struct json_object *adapters_inspect(const struct adapters *adapters);

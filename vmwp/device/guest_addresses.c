@@ -5,7 +5,7 @@
  * One question is under way at a time, so that those of others find room in the service's queue.
  * Questions follow a refresh: what cannot be asked then is asked after the next.
  */
-#include "vmwp/device/guest_addresses.h"
+#include "vmwp/device/devices.h"
 
 #include "vsp/ic/ic.h"
 
@@ -150,3 +150,31 @@ void guest_addresses_free(struct guest_addresses *addresses)
 {
 	free(addresses);
 }
+
+/* Asks no guest on behalf of nobody. */
+static int guest_addresses_make(struct device_config *config, void **ret_device,
+				struct failure *failure)
+{
+	const struct guest_addresses_config addresses = {
+		.adapters = devices_get(config->devices, DEVICE_NETWORK),
+		.kvp = devices_get(config->devices, DEVICE_KVP),
+		.changed = config->callbacks->addresses,
+		.data = config->data,
+	};
+
+	if (config->alone || !addresses.kvp)
+		return 0;
+	return guest_addresses_new(&addresses, (struct guest_addresses **)ret_device);
+}
+
+static void guest_addresses_end(void *device)
+{
+	guest_addresses_free(device);
+}
+
+const struct device_ops guest_addresses_ops = {
+	.name = "addresses",
+	.kind = DEVICE_SYNTHETIC,
+	.make = guest_addresses_make,
+	.free = guest_addresses_end,
+};

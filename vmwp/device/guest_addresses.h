@@ -12,10 +12,13 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "vmwp/base/device.h"
 #include "vmwp/device/adapters.h"
 #include "vsp/ic/ic.h"
 
 struct guest_addresses;
+
+extern const struct device_ops guest_addresses_ops;
 
 struct guest_addresses_config {
 	struct adapters *adapters; /* borrowed */
@@ -34,7 +37,7 @@ int guest_addresses_new(const struct guest_addresses_config *config,
 void guest_addresses_free(struct guest_addresses *addresses);
 DEFINE_CLEANUP(struct guest_addresses *, guest_addresses_free)
 
-/* To be called by the callbacks of ic_kvp and adapters of these names. */
+/* What ic_kvp_callbacks and adapters tell. */
 void guest_addresses_guest(struct guest_addresses *addresses);
 void guest_addresses_refreshed(struct guest_addresses *addresses);
 void guest_addresses_connected(struct guest_addresses *addresses, const char *adapter);

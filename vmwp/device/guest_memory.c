@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Dynamic memory of a machine. */
-#include "vmwp/device/guest_memory.h"
+#include "vmwp/device/devices.h"
 
+#include "vmwp/machine/machine.h"
 #include "vsp/memory/balloon.h"
 
 #include <errno.h>
@@ -9,15 +10,14 @@
 
 struct guest_memory {
 	struct balloon *balloon;
-	guest_memory_fn changed;
-	void *data;
+	const struct device_config *config;
 };
 
 static void memory_changed(void *data)
 {
 	struct guest_memory *memory = data;
 
-	memory->changed(memory->data, guest_memory_report(memory));
+	memory->config->callbacks->memory(memory->config->data, guest_memory_report(memory));
 }
 
 static const struct balloon_callbacks balloon_callbacks = { .changed = memory_changed };
@@ -42,39 +42,36 @@ static struct balloon_options balloon_options_of(const struct machine *machine,
 	return options;
 }
 
-int guest_memory_new(struct machine *machine, const struct definition *definition,
-		     guest_memory_fn changed, void *data, struct guest_memory **ret_memory)
+static int guest_memory_make(struct device_config *config, void **ret_device,
+			     struct failure *failure)
 {
-	CLEANUP(guest_memory_freep) struct guest_memory *memory = NULL;
-	struct balloon_options options = balloon_options_of(machine, &definition->memory);
-	int r;
+	const struct definition_memory *definition = &config->definition->memory;
+	struct balloon_options options;
+	struct guest_memory *memory;
 
-	*ret_memory = NULL;
-	if (!definition->memory.dynamic.on)
+	if (!definition->dynamic.on)
 		return 0;
 	memory = calloc(1, sizeof(*memory));
 	if (!memory)
 		return -ENOMEM;
-	memory->changed = changed;
-	memory->data = data;
-	r = balloon_new(machine_bus(machine), &options, &balloon_callbacks, memory,
-			&memory->balloon);
-	if (r < 0)
-		return r;
-	*ret_memory = TAKE_PTR(memory);
-	return 0;
+	memory->config = config;
+	*ret_device = memory;
+	options = balloon_options_of(config->machine, definition);
+	return balloon_new(config->bus, &options, &balloon_callbacks, memory, &memory->balloon);
 }
 
-void guest_memory_free(struct guest_memory *memory)
+static void guest_memory_free(void *device)
 {
-	if (!memory)
-		return;
+	struct guest_memory *memory = device;
+
 	balloon_free(memory->balloon);
 	free(memory);
 }
 
-void guest_memory_start_over(struct guest_memory *memory)
+static void guest_memory_reset(void *device)
 {
+	struct guest_memory *memory = device;
+
 	balloon_start_over(memory->balloon);
 }
 
@@ -95,3 +92,17 @@ struct json_object *guest_memory_report(const struct guest_memory *memory)
 			 json_object_new_uint64(report.available), "failures",
 			 json_object_new_uint64(report.failures), NULL);
 }
+
+static void guest_memory_inspect(void *device, struct json_object **tree)
+{
+	json_add(tree, "memory", guest_memory_report(device));
+}
+
+const struct device_ops guest_memory_ops = {
+	.name = "balloon",
+	.kind = DEVICE_SYNTHETIC,
+	.make = guest_memory_make,
+	.free = guest_memory_free,
+	.reset = guest_memory_reset,
+	.inspect = guest_memory_inspect,
+};

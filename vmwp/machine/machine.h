@@ -27,7 +27,9 @@
 #include "hvshim/hvshim.h"
 #include "vid/vid.h"
 #include "vmwp/base/failure.h"
+#include "vmwp/machine/machine_parts.h"
 #include "vmwp/machine/power_cycle.h"
+#include "vmwp/machine/vp_counters.h"
 #include "vmwp/machine/vp_registers.h"
 #include "vmwp/resource/resources.h"
 

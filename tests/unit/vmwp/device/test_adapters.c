@@ -3,7 +3,8 @@
 #include "common/base/cc.h"
 #include "tests/fake/netvsc.h"
 #include "tests/unit/unit.h"
-#include "vmwp/device/adapters.h"
+#include "vmwp/device/devices.h"
+#include "vmwp/resource/resources.h"
 #include "vsp/network/network.h"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@ static struct fixture {
 	struct fake *fake;
 	struct definition *definition;
 	struct resources *resources;
+	struct device_config config;
 	struct adapters *adapters;
 	struct failure failure;
 	unsigned ended, connected, gone;
@@ -41,11 +43,11 @@ static void take_gone(void *data)
 /* nic0 with a socket, nic1 with nothing. */
 static int setup(void **state)
 {
-	static const struct adapters_callbacks callbacks = { take_ended, take_connected };
+	static const struct devices_callbacks callbacks = { .network_ended = take_ended,
+							    .network_connected = take_connected };
 	static const char text[] =
 		"{\"name\": \"t\", \"boot\": {\"kernel\": \"/k\"}, \"processors\": {\"count\": 2}, "
 		"\"network_adapters\": [{\"mac\": \"02:56:4d:00:00:0a\"}, {}]}";
-	struct adapters_config config;
 	struct json_error error;
 	char name[RESOURCES_NAME_MAX];
 	int pair[2];
@@ -57,13 +59,14 @@ static int setup(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	resources_socket_name("nic0", name);
 	assert_int_equal(resources_put(f.resources, name, pair[0]), 0);
-	config = (struct adapters_config){
+	f.config = (struct device_config){
+		.loop = f.fake->loop,
 		.bus = f.fake->bus,
 		.definition = f.definition,
 		.resources = f.resources,
 		.callbacks = &callbacks,
 	};
-	assert_int_equal(adapters_new(&config, &f.adapters, &f.failure), 0);
+	assert_int_equal(adapters_ops.make(&f.config, (void **)&f.adapters, &f.failure), 0);
 	assert_true(fake_connect(f.fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(f.fake));
 	*state = (void *)(intptr_t)pair[1];
@@ -73,7 +76,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	fake_stop(f.fake);
-	adapters_free(f.adapters);
+	adapters_ops.free(f.adapters);
 	resources_free(f.resources);
 	definition_free(f.definition);
 	fake_free(f.fake);
@@ -95,14 +98,30 @@ static const char *status_of(struct json_object *status, size_t index, const cha
 
 static void assert_adapter(size_t index, const char *name, const char *backend)
 {
-	struct json_object *status = adapters_status(f.adapters);
+	struct json_object *tree = json_object_new_object(), *status;
 
+	adapters_ops.status(f.adapters, &tree);
+	status = json_object_object_get(tree, "network");
 	assert_true(index < json_object_array_length(status));
 	assert_string_equal(status_of(status, index, "name"), name);
 	assert_string_equal(status_of(status, index, "backend"), backend);
 	assert_string_equal(status_of(status, index, "link"),
 			    strcmp(backend, "none") == 0 ? "false" : "true");
-	json_object_put(status);
+	json_object_put(tree);
+}
+
+/* What the statistics say of all adapters, those that have gone too. */
+static uint64_t counter_of(const char *key)
+{
+	struct json_object *tree = json_object_new_object(), *network;
+	uint64_t value;
+
+	adapters_ops.counters(f.adapters, &tree);
+	network = json_object_object_get(tree, "network");
+	assert_true(json_object_object_get_ex(network, key, NULL));
+	value = json_object_get_uint64(json_object_object_get(network, key));
+	json_object_put(tree);
+	return value;
 }
 
 static int attach(const char *name, enum control_backend backend, const int *fds, unsigned count)
@@ -168,7 +187,6 @@ static void test_nowhere(void **state)
 {
 	static struct netvsc netvsc;
 	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct network_counters counters;
 	uint8_t frame[64] = { 0x02, 0x56, 0x4d }, packet[128];
 	size_t size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
 
@@ -181,9 +199,8 @@ static void test_nowhere(void **state)
 		assert_true(netvsc_send_section(&netvsc, 0, i, i % 16, packet, size));
 		assert_int_equal(netvsc_await_sent(&netvsc, 0, i), NVSP_STATUS_SUCCESS);
 	}
-	adapters_counters(f.adapters, &counters);
-	assert_int_equal(counters.sent_frames, 1000);
-	assert_int_equal(counters.sent_dropped, 0);
+	assert_int_equal(counter_of("sent_frames"), 1000);
+	assert_int_equal(counter_of("sent_dropped"), 0);
 	assert_int_equal(
 		adapters_connect(f.adapters, "nic0", CONTROL_BACKEND_NONE, NULL, 0, &f.failure), 0);
 	assert_adapter(0, "nic0", "none");
@@ -240,15 +257,13 @@ static bool is_gone(void *data)
 static void test_taken_away(void **state)
 {
 	static struct netvsc netvsc;
-	struct network_counters counters;
 	uint8_t frame[64] = { 0x02, 0x56, 0x4d }, packet[128];
 
 	assert_true(netvsc_start(&netvsc, f.fake, NVSP_VERSION_6_1, false));
 	assert_true(netvsc_send_section(&netvsc, 0, 1, 0, packet,
 					netvsc_wrap(packet, frame, sizeof(frame), 0, NULL)));
 	assert_int_equal(netvsc_await_sent(&netvsc, 0, 1), NVSP_STATUS_SUCCESS);
-	adapters_counters(f.adapters, &counters);
-	assert_int_equal(counters.sent_frames, 1);
+	assert_int_equal(counter_of("sent_frames"), 1);
 	assert_int_equal(adapters_detach(f.adapters, "nic0", take_gone, NULL, &f.failure), 0);
 	assert_int_equal(f.gone, 0);
 	assert_null(adapters_name(f.adapters, 0));
@@ -259,8 +274,7 @@ static void test_taken_away(void **state)
 	fake_stop(f.fake);
 	assert_true(fake_run_until(f.fake, is_gone, NULL));
 	assert_int_equal(attach("nic0", CONTROL_BACKEND_NONE, NULL, 0), 0);
-	adapters_counters(f.adapters, &counters);
-	assert_int_equal(counters.sent_frames, 1);
+	assert_int_equal(counter_of("sent_frames"), 1);
 	close(peer_of(state));
 }
 

@@ -3,6 +3,7 @@
 #include "tests/fake/storvsc.h"
 #include "tests/unit/unit.h"
 #include "vmwp/device/devices.h"
+#include "vmwp/resource/resources.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static int setup(void **state)
 		.ejected = take_ejected,
 	};
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct devices_config config;
+	struct device_config config;
 	struct failure failure;
 	struct json_error error;
 
@@ -56,12 +57,14 @@ static int setup(void **state)
 		resources_disk_name(0, f->definition->disks[i].lun, name);
 		assert_int_equal(resources_put(f->resources, name, fd), 0);
 	}
-	config = (struct devices_config){
+	config = (struct device_config){
+		.loop = f->fake->loop,
 		.bus = f->fake->bus,
 		.definition = f->definition,
 		.resources = f->resources,
 		.callbacks = &callbacks,
 		.data = f,
+		.alone = true,
 	};
 	assert_int_equal(devices_new(&config, &f->devices, &failure), 0);
 	*state = f;
@@ -79,6 +82,11 @@ static int teardown(void **state)
 	definition_free(f->definition);
 	free(f);
 	return 0;
+}
+
+static struct disks *disks_of(struct fixture *f)
+{
+	return devices_get(f->devices, DEVICE_STORAGE);
 }
 
 static uint8_t eject(struct fixture *f, uint8_t lun)
@@ -120,7 +128,7 @@ static void we_who_eject(void **state)
 	struct failure failure;
 
 	connect_guest(f);
-	assert_int_equal(devices_eject(f->devices, 0, 5, false, NULL, NULL, &failure), 0);
+	assert_int_equal(disks_eject(disks_of(f), 0, 5, false, NULL, NULL, &failure), 0);
 	fake_settle(f->fake);
 	assert_int_equal(f->ejected, 0);
 }
@@ -141,8 +149,8 @@ static void guest_that_ejects_from_a_late_controller(void **state)
 
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
 	for (unsigned lun = 5; lun <= 6; lun++)
-		assert_int_equal(devices_detach(f->devices, 0, lun, NULL, NULL, &failure), 0);
-	assert_int_equal(devices_attach(f->devices, &drive, fd, &failure), 0);
+		assert_int_equal(disks_detach(disks_of(f), 0, lun, NULL, NULL, &failure), 0);
+	assert_int_equal(disks_attach(disks_of(f), &drive, fd, &failure), 0);
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(f->fake));
 	assert_non_null(fake_find_offer(f->fake, &storvsc_type, &instance, 0));

@@ -3,7 +3,8 @@
 #include "common/base/utf16.h"
 #include "tests/fake/ic_guest.h"
 #include "tests/unit/unit.h"
-#include "vmwp/device/guest_addresses.h"
+#include "vmwp/device/devices.h"
+#include "vmwp/resource/resources.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct fixture {
 	struct fake *fake;
 	struct definition *definition;
 	struct resources *resources;
+	struct device_config config;
 	struct adapters *adapters;
 	struct ic_kvp *kvp;
 	struct guest_addresses *addresses; /* NULL: not yet */
@@ -59,24 +61,25 @@ static void take_changed(void *data, const char *adapter, const char *addresses)
 
 static void make_adapters(struct fixture *f)
 {
-	static const struct adapters_callbacks callbacks = { take_ended, take_connected };
+	static const struct devices_callbacks callbacks = { .network_ended = take_ended,
+							    .network_connected = take_connected };
 	static const char text[] =
 		"{\"name\": \"t\", \"boot\": {\"kernel\": \"/k\"}, \"network_adapters\": ["
 		"{\"mac\": \"02:56:4d:00:00:0a\"}, {\"mac\": \"02:56:4d:00:00:0b\"}]}";
 	struct json_error error;
 	struct failure failure;
-	struct adapters_config config;
 
 	assert_int_equal(definition_parse(text, strlen(text), &f->definition, &error), 0);
 	assert_int_equal(resources_new(&f->resources), 0);
-	config = (struct adapters_config){
+	f->config = (struct device_config){
+		.loop = f->fake->loop,
 		.bus = f->fake->bus,
 		.definition = f->definition,
 		.resources = f->resources,
 		.callbacks = &callbacks,
 		.data = f,
 	};
-	assert_int_equal(adapters_new(&config, &f->adapters, &failure), 0);
+	assert_int_equal(adapters_ops.make(&f->config, (void **)&f->adapters, &failure), 0);
 }
 
 static int setup(void **state)
@@ -108,7 +111,7 @@ static int teardown(void **state)
 	fake_stop(f->fake);
 	guest_addresses_free(f->addresses);
 	ic_kvp_free(f->kvp);
-	adapters_free(f->adapters);
+	adapters_ops.free(f->adapters);
 	fake_free(f->fake);
 	resources_free(f->resources);
 	definition_free(f->definition);

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The SCSI controllers, disks and DVD drives of a machine. */
+#include "vmwp/device/devices.h"
+
+#include "common/base/log.h"
+#include "common/control_contract.h"
+#include "common/image/image.h"
+#include "vmwp/resource/resources.h"
+#include "vsp/storage/storage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(DISK_LATENCY_BUCKETS == CONTROL_LATENCY_BUCKETS, "as the daemon reads them");
+
+struct disks_controller {
+	struct disks *disks;
+	unsigned number;
+	struct storage_controller *storage; /* NULL: not offered */
+};
+
+struct disks {
+	const struct device_config *config;
+	struct disk_healths *healths;
+	struct disks_controller controllers[DEFINITION_CONTROLLERS_MAX];
+};
+
+/* The last byte is the controller's number: a guest finds its controllers again. */
+static struct guid disks_controller_instance(unsigned controller)
+{
+	return GUID(0x6d1f3a0c, 0x52b7, 0x4c8e, 0x9a, 0x41, 0x7e, 0x05, 0xd3, 0xb8, 0x26,
+		    (uint8_t)controller);
+}
+
+static void disks_ejected(void *data, unsigned lun)
+{
+	struct disks_controller *controller = data;
+	struct disks *disks = controller->disks;
+
+	disks->config->callbacks->ejected(disks->config->data, controller->number, lun);
+}
+
+/* Offers the controller, unless it is there. Return: 0, -errno. */
+static int disks_need_controller(struct disks *disks, unsigned number)
+{
+	static const char *const names[DEFINITION_CONTROLLERS_MAX] = {
+		"SCSI controller 0", "SCSI controller 1", "SCSI controller 2", "SCSI controller 3"
+	};
+	struct disks_controller *controller = &disks->controllers[number];
+	const struct storage_options options = {
+		.name = names[number],
+		.machine = disks->config->definition->uuid,
+		.instance = disks_controller_instance(number),
+		.sub_channel_max = STORAGE_SUB_CHANNELS_AUTOMATIC,
+		.ejected = disks_ejected,
+		.data = controller,
+	};
+
+	if (controller->storage)
+		return 0;
+	controller->disks = disks;
+	controller->number = number;
+	return storage_controller_new(disks->config->bus, &options, &controller->storage);
+}
+
+static int disks_refuse_image(const struct definition_disk *definition, const char *why,
+			      struct failure *failure)
+{
+	failure_set(failure, 0, "The image of disk %u:%u cannot be used: %s.",
+		    definition->controller, definition->lun, why);
+	return DISKS_E_REFUSED;
+}
+
+/* The daemon hears of that, and starts another server, or gives it up. */
+static void disks_server_lost(void *data, struct disk *disk, const char *why)
+{
+	struct disks *disks = data;
+	struct disk_health *health = disk_health_of(disks->healths, disk);
+
+	log_warning("a disk whose image is not raw waits for another server: %s", why);
+	if (health)
+		disk_health_server(health, DISK_SERVER_GONE);
+}
+
+static int disks_find_served(struct disks *disks, unsigned controller, unsigned lun,
+			     struct disk_health **ret_health, struct failure *failure)
+{
+	*ret_health = disk_health_find(disks->healths, controller, lun);
+	if (*ret_health)
+		return 0;
+	failure_set(failure, 0, "There is no disk %u:%u.", controller, lun);
+	return DISKS_E_ABSENT;
+}
+
+int disks_reconnect(struct disks *disks, unsigned controller, unsigned lun, int fd,
+		    struct failure *failure)
+{
+	AUTO_CLOSE int socket = fd;
+	struct disk_health *health;
+	int r;
+
+	r = disks_find_served(disks, controller, lun, &health, failure);
+	if (r)
+		return r;
+	if (disk_nbd_is_unflushed(disk_health_disk(health)))
+		log_warning(
+			"disk %u:%u has another server: what the guest wrote before the last one "
+			"ended, and had not flushed, may be lost; have the guest check its file "
+			"systems",
+			controller, lun);
+	r = disk_nbd_reconnect(disk_health_disk(health), TAKE_FD(socket));
+	if (r) {
+		failure_set(failure, 0, "Disk %u:%u cannot use its new server: %s.", controller,
+			    lun, nbd_error_text(r));
+		return DISKS_E_REFUSED;
+	}
+	disk_health_server(health, DISK_SERVER_THERE);
+	return 0;
+}
+
+int disks_give_up(struct disks *disks, unsigned controller, unsigned lun, struct failure *failure)
+{
+	struct disk_health *health;
+	int r;
+
+	r = disks_find_served(disks, controller, lun, &health, failure);
+	if (r)
+		return r;
+	disk_nbd_give_up(disk_health_disk(health));
+	disk_health_server(health, DISK_SERVER_LOST);
+	return 0;
+}
+
+/*
+ * The protocol does not tell what becomes of trimmed blocks. The server gives back clusters of
+ * qcow2, which read as zeros then; of VHD, VHDX and VMDK it keeps the data.
+ */
+static bool disks_unmap_zeroes(const struct definition_disk *definition)
+{
+	return image_format_find(definition->format) == IMAGE_QCOW2;
+}
+
+/* The descriptor is a connection to the image's server. */
+static int disks_open_served(struct disks *disks, const struct definition_disk *definition, int fd,
+			     struct disk **ret_disk, struct failure *failure)
+{
+	const struct disk_nbd_options options = { .sector_size = definition->sector_size,
+						  .read_only = definition->read_only,
+						  .unmap_zeroes = disks_unmap_zeroes(definition),
+						  .waits = true,
+						  .owner = { .broken = disks_server_lost,
+							     .data = disks } };
+	int r;
+
+	r = disk_nbd_new(disks->config->loop, fd, &options, ret_disk);
+	return r ? disks_refuse_image(definition, nbd_error_text(r), failure) : 0;
+}
+
+static int disks_open_image(struct disks *disks, const struct definition_disk *definition, int fd,
+			    struct disk **ret_disk, struct failure *failure)
+{
+	const struct image_options options = { .read_only = definition->read_only,
+					       .sector_size = definition->sector_size };
+	struct image image;
+	int r;
+
+	if (definition->format && image_format_find(definition->format) != IMAGE_RAW)
+		return disks_open_served(disks, definition, fd, ret_disk, failure);
+	r = image_examine(fd, &options, &image);
+	if (r) {
+		close(fd);
+		return disks_refuse_image(definition, image_error_text(r), failure);
+	}
+	r = disk_file_new(disks->config->loop, &image, definition->sector_size, ret_disk);
+	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)
+		disk_file_drop_flushes(*ret_disk);
+	return r;
+}
+
+/* Makes a disk of a descriptor, which it takes over. Return: 0; DISKS_E_REFUSED; -errno. */
+static int disks_open_disk(struct disks *disks, const struct definition_disk *definition, int fd,
+			   struct disk **ret_disk, struct failure *failure)
+{
+	const struct disk_limits limits = { .iops = definition->iops,
+					    .bandwidth = definition->bandwidth };
+	struct disk *disk;
+	int r;
+
+	r = disks_open_image(disks, definition, fd, &disk, failure);
+	if (r)
+		return r;
+	r = disk_limit(disk, disks->config->loop, &limits);
+	if (r < 0) {
+		disk_retire(disk, NULL, NULL);
+		return r;
+	}
+	*ret_disk = disk;
+	return 0;
+}
+
+/* What a STORAGE_E_ code is here, with a sentence for it. */
+static int disks_translate(int code, unsigned controller, unsigned lun, struct failure *failure)
+{
+	static const struct {
+		int code;
+		const char *text;
+	} table[] = {
+		[STORAGE_E_TAKEN] = { DISKS_E_TAKEN, "there is one already" },
+		[STORAGE_E_ABSENT] = { DISKS_E_ABSENT, "there is none" },
+		[STORAGE_E_KIND] = { DISKS_E_KIND, "not a DVD drive" },
+		[STORAGE_E_PREVENTED] = { DISKS_E_LOCKED,
+					  "the guest has locked the tray, and was asked to let "
+					  "go; try again, or force it" },
+		[STORAGE_E_SERIAL] = { DISKS_E_REFUSED, "the serial number is too long" },
+	};
+
+	if (code <= 0)
+		return code;
+	failure_set(failure, 0, "Disk %u:%u: %s.", controller, lun, table[code].text);
+	return table[code].code;
+}
+
+int disks_attach(struct disks *disks, const struct definition_disk *definition, int fd,
+		 struct failure *failure)
+{
+	const struct storage_unit unit = { .dvd = definition->drive == DEFINITION_DRIVE_DVD,
+					   .serial = definition->serial };
+	struct disk *disk = NULL;
+	int r = 0;
+
+	if (fd < 0 && !unit.dvd) {
+		failure_set(failure, 0, "There is no image for disk %u:%u.", definition->controller,
+			    definition->lun);
+		return DISKS_E_REFUSED;
+	}
+	if (fd >= 0)
+		r = disks_open_disk(disks, definition, fd, &disk, failure);
+	if (r)
+		return r;
+	r = disks_need_controller(disks, definition->controller);
+	if (r >= 0)
+		r = storage_attach(disks->controllers[definition->controller].storage,
+				   definition->lun, &unit, disk);
+	if (r && disk)
+		disk_retire(disk, NULL, NULL);
+	else if (disk)
+		r = disk_health_new(disks->healths, definition, disk);
+	return disks_translate(r, definition->controller, definition->lun, failure);
+}
+
+static struct storage_controller *disks_find(struct disks *disks, unsigned controller)
+{
+	return controller < ARRAY_SIZE(disks->controllers) ? disks->controllers[controller].storage
+							   : NULL;
+}
+
+int disks_detach(struct disks *disks, unsigned controller, unsigned lun, void (*done)(void *data),
+		 void *data, struct failure *failure)
+{
+	struct storage_controller *storage = disks_find(disks, controller);
+	int r = storage ? storage_detach(storage, lun, done, data) : STORAGE_E_ABSENT;
+
+	return disks_translate(r, controller, lun, failure);
+}
+
+int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
+		 void (*done)(void *data), void *data, struct failure *failure)
+{
+	const struct definition_disk definition = { .controller = controller,
+						    .lun = lun,
+						    .read_only = true,
+						    .sector_size = DEFINITION_DVD_SECTOR_SIZE };
+	struct storage_controller *storage = disks_find(disks, controller);
+	struct disk *disk;
+	int r;
+
+	r = disks_open_disk(disks, &definition, fd, &disk, failure);
+	if (r)
+		return r;
+	r = storage ? storage_change_medium(storage, lun, disk, false, done, data)
+		    : STORAGE_E_ABSENT;
+	if (r)
+		disk_retire(disk, NULL, NULL);
+	else
+		r = disk_health_new(disks->healths, &definition, disk);
+	return disks_translate(r, controller, lun, failure);
+}
+
+int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool force,
+		void (*done)(void *data), void *data, struct failure *failure)
+{
+	struct storage_controller *storage = disks_find(disks, controller);
+	int r = storage ? storage_change_medium(storage, lun, NULL, force, done, data)
+			: STORAGE_E_ABSENT;
+
+	return disks_translate(r, controller, lun, failure);
+}
+
+/* A guest without disks has a controller all the same: disks can be added later. */
+static int disks_add(struct disks *disks, struct resources *resources, struct failure *failure)
+{
+	int r = disks_need_controller(disks, 0);
+
+	for (size_t i = 0; r >= 0 && i < disks->config->definition->disk_count; i++) {
+		const struct definition_disk *disk = &disks->config->definition->disks[i];
+		char name[RESOURCES_NAME_MAX];
+
+		resources_disk_name(disk->controller, disk->lun, name);
+		r = disks_attach(disks, disk, resources_take(resources, name), failure);
+		if (r > 0)
+			r = -EINVAL;
+	}
+	return r;
+}
+
+/* ---- How disks are ---- */
+
+static void disks_tell_changed(void *data, unsigned controller, unsigned lun,
+			       struct json_object *report)
+{
+	struct disks *disks = data;
+
+	disks->config->callbacks->disk_changed(disks->config->data, controller, lun, report);
+}
+
+static void disks_tell_pause(void *data, const char *why)
+{
+	struct disks *disks = data;
+
+	disks->config->callbacks->disk_pause(disks->config->data, why);
+}
+
+static void disks_tell_go_on(void *data)
+{
+	struct disks *disks = data;
+
+	disks->config->callbacks->disk_go_on(disks->config->data);
+}
+
+static void disks_tell_stop(void *data, const char *why)
+{
+	struct disks *disks = data;
+
+	disks->config->callbacks->disk_stop(disks->config->data, why);
+}
+
+static const struct disk_healths_callbacks disks_healths_callbacks = {
+	.changed = disks_tell_changed,
+	.pause = disks_tell_pause,
+	.go_on = disks_tell_go_on,
+	.stop = disks_tell_stop,
+};
+
+struct disk_healths *disks_healths(struct disks *disks)
+{
+	return disks->healths;
+}
+
+/* ---- All of them ---- */
+
+static int disks_make(struct device_config *config, void **ret_device, struct failure *failure)
+{
+	struct disks *disks = calloc(1, sizeof(*disks));
+	int r;
+
+	if (!disks)
+		return -ENOMEM;
+	disks->config = config;
+	*ret_device = disks;
+	r = disk_healths_new(config->loop, &disks_healths_callbacks, disks, &disks->healths);
+	if (r < 0)
+		return r;
+	r = disks_add(disks, config->resources, failure);
+	if (r < 0)
+		return failure_set(failure, r, "The disks cannot be attached: %s.", strerror(-r));
+	return 0;
+}
+
+static void disks_free(void *device)
+{
+	struct disks *disks = device;
+
+	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++)
+		storage_controller_free(disks->controllers[i].storage);
+	disk_healths_free(disks->healths);
+	free(disks);
+}
+
+static void disks_resume(void *device)
+{
+	struct disks *disks = device;
+
+	disk_healths_retry(disks->healths);
+}
+
+static void disks_sum(const struct disks *disks, struct storage_counters *ret_sum)
+{
+	*ret_sum = (struct storage_counters){ 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
+		struct storage_counters one;
+
+		if (!disks->controllers[i].storage)
+			continue;
+		storage_counters(disks->controllers[i].storage, &one);
+		ret_sum->commands += one.commands;
+		ret_sum->refused += one.refused;
+		disk_counters_add(&ret_sum->disks, &one.disks);
+	}
+}
+
+static void disks_status(void *device, struct json_object **tree)
+{
+	struct storage_counters sum = { 0 };
+
+	if (device)
+		disks_sum(device, &sum);
+	json_add(tree, "storage",
+		 json_make("commands", json_object_new_uint64(sum.commands), "refused",
+			   json_object_new_uint64(sum.refused), "bytes_read",
+			   json_object_new_uint64(sum.disks.bytes_read), "bytes_written",
+			   json_object_new_uint64(sum.disks.bytes_written), "errors",
+			   json_object_new_uint64(sum.disks.errors), NULL));
+}
+
+static void disks_inspect(void *device, struct json_object **tree)
+{
+	struct json_object *list = json_object_new_array();
+	struct disks *disks = device;
+
+	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++)
+		if (disks->controllers[i].storage)
+			json_append(&list, json_make("controller",
+						     json_object_new_int64((int64_t)i), "storage",
+						     storage_inspect(disks->controllers[i].storage),
+						     NULL));
+	json_add(tree, "storage", list);
+}
+
+static struct json_object *disks_report_latency(const struct disk_latency *latency)
+{
+	struct json_object *buckets = json_object_new_array();
+
+	for (size_t i = 0; i < DISK_LATENCY_BUCKETS; i++)
+		json_append(&buckets, json_object_new_uint64(latency->buckets[i]));
+	return buckets;
+}
+
+static void disks_counters(void *device, struct json_object **tree)
+{
+	struct storage_counters storage;
+	const struct disk_counters *disks = &storage.disks;
+
+	disks_sum(device, &storage);
+	json_add(tree, "disk",
+		 json_make("reads", json_object_new_uint64(disks->reads), "writes",
+			   json_object_new_uint64(disks->writes), "flushes",
+			   json_object_new_uint64(disks->flushes), "unmaps",
+			   json_object_new_uint64(disks->unmaps), "bytes_read",
+			   json_object_new_uint64(disks->bytes_read), "bytes_written",
+			   json_object_new_uint64(disks->bytes_written), "errors",
+			   json_object_new_uint64(disks->errors), "read_latency",
+			   disks_report_latency(&disks->read_latency), "read_latency_ns",
+			   json_object_new_uint64(disks->read_latency.sum), "write_latency",
+			   disks_report_latency(&disks->write_latency), "write_latency_ns",
+			   json_object_new_uint64(disks->write_latency.sum), NULL));
+}
+
+const struct device_ops disks_ops = {
+	.name = "storage",
+	.kind = DEVICE_SYNTHETIC,
+	.make = disks_make,
+	.free = disks_free,
+	.resume = disks_resume,
+	.status = disks_status,
+	.inspect = disks_inspect,
+	.counters = disks_counters,
+};

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The SCSI controllers of a machine with their disks and DVD drives, as the definition has them,
+ * and as they come and go while the guest runs.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/definition/definition.h"
+#include "vmwp/base/device.h"
+#include "vmwp/base/failure.h"
+#include "vmwp/device/disk_health.h"
+
+#include <stdbool.h>
+
+struct disks;
+
+extern const struct device_ops disks_ops;
+
+enum {
+	_DISKS_E_OK,
+	DISKS_E_TAKEN,   /* there is a disk at that place */
+	DISKS_E_ABSENT,  /* there is none */
+	DISKS_E_KIND,    /* not a DVD drive */
+	DISKS_E_LOCKED,  /* the guest has locked the medium in, and was asked to let go */
+	DISKS_E_REFUSED, /* the image, or the definition of the disk, will not do */
+};
+
+/* How the disks are. */
+struct disk_healths *disks_healths(struct disks *disks);
+
+/*
+ * Disks that come and go. fd: of the image, taken over, -1 for an empty drive. done, where there is
+ * one, is called once the medium that leaves is closed, perhaps before returning; but only if 0 is
+ * returned. Return: 0; DISKS_E_, with *failure; -errno.
+ */
+int disks_attach(struct disks *disks, const struct definition_disk *disk, int fd,
+		 struct failure *failure) MUST_CHECK;
+int disks_detach(struct disks *disks, unsigned controller, unsigned lun, void (*done)(void *data),
+		 void *data, struct failure *failure) MUST_CHECK;
+int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
+		 void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool force,
+		void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * Another connection to the server of a disk's image, taken over; or there will be none. Return: as
+ * above.
+ */
+int disks_reconnect(struct disks *disks, unsigned controller, unsigned lun, int fd,
+		    struct failure *failure) MUST_CHECK;
+int disks_give_up(struct disks *disks, unsigned controller, unsigned lun,
+		  struct failure *failure) MUST_CHECK;

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of the machine, as rows of the table of devices. */
+#include "vmwp/machine/machine_parts.h"
+
+#include "vmwp/machine/machine.h"
+#include "vmwp/machine/vp_counters.h"
+
+/* The machine makes its parts itself, some of them anew by every reset. */
+static int part_make(struct device_config *config, void **ret_device, struct failure *failure)
+{
+	*ret_device = config->machine;
+	return 0;
+}
+
+/* ---- Guest memory ---- */
+
+static void memory_inspect(void *device, struct json_object **tree)
+{
+	const struct vid_memory *memory = machine_memory(device);
+	struct json_object *regions = json_object_new_array();
+
+	for (size_t i = 0; i < vid_memory_region_count(memory); i++) {
+		struct vid_memory_region region = vid_memory_region(memory, i);
+
+		json_append(&regions, json_make("gpa", json_make_hex(region.gpa.value), "size",
+						json_object_new_uint64(region.size), NULL));
+	}
+	json_add(tree, "memory",
+		 json_make("regions", regions, "tracks_dirty",
+			   json_object_new_boolean(vid_memory_tracks_dirty(memory)), NULL));
+}
+
+const struct device_ops machine_memory_ops = {
+	.name = "memory",
+	.kind = DEVICE_OF_MACHINE,
+	.make = part_make,
+	.inspect = memory_inspect,
+};
+
+/* ---- The partition and its virtual processors ---- */
+
+const struct device_ops machine_partition_ops = {
+	.name = "partition",
+	.kind = DEVICE_OF_MACHINE,
+	.make = part_make,
+};
+
+static void processors_counters(void *device, struct json_object **tree)
+{
+	struct power_cycle_counters counters;
+
+	machine_counters(device, &counters);
+	vp_counters_add_sum(&counters, tree);
+}
+
+const struct device_ops machine_processors_ops = {
+	.name = "processors",
+	.kind = DEVICE_OF_MACHINE,
+	.make = part_make,
+	.counters = processors_counters,
+};
+
+/* ---- The Hyper-V personality ---- */
+
+static void hypervisor_inspect(void *device, struct json_object **tree)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+
+	if (power_cycle)
+		json_add(tree, "hypervisor", hvshim_inspect(power_cycle_hvshim(power_cycle)));
+}
+
+static void hypervisor_counters(void *device, struct json_object **tree)
+{
+	struct power_cycle_counters counters;
+
+	machine_counters(device, &counters);
+	json_add(tree, "vmbus",
+		 json_make("interrupts", json_object_new_uint64(counters.interrupts), "messages",
+			   json_object_new_uint64(counters.messages), "timers",
+			   json_object_new_uint64(counters.timers), NULL));
+}
+
+const struct device_ops machine_hypervisor_ops = {
+	.name = "hypervisor",
+	.kind = DEVICE_OF_MACHINE,
+	.make = part_make,
+	.inspect = hypervisor_inspect,
+	.counters = hypervisor_counters,
+};
+
+/* ---- Chipset and VMBus ---- */
+
+const struct device_ops machine_chipset_ops = {
+	.name = "chipset",
+	.kind = DEVICE_OF_MACHINE,
+	.make = part_make,
+};
+
+const struct device_ops machine_vmbus_ops = {
+	.name = "vmbus",
+	.kind = DEVICE_OF_MACHINE,
+	.make = part_make,
+};
