@@ -133,6 +133,10 @@ static void ring_init(struct ring *ring, uint8_t *const *pages, uint32_t page_co
 		.flat = ring_pages_are_flat(pages + 1, page_count - 1) ? pages[1] : NULL,
 		.size = (page_count - 1) * RING_PAGE_SIZE,
 	};
+}
+
+static void ring_announce(struct ring *ring)
+{
 	store_relaxed(&ring->control->feature_bits, RING_FEATURE_PENDING_SEND_SIZE);
 }
 
@@ -148,6 +152,7 @@ static int ring_init_position(struct ring *ring, uint32_t own, uint32_t peer)
 int ring_init_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_count)
 {
 	ring_init(ring, pages, page_count);
+	ring_announce(ring);
 	ring_forget_space(ring);
 	return ring_init_position(ring, load_acquire(&ring->control->write_index),
 				  load_acquire(&ring->control->read_index));
@@ -156,9 +161,24 @@ int ring_init_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_cou
 int ring_init_reader(struct ring *ring, uint8_t *const *pages, uint32_t page_count)
 {
 	ring_init(ring, pages, page_count);
+	ring_announce(ring);
 	store_relaxed(&ring->control->interrupt_mask, 0);
 	return ring_init_position(ring, load_acquire(&ring->control->read_index),
 				  load_acquire(&ring->control->write_index));
+}
+
+int ring_restore_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_count,
+			uint32_t position)
+{
+	ring_init(ring, pages, page_count);
+	return ring_init_position(ring, position, load_acquire(&ring->control->read_index));
+}
+
+int ring_restore_reader(struct ring *ring, uint8_t *const *pages, uint32_t page_count,
+			uint32_t position)
+{
+	ring_init(ring, pages, page_count);
+	return ring_init_position(ring, position, load_acquire(&ring->control->write_index));
 }
 
 /* Free bytes as the writer knows them. The ring never fills up: equal indices mean empty. */

@@ -139,6 +139,15 @@ struct ring_packet {
 int ring_init_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_count) MUST_CHECK;
 int ring_init_reader(struct ring *ring, uint8_t *const *pages, uint32_t page_count) MUST_CHECK;
 
+/*
+ * The same end as it was at `position`, when all that it had done was published: nothing is written
+ * to the ring. Return: 0; RING_E_CORRUPT: an index is not one.
+ */
+int ring_restore_writer(struct ring *ring, uint8_t *const *pages, uint32_t page_count,
+			uint32_t position) MUST_CHECK;
+int ring_restore_reader(struct ring *ring, uint8_t *const *pages, uint32_t page_count,
+			uint32_t position) MUST_CHECK;
+
 /* Bytes of the ring that a packet takes. */
 static inline uint32_t ring_packet_size(uint32_t extension_size, uint32_t payload_size)
 {

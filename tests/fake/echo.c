@@ -125,7 +125,7 @@ static void echo_released(void *device, struct vmbus_channel *channel)
 	echo->rescinding = false;
 }
 
-static const struct vmbus_channel_ops echo_ops = {
+const struct vmbus_channel_ops echo_channel_ops = {
 	.open = echo_open,
 	.close = echo_close,
 	.readable = echo_readable,
@@ -141,7 +141,7 @@ void echo_offer(struct echo *echo, struct vmbus *bus, uint8_t instance, uint16_t
 		.flags = VMBUS_OFFER_ENUMERATE,
 		.sub_channel_index = sub_channel_index,
 	};
-	int r = vmbus_channel_offer(bus, &offer, &echo_ops, echo, &echo->channel);
+	int r = vmbus_channel_offer(bus, &offer, &echo_channel_ops, echo, &echo->channel);
 
 	echo->bus = bus;
 	assert(r == 0);

@@ -44,6 +44,7 @@ struct echo {
 };
 
 extern const struct guid echo_type;
+extern const struct vmbus_channel_ops echo_channel_ops;
 
 /* Offers it with the instance GUID made of `instance`. */
 void echo_offer(struct echo *echo, struct vmbus *bus, uint8_t instance, uint16_t sub_channel_index);

@@ -112,6 +112,14 @@ void fake_stop(struct fake *fake);
  */
 void fake_was_reset(struct fake *fake);
 
+/*
+ * The guest moves to another machine, and does not notice: fake_leave() resets the bus behind its
+ * back, as when a machine ends whose state was saved; its devices are then freed; fake_arrive()
+ * makes a new bus, for new devices, which are restored.
+ */
+void fake_leave(struct fake *fake);
+void fake_arrive(struct fake *fake);
+
 /* Frees the bus, the loop and RAM, after fake_stop(). */
 void fake_free(struct fake *fake);
 

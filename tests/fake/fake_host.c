@@ -256,13 +256,42 @@ static bool fake_is_true(void *data)
 	return *(bool *)data;
 }
 
-void fake_stop(struct fake *fake)
+static void fake_reset_bus(struct fake *fake)
 {
 	bool reset = false;
 
 	vmbus_reset(fake->bus, fake_reset_done, &reset);
 	reset = reset || fake_run_until(fake, fake_is_true, &reset);
 	assert(reset);
+}
+
+void fake_leave(struct fake *fake)
+{
+	fake_reset_bus(fake);
+	fake_was_reset(fake);
+}
+
+static bool fake_has_no_doorbells(void *data)
+{
+	const struct fake *fake = data;
+
+	return list_empty(&fake->bus->doorbells);
+}
+
+void fake_arrive(struct fake *fake)
+{
+	bool quiet = fake_run_until(fake, fake_has_no_doorbells, fake);
+	int r;
+
+	assert(quiet && fake->connection_count == 0);
+	vmbus_free(fake->bus);
+	r = vmbus_new(fake->loop, &fake->host, &bus_callbacks, fake, &fake->bus);
+	assert(r == 0);
+}
+
+void fake_stop(struct fake *fake)
+{
+	fake_reset_bus(fake);
 	fake->inbox_count = fake->offer_count = 0;
 	memset(fake->slots, 0, sizeof(fake->slots));
 	memset(fake->events, 0, sizeof(fake->events));

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void bus_quiescing(struct loop_deferred *deferred);
+
 int vmbus_new(struct loop *loop, const struct vsp_host *host,
 	      const struct vmbus_callbacks *callbacks, void *data, struct vmbus **ret_bus)
 {
@@ -28,6 +30,8 @@ int vmbus_new(struct loop *loop, const struct vsp_host *host,
 	outbox_init(&bus->outbox);
 	gpadl_table_init(&bus->gpadls);
 	list_init(&bus->doorbells);
+	list_init(&bus->quiescing.link);
+	bus->quiescing.run = bus_quiescing;
 	busy_poll_init(bus);
 	moderation_init(bus);
 	*ret_bus = bus;
@@ -38,6 +42,7 @@ void vmbus_free(struct vmbus *bus)
 {
 	if (!bus)
 		return;
+	loop_deferred_cancel(&bus->quiescing);
 	if (bus->busy_polls)
 		loop_set_idle(bus->loop, NULL);
 	/* Relids that a guest never gave back. */
@@ -263,11 +268,62 @@ static void bus_left(struct vmbus *bus)
 void bus_channel_closed(struct vmbus *bus)
 {
 	bus->closing_count--;
-	if (bus->state == BUS_LEAVING && bus->closing_count == 0)
+	if (bus->closing_count > 0) {
+		bus_send(bus);
+		return;
+	}
+	/* What follows may free the bus. */
+	if (bus->quiesced)
+		loop_defer(bus->loop, &bus->quiescing);
+	if (bus->state == BUS_LEAVING)
 		bus_left(bus);
 	else
 		bus_send(bus);
 }
+
+/* ---- Quiet ---- */
+
+static void bus_end_quiesce(struct vmbus *bus)
+{
+	void (*done)(void *data) = TAKE_PTR(bus->quiesced);
+
+	done(bus->quiesced_data);
+}
+
+static void bus_quiescing(struct loop_deferred *deferred)
+{
+	struct vmbus *bus = container_of(deferred, struct vmbus, quiescing);
+
+	if (bus->quiesced && bus->closing_count == 0)
+		bus_end_quiesce(bus);
+}
+
+void vmbus_quiesce(struct vmbus *bus, void (*done)(void *data), void *data)
+{
+	bus->quiet = true;
+	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++)
+		if (bus->channels[relid] && bus->channels[relid]->state == CHANNEL_OPEN)
+			packet_quiesce(bus->channels[relid]);
+	bus->quiesced = done;
+	bus->quiesced_data = data;
+	if (bus->closing_count == 0)
+		bus_end_quiesce(bus);
+}
+
+void vmbus_resume(struct vmbus *bus)
+{
+	if (!bus->quiet)
+		return;
+	bus->quiet = false;
+	bus->quiesced = NULL;
+	loop_deferred_cancel(&bus->quiescing);
+	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++)
+		if (bus->channels[relid] && bus->channels[relid]->state == CHANNEL_OPEN)
+			packet_resume(bus->channels[relid]);
+	bus_send(bus);
+}
+
+/* ---- Leaving ---- */
 
 static void bus_leave(struct vmbus *bus, enum bus_next next)
 {

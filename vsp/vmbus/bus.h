@@ -8,6 +8,7 @@
  *   gpadl.c    GPA descriptor lists
  *   channel.c  offers, opening and closing, rescinding
  *   packet.c   packets over an open channel, doorbells and interrupts
+ *   bus_state.c  the bus as records, and made anew from them
  *
  * A channel message is refused, answered with a failure or ignored where it is read; nothing a
  * guest sends can make these functions fail otherwise.
@@ -71,6 +72,11 @@ struct vmbus {
 	void (*reset_done)(void *data);
 	void *reset_data;
 
+	bool quiet;                   /* vmbus_quiesce(): nothing is taken from the rings */
+	void (*quiesced)(void *data); /* to be called when no channel is closing */
+	void *quiesced_data;
+	struct loop_deferred quiescing;
+
 	struct outbox outbox;
 	struct gpadl_table gpadls;
 	struct vmbus_channel *channels[VMBUS_CHANNEL_MAX + 1]; /* by relid; 0 is unused */
@@ -91,6 +97,7 @@ void bus_send(struct vmbus *bus);
 void bus_reply(struct vmbus *bus, const void *message, size_t size);
 
 /* The guest asks for this protocol version, or leaves. */
+bool bus_knows_version(uint32_t version);
 void bus_contact(struct vmbus *bus, uint32_t version, uint32_t target_vp, bool acceptable);
 void bus_request_offers(struct vmbus *bus);
 void bus_unload(struct vmbus *bus);
@@ -128,6 +135,7 @@ struct vmbus_channel {
 	/* What the guest knows. */
 	bool offered;          /* it was sent the offer */
 	bool rescinded;        /* we took the offer back */
+	bool unclaimed;        /* restored, and no device has offered it again yet */
 	struct list announced; /* in the outbox: an offer or its rescission is to be sent */
 
 	enum channel_state state;
@@ -167,6 +175,13 @@ struct vmbus_channel {
 	struct vmbus_channel_counters counters;
 };
 
+/* Whether both offer the same channel of the same device. */
+static inline bool vmbus_offer_is_same(const struct vmbus_offer *a, const struct vmbus_offer *b)
+{
+	return a->sub_channel_index == b->sub_channel_index && guid_equal(&a->type, &b->type) &&
+	       guid_equal(&a->instance, &b->instance);
+}
+
 struct vmbus_channel *channel_find(struct vmbus *bus, uint32_t relid);
 
 /* Return: a VMBUS_STATUS_. */
@@ -178,6 +193,22 @@ uint32_t channel_modify(struct vmbus_channel *channel, uint32_t target_vp);
 void channel_close(struct vmbus_channel *channel);
 void channel_guest_released(struct vmbus_channel *channel);
 void channel_guest_gone(struct vmbus_channel *channel);
+
+/* It has, or is to have, another one than it was given; and the connection id that goes with it. */
+void channel_set_relid(struct vmbus_channel *channel, uint32_t relid);
+
+/*
+ * Maps the rings of a channel that is open, and connects its doorbell, without a word to the guest.
+ * Return: 0; VMBUS_E_INVALID; -errno.
+ */
+struct channel_rings {
+	uint32_t gpadl, downstream_page, target_vp;
+	uint32_t in_position, out_position;
+};
+int channel_restore(struct vmbus_channel *channel, const struct channel_rings *rings) MUST_CHECK;
+
+/* No device has claimed it: the guest is to let go of it. */
+void channel_abandon(struct vmbus_channel *channel);
 
 /* Frees a list that is to go and has no users left, and says so if the guest waits for it. */
 void channel_settle_gpadl(struct vmbus *bus, struct gpadl *gpadl);
@@ -230,3 +261,7 @@ void packet_look(struct vmbus_channel *channel);
 /* The rings are mapped, and from packet_stop() on not touched any more. */
 void packet_start(struct vmbus_channel *channel);
 void packet_stop(struct vmbus_channel *channel);
+
+/* The bus falls quiet: what was read and written is published; and it is not any more. */
+void packet_quiesce(struct vmbus_channel *channel);
+void packet_resume(struct vmbus_channel *channel);

@@ -38,13 +38,45 @@ static uint32_t bus_free_relid(const struct vmbus *bus)
 	return 0;
 }
 
+static struct vmbus_channel *bus_unclaimed_channel(const struct vmbus *bus,
+						   const struct vmbus_offer *offer)
+{
+	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++) {
+		struct vmbus_channel *channel = bus->channels[relid];
+
+		if (channel && channel->unclaimed && vmbus_offer_is_same(&channel->offer, offer))
+			return channel;
+	}
+	return NULL;
+}
+
+static void channel_claim(struct vmbus_channel *channel, const struct vmbus_offer *offer,
+			  const struct vmbus_channel_ops *ops, void *device)
+{
+	channel->offer = *offer;
+	channel->ops = ops;
+	channel->device = device;
+	channel->unclaimed = false;
+}
+
+void channel_set_relid(struct vmbus_channel *channel, uint32_t relid)
+{
+	channel->relid = relid;
+	channel->connection_id = CONNECTION_ID(relid);
+}
+
 int vmbus_channel_offer(struct vmbus *bus, const struct vmbus_offer *offer,
 			const struct vmbus_channel_ops *ops, void *device,
 			struct vmbus_channel **ret_channel)
 {
-	struct vmbus_channel *channel;
+	struct vmbus_channel *channel = bus_unclaimed_channel(bus, offer);
 	uint32_t relid = bus_free_relid(bus);
 
+	if (channel) {
+		channel_claim(channel, offer, ops, device);
+		*ret_channel = channel;
+		return 0;
+	}
 	if (relid == 0)
 		return -ENOSPC;
 	channel = calloc(1, sizeof(*channel));
@@ -54,8 +86,7 @@ int vmbus_channel_offer(struct vmbus *bus, const struct vmbus_offer *offer,
 	channel->offer = *offer;
 	channel->ops = ops;
 	channel->device = device;
-	channel->relid = relid;
-	channel->connection_id = CONNECTION_ID(relid);
+	channel_set_relid(channel, relid);
 	list_init(&channel->announced);
 	packet_init(channel);
 	bus->channels[relid] = channel;
@@ -87,10 +118,12 @@ static void channel_release(struct vmbus_channel *channel)
 
 	channel->ops = NULL;
 	channel->device = NULL;
+	channel->unclaimed = false;
 	/* It never opens again, and a guest that keeps relids is to keep no descriptors of ours. */
 	if (channel->doorbell)
 		doorbell_detach(TAKE_PTR(channel->doorbell));
-	ops->released(device, channel);
+	if (ops)
+		ops->released(device, channel);
 	if (!channel->offered)
 		vmbus_channel_free(channel);
 }
@@ -130,11 +163,10 @@ void vmbus_channel_rescind(struct vmbus_channel *channel)
 /* ---- Opening ---- */
 
 /* Return: 0; VMBUS_E_INVALID; -ENOMEM. */
-static int channel_map_rings(struct vmbus_channel *channel, const uint64_t *pfns,
-			     uint32_t page_count, uint32_t downstream_page)
+static int channel_map_pages(struct vmbus_channel *channel, const uint64_t *pfns,
+			     uint32_t page_count)
 {
 	const struct vsp_host *host = channel->bus->host;
-	int r;
 
 	channel->pages = calloc(page_count, sizeof(*channel->pages));
 	if (!channel->pages)
@@ -144,6 +176,26 @@ static int channel_map_rings(struct vmbus_channel *channel, const uint64_t *pfns
 		if (!channel->pages[i])
 			return VMBUS_E_INVALID;
 	}
+	return 0;
+}
+
+static int channel_make_buffer(struct vmbus_channel *channel)
+{
+	channel->buffer_size = MIN(channel->in.size, (uint32_t)(EXTENSION_MAX + VMBUS_PACKET_MAX));
+	channel->buffer = malloc(channel->buffer_size);
+	return channel->buffer ? 0 : -ENOMEM;
+}
+
+/* Return: 0; VMBUS_E_INVALID; -ENOMEM. */
+static int channel_map_rings(struct vmbus_channel *channel, const uint64_t *pfns,
+			     uint32_t page_count, uint32_t downstream_page)
+{
+	const struct vsp_host *host = channel->bus->host;
+	int r;
+
+	r = channel_map_pages(channel, pfns, page_count);
+	if (r)
+		return r;
 	r = ring_init_reader(&channel->in, channel->pages, downstream_page);
 	if (r == 0)
 		r = ring_init_writer(&channel->out, channel->pages + downstream_page,
@@ -155,9 +207,7 @@ static int channel_map_rings(struct vmbus_channel *channel, const uint64_t *pfns
 		return VMBUS_E_INVALID;
 
 	channel->downstream_page = downstream_page;
-	channel->buffer_size = MIN(channel->in.size, (uint32_t)(EXTENSION_MAX + VMBUS_PACKET_MAX));
-	channel->buffer = malloc(channel->buffer_size);
-	return channel->buffer ? 0 : -ENOMEM;
+	return channel_make_buffer(channel);
 }
 
 static void channel_unmap_rings(struct vmbus_channel *channel)
@@ -259,6 +309,49 @@ uint32_t channel_open(struct vmbus_channel *channel,
 	return r < 0 ? VMBUS_STATUS_UNSUCCESSFUL : VMBUS_STATUS_INVALID_PARAMETER;
 }
 
+static int channel_restore_rings(struct vmbus_channel *channel, const struct channel_rings *rings,
+				 const uint64_t *pfns, uint32_t page_count)
+{
+	uint32_t downstream = rings->downstream_page;
+	int r;
+
+	r = channel_map_pages(channel, pfns, page_count);
+	if (r)
+		return r;
+	channel->downstream_page = downstream;
+	if (ring_restore_reader(&channel->in, channel->pages, downstream, rings->in_position) ||
+	    ring_restore_writer(&channel->out, channel->pages + downstream, page_count - downstream,
+				rings->out_position))
+		return VMBUS_E_INVALID;
+	r = channel_make_buffer(channel);
+	return r < 0 ? r : channel_connect(channel);
+}
+
+int channel_restore(struct vmbus_channel *channel, const struct channel_rings *rings)
+{
+	struct gpadl *gpadl = gpadl_find(&channel->bus->gpadls, rings->gpadl);
+	const uint64_t *pfns;
+	uint32_t page_count;
+	int r;
+
+	if (!gpadl || !target_vp_is_valid(channel, rings->target_vp))
+		return VMBUS_E_INVALID;
+	page_count = ring_pages(channel, gpadl, rings->downstream_page, &pfns);
+	if (page_count == 0)
+		return VMBUS_E_INVALID;
+	r = channel_restore_rings(channel, rings, pfns, page_count);
+	if (r) {
+		channel_unmap_rings(channel);
+		return r;
+	}
+	channel->gpadl = gpadl;
+	gpadl->users++;
+	channel->target_vp = rings->target_vp;
+	channel->state = CHANNEL_OPEN;
+	packet_start(channel);
+	return 0;
+}
+
 uint32_t channel_modify(struct vmbus_channel *channel, uint32_t target_vp)
 {
 	if (channel->state != CHANNEL_OPEN)
@@ -294,7 +387,20 @@ void channel_close(struct vmbus_channel *channel)
 	channel->bus->closing_count++;
 	packet_stop(channel);
 	channel_disconnect(channel);
-	channel->ops->close(channel->device, channel);
+	if (channel->ops)
+		channel->ops->close(channel->device, channel);
+	else
+		vmbus_channel_closed(channel);
+}
+
+void channel_abandon(struct vmbus_channel *channel)
+{
+	channel->unclaimed = false;
+	channel_announce_rescission(channel);
+	if (channel->state == CHANNEL_OPEN)
+		channel_close(channel);
+	else
+		channel_release(channel);
 }
 
 void vmbus_channel_closed(struct vmbus_channel *channel)
@@ -344,6 +450,8 @@ void channel_guest_released(struct vmbus_channel *channel)
 void channel_guest_gone(struct vmbus_channel *channel)
 {
 	channel->offered = false;
+	/* Nobody offers it to the next guest. */
+	channel->rescinded |= channel->unclaimed;
 	list_unlink(&channel->announced);
 	if (channel->rescinded && channel->state == CHANNEL_CLOSED)
 		vmbus_channel_free(channel);

@@ -19,7 +19,7 @@ static const uint32_t versions[] = {
 	VMBUS_VERSION_5_0, VMBUS_VERSION_5_1, VMBUS_VERSION_5_2, VMBUS_VERSION_5_3,
 };
 
-static bool version_is_known(uint32_t version)
+bool bus_knows_version(uint32_t version)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++)
 		if (versions[i] == version)
@@ -34,7 +34,7 @@ static bool handle_initiate_contact(struct vmbus *bus, const void *data, size_t 
 			(message->sint == VMBUS_SINT && message->vtl == 0);
 
 	bus_contact(bus, message->version, message->target_vp,
-		    version_is_known(message->version) && place_ok &&
+		    bus_knows_version(message->version) && place_ok &&
 			    message->target_vp < bus->host->vp_count);
 	return false;
 }

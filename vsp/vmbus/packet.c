@@ -37,7 +37,7 @@ static void doorbell_rung(struct loop_operation *operation, int result, bool mor
 	}
 	if (!more)
 		loop_poll(doorbell->loop, &doorbell->operation, doorbell->event_fd, POLLIN);
-	if (channel->state == CHANNEL_OPEN) {
+	if (channel->state == CHANNEL_OPEN && !channel->bus->quiet) {
 		channel->counters.signals_in++;
 		if (!moderation_begin(channel))
 			packet_look(channel);
@@ -127,7 +127,7 @@ bool packet_unmask(struct vmbus_channel *channel)
 
 void packet_look(struct vmbus_channel *channel)
 {
-	if (channel->broken)
+	if (channel->broken || channel->bus->quiet)
 		return;
 	loop_defer(channel->bus->loop, &channel->flush);
 	if (channel->blocked && ring_has_space(&channel->out, channel->blocked)) {
@@ -216,9 +216,28 @@ void packet_start(struct vmbus_channel *channel)
 	packet_told(channel);
 	channel->completions_pending = 0;
 	channel->marked = channel->out.position;
+	packet_resume(channel);
+}
+
+void packet_resume(struct vmbus_channel *channel)
+{
+	if (channel->bus->quiet)
+		return;
 	/* Packets may be there already, put there before the doorbell was connected. */
 	channel->kick = true;
 	loop_defer(channel->bus->loop, &channel->flush);
+}
+
+void packet_quiesce(struct vmbus_channel *channel)
+{
+	loop_deferred_cancel(&channel->flush);
+	list_unlink(&channel->busy_poll);
+	list_unlink(&channel->moderated);
+	channel->followed = channel->kick = false;
+	channel->budget = PACKETS_PER_TURN;
+	channel->iteration_begun = 0;
+	channel->urgent |= channel->pending;
+	packet_publish(channel, channel->out.position != channel->out.published);
 }
 
 void packet_stop(struct vmbus_channel *channel)
@@ -316,6 +335,8 @@ int vmbus_channel_receive(struct vmbus_channel *channel, struct vmbus_packet *re
 
 	if (!packet_is_allowed(channel))
 		return VMBUS_E_CORRUPT;
+	if (channel->bus->quiet)
+		return VMBUS_E_EMPTY;
 	loop_defer(channel->bus->loop, &channel->flush);
 	if (channel->budget == 0) {
 		channel->kick = true;
@@ -455,7 +476,8 @@ static int packet_send(struct vmbus_channel *channel, const struct ring_packet *
 
 	if (!packet_is_allowed(channel))
 		return VMBUS_E_CORRUPT;
-	loop_defer(channel->bus->loop, &channel->flush);
+	if (!channel->bus->quiet)
+		loop_defer(channel->bus->loop, &channel->flush);
 	r = ring_write(&channel->out, packet);
 	if (r == RING_E_FULL) {
 		if (packet_await_space(channel, ring_packet_size(packet->extension_size,
@@ -469,6 +491,9 @@ static int packet_send(struct vmbus_channel *channel, const struct ring_packet *
 		channel->urgent = true;
 		channel->completions_pending -=
 			packet->type == RING_PACKET_COMPLETION && channel->completions_pending > 0;
+		/* No iteration is waited for, so that between any two events all is published. */
+		if (channel->bus->quiet)
+			packet_publish(channel, true);
 		return 0;
 	case RING_E_FULL:
 		/* The index moved back: no reader does that. */

@@ -73,6 +73,45 @@ void vmbus_slot_free(struct vmbus *bus, uint32_t vp);
  */
 void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data);
 
+/* ---- Quiet, and state ---- */
+
+/*
+ * The vps have stopped. From now on, and until vmbus_resume(), nothing is taken from the rings:
+ * vmbus_channel_receive() finds them empty. Devices may still send what ends their work, which the
+ * guest is told of at once. done(data) is called when no channel is closing any more, perhaps
+ * before returning; then all that was read or written is published.
+ */
+void vmbus_quiesce(struct vmbus *bus, void (*done)(void *data), void *data);
+
+/* Every open ring is looked at, as a doorbell may have been lost. */
+void vmbus_resume(struct vmbus *bus);
+
+/*
+ * The connection, channels, GPADLs and waiting messages of a bus that is quiet, as the record
+ * "vmbus". Ring indices are in the guest's memory, as far as the guest knows them.
+ * Return: 0; -EBUSY: a channel is closing.
+ */
+struct state_reader;
+struct state_writer;
+int vmbus_save(const struct vmbus *bus, struct state_writer *writer) MUST_CHECK;
+
+/*
+ * Makes a bus like that, on which no guest has been; it is quiet. Channels that are offered already
+ * are found again by type, instance and index, and keep their devices; sub-channels and the like
+ * are offered by their devices afterwards, and are then open if they were. `open` is called for
+ * none: what the device made of it is in the device's own record. On failure the bus is to be reset.
+ * Return: 0; STATE_E_ of common/base/state.h; -errno.
+ */
+int vmbus_restore(struct vmbus *bus, const struct state_reader *reader) MUST_CHECK;
+
+/*
+ * All devices have been restored. Sockets end: the guest is asked to let go of them. Return: 0;
+ * STATE_E_INVALID: a channel has no device here, and ret_type and ret_instance say which.
+ */
+int vmbus_restored(struct vmbus *bus, struct guid *ret_type, struct guid *ret_instance) MUST_CHECK;
+
+/* ---- Waiting for packets ---- */
+
 /*
  * From now on the loop watches rings for some microseconds before it sleeps, where that has paid:
  * guests then answer without a doorbell, and sooner. For hosts with a CPU to spare for it.
