@@ -69,8 +69,9 @@ struct device_ops {
 
 	/*
 	 * The vps have stopped: the device ends what it has under way with the host, takes nothing
-	 * new from the guest until `resume`, and calls done(data), perhaps at once. Optional: it
-	 * never has anything under way.
+	 * new from the guest until `resume`, and calls done(data), perhaps at once. Its clocks stand
+	 * still. Guest memory may still change until all have called `done`, and interrupts be
+	 * raised. Optional: it never has anything under way.
 	 */
 	void (*quiesce)(void *device, void (*done)(void *data), void *data);
 
@@ -87,6 +88,12 @@ struct device_ops {
 	int (*restore)(void *device, struct state_reader *reader, struct failure *failure);
 
 	/*
+	 * All devices have been restored, and `resume` is next: what one row leaves for those after
+	 * it is there, or *failure says what is missing. Optional. Return: as above.
+	 */
+	int (*restored)(void *device, struct failure *failure);
+
+	/*
 	 * Each adds what it has to say to an object: in short, with device NULL for what the
 	 * definition does not have; as it is in detail; and what is counted of it. Optional.
 	 */
@@ -94,3 +101,9 @@ struct device_ops {
 	void (*inspect)(void *device, struct json_object **tree);
 	void (*counters)(void *device, struct json_object **tree);
 };
+
+/*
+ * What `restore` returns where a part has answered with `result`: 0, a STATE_E_ of
+ * common/base/state.h, or -errno. name: the record's.
+ */
+int device_restore_result(int result, const char *name, struct failure *failure);

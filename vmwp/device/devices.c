@@ -184,6 +184,9 @@ int devices_restore(struct devices *devices, struct state_reader *reader, struct
 				    "The state of the device '%s' cannot be restored: %s.",
 				    devices_table[id]->name, strerror(-r));
 	}
+	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++)
+		if (devices->device[id] && devices_table[id]->restored)
+			r = devices_table[id]->restored(devices->device[id], failure);
 	return r;
 }
 

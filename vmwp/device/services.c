@@ -6,6 +6,14 @@
 #include "vmwp/device/devices.h"
 #include "vsp/ic/ic.h"
 
+/* ---- What all have ---- */
+
+static void service_quiesce(struct ic_service *service, void (*done)(void *data), void *data)
+{
+	ic_service_quiesce(service);
+	done(data);
+}
+
 /* ---- Shutdown ---- */
 
 static int shutdown_make(struct device_config *config, void **ret_device, struct failure *failure)
@@ -25,11 +33,39 @@ static void shutdown_inspect(void *device, struct json_object **tree)
 	json_add(tree, "shutdown", ic_shutdown_inspect(device));
 }
 
+static void shutdown_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	service_quiesce(ic_shutdown_service(device), done, data);
+}
+
+static void shutdown_resume(void *device)
+{
+	ic_service_resume(ic_shutdown_service(device));
+}
+
+static int shutdown_save(void *device, struct state_writer *writer)
+{
+	ic_service_save(ic_shutdown_service(device), service_shutdown_ops.name, writer);
+	return 0;
+}
+
+static int shutdown_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = service_shutdown_ops.name;
+
+	return device_restore_result(ic_service_restore(ic_shutdown_service(device), name, reader),
+				     name, failure);
+}
+
 const struct device_ops service_shutdown_ops = {
 	.name = "shutdown",
 	.kind = DEVICE_SERVICE,
 	.make = shutdown_make,
 	.free = shutdown_free,
+	.quiesce = shutdown_quiesce,
+	.resume = shutdown_resume,
+	.save = shutdown_save,
+	.restore = shutdown_restore,
 	.inspect = shutdown_inspect,
 };
 
@@ -66,7 +102,27 @@ static void heartbeat_pause(void *device)
 
 static void heartbeat_resume(void *device)
 {
+	ic_service_resume(ic_heartbeat_service(device));
 	ic_heartbeat_resume(device);
+}
+
+static void heartbeat_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	service_quiesce(ic_heartbeat_service(device), done, data);
+}
+
+static int heartbeat_save(void *device, struct state_writer *writer)
+{
+	ic_service_save(ic_heartbeat_service(device), service_heartbeat_ops.name, writer);
+	return 0;
+}
+
+static int heartbeat_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = service_heartbeat_ops.name;
+
+	return device_restore_result(ic_service_restore(ic_heartbeat_service(device), name, reader),
+				     name, failure);
 }
 
 static void heartbeat_inspect(void *device, struct json_object **tree)
@@ -81,6 +137,9 @@ const struct device_ops service_heartbeat_ops = {
 	.free = heartbeat_free,
 	.pause = heartbeat_pause,
 	.resume = heartbeat_resume,
+	.quiesce = heartbeat_quiesce,
+	.save = heartbeat_save,
+	.restore = heartbeat_restore,
 	.inspect = heartbeat_inspect,
 };
 
@@ -105,7 +164,27 @@ static void time_pause(void *device)
 
 static void time_resume(void *device)
 {
+	ic_service_resume(ic_time_service(device));
 	ic_time_resume(device);
+}
+
+static void time_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	service_quiesce(ic_time_service(device), done, data);
+}
+
+static int time_save(void *device, struct state_writer *writer)
+{
+	ic_service_save(ic_time_service(device), service_time_ops.name, writer);
+	return 0;
+}
+
+static int time_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = service_time_ops.name;
+
+	return device_restore_result(ic_service_restore(ic_time_service(device), name, reader),
+				     name, failure);
 }
 
 static void time_status(void *device, struct json_object **tree)
@@ -125,6 +204,9 @@ const struct device_ops service_time_ops = {
 	.free = time_free,
 	.pause = time_pause,
 	.resume = time_resume,
+	.quiesce = time_quiesce,
+	.save = time_save,
+	.restore = time_restore,
 	.status = time_status,
 	.inspect = time_inspect,
 };

@@ -440,6 +440,11 @@ struct vid_memory_region machine_room(const struct machine *machine)
 	return machine->layout.room;
 }
 
+void machine_take_vmbus_version(struct machine *machine)
+{
+	machine->vmbus_version = vmbus_version(machine->bus);
+}
+
 uint32_t machine_vmbus_version(const struct machine *machine)
 {
 	return machine->vmbus_version;

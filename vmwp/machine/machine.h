@@ -167,6 +167,9 @@ struct power_cycle *machine_power_cycle(struct machine *machine);
 
 uint32_t machine_vmbus_version(const struct machine *machine); /* 0: not connected */
 
+/* The bus was restored: its version is the machine's. */
+void machine_take_vmbus_version(struct machine *machine);
+
 /* Since the machine was made, over all resets. */
 void machine_counters(const struct machine *machine, struct power_cycle_counters *ret_counters);
 

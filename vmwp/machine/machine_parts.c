@@ -4,6 +4,9 @@
 
 #include "vmwp/machine/machine.h"
 #include "vmwp/machine/vp_counters.h"
+#include "vsp/vmbus/vmbus.h"
+
+#include <errno.h>
 
 /* The machine makes its parts itself, some of them anew by every reset. */
 static int part_make(struct device_config *config, void **ret_device, struct failure *failure)
@@ -97,8 +100,51 @@ const struct device_ops machine_chipset_ops = {
 	.make = part_make,
 };
 
+static void bus_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	vmbus_quiesce(machine_bus(device), done, data);
+}
+
+static void bus_resume(void *device)
+{
+	vmbus_resume(machine_bus(device));
+}
+
+static int bus_save(void *device, struct state_writer *writer)
+{
+	return vmbus_save(machine_bus(device), writer);
+}
+
+static int bus_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	int r = vmbus_restore(machine_bus(device), reader);
+
+	if (r == 0)
+		machine_take_vmbus_version(device);
+	return device_restore_result(r, "vmbus", failure);
+}
+
+static int bus_restored(void *device, struct failure *failure)
+{
+	char type_text[GUID_TEXT_SIZE], instance_text[GUID_TEXT_SIZE];
+	struct guid type, instance;
+
+	if (vmbus_restored(machine_bus(device), &type, &instance) == 0)
+		return 0;
+	guid_format(&type, type_text);
+	guid_format(&instance, instance_text);
+	return failure_set(failure, -EINVAL,
+			   "The guest has a device that this VM does not have: %s of type %s.",
+			   instance_text, type_text);
+}
+
 const struct device_ops machine_vmbus_ops = {
 	.name = "vmbus",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
+	.quiesce = bus_quiesce,
+	.resume = bus_resume,
+	.save = bus_save,
+	.restore = bus_restore,
+	.restored = bus_restored,
 };

@@ -33,6 +33,26 @@ enum {
 	IC_E_INVALID, /* its answer makes no sense */
 };
 
+/* ---- What all services have ---- */
+
+struct ic_service;
+struct state_reader;
+struct state_writer;
+
+/* The vps have stopped, and run again: between the two the service's time stands still. */
+void ic_service_quiesce(struct ic_service *service);
+void ic_service_resume(struct ic_service *service);
+
+/*
+ * The state of a service that is quiet, as a record of that name; and a service that was just made,
+ * on a bus that was restored, becomes as that one was, and is quiet. Return: 0; STATE_E_ of
+ * common/base/state.h.
+ */
+void ic_service_save(const struct ic_service *service, const char *name,
+		     struct state_writer *writer);
+int ic_service_restore(struct ic_service *service, const char *name,
+		       const struct state_reader *reader) MUST_CHECK;
+
 /* ---- Shutdown ---- */
 
 struct ic_shutdown;
@@ -45,6 +65,8 @@ int ic_shutdown_new(struct vmbus *bus, struct ic_shutdown **ret_shutdown) MUST_C
 /* After vmbus_reset() is done. */
 void ic_shutdown_free(struct ic_shutdown *shutdown);
 DEFINE_CLEANUP(struct ic_shutdown *, ic_shutdown_free)
+
+struct ic_service *ic_shutdown_service(struct ic_shutdown *shutdown);
 
 /* As ic_service_inspect(). */
 struct json_object;
@@ -94,6 +116,8 @@ int ic_heartbeat_new(struct vmbus *bus, uint64_t interval_ns,
 /* After vmbus_reset() is done. */
 void ic_heartbeat_free(struct ic_heartbeat *heartbeat);
 DEFINE_CLEANUP(struct ic_heartbeat *, ic_heartbeat_free)
+
+struct ic_service *ic_heartbeat_service(struct ic_heartbeat *heartbeat);
 
 /* As ic_service_inspect(). */
 struct json_object *ic_heartbeat_inspect(const struct ic_heartbeat *heartbeat);

@@ -5,6 +5,7 @@
  * A beat is sent every interval unless the last one is still unanswered; then it counts as missed.
  * So a guest that hangs finds one beat when it wakes up, not a ring full of them.
  */
+#include "common/base/state.h"
 #include "vsp/ic/ic.h"
 #include "vsp/ic/ic_service.h"
 
@@ -92,6 +93,46 @@ static void heartbeat_disconnected(struct ic_service *service)
 	heartbeat_set(heartbeat_of(service), IC_HEARTBEAT_UNKNOWN, IC_APPLICATION_UNKNOWN);
 }
 
+/* ---- State ---- */
+
+struct heartbeat_state {
+	uint64_t sequence;
+	uint32_t missed;
+	uint32_t status;      /* enum ic_heartbeat_status */
+	uint32_t application; /* enum ic_application_state */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct heartbeat_state) == 24, "stored format");
+
+static void heartbeat_save(const struct ic_service *service, void *ret_state)
+{
+	const struct ic_heartbeat *heartbeat = container_of(service, struct ic_heartbeat, service);
+	struct heartbeat_state state = {
+		.sequence = heartbeat->sequence,
+		.missed = heartbeat->missed,
+		.status = heartbeat->status,
+		.application = heartbeat->application,
+	};
+
+	memcpy(ret_state, &state, sizeof(state));
+}
+
+static int heartbeat_restore(struct ic_service *service, const void *from)
+{
+	struct ic_heartbeat *heartbeat = heartbeat_of(service);
+	struct heartbeat_state state;
+
+	memcpy(&state, from, sizeof(state));
+	if (state.missed > IC_HEARTBEAT_MISSED_MAX || state.status > IC_HEARTBEAT_LOST ||
+	    state.application > IC_APPLICATION_STOPPED)
+		return STATE_E_INVALID;
+	heartbeat->sequence = state.sequence;
+	heartbeat->missed = state.missed;
+	heartbeat_set(heartbeat, (enum ic_heartbeat_status)state.status,
+		      (enum ic_application_state)state.application);
+	return 0;
+}
+
 static const struct ic_service_kind heartbeat_kind = {
 	.name = "heartbeat service",
 	.type = IC_HEARTBEAT_TYPE,
@@ -103,6 +144,9 @@ static const struct ic_service_kind heartbeat_kind = {
 	.answered = heartbeat_answered,
 	.disconnected = heartbeat_disconnected,
 	.timer = heartbeat_beat,
+	.state_size = sizeof(struct heartbeat_state),
+	.save = heartbeat_save,
+	.restore = heartbeat_restore,
 };
 
 int ic_heartbeat_new(struct vmbus *bus, uint64_t interval_ns,
@@ -132,6 +176,11 @@ void ic_heartbeat_free(struct ic_heartbeat *heartbeat)
 		return;
 	ic_service_free(&heartbeat->service);
 	free(heartbeat);
+}
+
+struct ic_service *ic_heartbeat_service(struct ic_heartbeat *heartbeat)
+{
+	return &heartbeat->service;
 }
 
 enum ic_heartbeat_status ic_heartbeat_status(const struct ic_heartbeat *heartbeat)

@@ -90,6 +90,13 @@ static bool version_is_listed(struct ic_version version, const struct ic_version
 	return false;
 }
 
+bool ic_service_knows(const struct ic_service_kind *kind, struct ic_version framework,
+		      struct ic_version version)
+{
+	return version_is_listed(framework, framework_versions, ARRAY_SIZE(framework_versions)) &&
+	       version_is_listed(version, kind->versions, kind->version_count);
+}
+
 static void ic_service_negotiated(struct ic_service *service, const void *body, size_t size)
 {
 	const struct ic_service_kind *kind = service->kind;
@@ -100,9 +107,7 @@ static void ic_service_negotiated(struct ic_service *service, const void *body, 
 	if (size < offsetof(struct ic_negotiate, versions[2]) || answer.framework_count != 1 ||
 	    answer.message_count != 1)
 		return;
-	if (!version_is_listed(answer.versions[0], framework_versions,
-			       ARRAY_SIZE(framework_versions)) ||
-	    !version_is_listed(answer.versions[1], kind->versions, kind->version_count))
+	if (!ic_service_knows(kind, answer.versions[0], answer.versions[1]))
 		return;
 	service->framework_version = answer.versions[0];
 	service->version = answer.versions[1];
@@ -153,6 +158,7 @@ static int ic_service_opened(void *device, struct vmbus_channel *channel, const 
 
 	service->waiting = service->closing = false;
 	service->due = 0;
+	service->remaining = IC_SERVICE_NO_TIMER;
 	ic_service_negotiate(service);
 	return 0;
 }
@@ -246,6 +252,10 @@ static void ic_service_timer(struct loop_operation *operation, int result, bool 
 
 void ic_service_start_timer(struct ic_service *service, uint64_t delay_ns)
 {
+	if (service->quiet) {
+		service->remaining = delay_ns;
+		return;
+	}
 	service->due = loop_now() + delay_ns;
 	if (!service->timer_armed) {
 		ic_service_arm(service);
@@ -258,6 +268,7 @@ void ic_service_start_timer(struct ic_service *service, uint64_t delay_ns)
 void ic_service_stop_timer(struct ic_service *service)
 {
 	service->due = 0;
+	service->remaining = IC_SERVICE_NO_TIMER;
 }
 
 int ic_service_offer(struct ic_service *service, const struct ic_service_kind *kind,
@@ -272,7 +283,11 @@ int ic_service_offer(struct ic_service *service, const struct ic_service_kind *k
 
 	snprintf(offer.name, sizeof(offer.name), "%s", kind->name);
 	memcpy(offer.user_defined, &pipe_mode, sizeof(pipe_mode));
-	*service = (struct ic_service){ .kind = kind, .bus = bus };
+	*service = (struct ic_service){
+		.kind = kind,
+		.bus = bus,
+		.remaining = IC_SERVICE_NO_TIMER,
+	};
 	service->timer.operation.complete = ic_service_timer;
 	return vmbus_channel_offer(bus, &offer, &ic_service_channel_ops, service,
 				   &service->channel);

@@ -11,6 +11,7 @@
 #include "common/base/cc.h"
 #include "common/base/loop.h"
 #include "common/wire/ic.h"
+#include "vsp/ic/ic.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>
@@ -44,9 +45,19 @@ struct ic_service_kind {
 
 	/* ic_service_start_timer() has run out. */
 	void (*timer)(struct ic_service *service);
+
+	/*
+	 * What it adds to the service's state: a plain struct of this size, at most 64 bytes. Restoring
+	 * returns 0 or STATE_E_INVALID. Optional.
+	 */
+	size_t state_size;
+	void (*save)(const struct ic_service *service, void *state);
+	int (*restore)(struct ic_service *service, const void *state);
 };
 
-enum ic_service_state {
+#define IC_SERVICE_NO_TIMER UINT64_MAX
+
+enum ic_service_stage {
 	IC_SERVICE_CLOSED,
 	IC_SERVICE_NEGOTIATING,
 	IC_SERVICE_CONNECTED,
@@ -57,13 +68,15 @@ struct ic_service {
 	const struct ic_service_kind *kind;
 	struct vmbus *bus;
 	struct vmbus_channel *channel;
-	enum ic_service_state state;
+	enum ic_service_stage state;
 	struct ic_version framework_version, version; /* as agreed */
 	bool waiting;                                 /* a request is under way */
 	uint8_t transaction_id;                       /* of the last request */
 	struct loop_timer timer;
 	uint64_t due, armed_for; /* by loop_now(); due 0: the timer is not to call */
 	bool timer_armed, closing;
+	bool quiet;         /* the timer stands still */
+	uint64_t remaining; /* ns, while it does; or IC_SERVICE_NO_TIMER */
 	unsigned held;
 };
 
@@ -87,6 +100,10 @@ bool ic_service_has_version(const struct ic_service *service, uint16_t major, ui
  * the ring.
  */
 int ic_service_request(struct ic_service *service, const void *body, size_t size) MUST_CHECK;
+
+/* Whether both versions are such as the service offers. */
+bool ic_service_knows(const struct ic_service_kind *kind, struct ic_version framework,
+		      struct ic_version version);
 
 /* The last request's answer is not waited for any more; should it come, it is ignored. */
 void ic_service_forget_request(struct ic_service *service);

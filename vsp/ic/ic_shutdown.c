@@ -97,6 +97,11 @@ void ic_shutdown_free(struct ic_shutdown *shutdown)
 	free(shutdown);
 }
 
+struct ic_service *ic_shutdown_service(struct ic_shutdown *shutdown)
+{
+	return &shutdown->service;
+}
+
 bool ic_shutdown_is_connected(const struct ic_shutdown *shutdown)
 {
 	return ic_service_is_connected(&shutdown->service);

@@ -11,11 +11,13 @@
  */
 #include "vsp/ic/ic_time.h"
 
+#include "common/base/state.h"
 #include "common/wire/ic_time.h"
 #include "vsp/ic/ic_service.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -131,6 +133,36 @@ static void time_disconnected(struct ic_service *service)
 {
 }
 
+/* ---- State ---- */
+
+struct time_state {
+	uint32_t sync_due;
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct time_state) == 8, "stored format");
+
+static void time_save(const struct ic_service *service, void *ret_state)
+{
+	const struct ic_time *time = container_of(service, struct ic_time, service);
+	struct time_state state = { .sync_due = time->sync_due };
+
+	memcpy(ret_state, &state, sizeof(state));
+}
+
+/* The clock of this host may not be that of the other: where it begins is found out here. */
+static int time_restore(struct ic_service *service, const void *from)
+{
+	struct ic_time *time = time_of(service);
+	struct time_state state;
+
+	memcpy(&state, from, sizeof(state));
+	if (state.sync_due > 1)
+		return STATE_E_INVALID;
+	time->sync_due = state.sync_due;
+	(void)time_has_stepped(time);
+	return 0;
+}
+
 static const struct ic_service_kind time_kind = {
 	.name = "time service",
 	.type = IC_TIME_TYPE,
@@ -142,6 +174,9 @@ static const struct ic_service_kind time_kind = {
 	.answered = time_answered,
 	.disconnected = time_disconnected,
 	.timer = time_timer,
+	.state_size = sizeof(struct time_state),
+	.save = time_save,
+	.restore = time_restore,
 };
 
 int ic_time_new(struct vmbus *bus, uint64_t interval_ns, struct ic_time **ret_time)
@@ -167,6 +202,11 @@ void ic_time_free(struct ic_time *time)
 		return;
 	ic_service_free(&time->service);
 	free(time);
+}
+
+struct ic_service *ic_time_service(struct ic_time *time)
+{
+	return &time->service;
 }
 
 bool ic_time_is_connected(const struct ic_time *time)

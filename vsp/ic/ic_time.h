@@ -28,6 +28,9 @@ int ic_time_new(struct vmbus *bus, uint64_t interval_ns, struct ic_time **ret_ti
 void ic_time_free(struct ic_time *time);
 DEFINE_CLEANUP(struct ic_time *, ic_time_free)
 
+struct ic_service;
+struct ic_service *ic_time_service(struct ic_time *time); /* vsp/ic/ic.h */
+
 /* As ic_service_inspect(). */
 struct json_object;
 struct json_object *ic_time_inspect(const struct ic_time *time);
