@@ -3,16 +3,21 @@
 #include "vmwp/device/devices.h"
 
 #include "common/base/log.h"
+#include "common/base/state.h"
 #include "common/control_contract.h"
 #include "common/image/image.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/storage/storage.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 _Static_assert(DISK_LATENCY_BUCKETS == CONTROL_LATENCY_BUCKETS, "as the daemon reads them");
+
+/* So long the guest stands still for requests under way; then they are taken along. */
+#define QUIESCE_LIMIT_NS (5ull * 1000 * 1000 * 1000)
 
 struct disks_controller {
 	struct disks *disks;
@@ -24,6 +29,11 @@ struct disks {
 	const struct device_config *config;
 	struct disk_healths *healths;
 	struct disks_controller controllers[DEFINITION_CONTROLLERS_MAX];
+
+	/* disks_quiesce() */
+	unsigned restless; /* controllers that are not quiet yet, and the walk itself */
+	void (*quiet)(void *data);
+	void *quiet_data;
 };
 
 /* The last byte is the controller's number: a guest finds its controllers again. */
@@ -391,8 +401,76 @@ static void disks_resume(void *device)
 {
 	struct disks *disks = device;
 
+	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++)
+		if (disks->controllers[i].storage)
+			storage_controller_resume(disks->controllers[i].storage);
 	disk_healths_retry(disks->healths);
 }
+
+/* ---- State ---- */
+
+static void disks_one_quiet(void *data)
+{
+	struct disks *disks = data;
+
+	if (--disks->restless == 0)
+		disks->quiet(disks->quiet_data);
+}
+
+static void disks_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	struct disks *disks = device;
+
+	disks->quiet = done;
+	disks->quiet_data = data;
+	disks->restless = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
+		if (!disks->controllers[i].storage)
+			continue;
+		disks->restless++;
+		storage_controller_quiesce(disks->controllers[i].storage, QUIESCE_LIMIT_NS,
+					   disks_one_quiet, disks);
+	}
+	disks_one_quiet(disks);
+}
+
+static void disks_record_name(unsigned controller, char name[STATE_NAME_MAX + 1])
+{
+	snprintf(name, STATE_NAME_MAX + 1, "storage/%u", controller);
+}
+
+static int disks_save(void *device, struct state_writer *writer)
+{
+	struct disks *disks = device;
+	char name[STATE_NAME_MAX + 1];
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(disks->controllers); i++) {
+		disks_record_name(i, name);
+		if (disks->controllers[i].storage)
+			r = storage_controller_save(disks->controllers[i].storage, name, writer);
+	}
+	return r;
+}
+
+static int disks_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	struct disks *disks = device;
+	char name[STATE_NAME_MAX + 1];
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(disks->controllers); i++) {
+		disks_record_name(i, name);
+		if (disks->controllers[i].storage)
+			r = device_restore_result(
+				storage_controller_restore(disks->controllers[i].storage, name,
+							   reader),
+				name, failure);
+	}
+	return r;
+}
+
+/* ---- Reports ---- */
 
 static void disks_sum(const struct disks *disks, struct storage_counters *ret_sum)
 {
@@ -472,6 +550,9 @@ const struct device_ops disks_ops = {
 	.make = disks_make,
 	.free = disks_free,
 	.resume = disks_resume,
+	.quiesce = disks_quiesce,
+	.save = disks_save,
+	.restore = disks_restore,
 	.status = disks_status,
 	.inspect = disks_inspect,
 	.counters = disks_counters,

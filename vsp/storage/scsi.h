@@ -150,5 +150,20 @@ void scsi_command_abort(struct scsi_command *command);
 /* Within `complete`: the owner could not pass on the sense data, REQUEST SENSE will. */
 void scsi_command_keep_sense(struct scsi_command *command);
 
+/* Whether a command that may have been done can be done once more, and come to the same. */
+bool scsi_command_is_repeatable(const struct scsi_command *command);
+
+/*
+ * What the guest did to the units, as a part of its controller's record; and the same units here
+ * become as those were. Return: 0; STATE_E_INVALID of common/base/state.h: also where another unit is
+ * here, or another medium.
+ */
+struct state_record;
+struct state_writer;
+uint32_t scsi_target_unit_count(const struct scsi_target *target);
+void scsi_target_save(const struct scsi_target *target, struct state_writer *writer);
+int scsi_target_restore(struct scsi_target *target, struct state_record *record,
+			uint32_t count) MUST_CHECK;
+
 /* The pool behind the commands' buffers; for tests. */
 struct buffer_pool *scsi_target_buffers(struct scsi_target *target);

@@ -20,11 +20,6 @@
 
 #define BUFFER_COUNT 8
 
-struct scsi_slot {
-	struct scsi_unit *unit;
-	bool ghost; /* the guest still believes in the unit that was here before */
-};
-
 struct scsi_target {
 	const struct scsi_target_callbacks *callbacks;
 	void *data;
@@ -67,6 +62,11 @@ struct buffer_pool *scsi_target_buffers(struct scsi_target *target)
 }
 
 /* ---- Units come and go ---- */
+
+struct scsi_slot *scsi_target_slot(struct scsi_target *target, unsigned lun)
+{
+	return &target->slots[lun];
+}
 
 static struct scsi_unit *scsi_target_unit(const struct scsi_target *target, unsigned lun)
 {

@@ -196,7 +196,14 @@ void dvd_get_event_status(struct scsi_command *command);
 void dvd_read_disc_information(struct scsi_command *command);
 void dvd_read_track_information(struct scsi_command *command);
 
-/* ---- The target (scsi_target.c), for dvd.c ---- */
+/* ---- The target (scsi_target.c), for dvd.c and scsi_state.c ---- */
+
+struct scsi_slot {
+	struct scsi_unit *unit;
+	bool ghost; /* the guest still believes in the unit that was here before */
+};
+
+struct scsi_slot *scsi_target_slot(struct scsi_target *target, unsigned lun);
 
 /* The guest took the medium of this unit out. */
 void scsi_target_ejected(struct scsi_target *target, struct scsi_unit *unit);

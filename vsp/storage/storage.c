@@ -55,6 +55,7 @@ int storage_controller_new(struct vmbus *bus, const struct storage_options *opti
 	controller->sub_channel_max = storage_sub_channel_max(bus, options);
 	controller->state = STORVSP_CLOSED;
 	controller->iteration.run = storvsp_iteration;
+	controller->quiesce_timer.operation.complete = storage_quiesce_over;
 	list_init(&controller->iteration.link);
 	list_init(&controller->channels);
 	list_init(&controller->free);
@@ -175,7 +176,7 @@ void storage_counters(const struct storage_controller *controller,
 	list_for_each (link, &controller->channels) {
 		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
 
-		counters.sub_channels += !channel->primary && !channel->leaving;
+		counters.sub_channels += channel->index > 0 && !channel->leaving;
 	}
 	scsi_target_counters(controller->target, &counters.disks);
 	*ret_counters = counters;

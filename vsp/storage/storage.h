@@ -95,6 +95,29 @@ int storage_detach(struct storage_controller *controller, unsigned lun, void (*d
 int storage_change_medium(struct storage_controller *controller, unsigned lun, struct disk *disk,
 			  bool force, void (*done)(void *data), void *data) MUST_CHECK;
 
+/*
+ * The vps have stopped, and the bus is quiet: done(data) is called when nothing is under way any
+ * more, or at the latest after limit_ns, perhaps before this returns. From then on, and until
+ * storage_controller_resume(), the guest is told of nothing.
+ */
+void storage_controller_quiesce(struct storage_controller *controller, uint64_t limit_ns,
+				void (*done)(void *data), void *data);
+void storage_controller_resume(struct storage_controller *controller);
+
+/*
+ * The state of a controller that is quiet, as a record of that name; and a controller that was just
+ * made, with the same units, on a bus that was restored, becomes as that one was. Requests that the
+ * disk has not answered go along, and are done once more by storage_controller_resume(): see to it
+ * that the first time is over by then.
+ * Return: 0; -EBUSY: one of these must not be done twice; STATE_E_ of common/base/state.h; -errno.
+ */
+struct state_reader;
+struct state_writer;
+int storage_controller_save(const struct storage_controller *controller, const char *name,
+			    struct state_writer *writer) MUST_CHECK;
+int storage_controller_restore(struct storage_controller *controller, const char *name,
+			       const struct state_reader *reader) MUST_CHECK;
+
 /* The medium of a unit; NULL if there is none. */
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun);
 

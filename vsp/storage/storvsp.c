@@ -85,7 +85,7 @@ static bool storvsp_has_sub_channels(const struct storage_controller *controller
 	list_for_each (link, &controller->channels) {
 		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
 
-		if (!channel->primary && !channel->leaving)
+		if (channel->index > 0 && !channel->leaving)
 			return true;
 	}
 	return false;
@@ -149,7 +149,7 @@ static void storvsp_dispatch(struct storvsp_request *request,
 	    operation >= ARRAY_SIZE(storvsp_operations) || !storvsp_operations[operation].run)
 		status = STORVSP_STATUS_INVALID_PARAMETER;
 	else if (!(storvsp_operations[operation].states & controller->state) ||
-		 (storvsp_operations[operation].primary_only && !request->channel->primary))
+		 (storvsp_operations[operation].primary_only && request->channel->index > 0))
 		status = STORVSP_STATUS_INVALID_DEVICE_STATE;
 	if (UNLIKELY(status)) {
 		controller->refused++;
@@ -218,7 +218,7 @@ static int storvsp_open(void *device, struct vmbus_channel *vmbus_channel, const
 	struct storvsp_channel *channel = device;
 	struct storage_controller *controller = channel->controller;
 
-	if (!channel->primary)
+	if (channel->index > 0)
 		return 0;
 	controller->state = STORVSP_OPENED;
 	controller->enumerate_wanted = false;
@@ -233,7 +233,7 @@ static void storvsp_take_back_sub_channels(struct storage_controller *controller
 	list_for_each (link, &controller->channels) {
 		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
 
-		if (channel->primary || channel->leaving)
+		if (channel->index == 0 || channel->leaving)
 			continue;
 		channel->leaving = true;
 		vmbus_channel_rescind(channel->channel);
@@ -248,8 +248,11 @@ static void storvsp_close(void *device, struct vmbus_channel *vmbus_channel)
 	channel->closing = true;
 	list_unlink(&channel->starved);
 	storvsp_send_unsent(channel); /* which now means: forget */
-	if (channel->primary) {
+	storage_drop_restored(controller, channel->index == 0 ? NULL : channel);
+	if (channel->index == 0) {
 		controller->state = STORVSP_CLOSED;
+		if (controller->quiesce_timer_runs)
+			loop_cancel(controller->loop, &controller->quiesce_timer.operation);
 		storvsp_take_back_sub_channels(controller);
 	}
 	storvsp_defer(controller);
@@ -288,7 +291,7 @@ int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_chan
 	if (!channel)
 		return -ENOMEM;
 	channel->controller = controller;
-	channel->primary = sub_channel_index == 0;
+	channel->index = sub_channel_index;
 	list_init(&channel->unsent);
 	list_init(&channel->starved);
 	list_append(&controller->channels, &channel->link);
@@ -385,17 +388,31 @@ static void storvsp_abort_closing(struct storage_controller *controller)
 	}
 }
 
-/* A channel that can be reported closed. The primary one waits for all others' requests, too. */
+/*
+ * A channel that can be reported closed. The primary one waits for all others' requests, too, and
+ * for what the loop holds of the controller.
+ */
 static struct storvsp_channel *storvsp_closed_channel(struct storage_controller *controller)
 {
 	list_for_each (link, &controller->channels) {
 		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
 
 		if (channel->closing &&
-		    !(channel->primary ? controller->in_flight : channel->in_flight))
+		    !(channel->index == 0 ? controller->in_flight || controller->quiesce_timer_runs
+					  : channel->in_flight))
 			return channel;
 	}
 	return NULL;
+}
+
+static void storvsp_serve(struct storage_controller *controller)
+{
+	storvsp_run_resets(controller);
+	if (controller->state == STORVSP_READY) {
+		storvsp_send_enumerate(controller);
+		storvsp_offer_sub_channels(controller);
+	}
+	storvsp_feed(controller);
 }
 
 void storvsp_iteration(struct loop_deferred *deferred)
@@ -404,12 +421,8 @@ void storvsp_iteration(struct loop_deferred *deferred)
 		container_of(deferred, struct storage_controller, iteration);
 	struct storvsp_channel *channel;
 
-	storvsp_run_resets(controller);
-	if (controller->state == STORVSP_READY) {
-		storvsp_send_enumerate(controller);
-		storvsp_offer_sub_channels(controller);
-	}
-	storvsp_feed(controller);
+	if (!controller->frozen)
+		storvsp_serve(controller);
 	storvsp_abort_closing(controller);
 	channel = storvsp_closed_channel(controller);
 	if (channel) {
@@ -417,5 +430,7 @@ void storvsp_iteration(struct loop_deferred *deferred)
 		storvsp_defer(controller);
 		channel->closing = false;
 		vmbus_channel_closed(channel->channel);
+	} else {
+		storage_try_quiesced(controller);
 	}
 }

@@ -5,6 +5,7 @@
  *   storage.c          the controller as the worker sees it
  *   storvsp.c          channels, packets, and the negotiation
  *   storvsp_request.c  requests: their pool, and SRBs on their way to the SCSI target and back
+ *   storage_state.c    quiet, and the state as a record
  */
 #pragma once
 
@@ -23,7 +24,7 @@ struct storvsp_channel {
 	struct list link; /* in controller->channels */
 	struct storage_controller *controller;
 	struct vmbus_channel *channel;
-	bool primary;
+	unsigned index;      /* 0: the primary one */
 	bool closing;        /* closed by the guest; vmbus_channel_closed() is pending */
 	bool leaving;        /* a sub-channel that was rescinded */
 	struct list starved; /* in controller->starved: packets may be waiting in the ring */
@@ -42,9 +43,10 @@ struct storvsp_request {
 	uint32_t size; /* of the guest's packet, and so of the reply */
 	bool completion_requested;
 	bool executing;               /* the command is in the SCSI target */
+	bool restored;                /* it was, where the state was taken, and will be */
 	struct storvsp_packet packet; /* the guest's, turned into the reply */
 	struct scsi_command command;
-	unsigned extent_count; /* for dirty tracking; 0 unless the guest's memory is written */
+	unsigned extent_count; /* of the guest's buffer */
 	struct vmbus_extent extents[STORVSP_PAGE_MAX];
 	struct iovec iov[STORVSP_PAGE_MAX];
 };
@@ -81,6 +83,14 @@ struct storage_controller {
 	struct list starved; /* channels, the one that has waited longest first */
 
 	uint64_t commands, refused;
+
+	/* Quiet: storage_state.c. */
+	bool frozen;                  /* replies wait for storage_controller_resume() */
+	void (*quiesced)(void *data); /* to be called when nothing is under way any more */
+	void *quiesced_data;
+	uint64_t quiesce_end; /* or by then, by loop_now() */
+	struct loop_timer quiesce_timer;
+	bool quiesce_timer_runs;
 };
 
 /* ---- storvsp.c ---- */
@@ -127,5 +137,23 @@ void storvsp_send_unsent(struct storvsp_channel *channel);
 unsigned storvsp_abort(struct storage_controller *controller, const struct storvsp_channel *channel,
 		       int lun);
 
+/*
+ * Makes the command of a request whose buffer is mapped. Return: 0; VMBUS_E_INVALID: it makes no
+ * sense.
+ */
+int storvsp_request_prepare(struct storvsp_request *request) MUST_CHECK;
+
 /* EXECUTE_SRB. vmbus_packet: the packet it came in. */
 void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet);
+
+/* ---- storage_state.c ---- */
+
+/* The channel (NULL: any) closes before what was restored of it is done again. */
+void storage_drop_restored(struct storage_controller *controller,
+			   const struct storvsp_channel *channel);
+
+/* An iteration is over: perhaps nothing is under way any more. */
+void storage_try_quiesced(struct storage_controller *controller);
+
+/* loop_complete_fn of `quiesce_timer`. */
+void storage_quiesce_over(struct loop_operation *operation, int result, bool more);

@@ -56,6 +56,12 @@ static bool storvsp_request_send(struct storvsp_request *request)
 				      request->size) != VMBUS_E_FULL;
 }
 
+/* The state is being taken, or was: the guest is told when it goes on. */
+static bool storvsp_keeps_replies(const struct storvsp_channel *channel)
+{
+	return UNLIKELY(channel->controller->frozen) && !channel->closing;
+}
+
 void storvsp_request_reply(struct storvsp_request *request, uint32_t status)
 {
 	struct storvsp_channel *channel = request->channel;
@@ -63,7 +69,8 @@ void storvsp_request_reply(struct storvsp_request *request, uint32_t status)
 	request->packet.operation = STORVSP_COMPLETE_IO;
 	request->packet.flags = 0;
 	request->packet.status = status;
-	if (list_empty(&channel->unsent) && storvsp_request_send(request))
+	if (list_empty(&channel->unsent) && !storvsp_keeps_replies(channel) &&
+	    storvsp_request_send(request))
 		storvsp_request_free(request);
 	else
 		list_append(&channel->unsent, &request->link);
@@ -71,6 +78,8 @@ void storvsp_request_reply(struct storvsp_request *request, uint32_t status)
 
 void storvsp_send_unsent(struct storvsp_channel *channel)
 {
+	if (storvsp_keeps_replies(channel))
+		return;
 	while (!list_empty(&channel->unsent)) {
 		struct storvsp_request *request =
 			container_of(channel->unsent.next, struct storvsp_request, link);
@@ -130,7 +139,7 @@ static void storvsp_executed(struct scsi_command *command)
 	struct storvsp_srb *srb = &request->packet.srb;
 
 	/* What failed may have read something all the same. */
-	if (request->extent_count)
+	if (srb->data_in == STORVSP_DIRECTION_IN)
 		storvsp_mark_written(request, command->status == SCSI_GOOD
 						      ? command->transferred
 						      : command->transfer_length);
@@ -147,7 +156,7 @@ static void storvsp_executed(struct scsi_command *command)
 		storvsp_put_sense(request);
 	}
 	request->executing = false;
-	if (UNLIKELY(storvsp_holds(controller)))
+	if (UNLIKELY(storvsp_holds(controller) || controller->quiesced))
 		storvsp_defer(controller);
 	storvsp_request_reply(request, STORVSP_STATUS_SUCCESS);
 }
@@ -167,14 +176,11 @@ static int storvsp_map(struct storvsp_request *request, const struct vmbus_packe
 	    vmbus_packet_map(request->channel->channel, packet, request->iov, request->extents,
 			     STORVSP_PAGE_MAX, &command->iov_count))
 		return VMBUS_E_INVALID;
-	if (srb->data_in == STORVSP_DIRECTION_IN)
-		request->extent_count = command->iov_count;
-	command->iov_count = iov_truncate(request->iov, command->iov_count, srb->transfer_length);
+	request->extent_count = command->iov_count;
 	return 0;
 }
 
-/* Return: 0, or VMBUS_E_INVALID if the request makes no sense. */
-static int storvsp_prepare(struct storvsp_request *request, const struct vmbus_packet *packet)
+int storvsp_request_prepare(struct storvsp_request *request)
 {
 	static const enum scsi_direction directions[] = {
 		[STORVSP_DIRECTION_OUT] = SCSI_DATA_OUT,
@@ -185,8 +191,9 @@ static int storvsp_prepare(struct storvsp_request *request, const struct vmbus_p
 	struct scsi_command *command = &request->command;
 
 	if (srb->cdb_length > SCSI_CDB_SIZE || srb->data_in >= ARRAY_SIZE(directions) ||
-	    storvsp_map(request, packet))
+	    iov_size(request->iov, command->iov_count) < srb->transfer_length)
 		return VMBUS_E_INVALID;
+	command->iov_count = iov_truncate(request->iov, command->iov_count, srb->transfer_length);
 	command->path = srb->path;
 	command->target = srb->target;
 	command->lun = srb->lun;
@@ -204,7 +211,7 @@ void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet 
 	struct storage_controller *controller = request->channel->controller;
 	struct storvsp_srb *srb = &request->packet.srb;
 
-	if (UNLIKELY(storvsp_prepare(request, vmbus_packet))) {
+	if (UNLIKELY(storvsp_map(request, vmbus_packet) || storvsp_request_prepare(request))) {
 		controller->refused++;
 		srb->srb_status = STORVSP_SRB_INVALID_REQUEST;
 		srb->scsi_status = SCSI_GOOD;
