@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/base/list.h"
+#include "vid/state.h"
 #include "vid/vid.h"
 
 #include <errno.h>
@@ -51,6 +52,19 @@ struct vid_memory {
 	struct list partitions; /* struct vid_partition.memory_link */
 };
 
+/* Between a restore and the start: what time it was, and after it what became of that. */
+struct vid_partition_time {
+	bool waits;
+	uint64_t clock_ns, host_tsc;  /* as they were saved */
+	uint64_t start_ns, start_tsc; /* the clock, and the host's TSC at that moment */
+};
+
+struct vid_vp_time {
+	bool waits;
+	uint64_t tsc_offset, deadline; /* as they were saved; deadline 0: none */
+	uint32_t tsc_khz;
+};
+
 struct vid_partition {
 	struct vid *vid;
 	int fd;
@@ -60,6 +74,8 @@ struct vid_partition {
 	pthread_mutex_t interrupts_lock; /* of the two below, and of the routing table in KVM */
 	struct list interrupts;          /* struct vid_interrupt.link */
 	uint64_t *gsis;                  /* bitmap of those in use */
+
+	struct vid_partition_time time; /* of one that was restored */
 };
 
 struct vid_vp {
@@ -69,6 +85,8 @@ struct vid_vp {
 	int statistics_fd;     /* -1: KVM has none */
 	struct kvm_run *run;   /* shared with KVM */
 	_Atomic(pid_t) thread; /* inside KVM_RUN, or about to be; 0: not */
+	bool exit_pending;     /* KVM completes the last exit when the vp runs again */
+	struct vid_vp_time time;
 
 	/* By kind; written by the vp's thread alone, so that an addition need not be atomic. */
 	_Atomic(uint64_t) exits[VID_EXIT_KINDS];
@@ -99,6 +117,14 @@ void vid_statistics_open(struct vid_vp *vp);
 
 /* exit.c */
 int vid_exit_decode(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;
+
+#define VID_MSR_TSC_DEADLINE 0x6e0u
+
+/* vp_msrs.c: in and out of the TSC deadline, which the vp's time has while it waits. */
+int vid_vp_save_msrs(struct vid_vp *vp, struct state_writer *writer,
+		     uint32_t *ret_count) MUST_CHECK;
+int vid_vp_restore_msrs(struct vid_vp *vp, const void *msrs, uint32_t count,
+			struct state_refusal *refusal) MUST_CHECK;
 
 /* injection.c: the class, of 0 to 15, that a vector has to be above to interrupt the processor. */
 unsigned vid_lapic_priority_class(const struct kvm_lapic_state *lapic);

@@ -44,6 +44,22 @@ static const unsigned long requests[] = {
 	KVM_GET_TSC_KHZ,
 	KVM_GET_DEVICE_ATTR,
 	KVM_GET_STATS_FD,
+	/* To save its state, and to restore that. */
+	KVM_GET_IRQCHIP,
+	KVM_SET_IRQCHIP,
+	KVM_SET_CLOCK,
+	KVM_GET_MSR_INDEX_LIST,
+	KVM_GET_SREGS2,
+	KVM_SET_SREGS2,
+	KVM_GET_XSAVE,
+	KVM_GET_XSAVE2,
+	KVM_SET_XSAVE,
+	KVM_GET_XCRS,
+	KVM_SET_XCRS,
+	KVM_GET_DEBUGREGS,
+	KVM_SET_DEBUGREGS,
+	KVM_SET_LAPIC,
+	KVM_SET_DEVICE_ATTR,
 };
 
 const unsigned long *vid_requests(size_t *ret_count)

@@ -386,6 +386,7 @@ struct vid_system_registers {
 	struct vid_segment cs, ds, es, fs, gs, ss, tr, ldt;
 	uint64_t gdt_base, idt_base;
 	uint16_t gdt_limit, idt_limit;
+	uint32_t zero; /* it is stored, too: vid/state.h */
 	uint64_t cr0, cr2, cr3, cr4, cr8, efer, apic_base;
 };
 
@@ -423,7 +424,7 @@ int vid_vp_tsc(struct vid_vp *vp, uint64_t *ret_tsc) MUST_CHECK;
 
 /*
  * Guest TSC minus host TSC, modulo 2^64; the same until the guest writes its TSC. Exact where KVM
- * tells it, else within the time of a system call.
+ * tells it and where the guest has the host's TSC, else within the time of a system call.
  */
 int vid_vp_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset) MUST_CHECK;
 

@@ -129,6 +129,7 @@ int vid_vp_run(struct vid_vp *vp, struct vid_exit *ret_exit)
 	}
 	if (r == 0)
 		vp_count(vp, ret_exit->kind);
+	vp->exit_pending = r == 0 && ret_exit->kind != VID_EXIT_KICK;
 	return r;
 }
 
@@ -350,25 +351,41 @@ int vid_vp_tsc(struct vid_vp *vp, uint64_t *ret_tsc)
 	return vid_vp_get_msr(vp, MSR_IA32_TSC, ret_tsc);
 }
 
+static int vp_measure_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset, uint64_t *ret_error)
+{
+	uint64_t before = __rdtsc(), after, guest;
+	int r = vid_vp_tsc(vp, &guest);
+
+	after = __rdtsc();
+	*ret_offset = guest - (before + (after - before) / 2);
+	*ret_error = after - before;
+	return r;
+}
+
+static bool is_near(uint64_t a, uint64_t b, uint64_t error)
+{
+	return a - b <= error || b - a <= error;
+}
+
+/*
+ * There are KVMs that take an offset, and tell it again, and have the guest see the host's TSC none
+ * the less: so what is told has to be what is measured.
+ */
 int vid_vp_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset)
 {
-	uint64_t offset, before, after, guest;
-	struct kvm_device_attr attribute = {
+	uint64_t told = 0, measured, error;
+	const struct kvm_device_attr attribute = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&offset,
+		.addr = (uintptr_t)&told,
 	};
-	int r;
+	int r = vp_measure_tsc_offset(vp, &measured, &error);
 
-	if (ioctl(vp->fd, KVM_GET_DEVICE_ATTR, &attribute) == 0) {
-		*ret_offset = offset;
-		return 0;
-	}
-	before = __rdtsc();
-	r = vid_vp_tsc(vp, &guest);
-	after = __rdtsc();
 	if (r < 0)
 		return r;
-	*ret_offset = guest - (before + (after - before) / 2);
+	if (ioctl(vp->fd, KVM_GET_DEVICE_ATTR, &attribute) == 0 && is_near(told, measured, error))
+		*ret_offset = told;
+	else
+		*ret_offset = is_near(0, measured, error) ? 0 : measured;
 	return 0;
 }

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,18 @@ const char *state_error_text(int code)
 	};
 
 	return texts[code];
+}
+
+int state_refuse(struct state_refusal *refusal, const char *format, ...)
+{
+	va_list arguments;
+
+	if (refusal->text[0] != '\0')
+		return -EINVAL;
+	va_start(arguments, format);
+	vsnprintf(refusal->text, sizeof(refusal->text), format, arguments);
+	va_end(arguments);
+	return -EINVAL;
 }
 
 /* ---- Writing ---- */

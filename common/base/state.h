@@ -40,6 +40,14 @@ enum {
 /* For people: "is missing", … */
 const char *state_error_text(int code);
 
+/* Why a state was not taken over: a part of a sentence, for people. */
+struct state_refusal {
+	char text[192]; /* "" as long as nothing was said */
+};
+
+/* Keeps what was said first. Return: -EINVAL. */
+int state_refuse(struct state_refusal *refusal, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /* ---- Writing ---- */
 
 struct state_writer {

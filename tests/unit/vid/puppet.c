@@ -249,15 +249,22 @@ static bool is_port(const struct vid_exit *exit, uint16_t port)
 	return exit->kind == VID_EXIT_IO_PORT && exit->io.write && exit->io.port == port;
 }
 
-bool puppet_do(struct puppet *puppet, const uint8_t *routine, const struct vid_registers *registers)
+void puppet_point(struct puppet *puppet, const uint8_t *routine,
+		  const struct vid_registers *registers)
 {
 	struct vid_registers start = registers ? *registers : (struct vid_registers){ 0 };
-	bool done = false;
 
 	start.rip = routine_address(routine);
 	start.rsp = STACK;
 	start.rflags = 2;
 	assert_int_equal(vid_vp_set_registers(puppet->vp, &start), 0);
+}
+
+bool puppet_do(struct puppet *puppet, const uint8_t *routine, const struct vid_registers *registers)
+{
+	bool done = false;
+
+	puppet_point(puppet, routine, registers);
 	puppet->fault = 0;
 	for (;;) {
 		assert_int_equal(vid_vp_run(puppet->vp, &puppet->last), 0);

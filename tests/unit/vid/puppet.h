@@ -25,9 +25,9 @@
 
 extern const uint8_t puppet_code[], puppet_code_end[], puppet_rdmsr[], puppet_wrmsr[],
 	puppet_call[], puppet_call_32[], puppet_out[], puppet_store[], puppet_load[], puppet_wait[],
-	puppet_spin[], puppet_shutdown[], puppet_touch[], puppet_cpuid[], puppet_fault_ud[],
-	puppet_fault_gp[], puppet_fault_pf[], puppet_interrupt[], puppet_interrupt_unended[],
-	puppet_ap[];
+	puppet_spin[], puppet_count[], puppet_shutdown[], puppet_touch[], puppet_cpuid[],
+	puppet_fault_ud[], puppet_fault_gp[], puppet_fault_pf[], puppet_interrupt[],
+	puppet_interrupt_unended[], puppet_ap[];
 
 struct puppet {
 	struct vid *vid;
@@ -63,6 +63,10 @@ void puppet_enter_user(struct puppet *puppet);
 void puppet_enter_32(struct puppet *puppet);
 
 void puppet_close(struct puppet *puppet);
+
+/* Points the vp at a routine, which vid_vp_run() then runs. */
+void puppet_point(struct puppet *puppet, const uint8_t *routine,
+		  const struct vid_registers *registers);
 
 /*
  * registers: what the routine finds; RIP, RSP and RFLAGS are set here. Return: whether it came to

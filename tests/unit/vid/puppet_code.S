@@ -12,7 +12,7 @@
 	.code64
 	.globl puppet_code, puppet_code_end
 	.globl puppet_rdmsr, puppet_wrmsr, puppet_call, puppet_call_32, puppet_out, puppet_store, puppet_load
-	.globl puppet_wait, puppet_spin, puppet_shutdown, puppet_touch, puppet_cpuid
+	.globl puppet_wait, puppet_spin, puppet_count, puppet_shutdown, puppet_touch, puppet_cpuid
 	.globl puppet_fault_ud, puppet_fault_gp, puppet_fault_pf, puppet_interrupt, puppet_interrupt_unended, puppet_ap
 
 puppet_code:
@@ -51,6 +51,11 @@ puppet_wait:
 puppet_spin:
 	pause
 	jmp puppet_spin
+/* Counts at RDI, and in RBX. */
+puppet_count:
+	incl (%rdi)
+	inc %rbx
+	jmp puppet_count
 /* Writes a byte into each of RCX pages from RDI. */
 puppet_touch:
 	movb $1, (%rdi)

@@ -125,6 +125,15 @@ static void too_much_is_told_in_the_end(void **state)
 	free(bytes);
 }
 
+static void first_refusal_is_kept(void **state)
+{
+	struct state_refusal refusal = { .text = "" };
+
+	assert_int_equal(state_refuse(&refusal, "'%s' %s", "vp-0", "is missing"), -EINVAL);
+	assert_int_equal(state_refuse(&refusal, "something else"), -EINVAL);
+	assert_string_equal(refusal.text, "'vp-0' is missing");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +142,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(damaged_states_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_version_of_none_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_much_is_told_in_the_end, setup, teardown),
+		cmocka_unit_test(first_refusal_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
