@@ -2,7 +2,7 @@
 /*
  * The state of a vp.
  *
- * The order of saving and restoring is KVM's wish, not ours: asking for a vp's activity carries out
+ * The order of saving and restoring is KVM's: asking for a vp's activity carries out
  * an INIT or SIPI that has come, and changes all else; asking for the LAPIC takes in interrupts
  * that were posted; setting registers drops a pending exception; the LAPIC needs the APIC base of
  * the system registers; events are last both times.
