@@ -91,7 +91,8 @@ void auto_eoi_check(struct hvshim_vp *vp)
 {
 	unsigned doublings = atomic_load(&vp->auto_eoi.doublings);
 
-	if (vp->hvshim->freed || vp->auto_eoi.waits || atomic_load(&vp->synic.raised) == 0)
+	if (vp->hvshim->freed || vp->hvshim->quiet || vp->auto_eoi.waits ||
+	    atomic_load(&vp->synic.raised) == 0)
 		return;
 	atomic_store(&vp->auto_eoi.doublings, MIN(doublings + 1, RETRY_DOUBLINGS));
 	vp->auto_eoi.waits = true;

@@ -10,7 +10,9 @@
  * A guest that writes its TSC moves what it computes from the page, but not the counter.
  */
 #include "hvshim/internal.h"
+#include "vid/state.h"
 
+#include <string.h>
 #include <x86intrin.h>
 
 #define UNITS_PER_SECOND 10000000u
@@ -77,4 +79,47 @@ void clock_fill_page(struct hvshim *hvshim, struct hv_reference_tsc_page *page)
 	page->sequence = FIRST_SEQUENCE;
 	page->scale = hvshim->clock.scale;
 	page->offset = (int64_t)hvshim->clock.offset;
+}
+
+/* Never what says that the page is not to be used. */
+static uint32_t next_sequence(uint32_t sequence)
+{
+	return sequence >= UINT32_MAX - 1 ? FIRST_SEQUENCE : sequence + 1;
+}
+
+static void clock_update_page(struct hvshim *hvshim)
+{
+	const struct overlay *overlay = &hvshim->reference_tsc_page;
+	struct hv_reference_tsc_page page = { 0 };
+	void *there;
+	uint32_t sequence;
+
+	if (!overlay->below)
+		return;
+	there = vid_memory_map(hvshim->memory, overlay->gpa, HV_PAGE_SIZE);
+	memcpy(&sequence, there, sizeof(sequence));
+	clock_fill_page(hvshim, &page);
+	if (page.sequence != HV_REFERENCE_TSC_INVALID)
+		page.sequence = next_sequence(sequence);
+	memcpy(there, &page, sizeof(page));
+	vid_memory_mark_written(hvshim->memory, overlay->gpa, HV_PAGE_SIZE);
+}
+
+/*
+ * The guest's TSC may have jumped, and have another rate by a little. A guest that reckoned from it
+ * before goes on to: whether it can be relied on here is not known before the vps run.
+ */
+int clock_start(struct hvshim *hvshim, uint64_t time)
+{
+	struct clock_state *clock = &hvshim->clock;
+	int r = clock_init(hvshim, hvshim->vps[0].vp);
+
+	if (r == 0)
+		r = vid_partition_set_clock(hvshim->partition, time * NS_PER_UNIT);
+	if (r < 0)
+		return r;
+	if (atomic_load(&clock->from_tsc))
+		clock->offset = time - scale_tsc(__rdtsc() + clock->tsc_offset, clock->scale);
+	clock_update_page(hvshim);
+	return 0;
 }

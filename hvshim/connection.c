@@ -201,3 +201,57 @@ void message_queues_deliver(struct hvshim *hvshim)
 		}
 	}
 }
+
+/* ---- State ---- */
+
+uint32_t message_queues_save(struct hvshim *hvshim, struct state_writer *writer)
+{
+	uint32_t count = 0;
+
+	pthread_mutex_lock(&hvshim->messages_lock);
+	for (size_t i = 0; i < HVSHIM_MESSAGE_CONNECTIONS; i++) {
+		const struct message_queue *queue = &hvshim->queues[i];
+
+		for (unsigned n = 0; n < queue->count; n++, count++) {
+			const struct hvshim_message *message =
+				&queue->messages[(queue->first + n) % HVSHIM_MESSAGE_QUEUE_DEPTH];
+			struct hvshim_message_state state = { .connection_id = queue->connection_id,
+							      .type = message->type,
+							      .size = message->size };
+
+			memcpy(state.payload, message->payload, message->size);
+			state_put(writer, &state, sizeof(state));
+		}
+	}
+	pthread_mutex_unlock(&hvshim->messages_lock);
+	return count;
+}
+
+static bool message_is_valid(const struct hvshim_message_state *state)
+{
+	return state->size <= HV_MESSAGE_PAYLOAD_SIZE && state->type != HV_MESSAGE_NONE &&
+	       state->type < MESSAGE_TYPE_HYPERVISOR && state->zero == 0;
+}
+
+int message_queues_restore(struct hvshim *hvshim, struct state_record *record, uint32_t count,
+			   struct state_refusal *refusal)
+{
+	struct hvshim_message_state state;
+	struct hv_post_message post;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (state_get(record, &state, sizeof(state)) != 0)
+			return state_refuse(refusal, "it has fewer messages than it says");
+		if (!message_is_valid(&state))
+			return state_refuse(refusal, "message %u of %u is none", i, count);
+		post = (struct hv_post_message){ .connection_id = state.connection_id,
+						 .type = state.type,
+						 .size = state.size };
+		memcpy(post.payload, state.payload, state.size);
+		if (message_queue_post(hvshim, &post) != HV_STATUS_SUCCESS)
+			return state_refuse(refusal,
+					    "message %u of %u has no place in connection %u", i,
+					    count, state.connection_id);
+	}
+	return 0;
+}

@@ -75,6 +75,9 @@ static void hvshim_run_task(struct loop_task *task)
 	struct hvshim *hvshim = container_of(task, struct hvshim, task);
 	unsigned events;
 
+	/* What there is stays until hvshim_resume(). */
+	if (hvshim->quiet && !hvshim->freed)
+		return;
 	hvshim_enter(hvshim);
 	message_queues_deliver(hvshim);
 	events = atomic_exchange(&hvshim->events, 0);
@@ -280,7 +283,7 @@ int hvshim_exit(struct hvshim *hvshim, struct vid_vp *vp, const struct vid_exit 
 
 uint64_t hvshim_reference_time(const struct hvshim *hvshim)
 {
-	return hvshim->ops->reference_time(hvshim);
+	return hvshim->time_waits ? hvshim->restored_time : hvshim->ops->reference_time(hvshim);
 }
 
 uint32_t hvshim_enlightenments(const struct hvshim *hvshim)

@@ -158,6 +158,47 @@ void hvshim_signal_event(struct hvshim *hvshim, uint32_t vp, uint32_t sint, uint
 int hvshim_connection_add(struct hvshim *hvshim, uint32_t connection_id, int event_fd) MUST_CHECK;
 void hvshim_connection_remove(struct hvshim *hvshim, uint32_t connection_id);
 
+/* ---- State ---- */
+
+#define HVSHIM_STATE_RECORD "hypervisor"
+
+/*
+ * [loop] The vps have stopped: from now on nothing of the guest's is touched, no timer expires, and
+ * no callback comes, until hvshim_resume().
+ */
+void hvshim_quiesce(struct hvshim *hvshim);
+
+/*
+ * [loop] Before the vps run (again): the reference time of what was restored runs on from where it
+ * was, and timers that are due expire. After vid_vp_start() of all vps. Return: 0; -errno.
+ */
+int hvshim_resume(struct hvshim *hvshim) MUST_CHECK;
+
+/*
+ * [loop] The state, as records (common/base/state.h; hvshim/state.h). After hvshim_quiesce().
+ * Return: 0; -EBUSY: the guest has crashed or asked for its reset, which has not been told yet;
+ * -errno.
+ */
+struct state_reader;
+struct state_writer;
+struct state_refusal;
+int hvshim_save(struct hvshim *hvshim, struct state_writer *writer) MUST_CHECK;
+
+/*
+ * [loop] A personality whose vps are attached, and have their registers and memory back, becomes as
+ * the one that was saved, by whatever engine; it is quiet until hvshim_resume(). After an error it
+ * can only be freed. Return: 0; -EINVAL: the state is refused, and *refusal says why; -errno.
+ */
+int hvshim_restore(struct hvshim *hvshim, const struct state_reader *reader,
+		   struct state_refusal *refusal) MUST_CHECK;
+
+/*
+ * Which enlightenments the guest was told of: no others must be offered to it by whoever is to
+ * restore it. Return: as hvshim_restore().
+ */
+int hvshim_state_enlightenments(const struct state_reader *reader, uint32_t *ret_enlightenments,
+				struct state_refusal *refusal) MUST_CHECK;
+
 /* The partition's reference time, which the guest sees too, in units of 100 ns. Any thread. */
 uint64_t hvshim_reference_time(const struct hvshim *hvshim);
 

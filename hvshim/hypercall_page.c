@@ -63,6 +63,30 @@ const uint8_t *hypercall_page_code(bool long_mode, size_t *ret_size)
 	return long_mode ? code_64 : code_32;
 }
 
+/* KVM's is a few bytes, and ours no longer than this. */
+#define PAGE_CODE_MAX 64u
+
+int hypercall_page_holds_vp(const struct hvshim_vp *vp, gpa_t page, bool *ret_holds)
+{
+	struct vid_registers registers;
+	struct vid_system_registers system;
+	uint64_t offset;
+	gpa_t gpa;
+	int r = vid_vp_get_registers(vp->vp, &registers);
+
+	if (r == 0)
+		r = vid_vp_get_system(vp->vp, &system);
+	if (r < 0)
+		return r;
+	offset = (system.cs.base + registers.rip) % HV_PAGE_SIZE;
+	*ret_holds = false;
+	if (offset == 0 || offset >= PAGE_CODE_MAX)
+		return 0;
+	r = vid_vp_translate(vp->vp, system.cs.base + registers.rip, &gpa);
+	*ret_holds = r == 0 && gpa.value / HV_PAGE_SIZE == page.value / HV_PAGE_SIZE;
+	return r == -EFAULT ? 0 : r;
+}
+
 /* ---- The exits ---- */
 
 #define CR0_PROTECTION_ENABLE  1u

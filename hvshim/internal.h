@@ -11,8 +11,10 @@
 #pragma once
 
 #include "common/base/loop.h"
+#include "common/base/state.h"
 #include "common/wire/tlfs.h"
 #include "hvshim/hvshim.h"
+#include "hvshim/state.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,7 +22,6 @@
 
 struct hvshim_vp;
 
-#define HVSHIM_CRASH_PARAMETERS    5
 #define HVSHIM_CONNECTIONS_MAX     2048
 #define HVSHIM_MESSAGE_QUEUE_DEPTH 16
 
@@ -53,6 +54,20 @@ struct hvshim_engine_ops {
 	void (*disconnect)(struct hvshim *hvshim, uint32_t connection_id, int event_fd);
 
 	uint64_t (*reference_time)(const struct hvshim *hvshim);
+
+	/*
+	 * What each keeps where it pleases, in and out of the stored form. Caller holds
+	 * hvshim.lock, or vp->lock. Return: 0; -EINVAL and *refusal; -errno.
+	 */
+	int (*save)(struct hvshim *hvshim, struct hvshim_partition_state *state);
+	int (*save_vp)(struct hvshim_vp *vp, struct hvshim_vp_state *state);
+	int (*restore)(struct hvshim *hvshim, const struct hvshim_partition_state *state,
+		       struct state_refusal *refusal);
+	int (*restore_vp)(struct hvshim_vp *vp, const struct hvshim_vp_state *state,
+			  struct state_refusal *refusal);
+
+	/* The reference time runs on from `time`. Caller holds hvshim.lock. */
+	int (*start)(struct hvshim *hvshim, uint64_t time);
 };
 
 extern const struct hvshim_engine_ops hvshim_engine_kernel, hvshim_engine_user;
@@ -108,6 +123,17 @@ void synic_stop(struct hvshim_vp *vp); /* cancels what the loop has under way */
 void synic_deinit(struct hvshim_vp *vp);
 bool synic_is_idle(const struct hvshim_vp *vp);
 
+/*
+ * Of a vp that is restored: its registers, without the pages being zeroed. A page that is not RAM
+ * takes nothing. Caller holds vp->lock.
+ */
+void synic_restore_pages(struct hvshim_vp *vp, const struct hvshim_vp_state *state);
+int synic_restore_sints(struct hvshim_vp *vp, const struct hvshim_vp_state *state,
+			struct state_refusal *refusal);
+
+/* [loop] Every SINT for which there is something to be found is raised: it may be once too often. */
+void synic_raise_again(struct hvshim_vp *vp);
+
 /* ---- Interrupts with automatic end (user-space engine) ---- */
 
 struct auto_eoi {
@@ -154,6 +180,12 @@ int stimer_write_count(struct hvshim_vp *vp, uint32_t timer, uint64_t value);
 /* [loop] Caller holds vp->lock. */
 void stimers_expire(struct hvshim_vp *vp);
 
+/* [loop] Caller holds vp->lock. */
+void stimers_disarm(struct hvshim_vp *vp);
+void stimers_save(const struct hvshim_vp *vp, struct hvshim_vp_state *state);
+int stimers_restore(struct hvshim_vp *vp, const struct hvshim_vp_state *state,
+		    struct state_refusal *refusal);
+
 /* ---- The objects ---- */
 
 struct hvshim_vp {
@@ -181,6 +213,13 @@ int overlay_enable(struct overlay *overlay, struct vid_memory *memory, gpa_t gpa
 		   const void *contents, size_t size);
 void overlay_disable(struct overlay *overlay, struct vid_memory *memory);
 
+/*
+ * A page that was laid over before it was saved: the contents are in place. below: a page, or NULL:
+ * what lies there now. Return: 0; HVSHIM_MSR_E_FAULT; -errno.
+ */
+int overlay_restore(struct overlay *overlay, struct vid_memory *memory, gpa_t gpa,
+		    const void *below);
+
 struct hvshim_state {
 	uint64_t guest_os_id, hypercall, reference_tsc, tsc_invariant;
 	uint64_t crash_parameters[HVSHIM_CRASH_PARAMETERS];
@@ -190,7 +229,7 @@ struct hvshim_state {
 struct clock_state {
 	uint64_t tsc_hz, scale;
 	uint64_t tsc_offset; /* guest TSC minus host TSC */
-	uint64_t offset;     /* set before from_tsc, and never again */
+	uint64_t offset;     /* set before from_tsc, and again before vps run on */
 	atomic_bool from_tsc;
 };
 
@@ -240,6 +279,12 @@ struct hvshim {
 	atomic_uint events;      /* HVSHIM_EVENT_ */
 	struct loop_timer retry; /* looks at the slots that somebody waits for */
 	uint64_t retry_delay_ns; /* 0: not running */
+
+	bool quiet;             /* loop: hvshim_quiesce() */
+	bool time_waits;        /* it was restored, and hvshim_resume() has not come */
+	uint64_t restored_time; /* reference time meanwhile */
+	enum hvshim_engine restored_from;
+	const uint8_t *restored_pages[2]; /* during the restore: below hypercall and TSC page */
 
 	bool freed;     /* the owner let go; the loop still has operations */
 	unsigned calls; /* depth of our functions on the loop's stack */
@@ -316,12 +361,24 @@ uint64_t hypercall_signal_event(struct hvshim_vp *vp, uint64_t argument);
 /* The code of the hypercall page, for a guest that runs in 64-bit mode or not. */
 const uint8_t *hypercall_page_code(bool long_mode, size_t *ret_size);
 
+/*
+ * Whether a vp is somewhere inside the hypercall page (at its first byte it has yet to call).
+ * Return: 0; -errno.
+ */
+int hypercall_page_holds_vp(const struct hvshim_vp *vp, gpa_t page, bool *ret_holds);
+
+/* Whether the vp runs 64-bit code. */
+int vp_in_long_mode(struct hvshim_vp *vp, bool *ret_long);
+
 /* Handles an OUT to one of the ports. Return: 0; HVSHIM_E_UNHANDLED; -errno. */
 int hypercall_page_exit(struct hvshim_vp *vp, const struct vid_exit *exit);
 
 int connection_signal(struct hvshim *hvshim, uint32_t id); /* -ENOENT */
 enum hv_status message_queue_post(struct hvshim *hvshim, const struct hv_post_message *post);
 void message_queues_deliver(struct hvshim *hvshim);
+uint32_t message_queues_save(struct hvshim *hvshim, struct state_writer *writer);
+int message_queues_restore(struct hvshim *hvshim, struct state_record *record, uint32_t count,
+			   struct state_refusal *refusal);
 
 /* ---- CPUID, clock, crash ---- */
 
@@ -331,6 +388,9 @@ int cpuid_add_kernel(struct hvshim_vp *vp, struct vid_cpuid *cpuid);
 int clock_init(struct hvshim *hvshim, struct vid_vp *vp);
 uint64_t clock_now(const struct hvshim *hvshim);
 void clock_fill_page(struct hvshim *hvshim, struct hv_reference_tsc_page *page);
+
+/* What time it was is what time it is, and the guest's page agrees. Caller holds hvshim->lock. */
+int clock_start(struct hvshim *hvshim, uint64_t time);
 
 /* The guest wrote the crash control MSR: takes down what it left. */
 void crash_capture(struct hvshim *hvshim, uint64_t control);

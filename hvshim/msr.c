@@ -63,7 +63,7 @@ static int read_hypercall(struct hvshim_vp *vp, uint32_t index, uint64_t *ret_va
 #define EFER_LONG_MODE_ACTIVE (1u << 10)
 #define SEGMENT_LONG          (1u << 9) /* of struct vid_segment.attributes */
 
-static int vp_in_long_mode(struct hvshim_vp *vp, bool *ret_long)
+int vp_in_long_mode(struct hvshim_vp *vp, bool *ret_long)
 {
 	struct vid_system_registers system;
 	int r = vid_vp_get_system(vp->vp, &system);

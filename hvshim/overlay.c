@@ -40,3 +40,19 @@ void overlay_disable(struct overlay *overlay, struct vid_memory *memory)
 	free(overlay->below);
 	overlay->below = NULL;
 }
+
+int overlay_restore(struct overlay *overlay, struct vid_memory *memory, gpa_t gpa,
+		    const void *below)
+{
+	const uint8_t *page = vid_memory_map(memory, gpa, HV_PAGE_SIZE);
+
+	if (!page)
+		return HVSHIM_MSR_E_FAULT;
+	free(overlay->below);
+	overlay->below = malloc(HV_PAGE_SIZE);
+	if (!overlay->below)
+		return -ENOMEM;
+	overlay->gpa = gpa;
+	memcpy(overlay->below, below ? below : page, HV_PAGE_SIZE);
+	return 0;
+}

@@ -144,7 +144,7 @@ void stimers_expire(struct hvshim_vp *vp)
 {
 	uint64_t now;
 
-	if (vp->stimers.fd < 0)
+	if (vp->stimers.fd < 0 || vp->hvshim->quiet)
 		return;
 	now = clock_now(vp->hvshim);
 	for (uint32_t i = 0; i < HV_STIMER_COUNT; i++) {
@@ -221,4 +221,87 @@ int stimer_write_count(struct hvshim_vp *vp, uint32_t timer, uint64_t value)
 	stimer_start(vp, state);
 	pthread_mutex_unlock(&vp->lock);
 	return 0;
+}
+
+/* ---- State ---- */
+
+void stimers_disarm(struct hvshim_vp *vp)
+{
+	const struct itimerspec never = { .it_value = { 0 } };
+
+	if (vp->stimers.fd >= 0)
+		timerfd_settime(vp->stimers.fd, 0, &never, NULL);
+}
+
+void stimers_save(const struct hvshim_vp *vp, struct hvshim_vp_state *state)
+{
+	for (size_t i = 0; i < HV_STIMER_COUNT; i++) {
+		const struct stimer_state *timer = &vp->stimers.state[i];
+
+		state->timers[i] = (struct hvshim_timer_state){
+			.config = timer->config,
+			.count = timer->count,
+			.expiration = timer->config & HV_STIMER_ENABLE ? timer->expiration : 0,
+			.undelivered = timer->undelivered,
+		};
+	}
+}
+
+/* When a timer expires that KVM had: of a periodic one it told only the period. */
+static uint64_t stimer_expiration(const struct hvshim *hvshim,
+				  const struct hvshim_timer_state *state)
+{
+	uint64_t expiration = state->expiration;
+
+	if (expiration != 0)
+		return expiration;
+	if (!(state->config & HV_STIMER_PERIODIC))
+		return state->count;
+	return ADD_OVERFLOWS(hvshim->restored_time, state->count, &expiration) ? UINT64_MAX
+									       : expiration;
+}
+
+/* Bits of the configuration that are none to this engine are left out, as when they are written. */
+static bool stimer_is_valid(const struct hvshim_timer_state *state)
+{
+	uint64_t config = state->config & CONFIG_VALID;
+
+	if (state->zero != 0 || state->undelivered > 1)
+		return false;
+	if (!(config & HV_STIMER_ENABLE))
+		return state->undelivered == 0;
+	return state->count != 0 && stimer_check_config(config) == config;
+}
+
+static int stimer_restore(struct hvshim_vp *vp, uint32_t timer,
+			  const struct hvshim_timer_state *state, struct state_refusal *refusal)
+{
+	if (!stimer_is_valid(state))
+		return state_refuse(refusal, "timer %u of vp %u is in a state that there is not",
+				    timer, vp->index);
+	vp->stimers.state[timer] = (struct stimer_state){
+		.config = state->config & CONFIG_VALID,
+		.count = state->count,
+		.expiration = stimer_expiration(vp->hvshim, state),
+		.undelivered = state->undelivered,
+	};
+	return state->config & HV_STIMER_DIRECT ? stimer_route(vp, timer) : 0;
+}
+
+/* Without timers of its own a guest has none that were set. */
+int stimers_restore(struct hvshim_vp *vp, const struct hvshim_vp_state *state,
+		    struct state_refusal *refusal)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < HV_STIMER_COUNT; i++) {
+		if (!vp->hvshim->synthetic_timers &&
+		    (state->timers[i].config != 0 || state->timers[i].count != 0))
+			return state_refuse(refusal,
+					    "vp %u has synthetic timers, and is to have none",
+					    vp->index);
+		if (vp->hvshim->synthetic_timers)
+			r = stimer_restore(vp, i, &state->timers[i], refusal);
+	}
+	return r;
 }

@@ -336,7 +336,7 @@ void synic_check(struct hvshim_vp *vp)
 	struct hvshim *hvshim = vp->hvshim;
 	unsigned freed = 0;
 
-	if (hvshim->freed || atomic_load(&vp->synic.waiting) == 0)
+	if (hvshim->freed || hvshim->quiet || atomic_load(&vp->synic.waiting) == 0)
 		return;
 	pthread_mutex_lock(&vp->lock);
 	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++) {
@@ -383,6 +383,68 @@ void hvshim_signal_event(struct hvshim *hvshim, uint32_t vp_index, uint32_t sint
 		atomic_fetch_add(&hvshim->counters.events_signalled, 1);
 	}
 	pthread_mutex_unlock(&vp->lock);
+}
+
+/* ---- State ---- */
+
+void synic_restore_pages(struct hvshim_vp *vp, const struct hvshim_vp_state *state)
+{
+	vp->synic.state.control = state->control;
+	vp->synic.state.simp = state->simp;
+	vp->synic.state.siefp = state->siefp;
+	synic_map(vp);
+}
+
+/* As synic_write_sint(), without an interrupt that changes its way. */
+static int sint_restore(struct hvshim_vp *vp, uint32_t number, uint64_t value,
+			struct state_refusal *refusal)
+{
+	struct synic_sint *sint = &vp->synic.sints[number];
+	bool open = !(value & HV_SINT_MASKED) || value & HV_SINT_POLLING;
+	int r = 0;
+
+	if (open && !(value & HV_SINT_POLLING) &&
+	    (value & HV_SINT_VECTOR_MASK) < HV_SINT_VECTOR_MIN)
+		return state_refuse(refusal, "SINT %u of vp %u has vector %u", number, vp->index,
+				    (unsigned)(value & HV_SINT_VECTOR_MASK));
+	if (open)
+		r = sint_route(vp, sint, value);
+	vp->synic.state.sints[number] = value;
+	sint->open = open;
+	return r;
+}
+
+int synic_restore_sints(struct hvshim_vp *vp, const struct hvshim_vp_state *state,
+			struct state_refusal *refusal)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < HV_SINT_COUNT; i++) {
+		r = sint_restore(vp, i, state->sints[i], refusal);
+		if (r == 0 && state->raised & 1u << i && !sint_ends_by_itself(state->sints[i]))
+			return state_refuse(
+				refusal, "SINT %u of vp %u is raised, and does not end by itself",
+				i, vp->index);
+	}
+	atomic_store(&vp->synic.raised, state->raised);
+	return r;
+}
+
+static bool sint_has_flags(const struct hvshim_vp *vp, uint32_t sint)
+{
+	for (size_t i = 0; vp->synic.events && i < HV_EVENT_FLAG_COUNT / 32; i++)
+		if (__atomic_load_n(&vp->synic.events->flags[sint][i], __ATOMIC_SEQ_CST) != 0)
+			return true;
+	return false;
+}
+
+void synic_raise_again(struct hvshim_vp *vp)
+{
+	uint32_t taken = synic_taken_slots(vp);
+
+	for (uint32_t sint = 0; sint < HV_SINT_COUNT; sint++)
+		if ((taken & 1u << sint || sint_has_flags(vp, sint)) && sint_open(vp, sint) == 0)
+			sint_raise(vp, sint);
 }
 
 /* ---- End ---- */

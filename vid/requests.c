@@ -60,6 +60,7 @@ static const unsigned long requests[] = {
 	KVM_SET_DEBUGREGS,
 	KVM_SET_LAPIC,
 	KVM_SET_DEVICE_ATTR,
+	KVM_TRANSLATE,
 };
 
 const unsigned long *vid_requests(size_t *ret_count)

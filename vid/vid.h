@@ -395,6 +395,11 @@ int vid_vp_set_registers(struct vid_vp *vp, const struct vid_registers *register
 int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system) MUST_CHECK;
 int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *system) MUST_CHECK;
 
+/*
+ * What a linear address is now, by the vp's own page tables. Return: 0; -EFAULT: nothing; -errno.
+ */
+int vid_vp_translate(struct vid_vp *vp, uint64_t address, gpa_t *ret_gpa) MUST_CHECK;
+
 /* Return: 0; -ENOENT if the hypervisor does not know the MSR or refuses the value; -errno. */
 int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value) MUST_CHECK;
 int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value) MUST_CHECK;

@@ -290,6 +290,16 @@ int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *syst
 	return ioctl(vp->fd, KVM_SET_SREGS, &sregs) < 0 ? -errno : 0;
 }
 
+int vid_vp_translate(struct vid_vp *vp, uint64_t address, gpa_t *ret_gpa)
+{
+	struct kvm_translation translation = { .linear_address = address };
+
+	if (ioctl(vp->fd, KVM_TRANSLATE, &translation) < 0)
+		return -errno;
+	*ret_gpa = GPA(translation.physical_address);
+	return translation.valid ? 0 : -EFAULT;
+}
+
 /* struct kvm_msrs ends in a flexible array; this is one of one. */
 union one_msr {
 	struct kvm_msrs msrs;

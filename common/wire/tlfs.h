@@ -67,35 +67,37 @@
 
 /* ---- Synthetic MSRs ---- */
 
-#define HV_MSR_GUEST_OS_ID     0x40000000u
-#define HV_MSR_HYPERCALL       0x40000001u
-#define HV_MSR_VP_INDEX        0x40000002u
-#define HV_MSR_RESET           0x40000003u
-#define HV_MSR_VP_RUNTIME      0x40000010u
-#define HV_MSR_REFERENCE_COUNT 0x40000020u
-#define HV_MSR_REFERENCE_TSC   0x40000021u
-#define HV_MSR_TSC_FREQUENCY   0x40000022u
-#define HV_MSR_APIC_FREQUENCY  0x40000023u
-#define HV_MSR_EOI             0x40000070u
-#define HV_MSR_ICR             0x40000071u
-#define HV_MSR_TPR             0x40000072u
-#define HV_MSR_VP_ASSIST_PAGE  0x40000073u
-#define HV_MSR_SCONTROL        0x40000080u
-#define HV_MSR_SVERSION        0x40000081u
-#define HV_MSR_SIEFP           0x40000082u
-#define HV_MSR_SIMP            0x40000083u
-#define HV_MSR_EOM             0x40000084u
-#define HV_MSR_SINT0           0x40000090u
-#define HV_MSR_STIMER0_CONFIG  0x400000b0u /* config and count alternate */
-#define HV_MSR_STIMER0_COUNT   0x400000b1u
-#define HV_MSR_GUEST_IDLE      0x400000f0u
-#define HV_MSR_CRASH_P0        0x40000100u
-#define HV_MSR_CRASH_P4        0x40000104u
-#define HV_MSR_CRASH_CONTROL   0x40000105u
-#define HV_MSR_REENLIGHTENMENT 0x40000106u
-#define HV_MSR_TSC_INVARIANT   0x40000118u
-#define HV_MSR_RANGE_BASE      0x40000000u
-#define HV_MSR_RANGE_COUNT     0x1000u
+#define HV_MSR_GUEST_OS_ID           0x40000000u
+#define HV_MSR_HYPERCALL             0x40000001u
+#define HV_MSR_VP_INDEX              0x40000002u
+#define HV_MSR_RESET                 0x40000003u
+#define HV_MSR_VP_RUNTIME            0x40000010u
+#define HV_MSR_REFERENCE_COUNT       0x40000020u
+#define HV_MSR_REFERENCE_TSC         0x40000021u
+#define HV_MSR_TSC_FREQUENCY         0x40000022u
+#define HV_MSR_APIC_FREQUENCY        0x40000023u
+#define HV_MSR_EOI                   0x40000070u
+#define HV_MSR_ICR                   0x40000071u
+#define HV_MSR_TPR                   0x40000072u
+#define HV_MSR_VP_ASSIST_PAGE        0x40000073u
+#define HV_MSR_SCONTROL              0x40000080u
+#define HV_MSR_SVERSION              0x40000081u
+#define HV_MSR_SIEFP                 0x40000082u
+#define HV_MSR_SIMP                  0x40000083u
+#define HV_MSR_EOM                   0x40000084u
+#define HV_MSR_SINT0                 0x40000090u
+#define HV_MSR_STIMER0_CONFIG        0x400000b0u /* config and count alternate */
+#define HV_MSR_STIMER0_COUNT         0x400000b1u
+#define HV_MSR_GUEST_IDLE            0x400000f0u
+#define HV_MSR_CRASH_P0              0x40000100u
+#define HV_MSR_CRASH_P4              0x40000104u
+#define HV_MSR_CRASH_CONTROL         0x40000105u
+#define HV_MSR_REENLIGHTENMENT       0x40000106u
+#define HV_MSR_TSC_EMULATION_CONTROL 0x40000107u
+#define HV_MSR_TSC_EMULATION_STATUS  0x40000108u
+#define HV_MSR_TSC_INVARIANT         0x40000118u
+#define HV_MSR_RANGE_BASE            0x40000000u
+#define HV_MSR_RANGE_COUNT           0x1000u
 
 /* Bit 0 of HYPERCALL, REFERENCE_TSC, SIMP, SIEFP, SCONTROL and VP_ASSIST_PAGE. */
 #define HV_MSR_ENABLE           (1ull << 0)

@@ -3,6 +3,7 @@
 #include "tests/unit/hvshim/fake_vid.h"
 
 #include "common/wire/tlfs.h"
+#include "vid/state.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -58,6 +59,18 @@ int vid_vp_enable_synic(struct vid_vp *vp)
 int vid_vp_hyperv_cpuid(struct vid_vp *vp, struct vid_cpuid *ret_cpuid)
 {
 	*ret_cpuid = vp->offered;
+	return 0;
+}
+
+int vid_partition_set_clock(struct vid_partition *partition, uint64_t ns)
+{
+	partition->clock.ns = ns;
+	return 0;
+}
+
+int vid_vp_translate(struct vid_vp *vp, uint64_t address, gpa_t *ret_gpa)
+{
+	*ret_gpa = GPA(address);
 	return 0;
 }
 
