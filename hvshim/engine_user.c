@@ -173,7 +173,6 @@ static int user_restore_assist_page(struct hvshim_vp *vp, uint64_t value,
 	return vid_vp_set_lazy_eoi(vp->vp, GPA(value & HV_MSR_PAGE_MASK), value & HV_MSR_ENABLE);
 }
 
-/* In-kernel, a page that is not RAM takes nothing; here no guest has one. */
 static int user_restore_vp(struct hvshim_vp *vp, const struct hvshim_vp_state *state,
 			   struct state_refusal *refusal)
 {
@@ -181,9 +180,6 @@ static int user_restore_vp(struct hvshim_vp *vp, const struct hvshim_vp_state *s
 
 	if (r < 0)
 		return r;
-	if (vp->hvshim->restored_from == HVSHIM_ENGINE_USER &&
-	    !(page_is_ram(vp, state->simp) && page_is_ram(vp, state->siefp)))
-		return state_refuse(refusal, "a SynIC page of vp %u is not in RAM", vp->index);
 	synic_restore_pages(vp, state);
 	r = synic_restore_sints(vp, state, refusal);
 	return r == 0 ? stimers_restore(vp, state, refusal) : r;

@@ -111,11 +111,26 @@ int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system
 
 int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value)
 {
-	return -ENOENT;
+	if (!vp->hyperv_msrs || index - HV_MSR_RANGE_BASE >= FAKE_MSRS)
+		return -ENOENT;
+	*ret_value = vp->msrs[index - HV_MSR_RANGE_BASE];
+	return 0;
+}
+
+static int vp_set_hyperv_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
+{
+	if (index - HV_MSR_RANGE_BASE >= FAKE_MSRS || index == vp->refused_msr)
+		return -ENOENT;
+	vp->msrs[index - HV_MSR_RANGE_BASE] = value;
+	if (vp->written < FAKE_MSRS)
+		vp->order[vp->written++] = index;
+	return 0;
 }
 
 int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
 {
+	if (vp->hyperv_msrs)
+		return vp_set_hyperv_msr(vp, index, value);
 	if (!vp->partition->vid.capabilities.hyperv_vapic || index < HV_MSR_EOI ||
 	    index > HV_MSR_TPR)
 		return -ENOENT;

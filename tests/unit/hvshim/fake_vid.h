@@ -23,6 +23,8 @@ struct vid_partition {
 	struct vid_interrupt *newest; /* of the interrupts that were made */
 };
 
+#define FAKE_MSRS 0x120u
+
 enum fake_answer { FAKE_NO_ANSWER, FAKE_VALUE, FAKE_FAULT };
 
 struct vid_vp {
@@ -43,6 +45,13 @@ struct vid_vp {
 	unsigned interrupts; /* that it took, besides those of a struct vid_interrupt */
 	uint8_t vector;      /* of the last of them */
 	unsigned kicks;
+
+	/* Hyper-V's MSRs, where KVM has them; `order` has those that were written, one by one. */
+	bool hyperv_msrs;
+	uint32_t refused_msr;
+	uint64_t msrs[FAKE_MSRS];
+	unsigned written;
+	uint32_t order[FAKE_MSRS];
 };
 
 enum fake_route { FAKE_UNROUTED, FAKE_MSI, FAKE_VECTOR, FAKE_SINT };

@@ -18,6 +18,12 @@ int __real_hvshim_post_message(struct hvshim *hvshim, uint32_t vp, uint32_t sint
 			       const struct hvshim_message *message);
 int __wrap_hvshim_post_message(struct hvshim *hvshim, uint32_t vp, uint32_t sint,
 			       const struct hvshim_message *message);
+int __real_hvshim_resume(struct hvshim *hvshim);
+int __wrap_hvshim_resume(struct hvshim *hvshim);
+int __real_hvshim_restore(struct hvshim *hvshim, const struct state_reader *reader,
+			  struct state_refusal *refusal);
+int __wrap_hvshim_restore(struct hvshim *hvshim, const struct state_reader *reader,
+			  struct state_refusal *refusal);
 void __real_hvshim_free(struct hvshim *hvshim);
 void __wrap_hvshim_free(struct hvshim *hvshim);
 int __real_loop_run_once(struct loop *loop, uint64_t timeout_ns);
@@ -55,6 +61,23 @@ int __wrap_hvshim_post_message(struct hvshim *hvshim, uint32_t vp, uint32_t sint
 	int r = __real_hvshim_post_message(hvshim, vp, sint, message);
 
 	check("hvshim_post_message()");
+	return r;
+}
+
+int __wrap_hvshim_resume(struct hvshim *hvshim)
+{
+	int r = __real_hvshim_resume(hvshim);
+
+	check("hvshim_resume()");
+	return r;
+}
+
+int __wrap_hvshim_restore(struct hvshim *hvshim, const struct state_reader *reader,
+			  struct state_refusal *refusal)
+{
+	int r = __real_hvshim_restore(hvshim, reader, refusal);
+
+	check("hvshim_restore()");
 	return r;
 }
 
