@@ -132,7 +132,9 @@ static void machine_notice(void *data, const char *text)
 	machine->callbacks->notice(machine->data, text);
 }
 
-static int machine_build(struct machine *machine, struct failure *failure)
+/* restored: what is to be restored into it, or NULL. */
+static int machine_build(struct machine *machine, const struct state_reader *restored,
+			 struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
 	const struct power_cycle_config config = {
@@ -146,6 +148,7 @@ static int machine_build(struct machine *machine, struct failure *failure)
 			      .threads = definition->processors.threads },
 		.uuid = definition->uuid,
 		.hibernation = definition->services.hibernation,
+		.restored = restored,
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
 		.command_line = definition->boot.command_line,
@@ -195,7 +198,7 @@ static int machine_rebuild(struct machine *machine, struct failure *failure)
 	if (r < 0)
 		return failure_set(failure, r, "The guest's memory cannot be cleared: %s.",
 				   strerror(-r));
-	return machine_build(machine, failure);
+	return machine_build(machine, NULL, failure);
 }
 
 static void machine_finish_reset(struct machine *machine)
@@ -276,11 +279,25 @@ int machine_start(struct machine *machine, struct failure *failure)
 		return MACHINE_E_STATE;
 	if (machine->kernel_fd < 0)
 		return failure_set(failure, -EINVAL, "The VM has no kernel to boot.");
-	r = machine_build(machine, failure);
+	r = machine_build(machine, NULL, failure);
 	if (r < 0)
 		return r;
 	vps_run(power_cycle_vps(machine->power_cycle));
 	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");
+	return 0;
+}
+
+int machine_prepare_restore(struct machine *machine, const struct state_reader *reader,
+			    struct failure *failure)
+{
+	int r;
+
+	if (machine->state != MACHINE_CREATED)
+		return MACHINE_E_STATE;
+	r = machine_build(machine, reader, failure);
+	if (r < 0)
+		return r;
+	machine_enter(machine, MACHINE_PAUSED, MACHINE_REQUESTED, "");
 	return 0;
 }
 
@@ -300,6 +317,10 @@ int machine_resume(struct machine *machine)
 	if (machine->state != MACHINE_PAUSED)
 		return MACHINE_E_STATE;
 	machine->paused_for_disk = false;
+	if (power_cycle_resume(machine->power_cycle, &machine->incident_failure) < 0) {
+		machine_end(machine, MACHINE_STOPPING, MACHINE_ERROR);
+		return 0;
+	}
 	machine_crash_resume(machine);
 	vps_run(power_cycle_vps(machine->power_cycle));
 	machine_enter(machine, MACHINE_RUNNING, MACHINE_REQUESTED, "");

@@ -38,6 +38,7 @@
 
 struct power_cycle;
 struct power_cycle_counters;
+struct state_reader;
 struct machine;
 
 enum machine_state {
@@ -108,6 +109,15 @@ DEFINE_CLEANUP(struct machine *, machine_free)
 /* Return: 0; MACHINE_E_STATE; machine_start() also -errno and *failure. */
 int machine_start(struct machine *machine, struct failure *failure) MUST_CHECK;
 int machine_pause(struct machine *machine) MUST_CHECK;
+
+/*
+ * A machine that was just created becomes a paused one, in which nothing is yet: the rows of its
+ * parts and devices restore what `reader` has, and machine_resume() goes on with the guest. RAM
+ * that the guest had beyond the definition's is restored by its row, even before this.
+ * Return: as machine_start().
+ */
+int machine_prepare_restore(struct machine *machine, const struct state_reader *reader,
+			    struct failure *failure) MUST_CHECK;
 int machine_resume(struct machine *machine) MUST_CHECK;
 int machine_reset(struct machine *machine) MUST_CHECK;
 

@@ -3,6 +3,7 @@
 #include "vmwp/machine/machine_parts.h"
 
 #include "vmwp/machine/machine.h"
+#include "vmwp/machine/machine_state.h"
 #include "vmwp/machine/vp_counters.h"
 #include "vsp/vmbus/vmbus.h"
 
@@ -37,6 +38,8 @@ const struct device_ops machine_memory_ops = {
 	.name = "memory",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
+	.save = machine_memory_save,
+	.restore = machine_memory_restore,
 	.inspect = memory_inspect,
 };
 
@@ -46,6 +49,8 @@ const struct device_ops machine_partition_ops = {
 	.name = "partition",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
+	.save = machine_partition_save,
+	.restore = machine_partition_restore,
 };
 
 static void processors_counters(void *device, struct json_object **tree)
@@ -60,6 +65,8 @@ const struct device_ops machine_processors_ops = {
 	.name = "processors",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
+	.save = machine_processors_save,
+	.restore = machine_processors_restore,
 	.counters = processors_counters,
 };
 
@@ -88,6 +95,9 @@ const struct device_ops machine_hypervisor_ops = {
 	.name = "hypervisor",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
+	.quiesce = machine_hypervisor_quiesce,
+	.save = machine_hypervisor_save,
+	.restore = machine_hypervisor_restore,
 	.inspect = hypervisor_inspect,
 	.counters = hypervisor_counters,
 };

@@ -2,8 +2,10 @@
 /* One power cycle of the machine. */
 #include "vmwp/machine/power_cycle.h"
 
+#include "common/base/state.h"
 #include "common/definition/definition.h"
 #include "common/wire/vmbus.h"
+#include "vid/state.h"
 #include "vmwp/boot/boot.h"
 
 #include <errno.h>
@@ -17,6 +19,12 @@
 #define MTRR_ENABLED      0x800u
 
 #define XAPIC_ID_MAX 254u
+
+/* What a guest is told of by its CPUID leaves, beside the config. */
+struct power_cycle_guest {
+	uint32_t enlightenments;
+	bool x2apic; /* a guess, unless it is restored */
+};
 
 struct power_cycle {
 	struct vid_partition *partition;
@@ -81,7 +89,7 @@ static void power_cycle_note_lost_vps(const struct power_cycle_config *config,
 
 static int power_cycle_make_hvshim(struct power_cycle *power_cycle,
 				   const struct power_cycle_config *config,
-				   const struct boot_entry *entry, struct failure *failure)
+				   const struct power_cycle_guest *guest, struct failure *failure)
 {
 	const struct hvshim_config hvshim = {
 		.engine = config->engine,
@@ -90,10 +98,10 @@ static int power_cycle_make_hvshim(struct power_cycle *power_cycle,
 		.loop = config->loop,
 		.callbacks = config->hvshim_callbacks,
 		.data = config->data,
-		.enlightenments = config->enlightenments,
+		.enlightenments = guest->enlightenments,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
-		.x2apic_guest = power_cycle_expects_x2apic(entry),
+		.x2apic_guest = guest->x2apic,
 	};
 	int r = hvshim_new(&hvshim, &power_cycle->hvshim);
 
@@ -203,6 +211,34 @@ static int power_cycle_load(const struct power_cycle_config *config, struct boot
 	return boot_load(&boot, ret_entry, failure);
 }
 
+static int power_cycle_boot(const struct power_cycle_config *config, struct boot_entry *ret_entry,
+			    struct power_cycle_guest *ret_guest, struct failure *failure)
+{
+	int r = power_cycle_load(config, ret_entry, failure);
+
+	if (r < 0)
+		return r;
+	power_cycle_note_lost_vps(config, ret_entry);
+	ret_guest->x2apic = power_cycle_expects_x2apic(ret_entry);
+	return 0;
+}
+
+/* A guest is told what it was told before, and nothing else, whatever could be had here. */
+static int power_cycle_recall_guest(const struct power_cycle_config *config,
+				    struct power_cycle_guest *ret_guest, struct failure *failure)
+{
+	struct state_refusal refusal = { .text = "" };
+	uint32_t told;
+	int r = hvshim_state_enlightenments(config->restored, &told, &refusal);
+
+	if (r < 0)
+		return failure_set(failure, r, "The VM's state cannot be restored here: %s.",
+				   refusal.text);
+	ret_guest->enlightenments = config->enlightenments & told;
+	ret_guest->x2apic = told & enlightenment_bit(ENLIGHTENMENT_APIC_MSRS);
+	return 0;
+}
+
 int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
 		    struct failure *failure)
 {
@@ -210,7 +246,8 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 	CLEANUP(power_cycle_freep)
 	struct power_cycle *power_cycle =
 		calloc(1, sizeof(*power_cycle) + total * sizeof(power_cycle->vp[0]));
-	struct boot_entry entry;
+	struct boot_entry entry = { 0 };
+	struct power_cycle_guest guest = { .enlightenments = config->enlightenments };
 	int r;
 
 	if (!power_cycle)
@@ -218,11 +255,11 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 	r = power_cycle_make_partition(power_cycle, config, failure);
 	if (r < 0)
 		return r;
-	r = power_cycle_load(config, &entry, failure);
+	r = config->restored ? power_cycle_recall_guest(config, &guest, failure)
+			     : power_cycle_boot(config, &entry, &guest, failure);
 	if (r < 0)
 		return r;
-	power_cycle_note_lost_vps(config, &entry);
-	r = power_cycle_make_hvshim(power_cycle, config, &entry, failure);
+	r = power_cycle_make_hvshim(power_cycle, config, &guest, failure);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < total; i++) {
@@ -230,7 +267,8 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 		if (r < 0)
 			return r;
 	}
-	r = boot_start_vp(&entry, config->memory, power_cycle->vp[0]);
+	if (!config->restored)
+		r = boot_start_vp(&entry, config->memory, power_cycle->vp[0]);
 	if (r < 0)
 		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
 				   strerror(-r));
@@ -252,6 +290,19 @@ void power_cycle_free(struct power_cycle *power_cycle)
 		vid_vp_free(power_cycle->vp[i]);
 	vid_partition_free(power_cycle->partition);
 	free(power_cycle);
+}
+
+int power_cycle_resume(struct power_cycle *power_cycle, struct failure *failure)
+{
+	int r = vid_partition_start(power_cycle->partition);
+
+	for (uint32_t i = 0; r == 0 && i < power_cycle->vp_count; i++)
+		r = vid_vp_start(power_cycle->vp[i]);
+	if (r == 0)
+		r = hvshim_resume(power_cycle->hvshim);
+	if (r < 0)
+		return failure_set(failure, r, "The guest's time cannot go on: %s.", strerror(-r));
+	return 0;
 }
 
 void power_cycle_add_counters(const struct power_cycle *power_cycle,
@@ -286,7 +337,7 @@ uint32_t power_cycle_vp_count(const struct power_cycle *power_cycle)
 	return power_cycle->vp_count;
 }
 
-const struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t index)
+struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t index)
 {
 	return power_cycle->vp[index];
 }

@@ -20,17 +20,21 @@
 #include <stdint.h>
 
 struct power_cycle;
+struct state_reader;
 
 /* All pointers are borrowed, and so are the descriptors. */
 struct power_cycle_config {
 	struct vid *vid;
-	struct vid_memory *memory; /* zero-filled */
+	struct vid_memory *memory; /* zero-filled, unless something is restored */
 	const struct memory_layout *layout;
 	const struct numa *numa;
 	const struct vid_cpuid *cpuid; /* what the hypervisor supports */
 	struct topology topology;
 	struct guid uuid;
 	bool hibernation; /* the guest is told that it can */
+
+	/* The state that is to be restored into it; NULL: none, and a kernel is loaded. */
+	const struct state_reader *restored;
 
 	int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
 	const char *command_line;
@@ -44,11 +48,20 @@ struct power_cycle_config {
 	void *data;                                   /* for the callbacks */
 };
 
-/* Builds the partition and loads the kernel; the vps wait. Return: 0; -errno and *failure. */
+/*
+ * Builds the partition, and loads the kernel or leaves all else to the state's restore; the vps
+ * wait. Return: 0; -errno and *failure.
+ */
 int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
 		    struct failure *failure) MUST_CHECK;
 void power_cycle_free(struct power_cycle *power_cycle);
 DEFINE_CLEANUP(struct power_cycle *, power_cycle_free)
+
+/*
+ * Time runs on from where it was restored, and the personality is no longer quiet. Before the vps
+ * run, and nothing where there was neither. Return: 0; -errno and *failure.
+ */
+int power_cycle_resume(struct power_cycle *power_cycle, struct failure *failure) MUST_CHECK;
 
 /* What is counted of a power cycle. */
 struct power_cycle_counters {
@@ -64,7 +77,7 @@ void power_cycle_add_counters(const struct power_cycle *power_cycle,
 int power_cycle_nmi(struct power_cycle *power_cycle) MUST_CHECK;
 
 uint32_t power_cycle_vp_count(const struct power_cycle *power_cycle);
-const struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t index);
+struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t index);
 
 /* Of a vp that is paused. Return: 0, -errno. */
 int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,

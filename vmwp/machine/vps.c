@@ -67,17 +67,23 @@ static void vp_pin(struct vp *vp)
 	pthread_cond_broadcast(&vp->set->changed);
 }
 
-/* Runs the guest until there is something else to do or the callback stops it. */
+/*
+ * Runs the guest until there is something else to do or the callback stops it. KVM completes an
+ * exit when the vp runs again: a vp that pauses has none under way, and its registers tell all. The
+ * kick that comes with every order sees to it that it runs no further.
+ */
 static void vp_run(struct vp *vp)
 {
 	struct vps *set = vp->set;
-	bool on = true;
+	bool on = true, complete = true;
 
 	vp_note_first_run(set);
-	while (on && atomic_load(&set->order) == ORDER_RUN && !atomic_load(&vp->pin_wanted)) {
+	while (on && (!complete ||
+		      (atomic_load(&set->order) == ORDER_RUN && !atomic_load(&vp->pin_wanted)))) {
 		struct vid_exit exit;
 		int r = vid_vp_run(vp->vp, &exit);
 
+		complete = r < 0 || exit.kind == VID_EXIT_KICK;
 		on = set->callbacks->exit(set->data, vp->vp, r < 0 ? NULL : &exit, r);
 	}
 	if (!on) {

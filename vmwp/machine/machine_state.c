@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The state of the machine's parts, saved as records and restored: which RAM there is, partition,
+ * virtual processors, Hyper-V personality.
+ *
+ * RAM's contents are no part of these records. They are in place before any part but the memory is
+ * restored, for the processors' registers and the personality's pages refer to them; the memory may
+ * be restored once more, which changes nothing.
+ */
+#include "vmwp/machine/machine_state.h"
+
+#include "common/base/state.h"
+#include "vid/state.h"
+#include "vmwp/machine/machine_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STATE_VERSION 1
+
+/* What vid/ and hvshim/ say of a state that they refuse, as a sentence. */
+static int state_failure(int error, const struct state_refusal *refusal, struct failure *failure)
+{
+	if (error == -EINVAL && refusal->text[0] != '\0')
+		return failure_set(failure, error, "The VM's state cannot be restored here: %s.",
+				   refusal->text);
+	return error;
+}
+
+/* ---- Memory ---- */
+
+#define MEMORY_RECORD "memory"
+#define REGIONS_MAX   128u
+
+struct memory_state {
+	uint32_t region_count, zero;
+};
+static_assert(sizeof(struct memory_state) == 8, "stored format");
+
+struct memory_region_state {
+	uint64_t gpa, size; /* bytes */
+};
+static_assert(sizeof(struct memory_region_state) == 16, "stored format");
+
+int machine_memory_save(void *device, struct state_writer *writer)
+{
+	const struct machine *machine = device;
+	struct memory_state state = {
+		.region_count = (uint32_t)vid_memory_region_count(machine->memory),
+	};
+
+	state_begin(writer, MEMORY_RECORD, STATE_VERSION);
+	state_put(writer, &state, sizeof(state));
+	for (size_t i = 0; i < state.region_count; i++) {
+		struct vid_memory_region region = vid_memory_region(machine->memory, i);
+		struct memory_region_state saved = { .gpa = region.gpa.value, .size = region.size };
+
+		state_put(writer, &saved, sizeof(saved));
+	}
+	state_end(writer);
+	return state_writer_error(writer);
+}
+
+static bool region_is(struct vid_memory_region region, const struct memory_region_state *saved)
+{
+	return region.gpa.value == saved->gpa && region.size == saved->size;
+}
+
+/* What a guest was given while it ran lies in the room for that. */
+static int memory_add_region(struct machine *machine, const struct memory_region_state *saved,
+			     struct state_refusal *refusal)
+{
+	const struct vid_memory_region *room = &machine->layout.room;
+	const struct vid_memory_region region = { .gpa = GPA(saved->gpa), .size = saved->size };
+	int r;
+
+	if (saved->size == 0 || saved->size % HV_PAGE_SIZE != 0 || saved->gpa % HV_PAGE_SIZE != 0 ||
+	    saved->gpa < room->gpa.value || saved->gpa - room->gpa.value > room->size ||
+	    saved->size > room->size - (saved->gpa - room->gpa.value))
+		return state_refuse(refusal,
+				    "it has RAM at 0x%" PRIx64 ", where this VM has no room for it",
+				    saved->gpa);
+	r = vid_memory_add(machine->memory, region, machine->vmbus_host.backing,
+			   machine->vmbus_host.shared);
+	if (r == -EEXIST || r == -EINVAL)
+		return state_refuse(refusal,
+				    "its RAM at 0x%" PRIx64 " is none that this VM can have",
+				    saved->gpa);
+	return r;
+}
+
+static int memory_restore_region(struct machine *machine, size_t i,
+				 const struct memory_region_state *saved,
+				 struct state_refusal *refusal)
+{
+	if (i >= vid_memory_region_count(machine->memory))
+		return memory_add_region(machine, saved, refusal);
+	if (!region_is(vid_memory_region(machine->memory, i), saved))
+		return state_refuse(refusal,
+				    "it has %" PRIu64 " bytes of RAM at 0x%" PRIx64
+				    ", which this VM has not",
+				    saved->size, saved->gpa);
+	return 0;
+}
+
+static int memory_restore(struct machine *machine, struct state_record *record,
+			  struct state_refusal *refusal)
+{
+	struct memory_region_state region;
+	struct memory_state state;
+	int r = 0;
+
+	if (state_get(record, &state, sizeof(state)) != 0 || state.zero != 0 ||
+	    state.region_count > REGIONS_MAX || record->left != state.region_count * sizeof(region))
+		return state_refuse(refusal, "'%s' %s", MEMORY_RECORD,
+				    state_error_text(STATE_E_INVALID));
+	if (state.region_count < vid_memory_region_count(machine->memory))
+		return state_refuse(refusal, "it has less RAM than this VM");
+	for (size_t i = 0; r == 0 && i < state.region_count; i++) {
+		(void)!state_get(record, &region, sizeof(region));
+		r = memory_restore_region(machine, i, &region, refusal);
+	}
+	return r;
+}
+
+int machine_memory_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	struct state_refusal refusal = { .text = "" };
+	struct state_record record;
+	int r = state_find(reader, MEMORY_RECORD, STATE_VERSION, &record);
+
+	if (r != 0)
+		r = state_refuse(&refusal, "'%s' %s", MEMORY_RECORD, state_error_text(r));
+	else
+		r = memory_restore(device, &record, &refusal);
+	return state_failure(r, &refusal, failure);
+}
+
+/* ---- The partition ---- */
+
+#define PARTITION_RECORD "partition"
+
+int machine_partition_save(void *device, struct state_writer *writer)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+
+	if (!power_cycle)
+		return -ENODEV;
+	return vid_partition_save(power_cycle_partition(power_cycle), writer, PARTITION_RECORD);
+}
+
+int machine_partition_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+	struct state_refusal refusal = { .text = "" };
+	int r;
+
+	if (!power_cycle)
+		return -ENODEV;
+	r = vid_partition_restore(power_cycle_partition(power_cycle), reader, PARTITION_RECORD,
+				  &refusal);
+	return state_failure(r, &refusal, failure);
+}
+
+/* ---- Virtual processors ---- */
+
+struct vp_record {
+	char name[STATE_NAME_MAX + 1];
+};
+
+static struct vp_record vp_record(uint32_t index)
+{
+	struct vp_record record;
+
+	snprintf(record.name, sizeof(record.name), "processors.vp-%" PRIu32, index);
+	return record;
+}
+
+int machine_processors_save(void *device, struct state_writer *writer)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+	int r = power_cycle ? 0 : -ENODEV;
+
+	for (uint32_t i = 0; r == 0 && i < power_cycle_vp_count(power_cycle); i++)
+		r = vid_vp_save(power_cycle_vp(power_cycle, i), writer, vp_record(i).name);
+	return r;
+}
+
+int machine_processors_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+	struct state_refusal refusal = { .text = "" };
+	int r = power_cycle ? 0 : -ENODEV;
+
+	for (uint32_t i = 0; r == 0 && i < power_cycle_vp_count(power_cycle); i++)
+		r = vid_vp_restore(power_cycle_vp(power_cycle, i), reader, vp_record(i).name,
+				   &refusal);
+	return state_failure(r, &refusal, failure);
+}
+
+/* ---- The Hyper-V personality ---- */
+
+void machine_hypervisor_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+
+	if (power_cycle)
+		hvshim_quiesce(power_cycle_hvshim(power_cycle));
+	done(data);
+}
+
+int machine_hypervisor_save(void *device, struct state_writer *writer)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+
+	return power_cycle ? hvshim_save(power_cycle_hvshim(power_cycle), writer) : -ENODEV;
+}
+
+int machine_hypervisor_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(device);
+	struct state_refusal refusal = { .text = "" };
+	int r;
+
+	if (!power_cycle)
+		return -ENODEV;
+	r = hvshim_restore(power_cycle_hvshim(power_cycle), reader, &refusal);
+	return state_failure(r, &refusal, failure);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The state of the machine's parts: what their rows in the table of devices (machine_parts.c) do as
+ * struct device_ops says. The device is the machine. Thread: the loop's.
+ */
+#pragma once
+
+#include "vmwp/base/failure.h"
+
+struct state_reader;
+struct state_writer;
+
+int machine_memory_save(void *device, struct state_writer *writer);
+int machine_partition_save(void *device, struct state_writer *writer);
+int machine_processors_save(void *device, struct state_writer *writer);
+int machine_hypervisor_save(void *device, struct state_writer *writer);
+
+/* The last three: after machine_prepare_restore(). */
+int machine_memory_restore(void *device, struct state_reader *reader, struct failure *failure);
+int machine_partition_restore(void *device, struct state_reader *reader, struct failure *failure);
+int machine_processors_restore(void *device, struct state_reader *reader, struct failure *failure);
+int machine_hypervisor_restore(void *device, struct state_reader *reader, struct failure *failure);
+
+void machine_hypervisor_quiesce(void *device, void (*done)(void *data), void *data);
