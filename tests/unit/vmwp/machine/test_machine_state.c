@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A machine is saved in the middle of its work, and its guest goes on in another one, on the host's
+ * KVM. Skipped without one.
+ */
+#include "common/base/state.h"
+#include "common/wire/tlfs.h"
+#include "tests/unit/unit.h"
+#include "tests/unit/vmwp/boot/kernel_image.h"
+#include "tests/unit/vmwp/machine/guest_code.h"
+#include "vmwp/machine/machine.h"
+#include "vmwp/machine/machine_parts.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND   1000000000ull
+#define MIB      (1u << 20)
+#define COUNT_AT 0x200000u
+#define PAGE_AT  0x300000u
+
+/*
+ * Says who it is, has a reference TSC page, and counts for ever how often it has looked at the
+ * reference counter. Were that ever less than before, it would fault.
+ */
+static const uint8_t counting_code[] = {
+	GUEST_WRMSR(0x000, 0x81, 1),
+	0xb9,
+	0x21,
+	0x00,
+	0x00,
+	0x40, /* mov $REFERENCE_TSC, %ecx */
+	0xba,
+	0x00,
+	0x00,
+	0x00,
+	0x00, /* mov $0, %edx */
+	0xb8,
+	0x01,
+	0x00,
+	0x30,
+	0x00, /* mov $(PAGE_AT | enable), %eax */
+	0x0f,
+	0x30, /* wrmsr */
+	0xb9,
+	0x20,
+	0x00,
+	0x00,
+	0x40, /* again: mov $REFERENCE_COUNT, %ecx */
+	0x0f,
+	0x32, /* rdmsr */
+	0x89,
+	0xc6, /* mov %eax, %esi */
+	0x89,
+	0xd7, /* mov %edx, %edi */
+	0x2b,
+	0x35,
+	0x04,
+	0x00,
+	0x20,
+	0x00, /* sub 0x200004, %esi */
+	0x1b,
+	0x3d,
+	0x08,
+	0x00,
+	0x20,
+	0x00, /* sbb 0x200008, %edi */
+	0x72,
+	0x13, /* jc over to the fault */
+	0xa3,
+	0x04,
+	0x00,
+	0x20,
+	0x00, /* mov %eax, 0x200004 */
+	0x89,
+	0x15,
+	0x08,
+	0x00,
+	0x20,
+	0x00, /* mov %edx, 0x200008 */
+	0xff,
+	0x05,
+	0x00,
+	0x00,
+	0x20,
+	0x00, /* incl 0x200000 */
+	GUEST_LOOP(42),
+	GUEST_FAULT,
+};
+
+/* Rows in the order of the table of devices. */
+static const struct device_ops *const rows[] = {
+	&machine_memory_ops,
+	&machine_partition_ops,
+	&machine_processors_ops,
+	&machine_hypervisor_ops,
+};
+
+struct fixture {
+	struct loop *loop;
+	struct definition *definition;
+	struct machine *source, *target;
+	struct failure failure;
+	struct kernel_image image;
+	enum machine_state state; /* the last that either has told */
+	enum machine_reason reason;
+	bool quiet;
+};
+
+static void on_state(void *data, enum machine_state state, enum machine_reason reason,
+		     const char *message)
+{
+	struct fixture *fixture = data;
+
+	fixture->state = state;
+	fixture->reason = reason;
+	if (message[0] != '\0')
+		print_message("%s\n", message);
+}
+
+static void on_reset(void *data, enum machine_reason reason, const char *message)
+{
+}
+
+static void on_crash(void *data, const struct hvshim_crash *crash)
+{
+}
+
+static void on_vmbus(void *data, uint32_t version)
+{
+}
+
+static void on_notice(void *data, const char *text)
+{
+}
+
+static void on_console(void *data, bool output)
+{
+}
+
+static const struct machine_callbacks callbacks = {
+	.state = on_state,
+	.reset = on_reset,
+	.crash = on_crash,
+	.vmbus = on_vmbus,
+	.notice = on_notice,
+	.console = on_console,
+};
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	assert_non_null(fixture);
+	assert_int_equal(loop_new(512, &fixture->loop), 0);
+	assert_int_equal(definition_new(&fixture->definition), 0);
+	fixture->definition->memory.size = 16 * MIB;
+	fixture->definition->memory.pages = DEFINITION_PAGES_SMALL;
+	fixture->definition->processors.count = 2;
+	fixture->definition->processors.sockets = 2;
+	fixture->definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS] = true;
+	fixture->definition->actions.triple_fault = DEFINITION_ACTION_STOP;
+	kernel_image_elf(&fixture->image, ELFCLASS64, counting_code, sizeof(counting_code));
+	*state = fixture;
+	return 0;
+}
+
+static void stop(struct fixture *fixture, struct machine **machine)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	if (!*machine)
+		return;
+	machine_stop(*machine);
+	while (machine_state(*machine) != MACHINE_STOPPED && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 10), 0);
+	assert_int_equal(machine_state(*machine), MACHINE_STOPPED);
+	/* What the personality still has under way ends in the loop's next iterations. */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+	machine_free(TAKE_PTR(*machine));
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	stop(fixture, &fixture->source);
+	stop(fixture, &fixture->target);
+	loop_free(fixture->loop);
+	definition_free(fixture->definition);
+	free(fixture);
+	return 0;
+}
+
+static void make(struct fixture *fixture, struct machine **ret_machine)
+{
+	struct machine_config config = {
+		.definition = fixture->definition,
+		.loop = fixture->loop,
+		.callbacks = &callbacks,
+		.data = fixture,
+	};
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (kvm < 0)
+		skip();
+	assert_int_equal(resources_new(&config.resources), 0);
+	assert_int_equal(resources_put(config.resources, "kvm", kvm), 0);
+	assert_int_equal(
+		resources_put(config.resources, "kernel", kernel_image_file(&fixture->image)), 0);
+	if (machine_new(&config, ret_machine, &fixture->failure) < 0)
+		fail_msg("%s", fixture->failure.message);
+	resources_free(config.resources);
+}
+
+static void *memory(const struct machine *machine, uint64_t address, uint64_t size)
+{
+	void *bytes = vid_memory_map(machine_memory(machine), GPA(address), size);
+
+	assert_non_null(bytes);
+	return bytes;
+}
+
+static uint32_t counted(const struct machine *machine)
+{
+	return *(volatile uint32_t *)memory(machine, COUNT_AT, sizeof(uint32_t));
+}
+
+/* The guest has counted on; a minute is for ever. */
+static void wait_for_count(struct fixture *fixture, const struct machine *machine)
+{
+	uint64_t end = loop_now() + 60 * SECOND;
+	uint32_t before = counted(machine);
+
+	while (counted(machine) < before + 10 && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+	assert_true(counted(machine) >= before + 10);
+	assert_int_equal(fixture->state, MACHINE_RUNNING);
+}
+
+static void start_source(struct fixture *fixture)
+{
+	make(fixture, &fixture->source);
+	if (machine_start(fixture->source, &fixture->failure) < 0)
+		fail_msg("%s", fixture->failure.message);
+	wait_for_count(fixture, fixture->source);
+	assert_int_equal(machine_pause(fixture->source), 0);
+}
+
+static void is_quiet(void *data)
+{
+	((struct fixture *)data)->quiet = true;
+}
+
+static void save(struct fixture *fixture, struct machine *machine, struct state_writer *writer)
+{
+	fixture->quiet = false;
+	machine_hypervisor_ops.quiesce(machine, is_quiet, fixture);
+	assert_true(fixture->quiet);
+	state_writer_init(writer);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(rows[i]->save(machine, writer), 0);
+}
+
+static void copy_ram(const struct machine *from, const struct machine *to)
+{
+	const struct vid_memory *ram = machine_memory(from);
+
+	for (size_t i = 0; i < vid_memory_region_count(ram); i++) {
+		struct vid_memory_region region = vid_memory_region(ram, i);
+
+		memcpy(memory(to, region.gpa.value, region.size),
+		       memory(from, region.gpa.value, region.size), region.size);
+	}
+}
+
+/* Memory first, then what is in it, then the others. Return: of the first that fails. */
+static int restore(struct fixture *fixture, const struct state_writer *writer)
+{
+	struct state_reader reader;
+	int r;
+
+	make(fixture, &fixture->target);
+	fixture->failure = (struct failure){ 0 };
+	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
+	r = machine_memory_ops.restore(fixture->target, &reader, &fixture->failure);
+	if (r < 0)
+		return r;
+	copy_ram(fixture->source, fixture->target);
+	r = machine_prepare_restore(fixture->target, &reader, &fixture->failure);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++)
+		r = rows[i]->restore(fixture->target, &reader, &fixture->failure);
+	return r;
+}
+
+static void guest_goes_on_in_another_machine(void **state)
+{
+	struct fixture *fixture = *state;
+	struct state_writer first, second;
+	uint32_t before;
+
+	start_source(fixture);
+	save(fixture, fixture->source, &first);
+	before = counted(fixture->source);
+	if (restore(fixture, &first) < 0)
+		fail_msg("%s", fixture->failure.message);
+	assert_int_equal(machine_state(fixture->target), MACHINE_PAUSED);
+	save(fixture, fixture->target, &second);
+	assert_int_equal(first.size, second.size);
+	assert_memory_equal(first.bytes, second.bytes, first.size);
+	assert_int_equal(counted(fixture->target), before);
+	stop(fixture, &fixture->source);
+	assert_int_equal(machine_resume(fixture->target), 0);
+	wait_for_count(fixture, fixture->target);
+	/* It can be paused and go on as any other, and be saved again. */
+	assert_int_equal(machine_pause(fixture->target), 0);
+	state_writer_deinit(&second);
+	save(fixture, fixture->target, &second);
+	assert_int_equal(machine_resume(fixture->target), 0);
+	wait_for_count(fixture, fixture->target);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+}
+
+/* The page tells what the counter does, by the TSC that the guest has here. */
+static void reference_page_is_of_this_host(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct hv_reference_tsc_page *page;
+	struct state_writer writer;
+	uint32_t sequence;
+
+	start_source(fixture);
+	page = memory(fixture->source, PAGE_AT, sizeof(*page));
+	sequence = page->sequence;
+	save(fixture, fixture->source, &writer);
+	if (restore(fixture, &writer) < 0)
+		fail_msg("%s", fixture->failure.message);
+	assert_int_equal(machine_resume(fixture->target), 0);
+	page = memory(fixture->target, PAGE_AT, sizeof(*page));
+	assert_true(page->sequence == HV_REFERENCE_TSC_INVALID || page->sequence == sequence + 1);
+	wait_for_count(fixture, fixture->target);
+	state_writer_deinit(&writer);
+}
+
+static void saved_machine_goes_on(void **state)
+{
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+
+	start_source(fixture);
+	save(fixture, fixture->source, &writer);
+	assert_int_equal(machine_resume(fixture->source), 0);
+	wait_for_count(fixture, fixture->source);
+	state_writer_deinit(&writer);
+}
+
+/* ---- Memory that was added ---- */
+
+static void added_memory_is_added(void **state)
+{
+	struct fixture *fixture = *state;
+	struct vid_memory_region added = { .size = 2 * MIB };
+	struct state_writer writer;
+
+	fixture->definition->memory.dynamic.on = true;
+	fixture->definition->memory.dynamic.maximum = 64 * MIB;
+	start_source(fixture);
+	added.gpa = machine_room(fixture->source).gpa;
+	assert_true(machine_room(fixture->source).size >= added.size);
+	assert_int_equal(vid_memory_add((struct vid_memory *)machine_memory(fixture->source), added,
+					VID_MEMORY_SMALL, false),
+			 0);
+	memset(memory(fixture->source, added.gpa.value, added.size), 0x5a, added.size);
+	save(fixture, fixture->source, &writer);
+	if (restore(fixture, &writer) < 0)
+		fail_msg("%s", fixture->failure.message);
+	assert_int_equal(*(uint8_t *)memory(fixture->target, added.gpa.value, 1), 0x5a);
+	stop(fixture, &fixture->target);
+
+	/* A VM whose definition has no room for it. */
+	fixture->definition->memory.dynamic.on = false;
+	assert_int_equal(restore(fixture, &writer), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "no room"));
+	state_writer_deinit(&writer);
+}
+
+/* ---- What is refused ---- */
+
+static void other_definitions_are_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+
+	start_source(fixture);
+	save(fixture, fixture->source, &writer);
+	fixture->definition->memory.size = 32 * MIB;
+	assert_int_equal(restore(fixture, &writer), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "RAM"));
+	stop(fixture, &fixture->target);
+	fixture->definition->memory.size = 16 * MIB;
+
+	fixture->definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS] = false;
+	assert_int_equal(restore(fixture, &writer), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message,
+			       enlightenment_names[ENLIGHTENMENT_SYNTHETIC_TIMERS]));
+	stop(fixture, &fixture->target);
+	fixture->definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS] = true;
+
+	fixture->definition->processors.count = 1;
+	fixture->definition->processors.sockets = 1;
+	assert_int_equal(restore(fixture, &writer), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "2 vps"));
+	state_writer_deinit(&writer);
+}
+
+/* Without one of the records, which it then names. */
+static void records_that_are_missing_are_named(void **state)
+{
+	static const char *const names[] = { "partition", "processors.vp-0", "processors.vp-1",
+					     "hypervisor", "hypervisor.vp-1" };
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+
+	start_source(fixture);
+	save(fixture, fixture->source, &writer);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct state_reader reader;
+		struct state_record record;
+		char quoted[64];
+		uint8_t *name;
+
+		assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+		assert_int_equal(state_find(&reader, names[i], 1, &record), 0);
+		name = (uint8_t *)record.at - ALIGN_UP(strlen(names[i]), 8);
+		name[0] ^= 1;
+		assert_int_equal(restore(fixture, &writer), -EINVAL);
+		snprintf(quoted, sizeof(quoted), "'%s' is missing", names[i]);
+		assert_non_null(strstr(fixture->failure.message, quoted));
+		name[0] ^= 1;
+		stop(fixture, &fixture->target);
+	}
+	state_writer_deinit(&writer);
+}
+
+static void memory_records_are_checked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+	struct state_reader reader;
+	struct state_record record;
+	size_t size;
+	uint8_t *bytes;
+
+	make(fixture, &fixture->target);
+	state_writer_init(&writer);
+	assert_int_equal(machine_memory_ops.save(fixture->target, &writer), 0);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+	assert_int_equal(state_find(&reader, "memory", 1, &record), 0);
+	assert_int_equal(machine_memory_ops.restore(fixture->target, &reader, &fixture->failure),
+			 0);
+	bytes = (uint8_t *)record.at;
+	size = record.left;
+	for (size_t i = 0; i < size; i++) {
+		bytes[i] ^= 0xff;
+		assert_int_equal(
+			machine_memory_ops.restore(fixture->target, &reader, &fixture->failure),
+			-EINVAL);
+		bytes[i] ^= 0xff;
+	}
+	state_writer_deinit(&writer);
+}
+
+/* Nothing is there to be saved, or restored into. */
+static void only_a_machine_that_has_a_guest(void **state)
+{
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+	struct state_reader reader;
+
+	start_source(fixture);
+	state_writer_init(&writer);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, 0), 0);
+	assert_int_equal(machine_prepare_restore(fixture->source, &reader, &fixture->failure),
+			 MACHINE_E_STATE);
+	make(fixture, &fixture->target);
+	for (size_t i = 1; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(rows[i]->save(fixture->target, &writer), -ENODEV);
+		assert_int_equal(rows[i]->restore(fixture->target, &reader, &fixture->failure),
+				 -ENODEV);
+	}
+	state_writer_deinit(&writer);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(guest_goes_on_in_another_machine),
+		TEST(reference_page_is_of_this_host),
+		TEST(saved_machine_goes_on),
+		TEST(added_memory_is_added),
+		TEST(other_definitions_are_refused),
+		TEST(records_that_are_missing_are_named),
+		TEST(memory_records_are_checked),
+		TEST(only_a_machine_that_has_a_guest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
