@@ -224,7 +224,7 @@ static int get_sregs(struct kvm_sregs *sregs)
 /* An interrupt is injected where the vp can take one, and an exception whatever it is at. */
 static int set_events(const struct kvm_vcpu_events *events)
 {
-	if (events->interrupt.injected && !events->exception.injected) {
+	if (!fake_kvm.restores && events->interrupt.injected && !events->exception.injected) {
 		require(fake_kvm.may_interrupt && events->flags == 0);
 		require(events->interrupt.nr >= 16);
 		fake_kvm.injected++;
@@ -243,6 +243,31 @@ static int access_msrs(struct kvm_msrs *msrs)
 	for (uint32_t i = 0; i < msrs->nmsrs; i++)
 		msrs->entries[i].data = fake_kvm_take(4);
 	return fake_kvm_take(1) & 1 ? 0 : (int)msrs->nmsrs;
+}
+
+/* The TSC and Hyper-V's are in KVM's list, too. */
+static int get_msr_list(struct kvm_msr_list *list)
+{
+	static const uint32_t indices[] = { 0x10,       0x277,      0x38f,     0x6e0,
+					    0x40000000, 0xc0000081, 0x40000091 };
+
+	if (list->nmsrs < ARRAY_SIZE(indices))
+		return fail(E2BIG);
+	list->nmsrs = ARRAY_SIZE(indices);
+	memcpy(list->indices, indices, sizeof(indices));
+	return 0;
+}
+
+/* KVM takes what it is given for the state of its chips as it is. */
+static int set_chip(const struct kvm_irqchip *chip)
+{
+	if (chip->chip_id == KVM_IRQCHIP_IOAPIC) {
+		require(chip->chip.ioapic.base_address == 0xfec00000);
+		require(chip->chip.ioapic.irr < 1u << KVM_IOAPIC_NUM_PINS);
+	} else {
+		require(chip->chip.pic.init_state <= 3 && chip->chip.pic.priority_add < 8);
+	}
+	return 0;
 }
 
 static int get_hyperv_cpuid(struct kvm_cpuid2 *cpuid)
@@ -330,6 +355,24 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	case KVM_GET_MSRS:
 	case KVM_SET_MSRS:
 		return access_msrs(argument);
+	case KVM_CHECK_EXTENSION:
+		return (uintptr_t)argument == KVM_CAP_SREGS2;
+	case KVM_GET_SREGS2:
+		*(struct kvm_sregs2 *)argument = (struct kvm_sregs2){
+			.flags = fake_kvm_take(1) & KVM_SREGS2_FLAGS_PDPTRS_VALID,
+		};
+		return 0;
+	case KVM_GET_MSR_INDEX_LIST:
+		return get_msr_list(argument);
+	case KVM_SET_IRQCHIP:
+		return set_chip(argument);
+	case KVM_SET_CLOCK:
+		require(((struct kvm_clock_data *)argument)->clock <= UINT64_C(1) << 62);
+		return 0;
+	case KVM_SET_XSAVE:
+	case KVM_SET_XCRS:
+	case KVM_SET_LAPIC:
+		return fake_kvm.fails ? fail(EINVAL) : 0;
 	case KVM_GET_SUPPORTED_HV_CPUID:
 		return get_hyperv_cpuid(argument);
 	case KVM_GET_CLOCK:

@@ -19,7 +19,8 @@
 struct fake_kvm {
 	const uint8_t *input; /* what decides what happens; zeros after its end */
 	size_t size;
-	bool fails; /* what may fail for want of memory does */
+	bool fails;    /* what may fail for want of memory does */
+	bool restores; /* events are set as they were saved, whatever the vp is at */
 
 	int vps;
 	int vp_fds[FAKE_KVM_VPS];
