@@ -192,8 +192,11 @@ static bool hvshim_has_apic_msrs(const struct hvshim_config *config)
 	const struct vid_capabilities *host =
 		vid_capabilities(vid_partition_device(config->partition));
 
-	if (!(config->enlightenments & enlightenment_bit(ENLIGHTENMENT_APIC_MSRS)) ||
-	    host->apic_virtualization)
+	if (!(config->enlightenments & enlightenment_bit(ENLIGHTENMENT_APIC_MSRS)))
+		return false;
+	if (config->told_before)
+		return config->engine == HVSHIM_ENGINE_KERNEL || host->hyperv_vapic;
+	if (host->apic_virtualization)
 		return false;
 	return config->engine == HVSHIM_ENGINE_KERNEL ||
 	       (host->hyperv_vapic && config->x2apic_guest);

@@ -106,6 +106,9 @@ struct hvshim_config {
 	 */
 	uint32_t enlightenments;
 	bool x2apic_guest; /* a guess, on which nothing but speed depends */
+
+	/* The guest knows these enlightenments already: none is left out for being slower. */
+	bool told_before;
 };
 
 /* Which engine AUTO means on this host, or whether the one asked for can be had: -ENOTSUP. */

@@ -62,10 +62,7 @@ int vid_partition_restore(struct vid_partition *partition, const struct state_re
 /* The clock runs on. Nothing, unless it was restored. */
 int vid_partition_start(struct vid_partition *partition) MUST_CHECK;
 
-/*
- * Sets the partition's clock, which runs on from there; at once, or by vid_partition_start() after
- * a restore.
- */
+/* Sets the partition's clock, which runs on from there. After vid_partition_start(), if at all. */
 int vid_partition_set_clock(struct vid_partition *partition, uint64_t ns) MUST_CHECK;
 
 /* ---- Virtual processors ---- */

@@ -3,8 +3,9 @@
  * The MSRs of a vp's state: all that KVM says are to be saved, and those that it forgets to name
  * (memory types, machine checks).
  *
- * Left out is what is saved by other means: the TSC, and all that is Hyper-V's. The TSC deadline is
- * a moment of the TSC: it is in the vp's time until both start (vp_state.c).
+ * Left out is what is saved by other means: the TSC, and all that is Hyper-V's; and what VMX can do
+ * on this host, for no vp has it. The TSC deadline is a moment of the TSC: it is in the vp's time
+ * until both start (vp_state.c).
  *
  * KVM takes MSRs in the order of the list up to the first it refuses. Counters of the performance
  * unit are written while it is off: what turns it on comes last.
@@ -16,6 +17,8 @@
 
 #define MSR_TSC              0x10u
 #define MSR_PERF_GLOBAL_CTRL 0x38fu
+#define MSR_VMX_FIRST        0x480u
+#define MSR_VMX_COUNT        0x20u
 #define MSR_HYPERV_FIRST     0x40000000u
 #define MSR_HYPERV_COUNT     0x1000u
 
@@ -80,7 +83,8 @@ static const char *msr_name(uint32_t index)
 
 static bool msr_is_left_out(uint32_t index)
 {
-	return index == MSR_TSC || index - MSR_HYPERV_FIRST < MSR_HYPERV_COUNT;
+	return index == MSR_TSC || index - MSR_HYPERV_FIRST < MSR_HYPERV_COUNT ||
+	       index - MSR_VMX_FIRST < MSR_VMX_COUNT;
 }
 
 struct msr_list {

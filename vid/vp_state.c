@@ -447,8 +447,8 @@ static int vp_write_tsc_offset(struct vid_vp *vp, uint64_t offset)
 static uint64_t vp_wanted_offset(const struct vid_vp *vp)
 {
 	const struct vid_partition_time *start = &vp->partition->time;
-	uint64_t gone = (uint64_t)((unsigned __int128)(start->start_ns - start->clock_ns) *
-				   vp->time.tsc_khz / 1000000);
+	uint64_t gone_ns = start->start_ns - MIN(start->start_ns, start->clock_ns);
+	uint64_t gone = (uint64_t)((unsigned __int128)gone_ns * vp->time.tsc_khz / 1000000);
 
 	return start->host_tsc + vp->time.tsc_offset + gone - start->start_tsc;
 }

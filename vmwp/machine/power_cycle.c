@@ -23,7 +23,7 @@
 /* What a guest is told of by its CPUID leaves, beside the config. */
 struct power_cycle_guest {
 	uint32_t enlightenments;
-	bool x2apic; /* a guess, unless it is restored */
+	bool x2apic; /* a guess */
 };
 
 struct power_cycle {
@@ -102,6 +102,7 @@ static int power_cycle_make_hvshim(struct power_cycle *power_cycle,
 		.message_connections = { VMBUS_CONNECTION_ID_MESSAGE,
 					 VMBUS_CONNECTION_ID_MESSAGE_4 },
 		.x2apic_guest = guest->x2apic,
+		.told_before = config->restored,
 	};
 	int r = hvshim_new(&hvshim, &power_cycle->hvshim);
 
@@ -235,7 +236,6 @@ static int power_cycle_recall_guest(const struct power_cycle_config *config,
 		return failure_set(failure, r, "The VM's state cannot be restored here: %s.",
 				   refusal.text);
 	ret_guest->enlightenments = config->enlightenments & told;
-	ret_guest->x2apic = told & enlightenment_bit(ENLIGHTENMENT_APIC_MSRS);
 	return 0;
 }
 

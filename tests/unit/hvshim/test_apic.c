@@ -47,7 +47,7 @@ static bool is_recommended(struct fixture *fixture)
 	return hints->eax & HV_HINT_APIC_MSRS;
 }
 
-static int make(void **state, bool vapic, bool x2apic_guest)
+static int make(void **state, bool vapic, bool x2apic_guest, bool told_before)
 {
 	static struct fixture fixture;
 	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
@@ -58,6 +58,7 @@ static int make(void **state, bool vapic, bool x2apic_guest)
 		.callbacks = &callbacks,
 		.enlightenments = ENLIGHTENMENTS_DEFAULT,
 		.x2apic_guest = x2apic_guest,
+		.told_before = told_before,
 	};
 
 	memset(&fixture, 0, sizeof(fixture));
@@ -65,6 +66,7 @@ static int make(void **state, bool vapic, bool x2apic_guest)
 	assert_int_equal(vid_memory_new(&fixture.partition.memory), 0);
 	assert_int_equal(vid_memory_add(fixture.partition.memory, ram, VID_MEMORY_SMALL, false), 0);
 	fixture.partition.vid.capabilities.hyperv_vapic = vapic;
+	fixture.partition.vid.capabilities.apic_virtualization = told_before;
 	fixture.vp.partition = &fixture.partition;
 	config.partition = &fixture.partition;
 	config.loop = fixture.loop;
@@ -76,17 +78,27 @@ static int make(void **state, bool vapic, bool x2apic_guest)
 
 static int setup_with(void **state)
 {
-	return make(state, true, true);
+	return make(state, true, true, false);
 }
 
 static int setup_without(void **state)
 {
-	return make(state, false, true);
+	return make(state, false, true, false);
 }
 
 static int setup_xapic(void **state)
 {
-	return make(state, true, false);
+	return make(state, true, false, false);
+}
+
+static int setup_told(void **state)
+{
+	return make(state, true, false, true);
+}
+
+static int setup_told_without(void **state)
+{
+	return make(state, false, false, true);
 }
 
 static int teardown(void **state)
@@ -132,6 +144,12 @@ static void test_not_worth_it(void **state)
 	assert_false(is_recommended(*state));
 }
 
+/* A guest that was told elsewhere goes on with it, whatever is faster here. */
+static void test_told_before(void **state)
+{
+	assert_true(is_recommended(*state));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +157,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_is_promised_without, setup_without,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_not_worth_it, setup_xapic, teardown),
+		cmocka_unit_test_setup_teardown(test_told_before, setup_told, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_is_promised_without,
+						setup_told_without, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

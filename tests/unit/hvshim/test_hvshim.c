@@ -4,10 +4,12 @@
  * and takes the interrupts, on this machine's KVM.
  */
 #include "common/base/json.h"
+#include "common/base/state.h"
 #include "common/wire/tlfs.h"
 #include "hvshim/hvshim.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vid/puppet.h"
+#include "vid/state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +38,8 @@ struct fixture {
 	struct puppet puppet;
 	struct loop *loop;
 	struct hvshim *hvshim;
+	uint32_t enlightenments;
+	bool x2apic;
 
 	bool in_loop;
 	bool loop_held; /* it does not run while the vp does */
@@ -110,34 +114,43 @@ static bool shim_exit(struct puppet *puppet, const struct vid_exit *exit)
 	return true;
 }
 
+/* For the vp that there is: anew after a restore. */
+static void make_hvshim(struct fixture *fixture)
+{
+	const struct hvshim_config config = {
+		.engine = HVSHIM_ENGINE_USER,
+		.vp_count = 1,
+		.callbacks = &callbacks,
+		.data = fixture,
+		.message_connections = { 1, MESSAGES },
+		.enlightenments = fixture->enlightenments,
+		.x2apic_guest = fixture->x2apic,
+		.partition = fixture->puppet.partition,
+		.loop = fixture->loop,
+	};
+	struct vid_cpuid cpuid;
+
+	assert_int_equal(hvshim_new(&config, &fixture->hvshim), 0);
+	assert_int_equal(vid_cpuid_supported(fixture->puppet.vid, &cpuid), 0);
+	assert_int_equal(hvshim_vp_attach(fixture->hvshim, fixture->puppet.vp, &cpuid), 0);
+}
+
 static int make(void **state, bool timers, bool x2apic)
 {
 	static struct fixture fixture;
 	struct vid_partition_config partition = { 0 };
-	struct vid_cpuid cpuid;
-	struct hvshim_config config = {
-		.engine = HVSHIM_ENGINE_USER,
-		.vp_count = 1,
-		.callbacks = &callbacks,
-		.data = &fixture,
-		.message_connections = { 1, MESSAGES },
-		.enlightenments = ENLIGHTENMENTS_DEFAULT |
-				  (timers ? enlightenment_bit(ENLIGHTENMENT_SYNTHETIC_TIMERS) : 0),
-		.x2apic_guest = x2apic,
-	};
 
 	*state = NULL;
 	memset(&fixture, 0, sizeof(fixture));
 	if (!puppet_open(&fixture.puppet))
 		return 0;
+	fixture.enlightenments = ENLIGHTENMENTS_DEFAULT |
+				 (timers ? enlightenment_bit(ENLIGHTENMENT_SYNTHETIC_TIMERS) : 0);
+	fixture.x2apic = x2apic;
 	hvshim_prepare(HVSHIM_ENGINE_USER, &partition);
 	puppet_make(&fixture.puppet, &partition);
 	assert_int_equal(loop_new(64, &fixture.loop), 0);
-	config.partition = fixture.puppet.partition;
-	config.loop = fixture.loop;
-	assert_int_equal(hvshim_new(&config, &fixture.hvshim), 0);
-	assert_int_equal(vid_cpuid_supported(fixture.puppet.vid, &cpuid), 0);
-	assert_int_equal(hvshim_vp_attach(fixture.hvshim, fixture.puppet.vp, &cpuid), 0);
+	make_hvshim(&fixture);
 	puppet_start(&fixture.puppet);
 	fixture.puppet.exit = shim_exit;
 	*state = &fixture;
@@ -1080,6 +1093,93 @@ static void test_timer_configurations(void **state)
 
 /* ---- Life ---- */
 
+/* ---- Saved and restored ---- */
+
+static void save_all(struct fixture *fixture, struct state_writer *writer)
+{
+	state_writer_init(writer);
+	hvshim_quiesce(fixture->hvshim);
+	assert_int_equal(vid_partition_save(fixture->puppet.partition, writer, "partition"), 0);
+	assert_int_equal(vid_vp_save(fixture->puppet.vp, writer, "vp-0"), 0);
+	assert_int_equal(hvshim_save(fixture->hvshim, writer), 0);
+}
+
+/* In another partition around the same memory. */
+static void restore_all(struct fixture *fixture, const struct state_writer *writer)
+{
+	struct vid_partition_config config = { .memory = fixture->puppet.memory };
+	struct puppet *puppet = &fixture->puppet;
+	struct state_refusal refusal = { .text = "" };
+	struct state_reader reader;
+
+	hvshim_free(fixture->hvshim);
+	vid_vp_free(puppet->vp);
+	vid_partition_free(puppet->partition);
+	hvshim_prepare(HVSHIM_ENGINE_USER, &config);
+	assert_int_equal(vid_partition_new(puppet->vid, &config, &puppet->partition), 0);
+	assert_int_equal(vid_vp_new(puppet->partition, 0, 0, &puppet->vp), 0);
+	make_hvshim(fixture);
+	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
+	if (vid_partition_restore(puppet->partition, &reader, "partition", &refusal) < 0 ||
+	    vid_vp_restore(puppet->vp, &reader, "vp-0", &refusal) < 0 ||
+	    hvshim_restore(fixture->hvshim, &reader, &refusal) < 0)
+		fail_msg("%s", refusal.text);
+}
+
+static void resume_all(struct fixture *fixture)
+{
+	assert_int_equal(vid_partition_start(fixture->puppet.partition), 0);
+	assert_int_equal(vid_vp_start(fixture->puppet.vp), 0);
+	assert_int_equal(hvshim_resume(fixture->hvshim), 0);
+}
+
+/*
+ * A message whose interrupt the guest has not taken, a timer, and a message of the guest's that the
+ * loop has not: each comes once, and hypercalls go on.
+ */
+static void test_restored_in_the_midst(void **state)
+{
+	struct fixture *fixture = FIXTURE(state);
+	struct hv_post_message posted = { .connection_id = MESSAGES, .type = 1, .size = 3 };
+	struct state_writer first, second;
+	uint64_t before;
+
+	enable_hypercalls(fixture);
+	enable_synic(fixture);
+	write_msr(fixture, HV_MSR_SINT0 + SINT + 1, VECTOR + 1);
+	assert_int_equal(post(fixture, "hello"), 0);
+	run_loop(fixture, 0);
+	fixture->loop_held = true;
+	memcpy(posted.payload, "abc", 3);
+	memcpy(puppet_memory(&fixture->puppet, INPUT_PAGE), &posted, sizeof(posted));
+	assert_int_equal(hypercall(fixture, HV_CALL_POST_MESSAGE, INPUT_PAGE, 0), 0);
+	before = read_msr(fixture, HV_MSR_REFERENCE_COUNT);
+	write_msr(fixture, HV_MSR_STIMER0_COUNT, before + 500000);
+	write_msr(fixture, HV_MSR_STIMER0_CONFIG, HV_STIMER_ENABLE | (uint64_t)(SINT + 1) << 16);
+	save_all(fixture, &first);
+	restore_all(fixture, &first);
+	save_all(fixture, &second);
+	assert_int_equal(first.size, second.size);
+	assert_memory_equal(first.bytes, second.bytes, first.size);
+	resume_all(fixture);
+	fixture->loop_held = false;
+	assert_true(read_msr(fixture, HV_MSR_REFERENCE_COUNT) >= before);
+
+	assert_memory_equal((const void *)slot(fixture)->payload, "hello", 5);
+	turn_until(fixture, &fixture->messages, 1);
+	assert_memory_equal(fixture->message.payload, "abc", 3);
+	for (uint64_t end = loop_now() + 60 * SECOND;
+	     slot(fixture)[1].type == HV_MESSAGE_NONE && loop_now() < end;)
+		run_loop(fixture, SECOND);
+	assert_int_equal(slot(fixture)[1].type, HV_MESSAGE_TIMER_EXPIRED);
+	while (puppet_counter(&fixture->puppet) < 2)
+		(void)take_interrupt(fixture);
+	assert_int_equal(puppet_counter(&fixture->puppet), 2);
+	assert_int_equal(hypercall(fixture, HV_CALL_NOTIFY_LONG_SPIN_WAIT, 0, 0), 0);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+}
+
 /* Freed with a message queued, a slot waited for and a timer running: teardown sees to the rest. */
 static void test_free_in_the_middle(void **state)
 {
@@ -1194,6 +1294,7 @@ int main(void)
 		TIMER_TEST(test_timer_waits_for_its_slot),
 		TIMER_TEST(test_direct_periodic_timer),
 		TIMER_TEST(test_timer_configurations),
+		TIMER_TEST(test_restored_in_the_midst),
 		TIMER_TEST(test_free_in_the_middle),
 		TIMER_TEST(test_inspection),
 		TEST(test_engines),
