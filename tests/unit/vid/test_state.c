@@ -203,6 +203,86 @@ static void same_bytes_again(void **state)
 	state_writer_deinit(&first);
 }
 
+#define XSAVE_XMM0   160u
+#define XSAVE_BV     512u /* which parts are there: bit 1 is SSE's */
+#define MSR_SYSENTER 0x174u
+
+static struct vid_msr_state *find_msr(uint8_t *bytes, uint32_t index)
+{
+	struct vid_vp_state saved;
+
+	memcpy(&saved, bytes, sizeof(saved));
+	for (uint32_t i = 0; i < saved.msr_count; i++) {
+		struct vid_msr_state *msr =
+			(struct vid_msr_state *)(void *)(bytes + sizeof(saved) + saved.xsave_size) +
+			i;
+
+		if (msr->index == index)
+			return msr;
+	}
+	fail_msg("MSR 0x%x was not saved", index);
+	return NULL;
+}
+
+/* Not a register of the vp has the value that it begins with. */
+static void change_vp(uint8_t *bytes)
+{
+	struct vid_vp_state saved;
+	uint8_t *xsave = bytes + sizeof(saved);
+
+	memcpy(&saved, bytes, sizeof(saved));
+	for (size_t i = 0; i < offsetof(struct vid_registers, rip) / sizeof(uint64_t); i++)
+		((uint64_t *)&saved.registers)[i] = 0x1111111111111111u * (i % 7 + 1);
+	saved.system.cr2 = 0x7654321000;
+	saved.system.fs.base = 0x123456000;
+	saved.system.gs.base = 0x223456000;
+	for (uint64_t i = 0; i < VID_DEBUG_REGISTERS; i++)
+		saved.dr[i] = 0x1000 * (i + 1);
+	saved.dr7 = 0x401;
+	saved.events.nmi_masked = 1;
+	saved.events.interrupt_shadow = 1;
+	memcpy(bytes, &saved, sizeof(saved));
+	memset(xsave + XSAVE_XMM0, 0x77, 16);
+	xsave[XSAVE_BV] |= 3;
+	for (uint32_t i = 0; i < 3; i++)
+		find_msr(bytes, MSR_SYSENTER + i)->value = 0xabc0 + i;
+	find_msr(bytes, MSR_STAR)->value = 0x23001000000000;
+}
+
+static void change_partition(uint8_t *bytes)
+{
+	struct vid_partition_state saved;
+
+	memcpy(&saved, bytes, sizeof(saved));
+	for (uint8_t i = 0; i < VID_PIC_COUNT; i++) {
+		saved.pics[i].irq_base = (uint8_t)(0x20 + 8 * i);
+		saved.pics[i].imr = 0xfb;
+		saved.pics[i].elcr = 0x08;
+		saved.pics[i].special_mask = 1;
+	}
+	saved.ioapic.id = 3;
+	saved.ioapic.selected = 0x12;
+	for (uint64_t i = 0; i < VID_IOAPIC_PINS; i++)
+		saved.ioapic.redirections[i] = UINT64_C(1) << 56 | 1u << 16 | (0x40 + i);
+	memcpy(bytes, &saved, sizeof(saved));
+}
+
+static void every_register_is_kept(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct state_writer first, second;
+	size_t size;
+
+	save(puppet, &first);
+	change_vp(payload(&first, RECORD_VP, &size));
+	change_partition(payload(&first, RECORD_PART, &size));
+	restore(puppet, &first);
+	save(puppet, &second);
+	assert_same(&first, &second);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+}
+
 static void pending_interrupt_is_taken_once(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
@@ -351,30 +431,94 @@ static void tsc_offset_is_that_of_the_guest(void **state)
 	state_writer_deinit(&writer);
 }
 
-/* ---- What waits for INIT ---- */
+/* ---- A second vp ---- */
 
-static void vp_that_waits_is_restored_as_one(void **state)
+#define LAPIC_ICR_LOW  0xfee00300u
+#define LAPIC_ICR_HIGH 0xfee00310u
+#define RECORD_AP      "processors.vp-1"
+
+static struct vid_vp *make_ap(struct puppet *puppet)
 {
-	struct puppet *puppet = PUPPET(state);
-	struct state_writer writer;
-	struct state_reader reader;
-	struct state_refusal refusal = { .text = "" };
-	struct vid_vp_state saved;
 	struct vid_cpuid cpuid;
 	struct vid_vp *ap;
-	size_t size;
 
 	assert_int_equal(vid_cpuid_supported(puppet->vid, &cpuid), 0);
 	assert_int_equal(vid_vp_new(puppet->partition, 1, 1, &ap), 0);
 	assert_int_equal(vid_vp_set_cpuid(ap, &cpuid), 0);
-	state_writer_init(&writer);
-	assert_int_equal(vid_vp_save(ap, &writer, "processors.vp-1"), 0);
-	memcpy(&saved, payload(&writer, "processors.vp-1", &size), sizeof(saved));
-	assert_int_equal(saved.activity, VID_ACTIVITY_WAITS_FOR_INIT);
-	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
-	assert_int_equal(vid_vp_restore(ap, &reader, "processors.vp-1", &refusal), 0);
+	return ap;
+}
+
+static enum vid_activity saved_activity(const struct state_writer *writer)
+{
+	struct vid_vp_state saved;
+	size_t size;
+
+	memcpy(&saved, payload(writer, RECORD_AP, &size), sizeof(saved));
+	return saved.activity;
+}
+
+/* Both are saved, and go on in another partition. */
+static struct vid_vp *move_with_ap(struct puppet *puppet, struct vid_vp *ap,
+				   enum vid_activity activity)
+{
+	struct state_refusal refusal;
+	struct state_writer writer;
+	struct state_reader reader;
+
+	save(puppet, &writer);
+	assert_int_equal(vid_vp_save(ap, &writer, RECORD_AP), 0);
+	assert_int_equal(saved_activity(&writer), activity);
 	vid_vp_free(ap);
+	make_anew(puppet);
+	ap = make_ap(puppet);
+	assert_int_equal(restore_bytes(puppet, writer.bytes, writer.size, &refusal), 0);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+	assert_int_equal(vid_vp_restore(ap, &reader, RECORD_AP, &refusal), 0);
+	start(puppet);
+	assert_int_equal(vid_vp_start(ap), 0);
 	state_writer_deinit(&writer);
+	return ap;
+}
+
+static void *run_ap(void *data)
+{
+	struct vid_exit exit;
+
+	while (vid_vp_run(data, &exit) == 0 && exit.kind != VID_EXIT_KICK)
+		continue;
+	return NULL;
+}
+
+/* Runs it until it has counted itself: what it does next is to halt. */
+static void run_until_counted(struct puppet *puppet, struct vid_vp *ap)
+{
+	const struct timespec delay = { .tv_nsec = 1000000 };
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, run_ap, ap), 0);
+	for (unsigned i = 0; i < 60000 && puppet_counter(puppet) == 0; i++)
+		nanosleep(&delay, NULL);
+	vid_vp_kick(ap);
+	pthread_join(thread, NULL);
+	assert_int_equal(puppet_counter(puppet), 1);
+}
+
+/* Every step of its start in another partition. */
+static void second_vp_starts_on_the_way(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct vid_vp *ap = make_ap(puppet);
+
+	puppet_enable_apic(puppet);
+	ap = move_with_ap(puppet, ap, VID_ACTIVITY_WAITS_FOR_INIT);
+	store(puppet, LAPIC_ICR_HIGH, 1u << 24);
+	store(puppet, LAPIC_ICR_LOW, 0x4500);
+	ap = move_with_ap(puppet, ap, VID_ACTIVITY_WAITS_FOR_SIPI);
+	assert_int_equal(puppet_counter(puppet), 0);
+	store(puppet, LAPIC_ICR_LOW, 0x4600 | PUPPET_AP_PAGE >> 12);
+	ap = move_with_ap(puppet, ap, VID_ACTIVITY_RUNS);
+	run_until_counted(puppet, ap);
+	vid_vp_free(ap);
 }
 
 /* ---- Hostile bytes ---- */
@@ -442,23 +586,6 @@ static void changed_records_do_no_harm(void **state)
 	assert_true(refused > 0);
 	assert_int_equal(restore_vp_payload(puppet, bytes, size, &refusal), 0);
 	state_writer_deinit(&writer);
-}
-
-static struct vid_msr_state *find_msr(uint8_t *bytes, uint32_t index)
-{
-	struct vid_vp_state saved;
-
-	memcpy(&saved, bytes, sizeof(saved));
-	for (uint32_t i = 0; i < saved.msr_count; i++) {
-		struct vid_msr_state *msr =
-			(struct vid_msr_state *)(void *)(bytes + sizeof(saved) + saved.xsave_size) +
-			i;
-
-		if (msr->index == index)
-			return msr;
-	}
-	fail_msg("MSR 0x%x was not saved", index);
-	return NULL;
 }
 
 static void refusal_names_the_msr(void **state)
@@ -563,7 +690,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(counting_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(clock_stands_still_and_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(tsc_offset_is_that_of_the_guest, setup, teardown),
-		cmocka_unit_test_setup_teardown(vp_that_waits_is_restored_as_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(second_vp_starts_on_the_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(every_register_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_records_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(changed_records_do_no_harm, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusal_names_the_msr, setup, teardown),
