@@ -262,6 +262,7 @@ static int restore_partition(struct hvshim *hvshim, const struct hvshim_partitio
 	pthread_mutex_lock(&hvshim->lock);
 	r = hvshim->ops->restore(hvshim, state, refusal);
 	pthread_mutex_unlock(&hvshim->lock);
+	memset(hvshim->restored_pages, 0, sizeof(hvshim->restored_pages));
 	if (r == 0)
 		r = message_queues_restore(hvshim, record, state->message_count, refusal);
 	if (r == 0 && record->left != 0)

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id,
 	       struct vid_vp **ret_vp)
@@ -341,61 +340,4 @@ int vid_vp_set_lazy_eoi(struct vid_vp *vp, gpa_t gpa, bool enable)
 	int r = vid_vp_set_msr(vp, MSR_KVM_PV_EOI_EN, enable ? gpa.value | KVM_MSR_ENABLED : 0);
 
 	return r == -ENOENT ? -EFAULT : r;
-}
-
-/* ---- Time ---- */
-
-#define MSR_IA32_TSC 0x10u
-
-int64_t vid_vp_tsc_khz(struct vid_vp *vp)
-{
-	int r = ioctl(vp->fd, KVM_GET_TSC_KHZ, 0);
-
-	if (r < 0)
-		return -errno;
-	return r > 0 ? r : -EINVAL;
-}
-
-int vid_vp_tsc(struct vid_vp *vp, uint64_t *ret_tsc)
-{
-	return vid_vp_get_msr(vp, MSR_IA32_TSC, ret_tsc);
-}
-
-static int vp_measure_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset, uint64_t *ret_error)
-{
-	uint64_t before = __rdtsc(), after, guest;
-	int r = vid_vp_tsc(vp, &guest);
-
-	after = __rdtsc();
-	*ret_offset = guest - (before + (after - before) / 2);
-	*ret_error = after - before;
-	return r;
-}
-
-static bool is_near(uint64_t a, uint64_t b, uint64_t error)
-{
-	return a - b <= error || b - a <= error;
-}
-
-/*
- * There are KVMs that take an offset, and tell it again, and have the guest see the host's TSC none
- * the less: so what is told has to be what is measured.
- */
-int vid_vp_tsc_offset(struct vid_vp *vp, uint64_t *ret_offset)
-{
-	uint64_t told = 0, measured, error;
-	const struct kvm_device_attr attribute = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&told,
-	};
-	int r = vp_measure_tsc_offset(vp, &measured, &error);
-
-	if (r < 0)
-		return r;
-	if (ioctl(vp->fd, KVM_GET_DEVICE_ATTR, &attribute) == 0 && is_near(told, measured, error))
-		*ret_offset = told;
-	else
-		*ret_offset = is_near(0, measured, error) ? 0 : measured;
-	return 0;
 }

@@ -5,7 +5,7 @@
  *
  * Left out is what is saved by other means: the TSC, and all that is Hyper-V's; and what VMX can do
  * on this host, for no vp has it. The TSC deadline is a moment of the TSC: it is in the vp's time
- * until both start (vp_state.c).
+ * until both start (vp_time.c).
  *
  * KVM takes MSRs in the order of the list up to the first it refuses. Counters of the performance
  * unit are written while it is off: what turns it on comes last.

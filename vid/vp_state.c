@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <x86intrin.h>
 
 #define LAPIC_STRIDE   16u
 #define XSAVE_SMALLEST (uint32_t)sizeof(struct kvm_xsave)
@@ -428,66 +427,4 @@ int vid_vp_restore(struct vid_vp *vp, const struct state_reader *reader, const c
 	if (r == -EINVAL && why.text[0] != '\0')
 		return state_refuse(refusal, "'%s' is refused: %s", name, why.text);
 	return r;
-}
-
-/* ---- Time ---- */
-
-static int vp_write_tsc_offset(struct vid_vp *vp, uint64_t offset)
-{
-	const struct kvm_device_attr attribute = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)&offset,
-	};
-
-	return ioctl(vp->fd, KVM_SET_DEVICE_ATTR, &attribute) < 0 ? -errno : 0;
-}
-
-/* What the offset is to be so that the TSC runs on as the partition's clock does. */
-static uint64_t vp_wanted_offset(const struct vid_vp *vp)
-{
-	const struct vid_partition_time *start = &vp->partition->time;
-	uint64_t gone_ns = start->start_ns - MIN(start->start_ns, start->clock_ns);
-	uint64_t gone = (uint64_t)((unsigned __int128)gone_ns * vp->time.tsc_khz / 1000000);
-
-	return start->host_tsc + vp->time.tsc_offset + gone - start->start_tsc;
-}
-
-/*
- * KVM may say that it has TSC offsets, take one, and have none: what the guest's TSC is then tells,
- * and KVM shall not reckon with a number that is none.
- */
-static int vp_set_tsc_offset(struct vid_vp *vp, uint64_t wanted, uint64_t *ret_offset)
-{
-	uint64_t before;
-	int r = vid_vp_tsc_offset(vp, &before);
-
-	if (r < 0)
-		return r;
-	if (vp_write_tsc_offset(vp, wanted) == 0) {
-		r = vid_vp_tsc_offset(vp, ret_offset);
-		if (r < 0 || *ret_offset == wanted)
-			return r;
-		(void)!vp_write_tsc_offset(vp, before);
-	}
-	*ret_offset = before;
-	return 0;
-}
-
-/* Where the guest finds a jump in its TSC, its deadline goes along. */
-int vid_vp_start(struct vid_vp *vp)
-{
-	uint64_t wanted, offset;
-	int r;
-
-	if (!vp->time.waits)
-		return 0;
-	wanted = vp_wanted_offset(vp);
-	r = vp_set_tsc_offset(vp, wanted, &offset);
-	if (r < 0)
-		return r;
-	vp->time.waits = false;
-	if (vp->time.deadline == 0)
-		return 0;
-	return vid_vp_set_msr(vp, VID_MSR_TSC_DEADLINE, vp->time.deadline + offset - wanted);
 }
