@@ -142,14 +142,52 @@ int machine_memory_restore(void *device, struct state_reader *reader, struct fai
 /* ---- The partition ---- */
 
 #define PARTITION_RECORD "partition"
+#define CRASH_RECORD     "partition.crash"
+
+/* A crash that was reported, and not acted upon: its grace begins anew. */
+struct crash_state {
+	uint32_t crashed, zero;
+};
+static_assert(sizeof(struct crash_state) == 8, "stored format");
+
+static void crash_save(const struct machine *machine, struct state_writer *writer)
+{
+	const struct crash_state state = { .crashed = machine->crashed };
+
+	state_begin(writer, CRASH_RECORD, STATE_VERSION);
+	state_put(writer, &state, sizeof(state));
+	state_end(writer);
+}
+
+static int crash_restore(struct machine *machine, const struct state_reader *reader,
+			 struct state_refusal *refusal)
+{
+	struct crash_state state;
+	struct state_record record;
+	int r = state_find(reader, CRASH_RECORD, STATE_VERSION, &record);
+
+	if (r == 0)
+		r = state_get(&record, &state, sizeof(state));
+	if (r == 0 && (record.left != 0 || state.crashed > 1 || state.zero != 0))
+		r = STATE_E_INVALID;
+	if (r != 0)
+		return state_refuse(refusal, "'%s' %s", CRASH_RECORD, state_error_text(r));
+	machine->crashed = state.crashed;
+	return 0;
+}
 
 int machine_partition_save(void *device, struct state_writer *writer)
 {
 	struct power_cycle *power_cycle = machine_power_cycle(device);
+	int r;
 
 	if (!power_cycle)
 		return -ENODEV;
-	return vid_partition_save(power_cycle_partition(power_cycle), writer, PARTITION_RECORD);
+	r = vid_partition_save(power_cycle_partition(power_cycle), writer, PARTITION_RECORD);
+	if (r < 0)
+		return r;
+	crash_save(device, writer);
+	return state_writer_error(writer);
 }
 
 int machine_partition_restore(void *device, struct state_reader *reader, struct failure *failure)
@@ -162,6 +200,8 @@ int machine_partition_restore(void *device, struct state_reader *reader, struct 
 		return -ENODEV;
 	r = vid_partition_restore(power_cycle_partition(power_cycle), reader, PARTITION_RECORD,
 				  &refusal);
+	if (r == 0)
+		r = crash_restore(device, reader, &refusal);
 	return state_failure(r, &refusal, failure);
 }
 

@@ -110,6 +110,7 @@ struct fixture {
 	enum machine_state state; /* the last that either has told */
 	enum machine_reason reason;
 	bool quiet;
+	unsigned crashes;
 };
 
 static void on_state(void *data, enum machine_state state, enum machine_reason reason,
@@ -129,6 +130,7 @@ static void on_reset(void *data, enum machine_reason reason, const char *message
 
 static void on_crash(void *data, const struct hvshim_crash *crash)
 {
+	((struct fixture *)data)->crashes++;
 }
 
 static void on_vmbus(void *data, uint32_t version)
@@ -361,6 +363,36 @@ static void saved_machine_goes_on(void **state)
 	state_writer_deinit(&writer);
 }
 
+/* What is done about a crash is done where the guest is by then. */
+static void crash_is_acted_upon(void **state)
+{
+	static const uint8_t code[] = { GUEST_CRASH, GUEST_LOOP(0) };
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+	uint64_t end = loop_now() + 60 * SECOND;
+
+	kernel_image_elf(&fixture->image, ELFCLASS64, code, sizeof(code));
+	fixture->definition->actions.crash = DEFINITION_ACTION_STOP;
+	fixture->definition->actions.crash_grace = 60;
+	make(fixture, &fixture->source);
+	assert_int_equal(machine_start(fixture->source, &fixture->failure), 0);
+	while (fixture->crashes == 0 && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+	assert_int_equal(fixture->crashes, 1);
+	assert_int_equal(machine_pause(fixture->source), 0);
+	save(fixture, fixture->source, &writer);
+	fixture->definition->actions.crash_grace = 1;
+	if (restore(fixture, &writer) < 0)
+		fail_msg("%s", fixture->failure.message);
+	assert_int_equal(machine_resume(fixture->target), 0);
+	while (fixture->state != MACHINE_STOPPED && loop_now() < end)
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
+	assert_int_equal(machine_state(fixture->target), MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_CRASH);
+	assert_int_equal(fixture->crashes, 1);
+	state_writer_deinit(&writer);
+}
+
 /* ---- Memory that was added ---- */
 
 static void added_memory_is_added(void **state)
@@ -423,8 +455,9 @@ static void other_definitions_are_refused(void **state)
 /* Without one of the records, which it then names. */
 static void records_that_are_missing_are_named(void **state)
 {
-	static const char *const names[] = { "partition", "processors.vp-0", "processors.vp-1",
-					     "hypervisor", "hypervisor.vp-1" };
+	static const char *const names[] = { "partition",       "partition.crash",
+					     "processors.vp-0", "processors.vp-1",
+					     "hypervisor",      "hypervisor.vp-1" };
 	struct fixture *fixture = *state;
 	struct state_writer writer;
 
@@ -506,6 +539,7 @@ int main(void)
 		TEST(guest_goes_on_in_another_machine),
 		TEST(reference_page_is_of_this_host),
 		TEST(saved_machine_goes_on),
+		TEST(crash_is_acted_upon),
 		TEST(added_memory_is_added),
 		TEST(other_definitions_are_refused),
 		TEST(records_that_are_missing_are_named),
