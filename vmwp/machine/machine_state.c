@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The state of the machine's parts, saved as records and restored: which RAM there is, partition,
- * virtual processors, Hyper-V personality.
+ * Hyper-V personality; processors_state.c has the virtual processors.
  *
  * RAM's contents are no part of these records. They are in place before any part but the memory is
  * restored, for the processors' registers and the personality's pages refer to them; the memory may
@@ -16,13 +16,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #define STATE_VERSION 1
 
-/* What vid/ and hvshim/ say of a state that they refuse, as a sentence. */
-static int state_failure(int error, const struct state_refusal *refusal, struct failure *failure)
+int machine_state_failure(int error, const struct state_refusal *refusal, struct failure *failure)
 {
 	if (error == -EINVAL && refusal->text[0] != '\0')
 		return failure_set(failure, error, "The VM's state cannot be restored here: %s.",
@@ -136,7 +133,7 @@ int machine_memory_restore(void *device, struct state_reader *reader, struct fai
 		r = state_refuse(&refusal, "'%s' %s", MEMORY_RECORD, state_error_text(r));
 	else
 		r = memory_restore(device, &record, &refusal);
-	return state_failure(r, &refusal, failure);
+	return machine_state_failure(r, &refusal, failure);
 }
 
 /* ---- The partition ---- */
@@ -202,43 +199,7 @@ int machine_partition_restore(void *device, struct state_reader *reader, struct 
 				  &refusal);
 	if (r == 0)
 		r = crash_restore(device, reader, &refusal);
-	return state_failure(r, &refusal, failure);
-}
-
-/* ---- Virtual processors ---- */
-
-struct vp_record {
-	char name[STATE_NAME_MAX + 1];
-};
-
-static struct vp_record vp_record(uint32_t index)
-{
-	struct vp_record record;
-
-	snprintf(record.name, sizeof(record.name), "processors.vp-%" PRIu32, index);
-	return record;
-}
-
-int machine_processors_save(void *device, struct state_writer *writer)
-{
-	struct power_cycle *power_cycle = machine_power_cycle(device);
-	int r = power_cycle ? 0 : -ENODEV;
-
-	for (uint32_t i = 0; r == 0 && i < power_cycle_vp_count(power_cycle); i++)
-		r = vid_vp_save(power_cycle_vp(power_cycle, i), writer, vp_record(i).name);
-	return r;
-}
-
-int machine_processors_restore(void *device, struct state_reader *reader, struct failure *failure)
-{
-	struct power_cycle *power_cycle = machine_power_cycle(device);
-	struct state_refusal refusal = { .text = "" };
-	int r = power_cycle ? 0 : -ENODEV;
-
-	for (uint32_t i = 0; r == 0 && i < power_cycle_vp_count(power_cycle); i++)
-		r = vid_vp_restore(power_cycle_vp(power_cycle, i), reader, vp_record(i).name,
-				   &refusal);
-	return state_failure(r, &refusal, failure);
+	return machine_state_failure(r, &refusal, failure);
 }
 
 /* ---- The Hyper-V personality ---- */
@@ -268,5 +229,5 @@ int machine_hypervisor_restore(void *device, struct state_reader *reader, struct
 	if (!power_cycle)
 		return -ENODEV;
 	r = hvshim_restore(power_cycle_hvshim(power_cycle), reader, &refusal);
-	return state_failure(r, &refusal, failure);
+	return machine_state_failure(r, &refusal, failure);
 }

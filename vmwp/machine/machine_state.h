@@ -8,6 +8,7 @@
 #include "vmwp/base/failure.h"
 
 struct state_reader;
+struct state_refusal;
 struct state_writer;
 
 int machine_memory_save(void *device, struct state_writer *writer);
@@ -22,3 +23,6 @@ int machine_processors_restore(void *device, struct state_reader *reader, struct
 int machine_hypervisor_restore(void *device, struct state_reader *reader, struct failure *failure);
 
 void machine_hypervisor_quiesce(void *device, void (*done)(void *data), void *data);
+
+/* What vid/ and hvshim/ say of a state that they refuse, as a sentence. Return: error. */
+int machine_state_failure(int error, const struct state_refusal *refusal, struct failure *failure);

@@ -4,6 +4,7 @@
  * KVM. Skipped without one.
  */
 #include "common/base/state.h"
+#include "common/definition/cpu_features.h"
 #include "common/wire/tlfs.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/boot/kernel_image.h"
@@ -445,6 +446,14 @@ static void other_definitions_are_refused(void **state)
 	stop(fixture, &fixture->target);
 	fixture->definition->hyper_v[ENLIGHTENMENT_SYNTHETIC_TIMERS] = true;
 
+	for (size_t i = 0; i < cpu_feature_count; i++)
+		if (!(cpu_features[i].flags & CPU_NEEDED))
+			cpu_feature_set_add(&fixture->definition->processors.without, i);
+	assert_int_equal(restore(fixture, &writer), -EINVAL);
+	assert_non_null(strstr(fixture->failure.message, "knows the CPU feature '"));
+	stop(fixture, &fixture->target);
+	fixture->definition->processors.without = (struct cpu_feature_set){ 0 };
+
 	fixture->definition->processors.count = 1;
 	fixture->definition->processors.sockets = 1;
 	assert_int_equal(restore(fixture, &writer), -EINVAL);
@@ -478,6 +487,34 @@ static void records_that_are_missing_are_named(void **state)
 		assert_non_null(strstr(fixture->failure.message, quoted));
 		name[0] ^= 1;
 		stop(fixture, &fixture->target);
+	}
+	state_writer_deinit(&writer);
+}
+
+/* Neither is taken in part, nor does it do any harm, whatever is changed or cut off. */
+static void processors_record_is_checked(void **state)
+{
+	struct fixture *fixture = *state;
+	struct state_writer writer, cut;
+	struct state_reader reader;
+	struct state_record record;
+
+	start_source(fixture);
+	save(fixture, fixture->source, &writer);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+	assert_int_equal(state_find(&reader, "processors", 1, &record), 0);
+	for (size_t size = 0; size < record.left; size += size < 64 ? 1 : 331) {
+		state_writer_init(&cut);
+		state_begin(&cut, "processors", 1);
+		state_put(&cut, record.at, size);
+		state_end(&cut);
+		fixture->failure = (struct failure){ 0 };
+		assert_int_equal(state_reader_init(&reader, cut.bytes, cut.size), 0);
+		assert_int_equal(
+			machine_processors_ops.restore(fixture->source, &reader, &fixture->failure),
+			-EINVAL);
+		assert_non_null(strstr(fixture->failure.message, "'processors' is not"));
+		state_writer_deinit(&cut);
 	}
 	state_writer_deinit(&writer);
 }
@@ -543,6 +580,7 @@ int main(void)
 		TEST(added_memory_is_added),
 		TEST(other_definitions_are_refused),
 		TEST(records_that_are_missing_are_named),
+		TEST(processors_record_is_checked),
 		TEST(memory_records_are_checked),
 		TEST(only_a_machine_that_has_a_guest),
 	};
