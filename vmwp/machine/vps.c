@@ -70,7 +70,8 @@ static void vp_pin(struct vp *vp)
 /*
  * Runs the guest until there is something else to do or the callback stops it. KVM completes an
  * exit when the vp runs again: a vp that pauses has none under way, and its registers tell all. The
- * kick that comes with every order sees to it that it runs no further.
+ * kick that comes with every order sees to it that it runs no further than to the end of what KVM
+ * emulates at a stretch, which is a thousand parts of a string instruction at most.
  */
 static void vp_run(struct vp *vp)
 {

@@ -364,6 +364,36 @@ static void saved_machine_goes_on(void **state)
 	state_writer_deinit(&writer);
 }
 
+/*
+ * A string instruction that reads from a device is an exit for each of its parts, and KVM goes on
+ * to the next when the last is completed: a vp that pauses has run to where none is under way.
+ */
+static void string_instruction_is_no_obstacle(void **state)
+{
+	static const uint8_t code[] = {
+		0xbe,           0x00, 0x00, 0x00, 0xd0,       /* again: mov $0xd0000000, %esi */
+		0xbf,           0x00, 0x00, 0x30, 0x00,       /* mov $0x300000, %edi */
+		0xb9,           0x00, 0x02, 0x00, 0x00,       /* mov $512, %ecx */
+		0xf3,           0xa4,                         /* rep movsb */
+		0xff,           0x05, 0x00, 0x00, 0x20, 0x00, /* incl 0x200000 */
+		GUEST_LOOP(23),
+	};
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+
+	kernel_image_elf(&fixture->image, ELFCLASS64, code, sizeof(code));
+	start_source(fixture);
+	for (unsigned i = 0; i < 30; i++) {
+		save(fixture, fixture->source, &writer);
+		state_writer_deinit(&writer);
+		assert_int_equal(machine_resume(fixture->source), 0);
+		assert_int_equal(loop_run_once(fixture->loop, SECOND / 1000), 0);
+		assert_int_equal(machine_pause(fixture->source), 0);
+	}
+	assert_int_equal(machine_resume(fixture->source), 0);
+	wait_for_count(fixture, fixture->source);
+}
+
 /* What is done about a crash is done where the guest is by then. */
 static void crash_is_acted_upon(void **state)
 {
@@ -576,6 +606,7 @@ int main(void)
 		TEST(guest_goes_on_in_another_machine),
 		TEST(reference_page_is_of_this_host),
 		TEST(saved_machine_goes_on),
+		TEST(string_instruction_is_no_obstacle),
 		TEST(crash_is_acted_upon),
 		TEST(added_memory_is_added),
 		TEST(other_definitions_are_refused),
