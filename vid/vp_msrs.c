@@ -184,11 +184,32 @@ int vid_vp_save_msrs(struct vid_vp *vp, struct state_writer *writer, uint32_t *r
 
 /* ---- Restoring ---- */
 
+/* KVMs have MSRs that they name and tell, and do not take, not even as they are. */
+static int msrs_leave_out_present(struct vid_vp *vp, union msr_batch *batch)
+{
+	union msr_batch present = *batch;
+	uint32_t count = 0;
+	int r = ioctl(vp->fd, KVM_GET_MSRS, &present);
+
+	if (r < 0)
+		return -errno;
+	for (uint32_t i = 0; i < batch->msrs.nmsrs; i++)
+		if (i >= (uint32_t)r || present.msrs.entries[i].data != batch->msrs.entries[i].data)
+			batch->msrs.entries[count++] = batch->msrs.entries[i];
+	batch->msrs.nmsrs = count;
+	return 0;
+}
+
 static int msrs_write(struct vid_vp *vp, union msr_batch *batch, struct state_refusal *refusal)
 {
 	const struct kvm_msr_entry *entry;
 	int r;
 
+	if (batch->msrs.nmsrs == 0)
+		return 0;
+	r = msrs_leave_out_present(vp, batch);
+	if (r < 0)
+		return r;
 	if (batch->msrs.nmsrs == 0)
 		return 0;
 	r = ioctl(vp->fd, KVM_SET_MSRS, batch);
