@@ -6,7 +6,7 @@
  * has chosen its code by: features that it would not find again are a reason to refuse its state.
  */
 #include "common/base/state.h"
-#include "common/definition/cpu_features.h"
+#include "common/definition/definition.h"
 #include "vid/state.h"
 #include "vmwp/machine/machine_internal.h"
 #include "vmwp/machine/machine_state.h"
