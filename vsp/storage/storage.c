@@ -57,10 +57,9 @@ int storage_controller_new(struct vmbus *bus, const struct storage_options *opti
 	controller->iteration.run = storvsp_iteration;
 	controller->quiesce_timer.operation.complete = storage_quiesce_over;
 	list_init(&controller->iteration.link);
-	list_init(&controller->channels);
+	device_channels_init(&controller->channels, bus, &storvsp_answer_ops);
 	list_init(&controller->free);
 	list_init(&controller->resets);
-	list_init(&controller->starved);
 	controller->requests = mmap(NULL, REQUESTS_SIZE, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (controller->requests == MAP_FAILED)
@@ -170,14 +169,10 @@ void storage_counters(const struct storage_controller *controller,
 	struct storage_counters counters = {
 		.commands = controller->commands,
 		.refused = controller->refused,
-		.in_flight = controller->in_flight,
+		.in_flight = controller->channels.in_flight,
+		.sub_channels = device_channels_count_subs(&controller->channels),
 	};
 
-	list_for_each (link, &controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
-
-		counters.sub_channels += channel->index > 0 && !channel->leaving;
-	}
 	scsi_target_counters(controller->target, &counters.disks);
 	*ret_counters = counters;
 }

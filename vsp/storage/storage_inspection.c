@@ -47,8 +47,8 @@ static struct json_object *inspect_channels(const struct storage_controller *con
 {
 	struct json_object *channels = json_object_new_array();
 
-	list_for_each (link, (struct list *)&controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
+	list_for_each (link, (struct list *)&controller->channels.channels) {
+		struct device_channel *channel = container_of(link, struct device_channel, link);
 
 		json_append(&channels,
 			    json_make("relid",
@@ -66,9 +66,9 @@ static struct json_object *inspect_channels(const struct storage_controller *con
 struct json_object *storage_inspect(const struct storage_controller *controller)
 {
 	return json_make("state", json_object_new_string(state_name(controller->state)),
-			 "in_flight", json_object_new_int64(controller->in_flight), "resets_wait",
-			 json_object_new_boolean(storvsp_holds(controller)), "commands",
-			 json_object_new_uint64(controller->commands), "refused",
+			 "in_flight", json_object_new_int64(controller->channels.in_flight),
+			 "resets_wait", json_object_new_boolean(storvsp_holds(controller)),
+			 "commands", json_object_new_uint64(controller->commands), "refused",
 			 json_object_new_uint64(controller->refused), "channels",
 			 inspect_channels(controller), "units", inspect_units(controller), NULL);
 }

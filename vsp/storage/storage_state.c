@@ -142,14 +142,14 @@ void storage_controller_resume(struct storage_controller *controller)
 	if (!controller->frozen)
 		return;
 	controller->frozen = false;
-	list_for_each (link, &controller->channels)
-		storvsp_send_unsent(container_of(link, struct storvsp_channel, link));
+	list_for_each (link, &controller->channels.channels)
+		storvsp_send_unsent(container_of(link, struct device_channel, link));
 	storage_execute_restored(controller);
 	storvsp_defer(controller);
 }
 
 void storage_drop_restored(struct storage_controller *controller,
-			   const struct storvsp_channel *channel)
+			   const struct device_channel *channel)
 {
 	for (unsigned i = 0; i < controller->fresh; i++) {
 		struct storvsp_request *request = &controller->requests[i];
@@ -182,9 +182,9 @@ static int storage_count_requests(const struct storage_controller *controller, u
 			return -EBUSY;
 		count++;
 	}
-	list_for_each (link, &controller->channels) {
-		const struct storvsp_channel *channel =
-			container_of(link, struct storvsp_channel, link);
+	list_for_each (link, &controller->channels.channels) {
+		const struct device_channel *channel =
+			container_of(link, struct device_channel, link);
 
 		list_for_each (unsent, &channel->unsent)
 			count++;
@@ -225,9 +225,9 @@ static void storage_save_requests(const struct storage_controller *controller,
 	for (unsigned i = 0; i < controller->fresh; i++)
 		if (request_is_under_way(&controller->requests[i]))
 			request_save(&controller->requests[i], REQUEST_UNDER_WAY, writer);
-	list_for_each (link, &controller->channels) {
-		const struct storvsp_channel *channel =
-			container_of(link, struct storvsp_channel, link);
+	list_for_each (link, &controller->channels.channels) {
+		const struct device_channel *channel =
+			container_of(link, struct device_channel, link);
 
 		list_for_each (unsent, &channel->unsent)
 			request_save(container_of(unsent, struct storvsp_request, link),
@@ -241,27 +241,14 @@ static void storage_save_requests(const struct storage_controller *controller,
 static void storage_save_sub_channels(const struct storage_controller *controller,
 				      struct state_writer *writer)
 {
-	list_for_each (link, &controller->channels) {
-		const struct storvsp_channel *channel =
-			container_of(link, struct storvsp_channel, link);
+	list_for_each (link, &controller->channels.channels) {
+		const struct device_channel *channel =
+			container_of(link, struct device_channel, link);
 		struct sub_channel_state state = { .index = channel->index };
 
 		if (channel->index > 0 && !channel->leaving)
 			state_put(writer, &state, sizeof(state));
 	}
-}
-
-static uint32_t storage_count_sub_channels(const struct storage_controller *controller)
-{
-	uint32_t count = 0;
-
-	list_for_each (link, &controller->channels) {
-		const struct storvsp_channel *channel =
-			container_of(link, struct storvsp_channel, link);
-
-		count += channel->index > 0 && !channel->leaving;
-	}
-	return count;
 }
 
 int storage_controller_save(const struct storage_controller *controller, const char *name,
@@ -272,7 +259,7 @@ int storage_controller_save(const struct storage_controller *controller, const c
 		.flags = (controller->enumerate_wanted ? STORAGE_STATE_ENUMERATE_WANTED : 0) |
 			 (controller->commanded ? STORAGE_STATE_COMMANDED : 0),
 		.sub_channels_wanted = controller->sub_channels_wanted,
-		.sub_channel_count = storage_count_sub_channels(controller),
+		.sub_channel_count = device_channels_count_subs(&controller->channels),
 		.unit_count = scsi_target_unit_count(controller->target),
 	};
 	int r;
@@ -306,29 +293,17 @@ static bool storage_state_is_valid(const struct storage_controller *controller,
 	       state->request_count <= STORVSP_REQUEST_MAX;
 }
 
-static struct storvsp_channel *storage_channel(const struct storage_controller *controller,
-					       uint32_t index)
-{
-	list_for_each (link, &controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
-
-		if (channel->index == index)
-			return channel;
-	}
-	return NULL;
-}
-
 static int storage_restore_sub_channels(struct storage_controller *controller,
 					struct state_record *record, uint32_t count)
 {
-	struct storvsp_channel *channel;
+	struct device_channel *channel;
 	struct sub_channel_state state;
 	int r;
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (state_get(record, &state, sizeof(state)) || state.index == 0 ||
 		    state.index > controller->sub_channel_max ||
-		    storage_channel(controller, state.index))
+		    device_channels_find(&controller->channels, state.index))
 			return STATE_E_INVALID;
 		r = storvsp_channel_new(controller, (uint16_t)state.index, &channel);
 		if (r < 0)
@@ -341,7 +316,7 @@ static int storage_restore_sub_channels(struct storage_controller *controller,
 static int request_restore_buffer(struct storvsp_request *request, struct state_record *record,
 				  uint32_t count)
 {
-	const struct vsp_host *host = vmbus_host(request->channel->controller->bus);
+	const struct vsp_host *host = vmbus_host(storvsp_controller(request->channel)->bus);
 	uint64_t size = 0;
 
 	if (count > STORVSP_PAGE_MAX)
@@ -382,13 +357,13 @@ static int storage_restore_request(struct storage_controller *controller,
 				   struct state_record *record)
 {
 	struct storvsp_request *request;
-	struct storvsp_channel *channel;
+	struct device_channel *channel;
 	struct request_state state;
 
 	if (state_get(record, &state, sizeof(state)) || state.completion_requested > 1 ||
 	    state.size < STORVSP_PACKET_SIZE_MIN || state.size > sizeof(struct storvsp_packet))
 		return STATE_E_INVALID;
-	channel = storage_channel(controller, state.sub_channel);
+	channel = device_channels_find(&controller->channels, state.sub_channel);
 	if (!channel || !vmbus_channel_is_open(channel->channel))
 		return STATE_E_INVALID;
 	request = storvsp_request_take(channel);

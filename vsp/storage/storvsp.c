@@ -37,7 +37,7 @@ typedef void (*storvsp_operation_fn)(struct storvsp_request *request,
 
 static void storvsp_begin(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet)
 {
-	request->channel->controller->state = STORVSP_BEGUN;
+	storvsp_controller(request->channel)->state = STORVSP_BEGUN;
 	storvsp_request_reply(request, STORVSP_STATUS_SUCCESS);
 }
 
@@ -53,7 +53,7 @@ static void storvsp_query_version(struct storvsp_request *request,
 	for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
 		if (versions[i] != request->packet.version.version)
 			continue;
-		request->channel->controller->state = STORVSP_VERSIONED;
+		storvsp_controller(request->channel)->state = STORVSP_VERSIONED;
 		storvsp_request_reply(request, STORVSP_STATUS_SUCCESS);
 		return;
 	}
@@ -63,7 +63,7 @@ static void storvsp_query_version(struct storvsp_request *request,
 static void storvsp_query_properties(struct storvsp_request *request,
 				     const struct vmbus_packet *vmbus_packet)
 {
-	uint16_t sub_channel_max = request->channel->controller->sub_channel_max;
+	uint16_t sub_channel_max = storvsp_controller(request->channel)->sub_channel_max;
 
 	memset(request->packet.bytes, 0, sizeof(request->packet.bytes));
 	request->packet.properties = (struct storvsp_properties){
@@ -76,28 +76,18 @@ static void storvsp_query_properties(struct storvsp_request *request,
 
 static void storvsp_end(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet)
 {
-	request->channel->controller->state = STORVSP_READY;
+	storvsp_controller(request->channel)->state = STORVSP_READY;
 	storvsp_request_reply(request, STORVSP_STATUS_SUCCESS);
-}
-
-static bool storvsp_has_sub_channels(const struct storage_controller *controller)
-{
-	list_for_each (link, &controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
-
-		if (channel->index > 0 && !channel->leaving)
-			return true;
-	}
-	return false;
 }
 
 static void storvsp_create_sub_channels(struct storvsp_request *request,
 					const struct vmbus_packet *vmbus_packet)
 {
-	struct storage_controller *controller = request->channel->controller;
+	struct storage_controller *controller = storvsp_controller(request->channel);
 	uint16_t count = request->packet.sub_channel_count;
 
-	if (controller->sub_channels_wanted || storvsp_has_sub_channels(controller)) {
+	if (controller->sub_channels_wanted ||
+	    device_channels_count_subs(&controller->channels) > 0) {
 		storvsp_request_reply(request, STORVSP_STATUS_INVALID_DEVICE_STATE);
 	} else if (!count || count > controller->sub_channel_max) {
 		storvsp_request_reply(request, STORVSP_STATUS_INVALID_PARAMETER);
@@ -110,7 +100,7 @@ static void storvsp_create_sub_channels(struct storvsp_request *request,
 
 static void storvsp_reset(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet)
 {
-	struct storage_controller *controller = request->channel->controller;
+	struct storage_controller *controller = storvsp_controller(request->channel);
 
 	list_append(&controller->resets, &request->link);
 	storvsp_defer(controller);
@@ -141,7 +131,7 @@ static const struct {
 static void storvsp_dispatch(struct storvsp_request *request,
 			     const struct vmbus_packet *vmbus_packet)
 {
-	struct storage_controller *controller = request->channel->controller;
+	struct storage_controller *controller = storvsp_controller(request->channel);
 	uint32_t operation = request->packet.operation;
 	uint32_t status = STORVSP_STATUS_SUCCESS;
 
@@ -161,7 +151,7 @@ static void storvsp_dispatch(struct storvsp_request *request,
 
 /* ---- Receiving ---- */
 
-static void storvsp_receive(struct storvsp_channel *channel, struct storvsp_request *request,
+static void storvsp_receive(struct device_channel *channel, struct storvsp_request *request,
 			    const struct vmbus_packet *packet)
 {
 	request->transaction_id = packet->transaction_id;
@@ -182,16 +172,16 @@ static void storvsp_receive(struct storvsp_channel *channel, struct storvsp_requ
 
 static void storvsp_readable(void *device, struct vmbus_channel *vmbus_channel)
 {
-	struct storvsp_channel *channel = device;
-	struct storage_controller *controller = channel->controller;
+	struct device_channel *channel = device;
+	struct storage_controller *controller = storvsp_controller(channel);
 	struct storvsp_request *request;
 	struct vmbus_packet packet;
 
-	list_unlink(&channel->starved);
+	device_channel_feed(channel);
 	for (unsigned i = 1;; i++) {
 		request = storvsp_holds(controller) ? NULL : storvsp_request_take(channel);
 		if (!request) {
-			list_append(&controller->starved, &channel->starved);
+			device_channel_starve(channel);
 			return;
 		}
 		if (vmbus_channel_receive(vmbus_channel, &packet)) {
@@ -206,7 +196,7 @@ static void storvsp_readable(void *device, struct vmbus_channel *vmbus_channel)
 
 static void storvsp_writable(void *device, struct vmbus_channel *vmbus_channel)
 {
-	struct storvsp_channel *channel = device;
+	struct device_channel *channel = device;
 
 	storvsp_send_unsent(channel);
 }
@@ -215,8 +205,8 @@ static void storvsp_writable(void *device, struct vmbus_channel *vmbus_channel)
 
 static int storvsp_open(void *device, struct vmbus_channel *vmbus_channel, const uint8_t *user_data)
 {
-	struct storvsp_channel *channel = device;
-	struct storage_controller *controller = channel->controller;
+	struct device_channel *channel = device;
+	struct storage_controller *controller = storvsp_controller(channel);
 
 	if (channel->index > 0)
 		return 0;
@@ -227,42 +217,30 @@ static int storvsp_open(void *device, struct vmbus_channel *vmbus_channel, const
 	return 0;
 }
 
-static void storvsp_take_back_sub_channels(struct storage_controller *controller)
-{
-	controller->sub_channels_wanted = 0;
-	list_for_each (link, &controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
-
-		if (channel->index == 0 || channel->leaving)
-			continue;
-		channel->leaving = true;
-		vmbus_channel_rescind(channel->channel);
-	}
-}
-
 static void storvsp_close(void *device, struct vmbus_channel *vmbus_channel)
 {
-	struct storvsp_channel *channel = device;
-	struct storage_controller *controller = channel->controller;
+	struct device_channel *channel = device;
+	struct storage_controller *controller = storvsp_controller(channel);
 
 	channel->closing = true;
-	list_unlink(&channel->starved);
+	device_channel_feed(channel);
 	storvsp_send_unsent(channel); /* which now means: forget */
 	storage_drop_restored(controller, channel->index == 0 ? NULL : channel);
 	if (channel->index == 0) {
 		controller->state = STORVSP_CLOSED;
 		if (controller->quiesce_timer_runs)
 			loop_cancel(controller->loop, &controller->quiesce_timer.operation);
-		storvsp_take_back_sub_channels(controller);
+		controller->sub_channels_wanted = 0;
+		device_channels_take_back(&controller->channels, vmbus_channel_rescind);
 	}
 	storvsp_defer(controller);
 }
 
 static void storvsp_released(void *device, struct vmbus_channel *vmbus_channel)
 {
-	struct storvsp_channel *channel = device;
+	struct device_channel *channel = device;
 
-	list_unlink(&channel->link);
+	device_channel_released(channel);
 	free(channel);
 }
 
@@ -275,7 +253,7 @@ const struct vmbus_channel_ops storvsp_channel_ops = {
 };
 
 int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_channel_index,
-			struct storvsp_channel **ret_channel)
+			struct device_channel **ret_channel)
 {
 	struct vmbus_offer offer = {
 		.type = storvsp_type,
@@ -283,22 +261,15 @@ int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_chan
 		.flags = VMBUS_OFFER_ENUMERATE,
 		.sub_channel_index = sub_channel_index,
 	};
-	struct storvsp_channel *channel;
+	struct device_channel *channel;
 	int r;
 
 	snprintf(offer.name, sizeof(offer.name), "%s", controller->options.name ?: "");
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
 		return -ENOMEM;
-	channel->controller = controller;
-	channel->index = sub_channel_index;
-	list_init(&channel->unsent);
-	list_init(&channel->starved);
-	list_append(&controller->channels, &channel->link);
-	r = vmbus_channel_offer(controller->bus, &offer, &storvsp_channel_ops, channel,
-				&channel->channel);
+	r = device_channel_offer(&controller->channels, &offer, &storvsp_channel_ops, channel);
 	if (r < 0) {
-		list_unlink(&channel->link);
 		free(channel);
 		return r;
 	}
@@ -334,7 +305,7 @@ static void storvsp_send_enumerate(struct storage_controller *controller)
 
 static void storvsp_offer_sub_channels(struct storage_controller *controller)
 {
-	struct storvsp_channel *channel;
+	struct device_channel *channel;
 	uint16_t count = controller->sub_channels_wanted;
 
 	if (!count || !list_empty(&controller->primary->unsent))
@@ -364,13 +335,11 @@ static void storvsp_run_resets(struct storage_controller *controller)
 
 static void storvsp_feed(struct storage_controller *controller)
 {
-	while (!list_empty(&controller->starved) && !storvsp_holds(controller) &&
-	       controller->in_flight < STORVSP_REQUEST_MAX) {
-		struct storvsp_channel *channel =
-			container_of(controller->starved.next, struct storvsp_channel, starved);
+	struct device_channel *channel;
 
+	while ((channel = device_channels_starved(&controller->channels)) &&
+	       !storvsp_holds(controller) && controller->channels.in_flight < STORVSP_REQUEST_MAX)
 		storvsp_readable(channel, channel->channel);
-	}
 }
 
 /* Without the primary channel the others are of no use. */
@@ -380,29 +349,12 @@ static void storvsp_abort_closing(struct storage_controller *controller)
 		(void)storvsp_abort(controller, NULL, -1);
 		return;
 	}
-	list_for_each (link, &controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
+	list_for_each (link, &controller->channels.channels) {
+		struct device_channel *channel = container_of(link, struct device_channel, link);
 
 		if (channel->closing)
 			(void)storvsp_abort(controller, channel, -1);
 	}
-}
-
-/*
- * A channel that can be reported closed. The primary one waits for all others' requests, too, and
- * for what the loop holds of the controller.
- */
-static struct storvsp_channel *storvsp_closed_channel(struct storage_controller *controller)
-{
-	list_for_each (link, &controller->channels) {
-		struct storvsp_channel *channel = container_of(link, struct storvsp_channel, link);
-
-		if (channel->closing &&
-		    !(channel->index == 0 ? controller->in_flight || controller->quiesce_timer_runs
-					  : channel->in_flight))
-			return channel;
-	}
-	return NULL;
 }
 
 static void storvsp_serve(struct storage_controller *controller)
@@ -419,12 +371,13 @@ void storvsp_iteration(struct loop_deferred *deferred)
 {
 	struct storage_controller *controller =
 		container_of(deferred, struct storage_controller, iteration);
-	struct storvsp_channel *channel;
+	struct device_channel *channel;
 
 	if (!controller->frozen)
 		storvsp_serve(controller);
 	storvsp_abort_closing(controller);
-	channel = storvsp_closed_channel(controller);
+	/* The loop may still hold the timer. */
+	channel = device_channels_closed(&controller->channels, controller->quiesce_timer_runs);
 	if (channel) {
 		/* Who hears of the last one may free the controller. */
 		storvsp_defer(controller);

@@ -14,23 +14,12 @@
 #include "common/wire/storvsp.h"
 #include "vsp/storage/scsi.h"
 #include "vsp/storage/storage.h"
+#include "vsp/vmbus/device_channels.h"
 #include "vsp/vmbus/vmbus.h"
 
 #define STORVSP_TRANSFER_MAX (1u << 20) /* bytes of one request */
 #define STORVSP_PAGE_MAX     (STORVSP_TRANSFER_MAX / HV_PAGE_SIZE + 1)
 #define STORVSP_REQUEST_MAX  256 /* under way in one controller */
-
-struct storvsp_channel {
-	struct list link; /* in controller->channels */
-	struct storage_controller *controller;
-	struct vmbus_channel *channel;
-	unsigned index;      /* 0: the primary one */
-	bool closing;        /* closed by the guest; vmbus_channel_closed() is pending */
-	bool leaving;        /* a sub-channel that was rescinded */
-	struct list starved; /* in controller->starved: packets may be waiting in the ring */
-	unsigned in_flight;  /* requests taken, not yet freed */
-	struct list unsent;  /* requests whose reply found no room, oldest first */
-};
 
 /*
  * One packet from the guest, from receiving it to having sent the reply. Only the beginning of the
@@ -38,7 +27,7 @@ struct storvsp_channel {
  */
 struct storvsp_request {
 	struct list link; /* of free requests, unsent replies or waiting resets */
-	struct storvsp_channel *channel;
+	struct device_channel *channel;
 	uint64_t transaction_id;
 	uint32_t size; /* of the guest's packet, and so of the reply */
 	bool completion_requested;
@@ -68,8 +57,8 @@ struct storage_controller {
 	struct loop_deferred iteration;
 
 	enum storvsp_state state;
-	struct storvsp_channel *primary;
-	struct list channels; /* the primary one and sub-channels, the closing ones too */
+	struct device_channels channels;
+	struct device_channel *primary;
 	uint16_t sub_channel_max;
 	uint16_t sub_channels_wanted; /* to be offered when the guest has seen the reply */
 	bool enumerate_wanted;        /* the guest is to be told that units have changed */
@@ -78,9 +67,7 @@ struct storage_controller {
 	struct storvsp_request *requests; /* STORVSP_REQUEST_MAX */
 	unsigned fresh;                   /* those from here on were never used */
 	struct list free;
-	unsigned in_flight;  /* requests taken */
-	struct list resets;  /* requests that wait for the end of what they reset */
-	struct list starved; /* channels, the one that has waited longest first */
+	struct list resets; /* requests that wait for the end of what they reset */
 
 	uint64_t commands, refused;
 
@@ -98,7 +85,12 @@ struct storage_controller {
 extern const struct vmbus_channel_ops storvsp_channel_ops;
 
 int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_channel_index,
-			struct storvsp_channel **ret_channel) MUST_CHECK;
+			struct device_channel **ret_channel) MUST_CHECK;
+
+static inline struct storage_controller *storvsp_controller(const struct device_channel *channel)
+{
+	return container_of(channel->all, struct storage_controller, channels);
+}
 
 /* What is left to do after this iteration's callbacks; see storvsp.c. */
 void storvsp_iteration(struct loop_deferred *deferred);
@@ -121,20 +113,22 @@ void storvsp_enumerate(struct storage_controller *controller);
 /* ---- storvsp_request.c ---- */
 
 /* NULL: all are taken. */
-struct storvsp_request *storvsp_request_take(struct storvsp_channel *channel);
+struct storvsp_request *storvsp_request_take(struct device_channel *channel);
 void storvsp_request_free(struct storvsp_request *request);
 
 /* Sends request->packet as the reply, now or when there is room, and frees the request. */
 void storvsp_request_reply(struct storvsp_request *request, uint32_t status);
 
 /* Sends what could not be sent, as far as there is room. */
-void storvsp_send_unsent(struct storvsp_channel *channel);
+void storvsp_send_unsent(struct device_channel *channel);
+
+extern const struct device_channels_ops storvsp_answer_ops;
 
 /*
  * Cuts short the commands that came by a channel (NULL: any) and are for a unit (-1: all), and ends
  * those that have nothing under way. Return: how many are left.
  */
-unsigned storvsp_abort(struct storage_controller *controller, const struct storvsp_channel *channel,
+unsigned storvsp_abort(struct storage_controller *controller, const struct device_channel *channel,
 		       int lun);
 
 /*
@@ -150,7 +144,7 @@ void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet 
 
 /* The channel (NULL: any) closes before what was restored of it is done again. */
 void storage_drop_restored(struct storage_controller *controller,
-			   const struct storvsp_channel *channel);
+			   const struct device_channel *channel);
 
 /* An iteration is over: perhaps nothing is under way any more. */
 void storage_try_quiesced(struct storage_controller *controller);

@@ -14,9 +14,9 @@
 
 #include <string.h>
 
-struct storvsp_request *storvsp_request_take(struct storvsp_channel *channel)
+struct storvsp_request *storvsp_request_take(struct device_channel *channel)
 {
-	struct storage_controller *controller = channel->controller;
+	struct storage_controller *controller = storvsp_controller(channel);
 	struct storvsp_request *request;
 
 	if (!list_empty(&controller->free)) {
@@ -29,74 +29,71 @@ struct storvsp_request *storvsp_request_take(struct storvsp_channel *channel)
 		return NULL;
 	}
 	request->channel = channel;
-	channel->in_flight++;
-	controller->in_flight++;
+	device_channel_begin(channel);
 	return request;
 }
 
 void storvsp_request_free(struct storvsp_request *request)
 {
-	struct storvsp_channel *channel = request->channel;
-	struct storage_controller *controller = channel->controller;
+	struct device_channel *channel = request->channel;
+	struct storage_controller *controller = storvsp_controller(channel);
 
 	list_append(&controller->free, &request->link);
-	channel->in_flight--;
+	device_channel_end(channel);
 	/* The pool may have been empty, or somebody waits for the last request. */
-	if (--controller->in_flight == STORVSP_REQUEST_MAX - 1 || channel->closing)
+	if (controller->channels.in_flight == STORVSP_REQUEST_MAX - 1 || channel->closing)
 		storvsp_defer(controller);
 }
 
-/* Return: whether there is nothing more to send for this request. */
-static bool storvsp_request_send(struct storvsp_request *request)
+static bool storvsp_answer_send(struct list *answer)
 {
-	struct storvsp_channel *channel = request->channel;
+	struct storvsp_request *request = container_of(answer, struct storvsp_request, link);
+	struct device_channel *channel = request->channel;
 
 	return channel->closing || !request->completion_requested ||
 	       vmbus_channel_complete(channel->channel, request->transaction_id, &request->packet,
 				      request->size) != VMBUS_E_FULL;
 }
 
-/* The state is being taken, or was: the guest is told when it goes on. */
-static bool storvsp_keeps_replies(const struct storvsp_channel *channel)
+static void storvsp_answer_sent(struct list *answer)
 {
-	return UNLIKELY(channel->controller->frozen) && !channel->closing;
+	storvsp_request_free(container_of(answer, struct storvsp_request, link));
+}
+
+const struct device_channels_ops storvsp_answer_ops = {
+	.send = storvsp_answer_send,
+	.sent = storvsp_answer_sent,
+};
+
+/* The state is being taken, or was: the guest is told when it goes on. */
+static bool storvsp_keeps_replies(const struct device_channel *channel)
+{
+	return UNLIKELY(storvsp_controller(channel)->frozen) && !channel->closing;
 }
 
 void storvsp_request_reply(struct storvsp_request *request, uint32_t status)
 {
-	struct storvsp_channel *channel = request->channel;
+	struct device_channel *channel = request->channel;
 
 	request->packet.operation = STORVSP_COMPLETE_IO;
 	request->packet.flags = 0;
 	request->packet.status = status;
-	if (list_empty(&channel->unsent) && !storvsp_keeps_replies(channel) &&
-	    storvsp_request_send(request))
-		storvsp_request_free(request);
-	else
-		list_append(&channel->unsent, &request->link);
+	device_channel_send(channel, &request->link, storvsp_keeps_replies(channel));
 }
 
-void storvsp_send_unsent(struct storvsp_channel *channel)
+void storvsp_send_unsent(struct device_channel *channel)
 {
 	if (storvsp_keeps_replies(channel))
 		return;
-	while (!list_empty(&channel->unsent)) {
-		struct storvsp_request *request =
-			container_of(channel->unsent.next, struct storvsp_request, link);
-
-		if (!storvsp_request_send(request))
-			return;
-		list_unlink(&request->link);
-		storvsp_request_free(request);
-	}
-	storvsp_defer(channel->controller);
+	device_channel_send_unsent(channel);
+	storvsp_defer(storvsp_controller(channel));
 }
 
 /* ---- SRBs ---- */
 
 static void storvsp_mark_written(struct storvsp_request *request, uint32_t size)
 {
-	const struct vsp_host *host = vmbus_host(request->channel->controller->bus);
+	const struct vsp_host *host = vmbus_host(storvsp_controller(request->channel)->bus);
 
 	for (unsigned i = 0; i < request->extent_count && size; i++) {
 		uint32_t length = MIN(request->extents[i].size, size);
@@ -135,7 +132,7 @@ static bool storvsp_is_removed(const struct scsi_command *command)
 static void storvsp_executed(struct scsi_command *command)
 {
 	struct storvsp_request *request = container_of(command, struct storvsp_request, command);
-	struct storage_controller *controller = request->channel->controller;
+	struct storage_controller *controller = storvsp_controller(request->channel);
 	struct storvsp_srb *srb = &request->packet.srb;
 
 	/* What failed may have read something all the same. */
@@ -208,7 +205,7 @@ int storvsp_request_prepare(struct storvsp_request *request)
 
 void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet *vmbus_packet)
 {
-	struct storage_controller *controller = request->channel->controller;
+	struct storage_controller *controller = storvsp_controller(request->channel);
 	struct storvsp_srb *srb = &request->packet.srb;
 
 	if (UNLIKELY(storvsp_map(request, vmbus_packet) || storvsp_request_prepare(request))) {
@@ -230,7 +227,7 @@ void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet 
 	scsi_target_execute(controller->target, &request->command);
 }
 
-unsigned storvsp_abort(struct storage_controller *controller, const struct storvsp_channel *channel,
+unsigned storvsp_abort(struct storage_controller *controller, const struct device_channel *channel,
 		       int lun)
 {
 	unsigned left = 0;
