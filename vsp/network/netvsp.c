@@ -134,17 +134,6 @@ static bool netvsp_revoke_send_buffer(struct network_adapter *adapter, struct nv
 	return false;
 }
 
-static bool netvsp_has_sub_channels(const struct network_adapter *adapter)
-{
-	list_for_each (link, &adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
-
-		if (channel->index > 0 && !channel->leaving)
-			return true;
-	}
-	return false;
-}
-
 static bool netvsp_sub_channel(struct network_adapter *adapter, struct nvsp_message *message)
 {
 	uint32_t operation = message->sub_channel.operation, count = message->sub_channel.count;
@@ -152,7 +141,7 @@ static bool netvsp_sub_channel(struct network_adapter *adapter, struct nvsp_mess
 	message_answer(message, NVSP_SUB_CHANNEL);
 	message->sub_channel_complete.status = NVSP_STATUS_FAIL;
 	if (operation != NVSP_SUB_CHANNEL_ALLOCATE || adapter->removing ||
-	    adapter->sub_channels_wanted || netvsp_has_sub_channels(adapter))
+	    adapter->sub_channels_wanted || device_channels_count_subs(&adapter->channels) > 0)
 		return true;
 	count = MIN(count, adapter->options.channel_max - 1);
 	adapter->sub_channels_wanted = count;
@@ -264,10 +253,10 @@ static void netvsp_readable(void *device, struct vmbus_channel *vmbus_channel)
 	struct network_adapter *adapter = channel->adapter;
 	struct vmbus_packet packet;
 
-	list_unlink(&channel->starved);
+	device_channel_feed(&channel->base);
 	for (;;) {
 		if (!netvsp_send_has_room(adapter)) {
-			list_append(&adapter->starved, &channel->starved);
+			device_channel_starve(&channel->base);
 			return;
 		}
 		if (vmbus_channel_receive(vmbus_channel, &packet))
@@ -280,7 +269,7 @@ static void netvsp_writable(void *device, struct vmbus_channel *vmbus_channel)
 {
 	struct netvsp_channel *channel = device;
 
-	netvsp_send_unsent(channel);
+	device_channel_send_unsent(&channel->base);
 	channel->blocked = false;
 	netvsp_defer(channel->adapter);
 }
@@ -317,15 +306,9 @@ void netvsp_take_back_sub_channels(struct network_adapter *adapter,
 {
 	adapter->sub_channels_wanted = 0;
 	adapter->table_wanted = false;
-	list_for_each (link, &adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
-
-		if (channel->index == 0)
-			continue;
-		channel->leaving = true;
-		adapter->by_index[channel->index] = NULL;
-		take_back(channel->channel);
-	}
+	for (unsigned i = 1; i < NET_QUEUE_MAX; i++)
+		adapter->by_index[i] = NULL;
+	device_channels_take_back(&adapter->channels, take_back);
 }
 
 static void netvsp_close_primary(struct network_adapter *adapter)
@@ -346,10 +329,10 @@ static void netvsp_close(void *device, struct vmbus_channel *vmbus_channel)
 	struct network_adapter *adapter = channel->adapter;
 
 	channel->open = false;
-	channel->closing = true;
-	list_unlink(&channel->starved);
+	channel->base.closing = true;
+	device_channel_feed(&channel->base);
 	netvsp_receive_flush(channel);
-	netvsp_send_unsent(channel);
+	device_channel_send_unsent(&channel->base);
 	if (channel == adapter->primary)
 		netvsp_close_primary(adapter);
 	netvsp_defer(adapter);
@@ -360,9 +343,9 @@ static void netvsp_released(void *device, struct vmbus_channel *vmbus_channel)
 	struct netvsp_channel *channel = device;
 	struct network_adapter *adapter = channel->adapter;
 
-	list_unlink(&channel->link);
-	if (adapter->by_index[channel->index] == channel)
-		adapter->by_index[channel->index] = NULL;
+	device_channel_released(&channel->base);
+	if (adapter->by_index[channel->base.index] == channel)
+		adapter->by_index[channel->base.index] = NULL;
 	if (adapter->primary == channel)
 		adapter->primary = NULL;
 	free(channel);
@@ -394,14 +377,8 @@ int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 	if (!channel)
 		return -ENOMEM;
 	channel->adapter = adapter;
-	channel->index = index;
-	list_init(&channel->unsent);
-	list_init(&channel->starved);
-	list_append(&adapter->channels, &channel->link);
-	r = vmbus_channel_offer(adapter->bus, &offer, &netvsp_channel_ops, channel,
-				&channel->channel);
+	r = device_channel_offer(&adapter->channels, &offer, &netvsp_channel_ops, &channel->base);
 	if (r < 0) {
-		list_unlink(&channel->link);
 		free(channel);
 		return r;
 	}
@@ -445,54 +422,36 @@ static void netvsp_send_table(struct network_adapter *adapter)
 		table[i] = i % count;
 	memcpy(&buffer, &message, size);
 	memcpy((uint8_t *)&buffer + size, table, sizeof(table));
-	if (vmbus_channel_send(adapter->primary->channel, RING_PACKET_INBAND, false, 0, &buffer,
-			       size + sizeof(table)) != VMBUS_E_FULL)
+	if (vmbus_channel_send(adapter->primary->base.channel, RING_PACKET_INBAND, false, 0,
+			       &buffer, size + sizeof(table)) != VMBUS_E_FULL)
 		adapter->table_wanted = false;
 }
 
 static void netvsp_feed(struct network_adapter *adapter)
 {
-	while (!list_empty(&adapter->starved) && netvsp_send_has_room(adapter)) {
-		struct netvsp_channel *channel =
-			container_of(adapter->starved.next, struct netvsp_channel, starved);
+	struct device_channel *channel;
 
+	while ((channel = device_channels_starved(&adapter->channels)) &&
+	       netvsp_send_has_room(adapter))
 		netvsp_readable(channel, channel->channel);
-	}
 }
 
 static void netvsp_flush(struct network_adapter *adapter)
 {
 	netvsp_control_flush(adapter);
-	list_for_each (link, &adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
+	list_for_each (link, &adapter->channels.channels) {
+		struct netvsp_channel *channel =
+			container_of(link, struct netvsp_channel, base.link);
 
 		if (channel->open && !channel->blocked)
 			netvsp_receive_flush(channel);
 	}
 }
 
-/*
- * A channel that can be reported closed. The primary one waits for all packets, since they lie in
- * memory that it holds, and for its buffers.
- */
-static struct netvsp_channel *netvsp_closed_channel(struct network_adapter *adapter)
-{
-	list_for_each (link, &adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
-
-		if (!channel->closing || channel->in_flight)
-			continue;
-		if (channel != adapter->primary ||
-		    (!adapter->in_flight && !adapter->receive_buffer && !adapter->send_buffer))
-			return channel;
-	}
-	return NULL;
-}
-
 void netvsp_iteration(struct loop_deferred *deferred)
 {
 	struct network_adapter *adapter = container_of(deferred, struct network_adapter, iteration);
-	struct netvsp_channel *channel;
+	struct device_channel *channel;
 
 	if (adapter->network_ended) {
 		adapter->network_ended = false;
@@ -509,7 +468,9 @@ void netvsp_iteration(struct loop_deferred *deferred)
 	netvsp_send_settle(adapter);
 	netvsp_receive_settle(adapter);
 	netvsp_receive_post(adapter);
-	channel = netvsp_closed_channel(adapter);
+	/* All packets lie in memory that the primary one holds, and so do both buffers. */
+	channel = device_channels_closed(&adapter->channels,
+					 adapter->receive_buffer || adapter->send_buffer);
 	if (channel) {
 		/* Who hears of the last one may free the adapter. */
 		netvsp_defer(adapter);

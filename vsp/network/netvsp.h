@@ -33,6 +33,7 @@
 #include "vsp/network/net_offload.h"
 #include "vsp/network/network.h"
 #include "vsp/network/rndis.h"
+#include "vsp/vmbus/device_channels.h"
 #include "vsp/vmbus/vmbus.h"
 
 #define NETVSP_MTU_MIN     68
@@ -129,19 +130,13 @@ _Static_assert(1 + NETVSP_STREAM_MAX <= NET_FRAME_PIECES, "what back ends are re
 /* ---- The adapter ---- */
 
 struct netvsp_channel {
-	struct list link; /* in adapter->channels */
+	struct device_channel base;
 	struct network_adapter *adapter;
-	struct vmbus_channel *channel;
-	unsigned index; /* 0: the primary one */
 	bool open;
-	bool closing;        /* closed by the guest; vmbus_channel_closed() is pending */
-	bool leaving;        /* withdrawn or rescinded */
-	struct list starved; /* in adapter->starved: packets may be waiting in the ring */
-	unsigned in_flight;  /* packets from it that are under way */
-	struct list unsent;  /* packets whose completion found no room, oldest first */
 	struct netvsp_batch batch;
 	bool blocked; /* the batch found no room */
 };
+_Static_assert(offsetof(struct netvsp_channel, base) == 0, "the device of its operations");
 
 /* How far the guest has come on the primary channel. Bits, so that a handler can accept several. */
 enum netvsp_state {
@@ -164,7 +159,7 @@ struct network_adapter {
 
 	struct netvsp_channel *primary; /* NULL once it was taken away */
 	struct netvsp_channel *by_index[NET_QUEUE_MAX];
-	struct list channels; /* the closing ones too */
+	struct device_channels channels;
 	unsigned sub_channels_wanted;
 	bool table_wanted; /* the guest is to be told how to spread what it sends */
 
@@ -202,8 +197,6 @@ struct network_adapter {
 	struct list free_packets, free_frames;
 	unsigned fresh_frame; /* those from here on were never used */
 	unsigned frame_count; /* under way */
-	unsigned in_flight;   /* packets */
-	struct list starved;  /* channels, the one that has waited longest first */
 
 	/* The end. */
 	bool removing;
@@ -353,5 +346,4 @@ void netvsp_packet_put(struct netvsp_packet *packet);
 void netvsp_send_packet(struct netvsp_channel *channel, const struct vmbus_packet *vmbus_packet,
 			const struct nvsp_message *message);
 
-/* Sends the completions that found no room. A closed channel's are forgotten. */
-void netvsp_send_unsent(struct netvsp_channel *channel);
+extern const struct device_channels_ops netvsp_answer_ops; /* completions */

@@ -19,19 +19,21 @@ static struct json_object *inspect_channels(const struct network_adapter *adapte
 {
 	struct json_object *channels = json_object_new_array();
 
-	list_for_each (link, (struct list *)&adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
+	list_for_each (link, &adapter->channels.channels) {
+		struct netvsp_channel *channel =
+			container_of(link, struct netvsp_channel, base.link);
 
-		json_append(&channels,
-			    json_make("relid",
-				      json_object_new_int64(vmbus_channel_relid(channel->channel)),
-				      "index", json_object_new_int64(channel->index), "open",
-				      json_object_new_boolean(channel->open), "in_flight",
-				      json_object_new_int64(channel->in_flight), "starved",
-				      json_object_new_boolean(!list_empty(&channel->starved)),
-				      "completions_unsent",
-				      json_object_new_boolean(!list_empty(&channel->unsent)),
-				      "blocked", json_object_new_boolean(channel->blocked), NULL));
+		json_append(
+			&channels,
+			json_make("relid",
+				  json_object_new_int64(vmbus_channel_relid(channel->base.channel)),
+				  "index", json_object_new_int64(channel->base.index), "open",
+				  json_object_new_boolean(channel->open), "in_flight",
+				  json_object_new_int64(channel->base.in_flight), "starved",
+				  json_object_new_boolean(!list_empty(&channel->base.starved)),
+				  "completions_unsent",
+				  json_object_new_boolean(!list_empty(&channel->base.unsent)),
+				  "blocked", json_object_new_boolean(channel->blocked), NULL));
 	}
 	return channels;
 }
@@ -54,7 +56,7 @@ static struct json_object *inspect_receiving(const struct network_adapter *adapt
 static struct json_object *inspect_sending(const struct network_adapter *adapter)
 {
 	return json_make("buffer", json_object_new_boolean(adapter->send_buffer != NULL), "packets",
-			 json_object_new_int64(adapter->in_flight), "frames",
+			 json_object_new_int64(adapter->channels.in_flight), "frames",
 			 json_object_new_int64(adapter->frame_count), NULL);
 }
 

@@ -100,7 +100,7 @@ uint32_t netvsp_receive_start(struct network_adapter *adapter, uint32_t gpadl)
 	uint32_t size;
 
 	if (adapter->receive_buffer ||
-	    vmbus_buffer_map(adapter->primary->channel, gpadl, NETVSP_RECEIVE_BUFFER_MAX,
+	    vmbus_buffer_map(adapter->primary->base.channel, gpadl, NETVSP_RECEIVE_BUFFER_MAX,
 			     &adapter->receive_buffer))
 		return NVSP_STATUS_FAIL;
 	adapter->slot_size = slot_size_for(adapter);
@@ -127,9 +127,9 @@ bool netvsp_receive_settle(struct network_adapter *adapter)
 {
 	if (adapter->receive_revoked && adapter->buffers_out == 0) {
 		adapter->receive_revoked = false;
-		list_for_each (link, &adapter->channels) {
+		list_for_each (link, &adapter->channels.channels) {
 			struct netvsp_channel *channel =
-				container_of(link, struct netvsp_channel, link);
+				container_of(link, struct netvsp_channel, base.link);
 
 			channel->batch.range_count = 0;
 			channel->blocked = false;
@@ -153,13 +153,13 @@ int netvsp_receive_lend(struct netvsp_channel *channel, uint32_t rndis_channel,
 	};
 	int r;
 
-	r = vmbus_channel_send_ranges(channel->channel, adapter->receive_id, ranges, count,
+	r = vmbus_channel_send_ranges(channel->base.channel, adapter->receive_id, ranges, count,
 				      (uint64_t)first + 1, &message, netvsp_message_size(adapter));
 	if (r)
 		return r;
 	for (uint32_t slot = first; slot != NETVSP_SLOT_NONE; slot = adapter->slots[slot].next) {
 		adapter->slots[slot].state = NETVSP_SLOT_LENT;
-		adapter->slots[slot].channel = (uint8_t)channel->index;
+		adapter->slots[slot].channel = (uint8_t)channel->base.index;
 	}
 	adapter->slots[first].state = NETVSP_SLOT_FIRST;
 	adapter->lent_count += count;
@@ -194,7 +194,7 @@ void netvsp_receive_returned(struct netvsp_channel *channel, uint64_t transactio
 
 	if (!adapter->receive_buffer || first >= adapter->slot_count ||
 	    adapter->slots[first].state != NETVSP_SLOT_FIRST ||
-	    adapter->slots[first].channel != channel->index) {
+	    adapter->slots[first].channel != channel->base.index) {
 		adapter->rndis.counters.refused++;
 		return;
 	}

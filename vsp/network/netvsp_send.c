@@ -27,7 +27,6 @@ int netvsp_send_init(struct network_adapter *adapter)
 {
 	list_init(&adapter->free_packets);
 	list_init(&adapter->free_frames);
-	list_init(&adapter->starved);
 	/* What is never used is never backed by memory. */
 	adapter->frames = mmap(NULL, FRAMES_SIZE, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -45,7 +44,7 @@ void netvsp_send_free(struct network_adapter *adapter)
 
 uint32_t netvsp_send_start(struct network_adapter *adapter, uint32_t gpadl)
 {
-	if (adapter->send_buffer || vmbus_buffer_map(adapter->primary->channel, gpadl,
+	if (adapter->send_buffer || vmbus_buffer_map(adapter->primary->base.channel, gpadl,
 						     NETVSP_SEND_BUFFER_MAX, &adapter->send_buffer))
 		return NVSP_STATUS_FAIL;
 	if (vmbus_buffer_size(adapter->send_buffer) < NETVSP_SECTION_SIZE) {
@@ -58,7 +57,7 @@ uint32_t netvsp_send_start(struct network_adapter *adapter, uint32_t gpadl)
 
 bool netvsp_send_settle(struct network_adapter *adapter)
 {
-	if (adapter->send_revoked && adapter->in_flight == 0) {
+	if (adapter->send_revoked && adapter->channels.in_flight == 0) {
 		adapter->send_revoked = false;
 		vmbus_buffer_unmap(TAKE_PTR(adapter->send_buffer));
 	}
@@ -95,46 +94,37 @@ static bool packet_complete(struct netvsp_packet *packet)
 	 */
 	if (packet->datagrams)
 		return vmbus_channel_complete_without_interrupt(
-			       channel->channel, packet->transaction_id, &packet->answer,
+			       channel->base.channel, packet->transaction_id, &packet->answer,
 			       packet->answer_size, packet->size) != VMBUS_E_FULL;
-	return vmbus_channel_complete(channel->channel, packet->transaction_id, &packet->answer,
-				      packet->answer_size) != VMBUS_E_FULL;
+	return vmbus_channel_complete(channel->base.channel, packet->transaction_id,
+				      &packet->answer, packet->answer_size) != VMBUS_E_FULL;
 }
 
 static void packet_free(struct netvsp_packet *packet)
 {
 	struct network_adapter *adapter = packet->channel->adapter;
 
-	packet->channel->in_flight--;
-	adapter->in_flight--;
+	device_channel_end(&packet->channel->base);
 	list_append(&adapter->free_packets, &packet->link);
-	if (adapter->send_revoked || packet->channel->closing || adapter->primary->closing ||
-	    !list_empty(&adapter->starved))
+	if (adapter->send_revoked || packet->channel->base.closing ||
+	    adapter->primary->base.closing || !list_empty(&adapter->channels.starved))
 		netvsp_defer(adapter);
 }
 
-static void packet_end(struct netvsp_packet *packet)
+static bool packet_answer_send(struct list *answer)
 {
-	struct netvsp_channel *channel = packet->channel;
-
-	if (list_empty(&channel->unsent) && packet_complete(packet))
-		packet_free(packet);
-	else
-		list_append(&channel->unsent, &packet->link);
+	return packet_complete(container_of(answer, struct netvsp_packet, link));
 }
 
-void netvsp_send_unsent(struct netvsp_channel *channel)
+static void packet_answer_sent(struct list *answer)
 {
-	while (!list_empty(&channel->unsent)) {
-		struct netvsp_packet *packet =
-			container_of(channel->unsent.next, struct netvsp_packet, link);
-
-		if (!packet_complete(packet))
-			return;
-		list_unlink(&packet->link);
-		packet_free(packet);
-	}
+	packet_free(container_of(answer, struct netvsp_packet, link));
 }
+
+const struct device_channels_ops netvsp_answer_ops = {
+	.send = packet_answer_send,
+	.sent = packet_answer_sent,
+};
 
 struct netvsp_packet *netvsp_packet_take(struct netvsp_channel *channel,
 					 const struct vmbus_packet *vmbus_packet)
@@ -151,15 +141,14 @@ struct netvsp_packet *netvsp_packet_take(struct netvsp_channel *channel,
 	packet->datagrams = false;
 	packet->size = 0;
 	packet->answer_size = 0;
-	channel->in_flight++;
-	adapter->in_flight++;
+	device_channel_begin(&channel->base);
 	return packet;
 }
 
 void netvsp_packet_put(struct netvsp_packet *packet)
 {
 	if (--packet->frames_left == 0)
-		packet_end(packet);
+		device_channel_send(&packet->channel->base, &packet->link, false);
 }
 
 /* ---- Frames ---- */
@@ -274,7 +263,7 @@ static int packet_send_frame(struct netvsp_packet *packet, const struct iovec *s
 	packet->datagrams &= rndis->checksum & RNDIS_SEND_UDP_CHECKSUM && !rndis->large_send;
 	packet->size += rndis->data_size;
 	if (adapter->backend)
-		net_backend_send(adapter->backend, packet->channel->index, &frame->frame);
+		net_backend_send(adapter->backend, packet->channel->base.index, &frame->frame);
 	else
 		frame_sent(&frame->frame, -ENETDOWN);
 	return 0;
@@ -358,8 +347,8 @@ static int stream_add_ranges(struct netvsp_channel *channel,
 	if (vmbus_packet->range_count == 0)
 		return 0;
 	if (vmbus_packet->page_count > NETVSP_PAGE_MAX ||
-	    vmbus_packet_map(channel->channel, vmbus_packet, stream + *count, NULL, NETVSP_PAGE_MAX,
-			     &added))
+	    vmbus_packet_map(channel->base.channel, vmbus_packet, stream + *count, NULL,
+			     NETVSP_PAGE_MAX, &added))
 		return -EINVAL;
 	*count += added;
 	return 0;

@@ -29,7 +29,7 @@ int network_adapter_new(struct vmbus *bus, const struct network_options *options
 	adapter->state = NETVSP_CLOSED;
 	adapter->iteration.run = netvsp_iteration;
 	list_init(&adapter->iteration.link);
-	list_init(&adapter->channels);
+	device_channels_init(&adapter->channels, bus, &netvsp_answer_ops);
 	memcpy(adapter->rndis.permanent_mac, options->mac, NETWORK_MAC_SIZE);
 	memcpy(adapter->rndis.mac, options->mac, NETWORK_MAC_SIZE);
 	strncpy(adapter->rndis.name, options->name, NETWORK_NAME_MAX);
@@ -65,7 +65,7 @@ void network_adapter_free(struct network_adapter *adapter)
 		net_backend_free(adapter->backend);
 	loop_deferred_cancel(&adapter->iteration);
 	if (adapter->primary) {
-		vmbus_channel_free(adapter->primary->channel);
+		vmbus_channel_free(adapter->primary->base.channel);
 		free(adapter->primary);
 	}
 	netvsp_send_free(adapter);
@@ -135,15 +135,15 @@ static void removal_withdraw(struct network_adapter *adapter)
 {
 	adapter->looks_left = 0;
 	netvsp_take_back_sub_channels(adapter, vmbus_channel_withdraw);
-	vmbus_channel_withdraw(adapter->primary->channel);
-	if (!list_empty(&adapter->channels))
+	vmbus_channel_withdraw(adapter->primary->base.channel);
+	if (!list_empty(&adapter->channels.channels))
 		removal_wait(adapter, adapter->timeout_ns / 2);
 }
 
 static void removal_force(struct network_adapter *adapter)
 {
 	if (adapter->primary)
-		vmbus_channel_rescind(adapter->primary->channel);
+		vmbus_channel_rescind(adapter->primary->base.channel);
 	netvsp_take_back_sub_channels(adapter, vmbus_channel_rescind);
 }
 
@@ -151,11 +151,12 @@ static uint64_t packets_from_guest(const struct network_adapter *adapter)
 {
 	uint64_t packets = 0;
 
-	list_for_each (link, &adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
+	list_for_each (link, &adapter->channels.channels) {
+		struct netvsp_channel *channel =
+			container_of(link, struct netvsp_channel, base.link);
 		struct vmbus_channel_counters counters;
 
-		vmbus_channel_counters(channel->channel, &counters);
+		vmbus_channel_counters(channel->base.channel, &counters);
 		packets += counters.packets_in;
 	}
 	return packets;
@@ -165,7 +166,7 @@ static void removal_look(struct network_adapter *adapter)
 {
 	uint64_t packets = packets_from_guest(adapter);
 	bool quiet = packets == adapter->packets_seen && adapter->lent_count == 0 &&
-		     adapter->in_flight == 0 && list_empty(&adapter->control_waiting);
+		     adapter->channels.in_flight == 0 && list_empty(&adapter->control_waiting);
 
 	adapter->packets_seen = packets;
 	if (quiet || --adapter->looks_left == 0 || !adapter->primary->open)
@@ -210,7 +211,8 @@ void netvsp_end_removal(struct network_adapter *adapter)
 	void (*removed)(void *data) = adapter->removed;
 	void *data = adapter->removed_data;
 
-	if (!list_empty(&adapter->channels) || adapter->backend || adapter->closing_backends)
+	if (!list_empty(&adapter->channels.channels) || adapter->backend ||
+	    adapter->closing_backends)
 		return;
 	if (adapter->removal_timer_runs) {
 		loop_cancel(adapter->loop, &adapter->removal_timer.operation);
@@ -249,11 +251,12 @@ void network_adapter_counters(const struct network_adapter *adapter,
 		.received_dropped = rndis->received_dropped,
 		.refused = rndis->refused,
 		.lent = adapter->lent_count,
-		.sending = adapter->in_flight,
+		.sending = adapter->channels.in_flight,
 	};
 
-	list_for_each (link, &adapter->channels) {
-		struct netvsp_channel *channel = container_of(link, struct netvsp_channel, link);
+	list_for_each (link, &adapter->channels.channels) {
+		struct netvsp_channel *channel =
+			container_of(link, struct netvsp_channel, base.link);
 
 		counters.channels += channel->open;
 	}
