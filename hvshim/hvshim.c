@@ -9,6 +9,7 @@
  */
 #include "hvshim/internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define RETRY_FIRST_NS   UINT64_C(5000000)
@@ -239,6 +240,8 @@ void hvshim_free(struct hvshim *hvshim)
 {
 	if (!hvshim)
 		return;
+	loop_assert_thread(hvshim->loop);
+	assert(!hvshim->freed);
 	for (uint32_t i = 0; i < hvshim->vp_count; i++) {
 		synic_stop(&hvshim->vps[i]);
 		stimers_stop(&hvshim->vps[i]);

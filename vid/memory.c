@@ -11,6 +11,7 @@
  */
 #include "vid/internal.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <linux/mempolicy.h>
@@ -48,6 +49,7 @@ void vid_memory_free(struct vid_memory *memory)
 {
 	if (!memory)
 		return;
+	assert(list_empty(&memory->partitions));
 	for (size_t i = 0; i < memory->count; i++)
 		region_release(&memory->regions[i]);
 	free(memory);

@@ -4,6 +4,7 @@
  */
 #include "vid/internal.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -131,6 +132,7 @@ void vid_partition_free(struct vid_partition *partition)
 {
 	if (!partition)
 		return;
+	assert(list_empty(&partition->interrupts));
 	if (partition->memory)
 		vid_memory_detach(partition->memory, partition);
 	vid_interrupts_deinit(partition);

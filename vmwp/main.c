@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,6 +23,16 @@ static int main_refuse(const struct failure *failure, int error)
 {
 	log_error("%s", failure->message[0] ? failure->message : strerror(-error));
 	return STATUS_ERROR;
+}
+
+/*
+ * The loop has failed. What is under way on it is the kernel's and cannot be waited for: nothing is
+ * freed, and the end of the process ends it.
+ */
+static _Noreturn void main_abandon(int error)
+{
+	log_error("The event loop has failed: %s.", strerror(-error));
+	exit(STATUS_ERROR);
 }
 
 static int main_load(const struct options *options, struct definition **ret_definition)
@@ -129,7 +140,7 @@ static int main_by_hand(const struct options *options, struct timings *timings)
 		return main_refuse(&failure, r);
 	r = worker_run(&worker);
 	if (r < 0)
-		return main_refuse(&failure, r);
+		main_abandon(r);
 	return main_finish(options, &worker, timings);
 }
 
@@ -153,7 +164,7 @@ static int main_controlled(const struct options *options)
 		return main_refuse(&failure, r);
 	r = worker_run(&worker);
 	if (r < 0)
-		return main_refuse(&failure, r);
+		main_abandon(r);
 	return worker.failed ? STATUS_ERROR : STATUS_OK;
 }
 

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -27,8 +28,15 @@ _Static_assert(sizeof(((struct loop_timer *)0)->time) == sizeof(struct __kernel_
 
 #define COMPLETIONS_PER_TURN 8
 
+/* How long the kernel may take nothing of a full submission queue: about a second. */
+#define SUBMIT_TRIES    1000
+#define SUBMIT_PAUSE_NS 1000000
+
 struct loop {
 	struct io_uring ring;
+	pthread_t thread;
+	int error;                 /* -errno of a ring that takes nothing any more, or 0 */
+	struct io_uring_sqe spare; /* what is prepared then */
 	struct list deferred;
 	_Atomic(struct loop_task *) tasks; /* newest first; pushed by any thread */
 	atomic_bool stopping;
@@ -72,6 +80,7 @@ int loop_new(unsigned capacity, struct loop **ret_loop)
 	loop = calloc(1, sizeof(*loop));
 	if (!loop)
 		return -ENOMEM;
+	loop->thread = pthread_self();
 	list_init(&loop->deferred);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0) {
@@ -97,9 +106,15 @@ void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
+	loop_assert_thread(loop);
 	io_uring_queue_exit(&loop->ring);
 	close(loop->wake_fd);
 	free(loop);
+}
+
+bool loop_in_thread(const struct loop *loop)
+{
+	return pthread_equal(loop->thread, pthread_self());
 }
 
 static void loop_run_deferred(struct loop *loop)
@@ -132,6 +147,7 @@ static void loop_dispatch(struct loop *loop)
 
 void loop_set_idle(struct loop *loop, struct loop_idle *idle)
 {
+	loop_assert_thread(loop);
 	loop->idle = idle;
 }
 
@@ -140,6 +156,7 @@ bool loop_has_completions(struct loop *loop)
 {
 	struct io_uring *ring = &loop->ring;
 
+	loop_assert_thread(loop);
 	if (io_uring_cq_ready(ring))
 		return true;
 	if (!(__atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN))
@@ -175,6 +192,7 @@ static bool loop_error_is_passing(int r)
 
 int loop_run(struct loop *loop)
 {
+	loop_assert_thread(loop);
 	while (!loop->stopping) {
 		bool found;
 		int r;
@@ -186,6 +204,8 @@ int loop_run(struct loop *loop)
 		if (r < 0 && !loop_error_is_passing(r))
 			return r;
 		loop_dispatch(loop);
+		if (UNLIKELY(loop->error < 0))
+			return loop->error;
 	}
 	return 0;
 }
@@ -200,6 +220,7 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 	bool found;
 	int r;
 
+	loop_assert_thread(loop);
 	(void)loop_prepare(loop, &found);
 	if (found)
 		timeout = (struct __kernel_timespec){ 0 };
@@ -208,6 +229,8 @@ int loop_run_once(struct loop *loop, uint64_t timeout_ns)
 		return r;
 	loop_dispatch(loop);
 	loop_run_deferred(loop);
+	if (loop->error < 0)
+		return loop->error;
 	r = io_uring_submit(&loop->ring);
 	return r < 0 && !loop_error_is_passing(r) ? r : 0;
 }
@@ -227,15 +250,44 @@ uint64_t loop_now(void)
 }
 
 /*
- * A free submission entry. The submission queue is emptied by submitting it, which cannot fail for
- * long: the completion queue is twice the promised capacity, and the kernel keeps what overflows.
+ * Submits what is prepared, and waits a little where the kernel takes nothing. tries: how often in a
+ * row it did, 0 at first. Return: whether to go on; if not, the ring has failed.
+ */
+static bool loop_submit(struct loop *loop, unsigned *tries)
+{
+	static const struct timespec pause = { .tv_nsec = SUBMIT_PAUSE_NS };
+	int r;
+
+	if (loop->error < 0)
+		return false;
+	r = io_uring_submit(&loop->ring);
+	if (r > 0)
+		*tries = 0;
+	else if (r < 0 && !loop_error_is_passing(r))
+		loop->error = r;
+	else if (++*tries == SUBMIT_TRIES)
+		loop->error = r < 0 ? r : -EBUSY;
+	else
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	return loop->error == 0;
+}
+
+/*
+ * A free submission entry. The submission queue is emptied by submitting it, which seldom fails, and
+ * not for long: the completion queue is twice the promised capacity, and the kernel keeps what
+ * overflows. A kernel that goes on refusing is a fault of the host, which whoever runs the loop hears
+ * of: until then, what is prepared goes nowhere.
  */
 static struct io_uring_sqe *loop_entry(struct loop *loop)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+	struct io_uring_sqe *sqe;
+	unsigned tries = 0;
 
+	loop_assert_thread(loop);
+	sqe = io_uring_get_sqe(&loop->ring);
 	while (UNLIKELY(!sqe)) {
-		io_uring_submit(&loop->ring);
+		if (!loop_submit(loop, &tries))
+			return &loop->spare;
 		sqe = io_uring_get_sqe(&loop->ring);
 	}
 	return sqe;
@@ -348,10 +400,11 @@ void loop_cancel(struct loop *loop, struct loop_operation *operation)
 
 void loop_flush(struct loop *loop)
 {
-	int r = 0;
+	unsigned tries = 0;
 
-	while (io_uring_sq_ready(&loop->ring) > 0 && (r >= 0 || loop_error_is_passing(r)))
-		r = io_uring_submit(&loop->ring);
+	loop_assert_thread(loop);
+	while (io_uring_sq_ready(&loop->ring) > 0 && loop_submit(loop, &tries))
+		continue;
 }
 
 void loop_signal(struct loop *loop, int event_fd)
@@ -379,6 +432,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
 
 void loop_defer(struct loop *loop, struct loop_deferred *deferred)
 {
+	loop_assert_thread(loop);
 	if (list_empty(&deferred->link))
 		list_append(&loop->deferred, &deferred->link);
 }

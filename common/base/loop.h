@@ -13,7 +13,11 @@
  * capacity given to loop_new(), which the callers keep by bounding their own queues.
  *
  * Thread: all functions belong to the loop's thread, the one that called loop_new(), except
- * loop_post() and loop_stop().
+ * loop_post() and loop_stop(). They assert it, and who has a loop may: loop_assert_thread().
+ *
+ * The kernel may take no more operations for a moment, when it is short of memory. That is waited
+ * for, up to about a second; then the ring has failed, which loop_run() returns. What is prepared
+ * from then on never completes.
  */
 #pragma once
 
@@ -21,6 +25,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/list.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,6 +54,12 @@ struct loop_operation {
 int loop_new(unsigned capacity, struct loop **ret_loop) MUST_CHECK;
 void loop_free(struct loop *loop);
 DEFINE_CLEANUP(struct loop *, loop_free)
+
+/* Whether the caller runs on the loop's thread. Any thread. */
+bool loop_in_thread(const struct loop *loop);
+
+/* Must be called on the loop's thread. */
+#define loop_assert_thread(loop) assert(loop_in_thread(loop))
 
 /* Dispatches completions until loop_stop(). Return: 0, or -errno when the ring itself fails. */
 int loop_run(struct loop *loop) MUST_CHECK;

@@ -2,6 +2,7 @@
 /* The making of a machine: hypervisor device, guest memory, chipset, VMBus host. */
 #include "vmwp/machine/machine_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -219,6 +220,7 @@ void machine_free(struct machine *machine)
 {
 	if (!machine)
 		return;
+	assert(!machine->power_cycle);
 	vmbus_free(machine->bus);
 	chipset_free(machine->chipset);
 	vid_memory_free(machine->memory);

@@ -141,7 +141,7 @@ static const struct rule rules[] = {
 	ALLOW(clock_gettime, "all clocks; those of processor time at any rate"),
 	ALLOW(gettimeofday, "time of day"),
 	ALLOW(time, "time of day, for the guest's clock"),
-	ALLOW(clock_nanosleep, "the daemon's question for what the host can do"),
+	ALLOW(clock_nanosleep, "a ring that takes nothing for a moment; what the host can do"),
 
 	/* The C library and json-c. */
 	ALLOW(getrandom, "seeds of hash tables; UUIDs"),

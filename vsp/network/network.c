@@ -4,6 +4,7 @@
 
 #include "vsp/network/netvsp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,9 @@ void network_adapter_free(struct network_adapter *adapter)
 {
 	if (!adapter)
 		return;
+	loop_assert_thread(adapter->loop);
+	assert(adapter->in_flight == 0 && adapter->frame_count == 0);
+	assert(!adapter->receive_buffer && !adapter->send_buffer);
 	if (adapter->backend)
 		net_backend_free(adapter->backend);
 	loop_deferred_cancel(&adapter->iteration);

@@ -13,6 +13,7 @@
 #include "common/wire/hv_socket.h"
 #include "vsp/socket/socket_stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,6 +334,7 @@ void sockets_free(struct sockets *sockets)
 {
 	if (!sockets)
 		return;
+	assert(sockets->connection_count == 0);
 	vmbus_set_connect_handler(sockets->bus, NULL, NULL);
 	free(sockets);
 }

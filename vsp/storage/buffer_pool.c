@@ -7,6 +7,7 @@
  */
 #include "vsp/storage/buffer_pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -43,6 +44,7 @@ void buffer_pool_free(struct buffer_pool *pool)
 {
 	if (!pool)
 		return;
+	assert(pool->free_count == pool->count && list_empty(&pool->waiters));
 	munmap(pool->memory, (size_t)pool->count * BUFFER_SIZE);
 	free(pool);
 }

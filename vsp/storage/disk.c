@@ -162,6 +162,7 @@ static void disk_end(struct disk *disk)
 	void (*retired)(void *data) = disk->retired;
 	void *data = disk->retired_data;
 
+	assert(disk->held_count == 0);
 	disk_throttle_free(disk->throttle);
 	disk->ops->free(disk);
 	if (retired)

@@ -8,6 +8,7 @@
  */
 #include "vsp/storage/disk_throttle.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -117,5 +118,6 @@ int disk_throttle_new(struct disk *disk, struct loop *loop, const struct disk_li
 
 void disk_throttle_free(struct disk_throttle *throttle)
 {
+	assert(!throttle || (!throttle->runs && list_empty(&throttle->waiting)));
 	free(throttle);
 }

@@ -4,6 +4,7 @@
 
 #include "vsp/storage/storvsp.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +87,8 @@ void storage_controller_free(struct storage_controller *controller)
 {
 	if (!controller)
 		return;
+	loop_assert_thread(controller->loop);
+	assert(controller->in_flight == 0);
 	for (unsigned lun = 0; lun < STORAGE_LUN_MAX; lun++)
 		(void)!scsi_target_detach(controller->target, lun, NULL, NULL);
 	loop_deferred_cancel(&controller->iteration);

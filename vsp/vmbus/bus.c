@@ -10,6 +10,7 @@
  */
 #include "vsp/vmbus/bus.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +43,16 @@ void vmbus_free(struct vmbus *bus)
 {
 	if (!bus)
 		return;
+	loop_assert_thread(bus->loop);
+	assert(bus->closing_count == 0);
 	loop_deferred_cancel(&bus->quiescing);
 	if (bus->busy_polls)
 		loop_set_idle(bus->loop, NULL);
-	/* Relids that a guest never gave back. */
-	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++)
-		if (bus->channels[relid] && !bus->channels[relid]->ops)
-			vmbus_channel_free(bus->channels[relid]);
+	/* Relids that a guest never gave back are left, and no device's channel. */
+	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++) {
+		assert(!bus->channels[relid] || !bus->channels[relid]->ops);
+		vmbus_channel_free(bus->channels[relid]);
+	}
 	list_for_each (link, &bus->doorbells)
 		doorbell_free(container_of(link, struct doorbell, link));
 	gpadl_table_clear(&bus->gpadls);
@@ -202,6 +206,7 @@ void bus_reply(struct vmbus *bus, const void *message, size_t size)
 
 void vmbus_slot_free(struct vmbus *bus, uint32_t vp)
 {
+	loop_assert_thread(bus->loop);
 	if (vp == bus->target_vp)
 		bus_send(bus);
 }
@@ -364,6 +369,7 @@ void bus_unload(struct vmbus *bus)
 
 void vmbus_reset(struct vmbus *bus, void (*done)(void *data), void *data)
 {
+	loop_assert_thread(bus->loop);
 	bus->reset_done = done;
 	bus->reset_data = data;
 	bus_leave(bus, BUS_NEXT_RESET);

@@ -9,6 +9,7 @@
  */
 #include "vsp/vmbus/bus.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ int vmbus_channel_offer(struct vmbus *bus, const struct vmbus_offer *offer,
 	struct vmbus_channel *channel = bus_unclaimed_channel(bus, offer);
 	uint32_t relid = bus_free_relid(bus);
 
+	loop_assert_thread(bus->loop);
 	if (channel) {
 		channel_claim(channel, offer, ops, device);
 		*ret_channel = channel;
@@ -103,6 +105,7 @@ void vmbus_channel_free(struct vmbus_channel *channel)
 {
 	if (!channel)
 		return;
+	assert(channel->state == CHANNEL_CLOSED);
 	channel->bus->channels[channel->relid] = NULL;
 	list_unlink(&channel->announced);
 	if (channel->doorbell)
@@ -142,6 +145,7 @@ void vmbus_channel_withdraw(struct vmbus_channel *channel)
 {
 	struct vmbus *bus = channel->bus;
 
+	loop_assert_thread(bus->loop);
 	channel_announce_rescission(channel);
 	if (channel->state == CHANNEL_CLOSED)
 		channel_release(channel);
@@ -152,6 +156,7 @@ void vmbus_channel_rescind(struct vmbus_channel *channel)
 {
 	struct vmbus *bus = channel->bus;
 
+	loop_assert_thread(bus->loop);
 	channel_announce_rescission(channel);
 	if (channel->state == CHANNEL_OPEN)
 		channel_close(channel);
@@ -408,6 +413,8 @@ void vmbus_channel_closed(struct vmbus_channel *channel)
 	struct vmbus *bus = channel->bus;
 	struct gpadl *gpadl = channel->gpadl;
 
+	loop_assert_thread(bus->loop);
+	assert(channel->state == CHANNEL_CLOSING);
 	channel_unmap_rings(channel);
 	channel->state = CHANNEL_CLOSED;
 	channel->gpadl = NULL;

@@ -5,6 +5,7 @@
 #include "common/base/gpa.h"
 #include "common/wire/vmbus.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,7 @@ int gpadl_extend(struct gpadl_table *table, struct gpadl *gpadl, const void *ran
 
 void gpadl_free(struct gpadl_table *table, struct gpadl *gpadl)
 {
+	assert(gpadl->users == 0);
 	list_unlink(&gpadl->link);
 	table->count--;
 	table->word_count -= gpadl->word_count;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The event loop: disk I/O, polls, timers, cancellation, other threads, deferred work. */
 #include "common/base/loop.h"
+#include "common/base/loop_ring.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND 1000000000ull
@@ -273,6 +277,119 @@ static void test_operations_beyond_the_queue(void **state)
 	close(fd);
 }
 
+/*
+ * A kernel that refuses what it is given, so many times: linked in the place of liburing's function.
+ */
+static unsigned refusals, refusals_made;
+static int refusal;
+
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+	if (refusals_made >= refusals)
+		return __real_io_uring_submit(ring);
+	refusals_made++;
+	return refusal;
+}
+
+static void kernel_refuses(unsigned times, int error)
+{
+	refusals = times;
+	refusals_made = 0;
+	refusal = error;
+}
+
+#define MORE_THAN_THE_QUEUE 100
+
+static void test_a_kernel_that_refuses_for_a_while(void **state)
+{
+	static struct probe probes[MORE_THAN_THE_QUEUE];
+
+	kernel_refuses(20, -EAGAIN);
+	for (size_t i = 0; i < MORE_THAN_THE_QUEUE; i++) {
+		probes[i] = (struct probe)PROBE(*state);
+		loop_nop(*state, &probes[i].operation);
+	}
+	assert_int_equal(refusals_made, 20);
+	for (size_t i = 0; i < MORE_THAN_THE_QUEUE; i++)
+		probe_wait(&probes[i], 1);
+}
+
+/* Neither waits for ever, nor ends the process: it comes out where the loop is run. */
+static void kernel_refuses_for_good(struct loop *loop, int error, unsigned most)
+{
+	static struct probe probes[MORE_THAN_THE_QUEUE];
+
+	kernel_refuses(UINT32_MAX, error);
+	for (size_t i = 0; i < MORE_THAN_THE_QUEUE; i++) {
+		probes[i] = (struct probe)PROBE(loop);
+		loop_nop(loop, &probes[i].operation);
+	}
+	loop_flush(loop);
+	assert_true(refusals_made <= most);
+	kernel_refuses(0, 0);
+	assert_int_equal(loop_run(loop), error);
+	assert_int_equal(loop_run_once(loop, 0), error);
+}
+
+static void test_a_kernel_that_refuses_for_good(void **state)
+{
+	kernel_refuses_for_good(*state, -EAGAIN, 5000);
+}
+
+static void test_a_ring_that_is_broken(void **state)
+{
+	kernel_refuses_for_good(*state, -EBADFD, 1);
+}
+
+static void *ask_from_afar(void *data)
+{
+	return loop_in_thread(data) ? data : NULL;
+}
+
+static void test_the_thread_of_a_loop(void **state)
+{
+	pthread_t thread;
+	void *here;
+
+	loop_assert_thread((struct loop *)*state);
+	pthread_create(&thread, NULL, ask_from_afar, *state);
+	pthread_join(thread, &here);
+	assert_null(here);
+}
+
+static void *prepare_from_afar(void *data)
+{
+	static struct probe probe;
+
+	loop_nop(data, &probe.operation);
+	return NULL;
+}
+
+/* In a process of its own, which that ends. */
+static void test_another_thread_is_found_out(void **state)
+{
+	static const struct rlimit no_core = { 0 };
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		pthread_t thread;
+
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(SIGABRT, SIG_DFL);
+		close(STDERR_FILENO);
+		pthread_create(&thread, NULL, prepare_from_afar, *state);
+		pthread_join(thread, NULL);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
 static void *stop_later(void *data)
 {
 	usleep(10000);
@@ -304,6 +421,11 @@ int main(void)
 		LOOP_TEST(test_a_waiting_task_is_queued_once),
 		LOOP_TEST(test_deferred_runs_once_a_turn),
 		LOOP_TEST(test_operations_beyond_the_queue),
+		LOOP_TEST(test_a_kernel_that_refuses_for_a_while),
+		LOOP_TEST(test_a_kernel_that_refuses_for_good),
+		LOOP_TEST(test_a_ring_that_is_broken),
+		LOOP_TEST(test_the_thread_of_a_loop),
+		LOOP_TEST(test_another_thread_is_found_out),
 		LOOP_TEST(test_stop_from_another_thread),
 	};
 
