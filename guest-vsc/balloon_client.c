@@ -348,10 +348,3 @@ int balloon_client_open(struct balloon_client *balloon, struct vmbus_client *bus
 	r = agree_on_version(balloon);
 	return r ? r : agree_on_capabilities(balloon);
 }
-
-int balloon_client_close(struct balloon_client *balloon)
-{
-	memset(balloon->in_balloon, 0, sizeof(balloon->in_balloon));
-	balloon->ballooned = 0;
-	return client_channel_close(&balloon->channel) ? BALLOON_CLIENT_E_BUS : 0;
-}

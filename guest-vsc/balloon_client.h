@@ -83,8 +83,5 @@ int balloon_client_open(struct balloon_client *balloon, struct vmbus_client *bus
 			const struct balloon_client_options *options,
 			struct client_channel_memory memory) MUST_CHECK;
 
-/* What is in the balloon is the guest's again, without `give` being called. Return: E_BUS. */
-int balloon_client_close(struct balloon_client *balloon) MUST_CHECK;
-
 /* Does what the host asks, and reports when it is time. Return: E_PROTOCOL, E_TIMEOUT, E_RING. */
 int balloon_client_poll(struct balloon_client *balloon) MUST_CHECK;

@@ -166,9 +166,3 @@ int ic_client_open(struct ic_client *client, const struct ic_client_kind *kind,
 	return client_channel_open(&client->channel, bus, offer, memory, NULL) ? IC_CLIENT_E_BUS
 									       : 0;
 }
-
-int ic_client_close(struct ic_client *client)
-{
-	client->framework_version = client->version = (struct ic_version){ 0 };
-	return client_channel_close(&client->channel) ? IC_CLIENT_E_BUS : 0;
-}

@@ -62,9 +62,6 @@ int ic_client_open(struct ic_client *client, const struct ic_client_kind *kind,
 		   struct vmbus_client *bus, struct ic_version newest,
 		   struct client_channel_memory memory) MUST_CHECK;
 
-/* Return: E_BUS. */
-int ic_client_close(struct ic_client *client) MUST_CHECK;
-
 /* Answers what requests there are. Return: E_RING. */
 int ic_client_poll(struct ic_client *client) MUST_CHECK;
 

@@ -65,11 +65,6 @@ bool machine_hypercall(uint64_t control, uint64_t first, uint64_t second, uint64
 	return true;
 }
 
-unsigned machine_fault_vector(void)
-{
-	return (unsigned)machine_exception_vector;
-}
-
 uint64_t machine_interrupts(void)
 {
 	return machine_interrupt_count;

@@ -49,9 +49,6 @@ uint64_t machine_call_hypercall_page(uint64_t control, uint64_t first, uint64_t 
 /* Calls a function that may fault. Return: false if it did. Does not nest. */
 bool machine_try(void (*function)(void *argument), void *argument) MUST_CHECK;
 
-/* Of the last fault that machine_try() caught. */
-unsigned machine_fault_vector(void);
-
 /* ---- Interrupts ---- */
 
 /* The vector that is counted. Every interrupt source should be given this one. */

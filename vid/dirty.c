@@ -40,7 +40,7 @@ int vid_region_track(struct vid_region *region)
 	return 0;
 }
 
-void vid_region_mark(struct vid_region *region, uint64_t first_page, uint64_t last_page)
+static void region_mark(struct vid_region *region, uint64_t first_page, uint64_t last_page)
 {
 	_Atomic(uint64_t) *bitmap = atomic_load(&region->written);
 
@@ -72,7 +72,7 @@ void vid_region_harvest(const struct vid_partition *partition, struct vid_region
 
 	/* Without the log, every page counts as changed: slower, but nothing is lost. */
 	if (!bitmap || partition_get_log(partition, slot, bitmap) < 0) {
-		vid_region_mark(region, 0, vid_region_pages(region) - 1);
+		region_mark(region, 0, vid_region_pages(region) - 1);
 		return;
 	}
 	region_restore(region, bitmap);
@@ -140,8 +140,8 @@ static void region_mark_part(struct vid_region *region, uint64_t gpa, uint64_t s
 
 	if (gpa_last < first || gpa > last)
 		return;
-	vid_region_mark(region, (MAX(gpa, first) - first) / HV_PAGE_SIZE,
-			(MIN(gpa_last, last) - first) / HV_PAGE_SIZE);
+	region_mark(region, (MAX(gpa, first) - first) / HV_PAGE_SIZE,
+		    (MIN(gpa_last, last) - first) / HV_PAGE_SIZE);
 }
 
 void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size)

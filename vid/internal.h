@@ -102,7 +102,6 @@ void vid_memory_detach(struct vid_memory *memory, struct vid_partition *partitio
 int vid_memory_set_slot(const struct vid_partition *partition, const struct vid_region *region,
 			size_t slot, bool log_dirty) MUST_CHECK;
 int vid_region_track(struct vid_region *region) MUST_CHECK;
-void vid_region_mark(struct vid_region *region, uint64_t first_page, uint64_t last_page);
 
 /* Keeps what the guest has written and nobody has fetched: the partition is about to go. */
 void vid_region_harvest(const struct vid_partition *partition, struct vid_region *region,

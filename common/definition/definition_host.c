@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const definition_start_action_names[] = { "none", "start", NULL };
-const char *const definition_stop_action_names[] = { "shut-down", "turn-off", NULL };
+static const char *const definition_start_action_names[] = { "none", "start", NULL };
+static const char *const definition_stop_action_names[] = { "shut-down", "turn-off", NULL };
 
 /* ---- Tags ---- */
 

@@ -41,10 +41,6 @@ struct definition_automatic_stop {
 		timeout; /* seconds that the guest gets to shut down; 0: as many as the service's */
 };
 
-/* Names of the enums, in their order, closed by NULL. */
-extern const char *const definition_start_action_names[];
-extern const char *const definition_stop_action_names[];
-
 /* json_read_fn's, each into the struct of its name at `target`. */
 int definition_tags_read(struct json_reader *reader, const struct json_key *key,
 			 struct json_object *value, void *target);

@@ -5,7 +5,7 @@
 #include "common/base/parse.h"
 #include "common/definition/definition_internal.h"
 
-const char *const definition_pages_names[] = { "transparent", "hugetlb", "small", NULL };
+static const char *const definition_pages_names[] = { "transparent", "hugetlb", "small", NULL };
 
 #define SIZE(member_name, member)                                                  \
 	{                                                                          \

@@ -41,8 +41,6 @@ struct definition_memory {
 	struct definition_dynamic_memory dynamic;
 };
 
-extern const char *const definition_pages_names[]; /* in their order, closed by NULL */
-
 /* A json_read_fn, into the struct definition_memory at `target`, which has its defaults. */
 int definition_memory_read(struct json_reader *reader, const struct json_key *key,
 			   struct json_object *value, void *target);

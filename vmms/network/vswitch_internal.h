@@ -10,9 +10,6 @@
 int vswitch_cannot(const struct vswitch *vswitch, const char *what, int error,
 		   struct failure *failure);
 
-/* The link is the bridge that this switch has made. */
-bool vswitch_owns(const struct vswitch *vswitch, const struct network_link *link);
-
 /* Return: 0; -ENODEV: there is none; -errno. */
 int vswitch_find_bridge(const struct vswitch *vswitch, struct network_link *ret_bridge) MUST_CHECK;
 
@@ -32,7 +29,3 @@ int vswitch_bring_up_outside(struct vswitch *vswitch, bool force,
  */
 int vswitch_find_taken(struct network *network, const struct network_link *bridge,
 		       const char *interface, struct network_link *ret_port) MUST_CHECK;
-
-/* Gives the interface back that the bridge has taken, if it is there. The bridge stays. */
-int vswitch_release(struct network *network, const struct network_link *bridge,
-		    const char *interface) MUST_CHECK;

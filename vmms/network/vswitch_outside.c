@@ -168,6 +168,32 @@ static int outside_take_interface(struct vswitch *vswitch, const struct network_
 	return 0;
 }
 
+/* A daemon that was killed just then, or somebody by hand, let it leave without its addresses. */
+static bool outside_has_left(struct network *network, const struct network_link *bridge,
+			     const char *interface, struct network_link *ret_port)
+{
+	return network_find_link(network, interface, ret_port) == 0 && ret_port->master == 0 &&
+	       memcmp(ret_port->mac, bridge->mac, sizeof(bridge->mac)) == 0;
+}
+
+/* Gives the interface back that the bridge has taken, if it is there. The bridge stays. */
+static int outside_release(struct network *network, const struct network_link *bridge,
+			   const char *interface)
+{
+	struct network_link port = { 0 };
+	int r;
+
+	if (interface[0] == '\0')
+		return 0;
+	r = vswitch_find_taken(network, bridge, interface, &port);
+	if (r < 0 || (port.index == 0 && !outside_has_left(network, bridge, interface, &port)))
+		return r;
+	/* First the port leaves: routes by gateways are checked against what is reachable. */
+	r = network_set_master(network, port.index, 0);
+	fault_point(FAULT_BRIDGE_LEFT);
+	return r == 0 ? network_move_addresses(network, bridge->index, port.index) : r;
+}
+
 /* A bridge that there was before stays, with what is connected to it. */
 static void outside_give_back(struct vswitch *vswitch, const struct network_link *link,
 			      const struct network_link *bridge)
@@ -175,7 +201,7 @@ static void outside_give_back(struct vswitch *vswitch, const struct network_link
 	struct network *network = vswitch->switches->network;
 	int r;
 
-	r = vswitch_is_up(vswitch) ? vswitch_release(network, bridge, link->name)
+	r = vswitch_is_up(vswitch) ? outside_release(network, bridge, link->name)
 				   : vswitch_dismantle(network, bridge, link->name);
 	if (r == 0 && !(link->flags & IFF_UP))
 		r = network_set_up(network, link->index, false);
@@ -268,37 +294,12 @@ int vswitch_find_taken(struct network *network, const struct network_link *bridg
 	return r;
 }
 
-/* A daemon that was killed just then, or somebody by hand, let it leave without its addresses. */
-static bool outside_has_left(struct network *network, const struct network_link *bridge,
-			     const char *interface, struct network_link *ret_port)
-{
-	return network_find_link(network, interface, ret_port) == 0 && ret_port->master == 0 &&
-	       memcmp(ret_port->mac, bridge->mac, sizeof(bridge->mac)) == 0;
-}
-
-int vswitch_release(struct network *network, const struct network_link *bridge,
-		    const char *interface)
-{
-	struct network_link port = { 0 };
-	int r;
-
-	if (interface[0] == '\0')
-		return 0;
-	r = vswitch_find_taken(network, bridge, interface, &port);
-	if (r < 0 || (port.index == 0 && !outside_has_left(network, bridge, interface, &port)))
-		return r;
-	/* First the port leaves: routes by gateways are checked against what is reachable. */
-	r = network_set_master(network, port.index, 0);
-	fault_point(FAULT_BRIDGE_LEFT);
-	return r == 0 ? network_move_addresses(network, bridge->index, port.index) : r;
-}
-
 int vswitch_dismantle(struct network *network, const struct network_link *bridge,
 		      const char *interface)
 {
 	int r;
 
-	r = vswitch_release(network, bridge, interface);
+	r = outside_release(network, bridge, interface);
 	if (r < 0)
 		return r;
 	r = network_delete_link(network, bridge->index);

@@ -49,7 +49,8 @@ static int up_make_bridge(struct network *network, const char *name, const uint8
 	return network_make_bridge(network, name, &options);
 }
 
-bool vswitch_owns(const struct vswitch *vswitch, const struct network_link *link)
+/* The link is the bridge that this switch has made. */
+static bool up_owns(const struct vswitch *vswitch, const struct network_link *link)
 {
 	struct vswitch_alias alias;
 
@@ -67,7 +68,7 @@ static int up_match_own(void *data, const struct network_link *link)
 {
 	struct own_search *search = data;
 
-	if (vswitch_owns(search->vswitch, link))
+	if (up_owns(search->vswitch, link))
 		search->found = *link;
 	return 0;
 }
@@ -308,7 +309,7 @@ static bool up_is_same_bridge(const struct vswitch *vswitch, const struct networ
 {
 	return vswitch->definition->bridge ? strcmp(link->kind, "bridge") == 0 &&
 						     strcmp(link->name, vswitch->bridge.name) == 0
-					   : vswitch_owns(vswitch, link);
+					   : up_owns(vswitch, link);
 }
 
 void vswitch_refresh(struct vswitch *vswitch)

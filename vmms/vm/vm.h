@@ -153,8 +153,6 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 /* The same as a job, which *ret_job is if 0 is returned: published, and perhaps over already. */
 int vm_shut_down_as_job(struct vm *vm, const struct vm_shutdown_options *options,
 			struct job **ret_job, struct failure *failure) MUST_CHECK;
-/* Nobody waits any more for the guest that is shutting down; the VM counts as running again. */
-int vm_cancel_shutdown(struct vm *vm, struct failure *failure) MUST_CHECK;
 
 /* Of a VM that is to be started again after a failure: it is not. */
 int vm_turn_off(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;

@@ -251,8 +251,10 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 	return change_check_sent(vm, r, failure);
 }
 
-int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
-			      const struct held_file *files, size_t count, struct failure *failure)
+/* As vm_change_make(), with files that vm->opening.files holds. */
+static int change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
+				  const struct held_file *files, size_t count,
+				  struct failure *failure)
 {
 	const struct worker_files sent = { vm->opening.files, files, count };
 	int r;
@@ -286,8 +288,7 @@ static int change_use_medium(struct vm *vm, struct opened_files *opened,
 		r = vm_file_limit_raise(vm, opened->items[0].size, failure);
 	if (r < 0)
 		return r;
-	return vm_change_make_with_files(vm, vm->opening.method, arguments, opened->items, 1,
-					 failure);
+	return change_make_with_files(vm, vm->opening.method, arguments, opened->items, 1, failure);
 }
 
 static void change_medium_opened(void *data, struct opened_files *opened,

@@ -108,7 +108,8 @@ static int stop_shutdown_overdue(sd_event_source *source, uint64_t usec, void *d
 	return 0;
 }
 
-int vm_cancel_shutdown(struct vm *vm, struct failure *failure)
+/* Nobody waits any more for the guest that is shutting down; the VM counts as running again. */
+static int stop_cancel_shutdown(struct vm *vm, struct failure *failure)
 {
 	struct failure cancelled;
 
@@ -199,7 +200,7 @@ int vm_shut_down(struct vm *vm, const struct vm_shutdown_options *options, vm_do
 	return 0;
 }
 
-static const struct job_kind shutdown_kind = { .name = "shutdown", .cancel = vm_cancel_shutdown };
+static const struct job_kind shutdown_kind = { .name = "shutdown", .cancel = stop_cancel_shutdown };
 
 int vm_shut_down_as_job(struct vm *vm, const struct vm_shutdown_options *options,
 			struct job **ret_job, struct failure *failure)

@@ -24,13 +24,10 @@ _Static_assert(sizeof(struct acpi_header) == 36, "ACPI 6.4, 5.2.6");
 #define ACPI_SRAT_REVISION 3
 #define ACPI_SLIT_REVISION 1
 
-/* Where there is room: see acpi_append(). */
 struct acpi_writer {
 	uint8_t *at; /* NULL: nothing is written, and sizes alone count */
 	size_t size;
 };
-
-void acpi_append(struct acpi_writer *writer, const void *structure, size_t size);
 
 /* A table, whose head is left to be filled in. */
 void acpi_fill_madt(struct acpi_writer *writer, const struct acpi_config *config);

@@ -87,7 +87,7 @@ _Static_assert(sizeof(struct acpi_slit) == 44, "ACPI 6.4, 5.2.17");
 
 /* ---- MADT ---- */
 
-void acpi_append(struct acpi_writer *writer, const void *structure, size_t size)
+static void acpi_append(struct acpi_writer *writer, const void *structure, size_t size)
 {
 	if (writer->at)
 		memcpy(writer->at + writer->size, structure, size);

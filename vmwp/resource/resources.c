@@ -101,7 +101,8 @@ static bool resources_is_network_name(const char *name)
 	return !queue;
 }
 
-bool resources_name_is_valid(const char *name)
+/* A name that a descriptor may have. */
+static bool resource_name_is_valid(const char *name)
 {
 	static const char *const names[] = {
 		"kvm", "kernel", "initrd", "serial", "end", "sockets"
@@ -129,7 +130,7 @@ int resources_put(struct resources *resources, const char *name, int fd)
 	struct resource *resource;
 	int r = -EINVAL;
 
-	if (!resources_name_is_valid(name))
+	if (!resource_name_is_valid(name))
 		goto error;
 	r = -ENOMEM;
 	resource = calloc(1, sizeof(*resource));

@@ -24,9 +24,6 @@ int resources_new(struct resources **ret_resources) MUST_CHECK;
 void resources_free(struct resources *resources);
 DEFINE_CLEANUP(struct resources *, resources_free)
 
-/* A name that a descriptor may have. */
-bool resources_name_is_valid(const char *name);
-
 /* "disk:0:3". */
 void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_NAME_MAX]);
 

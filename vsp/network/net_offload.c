@@ -211,7 +211,8 @@ void net_toeplitz_init(struct net_toeplitz *toeplitz, const uint8_t *key)
 	}
 }
 
-uint32_t net_toeplitz_hash(const struct net_toeplitz *toeplitz, const uint8_t *input, size_t size)
+static uint32_t net_toeplitz_hash(const struct net_toeplitz *toeplitz, const uint8_t *input,
+				  size_t size)
 {
 	uint32_t hash = 0;
 

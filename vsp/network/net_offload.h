@@ -68,7 +68,6 @@ struct net_toeplitz {
 
 /* key: 40 bytes. */
 void net_toeplitz_init(struct net_toeplitz *toeplitz, const uint8_t *key);
-uint32_t net_toeplitz_hash(const struct net_toeplitz *toeplitz, const uint8_t *input, size_t size);
 
 struct net_hash {
 	uint32_t type; /* what was hashed: NDIS_HASH_ of common/wire/rndis.h */

@@ -352,7 +352,7 @@ static void netvsp_released(void *device, struct vmbus_channel *vmbus_channel)
 	netvsp_defer(adapter);
 }
 
-const struct vmbus_channel_ops netvsp_channel_ops = {
+static const struct vmbus_channel_ops netvsp_channel_ops = {
 	.open = netvsp_open,
 	.close = netvsp_close,
 	.readable = netvsp_readable,

@@ -216,8 +216,6 @@ void netvsp_end_removal(struct network_adapter *adapter);
 
 /* ---- netvsp.c ---- */
 
-extern const struct vmbus_channel_ops netvsp_channel_ops;
-
 int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 		       struct netvsp_channel **ret_channel) MUST_CHECK;
 

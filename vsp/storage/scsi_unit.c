@@ -86,6 +86,11 @@ void scsi_unit_power_on(struct scsi_unit *unit)
 	unit->kept_sense = SCSI_SENSE_NONE;
 }
 
+static void scsi_unit_attend(struct scsi_unit *unit, enum scsi_attention attention)
+{
+	unit->attentions |= (uint8_t)(1u << attention);
+}
+
 void scsi_unit_reset(struct scsi_unit *unit)
 {
 	bool seen = unit->seen;
@@ -95,11 +100,6 @@ void scsi_unit_reset(struct scsi_unit *unit)
 	unit->seen = seen;
 	unit->attentions = attentions;
 	scsi_unit_attend(unit, SCSI_ATTENTION_RESET);
-}
-
-void scsi_unit_attend(struct scsi_unit *unit, enum scsi_attention attention)
-{
-	unit->attentions |= (uint8_t)(1u << attention);
 }
 
 uint32_t scsi_unit_take_attention(struct scsi_unit *unit)

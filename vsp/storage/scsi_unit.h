@@ -84,8 +84,6 @@ void scsi_unit_release(struct scsi_unit *unit);
 void scsi_unit_power_on(struct scsi_unit *unit);
 void scsi_unit_reset(struct scsi_unit *unit);
 
-void scsi_unit_attend(struct scsi_unit *unit, enum scsi_attention attention);
-
 /* The attention that is next, forgotten; SCSI_SENSE_NONE if none waits. */
 uint32_t scsi_unit_take_attention(struct scsi_unit *unit);
 

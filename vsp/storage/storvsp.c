@@ -244,7 +244,7 @@ static void storvsp_released(void *device, struct vmbus_channel *vmbus_channel)
 	free(channel);
 }
 
-const struct vmbus_channel_ops storvsp_channel_ops = {
+static const struct vmbus_channel_ops storvsp_channel_ops = {
 	.open = storvsp_open,
 	.close = storvsp_close,
 	.readable = storvsp_readable,

@@ -82,8 +82,6 @@ struct storage_controller {
 
 /* ---- storvsp.c ---- */
 
-extern const struct vmbus_channel_ops storvsp_channel_ops;
-
 int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_channel_index,
 			struct device_channel **ret_channel) MUST_CHECK;
 
