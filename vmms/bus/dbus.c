@@ -75,6 +75,19 @@ fail:
 	return -ENOMEM;
 }
 
+int dbus_register_objects(struct dbus_service *service, const char *prefix, const char *interface,
+			  const sd_bus_vtable *vtable, sd_bus_object_find_t find,
+			  sd_bus_node_enumerator_t list_paths)
+{
+	int r;
+
+	r = sd_bus_add_fallback_vtable(service->bus, NULL, prefix, interface, vtable, find,
+				       service);
+	if (r < 0)
+		return r;
+	return sd_bus_add_node_enumerator(service->bus, NULL, prefix, list_paths, service);
+}
+
 /* ---- Signals ---- */
 
 void dbus_check_signal(int r)

@@ -42,6 +42,11 @@ struct dbus_object_list {
 int dbus_list_paths(const struct dbus_service *service, const struct dbus_object_list *objects,
 		    char ***ret_nodes) MUST_CHECK;
 
+/* Puts the objects below a prefix on the bus. Their `data` is the service. Return: 0, -errno. */
+int dbus_register_objects(struct dbus_service *service, const char *prefix, const char *interface,
+			  const sd_bus_vtable *vtable, sd_bus_object_find_t find,
+			  sd_bus_node_enumerator_t list_paths) MUST_CHECK;
+
 /* Signals, if there is a bus. What cannot be sent is logged. */
 void dbus_object_added(struct dbus_service *service, const char *path);
 void dbus_object_removed(struct dbus_service *service, const char *path);

@@ -231,14 +231,8 @@ static const sd_bus_vtable job_vtable[] = {
 
 int dbus_job_register(struct dbus_service *service)
 {
-	int r;
-
-	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_JOB_PREFIX, DBUS_INTERFACE_JOB,
-				       job_vtable, dbus_job_find_job, service);
-	if (r < 0)
-		return r;
-	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_JOB_PREFIX, dbus_job_list_paths,
-					  service);
+	return dbus_register_objects(service, DBUS_JOB_PREFIX, DBUS_INTERFACE_JOB, job_vtable,
+				     dbus_job_find_job, dbus_job_list_paths);
 }
 
 /* ---- Signals ---- */

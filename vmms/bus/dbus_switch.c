@@ -305,15 +305,9 @@ static const sd_bus_vtable switch_vtable[] = {
 
 int dbus_switch_register(struct dbus_service *service)
 {
-	int r;
-
-	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_SWITCH_PREFIX,
-				       DBUS_INTERFACE_SWITCH, switch_vtable,
-				       dbus_switch_find_switch, service);
-	if (r < 0)
-		return r;
-	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_SWITCH_PREFIX,
-					  dbus_switch_list_paths, service);
+	return dbus_register_objects(service, DBUS_SWITCH_PREFIX, DBUS_INTERFACE_SWITCH,
+				     switch_vtable, dbus_switch_find_switch,
+				     dbus_switch_list_paths);
 }
 
 /* ---- Signals ---- */

@@ -376,14 +376,8 @@ static const sd_bus_vtable vm_vtable[] = {
 
 int dbus_vm_register(struct dbus_service *service)
 {
-	int r;
-
-	r = sd_bus_add_fallback_vtable(service->bus, NULL, DBUS_VM_PREFIX, DBUS_INTERFACE_VM,
-				       vm_vtable, dbus_find_vm, service);
-	if (r < 0)
-		return r;
-	return sd_bus_add_node_enumerator(service->bus, NULL, DBUS_VM_PREFIX, dbus_vm_list_paths,
-					  service);
+	return dbus_register_objects(service, DBUS_VM_PREFIX, DBUS_INTERFACE_VM, vm_vtable,
+				     dbus_find_vm, dbus_vm_list_paths);
 }
 
 /* ---- Signals ---- */

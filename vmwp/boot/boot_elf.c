@@ -66,73 +66,83 @@ bool boot_elf_recognise(const struct boot_image *image)
 	return memcmp(image->head, ELFMAG, SELFMAG) == 0;
 }
 
-static int elf_read_segments_64(struct elf_image *elf, const struct boot_image *image,
-				struct failure *failure)
-{
-	Elf64_Phdr headers[SEGMENT_MAX];
-	Elf64_Ehdr header;
-	int r;
+/* Where the program headers are, and whose they are. */
+struct elf_table {
+	uint64_t offset;
+	unsigned machine, entry_size, count;
+};
 
-	memcpy(&header, image->head, sizeof(header));
-	if (header.e_machine != EM_X86_64 || header.e_phentsize != sizeof(headers[0]) ||
-	    header.e_phnum > SEGMENT_MAX)
-		return failure_set(failure, -EINVAL,
-				   "The kernel's ELF header is not that of an x86-64 image with at "
-				   "most %d segments.",
-				   SEGMENT_MAX);
-	r = boot_file_read(elf->file, header.e_phoff, headers, header.e_phnum * sizeof(headers[0]),
-			   failure);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < header.e_phnum; i++)
-		elf->segments[i] = (struct elf_segment){ .type = headers[i].p_type,
-							 .offset = headers[i].p_offset,
-							 .address = headers[i].p_paddr,
-							 .file_size = headers[i].p_filesz,
-							 .memory_size = headers[i].p_memsz };
-	elf->count = header.e_phnum;
-	return 0;
+#define ELF_TABLE(header)                                                     \
+	{                                                                     \
+		.offset = (header).e_phoff, .machine = (header).e_machine,    \
+		.entry_size = (header).e_phentsize, .count = (header).e_phnum \
+	}
+
+#define ELF_SEGMENT(header)                                                                        \
+	{                                                                                          \
+		.type = (header).p_type, .offset = (header).p_offset, .address = (header).p_paddr, \
+		.file_size = (header).p_filesz, .memory_size = (header).p_memsz                    \
+	}
+
+static struct elf_table elf_table(const struct elf_image *elf, const struct boot_image *image)
+{
+	Elf64_Ehdr header_64;
+	Elf32_Ehdr header_32;
+
+	memcpy(&header_64, image->head, sizeof(header_64));
+	memcpy(&header_32, image->head, sizeof(header_32));
+	return elf->is_64_bit ? (struct elf_table)ELF_TABLE(header_64)
+			      : (struct elf_table)ELF_TABLE(header_32);
 }
 
-static int elf_read_segments_32(struct elf_image *elf, const struct boot_image *image,
-				struct failure *failure)
+static struct elf_segment elf_segment(const struct elf_image *elf, const uint8_t *entry)
 {
-	Elf32_Phdr headers[SEGMENT_MAX];
-	Elf32_Ehdr header;
+	Elf64_Phdr header_64;
+	Elf32_Phdr header_32;
+
+	if (elf->is_64_bit) {
+		memcpy(&header_64, entry, sizeof(header_64));
+		return (struct elf_segment)ELF_SEGMENT(header_64);
+	}
+	memcpy(&header_32, entry, sizeof(header_32));
+	return (struct elf_segment)ELF_SEGMENT(header_32);
+}
+
+static int elf_read_table(struct elf_image *elf, const struct boot_image *image,
+			  struct failure *failure)
+{
+	const struct elf_table table = elf_table(elf, image);
+	unsigned machine = elf->is_64_bit ? EM_X86_64 : EM_386;
+	size_t entry_size = elf->is_64_bit ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+	uint8_t entries[SEGMENT_MAX * sizeof(Elf64_Phdr)];
 	int r;
 
-	memcpy(&header, image->head, sizeof(header));
-	if (header.e_machine != EM_386 || header.e_phentsize != sizeof(headers[0]) ||
-	    header.e_phnum > SEGMENT_MAX)
+	if (table.machine != machine || table.entry_size != entry_size || table.count > SEGMENT_MAX)
 		return failure_set(failure, -EINVAL,
-				   "The kernel's ELF header is not that of an i386 image with at "
+				   "The kernel's ELF header is not that of an %s image with at "
 				   "most %d segments.",
-				   SEGMENT_MAX);
-	r = boot_file_read(elf->file, header.e_phoff, headers, header.e_phnum * sizeof(headers[0]),
-			   failure);
+				   elf->is_64_bit ? "x86-64" : "i386", SEGMENT_MAX);
+	r = boot_file_read(elf->file, table.offset, entries, table.count * entry_size, failure);
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < header.e_phnum; i++)
-		elf->segments[i] = (struct elf_segment){ .type = headers[i].p_type,
-							 .offset = headers[i].p_offset,
-							 .address = headers[i].p_paddr,
-							 .file_size = headers[i].p_filesz,
-							 .memory_size = headers[i].p_memsz };
-	elf->count = header.e_phnum;
+	for (unsigned i = 0; i < table.count; i++)
+		elf->segments[i] = elf_segment(elf, entries + i * entry_size);
+	elf->count = table.count;
 	return 0;
 }
 
 static int elf_read_segments(struct elf_image *elf, const struct boot_image *image,
 			     struct failure *failure)
 {
+	uint8_t class = image->head[EI_CLASS];
+
 	if (image->head[EI_DATA] != ELFDATA2LSB)
 		return failure_set(failure, -EINVAL, "The kernel is a big-endian ELF image.");
-	elf->is_64_bit = image->head[EI_CLASS] == ELFCLASS64;
-	if (elf->is_64_bit)
-		return elf_read_segments_64(elf, image, failure);
-	if (image->head[EI_CLASS] == ELFCLASS32)
-		return elf_read_segments_32(elf, image, failure);
-	return failure_set(failure, -EINVAL, "The kernel is an ELF image of unknown class.");
+	if (class != ELFCLASS64 && class != ELFCLASS32)
+		return failure_set(failure, -EINVAL,
+				   "The kernel is an ELF image of unknown class.");
+	elf->is_64_bit = class == ELFCLASS64;
+	return elf_read_table(elf, image, failure);
 }
 
 /* Loads one segment. *kernel_end: raised to its end. */
