@@ -13,6 +13,8 @@
  */
 #include "hvshim/internal.h"
 
+#include "common/base/error.h"
+
 #include <poll.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -80,7 +82,7 @@ int stimers_init(struct hvshim_vp *vp)
 {
 	vp->stimers.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (vp->stimers.fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	vp->stimers.operation.complete = stimers_polled;
 	stimers_poll(vp);
 	return 0;

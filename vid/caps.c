@@ -7,6 +7,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -171,16 +173,16 @@ int vid_open(int fd, struct vid **ret_vid)
 	}
 	vid->fd = fd >= 0 ? fd : open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vid->fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = ioctl(vid->fd, KVM_GET_API_VERSION, 0);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (r != KVM_API_VERSION)
 		return -ENOTSUP;
 	vid->capabilities.api_version = (unsigned)r;
 	r = ioctl(vid->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	vid->run_size = (size_t)r;
 	vid_find_capabilities(vid);
 	r = vid_install_handler();

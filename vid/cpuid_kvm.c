@@ -4,6 +4,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 /* Room for all we take. */
 static struct kvm_cpuid2 *cpuid_buffer_new(size_t count)
 {
@@ -47,7 +49,7 @@ static int cpuid_fetch(int fd, unsigned long request, bool hypervisor, struct vi
 	if (!buffer)
 		return -ENOMEM;
 	if (ioctl(fd, request, buffer) < 0)
-		return -errno;
+		return error_origin(-errno);
 	ret_cpuid->count = 0;
 	cpuid_from_kvm(ret_cpuid, buffer, hypervisor);
 	return 0;

@@ -10,6 +10,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 #include <string.h>
 
 int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)
@@ -17,7 +19,7 @@ int vid_vp_inject_exception(struct vid_vp *vp, uint8_t vector)
 	struct kvm_vcpu_events events;
 
 	if (ioctl(vp->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
+		return error_origin(-errno);
 	events.flags = 0;
 	events.exception.injected = 1;
 	events.exception.pending = 0;
@@ -75,11 +77,11 @@ static int vp_accepts(struct vid_vp *vp, const struct kvm_vcpu_events *events, u
 	    events->exception.pending || events->nmi.injected)
 		return VID_E_NOT_NOW;
 	if (ioctl(vp->fd, KVM_GET_REGS, &regs) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (!(regs.rflags & RFLAGS_IF))
 		return VID_E_NOT_NOW;
 	if (ioctl(vp->fd, KVM_GET_LAPIC, &lapic) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return (unsigned)vector >> 4 > vid_lapic_priority_class(&lapic) ? 0 : VID_E_NOT_NOW;
 }
 
@@ -99,11 +101,11 @@ int vid_vp_inject_interrupt(struct vid_vp *vp, uint8_t vector)
 	int r;
 
 	if (ioctl(vp->fd, KVM_GET_MP_STATE, &state) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (state.mp_state != KVM_MP_STATE_RUNNABLE && state.mp_state != KVM_MP_STATE_HALTED)
 		return 0;
 	if (ioctl(vp->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = vp_accepts(vp, &events, vector);
 	if (r != 0)
 		return r;

@@ -9,6 +9,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -150,7 +152,7 @@ static int interrupt_open(struct vid_interrupt *interrupt, bool want_eoi)
 {
 	interrupt->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (interrupt->fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (!want_eoi)
 		return 0;
 	interrupt->eoi_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -261,7 +263,7 @@ int vid_partition_nmi(struct vid_partition *partition, uint32_t apic_id)
 	msi.address_hi = (uint32_t)(address >> 32);
 	r = ioctl(partition->fd, KVM_SIGNAL_MSI, &msi);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	return r == 0 ? -EAGAIN : 0;
 }
 

@@ -11,6 +11,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 #include <assert.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -67,7 +69,7 @@ static int region_reserve(const struct vid_region *region, uint8_t **ret_host)
 
 	start = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
-		return -errno;
+		return error_origin(-errno);
 	before = (phase - (uintptr_t)start) % HUGE_PAGE_SIZE;
 	if (before > 0)
 		munmap(start, before);
@@ -89,10 +91,10 @@ static int region_open_shared(struct vid_region *region)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
 	fd = memfd_create("guest-memory", flags);
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (ftruncate(fd, (off_t)region->range.size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return -errno;
+		return error_origin(-errno);
 	region->fd = TAKE_FD(fd);
 	return 0;
 }
@@ -324,7 +326,7 @@ int vid_memory_prefer(struct vid_memory *memory, struct vid_memory_region range,
 	/* The kernel looks at one bit less than it is told of. */
 	if (syscall(SYS_mbind, host, range.size, MPOL_PREFERRED, nodes, VID_HOST_NODE_MAX + 2, 0) <
 	    0)
-		return -errno;
+		return error_origin(-errno);
 	return 0;
 }
 
@@ -337,7 +339,7 @@ static int region_zero_resident(const struct vid_region *region, uint64_t *ret_z
 		unsigned char resident;
 
 		if (mincore(region->host + offset, HV_PAGE_SIZE, &resident) < 0)
-			return -errno;
+			return error_origin(-errno);
 		if (!(resident & 1))
 			continue;
 		memset(region->host + offset, 0, HUGE_PAGE_SIZE);
@@ -365,7 +367,7 @@ static int region_zero(const struct vid_region *region)
 	if (r < 0 || region->fd < 0)
 		return r;
 	if (fstat(region->fd, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if ((uint64_t)status.st_blocks * 512 > zeroed)
 		memset(region->host, 0, region->range.size);
 	return 0;

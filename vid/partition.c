@@ -4,6 +4,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 #include <assert.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,7 +46,7 @@ static int partition_create_chips(struct vid_partition *partition)
 	if (ioctl(partition->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
 	    ioctl(partition->fd, KVM_SET_TSS_ADDR, VID_TSS_ADDRESS) < 0 ||
 	    ioctl(partition->fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return 0;
 }
 
@@ -102,7 +104,7 @@ int vid_partition_new(struct vid *vid, const struct vid_partition_config *config
 		partition->fd = ioctl(vid->fd, KVM_CREATE_VM, 0);
 	} while (partition->fd < 0 && errno == EINTR);
 	if (partition->fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	/*
 	 * KVM waits for readers of its tables after every change. At the very beginning there is
 	 * nothing to wait for; after the chips, the guest's memory takes 7 ms and a filter 15.
@@ -157,7 +159,7 @@ int vid_partition_clock(struct vid_partition *partition, struct vid_clock *ret_c
 	struct kvm_clock_data clock;
 
 	if (ioctl(partition->fd, KVM_GET_CLOCK, &clock) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_clock = (struct vid_clock){
 		.ns = clock.clock,
 		.host_tsc = clock.flags & KVM_CLOCK_HOST_TSC ? clock.host_tsc : __rdtsc(),

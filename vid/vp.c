@@ -10,6 +10,8 @@
  */
 #include "vid/internal.h"
 
+#include "common/base/error.h"
+
 #include <asm/kvm_para.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,12 +31,12 @@ int vid_vp_new(struct vid_partition *partition, uint32_t index, uint32_t apic_id
 	vp->statistics_fd = -1;
 	vp->fd = ioctl(partition->fd, KVM_CREATE_VCPU, (unsigned long)apic_id);
 	if (vp->fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	vp->run =
 		mmap(NULL, partition->vid->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vp->fd, 0);
 	if (vp->run == MAP_FAILED) {
 		vp->run = NULL;
-		return -errno;
+		return error_origin(-errno);
 	}
 	vid_statistics_open(vp);
 	*ret_vp = TAKE_PTR(vp);
@@ -70,7 +72,7 @@ int vid_vp_enable_synic(struct vid_vp *vp)
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_HYPERV_SYNIC2 };
 
 	if (ioctl(vp->fd, KVM_ENABLE_CAP, &cap) < 0)
-		return -errno;
+		return error_origin(-errno);
 	/* KVM numbers vps in the order they were made. */
 	return vid_vp_set_msr(vp, MSR_VP_INDEX, vp->index);
 }
@@ -149,7 +151,7 @@ int vid_vp_get_registers(struct vid_vp *vp, struct vid_registers *ret_registers)
 	struct kvm_regs regs;
 
 	if (ioctl(vp->fd, KVM_GET_REGS, &regs) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_registers = (struct vid_registers){
 		.rax = regs.rax,
 		.rbx = regs.rbx,
@@ -237,7 +239,7 @@ int vid_vp_get_system(struct vid_vp *vp, struct vid_system_registers *ret_system
 	struct kvm_sregs sregs;
 
 	if (ioctl(vp->fd, KVM_GET_SREGS, &sregs) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_system = (struct vid_system_registers){
 		.cs = segment_from_kvm(&sregs.cs),
 		.ds = segment_from_kvm(&sregs.ds),
@@ -268,7 +270,7 @@ int vid_vp_set_system(struct vid_vp *vp, const struct vid_system_registers *syst
 
 	/* Keeps the pending interrupt, which struct vid_system_registers has no member for. */
 	if (ioctl(vp->fd, KVM_GET_SREGS, &sregs) < 0)
-		return -errno;
+		return error_origin(-errno);
 	sregs.cs = segment_to_kvm(&system->cs);
 	sregs.ds = segment_to_kvm(&system->ds);
 	sregs.es = segment_to_kvm(&system->es);
@@ -314,7 +316,7 @@ int vid_vp_get_msr(struct vid_vp *vp, uint32_t index, uint64_t *ret_value)
 	msr.msrs.entries[0].index = index;
 	r = ioctl(vp->fd, KVM_GET_MSRS, &msr);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (r == 0)
 		return -ENOENT;
 	*ret_value = msr.msrs.entries[0].data;
@@ -331,7 +333,7 @@ int vid_vp_set_msr(struct vid_vp *vp, uint32_t index, uint64_t value)
 	msr.msrs.entries[0].data = value;
 	r = ioctl(vp->fd, KVM_SET_MSRS, &msr);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	return r == 0 ? -ENOENT : 0;
 }
 

@@ -26,6 +26,11 @@ void log_set_level(enum log_level level)
 	log_level = level;
 }
 
+bool log_shows(enum log_level level)
+{
+	return level <= log_level;
+}
+
 void log_set_name(const char *name)
 {
 	log_name = name;
@@ -50,7 +55,7 @@ void log_write(enum log_level level, const char *format, ...)
 	size_t used = 0;
 	va_list arguments;
 
-	if (level > log_level)
+	if (!log_shows(level))
 		return;
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);

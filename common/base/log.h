@@ -18,6 +18,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 /* Messages above this level are dropped. At first LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
+/* Whether messages of this level are written. */
+bool log_shows(enum log_level level);
+
 /* Goes before every message, as "NAME: "; borrowed for good. NULL: nothing. */
 void log_set_name(const char *name);
 

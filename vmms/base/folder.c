@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A folder of JSON files, replaced atomically. */
 #include "vmms/base/folder.h"
+#include "common/base/error.h"
 #include "vmms/base/fault.h"
 
 #include <dirent.h>
@@ -54,7 +55,7 @@ static int folder_make_folders(const char *path)
 	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(part, FOLDER_MODE) < 0 && errno != EEXIST)
-			return -errno;
+			return error_origin(-errno);
 		*slash = '/';
 	}
 	return 0;
@@ -80,7 +81,7 @@ static int folder_remove_staged(struct folder *folder)
 
 	count = scandir(folder->path, &files, folder_is_staged_file, NULL);
 	if (count < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (int i = 0; i < count; i++) {
 		if (unlinkat(folder->fd, files[i]->d_name, 0) < 0)
 			r = -errno;
@@ -102,7 +103,7 @@ static int folder_lock(int fd)
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 			return 0;
 		if (errno != EWOULDBLOCK)
-			return -errno;
+			return error_origin(-errno);
 		(void)nanosleep(&pause, NULL);
 	}
 	return -EBUSY;
@@ -125,7 +126,7 @@ int folder_open(const char *path, const char *name, struct folder **ret_folder)
 		return r;
 	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder->fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = folder_lock(folder->fd);
 	if (r < 0)
 		return r;
@@ -200,7 +201,7 @@ int folder_each(struct folder *folder, int (*found)(void *data, const char *name
 
 	count = scandir(folder->path, &files, folder_is_file_of_ours, alphasort);
 	if (count < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (int i = 0; i < count; i++) {
 		if (r == 0)
 			r = folder_found_file(folder, files[i]->d_name, found, data);
@@ -221,7 +222,7 @@ static int folder_write_all(int fd, const char *text, size_t size)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return error_origin(-errno);
 		text += n;
 		size -= (size_t)n;
 	}
@@ -254,7 +255,7 @@ int folder_stage(struct folder *folder, const char *name, struct json_object *tr
 	fd = openat(folder->fd, folder_staged_name(name).text,
 		    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	fault_point(FAULT_FOLDER_OPENED_STAGED);
 	r = folder_write_durably(fd, tree);
 	if (r < 0)
@@ -268,7 +269,7 @@ int folder_commit(struct folder *folder, const char *name)
 	if (renameat(folder->fd, folder_staged_name(name).text, folder->fd,
 		     folder_file_name(name).text) < 0 ||
 	    fsync(folder->fd) < 0)
-		return -errno;
+		return error_origin(-errno);
 	fault_point(FAULT_FOLDER_COMMITTED);
 	return 0;
 }
@@ -294,7 +295,7 @@ int folder_save(struct folder *folder, const char *name, struct json_object *tre
 int folder_delete(struct folder *folder, const char *name)
 {
 	if (unlinkat(folder->fd, folder_file_name(name).text, 0) < 0 || fsync(folder->fd) < 0)
-		return -errno;
+		return error_origin(-errno);
 	fault_point(FAULT_FOLDER_DELETED);
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* A file that is appended to, and does not grow beyond a bound. */
 #include "vmms/base/log_file.h"
 
+#include "common/base/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -74,7 +76,7 @@ static int log_file_open(struct log_file *log)
 	if (log->fd < 0 && errno == ENOENT && mkdir(log->directory, FOLDER_MODE) == 0)
 		log->fd = open(log->path, flags, FILE_MODE);
 	if (log->fd < 0 || fstat(log->fd, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	log->size = (size_t)status.st_size;
 	return 0;
 }
@@ -83,7 +85,7 @@ static int log_file_rotate(struct log_file *log)
 {
 	log_file_close(log);
 	if (rename(log->path, log->old_path) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return log_file_open(log);
 }
 
@@ -99,7 +101,7 @@ static int log_file_write(struct log_file *log, const void *bytes, size_t size)
 		return r;
 	written = write(log->fd, bytes, size);
 	if (written < 0)
-		return -errno;
+		return error_origin(-errno);
 	log->size += (size_t)written;
 	return (size_t)written == size ? 0 : -ENOSPC;
 }
@@ -129,13 +131,13 @@ static ssize_t file_read_end(const char *path, char *buffer, size_t size)
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (fstat(fd, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	there = MIN((size_t)status.st_size, size);
 	while (done < there) {
 		n = pread(fd, buffer + size - there + done, there - done,
 			  status.st_size - (off_t)(there - done));
 		if (n < 0)
-			return -errno;
+			return error_origin(-errno);
 		if (n == 0)
 			return -EIO; /* it was made shorter meanwhile, and not by us */
 		done += (size_t)n;

@@ -8,6 +8,7 @@
  */
 #include "vmms/base/user.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 
 #include <errno.h>
@@ -130,7 +131,7 @@ static int user_save_groups(void)
 	int count = getgroups(0, NULL);
 
 	if (count < 0)
-		return -errno;
+		return error_origin(-errno);
 	ours.groups = calloc((size_t)count + 1, sizeof(*ours.groups));
 	if (!ours.groups)
 		return -ENOMEM;

@@ -8,6 +8,7 @@
  */
 #include "vmms/base/watch.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static int watch_arm(struct watch *watch)
 		return 0;
 	if (epoll_ctl(watch->watches->epoll, wanted == 0 ? EPOLL_CTL_DEL : operation, watch->fd,
 		      &event) < 0)
-		return -errno;
+		return error_origin(-errno);
 	watch->armed = wanted;
 	return 0;
 }
@@ -158,7 +159,7 @@ int watches_new(sd_event *loop, struct watches **ret_watches)
 	watches->loop = sd_event_ref(loop);
 	watches->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (watches->epoll < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = sd_event_add_io(loop, &watches->source, watches->epoll, EPOLLIN, watch_take_turns,
 			    watches);
 	if (r < 0)

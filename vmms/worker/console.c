@@ -11,6 +11,7 @@
  */
 #include "vmms/worker/console.h"
 
+#include "common/base/error.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/token_bucket.h"
@@ -375,7 +376,7 @@ int console_connect(struct console *console, int *ret_fd)
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
-		return -errno;
+		return error_origin(-errno);
 	plain_socket_make(sockets[0]);
 	r = watch_new(console->watches, sockets[0], EPOLLIN, 0, console_worker_ready, console,
 		      &console->worker_watch);
@@ -443,7 +444,7 @@ int console_open(struct console *console, const struct console_client_options *o
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
-		return -errno;
+		return error_origin(-errno);
 	AUTO_CLOSE int near = sockets[0], far = sockets[1];
 	plain_socket_make(near);
 	client = calloc(1, sizeof(*client));

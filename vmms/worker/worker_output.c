@@ -3,6 +3,7 @@
 #include "vmms/worker/worker_output.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "common/base/text.h"
 #include "vmms/worker/worker.h"
 
@@ -83,7 +84,7 @@ int worker_output_open(struct worker_output *output, int *ret_far)
 	int pipes[2];
 
 	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	output->pipe = pipes[0];
 	*ret_far = pipes[1];
 	return fcntl(output->pipe, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;

@@ -11,6 +11,7 @@
  */
 #include "vmwp/chipset/console.h"
 
+#include "common/base/error.h"
 #include "vmwp/chipset/chipset.h"
 
 #include <errno.h>
@@ -277,9 +278,9 @@ static int console_make_blocking(int fd)
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0)
-		return -errno;
+		return error_origin(-errno);
 	if ((flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
  */
 #include "vmwp/control/control_server.h"
 
+#include "common/base/error.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -194,7 +195,7 @@ static int socket_listens(int socket)
 
 	if (getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
 	    getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return type == SOCK_SEQPACKET ? listens : -ENOTSOCK;
 }
 

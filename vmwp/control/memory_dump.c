@@ -9,6 +9,7 @@
 #include "vmwp/control/memory_dump.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "vmwp/control/core_file.h"
 
 #include <errno.h>
@@ -266,7 +267,7 @@ static int dump_take_file(struct memory_dump *dump, int fd)
 	struct stat stat;
 
 	if (flags < 0 || fstat(fd, &stat) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (!S_ISREG(stat.st_mode) || stat.st_size != 0 || (flags & O_ACCMODE) == O_RDONLY ||
 	    flags & O_APPEND)
 		return -EINVAL;

@@ -2,6 +2,7 @@
 /* The worker. */
 #include "vmwp/control/worker.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/control.h"
 #include "common/wire/vmbus.h"
@@ -393,7 +394,7 @@ int worker_adopt(struct worker *worker, int serial, int error)
 		return r;
 	(void)TAKE_FD(serial_fd);
 	if (dup2(error_fd, STDERR_FILENO) < 0)
-		return -errno;
+		return error_origin(-errno);
 	worker_tell_all(worker);
 	return 0;
 }
@@ -526,10 +527,10 @@ static int worker_take_signals(struct worker *worker)
 	sigaddset(&set, SIGHUP);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
 	    signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
-		return -errno;
+		return error_origin(-errno);
 	worker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (worker->signal_fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	worker->signal.complete = worker_signal;
 	loop_poll(worker->loop, &worker->signal, worker->signal_fd, POLLIN);
 	return 0;

@@ -2,6 +2,7 @@
 /* By hand: taps and passt for network adapters. */
 #include "vmwp/resource/network_open.h"
 
+#include "common/base/error.h"
 #include "common/base/socket.h"
 
 #include <errno.h>
@@ -27,12 +28,12 @@ static int tap_open(const char *name, bool multi_queue)
 	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (multi_queue)
 		request.ifr_flags |= IFF_MULTI_QUEUE;
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return TAKE_FD(fd);
 }
 
@@ -150,7 +151,7 @@ static int network_open_user(struct resources *resources, const struct definitio
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+		return error_origin(-errno);
 	socket_make_room(pair[1], SOCKET_PASST_ROOM);
 	passt_fill(&passt, adapter);
 	r = passt_spawn(&passt, pair[1]);

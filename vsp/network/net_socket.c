@@ -12,6 +12,7 @@
  * While no buffer is there nothing is read, and the peer waits.
  */
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "vsp/iov.h"
 #include "vsp/network/net_backend.h"
 #include "vsp/network/net_gather.h"
@@ -352,7 +353,7 @@ int net_socket_new(struct loop *loop, int socket, struct net_backend **ret_backe
 	flags = fcntl(socket, F_GETFL);
 	/* The loop waits for it, which it does not for what must not block. */
 	if (flags < 0 || fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	net = calloc(1, sizeof(*net));
 	if (!net)
 		return -ENOMEM;

@@ -14,6 +14,8 @@
  */
 #include "vsp/network/net_backend.h"
 
+#include "common/base/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
@@ -253,10 +255,10 @@ static int tap_prepare(int fd)
 	    !(request.ifr_flags & IFF_VNET_HDR))
 		return -EINVAL;
 	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
-		return -errno;
+		return error_origin(-errno);
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return 0;
 }
 

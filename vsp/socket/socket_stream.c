@@ -14,6 +14,7 @@
 #include "vsp/socket/socket_stream.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "common/base/json.h"
 #include "common/base/loop.h"
 #include "common/wire/hv_socket.h"
@@ -291,7 +292,7 @@ int socket_stream_new(const struct socket_stream_config *config, int fd,
 	/* The loop waits for it, which it does not for what must not block. */
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return -ENOMEM;

@@ -14,6 +14,8 @@
  */
 #include "vsp/vmbus/bus.h"
 
+#include "common/base/error.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -53,7 +55,7 @@ int doorbell_new(struct vmbus_channel *channel, struct doorbell **ret_doorbell)
 	doorbell->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (doorbell->event_fd < 0) {
 		free(doorbell);
-		return -errno;
+		return error_origin(-errno);
 	}
 	doorbell->operation.complete = doorbell_rung;
 	doorbell->loop = channel->bus->loop;
