@@ -90,6 +90,7 @@ static int interrupt_set_route(struct vid_interrupt *interrupt,
 
 	pthread_mutex_lock(&partition->interrupts_lock);
 	old = interrupt->route;
+	/* Where padding differs it is set once more. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 	if (memcmp(&old, route, sizeof(old)) != 0) {
 		interrupt->route = *route;
 		r = partition_set_routes(partition);
