@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fuzzes the chipset by its ports: serial port, clock, power management and the reset ports, with
- * the console on the other side, and with time, which goes on and is set as the input says.
+ * Fuzzes the chipset by its ports: serial port, clock, power management and the reset ports; by
+ * guest-physical addresses, with the console on the other side, and with time, which goes on and is
+ * set as the input says.
  *
  * Input: records of a verb byte and what it takes. What the chipset says of its interrupts must be
  * what it is, a register of the running clock a digit, and no more bytes may move than there is
@@ -176,6 +177,23 @@ static void pass_time(uint64_t seconds)
 	monotonic.tv_sec += (time_t)seconds;
 }
 
+static void access_memory(struct chipset *chipset, uint8_t size, bool write, struct input *input)
+{
+	uint8_t *data = malloc(size);
+	struct vid_exit exit = {
+		.kind = VID_EXIT_MMIO,
+		.mmio = { .size = size, .write = write, .data = data },
+	};
+
+	require(data);
+	for (uint8_t i = 0; i < size; i++)
+		data[i] = take(input);
+	exit.mmio.gpa = GPA(take_number(input, 8));
+	if (chipset_access(chipset, &exit) != POWER_NOTHING)
+		reset(chipset);
+	free(data);
+}
+
 static void take_output(struct chipset *chipset, size_t size)
 {
 	uint8_t *buffer = malloc(size + !size);
@@ -224,6 +242,10 @@ static void step(struct chipset *chipset, struct input *input)
 		break;
 	case 0xf7:
 		read_clock(chipset);
+		break;
+	case 0xf8:
+	case 0xf9:
+		access_memory(chipset, take(input) % 8 + 1, verb & 1, input);
 		break;
 	default:
 		take_access(chipset, verb, input);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The chipset: what answers at I/O ports, behind one lock.
+ * The chipset: what answers at I/O ports and at guest-physical addresses where no memory is, behind
+ * one lock.
  *
- * A serial port, a CMOS clock, ACPI power management and the reset ports. Ports where nothing is
- * read as ones and swallow writes.
+ * A serial port, a CMOS clock, ACPI power management and the reset ports, as rows of a table
+ * (vmwp/chipset/chipset_device.h). Where nothing is, reads are ones, and writes swallowed.
  *
  * Threads: chipset_access() is called by vps; the console functions by whoever moves the bytes, in
  * practice the loop. Callbacks run with the chipset's lock held, on the thread of the caller, and
@@ -14,21 +15,14 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "vid/vid.h"
+#include "vmwp/chipset/chipset_device.h"
 #include "vmwp/chipset/console.h"
-#include "vmwp/chipset/power.h"
 #include "vmwp/chipset/terminal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct chipset;
-
-struct chipset_callbacks {
-	void (*set_interrupt)(void *data, unsigned pin, bool level);
-	void (*console_output)(void *data); /* there is output again, after there was none */
-	void (*console_room)(void *data);   /* there is room for input again, after it was short */
-	void (*alarm)(void *data);          /* the clock has one: chipset_tick() is to be called */
-};
 
 /* callbacks is borrowed. Return: 0, -ENOMEM. */
 int chipset_new(const struct chipset_callbacks *callbacks, void *data,
@@ -39,7 +33,7 @@ DEFINE_CLEANUP(struct chipset *, chipset_free)
 /* As after power-on; no interrupt is asserted. No vp may be running. */
 void chipset_reset(struct chipset *chipset);
 
-/* Answers a VID_EXIT_IO_PORT. Return: what the guest asked for by it. */
+/* Answers a VID_EXIT_IO_PORT or VID_EXIT_MMIO. Return: what the guest asked for by it. */
 enum power_request chipset_access(struct chipset *chipset, const struct vid_exit *exit);
 
 /*

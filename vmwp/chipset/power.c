@@ -4,6 +4,8 @@
 
 #include "vmwp/base/platform.h"
 
+#include <time.h>
+
 /* PM1 status and enable, high byte. */
 #define EVENT_RTC 0x04
 
@@ -37,14 +39,14 @@ void power_write_event(struct power *power, unsigned offset, uint8_t value)
 		power->pm1_status[offset] &= (uint8_t)~value;
 }
 
-uint8_t power_read_timer(struct power *power, unsigned offset, uint64_t now)
+uint32_t power_read_timer(struct power *power, unsigned offset, uint64_t now)
 {
 	uint64_t elapsed = now - power->timer_origin;
 
 	if (offset == 0)
 		power->timer = (uint32_t)(elapsed / SECOND_NS * TIMER_HZ +
 					  elapsed % SECOND_NS * TIMER_HZ / SECOND_NS);
-	return (uint8_t)(power->timer >> 8 * offset);
+	return power->timer >> 8 * offset;
 }
 
 void power_alarm(struct power *power)
@@ -82,3 +84,65 @@ enum power_request power_write_control(struct power *power, unsigned offset, uin
 	}
 	return POWER_NOTHING;
 }
+
+/* ---- The row ---- */
+
+/* Nanoseconds of a clock that is never set. */
+static uint64_t power_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t power_event_read(void *device, uint64_t offset, unsigned size)
+{
+	return power_read_event(device, (unsigned)offset);
+}
+
+static enum power_request power_event_write(void *device, uint64_t offset, unsigned size,
+					    uint64_t value)
+{
+	power_write_event(device, (unsigned)offset, (uint8_t)value);
+	return POWER_NOTHING;
+}
+
+static uint64_t power_control_read(void *device, uint64_t offset, unsigned size)
+{
+	return power_read_control(device, (unsigned)offset);
+}
+
+static enum power_request power_control_write(void *device, uint64_t offset, unsigned size,
+					      uint64_t value)
+{
+	return power_write_control(device, (unsigned)offset, (uint8_t)value);
+}
+
+static uint64_t power_timer_read(void *device, uint64_t offset, unsigned size)
+{
+	return power_read_timer(device, (unsigned)offset, offset == 0 ? power_clock() : 0);
+}
+
+static bool power_level(const void *device)
+{
+	return power_interrupt(device);
+}
+
+static void power_restart(void *device)
+{
+	power_reset(device, power_clock());
+}
+
+const struct chipset_device_ops power_ops = {
+	.name = "power",
+	.size = sizeof(struct power),
+	.ports = {
+		/* By bytes: the sleep type and the sleep enable bit share one. */
+		{ PLATFORM_PM1_EVENT_PORT, 4, 1, power_event_read, power_event_write },
+		{ PLATFORM_PM1_CONTROL_PORT, 2, 1, power_control_read, power_control_write },
+		{ PLATFORM_PM_TIMER_PORT, 4, 4, power_timer_read, NULL },
+	},
+	.lines = { { PLATFORM_SCI_IRQ, power_level } },
+	.reset = power_restart,
+};

@@ -12,17 +12,12 @@
  */
 #pragma once
 
+#include "vmwp/chipset/chipset_device.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the guest asked the machine to do. */
-enum power_request {
-	POWER_NOTHING,
-	POWER_OFF,
-	POWER_HIBERNATED, /* off, with what the guest had in memory on a disk of its */
-	POWER_RESET,
-};
-
+/* The row's object. */
 struct power {
 	uint8_t pm1_status[2], pm1_enable[2];
 	uint8_t pm1_control[2];
@@ -41,11 +36,13 @@ void power_write_event(struct power *power, unsigned offset, uint8_t value);
 uint8_t power_read_control(const struct power *power, unsigned offset);
 enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value);
 
-/* The timer. Its bytes belong together when they are read from the first on. */
-uint8_t power_read_timer(struct power *power, unsigned offset, uint64_t now);
+/* The timer from that byte on. Its bytes belong together when they are read from the first on. */
+uint32_t power_read_timer(struct power *power, unsigned offset, uint64_t now);
 
 /* The clock's alarm has gone off. */
 void power_alarm(struct power *power);
 
 /* Whether the SCI is asserted: an event that is enabled has come. */
 bool power_interrupt(const struct power *power);
+
+extern const struct chipset_device_ops power_ops;

@@ -8,8 +8,8 @@
 typedef enum incident (*exit_handler)(struct chipset *chipset, struct vid_vp *vp,
 				      const struct vid_exit *exit, struct failure *failure);
 
-static enum incident exit_io_port(struct chipset *chipset, struct vid_vp *vp,
-				  const struct vid_exit *exit, struct failure *failure)
+static enum incident exit_access(struct chipset *chipset, struct vid_vp *vp,
+				 const struct vid_exit *exit, struct failure *failure)
 {
 	static const enum incident incidents[] = {
 		[POWER_NOTHING] = INCIDENT_NONE,
@@ -19,15 +19,6 @@ static enum incident exit_io_port(struct chipset *chipset, struct vid_vp *vp,
 	};
 
 	return incidents[chipset_access(chipset, exit)];
-}
-
-/* No device has memory of its own: reads are ones. */
-static enum incident exit_mmio(struct chipset *chipset, struct vid_vp *vp,
-			       const struct vid_exit *exit, struct failure *failure)
-{
-	if (!exit->mmio.write)
-		memset(exit->mmio.data, 0xff, exit->mmio.size);
-	return INCIDENT_NONE;
 }
 
 /* An MSR that nobody has faults, which is what an exit without an answer does. */
@@ -78,7 +69,7 @@ static enum incident exit_error(struct chipset *chipset, struct vid_vp *vp,
 }
 
 static const exit_handler handlers[] = {
-	[VID_EXIT_IO_PORT] = exit_io_port,  [VID_EXIT_MMIO] = exit_mmio,
+	[VID_EXIT_IO_PORT] = exit_access,   [VID_EXIT_MMIO] = exit_access,
 	[VID_EXIT_MSR_READ] = exit_ignore,  [VID_EXIT_MSR_WRITE] = exit_ignore,
 	[VID_EXIT_HYPERCALL] = exit_ignore, [VID_EXIT_SYNIC] = exit_ignore,
 	[VID_EXIT_HALT] = exit_ignore,      [VID_EXIT_SHUTDOWN] = exit_shutdown,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The chipset through its ports: serial port, clock, power and reset, and ports of nothing. */
+/* The chipset as guests see it: serial port, clock, power and reset, and where nothing is. */
 #include "common/base/cc.h"
 #include "tests/unit/unit.h"
 #include "vmwp/base/platform.h"
 #include "vmwp/chipset/chipset.h"
+#include "vmwp/chipset/power.h"
 #include "vmwp/chipset/rtc.h"
 #include "vmwp/chipset/serial.h"
 
@@ -121,6 +122,27 @@ static void nothing_reads_as_ones(void **state)
 	}
 	assert_int_equal(port_access(fixture, 0xfffe, 4, false, 1, &value), POWER_NOTHING);
 	assert_int_equal(value, 0xffffffff);
+}
+
+/* Nor is there a device at any guest-physical address. */
+static void memory_of_nothing_reads_as_ones(void **state)
+{
+	struct fixture *fixture = *state;
+	static const uint64_t addresses[] = { 0, 0xa0000, PLATFORM_SERIAL_PORT, 0xfed40000,
+					      UINT64_MAX - 7 };
+	uint8_t data[8];
+	struct vid_exit exit = { .kind = VID_EXIT_MMIO, .mmio = { .size = 8, .data = data } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+		exit.mmio.gpa = GPA(addresses[i]);
+		exit.mmio.write = true;
+		memset(data, 0xfe, sizeof(data));
+		assert_int_equal(chipset_access(fixture->chipset, &exit), POWER_NOTHING);
+		exit.mmio.write = false;
+		assert_int_equal(chipset_access(fixture->chipset, &exit), POWER_NOTHING);
+		for (size_t j = 0; j < sizeof(data); j++)
+			assert_int_equal(data[j], 0xff);
+	}
 }
 
 /* ---- The serial port ---- */
@@ -340,7 +362,7 @@ static uint32_t timer_after(struct power *power, uint64_t now)
 	uint32_t value = 0;
 
 	for (unsigned offset = 0; offset < 4; offset++)
-		value |= (uint32_t)power_read_timer(power, offset, now) << 8 * offset;
+		value |= (power_read_timer(power, offset, now) & 0xff) << 8 * offset;
 	return value;
 }
 
@@ -360,8 +382,8 @@ static void timer_counts(void **state)
 	assert_int_equal(timer_after(&power, origin + 40000000 * second),
 			 (uint32_t)(40000000 * UINT64_C(3579545)));
 	/* A value that is read by bytes is of one time. */
-	assert_int_equal(power_read_timer(&power, 0, origin + second), 3579545 & 0xff);
-	assert_int_equal(power_read_timer(&power, 1, origin + 9 * second), 3579545 >> 8 & 0xff);
+	assert_int_equal(power_read_timer(&power, 0, origin + second), 3579545);
+	assert_int_equal(power_read_timer(&power, 1, origin + 9 * second), 3579545 >> 8);
 	assert_int_equal(power_read_timer(&power, 3, 0), 3579545 >> 24);
 }
 
@@ -635,6 +657,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nothing_reads_as_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(memory_of_nothing_reads_as_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(serial_sends, setup, teardown),
 		cmocka_unit_test_setup_teardown(serial_interrupts_when_it_can_send, setup,
 						teardown),

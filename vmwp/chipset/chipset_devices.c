@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The devices of a table of rows. */
+#include "vmwp/chipset/chipset_devices.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct chipset_device {
+	const struct chipset_device_ops *ops;
+	void *object;
+};
+
+/* Addresses that somebody answers. */
+struct chipset_claim {
+	uint64_t first, last;
+	const struct chipset_range *range;
+	struct chipset_device *device;
+};
+
+struct chipset_claims {
+	struct chipset_claim *claims; /* ascending */
+	size_t count;
+};
+
+/* A line, and its level as last set. */
+struct chipset_wire {
+	const struct chipset_line *line;
+	const void *object;
+	bool level;
+};
+
+struct chipset_devices {
+	struct chipset_config config;
+	struct chipset_device *devices;
+	size_t count;
+	struct chipset_claims spaces[_CHIPSET_SPACES];
+	struct chipset_wire *wires;
+	size_t wire_count;
+};
+
+/* ---- Making and freeing ---- */
+
+static int claim_compare(const void *a, const void *b)
+{
+	const struct chipset_claim *first = a, *second = b;
+
+	return first->first < second->first ? -1 : first->first > second->first;
+}
+
+static void claims_add(struct chipset_claims *claims, struct chipset_device *device,
+		       const struct chipset_range *ranges, size_t max)
+{
+	for (size_t i = 0; i < max && ranges[i].size > 0; i++)
+		claims->claims[claims->count++] = (struct chipset_claim){
+			.first = ranges[i].first,
+			.last = ranges[i].first + ranges[i].size - 1,
+			.range = &ranges[i],
+			.device = device,
+		};
+}
+
+static void claims_sort(struct chipset_claims *claims)
+{
+	qsort(claims->claims, claims->count, sizeof(*claims->claims), claim_compare);
+	for (size_t i = 0; i < claims->count; i++) {
+		assert(claims->claims[i].first <= claims->claims[i].last);
+		assert(i == 0 || claims->claims[i].first > claims->claims[i - 1].last);
+	}
+}
+
+static void devices_add_wires(struct chipset_devices *devices, const struct chipset_device *device)
+{
+	for (size_t i = 0; i < CHIPSET_LINES_MAX && device->ops->lines[i].level; i++) {
+		for (size_t j = 0; j < devices->wire_count; j++)
+			assert(devices->wires[j].line->pin != device->ops->lines[i].pin);
+		devices->wires[devices->wire_count++] = (struct chipset_wire){
+			.line = &device->ops->lines[i],
+			.object = device->object,
+		};
+	}
+}
+
+static int devices_allocate(struct chipset_devices *devices, size_t count)
+{
+	devices->devices = calloc(count, sizeof(*devices->devices));
+	devices->wires = calloc(count * CHIPSET_LINES_MAX, sizeof(*devices->wires));
+	devices->spaces[CHIPSET_PORTS].claims =
+		calloc(count * CHIPSET_PORTS_MAX, sizeof(struct chipset_claim));
+	devices->spaces[CHIPSET_MMIO].claims =
+		calloc(count * CHIPSET_MMIO_MAX, sizeof(struct chipset_claim));
+	return devices->devices && devices->wires && devices->spaces[CHIPSET_PORTS].claims &&
+			       devices->spaces[CHIPSET_MMIO].claims
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int devices_add(struct chipset_devices *devices, const struct chipset_device_ops *ops)
+{
+	struct chipset_device *device = &devices->devices[devices->count];
+
+	device->ops = ops;
+	if (ops->size > 0) {
+		device->object = calloc(1, ops->size);
+		if (!device->object)
+			return -ENOMEM;
+	}
+	devices->count++;
+	claims_add(&devices->spaces[CHIPSET_PORTS], device, ops->ports, CHIPSET_PORTS_MAX);
+	claims_add(&devices->spaces[CHIPSET_MMIO], device, ops->mmio, CHIPSET_MMIO_MAX);
+	devices_add_wires(devices, device);
+	if (ops->init)
+		ops->init(device->object, &devices->config);
+	return 0;
+}
+
+int chipset_devices_new(const struct chipset_device_ops *const *table, size_t count,
+			const struct chipset_config *config, struct chipset_devices **ret_devices)
+{
+	CLEANUP(chipset_devices_freep)
+	struct chipset_devices *devices = calloc(1, sizeof(*devices));
+	int r;
+
+	if (!devices)
+		return -ENOMEM;
+	devices->config = *config;
+	devices->config.devices = devices;
+	r = devices_allocate(devices, count);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = devices_add(devices, table[i]);
+	if (r < 0)
+		return r;
+	for (unsigned space = 0; space < _CHIPSET_SPACES; space++)
+		claims_sort(&devices->spaces[space]);
+	chipset_devices_reset(devices);
+	*ret_devices = TAKE_PTR(devices);
+	return 0;
+}
+
+void chipset_devices_free(struct chipset_devices *devices)
+{
+	if (!devices)
+		return;
+	for (size_t i = 0; i < devices->count; i++)
+		free(devices->devices[i].object);
+	for (unsigned space = 0; space < _CHIPSET_SPACES; space++)
+		free(devices->spaces[space].claims);
+	free(devices->devices);
+	free(devices->wires);
+	free(devices);
+}
+
+static struct chipset_device *devices_find(const struct chipset_devices *devices,
+					   const struct chipset_device_ops *ops)
+{
+	size_t i = 0;
+
+	while (i < devices->count && devices->devices[i].ops != ops)
+		i++;
+	assert(i < devices->count);
+	return &devices->devices[i];
+}
+
+void *chipset_devices_get(const struct chipset_devices *devices,
+			  const struct chipset_device_ops *ops)
+{
+	return devices_find(devices, ops)->object;
+}
+
+/* ---- What changes by itself ---- */
+
+/* Lines of other devices too: one may have told another something. */
+static void devices_set_wires(struct chipset_devices *devices)
+{
+	for (size_t i = 0; i < devices->wire_count; i++) {
+		struct chipset_wire *wire = &devices->wires[i];
+		bool level = wire->line->level(wire->object);
+
+		if (level == wire->level)
+			continue;
+		wire->level = level;
+		devices->config.callbacks->set_interrupt(devices->config.data, wire->line->pin,
+							 level);
+	}
+}
+
+static void devices_settle(struct chipset_devices *devices, const struct chipset_device *device)
+{
+	if (device->ops->settle)
+		device->ops->settle(device->object);
+	devices_set_wires(devices);
+}
+
+void chipset_devices_settle(struct chipset_devices *devices, const struct chipset_device_ops *ops)
+{
+	devices_settle(devices, devices_find(devices, ops));
+}
+
+void chipset_devices_reset(struct chipset_devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		if (devices->devices[i].ops->reset)
+			devices->devices[i].ops->reset(devices->devices[i].object);
+	for (size_t i = 0; i < devices->wire_count; i++)
+		devices->wires[i].level = false;
+	for (size_t i = 0; i < devices->count; i++)
+		devices_settle(devices, &devices->devices[i]);
+}
+
+/* ---- Accesses ---- */
+
+static const struct chipset_claim *claims_find(const struct chipset_claims *claims,
+					       uint64_t address)
+{
+	size_t low = 0, high = claims->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (address > claims->claims[middle].last)
+			low = middle + 1;
+		else if (address < claims->claims[middle].first)
+			high = middle;
+		else
+			return &claims->claims[middle];
+	}
+	return NULL;
+}
+
+/* How many bytes the device gets at once. */
+static unsigned range_piece(const struct chipset_range *range, uint64_t offset, unsigned left)
+{
+	unsigned piece = range->width;
+
+	while (piece > left || offset % piece != 0 || piece > range->size - offset)
+		piece /= 2;
+	return piece;
+}
+
+static enum power_request claim_access(const struct chipset_claim *claim, uint64_t offset,
+				       unsigned size, bool write, uint8_t *bytes)
+{
+	const struct chipset_range *range = claim->range;
+	uint64_t value = UINT64_MAX;
+
+	if (write) {
+		value = 0;
+		memcpy(&value, bytes, size);
+		return range->write ? range->write(claim->device->object, offset, size, value)
+				    : POWER_NOTHING;
+	}
+	if (range->read)
+		value = range->read(claim->device->object, offset, size);
+	memcpy(bytes, &value, size);
+	return POWER_NOTHING;
+}
+
+enum power_request chipset_devices_access(struct chipset_devices *devices, enum chipset_space space,
+					  uint64_t address, unsigned size, bool write,
+					  uint8_t *bytes)
+{
+	enum power_request request = POWER_NOTHING;
+	unsigned piece;
+
+	for (unsigned i = 0; i < size && request == POWER_NOTHING; i += piece) {
+		const struct chipset_claim *claim =
+			claims_find(&devices->spaces[space], address + i);
+
+		piece = 1;
+		if (claim) {
+			uint64_t offset = address + i - claim->first;
+
+			piece = range_piece(claim->range, offset, size - i);
+			request = claim_access(claim, offset, piece, write, bytes + i);
+			devices_settle(devices, claim->device);
+		} else if (!write) {
+			bytes[i] = 0xff;
+		}
+	}
+	return request;
+}

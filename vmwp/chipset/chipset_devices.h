@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The devices of a table of rows (vmwp/chipset/chipset_device.h): who answers at which address, and
+ * what is asked of all.
+ *
+ * No locks: the caller serialises the calls.
+ */
+#pragma once
+
+#include "common/base/cleanup.h"
+#include "vmwp/chipset/chipset_device.h"
+
+enum chipset_space { CHIPSET_PORTS, CHIPSET_MMIO, _CHIPSET_SPACES };
+
+struct chipset_devices;
+
+/*
+ * As after power-on. table: `count` rows; it is borrowed, and so is what config points to; that
+ * ranges of addresses are apart, and pins, is asserted. Return: 0, -ENOMEM.
+ */
+int chipset_devices_new(const struct chipset_device_ops *const *table, size_t count,
+			const struct chipset_config *config,
+			struct chipset_devices **ret_devices) MUST_CHECK;
+void chipset_devices_free(struct chipset_devices *devices);
+DEFINE_CLEANUP(struct chipset_devices *, chipset_devices_free)
+
+/* The object of a row that is in the table. */
+void *chipset_devices_get(const struct chipset_devices *devices,
+			  const struct chipset_device_ops *ops);
+
+/*
+ * One access of any size. Where nobody answers, reads are ones, and writes swallowed.
+ * Return: what the guest asked for by it.
+ */
+enum power_request chipset_devices_access(struct chipset_devices *devices, enum chipset_space space,
+					  uint64_t address, unsigned size, bool write,
+					  uint8_t *bytes);
+
+/* Resets all. No line is asserted any more, which nobody is told: there is a new partition. */
+void chipset_devices_reset(struct chipset_devices *devices);
+
+/* The host has done something to this one. */
+void chipset_devices_settle(struct chipset_devices *devices, const struct chipset_device_ops *ops);
