@@ -63,6 +63,25 @@ void chipset_reset(struct chipset *chipset)
 	pthread_mutex_unlock(&chipset->lock);
 }
 
+int chipset_save(struct chipset *chipset, struct state_writer *writer)
+{
+	pthread_mutex_lock(&chipset->lock);
+	chipset_devices_save(chipset->devices, writer);
+	pthread_mutex_unlock(&chipset->lock);
+	return state_writer_error(writer);
+}
+
+int chipset_restore(struct chipset *chipset, const struct state_reader *reader,
+		    struct failure *failure)
+{
+	int r;
+
+	pthread_mutex_lock(&chipset->lock);
+	r = chipset_devices_restore(chipset->devices, reader, failure);
+	pthread_mutex_unlock(&chipset->lock);
+	return r;
+}
+
 /* ---- The guest's side ---- */
 
 static enum power_request chipset_access_ports(struct chipset *chipset, const struct vid_exit *exit)

@@ -14,7 +14,9 @@
 
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "common/base/state.h"
 #include "vid/vid.h"
+#include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset_device.h"
 #include "vmwp/chipset/console.h"
 #include "vmwp/chipset/terminal.h"
@@ -32,6 +34,22 @@ DEFINE_CLEANUP(struct chipset *, chipset_free)
 
 /* As after power-on; no interrupt is asserted. No vp may be running. */
 void chipset_reset(struct chipset *chipset);
+
+/*
+ * The state of all devices, as records called "chipset/…"; and the devices become as those were, or,
+ * if that fails, stay as they are. The host's side is not part of it: the console keeps what it has,
+ * and whether it is stalled. No vp may be running; the power cycle that gets the interrupts that are
+ * asserted must be there.
+ *
+ * While it lies there, the ACPI timer stands still. The real-time clock goes on: what is kept is how
+ * far it is from the host's wall clock, so that it shows the right time after it, and an alarm that
+ * would have gone off meanwhile does so at once.
+ *
+ * Return: 0; -EINVAL: a record is wrong, which *failure names; -errno.
+ */
+int chipset_save(struct chipset *chipset, struct state_writer *writer) MUST_CHECK;
+int chipset_restore(struct chipset *chipset, const struct state_reader *reader,
+		    struct failure *failure) MUST_CHECK;
 
 /* Answers a VID_EXIT_IO_PORT or VID_EXIT_MMIO. Return: what the guest asked for by it. */
 enum power_request chipset_access(struct chipset *chipset, const struct vid_exit *exit);

@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 struct chipset_devices;
+struct state_record;
+struct state_writer;
 
 /* What the guest asked the machine to do. */
 enum power_request {
@@ -84,8 +86,20 @@ struct chipset_device_ops {
 	void (*reset)(void *device);
 
 	/*
-	 * Something may have changed: an access, a reset, or what the host did. The device tells
+	 * Something may have changed: an access, a reset, a state, the host. The device tells
 	 * the host, or another device, what they have to know. The lines are set after it. Optional.
 	 */
 	void (*settle)(void *device);
+
+	/*
+	 * Its state: the payload of a record called "chipset/NAME", which state_put() adds to. What
+	 * is the host's is not part of it. Required of a row that has an object.
+	 *
+	 * restore: takes all of the record, of a version from 1 to state_version, and believes
+	 * nothing of it; it changes no more than its object, which is a copy until the records of
+	 * all devices are found right. Return: 0; STATE_E_INVALID.
+	 */
+	uint16_t state_version;
+	void (*save)(const void *device, struct state_writer *writer);
+	int (*restore)(void *device, struct state_record *record);
 };

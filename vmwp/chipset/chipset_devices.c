@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,7 @@ static int devices_add(struct chipset_devices *devices, const struct chipset_dev
 {
 	struct chipset_device *device = &devices->devices[devices->count];
 
+	assert(ops->size == 0 || (ops->save && ops->restore));
 	device->ops = ops;
 	if (ops->size > 0) {
 		device->object = calloc(1, ops->size);
@@ -206,6 +208,90 @@ void chipset_devices_reset(struct chipset_devices *devices)
 		devices->wires[i].level = false;
 	for (size_t i = 0; i < devices->count; i++)
 		devices_settle(devices, &devices->devices[i]);
+}
+
+/* ---- State ---- */
+
+static void device_state_name(const struct chipset_device *device, char name[STATE_NAME_MAX + 1])
+{
+	snprintf(name, STATE_NAME_MAX + 1, "chipset/%s", device->ops->name);
+}
+
+void chipset_devices_save(const struct chipset_devices *devices, struct state_writer *writer)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		const struct chipset_device *device = &devices->devices[i];
+		char name[STATE_NAME_MAX + 1];
+
+		if (!device->ops->save)
+			continue;
+		device_state_name(device, name);
+		state_begin(writer, name, device->ops->state_version);
+		device->ops->save(device->object, writer);
+		state_end(writer);
+	}
+}
+
+/* copy: of the device's object, and then what it is to become. */
+static int device_restore(const struct chipset_device *device, void *copy,
+			  const struct state_reader *reader, struct failure *failure)
+{
+	char name[STATE_NAME_MAX + 1];
+	struct state_record record;
+	int r;
+
+	device_state_name(device, name);
+	r = state_find(reader, name, device->ops->state_version, &record);
+	if (r == 0)
+		r = device->ops->restore(copy, &record);
+	if (r == 0 && record.left > 0)
+		r = STATE_E_INVALID;
+	if (r == 0)
+		return 0;
+	return failure_set(failure, -EINVAL,
+			   "The state of the chipset cannot be restored: its record '%s' %s.", name,
+			   state_error_text(r));
+}
+
+/* copies: one of each object, in the table's order. */
+static int devices_restore_copies(const struct chipset_devices *devices, void **copies,
+				  const struct state_reader *reader, struct failure *failure)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < devices->count; i++) {
+		const struct chipset_device *device = &devices->devices[i];
+
+		if (!device->object)
+			continue;
+		copies[i] = malloc(device->ops->size);
+		if (!copies[i])
+			return -ENOMEM;
+		memcpy(copies[i], device->object, device->ops->size);
+		r = device_restore(device, copies[i], reader, failure);
+	}
+	return r;
+}
+
+int chipset_devices_restore(struct chipset_devices *devices, const struct state_reader *reader,
+			    struct failure *failure)
+{
+	void **copies = calloc(devices->count, sizeof(*copies));
+	int r;
+
+	if (!copies)
+		return -ENOMEM;
+	r = devices_restore_copies(devices, copies, reader, failure);
+	for (size_t i = 0; i < devices->count; i++) {
+		if (r == 0 && copies[i])
+			memcpy(devices->devices[i].object, copies[i],
+			       devices->devices[i].ops->size);
+		free(copies[i]);
+	}
+	free(copies);
+	for (size_t i = 0; r == 0 && i < devices->count; i++)
+		devices_settle(devices, &devices->devices[i]);
+	return r;
 }
 
 /* ---- Accesses ---- */

@@ -8,6 +8,8 @@
 #pragma once
 
 #include "common/base/cleanup.h"
+#include "common/base/state.h"
+#include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset_device.h"
 
 enum chipset_space { CHIPSET_PORTS, CHIPSET_MMIO, _CHIPSET_SPACES };
@@ -38,6 +40,15 @@ enum power_request chipset_devices_access(struct chipset_devices *devices, enum 
 
 /* Resets all. No line is asserted any more, which nobody is told: there is a new partition. */
 void chipset_devices_reset(struct chipset_devices *devices);
+
+/*
+ * The state of all, a record of each that has any; and the devices become as those were, or, if
+ * this fails, stay as they are. Lines are set by what the devices say then.
+ * Return: 0; -EINVAL with the name of the record that is wrong in *failure; -ENOMEM.
+ */
+void chipset_devices_save(const struct chipset_devices *devices, struct state_writer *writer);
+int chipset_devices_restore(struct chipset_devices *devices, const struct state_reader *reader,
+			    struct failure *failure) MUST_CHECK;
 
 /* The host has done something to this one. */
 void chipset_devices_settle(struct chipset_devices *devices, const struct chipset_device_ops *ops);

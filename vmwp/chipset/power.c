@@ -4,6 +4,7 @@
 
 #include "vmwp/base/platform.h"
 
+#include <string.h>
 #include <time.h>
 
 /* PM1 status and enable, high byte. */
@@ -19,6 +20,9 @@
 
 #define TIMER_HZ  UINT64_C(3579545)
 #define SECOND_NS UINT64_C(1000000000)
+
+#define STATE_UNIT_NS 100u
+#define ELAPSED_MAX   ((uint64_t)INT64_MAX / STATE_UNIT_NS)
 
 void power_reset(struct power *power, uint64_t now)
 {
@@ -85,6 +89,45 @@ enum power_request power_write_control(struct power *power, unsigned offset, uin
 	return POWER_NOTHING;
 }
 
+/* ---- State ---- */
+
+/* Rounded up: the count must never go back. */
+void power_save(const struct power *power, uint64_t now, struct state_writer *writer)
+{
+	struct power_state state = {
+		.timer_elapsed = (now - power->timer_origin + STATE_UNIT_NS - 1) / STATE_UNIT_NS,
+		.timer = power->timer,
+	};
+
+	memcpy(state.pm1_status, power->pm1_status, sizeof(state.pm1_status));
+	memcpy(state.pm1_enable, power->pm1_enable, sizeof(state.pm1_enable));
+	memcpy(state.pm1_control, power->pm1_control, sizeof(state.pm1_control));
+	state_put(writer, &state, sizeof(state));
+}
+
+static bool power_is_valid(const struct power_state *state)
+{
+	return state->pm1_status[0] == 0 && (state->pm1_status[1] & ~EVENT_RTC) == 0 &&
+	       (state->pm1_control[0] & CONTROL_SCI_ENABLED) &&
+	       !(state->pm1_control[1] & CONTROL_SLEEP_ENABLE) &&
+	       state->timer_elapsed <= ELAPSED_MAX && state->zero[0] == 0 && state->zero[1] == 0 &&
+	       state->zero_too == 0;
+}
+
+int power_restore(struct power *power, uint64_t now, struct state_record *record)
+{
+	struct power_state state;
+
+	if (state_get(record, &state, sizeof(state)) != 0 || !power_is_valid(&state))
+		return STATE_E_INVALID;
+	memcpy(power->pm1_status, state.pm1_status, sizeof(power->pm1_status));
+	memcpy(power->pm1_enable, state.pm1_enable, sizeof(power->pm1_enable));
+	memcpy(power->pm1_control, state.pm1_control, sizeof(power->pm1_control));
+	power->timer_origin = now - state.timer_elapsed * STATE_UNIT_NS;
+	power->timer = state.timer;
+	return 0;
+}
+
 /* ---- The row ---- */
 
 /* Nanoseconds of a clock that is never set. */
@@ -134,6 +177,16 @@ static void power_restart(void *device)
 	power_reset(device, power_clock());
 }
 
+static void power_state_save(const void *device, struct state_writer *writer)
+{
+	power_save(device, power_clock(), writer);
+}
+
+static int power_state_restore(void *device, struct state_record *record)
+{
+	return power_restore(device, power_clock(), record);
+}
+
 const struct chipset_device_ops power_ops = {
 	.name = "power",
 	.size = sizeof(struct power),
@@ -145,4 +198,7 @@ const struct chipset_device_ops power_ops = {
 	},
 	.lines = { { PLATFORM_SCI_IRQ, power_level } },
 	.reset = power_restart,
+	.state_version = 1,
+	.save = power_state_save,
+	.restore = power_state_restore,
 };

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "common/base/state.h"
 #include "vmwp/chipset/chipset_device.h"
 
 #include <stdbool.h>
@@ -44,5 +45,19 @@ void power_alarm(struct power *power);
 
 /* Whether the SCI is asserted: an event that is enabled has come. */
 bool power_interrupt(const struct power *power);
+
+/* Its state, version 1. Stored format. */
+struct power_state {
+	uint8_t pm1_status[2], pm1_enable[2], pm1_control[2];
+	uint8_t zero[2];
+	uint64_t timer_elapsed; /* since the timer was 0, in units of 100 ns, rounded up */
+	uint32_t timer;         /* as it was when its first byte was read */
+	uint32_t zero_too;
+};
+_Static_assert(sizeof(struct power_state) == 24, "stored format");
+
+/* now: as above. Return: 0; STATE_E_INVALID: nothing is changed. */
+void power_save(const struct power *power, uint64_t now, struct state_writer *writer);
+int power_restore(struct power *power, uint64_t now, struct state_record *record) MUST_CHECK;
 
 extern const struct chipset_device_ops power_ops;

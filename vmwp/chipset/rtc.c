@@ -45,6 +45,9 @@ enum {
 #define HOUR_SECONDS   3600
 #define DAY_SECONDS    86400
 
+/* More than four digits of a year and the host's clock can be apart, in seconds. */
+#define TIME_MAX (INT64_C(1) << 40)
+
 /* value: from 0 to 99 */
 static uint8_t to_bcd(unsigned value)
 {
@@ -147,11 +150,14 @@ static int64_t rtc_find_alarm(const struct rtc *rtc, int64_t now)
 	return 0;
 }
 
+static bool rtc_alarm_runs(const struct rtc *rtc)
+{
+	return !rtc_is_set(rtc) && rtc->registers[REGISTER_B] & B_ALARM;
+}
+
 static void rtc_set_alarm(struct rtc *rtc, int64_t now)
 {
-	bool runs = !rtc_is_set(rtc) && rtc->registers[REGISTER_B] & B_ALARM;
-
-	rtc->due = runs ? rtc_find_alarm(rtc, now) : 0;
+	rtc->due = rtc_alarm_runs(rtc) ? rtc_find_alarm(rtc, now) : 0;
 }
 
 void rtc_tick(struct rtc *rtc, int64_t now)
@@ -235,4 +241,60 @@ void rtc_write(struct rtc *rtc, unsigned offset, uint8_t value, int64_t now)
 		break;
 	}
 	rtc_set_alarm(rtc, now);
+}
+
+/* ---- State ---- */
+
+void rtc_save(const struct rtc *rtc, struct state_writer *writer)
+{
+	struct rtc_state state = {
+		.offset = rtc->offset,
+		.due = rtc->due,
+		.index = rtc->index,
+	};
+
+	memcpy(state.registers, rtc->registers, sizeof(state.registers));
+	state_put(writer, &state, sizeof(state));
+}
+
+/* Whether the registers are such as a guest can make them. */
+static bool rtc_registers_are_valid(const struct rtc *rtc)
+{
+	const uint8_t *registers = rtc->registers;
+
+	return !(registers[REGISTER_A] & A_UPDATING) &&
+	       (registers[REGISTER_B] & ~(B_SET | B_ALARM)) == B_24_HOURS &&
+	       (registers[REGISTER_C] == 0 || registers[REGISTER_C] == (C_ALARM | C_INTERRUPT)) &&
+	       registers[REGISTER_D] == D_BATTERY_GOOD;
+}
+
+/* Whether the alarm is due when the clock shows it, and only if it ever does. */
+static bool rtc_alarm_is_valid(const struct rtc *rtc)
+{
+	if (!rtc_alarm_runs(rtc))
+		return rtc->due == 0;
+	if (rtc->due == 0)
+		return rtc_find_alarm(rtc, 0) == 0;
+	return rtc_find_alarm(rtc, rtc->due - 1) == rtc->due;
+}
+
+static bool is_moment(int64_t seconds)
+{
+	return seconds >= -TIME_MAX && seconds <= TIME_MAX;
+}
+
+int rtc_restore(struct rtc *rtc, struct state_record *record)
+{
+	static const uint8_t zero[sizeof(((struct rtc_state *)NULL)->zero)];
+	struct rtc_state state;
+
+	if (state_get(record, &state, sizeof(state)) != 0 || !is_moment(state.offset) ||
+	    !is_moment(state.due) || state.index >= RTC_REGISTERS ||
+	    memcmp(state.zero, zero, sizeof(zero)) != 0)
+		return STATE_E_INVALID;
+	rtc->offset = state.offset;
+	rtc->due = state.due;
+	rtc->index = state.index;
+	memcpy(rtc->registers, state.registers, sizeof(rtc->registers));
+	return rtc_registers_are_valid(rtc) && rtc_alarm_is_valid(rtc) ? 0 : STATE_E_INVALID;
 }

@@ -11,6 +11,9 @@
  */
 #pragma once
 
+#include "common/base/cc.h"
+#include "common/base/state.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,3 +38,20 @@ void rtc_tick(struct rtc *rtc, int64_t now);
 
 /* Whether it interrupts: from the alarm on, until the guest has read why. */
 bool rtc_interrupt(const struct rtc *rtc);
+
+/*
+ * Its state, version 1. Stored format. What is kept of the time is how far the clock is from the
+ * host's: after a restore it shows the time as it is then, as one with a battery does.
+ */
+struct rtc_state {
+	int64_t offset; /* seconds to add to the host's time */
+	int64_t due;    /* the host's time of the alarm, in seconds; 0: none is set */
+	uint8_t index;
+	uint8_t zero[7];
+	uint8_t registers[RTC_REGISTERS];
+};
+_Static_assert(sizeof(struct rtc_state) == 24 + RTC_REGISTERS, "stored format");
+
+/* Return: 0; STATE_E_INVALID: it may be half changed. */
+void rtc_save(const struct rtc *rtc, struct state_writer *writer);
+int rtc_restore(struct rtc *rtc, struct state_record *record) MUST_CHECK;

@@ -95,6 +95,23 @@ static void rtc_device_reset(void *device)
 	rtc_device->level = false;
 }
 
+static void rtc_device_save(const void *device, struct state_writer *writer)
+{
+	const struct rtc_device *rtc_device = device;
+
+	rtc_save(&rtc_device->rtc, writer);
+}
+
+/* An interrupt that is asserted already is no new event of power management. */
+static int rtc_device_restore(void *device, struct state_record *record)
+{
+	struct rtc_device *rtc_device = device;
+	int r = rtc_restore(&rtc_device->rtc, record);
+
+	rtc_device->level = rtc_interrupt(&rtc_device->rtc);
+	return r;
+}
+
 const struct chipset_device_ops rtc_device_ops = {
 	.name = "rtc",
 	.size = sizeof(struct rtc_device),
@@ -103,4 +120,7 @@ const struct chipset_device_ops rtc_device_ops = {
 	.init = rtc_device_init,
 	.reset = rtc_device_reset,
 	.settle = rtc_device_settle,
+	.state_version = 1,
+	.save = rtc_device_save,
+	.restore = rtc_device_restore,
 };

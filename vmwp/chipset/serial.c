@@ -298,3 +298,74 @@ void serial_set_stalled(struct serial *serial, bool stalled)
 	if (!was_ready && serial_is_ready(serial))
 		serial->transmitter_empty = true;
 }
+
+/* ---- State ---- */
+
+void serial_save(const struct serial *serial, struct state_writer *writer)
+{
+	struct serial_state state = {
+		.ier = serial->ier,
+		.fcr = serial->fcr,
+		.lcr = serial->lcr,
+		.mcr = serial->mcr,
+		.scratch = serial->scratch,
+		.divisor = { serial->divisor[0], serial->divisor[1] },
+		.overrun = serial->overrun,
+		.transmitter_empty = serial->transmitter_empty,
+		.fifo_count = (uint8_t)serial->fifo_count,
+		.written = serial->output_tail,
+		.output_size = serial_output_count(serial),
+	};
+
+	for (unsigned i = 0; i < serial->fifo_count; i++)
+		state.fifo[i] = serial->fifo[(serial->fifo_head + i) % SERIAL_FIFO_SIZE];
+	state_put(writer, &state, sizeof(state));
+	for (uint32_t i = serial->output_head; i != serial->output_tail; i++)
+		state_put(writer, &serial->output[i % SERIAL_OUTPUT_SIZE], 1);
+}
+
+static bool serial_is_valid(const struct serial_state *state)
+{
+	unsigned capacity = state->fcr & FCR_ENABLE ? SERIAL_FIFO_SIZE : 1;
+
+	for (unsigned i = state->fifo_count; i < SERIAL_FIFO_SIZE; i++)
+		if (state->fifo[i] != 0)
+			return false;
+	return (state->ier & ~IER_MASK) == 0 && (state->mcr & ~MCR_MASK) == 0 &&
+	       state->overrun <= 1 && state->transmitter_empty <= 1 &&
+	       state->fifo_count <= capacity && state->zero[0] == 0 && state->zero[1] == 0 &&
+	       state->output_size <= SERIAL_OUTPUT_SIZE;
+}
+
+static void serial_restore_registers(struct serial *serial, const struct serial_state *state)
+{
+	serial->ier = state->ier;
+	serial->fcr = state->fcr;
+	serial->lcr = state->lcr;
+	serial->mcr = state->mcr;
+	serial->scratch = state->scratch;
+	memcpy(serial->divisor, state->divisor, sizeof(serial->divisor));
+	serial->overrun = state->overrun;
+	serial->transmitter_empty = state->transmitter_empty;
+	memcpy(serial->fifo, state->fifo, sizeof(serial->fifo));
+	serial->fifo_head = 0;
+	serial->fifo_count = state->fifo_count;
+}
+
+int serial_restore(struct serial *serial, struct state_record *record)
+{
+	struct serial_state state;
+	const uint8_t *output;
+
+	if (state_get(record, &state, sizeof(state)) != 0 || !serial_is_valid(&state))
+		return STATE_E_INVALID;
+	output = state_take(record, state.output_size);
+	if (!output)
+		return STATE_E_INVALID;
+	serial_restore_registers(serial, &state);
+	serial->output_head = state.written - state.output_size;
+	serial->output_tail = state.written;
+	for (uint32_t i = 0; i < state.output_size; i++)
+		serial->output[(serial->output_head + i) % SERIAL_OUTPUT_SIZE] = output[i];
+	return 0;
+}

@@ -12,6 +12,9 @@
  */
 #pragma once
 
+#include "common/base/cc.h"
+#include "common/base/state.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,3 +56,20 @@ bool serial_output_is_full(const struct serial *serial);
 
 /* Whether output that does not fit is to be forgotten, for nobody takes it. */
 void serial_set_stalled(struct serial *serial, bool stalled);
+
+/* Its state, version 1, without what is the host's. Stored format. */
+struct serial_state {
+	uint8_t ier, fcr, lcr, mcr, scratch;
+	uint8_t divisor[2];
+	uint8_t overrun, transmitter_empty; /* 0 or 1 */
+	uint8_t fifo_count;
+	uint8_t zero[2];
+	uint8_t fifo[SERIAL_FIFO_SIZE]; /* received, from the oldest on; zeros behind them */
+	uint32_t written;               /* bytes, over all resets, modulo 2^32 */
+	uint32_t output_size;           /* bytes that follow: output that the host has not taken */
+};
+_Static_assert(sizeof(struct serial_state) == 36, "stored format");
+
+/* Return: 0; STATE_E_INVALID: nothing is changed. */
+void serial_save(const struct serial *serial, struct state_writer *writer);
+int serial_restore(struct serial *serial, struct state_record *record) MUST_CHECK;

@@ -109,6 +109,22 @@ static void serial_device_reset(void *device)
 	serial_reset(&serial_device->serial);
 }
 
+static void serial_device_save(const void *device, struct state_writer *writer)
+{
+	const struct serial_device *serial_device = device;
+
+	serial_save(&serial_device->serial, writer);
+}
+
+/* The console has heard nothing of output that the state brings. */
+static int serial_device_restore(void *device, struct state_record *record)
+{
+	struct serial_device *serial_device = device;
+
+	serial_device->output_told = false;
+	return serial_restore(&serial_device->serial, record);
+}
+
 const struct chipset_device_ops serial_device_ops = {
 	.name = "serial",
 	.size = sizeof(struct serial_device),
@@ -120,4 +136,7 @@ const struct chipset_device_ops serial_device_ops = {
 	.init = serial_device_init,
 	.reset = serial_device_reset,
 	.settle = serial_device_settle,
+	.state_version = 1,
+	.save = serial_device_save,
+	.restore = serial_device_restore,
 };

@@ -2,6 +2,7 @@
 /* The parts of the machine, as rows of the table of devices. */
 #include "vmwp/machine/machine_parts.h"
 
+#include "vmwp/chipset/chipset.h"
 #include "vmwp/machine/machine.h"
 #include "vmwp/machine/machine_state.h"
 #include "vmwp/machine/vp_counters.h"
@@ -104,10 +105,22 @@ const struct device_ops machine_hypervisor_ops = {
 
 /* ---- Chipset and VMBus ---- */
 
+static int part_save_chipset(void *device, struct state_writer *writer)
+{
+	return chipset_save(machine_chipset(device), writer);
+}
+
+static int part_restore_chipset(void *device, struct state_reader *reader, struct failure *failure)
+{
+	return chipset_restore(machine_chipset(device), reader, failure);
+}
+
 const struct device_ops machine_chipset_ops = {
 	.name = "chipset",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
+	.save = part_save_chipset,
+	.restore = part_restore_chipset,
 };
 
 static void bus_quiesce(void *device, void (*done)(void *data), void *data)

@@ -75,6 +75,16 @@ static void box_settle(void *device)
 	((struct box *)device)->settled++;
 }
 
+static void box_save(const void *device, struct state_writer *writer)
+{
+	state_put(writer, &((const struct box *)device)->levels, 1);
+}
+
+static int box_restore(void *device, struct state_record *record)
+{
+	return state_get(record, &((struct box *)device)->levels, 1);
+}
+
 static const struct chipset_device_ops box_ops = {
 	.name = "box",
 	.size = sizeof(struct box),
@@ -91,6 +101,9 @@ static const struct chipset_device_ops box_ops = {
 	.init = box_init,
 	.reset = box_reset,
 	.settle = box_settle,
+	.state_version = 3,
+	.save = box_save,
+	.restore = box_restore,
 };
 
 static uint64_t door_read(void *device, uint64_t offset, unsigned size)
@@ -256,6 +269,31 @@ static void lines_follow_their_levels(void **state)
 	assert_true(pins[5] && !pins[14]);
 }
 
+/* One row without a state is none of its business. */
+static void state_is_restored(void **state)
+{
+	struct chipset_devices *devices = *state;
+	struct box *box = chipset_devices_get(devices, &box_ops);
+	struct failure failure = { 0 };
+	struct state_writer writer;
+	struct state_reader reader;
+	struct state_record record;
+
+	state_writer_init(&writer);
+	box->levels = 2;
+	chipset_devices_save(devices, &writer);
+	assert_int_equal(state_writer_error(&writer), 0);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+	assert_int_equal(state_find(&reader, "chipset/box", 3, &record), 0);
+	assert_int_equal(record.version, 3);
+	assert_int_equal(state_find(&reader, "chipset/door", 1, &record), STATE_E_ABSENT);
+	box->levels = 0;
+	assert_int_equal(chipset_devices_restore(devices, &reader, &failure), 0);
+	assert_int_equal(box->levels, 2);
+	assert_true(!pins[5] && pins[14]);
+	state_writer_deinit(&writer);
+}
+
 /* Whether a table with this row and the box is refused by an assertion. */
 static bool is_refused(const struct chipset_device_ops *row)
 {
@@ -292,6 +330,12 @@ static void rows_are_apart(void **state)
 		.name = "line",
 		.size = sizeof(struct box),
 		.lines = { { 14, box_level_0 } },
+		.save = box_save,
+		.restore = box_restore,
+	};
+	static const struct chipset_device_ops forgetful = {
+		.name = "forgetful",
+		.size = sizeof(struct box),
 	};
 
 	assert_false(is_refused(&door_ops));
@@ -299,6 +343,7 @@ static void rows_are_apart(void **state)
 	assert_true(is_refused(&ports));
 	assert_true(is_refused(&inside));
 	assert_true(is_refused(&line));
+	assert_true(is_refused(&forgetful));
 }
 
 int main(void)
@@ -308,6 +353,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(memory_is_dispatched, setup, teardown),
 		cmocka_unit_test_setup_teardown(requests_are_returned, setup, teardown),
 		cmocka_unit_test_setup_teardown(lines_follow_their_levels, setup, teardown),
+		cmocka_unit_test_setup_teardown(state_is_restored, setup, teardown),
 		cmocka_unit_test(rows_are_apart),
 	};
 
