@@ -3,6 +3,7 @@
  * The machine's life, with guests of a few instructions on the host's KVM. Skipped without one.
  */
 #include "common/base/cc.h"
+#include "common/base/state.h"
 #include "common/wire/tlfs.h"
 #include "common/wire/vmbus.h"
 #include "tests/unit/unit.h"
@@ -10,6 +11,7 @@
 #include "tests/unit/vmwp/machine/guest_code.h"
 #include "vmwp/chipset/chipset.h"
 #include "vmwp/machine/machine.h"
+#include "vmwp/machine/machine_parts.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <dirent.h>
@@ -632,6 +634,65 @@ static void registers_of_a_guest_that_halts(void **state)
 	stop(fixture);
 }
 
+/* Neither memory nor a device: reads are ones, and writes swallowed. */
+static void memory_of_nothing_reads_as_ones(void **state)
+{
+	static const uint8_t code[] = {
+		0xc7,        0x05,      0x00,      0x00, 0xd4, 0xfe, 0x00, 0x00,
+		0x00,        0x00,                                         /* movl $0, 0xfed40000 */
+		0x83,        0x3d,      0x00,      0x00, 0xd4, 0xfe, 0xff, /* cmpl $-1, 0xfed40000 */
+		0x74,        0x02,                                         /* je over the fault */
+		GUEST_FAULT, GUEST_OFF, GUEST_HALT
+	};
+	struct fixture *fixture = *state;
+
+	fixture->definition->actions.triple_fault = DEFINITION_ACTION_STOP;
+	start(fixture, code, sizeof(code));
+	wait_for(fixture, MACHINE_STOPPED);
+	assert_int_equal(fixture->reason, MACHINE_GUEST_SHUTDOWN);
+}
+
+/* The scratch register of the serial port. */
+static uint8_t scratch(struct fixture *fixture, bool write)
+{
+	uint8_t value = 0;
+	const struct vid_exit exit = {
+		.kind = VID_EXIT_IO_PORT,
+		.io = { .port = 0x3ff, .size = 1, .write = write, .count = 1, .data = &value },
+	};
+
+	assert_int_equal(chipset_access(machine_chipset(fixture->machine), &exit), POWER_NOTHING);
+	return value;
+}
+
+static void chipset_is_saved_and_restored(void **state)
+{
+	/* movw $0x3ff, %dx; movb $0x5a, %al; outb %al, %dx */
+	static const uint8_t code[] = { 0x66,      0xba, 0xff, 0x03,
+					0xb0,      0x5a, 0xee, GUEST_PRINT('s'),
+					GUEST_HALT };
+	struct fixture *fixture = *state;
+	struct state_writer writer;
+	struct state_reader reader;
+	struct failure failure = { 0 };
+
+	start(fixture, code, sizeof(code));
+	wait_for_output(fixture);
+	assert_int_equal(machine_pause(fixture->machine), 0);
+	state_writer_init(&writer);
+	assert_int_equal(machine_chipset_ops.save(fixture->machine, &writer), 0);
+	scratch(fixture, true);
+	assert_int_equal(scratch(fixture, false), 0);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+	assert_int_equal(machine_chipset_ops.restore(fixture->machine, &reader, &failure), 0);
+	assert_int_equal(scratch(fixture, false), 0x5a);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, 0), 0);
+	assert_int_equal(machine_chipset_ops.restore(fixture->machine, &reader, &failure), -EINVAL);
+	assert_non_null(strstr(failure.message, "'chipset/serial' is missing"));
+	state_writer_deinit(&writer);
+	stop(fixture);
+}
+
 static void paused_guest_stands_still(void **state)
 {
 	static const uint8_t code[] = { GUEST_PRINT('.'), GUEST_LOOP(7) };
@@ -957,6 +1018,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(crashed_guest_is_stopped, setup, teardown),
 		cmocka_unit_test_setup_teardown(registers_while_it_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(registers_of_a_guest_that_halts, setup, teardown),
+		cmocka_unit_test_setup_teardown(memory_of_nothing_reads_as_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(chipset_is_saved_and_restored, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_stands_still, setup, teardown),
 		cmocka_unit_test_setup_teardown(paused_guest_can_be_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(stop_overtakes_reset, setup, teardown),
