@@ -82,6 +82,16 @@ int chipset_restore(struct chipset *chipset, const struct state_reader *reader,
 	return r;
 }
 
+struct json_object *chipset_inspect(struct chipset *chipset)
+{
+	struct json_object *tree;
+
+	pthread_mutex_lock(&chipset->lock);
+	tree = chipset_devices_inspect(chipset->devices);
+	pthread_mutex_unlock(&chipset->lock);
+	return tree;
+}
+
 /* ---- The guest's side ---- */
 
 static enum power_request chipset_access_ports(struct chipset *chipset, const struct vid_exit *exit)

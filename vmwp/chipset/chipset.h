@@ -51,6 +51,9 @@ int chipset_save(struct chipset *chipset, struct state_writer *writer) MUST_CHEC
 int chipset_restore(struct chipset *chipset, const struct state_reader *reader,
 		    struct failure *failure) MUST_CHECK;
 
+/* The devices as they are. NULL: no memory. Any thread. */
+struct json_object *chipset_inspect(struct chipset *chipset) MUST_CHECK;
+
 /* Answers a VID_EXIT_IO_PORT or VID_EXIT_MMIO. Return: what the guest asked for by it. */
 enum power_request chipset_access(struct chipset *chipset, const struct vid_exit *exit);
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -102,4 +103,7 @@ struct chipset_device_ops {
 	uint16_t state_version;
 	void (*save)(const void *device, struct state_writer *writer);
 	int (*restore)(void *device, struct state_record *record);
+
+	/* Adds what whoever looks for a fault wants to see to an object of its own. Optional. */
+	void (*inspect)(const void *device, struct json_object **tree);
 };

@@ -294,6 +294,31 @@ int chipset_devices_restore(struct chipset_devices *devices, const struct state_
 	return r;
 }
 
+/* ---- Inspection ---- */
+
+static struct json_object *device_inspect(const struct chipset_device *device)
+{
+	struct json_object *tree = json_object_new_object(), *asserts = json_object_new_array();
+
+	for (size_t i = 0; i < CHIPSET_LINES_MAX && device->ops->lines[i].level; i++)
+		if (device->ops->lines[i].level(device->object))
+			json_append(&asserts, json_object_new_int64(device->ops->lines[i].pin));
+	device->ops->inspect(device->object, &tree);
+	json_add(&tree, "asserts", asserts);
+	return tree;
+}
+
+struct json_object *chipset_devices_inspect(const struct chipset_devices *devices)
+{
+	struct json_object *tree = json_object_new_object();
+
+	for (size_t i = 0; i < devices->count; i++)
+		if (devices->devices[i].ops->inspect)
+			json_add(&tree, devices->devices[i].ops->name,
+				 device_inspect(&devices->devices[i]));
+	return tree;
+}
+
 /* ---- Accesses ---- */
 
 static const struct chipset_claim *claims_find(const struct chipset_claims *claims,

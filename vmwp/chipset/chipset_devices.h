@@ -50,5 +50,11 @@ void chipset_devices_save(const struct chipset_devices *devices, struct state_wr
 int chipset_devices_restore(struct chipset_devices *devices, const struct state_reader *reader,
 			    struct failure *failure) MUST_CHECK;
 
+/*
+ * An object with one of each that can be inspected, by its name: what it tells, and the pins that it
+ * asserts. NULL: no memory.
+ */
+struct json_object *chipset_devices_inspect(const struct chipset_devices *devices) MUST_CHECK;
+
 /* The host has done something to this one. */
 void chipset_devices_settle(struct chipset_devices *devices, const struct chipset_device_ops *ops);

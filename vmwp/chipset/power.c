@@ -187,6 +187,20 @@ static int power_state_restore(void *device, struct state_record *record)
 	return power_restore(device, power_clock(), record);
 }
 
+static struct json_object *power_register(const uint8_t bytes[2])
+{
+	return json_make_hex(bytes[0] | (uint64_t)bytes[1] << 8);
+}
+
+static void power_inspect(const void *device, struct json_object **tree)
+{
+	const struct power *power = device;
+
+	json_add(tree, "status", power_register(power->pm1_status));
+	json_add(tree, "enable", power_register(power->pm1_enable));
+	json_add(tree, "control", power_register(power->pm1_control));
+}
+
 const struct chipset_device_ops power_ops = {
 	.name = "power",
 	.size = sizeof(struct power),
@@ -201,4 +215,5 @@ const struct chipset_device_ops power_ops = {
 	.state_version = 1,
 	.save = power_state_save,
 	.restore = power_state_restore,
+	.inspect = power_inspect,
 };

@@ -112,6 +112,14 @@ static int rtc_device_restore(void *device, struct state_record *record)
 	return r;
 }
 
+static void rtc_device_inspect(const void *device, struct json_object **tree)
+{
+	const struct rtc *rtc = &((const struct rtc_device *)device)->rtc;
+
+	json_add(tree, "offset", json_object_new_int64(rtc->offset));
+	json_add(tree, "alarm", json_object_new_int64(rtc->due));
+}
+
 const struct chipset_device_ops rtc_device_ops = {
 	.name = "rtc",
 	.size = sizeof(struct rtc_device),
@@ -123,4 +131,5 @@ const struct chipset_device_ops rtc_device_ops = {
 	.state_version = 1,
 	.save = rtc_device_save,
 	.restore = rtc_device_restore,
+	.inspect = rtc_device_inspect,
 };

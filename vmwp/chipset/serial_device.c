@@ -125,6 +125,18 @@ static int serial_device_restore(void *device, struct state_record *record)
 	return serial_restore(&serial_device->serial, record);
 }
 
+static void serial_device_inspect(const void *device, struct json_object **tree)
+{
+	const struct serial *serial = &((const struct serial_device *)device)->serial;
+
+	json_add(tree, "enabled", json_make_hex(serial->ier));
+	json_add(tree, "modem", json_make_hex(serial->mcr));
+	json_add(tree, "received", json_object_new_int64(serial->fifo_count));
+	json_add(tree, "sent",
+		 json_object_new_int64((uint32_t)(serial->output_tail - serial->output_head)));
+	json_add(tree, "stalled", json_object_new_boolean(serial->stalled));
+}
+
 const struct chipset_device_ops serial_device_ops = {
 	.name = "serial",
 	.size = sizeof(struct serial_device),
@@ -139,4 +151,5 @@ const struct chipset_device_ops serial_device_ops = {
 	.state_version = 1,
 	.save = serial_device_save,
 	.restore = serial_device_restore,
+	.inspect = serial_device_inspect,
 };

@@ -115,12 +115,18 @@ static int part_restore_chipset(void *device, struct state_reader *reader, struc
 	return chipset_restore(machine_chipset(device), reader, failure);
 }
 
+static void part_inspect_chipset(void *device, struct json_object **tree)
+{
+	json_add(tree, "chipset", chipset_inspect(machine_chipset(device)));
+}
+
 const struct device_ops machine_chipset_ops = {
 	.name = "chipset",
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
 	.save = part_save_chipset,
 	.restore = part_restore_chipset,
+	.inspect = part_inspect_chipset,
 };
 
 static void bus_quiesce(void *device, void (*done)(void *data), void *data)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The state of the chipset: saved in the middle of what its devices do, restored, and refused. */
+/* The state of the chipset: saved in the middle of what its devices do, restored, refused, shown. */
 #include "common/base/cc.h"
 #include "tests/unit/unit.h"
 #include "vmwp/base/platform.h"
@@ -357,6 +357,22 @@ static void a_count_never_goes_back(void **state)
 	}
 }
 
+/* ---- What is inspected ---- */
+
+static void the_inside_is_shown(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_JSON struct json_object *tree = chipset_inspect(f->busy.chipset);
+
+	assert_string_equal(
+		json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN),
+		"{\"serial\":{\"enabled\":\"0x1\",\"modem\":\"0xb\",\"received\":2,\"sent\":2,"
+		"\"stalled\":false,\"asserts\":[4]},"
+		"\"power\":{\"status\":\"0x0\",\"enable\":\"0x400\",\"control\":\"0x1\","
+		"\"asserts\":[]},"
+		"\"rtc\":{\"offset\":-21600,\"alarm\":1728064800,\"asserts\":[]}}");
+}
+
 /* ---- What is refused ---- */
 
 /* The state with one record other than it was: as `size` bytes; NULL: left out. */
@@ -564,6 +580,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_alarm_that_went_off_stays_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_timer_stands_still_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_count_never_goes_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_inside_is_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(records_that_are_not_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(values_that_cannot_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_bit, setup, teardown),
