@@ -41,6 +41,68 @@ struct chipset_devices {
 	size_t wire_count;
 };
 
+/* ---- What a table must be ---- */
+
+static bool ranges_are_valid(const struct chipset_range *ranges, size_t max)
+{
+	for (size_t i = 0; i < max && ranges[i].size > 0; i++) {
+		unsigned width = ranges[i].width;
+
+		if ((width != 1 && width != 2 && width != 4 && width != 8) ||
+		    ranges[i].first > UINT64_MAX - (ranges[i].size - 1))
+			return false;
+	}
+	return true;
+}
+
+/* same: they are of one row. */
+static bool ranges_are_apart(const struct chipset_range *a, const struct chipset_range *b,
+			     size_t max, bool same)
+{
+	for (size_t i = 0; i < max && a[i].size > 0; i++)
+		for (size_t j = same ? i + 1 : 0; j < max && b[j].size > 0; j++)
+			if (a[i].first <= b[j].first + (b[j].size - 1) &&
+			    b[j].first <= a[i].first + (a[i].size - 1))
+				return false;
+	return true;
+}
+
+static bool lines_are_apart(const struct chipset_line *a, const struct chipset_line *b, bool same)
+{
+	for (size_t i = 0; i < CHIPSET_LINES_MAX && a[i].level; i++)
+		for (size_t j = same ? i + 1 : 0; j < CHIPSET_LINES_MAX && b[j].level; j++)
+			if (a[i].pin == b[j].pin)
+				return false;
+	return true;
+}
+
+static bool rows_are_apart(const struct chipset_device_ops *a, const struct chipset_device_ops *b,
+			   bool same)
+{
+	return ranges_are_apart(a->ports, b->ports, CHIPSET_PORTS_MAX, same) &&
+	       ranges_are_apart(a->mmio, b->mmio, CHIPSET_MMIO_MAX, same) &&
+	       lines_are_apart(a->lines, b->lines, same) && (same || strcmp(a->name, b->name) != 0);
+}
+
+static bool row_is_valid(const struct chipset_device_ops *ops)
+{
+	return ranges_are_valid(ops->ports, CHIPSET_PORTS_MAX) &&
+	       ranges_are_valid(ops->mmio, CHIPSET_MMIO_MAX) &&
+	       (ops->size == 0 || (ops->save && ops->restore));
+}
+
+bool chipset_table_is_valid(const struct chipset_device_ops *const *table, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!row_is_valid(table[i]))
+			return false;
+		for (size_t j = 0; j <= i; j++)
+			if (!rows_are_apart(table[i], table[j], i == j))
+				return false;
+	}
+	return true;
+}
+
 /* ---- Making and freeing ---- */
 
 static int claim_compare(const void *a, const void *b)
@@ -65,17 +127,11 @@ static void claims_add(struct chipset_claims *claims, struct chipset_device *dev
 static void claims_sort(struct chipset_claims *claims)
 {
 	qsort(claims->claims, claims->count, sizeof(*claims->claims), claim_compare);
-	for (size_t i = 0; i < claims->count; i++) {
-		assert(claims->claims[i].first <= claims->claims[i].last);
-		assert(i == 0 || claims->claims[i].first > claims->claims[i - 1].last);
-	}
 }
 
 static void devices_add_wires(struct chipset_devices *devices, const struct chipset_device *device)
 {
 	for (size_t i = 0; i < CHIPSET_LINES_MAX && device->ops->lines[i].level; i++) {
-		for (size_t j = 0; j < devices->wire_count; j++)
-			assert(devices->wires[j].line->pin != device->ops->lines[i].pin);
 		devices->wires[devices->wire_count++] = (struct chipset_wire){
 			.line = &device->ops->lines[i],
 			.object = device->object,
@@ -101,7 +157,6 @@ static int devices_add(struct chipset_devices *devices, const struct chipset_dev
 {
 	struct chipset_device *device = &devices->devices[devices->count];
 
-	assert(ops->size == 0 || (ops->save && ops->restore));
 	device->ops = ops;
 	if (ops->size > 0) {
 		device->object = calloc(1, ops->size);
@@ -124,6 +179,7 @@ int chipset_devices_new(const struct chipset_device_ops *const *table, size_t co
 	struct chipset_devices *devices = calloc(1, sizeof(*devices));
 	int r;
 
+	assert(chipset_table_is_valid(table, count));
 	if (!devices)
 		return -ENOMEM;
 	devices->config = *config;

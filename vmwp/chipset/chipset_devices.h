@@ -17,8 +17,14 @@ enum chipset_space { CHIPSET_PORTS, CHIPSET_MMIO, _CHIPSET_SPACES };
 struct chipset_devices;
 
 /*
- * As after power-on. table: `count` rows; it is borrowed, and so is what config points to; that
- * ranges of addresses are apart, and pins, is asserted. Return: 0, -ENOMEM.
+ * Whether the rows go together: no address and no pin is two rows', or one's twice, names differ,
+ * and what has an object has a state.
+ */
+bool chipset_table_is_valid(const struct chipset_device_ops *const *table, size_t count);
+
+/*
+ * As after power-on. table: `count` rows, which are valid; it is borrowed, and so is what config
+ * points to. Return: 0, -ENOMEM.
  */
 int chipset_devices_new(const struct chipset_device_ops *const *table, size_t count,
 			const struct chipset_config *config,
