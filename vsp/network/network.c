@@ -63,7 +63,7 @@ void network_adapter_free(struct network_adapter *adapter)
 	if (!adapter)
 		return;
 	loop_assert_thread(adapter->loop);
-	assert(adapter->in_flight == 0 && adapter->frame_count == 0);
+	assert(adapter->channels.in_flight == 0 && adapter->frame_count == 0);
 	assert(!adapter->receive_buffer && !adapter->send_buffer);
 	if (adapter->backend)
 		net_backend_free(adapter->backend);

@@ -88,7 +88,7 @@ void storage_controller_free(struct storage_controller *controller)
 	if (!controller)
 		return;
 	loop_assert_thread(controller->loop);
-	assert(controller->in_flight == 0);
+	assert(controller->channels.in_flight == 0);
 	for (unsigned lun = 0; lun < STORAGE_LUN_MAX; lun++)
 		(void)!scsi_target_detach(controller->target, lun, NULL, NULL);
 	loop_deferred_cancel(&controller->iteration);
