@@ -33,7 +33,6 @@
 #include "vsp/network/net_offload.h"
 #include "vsp/network/network.h"
 #include "vsp/network/rndis.h"
-#include "vsp/vmbus/device_channels.h"
 #include "vsp/vmbus/vmbus.h"
 
 #define NETVSP_MTU_MIN     68

@@ -14,7 +14,6 @@
 #include "common/wire/storvsp.h"
 #include "vsp/storage/scsi.h"
 #include "vsp/storage/storage.h"
-#include "vsp/vmbus/device_channels.h"
 #include "vsp/vmbus/vmbus.h"
 
 #define STORVSP_TRANSFER_MAX (1u << 20) /* bytes of one request */

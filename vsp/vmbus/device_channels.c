@@ -2,6 +2,8 @@
 /* The channels of one device. */
 #include "vsp/vmbus/device_channels.h"
 
+#include "vsp/vmbus/vmbus.h"
+
 static struct device_channel *device_channel_of(struct list *link)
 {
 	return container_of(link, struct device_channel, link);

@@ -19,12 +19,15 @@
 
 #include "common/base/cc.h"
 #include "common/base/list.h"
-#include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct device_channels;
+struct vmbus;
+struct vmbus_channel;
+struct vmbus_channel_ops;
+struct vmbus_offer;
 
 struct device_channel {
 	struct device_channels *all;

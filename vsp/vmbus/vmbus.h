@@ -19,6 +19,7 @@
 #include "common/base/loop.h"
 #include "common/wire/ring.h"
 #include "common/wire/vmbus.h"
+#include "vsp/vmbus/device_channels.h"
 #include "vsp/vmbus/host.h"
 #include "vsp/vmbus/vmbus_buffer.h"
 
