@@ -116,8 +116,8 @@ int disks_reconnect(struct disks *disks, unsigned controller, unsigned lun, int 
 	if (disk_nbd_is_unflushed(disk_health_disk(health)))
 		log_warning(
 			"disk %u:%u has another server: what the guest wrote before the last one "
-			"ended, and had not flushed, may be lost; have the guest check its file "
-			"systems",
+			"ended, and had not flushed, may be lost; its next flush fails; have it "
+			"check its file systems",
 			controller, lun);
 	r = disk_nbd_reconnect(disk_health_disk(health), TAKE_FD(socket));
 	if (r) {

@@ -205,6 +205,9 @@ void disk_file_drop_flushes(struct disk *disk);
  * for another one: those that were under way are made again then, which does no harm, since they
  * say where they read and write. Until somebody gives up; then, and where nobody waits for another
  * connection, every request fails with -EIO.
+ *
+ * Writes that the last server had acknowledged, and no flush came after, may be lost: the flushes
+ * that wait, or else the next one, then fail with -EIO.
  */
 struct disk_nbd_owner {
 	/* The connection has ended by itself, which shows when it is used. why: "its server has …";
@@ -234,7 +237,7 @@ int disk_nbd_reconnect(struct disk *disk, int socket) MUST_CHECK;
 
 /*
  * Writes were acknowledged, and no flush after them: a server that died may have lost them, as a
- * disk may by a loss of power.
+ * disk may by a loss of power. Or one did, and no flush has failed for it yet.
  */
 bool disk_nbd_is_unflushed(const struct disk *disk);
 

@@ -41,7 +41,8 @@ struct slot {
 	struct disk_request *request;
 	struct list link; /* in `queued` or `sending` */
 	struct nbd_request header;
-	uint32_t piece; /* bytes of the request that are under way */
+	uint32_t piece;  /* bytes of the request that are under way */
+	uint64_t covers; /* of a flush: `written` before it was sent */
 };
 
 struct disk_nbd {
@@ -54,7 +55,15 @@ struct disk_nbd {
 	bool broken, freed;
 	int next_fd; /* another connection, when the kernel has let go of this one; -1: none yet */
 	bool read_only;
-	bool unflushed;  /* writes were acknowledged that no flush came after */
+
+	/*
+	 * Writes that the server has acknowledged, and how many of them a flush came after. The
+	 * others may have been in the memory of a server that died: `lost` is that, until a flush
+	 * has failed for it.
+	 */
+	uint64_t written, flushed;
+	bool lost;
+
 	bool completing; /* a request's owner is being told, and may free the disk */
 	struct loop_deferred iteration;
 	struct loop_timer timer; /* while the server may finish what was abandoned */
@@ -152,6 +161,7 @@ static void slot_queue(struct disk_nbd *nbd, struct slot *slot)
 		.offset = htobe64(request->operation == DISK_FLUSH ? 0 : request->offset),
 		.size = htobe32(slot->piece),
 	};
+	slot->covers = nbd->written;
 	slot->state = SLOT_QUEUED;
 	list_append(&nbd->queued, &slot->link);
 	nbd_defer(nbd);
@@ -189,9 +199,9 @@ static bool request_advance(struct disk_request *request, uint32_t piece)
 static void slot_answered(struct disk_nbd *nbd, struct slot *slot)
 {
 	if (slot->request->operation == DISK_FLUSH)
-		nbd->unflushed = false;
+		nbd->flushed = MAX(nbd->flushed, slot->covers);
 	else if (slot->request->operation != DISK_READ && !slot->request->durable)
-		nbd->unflushed = true;
+		nbd->written++;
 	if (!request_advance(slot->request, slot->piece))
 		slot_complete(nbd, slot, 0);
 	else if (UNLIKELY(slot->request->abandoned))
@@ -481,8 +491,32 @@ static void nbd_end_abandoned(struct disk_nbd *nbd)
 	}
 }
 
+/*
+ * No flush may be acknowledged over writes that are lost. All that wait fail, or else the next one:
+ * the guest takes all that it has not flushed for lost then, which is what a disk tells it that
+ * cannot empty its cache.
+ */
+static void nbd_fail_flushes(struct disk_nbd *nbd)
+{
+	bool told = false;
+
+	list_for_each (link, &nbd->waiting) {
+		struct disk_request *request = container_of(link, struct disk_request, link);
+
+		if (request->operation != DISK_FLUSH)
+			continue;
+		list_unlink(&request->link);
+		nbd_complete(nbd, request, -EIO);
+		told = true;
+	}
+	if (told)
+		nbd->lost = false;
+}
+
 static void nbd_begin_anew(struct disk_nbd *nbd)
 {
+	nbd->lost |= nbd->written != nbd->flushed;
+	nbd->flushed = nbd->written;
 	close(nbd->fd);
 	nbd->fd = TAKE_FD(nbd->next_fd);
 	nbd->broken = false;
@@ -526,6 +560,10 @@ static void nbd_iteration(struct loop_deferred *deferred)
 			nbd_wait(nbd);
 		return;
 	}
+	if (UNLIKELY(nbd->lost))
+		nbd_fail_flushes(nbd);
+	if (nbd->broken)
+		return; /* the disk was given up just now */
 	nbd_admit_waiting(nbd);
 	nbd_send_queued(nbd);
 	if (nbd->is_receiving)
@@ -690,8 +728,9 @@ int disk_nbd_reconnect(struct disk *disk, int socket)
 
 bool disk_nbd_is_unflushed(const struct disk *disk)
 {
-	return disk->ops == &disk_nbd_ops &&
-	       container_of(disk, const struct disk_nbd, disk)->unflushed;
+	const struct disk_nbd *nbd = container_of(disk, const struct disk_nbd, disk);
+
+	return disk->ops == &disk_nbd_ops && (nbd->lost || nbd->written != nbd->flushed);
 }
 
 void disk_nbd_give_up(struct disk *disk)

@@ -622,6 +622,85 @@ static void test_another_server_takes_over(void **state)
 	finish(r, 0);
 }
 
+/* A write that the server acknowledges. */
+static void write_one(unsigned index, bool durable)
+{
+	struct request *r = submit(index, DISK_WRITE, 0, 512);
+	uint8_t data[512];
+	uint64_t cookie;
+
+	r->request.durable = durable;
+	disk_submit(f.disk, &r->request);
+	cookie = expect(NBD_WRITE, durable ? NBD_FORCE_ACCESS : 0, 0, 512);
+	hear(data, sizeof(data));
+	answer(cookie, 0);
+	finish(r, 0);
+}
+
+static void flush_one(unsigned index)
+{
+	struct request *r = start(index, DISK_FLUSH, 0, 0);
+
+	answer(expect(NBD_FLUSH, 0, 0, 0), 0);
+	finish(r, 0);
+}
+
+/* What a server had acknowledged, and died with: no flush is acknowledged over that. */
+static void test_lost_writes(void **state)
+{
+	struct request *sent, *late;
+
+	write_one(0, false);
+	assert_true(disk_nbd_is_unflushed(f.disk));
+	sent = start(1, DISK_FLUSH, 0, 0);
+	expect(NBD_FLUSH, 0, 0, 0);
+	end_server();
+	late = start(2, DISK_FLUSH, 0, 0);
+	assert_int_equal(reconnect(SIZE), 0);
+	finish(sent, -EIO);
+	finish(late, -EIO);
+	flush_one(3);
+	assert_false(disk_nbd_is_unflushed(f.disk));
+}
+
+/* Nobody flushed for two servers: the one who does hears of it once. */
+static void test_lost_writes_of_two_servers(void **state)
+{
+	write_one(0, false);
+	assert_int_equal(reconnect(SIZE), 0);
+	write_one(1, true);
+	assert_true(disk_nbd_is_unflushed(f.disk));
+	assert_int_equal(reconnect(SIZE), 0);
+	write_one(2, false);
+	finish(start(3, DISK_FLUSH, 0, 0), -EIO);
+	flush_one(4);
+}
+
+/* Writes that a flush came after, and durable ones, outlive their server. */
+static void test_flushed_writes(void **state)
+{
+	write_one(0, false);
+	flush_one(1);
+	write_one(2, true);
+	assert_false(disk_nbd_is_unflushed(f.disk));
+	assert_int_equal(reconnect(SIZE), 0);
+	flush_one(3);
+}
+
+/* A flush covers what was acknowledged before it was sent, not what was meanwhile. */
+static void test_a_write_during_a_flush(void **state)
+{
+	struct request *flush = start(0, DISK_FLUSH, 0, 0);
+	uint64_t cookie = expect(NBD_FLUSH, 0, 0, 0);
+
+	write_one(1, false);
+	answer(cookie, 0);
+	finish(flush, 0);
+	assert_true(disk_nbd_is_unflushed(f.disk));
+	assert_int_equal(reconnect(SIZE), 0);
+	finish(start(2, DISK_FLUSH, 0, 0), -EIO);
+}
+
 static void test_no_server_comes(void **state)
 {
 	struct request *waiting = start(0, DISK_FLUSH, 0, 0), *abandoned;
@@ -661,6 +740,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_under_way_is_made_again, setup_waiting,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_another_server_takes_over, setup_waiting,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_lost_writes, setup_waiting, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_writes_of_two_servers, setup_waiting,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_flushed_writes, setup_waiting, teardown),
+		cmocka_unit_test_setup_teardown(test_a_write_during_a_flush, setup_waiting,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_no_server_comes, setup_waiting, teardown),
 		cmocka_unit_test_setup_teardown(test_a_server_that_hangs, setup_waiting, teardown),
