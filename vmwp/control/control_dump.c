@@ -72,8 +72,10 @@ static void reply_not_begun(struct worker *worker, struct reply *reply, int resu
 static int control_dump_begin(struct control_dump *dump, struct control_message *request)
 {
 	struct worker *worker = dump->worker;
-	int r;
+	int r = memory_dump_check(request->fds[0]);
 
+	if (r < 0)
+		return r;
 	dump->resumes = machine_pause(worker->machine) == 0;
 	r = memory_dump_new(worker->machine, worker->loop, request->fds[0], &control_dump_callbacks,
 			    dump, &dump->dump);

@@ -261,7 +261,7 @@ static void dump_iteration(struct loop_deferred *deferred)
 
 /* ---- Beginning and end ---- */
 
-static int dump_take_file(struct memory_dump *dump, int fd)
+int memory_dump_check(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 	struct stat stat;
@@ -271,7 +271,6 @@ static int dump_take_file(struct memory_dump *dump, int fd)
 	if (!S_ISREG(stat.st_mode) || stat.st_size != 0 || (flags & O_ACCMODE) == O_RDONLY ||
 	    flags & O_APPEND)
 		return -EINVAL;
-	dump->fd = fd;
 	return 0;
 }
 
@@ -312,9 +311,10 @@ int memory_dump_new(struct machine *machine, struct loop *loop, int fd,
 	list_init(&dump->iteration.link);
 	r = dump_take_regions(dump);
 	if (r == 0)
-		r = dump_take_file(dump, fd);
+		r = memory_dump_check(fd);
 	if (r < 0)
 		return r;
+	dump->fd = fd;
 	loop_defer(loop, &dump->iteration);
 	*ret_dump = TAKE_PTR(dump);
 	return 0;

@@ -25,6 +25,12 @@ struct memory_dump_callbacks {
 };
 
 /*
+ * Whether a dump may go there, which a machine need not be paused for. Return: 0; -EINVAL: it is no
+ * empty regular file that is open for writing; -errno.
+ */
+int memory_dump_check(int fd) MUST_CHECK;
+
+/*
  * Begins. fd: an empty regular file, open for writing; taken over if it succeeds. The machine is
  * borrowed, and is to stay paused or kept until the dump is done; if it does not, the file is of no
  * use, and nothing else happens. Return: 0; MACHINE_E_STATE: the machine is neither; -EINVAL: fd is

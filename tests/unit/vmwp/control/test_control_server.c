@@ -556,6 +556,22 @@ static void a_life(void **state)
 	assert_string_equal(fixture->reason, "stopped");
 }
 
+/* The guest goes on as if nobody had asked. */
+static void dump_into_a_file_with_content(void **state)
+{
+	struct fixture *fixture = *state;
+	int file = make_disk(1), states;
+
+	configure(fixture, endless, sizeof(endless), "");
+	assert_string_equal(ask(fixture, "start", NULL), "");
+	wait_state(fixture, "running");
+	states = fixture->states;
+	assert_string_equal(ask_with(fixture, "dump", NULL, &file, 1), CONTROL_ERROR_INVALID);
+	assert_string_equal(ask(fixture, "status", NULL), "");
+	assert_int_equal(fixture->states, states);
+	close(file);
+}
+
 static void guest_that_crashes(void **state)
 {
 	static const uint8_t code[] = { GUEST_CRASH, GUEST_HALT };
@@ -1106,6 +1122,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(sockets_of_the_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_sockets_of_the_guest, setup, teardown),
+		cmocka_unit_test_setup_teardown(dump_into_a_file_with_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_crashes, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_floods, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_does_not_listen, setup, teardown),
