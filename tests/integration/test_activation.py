@@ -14,7 +14,7 @@ import sys
 
 sys.dont_write_bytecode = True
 from bus import Bus  # noqa: E402
-from rig import FAKE_WORKER, TIMEOUT, VMMS, ServiceTest, arguments, main  # noqa: E402
+from rig import FAKE_WORKER, TIMEOUT, VMMS, ServiceTest, arguments, main, wait_until  # noqa: E402
 
 FILES, NAMES = "org.vmms1.Files", ("org.vmms1", "org.vmms1.Files")
 INSTALLED = arguments.source / "packaging/dbus"
@@ -36,6 +36,7 @@ class Activation(ServiceTest):
         self.ok("start", "vm")
         self.path = "/org/vmms1/vm/" + self.show()["uuid"].replace("-", "_")
         self.kill_vmms()
+        self.wait_gone()
         self.make_unit()
         self.make_services()
         self.addCleanup(self.end_unit)
@@ -67,6 +68,14 @@ class Activation(ServiceTest):
         bus.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig")
         bus.close()
 
+    def wait_gone(self):
+        """Until the bus has noticed: a call before that would go to whoever is dead."""
+        bus = Bus(self.folder / "bus", "org.freedesktop.DBus")
+        for name in NAMES:
+            wait_until(lambda name=name: bus.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameHasOwner",
+                                                  "s", [name]) in ((False,), (0,)), f"the end of {name}")
+        bus.close()
+
     def end_unit(self):
         """Kills what the bus has started, as a crash would."""
         if (self.folder / "pid").exists():
@@ -94,6 +103,7 @@ class Activation(ServiceTest):
             bus.close()
             self.assertEqual(self.show()["state"], "running")
             self.end_unit()
+            self.wait_gone()
 
     def test_by_its_main_name(self):
         self.assertEqual(self.show()["state"], "running")
