@@ -234,6 +234,26 @@ class Sockets(ServiceTest):
         self.assertGreater(connected, 0)
         self.assertLessEqual(connected, 32 + 8 * (time.monotonic() - before) + 1)
 
+    def test_connects_of_all_guests_have_a_rate(self):
+        """So many at once, and 64 in a second: each of these guests asks for 200."""
+        names = [f"vm{i}" for i in range(24)]
+        for name in names:
+            super().create(name)
+            self.ok("start", name)
+            folder = self.folder / "run/sockets" / self.show(name)["uuid"]
+            listener = socket.socket(socket.AF_UNIX)
+            self.addCleanup(listener.close)
+            listener.bind(f"{folder}/vsock_7000")
+            listener.listen(200)
+        before = time.monotonic()
+        for name in names:
+            self.type("connect-often", name=name)
+        for name in names:
+            wait_until(lambda name=name: self.console_log(name).count("request 1") == 200, "200 answers")
+        connected = sum(self.console_log(name).count(" is connected") for name in names)
+        self.assertGreaterEqual(connected, 128)
+        self.assertLessEqual(connected, 128 + 64 * (time.monotonic() - before) + 1)
+
     def test_bus(self):
         self.start()
         bus = Bus(self.folder / "bus", "org.vmms1")

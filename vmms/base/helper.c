@@ -264,9 +264,17 @@ unsigned helpers_count_stuck(const struct helpers *helpers, const char *whose)
 	list_for_each (link, (struct list *)&helpers->list) {
 		const struct helper *helper = container_of(link, struct helper, link);
 
-		stuck += !helper->callbacks && strcmp(helper->whose, whose) == 0;
+		stuck += !helper->callbacks && (!whose || strcmp(helper->whose, whose) == 0);
 	}
 	return stuck;
+}
+
+bool helpers_are_stuck(const struct helpers *helpers, const char *whose)
+{
+	unsigned stuck = helpers_count_stuck(helpers, whose);
+
+	return stuck >= HELPERS_STUCK_MAX ||
+	       (stuck > 0 && helpers_count_stuck(helpers, NULL) >= HELPERS_STUCK_ALL_MAX);
 }
 
 int helper_blame(struct helper *helper, const char *whose)
@@ -325,7 +333,7 @@ int helper_new(struct helpers *helpers, const struct helper_config *config,
 	struct helper *helper;
 	int r;
 
-	if (helpers_count_stuck(helpers, config->whose) >= HELPERS_STUCK_MAX)
+	if (helpers_are_stuck(helpers, config->whose))
 		return -EBUSY;
 	helper = calloc(1, sizeof(*helper));
 	if (!helper)

@@ -15,13 +15,17 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <systemd/sd-event.h>
 
 #define HELPER_MESSAGE_MAX 8192 /* bytes */
-#define HELPERS_STUCK_MAX  8    /* for the same user, that did not end when they were killed */
+
+/* Those that did not end when they were killed: for the same user, and for all together. */
+#define HELPERS_STUCK_MAX     8
+#define HELPERS_STUCK_ALL_MAX 128
 
 /* All processes that are under way, or do not die. */
 struct helpers;
@@ -61,15 +65,21 @@ struct helper_config {
 
 struct helper;
 
-/* Return: 0; -EBUSY: HELPERS_STUCK_MAX of the same user are stuck; -errno. */
+/* Return: 0; -EBUSY: helpers_are_stuck(); -errno. */
 int helper_new(struct helpers *helpers, const struct helper_config *config,
 	       struct helper **ret_helper) MUST_CHECK;
 
 /* Whose it is counts from now on as another's. Return: 0; -ENOMEM. */
 int helper_blame(struct helper *helper, const char *whose) MUST_CHECK;
 
-/* How many do not die of those that are whose. */
+/* How many do not die of those that are whose; NULL: of all. */
 unsigned helpers_count_stuck(const struct helpers *helpers, const char *whose) MUST_CHECK;
+
+/*
+ * Whether HELPERS_STUCK_MAX of that user's do not die, or some, where it is HELPERS_STUCK_ALL_MAX
+ * of all. A user who has none is served all the same.
+ */
+bool helpers_are_stuck(const struct helpers *helpers, const char *whose) MUST_CHECK;
 
 /* It is not worth waiting for: it ends soon, with -ECANCELED. */
 void helper_cancel(struct helper *helper);

@@ -136,6 +136,7 @@ static void dbus_files_find_sender(const struct dbus_service *service, const cha
 static void dbus_files_replace(struct forwarder *forwarder, const char *name, size_t size)
 {
 	struct dbus_service *service = forwarder->service;
+	const struct helpers *helpers = service->manager->helpers;
 	char sender[CALL_FORWARDER_NAME_MAX + 1], whose[WHOSE_SIZE];
 
 	if (forwarder->spent || !service->bus || size >= sizeof(sender))
@@ -146,7 +147,9 @@ static void dbus_files_replace(struct forwarder *forwarder, const char *name, si
 	/* The first who had too many stays the one to blame. */
 	if (!forwarder->blamed && helper_blame(forwarder->helper, whose) < 0)
 		return;
-	if (helpers_count_stuck(service->manager->helpers, whose) >= HELPERS_STUCK_MAX) {
+	/* Of users there may be any number: who has none stuck is not let off among too many. */
+	if (helpers_are_stuck(helpers, whose) ||
+	    helpers_count_stuck(helpers, NULL) >= HELPERS_STUCK_ALL_MAX) {
 		forwarder->blamed = true;
 		return;
 	}

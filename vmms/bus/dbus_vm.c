@@ -191,11 +191,12 @@ int dbus_open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 						  "close one of them first",
 						  CONSOLE_CLIENTS_MAX, vm->definition->name);
 	if (r == -EBUSY)
-		return sd_bus_reply_method_errorf(call, DBUS_ERROR_BUSY,
-						  "%d processes still wait for files that were "
-						  "sent to consoles of VMs of '%s', on a file "
-						  "system that does not answer; see to that first",
-						  HELPERS_STUCK_MAX, vm_owner(vm));
+		return sd_bus_reply_method_errorf(
+			call, DBUS_ERROR_BUSY,
+			"%u processes still wait for files that were "
+			"sent to consoles of VMs of '%s', on a file "
+			"system that does not answer; see to that first",
+			helpers_count_stuck(vm->manager->helpers, vm_owner(vm)), vm_owner(vm));
 	if (r < 0)
 		return r;
 	return sd_bus_reply_method_return(call, "hb", fd, typing);

@@ -335,9 +335,11 @@ int open_helper_new(struct helpers *helpers, unsigned timeout,
 	if (r == -EBUSY)
 		return failure_set(
 			failure, DBUS_ERROR_TIMEOUT,
-			"%d processes still wait for files that the VM's owner has named "
+			"%u processes still wait for files that the VM's owner has named "
 			"before, on a file system that does not answer; see to that first",
-			HELPERS_STUCK_MAX);
+			helpers_count_stuck(helpers, request->definition->owner
+							     ? request->definition->owner
+							     : ""));
 	return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot start a process to open files: %s",
 			   strerror(-r));
 }

@@ -95,6 +95,7 @@ struct manager {
 	struct run_record *record;
 	struct jobs *jobs;
 	struct helpers *helpers;
+	struct rate_limit socket_calls;          /* of the guests of all VMs */
 	struct automatic_start *start;           /* NULL: not begun, or over */
 	struct list vms;                         /* of struct vm, by name */
 	struct list by_uuid[MANAGER_UUID_LISTS]; /* the same, by a hash of their uuids */

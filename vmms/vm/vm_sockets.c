@@ -31,9 +31,14 @@
 #define CONNECT_TIMEOUT 5
 #define OPEN_TIMEOUT    60 /* the worker bounds it; this is for a worker that does not */
 
-/* Each costs the daemon a process: of each VM, so many at once, and 8 in a second. */
-#define CALLS_AT_ONCE  32
-#define CALLS_INTERVAL 125000 /* microseconds */
+/*
+ * Each costs the daemon a process: so many at once, and one in each interval; of each VM, and of
+ * all together.
+ */
+#define CALLS_AT_ONCE      32
+#define CALLS_INTERVAL     125000 /* microseconds */
+#define CALLS_ALL_AT_ONCE  128
+#define CALLS_ALL_INTERVAL 15625
 
 /* A connection that the guest has asked for. */
 struct socket_call {
@@ -50,6 +55,11 @@ void vm_sockets_init(struct vm_sockets *sockets)
 		.rate_limit = { .most = CALLS_AT_ONCE, .interval = CALLS_INTERVAL },
 	};
 	list_init(&sockets->calls);
+}
+
+void vm_sockets_init_all(struct rate_limit *all)
+{
+	*all = (struct rate_limit){ .most = CALLS_ALL_AT_ONCE, .interval = CALLS_ALL_INTERVAL };
 }
 
 /* ---- The folder ---- */
@@ -189,11 +199,13 @@ static int sockets_call_start(struct socket_call *call)
 
 static bool sockets_may_call(struct vm *vm)
 {
+	uint64_t now = vm_clock(CLOCK_MONOTONIC);
 	unsigned refused;
 
 	return vm->definition->services.sockets && vm->state == VM_RUNNING &&
 	       vm->sockets.call_count < VM_SOCKETS_CALLS_MAX &&
-	       rate_limit_take(&vm->sockets.rate_limit, vm_clock(CLOCK_MONOTONIC), &refused);
+	       rate_limit_take(&vm->sockets.rate_limit, now, &refused) &&
+	       rate_limit_take(&vm->manager->socket_calls, now, &refused);
 }
 
 static void sockets_guest_connects(struct vm *vm, uint32_t request, uint32_t port)

@@ -32,6 +32,9 @@ struct vm_sockets {
 
 void vm_sockets_init(struct vm_sockets *sockets);
 
+/* The rate limit of those of all VMs. */
+void vm_sockets_init_all(struct rate_limit *all);
+
 /* The folder's path, whether there is one or not. */
 void vm_sockets_path(const struct vm *vm, char path[PATH_MAX]);
 

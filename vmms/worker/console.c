@@ -437,8 +437,7 @@ int console_open(struct console *console, const struct console_client_options *o
 	if (console->client_count >= CONSOLE_CLIENTS_MAX)
 		return -EUSERS;
 	/* What they send may be what cannot be closed. */
-	if (console->helpers &&
-	    helpers_count_stuck(console->helpers, console->owner) >= HELPERS_STUCK_MAX)
+	if (console->helpers && helpers_are_stuck(console->helpers, console->owner))
 		return -EBUSY;
 	r = console_make_ring(console);
 	if (r < 0)

@@ -215,6 +215,27 @@ static void test_too_many_that_do_not_end(void **state)
 	assert_int_equal(result, -ECANCELED);
 }
 
+/* Of many users together: then one who has some gets no more, and one who has none gets one. */
+static void test_too_many_of_all(void **state)
+{
+	struct helper_config config = config_of(wait_for_ever, NULL);
+	struct helper *helper;
+	char whose[16];
+
+	config.whose = whose;
+	for (unsigned i = 0; i < HELPERS_STUCK_ALL_MAX; i++) {
+		snprintf(whose, sizeof(whose), "user %u", i / (HELPERS_STUCK_MAX / 2));
+		assert_int_equal(helper_new(helpers, &config, &helper), 0);
+		helper_free(helper);
+	}
+	assert_int_equal(helpers_count_stuck(helpers, NULL), HELPERS_STUCK_ALL_MAX);
+	assert_int_equal(helper_new(helpers, &config, &helper), -EBUSY);
+	config.whose = "another";
+	assert_int_equal(helper_new(helpers, &config, &helper), 0);
+	helper_free(helper);
+	assert_int_equal(helper_new(helpers, &config, &helper), -EBUSY);
+}
+
 static void test_the_end_of_all(void **state)
 {
 	const struct helper_config config = config_of(wait_for_ever, NULL);
@@ -230,9 +251,9 @@ static void test_the_end_of_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(messages),         TEST(descriptors), TEST(a_process_that_is_killed),
-		TEST(its_time_is_over), TEST(cancelling),  TEST(too_many_that_do_not_end),
-		TEST(the_end_of_all),
+		TEST(messages),         TEST(descriptors),    TEST(a_process_that_is_killed),
+		TEST(its_time_is_over), TEST(cancelling),     TEST(too_many_that_do_not_end),
+		TEST(too_many_of_all),  TEST(the_end_of_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
