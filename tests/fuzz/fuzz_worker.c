@@ -5,8 +5,9 @@
  *
  * The input is lines. "r…" is the record (else it is a good one), "e…" what was left of the end,
  * and then the worker has ended; both count before the first line of another kind. "{…" is a
- * message of the worker, whose replies go to the requests that wait, whatever their number. A
- * letter has the daemon do something, by which it asks the worker.
+ * message of the worker, whose replies go to the requests that wait, whatever their number. "x"
+ * and a digit is how it ends, by that exit status or, "x-9", a signal. A letter has the daemon do
+ * something, by which it asks the worker.
  */
 #include "common/base/log.h"
 #include "common/control_contract.h"
@@ -63,6 +64,7 @@ static struct worker {
 	struct request requests[REQUESTS_MAX];
 	size_t count;
 	bool there, ended; /* ended: before it was taken over */
+	struct worker_exit exit;
 } worker;
 
 static void answer(size_t index, struct json_object *result, const char *code, const char *text)
@@ -191,15 +193,23 @@ static void worker_says(const char *text, size_t size)
 	control_message_deinit(&message);
 }
 
+static void worker_set_exit(const char *text, size_t size)
+{
+	bool killed = size > 1 && text[0] == '-';
+
+	if (size > killed)
+		worker.exit = (struct worker_exit){ .status = killed ? -1 : text[0] & 15,
+						    .signal = killed ? text[1] & 31 : 0,
+						    .last_words = "last words" };
+}
+
 /* As vmms/worker/worker.c does. */
 static void worker_ends(void)
 {
-	const struct worker_exit exit = { .unknown = true, .last_words = "last words" };
-
 	while (worker.there && worker.count > 0)
 		answer(0, NULL, WORKER_ENDED, "the worker has ended");
 	if (worker.there)
-		worker.config.callbacks->exited(worker.config.owner, &exit);
+		worker.config.callbacks->exited(worker.config.owner, &worker.exit);
 	if (worker.there)
 		abort(); /* it is let go of */
 }
@@ -373,6 +383,7 @@ static size_t take_files(const char *text, size_t size)
 	size_t at = 0;
 
 	worker.ended = false;
+	worker.exit = (struct worker_exit){ .unknown = true, .last_words = "last words" };
 	write_file(".json", RECORD, strlen(RECORD));
 	while (at < size && (text[at] == 'r' || text[at] == 'e')) {
 		const char *end = memchr(text + at, '\n', size - at);
@@ -402,6 +413,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (length > 0 && text[at] == '{')
 			worker_says(text + at, length);
+		else if (length > 0 && text[at] == 'x')
+			worker_set_exit(text + at + 1, length - 1);
 		else if (length > 0)
 			do_something(manager, vm, text[at]);
 		at += length + (end != NULL);
