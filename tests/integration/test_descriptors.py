@@ -266,6 +266,12 @@ class Streams(ServiceTest):
             self.ok("delete", "vm")
             self.assert_daemon_answers()
 
+    def test_to_the_metrics(self):
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.connect(str(self.folder / "run/metrics.socket"))
+            self.attach(stream)
+            self.assert_daemon_answers()
+
     def worker_attaches(self, line):
         console = Console(self)
         console.type(line + "\n")

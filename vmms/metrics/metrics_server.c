@@ -10,6 +10,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/socket.h"
+#include "vmms/base/plain_socket.h"
 #include "vmms/metrics/http_request.h"
 #include "vmms/metrics/metrics.h"
 #include "vmms/vm/manager.h"
@@ -68,7 +69,8 @@ static void server_client_free(struct client *client)
 	statistics_forget(client->query);
 	sd_event_source_disable_unref(client->source);
 	sd_event_source_disable_unref(client->timer);
-	close_fdp(&client->fd);
+	/* What it may have attached to its bytes is nothing for us to close. */
+	plain_socket_close(client->server->manager->helpers, "", TAKE_FD(client->fd));
 	free(client->answer);
 	client->server->client_count--;
 	server_accept_clients(client->server, true);
@@ -156,11 +158,11 @@ static bool server_client_read(struct client *client)
 	enum http_status status;
 	ssize_t size;
 
-	size = asked ? recv(client->fd, thrown_away, sizeof(thrown_away), MSG_DONTWAIT)
-		     : recv(client->fd, client->request + client->request_size,
-			    sizeof(client->request) - client->request_size, MSG_DONTWAIT);
+	size = asked ? plain_socket_receive(client->fd, thrown_away, sizeof(thrown_away))
+		     : plain_socket_receive(client->fd, client->request + client->request_size,
+					    sizeof(client->request) - client->request_size);
 	if (size < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return size == -EAGAIN || size == -EINTR;
 	if (size == 0)
 		return false;
 	if (asked)
