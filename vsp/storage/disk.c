@@ -248,5 +248,7 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data)
 	for (struct disk_request *request;
 	     disk->throttle && (request = disk_throttle_stop(disk->throttle));)
 		disk_cancel(request);
+	if (disk->ops->retire)
+		disk->ops->retire(disk);
 	disk_put(disk);
 }

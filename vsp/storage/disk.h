@@ -3,8 +3,8 @@
  * A disk: sectors that can be read, written, flushed and given back, asynchronously.
  *
  * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
- * disk: disk_file.c for files and block devices, disk_nbd.c for one that a server has,
- * disk_memory.c for memory and for a disk that is no disk at all.
+ * disk: disk_file.c for files and block devices, disk_vhdx.c for VHDX images, disk_nbd.c for one that
+ * a server has, disk_memory.c for memory and for a disk that is no disk at all.
  *
  * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
  * the disk may change, are the disk's until `complete` runs. `complete` never runs inside
@@ -77,6 +77,10 @@ struct disk_ops {
 
 	/* Optional: a request that is under way has been abandoned; it still has to complete. */
 	void (*abandon)(struct disk *disk);
+
+	/* Optional: no more requests will come. What there is to do at the end may take its time, as
+	 * requests of the backend's own. */
+	void (*retire)(struct disk *disk);
 };
 
 /*
@@ -195,6 +199,23 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
  * be lost with the host's power. Before the first request; only for a disk_file_new() disk.
  */
 void disk_file_drop_flushes(struct disk *disk);
+
+/*
+ * A disk in a VHDX image. file: the image's bytes, with a size that it may grow to; taken over, also
+ * on failure. vhdx, file_size: as vhdx_open() has it; patches are taken over. Return: 0; -ENOMEM.
+ */
+struct vhdx;
+struct vhdx_patches;
+int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *vhdx,
+		  struct vhdx_patches *patches, uint64_t file_size,
+		  struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * The same on a file, which is read, and its log replayed, before this returns. Takes over
+ * image->fd, also on failure. Return: 0; VHDX_E_; -errno.
+ */
+int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flushes,
+		   struct disk **ret_disk) MUST_CHECK;
 
 /*
  * A disk that a server has, at the other end of a connected stream socket, which speaks the network

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A disk in a VHDX image: the guest's requests.
+ *
+ * A request is cut at the borders of blocks, and its pieces go to the file side by side. It waits
+ * for nothing but the page that names a block, and the change that the block itself is in.
+ */
+#include "vsp/storage/disk_vhdx.h"
+
+#include "common/image/image.h"
+#include "vsp/iov.h"
+#include "vsp/storage/disk_throttle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECES_MAX 8 /* of one request, at once */
+#define FILE_MAX   ((uint64_t)INT64_MAX & ~(VHDX_MIB - 1))
+
+/* A part of a request, in one block that is there. */
+struct vhdx_piece {
+	struct vhdx_io *io;
+	struct disk_request request;
+	struct iovec vector[];
+};
+
+static struct disk_vhdx *disk_vhdx(struct disk *disk)
+{
+	return container_of(disk, struct disk_vhdx, disk);
+}
+
+void disk_vhdx_hold(struct disk_vhdx *vhdx)
+{
+	vhdx->disk.in_flight++;
+}
+
+void disk_vhdx_release(struct disk_vhdx *vhdx)
+{
+	disk_put(&vhdx->disk);
+}
+
+/* ---- Ends ---- */
+
+static void disk_vhdx_finish(struct vhdx_io *io)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+	struct disk_request *request = io->request;
+	int result = io->result;
+
+	free(io);
+	disk_vhdx_hold(vhdx);
+	vhdx->ios--;
+	disk_complete(request, result);
+	disk_vhdx_try_close(vhdx);
+	disk_vhdx_release(vhdx);
+}
+
+/* All its pieces are done. */
+static void disk_vhdx_settle(struct vhdx_io *io)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+
+	if (!io->result && io->needs_commit) {
+		io->needs_commit = false;
+		list_append(&vhdx->commit.next_flushes, &io->link);
+		disk_vhdx_commit(vhdx);
+	} else if (vhdx->submitting) {
+		list_append(&vhdx->ended, &io->link);
+		loop_defer(vhdx->loop, &vhdx->deferred);
+	} else {
+		disk_vhdx_finish(io);
+	}
+}
+
+static void disk_vhdx_run_deferred(struct loop_deferred *deferred)
+{
+	struct disk_vhdx *vhdx = container_of(deferred, struct disk_vhdx, deferred);
+
+	disk_vhdx_hold(vhdx);
+	while (!list_empty(&vhdx->unserved)) {
+		struct list *link = vhdx->unserved.next;
+
+		list_unlink(link);
+		disk_complete(container_of(link, struct disk_request, link), -ENOMEM);
+	}
+	while (!list_empty(&vhdx->ended)) {
+		struct list *link = vhdx->ended.next;
+
+		list_unlink(link);
+		disk_vhdx_finish(container_of(link, struct vhdx_io, link));
+	}
+	disk_vhdx_release(vhdx);
+}
+
+/* ---- Pieces ---- */
+
+static void disk_vhdx_go(struct vhdx_io *io);
+
+static void disk_vhdx_moved(struct disk_request *request, int result)
+{
+	struct vhdx_piece *piece = container_of(request, struct vhdx_piece, request);
+	struct vhdx_io *io = piece->io;
+	struct disk_vhdx *vhdx = io->vhdx;
+
+	disk_vhdx_hold(vhdx);
+	/* Tried again, it goes on from where it stopped. */
+	if (result && io->whole) {
+		io->request->iov = request->iov;
+		io->request->iov_count = request->iov_count;
+	}
+	if (result && !io->result)
+		io->result = result;
+	io->pieces--;
+	free(piece);
+	if (list_empty(&io->link))
+		disk_vhdx_go(io);
+	disk_vhdx_release(vhdx);
+}
+
+/* What is next of the request, so many bytes, is dealt with. */
+static bool disk_vhdx_advance(struct vhdx_io *io, uint64_t size)
+{
+	io->offset += size;
+	io->left -= size;
+	io->done += size;
+	return true;
+}
+
+/* size: 0 for a flush. offset: in the file. */
+static bool disk_vhdx_pass(struct vhdx_io *io, uint64_t offset, uint64_t size)
+{
+	struct disk_request *request = io->request;
+	bool moves = request->operation == DISK_READ || request->operation == DISK_WRITE;
+	bool whole = moves && io->done == 0 && size == io->left;
+	unsigned room = moves && !whole ? request->iov_count : 0;
+	struct vhdx_piece *piece = calloc(1, sizeof(*piece) + room * sizeof(struct iovec));
+
+	if (!piece) {
+		io->result = -ENOMEM;
+		return false;
+	}
+	piece->io = io;
+	piece->request = (struct disk_request){
+		.operation = request->operation,
+		.durable = request->durable && !io->needs_commit,
+		.unmap = request->unmap,
+		.offset = offset,
+		.size = size,
+		.iov = request->iov,
+		.iov_count = request->iov_count,
+		.buffers = request->buffers,
+		.complete = disk_vhdx_moved,
+	};
+	if (room) {
+		piece->request.iov = piece->vector;
+		piece->request.iov_count =
+			iov_slice(request->iov, request->iov_count, io->done, size, piece->vector);
+	}
+	io->whole = whole;
+	io->pieces++;
+	disk_vhdx_advance(io, size);
+	disk_submit(io->vhdx->file, &piece->request);
+	return true;
+}
+
+static bool disk_vhdx_read_zeros(struct vhdx_io *io, uint64_t size)
+{
+	const struct disk_request *request = io->request;
+	size_t skip = io->done, left = size;
+
+	for (unsigned i = 0; left && i < request->iov_count; i++) {
+		const struct iovec *iov = &request->iov[i];
+		size_t part = iov->iov_len > skip ? MIN(iov->iov_len - skip, left) : 0;
+
+		if (part)
+			memset((uint8_t *)iov->iov_base + skip, 0, part);
+		left -= part;
+		skip -= MIN(skip, iov->iov_len);
+	}
+	return disk_vhdx_advance(io, size);
+}
+
+/* ---- Blocks ---- */
+
+static bool disk_vhdx_change(struct vhdx_io *io, struct vhdx_page *page, uint64_t block,
+			     enum vhdx_state state)
+{
+	if (disk_vhdx_has_room(io->vhdx, io))
+		io->result = disk_vhdx_block_change(io->vhdx, io, page, block, state);
+	return false;
+}
+
+/* Of a block that is there. */
+static bool disk_vhdx_next_there(struct vhdx_io *io, struct vhdx_page *page, uint64_t block,
+				 uint64_t place, uint64_t size)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+	uint32_t block_size = vhdx->image.block_size;
+
+	if (!vhdx_may_use(&vhdx->image, vhdx->file_size, place, block_size)) {
+		io->result = -EIO;
+		return false;
+	}
+	if (io->request->operation == DISK_UNMAP && vhdx->image.fixed)
+		return disk_vhdx_advance(io, size);
+	if (io->request->operation == DISK_UNMAP && size == block_size)
+		return disk_vhdx_change(io, page, block, VHDX_UNMAPPED);
+	if (io->request->durable && disk_vhdx_is_uncommitted(vhdx))
+		io->needs_commit = true;
+	return disk_vhdx_pass(io, place + io->offset % block_size, size);
+}
+
+/*
+ * One block's part of the request. Return: whether there may be more to do; false: the request
+ * waits, or has failed.
+ */
+static bool disk_vhdx_next(struct vhdx_io *io)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+	const struct vhdx *image = &vhdx->image;
+	uint64_t block = io->offset / image->block_size;
+	uint64_t size = MIN(io->left, image->block_size - io->offset % image->block_size);
+	uint64_t index = vhdx_bat_index(image, block), entry;
+	struct vhdx_block *change;
+	struct vhdx_page *page;
+
+	page = disk_vhdx_page(vhdx, io, image->bat_offset + index / VHDX_PAGE_ENTRIES * VHDX_PAGE);
+	if (!page)
+		return false;
+	entry = page->entries[index % VHDX_PAGE_ENTRIES];
+	change = list_empty(&vhdx->blocks) ? NULL : disk_vhdx_block_find(vhdx, block);
+	if (change) {
+		list_append(&change->waiters, &io->link);
+		return false;
+	}
+	if ((entry & VHDX_STATE_MASK) == VHDX_FULLY)
+		return disk_vhdx_next_there(io, page, block, entry & VHDX_OFFSET_MASK, size);
+	if (io->request->operation == DISK_READ)
+		return disk_vhdx_read_zeros(io, size);
+	if (io->request->operation == DISK_WRITE)
+		return disk_vhdx_change(io, page, block, VHDX_FULLY);
+	return disk_vhdx_advance(io, size);
+}
+
+/* ---- Requests ---- */
+
+static void disk_vhdx_go(struct vhdx_io *io)
+{
+	while (io->left && !io->result && io->pieces < PIECES_MAX) {
+		/* A hint, or zeros, may be for many blocks. */
+		if (io->request->abandoned && io->request->operation >= DISK_UNMAP)
+			io->result = -ECANCELED;
+		else if (!disk_vhdx_next(io))
+			break;
+	}
+	if (list_empty(&io->link) && !io->pieces && (io->result || !io->left))
+		disk_vhdx_settle(io);
+}
+
+void disk_vhdx_wake(struct disk_vhdx *vhdx, struct list *waiters, int result)
+{
+	struct list woken;
+
+	list_init(&woken);
+	list_for_each (link, waiters) {
+		list_unlink(link);
+		list_append(&woken, link);
+	}
+	disk_vhdx_hold(vhdx);
+	while (!list_empty(&woken)) {
+		struct vhdx_io *io = container_of(woken.next, struct vhdx_io, link);
+
+		list_unlink(&io->link);
+		if (result && !io->result)
+			io->result = result;
+		disk_vhdx_go(io);
+	}
+	disk_vhdx_release(vhdx);
+}
+
+static void disk_vhdx_begin(struct vhdx_io *io)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+	struct disk_request *request = io->request;
+
+	switch (request->operation) {
+	case DISK_FLUSH:
+		io->needs_commit = disk_vhdx_is_uncommitted(vhdx);
+		if (!io->needs_commit)
+			disk_vhdx_pass(io, 0, 0);
+		break;
+	case DISK_READ:
+		break;
+	case DISK_WRITE:
+	case DISK_UNMAP:
+	case DISK_ZERO:
+		if (vhdx->active)
+			break;
+		list_append(&vhdx->activation, &io->link);
+		disk_vhdx_activate(vhdx);
+		return;
+	}
+	disk_vhdx_go(io);
+}
+
+static void disk_vhdx_submit(struct disk *disk, struct disk_request *request)
+{
+	struct disk_vhdx *vhdx = disk_vhdx(disk);
+	struct vhdx_io *io = calloc(1, sizeof(*io));
+
+	if (!io) {
+		list_init(&request->link);
+		list_append(&vhdx->unserved, &request->link);
+		loop_defer(vhdx->loop, &vhdx->deferred);
+		return;
+	}
+	io->vhdx = vhdx;
+	io->request = request;
+	io->left = request->size;
+	/* One that is tried again may have been done in part. */
+	if (request->operation == DISK_READ || request->operation == DISK_WRITE)
+		io->left = iov_size(request->iov, request->iov_count);
+	io->offset = request->offset + request->size - io->left;
+	list_init(&io->link);
+	vhdx->ios++;
+	vhdx->submitting++;
+	disk_vhdx_begin(io);
+	vhdx->submitting--;
+}
+
+/* ---- The disk ---- */
+
+/* Changes are written, and the headers say that there is no log to be replayed. */
+void disk_vhdx_try_close(struct disk_vhdx *vhdx)
+{
+	bool unwritten = vhdx->dirty || vhdx->commit.logged;
+
+	if (!vhdx->closing || vhdx->ios || !list_empty(&vhdx->blocks) || vhdx->plan.steps ||
+	    vhdx->commit.stage != VHDX_IDLE)
+		return;
+	if (unwritten && !vhdx->close_tried) {
+		vhdx->close_tried = true;
+		disk_vhdx_commit(vhdx);
+	} else if (vhdx->active && !unwritten) {
+		disk_vhdx_deactivate(vhdx);
+	} else {
+		vhdx->closing = false;
+		disk_vhdx_release(vhdx);
+	}
+}
+
+static void disk_vhdx_retire(struct disk *disk)
+{
+	struct disk_vhdx *vhdx = disk_vhdx(disk);
+
+	disk_vhdx_hold(vhdx);
+	vhdx->closing = true;
+	disk_vhdx_try_close(vhdx);
+}
+
+static void disk_vhdx_free(struct disk *disk)
+{
+	struct disk_vhdx *vhdx = disk_vhdx(disk);
+
+	loop_deferred_cancel(&vhdx->deferred);
+	disk_vhdx_pages_deinit(vhdx);
+	disk_vhdx_commit_deinit(vhdx);
+	vhdx_patches_deinit(&vhdx->patches);
+	list_for_each (link, &vhdx->spares)
+		free(container_of(link, struct vhdx_block, link));
+	disk_retire(vhdx->file, NULL, NULL);
+	free(vhdx);
+}
+
+static const struct disk_ops disk_vhdx_ops = {
+	.submit = disk_vhdx_submit,
+	.free = disk_vhdx_free,
+	.retire = disk_vhdx_retire,
+};
+
+static void disk_vhdx_init(struct disk_vhdx *vhdx)
+{
+	const struct vhdx *image = &vhdx->image;
+	const struct disk *file = vhdx->file;
+
+	vhdx->disk = (struct disk){
+		.ops = &disk_vhdx_ops,
+		.size = image->size,
+		.sector_size = image->sector_size,
+		.physical_block_size = MAX(image->physical_sector_size, image->sector_size),
+		.read_only = file->read_only,
+		.unmap = file->unmap && !image->fixed,
+		.unmap_zeroes = file->unmap_zeroes && !image->fixed,
+	};
+	disk_init(&vhdx->disk);
+	vhdx->deferred.run = disk_vhdx_run_deferred;
+	list_init(&vhdx->deferred.link);
+	list_init(&vhdx->ended);
+	list_init(&vhdx->unserved);
+	list_init(&vhdx->room);
+	list_init(&vhdx->blocks);
+	list_init(&vhdx->spares);
+	list_init(&vhdx->activation);
+	disk_vhdx_pages_init(vhdx);
+}
+
+int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *image,
+		  struct vhdx_patches *patches, uint64_t file_size, struct disk **ret_disk)
+{
+	struct disk_vhdx *vhdx = calloc(1, sizeof(*vhdx));
+
+	if (!vhdx) {
+		vhdx_patches_deinit(patches);
+		disk_retire(file, NULL, NULL);
+		return -ENOMEM;
+	}
+	vhdx->loop = loop;
+	vhdx->file = file;
+	vhdx->image = *image;
+	vhdx->patches = *patches;
+	vhdx->file_size = MAX(file_size, patches->file_size);
+	vhdx->end = ALIGN_UP(vhdx->file_size, VHDX_MIB);
+	*patches = (struct vhdx_patches){ 0 };
+	disk_vhdx_init(vhdx);
+	if (disk_vhdx_commit_init(vhdx) < 0) {
+		disk_retire(&vhdx->disk, NULL, NULL);
+		return -ENOMEM;
+	}
+	*ret_disk = &vhdx->disk;
+	return 0;
+}
+
+/* What is read here is of no alignment. */
+static int disk_vhdx_look(const struct image *image, struct vhdx_file *file, struct vhdx *vhdx,
+			  struct vhdx_patches *patches)
+{
+	int flags = fcntl(image->fd, F_GETFL), r;
+
+	if (flags < 0 || fcntl(image->fd, F_SETFL, flags & ~O_DIRECT) < 0)
+		return -errno;
+	r = vhdx_open(file, !image->read_only, vhdx, patches);
+	if (fcntl(image->fd, F_SETFL, flags) < 0 && r == 0) {
+		vhdx_patches_deinit(patches);
+		r = -errno;
+	}
+	return r;
+}
+
+int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flushes,
+		   struct disk **ret_disk)
+{
+	struct vhdx_file file = vhdx_file_of(&image->fd, image->size);
+	struct image unbounded = *image;
+	struct vhdx_patches patches;
+	struct vhdx vhdx;
+	struct disk *disk;
+	int r;
+
+	r = disk_vhdx_look(image, &file, &vhdx, &patches);
+	if (r == 0 && vhdx.has_parent) {
+		vhdx_patches_deinit(&patches);
+		r = VHDX_E_UNSUPPORTED;
+	}
+	if (r) {
+		close(image->fd);
+		return r;
+	}
+	unbounded.size = FILE_MAX;
+	r = disk_file_new(loop, &unbounded, vhdx.sector_size, &disk);
+	if (r < 0) {
+		vhdx_patches_deinit(&patches);
+		return r;
+	}
+	if (drop_flushes)
+		disk_file_drop_flushes(disk);
+	return disk_vhdx_new(loop, disk, &vhdx, &patches, file.size, ret_disk);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of disk_vhdx*.c share: a disk in a VHDX image.
+ *
+ * Guest requests (disk_vhdx.c) look up their blocks in pages of the table (disk_vhdx_page.c), of
+ * which a bounded number is kept. What changes in a page is seen at once by all that come after; it
+ * gets to the file by the log (disk_vhdx_commit.c): all pages changed until then in one entry, one
+ * entry after the other. Space for a block is there, and zeros, before a page names it.
+ *
+ * Thread: the loop's.
+ */
+#pragma once
+
+#include "common/image/vhdx.h"
+#include "vsp/storage/disk.h"
+
+#define VHDX_CACHE_PAGES    256u
+#define VHDX_CACHE_BUCKETS  64u
+#define VHDX_PAGE_ENTRIES   (VHDX_PAGE / 8)
+#define VHDX_APPLY_PARALLEL 8u
+
+struct disk_vhdx;
+
+/* 4 KiB of the table of blocks. */
+struct vhdx_page {
+	struct list bucket, age; /* age: oldest first */
+	uint64_t offset;         /* in the file */
+	uint64_t *entries;
+	bool loading;
+	bool dirty;          /* changed since it was last logged */
+	bool logged;         /* in the entry that is being written or applied */
+	unsigned pins;       /* blocks whose entries are about to change */
+	struct list waiters; /* of struct vhdx_io */
+	struct disk_vhdx *vhdx;
+	struct disk_request request;
+	struct iovec iov;
+};
+
+/* A block whose state is changing: requests to it wait, others go on. */
+struct vhdx_block {
+	struct list link;
+	struct disk_vhdx *vhdx;
+	uint64_t block, offset; /* its number; where in the file */
+	enum vhdx_state state;  /* to be */
+	bool fresh;             /* space that has never been used */
+	struct vhdx_page *page;
+	struct list waiters; /* of struct vhdx_io */
+	struct disk_request request;
+	struct iovec iov;
+};
+
+/* A guest's request. */
+struct vhdx_io {
+	struct list link;
+	struct disk_vhdx *vhdx;
+	struct disk_request *request;
+	uint64_t offset, left; /* what has not been begun */
+	size_t done;           /* bytes of the I/O vector before that */
+	unsigned pieces;       /* under way */
+	int result;
+	bool needs_commit; /* durable only when the log is */
+	bool whole;        /* in one piece, of the request's own vector */
+};
+
+enum vhdx_stage {
+	VHDX_IDLE,
+	VHDX_FLUSH_PAYLOAD,
+	VHDX_WRITE_LOG,
+	VHDX_FLUSH_LOG,
+	VHDX_APPLY,
+	VHDX_FLUSH_APPLIED,
+};
+
+struct vhdx_apply {
+	struct disk_vhdx *vhdx;
+	struct disk_request request;
+	struct iovec iov;
+	bool busy;
+};
+
+struct vhdx_commit {
+	enum vhdx_stage stage;
+	bool logged; /* it failed after the log was written: to be applied before anything else */
+	unsigned count, next, pending;
+	int result;
+	struct vhdx_page *pages[VHDX_ENTRY_PAGES];
+	uint64_t offsets[VHDX_ENTRY_PAGES];
+	uint8_t *copies; /* of the pages, as they are in the entry */
+	uint8_t *entry;  /* VHDX_ENTRY_SIZE */
+	uint32_t length;
+	uint64_t flushed;         /* size of the file that the payload's flush made durable */
+	struct list flushes;      /* of struct vhdx_io: done when the log is durable */
+	struct list next_flushes; /* by the next commit */
+	struct disk_request request;
+	struct iovec iov;
+	struct vhdx_apply applies[VHDX_APPLY_PARALLEL];
+};
+
+/* Headers that are to be written, one step after the other. */
+struct vhdx_plan {
+	const char *steps; /* NULL: nothing is under way */
+	void (*ended)(struct disk_vhdx *vhdx, int result);
+	bool unsure; /* a header has been written, and not been flushed */
+	uint8_t *page;
+	struct disk_request request;
+	struct iovec iov;
+};
+
+struct disk_vhdx {
+	struct disk disk;
+	struct loop *loop;
+	struct disk *file;
+	struct vhdx image;
+	struct vhdx_patches patches; /* of an image that may not be written */
+	uint64_t file_size;          /* that there is */
+	uint64_t end;                /* from where on there is no block, and may be one */
+
+	struct list buckets[VHDX_CACHE_BUCKETS], ages;
+	unsigned page_count;
+	struct list starved; /* ios that wait for any page */
+	struct list room;    /* ios that wait until fewer pages are dirty */
+	unsigned dirty, reserved;
+
+	struct list blocks, spares; /* spares: of space whose making has failed */
+
+	bool active;            /* the headers say that it is in use */
+	struct list activation; /* ios that wait for that */
+	struct guid log;
+	uint64_t sequence; /* of the last entry */
+	struct vhdx_plan plan;
+	struct vhdx_commit commit;
+
+	struct loop_deferred deferred;
+	struct list ended;    /* ios that ended before their submission did */
+	struct list unserved; /* requests that there was no memory for */
+	unsigned submitting, ios;
+	bool closing, close_tried;
+};
+
+/* ---- disk_vhdx.c ---- */
+
+/* Goes on with all requests of a list, which is empty then. result: not 0: they fail. */
+void disk_vhdx_wake(struct disk_vhdx *vhdx, struct list *waiters, int result);
+
+/* It may be that the disk can be closed now. */
+void disk_vhdx_try_close(struct disk_vhdx *vhdx);
+
+/* Keep the disk for as long as they hold it. The last may free it. */
+void disk_vhdx_hold(struct disk_vhdx *vhdx);
+void disk_vhdx_release(struct disk_vhdx *vhdx);
+
+/* ---- disk_vhdx_page.c ---- */
+
+/* Return: the page with that offset; NULL: the request waits for it, or has failed. */
+struct vhdx_page *disk_vhdx_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t offset);
+void disk_vhdx_pages_init(struct disk_vhdx *vhdx);
+void disk_vhdx_pages_deinit(struct disk_vhdx *vhdx);
+
+/* ---- disk_vhdx_block.c ---- */
+
+/* The change that the block is in; NULL: none. */
+struct vhdx_block *disk_vhdx_block_find(struct disk_vhdx *vhdx, uint64_t block);
+
+/*
+ * Begins to change a block: space is got for it, or given back; requests wait for that. Return: 0;
+ * -ENOMEM.
+ */
+int disk_vhdx_block_change(struct disk_vhdx *vhdx, struct vhdx_io *io, struct vhdx_page *page,
+			   uint64_t block, enum vhdx_state state) MUST_CHECK;
+
+/* ---- disk_vhdx_commit.c ---- */
+
+int disk_vhdx_commit_init(struct disk_vhdx *vhdx) MUST_CHECK;
+void disk_vhdx_commit_deinit(struct disk_vhdx *vhdx);
+
+/* Whether there are changes of pages that are not in a durable log. */
+bool disk_vhdx_is_uncommitted(const struct disk_vhdx *vhdx);
+void disk_vhdx_dirty(struct disk_vhdx *vhdx, struct vhdx_page *page);
+void disk_vhdx_commit(struct disk_vhdx *vhdx);
+
+/* Whether one more page may become dirty; else the request waits. */
+bool disk_vhdx_has_room(struct disk_vhdx *vhdx, struct vhdx_io *io);
+
+/* ---- disk_vhdx_header.c ---- */
+
+void disk_vhdx_activate(struct disk_vhdx *vhdx);
+void disk_vhdx_deactivate(struct disk_vhdx *vhdx);
