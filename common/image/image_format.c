@@ -31,6 +31,13 @@ int image_format_find(const char *name)
 	return find(image_format_names, name);
 }
 
+bool image_format_is_native(const char *name)
+{
+	int format = name ? image_format_find(name) : IMAGE_RAW;
+
+	return format == IMAGE_RAW || format == IMAGE_VHDX;
+}
+
 /* ---- Bytes ---- */
 
 static int read_file(const struct image_bytes *bytes, uint64_t offset, void *buffer, size_t size)

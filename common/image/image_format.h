@@ -17,6 +17,7 @@
 
 #include "common/base/cc.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,9 @@ extern const char *const image_format_drivers[];
 
 /* Return: the format of that name; -1: there is none. */
 int image_format_find(const char *name);
+
+/* Whether the worker reads and writes such images itself; others have a server. NULL: raw. */
+bool image_format_is_native(const char *name);
 
 enum {
 	_IMAGE_FORMAT_E_OK,

@@ -7,6 +7,7 @@
 #include "common/image/vhdx_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@ const char *vhdx_error_text(int error)
 		[VHDX_E_METADATA] = "it is damaged: what it says of its disk makes no sense",
 		[VHDX_E_LOG] = "it is damaged: its log cannot be replayed",
 		[VHDX_E_TRUNCATED] = "it is damaged: the file has been shortened",
+		[VHDX_E_UNREPLAYED] =
+			"it was in use when its host or worker ended, and has not been "
+			"recovered",
 		[VHDX_E_UNSUPPORTED] = "it needs a feature that is not known here",
 	};
 
@@ -328,8 +332,8 @@ static int vhdx_check_file(const struct vhdx_file *file)
 }
 
 /* Of replaying, other copies of the image have to know as of any change. */
-static int vhdx_recover(struct vhdx_file *file, bool writable, struct vhdx *vhdx,
-			struct vhdx_patches *patches)
+static int vhdx_apply_log(struct vhdx_file *file, bool writable, struct vhdx *vhdx,
+			  struct vhdx_patches *patches)
 {
 	int r;
 
@@ -362,7 +366,7 @@ int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
 		r = vhdx_find_header(file, &vhdx);
 	if (r)
 		return r;
-	r = vhdx_recover(file, writable, &vhdx, &patches);
+	r = vhdx_apply_log(file, writable, &vhdx, &patches);
 	if (r == 0)
 		r = vhdx_find_regions(file, &patches, &vhdx);
 	if (r == 0)
@@ -373,5 +377,42 @@ int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
 	}
 	*ret_vhdx = vhdx;
 	*ret_patches = patches;
+	return 0;
+}
+
+/* ---- Of descriptors ---- */
+
+int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patches *ret_patches,
+		 uint64_t *ret_size)
+{
+	int flags = fcntl(fd, F_GETFL), r;
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct vhdx_file file;
+
+	/* What is read and written here is of no alignment. */
+	if (flags < 0 || size < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
+		return -errno;
+	file = vhdx_file_of(&fd, (uint64_t)size);
+	r = vhdx_open(&file, writable, ret_vhdx, ret_patches);
+	if (fcntl(fd, F_SETFL, flags) < 0 && r == 0) {
+		vhdx_patches_deinit(ret_patches);
+		r = -errno;
+	}
+	*ret_size = file.size;
+	return r;
+}
+
+int vhdx_recover(int fd, bool writable, uint64_t *ret_most)
+{
+	struct vhdx_patches patches;
+	struct vhdx vhdx;
+	int r;
+
+	r = vhdx_open_fd(fd, writable, &vhdx, &patches, ret_most);
+	if (r)
+		return r;
+	vhdx_patches_deinit(&patches);
+	/* As if all blocks were still to come. */
+	*ret_most = ALIGN_UP(*ret_most, VHDX_MIB) + vhdx.block_count * vhdx.block_size;
 	return 0;
 }

@@ -24,6 +24,7 @@ enum {
 	VHDX_E_LOG,         /* its log is to be replayed, and is corrupt */
 	VHDX_E_TRUNCATED,   /* the file is shorter than it has to be */
 	VHDX_E_UNSUPPORTED, /* it needs what nobody here knows */
+	VHDX_E_UNREPLAYED,  /* its log was to be replayed before (vhdx_recover()) */
 };
 
 /* What a VHDX_E_ code or a negative errno of these functions says to a person. Static text. */
@@ -142,6 +143,18 @@ void vhdx_header_make(void *page, const struct vhdx_header *header);
  */
 int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
 	      struct vhdx_patches *ret_patches) MUST_CHECK;
+
+/*
+ * The same of a descriptor, which may be open for direct I/O. *ret_size: of the file, as it is after.
+ */
+int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patches *ret_patches,
+		 uint64_t *ret_size) MUST_CHECK;
+
+/*
+ * Makes an image fit for a disk that is going to be opened of that descriptor: its log is replayed,
+ * if it is to be written. *ret_most: bytes that its file may grow to. Return: 0; VHDX_E_; -errno.
+ */
+int vhdx_recover(int fd, bool writable, uint64_t *ret_most) MUST_CHECK;
 
 struct vhdx_options {
 	uint64_t size; /* of the disk: whole sectors */

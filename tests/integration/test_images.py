@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,15 @@ def pattern(size, seed):
     """The bytes that pattern_fill() of tests/guest/pattern.c gives for a whole disk."""
     return array.array("Q", (((i * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF) ^ seed
                              for i in range(1, size // 8 + 1))).tobytes()
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
 
 
 def qemu_img(*words, folder=None):
@@ -310,12 +320,50 @@ class Images(ImageTest):
         self.define()
         self.ok("start", "vm")
         self.assertEqual(children(self.vmms.pid), [])
-        path = self.image("a", "vhdx")
+        path = self.image("a", "vmdk")
         self.assertEqual(self.vmctl("attach", "vm", path).status, OK)
         pid = self.server()
-        self.assertEqual(self.disks()[0]["format"], "vhdx")
+        self.assertEqual(self.disks()[0]["format"], "vmdk")
         self.ok("stop", "vm")
         self.assertFalse(is_alive(pid))
+
+    # ---- What the worker reads by itself ----
+
+    def worker_files(self):
+        pid = self.show()["worker_pid"]
+        return {pathlib.Path(os.readlink(link)).name
+                for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+
+    def test_vhdx_has_no_server(self):
+        self.define(self.image("a", "vhdx"))
+        self.ok("attach", "vm", self.image("b", "vhdx"))
+        self.ok("start", "vm")
+        self.ok("attach", "vm", self.image("c", "vhdx"))
+        self.assertEqual(children(self.vmms.pid), [])
+        self.assertEqual({disk["format"] for disk in self.disks()}, {"vhdx"})
+        self.assertLessEqual({"a", "b", "c"}, self.worker_files())
+
+    def test_a_vhdx_may_grow(self):
+        self.stop_vmms()
+        self.start_vmms("--worker-users", "none")  # whose limits can be raised without a privilege
+        self.define(self.image("a", "vhdx", 1 << 40))
+        self.ok("start", "vm")
+        pid = self.show()["worker_pid"]
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text(encoding="utf-8")
+        most = int(re.search(r"Max file size\s+(\d+)", limits)[1])
+        self.assertGreaterEqual(most, 1 << 40)
+        self.assertLess(most, (1 << 40) + (1 << 30))
+
+    def test_a_vhdx_whose_log_is_corrupt(self):
+        path = self.image("a", "vhdx")
+        image = bytearray(path.read_bytes())
+        for header in (64 << 10, 128 << 10):
+            image[header + 48:header + 64] = b"x" * 16
+            image[header + 4:header + 8] = bytes(4)
+            image[header + 4:header + 8] = crc32c(
+                image[header:header + 4096]).to_bytes(4, "little")
+        path.write_bytes(image)
+        self.refused_at_start(f"{path},format=vhdx", "its log cannot be replayed")
 
 
 class Chains(ImageTest):

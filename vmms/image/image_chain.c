@@ -10,6 +10,7 @@
 #include "common/base/path.h"
 #include "common/base/text.h"
 #include "common/image/image.h"
+#include "common/image/vhdx.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -282,6 +283,19 @@ static int chain_check_writers(const struct chain *chain, struct failure *failur
 	return 0;
 }
 
+/* The worker reads it by itself, and may not wait: what it has to wait for is done before. */
+static int chain_recover_vhdx(const struct chain *chain, struct failure *failure)
+{
+	struct resources *resources = chain->resources;
+	uint64_t most;
+	int r = vhdx_recover(chain->fd, !chain->disk->read_only, &most);
+
+	if (r)
+		return chain_refuse_image(chain, failure, vhdx_error_text(r));
+	resources->items[resources->count - 1].most = most;
+	return 0;
+}
+
 static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *failure)
 {
 	off_t size = lseek(chain->fd, 0, SEEK_END);
@@ -294,6 +308,8 @@ static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *
 	r = image_format_check(&bytes, chain->format, &names);
 	if (r != 0)
 		return chain_refuse_head(chain, r, names.named, failure);
+	if (chain->format == IMAGE_VHDX && chain->count == 1)
+		return chain_recover_vhdx(chain, failure);
 	if (!names.data[0] && !names.backing[0])
 		return 0;
 	r = chain_check_writers(chain, failure);

@@ -65,7 +65,8 @@ static void open_helper_say(int socket, enum word word, const char *name, const 
 }
 
 /* What is sent was not closed here: the process does that at its end, when all has been said. */
-static void open_helper_give(int socket, int filler, uint32_t number, const char *name, int fd)
+static void open_helper_give(int socket, int filler, uint32_t number, const char *name, int fd,
+			     uint64_t most)
 {
 	struct message message = { .word = WORD_HAS, .file.number = number };
 	int flags = fcntl(fd, F_GETFL);
@@ -74,7 +75,8 @@ static void open_helper_give(int socket, int filler, uint32_t number, const char
 	snprintf(message.file.name, sizeof(message.file.name), "%s", name);
 	if (fstat(fd, &status) == 0) {
 		message.file.device = S_ISBLK(status.st_mode);
-		message.file.size = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+		message.file.size =
+			S_ISREG(status.st_mode) ? MAX((uint64_t)status.st_size, most) : 0;
 	}
 	message.file.direct = flags >= 0 && (flags & O_DIRECT);
 	file_holder_fill(filler, fd);
@@ -185,7 +187,7 @@ static void open_helper_run(int socket, void *data)
 	}
 	for (uint32_t i = 0; i < resources.count; i++)
 		open_helper_give(socket, work->filler, i, resources.items[i].name,
-				 resources.items[i].fd);
+				 resources.items[i].fd, resources.items[i].most);
 	if (resources.warning[0] != '\0')
 		open_helper_say(socket, WORD_WARNS, "", resources.warning);
 	open_helper_say(socket, WORD_ALL, "", "");

@@ -27,6 +27,7 @@ void resources_add(struct resources *resources, const char *name, int fd)
 
 	snprintf(resources->items[i].name, sizeof(resources->items[i].name), "%s", name);
 	resources->items[i].fd = fd;
+	resources->items[i].most = 0;
 }
 
 int resources_find(const struct resources *resources, const char *name)

@@ -35,6 +35,8 @@ struct resources {
 	struct {
 		char name[RESOURCES_NAME_MAX];
 		int fd;
+		uint64_t
+			most; /* bytes that the worker may let the file become; 0: as many as it has */
 	} items[RESOURCES_MAX];
 };
 
@@ -43,7 +45,7 @@ struct held_file {
 	uint32_t number; /* by which its holder knows it */
 	char name[RESOURCES_NAME_MAX];
 	bool device;   /* a block device */
-	uint64_t size; /* bytes, of a file; of a device 0 */
+	uint64_t size; /* bytes that the file may become; of a device 0 */
 	bool direct;   /* opened with O_DIRECT */
 };
 

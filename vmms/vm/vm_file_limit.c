@@ -33,7 +33,7 @@ static uint64_t limit_image_size(const struct opened_files *opened,
 	char name[RESOURCES_NAME_MAX];
 
 	/* Others are their server's to write, or nobody's. */
-	if (disk->read_only || strcmp(disk->format, image_format_names[IMAGE_RAW]) != 0)
+	if (disk->read_only || !image_format_is_native(disk->format))
 		return 0;
 	resources_disk_name(disk, name);
 	for (size_t i = 0; i < opened->count; i++) {
@@ -62,10 +62,9 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 
 	vm->run.file_limit = VM_FILE_LIMIT_NONE;
 	if (!limit_can_raise(vm)) {
-		log_info(
-			"VM %s: its raw images could grow beyond their sizes, should its worker be "
-			"taken over, since vmms lacks CAP_SYS_RESOURCE",
-			vm->definition->name);
+		log_info("VM %s: its images could grow beyond their sizes, should its worker be "
+			 "taken over, since vmms lacks CAP_SYS_RESOURCE",
+			 vm->definition->name);
 		return;
 	}
 	for (size_t i = 0; i < vm->definition->disk_count; i++)

@@ -74,7 +74,7 @@ static const struct definition_disk *restart_disk(const struct restart *restart)
 		definition_find_disk(vm->definition, restart->controller, restart->lun);
 
 	if (!vm->run.worker || vm->run.exit || vm->state == VM_STOPPING || !disk || !disk->path ||
-	    image_format_find(disk->format) == IMAGE_RAW)
+	    image_format_is_native(disk->format))
 		return NULL;
 	return disk;
 }

@@ -212,7 +212,7 @@ static int images_serve_disk(struct vm *vm, const struct definition *definition,
 	size_t count = image_chain_find(opened, disk, files);
 	int connection, r;
 
-	if (count == 0 || image_format_find(disk->format) == IMAGE_RAW)
+	if (count == 0 || image_format_is_native(disk->format))
 		return 0;
 	r = images_serve(vm, definition, disk, files, count,
 			 opened->holder ? opened->holder : vm->opening.files, &connection, failure);

@@ -23,20 +23,48 @@
 #include <unistd.h>
 
 #define LOOP_CAPACITY 8192
+#define CLOSE_NS      (10ull * 1000000000)
 #define NOTES_MAX     100                  /* lines at once about what the guest does */
 #define NOTES_NS      (20ull * 1000000000) /* and after that one in this time */
 
 /* ---- The end ---- */
 
-static void worker_drained(void *data)
+static void worker_closed(void *data)
 {
 	struct worker *worker = data;
 
 	loop_stop(worker->loop);
 }
 
+static void worker_close_late(struct loop_operation *operation, int result, bool more)
+{
+	struct worker *worker = container_of(operation, struct worker, close_timer.operation);
+
+	if (result != -ETIME)
+		return;
+	log_warning("disk images are not closed, since the host does not answer");
+	loop_stop(worker->loop);
+}
+
+static void worker_drained(void *data)
+{
+	struct worker *worker = data;
+	struct disks *disks = worker->devices ? devices_get(worker->devices, DEVICE_STORAGE) : NULL;
+
+	if (!disks) {
+		loop_stop(worker->loop);
+		return;
+	}
+	worker->close_timer.operation.complete = worker_close_late;
+	loop_timer_start(worker->loop, &worker->close_timer, CLOSE_NS);
+	disks_close(disks, worker_closed, worker);
+}
+
 static void worker_end(struct worker *worker)
 {
+	if (worker->ending)
+		return;
+	worker->ending = true;
 	if (worker->console)
 		console_drain(worker->console, worker_drained, worker);
 	else

@@ -54,6 +54,10 @@ struct worker {
 
 	enum machine_reason reason; /* of the end */
 	bool failed;
+
+	/* The end has begun: images are being closed, which has its time. */
+	bool ending;
+	struct loop_timer close_timer;
 };
 
 /* Blocks the signals that stop a worker, before there are threads. Return: 0, -errno. */

@@ -6,6 +6,7 @@
 #include "common/base/state.h"
 #include "common/control_contract.h"
 #include "common/image/image.h"
+#include "common/image/vhdx.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/storage/storage.h"
 
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 _Static_assert(DISK_LATENCY_BUCKETS == CONTROL_LATENCY_BUCKETS, "as the daemon reads them");
 
@@ -34,6 +36,10 @@ struct disks {
 	unsigned restless; /* controllers that are not quiet yet, and the walk itself */
 	void (*quiet)(void *data);
 	void *quiet_data;
+
+	unsigned closing; /* disks that disks_close() waits for, and itself */
+	void (*closed)(void *data);
+	void *closed_data;
 };
 
 /* The last byte is the controller's number: a guest finds its controllers again. */
@@ -144,7 +150,7 @@ int disks_give_up(struct disks *disks, unsigned controller, unsigned lun, struct
 
 /*
  * The protocol does not tell what becomes of trimmed blocks. The server gives back clusters of
- * qcow2, which read as zeros then; of VHD, VHDX and VMDK it keeps the data.
+ * qcow2, which read as zeros then; of VHD and VMDK it keeps the data.
  */
 static bool disks_unmap_zeroes(const struct definition_disk *definition)
 {
@@ -167,6 +173,25 @@ static int disks_open_served(struct disks *disks, const struct definition_disk *
 	return r ? disks_refuse_image(definition, nbd_error_text(r), failure) : 0;
 }
 
+static int disks_open_vhdx(struct disks *disks, const struct definition_disk *definition,
+			   const struct image *image, struct disk **ret_disk,
+			   struct failure *failure)
+{
+	int r = disk_vhdx_open(disks->config->loop, image,
+			       definition->cache == DEFINITION_CACHE_UNSAFE, ret_disk);
+
+	return r ? disks_refuse_image(definition, vhdx_error_text(r), failure) : 0;
+}
+
+/* A daemon of before has a server for images that are read here now. */
+static bool disks_is_served(const struct definition_disk *definition, int fd)
+{
+	struct stat status;
+
+	return !image_format_is_native(definition->format) ||
+	       (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode));
+}
+
 static int disks_open_image(struct disks *disks, const struct definition_disk *definition, int fd,
 			    struct disk **ret_disk, struct failure *failure)
 {
@@ -175,13 +200,15 @@ static int disks_open_image(struct disks *disks, const struct definition_disk *d
 	struct image image;
 	int r;
 
-	if (definition->format && image_format_find(definition->format) != IMAGE_RAW)
+	if (disks_is_served(definition, fd))
 		return disks_open_served(disks, definition, fd, ret_disk, failure);
 	r = image_examine(fd, &options, &image);
 	if (r) {
 		close(fd);
 		return disks_refuse_image(definition, image_error_text(r), failure);
 	}
+	if (definition->format && image_format_find(definition->format) == IMAGE_VHDX)
+		return disks_open_vhdx(disks, definition, &image, ret_disk, failure);
 	r = disk_file_new(disks->config->loop, &image, definition->sector_size, ret_disk);
 	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)
 		disk_file_drop_flushes(*ret_disk);
@@ -305,6 +332,31 @@ int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool for
 			: STORAGE_E_ABSENT;
 
 	return disks_translate(r, controller, lun, failure);
+}
+
+static void disks_closed(void *data)
+{
+	struct disks *disks = data;
+
+	if (--disks->closing == 0)
+		disks->closed(disks->closed_data);
+}
+
+void disks_close(struct disks *disks, void (*closed)(void *data), void *data)
+{
+	disks->closed = closed;
+	disks->closed_data = data;
+	disks->closing = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
+		struct storage_controller *storage = disks->controllers[i].storage;
+
+		for (unsigned lun = 0; storage && lun < DEFINITION_LUNS_MAX; lun++) {
+			disks->closing++;
+			if (storage_detach(storage, lun, disks_closed, disks))
+				disks->closing--;
+		}
+	}
+	disks_closed(disks);
 }
 
 /* A guest without disks has a controller all the same: disks can be added later. */

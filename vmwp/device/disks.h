@@ -46,6 +46,12 @@ int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool for
 		void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 
 /*
+ * At the end of the machine, while the loop still runs: takes all disks away. closed(data), which is
+ * called once, perhaps before returning: their images are closed.
+ */
+void disks_close(struct disks *disks, void (*closed)(void *data), void *data);
+
+/*
  * Another connection to the server of a disk's image, taken over; or there will be none. Return: as
  * above.
  */

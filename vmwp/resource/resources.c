@@ -5,6 +5,7 @@
 #include "common/base/list.h"
 #include "common/base/parse.h"
 #include "common/image/image.h"
+#include "common/image/vhdx.h"
 #include "vmwp/resource/network_open.h"
 
 #include <errno.h>
@@ -179,20 +180,30 @@ static int resources_open_disk(struct resources *resources, const struct definit
 	};
 	char name[RESOURCES_NAME_MAX];
 	struct image image;
+	uint64_t most;
 	int r;
 
 	if (!disk->path)
 		return 0;
-	if (image_format_find(disk->format) != IMAGE_RAW)
-		return failure_set(failure, -EINVAL,
-				   "The disk image %s is not raw, which takes a server that only "
-				   "vmms starts.",
-				   disk->path);
+	if (!image_format_is_native(disk->format))
+		return failure_set(
+			failure, -EINVAL,
+			"The disk image %s is neither raw nor VHDX, which takes a server that only "
+			"vmms starts.",
+			disk->path);
 	r = image_open(disk->path, &options, &image);
 	if (r)
 		return failure_set(failure, r < 0 ? r : -EINVAL,
 				   "Cannot use the disk image %s: %s.", disk->path,
 				   image_error_text(r));
+	if (image_format_find(disk->format) == IMAGE_VHDX)
+		r = vhdx_recover(image.fd, !disk->read_only, &most);
+	if (r) {
+		close(image.fd);
+		return failure_set(failure, r < 0 ? r : -EINVAL,
+				   "Cannot use the disk image %s: %s.", disk->path,
+				   vhdx_error_text(r));
+	}
 	resources_disk_name(disk->controller, disk->lun, name);
 	return resources_put(resources, name, image.fd);
 }

@@ -211,8 +211,8 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *vhdx,
 		  struct disk **ret_disk) MUST_CHECK;
 
 /*
- * The same on a file, which is read, and its log replayed, before this returns. Takes over
- * image->fd, also on failure. Return: 0; VHDX_E_; -errno.
+ * The same on a file, of whose beginning some is read before this returns; vhdx_recover() has made it
+ * fit. Takes over image->fd, also on failure. Return: 0; VHDX_E_; -errno.
  */
 int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flushes,
 		   struct disk **ret_disk) MUST_CHECK;

@@ -12,7 +12,6 @@
 #include "vsp/storage/disk_throttle.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -433,37 +432,34 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *image
 	return 0;
 }
 
-/* What is read here is of no alignment. */
-static int disk_vhdx_look(const struct image *image, struct vhdx_file *file, struct vhdx *vhdx,
-			  struct vhdx_patches *patches)
+/* The log has been replayed by whoever opened the image, and may wait for that. */
+static int disk_vhdx_look(const struct image *image, struct vhdx *vhdx,
+			  struct vhdx_patches *patches, uint64_t *ret_size)
 {
-	int flags = fcntl(image->fd, F_GETFL), r;
+	int r = vhdx_open_fd(image->fd, false, vhdx, patches, ret_size);
 
-	if (flags < 0 || fcntl(image->fd, F_SETFL, flags & ~O_DIRECT) < 0)
-		return -errno;
-	r = vhdx_open(file, !image->read_only, vhdx, patches);
-	if (fcntl(image->fd, F_SETFL, flags) < 0 && r == 0) {
+	if (r)
+		return r;
+	if (vhdx->has_parent)
+		r = VHDX_E_UNSUPPORTED;
+	else if (!image->read_only && !guid_is_null(&vhdx->header.log))
+		r = VHDX_E_UNREPLAYED;
+	if (r)
 		vhdx_patches_deinit(patches);
-		r = -errno;
-	}
 	return r;
 }
 
 int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flushes,
 		   struct disk **ret_disk)
 {
-	struct vhdx_file file = vhdx_file_of(&image->fd, image->size);
 	struct image unbounded = *image;
 	struct vhdx_patches patches;
 	struct vhdx vhdx;
 	struct disk *disk;
+	uint64_t size;
 	int r;
 
-	r = disk_vhdx_look(image, &file, &vhdx, &patches);
-	if (r == 0 && vhdx.has_parent) {
-		vhdx_patches_deinit(&patches);
-		r = VHDX_E_UNSUPPORTED;
-	}
+	r = disk_vhdx_look(image, &vhdx, &patches, &size);
 	if (r) {
 		close(image->fd);
 		return r;
@@ -476,5 +472,5 @@ int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flush
 	}
 	if (drop_flushes)
 		disk_file_drop_flushes(disk);
-	return disk_vhdx_new(loop, disk, &vhdx, &patches, file.size, ret_disk);
+	return disk_vhdx_new(loop, disk, &vhdx, &patches, size, ret_disk);
 }

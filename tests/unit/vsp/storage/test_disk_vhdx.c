@@ -115,7 +115,15 @@ static int try_open(struct fixture *f, bool direct, bool drop_flushes)
 					       .sector_size = 512 };
 	struct image image;
 
+	uint64_t most;
+	int r;
+
 	assert_int_equal(image_open(f->path, &options, &image), 0);
+	r = vhdx_recover(image.fd, true, &most);
+	if (r) {
+		close(image.fd);
+		return r;
+	}
 	return disk_vhdx_open(f->loop, &image, drop_flushes, &f->disk);
 }
 
