@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One VM: the servers of its disk images that are not raw. */
+/* One VM: the servers of its disk images that its worker does not read. */
 #include "vmms/vm/vm_images.h"
 
 #include "common/image/image.h"
