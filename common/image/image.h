@@ -16,6 +16,7 @@
 
 #include "common/base/cc.h"
 #include "common/image/image_format.h"
+#include "common/image/vhdx.h"
 
 #include <stdbool.h>
 #include <stddef.h>

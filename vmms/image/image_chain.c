@@ -10,7 +10,6 @@
 #include "common/base/path.h"
 #include "common/base/text.h"
 #include "common/image/image.h"
-#include "common/image/vhdx.h"
 
 #include <errno.h>
 #include <fcntl.h>

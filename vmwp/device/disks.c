@@ -6,7 +6,6 @@
 #include "common/base/state.h"
 #include "common/control_contract.h"
 #include "common/image/image.h"
-#include "common/image/vhdx.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/storage/storage.h"
 

@@ -26,6 +26,8 @@
 struct disk;
 struct disk_throttle;
 struct image;
+struct vhdx;
+struct vhdx_patches;
 
 enum {
 	_DISK_E_OK,
@@ -204,8 +206,6 @@ void disk_file_drop_flushes(struct disk *disk);
  * A disk in a VHDX image. file: the image's bytes, with a size that it may grow to; taken over, also
  * on failure. vhdx, file_size: as vhdx_open() has it; patches are taken over. Return: 0; -ENOMEM.
  */
-struct vhdx;
-struct vhdx_patches;
 int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *vhdx,
 		  struct vhdx_patches *patches, uint64_t file_size,
 		  struct disk **ret_disk) MUST_CHECK;

@@ -7,7 +7,6 @@
  */
 #include "vsp/storage/disk_vhdx.h"
 
-#include "common/image/image.h"
 #include "vsp/iov.h"
 #include "vsp/storage/disk_throttle.h"
 

@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "common/image/vhdx.h"
+#include "common/image/image.h"
 #include "vsp/storage/disk.h"
 
 #define VHDX_CACHE_PAGES    256u

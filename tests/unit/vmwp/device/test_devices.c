@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The devices of a definition as a guest without a machine finds them. */
+#include "common/image/image.h"
 #include "tests/fake/storvsc.h"
 #include "tests/unit/unit.h"
 #include "vmwp/device/devices.h"
@@ -166,6 +167,117 @@ static void guest_that_ejects_from_a_late_controller(void **state)
 	assert_int_equal(f->lun, 63);
 }
 
+/* ---- VHDX ---- */
+
+#define VHDX_LUN 7
+
+static int make_vhdx(void)
+{
+	const struct vhdx_options options = { .size = 8 << 20,
+					      .block_size = 1 << 20,
+					      .sector_size = 512,
+					      .physical_sector_size = 512 };
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	struct vhdx_file file = vhdx_file_of(&fd, 0);
+
+	assert_int_equal(vhdx_make(&file, &options), 0);
+	return fd;
+}
+
+static int attach_vhdx(struct fixture *f, int fd, struct failure *failure)
+{
+	struct definition_disk disk = {
+		.controller = 0, .lun = VHDX_LUN, .format = (char[]){ "vhdx" }, .sector_size = 512
+	};
+
+	return disks_attach(disks_of(f), &disk, fd, failure);
+}
+
+static void set_closed(void *data)
+{
+	*(bool *)data = true;
+}
+
+/* What the guest has written is there when the disks are closed, and no log is left. */
+static void a_vhdx_is_closed(void **state)
+{
+	static const uint8_t cdb[10] = { 0x2a, 0, 0, 0, 0, 8, 0, 0, 8 };
+	struct fixture *f = *state;
+	int fd = make_vhdx(), other = dup(fd);
+	uint8_t written[4096], found[4096];
+	struct vhdx_patches patches;
+	struct storvsp_packet packet;
+	struct failure failure = { 0 };
+	struct vhdx vhdx;
+	bool closed = false;
+	uint64_t entry, size;
+
+	assert_int_equal(attach_vhdx(f, fd, &failure), 0);
+	connect_guest(f);
+	memset(written, 0x5a, sizeof(written));
+	storvsc_put(&f->client, 0, written, sizeof(written));
+	packet = storvsc_srb(STORVSP_DIRECTION_OUT, sizeof(written), cdb, sizeof(cdb));
+	packet.srb.lun = VHDX_LUN;
+	assert_true(storvsc_submit(&f->client, 7, &packet, 0));
+	assert_true(storvsc_receive(&f->client));
+	/* The first is told that units have changed. */
+	if ((f->client.reply.srb.srb_status & 0x3f) != STORVSP_SRB_SUCCESS) {
+		assert_true(storvsc_submit(&f->client, 8, &packet, 0));
+		assert_true(storvsc_receive(&f->client));
+	}
+	assert_int_equal(f->client.reply.srb.srb_status & 0x3f, STORVSP_SRB_SUCCESS);
+	disks_close(disks_of(f), set_closed, &closed);
+	for (int i = 0; i < 1000 && !closed; i++)
+		assert_int_equal(loop_run_once(f->fake->loop, 1000000), 0);
+	assert_true(closed);
+
+	assert_int_equal(vhdx_open_fd(other, false, &vhdx, &patches, &size), 0);
+	assert_true(guid_is_null(&vhdx.header.log));
+	assert_int_equal(pread(other, &entry, 8, (off_t)vhdx.bat_offset), 8);
+	assert_int_equal(entry & VHDX_STATE_MASK, VHDX_FULLY);
+	assert_int_equal(pread(other, found, 4096, (off_t)((entry & VHDX_OFFSET_MASK) + 4096)),
+			 4096);
+	assert_memory_equal(found, written, sizeof(found));
+	vhdx_patches_deinit(&patches);
+	close(other);
+}
+
+static void no_vhdx(void **state)
+{
+	struct fixture *f = *state;
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+	struct failure failure = { 0 };
+
+	assert_int_equal(ftruncate(fd, 8 << 20), 0);
+	assert_int_equal(attach_vhdx(f, fd, &failure), DISKS_E_REFUSED);
+	assert_non_null(strstr(failure.message, "it is no VHDX image"));
+}
+
+/* Whoever opens it recovers it: here that would take too long. */
+static void a_vhdx_with_a_log(void **state)
+{
+	uint8_t page[VHDX_PAGE], *entry = calloc(1, VHDX_ENTRY_SIZE);
+	struct vhdx_log_position position = { .sequence = 1 };
+	struct fixture *f = *state;
+	struct vhdx_patches patches;
+	struct failure failure = { 0 };
+	int fd = make_vhdx();
+	struct vhdx vhdx;
+	uint64_t size;
+
+	assert_int_equal(vhdx_open_fd(fd, true, &vhdx, &patches, &size), 0);
+	vhdx.header.log = (struct guid){ { 1 } };
+	vhdx.header.sequence++;
+	vhdx_header_make(page, &vhdx.header);
+	assert_int_equal(pwrite(fd, page, sizeof(page), (off_t)VHDX_HEADER_OFFSET(0)),
+			 sizeof(page));
+	vhdx_entry_make(entry, &vhdx.header.log, &position, NULL, 0);
+	assert_int_equal(pwrite(fd, entry, VHDX_PAGE, (off_t)vhdx.header.log_offset), VHDX_PAGE);
+	free(entry);
+	assert_int_equal(attach_vhdx(f, fd, &failure), DISKS_E_REFUSED);
+	assert_non_null(strstr(failure.message, "has not been recovered"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +285,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(we_who_eject, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_that_ejects_from_a_late_controller, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_vhdx_is_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_vhdx, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_vhdx_with_a_log, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
