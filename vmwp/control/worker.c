@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define LOOP_CAPACITY 8192
-#define CLOSE_NS      (10ull * 1000000000)
+#define CLOSE_NS      (5ull * 1000000000)
 #define NOTES_MAX     100                  /* lines at once about what the guest does */
 #define NOTES_NS      (20ull * 1000000000) /* and after that one in this time */
 

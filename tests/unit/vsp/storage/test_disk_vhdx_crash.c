@@ -30,7 +30,7 @@
 #define STEPS        160u
 #define RECORDS_MAX  4096u
 #define HISTORY_MAX  256u
-#define CRASHES      6000ul
+#define CRASHES      3000ul
 #define CRASHES_EACH 100u /* of one workload */
 
 /* Of a write to the file; bytes: NULL: zeros. */
