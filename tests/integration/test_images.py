@@ -15,6 +15,7 @@ import pwd
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import unittest
@@ -354,16 +355,40 @@ class Images(ImageTest):
         self.assertGreaterEqual(most, 1 << 40)
         self.assertLess(most, (1 << 40) + (1 << 30))
 
-    def test_a_vhdx_whose_log_is_corrupt(self):
-        path = self.image("a", "vhdx")
+    def image_with_a_log(self, name):
+        """As if its worker had been killed: its headers name a log."""
+        path = self.image(name, "vhdx")
         image = bytearray(path.read_bytes())
         for header in (64 << 10, 128 << 10):
             image[header + 48:header + 64] = b"x" * 16
-            image[header + 4:header + 8] = bytes(4)
-            image[header + 4:header + 8] = crc32c(
-                image[header:header + 4096]).to_bytes(4, "little")
+            self.mend(image, header)
+        return path, image
+
+    @staticmethod
+    def mend(image, offset):
+        image[offset + 4:offset + 8] = bytes(4)
+        image[offset + 4:offset + 8] = crc32c(image[offset:offset + 4096]).to_bytes(4, "little")
+
+    def test_a_vhdx_whose_log_is_corrupt(self):
+        path, image = self.image_with_a_log("a")
         path.write_bytes(image)
         self.refused_at_start(f"{path},format=vhdx", "its log cannot be replayed")
+
+    def test_a_vhdx_is_recovered(self):
+        """Before its worker gets it, which may not wait for that."""
+        path, image = self.image_with_a_log("a")
+        log = int.from_bytes(image[(64 << 10) + 72:(64 << 10) + 80], "little")
+        image[log:log + 4096] = struct.pack(
+            "<4sIIIQII16sQQ", b"loge", 0, 4096, 0, 7, 0, 0, b"x" * 16, len(image) >> 20 << 20,
+            len(image) >> 20 << 20).ljust(4096, b"\0")
+        self.mend(image, log)
+        path.write_bytes(image)
+        self.define(path)
+        self.ok("start", "vm")
+        after = path.read_bytes()
+        for header in (64 << 10, 128 << 10):
+            self.assertEqual(after[header + 48:header + 64], bytes(16))
+            self.assertNotEqual(after[header + 16:header + 32], image[header + 16:header + 32])
 
 
 class Chains(ImageTest):
