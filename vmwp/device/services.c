@@ -242,6 +242,32 @@ static void kvp_free(void *device)
 	ic_kvp_free(device);
 }
 
+static void kvp_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	service_quiesce(ic_kvp_service(device), done, data);
+}
+
+static void kvp_resume(void *device)
+{
+	ic_service_resume(ic_kvp_service(device));
+	/* The guest may have been somewhere else: what it tells of itself may have changed. */
+	ic_kvp_refresh_soon(device);
+}
+
+static int kvp_save(void *device, struct state_writer *writer)
+{
+	ic_service_save(ic_kvp_service(device), service_kvp_ops.name, writer);
+	return 0;
+}
+
+static int kvp_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = service_kvp_ops.name;
+
+	return device_restore_result(ic_service_restore(ic_kvp_service(device), name, reader), name,
+				     failure);
+}
+
 static void kvp_status(void *device, struct json_object **tree)
 {
 	json_add(tree, "kvp", json_object_new_boolean(device && ic_kvp_is_connected(device)));
@@ -257,6 +283,10 @@ const struct device_ops service_kvp_ops = {
 	.kind = DEVICE_SERVICE,
 	.make = kvp_make,
 	.free = kvp_free,
+	.quiesce = kvp_quiesce,
+	.resume = kvp_resume,
+	.save = kvp_save,
+	.restore = kvp_restore,
 	.status = kvp_status,
 	.inspect = kvp_inspect,
 };
@@ -286,6 +316,30 @@ static void vss_free(void *device)
 	ic_vss_free(device);
 }
 
+static void vss_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	service_quiesce(ic_vss_service(device), done, data);
+}
+
+static void vss_resume(void *device)
+{
+	ic_service_resume(ic_vss_service(device));
+}
+
+static int vss_save(void *device, struct state_writer *writer)
+{
+	ic_service_save(ic_vss_service(device), service_vss_ops.name, writer);
+	return 0;
+}
+
+static int vss_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = service_vss_ops.name;
+
+	return device_restore_result(ic_service_restore(ic_vss_service(device), name, reader), name,
+				     failure);
+}
+
 static void vss_status(void *device, struct json_object **tree)
 {
 	const char *state = ic_vss_state_name(device ? ic_vss_state(device) : IC_VSS_RUNNING);
@@ -304,6 +358,10 @@ const struct device_ops service_vss_ops = {
 	.kind = DEVICE_SERVICE,
 	.make = vss_make,
 	.free = vss_free,
+	.quiesce = vss_quiesce,
+	.resume = vss_resume,
+	.save = vss_save,
+	.restore = vss_restore,
 	.status = vss_status,
 	.inspect = vss_inspect,
 };
@@ -322,6 +380,30 @@ static void file_copy_free(void *device)
 	ic_file_copy_free(device);
 }
 
+static void file_copy_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	ic_file_copy_quiesce(device, done, data);
+}
+
+static void file_copy_resume(void *device)
+{
+	ic_service_resume(ic_file_copy_service(device));
+}
+
+static int file_copy_save(void *device, struct state_writer *writer)
+{
+	ic_service_save(ic_file_copy_service(device), service_file_copy_ops.name, writer);
+	return 0;
+}
+
+static int file_copy_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = service_file_copy_ops.name;
+
+	return device_restore_result(ic_service_restore(ic_file_copy_service(device), name, reader),
+				     name, failure);
+}
+
 static void file_copy_status(void *device, struct json_object **tree)
 {
 	json_add(tree, "file_copy",
@@ -338,6 +420,10 @@ const struct device_ops service_file_copy_ops = {
 	.kind = DEVICE_SERVICE,
 	.make = file_copy_make,
 	.free = file_copy_free,
+	.quiesce = file_copy_quiesce,
+	.resume = file_copy_resume,
+	.save = file_copy_save,
+	.restore = file_copy_restore,
 	.status = file_copy_status,
 	.inspect = file_copy_inspect,
 };

@@ -10,6 +10,7 @@
  */
 #include "vsp/ic/ic_file_copy.h"
 
+#include "common/base/state.h"
 #include "common/base/utf16.h"
 #include "common/wire/ic_file_copy.h"
 #include "vsp/ic/ic_service.h"
@@ -37,6 +38,8 @@ struct ic_file_copy {
 	struct iovec iov;
 	struct ic_file_copy_write piece;
 	bool reading;
+	void (*quiet)(void *data); /* to be called when it has been read */
+	void *quiet_data;
 };
 
 static const struct ic_version file_copy_versions[] = { { 1, 0 }, { 1, 1 } };
@@ -68,7 +71,8 @@ static void file_copy_end(struct ic_file_copy *copy, int result, bool left)
 	const struct ic_file_copy_callbacks *callbacks = copy->callbacks;
 
 	ic_service_stop_timer(&copy->service);
-	close(copy->fd);
+	if (copy->fd >= 0)
+		close(copy->fd);
 	copy->fd = -1;
 	copy->callbacks = NULL;
 	callbacks->done(copy->data, result, left);
@@ -106,6 +110,15 @@ static void file_copy_send(struct ic_file_copy *copy, enum ic_file_copy_operatio
 
 /* ---- Pieces ---- */
 
+static void file_copy_tell_quiet(struct ic_file_copy *copy)
+{
+	void (*quiet)(void *data) = copy->quiet;
+
+	copy->quiet = NULL;
+	if (quiet)
+		quiet(copy->quiet_data);
+}
+
 static void file_copy_read(struct loop_operation *operation, int result, bool more)
 {
 	struct ic_file_copy *copy = container_of(operation, struct ic_file_copy, read);
@@ -120,6 +133,7 @@ static void file_copy_read(struct loop_operation *operation, int result, bool mo
 		file_copy_give_up(copy, IC_FILE_COPY_E_SOURCE);
 	else
 		file_copy_send(copy, IC_FILE_COPY_WRITE, &copy->piece, sizeof(copy->piece));
+	file_copy_tell_quiet(copy);
 	ic_service_release(&copy->service);
 }
 
@@ -212,6 +226,67 @@ static void file_copy_disconnected(struct ic_service *service)
 		file_copy_end(copy, copy->result, true);
 }
 
+/* ---- State ---- */
+
+void ic_file_copy_quiesce(struct ic_file_copy *copy, void (*done)(void *data), void *data)
+{
+	ic_service_quiesce(&copy->service);
+	copy->quiet = done;
+	copy->quiet_data = data;
+	if (!copy->reading)
+		file_copy_tell_quiet(copy);
+}
+
+struct file_copy_state {
+	uint32_t operation; /* of the copy's request under way */
+	uint32_t under_way; /* 0 or 1: there is a copy */
+};
+_Static_assert(sizeof(struct file_copy_state) == 8, "stored format");
+
+static void file_copy_save(const struct ic_service *service, void *ret_state)
+{
+	const struct ic_file_copy *copy = container_of(service, struct ic_file_copy, service);
+	struct file_copy_state state = { 0 };
+
+	if (copy->callbacks)
+		state = (struct file_copy_state){ copy->operation, 1 };
+	memcpy(ret_state, &state, sizeof(state));
+}
+
+/* A copy has a request under way, and a timer; nothing else has. */
+static bool file_copy_state_is_valid(const struct ic_service *service,
+				     const struct file_copy_state *state)
+{
+	if (state->under_way > 1 || state->operation > IC_FILE_COPY_CANCEL ||
+	    state->under_way != (service->remaining != IC_SERVICE_NO_TIMER))
+		return false;
+	if (!ic_service_is_connected(service))
+		return !state->under_way;
+	return state->under_way == service->waiting;
+}
+
+static void file_copy_unheard(void *data, int result, bool left)
+{
+}
+
+/* Its file, and whoever wanted it, are not here: it is cancelled once the guest has answered. */
+static int file_copy_restore(struct ic_service *service, const void *from)
+{
+	static const struct ic_file_copy_callbacks nobody = { .done = file_copy_unheard };
+	struct ic_file_copy *copy = file_copy_of(service);
+	struct file_copy_state state;
+
+	memcpy(&state, from, sizeof(state));
+	if (!file_copy_state_is_valid(service, &state))
+		return STATE_E_INVALID;
+	if (!state.under_way)
+		return 0;
+	copy->callbacks = &nobody;
+	copy->operation = (enum ic_file_copy_operation)state.operation;
+	copy->result = IC_FILE_COPY_E_CANCELLED;
+	return 0;
+}
+
 static const struct ic_service_kind file_copy_kind = {
 	.name = "file copy service",
 	.type = IC_FILE_COPY_TYPE,
@@ -223,6 +298,9 @@ static const struct ic_service_kind file_copy_kind = {
 	.answered = file_copy_answered,
 	.disconnected = file_copy_disconnected,
 	.timer = file_copy_timer,
+	.state_size = sizeof(struct file_copy_state),
+	.save = file_copy_save,
+	.restore = file_copy_restore,
 };
 
 int ic_file_copy_new(struct vmbus *bus, uint64_t timeout_ns, struct ic_file_copy **ret_copy)
@@ -250,6 +328,11 @@ void ic_file_copy_free(struct ic_file_copy *copy)
 		return;
 	ic_service_free(&copy->service);
 	free(copy);
+}
+
+struct ic_service *ic_file_copy_service(struct ic_file_copy *copy)
+{
+	return &copy->service;
 }
 
 bool ic_file_copy_is_connected(const struct ic_file_copy *copy)

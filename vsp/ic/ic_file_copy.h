@@ -61,6 +61,17 @@ int ic_file_copy_new(struct vmbus *bus, uint64_t timeout_ns,
 void ic_file_copy_free(struct ic_file_copy *copy);
 DEFINE_CLEANUP(struct ic_file_copy *, ic_file_copy_free)
 
+/* For what all services have, vsp/ic/ic.h. */
+struct ic_service;
+struct ic_service *ic_file_copy_service(struct ic_file_copy *copy);
+
+/*
+ * In place of ic_service_quiesce(): done(data) is called, perhaps at once, when no piece is being
+ * read any more. A copy that was under way when the service was saved is cancelled where it is
+ * restored.
+ */
+void ic_file_copy_quiesce(struct ic_file_copy *copy, void (*done)(void *data), void *data);
+
 /* As ic_service_inspect(). */
 struct json_object;
 struct json_object *ic_file_copy_inspect(const struct ic_file_copy *copy);

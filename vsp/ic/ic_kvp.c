@@ -17,6 +17,7 @@
 #include "vsp/ic/ic_kvp.h"
 
 #include "common/base/list.h"
+#include "common/base/state.h"
 #include "common/base/utf16.h"
 #include "vsp/ic/ic.h"
 #include "vsp/ic/ic_service.h"
@@ -47,6 +48,7 @@ struct ic_kvp {
 	struct list operations;
 	unsigned operation_count;
 	bool starting;                    /* kvp_continue() is running */
+	bool orphaned;                    /* who made the request under way is not known here */
 	struct ic_kvp_guest guest, fresh; /* as told; as the refresh under way has found it */
 	uint64_t interval;                /* between the last refresh and the next */
 	uint64_t refresh_at;              /* by loop_now() */
@@ -177,7 +179,7 @@ static void kvp_refresh(struct ic_kvp *kvp)
 void ic_kvp_refresh_soon(struct ic_kvp *kvp)
 {
 	kvp_start_interval(kvp, kvp->options.soon_ns);
-	if (ic_kvp_is_connected(kvp) && !kvp_first(kvp))
+	if (ic_kvp_is_connected(kvp) && !kvp_first(kvp) && !kvp->orphaned)
 		kvp_await_refresh(kvp);
 }
 
@@ -297,6 +299,11 @@ static void kvp_answered(struct ic_service *service, uint32_t status, const void
 	struct kvp_operation *operation = kvp_first(kvp);
 	int result = kvp_result(status);
 
+	if (kvp->orphaned) {
+		kvp->orphaned = false;
+		kvp_continue(kvp);
+		return;
+	}
 	/* Until this one is dealt with, none that its callbacks append is begun. */
 	kvp->starting = true;
 	if (!kvp_step(operation, body, size, &result))
@@ -312,6 +319,12 @@ static void kvp_timer(struct ic_service *service)
 	struct ic_kvp *kvp = kvp_of(service);
 	struct kvp_operation *operation = kvp_first(kvp);
 
+	if (kvp->orphaned) {
+		kvp->orphaned = false;
+		ic_service_forget_request(service);
+		kvp_continue(kvp);
+		return;
+	}
 	if (!operation) {
 		kvp_refresh(kvp);
 		return;
@@ -337,9 +350,27 @@ static void kvp_disconnected(struct ic_service *service)
 	struct ic_kvp *kvp = kvp_of(service);
 	struct kvp_operation *operation;
 
+	kvp->orphaned = false;
 	while ((operation = kvp_first(kvp)))
 		kvp_finish(kvp, operation, IC_E_GONE);
 	kvp_set_guest(kvp, &nothing);
+}
+
+/*
+ * Nothing is saved but that a request is under way: the operations are those of others, who are not
+ * here, and what the guest tells of itself it is asked again, by ic_kvp_refresh_soon().
+ */
+static int kvp_restore(struct ic_service *service, const void *from)
+{
+	struct ic_kvp *kvp = kvp_of(service);
+
+	if (!ic_service_is_connected(service))
+		return 0;
+	if (service->waiting && service->remaining == IC_SERVICE_NO_TIMER)
+		return STATE_E_INVALID;
+	kvp->orphaned = service->waiting;
+	kvp_start_interval(kvp, kvp->options.soon_ns);
+	return 0;
 }
 
 static const struct ic_service_kind kvp_kind = {
@@ -353,6 +384,7 @@ static const struct ic_service_kind kvp_kind = {
 	.answered = kvp_answered,
 	.disconnected = kvp_disconnected,
 	.timer = kvp_timer,
+	.restore = kvp_restore,
 };
 
 int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
@@ -389,6 +421,11 @@ void ic_kvp_free(struct ic_kvp *kvp)
 		return;
 	ic_service_free(&kvp->service);
 	free(kvp);
+}
+
+struct ic_service *ic_kvp_service(struct ic_kvp *kvp)
+{
+	return &kvp->service;
 }
 
 bool ic_kvp_is_connected(const struct ic_kvp *kvp)

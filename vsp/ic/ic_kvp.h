@@ -73,6 +73,10 @@ int ic_kvp_new(struct vmbus *bus, const struct ic_kvp_options *options,
 void ic_kvp_free(struct ic_kvp *kvp);
 DEFINE_CLEANUP(struct ic_kvp *, ic_kvp_free)
 
+/* For what all services have, vsp/ic/ic.h. */
+struct ic_service;
+struct ic_service *ic_kvp_service(struct ic_kvp *kvp);
+
 /* As ic_service_inspect(). */
 struct json_object;
 struct json_object *ic_kvp_inspect(const struct ic_kvp *kvp);

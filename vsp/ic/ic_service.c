@@ -192,6 +192,7 @@ static void ic_service_closed(void *device, struct vmbus_channel *channel)
 	service->waiting = false;
 	if (connected)
 		service->kind->disconnected(service);
+	ic_service_stop_timer(service);
 	if (service->timer_armed)
 		loop_cancel(vmbus_loop(service->bus), &service->timer.operation);
 	service->closing = true;

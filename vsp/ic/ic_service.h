@@ -47,8 +47,8 @@ struct ic_service_kind {
 	void (*timer)(struct ic_service *service);
 
 	/*
-	 * What it adds to the service's state: a plain struct of this size, at most 64 bytes. Restoring
-	 * returns 0 or STATE_E_INVALID. Optional.
+	 * What it adds to the service's state: a plain struct of this size, at most 64 bytes. What all
+	 * services have is restored before; restoring returns 0 or STATE_E_INVALID. Optional.
 	 */
 	size_t state_size;
 	void (*save)(const struct ic_service *service, void *state);

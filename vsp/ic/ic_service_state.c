@@ -77,7 +77,7 @@ static bool ic_service_state_is_valid(const struct ic_service *service,
 	bool open = service->channel && vmbus_channel_is_open(service->channel);
 
 	if (state->state > IC_SERVICE_REFUSED || (state->state != IC_SERVICE_CLOSED) != open ||
-	    state->waiting > 1 ||
+	    state->waiting > 1 || (!open && (state->waiting || state->timer != UINT64_MAX)) ||
 	    (state->timer != UINT64_MAX && state->timer > UINT64_MAX / NS_PER_UNIT / 2))
 		return false;
 	return state->state != IC_SERVICE_CONNECTED ||
@@ -108,5 +108,5 @@ int ic_service_restore(struct ic_service *service, const char *name,
 	service->quiet = true;
 	service->remaining =
 		state.timer == UINT64_MAX ? IC_SERVICE_NO_TIMER : state.timer * NS_PER_UNIT;
-	return kind->state_size > 0 ? kind->restore(service, more) : 0;
+	return kind->restore ? kind->restore(service, more) : 0;
 }

@@ -15,12 +15,14 @@
  */
 #include "vsp/ic/ic_vss.h"
 
+#include "common/base/state.h"
 #include "common/wire/ic_vss.h"
 #include "vsp/ic/ic.h"
 #include "vsp/ic/ic_service.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct ic_vss {
 	struct ic_service service;
@@ -84,7 +86,7 @@ static void vss_begin_thaw(struct ic_vss *vss)
 		vss_end_thaw(vss, IC_E_TIMEOUT);
 }
 
-/* The freeze has come to nothing. */
+/* The freeze has come to nothing, or nobody wants it any more. */
 static void vss_end_freeze(struct ic_vss *vss, int result)
 {
 	ic_service_stop_timer(&vss->service);
@@ -96,6 +98,10 @@ static void vss_freeze_answered(struct ic_vss *vss, uint32_t status)
 {
 	if (status != IC_STATUS_OK) {
 		vss_end_freeze(vss, IC_E_REFUSED);
+	} else if (!vss->done && vss->operation == IC_VSS_FREEZE) {
+		vss_begin_thaw(vss);
+	} else if (!vss->done) {
+		vss_end_freeze(vss, IC_E_GONE);
 	} else if (vss->operation == IC_VSS_HOT_BACKUP) {
 		if (vss_request(vss, IC_VSS_FREEZE, vss->options.freeze_timeout_ns) < 0)
 			vss_end_freeze(vss, IC_E_TIMEOUT);
@@ -163,6 +169,52 @@ static void vss_disconnected(struct ic_service *service)
 		vss->callbacks->thawed(vss->data, IC_E_GONE);
 }
 
+/* ---- State ---- */
+
+struct vss_state {
+	uint32_t state;     /* enum ic_vss_state */
+	uint32_t operation; /* of the last request; 0, too: there was none */
+};
+_Static_assert(sizeof(struct vss_state) == 8, "stored format");
+
+static void vss_save(const struct ic_service *service, void *ret_state)
+{
+	const struct ic_vss *vss = container_of(service, struct ic_vss, service);
+	struct vss_state state = { .state = vss->state, .operation = vss->operation };
+
+	memcpy(ret_state, &state, sizeof(state));
+}
+
+/* What is not running has its timer, and an answer is awaited but of a guest that is frozen. */
+static bool vss_state_is_valid(const struct ic_service *service, const struct vss_state *state)
+{
+	bool waits = state->state == IC_VSS_FREEZING || state->state == IC_VSS_THAWING;
+
+	if (state->state > IC_VSS_THAWING || state->operation > IC_VSS_AUTO_RECOVER)
+		return false;
+	if (!ic_service_is_connected(service))
+		return state->state == IC_VSS_RUNNING;
+	return service->waiting == waits &&
+	       (state->state != IC_VSS_RUNNING) == (service->remaining != IC_SERVICE_NO_TIMER);
+}
+
+/*
+ * Nobody here has asked for what is under way: a guest that was to be frozen is let go, and one that
+ * is frozen stays so until its limit, or until somebody has it thawed.
+ */
+static int vss_restore(struct ic_service *service, const void *from)
+{
+	struct ic_vss *vss = vss_of(service);
+	struct vss_state state;
+
+	memcpy(&state, from, sizeof(state));
+	if (!vss_state_is_valid(service, &state))
+		return STATE_E_INVALID;
+	vss->state = (enum ic_vss_state)state.state;
+	vss->operation = (enum ic_vss_operation)state.operation;
+	return 0;
+}
+
 static const struct ic_service_kind vss_kind = {
 	.name = "backup service",
 	.type = IC_VSS_TYPE,
@@ -174,6 +226,9 @@ static const struct ic_service_kind vss_kind = {
 	.answered = vss_answered,
 	.disconnected = vss_disconnected,
 	.timer = vss_timer,
+	.state_size = sizeof(struct vss_state),
+	.save = vss_save,
+	.restore = vss_restore,
 };
 
 int ic_vss_new(struct vmbus *bus, const struct ic_vss_options *options,
@@ -207,6 +262,11 @@ void ic_vss_free(struct ic_vss *vss)
 		return;
 	ic_service_free(&vss->service);
 	free(vss);
+}
+
+struct ic_service *ic_vss_service(struct ic_vss *vss)
+{
+	return &vss->service;
 }
 
 bool ic_vss_is_connected(const struct ic_vss *vss)

@@ -52,6 +52,10 @@ int ic_vss_new(struct vmbus *bus, const struct ic_vss_options *options,
 void ic_vss_free(struct ic_vss *vss);
 DEFINE_CLEANUP(struct ic_vss *, ic_vss_free)
 
+/* For what all services have, vsp/ic/ic.h. */
+struct ic_service;
+struct ic_service *ic_vss_service(struct ic_vss *vss);
+
 /* As ic_service_inspect(). */
 struct json_object;
 struct json_object *ic_vss_inspect(const struct ic_vss *vss);
