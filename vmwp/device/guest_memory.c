@@ -75,6 +75,41 @@ static void guest_memory_reset(void *device)
 	balloon_start_over(memory->balloon);
 }
 
+/* ---- State ---- */
+
+static void guest_memory_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	struct guest_memory *memory = device;
+
+	balloon_quiesce(memory->balloon);
+	done(data);
+}
+
+static void guest_memory_resume(void *device)
+{
+	struct guest_memory *memory = device;
+
+	balloon_resume(memory->balloon);
+}
+
+static int guest_memory_save(void *device, struct state_writer *writer)
+{
+	struct guest_memory *memory = device;
+
+	balloon_save(memory->balloon, guest_memory_ops.name, writer);
+	return 0;
+}
+
+static int guest_memory_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = guest_memory_ops.name;
+	struct guest_memory *memory = device;
+
+	return device_restore_result(balloon_restore(memory->balloon, name, reader), name, failure);
+}
+
+/* ---- What others ask ---- */
+
 void guest_memory_set_target(struct guest_memory *memory, uint64_t bytes)
 {
 	balloon_set_target(memory->balloon, bytes);
@@ -103,6 +138,10 @@ const struct device_ops guest_memory_ops = {
 	.kind = DEVICE_SYNTHETIC,
 	.make = guest_memory_make,
 	.free = guest_memory_free,
+	.quiesce = guest_memory_quiesce,
+	.resume = guest_memory_resume,
 	.reset = guest_memory_reset,
+	.save = guest_memory_save,
+	.restore = guest_memory_restore,
 	.inspect = guest_memory_inspect,
 };

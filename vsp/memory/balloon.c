@@ -16,44 +16,13 @@
  * What is in the balloon is forgotten when the channel closes: the next driver to open it knows
  * nothing of it, and may be that of another kernel, to which these pages are as good as any.
  */
-#include "vsp/memory/balloon.h"
-
-#include "common/wire/dynamic_memory.h"
-#include "vsp/memory/page_set.h"
+#include "vsp/memory/dynamic_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define REPORTS_BEFORE_RETRY 10
-#define ADDITIONS_MAX        64 /* about: each is a memory slot of the hypervisor's */
-
-struct balloon {
-	struct vmbus *bus;
-	struct vmbus_channel *channel;
-	const struct balloon_callbacks *callbacks;
-	void *data;
-
-	enum balloon_state state;
-	uint32_t version; /* 0: not agreed on */
-	uint64_t capabilities;
-	uint32_t transaction_id;
-
-	/* Pages. */
-	uint64_t size, target;
-	struct page_set *taken;
-	uint64_t room_start, room_end; /* frames: where RAM can be added */
-	uint64_t room, room_step;      /* the first that was not; how many at once, about */
-	uint64_t maximum, added;
-	bool grows;     /* the guest takes more RAM, as far as is known */
-	uint64_t asked; /* of the step under way, and not handed over or given back yet */
-	bool telling;   /* more of the step that gives pages back is to be sent */
-
-	unsigned timeout; /* reports until a guest without pages to spare is asked again */
-	bool reported;
-	uint64_t demand, available;
-	uint64_t failures;
-};
+#define ADDITIONS_MAX 64 /* about: each is a memory slot of the hypervisor's */
 
 static uint64_t assigned_pages(const struct balloon *balloon)
 {
@@ -184,7 +153,7 @@ static uint64_t add_count(const struct balloon *balloon, uint64_t first, uint64_
 static void balloon_add(struct balloon *balloon, uint64_t wanted)
 {
 	const struct vsp_host *host = vmbus_host(balloon->bus);
-	uint64_t unit = UINT64_C(256) << DM_CAPABILITY_ALIGNMENT(balloon->capabilities);
+	uint64_t unit = balloon_add_unit(balloon);
 	uint64_t first = ALIGN_UP(balloon->room, unit);
 	uint64_t pages = add_count(balloon, first, wanted, unit);
 	struct dm_hot_add_request request = { .range = DM_RANGE(first, pages) };
@@ -220,10 +189,12 @@ static void balloon_lower(struct balloon *balloon, uint64_t pages)
 		balloon_take(balloon, pages);
 }
 
-static void balloon_advance(struct balloon *balloon)
+void balloon_advance(struct balloon *balloon)
 {
 	uint64_t assigned = assigned_pages(balloon), target = target_pages(balloon);
 
+	if (balloon->quiet)
+		return;
 	if (balloon->telling)
 		balloon_give(balloon);
 	if (balloon->state != BALLOON_RESTING)
@@ -325,7 +296,7 @@ static void on_status(struct balloon *balloon, const struct received *received)
 }
 
 /* A range may go from RAM that was added into what was added next, which is not mapped as one. */
-static bool range_is_ram(const struct balloon *balloon, uint64_t first, uint64_t count)
+bool balloon_range_is_ram(const struct balloon *balloon, uint64_t first, uint64_t count)
 {
 	const struct vsp_host *host = vmbus_host(balloon->bus);
 
@@ -340,7 +311,7 @@ static bool range_is_ram(const struct balloon *balloon, uint64_t first, uint64_t
 /* Return: whether the guest may hand these pages over; then they are taken. */
 static bool balloon_accept(struct balloon *balloon, uint64_t first, uint64_t count)
 {
-	if (count == 0 || count > balloon->asked || !range_is_ram(balloon, first, count) ||
+	if (count == 0 || count > balloon->asked || !balloon_range_is_ram(balloon, first, count) ||
 	    !page_set_add(balloon->taken, first, count))
 		return false;
 	balloon->asked -= count;
@@ -393,7 +364,7 @@ static void on_balloon_response(struct balloon *balloon, const struct received *
 	if (response.flags_and_count & DM_MORE_PAGES)
 		return;
 	if (balloon->asked > 0)
-		balloon->timeout = REPORTS_BEFORE_RETRY;
+		balloon->timeout = BALLOON_REPORTS_BEFORE_RETRY;
 	balloon->asked = 0;
 	balloon_rest(balloon);
 }
@@ -417,7 +388,7 @@ static void on_hot_add_response(struct balloon *balloon, const struct received *
 		return;
 	}
 	if (response.pages == 0 && response.result == 0) {
-		balloon->timeout = REPORTS_BEFORE_RETRY;
+		balloon->timeout = BALLOON_REPORTS_BEFORE_RETRY;
 	} else {
 		balloon->room += balloon->asked;
 		balloon->added += response.pages;

@@ -9,8 +9,6 @@
  * handed over finds zeros there, and harms itself alone: nothing is unmapped, and I/O that is under
  * way to such pages ends in pages that nobody has any more.
  *
- * All that is to be saved of it is the ballooned pages, the target and the version.
- *
  * Thread: the loop's.
  */
 #pragma once
@@ -86,3 +84,21 @@ void balloon_set_target(struct balloon *balloon, uint64_t bytes);
 
 struct balloon_report balloon_report(const struct balloon *balloon);
 const char *balloon_state_name(enum balloon_state state); /* "absent", "negotiating", … */
+
+/* ---- State ---- */
+
+struct state_reader;
+struct state_writer;
+
+/* The vps have stopped, and run again: between the two nothing is asked of the guest. */
+void balloon_quiesce(struct balloon *balloon);
+void balloon_resume(struct balloon *balloon);
+
+/*
+ * The state of a balloon that is quiet, as a record of that name; and one that was just made with
+ * the same options, on a bus that was restored, becomes as that one was, and is quiet. RAM that was
+ * added is added again where it is not there. Return: 0; STATE_E_ of common/base/state.h; -errno.
+ */
+void balloon_save(const struct balloon *balloon, const char *name, struct state_writer *writer);
+int balloon_restore(struct balloon *balloon, const char *name,
+		    const struct state_reader *reader) MUST_CHECK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Dynamic memory: what is taken and given back, and guests that do not follow the protocol. */
+#include "common/base/state.h"
 #include "common/wire/dynamic_memory.h"
 #include "tests/fake/fake.h"
 #include "tests/unit/unit.h"
@@ -21,6 +22,7 @@ struct fixture {
 	struct fake_channel channel;
 	unsigned changes;
 	uint64_t maximum; /* pages */
+	struct balloon_options options;
 };
 
 static void on_changed(void *data)
@@ -30,12 +32,14 @@ static void on_changed(void *data)
 	f->changes++;
 }
 
+static const struct balloon_callbacks callbacks = { .changed = on_changed };
+
 static int setup_with(void **state, struct balloon_options options)
 {
-	static const struct balloon_callbacks callbacks = { .changed = on_changed };
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->fake = fake_new(1, RAM);
+	f->options = options;
 	f->maximum = MAX(options.size, options.maximum) / HV_PAGE_SIZE;
 	assert_int_equal(balloon_new(f->fake->bus, &options, &callbacks, f, &f->balloon), 0);
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
@@ -852,10 +856,182 @@ static void test_page_set(void **state)
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_ROOM(name) cmocka_unit_test_setup_teardown(name, setup_room, teardown)
 
+/* ---- State ---- */
+
+static void nothing(void *data)
+{
+}
+
+static void save(struct fixture *f, struct state_writer *writer)
+{
+	vmbus_quiesce(f->fake->bus, nothing, NULL);
+	balloon_quiesce(f->balloon);
+	state_writer_init(writer);
+	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	balloon_save(f->balloon, "balloon", writer);
+	assert_int_equal(state_writer_error(writer), 0);
+}
+
+static void restore(struct fixture *f, const struct state_writer *writer)
+{
+	struct state_reader reader;
+
+	fake_leave(f->fake);
+	balloon_free(f->balloon);
+	fake_arrive(f->fake);
+	assert_int_equal(balloon_new(f->fake->bus, &f->options, &callbacks, f, &f->balloon), 0);
+	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
+	assert_int_equal(vmbus_restore(f->fake->bus, &reader), 0);
+	assert_int_equal(balloon_restore(f->balloon, "balloon", &reader), 0);
+}
+
+static void go_on(struct fixture *f)
+{
+	struct guid type, instance;
+
+	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
+	vmbus_resume(f->fake->bus);
+	balloon_resume(f->balloon);
+}
+
+static void move(struct fixture *f)
+{
+	struct balloon_report before = report(f), after;
+	struct state_writer first, second;
+
+	save(f, &first);
+	restore(f, &first);
+	save(f, &second);
+	assert_int_equal(second.size, first.size);
+	assert_memory_equal(second.bytes, first.bytes, first.size);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+	after = report(f);
+	assert_int_equal(after.state, before.state);
+	assert_int_equal(after.assigned, before.assigned);
+	assert_int_equal(after.target, before.target);
+	assert_int_equal(after.demand, before.demand);
+	go_on(f);
+}
+
+/* In the middle of taking, of giving, and with the negotiation half done. */
+static void test_moves(void **state)
+{
+	struct dm_capabilities_report capabilities = { .capabilities = DM_CAPABILITY_BALLOON };
+	struct fixture *f = *state;
+	struct unballooned message;
+	struct dm_acceptance answer;
+	uint32_t pages;
+
+	move(f);
+	open_channel(f);
+	assert_true(negotiate_version(f, DM_VERSION_2_0));
+	move(f);
+	say(f, DM_CAPABILITIES_REPORT, &capabilities, sizeof(capabilities));
+	receive(f, DM_CAPABILITIES_RESPONSE, &answer, sizeof(answer));
+	receive(f, DM_INFO, &message, sizeof(message));
+	tell_needs(f, 1000, 2000);
+	balloon_set_target(f->balloon, RAM - (UINT64_C(32) << 20));
+	pages = receive_balloon_request(f);
+	hand_over(f, (uint64_t[]){ DM_RANGE(FIRST_FREE, 100) }, 1, true);
+	move(f);
+	hand_over(f, (uint64_t[]){ DM_RANGE(FIRST_FREE + 200, pages - 100) }, 1, false);
+	assert_int_equal(report(f).assigned, RAM - (UINT64_C(32) << 20));
+	move(f);
+	assert_silent(f);
+	/* All that was taken, before and after, is given back. */
+	balloon_set_target(f->balloon, RAM);
+	move(f);
+	receive(f, DM_UNBALLOON_REQUEST, &message, sizeof(message));
+	assert_int_equal(message.request.range_count, 2);
+	assert_int_equal(message.ranges[0], DM_RANGE(FIRST_FREE, 100));
+	assert_int_equal(message.ranges[1], DM_RANGE(FIRST_FREE + 200, pages - 100));
+	answer_unballoon(f);
+	assert_int_equal(report(f).state, BALLOON_RESTING);
+}
+
+static void test_a_target_while_quiet(void **state)
+{
+	struct fixture *f = *state;
+
+	negotiate(f, DM_CAPABILITY_BALLOON);
+	balloon_quiesce(f->balloon);
+	balloon_set_target(f->balloon, RAM - (UINT64_C(32) << 20));
+	assert_silent(f);
+	balloon_resume(f->balloon);
+	assert_int_equal(obey(f, FIRST_FREE), 32 * MIB_PAGES);
+}
+
+static void take_room_away(struct fixture *f)
+{
+	f->fake->hole = f->options.room;
+	f->fake->hole_size = f->options.room_size;
+}
+
+/* What was added is RAM for the one that goes on, which was made without. */
+static void test_added_memory_moves(void **state)
+{
+	struct dm_hot_add_response response = { .result = 1 };
+	struct fixture *f = *state;
+	struct dm_hot_add_request request;
+	uint64_t half = RAM / 2, more = half + (UINT64_C(64) << 20);
+
+	negotiate(f, DM_CAPABILITY_BALLOON | DM_CAPABILITY_HOT_ADD);
+	balloon_set_target(f->balloon, more);
+	receive(f, DM_HOT_ADD_REQUEST, &request, sizeof(request));
+	take_room_away(f);
+	move(f);
+	assert_int_equal(f->fake->hole.value, more);
+	response.pages = (uint32_t)DM_RANGE_COUNT(request.range);
+	say(f, DM_HOT_ADD_RESPONSE, &response, sizeof(response));
+	assert_int_equal(report(f).assigned, more);
+	take_room_away(f);
+	move(f);
+	assert_int_equal(f->fake->hole.value, more);
+	balloon_set_target(f->balloon, half);
+	obey(f, half / HV_PAGE_SIZE);
+	assert_int_equal(report(f).assigned, half);
+}
+
+/* Each byte changed: it is refused, or the balloon goes on with it. */
+static void test_any_record_is_survived(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer writer;
+	struct state_reader reader;
+	unsigned refused = 0;
+
+	negotiate(f, DM_CAPABILITY_BALLOON);
+	balloon_set_target(f->balloon, RAM - (UINT64_C(32) << 20));
+	obey(f, FIRST_FREE);
+	balloon_set_target(f->balloon, RAM);
+	save(f, &writer);
+	restore(f, &writer);
+	for (size_t at = 0; at < writer.size; at++) {
+		writer.bytes[at] ^= 0x81;
+		if (state_reader_init(&reader, writer.bytes, writer.size) == 0 &&
+		    balloon_restore(f->balloon, "balloon", &reader) == 0) {
+			balloon_resume(f->balloon);
+			balloon_set_target(f->balloon, RAM / 2);
+		} else {
+			refused++;
+		}
+		writer.bytes[at] ^= 0x81;
+	}
+	assert_true(refused > 32);
+	restore(f, &writer);
+	go_on(f);
+	state_writer_deinit(&writer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_versions),
+		TEST(test_moves),
+		TEST(test_a_target_while_quiet),
+		TEST_ROOM(test_added_memory_moves),
+		TEST(test_any_record_is_survived),
 		TEST(test_capabilities_without_version),
 		TEST(test_early_report),
 		TEST(test_demand),
