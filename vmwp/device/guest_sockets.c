@@ -69,10 +69,46 @@ static void guest_sockets_status(void *device, struct json_object **tree)
 		 json_object_new_int64(sockets ? sockets_count(sockets->sockets) : 0));
 }
 
+static void guest_sockets_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	struct guest_sockets *sockets = device;
+
+	sockets_quiesce(sockets->sockets);
+	done(data);
+}
+
+static void guest_sockets_resume(void *device)
+{
+	struct guest_sockets *sockets = device;
+
+	sockets_resume(sockets->sockets);
+}
+
+static int guest_sockets_save(void *device, struct state_writer *writer)
+{
+	struct guest_sockets *sockets = device;
+
+	sockets_save(sockets->sockets, guest_sockets_ops.name, writer);
+	return 0;
+}
+
+static int guest_sockets_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	const char *name = guest_sockets_ops.name;
+	struct guest_sockets *sockets = device;
+
+	return device_restore_result(sockets_restore(sockets->sockets, name, reader), name,
+				     failure);
+}
+
 const struct device_ops guest_sockets_ops = {
 	.name = "sockets",
 	.kind = DEVICE_SERVICE,
 	.make = guest_sockets_make,
 	.free = guest_sockets_free,
+	.quiesce = guest_sockets_quiesce,
+	.resume = guest_sockets_resume,
+	.save = guest_sockets_save,
+	.restore = guest_sockets_restore,
 	.status = guest_sockets_status,
 };

@@ -44,6 +44,7 @@ struct socket_stream {
 	int fd;
 	enum stream_state state;
 	bool was_opened;
+	bool quiet;
 	struct loop_deferred iteration;
 	struct loop_operation read, write;
 	bool reading, writing;
@@ -152,7 +153,7 @@ static void stream_iteration(struct loop_deferred *deferred)
 {
 	struct socket_stream *stream = container_of(deferred, struct socket_stream, iteration);
 
-	if (stream->state != STREAM_OPEN)
+	if (stream->state != STREAM_OPEN || stream->quiet)
 		return;
 	stream_from_guest(stream);
 	stream_to_guest(stream);
@@ -316,6 +317,13 @@ int socket_stream_new(const struct socket_stream_config *config, int fd,
 void socket_stream_abort(struct socket_stream *stream)
 {
 	vmbus_channel_rescind(stream->channel);
+}
+
+void socket_stream_set_quiet(struct socket_stream *stream, bool quiet)
+{
+	stream->quiet = quiet;
+	if (!quiet)
+		stream_defer(stream);
 }
 
 bool socket_stream_was_opened(const struct socket_stream *stream)

@@ -45,4 +45,7 @@ struct json_object;
 struct json_object *socket_stream_inspect(const struct socket_stream *stream);
 
 /* Whether the guest has the channel open, or has had. */
+/* While it is quiet nothing goes from it to the guest, nor is taken from there. */
+void socket_stream_set_quiet(struct socket_stream *stream, bool quiet);
+
 bool socket_stream_was_opened(const struct socket_stream *stream);

@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/list.h"
 #include "common/base/loop.h"
+#include "common/base/state.h"
 #include "common/wire/hv_socket.h"
 #include "vsp/socket/socket_stream.h"
 
@@ -19,7 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOCKETS_COUNT_MAX (UINT32_MAX / SOCKETS_ASKED_MAX - 1)
+#define SOCKETS_STATE_VERSION 1
+#define SOCKETS_COUNT_MAX     (UINT32_MAX / SOCKETS_ASKED_MAX - 1)
 
 struct connection {
 	struct list link; /* in sockets->connections */
@@ -38,6 +40,7 @@ struct asked {
 	uint32_t request; /* 0: none has this place */
 	struct guid service, endpoint;
 	uint64_t deadline;
+	bool orphaned; /* who was to answer is not here */
 };
 
 struct sockets {
@@ -51,6 +54,7 @@ struct sockets {
 	uint32_t next_port, request_count;
 	struct loop_timer timer;
 	bool timer_runs;
+	bool quiet;
 };
 
 /* ---- Deadlines ---- */
@@ -91,6 +95,9 @@ static void sockets_timer(struct loop_operation *operation, int result, bool mor
 	struct sockets *sockets = container_of(timer, struct sockets, timer);
 	uint64_t now = loop_now(), next = UINT64_MAX;
 
+	sockets->timer_runs = false;
+	if (sockets->quiet)
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(sockets->asked); i++) {
 		struct asked *asked = &sockets->asked[i];
 
@@ -269,7 +276,12 @@ static bool sockets_requested(void *data, const struct guid *service, const stru
 	asked = sockets_free_place(sockets, &request);
 	if (!asked)
 		return false;
-	*asked = (struct asked){ request, *service, *endpoint, sockets_deadline(sockets) };
+	*asked = (struct asked){
+		.request = request,
+		.service = *service,
+		.endpoint = *endpoint,
+		.deadline = sockets_deadline(sockets),
+	};
 	sockets->callbacks->connect(sockets->data, request, port);
 	return true;
 }
@@ -342,6 +354,92 @@ void sockets_free(struct sockets *sockets)
 unsigned sockets_count(const struct sockets *sockets)
 {
 	return sockets->connection_count;
+}
+
+/* ---- State ---- */
+
+/* A record: this, and what the guest has asked for. */
+struct sockets_state {
+	uint32_t next_port; /* not to be mistaken for one that the guest still knows */
+	uint32_t asked_count;
+};
+_Static_assert(sizeof(struct sockets_state) == 8, "stored format");
+
+struct asked_state {
+	struct guid service, endpoint;
+};
+_Static_assert(sizeof(struct asked_state) == 32, "stored format");
+
+void sockets_quiesce(struct sockets *sockets)
+{
+	sockets->quiet = true;
+	list_for_each (link, &sockets->connections)
+		socket_stream_set_quiet(container_of(link, struct connection, link)->stream, true);
+}
+
+/* The timer finds what is overdue, and by when it is to look again. */
+void sockets_resume(struct sockets *sockets)
+{
+	if (!sockets->quiet)
+		return;
+	sockets->quiet = false;
+	for (size_t i = 0; i < ARRAY_SIZE(sockets->asked); i++)
+		if (sockets->asked[i].request && sockets->asked[i].orphaned)
+			asked_refuse(sockets, &sockets->asked[i]);
+	list_for_each (link, &sockets->connections)
+		socket_stream_set_quiet(container_of(link, struct connection, link)->stream, false);
+	if (sockets->timer_runs)
+		return;
+	sockets->timer_runs = true;
+	loop_timer_start(vmbus_loop(sockets->bus), &sockets->timer, 0);
+}
+
+void sockets_save(const struct sockets *sockets, const char *name, struct state_writer *writer)
+{
+	struct sockets_state state = { .next_port = sockets->next_port };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sockets->asked); i++)
+		state.asked_count += sockets->asked[i].request != 0;
+	state_begin(writer, name, SOCKETS_STATE_VERSION);
+	state_put(writer, &state, sizeof(state));
+	for (size_t i = 0; i < ARRAY_SIZE(sockets->asked); i++) {
+		const struct asked *asked = &sockets->asked[i];
+		const struct asked_state asked_state = { asked->service, asked->endpoint };
+
+		if (asked->request)
+			state_put(writer, &asked_state, sizeof(asked_state));
+	}
+	state_end(writer);
+}
+
+int sockets_restore(struct sockets *sockets, const char *name, const struct state_reader *reader)
+{
+	struct asked_state asked[SOCKETS_ASKED_MAX];
+	struct sockets_state state;
+	struct state_record record;
+	int r;
+
+	r = state_find(reader, name, SOCKETS_STATE_VERSION, &record);
+	if (r)
+		return r;
+	if (state_get(&record, &state, sizeof(state)) || state.next_port <= HV_SOCKET_PORT_MAX ||
+	    state.next_port == UINT32_MAX || state.asked_count > SOCKETS_ASKED_MAX ||
+	    (state.asked_count > 0 && vmbus_version(sockets->bus) < HV_SOCKET_VMBUS_VERSION) ||
+	    state_get(&record, asked, state.asked_count * sizeof(*asked)) || record.left > 0)
+		return STATE_E_INVALID;
+	sockets->next_port = state.next_port;
+	sockets->quiet = true;
+	memset(sockets->asked, 0, sizeof(sockets->asked));
+	/* None has a number that anybody could answer. */
+	for (uint32_t i = 0; i < state.asked_count; i++)
+		sockets->asked[i] = (struct asked){
+			.request = UINT32_MAX,
+			.service = asked[i].service,
+			.endpoint = asked[i].endpoint,
+			.deadline = UINT64_MAX,
+			.orphaned = true,
+		};
+	return 0;
 }
 
 /* ---- Inspection ---- */

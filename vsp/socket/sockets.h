@@ -83,5 +83,26 @@ struct json_object;
 struct json_object *sockets_inspect(const struct sockets *sockets, uint32_t first, unsigned count,
 				    uint32_t *ret_next);
 
+/* ---- State ---- */
+
+struct state_reader;
+struct state_writer;
+
+/* The vps have stopped, and run again: between the two nothing goes through a connection. */
+void sockets_quiesce(struct sockets *sockets);
+void sockets_resume(struct sockets *sockets);
+
+/*
+ * What is known of quiet sockets where the VM goes on, as a record of that name: connections are
+ * not, as their other ends are not there. The bus lets go of those, vmbus_restored(); what the guest
+ * has asked for and was not answered is refused by sockets_resume(). Return: 0; STATE_E_ of
+ * common/base/state.h.
+ */
+void sockets_save(const struct sockets *sockets, const char *name, struct state_writer *writer);
+int sockets_restore(struct sockets *sockets, const char *name,
+		    const struct state_reader *reader) MUST_CHECK;
+
+/* ---- Reports ---- */
+
 /* Connections that there are, those included that one side has not taken yet. */
 unsigned sockets_count(const struct sockets *sockets);

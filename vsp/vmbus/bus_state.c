@@ -118,7 +118,7 @@ static void channel_save(const struct vmbus_channel *channel, struct state_write
 		.flags = flag_if(channel->offered, CHANNEL_STATE_OFFERED) |
 			 flag_if(channel->rescinded, CHANNEL_STATE_RESCINDED) |
 			 flag_if(!list_empty(&channel->announced), CHANNEL_STATE_ANNOUNCED) |
-			 flag_if(channel->ops, CHANNEL_STATE_DEVICE) |
+			 flag_if(channel->ops || channel->unclaimed, CHANNEL_STATE_DEVICE) |
 			 flag_if(open, CHANNEL_STATE_OPEN) |
 			 flag_if(open && channel->masked, CHANNEL_STATE_MASKED) |
 			 flag_if(open && channel->broken, CHANNEL_STATE_BROKEN),

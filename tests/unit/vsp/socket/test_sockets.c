@@ -4,6 +4,7 @@
  * do not play along, and the listening socket of the host.
  */
 #include "common/base/json.h"
+#include "common/base/state.h"
 #include "tests/fake/socket_guest.h"
 #include "tests/unit/unit.h"
 #include "vsp/socket/socket_listener.h"
@@ -780,10 +781,141 @@ static void test_listener_wants_a_listening_socket(void **state)
 	close(fd);
 }
 
+/* ---- State ---- */
+
+static void nothing(void *data)
+{
+}
+
+static void save(struct fixture *f, struct state_writer *writer)
+{
+	vmbus_quiesce(f->fake->bus, nothing, NULL);
+	sockets_quiesce(f->sockets);
+	fake_settle(f->fake);
+	state_writer_init(writer);
+	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	sockets_save(f->sockets, "sockets", writer);
+	assert_int_equal(state_writer_error(writer), 0);
+}
+
+static void restore(struct fixture *f, const struct state_writer *writer)
+{
+	struct state_reader reader;
+
+	fake_leave(f->fake);
+	assert_int_equal(sockets_count(f->sockets), 0);
+	sockets_free(f->sockets);
+	fake_arrive(f->fake);
+	assert_int_equal(sockets_new(f->fake->bus, 0, &callbacks, f, &f->sockets), 0);
+	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
+	assert_int_equal(vmbus_restore(f->fake->bus, &reader), 0);
+	assert_int_equal(sockets_restore(f->sockets, "sockets", &reader), 0);
+}
+
+static void move(struct fixture *f)
+{
+	struct state_writer first, second;
+	struct guid type, instance;
+
+	save(f, &first);
+	restore(f, &first);
+	save(f, &second);
+	assert_int_equal(second.size, first.size);
+	assert_memory_equal(second.bytes, first.bytes, first.size);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
+	vmbus_resume(f->fake->bus);
+	sockets_resume(f->sockets);
+}
+
+static void test_streams_end_when_the_guest_moves(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t port;
+
+	connect_to_guest(f, 7);
+	port = f->port;
+	assert_true(socket_guest_send(&f->channel, "before", 6));
+	expect_at_host(f, "before");
+	move(f);
+	expect_rescission(f);
+	socket_guest_close(&f->channel);
+	/* And it connects anew, both ways. */
+	connect_to_guest(f, 7);
+	assert_true(f->port > port);
+	assert_true(socket_guest_send(&f->channel, "after", 5));
+	expect_at_host(f, "after");
+	host_writes(f, "too");
+	expect_at_guest(f, "too");
+	connect_to_host(f, 1024);
+	assert_true(socket_guest_send(&f->channel, "hello", 5));
+	expect_at_host(f, "hello");
+}
+
+static void test_what_was_not_answered_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	socket_guest_connect(f->fake, 1024, PORT);
+	assert_int_equal(f->asked, 1);
+	f->asked = 0;
+	move(f);
+	expect_refusal(f);
+	sockets_answer(f->sockets, f->request, -1);
+	connect_to_host(f, 1024);
+}
+
+/* What comes meanwhile is not lost where the VM was only stopped for a while. */
+static void test_quiet_streams(void **state)
+{
+	struct fixture *f = *state;
+	char bytes[8];
+
+	connect_to_guest(f, 7);
+	vmbus_quiesce(f->fake->bus, nothing, NULL);
+	sockets_quiesce(f->sockets);
+	host_writes(f, "later");
+	assert_true(socket_guest_send(&f->channel, "then", 4));
+	fake_settle(f->fake);
+	assert_int_equal(socket_guest_receive_now(&f->channel, bytes, sizeof(bytes)), -1);
+	vmbus_resume(f->fake->bus);
+	sockets_resume(f->sockets);
+	expect_at_guest(f, "later");
+	expect_at_host(f, "then");
+}
+
+static void test_any_record_is_survived(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer writer;
+	struct state_reader reader;
+	unsigned refused = 0;
+
+	socket_guest_connect(f->fake, 1024, PORT);
+	save(f, &writer);
+	restore(f, &writer);
+	for (size_t at = 0; at < writer.size; at++) {
+		writer.bytes[at] ^= 0x81;
+		if (state_reader_init(&reader, writer.bytes, writer.size) == 0)
+			refused += sockets_restore(f->sockets, "sockets", &reader) != 0;
+		writer.bytes[at] ^= 0x81;
+	}
+	assert_true(refused > 8);
+	sockets_resume(f->sockets);
+	state_writer_deinit(&writer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_host_connects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_streams_end_when_the_guest_moves, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_what_was_not_answered_is_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_quiet_streams, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any_record_is_survived, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_guest_connects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_inspection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_close, setup, teardown),
