@@ -7,6 +7,8 @@
  */
 #include "vmwp/device/devices.h"
 
+#include "common/base/state.h"
+#include "common/base/text.h"
 #include "vsp/ic/ic.h"
 
 #include <errno.h>
@@ -151,6 +153,97 @@ void guest_addresses_free(struct guest_addresses *addresses)
 	free(addresses);
 }
 
+/* ---- State ---- */
+
+#define ADDRESSES_STATE_VERSION 1
+
+/* A record: for each adapter of which something was told, this and the addresses. */
+struct addresses_state {
+	char name[DEFINITION_ADAPTER_NAME_MAX]; /* the adapter's, with zeros behind it */
+	uint32_t size;                          /* bytes of addresses */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct addresses_state) == 40, "stored format");
+
+void guest_addresses_save(const struct guest_addresses *addresses, struct state_writer *writer)
+{
+	state_begin(writer, guest_addresses_ops.name, ADDRESSES_STATE_VERSION);
+	for (unsigned i = 0; i < DEFINITION_ADAPTERS_MAX; i++) {
+		const char *name = adapters_name(addresses->config.adapters, i);
+		const char *text = addresses->adapters[i].addresses;
+		struct addresses_state state = { .size = (uint32_t)strlen(text) };
+
+		if (!name || state.size == 0)
+			continue;
+		memcpy(state.name, name, strlen(name));
+		state_put(writer, &state, sizeof(state));
+		state_put(writer, text, state.size);
+	}
+	state_end(writer);
+}
+
+/* Whose name it is; DEFINITION_ADAPTERS_MAX: nobody's here. */
+static unsigned adapter_number(const struct guest_addresses *addresses,
+			       const struct addresses_state *state)
+{
+	char wanted[DEFINITION_ADAPTER_NAME_MAX + 1] = "";
+	unsigned i;
+
+	memcpy(wanted, state->name, sizeof(state->name));
+	for (i = 0; i < DEFINITION_ADAPTERS_MAX; i++) {
+		const char *name = adapters_name(addresses->config.adapters, i);
+
+		if (name && strcmp(name, wanted) == 0)
+			break;
+	}
+	return i;
+}
+
+/* Return: 0; STATE_E_. */
+static int addresses_restore_one(struct guest_addresses *addresses, struct state_record *record)
+{
+	char text[IC_KVP_ADDRESSES_MAX];
+	struct addresses_state state;
+	const char *bytes;
+	unsigned number;
+
+	if (state_get(record, &state, sizeof(state)) || state.size >= sizeof(text))
+		return STATE_E_INVALID;
+	bytes = state_take(record, state.size);
+	number = adapter_number(addresses, &state);
+	if (!bytes || number == DEFINITION_ADAPTERS_MAX)
+		return STATE_E_INVALID;
+	text_repair(text, sizeof(text), bytes, state.size);
+	set_addresses(addresses, number, text);
+	return 0;
+}
+
+int guest_addresses_restore(struct guest_addresses *addresses, const struct state_reader *reader)
+{
+	struct state_record record;
+	int r;
+
+	r = state_find(reader, guest_addresses_ops.name, ADDRESSES_STATE_VERSION, &record);
+	while (r == 0 && record.left > 0)
+		r = addresses_restore_one(addresses, &record);
+	return r;
+}
+
+static int guest_addresses_device_save(void *device, struct state_writer *writer)
+{
+	guest_addresses_save(device, writer);
+	return 0;
+}
+
+static int guest_addresses_device_restore(void *device, struct state_reader *reader,
+					  struct failure *failure)
+{
+	return device_restore_result(guest_addresses_restore(device, reader),
+				     guest_addresses_ops.name, failure);
+}
+
+/* ---- The device ---- */
+
 /* Asks no guest on behalf of nobody. */
 static int guest_addresses_make(struct device_config *config, void **ret_device,
 				struct failure *failure)
@@ -177,4 +270,6 @@ const struct device_ops guest_addresses_ops = {
 	.kind = DEVICE_SYNTHETIC,
 	.make = guest_addresses_make,
 	.free = guest_addresses_end,
+	.save = guest_addresses_device_save,
+	.restore = guest_addresses_device_restore,
 };

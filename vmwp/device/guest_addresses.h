@@ -37,6 +37,15 @@ int guest_addresses_new(const struct guest_addresses_config *config,
 void guest_addresses_free(struct guest_addresses *addresses);
 DEFINE_CLEANUP(struct guest_addresses *, guest_addresses_free)
 
+/*
+ * What was told last, as a record; and it is told again where the VM goes on. Nothing else is kept:
+ * there the guest tells all of itself anew, and is asked. Return: 0; STATE_E_ of
+ * common/base/state.h.
+ */
+void guest_addresses_save(const struct guest_addresses *addresses, struct state_writer *writer);
+int guest_addresses_restore(struct guest_addresses *addresses,
+			    const struct state_reader *reader) MUST_CHECK;
+
 /* What ic_kvp_callbacks and adapters tell. */
 void guest_addresses_guest(struct guest_addresses *addresses);
 void guest_addresses_refreshed(struct guest_addresses *addresses);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which adapter has which addresses: when the guest is asked, and what becomes of its answers. */
+#include "common/base/state.h"
 #include "common/base/utf16.h"
 #include "tests/fake/ic_guest.h"
 #include "tests/unit/unit.h"
@@ -256,11 +257,75 @@ static void an_answer_that_is_too_old(void **state)
 	assert_told(f, "nic0=192.0.2.8");
 }
 
+/* Another object, of the same adapters, goes on with the record. Return: as restoring it. */
+static int go_on_with(struct fixture *f, const struct state_writer *writer)
+{
+	struct guest_addresses_config config = {
+		.adapters = f->adapters, .kvp = f->kvp, .changed = take_changed, .data = f
+	};
+	struct state_reader reader;
+
+	guest_addresses_free(f->addresses);
+	assert_int_equal(guest_addresses_new(&config, &f->addresses), 0);
+	if (state_reader_init(&reader, writer->bytes, writer->size))
+		return STATE_E_INVALID;
+	return guest_addresses_restore(f->addresses, &reader);
+}
+
+static void what_was_told_is_told_again(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer first, second;
+
+	tell(f, "192.0.2.7;192.0.2.8");
+	answer(f, MAC_0, "192.0.2.7");
+	answer(f, MAC_1, "192.0.2.8");
+	f->told[0] = '\0';
+	state_writer_init(&first);
+	guest_addresses_save(f->addresses, &first);
+	assert_int_equal(go_on_with(f, &first), 0);
+	assert_told(f, "nic0=192.0.2.7 nic1=192.0.2.8");
+	state_writer_init(&second);
+	guest_addresses_save(f->addresses, &second);
+	assert_int_equal(second.size, first.size);
+	assert_memory_equal(second.bytes, first.bytes, first.size);
+	state_writer_deinit(&second);
+	/* And only what has changed since. */
+	tell(f, "192.0.2.7;192.0.2.9");
+	answer(f, MAC_0, "192.0.2.7");
+	answer(f, MAC_1, "192.0.2.9");
+	assert_told(f, "nic1=192.0.2.9");
+	state_writer_deinit(&first);
+}
+
+static void any_record_is_survived(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer writer;
+	unsigned refused = 0;
+
+	tell(f, "192.0.2.7");
+	answer(f, MAC_0, "192.0.2.7");
+	answer(f, MAC_1, NULL);
+	state_writer_init(&writer);
+	guest_addresses_save(f->addresses, &writer);
+	for (size_t at = 0; at < writer.size; at++) {
+		writer.bytes[at] ^= 0x81;
+		f->told[0] = '\0';
+		refused += go_on_with(f, &writer) != 0;
+		writer.bytes[at] ^= 0x81;
+	}
+	assert_true(refused > 8);
+	state_writer_deinit(&writer);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(each_adapter_is_asked),
+		TEST(what_was_told_is_told_again),
+		TEST(any_record_is_survived),
 		TEST(an_idle_guest_is_left_in_peace),
 		TEST(an_address_that_goes),
 		TEST(a_guest_that_goes),
