@@ -2,11 +2,13 @@
 /* The network adapters of a machine. */
 #include "vmwp/device/devices.h"
 
+#include "common/base/state.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/network/network.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,9 @@ struct adapters {
 	const struct device_config *config;
 	struct adapter list[DEFINITION_ADAPTERS_MAX];
 	struct network_counters past; /* of adapters that have left */
+	unsigned restless;            /* that are not quiet yet, and the walk itself */
+	void (*quiet)(void *data);
+	void *quiet_data;
 };
 
 /* ---- Identity ---- */
@@ -338,6 +343,86 @@ static void adapters_discard(void *device)
 	free(adapters);
 }
 
+/* ---- State ---- */
+
+static void adapters_quiet(void *data)
+{
+	struct adapters *adapters = data;
+
+	if (--adapters->restless == 0)
+		adapters->quiet(adapters->quiet_data);
+}
+
+static void adapters_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	struct adapters *adapters = device;
+
+	adapters->quiet = done;
+	adapters->quiet_data = data;
+	adapters->restless = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++) {
+		if (!adapters->list[i].network)
+			continue;
+		adapters->restless++;
+		network_adapter_quiesce(adapters->list[i].network, adapters_quiet, adapters);
+	}
+	adapters_quiet(adapters);
+}
+
+static void adapters_resume(void *device)
+{
+	struct adapters *adapters = device;
+
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network)
+			network_adapter_resume(adapters->list[i].network);
+}
+
+/* "network/", and the instance. */
+static void adapter_record_name(const struct adapter *adapter, char name[STATE_NAME_MAX + 1])
+{
+	struct guid instance = network_adapter_instance(adapter->network);
+	int size = snprintf(name, STATE_NAME_MAX + 1, "%s/", adapters_ops.name);
+
+	for (size_t i = 0; i < sizeof(instance.bytes); i++)
+		size += snprintf(name + size, (size_t)(STATE_NAME_MAX + 1 - size), "%02x",
+				 instance.bytes[i]);
+}
+
+static int adapters_save(void *device, struct state_writer *writer)
+{
+	struct adapters *adapters = device;
+	char name[STATE_NAME_MAX + 1];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(adapters->list); i++) {
+		if (!adapters->list[i].network)
+			continue;
+		adapter_record_name(&adapters->list[i], name);
+		r = network_adapter_save(adapters->list[i].network, name, writer);
+	}
+	return r;
+}
+
+static int adapters_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	struct adapters *adapters = device;
+	char name[STATE_NAME_MAX + 1];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(adapters->list); i++) {
+		if (!adapters->list[i].network)
+			continue;
+		adapter_record_name(&adapters->list[i], name);
+		r = device_restore_result(
+			network_adapter_restore(adapters->list[i].network, name, reader), name,
+			failure);
+	}
+	return r;
+}
+
+/* ---- Reports ---- */
+
 static struct json_object *adapter_status(const struct adapter *adapter)
 {
 	const char *backend = network_adapter_backend(adapter->network);
@@ -414,6 +499,10 @@ const struct device_ops adapters_ops = {
 	.make = adapters_make,
 	.free = adapters_free,
 	.discard = adapters_discard,
+	.quiesce = adapters_quiesce,
+	.resume = adapters_resume,
+	.save = adapters_save,
+	.restore = adapters_restore,
 	.status = adapters_status,
 	.inspect = adapters_inspect,
 	.counters = adapters_counters,

@@ -459,15 +459,17 @@ void netvsp_iteration(struct loop_deferred *deferred)
 		if (adapter->options.ended)
 			adapter->options.ended(adapter->options.data);
 	}
-	if (adapter->state == NETVSP_VERSIONED) {
+	if (adapter->state == NETVSP_VERSIONED && !adapter->quiet) {
 		netvsp_offer_sub_channels(adapter);
 		netvsp_send_table(adapter);
 	}
 	netvsp_feed(adapter);
-	netvsp_flush(adapter);
+	if (!adapter->still)
+		netvsp_flush(adapter);
 	netvsp_send_settle(adapter);
 	netvsp_receive_settle(adapter);
 	netvsp_receive_post(adapter);
+	netvsp_state_settle(adapter);
 	/* All packets lie in memory that the primary one holds, and so do both buffers. */
 	channel = device_channels_closed(&adapter->channels,
 					 adapter->receive_buffer || adapter->send_buffer);

@@ -8,6 +8,7 @@
  *   netvsp_arrival.c  frames to the guest
  *   netvsp_control.c  control messages to the guest
  *   netvsp_send.c     the send buffer, and packets and frames from the guest
+ *   netvsp_state.c    its state as a record
  *   rndis*.c          what the messages and frames are wrapped in
  *
  * An adapter's state, as a copy of the VM would need it, is plain data:
@@ -206,6 +207,13 @@ struct network_adapter {
 	uint64_t packets_seen;
 	void (*removed)(void *data);
 	void *removed_data;
+
+	/* Quiet, and state. */
+	bool quiet;    /* nothing is begun */
+	bool still;    /* and nothing is under way */
+	bool restored; /* the guest is to be told of the link when it goes on */
+	void (*quiet_done)(void *data);
+	void *quiet_data;
 };
 
 /* ---- network.c ---- */
@@ -318,6 +326,11 @@ struct netvsp_control *netvsp_control_take(struct network_adapter *adapter);
 void netvsp_control_send(struct network_adapter *adapter, struct netvsp_control *control);
 void netvsp_control_free(struct network_adapter *adapter, struct netvsp_control *control);
 void netvsp_control_flush(struct network_adapter *adapter);
+
+/* ---- netvsp_state.c ---- */
+
+/* Tells who waits for that that the adapter is quiet, if it is. */
+void netvsp_state_settle(struct network_adapter *adapter);
 
 /* ---- netvsp_send.c ---- */
 

@@ -277,7 +277,8 @@ static bool receive_may_give(const struct network_adapter *adapter)
 	uint32_t reserve = MIN(adapter->slot_count / 4, (uint32_t)NETVSP_SLOT_RESERVE);
 
 	return adapter->backend && adapter->receive_buffer && !adapter->receive_revoked &&
-	       !adapter->withdrawing && adapter->buffers_out < NETVSP_BUFFER_MAX &&
+	       !adapter->quiet && !adapter->withdrawing &&
+	       adapter->buffers_out < NETVSP_BUFFER_MAX &&
 	       adapter->free_count >= adapter->fragments + reserve;
 }
 

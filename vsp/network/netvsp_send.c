@@ -188,6 +188,8 @@ static void frame_sent(struct net_frame *net_frame, int result)
 		counters->sent_bytes += frame->size;
 	}
 	frame_free(frame);
+	if (frame->adapter->quiet)
+		netvsp_defer(frame->adapter);
 	netvsp_packet_put(packet);
 }
 

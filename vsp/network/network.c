@@ -232,6 +232,11 @@ const char *network_adapter_backend(const struct network_adapter *adapter)
 	return adapter->backend ? adapter->backend->ops->name : "none";
 }
 
+struct guid network_adapter_instance(const struct network_adapter *adapter)
+{
+	return adapter->options.instance;
+}
+
 const uint8_t *network_adapter_mac(const struct network_adapter *adapter)
 {
 	return adapter->rndis.permanent_mac;

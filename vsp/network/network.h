@@ -88,3 +88,26 @@ void network_adapter_counters(const struct network_adapter *adapter,
 /* The adapter as it is now, as JSON. New reference; NULL without memory. */
 struct json_object;
 struct json_object *network_adapter_inspect(const struct network_adapter *adapter);
+
+/* ---- State ---- */
+
+struct guid network_adapter_instance(const struct network_adapter *adapter);
+
+struct state_reader;
+struct state_writer;
+
+/* The vps have stopped: done(data) when the network has given back all it has. And they run again. */
+void network_adapter_quiesce(struct network_adapter *adapter, void (*done)(void *data), void *data);
+void network_adapter_resume(struct network_adapter *adapter);
+
+/*
+ * The state of an adapter that is quiet, as a record of that name; and one that was just made with
+ * the same options, on a bus that was restored, becomes as that one was, and is quiet; its guest is
+ * told of the link when it goes on, which makes it announce itself. One that cannot be restored is
+ * only to be freed, after vmbus_reset(). Return: 0; STATE_E_ of common/base/state.h; -errno; -EBUSY:
+ * it is being removed.
+ */
+int network_adapter_save(const struct network_adapter *adapter, const char *name,
+			 struct state_writer *writer) MUST_CHECK;
+int network_adapter_restore(struct network_adapter *adapter, const char *name,
+			    const struct state_reader *reader) MUST_CHECK;

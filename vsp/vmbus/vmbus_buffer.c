@@ -37,7 +37,8 @@ int vmbus_buffer_map(struct vmbus_channel *channel, uint32_t gpadl_id, uint32_t 
 	const uint64_t *pfns;
 	uint32_t page_count;
 
-	if (!gpadl || gpadl->relid != channel->relid || gpadl->torn_down || gpadl->orphan)
+	if (!gpadl || gpadl->relid != channel->relid ||
+	    (!channel->bus->quiet && (gpadl->torn_down || gpadl->orphan)))
 		return VMBUS_E_INVALID;
 	page_count = gpadl_pages(gpadl, &pfns);
 	if (page_count == 0 || page_count > size_max / HV_PAGE_SIZE)
@@ -68,6 +69,11 @@ void vmbus_buffer_unmap(struct vmbus_buffer *buffer)
 	channel_settle_gpadl(buffer->bus, buffer->gpadl);
 	bus_send(buffer->bus);
 	free(buffer);
+}
+
+uint32_t vmbus_buffer_gpadl(const struct vmbus_buffer *buffer)
+{
+	return buffer->gpadl->id;
 }
 
 uint32_t vmbus_buffer_size(const struct vmbus_buffer *buffer)

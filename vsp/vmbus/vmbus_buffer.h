@@ -20,7 +20,8 @@ struct vmbus_channel;
 struct vmbus_buffer;
 
 /*
- * Maps a list that the guest made for this channel. size_max: bytes; larger ones are refused.
+ * Maps a list that the guest made for this channel. On a bus that is quiet it may be one that is
+ * being torn down, as that of a buffer which was mapped when the state was saved. size_max: bytes; larger ones are refused.
  * Return: 0; VMBUS_E_INVALID: no such list, of another shape, not RAM, or too large; -ENOMEM.
  */
 int vmbus_buffer_map(struct vmbus_channel *channel, uint32_t gpadl, uint32_t size_max,
@@ -28,6 +29,9 @@ int vmbus_buffer_map(struct vmbus_channel *channel, uint32_t gpadl, uint32_t siz
 
 /* Accepts NULL. */
 void vmbus_buffer_unmap(struct vmbus_buffer *buffer);
+
+/* The guest's name for it. */
+uint32_t vmbus_buffer_gpadl(const struct vmbus_buffer *buffer);
 
 uint32_t vmbus_buffer_size(const struct vmbus_buffer *buffer);
 

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The network VSP saved in the middle of its work, and restored on another bus. */
+#include "common/base/state.h"
+#include "tests/unit/vsp/network/netvsp_fixture.h"
+
+static const struct network_options options = {
+	.instance = GUID(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11),
+	.name = "nic0",
+	.channel_max = QUEUES,
+	.mac = { 0x02, 0x56, 0x4d, 0x00, 0x00, 0x01 },
+	.mtu = 1500,
+	.ended = network_is_over,
+};
+
+static void set_true(void *data)
+{
+	*(bool *)data = true;
+}
+
+static bool is_true(void *data)
+{
+	return *(bool *)data;
+}
+
+static void save(struct state_writer *writer)
+{
+	bool bus = false, adapter = false;
+
+	vmbus_quiesce(fixture.fake->bus, set_true, &bus);
+	network_adapter_quiesce(fixture.adapter, set_true, &adapter);
+	assert_true(fake_run_until(fixture.fake, is_true, &bus));
+	assert_true(fake_run_until(fixture.fake, is_true, &adapter));
+	state_writer_init(writer);
+	assert_int_equal(vmbus_save(fixture.fake->bus, writer), 0);
+	assert_int_equal(network_adapter_save(fixture.adapter, "network", writer), 0);
+	assert_int_equal(state_writer_error(writer), 0);
+}
+
+/* Return: as network_adapter_restore(). */
+static int restore(const struct state_writer *bus, const struct state_writer *adapter)
+{
+	struct state_reader reader;
+
+	fake_leave(fixture.fake);
+	network_adapter_free(fixture.adapter);
+	fake_arrive(fixture.fake);
+	assert_int_equal(network_adapter_new(fixture.fake->bus, &options, &fixture.adapter), 0);
+	fixture.network = fake_network_new(QUEUES);
+	fixture.network->freed = &fixture.network_freed;
+	fixture.network->ram = fake_host_memory(fixture.fake);
+	fixture.network->ram_size = fixture.fake->ram_size;
+	network_adapter_connect(fixture.adapter, &fixture.network->backend);
+	assert_int_equal(state_reader_init(&reader, bus->bytes, bus->size), 0);
+	assert_int_equal(vmbus_restore(fixture.fake->bus, &reader), 0);
+	if (state_reader_init(&reader, adapter->bytes, adapter->size))
+		return STATE_E_INVALID;
+	return network_adapter_restore(fixture.adapter, "network", &reader);
+}
+
+static void go_on(void)
+{
+	struct guid type, instance;
+
+	assert_int_equal(vmbus_restored(fixture.fake->bus, &type, &instance), 0);
+	vmbus_resume(fixture.fake->bus);
+	network_adapter_resume(fixture.adapter);
+	fake_settle(fixture.fake);
+}
+
+static void move(void)
+{
+	struct state_writer first, second;
+
+	save(&first);
+	assert_int_equal(restore(&first, &first), 0);
+	save(&second);
+	assert_int_equal(second.size, first.size);
+	assert_memory_equal(second.bytes, first.bytes, first.size);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+	go_on();
+}
+
+/* A packet is with the guest, which gives it back to the other; then frames flow. */
+static void test_frames_flow_on(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	uint8_t frame[64], *data;
+	uint64_t id;
+
+	start(false);
+	netvsc->keep = true;
+	fill_frame(frame, sizeof(frame));
+	assert_true(fake_network_deliver(fixture.network, 0, NULL, frame, sizeof(frame)));
+	assert_true(netvsc_receive(netvsc, 0));
+	id = netvsc->transaction_id;
+	assert_int_equal(counters().lent, 1);
+	move();
+	/* The link is told, as one that is up. */
+	assert_true(netvsc_receive(netvsc, 0));
+	assert_int_equal(netvsc->message.rndis.channel, NVSP_CHANNEL_CONTROL);
+	netvsc_complete(netvsc, 0, netvsc->transaction_id);
+	fake_settle(fixture.fake);
+	assert_int_equal(counters().lent, 1);
+	netvsc_complete(netvsc, 0, id);
+	fake_settle(fixture.fake);
+	assert_int_equal(counters().lent, 0);
+	assert_true(fake_network_deliver(fixture.network, 0, NULL, frame, sizeof(frame)));
+	assert_true(netvsc_receive(netvsc, 0));
+	assert_int_equal(netvsc_data(netvsc, 0, &data), sizeof(frame));
+	assert_memory_equal(data, frame, sizeof(frame));
+}
+
+static void test_before_the_guest_has_come(void **state)
+{
+	move();
+	start(true);
+	move();
+}
+
+/* Each byte of the adapter's record changed: it is refused, or the adapter goes on with it. */
+static void test_any_record_is_survived(void **state)
+{
+	struct state_writer writer, changed;
+	unsigned refused = 0;
+	size_t from;
+
+	start(false);
+	save(&writer);
+	changed = writer;
+	changed.bytes = malloc(writer.size);
+	memcpy(changed.bytes, writer.bytes, writer.size);
+	from = writer.size - NETVSC_RECEIVE_PAGES * 2 * 8 - 808;
+	for (size_t at = from; at < from + 900; at++) {
+		changed.bytes[at] ^= 0x81;
+		if (restore(&writer, &changed))
+			refused++;
+		else
+			network_adapter_resume(fixture.adapter);
+		fake_run(fixture.fake);
+		changed.bytes[at] ^= 0x81;
+	}
+	assert_true(refused > 64);
+	assert_int_equal(restore(&writer, &writer), 0);
+	go_on();
+	free(changed.bytes);
+	state_writer_deinit(&writer);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_frames_flow_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_before_the_guest_has_come, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any_record_is_survived, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
