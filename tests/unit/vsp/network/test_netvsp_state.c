@@ -111,6 +111,31 @@ static void test_frames_flow_on(void **state)
 	assert_memory_equal(data, frame, sizeof(frame));
 }
 
+/* All channels stay open, and the hash goes on to choose among them. */
+static void test_sub_channels_and_scaling(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	uint8_t frame[64], packet[256];
+	size_t size;
+
+	start(true);
+	assert_int_equal(netvsc_open_sub_channels(netvsc, 3), QUEUES);
+	assert_int_equal(netvsc_enable_rss(netvsc, QUEUES), 0);
+	move();
+	assert_int_equal(counters().channels, QUEUES);
+	fill_frame(frame, sizeof(frame));
+	size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
+	for (unsigned i = 0; i < QUEUES; i++) {
+		assert_true(netvsc_send_section(netvsc, i, 100 + i, 0, packet, size));
+		assert_int_equal(netvsc_await_sent(netvsc, i, 100 + i), NVSP_STATUS_SUCCESS);
+	}
+	assert_int_equal(fixture.network->sent_count, QUEUES);
+	/* The guest closes, and another driver comes. */
+	move();
+	assert_true(fake_close(&netvsc->channels[0]));
+	assert_int_equal(counters().channels, 0);
+}
+
 static void test_before_the_guest_has_come(void **state)
 {
 	move();
@@ -151,6 +176,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_frames_flow_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sub_channels_and_scaling, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_before_the_guest_has_come, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_record_is_survived, setup, teardown),
 	};
