@@ -9,7 +9,6 @@
 #include "vsp/network/netvsp.h"
 
 #include "common/base/state.h"
-#include "vsp/vmbus/vmbus_buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>
