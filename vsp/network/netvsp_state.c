@@ -96,8 +96,8 @@ void netvsp_state_settle(struct network_adapter *adapter)
 	if (!done || adapter->buffers_out > 0 || adapter->frame_count > 0 ||
 	    adapter->closing_backends > 0)
 		return;
-	list_for_each (link, &adapter->channels)
-		channel_drop_batch(container_of(link, struct netvsp_channel, link));
+	list_for_each (link, &adapter->channels.channels)
+		channel_drop_batch(container_of(link, struct netvsp_channel, base.link));
 	adapter->quiet_done = NULL;
 	adapter->still = true;
 	done(adapter->quiet_data);
@@ -109,6 +109,7 @@ void network_adapter_quiesce(struct network_adapter *adapter, void (*done)(void 
 	adapter->quiet_done = done;
 	adapter->quiet_data = data;
 	netvsp_receive_withdraw(adapter);
+	netvsp_defer(adapter);
 }
 
 void network_adapter_resume(struct network_adapter *adapter)
@@ -169,11 +170,12 @@ static void state_fill(const struct network_adapter *adapter, struct netvsp_stat
 	}
 	if (adapter->send_buffer)
 		state->send = vmbus_buffer_gpadl(adapter->send_buffer);
-	list_for_each (link, &adapter->channels)
-		state->channels |= 1u << container_of(link, struct netvsp_channel, link)->index;
+	list_for_each (link, &adapter->channels.channels)
+		state->channels |=
+			1u << container_of(link, struct netvsp_channel, base.link)->base.index;
 	list_for_each (link, &adapter->control_waiting)
 		state->control_count++;
-	state->completion_count = adapter->in_flight;
+	state->completion_count = adapter->channels.in_flight;
 }
 
 static void save_slots(const struct network_adapter *adapter, uint32_t count,
@@ -193,11 +195,11 @@ static void save_slots(const struct network_adapter *adapter, uint32_t count,
 
 static void save_completions(const struct netvsp_channel *channel, struct state_writer *writer)
 {
-	list_for_each (link, &channel->unsent) {
+	list_for_each (link, &channel->base.unsent) {
 		const struct netvsp_packet *packet = container_of(link, struct netvsp_packet, link);
 		struct completion_state state = {
 			.transaction_id = packet->transaction_id,
-			.channel = channel->index,
+			.channel = channel->base.index,
 			.size = packet->size,
 			.answer_size = packet->answer_size,
 			.datagrams = packet->datagrams,
@@ -273,7 +275,7 @@ static bool state_is_valid(const struct network_adapter *adapter,
 			   const struct netvsp_state_record *state)
 {
 	uint32_t buffers = NETVSP_STATE_RECEIVE | NETVSP_STATE_SEND;
-	bool open = vmbus_channel_is_open(adapter->primary->channel);
+	bool open = vmbus_channel_is_open(adapter->primary->base.channel);
 
 	if (state->state != NETVSP_CLOSED && state->state != NETVSP_OPENED &&
 	    state->state != NETVSP_VERSIONED)
@@ -342,7 +344,7 @@ static int restore_channels(struct network_adapter *adapter, uint32_t channels)
 	for (unsigned i = 0; r == 0 && i < adapter->options.channel_max; i++)
 		if (adapter->by_index[i])
 			adapter->by_index[i]->open =
-				vmbus_channel_is_open(adapter->by_index[i]->channel);
+				vmbus_channel_is_open(adapter->by_index[i]->base.channel);
 	return r;
 }
 
@@ -444,7 +446,7 @@ static int restore_completion(struct network_adapter *adapter, struct state_reco
 	packet->size = state.size;
 	packet->answer_size = state.answer_size;
 	memcpy(&packet->answer, state.answer, MIN(sizeof(state.answer), sizeof(packet->answer)));
-	list_append(&packet->channel->unsent, &packet->link);
+	list_append(&packet->channel->base.unsent, &packet->link);
 	return 0;
 }
 
