@@ -136,6 +136,46 @@ static void test_sub_channels_and_scaling(void **state)
 	assert_int_equal(counters().channels, 0);
 }
 
+/* The network has a frame, and takes its time. */
+static void test_frames_under_way_are_waited_for(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	uint8_t frame[64], packet[256];
+	bool bus = false, adapter = false;
+	size_t size;
+
+	start(false);
+	fixture.network->hold = fixture.network->slow = true;
+	fill_frame(frame, sizeof(frame));
+	size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
+	assert_true(netvsc_send_section(netvsc, 0, 100, 0, packet, size));
+	fake_settle(fixture.fake);
+	assert_int_equal(fixture.network->sent_count, 1);
+	vmbus_quiesce(fixture.fake->bus, set_true, &bus);
+	network_adapter_quiesce(fixture.adapter, set_true, &adapter);
+	fake_settle(fixture.fake);
+	assert_false(adapter);
+	fixture.network->hold = fixture.network->slow = false;
+	fake_network_return(fixture.network);
+	assert_true(fake_run_until(fixture.fake, is_true, &adapter));
+	vmbus_resume(fixture.fake->bus);
+	network_adapter_resume(fixture.adapter);
+	assert_int_equal(netvsc_await_sent(netvsc, 0, 100), NVSP_STATUS_SUCCESS);
+}
+
+/* Nothing of it is under way: it is quiet all the same. */
+static void test_without_a_network(void **state)
+{
+	bool adapter = false;
+
+	start(false);
+	network_adapter_disconnect(fixture.adapter);
+	fake_settle(fixture.fake);
+	network_adapter_quiesce(fixture.adapter, set_true, &adapter);
+	assert_true(fake_run_until(fixture.fake, is_true, &adapter));
+	network_adapter_resume(fixture.adapter);
+}
+
 static void test_before_the_guest_has_come(void **state)
 {
 	move();
@@ -177,6 +217,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_frames_flow_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sub_channels_and_scaling, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_frames_under_way_are_waited_for, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_without_a_network, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_before_the_guest_has_come, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any_record_is_survived, setup, teardown),
 	};
