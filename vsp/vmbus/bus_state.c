@@ -157,6 +157,18 @@ static void bus_save_gpadls(const struct gpadl_table *table, struct state_writer
 	}
 }
 
+/* Whether a device that was withdrawn waits for the guest to let go of it. */
+static bool bus_waits_for_guest(const struct vmbus *bus)
+{
+	for (uint32_t relid = 1; relid <= VMBUS_CHANNEL_MAX; relid++) {
+		const struct vmbus_channel *channel = bus->channels[relid];
+
+		if (channel && channel->rescinded && channel->ops)
+			return true;
+	}
+	return false;
+}
+
 int vmbus_save(const struct vmbus *bus, struct state_writer *writer)
 {
 	struct vmbus_state state = {
@@ -169,7 +181,7 @@ int vmbus_save(const struct vmbus *bus, struct state_writer *writer)
 		.gpadl_count = bus->gpadls.count,
 	};
 
-	if (bus->closing_count > 0)
+	if (bus->closing_count > 0 || bus_waits_for_guest(bus))
 		return -EBUSY;
 	state_begin(writer, VMBUS_STATE_RECORD, VMBUS_STATE_VERSION);
 	state_put(writer, &state, sizeof(state));
@@ -231,10 +243,12 @@ static bool channel_state_is_valid(const struct channel_state_record *state)
 
 	if (state->relid == 0 || state->relid > VMBUS_CHANNEL_MAX || flags & ~CHANNEL_STATE_FLAGS)
 		return false;
-	if (flags & CHANNEL_STATE_OPEN && !(flags & CHANNEL_STATE_OFFERED))
-		return false;
-	/* A relid that nobody knows, and no device has, is free. */
-	return flags & (CHANNEL_STATE_OFFERED | CHANNEL_STATE_DEVICE);
+	if (flags & CHANNEL_STATE_DEVICE)
+		return !(flags & CHANNEL_STATE_RESCINDED) &&
+		       (!(flags & CHANNEL_STATE_OPEN) || flags & CHANNEL_STATE_OFFERED);
+	/* The relid alone is left, until the guest gives it back. */
+	return !(flags & CHANNEL_STATE_OPEN) && flags & CHANNEL_STATE_OFFERED &&
+	       flags & CHANNEL_STATE_RESCINDED;
 }
 
 /* Reads them to states[relid]. */

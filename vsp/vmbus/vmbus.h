@@ -90,7 +90,7 @@ void vmbus_resume(struct vmbus *bus);
 /*
  * The connection, channels, GPADLs and waiting messages of a bus that is quiet, as the record
  * "vmbus". Ring indices are in the guest's memory, as far as the guest knows them.
- * Return: 0; -EBUSY: a channel is closing.
+ * Return: 0; -EBUSY: a channel is closing, or was withdrawn and is still open.
  */
 struct state_reader;
 struct state_writer;
