@@ -3,7 +3,7 @@
 #include "common/image/vhdx.h"
 
 #include "common/base/cleanup.h"
-#include "common/image/crc32c.h"
+#include "common/base/crc32c.h"
 #include "common/image/vhdx_internal.h"
 
 #include <errno.h>

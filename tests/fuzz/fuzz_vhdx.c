@@ -6,7 +6,7 @@
  * An input is a byte of flags, and changes: a byte for the part of the image, two for the offset in
  * it, one for how many bytes follow that go there.
  */
-#include "common/image/crc32c.h"
+#include "common/base/crc32c.h"
 #include "common/image/vhdx.h"
 
 #include <assert.h>

@@ -92,7 +92,7 @@ static const struct rule rules[] = {
 
 	/* Images, kernels and files to copy, as descriptors. */
 	ALLOW(pread64, "kernels and initrds; a trial of an image's alignment"),
-	ALLOW(lseek, "stdio, when it closes what it has read ahead of"),
+	ALLOW(lseek, "stdio, when it closes what it has read ahead of; holes of a saved VM's file"),
 	ALLOW_IF(newfstatat, 3, AT_EMPTY_PATH, "fstat(): kind and size of what was passed"),
 	ALLOW(fstat, "the same, as newer C libraries make it"),
 	ALLOW_IF(statx, 2, AT_EMPTY_PATH, "alignments of an image"),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VHDX images: made and read, by us and by others; what is damaged; the log. */
 #include "common/base/cleanup.h"
-#include "common/image/crc32c.h"
+#include "common/base/crc32c.h"
 #include "common/image/vhdx.h"
 #include "tests/unit/unit.h"
 

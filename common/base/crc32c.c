@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* CRC-32C, by the processor's instruction where it has one. */
-#include "common/image/crc32c.h"
+#include "common/base/crc32c.h"
 
 #include <string.h>
 
