@@ -28,6 +28,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
 #include "common/base/state.h"
+#include "common/definition/definition.h"
 #include "vid/vid.h"
 
 #include <assert.h>
@@ -40,8 +41,8 @@
 #define STATE_FILE_VERSION        1u
 #define STATE_FILE_RAM_ALIGNMENT  (2u << 20) /* bytes; a large page */
 #define STATE_FILE_REGIONS_MAX    128u
-#define STATE_FILE_DEFINITION_MAX (4u << 20) /* bytes */
-#define STATE_FILE_WRITER_MAX     255u       /* bytes */
+#define STATE_FILE_DEFINITION_MAX DEFINITION_SIZE_MAX /* bytes */
+#define STATE_FILE_WRITER_MAX     255u                /* bytes */
 #define STATE_FILE_RAM_MAX        (UINT64_C(1) << 52)
 
 struct state_file_head {
