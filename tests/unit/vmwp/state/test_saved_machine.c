@@ -11,6 +11,7 @@
 #include "vmwp/state/state_file.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,11 +228,11 @@ static void await_transfer(struct fixture *fixture, const struct transferred *tr
 	while (!transferred->done && loop_now() < end)
 		assert_int_equal(loop_run_once(fixture->loop, SECOND / 100), 0);
 	assert_true(transferred->done);
-	assert_int_equal(transferred->result, 0);
 	state_file_transfer_free(transfer);
 }
 
-static void write_file(struct fixture *fixture, const struct state_writer *writer, int fd)
+/* Return: how it ended. */
+static int write_file(struct fixture *fixture, const struct state_writer *writer, int fd)
 {
 	struct json_object *definition = definition_to_json(fixture->definition);
 	struct transferred transferred = { .done = false };
@@ -249,6 +250,7 @@ static void write_file(struct fixture *fixture, const struct state_writer *write
 			 0);
 	json_object_put(definition);
 	await_transfer(fixture, &transferred, transfer);
+	return transferred.result;
 }
 
 /* The definition is the file's. */
@@ -274,6 +276,7 @@ static void read_ram(struct fixture *fixture, const struct state_file *file, int
 					 &transferred, &transfer),
 			 0);
 	await_transfer(fixture, &transferred, transfer);
+	assert_int_equal(transferred.result, 0);
 }
 
 /* The order of docs/state.md. */
@@ -311,7 +314,7 @@ static void guest_goes_on_from_a_file(void **state)
 	start_source(fixture);
 	save(fixture, fixture->source, &writer);
 	before = counted(fixture->source);
-	write_file(fixture, &writer, fd);
+	assert_int_equal(write_file(fixture, &writer, fd), 0);
 	state_writer_deinit(&writer);
 	stop(fixture, &fixture->source);
 	restore_from_file(fixture, fd);
@@ -321,10 +324,29 @@ static void guest_goes_on_from_a_file(void **state)
 	wait_for_count(fixture, fixture->target);
 }
 
+/* Nothing is lost by a file that cannot be written. */
+static void guest_goes_on_without_room(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct state_writer writer;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+	start_source(fixture);
+	save(fixture, fixture->source, &writer);
+	assert_int_equal(write_file(fixture, &writer, fd), -EPERM);
+	state_writer_deinit(&writer);
+	close(fd);
+	assert_int_equal(machine_resume(fixture->source), 0);
+	wait_for_count(fixture, fixture->source);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(guest_goes_on_from_a_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(guest_goes_on_without_room, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
