@@ -4,6 +4,7 @@
 
 #include "common/base/crc32c.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -148,6 +149,7 @@ int state_file_check(const void *bytes, size_t head_size, const struct state_fil
 	size_t size;
 	int r;
 
+	assert(head);
 	if (head_size < sizeof(*head))
 		return state_refuse(refusal, "the file was not finished");
 	r = state_file_head_size(head, &size, refusal);

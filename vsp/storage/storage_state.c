@@ -159,6 +159,17 @@ void storage_drop_restored(struct storage_controller *controller,
 		request->restored = false;
 		storvsp_request_free(request);
 	}
+	if (!controller->frozen)
+		return;
+	/* Resets, for which there is no iteration until the controller goes on. */
+	list_for_each (link, &controller->resets) {
+		struct storvsp_request *request = container_of(link, struct storvsp_request, link);
+
+		if (channel && request->channel != channel)
+			continue;
+		list_unlink(&request->link);
+		storvsp_request_free(request);
+	}
 }
 
 /* ---- Saving ---- */

@@ -139,7 +139,7 @@ void storvsp_execute(struct storvsp_request *request, const struct vmbus_packet 
 
 /* ---- storage_state.c ---- */
 
-/* The channel (NULL: any) closes before what was restored of it is done again. */
+/* The channel (NULL: any) closes before what waits for storage_controller_resume() is done. */
 void storage_drop_restored(struct storage_controller *controller,
 			   const struct device_channel *channel);
 
