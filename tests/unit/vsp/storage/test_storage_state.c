@@ -212,6 +212,24 @@ static void test_a_reset_does_not_wait_for_quiet(void **state)
 	storage_controller_resume(f->controller);
 }
 
+/* A reset waits for what it resets, and nobody would run it before the controller goes on. */
+static void test_a_guest_leaves_while_quiet(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsp_packet reset = { .operation = STORVSP_RESET_LUN };
+
+	disk_fault_hold(f->disk);
+	submit(&f->primary, 1, STORVSP_DIRECTION_IN, 0, 0);
+	assert_true(storvsc_send(&f->primary, 2, &reset));
+	fake_settle(f->fake);
+	quiesce(f, SOON_NS);
+	assert_true(fake_run_until(f->fake, is_done, f));
+	disk_fault_release(f->disk);
+	fake_stop(f->fake);
+	vmbus_resume(f->fake->bus);
+	storage_controller_resume(f->controller);
+}
+
 /* ---- Restoring ---- */
 
 static void test_requests_under_way_are_done_again(void **state)
@@ -418,6 +436,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_wait_has_an_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_reset_does_not_wait_for_quiet, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_a_guest_leaves_while_quiet, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_requests_under_way_are_done_again, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_saved_again_it_is_the_same, setup, teardown),
