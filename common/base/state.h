@@ -68,6 +68,12 @@ void state_end(struct state_writer *writer);
 /* Return: 0; -ENOMEM; -EFBIG: beyond STATE_SIZE_MAX. */
 int state_writer_error(const struct state_writer *writer) MUST_CHECK;
 
+/* For members that are made of flags. */
+static inline uint32_t state_flag(bool condition, uint32_t flag)
+{
+	return condition ? flag : 0;
+}
+
 /* ---- Reading ---- */
 
 struct state_reader {

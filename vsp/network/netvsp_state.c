@@ -123,11 +123,6 @@ void network_adapter_resume(struct network_adapter *adapter)
 
 /* ---- Saving ---- */
 
-static uint32_t flag_if(bool condition, uint32_t flag)
-{
-	return condition ? flag : 0;
-}
-
 static void state_fill(const struct network_adapter *adapter, struct netvsp_state_record *state)
 {
 	const struct rndis *rndis = &adapter->rndis;
@@ -138,18 +133,18 @@ static void state_fill(const struct network_adapter *adapter, struct netvsp_stat
 	state->frame_size = adapter->frame_size;
 	state->mtu = rndis->mtu;
 	state->ndis_version = rndis->ndis_version;
-	state->flags = flag_if(rndis->initialized, NETVSP_STATE_INITIALIZED) |
-		       flag_if(rndis->rsc_possible, NETVSP_STATE_RSC_POSSIBLE) |
-		       flag_if(rndis->rsc_ipv4, NETVSP_STATE_RSC_IPV4) |
-		       flag_if(rndis->rsc_ipv6, NETVSP_STATE_RSC_IPV6) |
-		       flag_if(rndis->rss, NETVSP_STATE_RSS) |
-		       flag_if(rndis->offloads.large_send_ipv4, NETVSP_STATE_LARGE_IPV4) |
-		       flag_if(rndis->offloads.large_send_ipv6, NETVSP_STATE_LARGE_IPV6) |
-		       flag_if(adapter->table_wanted, NETVSP_STATE_TABLE) |
-		       flag_if(adapter->receive_buffer, NETVSP_STATE_RECEIVE) |
-		       flag_if(adapter->receive_revoked, NETVSP_STATE_RECEIVE_REVOKED) |
-		       flag_if(adapter->send_buffer, NETVSP_STATE_SEND) |
-		       flag_if(adapter->send_revoked, NETVSP_STATE_SEND_REVOKED);
+	state->flags = state_flag(rndis->initialized, NETVSP_STATE_INITIALIZED) |
+		       state_flag(rndis->rsc_possible, NETVSP_STATE_RSC_POSSIBLE) |
+		       state_flag(rndis->rsc_ipv4, NETVSP_STATE_RSC_IPV4) |
+		       state_flag(rndis->rsc_ipv6, NETVSP_STATE_RSC_IPV6) |
+		       state_flag(rndis->rss, NETVSP_STATE_RSS) |
+		       state_flag(rndis->offloads.large_send_ipv4, NETVSP_STATE_LARGE_IPV4) |
+		       state_flag(rndis->offloads.large_send_ipv6, NETVSP_STATE_LARGE_IPV6) |
+		       state_flag(adapter->table_wanted, NETVSP_STATE_TABLE) |
+		       state_flag(adapter->receive_buffer, NETVSP_STATE_RECEIVE) |
+		       state_flag(adapter->receive_revoked, NETVSP_STATE_RECEIVE_REVOKED) |
+		       state_flag(adapter->send_buffer, NETVSP_STATE_SEND) |
+		       state_flag(adapter->send_revoked, NETVSP_STATE_SEND_REVOKED);
 	state->pending = adapter->pending;
 	state->channels_wanted = adapter->sub_channels_wanted;
 	state->receive_id = adapter->receive_id;

@@ -31,11 +31,6 @@ bool scsi_command_is_repeatable(const struct scsi_command *command)
 	return !command->handler || !(command->handler->flags & SCSI_EXCLUSIVE);
 }
 
-static uint32_t flag_if(bool condition, uint32_t flag)
-{
-	return condition ? flag : 0;
-}
-
 uint32_t scsi_target_unit_count(const struct scsi_target *target)
 {
 	uint32_t count = 0;
@@ -53,15 +48,16 @@ static void scsi_slot_save(const struct scsi_slot *slot, unsigned lun, struct st
 	const struct scsi_unit *unit = slot->unit;
 	struct unit_state state = {
 		.lun = lun,
-		.flags = flag_if(slot->ghost, UNIT_STATE_GHOST) | flag_if(!unit, UNIT_STATE_ABSENT),
+		.flags = state_flag(slot->ghost, UNIT_STATE_GHOST) |
+			 state_flag(!unit, UNIT_STATE_ABSENT),
 	};
 
 	if (unit) {
-		state.flags |= flag_if(unit->seen, UNIT_STATE_SEEN) |
-			       flag_if(unit->write_cache, UNIT_STATE_WRITE_CACHE) |
-			       flag_if(unit->stopped, UNIT_STATE_STOPPED) |
-			       flag_if(unit->removal_prevented, UNIT_STATE_REMOVAL_PREVENTED) |
-			       flag_if(unit->disk, UNIT_STATE_MEDIUM);
+		state.flags |= state_flag(unit->seen, UNIT_STATE_SEEN) |
+			       state_flag(unit->write_cache, UNIT_STATE_WRITE_CACHE) |
+			       state_flag(unit->stopped, UNIT_STATE_STOPPED) |
+			       state_flag(unit->removal_prevented, UNIT_STATE_REMOVAL_PREVENTED) |
+			       state_flag(unit->disk, UNIT_STATE_MEDIUM);
 		state.device_type = unit->device_type;
 		state.attentions = unit->attentions;
 		state.media_event = unit->media_event;

@@ -78,11 +78,6 @@ struct gpadl_state {
 };
 _Static_assert(sizeof(struct gpadl_state) == 24, "stored format");
 
-static uint32_t flag_if(bool condition, uint32_t flag)
-{
-	return condition ? flag : 0;
-}
-
 /* ---- Saving ---- */
 
 static unsigned bus_count_channels(const struct vmbus *bus)
@@ -115,13 +110,13 @@ static void channel_save(const struct vmbus_channel *channel, struct state_write
 		.sub_channel_index = channel->offer.sub_channel_index,
 		.offer_flags = channel->offer.flags,
 		.relid = channel->relid,
-		.flags = flag_if(channel->offered, CHANNEL_STATE_OFFERED) |
-			 flag_if(channel->rescinded, CHANNEL_STATE_RESCINDED) |
-			 flag_if(!list_empty(&channel->announced), CHANNEL_STATE_ANNOUNCED) |
-			 flag_if(channel->ops || channel->unclaimed, CHANNEL_STATE_DEVICE) |
-			 flag_if(open, CHANNEL_STATE_OPEN) |
-			 flag_if(open && channel->masked, CHANNEL_STATE_MASKED) |
-			 flag_if(open && channel->broken, CHANNEL_STATE_BROKEN),
+		.flags = state_flag(channel->offered, CHANNEL_STATE_OFFERED) |
+			 state_flag(channel->rescinded, CHANNEL_STATE_RESCINDED) |
+			 state_flag(!list_empty(&channel->announced), CHANNEL_STATE_ANNOUNCED) |
+			 state_flag(channel->ops || channel->unclaimed, CHANNEL_STATE_DEVICE) |
+			 state_flag(open, CHANNEL_STATE_OPEN) |
+			 state_flag(open && channel->masked, CHANNEL_STATE_MASKED) |
+			 state_flag(open && channel->broken, CHANNEL_STATE_BROKEN),
 	};
 
 	if (open) {
@@ -147,8 +142,8 @@ static void bus_save_gpadls(const struct gpadl_table *table, struct state_writer
 				.range_count = gpadl->range_count,
 				.word_count = gpadl->word_count,
 				.words_received = gpadl->words_received,
-				.flags = flag_if(gpadl->torn_down, GPADL_STATE_TORN_DOWN) |
-					 flag_if(gpadl->orphan, GPADL_STATE_ORPHAN),
+				.flags = state_flag(gpadl->torn_down, GPADL_STATE_TORN_DOWN) |
+					 state_flag(gpadl->orphan, GPADL_STATE_ORPHAN),
 			};
 
 			state_put(writer, &state, sizeof(state));
@@ -174,8 +169,8 @@ int vmbus_save(const struct vmbus *bus, struct state_writer *writer)
 	struct vmbus_state state = {
 		.version = vmbus_version(bus),
 		.target_vp = bus->target_vp,
-		.flags = flag_if(bus->offers_requested, VMBUS_STATE_OFFERS_REQUESTED) |
-			 flag_if(bus->outbox.all_offers, VMBUS_STATE_ALL_OFFERS),
+		.flags = state_flag(bus->offers_requested, VMBUS_STATE_OFFERS_REQUESTED) |
+			 state_flag(bus->outbox.all_offers, VMBUS_STATE_ALL_OFFERS),
 		.reply_count = bus->outbox.count,
 		.channel_count = bus_count_channels(bus),
 		.gpadl_count = bus->gpadls.count,
@@ -425,7 +420,7 @@ static int bus_restore_channels(struct vmbus *bus, const struct channel_state_re
 		if (!channel)
 			continue;
 		if (states[relid].relid == 0)
-			flags = flag_if(bus->offers_requested, CHANNEL_STATE_ANNOUNCED);
+			flags = state_flag(bus->offers_requested, CHANNEL_STATE_ANNOUNCED);
 		channel->offered = flags & CHANNEL_STATE_OFFERED;
 		channel->rescinded = flags & CHANNEL_STATE_RESCINDED;
 		if (flags & CHANNEL_STATE_ANNOUNCED)
