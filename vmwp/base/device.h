@@ -103,6 +103,21 @@ struct device_ops {
 };
 
 /*
+ * Several that fall quiet, of which the last calls done(data): device_quiet_begin(), then for each
+ * device_quiet_await() and device_quiet_one() as its `done`, and in the end device_quiet_one() for
+ * the walk itself.
+ */
+struct device_quiet {
+	unsigned restless; /* those that are not quiet yet, and the walk */
+	void (*done)(void *data);
+	void *data;
+};
+
+void device_quiet_begin(struct device_quiet *quiet, void (*done)(void *data), void *data);
+void device_quiet_await(struct device_quiet *quiet);
+void device_quiet_one(void *quiet); /* a struct device_quiet */
+
+/*
  * What `restore` returns where a part has answered with `result`: 0, a STATE_E_ of
  * common/base/state.h, or -errno. name: the record's.
  */

@@ -27,9 +27,7 @@ struct adapters {
 	const struct device_config *config;
 	struct adapter list[DEFINITION_ADAPTERS_MAX];
 	struct network_counters past; /* of adapters that have left */
-	unsigned restless;            /* that are not quiet yet, and the walk itself */
-	void (*quiet)(void *data);
-	void *quiet_data;
+	struct device_quiet quiet;
 };
 
 /* ---- Identity ---- */
@@ -345,28 +343,19 @@ static void adapters_discard(void *device)
 
 /* ---- State ---- */
 
-static void adapters_quiet(void *data)
-{
-	struct adapters *adapters = data;
-
-	if (--adapters->restless == 0)
-		adapters->quiet(adapters->quiet_data);
-}
-
 static void adapters_quiesce(void *device, void (*done)(void *data), void *data)
 {
 	struct adapters *adapters = device;
 
-	adapters->quiet = done;
-	adapters->quiet_data = data;
-	adapters->restless = 1;
+	device_quiet_begin(&adapters->quiet, done, data);
 	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++) {
 		if (!adapters->list[i].network)
 			continue;
-		adapters->restless++;
-		network_adapter_quiesce(adapters->list[i].network, adapters_quiet, adapters);
+		device_quiet_await(&adapters->quiet);
+		network_adapter_quiesce(adapters->list[i].network, device_quiet_one,
+					&adapters->quiet);
 	}
-	adapters_quiet(adapters);
+	device_quiet_one(&adapters->quiet);
 }
 
 static void adapters_resume(void *device)
@@ -382,11 +371,10 @@ static void adapters_resume(void *device)
 static void adapter_record_name(const struct adapter *adapter, char name[STATE_NAME_MAX + 1])
 {
 	struct guid instance = network_adapter_instance(adapter->network);
-	int size = snprintf(name, STATE_NAME_MAX + 1, "%s/", adapters_ops.name);
+	char text[GUID_TEXT_SIZE];
 
-	for (size_t i = 0; i < sizeof(instance.bytes); i++)
-		size += snprintf(name + size, (size_t)(STATE_NAME_MAX + 1 - size), "%02x",
-				 instance.bytes[i]);
+	guid_format(&instance, text);
+	snprintf(name, STATE_NAME_MAX + 1, "%s/%s", adapters_ops.name, text);
 }
 
 static int adapters_save(void *device, struct state_writer *writer)

@@ -36,9 +36,7 @@ struct devices {
 	void *device[_DEVICE_COUNT];
 
 	/* devices_quiesce() */
-	unsigned restless; /* devices that are not quiet yet, and the walk itself */
-	void (*quiet)(void *data);
-	void *quiet_data;
+	struct device_quiet quiet;
 };
 
 /* ---- Making and freeing ---- */
@@ -118,26 +116,16 @@ void devices_reset(struct devices *devices)
 
 /* ---- State ---- */
 
-static void devices_quiet(void *data)
-{
-	struct devices *devices = data;
-
-	if (--devices->restless == 0)
-		devices->quiet(devices->quiet_data);
-}
-
 void devices_quiesce(struct devices *devices, void (*done)(void *data), void *data)
 {
-	devices->quiet = done;
-	devices->quiet_data = data;
-	devices->restless = 1;
+	device_quiet_begin(&devices->quiet, done, data);
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++) {
 		if (!devices->device[id] || !devices_table[id]->quiesce)
 			continue;
-		devices->restless++;
-		devices_table[id]->quiesce(devices->device[id], devices_quiet, devices);
+		device_quiet_await(&devices->quiet);
+		devices_table[id]->quiesce(devices->device[id], device_quiet_one, &devices->quiet);
 	}
-	devices_quiet(devices);
+	device_quiet_one(&devices->quiet);
 }
 
 /* Names all that cannot be saved. Return: 0; -ENOTSUP. */

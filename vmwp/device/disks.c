@@ -32,9 +32,7 @@ struct disks {
 	struct disks_controller controllers[DEFINITION_CONTROLLERS_MAX];
 
 	/* disks_quiesce() */
-	unsigned restless; /* controllers that are not quiet yet, and the walk itself */
-	void (*quiet)(void *data);
-	void *quiet_data;
+	struct device_quiet quiet;
 
 	unsigned closing; /* disks that disks_close() waits for, and itself */
 	void (*closed)(void *data);
@@ -460,29 +458,19 @@ static void disks_resume(void *device)
 
 /* ---- State ---- */
 
-static void disks_one_quiet(void *data)
-{
-	struct disks *disks = data;
-
-	if (--disks->restless == 0)
-		disks->quiet(disks->quiet_data);
-}
-
 static void disks_quiesce(void *device, void (*done)(void *data), void *data)
 {
 	struct disks *disks = device;
 
-	disks->quiet = done;
-	disks->quiet_data = data;
-	disks->restless = 1;
+	device_quiet_begin(&disks->quiet, done, data);
 	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
 		if (!disks->controllers[i].storage)
 			continue;
-		disks->restless++;
+		device_quiet_await(&disks->quiet);
 		storage_controller_quiesce(disks->controllers[i].storage, QUIESCE_LIMIT_NS,
-					   disks_one_quiet, disks);
+					   device_quiet_one, &disks->quiet);
 	}
-	disks_one_quiet(disks);
+	device_quiet_one(&disks->quiet);
 }
 
 static void disks_record_name(unsigned controller, char name[STATE_NAME_MAX + 1])
