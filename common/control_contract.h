@@ -33,6 +33,13 @@
  *   dump            With an empty file, which becomes a core file of the guest. That is paused
  *                   meanwhile. Answered when the file is written.
  *   cancel_dump     The answer to "dump" follows.
+ *   save            With an empty file, which becomes a saved VM's (docs/state.md). The VM is paused,
+ *                   and answered when the file is on the disk: then the file is the VM, and the
+ *                   worker only to be stopped; or resumed, when the file has been removed. If it
+ *                   fails the VM goes on as before.
+ *   cancel_save     The answer to "save" follows.
+ *   restore         In place of "start", with such a file: answered when the VM is as it was saved,
+ *                   and paused.
  *   shutdown        Asks the guest by the shutdown service; "not-connected" if it does not run there.
  *   stop            Turns the VM off: the worker answers and exits.
  *   change_actions  What happens upon the guest's crash and the like, as in the definition, from
@@ -58,7 +65,8 @@
  *   disconnect_adapter
  *                   The link goes down, and the descriptors are closed.
  *   status, statistics, disks, processors, capabilities
- *                   What is true now. "statistics" are counted from the VM's start, over resets:
+ *                   What is true now. "saved": by "save", and nothing has happened since.
+ *                   "statistics" are counted from the VM's start, over resets:
  *                   "exits" of vps to the worker, and "kernel_exits" as KVM counts them. A latency
  *                   says how many requests took at most 2^i microseconds, in
  *                   CONTROL_LATENCY_BUCKETS numbers of which the last has all others; and the sum
@@ -97,6 +105,7 @@
  *                   unknown: it was told to thaw, and did not answer.
  *   copy            So much of the file is copied; every now and then.
  *   dump            So much of the guest's memory is written; every now and then.
+ *   save            The same by "save", or read by "restore".
  *   connect         The guest wants to connect to that port of the host's. "answer_socket" is to
  *                   follow, within some seconds.
  *   ejected         The guest took the medium out of a DVD drive.
@@ -213,6 +222,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	TEXT(heartbeat,     OPTIONAL, CONTROL_REASON_MAX) \
 	NUMBER(vps,         OPTIONAL, 1, UINT32_MAX) \
 	NUMBER(resets,      OPTIONAL, 0, UINT32_MAX) \
+	FLAG(saved,         OPTIONAL) \
 	OBJECT(storage,     OPTIONAL) \
 	LIST(network,       OPTIONAL) \
 	OBJECT(services,    OPTIONAL)
@@ -335,6 +345,9 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(nmi,                true,    false,   0, 0,           ,) \
 	METHOD(dump,               true,    false,   1, 1,           ,) \
 	METHOD(cancel_dump,        true,    false,   0, 0,           ,) \
+	METHOD(save,               true,    false,   1, 1,           ,) \
+	METHOD(cancel_save,        true,    false,   0, 0,           ,) \
+	METHOD(restore,            true,    false,   1, 1,           ,) \
 	METHOD(shutdown,           true,    false,   0, 0,           \
 		FLAG(force, OPTIONAL) FLAG(reboot, OPTIONAL) FLAG(hibernate, OPTIONAL),) \
 	METHOD(stop,               false,   false,   0, 0,           ,) \
@@ -406,6 +419,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	EVENT(thawed,    TEXT(reason, REQUIRED, CONTROL_REASON_MAX)) \
 	EVENT(copy,      CONTROL_DONE_OF(copied)) \
 	EVENT(dump,      CONTROL_DONE_OF(done)) \
+	EVENT(save,      CONTROL_DONE_OF(done)) \
 	EVENT(connect, \
 		NUMBER(request, REQUIRED, 0, UINT32_MAX) \
 		NUMBER(port,    REQUIRED, 0, UINT32_MAX)) \

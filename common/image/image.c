@@ -204,9 +204,28 @@ static int image_settle_direct(struct image *image, int flags, uint32_t sector_s
 }
 
 /*
+ * A hole beyond the end of a file changes nothing but the time when that was changed last, which
+ * its owner can set back: who looks at it is to see what was written.
+ */
+static bool image_try_hole(const struct image *image)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+	struct stat status;
+	bool can;
+
+	if (fstat(image->fd, &status) == 0)
+		times[1] = status.st_mtim;
+	can = fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			(off_t)ALIGN_UP(image->size, (uint64_t)TRIAL_ALIGNMENT) + TRIAL_ALIGNMENT,
+			TRIAL_ALIGNMENT) == 0;
+	if (can)
+		(void)!futimens(image->fd, times);
+	return can;
+}
+
+/*
  * Asks for something that would be refused or do nothing, and learns from how. A device without
- * discard says so before it looks at the range, which here is not aligned to anything; a hole
- * beyond the end of a file changes nothing.
+ * discard says so before it looks at the range, which here is not aligned to anything.
  */
 static bool image_can_discard(const struct image *image)
 {
@@ -216,9 +235,7 @@ static bool image_can_discard(const struct image *image)
 		return false;
 	if (image->block_device)
 		return ioctl(image->fd, BLKDISCARD, bad_range) == 0 || errno == EINVAL;
-	return fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 (off_t)ALIGN_UP(image->size, (uint64_t)TRIAL_ALIGNMENT) + TRIAL_ALIGNMENT,
-			 TRIAL_ALIGNMENT) == 0;
+	return image_try_hole(image);
 }
 
 int image_examine(int fd, const struct image_options *options, struct image *ret_image)

@@ -17,6 +17,9 @@
  *     no-services      the guest runs no services beside shutdown, and no Hyper-V sockets
  *     agent=PATH       the guest has an agent, which is that program
  *     slow-copy        a file copy ends when it is cancelled, and not before
+ *     refuse-save      the VM cannot be saved, and that takes a while to turn out
+ *     slow-save        it is saved when that is cancelled, and fails then
+ *     refuse-restore   it cannot be restored
  *     refuse-disks     "attach" and the like are refused
  *     slow-detach      "detach" is answered when the console is told "settled"
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
@@ -58,6 +61,8 @@ struct fake {
 	bool stop;
 	uint32_t copy; /* the request of the copy, and of the dump */
 	uint32_t dump;
+	uint32_t save;           /* the last request of that kind */
+	bool saved;              /* and nothing has happened since */
 	int sockets;             /* that listens; -1: none */
 	uint32_t detach;         /* the last request of that kind */
 	uint32_t changed;        /* the last one that changed devices or actions */
@@ -240,6 +245,8 @@ static const char *method_adopt(struct fake *fake, struct control_message *messa
 	(void)fcntl(fake->serial, F_SETFL, 0);
 	(void)dup2(message->fds[1], STDERR_FILENO);
 	say(fake, "guest: adopted\r\n");
+	if (is_in(fake, "paused") && asked_for(fake, "slow-save")) /* that is cancelled */
+		state_event(fake, "running", "", "");
 	tell_all(fake);
 	return NULL;
 }
@@ -274,6 +281,8 @@ static const char *method_resume(struct fake *fake, struct control_message *mess
 {
 	if (!is_in(fake, "paused"))
 		return CONTROL_ERROR_INVALID_STATE;
+	fake->saved = false;
+	say(fake, "guest: resumed\r\n");
 	state_event(fake, "running", "", "");
 	return NULL;
 }
@@ -509,6 +518,58 @@ static const char *method_dump(struct fake *fake, struct control_message *messag
 	return asked_for(fake, "no-room") ? CONTROL_ERROR_FAILED : NULL;
 }
 
+static const char saved_text[] = "a fake saved VM\n";
+
+static const char *method_save(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
+{
+	if (is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (lseek(message->fds[0], 0, SEEK_END) != 0)
+		return CONTROL_ERROR_INVALID;
+	if (is_in(fake, "running"))
+		state_event(fake, "paused", "", "");
+	fake->save = message->id;
+	event(fake, "save",
+	      json_make("done", json_object_new_int64(2), "size", json_object_new_int64(5), NULL));
+	if (asked_for(fake, "refuse-save")) {
+		state_event(fake, "running", "", "");
+		return CONTROL_ERROR_FAILED;
+	}
+	if (write(message->fds[0], saved_text, sizeof(saved_text) - 1) < 0)
+		return CONTROL_ERROR_FAILED;
+	fake->saved = !asked_for(fake, "slow-save");
+	return NULL;
+}
+
+static const char *method_cancel_save(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
+{
+	if (!asked_for(fake, "slow-save"))
+		return NULL;
+	state_event(fake, "running", "", "");
+	if (control_send_error(fake->control, fake->save, CONTROL_ERROR_FAILED,
+			       "the save was cancelled") < 0)
+		perror("fake worker: cancel_save");
+	return NULL;
+}
+
+static const char *method_restore(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
+{
+	char text[sizeof(saved_text)] = "";
+
+	if (!is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (asked_for(fake, "refuse-restore") ||
+	    pread(message->fds[0], text, sizeof(text) - 1, 0) < 0 || strcmp(text, saved_text) != 0)
+		return CONTROL_ERROR_FAILED;
+	say(fake, "guest: restored\r\n");
+	state_event(fake, "paused", "", "");
+	tell_all(fake);
+	return NULL;
+}
+
 static const char *method_cancel_dump(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
@@ -651,6 +712,9 @@ static const struct {
 	[CONTROL_METHOD_nmi] = { method_nmi, NULL },
 	[CONTROL_METHOD_dump] = { method_dump, "slow-dump" },
 	[CONTROL_METHOD_cancel_dump] = { method_cancel_dump, NULL },
+	[CONTROL_METHOD_save] = { method_save, "slow-save" },
+	[CONTROL_METHOD_cancel_save] = { method_cancel_save, NULL },
+	[CONTROL_METHOD_restore] = { method_restore, NULL },
 	[CONTROL_METHOD_shutdown] = { method_shutdown, NULL },
 	[CONTROL_METHOD_stop] = { method_stop, "mute-stop" },
 	[CONTROL_METHOD_change_actions] = { method_actions, NULL },
@@ -821,7 +885,8 @@ static struct json_object *make_values(void)
 static struct json_object *make_status(const struct fake *fake)
 {
 	return json_make("state", json_object_new_string(fake->state), "engine",
-			 json_object_new_string("user-space"), NULL);
+			 json_object_new_string("user-space"), "saved",
+			 json_object_new_boolean(fake->saved), NULL);
 }
 
 static struct json_object *make_adoption(const struct fake *fake)
@@ -893,6 +958,21 @@ static void answer(struct fake *fake, uint32_t id, const struct control_method *
 		fake->changed = 0;
 }
 
+/* Of a VM that has been saved. */
+static bool is_refused(const struct fake *fake, enum control_method_id method)
+{
+	static const enum control_method_id allowed[] = {
+		CONTROL_METHOD_adopt,      CONTROL_METHOD_resume,       CONTROL_METHOD_stop,
+		CONTROL_METHOD_status,     CONTROL_METHOD_cancel_save,  CONTROL_METHOD_disks,
+		CONTROL_METHOD_statistics, CONTROL_METHOD_capabilities, CONTROL_METHOD_inspect,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+		if (allowed[i] == method)
+			return false;
+	return fake->saved;
+}
+
 static void call(struct fake *fake, const struct control_method *method,
 		 struct control_message *message, const struct control_arguments *arguments)
 {
@@ -901,7 +981,8 @@ static void call(struct fake *fake, const struct control_method *method,
 
 	if (asked_for(fake, "mute-configure"))
 		return;
-	error = methods[method->id].handle(fake, message, arguments);
+	error = is_refused(fake, method->id) ? CONTROL_ERROR_INVALID_STATE
+					     : methods[method->id].handle(fake, message, arguments);
 	if (method->changes && !error)
 		fake->changed = message->id;
 	if (mute && asked_for(fake, mute))

@@ -87,7 +87,7 @@ class Faults(SwitchTest):
         """What is listed, when no VM is on its way from one state to another."""
         listed = self.list()
         for vm in listed["vms"]:
-            if vm["state"] not in ("off", "crashed") and not (
+            if vm["state"] not in ("off", "saved", "crashed") and not (
                     vm["state"] in RUNNING and vm["heartbeat"] == "ok"):
                 return None
         return listed
@@ -105,6 +105,9 @@ class Faults(SwitchTest):
         uuids = {info["definition"]["uuid"] for info in infos}
         running = [info for info in infos if info["worker_pid"]]
         self.assertEqual(self.names("state/vms"), {f"{info['name']}.json" for info in infos})
+        wait_until(lambda: self.names("state/saved") == {
+            info["definition"]["uuid"] + suffix for info in infos if info["state"] == "saved"
+            for suffix in (".json", ".state")}, "what is saved of VMs that are")
         for name in self.names("state/log"):
             self.assertIn(name.split(".")[0], uuids)
         self.assertEqual(self.names("run/workers"), {
@@ -152,14 +155,18 @@ class Faults(SwitchTest):
             return
         self.ok("create", "--from", "-",
                 stdin=json.dumps(definition(self.folder, **operation.members)))
-        if operation.vm in RUNNING:
+        if operation.vm in (*RUNNING, "saved"):
             self.ok("start", "vm")
             self.settle()
+        if operation.vm == "saved":
+            self.ok("save", "vm")
 
     def clear(self):
         for vm in self.list()["vms"]:
             if vm["state"] in RUNNING:
                 self.ok("stop", vm["name"])
+            if vm["state"] == "saved":
+                self.ok("discard", vm["name"])
             self.ok("delete", vm["name"])
         for name in self.switches():
             self.ok("switch", "remove", name)
@@ -246,6 +253,9 @@ class Faults(SwitchTest):
         yield Operation("delete", ["delete", "vm"], ["create", "--from", "-"], undo_stdin=text)
         yield Operation("start", ["start", "vm"], ["stop", "vm"], network_adapters=nics)
         yield Operation("stop", ["stop", "vm"], ["start", "vm"], "running", network_adapters=nics)
+        yield Operation("save", ["save", "vm"], ["start", "vm"], "running", disks=disk)
+        yield Operation("go on", ["start", "vm"], ["save", "vm"], "saved", disks=disk,
+                        network_adapters=nics)
         yield Operation("shut down", ["shutdown", "vm"], ["start", "vm"], "running")
         yield Operation("restart", "restart", "restart", "running", network_adapters=nics)
         for vm in "off", "running":

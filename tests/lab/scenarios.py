@@ -20,6 +20,7 @@ import scenarios_network
 import scenarios_processors
 import scenarios_services
 import scenarios_sockets
+import scenarios_state
 import scenarios_storage
 import scenarios_switch
 
@@ -465,13 +466,13 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_debian.ALL,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
-       *scenarios_confinement.ALL, *scenarios_disk_health.ALL]
+       *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
                  *scenarios_network.OF_THE_ENGINE,
                  *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE,
-                 *scenarios_debian.OF_THE_ENGINE]
+                 *scenarios_debian.OF_THE_ENGINE, *scenarios_state.ALL]
 
 # What KVM has of late.
 OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS

@@ -25,6 +25,11 @@
 	STEP(START_ANSWERED)                                                             \
 	STEP(CHANGE_SENT)                                                                \
 	STEP(CHANGE_ANSWERED)                                                            \
+	STEP(SAVE_OPENED_FILE)                                                           \
+	STEP(SAVE_SENT)                                                                  \
+	STEP(SAVED) /* it is written down */                                             \
+	STEP(SAVED_FORGOTTEN)                                                            \
+	STEP(RESTORE_ANSWERED)                                                           \
 	STEP(STOP_SENT)                                                                  \
 	STEP(END_NOTICED)                                                                \
 	STEP(END_UNLINKED_SOCKET)                                                        \

@@ -118,6 +118,20 @@ static int dbus_vm_pause_vm(sd_bus_message *call, void *data, sd_bus_error *erro
 	return dbus_vm_call_simple(call, data, vm_pause);
 }
 
+static int dbus_vm_save(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct job *job = NULL;
+	struct failure failure = { 0 };
+	int r = vm_save_state_as_job(data, &job, &failure);
+
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+static int dbus_vm_discard(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return dbus_vm_call_simple(call, data, vm_discard);
+}
+
 static int dbus_vm_resume(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	return dbus_vm_call_simple(call, data, vm_resume);
@@ -233,6 +247,7 @@ PROPERTY(memory_assigned, "t", vm_memory_assigned(vm))
 PROPERTY(memory_demand, "t", vm->memory.demand)
 PROPERTY(worker_pid, "u", vm->run.worker ? (uint32_t)worker_pid(vm->run.worker) : 0)
 PROPERTY(started_at, "t", vm_started_at(vm))
+PROPERTY(saved_at, "t", vm->saved.exists ? vm->saved.saved_at : 0)
 PROPERTY(resets, "u", (uint32_t)vm->run.resets)
 PROPERTY(crash_text, "s", vm->crash.text)
 PROPERTY(guest_os, "s", vm->guest.os)
@@ -298,6 +313,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("InjectNMI", NO_ARGS, NO_RESULT, dbus_vm_inject_nmi),
 	METHOD("Pause", NO_ARGS, NO_RESULT, dbus_vm_pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, dbus_vm_resume),
+	METHOD("Save", NO_ARGS, RESULT("o", job), dbus_vm_save),
+	METHOD("DiscardSavedState", NO_ARGS, NO_RESULT, dbus_vm_discard),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
 	METHOD("Rename", ARGS("s", name), NO_RESULT, dbus_vm_rename_vm),
 	METHOD("Change", ARGS("s", definition, "a{sv}", options), RESULT("as", pending),
@@ -353,6 +370,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_PROPERTY("MemoryDemand", "t", get_memory_demand, 0, 0),
 	VALUE("WorkerPID", "u", get_worker_pid),
 	VALUE("StartedAt", "t", get_started_at),
+	VALUE("SavedAt", "t", get_saved_at),
 	VALUE("Resets", "u", get_resets),
 	VALUE("CrashText", "s", get_crash_text),
 	VALUE("CrashParameters", "at", dbus_vm_get_crash_parameters),

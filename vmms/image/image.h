@@ -11,3 +11,4 @@
 #include "vmms/image/image_server.h"
 #include "vmms/image/open_helper.h"
 #include "vmms/image/resources.h"
+#include "vmms/image/saved_file.h"

@@ -64,11 +64,19 @@ static void open_helper_say(int socket, enum word word, const char *name, const 
 	helper_send(socket, &message, sizeof(message), -1);
 }
 
+/* Of a file that is another's, opening it may have changed that (common/image/image.h). */
+static int64_t open_helper_changed(const struct stat *status)
+{
+	if (!S_ISREG(status->st_mode) || (status->st_uid != geteuid() && geteuid() != 0))
+		return -1;
+	return status->st_mtim.tv_sec * INT64_C(1000000000) + status->st_mtim.tv_nsec;
+}
+
 /* What is sent was not closed here: the process does that at its end, when all has been said. */
 static void open_helper_give(int socket, int filler, uint32_t number, const char *name, int fd,
 			     uint64_t most)
 {
-	struct message message = { .word = WORD_HAS, .file.number = number };
+	struct message message = { .word = WORD_HAS, .file = { .number = number, .changed = -1 } };
 	int flags = fcntl(fd, F_GETFL);
 	struct stat status;
 
@@ -77,6 +85,8 @@ static void open_helper_give(int socket, int filler, uint32_t number, const char
 		message.file.device = S_ISBLK(status.st_mode);
 		message.file.size =
 			S_ISREG(status.st_mode) ? MAX((uint64_t)status.st_size, most) : 0;
+		message.file.inode = status.st_ino;
+		message.file.changed = open_helper_changed(&status);
 	}
 	message.file.direct = flags >= 0 && (flags & O_DIRECT);
 	file_holder_fill(filler, fd);

@@ -47,6 +47,10 @@ struct held_file {
 	bool device;   /* a block device */
 	uint64_t size; /* bytes that the file may become; of a device 0 */
 	bool direct;   /* opened with O_DIRECT */
+
+	/* By which one that has been changed since is known. */
+	uint64_t inode;
+	int64_t changed; /* nanoseconds since 1970; -1: not known */
 };
 
 void resources_deinit(struct resources *resources);

@@ -50,6 +50,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = store_open(settings->state_directory, &manager->store);
 	if (r < 0)
 		return r;
+	r = folder_open(settings->state_directory, "saved", &manager->saved);
+	if (r < 0)
+		return r;
 	r = folder_open(settings->runtime_directory, "workers", &manager->records);
 	if (r < 0)
 		return r;
@@ -95,6 +98,7 @@ void manager_free(struct manager *manager)
 	store_free(manager->store);
 	run_record_free(manager->record);
 	folder_free(manager->records);
+	folder_free(manager->saved);
 	watches_free(manager->watches);
 	sd_event_unref(manager->loop);
 	free(manager);

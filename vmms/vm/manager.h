@@ -90,6 +90,7 @@ struct manager {
 	struct manager_settings settings;
 	struct store *store;
 	struct folder *records; /* vmms/vm/vm_record.h */
+	struct folder *saved;   /* vmms/vm/vm_saved_state.h */
 	struct vswitches *switches;
 	struct cpu_groups *cpu_groups;
 	struct run_record *record;

@@ -65,7 +65,7 @@ static int load_add_broken(struct manager *manager, const char *name,
 /* May be changed or forgotten by what is in the store. */
 static bool load_is_at_rest(const struct vm *vm)
 {
-	return !vm_state_is_active(vm->state) && !vm->operation.done;
+	return !vm_state_is_active(vm->state) && !vm->saved.exists && !vm->operation.done;
 }
 
 /*

@@ -59,6 +59,9 @@ void vm_free(struct vm *vm)
 	vm_restart_forget(vm);
 	open_helper_free(vm->opening.open_helper);
 	free(vm->opening.opened);
+	saved_file_free(vm->opening.saved_file);
+	file_holder_free(vm->opening.state);
+	vm_save_free(vm);
 	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);
 	file_holder_free(vm->guest.copied);

@@ -28,6 +28,8 @@
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_restart.h"
 #include "vmms/vm/vm_run.h"
+#include "vmms/vm/vm_save.h"
+#include "vmms/vm/vm_saved_state.h"
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_state.h"
 #include "vmms/vm/vm_unit.h"
@@ -56,6 +58,8 @@ struct vm_operation {
 struct vm_opening {
 	struct open_helper *open_helper; /* NULL: none now */
 	struct file_holder *files;       /* that are open, and not the worker's yet; or NULL */
+	struct saved_file *saved_file;   /* the saved state is being opened; or NULL */
+	struct file_holder *state;       /* that is open, and not the worker's yet; or NULL */
 	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
 	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
@@ -81,6 +85,8 @@ struct vm {
 	unsigned start_steps;   /* which the worker has not answered yet; vm_start.c */
 
 	struct vm_change change;
+	struct vm_saving saving;
+	struct vm_saved_state saved;
 	struct vm_opening opening; /* vm_change.c, vm_start.c */
 	struct vm_restart restart;
 

@@ -63,6 +63,40 @@ static void adopt_finish_start(struct vm *vm)
 		manager_vm_runs(vm->manager, vm);
 }
 
+static void adopt_resume_answered(void *data, struct json_object *result, const char *code,
+				  const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result && strcmp(code, WORKER_ENDED) != 0)
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR, "it cannot be resumed: %s", text);
+}
+
+/*
+ * The earlier daemon ended while the VM was being saved, or going on from its saved state: it goes
+ * on here, and what is saved of it is of no use any more.
+ */
+static void adopt_resume_saved(struct vm *vm)
+{
+	struct failure failure;
+
+	if (vm->saved.exists && vm_saved_state_forget(vm, &failure) < 0) {
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "it stays paused: %s", failure.message);
+		return;
+	}
+	if (worker_request(vm->run.worker, "resume", NULL, NULL, 0,
+			   vm->manager->settings.answer_timeout, adopt_resume_answered, vm) < 0)
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR, "it cannot be resumed");
+}
+
+static bool adopt_is_saved(const struct vm *vm, struct json_object *status)
+{
+	struct json_object *saved;
+
+	return vm->saved.exists || (json_object_object_get_ex(status, "saved", &saved) &&
+				    json_object_get_boolean(saved));
+}
+
 static void adopt_take_status(struct vm *vm, struct json_object *status)
 {
 	const char *engine = adopt_member_text(status, "engine"),
@@ -82,6 +116,8 @@ static void adopt_take_status(struct vm *vm, struct json_object *status)
 			adopt_finish_start(vm);
 		if (vm->state == VM_RUNNING && states[i].state != VM_RUNNING)
 			vm_set_state(vm, states[i].state, "found so when vmms was started");
+		if (vm->state == VM_PAUSED && adopt_is_saved(vm, status))
+			adopt_resume_saved(vm);
 		return;
 	}
 	vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_WARNING,
@@ -208,7 +244,10 @@ static void adopt_definition(struct vm *vm, struct vm_record *record)
 		return;
 	if (vm_definitions_are_equal(vm->definition, record->definition))
 		return;
-	vm->pending = vm->definition;
+	if (vm->pending)
+		definition_free(vm->definition);
+	else
+		vm->pending = vm->definition;
 	vm->definition = TAKE_PTR(record->definition);
 }
 
@@ -243,6 +282,8 @@ static void adopt_remove_leftovers(struct vm *vm)
 {
 	vm_record_delete(vm);
 	vm_sockets_stopped(vm);
+	if (vm->saved.exists)
+		vm_set_state(vm, VM_SAVED, "%s", "");
 }
 
 void vm_adopt(struct vm *vm)
@@ -250,6 +291,7 @@ void vm_adopt(struct vm *vm)
 	CLEANUP(vm_record_deinit) struct vm_record record = { 0 };
 	int r;
 
+	vm_saved_state_load(vm);
 	r = vm_record_load(vm, &record);
 	if (r == 0)
 		adopt(vm, &record);

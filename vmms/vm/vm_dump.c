@@ -36,7 +36,7 @@ static void dump_answered(void *data, struct json_object *result, const char *co
 	struct failure failure = { 0 };
 
 	job->vm->dump.job = NULL;
-	vm_file_limit_end_dump(job->vm);
+	vm_file_limit_end_memory(job->vm);
 	file_holder_free(TAKE_PTR(job->vm->dump.file));
 	if (!result)
 		vm_failure(job->vm, code, text, &failure);
@@ -62,7 +62,7 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 		return failure_no_memory(failure);
 	r = vm_guest_take_file(vm, fd, &files.holder, failure);
 	if (r == 0) {
-		r = vm_file_limit_begin_dump(vm, failure);
+		r = vm_file_limit_begin_memory(vm, failure);
 		if (r < 0)
 			file_holder_free(files.holder);
 	}
@@ -72,7 +72,7 @@ int vm_dump_memory(struct vm *vm, int fd, struct job **ret_job, struct failure *
 	}
 	r = worker_request_with_files(vm->run.worker, "dump", NULL, &files, 0, dump_answered, job);
 	if (r < 0) {
-		vm_file_limit_end_dump(vm);
+		vm_file_limit_end_memory(vm);
 		file_holder_free(files.holder);
 		job_drop(job);
 		return vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure);

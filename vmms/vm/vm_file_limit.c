@@ -17,7 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DUMP_MORE (UINT64_C(64) << 20) /* bytes of a core file beyond the memory, at most */
+/* Bytes of a core file, or of a saved VM's file, beyond the memory, at most. */
+#define MEMORY_FILE_MORE (UINT64_C(320) << 20)
 
 /* The most that the guest can ever have. */
 static uint64_t limit_memory_most(const struct vm *vm)
@@ -108,14 +109,14 @@ int vm_file_limit_raise(struct vm *vm, uint64_t size, struct failure *failure)
 	return r;
 }
 
-int vm_file_limit_begin_dump(struct vm *vm, struct failure *failure)
+int vm_file_limit_begin_memory(struct vm *vm, struct failure *failure)
 {
-	uint64_t most = limit_memory_most(vm) + DUMP_MORE;
+	uint64_t most = limit_memory_most(vm) + MEMORY_FILE_MORE;
 
 	return most <= vm->run.file_limit ? 0 : limit_set(vm, most, failure);
 }
 
-void vm_file_limit_end_dump(struct vm *vm)
+void vm_file_limit_end_memory(struct vm *vm)
 {
 	if (vm->run.worker && vm->run.file_limit != VM_FILE_LIMIT_NONE)
 		(void)!worker_limit_files(vm->run.worker, vm->run.file_limit);

@@ -5,8 +5,8 @@
  * A worker that a guest has taken over could have its raw images, which it has open for writing,
  * fill their file systems. So no file that it writes grows beyond the largest of them
  * (RLIMIT_FSIZE, which holds for its io_uring too); the daemon raises that with prlimit(2) for what
- * may grow, by as much as that needs: a larger image that comes, and a core file while it is
- * written. Guest memory that is shared is a file, too. The worker cannot raise it: that call is not
+ * may grow, by as much as that needs: a larger image that comes, and a core file or a saved VM's
+ * file while it is written. Guest memory that is shared is a file, too. The worker cannot raise it: that call is not
  * on its list. Where workers are users of their own this takes CAP_SYS_RESOURCE; without, there is
  * no limit.
  *
@@ -33,6 +33,6 @@ void vm_file_limit_adopt(struct vm *vm);
 /* A file of that size comes, and stays. Return: 0; negative with *failure filled. */
 int vm_file_limit_raise(struct vm *vm, uint64_t size, struct failure *failure) MUST_CHECK;
 
-/* A core file of the guest is about to be written. Return: 0; negative with *failure filled. */
-int vm_file_limit_begin_dump(struct vm *vm, struct failure *failure) MUST_CHECK;
-void vm_file_limit_end_dump(struct vm *vm);
+/* A file of the guest's memory is about to be written. Return: 0; negative with *failure filled. */
+int vm_file_limit_begin_memory(struct vm *vm, struct failure *failure) MUST_CHECK;
+void vm_file_limit_end_memory(struct vm *vm);

@@ -101,6 +101,50 @@ static void start_answered(void *data, struct json_object *result, const char *c
 
 /* ---- What is sent ---- */
 
+/* Whoever asked for the start waits for the guest to run. */
+static void start_resume(struct vm *vm)
+{
+	if (worker_request(vm->run.worker, "resume", NULL, NULL, 0, VM_START_TIMEOUT,
+			   start_answered, vm) < 0)
+		start_refused(vm, CONTROL_ERROR_FAILED, "the worker cannot be asked to resume");
+}
+
+/*
+ * The worker has all of the saved state. Written down is first that it has begun, then that nothing
+ * is saved any more; the next daemon goes on from wherever this one has come to.
+ */
+static void start_restored(void *data, struct json_object *result, const char *code,
+			   const char *text)
+{
+	struct vm *vm = data;
+	struct failure failure;
+
+	if (!result) {
+		start_refused(vm, code, text);
+		return;
+	}
+	if (vm->run.start_failure.name)
+		return;
+	file_holder_free(TAKE_PTR(vm->opening.state));
+	vm_run_note_start(vm);
+	vm_record_save(vm);
+	fault_point(FAULT_RESTORE_ANSWERED);
+	if (vm_saved_state_forget(vm, &failure) == 0)
+		start_resume(vm);
+	else
+		start_refused(vm, CONTROL_ERROR_FAILED, failure.message);
+}
+
+/* In place of "start"; how long it takes is for the host's disk to say. */
+static int start_send_state(struct vm *vm)
+{
+	const struct held_file file = { .number = 0 };
+	const struct worker_files files = { vm->opening.state, &file, 1 };
+
+	return worker_request_with_files(vm->run.worker, "restore", NULL, &files, 0, start_restored,
+					 vm);
+}
+
 static int start_send_definition(struct vm *vm)
 {
 	AUTO_JSON struct json_object *arguments =
@@ -113,6 +157,8 @@ static int start_send_definition(struct vm *vm)
 			   start_step_answered, vm);
 	if (r < 0)
 		return r;
+	if (vm->opening.state)
+		return start_send_state(vm);
 	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
 			      start_answered, vm);
 }
@@ -320,7 +366,9 @@ static void start_failed(struct vm *vm, const struct failure *failure)
 	vm_confinement_end(vm);
 	console_disconnect(vm->console);
 	vm_sockets_stopped(vm);
-	if (vm->restart.count > 0 && !vm->turning_off.done)
+	if (vm->saved.exists)
+		vm_set_state(vm, VM_SAVED, "%s", failure->message);
+	else if (vm->restart.count > 0 && !vm->turning_off.done)
 		vm_set_state(vm, VM_CRASHED, "it cannot be started again: %s", failure->message);
 	else
 		vm_set_state(vm, VM_OFF, "%s", failure->message);
@@ -339,6 +387,15 @@ static void start_files_closed(void *data)
 	start_failed(vm, &failure);
 }
 
+/* What is open is closed, and then the VM is off. */
+static void start_give_up(struct vm *vm, const struct failure *failure)
+{
+	free(TAKE_PTR(vm->opening.opened));
+	file_holder_free(TAKE_PTR(vm->opening.state));
+	vm_run_set_failure(vm, failure);
+	file_holder_end(vm->opening.files, start_files_closed, vm);
+}
+
 /* All that may have to be waited for is there. */
 static void start_profile_loaded(struct vm *vm, const struct failure *failure)
 {
@@ -355,8 +412,41 @@ static void start_profile_loaded(struct vm *vm, const struct failure *failure)
 	if (r == 0)
 		return;
 	worker_free(TAKE_PTR(vm->run.worker));
-	vm_run_set_failure(vm, &why);
-	file_holder_end(vm->opening.files, start_files_closed, vm);
+	start_give_up(vm, &why);
+}
+
+static void start_state_opened(void *data, struct file_holder **holder,
+			       const struct failure *failure)
+{
+	struct vm *vm = data;
+
+	vm->opening.saved_file = NULL;
+	if (failure) {
+		start_give_up(vm, failure);
+		return;
+	}
+	vm->opening.state = TAKE_PTR(*holder);
+	vm_confinement_begin(vm, start_profile_loaded);
+}
+
+/* A VM that is saved goes on from there, if it still can. */
+static void start_open_state(struct vm *vm)
+{
+	char path[PATH_MAX];
+	const struct saved_file_request request = {
+		.task = SAVED_FILE_OPEN,
+		.path = path,
+		.timeout = vm->manager->settings.open_timeout,
+	};
+	struct failure failure;
+	int r = vm_saved_state_check_files(vm, vm->opening.opened, &failure);
+
+	vm_saved_state_path(vm, path);
+	if (r == 0)
+		r = saved_file_new(vm->manager->helpers, &request, start_state_opened, vm,
+				   &vm->opening.saved_file, &failure);
+	if (r < 0)
+		start_give_up(vm, &failure);
 }
 
 static void start_files_opened(void *data, struct opened_files *opened,
@@ -383,7 +473,10 @@ static void start_files_opened(void *data, struct opened_files *opened,
 	}
 	vm->opening.files = TAKE_PTR(opened->holder);
 	*vm->opening.opened = *opened;
-	vm_confinement_begin(vm, start_profile_loaded);
+	if (vm->saved.exists)
+		start_open_state(vm);
+	else
+		vm_confinement_begin(vm, start_profile_loaded);
 }
 
 /* ---- The beginning ---- */

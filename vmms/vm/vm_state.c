@@ -11,6 +11,9 @@
 /* Not running, and nothing under way. */
 #define AT_REST (IN(VM_OFF) | IN(VM_CRASHED))
 
+/* There is no worker process. */
+#define WITHOUT_WORKER (AT_REST | IN(VM_SAVED))
+
 static const struct {
 	const char *name;
 	const char *advice; /* what to do so that something else becomes possible */
@@ -21,6 +24,8 @@ static const struct {
 	[VM_PAUSED] = { "paused", "resume it first" },
 	[VM_STOPPING] = { "stopping", "wait until it is off, or turn it off" },
 	[VM_CRASHED] = { "crashed", "start it again first" },
+	[VM_SAVING] = { "saving", "wait until it is saved, cancel that job, or turn it off" },
+	[VM_SAVED] = { "saved", "start it, or discard its saved state first ('vmctl discard')" },
 	[VM_KEPT] = { "kept", "reset it or turn it off first" },
 };
 _Static_assert(ARRAY_SIZE(states) == _VM_STATE_COUNT, "one row per state");
@@ -29,16 +34,18 @@ static const struct {
 	const char *name;
 	unsigned allowed;
 } verbs[] = {
-	[VM_START] = { "start", AT_REST },
+	[VM_START] = { "start", WITHOUT_WORKER },
 	[VM_SHUT_DOWN] = { "shut down", IN(VM_RUNNING) },
 	[VM_TURN_OFF] = { "turn off", IN(VM_STARTING) | IN(VM_RUNNING) | IN(VM_PAUSED) |
-					      IN(VM_STOPPING) | IN(VM_KEPT) },
+					      IN(VM_STOPPING) | IN(VM_SAVING) | IN(VM_KEPT) },
 	[VM_RESET] = { "reset", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_NMI] = { "send an NMI to", IN(VM_RUNNING) },
 	[VM_DUMP] = { "dump the memory of", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
+	[VM_SAVE] = { "save", IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_DISCARD] = { "discard the saved state of", IN(VM_SAVED) },
 	[VM_PAUSE] = { "pause", IN(VM_RUNNING) },
 	[VM_RESUME] = { "resume", IN(VM_PAUSED) },
-	[VM_RENAME] = { "rename", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
+	[VM_RENAME] = { "rename", WITHOUT_WORKER | IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_DELETE] = { "delete", AT_REST },
 	[VM_ATTACH] = { "attach a disk to", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_DETACH] = { "detach a disk from", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
@@ -57,9 +64,11 @@ static const struct {
 	enum vm_verb verb;
 	enum vm_state state;
 } needless[] = {
-	{ VM_START, VM_RUNNING }, { VM_START, VM_STARTING },   { VM_SHUT_DOWN, VM_OFF },
-	{ VM_TURN_OFF, VM_OFF },  { VM_TURN_OFF, VM_CRASHED }, { VM_SHUT_DOWN, VM_CRASHED },
-	{ VM_PAUSE, VM_PAUSED },  { VM_RESUME, VM_RUNNING },   { VM_SHUT_DOWN, VM_STOPPING },
+	{ VM_START, VM_RUNNING },   { VM_START, VM_STARTING },   { VM_SHUT_DOWN, VM_OFF },
+	{ VM_TURN_OFF, VM_OFF },    { VM_TURN_OFF, VM_CRASHED }, { VM_SHUT_DOWN, VM_CRASHED },
+	{ VM_PAUSE, VM_PAUSED },    { VM_RESUME, VM_RUNNING },   { VM_SHUT_DOWN, VM_STOPPING },
+	{ VM_SAVE, VM_SAVED },      { VM_SAVE, VM_SAVING },      { VM_TURN_OFF, VM_SAVED },
+	{ VM_SHUT_DOWN, VM_SAVED }, { VM_DISCARD, VM_OFF },      { VM_DISCARD, VM_CRASHED },
 };
 
 const char *vm_state_name(enum vm_state state)
@@ -83,7 +92,8 @@ static bool state_is_needless(enum vm_state state, enum vm_verb verb)
 
 bool vm_state_is_reached(enum vm_state state, enum vm_verb verb)
 {
-	return state_is_needless(state, verb) && state != VM_STARTING && state != VM_STOPPING;
+	return state_is_needless(state, verb) && state != VM_STARTING && state != VM_STOPPING &&
+	       state != VM_SAVING;
 }
 
 void vm_state_refusal(enum vm_state state, enum vm_verb verb, const char *name, char *buffer,
@@ -99,5 +109,5 @@ void vm_state_refusal(enum vm_state state, enum vm_verb verb, const char *name, 
 
 bool vm_state_is_active(enum vm_state state)
 {
-	return !(AT_REST & IN(state));
+	return !(WITHOUT_WORKER & IN(state));
 }

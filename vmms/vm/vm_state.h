@@ -14,7 +14,9 @@ enum vm_state {
 	VM_PAUSED,
 	VM_STOPPING,
 	VM_CRASHED, /* the worker died or gave up: off, but not as anybody wished */
-	VM_KEPT,    /* the guest failed, and its machine is kept, halted, as its definition says */
+	VM_SAVING,
+	VM_SAVED, /* off, and goes on from its saved state when it is started */
+	VM_KEPT,  /* the guest failed, and its machine is kept, halted, as its definition says */
 	_VM_STATE_COUNT,
 };
 
@@ -25,6 +27,8 @@ enum vm_verb {
 	VM_RESET,
 	VM_NMI,
 	VM_DUMP,
+	VM_SAVE,
+	VM_DISCARD,
 	VM_PAUSE,
 	VM_RESUME,
 	VM_RENAME,

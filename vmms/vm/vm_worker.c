@@ -136,6 +136,7 @@ static void (*const handlers[])(struct vm *vm, const struct control_event_data *
 	[CONTROL_EVENT_memory] = vm_memory_on_memory,
 	[CONTROL_EVENT_thawed] = vm_guest_on_thawed,
 	[CONTROL_EVENT_copy] = vm_guest_on_copy,
+	[CONTROL_EVENT_save] = vm_save_on_save,
 	[CONTROL_EVENT_dump] = vm_dump_on_dump,
 	[CONTROL_EVENT_connect] = vm_sockets_on_connect,
 	[CONTROL_EVENT_ejected] = worker_on_ejected,
@@ -222,7 +223,9 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 	const char *separator = exit->last_words[0] != '\0' ? ": " : "";
 	bool announced = vm->run.end_reason[0] != '\0';
 
-	if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
+	if (vm->saved.exists)
+		vm_set_state(vm, VM_SAVED, "%s", "");
+	else if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
 		worker_set_end_by_event(vm);
 	else if (exit->unknown && vm->run.started_at == 0)
 		vm_set_state(vm, VM_OFF, "vmms ended while the VM was being started");
@@ -265,7 +268,7 @@ static void worker_fail_start(struct vm *vm, const struct worker_exit *exit)
 		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
 			    "VM '%s' cannot start: its worker exited with status %d: %s",
 			    vm->definition->name, exit->status, exit->last_words);
-	vm_set_state(vm, VM_OFF, "%s", failure.message);
+	vm_set_state(vm, vm->saved.exists ? VM_SAVED : VM_OFF, "%s", failure.message);
 	vm_finish(&vm->operation, &failure);
 }
 
@@ -275,10 +278,16 @@ static void worker_fail_start(struct vm *vm, const struct worker_exit *exit)
  */
 static void worker_finish_operation(struct vm *vm)
 {
-	bool fulfilled = vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START;
+	bool fulfilled =
+		vm->operation.verb == VM_SAVE
+			? vm->state == VM_SAVED
+			: (vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START) &&
+				  vm->state == VM_OFF && !vm->turning_off.done;
 	struct failure failure;
 
-	if (fulfilled && vm->state == VM_OFF && !vm->turning_off.done) {
+	if (vm_save_goes_on(vm))
+		return;
+	if (fulfilled) {
 		vm_finish(&vm->operation, NULL);
 		return;
 	}
@@ -298,6 +307,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_record_take_end(vm);
 	vm_sockets_forget(vm);
 	file_holder_free(TAKE_PTR(vm->opening.files));
+	file_holder_free(TAKE_PTR(vm->opening.state));
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
@@ -310,7 +320,9 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_guest_forget(vm);
 	vm_memory_forget(vm);
 	statistics_reset(vm);
-	vm_take_pending(vm);
+	vm_save_worker_ended(vm);
+	if (!vm->saved.exists)
+		vm_take_pending(vm);
 	if (starting)
 		worker_fail_start(vm, exit);
 	else

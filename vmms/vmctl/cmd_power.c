@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl start, shutdown, stop, reset, nmi, pause, resume, rename. */
+/* vmctl start, shutdown, stop, reset, nmi, pause, resume, save, discard, rename. */
 #include "vmms/vmctl/console.h"
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/output.h"
@@ -96,6 +96,15 @@ static enum status power_start_with_files(struct invocation *invocation, const c
 	return status;
 }
 
+/* One that is not saved is started all the same. */
+static enum status power_discard_quietly(struct invocation *invocation, const char *name,
+					 const char *path, const struct act *act)
+{
+	AUTO_FREE char *message = NULL;
+
+	return service_reach_state(invocation, path, "DiscardSavedState", &message);
+}
+
 enum status command_start(struct invocation *invocation)
 {
 	if (invocation_has(invocation, "pass") && invocation_has(invocation, "console"))
@@ -104,6 +113,12 @@ enum status command_start(struct invocation *invocation)
 				   "before, too");
 	if (invocation_has(invocation, "file") && !invocation_has(invocation, "pass"))
 		return usage_error(invocation, "--file goes with --pass");
+	if (invocation_has(invocation, "discard")) {
+		enum status status = power_for_each_vm(invocation, power_discard_quietly, NULL);
+
+		if (status != STATUS_OK)
+			return status;
+	}
 	if (invocation_has(invocation, "pass"))
 		return power_for_each_vm(invocation, power_start_with_files,
 					 &(struct act){ "StartWithFiles", "started" });
@@ -179,6 +194,46 @@ enum status command_shutdown(struct invocation *invocation)
 	return first == STATUS_OK ? status : first;
 }
 
+/* ---- save ---- */
+
+/* *ret_job: NULL if the VM is saved already. */
+static enum status power_save(struct invocation *invocation, const char *name, char **ret_job)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_FREE char *path = NULL, *message = NULL;
+	enum status status;
+
+	status = service_find_vm(invocation, name, &path);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "Save", &call);
+	if (status == STATUS_OK)
+		status = service_send_to_reach(invocation, call, &reply, &message);
+	if (status == STATUS_OK && reply)
+		return job_read(reply, ret_job);
+	if (message)
+		output_say(invocation, "%s", message);
+	return status;
+}
+
+/* All are asked for before the first one is waited for. */
+enum status command_save(struct invocation *invocation)
+{
+	AUTO_FREE struct begun_job *jobs = calloc(invocation->argument_count, sizeof(*jobs));
+	enum status first = STATUS_OK, status;
+
+	if (!jobs)
+		return service_failed(-ENOMEM, NULL);
+	for (size_t i = 0; i < invocation->argument_count; i++) {
+		jobs[i].vm = invocation->arguments[i];
+		jobs[i].done = "saved";
+		status = power_save(invocation, jobs[i].vm, &jobs[i].path);
+		if (first == STATUS_OK)
+			first = status;
+	}
+	status = job_conclude(invocation, jobs, invocation->argument_count, true);
+	return first == STATUS_OK ? status : first;
+}
+
 /* ---- stop ---- */
 
 static const struct act turn_off = { "TurnOff", "turned off" };
@@ -222,7 +277,7 @@ enum status command_stop(struct invocation *invocation)
 	return power_for_each_vm(invocation, power_call_method, &turn_off);
 }
 
-/* ---- reset, nmi, pause, resume ---- */
+/* ---- reset, nmi, pause, resume, discard ---- */
 
 enum status command_simple(struct invocation *invocation)
 {
@@ -232,7 +287,8 @@ enum status command_simple(struct invocation *invocation)
 	} rows[] = { { "reset", { "Reset", "reset" } },
 		     { "nmi", { "InjectNMI", "was sent an NMI" } },
 		     { "pause", { "Pause", "paused" } },
-		     { "resume", { "Resume", "resumed" } } };
+		     { "resume", { "Resume", "resumed" } },
+		     { "discard", { "DiscardSavedState", "has no saved state any more" } } };
 
 	size_t i = 0;
 

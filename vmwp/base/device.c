@@ -28,6 +28,11 @@ void device_quiet_one(void *data)
 {
 	struct device_quiet *quiet = data;
 
-	if (--quiet->restless == 0)
+	if (--quiet->restless == 0 && quiet->done)
 		quiet->done(quiet->data);
+}
+
+void device_quiet_forget(struct device_quiet *quiet)
+{
+	quiet->done = NULL;
 }

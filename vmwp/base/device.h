@@ -63,7 +63,10 @@ struct device_ops {
 	/* In place of `free`: no guest has connected, and the loop runs on. Optional. */
 	void (*discard)(void *device);
 
-	/* The vps have stopped by our own doing; and they run again. Optional. */
+	/*
+	 * The vps have stopped by our own doing; and they run again. After `resume` no `done` of an
+	 * earlier `quiesce` is called any more. Optional.
+	 */
 	void (*pause)(void *device);
 	void (*resume)(void *device);
 
@@ -116,6 +119,9 @@ struct device_quiet {
 void device_quiet_begin(struct device_quiet *quiet, void (*done)(void *data), void *data);
 void device_quiet_await(struct device_quiet *quiet);
 void device_quiet_one(void *quiet); /* a struct device_quiet */
+
+/* `done` is not called any more. */
+void device_quiet_forget(struct device_quiet *quiet);
 
 /*
  * What `restore` returns where a part has answered with `result`: 0, a STATE_E_ of

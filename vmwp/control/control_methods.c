@@ -13,6 +13,7 @@
 #include "vmwp/control/control_dump.h"
 #include "vmwp/control/control_guest.h"
 #include "vmwp/control/control_server.h"
+#include "vmwp/control/control_state.h"
 #include "vmwp/control/inspection.h"
 #include "vmwp/control/probe.h"
 #include "vmwp/control/processors.h"
@@ -94,7 +95,11 @@ static void method_disks(struct call *call, const struct control_arguments *argu
 static void method_adopt(struct call *call, const struct control_arguments *arguments)
 {
 	struct control_message *request = call->request;
-	int r = worker_adopt(call->worker, TAKE_FD(request->fds[0]), TAKE_FD(request->fds[1]));
+	int r;
+
+	/* Nobody waits any more for a VM that is being saved: it goes on. */
+	control_state_cancel(call->worker);
+	r = worker_adopt(call->worker, TAKE_FD(request->fds[0]), TAKE_FD(request->fds[1]));
 
 	if (r < 0) {
 		reply_error(call->reply, CONTROL_ERROR_FAILED, "%s", strerror(-r));
@@ -134,6 +139,8 @@ static void method_resume(struct call *call, const struct control_arguments *arg
 {
 	if (machine_resume(call->worker->machine))
 		reply_state_error(call, "resumed");
+	else
+		control_state_resumed(call->worker);
 }
 
 static void method_reset(struct call *call, const struct control_arguments *arguments)
@@ -165,6 +172,21 @@ static void method_dump(struct call *call, const struct control_arguments *argum
 static void method_cancel_dump(struct call *call, const struct control_arguments *arguments)
 {
 	control_dump_cancel(call->worker);
+}
+
+static void method_save(struct call *call, const struct control_arguments *arguments)
+{
+	control_state_save(call->server, call->worker, call->request, call->reply);
+}
+
+static void method_cancel_save(struct call *call, const struct control_arguments *arguments)
+{
+	control_state_cancel(call->worker);
+}
+
+static void method_restore(struct call *call, const struct control_arguments *arguments)
+{
+	control_state_restore(call->server, call->worker, call->request, call->reply);
 }
 
 /* The machine reads them when the guest gives it reason to. */
@@ -305,6 +327,9 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_nmi] = method_nmi,
 	[CONTROL_METHOD_dump] = method_dump,
 	[CONTROL_METHOD_cancel_dump] = method_cancel_dump,
+	[CONTROL_METHOD_save] = method_save,
+	[CONTROL_METHOD_cancel_save] = method_cancel_save,
+	[CONTROL_METHOD_restore] = method_restore,
 	[CONTROL_METHOD_shutdown] = method_shutdown,
 	[CONTROL_METHOD_stop] = method_stop,
 	[CONTROL_METHOD_change_actions] = method_change_actions,
@@ -354,7 +379,8 @@ void control_method_call(struct control_server *server, struct worker *worker,
 		reply_error(reply, refusal.code, "%s", refusal.text);
 		return;
 	}
-	handlers[call.method->id](&call, &arguments);
+	if (control_state_allows(worker, call.method->id, reply))
+		handlers[call.method->id](&call, &arguments);
 	control_arguments_deinit(&arguments);
 	if (call.method->changes && !reply->error)
 		worker->changed = request->id;

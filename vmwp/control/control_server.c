@@ -427,11 +427,22 @@ void control_server_copy(struct control_server *server, uint64_t copied, uint64_
 			      json_object_new_uint64(size), NULL));
 }
 
-void control_server_dump(struct control_server *server, uint64_t done, uint64_t size)
+static void server_tell_done(struct control_server *server, const char *event, uint64_t done,
+			     uint64_t size)
 {
-	server_tell(server, "dump",
+	server_tell(server, event,
 		    json_make("done", json_object_new_uint64(done), "size",
 			      json_object_new_uint64(size), NULL));
+}
+
+void control_server_dump(struct control_server *server, uint64_t done, uint64_t size)
+{
+	server_tell_done(server, "dump", done, size);
+}
+
+void control_server_save(struct control_server *server, uint64_t done, uint64_t size)
+{
+	server_tell_done(server, "save", done, size);
 }
 
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun)

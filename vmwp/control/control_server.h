@@ -52,6 +52,7 @@ void control_server_thawed(struct control_server *server, const char *reason);
 void control_server_connect(struct control_server *server, uint32_t request, uint32_t port);
 void control_server_copy(struct control_server *server, uint64_t copied, uint64_t size);
 void control_server_dump(struct control_server *server, uint64_t done, uint64_t size);
+void control_server_save(struct control_server *server, uint64_t done, uint64_t size);
 void control_server_ejected(struct control_server *server, unsigned controller, unsigned lun);
 /* report: as disk_healths_callbacks.changed; taken over. */
 void control_server_disk(struct control_server *server, unsigned controller, unsigned lun,

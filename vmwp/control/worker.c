@@ -8,6 +8,7 @@
 #include "common/wire/vmbus.h"
 #include "vmwp/control/control_dump.h"
 #include "vmwp/control/control_server.h"
+#include "vmwp/control/control_state.h"
 #include "vmwp/device/devices.h"
 #include "vsp/socket/sockets.h"
 
@@ -389,7 +390,7 @@ struct json_object *worker_status(struct worker *worker)
 		"engine", json_object_new_string(hvshim_engine_name(machine_engine(machine))),
 		"vps", json_object_new_int64(worker->definition->processors.count), "vmbus_version",
 		json_object_new_string(version), "resets", json_object_new_int64(worker->resets),
-		NULL);
+		"saved", json_object_new_boolean(control_state_is_saved(worker)), NULL);
 	devices_status(worker->devices, &status);
 	return status;
 }
@@ -594,6 +595,7 @@ void worker_deinit(struct worker *worker)
 	/* Whose buffers the loop may hold to its end. */
 	console_free(worker->console);
 	control_dump_free(worker->dump);
+	control_state_free(worker->state);
 	definition_free(worker->definition);
 	resources_free(worker->resources);
 	close_fdp(&worker->serial_input_fd);

@@ -24,6 +24,7 @@
 
 struct control_dump;
 struct control_server;
+struct control_state;
 
 struct worker {
 	struct loop *loop;
@@ -34,6 +35,7 @@ struct worker {
 	struct console *console;        /* NULL: not yet */
 	struct control_server *control; /* NULL: by hand */
 	struct control_dump *dump;      /* NULL: none under way */
+	struct control_state *state;    /* NULL: neither saved nor restored */
 	struct list leaving;            /* media that are being closed: control_devices.c */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */

@@ -128,6 +128,11 @@ void devices_quiesce(struct devices *devices, void (*done)(void *data), void *da
 	device_quiet_one(&devices->quiet);
 }
 
+void devices_forget_quiesce(struct devices *devices)
+{
+	device_quiet_forget(&devices->quiet);
+}
+
 /* Names all that cannot be saved. Return: 0; -ENOTSUP. */
 static int devices_check_state(const struct devices *devices, struct failure *failure)
 {
@@ -159,19 +164,30 @@ int devices_save(struct devices *devices, struct state_writer *writer, struct fa
 	return r;
 }
 
+static int devices_restore_one(struct devices *devices, enum device_id id,
+			       struct state_reader *reader, struct failure *failure)
+{
+	int r = devices_table[id]->restore(devices->device[id], reader, failure);
+
+	if (r < 0 && failure->message[0] == '\0')
+		failure_set(failure, r, "The state of the device '%s' cannot be restored: %s.",
+			    devices_table[id]->name, strerror(-r));
+	return r;
+}
+
+int devices_restore_memory(struct devices *devices, struct state_reader *reader,
+			   struct failure *failure)
+{
+	return devices_restore_one(devices, DEVICE_MEMORY, reader, failure);
+}
+
 int devices_restore(struct devices *devices, struct state_reader *reader, struct failure *failure)
 {
 	int r = devices_check_state(devices, failure);
 
-	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++) {
-		if (!devices->device[id])
-			continue;
-		r = devices_table[id]->restore(devices->device[id], reader, failure);
-		if (r < 0 && failure->message[0] == '\0')
-			failure_set(failure, r,
-				    "The state of the device '%s' cannot be restored: %s.",
-				    devices_table[id]->name, strerror(-r));
-	}
+	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++)
+		if (devices->device[id])
+			r = devices_restore_one(devices, id, reader, failure);
 	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++)
 		if (devices->device[id] && devices_table[id]->restored)
 			r = devices_table[id]->restored(devices->device[id], failure);

@@ -111,6 +111,9 @@ void devices_reset(struct devices *devices);
 /* done(data) is called when all are quiet, perhaps at once. Not again before devices_resume(). */
 void devices_quiesce(struct devices *devices, void (*done)(void *data), void *data);
 
+/* Nobody waits for that any more: done() is not called. */
+void devices_forget_quiesce(struct devices *devices);
+
 /*
  * Return: 0; -ENOTSUP with the names of all that cannot be saved in *failure; -EINVAL with what is
  * wrong with the state in *failure; -errno.
@@ -119,6 +122,10 @@ int devices_save(struct devices *devices, struct state_writer *writer,
 		 struct failure *failure) MUST_CHECK;
 int devices_restore(struct devices *devices, struct state_reader *reader,
 		    struct failure *failure) MUST_CHECK;
+
+/* The same of memory alone, before its contents are read; devices_restore() does it once more. */
+int devices_restore_memory(struct devices *devices, struct state_reader *reader,
+			   struct failure *failure) MUST_CHECK;
 
 /*
  * Reports: what the devices add to the control socket's "status"; the parts "machine" and "devices"

@@ -387,7 +387,7 @@ static void file_copy_quiesce(void *device, void (*done)(void *data), void *data
 
 static void file_copy_resume(void *device)
 {
-	ic_service_resume(ic_file_copy_service(device));
+	ic_file_copy_resume(device);
 }
 
 static int file_copy_save(void *device, struct state_writer *writer)

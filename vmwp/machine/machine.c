@@ -449,6 +449,11 @@ const struct vid_memory *machine_memory(const struct machine *machine)
 	return machine->memory;
 }
 
+struct vid_memory *machine_memory_to_fill(struct machine *machine)
+{
+	return machine->memory;
+}
+
 void machine_features_removed(const struct machine *machine, struct cpu_feature_set *ret_removed)
 {
 	cpu_model_features(machine->cpuid, ret_removed);

@@ -162,6 +162,9 @@ struct vmbus *machine_bus(struct machine *machine);
 struct vid *machine_vid(struct machine *machine);
 const struct vid_memory *machine_memory(const struct machine *machine);
 
+/* The same for who fills it, before machine_prepare_restore(). */
+struct vid_memory *machine_memory_to_fill(struct machine *machine);
+
 /* Of the guest as it was last made; before its start none is on. */
 enum enlightenment_state machine_enlightenment(const struct machine *machine,
 					       enum enlightenment enlightenment);

@@ -135,6 +135,9 @@ struct state_file_callbacks {
 
 struct state_file_transfer;
 
+/* What state_file_write() takes. Return: 0; -EINVAL: it is none; -errno. */
+int state_file_is_empty(int fd) MUST_CHECK;
+
 /*
  * Begins to write a file, or to read the RAM of one into memory that was just made and is all
  * zeros; neither does anything before the loop goes on. What is in memory stays as it is

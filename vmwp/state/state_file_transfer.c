@@ -301,8 +301,7 @@ static struct state_file_transfer *transfer_new(int fd, struct loop *loop,
 	return transfer;
 }
 
-/* Return: 0; -EINVAL; -errno. */
-static int file_is_empty(int fd)
+int state_file_is_empty(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 	struct stat stat;
@@ -347,7 +346,7 @@ int state_file_write(const struct vid_memory *memory, const struct state_file_pa
 		     struct state_file_transfer **ret_transfer)
 {
 	CLEANUP(state_file_transfer_freep) struct state_file_transfer *transfer = NULL;
-	int r = file_is_empty(fd);
+	int r = state_file_is_empty(fd);
 
 	if (r < 0)
 		return r;

@@ -237,6 +237,12 @@ void ic_file_copy_quiesce(struct ic_file_copy *copy, void (*done)(void *data), v
 		file_copy_tell_quiet(copy);
 }
 
+void ic_file_copy_resume(struct ic_file_copy *copy)
+{
+	copy->quiet = NULL;
+	ic_service_resume(&copy->service);
+}
+
 struct file_copy_state {
 	uint32_t operation; /* of the copy's request under way */
 	uint32_t under_way; /* 0 or 1: there is a copy */

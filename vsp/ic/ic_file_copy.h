@@ -72,6 +72,9 @@ struct ic_service *ic_file_copy_service(struct ic_file_copy *copy);
  */
 void ic_file_copy_quiesce(struct ic_file_copy *copy, void (*done)(void *data), void *data);
 
+/* In place of ic_service_resume(). */
+void ic_file_copy_resume(struct ic_file_copy *copy);
+
 /* As ic_service_inspect(). */
 struct json_object;
 struct json_object *ic_file_copy_inspect(const struct ic_file_copy *copy);

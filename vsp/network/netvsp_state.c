@@ -115,6 +115,7 @@ void network_adapter_quiesce(struct network_adapter *adapter, void (*done)(void 
 void network_adapter_resume(struct network_adapter *adapter)
 {
 	adapter->quiet = adapter->still = false;
+	adapter->quiet_done = NULL;
 	if (adapter->restored)
 		netvsp_link_changed(adapter);
 	adapter->restored = false;

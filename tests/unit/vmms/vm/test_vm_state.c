@@ -7,12 +7,18 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRNMPUBXadienmcC";
+static const char verb_letters[] = "SDTRNMVWPUBXadienmcC";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
-	[VM_OFF] = "SBXadienmcC",      [VM_STARTING] = "T", [VM_RUNNING] = "DTRNMPBadienmcC",
-	[VM_PAUSED] = "TRMUBadienmcC", [VM_STOPPING] = "T", [VM_CRASHED] = "SBXadienmcC",
+	[VM_OFF] = "SBXadienmcC",
+	[VM_STARTING] = "T",
+	[VM_RUNNING] = "DTRNMVPBadienmcC",
+	[VM_PAUSED] = "TRMVUBadienmcC",
+	[VM_STOPPING] = "T",
+	[VM_CRASHED] = "SBXadienmcC",
+	[VM_SAVING] = "T",
+	[VM_SAVED] = "SWB",
 	[VM_KEPT] = "TRMBC",
 };
 _Static_assert(ARRAY_SIZE(allowed) == _VM_STATE_COUNT, "one row per state");
@@ -84,7 +90,7 @@ static void test_active(void **state)
 {
 	for (int vm = 0; vm < _VM_STATE_COUNT; vm++)
 		assert_int_equal(vm_state_is_active((enum vm_state)vm),
-				 vm != VM_OFF && vm != VM_CRASHED);
+				 vm != VM_OFF && vm != VM_CRASHED && vm != VM_SAVED);
 }
 
 int main(void)

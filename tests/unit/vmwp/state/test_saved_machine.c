@@ -268,7 +268,7 @@ static void make_from_file(struct fixture *fixture, const struct state_file *fil
 
 static void read_ram(struct fixture *fixture, const struct state_file *file, int fd)
 {
-	struct vid_memory *ram = (struct vid_memory *)machine_memory(fixture->target);
+	struct vid_memory *ram = machine_memory_to_fill(fixture->target);
 	struct transferred transferred = { .done = false };
 	struct state_file_transfer *transfer;
 

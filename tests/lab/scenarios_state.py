@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Saved VMs of stock guests."""
+
+import time
+
+from harness import SCRATCH, Daemon, Guest, check
+
+# What a kernel says that has lost time, an interrupt, or an answer.
+COMPLAINTS = ("lockup", "hung_task", "blocked for more than", "rcu_sched", "rcu: INFO", "clocksource: Marking",
+              "timed out", "I/O error", "Call Trace")
+
+FIO_VERIFY = """
+fio --name=saved --filename=$(find_data) --direct=1 --rw=randrw --bs=4k --size=32m --io_size=64m --iodepth=8 \
+	--ioengine=libaio --verify=crc32c --do_verify=1 --verify_fatal=1 >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
+echo verified
+"""
+
+FIND_DATA = """
+find_data() { for d in $(ls /sys/block | grep '^sd'); do grep -q "^/dev/$d " /proc/mounts || echo /dev/$d; done; }
+"""
+
+TICKER = """
+( while sleep 0.1; do cut -d' ' -f1 /proc/uptime; done >/tmp/ticks ) & ticker=$!
+"""
+
+
+def save_and_start(daemon):
+    daemon.vmctl("save", "guest", timeout=300)
+    info = daemon.show("guest")
+    check(info["state"] == "saved" and info["worker_pid"] == 0, info)
+    daemon.vmctl("start", "guest", timeout=300)
+    check(daemon.show("guest")["state"] == "running", daemon.show("guest"))
+
+
+def complaints(guest):
+    return [line for line in guest.run("dmesg").splitlines() if any(word in line for word in COMPLAINTS)]
+
+
+def saved_and_resumed(daemon, combination):
+    """A guest goes on from its saved state in the middle of I/O, again and again, and notices nothing."""
+    path = SCRATCH / "data.raw"
+    with open(path, "wb") as file:
+        file.truncate(64 << 20)
+    guest = Guest(daemon, disks=[{"controller": 0, "lun": 1, "path": str(path), "format": "raw"}],
+                  append="root=LABEL=root", **combination).boot()
+    begun = guest.offset
+    saves = 0
+
+    def save_again_and_again():
+        nonlocal saves
+        while "vmms-test: exit" not in guest.text[begun:] and saves < 10:
+            time.sleep(0.5)
+            save_and_start(daemon)
+            saves += 1
+
+    output = guest.run(FIND_DATA + TICKER + FIO_VERIFY + "kill $ticker; wc -l </tmp/ticks",
+                       timeout=600, meanwhile=save_again_and_again)
+    check("verified" in output, output)
+    check(saves > 1, f"fio ended after {saves} saves")
+    check(not complaints(guest), complaints(guest))
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
+    # The clock has been set to the host's.
+    Daemon.wait_until(lambda: abs(int(guest.run("date +%s").split()[-1]) - time.time()) < 3, 60,
+                      "the guest's clock to be right")
+
+
+ALL = [saved_and_resumed]
