@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const char *const definition_start_action_names[] = { "none", "start", NULL };
-static const char *const definition_stop_action_names[] = { "shut-down", "turn-off", NULL };
+static const char *const definition_stop_action_names[] = { "save", "shut-down", "turn-off", NULL };
 
 /* ---- Tags ---- */
 
@@ -107,21 +107,9 @@ static const struct json_key start_keys[] = {
 	  .maximum = DEFINITION_START_ORDER_MAX },
 };
 
-/* What other managers of VMs have, and people look for. */
-static int read_stop_action(struct json_reader *reader, const struct json_key *key,
-			    struct json_object *value, void *target)
-{
-	if (json_object_is_type(value, json_type_string) &&
-	    strcmp(json_object_get_string(value), "save") == 0)
-		return json_refuse(reader, value,
-				   "\"save\" cannot be done: there is no saving of VMs; use "
-				   "\"shut-down\" or \"turn-off\"");
-	return json_read_enum(reader, key, value, target);
-}
-
 static const struct json_key stop_keys[] = {
 	{ .name = "action",
-	  .read = read_stop_action,
+	  .read = json_read_enum,
 	  .offset = STOP(action),
 	  .detail = definition_stop_action_names },
 	{ .name = "timeout",

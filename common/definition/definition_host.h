@@ -32,7 +32,11 @@ struct definition_automatic_start {
 	unsigned order; /* lower ones first, equal ones by name */
 };
 
-enum definition_stop_action { DEFINITION_STOP_SHUT_DOWN, DEFINITION_STOP_TURN_OFF };
+enum definition_stop_action {
+	DEFINITION_STOP_SAVE, /* or, if that fails, the next */
+	DEFINITION_STOP_SHUT_DOWN,
+	DEFINITION_STOP_TURN_OFF,
+};
 
 /* When the host shuts down. */
 struct definition_automatic_stop {

@@ -200,7 +200,9 @@ class ServiceTest(unittest.TestCase):
         return result.err
 
     def create(self, name="vm", append="", disks=(), **members):
+        # The daemon's end does not save it, as it would by default.
         definition = {"name": name, "disks": list(disks), "network_adapters": [],
+                      "automatic_stop": {"action": "shut-down"},
                       "boot": {"kernel": str(self.folder / "kernel"), "command_line": append}}
         definition.update(members)
         definition = {key: value for key, value in definition.items() if value is not None}

@@ -203,11 +203,6 @@ class Stop(Automatic):
         self.start_vmms()
         self.wait_state("running")
 
-    def test_save_is_refused(self):
-        error = self.refused(2, "create", "--from", "-", stdin=json.dumps(
-            {"name": "x", "boot": {"kernel": "/k"}, "automatic_stop": {"action": "save"}}))
-        self.assertIn('automatic_stop.action: "save" cannot be done', error)
-
 
 class Failure(Automatic):
     def kill_worker(self):

@@ -80,6 +80,7 @@ class Saved(ServiceTest):
         self.wait_state("saving")
         wait_until(lambda: self.saved_files(), "the file")
         self.refused(WRONG_STATE, "pause", "vm", says="wait until it is saved")
+        self.disk("x")
         self.refused(WRONG_STATE, "attach", "vm", self.folder / "x", says="saving")
         wait_until(lambda: self.vmctl("job", "cancel", job).status == OK, "the job to be cancelled")
         self.wait_state("running")
@@ -236,6 +237,20 @@ class Saved(ServiceTest):
         dump.communicate()
 
     # ---- The daemon ends ----
+
+    def test_is_saved_when_the_daemon_ends(self):
+        self.create(automatic_stop=None)
+        self.create("paused", automatic_stop=None)
+        self.create("refuses", append="refuse-save", automatic_stop=None)
+        self.create("off", automatic_stop=None)
+        self.ok("start", "vm", "paused", "refuses")
+        self.ok("pause", "paused")
+        self.stop_vmms()
+        self.start_vmms()
+        self.assertEqual({vm["name"]: vm["state"] for vm in self.list()["vms"]},
+                         {"vm": "saved", "paused": "saved", "refuses": "off", "off": "off"})
+        self.ok("start", "vm")
+        self.wait_said("guest: restored")
 
     def test_daemon_ends(self):
         self.start_and_save()

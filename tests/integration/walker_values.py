@@ -175,7 +175,7 @@ class Values:
             "actions": lambda: {"crash": self.pick(["restart", "stop", "keep"]),
                                 "worker_failure": self.pick(["stop", "restart"])},
             "automatic_start": lambda: {"action": "start", "delay": self.below(2)},
-            "automatic_stop": lambda: {"action": self.pick(["shut-down", "turn-off"]),
+            "automatic_stop": lambda: {"action": self.pick(["save", "shut-down", "turn-off"]),
                                        "timeout": 1},
             "resources": lambda: self.pick([
                 {"cpu_weight": 1}, {"cpu_weight": 10000}, {"cpus": "0"}, {"cpus": "0,1023"},

@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#define SAVE_RATE (UINT64_C(32) << 20) /* bytes that a slow disk takes in a second */
+
 void manager_start_automatically(struct manager *manager)
 {
 	int r = automatic_start_new(manager, &manager->start);
@@ -80,7 +82,13 @@ static unsigned stop_vm_timeout(const struct vm *vm, unsigned timeout)
 	return stop->timeout > 0 ? stop->timeout : timeout;
 }
 
-static void stop_vm(struct vm *vm, unsigned timeout)
+/* How long writing its memory may take; if it cannot be saved the guest is shut down after that. */
+static unsigned stop_save_time(const struct vm *vm)
+{
+	return VM_START_TIMEOUT + (unsigned)(vm_memory_assigned(vm) / SAVE_RATE);
+}
+
+static void stop_vm_by_guest(struct vm *vm, unsigned timeout)
 {
 	struct vm_shutdown_options options = { .force = true,
 					       .timeout = stop_vm_timeout(vm, timeout) };
@@ -92,6 +100,37 @@ static void stop_vm(struct vm *vm, unsigned timeout)
 		stop_turn_off(vm);
 }
 
+static void stop_saved(void *data, const struct failure *failure)
+{
+	struct vm *vm = data;
+
+	if (!failure || !vm->run.worker)
+		return;
+	vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING, "shut down, since it could not be saved: %s",
+	       failure->message);
+	stop_vm_by_guest(vm, vm->manager->settings.shutdown_timeout);
+}
+
+static void stop_vm(struct vm *vm, unsigned timeout)
+{
+	struct failure failure;
+
+	if (timeout > 0 && vm->state == VM_SAVING)
+		return; /* it is on its way */
+	if (timeout == 0 || vm->definition->automatic_stop.action != DEFINITION_STOP_SAVE ||
+	    vm_save_state(vm, stop_saved, vm, &failure) < 0)
+		stop_vm_by_guest(vm, timeout);
+}
+
+static unsigned stop_time(const struct vm *vm, unsigned timeout)
+{
+	unsigned time = stop_vm_timeout(vm, timeout);
+
+	if (time > 0 && vm->definition->automatic_stop.action == DEFINITION_STOP_SAVE)
+		time += stop_save_time(vm);
+	return time;
+}
+
 unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
 {
 	unsigned longest = 0;
@@ -100,7 +139,7 @@ unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
 		const struct vm *vm = container_of(link, struct vm, link);
 
 		if (vm_is_up(vm))
-			longest = MAX(longest, stop_vm_timeout(vm, timeout));
+			longest = MAX(longest, stop_time(vm, timeout));
 	}
 	return longest + VM_END_TIMEOUT;
 }

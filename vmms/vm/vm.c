@@ -189,7 +189,8 @@ int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure)
 				   "host's storage has answered; wait for that, or see 'vmctl "
 				   "detach --cancel'",
 				   vm->definition->name);
-	if (vm->turning_off.done || (vm->operation.done && verb != VM_TURN_OFF))
+	if (vm->turning_off.done || (vm->operation.done && verb != VM_TURN_OFF) ||
+	    vm_save_looks(vm))
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is busy with another operation; wait for its end, or "
 				   "turn the VM off",

@@ -234,6 +234,8 @@ static void adopt_notice_end(struct vm *vm, const struct vm_record *record)
 		vm_restart_after_failure(vm, 0);
 	vm_unit_ask_of_stranger(vm, record->worker.pid);
 	vm_record_delete(vm);
+	if (vm->saved.exists)
+		vm_save_note_disks(vm, NULL);
 }
 
 /* What its file has is pending, if that is something else. */

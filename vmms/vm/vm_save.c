@@ -2,6 +2,7 @@
 /* One VM: saving it, and dropping its saved state. */
 #include "vmms/vm/vm_save.h"
 
+#include "common/base/log.h"
 #include "common/control.h"
 #include "common/dbus_names.h"
 #include "vmms/base/fault.h"
@@ -240,13 +241,23 @@ void vm_save_on_save(struct vm *vm, const struct control_event_data *data)
 
 /* ---- The worker has ended ---- */
 
+static void save_end(struct vm *vm)
+{
+	const struct failure outcome = vm->saving.outcome;
+
+	if (!vm->saving.ends_operation)
+		return;
+	vm->saving.ends_operation = false;
+	vm_finish(&vm->operation, outcome.name ? &outcome : NULL);
+}
+
 /* The locks of its images are gone: it can be started again. */
 static void save_disks_closed(void *data)
 {
 	struct vm *vm = data;
 
 	vm->saving.disks = NULL;
-	vm_finish(&vm->operation, NULL);
+	save_end(vm);
 }
 
 /* Its image servers have ended, too. */
@@ -259,7 +270,7 @@ static void save_looked(void *data, struct opened_files *opened, const struct fa
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "whether its disks are changed while it is saved will not be noticed: %s",
 		       failure->message);
-		vm_finish(&vm->operation, NULL);
+		save_end(vm);
 		return;
 	}
 	vm_saved_state_note_files(vm, opened);
@@ -267,7 +278,7 @@ static void save_looked(void *data, struct opened_files *opened, const struct fa
 	file_holder_end(vm->saving.disks, save_disks_closed, vm);
 }
 
-static void save_look_at_disks(struct vm *vm)
+void vm_save_note_disks(struct vm *vm, const struct failure *outcome)
 {
 	const struct resources_request request = {
 		.definition = vm->definition,
@@ -277,23 +288,26 @@ static void save_look_at_disks(struct vm *vm)
 	};
 	struct failure failure;
 
+	vm->saving.ends_operation = vm->operation.done != NULL;
+	vm->saving.outcome = outcome ? *outcome : (struct failure){ .name = NULL };
 	if (open_helper_new(vm->manager->helpers, vm->manager->settings.open_timeout, &request,
-			    save_looked, vm, &vm->saving.look, &failure) < 0)
-		log_warning("VM %s: %s", vm->definition->name, failure.message);
+			    save_looked, vm, &vm->saving.look, &failure) == 0)
+		return;
+	log_warning("VM %s: %s", vm->definition->name, failure.message);
+	save_end(vm);
+}
+
+bool vm_save_looks(const struct vm *vm)
+{
+	return vm->saving.look || vm->saving.disks;
 }
 
 void vm_save_worker_ended(struct vm *vm)
 {
 	saved_file_free(TAKE_PTR(vm->saving.saved_file));
-	if (vm->saved.exists && save_is_under_way(vm))
-		save_look_at_disks(vm);
-	else if (vm->saving.file)
+	if (vm->saving.file && !vm->saved.exists)
 		save_forget_file(vm);
-}
-
-bool vm_save_goes_on(const struct vm *vm)
-{
-	return save_is_under_way(vm) && vm->saving.look;
+	file_holder_free(TAKE_PTR(vm->saving.file));
 }
 
 void vm_save_free(struct vm *vm)

@@ -28,8 +28,10 @@ struct vm_saving {
 	struct saved_file *saved_file; /* that is being made; or NULL */
 	struct file_holder *file;      /* while the worker writes it; or NULL */
 	struct file_holder *disks;     /* that were looked at, until they are closed; or NULL */
-	struct open_helper *look;      /* at the disks, when the VM is saved; or NULL */
+	struct open_helper *look;      /* at the disks of a VM that is saved; or NULL */
+	struct failure outcome; /* of the operation that ends with the look; name NULL: done */
 	bool was_paused;
+	bool ends_operation; /* the look does */
 };
 
 /* Done when the VM is saved and its worker has ended. */
@@ -44,8 +46,15 @@ void vm_save_on_save(struct vm *vm, const struct control_event_data *data);
 /* Its worker has ended, in whichever way. */
 void vm_save_worker_ended(struct vm *vm);
 
-/* The VM is saved, and its disks are being looked at, which is the end of that operation. */
-bool vm_save_goes_on(const struct vm *vm);
+/*
+ * The VM is saved, and no worker has its disks open any more, which have opened them at least:
+ * what they look like now is what a start is to find. The operation under way, if any, ends after
+ * that, with the outcome: NULL: it is done.
+ */
+void vm_save_note_disks(struct vm *vm, const struct failure *outcome);
+
+/* They are being looked at. */
+bool vm_save_looks(const struct vm *vm);
 
 /* Nobody waits any more for what is under way. */
 void vm_save_free(struct vm *vm);

@@ -82,6 +82,7 @@ void vm_saved_state_note_files(struct vm *vm, const struct opened_files *opened)
 {
 	int r;
 
+	json_object_put(vm->saved.files);
 	vm->saved.files = saved_state_make_files(opened);
 	r = vm->saved.files ? saved_state_write(vm) : -ENOMEM;
 	if (r < 0)

@@ -268,7 +268,12 @@ static void worker_fail_start(struct vm *vm, const struct worker_exit *exit)
 		failure_set(&failure, DBUS_ERROR_WORKER_FAILED,
 			    "VM '%s' cannot start: its worker exited with status %d: %s",
 			    vm->definition->name, exit->status, exit->last_words);
-	vm_set_state(vm, vm->saved.exists ? VM_SAVED : VM_OFF, "%s", failure.message);
+	if (vm->saved.exists) {
+		vm_set_state(vm, VM_SAVED, "%s", failure.message);
+		vm_save_note_disks(vm, &failure);
+		return;
+	}
+	vm_set_state(vm, VM_OFF, "%s", failure.message);
 	vm_finish(&vm->operation, &failure);
 }
 
@@ -285,8 +290,10 @@ static void worker_finish_operation(struct vm *vm)
 				  vm->state == VM_OFF && !vm->turning_off.done;
 	struct failure failure;
 
-	if (vm_save_goes_on(vm))
+	if (fulfilled && vm->operation.verb == VM_SAVE) {
+		vm_save_note_disks(vm, NULL);
 		return;
+	}
 	if (fulfilled) {
 		vm_finish(&vm->operation, NULL);
 		return;
@@ -331,7 +338,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_notify(vm, "WorkerPID", "Engine", "Heartbeat", "VMBusVersion", "StartedAt", "Adapters",
 		  "Addresses", NULL);
 	vm_notify(vm, "Unit", "LimitsProblem", NULL);
-	if (vm->operation.done)
+	if (vm->operation.done && !vm_save_looks(vm))
 		worker_finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
 	if (vm->state == VM_CRASHED)

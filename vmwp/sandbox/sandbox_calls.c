@@ -98,6 +98,7 @@ static const struct rule rules[] = {
 	ALLOW_IF(statx, 2, AT_EMPTY_PATH, "alignments of an image"),
 	ALLOW_IF(fallocate, 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		 "holes: whether an image takes them; guest memory given back"),
+	ALLOW_IF(utimensat, 1, 0, "the image's time of change is set back after that trial"),
 	ALLOW_IF(ioctl, 1, BLKGETSIZE64, "size of a block device"),
 	ALLOW_IF(ioctl, 1, BLKPBSZGET, "its physical sectors"),
 	ALLOW_IF(ioctl, 1, BLKDISCARD, "whether it discards"),

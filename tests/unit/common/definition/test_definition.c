@@ -190,7 +190,7 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->automatic_start.action, DEFINITION_START_NONE);
 	assert_int_equal(definition->automatic_start.delay, 0);
 	assert_int_equal(definition->automatic_start.order, DEFINITION_START_ORDER);
-	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_SHUT_DOWN);
+	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_SAVE);
 	assert_int_equal(definition->automatic_stop.timeout, 0);
 	assert_memory_equal(&definition->resources, &(struct definition_resources){ 0 },
 			    sizeof(definition->resources));
@@ -305,7 +305,7 @@ static void test_refuses(void **state)
 		  "automatic_start.delay" },
 		{ "{" FIXED ", \"automatic_start\": {\"order\": 10000}}", 1,
 		  "automatic_start.order" },
-		{ "{" FIXED ", \"automatic_stop\": {\"action\": \"save\"}}", 1,
+		{ "{" FIXED ", \"automatic_stop\": {\"action\": \"pause\"}}", 1,
 		  "automatic_stop.action" },
 		{ "{" FIXED ", \"automatic_stop\": {\"timeout\": 0}}", 1,
 		  "automatic_stop.timeout" },
