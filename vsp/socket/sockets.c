@@ -207,16 +207,6 @@ void sockets_connect(struct sockets *sockets, uint32_t port, int fd, sockets_con
 		done(data, SOCKETS_E_LIMIT, -1, 0);
 }
 
-void sockets_forget(struct sockets *sockets, const void *data)
-{
-	list_for_each (link, &sockets->connections) {
-		struct connection *connection = container_of(link, struct connection, link);
-
-		if (connection->data == data)
-			connection->done = NULL;
-	}
-}
-
 /* ---- What the guest asks for ---- */
 
 /* Whether something goes by these names already, of which no two may. */
@@ -419,11 +409,11 @@ int sockets_restore(struct sockets *sockets, const char *name, const struct stat
 	struct state_record record;
 	int r;
 
-	r = state_find(reader, name, SOCKETS_STATE_VERSION, &record);
+	r = state_open(reader, name, SOCKETS_STATE_VERSION, &state, sizeof(state), &record);
 	if (r)
 		return r;
-	if (state_get(&record, &state, sizeof(state)) || state.next_port <= HV_SOCKET_PORT_MAX ||
-	    state.next_port == UINT32_MAX || state.asked_count > SOCKETS_ASKED_MAX ||
+	if (state.next_port <= HV_SOCKET_PORT_MAX || state.next_port == UINT32_MAX ||
+	    state.asked_count > SOCKETS_ASKED_MAX ||
 	    (state.asked_count > 0 && vmbus_version(sockets->bus) < HV_SOCKET_VMBUS_VERSION) ||
 	    state_get(&record, asked, state.asked_count * sizeof(*asked)) || record.left > 0)
 		return STATE_E_INVALID;

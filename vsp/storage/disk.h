@@ -4,7 +4,7 @@
  *
  * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
  * disk: disk_file.c for files and block devices, disk_vhdx.c for VHDX images, disk_nbd.c for one that
- * a server has, disk_memory.c for memory and for a disk that is no disk at all.
+ * a server has.
  *
  * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
  * the disk may change, are the disk's until `complete` runs. `complete` never runs inside
@@ -32,6 +32,7 @@ struct vhdx_patches;
 enum {
 	_DISK_E_OK,
 	DISK_E_SHORT, /* the medium ends before the disk does: somebody shortened the file */
+	DISK_E_LOST,  /* of a flush: writes that were acknowledged before it are lost */
 };
 
 enum disk_operation {
@@ -138,6 +139,13 @@ struct disk {
 	 */
 	bool flush_is_repeatable;
 
+	/*
+	 * Writes that were acknowledged are lost, and nobody knows which. Who has written them may
+	 * have many users, all of which are to hear of it: so every flush fails with DISK_E_LOST,
+	 * until somebody uses the disk who knows nothing of those writes, and sets this to false.
+	 */
+	bool lost;
+
 	struct disk_throttle *throttle; /* or NULL */
 
 	const struct disk_observer *observer; /* or NULL */
@@ -227,8 +235,8 @@ int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flush
  * say where they read and write. Until somebody gives up; then, and where nobody waits for another
  * connection, every request fails with -EIO.
  *
- * Writes that the last server had acknowledged, and no flush came after, may be lost: the flushes
- * that wait, or else the next one, then fail with -EIO.
+ * Writes that the last server had acknowledged, and no flush came after, may be lost: `lost` is
+ * set then.
  */
 struct disk_nbd_owner {
 	/* The connection has ended by itself, which shows when it is used. why: "its server has …";
@@ -258,21 +266,9 @@ int disk_nbd_reconnect(struct disk *disk, int socket) MUST_CHECK;
 
 /*
  * Writes were acknowledged, and no flush after them: a server that died may have lost them, as a
- * disk may by a loss of power. Or one did, and no flush has failed for it yet.
+ * disk may by a loss of power. Or one did.
  */
 bool disk_nbd_is_unflushed(const struct disk *disk);
 
 /* Nobody waits for another connection: all requests fail, from now on. */
 void disk_nbd_give_up(struct disk *disk);
-
-/*
- * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves
- * the reader's memory as it is. size: bytes, a multiple of sector_size. Return: 0, -ENOMEM.
- */
-int disk_memory_new(struct loop *loop, uint64_t size, uint32_t sector_size,
-		    struct disk **ret_disk) MUST_CHECK;
-int disk_null_new(struct loop *loop, uint64_t size, uint32_t sector_size,
-		  struct disk **ret_disk) MUST_CHECK;
-
-/* The bytes of a disk in memory, for tests. */
-uint8_t *disk_memory_bytes(struct disk *disk);

@@ -221,6 +221,23 @@ void scsi_submit(struct scsi_command *command)
 	disk_submit(unit->disk, &command->request);
 }
 
+void scsi_submit_piece(struct scsi_command *command, enum disk_operation operation,
+		       void (*complete)(struct disk_request *request, int result))
+{
+	command->buffer_iov.iov_base = command->buffer;
+	command->buffer_iov.iov_len = MIN(command->left, (uint64_t)BUFFER_SIZE);
+	command->request = (struct disk_request){
+		.operation = operation,
+		.durable = operation == DISK_WRITE && !command->unit->write_cache,
+		.offset = command->offset,
+		.size = command->buffer_iov.iov_len,
+		.iov = &command->buffer_iov,
+		.iov_count = 1,
+		.complete = complete,
+	};
+	scsi_submit(command);
+}
+
 static void scsi_buffer_ready(struct buffer_waiter *waiter, void *buffer)
 {
 	struct scsi_command *command = container_of(waiter, struct scsi_command, waiter);
@@ -255,7 +272,12 @@ void scsi_command_abort(struct scsi_command *command)
 static void scsi_flushed(struct disk_request *request, int result)
 {
 	struct scsi_command *command = container_of(request, struct scsi_command, request);
+	struct disk *disk = request->disk;
 
+	/* What it has not written the host's kernel forgets, and the next flush would succeed. */
+	if (UNLIKELY(result && result != -ECANCELED && result != -ENOMEM &&
+		     !disk->flush_is_repeatable))
+		disk->lost = true;
 	scsi_finish_request(command, result, command->transferred);
 }
 
