@@ -30,6 +30,13 @@
 	 DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
+	/*
+	 * For what may have to wait to be closed: sockets whose other ends processes of a VM have.
+	 * NULL: there are no such. whose: the VM's owner; borrowed.
+	 */
+	struct helpers *helpers;
+	const char *whose;
+
 	size_t count;
 	char warning[FAILURE_MESSAGE_MAX]; /* of what was opened all the same; "": none */
 	struct {
@@ -108,6 +115,15 @@ struct resources_request {
 
 	/* Whether another VM of the same owner has it. */
 	bool (*owner_uses)(void *data, const char *path);
+
+	/* Whether another VM writes it: one that began beside readers has no lock against them. */
+	bool (*is_written)(void *data, const char *path);
+
+	/*
+	 * Processes of the daemon's that have files of this owner open are about to end: an image
+	 * that is in use may be so by them, and is waited for. The file-open helper's own.
+	 */
+	bool waits;
 
 	/* Said before something is looked at, which may take as long as it likes. */
 	void (*looks)(void *data, const char *path);

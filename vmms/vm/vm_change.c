@@ -274,7 +274,8 @@ static int change_make_with_files(struct vm *vm, const char *method, struct json
 static int change_use_medium(struct vm *vm, struct opened_files *opened,
 			     struct json_object *arguments, struct failure *failure)
 {
-	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
+	CLEANUP(resources_deinit)
+	struct resources served = { .helpers = vm->manager->helpers, .whose = vm_owner(vm) };
 	int r;
 
 	r = vm_images_serve(vm, vm->change.definition, opened, &served, failure);
@@ -333,6 +334,7 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 						   .passed = &files,
 						   .user = manager_disk_user,
 						   .owner_uses = manager_owner_uses_disk,
+						   .is_written = manager_disk_is_written,
 						   .user_data = vm };
 	int r;
 

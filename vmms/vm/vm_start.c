@@ -330,7 +330,8 @@ static bool start_has_file(const struct opened_files *opened, const char *name)
 
 static int start_make_worker(struct vm *vm, struct opened_files *opened, struct failure *failure)
 {
-	CLEANUP(resources_deinit) struct resources resources = { .count = 0 };
+	CLEANUP(resources_deinit)
+	struct resources resources = { .helpers = vm->manager->helpers, .whose = vm_owner(vm) };
 	int r;
 
 	r = start_take_user(vm, failure);
@@ -522,6 +523,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		.sockets = vm->definition->services.sockets ? sockets : NULL,
 		.user = manager_disk_user,
 		.owner_uses = manager_owner_uses_disk,
+		.is_written = manager_disk_is_written,
 		.user_data = vm,
 	};
 	int r;
