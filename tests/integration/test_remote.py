@@ -5,10 +5,10 @@
 In a network namespace of the test's own; exit status 77 where none may be made.
 """
 
+import contextlib
 import json
 import os
 import pathlib
-import pwd
 import re
 import shutil
 import signal
@@ -16,16 +16,16 @@ import socket
 import stat
 import subprocess
 import sys
-import unittest
+import threading
 
 sys.dont_write_bytecode = True
+from bus import SENDER, Bus  # noqa: E402
 from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, NOT_PERMITTED, OK, TIMED_OUT, TIMEOUT, USAGE,  # noqa: E402
-                 VMCTL, WRONG_STATE, Result, ServiceTest, arguments, as_user, main, wait_until)
+                 VMCTL, WRONG_STATE, Result, arguments, as_user, main, wait_until)
 from terminal import TerminalTest  # noqa: E402
 from test_switch import in_own_network  # noqa: E402
 
 AGENT = arguments.build / "bin/vmms-guest-agent"
-SSHD = pathlib.Path("/usr/sbin/sshd")
 STAND_IN = pathlib.Path(__file__).resolve().with_name("stand_in_ssh.py")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK0wmN/Cr3JXqmLW7u+g9pTh+wyqDHpSQEIQczXkVx9q me\n"
 HOST = "admin@far.example"
@@ -165,8 +165,16 @@ class Walk(RemoteTest):
         self.step("reset", "vm", out="VM 'vm'")
         self.step("wait", "vm", "--for", "heartbeat", out="VM 'vm'")
         self.step("log", "vm", out="running")
+        self.walk_saved()
         self.step("inspect", "vm", out="machine")
         self.step("events", "nobody", status=NO_SUCH_VM, err="nobody")
+
+    def walk_saved(self):
+        self.step("save", "vm", out="VM 'vm' saved")
+        self.step("start", "vm", out="VM 'vm' started")
+        self.step("save", "vm", out="VM 'vm' saved")
+        self.step("discard", "vm", out="VM 'vm' has no saved state")
+        self.step("start", "vm", "--discard", out="VM 'vm' started")
 
     def walk_guest(self):
         self.step("console", "vm", "--log", out="guest: begin")
@@ -229,6 +237,20 @@ class Walk(RemoteTest):
         self.step("shutdown", "vm", out="VM 'vm' shut down")
         self.step("stop", "vm", out="off")
         self.step("delete", "vm", out="VM 'vm' deleted")
+
+
+class OldService(Bus):
+    """A vmms that knows nothing of what it is asked."""
+
+    def take_call(self, serial, fields):
+        self.send_error(serial, fields[SENDER], "org.freedesktop.DBus.Error.UnknownMethod")
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.receive()
+                while self.take_message():
+                    pass
 
 
 class Errors(RemoteTest):
@@ -299,6 +321,16 @@ class Errors(RemoteTest):
         for words in ["list"], ["console", "vm"], ["connect", "vm", "7"]:
             self.remote_refused(NO_SERVICE, *words, says="vmms does not run on that bus")
 
+    def test_older_service_there(self):
+        self.stop_vmms()
+        service = OldService(self.folder / "bus", "org.freedesktop.DBus")
+        self.addCleanup(service.close)
+        self.addCleanup(service.socket.shutdown, socket.SHUT_RDWR)
+        service.call("/", "org.freedesktop.DBus", "RequestName", "su", ("org.vmms1", 0))
+        threading.Thread(target=service.serve, daemon=True).start()
+        for words in ["list"], ["start", "vm"], ["console", "vm"]:
+            self.remote_refused(FAILED, *words, says="'vmctl version' shows which is older")
+
     def test_rights_are_those_there(self):
         """Of somebody who may log in, and nothing else."""
         if os.geteuid() != 0:
@@ -357,18 +389,18 @@ class Ways(RemoteTest):
 
     def test_words_in_any_shell(self):
         """They come as they are, whatever shell the user there has."""
-        words = ["", "a b", "$HOME", "*", "'\"\\", "\\'", "--json", "é", "`id`", "=ls", "~", "!!", "%1", "{a,b}",
-                 "#", "x" * 4000]
-        self.create(append=f"agent={self.program(AGENT)}")
+        words = ["", "a b", "$HOME", "*", "'\"\\", "\\'", "é", "`id`", "=ls", "~", "!!", "%1", "{a,b}", "#", "\\n",
+                 "-x", "--json", "x" * 5000]
+        (self.there / "vmctl").unlink()
+        (self.there / "vmctl").write_text("#!/bin/sh\nprintf '<%s>\\n' \"$@\"\n")
+        (self.there / "vmctl").chmod(0o755)
         for shell in "sh", "bash", "dash", "zsh", "fish", "csh", "tcsh", "ksh":
             path = shutil.which(shell)
-            if not path:
-                continue
-            self.change_stand_in(shell=path)
-            for word in words:
-                self.remote_ok("set", "vm", f"notes={word}")
-                told = json.loads(self.remote_ok("export", "vm", "--definition")).get("notes", "")
-                self.assertEqual(told, word, shell)
+            if path:
+                self.change_stand_in(shell=path)
+                self.assertEqual(self.remote_ok("start", "--pass", "--file=a 'b\\", "--", *words).split("\n"),
+                                 [f"<{word}>" for word in ["start", "--pass", "--file=a 'b\\", "--", *words]] + [""],
+                                 shell)
 
     def test_somebody_has_to_be_asked(self):
         """For longer than a service may be silent."""
@@ -505,97 +537,22 @@ class Terminal(RemoteTest):
         self.assertEqual(self.end(), 3)
         self.check_how_ssh_is_called(terminal=False)
 
+    def test_progress(self):
+        """Is shown on the terminal, though there is none there."""
+        self.create(append="slow-copy")
+        self.ok("start", "vm")
+        (self.here / "file").write_text("to copy")
+        self.open_remote("copy", self.here / "file", "vm:/x")
+        self.expect(b"\rvm: ")
+        os.write(self.master, b"\x03")
+        self.assertNotEqual(self.end(), OK)
+
     def test_top(self):
         self.create()
         self.open_remote("top")
         self.expect(b"\x1b[?1049h")
         os.write(self.master, b"q")
         self.assertEqual(self.end(), OK)
-
-
-@unittest.skipUnless(SSHD.exists(), "no openssh-server")
-class WithSsh(RemoteTest):
-    """The same with ssh and sshd themselves, on an address of this host."""
-
-    host = f"{pwd.getpwuid(os.geteuid()).pw_name}@far.example"
-    port = 22022
-
-    def setUp(self):
-        super().setUp()
-        keys = self.folder / "keys"
-        keys.mkdir(0o700)
-        for name in "host", "user":
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
-        (self.here / "ssh").unlink()
-        (self.here / "ssh").write_text(f"#!/bin/sh\necho called >>{self.folder}/ssh.log\n"
-                                       f"exec /usr/bin/ssh -F {keys}/config \"$@\"\n")
-        (self.here / "ssh").chmod(0o755)
-        known = (keys / "host.pub").read_text()
-        (keys / "known").write_text(f"[127.0.0.1]:{self.port} {known}")
-        (keys / "config").write_text(
-            f"HostName 127.0.0.1\nPort {self.port}\nIdentityFile {keys}/user\nUserKnownHostsFile {keys}/known\n"
-            "GlobalKnownHostsFile /dev/null\n")
-        words = " ".join(f'"{name}={value}"' for name, value in self.stand_in["environment"].items()
-                         if name != "HOME")
-        (keys / "sshd").write_text(
-            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {keys}/host\nPidFile none\nUsePAM no\n"
-            f"AuthorizedKeysFile {keys}/user.pub\nStrictModes no\nPermitRootLogin yes\nSetEnv {words}\n")
-        pathlib.Path("/run/sshd").mkdir(exist_ok=True)
-        self.sshd = subprocess.Popen([SSHD, "-D", "-e", "-f", keys / "sshd"], stderr=self.log,
-                                     stdin=subprocess.DEVNULL)
-        self.addCleanup(self.end_sshd)
-        wait_until(self.sshd_listens, "sshd")
-
-    def end_sshd(self):
-        self.sshd.terminate()
-        self.sshd.wait(TIMEOUT)
-
-    def sshd_listens(self):
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-class WalkWithSsh(WithSsh, Walk):
-    def walk_ssh(self):
-        """What the fake guest says makes no sense to ssh."""
-        self.step("ssh", "someone@vm", "--", "uptime", status=255, err="ssh|Connection|banner")
-
-
-class LeftWithSsh(WithSsh, Left):
-    pass
-
-
-class TerminalWithSsh(WithSsh, Terminal):
-    def check_how_ssh_is_called(self, terminal):
-        pass
-
-
-class Keys(WithSsh):
-    def test_unknown_host(self):
-        """Is asked about; where nobody is to be asked, it is refused."""
-        (self.folder / "keys/known").unlink()
-        error = self.remote_refused(NO_SERVICE, "list", "--no-ask-password")
-        self.assertIn("Host key verification failed", error)
-        self.open_remote("list", "--names")
-        self.expect(b"Are you sure you want to continue connecting")
-        os.write(self.master, b"yes\n")
-        self.assertEqual(self.end(), OK)
-        self.assertIn("127.0.0.1", (self.folder / "keys/known").read_text())
-
-    def test_nobody_listens(self):
-        self.end_sshd()
-        for words in ["list"], ["console", "vm"], ["exec", "vm"]:
-            error = self.remote_refused(NO_SERVICE, *words, says="Connection refused")
-            self.assertIn(f"vmctl: {self.host} cannot be reached by ssh", error)
-
-    def test_bytes_are_bytes(self):
-        self.create(append=f"agent={self.program(AGENT)}")
-        self.ok("start", "vm")
-        data = bytes(range(256)) * 40000
-        self.assertEqual(self.remote_ok("exec", "vm", "--", "cat", stdin=data, binary=True), data)
-        self.assertEqual(self.remote_ok("connect", "vm", "7", stdin=data, binary=True), data)
-        self.remote_ok("dump", "vm", "core")
-        self.assertEqual((self.here / "core").read_bytes(), self.remote_ok("dump", "vm", "-", binary=True))
 
 
 if __name__ == "__main__":

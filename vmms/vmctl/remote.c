@@ -12,6 +12,7 @@
 #include "vmms/vmctl/hangup.h"
 #include "vmms/vmctl/remote_words.h"
 #include "vmms/vmctl/service.h"
+#include "vmms/vmctl/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -190,6 +191,8 @@ void remote_print_vmctl(const struct invocation *invocation, FILE *line)
 	remote_word_print(line, "env");
 	remote_word_print(line, HOST_VARIABLE "=");
 	remote_word_print(line, HANGUP_VARIABLE "=1");
+	if (terminal_shows_progress())
+		remote_word_print(line, TERMINAL_PROGRESS_VARIABLE "=1");
 	remote_word_print(line, "vmctl");
 	remote_print_bus(invocation, "--address", line);
 }
