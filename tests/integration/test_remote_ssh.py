@@ -65,6 +65,15 @@ class WithSsh(test_remote.RemoteTest):
 
 
 class WalkWithSsh(WithSsh, test_remote.Walk):
+    """All commands, by one connection."""
+
+    def setUp(self):
+        super().setUp()
+        with open(self.folder / "keys/config", "a", encoding="utf-8") as config:
+            print(f"ControlMaster auto\nControlPath {self.folder}/keys/%n\nControlPersist yes", file=config)
+        self.addCleanup(subprocess.run, [self.here / "ssh", "-O", "exit", "far.example"], check=True,
+                        capture_output=True)
+
     def walk_ssh(self):
         """What the fake guest says makes no sense to ssh."""
         self.step("ssh", "someone@vm", "--", "uptime", status=255, err="ssh|Connection|banner")
