@@ -185,7 +185,6 @@ class Bus:
 
     def send(self, path, interface, member, signature="", values=(), destination=None):
         """Sends a call. Return: its serial, by which its answer is asked for."""
-        self.serial += 1
         body = Writer()
         body.values(signature, values)
         fields = [(PATH, ("o", path)), (MEMBER, ("s", member)),
@@ -196,8 +195,17 @@ class Bus:
             fields.append((SIGNATURE, ("g", signature)))
         if body.fds:
             fields.append((FDS, ("u", len(body.fds))))
+        return self.send_message(CALL, fields, body)
+
+    def send_error(self, serial, destination, name):
+        """The answer to somebody's call."""
+        self.send_message(ERROR, [(REPLY_SERIAL, ("u", serial)), (DESTINATION, ("s", destination)),
+                                  (ERROR_NAME, ("s", name))], Writer())
+
+    def send_message(self, kind, fields, body):
+        self.serial += 1
         header = Writer()
-        header.values("yyyyuua(yv)", (ord("l"), CALL, 0, 1, len(body.data), self.serial, fields))
+        header.values("yyyyuua(yv)", (ord("l"), kind, 0, 1, len(body.data), self.serial, fields))
         header.align(8)
         self.send_all(bytes(header.data + body.data), body.fds)
         return self.serial
@@ -238,7 +246,12 @@ class Bus:
         fds, self.fds = self.fds[:count], self.fds[count:]
         if kind in (RETURN, ERROR):
             self.replies[fields[REPLY_SERIAL]] = Reply(kind, fields, body, fds)
+        elif kind == CALL:
+            self.take_call(header[5], fields)
         return True
+
+    def take_call(self, serial, fields):
+        """What a service does with a call; others get none."""
 
     def reply(self, serial, timeout):
         """The answer to that call, or None if there is none in time. Given once."""

@@ -238,6 +238,8 @@ class Documents(ServiceTest):
         check("net", "add", "web", "--switch", "", [])
         check("detach", "web", "--lun", "", [])
         check("--json", "sho", ["show"])
+        check("--host", "root@far", "sho", ["show"])
+        check("-H", "far:22", "switch", "s", ["set", "show"])
 
     def check_all_words(self):
         """Every command is offered, and every option of it."""

@@ -106,6 +106,8 @@ class Guest(ServiceTest):
         self.refused(FAILED, "copy", file, "vm:/there")
         self.ok("copy", file, "vm:/there", "--overwrite")
         self.refused(TIMED_OUT, "copy", file, "vm:/silence")
+        self.ok("copy", "-", "vm:/srv/piped", stdin="by a pipe")
+        self.wait_said("has /srv/piped: by a pipe")
 
     def test_dump(self):
         self.start()
@@ -115,6 +117,8 @@ class Guest(ServiceTest):
         self.assertEqual(file.stat().st_mode & 0o777, 0o600)
         self.refused(USAGE, "dump", "vm", file, says="there already")
         file.unlink()
+        self.assertEqual(self.ok("dump", "vm", "-"), "core\n")
+        self.refused(USAGE, "dump", "vm", "-", "--no-wait", says="--no-wait")
         self.ok("pause", "vm")
         self.ok("dump", "vm", file)
         self.ok("stop", "vm")

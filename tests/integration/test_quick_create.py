@@ -190,6 +190,10 @@ class QuickCreate(TerminalTest):
         self.assertNotEqual(again["ssh_port"], port)
         self.assertEqual(self.quick("three", "--no-start", "--ssh-port", "40022")["ssh_port"], 40022)
         self.assertNotEqual(again["password"], password)
+        # Keys by a pipe.
+        self.quick("four", "--no-start", "--ssh-key", "-", stdin=KEY.replace("me", "you") + "\n" + KEY)
+        self.assertEqual(self.ask_disk("cat /home/debian/.ssh/authorized_keys", "four"),
+                         KEY.replace("me", "you") + "\n" + KEY + "\n")
 
     def test_wrong_usage(self):
         self.refuse(USAGE, "bad/name", says="no name for a VM")

@@ -10,6 +10,7 @@
 #include "common/base/text.h"
 #include "common/wire/exec.h"
 #include "vmms/vmctl/guest_socket.h"
+#include "vmms/vmctl/remote.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/terminal.h"
 
@@ -28,6 +29,7 @@
 #define SIGNALS_MAX      3   /* that are passed on; who sends more has a guest that hangs */
 
 struct exec {
+	struct invocation *invocation;
 	int fd, signals;
 	unsigned signal_count;
 	bool terminal, input_open;
@@ -160,6 +162,9 @@ static bool exec_write_all(int fd, const uint8_t *bytes, size_t size)
 	return true;
 }
 
+static const char gone[] =
+	"the agent of the guest has ended; its log there has the unit vmms-guest-agent@*";
+
 static void exec_fail(struct exec *exec, const char *text, size_t size)
 {
 	AUTO_FREE char *escaped = text_escape_new(text, size);
@@ -189,10 +194,19 @@ static void exec_take_frame(struct exec *exec, const struct exec_frame *frame)
 	}
 }
 
+/* Of another host, vmctl there has said it if there never was a connection. */
+static void exec_lose_agent(struct exec *exec)
+{
+	enum status status = remote_stream_end(exec->invocation);
+
+	if (status == STATUS_OK)
+		exec_fail(exec, gone, sizeof(gone) - 1);
+	else
+		end(exec, (int)status);
+}
+
 static void exec_receive(struct exec *exec)
 {
-	static const char gone[] = "the agent of the guest has ended; its log there has the unit "
-				   "vmms-guest-agent@*";
 	struct exec_frame frame;
 	size_t size;
 	uint8_t *at = exec_reader_room(&exec->reader, &size);
@@ -204,8 +218,10 @@ static void exec_receive(struct exec *exec)
 	exec_reader_fill(&exec->reader, n > 0 ? (size_t)n : 0);
 	while (!exec->done && (r = exec_reader_next(&exec->reader, &frame)) == 0)
 		exec_take_frame(exec, &frame);
-	if (!exec->done && (n <= 0 || r == EXEC_E_INVALID))
+	if (!exec->done && r == EXEC_E_INVALID)
 		exec_fail(exec, gone, sizeof(gone) - 1);
+	else if (!exec->done && n <= 0)
+		exec_lose_agent(exec);
 }
 
 /* ---- The session ---- */
@@ -284,6 +300,7 @@ enum status command_exec(struct invocation *invocation)
 	exec = calloc(1, sizeof(*exec));
 	if (!exec)
 		return service_failed(-ENOMEM, NULL);
+	exec->invocation = invocation;
 	exec->terminal = terminal_is_there();
 	exec->input_open = true;
 	exec->signals = -1;

@@ -5,6 +5,7 @@
 #include "vmms/vmctl/digest.h"
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/output.h"
+#include "vmms/vmctl/spool.h"
 #include "vmms/vmctl/table.h"
 
 #include <errno.h>
@@ -248,6 +249,17 @@ static enum status guest_verify_copy(struct invocation *invocation, const char *
 	return STATUS_OK;
 }
 
+/* "-": what standard input has. Return: a descriptor; -errno. */
+static int guest_open_source(const char *file)
+{
+	int fd;
+
+	if (strcmp(file, "-") == 0)
+		return spool_input();
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
 enum status command_copy(struct invocation *invocation)
 {
 	const char *file = invocation->arguments[0], *target = invocation->arguments[1];
@@ -265,9 +277,9 @@ enum status command_copy(struct invocation *invocation)
 	path = guest_destination(colon + 1, file);
 	if (!name || !path)
 		return service_failed(-ENOMEM, NULL);
-	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	fd = guest_open_source(file);
 	if (fd < 0)
-		return usage_error(invocation, "cannot open '%s': %s", file, strerror(errno));
+		return usage_error(invocation, "cannot open '%s': %s", file, strerror(-fd));
 	job.vm = name;
 	status = guest_begin_copy(invocation, name, fd, path, &job.path);
 	if (status == STATUS_OK)
@@ -293,9 +305,34 @@ static enum status guest_begin_dump(struct invocation *invocation, const char *v
 	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, ret_job);
 }
 
-enum status command_dump(struct invocation *invocation)
+/* To a file without a name, and from there to standard output, once it is whole. */
+static enum status guest_dump_to_output(struct invocation *invocation, const char *name)
 {
-	const char *name = invocation->arguments[0], *file = invocation->arguments[1];
+	struct begun_job job = { .vm = name };
+	AUTO_CLOSE int fd = -1;
+	enum status status;
+	int r = 0;
+
+	if (invocation_has(invocation, "no-wait"))
+		return usage_error(invocation, "--no-wait takes a file on that host, and not '-'");
+	fd = spool_new();
+	if (fd < 0)
+		return service_failed(fd, NULL);
+	status = guest_begin_dump(invocation, name, fd, &job.path);
+	if (status == STATUS_OK)
+		status = job_conclude(invocation, &job, 1, true);
+	if (status != STATUS_OK)
+		return status;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	if (r == 0)
+		r = spool_copy(fd, STDOUT_FILENO);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status guest_dump_to_file(struct invocation *invocation, const char *name,
+				      const char *file)
+{
 	struct begun_job job = { .vm = name, .done = "dumped" };
 	AUTO_CLOSE int fd = -1;
 	enum status status;
@@ -313,4 +350,12 @@ enum status command_dump(struct invocation *invocation)
 	if (status != STATUS_OK)
 		unlink(file);
 	return status;
+}
+
+enum status command_dump(struct invocation *invocation)
+{
+	const char *name = invocation->arguments[0], *file = invocation->arguments[1];
+
+	return strcmp(file, "-") == 0 ? guest_dump_to_output(invocation, name)
+				      : guest_dump_to_file(invocation, name, file);
 }

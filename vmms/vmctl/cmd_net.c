@@ -3,6 +3,7 @@
 #include "vmms/vmctl/adapter_options.h"
 #include "vmms/vmctl/adapter_text.h"
 #include "vmms/vmctl/output.h"
+#include "vmms/vmctl/remote.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -14,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- add, remove, set ---- */
@@ -284,6 +286,40 @@ static enum status net_choose_adapter(struct invocation *invocation, const char 
 	return *ret_name ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
+/* It begins at once with what it is: until then there is no file for it. */
+static enum status net_await_capture(struct invocation *invocation, int fd)
+{
+	struct pollfd stream = { .fd = fd, .events = POLLIN };
+	char byte;
+
+	while (poll(&stream, 1, -1) < 0 && errno == EINTR)
+		;
+	if (recv(fd, &byte, 1, MSG_PEEK) > 0)
+		return STATUS_OK;
+	return remote_stream_end(invocation) ?: STATUS_FAILED;
+}
+
+static enum status net_open_capture_there(struct invocation *invocation, const char *name,
+					  unsigned snap_length, int *ret_fd)
+{
+	AUTO_CLOSE int fd = -1;
+	char snap[16];
+	const char *const words[] = {
+		"net", "capture",       "--output", "-",  "--adapter",
+		name,  "--snap-length", snap,       "--", invocation->arguments[0],
+		NULL
+	};
+	enum status status;
+
+	snprintf(snap, sizeof(snap), "%u", snap_length);
+	status = remote_stream_open(invocation, words, &fd);
+	if (status == STATUS_OK)
+		status = net_await_capture(invocation, fd);
+	if (status == STATUS_OK)
+		*ret_fd = TAKE_FD(fd);
+	return status;
+}
+
 static enum status net_open_capture(struct invocation *invocation, const char *path,
 				    const char *name, int *ret_fd)
 {
@@ -294,6 +330,8 @@ static enum status net_open_capture(struct invocation *invocation, const char *p
 
 	if (!invocation_number(invocation, "snap-length", UINT32_MAX, &snap_length))
 		return STATUS_USAGE;
+	if (remote_is_named(invocation))
+		return net_open_capture_there(invocation, name, snap_length, ret_fd);
 	status = service_new_call(invocation, path, "OpenCapture", &call);
 	if (status != STATUS_OK)
 		return status;

@@ -7,6 +7,7 @@
  */
 #include "vmms/vmctl/disk_text.h"
 #include "vmms/vmctl/guest_maker.h"
+#include "vmms/vmctl/spool.h"
 #include "vmms/vmctl/ssh_port.h"
 #include "vmms/vmctl/table.h"
 
@@ -18,6 +19,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME_DEFAULT      "debian"
 #define SUITE_DEFAULT     "bookworm"
@@ -164,11 +166,24 @@ static enum status quick_create_check_name(struct invocation *invocation, const 
 
 /* ---- The guest ---- */
 
+/* What is "-" is a file of this process, by a path. */
+static const char *quick_create_key_path(const char *value, char path[static 64], int *input)
+{
+	if (strcmp(value, "-") != 0)
+		return value;
+	if (*input < 0)
+		*input = spool_input();
+	snprintf(path, 64, "/proc/%d/fd/%d", getpid(), *input);
+	return *input < 0 ? "-" : path;
+}
+
 static enum status quick_create_make_guest(struct invocation *invocation, const struct quick *quick,
 					   struct guest *ret_guest)
 {
 	const char *words[COMMAND_OPTIONS_MAX + 8] = { quick->folder, quick->name, quick->size };
 	const char *program = quick->image ? "guest-from-image" : "guest-from-packages";
+	AUTO_CLOSE int input = -1;
+	char key_path[64];
 	size_t count = 3;
 
 	if (quick->image) {
@@ -179,7 +194,8 @@ static enum status quick_create_make_guest(struct invocation *invocation, const 
 	}
 	for (size_t i = 0; i < invocation->option_count; i++) {
 		if (strcmp(invocation->options[i].row->name, "ssh-key") == 0)
-			words[count++] = invocation->options[i].value;
+			words[count++] = quick_create_key_path(invocation->options[i].value,
+							       key_path, &input);
 	}
 	return guest_make(invocation, program, words, quick->name, ret_guest);
 }

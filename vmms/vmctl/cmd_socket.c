@@ -9,6 +9,7 @@
 #include "common/base/parse.h"
 #include "common/wire/exec.h"
 #include "vmms/vmctl/guest_socket.h"
+#include "vmms/vmctl/remote.h"
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>
@@ -76,8 +77,9 @@ static void socket_direction_go(struct direction *direction)
 	if (!direction->ended || direction->first < direction->end || direction->over)
 		return;
 	direction->over = true;
-	/* Of a socket; whatever else it is, nobody hears of it. */
-	(void)!shutdown(direction->to, SHUT_WR);
+	/* Standard output ends with vmctl. Of a guest that is a socket, and hears that no more comes. */
+	if (direction->to != STDOUT_FILENO)
+		(void)!shutdown(direction->to, SHUT_WR);
 }
 
 /* Until the guest sends no more. */
@@ -134,8 +136,8 @@ static enum status socket_refused(uint32_t port, int r, sd_bus_error *error)
 	return status;
 }
 
-enum status guest_socket_open(struct invocation *invocation, const char *vm, uint32_t port,
-			      int *ret_fd)
+static enum status socket_open_here(struct invocation *invocation, const char *vm, uint32_t port,
+				    int *ret_fd)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -158,6 +160,24 @@ enum status guest_socket_open(struct invocation *invocation, const char *vm, uin
 	if (r >= 0)
 		r = *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* By vmctl connect, which says there what guests may lack. */
+static enum status socket_open_there(struct invocation *invocation, const char *vm, uint32_t port,
+				     int *ret_fd)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", port);
+	return remote_stream_open(invocation,
+				  (const char *const[]){ "connect", "--", vm, text, NULL }, ret_fd);
+}
+
+enum status guest_socket_open(struct invocation *invocation, const char *vm, uint32_t port,
+			      int *ret_fd)
+{
+	return remote_is_named(invocation) ? socket_open_there(invocation, vm, port, ret_fd)
+					   : socket_open_here(invocation, vm, port, ret_fd);
 }
 
 enum status command_connect(struct invocation *invocation)
@@ -185,25 +205,52 @@ enum status command_connect(struct invocation *invocation)
 
 /*
  * By variables: ssh and the user's shell take names of VMs and paths for what they are not. ssh
- * puts an "exec" before it.
+ * puts an "exec" before it. For another host it may have to ask for a password.
  */
-#define PROXY_COMMAND                                                              \
-	"ProxyCommand=\"$VMCTL_PROGRAM\" --no-ask-password connect \"$VMCTL_VM\" " \
-	"\"$VMCTL_PORT\""
+#define PROXY_COMMAND(option)                                                              \
+	"ProxyCommand=\"$VMCTL_PROGRAM\" " option "--host=\"$VMCTL_HOST\" \"$VMCTL_BUS\" " \
+	"connect \"$VMCTL_VM\" \"$VMCTL_PORT\""
 #define SSH_PORT "22"
+
+/* The option by which the bus is named, as it was for this vmctl. NULL without memory. */
+static char *socket_bus_option(const struct invocation *invocation)
+{
+	const char *address = invocation_value(invocation, "address");
+	char *option;
+
+	if (!address && !remote_is_named(invocation) && !invocation_has(invocation, "user") &&
+	    !invocation_has(invocation, "system"))
+		address = getenv("VMMS_BUS_ADDRESS");
+	if (address)
+		return asprintf(&option, "--address=%s", address) < 0 ? NULL : option;
+	return strdup(invocation_has(invocation, "user") ? "--user" : "--system");
+}
+
+/* NULL without memory. */
+static char *socket_host_option(const struct remote_host *host)
+{
+	const char *at = strrchr(host->destination, '@'), *name = at ? at + 1 : host->destination;
+	bool address = strchr(name, ':') != NULL;
+	char *text;
+
+	if (asprintf(&text, "%.*s%s%s%s%s%s", (int)(name - host->destination), host->destination,
+		     address ? "[" : "", name, address ? "]" : "", host->port[0] ? ":" : "",
+		     host->port) < 0)
+		return NULL;
+	return text;
+}
 
 static bool socket_set_environment(struct invocation *invocation, const char *vm)
 {
 	char program[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	const char *address = NULL;
+	AUTO_FREE char *bus = socket_bus_option(invocation),
+		       *host = socket_host_option(&invocation->host);
 
 	program[MAX(length, 0)] = '\0';
-	if (invocation_has(invocation, "user") || invocation_has(invocation, "address"))
-		(void)sd_bus_get_address(invocation->bus, &address);
-	return setenv("VMCTL_PROGRAM", length > 0 ? program : "vmctl", 1) == 0 &&
+	return bus && host && setenv("VMCTL_PROGRAM", length > 0 ? program : "vmctl", 1) == 0 &&
 	       setenv("VMCTL_VM", vm, 1) == 0 && setenv("VMCTL_PORT", SSH_PORT, 1) == 0 &&
-	       (!address || setenv("VMMS_BUS_ADDRESS", address, 1) == 0);
+	       setenv("VMCTL_BUS", bus, 1) == 0 && setenv("VMCTL_HOST", host, 1) == 0;
 }
 
 /* By the uuid: another VM of that name has other keys. */
@@ -218,8 +265,11 @@ static char *socket_host_key_alias(const char *path)
 /* Return: if there is no ssh. */
 static enum status socket_run_ssh(const struct invocation *invocation, const char *alias)
 {
-	const char *const first[] = { "ssh", "-o", PROXY_COMMAND,    "-o",
-				      alias, "-o", "CheckHostIP=no", "--" };
+	const char *proxy = remote_is_named(invocation) ? PROXY_COMMAND("")
+							: PROXY_COMMAND("--no-ask-password ");
+	const char *const first[] = {
+		"ssh", "-o", proxy, "-o", alias, "-o", "CheckHostIP=no", "--"
+	};
 	size_t count = ARRAY_SIZE(first);
 	AUTO_FREE const char **words =
 		calloc(count + invocation->argument_count + 1, sizeof(*words));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "vmms/vmctl/remote_host.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +32,7 @@ enum value_kind {
 	VALUE_SWITCH,
 	VALUE_CPU_GROUP,
 	VALUE_FILE,
+	VALUE_HOST,
 	/* One of the words that the option's value is, with | between them, or of those that the
 	 * usage of the command begins with; of the first argument alone. */
 	VALUE_CHOICE,
@@ -61,6 +63,16 @@ struct invocation {
 	sd_bus *bus;  /* of commands that need it */
 	bool may_ask; /* the user for a password */
 	pid_t agent;  /* that does so (vmms/vmctl/agent.h); 0: not begun */
+	struct remote_host host;
+	pid_t stream; /* ssh, for a stream of another host (vmms/vmctl/remote.h); 0: none */
+};
+
+/* How a command is about another host than this (--host). */
+enum remote_way {
+	REMOTE_NOT,    /* it is about no host */
+	REMOTE_BUS,    /* by calls of vmms there, with no descriptors, and by streams */
+	REMOTE_STREAM, /* by a stream alone, without the bus */
+	REMOTE_THERE,  /* vmctl is run there: it uses descriptors, or looks at that host */
 };
 
 struct command {
@@ -72,6 +84,7 @@ struct command {
 	const char *details;               /* more lines; NULL: none */
 	const struct option_row *options;  /* NULL: none but the global ones */
 	bool needs_bus;
+	enum remote_way remote;
 	enum status (*run)(struct invocation *invocation);
 };
 
@@ -85,6 +98,9 @@ const struct command *command_next(const struct command *command);
 
 /* The options that come with every command. */
 extern const struct option_row global_options[];
+
+/* By which an option is called, too, as -h is --help; 0: none. */
+char option_letter(const struct option_row *row);
 
 const struct command *command_find(const char *name);
 

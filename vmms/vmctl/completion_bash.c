@@ -48,27 +48,41 @@ static const char end[] =
 	"2>/dev/null)\" ;;\n"
 	"\tcpu-group) _vmctl_offer \"$(vmctl \"${bus[@]}\" cpu-group list --names </dev/null "
 	"2>/dev/null)\" ;;\n"
+	"\thost) declare -F _known_hosts_real >/dev/null && _known_hosts_real -a -- \"$current\" "
+	";;\n"
 	"\tfile) compopt -o filenames && mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n"
 	"\t*) _vmctl_offer \"${1//|/ }\" ;;\n"
 	"\tesac\n"
 	"}\n"
 	"\n"
+	"# A host, which may be several words: user, @, name, :, port.\n"
+	"_vmctl_join() {\n"
+	"\tvalue=${COMP_WORDS[i]}\n"
+	"\twhile ((i + 1 <= COMP_CWORD)) && [[ ${COMP_WORDS[i+1]} == [@:]* ]]; do\n"
+	"\t\tvalue+=${COMP_WORDS[i+1]}${COMP_WORDS[i+2]-}\n"
+	"\t\t((i += 2))\n"
+	"\tdone\n"
+	"}\n"
+	"\n"
 	"_vmctl() {\n"
-	"\tlocal current=${COMP_WORDS[COMP_CWORD]} command='' arguments=0 bus=() kind i word\n"
-	"\tlocal words options first others\n"
+	"\tlocal current=${COMP_WORDS[COMP_CWORD]} command='' arguments=0 kind i word\n"
+	"\tlocal bus=(--no-ask-password)\n"
+	"\tlocal words options first others value\n"
 	"\tCOMPREPLY=()\n"
-	"\t[ \"$current\" != = ] || current=''\n"
+	"\t[[ $current != [=@:] ]] || current=''\n"
 	"\t_vmctl_describe ''\n"
 	"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	"\t\tword=${COMP_WORDS[i]} kind=''\n"
+	"\t\t[[ $word != -H ]] || word=--host\n"
 	"\t\tif [[ $word == -* ]]; then\n"
 	"\t\t\t_vmctl_kind \"$word\"\n"
 	"\t\t\t[ -z \"$kind\" ] || ((i++))\n"
 	"\t\t\t# --option=value is three words\n"
 	"\t\t\tif [ \"${COMP_WORDS[i]}\" = = ] && ((i < COMP_CWORD)); then ((i++)); fi\n"
 	"\t\t\tcase $word in\n"
-	"\t\t\t--user | --system) bus=(\"$word\") ;;\n"
-	"\t\t\t--address) bus=(\"$word\" \"${COMP_WORDS[i]}\") ;;\n"
+	"\t\t\t--user | --system) bus+=(\"$word\") ;;\n"
+	"\t\t\t--address) bus+=(\"$word\" \"${COMP_WORDS[i]}\") ;;\n"
+	"\t\t\t--host) _vmctl_join && bus+=(--host \"$value\") ;;\n"
 	"\t\t\tesac\n"
 	"\t\telif [ -n \"$words\" ]; then\n"
 	"\t\t\tcommand+=${command:+ }$word\n"
@@ -87,11 +101,14 @@ static const char end[] =
 
 static void bash_print_kind(enum value_kind kind, const char *choices, size_t length)
 {
-	static const char *const names[] = {
-		[VALUE_NONE] = "",         [VALUE_TEXT] = "text",           [VALUE_VM] = "vm",
-		[VALUE_SWITCH] = "switch", [VALUE_CPU_GROUP] = "cpu-group", [VALUE_FILE] = "file",
-		[VALUE_CHOICE] = NULL
-	};
+	static const char *const names[] = { [VALUE_NONE] = "",
+					     [VALUE_TEXT] = "text",
+					     [VALUE_VM] = "vm",
+					     [VALUE_SWITCH] = "switch",
+					     [VALUE_CPU_GROUP] = "cpu-group",
+					     [VALUE_FILE] = "file",
+					     [VALUE_HOST] = "host",
+					     [VALUE_CHOICE] = NULL };
 
 	if (names[kind])
 		fputs(names[kind], stdout);

@@ -47,13 +47,13 @@ static const char begin[] =
 	"\tset -l words (commandline --current-process --cut-at-cursor --tokenize)\n"
 	"\tfor i in (seq (count $words))\n"
 	"\t\tswitch $words[$i]\n"
-	"\t\t\tcase --user --system '--address=*'\n"
-	"\t\t\t\tset bus $words[$i]\n"
-	"\t\t\tcase --address\n"
-	"\t\t\t\tset bus $words[$i] $words[(math $i + 1)]\n"
+	"\t\t\tcase --user --system '--address=*' '--host=*'\n"
+	"\t\t\t\tset -a bus $words[$i]\n"
+	"\t\t\tcase --address --host -H\n"
+	"\t\t\t\tset -a bus $words[$i] $words[(math $i + 1)]\n"
 	"\t\tend\n"
 	"\tend\n"
-	"\tvmctl $bus $argv --names </dev/null 2>/dev/null\n"
+	"\tvmctl --no-ask-password $bus $argv --names </dev/null 2>/dev/null\n"
 	"end\n"
 	"\n"
 	"complete -c vmctl -f\n";
@@ -63,6 +63,8 @@ static void fish_print_with_value(const struct option_row *rows)
 	for (; rows && rows->name; rows++) {
 		if (rows->value)
 			printf(" --%s", rows->name);
+		if (rows->value && option_letter(rows))
+			printf(" -%c", option_letter(rows));
 	}
 }
 
@@ -76,6 +78,7 @@ static void fish_print_kind(enum value_kind kind, const char *choices, size_t le
 		[VALUE_SWITCH] = " -a '(__vmctl_names switch list)'",
 		[VALUE_CPU_GROUP] = " -a '(__vmctl_names cpu-group list)'",
 		[VALUE_FILE] = " -F",
+		[VALUE_HOST] = " -a '(__fish_print_hostnames)'",
 		[VALUE_CHOICE] = " -a '",
 	};
 
@@ -109,6 +112,8 @@ static void fish_print_options(const struct option_row *rows, const char *words)
 
 		fish_print_condition(0, MANY, words, strlen(words));
 		printf(" -l %s", rows->name);
+		if (option_letter(rows))
+			printf(" -s %c", option_letter(rows));
 		if (rows->value) {
 			choices = completion_option_choices(rows, &length);
 			fputs(rows->kind == VALUE_FILE ? " -r" : " -x", stdout);

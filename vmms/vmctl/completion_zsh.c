@@ -9,19 +9,20 @@
 
 #define IN_BRACKETS "[]\\:"
 
-static const char begin[] = "#compdef vmctl\n"
-			    "# zsh completion for vmctl; made by 'vmctl completion zsh'\n"
-			    "\n"
-			    "_vmctl_names() {\n"
-			    "\tlocal -a names\n"
-			    "\tnames=(${(f)\"$(_call_program names vmctl $vmctl_bus $* --names "
-			    "</dev/null 2>/dev/null)\"})\n"
-			    "\tcompadd -a names\n"
-			    "}\n"
-			    "_vmctl_vms() { _vmctl_names list }\n"
-			    "_vmctl_switches() { _vmctl_names switch list }\n"
-			    "_vmctl_cpu_groups() { _vmctl_names cpu-group list }\n"
-			    "\n";
+static const char begin[] =
+	"#compdef vmctl\n"
+	"# zsh completion for vmctl; made by 'vmctl completion zsh'\n"
+	"\n"
+	"_vmctl_names() {\n"
+	"\tlocal -a names\n"
+	"\tnames=(${(f)\"$(_call_program names vmctl --no-ask-password $vmctl_bus $* --names "
+	"</dev/null 2>/dev/null)\"})\n"
+	"\tcompadd -a names\n"
+	"}\n"
+	"_vmctl_vms() { _vmctl_names list }\n"
+	"_vmctl_switches() { _vmctl_names switch list }\n"
+	"_vmctl_cpu_groups() { _vmctl_names cpu-group list }\n"
+	"\n";
 
 /* The words before the cursor are whole here, and not in what _arguments calls for the rest. */
 static const char main_function[] =
@@ -30,8 +31,8 @@ static const char main_function[] =
 	"\tlocal i\n"
 	"\tfor ((i = 2; i < CURRENT; i++)); do\n"
 	"\t\tcase $words[i] in\n"
-	"\t\t\t(--user | --system | --address=*) vmctl_bus=($words[i]) ;;\n"
-	"\t\t\t(--address) vmctl_bus=($words[i] $words[i+1]) ;;\n"
+	"\t\t\t(--user | --system | --address=* | --host=*) vmctl_bus+=($words[i]) ;;\n"
+	"\t\t\t(--address | --host | -H) vmctl_bus+=($words[i] $words[i+1]) ;;\n"
 	"\t\tesac\n"
 	"\tdone\n"
 	"\t_vmctl_commands\n"
@@ -47,6 +48,7 @@ static void zsh_print_kind(enum value_kind kind, const char *choices, size_t len
 					       [VALUE_SWITCH] = "_vmctl_switches",
 					       [VALUE_CPU_GROUP] = "_vmctl_cpu_groups",
 					       [VALUE_FILE] = "_files",
+					       [VALUE_HOST] = "_hosts",
 					       [VALUE_CHOICE] = "(" };
 
 	fputs(actions[kind], stdout);
@@ -56,24 +58,36 @@ static void zsh_print_kind(enum value_kind kind, const char *choices, size_t len
 	}
 }
 
+/* name: with its dashes. */
+static void zsh_print_option(const struct option_row *row, const char *name)
+{
+	size_t length;
+	const char *choices;
+
+	printf(" \\\n\t\t'%s%s%s[", row->value ? "*" : "", name,
+	       row->value && name[1] == '-' ? "=" : "");
+	completion_print_quoted(row->help, IN_BRACKETS);
+	putchar(']');
+	if (row->value) {
+		choices = completion_option_choices(row, &length);
+		putchar(':');
+		completion_print_quoted(row->value, IN_BRACKETS);
+		putchar(':');
+		zsh_print_kind(row->kind, choices, length);
+	}
+	putchar('\'');
+}
+
 static void zsh_print_options(const struct option_row *rows)
 {
 	for (; rows && rows->name; rows++) {
-		size_t length;
-		const char *choices;
+		char name[COMMAND_NAME_MAX];
 
-		printf(" \\\n\t\t'%s--%s%s[", rows->value ? "*" : "", rows->name,
-		       rows->value ? "=" : "");
-		completion_print_quoted(rows->help, IN_BRACKETS);
-		putchar(']');
-		if (rows->value) {
-			choices = completion_option_choices(rows, &length);
-			putchar(':');
-			completion_print_quoted(rows->value, IN_BRACKETS);
-			putchar(':');
-			zsh_print_kind(rows->kind, choices, length);
-		}
-		putchar('\'');
+		snprintf(name, sizeof(name), "--%s", rows->name);
+		zsh_print_option(rows, name);
+		snprintf(name, sizeof(name), "-%c", option_letter(rows));
+		if (option_letter(rows) != '\0')
+			zsh_print_option(rows, name);
 	}
 }
 

@@ -8,6 +8,7 @@
  */
 #include "vmms/vmctl/guest_maker.h"
 #include "vmms/vmctl/clock.h"
+#include "vmms/vmctl/terminal.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/parse.h"
@@ -344,7 +345,7 @@ enum status guest_make(struct invocation *invocation, const char *program,
 			       .guest = ret_guest,
 			       .told.fd = -1,
 			       .trouble.fd = -1,
-			       .show = isatty(STDERR_FILENO) && !invocation->json,
+			       .show = terminal_shows_progress() && !invocation->json,
 			       .begun = clock_boot() };
 	const char *folder = getenv("VMCTL_LIBEXEC");
 	AUTO_FREE char *path = NULL, *seed = NULL;

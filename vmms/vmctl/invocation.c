@@ -3,7 +3,7 @@
  * Reading vmctl's command line.
  *
  * Options may stand anywhere, as --name VALUE or --name=VALUE; after -- there are only arguments.
- * Two have a letter, too.
+ * Some have a letter, too.
  */
 #include "vmms/vmctl/invocation.h"
 
@@ -57,13 +57,29 @@ static const struct option_row *invocation_find_option(const struct invocation *
 	return row;
 }
 
+/* value: NULL: none was given. Return: false: refused. */
+static bool invocation_add_option(struct invocation *invocation, const struct option_row *row,
+				  const char *value)
+{
+	if (row->value && !value) {
+		usage_error(invocation, "--%s needs a value: %s", row->name, row->value);
+		return false;
+	}
+	if (invocation->option_count == COMMAND_OPTIONS_MAX) {
+		usage_error(invocation, "too many options");
+		return false;
+	}
+	invocation->options[invocation->option_count].row = row;
+	invocation->options[invocation->option_count++].value = row->value ? value : NULL;
+	return true;
+}
+
 /* word: an option; next: the word after it, or NULL. Return: words taken; 0: refused. */
 static int invocation_read_option(struct invocation *invocation, const char *word, const char *next)
 {
 	const char *name = word + 2, *equals = strchr(name, '=');
 	size_t length = equals ? (size_t)(equals - name) : strlen(name);
 	const struct option_row *row = invocation_find_option(invocation, name, length);
-	const char *value = equals ? equals + 1 : next;
 
 	if (!row) {
 		usage_error(invocation, "there is no option '%s'%s", word,
@@ -74,29 +90,20 @@ static int invocation_read_option(struct invocation *invocation, const char *wor
 		usage_error(invocation, "--%s takes no value", row->name);
 		return 0;
 	}
-	if (row->value && !value) {
-		usage_error(invocation, "--%s needs a value: %s", row->name, row->value);
+	if (!invocation_add_option(invocation, row, equals ? equals + 1 : next))
 		return 0;
-	}
-	if (invocation->option_count == COMMAND_OPTIONS_MAX) {
-		usage_error(invocation, "too many options");
-		return 0;
-	}
-	invocation->options[invocation->option_count].row = row;
-	invocation->options[invocation->option_count++].value = row->value ? value : NULL;
 	return row->value && !equals ? 2 : 1;
 }
 
-/* The letters that people try first. */
-static const struct {
-	const char *word, *name;
-} letters[] = { { "-h", "--help" }, { "-V", "--version" } };
-
-static int invocation_read_letter(struct invocation *invocation, const char *word)
+/* Letters are of options that all commands have. Return: as above. */
+static int invocation_read_letter(struct invocation *invocation, const char *word, const char *next)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(letters); i++) {
-		if (strcmp(letters[i].word, word) == 0)
-			return invocation_read_option(invocation, letters[i].name, NULL);
+	for (const struct option_row *row = global_options; row->name; row++) {
+		if (word[1] != option_letter(row) || word[2] != '\0')
+			continue;
+		if (!invocation_add_option(invocation, row, next))
+			return 0;
+		return row->value ? 2 : 1;
 	}
 	usage_error(invocation, "there is no option '%s'", word);
 	return 0;
@@ -159,14 +166,15 @@ enum status invocation_read(int argc, char *argv[], struct invocation *invocatio
 	/* Their places are those of words that have been read by then. */
 	*invocation = (struct invocation){ .arguments = (const char **)argv };
 	for (int i = 1; i < argc; i += taken) {
+		const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+
 		taken = 1;
 		if (!only_arguments && strcmp(argv[i], "--") == 0)
 			only_arguments = true;
 		else if (!only_arguments && strncmp(argv[i], "--", 2) == 0)
-			taken = invocation_read_option(invocation, argv[i],
-						       i + 1 < argc ? argv[i + 1] : NULL);
+			taken = invocation_read_option(invocation, argv[i], next);
 		else if (!only_arguments && argv[i][0] == '-' && argv[i][1] != '\0')
-			taken = invocation_read_letter(invocation, argv[i]);
+			taken = invocation_read_letter(invocation, argv[i], next);
 		else
 			taken = invocation_read_argument(invocation, argv[i]);
 		if (taken == 0)

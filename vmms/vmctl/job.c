@@ -8,6 +8,7 @@
 #include "vmms/vmctl/clock.h"
 #include "vmms/vmctl/output.h"
 #include "vmms/vmctl/table.h"
+#include "vmms/vmctl/terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -184,7 +185,7 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 {
 	struct watch watch = { .path = path,
 			       .label = label,
-			       .show = isatty(STDERR_FILENO) && !invocation->json,
+			       .show = terminal_shows_progress() && !invocation->json,
 			       .begun = clock_boot(),
 			       .pinger = { .pinged = clock_boot() } };
 	AUTO_MESSAGE sd_bus_message *call = NULL;

@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "vmms/vmctl/agent.h"
 #include "vmms/vmctl/output.h"
+#include "vmms/vmctl/remote.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -17,6 +18,12 @@
 static const char not_running[] =
 	"vmms does not run on that bus; start it (systemctl enable --now vmms), or name its bus "
 	"with --user or --address";
+
+static const char too_old[] =
+	"vmms does not know what this vmctl asks for: 'vmctl version' shows which is older";
+
+/* Whose VMs all is about (--host); NULL: this host's. */
+static const char *far_host;
 
 static const struct {
 	const char *name;
@@ -46,6 +53,10 @@ static const struct {
 	{ SD_BUS_ERROR_ACCESS_DENIED, STATUS_NOT_PERMITTED, NULL },
 	{ SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, STATUS_NOT_PERMITTED, NULL },
 	{ SD_BUS_ERROR_UNKNOWN_OBJECT, STATUS_NO_SUCH_VM, "the VM has been deleted meanwhile" },
+	/* One that is older than vmctl. */
+	{ SD_BUS_ERROR_UNKNOWN_METHOD, STATUS_FAILED, too_old },
+	{ SD_BUS_ERROR_UNKNOWN_INTERFACE, STATUS_FAILED, too_old },
+	{ SD_BUS_ERROR_UNKNOWN_PROPERTY, STATUS_FAILED, too_old },
 	{ SERVICE_ERROR_HANGS, STATUS_TIMEOUT, NULL },
 	{ SD_BUS_ERROR_NO_REPLY, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
 	{ SD_BUS_ERROR_TIMEOUT, STATUS_TIMEOUT, "vmms did not answer in time; see its log" },
@@ -63,6 +74,15 @@ static bool service_has_gone(const sd_bus_error *error)
 {
 	return sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) && error->message &&
 	       strstr(error->message, "disconnected");
+}
+
+static void service_say_who_may(void)
+{
+	if (far_host)
+		fprintf(stderr, "vmctl: log in there as somebody who may, such as --host root@%s\n",
+			strrchr(far_host, '@') ? strrchr(far_host, '@') + 1 : far_host);
+	else
+		service_say("run vmctl as root, for instance with sudo");
 }
 
 enum status service_failed(int r, sd_bus_error *error)
@@ -83,7 +103,8 @@ enum status service_failed(int r, sd_bus_error *error)
 	}
 	if (r == -ENOTCONN || r == -ECONNRESET) {
 		status = STATUS_NO_SERVICE;
-		message = "the message bus has closed the connection";
+		message = far_host ? "the connection to the other host has ended"
+				   : "the message bus has closed the connection";
 	}
 	/* What the bus takes is text; there is little else that it finds invalid by itself. */
 	if (r == -EINVAL && !(error && error->message)) {
@@ -95,7 +116,7 @@ enum status service_failed(int r, sd_bus_error *error)
 		status = STATUS_TIMEOUT;
 	service_say(message);
 	if (status == STATUS_NOT_PERMITTED)
-		service_say("run vmctl as root, for instance with sudo");
+		service_say_who_may();
 	sd_bus_error_free(error);
 	return status;
 }
@@ -137,27 +158,16 @@ bool service_is_of_system(const struct invocation *invocation)
 	return !invocation_has(invocation, "user") && !service_named_address(invocation);
 }
 
-enum status service_try_connect(struct invocation *invocation, char message[SERVICE_MESSAGE_MAX])
+static enum status service_open_bus(struct invocation *invocation,
+				    char message[SERVICE_MESSAGE_MAX])
 {
-	const char *address = invocation_value(invocation, "address");
-	bool user = invocation_has(invocation, "user"),
-	     system = invocation_has(invocation, "system");
+	const char *address = service_named_address(invocation);
+	bool user = invocation_has(invocation, "user");
 	int r;
 
-	if (user + system + (address != NULL) > 1)
-		return usage_error(invocation, "--system, --user and --address exclude each other");
-	address = service_named_address(invocation);
 	r = address ? service_connect_address(address, &invocation->bus)
 	    : user  ? sd_bus_open_user(&invocation->bus)
 		    : sd_bus_open_system(&invocation->bus);
-	if (r >= 0)
-		/* Of calls that wait for a worker without a timeout of their own. */
-		r = sd_bus_set_method_call_timeout(invocation->bus,
-						   SERVICE_LONG_TIMEOUT * UINT64_C(1000000));
-	invocation->may_ask = agent_is_of_use() && !invocation_has(invocation, "no-ask-password");
-	if (r >= 0)
-		r = sd_bus_set_allow_interactive_authorization(invocation->bus,
-							       invocation->may_ask);
 	if (r >= 0)
 		return STATUS_OK;
 	snprintf(message, SERVICE_MESSAGE_MAX,
@@ -168,6 +178,33 @@ enum status service_try_connect(struct invocation *invocation, char message[SERV
 			 : "system bus",
 		 address ? address : "", strerror(-r));
 	return STATUS_NO_SERVICE;
+}
+
+enum status service_try_connect(struct invocation *invocation, char message[SERVICE_MESSAGE_MAX])
+{
+	bool remote = remote_is_named(invocation);
+	enum status status;
+	int r;
+
+	if (invocation_has(invocation, "user") + invocation_has(invocation, "system") +
+		    invocation_has(invocation, "address") >
+	    1)
+		return usage_error(invocation, "--system, --user and --address exclude each other");
+	far_host = remote ? invocation->host.destination : NULL;
+	status = remote ? remote_open_bus(invocation, message, SERVICE_MESSAGE_MAX)
+			: service_open_bus(invocation, message);
+	if (status != STATUS_OK)
+		return status;
+	/* An agent is for a process that asks, which there is the bridge. */
+	invocation->may_ask =
+		!remote && agent_is_of_use() && !invocation_has(invocation, "no-ask-password");
+	/* Of calls that wait for a worker without a timeout of their own. */
+	r = sd_bus_set_method_call_timeout(invocation->bus,
+					   SERVICE_LONG_TIMEOUT * UINT64_C(1000000));
+	if (r >= 0)
+		r = sd_bus_set_allow_interactive_authorization(invocation->bus,
+							       invocation->may_ask);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
 static int service_new_ping(struct invocation *invocation, sd_bus_message **ret_call)

@@ -20,6 +20,11 @@ bool terminal_is_there(void)
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
+bool terminal_shows_progress(void)
+{
+	return isatty(STDERR_FILENO) || getenv(TERMINAL_PROGRESS_VARIABLE);
+}
+
 /* Nowhere to report a failure. */
 static void terminal_send(const char *sequence, size_t size)
 {

@@ -10,6 +10,14 @@
 /* Standard input and output are a terminal. */
 bool terminal_is_there(void);
 
+#define TERMINAL_PROGRESS_VARIABLE "VMCTL_SHOWS_PROGRESS"
+
+/*
+ * Standard error is a terminal, on which a line that grows may be shown; or the environment says
+ * that it leads to one, on another host.
+ */
+bool terminal_shows_progress(void);
+
 /*
  * From now on, until terminal_restore() or the end of the process, by whatever signal that can be
  * caught, keys are passed on raw.
