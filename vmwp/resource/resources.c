@@ -5,6 +5,7 @@
 #include "common/base/list.h"
 #include "common/base/parse.h"
 #include "common/image/image.h"
+#include "common/image/vhd.h"
 #include "vmwp/resource/network_open.h"
 
 #include <errno.h>
@@ -56,18 +57,27 @@ void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_
 	snprintf(name, RESOURCES_NAME_MAX, "disk:%u:%u", controller, lun);
 }
 
+void resources_parent_name(unsigned controller, unsigned lun, unsigned number,
+			   char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "disk:%u:%u+%u", controller, lun, number);
+}
+
+/* Of a disk, or of one of its parents. */
 static bool resources_is_disk_name(const char *name)
 {
+	unsigned controller, lun, number = 0;
 	char canonical[RESOURCES_NAME_MAX];
 
-	for (unsigned controller = 0; controller < DEFINITION_CONTROLLERS_MAX; controller++) {
-		for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
-			resources_disk_name(controller, lun, canonical);
-			if (strcmp(name, canonical) == 0)
-				return true;
-		}
-	}
-	return false;
+	if (sscanf(name, "disk:%2u:%2u+%2u", &controller, &lun, &number) < 2 ||
+	    controller >= DEFINITION_CONTROLLERS_MAX || lun >= DEFINITION_LUNS_MAX ||
+	    number > RESOURCES_PARENTS_MAX)
+		return false;
+	if (number)
+		resources_parent_name(controller, lun, number, canonical);
+	else
+		resources_disk_name(controller, lun, canonical);
+	return strcmp(name, canonical) == 0;
 }
 
 void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX])
@@ -169,6 +179,21 @@ static int resources_open_file(struct resources *resources, const char *name, co
 	return resources_put(resources, name, fd);
 }
 
+/* By hand there is nobody else to put an image in order. Return: NULL; why that cannot be. */
+static const char *resources_recover(const struct definition_disk *disk, int fd)
+{
+	int format = disk->format ? image_format_find(disk->format) : IMAGE_RAW, r = 0;
+	uint64_t most;
+
+	if (format == IMAGE_VHDX)
+		r = vhdx_recover(fd, !disk->read_only, &most);
+	else if (format == IMAGE_VHD)
+		r = vhd_recover(fd, !disk->read_only, &most);
+	if (!r)
+		return NULL;
+	return format == IMAGE_VHD ? vhd_error_text(r) : vhdx_error_text(r);
+}
+
 static int resources_open_disk(struct resources *resources, const struct definition_disk *disk,
 			       struct failure *failure)
 {
@@ -179,7 +204,7 @@ static int resources_open_disk(struct resources *resources, const struct definit
 	};
 	char name[RESOURCES_NAME_MAX];
 	struct image image;
-	uint64_t most;
+	const char *why;
 	int r;
 
 	if (!disk->path)
@@ -187,7 +212,7 @@ static int resources_open_disk(struct resources *resources, const struct definit
 	if (!image_format_is_native(disk->format))
 		return failure_set(
 			failure, -EINVAL,
-			"The disk image %s is neither raw nor VHDX, which takes a server that only "
+			"The disk image %s is of qcow2 or VMDK, which takes a server that only "
 			"vmms starts.",
 			disk->path);
 	r = image_open(disk->path, &options, &image);
@@ -195,13 +220,11 @@ static int resources_open_disk(struct resources *resources, const struct definit
 		return failure_set(failure, r < 0 ? r : -EINVAL,
 				   "Cannot use the disk image %s: %s.", disk->path,
 				   image_error_text(r));
-	if (image_format_find(disk->format) == IMAGE_VHDX)
-		r = vhdx_recover(image.fd, !disk->read_only, &most);
-	if (r) {
+	why = resources_recover(disk, image.fd);
+	if (why) {
 		close(image.fd);
-		return failure_set(failure, r < 0 ? r : -EINVAL,
-				   "Cannot use the disk image %s: %s.", disk->path,
-				   vhdx_error_text(r));
+		return failure_set(failure, -EINVAL, "Cannot use the disk image %s: %s.",
+				   disk->path, why);
 	}
 	resources_disk_name(disk->controller, disk->lun, name);
 	return resources_put(resources, name, image.fd);
