@@ -34,7 +34,8 @@ char option_letter(const struct option_row *row)
 
 /* Help and completion show them in this order. */
 static const struct command *const tables[] = {
-	commands_vm, commands_device, commands_shared, commands_guest, commands_service,
+	commands_vm,     commands_device, commands_disk,
+	commands_shared, commands_guest,  commands_service,
 };
 
 const struct command *command_next(const struct command *command)

@@ -37,6 +37,12 @@ static void job_on_interrupt(int number)
 	interrupted = true;
 }
 
+/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
+void job_catch_interrupt(void)
+{
+	sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
+}
+
 /* ---- On the terminal ---- */
 
 /* "1536 KiB": a size in at most four digits. */
@@ -139,6 +145,18 @@ static int job_on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
+/* Signals are for root alone: others ask. */
+static void job_ask_progress(struct invocation *invocation, struct watch *watch)
+{
+	static const char *const names[] = { "Done", "Total" };
+	uint64_t *const values[] = { &watch->done, &watch->total };
+
+	for (size_t i = 0; watch->show && i < ARRAY_SIZE(names); i++)
+		(void)sd_bus_get_property_trivial(invocation->bus, DBUS_NAME, watch->path,
+						  DBUS_INTERFACE_JOB, names[i], NULL, 't',
+						  values[i]);
+}
+
 static int job_send_cancel(struct invocation *invocation, const struct watch *watch)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
@@ -162,8 +180,11 @@ static enum status job_await(struct invocation *invocation, struct watch *watch)
 		r = sd_bus_process(invocation->bus, NULL);
 		if (r == 0) {
 			r = sd_bus_wait(invocation->bus, TICK);
-			if (r == 0)
+			if (r == 0) {
+				if (geteuid() != 0)
+					job_ask_progress(invocation, watch);
 				job_draw(watch);
+			}
 		}
 		if (r >= 0)
 			r = service_pinger_ask(&watch->pinger, invocation);
@@ -193,9 +214,8 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 	enum status status;
 	int r = 0;
 
-	/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
 	if (cancel)
-		sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
+		job_catch_interrupt();
 	if (watch.show)
 		r = sd_bus_match_signal(invocation->bus, &changes, DBUS_NAME, path,
 					"org.freedesktop.DBus.Properties", "PropertiesChanged",
