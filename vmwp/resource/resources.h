@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", "sockets",
- * and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent, and for each network adapter "net:NAME:QUEUE" for
+ * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "serial",
+ * "sockets", and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent,
+ * and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *
  * Under the daemon they arrive over the control socket, and the worker opens no path of its own;
