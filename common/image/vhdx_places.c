@@ -26,11 +26,6 @@ static int vhdx_places_add(struct vhdx_places *places, uint64_t offset, uint64_t
 	return 0;
 }
 
-static bool vhdx_is_bitmap(const struct vhdx *vhdx, uint64_t index)
-{
-	return index % (vhdx->chunk_ratio + 1) == vhdx->chunk_ratio;
-}
-
 static int vhdx_places_take(struct vhdx_places *places, const struct vhdx *vhdx, uint64_t file_size,
 			    uint64_t index, uint64_t entry)
 {

@@ -141,13 +141,13 @@ class Stop(Automatic):
     def test_a_limit_of_its_own(self):
         self.stop_vmms()
         self.start_vmms("--shutdown-timeout", "3600")
-        self.create(append="slow-shutdown", automatic_stop={"timeout": 1})
+        self.create(append="slow-shutdown", automatic_stop={"action": "shut-down", "timeout": 1})
         self.ok("start", "vm")
         self.stop_vmms()
         self.assertIn("turned off, since it could not be shut down", self.log_text())
 
     def test_the_service_manager_is_told_how_long_it_takes(self):
-        self.create(automatic_stop={"timeout": 1000})
+        self.create(automatic_stop={"action": "shut-down", "timeout": 1000})
         self.ok("start", "vm")
         self.stop_vmms()
         self.assertIn("stopping: at most 1040 seconds", self.log_text())
@@ -183,7 +183,7 @@ class Stop(Automatic):
         self.ok("start", "other")
 
     def test_all_who_ask_for_a_stop_learn_of_its_end(self):
-        self.create(append="slow-shutdown", automatic_stop={"timeout": 3})
+        self.create(append="slow-shutdown", automatic_stop={"action": "shut-down", "timeout": 3})
         self.ok("start", "vm")
         calls = [self.call_in_background("StopGuests") for _ in range(3)]
         self.wait_state("stopping")

@@ -108,7 +108,7 @@ class Set(Settings):
                                   ("name=other", "name"), ("disks[0].path=x", "disks[0].path"),
                                   ("uuid=f8615163-df3e-46c5-913f-f2d2f965ed0e", "uuid"),
                                   ("version=3", "newer vmms"), ("disks[1].lun=1", "no such place"),
-                                  ("automatic_stop.action=sleep", "sleep"), ("notes", "KEY=VALUE"),
+                                  ("automatic_stop.action=sleep", "turn-off"), ("notes", "KEY=VALUE"),
                                   ("network_adapters=[{\"tap\": \"t\"}]", "tap")):
                 self.refused(USAGE, "set", "vm", "notes=x", setting, says=says)
             self.assertEqual((self.definition(), self.file()), (before, before))

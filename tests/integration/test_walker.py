@@ -38,7 +38,7 @@ STATES = {"off", "starting", "running", "paused", "stopping", "crashed", "kept"}
 TIMEOUT = 0.25  # seconds; then the walk goes on, and the answer is waited for at its end
 CHECK_EVERY = 25  # steps
 KEPT = 30  # steps that are shown of a walk that failed
-FDS_AT_REST = 19  # of the service, at most
+FDS_AT_REST = 20  # of the service, at most
 FDS_A_VM = 40
 
 
@@ -277,7 +277,9 @@ class Walker:
 
     def all_deleted(self):
         for name, _, state, path in self.machines():
-            if state not in ("off", "crashed"):
+            if state == "saved":
+                self.try_call(path, SERVICE + ".VM", "DiscardSavedState")
+            elif state not in ("off", "crashed"):
                 self.bus.send(path, SERVICE + ".VM", "TurnOff")
             else:
                 self.try_call(path, SERVICE + ".VM", "TurnOff")  # or it might start again
