@@ -121,6 +121,7 @@ class Walk(RemoteTest):
         self.walk_power()
         self.walk_guest()
         self.walk_devices()
+        self.walk_disk_files()
         self.walk_shared()
         self.walk_end()
         self.assertEqual(self.commands(), self.walked)
@@ -207,6 +208,18 @@ class Walk(RemoteTest):
         self.step("net add", "vm", "--name", "nic1", "--switch", "none", out="nic1")
         self.step("net set", "vm", "nic1", "--dhcp-guard", "on")
         self.step("net remove", "vm", "nic1")
+
+    def walk_disk_files(self):
+        """Of that host, in the home of the user there."""
+        self.step("disk create", "new.vhdx", "16M")
+        self.assertTrue((self.home / "new.vhdx").exists())
+        self.step("disk info", "new.vhdx", out="vhdx")
+        self.step("disk map", "new.vhdx")
+        self.step("disk check", "new.vhdx")
+        self.step("disk resize", "new.vhdx", "24M")
+        self.step("disk compact", "new.vhdx")
+        self.step("disk convert", "new.vhdx", "new.raw", "--format", "raw")
+        self.assertEqual((self.home / "new.raw").stat().st_size, 24 << 20)
 
     def walk_shared(self):
         self.step("switch add", "lan", "--type", "private")
