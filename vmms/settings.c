@@ -40,6 +40,8 @@ static const char usage[] =
 	"                         ~/.local/state/vmms)\n"
 	"  --runtime-dir PATH     working directory of workers (default: /run/vmms; for users\n"
 	"                         $XDG_RUNTIME_DIR/vmms)\n"
+	"  --saved-dir PATH       memory and devices of saved VMs are there; with much room\n"
+	"                         (default: saved in --state-dir)\n"
 	"  --worker PATH          the program that runs a VM (default: vmwp, beside vmms or\n"
 	"                         installed)\n"
 	"  --hypervisor PATH      default: /dev/kvm\n"
@@ -145,6 +147,7 @@ static int settings_fill_defaults(struct settings *settings)
 		r = settings_find_part(settings->image_guard, "image-guard.so", VMMS_IMAGE_GUARD);
 	settings->manager.state_directory = settings->state_directory;
 	settings->manager.runtime_directory = settings->runtime_directory;
+	settings->manager.saved_directory = settings->saved_directory;
 	settings->manager.worker = settings->worker;
 	settings->manager.image_guard = settings->image_guard;
 	return r;
@@ -306,6 +309,7 @@ static const struct setting rows[] = {
 	{ "address", .read = setting_read_address, .has_value = true, .is_for_command_line = true },
 	{ "state-dir", PATH(state_directory) },
 	{ "runtime-dir", PATH(runtime_directory) },
+	{ "saved-dir", PATH(saved_directory) },
 	{ "worker", PATH(worker) },
 	{ "hypervisor", TEXT(manager.hypervisor) },
 	{ "passt", TEXT(manager.passt) },

@@ -86,6 +86,20 @@ class Saved(ServiceTest):
         self.wait_state("running")
         self.assertEqual(self.saved_files(), [])
 
+    def test_elsewhere(self):
+        self.stop_vmms()
+        place = self.folder / "place"
+        self.start_vmms("--saved-dir", place)
+        self.create()
+        self.ok("start", "vm")
+        self.refused(FAILED, "save", "vm", says=str(place))
+        self.assertEqual(self.show()["state"], "running")
+        place.mkdir()
+        self.ok("save", "vm")
+        self.assertEqual([path.name for path in place.iterdir()], [f"{self.uuid()}.state"])
+        self.ok("start", "vm")
+        wait_until(lambda: not list(place.iterdir()), "the file to be removed")
+
     # ---- What can be done with a VM that is saved ----
 
     def test_discard(self):

@@ -41,6 +41,7 @@ struct manager_settings {
 	const char
 		*state_directory; /* the definitions are in its folders vms, switches, cpu-groups */
 	const char *runtime_directory; /* working directory of workers */
+	const char *saved_directory;   /* memory of saved VMs; "": in state_directory */
 	const char *worker;            /* path of vmwp */
 	const char *hypervisor;        /* /dev/kvm */
 	const char *passt;             /* path of passt(1) */

@@ -28,10 +28,12 @@ void vm_saved_state_deinit(struct vm_saved_state *state)
 
 void vm_saved_state_path(const struct vm *vm, char path[PATH_MAX])
 {
+	const char *folder = vm->manager->settings.saved_directory;
 	char uuid[GUID_TEXT_SIZE];
 
 	guid_format(&vm->definition->uuid, uuid);
-	snprintf(path, PATH_MAX, "%s/%s.state", folder_path(vm->manager->saved), uuid);
+	snprintf(path, PATH_MAX, "%s/%s.state",
+		 folder[0] != '\0' ? folder : folder_path(vm->manager->saved), uuid);
 }
 
 /* ---- Writing ---- */
@@ -250,11 +252,16 @@ static int saved_state_take(struct vm *vm, struct json_object *tree)
 	return r;
 }
 
-/* Of a save that came to nothing. */
+/*
+ * Of a save that came to nothing. In a folder that may be another host's the next save replaces it:
+ * nobody waits for that here.
+ */
 static void saved_state_remove_leftover(const struct vm *vm)
 {
 	char path[PATH_MAX];
 
+	if (vm->manager->settings.saved_directory[0] != '\0')
+		return;
 	vm_saved_state_path(vm, path);
 	if (access(path, F_OK) == 0)
 		saved_file_remove(vm->manager->helpers, path);
