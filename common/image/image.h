@@ -15,8 +15,12 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/image/image_content.h"
 #include "common/image/image_format.h"
+#include "common/image/partitions.h"
+#include "common/image/qcow2_make.h"
 #include "common/image/vhdx.h"
+#include "common/image/vhdx_change.h"
 
 #include <stdbool.h>
 #include <stddef.h>

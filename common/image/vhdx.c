@@ -186,7 +186,7 @@ static int vhdx_find_header(const struct vhdx_file *file, struct vhdx *vhdx)
 }
 
 /* The log has been replayed, or made before: from now on there is none. */
-static int vhdx_write_headers(struct vhdx_file *file, struct vhdx *vhdx)
+int vhdx_write_headers(struct vhdx_file *file, struct vhdx *vhdx)
 {
 	_Alignas(8) uint8_t page[VHDX_PAGE];
 	int r = 0;
@@ -266,24 +266,29 @@ static int vhdx_take_regions(struct vhdx *vhdx, const uint8_t *table, uint64_t f
 	return r;
 }
 
-static int vhdx_find_regions(const struct vhdx_file *file, const struct vhdx_patches *patches,
-			     struct vhdx *vhdx)
+int vhdx_read_regions(const struct vhdx_file *file, const struct vhdx_patches *patches,
+		      uint8_t *table)
 {
-	AUTO_FREE uint8_t *table = malloc(VHDX_REGIONS_SIZE);
-	int r;
-
-	if (!table)
-		return -ENOMEM;
 	for (unsigned i = 0; i < 2; i++) {
-		r = vhdx_read_patched(file, patches, VHDX_REGIONS_OFFSET(i), table,
-				      VHDX_REGIONS_SIZE);
+		int r = vhdx_read_patched(file, patches, VHDX_REGIONS_OFFSET(i), table,
+					  VHDX_REGIONS_SIZE);
+
 		if (r)
 			return r;
 		if (((struct vhdx_regions *)table)->signature == VHDX_REGIONS_SIGNATURE &&
 		    vhdx_is_whole(table, VHDX_REGIONS_SIZE))
-			return vhdx_take_regions(vhdx, table, patches->file_size);
+			return 0;
 	}
 	return VHDX_E_REGIONS;
+}
+
+static int vhdx_find_regions(const struct vhdx_file *file, const struct vhdx_patches *patches,
+			     struct vhdx *vhdx)
+{
+	AUTO_FREE uint8_t *table = malloc(VHDX_REGIONS_SIZE);
+	int r = table ? vhdx_read_regions(file, patches, table) : -ENOMEM;
+
+	return r ? r : vhdx_take_regions(vhdx, table, patches->file_size);
 }
 
 /* ---- The table of blocks ---- */
@@ -296,6 +301,15 @@ uint64_t vhdx_bat_index(const struct vhdx *vhdx, uint64_t block)
 uint64_t vhdx_bitmap_index(const struct vhdx *vhdx, uint64_t block)
 {
 	return block / vhdx->chunk_ratio * (vhdx->chunk_ratio + 1) + vhdx->chunk_ratio;
+}
+
+int vhdx_read_bat_page(const struct vhdx_file *file, const struct vhdx_patches *patches,
+		       const struct vhdx *vhdx, uint64_t index, void *page)
+{
+	if (index >= vhdx->bat_size / VHDX_PAGE)
+		return VHDX_E_REGIONS;
+	return vhdx_read_patched(file, patches, vhdx->bat_offset + index * VHDX_PAGE, page,
+				 VHDX_PAGE);
 }
 
 bool vhdx_may_use(const struct vhdx *vhdx, uint64_t file_size, uint64_t offset, uint64_t size)

@@ -62,7 +62,8 @@ struct vhdx {
 	uint64_t metadata_offset;
 	uint32_t metadata_size;
 
-	uint64_t size; /* of the disk */
+	uint64_t size;        /* of the disk */
+	uint64_t size_offset; /* where the file has it */
 	uint32_t block_size, sector_size, physical_sector_size;
 	bool fixed, has_parent;
 	struct guid id;
@@ -101,6 +102,16 @@ void vhdx_patches_deinit(struct vhdx_patches *patches);
 /* Changes what was read from the file at `offset` into what it would be after the replay. */
 void vhdx_patches_apply(const struct vhdx_patches *patches, uint64_t offset, void *buffer,
 			size_t size);
+
+/*
+ * Reads as it would be after the replay. Return: 0; VHDX_E_TRUNCATED; -errno.
+ */
+int vhdx_read_patched(const struct vhdx_file *file, const struct vhdx_patches *patches,
+		      uint64_t offset, void *buffer, size_t size) MUST_CHECK;
+
+/* The same of a page of the table of blocks; page: VHDX_PAGE bytes. */
+int vhdx_read_bat_page(const struct vhdx_file *file, const struct vhdx_patches *patches,
+		       const struct vhdx *vhdx, uint64_t index, void *page) MUST_CHECK;
 
 #define VHDX_LOG_MAX     (32u << 20) /* the longest log that is replayed */
 #define VHDX_ENTRY_PAGES 120u        /* pages that one entry of ours may write */

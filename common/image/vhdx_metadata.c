@@ -112,9 +112,11 @@ static int vhdx_take_item(struct vhdx *vhdx, const struct vhdx_item *item, const
 {
 	if (guid_equal(&item->id, &VHDX_ITEM_PARAMETERS))
 		return vhdx_take_parameters(vhdx, bytes, item->length, &found->parameters);
-	if (guid_equal(&item->id, &VHDX_ITEM_SIZE))
+	if (guid_equal(&item->id, &VHDX_ITEM_SIZE)) {
+		vhdx->size_offset = vhdx->metadata_offset + item->offset;
 		return vhdx_take_number(bytes, item->length, &vhdx->size, sizeof(vhdx->size),
 					&found->size);
+	}
 	if (guid_equal(&item->id, &VHDX_ITEM_ID))
 		return vhdx_take_number(bytes, item->length, &vhdx->id, sizeof(vhdx->id),
 					&found->id);

@@ -88,8 +88,9 @@ ROOMS = {
     "vmms/worker": {"vmms/image"},
     "vmms/vm": {"vmms/apparmor", "vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/units",
                 "vmms/worker"},
+    "vmms/disk": {"vmms/image/guard", "vmms/vm"},
     "vmms/metrics": {"vmms/vm"},
-    "vmms/bus": {"vmms/cpu_group", "vmms/host", "vmms/image", "vmms/network", "vmms/vm"},
+    "vmms/bus": {"vmms/cpu_group", "vmms/disk", "vmms/host", "vmms/image", "vmms/network", "vmms/vm"},
     "vmms": {"vmms/apparmor", "vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
     "vmms/vmctl": set(),
 }
@@ -101,6 +102,7 @@ SMALL_HEADERS = {"common", "common/base", "common/wire", "vmms/base", "vmwp/base
 PUBLIC = {
     "vmms/bus": "dbus.h",
     "vmms/cpu_group": "cpu_groups.h",
+    "vmms/disk": "disk_jobs.h",
     "vmms/image/guard": "image_guard.h",
     "vmms/metrics": "metrics_server.h",
     "vmms/vm": "manager.h",

@@ -49,7 +49,7 @@ static const struct {
 	[NEED_READ] = { POLKIT_ACTION_READ, "see what is others'" },
 	[NEED_CONSOLE] = { POLKIT_ACTION_CONSOLE, "open consoles of others' VMs" },
 	[NEED_MANAGE] = { POLKIT_ACTION_MANAGE, "change what is others', or the host's" },
-	[NEED_CREATE] = { POLKIT_ACTION_MANAGE, "create VMs" },
+	[NEED_CREATE] = { POLKIT_ACTION_MANAGE, "create VMs and disks" },
 };
 
 /* All that is not here needs NEED_MANAGE. member NULL: any. */
@@ -73,6 +73,7 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "GetJob", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "GetSwitch", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
+	{ DBUS_INTERFACE_MANAGER, "WorkOnDisk", NEED_CREATE },
 	{ DBUS_INTERFACE_FILES, "OpenConsole", NEED_CONSOLE },
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetDisks", NEED_READ },
@@ -146,23 +147,31 @@ static struct vm *dbus_access_job_vm(const struct dbus_service *service, const s
 	return job ? manager_find_uuid(service->manager, &job->vm_uuid) : NULL;
 }
 
+/* The job that is addressed, or asked for; NULL: none, or it is not there. */
+static const struct job *dbus_access_call_job(const struct dbus_service *service,
+					      sd_bus_message *call)
+{
+	uint32_t id;
+
+	if (!dbus_access_is_of_manager(call))
+		return dbus_job_find(service, sd_bus_message_get_path(call));
+	if (!sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob") ||
+	    !dbus_access_read_argument(call, "u", &id))
+		return NULL;
+	return jobs_find(service->manager->jobs, id);
+}
+
 /* The VM that is addressed, or whose job is; NULL: none, or it is not there. */
 static struct vm *dbus_access_call_vm(const struct dbus_service *service, sd_bus_message *call)
 {
 	const char *path = sd_bus_message_get_path(call), *name = dbus_access_named_vm(call);
 	struct guid uuid;
-	uint32_t id;
 
 	if (name)
 		return manager_find(service->manager, name);
-	if (dbus_access_is_of_manager(call) &&
-	    sd_bus_message_is_method_call(call, DBUS_INTERFACE_MANAGER, "GetJob"))
-		return dbus_access_read_argument(call, "u", &id)
-			       ? dbus_access_job_vm(service, jobs_find(service->manager->jobs, id))
-			       : NULL;
 	if (dbus_object_path_parse(path, DBUS_VM_PREFIX, &uuid) == 0)
 		return manager_find_uuid(service->manager, &uuid);
-	return dbus_access_job_vm(service, dbus_job_find(service, path));
+	return dbus_access_job_vm(service, dbus_access_call_job(service, call));
 }
 
 /* ---- Who calls ---- */
@@ -208,6 +217,13 @@ bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm)
 {
 	return service->access.sees_all ||
 	       (vm && permit_is_owner(service->access.user, vm->definition));
+}
+
+bool dbus_caller_is(const struct dbus_service *service, uid_t user)
+{
+	const struct user_found *caller = service->access.user;
+
+	return service->access.sees_all || (caller && caller->uid == user);
 }
 
 bool dbus_reader_sees_all(const struct dbus_service *service)
@@ -325,10 +341,12 @@ static int dbus_access_wait_for_answer(struct dbus_service *service, sd_bus_mess
 
 /* The need is the caller's without polkit. */
 static bool dbus_access_is_met(const struct dbus_service *service, enum need need,
-			       const struct vm *vm)
+			       const struct vm *vm, const struct job *job)
 {
 	const struct user_found *user = service->access.user;
 
+	if (job && job->has_user && job->user == user->uid)
+		return true;
 	if (need == NEED_NOTHING)
 		return true;
 	if (need == NEED_CREATE)
@@ -364,7 +382,7 @@ static int dbus_access_check_user(struct dbus_service *service, sd_bus_message *
 	const struct vm *vm = dbus_access_call_vm(service, call);
 	bool optional, interactive;
 
-	if (dbus_access_is_met(service, need, vm))
+	if (dbus_access_is_met(service, need, vm, dbus_access_call_job(service, call)))
 		return 0;
 	optional = need == NEED_LIST && dbus_access_is_at_home(service);
 	if (dbus_access_is_answered(answers, need, vm))

@@ -67,6 +67,9 @@ const struct user_found *dbus_caller(sd_bus_message *call);
 int dbus_check_owner(sd_bus_message *call, const struct definition *before,
 		     struct definition *wanted, struct failure *failure) MUST_CHECK;
 
+/* Whether the caller is that user, or sees all. */
+bool dbus_caller_is(const struct dbus_service *service, uid_t user);
+
 /* Whether that VM is in lists that the caller gets. */
 bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm);
 

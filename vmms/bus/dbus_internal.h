@@ -101,6 +101,9 @@ struct job *dbus_job_find(const struct dbus_service *service, const char *path);
 int dbus_get_job(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_list_jobs(sd_bus_message *call, void *data, sd_bus_error *error);
 
+/* The method of the manager that works on the file of a disk. data: the service. */
+int dbus_work_on_disk(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* Answers a call with a job (r: 0), or with why there is none. Return: what a handler returns. */
 int dbus_reply_job(sd_bus_message *call, int r, const struct job *job,
 		   const struct failure *failure);

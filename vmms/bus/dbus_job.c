@@ -43,6 +43,8 @@ static int dbus_job_find_job(sd_bus *bus, const char *path, const char *interfac
 
 static bool dbus_job_is_seen(const struct dbus_service *service, const struct job *job)
 {
+	if (job->has_user)
+		return dbus_caller_is(service, job->user);
 	return dbus_caller_sees(service, manager_find_uuid(service->manager, &job->vm_uuid));
 }
 
@@ -189,6 +191,7 @@ PROPERTY(done, "t", job->done)
 PROPERTY(total, "t", job->total)
 PROPERTY(cancellable, "b", job->state == JOB_RUNNING && job->kind->cancel)
 PROPERTY(error, "(ss)", job->failure.name ? job->failure.name : "", job->failure.message)
+PROPERTY(result, "s", job->result ? job->result : "")
 PROPERTY(started_at, "t", job->started_at)
 PROPERTY(ended_at, "t", job->ended_at)
 
@@ -199,6 +202,8 @@ static int dbus_job_get_vm(sd_bus *bus, const char *path, const char *interface,
 	const struct job *job = data;
 	char vm[DBUS_OBJECT_PATH_SIZE];
 
+	if (job->has_user)
+		return sd_bus_message_append(reply, "o", "/");
 	dbus_object_path(DBUS_VM_PREFIX, &job->vm_uuid, vm);
 	return sd_bus_message_append(reply, "o", vm);
 }
@@ -225,6 +230,7 @@ static const sd_bus_vtable job_vtable[] = {
 	VALUE("Total", "t", get_total),
 	VALUE("Cancellable", "b", get_cancellable),
 	VALUE("Error", "(ss)", get_error),
+	VALUE("Result", "s", get_result),
 	VALUE("EndedAt", "t", get_ended_at),
 	SD_BUS_VTABLE_END,
 };

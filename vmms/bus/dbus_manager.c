@@ -292,6 +292,8 @@ static const sd_bus_vtable manager_vtable[] = {
 				dbus_delete_cpu_group, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("ListCPUGroups", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", groups),
 				dbus_list_cpu_groups, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("WorkOnDisk", SD_BUS_ARGS("s", request), SD_BUS_RESULT("o", job),
+				dbus_work_on_disk, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetJob", SD_BUS_ARGS("u", id), SD_BUS_RESULT("o", job),
 				dbus_get_job, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usssto)", jobs),

@@ -66,6 +66,7 @@ static void job_free(struct job *job)
 	list_for_each (link, &job->waiters)
 		free(container_of(link, struct waiter, link));
 	sd_event_source_disable_unref(job->expiry);
+	free(job->result);
 	free(job);
 }
 
@@ -162,23 +163,57 @@ static uint64_t job_read_clock(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-int job_new(struct jobs *jobs, const struct job_kind *kind, struct vm *vm, struct job **ret_job)
+static struct job *job_make(struct jobs *jobs, const struct job_kind *kind)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
 	if (!job)
-		return -ENOMEM;
+		return NULL;
 	list_init(&job->link);
 	list_init(&job->waiters);
 	job->jobs = jobs;
 	job->id = ++jobs->last_id;
 	job->kind = kind;
+	job->started_at = job_read_clock(CLOCK_REALTIME);
+	job->started_boot = job_read_clock(CLOCK_BOOTTIME);
+	return job;
+}
+
+int job_new(struct jobs *jobs, const struct job_kind *kind, struct vm *vm, struct job **ret_job)
+{
+	struct job *job = job_make(jobs, kind);
+
+	if (!job)
+		return -ENOMEM;
 	job->vm = vm;
 	job->vm_uuid = vm->definition->uuid;
 	snprintf(job->vm_name, sizeof(job->vm_name), "%s", vm->definition->name);
-	job->started_at = job_read_clock(CLOCK_REALTIME);
-	job->started_boot = job_read_clock(CLOCK_BOOTTIME);
 	*ret_job = job;
+	return 0;
+}
+
+int job_new_for_user(struct jobs *jobs, const struct job_kind *kind, uid_t user, void *work,
+		     struct job **ret_job)
+{
+	struct job *job = job_make(jobs, kind);
+
+	if (!job)
+		return -ENOMEM;
+	job->has_user = true;
+	job->user = user;
+	job->work = work;
+	*ret_job = job;
+	return 0;
+}
+
+int job_set_result(struct job *job, const char *result)
+{
+	char *copy = strdup(result);
+
+	if (!copy)
+		return -ENOMEM;
+	free(job->result);
+	job->result = copy;
 	return 0;
 }
 
@@ -231,11 +266,12 @@ static void job_tell_waiters(struct job *job)
 
 void job_end(void *data, const struct failure *failure)
 {
-	static const char *const properties[] = { "State",   "Error",       "Done", "Total",
-						  "EndedAt", "Cancellable", NULL };
+	static const char *const properties[] = { "State",   "Error",       "Done",   "Total",
+						  "EndedAt", "Cancellable", "Result", NULL };
 	struct job *job = data;
 
 	job->vm = NULL;
+	job->work = NULL;
 	/* So that the time between is true, even if somebody has set the clock. */
 	job->ended_at = job->started_at + job_read_clock(CLOCK_BOOTTIME) - job->started_boot;
 	job->state = !failure ? JOB_DONE : job->cancelled ? JOB_CANCELLED : JOB_FAILED;
@@ -266,7 +302,7 @@ int job_cancel(struct job *job, struct failure *failure)
 	if (job->cancelled)
 		return 0;
 	job->cancelled = true;
-	r = job->kind->cancel(job->vm, failure);
+	r = job->kind->cancel(job, failure);
 	if (r < 0)
 		job->cancelled = false;
 	return r;

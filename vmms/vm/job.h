@@ -22,11 +22,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #define JOB_KEPT       300 /* seconds */
 #define JOBS_ENDED_MAX 100
 
+struct job;
 struct jobs;
 struct vm;
 
@@ -39,7 +41,7 @@ struct job_kind {
 	 * Asks for the end, which then comes by job_end(), perhaps before this returns. NULL: that
 	 * cannot be. Return: 0, or negative with *failure filled.
 	 */
-	int (*cancel)(struct vm *vm, struct failure *failure);
+	int (*cancel)(struct job *job, struct failure *failure);
 };
 
 /* Read by the D-Bus side; changed by vmms/vm/job.c alone. */
@@ -48,9 +50,13 @@ struct job {
 	struct jobs *jobs;
 	unsigned id;
 	const struct job_kind *kind;
-	struct vm *vm; /* NULL when it has ended */
-	struct guid vm_uuid;
-	char vm_name[DEFINITION_NAME_MAX + 1];
+	struct vm *vm;                         /* NULL when it has ended, and of a user's */
+	struct guid vm_uuid;                   /* all zero of a user's */
+	char vm_name[DEFINITION_NAME_MAX + 1]; /* "" of a user's */
+	bool has_user;                         /* it is a user's, and no VM's */
+	uid_t user;
+	void *work;   /* of a user's: what it stands for, while it is under way */
+	char *result; /* what it has found, as JSON; NULL: nothing */
 	enum job_state state;
 	bool published, cancelled; /* cancelled: somebody has asked for it */
 	uint64_t done, total;      /* of whatever the kind counts; total 0: not known */
@@ -94,6 +100,13 @@ const char *job_state_name(enum job_state state);
 /* kind: static. */
 int job_new(struct jobs *jobs, const struct job_kind *kind, struct vm *vm,
 	    struct job **ret_job) MUST_CHECK;
+
+/* The same of what a user has asked for, and no VM has a part in. work: borrowed. */
+int job_new_for_user(struct jobs *jobs, const struct job_kind *kind, uid_t user, void *work,
+		     struct job **ret_job) MUST_CHECK;
+
+/* What it has found, before its end; JSON, copied. Return: 0; -ENOMEM. */
+int job_set_result(struct job *job, const char *result) MUST_CHECK;
 
 /* What it stands for was refused. */
 void job_drop(struct job *job);

@@ -18,8 +18,9 @@ static void dump_ignored(void *data, struct json_object *result, const char *cod
 }
 
 /* The dump ends by that, with an error. */
-static int dump_cancel_dump(struct vm *vm, struct failure *failure)
+static int dump_cancel_dump(struct job *job, struct failure *failure)
 {
+	struct vm *vm = job->vm;
 	int r = !vm->run.worker ? 0
 				: worker_request(vm->run.worker, "cancel_dump", NULL, NULL, 0,
 						 CANCEL_TIMEOUT, dump_ignored, NULL);

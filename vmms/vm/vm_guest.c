@@ -111,9 +111,9 @@ static void guest_ignored(void *data, struct json_object *result, const struct f
 }
 
 /* The copy ends by that, with an error. */
-static int guest_cancel_copy(struct vm *vm, struct failure *failure)
+static int guest_cancel_copy(struct job *job, struct failure *failure)
 {
-	return vm_guest_ask(vm, "cancel_copy", NULL, -1, CANCEL_TIMEOUT, guest_ignored, NULL,
+	return vm_guest_ask(job->vm, "cancel_copy", NULL, -1, CANCEL_TIMEOUT, guest_ignored, NULL,
 			    failure);
 }
 

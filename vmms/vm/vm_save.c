@@ -195,8 +195,9 @@ static void save_ignored(void *data, struct json_object *result, const char *cod
 }
 
 /* The save ends by that, with an error. */
-static int save_cancel(struct vm *vm, struct failure *failure)
+static int save_cancel(struct job *job, struct failure *failure)
 {
+	struct vm *vm = job->vm;
 	int r = !vm->run.worker || !vm->saving.file
 			? 0
 			: worker_request(vm->run.worker, "cancel_save", NULL, NULL, 0,

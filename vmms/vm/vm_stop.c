@@ -109,8 +109,9 @@ static int stop_shutdown_overdue(sd_event_source *source, uint64_t usec, void *d
 }
 
 /* Nobody waits any more for the guest that is shutting down; the VM counts as running again. */
-static int stop_cancel_shutdown(struct vm *vm, struct failure *failure)
+static int stop_cancel_shutdown(struct job *job, struct failure *failure)
 {
+	struct vm *vm = job->vm;
 	struct failure cancelled;
 
 	if (!stop_is_shutting_down(vm) || vm->turning_off.done)

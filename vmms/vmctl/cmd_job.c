@@ -38,7 +38,7 @@ static int job_list_as_table(sd_bus_message *reply)
 	while ((r = job_next_row(reply, &row)) > 0) {
 		table_add(table, "%" PRIu32, row.id);
 		table_add(table, "%s", row.kind);
-		table_add(table, "%s", row.vm);
+		table_add(table, "%s", row.vm[0] ? row.vm : "-");
 		table_add(table, "%s", row.state);
 	}
 	table_print(table);

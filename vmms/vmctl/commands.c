@@ -17,7 +17,8 @@ const struct option_row global_options[] = {
 
 /* Help and completion show them in this order. */
 static const struct command *const tables[] = {
-	commands_vm, commands_device, commands_shared, commands_guest, commands_service,
+	commands_vm,     commands_device, commands_disk,
+	commands_shared, commands_guest,  commands_service,
 };
 
 const struct command *command_next(const struct command *command)

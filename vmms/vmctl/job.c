@@ -36,6 +36,12 @@ static void job_on_interrupt(int number)
 	interrupted = true;
 }
 
+/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
+void job_catch_interrupt(void)
+{
+	sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
+}
+
 /* ---- On the terminal ---- */
 
 /* "1536 KiB": a size in at most four digits. */
@@ -192,9 +198,8 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 	enum status status;
 	int r = 0;
 
-	/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
 	if (cancel)
-		sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
+		job_catch_interrupt();
 	if (watch.show)
 		r = sd_bus_match_signal(invocation->bus, &changes, DBUS_NAME, path,
 					"org.freedesktop.DBus.Properties", "PropertiesChanged",

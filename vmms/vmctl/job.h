@@ -21,6 +21,9 @@ enum status job_begin(struct invocation *invocation, sd_bus_message *call, char 
 /* The same of an answer that is there. */
 enum status job_read(sd_bus_message *reply, char **ret_path);
 
+/* From now on ^C ends nothing: job_follow() makes of it that the job is cancelled. */
+void job_catch_interrupt(void);
+
 /*
  * Waits for the end of a job. label: of its line on the terminal. cancel: ^C cancels it, instead of
  * ending vmctl alone. Return: what goes with its error, which has been said then.

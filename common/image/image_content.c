@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the guest sees of a disk image that nobody uses. */
+#include "common/image/image_content.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define RUN_MAX (UINT64_C(1) << 40) /* bytes that one look at a table covers at most */
+
+struct image_content {
+	int fd;
+	enum image_format format;
+	uint64_t size;
+	struct vhdx_file file;
+
+	/* Of VHDX. */
+	struct vhdx vhdx;
+	struct vhdx_patches patches;
+	uint64_t page[VHDX_PAGE / sizeof(uint64_t)]; /* of the table of blocks */
+	uint64_t page_index;                         /* UINT64_MAX: none is there */
+};
+
+uint64_t image_content_size(const struct image_content *content)
+{
+	return content->size;
+}
+
+const struct vhdx *image_content_vhdx(const struct image_content *content)
+{
+	return content->format == IMAGE_VHDX ? &content->vhdx : NULL;
+}
+
+/* ---- Raw ---- */
+
+static int content_find_raw(struct image_content *content, uint64_t offset,
+			    struct content_run *ret_run)
+{
+	off_t data = lseek(content->fd, (off_t)offset, SEEK_DATA), end;
+
+	*ret_run = (struct content_run){ .kind = CONTENT_DATA,
+					 .length = content->size - offset,
+					 .file_offset = offset };
+	if (data < 0 && errno == ENXIO) {
+		ret_run->kind = CONTENT_HOLE;
+		return 0;
+	}
+	/* Where nothing can tell, as on some devices, all of it is data. */
+	if (data < 0)
+		return errno == EINVAL ? 0 : -errno;
+	if ((uint64_t)data > offset) {
+		ret_run->kind = CONTENT_HOLE;
+		ret_run->length = MIN((uint64_t)data - offset, ret_run->length);
+		return 0;
+	}
+	end = lseek(content->fd, (off_t)offset, SEEK_HOLE);
+	if (end < 0)
+		return -errno;
+	if ((uint64_t)end > offset)
+		ret_run->length = MIN((uint64_t)end - offset, ret_run->length);
+	return 0;
+}
+
+/* ---- VHDX ---- */
+
+static int content_read_entry(struct image_content *content, uint64_t block, uint64_t *ret_entry)
+{
+	uint64_t index = vhdx_bat_index(&content->vhdx, block) * sizeof(uint64_t);
+	uint64_t page = index / VHDX_PAGE;
+	int r = 0;
+
+	if (page != content->page_index) {
+		content->page_index = UINT64_MAX;
+		r = vhdx_read_bat_page(&content->file, &content->patches, &content->vhdx, page,
+				       content->page);
+	}
+	if (r)
+		return r;
+	content->page_index = page;
+	*ret_entry = content->page[index % VHDX_PAGE / sizeof(uint64_t)];
+	return 0;
+}
+
+/* What an entry of the table means. Return: 0; VHDX_E_METADATA: nothing. */
+static int content_judge_entry(const struct image_content *content, uint64_t entry,
+			       struct content_run *ret_run)
+{
+	const struct vhdx *vhdx = &content->vhdx;
+	uint64_t offset = entry & VHDX_OFFSET_MASK;
+
+	switch ((enum vhdx_state)(entry & VHDX_STATE_MASK)) {
+	case VHDX_FULLY:
+		ret_run->kind = CONTENT_DATA;
+		ret_run->file_offset = offset;
+		return vhdx_may_use(vhdx, content->patches.file_size, offset, vhdx->block_size)
+			       ? 0
+			       : VHDX_E_METADATA;
+	case VHDX_ZERO:
+	case VHDX_UNMAPPED:
+		ret_run->kind = CONTENT_ZERO;
+		return 0;
+	case VHDX_NOT_PRESENT:
+	case VHDX_UNDEFINED:
+		ret_run->kind = CONTENT_HOLE;
+		return 0;
+	default:
+		return VHDX_E_METADATA;
+	}
+}
+
+static int content_find_block(struct image_content *content, uint64_t block,
+			      struct content_run *ret_run)
+{
+	uint64_t entry = 0;
+	int r = content_read_entry(content, block, &entry);
+
+	return r ? r : content_judge_entry(content, entry, ret_run);
+}
+
+static bool content_goes_on(const struct content_run *run, const struct content_run *next)
+{
+	return run->kind == next->kind &&
+	       (run->kind != CONTENT_DATA || next->file_offset == run->file_offset + run->length);
+}
+
+/* Blocks that are alike, and next to each other in the file, are one run. */
+static int content_find_vhdx(struct image_content *content, uint64_t offset,
+			     struct content_run *ret_run)
+{
+	uint64_t block_size = content->vhdx.block_size, block = offset / block_size;
+	struct content_run run = { .length = block_size }, next = { .length = block_size };
+	int r = content_find_block(content, block, &run);
+
+	if (r)
+		return r;
+	while (++block < content->vhdx.block_count && run.length < RUN_MAX) {
+		r = content_find_block(content, block, &next);
+		if (r)
+			return r;
+		if (!content_goes_on(&run, &next))
+			break;
+		run.length += block_size;
+	}
+	run.file_offset += offset % block_size;
+	run.length = MIN(run.length - offset % block_size, content->size - offset);
+	*ret_run = run;
+	return 0;
+}
+
+/* ---- Reading ---- */
+
+int image_content_find(struct image_content *content, uint64_t offset, struct content_run *ret_run)
+{
+	return content->format == IMAGE_VHDX ? content_find_vhdx(content, offset, ret_run)
+					     : content_find_raw(content, offset, ret_run);
+}
+
+int image_content_read_run(struct image_content *content, const struct content_run *run,
+			   uint64_t skipped, void *buffer, size_t size)
+{
+	/* What a replay would change is tables, but nothing keeps a log from naming data. */
+	if (content->format == IMAGE_VHDX)
+		return vhdx_read_patched(&content->file, &content->patches,
+					 run->file_offset + skipped, buffer, size);
+	return content->file.read(content->file.data, run->file_offset + skipped, buffer, size);
+}
+
+int image_content_read(struct image_content *content, uint64_t offset, void *buffer, size_t size)
+{
+	uint8_t *bytes = buffer;
+
+	if (offset > content->size || size > content->size - offset)
+		return -EINVAL;
+	while (size) {
+		struct content_run run;
+		size_t part;
+		int r = image_content_find(content, offset, &run);
+
+		if (r)
+			return r;
+		part = MIN((uint64_t)size, run.length);
+		if (run.kind == CONTENT_DATA)
+			r = image_content_read_run(content, &run, 0, bytes, part);
+		else
+			memset(bytes, 0, part);
+		if (r)
+			return r;
+		bytes += part;
+		offset += part;
+		size -= part;
+	}
+	return 0;
+}
+
+/* ---- Opening ---- */
+
+static struct image_content *content_new(int fd, enum image_format format)
+{
+	struct image_content *content = calloc(1, sizeof(*content));
+
+	if (!content)
+		return NULL;
+	content->fd = fd;
+	content->format = format;
+	content->page_index = UINT64_MAX;
+	content->file = vhdx_file_of(&content->fd, 0);
+	return content;
+}
+
+static int content_open_format(struct image_content *content, bool writable)
+{
+	off_t size = lseek(content->fd, 0, SEEK_END);
+	int r;
+
+	if (size < 0)
+		return -errno;
+	content->size = content->file.size = (uint64_t)size;
+	if (content->format == IMAGE_RAW)
+		return 0;
+	if (content->format != IMAGE_VHDX)
+		return -ENOTSUP;
+	r = vhdx_open(&content->file, writable, &content->vhdx, &content->patches);
+	content->size = content->vhdx.size;
+	return r == 0 && content->vhdx.has_parent ? -ENOTSUP : r;
+}
+
+int image_content_open(int fd, enum image_format format, bool writable,
+		       struct image_content **ret_content)
+{
+	CLEANUP(image_content_freep) struct image_content *content = content_new(fd, format);
+	int r = content ? content_open_format(content, writable) : -ENOMEM;
+
+	if (r == 0)
+		*ret_content = TAKE_PTR(content);
+	return r;
+}
+
+void image_content_free(struct image_content *content)
+{
+	if (!content)
+		return;
+	vhdx_patches_deinit(&content->patches);
+	free(content);
+}
+
+/* ---- A new image ---- */
+
+static int content_make_raw(struct image_content *content,
+			    const struct image_content_options *options)
+{
+	int r;
+
+	if (options->size == 0 || options->size > IMAGE_RAW_MAX)
+		return -EINVAL;
+	content->size = content->file.size = options->size;
+	if (ftruncate(content->fd, (off_t)options->size) < 0)
+		return -errno;
+	if (!options->fixed)
+		return 0;
+	r = posix_fallocate(content->fd, 0, (off_t)options->size);
+	return r == EOPNOTSUPP || r == EINVAL ? 0 : -r;
+}
+
+static int content_make_vhdx(struct image_content *content,
+			     const struct image_content_options *options)
+{
+	const struct vhdx_options vhdx = { .size = options->size,
+					   .block_size = options->block_size,
+					   .sector_size = options->sector_size,
+					   .physical_sector_size = options->physical_sector_size,
+					   .fixed = options->fixed };
+	int r = vhdx_make(&content->file, &vhdx);
+
+	if (r)
+		return r;
+	if (options->fixed) {
+		r = posix_fallocate(content->fd, 0, (off_t)content->file.size);
+		if (r != 0 && r != EOPNOTSUPP && r != EINVAL)
+			return -r;
+	}
+	r = vhdx_open(&content->file, false, &content->vhdx, &content->patches);
+	content->size = content->vhdx.size;
+	return r > 0 ? -EIO : r;
+}
+
+int image_content_make(int fd, const struct image_content_options *options,
+		       struct image_content **ret_content)
+{
+	CLEANUP(image_content_freep)
+	struct image_content *content = content_new(fd, options->format);
+	int r = -ENOTSUP;
+
+	if (!content)
+		return -ENOMEM;
+	if (options->format == IMAGE_RAW)
+		r = content_make_raw(content, options);
+	else if (options->format == IMAGE_VHDX)
+		r = content_make_vhdx(content, options);
+	if (r == 0)
+		*ret_content = TAKE_PTR(content);
+	return r;
+}
+
+/* ---- Writing into it ---- */
+
+/* A block at the end of the file. */
+static int content_add_block(struct image_content *content, uint64_t block,
+			     struct content_run *ret_run)
+{
+	uint64_t index = vhdx_bat_index(&content->vhdx, block) * sizeof(uint64_t);
+	uint64_t place = ALIGN_UP(content->file.size, VHDX_MIB), entry = place | VHDX_FULLY;
+	int r = content->file.grow(content->file.data, place + content->vhdx.block_size);
+
+	if (r)
+		return r;
+	content->file.size = content->patches.file_size = place + content->vhdx.block_size;
+	content->page_index = UINT64_MAX;
+	*ret_run = (struct content_run){ .kind = CONTENT_DATA, .file_offset = place };
+	return content->file.write(content->file.data, content->vhdx.bat_offset + index, &entry,
+				   sizeof(entry));
+}
+
+static int content_write_block(struct image_content *content, uint64_t offset, const void *buffer,
+			       size_t size)
+{
+	uint64_t block = offset / content->vhdx.block_size;
+	struct content_run run = { 0 };
+	int r = content_find_block(content, block, &run);
+
+	if (r == 0 && run.kind != CONTENT_DATA)
+		r = content_add_block(content, block, &run);
+	if (r)
+		return r > 0 ? -EIO : r;
+	return content->file.write(content->file.data,
+				   run.file_offset + offset % content->vhdx.block_size, buffer,
+				   size);
+}
+
+int image_content_write(struct image_content *content, uint64_t offset, const void *buffer,
+			size_t size)
+{
+	const uint8_t *bytes = buffer;
+	int r = 0;
+
+	if (offset > content->size || size > content->size - offset)
+		return -EINVAL;
+	if (content->format == IMAGE_RAW)
+		return content->file.write(content->file.data, offset, buffer, size);
+	while (r == 0 && size) {
+		uint64_t left = content->vhdx.block_size - offset % content->vhdx.block_size;
+		size_t part = MIN((uint64_t)size, left);
+
+		r = content_write_block(content, offset, bytes, part);
+		bytes += part;
+		offset += part;
+		size -= part;
+	}
+	return r;
+}
+
+int image_content_flush(struct image_content *content)
+{
+	return fsync(content->fd) < 0 ? -errno : 0;
+}

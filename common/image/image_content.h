@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the guest sees of a disk image that nobody uses: read, mapped, and written to a new image.
+ *
+ * Raw and VHDX images; others have programs of their own (vmms/disk/qemu_img.h). Functions wait for
+ * the file. Everything in an image is taken for hostile: memory is bounded, whatever it claims.
+ *
+ * Thread: any; one at a time for each object.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/image/image_format.h"
+#include "common/image/vhdx.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IMAGE_RAW_MAX (UINT64_C(1) << 62) /* bytes of a raw image: what offsets of files allow */
+
+struct image_content;
+
+/*
+ * fd: borrowed, open for reading, and for writing where `writable`: a log is replayed then. Return:
+ * 0; VHDX_E_ (vhdx_error_text()); -ENOTSUP: of another format, or one that stands on a parent;
+ * -errno.
+ */
+int image_content_open(int fd, enum image_format format, bool writable,
+		       struct image_content **ret_content) MUST_CHECK;
+void image_content_free(struct image_content *content);
+DEFINE_CLEANUP(struct image_content *, image_content_free)
+
+/* Bytes that the guest sees. */
+uint64_t image_content_size(const struct image_content *content);
+
+/* What a VHDX image says of itself; NULL: it is of another format. */
+const struct vhdx *image_content_vhdx(const struct image_content *content);
+
+enum content_kind {
+	CONTENT_DATA,
+	CONTENT_ZERO, /* zeros, by a word of the image */
+	CONTENT_HOLE, /* zeros, since there is nothing */
+};
+
+struct content_run {
+	enum content_kind kind;
+	uint64_t length;      /* bytes, at least 1 */
+	uint64_t file_offset; /* of CONTENT_DATA: where the file has it */
+};
+
+/* What is at an offset, which is below the size. Return: 0; VHDX_E_; -errno. */
+int image_content_find(struct image_content *content, uint64_t offset,
+		       struct content_run *ret_run) MUST_CHECK;
+
+/* Reads bytes of a run of CONTENT_DATA. Return: 0; VHDX_E_; -errno. */
+int image_content_read_run(struct image_content *content, const struct content_run *run,
+			   uint64_t skipped, void *buffer, size_t size) MUST_CHECK;
+
+/* Reads any bytes below the size. Return: 0; VHDX_E_; -errno. */
+int image_content_read(struct image_content *content, uint64_t offset, void *buffer,
+		       size_t size) MUST_CHECK;
+
+struct image_content_options {
+	enum image_format format;
+	uint64_t size;                                          /* whole sectors */
+	uint32_t block_size, sector_size, physical_sector_size; /* of VHDX */
+	bool fixed; /* all of its space is taken from the beginning */
+};
+
+/*
+ * Makes a new image in an empty file, open for reading and writing. Until it has been flushed it is
+ * worth nothing after a crash. Return: 0; -EINVAL: there can be no such image; -ENOTSUP; -errno.
+ */
+int image_content_make(int fd, const struct image_content_options *options,
+		       struct image_content **ret_content) MUST_CHECK;
+
+/* Writes into a new image. Return: 0; -errno. */
+int image_content_write(struct image_content *content, uint64_t offset, const void *buffer,
+			size_t size) MUST_CHECK;
+
+/* All of it is durable. Return: 0; -errno. */
+int image_content_flush(struct image_content *content) MUST_CHECK;

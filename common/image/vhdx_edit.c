@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Changing a VHDX image that nobody uses, by its log.
+ *
+ * As a running disk does (vsp/storage/disk_vhdx.c): an entry's tail is its own beginning, and
+ * entries lie in alternate halves of the log.
+ */
+#include "common/image/vhdx_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file, struct vhdx *vhdx)
+{
+	int r;
+
+	*editor = (struct vhdx_editor){ .file = file, .vhdx = vhdx, .sequence = 1 };
+	if (vhdx->header.log_length / 2 < VHDX_ENTRY_SIZE)
+		return VHDX_E_UNSUPPORTED;
+	editor->entry = malloc(VHDX_ENTRY_SIZE);
+	editor->pages = malloc((size_t)VHDX_ENTRY_PAGES * VHDX_PAGE);
+	if (!editor->entry || !editor->pages)
+		return -ENOMEM;
+	r = guid_generate(&vhdx->header.file_write);
+	if (r == 0)
+		r = guid_generate(&vhdx->header.data_write);
+	if (r == 0)
+		r = guid_generate(&vhdx->header.log);
+	return r == 0 ? vhdx_write_headers(file, vhdx) : r;
+}
+
+int vhdx_edit_commit(struct vhdx_editor *editor, const struct vhdx_log_page *pages, unsigned count)
+{
+	const struct vhdx_header *header = &editor->vhdx->header;
+	struct vhdx_file *file = editor->file;
+	uint32_t place = editor->sequence % 2 ? 0 : header->log_length / 2;
+	const struct vhdx_log_position position = { .sequence = editor->sequence++,
+						    .flushed = file->size,
+						    .last = file->size,
+						    .tail = place };
+	uint32_t size;
+	int r;
+
+	size = vhdx_entry_make(editor->entry, &header->log, &position, pages, count);
+	r = file->flush(file->data);
+	if (r == 0)
+		r = file->write(file->data, header->log_offset + place, editor->entry, size);
+	if (r == 0)
+		r = file->flush(file->data);
+	for (unsigned i = 0; r == 0 && i < count; i++)
+		r = file->write(file->data, pages[i].offset, pages[i].bytes, VHDX_PAGE);
+	return r == 0 ? file->flush(file->data) : r;
+}
+
+/* ---- Entries of the table ---- */
+
+/* The copy of that page, which is read if there is none. */
+static int vhdx_edit_find_page(struct vhdx_editor *editor, uint64_t index, uint8_t **ret_page)
+{
+	struct vhdx_patches none = { .file_size = editor->file->size };
+	int r = 0;
+
+	for (unsigned i = 0; i < editor->page_count; i++) {
+		*ret_page = editor->pages + (size_t)i * VHDX_PAGE;
+		if (editor->page_indices[i] == index)
+			return 0;
+	}
+	if (editor->page_count == VHDX_ENTRY_PAGES)
+		r = vhdx_edit_commit_entries(editor);
+	*ret_page = editor->pages + (size_t)editor->page_count * VHDX_PAGE;
+	if (r == 0)
+		r = vhdx_read_bat_page(editor->file, &none, editor->vhdx, index, *ret_page);
+	if (r == 0)
+		editor->page_indices[editor->page_count++] = index;
+	return r;
+}
+
+int vhdx_edit_entry(struct vhdx_editor *editor, uint64_t index, uint64_t entry)
+{
+	uint64_t offset = index * sizeof(entry);
+	uint8_t *page;
+	int r = vhdx_edit_find_page(editor, offset / VHDX_PAGE, &page);
+
+	if (r == 0)
+		memcpy(page + offset % VHDX_PAGE, &entry, sizeof(entry));
+	return r;
+}
+
+int vhdx_edit_commit_entries(struct vhdx_editor *editor)
+{
+	struct vhdx_log_page pages[VHDX_ENTRY_PAGES];
+	unsigned count = editor->page_count;
+
+	for (unsigned i = 0; i < count; i++) {
+		pages[i].offset = editor->vhdx->bat_offset + editor->page_indices[i] * VHDX_PAGE;
+		pages[i].bytes = editor->pages + (size_t)i * VHDX_PAGE;
+	}
+	editor->page_count = 0;
+	return count ? vhdx_edit_commit(editor, pages, count) : 0;
+}
+
+/* ---- The end ---- */
+
+void vhdx_edit_abandon(struct vhdx_editor *editor)
+{
+	free(editor->entry);
+	free(editor->pages);
+	editor->entry = editor->pages = NULL;
+}
+
+int vhdx_edit_end(struct vhdx_editor *editor)
+{
+	editor->vhdx->header.log = (struct guid){ { 0 } };
+	return vhdx_write_headers(editor->file, editor->vhdx);
+}

@@ -1,0 +1,540 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Files of disks: made, told of, checked, converted, resized, compacted; as whose they are."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+from rig import (FAILED, NOT_PERMITTED, OK, USAGE, WRONG_STATE, ServiceTest,  # noqa: E402
+                 main, wait_until)
+
+MIB = 1 << 20
+QEMU_IMG = shutil.which("qemu-img")
+needs_qemu_img = unittest.skipUnless(QEMU_IMG, "there is no qemu-img")
+
+
+def qemu_img(*words):
+    return subprocess.run([QEMU_IMG, *map(str, words)], check=True, capture_output=True,
+                          text=True).stdout
+
+
+class DiskTest(ServiceTest):
+    def path(self, name):
+        return self.folder / name
+
+    def left(self):
+        return sorted(path.name for path in self.folder.iterdir() if "vmms-new" in path.name)
+
+    def make(self, name, size, *options):
+        self.ok("disk", "create", self.path(name), size, *options)
+        return self.path(name)
+
+    def info(self, path):
+        return json.loads(self.ok("disk", "info", path, "--json"))
+
+    def check(self, path, *options):
+        return json.loads(self.ok("disk", "check", path, "--json", *options))
+
+    def raw(self, name, size, pieces=()):
+        """A raw disk with some bytes at some places."""
+        path = self.path(name)
+        with open(path, "wb") as file:
+            file.truncate(size)
+            for offset, content in pieces:
+                file.seek(offset)
+                file.write(content)
+        return path
+
+    def content(self, path):
+        """What the guest would see, by our own reader."""
+        raw = self.path("content.raw")
+        with contextlib.suppress(FileNotFoundError):
+            raw.unlink()
+        self.ok("disk", "convert", path, raw)
+        return raw.read_bytes()
+
+
+class Create(DiskTest):
+    def test_vhdx_unless_asked_otherwise(self):
+        path = self.make("a", "1G")
+        info = self.info(path)
+        self.assertEqual((info["format"], info["type"], info["size"], info["block_size"],
+                          info["sector_size"], info["physical_sector_size"]),
+                         ("vhdx", "dynamic", 1 << 30, 32 * MIB, 512, 4096))
+        self.assertLess(info["allocated"], 8 * MIB)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        text = self.ok("disk", "info", path)
+        self.assertRegex(text, r"format: +vhdx, dynamic\nsize: +1G \(1073741824 bytes\)\n")
+        self.assertEqual(self.left(), [])
+
+    def test_options_of_vhdx(self):
+        info = self.info(self.make("a.vhdx", "3G", "--block-size", "1M", "--sector-size", "4096"))
+        self.assertEqual((info["block_size"], info["sector_size"]), (MIB, 4096))
+        info = self.info(self.make("fixed.vhdx", "40M", "--fixed"))
+        self.assertEqual(info["type"], "fixed")
+        self.assertGreaterEqual(info["allocated"], 40 * MIB)
+
+    def test_other_formats_by_option_or_name(self):
+        self.assertEqual(self.info(self.make("a", "5M", "--format", "raw"))["format"], "raw")
+        info = self.info(self.make("b.img", "5M"))
+        self.assertEqual((info["format"], info["size"], info["allocated"]), ("raw", 5 * MIB, 0))
+        self.assertGreaterEqual(self.info(self.make("c.raw", "5M", "--fixed"))["allocated"], 5 * MIB)
+
+    @needs_qemu_img
+    def test_others_read_what_is_made(self):
+        for name, driver in (("a.vhdx", "vhdx"), ("a.qcow2", "qcow2")):
+            path = self.make(name, "10G")
+            info = json.loads(qemu_img("info", "--output=json", path))
+            self.assertEqual((info["format"], info["virtual-size"]), (driver, 10 << 30))
+            qemu_img("check", path)
+        self.assertEqual(self.info(self.path("a.qcow2"))["size"], 10 << 30)
+
+    def test_what_is_there_stays(self):
+        path = self.path("a")
+        path.write_text("dear")
+        self.refused(FAILED, "disk", "create", path, "1G", says="already")
+        self.assertEqual(path.read_text(), "dear")
+        self.assertEqual(self.left(), [])
+
+    def test_refusals(self):
+        a = self.path("a")
+        for words, says in ((("1x",), "size"), (("100",), "size"), (("1000",), "multiple"),
+                            (("65T",), "64 TiB"), (("1G", "--block-size", "3M"), "power of two"),
+                            (("1G", "--block-size", "512M"), "block_size"),
+                            (("1G", "--format", "raw", "--block-size", "1M"), "VHDX"),
+                            (("1G", "--format", "vmdk"), "new disks"),
+                            (("1G", "--sector-size", "520"), "sector_size"),
+                            (("1G", "--format", "qcow2", "--fixed"), "fixed")):
+            self.refused(USAGE, "disk", "create", a, *words, says=says)
+        self.assertFalse(a.exists())
+        self.refused(FAILED, "disk", "create", self.path("no/such"), "1G", says="No such file")
+        self.refused(FAILED, "disk", "create", "/proc/self/x", "1G")
+        self.refused(FAILED, "disk", "info", self.path("nothing"), says="No such file")
+
+    def test_left_alone(self):
+        job = self.ok("disk", "create", self.path("a"), "1G", "--no-wait").strip()
+        self.ok("job", "wait", job)
+        self.assertIn("disk-create", self.ok("job", "list"))
+        self.assertTrue(self.path("a").exists())
+
+
+class Convert(DiskTest):
+    def setUp(self):
+        super().setUp()
+        chance = random.Random(1)
+        self.source = self.raw("source.raw", 100 * MIB + 512, [
+            (0, chance.randbytes(3000)), (33 * MIB + 17, chance.randbytes(5 * MIB)),
+            (100 * MIB, chance.randbytes(512))])
+
+    def test_there_and_back(self):
+        for options in ((), ("--block-size", "1M"), ("--fixed",)):
+            vhdx = self.path("a.vhdx")
+            self.ok("disk", "convert", self.source, vhdx, *options)
+            self.assertEqual(self.content(vhdx), self.source.read_bytes())
+            self.assertEqual(self.check(vhdx)["problems"], [])
+            vhdx.unlink()
+
+    def test_sparse_stays_sparse(self):
+        vhdx = self.path("a.vhdx")
+        self.ok("disk", "convert", self.source, vhdx)
+        self.assertLess(self.info(vhdx)["allocated"], 20 * MIB)
+        raw = self.path("b.raw")
+        self.ok("disk", "convert", vhdx, raw)
+        self.assertLess(self.info(raw)["allocated"], 8 * MIB)
+
+    @needs_qemu_img
+    def test_foreign_formats(self):
+        for driver, name in (("qcow2", "qcow2"), ("vpc", "vhd"), ("vmdk", "vmdk"),
+                             ("vhdx", "vhdx")):
+            image = self.path(f"theirs.{name}")
+            qemu_img("convert", "-f", "raw", "-O", driver, self.source, image)
+            found = self.content(image)
+            self.assertEqual(found[:self.source.stat().st_size], self.source.read_bytes(), name)
+            self.assertFalse(found[self.source.stat().st_size:].strip(b"\0"))
+            vhdx = self.path("ours.vhdx")
+            self.ok("disk", "convert", image, vhdx)
+            qemu_img("compare", "-f", driver, "-F", "vhdx", image, vhdx)
+            vhdx.unlink()
+        self.assertEqual(self.left(), [])
+
+    @needs_qemu_img
+    def test_to_qcow2(self):
+        self.ok("disk", "convert", self.source, self.path("a.vhdx"))
+        for source in self.source, self.path("a.vhdx"):
+            target = self.path("b.qcow2")
+            self.ok("disk", "convert", source, target)
+            qemu_img("check", target)
+            qemu_img("compare", "-f", "raw", "-F", "qcow2", self.source, target)
+            target.unlink()
+
+    @needs_qemu_img
+    def test_what_stands_on_another_is_refused(self):
+        qemu_img("create", "-f", "qcow2", "-F", "raw", "-b", "/etc/shadow", self.path("a.qcow2"))
+        self.refused(FAILED, "disk", "convert", self.path("a.qcow2"), self.path("b"),
+                     says="stands on another")
+        self.assertFalse(self.path("b").exists())
+
+    def test_wrong_formats(self):
+        self.refused(FAILED, "disk", "convert", self.source, self.path("b"), "--from-format",
+                     "vhdx", says="not of that format")
+        self.refused(FAILED, "disk", "convert", self.source, self.source, says="already")
+
+    def worker(self):
+        """The process that has the new file open, halted."""
+        children = pathlib.Path(f"/proc/{self.vmms.pid}/task/{self.vmms.pid}/children")
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                if any("vmms-new" in os.readlink(fd)
+                       for fd in pathlib.Path(f"/proc/{child}/fd").iterdir()):
+                    os.kill(int(child), signal.SIGSTOP)
+                    return int(child)
+        return None
+
+    def start_large(self):
+        """A conversion that lasts, halted in its midst. Returns vmctl and the process."""
+        large = self.path("large.raw")
+        with open(large, "wb") as file:
+            file.truncate(1 << 43)
+            for i in range(10000):
+                file.seek(i * 64 * MIB)
+                file.write(b"x")
+        process = self.vmctl_in_background("disk", "convert", large, self.path("b.raw"))
+        self.addCleanup(process.communicate)
+        worker = wait_until(self.worker, "the process that converts")
+        self.assertEqual(self.left(), [".b.raw.vmms-new"])
+        return process, worker
+
+    def jobs(self):
+        return {job["job"]: job["state"]
+                for job in json.loads(self.ok("job", "list", "--json"))["jobs"]}
+
+    def test_an_interrupt_leaves_nothing(self):
+        process, worker = self.start_large()
+        process.send_signal(signal.SIGINT)
+        # So that it is told before it goes on.
+        wait_until(lambda: "SIGINT" not in self.pending(process.pid), "the signal to arrive")
+        self.ok("job", "list")
+        os.kill(worker, signal.SIGCONT)
+        process.wait(60)
+        self.assertEqual(process.returncode, FAILED)
+        self.assertEqual(self.jobs(), {1: "cancelled"})
+        self.assertEqual(self.left(), [])
+        self.assertFalse(self.path("b.raw").exists())
+
+    def pending(self, pid):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        pending = int(status.split("ShdPnd:")[1].split()[0], 16)
+        return ["SIGINT"] if pending & (1 << (signal.SIGINT - 1)) else []
+
+    def test_cancelled(self):
+        process, worker = self.start_large()
+        self.ok("job", "cancel", "1")
+        os.kill(worker, signal.SIGCONT)
+        self.refused(FAILED, "job", "wait", "1", says="cancelled")
+        self.assertEqual(process.wait(60), FAILED)
+        self.assertEqual(self.left(), [])
+        self.assertFalse(self.path("b.raw").exists())
+
+    def test_the_daemon_is_killed(self):
+        process, worker = self.start_large()
+        self.vmms.kill()
+        self.vmms.wait(60)
+        process.wait(60)
+        os.kill(worker, signal.SIGCONT)
+        wait_until(lambda: not self.left(), "the process to take back what it has begun")
+        self.assertFalse(self.path("b.raw").exists())
+        self.start_vmms()
+
+    def test_the_process_is_killed(self):
+        process, worker = self.start_large()
+        os.kill(worker, signal.SIGKILL)
+        self.assertEqual(process.wait(60), FAILED)
+        self.assertIn("killed", process.stderr.read())
+        self.assertEqual(self.left(), [".b.raw.vmms-new"])
+        self.assertFalse(self.path("b.raw").exists())
+        self.make("b.raw", "1M")
+        self.assertEqual(self.left(), [])
+
+    def test_one_at_a_time_for_a_name(self):
+        process, worker = self.start_large()
+        self.refused(WRONG_STATE, "disk", "create", self.path("b.raw"), "1M", says="being made")
+        self.ok("job", "cancel", "1")
+        os.kill(worker, signal.SIGCONT)
+        process.wait(60)
+
+
+def gpt(sectors, partitions, sector=512):
+    """The first table of a GPT, with a protective record before it."""
+    record = bytearray(sector)
+    record[446:462] = struct.pack("<B3sB3sII", 0, b"", 0xee, b"", 1, sectors - 1)
+    record[510:512] = b"\x55\xaa"
+    header = struct.pack("<QIIIIQQQQ16sQIII", 0x5452415020494645, 0x10000, 92, 0, 0, 1,
+                         sectors - 1, 34, sectors - 34, b"d" * 16, 2, 128, 128, 0)
+    entries = b"".join(struct.pack("<16s16sQQQ72s", b"t" * 16, b"p" * 16, first, last, 0, b"")
+                       for first, last in partitions)
+    return bytes(record) + header.ljust(sector, b"\0") + entries
+
+
+class Resize(DiskTest):
+    def filled(self, name, size, *options):
+        content = random.Random(2).randbytes(64 * 1024)
+        raw = self.raw("filled.raw", size, [(0, content), (size - 65536, content)])
+        path = self.path(name)
+        self.ok("disk", "convert", raw, path, *options)
+        return path, raw
+
+    def test_larger_and_what_was_there_stays(self):
+        for options in (("--block-size", "1M"), ("--block-size", "32M"), ("--fixed",)):
+            path, raw = self.filled("a.vhdx", 40 * MIB + 512, *options)
+            self.ok("disk", "resize", path, "100M")
+            self.assertEqual(self.info(path)["size"], 100 * MIB)
+            self.assertEqual(self.check(path)["problems"], [])
+            self.assertEqual(self.content(path), raw.read_bytes().ljust(100 * MIB, b"\0"))
+            if QEMU_IMG:
+                qemu_img("check", path)
+            path.unlink()
+
+    def test_the_table_of_blocks_gets_room(self):
+        path, raw = self.filled("a.vhdx", 40 * MIB, "--block-size", "1M")
+        # 131072 entries are in the first one.
+        self.ok("disk", "resize", path, "1T")
+        self.assertEqual(self.info(path)["size"], 1 << 40)
+        checked = self.check(path)
+        self.assertEqual((checked["problems"], checked["unused"]), ([], MIB))
+        if QEMU_IMG:
+            qemu_img("check", path)
+        self.ok("disk", "resize", path, "40M", "--shrink")
+        self.assertEqual(self.content(path), raw.read_bytes())
+
+    def test_smaller_and_larger_again_is_empty(self):
+        for name in "a.vhdx", "a.raw":
+            path, raw = self.filled(name, 40 * MIB)
+            self.refused(WRONG_STATE, "disk", "resize", path, "10M", says="--shrink")
+            self.ok("disk", "resize", path, "513K", "--shrink")
+            self.ok("disk", "resize", path, "+40M")
+            self.assertEqual(self.info(path)["size"], 40 * MIB + 513 * 1024)
+            self.assertEqual(self.content(path),
+                             raw.read_bytes()[:513 * 1024].ljust(40 * MIB + 513 * 1024, b"\0"))
+
+    def test_never_below_the_last_partition(self):
+        for sector in 512, 4096:
+            disk = 64 * MIB
+            table = gpt(disk // sector, [(40, 50), (10 * MIB // sector, 20 * MIB // sector - 1)],
+                        sector)
+            raw = self.raw("table.raw", disk, [(0, table)])
+            vhdx = self.path("a.vhdx")
+            self.ok("disk", "convert", raw, vhdx, "--sector-size", str(sector))
+            for path in raw, vhdx:
+                error = self.refused(WRONG_STATE, "disk", "resize", path, "20M", "--shrink",
+                                     says="partitions")
+                self.assertIn("smaller", error)
+                self.ok("disk", "resize", path, "21M", "--shrink")
+            vhdx.unlink()
+
+    def test_never_below_the_last_partition_of_a_boot_record(self):
+        record = bytearray(512)
+        record[446:462] = struct.pack("<B3sB3sII", 0x80, b"", 0x83, b"", 2048, 8192)
+        record[462:478] = struct.pack("<B3sB3sII", 0, b"", 0x05, b"", 20480, 20480)
+        record[510:512] = b"\x55\xaa"
+        logical = bytearray(512)
+        logical[446:462] = struct.pack("<B3sB3sII", 0, b"", 0x83, b"", 64, 10000)
+        logical[510:512] = b"\x55\xaa"
+        raw = self.raw("a.raw", 64 * MIB, [(0, record), (20480 * 512, logical)])
+        self.refused(WRONG_STATE, "disk", "resize", raw, str(40959 * 512), "--shrink",
+                     says="partitions")
+        self.ok("disk", "resize", raw, str(40960 * 512), "--shrink")
+
+    @needs_qemu_img
+    def test_qcow2(self):
+        path = self.make("a.qcow2", "1G")
+        self.ok("disk", "resize", path, "2G")
+        self.assertEqual(self.info(path)["size"], 2 << 30)
+        self.refused(WRONG_STATE, "disk", "resize", path, "1G", "--shrink", says="convert")
+        qemu_img("check", path)
+
+    def test_refusals(self):
+        path = self.make("a", "1G")
+        self.refused(USAGE, "disk", "resize", path, "2000000001", says="multiple")
+        self.refused(USAGE, "disk", "resize", path, "much", says="no size")
+        self.refused(USAGE, "disk", "resize", path, "65T", says="64 TiB")
+
+
+class CheckAndCompact(DiskTest):
+    def test_compact(self):
+        chance = random.Random(3)
+        kept = chance.randbytes(MIB)
+        raw = self.raw("a.raw", 200 * MIB, [(i * MIB, kept if i % 7 == 0 else b"x" * MIB)
+                                            for i in range(0, 200, 2)])
+        vhdx = self.path("a.vhdx")
+        self.ok("disk", "convert", raw, vhdx, "--block-size", "1M")
+        before = self.info(vhdx)["file_size"]
+        # What the guest has removed, it has overwritten with zeros.
+        content = bytearray(raw.read_bytes())
+        mapped = json.loads(self.ok("disk", "map", vhdx, "--json"))
+        places = {}
+        for run in mapped["runs"]:
+            for at in range(0, run["length"], MIB):
+                if run["kind"] == "data":
+                    places[run["offset"] + at] = run["file_offset"] + at
+        self.assertEqual(len(places), 100)
+        with open(vhdx, "r+b") as file:
+            for i in range(0, 200, 2):
+                if i % 7:
+                    file.seek(places[i * MIB])
+                    file.write(bytes(MIB))
+                    content[i * MIB:(i + 1) * MIB] = bytes(MIB)
+        self.ok("disk", "compact", vhdx)
+        self.assertEqual(self.info(vhdx)["file_size"], before - 85 * MIB)
+        checked = self.check(vhdx)
+        self.assertEqual((checked["problems"], checked["unused"]), ([], 0))
+        self.assertEqual(self.content(vhdx), content)
+        if QEMU_IMG:
+            qemu_img("check", vhdx)
+
+    def test_compact_raw(self):
+        raw = self.path("a.raw")
+        raw.write_bytes(b"x" * MIB + bytes(8 * MIB) + b"y" * 512)
+        before = raw.read_bytes()
+        self.ok("disk", "compact", raw)
+        self.assertLess(self.info(raw)["allocated"], 2 * MIB)
+        self.assertEqual(raw.read_bytes(), before)
+
+    @needs_qemu_img
+    def test_compact_qcow2(self):
+        raw = self.raw("a.raw", 64 * MIB, [(MIB, b"x" * 8 * MIB)])
+        path = self.path("a.qcow2")
+        self.ok("disk", "convert", raw, path)
+        subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 0 1M 8M", path], check=True,
+                       capture_output=True)
+        path.chmod(0o640)
+        self.ok("disk", "compact", path)
+        self.assertLess(self.info(path)["allocated"], MIB)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o640)
+        self.assertEqual(self.left(), [])
+
+    def test_fixed_is_not_compacted(self):
+        path = self.make("a.vhdx", "40M", "--fixed")
+        self.refused(WRONG_STATE, "disk", "compact", path, says="fixed")
+
+    def test_damage_is_found_and_mended(self):
+        path = self.make("a.vhdx", "1G")
+        with open(path, "r+b") as file:
+            file.seek(192 * 1024)
+            file.write(b"damage")
+            file.seek(128 * 1024)
+            file.write(b"damage")
+        result = self.vmctl("disk", "check", path)
+        self.assertEqual(result.status, FAILED)
+        self.assertIn("headers", result.out)
+        self.assertIn("regions", result.out)
+        checked = self.check(path, "--repair")
+        self.assertEqual((checked["problems"], checked["repaired"]), ([], True))
+        self.assertEqual(self.check(path)["repaired"], False)
+
+    def test_a_table_that_makes_no_sense(self):
+        path = self.make("a.vhdx", "1G")
+        with open(path, "r+b") as file:
+            file.seek(3 * MIB)
+            file.write(struct.pack("<QQ", (900 << 20) | 6, (2 << 20) | 6))
+        result = self.vmctl("disk", "check", path, "--json")
+        self.assertEqual(result.status, FAILED)
+        problem, = json.loads(result.out)["problems"]
+        self.assertIn("2 blocks", problem)
+        self.refused(FAILED, "disk", "compact", path)
+        self.refused(FAILED, "disk", "convert", path, self.path("b.raw"))
+        self.assertFalse(self.path("b.raw").exists())
+
+    @needs_qemu_img
+    def test_qcow2_is_checked(self):
+        path = self.make("a.qcow2", "1G")
+        self.assertEqual(self.check(path)["problems"], [])
+        with open(path, "r+b") as file:
+            file.seek(2 * 65536)
+            file.write(struct.pack(">H", 2))
+        self.assertEqual(self.vmctl("disk", "check", path).status, FAILED)
+        self.assertEqual(self.check(path, "--repair")["problems"], [])
+
+    def test_map(self):
+        raw = self.raw("a.raw", 10 * MIB, [(4 * MIB, b"x" * MIB)])
+        runs = json.loads(self.ok("disk", "map", raw, "--json"))["runs"]
+        self.assertEqual([(run["offset"], run["length"], run["kind"]) for run in runs],
+                         [(0, 4 * MIB, "hole"), (4 * MIB, MIB, "data"),
+                          (5 * MIB, 5 * MIB, "hole")])
+        self.assertRegex(self.ok("disk", "map", raw), r"OFFSET +LENGTH +KIND +IN FILE\n0 ")
+
+    def test_a_map_in_pieces(self):
+        raw = self.raw("a.raw", 64 * MIB, [(i * 8192, b"x") for i in range(5000)])
+        runs = json.loads(self.ok("disk", "map", raw, "--json"))["runs"]
+        self.assertEqual(sum(run["length"] for run in runs), 64 * MIB)
+        self.assertEqual(runs[-1]["kind"], "hole")
+
+
+class Rights(DiskTest):
+    """A disk that runs; and files of users."""
+
+    def test_a_disk_of_a_vm_that_runs(self):
+        path = self.make("a.raw", "1M")
+        self.create(disks=[{"path": str(path), "format": "raw"}])
+        self.ok("start", "vm")
+        for words in (("resize", path, "2M"), ("compact", path), ("check", path),
+                      ("convert", path, self.path("b"))):
+            self.refused(FAILED, "disk", *words, says="VM 'vm'")
+        info = self.info(path)
+        self.assertEqual((info["in_use"], info["vm"], info["size"]), (True, "vm", MIB))
+        self.assertIn("by VM 'vm'", self.ok("disk", "info", path))
+        self.ok("stop", "vm")
+        self.ok("disk", "resize", path, "2M")
+
+    @unittest.skipIf(os.geteuid(), "not root")
+    def test_root_works_as_the_owner_of_the_folder(self):
+        folder = self.path("home")
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+        self.make("home/a", "1M")
+        self.assertEqual(self.path("home/a").stat().st_uid, 65534)
+        # So what that user may not read does not come into their hands.
+        secret = self.path("secret")
+        secret.write_bytes(b"s" * 4096)
+        secret.chmod(0o600)
+        self.refused(FAILED, "disk", "convert", secret, folder / "b", says="Permission denied")
+        (folder / "link").symlink_to(secret)
+        self.refused(FAILED, "disk", "info", folder / "link", says="Permission denied")
+
+    @unittest.skipIf(os.geteuid(), "not root")
+    def test_users(self):
+        folder = self.path("home")
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+        result = self.vmctl_as(65534, "disk", "create", folder / "a", "1M")
+        self.assertEqual(result.status, NOT_PERMITTED, result.err)
+
+    def test_what_is_no_request(self):
+        def call(text):
+            return subprocess.run(
+                ["busctl", f"--address={self.address}", "call", "org.vmms1", "/org/vmms1",
+                 "org.vmms1.Manager", "WorkOnDisk", "s", text], capture_output=True,
+                text=True).stderr
+        for text, says in (("", "not JSON"), ("{}", "operation"),
+                           ('{"operation": "create"}', "path"),
+                           ('{"operation": "boil", "path": "/a"}', "operation"),
+                           ('{"operation": "info", "path": "aa"}', "absolute"),
+                           ('{"operation": "info", "path": "/a", "size": 512}', "size"),
+                           ('{"operation": "create", "path": "/a"}', "size"),
+                           ('{"operation": "convert", "path": "/a"}', "target"),
+                           ('{"operation": "info", "path": "/a", "fixed": true}', "new disks"),
+                           ('{"operation": "info", "path": "/a", "more": 1}', "more")):
+            self.assertIn(says, call(text), text)
+
+
+if __name__ == "__main__":
+    main()

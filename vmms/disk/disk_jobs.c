@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Work on files of disks, as jobs.
+ *
+ * A job is cancelled by a message to its process, which takes back what it has begun; one that does
+ * not end then, since its file system does not answer, is killed after some time.
+ */
+#include "vmms/disk/disk_jobs.h"
+
+#include "common/base/text.h"
+#include "vmms/disk/disk_work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STOP_TIMEOUT UINT64_C(30000000) /* microseconds */
+
+struct disk_job {
+	struct job *job;
+	struct manager *manager;
+	struct disk_request *request;
+	struct disk_work_config work;
+	struct helper *helper;
+	sd_event_source *stop_timer;
+	char *found; /* NULL: nothing */
+	size_t found_size;
+	bool sees_all; /* who asks, of VMs of others */
+	bool done;
+	struct failure failure; /* name NULL: none */
+};
+
+static void disk_job_free(struct disk_job *disk_job)
+{
+	if (!disk_job)
+		return;
+	helper_free(disk_job->helper);
+	sd_event_source_disable_unref(disk_job->stop_timer);
+	disk_request_free(disk_job->request);
+	free(disk_job->found);
+	free(disk_job);
+}
+DEFINE_CLEANUP(struct disk_job *, disk_job_free)
+
+/* ---- Who has the disk: asked by the process, of its copy of what the daemon knows ---- */
+
+static bool disk_job_may_know(const struct disk_job *disk_job, const struct vm *vm)
+{
+	return disk_job->sees_all ||
+	       (vm->definition->owner && vm->definition->owner_uid == disk_job->job->user);
+}
+
+static bool disk_job_has_file(const struct vm *vm, const struct stat *status)
+{
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		const char *path = vm->definition->disks[i].path;
+		struct stat other;
+
+		if (path && stat(path, &other) == 0 && other.st_dev == status->st_dev &&
+		    other.st_ino == status->st_ino)
+			return true;
+	}
+	return false;
+}
+
+static const char *disk_job_find_vm(void *data, const struct stat *status)
+{
+	const struct disk_job *disk_job = data;
+
+	list_for_each (link, &disk_job->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_up(vm) && disk_job_may_know(disk_job, vm) &&
+		    disk_job_has_file(vm, status))
+			return vm->definition->name;
+	}
+	return NULL;
+}
+
+/* ---- What the process says ---- */
+
+/* Names of errors are static. */
+static const char *disk_job_error_name(const char *name)
+{
+	static const char *const names[] = {
+		DBUS_ERROR_RESOURCE,         DBUS_ERROR_DISK_IN_USE,   DBUS_ERROR_EXISTS,
+		DBUS_ERROR_INVALID_ARGUMENT, DBUS_ERROR_INVALID_STATE, DBUS_ERROR_CANCELLED,
+		DBUS_ERROR_HOST_NOT_CAPABLE, DBUS_ERROR_BUSY,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], name) == 0)
+			return names[i];
+	}
+	return DBUS_ERROR_INTERNAL;
+}
+
+static void disk_job_take_failure(struct disk_job *disk_job, const struct disk_message *message)
+{
+	char text[FAILURE_MESSAGE_MAX];
+
+	text_repair(text, sizeof(text), message->text, strnlen(message->text, DISK_PIECE_MAX));
+	failure_set(&disk_job->failure, disk_job_error_name(message->name), "%s", text);
+}
+
+static void disk_job_take_piece(struct disk_job *disk_job, const struct disk_message *message)
+{
+	size_t size = MIN(message->size, (uint32_t)DISK_PIECE_MAX);
+	char *found;
+
+	if (size > DISK_RESULT_MAX - disk_job->found_size)
+		return;
+	found = realloc(disk_job->found, disk_job->found_size + size + 1);
+	if (!found)
+		return;
+	memcpy(found + disk_job->found_size, message->text, size);
+	disk_job->found = found;
+	disk_job->found_size += size;
+	found[disk_job->found_size] = '\0';
+}
+
+static void disk_job_heard(void *owner, const void *bytes, size_t size, int fd)
+{
+	struct disk_job *disk_job = owner;
+	struct disk_message message;
+
+	close_fdp(&fd); /* none comes */
+	if (size != sizeof(message))
+		return;
+	memcpy(&message, bytes, sizeof(message));
+	message.name[sizeof(message.name) - 1] = '\0';
+	if (message.word == DISK_WORD_PROGRESS)
+		job_progress(disk_job->job, MIN(message.done, message.total), message.total);
+	else if (message.word == DISK_WORD_FOUND)
+		disk_job_take_piece(disk_job, &message);
+	else if (message.word == DISK_WORD_DONE)
+		disk_job->done = true;
+	else if (message.word == DISK_WORD_FAILED)
+		disk_job_take_failure(disk_job, &message);
+}
+
+/* ---- Its end ---- */
+
+/* What it has found is text that the bus takes, or nothing. */
+static void disk_job_keep_found(struct disk_job *disk_job)
+{
+	size_t size = disk_job->found_size;
+
+	if (!disk_job->found || strlen(disk_job->found) != size ||
+	    !text_is_utf8(disk_job->found, size))
+		return;
+	if (job_set_result(disk_job->job, disk_job->found) < 0)
+		failure_no_memory(&disk_job->failure);
+}
+
+static void disk_job_judge(struct disk_job *disk_job, int result)
+{
+	if (disk_job->failure.name)
+		return;
+	if (disk_job->done)
+		disk_job_keep_found(disk_job);
+	else if (result == -ECANCELED)
+		failure_set(&disk_job->failure, DBUS_ERROR_CANCELLED,
+			    "its process was killed, and may have left '.….vmms-new' beside the "
+			    "file, which the next attempt removes");
+	else
+		failure_set(&disk_job->failure, DBUS_ERROR_RESOURCE,
+			    "the process that worked on '%s' was killed", disk_job->request->path);
+}
+
+static void disk_job_ended(void *owner, int result)
+{
+	CLEANUP(disk_job_freep) struct disk_job *disk_job = owner;
+
+	disk_job->helper = NULL;
+	disk_job_judge(disk_job, result);
+	job_end(disk_job->job, disk_job->failure.name ? &disk_job->failure : NULL);
+}
+
+static const struct helper_callbacks callbacks = { .message = disk_job_heard,
+						   .ended = disk_job_ended };
+
+static int disk_job_overdue(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct disk_job *disk_job = data;
+
+	helper_cancel(disk_job->helper);
+	return 0;
+}
+
+static int disk_job_cancel(struct job *job, struct failure *failure)
+{
+	struct disk_job *disk_job = job->work;
+	const struct iovec word = { "", 1 };
+	int r;
+
+	r = helper_tell(disk_job->helper, &word, 1, -1);
+	if (r == 0)
+		r = sd_event_add_time_relative(disk_job->manager->loop, &disk_job->stop_timer,
+					       CLOCK_MONOTONIC, STOP_TIMEOUT, 0, disk_job_overdue,
+					       disk_job);
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_INTERNAL,
+				   "the process that works on '%s' cannot be told: %s",
+				   disk_job->request->path, strerror(-r));
+	return 0;
+}
+
+/* By what is done; all can be cancelled. */
+static const struct job_kind kinds[] = {
+	[DISK_CREATE] = { "disk-create", disk_job_cancel },
+	[DISK_INFO] = { "disk-info", disk_job_cancel },
+	[DISK_CHECK] = { "disk-check", disk_job_cancel },
+	[DISK_CONVERT] = { "disk-convert", disk_job_cancel },
+	[DISK_RESIZE] = { "disk-resize", disk_job_cancel },
+	[DISK_COMPACT] = { "disk-compact", disk_job_cancel },
+	[DISK_MAP] = { "disk-map", disk_job_cancel },
+};
+
+/* ---- Its beginning ---- */
+
+static bool disk_job_is_one(const struct job *job)
+{
+	return job->state == JOB_RUNNING && job->kind >= kinds &&
+	       job->kind < kinds + ARRAY_SIZE(kinds);
+}
+
+static int disk_job_check_count(const struct manager *manager, uid_t user, struct failure *failure)
+{
+	unsigned own = 0, all = 0;
+
+	list_for_each (link, (struct list *)jobs_list(manager->jobs)) {
+		const struct job *job = container_of(link, struct job, link);
+
+		all += disk_job_is_one(job);
+		own += disk_job_is_one(job) && job->user == user;
+	}
+	if (own < DISK_JOBS_MAX && all < DISK_JOBS_ALL_MAX)
+		return 0;
+	return failure_set(failure, DBUS_ERROR_BUSY,
+			   "%u disks are being worked on; wait until one is done ('vmctl job "
+			   "list')",
+			   own < DISK_JOBS_MAX ? all : own);
+}
+
+static int disk_job_start(struct disk_job *disk_job, const char *whose, struct failure *failure)
+{
+	const struct helper_config config = { .whose = whose,
+					      .work = disk_work_run,
+					      .data = &disk_job->work,
+					      .callbacks = &callbacks,
+					      .owner = disk_job };
+	int r = helper_new(disk_job->manager->helpers, &config, &disk_job->helper);
+
+	if (r == -EBUSY)
+		return failure_set(failure, DBUS_ERROR_TIMEOUT,
+				   "too many processes still wait for files on a file system that "
+				   "does not answer; see to that first");
+	if (r < 0)
+		return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot start a process: %s",
+				   strerror(-r));
+	return 0;
+}
+
+int disk_job_begin(struct manager *manager, const struct user_found *user, const char *request,
+		   struct job **ret_job, struct failure *failure)
+{
+	CLEANUP(disk_job_freep) struct disk_job *disk_job = calloc(1, sizeof(*disk_job));
+	uid_t uid = user ? user->uid : geteuid();
+	struct job *job;
+	int r;
+
+	if (!disk_job)
+		return failure_no_memory(failure);
+	r = disk_request_parse(request, &disk_job->request, failure);
+	if (r == 0)
+		r = disk_job_check_count(manager, uid, failure);
+	if (r < 0)
+		return r;
+	if (job_new_for_user(manager->jobs, &kinds[disk_job->request->operation], uid, disk_job,
+			     &job) < 0)
+		return failure_no_memory(failure);
+	disk_job->job = job;
+	disk_job->manager = manager;
+	disk_job->sees_all = !user;
+	disk_job->work = (struct disk_work_config){ .request = disk_job->request,
+						    .user = user ? user->uid : (uid_t)-1,
+						    .find_vm = disk_job_find_vm,
+						    .data = disk_job,
+						    .guard = manager->settings.image_guard,
+						    .stranger = manager->settings.users.last };
+	r = disk_job_start(disk_job, user ? user->name : "", failure);
+	if (r < 0) {
+		job_drop(job);
+		return r;
+	}
+	TAKE_PTR(disk_job);
+	job_publish(job);
+	*ret_job = job;
+	return 0;
+}
