@@ -11,6 +11,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Size of the file as entries tell it. */
+static uint64_t vhdx_edit_file_size(const struct vhdx_editor *editor)
+{
+	return ALIGN_DOWN(editor->file->size, VHDX_MIB);
+}
+
+/* A log is named only once there is an entry in it: without any, the image would be corrupt. */
+static int vhdx_edit_open_log(struct vhdx_editor *editor)
+{
+	const struct vhdx_log_position position = { .sequence = editor->sequence++,
+						    .flushed = vhdx_edit_file_size(editor),
+						    .last = vhdx_edit_file_size(editor) };
+	struct vhdx_file *file = editor->file;
+	struct guid log;
+	uint32_t size;
+	int r = guid_generate(&log);
+
+	if (r < 0)
+		return r;
+	size = vhdx_entry_make(editor->entry, &log, &position, NULL, 0);
+	r = file->write(file->data, editor->vhdx->header.log_offset, editor->entry, size);
+	if (r == 0)
+		r = file->flush(file->data);
+	if (r)
+		return r;
+	editor->vhdx->header.log = log;
+	return vhdx_write_headers(file, editor->vhdx);
+}
+
 int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file, struct vhdx *vhdx)
 {
 	int r;
@@ -26,8 +55,8 @@ int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file, struct v
 	if (r == 0)
 		r = guid_generate(&vhdx->header.data_write);
 	if (r == 0)
-		r = guid_generate(&vhdx->header.log);
-	return r == 0 ? vhdx_write_headers(file, vhdx) : r;
+		r = vhdx_write_headers(file, vhdx);
+	return r == 0 ? vhdx_edit_open_log(editor) : r;
 }
 
 int vhdx_edit_commit(struct vhdx_editor *editor, const struct vhdx_log_page *pages, unsigned count)
@@ -36,8 +65,8 @@ int vhdx_edit_commit(struct vhdx_editor *editor, const struct vhdx_log_page *pag
 	struct vhdx_file *file = editor->file;
 	uint32_t place = editor->sequence % 2 ? 0 : header->log_length / 2;
 	const struct vhdx_log_position position = { .sequence = editor->sequence++,
-						    .flushed = file->size,
-						    .last = file->size,
+						    .flushed = vhdx_edit_file_size(editor),
+						    .last = vhdx_edit_file_size(editor),
 						    .tail = place };
 	uint32_t size;
 	int r;

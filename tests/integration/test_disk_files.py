@@ -15,7 +15,7 @@ import sys
 import unittest
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, NOT_PERMITTED, OK, USAGE, WRONG_STATE, ServiceTest,  # noqa: E402
+from rig import (FAILED, NOT_PERMITTED, USAGE, WRONG_STATE, ServiceTest,  # noqa: E402
                  main, wait_until)
 
 MIB = 1 << 20

@@ -68,7 +68,7 @@ enum status disk_job_do(struct invocation *invocation, struct json_object *reque
 	if (!invocation_has(invocation, "no-wait"))
 		job_catch_interrupt();
 	status = disk_job_begin(invocation, taken, &path);
-	if (status != STATUS_OK)
+	if (status != STATUS_OK || !path)
 		return status;
 	if (invocation_has(invocation, "no-wait"))
 		return disk_job_print(invocation, path);
