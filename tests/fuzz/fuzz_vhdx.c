@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * VHDX images: one that is whole is changed here and there, and its checksums are mended, as a bad
- * one has them in order too. What is opened is in bounds, and what was replayed stays as it is.
+ * one has them in order too. What is opened is in bounds, what was replayed stays as it is, and what is
+ * changed can be opened again, by what it was or by what it has become.
  *
  * An input is a byte of flags, and changes: a byte for the part of the image, two for the offset in
  * it, one for how many bytes follow that go there.
  */
 #include "common/base/crc32c.h"
-#include "common/image/vhdx.h"
+#include "common/image/vhdx_change.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +21,14 @@
 #define ENTRIES   4u
 #define PAGES_MAX (FILE_MAX / VHDX_PAGE)
 
-enum { FLAG_WRITABLE = 1, FLAG_LOG = 2, FLAG_AS_IT_IS = 4, FLAG_PARENT = 8 };
+enum {
+	FLAG_WRITABLE = 1,
+	FLAG_LOG = 2,
+	FLAG_AS_IT_IS = 4,
+	FLAG_PARENT = 8,
+	FLAG_COMPACT = 16,
+	FLAG_RESIZE = 32,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -185,8 +193,38 @@ static void check(const struct vhdx *vhdx, const struct vhdx_patches *patches)
 	assert(strlen(vhdx->parent.relative) < VHDX_PATH_MAX);
 }
 
-static void open_it(uint64_t size, bool writable)
+static bool goes_on(void *data, uint64_t done, uint64_t total)
 {
+	assert(done <= 4 * total);
+	return true;
+}
+
+/* Nobody but us made the log that it goes by, so that what there is afterwards is in order. */
+static void change_it(struct vhdx_file *file, struct vhdx *vhdx, unsigned flags)
+{
+	const struct vhdx_follower follower = { goes_on, NULL };
+	struct vhdx_patches none;
+	struct vhdx_check found;
+	struct vhdx again;
+	uint64_t size = vhdx->size;
+	int r = 0;
+
+	none = (struct vhdx_patches){ .file_size = file->size };
+	(void)!vhdx_check(file, &none, vhdx, &found);
+	if (flags & FLAG_COMPACT)
+		r = vhdx_compact(file, vhdx, &follower);
+	else if (flags & FLAG_RESIZE)
+		r = vhdx_resize(file, vhdx, size / 2 + vhdx->block_size);
+	if (r)
+		return;
+	assert(vhdx_open(file, false, &again, &none) == 0 && guid_is_null(&again.header.log));
+	assert(again.size == vhdx->size && again.bat_offset == vhdx->bat_offset);
+	vhdx_patches_deinit(&none);
+}
+
+static void open_it(uint64_t size, unsigned flags)
+{
+	bool writable = flags & FLAG_WRITABLE;
 	struct vhdx_file file = file_of(size);
 	struct vhdx_patches patches, none;
 	struct vhdx vhdx, again;
@@ -200,6 +238,7 @@ static void open_it(uint64_t size, bool writable)
 		assert(r == 0 && none.count == 0 && guid_is_null(&again.header.log));
 		assert(again.size == vhdx.size && again.bat_offset == vhdx.bat_offset);
 		vhdx_patches_deinit(&none);
+		change_it(&file, &vhdx, flags);
 	}
 	vhdx_patches_deinit(&patches);
 }
@@ -229,6 +268,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data = change(data, end);
 	if (!(flags & FLAG_AS_IT_IS))
 		mend_all();
-	open_it(base_size[!!(flags & FLAG_PARENT)], flags & FLAG_WRITABLE);
+	open_it(base_size[!!(flags & FLAG_PARENT)], flags);
 	return 0;
 }
