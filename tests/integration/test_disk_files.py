@@ -16,9 +16,11 @@ import unittest
 
 sys.dont_write_bytecode = True
 from rig import (FAILED, NOT_PERMITTED, USAGE, WRONG_STATE, ServiceTest,  # noqa: E402
-                 main, wait_until)
+                 OK, arguments, main, wait_until)
+from test_access import SYSTEM_POLICY  # noqa: E402
 
 MIB = 1 << 20
+MEMBER, STRANGER = 1, 2  # of Debian's users: daemon, in the group of its name; bin
 QEMU_IMG = shutil.which("qemu-img")
 needs_qemu_img = unittest.skipUnless(QEMU_IMG, "there is no qemu-img")
 
@@ -495,6 +497,16 @@ class Rights(DiskTest):
         self.ok("stop", "vm")
         self.ok("disk", "resize", path, "2M")
 
+    def test_a_disk_of_a_vm_that_is_saved(self):
+        path = self.make("a.raw", "1M")
+        self.create(disks=[{"path": str(path), "format": "raw"}])
+        self.ok("start", "vm")
+        self.ok("save", "vm")
+        for words in (("resize", path, "2M"), ("compact", path), ("check", path, "--repair")):
+            self.refused(FAILED, "disk", *words, says="VM 'vm', which is saved")
+        self.ok("disk", "convert", path, self.path("b.raw"))
+        self.assertEqual(path.stat().st_size, MIB)
+
     @unittest.skipIf(os.geteuid(), "not root")
     def test_root_works_as_the_owner_of_the_folder(self):
         folder = self.path("home")
@@ -509,14 +521,6 @@ class Rights(DiskTest):
         self.refused(FAILED, "disk", "convert", secret, folder / "b", says="Permission denied")
         (folder / "link").symlink_to(secret)
         self.refused(FAILED, "disk", "info", folder / "link", says="Permission denied")
-
-    @unittest.skipIf(os.geteuid(), "not root")
-    def test_users(self):
-        folder = self.path("home")
-        folder.mkdir()
-        os.chown(folder, 65534, 65534)
-        result = self.vmctl_as(65534, "disk", "create", folder / "a", "1M")
-        self.assertEqual(result.status, NOT_PERMITTED, result.err)
 
     def test_what_is_no_request(self):
         def call(text):
@@ -534,6 +538,71 @@ class Rights(DiskTest):
                            ('{"operation": "info", "path": "/a", "fixed": true}', "new disks"),
                            ('{"operation": "info", "path": "/a", "more": 1}', "more")):
             self.assertIn(says, call(text), text)
+
+
+@unittest.skipIf(os.geteuid(), "not root, whose daemon alone has users")
+class Users(DiskTest):
+    policy = SYSTEM_POLICY.format(policy=arguments.source / "packaging/dbus/org.vmms1.conf")
+    vmms_arguments = ("--group", "daemon")
+
+    def setUp(self):
+        super().setUp()
+        self.home = self.path("home")
+        self.home.mkdir()
+        os.chown(self.home, MEMBER, MEMBER)
+
+    def as_member(self, *words):
+        return self.vmctl_as(MEMBER, "disk", *words)
+
+    def test_members_work_on_files_of_their_own(self):
+        result = self.as_member("create", self.home / "a", "100M")
+        self.assertEqual((result.status, result.err), (OK, ""))
+        self.assertEqual((self.home / "a").stat().st_uid, MEMBER)
+        for words in (("resize", self.home / "a", "200M"), ("compact", self.home / "a"),
+                      ("convert", self.home / "a", self.home / "b.raw"),
+                      ("check", self.home / "b.raw"), ("map", self.home / "a")):
+            result = self.as_member(*words)
+            self.assertEqual((result.status, result.err), (OK, ""), words)
+        if QEMU_IMG:
+            result = self.as_member("convert", self.home / "a", self.home / "c.qcow2")
+            self.assertEqual((result.status, result.err), (OK, ""))
+            self.assertEqual(self.as_member("check", self.home / "c.qcow2").status, OK)
+
+    def test_and_on_no_others(self):
+        self.make("secret", "1M").chmod(0o600)
+        for words in (("info", self.path("secret")), ("resize", self.path("secret"), "2M"),
+                      ("convert", self.path("secret"), self.home / "b"),
+                      ("create", self.path("mine"), "1M")):
+            result = self.as_member(*words)
+            self.assertEqual(result.status, FAILED, words)
+            self.assertIn("Permission denied", result.err)
+
+    def test_others_may_not(self):
+        result = self.vmctl_as(STRANGER, "disk", "create", "/tmp/vmms-test-disk", "1M")
+        self.assertEqual(result.status, NOT_PERMITTED, result.err)
+
+    def test_whose_jobs_they_are(self):
+        result = self.as_member("create", self.home / "a", "1M", "--no-wait")
+        job = result.out.strip()
+        self.assertEqual(self.vmctl_as(MEMBER, "job", "wait", job).status, OK)
+        self.assertIn("disk-create", self.vmctl_as(MEMBER, "job", "list").out)
+        self.make("b", "1M")
+        self.assertEqual(self.vmctl_as(MEMBER, "job", "list").out.count("disk-create"), 1)
+        self.assertEqual(self.vmctl_as(MEMBER, "job", "wait", str(int(job) + 1)).status,
+                         NOT_PERMITTED)
+        self.assertEqual(self.vmctl_as(STRANGER, "job", "wait", job).status, NOT_PERMITTED)
+        self.assertEqual(self.ok("job", "list").count("disk-create"), 2)
+
+    def test_a_vm_of_another_is_not_named(self):
+        path = self.home / "a.raw"
+        path.write_bytes(bytes(MIB))
+        os.chown(path, MEMBER, MEMBER)
+        self.create(name="hidden", disks=[{"path": str(path), "format": "raw"}])
+        self.ok("start", "hidden")
+        result = self.as_member("resize", path, "2M")
+        self.assertEqual(result.status, FAILED)
+        self.assertNotIn("hidden", result.err)
+        self.assertIn("in use", result.err)
 
 
 if __name__ == "__main__":

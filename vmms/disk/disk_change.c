@@ -255,13 +255,16 @@ static int compact_raw(struct disk_work *work, const struct disk_file *file)
 static int compact_qcow2(struct disk_work *work, const struct disk_file *file)
 {
 	const struct qemu_img_file source = { .fd = file->fd, .format = file->format };
+	AUTO_FREE char *path = realpath(work->request->path, NULL);
 	struct disk_new new;
 	struct qemu_img_file target = { .format = IMAGE_QCOW2, .writable = true };
 	uint64_t size;
-	int r = qemu_img_measure(work, &source, &size);
+	int r = path ? qemu_img_measure(work, &source, &size)
+		     : disk_work_refuse(work, work->request->path, "cannot be found", errno);
 
+	/* In the place of the file, not of a link that leads there. */
 	if (r == 0)
-		r = disk_new_begin_beside(work, work->request->path, &new);
+		r = disk_new_begin_beside(work, path, &new);
 	if (r < 0)
 		return r;
 	target.fd = new.fd;

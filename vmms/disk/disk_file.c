@@ -22,25 +22,34 @@ static const char *file_show(const char *path, char shown[static PATH_SHOWN])
 
 /* ---- One that is there ---- */
 
-static const char *file_find_vm(struct disk_work *work, const struct stat *status)
-{
-	return work->config->find_vm(work->config->data, status);
-}
-
 static int file_refuse_use(struct disk_work *work, const char *path)
 {
+	struct disk_user user = { 0 };
 	char shown[PATH_SHOWN];
 	struct stat status;
-	const char *vm = stat(path, &status) == 0 ? file_find_vm(work, &status) : NULL;
 
-	if (vm)
+	if (stat(path, &status) == 0)
+		(void)work->config->find_vm(work->config->data, &status, &user);
+	if (user.name)
 		return failure_set(work->failure, DBUS_ERROR_DISK_IN_USE,
 				   "'%s' is in use: it is a disk of VM '%s', which runs; turn that "
 				   "off first",
-				   file_show(path, shown), vm);
+				   file_show(path, shown), user.name);
 	return failure_set(work->failure, DBUS_ERROR_DISK_IN_USE,
 			   "'%s' is in use by a VM, or by another program that has locked it",
 			   file_show(path, shown));
+}
+
+/* A guest that goes on from its saved state has much of its disks in memory. */
+static int file_refuse_saved(struct disk_work *work, const struct disk_user *user)
+{
+	char shown[PATH_SHOWN];
+
+	return failure_set(work->failure, DBUS_ERROR_DISK_IN_USE,
+			   "'%s' is a disk of %s%s%s, which is saved, and could not go on if it "
+			   "changed; start and shut down that VM, or drop its saved state",
+			   file_show(work->request->path, shown), user->name ? "VM '" : "a VM",
+			   user->name ? user->name : "", user->name ? "'" : "");
 }
 
 static int file_refuse_image(struct disk_work *work, const char *path, int error)
@@ -70,6 +79,7 @@ static int file_open(struct disk_work *work, bool writable, bool use, struct dis
 	const struct image_options options = { .read_only = !writable, .sector_size = SECTOR_SIZE };
 	const char *path = work->request->path;
 	struct image image = { .fd = -1 };
+	struct disk_user user = { 0 };
 	int r = image_open(path, &options, &image);
 
 	if (r == IMAGE_E_IN_USE && use) {
@@ -81,9 +91,13 @@ static int file_open(struct disk_work *work, bool writable, bool use, struct dis
 	file->fd = image.fd;
 	if (fstat(file->fd, &file->status) < 0)
 		return disk_work_refuse(work, path, "cannot be looked at", errno);
-	if (file->in_use)
-		file->vm = file_find_vm(work, &file->status);
-	return 0;
+	/* Else it is not worth looking at the files of all VMs. */
+	if (!file->in_use && !writable)
+		return 0;
+	if (!work->config->find_vm(work->config->data, &file->status, &user))
+		return 0;
+	file->vm = user.name;
+	return writable && user.saved ? file_refuse_saved(work, &user) : 0;
 }
 
 static int file_refuse_format(struct disk_work *work, const struct image_names *names, int error)

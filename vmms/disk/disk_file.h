@@ -23,7 +23,7 @@ struct disk_file {
 	struct stat status;
 	enum image_format format;
 	bool in_use;    /* somebody has it locked, and that was let pass */
-	const char *vm; /* who, if known; NULL */
+	const char *vm; /* a VM that runs, or is saved, and has it, if known; NULL */
 };
 
 /*

@@ -65,18 +65,20 @@ static bool disk_job_has_file(const struct vm *vm, const struct stat *status)
 	return false;
 }
 
-static const char *disk_job_find_vm(void *data, const struct stat *status)
+static bool disk_job_find_vm(void *data, const struct stat *status, struct disk_user *ret_user)
 {
 	const struct disk_job *disk_job = data;
 
 	list_for_each (link, &disk_job->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (vm_is_up(vm) && disk_job_may_know(disk_job, vm) &&
-		    disk_job_has_file(vm, status))
-			return vm->definition->name;
+		if ((!vm_is_up(vm) && vm->state != VM_SAVED) || !disk_job_has_file(vm, status))
+			continue;
+		ret_user->name = disk_job_may_know(disk_job, vm) ? vm->definition->name : NULL;
+		ret_user->saved = vm->state == VM_SAVED;
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 /* ---- What the process says ---- */

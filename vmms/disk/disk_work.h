@@ -37,13 +37,22 @@ struct disk_message {
 	char text[DISK_PIECE_MAX];
 };
 
+/* Who uses the file of a disk. */
+struct disk_user {
+	const char *name; /* of a VM */
+	bool saved;       /* it does not run, and counts on what it finds when it does */
+};
+
 /* Borrowed by the process, which has a copy of all of the daemon's memory. */
 struct disk_work_config {
 	const struct disk_request *request;
 	uid_t user; /* (uid_t)-1: whose the folder of the file is; may be who we are */
 
-	/* The VM that runs and has this file, as far as that user may know of it. NULL: none. */
-	const char *(*find_vm)(void *data, const struct stat *status);
+	/*
+	 * The VM that runs, or is saved, and has this file. name: NULL: that user may not know of it.
+	 * Return: whether there is one.
+	 */
+	bool (*find_vm)(void *data, const struct stat *status, struct disk_user *ret_user);
 	void *data;
 
 	const char *guard; /* path of the library that confines programs (vmms/image/guard/) */

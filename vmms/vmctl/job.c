@@ -144,6 +144,18 @@ static int job_on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
+/* Signals are for root alone: others ask. */
+static void job_ask_progress(struct invocation *invocation, struct watch *watch)
+{
+	static const char *const names[] = { "Done", "Total" };
+	uint64_t *const values[] = { &watch->done, &watch->total };
+
+	for (size_t i = 0; watch->show && i < ARRAY_SIZE(names); i++)
+		(void)sd_bus_get_property_trivial(invocation->bus, DBUS_NAME, watch->path,
+						  DBUS_INTERFACE_JOB, names[i], NULL, 't',
+						  values[i]);
+}
+
 static int job_send_cancel(struct invocation *invocation, const struct watch *watch)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
@@ -167,8 +179,11 @@ static enum status job_await(struct invocation *invocation, struct watch *watch)
 		r = sd_bus_process(invocation->bus, NULL);
 		if (r == 0) {
 			r = sd_bus_wait(invocation->bus, TICK);
-			if (r == 0)
+			if (r == 0) {
+				if (geteuid() != 0)
+					job_ask_progress(invocation, watch);
 				job_draw(watch);
+			}
 		}
 		if (r >= 0)
 			r = service_pinger_ask(&watch->pinger, invocation);
