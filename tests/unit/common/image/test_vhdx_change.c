@@ -32,6 +32,7 @@ struct medium {
 	uint8_t *bytes; /* what is read, as long as there is power */
 	uint8_t *durable;
 	uint64_t size, durable_size;
+	uint64_t used; /* the largest that it was */
 	struct pending pending[PENDING_MAX];
 	unsigned pending_count, left; /* left: steps until power is lost; 0: it is */
 	unsigned steps;
@@ -77,6 +78,7 @@ static int medium_write(void *data, uint64_t offset, const void *buffer, size_t 
 	medium_remember(medium, offset, buffer, size);
 	memcpy(medium->bytes + offset, buffer, size);
 	medium->size = MAX(medium->size, offset + size);
+	medium->used = MAX(medium->used, medium->size);
 	return power ? 0 : -EIO;
 }
 
@@ -90,6 +92,7 @@ static int medium_grow(void *data, uint64_t size)
 	if (size < medium->size)
 		memset(medium->bytes + size, 0, medium->size - size);
 	medium->size = size;
+	medium->used = MAX(medium->used, size);
 	return power ? 0 : -EIO;
 }
 
@@ -149,27 +152,23 @@ static struct vhdx_file medium_file(struct medium *medium)
 				   .size = medium->size };
 }
 
+/* The same memory each time, of which all is cleared that the one before may have used. */
 static struct medium *medium_new(const uint8_t *bytes, uint64_t size, unsigned left)
 {
-	struct medium *medium = calloc(1, sizeof(*medium));
+	static uint8_t seen[MEDIUM_MAX], durable[MEDIUM_MAX];
+	static struct medium medium;
 
-	assert_non_null(medium);
-	medium->bytes = calloc(1, MEDIUM_MAX);
-	medium->durable = calloc(1, MEDIUM_MAX);
-	assert_true(medium->bytes && medium->durable);
-	memcpy(medium->bytes, bytes, size);
-	memcpy(medium->durable, bytes, size);
-	medium->size = medium->durable_size = size;
-	medium->left = left;
-	return medium;
-}
-
-static void medium_free(struct medium *medium)
-{
-	medium_forget(medium);
-	free(medium->bytes);
-	free(medium->durable);
-	free(medium);
+	memset(seen, 0, medium.used);
+	memset(durable, 0, medium.used);
+	medium = (struct medium){ .bytes = seen,
+				  .durable = durable,
+				  .size = size,
+				  .durable_size = size,
+				  .used = size,
+				  .left = left };
+	memcpy(seen, bytes, size);
+	memcpy(durable, bytes, size);
+	return &medium;
 }
 
 /* ---- An image ---- */
@@ -284,7 +283,7 @@ static unsigned change_whole(const struct image_bytes_of_test *image, uint64_t s
 	steps = medium->steps;
 	assert_int_equal(check_survivor(medium->bytes, medium->size, image->content),
 			 size ? size : DISK);
-	medium_free(medium);
+	medium_forget(medium);
 	return steps;
 }
 
@@ -305,7 +304,7 @@ static void lose_power_at_each_step(uint64_t size)
 		/* Once it has another size, it keeps that. */
 		assert_true(size == 0 || size == DISK || found == size || changed == 0);
 		changed += size && found == size;
-		medium_free(medium);
+		medium_forget(medium);
 	}
 	free_image(&image);
 }
@@ -350,7 +349,7 @@ static void test_compacted_is_small(void **state)
 	assert_int_equal(check.wrong + check.missing, 0);
 	assert_int_equal(medium->size, 4 * VHDX_MIB + 4 * BLOCK);
 	vhdx_patches_deinit(&patches);
-	medium_free(medium);
+	medium_forget(medium);
 	free_image(&image);
 }
 
@@ -375,7 +374,7 @@ static void test_compact_is_stopped(void **state)
 		assert_int_equal(vhdx_compact(&file, &vhdx, &stops), -ECANCELED);
 		check_survivor(medium->bytes, medium->size, image.content);
 		vhdx_patches_deinit(&patches);
-		medium_free(medium);
+		medium_forget(medium);
 	}
 	free_image(&image);
 }
@@ -388,7 +387,7 @@ static void test_sizes_that_cannot_be(void **state)
 	assert_int_equal(change(medium, SECTOR - 1), -EINVAL);
 	assert_int_equal(change(medium, VHDX_DISK_MAX + SECTOR), -EINVAL);
 	check_survivor(medium->bytes, medium->size, image.content);
-	medium_free(medium);
+	medium_forget(medium);
 	free_image(&image);
 }
 
