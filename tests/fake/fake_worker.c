@@ -568,6 +568,7 @@ static const char *method_restore(struct fake *fake, struct control_message *mes
 	if (asked_for(fake, "refuse-restore") ||
 	    pread(message->fds[0], text, sizeof(text) - 1, 0) < 0 || strcmp(text, saved_text) != 0)
 		return CONTROL_ERROR_FAILED;
+	fake->saved = true;
 	say(fake, "guest: restored\r\n");
 	state_event(fake, "paused", "", "");
 	tell_all(fake);

@@ -19,7 +19,7 @@ struct control_state {
 	struct state_saver *saver;   /* NULL: it is not being saved */
 	struct state_loader *loader; /* NULL: it is not being restored */
 	void *ticket;                /* NULL: answered */
-	bool saved;
+	bool saved; /* or restored, and has not run since */
 	uint64_t told_at;
 };
 
@@ -44,7 +44,7 @@ bool control_state_allows(const struct worker *worker, enum control_method_id me
 		return true;
 	if (state->saved)
 		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
-			    "The VM has been saved: it can be resumed or stopped.");
+			    "The VM stands as it was saved: it can be resumed or stopped.");
 	else
 		reply_error(reply, CONTROL_ERROR_BUSY, "The VM is being %s.",
 			    state->loader ? "restored" : "saved");
@@ -75,7 +75,7 @@ static void state_done(void *data, int result, const struct failure *failure)
 	struct worker *worker = state->worker;
 	struct reply reply = { 0 };
 
-	state->saved = result == 0 && state->saver;
+	state->saved = result == 0;
 	state_saver_free(TAKE_PTR(state->saver));
 	state_loader_free(TAKE_PTR(state->loader));
 	close_fdp(&state->fd);

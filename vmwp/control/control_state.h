@@ -23,7 +23,7 @@ void control_state_restore(struct control_server *server, struct worker *worker,
 /* What is under way ends soon. One that has been saved stays so. */
 void control_state_cancel(struct worker *worker);
 
-/* Whether the VM is saved, and has not run since. */
+/* Whether the VM was saved or restored, and has not run since. */
 bool control_state_is_saved(const struct worker *worker);
 
 /* It runs again. */
