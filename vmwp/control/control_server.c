@@ -20,6 +20,7 @@
 #include "vmwp/control/control_methods.h"
 #include "vmwp/control/control_outbox.h"
 #include "vmwp/control/worker.h"
+#include "vmwp/control/worker_events.h"
 #include "vsp/ic/ic.h"
 #include "vsp/socket/sockets.h"
 

@@ -78,9 +78,6 @@ int worker_build(struct worker *worker, struct definition *definition,
 /* Runs until the machine has stopped and its console is written. Return: 0, -errno. */
 int worker_run(struct worker *worker) MUST_CHECK;
 
-/* "5.3"; "" for 0. */
-void worker_version_text(uint32_t version, char text[16]);
-
 /* What the control socket's "status" gives. New reference; NULL without memory. */
 struct json_object *worker_status(struct worker *worker);
 
@@ -92,3 +89,6 @@ int worker_adopt(struct worker *worker, int serial, int error) MUST_CHECK;
 
 /* Stops in order: the machine, then the console, then the loop. May be called again. */
 void worker_stop(struct worker *worker);
+
+/* The machine has stopped: writes down why, and ends the worker as worker_stop() does. */
+void worker_stopped(struct worker *worker, enum machine_reason reason, const char *message);
