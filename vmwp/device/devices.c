@@ -3,9 +3,11 @@
 #include "vmwp/device/devices.h"
 
 #include "common/base/state.h"
+#include "vmwp/device/devices_table.h"
 #include "vmwp/device/services.h"
 #include "vmwp/machine/machine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,7 @@ static const struct device_ops *const devices_table[_DEVICE_COUNT] = {
 
 struct devices {
 	struct device_config config;
+	const struct device_ops *const *table; /* _DEVICE_COUNT rows */
 	void *device[_DEVICE_COUNT];
 
 	/* devices_quiesce() */
@@ -41,8 +44,9 @@ struct devices {
 
 /* ---- Making and freeing ---- */
 
-int devices_new(const struct device_config *config, struct devices **ret_devices,
-		struct failure *failure)
+int devices_new_of(const struct device_ops *const table[_DEVICE_COUNT],
+		   const struct device_config *config, struct devices **ret_devices,
+		   struct failure *failure)
 {
 	struct devices *devices = calloc(1, sizeof(*devices));
 	int r;
@@ -50,14 +54,16 @@ int devices_new(const struct device_config *config, struct devices **ret_devices
 	if (!devices)
 		return -ENOMEM;
 	devices->config = *config;
+	devices->table = table;
 	devices->config.devices = devices;
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++) {
-		r = devices_table[id]->make(&devices->config, &devices->device[id], failure);
+		assert(!table[id]->save == !table[id]->restore);
+		r = table[id]->make(&devices->config, &devices->device[id], failure);
 		if (r == 0)
 			continue;
 		if (failure->message[0] == '\0')
 			failure_set(failure, r, "The device '%s' cannot be made: %s.",
-				    devices_table[id]->name, strerror(-r));
+				    table[id]->name, strerror(-r));
 		devices_discard(devices);
 		return r;
 	}
@@ -66,13 +72,19 @@ int devices_new(const struct device_config *config, struct devices **ret_devices
 	return 0;
 }
 
+int devices_new(const struct device_config *config, struct devices **ret_devices,
+		struct failure *failure)
+{
+	return devices_new_of(devices_table, config, ret_devices, failure);
+}
+
 void devices_free(struct devices *devices)
 {
 	if (!devices)
 		return;
 	for (unsigned id = _DEVICE_COUNT; id-- > 0;)
-		if (devices->device[id] && devices_table[id]->free)
-			devices_table[id]->free(TAKE_PTR(devices->device[id]));
+		if (devices->device[id] && devices->table[id]->free)
+			devices->table[id]->free(TAKE_PTR(devices->device[id]));
 	free(devices);
 }
 
@@ -81,8 +93,8 @@ void devices_discard(struct devices *devices)
 	if (!devices)
 		return;
 	for (unsigned id = _DEVICE_COUNT; id-- > 0;)
-		if (devices->device[id] && devices_table[id]->discard)
-			devices_table[id]->discard(TAKE_PTR(devices->device[id]));
+		if (devices->device[id] && devices->table[id]->discard)
+			devices->table[id]->discard(TAKE_PTR(devices->device[id]));
 	devices_free(devices);
 }
 
@@ -96,22 +108,22 @@ void *devices_get(const struct devices *devices, enum device_id id)
 void devices_pause(struct devices *devices)
 {
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && devices_table[id]->pause)
-			devices_table[id]->pause(devices->device[id]);
+		if (devices->device[id] && devices->table[id]->pause)
+			devices->table[id]->pause(devices->device[id]);
 }
 
 void devices_resume(struct devices *devices)
 {
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && devices_table[id]->resume)
-			devices_table[id]->resume(devices->device[id]);
+		if (devices->device[id] && devices->table[id]->resume)
+			devices->table[id]->resume(devices->device[id]);
 }
 
 void devices_reset(struct devices *devices)
 {
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && devices_table[id]->reset)
-			devices_table[id]->reset(devices->device[id]);
+		if (devices->device[id] && devices->table[id]->reset)
+			devices->table[id]->reset(devices->device[id]);
 }
 
 /* ---- State ---- */
@@ -120,10 +132,10 @@ void devices_quiesce(struct devices *devices, void (*done)(void *data), void *da
 {
 	device_quiet_begin(&devices->quiet, done, data);
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++) {
-		if (!devices->device[id] || !devices_table[id]->quiesce)
+		if (!devices->device[id] || !devices->table[id]->quiesce)
 			continue;
 		device_quiet_await(&devices->quiet);
-		devices_table[id]->quiesce(devices->device[id], device_quiet_one, &devices->quiet);
+		devices->table[id]->quiesce(devices->device[id], device_quiet_one, &devices->quiet);
 	}
 	device_quiet_one(&devices->quiet);
 }
@@ -140,9 +152,9 @@ static int devices_check_state(const struct devices *devices, struct failure *fa
 	size_t used = 0;
 
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && !devices_table[id]->save && used < sizeof(names))
+		if (devices->device[id] && !devices->table[id]->save && used < sizeof(names))
 			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
-						 used > 0 ? ", " : "", devices_table[id]->name);
+						 used > 0 ? ", " : "", devices->table[id]->name);
 	if (used == 0)
 		return 0;
 	return failure_set(failure, -ENOTSUP, "The state of these devices cannot be saved: %s.",
@@ -156,10 +168,10 @@ int devices_save(struct devices *devices, struct state_writer *writer, struct fa
 	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++) {
 		if (!devices->device[id])
 			continue;
-		r = devices_table[id]->save(devices->device[id], writer);
+		r = devices->table[id]->save(devices->device[id], writer);
 		if (r < 0)
 			failure_set(failure, r, "The state of the device '%s' cannot be saved: %s.",
-				    devices_table[id]->name, strerror(-r));
+				    devices->table[id]->name, strerror(-r));
 	}
 	return r;
 }
@@ -167,11 +179,11 @@ int devices_save(struct devices *devices, struct state_writer *writer, struct fa
 static int devices_restore_one(struct devices *devices, enum device_id id,
 			       struct state_reader *reader, struct failure *failure)
 {
-	int r = devices_table[id]->restore(devices->device[id], reader, failure);
+	int r = devices->table[id]->restore(devices->device[id], reader, failure);
 
 	if (r < 0 && failure->message[0] == '\0')
 		failure_set(failure, r, "The state of the device '%s' cannot be restored: %s.",
-			    devices_table[id]->name, strerror(-r));
+			    devices->table[id]->name, strerror(-r));
 	return r;
 }
 
@@ -189,8 +201,8 @@ int devices_restore(struct devices *devices, struct state_reader *reader, struct
 		if (devices->device[id])
 			r = devices_restore_one(devices, id, reader, failure);
 	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && devices_table[id]->restored)
-			r = devices_table[id]->restored(devices->device[id], failure);
+		if (devices->device[id] && devices->table[id]->restored)
+			r = devices->table[id]->restored(devices->device[id], failure);
 	return r;
 }
 
@@ -201,10 +213,10 @@ void devices_status(const struct devices *devices, struct json_object **tree)
 	struct json_object *services = json_object_new_object();
 
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices_table[id]->status)
-			devices_table[id]->status(
+		if (devices->table[id]->status)
+			devices->table[id]->status(
 				devices->device[id],
-				devices_table[id]->kind == DEVICE_SERVICE ? &services : tree);
+				devices->table[id]->kind == DEVICE_SERVICE ? &services : tree);
 	json_add(tree, "services", services);
 	json_add(tree, "heartbeat", json_object_new_string(devices_heartbeat(devices)));
 }
@@ -214,9 +226,9 @@ static void devices_inspect_kind(const struct devices *devices, enum device_kind
 				 struct json_object **tree)
 {
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && devices_table[id]->inspect &&
-		    devices_table[id]->kind == kind)
-			devices_table[id]->inspect(devices->device[id], tree);
+		if (devices->device[id] && devices->table[id]->inspect &&
+		    devices->table[id]->kind == kind)
+			devices->table[id]->inspect(devices->device[id], tree);
 }
 
 void devices_inspect_machine(const struct devices *devices, struct json_object **tree)
@@ -231,8 +243,8 @@ void devices_inspect(const struct devices *devices, struct json_object **tree)
 
 	devices_inspect_kind(devices, DEVICE_SYNTHETIC, tree);
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices_table[id]->status && devices_table[id]->kind == DEVICE_SERVICE)
-			devices_table[id]->status(devices->device[id], &services);
+		if (devices->table[id]->status && devices->table[id]->kind == DEVICE_SERVICE)
+			devices->table[id]->status(devices->device[id], &services);
 	json_add(tree, "services", services);
 	devices_inspect_kind(devices, DEVICE_SERVICE, &integration);
 	json_add(tree, "integration", integration);
@@ -242,8 +254,8 @@ void devices_inspect(const struct devices *devices, struct json_object **tree)
 void devices_counters(const struct devices *devices, struct json_object **tree)
 {
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
-		if (devices->device[id] && devices_table[id]->counters)
-			devices_table[id]->counters(devices->device[id], tree);
+		if (devices->device[id] && devices->table[id]->counters)
+			devices->table[id]->counters(devices->device[id], tree);
 }
 
 const char *devices_heartbeat(const struct devices *devices)
