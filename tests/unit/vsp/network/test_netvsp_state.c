@@ -183,6 +183,194 @@ static void test_before_the_guest_has_come(void **state)
 	move();
 }
 
+/* ---- Answers that the guest has no room for ---- */
+
+#define SENT      1200 /* packets: more completions than a ring has room for */
+#define PACKET_ID 1000 /* transaction id of the first */
+
+/* Sends as many, and reads no completion. */
+static void send_without_reading(struct netvsc *netvsc)
+{
+	uint8_t frame[64], packet[256];
+	size_t size;
+
+	fill_frame(frame, sizeof(frame));
+	size = netvsc_wrap(packet, frame, sizeof(frame), 0, NULL);
+	for (unsigned i = 0; i < SENT; i++) {
+		assert_true(netvsc_send_section(netvsc, 0, PACKET_ID + i, 0, packet, size));
+		fake_run(fixture.fake);
+	}
+	fake_settle(fixture.fake);
+	assert_int_equal(fixture.network->sent_count, SENT);
+}
+
+static bool next_completion(void *data)
+{
+	return netvsc_poll(data, 0) == RING_PACKET_COMPLETION;
+}
+
+/* Each packet is completed once, and in order. */
+static void expect_completions(struct netvsc *netvsc)
+{
+	for (unsigned i = 0; i < SENT; i++) {
+		assert_true(fake_run_until(fixture.fake, next_completion, netvsc));
+		assert_int_equal(netvsc->message_id, PACKET_ID + i);
+		assert_int_equal(netvsc->message.rndis_complete.status, NVSP_STATUS_SUCCESS);
+	}
+}
+
+static void test_completions_without_room(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+
+	start(false);
+	send_without_reading(netvsc);
+	assert_true(counters().sending > 64);
+	move();
+	expect_completions(netvsc);
+}
+
+/* Asks for an object identifier, and does not wait for the answer. */
+static void ask(struct netvsc *netvsc, uint32_t request, uint32_t oid)
+{
+	const struct nvsp_message rndis = {
+		.type = NVSP_SEND_RNDIS_PACKET,
+		.rndis = { NVSP_CHANNEL_CONTROL, NVSP_NO_SEND_SECTION, 0 },
+	};
+	const struct {
+		struct rndis_header header;
+		union rndis_body body;
+	} PACKED message = {
+		.header = { RNDIS_QUERY, 28 },
+		.body.set = { .request_id = request, .oid = oid, .offset = 20 },
+	};
+
+	memcpy(fake_memory(netvsc->fake, gpa_from_pfn(netvsc->page_pfns[0]), HV_PAGE_SIZE),
+	       &message, message.header.length);
+	assert_true(fake_send_range(&netvsc->channels[0], 0, request, netvsc->page_pfns, 0,
+				    message.header.length, &rndis, (uint32_t)netvsc->message_size));
+	fake_settle(fixture.fake);
+}
+
+/*
+ * The guest keeps what it is sent, frames first, then answers, for which some slots are reserved:
+ * until it has all. The last two packets are told.
+ */
+static void take_all_slots(struct netvsc *netvsc, uint64_t *ret_before, uint64_t *ret_last)
+{
+	uint8_t frame[64];
+
+	*ret_last = 0;
+	netvsc->keep = true;
+	fill_frame(frame, sizeof(frame));
+	while (counters().lent < netvsc->slot_count) {
+		bool delivered = false;
+
+		for (unsigned queue = 0; !delivered && queue < QUEUES; queue++)
+			delivered = fake_network_deliver(fixture.network, queue, NULL, frame,
+							 sizeof(frame));
+		if (!delivered)
+			ask(netvsc, 1, OID_GEN_LINK_SPEED);
+		assert_true(netvsc_receive(netvsc, 0));
+		*ret_before = *ret_last;
+		*ret_last = netvsc->transaction_id;
+	}
+}
+
+static void expect_answer(struct netvsc *netvsc, uint32_t request)
+{
+	uint32_t header[4]; /* type, length, request, status */
+
+	assert_true(netvsc_receive(netvsc, 0));
+	assert_int_equal(netvsc->message.rndis.channel, NVSP_CHANNEL_CONTROL);
+	memcpy(header, netvsc->reply, sizeof(header));
+	assert_int_equal(header[0], RNDIS_QUERY | RNDIS_COMPLETE);
+	assert_int_equal(header[2], request);
+	assert_int_equal(header[3], RNDIS_STATUS_SUCCESS);
+}
+
+static void test_control_messages_that_wait(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+	uint64_t last, before;
+
+	start(false);
+	take_all_slots(netvsc, &before, &last);
+	ask(netvsc, 501, OID_GEN_LINK_SPEED);
+	ask(netvsc, 502, OID_GEN_MAXIMUM_FRAME_SIZE);
+	move();
+	/* They come in order, as the guest gives packets back, and before the link is told. */
+	netvsc_complete(netvsc, 0, before);
+	expect_answer(netvsc, 501);
+	netvsc_complete(netvsc, 0, last);
+	expect_answer(netvsc, 502);
+}
+
+/* ---- Buffers that the guest takes back ---- */
+
+static void post_teardown(struct netvsc *netvsc, uint32_t gpadl)
+{
+	const struct vmbus_message_gpadl_teardown message = {
+		.header.type = VMBUS_MESSAGE_GPADL_TEARDOWN,
+		.relid = netvsc->channels[0].relid,
+		.gpadl = gpadl,
+	};
+
+	fake_post(fixture.fake, &message, sizeof(message));
+	fake_settle(fixture.fake);
+	assert_false(fake_has_message(fixture.fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+}
+
+static void expect_torndown(uint32_t gpadl)
+{
+	struct vmbus_message_gpadl_torndown message;
+
+	assert_true(
+		fake_await(fixture.fake, VMBUS_MESSAGE_GPADL_TORNDOWN, &message, sizeof(message)));
+	assert_int_equal(message.gpadl, gpadl);
+}
+
+static void revoke_buffer(struct netvsc *netvsc, uint32_t type)
+{
+	const struct nvsp_message message = { .type = type };
+
+	assert_true(netvsc_tell(netvsc, &message));
+	fake_settle(fixture.fake);
+}
+
+/* The guest has asked for their memory, and not revoked them: the adapter still has them. */
+static void test_buffers_whose_memory_is_asked_for(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+
+	start(false);
+	post_teardown(netvsc, netvsc->receive_gpadl);
+	post_teardown(netvsc, netvsc->send_gpadl);
+	move();
+	assert_false(fake_has_message(fixture.fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+	revoke_buffer(netvsc, NVSP_REVOKE_RECEIVE_BUFFER);
+	expect_torndown(netvsc->receive_gpadl);
+	revoke_buffer(netvsc, NVSP_REVOKE_SEND_BUFFER);
+	expect_torndown(netvsc->send_gpadl);
+	/* Others may take their place. */
+	assert_true(netvsc_give_buffers(netvsc));
+}
+
+/* Revoked as well, but packets that lie in it are to be completed first. */
+static void test_a_send_buffer_that_is_revoked(void **state)
+{
+	struct netvsc *netvsc = &fixture.netvsc;
+
+	start(false);
+	send_without_reading(netvsc);
+	revoke_buffer(netvsc, NVSP_REVOKE_SEND_BUFFER);
+	post_teardown(netvsc, netvsc->send_gpadl);
+	move();
+	assert_false(fake_has_message(fixture.fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+	expect_completions(netvsc);
+	expect_torndown(netvsc->send_gpadl);
+}
+
 /* Each byte of the adapter's record changed: it is refused, or the adapter goes on with it. */
 static void test_any_record_is_survived(void **state)
 {
@@ -221,6 +409,12 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_without_a_network, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_before_the_guest_has_come, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_completions_without_room, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_control_messages_that_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_buffers_whose_memory_is_asked_for, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_send_buffer_that_is_revoked, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_any_record_is_survived, setup, teardown),
 	};
 

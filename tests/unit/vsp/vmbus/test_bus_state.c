@@ -275,6 +275,39 @@ static void test_messages_that_wait_go_along(void **state)
 	state_writer_deinit(&writer);
 }
 
+/* The guest has asked for the memory of rings that it has not closed. */
+static void test_rings_whose_memory_is_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	const struct vmbus_message_gpadl_teardown teardown = {
+		.header.type = VMBUS_MESSAGE_GPADL_TEARDOWN,
+		.relid = f->channel.relid,
+		.gpadl = f->channel.gpadl,
+	};
+	const struct vmbus_message_relid close = {
+		.header.type = VMBUS_MESSAGE_CLOSE_CHANNEL,
+		.relid = f->channel.relid,
+	};
+	struct vmbus_message_gpadl_torndown torndown;
+	struct state_writer first, second;
+
+	fake_post(f->fake, &teardown, sizeof(teardown));
+	save(f, &first);
+	assert_int_equal(restore(f, &first), 0);
+	save(f, &second);
+	assert_int_equal(second.size, first.size);
+	assert_memory_equal(second.bytes, first.bytes, first.size);
+	go_on(f);
+	send_one(f, 1);
+	expect_echo(f, 1, payload, sizeof(payload));
+	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
+	fake_post(f->fake, &close, sizeof(close));
+	assert_true(fake_await(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN, &torndown, sizeof(torndown)));
+	assert_int_equal(torndown.gpadl, f->channel.gpadl);
+	state_writer_deinit(&first);
+	state_writer_deinit(&second);
+}
+
 static void test_a_socket_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -377,6 +410,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_channel_without_a_device_is_told, setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_messages_that_wait_go_along, setup,
+						channel_teardown),
+		cmocka_unit_test_setup_teardown(test_rings_whose_memory_is_asked_for, setup,
 						channel_teardown),
 		cmocka_unit_test_setup_teardown(test_a_socket_ends, setup, channel_teardown),
 		cmocka_unit_test_setup_teardown(test_a_guest_that_is_not_there, setup,
