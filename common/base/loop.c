@@ -35,6 +35,7 @@ _Static_assert(sizeof(((struct loop_timer *)0)->time) == sizeof(struct __kernel_
 struct loop {
 	struct io_uring ring;
 	pthread_t thread;
+	struct loop *next;         /* in `loops` */
 	int error;                 /* -errno of a ring that takes nothing any more, or 0 */
 	struct io_uring_sqe spare; /* what is prepared then */
 	struct list deferred;
@@ -44,6 +45,9 @@ struct loop {
 	struct loop_operation wake;
 	struct loop_idle *idle;
 };
+
+/* Those of this thread that have not been freed. */
+static _Thread_local struct loop *loops;
 
 /* Shared by all threads' loops: the value that loop_signal() writes. */
 static const uint64_t one = 1;
@@ -92,6 +96,8 @@ int loop_new(unsigned capacity, struct loop **ret_loop)
 		goto error_close;
 	loop->wake.complete = loop_run_tasks;
 	loop_poll(loop, &loop->wake, loop->wake_fd, POLLIN);
+	loop->next = loops;
+	loops = loop;
 	*ret_loop = loop;
 	return 0;
 
@@ -104,12 +110,26 @@ error_free:
 
 void loop_free(struct loop *loop)
 {
+	struct loop **link = &loops;
+
 	if (!loop)
 		return;
 	loop_assert_thread(loop);
 	io_uring_queue_exit(&loop->ring);
 	close(loop->wake_fd);
+	while (*link != loop)
+		link = &(*link)->next;
+	*link = loop->next;
 	free(loop);
+}
+
+bool loop_exists(const struct loop *loop)
+{
+	const struct loop *other = loops;
+
+	while (other && other != loop)
+		other = other->next;
+	return other;
 }
 
 bool loop_in_thread(const struct loop *loop)

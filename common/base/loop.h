@@ -55,6 +55,12 @@ int loop_new(unsigned capacity, struct loop **ret_loop) MUST_CHECK;
 void loop_free(struct loop *loop);
 DEFINE_CLEANUP(struct loop *, loop_free)
 
+/*
+ * Whether the loop has not been freed yet, for assertions of those who may be freed after it alone.
+ * Its own thread.
+ */
+bool loop_exists(const struct loop *loop);
+
 /* Whether the caller runs on the loop's thread. Any thread. */
 bool loop_in_thread(const struct loop *loop);
 

@@ -14,6 +14,7 @@
 #include "common/base/error.h"
 #include "vmwp/chipset/chipset.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -326,10 +327,18 @@ int console_reconnect(struct console *console, int fd)
 	return 0;
 }
 
+static bool console_is_at_rest(const struct console *console)
+{
+	return !console->reading && !console->stall_timer_runs &&
+	       (console->output_state == OUTPUT_IDLE || console->output_state == OUTPUT_BROKEN) &&
+	       !console->output_task.queued && !console->input_task.queued;
+}
+
 void console_free(struct console *console)
 {
 	if (!console)
 		return;
+	assert(console_is_at_rest(console) || !loop_exists(console->config.loop));
 	close_fdp(&console->own_fd);
 	close_fdp(&console->next_fd);
 	free(console);

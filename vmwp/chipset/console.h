@@ -37,7 +37,7 @@ struct console_config {
 
 int console_new(const struct console_config *config, struct console **ret_console) MUST_CHECK;
 
-/* The loop must not run any more, and be freed already: it may still hold buffers. */
+/* Where anything of it is under way, the loop has been freed already: it holds buffers till then. */
 void console_free(struct console *console);
 DEFINE_CLEANUP(struct console *, console_free)
 

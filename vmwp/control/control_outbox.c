@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -270,6 +271,7 @@ void control_outbox_free(struct control_outbox *outbox)
 {
 	if (!outbox)
 		return;
+	assert((!outbox->polls && !outbox->timer_runs) || !loop_exists(outbox->loop));
 	outbox_clear(outbox);
 	free(outbox);
 }

@@ -29,7 +29,7 @@ struct control_outbox;
 int control_outbox_new(struct loop *loop, void (*room)(void *data), void *data,
 		       struct control_outbox **ret_outbox) MUST_CHECK;
 
-/* The loop has ended. */
+/* Nothing of it is under way on the loop, or that has been freed. Accepts NULL. */
 void control_outbox_free(struct control_outbox *outbox);
 DEFINE_CLEANUP(struct control_outbox *, control_outbox_free)
 

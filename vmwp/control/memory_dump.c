@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "vmwp/control/core_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -329,6 +330,8 @@ void memory_dump_free(struct memory_dump *dump)
 {
 	if (!dump)
 		return;
+	/* It has its file until it is done. */
+	assert(dump->fd < 0 || !loop_exists(dump->loop));
 	close_fdp(&dump->fd);
 	free(dump->regions);
 	free(dump->head);

@@ -301,9 +301,9 @@ void worker_deinit(struct worker *worker)
 {
 	devices_free(worker->devices);
 	machine_free(worker->machine);
-	control_server_free(worker->control);
 	loop_free(worker->loop);
-	/* Whose buffers the loop may hold to its end. */
+	/* Whose operations and buffers the loop may hold to its end. */
+	control_server_free(worker->control);
 	console_free(worker->console);
 	control_dump_free(worker->dump);
 	control_state_free(worker->state);

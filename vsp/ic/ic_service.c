@@ -5,6 +5,7 @@
 #include "common/base/json.h"
 #include "common/wire/ring.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -296,6 +297,8 @@ int ic_service_offer(struct ic_service *service, const struct ic_service_kind *k
 
 void ic_service_free(struct ic_service *service)
 {
+	loop_assert_thread(vmbus_loop(service->bus));
+	assert(!service->timer_armed && service->held == 0 && !service->closing);
 	vmbus_channel_free(service->channel);
 	service->channel = NULL;
 }

@@ -18,6 +18,7 @@
  */
 #include "vsp/memory/dynamic_memory.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -531,6 +532,8 @@ void balloon_free(struct balloon *balloon)
 {
 	if (!balloon)
 		return;
+	loop_assert_thread(vmbus_loop(balloon->bus));
+	assert(balloon->state == BALLOON_ABSENT && page_set_count(balloon->taken) == 0);
 	vmbus_channel_free(balloon->channel);
 	page_set_free(balloon->taken);
 	free(balloon);

@@ -2,17 +2,15 @@
 /* The event loop: disk I/O, polls, timers, cancellation, other threads, deferred work. */
 #include "common/base/loop.h"
 #include "common/base/loop_ring.h"
+#include "tests/unit/aborts.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND 1000000000ull
@@ -367,27 +365,31 @@ static void *prepare_from_afar(void *data)
 	return NULL;
 }
 
-/* In a process of its own, which that ends. */
+static void use_from_afar(void *data)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, prepare_from_afar, data);
+	pthread_join(thread, NULL);
+}
+
 static void test_another_thread_is_found_out(void **state)
 {
-	static const struct rlimit no_core = { 0 };
-	pid_t pid = fork();
-	int status;
+	assert_true(aborts(use_from_afar, *state));
+}
 
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		pthread_t thread;
+static void test_loops_that_exist(void **state)
+{
+	struct loop *other, *freed;
 
-		setrlimit(RLIMIT_CORE, &no_core);
-		signal(SIGABRT, SIG_DFL);
-		close(STDERR_FILENO);
-		pthread_create(&thread, NULL, prepare_from_afar, *state);
-		pthread_join(thread, NULL);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
+	assert_true(loop_exists(*state));
+	assert_int_equal(loop_new(64, &other), 0);
+	assert_true(loop_exists(*state));
+	assert_true(loop_exists(other));
+	freed = other;
+	loop_free(other);
+	assert_false(loop_exists(freed));
+	assert_true(loop_exists(*state));
 }
 
 static void *stop_later(void *data)
@@ -426,6 +428,7 @@ int main(void)
 		LOOP_TEST(test_a_ring_that_is_broken),
 		LOOP_TEST(test_the_thread_of_a_loop),
 		LOOP_TEST(test_another_thread_is_found_out),
+		LOOP_TEST(test_loops_that_exist),
 		LOOP_TEST(test_stop_from_another_thread),
 	};
 

@@ -2,6 +2,7 @@
 /* The console between serial port and descriptors: order, back-pressure, readers that stall. */
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
+#include "tests/unit/aborts.h"
 #include "tests/unit/unit.h"
 #include "vmwp/base/platform.h"
 #include "vmwp/chipset/chipset.h"
@@ -267,6 +268,17 @@ static void no_descriptors_at_all(void **state)
 	console_free(console);
 }
 
+static void free_console(void *data)
+{
+	console_free(((struct fixture *)data)->console);
+}
+
+/* It reads all the time. */
+static void freed_while_the_loop_has_its_buffers(void **state)
+{
+	assert_true(aborts(free_console, *state));
+}
+
 static void terminal_keeps_its_keys(void **state)
 {
 	struct fixture *fixture = *state;
@@ -364,6 +376,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(draining_does_not_wait_for_ever, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_descriptors_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(input_makes_the_other_end_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(freed_while_the_loop_has_its_buffers, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(terminal_keeps_its_keys, setup_terminal, teardown),
 		cmocka_unit_test_setup_teardown(terminal_keys_work_when_the_guest_takes_none,
 						setup_terminal, teardown),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the worker says to a daemon that takes it, takes its time, or goes away. */
 #include "common/control.h"
+#include "tests/unit/aborts.h"
 #include "tests/unit/unit.h"
 #include "vmwp/control/control_outbox.h"
 
@@ -41,8 +42,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	control_outbox_free(fixture.outbox);
 	loop_free(fixture.loop);
+	control_outbox_free(fixture.outbox);
 	close_fdp(&fixture.sockets[0]);
 	close_fdp(&fixture.sockets[1]);
 	return 0;
@@ -224,6 +225,17 @@ static void daemon_that_has_gone(void **state)
 	assert_true(fixture.rooms > 0);
 }
 
+static void free_outbox(void *data)
+{
+	control_outbox_free(data);
+}
+
+static void freed_while_the_loop_polls(void **state)
+{
+	fill(1);
+	assert_true(aborts(free_outbox, fixture.outbox));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(updates_wait_for_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_daemon_hears_nothing_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(daemon_that_has_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(freed_while_the_loop_polls, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

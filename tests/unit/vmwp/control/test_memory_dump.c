@@ -2,6 +2,7 @@
 /*
  * Core files of a guest of a few instructions on the host's KVM, read back. Skipped without one.
  */
+#include "tests/unit/aborts.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/boot/kernel_image.h"
 #include "tests/unit/vmwp/machine/guest_code.h"
@@ -356,12 +357,29 @@ static void test_cancelled(void **state)
 	assert_int_equal(machine_resume(f->machine), 0);
 }
 
+static void free_dump(void *data)
+{
+	memory_dump_free(data);
+}
+
+static void test_freed_before_it_is_done(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	assert_int_equal(machine_pause(f->machine), 0);
+	assert_int_equal(begin(f), 0);
+	assert_true(aborts(free_dump, f->dump));
+	memory_dump_cancel(f->dump);
+	finish(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 		TEST(test_whole),   TEST(test_hostile_notes), TEST(test_files_that_are_none),
-		TEST(test_no_room), TEST(test_cancelled),
+		TEST(test_no_room), TEST(test_cancelled),     TEST(test_freed_before_it_is_done),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
