@@ -221,19 +221,6 @@ void control_make_room(int socket)
 	(void)setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-int control_socketpair(int ret_sockets[static 2])
-{
-	int sockets[2];
-
-	if (socketpair(AF_UNIX, SOCKET_TYPE, 0, sockets) < 0)
-		return -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
-		control_make_room(sockets[i]);
-		ret_sockets[i] = sockets[i];
-	}
-	return 0;
-}
-
 static int address_make(const char *path, struct sockaddr_un *ret_address)
 {
 	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };

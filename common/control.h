@@ -83,9 +83,6 @@ void control_message_deinit(struct control_message *message);
 /* Has a connected socket take the largest message. */
 void control_make_room(int socket);
 
-/* A connected pair, non-blocking, close-on-exec, with room for the largest message. */
-int control_socketpair(int ret_sockets[static 2]) MUST_CHECK;
-
 /*
  * The same between processes that may come later: a listening socket at that path, in place of what
  * was there, and a connection to it. Only their owner may connect. Return: 0; -ENAMETOOLONG;

@@ -10,6 +10,7 @@
 #include "tests/conformance/sg_target.h"
 #include "common/base/loop.h"
 #include "common/image/image.h"
+#include "tests/fake/disk_memory.h"
 #include "vsp/storage/scsi.h"
 
 #include <errno.h>

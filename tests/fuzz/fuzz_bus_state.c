@@ -7,6 +7,7 @@
  * again, and all is saved once more.
  */
 #include "common/base/state.h"
+#include "tests/fake/disk_memory.h"
 #include "tests/fake/fake.h"
 #include "vsp/ic/ic.h"
 #include "vsp/ic/ic_time.h"

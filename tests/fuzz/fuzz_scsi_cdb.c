@@ -6,6 +6,7 @@
  * than its buffer holds; the sanitizers watch the rest.
  */
 #include "common/base/loop.h"
+#include "tests/fake/disk_memory.h"
 #include "vsp/storage/scsi.h"
 
 #include <stdint.h>

@@ -7,6 +7,7 @@
  * controller hold nothing.
  */
 #include "tests/fake/disk_fault.h"
+#include "tests/fake/disk_memory.h"
 #include "tests/fake/storvsc.h"
 #include "vsp/storage/storage.h"
 

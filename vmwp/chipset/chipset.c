@@ -164,16 +164,6 @@ void chipset_console_set_stalled(struct chipset *chipset, bool stalled)
 	pthread_mutex_unlock(&chipset->lock);
 }
 
-bool chipset_console_is_full(struct chipset *chipset)
-{
-	bool full;
-
-	pthread_mutex_lock(&chipset->lock);
-	full = serial_device_is_full(chipset->serial);
-	pthread_mutex_unlock(&chipset->lock);
-	return full;
-}
-
 uint32_t chipset_console_written(struct chipset *chipset)
 {
 	uint32_t written;

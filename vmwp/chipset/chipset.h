@@ -69,7 +69,6 @@ size_t chipset_console_put(struct chipset *chipset, const void *data, size_t siz
 
 /* Whether output that nobody takes is forgotten, or holds the guest back. */
 void chipset_console_set_stalled(struct chipset *chipset, bool stalled);
-bool chipset_console_is_full(struct chipset *chipset);
 
 /* Bytes the guest has written there, over all resets, modulo 2^32. */
 uint32_t chipset_console_written(struct chipset *chipset);

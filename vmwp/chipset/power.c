@@ -30,12 +30,13 @@ void power_reset(struct power *power, uint64_t now)
 	*power = (struct power){ .pm1_control = { CONTROL_SCI_ENABLED }, .timer_origin = now };
 }
 
-uint8_t power_read_event(const struct power *power, unsigned offset)
+/* The event block: status in bytes 0-1, enable in 2-3. */
+static uint8_t power_read_event(const struct power *power, unsigned offset)
 {
 	return offset < 2 ? power->pm1_status[offset] : power->pm1_enable[offset - 2];
 }
 
-void power_write_event(struct power *power, unsigned offset, uint8_t value)
+static void power_write_event(struct power *power, unsigned offset, uint8_t value)
 {
 	if (offset >= 2)
 		power->pm1_enable[offset - 2] = value;
@@ -58,18 +59,19 @@ void power_alarm(struct power *power)
 	power->pm1_status[1] |= EVENT_RTC;
 }
 
-bool power_interrupt(const struct power *power)
+/* Whether the SCI is asserted: an event that is enabled has come. */
+static bool power_interrupt(const struct power *power)
 {
 	return power->pm1_status[0] & power->pm1_enable[0] ||
 	       power->pm1_status[1] & power->pm1_enable[1];
 }
 
-uint8_t power_read_control(const struct power *power, unsigned offset)
+static uint8_t power_read_control(const struct power *power, unsigned offset)
 {
 	return power->pm1_control[offset];
 }
 
-enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value)
+static enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value)
 {
 	unsigned type = value >> CONTROL_SLEEP_TYPE_SHIFT & CONTROL_SLEEP_TYPE_MASK;
 
@@ -92,7 +94,7 @@ enum power_request power_write_control(struct power *power, unsigned offset, uin
 /* ---- State ---- */
 
 /* Rounded up: the count must never go back. */
-void power_save(const struct power *power, uint64_t now, struct state_writer *writer)
+static void power_save(const struct power *power, uint64_t now, struct state_writer *writer)
 {
 	struct power_state state = {
 		.timer_elapsed = (now - power->timer_origin + STATE_UNIT_NS - 1) / STATE_UNIT_NS,
@@ -114,7 +116,7 @@ static bool power_is_valid(const struct power_state *state)
 	       state->zero_too == 0;
 }
 
-int power_restore(struct power *power, uint64_t now, struct state_record *record)
+static int power_restore(struct power *power, uint64_t now, struct state_record *record)
 {
 	struct power_state state;
 

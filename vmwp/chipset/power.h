@@ -29,22 +29,11 @@ struct power {
 /* now: the host's clock that never goes back, in nanoseconds. */
 void power_reset(struct power *power, uint64_t now);
 
-/* PM1a event block: status in bytes 0-1, enable in 2-3. */
-uint8_t power_read_event(const struct power *power, unsigned offset);
-void power_write_event(struct power *power, unsigned offset, uint8_t value);
-
-/* PM1a control block. */
-uint8_t power_read_control(const struct power *power, unsigned offset);
-enum power_request power_write_control(struct power *power, unsigned offset, uint8_t value);
-
 /* The timer from that byte on. Its bytes belong together when they are read from the first on. */
 uint32_t power_read_timer(struct power *power, unsigned offset, uint64_t now);
 
 /* The clock's alarm has gone off. */
 void power_alarm(struct power *power);
-
-/* Whether the SCI is asserted: an event that is enabled has come. */
-bool power_interrupt(const struct power *power);
 
 /* Its state, version 1. Stored format. */
 struct power_state {
@@ -55,9 +44,5 @@ struct power_state {
 	uint32_t zero_too;
 };
 _Static_assert(sizeof(struct power_state) == 24, "stored format");
-
-/* now: as above. Return: 0; STATE_E_INVALID: nothing is changed. */
-void power_save(const struct power *power, uint64_t now, struct state_writer *writer);
-int power_restore(struct power *power, uint64_t now, struct state_record *record) MUST_CHECK;
 
 extern const struct chipset_device_ops power_ops;

@@ -71,7 +71,7 @@ bool serial_has_output(const struct serial *serial)
 	return serial_output_count(serial) > 0;
 }
 
-bool serial_output_is_full(const struct serial *serial)
+static bool serial_output_is_full(const struct serial *serial)
 {
 	/* A guest that has just seen room may send a FIFO's worth without looking again. */
 	return serial_output_count(serial) > SERIAL_OUTPUT_SIZE - SERIAL_FIFO_SIZE;

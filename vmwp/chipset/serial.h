@@ -52,7 +52,6 @@ size_t serial_input_room(const struct serial *serial);
 uint32_t serial_written(const struct serial *serial);
 
 bool serial_has_output(const struct serial *serial);
-bool serial_output_is_full(const struct serial *serial);
 
 /* Whether output that does not fit is to be forgotten, for nobody takes it. */
 void serial_set_stalled(struct serial *serial, bool stalled);

@@ -78,13 +78,6 @@ void serial_device_set_stalled(void *device, bool stalled)
 	serial_set_stalled(&serial_device->serial, stalled);
 }
 
-bool serial_device_is_full(const void *device)
-{
-	const struct serial_device *serial_device = device;
-
-	return serial_output_is_full(&serial_device->serial);
-}
-
 uint32_t serial_device_written(const void *device)
 {
 	const struct serial_device *serial_device = device;

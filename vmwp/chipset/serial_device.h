@@ -14,5 +14,4 @@ size_t serial_device_take(void *device, void *buffer, size_t size);
 size_t serial_device_put(void *device, const void *data, size_t size);
 void serial_device_set_stalled(void *device, bool stalled);
 
-bool serial_device_is_full(const void *device);
 uint32_t serial_device_written(const void *device);

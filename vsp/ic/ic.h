@@ -72,8 +72,6 @@ struct ic_service *ic_shutdown_service(struct ic_shutdown *shutdown);
 struct json_object;
 struct json_object *ic_shutdown_inspect(const struct ic_shutdown *shutdown);
 
-bool ic_shutdown_is_connected(const struct ic_shutdown *shutdown);
-
 enum ic_shutdown_action {
 	IC_SHUTDOWN_ACTION_POWER_OFF,
 	IC_SHUTDOWN_ACTION_REBOOT,

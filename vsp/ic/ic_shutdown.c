@@ -102,11 +102,6 @@ struct ic_service *ic_shutdown_service(struct ic_shutdown *shutdown)
 	return &shutdown->service;
 }
 
-bool ic_shutdown_is_connected(const struct ic_shutdown *shutdown)
-{
-	return ic_service_is_connected(&shutdown->service);
-}
-
 int ic_shutdown_request(struct ic_shutdown *shutdown, enum ic_shutdown_action action, bool force,
 			void (*done)(void *data, int result), void *data)
 {

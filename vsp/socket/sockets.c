@@ -207,16 +207,6 @@ void sockets_connect(struct sockets *sockets, uint32_t port, int fd, sockets_con
 		done(data, SOCKETS_E_LIMIT, -1, 0);
 }
 
-void sockets_forget(struct sockets *sockets, const void *data)
-{
-	list_for_each (link, &sockets->connections) {
-		struct connection *connection = container_of(link, struct connection, link);
-
-		if (connection->data == data)
-			connection->done = NULL;
-	}
-}
-
 /* ---- What the guest asks for ---- */
 
 /* Whether something goes by these names already, of which no two may. */

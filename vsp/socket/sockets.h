@@ -72,9 +72,6 @@ typedef void (*sockets_connected_fn)(void *data, int result, int fd, uint32_t po
 void sockets_connect(struct sockets *sockets, uint32_t port, int fd, sockets_connected_fn done,
 		     void *data);
 
-/* Nobody waits any more for the answer to what was asked with this `data`. */
-void sockets_forget(struct sockets *sockets, const void *data);
-
 /*
  * Connections, at most `count` of them, from the one on that `first` counts to: an array.
  * *ret_next: where to go on; 0: that was all. New reference; NULL without memory.

@@ -4,7 +4,7 @@
  *
  * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
  * disk: disk_file.c for files and block devices, disk_vhdx.c for VHDX images, disk_nbd.c for one that
- * a server has, disk_memory.c for memory and for a disk that is no disk at all.
+ * a server has.
  *
  * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
  * the disk may change, are the disk's until `complete` runs. `complete` never runs inside
@@ -264,15 +264,3 @@ bool disk_nbd_is_unflushed(const struct disk *disk);
 
 /* Nobody waits for another connection: all requests fail, from now on. */
 void disk_nbd_give_up(struct disk *disk);
-
-/*
- * A disk in memory, all zeros at first, or one that keeps nothing: it swallows writes and leaves
- * the reader's memory as it is. size: bytes, a multiple of sector_size. Return: 0, -ENOMEM.
- */
-int disk_memory_new(struct loop *loop, uint64_t size, uint32_t sector_size,
-		    struct disk **ret_disk) MUST_CHECK;
-int disk_null_new(struct loop *loop, uint64_t size, uint32_t sector_size,
-		  struct disk **ret_disk) MUST_CHECK;
-
-/* The bytes of a disk in memory, for tests. */
-uint8_t *disk_memory_bytes(struct disk *disk);

@@ -476,11 +476,6 @@ uint32_t vmbus_channel_relid(const struct vmbus_channel *channel)
 	return channel->relid;
 }
 
-uint32_t vmbus_channel_target_vp(const struct vmbus_channel *channel)
-{
-	return channel->target_vp;
-}
-
 void vmbus_channel_counters(const struct vmbus_channel *channel,
 			    struct vmbus_channel_counters *ret_counters)
 {

@@ -222,7 +222,6 @@ void vmbus_channel_closed(struct vmbus_channel *channel);
 
 bool vmbus_channel_is_open(const struct vmbus_channel *channel);
 uint32_t vmbus_channel_relid(const struct vmbus_channel *channel);
-uint32_t vmbus_channel_target_vp(const struct vmbus_channel *channel);
 
 /* ---- Connections that the guest asks for ---- */
 

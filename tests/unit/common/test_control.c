@@ -2,6 +2,7 @@
 /* Control framing: every kind of message, descriptors, and a peer that means harm. */
 #include "common/base/cc.h"
 #include "common/control.h"
+#include "tests/fake/control_pair.h"
 #include "tests/fake/control_send.h"
 #include "tests/unit/unit.h"
 
@@ -33,7 +34,7 @@ static int setup(void **state)
 	struct pair *pair = calloc(1, sizeof(*pair));
 
 	pair->open_fds = count_open_fds();
-	assert_int_equal(control_socketpair(pair->sockets), 0);
+	assert_int_equal(control_pair(pair->sockets), 0);
 	*state = pair;
 	return 0;
 }

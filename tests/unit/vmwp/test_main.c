@@ -5,6 +5,7 @@
  */
 #include "common/base/cleanup.h"
 #include "common/control.h"
+#include "tests/fake/control_pair.h"
 #include "tests/unit/unit.h"
 #include "vmwp/base/exit_status.h"
 #include "vmwp/control/worker.h"
@@ -70,7 +71,7 @@ static void start(struct fixture *f, unsigned waits)
 {
 	int sockets[2], errors[2];
 
-	assert_int_equal(control_socketpair(sockets), 0);
+	assert_int_equal(control_pair(sockets), 0);
 	assert_int_equal(pipe(errors), 0);
 	f->pid = fork();
 	assert_true(f->pid >= 0);

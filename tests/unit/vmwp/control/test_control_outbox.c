@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the worker says to a daemon that takes it, takes its time, or goes away. */
 #include "common/control.h"
+#include "tests/fake/control_pair.h"
 #include "tests/unit/aborts.h"
 #include "tests/unit/unit.h"
 #include "vmwp/control/control_outbox.h"
@@ -35,7 +36,7 @@ static int setup(void **state)
 	memset(&fixture, 0, sizeof(fixture));
 	assert_int_equal(loop_new(64, &fixture.loop), 0);
 	assert_int_equal(control_outbox_new(fixture.loop, on_room, &fixture, &fixture.outbox), 0);
-	assert_int_equal(control_socketpair(fixture.sockets), 0);
+	assert_int_equal(control_pair(fixture.sockets), 0);
 	control_outbox_connect(fixture.outbox, fixture.sockets[1]);
 	return 0;
 }
@@ -202,7 +203,7 @@ static void another_daemon_hears_nothing_old(void **state)
 	close_fdp(&fixture.sockets[1]);
 	control_outbox_send(fixture.outbox, control_reply(5, NULL));
 	control_outbox_tell(fixture.outbox, "subject", make_event(2));
-	assert_int_equal(control_socketpair(fixture.sockets), 0);
+	assert_int_equal(control_pair(fixture.sockets), 0);
 	control_outbox_connect(fixture.outbox, fixture.sockets[1]);
 	control_outbox_tell(fixture.outbox, "subject", make_event(3));
 	for (int i = 0; i < 50; i++)

@@ -6,6 +6,7 @@
 #include "common/base/cc.h"
 #include "common/control_contract.h"
 #include "common/wire/vmbus.h"
+#include "tests/fake/control_pair.h"
 #include "tests/unit/unit.h"
 #include "tests/unit/vmwp/boot/kernel_image.h"
 #include "tests/unit/vmwp/machine/guest_code.h"
@@ -46,7 +47,7 @@ static int setup(void **state)
 	int sockets[2];
 
 	assert_non_null(fixture);
-	assert_int_equal(control_socketpair(sockets), 0);
+	assert_int_equal(control_pair(sockets), 0);
 	assert_int_equal(worker_init(&fixture->worker), 0);
 	assert_int_equal(control_server_new(&fixture->worker, sockets[1], &fixture->worker.control),
 			 0);

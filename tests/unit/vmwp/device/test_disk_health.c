@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What comes of requests that the host cannot carry out, by the disk's "on_error". */
 #include "tests/fake/disk_fault.h"
+#include "tests/fake/disk_memory.h"
 #include "tests/unit/unit.h"
 #include "vmwp/device/disk_health.h"
 

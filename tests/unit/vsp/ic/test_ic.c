@@ -3,7 +3,7 @@
 #include "common/base/json.h"
 #include "tests/fake/fake.h"
 #include "tests/unit/unit.h"
-#include "vsp/ic/ic.h"
+#include "vsp/ic/ic_service.h"
 
 #include <errno.h>
 #include <string.h>
@@ -79,6 +79,11 @@ static int teardown(void **state)
 	fake_free(f->fake);
 	free(f);
 	return 0;
+}
+
+static bool is_connected(const struct fixture *f)
+{
+	return ic_service_is_connected(ic_shutdown_service(f->shutdown));
 }
 
 static void open_service(struct fixture *f, struct guid type)
@@ -158,7 +163,7 @@ static void test_negotiation_offers_all_versions(void **state)
 	assert_int_equal(message.negotiate.message_count, 4);
 	assert_memory_equal(message.negotiate.versions, versions, sizeof(versions));
 	assert_int_equal(message.header.size, 8 + sizeof(versions));
-	assert_false(ic_shutdown_is_connected(f->shutdown));
+	assert_false(is_connected(f));
 }
 
 static void assert_inspected(struct fixture *f, const char *state, const char *version)
@@ -190,7 +195,7 @@ static void test_shutdown(void **state)
 	request_shutdown(f, IC_SHUTDOWN_ACTION_POWER_OFF, true, -ENOTCONN);
 	assert_inspected(f, "negotiating", "");
 	negotiate(f, 3, 2);
-	assert_true(ic_shutdown_is_connected(f->shutdown));
+	assert_true(is_connected(f));
 	assert_inspected(f, "connected", "3.2");
 
 	request_shutdown(f, IC_SHUTDOWN_ACTION_POWER_OFF, true, 0);
@@ -249,14 +254,14 @@ static void test_guest_goes_without_answer(void **state)
 	assert_true(fake_close(&f->channel));
 	assert_int_equal(f->shutdown_calls, 1);
 	assert_int_equal(f->shutdown_result, IC_E_GONE);
-	assert_false(ic_shutdown_is_connected(f->shutdown));
+	assert_false(is_connected(f));
 
 	/* And again, with a new guest. */
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_4_0));
 	assert_true(fake_request_offers(f->fake));
 	open_service(f, IC_SHUTDOWN_TYPE);
 	negotiate(f, 1, 0);
-	assert_true(ic_shutdown_is_connected(f->shutdown));
+	assert_true(is_connected(f));
 }
 
 /* Each answers the negotiation in a way that makes no agreement. */
@@ -295,12 +300,12 @@ static void test_negotiation_refused(void **state)
 			break;
 		}
 		answer(f, &message, size);
-		assert_false(ic_shutdown_is_connected(f->shutdown));
+		assert_false(is_connected(f));
 		assert_true(fake_close(&f->channel));
 	}
 	open_service(f, IC_SHUTDOWN_TYPE);
 	negotiate(f, 3, 2);
-	assert_true(ic_shutdown_is_connected(f->shutdown));
+	assert_true(is_connected(f));
 }
 
 /* Packets that are no answer to anything: the answer is still waited for after each. */

@@ -6,6 +6,7 @@
 
 #include "common/base/loop.h"
 #include "tests/fake/disk_fault.h"
+#include "tests/fake/disk_memory.h"
 #include "tests/unit/unit.h"
 #include "vsp/iov.h"
 #include "vsp/storage/scsi.h"

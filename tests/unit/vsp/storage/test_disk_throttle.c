@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A disk's limits: never more than they say, in order, and nobody is kept who does not wait. */
 #include "common/base/loop.h"
+#include "tests/fake/disk_memory.h"
 #include "tests/unit/unit.h"
 #include "vsp/storage/disk.h"
 

@@ -3,6 +3,7 @@
 #include "common/base/json.h"
 #include "common/wire/scsi.h"
 #include "tests/fake/disk_fault.h"
+#include "tests/fake/disk_memory.h"
 #include "tests/fake/storvsc.h"
 #include "tests/unit/unit.h"
 #include "vsp/storage/storage.h"

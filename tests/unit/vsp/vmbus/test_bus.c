@@ -3,6 +3,7 @@
 #include "tests/fake/echo.h"
 #include "tests/fake/fake.h"
 #include "tests/unit/unit.h"
+#include "vsp/vmbus/bus.h"
 #include "vsp/vmbus/outbox.h"
 
 #include <errno.h>
@@ -656,8 +657,7 @@ static void test_modify_by_version(void **state)
 				 0);
 		fake_post(f->fake, &message, sizeof(message));
 		fake_settle(f->fake);
-		assert_int_equal(vmbus_channel_target_vp(f->echo.channel),
-				 versions[i] >= VMBUS_VERSION_4_1);
+		assert_int_equal(f->echo.channel->target_vp, versions[i] >= VMBUS_VERSION_4_1);
 		assert_int_equal(fake_has_message(f->fake, VMBUS_MESSAGE_MODIFY_CHANNEL_RESPONSE),
 				 versions[i] >= VMBUS_VERSION_5_3);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Channels: opening, closing, moving, rescinding, sub-channels. */
 #include "tests/unit/vsp/vmbus/channel_fixture.h"
+#include "vsp/vmbus/bus.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,7 +11,7 @@ static void test_user_data_and_target(void **state)
 	struct fixture *f = *state;
 
 	open_channel(f, 8, 8);
-	assert_int_equal(vmbus_channel_target_vp(f->echo.channel), 1);
+	assert_int_equal(f->echo.channel->target_vp, 1);
 	assert_true(fake_close(&f->channel));
 	assert_int_equal(fake_gpadl_create(f->fake, f->channel.relid, f->channel.pfns, 16, 0,
 					   &f->channel.gpadl),

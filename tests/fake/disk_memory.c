@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Disks without a file: one in memory, and one that keeps nothing.
- *
- * The smallest complete backends: a pattern for others, doubles for tests, and the floor of a
- * benchmark. Requests end in the order they came, when the loop next has nothing else to do.
- */
+/* Disks without a file. Requests end in the order in which they came, each in an iteration. */
+#include "tests/fake/disk_memory.h"
+
 #include "vsp/iov.h"
-#include "vsp/storage/disk.h"
 
 #include <errno.h>
 #include <stdlib.h>
