@@ -120,6 +120,18 @@ void fake_was_reset(struct fake *fake);
 void fake_leave(struct fake *fake);
 void fake_arrive(struct fake *fake);
 
+/*
+ * The bus in that: its record, the first of a writer that is made, when it has fallen quiet; taken
+ * over on the other machine, with a reader for the records of the devices (Return: as
+ * vmbus_restore()); and when those are restored, it goes on, before they do.
+ */
+struct state_reader;
+struct state_writer;
+void fake_save_bus(struct fake *fake, struct state_writer *writer);
+int fake_restore_bus(struct fake *fake, const struct state_writer *writer,
+		     struct state_reader *ret_reader);
+void fake_go_on(struct fake *fake);
+
 /* Frees the bus, the loop and RAM, after fake_stop(). */
 void fake_free(struct fake *fake);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The fake guest's hypervisor: RAM, message slots, event flags, connections. */
-#include "tests/fake/bus_rings.h"
 #include "tests/fake/fake.h"
+
+#include "common/base/state.h"
+#include "tests/fake/bus_rings.h"
 #include "tests/fake/write_watch.h"
 #include "vsp/vmbus/bus.h"
 
@@ -287,6 +289,32 @@ void fake_arrive(struct fake *fake)
 	vmbus_free(fake->bus);
 	r = vmbus_new(fake->loop, &fake->host, &bus_callbacks, fake, &fake->bus);
 	assert(r == 0);
+}
+
+void fake_save_bus(struct fake *fake, struct state_writer *writer)
+{
+	int r;
+
+	state_writer_init(writer);
+	r = vmbus_save(fake->bus, writer);
+	assert(r == 0);
+}
+
+int fake_restore_bus(struct fake *fake, const struct state_writer *writer,
+		     struct state_reader *ret_reader)
+{
+	int r = state_reader_init(ret_reader, writer->bytes, writer->size);
+
+	return r ? r : vmbus_restore(fake->bus, ret_reader);
+}
+
+void fake_go_on(struct fake *fake)
+{
+	struct guid type, instance;
+	int r = vmbus_restored(fake->bus, &type, &instance);
+
+	assert(r == 0);
+	vmbus_resume(fake->bus);
 }
 
 void fake_stop(struct fake *fake)

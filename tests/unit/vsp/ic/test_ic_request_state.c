@@ -126,8 +126,7 @@ static void save(struct fixture *f, struct state_writer *writer)
 	ic_file_copy_quiesce(f->copy, set_true, &copy_quiet);
 	assert_true(bus_quiet);
 	assert_true(fake_run_until(f->fake, is_true, &copy_quiet));
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	fake_save_bus(f->fake, writer);
 	for (unsigned i = 0; i < SERVICES; i++)
 		ic_service_save(service_of(f, i), names[i], writer);
 	assert_int_equal(state_writer_error(writer), 0);
@@ -142,18 +141,14 @@ static void restore(struct fixture *f, const struct state_writer *writer)
 	fake_arrive(f->fake);
 	make_services(f);
 	f->dones = f->thaws = f->refreshes = 0;
-	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
-	assert_int_equal(vmbus_restore(f->fake->bus, &reader), 0);
+	assert_int_equal(fake_restore_bus(f->fake, writer, &reader), 0);
 	for (unsigned i = 0; i < SERVICES; i++)
 		assert_int_equal(ic_service_restore(service_of(f, i), names[i], &reader), 0);
 }
 
 static void go_on(struct fixture *f)
 {
-	struct guid type, instance;
-
-	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
-	vmbus_resume(f->fake->bus);
+	fake_go_on(f->fake);
 	for (unsigned i = 0; i < SERVICES; i++)
 		ic_service_resume(service_of(f, i));
 	ic_kvp_refresh_soon(f->kvp);

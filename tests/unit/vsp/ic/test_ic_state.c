@@ -72,8 +72,7 @@ static void save(struct fixture *f, struct state_writer *writer)
 	vmbus_quiesce(f->fake->bus, nothing, NULL);
 	ic_service_quiesce(ic_heartbeat_service(f->heartbeat));
 	ic_service_quiesce(ic_time_service(f->time));
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	fake_save_bus(f->fake, writer);
 	ic_service_save(ic_heartbeat_service(f->heartbeat), "heartbeat", writer);
 	ic_service_save(ic_time_service(f->time), "time", writer);
 	assert_int_equal(state_writer_error(writer), 0);
@@ -91,8 +90,7 @@ static int restore(struct fixture *f, const struct state_writer *writer)
 	f->status = IC_HEARTBEAT_UNKNOWN;
 	fake_arrive(f->fake);
 	make_services(f);
-	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
-	r = vmbus_restore(f->fake->bus, &reader);
+	r = fake_restore_bus(f->fake, writer, &reader);
 	if (r == 0)
 		r = ic_service_restore(ic_time_service(f->time), "time", &reader);
 	return r ?: ic_service_restore(ic_heartbeat_service(f->heartbeat), "heartbeat", &reader);
@@ -100,10 +98,7 @@ static int restore(struct fixture *f, const struct state_writer *writer)
 
 static void go_on(struct fixture *f)
 {
-	struct guid type, instance;
-
-	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
-	vmbus_resume(f->fake->bus);
+	fake_go_on(f->fake);
 	ic_service_resume(ic_heartbeat_service(f->heartbeat));
 	ic_service_resume(ic_time_service(f->time));
 }

@@ -866,8 +866,7 @@ static void save(struct fixture *f, struct state_writer *writer)
 {
 	vmbus_quiesce(f->fake->bus, nothing, NULL);
 	balloon_quiesce(f->balloon);
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	fake_save_bus(f->fake, writer);
 	balloon_save(f->balloon, "balloon", writer);
 	assert_int_equal(state_writer_error(writer), 0);
 }
@@ -880,17 +879,13 @@ static void restore(struct fixture *f, const struct state_writer *writer)
 	balloon_free(f->balloon);
 	fake_arrive(f->fake);
 	assert_int_equal(balloon_new(f->fake->bus, &f->options, &callbacks, f, &f->balloon), 0);
-	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
-	assert_int_equal(vmbus_restore(f->fake->bus, &reader), 0);
+	assert_int_equal(fake_restore_bus(f->fake, writer, &reader), 0);
 	assert_int_equal(balloon_restore(f->balloon, "balloon", &reader), 0);
 }
 
 static void go_on(struct fixture *f)
 {
-	struct guid type, instance;
-
-	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
-	vmbus_resume(f->fake->bus);
+	fake_go_on(f->fake);
 	balloon_resume(f->balloon);
 }
 

@@ -30,8 +30,7 @@ static void save(struct state_writer *writer)
 	network_adapter_quiesce(fixture.adapter, set_true, &adapter);
 	assert_true(fake_run_until(fixture.fake, is_true, &bus));
 	assert_true(fake_run_until(fixture.fake, is_true, &adapter));
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(fixture.fake->bus, writer), 0);
+	fake_save_bus(fixture.fake, writer);
 	assert_int_equal(network_adapter_save(fixture.adapter, "network", writer), 0);
 	assert_int_equal(state_writer_error(writer), 0);
 }
@@ -50,8 +49,7 @@ static int restore(const struct state_writer *bus, const struct state_writer *ad
 	fixture.network->ram = fake_host_memory(fixture.fake);
 	fixture.network->ram_size = fixture.fake->ram_size;
 	network_adapter_connect(fixture.adapter, &fixture.network->backend);
-	assert_int_equal(state_reader_init(&reader, bus->bytes, bus->size), 0);
-	assert_int_equal(vmbus_restore(fixture.fake->bus, &reader), 0);
+	assert_int_equal(fake_restore_bus(fixture.fake, bus, &reader), 0);
 	if (state_reader_init(&reader, adapter->bytes, adapter->size))
 		return STATE_E_INVALID;
 	return network_adapter_restore(fixture.adapter, "network", &reader);
@@ -59,10 +57,7 @@ static int restore(const struct state_writer *bus, const struct state_writer *ad
 
 static void go_on(void)
 {
-	struct guid type, instance;
-
-	assert_int_equal(vmbus_restored(fixture.fake->bus, &type, &instance), 0);
-	vmbus_resume(fixture.fake->bus);
+	fake_go_on(fixture.fake);
 	network_adapter_resume(fixture.adapter);
 	fake_settle(fixture.fake);
 }

@@ -792,8 +792,7 @@ static void save(struct fixture *f, struct state_writer *writer)
 	vmbus_quiesce(f->fake->bus, nothing, NULL);
 	sockets_quiesce(f->sockets);
 	fake_settle(f->fake);
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	fake_save_bus(f->fake, writer);
 	sockets_save(f->sockets, "sockets", writer);
 	assert_int_equal(state_writer_error(writer), 0);
 }
@@ -807,15 +806,13 @@ static void restore(struct fixture *f, const struct state_writer *writer)
 	sockets_free(f->sockets);
 	fake_arrive(f->fake);
 	assert_int_equal(sockets_new(f->fake->bus, 0, &callbacks, f, &f->sockets), 0);
-	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
-	assert_int_equal(vmbus_restore(f->fake->bus, &reader), 0);
+	assert_int_equal(fake_restore_bus(f->fake, writer, &reader), 0);
 	assert_int_equal(sockets_restore(f->sockets, "sockets", &reader), 0);
 }
 
 static void move(struct fixture *f)
 {
 	struct state_writer first, second;
-	struct guid type, instance;
 
 	save(f, &first);
 	restore(f, &first);
@@ -824,8 +821,7 @@ static void move(struct fixture *f)
 	assert_memory_equal(second.bytes, first.bytes, first.size);
 	state_writer_deinit(&first);
 	state_writer_deinit(&second);
-	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
-	vmbus_resume(f->fake->bus);
+	fake_go_on(f->fake);
 	sockets_resume(f->sockets);
 }
 

@@ -93,8 +93,7 @@ static void quiesce(struct fixture *f, uint64_t limit_ns)
 
 static int save_records(struct fixture *f, struct state_writer *writer)
 {
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	fake_save_bus(f->fake, writer);
 	return storage_controller_save(f->controller, "storage/0", writer);
 }
 
@@ -118,17 +117,13 @@ static int restore(struct fixture *f, const struct state_writer *writer)
 	storage_controller_free(f->controller);
 	fake_arrive(f->fake);
 	make_controller(f);
-	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
-	r = vmbus_restore(f->fake->bus, &reader);
+	r = fake_restore_bus(f->fake, writer, &reader);
 	return r ?: storage_controller_restore(f->controller, "storage/0", &reader);
 }
 
 static void go_on(struct fixture *f)
 {
-	struct guid type, instance;
-
-	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
-	vmbus_resume(f->fake->bus);
+	fake_go_on(f->fake);
 	storage_controller_resume(f->controller);
 }
 

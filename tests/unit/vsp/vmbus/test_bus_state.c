@@ -36,8 +36,7 @@ static void save(struct fixture *f, struct state_writer *writer)
 	vmbus_quiesce(f->fake->bus, count_done, &done);
 	fake_settle(f->fake);
 	assert_int_equal(done, 1);
-	state_writer_init(writer);
-	assert_int_equal(vmbus_save(f->fake->bus, writer), 0);
+	fake_save_bus(f->fake, writer);
 	assert_int_equal(state_writer_error(writer), 0);
 }
 
@@ -51,16 +50,7 @@ static int restore(struct fixture *f, const struct state_writer *writer)
 	f->echo = (struct echo){ 0 };
 	fake_arrive(f->fake);
 	echo_offer(&f->echo, f->fake->bus, 1, 0);
-	assert_int_equal(state_reader_init(&reader, writer->bytes, writer->size), 0);
-	return vmbus_restore(f->fake->bus, &reader);
-}
-
-static void go_on(struct fixture *f)
-{
-	struct guid type, instance;
-
-	assert_int_equal(vmbus_restored(f->fake->bus, &type, &instance), 0);
-	vmbus_resume(f->fake->bus);
+	return fake_restore_bus(f->fake, writer, &reader);
 }
 
 /* ---- Quiet ---- */
@@ -137,7 +127,7 @@ static void test_an_open_channel_goes_on(void **state)
 	save(f, &writer);
 	send_one(f, 300);
 	assert_int_equal(restore(f, &writer), 0);
-	go_on(f);
+	fake_go_on(f->fake);
 	/* It was sent while nobody listened, and its doorbell is lost. */
 	expect_echo(f, 300, payload, sizeof(payload));
 	send_one(f, 301);
@@ -162,7 +152,7 @@ static void test_saved_again_it_is_the_same(void **state)
 	assert_int_equal(vmbus_save(f->fake->bus, &second), 0);
 	assert_int_equal(second.size, first.size);
 	assert_memory_equal(second.bytes, first.bytes, first.size);
-	go_on(f);
+	fake_go_on(f->fake);
 	expect_echo(f, 1, payload, sizeof(payload));
 	assert_true(fake_gpadl_teardown(f->fake, f->channel.relid, gpadl));
 	state_writer_deinit(&first);
@@ -187,7 +177,7 @@ static void test_relids_are_those_that_the_guest_knows(void **state)
 	echo_offer(&f->echo, f->fake->bus, 1, 0);
 	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
 	assert_int_equal(vmbus_restore(f->fake->bus, &reader), 0);
-	go_on(f);
+	fake_go_on(f->fake);
 	send_one(f, 1);
 	expect_echo(f, 1, payload, sizeof(payload));
 	/* The new device is offered. */
@@ -217,7 +207,7 @@ static void test_a_sub_channel_is_claimed_later(void **state)
 	echo_offer(&sub, f->fake->bus, 1, 1);
 	assert_true(vmbus_channel_is_open(sub.channel));
 	assert_int_equal(sub.channel->target_vp, 2);
-	go_on(f);
+	fake_go_on(f->fake);
 	assert_true(fake_send(&channel, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 7,
 			      payload, sizeof(payload)));
 	assert_true(fake_receive(&channel, &packet));
@@ -267,7 +257,7 @@ static void test_messages_that_wait_go_along(void **state)
 	fake_post(f->fake, &teardown, sizeof(teardown));
 	save(f, &writer);
 	assert_int_equal(restore(f, &writer), 0);
-	go_on(f);
+	fake_go_on(f->fake);
 	f->fake->slots[0].size = 0;
 	f->fake->hold_slots = false;
 	vmbus_slot_free(f->fake->bus, 0);
@@ -298,7 +288,7 @@ static void test_rings_whose_memory_is_asked_for(void **state)
 	save(f, &second);
 	assert_int_equal(second.size, first.size);
 	assert_memory_equal(second.bytes, first.bytes, first.size);
-	go_on(f);
+	fake_go_on(f->fake);
 	send_one(f, 1);
 	expect_echo(f, 1, payload, sizeof(payload));
 	assert_false(fake_has_message(f->fake, VMBUS_MESSAGE_GPADL_TORNDOWN));
@@ -333,7 +323,7 @@ static void test_a_socket_ends(void **state)
 	fake_leave(f->fake);
 	vmbus_channel_free(socket.channel);
 	assert_int_equal(restore(f, &writer), 0);
-	go_on(f);
+	fake_go_on(f->fake);
 	assert_true(fake_await(f->fake, VMBUS_MESSAGE_RESCIND_OFFER, &rescind, sizeof(rescind)));
 	assert_int_equal(rescind.relid, channel.relid);
 	assert_true(fake_close(&channel));
@@ -351,7 +341,7 @@ static void test_a_guest_that_is_not_there(void **state)
 	fake_stop(f->fake);
 	save(f, &writer);
 	assert_int_equal(restore(f, &writer), 0);
-	go_on(f);
+	fake_go_on(f->fake);
 	assert_int_equal(vmbus_version(f->fake->bus), 0);
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(f->fake));
