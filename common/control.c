@@ -8,6 +8,7 @@
  */
 #include "common/control.h"
 
+#include "common/base/error.h"
 #include "common/base/socket.h"
 
 #include <errno.h>
@@ -162,7 +163,7 @@ static int receive_errno(void)
 		return CONTROL_E_EMPTY;
 	if (errno == ECONNRESET)
 		return CONTROL_E_CLOSED;
-	return -errno;
+	return error_origin(-errno);
 }
 
 int control_receive(int socket, struct control_message *ret_message)
@@ -240,11 +241,11 @@ int control_listen(const char *path, int *ret_socket)
 		return r;
 	AUTO_CLOSE int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (listener < 0)
-		return -errno;
+		return error_origin(-errno);
 	if ((unlink(path) < 0 && errno != ENOENT) || fchmod(listener, 0600) < 0 ||
 	    bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(listener, 1) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_socket = TAKE_FD(listener);
 	return 0;
 }
@@ -259,7 +260,7 @@ int control_connect(const char *path, int *ret_socket)
 		return r;
 	AUTO_CLOSE int connection = socket(AF_UNIX, SOCKET_TYPE, 0);
 	if (connection < 0)
-		return -errno;
+		return error_origin(-errno);
 	socket_refuse_files(connection);
 	if (connect(connection, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;

@@ -6,6 +6,7 @@
  * bus; then readiness is told, and the loop runs until a signal ends it. Guests are shut down then,
  * or left to the next daemon.
  */
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "vmms/base/socket_folder.h"
 #include "vmms/bus/dbus.h"
@@ -227,7 +228,7 @@ static int service_watch_signals(struct service *service)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaddset(&mask, signals[i].signal);
 	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-		return -errno;
+		return error_origin(-errno);
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
 		r = sd_event_add_signal(service->loop, NULL, signals[i].signal, signals[i].handler,

@@ -3,6 +3,7 @@
 #include "common/base/file.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@ int file_read(const char *path, size_t limit, char **ret_text, size_t *ret_size)
 	do {
 		n = read(fd, text + size, limit + 1 - size);
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return error_origin(-errno);
 		size += n > 0 ? (size_t)n : 0;
 	} while (n != 0 && size <= limit);
 	text[size] = '\0';

@@ -3,6 +3,7 @@
 #include "common/base/guid.h"
 
 #include "common/base/cc.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -78,7 +79,7 @@ int guid_generate(struct guid *ret_guid)
 	struct guid guid;
 
 	if (getrandom(&guid, sizeof(guid), 0) != sizeof(guid))
-		return -errno;
+		return error_origin(-errno);
 	guid.bytes[7] = (uint8_t)((guid.bytes[7] & 0x0f) | 0x40); /* version 4 */
 	guid.bytes[8] = (uint8_t)((guid.bytes[8] & 0x3f) | 0x80); /* RFC 4122 variant */
 	*ret_guid = guid;

@@ -3,6 +3,7 @@
 #include "common/definition/cpu_list.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -76,10 +77,10 @@ int cpu_list_online(struct cpu_list *ret_list)
 	ssize_t size;
 
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	size = read(fd, text, sizeof(text) - 1);
 	if (size < 0)
-		return -errno;
+		return error_origin(-errno);
 	text[size] = '\0';
 	text[strcspn(text, "\n")] = '\0';
 	return cpu_list_parse(text, ret_list);

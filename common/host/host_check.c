@@ -2,6 +2,7 @@
 /* Findings, and the running of tables of checks. */
 #include "common/host/host_check.h"
 
+#include "common/base/error.h"
 #include "common/base/text.h"
 
 #include <errno.h>
@@ -85,7 +86,7 @@ int host_read(const char *root, const char *path, char *text, size_t size)
 		return -errno;
 	n = read(fd, text, size - 1);
 	if (n < 0)
-		return -errno;
+		return error_origin(-errno);
 	text[n] = '\0';
 	if (n > 0 && text[n - 1] == '\n')
 		text[n - 1] = '\0';

@@ -8,6 +8,7 @@
 #include "common/image/image.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "common/base/path.h"
 
 #include <errno.h>
@@ -119,7 +120,7 @@ static int image_set_flags(int fd, bool direct)
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (flags & (O_APPEND | O_PATH))
 		return IMAGE_E_ACCESS;
 	flags &= ~O_NONBLOCK;
@@ -135,7 +136,7 @@ int image_adopt(int fd, const struct image_options *options, struct image *ret_i
 	int r;
 
 	if (path_look_at(fd, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = image_check_kind(&status);
 	if (r == 0)
 		r = image_set_flags(fd, options->direct);
@@ -157,7 +158,7 @@ static int image_measure(struct image *image, const struct stat *status, uint32_
 	if (image->block_device) {
 		if (ioctl(image->fd, BLKGETSIZE64, &size) < 0 ||
 		    ioctl(image->fd, BLKPBSZGET, &physical_block_size) < 0)
-			return -errno;
+			return error_origin(-errno);
 		image->physical_block_size = physical_block_size;
 	}
 	image->physical_block_size = MAX(image->physical_block_size, sector_size);
@@ -187,7 +188,7 @@ static int image_settle_direct(struct image *image, int flags, uint32_t sector_s
 	if (!(flags & O_DIRECT))
 		return 0;
 	if (statx(image->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (status.stx_mask & STATX_DIOALIGN) {
 		image->memory_alignment = status.stx_dio_mem_align;
 		image->transfer_alignment = status.stx_dio_offset_align;
@@ -246,7 +247,7 @@ int image_examine(int fd, const struct image_options *options, struct image *ret
 
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || fstat(fd, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = image_check_kind(&status);
 	if (r)
 		return r;

@@ -4,6 +4,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/crc32c.h"
+#include "common/base/error.h"
 #include "common/image/vhdx_internal.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static int vhdx_file_read(void *data, uint64_t offset, void *buffer, size_t size
 		ssize_t n = pread(*(int *)data, bytes + done, size - done, (off_t)(offset + done));
 
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return error_origin(-errno);
 		if (n == 0)
 			return -EIO;
 		done += n > 0 ? (size_t)n : 0;
@@ -56,7 +57,7 @@ static int vhdx_file_write(void *data, uint64_t offset, const void *buffer, size
 		ssize_t n = pwrite(*(int *)data, bytes + done, size - done, (off_t)(offset + done));
 
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return error_origin(-errno);
 		if (n == 0)
 			return -EIO;
 		done += n > 0 ? (size_t)n : 0;
@@ -391,7 +392,7 @@ int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patch
 
 	/* What is read and written here is of no alignment. */
 	if (flags < 0 || size < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
-		return -errno;
+		return error_origin(-errno);
 	file = vhdx_file_of(&fd, (uint64_t)size);
 	r = vhdx_open(&file, writable, ret_vhdx, ret_patches);
 	if (fcntl(fd, F_SETFL, flags) < 0 && r == 0) {

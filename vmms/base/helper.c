@@ -7,6 +7,7 @@
  */
 #include "vmms/base/helper.h"
 
+#include "common/base/error.h"
 #include "common/base/list.h"
 #include "vmms/base/process.h"
 
@@ -310,12 +311,12 @@ static int helper_run(struct helper *helper, const struct helper_config *config)
 	pid_t parent = getpid(), pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-		return -errno;
+		return error_origin(-errno);
 	helper->socket = sockets[0];
 	AUTO_CLOSE int far = sockets[1];
 	pid = fork();
 	if (pid < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (pid == 0)
 		helper_run_process(config, far, parent);
 	helper->pidfd = pidfd_open(pid, 0);

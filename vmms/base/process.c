@@ -3,6 +3,7 @@
 #include "vmms/base/process.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@ int process_identify(pid_t pid, struct process *ret_process)
 		return errno == ENOENT ? -ESRCH : -errno;
 	size = read(fd, stat, sizeof(stat) - 1);
 	if (size < 0)
-		return -errno;
+		return error_origin(-errno);
 	stat[size] = '\0';
 	r = process_parse_start_time(stat, &process.start_time);
 	if (r < 0)

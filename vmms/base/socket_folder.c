@@ -14,6 +14,7 @@
 #include "vmms/base/socket_folder.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -72,7 +73,7 @@ static int folder_open_parent(const char *path, const char **ret_name)
 static int folder_seize(int folder)
 {
 	if (fchown(folder, geteuid(), getegid()) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return fchmod(folder, FOLDER_MODE) < 0 ? -errno : 0;
 }
 
@@ -95,7 +96,7 @@ static int folder_move(int folder, const char *name, int removed)
 		if (renameat2(folder, name, removed, other, RENAME_NOREPLACE) == 0)
 			return 0;
 	} while (errno == EEXIST);
-	return -errno;
+	return error_origin(-errno);
 }
 
 struct sweep {
@@ -160,7 +161,7 @@ static int folder_set_aside(int parent, const char *name)
 	AUTO_CLOSE int removed = -1;
 
 	if (mkdirat(parent, REMOVED, FOLDER_MODE) < 0 && errno != EEXIST)
-		return -errno;
+		return error_origin(-errno);
 	removed = folder_open_folder(parent, REMOVED, O_RDONLY);
 	return removed < 0 ? removed : folder_move(parent, name, removed);
 }
@@ -193,7 +194,7 @@ static int folder_make(int parent, const char *name, uid_t uid, gid_t gid)
 	AUTO_CLOSE int folder = -1;
 
 	if (mkdirat(parent, name, FOLDER_MODE) < 0)
-		return -errno;
+		return error_origin(-errno);
 	folder = folder_open_folder(parent, name, O_RDONLY);
 	if (folder < 0)
 		return folder;
@@ -224,7 +225,7 @@ int socket_folder_make(const char *path, uid_t uid, gid_t gid)
 	if (folder == -ENOENT)
 		return folder_make(parent, name, uid, gid);
 	if (folder >= 0 && fstat(folder, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (folder >= 0 && status.st_uid == uid)
 		return folder_close_to_others(folder, uid, gid);
 	r = folder_set_aside(parent, name);
@@ -256,11 +257,11 @@ int socket_folder_prepare(const char *parent)
 	struct sweep look = { .left = 1 };
 
 	if (mkdir(parent, PARENT_MODE) < 0 && errno != EEXIST)
-		return -errno;
+		return error_origin(-errno);
 	folder = open(parent, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* Whatever the umask. */
 	if (folder < 0 || fchmod(folder, PARENT_MODE) < 0)
-		return -errno;
+		return error_origin(-errno);
 	sweep(folder, UINT_MAX);
 	if (folder_is_mount(folder) || geteuid() != 0)
 		return 0;
@@ -286,10 +287,10 @@ static int folder_make_socket(const char *path, const char *name, int flags,
 	int fd;
 
 	if (chdir(path) < 0)
-		return -errno;
+		return error_origin(-errno);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	snprintf(address->sun_path, sizeof(address->sun_path), "%s", name);
 	*ret_fd = fd;

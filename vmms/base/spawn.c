@@ -7,6 +7,7 @@
 #include "vmms/base/spawn.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,7 +173,7 @@ int spawn_program(const struct spawn *spawn, pid_t *ret_pid, int *ret_pidfd)
 
 	pid = fork();
 	if (pid < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (pid == 0)
 		spawn_run_child(spawn, parent);
 	pidfd = pidfd_open(pid, 0);

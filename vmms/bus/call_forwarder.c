@@ -2,6 +2,7 @@
 /* The process that serves org.vmms1.Files. */
 #include "vmms/bus/call_forwarder.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/dbus_names.h"
 #include "vmms/base/helper.h"
@@ -51,7 +52,7 @@ static int forwarder_pass(struct passed *passed, int fd)
 {
 	if (passed->channel[0] < 0 &&
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, passed->channel) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return helper_pass(passed->channel[0], fd);
 }
 

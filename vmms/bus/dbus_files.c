@@ -5,6 +5,7 @@
  * Calls come over private buses from processes that forward them (vmms/bus/call_forwarder.h): one
  * that has the name, and earlier ones that have not ended. They pass the same check as all others.
  */
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "vmms/bus/call_forwarder.h"
 #include "vmms/bus/dbus_guest.h"
@@ -198,13 +199,13 @@ static int dbus_files_run(struct forwarder *forwarder)
 	int sockets[2], ready[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets) < 0)
-		return -errno;
+		return error_origin(-errno);
 	AUTO_CLOSE int far = sockets[1];
 	r = dbus_files_serve(forwarder, sockets[0]);
 	if (r < 0)
 		return r;
 	if (pipe2(ready, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	AUTO_CLOSE int ready_near = ready[0];
 	int kept[] = { far, ready[1] };
 	struct call_forwarder_config forwarding = { &service->settings, far, ready[1] };

@@ -3,6 +3,7 @@
 #include "vmms/host/host_memory.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,10 +47,10 @@ int host_memory_read(struct host_memory *ret_memory)
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	n = read(fd, text, sizeof(text) - 1);
 	if (n < 0)
-		return -errno;
+		return error_origin(-errno);
 	text[n] = '\0';
 	return host_memory_parse(text, ret_memory);
 }

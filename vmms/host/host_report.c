@@ -2,6 +2,7 @@
 /* What this host's KVM can do: one `vmwp --probe` at a time, and who waits for it. */
 #include "vmms/host/host_report.h"
 
+#include "common/base/error.h"
 #include "common/base/json.h"
 #include "common/base/list.h"
 #include "vmms/base/spawn.h"
@@ -169,7 +170,7 @@ static int report_probe(struct host_report *report)
 	int pipes[2], r;
 
 	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	report->output = pipes[0];
 	AUTO_CLOSE int far = pipes[1];
 	spawn.output = far;

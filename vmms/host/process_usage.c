@@ -8,6 +8,7 @@
 #include "vmms/host/process_usage.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,7 +38,7 @@ static int usage_read_file(int folder, const char *name, char *text, size_t size
 		return errno == ENOENT ? -ESRCH : -errno;
 	n = read(fd, text, size - 1);
 	if (n < 0)
-		return -errno;
+		return error_origin(-errno);
 	text[n] = '\0';
 	return 0;
 }

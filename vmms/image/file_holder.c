@@ -10,6 +10,8 @@
  */
 #include "vmms/image/file_holder.h"
 
+#include "common/base/error.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -93,7 +95,7 @@ static int holder_send_files(int socket, struct iovec *text, const int *fds, siz
 	memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
 	while (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
+			return error_origin(-errno);
 		if (errno == EAGAIN && poll(&room, 1, SEND_TIMEOUT) == 0)
 			return -EAGAIN;
 	}
@@ -306,7 +308,7 @@ int file_holder_new(struct helpers *helpers, const char *whose, int *ret_filler,
 	int sockets[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-		return -errno;
+		return error_origin(-errno);
 	AUTO_CLOSE int far = sockets[0], filler = sockets[1];
 
 	r = file_holder_open(helpers, whose, far, ret_holder);

@@ -2,6 +2,7 @@
 /* The server of one disk image: its connection, its command line, its last words, its end. */
 #include "vmms/image/image_server.h"
 
+#include "common/base/error.h"
 #include "common/base/json.h"
 #include "common/base/socket.h"
 #include "common/base/text.h"
@@ -86,7 +87,7 @@ static int server_connect_pair(const char *path, int *ret_listener, int *ret_fd)
 	int r;
 
 	if (listener < 0 || fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	socket_refuse_files(listener);
 	socket_refuse_files(fd);
 	if (strlen(path) >= sizeof(address.sun_path))
@@ -265,7 +266,7 @@ static int server_spawn_command(struct image_server *server, const struct comman
 
 	/* Without its guard it would be let loose: ld.so(8) goes on without a library. */
 	if (guard < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
+		return error_origin(-errno);
 	AUTO_CLOSE int near = pair[0];
 	int far = pair[1];
 	const struct spawn spawn = { .arguments = command->words,
@@ -346,7 +347,7 @@ static int server_start(struct image_server *server, int *ret_fd)
 	if (access(server->config.program, X_OK) < 0)
 		return -errno;
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	server->output = pipes[0];
 	far_output = pipes[1];
 	r = server_connect_pair(server->config.socket, &listener, &fd);

@@ -7,6 +7,7 @@
  */
 #include "vmms/metrics/metrics_server.h"
 
+#include "common/base/error.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/socket.h"
@@ -262,7 +263,7 @@ static int server_listen_on(struct metrics_server *server, int fd, bool loopback
 	int r;
 
 	if (listen(owned, METRICS_CLIENTS_MAX) < 0)
-		return -errno;
+		return error_origin(-errno);
 	while (listener->source)
 		listener++;
 	r = sd_event_add_io(server->manager->loop, &listener->source, owned, EPOLLIN,
@@ -281,18 +282,18 @@ static int server_listen_on_socket(struct metrics_server *server)
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (strlen(server->path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, server->path);
 	socket_refuse_files(fd);
 	if (unlink(server->path) < 0 && errno != ENOENT)
-		return -errno;
+		return error_origin(-errno);
 	/* The socket has its mode from the descriptor's, and is nobody else's at any moment. */
 	if (fchmod(fd, 0600) < 0 ||
 	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    chmod(server->path, 0600) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return server_listen_on(server, TAKE_FD(fd), false);
 }
 
@@ -303,10 +304,10 @@ static int server_listen_on_port(struct metrics_server *server, int family,
 	const int yes = 1;
 
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 	if (bind(fd, address, size) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return server_listen_on(server, TAKE_FD(fd), true);
 }
 

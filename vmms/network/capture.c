@@ -8,6 +8,8 @@
  */
 #include "vmms/network/capture.h"
 
+#include "common/base/error.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -287,10 +289,10 @@ static int capture_open_socket(int interface)
 	int on = 1, size = 4 * 1024 * 1024;
 
 	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)) < 0)
-		return -errno;
+		return error_origin(-errno);
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return TAKE_FD(fd);
 }
 
@@ -320,12 +322,12 @@ int capture_start(sd_event *loop, const struct capture_config *config, struct ca
 	if (r < 0)
 		return r;
 	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	capture->pipe = pipes[1];
 	AUTO_CLOSE int far = pipes[0];
 	/* The reader's end may wait. */
 	if (fcntl(capture->pipe, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = capture_watch(capture, loop);
 	if (r < 0)
 		return r;

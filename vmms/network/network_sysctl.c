@@ -3,6 +3,7 @@
 #include "vmms/network/network_sysctl.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +71,7 @@ static int sysctl_get(const struct setting *setting, const char *interface,
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size = fd < 0 ? -1 : read(fd, value, VALUE_SIZE - 1);
 	if (size < 0)
-		return -errno;
+		return error_origin(-errno);
 	value[size] = '\0';
 	value[strcspn(value, "\n")] = '\0';
 	return 0;

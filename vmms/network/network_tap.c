@@ -3,6 +3,7 @@
 #include "vmms/network/network_tap.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@ static int tap_open_queue(struct ifreq *request)
 	AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || ioctl(fd, TUNSETIFF, request) < 0)
-		return -errno;
+		return error_origin(-errno);
 	return TAKE_FD(fd);
 }
 

@@ -2,6 +2,7 @@
 /* passt(1), the user-mode network of one adapter: its command line, its last words, its end. */
 #include "vmms/network/passt.h"
 
+#include "common/base/error.h"
 #include "common/base/socket.h"
 #include "common/base/text.h"
 #include "vmms/base/fault.h"
@@ -214,12 +215,12 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 	if (access(config->program, X_OK) < 0)
 		return -errno;
 	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	passt->output = pipes[0];
 	AUTO_CLOSE int far_output = pipes[1];
 	if (fcntl(passt->output, F_SETFL, O_NONBLOCK) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
-		return -errno;
+		return error_origin(-errno);
 	AUTO_CLOSE int ours = sockets[0];
 	AUTO_CLOSE int theirs = sockets[1];
 	socket_refuse_files(ours);

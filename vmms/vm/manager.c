@@ -2,6 +2,7 @@
 /* All VMs of the daemon. manager_load.c reads them from the store, manager_stop.c ends them. */
 #include "vmms/vm/manager.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
 #include "vmms/base/folder.h"
@@ -421,7 +422,7 @@ static int manager_make_mac(const struct manager *manager, const struct definiti
 
 	do {
 		if (getrandom(mac + 3, sizeof(mac) - 3, 0) != (ssize_t)sizeof(mac) - 3)
-			return -errno;
+			return error_origin(-errno);
 	} while (manager_find_mac(manager, mac, NULL) || manager_has_mac(network, mac));
 	memcpy(ret_mac, mac, sizeof(mac));
 	return 0;

@@ -2,6 +2,7 @@
 /* What is written down of a VM that has a worker. */
 #include "vmms/vm/vm_record.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/control.h"
@@ -134,7 +135,7 @@ static int record_read_file(const char *path, char *buffer, size_t size, size_t 
 		return -errno;
 	got = read(fd, buffer, size);
 	if (got < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_size = (size_t)got;
 	return (size_t)got == size ? -EINVAL : 0;
 }

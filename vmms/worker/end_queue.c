@@ -3,6 +3,7 @@
 #include "vmms/worker/end_queue.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "common/base/file.h"
 #include "common/base/guid.h"
 #include "common/control.h"
@@ -35,10 +36,10 @@ static int queue_save_name(const char *path, const char *name)
 	ssize_t written;
 
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	written = write(fd, name, strlen(name));
 	if (written < 0)
-		return -errno;
+		return error_origin(-errno);
 	return (size_t)written == strlen(name) ? 0 : -ENOSPC;
 }
 
@@ -81,7 +82,7 @@ int end_queue_make(const char *path, int *ret_fd)
 		return r;
 	fd = mq_open(name, flags, FILE_MODE, &attributes);
 	if (fd < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_fd = fd;
 	return 0;
 }

@@ -13,6 +13,7 @@
  */
 #include "vmms/worker/worker.h"
 
+#include "common/base/error.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/token_bucket.h"
@@ -383,7 +384,7 @@ int worker_file_limit(struct worker *worker, uint64_t *ret_size)
 	if (worker->process.pid <= 0)
 		return -ESRCH;
 	if (prlimit(worker->process.pid, RLIMIT_FSIZE, NULL, &limit) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_size = limit.rlim_cur;
 	return 0;
 }
@@ -396,7 +397,7 @@ int worker_limit_files(struct worker *worker, uint64_t size)
 	if (worker->process.pid <= 0)
 		return -ESRCH;
 	if (prlimit(worker->process.pid, RLIMIT_FSIZE, NULL, &limit) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (size > limit.rlim_max)
 		return -EPERM;
 	limit.rlim_cur = size;
