@@ -27,14 +27,15 @@ static const char help[] =
 	"  --print-timings    at the end, say how long it took to reach the guest's first\n"
 	"                     instruction, and how much memory the worker itself uses\n"
 	"  --verbose          log what is going on\n"
-	"  --control-fd FD    be told what to run over a socket, as vmms(8) does\n"
+	"  --control-fd FD    receive definition, descriptors and requests over this socket, as\n"
+	"                     from vmms(8)\n"
 	"  --probe            say as JSON what this host's KVM can do, and what is missing\n"
 	"  --help, --version\n"
 	"\n"
 	"exit status\n"
 	"  0  the VM was stopped, by its guest or from outside\n"
 	"  1  something failed; the reason is on standard error\n"
-	"  2  the command line makes no sense\n"
+	"  2  wrong usage\n"
 	"  3  the guest crashed or triple-faulted, and its definition says to stop then\n"
 	"     (only with --definition)\n";
 

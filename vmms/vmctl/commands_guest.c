@@ -10,7 +10,7 @@ static const struct option_row kvp_options[] = {
 
 static const struct option_row backup_options[] = {
 	{ "limit", "SECONDS", VALUE_TEXT,
-	  "after that a frozen guest is thawed by itself (default: 60)" },
+	  "a guest that is still frozen then is thawed (default: 60)" },
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
 	{ 0 },
 };
@@ -18,7 +18,8 @@ static const struct option_row backup_options[] = {
 static const struct option_row copy_options[] = {
 	{ "overwrite", NULL, VALUE_NONE, "replace a file that is there" },
 	{ "create-path", NULL, VALUE_NONE, "make the folders that are missing" },
-	{ "verify", NULL, VALUE_NONE, "compare checksums then; takes vmms-guest in the guest" },
+	{ "verify", NULL, VALUE_NONE,
+	  "compare checksums afterwards; needs vmms-guest in the guest" },
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
 	{ 0 },
 };

@@ -34,7 +34,7 @@ static const struct option_row create_options[] = {
 	  "a network adapter that is connected there; may be given again "
 	  "(default: one, with the user-mode network)" },
 	{ "forward", "[tcp:|udp:][ADDRESS:]HOST:GUEST", VALUE_TEXT,
-	  "user-mode network: a port of the host is one of the guest; may be given again" },
+	  "user-mode network: a port of the host leads to one of the guest; may be given again" },
 	{ "no-network", NULL, VALUE_NONE, "no network adapter" },
 	{ "notes", "TEXT", VALUE_TEXT, "any text" },
 	{ 0 },
@@ -211,7 +211,7 @@ const struct command commands_vm[] = {
 	  "KEY is one of vmms-vm.json(5), such as memory.size or disks[0].cache. Without a VALUE "
 	  "it\n"
 	  "has its default again. What cannot be changed while the VM runs waits for its next\n"
-	  "start; it is printed, and shown by 'vmctl show'. Dynamic memory can be.",
+	  "start; it is printed, and shown by 'vmctl show'. Dynamic memory changes at once.",
 	  set_options,
 	  true,
 	  command_set },
@@ -221,7 +221,7 @@ const struct command commands_vm[] = {
 	  1,
 	  { VALUE_VM },
 	  "edit the definition of a VM, also while it runs",
-	  "By $VISUAL, $EDITOR or editor. What makes no sense is offered to be edited again.",
+	  "By $VISUAL, $EDITOR or editor. An invalid definition is offered for editing again.",
 	  NULL,
 	  true,
 	  command_edit },
@@ -282,7 +282,7 @@ const struct command commands_vm[] = {
 	  MANY,
 	  { VALUE_VM, VALUE_VM },
 	  "send VMs a non-maskable interrupt, to find out why a guest hangs",
-	  "What a guest does then is its own affair. Linux notes it in its log, or panics, and\n"
+	  "What happens then is up to the guest. Linux notes it in its log, or panics, and\n"
 	  "writes a crash dump where kdump is set up, if its sysctl kernel.unknown_nmi_panic is 1.",
 	  NULL,
 	  true,
@@ -334,9 +334,9 @@ const struct command commands_vm[] = {
 	  1,
 	  { VALUE_VM },
 	  "connect to the serial console of a VM",
-	  "Works before, during and between runs of the VM. What the console has said last is\n"
-	  "shown first. On a terminal, ^] ends the session. Else standard input is typed as it\n"
-	  "is, and output goes on after its end.",
+	  "Works before, during and between runs of the VM. The end of its output is shown\n"
+	  "first. On a terminal, ^] ends the session. If standard input is no terminal, it is\n"
+	  "sent to the guest as it is, and output goes on after its end.",
 	  console_options,
 	  true,
 	  command_console },
@@ -390,7 +390,7 @@ const struct command commands_vm[] = {
 	  1,
 	  1,
 	  { VALUE_VM },
-	  "wait until a VM runs, is off, or its guest is as far as that",
+	  "wait until a VM runs, is off, or its guest has come so far",
 	  "For running, unless --for says otherwise: heartbeat, which the guest's hv_utils sends;\n"
 	  "agent, that of vmms-guest, by which 'vmctl exec' works; address, which is printed; or\n"
 	  "off. A VM that is off is waited for; one that ran and ends meanwhile is a failure (4).",

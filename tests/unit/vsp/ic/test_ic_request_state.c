@@ -258,7 +258,7 @@ static void test_the_limit_of_a_frozen_guest(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	freeze(f, MILLISECOND);
+	freeze(f, 500 * MILLISECOND); /* which is not over before the move */
 	move(f);
 	receive(f, VSS, &message);
 	assert_int_equal(message.vss.operation, IC_VSS_THAW);
