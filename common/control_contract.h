@@ -86,13 +86,13 @@
  *   open_socket     With a connected stream socket, which becomes a connection to that port of the
  *                   guest. Answered when the guest has taken it.
  *   answer_socket   To a "connect" event: a connected stream socket, or none: nobody listens there.
- *                   A request that is no more is ignored.
+ *                   An answer to a request that has ended is ignored.
  *
  * Events
  *
  *   state           The reason is one of: guest-shutdown, guest-hibernated, guest-reset,
  *                   triple-fault, crash, stopped, error, disk-error (also of "paused").
- *   reset           The machine was reset and runs on; for the how manieth time.
+ *   reset           The machine was reset and runs on; how many times so far.
  *   crash           The guest's crash MSRs, as "0x…"; once until it has come up anew.
  *   heartbeat       ok, lost, unknown
  *   vmbus           The version, as "5.3"; "" when the guest has left.

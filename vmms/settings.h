@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon's command line, vmms(8), and its file, vmms.conf(5), over which the former wins.
+ * The daemon's command line, vmms(8), and its file, vmms.conf(5). The command line
+ * takes precedence.
  */
 #pragma once
 

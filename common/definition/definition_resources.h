@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What of the host a VM may use, in its definition: "resources". No guest sees any of it. The
- * service has it enforced by the control group of the VM's worker (vmms/unit.h).
+ * service has it enforced by the control group of the VM's worker (vmms/units/units.h).
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Names and texts use the words of docs/glossary.md, and none of those below, which stood for them; what
-documents call by a path is there; and each source file opens with what it is.
+documents and sources call by a path is there; and each source file opens with what it is.
 
 usage: words.py ROOT
 """
@@ -26,6 +26,7 @@ INSTEAD = {
 }
 WORD = re.compile(r"(?<![a-z])(" + "|".join(INSTEAD) + r")(?![a-z])", re.IGNORECASE)
 PATH = re.compile(r"`((?:common|vid|hvshim|vsp|vmwp|vmms|guest-vsc|tests|scripts|packaging|docs)/[\w./-]+)`")
+FILE = re.compile(r"(?<![\w/.])((?:common|vid|hvshim|vsp|vmwp|vmms|guest-vsc)/[\w./-]+\.[ch])(?!\w)")
 FOLDERS = ("common", "vid", "hvshim", "vsp", "vmwp", "vmms", "guest-vsc", "docs", "packaging", "scripts", "tests")
 ENDS = {".c", ".h", ".S", ".md", ".py", ".sh", ".txt", ".in", ".1", ".5", ".7", ".8", ".service", ".socket"}
 SELF = "tests/lint/words.py"
@@ -55,6 +56,24 @@ def check_paths(root):
     return found
 
 
+def find_files(root, text):
+    """The sources that are named, and are not there."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in FILE.finditer(line):
+            if not (root / match.group(1)).is_file():
+                yield number, match.group(1)
+
+
+def check_files(root):
+    found = 0
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.[chS]")):
+            for number, name in find_files(root, path.read_text(errors="replace")):
+                print(f"{path.relative_to(root)}:{number}: there is no {name}")
+                found += 1
+    return found
+
+
 def opens_well(text):
     """After the line of the licence, a comment."""
     lines = text.splitlines()
@@ -77,6 +96,7 @@ def check_self():
     here = pathlib.Path(__file__).parent
     assert opens_well("// licence\n/* What it is. */\n") and not opens_well("// licence\n#pragma once\n")
     assert list(find_paths(here, "`tests/nowhere` and `tests`")) == [(1, "tests/nowhere")]
+    assert list(find_files(here, "See vid/nowhere.h.")) == [(1, "vid/nowhere.h")]
     assert list(find(planted)) == [(1, "errand"), (2, "wish")], list(find(planted))
 
 
@@ -93,7 +113,7 @@ def main():
                 print(f"{name}:{number}: '{word}': {INSTEAD[word.lower()]}, see docs/glossary.md")
                 found += 1
     print(f"words: {found} others")
-    return 1 if check_paths(root) + check_openings(root) + found else 0
+    return 1 if check_paths(root) + check_files(root) + check_openings(root) + found else 0
 
 
 if __name__ == "__main__":

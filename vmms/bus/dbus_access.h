@@ -2,8 +2,8 @@
 /*
  * Who calls, and what they may: docs/dbus/authorisation.md.
  *
- * Every method call passes dbus_access_check() before the objects see it. Root may everything, and
- * so may the user whose daemon it is. Others may what is about VMs of their own; for the rest
+ * Every method call passes dbus_access_check() before the objects see it. Root may do everything, and
+ * so may the user whose daemon it is. Others may manage VMs of their own; for the rest
  * polkit is asked, while the call waits. What a handler has to know beyond is who the caller is,
  * and which VMs they see.
  *

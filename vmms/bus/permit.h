@@ -7,7 +7,7 @@
  * though allowed to manage the VM, names no files: they would be opened with the owner's rights, or
  * root's. What is in the definition already may stay, whoever put it there.
  *
- * user: NULL: root, or the user whose daemon it is, who may everything.
+ * user: NULL: root, or the user whose daemon it is, who may do everything.
  */
 #pragma once
 

@@ -5,8 +5,8 @@
  * A job is made before what it stands for is begun, so that there is something to end whenever that
  * ends. If it is refused the job is dropped, and nobody has seen it; else it is published. A job
  * that has ended is kept for JOB_KEPT seconds, so that whoever asks late learns how; of those that
- * have ended at most JOBS_ENDED_MAX. That of those under way there are not many is for their VMs to
- * see to.
+ * have ended at most JOBS_ENDED_MAX. The VMs see to it that not many
+ * are under way.
  *
  * Thread: the event loop's.
  */

@@ -3,7 +3,8 @@
  * Whether the VMs of a user stay within the limits (vmms/units/quota.h).
  *
  * VMs and disks are counted in definitions, the rest of VMs that run or are starting. What root
- * does is counted and never refused; what a user asks for is, and so is a start by itself.
+ * does is counted and never refused; what a user asks for can be refused, and so can an automatic
+ * start.
  *
  * Thread: the event loop's.
  */

@@ -3,7 +3,7 @@
  * One VM: the CPUs of the host that it and its vps run on.
  *
  * The VM's CPUs are its unit's (vmms/units/units.h). Vps are pinned by the worker, to its threads;
- * older kernels forget that when the control group gets other CPUs, so that it is asked again then.
+ * older kernels forget that when the control group gets other CPUs, so the worker is asked again then.
  */
 #pragma once
 

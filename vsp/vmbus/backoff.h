@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether a wait in the hope of more pays.
+ * Whether waiting for more to come pays off.
  *
- * A wait in vain passes over the next chances, twice as many after each failure up to a limit; one
- * that paid makes good for all that went before.
+ * After a wait in vain the next chances to wait are skipped, twice as many after each failure, up to a
+ * limit; a wait that paid off begins that anew.
  */
 #pragma once
 
