@@ -9,16 +9,13 @@
  * 64-bit values.
  */
 #include "common/wire/tlfs.h"
-#include "hvshim/hvshim.h"
-#include "tests/fake/watched_memory.h"
-#include "tests/unit/hvshim/fake_vid.h"
+#include "tests/fuzz/hvshim_machine.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define RAM        0x8000u
 #define PORT_FIRST 0xe4u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,45 +25,15 @@ struct operation {
 	uint64_t values[2];
 } PACKED;
 
-struct machine {
-	struct loop *loop;
-	struct vid_partition partition;
-	struct vid_vp vps[2];
-	struct hvshim *hvshim;
-	int event_fd;
-};
-
-static void require(bool condition)
+/* Of all connections; made once. */
+static int connection_fd(void)
 {
-	if (!condition)
-		abort();
-}
+	static int fd = -1;
 
-static void on_message(void *data, uint32_t connection_id, const struct hvshim_message *message)
-{
-	require(message->size <= HVSHIM_MESSAGE_PAYLOAD);
+	if (fd < 0)
+		fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return fd;
 }
-
-static void on_slot_free(void *data, uint32_t vp)
-{
-	require(vp < 2);
-}
-
-static void on_crash(void *data, const struct hvshim_crash *crash)
-{
-	require(crash->text_size <= sizeof(crash->text));
-}
-
-static void on_reset(void *data)
-{
-}
-
-static const struct hvshim_callbacks callbacks = {
-	.message = on_message,
-	.slot_free = on_slot_free,
-	.crash = on_crash,
-	.reset = on_reset,
-};
 
 /* ---- What can happen ---- */
 
@@ -192,7 +159,7 @@ static void do_connection(struct machine *machine, struct vid_vp *vp,
 	if (operation->argument & 2)
 		hvshim_connection_remove(machine->hvshim, id);
 	else
-		(void)!hvshim_connection_add(machine->hvshim, id, machine->event_fd);
+		(void)!hvshim_connection_add(machine->hvshim, id, connection_fd());
 }
 
 static void do_end_of_interrupt(struct machine *machine, struct vid_vp *vp,
@@ -213,7 +180,7 @@ static void do_kick(struct machine *machine, struct vid_vp *vp, const struct ope
 
 static void do_turn(struct machine *machine, struct vid_vp *vp, const struct operation *operation)
 {
-	require(loop_run_once(machine->loop, 0) == 0);
+	machine_turn(machine, 1);
 }
 
 static const operation_fn operations[] = {
@@ -221,50 +188,6 @@ static const operation_fn operations[] = {
 	do_synic,      do_memory,           do_post,     do_signal, do_signal,
 	do_connection, do_end_of_interrupt, do_turn,     do_kick,
 };
-
-/* ---- The machine ---- */
-
-static void machine_make(struct machine *machine, enum hvshim_engine engine, bool timers)
-{
-	struct hvshim_config config = {
-		.engine = engine,
-		.vp_count = ARRAY_SIZE(machine->vps),
-		.partition = &machine->partition,
-		.loop = machine->loop,
-		.callbacks = &callbacks,
-		.data = machine,
-		.message_connections = { 1, 4 },
-		.enlightenments = timers ? UINT32_MAX : 0,
-		.x2apic_guest = timers,
-	};
-
-	require(hvshim_new(&config, &machine->hvshim) == 0);
-	for (uint32_t i = 0; i < ARRAY_SIZE(machine->vps); i++) {
-		struct vid_cpuid cpuid = { .count = 1, .leaves = { { .function = 1 } } };
-
-		machine->vps[i] = (struct vid_vp){ .partition = &machine->partition, .index = i };
-		require(hvshim_vp_attach(machine->hvshim, &machine->vps[i], &cpuid) == 0);
-	}
-}
-
-/* Made once: the loop, whose ring is slow to make, and memory, which the guest leaves as it is. */
-static struct machine *machine_get(void)
-{
-	static struct machine machine;
-	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
-
-	if (!machine.loop) {
-		require(loop_new(64, &machine.loop) == 0);
-		machine.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		require(vid_memory_new(&machine.partition.memory) == 0);
-		require(vid_memory_add(machine.partition.memory, ram, VID_MEMORY_SMALL, false) ==
-			0);
-		require(vid_memory_track_dirty(machine.partition.memory, true) == 0);
-	}
-	memset(watched_memory_guest(machine.partition.memory, GPA(0), RAM), 0, RAM);
-	machine.partition.newest = NULL;
-	return &machine;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -279,10 +202,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		operations[operation.what % ARRAY_SIZE(operations)](
 			machine, &machine->vps[operation.what >> 7], &operation);
 	}
-	hvshim_free(machine->hvshim);
-	for (unsigned i = 0; i < 4; i++)
-		require(loop_run_once(machine->loop, 0) == 0);
-	require(machine->partition.interrupts == 0 && machine->partition.doorbells == 0 &&
-		machine->partition.connections == 0);
+	machine_free(machine);
 	return 0;
 }

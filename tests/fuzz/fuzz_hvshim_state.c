@@ -7,113 +7,14 @@
  */
 #include "common/base/state.h"
 #include "common/wire/tlfs.h"
-#include "hvshim/hvshim.h"
-#include "tests/fake/watched_memory.h"
-#include "tests/unit/hvshim/fake_vid.h"
+#include "tests/fuzz/hvshim_machine.h"
 
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RAM 0x8000u
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct machine {
-	struct loop *loop;
-	struct vid_partition partition;
-	struct vid_vp vps[2];
-	struct hvshim *hvshim;
-};
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static void on_message(void *data, uint32_t connection_id, const struct hvshim_message *message)
-{
-	require(message->size <= HVSHIM_MESSAGE_PAYLOAD);
-}
-
-static void on_slot_free(void *data, uint32_t vp)
-{
-	require(vp < 2);
-}
-
-static void on_crash(void *data, const struct hvshim_crash *crash)
-{
-	require(crash->text_size <= sizeof(crash->text));
-}
-
-static void on_reset(void *data)
-{
-}
-
-static const struct hvshim_callbacks callbacks = {
-	.message = on_message,
-	.slot_free = on_slot_free,
-	.crash = on_crash,
-	.reset = on_reset,
-};
-
-static void machine_make(struct machine *machine, enum hvshim_engine engine)
-{
-	struct hvshim_config config = {
-		.engine = engine,
-		.vp_count = ARRAY_SIZE(machine->vps),
-		.partition = &machine->partition,
-		.loop = machine->loop,
-		.callbacks = &callbacks,
-		.data = machine,
-		.message_connections = { 1, 4 },
-		.enlightenments = UINT32_MAX,
-		.x2apic_guest = true,
-	};
-
-	machine->partition.vid.capabilities.hyperv_vapic = true;
-	machine->partition.clock = (struct vid_clock){ .ns = 1000000000, .tsc_stable = true };
-	require(hvshim_new(&config, &machine->hvshim) == 0);
-	for (uint32_t i = 0; i < ARRAY_SIZE(machine->vps); i++) {
-		struct vid_cpuid cpuid = { .count = 1, .leaves = { { .function = 1 } } };
-
-		machine->vps[i] = (struct vid_vp){ .partition = &machine->partition,
-						   .index = i,
-						   .hyperv_msrs = engine == HVSHIM_ENGINE_KERNEL };
-		require(hvshim_vp_attach(machine->hvshim, &machine->vps[i], &cpuid) == 0);
-	}
-}
-
-static void machine_turn(struct machine *machine, unsigned count)
-{
-	while (count-- > 0)
-		require(loop_run_once(machine->loop, 0) == 0);
-}
-
-static void machine_free(struct machine *machine)
-{
-	hvshim_free(machine->hvshim);
-	machine_turn(machine, 4);
-	require(machine->partition.interrupts == 0);
-}
-
-static struct machine *machine_get(void)
-{
-	static struct machine machine;
-	const struct vid_memory_region ram = { .gpa = GPA(0), .size = RAM };
-
-	if (!machine.loop) {
-		require(loop_new(64, &machine.loop) == 0);
-		require(vid_memory_new(&machine.partition.memory) == 0);
-		require(vid_memory_add(machine.partition.memory, ram, VID_MEMORY_SMALL, false) ==
-			0);
-		require(vid_memory_track_dirty(machine.partition.memory, true) == 0);
-	}
-	memset(watched_memory_guest(machine.partition.memory, GPA(0), RAM), 0, RAM);
-	return &machine;
-}
 
 /* Return: whether it was taken. */
 static bool machine_restore(struct machine *machine, enum hvshim_engine engine, const void *bytes,
@@ -125,7 +26,10 @@ static bool machine_restore(struct machine *machine, enum hvshim_engine engine, 
 
 	if (state_reader_init(&reader, bytes, size) != 0)
 		return false;
-	machine_make(machine, engine);
+	machine->kvm_has_msrs = engine == HVSHIM_ENGINE_KERNEL;
+	machine->partition.vid.capabilities.hyperv_vapic = true;
+	machine->partition.clock = (struct vid_clock){ .ns = 1000000000, .tsc_stable = true };
+	machine_make(machine, engine, true);
 	r = hvshim_restore(machine->hvshim, &reader, &refusal);
 	require(r == 0 || (r == -EINVAL && refusal.text[0] != '\0'));
 	if (r != 0)
