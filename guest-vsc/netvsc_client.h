@@ -37,7 +37,6 @@ enum {
 #define NETVSC_CLIENT_SLOTS_MAX    64    /* frames under way to the host */
 #define NETVSC_CLIENT_FRAME_MAX    9216u /* bytes */
 #define NETVSC_CLIENT_VALUE_MAX    640u  /* bytes of an OID's value */
-#define NETVSC_CLIENT_ADDRESS      6     /* bytes of a MAC address */
 
 enum netvsc_client_way {
 	NETVSC_CLIENT_BY_SECTION, /* copied to the send buffer */

@@ -100,8 +100,6 @@ struct network_address {
 	unsigned prefix;
 };
 
-#define NETWORK_ADDRESS_TEXT (INET6_ADDRSTRLEN + 4)
-
 /* "192.0.2.1/24", "2001:db8::1/64". Return: 0; -EINVAL. */
 int network_address_parse(const char *text, struct network_address *ret_address) MUST_CHECK;
 

@@ -4,8 +4,7 @@
  * LAPIC's registers (Intel SDM volume 3, "Task and Processor Priorities"), and how a guest on this
  * machine's KVM takes them.
  */
-#include "tests/unit/unit.h"
-#include "tests/unit/vid/puppet.h"
+#include "tests/unit/vid/puppet_fixture.h"
 #include "vid/internal.h"
 
 #include <string.h>
@@ -67,33 +66,13 @@ static void test_the_higher_counts(void **state)
 
 static int setup(void **state)
 {
-	static struct puppet puppet;
 	struct vid_partition_config config = { 0 };
+	int r = puppet_setup(state, &config);
 
-	*state = NULL;
-	if (!puppet_open(&puppet))
-		return 0;
-	puppet_make(&puppet, &config);
-	puppet_set_cpuid(&puppet);
-	puppet_start(&puppet);
-	puppet_enable_apic(&puppet);
-	*state = &puppet;
-	return 0;
-}
-
-static int teardown(void **state)
-{
 	if (*state)
-		puppet_close(*state);
-	return 0;
+		puppet_enable_apic(*state);
+	return r;
 }
-
-#define PUPPET(state)                      \
-	({                                 \
-		if (!*(state))             \
-			skip();            \
-		(struct puppet *)*(state); \
-	})
 
 #define INJECTIONS_MAX 3u
 
@@ -217,7 +196,7 @@ static void test_to_a_vp_that_waits(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, puppet_teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_to_do),    cmocka_unit_test(test_task_priority),
 		cmocka_unit_test(test_in_service),       cmocka_unit_test(test_the_higher_counts),

@@ -3,8 +3,7 @@
  * Partitions and vps on this machine's KVM, with a guest that does as it is told: exits, kicks,
  * interrupts, doorbells, a second vp, dirty tracking, the speed of kernel mode.
  */
-#include "tests/unit/unit.h"
-#include "tests/unit/vid/puppet.h"
+#include "tests/unit/vid/puppet_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,34 +19,12 @@
 
 static int setup(void **state)
 {
-	static struct puppet puppet;
 	struct vid_partition_config config = {
 		.msr_exits = { { .first = MSR_FIRST, .count = 0x1000 } },
 	};
 
-	*state = NULL;
-	if (!puppet_open(&puppet))
-		return 0;
-	puppet_make(&puppet, &config);
-	puppet_set_cpuid(&puppet);
-	puppet_start(&puppet);
-	*state = &puppet;
-	return 0;
+	return puppet_setup(state, &config);
 }
-
-static int teardown(void **state)
-{
-	if (*state)
-		puppet_close(*state);
-	return 0;
-}
-
-#define PUPPET(state)                      \
-	({                                 \
-		if (!*(state))             \
-			skip();            \
-		(struct puppet *)*(state); \
-	})
 
 /* ---- Exits ---- */
 
@@ -610,7 +587,7 @@ static void test_calibration(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, puppet_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_port_exit),
 		TEST(test_mmio_exit),

@@ -3,8 +3,7 @@
  * The state of partitions and vps on this machine's KVM: a guest is saved in the middle of its
  * work, and goes on in another partition around the same memory.
  */
-#include "tests/unit/unit.h"
-#include "tests/unit/vid/puppet.h"
+#include "tests/unit/vid/puppet_fixture.h"
 #include "vid/state.h"
 
 #include <errno.h>
@@ -28,32 +27,10 @@
 
 static int setup(void **state)
 {
-	static struct puppet puppet;
 	struct vid_partition_config config = { .memory = NULL };
 
-	*state = NULL;
-	if (!puppet_open(&puppet))
-		return 0;
-	puppet_make(&puppet, &config);
-	puppet_set_cpuid(&puppet);
-	puppet_start(&puppet);
-	*state = &puppet;
-	return 0;
+	return puppet_setup(state, &config);
 }
-
-static int teardown(void **state)
-{
-	if (*state)
-		puppet_close(*state);
-	return 0;
-}
-
-#define PUPPET(state)                      \
-	({                                 \
-		if (!*(state))             \
-			skip();            \
-		(struct puppet *)*(state); \
-	})
 
 /* ---- Saving and restoring ---- */
 
@@ -682,22 +659,29 @@ static void partition_refuses_what_there_is_not(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(same_bytes_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(pending_interrupt_is_taken_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(same_bytes_again, setup, puppet_teardown),
+		cmocka_unit_test_setup_teardown(pending_interrupt_is_taken_once, setup,
+						puppet_teardown),
 		cmocka_unit_test_setup_teardown(exception_that_was_on_its_way_comes, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(timer_that_is_due_comes_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(counting_goes_on, setup, teardown),
-		cmocka_unit_test_setup_teardown(clock_stands_still_and_goes_on, setup, teardown),
-		cmocka_unit_test_setup_teardown(tsc_offset_is_that_of_the_guest, setup, teardown),
-		cmocka_unit_test_setup_teardown(second_vp_starts_on_the_way, setup, teardown),
-		cmocka_unit_test_setup_teardown(every_register_is_kept, setup, teardown),
-		cmocka_unit_test_setup_teardown(truncated_records_are_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(changed_records_do_no_harm, setup, teardown),
-		cmocka_unit_test_setup_teardown(refusal_names_the_msr, setup, teardown),
-		cmocka_unit_test_setup_teardown(another_tsc_frequency_is_refused, setup, teardown),
+						puppet_teardown),
+		cmocka_unit_test_setup_teardown(timer_that_is_due_comes_once, setup,
+						puppet_teardown),
+		cmocka_unit_test_setup_teardown(counting_goes_on, setup, puppet_teardown),
+		cmocka_unit_test_setup_teardown(clock_stands_still_and_goes_on, setup,
+						puppet_teardown),
+		cmocka_unit_test_setup_teardown(tsc_offset_is_that_of_the_guest, setup,
+						puppet_teardown),
+		cmocka_unit_test_setup_teardown(second_vp_starts_on_the_way, setup,
+						puppet_teardown),
+		cmocka_unit_test_setup_teardown(every_register_is_kept, setup, puppet_teardown),
+		cmocka_unit_test_setup_teardown(truncated_records_are_refused, setup,
+						puppet_teardown),
+		cmocka_unit_test_setup_teardown(changed_records_do_no_harm, setup, puppet_teardown),
+		cmocka_unit_test_setup_teardown(refusal_names_the_msr, setup, puppet_teardown),
+		cmocka_unit_test_setup_teardown(another_tsc_frequency_is_refused, setup,
+						puppet_teardown),
 		cmocka_unit_test_setup_teardown(partition_refuses_what_there_is_not, setup,
-						teardown),
+						puppet_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,45 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where errors begin: what is logged of it, and how much. */
 #include "common/base/error.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/common/base/log_capture.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
-
-/* Standard error goes to memory during a test. */
-static int capture, saved;
 
 static int setup(void **state)
 {
-	saved = dup(STDERR_FILENO);
-	capture = memfd_create("capture", 0);
-	assert_true(saved >= 0 && capture >= 0);
-	dup2(capture, STDERR_FILENO);
-	log_set_level(LOG_LEVEL_DEBUG);
-	unsetenv("JOURNAL_STREAM");
+	capture_begin(LOG_LEVEL_DEBUG);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	dup2(saved, STDERR_FILENO);
-	close(saved);
-	close(capture);
-	return 0;
-}
-
-static char *logged(void)
-{
-	static char text[1 << 16];
-	ssize_t size = pread(capture, text, sizeof(text) - 1, 0);
-
-	assert_true(size >= 0);
-	text[size] = '\0';
-	return text;
 }
 
 static void test_the_place_is_told(void **state)
@@ -54,14 +27,14 @@ static void test_the_place_is_told(void **state)
 	snprintf(expected, sizeof(expected),
 		 "tests/unit/common/base/test_error.c:%d: test_the_place_is_told(): -ENOMEM\n",
 		 line);
-	assert_string_equal(logged(), expected);
+	assert_string_equal(captured(), expected);
 }
 
 static void test_nothing_is_told_by_default(void **state)
 {
 	log_set_level(LOG_LEVEL_INFO);
 	assert_int_equal(error_origin(-EIO), -EIO);
-	assert_string_equal(logged(), "");
+	assert_string_equal(captured(), "");
 }
 
 static int error_counted(int *calls)
@@ -84,12 +57,12 @@ static void test_a_flood_is_cut_short(void **state)
 
 	for (unsigned i = 0; i < 10000; i++)
 		assert_int_equal(error_origin(-EIO), -EIO);
-	for (const char *at = logged(); (at = strchr(at, '\n')); at++)
+	for (const char *at = captured(); (at = strchr(at, '\n')); at++)
 		lines++;
 	assert_in_range(lines, 50, 300);
 }
 
-#define ERROR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define ERROR_TEST(name) cmocka_unit_test_setup_teardown(name, setup, capture_end)
 
 int main(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Log messages: one line each, whatever they quote; priorities for the journal. */
 #include "common/base/log.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/common/base/log_capture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,41 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Standard error goes to memory during a test. */
-static int capture, saved;
-
 static int setup(void **state)
 {
-	saved = dup(STDERR_FILENO);
-	capture = memfd_create("capture", 0);
-	assert_true(saved >= 0 && capture >= 0);
-	dup2(capture, STDERR_FILENO);
-	log_set_level(LOG_LEVEL_INFO);
+	capture_begin(LOG_LEVEL_INFO);
 	log_set_name(NULL);
-	unsetenv("JOURNAL_STREAM");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	dup2(saved, STDERR_FILENO);
-	close(saved);
-	close(capture);
 	return 0;
 }
 
 static void assert_logged(const char *expected)
 {
-	char text[8192];
-	ssize_t size = pread(capture, text, sizeof(text) - 1, 0);
-
-	assert_true(size >= 0);
-	text[size] = '\0';
-	assert_string_equal(text, expected);
+	assert_string_equal(captured(), expected);
 }
 
 static void test_lines(void **state)
@@ -111,7 +89,7 @@ static void test_errno_is_kept(void **state)
 	assert_int_equal(errno, EXDEV);
 }
 
-#define CAPTURED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CAPTURED(test) cmocka_unit_test_setup_teardown(test, setup, capture_end)
 
 int main(void)
 {

@@ -136,3 +136,21 @@ static inline void fixture_fill(struct fixture *f, uint8_t seed, uint32_t size)
 	for (uint32_t i = 0; i < size; i++)
 		f->data[i] = (uint8_t)(seed + i * 7 + i / 512);
 }
+
+static inline int fixture_teardown(void **state)
+{
+	fixture_free(*state);
+	return 0;
+}
+
+/* A disk of so many bytes, with sectors of 512, as unit 0. */
+static inline int fixture_setup_disk(void **state, uint64_t size)
+{
+	static const struct scsi_identity identity = { .serial = "SERIAL-0" };
+	struct fixture *f = fixture_new();
+
+	f->disk = fixture_disk(f, size, 512);
+	assert_int_equal(scsi_target_attach(f->target, 0, SCSI_DEVICE_DISK, &identity, f->disk), 0);
+	*state = f;
+	return 0;
+}

@@ -34,12 +34,6 @@ static int setup_loaded(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	fixture_free(*state);
-	return 0;
-}
-
 static void test_inquiry(void **state)
 {
 	struct fixture *f = *state;
@@ -296,19 +290,22 @@ static void test_every_opcode_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_inquiry, setup_empty, teardown),
-		cmocka_unit_test_setup_teardown(test_empty, setup_empty, teardown),
-		cmocka_unit_test_setup_teardown(test_reading, setup_loaded, teardown),
-		cmocka_unit_test_setup_teardown(test_table_of_contents, setup_loaded, teardown),
-		cmocka_unit_test_setup_teardown(test_configuration, setup_loaded, teardown),
-		cmocka_unit_test_setup_teardown(test_events, setup_loaded, teardown),
-		cmocka_unit_test_setup_teardown(test_guest_ejects, setup_loaded, teardown),
-		cmocka_unit_test_setup_teardown(test_host_ejects, setup_loaded, teardown),
-		cmocka_unit_test_setup_teardown(test_eject_under_a_read, setup_loaded, teardown),
+		cmocka_unit_test_setup_teardown(test_inquiry, setup_empty, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_empty, setup_empty, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_reading, setup_loaded, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_table_of_contents, setup_loaded,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_configuration, setup_loaded, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_events, setup_loaded, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_guest_ejects, setup_loaded, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_host_ejects, setup_loaded, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_eject_under_a_read, setup_loaded,
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_exchange_under_a_verify, setup_loaded,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_capabilities, setup_empty, teardown),
-		cmocka_unit_test_setup_teardown(test_every_opcode_ends, setup_empty, teardown),
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_capabilities, setup_empty, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_every_opcode_ends, setup_empty,
+						fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

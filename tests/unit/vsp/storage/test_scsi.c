@@ -12,18 +12,7 @@ static const struct scsi_identity identity = { .serial = "SERIAL-0" };
 
 static int setup(void **state)
 {
-	struct fixture *f = fixture_new();
-
-	f->disk = fixture_disk(f, DISK_SIZE, 512);
-	assert_int_equal(scsi_target_attach(f->target, 0, SCSI_DEVICE_DISK, &identity, f->disk), 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_free(*state);
-	return 0;
+	return fixture_setup_disk(state, DISK_SIZE);
 }
 
 /* ---- What a unit says about itself ---- */
@@ -838,39 +827,43 @@ static void test_ghost_of_unseen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_inquiry, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_vital_pages, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_names_differ, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_inquiry, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_vital_pages, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_names_differ, setup, fixture_teardown),
 		cmocka_unit_test(test_derived_serials_differ),
-		cmocka_unit_test_setup_teardown(test_capacity, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mode_sense, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mode_select, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_read_write_every_length, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_transfer_lengths, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_flush_and_durable_writes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_errors_of_the_host, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_verify, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unmap, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unmap_limits, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unmap_blocks_limit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_write_same, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_buffers_are_waited_for, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_abort_of_waiting, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_stop_and_start, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_what_a_flush_lost_stays_lost, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_attentions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_request_sense, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_every_opcode_ends, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_report_luns, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_absent_units, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_detach_between_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_abort_between_steps, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ghost, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ghost_of_unseen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_capacity, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_mode_sense, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_mode_select, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_read_write_every_length, setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_transfer_lengths, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_ranges, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_flush_and_durable_writes, setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_errors_of_the_host, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_read_only, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_verify, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_unmap, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_limits, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_blocks_limit, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_write_same, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_buffers_are_waited_for, setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_abort_of_waiting, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_stop_and_start, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_what_a_flush_lost_stays_lost, setup,
+						fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_attentions, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_request_sense, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_malformed, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_every_opcode_ends, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_report_luns, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_absent_units, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_detach, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_detach_between_steps, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_abort_between_steps, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_ghost, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_ghost_of_unseen, setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,22 +8,9 @@
 #define BLOCKS    (DISK_SIZE / 512)
 #define COMMANDS  6
 
-static const struct scsi_identity identity = { .serial = "SERIAL-0" };
-
 static int setup(void **state)
 {
-	struct fixture *f = fixture_new();
-
-	f->disk = fixture_disk(f, DISK_SIZE, 512);
-	assert_int_equal(scsi_target_attach(f->target, 0, SCSI_DEVICE_DISK, &identity, f->disk), 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_free(*state);
-	return 0;
+	return fixture_setup_disk(state, DISK_SIZE);
 }
 
 #define COMPARE(flags, lba, blocks) \
@@ -227,13 +214,13 @@ static void test_detach(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_compare_and_write, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_errors_of_the_host, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_one_wins, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_waits_for_writes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_abort, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_detach, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_compare_and_write, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_errors_of_the_host, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_one_wins, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_waits_for_writes, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_abort, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_detach, setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

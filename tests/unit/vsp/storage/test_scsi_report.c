@@ -5,22 +5,9 @@
 #define DISK_SIZE (1u << 20)
 #define BLOCKS    (DISK_SIZE / 512)
 
-static const struct scsi_identity identity = { .serial = "SERIAL-0" };
-
 static int setup(void **state)
 {
-	struct fixture *f = fixture_new();
-
-	f->disk = fixture_disk(f, DISK_SIZE, 512);
-	assert_int_equal(scsi_target_attach(f->target, 0, SCSI_DEVICE_DISK, &identity, f->disk), 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_free(*state);
-	return 0;
+	return fixture_setup_disk(state, DISK_SIZE);
 }
 
 /* ---- REPORT SUPPORTED OPERATION CODES ---- */
@@ -168,10 +155,10 @@ static void test_block_descriptor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_report_is_true, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_report_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unmap_zeroes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_block_descriptor, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_report_is_true, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_report_one, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_unmap_zeroes, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_block_descriptor, setup, fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
