@@ -2,6 +2,7 @@
 /* Messages that wait for the guest's message slot. */
 #include "vsp/vmbus/outbox.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,7 @@ static bool outbox_grow(struct outbox *outbox)
 	unsigned capacity = outbox->capacity ? outbox->capacity * 2 : 16;
 	struct outbox_reply *replies = calloc(capacity, sizeof(*replies));
 
+	assert(outbox->count <= outbox->capacity);
 	if (!replies)
 		return false;
 	for (unsigned i = 0; i < outbox->count; i++)
