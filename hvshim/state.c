@@ -151,10 +151,8 @@ int hvshim_save(struct hvshim *hvshim, struct state_writer *writer)
 static int find_record(const struct state_reader *reader, const char *name, void *state,
 		       size_t size, struct state_record *ret_record, struct state_refusal *refusal)
 {
-	int r = state_find(reader, name, HVSHIM_STATE_VERSION, ret_record);
+	int r = state_open(reader, name, HVSHIM_STATE_VERSION, state, size, ret_record);
 
-	if (r == 0)
-		r = state_get(ret_record, state, size);
 	return r == 0 ? 0 : state_refuse(refusal, "'%s' %s", name, state_error_text(r));
 }
 

@@ -202,10 +202,9 @@ int vid_partition_restore(struct vid_partition *partition, const struct state_re
 {
 	struct vid_partition_state state;
 	struct state_record record;
-	int r = state_find(reader, name, VID_PARTITION_STATE_VERSION, &record);
+	int r = state_open(reader, name, VID_PARTITION_STATE_VERSION, &state, sizeof(state),
+			   &record);
 
-	if (r == 0)
-		r = state_get(&record, &state, sizeof(state));
 	if (r == 0 && record.left != 0)
 		r = STATE_E_INVALID;
 	if (r != 0)

@@ -415,10 +415,8 @@ int vid_vp_restore(struct vid_vp *vp, const struct state_reader *reader, const c
 	struct vid_vp_state state;
 	struct state_record record;
 	struct state_refusal why = { .text = "" };
-	int r = state_find(reader, name, VID_VP_STATE_VERSION, &record);
+	int r = state_open(reader, name, VID_VP_STATE_VERSION, &state, sizeof(state), &record);
 
-	if (r == 0)
-		r = state_get(&record, &state, sizeof(state));
 	if (r != 0)
 		return state_refuse(refusal, "'%s' %s", name, state_error_text(r));
 	r = vp_check(vp, &state, record.left, &why);

@@ -209,3 +209,11 @@ int state_get(struct state_record *record, void *state, size_t size)
 		memcpy(state, at, size);
 	return 0;
 }
+
+int state_open(const struct state_reader *reader, const char *name, uint16_t version_max,
+	       void *state, size_t size, struct state_record *ret_record)
+{
+	int r = state_find(reader, name, version_max, ret_record);
+
+	return r ? r : state_get(ret_record, state, size);
+}

@@ -97,5 +97,9 @@ int state_find(const struct state_reader *reader, const char *name, uint16_t ver
 /* Copies the next bytes. Return: 0; STATE_E_INVALID: there are not so many. */
 int state_get(struct state_record *record, void *state, size_t size) MUST_CHECK;
 
+/* Both at once: finds a record, and copies the struct that it begins with. Return: as state_find(). */
+int state_open(const struct state_reader *reader, const char *name, uint16_t version_max,
+	       void *state, size_t size, struct state_record *ret_record) MUST_CHECK;
+
 /* The next bytes where they are, 8-aligned no more than the sizes taken before; NULL as above. */
 const void *state_take(struct state_record *record, size_t size);

@@ -161,10 +161,8 @@ static int crash_restore(struct machine *machine, const struct state_reader *rea
 {
 	struct crash_state state;
 	struct state_record record;
-	int r = state_find(reader, CRASH_RECORD, STATE_VERSION, &record);
+	int r = state_open(reader, CRASH_RECORD, STATE_VERSION, &state, sizeof(state), &record);
 
-	if (r == 0)
-		r = state_get(&record, &state, sizeof(state));
 	if (r == 0 && (record.left != 0 || state.crashed > 1 || state.zero != 0))
 		r = STATE_E_INVALID;
 	if (r != 0)

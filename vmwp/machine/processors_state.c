@@ -87,10 +87,8 @@ static int features_read(const struct state_reader *reader, struct vid_cpuid *re
 	struct cpuid_leaf_state leaf;
 	struct processors_state state;
 	struct state_record record;
-	int r = state_find(reader, RECORD, STATE_VERSION, &record);
+	int r = state_open(reader, RECORD, STATE_VERSION, &state, sizeof(state), &record);
 
-	if (r == 0)
-		r = state_get(&record, &state, sizeof(state));
 	if (r != 0)
 		return r;
 	if (state.leaf_count > VID_CPUID_MAX || record.left != state.leaf_count * sizeof(leaf))

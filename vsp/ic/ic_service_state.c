@@ -93,11 +93,10 @@ int ic_service_restore(struct ic_service *service, const char *name,
 	struct state_record record;
 	int r;
 
-	r = state_find(reader, name, IC_SERVICE_STATE_VERSION, &record);
+	r = state_open(reader, name, IC_SERVICE_STATE_VERSION, &state, sizeof(state), &record);
 	if (r)
 		return r;
-	if (state_get(&record, &state, sizeof(state)) ||
-	    state_get(&record, more, kind->state_size) || record.left > 0 ||
+	if (state_get(&record, more, kind->state_size) || record.left > 0 ||
 	    !ic_service_state_is_valid(service, &state))
 		return STATE_E_INVALID;
 	service->state = (enum ic_service_stage)state.state;

@@ -209,10 +209,10 @@ int balloon_restore(struct balloon *balloon, const char *name, const struct stat
 	struct state_record record;
 	int r;
 
-	r = state_find(reader, name, BALLOON_STATE_VERSION, &record);
+	r = state_open(reader, name, BALLOON_STATE_VERSION, &state, sizeof(state), &record);
 	if (r)
 		return r;
-	if (state_get(&record, &state, sizeof(state)) || !balloon_state_is_valid(balloon, &state))
+	if (!balloon_state_is_valid(balloon, &state))
 		return STATE_E_INVALID;
 	balloon_take_state(balloon, &state);
 	r = balloon_add_again(balloon);

@@ -482,11 +482,10 @@ int network_adapter_restore(struct network_adapter *adapter, const char *name,
 	struct state_record record;
 	int r;
 
-	r = state_find(reader, name, NETVSP_STATE_VERSION, &record);
+	r = state_open(reader, name, NETVSP_STATE_VERSION, &state, sizeof(state), &record);
 	if (r)
 		return r;
-	if (adapter->restored || state_get(&record, &state, sizeof(state)) ||
-	    !state_is_valid(adapter, &state))
+	if (adapter->restored || !state_is_valid(adapter, &state))
 		return STATE_E_INVALID;
 	adapter->quiet = adapter->still = adapter->restored = true;
 	take_state(adapter, &state);

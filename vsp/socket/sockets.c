@@ -409,11 +409,11 @@ int sockets_restore(struct sockets *sockets, const char *name, const struct stat
 	struct state_record record;
 	int r;
 
-	r = state_find(reader, name, SOCKETS_STATE_VERSION, &record);
+	r = state_open(reader, name, SOCKETS_STATE_VERSION, &state, sizeof(state), &record);
 	if (r)
 		return r;
-	if (state_get(&record, &state, sizeof(state)) || state.next_port <= HV_SOCKET_PORT_MAX ||
-	    state.next_port == UINT32_MAX || state.asked_count > SOCKETS_ASKED_MAX ||
+	if (state.next_port <= HV_SOCKET_PORT_MAX || state.next_port == UINT32_MAX ||
+	    state.asked_count > SOCKETS_ASKED_MAX ||
 	    (state.asked_count > 0 && vmbus_version(sockets->bus) < HV_SOCKET_VMBUS_VERSION) ||
 	    state_get(&record, asked, state.asked_count * sizeof(*asked)) || record.left > 0)
 		return STATE_E_INVALID;

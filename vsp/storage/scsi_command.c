@@ -221,6 +221,23 @@ void scsi_submit(struct scsi_command *command)
 	disk_submit(unit->disk, &command->request);
 }
 
+void scsi_submit_piece(struct scsi_command *command, enum disk_operation operation,
+		       void (*complete)(struct disk_request *request, int result))
+{
+	command->buffer_iov.iov_base = command->buffer;
+	command->buffer_iov.iov_len = MIN(command->left, (uint64_t)BUFFER_SIZE);
+	command->request = (struct disk_request){
+		.operation = operation,
+		.durable = operation == DISK_WRITE && !command->unit->write_cache,
+		.offset = command->offset,
+		.size = command->buffer_iov.iov_len,
+		.iov = &command->buffer_iov,
+		.iov_count = 1,
+		.complete = complete,
+	};
+	scsi_submit(command);
+}
+
 static void scsi_buffer_ready(struct buffer_waiter *waiter, void *buffer)
 {
 	struct scsi_command *command = container_of(waiter, struct scsi_command, waiter);

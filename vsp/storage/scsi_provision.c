@@ -141,22 +141,10 @@ static void write_same_written(struct disk_request *request, int result)
 
 static void write_same_step(struct scsi_command *command)
 {
-	if (!command->left) {
+	if (command->left > 0)
+		scsi_submit_piece(command, DISK_WRITE, write_same_written);
+	else
 		scsi_finish(command, command->transferred);
-		return;
-	}
-	command->buffer_iov.iov_base = command->buffer;
-	command->buffer_iov.iov_len = MIN(command->left, (uint64_t)BUFFER_SIZE);
-	command->request = (struct disk_request){
-		.operation = DISK_WRITE,
-		.durable = !command->unit->write_cache,
-		.offset = command->offset,
-		.size = command->buffer_iov.iov_len,
-		.iov = &command->buffer_iov,
-		.iov_count = 1,
-		.complete = write_same_written,
-	};
-	scsi_submit(command);
 }
 
 static void write_same_pattern(struct scsi_command *command)

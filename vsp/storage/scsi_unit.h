@@ -129,6 +129,10 @@ void scsi_format_sense(uint32_t sense, uint8_t data[SCSI_SENSE_SIZE]);
  */
 void scsi_submit(struct scsi_command *command);
 
+/* The same of the next piece of what is left, between the medium at command->offset and the buffer. */
+void scsi_submit_piece(struct scsi_command *command, enum disk_operation operation,
+		       void (*complete)(struct disk_request *request, int result));
+
 /* Runs command->step when there is a buffer, which the end of the command puts back. */
 void scsi_with_buffer(struct scsi_command *command, void (*step)(struct scsi_command *command));
 

@@ -62,21 +62,10 @@ static void scsi_verify_read(struct disk_request *request, int result)
 
 static void scsi_verify_step(struct scsi_command *command)
 {
-	if (!command->left) {
+	if (command->left > 0)
+		scsi_submit_piece(command, DISK_READ, scsi_verify_read);
+	else
 		scsi_finish(command, command->transferred);
-		return;
-	}
-	command->buffer_iov.iov_base = command->buffer;
-	command->buffer_iov.iov_len = MIN(command->left, (uint64_t)BUFFER_SIZE);
-	command->request = (struct disk_request){
-		.operation = DISK_READ,
-		.offset = command->offset,
-		.size = command->buffer_iov.iov_len,
-		.iov = &command->buffer_iov,
-		.iov_count = 1,
-		.complete = scsi_verify_read,
-	};
-	scsi_submit(command);
 }
 
 void scsi_verify(struct scsi_command *command)

@@ -58,6 +58,15 @@ static void records_are_found_by_their_names(void **state)
 	assert_int_equal(state_get(&f->record, text, 4), STATE_E_INVALID);
 	assert_memory_equal(state_take(&f->record, 3), "xyz", 3);
 	assert_null(state_take(&f->record, 1));
+	number = 0;
+	assert_int_equal(state_open(&f->reader, "a record", 3, &number, sizeof(number), &f->record),
+			 0);
+	assert_true(number == UINT64_C(0x1122334455667788));
+	assert_int_equal(f->record.left, 3);
+	assert_int_equal(state_open(&f->reader, "a record", 2, &number, sizeof(number), &f->record),
+			 STATE_E_VERSION);
+	assert_int_equal(state_open(&f->reader, "empty", 1, &number, sizeof(number), &f->record),
+			 STATE_E_INVALID);
 	assert_int_equal(state_find(&f->reader, "a", 1, &f->record), 0);
 	assert_int_equal(f->record.left, 5);
 	assert_int_equal(state_find(&f->reader, "empty", 1, &f->record), 0);
