@@ -97,8 +97,8 @@ static enum status power_start_with_files(struct invocation *invocation, const c
 }
 
 /* One that is not saved is started all the same. */
-static enum status power_discard_quietly(struct invocation *invocation, const char *name,
-					 const char *path, const struct act *act)
+static enum status power_discard_first(struct invocation *invocation, const char *name,
+				       const char *path, const struct act *act)
 {
 	AUTO_FREE char *message = NULL;
 
@@ -114,7 +114,7 @@ enum status command_start(struct invocation *invocation)
 	if (invocation_has(invocation, "file") && !invocation_has(invocation, "pass"))
 		return usage_error(invocation, "--file goes with --pass");
 	if (invocation_has(invocation, "discard")) {
-		enum status status = power_for_each_vm(invocation, power_discard_quietly, NULL);
+		enum status status = power_for_each_vm(invocation, power_discard_first, NULL);
 
 		if (status != STATUS_OK)
 			return status;

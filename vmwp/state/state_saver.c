@@ -5,11 +5,11 @@
  * A row of the devices may be in the middle of what has no state (-EBUSY): then the guest runs on
  * for a moment, and is paused again.
  */
+#include "common/base/json.h"
 #include "common/base/state.h"
 #include "vmwp/state/saved_state.h"
 
 #include <errno.h>
-#include <json.h>
 #include <stdlib.h>
 #include <string.h>
 
