@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the host does with VMs by itself: starting, stopping, and starting again."""
 
-import json
 import os
 import re
 import signal

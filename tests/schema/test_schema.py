@@ -113,7 +113,7 @@ BAD = [
     vm(network_adapters=[{"switch": "x", "vlan": {"access": 1, "native": 2}}]),
     vm(network_adapters=[{"switch": "x", "vlan": {"trunk": [1, 1]}}]),
     vm(automatic_start=True), vm(automatic_start={"action": "always"}),
-    vm(automatic_stop={"action": "save"}), vm(actions={"crash": "panic"}),
+    vm(automatic_stop={"action": "suspend"}), vm(actions={"crash": "panic"}),
     vm(resources={"cpu_weight": "100"}), vm(resources={"memory_max": "1Q"}),
     vm(resources={"cpu_group": ""}), vm(resources={"cpu_group": "-a"}), vm(resources={"cpu_group": "a b"}),
     vm(resources={"cpu_group": 1}), vm(resources={"cpu_group": "a" * 33}),

@@ -15,6 +15,7 @@
 
 #include "common/definition/definition.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -392,6 +393,7 @@ static enum status create_from_file(struct invocation *invocation, const char *p
 	status = create_read_definition(invocation, path, &text, &tree);
 	if (status != STATUS_OK)
 		return status;
+	assert(text);
 	status = create(invocation, tree ? json_object_to_json_string(tree) : text);
 	if (status == STATUS_USAGE)
 		fprintf(stderr, "vmctl: (in the definition %s)\n", path);
