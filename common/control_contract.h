@@ -11,9 +11,12 @@
  *
  *   descriptors     One descriptor for each name; may be sent several times:
  *                     kvm, kernel, initrd, serial
- *                     disk:C:L        a disk's image; where the disk's "format" is not raw, here and
- *                                     in "attach", a connection to the image's server
- *                                     (common/wire/nbd.h), which may still be starting
+ *                     disk:C:L        a disk's image; where the disk's "format" is one that the worker
+ *                                     does not know, here and in "attach", a connection to the
+ *                                     image's server (common/wire/nbd.h), which may still be
+ *                                     starting
+ *                     disk:C:L+N      the image that the disk's image stands on, of the same format:
+ *                                     its parent, from 1 on, that one's, and so on
  *                     net:NAME:QUEUE  each queue of an adapter's tap, opened with IFF_VNET_HDR, and
  *                                     IFF_MULTI_QUEUE if there are several; QUEUE from 0
  *                     net:NAME        the socket of a user-mode network
@@ -47,7 +50,8 @@
  *   pin             Which CPUs vps run on from now on, as in the definition's "resources". What can
  *                   be done is done, also where it fails.
  *   set_memory      What the guest is meant to have from now on, of dynamic memory.
- *   attach          A disk as in the definition, with its image unless it is an empty DVD drive.
+ *   attach          A disk as in the definition, with its image unless it is an empty DVD drive;
+ *                   after it the image's parent, that one's, and so on.
  *   detach          The guest loses the disk. This, "insert" and "eject" are answered when the
  *                   medium that leaves is closed.
  *   reconnect       Another connection to the server of that disk's image, of which requests are
@@ -354,7 +358,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(change_actions,     true,    true,    0, 0,           OBJECT(actions, REQUIRED),) \
 	METHOD(pin,                true,    false,   0, 0,           LIST(pinning, REQUIRED),) \
 	METHOD(set_memory,         true,    false,   0, 0,           NUMBER(size, REQUIRED, 0, INT64_MAX),) \
-	METHOD(attach,             true,    true,    0, 1,           OBJECT(disk, REQUIRED),) \
+	METHOD(attach,             true,    true,    0, CONTROL_ALL, OBJECT(disk, REQUIRED),) \
 	METHOD(detach,             true,    true,    0, 0,           CONTROL_PLACE, \
 		CONTROL_IN_USE) \
 	METHOD(reconnect,          true,    false,   0, 1,           CONTROL_PLACE,) \

@@ -24,6 +24,8 @@ const char *vhdx_error_text(int error)
 		[VHDX_E_UNREPLAYED] =
 			"it was in use when its host or worker ended, and has not been "
 			"recovered",
+		[VHDX_E_PARENT] = "its parent is not there, is another image than it was made on, "
+				  "or has been written since",
 		[VHDX_E_UNSUPPORTED] = "it needs a feature that is not known here",
 	};
 
@@ -296,6 +298,19 @@ uint64_t vhdx_bat_index(const struct vhdx *vhdx, uint64_t block)
 uint64_t vhdx_bitmap_index(const struct vhdx *vhdx, uint64_t block)
 {
 	return block / vhdx->chunk_ratio * (vhdx->chunk_ratio + 1) + vhdx->chunk_ratio;
+}
+
+bool vhdx_is_bitmap(const struct vhdx *vhdx, uint64_t index)
+{
+	return index % (vhdx->chunk_ratio + 1) == vhdx->chunk_ratio;
+}
+
+bool vhdx_is_parent(const struct vhdx *child, const struct vhdx *parent)
+{
+	const struct guid *id = &parent->header.data_write;
+
+	return guid_equal(&child->parent.linkage, id) ||
+	       (!guid_is_null(&child->parent.linkage2) && guid_equal(&child->parent.linkage2, id));
 }
 
 bool vhdx_may_use(const struct vhdx *vhdx, uint64_t file_size, uint64_t offset, uint64_t size)

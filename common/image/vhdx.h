@@ -25,6 +25,7 @@ enum {
 	VHDX_E_TRUNCATED,   /* the file is shorter than it has to be */
 	VHDX_E_UNSUPPORTED, /* it needs what nobody here knows */
 	VHDX_E_UNREPLAYED,  /* its log was to be replayed before (vhdx_recover()) */
+	VHDX_E_PARENT,      /* its parent is needed, or is another than it was made on */
 };
 
 /* What a VHDX_E_ code or a negative errno of these functions says to a person. Static text. */
@@ -76,6 +77,12 @@ struct vhdx {
 /* Where in the table the entry of a payload block is; and of the bitmap of its chunk. */
 uint64_t vhdx_bat_index(const struct vhdx *vhdx, uint64_t block);
 uint64_t vhdx_bitmap_index(const struct vhdx *vhdx, uint64_t block);
+
+/* Whether that entry is of a bitmap. */
+bool vhdx_is_bitmap(const struct vhdx *vhdx, uint64_t index);
+
+/* Whether the child was made on what that parent is now: by the parent's DataWriteGuid. */
+bool vhdx_is_parent(const struct vhdx *child, const struct vhdx *parent);
 
 /*
  * Whether space that an entry of the table names may be used: it is in the file, and nothing else

@@ -167,12 +167,13 @@ static const char *method_descriptors(struct fake *fake, struct control_message 
 
 		int fd = TAKE_FD(message->fds[i]); /* kept open: with it goes the lock of a disk */
 		unsigned controller, lun;
+		char more;
 
 		if (!is_known(name)) {
 			close(fd);
 			return CONTROL_ERROR_INVALID;
 		}
-		if (sscanf(name, "disk:%u:%u", &controller, &lun) == 2)
+		if (sscanf(name, "disk:%u:%u%c", &controller, &lun, &more) == 2)
 			set_medium(fake, controller, lun, fd);
 		if (strcmp(name, "end") == 0)
 			fake->end = fd;
@@ -396,6 +397,9 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 		 json_object_to_json_string_ext(message->body, JSON_C_TO_STRING_PLAIN),
 		 message->fd_count);
 	set_medium(fake, controller, lun, message->fd_count > 0 ? TAKE_FD(message->fds[0]) : 0);
+	/* Parents stay open for good. */
+	for (size_t i = 1; i < message->fd_count; i++)
+		(void)TAKE_FD(message->fds[i]);
 	say(fake, text);
 	return NULL;
 }

@@ -3,9 +3,10 @@
  * The chain of a disk's image.
  *
  * Among resources the image has the name of its disk, "disk:0:1"; files that are named follow it in
- * the order of the chain, as "disk:0:1+data" and "disk:0:1+backing:qcow2".
+ * the order of the chain, as "disk:0:1+data" and "disk:0:1+backing:qcow2"; parents of an image that
+ * the worker reads by itself as "disk:0:1+1", "disk:0:1+2".
  */
-#include "vmms/image/image_chain.h"
+#include "vmms/image/image_chain_internal.h"
 
 #include "common/base/path.h"
 #include "common/base/text.h"
@@ -25,29 +26,6 @@
 #define PATH_SHOWN   256
 #define REASON_SHOWN 128
 
-/* What has been opened until now, and where it goes on. */
-struct chain {
-	struct resources *resources;
-	const struct resources_request *request;
-	const struct definition_disk *disk;
-	struct stat files[IMAGE_CHAIN_MAX];
-	unsigned count;
-
-	/* The image whose head is read. */
-	int fd;
-	enum image_format format;
-	char path[PATH_MAX];
-};
-
-/* What an image names. */
-struct named {
-	const char *what; /* to people */
-	const char *name; /* as the head has it */
-	bool read_only;
-	char path[PATH_MAX];
-	int fd;
-};
-
 /* ---- Refusals ---- */
 
 static const char *chain_show(const char *path, char shown[static PATH_SHOWN])
@@ -56,8 +34,7 @@ static const char *chain_show(const char *path, char shown[static PATH_SHOWN])
 	return shown;
 }
 
-/* Of the image whose head is read. */
-static int chain_refuse_image(const struct chain *chain, struct failure *failure, const char *why)
+int chain_refuse_image(const struct chain *chain, struct failure *failure, const char *why)
 {
 	char path[PATH_SHOWN];
 
@@ -67,9 +44,8 @@ static int chain_refuse_image(const struct chain *chain, struct failure *failure
 			   why);
 }
 
-/* Of what that names. */
-static int chain_refuse_named(const struct chain *chain, const struct named *named,
-			      const char *error, const char *why, struct failure *failure)
+int chain_refuse_named(const struct chain *chain, const struct named *named, const char *error,
+		       const char *why, struct failure *failure)
 {
 	char image[PATH_SHOWN], path[PATH_SHOWN];
 
@@ -110,8 +86,8 @@ static int chain_refuse_head(const struct chain *chain, int error, const char *n
 	return chain_refuse_image(chain, failure, why);
 }
 
-static int chain_refuse_open(const struct chain *chain, const struct named *named, int error,
-			     struct failure *failure)
+int chain_refuse_open(const struct chain *chain, const struct named *named, int error,
+		      struct failure *failure)
 {
 	const struct resources_request *request = chain->request;
 	char why[REASON_SHOWN], rights[64];
@@ -200,8 +176,8 @@ static int chain_open_locked(const struct chain *chain, struct named *named,
 	return 0;
 }
 
-static int chain_add_file(struct chain *chain, const struct named *named, const char *role,
-			  const char *format)
+int chain_add_file(struct chain *chain, const struct named *named, const char *role,
+		   const char *format)
 {
 	char disk[RESOURCES_NAME_MAX], name[2 * RESOURCES_NAME_MAX];
 
@@ -211,11 +187,11 @@ static int chain_add_file(struct chain *chain, const struct named *named, const 
 	return fstat(named->fd, &chain->files[chain->count++]) < 0 ? -errno : 0;
 }
 
-static int chain_open_named(struct chain *chain, struct named *named, struct failure *failure)
+int chain_open_named(struct chain *chain, struct named *named, struct failure *failure)
 {
 	char shown[PATH_SHOWN];
 
-	if (chain_find_path(chain->path, named->name, named->path) < 0)
+	if (named->name && chain_find_path(chain->path, named->name, named->path) < 0)
 		return chain_refuse_image(chain, failure,
 					  "the path of a file that it names is too long");
 	if (!chain_has_room(chain))
@@ -261,7 +237,7 @@ static int chain_open_backing(struct chain *chain, const struct image_names *nam
 /* ---- The image whose head is read ---- */
 
 /* Of a block device, who may write it is up to the host. */
-static int chain_check_writers(const struct chain *chain, struct failure *failure)
+int chain_check_writers(const struct chain *chain, struct failure *failure)
 {
 	struct stat status;
 
@@ -282,19 +258,6 @@ static int chain_check_writers(const struct chain *chain, struct failure *failur
 	return 0;
 }
 
-/* The worker reads it by itself, and may not wait: what it has to wait for is done before. */
-static int chain_recover_vhdx(const struct chain *chain, struct failure *failure)
-{
-	struct resources *resources = chain->resources;
-	uint64_t most;
-	int r = vhdx_recover(chain->fd, !chain->disk->read_only, &most);
-
-	if (r)
-		return chain_refuse_image(chain, failure, vhdx_error_text(r));
-	resources->items[resources->count - 1].most = most;
-	return 0;
-}
-
 static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *failure)
 {
 	off_t size = lseek(chain->fd, 0, SEEK_END);
@@ -305,10 +268,11 @@ static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *
 
 	*ret_more = false;
 	r = image_format_check(&bytes, chain->format, &names);
+	if (chain->format == IMAGE_VHDX && chain->count == 1 &&
+	    (r == 0 || r == IMAGE_FORMAT_E_NAMES))
+		return image_parents_open(chain, failure);
 	if (r != 0)
 		return chain_refuse_head(chain, r, names.named, failure);
-	if (chain->format == IMAGE_VHDX && chain->count == 1)
-		return chain_recover_vhdx(chain, failure);
 	if (!names.data[0] && !names.backing[0])
 		return 0;
 	r = chain_check_writers(chain, failure);

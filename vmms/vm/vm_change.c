@@ -288,7 +288,8 @@ static int change_use_medium(struct vm *vm, struct opened_files *opened,
 		r = vm_file_limit_raise(vm, opened->items[0].size, failure);
 	if (r < 0)
 		return r;
-	return change_make_with_files(vm, vm->opening.method, arguments, opened->items, 1, failure);
+	return change_make_with_files(vm, vm->opening.method, arguments, opened->items,
+				      opened->count, failure);
 }
 
 static void change_medium_opened(void *data, struct opened_files *opened,

@@ -48,7 +48,8 @@ void control_disk_attach(struct call *call, const struct control_arguments *argu
 		reply_error(call->reply, CONTROL_ERROR_INVALID, "%s: %s", error.key, error.message);
 		return;
 	}
-	r = disks_attach(disks_of(call), &disk, take_medium(call->request), &failure);
+	r = disks_attach(disks_of(call), &disk, call->request->fds, call->request->fd_count,
+			 &failure);
 	if (r)
 		reply_disk_error(call->reply, r, &failure);
 	definition_disk_deinit(&disk);

@@ -2,6 +2,7 @@
 /* The SCSI controllers, disks and DVD drives of a machine. */
 #include "vmwp/device/devices.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/log.h"
 #include "common/base/state.h"
 #include "common/control_contract.h"
@@ -170,16 +171,6 @@ static int disks_open_served(struct disks *disks, const struct definition_disk *
 	return r ? disks_refuse_image(definition, nbd_error_text(r), failure) : 0;
 }
 
-static int disks_open_vhdx(struct disks *disks, const struct definition_disk *definition,
-			   const struct image *image, struct disk **ret_disk,
-			   struct failure *failure)
-{
-	int r = disk_vhdx_open(disks->config->loop, image,
-			       definition->cache == DEFINITION_CACHE_UNSAFE, ret_disk);
-
-	return r ? disks_refuse_image(definition, vhdx_error_text(r), failure) : 0;
-}
-
 /* A daemon of before has a server for images that are read here now. */
 static bool disks_is_served(const struct definition_disk *definition, int fd)
 {
@@ -189,39 +180,93 @@ static bool disks_is_served(const struct definition_disk *definition, int fd)
 	       (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode));
 }
 
-static int disks_open_image(struct disks *disks, const struct definition_disk *definition, int fd,
-			    struct disk **ret_disk, struct failure *failure)
+/* A descriptor is closed, or has become a part of *image. */
+static int disks_examine(const struct definition_disk *definition, bool read_only, int fd,
+			 struct image *image, struct failure *failure)
 {
-	const struct image_options options = { .read_only = definition->read_only,
+	const struct image_options options = { .read_only = read_only,
 					       .sector_size = definition->sector_size };
+	int r = image_examine(fd, &options, image);
+
+	if (!r)
+		return 0;
+	close(fd);
+	return disks_refuse_image(definition, image_error_text(r), failure);
+}
+
+/* *disk: the parent before, and that child after; NULL: none. */
+static int disks_open_vhdx(struct disks *disks, const struct definition_disk *definition,
+			   bool read_only, int fd, struct disk **disk, struct failure *failure)
+{
+	struct disk *parent = TAKE_PTR(*disk);
 	struct image image;
 	int r;
 
-	if (disks_is_served(definition, fd))
-		return disks_open_served(disks, definition, fd, ret_disk, failure);
-	r = image_examine(fd, &options, &image);
+	r = disks_examine(definition, read_only, fd, &image, failure);
 	if (r) {
-		close(fd);
-		return disks_refuse_image(definition, image_error_text(r), failure);
+		if (parent)
+			disk_retire(parent, NULL, NULL);
+		return r;
 	}
-	if (definition->format && image_format_find(definition->format) == IMAGE_VHDX)
-		return disks_open_vhdx(disks, definition, &image, ret_disk, failure);
-	r = disk_file_new(disks->config->loop, &image, definition->sector_size, ret_disk);
+	r = disk_vhdx_open(disks->config->loop, &image, parent,
+			   definition->cache == DEFINITION_CACHE_UNSAFE, disk);
+	return r ? disks_refuse_image(definition, vhdx_error_text(r), failure) : 0;
+}
+
+/* The last one stands by itself, the others each on the one after. Only the first is written. */
+static int disks_open_chain(struct disks *disks, const struct definition_disk *definition, int *fds,
+			    size_t count, struct disk **ret_disk, struct failure *failure)
+{
+	struct disk *disk = NULL;
+
+	for (size_t i = count; i-- > 0;) {
+		int r = disks_open_vhdx(disks, definition, definition->read_only || i > 0,
+					TAKE_FD(fds[i]), &disk, failure);
+
+		if (r)
+			return r;
+	}
+	*ret_disk = disk;
+	return 0;
+}
+
+static int disks_open_raw(struct disks *disks, const struct definition_disk *definition, int fd,
+			  struct disk **ret_disk, struct failure *failure)
+{
+	struct image image;
+	int r;
+
+	r = disks_examine(definition, definition->read_only, fd, &image, failure);
+	if (r == 0)
+		r = disk_file_new(disks->config->loop, &image, definition->sector_size, ret_disk);
 	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)
 		disk_file_drop_flushes(*ret_disk);
 	return r;
 }
 
-/* Makes a disk of a descriptor, which it takes over. Return: 0; DISKS_E_REFUSED; -errno. */
-static int disks_open_disk(struct disks *disks, const struct definition_disk *definition, int fd,
-			   struct disk **ret_disk, struct failure *failure)
+static int disks_open_image(struct disks *disks, const struct definition_disk *definition, int *fds,
+			    size_t count, struct disk **ret_disk, struct failure *failure)
+{
+	if (disks_is_served(definition, fds[0]))
+		return disks_open_served(disks, definition, TAKE_FD(fds[0]), ret_disk, failure);
+	if (definition->format && image_format_find(definition->format) == IMAGE_VHDX)
+		return disks_open_chain(disks, definition, fds, count, ret_disk, failure);
+	return disks_open_raw(disks, definition, TAKE_FD(fds[0]), ret_disk, failure);
+}
+
+/*
+ * Makes a disk of descriptors, of which it takes over those that it needs. Return: 0;
+ * DISKS_E_REFUSED; -errno.
+ */
+static int disks_open_disk(struct disks *disks, const struct definition_disk *definition, int *fds,
+			   size_t count, struct disk **ret_disk, struct failure *failure)
 {
 	const struct disk_limits limits = { .iops = definition->iops,
 					    .bandwidth = definition->bandwidth };
 	struct disk *disk;
 	int r;
 
-	r = disks_open_image(disks, definition, fd, &disk, failure);
+	r = disks_open_image(disks, definition, fds, count, &disk, failure);
 	if (r)
 		return r;
 	r = disk_limit(disk, disks->config->loop, &limits);
@@ -255,24 +300,14 @@ static int disks_translate(int code, unsigned controller, unsigned lun, struct f
 	return table[code].code;
 }
 
-int disks_attach(struct disks *disks, const struct definition_disk *definition, int fd,
-		 struct failure *failure)
+/* Gives the guest a disk, or a drive without a medium. */
+static int disks_attach_unit(struct disks *disks, const struct definition_disk *definition,
+			     struct disk *disk)
 {
 	const struct storage_unit unit = { .dvd = definition->drive == DEFINITION_DRIVE_DVD,
 					   .serial = definition->serial };
-	struct disk *disk = NULL;
-	int r = 0;
+	int r = disks_need_controller(disks, definition->controller);
 
-	if (fd < 0 && !unit.dvd) {
-		failure_set(failure, 0, "There is no image for disk %u:%u.", definition->controller,
-			    definition->lun);
-		return DISKS_E_REFUSED;
-	}
-	if (fd >= 0)
-		r = disks_open_disk(disks, definition, fd, &disk, failure);
-	if (r)
-		return r;
-	r = disks_need_controller(disks, definition->controller);
 	if (r >= 0)
 		r = storage_attach(disks->controllers[definition->controller].storage,
 				   definition->lun, &unit, disk);
@@ -280,6 +315,27 @@ int disks_attach(struct disks *disks, const struct definition_disk *definition, 
 		disk_retire(disk, NULL, NULL);
 	else if (disk)
 		r = disk_health_new(disks->healths, definition, disk);
+	return r;
+}
+
+int disks_attach(struct disks *disks, const struct definition_disk *definition, int *fds,
+		 size_t count, struct failure *failure)
+{
+	struct disk *disk = NULL;
+	int r = 0;
+
+	if (count == 0 && definition->drive != DEFINITION_DRIVE_DVD) {
+		failure_set(failure, 0, "There is no image for disk %u:%u.", definition->controller,
+			    definition->lun);
+		return DISKS_E_REFUSED;
+	}
+	if (count > 0)
+		r = disks_open_disk(disks, definition, fds, count, &disk, failure);
+	for (size_t i = 0; i < count; i++)
+		close_fdp(&fds[i]);
+	if (r)
+		return r;
+	r = disks_attach_unit(disks, definition, disk);
 	return disks_translate(r, definition->controller, definition->lun, failure);
 }
 
@@ -309,7 +365,7 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 	struct disk *disk;
 	int r;
 
-	r = disks_open_disk(disks, &definition, fd, &disk, failure);
+	r = disks_open_disk(disks, &definition, &fd, 1, &disk, failure);
 	if (r)
 		return r;
 	r = storage ? storage_change_medium(storage, lun, disk, false, done, data)
@@ -356,17 +412,30 @@ void disks_close(struct disks *disks, void (*closed)(void *data), void *data)
 	disks_closed(disks);
 }
 
+/* The descriptors of a disk: its image, and the parents of that. Return: how many. */
+static size_t disks_take_files(struct resources *resources, const struct definition_disk *disk,
+			       int fds[static 1 + RESOURCES_PARENTS_MAX])
+{
+	char name[RESOURCES_NAME_MAX];
+	size_t count = 0;
+
+	resources_disk_name(disk->controller, disk->lun, name);
+	while ((fds[count] = resources_take(resources, name)) >= 0 &&
+	       ++count <= RESOURCES_PARENTS_MAX)
+		resources_parent_name(disk->controller, disk->lun, (unsigned)count, name);
+	return count;
+}
+
 /* A guest without disks has a controller all the same: disks can be added later. */
 static int disks_add(struct disks *disks, struct resources *resources, struct failure *failure)
 {
-	int r = disks_need_controller(disks, 0);
+	int fds[1 + RESOURCES_PARENTS_MAX], r = disks_need_controller(disks, 0);
 
 	for (size_t i = 0; r >= 0 && i < disks->config->definition->disk_count; i++) {
 		const struct definition_disk *disk = &disks->config->definition->disks[i];
-		char name[RESOURCES_NAME_MAX];
+		size_t count = disks_take_files(resources, disk, fds);
 
-		resources_disk_name(disk->controller, disk->lun, name);
-		r = disks_attach(disks, disk, resources_take(resources, name), failure);
+		r = disks_attach(disks, disk, fds, count, failure);
 		if (r > 0)
 			r = -EINVAL;
 	}

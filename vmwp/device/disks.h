@@ -32,11 +32,12 @@ enum {
 struct disk_healths *disks_healths(struct disks *disks);
 
 /*
- * Disks that come and go. fd: of the image, taken over, -1 for an empty drive. done, where there is
+ * Disks that come and go. fd: of the image, taken over, -1 for an empty drive; fds: the same, `count`
+ * of them: the image, its parent, that one's, and so on; none for an empty drive. done, where there is
  * one, is called once the medium that leaves is closed, perhaps before returning; but only if 0 is
  * returned. Return: 0; DISKS_E_, with *failure; -errno.
  */
-int disks_attach(struct disks *disks, const struct definition_disk *disk, int fd,
+int disks_attach(struct disks *disks, const struct definition_disk *disk, int *fds, size_t count,
 		 struct failure *failure) MUST_CHECK;
 int disks_detach(struct disks *disks, unsigned controller, unsigned lun, void (*done)(void *data),
 		 void *data, struct failure *failure) MUST_CHECK;

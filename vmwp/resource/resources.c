@@ -56,18 +56,27 @@ void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_
 	snprintf(name, RESOURCES_NAME_MAX, "disk:%u:%u", controller, lun);
 }
 
+void resources_parent_name(unsigned controller, unsigned lun, unsigned number,
+			   char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "disk:%u:%u+%u", controller, lun, number);
+}
+
+/* Of a disk, or of one of its parents. */
 static bool resources_is_disk_name(const char *name)
 {
+	unsigned controller, lun, number = 0;
 	char canonical[RESOURCES_NAME_MAX];
 
-	for (unsigned controller = 0; controller < DEFINITION_CONTROLLERS_MAX; controller++) {
-		for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
-			resources_disk_name(controller, lun, canonical);
-			if (strcmp(name, canonical) == 0)
-				return true;
-		}
-	}
-	return false;
+	if (sscanf(name, "disk:%2u:%2u+%2u", &controller, &lun, &number) < 2 ||
+	    controller >= DEFINITION_CONTROLLERS_MAX || lun >= DEFINITION_LUNS_MAX ||
+	    number > RESOURCES_PARENTS_MAX)
+		return false;
+	if (number)
+		resources_parent_name(controller, lun, number, canonical);
+	else
+		resources_disk_name(controller, lun, canonical);
+	return strcmp(name, canonical) == 0;
 }
 
 void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", "sockets",
- * and "disk:CONTROLLER:LUN" for each disk image, and for each network adapter "net:NAME:QUEUE" for
+ * and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent, and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *
  * Under the daemon they arrive over the control socket, and the worker opens no path of its own;
@@ -24,8 +24,11 @@ int resources_new(struct resources **ret_resources) MUST_CHECK;
 void resources_free(struct resources *resources);
 DEFINE_CLEANUP(struct resources *, resources_free)
 
-/* "disk:0:3". */
+/* "disk:0:3"; of a parent, from 1 on, "disk:0:3+1". */
 void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_NAME_MAX]);
+void resources_parent_name(unsigned controller, unsigned lun, unsigned number,
+			   char name[RESOURCES_NAME_MAX]);
+#define RESOURCES_PARENTS_MAX 15
 
 /* "net:NAME:QUEUE" and "net:NAME". */
 void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX]);

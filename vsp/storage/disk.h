@@ -203,19 +203,21 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 void disk_file_drop_flushes(struct disk *disk);
 
 /*
- * A disk in a VHDX image. file: the image's bytes, with a size that it may grow to; taken over, also
- * on failure. vhdx, file_size: as vhdx_open() has it; patches are taken over. Return: 0; -ENOMEM.
+ * A disk in a VHDX image. file: the image's bytes, with a size that it may grow to; parent: the disk
+ * that has what is not in the image, or NULL; both are taken over, also on failure. vhdx, file_size:
+ * as vhdx_open() has it; patches are taken over. Return: 0; -ENOMEM.
  */
-int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *vhdx,
-		  struct vhdx_patches *patches, uint64_t file_size,
+int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
+		  const struct vhdx *vhdx, struct vhdx_patches *patches, uint64_t file_size,
 		  struct disk **ret_disk) MUST_CHECK;
 
 /*
  * The same on a file, of whose beginning some is read before this returns; vhdx_recover() has made it
- * fit. Takes over image->fd, also on failure. Return: 0; VHDX_E_; -errno.
+ * fit. parent: such a disk, too. Takes over image->fd and the parent, also on failure. Return: 0;
+ * VHDX_E_; -errno.
  */
-int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flushes,
-		   struct disk **ret_disk) MUST_CHECK;
+int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
+		   bool drop_flushes, struct disk **ret_disk) MUST_CHECK;
 
 /*
  * A disk that a server has, at the other end of a connected stream socket, which speaks the network

@@ -4,6 +4,9 @@
  *
  * A request is cut at the borders of blocks, and its pieces go to the file side by side. It waits
  * for nothing but the page that names a block, and the change that the block itself is in.
+ *
+ * In an image with a parent it is cut where sectors that are here meet others, too, which are read
+ * from the parent. Those that are written are here when they have been: their bits are set then.
  */
 #include "vsp/storage/disk_vhdx.h"
 
@@ -18,9 +21,11 @@
 #define PIECES_MAX 8 /* of one request, at once */
 #define FILE_MAX   ((uint64_t)INT64_MAX & ~(VHDX_MIB - 1))
 
-/* A part of a request, in one block that is there. */
+/* A part of a request, in one block that is there, or of the parent. */
 struct vhdx_piece {
 	struct vhdx_io *io;
+	struct vhdx_page *page; /* the bits to be set when it is done; NULL: none */
+	unsigned first, count;
 	struct disk_request request;
 	struct iovec vector[];
 };
@@ -97,6 +102,20 @@ static void disk_vhdx_run_deferred(struct loop_deferred *deferred)
 
 static void disk_vhdx_go(struct vhdx_io *io);
 
+/* Sectors are here now, and a flush that comes after has to see to it that they stay. */
+static void disk_vhdx_mark(struct vhdx_piece *piece, int result)
+{
+	struct disk_vhdx *vhdx = piece->io->vhdx;
+
+	piece->page->pins--;
+	vhdx->reserved--;
+	if (result == 0) {
+		disk_vhdx_bits_set(piece->page, piece->first, piece->count);
+		disk_vhdx_dirty(vhdx, piece->page);
+	}
+	disk_vhdx_wake(vhdx, &vhdx->room, 0);
+}
+
 static void disk_vhdx_moved(struct disk_request *request, int result)
 {
 	struct vhdx_piece *piece = container_of(request, struct vhdx_piece, request);
@@ -111,6 +130,8 @@ static void disk_vhdx_moved(struct disk_request *request, int result)
 	}
 	if (result && !io->result)
 		io->result = result;
+	if (piece->page)
+		disk_vhdx_mark(piece, result);
 	io->pieces--;
 	free(piece);
 	if (list_empty(&io->link))
@@ -127,8 +148,8 @@ static bool disk_vhdx_advance(struct vhdx_io *io, uint64_t size)
 	return true;
 }
 
-/* size: 0 for a flush. offset: in the file. */
-static bool disk_vhdx_pass(struct vhdx_io *io, uint64_t offset, uint64_t size)
+/* The next part of the request, for a disk below; NULL: there is no memory. */
+static struct vhdx_piece *disk_vhdx_piece(struct vhdx_io *io, uint64_t offset, uint64_t size)
 {
 	struct disk_request *request = io->request;
 	bool moves = request->operation == DISK_READ || request->operation == DISK_WRITE;
@@ -138,7 +159,7 @@ static bool disk_vhdx_pass(struct vhdx_io *io, uint64_t offset, uint64_t size)
 
 	if (!piece) {
 		io->result = -ENOMEM;
-		return false;
+		return NULL;
 	}
 	piece->io = io;
 	piece->request = (struct disk_request){
@@ -158,10 +179,46 @@ static bool disk_vhdx_pass(struct vhdx_io *io, uint64_t offset, uint64_t size)
 			iov_slice(request->iov, request->iov_count, io->done, size, piece->vector);
 	}
 	io->whole = whole;
+	return piece;
+}
+
+static bool disk_vhdx_submit_piece(struct vhdx_piece *piece, struct disk *below)
+{
+	struct vhdx_io *io = piece->io;
+
 	io->pieces++;
-	disk_vhdx_advance(io, size);
-	disk_submit(io->vhdx->file, &piece->request);
+	disk_vhdx_advance(io, piece->request.size);
+	disk_submit(below, &piece->request);
 	return true;
+}
+
+/* size: 0 for a flush. offset: in the file. */
+static bool disk_vhdx_pass(struct vhdx_io *io, uint64_t offset, uint64_t size)
+{
+	struct vhdx_piece *piece = disk_vhdx_piece(io, offset, size);
+
+	return piece && disk_vhdx_submit_piece(piece, io->vhdx->file);
+}
+
+/* The same of sectors whose bits are to be set after, from `first` on. */
+static bool disk_vhdx_pass_new(struct vhdx_io *io, uint64_t offset, uint64_t size,
+			       struct vhdx_page *page, unsigned first)
+{
+	struct vhdx_piece *piece;
+
+	if (!disk_vhdx_has_room(io->vhdx, io))
+		return false;
+	if (io->request->durable)
+		io->needs_commit = true;
+	piece = disk_vhdx_piece(io, offset, size);
+	if (!piece)
+		return false;
+	piece->page = page;
+	piece->first = first;
+	piece->count = (unsigned)(size / io->vhdx->image.sector_size);
+	page->pins++;
+	io->vhdx->reserved++;
+	return disk_vhdx_submit_piece(piece, io->vhdx->file);
 }
 
 static bool disk_vhdx_read_zeros(struct vhdx_io *io, uint64_t size)
@@ -181,34 +238,121 @@ static bool disk_vhdx_read_zeros(struct vhdx_io *io, uint64_t size)
 	return disk_vhdx_advance(io, size);
 }
 
+/* What is not here. */
+static bool disk_vhdx_read_below(struct vhdx_io *io, uint64_t size)
+{
+	struct disk *parent = io->vhdx->parent;
+	struct vhdx_piece *piece;
+
+	/* It may be smaller, and have been enlarged here. */
+	if (!parent || io->offset >= parent->size)
+		return disk_vhdx_read_zeros(io, size);
+	piece = disk_vhdx_piece(io, io->offset, MIN(size, parent->size - io->offset));
+	return piece && disk_vhdx_submit_piece(piece, parent);
+}
+
 /* ---- Blocks ---- */
 
-static bool disk_vhdx_change(struct vhdx_io *io, struct vhdx_page *page, uint64_t block,
+/* The entry of a block, and what has been found there. */
+struct vhdx_found {
+	struct vhdx_page *page;
+	uint64_t block, index, place;
+	enum vhdx_state state;
+};
+
+static bool disk_vhdx_change(struct vhdx_io *io, const struct vhdx_found *found,
 			     enum vhdx_state state)
 {
 	if (disk_vhdx_has_room(io->vhdx, io))
-		io->result = disk_vhdx_block_change(io->vhdx, io, page, block, state);
+		io->result = disk_vhdx_block_change(io->vhdx, io, found->page, found->index, state);
 	return false;
 }
 
+/* Of a block that is there in part. */
+static bool disk_vhdx_next_part(struct vhdx_io *io, uint64_t place, uint64_t size)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+	uint32_t sector_size = vhdx->image.sector_size;
+	unsigned first, run;
+	struct vhdx_page *page = disk_vhdx_bits(vhdx, io, &size, &first);
+	bool here;
+
+	if (!page)
+		return false;
+	place += io->offset % vhdx->image.block_size;
+	run = disk_vhdx_bits_run(page, first, (unsigned)(size / sector_size));
+	here = disk_vhdx_bit(page, first);
+	if (io->request->operation == DISK_READ) {
+		size = (uint64_t)run * sector_size;
+		return here ? disk_vhdx_pass(io, place, size) : disk_vhdx_read_below(io, size);
+	}
+	if (io->request->operation == DISK_UNMAP || (here && run == size / sector_size))
+		return disk_vhdx_pass(io, place, size);
+	return disk_vhdx_pass_new(io, place, size, page, first);
+}
+
 /* Of a block that is there. */
-static bool disk_vhdx_next_there(struct vhdx_io *io, struct vhdx_page *page, uint64_t block,
-				 uint64_t place, uint64_t size)
+static bool disk_vhdx_next_there(struct vhdx_io *io, const struct vhdx_found *found, uint64_t size)
 {
 	struct disk_vhdx *vhdx = io->vhdx;
 	uint32_t block_size = vhdx->image.block_size;
 
-	if (!vhdx_may_use(&vhdx->image, vhdx->file_size, place, block_size)) {
+	if (!vhdx_may_use(&vhdx->image, vhdx->file_size, found->place, block_size)) {
 		io->result = -EIO;
 		return false;
 	}
 	if (io->request->operation == DISK_UNMAP && vhdx->image.fixed)
 		return disk_vhdx_advance(io, size);
 	if (io->request->operation == DISK_UNMAP && size == block_size)
-		return disk_vhdx_change(io, page, block, VHDX_UNMAPPED);
+		return disk_vhdx_change(io, found, VHDX_UNMAPPED);
 	if (io->request->durable && disk_vhdx_is_uncommitted(vhdx))
 		io->needs_commit = true;
-	return disk_vhdx_pass(io, place + io->offset % block_size, size);
+	if (found->state == VHDX_PARTIALLY)
+		return disk_vhdx_next_part(io, found->place, size);
+	return disk_vhdx_pass(io, found->place + io->offset % block_size, size);
+}
+
+/* Of a block that the parent has. That it need not be kept is for the parent to know. */
+static bool disk_vhdx_next_below(struct vhdx_io *io, const struct vhdx_found *found, uint64_t size)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+
+	if (io->request->operation == DISK_READ)
+		return disk_vhdx_read_below(io, size);
+	if (io->request->operation == DISK_UNMAP)
+		return disk_vhdx_advance(io, size);
+	if (io->request->operation == DISK_ZERO && size == vhdx->image.block_size) {
+		if (!disk_vhdx_has_room(vhdx, io))
+			return false;
+		found->page->entries[found->index % VHDX_PAGE_ENTRIES] = VHDX_ZERO;
+		disk_vhdx_dirty(vhdx, found->page);
+		return disk_vhdx_advance(io, size);
+	}
+	return disk_vhdx_bitmap_prepare(vhdx, io, found->block) &&
+	       disk_vhdx_change(io, found, VHDX_PARTIALLY);
+}
+
+/* Return: whether the block's entry is known, and stays what it is; else the request waits. */
+static bool disk_vhdx_find(struct vhdx_io *io, struct vhdx_found *found)
+{
+	struct disk_vhdx *vhdx = io->vhdx;
+	struct vhdx_block *change;
+	uint64_t entry;
+
+	found->block = io->offset / vhdx->image.block_size;
+	found->index = vhdx_bat_index(&vhdx->image, found->block);
+	found->page = disk_vhdx_table_page(vhdx, io, found->index);
+	if (!found->page)
+		return false;
+	change = list_empty(&vhdx->blocks) ? NULL : disk_vhdx_block_find(vhdx, found->index);
+	if (change) {
+		list_append(&change->waiters, &io->link);
+		return false;
+	}
+	entry = found->page->entries[found->index % VHDX_PAGE_ENTRIES];
+	found->place = entry & VHDX_OFFSET_MASK;
+	found->state = (enum vhdx_state)(entry & VHDX_STATE_MASK);
+	return true;
 }
 
 /*
@@ -218,28 +362,20 @@ static bool disk_vhdx_next_there(struct vhdx_io *io, struct vhdx_page *page, uin
 static bool disk_vhdx_next(struct vhdx_io *io)
 {
 	struct disk_vhdx *vhdx = io->vhdx;
-	const struct vhdx *image = &vhdx->image;
-	uint64_t block = io->offset / image->block_size;
-	uint64_t size = MIN(io->left, image->block_size - io->offset % image->block_size);
-	uint64_t index = vhdx_bat_index(image, block), entry;
-	struct vhdx_block *change;
-	struct vhdx_page *page;
+	uint32_t block_size = vhdx->image.block_size;
+	uint64_t size = MIN(io->left, block_size - io->offset % block_size);
+	struct vhdx_found found;
 
-	page = disk_vhdx_page(vhdx, io, image->bat_offset + index / VHDX_PAGE_ENTRIES * VHDX_PAGE);
-	if (!page)
+	if (!disk_vhdx_find(io, &found))
 		return false;
-	entry = page->entries[index % VHDX_PAGE_ENTRIES];
-	change = list_empty(&vhdx->blocks) ? NULL : disk_vhdx_block_find(vhdx, block);
-	if (change) {
-		list_append(&change->waiters, &io->link);
-		return false;
-	}
-	if ((entry & VHDX_STATE_MASK) == VHDX_FULLY)
-		return disk_vhdx_next_there(io, page, block, entry & VHDX_OFFSET_MASK, size);
+	if (found.state == VHDX_FULLY || (found.state == VHDX_PARTIALLY && vhdx->parent))
+		return disk_vhdx_next_there(io, &found, size);
+	if (found.state == VHDX_NOT_PRESENT && vhdx->parent)
+		return disk_vhdx_next_below(io, &found, size);
 	if (io->request->operation == DISK_READ)
 		return disk_vhdx_read_zeros(io, size);
 	if (io->request->operation == DISK_WRITE)
-		return disk_vhdx_change(io, page, block, VHDX_FULLY);
+		return disk_vhdx_change(io, &found, VHDX_FULLY);
 	return disk_vhdx_advance(io, size);
 }
 
@@ -370,6 +506,8 @@ static void disk_vhdx_free(struct disk *disk)
 	list_for_each (link, &vhdx->spares)
 		free(container_of(link, struct vhdx_block, link));
 	disk_retire(vhdx->file, NULL, NULL);
+	if (vhdx->parent)
+		disk_retire(vhdx->parent, NULL, NULL);
 	free(vhdx);
 }
 
@@ -391,7 +529,8 @@ static void disk_vhdx_init(struct disk_vhdx *vhdx)
 		.physical_block_size = MAX(image->physical_sector_size, image->sector_size),
 		.read_only = file->read_only,
 		.unmap = file->unmap && !image->fixed,
-		.unmap_zeroes = file->unmap_zeroes && !image->fixed,
+		/* A part of a block that is trimmed is the parent's again, or stays. */
+		.unmap_zeroes = file->unmap_zeroes && !image->fixed && !image->has_parent,
 	};
 	disk_init(&vhdx->disk);
 	vhdx->deferred.run = disk_vhdx_run_deferred;
@@ -405,18 +544,27 @@ static void disk_vhdx_init(struct disk_vhdx *vhdx)
 	disk_vhdx_pages_init(vhdx);
 }
 
-int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *image,
-		  struct vhdx_patches *patches, uint64_t file_size, struct disk **ret_disk)
+static void disk_vhdx_give_up(struct disk *file, struct disk *parent, struct vhdx_patches *patches)
+{
+	vhdx_patches_deinit(patches);
+	disk_retire(file, NULL, NULL);
+	if (parent)
+		disk_retire(parent, NULL, NULL);
+}
+
+int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
+		  const struct vhdx *image, struct vhdx_patches *patches, uint64_t file_size,
+		  struct disk **ret_disk)
 {
 	struct disk_vhdx *vhdx = calloc(1, sizeof(*vhdx));
 
 	if (!vhdx) {
-		vhdx_patches_deinit(patches);
-		disk_retire(file, NULL, NULL);
+		disk_vhdx_give_up(file, parent, patches);
 		return -ENOMEM;
 	}
 	vhdx->loop = loop;
 	vhdx->file = file;
+	vhdx->parent = parent;
 	vhdx->image = *image;
 	vhdx->patches = *patches;
 	vhdx->file_size = MAX(file_size, patches->file_size);
@@ -431,25 +579,40 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, const struct vhdx *image
 	return 0;
 }
 
+/*
+ * Those who open images have found each parent; that their files have not been mixed up since is
+ * seen here.
+ */
+static int disk_vhdx_check_parent(const struct vhdx *vhdx, struct disk *parent)
+{
+	if (vhdx->has_parent != (parent != NULL))
+		return VHDX_E_PARENT;
+	if (!parent)
+		return 0;
+	if (parent->ops != &disk_vhdx_ops || !vhdx_is_parent(vhdx, &disk_vhdx(parent)->image) ||
+	    parent->sector_size != vhdx->sector_size)
+		return VHDX_E_PARENT;
+	return 0;
+}
+
 /* The log has been replayed by whoever opened the image, and may wait for that. */
-static int disk_vhdx_look(const struct image *image, struct vhdx *vhdx,
+static int disk_vhdx_look(const struct image *image, struct disk *parent, struct vhdx *vhdx,
 			  struct vhdx_patches *patches, uint64_t *ret_size)
 {
 	int r = vhdx_open_fd(image->fd, false, vhdx, patches, ret_size);
 
 	if (r)
 		return r;
-	if (vhdx->has_parent)
-		r = VHDX_E_UNSUPPORTED;
-	else if (!image->read_only && !guid_is_null(&vhdx->header.log))
+	r = disk_vhdx_check_parent(vhdx, parent);
+	if (r == 0 && !image->read_only && !guid_is_null(&vhdx->header.log))
 		r = VHDX_E_UNREPLAYED;
 	if (r)
 		vhdx_patches_deinit(patches);
 	return r;
 }
 
-int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flushes,
-		   struct disk **ret_disk)
+int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
+		   bool drop_flushes, struct disk **ret_disk)
 {
 	struct image unbounded = *image;
 	struct vhdx_patches patches;
@@ -458,18 +621,22 @@ int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flush
 	uint64_t size;
 	int r;
 
-	r = disk_vhdx_look(image, &vhdx, &patches, &size);
+	r = disk_vhdx_look(image, parent, &vhdx, &patches, &size);
 	if (r) {
 		close(image->fd);
+		if (parent)
+			disk_retire(parent, NULL, NULL);
 		return r;
 	}
 	unbounded.size = FILE_MAX;
 	r = disk_file_new(loop, &unbounded, vhdx.sector_size, &disk);
 	if (r < 0) {
 		vhdx_patches_deinit(&patches);
+		if (parent)
+			disk_retire(parent, NULL, NULL);
 		return r;
 	}
 	if (drop_flushes)
 		disk_file_drop_flushes(disk);
-	return disk_vhdx_new(loop, disk, &vhdx, &patches, size, ret_disk);
+	return disk_vhdx_new(loop, disk, parent, &vhdx, &patches, size, ret_disk);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of disk_vhdx*.c share: a disk in a VHDX image.
+ * What the files of disk_vhdx*.c share: a disk in a VHDX image, and in what its parents have.
  *
  * Guest requests (disk_vhdx.c) look up their blocks in pages of the table (disk_vhdx_page.c), of
  * which a bounded number is kept. What changes in a page is seen at once by all that come after; it
@@ -21,28 +21,33 @@
 
 struct disk_vhdx;
 
-/* 4 KiB of the table of blocks. */
+/* 4 KiB of the table of blocks, or of a bitmap of sectors. */
 struct vhdx_page {
 	struct list bucket, age; /* age: oldest first */
 	uint64_t offset;         /* in the file */
-	uint64_t *entries;
+	union {
+		void *bytes;
+		uint64_t *entries;
+		uint8_t *bits;
+	};
 	bool loading;
 	bool dirty;          /* changed since it was last logged */
 	bool logged;         /* in the entry that is being written or applied */
-	unsigned pins;       /* blocks whose entries are about to change */
+	unsigned pins;       /* changes that are about to be made in it */
 	struct list waiters; /* of struct vhdx_io */
 	struct disk_vhdx *vhdx;
 	struct disk_request request;
 	struct iovec iov;
 };
 
-/* A block whose state is changing: requests to it wait, others go on. */
+/* A block, or a bitmap, whose state is changing: requests to it wait, others go on. */
 struct vhdx_block {
 	struct list link;
 	struct disk_vhdx *vhdx;
-	uint64_t block, offset; /* its number; where in the file */
-	enum vhdx_state state;  /* to be */
-	bool fresh;             /* space that has never been used */
+	uint64_t index, offset; /* of its entry in the table; where in the file */
+	uint32_t size;
+	enum vhdx_state state; /* to be */
+	bool fresh;            /* space that has never been used */
 	struct vhdx_page *page;
 	struct list waiters; /* of struct vhdx_io */
 	struct disk_request request;
@@ -110,6 +115,7 @@ struct disk_vhdx {
 	struct disk disk;
 	struct loop *loop;
 	struct disk *file;
+	struct disk *parent; /* what is not here is there; NULL: none */
 	struct vhdx image;
 	struct vhdx_patches patches; /* of an image that may not be written */
 	uint64_t file_size;          /* that there is */
@@ -153,20 +159,41 @@ void disk_vhdx_release(struct disk_vhdx *vhdx);
 
 /* Return: the page with that offset; NULL: the request waits for it, or has failed. */
 struct vhdx_page *disk_vhdx_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t offset);
+
+/* The same of the page of the table with that entry. */
+struct vhdx_page *disk_vhdx_table_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t index);
 void disk_vhdx_pages_init(struct disk_vhdx *vhdx);
 void disk_vhdx_pages_deinit(struct disk_vhdx *vhdx);
 
 /* ---- disk_vhdx_block.c ---- */
 
-/* The change that the block is in; NULL: none. */
-struct vhdx_block *disk_vhdx_block_find(struct disk_vhdx *vhdx, uint64_t block);
+/* The change that the entry is in; NULL: none. */
+struct vhdx_block *disk_vhdx_block_find(struct disk_vhdx *vhdx, uint64_t index);
 
 /*
- * Begins to change a block: space is got for it, or given back; requests wait for that. Return: 0;
- * -ENOMEM.
+ * Begins to change what an entry names: space is got for it, or given back; requests wait for that.
+ * Return: 0; -ENOMEM.
  */
 int disk_vhdx_block_change(struct disk_vhdx *vhdx, struct vhdx_io *io, struct vhdx_page *page,
-			   uint64_t block, enum vhdx_state state) MUST_CHECK;
+			   uint64_t index, enum vhdx_state state) MUST_CHECK;
+
+/* ---- disk_vhdx_bitmap.c ---- */
+
+/*
+ * The page with the bits of what is next of the request, which lies in a block that is there in
+ * part. *ret_first: the bit of its first sector; *size: cut to what the page has bits of. NULL: the
+ * request waits, or has failed.
+ */
+struct vhdx_page *disk_vhdx_bits(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t *size,
+				 unsigned *ret_first);
+
+/* Whether a bit is set; how many of `count` have the same value, from it on. */
+bool disk_vhdx_bit(const struct vhdx_page *page, unsigned bit);
+unsigned disk_vhdx_bits_run(const struct vhdx_page *page, unsigned first, unsigned count);
+void disk_vhdx_bits_set(struct vhdx_page *page, unsigned first, unsigned count);
+
+/* Whether a block may become one that is there in part: no bit of its is set. Else the request waits. */
+bool disk_vhdx_bitmap_prepare(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t block);
 
 /* ---- disk_vhdx_commit.c ---- */
 

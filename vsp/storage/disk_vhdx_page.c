@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The pages of a VHDX image's table that are kept: a bounded number, the least recently used go. */
+/*
+ * The pages of a VHDX image's table and bitmaps that are kept: a bounded number, the least recently
+ * used go.
+ */
 #include "vsp/storage/disk_vhdx.h"
 
 #include <errno.h>
@@ -144,6 +147,12 @@ struct vhdx_page *disk_vhdx_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uin
 	list_unlink(&page->age);
 	list_append(&vhdx->ages, &page->age);
 	return page;
+}
+
+struct vhdx_page *disk_vhdx_table_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t index)
+{
+	return disk_vhdx_page(vhdx, io,
+			      vhdx->image.bat_offset + index / VHDX_PAGE_ENTRIES * VHDX_PAGE);
 }
 
 void disk_vhdx_pages_init(struct disk_vhdx *vhdx)

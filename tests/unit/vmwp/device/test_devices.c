@@ -151,7 +151,7 @@ static void guest_that_ejects_from_a_late_controller(void **state)
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
 	for (unsigned lun = 5; lun <= 6; lun++)
 		assert_int_equal(disks_detach(disks_of(f), 0, lun, NULL, NULL, &failure), 0);
-	assert_int_equal(disks_attach(disks_of(f), &drive, fd, &failure), 0);
+	assert_int_equal(disks_attach(disks_of(f), &drive, &fd, fd >= 0, &failure), 0);
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(f->fake));
 	assert_non_null(fake_find_offer(f->fake, &storvsc_type, &instance, 0));
@@ -190,7 +190,7 @@ static int attach_vhdx(struct fixture *f, int fd, struct failure *failure)
 		.controller = 0, .lun = VHDX_LUN, .format = (char[]){ "vhdx" }, .sector_size = 512
 	};
 
-	return disks_attach(disks_of(f), &disk, fd, failure);
+	return disks_attach(disks_of(f), &disk, &fd, 1, failure);
 }
 
 static void set_closed(void *data)

@@ -124,7 +124,7 @@ static int try_open(struct fixture *f, bool direct, bool drop_flushes)
 		close(image.fd);
 		return r;
 	}
-	return disk_vhdx_open(f->loop, &image, drop_flushes, &f->disk);
+	return disk_vhdx_open(f->loop, &image, NULL, drop_flushes, &f->disk);
 }
 
 static void open_disk(struct fixture *f, bool direct)
@@ -149,7 +149,7 @@ static void open_faulty(struct fixture *f)
 	image.size = UINT64_C(1) << 40;
 	assert_int_equal(disk_file_new(f->loop, &image, 512, &below), 0);
 	f->fault = disk_fault_new(f->loop, below);
-	assert_int_equal(disk_vhdx_new(f->loop, f->fault, &vhdx, &patches, file.size, &f->disk), 0);
+	assert_int_equal(disk_vhdx_new(f->loop, f->fault, NULL, &vhdx, &patches, file.size, &f->disk), 0);
 }
 
 static void complete(struct disk_request *request, int result)
@@ -503,7 +503,7 @@ static void test_what_is_refused(void **state)
 	assert_int_equal(ftruncate(fd, MIB), 0);
 	assert_int_equal(try_open(f, false, false), VHDX_E_OTHER);
 	assert_int_equal(vhdx_make(&file, &options), 0);
-	assert_int_equal(try_open(f, false, false), VHDX_E_UNSUPPORTED);
+	assert_int_equal(try_open(f, false, false), VHDX_E_PARENT);
 }
 
 int main(void)

@@ -412,7 +412,7 @@ static void make_image(struct crash *c)
 	disk_init(&c->file);
 	c->deferred.run = recorder_run;
 	list_init(&c->deferred.link);
-	assert_int_equal(disk_vhdx_new(c->loop, &c->file, &vhdx, &patches, file.size, &c->disk), 0);
+	assert_int_equal(disk_vhdx_new(c->loop, &c->file, NULL, &vhdx, &patches, file.size, &c->disk), 0);
 }
 
 /* ---- The loss of power ---- */

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Disks of differencing images: chains of them under a workload, compared with a model of the disk,
+ * reopened, and made longer; and what no chain is.
+ */
+#include "common/base/cleanup.h"
+#include "common/image/image.h"
+#include "common/image/vhdx.h"
+#include "tests/unit/unit.h"
+#include "vsp/storage/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB    (1u << 20)
+#define SIZE   (12u * MIB)
+#define BUFFER (3u * MIB)
+#define DEPTH  6u
+
+struct fixture {
+	char directory[64];
+	struct loop *loop;
+	struct buffer_pool *buffers;
+	struct disk *disk;
+	unsigned depth; /* images */
+	bool retired;
+	uint8_t *model, *data;
+	uint64_t random;
+	struct disk_request request;
+	struct iovec iov;
+	bool completed;
+	int result;
+};
+
+static uint64_t any(struct fixture *f, uint64_t below)
+{
+	f->random = f->random * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (f->random >> 33) % below;
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	f->random = 7;
+	strcpy(f->directory, "/var/tmp/vmms-chain-XXXXXX");
+	assert_non_null(mkdtemp(f->directory));
+	assert_int_equal(loop_new(256, &f->loop), 0);
+	assert_int_equal(buffer_pool_new(2, &f->buffers), 0);
+	f->model = calloc(1, SIZE);
+	f->data = aligned_alloc(4096, BUFFER);
+	*state = f;
+	return 0;
+}
+
+static const char *path_of(const struct fixture *f, unsigned image)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%u.vhdx", f->directory, image);
+	return path;
+}
+
+static void set_retired(void *data)
+{
+	((struct fixture *)data)->retired = true;
+}
+
+static void close_disk(struct fixture *f)
+{
+	f->retired = false;
+	disk_retire(TAKE_PTR(f->disk), set_retired, f);
+	for (int i = 0; i < 100000 && !f->retired; i++)
+		assert_int_equal(loop_run_once(f->loop, 1000000), 0);
+	assert_true(f->retired);
+	/* Parents are closed by then, or as soon. */
+	assert_int_equal(loop_run_once(f->loop, 0), 0);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->disk)
+		close_disk(f);
+	buffer_pool_free(f->buffers);
+	loop_free(f->loop);
+	for (unsigned i = 0; i < DEPTH; i++)
+		unlink(path_of(f, i));
+	rmdir(f->directory);
+	free(f->model);
+	free(f->data);
+	free(f);
+	return 0;
+}
+
+/* ---- Images ---- */
+
+static void look(const struct fixture *f, unsigned image, struct vhdx *vhdx)
+{
+	AUTO_CLOSE int fd = open(path_of(f, image), O_RDONLY | O_CLOEXEC);
+	struct vhdx_patches patches;
+	uint64_t size;
+
+	assert_int_equal(vhdx_open_fd(fd, false, vhdx, &patches, &size), 0);
+	vhdx_patches_deinit(&patches);
+}
+
+/* One more, on those that there are. */
+static void add_image(struct fixture *f, uint64_t size, uint32_t block, uint32_t sector)
+{
+	AUTO_CLOSE int fd = open(path_of(f, f->depth), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct vhdx_file file = vhdx_file_of(&fd, 0);
+	struct vhdx_parent parent = { .relative = ".\\parent.vhdx" };
+	const struct vhdx_options options = { .size = size,
+					      .block_size = block,
+					      .sector_size = sector,
+					      .physical_sector_size = 4096,
+					      .parent = f->depth ? &parent : NULL };
+	struct vhdx below;
+
+	if (f->depth) {
+		look(f, f->depth - 1, &below);
+		parent.linkage = below.header.data_write;
+	}
+	assert_int_equal(vhdx_make(&file, &options), 0);
+	f->depth++;
+}
+
+static int try_open(struct fixture *f, unsigned depth, bool direct)
+{
+	struct disk *disk = NULL;
+
+	for (unsigned i = 0; i < depth; i++) {
+		const struct image_options options = { .read_only = i + 1 < depth,
+						       .direct = direct,
+						       .sector_size = 512 };
+		struct image image;
+		int r;
+
+		assert_int_equal(image_open(path_of(f, i), &options, &image), 0);
+		r = disk_vhdx_open(f->loop, &image, TAKE_PTR(disk), true, &disk);
+		if (r)
+			return r;
+	}
+	f->disk = disk;
+	return 0;
+}
+
+static void open_disk(struct fixture *f, bool direct)
+{
+	assert_int_equal(try_open(f, f->depth, direct), 0);
+	assert_int_equal(f->disk->size, SIZE);
+}
+
+/* ---- Requests ---- */
+
+static void complete(struct disk_request *request, int result)
+{
+	struct fixture *f = container_of(request, struct fixture, request);
+
+	f->completed = true;
+	f->result = result;
+}
+
+static int run(struct fixture *f, enum disk_operation operation, uint64_t offset, uint64_t size,
+	       uint8_t *bytes)
+{
+	f->completed = false;
+	f->iov = (struct iovec){ bytes, size };
+	f->request = (struct disk_request){ .operation = operation,
+					    .offset = offset,
+					    .size = size,
+					    .durable = operation == DISK_WRITE && any(f, 4) == 0,
+					    .unmap = any(f, 2),
+					    .iov = &f->iov,
+					    .iov_count = 1,
+					    .buffers = f->buffers,
+					    .complete = complete };
+	disk_submit(f->disk, &f->request);
+	for (int i = 0; i < 100000 && !f->completed; i++)
+		assert_int_equal(loop_run_once(f->loop, 1000000), 0);
+	assert_true(f->completed);
+	return f->result;
+}
+
+static void check_all(struct fixture *f)
+{
+	for (uint64_t offset = 0; offset < SIZE; offset += BUFFER) {
+		memset(f->data, 0xee, BUFFER);
+		assert_int_equal(run(f, DISK_READ, offset, BUFFER, f->data), 0);
+		assert_memory_equal(f->data, f->model + offset, BUFFER);
+	}
+}
+
+static void write_random(struct fixture *f, uint64_t offset, uint64_t size)
+{
+	for (uint64_t i = 0; i < size; i += 8) {
+		uint64_t word = any(f, UINT32_MAX);
+
+		memcpy(f->data + i, &word, 8);
+	}
+	memcpy(f->model + offset, f->data, size);
+	assert_int_equal(run(f, DISK_WRITE, offset, size, f->data), 0);
+}
+
+/* What was trimmed is what it was, or zeros, or the parent's: it is read, and goes on from there. */
+static void trim(struct fixture *f, uint64_t offset, uint64_t size)
+{
+	assert_int_equal(run(f, DISK_UNMAP, offset, size, NULL), 0);
+	assert_int_equal(run(f, DISK_READ, offset, size, f->model + offset), 0);
+}
+
+static void do_something(struct fixture *f, uint32_t sector)
+{
+	uint64_t offset = any(f, SIZE / sector) * sector;
+	uint64_t longest = MIN(SIZE - offset, any(f, 8) ? 16384u : BUFFER);
+	uint64_t size = MIN((any(f, longest / sector) + 1) * sector, longest);
+
+	switch (any(f, 8)) {
+	case 0:
+		assert_int_equal(run(f, DISK_ZERO, offset, size, NULL), 0);
+		memset(f->model + offset, 0, size);
+		break;
+	case 1:
+		trim(f, offset, size);
+		break;
+	case 2:
+		assert_int_equal(run(f, DISK_FLUSH, 0, 0, NULL), 0);
+		break;
+	case 3:
+		assert_int_equal(run(f, DISK_READ, offset, size, f->data), 0);
+		assert_memory_equal(f->data, f->model + offset, size);
+		break;
+	default:
+		write_random(f, offset, size);
+		break;
+	}
+}
+
+/* A chain that gets longer while it is written, closed and opened. */
+static void check_chain(struct fixture *f, uint32_t block, uint32_t sector, bool direct)
+{
+	for (unsigned i = 0; i < DEPTH; i++) {
+		add_image(f, SIZE, block, sector);
+		open_disk(f, direct);
+		check_all(f);
+		for (int j = 0; j < 60; j++)
+			do_something(f, sector);
+		check_all(f);
+		close_disk(f);
+		open_disk(f, direct);
+		check_all(f);
+		close_disk(f);
+	}
+}
+
+static void test_small_blocks(void **state)
+{
+	check_chain(*state, MIB, 512, false);
+}
+
+static void test_large_blocks(void **state)
+{
+	check_chain(*state, 32 * MIB, 512, true);
+}
+
+static void test_large_sectors(void **state)
+{
+	check_chain(*state, 2 * MIB, 4096, true);
+}
+
+/* Sectors that are not written stay the parent's, in the block beside those that are. */
+static void test_a_sector_of_a_block(void **state)
+{
+	struct fixture *f = *state;
+	struct vhdx vhdx;
+	uint64_t entry;
+	AUTO_CLOSE int fd = -1;
+
+	add_image(f, SIZE, MIB, 512);
+	open_disk(f, false);
+	write_random(f, 0, BUFFER);
+	close_disk(f);
+	add_image(f, SIZE, MIB, 512);
+	open_disk(f, false);
+	write_random(f, 512 * 3, 512);
+	check_all(f);
+	close_disk(f);
+	look(f, 1, &vhdx);
+	fd = open(path_of(f, 1), O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread(fd, &entry, 8, (off_t)vhdx.bat_offset), 8);
+	assert_int_equal(entry & VHDX_STATE_MASK, VHDX_PARTIALLY);
+	assert_int_equal(
+		pread(fd, &entry, 8, (off_t)(vhdx.bat_offset + 8 * vhdx_bitmap_index(&vhdx, 0))),
+		8);
+	assert_int_equal(entry & VHDX_STATE_MASK, VHDX_FULLY);
+	assert_int_equal(pread(fd, f->data, 32, (off_t)(entry & VHDX_OFFSET_MASK)), 32);
+	assert_int_equal(f->data[0], 1 << 3);
+	for (int i = 1; i < 32; i++)
+		assert_int_equal(f->data[i], 0);
+}
+
+/* The child's disk has been enlarged: behind the parent's end are zeros. */
+static void test_a_smaller_parent(void **state)
+{
+	struct fixture *f = *state;
+
+	add_image(f, 5 * MIB + 512, MIB, 512);
+	assert_int_equal(try_open(f, 1, false), 0);
+	write_random(f, 5 * MIB, 512);
+	close_disk(f);
+	add_image(f, SIZE, MIB, 512);
+	open_disk(f, false);
+	check_all(f);
+	write_random(f, 4 * MIB, 2 * MIB);
+	check_all(f);
+}
+
+static void test_what_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	char first[128];
+
+	add_image(f, SIZE, MIB, 512);
+	add_image(f, SIZE, MIB, 512);
+	/* Without its parent. */
+	strcpy(first, path_of(f, 0));
+	assert_int_equal(rename(path_of(f, 1), first), 0);
+	assert_int_equal(try_open(f, 1, false), VHDX_E_PARENT);
+	unlink(first);
+	f->depth = 0;
+	add_image(f, SIZE, MIB, 512);
+	add_image(f, SIZE, MIB, 512);
+	open_disk(f, false);
+	close_disk(f);
+	/* The parent is written, which the child does not know. */
+	assert_int_equal(try_open(f, 1, false), 0);
+	write_random(f, 0, 512);
+	close_disk(f);
+	assert_int_equal(try_open(f, 2, false), VHDX_E_PARENT);
+}
+
+/* The sectors are of other sizes. */
+static void test_other_sectors(void **state)
+{
+	struct fixture *f = *state;
+
+	add_image(f, SIZE, MIB, 512);
+	add_image(f, SIZE, MIB, 4096);
+	assert_int_equal(try_open(f, 2, false), VHDX_E_PARENT);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_small_blocks),     TEST(test_large_blocks),
+		TEST(test_large_sectors),    TEST(test_a_sector_of_a_block),
+		TEST(test_a_smaller_parent), TEST(test_what_is_refused),
+		TEST(test_other_sectors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
