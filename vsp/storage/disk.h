@@ -3,7 +3,8 @@
  * A disk: sectors that can be read, written, flushed and given back, asynchronously.
  *
  * It knows nothing of SCSI or of the guest. A backend fills a struct disk_ops and embeds a struct
- * disk: disk_file.c for files and block devices, disk_vhdx.c for VHDX images, disk_nbd.c for one that
+ * disk: disk_file.c for files and block devices, disk_vhdx.c and disk_vhd.c for VHDX
+ * and VHD images, disk_nbd.c for one that
  * a server has, disk_memory.c for memory and for a disk that is no disk at all.
  *
  * A request is embedded in its owner's object; its buffers, and the array of I/O vectors, which
@@ -26,6 +27,7 @@
 struct disk;
 struct disk_throttle;
 struct image;
+struct vhd;
 struct vhdx;
 struct vhdx_patches;
 
@@ -218,6 +220,21 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
  */
 int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
 		   bool drop_flushes, struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * A disk in a VHD image that is not of fixed size, as above. vhd: as vhd_open() has it, with a footer
+ * that is whole if the file is going to be written.
+ */
+int disk_vhd_new(struct loop *loop, struct disk *file, struct disk *parent, const struct vhd *vhd,
+		 struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * The same on a file, which vhd_recover() has made fit, of any kind. id: of the parent, if there is
+ * one, before; of this image after. Takes over image->fd and the parent, also on failure. Return: 0;
+ * VHD_E_; -errno.
+ */
+int disk_vhd_open(struct loop *loop, const struct image *image, struct disk *parent,
+		  uint8_t id[static 16], bool drop_flushes, struct disk **ret_disk) MUST_CHECK;
 
 /*
  * A disk that a server has, at the other end of a connected stream socket, which speaks the network

@@ -274,7 +274,7 @@ static bool disk_vhdx_next_part(struct vhdx_io *io, uint64_t place, uint64_t siz
 	struct disk_vhdx *vhdx = io->vhdx;
 	uint32_t sector_size = vhdx->image.sector_size;
 	unsigned first, run;
-	struct vhdx_page *page = disk_vhdx_bits(vhdx, io, &size, &first);
+	struct vhdx_page *page = vhdx->layout->bits(vhdx, io, place, &size, &first);
 	bool here;
 
 	if (!page)
@@ -297,13 +297,13 @@ static bool disk_vhdx_next_there(struct vhdx_io *io, const struct vhdx_found *fo
 	struct disk_vhdx *vhdx = io->vhdx;
 	uint32_t block_size = vhdx->image.block_size;
 
-	if (!vhdx_may_use(&vhdx->image, vhdx->file_size, found->place, block_size)) {
+	if (!vhdx->layout->may_use(vhdx, found->place, block_size)) {
 		io->result = -EIO;
 		return false;
 	}
 	if (io->request->operation == DISK_UNMAP && vhdx->image.fixed)
 		return disk_vhdx_advance(io, size);
-	if (io->request->operation == DISK_UNMAP && size == block_size)
+	if (io->request->operation == DISK_UNMAP && size == block_size && vhdx->layout->has_states)
 		return disk_vhdx_change(io, found, VHDX_UNMAPPED);
 	if (io->request->durable && disk_vhdx_is_uncommitted(vhdx))
 		io->needs_commit = true;
@@ -321,14 +321,15 @@ static bool disk_vhdx_next_below(struct vhdx_io *io, const struct vhdx_found *fo
 		return disk_vhdx_read_below(io, size);
 	if (io->request->operation == DISK_UNMAP)
 		return disk_vhdx_advance(io, size);
-	if (io->request->operation == DISK_ZERO && size == vhdx->image.block_size) {
+	if (io->request->operation == DISK_ZERO && size == vhdx->image.block_size &&
+	    vhdx->layout->has_states) {
 		if (!disk_vhdx_has_room(vhdx, io))
 			return false;
-		found->page->entries[found->index % VHDX_PAGE_ENTRIES] = VHDX_ZERO;
+		vhdx->layout->set(vhdx, found->page, found->index, VHDX_ZERO, 0);
 		disk_vhdx_dirty(vhdx, found->page);
 		return disk_vhdx_advance(io, size);
 	}
-	return disk_vhdx_bitmap_prepare(vhdx, io, found->block) &&
+	return vhdx->layout->prepare(vhdx, io, found->block) &&
 	       disk_vhdx_change(io, found, VHDX_PARTIALLY);
 }
 
@@ -337,7 +338,6 @@ static bool disk_vhdx_find(struct vhdx_io *io, struct vhdx_found *found)
 {
 	struct disk_vhdx *vhdx = io->vhdx;
 	struct vhdx_block *change;
-	uint64_t entry;
 
 	found->block = io->offset / vhdx->image.block_size;
 	found->index = vhdx_bat_index(&vhdx->image, found->block);
@@ -349,9 +349,7 @@ static bool disk_vhdx_find(struct vhdx_io *io, struct vhdx_found *found)
 		list_append(&change->waiters, &io->link);
 		return false;
 	}
-	entry = found->page->entries[found->index % VHDX_PAGE_ENTRIES];
-	found->place = entry & VHDX_OFFSET_MASK;
-	found->state = (enum vhdx_state)(entry & VHDX_STATE_MASK);
+	found->state = vhdx->layout->get(vhdx, found->page, found->index, &found->place);
 	return true;
 }
 
@@ -368,7 +366,7 @@ static bool disk_vhdx_next(struct vhdx_io *io)
 
 	if (!disk_vhdx_find(io, &found))
 		return false;
-	if (found.state == VHDX_FULLY || (found.state == VHDX_PARTIALLY && vhdx->parent))
+	if (found.state == VHDX_FULLY || found.state == VHDX_PARTIALLY)
 		return disk_vhdx_next_there(io, &found, size);
 	if (found.state == VHDX_NOT_PRESENT && vhdx->parent)
 		return disk_vhdx_next_below(io, &found, size);
@@ -478,7 +476,7 @@ void disk_vhdx_try_close(struct disk_vhdx *vhdx)
 	if (unwritten && !vhdx->close_tried) {
 		vhdx->close_tried = true;
 		disk_vhdx_commit(vhdx);
-	} else if (vhdx->active && !unwritten) {
+	} else if (vhdx->active && vhdx->layout->logged && !unwritten) {
 		disk_vhdx_deactivate(vhdx);
 	} else {
 		vhdx->closing = false;
@@ -508,6 +506,10 @@ static void disk_vhdx_free(struct disk *disk)
 	disk_retire(vhdx->file, NULL, NULL);
 	if (vhdx->parent)
 		disk_retire(vhdx->parent, NULL, NULL);
+	free(vhdx->move.footer);
+	free(vhdx->bitmaps[0]);
+	free(vhdx->bitmaps[1]);
+	free(vhdx->whole);
 	free(vhdx);
 }
 
@@ -541,7 +543,19 @@ static void disk_vhdx_init(struct disk_vhdx *vhdx)
 	list_init(&vhdx->blocks);
 	list_init(&vhdx->spares);
 	list_init(&vhdx->activation);
+	list_init(&vhdx->move.waiters);
 	disk_vhdx_pages_init(vhdx);
+}
+
+int disk_vhdx_start(struct disk_vhdx *vhdx, struct disk **ret_disk)
+{
+	disk_vhdx_init(vhdx);
+	if (disk_vhdx_commit_init(vhdx) < 0) {
+		disk_retire(&vhdx->disk, NULL, NULL);
+		return -ENOMEM;
+	}
+	*ret_disk = &vhdx->disk;
+	return 0;
 }
 
 static void disk_vhdx_give_up(struct disk *file, struct disk *parent, struct vhdx_patches *patches)
@@ -562,6 +576,7 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
 		disk_vhdx_give_up(file, parent, patches);
 		return -ENOMEM;
 	}
+	vhdx->layout = &disk_vhdx_layout;
 	vhdx->loop = loop;
 	vhdx->file = file;
 	vhdx->parent = parent;
@@ -570,13 +585,7 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
 	vhdx->file_size = MAX(file_size, patches->file_size);
 	vhdx->end = ALIGN_UP(vhdx->file_size, VHDX_MIB);
 	*patches = (struct vhdx_patches){ 0 };
-	disk_vhdx_init(vhdx);
-	if (disk_vhdx_commit_init(vhdx) < 0) {
-		disk_retire(&vhdx->disk, NULL, NULL);
-		return -ENOMEM;
-	}
-	*ret_disk = &vhdx->disk;
-	return 0;
+	return disk_vhdx_start(vhdx, ret_disk);
 }
 
 /*

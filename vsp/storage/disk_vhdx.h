@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the files of disk_vhdx*.c share: a disk in a VHDX image, and in what its parents have.
+ * What the files of disk_vhdx*.c share: a disk in a VHDX image, and in what its parents have; or in
+ * one of VHD, the format before, which is the same but for where things are (struct vhdx_layout).
  *
  * Guest requests (disk_vhdx.c) look up their blocks in pages of the table (disk_vhdx_page.c), of
  * which a bounded number is kept. What changes in a page is seen at once by all that come after; it
@@ -12,22 +13,23 @@
 #pragma once
 
 #include "common/image/image.h"
+#include "common/image/vhd.h"
 #include "vsp/storage/disk.h"
 
-#define VHDX_CACHE_PAGES    256u
-#define VHDX_CACHE_BUCKETS  64u
+#define VHDX_CACHE_BUCKETS  256u
 #define VHDX_PAGE_ENTRIES   (VHDX_PAGE / 8)
 #define VHDX_APPLY_PARALLEL 8u
 
 struct disk_vhdx;
 
-/* 4 KiB of the table of blocks, or of a bitmap of sectors. */
+/* A page of the table of blocks, or of a bitmap of sectors. */
 struct vhdx_page {
 	struct list bucket, age; /* age: oldest first */
 	uint64_t offset;         /* in the file */
 	union {
 		void *bytes;
-		uint64_t *entries;
+		uint64_t *entries; /* of VHDX */
+		uint32_t *sectors; /* of VHD: big-endian */
 		uint8_t *bits;
 	};
 	bool loading;
@@ -44,7 +46,7 @@ struct vhdx_page {
 struct vhdx_block {
 	struct list link;
 	struct disk_vhdx *vhdx;
-	uint64_t index, offset; /* of its entry in the table; where in the file */
+	uint64_t index, place; /* of its entry in the table; where in the file its data are */
 	uint32_t size;
 	enum vhdx_state state; /* to be */
 	bool fresh;            /* space that has never been used */
@@ -65,6 +67,45 @@ struct vhdx_io {
 	int result;
 	bool needs_commit; /* durable only when the log is */
 	bool whole;        /* in one piece, of the request's own vector */
+};
+
+/* What is different in VHD. */
+struct vhdx_layout {
+	uint32_t page_size; /* of what is kept, and written at once */
+	unsigned page_entries, page_count;
+	bool logged;     /* else pages are written to their places at once */
+	bool has_states; /* a block may be zeros, or trimmed, and have no space; else it is here */
+	bool highest_first; /* of a byte's bits */
+
+	/* An entry of the table: what the block is, and where its data are. */
+	enum vhdx_state (*get)(const struct disk_vhdx *vhdx, const struct vhdx_page *page,
+			       uint64_t index, uint64_t *ret_place);
+	void (*set)(struct disk_vhdx *vhdx, struct vhdx_page *page, uint64_t index,
+		    enum vhdx_state state, uint64_t place);
+
+	/* Whether data may be there. */
+	bool (*may_use)(const struct disk_vhdx *vhdx, uint64_t place, uint64_t size);
+
+	/* Space at the end of the file: where the data go; 0: the format knows no such place. */
+	uint64_t (*reserve)(struct disk_vhdx *vhdx, uint32_t size);
+
+	/* Begins to make that space, whose request ends it. */
+	void (*begin)(struct vhdx_block *change);
+
+	/* As disk_vhdx_bits() and disk_vhdx_bitmap_prepare(). */
+	struct vhdx_page *(*bits)(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t place,
+				  uint64_t *size, unsigned *ret_first);
+	bool (*prepare)(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t block);
+};
+
+/* The footer of a VHD image, on its way to a place that leaves room for blocks. */
+struct vhd_move {
+	bool busy;
+	uint64_t to;
+	uint8_t *footer;
+	struct list waiters; /* of struct vhdx_block */
+	struct disk_request request;
+	struct iovec iov;
 };
 
 enum vhdx_stage {
@@ -116,7 +157,8 @@ struct disk_vhdx {
 	struct loop *loop;
 	struct disk *file;
 	struct disk *parent; /* what is not here is there; NULL: none */
-	struct vhdx image;
+	const struct vhdx_layout *layout;
+	struct vhdx image;           /* of VHD, what there is of it */
 	struct vhdx_patches patches; /* of an image that may not be written */
 	uint64_t file_size;          /* that there is */
 	uint64_t end;                /* from where on there is no block, and may be one */
@@ -141,9 +183,18 @@ struct disk_vhdx {
 	struct list unserved; /* requests that there was no memory for */
 	unsigned submitting, ios;
 	bool closing, close_tried;
+
+	/* Of VHD. */
+	struct vhd vhd;
+	struct vhd_move move;
+	uint8_t *bitmaps[2]; /* that new blocks get: zeros, and ones */
+	uint8_t *whole;      /* a bit for each block: it is known that all of it is here */
 };
 
 /* ---- disk_vhdx.c ---- */
+
+/* What a disk begins with whose file, parent and image are set. Return: 0; -ENOMEM: it is freed. */
+int disk_vhdx_start(struct disk_vhdx *vhdx, struct disk **ret_disk) MUST_CHECK;
 
 /* Goes on with all requests of a list, which is empty then. result: not 0: they fail. */
 void disk_vhdx_wake(struct disk_vhdx *vhdx, struct list *waiters, int result);
@@ -177,15 +228,18 @@ struct vhdx_block *disk_vhdx_block_find(struct disk_vhdx *vhdx, uint64_t index);
 int disk_vhdx_block_change(struct disk_vhdx *vhdx, struct vhdx_io *io, struct vhdx_page *page,
 			   uint64_t index, enum vhdx_state state) MUST_CHECK;
 
+/* Its request has been submitted, or never was: it ends. */
+void disk_vhdx_block_changed(struct disk_request *request, int result);
+
 /* ---- disk_vhdx_bitmap.c ---- */
 
 /*
  * The page with the bits of what is next of the request, which lies in a block that is there in
- * part. *ret_first: the bit of its first sector; *size: cut to what the page has bits of. NULL: the
- * request waits, or has failed.
+ * part, whose data are at that place. *ret_first: the bit of its first sector; *size: cut to what
+ * the page has bits of. NULL: the request waits, or has failed.
  */
-struct vhdx_page *disk_vhdx_bits(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t *size,
-				 unsigned *ret_first);
+struct vhdx_page *disk_vhdx_bits(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t place,
+				 uint64_t *size, unsigned *ret_first);
 
 /* Whether a bit is set; how many of `count` have the same value, from it on. */
 bool disk_vhdx_bit(const struct vhdx_page *page, unsigned bit);
@@ -194,6 +248,10 @@ void disk_vhdx_bits_set(struct vhdx_page *page, unsigned first, unsigned count);
 
 /* Whether a block may become one that is there in part: no bit of its is set. Else the request waits. */
 bool disk_vhdx_bitmap_prepare(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t block);
+
+/* ---- disk_vhdx_layout.c, disk_vhd.c ---- */
+
+extern const struct vhdx_layout disk_vhdx_layout, disk_vhd_layout;
 
 /* ---- disk_vhdx_commit.c ---- */
 

@@ -12,9 +12,15 @@
 
 #define PAGE_BITS (VHDX_PAGE * 8)
 
+/* The bit of a sector in its byte. */
+static uint8_t disk_vhdx_mask(const struct vhdx_page *page, unsigned bit)
+{
+	return (uint8_t)(page->vhdx->layout->highest_first ? 0x80 >> bit % 8 : 1 << bit % 8);
+}
+
 bool disk_vhdx_bit(const struct vhdx_page *page, unsigned bit)
 {
-	return page->bits[bit / 8] >> bit % 8 & 1;
+	return page->bits[bit / 8] & disk_vhdx_mask(page, bit);
 }
 
 unsigned disk_vhdx_bits_run(const struct vhdx_page *page, unsigned first, unsigned count)
@@ -38,7 +44,7 @@ unsigned disk_vhdx_bits_run(const struct vhdx_page *page, unsigned first, unsign
 void disk_vhdx_bits_set(struct vhdx_page *page, unsigned first, unsigned count)
 {
 	for (unsigned bit = first; bit < first + count; bit++)
-		page->bits[bit / 8] |= (uint8_t)(1u << bit % 8);
+		page->bits[bit / 8] |= disk_vhdx_mask(page, bit);
 }
 
 /* Where the page with a sector's bit is. */
@@ -60,11 +66,11 @@ static uint64_t disk_vhdx_bitmap_place(const struct disk_vhdx *vhdx, const struc
 		       : 0;
 }
 
-struct vhdx_page *disk_vhdx_bits(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t *size,
-				 unsigned *ret_first)
+struct vhdx_page *disk_vhdx_bits(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t place,
+				 uint64_t *size, unsigned *ret_first)
 {
 	uint32_t sector_size = vhdx->image.sector_size;
-	uint64_t sector = io->offset / sector_size, place;
+	uint64_t sector = io->offset / sector_size;
 	uint64_t index = vhdx_bitmap_index(&vhdx->image, io->offset / vhdx->image.block_size);
 	struct vhdx_page *page = disk_vhdx_table_page(vhdx, io, index);
 

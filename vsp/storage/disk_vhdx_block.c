@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static _Alignas(VHDX_PAGE) uint8_t zeros[VHDX_PAGE];
-
 struct vhdx_block *disk_vhdx_block_find(struct disk_vhdx *vhdx, uint64_t index)
 {
 	list_for_each (link, &vhdx->blocks) {
@@ -22,11 +20,6 @@ struct vhdx_block *disk_vhdx_block_find(struct disk_vhdx *vhdx, uint64_t index)
 			return change;
 	}
 	return NULL;
-}
-
-static uint64_t *disk_vhdx_block_entry(struct vhdx_block *change)
-{
-	return &change->page->entries[change->index % VHDX_PAGE_ENTRIES];
 }
 
 /* New space that could not be made is kept for the next block: nothing has been there. */
@@ -39,7 +32,7 @@ static void disk_vhdx_block_discard(struct vhdx_block *change)
 		free(change);
 }
 
-static void disk_vhdx_block_changed(struct disk_request *request, int result)
+void disk_vhdx_block_changed(struct disk_request *request, int result)
 {
 	struct vhdx_block *change = container_of(request, struct vhdx_block, request);
 	struct disk_vhdx *vhdx = change->vhdx;
@@ -49,8 +42,8 @@ static void disk_vhdx_block_changed(struct disk_request *request, int result)
 	change->page->pins--;
 	vhdx->reserved--;
 	if (result == 0) {
-		*disk_vhdx_block_entry(change) = change->offset | change->state;
-		vhdx->file_size = MAX(vhdx->file_size, change->offset + change->size);
+		vhdx->layout->set(vhdx, change->page, change->index, change->state, change->place);
+		vhdx->file_size = MAX(vhdx->file_size, change->place + change->size);
 		disk_vhdx_dirty(vhdx, change->page);
 		change->fresh = false;
 	}
@@ -94,47 +87,48 @@ static struct vhdx_block *disk_vhdx_block_new(struct disk_vhdx *vhdx, uint32_t s
 	change->vhdx = vhdx;
 	change->fresh = fresh;
 	change->size = size;
-	if (fresh) {
-		change->offset = vhdx->end;
-		vhdx->end += size;
-	}
+	if (fresh)
+		change->place = vhdx->layout->reserve(vhdx, size);
 	return change;
 }
 
+/* What was there before is not to be seen again. */
 static void disk_vhdx_block_start(struct vhdx_block *change)
 {
-	change->request = (struct disk_request){ .complete = disk_vhdx_block_changed };
 	if (change->fresh) {
-		change->iov = (struct iovec){ zeros, VHDX_PAGE };
-		change->request.operation = DISK_WRITE;
-		change->request.offset = change->offset + change->size - VHDX_PAGE;
-		change->request.size = VHDX_PAGE;
-		change->request.iov = &change->iov;
-		change->request.iov_count = 1;
-	} else {
-		change->request.operation = change->state == VHDX_UNMAPPED ? DISK_UNMAP : DISK_ZERO;
-		change->request.unmap = true;
-		change->request.offset = change->offset;
-		change->request.size = change->size;
+		change->vhdx->layout->begin(change);
+		return;
 	}
+	change->request = (struct disk_request){
+		.operation = change->state == VHDX_UNMAPPED ? DISK_UNMAP : DISK_ZERO,
+		.unmap = true,
+		.offset = change->place,
+		.size = change->size,
+		.complete = disk_vhdx_block_changed,
+	};
 	disk_submit(change->vhdx->file, &change->request);
 }
 
 int disk_vhdx_block_change(struct disk_vhdx *vhdx, struct vhdx_io *io, struct vhdx_page *page,
 			   uint64_t index, enum vhdx_state state)
 {
-	uint64_t entry = page->entries[index % VHDX_PAGE_ENTRIES];
+	const struct vhdx_layout *layout = vhdx->layout;
+	uint64_t place = 0;
 	uint32_t size =
 		vhdx_is_bitmap(&vhdx->image, index) ? VHDX_BITMAP_SIZE : vhdx->image.block_size;
 	/* What is named beside another state may be anything; our own is in the file. */
-	bool keeps = (entry & VHDX_STATE_MASK) != VHDX_NOT_PRESENT &&
-		     vhdx_may_use(&vhdx->image, vhdx->file_size, entry & VHDX_OFFSET_MASK, size);
+	bool keeps = layout->get(vhdx, page, index, &place) != VHDX_NOT_PRESENT &&
+		     layout->may_use(vhdx, place, size);
 	struct vhdx_block *change = disk_vhdx_block_new(vhdx, size, !keeps);
 
 	if (!change)
 		return -ENOMEM;
+	if (!keeps && !change->place) {
+		free(change);
+		return -ENOSPC;
+	}
 	if (keeps)
-		change->offset = entry & VHDX_OFFSET_MASK;
+		change->place = place;
 	change->index = index;
 	change->state = state;
 	change->page = page;

@@ -8,6 +8,10 @@
  * before does not, which stays whole until this one is.
  *
  * A flush of the guest's is done when a log is durable whose commit began after it came.
+ *
+ * VHD has no log: no entry of its table, and no bit, says more than one of a sector that may be torn
+ * off, and all that they stand for is durable before. Pages go to their places at once, and a flush
+ * is done when these are durable.
  */
 #include "vsp/storage/disk_vhdx.h"
 
@@ -21,8 +25,8 @@ bool disk_vhdx_is_uncommitted(const struct disk_vhdx *vhdx)
 {
 	const struct vhdx_commit *commit = &vhdx->commit;
 
-	return vhdx->dirty ||
-	       (commit->count && commit->stage != VHDX_IDLE && commit->stage <= VHDX_FLUSH_LOG);
+	return vhdx->dirty || (commit->count && commit->stage != VHDX_IDLE &&
+			       (commit->stage <= VHDX_FLUSH_LOG || !vhdx->layout->logged));
 }
 
 void disk_vhdx_dirty(struct disk_vhdx *vhdx, struct vhdx_page *page)
@@ -66,8 +70,8 @@ static void disk_vhdx_commit_take(struct disk_vhdx *vhdx)
 			continue;
 		commit->pages[commit->count] = page;
 		commit->offsets[commit->count] = page->offset;
-		memcpy(commit->copies + (size_t)commit->count * VHDX_PAGE, page->entries,
-		       VHDX_PAGE);
+		memcpy(commit->copies + (size_t)commit->count * VHDX_PAGE, page->bytes,
+		       vhdx->layout->page_size);
 		commit->count++;
 		page->dirty = false;
 		page->logged = true;
@@ -122,7 +126,7 @@ static void disk_vhdx_commit_fail(struct disk_vhdx *vhdx, int result)
 	/* The entry before this one is whole: the next goes to the same place as this. */
 	if (commit->stage == VHDX_WRITE_LOG || commit->stage == VHDX_FLUSH_LOG)
 		vhdx->sequence--;
-	commit->logged = commit->stage >= VHDX_APPLY;
+	commit->logged = vhdx->layout->logged && commit->stage >= VHDX_APPLY;
 	commit->stage = VHDX_IDLE;
 	for (unsigned i = 0; !commit->logged && i < commit->count; i++) {
 		struct vhdx_page *page = commit->pages[i];
@@ -161,8 +165,11 @@ static void disk_vhdx_commit_stepped(struct disk_request *request, int result)
 			return;
 		}
 	} else if (commit->stage == VHDX_FLUSH_APPLIED) {
+		disk_vhdx_wake(vhdx, &commit->flushes, 0);
 		disk_vhdx_commit_end(vhdx);
 		return;
+	} else if (!vhdx->layout->logged) {
+		commit->stage = VHDX_APPLY;
 	} else {
 		commit->stage++;
 	}
@@ -235,10 +242,11 @@ static void disk_vhdx_apply_write(struct disk_vhdx *vhdx, struct vhdx_apply *app
 
 	apply->busy = true;
 	commit->pending++;
-	apply->iov = (struct iovec){ commit->copies + (size_t)i * VHDX_PAGE, VHDX_PAGE };
+	apply->iov =
+		(struct iovec){ commit->copies + (size_t)i * VHDX_PAGE, vhdx->layout->page_size };
 	apply->request = (struct disk_request){ .operation = DISK_WRITE,
 						.offset = commit->offsets[i],
-						.size = VHDX_PAGE,
+						.size = apply->iov.iov_len,
 						.iov = &apply->iov,
 						.iov_count = 1,
 						.complete = disk_vhdx_applied };

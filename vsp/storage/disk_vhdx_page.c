@@ -11,7 +11,7 @@
 
 static struct list *disk_vhdx_bucket(struct disk_vhdx *vhdx, uint64_t offset)
 {
-	return &vhdx->buckets[offset / VHDX_PAGE % VHDX_CACHE_BUCKETS];
+	return &vhdx->buckets[offset / vhdx->layout->page_size % VHDX_CACHE_BUCKETS];
 }
 
 static struct vhdx_page *disk_vhdx_page_find(struct disk_vhdx *vhdx, uint64_t offset)
@@ -29,7 +29,7 @@ static void disk_vhdx_page_free(struct vhdx_page *page)
 {
 	list_unlink(&page->bucket);
 	list_unlink(&page->age);
-	free(page->entries);
+	free(page->bytes);
 	free(page);
 }
 
@@ -39,8 +39,8 @@ static struct vhdx_page *disk_vhdx_page_new(struct disk_vhdx *vhdx)
 
 	if (!page)
 		return NULL;
-	page->entries = aligned_alloc(VHDX_PAGE, VHDX_PAGE);
-	if (!page->entries) {
+	page->bytes = aligned_alloc(vhdx->layout->page_size, vhdx->layout->page_size);
+	if (!page->bytes) {
 		free(page);
 		return NULL;
 	}
@@ -77,10 +77,10 @@ static void disk_vhdx_page_loaded(struct disk_request *request, int result)
 	page->loading = false;
 	/* What a replay in memory has added to the file. */
 	if (result == DISK_E_SHORT && page->offset < vhdx->patches.file_size) {
-		memset(page->entries, 0, VHDX_PAGE);
+		memset(page->bytes, 0, vhdx->layout->page_size);
 		result = 0;
 	}
-	vhdx_patches_apply(&vhdx->patches, page->offset, page->entries, VHDX_PAGE);
+	vhdx_patches_apply(&vhdx->patches, page->offset, page->bytes, vhdx->layout->page_size);
 	list_init(&waiters);
 	list_for_each (link, &page->waiters) {
 		list_unlink(link);
@@ -97,11 +97,13 @@ static void disk_vhdx_page_loaded(struct disk_request *request, int result)
 
 static void disk_vhdx_page_load(struct vhdx_page *page)
 {
+	uint32_t size = page->vhdx->layout->page_size;
+
 	page->loading = true;
-	page->iov = (struct iovec){ page->entries, VHDX_PAGE };
+	page->iov = (struct iovec){ page->bytes, size };
 	page->request = (struct disk_request){ .operation = DISK_READ,
 					       .offset = page->offset,
-					       .size = VHDX_PAGE,
+					       .size = size,
 					       .iov = &page->iov,
 					       .iov_count = 1,
 					       .complete = disk_vhdx_page_loaded };
@@ -112,7 +114,7 @@ static void disk_vhdx_page_begin(struct disk_vhdx *vhdx, struct vhdx_io *io, uin
 {
 	struct vhdx_page *page;
 
-	if (vhdx->page_count < VHDX_CACHE_PAGES) {
+	if (vhdx->page_count < vhdx->layout->page_count) {
 		page = disk_vhdx_page_new(vhdx);
 		if (!page) {
 			io->result = -ENOMEM;
@@ -151,8 +153,11 @@ struct vhdx_page *disk_vhdx_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uin
 
 struct vhdx_page *disk_vhdx_table_page(struct disk_vhdx *vhdx, struct vhdx_io *io, uint64_t index)
 {
+	const struct vhdx_layout *layout = vhdx->layout;
+
 	return disk_vhdx_page(vhdx, io,
-			      vhdx->image.bat_offset + index / VHDX_PAGE_ENTRIES * VHDX_PAGE);
+			      vhdx->image.bat_offset +
+				      index / layout->page_entries * layout->page_size);
 }
 
 void disk_vhdx_pages_init(struct disk_vhdx *vhdx)

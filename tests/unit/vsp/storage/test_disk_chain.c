@@ -5,6 +5,7 @@
  */
 #include "common/base/cleanup.h"
 #include "common/image/image.h"
+#include "common/image/vhd.h"
 #include "common/image/vhdx.h"
 #include "tests/unit/unit.h"
 #include "vsp/storage/disk.h"
@@ -28,6 +29,7 @@ struct fixture {
 	struct buffer_pool *buffers;
 	struct disk *disk;
 	unsigned depth; /* images */
+	bool vhd;       /* of that kind */
 	bool retired;
 	uint8_t *model, *data;
 	uint64_t random;
@@ -111,11 +113,17 @@ static void look(const struct fixture *f, unsigned image, struct vhdx *vhdx)
 	vhdx_patches_deinit(&patches);
 }
 
-/* One more, on those that there are. */
-static void add_image(struct fixture *f, uint64_t size, uint32_t block, uint32_t sector)
+static void look_vhd(const struct fixture *f, unsigned image, struct vhd *vhd)
 {
-	AUTO_CLOSE int fd = open(path_of(f, f->depth), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-	struct vhdx_file file = vhdx_file_of(&fd, 0);
+	AUTO_CLOSE int fd = open(path_of(f, image), O_RDONLY | O_CLOEXEC);
+	uint64_t size;
+
+	assert_int_equal(vhd_open_fd(fd, vhd, &size), 0);
+}
+
+static void make_vhdx(struct fixture *f, struct vhdx_file *file, uint64_t size, uint32_t block,
+		      uint32_t sector)
+{
 	struct vhdx_parent parent = { .relative = ".\\parent.vhdx" };
 	const struct vhdx_options options = { .size = size,
 					      .block_size = block,
@@ -128,23 +136,59 @@ static void add_image(struct fixture *f, uint64_t size, uint32_t block, uint32_t
 		look(f, f->depth - 1, &below);
 		parent.linkage = below.header.data_write;
 	}
-	assert_int_equal(vhdx_make(&file, &options), 0);
+	assert_int_equal(vhdx_make(file, &options), 0);
+}
+
+static void make_vhd(struct fixture *f, struct vhdx_file *file, uint64_t size, uint32_t block)
+{
+	struct vhd_parent parent = { .name = "parent.vhd", .relative = ".\\parent.vhd" };
+	const struct vhd_options options = { .size = size,
+					     .block_size = block,
+					     .fixed = !block,
+					     .parent = f->depth ? &parent : NULL };
+	struct vhd below;
+
+	if (f->depth) {
+		look_vhd(f, f->depth - 1, &below);
+		memcpy(parent.id, below.id, sizeof(parent.id));
+	}
+	assert_int_equal(vhd_make(file, &options), 0);
+}
+
+/* One more, on those that there are. block: 0: a VHD of fixed size. */
+static void add_image(struct fixture *f, uint64_t size, uint32_t block, uint32_t sector)
+{
+	AUTO_CLOSE int fd = open(path_of(f, f->depth), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct vhdx_file file = vhdx_file_of(&fd, 0);
+
+	if (f->vhd)
+		make_vhd(f, &file, size, block);
+	else
+		make_vhdx(f, &file, size, block, sector);
 	f->depth++;
 }
 
 static int try_open(struct fixture *f, unsigned depth, bool direct)
 {
 	struct disk *disk = NULL;
+	uint8_t id[16] = { 0 };
 
 	for (unsigned i = 0; i < depth; i++) {
 		const struct image_options options = { .read_only = i + 1 < depth,
 						       .direct = direct,
 						       .sector_size = 512 };
 		struct image image;
+		uint64_t most;
 		int r;
 
 		assert_int_equal(image_open(path_of(f, i), &options, &image), 0);
-		r = disk_vhdx_open(f->loop, &image, TAKE_PTR(disk), true, &disk);
+		if (f->vhd)
+			r = vhd_recover(image.fd, !options.read_only, &most);
+		else
+			r = vhdx_recover(image.fd, !options.read_only, &most);
+		assert_int_equal(r, 0);
+		r = f->vhd ? disk_vhd_open(f->loop, &image, TAKE_PTR(disk), id, true, &disk)
+			   : disk_vhdx_open(f->loop, &image, TAKE_PTR(disk), true, &disk);
 		if (r)
 			return r;
 	}
@@ -246,7 +290,7 @@ static void do_something(struct fixture *f, uint32_t sector)
 /* A chain that gets longer while it is written, closed and opened. */
 static void check_chain(struct fixture *f, uint32_t block, uint32_t sector, bool direct)
 {
-	for (unsigned i = 0; i < DEPTH; i++) {
+	while (f->depth < DEPTH) {
 		add_image(f, SIZE, block, sector);
 		open_disk(f, direct);
 		check_all(f);
@@ -273,6 +317,43 @@ static void test_large_blocks(void **state)
 static void test_large_sectors(void **state)
 {
 	check_chain(*state, 2 * MIB, 4096, true);
+}
+
+static void test_vhd(void **state)
+{
+	struct fixture *f = *state;
+
+	f->vhd = true;
+	check_chain(f, VHD_BLOCK, 512, false);
+}
+
+/* Blocks with more bits than a sector has, and with fewer. */
+static void test_vhd_of_other_blocks(void **state)
+{
+	struct fixture *f = *state;
+
+	f->vhd = true;
+	add_image(f, SIZE, 512 << 10, 512);
+	check_chain(f, 8 * MIB, 512, true);
+}
+
+/* On one of fixed size. */
+static void test_vhd_on_a_fixed_one(void **state)
+{
+	struct fixture *f = *state;
+
+	f->vhd = true;
+	add_image(f, SIZE, 0, 512);
+	open_disk(f, true);
+	for (int i = 0; i < 40; i++)
+		write_random(f, any(f, SIZE / 512 - 8) * 512, 512 * 8);
+	check_all(f);
+	close_disk(f);
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	open_disk(f, true);
+	for (int i = 0; i < 100; i++)
+		do_something(f, 512);
+	check_all(f);
 }
 
 /* Sectors that are not written stay the parent's, in the block beside those that are. */
@@ -347,6 +428,30 @@ static void test_what_is_refused(void **state)
 	assert_int_equal(try_open(f, 2, false), VHDX_E_PARENT);
 }
 
+static void test_what_vhd_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char first[128];
+
+	f->vhd = true;
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	strcpy(first, path_of(f, 0));
+	assert_int_equal(rename(path_of(f, 1), first), 0);
+	assert_int_equal(try_open(f, 1, false), VHD_E_PARENT);
+	f->depth = 0;
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	f->depth = 0;
+	unlink(first);
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	f->depth = 1;
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	unlink(first);
+	f->depth = 0;
+	add_image(f, SIZE, VHD_BLOCK, 512);
+	assert_int_equal(try_open(f, 2, false), VHD_E_PARENT);
+}
+
 /* The sectors are of other sizes. */
 static void test_other_sectors(void **state)
 {
@@ -361,10 +466,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_small_blocks),     TEST(test_large_blocks),
-		TEST(test_large_sectors),    TEST(test_a_sector_of_a_block),
-		TEST(test_a_smaller_parent), TEST(test_what_is_refused),
-		TEST(test_other_sectors),
+		TEST(test_small_blocks),        TEST(test_large_blocks),
+		TEST(test_large_sectors),       TEST(test_a_sector_of_a_block),
+		TEST(test_a_smaller_parent),    TEST(test_what_is_refused),
+		TEST(test_other_sectors),       TEST(test_vhd),
+		TEST(test_vhd_of_other_blocks), TEST(test_vhd_on_a_fixed_one),
+		TEST(test_what_vhd_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
