@@ -44,7 +44,7 @@ static const char usage[] =
 	"                         installed)\n"
 	"  --hypervisor PATH      default: /dev/kvm\n"
 	"  --passt PATH           the program for user-mode networks (default: /usr/bin/passt)\n"
-	"  --image-server PATH    the program for disk images neither raw nor VHDX (default:\n"
+	"  --image-server PATH    the program for disk images of qcow2 and VMDK (default:\n"
 	"                         /usr/bin/qemu-storage-daemon)\n"
 	"  --apparmor MODE        whether the processes of VMs are confined by AppArmor: auto,\n"
 	"                         where it can be had (the default); require, or VMs do not\n"

@@ -35,7 +35,7 @@ bool image_format_is_native(const char *name)
 {
 	int format = name ? image_format_find(name) : IMAGE_RAW;
 
-	return format == IMAGE_RAW || format == IMAGE_VHDX;
+	return format == IMAGE_RAW || format == IMAGE_VHD || format == IMAGE_VHDX;
 }
 
 /* ---- Bytes ---- */

@@ -42,7 +42,8 @@ bool image_format_is_native(const char *name);
 enum {
 	_IMAGE_FORMAT_E_OK,
 	IMAGE_FORMAT_E_OTHER,    /* it is not of the format that it should be */
-	IMAGE_FORMAT_E_NAMES,    /* it names another file in a way that no server can follow */
+	IMAGE_FORMAT_E_NAMES,    /* it names another file in a way that no server can follow; the
+				    worker can, if it is VHD or VHDX */
 	IMAGE_FORMAT_E_UNKNOWN,  /* it names a backing file, and none of these formats for that */
 	IMAGE_FORMAT_E_PROTOCOL, /* what it names is no path: "nbd://host", "json:{}" */
 	IMAGE_FORMAT_E_BROKEN,   /* its head makes no sense */

@@ -32,7 +32,7 @@ GUEST = (arguments.build / "guests/guest_storage.elf").resolve()
 DRIVERS = {"qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx", "vmdk": "vmdk"}
 SIZE = 16 << 20
 MAKE_IMAGE = (arguments.build / "tests/make_image").resolve()
-KINDS = ["vhdx"]
+KINDS = ["vhdx", "vhd"]
 
 
 @functools.cache

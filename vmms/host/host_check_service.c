@@ -152,7 +152,7 @@ static void service_look_at_image_server(const void *view, struct host_finding *
 		return;
 	}
 	host_found(finding, HOST_WARNING,
-		   "%s: %s: VMs with disk images that are neither raw nor VHDX do not start",
+		   "%s: %s: VMs with disk images of qcow2 or VMDK do not start",
 		   service->image_server, strerror(errno));
 	host_mend(finding, "apt install qemu-system-common");
 }

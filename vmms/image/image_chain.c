@@ -268,7 +268,7 @@ static int chain_open_next(struct chain *chain, bool *ret_more, struct failure *
 
 	*ret_more = false;
 	r = image_format_check(&bytes, chain->format, &names);
-	if (chain->format == IMAGE_VHDX && chain->count == 1 &&
+	if ((chain->format == IMAGE_VHDX || chain->format == IMAGE_VHD) && chain->count == 1 &&
 	    (r == 0 || r == IMAGE_FORMAT_E_NAMES))
 		return image_parents_open(chain, failure);
 	if (r != 0)

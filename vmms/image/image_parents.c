@@ -3,11 +3,12 @@
  * The parents of an image that the worker reads by itself: each is found by what its child says of
  * it, is to be what the child was made on, and is opened for reading.
  *
- * The worker may not wait. What takes its time is done here: a log is replayed in the image that is
- * going to be written.
+ * The worker may not wait. What takes its time is done here: the image that is going to be written
+ * is put in order, should it not have been closed.
  */
 #include "common/base/path.h"
 #include "common/image/image_parent.h"
+#include "common/image/vhd.h"
 #include "vmms/image/image_chain_internal.h"
 
 #include <errno.h>
@@ -17,29 +18,67 @@
 
 #define NUMBER_SIZE 8
 
-/* The image itself; its log is replayed if it is to be written. */
+/* What an image says of itself. */
+struct parents_image {
+	enum image_format format;
+	union {
+		struct vhdx vhdx;
+		struct vhd vhd;
+	};
+};
+
+static const char *parents_error_text(const struct chain *chain, int error)
+{
+	return chain->format == IMAGE_VHD ? vhd_error_text(error) : vhdx_error_text(error);
+}
+
+/* The image itself; its log is replayed, or its end put in order, if it is to be written. */
 static int parents_recover(const struct chain *chain, struct failure *failure)
 {
 	struct resources *resources = chain->resources;
+	bool writable = !chain->disk->read_only;
 	uint64_t most;
-	int r = vhdx_recover(chain->fd, !chain->disk->read_only, &most);
+	int r = chain->format == IMAGE_VHD ? vhd_recover(chain->fd, writable, &most)
+					   : vhdx_recover(chain->fd, writable, &most);
 
 	if (r)
-		return chain_refuse_image(chain, failure, vhdx_error_text(r));
+		return chain_refuse_image(chain, failure, parents_error_text(chain, r));
 	resources->items[resources->count - 1].most = most;
 	return 0;
 }
 
-static int parents_look(const struct chain *chain, struct vhdx *vhdx, struct failure *failure)
+static int parents_look(const struct chain *chain, struct parents_image *image,
+			struct failure *failure)
 {
-	struct vhdx_patches patches;
+	struct vhdx_patches patches = { 0 };
 	uint64_t size;
-	int r = vhdx_open_fd(chain->fd, false, vhdx, &patches, &size);
+	int r;
 
+	image->format = chain->format;
+	r = chain->format == IMAGE_VHD
+		    ? vhd_open_fd(chain->fd, &image->vhd, &size)
+		    : vhdx_open_fd(chain->fd, false, &image->vhdx, &patches, &size);
 	if (r)
-		return chain_refuse_image(chain, failure, vhdx_error_text(r));
+		return chain_refuse_image(chain, failure, parents_error_text(chain, r));
 	vhdx_patches_deinit(&patches);
 	return 0;
+}
+
+/* Return: whether it has a parent. */
+static bool parents_name(const struct parents_image *image, struct image_parent_names *ret_names)
+{
+	const struct vhdx_parent *vhdx = &image->vhdx.parent;
+	const struct vhd_parent *vhd = &image->vhd.parent;
+
+	if (image->format == IMAGE_VHD)
+		*ret_names =
+			(struct image_parent_names){ vhd->relative, "",
+						     vhd->absolute[0] ? vhd->absolute : vhd->name };
+	else
+		*ret_names =
+			(struct image_parent_names){ vhdx->relative, vhdx->volume, vhdx->absolute };
+	return image->format == IMAGE_VHD ? image->vhd.type == VHD_DIFFERENCING
+					  : image->vhdx.has_parent;
 }
 
 /* The first place where something is; the first of all, if nothing is anywhere. */
@@ -107,29 +146,31 @@ static int parents_check(struct chain *chain, const char *child, const char *why
 	return chain_refuse_named(chain, &named, DBUS_ERROR_RESOURCE, why, failure);
 }
 
-static const char *parents_compare(const struct vhdx *child, const struct vhdx *parent)
+static const char *parents_compare(const struct parents_image *child,
+				   const struct parents_image *parent)
 {
-	if (!vhdx_is_parent(child, parent))
+	if (child->format == IMAGE_VHD)
+		return vhd_is_parent(&child->vhd, &parent->vhd)
+			       ? NULL
+			       : "it is another image than this one was made on";
+	if (!vhdx_is_parent(&child->vhdx, &parent->vhdx))
 		return "it is another image than this one was made on, or has been written since";
-	if (child->sector_size != parent->sector_size)
+	if (child->vhdx.sector_size != parent->vhdx.sector_size)
 		return "its sectors are of another size";
 	return NULL;
 }
 
 int image_parents_open(struct chain *chain, struct failure *failure)
 {
-	struct vhdx child, parent;
+	struct parents_image child, parent;
+	struct image_parent_names names;
 	char path[PATH_MAX];
 	int r;
 
 	r = parents_recover(chain, failure);
 	if (r == 0)
 		r = parents_look(chain, &child, failure);
-	while (r == 0 && child.has_parent) {
-		const struct image_parent_names names = { child.parent.relative,
-							  child.parent.volume,
-							  child.parent.absolute };
-
+	while (r == 0 && parents_name(&child, &names)) {
 		memcpy(path, chain->path, sizeof(path));
 		r = parents_open_next(chain, &names, failure);
 		if (r == 0)

@@ -7,6 +7,7 @@
 #include "common/base/state.h"
 #include "common/control_contract.h"
 #include "common/image/image.h"
+#include "common/image/vhd.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/storage/storage.h"
 
@@ -148,7 +149,7 @@ int disks_give_up(struct disks *disks, unsigned controller, unsigned lun, struct
 
 /*
  * The protocol does not tell what becomes of trimmed blocks. The server gives back clusters of
- * qcow2, which read as zeros then; of VHD and VMDK it keeps the data.
+ * qcow2, which read as zeros then; of VMDK it keeps the data.
  */
 static bool disks_unmap_zeroes(const struct definition_disk *definition)
 {
@@ -184,8 +185,11 @@ static bool disks_is_served(const struct definition_disk *definition, int fd)
 static int disks_examine(const struct definition_disk *definition, bool read_only, int fd,
 			 struct image *image, struct failure *failure)
 {
+	/* VHD has such sectors, whatever is said. */
+	bool vhd = definition->format && image_format_find(definition->format) == IMAGE_VHD;
 	const struct image_options options = { .read_only = read_only,
-					       .sector_size = definition->sector_size };
+					       .sector_size =
+						       vhd ? VHD_SECTOR : definition->sector_size };
 	int r = image_examine(fd, &options, image);
 
 	if (!r)
@@ -194,11 +198,20 @@ static int disks_examine(const struct definition_disk *definition, bool read_onl
 	return disks_refuse_image(definition, image_error_text(r), failure);
 }
 
-/* *disk: the parent before, and that child after; NULL: none. */
-static int disks_open_vhdx(struct disks *disks, const struct definition_disk *definition,
-			   bool read_only, int fd, struct disk **disk, struct failure *failure)
+/* What is known of a chain until now: its last image, and that one's id, if it is VHD. */
+struct disks_chain {
+	struct disk *disk;
+	uint8_t id[16];
+};
+
+/* One more, which stands on the others. */
+static int disks_open_next(struct disks *disks, const struct definition_disk *definition,
+			   bool read_only, int fd, struct disks_chain *chain,
+			   struct failure *failure)
 {
-	struct disk *parent = TAKE_PTR(*disk);
+	bool unsafe = definition->cache == DEFINITION_CACHE_UNSAFE;
+	bool vhd = image_format_find(definition->format) == IMAGE_VHD;
+	struct disk *parent = TAKE_PTR(chain->disk);
 	struct image image;
 	int r;
 
@@ -208,25 +221,30 @@ static int disks_open_vhdx(struct disks *disks, const struct definition_disk *de
 			disk_retire(parent, NULL, NULL);
 		return r;
 	}
-	r = disk_vhdx_open(disks->config->loop, &image, parent,
-			   definition->cache == DEFINITION_CACHE_UNSAFE, disk);
-	return r ? disks_refuse_image(definition, vhdx_error_text(r), failure) : 0;
+	if (vhd)
+		r = disk_vhd_open(disks->config->loop, &image, parent, chain->id, unsafe,
+				  &chain->disk);
+	else
+		r = disk_vhdx_open(disks->config->loop, &image, parent, unsafe, &chain->disk);
+	return r ? disks_refuse_image(definition, vhd ? vhd_error_text(r) : vhdx_error_text(r),
+				      failure)
+		 : 0;
 }
 
 /* The last one stands by itself, the others each on the one after. Only the first is written. */
 static int disks_open_chain(struct disks *disks, const struct definition_disk *definition, int *fds,
 			    size_t count, struct disk **ret_disk, struct failure *failure)
 {
-	struct disk *disk = NULL;
+	struct disks_chain chain = { .disk = NULL };
 
 	for (size_t i = count; i-- > 0;) {
-		int r = disks_open_vhdx(disks, definition, definition->read_only || i > 0,
-					TAKE_FD(fds[i]), &disk, failure);
+		int r = disks_open_next(disks, definition, definition->read_only || i > 0,
+					TAKE_FD(fds[i]), &chain, failure);
 
 		if (r)
 			return r;
 	}
-	*ret_disk = disk;
+	*ret_disk = chain.disk;
 	return 0;
 }
 
@@ -249,7 +267,7 @@ static int disks_open_image(struct disks *disks, const struct definition_disk *d
 {
 	if (disks_is_served(definition, fds[0]))
 		return disks_open_served(disks, definition, TAKE_FD(fds[0]), ret_disk, failure);
-	if (definition->format && image_format_find(definition->format) == IMAGE_VHDX)
+	if (definition->format && image_format_find(definition->format) != IMAGE_RAW)
 		return disks_open_chain(disks, definition, fds, count, ret_disk, failure);
 	return disks_open_raw(disks, definition, TAKE_FD(fds[0]), ret_disk, failure);
 }

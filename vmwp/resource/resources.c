@@ -5,6 +5,7 @@
 #include "common/base/list.h"
 #include "common/base/parse.h"
 #include "common/image/image.h"
+#include "common/image/vhd.h"
 #include "vmwp/resource/network_open.h"
 
 #include <errno.h>
@@ -178,6 +179,21 @@ static int resources_open_file(struct resources *resources, const char *name, co
 	return resources_put(resources, name, fd);
 }
 
+/* By hand there is nobody else to put an image in order. Return: NULL; why that cannot be. */
+static const char *resources_recover(const struct definition_disk *disk, int fd)
+{
+	int format = disk->format ? image_format_find(disk->format) : IMAGE_RAW, r = 0;
+	uint64_t most;
+
+	if (format == IMAGE_VHDX)
+		r = vhdx_recover(fd, !disk->read_only, &most);
+	else if (format == IMAGE_VHD)
+		r = vhd_recover(fd, !disk->read_only, &most);
+	if (!r)
+		return NULL;
+	return format == IMAGE_VHD ? vhd_error_text(r) : vhdx_error_text(r);
+}
+
 static int resources_open_disk(struct resources *resources, const struct definition_disk *disk,
 			       struct failure *failure)
 {
@@ -188,7 +204,7 @@ static int resources_open_disk(struct resources *resources, const struct definit
 	};
 	char name[RESOURCES_NAME_MAX];
 	struct image image;
-	uint64_t most;
+	const char *why;
 	int r;
 
 	if (!disk->path)
@@ -196,7 +212,7 @@ static int resources_open_disk(struct resources *resources, const struct definit
 	if (!image_format_is_native(disk->format))
 		return failure_set(
 			failure, -EINVAL,
-			"The disk image %s is neither raw nor VHDX, which takes a server that only "
+			"The disk image %s is of qcow2 or VMDK, which takes a server that only "
 			"vmms starts.",
 			disk->path);
 	r = image_open(disk->path, &options, &image);
@@ -204,13 +220,11 @@ static int resources_open_disk(struct resources *resources, const struct definit
 		return failure_set(failure, r < 0 ? r : -EINVAL,
 				   "Cannot use the disk image %s: %s.", disk->path,
 				   image_error_text(r));
-	if (image_format_find(disk->format) == IMAGE_VHDX)
-		r = vhdx_recover(image.fd, !disk->read_only, &most);
-	if (r) {
+	why = resources_recover(disk, image.fd);
+	if (why) {
 		close(image.fd);
-		return failure_set(failure, r < 0 ? r : -EINVAL,
-				   "Cannot use the disk image %s: %s.", disk->path,
-				   vhdx_error_text(r));
+		return failure_set(failure, -EINVAL, "Cannot use the disk image %s: %s.",
+				   disk->path, why);
 	}
 	resources_disk_name(disk->controller, disk->lun, name);
 	return resources_put(resources, name, image.fd);

@@ -124,7 +124,7 @@ static void look_vhd(const struct fixture *f, unsigned image, struct vhd *vhd)
 static void make_vhdx(struct fixture *f, struct vhdx_file *file, uint64_t size, uint32_t block,
 		      uint32_t sector)
 {
-	struct vhdx_parent parent = { .relative = ".\\parent.vhdx" };
+	struct vhdx_parent parent = { .linkage = { { 0 } } };
 	const struct vhdx_options options = { .size = size,
 					      .block_size = block,
 					      .sector_size = sector,
@@ -134,6 +134,8 @@ static void make_vhdx(struct fixture *f, struct vhdx_file *file, uint64_t size, 
 
 	if (f->depth) {
 		look(f, f->depth - 1, &below);
+		snprintf(parent.relative, sizeof(parent.relative), ".\\%u.vhdx", f->depth - 1);
+		snprintf(parent.absolute, sizeof(parent.absolute), "C:\\%u.vhdx", f->depth - 1);
 		parent.linkage = below.header.data_write;
 	}
 	assert_int_equal(vhdx_make(file, &options), 0);
@@ -141,7 +143,7 @@ static void make_vhdx(struct fixture *f, struct vhdx_file *file, uint64_t size, 
 
 static void make_vhd(struct fixture *f, struct vhdx_file *file, uint64_t size, uint32_t block)
 {
-	struct vhd_parent parent = { .name = "parent.vhd", .relative = ".\\parent.vhd" };
+	struct vhd_parent parent = { .id = { 0 } };
 	const struct vhd_options options = { .size = size,
 					     .block_size = block,
 					     .fixed = !block,
@@ -150,6 +152,8 @@ static void make_vhd(struct fixture *f, struct vhdx_file *file, uint64_t size, u
 
 	if (f->depth) {
 		look_vhd(f, f->depth - 1, &below);
+		snprintf(parent.relative, sizeof(parent.relative), ".\\%u.vhdx", f->depth - 1);
+		snprintf(parent.name, sizeof(parent.name), "%u.vhdx", f->depth - 1);
 		memcpy(parent.id, below.id, sizeof(parent.id));
 	}
 	assert_int_equal(vhd_make(file, &options), 0);
@@ -287,6 +291,65 @@ static void do_something(struct fixture *f, uint32_t sector)
 	}
 }
 
+/* ---- Others ---- */
+
+static void check_file(struct fixture *f, const char *path)
+{
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_FREE uint8_t *bytes = malloc(SIZE);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, bytes, SIZE, 0), SIZE);
+	assert_memory_equal(bytes, f->model, SIZE);
+}
+
+/* libvhdi, where its images can be mounted. It finds parents by itself, and counts from the last. */
+static void check_libvhdi(struct fixture *f)
+{
+	char mount[96], disk[112], command[512];
+
+	snprintf(mount, sizeof(mount), "%s/mount", f->directory);
+	snprintf(command, sizeof(command),
+		 "command -v vhdiinfo >/dev/null && vhdiinfo %s >/dev/null",
+		 path_of(f, f->depth - 1));
+	if (system(command) != 0 || access("/dev/fuse", R_OK | W_OK) < 0)
+		return;
+	assert_int_equal(mkdir(mount, 0700), 0);
+	snprintf(command, sizeof(command), "vhdimount %s %s >/dev/null 2>&1",
+		 path_of(f, f->depth - 1), mount);
+	snprintf(disk, sizeof(disk), "%s/vhdi%u", mount, f->depth);
+	if (system(command) == 0) {
+		check_file(f, disk);
+		snprintf(command, sizeof(command), "umount %s", mount);
+		assert_int_equal(system(command), 0);
+	}
+	rmdir(mount);
+}
+
+static void check_qemu(struct fixture *f)
+{
+	char raw[96], command[512];
+
+	if (system("command -v qemu-img >/dev/null") != 0)
+		return;
+	snprintf(raw, sizeof(raw), "%s/raw", f->directory);
+	snprintf(command, sizeof(command), "qemu-img convert -f vpc -O raw %s %s",
+		 path_of(f, f->depth - 1), raw);
+	assert_int_equal(system(command), 0);
+	check_file(f, raw);
+	unlink(raw);
+}
+
+/* Others find the same. */
+static void check_others(struct fixture *f, uint32_t sector)
+{
+	/* QEMU knows no parents, and libvhdi no sectors of 4096 bytes. */
+	if (f->vhd && f->depth == 1)
+		check_qemu(f);
+	if (sector == 512)
+		check_libvhdi(f);
+}
+
 /* A chain that gets longer while it is written, closed and opened. */
 static void check_chain(struct fixture *f, uint32_t block, uint32_t sector, bool direct)
 {
@@ -301,6 +364,7 @@ static void check_chain(struct fixture *f, uint32_t block, uint32_t sector, bool
 		open_disk(f, direct);
 		check_all(f);
 		close_disk(f);
+		check_others(f, sector);
 	}
 }
 
@@ -335,6 +399,34 @@ static void test_vhd_of_other_blocks(void **state)
 	f->vhd = true;
 	add_image(f, SIZE, 512 << 10, 512);
 	check_chain(f, 8 * MIB, 512, true);
+}
+
+/* One of QEMU's, which we change. */
+static void test_vhd_of_qemu(void **state)
+{
+	struct fixture *f = *state;
+	char raw[96], command[512];
+	AUTO_CLOSE int fd = -1;
+
+	if (system("command -v qemu-img >/dev/null") != 0)
+		skip();
+	f->vhd = true;
+	f->depth = 1;
+	for (uint64_t i = 0; i < SIZE; i++)
+		f->model[i] = i / MIB % 4 < 2 ? (uint8_t)any(f, 256) : 0;
+	snprintf(raw, sizeof(raw), "%s/raw", f->directory);
+	fd = open(raw, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_int_equal(pwrite(fd, f->model, SIZE, 0), SIZE);
+	snprintf(command, sizeof(command), "qemu-img convert -f raw -O vpc -o force_size=on %s %s",
+		 raw, path_of(f, 0));
+	assert_int_equal(system(command), 0);
+	open_disk(f, true);
+	check_all(f);
+	for (int i = 0; i < 100; i++)
+		do_something(f, 512);
+	check_all(f);
+	close_disk(f);
+	check_others(f, 512);
 }
 
 /* On one of fixed size. */
@@ -471,7 +563,7 @@ int main(void)
 		TEST(test_a_smaller_parent),    TEST(test_what_is_refused),
 		TEST(test_other_sectors),       TEST(test_vhd),
 		TEST(test_vhd_of_other_blocks), TEST(test_vhd_on_a_fixed_one),
-		TEST(test_what_vhd_is_refused),
+		TEST(test_vhd_of_qemu),         TEST(test_what_vhd_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
