@@ -293,14 +293,15 @@ static void do_something(struct fixture *f, uint32_t sector)
 
 /* ---- Others ---- */
 
-static void check_file(struct fixture *f, const char *path)
+/* The caller's. */
+static uint8_t *read_file(const char *path)
 {
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	AUTO_FREE uint8_t *bytes = malloc(SIZE);
+	uint8_t *bytes = calloc(1, SIZE);
 
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, bytes, SIZE, 0), SIZE);
-	assert_memory_equal(bytes, f->model, SIZE);
+	if (fd < 0 || pread(fd, bytes, SIZE, 0) != SIZE)
+		memset(bytes, 0xbd, SIZE);
+	return bytes;
 }
 
 /* libvhdi, where its images can be mounted. It finds parents by itself, and counts from the last. */
@@ -319,15 +320,18 @@ static void check_libvhdi(struct fixture *f)
 		 path_of(f, f->depth - 1), mount);
 	snprintf(disk, sizeof(disk), "%s/vhdi%u", mount, f->depth);
 	if (system(command) == 0) {
-		check_file(f, disk);
+		AUTO_FREE uint8_t *bytes = read_file(disk);
+
 		snprintf(command, sizeof(command), "umount %s", mount);
 		assert_int_equal(system(command), 0);
+		assert_memory_equal(bytes, f->model, SIZE);
 	}
 	rmdir(mount);
 }
 
 static void check_qemu(struct fixture *f)
 {
+	AUTO_FREE uint8_t *bytes = NULL;
 	char raw[96], command[512];
 
 	if (system("command -v qemu-img >/dev/null") != 0)
@@ -336,17 +340,21 @@ static void check_qemu(struct fixture *f)
 	snprintf(command, sizeof(command), "qemu-img convert -f vpc -O raw %s %s",
 		 path_of(f, f->depth - 1), raw);
 	assert_int_equal(system(command), 0);
-	check_file(f, raw);
+	bytes = read_file(raw);
 	unlink(raw);
+	assert_memory_equal(bytes, f->model, SIZE);
 }
 
 /* Others find the same. */
 static void check_others(struct fixture *f, uint32_t sector)
 {
-	/* QEMU knows no parents, and libvhdi no sectors of 4096 bytes. */
+	/*
+	 * QEMU knows no parents, and libvhdi no sectors of 4096 bytes. Of a byte of VHD's bitmaps it
+	 * takes all sectors after the first that is there for there.
+	 */
 	if (f->vhd && f->depth == 1)
 		check_qemu(f);
-	if (sector == 512)
+	if ((sector == 512) != f->vhd)
 		check_libvhdi(f);
 }
 
@@ -389,6 +397,15 @@ static void test_vhd(void **state)
 
 	f->vhd = true;
 	check_chain(f, VHD_BLOCK, 512, false);
+}
+
+/* Written in such pieces that others read it right. */
+static void test_vhd_by_others(void **state)
+{
+	struct fixture *f = *state;
+
+	f->vhd = true;
+	check_chain(f, VHD_BLOCK, 4096, true);
 }
 
 /* Blocks with more bits than a sector has, and with fewer. */
@@ -562,8 +579,9 @@ int main(void)
 		TEST(test_large_sectors),       TEST(test_a_sector_of_a_block),
 		TEST(test_a_smaller_parent),    TEST(test_what_is_refused),
 		TEST(test_other_sectors),       TEST(test_vhd),
-		TEST(test_vhd_of_other_blocks), TEST(test_vhd_on_a_fixed_one),
-		TEST(test_vhd_of_qemu),         TEST(test_what_vhd_is_refused),
+		TEST(test_vhd_by_others),       TEST(test_vhd_of_other_blocks),
+		TEST(test_vhd_on_a_fixed_one),  TEST(test_vhd_of_qemu),
+		TEST(test_what_vhd_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,7 +149,8 @@ static void open_faulty(struct fixture *f)
 	image.size = UINT64_C(1) << 40;
 	assert_int_equal(disk_file_new(f->loop, &image, 512, &below), 0);
 	f->fault = disk_fault_new(f->loop, below);
-	assert_int_equal(disk_vhdx_new(f->loop, f->fault, NULL, &vhdx, &patches, file.size, &f->disk), 0);
+	assert_int_equal(
+		disk_vhdx_new(f->loop, f->fault, NULL, &vhdx, &patches, file.size, &f->disk), 0);
 }
 
 static void complete(struct disk_request *request, int result)

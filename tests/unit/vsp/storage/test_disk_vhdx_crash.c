@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A VHDX image after a loss of power, at any moment.
+ * A VHDX or VHD image after a loss of power, at any moment; with a parent, too.
  *
  * A workload runs on a disk whose file is a recorder: it keeps each write and flush with the times at
  * which it was submitted and completed. Then power is lost at times chosen at random: what a flush
@@ -10,10 +10,12 @@
  *
  * usage: test_disk_vhdx_crash [CRASHES [SEED]]
  */
+#include "common/image/vhd.h"
 #include "common/image/vhdx.h"
 #include "tests/unit/unit.h"
 #include "vsp/storage/disk.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +25,9 @@
 #define SECTOR       512u
 #define FILE_MAX     (48u << 20)
 #define BLOCKS       24u
-#define BLOCK        (1u << 20)
-#define SLOTS        4u /* in each block */
+#define BLOCK        (1u << 20)                   /* of VHD, too, which is content with it */
+#define PARENT       UINT64_C(0x7a7a7a7a7a7a7a7a) /* what the parent has everywhere */
+#define SLOTS        4u                           /* in each block */
 #define SLOT         4096u
 #define CONCURRENT   6u
 #define STEPS        160u
@@ -71,6 +74,18 @@ struct flush {
 /* What a harness leaves out, to see that it would be noticed. */
 enum fault { FAULT_NONE, FAULT_NO_LOG, FAULT_NO_FLUSHES };
 
+enum kind { VHDX, VHDX_ON_PARENT, VHD, VHD_ON_PARENT, KINDS };
+
+static const char *const kind_names[] = { "VHDX", "VHDX on a parent", "VHD", "VHD on a parent" };
+
+/* A parent that is the same everywhere. */
+struct parent {
+	struct disk disk;
+	struct loop *loop;
+	struct loop_deferred deferred;
+	struct list requests;
+};
+
 struct crash {
 	uint64_t random, now, value;
 	struct loop *loop;
@@ -86,6 +101,8 @@ struct crash {
 	struct flush flushes[RECORDS_MAX];
 	unsigned flush_count;
 	enum fault fault;
+	enum kind kind;
+	struct parent parent;
 	bool retired;
 	struct {
 		uint64_t offset, size;
@@ -155,8 +172,8 @@ static void recorder_submit(struct disk *file, struct disk_request *request)
 		record_read(c, request);
 	else if (request->operation != DISK_FLUSH)
 		record_write(c, record, request);
-	if (request->operation == DISK_WRITE && request->offset >= VHDX_MIB &&
-	    request->offset < 2 * VHDX_MIB)
+	if (c->kind <= VHDX_ON_PARENT && request->operation == DISK_WRITE &&
+	    request->offset >= VHDX_MIB && request->offset < 2 * VHDX_MIB)
 		record->ignored = c->fault == FAULT_NO_LOG && c->entries++ > 0;
 	loop_defer(c->loop, &c->deferred);
 }
@@ -186,6 +203,59 @@ static void recorder_free(struct disk *file)
 }
 
 static const struct disk_ops recorder_ops = { .submit = recorder_submit, .free = recorder_free };
+
+/* ---- The parent ---- */
+
+static void parent_run(struct loop_deferred *deferred)
+{
+	struct parent *parent = container_of(deferred, struct parent, deferred);
+	struct disk_request *request =
+		container_of(parent->requests.next, struct disk_request, link);
+
+	list_unlink(&request->link);
+	if (!list_empty(&parent->requests))
+		loop_defer(parent->loop, &parent->deferred);
+	for (unsigned i = 0; i < request->iov_count; i++)
+		memset(request->iov[i].iov_base, (uint8_t)PARENT, request->iov[i].iov_len);
+	disk_complete(request, 0);
+}
+
+static void parent_submit(struct disk *disk, struct disk_request *request)
+{
+	struct parent *parent = container_of(disk, struct parent, disk);
+
+	assert_int_equal(request->operation, DISK_READ);
+	list_append(&parent->requests, &request->link);
+	loop_defer(parent->loop, &parent->deferred);
+}
+
+static void parent_free(struct disk *disk)
+{
+	loop_deferred_cancel(&container_of(disk, struct parent, disk)->deferred);
+}
+
+static const struct disk_ops parent_ops = { .submit = parent_submit, .free = parent_free };
+
+static struct disk *make_parent(struct crash *c)
+{
+	struct parent *parent = &c->parent;
+
+	if (c->kind == VHDX || c->kind == VHD)
+		return NULL;
+	parent->loop = c->loop;
+	parent->disk = (struct disk){ .ops = &parent_ops,
+				      .size = BLOCKS * BLOCK,
+				      .sector_size = SECTOR,
+				      .physical_block_size = SECTOR,
+				      .read_only = true };
+	disk_init(&parent->disk);
+	parent->deferred.run = parent_run;
+	list_init(&parent->deferred.link);
+	list_init(&parent->requests);
+	return &parent->disk;
+}
+
+/* ---- What is durable ---- */
 
 /* Whether a write is on stable storage at that time. */
 static bool is_durable(const struct crash *c, const struct record *record, uint64_t time)
@@ -389,20 +459,42 @@ static int memory_grow(void *data, uint64_t size)
 	return size <= FILE_MAX ? 0 : -ENOSPC;
 }
 
-static void make_image(struct crash *c)
+static void make_vhdx(struct crash *c, struct vhdx_file *file)
 {
+	const struct vhdx_parent parent = { .linkage = { { 1 } }, .relative = "parent" };
 	const struct vhdx_options options = { .size = BLOCKS * BLOCK,
 					      .block_size = BLOCK,
 					      .sector_size = SECTOR,
-					      .physical_sector_size = SECTOR };
-	struct vhdx_file file = { memory_read, live_write, memory_flush, memory_grow, &c->live, 0 };
+					      .physical_sector_size = SECTOR,
+					      .parent =
+						      c->kind == VHDX_ON_PARENT ? &parent : NULL };
 	struct vhdx_patches patches;
 	struct vhdx vhdx;
 
-	assert_int_equal(vhdx_make(&file, &options), 0);
-	assert_int_equal(vhdx_open(&file, true, &vhdx, &patches), 0);
-	memcpy(c->image, c->live, file.size);
-	c->image_size = file.size;
+	assert_int_equal(vhdx_make(file, &options), 0);
+	assert_int_equal(vhdx_open(file, true, &vhdx, &patches), 0);
+	assert_int_equal(disk_vhdx_new(c->loop, &c->file, make_parent(c), &vhdx, &patches,
+				       file->size, &c->disk),
+			 0);
+}
+
+static void make_vhd(struct crash *c, struct vhdx_file *file)
+{
+	const struct vhd_parent parent = { .id = { 1 }, .name = "parent", .relative = "parent" };
+	const struct vhd_options options = { .size = BLOCKS * BLOCK,
+					     .block_size = BLOCK,
+					     .parent = c->kind == VHD_ON_PARENT ? &parent : NULL };
+	struct vhd vhd;
+
+	assert_int_equal(vhd_make(file, &options), 0);
+	assert_int_equal(vhd_repair(file, &vhd), 0);
+	assert_int_equal(disk_vhd_new(c->loop, &c->file, make_parent(c), &vhd, &c->disk), 0);
+}
+
+static void make_image(struct crash *c)
+{
+	struct vhdx_file file = { memory_read, live_write, memory_flush, memory_grow, &c->live, 0 };
+
 	c->file = (struct disk){ .ops = &recorder_ops,
 				 .size = FILE_MAX,
 				 .sector_size = SECTOR,
@@ -412,7 +504,12 @@ static void make_image(struct crash *c)
 	disk_init(&c->file);
 	c->deferred.run = recorder_run;
 	list_init(&c->deferred.link);
-	assert_int_equal(disk_vhdx_new(c->loop, &c->file, NULL, &vhdx, &patches, file.size, &c->disk), 0);
+	if (c->kind <= VHDX_ON_PARENT)
+		make_vhdx(c, &file);
+	else
+		make_vhd(c, &file);
+	memcpy(c->image, c->live, file.size);
+	c->image_size = file.size;
 }
 
 /* ---- The loss of power ---- */
@@ -524,7 +621,7 @@ static bool may_be(const struct crash *c, const struct slot *slot, uint64_t valu
 			    c->flushes[j].completed <= time)
 				floor = i + 1;
 	}
-	may = floor == 0 && value == 0;
+	may = floor == 0 && value == (c->kind % 2 ? PARENT : 0);
 	for (unsigned i = floor ? floor - 1 : 0; i < slot->count; i++)
 		if (slot->versions[i].submitted <= time &&
 		    (slot->versions[i].value & ~(UINT64_C(1) << 63)) == value)
@@ -532,40 +629,106 @@ static bool may_be(const struct crash *c, const struct slot *slot, uint64_t valu
 	return may;
 }
 
-static bool check_sector(const struct crash *c, const struct vhdx *vhdx, unsigned slot,
+/* Where in the image a sector of the disk is. Return: 0: it is zeros; UINT64_MAX: the parent's. */
+static uint64_t find_in_vhdx(const struct crash *c, const struct vhdx *vhdx, uint64_t offset)
+{
+	uint64_t none = c->kind == VHDX ? 0 : UINT64_MAX, block = offset / BLOCK, entry, bitmap;
+	uint64_t sector = offset / SECTOR % (VHDX_BITMAP_SIZE * 8);
+
+	memcpy(&entry, c->image + vhdx->bat_offset + vhdx_bat_index(vhdx, block) * 8, 8);
+	if ((entry & VHDX_STATE_MASK) == VHDX_NOT_PRESENT)
+		return none;
+	if ((entry & VHDX_STATE_MASK) < VHDX_FULLY)
+		return 0;
+	if (!vhdx_may_use(vhdx, c->image_size, entry & VHDX_OFFSET_MASK, BLOCK))
+		return 1;
+	if ((entry & VHDX_STATE_MASK) == VHDX_FULLY)
+		return (entry & VHDX_OFFSET_MASK) + offset % BLOCK;
+	memcpy(&bitmap, c->image + vhdx->bat_offset + vhdx_bitmap_index(vhdx, block) * 8, 8);
+	if ((bitmap & VHDX_STATE_MASK) != VHDX_FULLY ||
+	    !vhdx_may_use(vhdx, c->image_size, bitmap & VHDX_OFFSET_MASK, VHDX_BITMAP_SIZE))
+		return 1;
+	bitmap = (bitmap & VHDX_OFFSET_MASK) + sector / 8;
+	return c->image[bitmap] >> sector % 8 & 1 ? (entry & VHDX_OFFSET_MASK) + offset % BLOCK
+						  : none;
+}
+
+static uint64_t find_in_vhd(const struct crash *c, const struct vhd *vhd, uint64_t offset)
+{
+	uint64_t none = c->kind == VHD ? 0 : UINT64_MAX, place;
+	unsigned sector = (unsigned)(offset % BLOCK / SECTOR);
+	uint32_t entry;
+
+	memcpy(&entry, c->image + vhd->bat_offset + offset / BLOCK * 4, 4);
+	if (entry == VHD_UNUSED)
+		return none;
+	place = (uint64_t)be32toh(entry) * VHD_SECTOR;
+	if (place < vhd->data_end || place + vhd->bitmap_size + BLOCK > vhd->end)
+		return 1;
+	return c->image[place + sector / 8] & 0x80 >> sector % 8
+		       ? place + vhd->bitmap_size + offset % BLOCK
+		       : none;
+}
+
+/* What is known of the image that is opened. */
+struct opened {
+	struct vhdx vhdx;
+	struct vhd vhd;
+};
+
+static bool check_sector(const struct crash *c, const struct opened *opened, unsigned slot,
 			 unsigned sector, uint64_t time)
 {
-	uint64_t offset = slot_offset(slot) + sector * SECTOR, entry, values[SECTOR / 8];
+	uint64_t offset = slot_offset(slot) + sector * SECTOR, values[SECTOR / 8] = { 0 };
+	uint64_t place = c->kind <= VHDX_ON_PARENT ? find_in_vhdx(c, &opened->vhdx, offset)
+						   : find_in_vhd(c, &opened->vhd, offset);
 
-	memcpy(&entry, c->image + vhdx->bat_offset + vhdx_bat_index(vhdx, offset / BLOCK) * 8, 8);
-	memset(values, 0, sizeof(values));
-	if ((entry & VHDX_STATE_MASK) == VHDX_FULLY) {
-		if (!vhdx_may_use(vhdx, c->image_size, entry & VHDX_OFFSET_MASK, BLOCK))
-			return false;
-		memcpy(values, c->image + (entry & VHDX_OFFSET_MASK) + offset % BLOCK,
-		       sizeof(values));
-	}
-	for (unsigned i = 1; i < SECTOR / 8; i++)
+	if (place == 1)
+		return false;
+	if (place == UINT64_MAX)
+		values[0] = PARENT;
+	else if (place)
+		memcpy(values, c->image + place, sizeof(values));
+	for (unsigned i = 1; i < SECTOR / 8 && place != UINT64_MAX; i++)
 		if (values[i] != values[0])
 			return false;
 	return may_be(c, &c->slots[slot], values[0], time);
 }
 
-/* Return: whether the image is what it has to be. */
-static bool check(struct crash *c, uint64_t time)
+static int image_shrink(void *data, uint64_t size)
+{
+	container_of(data, struct crash, image)->image_size = size;
+	return 0;
+}
+
+/* As whoever opens images for disks does it. */
+static bool open_image(struct crash *c, struct opened *opened)
 {
 	struct vhdx_file file = { memory_read, image_write, memory_flush,
 				  memory_grow, &c->image,   c->image_size };
 	struct vhdx_patches patches;
-	struct vhdx vhdx;
 
-	if (vhdx_open(&file, true, &vhdx, &patches) != 0)
+	if (c->kind >= VHD) {
+		file.grow = image_shrink;
+		return vhd_repair(&file, &opened->vhd) == 0;
+	}
+	if (vhdx_open(&file, true, &opened->vhdx, &patches) != 0)
 		return false;
 	vhdx_patches_deinit(&patches);
 	c->image_size = MAX(c->image_size, file.size);
+	return true;
+}
+
+/* Return: whether the image is what it has to be. */
+static bool check(struct crash *c, uint64_t time)
+{
+	struct opened opened;
+
+	if (!open_image(c, &opened))
+		return false;
 	for (unsigned slot = 0; slot < BLOCKS * SLOTS; slot++)
 		for (unsigned i = 0; i < SLOT / SECTOR; i++)
-			if (!check_sector(c, &vhdx, slot, i, time))
+			if (!check_sector(c, &opened, slot, i, time))
 				return false;
 	return true;
 }
@@ -580,13 +743,14 @@ static uint8_t *map(void)
 }
 
 /* One workload, and many losses. Return: how many were not survived. */
-static unsigned crash_run(uint64_t seed, unsigned crashes, enum fault fault)
+static unsigned crash_run(enum kind kind, uint64_t seed, unsigned crashes, enum fault fault)
 {
 	struct crash *c = calloc(1, sizeof(*c));
 	unsigned bad = 0;
 
 	c->random = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	c->fault = fault;
+	c->kind = kind;
 	c->live = map();
 	c->image = map();
 	assert_int_equal(loop_new(64, &c->loop), 0);
@@ -598,8 +762,9 @@ static unsigned crash_run(uint64_t seed, unsigned crashes, enum fault fault)
 		lose_power(c, time);
 		if (!check(c, time)) {
 			if (fault == FAULT_NONE)
-				print_error("seed %lu, time %lu of %lu\n", (unsigned long)seed,
-					    (unsigned long)time, (unsigned long)c->now);
+				print_error("%s, seed %lu, time %lu of %lu\n", kind_names[kind],
+					    (unsigned long)seed, (unsigned long)time,
+					    (unsigned long)c->now);
 			bad++;
 		}
 		image_undo(c);
@@ -615,29 +780,35 @@ static unsigned crash_run(uint64_t seed, unsigned crashes, enum fault fault)
 
 static unsigned long crashes = CRASHES, first_seed = 1;
 
+/* All kinds take turns. */
 static void test_nothing_is_lost(void **state)
 {
 	for (unsigned long done = 0, seed = first_seed; done < crashes;
 	     done += CRASHES_EACH, seed++)
-		assert_int_equal(crash_run(seed, CRASHES_EACH, FAULT_NONE), 0);
+		assert_int_equal(
+			crash_run((enum kind)(seed % KINDS), seed, CRASHES_EACH, FAULT_NONE), 0);
 }
 
 static void test_without_log_it_is_noticed(void **state)
 {
-	unsigned bad = 0;
+	for (enum kind kind = VHDX; kind <= VHDX_ON_PARENT; kind++) {
+		unsigned bad = 0;
 
-	for (unsigned seed = 1; seed <= 20; seed++)
-		bad += crash_run(seed, CRASHES_EACH, FAULT_NO_LOG);
-	assert_true(bad > 0);
+		for (unsigned seed = 1; !bad && seed <= 20; seed++)
+			bad += crash_run(kind, seed, CRASHES_EACH, FAULT_NO_LOG);
+		assert_true(bad > 0);
+	}
 }
 
 static void test_without_flushes_it_is_noticed(void **state)
 {
-	unsigned bad = 0;
+	for (enum kind kind = VHDX; kind < KINDS; kind++) {
+		unsigned bad = 0;
 
-	for (unsigned seed = 1; seed <= 20; seed++)
-		bad += crash_run(seed, CRASHES_EACH, FAULT_NO_FLUSHES);
-	assert_true(bad > 0);
+		for (unsigned seed = 1; !bad && seed <= 20; seed++)
+			bad += crash_run(kind, seed, CRASHES_EACH, FAULT_NO_FLUSHES);
+		assert_true(bad > 0);
+	}
 }
 
 int main(int argc, char *argv[])
