@@ -242,6 +242,42 @@ static void a_vhdx_is_closed(void **state)
 	close(other);
 }
 
+/* A chain, whose images come in their order. */
+static void a_vhdx_with_a_parent(void **state)
+{
+	struct definition_disk disk = {
+		.controller = 0, .lun = VHDX_LUN, .format = (char[]){ "vhdx" }, .sector_size = 512
+	};
+	struct vhdx_parent parent = { .relative = "parent" };
+	const struct vhdx_options options = { .size = 8 << 20,
+					      .block_size = 1 << 20,
+					      .sector_size = 512,
+					      .physical_sector_size = 512,
+					      .parent = &parent };
+	int below = make_vhdx(), child = memfd_create("child", MFD_CLOEXEC);
+	struct vhdx_file file = vhdx_file_of(&child, 0);
+	int fds[2] = { dup(below), dup(child) };
+	struct failure failure = { 0 };
+	struct fixture *f = *state;
+	struct vhdx_patches patches;
+	struct vhdx vhdx;
+	uint64_t size;
+
+	assert_int_equal(vhdx_open_fd(below, false, &vhdx, &patches, &size), 0);
+	parent.linkage = vhdx.header.data_write;
+	assert_int_equal(vhdx_make(&file, &options), 0);
+	assert_int_equal(disks_attach(disks_of(f), &disk, fds, 2, &failure), DISKS_E_REFUSED);
+	assert_non_null(strstr(failure.message, "its parent is not there"));
+	assert_int_equal(disks_attach(disks_of(f), &disk, (int[]){ dup(child) }, 1, &failure),
+			 DISKS_E_REFUSED);
+	assert_non_null(strstr(failure.message, "its parent is not there"));
+	fds[0] = child;
+	fds[1] = below;
+	assert_int_equal(disks_attach(disks_of(f), &disk, fds, 2, &failure), 0);
+	assert_int_equal(fds[0], -1);
+	assert_int_equal(fds[1], -1);
+}
+
 static void no_vhdx(void **state)
 {
 	struct fixture *f = *state;
@@ -286,6 +322,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guest_that_ejects_from_a_late_controller, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_vhdx_is_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_vhdx_with_a_parent, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_vhdx, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_vhdx_with_a_log, setup, teardown),
 	};

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -489,6 +490,49 @@ static void test_we_read_others(void **state)
 	check_others(f);
 }
 
+/*
+ * The table of such a disk has 512 MiB, of which little is kept in memory, wherever the guest reads
+ * and writes.
+ */
+static void test_memory_of_the_largest(void **state)
+{
+	const struct vhdx_options options = { .size = VHDX_DISK_MAX,
+					      .block_size = MIB,
+					      .sector_size = 512,
+					      .physical_sector_size = 4096 };
+	struct fixture *f = *state;
+	AUTO_CLOSE int fd = open(f->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+	struct vhdx_file file = vhdx_file_of(&fd, 0);
+	uint64_t places[64];
+	size_t before;
+
+	assert_int_equal(vhdx_make(&file, &options), 0);
+	close_fdp(&fd);
+	assert_int_equal(try_open(f, false, true), 0);
+	assert_int_equal(f->disk->size, VHDX_DISK_MAX);
+	before = mallinfo2().uordblks;
+	for (unsigned i = 0; i < 3000; i++) {
+		uint64_t offset = any(f, VHDX_DISK_MAX / MIB) * MIB;
+
+		assert_int_equal(run(f, DISK_READ, offset, 4096, f->data), 0);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		places[i] = any(f, VHDX_DISK_MAX / MIB) * MIB;
+		memset(f->data, (int)i + 1, 4096);
+		assert_int_equal(run(f, DISK_WRITE, places[i], 4096, f->data), 0);
+	}
+	assert_int_equal(run(f, DISK_FLUSH, 0, 0, NULL), 0);
+	/* 256 pages, and what says where they are. */
+	assert_true(mallinfo2().uordblks < before + 3 * MIB);
+	close_disk(f);
+	assert_int_equal(try_open(f, false, true), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		assert_int_equal(run(f, DISK_READ, places[i], 4096, f->data), 0);
+		assert_int_equal(f->data[0], i + 1);
+		assert_int_equal(f->data[4095], i + 1);
+	}
+}
+
 static void test_what_is_refused(void **state)
 {
 	struct vhdx_parent parent = { .linkage = { { 1 } }, .relative = "x" };
@@ -524,6 +568,7 @@ int main(void)
 		TEST(test_read_error),
 		TEST(test_reading_changes_nothing),
 		TEST(test_we_read_others),
+		TEST(test_memory_of_the_largest),
 		TEST(test_what_is_refused),
 	};
 
