@@ -16,6 +16,8 @@
 
 #include "common/base/cc.h"
 #include "common/image/image_format.h"
+#include "common/image/image_parent.h"
+#include "common/image/vhd.h"
 #include "common/image/vhdx.h"
 
 #include <stdbool.h>

@@ -4,7 +4,6 @@
 
 #include "common/base/cleanup.h"
 #include "common/image/image.h"
-#include "common/image/vhd.h"
 #include "vmwp/device/disks.h"
 
 #include <errno.h>

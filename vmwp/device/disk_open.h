@@ -9,7 +9,7 @@
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
 #include "vmwp/base/failure.h"
-#include "vsp/storage/disk.h"
+#include "vsp/storage/storage.h"
 
 /*
  * A disk of the definition's format and limits. fds: of its image, its parent, that one's, and so on,
