@@ -17,8 +17,10 @@
 #include "common/base/cc.h"
 #include "common/image/image_content.h"
 #include "common/image/image_format.h"
+#include "common/image/image_parent.h"
 #include "common/image/partitions.h"
 #include "common/image/qcow2_make.h"
+#include "common/image/vhd.h"
 #include "common/image/vhdx.h"
 #include "common/image/vhdx_change.h"
 

@@ -7,8 +7,7 @@
  * is put in order, should it not have been closed.
  */
 #include "common/base/path.h"
-#include "common/image/image_parent.h"
-#include "common/image/vhd.h"
+#include "common/image/image.h"
 #include "vmms/image/image_chain_internal.h"
 
 #include <errno.h>

@@ -6,8 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/state.h"
 #include "common/control_contract.h"
-#include "common/image/image.h"
-#include "common/image/vhd.h"
+#include "vmwp/device/disk_open.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/storage/storage.h"
 
@@ -15,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 _Static_assert(DISK_LATENCY_BUCKETS == CONTROL_LATENCY_BUCKETS, "as the daemon reads them");
 
@@ -77,14 +75,6 @@ static int disks_need_controller(struct disks *disks, unsigned number)
 	controller->disks = disks;
 	controller->number = number;
 	return storage_controller_new(disks->config->bus, &options, &controller->storage);
-}
-
-static int disks_refuse_image(const struct definition_disk *definition, const char *why,
-			      struct failure *failure)
-{
-	failure_set(failure, 0, "The image of disk %u:%u cannot be used: %s.",
-		    definition->controller, definition->lun, why);
-	return DISKS_E_REFUSED;
 }
 
 /* The daemon hears of that, and starts another server, or gives it up. */
@@ -154,153 +144,12 @@ int disks_give_up(struct disks *disks, unsigned controller, unsigned lun, struct
 	return 0;
 }
 
-/*
- * The protocol does not tell what becomes of trimmed blocks. The server gives back clusters of
- * qcow2, which read as zeros then; of VMDK it keeps the data.
- */
-static bool disks_unmap_zeroes(const struct definition_disk *definition)
+static int disks_open(struct disks *disks, const struct definition_disk *definition, int *fds,
+		      size_t count, struct disk **ret_disk, struct failure *failure)
 {
-	return image_format_find(definition->format) == IMAGE_QCOW2;
-}
+	const struct disk_nbd_owner owner = { .broken = disks_server_lost, .data = disks };
 
-/* The descriptor is a connection to the image's server. */
-static int disks_open_served(struct disks *disks, const struct definition_disk *definition, int fd,
-			     struct disk **ret_disk, struct failure *failure)
-{
-	const struct disk_nbd_options options = { .sector_size = definition->sector_size,
-						  .read_only = definition->read_only,
-						  .unmap_zeroes = disks_unmap_zeroes(definition),
-						  .waits = true,
-						  .owner = { .broken = disks_server_lost,
-							     .data = disks } };
-	int r;
-
-	r = disk_nbd_new(disks->config->loop, fd, &options, ret_disk);
-	return r ? disks_refuse_image(definition, nbd_error_text(r), failure) : 0;
-}
-
-/* A daemon of before has a server for images that are read here now. */
-static bool disks_is_served(const struct definition_disk *definition, int fd)
-{
-	struct stat status;
-
-	return !image_format_is_native(definition->format) ||
-	       (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode));
-}
-
-/* A descriptor is closed, or has become a part of *image. */
-static int disks_examine(const struct definition_disk *definition, bool read_only, int fd,
-			 struct image *image, struct failure *failure)
-{
-	/* VHD has such sectors, whatever is said. */
-	bool vhd = definition->format && image_format_find(definition->format) == IMAGE_VHD;
-	const struct image_options options = { .read_only = read_only,
-					       .sector_size =
-						       vhd ? VHD_SECTOR : definition->sector_size };
-	int r = image_examine(fd, &options, image);
-
-	if (!r)
-		return 0;
-	close(fd);
-	return disks_refuse_image(definition, image_error_text(r), failure);
-}
-
-/* What is known of a chain until now: its last image, and that one's id, if it is VHD. */
-struct disks_chain {
-	struct disk *disk;
-	uint8_t id[16];
-};
-
-/* One more, which stands on the others. */
-static int disks_open_next(struct disks *disks, const struct definition_disk *definition,
-			   bool read_only, int fd, struct disks_chain *chain,
-			   struct failure *failure)
-{
-	bool unsafe = definition->cache == DEFINITION_CACHE_UNSAFE;
-	bool vhd = image_format_find(definition->format) == IMAGE_VHD;
-	struct disk *parent = TAKE_PTR(chain->disk);
-	struct image image;
-	int r;
-
-	r = disks_examine(definition, read_only, fd, &image, failure);
-	if (r) {
-		if (parent)
-			disk_retire(parent, NULL, NULL);
-		return r;
-	}
-	if (vhd)
-		r = disk_vhd_open(disks->config->loop, &image, parent, chain->id, unsafe,
-				  &chain->disk);
-	else
-		r = disk_vhdx_open(disks->config->loop, &image, parent, unsafe, &chain->disk);
-	return r ? disks_refuse_image(definition, vhd ? vhd_error_text(r) : vhdx_error_text(r),
-				      failure)
-		 : 0;
-}
-
-/* The last one stands by itself, the others each on the one after. Only the first is written. */
-static int disks_open_chain(struct disks *disks, const struct definition_disk *definition, int *fds,
-			    size_t count, struct disk **ret_disk, struct failure *failure)
-{
-	struct disks_chain chain = { .disk = NULL };
-
-	for (size_t i = count; i-- > 0;) {
-		int r = disks_open_next(disks, definition, definition->read_only || i > 0,
-					TAKE_FD(fds[i]), &chain, failure);
-
-		if (r)
-			return r;
-	}
-	*ret_disk = chain.disk;
-	return 0;
-}
-
-static int disks_open_raw(struct disks *disks, const struct definition_disk *definition, int fd,
-			  struct disk **ret_disk, struct failure *failure)
-{
-	struct image image;
-	int r;
-
-	r = disks_examine(definition, definition->read_only, fd, &image, failure);
-	if (r == 0)
-		r = disk_file_new(disks->config->loop, &image, definition->sector_size, ret_disk);
-	if (r == 0 && definition->cache == DEFINITION_CACHE_UNSAFE)
-		disk_file_drop_flushes(*ret_disk);
-	return r;
-}
-
-static int disks_open_image(struct disks *disks, const struct definition_disk *definition, int *fds,
-			    size_t count, struct disk **ret_disk, struct failure *failure)
-{
-	if (disks_is_served(definition, fds[0]))
-		return disks_open_served(disks, definition, TAKE_FD(fds[0]), ret_disk, failure);
-	if (definition->format && image_format_find(definition->format) != IMAGE_RAW)
-		return disks_open_chain(disks, definition, fds, count, ret_disk, failure);
-	return disks_open_raw(disks, definition, TAKE_FD(fds[0]), ret_disk, failure);
-}
-
-/*
- * Makes a disk of descriptors, of which it takes over those that it needs. Return: 0;
- * DISKS_E_REFUSED; -errno.
- */
-static int disks_open_disk(struct disks *disks, const struct definition_disk *definition, int *fds,
-			   size_t count, struct disk **ret_disk, struct failure *failure)
-{
-	const struct disk_limits limits = { .iops = definition->iops,
-					    .bandwidth = definition->bandwidth };
-	struct disk *disk;
-	int r;
-
-	r = disks_open_image(disks, definition, fds, count, &disk, failure);
-	if (r)
-		return r;
-	r = disk_limit(disk, disks->config->loop, &limits);
-	if (r < 0) {
-		disk_retire(disk, NULL, NULL);
-		return r;
-	}
-	*ret_disk = disk;
-	return 0;
+	return disk_open(disks->config->loop, definition, fds, count, &owner, ret_disk, failure);
 }
 
 /* What a STORAGE_E_ code is here, with a sentence for it. */
@@ -355,7 +204,7 @@ int disks_attach(struct disks *disks, const struct definition_disk *definition, 
 		return DISKS_E_REFUSED;
 	}
 	if (count > 0)
-		r = disks_open_disk(disks, definition, fds, count, &disk, failure);
+		r = disks_open(disks, definition, fds, count, &disk, failure);
 	for (size_t i = 0; i < count; i++)
 		close_fdp(&fds[i]);
 	if (r)
@@ -390,7 +239,7 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 	struct disk *disk;
 	int r;
 
-	r = disks_open_disk(disks, &definition, &fd, 1, &disk, failure);
+	r = disks_open(disks, &definition, &fd, 1, &disk, failure);
 	if (r)
 		return r;
 	r = storage ? storage_change_medium(storage, lun, disk, false, done, data)

@@ -8,7 +8,7 @@
  *
  * An image of fixed size is a raw one with a footer.
  */
-#include "common/image/vhd.h"
+#include "common/image/image.h"
 #include "vsp/storage/disk_vhdx.h"
 
 #include <endian.h>

@@ -16,10 +16,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PIECES_MAX 8 /* of one request, at once */
-#define FILE_MAX   ((uint64_t)INT64_MAX & ~(VHDX_MIB - 1))
 
 /* A part of a request, in one block that is there, or of the parent. */
 struct vhdx_piece {
@@ -547,6 +545,11 @@ static void disk_vhdx_init(struct disk_vhdx *vhdx)
 	disk_vhdx_pages_init(vhdx);
 }
 
+const struct vhdx *disk_vhdx_image(struct disk *disk)
+{
+	return disk->ops == &disk_vhdx_ops ? &disk_vhdx(disk)->image : NULL;
+}
+
 int disk_vhdx_start(struct disk_vhdx *vhdx, struct disk **ret_disk)
 {
 	disk_vhdx_init(vhdx);
@@ -556,96 +559,4 @@ int disk_vhdx_start(struct disk_vhdx *vhdx, struct disk **ret_disk)
 	}
 	*ret_disk = &vhdx->disk;
 	return 0;
-}
-
-static void disk_vhdx_give_up(struct disk *file, struct disk *parent, struct vhdx_patches *patches)
-{
-	vhdx_patches_deinit(patches);
-	disk_retire(file, NULL, NULL);
-	if (parent)
-		disk_retire(parent, NULL, NULL);
-}
-
-int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
-		  const struct vhdx *image, struct vhdx_patches *patches, uint64_t file_size,
-		  struct disk **ret_disk)
-{
-	struct disk_vhdx *vhdx = calloc(1, sizeof(*vhdx));
-
-	if (!vhdx) {
-		disk_vhdx_give_up(file, parent, patches);
-		return -ENOMEM;
-	}
-	vhdx->layout = &disk_vhdx_layout;
-	vhdx->loop = loop;
-	vhdx->file = file;
-	vhdx->parent = parent;
-	vhdx->image = *image;
-	vhdx->patches = *patches;
-	vhdx->file_size = MAX(file_size, patches->file_size);
-	vhdx->end = ALIGN_UP(vhdx->file_size, VHDX_MIB);
-	*patches = (struct vhdx_patches){ 0 };
-	return disk_vhdx_start(vhdx, ret_disk);
-}
-
-/*
- * Those who open images have found each parent; that their files have not been mixed up since is
- * seen here.
- */
-static int disk_vhdx_check_parent(const struct vhdx *vhdx, struct disk *parent)
-{
-	if (vhdx->has_parent != (parent != NULL))
-		return VHDX_E_PARENT;
-	if (!parent)
-		return 0;
-	if (parent->ops != &disk_vhdx_ops || !vhdx_is_parent(vhdx, &disk_vhdx(parent)->image) ||
-	    parent->sector_size != vhdx->sector_size)
-		return VHDX_E_PARENT;
-	return 0;
-}
-
-/* The log has been replayed by whoever opened the image, and may wait for that. */
-static int disk_vhdx_look(const struct image *image, struct disk *parent, struct vhdx *vhdx,
-			  struct vhdx_patches *patches, uint64_t *ret_size)
-{
-	int r = vhdx_open_fd(image->fd, false, vhdx, patches, ret_size);
-
-	if (r)
-		return r;
-	r = disk_vhdx_check_parent(vhdx, parent);
-	if (r == 0 && !image->read_only && !guid_is_null(&vhdx->header.log))
-		r = VHDX_E_UNREPLAYED;
-	if (r)
-		vhdx_patches_deinit(patches);
-	return r;
-}
-
-int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
-		   bool drop_flushes, struct disk **ret_disk)
-{
-	struct image unbounded = *image;
-	struct vhdx_patches patches;
-	struct vhdx vhdx;
-	struct disk *disk;
-	uint64_t size;
-	int r;
-
-	r = disk_vhdx_look(image, parent, &vhdx, &patches, &size);
-	if (r) {
-		close(image->fd);
-		if (parent)
-			disk_retire(parent, NULL, NULL);
-		return r;
-	}
-	unbounded.size = FILE_MAX;
-	r = disk_file_new(loop, &unbounded, vhdx.sector_size, &disk);
-	if (r < 0) {
-		vhdx_patches_deinit(&patches);
-		if (parent)
-			disk_retire(parent, NULL, NULL);
-		return r;
-	}
-	if (drop_flushes)
-		disk_file_drop_flushes(disk);
-	return disk_vhdx_new(loop, disk, parent, &vhdx, &patches, size, ret_disk);
 }

@@ -196,6 +196,9 @@ struct disk_vhdx {
 /* What a disk begins with whose file, parent and image are set. Return: 0; -ENOMEM: it is freed. */
 int disk_vhdx_start(struct disk_vhdx *vhdx, struct disk **ret_disk) MUST_CHECK;
 
+/* What is said of the image of such a disk; NULL: it is no such disk. */
+const struct vhdx *disk_vhdx_image(struct disk *disk);
+
 /* Goes on with all requests of a list, which is empty then. result: not 0: they fail. */
 void disk_vhdx_wake(struct disk_vhdx *vhdx, struct list *waiters, int result);
 
