@@ -46,7 +46,7 @@ bool remote_command_goes_there(const struct invocation *invocation)
 
 #define NO_ARGUMENT SIZE_MAX
 
-struct errand {
+struct far_command {
 	struct invocation *invocation;
 	int input, output;  /* of ssh */
 	int file;           /* one of them, closed in the end; -1: none */
@@ -57,63 +57,61 @@ struct errand {
 };
 
 /* path: here and below what was given, or NULL. */
-static enum status errand_pass_input(struct errand *errand, const char *path)
+static enum status far_pass_input(struct far_command *far, const char *path)
 {
-	errand->input = STDIN_FILENO;
+	far->input = STDIN_FILENO;
 	return STATUS_OK;
 }
 
-static enum status errand_pass_terminal(struct errand *errand, const char *path)
+static enum status far_pass_terminal(struct far_command *far, const char *path)
 {
-	const struct invocation *invocation = errand->invocation;
+	const struct invocation *invocation = far->invocation;
 
 	/* Of start, which has no terminal otherwise. */
 	if (strcmp(invocation->command->name, "console") != 0 &&
 	    !invocation_has(invocation, "console"))
 		return STATUS_OK;
-	errand->terminal = terminal_is_there() && !invocation_has(invocation, "log");
-	return errand_pass_input(errand, path);
+	far->terminal = terminal_is_there() && !invocation_has(invocation, "log");
+	return far_pass_input(far, path);
 }
 
-static enum status errand_read_file(struct errand *errand, const char *path)
+static enum status far_read_file(struct far_command *far, const char *path)
 {
 	if (!path)
 		return STATUS_OK;
 	if (strcmp(path, "-") == 0)
-		return errand_pass_input(errand, path);
-	errand->file = errand->input = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (errand->file < 0)
-		return usage_error(errand->invocation, "cannot open '%s': %s", path,
-				   strerror(errno));
+		return far_pass_input(far, path);
+	far->file = far->input = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (far->file < 0)
+		return usage_error(far->invocation, "cannot open '%s': %s", path, strerror(errno));
 	return STATUS_OK;
 }
 
 /* Of keys that are the caller's own, as without a host; there they would be another's. */
-static enum status errand_read_keys(struct errand *errand, const char *path)
+static enum status far_read_keys(struct far_command *far, const char *path)
 {
-	enum status status = public_keys_gather(errand->invocation, &errand->file);
+	enum status status = public_keys_gather(far->invocation, &far->file);
 
-	if (errand->file >= 0)
-		errand->input = errand->file;
+	if (far->file >= 0)
+		far->input = far->file;
 	else
-		errand->option = NULL;
+		far->option = NULL;
 	return status;
 }
 
-static enum status errand_make_file(struct errand *errand, const char *path)
+static enum status far_make_file(struct far_command *far, const char *path)
 {
 	if (!path || strcmp(path, "-") == 0)
 		return STATUS_OK;
 	/* What a guest has in its memory, or on its screen, is not for everybody. */
-	errand->file = errand->output =
+	far->file = far->output =
 		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-	if (errand->file < 0 && errno == EEXIST)
-		return usage_error(errand->invocation,
+	if (far->file < 0 && errno == EEXIST)
+		return usage_error(far->invocation,
 				   "'%s' is there already; remove it, or name another", path);
-	if (errand->file < 0)
-		return usage_error(errand->invocation, "cannot make '%s': %s", path,
-				   strerror(errno));
-	errand->made = path;
+	if (far->file < 0)
+		return usage_error(far->invocation, "cannot make '%s': %s", path, strerror(errno));
+	far->made = path;
 	return STATUS_OK;
 }
 
@@ -121,21 +119,21 @@ static enum status errand_make_file(struct errand *errand, const char *path)
 static const struct own {
 	const char *command, *option;
 	size_t argument;
-	enum status (*take)(struct errand *errand, const char *path);
+	enum status (*take)(struct far_command *far, const char *path);
 } owns[] = {
-	{ "console", NULL, NO_ARGUMENT, errand_pass_terminal },
-	{ "start", NULL, NO_ARGUMENT, errand_pass_terminal },
-	{ "connect", NULL, NO_ARGUMENT, errand_pass_input },
-	{ "create", "from", NO_ARGUMENT, errand_read_file },
-	{ "quick-create debian", "ssh-key", NO_ARGUMENT, errand_read_keys },
-	{ "copy", NULL, 0, errand_read_file },
-	{ "dump", NULL, 1, errand_make_file },
-	{ "screenshot", "output", NO_ARGUMENT, errand_make_file },
+	{ "console", NULL, NO_ARGUMENT, far_pass_terminal },
+	{ "start", NULL, NO_ARGUMENT, far_pass_terminal },
+	{ "connect", NULL, NO_ARGUMENT, far_pass_input },
+	{ "create", "from", NO_ARGUMENT, far_read_file },
+	{ "quick-create debian", "ssh-key", NO_ARGUMENT, far_read_keys },
+	{ "copy", NULL, 0, far_read_file },
+	{ "dump", NULL, 1, far_make_file },
+	{ "screenshot", "output", NO_ARGUMENT, far_make_file },
 };
 
-static enum status errand_take_own(struct errand *errand)
+static enum status far_take_own(struct far_command *far)
 {
-	const struct invocation *invocation = errand->invocation;
+	const struct invocation *invocation = far->invocation;
 	const struct own *own = owns;
 
 	while (own < owns + ARRAY_SIZE(owns) &&
@@ -143,18 +141,18 @@ static enum status errand_take_own(struct errand *errand)
 		own++;
 	if (own == owns + ARRAY_SIZE(owns))
 		return STATUS_OK;
-	errand->option = own->option;
-	errand->argument = own->argument;
-	return own->take(errand, own->option ? invocation_value(invocation, own->option)
-				 : own->argument < invocation->argument_count
-					 ? invocation->arguments[own->argument]
-					 : NULL);
+	far->option = own->option;
+	far->argument = own->argument;
+	return own->take(far, own->option ? invocation_value(invocation, own->option)
+			      : own->argument < invocation->argument_count
+				      ? invocation->arguments[own->argument]
+				      : NULL);
 }
 
 /* ---- The command line ---- */
 
 /* Options that are for this side, or that the beginning of the line has already. */
-static bool errand_keeps_option(const char *name)
+static bool far_keeps_option(const char *name)
 {
 	static const char *const kept[] = { "host", "user", "system", "address" };
 
@@ -165,7 +163,7 @@ static bool errand_keeps_option(const char *name)
 	return false;
 }
 
-static void errand_print_option(FILE *line, const char *name, const char *value)
+static void far_print_option(FILE *line, const char *name, const char *value)
 {
 	AUTO_FREE char *word = NULL;
 
@@ -174,25 +172,24 @@ static void errand_print_option(FILE *line, const char *name, const char *value)
 	remote_word_print(line, word ?: "");
 }
 
-static void errand_print_options(const struct errand *errand, FILE *line)
+static void far_print_options(const struct far_command *far, FILE *line)
 {
-	const struct invocation *invocation = errand->invocation;
+	const struct invocation *invocation = far->invocation;
 
 	for (size_t i = 0; i < invocation->option_count; i++) {
 		const char *name = invocation->options[i].row->name;
 
-		if (!errand_keeps_option(name) &&
-		    !(errand->option && strcmp(errand->option, name) == 0))
-			errand_print_option(line, name, invocation->options[i].value);
+		if (!far_keeps_option(name) && !(far->option && strcmp(far->option, name) == 0))
+			far_print_option(line, name, invocation->options[i].value);
 	}
-	if (errand->option && (errand->file >= 0 || invocation_has(invocation, errand->option)))
-		errand_print_option(line, errand->option, "-");
+	if (far->option && (far->file >= 0 || invocation_has(invocation, far->option)))
+		far_print_option(line, far->option, "-");
 }
 
 /* Of copy: a folder has to be told what the file is called, which there it is not. */
-static void errand_print_destination(const struct errand *errand, const char *word, FILE *line)
+static void far_print_destination(const struct far_command *far, const char *word, FILE *line)
 {
-	const char *file = errand->invocation->arguments[0], *slash = strrchr(file, '/');
+	const char *file = far->invocation->arguments[0], *slash = strrchr(file, '/');
 	size_t length = strlen(word);
 	AUTO_FREE char *whole = NULL;
 
@@ -202,9 +199,9 @@ static void errand_print_destination(const struct errand *errand, const char *wo
 	remote_word_print(line, whole ?: word);
 }
 
-static char *errand_command(const struct errand *errand)
+static char *far_command(const struct far_command *far)
 {
-	const struct invocation *invocation = errand->invocation;
+	const struct invocation *invocation = far->invocation;
 	bool copies = strcmp(invocation->command->name, "copy") == 0;
 	const char *name = invocation->command->name;
 	AUTO_FREE char *command = NULL;
@@ -216,13 +213,13 @@ static char *errand_command(const struct errand *errand)
 	remote_print_vmctl(invocation, line);
 	/* Words of the table, with nothing to be quoted. */
 	fprintf(line, " %s", name);
-	errand_print_options(errand, line);
+	far_print_options(far, line);
 	remote_word_print(line, "--");
 	for (size_t i = 0; i < invocation->argument_count; i++) {
-		if (i == errand->argument)
+		if (i == far->argument)
 			remote_word_print(line, "-");
 		else if (copies && i == 1)
-			errand_print_destination(errand, invocation->arguments[i], line);
+			far_print_destination(far, invocation->arguments[i], line);
 		else
 			remote_word_print(line, invocation->arguments[i]);
 	}
@@ -231,57 +228,57 @@ static char *errand_command(const struct errand *errand)
 
 /* ---- The command ---- */
 
-static void errand_on_interrupt(int number)
+static void far_on_interrupt(int number)
 {
 }
 
-static enum status errand_run(struct errand *errand)
+static enum status far_run(struct far_command *far)
 {
-	AUTO_FREE char *command = errand_command(errand), *why = NULL;
+	AUTO_FREE char *command = far_command(far), *why = NULL;
 	enum status status;
 	pid_t pid;
 	int r;
 
 	/* ssh ends by it; what has been made here is to be removed. */
-	if (errand->made)
-		sigaction(SIGINT, &(struct sigaction){ .sa_handler = errand_on_interrupt }, NULL);
-	r = command ? remote_start(errand->invocation,
-				   errand->terminal ? REMOTE_USE_TERMINAL : REMOTE_USE_COMMAND,
-				   command, errand->input, errand->output, &pid)
+	if (far->made)
+		sigaction(SIGINT, &(struct sigaction){ .sa_handler = far_on_interrupt }, NULL);
+	r = command ? remote_start(far->invocation,
+				   far->terminal ? REMOTE_USE_TERMINAL : REMOTE_USE_COMMAND,
+				   command, far->input, far->output, &pid)
 		    : -ENOMEM;
 	if (r < 0) {
 		fprintf(stderr, "vmctl: cannot run ssh: %s\n", strerror(-r));
 		return STATUS_NO_SERVICE;
 	}
-	status = remote_wait(errand->invocation, pid, "vmctl", &why);
+	status = remote_wait(far->invocation, pid, "vmctl", &why);
 	if (why)
 		fprintf(stderr, "vmctl: %s\n", why);
 	return status;
 }
 
-static enum status errand_conclude(const struct errand *errand, enum status status)
+static enum status far_conclude(const struct far_command *far, enum status status)
 {
-	if (!errand->made)
+	if (!far->made)
 		return status;
 	if (status != STATUS_OK)
-		unlink(errand->made);
-	else if (strcmp(errand->invocation->command->name, "dump") == 0)
-		output_say(errand->invocation, "VM '%s' dumped", errand->invocation->arguments[0]);
+		unlink(far->made);
+	else if (strcmp(far->invocation->command->name, "dump") == 0)
+		output_say(far->invocation, "VM '%s' dumped", far->invocation->arguments[0]);
 	return status;
 }
 
 enum status remote_command_run(struct invocation *invocation)
 {
 	AUTO_CLOSE int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	struct errand errand = { .invocation = invocation,
-				 .input = nothing,
-				 .output = STDOUT_FILENO,
-				 .file = -1,
-				 .argument = NO_ARGUMENT };
-	enum status status = errand_take_own(&errand);
+	struct far_command far = { .invocation = invocation,
+				   .input = nothing,
+				   .output = STDOUT_FILENO,
+				   .file = -1,
+				   .argument = NO_ARGUMENT };
+	enum status status = far_take_own(&far);
 
 	if (status == STATUS_OK)
-		status = errand_conclude(&errand, errand_run(&errand));
-	close_fdp(&errand.file);
+		status = far_conclude(&far, far_run(&far));
+	close_fdp(&far.file);
 	return status;
 }
