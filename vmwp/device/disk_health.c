@@ -56,7 +56,15 @@ static const char *operation_name(enum disk_operation operation)
 
 static const char *error_text(int error)
 {
-	return error == DISK_E_SHORT ? "the image is shorter than the disk" : strerror(-error);
+	switch (error) {
+	case DISK_E_SHORT:
+		return "the image is shorter than the disk";
+	case DISK_E_LOST:
+		return "writes that were acknowledged are lost; flushes fail until the guest is "
+		       "reset";
+	default:
+		return strerror(-error);
+	}
 }
 
 static struct json_object *number(uint64_t value)

@@ -106,6 +106,17 @@ static int disks_find_served(struct disks *disks, unsigned controller, unsigned 
 	return DISKS_E_ABSENT;
 }
 
+static void disks_tell_lost(struct disks *disks, unsigned controller, unsigned lun)
+{
+	log_warning(
+		"disk %u:%u has another server: what the guest wrote before the last one ended, "
+		"and had not flushed, may be lost; its flushes fail until it is reset; have it "
+		"check its file systems",
+		controller, lun);
+	if (controller < DEFINITION_CONTROLLERS_MAX && disks->controllers[controller].storage)
+		storage_power_lost(disks->controllers[controller].storage, lun);
+}
+
 int disks_reconnect(struct disks *disks, unsigned controller, unsigned lun, int fd,
 		    struct failure *failure)
 {
@@ -117,11 +128,7 @@ int disks_reconnect(struct disks *disks, unsigned controller, unsigned lun, int 
 	if (r)
 		return r;
 	if (disk_nbd_is_unflushed(disk_health_disk(health)))
-		log_warning(
-			"disk %u:%u has another server: what the guest wrote before the last one "
-			"ended, and had not flushed, may be lost; its next flush fails; have it "
-			"check its file systems",
-			controller, lun);
+		disks_tell_lost(disks, controller, lun);
 	r = disk_nbd_reconnect(disk_health_disk(health), TAKE_FD(socket));
 	if (r) {
 		failure_set(failure, 0, "Disk %u:%u cannot use its new server: %s.", controller,

@@ -195,6 +195,8 @@ void disk_complete(struct disk_request *request, int result)
 		request->retried = false;
 		disk->retried_count--;
 	}
+	if (UNLIKELY(disk->lost) && request->operation == DISK_FLUSH && !result)
+		result = DISK_E_LOST;
 	if (UNLIKELY(result) && disk_hold(disk, request, result))
 		return;
 	if (UNLIKELY(retried))

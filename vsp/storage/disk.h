@@ -32,6 +32,7 @@ struct vhdx_patches;
 enum {
 	_DISK_E_OK,
 	DISK_E_SHORT, /* the medium ends before the disk does: somebody shortened the file */
+	DISK_E_LOST,  /* of a flush: writes that were acknowledged before it are lost */
 };
 
 enum disk_operation {
@@ -138,6 +139,13 @@ struct disk {
 	 */
 	bool flush_is_repeatable;
 
+	/*
+	 * Writes that were acknowledged are lost, and nobody knows which. Who has written them may
+	 * have many users, all of which are to hear of it: so every flush fails with DISK_E_LOST,
+	 * until somebody uses the disk who knows nothing of those writes, and sets this to false.
+	 */
+	bool lost;
+
 	struct disk_throttle *throttle; /* or NULL */
 
 	const struct disk_observer *observer; /* or NULL */
@@ -227,8 +235,8 @@ int disk_vhdx_open(struct loop *loop, const struct image *image, bool drop_flush
  * say where they read and write. Until somebody gives up; then, and where nobody waits for another
  * connection, every request fails with -EIO.
  *
- * Writes that the last server had acknowledged, and no flush came after, may be lost: the flushes
- * that wait, or else the next one, then fail with -EIO.
+ * Writes that the last server had acknowledged, and no flush came after, may be lost: `lost` is
+ * set then.
  */
 struct disk_nbd_owner {
 	/* The connection has ended by itself, which shows when it is used. why: "its server has …";
@@ -258,7 +266,7 @@ int disk_nbd_reconnect(struct disk *disk, int socket) MUST_CHECK;
 
 /*
  * Writes were acknowledged, and no flush after them: a server that died may have lost them, as a
- * disk may by a loss of power. Or one did, and no flush has failed for it yet.
+ * disk may by a loss of power. Or one did.
  */
 bool disk_nbd_is_unflushed(const struct disk *disk);
 

@@ -58,11 +58,9 @@ struct disk_nbd {
 
 	/*
 	 * Writes that the server has acknowledged, and how many of them a flush came after. The
-	 * others may have been in the memory of a server that died: `lost` is that, until a flush
-	 * has failed for it.
+	 * others may have been in the memory of a server that died.
 	 */
 	uint64_t written, flushed;
-	bool lost;
 
 	bool completing; /* a request's owner is being told, and may free the disk */
 	struct loop_deferred iteration;
@@ -491,31 +489,22 @@ static void nbd_end_abandoned(struct disk_nbd *nbd)
 	}
 }
 
-/*
- * No flush may be acknowledged over writes that are lost. All that wait fail, or else the next one:
- * the guest takes all that it has not flushed for lost then, which is what a disk tells it that
- * cannot empty its cache.
- */
+/* No flush is acknowledged over writes that are lost: the server need not be asked. */
 static void nbd_fail_flushes(struct disk_nbd *nbd)
 {
-	bool told = false;
-
 	list_for_each (link, &nbd->waiting) {
 		struct disk_request *request = container_of(link, struct disk_request, link);
 
 		if (request->operation != DISK_FLUSH)
 			continue;
 		list_unlink(&request->link);
-		nbd_complete(nbd, request, -EIO);
-		told = true;
+		nbd_complete(nbd, request, DISK_E_LOST);
 	}
-	if (told)
-		nbd->lost = false;
 }
 
 static void nbd_begin_anew(struct disk_nbd *nbd)
 {
-	nbd->lost |= nbd->written != nbd->flushed;
+	nbd->disk.lost |= nbd->written != nbd->flushed;
 	nbd->flushed = nbd->written;
 	close(nbd->fd);
 	nbd->fd = TAKE_FD(nbd->next_fd);
@@ -560,7 +549,7 @@ static void nbd_iteration(struct loop_deferred *deferred)
 			nbd_wait(nbd);
 		return;
 	}
-	if (UNLIKELY(nbd->lost))
+	if (UNLIKELY(nbd->disk.lost))
 		nbd_fail_flushes(nbd);
 	if (nbd->broken)
 		return; /* the disk was given up just now */
@@ -730,7 +719,7 @@ bool disk_nbd_is_unflushed(const struct disk *disk)
 {
 	const struct disk_nbd *nbd = container_of(disk, const struct disk_nbd, disk);
 
-	return disk->ops == &disk_nbd_ops && (nbd->lost || nbd->written != nbd->flushed);
+	return disk->ops == &disk_nbd_ops && (disk->lost || nbd->written != nbd->flushed);
 }
 
 void disk_nbd_give_up(struct disk *disk)

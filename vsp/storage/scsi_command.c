@@ -255,7 +255,12 @@ void scsi_command_abort(struct scsi_command *command)
 static void scsi_flushed(struct disk_request *request, int result)
 {
 	struct scsi_command *command = container_of(request, struct scsi_command, request);
+	struct disk *disk = request->disk;
 
+	/* What it has not written the host's kernel forgets, and the next flush would succeed. */
+	if (UNLIKELY(result && result != -ECANCELED && result != -ENOMEM &&
+		     !disk->flush_is_repeatable))
+		disk->lost = true;
 	scsi_finish_request(command, result, command->transferred);
 }
 

@@ -13,7 +13,8 @@
 #define UNIT_STATE_MEDIUM            0x10u
 #define UNIT_STATE_GHOST             0x20u /* the guest believes in the unit before */
 #define UNIT_STATE_ABSENT            0x40u /* there is a ghost, and no unit */
-#define UNIT_STATE_FLAGS             0x7fu
+#define UNIT_STATE_LOST              0x80u /* writes that the medium had acknowledged */
+#define UNIT_STATE_FLAGS             0xffu
 
 struct unit_state {
 	uint32_t lun;
@@ -57,7 +58,8 @@ static void scsi_slot_save(const struct scsi_slot *slot, unsigned lun, struct st
 			       state_flag(unit->write_cache, UNIT_STATE_WRITE_CACHE) |
 			       state_flag(unit->stopped, UNIT_STATE_STOPPED) |
 			       state_flag(unit->removal_prevented, UNIT_STATE_REMOVAL_PREVENTED) |
-			       state_flag(unit->disk, UNIT_STATE_MEDIUM);
+			       state_flag(unit->disk, UNIT_STATE_MEDIUM) |
+			       state_flag(unit->disk && unit->disk->lost, UNIT_STATE_LOST);
 		state.device_type = unit->device_type;
 		state.attentions = unit->attentions;
 		state.media_event = unit->media_event;
@@ -109,6 +111,8 @@ static void scsi_slot_restore(struct scsi_slot *slot, const struct unit_state *s
 	unit->attentions = state->attentions;
 	unit->media_event = state->media_event;
 	unit->kept_sense = state->kept_sense;
+	if (unit->disk)
+		unit->disk->lost = state->flags & UNIT_STATE_LOST;
 }
 
 int scsi_target_restore(struct scsi_target *target, struct state_record *record, uint32_t count)

@@ -151,9 +151,15 @@ void scsi_target_ejected(struct scsi_target *target, struct scsi_unit *unit)
 void scsi_target_power_on(struct scsi_target *target)
 {
 	for (unsigned lun = 0; lun < SCSI_UNIT_MAX; lun++) {
+		struct scsi_unit *unit = target->slots[lun].unit;
+
 		target->slots[lun].ghost = false;
-		if (target->slots[lun].unit)
-			scsi_unit_power_on(target->slots[lun].unit);
+		if (!unit)
+			continue;
+		scsi_unit_power_on(unit);
+		/* Its driver begins anew: it has nothing in mind that could be missing. */
+		if (unit->disk)
+			unit->disk->lost = false;
 	}
 }
 

@@ -161,6 +161,11 @@ int storage_change_medium(struct storage_controller *controller, unsigned lun, s
 		scsi_target_change_medium(controller->target, lun, disk, force, done, data));
 }
 
+void storage_power_lost(struct storage_controller *controller, unsigned lun)
+{
+	scsi_target_reset(controller->target, (int)lun);
+}
+
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun)
 {
 	return scsi_target_disk(controller->target, lun);

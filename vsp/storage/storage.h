@@ -118,6 +118,12 @@ int storage_controller_save(const struct storage_controller *controller, const c
 int storage_controller_restore(struct storage_controller *controller, const char *name,
 			       const struct state_reader *reader) MUST_CHECK;
 
+/*
+ * What the medium of a unit had in memory may be gone, as by a loss of power: the guest's next
+ * command hears of that, and finds the unit as it is at power on.
+ */
+void storage_power_lost(struct storage_controller *controller, unsigned lun);
+
 /* The medium of a unit; NULL if there is none. */
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun);
 

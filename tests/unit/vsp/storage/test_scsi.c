@@ -6,6 +6,7 @@
 
 #define DISK_SIZE (4u << 20)
 #define BLOCKS    (DISK_SIZE / 512)
+#define FLUSH     CDB(0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 static const struct scsi_identity identity = { .serial = "SERIAL-0" };
 
@@ -600,6 +601,24 @@ static void test_stop_and_start(void **state)
 	expect_good(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), 0);
 }
 
+/* The host's kernel tells of a failed flush once: each program in the guest is to hear of it. */
+static void test_what_a_flush_lost_stays_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	disk_fault_fail(f->disk, DISK_FLUSH, -ECANCELED, 1);
+	expect_sense(f, SCSI_DATA_NONE, 0, FLUSH, SCSI_SENSE_ABORTED);
+	expect_good(f, SCSI_DATA_NONE, 0, FLUSH, 0);
+	disk_fault_fail(f->disk, DISK_FLUSH, -EIO, 1);
+	for (unsigned i = 0; i < 3; i++)
+		expect_sense(f, SCSI_DATA_NONE, 0, FLUSH, SCSI_SENSE_WRITE_ERROR);
+	scsi_target_reset(f->target, -1);
+	expect_sense(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), SCSI_SENSE_RESET);
+	expect_sense(f, SCSI_DATA_NONE, 0, FLUSH, SCSI_SENSE_WRITE_ERROR);
+	scsi_target_power_on(f->target);
+	expect_good(f, SCSI_DATA_NONE, 0, FLUSH, 0);
+}
+
 static void test_attentions(void **state)
 {
 	struct fixture *f = *state;
@@ -840,6 +859,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_buffers_are_waited_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort_of_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_and_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_a_flush_lost_stays_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_attentions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_request_sense, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),

@@ -349,9 +349,11 @@ static void test_what_the_guest_did_to_a_unit_stays(void **state)
 	packet.srb.srb_flags |= STORVSP_SRB_DISABLE_AUTOSENSE;
 	assert_true(storvsc_submit(&f->primary, 1, &packet, 0));
 	assert_true(storvsc_receive(&f->primary));
+	f->disk->lost = true;
 	save(f, &writer);
 	assert_int_equal(restore(f, &writer), 0);
 	go_on(f);
+	assert_true(f->disk->lost);
 	assert_int_equal(
 		storvsc_execute(&f->primary, STORVSP_DIRECTION_IN, sizeof(sense), request_sense, 6),
 		STORVSP_SRB_SUCCESS);

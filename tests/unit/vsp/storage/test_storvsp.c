@@ -642,6 +642,20 @@ static void test_reset_waits(void **state)
 	assert_int_equal(storvsc_operate(s, STORVSP_RESET_BUS), 0);
 }
 
+static void test_a_medium_that_has_lost_its_power(void **state)
+{
+	struct fixture *f = *state;
+	struct storvsc *s = &f->primary;
+
+	storage_power_lost(f->controller, 0);
+	assert_int_equal(storvsc_execute(s, STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6),
+			 STORVSP_SRB_ERROR | STORVSP_SRB_AUTOSENSE_VALID);
+	assert_int_equal(s->reply.srb.sense[2], SCSI_UNIT_ATTENTION);
+	assert_int_equal(s->reply.srb.sense[12], 0x29);
+	assert_int_equal(storvsc_execute(s, STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6),
+			 STORVSP_SRB_SUCCESS);
+}
+
 static struct storvsp_packet verify(uint8_t lun)
 {
 	struct storvsp_packet packet =
@@ -1160,6 +1174,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_reset_waits, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_inspection, setup_started, teardown),
+		cmocka_unit_test_setup_teardown(test_a_medium_that_has_lost_its_power,
+						setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_cuts_long_commands_short, setup_started,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_reset_of_one_unit, setup_started, teardown),
