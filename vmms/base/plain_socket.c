@@ -65,7 +65,8 @@ ssize_t plain_socket_receive(int socket, void *bytes, size_t size)
 struct closing {
 	struct helpers *helpers;
 	char *whose;
-	int socket;
+	size_t count;
+	int sockets[];
 };
 
 /* It may hold files that were sent before it was told to refuse them, or that it cannot refuse. */
@@ -74,13 +75,13 @@ static bool socket_may_hold_files(int fd)
 	socklen_t size = sizeof(int);
 	int domain = 0, passes = 1;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain != AF_UNIX)
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
 		return false;
 	size = sizeof(passes);
 	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &passes, &size) < 0 || passes;
 }
 
-/* In the process, until it is killed: the socket goes with it. */
+/* In the process, until it is killed: the sockets go with it. */
 static void socket_hold(int socket, void *data)
 {
 	while (true)
@@ -98,25 +99,27 @@ static void socket_ended(void *owner, int result)
 
 static const struct helper_callbacks callbacks = { .message = socket_heard, .ended = socket_ended };
 
-/* The process has a copy, so that the daemon's is not the last to be closed. */
-static int socket_close_by_process(struct helpers *helpers, const char *whose, int fd)
+/* The process has copies, so that the daemon's are not the last to be closed. */
+static int sockets_close_by_process(struct helpers *helpers, const char *whose, const int *fds,
+				    size_t count)
 {
 	const struct helper_config config = { .whose = whose,
 					      .work = socket_hold,
-					      .kept = &fd,
-					      .kept_count = 1,
+					      .kept = fds,
+					      .kept_count = count,
 					      .callbacks = &callbacks };
 	struct helper *helper;
 	int r = helper_new(helpers, &config, &helper);
 
 	if (r < 0)
 		return r;
-	close(fd);
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
 	helper_free(helper);
 	return 0;
 }
 
-static void socket_closing_free(void *data)
+static void sockets_closing_free(void *data)
 {
 	struct closing *closing = data;
 
@@ -124,54 +127,70 @@ static void socket_closing_free(void *data)
 	free(closing);
 }
 
-static int socket_close_again(sd_event_source *source, uint64_t usec, void *data)
+static int sockets_close_again(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct closing *closing = data;
 
-	if (socket_close_by_process(closing->helpers, closing->whose, closing->socket) == 0)
+	if (sockets_close_by_process(closing->helpers, closing->whose, closing->sockets,
+				     closing->count) == 0)
 		return sd_event_source_set_floating(source, false);
 	sd_event_source_set_time_relative(source, RETRY_INTERVAL);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int socket_close_later(struct helpers *helpers, const char *whose, int fd)
+static int sockets_close_later(struct helpers *helpers, const char *whose, const int *fds,
+			       size_t count)
 {
-	struct closing *closing = calloc(1, sizeof(*closing));
+	struct closing *closing = calloc(1, sizeof(*closing) + count * sizeof(*fds));
 	sd_event_source *source;
 	int r;
 
 	if (!closing)
 		return -ENOMEM;
-	*closing = (struct closing){ helpers, strdup(whose), fd };
+	closing->helpers = helpers;
+	closing->whose = strdup(whose);
+	closing->count = count;
+	memcpy(closing->sockets, fds, count * sizeof(*fds));
 	r = closing->whose
 		    ? sd_event_add_time_relative(helpers_loop(helpers), &source, CLOCK_MONOTONIC,
-						 RETRY_INTERVAL, 0, socket_close_again, closing)
+						 RETRY_INTERVAL, 0, sockets_close_again, closing)
 		    : -ENOMEM;
 	if (r < 0) {
-		socket_closing_free(closing);
+		sockets_closing_free(closing);
 		return r;
 	}
-	(void)sd_event_source_set_destroy_callback(source, socket_closing_free);
+	(void)sd_event_source_set_destroy_callback(source, sockets_closing_free);
 	(void)sd_event_source_set_floating(source, true);
 	sd_event_source_unref(source);
 	return 0;
 }
 
-void plain_socket_close(struct helpers *helpers, const char *whose, int socket)
+void plain_sockets_let_go(struct helpers *helpers, const char *whose, int *fds, size_t count)
 {
+	size_t left = 0;
 	int r;
 
-	if (socket < 0)
-		return;
-	if (!helpers || !socket_may_hold_files(socket)) {
-		close(socket);
-		return;
+	for (size_t i = 0; i < count; i++) {
+		int fd = TAKE_FD(fds[i]);
+
+		if (fd >= 0 && helpers && socket_may_hold_files(fd))
+			fds[left++] = fd;
+		else
+			close_fdp(&fd);
 	}
-	/* Who has the other end is to see at once that it is closed. */
-	(void)shutdown(socket, SHUT_RDWR);
-	if (socket_close_by_process(helpers, whose, socket) == 0)
-		return;
-	r = socket_close_later(helpers, whose, socket);
+	r = left == 0 ? 0 : sockets_close_by_process(helpers, whose, fds, left);
 	if (r < 0)
-		log_error("a connection is never closed: %s", strerror(-r));
+		r = sockets_close_later(helpers, whose, fds, left);
+	if (r < 0)
+		log_error("connections are never closed: %s", strerror(-r));
+	for (size_t i = 0; i < left; i++)
+		fds[i] = -1;
+}
+
+void plain_socket_close(struct helpers *helpers, const char *whose, int socket)
+{
+	/* Who has the other end is to see at once that it is closed. */
+	if (helpers && socket >= 0 && socket_may_hold_files(socket))
+		(void)shutdown(socket, SHUT_RDWR);
+	plain_sockets_let_go(helpers, whose, &socket, 1);
 }

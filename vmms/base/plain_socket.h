@@ -38,3 +38,10 @@ ssize_t plain_socket_receive(int socket, void *bytes, size_t size) MUST_CHECK;
  * closed at once.
  */
 void plain_socket_close(struct helpers *helpers, const char *whose, int socket);
+
+/*
+ * The same of copies of sockets, which others may have too: those connections go on. They need not
+ * have been made plain, nor be sockets at all. fds: taken over, -1 afterwards, as some may be
+ * before.
+ */
+void plain_sockets_let_go(struct helpers *helpers, const char *whose, int *fds, size_t count);

@@ -4,6 +4,7 @@
 
 #include "common/base/path.h"
 #include "common/image/image.h"
+#include "vmms/base/plain_socket.h"
 #include "vmms/base/user.h"
 #include "vmms/image/image_chain.h"
 
@@ -16,8 +17,11 @@
 
 void resources_deinit(struct resources *resources)
 {
+	int fds[RESOURCES_MAX];
+
 	for (size_t i = 0; i < resources->count; i++)
-		close_fdp(&resources->items[i].fd);
+		fds[i] = TAKE_FD(resources->items[i].fd);
+	plain_sockets_let_go(resources->helpers, resources->whose, fds, resources->count);
 	resources->count = 0;
 }
 

@@ -30,6 +30,13 @@
 	 DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
+	/*
+	 * For what may have to wait to be closed: sockets whose other ends processes of a VM have.
+	 * NULL: there are no such. whose: the VM's owner; borrowed.
+	 */
+	struct helpers *helpers;
+	const char *whose;
+
 	size_t count;
 	char warning[FAILURE_MESSAGE_MAX]; /* of what was opened all the same; "": none */
 	struct {

@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
+#include "vmms/base/plain_socket.h"
 #include "vmms/network/network.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_internal.h"
@@ -21,8 +22,10 @@
 
 void adapter_descriptors_close(struct adapter_descriptors *descriptors)
 {
-	for (unsigned i = 0; i < descriptors->count; i++)
-		close_fdp(&descriptors->fds[i]);
+	struct vm *vm = descriptors->vm;
+
+	plain_sockets_let_go(vm ? vm->manager->helpers : NULL, vm ? vm_owner(vm) : NULL,
+			     descriptors->fds, descriptors->count);
 	descriptors->count = 0;
 }
 
@@ -330,6 +333,7 @@ static int adapter_start_passt(struct adapter *adapter, const struct definition_
 	r = passt_start(adapter->vm->manager->loop, &config, &adapter->passt, descriptors->fds);
 	if (r == 0) {
 		descriptors->count = 1;
+		descriptors->vm = adapter->vm;
 		adapter->started = adapter_now(adapter);
 		adapter_set_reason(adapter, "");
 		return 0;

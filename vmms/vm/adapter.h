@@ -52,6 +52,7 @@ struct adapter {
 
 /* Descriptors of a back end, as the worker gets them. */
 struct adapter_descriptors {
+	struct vm *vm; /* of ADAPTER_USER: whose passt may fill the socket with files; else NULL */
 	unsigned count;
 	int fds[DEFINITION_ADAPTER_QUEUES_MAX];
 };

@@ -274,7 +274,8 @@ static int change_make_with_files(struct vm *vm, const char *method, struct json
 static int change_use_medium(struct vm *vm, struct opened_files *opened,
 			     struct json_object *arguments, struct failure *failure)
 {
-	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
+	CLEANUP(resources_deinit)
+	struct resources served = { .helpers = vm->manager->helpers, .whose = vm_owner(vm) };
 	int r;
 
 	r = vm_images_serve(vm, vm->change.definition, opened, &served, failure);

@@ -164,8 +164,10 @@ static int restart_connect(struct restart *restart, int fd, struct failure *fail
 
 static void opened(void *data, struct opened_files *opened, const struct failure *failure)
 {
-	CLEANUP(resources_deinit) struct resources served = { .count = 0 };
 	struct restart *restart = data;
+	CLEANUP(resources_deinit)
+	struct resources served = { .helpers = restart->vm->manager->helpers,
+				    .whose = vm_owner(restart->vm) };
 	struct failure why;
 	int r;
 

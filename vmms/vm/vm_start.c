@@ -330,7 +330,8 @@ static bool start_has_file(const struct opened_files *opened, const char *name)
 
 static int start_make_worker(struct vm *vm, struct opened_files *opened, struct failure *failure)
 {
-	CLEANUP(resources_deinit) struct resources resources = { .count = 0 };
+	CLEANUP(resources_deinit)
+	struct resources resources = { .helpers = vm->manager->helpers, .whose = vm_owner(vm) };
 	int r;
 
 	r = start_take_user(vm, failure);
