@@ -44,9 +44,12 @@ class HostileFileSystem:
 
     def hang_up(self):
         """Whoever waits gets an error."""
+        if self.device < 0:
+            return
         libc.umount2(bytes(self.mountpoint), 1 | 2)  # MNT_FORCE: requests are ended; MNT_DETACH
         self.thread.join()
         os.close(self.device)
+        self.device = -1
 
     def path(self, name):
         return self.mountpoint / name

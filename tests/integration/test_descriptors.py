@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 
 sys.dont_write_bytecode = True
 from bus import Bus, Refused  # noqa: E402
@@ -97,6 +98,20 @@ class Images(HostileTest):
         self.wait_held_up()
         self.assertNotIn(self.vmms.pid, self.fs.held_up)
         self.assertEqual(self.show()["state"], "off")
+
+    def test_an_image_that_a_process_of_before_has(self):
+        """One that was killed ends when it can: until then the image is in use."""
+        self.mount({"kernel": b"kernel"})
+        self.create(disks=[self.disk("disk")], boot={"kernel": str(self.fs.path("kernel"))})
+        self.ok("start", "vm")
+        self.wait_held_up()
+        self.let_go()  # but for those that wait
+        self.ok("stop", "vm")
+        self.ok("set", "vm", f"boot.kernel={self.folder / 'kernel'}")
+        release = threading.Timer(0.5, self.fs.hang_up)
+        release.start()
+        self.ok("start", "vm")
+        release.join()
 
     def test_an_image_server(self):
         image = self.folder / "image.qcow2"

@@ -213,9 +213,20 @@ static int helper_overdue(sd_event_source *source, uint64_t usec, void *data)
 
 static int helper_set_timer(struct helper *helper, uint64_t microseconds)
 {
-	helper->timer = sd_event_source_disable_unref(helper->timer);
-	return sd_event_add_time_relative(helper->helpers->loop, &helper->timer, CLOCK_MONOTONIC,
-					  microseconds, 0, helper_overdue, helper);
+	sd_event_source *timer;
+	int r = sd_event_add_time_relative(helper->helpers->loop, &timer, CLOCK_MONOTONIC,
+					   microseconds, 0, helper_overdue, helper);
+
+	if (r < 0)
+		return r;
+	sd_event_source_disable_unref(helper->timer);
+	helper->timer = timer;
+	return 0;
+}
+
+int helper_limit(struct helper *helper, unsigned timeout)
+{
+	return helper_set_timer(helper, timeout * UINT64_C(1000000));
 }
 
 void helper_cancel(struct helper *helper)

@@ -81,6 +81,9 @@ unsigned helpers_count_stuck(const struct helpers *helpers, const char *whose) M
  */
 bool helpers_are_stuck(const struct helpers *helpers, const char *whose) MUST_CHECK;
 
+/* From now on it has so much time, in seconds. Return: 0; -errno: as much as before. */
+int helper_limit(struct helper *helper, unsigned timeout) MUST_CHECK;
+
 /* It is not worth waiting for: it ends soon, with -ECANCELED. */
 void helper_cancel(struct helper *helper);
 

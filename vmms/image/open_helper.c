@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define END_TIMEOUT 2 /* seconds, of one that has failed */
+
 enum word {
 	WORD_LOOKS, /* text: the path */
 	WORD_HAS,   /* file: that the holder has now */
@@ -53,6 +55,7 @@ struct open_helper {
 struct work {
 	const struct resources_request *request;
 	int filler; /* the holder's */
+	bool waits; /* as of a resources_request */
 };
 
 static void open_helper_say(int socket, enum word word, const char *name, const char *text)
@@ -177,6 +180,7 @@ static void open_helper_run(int socket, void *data)
 
 	request.looks = open_helper_looks;
 	request.looks_data = &socket;
+	request.waits = work->waits;
 	r = open_helper_become_owner(&request, &failure);
 	if (r == 0 && request.passed) {
 		passed = *request.passed;
@@ -193,6 +197,8 @@ static void open_helper_run(int socket, void *data)
 		r = open_helper_listen_in(request.sockets, &resources, &failure);
 	if (r < 0) {
 		open_helper_say(socket, WORD_FAILED, failure.name, failure.message);
+		/* Else the kernel may close the socket first, and whoever tries again meets a lock. */
+		resources_deinit(&resources);
 		return;
 	}
 	for (uint32_t i = 0; i < resources.count; i++)
@@ -224,6 +230,15 @@ static void open_helper_conclude(struct open_helper *open_helper)
 	helper_cancel(open_helper->helper);
 }
 
+/* Its end is waited for, since it has images locked; but not for a file system. */
+static void open_helper_failed(struct open_helper *open_helper, const struct message *message)
+{
+	failure_set(&open_helper->failure, open_helper_error_name(message->name), "%s",
+		    message->text);
+	if (helper_limit(open_helper->helper, END_TIMEOUT) < 0)
+		helper_cancel(open_helper->helper);
+}
+
 static void open_helper_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct open_helper *open_helper = owner;
@@ -246,8 +261,7 @@ static void open_helper_heard(void *owner, const void *bytes, size_t size, int f
 	else if (message.word == WORD_ALL)
 		open_helper_conclude(open_helper);
 	else if (message.word == WORD_FAILED)
-		failure_set(&open_helper->failure, open_helper_error_name(message.name), "%s",
-			    message.text);
+		open_helper_failed(open_helper, &message);
 }
 
 static void open_helper_judge(struct open_helper *open_helper, int result)
@@ -305,7 +319,8 @@ static int open_helper_start(struct open_helper *open_helper, struct helpers *he
 {
 	AUTO_CLOSE int filler = -1;
 	int kept[2], r;
-	struct work work = { .request = request };
+	struct work work = { .request = request,
+			     .waits = helpers_count_stuck(helpers, open_helper->owner) > 0 };
 	struct helper_config config = { .whose = open_helper->owner,
 					.timeout = open_helper->timeout,
 					.work = open_helper_run,

@@ -14,6 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+
+#define WAIT_INTERVAL 20000000 /* nanoseconds, for another process's end */
+#define WAITS_MAX     100
 
 void resources_deinit(struct resources *resources)
 {
@@ -252,6 +256,23 @@ static bool resources_is_open(const struct resources *resources, const char *pat
 	return false;
 }
 
+/* A process that was killed ends when it gets the processor. */
+static int resources_open_waiting(const struct resources *resources,
+				  const struct resources_request *request, const char *path,
+				  const struct image_options *options, struct image *ret_image)
+{
+	const struct timespec interval = { .tv_nsec = WAIT_INTERVAL };
+	int r = image_open(path, options, ret_image);
+
+	if (!request->waits || resources_is_open(resources, path))
+		return r;
+	for (unsigned i = 0; r == IMAGE_E_IN_USE && i < WAITS_MAX; i++) {
+		nanosleep(&interval, NULL);
+		r = image_open(path, options, ret_image);
+	}
+	return r;
+}
+
 /*
  * Others may have locked what they may read. VMs of the same owner are not disturbed, nor this one,
  * which may name an image twice.
@@ -260,7 +281,7 @@ int resources_open_image(struct resources *resources, const struct resources_req
 			 const char *path, const struct image_options *options,
 			 struct image *ret_image)
 {
-	int r = image_open(path, options, ret_image);
+	int r = resources_open_waiting(resources, request, path, options, ret_image);
 
 	if (r != IMAGE_E_IN_USE || resources_is_open(resources, path) || !request->owner_uses ||
 	    request->owner_uses(request->user_data, path))

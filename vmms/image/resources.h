@@ -116,6 +116,12 @@ struct resources_request {
 	/* Whether another VM of the same owner has it. */
 	bool (*owner_uses)(void *data, const char *path);
 
+	/*
+	 * Processes of the daemon's that have files of this owner open are about to end: an image
+	 * that is in use may be so by them, and is waited for. The file-open helper's own.
+	 */
+	bool waits;
+
 	/* Said before something is looked at, which may take as long as it likes. */
 	void (*looks)(void *data, const char *path);
 	void *user_data, *looks_data;
