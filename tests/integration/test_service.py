@@ -143,8 +143,12 @@ class Life(ServiceTest):
         self.assertEqual(self.ok("create", "--name", "vm", "--kernel", kernel, "--no-network"),
                          "VM 'vm' created; 'vmctl start vm' starts it\n")
         for words, said in (
+                (["cpu-group", "create", "g", "--weight", "200"], "CPU group 'g' created"),
+                (["cpu-group", "set", "g", "--weight", "100"], "CPU group 'g' changed"),
+                (["cpu-group", "delete", "g"], "CPU group 'g' deleted"),
                 (["start", "vm"], "VM 'vm' started"), (["pause", "vm"], "VM 'vm' paused"),
                 (["resume", "vm"], "VM 'vm' resumed"), (["reset", "vm"], "VM 'vm' reset"),
+                (["kvp", "set", "vm", "color", "blue"], "value 'color' of VM 'vm' set"),
                 (["attach", "vm", disk], f"'{disk}' attached to VM 'vm': controller 0, lun 0"),
                 (["attach", "vm", "--dvd"],
                  "empty DVD drive attached to VM 'vm': controller 0, lun 1"),

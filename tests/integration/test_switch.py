@@ -74,8 +74,9 @@ class SwitchTest(ServiceTest):
 
 class Switches(SwitchTest):
     def test_from_creation_to_deletion(self):
-        self.ok("switch", "add", "lan", "--type", "internal", "--ip", "192.0.2.1/24",
-                "--ip", "2001:db8::1/64")
+        said = self.ok("switch", "add", "lan", "--type", "internal", "--ip", "192.0.2.1/24",
+                       "--ip", "2001:db8::1/64")
+        self.assertEqual(said, "switch 'lan' added\n")
         info = self.switches()["lan"]
         self.assertEqual((info["state"], info["reason"]), ("up", ""))
         bridge = self.bridge("lan")
@@ -86,7 +87,8 @@ class Switches(SwitchTest):
         self.assertEqual(addresses(bridge["ifname"]), ["192.0.2.1/24", "2001:db8::1/64"])
         self.assertIn("192.0.2.1/24 2001:db8::1/64", self.ok("switch", "list"))
         self.assertIn("internal", self.ok("switch", "show", "lan"))
-        self.ok("switch", "remove", "lan")
+        self.assertEqual(self.ok("switch", "set", "lan", "--notes", "x"), "switch 'lan' changed\n")
+        self.assertEqual(self.ok("switch", "remove", "lan"), "switch 'lan' removed\n")
         self.assertEqual(links("bridge"), {})
         self.refused(NO_SUCH_VM, "switch", "show", "lan", says="there is no virtual switch 'lan'")
         self.assertEqual(list((self.state / "switches").iterdir()), [])

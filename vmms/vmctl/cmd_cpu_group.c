@@ -4,6 +4,7 @@
  *
  * Options become a definition as they are; whether it makes sense is for vmms to say.
  */
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -123,14 +124,19 @@ static bool cpu_group_add_options(struct invocation *invocation, struct json_obj
 }
 
 static enum status cpu_group_send_definition(struct invocation *invocation, const char *method,
-					     struct json_object **definition)
+					     struct json_object **definition, const char *done)
 {
+	enum status status;
+
 	if (!cpu_group_add_options(invocation, definition))
 		return STATUS_USAGE;
 	if (!*definition)
 		return service_failed(-ENOMEM, NULL);
-	return service_call_manager(invocation, method, SERVICE_TIMEOUT, NULL, "s",
-				    json_object_to_json_string(*definition));
+	status = service_call_manager(invocation, method, SERVICE_TIMEOUT, NULL, "s",
+				      json_object_to_json_string(*definition));
+	if (status == STATUS_OK)
+		output_say(invocation, "CPU group '%s' %s", invocation->arguments[0], done);
+	return status;
 }
 
 enum status command_cpu_group_create(struct invocation *invocation)
@@ -140,7 +146,7 @@ enum status command_cpu_group_create(struct invocation *invocation)
 
 	if (!definition)
 		return service_failed(-ENOMEM, NULL);
-	return cpu_group_send_definition(invocation, "CreateCPUGroup", &definition);
+	return cpu_group_send_definition(invocation, "CreateCPUGroup", &definition, "created");
 }
 
 enum status command_cpu_group_set(struct invocation *invocation)
@@ -160,13 +166,14 @@ enum status command_cpu_group_set(struct invocation *invocation)
 	if (!definition)
 		definition =
 			json_make("name", json_object_new_string(invocation->arguments[0]), NULL);
-	return definition ? cpu_group_send_definition(invocation, "ChangeCPUGroup", &definition)
+	return definition ? cpu_group_send_definition(invocation, "ChangeCPUGroup", &definition,
+						      "changed")
 			  : service_failed(-ENOMEM, NULL);
 }
 
 enum status command_cpu_group_delete(struct invocation *invocation)
 {
-	return service_call_manager_for_each(invocation, "DeleteCPUGroup");
+	return service_call_manager_for_each(invocation, "DeleteCPUGroup", "CPU group", "deleted");
 }
 
 /* ---- list, show ---- */

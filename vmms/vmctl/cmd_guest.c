@@ -4,6 +4,7 @@
 #include "common/base/text.h"
 #include "vmms/vmctl/digest.h"
 #include "vmms/vmctl/job.h"
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/table.h"
 
 #include <errno.h>
@@ -110,11 +111,12 @@ static const struct kvp_verb {
 	const char *name, *method, *pool;
 	size_t arguments;
 	enum status (*print)(struct invocation *invocation, sd_bus_message *reply);
+	const char *done; /* what is said, if nothing is printed */
 } kvp_verbs[] = {
-	{ "list", "ListGuestValues", "auto", 2, guest_print_values },
-	{ "get", "GetGuestValue", "guest", 3, guest_print_value },
-	{ "set", "SetGuestValue", "external", 4, NULL },
-	{ "delete", "DeleteGuestValue", "external", 3, NULL },
+	{ "list", "ListGuestValues", "auto", 2, guest_print_values, NULL },
+	{ "get", "GetGuestValue", "guest", 3, guest_print_value, NULL },
+	{ "set", "SetGuestValue", "external", 4, NULL, "set" },
+	{ "delete", "DeleteGuestValue", "external", 3, NULL, "deleted" },
 };
 
 static enum status guest_call_kvp(struct invocation *invocation, const struct kvp_verb *verb)
@@ -133,7 +135,12 @@ static enum status guest_call_kvp(struct invocation *invocation, const struct kv
 	if (r < 0)
 		return service_failed(r, NULL);
 	status = service_send(invocation, call, ASK_TIMEOUT, verb->print ? &reply : NULL);
-	return status == STATUS_OK && verb->print ? verb->print(invocation, reply) : status;
+	if (status == STATUS_OK && verb->print)
+		return verb->print(invocation, reply);
+	if (status == STATUS_OK)
+		output_say(invocation, "value '%s' of VM '%s' %s", invocation->arguments[2],
+			   invocation->arguments[1], verb->done);
+	return status;
 }
 
 enum status command_kvp(struct invocation *invocation)

@@ -4,6 +4,7 @@
  *
  * Options become a definition as they are; whether it makes sense is for vmms to say.
  */
+#include "vmms/vmctl/output.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -86,6 +87,14 @@ static const char *switch_implied_type(const struct invocation *invocation)
 	return invocation_has(invocation, "ip") ? "internal" : NULL;
 }
 
+static enum status switch_conclude(const struct invocation *invocation, enum status status,
+				   const char *done)
+{
+	if (status == STATUS_OK)
+		output_say(invocation, "switch '%s' %s", invocation->arguments[0], done);
+	return status;
+}
+
 enum status command_switch_add(struct invocation *invocation)
 {
 	AUTO_JSON struct json_object *definition =
@@ -100,9 +109,12 @@ enum status command_switch_add(struct invocation *invocation)
 		return STATUS_USAGE;
 	if (!definition)
 		return service_failed(-ENOMEM, NULL);
-	return service_call_manager(invocation, "CreateSwitch", SERVICE_TIMEOUT, NULL, "sa{sv}",
-				    json_object_to_json_string(definition), 1, "force", "b",
-				    (int)invocation_has(invocation, "force"));
+	return switch_conclude(
+		invocation,
+		service_call_manager(invocation, "CreateSwitch", SERVICE_TIMEOUT, NULL, "sa{sv}",
+				     json_object_to_json_string(definition), 1, "force", "b",
+				     (int)invocation_has(invocation, "force")),
+		"added");
 }
 
 static enum status switch_send_change(struct invocation *invocation, const char *path,
@@ -116,8 +128,10 @@ static enum status switch_send_change(struct invocation *invocation, const char 
 	if (r >= 0)
 		r = sd_bus_message_append(call, "sa{sv}", json_object_to_json_string(definition), 1,
 					  "force", "b", (int)invocation_has(invocation, "force"));
-	return r < 0 ? service_failed(r, NULL)
-		     : service_send(invocation, call, SERVICE_TIMEOUT, NULL);
+	if (r < 0)
+		return service_failed(r, NULL);
+	return switch_conclude(invocation, service_send(invocation, call, SERVICE_TIMEOUT, NULL),
+			       "changed");
 }
 
 enum status command_switch_set(struct invocation *invocation)
@@ -149,7 +163,7 @@ enum status command_switch_set(struct invocation *invocation)
 
 enum status command_switch_remove(struct invocation *invocation)
 {
-	return service_call_manager_for_each(invocation, "DeleteSwitch");
+	return service_call_manager_for_each(invocation, "DeleteSwitch", "switch", "removed");
 }
 
 /* ---- list, show ---- */

@@ -5,6 +5,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/text.h"
 #include "vmms/vmctl/agent.h"
+#include "vmms/vmctl/output.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -346,13 +347,16 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 	return service_send(invocation, call, timeout, ret_reply);
 }
 
-enum status service_call_manager_for_each(struct invocation *invocation, const char *method)
+enum status service_call_manager_for_each(struct invocation *invocation, const char *method,
+					  const char *kind, const char *done)
 {
 	enum status first = STATUS_OK, status;
 
 	for (size_t i = 0; i < invocation->argument_count; i++) {
 		status = service_call_manager(invocation, method, SERVICE_TIMEOUT, NULL, "s",
 					      invocation->arguments[i]);
+		if (status == STATUS_OK)
+			output_say(invocation, "%s '%s' %s", kind, invocation->arguments[i], done);
 		if (first == STATUS_OK)
 			first = status;
 	}

@@ -92,9 +92,11 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 
 /*
  * A method of the manager that takes a name, for each argument of the command line. What fails does
- * not keep the others from being tried. Return: the first failure's status.
+ * not keep the others from being tried; of what succeeds a line says "kind 'NAME' done". Return:
+ * the first failure's status.
  */
-enum status service_call_manager_for_each(struct invocation *invocation, const char *method);
+enum status service_call_manager_for_each(struct invocation *invocation, const char *method,
+					  const char *kind, const char *done);
 
 /*
  * sd_bus_call() of a prepared call, for callers that say by themselves what fails. If somebody has
