@@ -461,6 +461,7 @@ class Passed(FilesTest):
             self.assertIn("'chmod go-r'", self.ok("log", "vm"))
             # It excludes other writers all the same.
             self.refused(FAILED, "start", "second", says="is in use by VM 'vm'")
+            self.refused(FAILED, "start", "reader", says="is in use by VM 'vm'")
             self.ok("stop", "vm")
             self.ok("start", "second")
             self.ok("stop", "second")

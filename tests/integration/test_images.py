@@ -7,6 +7,7 @@ With qemu-storage-daemon(1) as it is. Guests of our own read and write such a di
 """
 
 import array
+import fcntl
 import functools
 import json
 import os
@@ -26,6 +27,7 @@ from rig import (FAILED, OK, USAGE, VMMS, ServiceTest, arguments, main,  # noqa:
                  wait_until)
 
 SKIPPED = 77
+F_OFD_SETLK = 37
 OWNER = pwd.getpwuid(1)  # "daemon", wherever there is a Debian
 SERVER = "/usr/bin/qemu-storage-daemon"
 GUEST = (arguments.build / "guests/guest_storage.elf").resolve()
@@ -262,6 +264,27 @@ class Images(ImageTest):
         self.assertEqual(self.show()["state"], "running")
         self.ok("stop", "vm")
         self.ok("start", "vm")
+
+    def test_a_server_is_started_again_whoever_has_locked_the_image(self):
+        path = self.image("a")
+        path.chmod(0o644)
+        pid = self.start(path)
+        whole = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+        with open(path, "rb") as reader:
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: self.locks(reader, whole), "the lock")
+            wait_until(lambda: "started again, for the 1. time" in self.ok("log", "vm"),
+                       "another server")
+        self.assertNotIn("cannot be started again", self.ok("log", "vm"))
+        self.assertIn("'chmod go-r'", self.ok("log", "vm"))
+
+    @staticmethod
+    def locks(file, lock):
+        try:
+            fcntl.fcntl(file, F_OFD_SETLK, lock)
+        except BlockingIOError:
+            return False
+        return True
 
     def test_a_server_that_hangs_is_replaced(self):
         """The worker has ended the connection, and the server does not notice."""

@@ -283,6 +283,11 @@ int resources_open_image(struct resources *resources, const struct resources_req
 {
 	int r = resources_open_waiting(resources, request, path, options, ret_image);
 
+	if (r == 0 && options->read_only && request->is_written &&
+	    request->is_written(request->user_data, path)) {
+		close_fdp(&ret_image->fd);
+		return IMAGE_E_IN_USE;
+	}
 	if (r != IMAGE_E_IN_USE || resources_is_open(resources, path) || !request->owner_uses ||
 	    request->owner_uses(request->user_data, path))
 		return r;

@@ -223,14 +223,27 @@ static bool manager_is_same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-static bool manager_vm_uses(const struct vm *vm, const struct stat *image)
+static bool manager_is_disk(const struct definition_disk *disk, const struct stat *image)
 {
 	struct stat status;
 
-	for (size_t i = 0; i < vm->definition->disk_count; i++) {
-		const char *path = vm->definition->disks[i].path;
+	return disk->path && stat(disk->path, &status) == 0 && manager_is_same_file(&status, image);
+}
 
-		if (path && stat(path, &status) == 0 && manager_is_same_file(&status, image))
+static bool manager_vm_uses(const struct vm *vm, const struct stat *image)
+{
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		if (manager_is_disk(&vm->definition->disks[i], image))
+			return true;
+	}
+	return false;
+}
+
+static bool manager_vm_writes(const struct vm *vm, const struct stat *image)
+{
+	for (size_t i = 0; i < vm->definition->disk_count; i++) {
+		if (!vm->definition->disks[i].read_only &&
+		    manager_is_disk(&vm->definition->disks[i], image))
 			return true;
 	}
 	return false;
@@ -296,7 +309,33 @@ static bool manager_vm_may_use(const struct vm *vm, const struct stat *image)
 	return manager_vm_uses(vm, image);
 }
 
+static bool manager_owner_uses(const struct vm *asking, const char *path, bool itself)
+{
+	struct stat image;
+
+	if (stat(path, &image) < 0)
+		return false;
+	list_for_each (link, &asking->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (manager_has_images_open(vm, asking) && (itself || vm != asking) &&
+		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && manager_vm_may_use(vm, &image))
+			return true;
+	}
+	return false;
+}
+
 bool manager_owner_uses_disk(void *data, const char *path)
+{
+	return manager_owner_uses(data, path, true);
+}
+
+bool manager_owner_uses_disk_elsewhere(void *data, const char *path)
+{
+	return manager_owner_uses(data, path, false);
+}
+
+bool manager_disk_is_written(void *data, const char *path)
 {
 	const struct vm *asking = data;
 	struct stat image;
@@ -306,8 +345,8 @@ bool manager_owner_uses_disk(void *data, const char *path)
 	list_for_each (link, &asking->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (manager_has_images_open(vm, asking) &&
-		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && manager_vm_may_use(vm, &image))
+		if (vm != asking && manager_has_images_open(vm, asking) &&
+		    manager_vm_writes(vm, &image))
 			return true;
 	}
 	return false;

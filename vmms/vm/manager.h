@@ -230,3 +230,9 @@ const char *manager_disk_user(void *data, const char *path);
  * others. As above.
  */
 bool manager_owner_uses_disk(void *data, const char *path);
+
+/* The same of other VMs than this one. */
+bool manager_owner_uses_disk_elsewhere(void *data, const char *path);
+
+/* Another VM that is up writes that image. As above. */
+bool manager_disk_is_written(void *data, const char *path);

@@ -334,6 +334,7 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 						   .passed = &files,
 						   .user = manager_disk_user,
 						   .owner_uses = manager_owner_uses_disk,
+						   .is_written = manager_disk_is_written,
 						   .user_data = vm };
 	int r;
 

@@ -172,6 +172,8 @@ static void opened(void *data, struct opened_files *opened, const struct failure
 	int r;
 
 	restart->open_helper = NULL;
+	if (opened->warning[0] != '\0')
+		vm_log(restart->vm, VM_EVENT_HOST, LOG_LEVEL_WARNING, "%s", opened->warning);
 	if (!restart_disk(restart))
 		return;
 	if (failure) {
@@ -197,6 +199,8 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 	const struct resources_request request = { .definition = vm->definition,
 						   .disk = disk,
 						   .user = manager_disk_user,
+						   .owner_uses = manager_owner_uses_disk_elsewhere,
+						   .is_written = manager_disk_is_written,
 						   .user_data = vm };
 	struct failure failure;
 

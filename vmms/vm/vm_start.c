@@ -523,6 +523,7 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		.sockets = vm->definition->services.sockets ? sockets : NULL,
 		.user = manager_disk_user,
 		.owner_uses = manager_owner_uses_disk,
+		.is_written = manager_disk_is_written,
 		.user_data = vm,
 	};
 	int r;
