@@ -81,13 +81,41 @@ static void speak(int peer, const uint8_t *data, size_t size)
 	}
 }
 
-static void use(struct disk *disk, int peer, const uint8_t *data, size_t size)
+/* The server dies, some give up waiting, and another one comes. Return: its end. */
+static int change_server(struct disk *disk, int peer, uint8_t abandoned)
 {
+	struct nbd_server_words words = { .size = 0 };
+	int pair[2];
+
+	for (unsigned i = 0; i < REQUESTS; i++) {
+		if (abandoned & 1u << i && requests[i].completed == 0)
+			disk_abandon(&requests[i].request);
+	}
+	close(peer);
+	run(4);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		abort();
+	nbd_server_offer(&words, SIZE, NBD_SERVER_ABLE);
+	(void)!write(pair[1], words.bytes, words.size);
+	(void)!disk_nbd_reconnect(disk, pair[0]);
+	run(4);
+	return pair[1];
+}
+
+static void use(struct disk *disk, int peer, const uint8_t *data, size_t size, bool changes)
+{
+	size_t first = changes ? size / 2 : 0;
+
 	for (unsigned i = 0; i < REQUESTS; i++)
 		start(disk, i);
 	run(2);
-	speak(peer, data, size);
-	shutdown(peer, SHUT_RDWR);
+	speak(peer, data, first);
+	if (changes)
+		peer = change_server(disk, peer, size > 0 ? data[size - 1] : 0);
+	speak(peer, data + first, size - first);
+	close(peer);
+	run(8);
+	disk_nbd_give_up(disk);
 	run(8);
 	for (unsigned i = 0; i < REQUESTS; i++)
 		assert(requests[i].completed == 1);
@@ -97,7 +125,8 @@ static void use(struct disk *disk, int peer, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct disk_nbd_options options = { .sector_size = 512 };
+	bool changes = size > 0 && data[0] & 2;
+	const struct disk_nbd_options options = { .sector_size = 512, .waits = changes };
 	struct nbd_server_words words = { .size = 0 };
 	struct disk *disk;
 	int pair[2];
@@ -114,7 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 1)
 		shutdown(pair[1], SHUT_WR);
 	if (disk_nbd_new(loop, pair[0], &options, &disk) == 0)
-		use(disk, pair[1], data + 1, data[0] & 1 ? 0 : size - 1);
-	close(pair[1]);
+		use(disk, pair[1], data + 1, data[0] & 1 ? 0 : size - 1, changes);
+	else
+		close(pair[1]);
 	return 0;
 }

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE 30 /* seconds; the sockets linger for longer */
-#define LINGER   600
-#define OWNER    "owner"
+#define TIMEOUT 30 /* seconds; the sockets linger for longer */
+#define LINGER  600
+#define OWNER   "owner"
 
 static sd_event *loop;
 static struct helpers *helpers;
@@ -27,7 +27,7 @@ static int far; /* of the socket that lingers */
 static int set_up(void **state)
 {
 	far = -1;
-	alarm(PATIENCE);
+	alarm(TIMEOUT);
 	if (sd_event_new(&loop) < 0)
 		return -1;
 	return helpers_new(loop, &helpers);
