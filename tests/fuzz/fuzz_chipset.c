@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fuzzes the chipset by its ports: serial port, clock, power management and the reset ports; by
- * guest-physical addresses, with the console on the other side, and with time, which goes on and is
+ * Fuzzes the chipset of generation 1 by its ports: serial port, clock, power management, the reset
+ * ports, PCI's configuration space and what firmware reads; by guest-physical addresses, with the console on the other side, and with time, which goes on and is
  * set as the input says.
  *
  * Input: records of a verb byte and what it takes. What the chipset says of its interrupts must be
@@ -76,6 +76,12 @@ static void nothing(void *data)
 
 static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing };
 
+static const struct fw_cfg_items firmware = {
+	.processors = 3,
+	.file_count = 2,
+	.files = { { "etc/one", "12345", 5 }, { "etc/two", "", 0 } },
+};
+
 /* ---- Verbs ---- */
 
 static void reset(struct chipset *chipset)
@@ -118,6 +124,9 @@ static uint16_t take_port(struct input *input)
 		{ PLATFORM_RESET_PORT, 1 },
 		{ PLATFORM_KEYBOARD_PORT, 1 },
 		{ PLATFORM_NMI_STATUS_PORT, 1 },
+		{ PLATFORM_PCI_ADDRESS_PORT, 8 },
+		{ PLATFORM_FW_CFG_PORT, 2 },
+		{ PLATFORM_FIRMWARE_LOG_PORT, 1 },
 	};
 	uint8_t which = take(input);
 
@@ -265,7 +274,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	monotonic = (struct timespec){ .tv_sec = 1000 };
 	memset(levels, 0, sizeof(levels));
 	time_is_ours = true;
-	require(chipset_new(&callbacks, NULL, &chipset) == 0);
+	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
+	chipset_set_firmware(chipset, &firmware);
 	while (input.at < input.end)
 		step(chipset, &input);
 	chipset_free(chipset);

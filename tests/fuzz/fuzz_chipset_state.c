@@ -94,7 +94,9 @@ static void touch_ports(struct chipset *chipset, bool write, uint32_t value)
 		{ 0x60, 0x74 },
 		{ PLATFORM_SERIAL_PORT - 4, PLATFORM_SERIAL_PORT + SERIAL_REGISTERS },
 		{ PLATFORM_PM1_EVENT_PORT - 4, PLATFORM_PM_TIMER_PORT + 4 },
-		{ PLATFORM_RESET_PORT - 4, PLATFORM_RESET_PORT + 4 },
+		{ PLATFORM_FIRMWARE_LOG_PORT, PLATFORM_FIRMWARE_LOG_PORT + 1 },
+		{ PLATFORM_FW_CFG_PORT, PLATFORM_FW_CFG_PORT + 2 },
+		{ PLATFORM_PCI_ADDRESS_PORT - 4, PLATFORM_PCI_DATA_PORT + 8 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
@@ -148,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	now = (struct timespec){ .tv_sec = 1700000000 };
 	memset(levels, 0, sizeof(levels));
 	time_is_ours = true;
-	require(chipset_new(&callbacks, NULL, &chipset) == 0);
+	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
 	try_state(chipset, bytes, size);
 	/* What a guest has made of it is a state, too. */
 	save(chipset, &used);

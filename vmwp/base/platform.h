@@ -24,3 +24,20 @@
 #define PLATFORM_RESET_PORT     0xcf9
 #define PLATFORM_RESET_VALUE    0x06 /* what the ACPI tables say to write */
 #define PLATFORM_RESET_CPU      0x04 /* the bit of it that resets */
+
+/* Generation 1 alone: the PCI host bridge, whose ports have the reset port among them. */
+#define PLATFORM_PCI_ADDRESS_PORT 0xcf8  /* 4 bytes */
+#define PLATFORM_PCI_DATA_PORT    0xcfc  /* 4 bytes */
+#define PLATFORM_PCI_IO_WINDOW    0xc000 /* ports that functions may be given, to the last one */
+#define PLATFORM_PCI_IO_SIZE      0x4000
+
+#define PLATFORM_FW_CFG_PORT       0x510 /* 2 bytes: the selector; the second has the data, too */
+#define PLATFORM_FIRMWARE_LOG_PORT 0x402
+
+/* Generation 1's IDE channels. */
+#define PLATFORM_IDE_PORT_0    0x1f0 /* 8 bytes */
+#define PLATFORM_IDE_PORT_1    0x170
+#define PLATFORM_IDE_CONTROL_0 0x3f6
+#define PLATFORM_IDE_CONTROL_1 0x376
+#define PLATFORM_IDE_IRQ_0     14
+#define PLATFORM_IDE_IRQ_1     15

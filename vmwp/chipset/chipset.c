@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The chipset: the table of its devices, their lock, and the host's side of them. */
+/* The chipset: the tables of its devices, their lock, and the host's side of them. */
 #include "vmwp/chipset/chipset.h"
 
 #include "vmwp/chipset/chipset_devices.h"
+#include "vmwp/chipset/firmware_log.h"
+#include "vmwp/chipset/fw_cfg.h"
 #include "vmwp/chipset/legacy_ports.h"
+#include "vmwp/chipset/pci.h"
 #include "vmwp/chipset/power.h"
 #include "vmwp/chipset/rtc_device.h"
 #include "vmwp/chipset/serial_device.h"
@@ -13,20 +16,33 @@
 #include <stdlib.h>
 
 /* In this order they are made, reset and saved. The clock wakes by way of power management. */
-static const struct chipset_device_ops *const chipset_table[] = {
-	&serial_device_ops,
-	&power_ops,
-	&rtc_device_ops,
-	&legacy_ports_ops,
+static const struct chipset_device_ops *const synthetic_table[] = {
+	&serial_device_ops, &power_ops, &rtc_device_ops, &legacy_ports_ops, &reset_port_ops,
+};
+
+/* The reset port is the host bridge's here. */
+static const struct chipset_device_ops *const generation1_table[] = {
+	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops,
+	&pci_ops,           &fw_cfg_ops, &firmware_log_ops,
+};
+
+static const struct {
+	const struct chipset_device_ops *const *rows;
+	size_t count;
+} chipset_tables[] = {
+	[CHIPSET_SYNTHETIC] = { synthetic_table, ARRAY_SIZE(synthetic_table) },
+	[CHIPSET_GENERATION_1] = { generation1_table, ARRAY_SIZE(generation1_table) },
 };
 
 struct chipset {
 	pthread_mutex_t lock; /* of all devices */
 	struct chipset_devices *devices;
 	void *serial, *rtc; /* of those */
+	void *fw_cfg;       /* NULL: this board has none */
 };
 
-int chipset_new(const struct chipset_callbacks *callbacks, void *data, struct chipset **ret_chipset)
+int chipset_new(enum chipset_board board, const struct chipset_callbacks *callbacks, void *data,
+		struct chipset **ret_chipset)
 {
 	const struct chipset_config config = { .callbacks = callbacks, .data = data };
 	struct chipset *chipset = calloc(1, sizeof(*chipset));
@@ -34,7 +50,7 @@ int chipset_new(const struct chipset_callbacks *callbacks, void *data, struct ch
 
 	if (!chipset)
 		return -ENOMEM;
-	r = chipset_devices_new(chipset_table, ARRAY_SIZE(chipset_table), &config,
+	r = chipset_devices_new(chipset_tables[board].rows, chipset_tables[board].count, &config,
 				&chipset->devices);
 	if (r < 0) {
 		free(chipset);
@@ -42,6 +58,8 @@ int chipset_new(const struct chipset_callbacks *callbacks, void *data, struct ch
 	}
 	chipset->serial = chipset_devices_get(chipset->devices, &serial_device_ops);
 	chipset->rtc = chipset_devices_get(chipset->devices, &rtc_device_ops);
+	if (board == CHIPSET_GENERATION_1)
+		chipset->fw_cfg = chipset_devices_get(chipset->devices, &fw_cfg_ops);
 	pthread_mutex_init(&chipset->lock, NULL);
 	*ret_chipset = chipset;
 	return 0;
@@ -132,6 +150,13 @@ uint64_t chipset_tick(struct chipset *chipset)
 	chipset_devices_settle(chipset->devices, &rtc_device_ops);
 	pthread_mutex_unlock(&chipset->lock);
 	return delay;
+}
+
+void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *items)
+{
+	pthread_mutex_lock(&chipset->lock);
+	fw_cfg_set_items(chipset->fw_cfg, items);
+	pthread_mutex_unlock(&chipset->lock);
 }
 
 size_t chipset_console_take(struct chipset *chipset, void *buffer, size_t size)

@@ -3,8 +3,9 @@
  * The chipset: what answers at I/O ports and at guest-physical addresses where no memory is, behind
  * one lock.
  *
- * A serial port, a CMOS clock, ACPI power management and the reset ports, as rows of a table
- * (vmwp/chipset/chipset_device.h). Where nothing is, reads are ones, and writes swallowed.
+ * A serial port, a CMOS clock, ACPI power management and the reset ports, and what generation 1 has
+ * besides, as rows of a table (vmwp/chipset/chipset_device.h). Where nothing is, reads are ones,
+ * and writes swallowed.
  *
  * Threads: chipset_access() is called by vps; the console functions by whoever moves the bytes, in
  * practice the loop. Callbacks run with the chipset's lock held, on the thread of the caller, and
@@ -19,6 +20,7 @@
 #include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset_device.h"
 #include "vmwp/chipset/console.h"
+#include "vmwp/chipset/fw_cfg.h"
 #include "vmwp/chipset/terminal.h"
 
 #include <stdbool.h>
@@ -26,8 +28,14 @@
 
 struct chipset;
 
+/* Which devices there are. */
+enum chipset_board {
+	CHIPSET_SYNTHETIC,    /* those that a kernel needs which is loaded by us */
+	CHIPSET_GENERATION_1, /* and those that a BIOS looks for */
+};
+
 /* callbacks is borrowed. Return: 0, -ENOMEM. */
-int chipset_new(const struct chipset_callbacks *callbacks, void *data,
+int chipset_new(enum chipset_board board, const struct chipset_callbacks *callbacks, void *data,
 		struct chipset **ret_chipset) MUST_CHECK;
 void chipset_free(struct chipset *chipset);
 DEFINE_CLEANUP(struct chipset *, chipset_free)
@@ -62,6 +70,12 @@ enum power_request chipset_access(struct chipset *chipset, const struct vid_exit
  * clock has an alarm again.
  */
 uint64_t chipset_tick(struct chipset *chipset);
+
+/*
+ * What the firmware of a CHIPSET_GENERATION_1 is told: borrowed, also over resets; NULL: nothing
+ * any more.
+ */
+void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *items);
 
 /* The console's end of the serial port. Return: bytes taken. */
 size_t chipset_console_take(struct chipset *chipset, void *buffer, size_t size);

@@ -21,6 +21,11 @@ static enum power_request legacy_write_keyboard(void *device, uint64_t offset, u
 	return value == PLATFORM_KEYBOARD_RESET ? POWER_RESET : POWER_NOTHING;
 }
 
+enum power_request reset_port_write(uint8_t value)
+{
+	return value & PLATFORM_RESET_CPU ? POWER_RESET : POWER_NOTHING;
+}
+
 static uint64_t legacy_read_reset(void *device, uint64_t offset, unsigned size)
 {
 	return 0;
@@ -29,7 +34,7 @@ static uint64_t legacy_read_reset(void *device, uint64_t offset, unsigned size)
 static enum power_request legacy_write_reset(void *device, uint64_t offset, unsigned size,
 					     uint64_t value)
 {
-	return value & PLATFORM_RESET_CPU ? POWER_RESET : POWER_NOTHING;
+	return reset_port_write((uint8_t)value);
 }
 
 const struct chipset_device_ops legacy_ports_ops = {
@@ -37,6 +42,10 @@ const struct chipset_device_ops legacy_ports_ops = {
 	.ports = {
 		{ PLATFORM_NMI_STATUS_PORT, 1, 1, legacy_read_nmi_status, NULL },
 		{ PLATFORM_KEYBOARD_PORT, 1, 1, legacy_read_keyboard, legacy_write_keyboard },
-		{ PLATFORM_RESET_PORT, 1, 1, legacy_read_reset, legacy_write_reset },
 	},
+};
+
+const struct chipset_device_ops reset_port_ops = {
+	.name = "reset port",
+	.ports = { { PLATFORM_RESET_PORT, 1, 1, legacy_read_reset, legacy_write_reset } },
 };

@@ -8,3 +8,7 @@
 #include "vmwp/chipset/chipset_device.h"
 
 extern const struct chipset_device_ops legacy_ports_ops;
+extern const struct chipset_device_ops reset_port_ops;
+
+/* What is written to the reset port. Return: what is asked for by it. */
+enum power_request reset_port_write(uint8_t value);

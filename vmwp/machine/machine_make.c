@@ -206,7 +206,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	r = machine_make_memory(machine, failure);
 	if (r < 0)
 		return r;
-	r = chipset_new(&machine_chipset_callbacks, machine, &machine->chipset);
+	r = chipset_new(CHIPSET_SYNTHETIC, &machine_chipset_callbacks, machine, &machine->chipset);
 	if (r < 0)
 		return r;
 	r = machine_make_bus(machine);

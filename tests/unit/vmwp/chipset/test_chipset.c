@@ -69,7 +69,7 @@ static int setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	assert_non_null(fixture);
-	assert_int_equal(chipset_new(&callbacks, fixture, &fixture->chipset), 0);
+	assert_int_equal(chipset_new(CHIPSET_SYNTHETIC, &callbacks, fixture, &fixture->chipset), 0);
 	*state = fixture;
 	return 0;
 }

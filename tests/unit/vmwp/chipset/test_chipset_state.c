@@ -81,7 +81,7 @@ static const struct chipset_callbacks callbacks = {
 static void host_init(struct host *host)
 {
 	*host = (struct host){ 0 };
-	assert_int_equal(chipset_new(&callbacks, host, &host->chipset), 0);
+	assert_int_equal(chipset_new(CHIPSET_SYNTHETIC, &callbacks, host, &host->chipset), 0);
 }
 
 static void port_access(struct host *host, uint16_t port, uint8_t size, bool write, void *data)

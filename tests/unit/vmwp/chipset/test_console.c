@@ -65,7 +65,7 @@ static int setup_any(void **state, bool with_filter)
 	assert_int_equal(fcntl(sockets[0], F_SETFL, O_NONBLOCK), 0);
 	assert_int_equal(fcntl(sockets[1], F_SETFL, O_NONBLOCK), 0);
 	assert_int_equal(loop_new(64, &fixture->loop), 0);
-	assert_int_equal(chipset_new(&callbacks, fixture, &fixture->chipset), 0);
+	assert_int_equal(chipset_new(CHIPSET_SYNTHETIC, &callbacks, fixture, &fixture->chipset), 0);
 	fixture->ours = sockets[0];
 	config.loop = fixture->loop;
 	config.chipset = fixture->chipset;

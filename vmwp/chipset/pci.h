@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The PCI bus of generation 1: its host bridge, and the functions of a PIIX4, with the ids that
+ * Hyper-V's have.
+ *
+ * Here is their configuration space alone, by the ports of mechanism 1; what a function does is
+ * another row's. In the middle of the address port is the reset port, which takes bytes. Ids:
+ * Linux drivers/ata/ata_piix.c, include/linux/pci_ids.h; registers: Intel 290562, "82371AB".
+ */
+#pragma once
+
+#include "vmwp/chipset/chipset_device.h"
+
+#define PCI_REGISTERS 64 /* of 4 bytes each */
+
+enum pci_function {
+	PCI_HOST_BRIDGE,
+	PCI_ISA_BRIDGE,
+	PCI_IDE,
+	PCI_POWER_MANAGEMENT,
+	_PCI_FUNCTIONS,
+};
+
+struct pci {
+	uint32_t address; /* bit 31: the data port leads to what the rest names */
+	uint32_t registers[_PCI_FUNCTIONS][PCI_REGISTERS];
+};
+
+extern const struct chipset_device_ops pci_ops;
+
+/* Where the bus master registers of the IDE function are among the I/O ports. false: nowhere. */
+bool pci_ide_bus_master(const struct pci *pci, uint16_t *ret_port);
+
+/* Whether that function may read and write memory. */
+bool pci_ide_may_transfer(const struct pci *pci);
+
+/* Its state, version 1. Stored format. */
+struct pci_state {
+	uint32_t address, zero;
+	uint32_t registers[_PCI_FUNCTIONS][PCI_REGISTERS];
+};
+_Static_assert(sizeof(struct pci_state) == 8 + 4 * 256, "stored format");
