@@ -46,6 +46,9 @@ static const struct capability capability_table[] = {
 	CAPABILITY(TSC_DEADLINE_TIMER, tsc_deadline, false),
 	CAPABILITY(GET_TSC_KHZ, tsc_khz, true),
 	CAPABILITY(X2APIC_API, x2apic_api, false),
+	CAPABILITY(READONLY_MEM, read_only_memory, false),
+	CAPABILITY(PIT2, pit2, false),
+	CAPABILITY(PIT_STATE2, pit_state2, false),
 };
 
 static unsigned vid_extension(const struct vid *vid, unsigned extension)

@@ -76,6 +76,8 @@ struct vid_partition {
 	uint64_t *gsis;                  /* bitmap of those in use */
 
 	struct vid_partition_time time; /* of one that was restored */
+	void *rom;                      /* or NULL */
+	size_t rom_size;
 };
 
 struct vid_vp {
@@ -113,6 +115,13 @@ void vid_interrupts_deinit(struct vid_partition *partition);
 
 /* statistics.c; before the vp runs. Without statistics a vp does as well. */
 void vid_statistics_open(struct vid_vp *vp);
+
+/* rom.c; the memory goes with the partition. */
+int vid_rom_map(struct vid_partition *partition, const struct vid_rom *rom) MUST_CHECK;
+void vid_rom_unmap(struct vid_partition *partition);
+
+/* pit.c; after the interrupt controllers. */
+int vid_pit_new(struct vid_partition *partition) MUST_CHECK;
 
 /* exit.c */
 int vid_exit_decode(struct vid_vp *vp, struct vid_exit *ret_exit) MUST_CHECK;

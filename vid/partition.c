@@ -117,9 +117,19 @@ int vid_partition_new(struct vid *vid, const struct vid_partition_config *config
 		if (r < 0)
 			return r;
 	}
+	if (config->rom.size > 0) {
+		r = vid_rom_map(partition, &config->rom);
+		if (r < 0)
+			return r;
+	}
 	r = partition_create_chips(partition);
 	if (r < 0)
 		return r;
+	if (config->pit) {
+		r = vid_pit_new(partition);
+		if (r < 0)
+			return r;
+	}
 	r = partition_enable_x2apic(partition);
 	if (r < 0)
 		return r;
@@ -141,6 +151,7 @@ void vid_partition_free(struct vid_partition *partition)
 	pthread_mutex_destroy(&partition->interrupts_lock);
 	if (partition->fd >= 0)
 		close(partition->fd);
+	vid_rom_unmap(partition);
 	free(partition);
 }
 

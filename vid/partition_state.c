@@ -2,7 +2,7 @@
 /*
  * The state of a partition: interrupt controllers, and the clock.
  *
- * KVM has no PIT here. The levels of the pins are not among what it tells of its IOAPIC: who drives
+ * A PIT is vid/pit.c's. The levels of the pins are not among what it tells of its IOAPIC: who drives
  * a pin drives it anew.
  */
 #include "vid/internal.h"

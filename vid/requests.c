@@ -38,6 +38,7 @@ static const unsigned long requests[] = {
 	KVM_SET_IDENTITY_MAP_ADDR,
 	KVM_SET_TSS_ADDR,
 	KVM_CREATE_IRQCHIP,
+	KVM_CREATE_PIT2,
 	KVM_X86_SET_MSR_FILTER,
 	KVM_CREATE_VCPU,
 	KVM_SET_CPUID2,
@@ -47,6 +48,8 @@ static const unsigned long requests[] = {
 	/* To save its state, and to restore that. */
 	KVM_GET_IRQCHIP,
 	KVM_SET_IRQCHIP,
+	KVM_GET_PIT2,
+	KVM_SET_PIT2,
 	KVM_SET_CLOCK,
 	KVM_GET_MSR_INDEX_LIST,
 	KVM_GET_SREGS2,

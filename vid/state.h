@@ -59,6 +59,34 @@ int vid_partition_save(struct vid_partition *partition, struct state_writer *wri
 int vid_partition_restore(struct vid_partition *partition, const struct state_reader *reader,
 			  const char *record, struct state_refusal *refusal) MUST_CHECK;
 
+/* ---- The 8254 of a partition that has one ---- */
+
+#define VID_PIT_STATE_VERSION 1
+#define VID_PIT_COUNTERS      3
+
+struct vid_pit_counter {
+	uint32_t count; /* 0, or 1 to 65536 */
+	uint16_t latched_count;
+	uint8_t count_latched, status_latched, status;
+	uint8_t read_state, write_state, write_latch;
+	uint8_t access, mode, bcd, gate; /* access: which bytes, as the control word has it */
+	uint32_t zero;
+};
+static_assert(sizeof(struct vid_pit_counter) == 20, "stored format");
+
+struct vid_pit_state {
+	struct vid_pit_counter counters[VID_PIT_COUNTERS];
+	uint8_t zero[4];
+};
+static_assert(sizeof(struct vid_pit_state) == 64, "stored format");
+
+int vid_pit_save(struct vid_partition *partition, struct state_writer *writer,
+		 const char *record) MUST_CHECK;
+int vid_pit_restore(struct vid_partition *partition, const struct state_reader *reader,
+		    const char *record, struct state_refusal *refusal) MUST_CHECK;
+
+/* ---- The partition's clock ---- */
+
 /* The clock runs on. Nothing, unless it was restored. */
 int vid_partition_start(struct vid_partition *partition) MUST_CHECK;
 

@@ -51,6 +51,7 @@ struct vid_capabilities {
 	bool hyperv_eventfd;
 	bool hyperv_vapic; /* vid_vp_set_msr() of Hyper-V's EOI, ICR and TPR does what they do */
 	bool tsc_deadline, tsc_khz, x2apic_api;
+	bool read_only_memory, pit2, pit_state2; /* all: a BIOS can run */
 	bool apic_virtualization; /* the CPU delivers interrupts and takes EOIs without exits */
 	unsigned max_vps, max_interrupt_routes;
 	unsigned max_apic_id; /* the largest that a vp can have */
@@ -212,16 +213,28 @@ struct vid_msr_range {
 
 #define VID_MSR_RANGE_MAX 4
 
+/* Memory that the guest cannot write, and that is none of its RAM. */
+struct vid_rom {
+	gpa_t gpa;         /* page-aligned */
+	const void *bytes; /* copied */
+	uint64_t size;     /* bytes, whole pages; 0: there is none */
+};
+
 struct vid_partition_config {
 	struct vid_memory *memory; /* borrowed; or NULL: vid_memory_attach() is to follow */
 
 	/* MSRs whose every access becomes an exit; unused ranges have a count of 0. */
 	struct vid_msr_range msr_exits[VID_MSR_RANGE_MAX];
+
+	/* What a BIOS needs. */
+	bool pit; /* an 8254, and port 0x61 */
+	struct vid_rom rom;
 };
 
 /*
  * With in-kernel LAPICs, IOAPIC (GSIs 0 to 23) and PICs. Return: 0; -ENOTSUP (vid_missing(), or MSR
- * exits wanted where KVM has no MSR filter); -errno.
+ * exits wanted where KVM has no MSR filter, a ROM where it has no read-only memory, a PIT where it
+ * has none); -errno.
  */
 int vid_partition_new(struct vid *vid, const struct vid_partition_config *config,
 		      struct vid_partition **ret_partition) MUST_CHECK;

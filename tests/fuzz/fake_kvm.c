@@ -270,6 +270,16 @@ static int set_chip(const struct kvm_irqchip *chip)
 	return 0;
 }
 
+/* It divides by the counts, and shifts by the modes. */
+static int set_pit(const struct kvm_pit_state2 *pit)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pit->channels); i++) {
+		require(pit->channels[i].count <= 0x10000 && pit->channels[i].mode <= 7);
+		require(pit->channels[i].rw_mode <= 3 && pit->channels[i].gate <= 1);
+	}
+	return fake_kvm.fails ? fail(EINVAL) : 0;
+}
+
 static int get_hyperv_cpuid(struct kvm_cpuid2 *cpuid)
 {
 	uint32_t count = 11;
@@ -366,6 +376,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		return get_msr_list(argument);
 	case KVM_SET_IRQCHIP:
 		return set_chip(argument);
+	case KVM_SET_PIT2:
+		return set_pit(argument);
 	case KVM_SET_CLOCK:
 		require(((struct kvm_clock_data *)argument)->clock <= UINT64_C(1) << 62);
 		return 0;

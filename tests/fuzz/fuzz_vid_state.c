@@ -67,6 +67,8 @@ static bool machine_restore(struct machine *machine, const uint8_t *bytes, size_
 	if (r == 0)
 		r = vid_vp_restore(machine->vp, &reader, "vp-0", &refusal);
 	require(r == 0 || refusal.text[0] != '\0');
+	if (r == 0)
+		(void)!vid_pit_restore(machine->partition, &reader, "partition/pit", &refusal);
 	return r == 0;
 }
 

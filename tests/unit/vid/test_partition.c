@@ -535,6 +535,45 @@ static void test_memory_added_to_a_running_guest(void **state)
 	assert_int_equal(*(uint8_t *)puppet_memory(puppet, 0x40001000), 1);
 }
 
+/* It reads what the host has put there, and what it writes comes to the host. */
+static void test_rom(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	static const uint8_t bytes[2 * HV_PAGE_SIZE] = { [0x40] = 7, [0x44] = 9 };
+	struct vid_partition_config config = {
+		.memory = puppet->memory,
+		.rom = { .gpa = GPA(0xd0000000), .bytes = bytes, .size = sizeof(bytes) }
+	};
+	struct vid_registers registers = { .rdi = 0xd0000000, .rcx = 2 };
+	struct seen seen = { 0 };
+
+	vid_vp_free(puppet->vp);
+	vid_partition_free(puppet->partition);
+	assert_int_equal(vid_partition_new(puppet->vid, &config, &puppet->partition), 0);
+	assert_int_equal(vid_vp_new(puppet->partition, 0, 0, &puppet->vp), 0);
+	puppet_set_cpuid(puppet);
+	puppet_start(puppet);
+	puppet->exit = see_exit;
+	puppet->data = &seen;
+	assert_true(puppet_do(puppet, puppet_touch, &registers));
+	assert_int_equal(seen.count, 2); /* writes alone */
+	assert_int_equal(seen.exit.kind, VID_EXIT_MMIO);
+	assert_int_equal(seen.exit.mmio.gpa.value, 0xd0000000 + HV_PAGE_SIZE);
+	assert_true(seen.exit.mmio.write);
+	assert_null(vid_memory_map(puppet->memory, GPA(0xd0000000), 1));
+}
+
+static void test_rom_of_no_whole_pages(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct vid_partition_config config = {
+		.rom = { .gpa = GPA(0xd0000000), .bytes = "x", .size = 1 }
+	};
+	struct vid_partition *partition;
+
+	assert_int_equal(vid_partition_new(puppet->vid, &config, &partition), -EINVAL);
+}
+
 /* The guest after a reset: a new partition on the same memory, which is empty. */
 static void test_partition_again_on_the_same_memory(void **state)
 {
@@ -634,6 +673,8 @@ int main(void)
 		TEST(test_second_vp_starts),
 		TEST(test_guest_writes_are_tracked),
 		TEST(test_memory_added_to_a_running_guest),
+		TEST(test_rom),
+		TEST(test_rom_of_no_whole_pages),
 		TEST(test_partition_again_on_the_same_memory),
 		TEST(test_time),
 		TEST(test_capabilities),

@@ -679,6 +679,94 @@ static void partition_refuses_what_there_is_not(void **state)
 	assert_int_equal(restore_partition(puppet, &changed, sizeof(changed)), -EINVAL);
 }
 
+/* ---- The 8254 ---- */
+
+#define RECORD_PIT "pit"
+
+static void make_with_pit(struct puppet *puppet)
+{
+	const struct vid_partition_config config = { .memory = puppet->memory, .pit = true };
+
+	vid_vp_free(puppet->vp);
+	puppet->vp = NULL;
+	vid_partition_free(puppet->partition);
+	assert_int_equal(vid_partition_new(puppet->vid, &config, &puppet->partition), 0);
+}
+
+static void save_pit(struct puppet *puppet, struct vid_pit_state *ret_state)
+{
+	struct state_writer writer;
+	size_t size;
+
+	state_writer_init(&writer);
+	assert_int_equal(vid_pit_save(puppet->partition, &writer, RECORD_PIT), 0);
+	memcpy(ret_state, payload(&writer, RECORD_PIT, &size), sizeof(*ret_state));
+	assert_int_equal(size, sizeof(*ret_state));
+	state_writer_deinit(&writer);
+}
+
+static int restore_pit(struct puppet *puppet, const struct vid_pit_state *saved, size_t size)
+{
+	struct state_refusal refusal = { .text = "" };
+	struct state_writer writer;
+	struct state_reader reader;
+	int r;
+
+	state_writer_init(&writer);
+	state_begin(&writer, RECORD_PIT, VID_PIT_STATE_VERSION);
+	state_put(&writer, saved, size);
+	state_end(&writer);
+	assert_int_equal(state_reader_init(&reader, writer.bytes, writer.size), 0);
+	r = vid_pit_restore(puppet->partition, &reader, RECORD_PIT, &refusal);
+	assert_true(r == 0 || (r == -EINVAL && strstr(refusal.text, RECORD_PIT)));
+	state_writer_deinit(&writer);
+	return r;
+}
+
+static void counters_are_kept(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct vid_pit_state saved, again;
+
+	make_with_pit(puppet);
+	save_pit(puppet, &saved);
+	saved.counters[0].count = 0x10000;
+	saved.counters[0].mode = 2;
+	saved.counters[0].access = 3;
+	saved.counters[2].count = 1193;
+	saved.counters[2].mode = 3;
+	saved.counters[2].write_latch = 0x5a;
+	saved.counters[2].gate = 1;
+	assert_int_equal(restore_pit(puppet, &saved, sizeof(saved)), 0);
+	make_with_pit(puppet);
+	assert_int_equal(restore_pit(puppet, &saved, sizeof(saved)), 0);
+	save_pit(puppet, &again);
+	assert_memory_equal(&again, &saved, sizeof(saved));
+}
+
+static void counters_that_cannot_be(void **state)
+{
+	struct puppet *puppet = PUPPET(state);
+	struct vid_pit_state saved, changed;
+
+	make_with_pit(puppet);
+	save_pit(puppet, &saved);
+	for (size_t cut = 0; cut < sizeof(saved); cut++)
+		assert_int_equal(restore_pit(puppet, &saved, cut), -EINVAL);
+	changed = saved;
+	changed.counters[1].count = 0x10001;
+	assert_int_equal(restore_pit(puppet, &changed, sizeof(changed)), -EINVAL);
+	changed = saved;
+	changed.counters[0].mode = 8;
+	assert_int_equal(restore_pit(puppet, &changed, sizeof(changed)), -EINVAL);
+	changed = saved;
+	changed.counters[2].access = 4;
+	assert_int_equal(restore_pit(puppet, &changed, sizeof(changed)), -EINVAL);
+	changed = saved;
+	changed.zero[3] = 1;
+	assert_int_equal(restore_pit(puppet, &changed, sizeof(changed)), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -698,6 +786,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_tsc_frequency_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(partition_refuses_what_there_is_not, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(counters_are_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(counters_that_cannot_be, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
