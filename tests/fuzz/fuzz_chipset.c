@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Fuzzes the chipset of generation 1 by its ports: serial port, clock, power management, the reset
- * ports, PCI's configuration space and what firmware reads; by guest-physical addresses, with the console on the other side, and with time, which goes on and is
+ * ports, PCI's configuration space, IDE channels and what firmware reads; by guest-physical addresses, with the console on the other side, and with time, which goes on and is
  * set as the input says.
  *
  * Input: records of a verb byte and what it takes. What the chipset says of its interrupts must be
@@ -65,7 +65,8 @@ static uint64_t take_number(struct input *input, unsigned bytes)
 
 static void set_interrupt(void *data, unsigned pin, bool level)
 {
-	require(pin == PLATFORM_SERIAL_IRQ || pin == PLATFORM_RTC_IRQ || pin == PLATFORM_SCI_IRQ);
+	require(pin == PLATFORM_SERIAL_IRQ || pin == PLATFORM_RTC_IRQ || pin == PLATFORM_SCI_IRQ ||
+		pin == PLATFORM_IDE_IRQ_0 || pin == PLATFORM_IDE_IRQ_1);
 	require(levels[pin] != level);
 	levels[pin] = level;
 }
@@ -74,7 +75,8 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing };
+static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
+						    nothing };
 
 static const struct fw_cfg_items firmware = {
 	.processors = 3,
@@ -127,6 +129,11 @@ static uint16_t take_port(struct input *input)
 		{ PLATFORM_PCI_ADDRESS_PORT, 8 },
 		{ PLATFORM_FW_CFG_PORT, 2 },
 		{ PLATFORM_FIRMWARE_LOG_PORT, 1 },
+		{ PLATFORM_IDE_PORT_0, 8 },
+		{ PLATFORM_IDE_CONTROL_0, 1 },
+		{ PLATFORM_IDE_PORT_1, 8 },
+		{ PLATFORM_IDE_CONTROL_1, 1 },
+		{ PLATFORM_PCI_IO_WINDOW, 16 },
 	};
 	uint8_t which = take(input);
 
@@ -223,6 +230,34 @@ static void put_input(struct chipset *chipset, size_t size, struct input *input)
 	free(data);
 }
 
+/* Two disks at one channel. What a request is about must be on its disk. */
+#define DISK_SECTORS 3000
+
+static void add_disks(struct chipset *chipset)
+{
+	const struct ide_disk disk = { .sectors = DISK_SECTORS, .serial = "fuzz" };
+
+	chipset_ide_set_disk(chipset, 0, 0, &disk);
+	chipset_ide_set_disk(chipset, 0, 1, &disk);
+}
+
+static void carry_out(struct chipset *chipset, uint8_t how)
+{
+	static uint8_t data[IDE_BUFFER_SECTORS * IDE_SECTOR];
+	struct ide_request request;
+
+	if (!chipset_ide_take(chipset, how & 1, &request, data))
+		return;
+	require((how & 1) == 0 && request.device < IDE_DEVICES);
+	require(request.sector + request.count <= DISK_SECTORS);
+	require((request.operation == IDE_FLUSH) == (request.count == 0));
+	require(request.dma || request.count <= IDE_BUFFER_SECTORS);
+	if (how & 2)
+		chipset_ide_give_back(chipset, 0, request.serial);
+	else
+		chipset_ide_complete(chipset, 0, request.serial, how & 4, data);
+}
+
 static void step(struct chipset *chipset, struct input *input)
 {
 	uint8_t verb = take(input);
@@ -256,6 +291,9 @@ static void step(struct chipset *chipset, struct input *input)
 	case 0xf9:
 		access_memory(chipset, take(input) % 8 + 1, verb & 1, input);
 		break;
+	case 0xfa:
+		carry_out(chipset, take(input));
+		break;
 	default:
 		take_access(chipset, verb, input);
 		break;
@@ -276,6 +314,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	time_is_ours = true;
 	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
 	chipset_set_firmware(chipset, &firmware);
+	add_disks(chipset);
 	while (input.at < input.end)
 		step(chipset, &input);
 	chipset_free(chipset);

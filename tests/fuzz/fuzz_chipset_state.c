@@ -46,7 +46,8 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing };
+static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
+						    nothing };
 
 static void save(struct chipset *chipset, struct state_writer *ret_state)
 {
@@ -94,6 +95,9 @@ static void touch_ports(struct chipset *chipset, bool write, uint32_t value)
 		{ 0x60, 0x74 },
 		{ PLATFORM_SERIAL_PORT - 4, PLATFORM_SERIAL_PORT + SERIAL_REGISTERS },
 		{ PLATFORM_PM1_EVENT_PORT - 4, PLATFORM_PM_TIMER_PORT + 4 },
+		{ PLATFORM_IDE_PORT_0, PLATFORM_IDE_PORT_0 + 8 },
+		{ PLATFORM_IDE_CONTROL_0, PLATFORM_IDE_CONTROL_0 + 1 },
+		{ PLATFORM_PCI_IO_WINDOW, PLATFORM_PCI_IO_WINDOW + 16 },
 		{ PLATFORM_FIRMWARE_LOG_PORT, PLATFORM_FIRMWARE_LOG_PORT + 1 },
 		{ PLATFORM_FW_CFG_PORT, PLATFORM_FW_CFG_PORT + 2 },
 		{ PLATFORM_PCI_ADDRESS_PORT - 4, PLATFORM_PCI_DATA_PORT + 8 },
@@ -107,8 +111,13 @@ static void touch_ports(struct chipset *chipset, bool write, uint32_t value)
 static void use(struct chipset *chipset)
 {
 	static uint8_t output[SERIAL_OUTPUT_SIZE];
+	struct ide_request request;
 
+	_Static_assert(sizeof(output) >= IDE_BUFFER_SECTORS * IDE_SECTOR,
+		       "it is used for that, too");
 	touch_ports(chipset, false, 0);
+	if (chipset_ide_take(chipset, 0, &request, output))
+		chipset_ide_complete(chipset, 0, request.serial, false, output);
 	require(chipset_console_put(chipset, "0123456789abcdefg", 17) <= SERIAL_FIFO_SIZE);
 	require(chipset_console_take(chipset, output, sizeof(output)) <= sizeof(output));
 	require(chipset_console_take(chipset, output, sizeof(output)) == 0);
@@ -144,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
+	const struct ide_disk disk = { .sectors = 3000, .serial = "fuzz" };
 	struct chipset *chipset;
 	struct state_writer used;
 
@@ -151,6 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	memset(levels, 0, sizeof(levels));
 	time_is_ours = true;
 	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
+	chipset_ide_set_disk(chipset, 0, 0, &disk);
 	try_state(chipset, bytes, size);
 	/* What a guest has made of it is a state, too. */
 	save(chipset, &used);

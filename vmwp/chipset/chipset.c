@@ -5,6 +5,7 @@
 #include "vmwp/chipset/chipset_devices.h"
 #include "vmwp/chipset/firmware_log.h"
 #include "vmwp/chipset/fw_cfg.h"
+#include "vmwp/chipset/ide_device.h"
 #include "vmwp/chipset/legacy_ports.h"
 #include "vmwp/chipset/pci.h"
 #include "vmwp/chipset/power.h"
@@ -23,7 +24,7 @@ static const struct chipset_device_ops *const synthetic_table[] = {
 /* The reset port is the host bridge's here. */
 static const struct chipset_device_ops *const generation1_table[] = {
 	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops,
-	&pci_ops,           &fw_cfg_ops, &firmware_log_ops,
+	&pci_ops,           &fw_cfg_ops, &firmware_log_ops, &ide_device_ops,
 };
 
 static const struct {
@@ -38,7 +39,7 @@ struct chipset {
 	pthread_mutex_t lock; /* of all devices */
 	struct chipset_devices *devices;
 	void *serial, *rtc; /* of those */
-	void *fw_cfg;       /* NULL: this board has none */
+	void *fw_cfg, *ide; /* NULL: this board has none */
 };
 
 int chipset_new(enum chipset_board board, const struct chipset_callbacks *callbacks, void *data,
@@ -58,8 +59,10 @@ int chipset_new(enum chipset_board board, const struct chipset_callbacks *callba
 	}
 	chipset->serial = chipset_devices_get(chipset->devices, &serial_device_ops);
 	chipset->rtc = chipset_devices_get(chipset->devices, &rtc_device_ops);
-	if (board == CHIPSET_GENERATION_1)
+	if (board == CHIPSET_GENERATION_1) {
 		chipset->fw_cfg = chipset_devices_get(chipset->devices, &fw_cfg_ops);
+		chipset->ide = chipset_devices_get(chipset->devices, &ide_device_ops);
+	}
 	pthread_mutex_init(&chipset->lock, NULL);
 	*ret_chipset = chipset;
 	return 0;
@@ -156,6 +159,52 @@ void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *it
 {
 	pthread_mutex_lock(&chipset->lock);
 	fw_cfg_set_items(chipset->fw_cfg, items);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+void chipset_ide_set_disk(struct chipset *chipset, unsigned channel, unsigned device,
+			  const struct ide_disk *disk)
+{
+	pthread_mutex_lock(&chipset->lock);
+	ide_device_set_disk(chipset->ide, channel, device, disk);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+bool chipset_ide_take(struct chipset *chipset, unsigned channel, struct ide_request *ret_request,
+		      void *data)
+{
+	bool there;
+
+	pthread_mutex_lock(&chipset->lock);
+	there = ide_device_take(chipset->ide, channel, ret_request, data);
+	chipset_devices_settle(chipset->devices, &ide_device_ops);
+	pthread_mutex_unlock(&chipset->lock);
+	return there;
+}
+
+bool chipset_ide_is_current(struct chipset *chipset, unsigned channel, uint32_t serial)
+{
+	bool current;
+
+	pthread_mutex_lock(&chipset->lock);
+	current = ide_device_is_current(chipset->ide, channel, serial);
+	pthread_mutex_unlock(&chipset->lock);
+	return current;
+}
+
+void chipset_ide_complete(struct chipset *chipset, unsigned channel, uint32_t serial, bool failed,
+			  const void *data)
+{
+	pthread_mutex_lock(&chipset->lock);
+	ide_device_complete(chipset->ide, channel, serial, failed, data);
+	chipset_devices_settle(chipset->devices, &ide_device_ops);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+void chipset_ide_give_back(struct chipset *chipset, unsigned channel, uint32_t serial)
+{
+	pthread_mutex_lock(&chipset->lock);
+	ide_device_give_back(chipset->ide, channel, serial);
 	pthread_mutex_unlock(&chipset->lock);
 }
 

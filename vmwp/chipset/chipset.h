@@ -21,6 +21,7 @@
 #include "vmwp/chipset/chipset_device.h"
 #include "vmwp/chipset/console.h"
 #include "vmwp/chipset/fw_cfg.h"
+#include "vmwp/chipset/ide.h"
 #include "vmwp/chipset/terminal.h"
 
 #include <stdbool.h>
@@ -76,6 +77,24 @@ uint64_t chipset_tick(struct chipset *chipset);
  * any more.
  */
 void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *items);
+
+/*
+ * The disks of a CHIPSET_GENERATION_1, at IDE channels 0 and 1, devices 0 and 1 of each. set_disk:
+ * copied; while no guest runs.
+ *
+ * take: the channel's next request, which the host then carries out, and whose data it has in
+ * `data`, IDE_BUFFER_SECTORS sectors, if it writes without DMA. complete: `data` are those of a
+ * read without DMA; a request that a reset has ended is completed in vain. give_back: it was not
+ * carried out, and is to be taken once more. Return: whether there is one.
+ */
+void chipset_ide_set_disk(struct chipset *chipset, unsigned channel, unsigned device,
+			  const struct ide_disk *disk);
+bool chipset_ide_take(struct chipset *chipset, unsigned channel, struct ide_request *ret_request,
+		      void *data);
+bool chipset_ide_is_current(struct chipset *chipset, unsigned channel, uint32_t serial);
+void chipset_ide_complete(struct chipset *chipset, unsigned channel, uint32_t serial, bool failed,
+			  const void *data);
+void chipset_ide_give_back(struct chipset *chipset, unsigned channel, uint32_t serial);
 
 /* The console's end of the serial port. Return: bytes taken. */
 size_t chipset_console_take(struct chipset *chipset, void *buffer, size_t size);

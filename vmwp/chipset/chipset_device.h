@@ -35,6 +35,7 @@ struct chipset_callbacks {
 	void (*console_output)(void *data); /* there is output again, after there was none */
 	void (*console_room)(void *data);   /* there is room for input again, after it was short */
 	void (*alarm)(void *data);          /* the clock has one: chipset_tick() is to be called */
+	void (*disk_request)(void *data);   /* chipset_ide_take() has one, of some channel */
 };
 
 /* What devices are made from, and find as long as they are. All pointers are borrowed. */

@@ -35,7 +35,8 @@ enum {
 #define STATUS_MEDIUM  0x02000000u /* how fast it decodes */
 #define HEADER_MULTI   0x00800000u
 #define BAR_IO         0x1u
-#define BAR_PORTS      0xfff0u /* 16 of them */
+/* 16 ports. There are no more than 65536; but SeaBIOS finds out the size by all bits above it. */
+#define BAR_PORTS      0xfffffff0u
 #define PIRQS_UNROUTED 0x80808080u
 #define PIRQS_WRITABLE 0x8f8f8f8fu
 
@@ -150,8 +151,10 @@ static enum power_request pci_write(void *device, uint64_t offset, unsigned size
 
 bool pci_ide_bus_master(const struct pci *pci, uint16_t *ret_port)
 {
-	*ret_port = (uint16_t)(pci->registers[PCI_IDE][BAR4] & BAR_PORTS);
-	return *ret_port != 0 && pci->registers[PCI_IDE][COMMAND] & COMMAND_IO;
+	uint32_t base = pci->registers[PCI_IDE][BAR4] & BAR_PORTS;
+
+	*ret_port = (uint16_t)base;
+	return base != 0 && base <= UINT16_MAX && pci->registers[PCI_IDE][COMMAND] & COMMAND_IO;
 }
 
 bool pci_ide_may_transfer(const struct pci *pci)

@@ -36,7 +36,8 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing };
+static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
+						    nothing };
 
 static int setup(void **state)
 {
@@ -127,7 +128,7 @@ static void registers_take_what_they_have_bits_for(void **state)
 	struct fixture *f = *state;
 
 	pci_set(f, IDE_FUNCTION | 0x20, 0xffffffff);
-	assert_int_equal(pci_get(f, IDE_FUNCTION | 0x20), 0xfff1);
+	assert_int_equal(pci_get(f, IDE_FUNCTION | 0x20), 0xfffffff1);
 	pci_set(f, IDE_FUNCTION | 0x20, 0xc010);
 	assert_int_equal(pci_get(f, IDE_FUNCTION | 0x20), 0xc011);
 	pci_set(f, IDE_FUNCTION | 0x04, 0xffffffff);
@@ -279,7 +280,7 @@ static const struct {
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][0]), 1 },
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][1]), 2 },
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][8]), 1 },
-	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][8]), 0x10000 },
+	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][8]), 0x8 },
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_ISA_BRIDGE][24]), 0x40 },
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_HOST_BRIDGE][63]), 0x80 },
 	{ "chipset/fw_cfg", offsetof(struct fw_cfg_state, zero), 1 },
