@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-#define COUNT_MAX 0x10000u /* what a guest means by 0 */
+#define COUNT_MAX  0x10000u /* what a guest means by 0 */
+#define MODE_UNSET 0xffu    /* as KVM has it until a guest sets one */
 
 int vid_pit_new(struct vid_partition *partition)
 {
@@ -78,8 +79,9 @@ static bool counter_is_valid(const struct vid_pit_counter *counter)
 {
 	return counter->count <= COUNT_MAX && counter->count_latched <= 3 &&
 	       counter->status_latched <= 1 && counter->read_state <= 4 &&
-	       counter->write_state <= 4 && counter->access <= 3 && counter->mode <= 7 &&
-	       counter->bcd <= 1 && counter->gate <= 1 && counter->zero == 0;
+	       counter->write_state <= 4 && counter->access <= 3 &&
+	       (counter->mode <= 7 || counter->mode == MODE_UNSET) && counter->bcd <= 1 &&
+	       counter->gate <= 1 && counter->zero == 0;
 }
 
 static bool pit_is_valid(const struct vid_pit_state *state)

@@ -274,7 +274,8 @@ static int set_chip(const struct kvm_irqchip *chip)
 static int set_pit(const struct kvm_pit_state2 *pit)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pit->channels); i++) {
-		require(pit->channels[i].count <= 0x10000 && pit->channels[i].mode <= 7);
+		require(pit->channels[i].count <= 0x10000 &&
+			(pit->channels[i].mode <= 7 || pit->channels[i].mode == 0xff));
 		require(pit->channels[i].rw_mode <= 3 && pit->channels[i].gate <= 1);
 	}
 	return fake_kvm.fails ? fail(EINVAL) : 0;
