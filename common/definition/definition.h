@@ -58,6 +58,9 @@ enum definition_action {
 /* What becomes of a VM whose worker has failed. */
 enum definition_failure_action { DEFINITION_FAILURE_STOP, DEFINITION_FAILURE_RESTART };
 
+/* Generation 1's firmware, of Debian's package seabios. */
+#define DEFINITION_BIOS_PATH "/usr/share/seabios/bios-256k.bin"
+
 enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
 
 enum definition_cache {
@@ -106,8 +109,10 @@ struct definition {
 	struct definition_numa numa;
 	enum definition_engine engine;
 	bool hyper_v[_ENLIGHTENMENT_COUNT];
+	unsigned generation; /* 1: BIOS and disk; 0: neither, a kernel is loaded */
 	struct {
-		char *kernel, *initrd; /* absolute paths; initrd may be NULL */
+		char *kernel, *initrd; /* absolute paths; kernel NULL: generation 1; initrd
+					  may be NULL */
 		char *command_line;
 	} boot;
 	struct definition_disk *disks;

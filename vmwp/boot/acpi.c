@@ -31,7 +31,7 @@ struct acpi_rsdp {
 	uint8_t extended_checksum;
 	uint8_t reserved[3];
 } PACKED;
-_Static_assert(sizeof(struct acpi_rsdp) == 36, "ACPI 6.4, 5.2.5.3");
+_Static_assert(sizeof(struct acpi_rsdp) == ACPI_RSDP_SIZE, "ACPI 6.4, 5.2.5.3");
 
 struct acpi_address {
 	uint8_t space, bit_width, bit_offset, access_size;
@@ -98,6 +98,7 @@ _Static_assert(sizeof(struct acpi_facs) == 64, "ACPI 6.4, 5.2.10");
 struct acpi_area {
 	uint8_t *data;
 	size_t size;
+	gpa_t place;
 };
 
 static uint8_t acpi_checksum(const void *data, size_t size)
@@ -112,7 +113,7 @@ static uint8_t acpi_checksum(const void *data, size_t size)
 
 static uint64_t acpi_address_of(const struct acpi_area *area, const void *table)
 {
-	return LAYOUT_ACPI + (uint64_t)((const uint8_t *)table - area->data);
+	return area->place.value + (uint64_t)((const uint8_t *)table - area->data);
 }
 
 /* Room for a table, 64-byte aligned as the FACS wants it. NULL: the area is full. */
@@ -212,6 +213,30 @@ static void dsdt_add_vmbus(struct aml *aml, const struct memory_layout *layout)
 	aml_close(aml, module);
 }
 
+/*
+ * The bus of generation 1, with the ports that it hands out. VMBus' windows are not its: no function
+ * has memory.
+ */
+static void dsdt_add_pci(struct aml *aml)
+{
+	aml_mark_t bus = aml_open_device(aml, "PCI0");
+	struct aml_resources resources;
+
+	aml_name(aml, "_HID");
+	aml_eisa_id(aml, "PNP0A03");
+	aml_name(aml, "_UID");
+	aml_integer(aml, 0);
+	aml_name(aml, "_CRS");
+	resources = aml_open_resources(aml);
+	aml_resource_buses(aml, 0, 0);
+	aml_resource_io(aml, PLATFORM_PCI_ADDRESS_PORT, 8);
+	aml_resource_ports(aml, 0, PLATFORM_PCI_ADDRESS_PORT);
+	aml_resource_ports(aml, PLATFORM_PCI_ADDRESS_PORT + 8,
+			   0x10000 - (PLATFORM_PCI_ADDRESS_PORT + 8));
+	aml_close_resources(aml, resources);
+	aml_close(aml, bus);
+}
+
 static void dsdt_add_sleep(struct aml *aml, const char *name, unsigned type)
 {
 	aml_mark_t package;
@@ -244,6 +269,8 @@ static const struct acpi_header *acpi_add_dsdt(struct acpi_area *area,
 	scope = aml_open_scope(&aml, "\\_SB_");
 	dsdt_add_serial(&aml);
 	dsdt_add_rtc(&aml);
+	if (config->pci)
+		dsdt_add_pci(&aml);
 	dsdt_add_vmbus(&aml, layout);
 	aml_close(&aml, scope);
 	if (aml.overflow)
@@ -406,7 +433,8 @@ static int acpi_add_tables(struct acpi_area *area, const struct acpi_config *con
 int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_t *ret_rsdp)
 {
 	struct acpi_area area = {
-		.data = vid_memory_map(memory, GPA(LAYOUT_ACPI), LAYOUT_ACPI_SIZE),
+		.data = vid_memory_map(memory, config->place, LAYOUT_ACPI_SIZE),
+		.place = config->place,
 	};
 	struct acpi_tables tables = { 0 };
 	const struct acpi_header *xsdt;
@@ -423,7 +451,7 @@ int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_
 	if (!xsdt)
 		return -ENOSPC;
 	acpi_fill_rsdp(rsdp, acpi_address_of(&area, xsdt));
-	vid_memory_mark_written(memory, GPA(LAYOUT_ACPI), area.size);
-	*ret_rsdp = GPA(LAYOUT_ACPI);
+	vid_memory_mark_written(memory, config->place, area.size);
+	*ret_rsdp = config->place;
 	return 0;
 }

@@ -30,10 +30,12 @@
 #define RESOURCE_IRQ_NOFLAGS   0x22
 #define RESOURCE_IO            0x47
 #define RESOURCE_END           0x79
+#define RESOURCE_WORD_ADDRESS  0x88
 #define RESOURCE_QWORD_ADDRESS 0x8a
 #define IO_DECODE_16           0x01
 #define ADDRESS_FIXED          0x0c /* both ends fixed, positive decode, producer */
 #define MEMORY_READ_WRITE      0x01
+#define PORTS_ALL              0x03 /* not those of ISA alone */
 
 static void aml_append(struct aml *aml, const void *data, size_t size)
 {
@@ -223,4 +225,29 @@ void aml_resource_memory(struct aml *aml, uint64_t base, uint64_t size)
 	aml_bytes(aml, base + size - 1, 8);
 	aml_bytes(aml, 0, 8); /* translation */
 	aml_bytes(aml, size, 8);
+}
+
+static void aml_resource_word(struct aml *aml, uint8_t type, uint8_t type_flags, uint32_t first,
+			      uint32_t count)
+{
+	aml_byte(aml, RESOURCE_WORD_ADDRESS);
+	aml_bytes(aml, 13, 2); /* bytes that follow */
+	aml_byte(aml, type);
+	aml_byte(aml, ADDRESS_FIXED);
+	aml_byte(aml, type_flags);
+	aml_bytes(aml, 0, 2); /* granularity */
+	aml_bytes(aml, first, 2);
+	aml_bytes(aml, first + count - 1, 2);
+	aml_bytes(aml, 0, 2); /* translation */
+	aml_bytes(aml, count, 2);
+}
+
+void aml_resource_ports(struct aml *aml, uint16_t first, uint32_t count)
+{
+	aml_resource_word(aml, 1, PORTS_ALL, first, count);
+}
+
+void aml_resource_buses(struct aml *aml, uint8_t first, uint8_t last)
+{
+	aml_resource_word(aml, 2, 0, first, last - first + 1u);
 }

@@ -43,4 +43,7 @@ struct aml_resources aml_open_resources(struct aml *aml);
 void aml_close_resources(struct aml *aml, struct aml_resources resources);
 void aml_resource_io(struct aml *aml, uint16_t port, uint8_t count);
 void aml_resource_irq(struct aml *aml, uint8_t irq); /* edge, active high, exclusive */
+/* A producer's windows of ports, and of PCI buses. */
+void aml_resource_ports(struct aml *aml, uint16_t first, uint32_t count);
+void aml_resource_buses(struct aml *aml, uint8_t first, uint8_t last);
 void aml_resource_memory(struct aml *aml, uint64_t base, uint64_t size); /* producer's window */

@@ -18,7 +18,7 @@ struct smbios_anchor {
 	uint32_t maximum_size;
 	uint64_t tables;
 } PACKED;
-_Static_assert(sizeof(struct smbios_anchor) == 24, "DSP0134 5.2.2");
+_Static_assert(sizeof(struct smbios_anchor) == SMBIOS_ANCHOR_SIZE, "DSP0134 5.2.2");
 
 struct smbios_header {
 	uint8_t type, length;
@@ -134,8 +134,6 @@ enum { DEVICE_DIMM = 9, DEVICE_RAM = 7, DEVICE_DETAIL_UNKNOWN = 1 << 2 };
 #define HANDLE_MAPPED_RANGE  0x1300 /* and up: one for each range */
 
 /* The tables begin at the next 16-byte boundary after the anchor. */
-#define TABLES_OFFSET 32u
-
 struct smbios_area {
 	uint8_t *data;
 	size_t size;
@@ -307,7 +305,7 @@ static void smbios_write_anchor(uint8_t *data, size_t tables_size)
 		.minor = 4,
 		.entry_revision = 1,
 		.maximum_size = (uint32_t)tables_size,
-		.tables = LAYOUT_SMBIOS + TABLES_OFFSET,
+		.tables = LAYOUT_SMBIOS + SMBIOS_TABLES_OFFSET,
 	};
 	uint8_t sum = 0;
 
@@ -318,17 +316,12 @@ static void smbios_write_anchor(uint8_t *data, size_t tables_size)
 	memcpy(data, &anchor, sizeof(anchor));
 }
 
-int smbios_write(struct vid_memory *memory, const struct smbios_config *config)
+int smbios_fill(uint8_t *bytes, const struct smbios_config *config, size_t *ret_size)
 {
-	struct smbios_area area = {
-		.data = vid_memory_map(memory, GPA(LAYOUT_SMBIOS), LAYOUT_SMBIOS_SIZE),
-		.size = TABLES_OFFSET,
-	};
+	struct smbios_area area = { .data = bytes, .size = SMBIOS_TABLES_OFFSET };
 	struct smbios_boot boot = { 0 };
 	struct smbios_header end = { 0 };
 
-	if (!area.data)
-		return -EINVAL;
 	smbios_add_machine(&area, config);
 	smbios_add_processors(&area, config);
 	smbios_add_memory(&area, config);
@@ -336,7 +329,21 @@ int smbios_write(struct vid_memory *memory, const struct smbios_config *config)
 	smbios_add(&area, &end, sizeof(end), TYPE_END, 0x7f00, STRINGS());
 	if (area.overflow)
 		return -ENOSPC;
-	smbios_write_anchor(area.data, area.size - TABLES_OFFSET);
-	vid_memory_mark_written(memory, GPA(LAYOUT_SMBIOS), area.size);
+	*ret_size = area.size - SMBIOS_TABLES_OFFSET;
+	smbios_write_anchor(area.data, *ret_size);
 	return 0;
+}
+
+int smbios_write(struct vid_memory *memory, const struct smbios_config *config)
+{
+	uint8_t *bytes = vid_memory_map(memory, GPA(LAYOUT_SMBIOS), LAYOUT_SMBIOS_SIZE);
+	size_t size;
+	int r;
+
+	if (!bytes)
+		return -EINVAL;
+	r = smbios_fill(bytes, config, &size);
+	if (r == 0)
+		vid_memory_mark_written(memory, GPA(LAYOUT_SMBIOS), SMBIOS_TABLES_OFFSET + size);
+	return r;
 }

@@ -9,6 +9,7 @@
 #include "common/base/guid.h"
 #include "vid/vid.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct smbios_config {
@@ -18,6 +19,15 @@ struct smbios_config {
 	unsigned ram_count;
 	const struct vid_memory_region *ram;
 };
+
+#define SMBIOS_ANCHOR_SIZE   24u /* bytes, from the area's beginning */
+#define SMBIOS_TABLES_OFFSET 32u
+
+/*
+ * The same in memory of the host's: LAYOUT_SMBIOS_SIZE bytes, zero-filled. *ret_size: of the
+ * tables. Return: 0; -ENOSPC.
+ */
+int smbios_fill(uint8_t *bytes, const struct smbios_config *config, size_t *ret_size) MUST_CHECK;
 
 /* Return: 0; -EINVAL or -ENOSPC if the tables do not fit their area. */
 int smbios_write(struct vid_memory *memory, const struct smbios_config *config) MUST_CHECK;

@@ -19,6 +19,7 @@ static const struct device_ops *const devices_table[_DEVICE_COUNT] = {
 	[DEVICE_CHIPSET] = &machine_chipset_ops,
 	[DEVICE_VMBUS] = &machine_vmbus_ops,
 	[DEVICE_STORAGE] = &disks_ops,
+	[DEVICE_IDE] = &ide_disks_ops,
 	[DEVICE_SHUTDOWN] = &service_shutdown_ops,
 	[DEVICE_HEARTBEAT] = &service_heartbeat_ops,
 	[DEVICE_NETWORK] = &adapters_ops,

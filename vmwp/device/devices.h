@@ -18,6 +18,7 @@
 #include "vmwp/device/guest_addresses.h"
 #include "vmwp/device/guest_memory.h"
 #include "vmwp/device/guest_sockets.h"
+#include "vmwp/device/ide_disks.h"
 #include "vsp/ic/ic.h"
 
 #include <stdbool.h>
@@ -34,6 +35,7 @@ enum device_id {
 	DEVICE_CHIPSET,
 	DEVICE_VMBUS,
 	DEVICE_STORAGE,
+	DEVICE_IDE,
 	DEVICE_SHUTDOWN,
 	DEVICE_HEARTBEAT,
 	DEVICE_NETWORK,

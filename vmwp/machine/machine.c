@@ -8,6 +8,8 @@
  */
 #include "vmwp/machine/machine_internal.h"
 
+#include "vmwp/boot/bios.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -132,6 +134,31 @@ static void machine_notice(void *data, const char *text)
 	machine->callbacks->notice(machine->data, text);
 }
 
+/* The disks as SeaBIOS names them, from the first on. */
+#define MACHINE_BOOT_ORDER                    \
+	"/pci@i0cf8/ide@7,1/drive@0/disk@0\n" \
+	"/pci@i0cf8/ide@7,1/drive@0/disk@1\n" \
+	"/pci@i0cf8/ide@7,1/drive@1/disk@0\n" \
+	"/pci@i0cf8/ide@7,1/drive@1/disk@1"
+
+static void machine_tell_firmware(struct machine *machine)
+{
+	const struct bios *bios = power_cycle_bios(machine->power_cycle);
+	struct bios_file files[BIOS_FILES_MAX];
+
+	if (!bios)
+		return;
+	machine->firmware = (struct fw_cfg_items){
+		.processors = (uint16_t)machine->definition->processors.count,
+		.file_count = (unsigned)bios_files(bios, files),
+	};
+	for (unsigned i = 0; i < machine->firmware.file_count; i++)
+		machine->firmware.files[i] = (struct fw_cfg_file){ .name = files[i].name,
+								   .bytes = files[i].bytes,
+								   .size = files[i].size };
+	chipset_set_firmware(machine->chipset, &machine->firmware);
+}
+
 /* restored: what is to be restored into it, or NULL. */
 static int machine_build(struct machine *machine, const struct state_reader *restored,
 			 struct failure *failure)
@@ -149,6 +176,8 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 		.uuid = definition->uuid,
 		.hibernation = definition->services.hibernation,
 		.restored = restored,
+		.bios_fd = machine->bios_fd,
+		.boot_order = MACHINE_BOOT_ORDER,
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
 		.command_line = definition->boot.command_line,
@@ -168,6 +197,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 	machine->vmbus_host.hvshim = power_cycle_hvshim(machine->power_cycle);
 	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
 	chipset_reset(machine->chipset);
+	machine_tell_firmware(machine);
 	machine_try_to_pin(machine);
 	return 0;
 }
@@ -177,6 +207,8 @@ static void machine_tear_down(struct machine *machine)
 	machine->vmbus_host.hvshim = NULL;
 	if (machine->power_cycle)
 		power_cycle_add_counters(machine->power_cycle, &machine->past);
+	if (machine->firmware.file_count > 0)
+		chipset_set_firmware(machine->chipset, NULL);
 	power_cycle_free(machine->power_cycle);
 	machine->power_cycle = NULL;
 }
@@ -277,7 +309,7 @@ int machine_start(struct machine *machine, struct failure *failure)
 
 	if (machine->state != MACHINE_CREATED)
 		return MACHINE_E_STATE;
-	if (machine->kernel_fd < 0)
+	if (machine->kernel_fd < 0 && machine->bios_fd < 0)
 		return failure_set(failure, -EINVAL, "The VM has no kernel to boot.");
 	r = machine_build(machine, NULL, failure);
 	if (r < 0)
@@ -432,6 +464,12 @@ enum hvshim_engine machine_engine(const struct machine *machine)
 struct chipset *machine_chipset(struct machine *machine)
 {
 	return machine->chipset;
+}
+
+void machine_on_disk_request(struct machine *machine, void (*request)(void *data), void *data)
+{
+	machine->disk_request = request;
+	machine->disk_request_data = data;
 }
 
 struct vmbus *machine_bus(struct machine *machine)

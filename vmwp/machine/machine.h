@@ -159,6 +159,9 @@ enum machine_state machine_state(const struct machine *machine);
 enum hvshim_engine machine_engine(const struct machine *machine);
 struct chipset *machine_chipset(struct machine *machine);
 struct vmbus *machine_bus(struct machine *machine);
+
+/* request(data): the chipset may have a request to a disk. NULL: nobody is told any more. */
+void machine_on_disk_request(struct machine *machine, void (*request)(void *data), void *data);
 struct vid *machine_vid(struct machine *machine);
 const struct vid_memory *machine_memory(const struct machine *machine);
 

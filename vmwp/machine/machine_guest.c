@@ -164,6 +164,22 @@ static void machine_alarm(void *data)
 	loop_post(machine->loop, &machine->alarm_task);
 }
 
+/* [vp, loop] */
+static void machine_disk_request(void *data)
+{
+	struct machine *machine = data;
+
+	loop_post(machine->loop, &machine->disk_task);
+}
+
+void machine_handle_disk_request(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, disk_task);
+
+	if (machine->disk_request)
+		machine->disk_request(machine->disk_request_data);
+}
+
 static void machine_tick(struct machine *machine)
 {
 	uint64_t delay = chipset_tick(machine->chipset);
@@ -189,4 +205,5 @@ const struct chipset_callbacks machine_chipset_callbacks = {
 	.console_output = machine_console_output,
 	.console_room = machine_console_room,
 	.alarm = machine_alarm,
+	.disk_request = machine_disk_request,
 };

@@ -33,6 +33,11 @@ struct machine {
 	struct loop_task alarm_task;
 	struct loop_timer tick; /* of the chipset, while its clock has an alarm */
 	int kernel_fd, initrd_fd;
+	int bios_fd;                  /* -1: a kernel is loaded */
+	struct fw_cfg_items firmware; /* of the power cycle's BIOS */
+	struct loop_task disk_task;   /* a device of the chipset wants a disk */
+	void (*disk_request)(void *data);
+	void *disk_request_data;
 
 	struct vmbus_host vmbus_host;
 	struct vsp_host vsp_host;
@@ -83,9 +88,10 @@ extern const struct hvshim_callbacks machine_hvshim_callbacks;
 extern const struct vmbus_callbacks machine_vmbus_callbacks;
 extern const struct chipset_callbacks machine_chipset_callbacks;
 
-/* struct loop_task.run of `incident_task`, and of `alarm_task`. */
+/* struct loop_task.run of `incident_task`, `alarm_task` and `disk_task`. */
 void machine_handle_incident(struct loop_task *task);
 void machine_handle_alarm(struct loop_task *task);
+void machine_handle_disk_request(struct loop_task *task);
 
 /* loop_complete_fn of `tick`. */
 void machine_tick_over(struct loop_operation *operation, int result, bool more);

@@ -190,12 +190,14 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->data = config->data;
 	machine->incident_task.run = machine_handle_incident;
 	machine->alarm_task.run = machine_handle_alarm;
+	machine->disk_task.run = machine_handle_disk_request;
 	machine->tick.operation.complete = machine_tick_over;
 	machine->finish.run = machine_finish;
 	machine->grace.operation.complete = machine_grace_over;
 	list_init(&machine->finish.link);
 	machine->kernel_fd = resources_take(config->resources, "kernel");
 	machine->initrd_fd = resources_take(config->resources, "initrd");
+	machine->bios_fd = resources_take(config->resources, "bios");
 
 	r = machine_open_vid(machine, config->resources, failure);
 	if (r < 0)
@@ -206,7 +208,8 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	r = machine_make_memory(machine, failure);
 	if (r < 0)
 		return r;
-	r = chipset_new(CHIPSET_SYNTHETIC, &machine_chipset_callbacks, machine, &machine->chipset);
+	r = chipset_new(machine->bios_fd < 0 ? CHIPSET_SYNTHETIC : CHIPSET_GENERATION_1,
+			&machine_chipset_callbacks, machine, &machine->chipset);
 	if (r < 0)
 		return r;
 	r = machine_make_bus(machine);
@@ -228,5 +231,6 @@ void machine_free(struct machine *machine)
 	vid_close(machine->vid);
 	close_fdp(&machine->kernel_fd);
 	close_fdp(&machine->initrd_fd);
+	close_fdp(&machine->bios_fd);
 	free(machine);
 }

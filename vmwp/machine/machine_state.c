@@ -139,6 +139,7 @@ int machine_memory_restore(void *device, struct state_reader *reader, struct fai
 /* ---- The partition ---- */
 
 #define PARTITION_RECORD "partition"
+#define PIT_RECORD       "partition/pit"
 #define CRASH_RECORD     "partition.crash"
 
 /* A crash that was reported, and not acted upon: its grace begins anew. */
@@ -183,6 +184,11 @@ int machine_partition_save(void *device, struct state_writer *writer)
 	r = vid_partition_save(power_cycle_partition(power_cycle), writer, PARTITION_RECORD);
 	if (r < 0)
 		return r;
+	if (power_cycle_bios(power_cycle)) {
+		r = vid_pit_save(power_cycle_partition(power_cycle), writer, PIT_RECORD);
+		if (r < 0)
+			return r;
+	}
 	crash_save(device, writer);
 	return state_writer_error(writer);
 }
@@ -197,6 +203,9 @@ int machine_partition_restore(void *device, struct state_reader *reader, struct 
 		return -ENODEV;
 	r = vid_partition_restore(power_cycle_partition(power_cycle), reader, PARTITION_RECORD,
 				  &refusal);
+	if (r == 0 && power_cycle_bios(power_cycle))
+		r = vid_pit_restore(power_cycle_partition(power_cycle), reader, PIT_RECORD,
+				    &refusal);
 	if (r == 0)
 		r = crash_restore(device, reader, &refusal);
 	return machine_state_failure(r, &refusal, failure);

@@ -6,6 +6,7 @@
 #include "common/definition/definition.h"
 #include "common/wire/vmbus.h"
 #include "vid/state.h"
+#include "vmwp/boot/bios.h"
 #include "vmwp/boot/boot.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ struct power_cycle {
 	struct vid_partition *partition;
 	struct hvshim *hvshim;
 	struct vps *vps;
+	struct bios *bios; /* NULL: a kernel is loaded */
 	uint32_t vp_count; /* made so far */
 	struct vid_vp *vp[];
 };
@@ -46,6 +48,10 @@ static int power_cycle_make_partition(struct power_cycle *power_cycle,
 	struct vid_partition_config partition = { .memory = config->memory };
 	int r;
 
+	if (power_cycle->bios) {
+		partition.pit = true;
+		partition.rom = bios_rom(power_cycle->bios);
+	}
 	hvshim_prepare(config->engine, &partition);
 	r = vid_partition_new(config->vid, &partition, &power_cycle->partition);
 	if (r < 0)
@@ -164,16 +170,9 @@ error:
 			   strerror(-r));
 }
 
-static int power_cycle_write_tables(const struct power_cycle_config *config, gpa_t *ret_rsdp,
-				    struct failure *failure)
+static struct smbios_config power_cycle_smbios(const struct power_cycle_config *config)
 {
-	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
-	const struct acpi_config acpi = { .layout = config->layout,
-					  .numa = config->numa,
-					  .vp_count = power_cycle_vp_total(config),
-					  .apic_ids = apic_ids,
-					  .hibernation = config->hibernation };
-	const struct smbios_config smbios = {
+	return (struct smbios_config){
 		.uuid = config->uuid,
 		.sockets = config->topology.sockets,
 		.cores = config->topology.cores,
@@ -182,15 +181,69 @@ static int power_cycle_write_tables(const struct power_cycle_config *config, gpa
 		.ram_count = config->layout->ram_count,
 		.ram = config->layout->ram,
 	};
-	int r;
+}
+
+static int power_cycle_write_acpi(const struct power_cycle_config *config, gpa_t place,
+				  gpa_t *ret_rsdp)
+{
+	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
+	const struct acpi_config acpi = { .place = place,
+					  .layout = config->layout,
+					  .numa = config->numa,
+					  .vp_count = power_cycle_vp_total(config),
+					  .apic_ids = apic_ids,
+					  .hibernation = config->hibernation,
+					  .pci = config->bios_fd >= 0 };
 
 	for (uint32_t i = 0; i < acpi.vp_count; i++)
 		apic_ids[i] = topology_apic_id(&config->topology, i);
-	r = acpi_write(config->memory, &acpi, ret_rsdp);
+	return acpi_write(config->memory, &acpi, ret_rsdp);
+}
+
+static int power_cycle_write_tables(const struct power_cycle_config *config, gpa_t *ret_rsdp,
+				    struct failure *failure)
+{
+	const struct smbios_config smbios = power_cycle_smbios(config);
+	int r = power_cycle_write_acpi(config, GPA(LAYOUT_ACPI), ret_rsdp);
+
 	if (r >= 0)
 		r = smbios_write(config->memory, &smbios);
 	if (r < 0)
 		return failure_set(failure, r, "The firmware tables do not fit: %s.", strerror(-r));
+	return 0;
+}
+
+/* ---- Generation 1's firmware ---- */
+
+static int power_cycle_make_bios(struct power_cycle *power_cycle,
+				 const struct power_cycle_config *config, struct failure *failure)
+{
+	const struct smbios_config smbios = power_cycle_smbios(config);
+	const struct bios_config bios = { .fd = config->bios_fd,
+					  .layout = config->layout,
+					  .smbios = &smbios,
+					  .boot_order = config->boot_order };
+
+	return config->bios_fd < 0 ? 0 : bios_new(&bios, &power_cycle->bios, failure);
+}
+
+/* What was restored has all of it in its memory. */
+static int power_cycle_load_bios(const struct power_cycle *power_cycle,
+				 const struct power_cycle_config *config, struct failure *failure)
+{
+	gpa_t rsdp;
+	int r = 0;
+
+	if (!config->restored) {
+		r = bios_load(power_cycle->bios, config->memory);
+		if (r == 0)
+			r = power_cycle_write_acpi(config, bios_acpi_place(config->layout), &rsdp);
+	}
+	if (r == 0)
+		r = bios_take_rsdp(power_cycle->bios, config->memory);
+	if (r < 0)
+		return failure_set(failure, r, "The VM's memory is too small for its firmware: %s.",
+				   strerror(-r));
 	return 0;
 }
 
@@ -239,6 +292,20 @@ static int power_cycle_recall_guest(const struct power_cycle_config *config,
 	return 0;
 }
 
+static int power_cycle_prepare_guest(struct power_cycle *power_cycle,
+				     const struct power_cycle_config *config,
+				     struct boot_entry *ret_entry,
+				     struct power_cycle_guest *ret_guest, struct failure *failure)
+{
+	int r = power_cycle->bios ? power_cycle_load_bios(power_cycle, config, failure) : 0;
+
+	if (r < 0)
+		return r;
+	if (config->restored)
+		return power_cycle_recall_guest(config, ret_guest, failure);
+	return power_cycle->bios ? 0 : power_cycle_boot(config, ret_entry, ret_guest, failure);
+}
+
 int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
 		    struct failure *failure)
 {
@@ -252,11 +319,13 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 
 	if (!power_cycle)
 		return -ENOMEM;
+	r = power_cycle_make_bios(power_cycle, config, failure);
+	if (r < 0)
+		return r;
 	r = power_cycle_make_partition(power_cycle, config, failure);
 	if (r < 0)
 		return r;
-	r = config->restored ? power_cycle_recall_guest(config, &guest, failure)
-			     : power_cycle_boot(config, &entry, &guest, failure);
+	r = power_cycle_prepare_guest(power_cycle, config, &entry, &guest, failure);
 	if (r < 0)
 		return r;
 	r = power_cycle_make_hvshim(power_cycle, config, &guest, failure);
@@ -267,7 +336,8 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 		if (r < 0)
 			return r;
 	}
-	if (!config->restored)
+	/* Firmware begins where a processor does after a reset. */
+	if (!config->restored && !power_cycle->bios)
 		r = boot_start_vp(&entry, config->memory, power_cycle->vp[0]);
 	if (r < 0)
 		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
@@ -289,6 +359,7 @@ void power_cycle_free(struct power_cycle *power_cycle)
 	for (uint32_t i = 0; i < power_cycle->vp_count; i++)
 		vid_vp_free(power_cycle->vp[i]);
 	vid_partition_free(power_cycle->partition);
+	bios_free(power_cycle->bios);
 	free(power_cycle);
 }
 
@@ -350,6 +421,11 @@ int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,
 	int r = vid_vp_get_registers(vp, ret_registers);
 
 	return r < 0 ? r : vid_vp_get_system(vp, ret_system);
+}
+
+const struct bios *power_cycle_bios(const struct power_cycle *power_cycle)
+{
+	return power_cycle->bios;
 }
 
 struct vid_partition *power_cycle_partition(struct power_cycle *power_cycle)

@@ -19,6 +19,7 @@
 
 #include <stdint.h>
 
+struct bios;
 struct power_cycle;
 struct state_reader;
 
@@ -38,6 +39,9 @@ struct power_cycle_config {
 
 	int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
 	const char *command_line;
+
+	int bios_fd;            /* generation 1's, in place of a kernel; or -1 */
+	const char *boot_order; /* as struct bios_config has it */
 
 	struct loop *loop;
 	enum hvshim_engine engine;
@@ -83,6 +87,9 @@ struct vid_vp *power_cycle_vp(const struct power_cycle *power_cycle, uint32_t in
 int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,
 			     struct vid_registers *ret_registers,
 			     struct vid_system_registers *ret_system) MUST_CHECK;
+
+/* The firmware, or NULL. */
+const struct bios *power_cycle_bios(const struct power_cycle *power_cycle);
 
 struct vid_partition *power_cycle_partition(struct power_cycle *power_cycle);
 struct hvshim *power_cycle_hvshim(struct power_cycle *power_cycle);

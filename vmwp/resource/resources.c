@@ -104,9 +104,8 @@ static bool resources_is_network_name(const char *name)
 /* A name that a descriptor may have. */
 static bool resource_name_is_valid(const char *name)
 {
-	static const char *const names[] = {
-		"kvm", "kernel", "initrd", "serial", "end", "sockets"
-	};
+	static const char *const names[] = { "kvm",    "kernel", "initrd", "bios",
+					     "serial", "end",    "sockets" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -215,13 +214,21 @@ int resources_open(struct resources *resources, const struct definition *definit
 	r = resources_open_file(resources, "kvm", "/dev/kvm", O_RDWR, failure);
 	if (r < 0)
 		return r;
-	if (!definition->boot.kernel)
+	if (definition->generation == 1) {
+		r = resources_open_file(resources, "bios", DEFINITION_BIOS_PATH, O_RDONLY, failure);
+		if (r < 0)
+			return r;
+	}
+	if (definition->generation == 0 && !definition->boot.kernel)
 		return failure_set(failure, -EINVAL,
 				   "The definition names no kernel to boot: give "
 				   "\"boot\": {\"kernel\": …}.");
-	r = resources_open_file(resources, "kernel", definition->boot.kernel, O_RDONLY, failure);
-	if (r < 0)
-		return r;
+	if (definition->boot.kernel) {
+		r = resources_open_file(resources, "kernel", definition->boot.kernel, O_RDONLY,
+					failure);
+		if (r < 0)
+			return r;
+	}
 	if (definition->boot.initrd) {
 		r = resources_open_file(resources, "initrd", definition->boot.initrd, O_RDONLY,
 					failure);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "serial", "sockets",
+ * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "serial",
+ * "sockets",
  * and "disk:CONTROLLER:LUN" for each disk image, and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *

@@ -35,7 +35,8 @@ static int setup(void **state)
 		0);
 	for (uint32_t i = 0; i < ARRAY_SIZE(fixture->apic_ids); i++)
 		fixture->apic_ids[i] = i * 2;
-	fixture->acpi = (struct acpi_config){ .layout = &fixture->layout,
+	fixture->acpi = (struct acpi_config){ .place = GPA(LAYOUT_ACPI),
+					      .layout = &fixture->layout,
 					      .numa = &fixture->numa,
 					      .vp_count = 3,
 					      .apic_ids = fixture->apic_ids };

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Disks behind IDE channels. */
+#include "vmwp/device/devices.h"
+
+#include "common/base/state.h"
+#include "vmwp/chipset/chipset.h"
+#include "vmwp/machine/machine.h"
+#include "vmwp/machine/power_cycle.h"
+#include "vsp/storage/storage.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHANNELS       2u
+#define PIECE_SECTORS  128u /* of a request, in the buffer at a time */
+#define PIECE_SIZE     (PIECE_SECTORS * IDE_SECTOR)
+#define IDE_CONTROLLER 0u
+
+/* An entry of the bus master's table. SFF-8038i, 1.2. */
+struct master_entry {
+	uint32_t base;
+	uint16_t size, flags; /* size 0: 64 KiB */
+};
+_Static_assert(sizeof(struct master_entry) == 8, "SFF-8038i");
+
+#define ENTRY_LAST   0x8000u
+#define ENTRY_SIZE_0 0x10000u
+#define ENTRIES_MAX  8192u /* a table is at most 64 KiB */
+#define BASE_VALID   0xfffffffeu
+
+/* Where the next byte in guest memory is. */
+struct master_cursor {
+	uint32_t table;
+	unsigned entries; /* read so far */
+	bool last;        /* there is no other after this one */
+	uint64_t base;
+	uint32_t left; /* bytes of the entry */
+};
+
+struct ide_port {
+	struct ide_disks *owner;
+	unsigned channel;
+	bool busy;
+	bool abandoned; /* it is to be made again */
+	struct ide_request request;
+	struct disk *disk;
+	struct master_cursor cursor;
+	uint32_t done, piece; /* sectors */
+	struct disk_request io;
+	struct iovec iov;
+	uint8_t *buffer; /* PIECE_SIZE bytes */
+};
+
+struct ide_disks {
+	const struct device_config *config;
+	struct buffer_pool *buffers;
+	struct ide_port ports[CHANNELS];
+	bool quiesced;
+	bool waits; /* for `quiet` */
+	struct device_quiet quiet;
+};
+
+static void port_look(struct ide_port *port);
+
+static struct chipset *port_chipset(const struct ide_port *port)
+{
+	return machine_chipset(port->owner->config->machine);
+}
+
+/* ---- Guest memory ---- */
+
+static bool cursor_next(struct master_cursor *cursor, const struct vid_memory *memory)
+{
+	struct master_entry entry;
+	const void *at = vid_memory_map(
+		memory, GPA(cursor->table + cursor->entries * sizeof(entry)), sizeof(entry));
+
+	if (cursor->last || cursor->entries == ENTRIES_MAX || !at)
+		return false;
+	memcpy(&entry, at, sizeof(entry));
+	cursor->entries++;
+	cursor->base = entry.base & BASE_VALID;
+	cursor->left = entry.size & 0xfffeu ? entry.size & 0xfffeu : ENTRY_SIZE_0;
+	cursor->last = entry.flags & ENTRY_LAST;
+	return true;
+}
+
+/* Return: whether all of it was moved. */
+static bool cursor_move(struct master_cursor *cursor, struct vid_memory *memory, uint8_t *bytes,
+			uint32_t size, bool to_guest)
+{
+	while (size > 0) {
+		uint32_t part;
+		void *guest;
+
+		if (cursor->left == 0 && !cursor_next(cursor, memory))
+			return false;
+		part = MIN(size, cursor->left);
+		guest = vid_memory_map(memory, GPA(cursor->base), part);
+		if (!guest)
+			return false;
+		memcpy(to_guest ? guest : bytes, to_guest ? bytes : guest, part);
+		if (to_guest)
+			vid_memory_mark_written(memory, GPA(cursor->base), part);
+		cursor->base += part;
+		cursor->left -= part;
+		bytes += part;
+		size -= part;
+	}
+	return true;
+}
+
+/* Return: whether the buffer's piece was moved. */
+static bool port_move(struct ide_port *port, bool to_guest)
+{
+	struct power_cycle *power_cycle = machine_power_cycle(port->owner->config->machine);
+
+	return power_cycle &&
+	       cursor_move(&port->cursor, vid_partition_memory(power_cycle_partition(power_cycle)),
+			   port->buffer, port->piece * IDE_SECTOR, to_guest);
+}
+
+/* ---- A request ---- */
+
+static void port_end(struct ide_port *port, bool failed)
+{
+	port->busy = false;
+	chipset_ide_complete(port_chipset(port), port->channel, port->request.serial, failed,
+			     port->buffer);
+}
+
+static void port_give_back(struct ide_port *port)
+{
+	port->busy = false;
+	chipset_ide_give_back(port_chipset(port), port->channel, port->request.serial);
+}
+
+static void port_step(struct ide_port *port)
+{
+	static const enum disk_operation operations[] = {
+		[IDE_READ] = DISK_READ,
+		[IDE_WRITE] = DISK_WRITE,
+		[IDE_FLUSH] = DISK_FLUSH,
+	};
+	const struct ide_request *request = &port->request;
+
+	port->piece = MIN(request->count - port->done, PIECE_SECTORS);
+	if (request->operation == IDE_WRITE && request->dma && !port_move(port, false)) {
+		port_end(port, true);
+		return;
+	}
+	port->iov = (struct iovec){ port->buffer, port->piece * IDE_SECTOR };
+	port->io.operation = operations[request->operation];
+	port->io.offset =
+		request->operation == IDE_FLUSH ? 0 : (request->sector + port->done) * IDE_SECTOR;
+	port->io.size = port->piece * IDE_SECTOR;
+	port->io.iov = &port->iov;
+	port->io.iov_count = 1;
+	disk_submit(port->disk, &port->io);
+}
+
+static void port_piece_done(struct ide_port *port, int result)
+{
+	const struct ide_request *request = &port->request;
+
+	if (!chipset_ide_is_current(port_chipset(port), port->channel, request->serial)) {
+		port->busy = false;
+		return;
+	}
+	if (result != 0 && port->abandoned) {
+		port_give_back(port);
+		return;
+	}
+	if (result != 0 ||
+	    (request->operation == IDE_READ && request->dma && !port_move(port, true))) {
+		port_end(port, true);
+		return;
+	}
+	port->done += port->piece;
+	if (port->done < request->count)
+		port_step(port);
+	else
+		port_end(port, false);
+}
+
+static void port_completed(struct disk_request *io, int result)
+{
+	struct ide_port *port = container_of(io, struct ide_port, io);
+	struct ide_disks *disks = port->owner;
+
+	port_piece_done(port, result);
+	port_look(port);
+	if (!port->busy && disks->waits)
+		device_quiet_one(&disks->quiet);
+}
+
+static struct disk *port_find_disk(const struct ide_port *port, unsigned device)
+{
+	struct disks *disks = devices_get(port->owner->config->devices, DEVICE_STORAGE);
+	struct disk_health *health = disk_health_find(disks_healths(disks), IDE_CONTROLLER,
+						      port->channel * IDE_DEVICES + device);
+
+	return health ? disk_health_disk(health) : NULL;
+}
+
+/* The disk may be another than the guest has been told of, or gone. */
+static bool port_can(const struct ide_port *port)
+{
+	const struct ide_request *request = &port->request;
+	const struct disk *disk = port->disk;
+	uint64_t sectors = disk ? disk->size / IDE_SECTOR : 0;
+
+	return disk && !disk->retiring && disk->sector_size == IDE_SECTOR &&
+	       request->sector <= sectors && request->count <= sectors - request->sector &&
+	       !(request->operation == IDE_WRITE && disk->read_only);
+}
+
+static void port_begin(struct ide_port *port)
+{
+	port->busy = true;
+	port->abandoned = false;
+	port->done = 0;
+	port->cursor = (struct master_cursor){ .table = port->request.table };
+	port->disk = port_find_disk(port, port->request.device);
+	if (port_can(port))
+		port_step(port);
+	else
+		port_end(port, true);
+}
+
+static void port_look(struct ide_port *port)
+{
+	while (!port->busy && !port->owner->quiesced &&
+	       chipset_ide_take(port_chipset(port), port->channel, &port->request, port->buffer))
+		port_begin(port);
+}
+
+static void ide_disks_look(void *data)
+{
+	struct ide_disks *disks = data;
+
+	for (unsigned i = 0; i < CHANNELS; i++)
+		port_look(&disks->ports[i]);
+}
+
+/* ---- The row ---- */
+
+static void ide_disks_show(struct ide_disks *disks, const struct definition_disk *definition)
+{
+	struct ide_port *port = &disks->ports[definition->lun / IDE_DEVICES];
+	unsigned device = definition->lun % IDE_DEVICES;
+	const struct disk *disk = port_find_disk(port, device);
+	struct ide_disk shown = { 0 };
+
+	if (!disk || disk->sector_size != IDE_SECTOR)
+		return;
+	shown.sectors = disk->size / IDE_SECTOR;
+	snprintf(shown.serial, sizeof(shown.serial), "%s",
+		 definition->serial ? definition->serial : "");
+	chipset_ide_set_disk(port_chipset(port), port->channel, device, &shown);
+}
+
+static int ide_disks_make_ports(struct ide_disks *disks)
+{
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		struct ide_port *port = &disks->ports[i];
+		void *buffer;
+
+		if (posix_memalign(&buffer, HV_PAGE_SIZE, PIECE_SIZE) != 0)
+			return -ENOMEM;
+		memset(buffer, 0, PIECE_SIZE);
+		port->buffer = buffer;
+		port->owner = disks;
+		port->channel = i;
+		port->io.complete = port_completed;
+		port->io.buffers = disks->buffers;
+	}
+	return 0;
+}
+
+static int ide_disks_make(struct device_config *config, void **ret_device, struct failure *failure)
+{
+	const struct definition *definition = config->definition;
+	struct ide_disks *disks;
+	int r;
+
+	if (definition->generation != 1)
+		return 0;
+	disks = calloc(1, sizeof(*disks));
+	if (!disks)
+		return -ENOMEM;
+	disks->config = config;
+	*ret_device = disks;
+	r = buffer_pool_new(CHANNELS, &disks->buffers);
+	if (r == 0)
+		r = ide_disks_make_ports(disks);
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
+		const struct definition_disk *disk = &definition->disks[i];
+
+		if (disk->controller == IDE_CONTROLLER && disk->lun < CHANNELS * IDE_DEVICES &&
+		    disk->drive == DEFINITION_DRIVE_DISK)
+			ide_disks_show(disks, disk);
+	}
+	if (r == 0)
+		machine_on_disk_request(config->machine, ide_disks_look, disks);
+	return r;
+}
+
+static void ide_disks_free(void *device)
+{
+	struct ide_disks *disks = device;
+
+	machine_on_disk_request(disks->config->machine, NULL, NULL);
+	for (unsigned i = 0; i < CHANNELS; i++)
+		free(disks->ports[i].buffer);
+	buffer_pool_free(disks->buffers);
+	free(disks);
+}
+
+static void ide_disks_resume(void *device)
+{
+	struct ide_disks *disks = device;
+
+	disks->quiesced = false;
+	disks->waits = false;
+	ide_disks_look(disks);
+}
+
+/* What the host cannot carry out now is the guest's to have carried out where it goes on. */
+static void ide_disks_quiesce(void *device, void (*done)(void *data), void *data)
+{
+	struct ide_disks *disks = device;
+
+	disks->quiesced = true;
+	device_quiet_begin(&disks->quiet, done, data);
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		struct ide_port *port = &disks->ports[i];
+
+		if (!port->busy)
+			continue;
+		port->abandoned = true;
+		disk_abandon(&port->io);
+		if (port->busy)
+			device_quiet_await(&disks->quiet);
+	}
+	disks->waits = true;
+	device_quiet_one(&disks->quiet);
+}
+
+/* Requests are the chipset's, and what is under way has ended. */
+static int ide_disks_save(void *device, struct state_writer *writer)
+{
+	return 0;
+}
+
+static int ide_disks_restore(void *device, struct state_reader *reader, struct failure *failure)
+{
+	return 0;
+}
+
+const struct device_ops ide_disks_ops = {
+	.name = "ide",
+	.kind = DEVICE_OF_MACHINE,
+	.make = ide_disks_make,
+	.free = ide_disks_free,
+	.resume = ide_disks_resume,
+	.quiesce = ide_disks_quiesce,
+	.save = ide_disks_save,
+	.restore = ide_disks_restore,
+};
