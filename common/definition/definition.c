@@ -124,8 +124,7 @@ static const struct json_key boot_keys[] = {
 	  .offset = MEMBER(boot.kernel),
 	  .minimum = 2,
 	  .maximum = PATH_MAX - 1,
-	  .detail = &definition_path_rule,
-	  .required = true },
+	  .detail = &definition_path_rule },
 	{ .name = "initrd",
 	  .read = json_read_string,
 	  .offset = MEMBER(boot.initrd),
@@ -242,7 +241,12 @@ static const struct json_key definition_keys[] = {
 	  .offset = MEMBER(engine),
 	  .detail = definition_engine_names },
 	{ .name = "hyper_v", .read = read_hyper_v },
-	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys), .required = true },
+	{ .name = "generation",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(generation),
+	  .minimum = 1,
+	  .maximum = 1 },
+	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys) },
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
@@ -317,6 +321,27 @@ static int check_resources(struct json_reader *reader, struct json_object *objec
 	return r;
 }
 
+/* Either a kernel is loaded, or firmware finds what is on a disk. */
+static int check_boot(struct json_reader *reader, struct json_object *object,
+		      const struct definition *definition)
+{
+	static const char missing[] = "is missing and has no default";
+	struct json_object *boot = json_object_object_get(object, "boot");
+
+	if (definition->generation != 0)
+		return boot ? definition_refuse_member(
+				      reader, object, "boot",
+				      "must be left out beside \"generation\", whose firmware "
+				      "loads what is on a disk")
+			    : 0;
+	if (!boot)
+		return definition_refuse_member(reader, object, "boot", missing);
+	if (definition->boot.kernel)
+		return 0;
+	json_enter_key(reader, "boot");
+	return definition_refuse_member(reader, boot, "kernel", missing);
+}
+
 static int check_numa(struct json_reader *reader, struct json_object *object,
 		      const struct definition *definition)
 {
@@ -344,6 +369,9 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 	if (r < 0)
 		return r;
 	r = json_read(&reader, object, definition_keys, ARRAY_SIZE(definition_keys), definition);
+	if (r < 0)
+		return r;
+	r = check_boot(&reader, object, definition);
 	if (r < 0)
 		return r;
 	r = check_numa(&reader, object, definition);

@@ -98,6 +98,13 @@ static void open_helper_looks(void *data, const char *path)
 	open_helper_say(*(int *)data, WORD_LOOKS, "", path);
 }
 
+static const char *open_helper_first_path(const struct resources_request *request)
+{
+	if (request->disk)
+		return request->disk->path;
+	return request->definition->boot.kernel ?: DEFINITION_BIOS_PATH;
+}
+
 /*
  * As the daemon: the owner may not make it. user: NULL: it is the daemon's own. Where others have
  * used up the room for sockets the VM runs without.
@@ -185,8 +192,7 @@ static void open_helper_run(int socket, void *data)
 	}
 	if (r == 0) {
 		helper_bind();
-		open_helper_looks(&socket, request.disk ? request.disk->path
-							: request.definition->boot.kernel);
+		open_helper_looks(&socket, open_helper_first_path(&request));
 		r = resources_open(&resources, &request, &failure);
 	}
 	if (r == 0 && request.sockets)

@@ -206,6 +206,17 @@ static int resources_open_file(struct resources *resources, const struct resourc
 	return r;
 }
 
+static int resources_open_bios(struct resources *resources, const struct resources_request *request,
+			       struct failure *failure)
+{
+	if (access(DEFINITION_BIOS_PATH, F_OK) < 0 && errno == ENOENT)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "a VM of generation 1 needs the firmware %s, which is not "
+				   "there; apt install seabios",
+				   DEFINITION_BIOS_PATH);
+	return resources_open_file(resources, request, "bios", DEFINITION_BIOS_PATH, failure);
+}
+
 /* ---- Disks ---- */
 
 static int resources_disk_failure(const struct resources_request *request,
@@ -300,7 +311,11 @@ static int resources_open_all(struct resources *resources, const struct resource
 	const struct definition *definition = request->definition;
 	int r;
 
-	r = resources_open_file(resources, request, "kernel", definition->boot.kernel, failure);
+	if (definition->generation == 1)
+		r = resources_open_bios(resources, request, failure);
+	else
+		r = resources_open_file(resources, request, "kernel", definition->boot.kernel,
+					failure);
 	if (r == 0 && definition->boot.initrd)
 		r = resources_open_file(resources, request, "initrd", definition->boot.initrd,
 					failure);

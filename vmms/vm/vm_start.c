@@ -486,7 +486,7 @@ static bool start_names_file(const struct definition *definition, const char *na
 	char disk[RESOURCES_NAME_MAX];
 
 	if (strcmp(name, "kernel") == 0)
-		return true;
+		return definition->boot.kernel;
 	if (strcmp(name, "initrd") == 0)
 		return definition->boot.initrd;
 	for (size_t i = 0; i < definition->disk_count; i++) {

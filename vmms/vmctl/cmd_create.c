@@ -282,6 +282,24 @@ static enum status create_add_nodes(struct invocation *invocation, struct json_o
 	return STATUS_OK;
 }
 
+static enum status create_check_options(struct invocation *invocation)
+{
+	static const char *const of_kernels[] = { "kernel", "initrd", "append" };
+
+	if (!invocation_has(invocation, "name") ||
+	    !(invocation_has(invocation, "kernel") || invocation_has(invocation, "generation")))
+		return usage_error(invocation,
+				   "it takes --name and --kernel or --generation, or --from");
+	for (size_t i = 0; i < ARRAY_SIZE(of_kernels); i++)
+		if (invocation_has(invocation, "generation") &&
+		    invocation_has(invocation, of_kernels[i]))
+			return usage_error(invocation,
+					   "--generation goes without --%s: the firmware loads "
+					   "what is on the first disk",
+					   of_kernels[i]);
+	return STATUS_OK;
+}
+
 static enum status create_make_definition(struct invocation *invocation,
 					  struct json_object **ret_tree)
 {
@@ -290,8 +308,9 @@ static enum status create_make_definition(struct invocation *invocation,
 	struct json_object *disks, *processors;
 	enum status status;
 
-	if (!invocation_has(invocation, "name") || !invocation_has(invocation, "kernel"))
-		return usage_error(invocation, "it takes --name and --kernel, or --from");
+	status = create_check_options(invocation);
+	if (status != STATUS_OK)
+		return status;
 	status = create_make_disks(invocation, &disks);
 	if (status != STATUS_OK)
 		return status;
@@ -301,9 +320,12 @@ static enum status create_make_definition(struct invocation *invocation,
 		return status;
 	}
 	tree = json_make("version", json_object_new_int64(DEFINITION_VERSION), "name",
-			 json_object_new_string(invocation_value(invocation, "name")), "boot",
-			 create_make_boot(invocation), "processors", processors, "disks", disks,
-			 NULL);
+			 json_object_new_string(invocation_value(invocation, "name")), "processors",
+			 processors, "disks", disks, NULL);
+	if (invocation_has(invocation, "generation"))
+		json_add(&tree, "generation", json_object_new_int64(1));
+	else
+		json_add(&tree, "boot", create_make_boot(invocation));
 	if (invocation_has(invocation, "memory"))
 		json_add(&tree, "memory",
 			 json_make("size",

@@ -390,6 +390,7 @@ static void list_print_boot(struct json_object *definition)
 {
 	struct json_object *boot;
 
+	list_print_line("generation:", list_member(definition, "generation"));
 	if (!json_object_object_get_ex(definition, "boot", &boot))
 		return;
 	list_print_line("kernel:", list_member(boot, "kernel"));

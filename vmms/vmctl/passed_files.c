@@ -95,7 +95,7 @@ static enum status files_append_disks(const struct passing *passing)
 
 static size_t files_count_files(const struct definition *definition)
 {
-	size_t count = definition->boot.initrd ? 2 : 1;
+	size_t count = (definition->boot.kernel != NULL) + (definition->boot.initrd != NULL);
 
 	for (size_t i = 0; i < definition->disk_count; i++)
 		count += definition->disks[i].path != NULL;
@@ -114,7 +114,9 @@ static enum status files_append_all(const struct passing *passing)
 			PASSED_MAX, files_count_files(definition));
 		return STATUS_FAILED;
 	}
-	status = files_append(passing, "kernel", definition->boot.kernel, true);
+	status = definition->boot.kernel
+			 ? files_append(passing, "kernel", definition->boot.kernel, true)
+			 : STATUS_OK;
 	if (status == STATUS_OK && definition->boot.initrd)
 		status = files_append(passing, "initrd", definition->boot.initrd, true);
 	return status == STATUS_OK ? files_append_disks(passing) : status;
