@@ -10,7 +10,7 @@ host_packages=(
 	python3 busybox-static cpio strace linux-perf fio e2fsprogs xfsprogs dmsetup nftables
 	libjson-c5 liburing2 libsystemd0 libseccomp2 libnl-3-200 libnftables1
 	libcmocka0 libasan8 libubsan1
-	passt apparmor iputils-ping iperf3 ethtool tcpdump qemu-utils qemu-system-common
+	passt apparmor iputils-ping iperf3 ethtool tcpdump qemu-utils qemu-system-common seabios
 )
 
 host_make() {

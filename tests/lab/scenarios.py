@@ -15,6 +15,7 @@ import scenarios_confinement
 import scenarios_debian
 import scenarios_disk_health
 import scenarios_dump
+import scenarios_firmware
 import scenarios_memory
 import scenarios_network
 import scenarios_processors
@@ -466,13 +467,15 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_sockets.ALL, *scenarios_processors.ALL, *scenarios_debian.ALL,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
-       *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL]
+       *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL,
+       *scenarios_firmware.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
                  *scenarios_network.OF_THE_ENGINE,
                  *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE,
-                 *scenarios_debian.OF_THE_ENGINE, *scenarios_state.ALL]
+                 *scenarios_debian.OF_THE_ENGINE, *scenarios_state.ALL,
+                 *scenarios_firmware.ALL]
 
 # What KVM has of late.
 OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS

@@ -72,7 +72,7 @@ ROOMS = {
     "vmwp/boot": {"vmwp/cpu"},
     "vmwp/chipset": set(),
     "vmwp/machine": {"vmwp/boot", "vmwp/chipset", "vmwp/cpu", "vmwp/resource"},
-    "vmwp/device": {"vmwp/machine", "vmwp/resource"},
+    "vmwp/device": {"vmwp/chipset", "vmwp/machine", "vmwp/resource"},
     "vmwp/state": {"vmwp/device", "vmwp/machine"},
     "vmwp/control": {"vmwp/chipset", "vmwp/device", "vmwp/machine", "vmwp/resource",
                      "vmwp/state"},

@@ -17,6 +17,7 @@
 #include "vmwp/base/failure.h"
 #include "vmwp/base/memory_layout.h"
 #include "vmwp/boot/acpi.h"
+#include "vmwp/boot/bios.h"
 #include "vmwp/boot/smbios.h"
 
 #include <stdint.h>

@@ -5,7 +5,6 @@
 #include "common/base/state.h"
 #include "vmwp/chipset/chipset.h"
 #include "vmwp/machine/machine.h"
-#include "vmwp/machine/power_cycle.h"
 #include "vsp/storage/storage.h"
 
 #include <errno.h>

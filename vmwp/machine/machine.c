@@ -8,7 +8,7 @@
  */
 #include "vmwp/machine/machine_internal.h"
 
-#include "vmwp/boot/bios.h"
+#include "vmwp/boot/boot.h"
 
 #include <errno.h>
 #include <string.h>
