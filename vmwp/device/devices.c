@@ -34,6 +34,8 @@ static const struct device_ops *const devices_table[_DEVICE_COUNT] = {
 	[DEVICE_BALLOON] = &guest_memory_ops,
 };
 
+#define DEVICES_SENTENCE 64 /* bytes around names of devices */
+
 struct devices {
 	struct device_config config;
 	const struct device_ops *const *table; /* _DEVICE_COUNT rows */
@@ -149,7 +151,7 @@ void devices_forget_quiesce(struct devices *devices)
 /* Names all that cannot be saved. Return: 0; -ENOTSUP. */
 static int devices_check_state(const struct devices *devices, struct failure *failure)
 {
-	char names[sizeof(failure->message) / 2];
+	char names[sizeof(failure->message) - DEVICES_SENTENCE];
 	size_t used = 0;
 
 	for (unsigned id = 0; id < _DEVICE_COUNT; id++)
