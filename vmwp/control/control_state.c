@@ -19,7 +19,7 @@ struct control_state {
 	struct state_saver *saver;   /* NULL: it is not being saved */
 	struct state_loader *loader; /* NULL: it is not being restored */
 	void *ticket;                /* NULL: answered */
-	bool saved; /* or restored, and has not run since */
+	bool saved;                  /* or restored, and has not run since */
 	uint64_t told_at;
 };
 

@@ -6,7 +6,6 @@
 #include "common/definition/definition.h"
 #include "common/wire/vmbus.h"
 #include "vid/state.h"
-#include "vmwp/boot/bios.h"
 #include "vmwp/boot/boot.h"
 
 #include <errno.h>

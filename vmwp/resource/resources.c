@@ -5,7 +5,6 @@
 #include "common/base/list.h"
 #include "common/base/parse.h"
 #include "common/image/image.h"
-#include "common/image/vhd.h"
 #include "vmwp/resource/network_open.h"
 
 #include <errno.h>

@@ -13,7 +13,6 @@
 #pragma once
 
 #include "common/image/image.h"
-#include "common/image/vhd.h"
 #include "vsp/storage/disk.h"
 
 #define VHDX_CACHE_BUCKETS  256u
