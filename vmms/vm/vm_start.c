@@ -179,7 +179,8 @@ static void start_descriptors_answered(void *data, struct json_object *result, c
 		return;
 	r = start_send_definition(vm);
 	fault_point(FAULT_START_SENT);
-	if (r < 0)
+	/* The end of a worker that has ended says more, and comes. */
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		start_refused(vm, CONTROL_ERROR_FAILED, strerror(-r));
 }
 
