@@ -210,16 +210,16 @@ class Walk(RemoteTest):
         self.step("net remove", "vm", "nic1")
 
     def walk_disk_files(self):
-        """Of that host, in the home of the user there."""
-        self.step("disk create", "new.vhdx", "16M")
-        self.assertTrue((self.home / "new.vhdx").exists())
-        self.step("disk info", "new.vhdx", out="vhdx")
-        self.step("disk map", "new.vhdx")
-        self.step("disk check", "new.vhdx")
-        self.step("disk resize", "new.vhdx", "24M")
-        self.step("disk compact", "new.vhdx")
-        self.step("disk convert", "new.vhdx", "new.raw", "--format", "raw")
-        self.assertEqual((self.home / "new.raw").stat().st_size, 24 << 20)
+        disk, copy = self.home / "new.vhdx", self.home / "new.raw"
+        self.step("disk create", disk, "16M")
+        self.assertTrue(disk.exists())
+        self.step("disk info", disk, out="vhdx")
+        self.step("disk map", disk)
+        self.step("disk check", disk)
+        self.step("disk resize", disk, "24M")
+        self.step("disk compact", disk)
+        self.step("disk convert", disk, copy, "--format", "raw")
+        self.assertEqual(copy.stat().st_size, 24 << 20)
 
     def walk_shared(self):
         self.step("switch add", "lan", "--type", "private")
