@@ -34,11 +34,11 @@ parser.add_argument("--trace", action="store_true", help="print each step")
 options, rig.unittest_arguments = parser.parse_known_args(rig.unittest_arguments)
 
 ROOT, SERVICE, FILES = "/org/vmms1", "org.vmms1", "org.vmms1.Files"
-STATES = {"off", "starting", "running", "paused", "stopping", "crashed", "kept"}
+STATES = {"off", "starting", "running", "paused", "stopping", "saving", "saved", "crashed", "kept"}
 TIMEOUT = 0.25  # seconds; then the walk goes on, and the answer is waited for at its end
 CHECK_EVERY = 25  # steps
 KEPT = 30  # steps that are shown of a walk that failed
-FDS_AT_REST = 20  # of the service, at most
+FDS_AT_REST = 21  # of the service, at most: with that for nftables, which stays when it was used
 FDS_A_VM = 40
 
 
