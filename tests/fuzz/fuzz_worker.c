@@ -325,6 +325,7 @@ static void remove_folder(void)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	static struct manager_settings settings = { .worker = "/bin/false",
+						    .saved_directory = "",
 						    .hypervisor = "/dev/null",
 						    .passt = "/bin/false",
 						    .image_server = "/bin/false",

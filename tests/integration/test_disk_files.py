@@ -229,7 +229,7 @@ class Convert(DiskTest):
         os.kill(worker, signal.SIGCONT)
         process.wait(60)
         self.assertEqual(process.returncode, FAILED)
-        self.assertEqual(self.jobs(), {1: "cancelled"})
+        wait_until(lambda: self.jobs() == {1: "cancelled"}, "the job to be cancelled")
         self.assertEqual(self.left(), [])
         self.assertFalse(self.path("b.raw").exists())
 
