@@ -158,6 +158,25 @@ char *folder_file_path(const struct folder *folder, const char *name)
 	return asprintf(&path, "%s/%s" SUFFIX, folder->path, name) < 0 ? NULL : path;
 }
 
+int folder_load(const struct folder *folder, const char *name, size_t size,
+		struct json_object **ret_tree)
+{
+	AUTO_FREE char *text = malloc(size);
+	AUTO_CLOSE int fd = -1;
+	struct json_error error;
+	ssize_t got;
+
+	if (!text)
+		return -ENOMEM;
+	fd = openat(folder->fd, folder_file_name(name).text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	got = read(fd, text, size);
+	if (got < 0)
+		return error_origin(-errno);
+	return (size_t)got == size ? -EINVAL : json_parse(text, (size_t)got, ret_tree, &error);
+}
+
 bool folder_has(const struct folder *folder, const char *name)
 {
 	return faccessat(folder->fd, folder_file_name(name).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

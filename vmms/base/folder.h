@@ -13,6 +13,7 @@
 #include "common/base/json.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define FOLDER_NAME_MAX 64 /* bytes of a name that is written */
@@ -51,6 +52,13 @@ struct folder_stamp folder_stamp(const struct folder *folder, const char *name);
  */
 int folder_each(struct folder *folder, int (*found)(void *data, const char *name, const char *path),
 		void *data) MUST_CHECK;
+
+/*
+ * Reads a file of less than `size` bytes. Return: 0, the tree is the caller's; -ENOENT; -EINVAL: it
+ * is larger, or no JSON; -errno.
+ */
+int folder_load(const struct folder *folder, const char *name, size_t size,
+		struct json_object **ret_tree) MUST_CHECK;
 
 /*
  * Writes a tree beside the file it will replace, for folder_commit() or folder_discard(): one for

@@ -63,15 +63,6 @@ static void adopt_finish_start(struct vm *vm)
 		manager_vm_runs(vm->manager, vm);
 }
 
-static void adopt_resume_answered(void *data, struct json_object *result, const char *code,
-				  const char *text)
-{
-	struct vm *vm = data;
-
-	if (!result && strcmp(code, WORKER_ENDED) != 0)
-		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR, "it cannot be resumed: %s", text);
-}
-
 /*
  * The earlier daemon ended while the VM was being saved, or going on from its saved state: it goes
  * on here, and what is saved of it is of no use any more.
@@ -84,8 +75,7 @@ static void adopt_resume_saved(struct vm *vm)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR, "it stays paused: %s", failure.message);
 		return;
 	}
-	if (worker_request(vm->run.worker, "resume", NULL, NULL, 0,
-			   vm->manager->settings.answer_timeout, adopt_resume_answered, vm) < 0)
+	if (vm_save_resume(vm) < 0)
 		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR, "it cannot be resumed");
 }
 

@@ -16,7 +16,6 @@
 #include "vmms/worker/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,33 +125,6 @@ void vm_record_delete(struct vm *vm)
 
 /* ---- Reading ---- */
 
-static int record_read_file(const char *path, char *buffer, size_t size, size_t *ret_size)
-{
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t got;
-
-	if (fd < 0)
-		return -errno;
-	got = read(fd, buffer, size);
-	if (got < 0)
-		return error_origin(-errno);
-	*ret_size = (size_t)got;
-	return (size_t)got == size ? -EINVAL : 0;
-}
-
-static int record_read_json(const char *path, struct json_object **ret_tree)
-{
-	AUTO_FREE char *text = malloc(FILE_SIZE_MAX);
-	struct json_error error;
-	size_t size;
-	int r;
-
-	if (!text)
-		return -ENOMEM;
-	r = record_read_file(path, text, FILE_SIZE_MAX, &size);
-	return r < 0 ? r : json_parse(text, size, ret_tree, &error);
-}
-
 struct record_members {
 	unsigned version;
 	uint64_t pid, start_time, user, started_at, started_boot;
@@ -243,11 +215,11 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record)
 	struct record_members members = { 0 };
 	struct json_error error;
 	struct json_reader reader = JSON_READER(&error);
-	char path[PATH_MAX];
+	char uuid[GUID_TEXT_SIZE];
 	int r;
 
-	record_make_path(vm, ".json", path);
-	r = record_read_json(path, &tree);
+	guid_format(&vm->definition->uuid, uuid);
+	r = folder_load(vm->manager->records, uuid, FILE_SIZE_MAX, &tree);
 	if (r < 0)
 		return r;
 	r = json_read(&reader, tree, record_keys, ARRAY_SIZE(record_keys), &members);

@@ -81,6 +81,12 @@ static void save_resume_answered(void *data, struct json_object *result, const c
 		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR, "it cannot be resumed: %s", text);
 }
 
+int vm_save_resume(struct vm *vm)
+{
+	return worker_request(vm->run.worker, "resume", NULL, NULL, 0,
+			      vm->manager->settings.answer_timeout, save_resume_answered, vm);
+}
+
 /* The worker would wait for ever. */
 static void save_not_committed(struct vm *vm, int error)
 {
@@ -89,8 +95,7 @@ static void save_not_committed(struct vm *vm, int error)
 	failure_set(&failure, DBUS_ERROR_STORE,
 		    "VM '%s' is not saved, since that cannot be written down: %s",
 		    vm->definition->name, strerror(-error));
-	if (worker_request(vm->run.worker, "resume", NULL, NULL, 0,
-			   vm->manager->settings.answer_timeout, save_resume_answered, vm) < 0)
+	if (vm_save_resume(vm) < 0)
 		worker_kill(vm->run.worker, SIGKILL);
 	vm->saving.was_paused = false;
 	save_failed(vm, &failure);

@@ -40,6 +40,12 @@ int vm_save_state(struct vm *vm, vm_done_fn done, void *data, struct failure *fa
 /* The same as a job, as vm_shut_down_as_job(). */
 int vm_save_state_as_job(struct vm *vm, struct job **ret_job, struct failure *failure) MUST_CHECK;
 
+/*
+ * Has the worker of a VM that stands as it was saved go on; what it answers is logged if it refuses.
+ * Return: 0; -errno.
+ */
+int vm_save_resume(struct vm *vm) MUST_CHECK;
+
 /* The worker's event "save"; data: untrusted. */
 void vm_save_on_save(struct vm *vm, const struct control_event_data *data);
 

@@ -13,7 +13,6 @@
 #include "vmms/vm/vm_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -167,23 +166,6 @@ int vm_saved_state_check_files(const struct vm *vm, const struct opened_files *o
 
 /* ---- Reading ---- */
 
-static int saved_state_read(const char *path, struct json_object **ret_tree)
-{
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	AUTO_FREE char *text = malloc(FILE_SIZE_MAX);
-	struct json_error error;
-	ssize_t size;
-
-	if (fd < 0)
-		return -errno;
-	if (!text)
-		return -ENOMEM;
-	size = read(fd, text, FILE_SIZE_MAX);
-	if (size < 0)
-		return -errno;
-	return size == FILE_SIZE_MAX ? -EINVAL : json_parse(text, (size_t)size, ret_tree, &error);
-}
-
 struct saved_members {
 	unsigned version;
 	uint64_t saved_at;
@@ -270,7 +252,6 @@ static void saved_state_remove_leftover(const struct vm *vm)
 void vm_saved_state_load(struct vm *vm)
 {
 	AUTO_JSON struct json_object *tree = NULL;
-	AUTO_FREE char *path = NULL;
 	char uuid[GUID_TEXT_SIZE];
 	int r;
 
@@ -279,12 +260,11 @@ void vm_saved_state_load(struct vm *vm)
 		saved_state_remove_leftover(vm);
 		return;
 	}
-	path = folder_file_path(vm->manager->saved, uuid);
-	r = path ? saved_state_read(path, &tree) : -ENOMEM;
+	r = folder_load(vm->manager->saved, uuid, FILE_SIZE_MAX, &tree);
 	if (r == 0)
 		r = saved_state_take(vm, tree);
 	if (r < 0)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "it was saved, but what was written down of that in %s cannot be read: %s",
-		       path ? path : uuid, strerror(-r));
+		       folder_path(vm->manager->saved), strerror(-r));
 }
