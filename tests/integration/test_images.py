@@ -59,8 +59,8 @@ def qemu_img(*words, folder=None):
 
 
 def children(pid):
-    """Image servers that the daemon has started."""
-    found = subprocess.run(["pgrep", "-P", str(pid), "-f", SERVER], capture_output=True,
+    """Image servers that the daemon has started. A child that is not yet another program has the daemon's words."""
+    found = subprocess.run(["pgrep", "-P", str(pid), "-x", os.path.basename(SERVER)[:15]], capture_output=True,
                            text=True, check=False)
     return [int(word) for word in found.stdout.split()]
 
