@@ -474,7 +474,6 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
                  *scenarios_network.OF_THE_ENGINE,
                  *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE,
-                 *scenarios_debian.OF_THE_ENGINE, *scenarios_state.ALL,
                  *scenarios_firmware.ALL]
 
 # What KVM has of late.

@@ -202,6 +202,3 @@ def copying_stops(daemon, guest):
 
 ALL = [debian_of_32_bits]
 MORE = [debian_13, debian_11]
-
-# 32 bits have a page for hypercalls of their own with each engine; and each has each kernel's services.
-OF_THE_ENGINE = [debian_of_32_bits, debian_13]

@@ -303,8 +303,8 @@ def network_kexec(daemon, combination):
 
 ALL = [network_default, network_default_stalls, network_switches, network_traffic, network_disturbed, network_kexec]
 
-# Packets and interrupts, whoever is at the other end of the tap.
-OF_THE_ENGINE = [network_default, network_traffic]
+# Interrupts, whoever is at the other end of the tap.
+OF_THE_ENGINE = [network_default]
 
 # What repeats these, or combines all with all.
 AT_LENGTH = [network_traffic_matrix, network_adapter_pulled_a_hundred_times]
