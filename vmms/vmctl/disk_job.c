@@ -6,8 +6,8 @@
 #include "vmms/vmctl/table.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
