@@ -306,6 +306,8 @@ class Images(ImageTest):
     def test_restarts_are_told_whatever_was_told_before(self):
         """More events of the disk than the log takes in a minute do not push them out."""
         pid = self.start(self.image("a"))
+        # It would end by itself after ten seconds in which no client has spoken to it.
+        os.kill(pid, signal.SIGSTOP)
         for _ in range(15):
             self.type("disk-full")
             self.wait_state("paused")
