@@ -79,10 +79,13 @@ static const char usage[] =
 	"                         user of the host may read them\n"
 	"  --user-vms N, --user-disks N, --user-running N, --user-processors N, --user-memory "
 	"SIZE,\n"
-	"  --user-tasks N         what the VMs of one user, who is not root, may take together; "
+	"  --user-saved SIZE, --user-tasks N\n"
+	"                         what the VMs of one user, who is not root, may take together; "
 	"none:\n"
 	"                         as much as there is (default: 100 VMs, 256 disks, 4 processors\n"
-	"                         for each CPU, 3/4 of the memory, 8192 processes and threads)\n"
+	"                         for each CPU, 3/4 of the memory, saved VMs with as much memory "
+	"as\n"
+	"                         the host has, 8192 processes and threads)\n"
 	"  --config PATH          a file with more of these, vmms.conf(5) (default:\n"
 	"                         /etc/vmms/vmms.conf; for users ~/.config/vmms/vmms.conf)\n"
 	"  --debug                log more\n"
@@ -333,6 +336,7 @@ static const struct setting rows[] = {
 	{ "user-running", QUOTA(QUOTA_RUNNING, "a number above 0") },
 	{ "user-processors", QUOTA(QUOTA_PROCESSORS, "a number above 0") },
 	{ "user-memory", QUOTA(QUOTA_MEMORY, "a size, as 16G") },
+	{ "user-saved", QUOTA(QUOTA_SAVED, "a size, as 16G") },
 	{ "user-tasks", QUOTA(QUOTA_TASKS, "a number above 0") },
 	{ "config", .read = setting_read_config, .has_value = true, .is_for_command_line = true },
 	{ "debug", .read = setting_read_debug },

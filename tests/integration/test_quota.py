@@ -21,6 +21,7 @@ user-disks=3
   user-running = 2
 user-processors = 6
 user-memory = 1G
+user-saved = 300M
 
 open-timeout = 30
 """
@@ -104,6 +105,19 @@ class Quota(QuotaTest):
         self.ok_as(MEMBER, "stop", "b")
         self.start_as(MEMBER, "b", "memory of VMs that run")
 
+    def test_saved(self):
+        self.create_many_as(MEMBER, "a", "b", memory={"size": "200M"})
+        self.ok_as(MEMBER, "start", "a", "b")
+        self.ok_as(MEMBER, "save", "a")
+        says = "may have 300M memory of VMs that are saved, and this would be 400M"
+        error = self.refused_as(MEMBER, FAILED, "save", "b", says=says)
+        self.assertIn("discard its saved state, or have root raise 'user-saved'", error)
+        self.assertEqual(self.show("b")["state"], "running")
+        self.assertIn("200M of 300M memory of VMs that are saved", self.checks_as(MEMBER)["limits"]["found"])
+        self.ok_as(MEMBER, "start", "a")
+        self.ok_as(MEMBER, "save", "b")
+        self.ok("save", "a")  # by root
+
     def test_each_for_themselves(self):
         self.allow((OTHER, "read", "yes"), (OTHER, "manage", "yes"))
         small = {"memory": {"size": "64M"}}
@@ -163,7 +177,7 @@ class Quota(QuotaTest):
 
 class Unlimited(QuotaTest):
     limits = "".join(f"user-{kind} = none\n" for kind in
-                     ("vms", "disks", "processors", "memory", "tasks"))
+                     ("vms", "disks", "processors", "memory", "saved", "tasks"))
 
     def test_none(self):
         for number in range(101):
@@ -236,6 +250,7 @@ class File(QuotaTest):
                 ("user-running", "-1", "a number above 0, or none"),
                 ("user-processors", "4294967296", "a number above 0, or none"),
                 ("user-memory", "much", "a size, as 16G, or none"),
+                ("user-saved", "0", "a size, as 16G, or none"),
                 ("user-tasks", "1K", "a number above 0, or none"),
                 ("worker-users", "9-1", "a range of numbers above 0, as 70000-79999, or none"),
                 ("units", "perhaps", "auto, always or never"),

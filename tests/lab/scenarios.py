@@ -474,7 +474,7 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
                  *scenarios_network.OF_THE_ENGINE,
                  *scenarios_memory.OF_THE_ENGINE, *scenarios_processors.OF_THE_ENGINE,
-                 *scenarios_firmware.ALL]
+                 *scenarios_firmware.OF_THE_ENGINE]
 
 # What KVM has of late.
 OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS

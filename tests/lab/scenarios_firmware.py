@@ -2,12 +2,16 @@
 """VMs that boot what is on their disks."""
 
 import json
+import pathlib
+import subprocess
 
-from harness import BIN, SCRATCH, Console, check, check_data
+from harness import BIN, IMAGES, SCRATCH, Console, check, check_data
 
 BOOT_SECTOR = BIN.parent / "guests" / "boot_sector"
 MARK = b"\x55\x44\x33\x21"
 SECTOR = 512
+READY = r"^vmms-test: ready"
+LOADER = pathlib.Path("/vmms-in/grub")  # by tests/lab/grub_disk.py
 
 
 def boot_disk():
@@ -19,10 +23,8 @@ def boot_disk():
     return path
 
 
-def bios_boots_a_disk(daemon, combination):
-    """SeaBIOS loads a boot sector, which reads, is saved and goes on, takes a key, and writes."""
-    path = boot_disk()
-    definition = {"version": 1, "name": "guest", "generation": 1, "memory": {"size": "128M"},
+def create(daemon, combination, path, memory):
+    definition = {"version": 1, "name": "guest", "generation": 1, "memory": {"size": memory},
                   "engine": combination["engine"], "processors": {"count": combination["vps"]},
                   "disks": [{"controller": 0, "lun": 0, "path": str(path), "format": "raw"}]}
     file = daemon.directory / "guest.json"
@@ -30,6 +32,13 @@ def bios_boots_a_disk(daemon, combination):
     daemon.vmctl("create", "--from", file)
     console = Console(daemon, "guest")
     console.attach()
+    return console
+
+
+def bios_boots_a_disk(daemon, combination):
+    """SeaBIOS loads a boot sector, which reads, is saved and goes on, takes a key, and writes."""
+    path = boot_disk()
+    console = create(daemon, combination, path, "128M")
     daemon.vmctl("start", "guest")
     console.expect(r"SeaBIOS \(version")
     console.expect(r"^boot-sector: begin$")
@@ -44,4 +53,41 @@ def bios_boots_a_disk(daemon, combination):
     check_data(written == b"k" + MARK[1:] + bytes(SECTOR - len(MARK)), written[:8])
 
 
-ALL = [bios_boots_a_disk]
+def grub_disk():
+    """A whole disk: a loader at its head, and the lab's root file system as a partition."""
+    path, root = SCRATCH / "grub.raw", IMAGES / "root.raw"
+    head, tail = ((LOADER / name).read_bytes() for name in ("head.raw", "tail.raw"))
+    size = root.stat().st_size
+    with path.open("wb") as disk:
+        disk.write(head)
+        disk.truncate(len(head) + size)
+        disk.seek(len(head) + size)
+        disk.write(tail)
+    subprocess.run(["xfs_io", "-c", f"reflink {root} 0 {len(head)} {size}", path], check=True,
+                   stdout=subprocess.DEVNULL)
+    return path
+
+
+def bios_boots_linux(daemon, combination):
+    """SeaBIOS, GRUB, which is saved in its menu, Linux, all by itself; a reboot, a shutdown."""
+    console = create(daemon, combination, grub_disk(), "512M")
+    daemon.vmctl("start", "guest")
+    console.expect(r"SeaBIOS \(version")
+    console.expect(r"GNU GRUB")
+    daemon.vmctl("save", "guest", timeout=300)
+    daemon.vmctl("start", "guest", timeout=300)
+    console.expect(READY)
+    # The disk is left to Hyper-V's driver.
+    console.run("lsmod | grep hv_storvsc; ls -l /sys/block/sda/device; readlink -f /sys/block/sda | grep VMBUS")
+    console.send("reboot -f")
+    console.expect(r"SeaBIOS \(version")
+    console.expect(r"GNU GRUB")
+    console.expect(READY)
+    daemon.vmctl("shutdown", "guest")
+    daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
+
+
+ALL = [bios_boots_a_disk, bios_boots_linux]
+
+# Real mode, and the BIOS's own devices.
+OF_THE_ENGINE = [bios_boots_a_disk]

@@ -181,7 +181,8 @@ void plain_sockets_let_go(struct helpers *helpers, const char *whose, int *fds, 
 	r = left == 0 ? 0 : sockets_close_by_process(helpers, whose, fds, left);
 	if (r < 0)
 		r = sockets_close_later(helpers, whose, fds, left);
-	if (r < 0)
+	/* -ESTALE: the event loop has ended, and the daemon ends, which closes them. */
+	if (r < 0 && r != -ESTALE)
 		log_error("connections are never closed: %s", strerror(-r));
 	for (size_t i = 0; i < left; i++)
 		fds[i] = -1;

@@ -122,8 +122,10 @@ static int dbus_vm_save(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct job *job = NULL;
 	struct failure failure = { 0 };
-	int r = vm_save_state_as_job(data, &job, &failure);
+	int r = dbus_caller(call) ? quota_check_save(data, &failure) : 0;
 
+	if (r >= 0)
+		r = vm_save_state_as_job(data, &job, &failure);
 	return dbus_reply_job(call, r, job, &failure);
 }
 

@@ -11,7 +11,8 @@
 const char *const quota_settings[_QUOTA_COUNT] = {
 	[QUOTA_VMS] = "user-vms",         [QUOTA_DISKS] = "user-disks",
 	[QUOTA_RUNNING] = "user-running", [QUOTA_PROCESSORS] = "user-processors",
-	[QUOTA_MEMORY] = "user-memory",   [QUOTA_TASKS] = "user-tasks",
+	[QUOTA_MEMORY] = "user-memory",   [QUOTA_SAVED] = "user-saved",
+	[QUOTA_TASKS] = "user-tasks",
 };
 
 #define VMS_DEFAULT        100
@@ -31,8 +32,14 @@ void quota_set_defaults(struct quota *quota)
 					 [QUOTA_PROCESSORS] = MAX(cpus * PROCESSORS_DEFAULT,
 								  (uint64_t)PROCESSORS_MIN),
 					 [QUOTA_MEMORY] = memory / 4 * 3,
+					 [QUOTA_SAVED] = memory,
 					 [QUOTA_TASKS] = TASKS_DEFAULT,
 				 } };
+}
+
+bool quota_is_of_bytes(enum quota_kind kind)
+{
+	return kind == QUOTA_MEMORY || kind == QUOTA_SAVED;
 }
 
 int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit)
@@ -43,8 +50,8 @@ int quota_parse(enum quota_kind kind, const char *text, uint64_t *ret_limit)
 		*ret_limit = 0;
 		return 0;
 	}
-	if (kind == QUOTA_MEMORY ? parse_size(text, &limit) < 0 || limit == 0
-				 : parse_unsigned(text, 1, UINT32_MAX, &limit) < 0)
+	if (quota_is_of_bytes(kind) ? parse_size(text, &limit) < 0 || limit == 0
+				    : parse_unsigned(text, 1, UINT32_MAX, &limit) < 0)
 		return -EINVAL;
 	*ret_limit = limit;
 	return 0;

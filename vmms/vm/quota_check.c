@@ -21,11 +21,12 @@ static const struct {
 	[QUOTA_RUNNING] = { "VMs that run", "stop one" },
 	[QUOTA_PROCESSORS] = { "virtual processors that run", "stop a VM" },
 	[QUOTA_MEMORY] = { "memory of VMs that run", "stop a VM" },
+	[QUOTA_SAVED] = { "memory of VMs that are saved", "start one, or discard its saved state" },
 };
 
 static void check_format(enum quota_kind kind, uint64_t number, char text[PARSE_SIZE_TEXT])
 {
-	if (kind == QUOTA_MEMORY)
+	if (quota_is_of_bytes(kind))
 		parse_size_format(number, text);
 	else
 		snprintf(text, PARSE_SIZE_TEXT, "%" PRIu64, number);
@@ -60,6 +61,8 @@ static void check_count(const struct manager *manager, const char *owner,
 		counts[QUOTA_DISKS] += vm_stored_definition(vm)->disk_count;
 		if (vm_is_up(vm))
 			check_add_run(vm->definition, counts);
+		if (vm->saved.exists || vm->state == VM_SAVING)
+			counts[QUOTA_SAVED] += definition_memory_most(&vm->definition->memory);
 	}
 }
 
@@ -132,6 +135,18 @@ int quota_check_start(const struct vm *vm, struct failure *failure)
 	return check(vm->manager, owner, more, failure);
 }
 
+int quota_check_save(const struct vm *vm, struct failure *failure)
+{
+	const char *owner = quota_owner(vm->definition);
+	uint64_t more[_QUOTA_COUNTED] = { 0 };
+
+	/* Any other is refused for its state. */
+	if (!owner || (vm->state != VM_RUNNING && vm->state != VM_PAUSED))
+		return 0;
+	more[QUOTA_SAVED] = definition_memory_most(&vm->definition->memory);
+	return check(vm->manager, owner, more, failure);
+}
+
 /* ---- For people ---- */
 
 static bool check_is_at_limit(const struct quota *quota, const uint64_t counts[_QUOTA_COUNTED],
@@ -191,7 +206,7 @@ static const char *check_find_full(const struct manager *manager, enum quota_kin
 bool quota_describe(const struct manager *manager, const char *owner, char *text, size_t size)
 {
 	const struct quota *quota = &manager->settings.quota;
-	char limits[256];
+	char limits[384];
 	uint64_t counts[_QUOTA_COUNTED];
 	enum quota_kind kind;
 

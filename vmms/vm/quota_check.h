@@ -2,7 +2,8 @@
 /*
  * Whether the VMs of a user stay within the limits (vmms/units/quota.h).
  *
- * VMs and disks are counted in definitions, the rest of VMs that run or are starting. What root
+ * VMs and disks are counted in definitions, saved memory of VMs that are saved or being saved, the rest of VMs that
+ * run or are starting. What root
  * does is counted and never refused; what a user asks for can be refused, and so can an automatic
  * start.
  *
@@ -35,6 +36,9 @@ int quota_check_disk(const struct vm *vm, struct failure *failure) MUST_CHECK;
 
 /* The VM may be started. */
 int quota_check_start(const struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/* The VM, which runs, may be saved. */
+int quota_check_save(const struct vm *vm, struct failure *failure) MUST_CHECK;
 
 /*
  * What a user has of what they may have, for people: "2 of 100 VMs, …". owner: NULL: the limits

@@ -4,6 +4,7 @@
 
 #include "common/base/state.h"
 #include "vmwp/chipset/chipset.h"
+#include "vmwp/device/master_table.h"
 #include "vmwp/machine/machine.h"
 #include "vsp/storage/storage.h"
 
@@ -16,27 +17,6 @@
 #define PIECE_SECTORS  128u /* of a request, in the buffer at a time */
 #define PIECE_SIZE     (PIECE_SECTORS * IDE_SECTOR)
 #define IDE_CONTROLLER 0u
-
-/* An entry of the bus master's table. SFF-8038i, 1.2. */
-struct master_entry {
-	uint32_t base;
-	uint16_t size, flags; /* size 0: 64 KiB */
-};
-_Static_assert(sizeof(struct master_entry) == 8, "SFF-8038i");
-
-#define ENTRY_LAST   0x8000u
-#define ENTRY_SIZE_0 0x10000u
-#define ENTRIES_MAX  8192u /* a table is at most 64 KiB */
-#define BASE_VALID   0xfffffffeu
-
-/* Where the next byte in guest memory is. */
-struct master_cursor {
-	uint32_t table;
-	unsigned entries; /* read so far */
-	bool last;        /* there is no other after this one */
-	uint64_t base;
-	uint32_t left; /* bytes of the entry */
-};
 
 struct ide_port {
 	struct ide_disks *owner;
@@ -70,55 +50,15 @@ static struct chipset *port_chipset(const struct ide_port *port)
 
 /* ---- Guest memory ---- */
 
-static bool cursor_next(struct master_cursor *cursor, const struct vid_memory *memory)
-{
-	struct master_entry entry;
-	const void *at = vid_memory_map(
-		memory, GPA(cursor->table + cursor->entries * sizeof(entry)), sizeof(entry));
-
-	if (cursor->last || cursor->entries == ENTRIES_MAX || !at)
-		return false;
-	memcpy(&entry, at, sizeof(entry));
-	cursor->entries++;
-	cursor->base = entry.base & BASE_VALID;
-	cursor->left = entry.size & 0xfffeu ? entry.size & 0xfffeu : ENTRY_SIZE_0;
-	cursor->last = entry.flags & ENTRY_LAST;
-	return true;
-}
-
-/* Return: whether all of it was moved. */
-static bool cursor_move(struct master_cursor *cursor, struct vid_memory *memory, uint8_t *bytes,
-			uint32_t size, bool to_guest)
-{
-	while (size > 0) {
-		uint32_t part;
-		void *guest;
-
-		if (cursor->left == 0 && !cursor_next(cursor, memory))
-			return false;
-		part = MIN(size, cursor->left);
-		guest = vid_memory_map(memory, GPA(cursor->base), part);
-		if (!guest)
-			return false;
-		memcpy(to_guest ? guest : bytes, to_guest ? bytes : guest, part);
-		if (to_guest)
-			vid_memory_mark_written(memory, GPA(cursor->base), part);
-		cursor->base += part;
-		cursor->left -= part;
-		bytes += part;
-		size -= part;
-	}
-	return true;
-}
-
 /* Return: whether the buffer's piece was moved. */
 static bool port_move(struct ide_port *port, bool to_guest)
 {
 	struct power_cycle *power_cycle = machine_power_cycle(port->owner->config->machine);
 
 	return power_cycle &&
-	       cursor_move(&port->cursor, vid_partition_memory(power_cycle_partition(power_cycle)),
-			   port->buffer, port->piece * IDE_SECTOR, to_guest);
+	       master_cursor_move(&port->cursor,
+				  vid_partition_memory(power_cycle_partition(power_cycle)),
+				  port->buffer, port->piece * IDE_SECTOR, to_guest);
 }
 
 /* ---- A request ---- */
@@ -178,10 +118,12 @@ static void port_piece_done(struct ide_port *port, int result)
 		return;
 	}
 	port->done += port->piece;
-	if (port->done < request->count)
-		port_step(port);
-	else
+	if (port->done == request->count)
 		port_end(port, false);
+	else if (port->abandoned)
+		port_give_back(port);
+	else
+		port_step(port);
 }
 
 static void port_completed(struct disk_request *io, int result)
@@ -221,7 +163,7 @@ static void port_begin(struct ide_port *port)
 	port->busy = true;
 	port->abandoned = false;
 	port->done = 0;
-	port->cursor = (struct master_cursor){ .table = port->request.table };
+	port->cursor = master_cursor_at(port->request.table);
 	port->disk = port_find_disk(port, port->request.device);
 	if (port_can(port))
 		port_step(port);
@@ -327,7 +269,10 @@ static void ide_disks_resume(void *device)
 	ide_disks_look(disks);
 }
 
-/* What the host cannot carry out now is the guest's to have carried out where it goes on. */
+/*
+ * What the host cannot carry out now is the guest's to have carried out where it goes on, and so is
+ * what has more than one piece: the guest waits for all of it, and may see the first twice.
+ */
 static void ide_disks_quiesce(void *device, void (*done)(void *data), void *data)
 {
 	struct ide_disks *disks = device;

@@ -199,11 +199,14 @@ static void test_pairs(void **state)
 	assert_int_equal(message.kvp.enumerate.index, 0);
 	answer(f, KVP, &message, IC_KVP_STATUS_NO_MORE_ITEMS);
 	assert_true(fake_run_until(f->fake, was_refreshed, f));
-	/* And once more, with nothing under way. */
+	/* And once more, with nothing under way; or with the next refresh, if that was due by then. */
 	move(f);
-	receive(f, KVP, &message);
-	answer(f, KVP, &message, IC_KVP_STATUS_NO_MORE_ITEMS);
-	assert_true(fake_run_until(f->fake, was_refreshed, f));
+	for (unsigned i = 0; i < 2 && !was_refreshed(f); i++) {
+		receive(f, KVP, &message);
+		answer(f, KVP, &message, IC_KVP_STATUS_NO_MORE_ITEMS);
+		fake_settle(f->fake);
+	}
+	assert_true(was_refreshed(f));
 }
 
 /* What is asked before that answer is asked after it. */
@@ -258,7 +261,7 @@ static void test_the_limit_of_a_frozen_guest(void **state)
 	struct fixture *f = *state;
 	struct ic_message message;
 
-	freeze(f, 500 * MILLISECOND); /* which is not over before the move */
+	freeze(f, 5000 * MILLISECOND); /* which is not over before the move */
 	move(f);
 	receive(f, VSS, &message);
 	assert_int_equal(message.vss.operation, IC_VSS_THAW);
