@@ -91,7 +91,7 @@ class ServiceTest(unittest.TestCase):
         self.address = f"unix:path={self.folder}/bus"
         self.state = self.folder / "state"
         self.vmms = self.bus = None
-        self.typed = set()  # names of VMs, and lines
+        self.typed_lines = set()  # names of VMs, and lines
         self.log = open(self.folder / "log", "wb")
         self.addCleanup(self.clean_up)
         self.start_bus()
@@ -240,8 +240,8 @@ class ServiceTest(unittest.TestCase):
     def type(self, *lines, name="vm"):
         """Types lines into the console of a running VM, and waits until the guest has heard."""
         # What it heard before comes first: taken for the answer, it would have the console closed too early.
-        before = self.ok("console", name, "--log") if (name, lines[0]) in self.typed else ""
-        self.typed.update((name, line) for line in lines)
+        before = self.ok("console", name, "--log") if (name, lines[0]) in self.typed_lines else ""
+        self.typed_lines.update((name, line) for line in lines)
         console = Console(self, name)
         for number, line in enumerate(lines):
             console.type(line + "\n")
