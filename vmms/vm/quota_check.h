@@ -2,10 +2,9 @@
 /*
  * Whether the VMs of a user stay within the limits (vmms/units/quota.h).
  *
- * VMs and disks are counted in definitions, saved memory of VMs that are saved or being saved, the rest of VMs that
- * run or are starting. What root
- * does is counted and never refused; what a user asks for can be refused, and so can an automatic
- * start.
+ * VMs and disks are counted in definitions, saved memory of VMs that are saved or being saved, the
+ * rest of VMs that run or are starting. What root does is counted and never refused; what a user asks
+ * for can be refused, and so can an automatic start.
  *
  * Thread: the event loop's.
  */

@@ -6,7 +6,6 @@
 #include "vmms/vmctl/table.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,21 +61,13 @@ enum status disk_job_do(struct invocation *invocation, struct json_object *reque
 {
 	AUTO_JSON struct json_object *taken = request;
 	AUTO_FREE char *path = NULL;
-	sigset_t interrupt, before;
 	enum status status;
 
 	*ret_found = NULL;
-	/* Else one that comes before the job is followed would leave it alone, or end the call without its answer. */
-	if (!invocation_has(invocation, "no-wait")) {
+	/* Else one that comes before the job is followed would leave it alone. */
+	if (!invocation_has(invocation, "no-wait"))
 		job_catch_interrupt();
-		sigemptyset(&interrupt);
-		sigaddset(&interrupt, SIGINT);
-		sigprocmask(SIG_BLOCK, &interrupt, &before);
-		status = disk_job_begin(invocation, taken, &path);
-		sigprocmask(SIG_SETMASK, &before, NULL);
-	} else {
-		status = disk_job_begin(invocation, taken, &path);
-	}
+	status = disk_job_begin(invocation, taken, &path);
 	if (status != STATUS_OK || !path)
 		return status;
 	if (invocation_has(invocation, "no-wait"))

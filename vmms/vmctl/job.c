@@ -37,9 +37,19 @@ static void job_on_interrupt(int number)
 	interrupted = true;
 }
 
-/* Without SA_RESTART, to be noticed by sd_bus_wait(). */
+static void job_mask_interrupt(int how)
+{
+	sigset_t interrupt;
+
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	sigprocmask(how, &interrupt, NULL);
+}
+
+/* Without SA_RESTART, to be noticed by sd_bus_wait(); a call that begins a job is not to end by it. */
 void job_catch_interrupt(void)
 {
+	job_mask_interrupt(SIG_BLOCK);
 	sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
 }
 
@@ -176,6 +186,7 @@ static enum status job_await(struct invocation *invocation, struct watch *watch)
 	bool cancelled = false;
 	int r;
 
+	job_mask_interrupt(SIG_UNBLOCK);
 	while (!watch->ended && !watch->pinger.hangs) {
 		r = sd_bus_process(invocation->bus, NULL);
 		if (r == 0) {

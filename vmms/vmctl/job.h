@@ -21,7 +21,7 @@ enum status job_begin(struct invocation *invocation, sd_bus_message *call, char 
 /* The same of an answer that is there. */
 enum status job_read(sd_bus_message *reply, char **ret_path);
 
-/* From now on ^C ends nothing: job_follow() makes of it that the job is cancelled. */
+/* From now on ^C waits for job_follow(), which makes of it that the job is cancelled. */
 void job_catch_interrupt(void);
 
 /*
