@@ -13,10 +13,10 @@
  * process's PID, so that there is nothing to be done with one; and that a process enters such a
  * namespace only by being forked into it, which would cost each VM a second process, that waits for
  * the first.
+ *
+ * The guard of image servers has this file without the rest of common: it calls the C library alone.
  */
 #include "common/base/isolate.h"
-
-#include "common/base/error.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -40,7 +40,7 @@ static int take_root(void)
 		return umount2(".", MNT_DETACH) < 0 ? -errno : 0;
 	/* An initramfs is the root of all mounts, and cannot be moved: it is covered. */
 	if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
-		return error_origin(-errno);
+		return -errno;
 	return 0;
 }
 
@@ -52,7 +52,7 @@ static int empty_root(void)
 	    mount("empty", MOUNT_POINT, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  "nr_inodes=1,mode=555") < 0 ||
 	    chdir(MOUNT_POINT) < 0)
-		return error_origin(-errno);
+		return -errno;
 	r = take_root();
 	if (r < 0)
 		return r;
@@ -69,7 +69,7 @@ static int become(uid_t user)
 	(void)prctl(PR_GET_PDEATHSIG, &signal);
 	if (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 ||
 	    setresuid(user, user, user) < 0 || prctl(PR_SET_PDEATHSIG, signal) < 0)
-		return error_origin(-errno);
+		return -errno;
 	return 0;
 }
 
@@ -84,7 +84,7 @@ static int drop_capabilities(void)
 		(void)prctl(PR_CAPBSET_DROP, i);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 	    syscall(SYS_capset, &header, none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return error_origin(-errno);
+		return -errno;
 	return 0;
 }
 
@@ -96,7 +96,7 @@ static int enter_namespaces(bool have_others)
 		return 0;
 	}
 	if (unshare(CLONE_NEWUSER | NAMESPACES) < 0)
-		return error_origin(-errno);
+		return -errno;
 	return empty_root();
 }
 
