@@ -667,6 +667,7 @@ static void test_flushes_are_not_repeated(void **state)
 	assert_int_equal(r->result, -ENOSPC);
 	assert_int_equal(observed.failed, 1);
 	assert_false(observed.can_hold);
+	disk_observe(f->disk, NULL);
 }
 
 /* Zeros that are written piece by piece are not written on for nobody. */

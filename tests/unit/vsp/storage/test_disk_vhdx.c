@@ -168,7 +168,9 @@ static void start(struct fixture *f, struct request *r, enum disk_operation oper
 {
 	uint64_t cut = bytes && size > 512 ? ALIGN_DOWN(any(f, size), (uint64_t)512) : 0;
 
-	*r = (struct request){ .iov = { { bytes, cut }, { bytes + cut, size - cut } } };
+	*r = (struct request){ .iov = { { bytes, cut } } };
+	if (bytes)
+		r->iov[1] = (struct iovec){ bytes + cut, size - cut };
 	r->request = (struct disk_request){ .operation = operation,
 					    .offset = offset,
 					    .size = size,
