@@ -23,7 +23,7 @@ static const struct {
 		*counter; /* in what a worker leaves at its end; NULL: none, and `name` */
 	enum statistic statistic;
 } counters[] = {
-	[METER_CPU_US] = { "cpu_us" },
+	[METER_CPU_US] = { .name = "cpu_us" },
 	[METER_DISK_READS] = { "disk_reads", "disk", "reads", STATISTIC_DISK_READS },
 	[METER_DISK_WRITES] = { "disk_writes", "disk", "writes", STATISTIC_DISK_WRITES },
 	[METER_DISK_BYTES_READ] = { "disk_bytes_read", "disk", "bytes_read",
