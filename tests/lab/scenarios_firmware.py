@@ -124,7 +124,20 @@ def bios_boots_debian(daemon, combination):
     shuts_down(daemon, guest)
 
 
-ALL = [bios_boots_a_disk, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian]
+def bios_resets_for_ever(daemon, combination):
+    """A boot sector that resets the machine at once: the VM is turned off, and says why."""
+    path = SCRATCH / "reset.raw"
+    # mov $0xcf9, %dx; mov $6, %al; out %al, (%dx); hlt
+    sector = bytes.fromhex("baf90cb006eef4").ljust(SECTOR - 2, b"\0") + b"\x55\xaa"
+    path.write_bytes(sector + bytes((1 << 20) - SECTOR))
+    console = create(daemon, combination, path, "128M")
+    daemon.vmctl("start", "guest")
+    daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the end of the resets")
+    check("reset itself ten times" in daemon.vmctl("show", "guest").stdout, daemon.vmctl("show", "guest").stdout)
+    check(console.text.count("SeaBIOS (version") == 10, console.last_lines())
+
+
+ALL = [bios_boots_a_disk, bios_resets_for_ever, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian]
 
 # Real mode, and the BIOS's own devices.
 OF_THE_ENGINE = [bios_boots_a_disk]
