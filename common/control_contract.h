@@ -98,7 +98,7 @@
  * Events
  *
  *   state           The reason is one of: guest-shutdown, guest-hibernated, guest-reset,
- *                   triple-fault, crash, stopped, error, disk-error (also of "paused").
+ *                   triple-fault, crash, stopped, error, disk-error (also of "paused"), reset-loop.
  *   reset           The machine was reset and runs on; how many times so far.
  *   crash           The guest's crash MSRs, as "0x…"; once until it has come up anew.
  *   heartbeat       ok, lost, unknown

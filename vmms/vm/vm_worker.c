@@ -194,6 +194,10 @@ static const struct {
 	{ "stopped", VM_OFF, "turned off" },
 	{ "error", VM_CRASHED, "the worker gave up" },
 	{ "disk-error", VM_OFF, "a disk failed, which stops the VM by its definition" },
+	{ "reset-loop", VM_OFF,
+	  "it reset itself ten times in a minute, and no guest got as far as VMBus: its console "
+	  "says "
+	  "more" },
 };
 
 static void worker_set_end_by_event(struct vm *vm)

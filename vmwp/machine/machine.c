@@ -29,6 +29,7 @@ static const char *const reason_names[] = {
 	[MACHINE_CRASH] = "crash",
 	[MACHINE_ERROR] = "error",
 	[MACHINE_DISK] = "disk-error",
+	[MACHINE_RESET_LOOP] = "reset-loop",
 };
 
 const char *machine_state_name(enum machine_state state)
@@ -304,7 +305,10 @@ void machine_act(struct machine *machine, enum definition_action action, enum ma
 {
 	switch (action) {
 	case DEFINITION_ACTION_RESTART:
-		machine_end(machine, MACHINE_RESETTING, reason);
+		if (machine->bios_fd >= 0 && reset_loop_note(&machine->reset_loop, loop_now()))
+			machine_end(machine, MACHINE_STOPPING, MACHINE_RESET_LOOP);
+		else
+			machine_end(machine, MACHINE_RESETTING, reason);
 		break;
 	case DEFINITION_ACTION_STOP:
 		machine_end(machine, MACHINE_STOPPING, reason);

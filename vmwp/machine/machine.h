@@ -58,9 +58,10 @@ enum machine_reason {
 	MACHINE_GUEST_HIBERNATED,
 	MACHINE_GUEST_RESET,
 	MACHINE_TRIPLE_FAULT,
-	MACHINE_CRASH, /* the guest said so, by the crash MSRs */
-	MACHINE_ERROR, /* a fault of the host; the message says which */
-	MACHINE_DISK,  /* a disk cannot go on; the message says why */
+	MACHINE_CRASH,      /* the guest said so, by the crash MSRs */
+	MACHINE_ERROR,      /* a fault of the host; the message says which */
+	MACHINE_DISK,       /* a disk cannot go on; the message says why */
+	MACHINE_RESET_LOOP, /* it did nothing but reset itself, from its firmware on */
 };
 
 const char *machine_state_name(enum machine_state state);

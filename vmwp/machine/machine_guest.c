@@ -124,8 +124,10 @@ static void machine_connected(void *data, uint32_t version)
 	struct machine *machine = data;
 
 	machine->vmbus_version = version;
-	if (version)
+	if (version) {
 		machine_crash_forget(machine);
+		reset_loop_forget(&machine->reset_loop);
+	}
 	machine->callbacks->vmbus(machine->data, version);
 }
 

@@ -9,6 +9,7 @@
 #include "vmwp/cpu/cpu.h"
 #include "vmwp/machine/machine.h"
 #include "vmwp/machine/power_cycle.h"
+#include "vmwp/machine/reset_loop.h"
 #include "vmwp/machine/vmbus_host.h"
 #include "vmwp/machine/vp_exit.h"
 #include "vsp/vmbus/vmbus.h"
@@ -53,6 +54,7 @@ struct machine {
 	struct failure disk_failure; /* why it was stopped for a disk */
 	uint64_t first_run;
 	struct loop_deferred finish; /* of resetting or stopping */
+	struct reset_loop reset_loop;
 
 	_Atomic(enum incident) incident;
 	struct loop_task incident_task;
