@@ -9,11 +9,12 @@ import json
 import subprocess
 
 from harness import SCRATCH, Guest, check, check_data
+from scenarios_storage import sparse_disk
 
 MEGABYTE = 1 << 20
 DISK_SIZE = 64   # MiB
 LARGER = 96      # MiB
-DYNAMIC, CHILD, VHD = 1, 2, 3  # where they are attached
+DYNAMIC, CHILD, VHD, RAW = 1, 2, 3, 4  # where they are attached
 
 # Pieces of many sizes at random places: blocks of 1 MiB come to be in another order than that of the disk, and
 # parts of them stay the parent's. Another seed is another order.
@@ -36,6 +37,18 @@ TRIM = """
 blkdiscard --length 32MiB $(lun %d) || exit 1
 sync; echo 3 >/proc/sys/vm/drop_caches
 cmp --bytes=33554432 $(lun %d) /dev/zero && echo zeros
+"""
+
+# Linux says what the unit attention told it, and looks at the size of the disk by itself.
+GROWN = """
+size() { cat /sys/block/$(basename $(lun %(lun)d))/size; }
+for i in $(seq 300); do [ $(size) = %(sectors)d ] && break; sleep 0.1; done
+size
+dmesg --color=never | grep -c 'Capacity data has changed'
+dd if=/dev/urandom of=/run/end bs=1M count=1 2>/dev/null
+dd if=/run/end of=$(lun %(lun)d) bs=1M seek=%(last)d oflag=direct 2>/dev/null || exit 1
+dd if=$(lun %(lun)d) bs=1M skip=%(last)d iflag=direct 2>/dev/null | cmp - /run/end && echo same
+sha256sum </run/end
 """
 
 SUM = f"sync; echo 3 >/proc/sys/vm/drop_caches; head -c {DISK_SIZE << 20} $(lun %d) | sha256sum"
@@ -106,8 +119,10 @@ def disks_of_hyper_v(daemon, combination):
     """Written by fio with verification, trimmed, written again, made larger; the parent stays as it is."""
     parent, digest = make_parent(daemon)
     images = make_disks(daemon, parent)
-    guest = Guest(daemon, disks=[disk(path, lun, "vhd" if lun == VHD else "vhdx") for lun, path in images.items()],
-                  append="root=LABEL=root", **combination).boot()
+    raw = sparse_disk("grows.raw", DISK_SIZE)
+    guest = Guest(daemon, disks=[disk(path, lun, "vhd" if lun == VHD else "vhdx") for lun, path in images.items()] +
+                  [disk(raw, RAW, "raw")], append="root=LABEL=root", **combination).boot()
+    made_larger_while_it_runs(daemon, guest, raw)
     run_fio(guest, seed=1, size=40)
     trim_gives_space_back(guest, images)
     run_fio(guest, seed=2, size=16)
@@ -117,6 +132,19 @@ def disks_of_hyper_v(daemon, combination):
     check_images(daemon, images, contents)
     check_data(hashlib.sha256(parent.read_bytes()).digest() == digest, "the parent was written")
     made_larger(daemon, guest, images, contents)
+
+
+def made_larger_while_it_runs(daemon, guest, raw):
+    """The guest finds that by itself, and writes where there was nothing before."""
+    daemon.vmctl("disk", "resize", raw, f"{LARGER}M")
+    output = guest.run(GROWN % {"lun": RAW, "sectors": LARGER * MEGABYTE // 512, "last": LARGER - 1}, timeout=120)
+    size, changes, same, digest = output.split()[:4]
+    check(int(size) * 512 == LARGER * MEGABYTE, f"the guest found {size} sectors")
+    check(changes == "1", f"the guest was told {changes} times")
+    check_data(same == "same", output)
+    with open(raw, "rb") as file:
+        file.seek((LARGER - 1) * MEGABYTE)
+        check_data(hashlib.sha256(file.read()).hexdigest() == digest, "the end of the file is not what was written")
 
 
 def made_larger(daemon, guest, images, contents):
