@@ -128,7 +128,7 @@ def disks_of_hyper_v(daemon, combination):
     run_fio(guest, seed=2, size=16)
     contents = sums(guest)
     daemon.vmctl("stop", "guest")
-    guest.wait_state("stopped")
+    guest.wait_state("off")
     check_images(daemon, images, contents)
     check_data(hashlib.sha256(parent.read_bytes()).digest() == digest, "the parent was written")
     made_larger(daemon, guest, images, contents)
