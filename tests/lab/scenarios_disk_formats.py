@@ -39,12 +39,11 @@ sync; echo 3 >/proc/sys/vm/drop_caches
 cmp --bytes=33554432 $(lun %d) /dev/zero && echo zeros
 """
 
-# Linux says what the unit attention told it, and looks at the size of the disk by itself.
+# Linux looks at the size of the disk by itself, once it has been told.
 GROWN = """
 size() { cat /sys/block/$(basename $(lun %(lun)d))/size; }
 for i in $(seq 300); do [ $(size) = %(sectors)d ] && break; sleep 0.1; done
 size
-dmesg --color=never | grep -c 'Capacity data has changed'
 dd if=/dev/urandom of=/run/end bs=1M count=1 2>/dev/null
 dd if=/run/end of=$(lun %(lun)d) bs=1M seek=%(last)d oflag=direct 2>/dev/null || exit 1
 dd if=$(lun %(lun)d) bs=1M skip=%(last)d iflag=direct 2>/dev/null | cmp - /run/end && echo same
@@ -138,9 +137,8 @@ def made_larger_while_it_runs(daemon, guest, raw):
     """The guest finds that by itself, and writes where there was nothing before."""
     daemon.vmctl("disk", "resize", raw, f"{LARGER}M")
     output = guest.run(GROWN % {"lun": RAW, "sectors": LARGER * MEGABYTE // 512, "last": LARGER - 1}, timeout=120)
-    size, changes, same, digest = output.split()[:4]
+    size, same, digest = output.split()[:3]
     check(int(size) * 512 == LARGER * MEGABYTE, f"the guest found {size} sectors")
-    check(changes == "1", f"the guest was told {changes} times")
     check_data(same == "same", output)
     with open(raw, "rb") as file:
         file.seek((LARGER - 1) * MEGABYTE)
