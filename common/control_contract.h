@@ -60,6 +60,8 @@
  *   reconnect       Another connection to the server of that disk's image, of which requests are
  *                   made again that were under way over the last one. None: they fail, and all
  *                   later ones.
+ *   measure         The raw file of that disk may have become larger: if so, the guest is told. The
+ *                   result is the size that the disk has now.
  *   cancel_detach   Nobody waits any more for media that leave: what waits is answered with
  *                   "in_use". They leave the guest all the same, and are closed when their I/O is
  *                   over.
@@ -365,6 +367,8 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(detach,             true,    true,    0, 0,           CONTROL_PLACE, \
 		CONTROL_IN_USE) \
 	METHOD(reconnect,          true,    false,   0, 1,           CONTROL_PLACE,) \
+	METHOD(measure,            true,    false,   0, 0,           CONTROL_PLACE, \
+		NUMBER(size, REQUIRED, 0, INT64_MAX)) \
 	METHOD(cancel_detach,      true,    false,   0, 0,           ,) \
 	METHOD(insert,             true,    true,    1, 1,           \
 		CONTROL_PLACE TEXT(path, OPTIONAL, CONTROL_PATH_MAX), \

@@ -51,6 +51,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 struct fake {
 	int listener, control, serial; /* control: -1: there is no daemon now */
@@ -699,6 +700,31 @@ static const char *method_reconnect(struct fake *fake, struct control_message *m
 	return NULL;
 }
 
+/* Disks are as large as their files. */
+static long long fake_size(const struct fake *fake, const struct control_arguments *arguments)
+{
+	struct stat status;
+
+	return fstat(fake->media[arguments->controller][arguments->lun], &status) < 0
+		       ? 0
+		       : (long long)status.st_size;
+}
+
+static const char *method_measure(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
+{
+	char text[80];
+
+	if (!fake->drives[arguments->controller][arguments->lun])
+		return CONTROL_ERROR_NOT_FOUND;
+	if (asked_for(fake, "refuse-disks"))
+		return CONTROL_ERROR_INVALID;
+	snprintf(text, sizeof(text), "guest: disk %u:%u has %lld bytes\r\n", arguments->controller,
+		 arguments->lun, fake_size(fake, arguments));
+	say(fake, text);
+	return NULL;
+}
+
 static const char *method_cancel_detach(struct fake *fake, struct control_message *message,
 					const struct control_arguments *arguments)
 {
@@ -747,6 +773,7 @@ static const struct {
 	[CONTROL_METHOD_attach] = { method_disk, NULL },
 	[CONTROL_METHOD_detach] = { method_disk, "slow-detach" },
 	[CONTROL_METHOD_reconnect] = { method_reconnect, NULL },
+	[CONTROL_METHOD_measure] = { method_measure, NULL },
 	[CONTROL_METHOD_cancel_detach] = { method_cancel_detach, NULL },
 	[CONTROL_METHOD_insert] = { method_disk, NULL },
 	[CONTROL_METHOD_eject] = { method_disk, NULL },
@@ -955,6 +982,8 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 	case CONTROL_METHOD_list_values:
 		return json_make("values", make_values(), "truncated",
 				 json_object_new_boolean(false), NULL);
+	case CONTROL_METHOD_measure:
+		return json_make("size", json_object_new_int64(fake_size(fake, arguments)), NULL);
 	case CONTROL_METHOD_get_value:
 		return json_make("value", json_object_new_string("blue \x1b[31m"), NULL);
 	default:

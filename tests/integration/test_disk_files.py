@@ -375,6 +375,36 @@ class Resize(DiskTest):
             self.assertEqual(self.content(path),
                              raw.read_bytes()[:513 * 1024].ljust(40 * MIB + 513 * 1024, b"\0"))
 
+    def test_of_a_vm_that_runs(self):
+        """A raw disk becomes larger under its guest, which hears of that; others have to wait."""
+        content = random.Random(3).randbytes(64 * 1024)
+        path = self.raw("a.raw", 4 * MIB, [(4 * MIB - 65536, content)])
+        vhdx, readonly = self.make("b.vhdx", "4M"), self.raw("c.raw", MIB)
+        self.create(disks=[{"controller": 0, "lun": 0, "path": str(vhdx), "format": "vhdx"},
+                           {"controller": 1, "lun": 3, "path": str(path), "format": "raw"},
+                           {"controller": 1, "lun": 4, "path": str(readonly), "format": "raw", "read_only": True}])
+        self.ok("start", "vm")
+        self.ok("disk", "resize", path, "+4M")
+        self.wait_said(f"guest: disk 1:3 has {8 * MIB} bytes")
+        self.assertEqual(path.read_bytes(), (bytes(4 * MIB - 65536) + content).ljust(8 * MIB, b"\0"))
+        self.ok("disk", "resize", path, "8M")
+        for size in "4M", str(8 * MIB - 512):
+            self.refused(WRONG_STATE, "disk", "resize", path, size, "--shrink", says="VM 'vm', which runs")
+        self.refused(USAGE, "disk", "resize", path, str(8 * MIB + 1), says="multiple")
+        for other in vhdx, readonly:
+            self.refused(FAILED, "disk", "resize", other, "64M", says="turn that off first")
+        self.assertEqual(path.stat().st_size, 8 * MIB)
+        self.ok("stop", "vm")
+        self.ok("disk", "resize", path, "4M", "--shrink")
+
+    def test_a_guest_that_cannot_be_told(self):
+        path = self.raw("a.raw", MIB)
+        self.create(append="refuse-disks", disks=[{"path": str(path), "format": "raw"}])
+        self.ok("start", "vm")
+        self.ok("disk", "resize", path, "2M")
+        wait_until(lambda: "could not be told that a disk is larger" in self.ok("log", "vm"), "the log to say it")
+        self.assertEqual(path.stat().st_size, 2 * MIB)
+
     def test_never_below_the_last_partition(self):
         for sector in 512, 4096:
             disk = 64 * MIB

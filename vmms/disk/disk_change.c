@@ -3,7 +3,9 @@
 #include "vmms/disk/disk_file.h"
 #include "vmms/disk/qemu_img.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/parse.h"
+#include "common/base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +65,21 @@ static int change_check_partitions(struct disk_work *work, const struct disk_fil
 		       : 0;
 }
 
+/* ---- What is told ---- */
+
+static void change_describe(struct disk_work *work, const struct disk_file *file)
+{
+	struct stat status;
+
+	/* What has been compacted may be another file now. */
+	if (stat(work->request->path, &status) < 0)
+		return;
+	work->found = json_make("path", json_object_new_string(work->request->path), "format",
+				json_object_new_string(image_format_names[file->format]),
+				"file_size", json_object_new_int64(status.st_size), "allocated",
+				json_object_new_int64((int64_t)status.st_blocks * 512), NULL);
+}
+
 /* ---- resize ---- */
 
 static int resize_raw(struct disk_work *work, const struct disk_file *file)
@@ -111,6 +128,76 @@ static int resize_vhdx(struct disk_work *work, const struct disk_file *file)
 	return r ? disk_file_refuse(work, file, r) : 0;
 }
 
+/* ---- Of a VM that runs ---- */
+
+static int grow_refuse(struct disk_work *work, const struct disk_user *user, int error)
+{
+	if (error == -EOPNOTSUPP)
+		return failure_set(work->failure, DBUS_ERROR_HOST_NOT_CAPABLE,
+				   "the file system of '%s' cannot make a file larger that is in "
+				   "use; turn VM '%s' off first",
+				   work->request->path, user->name);
+	return disk_work_refuse(work, work->request->path, "cannot be made larger", error);
+}
+
+/*
+ * Room for the last sector: by that a file never becomes smaller, and no byte changes that is there,
+ * whoever else makes it larger.
+ */
+static int grow_file(int fd, uint64_t size)
+{
+	off_t before = lseek(fd, 0, SEEK_END);
+
+	if (before < 0)
+		return -errno;
+	if ((uint64_t)before > size)
+		return -ERANGE;
+	if (fallocate(fd, 0, (off_t)(size - 512), 512) < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
+}
+
+static int grow_raw(struct disk_work *work, const struct disk_user *user, int fd)
+{
+	struct disk_file file = { .fd = fd, .format = IMAGE_RAW };
+	int r;
+
+	if (work->request->size % 512 || work->request->size > IMAGE_RAW_MAX)
+		return failure_set(work->failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "the size has to be a multiple of 512 bytes");
+	r = grow_file(fd, work->request->size);
+	if (r == -ERANGE)
+		return failure_set(work->failure, DBUS_ERROR_INVALID_STATE,
+				   "'%s' is a disk of VM '%s', which runs: it can become larger, "
+				   "and smaller when that is off",
+				   work->request->path, user->name);
+	if (r < 0)
+		return grow_refuse(work, user, r);
+	disk_work_tell_larger(work, user);
+	change_describe(work, &file);
+	json_add(&work->found, "size", json_object_new_int64((int64_t)work->request->size));
+	return 0;
+}
+
+/* Whether it is a raw file that a VM has now. It is not locked: the VM has it so. */
+static bool grow_is_wanted(struct disk_work *work, int path_fd, const struct stat *status,
+			   struct disk_user *ret_user)
+{
+	return path_fd >= 0 && S_ISREG(status->st_mode) &&
+	       work->config->find_vm(work->config->data, status, ret_user) && ret_user->may_grow;
+}
+
+static int disk_grow(struct disk_work *work, const struct disk_user *user, int path_fd)
+{
+	AUTO_CLOSE int fd = path_open(path_fd, O_RDWR | O_NONBLOCK);
+
+	if (fd < 0)
+		return disk_work_refuse(work, work->request->path, "cannot be opened", errno);
+	return grow_raw(work, user, fd);
+}
+
+/* ---- Of one that nobody uses ---- */
+
 static int resize_foreign(struct disk_work *work, const struct disk_file *file)
 {
 	const struct qemu_img_file image = { file->fd, file->format, true };
@@ -139,24 +226,17 @@ static int resize_file(struct disk_work *work, const struct disk_file *file)
 	return file->format == IMAGE_RAW ? resize_raw(work, file) : resize_vhdx(work, file);
 }
 
-static void change_describe(struct disk_work *work, const struct disk_file *file)
-{
-	struct stat status;
-
-	/* What has been compacted may be another file now. */
-	if (stat(work->request->path, &status) < 0)
-		return;
-	work->found = json_make("path", json_object_new_string(work->request->path), "format",
-				json_object_new_string(image_format_names[file->format]),
-				"file_size", json_object_new_int64(status.st_size), "allocated",
-				json_object_new_int64((int64_t)status.st_blocks * 512), NULL);
-}
-
 int disk_resize(struct disk_work *work)
 {
+	struct stat status;
+	struct disk_user user = { 0 };
 	struct disk_file file;
-	int r = disk_file_open(work, true, false, &file);
+	AUTO_CLOSE int path_fd = path_look(work->request->path, &status);
+	int r;
 
+	if (grow_is_wanted(work, path_fd, &status, &user))
+		return disk_grow(work, &user, path_fd);
+	r = disk_file_open(work, true, false, &file);
 	if (r < 0)
 		return r;
 	r = resize_file(work, &file);

@@ -8,7 +8,9 @@
 #include "vmms/disk/disk_jobs.h"
 
 #include "common/base/text.h"
+#include "common/image/image.h"
 #include "vmms/disk/disk_work.h"
+#include "vmms/vm/vm_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STOP_TIMEOUT UINT64_C(30000000) /* microseconds */
+#define STOP_TIMEOUT   UINT64_C(30000000) /* microseconds */
+#define ANSWER_TIMEOUT 60                 /* seconds */
 
 struct disk_job {
 	struct job *job;
@@ -52,17 +55,41 @@ static bool disk_job_may_know(const struct disk_job *disk_job, const struct vm *
 	       (vm->definition->owner && vm->definition->owner_uid == disk_job->job->user);
 }
 
-static bool disk_job_has_file(const struct vm *vm, const struct stat *status)
+static const struct definition_disk *disk_job_find_disk(const struct vm *vm,
+							const struct stat *status)
 {
 	for (size_t i = 0; i < vm->definition->disk_count; i++) {
-		const char *path = vm->definition->disks[i].path;
+		const struct definition_disk *disk = &vm->definition->disks[i];
 		struct stat other;
 
-		if (path && stat(path, &other) == 0 && other.st_dev == status->st_dev &&
+		if (disk->path && stat(disk->path, &other) == 0 && other.st_dev == status->st_dev &&
 		    other.st_ino == status->st_ino)
-			return true;
+			return disk;
 	}
-	return false;
+	return NULL;
+}
+
+/* What is being saved has to be found again as it is. */
+static bool disk_job_may_grow(const struct vm *vm, const struct definition_disk *disk)
+{
+	return (vm->state == VM_RUNNING || vm->state == VM_PAUSED) && !disk->read_only &&
+	       disk->drive == DEFINITION_DRIVE_DISK &&
+	       (!disk->format || image_format_find(disk->format) == IMAGE_RAW);
+}
+
+static void disk_job_describe_user(const struct disk_job *disk_job, const struct vm *vm,
+				   const struct definition_disk *disk, struct disk_user *ret_user)
+{
+	bool may_know = disk_job_may_know(disk_job, vm), saved = vm->state == VM_SAVED;
+
+	*ret_user = (struct disk_user){
+		.name = may_know ? vm->definition->name : NULL,
+		.saved = saved,
+		.may_grow = may_know && disk_job_may_grow(vm, disk),
+		.uuid = vm->definition->uuid,
+		.controller = disk->controller,
+		.lun = disk->lun,
+	};
 }
 
 static bool disk_job_find_vm(void *data, const struct stat *status, struct disk_user *ret_user)
@@ -71,11 +98,13 @@ static bool disk_job_find_vm(void *data, const struct stat *status, struct disk_
 
 	list_for_each (link, &disk_job->manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
+		const struct definition_disk *disk = NULL;
 
-		if ((!vm_is_up(vm) && vm->state != VM_SAVED) || !disk_job_has_file(vm, status))
+		if (vm_is_up(vm) || vm->state == VM_SAVED)
+			disk = disk_job_find_disk(vm, status);
+		if (!disk)
 			continue;
-		ret_user->name = disk_job_may_know(disk_job, vm) ? vm->definition->name : NULL;
-		ret_user->saved = vm->state == VM_SAVED;
+		disk_job_describe_user(disk_job, vm, disk, ret_user);
 		return true;
 	}
 	return false;
@@ -123,6 +152,37 @@ static void disk_job_take_piece(struct disk_job *disk_job, const struct disk_mes
 	found[disk_job->found_size] = '\0';
 }
 
+static void disk_job_measured(void *data, struct json_object *result, const char *code,
+			      const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result && strcmp(code, WORKER_ENDED) != 0)
+		vm_log(vm, VM_EVENT_DISK, LOG_LEVEL_WARNING,
+		       "the guest could not be told that a disk is larger, and finds it so when it "
+		       "is started again: %s",
+		       text);
+}
+
+/* The guest is told of it, by its worker. */
+static void disk_job_tell_larger(struct disk_job *disk_job, const struct disk_message *message)
+{
+	AUTO_JSON struct json_object *place =
+		json_make("controller", json_object_new_uint64(message->done), "lun",
+			  json_object_new_uint64(message->total), NULL);
+	struct guid uuid;
+	struct vm *vm;
+
+	memcpy(&uuid, message->text, sizeof(uuid));
+	vm = manager_find_uuid(disk_job->manager, &uuid);
+	if (!vm || !vm->run.worker || !disk_job_may_know(disk_job, vm) ||
+	    message->done >= DEFINITION_CONTROLLERS_MAX || message->total >= DEFINITION_LUNS_MAX)
+		return;
+	if (!place || worker_request(vm->run.worker, "measure", place, NULL, 0, ANSWER_TIMEOUT,
+				     disk_job_measured, vm) < 0)
+		disk_job_measured(vm, NULL, "", "the worker cannot be asked");
+}
+
 static void disk_job_heard(void *owner, const void *bytes, size_t size, int fd)
 {
 	struct disk_job *disk_job = owner;
@@ -137,6 +197,8 @@ static void disk_job_heard(void *owner, const void *bytes, size_t size, int fd)
 		job_progress(disk_job->job, MIN(message.done, message.total), message.total);
 	else if (message.word == DISK_WORD_FOUND)
 		disk_job_take_piece(disk_job, &message);
+	else if (message.word == DISK_WORD_LARGER)
+		disk_job_tell_larger(disk_job, &message);
 	else if (message.word == DISK_WORD_DONE)
 		disk_job->done = true;
 	else if (message.word == DISK_WORD_FAILED)

@@ -89,6 +89,16 @@ static void work_send_found(struct disk_work *work)
 	}
 }
 
+void disk_work_tell_larger(struct disk_work *work, const struct disk_user *user)
+{
+	struct disk_message message = { .word = DISK_WORD_LARGER,
+					.done = user->controller,
+					.total = user->lun };
+
+	memcpy(message.text, &user->uuid, sizeof(user->uuid));
+	helper_send(work->socket, &message, sizeof(message), -1);
+}
+
 static void work_conclude(struct disk_work *work, int r)
 {
 	struct disk_message message = { .word = r < 0 ? DISK_WORD_FAILED : DISK_WORD_DONE };

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/base/guid.h"
 #include "common/base/json.h"
 #include "vmms/disk/disk_request.h"
 
@@ -22,6 +23,7 @@
 enum disk_word {
 	DISK_WORD_PROGRESS, /* done, total */
 	DISK_WORD_FOUND,    /* text: a piece of JSON, of `size` bytes */
+	DISK_WORD_LARGER, /* text: the uuid of a VM, 16 bytes; done, total: controller and lun of its disk */
 	DISK_WORD_DONE,
 	DISK_WORD_FAILED, /* name: of the error; text: for people */
 };
@@ -41,6 +43,9 @@ struct disk_message {
 struct disk_user {
 	const char *name; /* of a VM */
 	bool saved;       /* it does not run, and counts on what it finds when it does */
+	bool may_grow;    /* it runs, and the file is a raw disk of it that is written */
+	struct guid uuid; /* of the VM */
+	unsigned controller, lun;
 };
 
 /* Borrowed by the process, which has a copy of all of the daemon's memory. */
@@ -84,6 +89,9 @@ int disk_work_stop(struct disk_work *work);
 
 /* What an error number is to a person. path: of the file. Return: negative. */
 int disk_work_refuse(struct disk_work *work, const char *path, const char *what, int error);
+
+/* The disk of a VM that runs has become larger. */
+void disk_work_tell_larger(struct disk_work *work, const struct disk_user *user);
 
 /* The operations. Return: 0; negative with *work->failure filled. */
 int disk_create(struct disk_work *work) MUST_CHECK;

@@ -71,6 +71,19 @@ void control_disk_reconnect(struct call *call, const struct control_arguments *a
 		reply_disk_error(call->reply, r, &failure);
 }
 
+void control_disk_measure(struct call *call, const struct control_arguments *arguments)
+{
+	struct failure failure = { 0 };
+	uint64_t size;
+	int r = disks_measure(disks_of(call), arguments->controller, arguments->lun, &size,
+			      &failure);
+
+	if (r)
+		reply_disk_error(call->reply, r, &failure);
+	else
+		call->reply->result = json_make("size", json_object_new_uint64(size), NULL);
+}
+
 /* A medium that leaves, until it is closed: its I/O takes as long as the host's storage does. */
 struct leaving {
 	struct list link;

@@ -13,6 +13,7 @@
 
 void control_disk_attach(struct call *call, const struct control_arguments *arguments);
 void control_disk_reconnect(struct call *call, const struct control_arguments *arguments);
+void control_disk_measure(struct call *call, const struct control_arguments *arguments);
 void control_disk_cancel(struct call *call, const struct control_arguments *arguments);
 void control_disk_detach(struct call *call, const struct control_arguments *arguments);
 void control_disk_insert(struct call *call, const struct control_arguments *arguments);

@@ -338,6 +338,7 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_attach] = control_disk_attach,
 	[CONTROL_METHOD_detach] = control_disk_detach,
 	[CONTROL_METHOD_reconnect] = control_disk_reconnect,
+	[CONTROL_METHOD_measure] = control_disk_measure,
 	[CONTROL_METHOD_cancel_detach] = control_disk_cancel,
 	[CONTROL_METHOD_insert] = control_disk_insert,
 	[CONTROL_METHOD_eject] = control_disk_eject,

@@ -261,6 +261,21 @@ int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool for
 	return disks_translate(r, controller, lun, failure);
 }
 
+int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64_t *ret_size,
+		  struct failure *failure)
+{
+	struct storage_controller *storage = disks_find(disks, controller);
+	int r = storage ? storage_measure(storage, lun) : STORAGE_E_ABSENT;
+
+	if (r == STORAGE_E_KIND) {
+		failure_set(failure, 0, "Disk %u:%u is not on a raw file.", controller, lun);
+		return DISKS_E_KIND;
+	}
+	if (r == 0)
+		*ret_size = storage_disk(storage, lun)->size;
+	return disks_translate(r, controller, lun, failure);
+}
+
 static void disks_closed(void *data)
 {
 	struct disks *disks = data;

@@ -23,7 +23,7 @@ enum {
 	_DISKS_E_OK,
 	DISKS_E_TAKEN,   /* there is a disk at that place */
 	DISKS_E_ABSENT,  /* there is none */
-	DISKS_E_KIND,    /* not a DVD drive */
+	DISKS_E_KIND,    /* not a DVD drive, or not a disk on a raw file */
 	DISKS_E_LOCKED,  /* the guest has locked the medium in, and was asked to let go */
 	DISKS_E_REFUSED, /* the image, or the definition of the disk, will not do */
 };
@@ -48,6 +48,10 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 		 void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool force,
 		void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+
+/* The file of a disk may have become larger: the guest is told. Return: as above. */
+int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64_t *ret_size,
+		  struct failure *failure) MUST_CHECK;
 
 /*
  * At the end of the machine, while the loop still runs: takes all disks away. closed(data), which is

@@ -130,6 +130,16 @@ static void disk_tell_released(struct disk *disk)
 		disk->observer->released(disk->observer->data);
 }
 
+int disk_measure(struct disk *disk)
+{
+	uint64_t size;
+	int r = disk->ops->measure ? disk->ops->measure(disk, &size) : -ENOTSUP;
+
+	if (r == 0)
+		disk->size = MAX(disk->size, size);
+	return r;
+}
+
 void disk_retry(struct disk *disk)
 {
 	struct list held;

@@ -82,6 +82,9 @@ struct disk_ops {
 	/* Optional: a request that is under way has been abandoned; it still has to complete. */
 	void (*abandon)(struct disk *disk);
 
+	/* Optional: what disk->size would be if the disk were opened now. Return: 0; -errno. */
+	int (*measure)(const struct disk *disk, uint64_t *ret_size);
+
 	/* Optional: no more requests will come. What there is to do at the end may take its time, as
 	 * requests of the backend's own. */
 	void (*retire)(struct disk *disk);
@@ -181,6 +184,12 @@ struct disk_limits {
 	uint64_t iops, bandwidth;
 };
 int disk_limit(struct disk *disk, struct loop *loop, const struct disk_limits *limits) MUST_CHECK;
+
+/*
+ * What it is on may have become larger since it was opened; if so, it is larger from now on. It
+ * never becomes smaller. Return: 0; -ENOTSUP: its size is not that of a file; -errno.
+ */
+int disk_measure(struct disk *disk) MUST_CHECK;
 
 /* Requests that are held are tried again, from where they stopped. */
 void disk_retry(struct disk *disk);

@@ -300,9 +300,24 @@ static void disk_file_free(struct disk *disk)
 	free(file);
 }
 
+static int disk_file_measure(const struct disk *disk, uint64_t *ret_size)
+{
+	const struct disk_file *file = disk_file((struct disk *)disk);
+	const struct image_options options = { .read_only = disk->read_only,
+					       .sector_size = disk->sector_size };
+	struct image image;
+	int r = image_examine(file->fd, &options, &image);
+
+	if (r)
+		return r < 0 ? r : -EIO;
+	*ret_size = image.size;
+	return 0;
+}
+
 static const struct disk_ops disk_file_ops = {
 	.submit = disk_file_submit,
 	.free = disk_file_free,
+	.measure = disk_file_measure,
 };
 
 int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,

@@ -38,7 +38,7 @@ enum {
 	_SCSI_E_OK,
 	SCSI_E_TAKEN,     /* there is a unit at that number */
 	SCSI_E_ABSENT,    /* there is no unit at that number */
-	SCSI_E_KIND,      /* not a DVD drive */
+	SCSI_E_KIND,      /* not a DVD drive, or not such a disk */
 	SCSI_E_PREVENTED, /* the guest has locked the medium in; it was asked to let go */
 };
 
@@ -125,6 +125,12 @@ int scsi_target_detach(struct scsi_target *target, unsigned lun, void (*done)(vo
  */
 int scsi_target_change_medium(struct scsi_target *target, unsigned lun, struct disk *disk,
 			      bool force, void (*done)(void *data), void *data) MUST_CHECK;
+
+/*
+ * The file of a disk may have become larger: then the guest is told. Return: 0; SCSI_E_ABSENT;
+ * SCSI_E_KIND: it is no disk of which disk_measure() can tell; -errno.
+ */
+int scsi_target_measure(struct scsi_target *target, unsigned lun) MUST_CHECK;
 
 /* The medium of a unit, or NULL. */
 const struct disk *scsi_target_disk(const struct scsi_target *target, unsigned lun);

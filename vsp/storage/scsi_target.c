@@ -143,6 +143,27 @@ int scsi_target_change_medium(struct scsi_target *target, unsigned lun, struct d
 	return 0;
 }
 
+int scsi_target_measure(struct scsi_target *target, unsigned lun)
+{
+	struct scsi_unit *unit = scsi_target_unit(target, lun);
+	uint64_t before;
+	int r;
+
+	if (!unit)
+		return SCSI_E_ABSENT;
+	if (unit->device_type != SCSI_DEVICE_DISK)
+		return SCSI_E_KIND;
+	before = unit->disk->size;
+	r = disk_measure(unit->disk);
+	if (r < 0)
+		return r == -ENOTSUP ? SCSI_E_KIND : r;
+	if (unit->disk->size > before) {
+		scsi_unit_set_larger(unit);
+		target->callbacks->changed(target->data);
+	}
+	return 0;
+}
+
 void scsi_target_ejected(struct scsi_target *target, struct scsi_unit *unit)
 {
 	target->callbacks->ejected(target->data, unit->lun);

@@ -108,6 +108,7 @@ uint32_t scsi_unit_take_attention(struct scsi_unit *unit)
 		[SCSI_ATTENTION_RESET] = SCSI_SENSE_RESET,
 		[SCSI_ATTENTION_MEDIUM] = SCSI_SENSE_MEDIUM_CHANGED,
 		[SCSI_ATTENTION_MODE] = SCSI_SENSE_MODE_CHANGED,
+		[SCSI_ATTENTION_CAPACITY] = SCSI_SENSE_CAPACITY_CHANGED,
 	};
 
 	for (unsigned i = 0; i < SCSI_ATTENTION_COUNT; i++) {
@@ -136,6 +137,13 @@ void scsi_unit_set_medium(struct scsi_unit *unit, struct disk *disk, void (*reti
 		disk_retire(old, retired, data);
 	else if (retired)
 		retired(data);
+}
+
+/* Who never asked for its size has nothing to hear. */
+void scsi_unit_set_larger(struct scsi_unit *unit)
+{
+	if (unit->seen)
+		scsi_unit_attend(unit, SCSI_ATTENTION_CAPACITY);
 }
 
 void scsi_unit_name(const struct scsi_unit *unit, uint8_t name[16])

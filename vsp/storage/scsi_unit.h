@@ -15,6 +15,7 @@ enum scsi_attention {
 	SCSI_ATTENTION_RESET,
 	SCSI_ATTENTION_MEDIUM,
 	SCSI_ATTENTION_MODE,
+	SCSI_ATTENTION_CAPACITY, /* the last: their numbers are in saved states */
 	SCSI_ATTENTION_COUNT,
 };
 
@@ -89,6 +90,9 @@ uint32_t scsi_unit_take_attention(struct scsi_unit *unit);
 
 void scsi_unit_set_medium(struct scsi_unit *unit, struct disk *disk, void (*retired)(void *data),
 			  void *data);
+
+/* The medium has become larger. */
+void scsi_unit_set_larger(struct scsi_unit *unit);
 
 /* The world-wide name derived from the identity (NAA 6). */
 void scsi_unit_name(const struct scsi_unit *unit, uint8_t name[16]);

@@ -166,6 +166,11 @@ void storage_power_lost(struct storage_controller *controller, unsigned lun)
 	scsi_target_reset(controller->target, (int)lun);
 }
 
+int storage_measure(struct storage_controller *controller, unsigned lun)
+{
+	return storage_error(scsi_target_measure(controller->target, lun));
+}
+
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun)
 {
 	return scsi_target_disk(controller->target, lun);

@@ -36,7 +36,7 @@ enum {
 	_STORAGE_E_OK,
 	STORAGE_E_TAKEN,     /* there is a unit at that number */
 	STORAGE_E_ABSENT,    /* there is no unit at that number */
-	STORAGE_E_KIND,      /* not a DVD drive */
+	STORAGE_E_KIND,      /* not a DVD drive, or not a disk on a raw file */
 	STORAGE_E_PREVENTED, /* the guest has locked the medium in; it was asked to let go */
 	STORAGE_E_SERIAL,    /* too long, or not printable ASCII */
 };
@@ -123,6 +123,12 @@ int storage_controller_restore(struct storage_controller *controller, const char
  * command hears of that, and finds the unit as it is at power on.
  */
 void storage_power_lost(struct storage_controller *controller, unsigned lun);
+
+/*
+ * The file of a disk may have become larger: if so, the guest is told, and finds its new size.
+ * Return: 0; STORAGE_E_ABSENT; STORAGE_E_KIND; -errno.
+ */
+int storage_measure(struct storage_controller *controller, unsigned lun) MUST_CHECK;
 
 /* The medium of a unit; NULL if there is none. */
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun);

@@ -471,6 +471,20 @@ static void test_file_was_shortened(void **state)
 	assert_int_equal(f->disk->counters.errors, 4);
 }
 
+static void test_file_has_grown(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(disk_measure(f->disk), 0);
+	assert_int_equal(f->disk->size, SIZE);
+	assert_int_equal(truncate(f->path, SIZE + 4096 + 100), 0);
+	assert_int_equal(disk_measure(f->disk), 0);
+	assert_int_equal(f->disk->size, SIZE + 4096);
+	assert_int_equal(truncate(f->path, SIZE), 0);
+	assert_int_equal(disk_measure(f->disk), 0);
+	assert_int_equal(f->disk->size, SIZE + 4096);
+}
+
 static void test_file_too_big(void **state)
 {
 	struct fixture *f = *state;
@@ -768,6 +782,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_buffers_are_shared, setup_direct, teardown),
 		cmocka_unit_test_setup_teardown(test_file_was_shortened, setup_buffered, teardown),
 		cmocka_unit_test_setup_teardown(test_file_was_shortened, setup_direct, teardown),
+		cmocka_unit_test_setup_teardown(test_file_has_grown, setup_buffered, teardown),
+		cmocka_unit_test_setup_teardown(test_file_has_grown, setup_direct, teardown),
 		cmocka_unit_test_setup_teardown(test_file_too_big, setup_buffered, teardown),
 		cmocka_unit_test(test_no_space),
 		cmocka_unit_test(test_full_file_system),

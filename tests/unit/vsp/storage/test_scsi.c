@@ -627,6 +627,46 @@ static void test_attentions(void **state)
 	expect_good(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), 0);
 }
 
+/* Any size that the disk below says. */
+static uint64_t measured;
+
+static int measure(const struct disk *disk, uint64_t *ret_size)
+{
+	*ret_size = measured;
+	return 0;
+}
+
+static void test_a_larger_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct disk_ops ops = *f->disk->ops;
+	const struct disk_ops *before = f->disk->ops;
+	uint64_t size = f->disk->size;
+	unsigned changes = f->changed;
+
+	assert_int_equal(scsi_target_measure(f->target, 5), SCSI_E_ABSENT);
+	ops.measure = NULL;
+	f->disk->ops = &ops;
+	assert_int_equal(scsi_target_measure(f->target, 0), SCSI_E_KIND);
+	ops.measure = measure;
+	expect_good(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), 0);
+	/* It does not become smaller, and of what is as before nothing is said. */
+	for (measured = size - 512; measured <= size; measured += 512)
+		assert_int_equal(scsi_target_measure(f->target, 0), 0);
+	assert_int_equal(f->disk->size, size);
+	assert_int_equal(f->changed, changes);
+	expect_good(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), 0);
+
+	measured = size + 512;
+	assert_int_equal(scsi_target_measure(f->target, 0), 0);
+	assert_int_equal(f->changed, changes + 1);
+	expect_sense(f, SCSI_DATA_NONE, 0, CDB(0, 0, 0, 0, 0, 0), SCSI_SENSE_CAPACITY_CHANGED);
+	expect_good(f, SCSI_DATA_IN, 8, CDB(0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0), 8);
+	assert_int_equal(scsi_get_32(f->data), size / 512);
+	f->disk->ops = before;
+	f->disk->size = size;
+}
+
 static void test_request_sense(void **state)
 {
 	struct fixture *f = *state;
@@ -854,6 +894,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_a_flush_lost_stays_lost, setup,
 						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_attentions, setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_a_larger_disk, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_request_sense, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_malformed, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_every_opcode_ends, setup, fixture_teardown),
