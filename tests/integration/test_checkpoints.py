@@ -126,8 +126,10 @@ class Tree(CheckpointTest):
         write_block(now[1], 3, 3)
         self.ok("set", "vm", "notes=second")
         self.run_once()
+        generation = self.show()["definition"].get("generation_id")
         self.ok("checkpoint", "apply", "vm", "clean", "--discard")
         self.assertEqual(self.show()["definition"]["notes"], "first")
+        self.assertNotIn(self.show()["definition"]["generation_id"], (None, generation))
         self.assertEqual(self.contents(self.paths()), [[1, 0, 0, 0], [0, 0, 0, 0]])
         self.assertEqual([pathlib.Path(path).read_bytes() for path in base], before)
         # What it was is gone.

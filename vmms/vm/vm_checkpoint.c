@@ -240,6 +240,9 @@ static int apply_take_definition(struct vm *vm, const struct definition *then,
 	copy->owner_uid = now->owner_uid;
 	if (now->owner && !copy->owner)
 		return failure_no_memory(failure);
+	/* What the guest has made of its disks since then, it makes a second time. */
+	if (guid_generate(&copy->generation_id) < 0)
+		return failure_set(failure, DBUS_ERROR_INTERNAL, "cannot make a generation ID");
 	definition_free(vm->change.definition);
 	vm->change.definition = TAKE_PTR(copy);
 	return manager_complete_adapters(vm->manager, vm->change.definition, vm, failure);
