@@ -223,10 +223,22 @@ extern const struct vswitches_vms manager_switch_vms;
 int manager_take_worker_user(struct manager *manager, uid_t *ret_user) MUST_CHECK;
 
 /*
- * All files that the VM's definition names, and who of the other VMs has them. The functions in it
- * look at files: not for the event loop. It points into the VM.
+ * For a struct resources_request: which VM has that image open. data: the VM that wants it; whose
+ * owner does not learn the names of other owners' VMs. It looks at files: not for the event loop.
  */
-struct resources_request manager_files_request(struct vm *vm);
+const char *manager_disk_user(void *data, const char *path);
 
-/* Its owner_uses() where this VM itself does not count. */
+/*
+ * A VM that is up and has the same owner as this one uses that image, or may, as its own name
+ * others. As above.
+ */
+bool manager_owner_uses_disk(void *data, const char *path);
+
+/* The same of other VMs than this one. */
 bool manager_owner_uses_disk_elsewhere(void *data, const char *path);
+
+/* Another VM that is up writes that image. As above. */
+bool manager_disk_is_written(void *data, const char *path);
+
+/* All files that the VM's definition names, with the functions above. It points into the VM. */
+struct resources_request manager_files_request(struct vm *vm);

@@ -47,8 +47,7 @@ static bool manager_has_images_open(const struct vm *vm, const struct vm *asking
 	return vm_is_up(vm) && (vm->run.worker || vm != asking);
 }
 
-/* Which VM has it open; an owner does not learn the names of other owners' VMs. */
-static const char *manager_disk_user(void *data, const char *path)
+const char *manager_disk_user(void *data, const char *path)
 {
 	const struct vm *asking = data;
 	struct stat image;
@@ -92,8 +91,7 @@ static bool manager_owner_uses(const struct vm *asking, const char *path, bool i
 	return false;
 }
 
-/* A VM that is up and has the same owner uses that image, or may, as its own name others. */
-static bool manager_owner_uses_disk(void *data, const char *path)
+bool manager_owner_uses_disk(void *data, const char *path)
 {
 	return manager_owner_uses(data, path, true);
 }
@@ -103,7 +101,7 @@ bool manager_owner_uses_disk_elsewhere(void *data, const char *path)
 	return manager_owner_uses(data, path, false);
 }
 
-static bool manager_disk_is_written(void *data, const char *path)
+bool manager_disk_is_written(void *data, const char *path)
 {
 	const struct vm *asking = data;
 	struct stat image;

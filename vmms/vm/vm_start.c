@@ -518,11 +518,17 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 			struct failure *failure)
 {
 	char sockets[PATH_MAX];
-	struct resources_request request = manager_files_request(vm);
+	const struct resources_request request = {
+		.definition = vm->definition,
+		.passed = passed,
+		.sockets = vm->definition->services.sockets ? sockets : NULL,
+		.user = manager_disk_user,
+		.owner_uses = manager_owner_uses_disk,
+		.is_written = manager_disk_is_written,
+		.user_data = vm,
+	};
 	int r;
 
-	request.passed = passed;
-	request.sockets = vm->definition->services.sockets ? sockets : NULL;
 	r = manager_check_stopping(vm->manager, failure);
 	if (r == 0)
 		r = start_check_passed(vm, passed, failure);
