@@ -296,7 +296,7 @@ int vid_vp_translate(struct vid_vp *vp, uint64_t address, gpa_t *ret_gpa)
 	struct kvm_translation translation = { .linear_address = address };
 
 	if (ioctl(vp->fd, KVM_TRANSLATE, &translation) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*ret_gpa = GPA(translation.physical_address);
 	return translation.valid ? 0 : -EFAULT;
 }

@@ -10,6 +10,7 @@
  * KVM takes MSRs in the order of the list up to the first it refuses. Counters of the performance
  * unit are written while it is off: what turns it on comes last.
  */
+#include "common/base/error.h"
 #include "vid/internal.h"
 
 #include <stdlib.h>
@@ -123,7 +124,7 @@ static int msr_list_fill(struct vid *vid, struct msr_list *list)
 
 	list->count = 0;
 	if (ioctl(vid->fd, KVM_GET_MSR_INDEX_LIST, &kvm) < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (uint32_t i = 0; r == 0 && i < kvm.list.nmsrs; i++)
 		r = msr_list_add(list, kvm.list.indices[i]);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(more_msrs); i++)
@@ -165,7 +166,7 @@ static int msrs_read(struct vid_vp *vp, const uint32_t *indices, uint32_t count,
 		batch.msrs.entries[i].index = indices[i];
 	r = ioctl(vp->fd, KVM_GET_MSRS, &batch);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	msrs_put(vp, &batch, (uint32_t)r, writer);
 	*read += (uint32_t)r;
 	return (uint32_t)r < batch.msrs.nmsrs ? r + 1 : r;
@@ -192,7 +193,7 @@ static int msrs_leave_out_present(struct vid_vp *vp, union msr_batch *batch)
 	int r = ioctl(vp->fd, KVM_GET_MSRS, &present);
 
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (uint32_t i = 0; i < batch->msrs.nmsrs; i++)
 		if (i >= (uint32_t)r || present.msrs.entries[i].data != batch->msrs.entries[i].data)
 			batch->msrs.entries[count++] = batch->msrs.entries[i];
@@ -214,7 +215,7 @@ static int msrs_write(struct vid_vp *vp, union msr_batch *batch, struct state_re
 		return 0;
 	r = ioctl(vp->fd, KVM_SET_MSRS, batch);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	if ((uint32_t)r == batch->msrs.nmsrs)
 		return 0;
 	entry = &batch->msrs.entries[r];

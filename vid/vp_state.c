@@ -7,6 +7,7 @@
  * that were posted; setting registers drops a pending exception; the LAPIC needs the APIC base of
  * the system registers; events are last both times.
  */
+#include "common/base/error.h"
 #include "vid/internal.h"
 
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static int vp_complete_exit(struct vid_vp *vp)
 	if (ioctl(vp->fd, KVM_RUN, 0) == 0)
 		return -EBUSY;
 	if (errno != EINTR && errno != EAGAIN)
-		return -errno;
+		return error_origin(-errno);
 	vp->run->immediate_exit = 0;
 	vp->exit_pending = false;
 	return 0;
@@ -53,7 +54,7 @@ static int vp_get_activity(struct vid_vp *vp, struct vid_vp_state *state)
 	struct kvm_mp_state mp;
 
 	if (ioctl(vp->fd, KVM_GET_MP_STATE, &mp) < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (uint32_t i = 0; i < VID_ACTIVITIES; i++) {
 		if (activities[i] == mp.mp_state) {
 			state->activity = i;
@@ -71,7 +72,7 @@ static int vp_get_pdptrs(struct vid_vp *vp, struct vid_vp_state *state)
 	if (ioctl(vp->partition->vid->fd, KVM_CHECK_EXTENSION, KVM_CAP_SREGS2) <= 0)
 		return 0;
 	if (ioctl(vp->fd, KVM_GET_SREGS2, &sregs) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (!(sregs.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID))
 		return 0;
 	state->flags |= VID_VP_STATE_PDPTRS;
@@ -85,7 +86,7 @@ static int vp_get_extended(struct vid_vp *vp, struct vid_vp_state *state)
 	struct kvm_debugregs debug;
 
 	if (ioctl(vp->fd, KVM_GET_XCRS, &xcrs) < 0 || ioctl(vp->fd, KVM_GET_DEBUGREGS, &debug) < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (uint32_t i = 0; i < MIN(xcrs.nr_xcrs, (uint32_t)ARRAY_SIZE(xcrs.xcrs)); i++)
 		if (xcrs.xcrs[i].xcr == 0)
 			state->xcr0 = xcrs.xcrs[i].value;
@@ -100,7 +101,7 @@ static int vp_get_lapic(struct vid_vp *vp, struct vid_vp_state *state)
 	struct kvm_lapic_state lapic;
 
 	if (ioctl(vp->fd, KVM_GET_LAPIC, &lapic) < 0)
-		return -errno;
+		return error_origin(-errno);
 	for (size_t i = 0; i < VID_LAPIC_REGISTERS; i++)
 		memcpy(&state->lapic[i], lapic.regs + i * LAPIC_STRIDE, sizeof(state->lapic[i]));
 	return 0;
@@ -126,7 +127,7 @@ static int vp_get_events(struct vid_vp *vp, struct vid_vp_state *state)
 	struct kvm_vcpu_events events;
 
 	if (ioctl(vp->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
+		return error_origin(-errno);
 	state->events = (struct vid_event_state){
 		.exception_injected = events.exception.injected,
 		.exception_pending = events.exception.pending,
@@ -182,7 +183,7 @@ static int vp_get_xsave(struct vid_vp *vp, struct state_writer *writer, uint32_t
 	r = size > XSAVE_SMALLEST ? ioctl(vp->fd, KVM_GET_XSAVE2, xsave)
 				  : ioctl(vp->fd, KVM_GET_XSAVE, xsave);
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	state_put(writer, xsave, size);
 	return 0;
 }
@@ -241,7 +242,7 @@ static int vp_set_pdptrs(struct vid_vp *vp, const struct vid_vp_state *state)
 	    ioctl(vp->partition->vid->fd, KVM_CHECK_EXTENSION, KVM_CAP_SREGS2) <= 0)
 		return 0;
 	if (ioctl(vp->fd, KVM_GET_SREGS2, &sregs) < 0)
-		return -errno;
+		return error_origin(-errno);
 	sregs.flags |= KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	memcpy(sregs.pdptrs, state->pdptrs, sizeof(sregs.pdptrs));
 	return ioctl(vp->fd, KVM_SET_SREGS2, &sregs) < 0 ? -errno : 0;
@@ -307,7 +308,7 @@ static int vp_set_events(struct vid_vp *vp, const struct vid_vp_state *state,
 	uint32_t smm;
 
 	if (ioctl(vp->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
-		return -errno;
+		return error_origin(-errno);
 	smm = events.flags & KVM_VCPUEVENT_VALID_SMM;
 	if (!smm && (saved->smm || saved->smi_pending))
 		return state_refuse(refusal, "this host's KVM has no system management mode");

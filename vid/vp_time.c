@@ -2,6 +2,7 @@
 /*
  * The time of a vp: its TSC, and how that runs on after a restore.
  */
+#include "common/base/error.h"
 #include "vid/internal.h"
 
 #include <x86intrin.h>
@@ -13,7 +14,7 @@ int64_t vid_vp_tsc_khz(struct vid_vp *vp)
 	int r = ioctl(vp->fd, KVM_GET_TSC_KHZ, 0);
 
 	if (r < 0)
-		return -errno;
+		return error_origin(-errno);
 	return r > 0 ? r : -EINVAL;
 }
 

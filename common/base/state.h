@@ -6,7 +6,7 @@
  * Writing: state_begin(), state_put() as often as it takes, state_end(). What fails is remembered,
  * and told by state_writer_error() in the end.
  *
- * Reading: what is read may come from another host, and is believed in nothing. state_reader_init()
+ * Reading: what is read may come from another host, and is not trusted. state_reader_init()
  * checks all records; state_find() finds one by its name, and state_get() takes it apart.
  *
  * A record: struct state_header, the name without a NUL, zeros up to a multiple of 8, the payload,

@@ -59,7 +59,7 @@ static inline bool token_bucket_has(struct token_bucket *bucket, uint64_t now, i
 	return bucket->left >= wanted;
 }
 
-/* Takes all of it, there or not. Return: microseconds until nothing is owed any more. */
+/* Takes all of it, even if there is less. Return: microseconds until the bucket is out of debt. */
 static inline uint64_t token_bucket_charge(struct token_bucket *bucket, uint64_t now, uint64_t cost)
 {
 	token_bucket_fill(bucket, now);

@@ -2,6 +2,8 @@
 /* What the guest sees of a disk image that nobody uses. */
 #include "common/image/image_content.h"
 
+#include "common/base/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -58,7 +60,7 @@ static int content_find_raw(struct image_content *content, uint64_t offset,
 	}
 	end = lseek(content->fd, (off_t)offset, SEEK_HOLE);
 	if (end < 0)
-		return -errno;
+		return error_origin(-errno);
 	if ((uint64_t)end > offset)
 		ret_run->length = MIN((uint64_t)end - offset, ret_run->length);
 	return 0;
@@ -216,7 +218,7 @@ static int content_open_format(struct image_content *content, bool writable)
 	int r;
 
 	if (size < 0)
-		return -errno;
+		return error_origin(-errno);
 	content->size = content->file.size = (uint64_t)size;
 	if (content->format == IMAGE_RAW)
 		return 0;
@@ -257,7 +259,7 @@ static int content_make_raw(struct image_content *content,
 		return -EINVAL;
 	content->size = content->file.size = options->size;
 	if (ftruncate(content->fd, (off_t)options->size) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (!options->fixed)
 		return 0;
 	r = posix_fallocate(content->fd, 0, (off_t)options->size);

@@ -6,6 +6,7 @@
 #include "common/image/qcow2_make.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -39,7 +40,7 @@ static int qcow2_write(int fd, const void *bytes, size_t size, uint64_t offset)
 	ssize_t n = pwrite(fd, bytes, size, (off_t)offset);
 
 	if (n < 0)
-		return -errno;
+		return error_origin(-errno);
 	return (size_t)n == size ? 0 : -ENOSPC;
 }
 
@@ -75,7 +76,7 @@ int qcow2_make(int fd, uint64_t size)
 	if (size == 0 || size > QCOW2_MAKE_MAX || size % 512)
 		return -EINVAL;
 	if (ftruncate(fd, (off_t)end) < 0)
-		return -errno;
+		return error_origin(-errno);
 	r = qcow2_write_counts(fd, end / CLUSTER);
 	return r == 0 ? qcow2_write(fd, &header, sizeof(header), 0) : r;
 }

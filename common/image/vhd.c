@@ -3,6 +3,7 @@
 #include "common/image/vhd.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/error.h"
 #include "common/base/utf16.h"
 #include "common/image/vhd_internal.h"
 
@@ -248,7 +249,7 @@ static int vhd_direct_off(struct vhd_direct *direct, int fd, struct vhdx_file *f
 	direct->fd = fd;
 	direct->flags = fcntl(fd, F_GETFL);
 	if (direct->flags < 0 || size < 0 || fcntl(fd, F_SETFL, direct->flags & ~O_DIRECT) < 0)
-		return -errno;
+		return error_origin(-errno);
 	*file = vhdx_file_of(&direct->fd, (uint64_t)size);
 	return 0;
 }

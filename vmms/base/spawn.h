@@ -2,8 +2,8 @@
 /*
  * Starting a program with a clean slate: no inherited descriptors, signals or session.
  *
- * Descriptors of others (vmms/image/file_holder.h) come through a socket, to a child that has
- * nothing of the daemon's any more: should they hold it up, that is its own affair.
+ * Descriptors of others (vmms/image/file_holder.h) come through a socket, to the child, after it has
+ * closed what it had of the daemon: if it then waits for one of them, it holds up nobody else.
  */
 #pragma once
 

@@ -10,9 +10,9 @@
  *
  * It closes nothing that came from the bus: after a message with descriptors it tells the daemon
  * who sent that, and the daemon starts another that takes its name. When its calls are answered it
- * says so, and the daemon, which has closed its ends of the sockets by then, kills it. Should its
- * end wait for one of those files, that is no matter to anybody. Where too many of a user's wait
- * so, it goes on instead, with the files open.
+ * says so, and the daemon, which has closed its ends of the sockets by then, kills it. If it cannot
+ * end, because closing one of those files waits, nothing else waits for it. If too many processes of
+ * one user's calls hang like that, it is not killed but goes on, with the files open.
  */
 #pragma once
 

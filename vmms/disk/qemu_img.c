@@ -2,6 +2,7 @@
 /* qemu-img(1), for images of formats that are not our own. */
 #include "vmms/disk/qemu_img.h"
 
+#include "common/base/error.h"
 #include "common/base/text.h"
 #include "vmms/base/spawn.h"
 #include "vmms/image/guard/image_guard.h"
@@ -61,16 +62,16 @@ static int img_spawn(struct run *run, const char *const *arguments,
 	pid_t pid;
 
 	if (run->work->guard < 0 || pipe2(outputs, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	run->output = outputs[0];
 	AUTO_CLOSE int far_output = outputs[1];
 	if (pipe2(errors, O_CLOEXEC) < 0)
-		return -errno;
+		return error_origin(-errno);
 	run->error = errors[0];
 	AUTO_CLOSE int far_error = errors[1];
 	AUTO_CLOSE int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (nothing < 0)
-		return -errno;
+		return error_origin(-errno);
 	spawn.output = far_output;
 	spawn.error = far_error;
 	spawn.passed = nothing;

@@ -8,7 +8,7 @@
  * data for reading alone. Their server gets descriptors, and is told what each is for
  * (vmms/image/image_server.h).
  *
- * Nothing is taken for what its bytes look like. The format of the image stands in the definition,
+ * The format of a file is never guessed from its contents. That of the image stands in the definition,
  * that of a backing file in the head of the image on it, which no guest can write (more of that in
  * docs/architecture.md). And since whoever can write a head could have files read that are not
  * theirs, names count only in images that belong to the owner or to root, and that nobody else may

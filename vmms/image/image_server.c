@@ -345,7 +345,7 @@ static int server_start(struct image_server *server, int *ret_fd)
 	int pipes[2], r;
 
 	if (access(server->config.program, X_OK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return error_origin(-errno);
 	server->output = pipes[0];

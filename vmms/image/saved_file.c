@@ -2,6 +2,7 @@
 /* The file of a saved VM, by a process that may wait for it. */
 #include "vmms/image/saved_file.h"
 
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/dbus_names.h"
 
@@ -50,7 +51,7 @@ static int work_check_room(const char *folder, uint64_t size, struct saved_file_
 	uint64_t room;
 
 	if (statvfs(folder, &status) < 0)
-		return -errno;
+		return error_origin(-errno);
 	room = (uint64_t)status.f_bavail * status.f_frsize;
 	if (room >= size + ROOM_LEFT)
 		return 0;
@@ -75,7 +76,7 @@ static int work_create(const struct saved_file_request *request, const char *fol
 	int r;
 
 	if (unlink(request->path) < 0 && errno != ENOENT)
-		return -errno;
+		return error_origin(-errno);
 	r = work_check_room(folder, request->size, words);
 	if (r < 0)
 		return r;

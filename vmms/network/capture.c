@@ -174,7 +174,7 @@ static int capture_drain(struct capture *capture)
 		if (size < 0 && errno == EINTR)
 			continue;
 		if (size < 0)
-			return -errno;
+			return error_origin(-errno);
 		capture->start += (size_t)size;
 		capture->size -= (size_t)size;
 	}

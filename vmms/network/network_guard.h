@@ -3,10 +3,10 @@
  * What guests may send into switches: guards against forged MAC addresses, DHCP servers and
  * routers, a limit to bandwidth, and the barrier between private switches and the host.
  *
- * They are in two tables of nftables, of the bridge family, since no one table is there always:
- * "vmms_PID" is owned by this process, so that nobody else can change it or flush it along with a
- * firewall of their own, and goes with it; "vmms_kept_HASH", by the state directory, is nobody's,
- * and holds while guests run without a daemon, until the next one has found them.
+ * They are in two tables of nftables, of the bridge family. "vmms_PID" is owned by this process: nobody
+ * else can change it, or flush it along with a firewall of their own, and the kernel removes it when
+ * the process ends. "vmms_kept_HASH" (a hash of the state directory) has no owner: its rules hold while
+ * guests run without a daemon, until the next daemon has found them.
  *
  * Beside each there is one of the family "netdev", for what the bridge does not show to rules of
  * its own, and one of the family "inet", for the host's loopback: guests of user-mode networks

@@ -213,7 +213,7 @@ int passt_start(sd_event *loop, const struct passt_config *config, struct passt 
 		.config = *config, .loop = sd_event_ref(loop), .pidfd = -1, .output = -1
 	};
 	if (access(config->program, X_OK) < 0)
-		return -errno;
+		return error_origin(-errno);
 	if (pipe2(pipes, O_CLOEXEC) < 0)
 		return error_origin(-errno);
 	passt->output = pipes[0];

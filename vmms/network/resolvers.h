@@ -2,8 +2,8 @@
 /*
  * The name servers that guests of the user-mode network ask, where the host's own do not do.
  *
- * passt(1) tells a guest the name servers of /etc/resolv.conf. One on the host's loopback, as
- * systemd-resolved(8) and dnsmasq(8) are, is none that a guest reaches.
+ * passt(1) tells a guest the name servers of /etc/resolv.conf. A guest cannot reach one that listens
+ * on the host's loopback, as systemd-resolved(8) and dnsmasq(8) do.
  *
  * Thread: any.
  */

@@ -12,7 +12,8 @@
  *     external   VMs and a network of the host's: "bridge", one of the administrator's, which stays
  *                as it is; or "interface", which becomes the switch's
  *
- * A struct vswitch_definition owns its strings. (A "vswitch" it is for C's sake.)
+ * A struct vswitch_definition owns its strings. (It is a "vswitch" here, since "switch" is a
+ * word of C.)
  */
 #pragma once
 

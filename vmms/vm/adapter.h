@@ -6,8 +6,8 @@
  *     "default"          passt(1), which is started again when it ends by itself
  *     "none"             nothing: its link is down
  *
- * The user-mode network is optional: that it cannot start, for want of passt(1) or of a network of
- * the host's, is the adapter's reason for being down, and no failure.
+ * The user-mode network is optional: where it cannot start, because there is no passt(1) or the host
+ * has no network, the VM starts all the same, with this adapter down and the reason in its properties.
  *
  * Thread: the event loop's.
  */

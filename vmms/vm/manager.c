@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* All VMs of the daemon. manager_load.c reads them from the store, manager_stop.c ends them. */
+/*
+ * All VMs of the daemon: finding, creating and deleting them. manager_load.c reads them from the store,
+ * manager_stop.c ends them; manager_disks.c knows who has which image open, manager_mac.c who has which
+ * address.
+ */
 #include "vmms/vm/manager.h"
 
-#include "common/base/error.h"
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
 #include "vmms/base/folder.h"
@@ -17,8 +20,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 
 /* ---- Life ---- */
 
@@ -225,39 +226,6 @@ struct broken_definition *manager_find_broken(const struct manager *manager, con
 	return NULL;
 }
 
-static bool manager_is_same_file(const struct stat *a, const struct stat *b)
-{
-	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
-		return a->st_rdev == b->st_rdev;
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-static bool manager_is_disk(const struct definition_disk *disk, const struct stat *image)
-{
-	struct stat status;
-
-	return disk->path && stat(disk->path, &status) == 0 && manager_is_same_file(&status, image);
-}
-
-static bool manager_vm_uses(const struct vm *vm, const struct stat *image)
-{
-	for (size_t i = 0; i < vm->definition->disk_count; i++) {
-		if (manager_is_disk(&vm->definition->disks[i], image))
-			return true;
-	}
-	return false;
-}
-
-static bool manager_vm_writes(const struct vm *vm, const struct stat *image)
-{
-	for (size_t i = 0; i < vm->definition->disk_count; i++) {
-		if (!vm->definition->disks[i].read_only &&
-		    manager_is_disk(&vm->definition->disks[i], image))
-			return true;
-	}
-	return false;
-}
-
 /* Also by a worker that we have given up, one of a VM without a definition, another daemon's. */
 static bool manager_worker_user_is_used(void *data, uid_t user)
 {
@@ -278,98 +246,17 @@ int manager_take_worker_user(struct manager *manager, uid_t *ret_user)
 				 ret_user);
 }
 
-/* May an owner be told of that VM? The host's administrator is told everything. */
-static bool manager_owner_knows(const char *owner, const struct vm *vm)
+bool manager_owner_knows(const char *owner, const struct vm *vm)
 {
 	return !owner || (vm->definition->owner && strcmp(vm->definition->owner, owner) == 0);
 }
 
-/* A VM that asks while it has no worker is only about to open them. */
-static bool manager_has_images_open(const struct vm *vm, const struct vm *asking)
-{
-	return vm_is_up(vm) && (vm->run.worker || vm != asking);
-}
-
-const char *manager_disk_user(void *data, const char *path)
-{
-	const struct vm *asking = data;
-	struct stat image;
-
-	if (stat(path, &image) < 0)
-		return NULL;
-	list_for_each (link, &asking->manager->vms) {
-		struct vm *vm = container_of(link, struct vm, link);
-
-		if (manager_has_images_open(vm, asking) && manager_vm_uses(vm, &image))
-			return manager_owner_knows(asking->definition->owner, vm)
-				       ? vm->definition->name
-				       : NULL;
-	}
-	return NULL;
-}
-
-/* Images that it has may name others, which are not known here. */
-static bool manager_vm_may_use(const struct vm *vm, const struct stat *image)
-{
-	for (size_t i = 0; i < vm->definition->disk_count; i++) {
-		if (strcmp(vm->definition->disks[i].format, "raw") != 0)
-			return true;
-	}
-	return manager_vm_uses(vm, image);
-}
-
-static bool manager_owner_uses(const struct vm *asking, const char *path, bool itself)
-{
-	struct stat image;
-
-	if (stat(path, &image) < 0)
-		return false;
-	list_for_each (link, &asking->manager->vms) {
-		const struct vm *vm = container_of(link, struct vm, link);
-
-		if (manager_has_images_open(vm, asking) && (itself || vm != asking) &&
-		    strcmp(vm_owner(vm), vm_owner(asking)) == 0 && manager_vm_may_use(vm, &image))
-			return true;
-	}
-	return false;
-}
-
-bool manager_owner_uses_disk(void *data, const char *path)
-{
-	return manager_owner_uses(data, path, true);
-}
-
-bool manager_owner_uses_disk_elsewhere(void *data, const char *path)
-{
-	return manager_owner_uses(data, path, false);
-}
-
-bool manager_disk_is_written(void *data, const char *path)
-{
-	const struct vm *asking = data;
-	struct stat image;
-
-	if (stat(path, &image) < 0)
-		return false;
-	list_for_each (link, &asking->manager->vms) {
-		const struct vm *vm = container_of(link, struct vm, link);
-
-		if (vm != asking && manager_has_images_open(vm, asking) &&
-		    manager_vm_writes(vm, &image))
-			return true;
-	}
-	return false;
-}
-
-#define DESCRIPTION_SIZE (DEFINITION_NAME_MAX + 8)
-
-/* How an owner is told of another VM. */
-static const char *manager_describe(const char *owner, const struct vm *vm,
-				    char text[DESCRIPTION_SIZE])
+const char *manager_describe(const char *owner, const struct vm *vm,
+			     char text[static MANAGER_DESCRIPTION_SIZE])
 {
 	if (!manager_owner_knows(owner, vm))
 		return "a VM of another user";
-	snprintf(text, DESCRIPTION_SIZE, "VM '%s'", vm->definition->name);
+	snprintf(text, MANAGER_DESCRIPTION_SIZE, "VM '%s'", vm->definition->name);
 	return text;
 }
 
@@ -419,7 +306,7 @@ int manager_check_name(struct manager *manager, const char *name, struct failure
 static int manager_check_new(struct manager *manager, const struct definition *definition,
 			     struct failure *failure)
 {
-	char text[DESCRIPTION_SIZE];
+	char text[MANAGER_DESCRIPTION_SIZE];
 	struct vm *twin;
 
 	if (manager_check_stopping(manager, failure) < 0)
@@ -435,101 +322,6 @@ static int manager_check_new(struct manager *manager, const struct definition *d
 			     failure) < 0)
 		return -EINVAL;
 	return vm_check_definition(definition, failure);
-}
-
-/* ---- MAC addresses ---- */
-
-static bool manager_has_mac(const struct definition_network *network, const uint8_t *mac)
-{
-	for (unsigned i = 0; i < network->adapter_count; i++) {
-		if (memcmp(network->adapters[i].mac, mac, DEFINITION_MAC_SIZE) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The VM that has that address, or will have, or NULL. */
-static struct vm *manager_find_mac(const struct manager *manager, const uint8_t *mac,
-				   const struct vm *but)
-{
-	list_for_each (link, (struct list *)&manager->vms) {
-		struct vm *vm = container_of(link, struct vm, link);
-
-		if (vm != but && (manager_has_mac(&vm->definition->network, mac) ||
-				  (vm->pending && manager_has_mac(&vm->pending->network, mac))))
-			return vm;
-	}
-	return NULL;
-}
-
-static int manager_make_mac(const struct manager *manager, const struct definition_network *network,
-			    uint8_t ret_mac[static DEFINITION_MAC_SIZE])
-{
-	uint8_t mac[DEFINITION_MAC_SIZE] = { DEFINITION_MAC_PREFIX };
-
-	do {
-		if (getrandom(mac + 3, sizeof(mac) - 3, 0) != (ssize_t)sizeof(mac) - 3)
-			return error_origin(-errno);
-	} while (manager_find_mac(manager, mac, NULL) || manager_has_mac(network, mac));
-	memcpy(ret_mac, mac, sizeof(mac));
-	return 0;
-}
-
-int manager_complete_adapters(struct manager *manager, struct definition *definition,
-			      const struct vm *vm, struct failure *failure)
-{
-	struct definition_network *network = &definition->network;
-
-	for (unsigned i = 0; i < network->adapter_count; i++) {
-		struct definition_adapter *adapter = &network->adapters[i];
-		char text[DESCRIPTION_SIZE];
-		struct vm *other;
-
-		if (definition_mac_is_null(adapter->mac) &&
-		    manager_make_mac(manager, network, adapter->mac) < 0)
-			return failure_set(failure, DBUS_ERROR_INTERNAL,
-					   "cannot make a MAC address");
-		other = manager_find_mac(manager, adapter->mac, vm);
-		if (other)
-			return failure_set(
-				failure, DBUS_ERROR_EXISTS,
-				"an adapter of %s has the MAC address of adapter '%s' already; "
-				"give this one another, or none to get one",
-				manager_describe(definition->owner, other, text), adapter->name);
-	}
-	return 0;
-}
-
-static struct vm *manager_find_running_twin(const struct vm *vm, const uint8_t *mac)
-{
-	list_for_each (link, &vm->manager->vms) {
-		struct vm *other = container_of(link, struct vm, link);
-
-		if (other != vm && other->run.worker &&
-		    manager_has_mac(&other->definition->network, mac))
-			return other;
-	}
-	return NULL;
-}
-
-int manager_check_macs(const struct vm *vm, struct failure *failure)
-{
-	const struct definition_network *network = &vm->definition->network;
-
-	for (unsigned i = 0; i < network->adapter_count; i++) {
-		const struct definition_adapter *adapter = &network->adapters[i];
-		struct vm *other = manager_find_running_twin(vm, adapter->mac);
-		char text[DESCRIPTION_SIZE];
-
-		if (other)
-			return failure_set(failure, DBUS_ERROR_EXISTS,
-					   "an adapter of %s, which runs, has the MAC address of "
-					   "adapter '%s' of "
-					   "VM '%s'; 'vmctl net set --mac' gives this one another",
-					   manager_describe(vm->definition->owner, other, text),
-					   adapter->name, vm->definition->name);
-	}
-	return 0;
 }
 
 static int manager_create(struct manager *manager, struct vm *vm, struct failure *failure)

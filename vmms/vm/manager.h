@@ -13,6 +13,7 @@
 #include "vmms/base/failure.h"
 #include "vmms/base/helper.h"
 #include "vmms/base/watch.h"
+#include "vmms/image/image.h"
 #include "vmms/network/network.h"
 #include "vmms/vm/adapter.h"
 #include "vmms/vm/guest_life.h"
@@ -239,3 +240,6 @@ bool manager_owner_uses_disk_elsewhere(void *data, const char *path);
 
 /* Another VM that is up writes that image. As above. */
 bool manager_disk_is_written(void *data, const char *path);
+
+/* All files that the VM's definition names, with the functions above. It points into the VM. */
+struct resources_request manager_files_request(struct vm *vm);

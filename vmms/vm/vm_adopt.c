@@ -228,19 +228,12 @@ static void adopt_notice_end(struct vm *vm, const struct vm_record *record)
 		vm_save_note_disks(vm, NULL);
 }
 
-/* What its file has is pending, if that is something else. */
 static void adopt_definition(struct vm *vm, struct vm_record *record)
 {
 	/* The daemon before was killed while it was giving the VM another name. */
 	if (definition_rename(record->definition, vm->definition->name) < 0)
 		return;
-	if (vm_definitions_are_equal(vm->definition, record->definition))
-		return;
-	if (vm->pending)
-		definition_free(vm->definition);
-	else
-		vm->pending = vm->definition;
-	vm->definition = TAKE_PTR(record->definition);
+	vm_run_by(vm, &record->definition);
 }
 
 static void adopt(struct vm *vm, struct vm_record *record)

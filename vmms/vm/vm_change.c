@@ -330,15 +330,11 @@ int vm_change_open(struct vm *vm, const char *method, struct json_object *argume
 		   const struct definition_disk *disk, int passed, struct failure *failure)
 {
 	struct resources files = { .count = 0 };
-	const struct resources_request request = { .definition = vm->definition,
-						   .disk = disk,
-						   .passed = &files,
-						   .user = manager_disk_user,
-						   .owner_uses = manager_owner_uses_disk,
-						   .is_written = manager_disk_is_written,
-						   .user_data = vm };
+	struct resources_request request = manager_files_request(vm);
 	int r;
 
+	request.disk = disk;
+	request.passed = &files;
 	if (!vm->run.worker && passed >= 0)
 		return change_refuse_passed(vm, failure);
 	/* At rest it is opened at the next start. */

@@ -87,5 +87,11 @@ void vm_change_undo(struct vm *vm);
 /* All properties that tell of the definition have changed. */
 void vm_notify_definition(struct vm *vm);
 
+/*
+ * Its worker, or its saved state, has that definition, which is taken over if it is another than the
+ * VM's; what the VM's file has is pending then.
+ */
+void vm_run_by(struct vm *vm, struct definition **definition);
+
 /* The VM has come to rest: what waited for that is its definition. */
 void vm_take_pending(struct vm *vm);

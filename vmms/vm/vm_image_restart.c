@@ -196,14 +196,11 @@ static int restart_due(sd_event_source *source, uint64_t usec, void *data)
 	struct restart *restart = data;
 	const struct definition_disk *disk = restart_disk(restart);
 	struct vm *vm = restart->vm;
-	const struct resources_request request = { .definition = vm->definition,
-						   .disk = disk,
-						   .user = manager_disk_user,
-						   .owner_uses = manager_owner_uses_disk_elsewhere,
-						   .is_written = manager_disk_is_written,
-						   .user_data = vm };
+	struct resources_request request = manager_files_request(vm);
 	struct failure failure;
 
+	request.disk = disk;
+	request.owner_uses = manager_owner_uses_disk_elsewhere; /* its own server has ended */
 	restart->timer = sd_event_source_disable_unref(restart->timer);
 	restart->begun = vm_clock(CLOCK_MONOTONIC);
 	restart->given_up = false;

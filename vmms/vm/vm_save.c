@@ -286,14 +286,10 @@ static void save_looked(void *data, struct opened_files *opened, const struct fa
 
 void vm_save_note_disks(struct vm *vm, const struct failure *outcome)
 {
-	const struct resources_request request = {
-		.definition = vm->definition,
-		.user = manager_disk_user,
-		.owner_uses = manager_owner_uses_disk,
-		.user_data = vm,
-	};
+	struct resources_request request = manager_files_request(vm);
 	struct failure failure;
 
+	request.is_written = NULL; /* its images are looked at, and nothing is read of them */
 	vm->saving.ends_operation = vm->operation.done != NULL;
 	vm->saving.outcome = outcome ? *outcome : (struct failure){ .name = NULL };
 	if (open_helper_new(vm->manager->helpers, vm->manager->settings.open_timeout, &request,

@@ -195,7 +195,6 @@ static const struct json_key saved_keys[] = {
 	  .minimum = json_type_array },
 };
 
-/* As that of a worker which an earlier daemon has started (vm_adopt.c). */
 static int saved_state_take_definition(struct vm *vm, struct json_object *tree)
 {
 	CLEANUP(definition_freep) struct definition *definition = NULL;
@@ -206,13 +205,9 @@ static int saved_state_take_definition(struct vm *vm, struct json_object *tree)
 		r = -EINVAL;
 	if (r == 0)
 		r = definition_rename(definition, vm->definition->name);
-	if (r < 0)
-		return r;
-	if (!vm_definitions_are_equal(vm->definition, definition)) {
-		vm->pending = vm->definition;
-		vm->definition = TAKE_PTR(definition);
-	}
-	return 0;
+	if (r == 0)
+		vm_run_by(vm, &definition);
+	return r;
 }
 
 static int saved_state_take(struct vm *vm, struct json_object *tree)

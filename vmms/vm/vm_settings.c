@@ -221,6 +221,17 @@ int vm_change_definition(struct vm *vm, struct definition *definition, vm_done_f
 	return r;
 }
 
+void vm_run_by(struct vm *vm, struct definition **definition)
+{
+	if (vm_definitions_are_equal(vm->definition, *definition))
+		return;
+	if (vm->pending)
+		definition_free(vm->definition);
+	else
+		vm->pending = vm->definition;
+	vm->definition = TAKE_PTR(*definition);
+}
+
 void vm_take_pending(struct vm *vm)
 {
 	if (!vm->pending)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One VM: a change that a daemon had asked the worker for when it ended.
+ * One VM: a change that was under way when a daemon ended: it had been asked of the worker, and the
+ * answer had not come.
  *
- * Whether the worker has made it the worker knows: it tells the next daemon, as it is taken over,
- * the last change that it made for the one before. What has been made is kept, and what has not is
- * forgotten; whoever asked for it is gone.
+ * Only the worker knows whether it made the change. When the next daemon adopts it, it tells the
+ * number of the last change that it made for the daemon before. A change that was made is kept, one
+ * that was not is forgotten; its caller has lost the connection in either case.
  *
  * Thread: the event loop's.
  */

@@ -9,7 +9,7 @@ const struct option_row global_options[] = {
 	{ "user", NULL, VALUE_NONE, "on the bus of the user" },
 	{ "address", "ADDRESS", VALUE_TEXT, "on the bus at that address; also $VMMS_BUS_ADDRESS" },
 	{ "host", "[USER@]HOST[:PORT]", VALUE_HOST,
-	  "about the VMs of that host, by ssh; also -H, and $VMMS_HOST" },
+	  "manage the VMs of that host, by ssh; also -H, and $VMMS_HOST" },
 	{ "json", NULL, VALUE_NONE, "print JSON, for programs" },
 	{ "no-ask-password", NULL, VALUE_NONE, "never ask for a password" },
 	{ "help", NULL, VALUE_NONE, "describe the command; also -h" },

@@ -2,9 +2,9 @@
 /*
  * The programs that make guests for 'vmctl quick-create': run, watched, and undone.
  *
- * They are packaging/libexec/guest-from-*, which say how they talk. Each makes a folder that is
- * whole, or none. Of their process group vmctl is not part: an interrupt is passed on, and waited
- * for.
+ * They are packaging/libexec/guest-from-*, which say how they talk. Each makes a complete
+ * folder, or none. They are in a process group of their own: vmctl passes an interrupt on to them, and
+ * waits until they have ended.
  */
 #pragma once
 

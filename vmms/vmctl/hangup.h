@@ -2,8 +2,8 @@
 /*
  * The end of a vmctl that another host's vmctl runs here, when that one has gone.
  *
- * Without a terminal sshd does no more than close the standard streams then, which one that waits
- * for a guest or a job would find out late or never.
+ * Without a terminal, sshd then only closes the standard streams. A vmctl that waits for a guest or a
+ * job would notice that late, or never.
  */
 #pragma once
 

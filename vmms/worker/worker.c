@@ -35,10 +35,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define DRAIN_MAX      256 /* messages, or reads of the pipe, taken at the end */
-#define ADOPT_TIMEOUT  30  /* seconds */
-#define EVENTS_A_TURN  8   /* control messages */
-#define TURNS_A_SECOND 125 /* with control messages */
+#define DRAIN_MAX        256 /* messages, or reads of the pipe, taken at the end */
+#define ADOPT_TIMEOUT    30  /* seconds */
+#define EVENTS_AT_ONCE   8   /* control messages */
+#define WAKEUPS_A_SECOND 125 /* with control messages */
 
 /* Of control messages, at once and in a second. */
 #define BYTES_MOST (2 << 20)
@@ -67,7 +67,7 @@ struct worker {
 	int pidfd, control;
 	struct watch *pidfd_watch, *control_watch;
 	struct token_bucket bytes, time; /* of what comes on the control socket */
-	bool owes;                       /* of that: it rests */
+	bool rests;                      /* until it has more of that */
 	uint32_t next_id;
 	struct list requests;
 	struct worker_output output;
@@ -268,7 +268,7 @@ static uint64_t worker_clock_now(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* begin: of the processor's time that the message has cost. Its worker rests for what is owed. */
+/* begin: of the processor's time that the message has cost. Its worker rests until that has come in again. */
 static void worker_charge(struct worker *worker, size_t size, uint64_t begin)
 {
 	uint64_t now = worker_clock_now(CLOCK_MONOTONIC);
@@ -276,7 +276,7 @@ static void worker_charge(struct worker *worker, size_t size, uint64_t begin)
 	uint64_t rest = MAX(token_bucket_charge(&worker->bytes, now, size),
 			    token_bucket_charge(&worker->time, now, cost));
 
-	worker->owes = rest > 0;
+	worker->rests = rest > 0;
 	if (rest > 0)
 		watch_rest(worker->control_watch, rest);
 }
@@ -331,8 +331,8 @@ static void worker_control_ready(void *data, uint32_t events)
 {
 	struct worker *worker = data;
 
-	worker->owes = false;
-	for (int i = 0; i < EVENTS_A_TURN && !worker->owes && worker_receive(worker); i++)
+	worker->rests = false;
+	for (int i = 0; i < EVENTS_AT_ONCE && !worker->rests && worker_receive(worker); i++)
 		;
 }
 
@@ -413,7 +413,7 @@ static int worker_watch(struct worker *worker)
 	r = watch_new(worker->watches, worker->pidfd, EPOLLIN, 0, worker_process_ended, worker,
 		      &worker->pidfd_watch);
 	if (r == 0)
-		r = watch_new(worker->watches, worker->control, EPOLLIN, TURNS_A_SECOND,
+		r = watch_new(worker->watches, worker->control, EPOLLIN, WAKEUPS_A_SECOND,
 			      worker_control_ready, worker, &worker->control_watch);
 	if (r == 0)
 		r = worker_output_watch(&worker->output, worker->watches);

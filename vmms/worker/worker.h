@@ -2,10 +2,9 @@
 /*
  * A worker process: spawning it, talking to it, and learning how it ended.
  *
- * The process is watched by its pidfd. What it sends is taken as that of a stranger: messages that
- * are none are dropped, which the owner is told, replies that nobody waits for are ignored, and its
- * standard error is cut into lines, of which the owner gets a bounded number, and the last are
- * kept.
+ * The process is watched by its pidfd. What it sends is not trusted: malformed messages are dropped,
+ * and the owner is told; replies that nobody waits for are ignored; its standard error is cut into
+ * lines, of which the owner gets a bounded number, and the last are kept.
  *
  * Thread: the event loop's. Callbacks run from the loop, never from inside a call of the caller. A
  * worker must not be freed by its callbacks, except `exited`.

@@ -9,7 +9,7 @@
  *
  * The timer counts at 3.579545 MHz, in 32 bits. It is there for guests that do not ask Hyper-V for
  * the frequencies of their clocks and have nothing else to measure them by, Linux before 4.14 among
- * them. That it wraps is no event.
+ * them. It raises no event when it wraps.
  */
 #pragma once
 

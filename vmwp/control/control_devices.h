@@ -2,8 +2,8 @@
 /*
  * The methods of the control socket that change devices: disks, media, network adapters.
  *
- * What leaves is answered for when it is closed. Descriptors that a request came with are taken
- * over where it succeeds.
+ * A request that takes a disk, medium or adapter away is answered when that is closed. Descriptors
+ * that came with a request are taken over if it succeeds.
  *
  * Thread: the loop's.
  */

@@ -3,9 +3,8 @@
  * The worker's end of the control socket (common/control.h): receives requests on the loop, answers
  * them, now or later, and tells events.
  *
- * A daemon that goes away takes its VM along, in order: the worker stops the machine and ends.
- * Except where it was given a listening socket: then a VM that runs goes on, and the next daemon
- * finds it there. Thread: the loop's.
+ * If the daemon goes away, the worker stops the machine in order, and ends. If it was given a
+ * listening socket, a VM that runs goes on instead, and the next daemon connects there. Thread: the loop's.
  */
 #pragma once
 

@@ -5,7 +5,7 @@
  *
  * Nothing stops for it but, for a moment, vps whose registers are read: what else they own is read
  * by atomics or under the locks that they take, what the guest owns is copied as it lies in its
- * memory. So every number has been true, and two of them perhaps not at the same time.
+ * memory. So each number is a true one, but two of them may be of different moments.
  *
  * Thread: the loop's.
  */

@@ -276,7 +276,7 @@ static void socket_withdraw(struct net_backend *backend)
 	}
 }
 
-/* ---- Turns, and the end ---- */
+/* ---- Iterations of the loop, and the end ---- */
 
 static void socket_free(struct net_backend *backend)
 {

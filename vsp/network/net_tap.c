@@ -2,8 +2,8 @@
 /*
  * A tap interface as a network.
  *
- * Reads wait in the ring: the kernel completes one for each frame that comes, and all frames of a
- * turn are moved by one io_uring_enter(2), whichever way they go. Every wait of a queue is woken by
+ * Reads wait in the ring: the kernel completes one for each frame that comes, and all frames of an
+ * iteration are moved by one io_uring_enter(2), whichever way they go. Every wait of a queue is woken by
  * every frame, so only as many reads wait as frames are likely to come at once: twice as many when
  * the last iteration left none, half as many when it left most of them.
  *

@@ -387,7 +387,7 @@ int netvsp_channel_new(struct network_adapter *adapter, unsigned index,
 	return 0;
 }
 
-/* ---- Turns ---- */
+/* ---- Iterations of the loop ---- */
 
 static void netvsp_offer_sub_channels(struct network_adapter *adapter)
 {

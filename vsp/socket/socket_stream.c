@@ -142,7 +142,7 @@ static void stream_to_guest(struct socket_stream *stream)
 	}
 }
 
-/* ---- Turns ---- */
+/* ---- Iterations of the loop ---- */
 
 static void stream_close_end(struct socket_stream *stream)
 {

@@ -277,7 +277,7 @@ int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_chan
 	return 0;
 }
 
-/* ---- Turns ---- */
+/* ---- Iterations of the loop ---- */
 
 void storvsp_enumerate(struct storage_controller *controller)
 {

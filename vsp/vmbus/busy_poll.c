@@ -7,7 +7,7 @@
  * rings of channels that were just written to are watched for a little while, during which the
  * guest finds the interrupt mask set and does not ring.
  *
- * A busy-polled channel is masked, so whoever busy-polls owes it a look: busy_poll_look() comes at
+ * A busy-polled channel is masked, so whoever busy-polls has to look at it: busy_poll_look() comes at
  * each iteration of the loop, and the loop does not wait before it has either found packets or
  * unmasked the ring, which includes a last look.
  *
