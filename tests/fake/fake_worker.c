@@ -50,6 +50,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 struct fake {
 	int listener, control, serial; /* control: -1: there is no daemon now */
@@ -574,6 +575,61 @@ static const char *method_restore(struct fake *fake, struct control_message *mes
 	return NULL;
 }
 
+/* What a worker of this kind sends a VM as, and how it is told that it has come. */
+static const char moved_text[] = "a fake VM that moves\n", came_text[] = "came\n";
+
+static bool hears(int socket, const char *expected)
+{
+	char text[64] = "";
+	size_t size = strlen(expected);
+
+	return recv(socket, text, size, MSG_WAITALL) == (ssize_t)size &&
+	       memcmp(text, expected, size) == 0;
+}
+
+static bool says(int socket, const char *text)
+{
+	size_t size = strlen(text);
+
+	return send(socket, text, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+static const char *method_send(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
+{
+	struct stat stat;
+
+	if (is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (fstat(message->fds[0], &stat) < 0 || !S_ISSOCK(stat.st_mode))
+		return CONTROL_ERROR_INVALID;
+	if (!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text))
+		return CONTROL_ERROR_FAILED;
+	fake->saved = true;
+	if (is_in(fake, "running"))
+		state_event(fake, "paused", "", "");
+	return NULL;
+}
+
+static const char *method_receive(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
+{
+	if (!is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (!hears(message->fds[0], moved_text))
+		return CONTROL_ERROR_FAILED;
+	say(fake, "guest: received\r\n");
+	state_event(fake, "running", "", "");
+	tell_all(fake);
+	return says(message->fds[0], came_text) ? NULL : CONTROL_ERROR_FAILED;
+}
+
+static const char *method_cancel_move(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
+{
+	return NULL;
+}
+
 static const char *method_cancel_dump(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
@@ -719,6 +775,9 @@ static const struct {
 	[CONTROL_METHOD_save] = { method_save, "slow-save" },
 	[CONTROL_METHOD_cancel_save] = { method_cancel_save, NULL },
 	[CONTROL_METHOD_restore] = { method_restore, NULL },
+	[CONTROL_METHOD_send] = { method_send, NULL },
+	[CONTROL_METHOD_receive] = { method_receive, NULL },
+	[CONTROL_METHOD_cancel_move] = { method_cancel_move, NULL },
 	[CONTROL_METHOD_shutdown] = { method_shutdown, NULL },
 	[CONTROL_METHOD_stop] = { method_stop, "mute-stop" },
 	[CONTROL_METHOD_change_actions] = { method_actions, NULL },
@@ -932,6 +991,10 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 		return asked_for(fake, "hostile-inspect")
 			       ? make_hostile_inspection(part, arguments->first)
 			       : make_inspection(arguments->part, arguments->first);
+	case CONTROL_METHOD_send:
+		return json_make("rounds", json_object_new_int64(1), "bytes",
+				 json_object_new_int64(sizeof(moved_text) - 1), "blackout",
+				 json_object_new_int64(1000), NULL);
 	case CONTROL_METHOD_list_values:
 		return json_make("values", make_values(), "truncated",
 				 json_object_new_boolean(false), NULL);

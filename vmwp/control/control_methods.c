@@ -174,19 +174,9 @@ static void method_cancel_dump(struct call *call, const struct control_arguments
 	control_dump_cancel(call->worker);
 }
 
-static void method_save(struct call *call, const struct control_arguments *arguments)
-{
-	control_state_save(call->server, call->worker, call->request, call->reply);
-}
-
 static void method_cancel_save(struct call *call, const struct control_arguments *arguments)
 {
 	control_state_cancel(call->worker);
-}
-
-static void method_restore(struct call *call, const struct control_arguments *arguments)
-{
-	control_state_restore(call->server, call->worker, call->request, call->reply);
 }
 
 /* The machine reads them when the guest gives it reason to. */
@@ -327,9 +317,12 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_nmi] = method_nmi,
 	[CONTROL_METHOD_dump] = method_dump,
 	[CONTROL_METHOD_cancel_dump] = method_cancel_dump,
-	[CONTROL_METHOD_save] = method_save,
+	[CONTROL_METHOD_save] = control_state_save,
 	[CONTROL_METHOD_cancel_save] = method_cancel_save,
-	[CONTROL_METHOD_restore] = method_restore,
+	[CONTROL_METHOD_restore] = control_state_restore,
+	[CONTROL_METHOD_send] = control_state_send,
+	[CONTROL_METHOD_receive] = control_state_receive,
+	[CONTROL_METHOD_cancel_move] = method_cancel_save,
 	[CONTROL_METHOD_shutdown] = method_shutdown,
 	[CONTROL_METHOD_stop] = method_stop,
 	[CONTROL_METHOD_change_actions] = method_change_actions,

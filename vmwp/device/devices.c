@@ -179,6 +179,11 @@ int devices_save(struct devices *devices, struct state_writer *writer, struct fa
 	return r;
 }
 
+int devices_save_memory(struct devices *devices, struct state_writer *writer)
+{
+	return devices->table[DEVICE_MEMORY]->save(devices->device[DEVICE_MEMORY], writer);
+}
+
 static int devices_restore_one(struct devices *devices, enum device_id id,
 			       struct state_reader *reader, struct failure *failure)
 {

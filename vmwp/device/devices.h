@@ -125,7 +125,11 @@ int devices_save(struct devices *devices, struct state_writer *writer,
 int devices_restore(struct devices *devices, struct state_reader *reader,
 		    struct failure *failure) MUST_CHECK;
 
-/* The same of memory alone, before its contents are read; devices_restore() does it once more. */
+/*
+ * The same of memory alone, while the guest runs, and before its contents are read; then
+ * devices_restore() does it once more.
+ */
+int devices_save_memory(struct devices *devices, struct state_writer *writer) MUST_CHECK;
 int devices_restore_memory(struct devices *devices, struct state_reader *reader,
 			   struct failure *failure) MUST_CHECK;
 

@@ -54,6 +54,20 @@ struct state_saver;
 int state_saver_new(const struct saved_state_config *config, int fd,
 		    struct state_saver **ret_saver) MUST_CHECK;
 
+/*
+ * The same without a file: when that has succeeded the machine stands, with its records in the
+ * saver, which is to be kept until it is known what becomes of the machine.
+ */
+int state_saver_new_for_move(const struct saved_state_config *config,
+			     struct state_saver **ret_saver) MUST_CHECK;
+
+/* Of such a one that has succeeded: the records; when the guest stopped, by loop_now(). */
+const struct state_writer *state_saver_records(const struct state_saver *saver);
+uint64_t state_saver_stood_at(const struct state_saver *saver);
+
+/* The machine is as it was before. */
+void state_saver_go_back(struct state_saver *saver);
+
 /* It is done soon, with -ECANCELED, unless the file is finished just now. */
 void state_saver_cancel(struct state_saver *saver);
 
@@ -73,6 +87,12 @@ struct state_loader;
  */
 int state_loader_new(const struct saved_state_config *config, int fd,
 		     struct state_loader **ret_loader, struct failure *failure) MUST_CHECK;
+
+/*
+ * The last step by itself: the memory has its contents. Return: 0; -errno, and why in *failure.
+ */
+int state_loader_restore(const struct saved_state_config *config, struct state_reader *reader,
+			 struct failure *failure) MUST_CHECK;
 
 /* As those of the saver. */
 void state_loader_cancel(struct state_loader *loader);

@@ -17,14 +17,26 @@ struct state_loader {
 	struct state_file_transfer *transfer;
 };
 
-static int loader_restore(struct state_loader *loader, struct failure *failure)
+static int loader_restore(const struct saved_state_config *config, struct state_reader *reader,
+			  struct failure *failure)
 {
-	int r = machine_prepare_restore(loader->config.machine, &loader->reader, failure);
+	int r = machine_prepare_restore(config->machine, reader, failure);
 
 	if (r == MACHINE_E_STATE)
 		return failure_set(failure, -ECANCELED,
 				   "The VM was turned off before its state was restored.");
-	return r < 0 ? r : devices_restore(loader->config.devices, &loader->reader, failure);
+	return r < 0 ? r : devices_restore(config->devices, reader, failure);
+}
+
+int state_loader_restore(const struct saved_state_config *config, struct state_reader *reader,
+			 struct failure *failure)
+{
+	int r = loader_restore(config, reader, failure);
+
+	if (r < 0 && failure->message[0] == '\0')
+		failure_set(failure, r, "The state of the saved VM cannot be restored: %s.",
+			    strerror(-r));
+	return r;
 }
 
 static int loader_refuse_ram(int result, struct failure *failure)
@@ -47,10 +59,7 @@ static void loader_read(void *data, int result, uint64_t bytes)
 	if (result < 0)
 		loader_refuse_ram(result, &failure);
 	else
-		result = loader_restore(loader, &failure);
-	if (result < 0 && failure.message[0] == '\0')
-		failure_set(&failure, result, "The state of the saved VM cannot be restored: %s.",
-			    strerror(-result));
+		result = state_loader_restore(&loader->config, &loader->reader, &failure);
 	loader->config.done(loader->config.data, result, &failure);
 }
 
