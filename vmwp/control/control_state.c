@@ -6,7 +6,6 @@
 #include "vmwp/control/control_server.h"
 #include "vmwp/control/worker.h"
 #include "vmwp/state/moving.h"
-#include "vmwp/state/saved_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
