@@ -82,8 +82,7 @@
  *   disconnect_adapter
  *                   The link goes down, and the descriptors are closed.
  *   status, statistics, disks, processors, capabilities
- *                   What is true now. "saved": by "save", or by "restore", and it has not run since; or it
- *                   stands since an "unknown-outcome".
+ *                   What is true now. "saved": by "save", or by "restore", and it has not run since.
  *                   "statistics" are counted from the VM's start, over resets:
  *                   "exits" of vps to the worker, and "kernel_exits" as KVM counts them. A latency
  *                   says how many requests took at most 2^i microseconds, in

@@ -61,6 +61,8 @@ void vm_free(struct vm *vm)
 	free(vm->opening.opened);
 	saved_file_free(vm->opening.saved_file);
 	file_holder_free(vm->opening.state);
+	file_holder_free(vm->opening.moved);
+	file_holder_free(vm->moving.socket);
 	vm_save_free(vm);
 	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);

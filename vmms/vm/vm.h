@@ -25,6 +25,7 @@
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_memory.h"
+#include "vmms/vm/vm_move.h"
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_restart.h"
 #include "vmms/vm/vm_run.h"
@@ -60,6 +61,7 @@ struct vm_opening {
 	struct file_holder *files;       /* that are open, and not the worker's yet; or NULL */
 	struct saved_file *saved_file;   /* the saved state is being opened; or NULL */
 	struct file_holder *state;       /* that is open, and not the worker's yet; or NULL */
+	struct file_holder *moved;       /* from where the VM comes, likewise; or NULL */
 	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
 	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
@@ -86,6 +88,7 @@ struct vm {
 
 	struct vm_change change;
 	struct vm_saving saving;
+	struct vm_moving moving;
 	struct vm_saved_state saved;
 	struct vm_opening opening; /* vm_change.c, vm_start.c */
 	struct vm_restart restart;
@@ -145,6 +148,13 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
  */
 int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
 			struct failure *failure) MUST_CHECK;
+
+/*
+ * The same with a guest that another worker sends. socket: a stream socket, taken over if 0 is
+ * returned. Images of disks are opened without their locks, which the worker takes in the end.
+ */
+int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done, void *data,
+		      struct failure *failure) MUST_CHECK;
 
 struct vm_shutdown_options {
 	bool force;       /* the guest is to end programs that hold it up */

@@ -28,6 +28,7 @@ enum vm_verb {
 	VM_NMI,
 	VM_DUMP,
 	VM_SAVE,
+	VM_MOVE,
 	VM_DISCARD,
 	VM_PAUSE,
 	VM_RESUME,

@@ -225,6 +225,8 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 
 	if (vm->saved.exists)
 		vm_set_state(vm, VM_SAVED, "%s", "");
+	else if (vm->moving.moved)
+		vm_set_state(vm, VM_OFF, "it was moved, and runs elsewhere");
 	else if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
 		worker_set_end_by_event(vm);
 	else if (exit->unknown && vm->run.started_at == 0)
@@ -284,8 +286,9 @@ static void worker_fail_start(struct vm *vm, const struct worker_exit *exit)
 static void worker_finish_operation(struct vm *vm)
 {
 	bool fulfilled =
-		vm->operation.verb == VM_SAVE
-			? vm->state == VM_SAVED
+		vm->operation.verb == VM_SAVE ? vm->state == VM_SAVED
+		: vm->operation.verb == VM_MOVE
+			? vm->moving.moved
 			: (vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START) &&
 				  vm->state == VM_OFF && !vm->turning_off.done;
 	struct failure failure;
@@ -315,6 +318,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_sockets_forget(vm);
 	file_holder_free(TAKE_PTR(vm->opening.files));
 	file_holder_free(TAKE_PTR(vm->opening.state));
+	file_holder_free(TAKE_PTR(vm->opening.moved));
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
@@ -328,6 +332,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_memory_forget(vm);
 	statistics_reset(vm);
 	vm_save_worker_ended(vm);
+	vm_move_worker_ended(vm);
 	if (!vm->saved.exists)
 		vm_take_pending(vm);
 	if (starting)
@@ -341,6 +346,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	if (vm->operation.done && !vm_save_looks(vm))
 		worker_finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
+	vm->moving.moved = false;
 	if (vm->state == VM_CRASHED)
 		vm_restart_after_failure(vm, ran);
 	vm_unit_close(vm);

@@ -40,7 +40,7 @@ struct control_state {
 	struct move_receiver *receiver;
 	void *ticket; /* NULL: answered */
 	bool saved;   /* or restored, and has not run since; or perhaps moved */
-	bool moved;   /* the VM is another worker's */
+	bool moved;   /* the VM is another worker's, or has stayed that */
 	uint64_t told_at;
 };
 
@@ -66,7 +66,7 @@ bool control_state_allows(const struct worker *worker, enum control_method_id me
 		return true;
 	if (state->moved)
 		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
-			    "The VM was moved: it can be stopped here, and no more.");
+			    "The VM is on the other side: it can be stopped here, and no more.");
 	else if (state->saved)
 		reply_error(reply, CONTROL_ERROR_INVALID_STATE,
 			    "The VM stands as it was saved: it can be resumed or stopped.");
@@ -78,7 +78,7 @@ bool control_state_allows(const struct worker *worker, enum control_method_id me
 
 bool control_state_is_saved(const struct worker *worker)
 {
-	return worker->state && worker->state->saved;
+	return worker->state && worker->state->saved && worker->state->task != TASK_SEND;
 }
 
 /* ---- While it is under way ---- */
@@ -99,7 +99,9 @@ static void state_settle(struct control_state *state, int result)
 {
 	struct worker *worker = state->worker;
 
-	state->moved = state->task == TASK_SEND && result == 0;
+	/* What was refused to the source goes on there, and may be complete here. */
+	state->moved = (state->task == TASK_SEND && result == 0) ||
+		       (state->task == TASK_RECEIVE && result < 0);
 	state->saved =
 		result >= 0 && !state->moved &&
 		(state->task != TASK_RECEIVE || machine_state(worker->machine) == MACHINE_PAUSED);

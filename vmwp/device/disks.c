@@ -359,6 +359,39 @@ struct disk_healths *disks_healths(struct disks *disks)
 	return disks->healths;
 }
 
+static int disks_refuse_lock(unsigned controller, unsigned lun, enum disk_lock what, int error,
+			     struct failure *failure)
+{
+	if (error == -EOPNOTSUPP)
+		return failure_set(failure, error,
+				   "Disk %u:%u cannot be handed over: its image is not raw.",
+				   controller, lun);
+	if (error == -EAGAIN && what == DISK_LOCK_FIND)
+		return failure_set(failure, error,
+				   "The image of disk %u:%u is not the one that the VM has: nobody "
+				   "has locked it.",
+				   controller, lun);
+	if (error == -EAGAIN)
+		return failure_set(failure, error,
+				   "The image of disk %u:%u is in use by somebody else.",
+				   controller, lun);
+	return failure_set(failure, error, "The image of disk %u:%u cannot be locked: %s.",
+			   controller, lun, strerror(-error));
+}
+
+int disks_lock(struct disks *disks, enum disk_lock what, struct failure *failure)
+{
+	unsigned controller, lun;
+	int r = disk_healths_lock(disks->healths, what, &controller, &lun);
+
+	if (r == 0)
+		return 0;
+	disks_refuse_lock(controller, lun, what, r, failure);
+	if (what == DISK_LOCK_TAKE)
+		(void)!disk_healths_lock(disks->healths, DISK_LOCK_DROP, &controller, &lun);
+	return r;
+}
+
 /* ---- All of them ---- */
 
 static int disks_make(struct device_config *config, void **ret_device, struct failure *failure)

@@ -77,6 +77,8 @@ static const struct rule rules[] = {
 	ALLOW(timerfd_settime, "synthetic timers of vps"),
 	ALLOW_IF(fcntl, 1, F_GETFL, "how a descriptor that was passed is open"),
 	ALLOW_IF(fcntl, 1, F_SETFL, "O_NONBLOCK of taps and sockets; O_DIRECT of images"),
+	ALLOW_IF(fcntl, 1, F_OFD_SETLK, "images of a VM that moves"),
+	ALLOW_IF(fcntl, 1, F_OFD_GETLK, "images of a VM that moves"),
 	ALLOW_IF(fcntl, 1, F_ADD_SEALS, "guest memory that is shared keeps its size"),
 
 	/* The control socket. */

@@ -66,6 +66,11 @@ static void receiver_refuse_for(struct move_receiver *receiver, const char *what
 
 /* ---- Records ---- */
 
+static struct disks *receiver_disks(const struct move_receiver *receiver)
+{
+	return devices_get(receiver->config.devices, DEVICE_STORAGE);
+}
+
 static void receiver_begin(struct move_receiver *receiver, const struct move_header *header)
 {
 	const struct vid_memory *memory = machine_memory(receiver->config.machine);
@@ -76,7 +81,9 @@ static void receiver_begin(struct move_receiver *receiver, const struct move_hea
 		receiver_refuse_for(receiver, "its records are damaged");
 		return;
 	}
-	r = devices_restore_memory(receiver->config.devices, &reader, &receiver->failure);
+	r = disks_lock(receiver_disks(receiver), DISK_LOCK_FIND, &receiver->failure);
+	if (r == 0)
+		r = devices_restore_memory(receiver->config.devices, &reader, &receiver->failure);
 	if (r < 0) {
 		receiver_refuse(receiver, r);
 		return;
@@ -131,10 +138,17 @@ static void receiver_restore(struct move_receiver *receiver, const struct move_h
 	receiver_answer(receiver, MOVE_READY);
 }
 
-/* From here on the VM is ours. */
+/* From here on the VM is ours, with its disks, which the source has let go. */
 static void receiver_go(struct move_receiver *receiver, const struct move_header *header)
 {
+	int r = disks_lock(receiver_disks(receiver), DISK_LOCK_TAKE, &receiver->failure);
+
+	if (r < 0) {
+		receiver_refuse(receiver, r);
+		return;
+	}
 	if (receiver->runs && machine_resume(receiver->config.machine) != 0) {
+		(void)!disks_lock(receiver_disks(receiver), DISK_LOCK_DROP, &receiver->failure);
 		receiver_refuse(receiver,
 				failure_set(&receiver->failure, -ECANCELED,
 					    "The VM was turned off before its guest went on."));

@@ -45,6 +45,7 @@ struct move_sender {
 	struct loop_timer timer;
 	bool timer_runs, link_ended;
 	bool state_sent, ready;
+	bool unlocked; /* the images of the disks are */
 	uint64_t ram_size, began_at;
 	uint64_t round_began_at, round_bytes;
 	struct move_figures figures;
@@ -57,10 +58,21 @@ struct move_sender {
 
 /* ---- The end ---- */
 
+/* Whoever has refused the VM may have its disks all the same: it stands then. */
+static void sender_take_locks_back(struct move_sender *sender)
+{
+	struct disks *disks = devices_get(sender->config.devices, DEVICE_STORAGE);
+
+	if (sender->result < 0 && sender->unlocked &&
+	    disks_lock(disks, DISK_LOCK_TAKE, &sender->failure) < 0)
+		sender->result = MOVE_E_UNKNOWN;
+}
+
 static void sender_finish(struct move_sender *sender)
 {
 	if (!sender->link_ended || sender->timer_runs || sender->saver_runs)
 		return;
+	sender_take_locks_back(sender);
 	if (sender->result < 0 && sender->stands)
 		state_saver_go_back(sender->saver);
 	(void)!vid_memory_track_dirty(machine_memory_to_fill(sender->config.machine), false);
@@ -162,11 +174,19 @@ static void sender_write_state(struct move_sender *sender)
 static void sender_go(struct move_sender *sender)
 {
 	struct move_header header = { .flags = 0 };
+	int r;
 
 	if (!sender->state_sent || !sender->ready)
 		return;
 	if (machine_state(sender->config.machine) != MACHINE_PAUSED) {
 		sender_fail(sender, -ECANCELED, "it was turned off");
+		return;
+	}
+	sender->unlocked = true;
+	r = disks_lock(devices_get(sender->config.devices, DEVICE_STORAGE), DISK_LOCK_DROP,
+		       &sender->failure);
+	if (r < 0) {
+		sender_end(sender, r);
 		return;
 	}
 	sender->step = SENDER_GOES;

@@ -10,6 +10,10 @@
  * happens, MOVE_GO, and only a target that got that lets its own run. Where the answer to it is
  * lost, the source cannot know, and its guest stands: MOVE_E_UNKNOWN.
  *
+ * Images of disks are raw files that both have open. The source has them locked, by which the target
+ * knows that they are the same; it gives the locks up before MOVE_GO, and the target takes them before
+ * its guest runs.
+ *
  * fd, here: a connected stream socket, borrowed until it is done. Nothing is bounded in time but
  * what the guest's devices do: who has begun cancels what takes too long.
  *

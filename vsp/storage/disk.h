@@ -73,6 +73,13 @@ struct disk_request {
 	bool throttled; /* it waits, by the disk's limits */
 };
 
+/* A lock goes with the file as it was opened (F_OFD_SETLK): a VM's, in whichever process. */
+enum disk_lock {
+	DISK_LOCK_DROP,
+	DISK_LOCK_TAKE,
+	DISK_LOCK_FIND, /* another has it, so that there can be no two images that go by one name */
+};
+
 struct disk_ops {
 	/* Required. The request is well-formed, in range, and allowed (no write to a read-only
 	 * disk); disk_complete() ends it, but not before submit returns. */
@@ -81,6 +88,12 @@ struct disk_ops {
 
 	/* Optional: a request that is under way has been abandoned; it still has to complete. */
 	void (*abandon)(struct disk *disk);
+
+	/*
+	 * Optional: what is done to the lock of its image. Return: 0; -EAGAIN: another has it, or of
+	 * DISK_LOCK_FIND none; -errno.
+	 */
+	int (*lock)(struct disk *disk, enum disk_lock what);
 
 	/* Optional: no more requests will come. What there is to do at the end may take its time, as
 	 * requests of the backend's own. */
@@ -181,6 +194,12 @@ struct disk_limits {
 	uint64_t iops, bandwidth;
 };
 int disk_limit(struct disk *disk, struct loop *loop, const struct disk_limits *limits) MUST_CHECK;
+
+/*
+ * As the operation; -EOPNOTSUPP: the disk's image is not one file that the guest's sectors are in as
+ * they are, so that another process could not go on with it.
+ */
+int disk_lock(struct disk *disk, enum disk_lock what) MUST_CHECK;
 
 /* Requests that are held are tried again, from where they stopped. */
 void disk_retry(struct disk *disk);

@@ -15,6 +15,7 @@
 #include "vsp/storage/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -300,9 +301,29 @@ static void disk_file_free(struct disk *disk)
 	free(file);
 }
 
+/* As image_open() takes it. */
+static int disk_file_lock(struct disk *disk, enum disk_lock what)
+{
+	struct flock lock = { .l_type = disk->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	int fd = disk_file(disk)->fd;
+
+	if (what == DISK_LOCK_DROP)
+		lock.l_type = F_UNLCK;
+	if (what != DISK_LOCK_FIND) {
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+		return errno == EACCES ? -EAGAIN : -errno;
+	}
+	lock.l_type = F_WRLCK; /* which nobody can have beside another's, of either kind */
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	return lock.l_type == F_UNLCK ? -EAGAIN : 0;
+}
+
 static const struct disk_ops disk_file_ops = {
 	.submit = disk_file_submit,
 	.free = disk_file_free,
+	.lock = disk_file_lock,
 };
 
 int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,
