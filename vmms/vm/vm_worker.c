@@ -312,6 +312,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 {
 	bool starting =
 		vm->operation.done && vm->operation.verb == VM_START && vm->run.started_at == 0;
+	bool sending = vm->operation.done && vm->operation.verb == VM_MOVE;
 	uint64_t ran = vm_run_time(vm);
 
 	vm_record_take_end(vm);
@@ -347,7 +348,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 		worker_finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
 	vm->moving.moved = false;
-	if (vm->state == VM_CRASHED)
+	if (vm->state == VM_CRASHED && !sending) /* one that was being sent may run elsewhere */
 		vm_restart_after_failure(vm, ran);
 	vm_unit_close(vm);
 	manager_vm_rests(vm->manager, vm);

@@ -137,7 +137,12 @@ static void method_pause(struct call *call, const struct control_arguments *argu
 
 static void method_resume(struct call *call, const struct control_arguments *arguments)
 {
-	if (machine_resume(call->worker->machine))
+	struct failure failure = { 0 };
+	int r = control_state_prepare_resume(call->worker, &failure);
+
+	if (r < 0)
+		reply_failure(call->reply, r, &failure);
+	else if (machine_resume(call->worker->machine))
 		reply_state_error(call, "resumed");
 	else
 		control_state_resumed(call->worker);

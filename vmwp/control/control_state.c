@@ -38,9 +38,10 @@ struct control_state {
 	struct state_loader *loader;
 	struct move_sender *sender;
 	struct move_receiver *receiver;
-	void *ticket; /* NULL: answered */
-	bool saved;   /* or restored, and has not run since; or perhaps moved */
-	bool moved;   /* the VM is another worker's, or has stayed that */
+	void *ticket;  /* NULL: answered */
+	bool saved;    /* or restored, and has not run since; or perhaps moved */
+	bool moved;    /* the VM is another worker's, or has stayed that */
+	bool unlocked; /* the images of its disks are */
 	uint64_t told_at;
 };
 
@@ -105,6 +106,7 @@ static void state_settle(struct control_state *state, int result)
 	state->saved =
 		result >= 0 && !state->moved &&
 		(state->task != TASK_RECEIVE || machine_state(worker->machine) == MACHINE_PAUSED);
+	state->unlocked = result == MOVE_E_UNKNOWN;
 	if (!state->moved && !state->saved)
 		control_state_free(TAKE_PTR(worker->state));
 }
@@ -268,6 +270,18 @@ void control_state_cancel(struct worker *worker)
 		move_sender_cancel(worker->state->sender);
 	else if (worker->state && worker->state->receiver)
 		move_receiver_cancel(worker->state->receiver);
+}
+
+int control_state_prepare_resume(struct worker *worker, struct failure *failure)
+{
+	int r;
+
+	if (!worker->state || !worker->state->unlocked)
+		return 0;
+	r = disks_lock(devices_get(worker->devices, DEVICE_STORAGE), DISK_LOCK_TAKE, failure);
+	if (r == 0)
+		worker->state->unlocked = false;
+	return r;
 }
 
 void control_state_resumed(struct worker *worker)

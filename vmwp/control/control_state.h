@@ -27,6 +27,12 @@ void control_state_cancel(struct worker *worker);
 /* Whether the VM was saved or restored, and has not run since. */
 bool control_state_is_saved(const struct worker *worker);
 
+/*
+ * It is to run again, whatever has become of it: the disks of a VM with an unknown outcome have no
+ * locks any more, and are another's if they cannot be had. Return: 0; -errno and *failure.
+ */
+int control_state_prepare_resume(struct worker *worker, struct failure *failure) MUST_CHECK;
+
 /* It runs again. */
 void control_state_resumed(struct worker *worker);
 
