@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A VM is saved and restored, over the control socket. */
+/* A VM is saved, handed over and restored, over the control socket. */
 #include "vmwp/control/control_state.h"
 
 #include "vmwp/control/control_call.h"
@@ -8,6 +8,7 @@
 #include "vmwp/state/saved_state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 struct control_state {
 	struct worker *worker;
 	int fd;
+	int successor; /* the socket to the worker that takes over; -1: it is for a file */
 	struct state_saver *saver;   /* NULL: it is not being saved */
 	struct state_loader *loader; /* NULL: it is not being restored */
 	void *ticket;                /* NULL: answered */
@@ -69,9 +71,67 @@ static void state_progress(void *data, uint64_t done, uint64_t size)
 	control_server_save(state->worker->control, done, size);
 }
 
+/* ---- Handing over ---- */
+
+static int state_list_descriptors(const struct worker *worker, struct handover *handover,
+				  struct failure *failure)
+{
+	int r = devices_hand_over(worker->devices, handover, failure);
+
+	if (r == 0)
+		r = handover_add(handover, "serial", console_descriptor(worker->console));
+	return r < 0 ? r : handover_add(handover, "end", worker->end_fd);
+}
+
+/* Refused while the guest still runs. */
+static int state_can_hand_over(const struct worker *worker, struct failure *failure)
+{
+	AUTO_FREE struct handover *handover = calloc(1, sizeof(*handover));
+
+	return handover ? state_list_descriptors(worker, handover, failure) : -ENOMEM;
+}
+
+/* The file is read by another process: nothing of it changes any more. */
+static int state_send_descriptors(const struct control_state *state, struct failure *failure)
+{
+	AUTO_FREE struct handover *handover = calloc(1, sizeof(*handover));
+	int r;
+
+	if (!handover)
+		return -ENOMEM;
+	if (fcntl(state->fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	r = state_list_descriptors(state->worker, handover, failure);
+	return r < 0 ? r : handover_send(handover, state->successor);
+}
+
+static void state_answer(struct control_state *state, int result, const struct failure *failure);
+
+/* What the guest has written to the console is written there. */
+static void state_console_drained(void *data)
+{
+	struct control_state *state = data;
+	struct failure failure = { 0 };
+	int r = state_send_descriptors(state, &failure);
+
+	if (r < 0)
+		(void)!machine_resume(state->worker->machine);
+	state_answer(state, r, &failure);
+}
+
 static void state_done(void *data, int result, const struct failure *failure)
 {
 	struct control_state *state = data;
+
+	if (result == 0 && state->successor >= 0)
+		console_drain(state->worker->console, state_console_drained, state);
+	else
+		state_answer(state, result, failure);
+}
+
+static void state_answer(struct control_state *state, int result, const struct failure *failure)
+{
 	struct worker *worker = state->worker;
 	struct reply reply = { 0 };
 
@@ -79,6 +139,7 @@ static void state_done(void *data, int result, const struct failure *failure)
 	state_saver_free(TAKE_PTR(state->saver));
 	state_loader_free(TAKE_PTR(state->loader));
 	close_fdp(&state->fd);
+	close_fdp(&state->successor);
 	if (result == -EBUSY)
 		reply_error(&reply, CONTROL_ERROR_BUSY, "%s", failure->message);
 	else if (result < 0)
@@ -115,6 +176,7 @@ static int state_begin_with(struct control_state *state, bool restores, struct f
 		.progress = state_progress,
 		.done = state_done,
 		.data = state,
+		.without_ram = state->successor >= 0,
 	};
 
 	return restores ? state_loader_new(&config, state->fd, &state->loader, failure)
@@ -131,6 +193,7 @@ static int state_new(struct control_server *server, struct worker *worker,
 		return -ENOMEM;
 	state->worker = worker;
 	state->fd = TAKE_FD(request->fds[0]);
+	state->successor = request->fd_count > 1 ? TAKE_FD(request->fds[1]) : -1;
 	state->ticket = control_server_defer(server, request->id);
 	r = state->ticket ? state_begin_with(state, restores, failure) : -ENOMEM;
 	if (r == 0) {
@@ -166,6 +229,23 @@ void control_state_save(struct control_server *server, struct worker *worker,
 	state_start(server, worker, request, reply, false);
 }
 
+void control_state_hand_over(struct control_server *server, struct worker *worker,
+			     struct control_message *request, struct reply *reply)
+{
+	struct failure failure = { 0 };
+	int r;
+
+	if (machine_state(worker->machine) != MACHINE_RUNNING) {
+		reply_not_begun(worker, reply, MACHINE_E_STATE, &failure, "handed over");
+		return;
+	}
+	r = state_can_hand_over(worker, &failure);
+	if (r < 0)
+		reply_failure(reply, r, &failure);
+	else
+		state_start(server, worker, request, reply, false);
+}
+
 void control_state_restore(struct control_server *server, struct worker *worker,
 			   struct control_message *request, struct reply *reply)
 {
@@ -192,5 +272,6 @@ void control_state_free(struct control_state *state)
 	state_saver_free(state->saver);
 	state_loader_free(state->loader);
 	close_fdp(&state->fd);
+	close_fdp(&state->successor);
 	free(state);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The methods "save", "cancel_save" and "restore" of the control socket, and what else can be asked
+ * The methods "save", "cancel_save", "hand_over" and "restore" of the control socket, and what else can be asked
  * of a VM meanwhile.
  *
  * Thread: the loop's.
@@ -14,11 +14,14 @@
 
 struct control_state;
 
-/* Both answer later, unless they cannot begin. */
+/* All answer later, unless they cannot begin. */
 void control_state_save(struct control_server *server, struct worker *worker,
 			struct control_message *request, struct reply *reply);
 void control_state_restore(struct control_server *server, struct worker *worker,
 			   struct control_message *request, struct reply *reply);
+
+void control_state_hand_over(struct control_server *server, struct worker *worker,
+			     struct control_message *request, struct reply *reply);
 
 /* What is under way ends soon. One that has been saved stays so. */
 void control_state_cancel(struct worker *worker);
