@@ -111,7 +111,7 @@ static int read_uuid(struct json_reader *reader, const struct json_key *key,
 		return r;
 	if (guid_is_null(&uuid))
 		return json_refuse(reader, value,
-				   "must not be all zeros; leave it out to have one made");
+				   "must not be all zeros; leave it out for the default");
 	*(struct guid *)target = uuid;
 	return 0;
 }
@@ -217,6 +217,7 @@ static const struct json_key definition_keys[] = {
 	  .detail = &name_rule,
 	  .required = true },
 	{ .name = "uuid", .read = read_uuid, .offset = MEMBER(uuid) },
+	{ .name = "generation_id", .read = read_uuid, .offset = MEMBER(generation_id) },
 	{ .name = "owner",
 	  .read = json_read_string,
 	  .offset = MEMBER(owner),

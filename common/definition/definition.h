@@ -97,9 +97,10 @@ struct definition_actions {
 };
 
 struct definition {
-	char *name;         /* letters, digits, '-', '_', '.'; first a letter or digit */
-	struct guid uuid;   /* all zero if the text had none */
-	char *owner;        /* a user of the host, for whom files are opened; NULL: root */
+	char *name;                /* letters, digits, '-', '_', '.'; first a letter or digit */
+	struct guid uuid;          /* all zero if the text had none */
+	struct guid generation_id; /* all zero: the uuid */
+	char *owner;               /* a user of the host, for whom files are opened; NULL: root */
 	uint64_t owner_uid; /* that user's number, by which another of the name is known; 0: not
 			       kept */
 	char *notes;

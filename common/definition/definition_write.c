@@ -88,7 +88,7 @@ struct json_object *definition_actions_to_json(const struct definition_actions *
 struct json_object *definition_to_json(const struct definition *definition)
 {
 	struct json_object *object;
-	char uuid[GUID_TEXT_SIZE];
+	char uuid[GUID_TEXT_SIZE], generation_id[GUID_TEXT_SIZE];
 
 	object = json_make("version", number(DEFINITION_VERSION), NULL);
 	if (definition->name)
@@ -96,6 +96,9 @@ struct json_object *definition_to_json(const struct definition *definition)
 	guid_format(&definition->uuid, uuid);
 	if (!guid_is_null(&definition->uuid))
 		json_add(&object, "uuid", string(uuid));
+	guid_format(&definition->generation_id, generation_id);
+	if (!guid_is_null(&definition->generation_id))
+		json_add(&object, "generation_id", string(generation_id));
 	if (definition->owner)
 		json_add(&object, "owner", string(definition->owner));
 	if (definition->owner && definition->owner_uid > 0)

@@ -123,6 +123,53 @@ class Create(DiskTest):
         self.refused(FAILED, "disk", "create", "/proc/self/x", "1G")
         self.refused(FAILED, "disk", "info", self.path("nothing"), says="No such file")
 
+    def test_on_a_parent(self):
+        base = self.make("base.vhdx", "1G", "--block-size", "2M", "--sector-size", "4096")
+        (self.folder / "below").mkdir()
+        before = base.read_bytes()
+        for child, relative in (("a.vhdx", ".\\base.vhdx"), ("below/b", "..\\base.vhdx")):
+            found = json.loads(self.ok("disk", "create", self.path(child), "--parent", base,
+                                       "--json"))
+            self.assertEqual((found["format"], found["size"], found["parent"]),
+                             ("vhdx", 1 << 30, str(base)))
+            info = self.info(self.path(child))
+            self.assertEqual((info["type"], info["size"], info["block_size"],
+                              info["sector_size"], info["parent"]["path"]),
+                             ("differencing", 1 << 30, 2 * MIB, 4096, relative))
+        self.make_child("below/c", "below/b")
+        self.assertEqual(self.info(self.path("below/c"))["parent"]["path"], ".\\b")
+        self.assertEqual(base.read_bytes(), before)
+
+    def make_child(self, child, parent):
+        self.ok("disk", "create", self.path(child), "--parent", self.path(parent))
+
+    def test_a_vm_runs_on_a_child_and_writes_that_alone(self):
+        self.make("base.vhdx", "64M")
+        self.make_child("a.vhdx", "base.vhdx")
+        self.make_child("b.vhdx", "a.vhdx")
+        self.create(disks=[{"path": str(self.path("b.vhdx")), "format": "vhdx"}])
+        self.ok("start", "vm")
+        # Who may be a parent of more, and who is being written.
+        self.make_child("c.vhdx", "a.vhdx")
+        self.refused(FAILED, "disk", "create", self.path("d.vhdx"), "--parent",
+                     self.path("b.vhdx"), says="in use")
+        self.assertFalse(self.path("d.vhdx").exists())
+        self.ok("stop", "vm")
+
+    def test_what_is_no_parent(self):
+        raw, child = self.make("a.raw", "1M"), self.path("child")
+        self.refused(USAGE, "disk", "create", child, "--parent", raw, says="disk convert")
+        self.refused(FAILED, "disk", "create", child, "--parent", self.path("no"), says="No such")
+        base = self.make("base.vhdx", "1M")
+        self.refused(USAGE, "disk", "create", child, "1M", "--parent", base, says="size")
+        self.refused(USAGE, "disk", "create", child, says="size")
+        self.refused(USAGE, "disk", "create", child, "--parent", base, "--format", "raw",
+                     says="VHDX")
+        base.write_bytes(base.read_bytes()[:65536])
+        self.refused(FAILED, "disk", "create", child, "--parent", base, says="cannot be a parent")
+        self.assertFalse(child.exists())
+        self.assertEqual(self.left(), [])
+
     def test_left_alone(self):
         job = self.ok("disk", "create", self.path("a"), "1G", "--no-wait").strip()
         self.ok("job", "wait", job)

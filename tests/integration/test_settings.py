@@ -47,6 +47,8 @@ class Set(Settings):
         self.ok("start", "vm")
         self.assertEqual(self.set("notes=new", "tags=t", "automatic_stop.timeout=5"), [])
         self.assertEqual(self.show()["notes"], "new")
+        self.assertEqual(self.set("generation_id=6bb8cd33-4a05-4b21-9d33-7a1a3b0b9d9e"), [])
+        self.assertEqual(self.file()["generation_id"], "6bb8cd33-4a05-4b21-9d33-7a1a3b0b9d9e")
         self.assertEqual(self.set("memory.size=1G", "notes=newer"), ["memory.size"])
         info = self.show()
         # It runs with what it has, and its file has what it will.

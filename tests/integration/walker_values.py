@@ -33,6 +33,7 @@ BITS = {"y": 8, "q": 16, "u": 32, "t": 64, "n": 16, "i": 32, "x": 64}
 PATHS = ["/", "/org", "/org/vmms1", "/org/vmms1/vm", "/org/vmms1/vm/x", "/org/vmms1/job/0",
          "/org/vmms1/job/4294967296", "/org/vmms1/switch/" + "_" * 36, "/a" * 500]
 SIGNATURES = ["", "s", "a{sv}", "(" * 32 + "y" + ")" * 32, "a" * 32 + "y", "h", "v"]
+GENERATION_IDS = ["6bb8cd33-4a05-4b21-9d33-7a1a3b0b9d9e", "7" * 36, "00000000-0000-0000-0000-000000000000"]
 DISKS = ["disk0", "disk1", "disk2", "empty", "none", ".", "kernel", "fifo", "socket", "loop"]
 
 VALUES = [None, True, -1, 0, 1, 1.5, 1e300, 1 << 70, "", "64M", "9" * 30, [], {}, [[]], [None],
@@ -164,7 +165,8 @@ class Values:
         members = {
             "disks": lambda: [self.disk() for _ in range(self.below(4))],
             "network_adapters": lambda: [self.adapter() for _ in range(self.below(3))],
-            "notes": lambda: self.pick(TEXTS), "tags": lambda: self.pick([[], ["a"], ["a", "b"]]),
+            "notes": lambda: self.pick(TEXTS), "generation_id": lambda: self.pick(GENERATION_IDS),
+            "tags": lambda: self.pick([[], ["a"], ["a", "b"]]),
             "processors": lambda: {"count": self.pick([1, 2, 240, 1 << 20]),
                                    "model": self.pick(["host", "baseline"])},
             "numa": lambda: self.pick([[], [{}], [{}, {}], [{"processors": "0", "memory": "64M"}]]),

@@ -3,6 +3,7 @@
 
 import re
 import time
+import uuid
 
 from harness import SCRATCH, Daemon, Guest, check
 
@@ -91,4 +92,24 @@ def renewed(daemon, combination):
     print(re.findall("stood still for ([0-9.]+ ms)", daemon.vmctl("log", "guest").stdout))
 
 
-ALL = [saved_and_resumed, renewed]
+RESEEDED = "crng reseeded due to virtual machine fork"
+
+
+def reseeds_as_another(daemon, combination):
+    """A guest that goes on as itself hears nothing; with another generation ID it reseeds, once."""
+    guest = Guest(daemon, **combination).boot()
+
+    def reseeded():
+        return guest.run("dmesg").count(RESEEDED)
+
+    save_and_start(daemon)
+    check(reseeded() == 0, "the guest takes itself for another")
+    daemon.vmctl("set", "guest", f"generation_id={uuid.uuid4()}")
+    check(reseeded() == 0, "it was told while it ran")
+    save_and_start(daemon)
+    Daemon.wait_until(lambda: reseeded() == 1, 60, "the guest's random numbers to be seeded anew")
+    save_and_start(daemon)
+    check(reseeded() == 1, "it was told again")
+
+
+ALL = [saved_and_resumed, reseeds_as_another, renewed]

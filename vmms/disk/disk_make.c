@@ -111,6 +111,8 @@ int disk_create(struct disk_work *work)
 	struct making making = { .work = work };
 	int r;
 
+	if (request->parent)
+		return disk_create_child(work);
 	making_choose(request, request->format, request->size, NULL, &making.options);
 	r = making_begin(&making, request->path);
 	if (r < 0)

@@ -41,6 +41,8 @@ static const struct json_key keys[] = {
 	  .detail = &path_rule },
 	{ "target_format", json_read_string, MEMBER(target_format), .minimum = 1, .maximum = 16,
 	  .detail = &format_rule },
+	{ "parent", json_read_string, MEMBER(parent), .minimum = 2, .maximum = PATH_MAX - 1,
+	  .detail = &path_rule },
 	{ "size", json_read_size, MEMBER(size), .minimum = 512, .maximum = INT64_MAX },
 	{ "block_size", json_read_size, MEMBER(block_size), .minimum = VHDX_BLOCK_MIN,
 	  .maximum = VHDX_BLOCK_MAX },
@@ -54,9 +56,17 @@ static const struct json_key keys[] = {
 /* What belongs to an operation, and to no other. Return: NULL: all is there. */
 static const char *disk_request_find_fault(const struct disk_request *request)
 {
-	bool sized = request->operation == DISK_CREATE || request->operation == DISK_RESIZE;
 	bool made = request->operation == DISK_CREATE || request->operation == DISK_CONVERT;
+	bool sized = (request->operation == DISK_CREATE && !request->parent) ||
+		     request->operation == DISK_RESIZE;
 
+	if (request->parent && request->operation != DISK_CREATE)
+		return "a parent goes with create";
+	if (request->parent && (request->size || request->sector_size || request->fixed))
+		return "a disk on a parent has its size and its sectors, and grows as it is "
+		       "written: size, sector_size and fixed are of others";
+	if (request->parent && request->format && strcmp(request->format, "vhdx") != 0)
+		return "a disk on a parent is a VHDX";
 	if (sized != (request->size > 0))
 		return sized ? "a size has to be said" : "a size goes with create and resize";
 	if ((request->operation == DISK_CONVERT) != (request->target != NULL))
@@ -113,5 +123,6 @@ void disk_request_free(struct disk_request *request)
 	free(request->format);
 	free(request->target);
 	free(request->target_format);
+	free(request->parent);
 	free(request);
 }

@@ -36,7 +36,8 @@ struct disk_request {
 	char *format; /* NULL: what its head says; of a new one VHDX */
 	char *target; /* of convert: the new one */
 	char *target_format;
-	uint64_t size;        /* of create, resize; 0: none was said */
+	char *parent;         /* of create: the VHDX that the new one stands on */
+	uint64_t size;        /* of create, resize; 0: none was said, or that of the parent */
 	uint64_t block_size;  /* 0: the format's own */
 	unsigned sector_size; /* 0: 512 */
 	uint64_t offset;      /* of map: where it begins */

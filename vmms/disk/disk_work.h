@@ -87,6 +87,7 @@ int disk_work_refuse(struct disk_work *work, const char *path, const char *what,
 
 /* The operations. Return: 0; negative with *work->failure filled. */
 int disk_create(struct disk_work *work) MUST_CHECK;
+int disk_create_child(struct disk_work *work) MUST_CHECK; /* of request->parent */
 int disk_info(struct disk_work *work) MUST_CHECK;
 int disk_check(struct disk_work *work) MUST_CHECK;
 int disk_convert(struct disk_work *work) MUST_CHECK;

@@ -93,9 +93,17 @@ static enum status file_do(struct invocation *invocation, struct json_object *re
 enum status command_disk_create(struct invocation *invocation)
 {
 	const char *format = invocation_value(invocation, "format");
-	struct json_object *request = file_new_request(invocation, "create");
+	const char *parent = invocation_value(invocation, "parent");
+	struct json_object *request;
 
-	file_add_text(&request, "size", invocation->arguments[1]);
+	if (!parent == (invocation->argument_count < 2))
+		return usage_error(invocation, parent ? "a disk on a parent has its size"
+						      : "a new disk needs a size, or --parent");
+	request = file_new_request(invocation, "create");
+	if (parent)
+		file_add_path(&request, "parent", parent);
+	else
+		file_add_text(&request, "size", invocation->arguments[1]);
 	file_add_text(&request, "format",
 		      format ? format : file_guess_format(invocation->arguments[0]));
 	if (!file_add_options(invocation, &request)) {

@@ -21,7 +21,14 @@
 		"fixed", NULL, VALUE_NONE, "take all of its space at once"             \
 	}
 
-static const struct option_row create_options[] = { NEW_OPTIONS, NO_WAIT, { 0 } };
+static const struct option_row create_options[] = {
+	{ "parent", "FILE", VALUE_FILE,
+	  "a VHDX that it stands on: it holds what is written from then on" },
+	NEW_OPTIONS,
+	NO_WAIT,
+	{ 0 },
+};
+
 static const struct option_row format_options[] = { FORMAT, { 0 } };
 static const struct option_row compact_options[] = { FORMAT, NO_WAIT, { 0 } };
 
@@ -50,8 +57,8 @@ static const struct option_row resize_options[] = {
 
 const struct command commands_disk[] = {
 	{ "disk create",
-	  "FILE SIZE",
-	  2,
+	  "FILE [SIZE]",
+	  1,
 	  2,
 	  { VALUE_FILE, VALUE_TEXT },
 	  "make the file of a new, empty disk",

@@ -11,6 +11,8 @@
 #define PLATFORM_PM1_EVENT_PORT   0x600 /* status and enable, 2 bytes each */
 #define PLATFORM_PM1_CONTROL_PORT 0x604 /* 2 bytes */
 #define PLATFORM_PM_TIMER_PORT    0x608 /* 4 bytes */
+#define PLATFORM_GPE0_PORT        0x60c /* status and enable, 1 byte each */
+#define PLATFORM_GPE_GENERATION   0     /* the VM's generation ID is another one */
 #define PLATFORM_SCI_IRQ          9
 #define PLATFORM_SLEEP_TYPE_S4    4
 #define PLATFORM_SLEEP_TYPE_S5    5

@@ -39,6 +39,11 @@ struct acpi_address {
 } PACKED;
 _Static_assert(sizeof(struct acpi_address) == 12, "ACPI 6.4, 5.2.3.2");
 
+/* The generation ID has the last page of the area to itself. */
+#define TABLES_SIZE (LAYOUT_ACPI_SIZE - HV_PAGE_SIZE)
+
+#define GENERATION_NOTIFICATION 0x80
+
 enum { ADDRESS_SPACE_IO = 1 };
 enum { ACCESS_BYTE = 1, ACCESS_WORD = 2, ACCESS_DWORD = 3 };
 
@@ -121,7 +126,7 @@ static void *acpi_allocate(struct acpi_area *area, size_t size)
 {
 	size_t start = ALIGN_UP(area->size, 64);
 
-	if (start > LAYOUT_ACPI_SIZE || size > LAYOUT_ACPI_SIZE - start)
+	if (start > TABLES_SIZE || size > TABLES_SIZE - start)
 		return NULL;
 	area->size = start + size;
 	return memset(area->data + start, 0, size);
@@ -178,9 +183,48 @@ static void dsdt_add_rtc(struct aml *aml)
 	aml_close(aml, device);
 }
 
-/* VMBus is the child of a module device, whose windows are what it hands out to its channels. */
-static void dsdt_add_vmbus(struct aml *aml, const struct memory_layout *layout)
+/*
+ * Where the generation ID is, as two halves. The names are those that Windows' and Linux's drivers
+ * look for. Source: Microsoft, Virtual Machine Generation ID.
+ */
+static void dsdt_add_generation(struct aml *aml, gpa_t id)
 {
+	static const char *const names[] = { "VM_Gen_Counter", "VMGENCTR",
+					     "Hyper_V_Gen_Counter_V1" };
+	aml_mark_t device = aml_open_device(aml, "GENC"), package;
+
+	aml_name(aml, "_HID");
+	aml_string(aml, "MSFT1002");
+	aml_name(aml, "_CID");
+	package = aml_open_package(aml, ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		aml_string(aml, names[i]);
+	aml_close(aml, package);
+	aml_name(aml, "_UID");
+	aml_integer(aml, 0);
+	aml_name(aml, "ADDR");
+	package = aml_open_package(aml, 2);
+	aml_integer(aml, (uint32_t)id.value);
+	aml_integer(aml, id.value >> 32);
+	aml_close(aml, package);
+	aml_close(aml, device);
+}
+
+static void dsdt_add_events(struct aml *aml)
+{
+	aml_mark_t scope = aml_open_scope(aml, "\\_GPE"), method;
+
+	_Static_assert(PLATFORM_GPE_GENERATION == 0, "_E00");
+	method = aml_open_method(aml, "_E00");
+	aml_notify(aml, "_SB_", "VMOD", "GENC", GENERATION_NOTIFICATION);
+	aml_close(aml, method);
+	aml_close(aml, scope);
+}
+
+/* VMBus is the child of a module device, whose windows are what it hands out to its channels. */
+static void dsdt_add_vmbus(struct aml *aml, const struct acpi_config *config)
+{
+	const struct memory_layout *layout = config->layout;
 	aml_mark_t module = aml_open_device(aml, "VMOD"), bus;
 	struct aml_resources resources;
 
@@ -210,6 +254,7 @@ static void dsdt_add_vmbus(struct aml *aml, const struct memory_layout *layout)
 	resources = aml_open_resources(aml);
 	aml_close_resources(aml, resources);
 	aml_close(aml, bus);
+	dsdt_add_generation(aml, acpi_generation_place(config->place));
 	aml_close(aml, module);
 }
 
@@ -253,7 +298,6 @@ static void dsdt_add_sleep(struct aml *aml, const char *name, unsigned type)
 static const struct acpi_header *acpi_add_dsdt(struct acpi_area *area,
 					       const struct acpi_config *config)
 {
-	const struct memory_layout *layout = config->layout;
 	uint8_t *table = acpi_allocate(area, sizeof(struct acpi_header));
 	struct aml aml;
 	aml_mark_t scope;
@@ -262,7 +306,7 @@ static const struct acpi_header *acpi_add_dsdt(struct acpi_area *area,
 		return NULL;
 	aml = (struct aml){ .data = table,
 			    .size = sizeof(struct acpi_header),
-			    .capacity = LAYOUT_ACPI_SIZE - (size_t)(table - area->data) };
+			    .capacity = TABLES_SIZE - (size_t)(table - area->data) };
 	if (config->hibernation)
 		dsdt_add_sleep(&aml, "\\_S4_", PLATFORM_SLEEP_TYPE_S4);
 	dsdt_add_sleep(&aml, "\\_S5_", PLATFORM_SLEEP_TYPE_S5);
@@ -271,8 +315,9 @@ static const struct acpi_header *acpi_add_dsdt(struct acpi_area *area,
 	dsdt_add_rtc(&aml);
 	if (config->pci)
 		dsdt_add_pci(&aml);
-	dsdt_add_vmbus(&aml, layout);
+	dsdt_add_vmbus(&aml, config);
 	aml_close(&aml, scope);
+	dsdt_add_events(&aml);
 	if (aml.overflow)
 		return NULL;
 	area->size = (size_t)(table - area->data) + aml.size;
@@ -317,6 +362,8 @@ static const struct acpi_header *acpi_add_fadt(struct acpi_area *area, uint64_t 
 		.pm1_event_length = 4,
 		.pm1_control_length = 2,
 		.pm_timer_length = 4,
+		.gpe0 = PLATFORM_GPE0_PORT,
+		.gpe0_length = 2,
 		.c2_latency = FADT_LATENCY_NONE,
 		.c3_latency = FADT_LATENCY_NONE,
 		.century = RTC_CENTURY_REGISTER,
@@ -331,6 +378,7 @@ static const struct acpi_header *acpi_add_fadt(struct acpi_area *area, uint64_t 
 		.x_pm1a_event = acpi_port(PLATFORM_PM1_EVENT_PORT, 32, ACCESS_WORD),
 		.x_pm1a_control = acpi_port(PLATFORM_PM1_CONTROL_PORT, 16, ACCESS_WORD),
 		.x_pm_timer = acpi_port(PLATFORM_PM_TIMER_PORT, 32, ACCESS_DWORD),
+		.x_gpe0 = acpi_port(PLATFORM_GPE0_PORT, 16, ACCESS_BYTE),
 	};
 	acpi_finish(fadt, "FACP", FADT_REVISION, sizeof(*fadt));
 	return &fadt->header;
@@ -428,6 +476,25 @@ static int acpi_add_tables(struct acpi_area *area, const struct acpi_config *con
 	r = acpi_list(tables, area,
 		      acpi_add_filled(area, config, "APIC", ACPI_MADT_REVISION, acpi_fill_madt));
 	return r < 0 ? r : acpi_add_numa(area, config, tables);
+}
+
+gpa_t acpi_generation_place(gpa_t place)
+{
+	return GPA(place.value + TABLES_SIZE);
+}
+
+int acpi_generation_set(struct vid_memory *memory, gpa_t place, const struct guid *id)
+{
+	const gpa_t gpa = acpi_generation_place(place);
+	uint8_t *target = vid_memory_map(memory, gpa, sizeof(id->bytes));
+
+	if (!target)
+		return -EINVAL;
+	if (memcmp(target, id->bytes, sizeof(id->bytes)) == 0)
+		return 0;
+	memcpy(target, id->bytes, sizeof(id->bytes));
+	vid_memory_mark_written(memory, gpa, sizeof(id->bytes));
+	return 1;
 }
 
 int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_t *ret_rsdp)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/base/guid.h"
 #include "vid/vid.h"
 #include "vmwp/base/memory_layout.h"
 #include "vmwp/cpu/cpu.h"
@@ -16,7 +17,8 @@
 #include <stdint.h>
 
 struct acpi_config {
-	gpa_t place; /* of LAYOUT_ACPI_SIZE bytes; the RSDP is the first of it */
+	gpa_t place; /* of LAYOUT_ACPI_SIZE bytes; the RSDP is the first of it, and the generation
+			ID in the last page */
 	const struct memory_layout *layout;
 	const struct numa *numa;
 	uint32_t vp_count;
@@ -30,3 +32,9 @@ struct acpi_config {
 /* Return: 0; -EINVAL or -ENOSPC if the tables do not fit their area. */
 int acpi_write(struct vid_memory *memory, const struct acpi_config *config,
 	       gpa_t *ret_rsdp) MUST_CHECK;
+
+/* place: as above. Where the generation ID is, of 16 bytes. */
+gpa_t acpi_generation_place(gpa_t place);
+
+/* Return: 0: it was that already; 1: it is another one now; -EINVAL: no RAM is there. */
+int acpi_generation_set(struct vid_memory *memory, gpa_t place, const struct guid *id) MUST_CHECK;

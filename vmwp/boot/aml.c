@@ -20,8 +20,12 @@
 #define OP_SCOPE     0x10
 #define OP_BUFFER    0x11
 #define OP_PACKAGE   0x12
+#define OP_METHOD    0x14
+#define OP_NOTIFY    0x86
 #define OP_EXTENDED  0x5b
 #define OP_EX_DEVICE 0x82
+
+#define NAME_MULTIPLE 0x2f /* so many names follow */
 
 #define LENGTH_BYTES     2
 #define LENGTH_SHORT_MAX 0x3fu
@@ -117,6 +121,30 @@ aml_mark_t aml_open_package(struct aml *aml, uint8_t elements)
 	mark = aml_open(aml);
 	aml_byte(aml, elements);
 	return mark;
+}
+
+aml_mark_t aml_open_method(struct aml *aml, const char *name)
+{
+	aml_mark_t mark;
+
+	aml_byte(aml, OP_METHOD);
+	mark = aml_open(aml);
+	aml_append(aml, name, 4);
+	aml_byte(aml, 0); /* flags: no arguments, not serialized */
+	return mark;
+}
+
+void aml_notify(struct aml *aml, const char *scope, const char *parent, const char *device,
+		uint8_t value)
+{
+	aml_byte(aml, OP_NOTIFY);
+	aml_byte(aml, '\\');
+	aml_byte(aml, NAME_MULTIPLE);
+	aml_byte(aml, 3);
+	aml_append(aml, scope, 4);
+	aml_append(aml, parent, 4);
+	aml_append(aml, device, 4);
+	aml_integer(aml, value);
 }
 
 void aml_name(struct aml *aml, const char *name)

@@ -23,8 +23,13 @@ typedef size_t aml_mark_t;
 /* Bodies. path: "\\_SB_" or one name of four characters; package elements are terms. */
 aml_mark_t aml_open_scope(struct aml *aml, const char *path);
 aml_mark_t aml_open_device(struct aml *aml, const char *name);
+aml_mark_t aml_open_method(struct aml *aml, const char *name); /* without arguments */
 aml_mark_t aml_open_package(struct aml *aml, uint8_t elements);
 void aml_close(struct aml *aml, aml_mark_t mark);
+
+/* Notify (\scope.parent.device, value). Each of the three: four characters. */
+void aml_notify(struct aml *aml, const char *scope, const char *parent, const char *device,
+		uint8_t value);
 
 /* Name (NAME, …): what follows is the value. */
 void aml_name(struct aml *aml, const char *name);

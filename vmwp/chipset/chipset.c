@@ -155,6 +155,14 @@ uint64_t chipset_tick(struct chipset *chipset)
 	return delay;
 }
 
+void chipset_generation_changed(struct chipset *chipset)
+{
+	pthread_mutex_lock(&chipset->lock);
+	power_generation(chipset_devices_get(chipset->devices, &power_ops));
+	chipset_devices_settle(chipset->devices, &power_ops);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
 void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *items)
 {
 	pthread_mutex_lock(&chipset->lock);

@@ -72,6 +72,9 @@ enum power_request chipset_access(struct chipset *chipset, const struct vid_exit
  */
 uint64_t chipset_tick(struct chipset *chipset);
 
+/* The VM's generation ID is another one: the guest is told. Any thread. */
+void chipset_generation_changed(struct chipset *chipset);
+
 /*
  * What the firmware of a CHIPSET_GENERATION_1 is told: borrowed, also over resets; NULL: nothing
  * any more.

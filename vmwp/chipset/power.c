@@ -10,6 +10,8 @@
 /* PM1 status and enable, high byte. */
 #define EVENT_RTC 0x04
 
+#define GPE_GENERATION (1u << PLATFORM_GPE_GENERATION)
+
 /* PM1 control, low byte. */
 #define CONTROL_SCI_ENABLED 0x01
 
@@ -59,11 +61,30 @@ void power_alarm(struct power *power)
 	power->pm1_status[1] |= EVENT_RTC;
 }
 
+void power_generation(struct power *power)
+{
+	power->gpe_status |= GPE_GENERATION;
+}
+
+/* The general-purpose block: status, enable. */
+static uint8_t power_read_gpe(const struct power *power, unsigned offset)
+{
+	return offset == 0 ? power->gpe_status : power->gpe_enable;
+}
+
+static void power_write_gpe(struct power *power, unsigned offset, uint8_t value)
+{
+	if (offset == 0)
+		power->gpe_status &= (uint8_t)~value;
+	else
+		power->gpe_enable = value;
+}
+
 /* Whether the SCI is asserted: an event that is enabled has come. */
 static bool power_interrupt(const struct power *power)
 {
 	return power->pm1_status[0] & power->pm1_enable[0] ||
-	       power->pm1_status[1] & power->pm1_enable[1];
+	       power->pm1_status[1] & power->pm1_enable[1] || power->gpe_status & power->gpe_enable;
 }
 
 static uint8_t power_read_control(const struct power *power, unsigned offset)
@@ -99,6 +120,8 @@ static void power_save(const struct power *power, uint64_t now, struct state_wri
 	struct power_state state = {
 		.timer_elapsed = (now - power->timer_origin + STATE_UNIT_NS - 1) / STATE_UNIT_NS,
 		.timer = power->timer,
+		.gpe_status = power->gpe_status,
+		.gpe_enable = power->gpe_enable,
 	};
 
 	memcpy(state.pm1_status, power->pm1_status, sizeof(state.pm1_status));
@@ -107,26 +130,31 @@ static void power_save(const struct power *power, uint64_t now, struct state_wri
 	state_put(writer, &state, sizeof(state));
 }
 
-static bool power_is_valid(const struct power_state *state)
+static bool power_is_valid(const struct power_state *state, unsigned version)
 {
+	if (version == 1 && (state->gpe_status != 0 || state->gpe_enable != 0))
+		return false;
 	return state->pm1_status[0] == 0 && (state->pm1_status[1] & ~EVENT_RTC) == 0 &&
 	       (state->pm1_control[0] & CONTROL_SCI_ENABLED) &&
 	       !(state->pm1_control[1] & CONTROL_SLEEP_ENABLE) &&
-	       state->timer_elapsed <= ELAPSED_MAX && state->zero[0] == 0 && state->zero[1] == 0 &&
-	       state->zero_too == 0;
+	       (state->gpe_status & ~GPE_GENERATION) == 0 && state->timer_elapsed <= ELAPSED_MAX &&
+	       state->zero == 0;
 }
 
 static int power_restore(struct power *power, uint64_t now, struct state_record *record)
 {
 	struct power_state state;
 
-	if (state_get(record, &state, sizeof(state)) != 0 || !power_is_valid(&state))
+	if (state_get(record, &state, sizeof(state)) != 0 ||
+	    !power_is_valid(&state, record->version))
 		return STATE_E_INVALID;
 	memcpy(power->pm1_status, state.pm1_status, sizeof(power->pm1_status));
 	memcpy(power->pm1_enable, state.pm1_enable, sizeof(power->pm1_enable));
 	memcpy(power->pm1_control, state.pm1_control, sizeof(power->pm1_control));
 	power->timer_origin = now - state.timer_elapsed * STATE_UNIT_NS;
 	power->timer = state.timer;
+	power->gpe_status = state.gpe_status;
+	power->gpe_enable = state.gpe_enable;
 	return 0;
 }
 
@@ -162,6 +190,18 @@ static enum power_request power_control_write(void *device, uint64_t offset, uns
 					      uint64_t value)
 {
 	return power_write_control(device, (unsigned)offset, (uint8_t)value);
+}
+
+static uint64_t power_gpe_read(void *device, uint64_t offset, unsigned size)
+{
+	return power_read_gpe(device, (unsigned)offset);
+}
+
+static enum power_request power_gpe_write(void *device, uint64_t offset, unsigned size,
+					  uint64_t value)
+{
+	power_write_gpe(device, (unsigned)offset, (uint8_t)value);
+	return POWER_NOTHING;
 }
 
 static uint64_t power_timer_read(void *device, uint64_t offset, unsigned size)
@@ -201,6 +241,8 @@ static void power_inspect(const void *device, struct json_object **tree)
 	json_add(tree, "status", power_register(power->pm1_status));
 	json_add(tree, "enable", power_register(power->pm1_enable));
 	json_add(tree, "control", power_register(power->pm1_control));
+	json_add(tree, "events", json_make_hex(power->gpe_status));
+	json_add(tree, "events_enabled", json_make_hex(power->gpe_enable));
 }
 
 const struct chipset_device_ops power_ops = {
@@ -211,10 +253,11 @@ const struct chipset_device_ops power_ops = {
 		{ PLATFORM_PM1_EVENT_PORT, 4, 1, power_event_read, power_event_write },
 		{ PLATFORM_PM1_CONTROL_PORT, 2, 1, power_control_read, power_control_write },
 		{ PLATFORM_PM_TIMER_PORT, 4, 4, power_timer_read, NULL },
+		{ PLATFORM_GPE0_PORT, 2, 1, power_gpe_read, power_gpe_write },
 	},
 	.lines = { { PLATFORM_SCI_IRQ, power_level } },
 	.reset = power_restart,
-	.state_version = 1,
+	.state_version = 2,
 	.save = power_state_save,
 	.restore = power_state_restore,
 	.inspect = power_inspect,

@@ -159,6 +159,18 @@ static void machine_tell_firmware(struct machine *machine)
 	chipset_set_firmware(machine->chipset, &machine->firmware);
 }
 
+int machine_set_generation(struct machine *machine)
+{
+	const struct definition *definition = machine->definition;
+	gpa_t place = power_cycle_bios(machine->power_cycle) ? bios_acpi_place(&machine->layout)
+							     : GPA(LAYOUT_ACPI);
+
+	return acpi_generation_set(machine->memory, place,
+				   guid_is_null(&definition->generation_id)
+					   ? &definition->uuid
+					   : &definition->generation_id);
+}
+
 /* restored: what is to be restored into it, or NULL. */
 static int machine_build(struct machine *machine, const struct state_reader *restored,
 			 struct failure *failure)
@@ -194,6 +206,8 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 	r = power_cycle_new(&config, &machine->power_cycle, failure);
 	if (r < 0)
 		return r;
+	if (!restored && machine_set_generation(machine) < 0)
+		return failure_set(failure, -EINVAL, "The VM's memory has no room for its tables.");
 	machine->vmbus_host.hvshim = power_cycle_hvshim(machine->power_cycle);
 	machine->enlightenments = hvshim_enlightenments(machine->vmbus_host.hvshim);
 	chipset_reset(machine->chipset);

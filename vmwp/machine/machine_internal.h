@@ -82,6 +82,9 @@ void machine_act(struct machine *machine, enum definition_action action,
 /* struct loop_deferred.run of `finish`: when the VMBus host has let go of the guest. */
 void machine_finish(struct loop_deferred *deferred);
 
+/* Writes the generation ID to the guest's memory. Return: as acpi_generation_set(). */
+int machine_set_generation(struct machine *machine) MUST_CHECK;
+
 /* ---- machine_guest.c: what others call on behalf of the guest ---- */
 
 extern const struct vps_callbacks machine_vps_callbacks;

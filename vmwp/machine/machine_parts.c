@@ -127,6 +127,7 @@ const struct device_ops machine_chipset_ops = {
 	.make = part_make,
 	.save = part_save_chipset,
 	.restore = part_restore_chipset,
+	.restored = machine_generation_restored,
 	.inspect = part_inspect_chipset,
 };
 

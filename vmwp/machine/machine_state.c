@@ -243,6 +243,21 @@ int machine_partition_restore(void *device, struct state_reader *reader, struct 
 	return machine_state_failure(r, &refusal, failure);
 }
 
+/* ---- The generation ID ---- */
+
+/* The state may be of another VM, or have been gone on from before. */
+int machine_generation_restored(void *device, struct failure *failure)
+{
+	struct machine *machine = device;
+	int r = machine_set_generation(machine);
+
+	if (r < 0)
+		return failure_set(failure, r, "The VM's memory has no room for its tables.");
+	if (r > 0)
+		chipset_generation_changed(machine->chipset);
+	return 0;
+}
+
 /* ---- The Hyper-V personality ---- */
 
 void machine_hypervisor_quiesce(void *device, void (*done)(void *data), void *data)

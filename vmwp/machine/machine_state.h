@@ -24,6 +24,9 @@ int machine_partition_restore(void *device, struct state_reader *reader, struct 
 int machine_processors_restore(void *device, struct state_reader *reader, struct failure *failure);
 int machine_hypervisor_restore(void *device, struct state_reader *reader, struct failure *failure);
 
+/* The last of all: the guest's generation ID becomes the definition's, and if it was another, it is told. */
+int machine_generation_restored(void *device, struct failure *failure);
+
 void machine_hypervisor_quiesce(void *device, void (*done)(void *data), void *data);
 
 /* What vid/ and hvshim/ say of a state that they refuse, as a sentence. Return: error. */

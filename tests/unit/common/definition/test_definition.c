@@ -10,9 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FIXED  "\"name\": \"a\", \"boot\": {\"kernel\": \"/k\"}"
-#define UUID   "f8615163-df3e-46c5-913f-f2d2f965ed0e"
-#define DISK_A "{\"path\": \"/a\"}"
+#define FIXED         "\"name\": \"a\", \"boot\": {\"kernel\": \"/k\"}"
+#define UUID          "f8615163-df3e-46c5-913f-f2d2f965ed0e"
+#define GENERATION_ID "6bb8cd33-4a05-4b21-9d33-7a1a3b0b9d9e"
+#define DISK_A        "{\"path\": \"/a\"}"
 
 static struct json_error last;
 
@@ -31,6 +32,7 @@ static const char full_text[] =
 	" \"version\": 2,\n"
 	" \"name\": \"debian-12.test_a\",\n"
 	" \"uuid\": \"" UUID "\",\n"
+	" \"generation_id\": \"" GENERATION_ID "\",\n"
 	" \"notes\": \"two\\nlines\",\n"
 	" \"tags\": [\"web\", \"site:b/rack.7\"],\n"
 	" \"processors\": {\"count\": 8, \"sockets\": 2, \"cores\": 2, "
@@ -62,9 +64,11 @@ static const char full_text[] =
 
 static void assert_full(const struct definition *definition)
 {
-	char uuid[GUID_TEXT_SIZE];
+	char uuid[GUID_TEXT_SIZE], generation_id[GUID_TEXT_SIZE];
 
 	guid_format(&definition->uuid, uuid);
+	guid_format(&definition->generation_id, generation_id);
+	assert_string_equal(generation_id, GENERATION_ID);
 	assert_string_equal(definition->name, "debian-12.test_a");
 	assert_string_equal(uuid, UUID);
 	assert_string_equal(definition->notes, "two\nlines");
@@ -162,6 +166,7 @@ static void test_defaults(void **state)
 
 	assert_non_null(definition);
 	assert_true(guid_is_null(&definition->uuid));
+	assert_true(guid_is_null(&definition->generation_id));
 	assert_string_equal(definition->notes, "");
 	assert_int_equal(definition->processors.count, 1);
 	assert_int_equal(definition->processors.cores, 1);
@@ -295,6 +300,8 @@ static void test_refuses(void **state)
 		{ "{\"boot\": {\"kernel\": \"/k\"}, \"name\": \"\u00e9\"}", 1, "name" },
 		{ "{\"boot\": {\"kernel\": \"/k\"}, \"name\": 7}", 1, "name" },
 		{ "{" FIXED ", \"uuid\": \"x\"}", 1, "uuid" },
+		{ "{" FIXED ", \"generation_id\": \"00000000-0000-0000-0000-000000000000\"}", 1,
+		  "generation_id" },
 		{ "{" FIXED ", \"notes\": []}", 1, "notes" },
 		{ "{" FIXED ", \"tags\": \"a\"}", 1, "tags" },
 		{ "{" FIXED ", \"tags\": [\"a\",\n\"a\"]}", 2, "tags[1]" },

@@ -42,6 +42,16 @@ static void test_convert(void **state)
 	disk_request_free(request);
 }
 
+static void test_a_parent(void **state)
+{
+	struct disk_request *request =
+		parse("{\"operation\": \"create\", \"path\": \"/a\", \"parent\": \"/b\"}");
+
+	assert_string_equal(request->parent, "/b");
+	assert_int_equal(request->size, 0);
+	disk_request_free(request);
+}
+
 /* Says why, and leaves nothing. */
 static void test_what_is_refused(void **state)
 {
@@ -65,6 +75,15 @@ static void test_what_is_refused(void **state)
 		"520}",
 		"{\"operation\": \"create\", \"path\": \"/a\", \"size\": 512, \"target_format\": "
 		"\"raw\"}",
+		"{\"operation\": \"create\", \"path\": \"/a\", \"parent\": \"b\"}",
+		"{\"operation\": \"create\", \"path\": \"/a\", \"parent\": \"/b\", \"size\": 512}",
+		"{\"operation\": \"create\", \"path\": \"/a\", \"parent\": \"/b\", \"fixed\": "
+		"true}",
+		"{\"operation\": \"create\", \"path\": \"/a\", \"parent\": \"/b\", "
+		"\"sector_size\": 512}",
+		"{\"operation\": \"create\", \"path\": \"/a\", \"parent\": \"/b\", \"format\": "
+		"\"raw\"}",
+		"{\"operation\": \"info\", \"path\": \"/a\", \"parent\": \"/b\"}",
 		"{\"operation\": \"convert\", \"path\": \"/a\"}",
 		"{\"operation\": \"resize\", \"path\": \"/a\"}",
 		"{\"operation\": \"map\", \"path\": \"/a\", \"offset\": -1}",
@@ -86,6 +105,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_convert),
+		cmocka_unit_test(test_a_parent),
 		cmocka_unit_test(test_what_is_refused),
 	};
 

@@ -88,7 +88,8 @@ static const uint8_t *table(const struct fixture *fixture, uint64_t gpa, const c
 
 	assert_memory_equal(header, signature, 4);
 	assert_int_equal(sum(at(fixture, gpa, length), length), 0);
-	assert_true(gpa >= LAYOUT_ACPI && gpa + length <= LAYOUT_ACPI + LAYOUT_ACPI_SIZE);
+	assert_true(gpa >= LAYOUT_ACPI &&
+		    gpa + length <= acpi_generation_place(fixture->acpi.place).value);
 	*ret_length = length;
 	return header;
 }
@@ -405,11 +406,39 @@ static void dsdt_has_vmbus(void **state)
 	assert_int_equal(get(window + 38, 8), fixture->layout.mmio_low.size);
 }
 
+/* Its name for Linux, and where the ID is: in a page that no table is in. */
+static void dsdt_has_a_generation_counter(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct guid id = GUID(0x01020304, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14);
+	uint64_t place = acpi_generation_place(fixture->acpi.place).value;
+	uint32_t length;
+	const uint8_t *fadt = find(fixture, "FACP", &length), *dsdt, *address;
+
+	assert_int_equal(get(fadt + 80, 4), PLATFORM_GPE0_PORT);
+	assert_int_equal(fadt[92], 2);
+	assert_int_equal(get(fadt + 224, 8), PLATFORM_GPE0_PORT);
+	dsdt = find_dsdt(fixture, &length);
+	assert_non_null(memmem(dsdt, length, "VMGENCTR", 9));
+	address = memmem(dsdt, length, "ADDR\x12", 5);
+	assert_non_null(address);
+	assert_int_equal(address[6], 2);
+	assert_int_equal(address[7], 0x0c);
+	assert_int_equal(get(address + 8, 4), place);
+	assert_int_equal(address[12], 0);
+	assert_non_null(memmem(dsdt, length, "_E00\x00\x86\\\x2f\x03_SB_VMODGENC\x0a\x80", 23));
+	assert_int_equal(place % 4096, 0);
+	assert_int_equal(acpi_generation_set(fixture->memory, fixture->acpi.place, &id), 1);
+	assert_memory_equal(at(fixture, place, 16), &id, 16);
+	assert_int_equal(acpi_generation_set(fixture->memory, fixture->acpi.place, &id), 0);
+	assert_int_equal(acpi_generation_set(fixture->memory, GPA(RAM_SIZE), &id), -EINVAL);
+}
+
 /* Where ACPICA's compiler is at hand, it has to understand the tables, too. */
 static void iasl_understands_the_dsdt(void **state)
 {
 	const struct fixture *fixture = *state;
-	char directory[] = "/tmp/vmms-dsdt-XXXXXX", path[64], command[256];
+	char directory[] = "/tmp/vmms-dsdt-XXXXXX", path[64], command[512];
 	uint32_t length;
 	const uint8_t *dsdt = find_dsdt(fixture, &length);
 	FILE *file;
@@ -426,6 +455,7 @@ static void iasl_understands_the_dsdt(void **state)
 	snprintf(command, sizeof(command),
 		 "cd %s && iasl -d dsdt.dat >log 2>&1 && grep -q 'Device (VMBS)' dsdt.dsl && "
 		 "grep -q 'EisaId (\"PNP0501\")' dsdt.dsl && grep -q 'IO (Decode16' dsdt.dsl && "
+		 "grep -q 'Notify (\\\\_SB.VMOD.GENC, 0x80)' dsdt.dsl && "
 		 "! grep -iE '\\b(error|warning)\\b' log",
 		 directory);
 	status = system(command);
@@ -630,6 +660,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(s5_is_found_by_scanning, setup, teardown),
 		cmocka_unit_test_setup_teardown(s4_is_there_for_hibernation, setup, teardown),
 		cmocka_unit_test_setup_teardown(dsdt_has_vmbus, setup, teardown),
+		cmocka_unit_test_setup_teardown(dsdt_has_a_generation_counter, setup, teardown),
 		cmocka_unit_test_setup_teardown(iasl_understands_the_dsdt, setup, teardown),
 		cmocka_unit_test(aml_lengths),
 		cmocka_unit_test(aml_integers),

@@ -19,6 +19,7 @@
 #define RECORDS 3
 
 static const char *const names[RECORDS] = { "chipset/serial", "chipset/power", "chipset/rtc" };
+static const uint16_t versions[RECORDS] = { 1, 2, 1 };
 
 /* ---- The host's clocks, to which the linker leads the chipset ---- */
 
@@ -357,6 +358,30 @@ static void a_count_never_goes_back(void **state)
 	}
 }
 
+/* The SCI is asserted as long as an event is there that the guest has enabled. */
+static void a_general_event_is_restored(void **state)
+{
+	struct fixture *f = *state;
+
+	chipset_generation_changed(f->busy.chipset);
+	assert_int_equal(in(&f->busy, PLATFORM_GPE0_PORT), 1);
+	assert_false(f->busy.pins[PLATFORM_SCI_IRQ]);
+	out(&f->busy, PLATFORM_GPE0_PORT + 1, 1);
+	assert_true(f->busy.pins[PLATFORM_SCI_IRQ]);
+	state_writer_deinit(&f->state);
+	save(&f->busy, &f->state);
+	assert_int_equal(restore(&f->fresh, &f->state, &f->failure), 0);
+	assert_true(f->fresh.pins[PLATFORM_SCI_IRQ]);
+	out(&f->fresh, PLATFORM_GPE0_PORT, 2);
+	assert_true(f->fresh.pins[PLATFORM_SCI_IRQ]);
+	out(&f->fresh, PLATFORM_GPE0_PORT, 1);
+	assert_false(f->fresh.pins[PLATFORM_SCI_IRQ]);
+	assert_int_equal(in(&f->fresh, PLATFORM_GPE0_PORT + 1), 1);
+	chipset_reset(f->busy.chipset);
+	assert_int_equal(in(&f->busy, PLATFORM_GPE0_PORT), 0);
+	assert_int_equal(in(&f->busy, PLATFORM_GPE0_PORT + 1), 0);
+}
+
 /* ---- What is inspected ---- */
 
 static void the_inside_is_shown(void **state)
@@ -369,6 +394,7 @@ static void the_inside_is_shown(void **state)
 		"{\"serial\":{\"enabled\":\"0x1\",\"modem\":\"0xb\",\"received\":2,\"sent\":2,"
 		"\"stalled\":false,\"asserts\":[4]},"
 		"\"power\":{\"status\":\"0x0\",\"enable\":\"0x400\",\"control\":\"0x1\","
+		"\"events\":\"0x0\",\"events_enabled\":\"0x0\","
 		"\"asserts\":[]},"
 		"\"rtc\":{\"offset\":-21600,\"alarm\":1728064800,\"asserts\":[]}}");
 }
@@ -387,10 +413,10 @@ static void rewrite(const struct fixture *f, unsigned which, uint16_t version, c
 		struct state_record record;
 		const void *bytes;
 
-		assert_int_equal(state_find(&reader, names[i], 1, &record), 0);
+		assert_int_equal(state_find(&reader, names[i], versions[i], &record), 0);
 		if (i == which && !payload)
 			continue;
-		state_begin(ret_state, names[i], i == which ? version : 1);
+		state_begin(ret_state, names[i], i == which ? version : versions[i]);
 		bytes = i == which ? payload : record.at;
 		state_put(ret_state, bytes, i == which ? size : record.left);
 		state_end(ret_state);
@@ -422,7 +448,7 @@ static const void *payload_of(const struct fixture *f, unsigned which, size_t *r
 	struct state_record record;
 
 	assert_int_equal(state_reader_init(&reader, f->state.bytes, f->state.size), 0);
-	assert_int_equal(state_find(&reader, names[which], 1, &record), 0);
+	assert_int_equal(state_find(&reader, names[which], versions[which], &record), 0);
 	*ret_size = record.left;
 	return record.at;
 }
@@ -440,17 +466,17 @@ static void records_that_are_not_whole(void **state)
 		rewrite(f, i, 1, NULL, 0, &changed);
 		assert_refused(f, &changed, names[i]);
 		state_writer_deinit(&changed);
-		rewrite(f, i, 2, payload, size, &changed);
+		rewrite(f, i, (uint16_t)(versions[i] + 1), payload, size, &changed);
 		assert_refused(f, &changed, names[i]);
 		state_writer_deinit(&changed);
 		for (size_t n = 0; n < size; n++) {
-			rewrite(f, i, 1, payload, n, &changed);
+			rewrite(f, i, versions[i], payload, n, &changed);
 			assert_refused(f, &changed, names[i]);
 			state_writer_deinit(&changed);
 		}
 		assert_non_null(longer);
 		memcpy(longer, payload, size);
-		rewrite(f, i, 1, longer, size + 1, &changed);
+		rewrite(f, i, versions[i], longer, size + 1, &changed);
 		assert_refused(f, &changed, names[i]);
 		state_writer_deinit(&changed);
 		free(longer);
@@ -487,10 +513,10 @@ static const struct {
 	{ OF_POWER(pm1_status[1]), 1, 8 },
 	{ OF_POWER(pm1_control[0]), 1, 0 },
 	{ OF_POWER(pm1_control[1]), 1, 0x20 },
-	{ OF_POWER(zero[0]), 1, 1 },
+	{ OF_POWER(gpe_status), 1, 2 },
 	{ OF_POWER(timer_elapsed), 8, (uint64_t)INT64_MAX / 100 + 1 },
 	{ OF_POWER(timer_elapsed), 8, UINT64_MAX },
-	{ OF_POWER(zero_too), 4, 1 },
+	{ OF_POWER(zero), 4, 1 },
 	{ OF_RTC(offset), 8, INT64_MAX },
 	{ OF_RTC(offset), 8, (uint64_t)INT64_MIN },
 	{ OF_RTC(offset), 8, 1 }, /* the alarm is due at another time, then */
@@ -525,10 +551,30 @@ static void values_that_cannot_be(void **state)
 		memcpy(bytes, payload, size);
 		memcpy(bytes + impossible[i].offset, &impossible[i].value, impossible[i].size);
 		assert_true(memcmp(bytes, payload, size) != 0);
-		rewrite(f, which, 1, bytes, size, &changed);
+		rewrite(f, which, versions[which], bytes, size, &changed);
 		assert_refused(f, &changed, names[which]);
 		state_writer_deinit(&changed);
 	}
+}
+
+/* Before there were general-purpose events. */
+static void an_earlier_version(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer changed;
+	struct power_state power;
+	size_t size;
+	const void *payload = payload_of(f, POWER, &size);
+
+	assert_int_equal(size, sizeof(power));
+	memcpy(&power, payload, size);
+	rewrite(f, POWER, 1, &power, sizeof(power), &changed);
+	assert_int_equal(restore(&f->fresh, &changed, &f->failure), 0);
+	state_writer_deinit(&changed);
+	power.gpe_enable = 1;
+	rewrite(f, POWER, 1, &power, sizeof(power), &changed);
+	assert_refused(f, &changed, names[POWER]);
+	state_writer_deinit(&changed);
 }
 
 /*
@@ -580,9 +626,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_alarm_that_went_off_stays_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_timer_stands_still_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_count_never_goes_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_general_event_is_restored, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_inside_is_shown, setup, teardown),
 		cmocka_unit_test_setup_teardown(records_that_are_not_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(values_that_cannot_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_earlier_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_bit, setup, teardown),
 	};
 

@@ -6,6 +6,8 @@
 #include "common/definition/cpu_features.h"
 #include "common/wire/tlfs.h"
 #include "tests/unit/vmwp/machine/moved_machine.h"
+#include "vmwp/boot/acpi.h"
+#include "vmwp/chipset/chipset.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -124,6 +126,16 @@ static int restore(struct fixture *fixture, const struct state_writer *writer)
 	return r;
 }
 
+/* The general-purpose events that have come. */
+static long events(struct machine *machine)
+{
+	AUTO_JSON struct json_object *tree = chipset_inspect(machine_chipset(machine));
+	struct json_object *power;
+
+	assert_true(json_object_object_get_ex(tree, "power", &power));
+	return strtol(json_object_get_string(json_object_object_get(power, "events")), NULL, 16);
+}
+
 static void guest_goes_on_in_another_machine(void **state)
 {
 	struct fixture *fixture = *state;
@@ -154,6 +166,30 @@ static void guest_goes_on_in_another_machine(void **state)
 }
 
 /* The page tells what the counter does, by the TSC that the guest has here. */
+/* It is the uuid's, or the definition's own; the guest is told by the chipset if it was another. */
+static void generation_id_becomes_the_definitions(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct guid first = GUID(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+	const struct guid second = GUID(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+	const uint64_t place = acpi_generation_place(GPA(LAYOUT_ACPI)).value;
+	struct state_writer writer;
+
+	fixture->definition->uuid = first;
+	start_source(fixture);
+	assert_memory_equal(memory(fixture->source, place, sizeof(first)), &first, sizeof(first));
+	save(fixture, fixture->source, &writer);
+	assert_int_equal(restore(fixture, &writer), 0);
+	assert_int_equal(machine_chipset_ops.restored(fixture->target, &fixture->failure), 0);
+	assert_int_equal(events(fixture->target), 0);
+	fixture->definition->generation_id = second;
+	assert_int_equal(machine_chipset_ops.restored(fixture->target, &fixture->failure), 0);
+	assert_memory_equal(memory(fixture->target, place, sizeof(second)), &second,
+			    sizeof(second));
+	assert_int_equal(events(fixture->target), 1);
+	state_writer_deinit(&writer);
+}
+
 static void reference_page_is_of_this_host(void **state)
 {
 	struct fixture *fixture = *state;
@@ -426,6 +462,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(guest_goes_on_in_another_machine),
+		TEST(generation_id_becomes_the_definitions),
 		TEST(reference_page_is_of_this_host),
 		TEST(saved_machine_goes_on),
 		TEST(string_instruction_is_no_obstacle),
