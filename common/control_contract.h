@@ -58,6 +58,13 @@
  *   receive         In place of "start": answered when the VM has come, and runs, or is paused if it
  *                   was before.
  *   cancel_move     The answer to "send" or "receive" follows. What has been handed over stays so.
+ *   hand_over       To a worker that is to take the place of this one, the VM of which runs: as "save",
+ *                   with an empty memfd that can be sealed; but RAM is not written to it, which must
+ *                   be shared. All that the VM runs on is sent over the second descriptor, a
+ *                   connected SOCK_SEQPACKET socket (vmwp/resource/handover.h), but "kvm". This
+ *                   worker keeps all, and can go on as after "save". Cancelled by "cancel_save".
+ *   take_over       The other end of that socket, in place of "descriptors", when "hand_over" was
+ *                   answered. "configure" and "restore" with the memfd follow.
  *   shutdown        Asks the guest by the shutdown service; "not-connected" if it does not run there.
  *   stop            Turns the VM off: the worker answers and exits.
  *   change_actions  What happens upon the guest's crash and the like, as in the definition, from
@@ -376,6 +383,8 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		NUMBER(blackout, REQUIRED, 0, INT64_MAX)) \
 	METHOD(receive,            true,    false,   1, 1,           ,) \
 	METHOD(cancel_move,        true,    false,   0, 0,           ,) \
+	METHOD(hand_over,          true,    false,   2, 2,           ,) \
+	METHOD(take_over,          false,   false,   1, 1,           ,) \
 	METHOD(shutdown,           true,    false,   0, 0,           \
 		FLAG(force, OPTIONAL) FLAG(reboot, OPTIONAL) FLAG(hibernate, OPTIONAL),) \
 	METHOD(stop,               false,   false,   0, 0,           ,) \

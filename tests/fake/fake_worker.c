@@ -19,6 +19,8 @@
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-save      the VM cannot be saved, and that takes a while to turn out
  *     slow-save        it is saved when that is cancelled, and fails then
+ *     die-in-hand-over it dies
+ *     refuse-hand-over it cannot be handed over
  *     refuse-restore   it cannot be restored
  *     refuse-disks     "attach" and the like are refused
  *     slow-detach      "detach" is answered when the console is told "settled"
@@ -566,6 +568,69 @@ static const char *method_save(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+static int hand_over_one(int socket, const char *name, int fd)
+{
+	struct json_object *names = json_object_new_array();
+	int r;
+
+	if (fd < 0)
+		return 0;
+	json_append(&names, json_object_new_string(name));
+	names = json_make("names", names, NULL);
+	r = control_send_request(socket, 1, "descriptors", names, &fd, 1);
+	json_object_put(names);
+	return r;
+}
+
+static int hand_over_all(const struct fake *fake, int socket)
+{
+	int r = hand_over_one(socket, "serial", fake->serial);
+
+	if (r == 0)
+		r = hand_over_one(socket, "end", fake->end);
+	for (unsigned i = 0; i < DEFINITION_CONTROLLERS_MAX; i++)
+		for (unsigned j = 0; r == 0 && j < DEFINITION_LUNS_MAX; j++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "disk:%u:%u", i, j);
+			r = hand_over_one(socket, name, fake->media[i][j] ? fake->media[i][j] : -1);
+		}
+	return r;
+}
+
+static const char *method_hand_over(struct fake *fake, struct control_message *message,
+				    const struct control_arguments *arguments)
+{
+	if (!is_in(fake, "running"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (asked_for(fake, "refuse-hand-over") || !fake->definition->memory.shared)
+		return CONTROL_ERROR_NOT_CAPABLE;
+	if (asked_for(fake, "die-in-hand-over"))
+		_exit(3);
+	state_event(fake, "paused", "", "");
+	if (write(message->fds[0], saved_text, sizeof(saved_text) - 1) < 0 ||
+	    hand_over_all(fake, message->fds[1]) < 0)
+		return CONTROL_ERROR_FAILED;
+	fake->saved = true;
+	return NULL;
+}
+
+static const char *method_take_over(struct fake *fake, struct control_message *message,
+				    const struct control_arguments *arguments)
+{
+	struct control_message one;
+	const char *error = NULL;
+
+	while (!error && control_receive(message->fds[0], &one) == 0) {
+		struct control_arguments names = { 0 };
+
+		if (json_object_object_get_ex(one.body, "names", &names.names))
+			error = method_descriptors(fake, &one, &names);
+		control_message_deinit(&one);
+	}
+	return error;
+}
+
 static const char *method_cancel_save(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
@@ -798,6 +863,8 @@ static const struct {
 	[CONTROL_METHOD_send] = { method_send, NULL },
 	[CONTROL_METHOD_receive] = { method_receive, NULL },
 	[CONTROL_METHOD_cancel_move] = { method_cancel_move, NULL },
+	[CONTROL_METHOD_hand_over] = { method_hand_over, NULL },
+	[CONTROL_METHOD_take_over] = { method_take_over, NULL },
 	[CONTROL_METHOD_shutdown] = { method_shutdown, NULL },
 	[CONTROL_METHOD_stop] = { method_stop, "mute-stop" },
 	[CONTROL_METHOD_change_actions] = { method_actions, NULL },

@@ -30,6 +30,10 @@
 	STEP(SAVED) /* it is written down */                                             \
 	STEP(SAVED_FORGOTTEN)                                                            \
 	STEP(RESTORE_ANSWERED)                                                           \
+	STEP(RENEWAL_SPAWNED)                                                            \
+	STEP(RENEWAL_HANDED_OVER)                                                        \
+	STEP(RENEWAL_RESTORED)                                                           \
+	STEP(RENEWED) /* it is written down */                                           \
 	STEP(STOP_SENT)                                                                  \
 	STEP(END_NOTICED)                                                                \
 	STEP(END_UNLINKED_SOCKET)                                                        \

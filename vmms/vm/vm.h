@@ -28,6 +28,7 @@
 #include "vmms/vm/vm_meter.h"
 #include "vmms/vm/vm_move.h"
 #include "vmms/vm/vm_pinning.h"
+#include "vmms/vm/vm_renew.h"
 #include "vmms/vm/vm_restart.h"
 #include "vmms/vm/vm_run.h"
 #include "vmms/vm/vm_save.h"
@@ -97,6 +98,7 @@ struct vm {
 	/* While there is a worker. */
 	struct vm_run run;
 	struct vm_confinement confinement;
+	struct vm_renewal renewal;
 	struct vm_scope scope;
 	struct vm_pinning pinning;
 	struct vm_images images;

@@ -29,6 +29,7 @@ enum vm_verb {
 	VM_DUMP,
 	VM_SAVE,
 	VM_MOVE,
+	VM_RENEW,
 	VM_DISCARD,
 	VM_PAUSE,
 	VM_RESUME,

@@ -41,7 +41,7 @@ static void worker_on_running(struct vm *vm, const struct control_event_data *ev
 
 static void worker_on_paused(struct vm *vm, const struct control_event_data *event)
 {
-	if (vm->state == VM_RUNNING)
+	if (vm->state == VM_RUNNING && !vm_renews(vm))
 		vm_set_state(vm, VM_PAUSED, "%s", worker_or_empty(event->message));
 }
 
@@ -320,6 +320,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	file_holder_free(TAKE_PTR(vm->opening.files));
 	file_holder_free(TAKE_PTR(vm->opening.state));
 	file_holder_free(TAKE_PTR(vm->opening.moved));
+	vm_renewal_forget(vm);
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);

@@ -229,6 +229,16 @@ static void method_stop(struct call *call, const struct control_arguments *argum
 	worker_stop(call->worker);
 }
 
+static void method_take_over(struct call *call, const struct control_arguments *arguments)
+{
+	int r = handover_receive(call->worker->resources, call->request->fds[0]);
+
+	if (r < 0)
+		reply_error(call->reply, CONTROL_ERROR_INVALID,
+			    "What the other worker has handed over cannot be used: %s.",
+			    strerror(-r));
+}
+
 static void method_shutdown(struct call *call, const struct control_arguments *arguments)
 {
 	enum ic_shutdown_action action = arguments->hibernate ? IC_SHUTDOWN_ACTION_HIBERNATE
@@ -328,6 +338,8 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_send] = control_state_send,
 	[CONTROL_METHOD_receive] = control_state_receive,
 	[CONTROL_METHOD_cancel_move] = method_cancel_save,
+	[CONTROL_METHOD_hand_over] = control_state_hand_over,
+	[CONTROL_METHOD_take_over] = method_take_over,
 	[CONTROL_METHOD_shutdown] = method_shutdown,
 	[CONTROL_METHOD_stop] = method_stop,
 	[CONTROL_METHOD_change_actions] = method_change_actions,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A VM is saved, restored, sent and received, over the control socket. */
+/* A VM is saved, handed over, restored, sent and received, over the control socket. */
 #include "vmwp/control/control_state.h"
 
 #include "vmwp/control/control_call.h"
@@ -8,6 +8,7 @@
 #include "vmwp/state/moving.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,22 +18,22 @@
 
 enum state_task {
 	TASK_SAVE,
+	TASK_HAND_OVER,
 	TASK_RESTORE,
 	TASK_SEND,
 	TASK_RECEIVE,
 };
 
 static const char *const participles[] = {
-	[TASK_SAVE] = "saved",
-	[TASK_RESTORE] = "restored",
-	[TASK_SEND] = "moved",
-	[TASK_RECEIVE] = "received",
+	[TASK_SAVE] = "saved", [TASK_HAND_OVER] = "handed over", [TASK_RESTORE] = "restored",
+	[TASK_SEND] = "moved", [TASK_RECEIVE] = "received",
 };
 
 struct control_state {
 	struct worker *worker;
 	enum state_task task;
 	int fd;
+	int successor; /* the socket to the worker that takes over; -1: it is for a file */
 	struct move_options options;
 	struct state_saver *saver; /* NULL: that is not the task; so are the others */
 	struct state_loader *loader;
@@ -123,9 +124,67 @@ static struct json_object *state_result(const struct control_state *state)
 			 json_object_new_uint64(figures.blackout), NULL);
 }
 
+/* ---- Handing over ---- */
+
+static int state_list_descriptors(const struct worker *worker, struct handover *handover,
+				  struct failure *failure)
+{
+	int r = devices_hand_over(worker->devices, handover, failure);
+
+	if (r == 0)
+		r = handover_add(handover, "serial", console_descriptor(worker->console));
+	return r < 0 ? r : handover_add(handover, "end", worker->end_fd);
+}
+
+/* Refused while the guest still runs. */
+static int state_can_hand_over(const struct worker *worker, struct failure *failure)
+{
+	AUTO_FREE struct handover *handover = calloc(1, sizeof(*handover));
+
+	return handover ? state_list_descriptors(worker, handover, failure) : -ENOMEM;
+}
+
+/* The file is read by another process: nothing of it changes any more. */
+static int state_send_descriptors(const struct control_state *state, struct failure *failure)
+{
+	AUTO_FREE struct handover *handover = calloc(1, sizeof(*handover));
+	int r;
+
+	if (!handover)
+		return -ENOMEM;
+	if (fcntl(state->fd, F_ADD_SEALS,
+		  F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	r = state_list_descriptors(state->worker, handover, failure);
+	return r < 0 ? r : handover_send(handover, state->successor);
+}
+
+static void state_answer(struct control_state *state, int result, const struct failure *failure);
+
+/* What the guest has written to the console is written there. */
+static void state_console_drained(void *data)
+{
+	struct control_state *state = data;
+	struct failure failure = { 0 };
+	int r = state_send_descriptors(state, &failure);
+
+	if (r < 0)
+		(void)!machine_resume(state->worker->machine);
+	state_answer(state, r, &failure);
+}
+
 static void state_done(void *data, int result, const struct failure *failure)
 {
 	struct control_state *state = data;
+
+	if (result == 0 && state->successor >= 0)
+		console_drain(state->worker->console, state_console_drained, state);
+	else
+		state_answer(state, result, failure);
+}
+
+static void state_answer(struct control_state *state, int result, const struct failure *failure)
+{
 	struct reply reply = { 0 };
 
 	if (result == 0)
@@ -144,6 +203,7 @@ static void state_done(void *data, int result, const struct failure *failure)
 	move_sender_free(TAKE_PTR(state->sender));
 	move_receiver_free(TAKE_PTR(state->receiver));
 	close_fdp(&state->fd);
+	close_fdp(&state->successor);
 	control_server_answer(TAKE_PTR(state->ticket), &reply);
 	state_settle(state, result);
 }
@@ -158,9 +218,10 @@ static void reply_not_begun(const struct worker *worker, struct reply *reply, in
 			    machine_state_name(machine_state(worker->machine)), participles[task]);
 	else if (result == -EINVAL && failure->message[0] == '\0')
 		reply_error(reply, CONTROL_ERROR_INVALID,
-			    task == TASK_SAVE ? "A VM is saved to an empty regular file that is "
-						"open for writing."
-					      : "A VM moves over a connected stream socket.");
+			    task <= TASK_HAND_OVER
+				    ? "A VM is saved to an empty regular file that is "
+				      "open for writing."
+				    : "A VM moves over a connected stream socket.");
 	else
 		reply_failure(reply, result, failure);
 }
@@ -177,10 +238,12 @@ static int state_begin_with(struct control_state *state, struct failure *failure
 		.progress = state_progress,
 		.done = state_done,
 		.data = state,
+		.without_ram = state->successor >= 0,
 	};
 
 	switch (state->task) {
 	case TASK_SAVE:
+	case TASK_HAND_OVER:
 		return state_saver_new(&config, state->fd, &state->saver);
 	case TASK_RESTORE:
 		return state_loader_new(&config, state->fd, &state->loader, failure);
@@ -204,6 +267,7 @@ static int state_new(struct call *call, enum state_task task, const struct move_
 	state->task = task;
 	state->options = *options;
 	state->fd = TAKE_FD(call->request->fds[0]);
+	state->successor = call->request->fd_count > 1 ? TAKE_FD(call->request->fds[1]) : -1;
 	state->ticket = control_server_defer(call->server, call->request->id);
 	r = state->ticket ? state_begin_with(state, failure) : -ENOMEM;
 	if (r == 0) {
@@ -235,6 +299,23 @@ static void state_start(struct call *call, enum state_task task, const struct mo
 void control_state_save(struct call *call, const struct control_arguments *arguments)
 {
 	state_start(call, TASK_SAVE, &(struct move_options){ 0 });
+}
+
+void control_state_hand_over(struct call *call, const struct control_arguments *arguments)
+{
+	struct failure failure = { 0 };
+	int r;
+
+	if (machine_state(call->worker->machine) != MACHINE_RUNNING) {
+		reply_not_begun(call->worker, call->reply, MACHINE_E_STATE, &failure,
+				TASK_HAND_OVER);
+		return;
+	}
+	r = state_can_hand_over(call->worker, &failure);
+	if (r < 0)
+		reply_failure(call->reply, r, &failure);
+	else
+		state_start(call, TASK_HAND_OVER, &(struct move_options){ 0 });
 }
 
 void control_state_restore(struct call *call, const struct control_arguments *arguments)
@@ -298,5 +379,6 @@ void control_state_free(struct control_state *state)
 	move_sender_free(state->sender);
 	move_receiver_free(state->receiver);
 	close_fdp(&state->fd);
+	close_fdp(&state->successor);
 	free(state);
 }

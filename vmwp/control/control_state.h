@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The methods "save", "restore", "send" and "receive" of the control socket, and what else can be
- * asked of a VM meanwhile.
+ * The methods "save", "hand_over", "restore", "send" and "receive" of the control socket, and what
+ * else can be asked of a VM meanwhile.
  *
  * Thread: the loop's.
  */
@@ -17,6 +17,7 @@ struct control_state;
 
 /* All answer later, unless they cannot begin. */
 void control_state_save(struct call *call, const struct control_arguments *arguments);
+void control_state_hand_over(struct call *call, const struct control_arguments *arguments);
 void control_state_restore(struct call *call, const struct control_arguments *arguments);
 void control_state_send(struct call *call, const struct control_arguments *arguments);
 void control_state_receive(struct call *call, const struct control_arguments *arguments);

@@ -214,6 +214,23 @@ int devices_restore(struct devices *devices, struct state_reader *reader, struct
 	return r;
 }
 
+int devices_hand_over(const struct devices *devices, struct handover *handover,
+		      struct failure *failure)
+{
+	int r = 0;
+
+	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++) {
+		if (!devices->device[id] || !devices->table[id]->hand_over)
+			continue;
+		r = devices->table[id]->hand_over(devices->device[id], handover, failure);
+		if (r < 0 && failure->message[0] == '\0')
+			failure_set(failure, r,
+				    "The descriptors of the device '%s' cannot be handed over: %s.",
+				    devices->table[id]->name, strerror(-r));
+	}
+	return r;
+}
+
 /* ---- Reports ---- */
 
 void devices_status(const struct devices *devices, struct json_object **tree)

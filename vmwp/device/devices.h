@@ -134,6 +134,13 @@ int devices_restore_memory(struct devices *devices, struct state_reader *reader,
 			   struct failure *failure) MUST_CHECK;
 
 /*
+ * All descriptors of the devices, which they keep. Return: 0; -ENOTSUP: some cannot be handed over,
+ * and *failure says why; -errno and *failure.
+ */
+int devices_hand_over(const struct devices *devices, struct handover *handover,
+		      struct failure *failure) MUST_CHECK;
+
+/*
  * Reports: what the devices add to the control socket's "status"; the parts "machine" and "devices"
  * of "inspect"; and "statistics".
  */

@@ -432,6 +432,37 @@ static void disks_resume(void *device)
 	disk_healths_retry(disks->healths);
 }
 
+/* ---- Handing over ---- */
+
+static int disk_hand_over(struct disks *disks, unsigned controller, unsigned lun,
+			  struct handover *handover, struct failure *failure)
+{
+	struct disk_health *health = disk_health_find(disks->healths, controller, lun);
+	char name[RESOURCES_NAME_MAX];
+	int fd;
+
+	if (!health)
+		return 0;
+	fd = disk_file_descriptor(disk_health_disk(health));
+	if (fd < 0)
+		return failure_set(failure, -ENOTSUP,
+				   "Disk %u:%u cannot be handed over: only raw images can.",
+				   controller, lun);
+	resources_disk_name(controller, lun, name);
+	return handover_add(handover, name, fd);
+}
+
+static int disks_hand_over(void *device, struct handover *handover, struct failure *failure)
+{
+	struct disks *disks = device;
+	int r = 0;
+
+	for (unsigned controller = 0; controller < ARRAY_SIZE(disks->controllers); controller++)
+		for (unsigned lun = 0; r == 0 && lun < DEFINITION_LUNS_MAX; lun++)
+			r = disk_hand_over(disks, controller, lun, handover, failure);
+	return r;
+}
+
 /* ---- State ---- */
 
 static void disks_quiesce(void *device, void (*done)(void *data), void *data)
@@ -566,6 +597,7 @@ const struct device_ops disks_ops = {
 	.free = disks_free,
 	.resume = disks_resume,
 	.quiesce = disks_quiesce,
+	.hand_over = disks_hand_over,
 	.save = disks_save,
 	.restore = disks_restore,
 	.status = disks_status,

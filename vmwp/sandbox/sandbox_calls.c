@@ -80,6 +80,7 @@ static const struct rule rules[] = {
 	ALLOW_IF(fcntl, 1, F_OFD_SETLK, "images of a VM that moves"),
 	ALLOW_IF(fcntl, 1, F_OFD_GETLK, "images of a VM that moves"),
 	ALLOW_IF(fcntl, 1, F_ADD_SEALS, "guest memory that is shared keeps its size"),
+	ALLOW_IF(fcntl, 1, F_GET_SEALS, "and so does what another worker has handed over"),
 
 	/* The control socket. */
 	ALLOW(recvmsg, "requests of the daemon, with descriptors"),

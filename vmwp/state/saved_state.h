@@ -17,6 +17,7 @@
 #include "vmwp/machine/machine.h"
 #include "vmwp/state/state_file.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* All borrowed until it is done. */
@@ -25,6 +26,7 @@ struct saved_state_config {
 	struct devices *devices;
 	const struct definition *definition;
 	struct loop *loop;
+	bool without_ram; /* of a saver: the RAM is handed over by another way */
 
 	/* Bytes of the guest's RAM that are done, of all that it has. */
 	void (*progress)(void *data, uint64_t done, uint64_t size);
@@ -81,6 +83,7 @@ struct state_loader;
 
 /*
  * Makes of a machine that was just created, with its devices, what the file has: a paused machine.
+ * A file without RAM is for a machine whose memory was handed over, and no other is.
  * fd: borrowed until it is done. After a failure the machine can only be stopped.
  *
  * Return: 0; MACHINE_E_STATE: the machine was not just created; -errno, and why in *failure.

@@ -13,7 +13,8 @@
 struct state_loader {
 	struct saved_state_config config;
 	struct state_file file;
-	struct state_reader reader; /* of the file's records */
+	struct state_reader reader;   /* of the file's records */
+	struct vid_memory *no_memory; /* that is filled, where the machine's was handed over */
 	struct state_file_transfer *transfer;
 };
 
@@ -95,6 +96,10 @@ static int loader_begin(struct state_loader *loader, int fd, struct failure *fai
 	r = loader_open(loader, fd, failure);
 	if (r == 0)
 		r = devices_restore_memory(loader->config.devices, &loader->reader, failure);
+	if (r == 0 && machine_memory_is_handed_over(loader->config.machine)) {
+		r = vid_memory_new(&loader->no_memory);
+		memory = loader->no_memory;
+	}
 	if (r < 0)
 		return r;
 	r = state_file_read(memory, &loader->file, fd, loader->config.loop, &callbacks, loader,
@@ -134,5 +139,6 @@ void state_loader_free(struct state_loader *loader)
 		return;
 	state_file_transfer_free(loader->transfer);
 	state_file_deinit(&loader->file);
+	vid_memory_free(loader->no_memory);
 	free(loader);
 }

@@ -40,6 +40,7 @@ struct state_saver {
 
 	struct state_writer writer;
 	struct json_object *definition;
+	struct vid_memory *no_memory; /* in place of the machine's, or NULL */
 	struct state_file_transfer *transfer;
 };
 
@@ -104,6 +105,12 @@ static void saver_written(void *data, int result, uint64_t bytes)
 	saver_end(saver);
 }
 
+/* The RAM that goes into the file. */
+static const struct vid_memory *saver_memory(const struct state_saver *saver)
+{
+	return saver->no_memory ? saver->no_memory : machine_memory(saver->config.machine);
+}
+
 static int saver_write(struct state_saver *saver)
 {
 	static const struct state_file_callbacks callbacks = { saver_progress, saver_written };
@@ -124,8 +131,14 @@ static int saver_write(struct state_saver *saver)
 	if (!parts.definition)
 		return -ENOMEM;
 	parts.definition_size = (uint32_t)size;
-	return state_file_write(machine_memory(saver->config.machine), &parts, saver->fd,
-				saver->config.loop, &callbacks, saver, &saver->transfer);
+	if (saver->config.without_ram && !saver->no_memory) {
+		int r = vid_memory_new(&saver->no_memory);
+
+		if (r < 0)
+			return r;
+	}
+	return state_file_write(saver_memory(saver), &parts, saver->fd, saver->config.loop,
+				&callbacks, saver, &saver->transfer);
 }
 
 /* ---- The devices ---- */
@@ -315,5 +328,6 @@ void state_saver_free(struct state_saver *saver)
 	state_file_transfer_free(saver->transfer);
 	state_writer_deinit(&saver->writer);
 	json_object_put(saver->definition);
+	vid_memory_free(saver->no_memory);
 	free(saver);
 }

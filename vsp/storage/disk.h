@@ -224,6 +224,9 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data);
 int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,
 		  struct disk **ret_disk) MUST_CHECK;
 
+/* The file of a disk_file_new() disk, which it keeps; -1: it is another disk. */
+int disk_file_descriptor(const struct disk *disk);
+
 /*
  * From now on flushes do nothing, and durable writes are like any other: what is acknowledged may
  * be lost with the host's power. Before the first request; only for a disk_file_new() disk.

@@ -357,6 +357,12 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 	return 0;
 }
 
+int disk_file_descriptor(const struct disk *disk)
+{
+	return disk->ops == &disk_file_ops ? container_of(disk, const struct disk_file, disk)->fd
+					   : -1;
+}
+
 void disk_file_drop_flushes(struct disk *disk)
 {
 	disk_file(disk)->drop_flushes = true;

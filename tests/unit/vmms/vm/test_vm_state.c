@@ -7,13 +7,13 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRNMVGWPUBXadienmcC";
+static const char verb_letters[] = "SDTRNMVGwWPUBXadienmcC";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
 	[VM_OFF] = "SBXadienmcC",
 	[VM_STARTING] = "T",
-	[VM_RUNNING] = "DTRNMVGPBadienmcC",
+	[VM_RUNNING] = "DTRNMVGwPBadienmcC",
 	[VM_PAUSED] = "TRMVUBadienmcC",
 	[VM_STOPPING] = "T",
 	[VM_CRASHED] = "SBXadienmcC",
