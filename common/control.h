@@ -43,16 +43,17 @@
 #define CONTROL_FD          3 /* where a worker finds its end: vmwp --control-fd 3 */
 
 /* Codes of errors. */
-#define CONTROL_ERROR_INVALID       "invalid"       /* arguments make no sense */
-#define CONTROL_ERROR_INVALID_STATE "invalid-state" /* not now */
-#define CONTROL_ERROR_NOT_CONNECTED "not-connected" /* the guest runs no such service */
-#define CONTROL_ERROR_NOT_CAPABLE   "not-capable"   /* this host cannot do it */
-#define CONTROL_ERROR_BUSY          "busy"          /* the guest refuses: locked tray, … */
-#define CONTROL_ERROR_NOT_FOUND     "not-found"     /* no such disk, or value */
-#define CONTROL_ERROR_EXISTS        "exists"        /* its place is taken */
-#define CONTROL_ERROR_REFUSED       "refused"       /* the guest would not, or could not */
-#define CONTROL_ERROR_TIMEOUT       "timeout"       /* the guest does not answer */
-#define CONTROL_ERROR_FAILED        "failed"        /* anything else; the message says what */
+#define CONTROL_ERROR_INVALID         "invalid"         /* arguments make no sense */
+#define CONTROL_ERROR_INVALID_STATE   "invalid-state"   /* not now */
+#define CONTROL_ERROR_NOT_CONNECTED   "not-connected"   /* the guest runs no such service */
+#define CONTROL_ERROR_NOT_CAPABLE     "not-capable"     /* this host cannot do it */
+#define CONTROL_ERROR_BUSY            "busy"            /* the guest refuses: locked tray, … */
+#define CONTROL_ERROR_NOT_FOUND       "not-found"       /* no such disk, or value */
+#define CONTROL_ERROR_EXISTS          "exists"          /* its place is taken */
+#define CONTROL_ERROR_REFUSED         "refused"         /* the guest would not, or could not */
+#define CONTROL_ERROR_TIMEOUT         "timeout"         /* the guest does not answer */
+#define CONTROL_ERROR_UNKNOWN_OUTCOME "unknown-outcome" /* of a move: it may have been done */
+#define CONTROL_ERROR_FAILED          "failed"          /* anything else; the message says what */
 
 enum {
 	_CONTROL_E_OK,

@@ -46,6 +46,25 @@
  *   cancel_save     The answer to "save" follows.
  *   restore         In place of "start", with such a file: answered when the VM is as it was saved,
  *                   and paused.
+ *   send            With a connected stream socket, over which another worker that has been asked to
+ *                   "receive" gets the VM (vmwp/state/moving.h), which runs meanwhile, as fast as
+ *                   "bandwidth" (bytes per second) allows. It stands for "max_downtime"
+ *                   (milliseconds, 300 if there is none) or so; where its guest writes faster than
+ *                   that can be sent, it goes on here, or with "force" stands for longer.
+ *                   Answered when it is the other worker's, and only to be stopped here: how often
+ *                   its memory was looked through, the bytes that were sent, and how long it
+ *                   stood ("blackout", ns). "unknown-outcome": it may be the other's, and stands
+ *                   here until it is resumed or stopped. After other errors it goes on as before.
+ *   receive         In place of "start": answered when the VM has come, and runs, or is paused if it
+ *                   was before.
+ *   cancel_move     The answer to "send" or "receive" follows. What has been handed over stays so.
+ *   hand_over       To a worker that is to take the place of this one, the VM of which runs: as "save",
+ *                   with an empty memfd that can be sealed; but RAM is not written to it, which must
+ *                   be shared. All that the VM runs on is sent over the second descriptor, a
+ *                   connected SOCK_SEQPACKET socket (vmwp/resource/handover.h), but "kvm". This
+ *                   worker keeps all, and can go on as after "save". Cancelled by "cancel_save".
+ *   take_over       The other end of that socket, in place of "descriptors", when "hand_over" was
+ *                   answered. "configure" and "restore" with the memfd follow.
  *   shutdown        Asks the guest by the shutdown service; "not-connected" if it does not run there.
  *   stop            Turns the VM off: the worker answers and exits.
  *   change_actions  What happens upon the guest's crash and the like, as in the definition, from
@@ -114,7 +133,7 @@
  *                   unknown: it was told to thaw, and did not answer.
  *   copy            So much of the file is copied; every now and then.
  *   dump            So much of the guest's memory is written; every now and then.
- *   save            The same by "save", or read by "restore".
+ *   save            The same by "save", or read by "restore", or of a VM that moves.
  *   connect         The guest wants to connect to that port of the host's. "answer_socket" is to
  *                   follow, within some seconds.
  *   ejected         The guest took the medium out of a DVD drive.
@@ -183,6 +202,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 #define CONTROL_VALUE_MAX            3073
 #define CONTROL_VALUES_MAX           8192                /* that a reply lists */
 #define CONTROL_MEMORY_MAX           (UINT64_C(1) << 52) /* bytes that any guest has, or needs */
+#define CONTROL_DOWNTIME_MAX         (1000 * 3600)       /* milliseconds */
 #define CONTROL_FREEZE_MAX           (24 * 3600)         /* seconds */
 #define CONTROL_LATENCY_BUCKETS      24
 
@@ -357,6 +377,16 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(save,               true,    false,   1, 1,           ,) \
 	METHOD(cancel_save,        true,    false,   0, 0,           ,) \
 	METHOD(restore,            true,    false,   1, 1,           ,) \
+	METHOD(send,               true,    false,   1, 1,           \
+		NUMBER(bandwidth, OPTIONAL, 0, INT64_MAX) \
+		NUMBER(max_downtime, OPTIONAL, 1, CONTROL_DOWNTIME_MAX) \
+		FLAG(force, OPTIONAL), \
+		NUMBER(rounds, REQUIRED, 0, UINT32_MAX) NUMBER(bytes, REQUIRED, 0, INT64_MAX) \
+		NUMBER(blackout, REQUIRED, 0, INT64_MAX)) \
+	METHOD(receive,            true,    false,   1, 1,           ,) \
+	METHOD(cancel_move,        true,    false,   0, 0,           ,) \
+	METHOD(hand_over,          true,    false,   2, 2,           ,) \
+	METHOD(take_over,          false,   false,   1, 1,           ,) \
 	METHOD(shutdown,           true,    false,   0, 0,           \
 		FLAG(force, OPTIONAL) FLAG(reboot, OPTIONAL) FLAG(hibernate, OPTIONAL),) \
 	METHOD(stop,               false,   false,   0, 0,           ,) \
@@ -458,7 +488,7 @@ struct control_arguments {
 	unsigned backend; /* enum control_backend */
 	unsigned part;    /* enum control_part */
 	unsigned pool;    /* enum ic_kvp_pool */
-	uint64_t size;
+	uint64_t size, bandwidth, max_downtime;
 	bool force, reboot, hibernate, overwrite, create_path;
 };
 void control_arguments_deinit(struct control_arguments *arguments);

@@ -82,20 +82,20 @@ static int region_reserve(const struct vid_region *region, uint8_t **ret_host)
  * A descriptor that other processes can map. Its size is sealed: nobody can take pages away from
  * under us.
  */
-static int region_open_shared(struct vid_region *region)
+static int memory_open_shared(uint64_t size, enum vid_memory_backing backing, int *ret_fd)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	AUTO_CLOSE int fd = -1;
 
-	if (region->backing == VID_MEMORY_HUGETLB)
+	if (backing == VID_MEMORY_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
 	fd = memfd_create("guest-memory", flags);
 	if (fd < 0)
 		return error_origin(-errno);
-	if (ftruncate(fd, (off_t)region->range.size) < 0 ||
+	if (ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_origin(-errno);
-	region->fd = TAKE_FD(fd);
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
@@ -202,33 +202,60 @@ error:
 	return r;
 }
 
+/* fd: -1: anonymous; else the region's, once it is added. */
+static int memory_add_region(struct vid_memory *memory, struct vid_memory_region range,
+			     enum vid_memory_backing backing, int fd)
+{
+	struct vid_region *region = &memory->regions[memory->count];
+	int r;
+
+	*region = (struct vid_region){ .range = range, .backing = backing, .fd = fd };
+	r = region_map(region, fd >= 0);
+	if (r == 0)
+		r = memory_publish(memory, region);
+	if (r < 0) {
+		region->fd = -1;
+		region_release(region);
+	}
+	return r;
+}
+
 int vid_memory_add(struct vid_memory *memory, struct vid_memory_region range,
 		   enum vid_memory_backing backing, bool shared)
 {
-	struct vid_region *region;
+	AUTO_CLOSE int fd = -1;
 	int r;
 
 	r = memory_check_range(memory, range, backing);
-	if (r < 0)
-		return r;
-	region = &memory->regions[memory->count];
-	*region = (struct vid_region){ .range = range, .backing = backing, .fd = -1 };
-	if (shared) {
-		r = region_open_shared(region);
-		if (r < 0)
-			return r;
-	}
-	r = region_map(region, shared);
-	if (r < 0)
-		goto error;
-	r = memory_publish(memory, region);
-	if (r < 0)
-		goto error;
-	return 0;
-
-error:
-	region_release(region);
+	if (r == 0 && shared)
+		r = memory_open_shared(range.size, backing, &fd);
+	if (r == 0)
+		r = memory_add_region(memory, range, backing, fd);
+	if (r == 0)
+		(void)TAKE_FD(fd);
 	return r;
+}
+
+/* Of another process, which may have been told to lie: what is mapped must not become smaller. */
+static int memory_check_shared(int fd, uint64_t size)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat status;
+
+	if (seals < 0 || fstat(fd, &status) < 0)
+		return error_origin(-errno);
+	return (seals & F_SEAL_SHRINK) && (uint64_t)status.st_size == size ? 0 : -EINVAL;
+}
+
+int vid_memory_add_shared(struct vid_memory *memory, struct vid_memory_region range,
+			  enum vid_memory_backing backing, int fd)
+{
+	int r;
+
+	r = memory_check_range(memory, range, backing);
+	if (r == 0)
+		r = memory_check_shared(fd, range.size);
+	return r < 0 ? r : memory_add_region(memory, range, backing, fd);
 }
 
 int vid_memory_attach(struct vid_memory *memory, struct vid_partition *partition)

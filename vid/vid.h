@@ -148,6 +148,13 @@ int vid_memory_add(struct vid_memory *memory, struct vid_memory_region region,
 		   enum vid_memory_backing backing, bool shared) MUST_CHECK;
 
 /*
+ * The same with what is in a memfd that vid_memory_share() handed out in another process, taken over
+ * unless this fails. Return: as above; -EINVAL: it is none of that size, or its size may change.
+ */
+int vid_memory_add_shared(struct vid_memory *memory, struct vid_memory_region region,
+			  enum vid_memory_backing backing, int fd) MUST_CHECK;
+
+/*
  * Has pages that are touched from now on taken from that node of the host as long as it has any.
  * Return: 0; -EINVAL: they are not whole pages of one region, or there is no such node; -errno.
  */

@@ -53,7 +53,7 @@ static int image_open_locked(int path_fd, const struct image_options *options, i
 		fd = path_open(path_fd, flags);
 	if (fd < 0)
 		return errno == EBUSY || errno == EWOULDBLOCK ? IMAGE_E_IN_USE : -errno;
-	r = image_lock(fd, options->read_only || beside_readers);
+	r = options->unlocked ? 0 : image_lock(fd, options->read_only || beside_readers);
 	if (r)
 		return r;
 	*ret_fd = TAKE_FD(fd);
@@ -88,7 +88,7 @@ static int image_open_path(const char *path, const struct image_options *options
 	/* To a drive of removable media it would mean that it need not have one. */
 	if (S_ISREG(status.st_mode))
 		flags |= O_NONBLOCK;
-	else if (!options->read_only)
+	else if (!options->read_only && !options->unlocked)
 		flags |= O_EXCL;
 	if (beside_readers &&
 	    (options->read_only || !S_ISREG(status.st_mode) || image_is_written(path_fd)))

@@ -41,6 +41,7 @@ enum {
 struct image_options {
 	bool read_only;
 	bool direct;          /* bypass the page cache, where the image can */
+	bool unlocked;        /* neither locked nor claimed: somebody else has it, and lets it go */
 	uint32_t sector_size; /* bytes the guest will address by: 512, 2048 or 4096 */
 };
 

@@ -19,6 +19,8 @@
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-save      the VM cannot be saved, and that takes a while to turn out
  *     slow-save        it is saved when that is cancelled, and fails then
+ *     die-in-hand-over it dies
+ *     refuse-hand-over it cannot be handed over
  *     refuse-restore   it cannot be restored
  *     refuse-disks     "attach" and the like are refused
  *     slow-detach      "detach" is answered when the console is told "settled"
@@ -540,6 +542,69 @@ static const char *method_save(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+static int hand_over_one(int socket, const char *name, int fd)
+{
+	struct json_object *names = json_object_new_array();
+	int r;
+
+	if (fd < 0)
+		return 0;
+	json_append(&names, json_object_new_string(name));
+	names = json_make("names", names, NULL);
+	r = control_send_request(socket, 1, "descriptors", names, &fd, 1);
+	json_object_put(names);
+	return r;
+}
+
+static int hand_over_all(const struct fake *fake, int socket)
+{
+	int r = hand_over_one(socket, "serial", fake->serial);
+
+	if (r == 0)
+		r = hand_over_one(socket, "end", fake->end);
+	for (unsigned i = 0; i < DEFINITION_CONTROLLERS_MAX; i++)
+		for (unsigned j = 0; r == 0 && j < DEFINITION_LUNS_MAX; j++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "disk:%u:%u", i, j);
+			r = hand_over_one(socket, name, fake->media[i][j] ? fake->media[i][j] : -1);
+		}
+	return r;
+}
+
+static const char *method_hand_over(struct fake *fake, struct control_message *message,
+				    const struct control_arguments *arguments)
+{
+	if (!is_in(fake, "running"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (asked_for(fake, "refuse-hand-over") || !fake->definition->memory.shared)
+		return CONTROL_ERROR_NOT_CAPABLE;
+	if (asked_for(fake, "die-in-hand-over"))
+		_exit(3);
+	state_event(fake, "paused", "", "");
+	if (write(message->fds[0], saved_text, sizeof(saved_text) - 1) < 0 ||
+	    hand_over_all(fake, message->fds[1]) < 0)
+		return CONTROL_ERROR_FAILED;
+	fake->saved = true;
+	return NULL;
+}
+
+static const char *method_take_over(struct fake *fake, struct control_message *message,
+				    const struct control_arguments *arguments)
+{
+	struct control_message one;
+	const char *error = NULL;
+
+	while (!error && control_receive(message->fds[0], &one) == 0) {
+		struct control_arguments names = { 0 };
+
+		if (json_object_object_get_ex(one.body, "names", &names.names))
+			error = method_descriptors(fake, &one, &names);
+		control_message_deinit(&one);
+	}
+	return error;
+}
+
 static const char *method_cancel_save(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
@@ -566,6 +631,61 @@ static const char *method_restore(struct fake *fake, struct control_message *mes
 	say(fake, "guest: restored\r\n");
 	state_event(fake, "paused", "", "");
 	tell_all(fake);
+	return NULL;
+}
+
+/* What a worker of this kind sends a VM as, and how it is told that it has come. */
+static const char moved_text[] = "a fake VM that moves\n", came_text[] = "came\n";
+
+static bool hears(int socket, const char *expected)
+{
+	char text[64] = "";
+	size_t size = strlen(expected);
+
+	return recv(socket, text, size, MSG_WAITALL) == (ssize_t)size &&
+	       memcmp(text, expected, size) == 0;
+}
+
+static bool says(int socket, const char *text)
+{
+	size_t size = strlen(text);
+
+	return send(socket, text, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+static const char *method_send(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
+{
+	struct stat stat;
+
+	if (is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (fstat(message->fds[0], &stat) < 0 || !S_ISSOCK(stat.st_mode))
+		return CONTROL_ERROR_INVALID;
+	if (!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text))
+		return CONTROL_ERROR_FAILED;
+	fake->saved = true;
+	if (is_in(fake, "running"))
+		state_event(fake, "paused", "", "");
+	return NULL;
+}
+
+static const char *method_receive(struct fake *fake, struct control_message *message,
+				  const struct control_arguments *arguments)
+{
+	if (!is_in(fake, "off"))
+		return CONTROL_ERROR_INVALID_STATE;
+	if (!hears(message->fds[0], moved_text))
+		return CONTROL_ERROR_FAILED;
+	say(fake, "guest: received\r\n");
+	state_event(fake, "running", "", "");
+	tell_all(fake);
+	return says(message->fds[0], came_text) ? NULL : CONTROL_ERROR_FAILED;
+}
+
+static const char *method_cancel_move(struct fake *fake, struct control_message *message,
+				      const struct control_arguments *arguments)
+{
 	return NULL;
 }
 
@@ -739,6 +859,11 @@ static const struct {
 	[CONTROL_METHOD_save] = { method_save, "slow-save" },
 	[CONTROL_METHOD_cancel_save] = { method_cancel_save, NULL },
 	[CONTROL_METHOD_restore] = { method_restore, NULL },
+	[CONTROL_METHOD_send] = { method_send, NULL },
+	[CONTROL_METHOD_receive] = { method_receive, NULL },
+	[CONTROL_METHOD_cancel_move] = { method_cancel_move, NULL },
+	[CONTROL_METHOD_hand_over] = { method_hand_over, NULL },
+	[CONTROL_METHOD_take_over] = { method_take_over, NULL },
 	[CONTROL_METHOD_shutdown] = { method_shutdown, NULL },
 	[CONTROL_METHOD_stop] = { method_stop, "mute-stop" },
 	[CONTROL_METHOD_change_actions] = { method_actions, NULL },
@@ -821,6 +946,10 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 		return asked_for(fake, "hostile-inspect")
 			       ? make_hostile_inspection(part, arguments->first)
 			       : make_inspection(arguments->part, arguments->first);
+	case CONTROL_METHOD_send:
+		return json_make("rounds", json_object_new_int64(1), "bytes",
+				 json_object_new_int64(sizeof(moved_text) - 1), "blackout",
+				 json_object_new_int64(1000), NULL);
 	case CONTROL_METHOD_list_values:
 		return json_make("values", make_values(), "truncated",
 				 json_object_new_boolean(false), NULL);

@@ -110,7 +110,8 @@ class Faults(SwitchTest):
             for suffix in (".json", ".state")}, "what is saved of VMs that are")
         for name in self.names("state/log"):
             self.assertIn(name.split(".")[0], uuids)
-        self.assertEqual(self.names("run/workers"), {
+        self.assertEqual({re.sub(r"\.[0-9]+\.socket$", ".socket", name)
+                          for name in self.names("run/workers")}, {
             info["definition"]["uuid"] + suffix for info in running
             for suffix in (".json", ".socket", ".end")})
         self.assertEqual(self.names("run/running") - {"boot.json"},
@@ -215,7 +216,7 @@ class Faults(SwitchTest):
         self.assertEqual(self.perform(operation), OK, operation.name)
         after = self.check()
         steps = self.disarm()
-        if operation.do != "restart":
+        if operation.name not in ("restart", "renew"):
             self.assertNotEqual(before, after)
         self.assertEqual(self.perform(operation, undo=True), OK, operation.name)
         self.assertEqual(self.check(), before)
@@ -256,6 +257,8 @@ class Faults(SwitchTest):
         yield Operation("save", ["save", "vm"], ["start", "vm"], "running", disks=disk)
         yield Operation("go on", ["start", "vm"], ["save", "vm"], "saved", disks=disk,
                         network_adapters=nics)
+        yield Operation("renew", ["renew", "vm"], ["renew", "vm"], "running", disks=disk,
+                        memory={"size": "64M", "shared": True})
         yield Operation("shut down", ["shutdown", "vm"], ["start", "vm"], "running")
         yield Operation("restart", "restart", "restart", "running", network_adapters=nics)
         for vm in "off", "running":

@@ -172,6 +172,7 @@ class Walk(RemoteTest):
         self.step("events", "nobody", status=NO_SUCH_VM, err="nobody")
 
     def walk_saved(self):
+        self.step("renew", "vm", status=FAILED, err="VM 'vm'")
         self.step("save", "vm", out="VM 'vm' saved")
         self.step("start", "vm", out="VM 'vm' started")
         self.step("save", "vm", out="VM 'vm' saved")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Saved VMs of stock guests."""
 
+import re
 import time
 import uuid
 
@@ -65,6 +66,32 @@ def saved_and_resumed(daemon, combination):
                       "the guest's clock to be right")
 
 
+def renewed(daemon, combination):
+    """One worker after the other goes on with a guest in the middle of I/O, which notices nothing."""
+    path = SCRATCH / "data.raw"
+    with open(path, "wb") as file:
+        file.truncate(64 << 20)
+    guest = Guest(daemon, disks=[{"controller": 0, "lun": 1, "path": str(path), "format": "raw"}],
+                  append="root=LABEL=root", memory={"size": "256M", "shared": True}, network_adapters=[],
+                  **combination).boot()
+    begun = guest.offset
+    workers = {daemon.show("guest")["worker_pid"]}
+
+    def renew_again_and_again():
+        while "vmms-test: exit" not in guest.text[begun:] and len(workers) <= 10:
+            time.sleep(0.5)
+            daemon.vmctl("renew", "guest", timeout=300)
+            workers.add(daemon.show("guest")["worker_pid"])
+
+    output = guest.run(FIND_DATA + TICKER + FIO_VERIFY + "kill $ticker; wc -l </tmp/ticks",
+                       timeout=600, meanwhile=renew_again_and_again)
+    check("verified" in output, output)
+    check(len(workers) > 2, f"fio ended after {len(workers) - 1} renewals")
+    check(not complaints(guest), complaints(guest))
+    Daemon.wait_until(lambda: daemon.show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
+    print(re.findall("stood still for ([0-9.]+ ms)", daemon.vmctl("log", "guest").stdout))
+
+
 RESEEDED = "crng reseeded due to virtual machine fork"
 
 
@@ -85,4 +112,4 @@ def reseeds_as_another(daemon, combination):
     check(reseeded() == 1, "it was told again")
 
 
-ALL = [saved_and_resumed, reseeds_as_another]
+ALL = [saved_and_resumed, reseeds_as_another, renewed]

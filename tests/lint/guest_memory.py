@@ -23,6 +23,7 @@ NO_MARKS = {
     "hvshim/crash.c": "it only reads",
     "vmwp/control/memory_dump.c": "it only reads",
     "vmwp/base/timings.c": "it looks at where memory lies",
+    "vmwp/state/move_sender.c": "it only reads",
     "vsp/network/netvsp_send.c": "it only reads what is to be sent",
     "vsp/storage/storage_state.c": "what is read there is marked in storvsp_request.c",
     "vsp/memory/balloon.c": "it looks whether there is memory",

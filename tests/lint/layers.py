@@ -109,7 +109,7 @@ PUBLIC = {
     "vmms/vm": "manager.h",
     "vmwp/device": "devices.h",
     "vmwp/resource": "resources.h",
-    "vmwp/state": "saved_state.h",
+    "vmwp/state": "moving.h",
     "vsp": "iov.h",
     "vsp/hid": "keyboard.h",
     "vsp/memory": "balloon.h",

@@ -36,6 +36,10 @@
 	STEP(CHECKPOINT_FORGOTTEN)    /* one that was deleted */                         \
 	STEP(CHECKPOINT_CLEANED)      /* files that nothing needs are gone */            \
 	STEP(RESTORE_ANSWERED)                                                           \
+	STEP(RENEWAL_SPAWNED)                                                            \
+	STEP(RENEWAL_HANDED_OVER)                                                        \
+	STEP(RENEWAL_RESTORED)                                                           \
+	STEP(RENEWED) /* it is written down */                                           \
 	STEP(STOP_SENT)                                                                  \
 	STEP(END_NOTICED)                                                                \
 	STEP(END_UNLINKED_SOCKET)                                                        \

@@ -45,6 +45,8 @@ static const sd_bus_vtable files_vtable[] = {
 	       dbus_attach_disk_with_file),
 	METHOD("InsertMediumWithFile", ARGS("u", controller, "u", lun, "s", path, "h", file),
 	       NO_RESULT, dbus_insert_medium_with_file),
+	METHOD("Send", ARGS("h", socket, "a{sv}", options), RESULT("o", job), dbus_send),
+	METHOD("Receive", ARGS("h", socket), NO_RESULT, dbus_receive),
 	METHOD("CopyFile", ARGS("h", file, "s", path, "a{sv}", options), RESULT("o", job),
 	       dbus_copy_file),
 	METHOD("DumpMemory", ARGS("h", file), RESULT("o", job), dbus_dump_memory),

@@ -236,6 +236,50 @@ int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_reply_job(call, r, job, &failure);
 }
 
+/* ---- Moving ---- */
+
+int dbus_send(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	uint32_t bandwidth = 0, max_downtime = 0;
+	int force = false, fd, r;
+	const struct dbus_option options[] = { { "bandwidth", 'u', &bandwidth },
+					       { "max-downtime", 'u', &max_downtime },
+					       { "force", 'b', &force } };
+	struct vm_send_options send;
+	struct failure failure = { 0 };
+	struct job *job = NULL;
+
+	r = sd_bus_message_read(call, "h", &fd);
+	if (r >= 0)
+		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	if (max_downtime > CONTROL_DOWNTIME_MAX)
+		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
+						  "a guest may stand for %d seconds at most",
+						  CONTROL_DOWNTIME_MAX / 1000);
+	send = (struct vm_send_options){ .bandwidth = (uint64_t)bandwidth << 20,
+					 .max_downtime = max_downtime,
+					 .force = force };
+	r = vm_send(data, fd, &send, &job, &failure);
+	return dbus_reply_job(call, r, job, &failure);
+}
+
+int dbus_receive(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure = { 0 };
+	struct vm *vm = data;
+	int fd, r;
+
+	r = sd_bus_message_read(call, "h", &fd);
+	if (r >= 0 && dbus_caller(call))
+		r = quota_check_start(vm, &failure);
+	if (r < 0)
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
+	r = vm_receive(vm, fd, dbus_done, sd_bus_message_ref(call), &failure);
+	return dbus_conclude(call, r, &failure);
+}
+
 /* ---- Hyper-V sockets ---- */
 
 static void dbus_guest_socket_opened(void *data, int fd, const struct failure *failure)

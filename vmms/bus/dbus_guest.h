@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The members of org.vmms1.VM that ask something of the guest, or show what it told: handlers for
- * the table in vmms/bus/dbus_vm.c. data: the struct vm.
+ * The members of org.vmms1.VM that ask something of the guest, show what it told, or move it:
+ * handlers for the table in vmms/bus/dbus_vm.c. data: the struct vm.
  */
 #pragma once
 
@@ -15,6 +15,8 @@ int dbus_freeze(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_thaw(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_send(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_receive(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error);
 
 int dbus_get_guest_addresses(sd_bus *bus, const char *path, const char *interface,

@@ -129,6 +129,11 @@ static int dbus_vm_save(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_reply_job(call, r, job, &failure);
 }
 
+static int dbus_vm_renew(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return dbus_vm_call_simple(call, data, vm_renew);
+}
+
 static int dbus_vm_discard(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	return dbus_vm_call_simple(call, data, vm_discard);
@@ -317,6 +322,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Pause", NO_ARGS, NO_RESULT, dbus_vm_pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, dbus_vm_resume),
 	METHOD("Save", NO_ARGS, RESULT("o", job), dbus_vm_save),
+	METHOD("Renew", NO_ARGS, NO_RESULT, dbus_vm_renew),
 	METHOD("DiscardSavedState", NO_ARGS, NO_RESULT, dbus_vm_discard),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),
 	METHOD("Rename", ARGS("s", name), NO_RESULT, dbus_vm_rename_vm),

@@ -316,11 +316,17 @@ static int resources_open_disk(struct resources *resources, const struct resourc
 {
 	struct image_options options = { .read_only = disk->read_only,
 					 .direct = disk->cache == DEFINITION_CACHE_DIRECT,
+					 .unlocked = request->unlocked,
 					 .sector_size = disk->sector_size };
 	char name[RESOURCES_NAME_MAX];
 	struct image image;
 	int passed, fd, r;
 
+	if (request->unlocked && disk->format && image_format_find(disk->format) != IMAGE_RAW)
+		return failure_set(failure, DBUS_ERROR_HOST_NOT_CAPABLE,
+				   "a VM whose disk %u:%u is %s cannot be moved while it runs: "
+				   "images have to be raw for that; it can be saved, or turned off",
+				   disk->controller, disk->lun, disk->format);
 	resources_disk_name(disk, name);
 	passed = resources_find(request->passed, name);
 	resources_look(request, disk->path);

@@ -119,6 +119,9 @@ struct resources_request {
 	/* Whether another VM writes it: one that began beside readers has no lock against them. */
 	bool (*is_written)(void *data, const char *path);
 
+	/* Images are opened without their locks, which another worker has: raw ones alone. */
+	bool unlocked;
+
 	/*
 	 * Processes of the daemon's that have files of this owner open are about to end: an image
 	 * that is in use may be so by them, and is waited for. The file-open helper's own.

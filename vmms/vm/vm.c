@@ -39,6 +39,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->images.list);
 	list_init(&vm->images.healths);
 	list_init(&vm->images.restarts);
+	vm_renewal_init(vm);
 	vm->manager = manager;
 	vm->definition = definition;
 	vm_run_forget_guest(vm);
@@ -61,6 +62,9 @@ void vm_free(struct vm *vm)
 	free(vm->opening.opened);
 	saved_file_free(vm->opening.saved_file);
 	file_holder_free(vm->opening.state);
+	file_holder_free(vm->opening.moved);
+	file_holder_free(vm->moving.socket);
+	vm_renewal_free(vm);
 	vm_save_free(vm);
 	vm_checkpoint_free(vm);
 	vm_confinement_free(vm);

@@ -27,7 +27,9 @@
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_memory.h"
 #include "vmms/vm/vm_meter.h"
+#include "vmms/vm/vm_move.h"
 #include "vmms/vm/vm_pinning.h"
+#include "vmms/vm/vm_renew.h"
 #include "vmms/vm/vm_restart.h"
 #include "vmms/vm/vm_run.h"
 #include "vmms/vm/vm_save.h"
@@ -62,6 +64,7 @@ struct vm_opening {
 	struct file_holder *files;       /* that are open, and not the worker's yet; or NULL */
 	struct saved_file *saved_file;   /* the saved state is being opened; or NULL */
 	struct file_holder *state;       /* that is open, and not the worker's yet; or NULL */
+	struct file_holder *moved;       /* from where the VM comes, likewise; or NULL */
 	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
 	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
@@ -88,6 +91,7 @@ struct vm {
 
 	struct vm_change change;
 	struct vm_saving saving;
+	struct vm_moving moving;
 	struct vm_saved_state saved;
 	struct vm_checkpoints checkpoints;
 	struct vm_opening opening; /* vm_change.c, vm_start.c */
@@ -96,6 +100,7 @@ struct vm {
 	/* While there is a worker. */
 	struct vm_run run;
 	struct vm_confinement confinement;
+	struct vm_renewal renewal;
 	struct vm_scope scope;
 	struct vm_pinning pinning;
 	struct vm_images images;
@@ -149,6 +154,13 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
  */
 int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
 			struct failure *failure) MUST_CHECK;
+
+/*
+ * The same with a guest that another worker sends. socket: a stream socket, taken over if 0 is
+ * returned. Images of disks are opened without their locks, which the worker takes in the end.
+ */
+int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done, void *data,
+		      struct failure *failure) MUST_CHECK;
 
 struct vm_shutdown_options {
 	bool force;       /* the guest is to end programs that hold it up */

@@ -236,10 +236,24 @@ static void adopt_definition(struct vm *vm, struct vm_record *record)
 	vm_run_by(vm, &record->definition);
 }
 
+/* The earlier daemon ended while it renewed the worker: that one is not the VM's, or not any more. */
+static void adopt_kill_other(struct vm *vm, const struct vm_record *record)
+{
+	int pidfd;
+
+	vm->run.renewals = record->renewals;
+	if (record->other.pid > 0 && process_open(&record->other, &pidfd) == 0) {
+		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		close(pidfd);
+	}
+	vm_record_remove_other_socket(vm);
+}
+
 static void adopt(struct vm *vm, struct vm_record *record)
 {
 	int r;
 
+	adopt_kill_other(vm, record);
 	vm_run_set_name(vm, record->run_name);
 	r = adopt_connect_worker(vm, record);
 	if (r == -ESRCH) {

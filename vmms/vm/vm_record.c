@@ -42,9 +42,34 @@ static void record_make_path(const struct vm *vm, const char *suffix, char path[
 	snprintf(path, PATH_MAX, "%s/%s%s", folder_path(vm->manager->records), uuid, suffix);
 }
 
+static void record_make_socket_path(const struct vm *vm, unsigned renewals, char path[PATH_MAX])
+{
+	char suffix[32];
+
+	snprintf(suffix, sizeof(suffix), ".%u.socket", renewals);
+	record_make_path(vm, renewals > 0 ? suffix : ".socket", path);
+}
+
 void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX])
 {
-	record_make_path(vm, ".socket", path);
+	record_make_socket_path(vm, vm->run.renewals, path);
+}
+
+void vm_record_other_socket_path(const struct vm *vm, char path[PATH_MAX])
+{
+	record_make_socket_path(vm, vm->run.renewals + 1, path);
+}
+
+void vm_record_remove_other_socket(const struct vm *vm)
+{
+	char path[PATH_MAX];
+
+	vm_record_other_socket_path(vm, path);
+	(void)unlink(path);
+	if (vm->run.renewals == 0)
+		return;
+	record_make_socket_path(vm, vm->run.renewals - 1, path);
+	(void)unlink(path);
 }
 
 void vm_record_image_path(const struct vm *vm, char path[PATH_MAX])
@@ -67,6 +92,7 @@ static struct json_object *record_make_record(const struct vm *vm)
 {
 	const struct process *process = worker_process(vm->run.worker);
 	struct json_object *change = vm_unfinished_to_json(vm), *record;
+	const struct process *other = vm_renewal_other(vm);
 
 	record = json_make("version", json_object_new_int64(1), "pid",
 			   json_object_new_int64(process->pid), "start_time",
@@ -79,6 +105,12 @@ static struct json_object *record_make_record(const struct vm *vm)
 			   record_make_adapters(vm), "images", vm_images_to_json(vm), NULL);
 	if (vm->confinement.profile[0] != '\0')
 		json_add(&record, "profile", json_object_new_string(vm->confinement.profile));
+	if (vm->run.renewals > 0)
+		json_add(&record, "renewals", json_object_new_uint64(vm->run.renewals));
+	if (other) {
+		json_add(&record, "other_pid", json_object_new_int64(other->pid));
+		json_add(&record, "other_start_time", json_object_new_uint64(other->start_time));
+	}
 	if (change)
 		json_add(&record, "change", change);
 	return record;
@@ -113,8 +145,9 @@ void vm_record_delete(struct vm *vm)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "its record in %s cannot be removed: %s", folder_path(vm->manager->records),
 		       strerror(-r));
-	record_make_path(vm, ".socket", path);
+	vm_record_socket_path(vm, path);
 	(void)unlink(path);
+	vm_record_remove_other_socket(vm);
 	fault_point(FAULT_END_UNLINKED_SOCKET);
 	record_make_path(vm, ".image", path);
 	(void)unlink(path);
@@ -128,6 +161,7 @@ void vm_record_delete(struct vm *vm)
 struct record_members {
 	unsigned version;
 	uint64_t pid, start_time, user, started_at, started_boot;
+	uint64_t other_pid, other_start_time, renewals;
 	struct json_object *definition, *run_name, *profile, *adapters, *images, *change;
 };
 
@@ -136,6 +170,12 @@ struct record_members {
 		.name = #member, .read = json_read_uint64,                          \
 		.offset = offsetof(struct record_members, member), .maximum = most, \
 		.required = true                                                    \
+	}
+
+#define OPTIONAL_NUMBER(member, most)                                              \
+	{                                                                          \
+		.name = #member, .read = json_read_uint64,                         \
+		.offset = offsetof(struct record_members, member), .maximum = most \
 	}
 
 static const struct json_key record_keys[] = {
@@ -149,10 +189,10 @@ static const struct json_key record_keys[] = {
 	NUMBER(start_time, UINT64_MAX),
 	NUMBER(user, UINT32_MAX - 1),
 	NUMBER(started_at, UINT64_MAX),
-	{ .name = "started_boot",
-	  .read = json_read_uint64,
-	  .offset = offsetof(struct record_members, started_boot),
-	  .maximum = UINT64_MAX },
+	OPTIONAL_NUMBER(started_boot, UINT64_MAX),
+	OPTIONAL_NUMBER(other_pid, INT_MAX),
+	OPTIONAL_NUMBER(other_start_time, UINT64_MAX),
+	OPTIONAL_NUMBER(renewals, UINT32_MAX - 1),
 	{ .name = "definition",
 	  .read = json_read_value,
 	  .offset = offsetof(struct record_members, definition),
@@ -184,6 +224,9 @@ static int record_take_members(const struct vm *vm, struct record_members *membe
 			       struct vm_record *ret_record)
 {
 	struct vm_record record = { .worker = { (pid_t)members->pid, members->start_time },
+				    .other = { (pid_t)members->other_pid,
+					       members->other_start_time },
+				    .renewals = (unsigned)members->renewals,
 				    .user = (uid_t)members->user,
 				    .started_at = members->started_at,
 				    .started_boot = members->started_boot };

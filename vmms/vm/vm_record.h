@@ -5,7 +5,8 @@
  *
  *   workers/UUID.json     the worker's process, when the VM was started, the back ends of its
  *                         adapters
- *   workers/UUID.socket   where the worker listens (control_listen())
+ *   workers/UUID.socket   where the worker listens (control_listen()); UUID.N.socket, if N workers of
+ *                         the VM were before it (vmms/vm/vm_renew.h)
  *   workers/UUID.end      the name of a message queue (vmms/worker/end_queue.h), in which the
  * worker leaves, when the VM stops: {"reason", "message"}
  *
@@ -30,6 +31,8 @@ struct manager;
 
 struct vm_record {
 	struct process worker;
+	struct process other;              /* to be killed (vmms/vm/vm_renew.h); pid 0: none */
+	unsigned renewals;                 /* as of struct vm */
 	uid_t user;                        /* that the worker has become; 0: none */
 	uint64_t started_at, started_boot; /* as of struct vm */
 	struct definition *definition;     /* by which it runs; its file may have another one */
@@ -53,6 +56,12 @@ int vm_record_load(const struct vm *vm, struct vm_record *ret_record) MUST_CHECK
 void vm_record_delete(struct vm *vm);
 
 void vm_record_socket_path(const struct vm *vm, char path[PATH_MAX]);
+
+/* The same of a worker that is to take the place of that one. */
+void vm_record_other_socket_path(const struct vm *vm, char path[PATH_MAX]);
+
+/* What is left of the sockets of workers before and after the VM's. */
+void vm_record_remove_other_socket(const struct vm *vm);
 
 /* Of a socket that is there for a moment, while an image server is started. */
 void vm_record_image_path(const struct vm *vm, char path[PATH_MAX]);

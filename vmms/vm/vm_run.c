@@ -26,7 +26,7 @@ void vm_run_begin(struct vm *vm)
 
 	run->end_reason[0] = run->end_message[0] = '\0';
 	run->start_failure = (struct failure){ 0 };
-	run->resets = 0;
+	run->resets = run->renewals = 0;
 	vm->crash = (struct vm_crash){ 0 };
 	vm_notify(vm, "Resets", "CrashParameters", "CrashText", NULL);
 }

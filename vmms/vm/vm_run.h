@@ -28,6 +28,7 @@ struct vm;
 struct vm_run {
 	struct worker *worker;              /* NULL: there is none */
 	uid_t user;                         /* that it has become; 0: none */
+	unsigned renewals;                  /* of workers before it */
 	char name[DEFINITION_NAME_MAX + 1]; /* at its start: by which its units are known */
 	struct failure start_failure;       /* name NULL: none yet */
 	uint64_t started_at;                /* CLOCK_REALTIME, microseconds; 0: not started */

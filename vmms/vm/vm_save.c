@@ -243,6 +243,8 @@ void vm_save_on_save(struct vm *vm, const struct control_event_data *data)
 {
 	if (vm->saving.job)
 		job_progress(vm->saving.job, data->done, data->size);
+	else if (vm->moving.job)
+		job_progress(vm->moving.job, data->done, data->size);
 }
 
 /* ---- The worker has ended ---- */

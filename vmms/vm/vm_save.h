@@ -46,7 +46,7 @@ int vm_save_state_as_job(struct vm *vm, struct job **ret_job, struct failure *fa
  */
 int vm_save_resume(struct vm *vm) MUST_CHECK;
 
-/* The worker's event "save"; data: untrusted. */
+/* The worker's event "save", which also tells of a VM that moves; data: untrusted. */
 void vm_save_on_save(struct vm *vm, const struct control_event_data *data);
 
 /* Its worker has ended, in whichever way. */

@@ -87,6 +87,7 @@ static void start_answered(void *data, struct json_object *result, const char *c
 		return; /* it refused something before, and is being killed */
 	fault_point(FAULT_START_ANSWERED);
 	file_holder_free(TAKE_PTR(vm->opening.files));
+	file_holder_free(TAKE_PTR(vm->opening.moved));
 	vm_run_note_start(vm);
 	vm_record_save(vm);
 	vm_notify(vm, "StartedAt", "MemoryAssigned", NULL);
@@ -135,6 +136,16 @@ static void start_restored(void *data, struct json_object *result, const char *c
 		start_refused(vm, CONTROL_ERROR_FAILED, failure.message);
 }
 
+/* In place of "start"; how long it takes is for the other side to say. */
+static int start_send_moved(struct vm *vm)
+{
+	const struct held_file file = { .number = 0 };
+	const struct worker_files files = { vm->opening.moved, &file, 1 };
+
+	return worker_request_with_files(vm->run.worker, "receive", NULL, &files, 0, start_answered,
+					 vm);
+}
+
 /* In place of "start"; how long it takes is for the host's disk to say. */
 static int start_send_state(struct vm *vm)
 {
@@ -159,6 +170,8 @@ static int start_send_definition(struct vm *vm)
 		return r;
 	if (vm->opening.state)
 		return start_send_state(vm);
+	if (vm->opening.moved)
+		return start_send_moved(vm);
 	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
 			      start_answered, vm);
 }
@@ -361,6 +374,7 @@ static int start_make_worker(struct vm *vm, struct opened_files *opened, struct 
 /* There was no worker to speak of: the VM is off, and whoever started it learns why. */
 static void start_failed(struct vm *vm, const struct failure *failure)
 {
+	file_holder_free(TAKE_PTR(vm->opening.moved));
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_record_delete(vm);
 	vm_forget_adapters(vm);
@@ -514,13 +528,15 @@ static int start_check_passed(const struct vm *vm, const struct resources *passe
 	return 0;
 }
 
-int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
-			struct failure *failure)
+/* received: another worker sends the guest. */
+static int start_begin(struct vm *vm, const struct resources *passed, bool received,
+		       vm_done_fn done, void *data, struct failure *failure)
 {
 	char sockets[PATH_MAX];
 	const struct resources_request request = {
 		.definition = vm->definition,
 		.passed = passed,
+		.unlocked = received,
 		.sockets = vm->definition->services.sockets ? sockets : NULL,
 		.user = manager_disk_user,
 		.owner_uses = manager_owner_uses_disk,
@@ -552,6 +568,22 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 	vm_restart_forget(vm);
 	vm_set_state(vm, VM_STARTING, "%s", "");
 	return 0;
+}
+
+int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_fn done, void *data,
+			struct failure *failure)
+{
+	return start_begin(vm, passed, false, done, data, failure);
+}
+
+int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done, void *data,
+		      struct failure *failure)
+{
+	int r = start_begin(vm, NULL, true, done, data, failure);
+
+	if (r == 0)
+		vm->opening.moved = socket;
+	return r;
 }
 
 int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)

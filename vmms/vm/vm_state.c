@@ -42,6 +42,8 @@ static const struct {
 	[VM_NMI] = { "send an NMI to", IN(VM_RUNNING) },
 	[VM_DUMP] = { "dump the memory of", IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_SAVE] = { "save", IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_MOVE] = { "move", IN(VM_RUNNING) },
+	[VM_RENEW] = { "renew the worker of", IN(VM_RUNNING) },
 	[VM_DISCARD] = { "discard the saved state of", IN(VM_SAVED) },
 	[VM_PAUSE] = { "pause", IN(VM_RUNNING) },
 	[VM_RESUME] = { "resume", IN(VM_PAUSED) },

@@ -28,6 +28,8 @@ enum vm_verb {
 	VM_NMI,
 	VM_DUMP,
 	VM_SAVE,
+	VM_MOVE,
+	VM_RENEW,
 	VM_DISCARD,
 	VM_PAUSE,
 	VM_RESUME,

@@ -41,7 +41,7 @@ static void worker_on_running(struct vm *vm, const struct control_event_data *ev
 
 static void worker_on_paused(struct vm *vm, const struct control_event_data *event)
 {
-	if (vm->state == VM_RUNNING)
+	if (vm->state == VM_RUNNING && !vm_renews(vm))
 		vm_set_state(vm, VM_PAUSED, "%s", worker_or_empty(event->message));
 }
 
@@ -229,6 +229,8 @@ void vm_set_end(struct vm *vm, const struct worker_exit *exit)
 
 	if (vm->saved.exists)
 		vm_set_state(vm, VM_SAVED, "%s", "");
+	else if (vm->moving.moved)
+		vm_set_state(vm, VM_OFF, "it was moved, and runs elsewhere");
 	else if (announced && (exit->unknown || exit->status == 0 || exit->signal == SIGKILL))
 		worker_set_end_by_event(vm);
 	else if (exit->unknown && vm->run.started_at == 0)
@@ -288,8 +290,9 @@ static void worker_fail_start(struct vm *vm, const struct worker_exit *exit)
 static void worker_finish_operation(struct vm *vm)
 {
 	bool fulfilled =
-		vm->operation.verb == VM_SAVE
-			? vm->state == VM_SAVED
+		vm->operation.verb == VM_SAVE ? vm->state == VM_SAVED
+		: vm->operation.verb == VM_MOVE
+			? vm->moving.moved
 			: (vm->operation.verb == VM_SHUT_DOWN || vm->operation.verb == VM_START) &&
 				  vm->state == VM_OFF && !vm->turning_off.done;
 	struct failure failure;
@@ -313,12 +316,15 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 {
 	bool starting =
 		vm->operation.done && vm->operation.verb == VM_START && vm->run.started_at == 0;
+	bool sending = vm->operation.done && vm->operation.verb == VM_MOVE;
 	uint64_t ran = vm_run_time(vm);
 
 	vm_record_take_end(vm);
 	vm_sockets_forget(vm);
 	file_holder_free(TAKE_PTR(vm->opening.files));
 	file_holder_free(TAKE_PTR(vm->opening.state));
+	file_holder_free(TAKE_PTR(vm->opening.moved));
+	vm_renewal_forget(vm);
 	worker_free(TAKE_PTR(vm->run.worker));
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);
@@ -332,6 +338,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_memory_forget(vm);
 	statistics_reset(vm);
 	vm_save_worker_ended(vm);
+	vm_move_worker_ended(vm);
 	if (!vm->saved.exists)
 		vm_take_pending(vm);
 	if (starting)
@@ -345,7 +352,8 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	if (vm->operation.done && !vm_save_looks(vm))
 		worker_finish_operation(vm);
 	vm_finish(&vm->turning_off, NULL);
-	if (vm->state == VM_CRASHED)
+	vm->moving.moved = false;
+	if (vm->state == VM_CRASHED && !sending) /* one that was being sent may run elsewhere */
 		vm_restart_after_failure(vm, ran);
 	vm_unit_close(vm);
 	manager_vm_rests(vm->manager, vm);

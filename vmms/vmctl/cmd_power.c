@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl start, shutdown, stop, reset, nmi, pause, resume, save, discard, rename. */
+/* vmctl start, shutdown, stop, reset, nmi, pause, resume, save, renew, discard, rename. */
 #include "vmms/vmctl/console.h"
 #include "vmms/vmctl/job.h"
 #include "vmms/vmctl/output.h"
@@ -277,7 +277,7 @@ enum status command_stop(struct invocation *invocation)
 	return power_for_each_vm(invocation, power_call_method, &turn_off);
 }
 
-/* ---- reset, nmi, pause, resume, discard ---- */
+/* ---- reset, nmi, pause, resume, renew, discard ---- */
 
 enum status command_simple(struct invocation *invocation)
 {
@@ -288,6 +288,7 @@ enum status command_simple(struct invocation *invocation)
 		     { "nmi", { "InjectNMI", "was sent an NMI" } },
 		     { "pause", { "Pause", "paused" } },
 		     { "resume", { "Resume", "resumed" } },
+		     { "renew", { "Renew", "has a new worker" } },
 		     { "discard", { "DiscardSavedState", "has no saved state any more" } } };
 
 	size_t i = 0;

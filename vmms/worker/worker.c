@@ -561,6 +561,34 @@ void worker_free(struct worker *worker)
 	free(worker);
 }
 
+static void retired_event(void *owner, const char *event, struct json_object *data)
+{
+}
+
+static void retired_said(void *owner, const char *text)
+{
+}
+
+static void retired_exited(void *owner, const struct worker_exit *exit)
+{
+	worker_free(owner);
+}
+
+static const struct worker_callbacks retired_callbacks = {
+	.event = retired_event,
+	.said = retired_said,
+	.misbehaved = retired_said,
+	.exited = retired_exited,
+};
+
+void worker_retire(struct worker *worker)
+{
+	worker->config.callbacks = &retired_callbacks;
+	worker->config.owner = worker->output.owner = worker;
+	worker->output.said = retired_said;
+	worker_kill(worker, SIGKILL);
+}
+
 int worker_lend_socket(struct worker *worker, uint32_t *ret_id)
 {
 	*ret_id = worker->next_id++;

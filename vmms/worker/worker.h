@@ -104,6 +104,12 @@ int worker_adopt(struct watches *watches, const struct worker_config *config,
 void worker_free(struct worker *worker);
 DEFINE_CLEANUP(struct worker *, worker_free)
 
+/*
+ * Another one has taken its place: it is killed, and frees itself when it has ended. Nothing of what it
+ * does is told any more; requests under way are answered by that it has ended. Not by its own callbacks.
+ */
+void worker_retire(struct worker *worker);
+
 /* The number of the next request, by which the worker knows it; never 0. */
 uint32_t worker_next_request(const struct worker *worker);
 

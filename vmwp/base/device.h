@@ -19,6 +19,7 @@
 struct definition;
 struct devices;
 struct devices_callbacks;
+struct handover;
 struct loop;
 struct machine;
 struct resources;
@@ -95,6 +96,13 @@ struct device_ops {
 	 * it is there, or *failure says what is missing. Optional. Return: as above.
 	 */
 	int (*restored)(void *device, struct failure *failure);
+
+	/*
+	 * Adds the descriptors that it has, for the worker that takes the place of this one; the
+	 * device keeps them. Optional: it has none. Return: 0; -ENOTSUP: what it has cannot be
+	 * handed over, and *failure says why; -errno.
+	 */
+	int (*hand_over)(void *device, struct handover *handover, struct failure *failure);
 
 	/*
 	 * Each adds what it has to say to an object: in short, with device NULL for what the

@@ -327,6 +327,11 @@ int console_reconnect(struct console *console, int fd)
 	return 0;
 }
 
+int console_descriptor(const struct console *console)
+{
+	return console->next_fd >= 0 ? console->next_fd : console->config.output_fd;
+}
+
 static bool console_is_at_rest(const struct console *console)
 {
 	return !console->reading && !console->stall_timer_runs &&

@@ -51,5 +51,8 @@ void console_input_room(struct console *console);
  */
 int console_reconnect(struct console *console, int fd) MUST_CHECK;
 
+/* What it is connected to, which it keeps; -1: nothing. */
+int console_descriptor(const struct console *console);
+
 /* Calls done once all output is written, or nobody takes it. Once, after the guest has stopped. */
 void console_drain(struct console *console, void (*done)(void *data), void *data);

@@ -137,7 +137,12 @@ static void method_pause(struct call *call, const struct control_arguments *argu
 
 static void method_resume(struct call *call, const struct control_arguments *arguments)
 {
-	if (machine_resume(call->worker->machine))
+	struct failure failure = { 0 };
+	int r = control_state_prepare_resume(call->worker, &failure);
+
+	if (r < 0)
+		reply_failure(call->reply, r, &failure);
+	else if (machine_resume(call->worker->machine))
 		reply_state_error(call, "resumed");
 	else
 		control_state_resumed(call->worker);
@@ -174,19 +179,9 @@ static void method_cancel_dump(struct call *call, const struct control_arguments
 	control_dump_cancel(call->worker);
 }
 
-static void method_save(struct call *call, const struct control_arguments *arguments)
-{
-	control_state_save(call->server, call->worker, call->request, call->reply);
-}
-
 static void method_cancel_save(struct call *call, const struct control_arguments *arguments)
 {
 	control_state_cancel(call->worker);
-}
-
-static void method_restore(struct call *call, const struct control_arguments *arguments)
-{
-	control_state_restore(call->server, call->worker, call->request, call->reply);
 }
 
 /* The machine reads them when the guest gives it reason to. */
@@ -232,6 +227,16 @@ static void method_set_memory(struct call *call, const struct control_arguments 
 static void method_stop(struct call *call, const struct control_arguments *arguments)
 {
 	worker_stop(call->worker);
+}
+
+static void method_take_over(struct call *call, const struct control_arguments *arguments)
+{
+	int r = handover_receive(call->worker->resources, call->request->fds[0]);
+
+	if (r < 0)
+		reply_error(call->reply, CONTROL_ERROR_INVALID,
+			    "What the other worker has handed over cannot be used: %s.",
+			    strerror(-r));
 }
 
 static void method_shutdown(struct call *call, const struct control_arguments *arguments)
@@ -327,9 +332,14 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_nmi] = method_nmi,
 	[CONTROL_METHOD_dump] = method_dump,
 	[CONTROL_METHOD_cancel_dump] = method_cancel_dump,
-	[CONTROL_METHOD_save] = method_save,
+	[CONTROL_METHOD_save] = control_state_save,
 	[CONTROL_METHOD_cancel_save] = method_cancel_save,
-	[CONTROL_METHOD_restore] = method_restore,
+	[CONTROL_METHOD_restore] = control_state_restore,
+	[CONTROL_METHOD_send] = control_state_send,
+	[CONTROL_METHOD_receive] = control_state_receive,
+	[CONTROL_METHOD_cancel_move] = method_cancel_save,
+	[CONTROL_METHOD_hand_over] = control_state_hand_over,
+	[CONTROL_METHOD_take_over] = method_take_over,
 	[CONTROL_METHOD_shutdown] = method_shutdown,
 	[CONTROL_METHOD_stop] = method_stop,
 	[CONTROL_METHOD_change_actions] = method_change_actions,

@@ -35,7 +35,7 @@ struct worker {
 	struct console *console;        /* NULL: not yet */
 	struct control_server *control; /* NULL: by hand */
 	struct control_dump *dump;      /* NULL: none under way */
-	struct control_state *state;    /* NULL: neither saved nor restored */
+	struct control_state *state;    /* NULL: nothing of its methods */
 	struct list leaving;            /* media that are being closed: control_devices.c */
 
 	int serial_input_fd, serial_output_fd; /* owned; -1: none */

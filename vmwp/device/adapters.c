@@ -481,6 +481,19 @@ static void adapters_counters(void *device, struct json_object **tree)
 			   json_object_new_uint64(sum.received_dropped), NULL));
 }
 
+static int adapters_hand_over(void *device, struct handover *handover, struct failure *failure)
+{
+	const struct adapters *adapters = device;
+
+	for (size_t i = 0; i < ARRAY_SIZE(adapters->list); i++)
+		if (adapters->list[i].network)
+			return failure_set(failure, -ENOTSUP,
+					   "Adapter %s cannot be handed over: no network can, "
+					   "until now.",
+					   adapters->list[i].name);
+	return 0;
+}
+
 const struct device_ops adapters_ops = {
 	.name = "network",
 	.kind = DEVICE_SYNTHETIC,
@@ -491,6 +504,7 @@ const struct device_ops adapters_ops = {
 	.resume = adapters_resume,
 	.save = adapters_save,
 	.restore = adapters_restore,
+	.hand_over = adapters_hand_over,
 	.status = adapters_status,
 	.inspect = adapters_inspect,
 	.counters = adapters_counters,

@@ -179,6 +179,11 @@ int devices_save(struct devices *devices, struct state_writer *writer, struct fa
 	return r;
 }
 
+int devices_save_memory(struct devices *devices, struct state_writer *writer)
+{
+	return devices->table[DEVICE_MEMORY]->save(devices->device[DEVICE_MEMORY], writer);
+}
+
 static int devices_restore_one(struct devices *devices, enum device_id id,
 			       struct state_reader *reader, struct failure *failure)
 {
@@ -206,6 +211,23 @@ int devices_restore(struct devices *devices, struct state_reader *reader, struct
 	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++)
 		if (devices->device[id] && devices->table[id]->restored)
 			r = devices->table[id]->restored(devices->device[id], failure);
+	return r;
+}
+
+int devices_hand_over(const struct devices *devices, struct handover *handover,
+		      struct failure *failure)
+{
+	int r = 0;
+
+	for (unsigned id = 0; r == 0 && id < _DEVICE_COUNT; id++) {
+		if (!devices->device[id] || !devices->table[id]->hand_over)
+			continue;
+		r = devices->table[id]->hand_over(devices->device[id], handover, failure);
+		if (r < 0 && failure->message[0] == '\0')
+			failure_set(failure, r,
+				    "The descriptors of the device '%s' cannot be handed over: %s.",
+				    devices->table[id]->name, strerror(-r));
+	}
 	return r;
 }
 

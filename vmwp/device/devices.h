@@ -125,9 +125,20 @@ int devices_save(struct devices *devices, struct state_writer *writer,
 int devices_restore(struct devices *devices, struct state_reader *reader,
 		    struct failure *failure) MUST_CHECK;
 
-/* The same of memory alone, before its contents are read; devices_restore() does it once more. */
+/*
+ * The same of memory alone, while the guest runs, and before its contents are read; then
+ * devices_restore() does it once more.
+ */
+int devices_save_memory(struct devices *devices, struct state_writer *writer) MUST_CHECK;
 int devices_restore_memory(struct devices *devices, struct state_reader *reader,
 			   struct failure *failure) MUST_CHECK;
+
+/*
+ * All descriptors of the devices, which they keep. Return: 0; -ENOTSUP: some cannot be handed over,
+ * and *failure says why; -errno and *failure.
+ */
+int devices_hand_over(const struct devices *devices, struct handover *handover,
+		      struct failure *failure) MUST_CHECK;
 
 /*
  * Reports: what the devices add to the control socket's "status"; the parts "machine" and "devices"

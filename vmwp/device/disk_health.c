@@ -389,6 +389,22 @@ int disk_health_new(struct disk_healths *healths, const struct definition_disk *
 	return 0;
 }
 
+int disk_healths_lock(struct disk_healths *healths, enum disk_lock what, unsigned *ret_controller,
+		      unsigned *ret_lun)
+{
+	list_for_each (link, &healths->list) {
+		struct disk_health *health = container_of(link, struct disk_health, link);
+		int r = disk_lock(health->disk, what);
+
+		if (r < 0) {
+			*ret_controller = health->controller;
+			*ret_lun = health->lun;
+			return r;
+		}
+	}
+	return 0;
+}
+
 struct disk_health *disk_health_find(struct disk_healths *healths, unsigned controller,
 				     unsigned lun)
 {

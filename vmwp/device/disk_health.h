@@ -63,6 +63,13 @@ enum disk_server {
 };
 void disk_health_server(struct disk_health *health, enum disk_server server);
 
+/*
+ * disk_lock() of all, until one fails: *ret_controller, *ret_lun are that one's place. Return: as
+ * disk_lock().
+ */
+int disk_healths_lock(struct disk_healths *healths, enum disk_lock what, unsigned *ret_controller,
+		      unsigned *ret_lun) MUST_CHECK;
+
 /* The VM has been resumed: what is held is tried again. */
 void disk_healths_retry(struct disk_healths *healths);
 

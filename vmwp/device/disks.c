@@ -374,6 +374,39 @@ struct disk_healths *disks_healths(struct disks *disks)
 	return disks->healths;
 }
 
+static int disks_refuse_lock(unsigned controller, unsigned lun, enum disk_lock what, int error,
+			     struct failure *failure)
+{
+	if (error == -EOPNOTSUPP)
+		return failure_set(failure, error,
+				   "Disk %u:%u cannot be handed over: its image is not raw.",
+				   controller, lun);
+	if (error == -EAGAIN && what == DISK_LOCK_FIND)
+		return failure_set(failure, error,
+				   "The image of disk %u:%u is not the one that the VM has: nobody "
+				   "has locked it.",
+				   controller, lun);
+	if (error == -EAGAIN)
+		return failure_set(failure, error,
+				   "The image of disk %u:%u is in use by somebody else.",
+				   controller, lun);
+	return failure_set(failure, error, "The image of disk %u:%u cannot be locked: %s.",
+			   controller, lun, strerror(-error));
+}
+
+int disks_lock(struct disks *disks, enum disk_lock what, struct failure *failure)
+{
+	unsigned controller, lun;
+	int r = disk_healths_lock(disks->healths, what, &controller, &lun);
+
+	if (r == 0)
+		return 0;
+	disks_refuse_lock(controller, lun, what, r, failure);
+	if (what == DISK_LOCK_TAKE)
+		(void)!disk_healths_lock(disks->healths, DISK_LOCK_DROP, &controller, &lun);
+	return r;
+}
+
 /* ---- All of them ---- */
 
 static int disks_make(struct device_config *config, void **ret_device, struct failure *failure)
@@ -412,6 +445,37 @@ static void disks_resume(void *device)
 		if (disks->controllers[i].storage)
 			storage_controller_resume(disks->controllers[i].storage);
 	disk_healths_retry(disks->healths);
+}
+
+/* ---- Handing over ---- */
+
+static int disk_hand_over(struct disks *disks, unsigned controller, unsigned lun,
+			  struct handover *handover, struct failure *failure)
+{
+	struct disk_health *health = disk_health_find(disks->healths, controller, lun);
+	char name[RESOURCES_NAME_MAX];
+	int fd;
+
+	if (!health)
+		return 0;
+	fd = disk_file_descriptor(disk_health_disk(health));
+	if (fd < 0)
+		return failure_set(failure, -ENOTSUP,
+				   "Disk %u:%u cannot be handed over: only raw images can.",
+				   controller, lun);
+	resources_disk_name(controller, lun, name);
+	return handover_add(handover, name, fd);
+}
+
+static int disks_hand_over(void *device, struct handover *handover, struct failure *failure)
+{
+	struct disks *disks = device;
+	int r = 0;
+
+	for (unsigned controller = 0; controller < ARRAY_SIZE(disks->controllers); controller++)
+		for (unsigned lun = 0; r == 0 && lun < DEFINITION_LUNS_MAX; lun++)
+			r = disk_hand_over(disks, controller, lun, handover, failure);
+	return r;
 }
 
 /* ---- State ---- */
@@ -548,6 +612,7 @@ const struct device_ops disks_ops = {
 	.free = disks_free,
 	.resume = disks_resume,
 	.quiesce = disks_quiesce,
+	.hand_over = disks_hand_over,
 	.save = disks_save,
 	.restore = disks_restore,
 	.status = disks_status,

@@ -54,6 +54,13 @@ int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64
 		  struct failure *failure) MUST_CHECK;
 
 /*
+ * What is done to the locks of all images, for another worker with the same disks: they are given
+ * up, taken, or found to be another's. What cannot be taken leaves none taken. Return: 0; -errno and
+ * *failure, also if a disk is of a kind with which that cannot be.
+ */
+int disks_lock(struct disks *disks, enum disk_lock what, struct failure *failure) MUST_CHECK;
+
+/*
  * At the end of the machine, while the loop still runs: takes all disks away. closed(data), which is
  * called once, perhaps before returning: their images are closed.
  */

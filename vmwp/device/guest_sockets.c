@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Hyper-V sockets of a machine's guest. */
 #include "vmwp/device/devices.h"
+#include "vmwp/resource/resources.h"
 #include "vsp/socket/sockets.h"
 
 #include <errno.h>
@@ -101,6 +102,15 @@ static int guest_sockets_restore(void *device, struct state_reader *reader, stru
 				     failure);
 }
 
+static int guest_sockets_hand_over(void *device, struct handover *handover, struct failure *failure)
+{
+	const struct guest_sockets *sockets = device;
+
+	if (!sockets->listener)
+		return 0;
+	return handover_add(handover, "sockets", socket_listener_descriptor(sockets->listener));
+}
+
 const struct device_ops guest_sockets_ops = {
 	.name = "sockets",
 	.kind = DEVICE_SERVICE,
@@ -110,5 +120,6 @@ const struct device_ops guest_sockets_ops = {
 	.resume = guest_sockets_resume,
 	.save = guest_sockets_save,
 	.restore = guest_sockets_restore,
+	.hand_over = guest_sockets_hand_over,
 	.status = guest_sockets_status,
 };

@@ -510,6 +510,11 @@ struct vid_memory *machine_memory_to_fill(struct machine *machine)
 	return machine->memory;
 }
 
+bool machine_memory_is_handed_over(const struct machine *machine)
+{
+	return machine->memory_is_handed_over;
+}
+
 void machine_features_removed(const struct machine *machine, struct cpu_feature_set *ret_removed)
 {
 	cpu_model_features(machine->cpuid, ret_removed);

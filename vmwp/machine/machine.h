@@ -169,6 +169,9 @@ const struct vid_memory *machine_memory(const struct machine *machine);
 /* The same for who fills it, before machine_prepare_restore(). */
 struct vid_memory *machine_memory_to_fill(struct machine *machine);
 
+/* Its RAM came with all that is in it, from another worker. */
+bool machine_memory_is_handed_over(const struct machine *machine);
+
 /* Of the guest as it was last made; before its start none is on. */
 enum enlightenment_state machine_enlightenment(const struct machine *machine,
 					       enum enlightenment enlightenment);

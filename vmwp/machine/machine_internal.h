@@ -32,7 +32,8 @@ struct machine {
 	struct vid_memory *memory;
 	struct chipset *chipset;
 	struct loop_task alarm_task;
-	struct loop_timer tick; /* of the chipset, while its clock has an alarm */
+	struct loop_timer tick;     /* of the chipset, while its clock has an alarm */
+	bool memory_is_handed_over; /* by another worker, with what is in it */
 	int kernel_fd, initrd_fd;
 	int bios_fd;                  /* -1: a kernel is loaded */
 	struct fw_cfg_items firmware; /* of the power cycle's BIOS */

@@ -102,7 +102,31 @@ static int machine_place_memory(struct machine *machine, struct failure *failure
 	return 0;
 }
 
-static int machine_make_memory(struct machine *machine, struct failure *failure)
+/* What another worker has handed over, or new memory. */
+static int machine_add_ram(struct machine *machine, struct resources *resources, size_t region)
+{
+	const struct definition_memory *memory = &machine->definition->memory;
+	AUTO_CLOSE int fd = -1;
+	char name[RESOURCES_NAME_MAX];
+	int r;
+
+	resources_memory_name(region, name);
+	fd = resources_take(resources, name);
+	if (region > 0 && machine->memory_is_handed_over != (fd >= 0))
+		return -EINVAL;
+	if (fd < 0)
+		return vid_memory_add(machine->memory, machine->layout.ram[region],
+				      backings[memory->pages], memory->shared);
+	machine->memory_is_handed_over = true;
+	r = vid_memory_add_shared(machine->memory, machine->layout.ram[region],
+				  backings[memory->pages], fd);
+	if (r == 0)
+		(void)TAKE_FD(fd);
+	return r;
+}
+
+static int machine_make_memory(struct machine *machine, struct resources *resources,
+			       struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
 	unsigned bits = topology_address_bits(machine->cpuid);
@@ -120,8 +144,7 @@ static int machine_make_memory(struct machine *machine, struct failure *failure)
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < machine->layout.ram_count; i++) {
-		r = vid_memory_add(machine->memory, machine->layout.ram[i],
-				   backings[definition->memory.pages], definition->memory.shared);
+		r = machine_add_ram(machine, resources, i);
 		if (r < 0)
 			return machine_refuse_memory(definition, r, failure);
 	}
@@ -205,7 +228,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	r = machine_check_processors(machine, failure);
 	if (r < 0)
 		return r;
-	r = machine_make_memory(machine, failure);
+	r = machine_make_memory(machine, config->resources, failure);
 	if (r < 0)
 		return r;
 	r = chipset_new(machine->bios_fd < 0 ? CHIPSET_SYNTHETIC : CHIPSET_GENERATION_1,

@@ -40,6 +40,7 @@ const struct device_ops machine_memory_ops = {
 	.kind = DEVICE_OF_MACHINE,
 	.make = part_make,
 	.save = machine_memory_save,
+	.hand_over = machine_memory_hand_over,
 	.restore = machine_memory_restore,
 	.inspect = memory_inspect,
 };

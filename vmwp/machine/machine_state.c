@@ -136,6 +136,40 @@ int machine_memory_restore(void *device, struct state_reader *reader, struct fai
 	return machine_state_failure(r, &refusal, failure);
 }
 
+/* What a reset takes comes with it. */
+static int memory_hand_over_files(const struct machine *machine, struct handover *handover)
+{
+	int r = handover_add(handover, "kernel", machine->kernel_fd);
+
+	if (r == 0)
+		r = handover_add(handover, "initrd", machine->initrd_fd);
+	return r < 0 ? r : handover_add(handover, "bios", machine->bios_fd);
+}
+
+int machine_memory_hand_over(void *device, struct handover *handover, struct failure *failure)
+{
+	const struct machine *machine = device;
+	size_t count = vid_memory_region_count(machine->memory);
+	char name[RESOURCES_NAME_MAX];
+	uint64_t offset;
+	int r = 0;
+
+	if (!machine->vmbus_host.shared)
+		return failure_set(failure, -ENOTSUP,
+				   "The memory of the VM cannot be handed over: that takes "
+				   "\"shared\" in the \"memory\" of its definition, from its next "
+				   "start on.");
+	if (count != machine->layout.ram_count)
+		return failure_set(failure, -ENOTSUP,
+				   "The VM was given memory while it ran, which cannot be handed "
+				   "over.");
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		resources_memory_name(i, name);
+		r = handover_add(handover, name, vid_memory_share(machine->memory, i, &offset));
+	}
+	return r < 0 ? r : memory_hand_over_files(machine, handover);
+}
+
 /* ---- The partition ---- */
 
 #define PARTITION_RECORD "partition"

@@ -7,6 +7,7 @@
 
 #include "vmwp/base/failure.h"
 
+struct handover;
 struct state_reader;
 struct state_refusal;
 struct state_writer;
@@ -17,6 +18,7 @@ int machine_processors_save(void *device, struct state_writer *writer);
 int machine_hypervisor_save(void *device, struct state_writer *writer);
 
 /* The last three: after machine_prepare_restore(). */
+int machine_memory_hand_over(void *device, struct handover *handover, struct failure *failure);
 int machine_memory_restore(void *device, struct state_reader *reader, struct failure *failure);
 int machine_partition_restore(void *device, struct state_reader *reader, struct failure *failure);
 int machine_processors_restore(void *device, struct state_reader *reader, struct failure *failure);

@@ -79,6 +79,22 @@ static bool resources_is_disk_name(const char *name)
 	return strcmp(name, canonical) == 0;
 }
 
+void resources_memory_name(size_t region, char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "memory:%zu", region);
+}
+
+static bool resources_is_memory_name(const char *name)
+{
+	char canonical[RESOURCES_NAME_MAX];
+	unsigned region;
+
+	if (sscanf(name, "memory:%3u", &region) != 1 || region >= RESOURCES_REGIONS_MAX)
+		return false;
+	resources_memory_name(region, canonical);
+	return strcmp(name, canonical) == 0;
+}
+
 void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX])
 {
 	snprintf(name, RESOURCES_NAME_MAX, "net:%s:%u", adapter, queue);
@@ -119,7 +135,8 @@ static bool resource_name_is_valid(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)
 			return true;
-	return resources_is_disk_name(name) || resources_is_network_name(name);
+	return resources_is_disk_name(name) || resources_is_memory_name(name) ||
+	       resources_is_network_name(name);
 }
 
 static struct resource *resources_find(struct resources *resources, const char *name)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "serial",
- * "sockets", and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent,
+ * "end", "sockets", "memory:REGION" for each region of RAM that another worker has handed over,
+ * and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent,
  * and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *
@@ -14,6 +15,7 @@
 #include "common/base/cleanup.h"
 #include "common/definition/definition.h"
 #include "vmwp/base/failure.h"
+#include "vmwp/resource/handover.h"
 
 #include <stdbool.h>
 
@@ -30,6 +32,10 @@ void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_
 void resources_parent_name(unsigned controller, unsigned lun, unsigned number,
 			   char name[RESOURCES_NAME_MAX]);
 #define RESOURCES_PARENTS_MAX 15
+
+/* "memory:0". */
+void resources_memory_name(size_t region, char name[RESOURCES_NAME_MAX]);
+#define RESOURCES_REGIONS_MAX 128
 
 /* "net:NAME:QUEUE" and "net:NAME". */
 void resources_tap_name(const char *adapter, unsigned queue, char name[RESOURCES_NAME_MAX]);

@@ -77,7 +77,10 @@ static const struct rule rules[] = {
 	ALLOW(timerfd_settime, "synthetic timers of vps"),
 	ALLOW_IF(fcntl, 1, F_GETFL, "how a descriptor that was passed is open"),
 	ALLOW_IF(fcntl, 1, F_SETFL, "O_NONBLOCK of taps and sockets; O_DIRECT of images"),
+	ALLOW_IF(fcntl, 1, F_OFD_SETLK, "images of a VM that moves"),
+	ALLOW_IF(fcntl, 1, F_OFD_GETLK, "images of a VM that moves"),
 	ALLOW_IF(fcntl, 1, F_ADD_SEALS, "guest memory that is shared keeps its size"),
+	ALLOW_IF(fcntl, 1, F_GET_SEALS, "and so does what another worker has handed over"),
 
 	/* The control socket. */
 	ALLOW(recvmsg, "requests of the daemon, with descriptors"),

@@ -17,6 +17,7 @@
 #include "vmwp/machine/machine.h"
 #include "vmwp/state/state_file.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* All borrowed until it is done. */
@@ -25,6 +26,7 @@ struct saved_state_config {
 	struct devices *devices;
 	const struct definition *definition;
 	struct loop *loop;
+	bool without_ram; /* of a saver: the RAM is handed over by another way */
 
 	/* Bytes of the guest's RAM that are done, of all that it has. */
 	void (*progress)(void *data, uint64_t done, uint64_t size);
@@ -54,6 +56,20 @@ struct state_saver;
 int state_saver_new(const struct saved_state_config *config, int fd,
 		    struct state_saver **ret_saver) MUST_CHECK;
 
+/*
+ * The same without a file: when that has succeeded the machine stands, with its records in the
+ * saver, which is to be kept until it is known what becomes of the machine.
+ */
+int state_saver_new_for_move(const struct saved_state_config *config,
+			     struct state_saver **ret_saver) MUST_CHECK;
+
+/* Of such a one that has succeeded: the records; when the guest stopped, by loop_now(). */
+const struct state_writer *state_saver_records(const struct state_saver *saver);
+uint64_t state_saver_stood_at(const struct state_saver *saver);
+
+/* The machine is as it was before. */
+void state_saver_go_back(struct state_saver *saver);
+
 /* It is done soon, with -ECANCELED, unless the file is finished just now. */
 void state_saver_cancel(struct state_saver *saver);
 
@@ -67,12 +83,19 @@ struct state_loader;
 
 /*
  * Makes of a machine that was just created, with its devices, what the file has: a paused machine.
+ * A file without RAM is for a machine whose memory was handed over, and no other is.
  * fd: borrowed until it is done. After a failure the machine can only be stopped.
  *
  * Return: 0; MACHINE_E_STATE: the machine was not just created; -errno, and why in *failure.
  */
 int state_loader_new(const struct saved_state_config *config, int fd,
 		     struct state_loader **ret_loader, struct failure *failure) MUST_CHECK;
+
+/*
+ * The last step by itself: the memory has its contents. Return: 0; -errno, and why in *failure.
+ */
+int state_loader_restore(const struct saved_state_config *config, struct state_reader *reader,
+			 struct failure *failure) MUST_CHECK;
 
 /* As those of the saver. */
 void state_loader_cancel(struct state_loader *loader);

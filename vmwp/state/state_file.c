@@ -28,7 +28,7 @@ static size_t state_file_sum(const struct state_file_head *head)
 
 static bool state_file_is_bounded(const struct state_file_head *head)
 {
-	return head->region_count > 0 && head->region_count <= STATE_FILE_REGIONS_MAX &&
+	return head->region_count <= STATE_FILE_REGIONS_MAX &&
 	       head->records_size <= STATE_SIZE_MAX &&
 	       head->definition_size <= STATE_FILE_DEFINITION_MAX &&
 	       head->writer_size <= STATE_FILE_WRITER_MAX;
@@ -101,7 +101,7 @@ int state_file_head_size(const struct state_file_head *head, size_t *ret_size,
 		return state_refuse(refusal,
 				    "the file has version %" PRIu32 " of the format; known is %u",
 				    head->version, STATE_FILE_VERSION);
-	if (!state_file_is_bounded(head) || head->ram_size == 0 ||
+	if (!state_file_is_bounded(head) || (head->ram_size == 0) != (head->region_count == 0) ||
 	    head->ram_size > STATE_FILE_RAM_MAX || memcmp(head->zero, zeros, sizeof(zeros)) != 0)
 		return state_refuse(refusal, "the file's head is not what it says it is");
 	*ret_size = state_file_sum(head);

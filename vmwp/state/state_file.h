@@ -16,6 +16,8 @@
  * follows from the sizes, so that RAM can be mapped where it lies: it is a multiple of
  * STATE_FILE_RAM_ALIGNMENT, and each region begins at a page. Numbers are little-endian.
  *
+ * A file without regions has no RAM: that is with the machine that it is for, handed over.
+ *
  * A file may come from another host, and is believed in nothing: all sizes are bounded and checked
  * before they are used. Nobody else writes to a file that is read; what is used of its head is a
  * copy.

@@ -13,18 +13,31 @@
 struct state_loader {
 	struct saved_state_config config;
 	struct state_file file;
-	struct state_reader reader; /* of the file's records */
+	struct state_reader reader;   /* of the file's records */
+	struct vid_memory *no_memory; /* that is filled, where the machine's was handed over */
 	struct state_file_transfer *transfer;
 };
 
-static int loader_restore(struct state_loader *loader, struct failure *failure)
+static int loader_restore(const struct saved_state_config *config, struct state_reader *reader,
+			  struct failure *failure)
 {
-	int r = machine_prepare_restore(loader->config.machine, &loader->reader, failure);
+	int r = machine_prepare_restore(config->machine, reader, failure);
 
 	if (r == MACHINE_E_STATE)
 		return failure_set(failure, -ECANCELED,
 				   "The VM was turned off before its state was restored.");
-	return r < 0 ? r : devices_restore(loader->config.devices, &loader->reader, failure);
+	return r < 0 ? r : devices_restore(config->devices, reader, failure);
+}
+
+int state_loader_restore(const struct saved_state_config *config, struct state_reader *reader,
+			 struct failure *failure)
+{
+	int r = loader_restore(config, reader, failure);
+
+	if (r < 0 && failure->message[0] == '\0')
+		failure_set(failure, r, "The state of the saved VM cannot be restored: %s.",
+			    strerror(-r));
+	return r;
 }
 
 static int loader_refuse_ram(int result, struct failure *failure)
@@ -47,10 +60,7 @@ static void loader_read(void *data, int result, uint64_t bytes)
 	if (result < 0)
 		loader_refuse_ram(result, &failure);
 	else
-		result = loader_restore(loader, &failure);
-	if (result < 0 && failure.message[0] == '\0')
-		failure_set(&failure, result, "The state of the saved VM cannot be restored: %s.",
-			    strerror(-result));
+		result = state_loader_restore(&loader->config, &loader->reader, &failure);
 	loader->config.done(loader->config.data, result, &failure);
 }
 
@@ -86,6 +96,10 @@ static int loader_begin(struct state_loader *loader, int fd, struct failure *fai
 	r = loader_open(loader, fd, failure);
 	if (r == 0)
 		r = devices_restore_memory(loader->config.devices, &loader->reader, failure);
+	if (r == 0 && machine_memory_is_handed_over(loader->config.machine)) {
+		r = vid_memory_new(&loader->no_memory);
+		memory = loader->no_memory;
+	}
 	if (r < 0)
 		return r;
 	r = state_file_read(memory, &loader->file, fd, loader->config.loop, &callbacks, loader,
@@ -125,5 +139,6 @@ void state_loader_free(struct state_loader *loader)
 		return;
 	state_file_transfer_free(loader->transfer);
 	state_file_deinit(&loader->file);
+	vid_memory_free(loader->no_memory);
 	free(loader);
 }

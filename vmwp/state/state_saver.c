@@ -26,11 +26,12 @@ enum saver_step {
 
 struct state_saver {
 	struct saved_state_config config;
-	int fd;
+	int fd; /* -1: the records are kept for somebody else */
 	enum saver_step step;
 	bool resumes;   /* the machine ran */
 	bool cancelled; /* somebody has asked for it */
 	unsigned tries;
+	uint64_t stood_at; /* loop_now(); the guest stopped for the last time */
 	struct loop_timer timer;
 	bool timer_runs;
 	struct loop_deferred settled; /* the devices are quiet, or it has failed */
@@ -39,6 +40,7 @@ struct state_saver {
 
 	struct state_writer writer;
 	struct json_object *definition;
+	struct vid_memory *no_memory; /* in place of the machine's, or NULL */
 	struct state_file_transfer *transfer;
 };
 
@@ -103,6 +105,12 @@ static void saver_written(void *data, int result, uint64_t bytes)
 	saver_end(saver);
 }
 
+/* The RAM that goes into the file. */
+static const struct vid_memory *saver_memory(const struct state_saver *saver)
+{
+	return saver->no_memory ? saver->no_memory : machine_memory(saver->config.machine);
+}
+
 static int saver_write(struct state_saver *saver)
 {
 	static const struct state_file_callbacks callbacks = { saver_progress, saver_written };
@@ -123,8 +131,14 @@ static int saver_write(struct state_saver *saver)
 	if (!parts.definition)
 		return -ENOMEM;
 	parts.definition_size = (uint32_t)size;
-	return state_file_write(machine_memory(saver->config.machine), &parts, saver->fd,
-				saver->config.loop, &callbacks, saver, &saver->transfer);
+	if (saver->config.without_ram && !saver->no_memory) {
+		int r = vid_memory_new(&saver->no_memory);
+
+		if (r < 0)
+			return r;
+	}
+	return state_file_write(saver_memory(saver), &parts, saver->fd, saver->config.loop,
+				&callbacks, saver, &saver->transfer);
 }
 
 /* ---- The devices ---- */
@@ -161,7 +175,7 @@ static int saver_save(struct state_saver *saver)
 		r = state_writer_error(&saver->writer);
 	if (r == -EBUSY)
 		return saver_try_later(saver);
-	if (r < 0)
+	if (r < 0 || saver->fd < 0)
 		return r;
 	saver->step = SAVER_WRITES;
 	return saver_write(saver);
@@ -178,7 +192,7 @@ static void saver_is_settled(struct loop_deferred *deferred)
 					    "The VM was turned off before it was saved.");
 	if (saver->result == 0)
 		saver->result = saver_save(saver);
-	if (saver->result < 0)
+	if (saver->result < 0 || (saver->fd < 0 && saver->step == SAVER_QUIETS))
 		saver_end(saver);
 }
 
@@ -203,6 +217,7 @@ static void saver_quiesce(struct state_saver *saver)
 static void saver_pause(struct state_saver *saver)
 {
 	if (machine_pause(saver->config.machine) == 0) {
+		saver->stood_at = loop_now();
 		saver_quiesce(saver);
 		return;
 	}
@@ -241,17 +256,14 @@ static void saver_begin(struct loop_deferred *deferred)
 		saver_quiesce(saver);
 }
 
-int state_saver_new(const struct saved_state_config *config, int fd, struct state_saver **ret_saver)
+static int saver_new(const struct saved_state_config *config, int fd,
+		     struct state_saver **ret_saver)
 {
 	enum machine_state state = machine_state(config->machine);
 	struct state_saver *saver;
-	int r;
 
 	if (state != MACHINE_RUNNING && state != MACHINE_PAUSED)
 		return MACHINE_E_STATE;
-	r = state_file_is_empty(fd);
-	if (r < 0)
-		return r;
 	saver = calloc(1, sizeof(*saver));
 	if (!saver)
 		return -ENOMEM;
@@ -262,9 +274,42 @@ int state_saver_new(const struct saved_state_config *config, int fd, struct stat
 	saver->settled.run = saver_begin;
 	list_init(&saver->settled.link);
 	state_writer_init(&saver->writer);
+	saver->stood_at = loop_now();
 	loop_defer(config->loop, &saver->settled);
 	*ret_saver = saver;
 	return 0;
+}
+
+int state_saver_new(const struct saved_state_config *config, int fd, struct state_saver **ret_saver)
+{
+	enum machine_state state = machine_state(config->machine);
+	int r;
+
+	if (state != MACHINE_RUNNING && state != MACHINE_PAUSED)
+		return MACHINE_E_STATE;
+	r = state_file_is_empty(fd);
+	return r < 0 ? r : saver_new(config, fd, ret_saver);
+}
+
+int state_saver_new_for_move(const struct saved_state_config *config,
+			     struct state_saver **ret_saver)
+{
+	return saver_new(config, -1, ret_saver);
+}
+
+const struct state_writer *state_saver_records(const struct state_saver *saver)
+{
+	return &saver->writer;
+}
+
+uint64_t state_saver_stood_at(const struct state_saver *saver)
+{
+	return saver->stood_at;
+}
+
+void state_saver_go_back(struct state_saver *saver)
+{
+	saver_let_go(saver);
 }
 
 void state_saver_cancel(struct state_saver *saver)
@@ -283,5 +328,6 @@ void state_saver_free(struct state_saver *saver)
 	state_file_transfer_free(saver->transfer);
 	state_writer_deinit(&saver->writer);
 	json_object_put(saver->definition);
+	vid_memory_free(saver->no_memory);
 	free(saver);
 }

@@ -223,6 +223,11 @@ int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint
 	return 0;
 }
 
+int socket_listener_descriptor(const struct socket_listener *listener)
+{
+	return listener->fd;
+}
+
 void socket_listener_free(struct socket_listener *listener)
 {
 	if (!listener)

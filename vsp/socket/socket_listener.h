@@ -33,6 +33,9 @@ struct socket_listener;
 int socket_listener_new(struct loop *loop, struct sockets *sockets, int fd, uint64_t timeout_ns,
 			struct socket_listener **ret_listener) MUST_CHECK;
 
+/* The listening socket, which it keeps. */
+int socket_listener_descriptor(const struct socket_listener *listener);
+
 /* The loop does not run again. */
 void socket_listener_free(struct socket_listener *listener);
 DEFINE_CLEANUP(struct socket_listener *, socket_listener_free)

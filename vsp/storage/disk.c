@@ -264,3 +264,8 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data)
 		disk->ops->retire(disk);
 	disk_put(disk);
 }
+
+int disk_lock(struct disk *disk, enum disk_lock what)
+{
+	return disk->ops->lock ? disk->ops->lock(disk, what) : -EOPNOTSUPP;
+}

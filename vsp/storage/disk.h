@@ -73,6 +73,13 @@ struct disk_request {
 	bool throttled; /* it waits, by the disk's limits */
 };
 
+/* A lock goes with the file as it was opened (F_OFD_SETLK): a VM's, in whichever process. */
+enum disk_lock {
+	DISK_LOCK_DROP,
+	DISK_LOCK_TAKE,
+	DISK_LOCK_FIND, /* another has it, so that there can be no two images that go by one name */
+};
+
 struct disk_ops {
 	/* Required. The request is well-formed, in range, and allowed (no write to a read-only
 	 * disk); disk_complete() ends it, but not before submit returns. */
@@ -84,6 +91,12 @@ struct disk_ops {
 
 	/* Optional: what disk->size would be if the disk were opened now. Return: 0; -errno. */
 	int (*measure)(const struct disk *disk, uint64_t *ret_size);
+
+	/*
+	 * Optional: what is done to the lock of its image. Return: 0; -EAGAIN: another has it, or of
+	 * DISK_LOCK_FIND none; -errno.
+	 */
+	int (*lock)(struct disk *disk, enum disk_lock what);
 
 	/* Optional: no more requests will come. What there is to do at the end may take its time, as
 	 * requests of the backend's own. */
@@ -191,6 +204,12 @@ int disk_limit(struct disk *disk, struct loop *loop, const struct disk_limits *l
  */
 int disk_measure(struct disk *disk) MUST_CHECK;
 
+/*
+ * As the operation; -EOPNOTSUPP: the disk's image is not one file that the guest's sectors are in as
+ * they are, so that another process could not go on with it.
+ */
+int disk_lock(struct disk *disk, enum disk_lock what) MUST_CHECK;
+
 /* Requests that are held are tried again, from where they stopped. */
 void disk_retry(struct disk *disk);
 
@@ -213,6 +232,9 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data);
  */
 int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,
 		  struct disk **ret_disk) MUST_CHECK;
+
+/* The file of a disk_file_new() disk, which it keeps; -1: it is another disk. */
+int disk_file_descriptor(const struct disk *disk);
 
 /*
  * From now on flushes do nothing, and durable writes are like any other: what is acknowledged may

@@ -15,6 +15,7 @@
 #include "vsp/storage/disk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -314,10 +315,30 @@ static int disk_file_measure(const struct disk *disk, uint64_t *ret_size)
 	return 0;
 }
 
+/* As image_open() takes it. */
+static int disk_file_lock(struct disk *disk, enum disk_lock what)
+{
+	struct flock lock = { .l_type = disk->read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	int fd = disk_file(disk)->fd;
+
+	if (what == DISK_LOCK_DROP)
+		lock.l_type = F_UNLCK;
+	if (what != DISK_LOCK_FIND) {
+		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+		return errno == EACCES ? -EAGAIN : -errno;
+	}
+	lock.l_type = F_WRLCK; /* which nobody can have beside another's, of either kind */
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return -errno;
+	return lock.l_type == F_UNLCK ? -EAGAIN : 0;
+}
+
 static const struct disk_ops disk_file_ops = {
 	.submit = disk_file_submit,
 	.free = disk_file_free,
 	.measure = disk_file_measure,
+	.lock = disk_file_lock,
 };
 
 int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_size,
@@ -349,6 +370,12 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 	disk_init(&file->disk);
 	*ret_disk = &file->disk;
 	return 0;
+}
+
+int disk_file_descriptor(const struct disk *disk)
+{
+	return disk->ops == &disk_file_ops ? container_of(disk, const struct disk_file, disk)->fd
+					   : -1;
 }
 
 void disk_file_drop_flushes(struct disk *disk)

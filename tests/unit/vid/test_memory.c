@@ -108,6 +108,35 @@ static void test_too_many_regions(void **state)
 	assert_true(vid_memory_region_count(memory) >= 32);
 }
 
+/* What one process has shared another has, with all that is in it; sizes that may change are none. */
+static void test_taking_over(void **state)
+{
+	struct vid_memory *memory = *state, *other;
+	uint64_t offset;
+	uint8_t *ours, *theirs;
+	int fd, open;
+
+	assert_int_equal(vid_memory_add(memory, region(0, MIB), VID_MEMORY_SMALL, true), 0);
+	ours = vid_memory_map(memory, GPA(0), MIB);
+	ours[0x4321] = 0x77;
+	fd = dup(vid_memory_share(memory, 0, &offset));
+	assert_int_equal(vid_memory_new(&other), 0);
+	assert_int_equal(vid_memory_add_shared(other, region(0, 2 * MIB), VID_MEMORY_SMALL, fd),
+			 -EINVAL);
+	open = memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(open, MIB), 0);
+	assert_int_equal(vid_memory_add_shared(other, region(0, MIB), VID_MEMORY_SMALL, open),
+			 -EINVAL);
+	assert_int_equal(close(open), 0);
+	assert_int_equal(vid_memory_add_shared(other, region(0, MIB), VID_MEMORY_SMALL, fd), 0);
+	theirs = vid_memory_map(other, GPA(0), MIB);
+	assert_int_equal(theirs[0x4321], 0x77);
+	theirs[0x4321] = 0x78;
+	assert_int_equal(ours[0x4321], 0x78);
+	assert_int_equal(vid_memory_share(other, 0, &offset), fd);
+	vid_memory_free(other);
+}
+
 static void test_sharing(void **state)
 {
 	struct vid_memory *memory = *state;
@@ -505,6 +534,8 @@ int main(void)
 		TEST(test_map_is_bounded),
 		TEST(test_host_and_guest_agree_modulo_2_mib),
 		TEST(test_too_many_regions),
+		TEST(test_taking_over),
+		TEST(test_taking_over),
 		TEST(test_sharing),
 		TEST(test_discard_gives_zeros),
 		TEST(test_host_writes_are_tracked),

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One VM: moving it to another worker. */
+#include "vmms/vm/vm_move.h"
+
+#include "common/base/log.h"
+#include "common/control.h"
+#include "common/dbus_names.h"
+#include "vmms/image/image.h"
+#include "vmms/vm/job.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CANCEL_TIMEOUT 60 /* seconds */
+#define FIGURES_SIZE   128
+
+static void move_ignored(void *data, struct json_object *result, const char *code, const char *text)
+{
+}
+
+/* The move ends by that, with an error. */
+static int move_cancel(struct job *job, struct failure *failure)
+{
+	struct vm *vm = job->vm;
+	int r = !vm->run.worker ? 0
+				: worker_request(vm->run.worker, "cancel_move", NULL, NULL, 0,
+						 CANCEL_TIMEOUT, move_ignored, NULL);
+
+	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
+}
+
+static const struct job_kind move_kind = { .name = "move", .cancel = move_cancel };
+
+static void move_job_done(void *data, const struct failure *failure)
+{
+	struct job *job = data;
+
+	job->vm->moving.job = NULL;
+	job_end(job, failure);
+}
+
+/* ---- Sending ---- */
+
+static uint64_t move_figure(struct json_object *result, const char *key)
+{
+	struct json_object *member = NULL;
+
+	json_object_object_get_ex(result, key, &member);
+	return json_object_get_uint64(member);
+}
+
+/* What the guest has had to bear is kept with the job and in the log. */
+static void move_note_figures(struct vm *vm, struct json_object *result)
+{
+	uint64_t rounds = move_figure(result, "rounds"), bytes = move_figure(result, "bytes"),
+		 blackout = move_figure(result, "blackout");
+	char text[FIGURES_SIZE];
+
+	vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_INFO,
+	       "it has moved: its guest stood for %.1f ms; %llu MiB were sent in %llu rounds",
+	       (double)blackout / 1e6, (unsigned long long)(bytes >> 20),
+	       (unsigned long long)rounds);
+	snprintf(text, sizeof(text), "{\"rounds\":%llu,\"bytes\":%llu,\"blackout\":%llu}",
+		 (unsigned long long)rounds, (unsigned long long)bytes,
+		 (unsigned long long)blackout);
+	if (vm->moving.job && job_set_result(vm->moving.job, text) < 0)
+		log_warning("VM %s: out of memory", vm->definition->name);
+}
+
+static void move_stop_answered(void *data, struct json_object *result, const char *code,
+			       const char *text)
+{
+	struct vm *vm = data;
+
+	if (!result && strcmp(code, WORKER_ENDED) != 0)
+		worker_kill(vm->run.worker, SIGKILL);
+}
+
+static void move_succeeded(struct vm *vm, struct json_object *result)
+{
+	vm->moving.moved = true;
+	move_note_figures(vm, result);
+	if (worker_request(vm->run.worker, "stop", NULL, NULL, 0, 0, move_stop_answered, vm) < 0)
+		worker_kill(vm->run.worker, SIGKILL);
+	vm_expect_end(vm);
+}
+
+static void move_answered(void *data, struct json_object *result, const char *code,
+			  const char *text)
+{
+	struct vm *vm = data;
+	struct failure failure;
+
+	if (!result && strcmp(code, WORKER_ENDED) == 0)
+		return; /* its end says more */
+	file_holder_free(TAKE_PTR(vm->moving.socket));
+	if (result) {
+		move_succeeded(vm, result);
+		return;
+	}
+	vm_failure(vm, code, text, &failure);
+	vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING, "%s", failure.message);
+	if (vm->operation.verb == VM_MOVE)
+		vm_finish(&vm->operation, &failure);
+}
+
+static int move_ask(struct vm *vm, const struct vm_send_options *options, struct failure *failure)
+{
+	AUTO_JSON struct json_object *arguments =
+		json_make("bandwidth", json_object_new_uint64(options->bandwidth), "force",
+			  json_object_new_boolean(options->force), NULL);
+	const struct held_file file = { .number = 0 };
+	const struct worker_files files = { vm->moving.socket, &file, 1 };
+	int r;
+
+	if (arguments && options->max_downtime > 0)
+		json_add(&arguments, "max_downtime", json_object_new_int64(options->max_downtime));
+	if (!arguments)
+		return failure_no_memory(failure);
+	r = worker_request_with_files(vm->run.worker, "send", arguments, &files, 0, move_answered,
+				      vm);
+	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
+}
+
+static int move_begin(struct vm *vm, int fd, const struct vm_send_options *options, struct job *job,
+		      struct failure *failure)
+{
+	int r = vm_begin(vm, VM_MOVE, move_job_done, job, failure);
+
+	if (r < 0)
+		return r;
+	r = vm_guest_take_file(vm, fd, &vm->moving.socket, failure);
+	if (r == 0)
+		r = move_ask(vm, options, failure);
+	if (r == 0)
+		return 0;
+	file_holder_free(TAKE_PTR(vm->moving.socket));
+	vm->operation = (struct vm_operation){ 0 };
+	return r;
+}
+
+int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct job **ret_job,
+	    struct failure *failure)
+{
+	struct job *job;
+	int r;
+
+	if (vm->dump.job)
+		return failure_set(failure, DBUS_ERROR_BUSY,
+				   "the memory of VM '%s' is being dumped (job %u); wait until "
+				   "that is done, or cancel it",
+				   vm->definition->name, vm->dump.job->id);
+	if (job_new(vm->manager->jobs, &move_kind, vm, &job) < 0)
+		return failure_no_memory(failure);
+	r = move_begin(vm, fd, options, job, failure);
+	if (r < 0) {
+		job_drop(job);
+		return r;
+	}
+	vm->moving.job = job;
+	job_publish(job);
+	*ret_job = job;
+	return 0;
+}
+
+void vm_move_worker_ended(struct vm *vm)
+{
+	file_holder_free(TAKE_PTR(vm->moving.socket));
+}
+
+/* ---- Receiving ---- */
+
+int vm_receive(struct vm *vm, int fd, vm_done_fn done, void *data, struct failure *failure)
+{
+	struct file_holder *socket = NULL;
+	int r;
+
+	if (vm->saved.exists)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "VM '%s' is saved here; discard its saved state first ('vmctl "
+				   "discard')",
+				   vm->definition->name);
+	r = vm_check(vm, VM_START, failure);
+	if (r == 0)
+		r = vm_guest_take_file(vm, fd, &socket, failure);
+	if (r < 0)
+		return r;
+	r = vm_start_received(vm, socket, done, data, failure);
+	if (r < 0)
+		file_holder_free(socket);
+	return r;
+}
