@@ -147,6 +147,12 @@ int dbus_get_disk_problems(sd_bus *bus, const char *path, const char *interface,
 int dbus_get_processors(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_vm_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_statistics(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_vm_meter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_get_meters(sd_bus_message *call, void *data, sd_bus_error *error);
+
+/* Methods of a VM that change its meter. data: the VM. */
+int dbus_switch_meter(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_reset_meter(sd_bus_message *call, void *data, sd_bus_error *error);
 
 /* What the worker tells of its objects. data: the VM. */
 int dbus_inspect(sd_bus_message *call, void *data, sd_bus_error *error);

@@ -349,6 +349,9 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("GetDisks", NO_ARGS, RESULT("s", disks), dbus_get_disks),
 	METHOD("GetProcessors", NO_ARGS, RESULT("s", processors), dbus_get_processors),
 	METHOD("GetStatistics", NO_ARGS, RESULT("s", statistics), dbus_get_vm_statistics),
+	METHOD("GetMeter", NO_ARGS, RESULT("s", meter), dbus_get_vm_meter),
+	METHOD("SwitchMeter", ARGS("b", on), NO_RESULT, dbus_switch_meter),
+	METHOD("ResetMeter", NO_ARGS, NO_RESULT, dbus_reset_meter),
 	METHOD("Inspect", ARGS("s", part, "u", first), RESULT("s", inspection), dbus_inspect),
 	METHOD("GetLog", ARGS("u", count), RESULT("a(ttyss)", events), dbus_get_log),
 	SD_BUS_SIGNAL_WITH_ARGS(

@@ -54,6 +54,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = folder_open(settings->state_directory, "saved", &manager->saved);
 	if (r < 0)
 		return r;
+	r = folder_open(settings->state_directory, "meters", &manager->meters);
+	if (r < 0)
+		return r;
 	r = folder_open(settings->runtime_directory, "workers", &manager->records);
 	if (r < 0)
 		return r;
@@ -100,6 +103,7 @@ void manager_free(struct manager *manager)
 	run_record_free(manager->record);
 	folder_free(manager->records);
 	folder_free(manager->saved);
+	folder_free(manager->meters);
 	watches_free(manager->watches);
 	sd_event_unref(manager->loop);
 	free(manager);
@@ -603,6 +607,7 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	if (r < 0)
 		return r;
 	vm_sockets_deleted(vm);
+	vm_meter_delete(vm);
 	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
 	manager_forget(manager, vm);
 	return 0;

@@ -92,6 +92,7 @@ struct manager {
 	struct store *store;
 	struct folder *records; /* vmms/vm/vm_record.h */
 	struct folder *saved;   /* vmms/vm/vm_saved_state.h */
+	struct folder *meters;  /* vmms/vm/vm_meter.h */
 	struct vswitches *switches;
 	struct cpu_groups *cpu_groups;
 	struct run_record *record;

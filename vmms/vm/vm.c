@@ -72,6 +72,7 @@ void vm_free(struct vm *vm)
 	vm_sockets_forget(vm);
 	worker_free(vm->run.worker);
 	statistics_reset(vm);
+	vm_meter_free(vm);
 	adapter_free(vm->change.adapter);
 	vm_forget_adapters(vm);
 	vm_images_forget(vm);

@@ -25,6 +25,7 @@
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_memory.h"
+#include "vmms/vm/vm_meter.h"
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_renew.h"
 #include "vmms/vm/vm_restart.h"
@@ -106,6 +107,7 @@ struct vm {
 	struct vm_statistics statistics;
 
 	struct vm_crash crash; /* vm_run.c */
+	struct vm_meter meter;
 };
 
 /* Takes over the definition, also on failure. */

@@ -177,6 +177,8 @@ enum status command_switch_remove(struct invocation *invocation);
 enum status command_switch_set(struct invocation *invocation);
 enum status command_switch_list(struct invocation *invocation);
 enum status command_switch_show(struct invocation *invocation);
+enum status command_meter_show(struct invocation *invocation);
+enum status command_meter_change(struct invocation *invocation); /* enable, disable, reset */
 enum status command_kvp(struct invocation *invocation);
 enum status command_backup(struct invocation *invocation);
 enum status command_copy(struct invocation *invocation);
