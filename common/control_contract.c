@@ -310,6 +310,7 @@ void control_arguments_deinit(struct control_arguments *arguments)
 	json_object_put(arguments->adapter);
 	json_object_put(arguments->actions);
 	json_object_put(arguments->pinning);
+	json_object_put(arguments->keys);
 	free(arguments->path);
 	free(arguments->name);
 	free(arguments->key);

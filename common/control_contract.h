@@ -107,6 +107,9 @@
  *                   if there is more.
  *   list_values, get_value, set_value, delete_value
  *                   Key-value pairs of the guest.
+ *   press_keys      Keys that go down and up on the guest's keyboard, at most CONTROL_KEYS_MAX: scan
+ *                   codes of set 1, and KEYBOARD_BREAK and the like (common/wire/keyboard.h) from
+ *                   bit CONTROL_KEY_FLAGS_SHIFT on. Answered when they are on their way.
  *   freeze          The guest's file systems; they thaw by themselves after so many seconds.
  *   thaw
  *   copy_file       With a regular file. Answered when the guest has it.
@@ -198,6 +201,8 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 #define CONTROL_GUEST_TEXT_MAX       1024
 #define CONTROL_KEY_MAX              769
 #define CONTROL_PATH_MAX             4096
+#define CONTROL_KEYS_MAX             256 /* that are pressed at once */
+#define CONTROL_KEY_FLAGS_SHIFT      16
 #define CONTROL_REASON_MAX           1024
 #define CONTROL_VALUE_MAX            3073
 #define CONTROL_VALUES_MAX           8192                /* that a reply lists */
@@ -431,6 +436,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(set_value,          true,    false,   0, 0,           \
 		CONTROL_POOL_KEY TEXT(value, REQUIRED, CONTROL_VALUE_MAX),) \
 	METHOD(delete_value,       true,    false,   0, 0,           CONTROL_POOL_KEY,) \
+	METHOD(press_keys,         true,    false,   0, 0,           LIST(keys, REQUIRED),) \
 	METHOD(freeze,             true,    false,   0, 0,           \
 		NUMBER(limit, REQUIRED, 1, CONTROL_FREEZE_MAX),) \
 	METHOD(thaw,               true,    false,   0, 0,           ,) \
@@ -482,7 +488,7 @@ enum control_event_id { CONTROL_EVENTS(CONTROL_EVENT_ID) CONTROL_EVENT_COUNT };
 
 /* The arguments of all methods; what a request has not is 0 or NULL. */
 struct control_arguments {
-	struct json_object *names, *definition, *disk, *adapter, *actions, *pinning;
+	struct json_object *names, *definition, *disk, *adapter, *actions, *pinning, *keys;
 	char *path, *name, *key, *value;
 	unsigned controller, lun, first, limit, port, request;
 	unsigned backend; /* enum control_backend */

@@ -30,7 +30,7 @@
 struct json_error {
 	int line;          /* 1-based; 0 if the value did not come from a text */
 	char key[128];     /* "disks[2].lun"; "" for the document */
-	char message[256]; /* what is wrong and what would be right, for people */
+	char message[320]; /* what is wrong and what would be right, for people */
 };
 
 /*

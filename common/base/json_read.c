@@ -73,7 +73,7 @@ static const struct json_key *key_find(const struct json_key *keys, size_t count
 static int refuse_unknown(struct json_reader *reader, struct json_object *value,
 			  const struct json_key *keys, size_t count)
 {
-	char known[216] = "";
+	char known[280] = "";
 	size_t used = 0;
 
 	if (count == 0)

@@ -250,6 +250,7 @@ static const struct json_key definition_keys[] = {
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys) },
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
+	{ .name = "keyboard", .read = json_read_bool, .offset = MEMBER(keyboard) },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
 	{ .name = "actions", .read = json_read_members, .detail = TABLE(actions_keys) },
 	{ .name = "automatic_start",

@@ -119,6 +119,7 @@ struct definition {
 	struct definition_disk *disks;
 	size_t disk_count;
 	struct definition_network network; /* "network_adapters" */
+	bool keyboard;                     /* a synthetic one */
 	struct {
 		bool shutdown, heartbeat, time, kvp, vss, file_copy, sockets;
 		bool hibernation; /* the guest may, and then leaves ballooning alone */

@@ -464,6 +464,22 @@ static const char *method_value(struct fake *fake, struct control_message *messa
 	return NULL;
 }
 
+/* A guest with a keyboard, where the definition has one. */
+static const char *method_press_keys(struct fake *fake, struct control_message *message,
+				     const struct control_arguments *arguments)
+{
+	char text[1024];
+
+	if (json_object_array_length(arguments->keys) == 0)
+		return CONTROL_ERROR_INVALID;
+	if (!fake->definition->keyboard)
+		return CONTROL_ERROR_NOT_CAPABLE;
+	snprintf(text, sizeof(text), "guest: keys %s\r\n",
+		 json_object_to_json_string_ext(arguments->keys, JSON_C_TO_STRING_PLAIN));
+	say(fake, text);
+	return NULL;
+}
+
 static const char *method_snapshot(struct fake *fake, struct control_message *message,
 				   const struct control_arguments *arguments)
 {
@@ -890,6 +906,7 @@ static const struct {
 	[CONTROL_METHOD_get_value] = { method_value, NULL },
 	[CONTROL_METHOD_set_value] = { method_value, NULL },
 	[CONTROL_METHOD_delete_value] = { method_value, NULL },
+	[CONTROL_METHOD_press_keys] = { method_press_keys, NULL },
 	[CONTROL_METHOD_freeze] = { method_snapshot, NULL },
 	[CONTROL_METHOD_thaw] = { method_snapshot, NULL },
 	[CONTROL_METHOD_copy_file] = { method_copy, "slow-copy" },

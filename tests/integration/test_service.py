@@ -160,6 +160,19 @@ class Life(ServiceTest):
                 (["delete", "vm"], "VM 'vm' deleted; its disk images stay")):
             self.assertEqual(self.ok(*words), said + "\n", words)
 
+    def test_keys(self):
+        """They come to the guest's keyboard, if it has one, as scan codes."""
+        self.create("vm", keyboard=True)
+        self.create("mute")
+        self.ok("start", "vm", "mute")
+        self.assertEqual(self.ok("key", "vm", "ctrl-c", "enter"), "VM 'vm' was sent the keys\n")
+        self.assertEqual(self.ok("type", "vm", "aB", "--enter"), "VM 'vm' was sent the text\n")
+        for keys in "[29,46,131118,131101]", "[28,131100]", "[30,131102,42,48,131120,131114]":
+            self.wait_said(f"guest: keys {keys}")
+        self.refused(FAILED, "key", "mute", "a", says="refuses press_keys")
+        self.refused(USAGE, "key", "vm", "a", "ctrl-nothing", says="no keys 'ctrl-nothing'")
+        self.refused(USAGE, "type", "vm", "\u00e4", says="US keyboard")
+
     def test_what_is_missing_is_said_at_once(self):
         """By options it keeps the VM from being made; a definition may come before its files."""
         kernel = self.folder / "kernel"

@@ -4,6 +4,7 @@
 
 #include "common/base/cleanup.h"
 #include "common/base/json.h"
+#include "common/control_contract.h"
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/vm/manager.h"
 
@@ -167,6 +168,29 @@ int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *erro
 				      json_make("pool", dbus_guest_text(pool), "key",
 						dbus_guest_text(key), NULL),
 				      -1, ASK_TIMEOUT, done);
+}
+
+/* ---- Keys ---- */
+
+int dbus_press_keys(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct json_object *array = NULL;
+	const uint32_t *keys;
+	size_t size;
+	int r;
+
+	r = sd_bus_message_read_array(call, 'u', (const void **)&keys, &size);
+	if (r < 0)
+		return r;
+	if (size == 0 || size > CONTROL_KEYS_MAX * sizeof(keys[0]))
+		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
+						  "1 to %d keys are pressed at once",
+						  CONTROL_KEYS_MAX);
+	array = json_object_new_array();
+	for (size_t i = 0; i < size / sizeof(keys[0]); i++)
+		json_append(&array, json_object_new_int64(keys[i]));
+	return dbus_guest_ask(call, data, "press_keys", json_make("keys", array, NULL), -1,
+			      ASK_TIMEOUT, done);
 }
 
 /* ---- Snapshots ---- */

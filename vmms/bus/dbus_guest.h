@@ -9,6 +9,7 @@
 
 int dbus_list_guest_values(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_guest_value(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_press_keys(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_set_guest_value(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_freeze(sd_bus_message *call, void *data, sd_bus_error *error);

@@ -345,6 +345,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("SetGuestValue", ARGS("s", pool, "s", key, "s", value), NO_RESULT,
 	       dbus_set_guest_value),
 	METHOD("DeleteGuestValue", ARGS("s", pool, "s", key), NO_RESULT, dbus_delete_guest_value),
+	METHOD("PressKeys", ARGS("au", keys), NO_RESULT, dbus_press_keys),
 	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
 	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
 	METHOD("CreateCheckpoint", ARGS("s", name, "s", notes), RESULT("u", id),

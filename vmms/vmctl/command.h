@@ -149,6 +149,8 @@ enum status command_show_cpu(struct invocation *invocation); /* show --cpu */
 enum status command_top(struct invocation *invocation);
 enum status command_inspect(struct invocation *invocation);
 enum status command_log(struct invocation *invocation);
+enum status command_key(struct invocation *invocation);
+enum status command_type(struct invocation *invocation);
 enum status command_console(struct invocation *invocation);
 enum status command_screenshot(struct invocation *invocation);
 enum status command_attach(struct invocation *invocation);

@@ -29,7 +29,37 @@ static const struct option_row dump_options[] = {
 	{ 0 },
 };
 
+static const struct option_row type_options[] = {
+	{ "enter", NULL, VALUE_NONE, "press the Enter key after the text" },
+	{ 0 },
+};
+
 const struct command commands_guest[] = {
+	{ "key",
+	  "VM KEYS...",
+	  2,
+	  MANY,
+	  { VALUE_VM, VALUE_TEXT },
+	  "press keys on the keyboard of a guest: ctrl-alt-del",
+	  "Names with '-' between them are pressed together. Beside letters, digits and signs\n"
+	  "there are ctrl, rctrl, shift, rshift, alt, altgr, meta, menu, enter, esc, tab, space,\n"
+	  "backspace, delete, insert, home, end, pageup, pagedown, up, down, left, right, minus,\n"
+	  "equal, sysrq, capslock, numlock, scrolllock and f1 to f12.",
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_key },
+	{ "type",
+	  "VM TEXT",
+	  2,
+	  2,
+	  { VALUE_VM, VALUE_TEXT },
+	  "type text on the keyboard of a guest",
+	  "As on a US keyboard: the guest has to have that layout.",
+	  type_options,
+	  true,
+	  REMOTE_BUS,
+	  command_type },
 	{ "kvp",
 	  "list|get|set|delete VM [KEY [VALUE]]",
 	  2,

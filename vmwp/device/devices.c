@@ -32,6 +32,7 @@ static const struct device_ops *const devices_table[_DEVICE_COUNT] = {
 	[DEVICE_SOCKETS] = &guest_sockets_ops,
 	[DEVICE_ADDRESSES] = &guest_addresses_ops,
 	[DEVICE_BALLOON] = &guest_memory_ops,
+	[DEVICE_KEYBOARD] = &guest_keyboard_ops,
 };
 
 #define DEVICES_SENTENCE 64 /* bytes around names of devices */

@@ -16,6 +16,7 @@
 #include "vmwp/device/disk_health.h"
 #include "vmwp/device/disks.h"
 #include "vmwp/device/guest_addresses.h"
+#include "vmwp/device/guest_keyboard.h"
 #include "vmwp/device/guest_memory.h"
 #include "vmwp/device/guest_sockets.h"
 #include "vmwp/device/ide_disks.h"
@@ -46,6 +47,7 @@ enum device_id {
 	DEVICE_SOCKETS,
 	DEVICE_ADDRESSES,
 	DEVICE_BALLOON,
+	DEVICE_KEYBOARD,
 	_DEVICE_COUNT,
 };
 
