@@ -3,6 +3,7 @@
 kernel), and raises harness.Failure where the product falls short."""
 
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -410,6 +411,7 @@ def drivers_come_and_go(daemon, combination):
 
 def shutdown_leaves_a_clean_file_system(daemon, combination):
     guest = Guest(daemon, **combination).boot()
+    daemon.vmctl("meter", "enable", "guest")
     guest.run("mount -o remount,rw / && dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null"
               " && md5sum </root/data >/root/sum")
     daemon.vmctl("shutdown", "guest", timeout=180)
@@ -418,6 +420,11 @@ def shutdown_leaves_a_clean_file_system(daemon, combination):
     check(result.returncode == 0, f"e2fsck: {result.returncode}\n{result.stdout}")
     state = subprocess.run(["dumpe2fs", "-h", guest.root], capture_output=True, text=True).stdout
     check(re.search(r"Filesystem state:\s+clean\n", state), state)
+    # What the worker has left in its last moment.
+    [used] = json.loads(daemon.vmctl("meter", "show", "guest", "--json").stdout)["vms"]
+    check(used["disk_bytes_written"] > 8 << 20, used)
+    check(1e6 < used["cpu_us"] < used["run_us"] * 4, used)
+    check(daemon.vmctl("meter", "show").stdout.count("guest") == 1, "vmctl meter show")
 
 
 def killed_worker_harms_nothing_else(daemon, combination):
