@@ -97,10 +97,10 @@ def bios_boots_a_dvd(daemon, combination):
     guest.run("dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | head -c 6 | grep -a CD001")
     guest.send("poweroff -f")
     guest.wait_state("off")
-    daemon.vmctl("eject", "guest")
+    daemon.vmctl("eject", "guest", "--lun", "1")
     guest.start()
     guest.expect(r"No bootable device")
-    daemon.vmctl("insert", "guest", dvd)
+    daemon.vmctl("insert", "guest", dvd, "--lun", "1")
     daemon.vmctl("reset", "guest")
     guest.expect(r"GNU GRUB")
 
