@@ -3,6 +3,7 @@
 kernel), and raises harness.Failure where the product falls short."""
 
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -13,7 +14,6 @@ from harness import BIN, SCRATCH, TREE, Failure, Guest, check, check_data, Daemo
 import logwrites
 import scenarios_confinement
 import scenarios_debian
-import scenarios_disk_formats
 import scenarios_disk_health
 import scenarios_dump
 import scenarios_firmware
@@ -411,6 +411,7 @@ def drivers_come_and_go(daemon, combination):
 
 def shutdown_leaves_a_clean_file_system(daemon, combination):
     guest = Guest(daemon, **combination).boot()
+    daemon.vmctl("meter", "enable", "guest")
     guest.run("mount -o remount,rw / && dd if=/dev/urandom of=/root/data bs=1M count=8 2>/dev/null"
               " && md5sum </root/data >/root/sum")
     daemon.vmctl("shutdown", "guest", timeout=180)
@@ -419,6 +420,11 @@ def shutdown_leaves_a_clean_file_system(daemon, combination):
     check(result.returncode == 0, f"e2fsck: {result.returncode}\n{result.stdout}")
     state = subprocess.run(["dumpe2fs", "-h", guest.root], capture_output=True, text=True).stdout
     check(re.search(r"Filesystem state:\s+clean\n", state), state)
+    # What the worker has left in its last moment.
+    [used] = json.loads(daemon.vmctl("meter", "show", "guest", "--json").stdout)["vms"]
+    check(used["disk_bytes_written"] > 8 << 20, used)
+    check(1e6 < used["cpu_us"] < used["run_us"] * 4, used)
+    check(daemon.vmctl("meter", "show").stdout.count("guest") == 1, "vmctl meter show")
 
 
 def killed_worker_harms_nothing_else(daemon, combination):
@@ -469,7 +475,7 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
        *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL,
-       *scenarios_firmware.ALL, *scenarios_disk_formats.ALL]
+       *scenarios_firmware.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,
