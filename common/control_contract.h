@@ -23,7 +23,9 @@
  *                     net:NAME        the socket of a user-mode network
  *                     sockets         a stream socket that listens, and leads to ports of the guest
  *                     end             a message queue (mq_overview(7)) in which the worker leaves
- *                                     the data of the last "state" event, of at most CONTROL_END_MAX
+ *                                     the data of the last "state" event, and what the VM has used
+ *                                     ("used": "boot_us", which is when, "cpu_us", and numbers of
+ *                                     the groups "disk" and "network"), of at most CONTROL_END_MAX
  *                                     bytes, for a daemon that was not there to hear it
  *                   An adapter without descriptors exists all the same, with its link down.
  *   configure       The definition, of vmms-vm.json(5), after the descriptors that it needs.

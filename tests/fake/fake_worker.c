@@ -30,6 +30,7 @@
  *     mute-adopt       it gets no answer
  *     mute-statistics  never answers "statistics"
  *     hostile-statistics   answers it with what makes no sense
+ *     hostile-used     what it leaves of what it used makes no sense
  *     mute-disks       never answers "disks"
  *     hostile-disks    answers it with what makes no sense
  *     mute-inspect     never answers "inspect"
@@ -102,11 +103,30 @@ static void state_event(struct fake *fake, const char *state, const char *reason
 			NULL));
 }
 
+/* A little more than was told when "statistics" was asked for last. */
+static void write_used(const struct fake *fake, char text[static 256])
+{
+	if (asked_for(fake, "hostile-used"))
+		snprintf(text, 256,
+			 "{\"boot_us\": \"now\", \"cpu_us\": -7, \"disk\": {\"reads\": [], "
+			 "\"writes\": 1, \"bytes_read\": 1e300}, \"network\": 7}");
+	else
+		snprintf(text, 256,
+			 "{\"boot_us\": 9000000000000000, \"cpu_us\": 1000000000, \"disk\": "
+			 "{\"reads\": %llu}, \"network\": {\"received_bytes\": %llu}}",
+			 (unsigned long long)fake->answers + 500,
+			 (unsigned long long)fake->answers + 500);
+}
+
 static void end(struct fake *fake, const char *reason, const char *message)
 {
-	char text[CONTROL_END_MAX];
-	int size = snprintf(text, sizeof(text),
-			    "{\"reason\": \"%s\", \"message\": \"left in a queue\"}", reason);
+	char text[CONTROL_END_MAX], used[256];
+	int size;
+
+	write_used(fake, used);
+	size = snprintf(text, sizeof(text),
+			"{\"reason\": \"%s\", \"message\": \"left in a queue\", \"used\": %s}",
+			reason, used);
 
 	if (fake->end >= 0)
 		(void)!mq_send(fake->end, text, (size_t)size, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The state of adapters, memory, sockets and the services that the host asks things of, as it may come
+ * The state of adapters, memory, keyboard, sockets and the services that the host asks things of, as it may come
  * from another host. The bus, storage and the other services are fuzz_bus_state's.
  *
  * Input: the records. Devices whose record is there are restored from it, the others stay as they
@@ -9,6 +9,7 @@
 #include "common/base/state.h"
 #include "tests/fake/fake.h"
 #include "tests/fake/netvsc.h"
+#include "vsp/hid/keyboard.h"
 #include "vsp/ic/ic.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
@@ -23,6 +24,7 @@
 static struct fake *fake;
 static struct network_adapter *adapter;
 static struct balloon *balloon;
+static struct keyboard *keyboard;
 static struct sockets *sockets;
 static struct ic_kvp *kvp;
 static struct ic_vss *vss;
@@ -73,6 +75,7 @@ static void make_devices(void)
 
 	make_adapter();
 	r = r ? r : balloon_new(fake->bus, &memory, &balloon_callbacks, NULL, &balloon);
+	r = r ? r : keyboard_new(fake->bus, &keyboard);
 	r = r ? r : sockets_new(fake->bus, 0, &sockets_callbacks, NULL, &sockets);
 	r = r ? r : ic_kvp_new(fake->bus, &kvp_options, &kvp_callbacks, NULL, &kvp);
 	r = r ? r : ic_vss_new(fake->bus, NULL, &vss_callbacks, NULL, &vss);
@@ -84,6 +87,7 @@ static void free_devices(void)
 {
 	network_adapter_free(adapter);
 	balloon_free(balloon);
+	keyboard_free(keyboard);
 	sockets_free(sockets);
 	ic_kvp_free(kvp);
 	ic_vss_free(vss);
@@ -109,6 +113,7 @@ static bool restore(const struct state_reader *reader)
 	return vmbus_restore(fake->bus, reader) == 0 &&
 	       is_taken(network_adapter_restore(adapter, "network", reader)) &&
 	       is_taken(balloon_restore(balloon, "balloon", reader)) &&
+	       is_taken(keyboard_restore(keyboard, "keyboard", reader)) &&
 	       is_taken(sockets_restore(sockets, "sockets", reader)) &&
 	       restore_service(ic_kvp_service(kvp), "kvp", reader) &&
 	       restore_service(ic_vss_service(vss), "vss", reader) &&
@@ -123,6 +128,7 @@ static void save(void)
 	vmbus_quiesce(fake->bus, nothing, NULL);
 	network_adapter_quiesce(adapter, nothing, NULL);
 	balloon_quiesce(balloon);
+	keyboard_quiesce(keyboard);
 	sockets_quiesce(sockets);
 	ic_service_quiesce(ic_kvp_service(kvp));
 	ic_service_quiesce(ic_vss_service(vss));
@@ -132,6 +138,7 @@ static void save(void)
 	if (vmbus_save(fake->bus, &writer) == 0 &&
 	    network_adapter_save(adapter, "network", &writer) == 0) {
 		balloon_save(balloon, "balloon", &writer);
+		keyboard_save(keyboard, "keyboard", &writer);
 		sockets_save(sockets, "sockets", &writer);
 		ic_service_save(ic_kvp_service(kvp), "kvp", &writer);
 		ic_service_save(ic_vss_service(vss), "vss", &writer);
@@ -145,6 +152,7 @@ static void go_on(void)
 	vmbus_resume(fake->bus);
 	network_adapter_resume(adapter);
 	balloon_resume(balloon);
+	keyboard_resume(keyboard);
 	sockets_resume(sockets);
 	ic_service_resume(ic_kvp_service(kvp));
 	ic_service_resume(ic_vss_service(vss));

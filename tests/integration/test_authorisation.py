@@ -203,6 +203,7 @@ class Members(AuthorisationTest):
         for call in ((ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"),
                      (f"{ROOT}/vm", "org.freedesktop.DBus.Introspectable", "Introspect"),
                      (ROOT, MANAGER, "ListVMs"), (ROOT, MANAGER, "GetStatistics"), (ROOT, MANAGER, "ListJobs"),
+                     (ROOT, MANAGER, "GetMeters"),
                      (f"{ROOT}/job", "org.freedesktop.DBus.Introspectable", "Introspect")):
             everything = self.call_as(0, *call)
             own = self.call_as(MEMBER, *call)
@@ -226,6 +227,13 @@ class Members(AuthorisationTest):
         self.assertIn("broken", self.ok("list"))
         self.assertNotIn("broken", self.ok_as(MEMBER, "list"))
         self.refused_as(MEMBER, NO_SUCH_VM, "delete", "broken")
+
+    def test_owners_do_not_change_their_meters(self):
+        self.create_as(MEMBER)
+        for verb in "enable", "disable", "reset":
+            self.refused_as(MEMBER, NOT_PERMITTED, "meter", verb, "own", says="whoever manages the host")
+        self.ok("meter", "enable", "own")
+        self.assertIn("own", self.ok_as(MEMBER, "meter", "show"))
 
     def test_what_is_the_hosts(self):
         self.ok("cpu-group", "create", "gold")

@@ -62,6 +62,7 @@ ROOMS = {
     "vsp/vmbus": set(),
     "vsp/storage": {"vsp", "vsp/vmbus"},
     "vsp/network": {"vsp", "vsp/vmbus"},
+    "vsp/hid": {"vsp/vmbus"},
     "vsp/ic": {"vsp/vmbus"},
     "vsp/memory": {"vsp/vmbus"},
     "vsp/socket": {"vsp/vmbus"},
@@ -110,6 +111,7 @@ PUBLIC = {
     "vmwp/resource": "resources.h",
     "vmwp/state": "saved_state.h",
     "vsp": "iov.h",
+    "vsp/hid": "keyboard.h",
     "vsp/memory": "balloon.h",
     "vsp/socket": "sockets.h",
 }

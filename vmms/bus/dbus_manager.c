@@ -267,6 +267,8 @@ static const sd_bus_vtable manager_vtable[] = {
 				dbus_check_host, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", statistics),
 				dbus_get_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("GetMeters", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", meters),
+				dbus_get_meters, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_manager_reload,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("StartGuests", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_start_guests,

@@ -39,20 +39,22 @@ void metrics_escape(char *buffer, size_t buffer_size, const char *text)
 
 struct family;
 
-/* Writes the samples of one VM, which runs and has been heard of unless the family is for all. */
+/* Writes the samples of one VM, which runs and has been heard of unless the family is for others. */
 typedef void (*family_fn)(FILE *stream, const struct family *family, const struct vm *vm);
 
 struct family {
 	const char *name, *type, *help;
 	const char *unit; /* with which the name ends; NULL: none */
 	family_fn write;
-	bool for_all;
+	bool for_all, for_meters; /* else for those that run */
 
 	/* For metrics_write_counters(): samples that differ in a label. */
 	const char *label;
 	enum statistic first;
 	size_t count;
 	const char *const *values; /* of the label; NULL: names of the statistics */
+
+	enum meter_counter counter; /* for metrics_write_meter(), instead of `first` */
 };
 
 static void metrics_write_state(FILE *stream, const struct family *family, const struct vm *vm)
@@ -169,13 +171,55 @@ static void metrics_write_latency(FILE *stream, const struct family *family, con
 				 statistics->values[STATISTIC_DISK_WRITE_NS]);
 }
 
+static void metrics_write_meter_run(FILE *stream, const struct family *family, const struct vm *vm)
+{
+	fprintf(stream, "%s_total{vm=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n", family->name,
+		vm->definition->name, vm->meter.run_us / 1000000, vm->meter.run_us % 1000000);
+}
+
+static void metrics_write_meter_cpu(FILE *stream, const struct family *family, const struct vm *vm)
+{
+	uint64_t us = vm->meter.sums[METER_CPU_US];
+
+	fprintf(stream, "%s_total{vm=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n", family->name,
+		vm->definition->name, us / 1000000, us % 1000000);
+}
+
+static void metrics_write_meter_memory(FILE *stream, const struct family *family,
+				       const struct vm *vm)
+{
+	const struct {
+		const char *of;
+		uint64_t bytes;
+	} values[] = { { "average", vm_meter_memory_average(&vm->meter) },
+		       { "minimum", vm->meter.memory_least },
+		       { "maximum", vm->meter.memory_most } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		fprintf(stream, "%s{vm=\"%s\",statistic=\"%s\"} %" PRIu64 "\n", family->name,
+			vm->definition->name, values[i].of, values[i].bytes);
+}
+
+static void metrics_write_meter(FILE *stream, const struct family *family, const struct vm *vm)
+{
+	for (size_t i = 0; i < family->count; i++)
+		fprintf(stream, "%s_total{vm=\"%s\",%s=\"%s\"} %" PRIu64 "\n", family->name,
+			vm->definition->name, family->label, family->values[i],
+			vm->meter.sums[family->counter + i]);
+}
+
 static const char *const operations[] = { "read", "write", "flush", "unmap" };
 static const char *const directions[] = { "sent", "received" };
+static const char *const meter_directions[] = { "received", "sent" };
 
 #define GAUGE(function) .type = "gauge", .write = function
 #define COUNTERS(first_, last_)                                                          \
 	.type = "counter", .write = metrics_write_counters, .first = STATISTIC_##first_, \
 	.count = STATISTIC_##last_ - STATISTIC_##first_ + 1
+
+#define METER(function) .type = "counter", .write = function, .for_meters = true
+#define METER_COUNTERS(first_, last_) \
+	.counter = METER_##first_, .count = METER_##last_ - METER_##first_ + 1
 
 static const struct family families[] = {
 	{ .name = "vmms_vm_state",
@@ -269,6 +313,40 @@ static const struct family families[] = {
 	  COUNTERS(SENT_DROPPED, RECEIVED_DROPPED),
 	  .label = "direction",
 	  .values = directions },
+	{ .name = "vmms_vm_meter_run_seconds",
+	  .help = "How long the VM has run since its meter was set to 0.",
+	  .unit = "seconds",
+	  METER(metrics_write_meter_run) },
+	{ .name = "vmms_vm_meter_cpu_seconds",
+	  .help = "CPU time of the VM since its meter was set to 0.",
+	  .unit = "seconds",
+	  METER(metrics_write_meter_cpu) },
+	{ .name = "vmms_vm_meter_memory_bytes",
+	  .help = "Memory of the guest while it ran, since the meter was set to 0.",
+	  .unit = "bytes",
+	  .type = "gauge",
+	  .write = metrics_write_meter_memory,
+	  .for_meters = true },
+	{ .name = "vmms_vm_meter_disk_operations",
+	  .help = "Requests to disks since the meter was set to 0.",
+	  METER(metrics_write_meter),
+	  METER_COUNTERS(DISK_READS, DISK_WRITES),
+	  .label = "operation",
+	  .values = operations },
+	{ .name = "vmms_vm_meter_disk_bytes",
+	  .help = "Bytes read and written of disks since the meter was set to 0.",
+	  .unit = "bytes",
+	  METER(metrics_write_meter),
+	  METER_COUNTERS(DISK_BYTES_READ, DISK_BYTES_WRITTEN),
+	  .label = "operation",
+	  .values = operations },
+	{ .name = "vmms_vm_meter_network_bytes",
+	  .help = "Bytes of frames since the meter was set to 0, as the guest sees them.",
+	  .unit = "bytes",
+	  METER(metrics_write_meter),
+	  METER_COUNTERS(RECEIVED_BYTES, SENT_BYTES),
+	  .label = "direction",
+	  .values = meter_directions },
 };
 
 /* ---- The text ---- */
@@ -283,7 +361,7 @@ static void metrics_write_family(FILE *stream, const struct family *family,
 	list_for_each (link, (struct list *)&manager->vms) {
 		const struct vm *vm = container_of(link, struct vm, link);
 
-		if (family->for_all || vm->statistics.time > 0)
+		if (family->for_meters ? vm->meter.on : family->for_all || vm->statistics.time > 0)
 			family->write(stream, family, vm);
 	}
 }

@@ -54,6 +54,12 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = folder_open(settings->state_directory, "saved", &manager->saved);
 	if (r < 0)
 		return r;
+	r = folder_open(settings->state_directory, "checkpoints", &manager->checkpoints);
+	if (r < 0)
+		return r;
+	r = folder_open(settings->state_directory, "meters", &manager->meters);
+	if (r < 0)
+		return r;
 	r = folder_open(settings->runtime_directory, "workers", &manager->records);
 	if (r < 0)
 		return r;
@@ -100,6 +106,8 @@ void manager_free(struct manager *manager)
 	run_record_free(manager->record);
 	folder_free(manager->records);
 	folder_free(manager->saved);
+	folder_free(manager->checkpoints);
+	folder_free(manager->meters);
 	watches_free(manager->watches);
 	sd_event_unref(manager->loop);
 	free(manager);
@@ -594,6 +602,8 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	int r;
 
 	r = vm_check(vm, VM_DELETE, failure);
+	if (r == 0)
+		r = vm_checkpoint_forget(vm, failure);
 	if (r < 0)
 		return r;
 	/* Before its definition: should we be killed, nobody would know whose it was. */
@@ -603,6 +613,7 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	if (r < 0)
 		return r;
 	vm_sockets_deleted(vm);
+	vm_meter_delete(vm);
 	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
 	manager_forget(manager, vm);
 	return 0;

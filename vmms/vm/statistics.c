@@ -149,6 +149,7 @@ static void statistics_answered(void *data, struct json_object *result, const ch
 		statistics_take_answer(&vm->statistics, result);
 		statistics_take_usage(&vm->statistics, &usage);
 		vm->statistics.time = vm_clock(CLOCK_MONOTONIC);
+		vm_meter_read(vm);
 	} else {
 		vm->statistics.time = 0;
 	}
@@ -166,6 +167,11 @@ static void statistics_ask_worker(struct vm *vm)
 		return;
 	vm->statistics.awaited = true;
 	vm->manager->statistics_awaited++;
+}
+
+void statistics_refresh(struct vm *vm)
+{
+	statistics_ask_worker(vm);
 }
 
 void statistics_forget(struct statistics_query *query)

@@ -92,6 +92,9 @@ int statistics_ask(struct manager *manager, struct vm *vm, statistics_fn done, v
 		   struct statistics_query **ret_query) MUST_CHECK;
 void statistics_forget(struct statistics_query *query);
 
+/* Asks the worker of one VM, for which nobody waits; if that cannot be, nothing happens. */
+void statistics_refresh(struct vm *vm);
+
 /* The VM's worker has ended, or the VM goes. */
 void statistics_reset(struct vm *vm);
 

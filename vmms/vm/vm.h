@@ -20,11 +20,13 @@
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
 #include "vmms/vm/vm_change.h"
+#include "vmms/vm/vm_checkpoint.h"
 #include "vmms/vm/vm_confinement.h"
 #include "vmms/vm/vm_dump.h"
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_memory.h"
+#include "vmms/vm/vm_meter.h"
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_restart.h"
 #include "vmms/vm/vm_run.h"
@@ -87,6 +89,7 @@ struct vm {
 	struct vm_change change;
 	struct vm_saving saving;
 	struct vm_saved_state saved;
+	struct vm_checkpoints checkpoints;
 	struct vm_opening opening; /* vm_change.c, vm_start.c */
 	struct vm_restart restart;
 
@@ -104,6 +107,7 @@ struct vm {
 	struct vm_statistics statistics;
 
 	struct vm_crash crash; /* vm_run.c */
+	struct vm_meter meter;
 };
 
 /* Takes over the definition, also on failure. */

@@ -262,12 +262,12 @@ void vm_record_take_end(struct vm *vm)
 	struct json_error error;
 	size_t size;
 
-	if (vm->run.end_reason[0] != '\0')
-		return;
 	record_make_path(vm, ".end", path);
-	if (end_queue_read(path, text, &size) < 0 || json_parse(text, size, &tree, &error) < 0)
-		return;
-	vm_run_set_end(vm, record_end_text(tree, "reason"), record_end_text(tree, "message"));
+	if (end_queue_read(path, text, &size) == 0 && json_parse(text, size, &tree, &error) == 0 &&
+	    vm->run.end_reason[0] == '\0')
+		vm_run_set_end(vm, record_end_text(tree, "reason"),
+			       record_end_text(tree, "message"));
+	vm_meter_end(vm, tree);
 }
 
 /* ---- Strays ---- */

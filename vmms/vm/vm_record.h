@@ -60,7 +60,7 @@ void vm_record_image_path(const struct vm *vm, char path[PATH_MAX]);
 /* Empty, and ready for the worker. Return: 0, -errno. */
 int vm_record_open_end(const struct vm *vm, int *ret_fd) MUST_CHECK;
 
-/* What the worker left of its end is taken over by the VM, which has not heard it. */
+/* What the worker left of its end is taken over by the VM, which may not have heard it, and its meter. */
 void vm_record_take_end(struct vm *vm);
 
 /* Warns of records that belong to no VM: somebody's guests may be running there. */

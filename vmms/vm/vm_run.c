@@ -41,6 +41,7 @@ void vm_run_note_start(struct vm *vm)
 	vm->run.started_at = vm_clock(CLOCK_REALTIME);
 	vm->run.started_boot = vm_clock(CLOCK_BOOTTIME);
 	vm->run.up_since = vm_clock(CLOCK_MONOTONIC);
+	vm_meter_begin(vm);
 }
 
 void vm_run_adopt(struct vm *vm, uid_t user, uint64_t started_at, uint64_t started_boot)
@@ -49,6 +50,7 @@ void vm_run_adopt(struct vm *vm, uid_t user, uint64_t started_at, uint64_t start
 	vm->run.started_at = started_at;
 	vm->run.started_boot = started_boot;
 	vm->run.up_since = vm_clock(CLOCK_MONOTONIC);
+	vm_meter_begin(vm);
 }
 
 void vm_run_adopt_end(struct vm *vm, uint64_t started_at)

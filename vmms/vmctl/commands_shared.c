@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The commands about what VMs share: virtual switches and CPU groups. */
+/* The commands about what VMs share: virtual switches and CPU groups; and about what they use of the host. */
 #include "vmms/vmctl/commands.h"
 
 static const struct option_row list_options[] = {
@@ -46,7 +46,58 @@ static const struct option_row cpu_group_create_options[] = {
 	{ 0 },
 };
 
+static const struct option_row meter_show_options[] = {
+	{ "owner", "USER", VALUE_TEXT, "those of that user's VMs" },
+	{ 0 },
+};
+
 const struct command commands_shared[] = {
+	{ "meter show",
+	  "[VM...]",
+	  0,
+	  MANY,
+	  { VALUE_VM, VALUE_VM },
+	  "tell what VMs have used of the host since their meters were set to 0",
+	  "How long they ran, CPU time, memory (on average, and at most), requests to disks, "
+	  "bytes\n"
+	  "of disks, and of frames to and from the guest. Without a VM, all that are metered.",
+	  meter_show_options,
+	  true,
+	  REMOTE_BUS,
+	  command_meter_show },
+	{ "meter enable",
+	  "VM...",
+	  1,
+	  MANY,
+	  { VALUE_VM, VALUE_VM },
+	  "add up what VMs use of the host, over all their runs, from 0",
+	  NULL,
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_meter_change },
+	{ "meter disable",
+	  "VM...",
+	  1,
+	  MANY,
+	  { VALUE_VM, VALUE_VM },
+	  "stop that; what was added up can be seen until the meter is enabled again",
+	  NULL,
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_meter_change },
+	{ "meter reset",
+	  "VM...",
+	  1,
+	  MANY,
+	  { VALUE_VM, VALUE_VM },
+	  "set meters to 0",
+	  NULL,
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_meter_change },
 	{ "switch add",
 	  "NAME",
 	  1,

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOOP_CAPACITY 8192
@@ -76,15 +77,53 @@ void worker_stop(struct worker *worker)
 		worker_end(worker);
 }
 
-#define END_MESSAGE_MAX (CONTROL_END_MAX - 128) /* bytes, as JSON */
+#define END_USED_MAX    1024                                   /* bytes of what it used, as JSON */
+#define END_MESSAGE_MAX (CONTROL_END_MAX - END_USED_MAX - 128) /* likewise */
+
+/* Microseconds. */
+static int64_t worker_clock(clockid_t clock)
+{
+	struct timespec time;
+
+	clock_gettime(clock, &time);
+	return time.tv_sec * INT64_C(1000000) + time.tv_nsec / 1000;
+}
+
+/* The numbers of a group, without its lists, which take more room. */
+static struct json_object *worker_numbers(struct json_object *counters, const char *name)
+{
+	struct json_object *group, *numbers = json_object_new_object();
+
+	if (!json_object_object_get_ex(counters, name, &group))
+		return numbers;
+	json_object_object_foreach(group, key, value)
+	{
+		if (json_object_is_type(value, json_type_int))
+			json_add(&numbers, key, json_object_get(value));
+	}
+	return numbers;
+}
+
+/* What the VM has used, for its meter. NULL without memory. */
+static struct json_object *worker_used(const struct worker *worker)
+{
+	AUTO_JSON struct json_object *counters = json_object_new_object();
+
+	if (worker->devices)
+		devices_counters(worker->devices, &counters);
+	return json_make("boot_us", json_object_new_int64(worker_clock(CLOCK_BOOTTIME)), "cpu_us",
+			 json_object_new_int64(worker_clock(CLOCK_PROCESS_CPUTIME_ID)), "disk",
+			 worker_numbers(counters, "disk"), "network",
+			 worker_numbers(counters, "network"), NULL);
+}
 
 /* Whether it is read does not depend on who is connected now. */
 static void worker_write_end(const struct worker *worker, enum machine_reason reason,
 			     const char *message)
 {
-	AUTO_JSON struct json_object *end =
-		json_make("reason", json_object_new_string(machine_reason_name(reason)), "message",
-			  json_make_text(message, END_MESSAGE_MAX), NULL);
+	AUTO_JSON struct json_object *end = json_make(
+		"reason", json_object_new_string(machine_reason_name(reason)), "message",
+		json_make_text(message, END_MESSAGE_MAX), "used", worker_used(worker), NULL);
 	const char *text;
 	size_t size;
 
