@@ -264,7 +264,7 @@ int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool for
 int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64_t *ret_size,
 		  struct failure *failure)
 {
-	struct storage_controller *storage = disks_find(disks, controller);
+	struct storage_controller *storage = disks_storage(disks, controller);
 	int r = storage ? storage_measure(storage, lun) : STORAGE_E_ABSENT;
 
 	if (r == STORAGE_E_KIND) {
