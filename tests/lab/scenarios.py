@@ -14,7 +14,6 @@ from harness import BIN, SCRATCH, TREE, Failure, Guest, check, check_data, Daemo
 import logwrites
 import scenarios_confinement
 import scenarios_debian
-import scenarios_disk_formats
 import scenarios_disk_health
 import scenarios_dump
 import scenarios_firmware
@@ -476,7 +475,7 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
        *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL,
-       *scenarios_firmware.ALL, *scenarios_disk_formats.ALL]
+       *scenarios_firmware.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,

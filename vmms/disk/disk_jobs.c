@@ -10,7 +10,6 @@
 #include "common/base/text.h"
 #include "common/image/image.h"
 #include "vmms/disk/disk_work.h"
-#include "vmms/vm/vm_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
