@@ -62,6 +62,7 @@ void vm_free(struct vm *vm)
 	saved_file_free(vm->opening.saved_file);
 	file_holder_free(vm->opening.state);
 	vm_save_free(vm);
+	vm_checkpoint_free(vm);
 	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);
 	file_holder_free(vm->guest.copied);
