@@ -84,7 +84,7 @@ class Saved(ServiceTest):
         self.refused(WRONG_STATE, "attach", "vm", self.folder / "x", says="saving")
         wait_until(lambda: self.vmctl("job", "cancel", job).status == OK, "the job to be cancelled")
         self.wait_state("running")
-        self.assertEqual(self.saved_files(), [])
+        wait_until(lambda: self.saved_files() == [], "the file to be removed")
 
     def test_elsewhere(self):
         self.stop_vmms()

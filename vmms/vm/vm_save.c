@@ -308,8 +308,11 @@ bool vm_save_looks(const struct vm *vm)
 
 void vm_save_worker_ended(struct vm *vm)
 {
+	/* The process that makes the file may have made it, and not have told so. */
+	const bool begun = vm->saving.saved_file || vm->saving.file;
+
 	saved_file_free(TAKE_PTR(vm->saving.saved_file));
-	if (vm->saving.file && !vm->saved.exists)
+	if (begun && !vm->saved.exists)
 		save_forget_file(vm);
 	file_holder_free(TAKE_PTR(vm->saving.file));
 }
