@@ -76,6 +76,23 @@ static void test_characters(void **state)
 	}
 }
 
+/* As Linux numbers KEY_Q and so on, which are the make codes. */
+static void test_letters(void **state)
+{
+	static const uint8_t make_codes[] = {
+		0x1e, 0x30, 0x2e, 0x20, 0x12, 0x21, 0x22, 0x23, 0x17, 0x24, 0x25, 0x26, 0x32,
+		0x31, 0x18, 0x19, 0x10, 0x13, 0x1f, 0x14, 0x16, 0x2f, 0x11, 0x2d, 0x15, 0x2c,
+	};
+	struct key_codes codes;
+
+	for (size_t i = 0; i < ARRAY_SIZE(make_codes); i++) {
+		assert_int_equal(key_codes_of_character((char)('a' + i), &codes), 0);
+		assert_int_equal(codes.codes[0], make_codes[i]);
+		assert_int_equal(key_codes_of_character((char)('A' + i), &codes), 0);
+		assert_int_equal(codes.codes[1], make_codes[i]);
+	}
+}
+
 static void test_every_printable_character_and_no_other(void **state)
 {
 	struct key_codes codes;
@@ -95,6 +112,7 @@ int main(void)
 		cmocka_unit_test(test_keys_by_their_character),
 		cmocka_unit_test(test_no_such_keys),
 		cmocka_unit_test(test_characters),
+		cmocka_unit_test(test_letters),
 		cmocka_unit_test(test_every_printable_character_and_no_other),
 	};
 
