@@ -552,6 +552,8 @@ static int start_begin(struct vm *vm, const struct resources *passed, bool recei
 		r = vm_pinning_check(vm->manager->cpu_groups, vm->definition,
 				     DBUS_ERROR_HOST_NOT_CAPABLE, failure);
 	if (r == 0)
+		r = vm_checkpoint_check_disks(vm, vm->definition, failure);
+	if (r == 0)
 		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)
 		return r;
