@@ -23,6 +23,7 @@
 #include "common/image/vhd.h"
 #include "common/image/vhdx.h"
 #include "common/image/vhdx_change.h"
+#include "common/image/vhdx_child.h"
 
 #include <stdbool.h>
 #include <stddef.h>

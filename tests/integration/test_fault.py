@@ -295,6 +295,8 @@ class Faults(SwitchTest):
     def test_each_step_of_each_operation(self):
         steps = set(re.findall(r"STEP\(([A-Z_]+)\)",
                                (rig.arguments.source / "vmms/base/fault.h").read_text()))
+        # Of these test_checkpoints.py sees to: names of their files differ each time.
+        steps = {step for step in steps if not step.startswith("CHECKPOINT_")}
         self.reached = set()
         for operation in self.operations():
             self.try_each_step(operation)

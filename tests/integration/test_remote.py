@@ -122,6 +122,7 @@ class Walk(RemoteTest):
         self.walk_guest()
         self.walk_devices()
         self.walk_disk_files()
+        self.walk_checkpoints()
         self.walk_shared()
         self.walk_end()
         self.assertEqual(self.commands(), self.walked)
@@ -221,6 +222,19 @@ class Walk(RemoteTest):
         self.step("disk compact", disk)
         self.step("disk convert", disk, copy, "--format", "raw")
         self.assertEqual(copy.stat().st_size, 24 << 20)
+
+    def walk_checkpoints(self):
+        disk = self.home / "checkpoint.vhdx"
+        self.step("disk create", disk, "1M")
+        self.remote_ok("create", "--name", "kept", "--kernel", self.folder / "kernel", "--no-network",
+                       "--disk", f"{disk},format=vhdx")
+        self.step("checkpoint create", "kept", "--name", "a", out="checkpoint 1")
+        self.step("checkpoint list", "kept", out="1  a")
+        self.step("checkpoint show", "kept", "a", out=r"name: +a")
+        self.step("checkpoint apply", "kept", "a", "--discard", out="applied")
+        self.step("checkpoint rename", "kept", "a", "b", out="renamed")
+        self.step("checkpoint delete", "kept", "b", out="deleted")
+        self.remote_ok("delete", "kept")
 
     def walk_shared(self):
         self.step("switch add", "lan", "--type", "private")

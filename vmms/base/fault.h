@@ -29,6 +29,12 @@
 	STEP(SAVE_SENT)                                                                  \
 	STEP(SAVED) /* it is written down */                                             \
 	STEP(SAVED_FORGOTTEN)                                                            \
+	STEP(CHECKPOINT_WRITTEN_DOWN) /* what the tree is going to be */                 \
+	STEP(CHECKPOINT_FORKED)       /* the new images are there */                     \
+	STEP(CHECKPOINT_CHANGED)      /* the definition names them */                    \
+	STEP(CHECKPOINT_SETTLED)      /* the tree is what it was going to be */          \
+	STEP(CHECKPOINT_FORGOTTEN)    /* one that was deleted */                         \
+	STEP(CHECKPOINT_CLEANED)      /* files that nothing needs are gone */            \
 	STEP(RESTORE_ANSWERED)                                                           \
 	STEP(RENEWAL_SPAWNED)                                                            \
 	STEP(RENEWAL_HANDED_OVER)                                                        \

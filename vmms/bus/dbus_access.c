@@ -78,6 +78,7 @@ static const struct {
 	{ DBUS_INTERFACE_FILES, "OpenConsole", NEED_CONSOLE },
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetDisks", NEED_READ },
+	{ DBUS_INTERFACE_VM, "ListCheckpoints", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetProcessors", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetMeter", NEED_READ },

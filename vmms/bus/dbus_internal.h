@@ -141,6 +141,13 @@ int dbus_check_host(sd_bus_message *call, void *data, sd_bus_error *error);
 
 /* Statistics. data: the VM; the service. */
 int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error);
+
+/* Of dbus_checkpoint.c. */
+int dbus_create_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_apply_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_delete_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_change_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_list_checkpoints(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_get_disk_problems(sd_bus *bus, const char *path, const char *interface,
 			   const char *property, sd_bus_message *reply, void *data,
 			   sd_bus_error *error);

@@ -254,6 +254,7 @@ PROPERTY(memory_assigned, "t", vm_memory_assigned(vm))
 PROPERTY(memory_demand, "t", vm->memory.demand)
 PROPERTY(worker_pid, "u", vm->run.worker ? (uint32_t)worker_pid(vm->run.worker) : 0)
 PROPERTY(started_at, "t", vm_started_at(vm))
+PROPERTY(checkpoints, "u", (uint32_t)vm_checkpoint_count(vm))
 PROPERTY(saved_at, "t", vm->saved.exists ? vm->saved.saved_at : 0)
 PROPERTY(resets, "u", (uint32_t)vm->run.resets)
 PROPERTY(crash_text, "s", vm->crash.text)
@@ -346,6 +347,14 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("DeleteGuestValue", ARGS("s", pool, "s", key), NO_RESULT, dbus_delete_guest_value),
 	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
 	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
+	METHOD("CreateCheckpoint", ARGS("s", name, "s", notes), RESULT("u", id),
+	       dbus_create_checkpoint),
+	METHOD("ApplyCheckpoint", ARGS("u", id), NO_RESULT, dbus_apply_checkpoint),
+	METHOD("DeleteCheckpoint", ARGS("u", id, "a{sv}", options), NO_RESULT,
+	       dbus_delete_checkpoint),
+	METHOD("ChangeCheckpoint", ARGS("u", id, "s", name, "s", notes), NO_RESULT,
+	       dbus_change_checkpoint),
+	METHOD("ListCheckpoints", NO_ARGS, RESULT("s", checkpoints), dbus_list_checkpoints),
 	METHOD("GetDisks", NO_ARGS, RESULT("s", disks), dbus_get_disks),
 	METHOD("GetProcessors", NO_ARGS, RESULT("s", processors), dbus_get_processors),
 	METHOD("GetStatistics", NO_ARGS, RESULT("s", statistics), dbus_get_vm_statistics),
@@ -382,6 +391,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("WorkerPID", "u", get_worker_pid),
 	VALUE("StartedAt", "t", get_started_at),
 	VALUE("SavedAt", "t", get_saved_at),
+	VALUE("Checkpoints", "u", get_checkpoints),
 	VALUE("Resets", "u", get_resets),
 	VALUE("CrashText", "s", get_crash_text),
 	VALUE("CrashParameters", "at", dbus_vm_get_crash_parameters),

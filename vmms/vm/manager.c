@@ -54,6 +54,9 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 	r = folder_open(settings->state_directory, "saved", &manager->saved);
 	if (r < 0)
 		return r;
+	r = folder_open(settings->state_directory, "checkpoints", &manager->checkpoints);
+	if (r < 0)
+		return r;
 	r = folder_open(settings->state_directory, "meters", &manager->meters);
 	if (r < 0)
 		return r;
@@ -103,6 +106,7 @@ void manager_free(struct manager *manager)
 	run_record_free(manager->record);
 	folder_free(manager->records);
 	folder_free(manager->saved);
+	folder_free(manager->checkpoints);
 	folder_free(manager->meters);
 	watches_free(manager->watches);
 	sd_event_unref(manager->loop);
@@ -598,6 +602,8 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	int r;
 
 	r = vm_check(vm, VM_DELETE, failure);
+	if (r == 0)
+		r = vm_checkpoint_forget(vm, failure);
 	if (r < 0)
 		return r;
 	/* Before its definition: should we be killed, nobody would know whose it was. */

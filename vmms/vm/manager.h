@@ -90,9 +90,10 @@ struct manager {
 	struct watches *watches; /* of workers and their consoles */
 	struct manager_settings settings;
 	struct store *store;
-	struct folder *records; /* vmms/vm/vm_record.h */
-	struct folder *saved;   /* vmms/vm/vm_saved_state.h */
-	struct folder *meters;  /* vmms/vm/vm_meter.h */
+	struct folder *records;     /* vmms/vm/vm_record.h */
+	struct folder *saved;       /* vmms/vm/vm_saved_state.h */
+	struct folder *checkpoints; /* vmms/vm/vm_checkpoint.h */
+	struct folder *meters;      /* vmms/vm/vm_meter.h */
 	struct vswitches *switches;
 	struct cpu_groups *cpu_groups;
 	struct run_record *record;

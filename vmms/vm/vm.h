@@ -20,6 +20,7 @@
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
 #include "vmms/vm/vm_change.h"
+#include "vmms/vm/vm_checkpoint.h"
 #include "vmms/vm/vm_confinement.h"
 #include "vmms/vm/vm_dump.h"
 #include "vmms/vm/vm_guest.h"
@@ -89,6 +90,7 @@ struct vm {
 	struct vm_change change;
 	struct vm_saving saving;
 	struct vm_saved_state saved;
+	struct vm_checkpoints checkpoints;
 	struct vm_opening opening; /* vm_change.c, vm_start.c */
 	struct vm_restart restart;
 

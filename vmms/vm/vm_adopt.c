@@ -298,6 +298,7 @@ void vm_adopt(struct vm *vm)
 	int r;
 
 	vm_saved_state_load(vm);
+	vm_checkpoint_load(vm);
 	vm_meter_load(vm);
 	r = vm_record_load(vm, &record);
 	if (r == 0)

@@ -536,6 +536,8 @@ int vm_start_with_files(struct vm *vm, const struct resources *passed, vm_done_f
 		r = vm_pinning_check(vm->manager->cpu_groups, vm->definition,
 				     DBUS_ERROR_HOST_NOT_CAPABLE, failure);
 	if (r == 0)
+		r = vm_checkpoint_check_disks(vm, vm->definition, failure);
+	if (r == 0)
 		r = vm_begin(vm, VM_START, done, data, failure);
 	if (r < 0)
 		return r;

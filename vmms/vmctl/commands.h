@@ -14,6 +14,7 @@
 extern const struct command commands_vm[];
 extern const struct command commands_device[];
 extern const struct command commands_disk[];
+extern const struct command commands_checkpoint[];
 extern const struct command commands_shared[];
 extern const struct command commands_guest[];
 extern const struct command commands_service[];

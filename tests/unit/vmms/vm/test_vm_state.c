@@ -7,16 +7,16 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRNMVwWPUBXadienmcC";
+static const char verb_letters[] = "SDTRNMVwWPUBXadienmcCH";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
-	[VM_OFF] = "SBXadienmcC",
+	[VM_OFF] = "SBXadienmcCH",
 	[VM_STARTING] = "T",
 	[VM_RUNNING] = "DTRNMVwPBadienmcC",
 	[VM_PAUSED] = "TRMVUBadienmcC",
 	[VM_STOPPING] = "T",
-	[VM_CRASHED] = "SBXadienmcC",
+	[VM_CRASHED] = "SBXadienmcCH",
 	[VM_SAVING] = "T",
 	[VM_SAVED] = "SWB",
 	[VM_KEPT] = "TRMBC",

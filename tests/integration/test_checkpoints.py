@@ -1,0 +1,541 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Checkpoints of VMs that are off: the tree, its disks, what is refused, and daemons that are killed.
+
+What a guest would write is written here into the image that the VM has now, as whole blocks; what
+each checkpoint has to hold is kept in a model, and read back through the chain of images.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import re
+import struct
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+from rig import (FAILED, NO_SUCH_VM, NOT_PERMITTED, USAGE, WRONG_STATE, ServiceTest,  # noqa: E402
+                 OK, arguments, main, wait_until)
+from test_access import SYSTEM_POLICY  # noqa: E402
+
+MIB = 1 << 20
+BLOCKS = 4  # of a disk, of 1 MiB each
+TABLE = 3 * MIB  # where images of ours have the table of blocks
+FULLY = 6
+MEMBER = 1  # of Debian's users: daemon
+WALK_STEPS = 60
+LONGEST = 5  # seconds until a step is reached
+
+
+def write_block(path, block, value):
+    """As a guest does that writes all of a block."""
+    with open(path, "r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        place = (end + MIB - 1) // MIB * MIB
+        file.seek(place)
+        file.write(bytes([value]) * MIB)
+        file.seek(TABLE + block * 8)
+        file.write(struct.pack("<Q", place | FULLY))
+
+
+class CheckpointTest(ServiceTest):
+    disks = 2
+
+    def setUp(self):
+        super().setUp()
+        self.home = self.folder / "disks"
+        self.home.mkdir()
+
+    def make_vm(self, name="vm", **members):
+        paths = [self.home / f"{name}{i}.vhdx" for i in range(self.disks)]
+        for path in paths:
+            self.ok("disk", "create", path, f"{BLOCKS}M", "--block-size", "1M")
+        self.create(name, disks=[{"path": str(path), "format": "vhdx", "lun": i}
+                                 for i, path in enumerate(paths)], **members)
+
+    def paths(self, name="vm"):
+        return [disk["path"] for disk in self.show(name)["definition"]["disks"]]
+
+    def tree(self, name="vm"):
+        return json.loads(self.ok("checkpoint", "list", name, "--json"))
+
+    def make(self, name=None, vm="vm"):
+        words = ["--name", name] if name else []
+        return json.loads(self.ok("checkpoint", "create", vm, *words, "--json"))["checkpoint"]
+
+    def apply(self, which, how="--discard", vm="vm"):
+        self.ok("checkpoint", "apply", vm, which, how)
+
+    def parent(self, path):
+        info = json.loads(self.ok("disk", "info", path, "--json"))
+        if info["type"] != "differencing":
+            return None
+        return os.path.join(os.path.dirname(path), info["parent"]["path"].replace("\\", "/"))
+
+    def chain(self, path):
+        found = []
+        while path:
+            found.append(os.path.normpath(path))
+            path = self.parent(path)
+        return found
+
+    def content(self, path):
+        """The value of each block."""
+        values = [0] * BLOCKS
+        for image in reversed(self.chain(path)):
+            with open(image, "rb") as file:
+                file.seek(TABLE)
+                for block, entry in enumerate(struct.unpack(f"<{BLOCKS}Q", file.read(8 * BLOCKS))):
+                    if entry & 7 == FULLY:
+                        file.seek(entry & ~(MIB - 1))
+                        values[block] = file.read(1)[0]
+        return values
+
+    def contents(self, paths):
+        return [self.content(path) for path in paths]
+
+    def names(self):
+        return {path.name for path in self.home.iterdir()}
+
+    def run_once(self, name="vm"):
+        """vmms opens the whole chain, and sees that each image is on the one that it was made on."""
+        self.ok("start", name)
+        self.ok("stop", name)
+
+
+class Tree(CheckpointTest):
+    def test_made_shown_applied(self):
+        self.make_vm(notes="first")
+        base = self.paths()
+        write_block(base[0], 0, 1)
+        self.assertEqual(self.tree(), {"checkpoints": [], "current": 0})
+        self.assertEqual(self.ok("checkpoint", "list", "vm"), "")
+        self.assertEqual(self.ok("checkpoint", "create", "vm", "--name", "clean", "--notes", "n"),
+                         "checkpoint 1 of VM 'vm' made\n")
+        now = self.paths()
+        self.assertEqual([self.parent(path) for path in now],
+                         [os.path.join(self.home, ".", os.path.basename(path)) for path in base])
+        for path in now:
+            self.assertRegex(path, r"/vm\d_[0-9a-f-]{36}\.avhdx$")
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        before = [pathlib.Path(path).read_bytes() for path in base]
+        write_block(now[0], 0, 2)
+        write_block(now[1], 3, 3)
+        self.ok("set", "vm", "notes=second")
+        self.run_once()
+        generation = self.show()["definition"].get("generation_id")
+        self.ok("checkpoint", "apply", "vm", "clean", "--discard")
+        self.assertEqual(self.show()["definition"]["notes"], "first")
+        self.assertNotIn(self.show()["definition"]["generation_id"], (None, generation))
+        self.assertEqual(self.contents(self.paths()), [[1, 0, 0, 0], [0, 0, 0, 0]])
+        self.assertEqual([pathlib.Path(path).read_bytes() for path in base], before)
+        # What it was is gone.
+        self.assertEqual(self.names(), {os.path.basename(path) for path in [*base, *self.paths()]})
+        self.run_once()
+        text = self.ok("checkpoint", "show", "vm", "1")
+        self.assertRegex(text, r"number: +1\nname: +clean\nnotes: +n\nmade: +20")
+        self.assertIn(base[1], text)
+        self.assertEqual(self.show()["definition"]["name"], "vm")
+
+    def test_a_tree_is_drawn(self):
+        self.make_vm()
+        self.make("a")
+        self.make("b")
+        self.apply("a")
+        self.make("c")
+        self.apply("b", "--keep")
+        drawn = re.sub(r"\(20.*\)", "()", self.ok("checkpoint", "list", "vm"))
+        drawn = re.sub(r"4  20\S+ \S+", "4  TIME", drawn)
+        self.assertEqual(drawn, "`- 1  a  ()\n"
+                                "   |- 2  b  ()\n"
+                                "   |  `- now\n"
+                                "   `- 3  c  ()\n"
+                                "      `- 4  TIME  ()\n")
+        info = self.tree()
+        self.assertEqual([(point["id"], point["parent"]) for point in info["checkpoints"]],
+                         [(1, 0), (2, 1), (3, 1), (4, 3)])
+        self.assertEqual(info["current"], 2)
+
+    def test_deleted(self):
+        self.make_vm()
+        base = self.paths()
+        write_block(base[0], 0, 1)
+        self.make("a")
+        write_block(self.paths()[0], 0, 2)
+        self.make("b")
+        second = self.paths()
+        write_block(second[0], 0, 3)
+        self.make("c")
+        # One that others stand on is forgotten, and its disks are not.
+        self.ok("checkpoint", "delete", "vm", "b")
+        self.assertEqual([(point["name"], point["parent"]) for point in self.tree()["checkpoints"]],
+                         [("a", 0), ("c", 1)])
+        self.assertEqual(self.content(self.paths()[0]), [3, 0, 0, 0])
+        self.refused(NO_SUCH_VM, "checkpoint", "apply", "vm", "b", "--discard", says="no checkpoint")
+        # When nothing stands on it any more, they go.
+        self.apply("a")
+        self.assertTrue(os.path.exists(second[0]))
+        self.ok("checkpoint", "delete", "vm", "c")
+        self.assertFalse(os.path.exists(second[0]))
+        self.assertEqual(self.names(), {os.path.basename(path) for path in [*base, *self.paths()]})
+        self.assertEqual(self.content(self.paths()[0]), [1, 0, 0, 0])
+        self.run_once()
+        self.ok("checkpoint", "delete", "vm", "a", "--subtree")
+        self.assertEqual(self.tree(), {"checkpoints": [], "current": 0})
+        self.assertTrue(all(os.path.exists(path) for path in base))
+        self.run_once()
+
+    def test_a_subtree(self):
+        self.make_vm()
+        self.make("a")
+        for name in "b", "c":
+            self.make(name)
+        self.apply("a")
+        self.make("d")
+        self.apply("a")
+        self.ok("checkpoint", "delete", "vm", "b", "--subtree")
+        self.assertEqual([point["name"] for point in self.tree()["checkpoints"]], ["a", "d"])
+        self.assertEqual(len(self.names()), 2 * 3)
+
+    def test_renamed(self):
+        self.make_vm()
+        self.make("a")
+        self.ok("checkpoint", "rename", "vm", "1", "b", "--notes", "why")
+        self.make("b")
+        self.refused(USAGE, "checkpoint", "show", "vm", "b", says="several")
+        self.ok("checkpoint", "rename", "vm", "2", "\u00e4")
+        point = json.loads(self.ok("checkpoint", "show", "vm", "1", "--json"))
+        self.assertEqual((point["name"], point["notes"]), ("b", "why"))
+        for name in "7", "", "a\x1bb", "x" * 101:
+            self.refused(USAGE, "checkpoint", "rename", "vm", "1", name, says="name")
+        self.refused(USAGE, "checkpoint", "create", "vm", "--name", "12", says="name")
+
+    def test_the_vm_is_renamed_and_the_daemon_ends(self):
+        self.make_vm()
+        self.make("a")
+        self.ok("rename", "vm", "other")
+        before = self.tree("other")
+        self.stop_vmms()
+        self.start_vmms()
+        self.assertEqual(self.tree("other"), before)
+        self.apply("a", vm="other")
+        self.assertEqual(self.show("other")["definition"]["name"], "other")
+
+    def test_a_vm_with_checkpoints_is_not_deleted(self):
+        self.make_vm()
+        self.make("a")
+        self.refused(WRONG_STATE, "delete", "vm", says="1 checkpoints")
+        self.ok("checkpoint", "delete", "vm", "a")
+        self.ok("delete", "vm")
+        self.assertEqual([path.name for path in (self.state / "checkpoints").glob("*.json")], [])
+
+    def test_counted(self):
+        self.make_vm()
+        for _ in range(12):
+            self.make()
+        self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="12 checkpoints")
+        self.run_once()
+        self.apply("1")
+        self.make()
+
+    def test_a_dvd_and_what_is_only_read_stay(self):
+        self.disks = 1
+        self.make_vm()
+        for words in (["--dvd"], ["--read-only"]):
+            self.ok("attach", "vm", self.disk(words[0].strip("-"))["path"], *words)
+        before = self.paths()
+        self.make("a")
+        self.assertEqual(self.paths()[1:], before[1:])
+        self.assertNotEqual(self.paths()[0], before[0])
+
+
+class Refused(CheckpointTest):
+    disks = 1
+
+    def test_states(self):
+        self.make_vm()
+        self.make("a")
+        self.ok("start", "vm")
+        for words in (["create", "vm"], ["apply", "vm", "a", "--discard"], ["delete", "vm", "a"]):
+            self.refused(WRONG_STATE, "checkpoint", *words, says="running")
+        self.ok("checkpoint", "list", "vm")
+        self.ok("save", "vm")
+        self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="saved")
+
+    def test_formats(self):
+        self.create(disks=[self.disk("raw")])
+        self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="vmctl disk convert")
+        self.create("none")
+        self.refused(WRONG_STATE, "checkpoint", "create", "none", says="no disk")
+        self.refused(NO_SUCH_VM, "checkpoint", "create", "nobody")
+        self.refused(NO_SUCH_VM, "checkpoint", "show", "vm", "7", says="no checkpoint '7'")
+        self.assertEqual(self.tree()["checkpoints"], [])
+
+    def test_apply_has_to_know(self):
+        self.make_vm()
+        self.make("a")
+        self.refused(USAGE, "checkpoint", "apply", "vm", "a", says="--keep")
+        self.refused(USAGE, "checkpoint", "apply", "vm", "a", "--keep", "--discard", says="--keep")
+
+    def test_all_disks_or_none(self):
+        self.disks = 2
+        self.make_vm()
+        paths = self.paths()
+        os.rename(paths[1], paths[1] + ".away")
+        before = self.names()
+        self.refused(FAILED, "checkpoint", "create", "vm", says="No such file")
+        self.assertEqual(self.names(), before)
+        self.assertEqual((self.paths(), self.tree()["checkpoints"]), (paths, []))
+        os.rename(paths[1] + ".away", paths[1])
+        # Somebody uses it.
+        self.create("other", disks=[{"path": paths[1], "format": "vhdx"}])
+        self.ok("start", "other")
+        self.refused(FAILED, "checkpoint", "create", "vm", says="in use")
+        self.assertEqual(self.names(), {os.path.basename(path) for path in paths})
+        self.ok("stop", "other")
+        self.make("a")
+
+    def test_a_disk_of_a_checkpoint_is_not_written(self):
+        self.make_vm()
+        base = self.paths()[0]
+        self.make("a")
+        self.create("other", disks=[{"path": base, "format": "vhdx"}])
+        self.refused(FAILED, "start", "other", says="disk of a checkpoint of VM 'vm'")
+        self.create("reader", disks=[{"path": base, "format": "vhdx", "read_only": True}])
+        self.ok("start", "reader")
+        # Who reads it keeps nobody from applying it.
+        self.apply("a")
+
+    def test_what_is_written_down_is_broken(self):
+        self.make_vm()
+        self.make("a")
+        self.stop_vmms()
+        record = next((self.state / "checkpoints").glob("*.json"))
+        whole = record.read_text()
+        for text in ("", "{}", whole.replace('"version"', '"versio"'), whole[:-9],
+                     whole.replace('"current":1', '"current":7').replace('"current": 1', '"current": 7')):
+            record.write_text(text)
+            self.start_vmms()
+            self.refused(FAILED, "checkpoint", "create", "vm", says="cannot be read")
+            self.refused(FAILED, "delete", "vm", says="cannot be read")
+            self.stop_vmms()
+            self.assertEqual(record.read_text(), text)
+        record.write_text(whole)
+        self.start_vmms()
+        self.assertEqual(len(self.tree()["checkpoints"]), 1)
+
+
+class Killed(CheckpointTest):
+    """The daemon, after each step: it has happened, or it has not, and it can be done."""
+
+    def start_vmms(self, *extra, wait=True):
+        self.fault = self.folder / "fault"
+        self.vmms_environment = {"VMMS_FAULT_FILE": str(self.fault)}
+        super().start_vmms(*extra, wait=wait)
+
+    def arm(self, number):
+        self.fault.write_text(f"{number}\n")
+
+    def disarm(self):
+        steps = self.fault.read_text().split("\n")[1:-1]
+        self.fault.unlink()
+        return steps
+
+    def reset(self):
+        """a, and c on it, with b beside."""
+        with contextlib.suppress(AssertionError):
+            for point in self.tree()["checkpoints"]:
+                self.ok("checkpoint", "delete", "vm", point["id"])
+            self.ok("delete", "vm")
+        for path in self.home.iterdir():
+            path.unlink()
+        self.make_vm()
+        for value, name in enumerate("abc", 1):
+            write_block(self.paths()[0], 0, value)
+            self.make(name)
+            if name == "b":
+                self.apply("a")
+        write_block(self.paths()[1], 1, 9)
+
+    def seen(self):
+        """All that there is, but for names of files, which differ."""
+        tree = self.tree()
+        points = [(point["id"], point["parent"], point["name"], self.contents(
+            disk["path"] for disk in point["definition"]["disks"])) for point in tree["checkpoints"]]
+        return points, tree["current"], self.contents(self.paths())
+
+    def needed(self):
+        """Names of all files that the VM and its checkpoints stand on."""
+        paths = self.paths() + [disk["path"] for point in self.tree()["checkpoints"]
+                                for disk in point["definition"]["disks"]]
+        return {os.path.basename(image) for path in paths for image in self.chain(path)}
+
+    def check_files(self):
+        wait_until(lambda: self.names() == self.needed(), "no file but those that are needed")
+        self.run_once()
+
+    def try_each_step(self, *words):
+        self.reset()
+        before = self.seen()
+        self.arm(0)
+        self.ok("checkpoint", *words)
+        steps = self.disarm()
+        after = self.seen()
+        self.check_files()
+        self.assertNotEqual(before, after)
+        for number, step in enumerate(steps, 1):
+            with self.subTest(words=words, number=number, step=step):
+                self.reset()
+                self.arm(number)
+                self.vmctl("checkpoint", *words)
+                self.vmms.wait(LONGEST)
+                self.disarm()
+                self.vmms = None
+                self.start_vmms()
+                now = self.seen()
+                self.assertIn(now, (before, after))
+                self.check_files()
+                if now == before:
+                    self.ok("checkpoint", *words)
+                    self.assertEqual(self.seen(), after)
+                    self.check_files()
+        return set(steps)
+
+    def test_each_step(self):
+        reached = set()
+        for words in (["create", "vm", "--name", "d"], ["apply", "vm", "b", "--discard"],
+                      ["delete", "vm", "b"], ["delete", "vm", "a"]):
+            reached |= self.try_each_step(*words)
+        steps = set(re.findall(r"STEP\((CHECKPOINT_[A-Z_]+)\)",
+                               (arguments.source / "vmms/base/fault.h").read_text()))
+        self.assertEqual(steps - reached, set(), "never reached")
+
+
+class Walk(CheckpointTest):
+    """At random, by a seed, with a model of what each checkpoint's disks hold."""
+
+    def setUp(self):
+        super().setUp()
+        self.seed = int(os.environ.get("VMMS_WALK_SEED", random.randrange(1 << 30)))
+        self.chance = random.Random(self.seed)
+        self.points = {}  # id: what its disks hold
+        self.under = {}  # id: the one it stands on, among those that are there or hidden
+        self.current = 0
+        self.now = [[0] * BLOCKS for _ in range(self.disks)]
+
+    def depth(self, point):
+        return 0 if point == 0 else 1 + self.depth(self.under[point])
+
+    def step_write(self):
+        disk, block = self.chance.randrange(self.disks), self.chance.randrange(BLOCKS)
+        value = self.chance.randrange(1, 256)
+        write_block(self.paths()[disk], block, value)
+        self.now[disk][block] = value
+
+    def step_create(self):
+        if self.depth(self.current) == 12:
+            self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="stand on each other")
+            return
+        point = self.make()
+        self.points[point] = [list(values) for values in self.now]
+        self.under[point] = self.current
+        self.current = point
+
+    def step_apply(self):
+        if self.points:
+            point = self.chance.choice(list(self.points))
+            self.apply(point)
+            self.now = [list(values) for values in self.points[point]]
+            self.current = point
+
+    def stands_on(self, point, other):
+        while point and point != other:
+            point = self.under[point]
+        return point == other
+
+    def step_delete(self):
+        if self.points:
+            point = self.chance.choice(list(self.points))
+            subtree = self.chance.random() < 0.3
+            self.ok("checkpoint", "delete", "vm", point, *(["--subtree"] if subtree else []))
+            for other in list(self.points):
+                if other == point or (subtree and self.stands_on(other, point)):
+                    del self.points[other]
+
+    def step_restart(self):
+        self.kill_vmms()
+        self.start_vmms()
+
+    def check(self):
+        tree = self.tree()
+        found = {point["id"]: self.contents(disk["path"] for disk in point["definition"]["disks"])
+                 for point in tree["checkpoints"]}
+        self.assertEqual(found, self.points)
+        self.assertEqual(self.contents(self.paths()), self.now)
+        for point in tree["checkpoints"]:
+            self.assertTrue(point["parent"] == 0 or self.stands_on(point["id"], point["parent"]))
+        paths = self.paths() + [disk["path"] for point in tree["checkpoints"]
+                                for disk in point["definition"]["disks"]]
+        self.assertEqual(self.names(), {os.path.basename(image) for path in paths
+                                        for image in self.chain(path)})
+
+    def test_walk(self):
+        self.make_vm()
+        steps = [self.step_write] * 4 + [self.step_create] * 4 + [self.step_apply] * 2 + [
+            self.step_delete, self.step_restart]
+        done = []
+        try:
+            for _ in range(WALK_STEPS):
+                step = self.chance.choice(steps)
+                done.append(step.__name__)
+                step()
+                if step != self.step_write:
+                    self.check()
+            self.run_once()
+        except AssertionError as error:
+            raise AssertionError(f"VMMS_WALK_SEED={self.seed}, after {done}: {error}") from error
+
+
+@unittest.skipIf(os.geteuid(), "not root, whose daemon alone has users")
+class Users(CheckpointTest):
+    policy = SYSTEM_POLICY.format(policy=arguments.source / "packaging/dbus/org.vmms1.conf")
+    vmms_arguments = ("--group", "daemon")
+    disks = 1
+
+    def test_files_are_made_as_the_owner(self):
+        os.chown(self.home, MEMBER, MEMBER)
+        self.make_vm(owner="daemon")
+        self.make("a")
+        self.assertEqual(os.stat(self.paths()[0]).st_uid, MEMBER)
+        result = self.vmctl_as(MEMBER, "checkpoint", "create", "vm")
+        self.assertEqual((result.status, result.err), (OK, ""))
+        self.assertEqual(self.vmctl_as(2, "checkpoint", "list", "vm").status, NOT_PERMITTED)
+        self.home.chmod(0o500)
+        os.chown(self.home, 0, 0)
+        self.refused(FAILED, "checkpoint", "create", "vm", says="Permission denied")
+        self.assertEqual(len(self.tree()["checkpoints"]), 2)
+
+    def test_what_was_made_before_a_failure_goes(self):
+        """The first disk can have a child, the second cannot."""
+        self.disks = 2
+        os.chown(self.home, MEMBER, MEMBER)
+        self.make_vm()
+        paths = self.paths()
+        self.ok("delete", "vm")
+        closed = self.folder / "closed"
+        closed.mkdir()
+        os.rename(paths[1], closed / "b.vhdx")
+        self.create(owner="daemon", disks=[
+            {"path": path, "format": "vhdx", "lun": lun}
+            for lun, path in enumerate([paths[0], str(closed / "b.vhdx")])])
+        self.refused(FAILED, "checkpoint", "create", "vm", says="Permission denied")
+        self.assertEqual(self.names(), {os.path.basename(paths[0])})
+        self.assertEqual(self.tree()["checkpoints"], [])
+        self.run_once()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The tree of a VM's checkpoints, as it is written down.
+ *
+ * A checkpoint is the definition of that time. The disks that it names are written no more; the VM
+ * goes on with children of them, and so does it when the checkpoint is applied, with new children.
+ * One that is deleted is forgotten; while the VM or other checkpoints stand on it, it stays in the
+ * tree, hidden, and its disks with it.
+ *
+ * Files that were made for the tree are told from those that somebody has brought, which are never
+ * removed.
+ *
+ * Thread: any.
+ */
+#pragma once
+
+#include "common/base/cc.h"
+#include "common/base/cleanup.h"
+#include "common/base/json.h"
+#include "common/definition/definition.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHECKPOINTS_MAX       50   /* of a VM, as Hyper-V has it */
+#define CHECKPOINTS_ALL_MAX   100  /* with those that are hidden */
+#define CHECKPOINTS_DEPTH_MAX 12   /* one on the other; a chain of images has IMAGE_CHAIN_MAX */
+#define CHECKPOINT_NAME_MAX   100  /* bytes */
+#define CHECKPOINT_NOTES_MAX  4096 /* bytes */
+
+struct checkpoint {
+	unsigned id;     /* from 1; none is used twice */
+	unsigned parent; /* the one before; 0: none */
+	char *name, *notes;
+	uint64_t created_at; /* microseconds since 1970 */
+	bool hidden;
+	struct definition *definition;
+};
+
+struct checkpoint_paths {
+	char **items;
+	size_t count;
+};
+
+void checkpoint_paths_deinit(struct checkpoint_paths *paths);
+bool checkpoint_paths_have(const struct checkpoint_paths *paths, const char *path);
+
+/* Return: 0, also if it is there; -ENOMEM. */
+int checkpoint_paths_add(struct checkpoint_paths *paths, const char *path) MUST_CHECK;
+void checkpoint_paths_remove(struct checkpoint_paths *paths, const char *path);
+
+/* An array of texts. NULL without memory. */
+struct json_object *checkpoint_paths_to_json(const struct checkpoint_paths *paths);
+
+struct checkpoints {
+	unsigned next;    /* the id of the next one */
+	unsigned current; /* on which the VM's disks stand; 0: on none */
+	struct checkpoint *items;
+	size_t count;
+	struct checkpoint_paths files;    /* that were made for it */
+	struct checkpoint_paths unneeded; /* of these, those that are to be removed */
+};
+
+int checkpoints_new(struct checkpoints **ret_checkpoints) MUST_CHECK;
+int checkpoints_copy(const struct checkpoints *checkpoints,
+		     struct checkpoints **ret_copy) MUST_CHECK;
+void checkpoints_free(struct checkpoints *checkpoints);
+DEFINE_CLEANUP(struct checkpoints *, checkpoints_free)
+
+/*
+ * Reads what checkpoints_to_json() has made: a tree, indeed. Return: 0; -EINVAL with *ret_error
+ * filled; -ENOMEM.
+ */
+int checkpoints_from_json(struct json_object *object, struct checkpoints **ret_checkpoints,
+			  struct json_error *ret_error) MUST_CHECK;
+struct json_object *checkpoints_to_json(const struct checkpoints *checkpoints);
+
+/* One that is not hidden; NULL: there is none. */
+struct checkpoint *checkpoints_find(const struct checkpoints *checkpoints, unsigned id);
+
+/* Those that are not hidden. */
+unsigned checkpoints_count(const struct checkpoints *checkpoints);
+
+/* How many stand on each other, down to that one; 0: of none. */
+unsigned checkpoints_depth(const struct checkpoints *checkpoints, unsigned id);
+
+/* The next that is not hidden above one; 0: none. */
+unsigned checkpoints_visible_parent(const struct checkpoints *checkpoints, unsigned id);
+
+/* Whether a checkpoint, hidden or not, has a disk of that path. */
+bool checkpoints_name_disk(const struct checkpoints *checkpoints, const char *path);
+
+/* "" is none: between 1 and CHECKPOINT_NAME_MAX bytes, printable, and not a number alone. */
+bool checkpoint_name_is_valid(const char *name);
+
+/*
+ * One more on the current one, which it becomes. definition: copied. Return: 0; -ENOMEM: the object
+ * is good for being freed alone.
+ */
+int checkpoints_add(struct checkpoints *checkpoints, const char *name, const char *notes,
+		    uint64_t created_at, const struct definition *definition) MUST_CHECK;
+
+/*
+ * Forgets it, and, with `subtree`, all that stand on it. Files that were made for it, and that
+ * nothing stands on any more, become unneeded. Return: 0; -ENOMEM, as above.
+ */
+int checkpoints_delete(struct checkpoints *checkpoints, unsigned id, bool subtree) MUST_CHECK;
+
+/*
+ * The VM stands on that one now, and its disks of before, as that definition has them, are unneeded
+ * where nothing else names them. Return: 0; -ENOMEM, as above.
+ */
+int checkpoints_move_to(struct checkpoints *checkpoints, unsigned id,
+			const struct definition *before) MUST_CHECK;

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One VM: what is written down of its checkpoints, and files that they do not need any more. */
+#include "common/base/log.h"
+#include "vmms/base/fault.h"
+#include "vmms/vm/manager.h"
+#include "vmms/vm/vm_checkpoint_internal.h"
+#include "vmms/vm/vm_internal.h"
+#include "vmms/vm/vm_log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Writing ---- */
+
+static struct json_object *store_describe_pending(const struct checkpoint_work *work)
+{
+	return json_make("tree", checkpoints_to_json(work->next), "made",
+			 checkpoint_paths_to_json(&work->made), NULL);
+}
+
+/* What is written has to be within what is read. */
+static int store_check(struct json_object *tree)
+{
+	AUTO_JSON struct json_object *again = NULL;
+	const char *text = json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PRETTY);
+	struct json_error error;
+	int r = text ? json_parse(text, strlen(text), &again, &error) : -ENOMEM;
+
+	return r == -EINVAL ? -EFBIG : r;
+}
+
+int checkpoint_save(const struct vm *vm)
+{
+	const struct vm_checkpoints *checkpoints = &vm->checkpoints;
+	AUTO_JSON struct json_object *tree =
+		json_make("version", json_object_new_int64(1), "tree",
+			  checkpoints_to_json(checkpoints->tree), NULL);
+	char uuid[GUID_TEXT_SIZE];
+	int r;
+
+	if (checkpoints->work && checkpoints->work->next)
+		json_add(&tree, "pending", store_describe_pending(checkpoints->work));
+	if (!tree)
+		return -ENOMEM;
+	r = store_check(tree);
+	guid_format(&vm->definition->uuid, uuid);
+	return r == 0 ? folder_save(vm->manager->checkpoints, uuid, tree) : r;
+}
+
+/* ---- What is not needed ---- */
+
+static void store_clean_done(void *data, const struct failure *failure)
+{
+	struct vm *vm = data;
+	struct vm_checkpoints *checkpoints = &vm->checkpoints;
+	int r;
+
+	checkpoints->cleaner = NULL;
+	fault_point(FAULT_CHECKPOINT_CLEANED);
+	if (failure)
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "files that no checkpoint needs are still there: %s", failure->message);
+	for (size_t i = 0; !failure && i < checkpoints->cleaned.count; i++) {
+		checkpoint_paths_remove(&checkpoints->tree->unneeded,
+					checkpoints->cleaned.items[i]);
+		checkpoint_paths_remove(&checkpoints->tree->files, checkpoints->cleaned.items[i]);
+	}
+	checkpoint_paths_deinit(&checkpoints->cleaned);
+	r = failure ? 0 : checkpoint_save(vm);
+	if (r < 0)
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "what became of its checkpoints cannot be written down: %s", strerror(-r));
+	checkpoint_cleaned(vm);
+}
+
+static int store_clean(struct vm *vm, struct failure *failure)
+{
+	struct vm_checkpoints *checkpoints = &vm->checkpoints;
+	const struct checkpoint_paths *unneeded = &checkpoints->tree->unneeded;
+	struct image_fork_request request = {
+		.owner = vm->definition->owner,
+		.owner_uid = vm->definition->owner_uid,
+		.timeout = vm->manager->settings.open_timeout,
+	};
+
+	for (size_t i = 0; i < unneeded->count; i++) {
+		if (checkpoint_paths_add(&checkpoints->cleaned, unneeded->items[i]) < 0)
+			return failure_no_memory(failure);
+	}
+	request.removed = (const char *const *)checkpoints->cleaned.items;
+	request.removed_count = checkpoints->cleaned.count;
+	return image_fork_new(vm->manager->helpers, &request, store_clean_done, vm,
+			      &checkpoints->cleaner, failure);
+}
+
+void checkpoint_clean(struct vm *vm)
+{
+	struct vm_checkpoints *checkpoints = &vm->checkpoints;
+	struct failure failure;
+
+	/* That of an earlier daemon's leftovers; then this comes again. */
+	if (checkpoints->cleaner)
+		return;
+	if (checkpoints->work)
+		checkpoints->work->cleaned = true;
+	if (checkpoints->tree->unneeded.count == 0) {
+		checkpoint_cleaned(vm);
+		return;
+	}
+	if (store_clean(vm, &failure) == 0)
+		return;
+	checkpoint_paths_deinit(&checkpoints->cleaned);
+	vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+	       "files that no checkpoint needs are still there: %s", failure.message);
+	checkpoint_cleaned(vm);
+}
+
+/* ---- Reading ---- */
+
+/* What was going to be when an earlier daemon ended. */
+struct store_pending {
+	struct checkpoints *tree;
+	struct checkpoint_paths made;
+};
+
+struct store_members {
+	unsigned version;
+	struct json_object *tree, *pending;
+};
+
+struct store_pending_members {
+	struct json_object *tree, *made;
+};
+
+#define MEMBER(type, member) .offset = offsetof(struct type, member)
+
+static const struct json_key keys[] = {
+	{ "version", json_read_unsigned, MEMBER(store_members, version), .minimum = 1, .maximum = 1,
+	  .required = true },
+	{ "tree", json_read_value, MEMBER(store_members, tree), .minimum = json_type_object,
+	  .required = true },
+	{ "pending", json_read_value, MEMBER(store_members, pending), .minimum = json_type_object },
+};
+
+static const struct json_key pending_keys[] = {
+	{ "tree", json_read_value, MEMBER(store_pending_members, tree), .minimum = json_type_object,
+	  .required = true },
+	{ "made", json_read_value, MEMBER(store_pending_members, made), .minimum = json_type_array,
+	  .required = true },
+};
+
+static void store_pending_deinit(struct store_pending *pending)
+{
+	checkpoints_free(pending->tree);
+	checkpoint_paths_deinit(&pending->made);
+}
+
+static int store_read_made(struct json_object *array, struct checkpoint_paths *paths)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < json_object_array_length(array); i++) {
+		struct json_object *item = json_object_array_get_idx(array, i);
+
+		r = json_object_is_type(item, json_type_string)
+			    ? checkpoint_paths_add(paths, json_object_get_string(item))
+			    : -EINVAL;
+	}
+	return r;
+}
+
+static int store_read_pending(struct json_object *object, struct store_pending *pending,
+			      struct json_error *error)
+{
+	struct store_pending_members members = { 0 };
+	struct json_reader reader = JSON_READER(error);
+	int r = json_read(&reader, object, pending_keys, ARRAY_SIZE(pending_keys), &members);
+
+	if (r == 0)
+		r = checkpoints_from_json(members.tree, &pending->tree, error);
+	if (r == 0)
+		r = store_read_made(members.made, &pending->made);
+	json_object_put(members.tree);
+	json_object_put(members.made);
+	return r;
+}
+
+static int store_read(struct json_object *object, struct checkpoints **ret_tree,
+		      struct store_pending *pending)
+{
+	struct store_members members = { 0 };
+	struct json_error error = { 0 };
+	struct json_reader reader = JSON_READER(&error);
+	int r = json_read(&reader, object, keys, ARRAY_SIZE(keys), &members);
+
+	if (r == 0)
+		r = checkpoints_from_json(members.tree, ret_tree, &error);
+	if (r == 0 && members.pending)
+		r = store_read_pending(members.pending, pending, &error);
+	json_object_put(members.tree);
+	json_object_put(members.pending);
+	return r;
+}
+
+/* The definition names one of the new files: it was changed, and what was going to be is. */
+static bool store_happened(const struct vm *vm, const struct store_pending *pending)
+{
+	const struct definition *definition = vm_stored_definition(vm);
+
+	for (size_t i = 0; i < definition->disk_count; i++) {
+		const char *path = definition->disks[i].path;
+
+		if (path && checkpoint_paths_have(&pending->made, path))
+			return true;
+	}
+	return false;
+}
+
+/* Return: 0; -ENOMEM. */
+static int store_settle(struct vm *vm, struct store_pending *pending)
+{
+	struct vm_checkpoints *checkpoints = &vm->checkpoints;
+	int r = 0;
+
+	if (store_happened(vm, pending)) {
+		checkpoints_free(checkpoints->tree);
+		checkpoints->tree = TAKE_PTR(pending->tree);
+		return 0;
+	}
+	for (size_t i = 0; r == 0 && i < pending->made.count; i++)
+		r = checkpoint_paths_add(&checkpoints->tree->unneeded, pending->made.items[i]);
+	return r;
+}
+
+void vm_checkpoint_load(struct vm *vm)
+{
+	CLEANUP(store_pending_deinit) struct store_pending pending = { 0 };
+	AUTO_JSON struct json_object *object = NULL;
+	char uuid[GUID_TEXT_SIZE];
+	int r;
+
+	guid_format(&vm->definition->uuid, uuid);
+	r = folder_load(vm->manager->checkpoints, uuid, JSON_SIZE_MAX, &object);
+	if (r == -ENOENT)
+		return;
+	if (r == 0)
+		r = store_read(object, &vm->checkpoints.tree, &pending);
+	if (r == 0 && pending.tree)
+		r = store_settle(vm, &pending);
+	if (r == 0 && (pending.tree || pending.made.count))
+		r = checkpoint_save(vm);
+	if (r < 0) {
+		checkpoints_free(TAKE_PTR(vm->checkpoints.tree));
+		vm->checkpoints.broken = true;
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+		       "what is written down of its checkpoints in %s cannot be read: %s",
+		       folder_path(vm->manager->checkpoints), strerror(-r));
+		return;
+	}
+	checkpoint_clean(vm);
+}
