@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the beginning and the end of a disk that boots by GRUB. usage: grub_disk.py DIRECTORY
+"""Makes the beginning and the end of a disk that boots by GRUB. usage: grub_disk.py DIRECTORY [KERNEL INITRD]
 
 What lies between DIRECTORY/head.raw and DIRECTORY/tail.raw is one partition, for a root file system of
 2 GiB with the label root; whoever has that file system puts the three together. The GPT has a place for
 GRUB's core as a BIOS loads it, and an EFI system partition, which is where GRUB's menu is, too. Programs for
-UEFI are put there by nobody yet.
+UEFI are put there by nobody yet. The menu boots the given kernel, or else the one that is in the root file
+system's /boot.
 """
 
 import os
@@ -22,7 +23,7 @@ SIZE = ROOT_AT + ROOT_SIZE + MIB
 
 GRUB = pathlib.Path("/usr/lib/grub/i386-pc")
 MODULES = ("biosdisk part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
-           "configfile").split()
+           "configfile regexp").split()
 
 TABLE = f"""label: gpt
 start={CORE_AT // SECTOR}, size={MIB // SECTOR}, type=21686148-6449-6E6F-744E-656564454649
@@ -40,8 +41,13 @@ configfile $prefix/grub.cfg
 MENU = """set timeout=2
 menuentry "Linux" {
 	search --no-floppy --set=root --label root
-	linux /boot/vmlinuz console=ttyS0 root=LABEL=root ro panic=-1 nokaslr mitigations=off
-	initrd /boot/initrd
+	if [ -e $prefix/vmlinuz ]; then
+		set boot=$prefix
+	else
+		set boot=/boot
+	fi
+	linux $boot/vmlinuz* console=ttyS0 root=LABEL=root ro panic=-1 nokaslr mitigations=off
+	initrd $boot/initrd*
 }
 """
 
@@ -73,18 +79,20 @@ def make_core(scratch):
     return (scratch / "core.img").read_bytes()
 
 
-def put_menu(path, scratch):
+def put_menu(path, scratch, kernel):
     (scratch / "grub.cfg").write_text(MENU)
     image = f"{path}@@{ESP_AT}"
     sectors = (ROOT_AT - ESP_AT) // SECTOR
     subprocess.run(["mformat", "-i", image, "-T", str(sectors), "-h", "16", "-s", "63", "-v", "EFI", "::"],
                    check=True)
     subprocess.run(["mmd", "-i", image, "::/grub"], check=True)
-    subprocess.run(["mcopy", "-i", image, scratch / "grub.cfg", "::/grub/grub.cfg"], check=True)
+    files = [(scratch / "grub.cfg", "grub.cfg"), *zip(kernel, ("vmlinuz", "initrd"))]
+    for source, name in files:
+        subprocess.run(["mcopy", "-i", image, source, f"::/grub/{name}"], check=True)
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] == "--help":
+    if len(sys.argv) not in (2, 4) or sys.argv[1] == "--help":
         sys.exit(__doc__)
     target = pathlib.Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as directory:
@@ -95,7 +103,7 @@ def main():
         subprocess.run(["sfdisk", "--quiet", path], input=TABLE, text=True, check=True)
         with path.open("r+b") as disk:
             put_loader(disk, make_core(scratch))
-        put_menu(path, scratch)
+        put_menu(path, scratch, sys.argv[2:])
         with path.open("rb") as disk:
             (target / "head.raw").write_bytes(disk.read(ROOT_AT))
             disk.seek(ROOT_AT + ROOT_SIZE)
