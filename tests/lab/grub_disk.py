@@ -3,8 +3,7 @@
 
 What lies between DIRECTORY/head.raw and DIRECTORY/tail.raw is one partition, for a root file system of
 2 GiB with the label root; whoever has that file system puts the three together. The GPT has a place for
-GRUB's core as a BIOS loads it, and an EFI system partition, which is where GRUB's menu is, too. Programs for
-UEFI are put there by nobody yet.
+GRUB's core as a BIOS loads it, and an EFI system partition with GRUB as UEFI loads it, and with GRUB's menu.
 """
 
 import os
@@ -21,7 +20,7 @@ ROOT_SIZE = 2048 * MIB
 SIZE = ROOT_AT + ROOT_SIZE + MIB
 
 GRUB = pathlib.Path("/usr/lib/grub/i386-pc")
-MODULES = ("biosdisk part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
+MODULES = ("part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
            "configfile").split()
 
 TABLE = f"""label: gpt
@@ -66,21 +65,24 @@ def put_loader(disk, core):
     disk.write(core)
 
 
-def make_core(scratch):
+def make_image(scratch, platform, *modules):
     (scratch / "early.cfg").write_text(EARLY)
-    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-o", scratch / "core.img", "-p", "(hd0,gpt2)/grub",
-                    "-c", scratch / "early.cfg", *MODULES], check=True)
-    return (scratch / "core.img").read_bytes()
+    image = scratch / platform
+    subprocess.run(["grub-mkimage", "-O", platform, "-o", image, "-p", "(hd0,gpt2)/grub",
+                    "-c", scratch / "early.cfg", *MODULES, *modules], check=True)
+    return image
 
 
-def put_menu(path, scratch):
+def put_files(path, scratch):
+    loader = make_image(scratch, "x86_64-efi")
     (scratch / "grub.cfg").write_text(MENU)
     image = f"{path}@@{ESP_AT}"
     sectors = (ROOT_AT - ESP_AT) // SECTOR
     subprocess.run(["mformat", "-i", image, "-T", str(sectors), "-h", "16", "-s", "63", "-v", "EFI", "::"],
                    check=True)
-    subprocess.run(["mmd", "-i", image, "::/grub"], check=True)
+    subprocess.run(["mmd", "-i", image, "::/grub", "::/EFI", "::/EFI/BOOT"], check=True)
     subprocess.run(["mcopy", "-i", image, scratch / "grub.cfg", "::/grub/grub.cfg"], check=True)
+    subprocess.run(["mcopy", "-i", image, loader, "::/EFI/BOOT/BOOTX64.EFI"], check=True)
 
 
 def main():
@@ -94,8 +96,8 @@ def main():
         os.truncate(path, SIZE)
         subprocess.run(["sfdisk", "--quiet", path], input=TABLE, text=True, check=True)
         with path.open("r+b") as disk:
-            put_loader(disk, make_core(scratch))
-        put_menu(path, scratch)
+            put_loader(disk, make_image(scratch, "i386-pc", "biosdisk").read_bytes())
+        put_files(path, scratch)
         with path.open("rb") as disk:
             (target / "head.raw").write_bytes(disk.read(ROOT_AT))
             disk.seek(ROOT_AT + ROOT_SIZE)

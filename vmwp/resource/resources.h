@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "serial",
+ * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "uefi", "serial",
  * "sockets", and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent,
  * and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
