@@ -230,7 +230,7 @@ static void put_input(struct chipset *chipset, size_t size, struct input *input)
 	free(data);
 }
 
-/* Two disks at one channel. What a request is about must be on its disk. */
+/* Two disks at one channel, and a drive at the other. What a request is about must be on its disk. */
 #define DISK_SECTORS 3000
 
 static void add_disks(struct chipset *chipset)
@@ -239,6 +239,24 @@ static void add_disks(struct chipset *chipset)
 
 	chipset_ide_set_disk(chipset, 0, 0, &disk);
 	chipset_ide_set_disk(chipset, 0, 1, &disk);
+	chipset_ide_set_disk(chipset, 1, 0, &(struct ide_disk){ .dvd = true });
+}
+
+/* data: what an earlier one has left. */
+static void carry_out_packet(struct chipset *chipset, uint8_t how, const uint8_t *data)
+{
+	static uint8_t room[IDE_BUFFER_SIZE];
+	const struct ide_outcome outcome = { .sense = how & 4 ? 0x023a00 : 0,
+					     .size = (how >> 3) * 2048u % (IDE_BUFFER_SIZE + 1) };
+	struct ide_request request;
+
+	if (!chipset_ide_take(chipset, 1, &request, room))
+		return;
+	require(request.operation == IDE_PACKET && request.device == 0 && !request.dma);
+	if (how & 2)
+		chipset_ide_give_back(chipset, 1, request.serial);
+	else
+		chipset_ide_complete_packet(chipset, 1, request.serial, &outcome, data);
 }
 
 static void carry_out(struct chipset *chipset, uint8_t how)
@@ -246,9 +264,13 @@ static void carry_out(struct chipset *chipset, uint8_t how)
 	static uint8_t data[IDE_BUFFER_SECTORS * IDE_SECTOR];
 	struct ide_request request;
 
-	if (!chipset_ide_take(chipset, how & 1, &request, data))
+	if (how & 1) {
+		carry_out_packet(chipset, how, data);
 		return;
-	require((how & 1) == 0 && request.device < IDE_DEVICES);
+	}
+	if (!chipset_ide_take(chipset, 0, &request, data))
+		return;
+	require(request.device < IDE_DEVICES);
 	require(request.sector + request.count <= DISK_SECTORS);
 	require((request.operation == IDE_FLUSH) == (request.count == 0));
 	require(request.dma || request.count <= IDE_BUFFER_SECTORS);

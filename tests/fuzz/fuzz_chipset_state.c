@@ -97,6 +97,8 @@ static void touch_ports(struct chipset *chipset, bool write, uint32_t value)
 		{ PLATFORM_PM1_EVENT_PORT - 4, PLATFORM_PM_TIMER_PORT + 4 },
 		{ PLATFORM_IDE_PORT_0, PLATFORM_IDE_PORT_0 + 8 },
 		{ PLATFORM_IDE_CONTROL_0, PLATFORM_IDE_CONTROL_0 + 1 },
+		{ PLATFORM_IDE_PORT_1, PLATFORM_IDE_PORT_1 + 8 },
+		{ PLATFORM_IDE_CONTROL_1, PLATFORM_IDE_CONTROL_1 + 1 },
 		{ PLATFORM_PCI_IO_WINDOW, PLATFORM_PCI_IO_WINDOW + 16 },
 		{ PLATFORM_FIRMWARE_LOG_PORT, PLATFORM_FIRMWARE_LOG_PORT + 1 },
 		{ PLATFORM_FW_CFG_PORT, PLATFORM_FW_CFG_PORT + 2 },
@@ -118,6 +120,10 @@ static void use(struct chipset *chipset)
 	touch_ports(chipset, false, 0);
 	if (chipset_ide_take(chipset, 0, &request, output))
 		chipset_ide_complete(chipset, 0, request.serial, false, output);
+	if (chipset_ide_take(chipset, 1, &request, output))
+		chipset_ide_complete_packet(chipset, 1, request.serial,
+					    &(struct ide_outcome){ .size = IDE_BUFFER_SIZE },
+					    output);
 	require(chipset_console_put(chipset, "0123456789abcdefg", 17) <= SERIAL_FIFO_SIZE);
 	require(chipset_console_take(chipset, output, sizeof(output)) <= sizeof(output));
 	require(chipset_console_take(chipset, output, sizeof(output)) == 0);
@@ -162,6 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	time_is_ours = true;
 	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
 	chipset_ide_set_disk(chipset, 0, 0, &disk);
+	chipset_ide_set_disk(chipset, 1, 0, &(struct ide_disk){ .dvd = true });
 	try_state(chipset, bytes, size);
 	/* What a guest has made of it is a state, too. */
 	save(chipset, &used);

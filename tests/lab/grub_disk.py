@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Makes the beginning and the end of a disk that boots by GRUB. usage: grub_disk.py DIRECTORY
+"""Makes the beginning and the end of a disk that boots by GRUB. usage: grub_disk.py DIRECTORY [KERNEL INITRD]
 
 What lies between DIRECTORY/head.raw and DIRECTORY/tail.raw is one partition, for a root file system of
 2 GiB with the label root; whoever has that file system puts the three together. The GPT has a place for
-GRUB's core as a BIOS loads it, and an EFI system partition with GRUB as UEFI loads it, and with GRUB's menu.
+GRUB's core as a BIOS loads it, and an EFI system partition, which is where GRUB's menu is, too. Programs for
+UEFI are put there by nobody yet. The menu boots the given kernel, or else the one that is in the root file
+system's /boot.
 """
 
 import os
@@ -20,8 +22,8 @@ ROOT_SIZE = 2048 * MIB
 SIZE = ROOT_AT + ROOT_SIZE + MIB
 
 GRUB = pathlib.Path("/usr/lib/grub/i386-pc")
-MODULES = ("part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
-           "configfile").split()
+MODULES = ("biosdisk part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
+           "configfile regexp").split()
 
 TABLE = f"""label: gpt
 start={CORE_AT // SECTOR}, size={MIB // SECTOR}, type=21686148-6449-6E6F-744E-656564454649
@@ -39,8 +41,13 @@ configfile $prefix/grub.cfg
 MENU = """set timeout=2
 menuentry "Linux" {
 	search --no-floppy --set=root --label root
-	linux /boot/vmlinuz console=ttyS0 root=LABEL=root ro panic=-1 nokaslr mitigations=off
-	initrd /boot/initrd
+	if [ -e $prefix/vmlinuz ]; then
+		set boot=$prefix
+	else
+		set boot=/boot
+	fi
+	linux $boot/vmlinuz* console=ttyS0 root=LABEL=root ro panic=-1 nokaslr mitigations=off
+	initrd $boot/initrd*
 }
 """
 
@@ -65,28 +72,27 @@ def put_loader(disk, core):
     disk.write(core)
 
 
-def make_image(scratch, platform, *modules):
+def make_core(scratch):
     (scratch / "early.cfg").write_text(EARLY)
-    image = scratch / platform
-    subprocess.run(["grub-mkimage", "-O", platform, "-o", image, "-p", "(hd0,gpt2)/grub",
-                    "-c", scratch / "early.cfg", *MODULES, *modules], check=True)
-    return image
+    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-o", scratch / "core.img", "-p", "(hd0,gpt2)/grub",
+                    "-c", scratch / "early.cfg", *MODULES], check=True)
+    return (scratch / "core.img").read_bytes()
 
 
-def put_files(path, scratch):
-    loader = make_image(scratch, "x86_64-efi")
+def put_menu(path, scratch, kernel):
     (scratch / "grub.cfg").write_text(MENU)
     image = f"{path}@@{ESP_AT}"
     sectors = (ROOT_AT - ESP_AT) // SECTOR
     subprocess.run(["mformat", "-i", image, "-T", str(sectors), "-h", "16", "-s", "63", "-v", "EFI", "::"],
                    check=True)
-    subprocess.run(["mmd", "-i", image, "::/grub", "::/EFI", "::/EFI/BOOT"], check=True)
-    subprocess.run(["mcopy", "-i", image, scratch / "grub.cfg", "::/grub/grub.cfg"], check=True)
-    subprocess.run(["mcopy", "-i", image, loader, "::/EFI/BOOT/BOOTX64.EFI"], check=True)
+    subprocess.run(["mmd", "-i", image, "::/grub"], check=True)
+    files = [(scratch / "grub.cfg", "grub.cfg"), *zip(kernel, ("vmlinuz", "initrd"))]
+    for source, name in files:
+        subprocess.run(["mcopy", "-i", image, source, f"::/grub/{name}"], check=True)
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] == "--help":
+    if len(sys.argv) not in (2, 4) or sys.argv[1] == "--help":
         sys.exit(__doc__)
     target = pathlib.Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as directory:
@@ -96,8 +102,8 @@ def main():
         os.truncate(path, SIZE)
         subprocess.run(["sfdisk", "--quiet", path], input=TABLE, text=True, check=True)
         with path.open("r+b") as disk:
-            put_loader(disk, make_image(scratch, "i386-pc", "biosdisk").read_bytes())
-        put_files(path, scratch)
+            put_loader(disk, make_core(scratch))
+        put_menu(path, scratch, sys.argv[2:])
         with path.open("rb") as disk:
             (target / "head.raw").write_bytes(disk.read(ROOT_AT))
             disk.seek(ROOT_AT + ROOT_SIZE)

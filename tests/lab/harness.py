@@ -200,6 +200,7 @@ class Guest(Console):
                       *disks],
         }
         definition.update(members)
+        definition = {key: value for key, value in definition.items() if value is not None}
         path = daemon.directory / f"{name}.json"
         path.write_text(json.dumps(definition))
         daemon.vmctl("create", "--from", path)

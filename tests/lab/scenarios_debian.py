@@ -4,6 +4,7 @@
 import base64
 import hashlib
 import os
+import pathlib
 import re
 import subprocess
 
@@ -20,6 +21,12 @@ for i in $(seq 100); do
 	sleep 0.3
 done
 ip -4 route show default | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'
+"""
+
+
+# The sum of what a web server says; by bash alone, which every release has.
+FETCHED = """
+bash -c 'exec 3<>/dev/tcp/%s/%d && printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3 && LC_ALL=C sed "1,/^\\r$/d" <&3' | md5sum
 """
 
 
@@ -55,24 +62,33 @@ class Debian(Guest):
         return match[1]
 
 
-def serves(daemon, combination, image, told, vmbus, append=""):
-    """It boots, what `told` matches is what it says of itself, and its disks, its network and its daemons work."""
+def data_disk():
+    """A disk as a member of a definition, and what is on its first half."""
     path = SCRATCH / "data.raw"
     content = os.urandom(SIZE)
     path.write_bytes(content + bytes(SIZE))
-    data = {"controller": 0, "lun": 1, "path": str(path), "format": "raw"}
+    return {"controller": 0, "lun": 1, "path": str(path), "format": "raw"}, content
+
+
+def serves(daemon, combination, image, told, vmbus, append=""):
+    data, content = data_disk()
     guest = Debian(daemon, image, [data], append, **combination).start().log_in()
+    works(daemon, guest, combination["vps"], data, content, told, vmbus)
+    return guest
+
+
+def works(daemon, guest, vps, data, content, told, vmbus):
+    """What `told` matches is what it says of itself, and its disks, its network and its daemons work."""
     output = guest.told("uname -mr; dpkg --print-architecture; nproc; systemctl is-system-running --wait")
-    check(re.fullmatch(rf"{told}\n{combination['vps']}\nrunning\n", output), output)
+    check(re.fullmatch(rf"{told}\n{vps}\nrunning\n", output), output)
     output = guest.told(f"dmesg | grep -E 'Hyper|Vmbus|{FAULTS}'")
     check(f"Vmbus version:{vmbus}" in output and not re.search(FAULTS, output), output)
-    check_disk(lambda script: guest.told(script.replace("lun 0", "lun 1")), path, content)
+    check_disk(lambda script: guest.told(script.replace("lun 0", "lun 1")), pathlib.Path(data["path"]), content)
     router = guest.told(ROUTER).strip()
     with web_server(os.urandom(SIZE)) as server:
-        output = guest.told(f"wget -q -O - http://{router}:{server.server_port}/ | md5sum")
+        output = guest.told(FETCHED % (router, server.server_port))
     check_data(output.split()[0] == server.sum, f"the guest got something else of {router}: {output}")
     daemon.wait_until(lambda: "Debian" in daemon.vmctl("show", "guest").stdout, 60, "what its daemon tells")
-    return guest
 
 
 def shuts_down(daemon, guest):

@@ -7,14 +7,15 @@ import shutil
 import subprocess
 
 import lab_kvm
-from harness import BIN, IMAGES, SCRATCH, Console, check, check_data
+from harness import BIN, IMAGES, SCRATCH, Console, Guest, check, check_data
+from scenarios_debian import Debian, data_disk, shuts_down, works
 
 BOOT_SECTOR = BIN.parent / "guests" / "boot_sector"
+OVMF = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 MARK = b"\x55\x44\x33\x21"
 SECTOR = 512
 READY = r"^vmms-test: ready"
 LOADER = pathlib.Path("/vmms-in/grub")  # by tests/lab/grub_disk.py
-FIRMWARE = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 
 
 def boot_disk():
@@ -56,9 +57,9 @@ def bios_boots_a_disk(daemon, combination):
     check_data(written == b"k" + MARK[1:] + bytes(SECTOR - len(MARK)), written[:8])
 
 
-def grub_disk():
-    """A whole disk: a loader at its head, and the lab's root file system as a partition."""
-    path, root = SCRATCH / "grub.raw", IMAGES / "root.raw"
+def grub_disk(root=IMAGES / "root.raw"):
+    """A whole disk: a loader at its head, and a root file system as a partition."""
+    path = SCRATCH / "grub.raw"
     head, tail = ((LOADER / name).read_bytes() for name in ("head.raw", "tail.raw"))
     size = root.stat().st_size
     with path.open("wb") as disk:
@@ -89,16 +90,48 @@ def bios_boots_linux(daemon, combination):
     daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
 
 
-def install_ovmf():
-    """As the package would, which is not among the lab host's."""
-    FIRMWARE.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(LOADER / FIRMWARE.name, FIRMWARE)
+def bios_boots_a_dvd(daemon, combination):
+    """From a disk without a loader SeaBIOS goes on to the DVD, whose GRUB loads Linux; without it, it says so."""
+    dvd = pathlib.Path("/vmms-in/dvd.iso")
+    drive = {"controller": 0, "lun": 1, "type": "dvd", "path": str(dvd)}
+    guest = Guest(daemon, disks=[drive], generation=1, boot=None, memory="512M", **combination).start()
+    guest.expect(r"GNU GRUB")
+    guest.ready()
+    guest.run("dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | head -c 6 | grep -a CD001")
+    guest.send("poweroff -f")
+    guest.wait_state("off")
+    daemon.vmctl("eject", "guest", "--lun", "1")
+    guest.start()
+    guest.expect(r"No bootable device")
+    daemon.vmctl("insert", "guest", dvd, "--lun", "1")
+    daemon.vmctl("reset", "guest")
+    guest.expect(r"GNU GRUB")
+
+
+class DebianOnDisk(Debian):
+    """An installed system with nothing from outside: the kernel and the initramfs of its own disk."""
+
+    def __init__(self, daemon, name, disks, **members):
+        root = grub_disk(IMAGES / name / "root.raw")
+        Guest.__init__(self, daemon, root=root, memory="512M", disks=disks, generation=1, boot=None,
+                       network_adapters=[{"host_loopback": True}], **members)
+
+
+def bios_boots_debian(daemon, combination):
+    """SeaBIOS, GRUB, Debian's own kernel, init and daemons, to the login prompt; its disks and its network."""
+    data, content = data_disk()
+    guest = DebianOnDisk(daemon, "debian-13", [data], **combination).start()
+    guest.expect(r"GNU GRUB")
+    guest.log_in()
+    works(daemon, guest, combination["vps"], data, content, r"6\.12\.\S+ x86_64\namd64", "5.3")
+    shuts_down(daemon, guest)
 
 
 def uefi_starts(daemon, combination):
-    """OVMF comes up as far as its console."""
+    """OVMF, which is not among the lab host's packages, comes up as far as its console."""
     lab_kvm.have_kvm_intercept_cr8()
-    install_ovmf()
+    OVMF.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(pathlib.Path("/vmms-in/ovmf", OVMF.name), OVMF)
     console = create(daemon, combination, boot_disk(), "128M", generation=2)
     daemon.vmctl("start", "guest")
     console.expect(r"\x1b\[2J\x1b\[01;01H", 180)
@@ -106,7 +139,7 @@ def uefi_starts(daemon, combination):
     daemon.vmctl("stop", "guest")
 
 
-ALL = [bios_boots_a_disk, bios_boots_linux]
+ALL = [bios_boots_a_disk, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian]
 
 # Real mode, and the BIOS's own devices.
 OF_THE_ENGINE = [bios_boots_a_disk]

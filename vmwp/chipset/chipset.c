@@ -218,6 +218,15 @@ void chipset_ide_complete(struct chipset *chipset, unsigned channel, uint32_t se
 	pthread_mutex_unlock(&chipset->lock);
 }
 
+void chipset_ide_complete_packet(struct chipset *chipset, unsigned channel, uint32_t serial,
+				 const struct ide_outcome *outcome, const void *data)
+{
+	pthread_mutex_lock(&chipset->lock);
+	ide_device_complete_packet(chipset->ide, channel, serial, outcome, data);
+	chipset_devices_settle(chipset->devices, &ide_device_ops);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
 void chipset_ide_give_back(struct chipset *chipset, unsigned channel, uint32_t serial)
 {
 	pthread_mutex_lock(&chipset->lock);

@@ -91,6 +91,8 @@ bool chipset_ide_take(struct chipset *chipset, unsigned channel, struct ide_requ
 bool chipset_ide_is_current(struct chipset *chipset, unsigned channel, uint32_t serial);
 void chipset_ide_complete(struct chipset *chipset, unsigned channel, uint32_t serial, bool failed,
 			  const void *data);
+void chipset_ide_complete_packet(struct chipset *chipset, unsigned channel, uint32_t serial,
+				 const struct ide_outcome *outcome, const void *data);
 void chipset_ide_give_back(struct chipset *chipset, unsigned channel, uint32_t serial);
 
 /* The console's end of the serial port. Return: bytes taken. */

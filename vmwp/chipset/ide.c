@@ -20,15 +20,44 @@ enum { DATA, FEATURES, COUNT, LOW, MIDDLE, HIGH, DEVICE, COMMAND };
 
 /* ---- Reset ---- */
 
-/* What a disk shows that has just been reset, and passed its diagnostics. */
+#define SIGNATURE_DISK 0x0000u
+#define SIGNATURE_DVD  0xeb14u
+
+static void ide_sign_type(struct ide *ide)
+{
+	unsigned type = ide->disks[ide_selected(ide)].dvd ? SIGNATURE_DVD : SIGNATURE_DISK;
+
+	ide->registers.middle = (struct ide_pair){ .now = (uint8_t)type };
+	ide->registers.high = (struct ide_pair){ .now = (uint8_t)(type >> 8) };
+}
+
+/* What a disk shows that has just been reset, and passed its diagnostics; and what a drive does. */
 void ide_sign(struct ide *ide)
 {
 	struct ide_registers *registers = &ide->registers;
 
 	registers->error = 1;
 	registers->count = registers->low = (struct ide_pair){ .now = 1 };
-	registers->middle = registers->high = (struct ide_pair){ 0 };
-	registers->device = 0;
+	ide_sign_type(ide);
+	registers->device &= IDE_DEVICE_SECOND;
+}
+
+/* Each device has a signature of its own, until the guest writes registers. */
+static bool ide_shows_signature(const struct ide_registers *registers)
+{
+	unsigned type = (unsigned)registers->high.now << 8 | registers->middle.now;
+
+	return registers->error == 1 && registers->count.now == 1 && registers->low.now == 1 &&
+	       (type == SIGNATURE_DISK || type == SIGNATURE_DVD);
+}
+
+static void ide_select(struct ide *ide, uint8_t device)
+{
+	bool signature = ide_shows_signature(&ide->registers);
+
+	ide->registers.device = device & (uint8_t)~IDE_DEVICE_ONES;
+	if (signature)
+		ide_sign_type(ide);
 }
 
 static void ide_drop_command(struct ide *ide)
@@ -45,7 +74,9 @@ static void ide_drop_command(struct ide *ide)
 static void ide_soft_reset(struct ide *ide)
 {
 	ide_drop_command(ide);
+	ide->registers.device = 0;
 	ide_sign(ide);
+	memset(ide->sense, 0, sizeof(ide->sense));
 	memset(ide->registers.multiple, 0, sizeof(ide->registers.multiple));
 }
 
@@ -57,10 +88,16 @@ void ide_reset(struct ide *ide)
 
 /* ---- The command's end, and its steps ---- */
 
-void ide_end(struct ide *ide, uint8_t error)
+void ide_idle(struct ide *ide)
 {
 	ide->transfer = (struct ide_transfer){ .phase = IDE_IDLE };
 	memset(ide->buffer, 0, sizeof(ide->buffer));
+	ide->registers.status = IDE_READY;
+}
+
+void ide_end(struct ide *ide, uint8_t error)
+{
+	ide_idle(ide);
 	ide->registers.error = error;
 	ide->registers.status = IDE_READY | (error ? IDE_ERROR : 0);
 	ide->registers.interrupt = 1;
@@ -124,9 +161,29 @@ static void ide_buffer_moved(struct ide *ide)
 		return;
 	}
 	/* The last block that is read ends the command without an interrupt. */
-	ide->transfer = (struct ide_transfer){ .phase = IDE_IDLE };
-	memset(ide->buffer, 0, sizeof(ide->buffer));
-	ide->registers.status = IDE_READY;
+	ide_idle(ide);
+}
+
+/* The bytes that the guest moves in this phase. */
+static uint32_t ide_size(const struct ide_transfer *transfer)
+{
+	bool packet = transfer->phase == IDE_TAKES_PACKET || transfer->phase == IDE_GIVES_DATA;
+
+	return packet ? transfer->count : transfer->count * IDE_SECTOR;
+}
+
+static void ide_packet_moved(struct ide *ide)
+{
+	struct ide_transfer *transfer = &ide->transfer;
+
+	if (transfer->phase == IDE_TAKES_PACKET) {
+		if (transfer->position == transfer->count)
+			ide_packet_taken(ide);
+	} else if (transfer->position == transfer->count) {
+		ide_packet_given(ide);
+	} else if (transfer->position % ide_packet_block(transfer) == 0) {
+		ide_packet_offer(ide);
+	}
 }
 
 static void ide_moved(struct ide *ide, unsigned size)
@@ -135,7 +192,9 @@ static void ide_moved(struct ide *ide, unsigned size)
 	uint32_t block = transfer->block * IDE_SECTOR;
 
 	transfer->position += size;
-	if (transfer->position == transfer->count * IDE_SECTOR)
+	if (transfer->operation == IDE_PACKET)
+		ide_packet_moved(ide);
+	else if (transfer->position == transfer->count * IDE_SECTOR)
 		ide_buffer_moved(ide);
 	else if (transfer->position % block == 0)
 		ide->registers.interrupt = 1;
@@ -145,9 +204,9 @@ static uint64_t ide_read_data(struct ide *ide, unsigned size)
 {
 	uint32_t value = 0;
 
-	if (ide->transfer.phase != IDE_READS || size < 2)
+	if ((ide->transfer.phase != IDE_READS && ide->transfer.phase != IDE_GIVES_DATA) || size < 2)
 		return UINT64_MAX;
-	size = MIN(size, ide->transfer.count * IDE_SECTOR - ide->transfer.position);
+	size = MIN(size, ide_size(&ide->transfer) - ide->transfer.position);
 	memcpy(&value, ide->buffer + ide->transfer.position, size);
 	ide_moved(ide, size);
 	return value;
@@ -155,9 +214,10 @@ static uint64_t ide_read_data(struct ide *ide, unsigned size)
 
 static void ide_write_data(struct ide *ide, unsigned size, uint32_t value)
 {
-	if (ide->transfer.phase != IDE_WRITES || size < 2)
+	if ((ide->transfer.phase != IDE_WRITES && ide->transfer.phase != IDE_TAKES_PACKET) ||
+	    size < 2)
 		return;
-	size = MIN(size, ide->transfer.count * IDE_SECTOR - ide->transfer.position);
+	size = MIN(size, ide_size(&ide->transfer) - ide->transfer.position);
 	memcpy(ide->buffer + ide->transfer.position, &value, size);
 	ide_moved(ide, size);
 }
@@ -166,7 +226,7 @@ static void ide_write_data(struct ide *ide, unsigned size, uint32_t value)
 
 static bool ide_is_empty(const struct ide *ide)
 {
-	return ide->disks[0].sectors == 0 && ide->disks[1].sectors == 0;
+	return !ide_is_there(&ide->disks[0]) && !ide_is_there(&ide->disks[1]);
 }
 
 /* What no disk drives is pulled up, but for the uppermost bit; a lone disk answers for the other. */
@@ -178,7 +238,7 @@ uint8_t ide_read_status(const struct ide *ide)
 		return FLOATING;
 	if (ide->registers.control & IDE_CONTROL_RESET)
 		return IDE_BUSY;
-	if (ide->disks[ide_selected(ide)].sectors == 0)
+	if (!ide_is_there(&ide->disks[ide_selected(ide)]))
 		return 0;
 	return ide->registers.status;
 }
@@ -241,7 +301,7 @@ void ide_write(struct ide *ide, unsigned offset, unsigned size, uint32_t value)
 	if (offset < DEVICE)
 		pair_write(pairs[offset], (uint8_t)value);
 	else if (offset == DEVICE)
-		registers->device = (uint8_t)value & (uint8_t)~IDE_DEVICE_ONES;
+		ide_select(ide, (uint8_t)value);
 	else
 		ide_command(ide, (uint8_t)value);
 }
@@ -311,9 +371,15 @@ void ide_write_master(struct ide *ide, unsigned offset, unsigned size, uint32_t 
 
 /* ---- The host's side ---- */
 
+static bool ide_waits(const struct ide *ide)
+{
+	return ide->transfer.phase == IDE_WAITS_FOR_HOST ||
+	       ide->transfer.phase == IDE_WAITS_FOR_DRIVE;
+}
+
 bool ide_has_request(const struct ide *ide)
 {
-	return ide->transfer.phase == IDE_WAITS_FOR_HOST && !ide->taken;
+	return ide_waits(ide) && !ide->taken;
 }
 
 bool ide_take(struct ide *ide, struct ide_request *ret_request)
@@ -332,12 +398,14 @@ bool ide_take(struct ide *ide, struct ide_request *ret_request)
 		.table = ide->registers.master_table,
 		.serial = ide->serial,
 	};
+	if (transfer->phase == IDE_WAITS_FOR_DRIVE)
+		ide_packet_request(ide, ret_request);
 	return true;
 }
 
 bool ide_is_current(const struct ide *ide, uint32_t serial)
 {
-	return ide->transfer.phase == IDE_WAITS_FOR_HOST && ide->taken && ide->serial == serial;
+	return ide_waits(ide) && ide->taken && ide->serial == serial;
 }
 
 void ide_give_back(struct ide *ide, uint32_t serial)
@@ -391,10 +459,10 @@ static bool registers_are_valid(const struct ide_registers *registers)
 static bool status_fits(const struct ide *ide)
 {
 	static const uint8_t status[_IDE_PHASES] = {
-		[IDE_WAITS_FOR_HOST] = IDE_BUSY,
-		[IDE_WAITS_FOR_MASTER] = IDE_BUSY,
-		[IDE_READS] = IDE_READY | IDE_DATA,
-		[IDE_WRITES] = IDE_READY | IDE_DATA,
+		[IDE_WAITS_FOR_HOST] = IDE_BUSY,           [IDE_WAITS_FOR_MASTER] = IDE_BUSY,
+		[IDE_READS] = IDE_READY | IDE_DATA,        [IDE_WRITES] = IDE_READY | IDE_DATA,
+		[IDE_TAKES_PACKET] = IDE_READY | IDE_DATA, [IDE_WAITS_FOR_DRIVE] = IDE_BUSY,
+		[IDE_GIVES_DATA] = IDE_READY | IDE_DATA,
 	};
 	uint8_t phase = ide->transfer.phase;
 
@@ -451,10 +519,12 @@ bool ide_is_valid(const struct ide *ide)
 
 	if (!registers_are_valid(&ide->registers) || transfer->phase >= _IDE_PHASES ||
 	    !status_fits(ide) || transfer->dma > 1 || transfer->identify > 1 ||
-	    transfer->operation > IDE_FLUSH || transfer->zero != 0)
+	    transfer->operation > IDE_PACKET || transfer->zero != 0)
 		return false;
 	if (transfer->phase == IDE_IDLE)
 		return memcmp(transfer, &idle, sizeof(idle)) == 0;
+	if (transfer->phase >= IDE_TAKES_PACKET || transfer->operation == IDE_PACKET)
+		return ide_packet_is_valid(ide);
 	if (!phase_is_valid(transfer))
 		return false;
 	if (transfer->operation == IDE_FLUSH)

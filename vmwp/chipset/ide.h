@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One IDE channel with up to two disks: the registers, and the commands that a BIOS and the drivers
- * of boot loaders and old systems give.
+ * One IDE channel with up to two disks or DVD drives: the registers, and the commands that a BIOS and
+ * the drivers of boot loaders and old systems give.
  *
  * What takes the disk is a request, which the host carries out and answers by ide_complete(); until
  * then the channel is busy. By programmed I/O a request has at most IDE_BUFFER_SECTORS, and its data
  * pass through the channel's buffer. By DMA the host moves the data of the whole command between
- * disk and guest memory, where the bus master's table says. Sources: ATA-6 (T13/1410D), chapters 6
- * to 9; SFF-8038i for the bus master.
+ * disk and guest memory, where the bus master's table says. A drive's packets are carried out by the
+ * host, by programmed I/O alone, and reads of many blocks in pieces that the buffer holds. Sources:
+ * ATA-6 (T13/1410D), chapters 6 to 9; SFF-8038i for the bus master; SFF-8020i for packets.
  */
 #pragma once
 
@@ -21,7 +22,10 @@
 #define IDE_DEVICES        2u
 #define IDE_SERIAL         20 /* bytes */
 
-enum ide_operation { IDE_NONE, IDE_READ, IDE_WRITE, IDE_FLUSH };
+#define IDE_BUFFER_SIZE (IDE_BUFFER_SECTORS * IDE_SECTOR)
+#define IDE_PACKET_SIZE 12u
+
+enum ide_operation { IDE_NONE, IDE_READ, IDE_WRITE, IDE_FLUSH, IDE_PACKET };
 
 /* What the host is to do. */
 struct ide_request {
@@ -32,11 +36,19 @@ struct ide_request {
 	bool dma;        /* else to or from the buffer */
 	uint32_t table;  /* dma: the guest-physical address of the bus master's table */
 	uint32_t serial; /* another request's is another, also after a reset */
+	uint8_t packet[IDE_PACKET_SIZE]; /* IDE_PACKET: the SCSI command, which may read a buffer */
 };
 
-/* A disk; the host's. sectors 0: there is none. */
+/* What came of a packet. */
+struct ide_outcome {
+	uint32_t sense; /* key << 16 | code << 8 | qualifier; 0: it went well, and the data are: */
+	uint32_t size;  /* bytes, at most IDE_BUFFER_SIZE */
+};
+
+/* A disk, or a DVD drive; the host's. Neither sectors nor dvd: there is none. */
 struct ide_disk {
 	uint64_t sectors;
+	bool dvd;
 	char serial[IDE_SERIAL + 1];
 };
 
@@ -47,6 +59,9 @@ enum ide_phase {
 	IDE_WAITS_FOR_MASTER, /* busy: a DMA command, and the bus master was not started */
 	IDE_READS,            /* the guest reads what is in the buffer */
 	IDE_WRITES,           /* the guest fills the buffer */
+	IDE_TAKES_PACKET,     /* the guest writes a packet */
+	IDE_WAITS_FOR_DRIVE,  /* busy: the packet is a request */
+	IDE_GIVES_DATA,       /* the guest reads what came of it */
 	_IDE_PHASES,
 };
 
@@ -75,12 +90,24 @@ struct ide_transfer {
 	uint32_t count;    /* sectors of the request, or in the buffer */
 	uint32_t position; /* bytes of the buffer that the guest has moved */
 	uint32_t zero;
+
+	/*
+	 * Of a packet: `block` has the most bytes of a DRQ block, as the guest wants it, `sector` and
+	 * `left` blocks of the medium, where it reads such, and `count` the bytes in the buffer.
+	 */
+};
+
+/* Why the last packet failed. All zeros: it did not. */
+struct ide_sense {
+	uint8_t key, code, qualifier;
 };
 
 struct ide {
 	struct ide_registers registers;
 	struct ide_transfer transfer;
 	uint8_t buffer[IDE_BUFFER_SECTORS * IDE_SECTOR];
+
+	struct ide_sense sense[IDE_DEVICES];
 
 	/* The host's. */
 	struct ide_disk disks[IDE_DEVICES];
@@ -123,8 +150,9 @@ static inline void *ide_data(struct ide *ide)
 	return ide->buffer;
 }
 
-/* Ends a request that is current. */
+/* Ends a request that is current, of a disk or of a drive. */
 void ide_complete(struct ide *ide, bool failed);
+void ide_complete_packet(struct ide *ide, const struct ide_outcome *outcome);
 
 /* Whether the registers and the command are such as a guest can bring about. */
 bool ide_is_valid(const struct ide *ide);

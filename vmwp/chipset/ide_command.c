@@ -15,7 +15,7 @@
 /* ---- IDENTIFY DEVICE ---- */
 
 /* The first character is in the upper half of a word. */
-static void identify_text(uint8_t *target, const char *text, size_t size)
+void ide_identify_text(uint8_t *target, const char *text, size_t size)
 {
 	size_t length = strlen(text);
 
@@ -23,7 +23,7 @@ static void identify_text(uint8_t *target, const char *text, size_t size)
 		target[i ^ 1] = i < length ? (uint8_t)text[i] : ' ';
 }
 
-static void identify_word(uint8_t *identity, unsigned word, uint16_t value)
+void ide_identify_word(uint8_t *identity, unsigned word, uint16_t value)
 {
 	identity[2 * word] = (uint8_t)value;
 	identity[2 * word + 1] = (uint8_t)(value >> 8);
@@ -32,7 +32,7 @@ static void identify_word(uint8_t *identity, unsigned word, uint16_t value)
 static void identify_number(uint8_t *identity, unsigned word, unsigned words, uint64_t value)
 {
 	for (unsigned i = 0; i < words; i++)
-		identify_word(identity, word + i, (uint16_t)(value >> 16 * i));
+		ide_identify_word(identity, word + i, (uint16_t)(value >> 16 * i));
 }
 
 /* Words whose value is the same for all disks. */
@@ -62,17 +62,17 @@ static void identify_fill(const struct ide *ide, const struct ide_disk *disk, ui
 
 	memset(identity, 0, IDE_SECTOR);
 	for (size_t i = 0; i < ARRAY_SIZE(identity_words); i++)
-		identify_word(identity, identity_words[i].word, identity_words[i].value);
-	identify_word(identity, 1, (uint16_t)cylinders);
-	identify_word(identity, 54, (uint16_t)cylinders);
+		ide_identify_word(identity, identity_words[i].word, identity_words[i].value);
+	ide_identify_word(identity, 1, (uint16_t)cylinders);
+	ide_identify_word(identity, 54, (uint16_t)cylinders);
 	identify_number(identity, 57, 2, cylinders * HEADS * TRACK_SECTORS);
 	identify_number(identity, 60, 2, MIN(disk->sectors, LBA28_SECTORS));
 	identify_number(identity, 100, 4, disk->sectors);
 	if (multiple > 0)
-		identify_word(identity, 59, 0x100 | multiple);
-	identify_text(identity + 20, disk->serial, IDE_SERIAL);
-	identify_text(identity + 46, "1.0", 8);
-	identify_text(identity + 54, "Virtual HD", 40); /* what Hyper-V's are called */
+		ide_identify_word(identity, 59, 0x100 | multiple);
+	ide_identify_text(identity + 20, disk->serial, IDE_SERIAL);
+	ide_identify_text(identity + 46, "1.0", 8);
+	ide_identify_text(identity + 54, "Virtual HD", 40); /* what Hyper-V's are called */
 }
 
 static void command_identify(struct ide *ide, uint8_t command)
@@ -250,10 +250,48 @@ static void command_accept(struct ide *ide, uint8_t command)
 	ide_end(ide, 0);
 }
 
-static const struct {
+/* ---- A drive's ---- */
+
+static void drive_identify(struct ide *ide, uint8_t command)
+{
+	ide_identify_packet(ide);
+	ide->transfer = (struct ide_transfer){
+		.operation = IDE_READ, .identify = 1, .block = 1, .left = 1, .count = 1
+	};
+	ide_offer_data(ide, true);
+}
+
+static void drive_packet(struct ide *ide, uint8_t command)
+{
+	ide_begin_packet(ide);
+}
+
+static void drive_reset(struct ide *ide, uint8_t command)
+{
+	ide_sign(ide);
+	ide_idle(ide);
+}
+
+/* By the signature, who tries it knows that there is no disk. */
+static void drive_refuse(struct ide *ide, uint8_t command)
+{
+	ide_sign(ide);
+	ide_end(ide, IDE_E_ABORTED);
+}
+
+struct command {
 	uint8_t command;
 	void (*begin)(struct ide *ide, uint8_t command);
-} commands[] = {
+};
+
+static const struct command drive_commands[] = {
+	{ 0x08, drive_reset },          { 0x90, command_diagnostic },  { 0xa0, drive_packet },
+	{ 0xa1, drive_identify },       { 0xe0, command_accept }, /* STANDBY and IDLE */
+	{ 0xe1, command_accept },       { 0xe5, command_check_power }, { 0xec, drive_refuse },
+	{ 0xef, command_set_features },
+};
+
+static const struct command disk_commands[] = {
 	{ 0x10, command_accept }, /* RECALIBRATE */
 	{ 0x20, command_read },
 	{ 0x21, command_read },
@@ -291,11 +329,15 @@ static const struct {
 
 void ide_command(struct ide *ide, uint8_t command)
 {
-	if (ide->disks[ide_selected(ide)].sectors == 0 && command != 0x90)
+	const struct ide_disk *disk = &ide->disks[ide_selected(ide)];
+	const struct command *commands = disk->dvd ? drive_commands : disk_commands;
+	size_t count = disk->dvd ? ARRAY_SIZE(drive_commands) : ARRAY_SIZE(disk_commands);
+
+	if (!ide_is_there(disk) && command != 0x90)
 		return;
 	ide->registers.interrupt = 0;
 	ide->registers.error = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (commands[i].command == command) {
 			commands[i].begin(ide, command);
 			return;

@@ -160,6 +160,19 @@ void ide_device_complete(void *device, unsigned number, uint32_t serial, bool fa
 	ide_complete(ide, failed);
 }
 
+void ide_device_complete_packet(void *device, unsigned number, uint32_t serial,
+				const struct ide_outcome *outcome, const void *data)
+{
+	struct ide *ide = channel(device, number);
+
+	if (!ide_is_current(ide, serial))
+		return;
+	memset(ide->buffer, 0, sizeof(ide->buffer));
+	if (outcome->sense == 0)
+		memcpy(ide_data(ide), data, outcome->size);
+	ide_complete_packet(ide, outcome);
+}
+
 void ide_device_give_back(void *device, unsigned number, uint32_t serial)
 {
 	ide_give_back(channel(device, number), serial);
@@ -202,6 +215,7 @@ static void ide_device_save(const void *device, struct state_writer *writer)
 		struct ide_state state = { .registers = ide->registers, .transfer = ide->transfer };
 
 		memcpy(state.buffer, ide->buffer, sizeof(state.buffer));
+		memcpy(state.sense, ide->sense, sizeof(state.sense));
 		state_put(writer, &state, sizeof(state));
 	}
 }
@@ -212,11 +226,13 @@ static int ide_device_restore(void *device, struct state_record *record)
 		struct ide *ide = channel(device, i);
 		struct ide_state state;
 
-		if (state_get(record, &state, sizeof(state)) != 0 || state.zero != 0)
+		if (state_get(record, &state, sizeof(state)) != 0 || state.zero[0] != 0 ||
+		    state.zero[1] != 0)
 			return STATE_E_INVALID;
 		ide->registers = state.registers;
 		ide->transfer = state.transfer;
 		memcpy(ide->buffer, state.buffer, sizeof(ide->buffer));
+		memcpy(ide->sense, state.sense, sizeof(ide->sense));
 		ide->taken = false;
 		ide->serial++;
 		if (!ide_is_valid(ide))
@@ -227,9 +243,10 @@ static int ide_device_restore(void *device, struct state_record *record)
 
 static void ide_device_inspect(const void *device, struct json_object **tree)
 {
-	static const char *const phases[_IDE_PHASES] = { "idle", "waits for the host",
-							 "waits for the bus master", "is read",
-							 "is written" };
+	static const char *const phases[_IDE_PHASES] = {
+		"idle",       "waits for the host", "waits for the bus master", "is read",
+		"is written", "takes a packet",     "waits for the drive",      "gives data"
+	};
 	const struct ide_device *ide_device = device;
 	struct json_object *list = json_object_new_array();
 
@@ -259,7 +276,7 @@ const struct chipset_device_ops ide_device_ops = {
 	.init = ide_device_init,
 	.reset = ide_device_reset,
 	.settle = ide_device_settle,
-	.state_version = 1,
+	.state_version = 2,
 	.save = ide_device_save,
 	.restore = ide_device_restore,
 	.inspect = ide_device_inspect,

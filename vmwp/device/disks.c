@@ -213,7 +213,7 @@ int disks_attach(struct disks *disks, const struct definition_disk *definition, 
 	return disks_translate(r, definition->controller, definition->lun, failure);
 }
 
-static struct storage_controller *disks_find(struct disks *disks, unsigned controller)
+struct storage_controller *disks_storage(struct disks *disks, unsigned controller)
 {
 	return controller < ARRAY_SIZE(disks->controllers) ? disks->controllers[controller].storage
 							   : NULL;
@@ -222,7 +222,7 @@ static struct storage_controller *disks_find(struct disks *disks, unsigned contr
 int disks_detach(struct disks *disks, unsigned controller, unsigned lun, void (*done)(void *data),
 		 void *data, struct failure *failure)
 {
-	struct storage_controller *storage = disks_find(disks, controller);
+	struct storage_controller *storage = disks_storage(disks, controller);
 	int r = storage ? storage_detach(storage, lun, done, data) : STORAGE_E_ABSENT;
 
 	return disks_translate(r, controller, lun, failure);
@@ -235,7 +235,7 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 						    .lun = lun,
 						    .read_only = true,
 						    .sector_size = DEFINITION_DVD_SECTOR_SIZE };
-	struct storage_controller *storage = disks_find(disks, controller);
+	struct storage_controller *storage = disks_storage(disks, controller);
 	struct disk *disk;
 	int r;
 
@@ -254,7 +254,7 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool force,
 		void (*done)(void *data), void *data, struct failure *failure)
 {
-	struct storage_controller *storage = disks_find(disks, controller);
+	struct storage_controller *storage = disks_storage(disks, controller);
 	int r = storage ? storage_change_medium(storage, lun, NULL, force, done, data)
 			: STORAGE_E_ABSENT;
 

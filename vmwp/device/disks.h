@@ -28,6 +28,9 @@ enum {
 	DISKS_E_REFUSED, /* the image, or the definition of the disk, will not do */
 };
 
+/* A controller, or NULL where there is none; of its units only the commands are the caller's. */
+struct storage_controller *disks_storage(struct disks *disks, unsigned controller);
+
 /* How the disks are. */
 struct disk_healths *disks_healths(struct disks *disks);
 

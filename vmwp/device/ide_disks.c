@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Disks behind IDE channels. */
+/* Disks and DVD drives behind IDE channels. */
 #include "vmwp/device/devices.h"
 
 #include "common/base/state.h"
@@ -17,6 +17,7 @@
 #define PIECE_SECTORS  128u /* of a request, in the buffer at a time */
 #define PIECE_SIZE     (PIECE_SECTORS * IDE_SECTOR)
 #define IDE_CONTROLLER 0u
+#define SENSE_GONE     0x052500u /* an illegal request: there is no such unit */
 
 struct ide_port {
 	struct ide_disks *owner;
@@ -29,7 +30,8 @@ struct ide_port {
 	uint32_t done, piece; /* sectors */
 	struct disk_request io;
 	struct iovec iov;
-	uint8_t *buffer; /* PIECE_SIZE bytes */
+	struct storage_packet *packet; /* for the commands of drives */
+	uint8_t *buffer;               /* PIECE_SIZE bytes */
 };
 
 struct ide_disks {
@@ -46,6 +48,11 @@ static void port_look(struct ide_port *port);
 static struct chipset *port_chipset(const struct ide_port *port)
 {
 	return machine_chipset(port->owner->config->machine);
+}
+
+static unsigned port_lun(const struct ide_port *port, unsigned device)
+{
+	return port->channel * IDE_DEVICES + device;
 }
 
 /* ---- Guest memory ---- */
@@ -126,22 +133,64 @@ static void port_piece_done(struct ide_port *port, int result)
 		port_step(port);
 }
 
-static void port_completed(struct disk_request *io, int result)
+static void port_go_on(struct ide_port *port)
 {
-	struct ide_port *port = container_of(io, struct ide_port, io);
 	struct ide_disks *disks = port->owner;
 
-	port_piece_done(port, result);
 	port_look(port);
 	if (!port->busy && disks->waits)
 		device_quiet_one(&disks->quiet);
 }
 
+static void port_completed(struct disk_request *io, int result)
+{
+	struct ide_port *port = container_of(io, struct ide_port, io);
+
+	port_piece_done(port, result);
+	port_go_on(port);
+}
+
+/* ---- A drive's packet ---- */
+
+static void port_packet_done(void *data)
+{
+	struct ide_port *port = data;
+	struct ide_outcome outcome = { .sense = storage_packet_sense(port->packet) };
+
+	port->busy = false;
+	if (outcome.sense == 0)
+		outcome.size = storage_packet_transferred(port->packet);
+	if (outcome.sense != 0 && port->abandoned)
+		chipset_ide_give_back(port_chipset(port), port->channel, port->request.serial);
+	else
+		chipset_ide_complete_packet(port_chipset(port), port->channel, port->request.serial,
+					    &outcome, port->buffer);
+	port_go_on(port);
+}
+
+static void port_begin_packet(struct ide_port *port)
+{
+	const struct ide_outcome gone = { .sense = SENSE_GONE };
+	struct disks *disks = devices_get(port->owner->config->devices, DEVICE_STORAGE);
+	struct storage_controller *storage = disks_storage(disks, IDE_CONTROLLER);
+
+	if (storage) {
+		storage_packet_execute(port->packet, storage, port_lun(port, port->request.device),
+				       port->request.packet, port->buffer, IDE_BUFFER_SIZE);
+		return;
+	}
+	port->busy = false;
+	chipset_ide_complete_packet(port_chipset(port), port->channel, port->request.serial, &gone,
+				    port->buffer);
+}
+
+/* ---- The next request ---- */
+
 static struct disk *port_find_disk(const struct ide_port *port, unsigned device)
 {
 	struct disks *disks = devices_get(port->owner->config->devices, DEVICE_STORAGE);
-	struct disk_health *health = disk_health_find(disks_healths(disks), IDE_CONTROLLER,
-						      port->channel * IDE_DEVICES + device);
+	struct disk_health *health =
+		disk_health_find(disks_healths(disks), IDE_CONTROLLER, port_lun(port, device));
 
 	return health ? disk_health_disk(health) : NULL;
 }
@@ -162,6 +211,10 @@ static void port_begin(struct ide_port *port)
 {
 	port->busy = true;
 	port->abandoned = false;
+	if (port->request.operation == IDE_PACKET) {
+		port_begin_packet(port);
+		return;
+	}
 	port->done = 0;
 	port->cursor = master_cursor_at(port->request.table);
 	port->disk = port_find_disk(port, port->request.device);
@@ -193,11 +246,12 @@ static void ide_disks_show(struct ide_disks *disks, const struct definition_disk
 	struct ide_port *port = &disks->ports[definition->lun / IDE_DEVICES];
 	unsigned device = definition->lun % IDE_DEVICES;
 	const struct disk *disk = port_find_disk(port, device);
-	struct ide_disk shown = { 0 };
+	struct ide_disk shown = { .dvd = definition->drive == DEFINITION_DRIVE_DVD };
 
-	if (!disk || disk->sector_size != IDE_SECTOR)
+	if (!shown.dvd && (!disk || disk->sector_size != IDE_SECTOR))
 		return;
-	shown.sectors = disk->size / IDE_SECTOR;
+	if (!shown.dvd)
+		shown.sectors = disk->size / IDE_SECTOR;
 	snprintf(shown.serial, sizeof(shown.serial), "%s",
 		 definition->serial ? definition->serial : "");
 	chipset_ide_set_disk(port_chipset(port), port->channel, device, &shown);
@@ -208,6 +262,7 @@ static int ide_disks_make_ports(struct ide_disks *disks)
 	for (unsigned i = 0; i < CHANNELS; i++) {
 		struct ide_port *port = &disks->ports[i];
 		void *buffer;
+		int r;
 
 		if (posix_memalign(&buffer, HV_PAGE_SIZE, PIECE_SIZE) != 0)
 			return -ENOMEM;
@@ -217,6 +272,9 @@ static int ide_disks_make_ports(struct ide_disks *disks)
 		port->channel = i;
 		port->io.complete = port_completed;
 		port->io.buffers = disks->buffers;
+		r = storage_packet_new(port_packet_done, port, &port->packet);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -240,8 +298,7 @@ static int ide_disks_make(struct device_config *config, void **ret_device, struc
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
 		const struct definition_disk *disk = &definition->disks[i];
 
-		if (disk->controller == IDE_CONTROLLER && disk->lun < CHANNELS * IDE_DEVICES &&
-		    disk->drive == DEFINITION_DRIVE_DISK)
+		if (disk->controller == IDE_CONTROLLER && disk->lun < CHANNELS * IDE_DEVICES)
 			ide_disks_show(disks, disk);
 	}
 	if (r == 0)
@@ -254,8 +311,10 @@ static void ide_disks_free(void *device)
 	struct ide_disks *disks = device;
 
 	machine_on_disk_request(disks->config->machine, NULL, NULL);
-	for (unsigned i = 0; i < CHANNELS; i++)
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		storage_packet_free(disks->ports[i].packet);
 		free(disks->ports[i].buffer);
+	}
 	buffer_pool_free(disks->buffers);
 	free(disks);
 }
@@ -286,6 +345,7 @@ static void ide_disks_quiesce(void *device, void (*done)(void *data), void *data
 			continue;
 		port->abandoned = true;
 		disk_abandon(&port->io);
+		storage_packet_abandon(port->packet);
 		if (port->busy)
 			device_quiet_await(&disks->quiet);
 	}

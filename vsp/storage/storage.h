@@ -130,6 +130,27 @@ const struct disk *storage_disk(const struct storage_controller *controller, uns
 void storage_counters(const struct storage_controller *controller,
 		      struct storage_counters *ret_counters);
 
+/*
+ * A command of 12 bytes for a unit, beside those that come over VMBus, as from an ATAPI drive: it may
+ * read, and writes nothing. One at a time; its own state is its owner's.
+ *
+ * execute: buffer, borrowed until done(data) is called, perhaps before this returns; the outcome is
+ * there then: the sense as key << 16 | code << 8 | qualifier, 0 if it went well, and the bytes that
+ * were read. abandon: what can be cut short ends soon, or before this returns. free: of one that is
+ * not under way; accepts NULL. Return: 0; -ENOMEM.
+ */
+#define STORAGE_PACKET_SIZE 12
+struct storage_packet;
+int storage_packet_new(void (*done)(void *data), void *data,
+		       struct storage_packet **ret_packet) MUST_CHECK;
+void storage_packet_free(struct storage_packet *packet);
+void storage_packet_execute(struct storage_packet *packet, struct storage_controller *controller,
+			    unsigned lun, const uint8_t cdb[static STORAGE_PACKET_SIZE],
+			    void *buffer, uint32_t size);
+void storage_packet_abandon(struct storage_packet *packet);
+uint32_t storage_packet_sense(const struct storage_packet *packet);
+uint32_t storage_packet_transferred(const struct storage_packet *packet);
+
 /* The controller as it is now, as JSON. New reference; NULL without memory. */
 struct json_object;
 struct json_object *storage_inspect(const struct storage_controller *controller);

@@ -439,13 +439,14 @@ static const struct {
 	{ REGISTER(master_status), 1, 0x80 },
 	{ REGISTER(zero), 1, 1 },
 	{ REGISTER(master_table), 4, 1 },
-	{ offsetof(struct ide_state, zero), 8, 1 },
+	{ offsetof(struct ide_state, zero), 1, 1 },
 	{ TRANSFER(phase), 1, IDE_IDLE },
 	{ TRANSFER(phase), 1, IDE_WRITES },
 	{ TRANSFER(phase), 1, _IDE_PHASES },
 	{ TRANSFER(operation), 1, IDE_NONE },
 	{ TRANSFER(operation), 1, IDE_FLUSH },
-	{ TRANSFER(operation), 1, 4 },
+	{ TRANSFER(operation), 1, IDE_PACKET },
+	{ TRANSFER(operation), 1, IDE_PACKET + 1 },
 	{ TRANSFER(dma), 1, 1 },
 	{ TRANSFER(dma), 1, 2 },
 	{ TRANSFER(identify), 1, 1 },
@@ -479,7 +480,7 @@ static void values_that_cannot_be(void **state)
 
 		save(f);
 		assert_int_equal(state_reader_init(&reader, f->state.bytes, f->state.size), 0);
-		assert_int_equal(state_find(&reader, "chipset/ide", 1, &record), 0);
+		assert_int_equal(state_find(&reader, "chipset/ide", 2, &record), 0);
 		assert_int_equal(record.left, IDE_CHANNELS * sizeof(struct ide_state));
 		memcpy((uint8_t *)record.at + impossible[i].offset, &impossible[i].value,
 		       impossible[i].size);

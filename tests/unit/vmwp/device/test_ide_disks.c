@@ -33,6 +33,11 @@ struct fixture {
 	struct device_config config;
 	void *ide;
 	bool asked, interrupt, quiet;
+	bool storage_gone, abandoned;
+	unsigned packets;
+	uint32_t sense;
+	void (*packet_done)(void *data); /* the second channel's, whose packets alone are tried */
+	void *packet_data;
 	void (*look)(void *data);
 	void *look_data;
 };
@@ -83,6 +88,60 @@ void *__wrap_devices_get(const struct devices *devices, enum device_id id)
 struct disk_healths *__wrap_disks_healths(struct disks *disks)
 {
 	return fixture->healths;
+}
+
+struct storage_controller *__wrap_disks_storage(struct disks *disks, unsigned controller);
+void __wrap_storage_packet_execute(struct storage_packet *packet,
+				   struct storage_controller *controller, unsigned lun,
+				   const uint8_t cdb[static STORAGE_PACKET_SIZE], void *buffer,
+				   uint32_t size);
+uint32_t __wrap_storage_packet_sense(const struct storage_packet *packet);
+uint32_t __wrap_storage_packet_transferred(const struct storage_packet *packet);
+void __wrap_storage_packet_abandon(struct storage_packet *packet);
+
+struct storage_controller *__wrap_disks_storage(struct disks *disks, unsigned controller)
+{
+	return fixture->storage_gone ? NULL : (struct storage_controller *)fixture;
+}
+
+/* It is under way until the test ends it. */
+void __wrap_storage_packet_execute(struct storage_packet *packet,
+				   struct storage_controller *controller, unsigned lun,
+				   const uint8_t cdb[static STORAGE_PACKET_SIZE], void *buffer,
+				   uint32_t size)
+{
+	assert_int_equal(lun, 3);
+	assert_int_equal(size, IDE_BUFFER_SIZE);
+	fixture->packets++;
+	memcpy(buffer, "answer", 6);
+}
+
+uint32_t __wrap_storage_packet_sense(const struct storage_packet *packet)
+{
+	return fixture->sense;
+}
+
+uint32_t __wrap_storage_packet_transferred(const struct storage_packet *packet)
+{
+	return 6;
+}
+
+void __wrap_storage_packet_abandon(struct storage_packet *packet)
+{
+	fixture->abandoned = true;
+}
+
+int __real_storage_packet_new(void (*done)(void *data), void *data,
+			      struct storage_packet **ret_packet);
+int __wrap_storage_packet_new(void (*done)(void *data), void *data,
+			      struct storage_packet **ret_packet);
+
+int __wrap_storage_packet_new(void (*done)(void *data), void *data,
+			      struct storage_packet **ret_packet)
+{
+	fixture->packet_done = done;
+	fixture->packet_data = data;
+	return __real_storage_packet_new(done, data, ret_packet);
 }
 
 /* ---- What the chipset and the disk's health tell ---- */
@@ -224,7 +283,8 @@ static int setup(void **state)
 {
 	static const char text[] =
 		"{\"name\": \"t\", \"generation\": 1, \"disks\": [{\"path\": \"/d\", "
-		"\"controller\": 0, \"lun\": 0, \"format\": \"raw\"}]}";
+		"\"controller\": 0, \"lun\": 0, \"format\": \"raw\"}, "
+		"{\"lun\": 3, \"type\": \"dvd\"}]}";
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct json_error error;
 	struct failure failure;
@@ -342,12 +402,69 @@ static void nothing_follows_a_standstill(void **state)
 	assert_written(8);
 }
 
+/* ---- The drive, the second of channel 1 ---- */
+
+static void send_packet(void)
+{
+	out(PLATFORM_IDE_PORT_1 + 6, 1, 0x10);
+	out(PLATFORM_IDE_PORT_1 + 4, 1, 6);
+	out(PLATFORM_IDE_PORT_1 + 5, 1, 0);
+	out(PLATFORM_IDE_PORT_1 + 7, 1, 0xa0);
+	for (unsigned i = 0; i < IDE_PACKET_SIZE / 2; i++)
+		out(PLATFORM_IDE_PORT_1, 2, i == 0 ? 0x12 : 0);
+}
+
+static void packets_are_carried_out(void **state)
+{
+	send_packet();
+	assert_int_equal(fixture->packets, 1);
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 7), 0x80);
+	fixture->packet_done(fixture->packet_data);
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 7), 0x58);
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 4), 6);
+	out(PLATFORM_IDE_CONTROL_1, 1, 4);
+	out(PLATFORM_IDE_CONTROL_1, 1, 0);
+	fixture->storage_gone = true;
+	send_packet();
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 7), 0x51);
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 1), 0x54);
+}
+
+static void was_quiet(void *data)
+{
+	*(bool *)data = true;
+}
+
+/* One that was cut short is made again where the guest goes on; one that a reset ended is not. */
+static void packets_that_are_abandoned(void **state)
+{
+	bool quiet = false;
+
+	send_packet();
+	ide_disks_ops.quiesce(fixture->ide, was_quiet, &quiet);
+	assert_true(fixture->abandoned);
+	assert_false(quiet);
+	fixture->sense = 0x0b0000;
+	fixture->packet_done(fixture->packet_data);
+	assert_true(quiet);
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 7), 0x80);
+	ide_disks_ops.resume(fixture->ide);
+	assert_int_equal(fixture->packets, 2);
+	out(PLATFORM_IDE_CONTROL_1, 1, 4);
+	out(PLATFORM_IDE_CONTROL_1, 1, 0);
+	out(PLATFORM_IDE_PORT_1 + 6, 1, 0x10);
+	fixture->packet_done(fixture->packet_data);
+	assert_int_equal(in(PLATFORM_IDE_PORT_1 + 7), 0x50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(data_go_where_the_table_says, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_tables_fail_the_command, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_follows_a_standstill, setup, teardown),
+		cmocka_unit_test_setup_teardown(packets_are_carried_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(packets_that_are_abandoned, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
