@@ -12,6 +12,7 @@
  *   descriptors     One descriptor for each name; may be sent several times:
  *                     kvm, kernel, initrd, serial
  *                     bios            generation 1's firmware, in place of kernel and initrd
+ *                     uefi            generation 2's, likewise
  *                     disk:C:L        a disk's image; where the disk's "format" is one that the worker
  *                                     does not know, here and in "attach", a connection to the
  *                                     image's server (common/wire/nbd.h), which may still be

@@ -246,7 +246,7 @@ static const struct json_key definition_keys[] = {
 	  .read = json_read_unsigned,
 	  .offset = MEMBER(generation),
 	  .minimum = 1,
-	  .maximum = 1 },
+	  .maximum = 2 },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys) },
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
@@ -321,6 +321,16 @@ static int check_resources(struct json_reader *reader, struct json_object *objec
 	if (r == 0)
 		json_leave(reader, mark);
 	return r;
+}
+
+const struct definition_firmware *definition_firmware(const struct definition *definition)
+{
+	static const struct definition_firmware firmwares[] = {
+		{ "bios", "/usr/share/seabios/bios-256k.bin", "seabios" },
+		{ "uefi", "/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf" },
+	};
+
+	return definition->generation ? &firmwares[definition->generation - 1] : NULL;
 }
 
 /* Either a kernel is loaded, or firmware finds what is on a disk. */

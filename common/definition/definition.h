@@ -58,9 +58,6 @@ enum definition_action {
 /* What becomes of a VM whose worker has failed. */
 enum definition_failure_action { DEFINITION_FAILURE_STOP, DEFINITION_FAILURE_RESTART };
 
-/* Generation 1's firmware, of Debian's package seabios. */
-#define DEFINITION_BIOS_PATH "/usr/share/seabios/bios-256k.bin"
-
 enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
 
 enum definition_cache {
@@ -110,9 +107,9 @@ struct definition {
 	struct definition_numa numa;
 	enum definition_engine engine;
 	bool hyper_v[_ENLIGHTENMENT_COUNT];
-	unsigned generation; /* 1: BIOS and disk; 0: neither, a kernel is loaded */
+	unsigned generation; /* 1: BIOS and disk; 2: UEFI and disk; 0: a kernel is loaded */
 	struct {
-		char *kernel, *initrd; /* absolute paths; kernel NULL: generation 1; initrd
+		char *kernel, *initrd; /* absolute paths; kernel NULL: firmware; initrd
 					  may be NULL */
 		char *command_line;
 	} boot;
@@ -167,6 +164,15 @@ int definition_from_json(struct json_object *object, struct definition **ret_def
 struct json_object *definition_to_json(const struct definition *definition);
 
 bool definition_name_is_valid(const char *name);
+
+/* The firmware of a generation, as a package of Debian's has it. */
+struct definition_firmware {
+	const char *name; /* of its descriptor */
+	const char *path, *package;
+};
+
+/* NULL: a kernel is loaded. */
+const struct definition_firmware *definition_firmware(const struct definition *definition);
 bool definition_owner_is_valid(const char *name);
 
 /* "actions" alone; what it leaves out stays in *actions. Return: as definition_from_json(). */

@@ -8,7 +8,7 @@ import pathlib
 import re
 import subprocess
 
-import pae
+import lab_kvm
 from harness import BIN, IMAGES, LUN, SCRATCH, Daemon, Guest, check, check_data
 from harness_network import web_server
 from scenarios_processors import FAULTS, SIZE, check_disk
@@ -98,7 +98,7 @@ def shuts_down(daemon, guest):
 
 def debian_of_32_bits(daemon, combination):
     """Debian's own kernel with PAE, initramfs and i386 programs."""
-    pae.have_kvm_take_accessed_tables()
+    lab_kvm.have_kvm_take_accessed_tables()
     shuts_down(daemon, serves(daemon, combination, "i386", r"\S+-686-pae i686\ni386", "5.3", "mitigations=off"))
 
 

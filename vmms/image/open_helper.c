@@ -105,7 +105,7 @@ static const char *open_helper_first_path(const struct resources_request *reques
 {
 	if (request->disk)
 		return request->disk->path;
-	return request->definition->boot.kernel ?: DEFINITION_BIOS_PATH;
+	return request->definition->boot.kernel ?: definition_firmware(request->definition)->path;
 }
 
 /*

@@ -214,15 +214,18 @@ static int resources_open_file(struct resources *resources, const struct resourc
 	return r;
 }
 
-static int resources_open_bios(struct resources *resources, const struct resources_request *request,
-			       struct failure *failure)
+static int resources_open_firmware(struct resources *resources,
+				   const struct resources_request *request, struct failure *failure)
 {
-	if (access(DEFINITION_BIOS_PATH, F_OK) < 0 && errno == ENOENT)
+	const struct definition_firmware *firmware = definition_firmware(request->definition);
+
+	if (access(firmware->path, F_OK) < 0 && errno == ENOENT)
 		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "a VM of generation 1 needs the firmware %s, which is not "
-				   "there; apt install seabios",
-				   DEFINITION_BIOS_PATH);
-	return resources_open_file(resources, request, "bios", DEFINITION_BIOS_PATH, failure);
+				   "a VM of generation %u needs the firmware %s, which is not "
+				   "there; apt install %s",
+				   request->definition->generation, firmware->path,
+				   firmware->package);
+	return resources_open_file(resources, request, firmware->name, firmware->path, failure);
 }
 
 /* ---- Disks ---- */
@@ -347,8 +350,8 @@ static int resources_open_all(struct resources *resources, const struct resource
 	const struct definition *definition = request->definition;
 	int r;
 
-	if (definition->generation == 1)
-		r = resources_open_bios(resources, request, failure);
+	if (definition->generation != 0)
+		r = resources_open_firmware(resources, request, failure);
 	else
 		r = resources_open_file(resources, request, "kernel", definition->boot.kernel,
 					failure);

@@ -324,7 +324,8 @@ static enum status create_make_definition(struct invocation *invocation,
 			 json_object_new_string(invocation_value(invocation, "name")), "processors",
 			 processors, "disks", disks, NULL);
 	if (invocation_has(invocation, "generation"))
-		json_add(&tree, "generation", json_object_new_int64(1));
+		json_add(&tree, "generation",
+			 json_object_new_int64(*invocation_value(invocation, "generation") - '0'));
 	else
 		json_add(&tree, "boot", create_make_boot(invocation));
 	if (invocation_has(invocation, "memory"))

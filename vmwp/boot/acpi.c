@@ -254,7 +254,7 @@ static void dsdt_add_vmbus(struct aml *aml, const struct acpi_config *config)
 	resources = aml_open_resources(aml);
 	aml_close_resources(aml, resources);
 	aml_close(aml, bus);
-	dsdt_add_generation(aml, acpi_generation_place(config->place));
+	dsdt_add_generation(aml, acpi_generation_place(config->area));
 	aml_close(aml, module);
 }
 
@@ -497,20 +497,15 @@ int acpi_generation_set(struct vid_memory *memory, gpa_t place, const struct gui
 	return 1;
 }
 
-int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_t *ret_rsdp)
+int acpi_fill(uint8_t data[static LAYOUT_ACPI_SIZE], const struct acpi_config *config,
+	      size_t *ret_size)
 {
-	struct acpi_area area = {
-		.data = vid_memory_map(memory, config->place, LAYOUT_ACPI_SIZE),
-		.place = config->place,
-	};
+	struct acpi_area area = { .data = data, .place = config->place };
 	struct acpi_tables tables = { 0 };
 	const struct acpi_header *xsdt;
-	struct acpi_rsdp *rsdp;
+	struct acpi_rsdp *rsdp = acpi_allocate(&area, sizeof(*rsdp));
 	int r;
 
-	if (!area.data)
-		return -EINVAL;
-	rsdp = acpi_allocate(&area, sizeof(*rsdp));
 	r = acpi_add_tables(&area, config, &tables);
 	if (r < 0)
 		return r;
@@ -518,7 +513,48 @@ int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_
 	if (!xsdt)
 		return -ENOSPC;
 	acpi_fill_rsdp(rsdp, acpi_address_of(&area, xsdt));
-	vid_memory_mark_written(memory, config->place, area.size);
+	*ret_size = area.size;
+	return 0;
+}
+
+size_t acpi_pointers(const uint8_t data[static LAYOUT_ACPI_SIZE], gpa_t place,
+		     struct acpi_pointer ret_pointers[static ACPI_POINTERS_MAX])
+{
+	static const struct acpi_pointer of_fadt[] = {
+		{ offsetof(struct acpi_fadt, facs), sizeof(uint32_t) },
+		{ offsetof(struct acpi_fadt, dsdt), sizeof(uint32_t) },
+		{ offsetof(struct acpi_fadt, x_facs), sizeof(uint64_t) },
+		{ offsetof(struct acpi_fadt, x_dsdt), sizeof(uint64_t) },
+	};
+	const struct acpi_rsdp *rsdp = (const void *)data;
+	uint32_t xsdt = (uint32_t)(rsdp->xsdt - place.value);
+	const struct acpi_header *header = (const void *)(data + xsdt);
+	uint64_t fadt;
+	size_t n = 0;
+
+	_Static_assert(XSDT_TABLES_MAX + ARRAY_SIZE(of_fadt) <= ACPI_POINTERS_MAX, "there is room");
+	for (uint32_t at = sizeof(*header); at < header->length; at += sizeof(uint64_t))
+		ret_pointers[n++] = (struct acpi_pointer){ xsdt + at, sizeof(uint64_t) };
+	memcpy(&fadt, header + 1, sizeof(fadt)); /* the first that acpi_add_tables() lists */
+	for (size_t i = 0; i < ARRAY_SIZE(of_fadt); i++)
+		ret_pointers[n++] =
+			(struct acpi_pointer){ (uint32_t)(fadt - place.value) + of_fadt[i].offset,
+					       of_fadt[i].size };
+	return n;
+}
+
+int acpi_write(struct vid_memory *memory, const struct acpi_config *config, gpa_t *ret_rsdp)
+{
+	uint8_t *area = vid_memory_map(memory, config->place, LAYOUT_ACPI_SIZE);
+	size_t size;
+	int r;
+
+	if (!area)
+		return -EINVAL;
+	r = acpi_fill(area, config, &size);
+	if (r < 0)
+		return r;
+	vid_memory_mark_written(memory, config->place, size);
 	*ret_rsdp = config->place;
 	return 0;
 }

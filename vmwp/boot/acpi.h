@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 struct acpi_config {
-	gpa_t place; /* of LAYOUT_ACPI_SIZE bytes; the RSDP is the first of it, and the generation
-			ID in the last page */
+	gpa_t place; /* of the tables; the RSDP is the first of them */
+	gpa_t area;  /* LAYOUT_ACPI_SIZE bytes that are reserved: as above, but where firmware puts
+			the tables elsewhere; the generation ID is in the last page */
 	const struct memory_layout *layout;
 	const struct numa *numa;
 	uint32_t vp_count;
@@ -30,10 +31,23 @@ struct acpi_config {
 #define ACPI_RSDP_SIZE 36 /* bytes */
 
 /* Return: 0; -EINVAL or -ENOSPC if the tables do not fit their area. */
+int acpi_fill(uint8_t area[static LAYOUT_ACPI_SIZE], const struct acpi_config *config,
+	      size_t *ret_size) MUST_CHECK;
+
+/* Where tables that acpi_fill() has made have addresses of each other, but for the RSDP's. */
+struct acpi_pointer {
+	uint32_t offset;
+	uint8_t size; /* bytes */
+};
+#define ACPI_POINTERS_MAX 8
+size_t acpi_pointers(const uint8_t area[static LAYOUT_ACPI_SIZE], gpa_t place,
+		     struct acpi_pointer ret_pointers[static ACPI_POINTERS_MAX]);
+
+/* Fills the area of guest memory. Return: as above. */
 int acpi_write(struct vid_memory *memory, const struct acpi_config *config,
 	       gpa_t *ret_rsdp) MUST_CHECK;
 
-/* place: as above. Where the generation ID is, of 16 bytes. */
+/* place: of the area. Where the generation ID is, of 16 bytes. */
 gpa_t acpi_generation_place(gpa_t place);
 
 /* Return: 0: it was that already; 1: it is another one now; -EINVAL: no RAM is there. */

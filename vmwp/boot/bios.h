@@ -30,7 +30,7 @@ struct bios_config {
 	const char *boot_order; /* paths of SeaBIOS', one a line */
 };
 
-/* Where the ACPI tables of a machine with this firmware are: at the end of low RAM. */
+/* Where a machine with firmware has the area of its ACPI tables: at the end of low RAM. */
 gpa_t bios_acpi_place(const struct memory_layout *layout);
 
 /* Return: 0; -EINVAL and others with *failure saying what is wrong with the image. */

@@ -27,12 +27,19 @@ static const struct chipset_device_ops *const generation1_table[] = {
 	&pci_ops,           &fw_cfg_ops, &firmware_log_ops, &ide_device_ops,
 };
 
+/* What the firmware alone looks for: the bus is of a PC that it knows. */
+static const struct chipset_device_ops *const generation2_table[] = {
+	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops,
+	&pci_ops,           &fw_cfg_ops, &firmware_log_ops, &ide_device_ops,
+};
+
 static const struct {
 	const struct chipset_device_ops *const *rows;
 	size_t count;
 } chipset_tables[] = {
 	[CHIPSET_SYNTHETIC] = { synthetic_table, ARRAY_SIZE(synthetic_table) },
 	[CHIPSET_GENERATION_1] = { generation1_table, ARRAY_SIZE(generation1_table) },
+	[CHIPSET_GENERATION_2] = { generation2_table, ARRAY_SIZE(generation2_table) },
 };
 
 struct chipset {
@@ -45,7 +52,9 @@ struct chipset {
 int chipset_new(enum chipset_board board, const struct chipset_callbacks *callbacks, void *data,
 		struct chipset **ret_chipset)
 {
-	const struct chipset_config config = { .callbacks = callbacks, .data = data };
+	const struct chipset_config config = { .board = board,
+					       .callbacks = callbacks,
+					       .data = data };
 	struct chipset *chipset = calloc(1, sizeof(*chipset));
 	int r;
 
@@ -59,7 +68,7 @@ int chipset_new(enum chipset_board board, const struct chipset_callbacks *callba
 	}
 	chipset->serial = chipset_devices_get(chipset->devices, &serial_device_ops);
 	chipset->rtc = chipset_devices_get(chipset->devices, &rtc_device_ops);
-	if (board == CHIPSET_GENERATION_1) {
+	if (board != CHIPSET_SYNTHETIC) {
 		chipset->fw_cfg = chipset_devices_get(chipset->devices, &fw_cfg_ops);
 		chipset->ide = chipset_devices_get(chipset->devices, &ide_device_ops);
 	}

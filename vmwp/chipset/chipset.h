@@ -29,12 +29,6 @@
 
 struct chipset;
 
-/* Which devices there are. */
-enum chipset_board {
-	CHIPSET_SYNTHETIC,    /* those that a kernel needs which is loaded by us */
-	CHIPSET_GENERATION_1, /* and those that a BIOS looks for */
-};
-
 /* callbacks is borrowed. Return: 0, -ENOMEM. */
 int chipset_new(enum chipset_board board, const struct chipset_callbacks *callbacks, void *data,
 		struct chipset **ret_chipset) MUST_CHECK;

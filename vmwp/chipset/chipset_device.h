@@ -38,8 +38,16 @@ struct chipset_callbacks {
 	void (*disk_request)(void *data);   /* chipset_ide_take() has one, of some channel */
 };
 
+/* Which devices there are. */
+enum chipset_board {
+	CHIPSET_SYNTHETIC,    /* those that a kernel needs which is loaded by us */
+	CHIPSET_GENERATION_1, /* and those that a BIOS looks for */
+	CHIPSET_GENERATION_2, /* and those that UEFI looks for */
+};
+
 /* What devices are made from, and find as long as they are. All pointers are borrowed. */
 struct chipset_config {
+	enum chipset_board board;
 	const struct chipset_callbacks *callbacks;
 	void *data;                      /* for the callbacks */
 	struct chipset_devices *devices; /* those of the rows before: chipset_devices_get() */

@@ -48,40 +48,59 @@ struct pci_register {
 
 #define PCI_REGISTERS_MAX 8
 
-static const struct pci_identity {
+struct pci_identity {
 	uint8_t at; /* device and function on bus 0 */
 	struct pci_register registers[PCI_REGISTERS_MAX];
-} identities[_PCI_FUNCTIONS] = {
-	[PCI_HOST_BRIDGE] = { DEVICE(0, 0),
-			      { { ID, ID_OF(0x7192), 0 },
-				{ COMMAND, STATUS_MEDIUM | COMMAND_MASTER | COMMAND_MEMORY, 0 },
-				{ CLASS, 0x06000003, 0 } } },
-	[PCI_ISA_BRIDGE] = { DEVICE(7, 0),
-			     { { ID, ID_OF(0x7110), 0 },
-			       { COMMAND, STATUS_MEDIUM | 0x7, 0 },
-			       { CLASS, 0x06010001, 0 },
-			       { HEADER, HEADER_MULTI, 0 },
-			       { PIRQ_ROUTES, PIRQS_UNROUTED, PIRQS_WRITABLE } } },
-	[PCI_IDE] = { DEVICE(7, 1),
-		      { { ID, ID_OF(0x7111), 0 },
-			{ COMMAND, STATUS_MEDIUM | 0x00800000, COMMAND_IO | COMMAND_MASTER },
-			{ CLASS, 0x01018001, 0 },
-			{ BAR4, BAR_IO, BAR_PORTS },
-			{ INTERRUPT, 0, 0xff },
-			{ IDE_TIMING, 0, UINT32_MAX } } },
-	/* Its registers do not move, and are always on: vmwp/chipset/power.h. */
-	[PCI_POWER_MANAGEMENT] = { DEVICE(7, 3),
-				   { { ID, ID_OF(0x7113), 0 },
-				     { COMMAND, STATUS_MEDIUM | 0x00800000 | COMMAND_IO, 0 },
-				     { CLASS, 0x06800002, 0 },
-				     { PM_BASE, PLATFORM_PM1_EVENT_PORT | BAR_IO, 0 },
-				     { PM_ENABLE, 1, 0 } } },
 };
 
-static const struct pci_register *pci_find_register(unsigned function, unsigned number)
+#define HOST_BRIDGE(id)                                                                  \
+	{                                                                                \
+		{ ID, ID_OF(id), 0 },                                                    \
+			{ COMMAND, STATUS_MEDIUM | COMMAND_MASTER | COMMAND_MEMORY, 0 }, \
+			{ CLASS, 0x06000003, 0 },                                        \
+	}
+#define ISA_BRIDGE(id)                                                         \
+	{                                                                      \
+		{ ID, ID_OF(id), 0 }, { COMMAND, STATUS_MEDIUM | 0x7, 0 },     \
+			{ CLASS, 0x06010001, 0 }, { HEADER, HEADER_MULTI, 0 }, \
+			{ PIRQ_ROUTES, PIRQS_UNROUTED, PIRQS_WRITABLE },       \
+	}
+#define IDE(id)                                                                               \
+	{                                                                                     \
+		{ ID, ID_OF(id), 0 },                                                         \
+			{ COMMAND, STATUS_MEDIUM | 0x00800000, COMMAND_IO | COMMAND_MASTER }, \
+			{ CLASS, 0x01018001, 0 }, { BAR4, BAR_IO, BAR_PORTS },                \
+			{ INTERRUPT, 0, 0xff }, { IDE_TIMING, 0, UINT32_MAX },                \
+	}
+/* Its registers do not move, and are always on: vmwp/chipset/power.h. */
+#define POWER_MANAGEMENT(id)                                                                   \
+	{                                                                                      \
+		{ ID, ID_OF(id), 0 }, { COMMAND, STATUS_MEDIUM | 0x00800000 | COMMAND_IO, 0 }, \
+			{ CLASS, 0x06800002, 0 },                                              \
+			{ PM_BASE, PLATFORM_PM1_EVENT_PORT | BAR_IO, 0 }, { PM_ENABLE, 1, 0 }, \
+	}
+
+/* Generation 2's are those of the one PC that its firmware knows, and has drivers for. */
+static const struct pci_identity identities[][_PCI_FUNCTIONS] = {
+	[CHIPSET_GENERATION_1] = {
+		[PCI_HOST_BRIDGE] = { DEVICE(0, 0), HOST_BRIDGE(0x7192) },
+		[PCI_ISA_BRIDGE] = { DEVICE(7, 0), ISA_BRIDGE(0x7110) },
+		[PCI_IDE] = { DEVICE(7, 1), IDE(0x7111) },
+		[PCI_POWER_MANAGEMENT] = { DEVICE(7, 3), POWER_MANAGEMENT(0x7113) },
+	},
+	[CHIPSET_GENERATION_2] = {
+		[PCI_HOST_BRIDGE] = { DEVICE(0, 0), HOST_BRIDGE(0x1237) },
+		[PCI_ISA_BRIDGE] = { DEVICE(1, 0), ISA_BRIDGE(0x7000) },
+		[PCI_IDE] = { DEVICE(1, 1), IDE(0x7010) },
+		[PCI_POWER_MANAGEMENT] = { DEVICE(1, 3), POWER_MANAGEMENT(0x7113) },
+	},
+};
+
+static const struct pci_register *pci_find_register(const struct pci *pci, unsigned function,
+						    unsigned number)
 {
 	static const struct pci_register none;
-	const struct pci_register *registers = identities[function].registers;
+	const struct pci_register *registers = identities[pci->board][function].registers;
 
 	for (unsigned i = 0; i < PCI_REGISTERS_MAX; i++)
 		if (registers[i].number == number && (registers[i].value | registers[i].writable))
@@ -96,7 +115,8 @@ static unsigned pci_selected(const struct pci *pci)
 
 	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> 16 & 0xff) != 0)
 		return _PCI_FUNCTIONS;
-	while (function < _PCI_FUNCTIONS && identities[function].at != (pci->address >> 8 & 0xff))
+	while (function < _PCI_FUNCTIONS &&
+	       identities[pci->board][function].at != (pci->address >> 8 & 0xff))
 		function++;
 	return function;
 }
@@ -128,7 +148,7 @@ static void pci_write_data(struct pci *pci, unsigned offset, unsigned size, uint
 
 	if (function == _PCI_FUNCTIONS)
 		return;
-	mask &= pci_find_register(function, number)->writable;
+	mask &= pci_find_register(pci, function, number)->writable;
 	pci->registers[function][number] =
 		(pci->registers[function][number] & ~mask) | (value << 8 * offset & mask);
 }
@@ -164,6 +184,11 @@ bool pci_ide_may_transfer(const struct pci *pci)
 
 /* ---- The row ---- */
 
+static void pci_init(void *device, const struct chipset_config *config)
+{
+	((struct pci *)device)->board = config->board;
+}
+
 static void pci_reset(void *device)
 {
 	struct pci *pci = device;
@@ -172,7 +197,7 @@ static void pci_reset(void *device)
 	for (unsigned function = 0; function < _PCI_FUNCTIONS; function++)
 		for (unsigned number = 0; number < PCI_REGISTERS; number++)
 			pci->registers[function][number] =
-				pci_find_register(function, number)->value;
+				pci_find_register(pci, function, number)->value;
 }
 
 static void pci_save(const void *device, struct state_writer *writer)
@@ -185,13 +210,13 @@ static void pci_save(const void *device, struct state_writer *writer)
 }
 
 /* What cannot be written is what a reset has made of it. */
-static bool pci_state_is_valid(const struct pci_state *state)
+static bool pci_state_is_valid(const struct pci *pci, const struct pci_state *state)
 {
 	if ((state->address & ~ADDRESS_VALID) != 0 || state->zero != 0)
 		return false;
 	for (unsigned function = 0; function < _PCI_FUNCTIONS; function++) {
 		for (unsigned number = 0; number < PCI_REGISTERS; number++) {
-			const struct pci_register *known = pci_find_register(function, number);
+			const struct pci_register *known = pci_find_register(pci, function, number);
 
 			if ((state->registers[function][number] ^ known->value) & ~known->writable)
 				return false;
@@ -205,7 +230,7 @@ static int pci_restore(void *device, struct state_record *record)
 	struct pci *pci = device;
 	struct pci_state state;
 
-	if (state_get(record, &state, sizeof(state)) != 0 || !pci_state_is_valid(&state))
+	if (state_get(record, &state, sizeof(state)) != 0 || !pci_state_is_valid(pci, &state))
 		return STATE_E_INVALID;
 	pci->address = state.address;
 	memcpy(pci->registers, state.registers, sizeof(pci->registers));
@@ -226,6 +251,7 @@ const struct chipset_device_ops pci_ops = {
 	.name = "pci",
 	.size = sizeof(struct pci),
 	.ports = { { PLATFORM_PCI_ADDRESS_PORT, 8, 4, pci_read, pci_write } },
+	.init = pci_init,
 	.reset = pci_reset,
 	.state_version = 1,
 	.save = pci_save,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The PCI bus of generation 1: its host bridge, and the functions of a PIIX4, with the ids that
- * Hyper-V's have.
+ * Hyper-V's have; and that of generation 2, which its firmware alone looks for, with the ids of a
+ * PIIX3 behind a 440FX.
  *
  * Here is their configuration space alone, by the ports of mechanism 1; what a function does is
  * another row's. In the middle of the address port is the reset port, which takes bytes. Ids:
- * Linux drivers/ata/ata_piix.c, include/linux/pci_ids.h; registers: Intel 290562, "82371AB".
+ * Linux drivers/ata/ata_piix.c, include/linux/pci_ids.h; edk2 OvmfPkg/Include/OvmfPlatforms.h; registers: Intel 290562, "82371AB".
  */
 #pragma once
 
@@ -22,7 +23,8 @@ enum pci_function {
 };
 
 struct pci {
-	uint32_t address; /* bit 31: the data port leads to what the rest names */
+	enum chipset_board board; /* whose ids it has */
+	uint32_t address;         /* bit 31: the data port leads to what the rest names */
 	uint32_t registers[_PCI_FUNCTIONS][PCI_REGISTERS];
 };
 

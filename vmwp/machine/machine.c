@@ -135,23 +135,28 @@ static void machine_notice(void *data, const char *text)
 	machine->callbacks->notice(machine->data, text);
 }
 
-/* The disks as SeaBIOS names them, from the first on. */
-#define MACHINE_BOOT_ORDER                    \
-	"/pci@i0cf8/ide@7,1/drive@0/disk@0\n" \
-	"/pci@i0cf8/ide@7,1/drive@0/disk@1\n" \
-	"/pci@i0cf8/ide@7,1/drive@1/disk@0\n" \
-	"/pci@i0cf8/ide@7,1/drive@1/disk@1"
+/* The disks as firmware names them, from the first on. */
+#define MACHINE_BOOT_ORDER(at)                   \
+	"/pci@i0cf8/ide@" at "/drive@0/disk@0\n" \
+	"/pci@i0cf8/ide@" at "/drive@0/disk@1\n" \
+	"/pci@i0cf8/ide@" at "/drive@1/disk@0\n" \
+	"/pci@i0cf8/ide@" at "/drive@1/disk@1"
+
+static const char *machine_boot_order(const struct machine *machine)
+{
+	return machine->uefi_fd >= 0 ? MACHINE_BOOT_ORDER("1,1") : MACHINE_BOOT_ORDER("7,1");
+}
 
 static void machine_tell_firmware(struct machine *machine)
 {
-	const struct bios *bios = power_cycle_bios(machine->power_cycle);
 	struct bios_file files[BIOS_FILES_MAX];
+	size_t count = power_cycle_firmware_files(machine->power_cycle, files);
 
-	if (!bios)
+	if (count == 0)
 		return;
 	machine->firmware = (struct fw_cfg_items){
 		.processors = (uint16_t)machine->definition->processors.count,
-		.file_count = (unsigned)bios_files(bios, files),
+		.file_count = (unsigned)count,
 	};
 	for (unsigned i = 0; i < machine->firmware.file_count; i++)
 		machine->firmware.files[i] = (struct fw_cfg_file){ .name = files[i].name,
@@ -163,8 +168,9 @@ static void machine_tell_firmware(struct machine *machine)
 int machine_set_generation(struct machine *machine)
 {
 	const struct definition *definition = machine->definition;
-	gpa_t place = power_cycle_bios(machine->power_cycle) ? bios_acpi_place(&machine->layout)
-							     : GPA(LAYOUT_ACPI);
+	gpa_t place = machine->bios_fd >= 0 || machine->uefi_fd >= 0
+			      ? bios_acpi_place(&machine->layout)
+			      : GPA(LAYOUT_ACPI);
 
 	return acpi_generation_set(machine->memory, place,
 				   guid_is_null(&definition->generation_id)
@@ -190,7 +196,8 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 		.hibernation = definition->services.hibernation,
 		.restored = restored,
 		.bios_fd = machine->bios_fd,
-		.boot_order = MACHINE_BOOT_ORDER,
+		.uefi_fd = machine->uefi_fd,
+		.boot_order = machine_boot_order(machine),
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
 		.command_line = definition->boot.command_line,
@@ -327,7 +334,7 @@ int machine_start(struct machine *machine, struct failure *failure)
 
 	if (machine->state != MACHINE_CREATED)
 		return MACHINE_E_STATE;
-	if (machine->kernel_fd < 0 && machine->bios_fd < 0)
+	if (machine->kernel_fd < 0 && machine->bios_fd < 0 && machine->uefi_fd < 0)
 		return failure_set(failure, -EINVAL, "The VM has no kernel to boot.");
 	r = machine_build(machine, NULL, failure);
 	if (r < 0)

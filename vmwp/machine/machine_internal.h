@@ -35,8 +35,8 @@ struct machine {
 	struct loop_timer tick;     /* of the chipset, while its clock has an alarm */
 	bool memory_is_handed_over; /* by another worker, with what is in it */
 	int kernel_fd, initrd_fd;
-	int bios_fd;                  /* -1: a kernel is loaded */
-	struct fw_cfg_items firmware; /* of the power cycle's BIOS */
+	int bios_fd, uefi_fd;         /* one of them may be there; both -1: a kernel is loaded */
+	struct fw_cfg_items firmware; /* what that of the power cycle is told */
 	struct loop_task disk_task;   /* a device of the chipset wants a disk */
 	void (*disk_request)(void *data);
 	void *disk_request_data;

@@ -199,6 +199,13 @@ static int machine_make_bus(struct machine *machine)
 	return r;
 }
 
+static enum chipset_board machine_board(const struct machine *machine)
+{
+	if (machine->uefi_fd >= 0)
+		return CHIPSET_GENERATION_2;
+	return machine->bios_fd >= 0 ? CHIPSET_GENERATION_1 : CHIPSET_SYNTHETIC;
+}
+
 int machine_new(const struct machine_config *config, struct machine **ret_machine,
 		struct failure *failure)
 {
@@ -221,6 +228,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->kernel_fd = resources_take(config->resources, "kernel");
 	machine->initrd_fd = resources_take(config->resources, "initrd");
 	machine->bios_fd = resources_take(config->resources, "bios");
+	machine->uefi_fd = resources_take(config->resources, "uefi");
 
 	r = machine_open_vid(machine, config->resources, failure);
 	if (r < 0)
@@ -231,8 +239,8 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	r = machine_make_memory(machine, config->resources, failure);
 	if (r < 0)
 		return r;
-	r = chipset_new(machine->bios_fd < 0 ? CHIPSET_SYNTHETIC : CHIPSET_GENERATION_1,
-			&machine_chipset_callbacks, machine, &machine->chipset);
+	r = chipset_new(machine_board(machine), &machine_chipset_callbacks, machine,
+			&machine->chipset);
 	if (r < 0)
 		return r;
 	r = machine_make_bus(machine);
@@ -255,5 +263,6 @@ void machine_free(struct machine *machine)
 	close_fdp(&machine->kernel_fd);
 	close_fdp(&machine->initrd_fd);
 	close_fdp(&machine->bios_fd);
+	close_fdp(&machine->uefi_fd);
 	free(machine);
 }

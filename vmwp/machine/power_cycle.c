@@ -30,7 +30,8 @@ struct power_cycle {
 	struct vid_partition *partition;
 	struct hvshim *hvshim;
 	struct vps *vps;
-	struct bios *bios; /* NULL: a kernel is loaded */
+	struct bios *bios; /* generation 1's firmware, or NULL */
+	struct uefi *uefi; /* generation 2's; NULL, as above: a kernel is loaded */
 	uint32_t vp_count; /* made so far */
 	struct vid_vp *vp[];
 };
@@ -38,6 +39,11 @@ struct power_cycle {
 static uint32_t power_cycle_vp_total(const struct power_cycle_config *config)
 {
 	return topology_vp_count(&config->topology);
+}
+
+static bool power_cycle_has_firmware(const struct power_cycle *power_cycle)
+{
+	return power_cycle->bios || power_cycle->uefi;
 }
 
 static int power_cycle_make_partition(struct power_cycle *power_cycle,
@@ -50,6 +56,8 @@ static int power_cycle_make_partition(struct power_cycle *power_cycle,
 	if (power_cycle->bios) {
 		partition.pit = true;
 		partition.rom = bios_rom(power_cycle->bios);
+	} else if (power_cycle->uefi) {
+		partition.rom = uefi_rom(power_cycle->uefi);
 	}
 	hvshim_prepare(config->engine, &partition);
 	r = vid_partition_new(config->vid, &partition, &power_cycle->partition);
@@ -58,6 +66,8 @@ static int power_cycle_make_partition(struct power_cycle *power_cycle,
 				   "KVM refuses to make a VM: %s. "
 				   "`vmwp --probe` shows what it lacks.",
 				   strerror(-r));
+	if (power_cycle->uefi)
+		uefi_forget_image(power_cycle->uefi);
 	return 0;
 }
 
@@ -182,20 +192,31 @@ static struct smbios_config power_cycle_smbios(const struct power_cycle_config *
 	};
 }
 
+/* apic_ids: room for those of all vps; it is filled in. */
+static struct acpi_config power_cycle_acpi(const struct power_cycle_config *config, gpa_t place,
+					   gpa_t area,
+					   uint32_t apic_ids[static DEFINITION_PROCESSORS_MAX])
+{
+	uint32_t count = power_cycle_vp_total(config);
+
+	for (uint32_t i = 0; i < count; i++)
+		apic_ids[i] = topology_apic_id(&config->topology, i);
+	return (struct acpi_config){ .place = place,
+				     .area = area,
+				     .layout = config->layout,
+				     .numa = config->numa,
+				     .vp_count = count,
+				     .apic_ids = apic_ids,
+				     .hibernation = config->hibernation,
+				     .pci = config->bios_fd >= 0 };
+}
+
 static int power_cycle_write_acpi(const struct power_cycle_config *config, gpa_t place,
 				  gpa_t *ret_rsdp)
 {
 	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
-	const struct acpi_config acpi = { .place = place,
-					  .layout = config->layout,
-					  .numa = config->numa,
-					  .vp_count = power_cycle_vp_total(config),
-					  .apic_ids = apic_ids,
-					  .hibernation = config->hibernation,
-					  .pci = config->bios_fd >= 0 };
+	const struct acpi_config acpi = power_cycle_acpi(config, place, place, apic_ids);
 
-	for (uint32_t i = 0; i < acpi.vp_count; i++)
-		apic_ids[i] = topology_apic_id(&config->topology, i);
 	return acpi_write(config->memory, &acpi, ret_rsdp);
 }
 
@@ -244,6 +265,24 @@ static int power_cycle_load_bios(const struct power_cycle *power_cycle,
 		return failure_set(failure, r, "The VM's memory is too small for its firmware: %s.",
 				   strerror(-r));
 	return 0;
+}
+
+/* ---- Generation 2's firmware ---- */
+
+static int power_cycle_make_uefi(struct power_cycle *power_cycle,
+				 const struct power_cycle_config *config, struct failure *failure)
+{
+	uint32_t apic_ids[DEFINITION_PROCESSORS_MAX];
+	const struct smbios_config smbios = power_cycle_smbios(config);
+	const struct acpi_config acpi =
+		power_cycle_acpi(config, GPA(0), bios_acpi_place(config->layout), apic_ids);
+	const struct uefi_config uefi = { .fd = config->uefi_fd,
+					  .layout = config->layout,
+					  .smbios = &smbios,
+					  .acpi = &acpi,
+					  .boot_order = config->boot_order };
+
+	return config->uefi_fd < 0 ? 0 : uefi_new(&uefi, &power_cycle->uefi, failure);
 }
 
 static int power_cycle_load(const struct power_cycle_config *config, struct boot_entry *ret_entry,
@@ -302,7 +341,9 @@ static int power_cycle_prepare_guest(struct power_cycle *power_cycle,
 		return r;
 	if (config->restored)
 		return power_cycle_recall_guest(config, ret_guest, failure);
-	return power_cycle->bios ? 0 : power_cycle_boot(config, ret_entry, ret_guest, failure);
+	return power_cycle_has_firmware(power_cycle)
+		       ? 0
+		       : power_cycle_boot(config, ret_entry, ret_guest, failure);
 }
 
 int power_cycle_new(const struct power_cycle_config *config, struct power_cycle **ret_power_cycle,
@@ -319,6 +360,8 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 	if (!power_cycle)
 		return -ENOMEM;
 	r = power_cycle_make_bios(power_cycle, config, failure);
+	if (r == 0)
+		r = power_cycle_make_uefi(power_cycle, config, failure);
 	if (r < 0)
 		return r;
 	r = power_cycle_make_partition(power_cycle, config, failure);
@@ -336,7 +379,7 @@ int power_cycle_new(const struct power_cycle_config *config, struct power_cycle 
 			return r;
 	}
 	/* Firmware begins where a processor does after a reset. */
-	if (!config->restored && !power_cycle->bios)
+	if (!config->restored && !power_cycle_has_firmware(power_cycle))
 		r = boot_start_vp(&entry, config->memory, power_cycle->vp[0]);
 	if (r < 0)
 		return failure_set(failure, r, "The first vp's registers cannot be set: %s.",
@@ -359,6 +402,7 @@ void power_cycle_free(struct power_cycle *power_cycle)
 		vid_vp_free(power_cycle->vp[i]);
 	vid_partition_free(power_cycle->partition);
 	bios_free(power_cycle->bios);
+	uefi_free(power_cycle->uefi);
 	free(power_cycle);
 }
 
@@ -425,6 +469,14 @@ int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,
 const struct bios *power_cycle_bios(const struct power_cycle *power_cycle)
 {
 	return power_cycle->bios;
+}
+
+size_t power_cycle_firmware_files(const struct power_cycle *power_cycle,
+				  struct bios_file *ret_files)
+{
+	if (power_cycle->bios)
+		return bios_files(power_cycle->bios, ret_files);
+	return power_cycle->uefi ? uefi_files(power_cycle->uefi, ret_files) : 0;
 }
 
 struct vid_partition *power_cycle_partition(struct power_cycle *power_cycle)

@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 struct bios;
+struct bios_file;
+struct uefi;
 struct power_cycle;
 struct state_reader;
 
@@ -41,7 +43,8 @@ struct power_cycle_config {
 	const char *command_line;
 
 	int bios_fd;            /* generation 1's, in place of a kernel; or -1 */
-	const char *boot_order; /* as struct bios_config has it */
+	int uefi_fd;            /* generation 2's, likewise */
+	const char *boot_order; /* as struct bios_config and struct uefi_config have it */
 
 	struct loop *loop;
 	enum hvshim_engine engine;
@@ -88,8 +91,12 @@ int power_cycle_vp_registers(struct power_cycle *power_cycle, uint32_t index,
 			     struct vid_registers *ret_registers,
 			     struct vid_system_registers *ret_system) MUST_CHECK;
 
-/* The firmware, or NULL. */
+/* Generation 1's firmware, or NULL. */
 const struct bios *power_cycle_bios(const struct power_cycle *power_cycle);
+
+/* What firmware is told, as long as the power cycle is there. Return: how many. 0: there is none. */
+size_t power_cycle_firmware_files(const struct power_cycle *power_cycle,
+				  struct bios_file *ret_files);
 
 struct vid_partition *power_cycle_partition(struct power_cycle *power_cycle);
 struct hvshim *power_cycle_hvshim(struct power_cycle *power_cycle);

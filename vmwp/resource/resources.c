@@ -129,8 +129,8 @@ static bool resources_is_network_name(const char *name)
 /* A name that a descriptor may have. */
 static bool resource_name_is_valid(const char *name)
 {
-	static const char *const names[] = { "kvm",    "kernel", "initrd", "bios",
-					     "serial", "end",    "sockets" };
+	static const char *const names[] = { "kvm",  "kernel", "initrd", "bios",
+					     "uefi", "serial", "end",    "sockets" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -248,17 +248,19 @@ static int resources_open_disk(struct resources *resources, const struct definit
 int resources_open(struct resources *resources, const struct definition *definition,
 		   struct failure *failure)
 {
+	const struct definition_firmware *firmware = definition_firmware(definition);
 	int r;
 
 	r = resources_open_file(resources, "kvm", "/dev/kvm", O_RDWR, failure);
 	if (r < 0)
 		return r;
-	if (definition->generation == 1) {
-		r = resources_open_file(resources, "bios", DEFINITION_BIOS_PATH, O_RDONLY, failure);
+	if (firmware) {
+		r = resources_open_file(resources, firmware->name, firmware->path, O_RDONLY,
+					failure);
 		if (r < 0)
 			return r;
 	}
-	if (definition->generation == 0 && !definition->boot.kernel)
+	if (!firmware && !definition->boot.kernel)
 		return failure_set(failure, -EINVAL,
 				   "The definition names no kernel to boot: give "
 				   "\"boot\": {\"kernel\": …}.");

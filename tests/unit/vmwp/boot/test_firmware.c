@@ -36,6 +36,7 @@ static int setup(void **state)
 	for (uint32_t i = 0; i < ARRAY_SIZE(fixture->apic_ids); i++)
 		fixture->apic_ids[i] = i * 2;
 	fixture->acpi = (struct acpi_config){ .place = GPA(LAYOUT_ACPI),
+					      .area = GPA(LAYOUT_ACPI),
 					      .layout = &fixture->layout,
 					      .numa = &fixture->numa,
 					      .vp_count = 3,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What generation 1 has beside other chipsets: PCI's configuration space, and what firmware reads. */
+/* What chipsets with firmware have beside others: PCI's configuration space, and what firmware reads. */
 #include "common/base/cc.h"
 #include "common/base/state.h"
 #include "tests/unit/unit.h"
@@ -88,6 +88,15 @@ static uint32_t in(struct fixture *f, uint16_t number, uint8_t size)
 	return value;
 }
 
+static int restore(struct fixture *f, const struct state_writer *state)
+{
+	struct failure failure = { 0 };
+	struct state_reader reader;
+
+	assert_int_equal(state_reader_init(&reader, state->bytes, state->size), 0);
+	return chipset_restore(f->chipset, &reader, &failure);
+}
+
 /* ---- PCI ---- */
 
 #define IDE_FUNCTION 0x3900u
@@ -121,6 +130,34 @@ static void functions_are_hyper_vs(void **state)
 	assert_int_equal(pci_get(f, 0x0008), 0x06000003);
 	assert_int_equal(pci_get(f, 0x380c) >> 16, 0x80);
 	assert_int_equal(pci_get(f, 0x3b40), PLATFORM_PM1_EVENT_PORT | 1);
+}
+
+/* Without these ids the firmware has no clock, and finds no serial port. */
+static void functions_of_generation_2_are_a_pcs(void **state)
+{
+	struct fixture *f = *state;
+	struct state_writer before;
+
+	chipset_free(f->chipset);
+	assert_int_equal(chipset_new(CHIPSET_GENERATION_2, &callbacks, f, &f->chipset), 0);
+	for (uint32_t at = 0; at < 0x10000; at += 0x100) {
+		uint32_t expected = at == 0x0000   ? 0x12378086
+				    : at == 0x0800 ? 0x70008086
+				    : at == 0x0900 ? 0x70108086
+				    : at == 0x0b00 ? 0x71138086
+						   : 0xffffffff;
+
+		assert_int_equal(pci_get(f, at), expected);
+	}
+	assert_int_equal(pci_get(f, 0x0b40), PLATFORM_PM1_EVENT_PORT | 1);
+	assert_int_equal(pci_get(f, 0x0b80), 1);
+	state_writer_init(&before);
+	assert_int_equal(chipset_save(f->chipset, &before), 0);
+	assert_int_equal(restore(f, &before), 0);
+	chipset_free(f->chipset);
+	assert_int_equal(chipset_new(CHIPSET_GENERATION_1, &callbacks, f, &f->chipset), 0);
+	assert_int_equal(restore(f, &before), -EINVAL);
+	state_writer_deinit(&before);
 }
 
 static void registers_take_what_they_have_bits_for(void **state)
@@ -230,15 +267,6 @@ static void save(struct fixture *f, struct state_writer *writer)
 	assert_int_equal(chipset_save(f->chipset, writer), 0);
 }
 
-static int restore(struct fixture *f, const struct state_writer *state)
-{
-	struct failure failure = { 0 };
-	struct state_reader reader;
-
-	assert_int_equal(state_reader_init(&reader, state->bytes, state->size), 0);
-	return chipset_restore(f->chipset, &reader, &failure);
-}
-
 static void make_busy(struct fixture *f)
 {
 	uint8_t bytes[3];
@@ -320,6 +348,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(functions_are_hyper_vs, setup, teardown),
+		cmocka_unit_test_setup_teardown(functions_of_generation_2_are_a_pcs, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(registers_take_what_they_have_bits_for, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(the_address_is_taken_as_a_whole, setup, teardown),
