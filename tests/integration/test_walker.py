@@ -38,7 +38,7 @@ STATES = {"off", "starting", "running", "paused", "stopping", "saving", "saved",
 TIMEOUT = 0.25  # seconds; then the walk goes on, and the answer is waited for at its end
 CHECK_EVERY = 25  # steps
 KEPT = 30  # steps that are shown of a walk that failed
-FDS_AT_REST = 21  # of the service, at most: with that for nftables, which stays when it was used
+FDS_AT_REST = 23  # of the service, at most: with that for nftables, which stays when it was used
 FDS_A_VM = 40
 
 
