@@ -142,7 +142,7 @@ class Walk(RemoteTest):
 
     def walk_definition(self):
         (self.here / "definition.json").write_text(json.dumps({
-            "name": "vm", "network_adapters": [{"name": "nic0", "switch": "none"}],
+            "name": "vm", "keyboard": True, "network_adapters": [{"name": "nic0", "switch": "none"}],
             "boot": {"kernel": str(self.folder / "kernel"), "command_line": f"agent={self.program(AGENT)}"}}))
         self.step("create", "--from", "definition.json", out="VM 'vm' created")
         self.step("show", "vm", out="vm")
@@ -172,6 +172,10 @@ class Walk(RemoteTest):
         self.step("events", "nobody", status=NO_SUCH_VM, err="nobody")
 
     def walk_saved(self):
+        self.step("meter enable", "vm", out="VM 'vm' is metered")
+        self.step("meter reset", "vm", out="VM 'vm' is metered from 0")
+        self.step("meter show", "vm", out="vm .*on")
+        self.step("meter disable", "vm", out="VM 'vm' is not metered")
         self.step("renew", "vm", status=FAILED, err="VM 'vm'")
         self.step("save", "vm", out="VM 'vm' saved")
         self.step("start", "vm", out="VM 'vm' started")
@@ -183,6 +187,8 @@ class Walk(RemoteTest):
         self.step("console", "vm", "--log", out="guest: begin")
         self.step("screenshot", "vm", "--output", "screen", out=r"\A\Z")
         self.assertIn("guest: begin", (self.here / "screen").read_text())
+        self.step("key", "vm", "ctrl-c", out="was sent the keys")
+        self.step("type", "vm", "it's a \"b\"", out="was sent the text")
         self.step("kvp", "list", "vm", out="KEY")
         self.step("backup", "freeze", "vm", out="frozen")
         self.step("backup", "thaw", "vm", out="thawed")
