@@ -130,6 +130,11 @@ void worker_free(struct worker *freed)
 	worker.count = 0;
 }
 
+void worker_retire(struct worker *retired)
+{
+	worker_free(retired);
+}
+
 void worker_rename(struct worker *renamed, const char *name)
 {
 }
