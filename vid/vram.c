@@ -29,8 +29,8 @@ static int vram_open(struct vid_vram *vram)
 	if (ftruncate(vram->fd, (off_t)vram->size) < 0 ||
 	    fcntl(vram->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_origin(-errno);
-	vram->host =
-		mmap(NULL, vram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, vram->fd, 0);
+	vram->host = mmap(NULL, vram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+			  vram->fd, 0);
 	if (vram->host == MAP_FAILED) {
 		vram->host = NULL;
 		return error_origin(-errno);
@@ -95,5 +95,6 @@ int vid_vram_place(const struct vid_vram *vram, struct vid_partition *partition,
 	if (!IS_ALIGNED(gpa.value, HV_PAGE_SIZE))
 		return -EINVAL;
 	vid_vram_remove(vram, partition);
-	return ioctl(partition->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0 ? error_origin(-errno) : 0;
+	return ioctl(partition->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0 ? error_origin(-errno)
+									   : 0;
 }

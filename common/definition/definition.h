@@ -40,7 +40,7 @@
 #define DEFINITION_SERIAL_MAX       36   /* bytes, printable ASCII without blanks */
 #define DEFINITION_COMMAND_LINE_MAX 2047 /* bytes */
 #define DEFINITION_DVD_SECTOR_SIZE  2048
-#define DEFINITION_CRASH_GRACE      10   /* seconds, unless the definition has another */
+#define DEFINITION_CRASH_GRACE      10 /* seconds, unless the definition has another */
 /* Of a screen: pixels, which fit 8 MiB together with 4 bytes each. */
 #define DEFINITION_VIDEO_WIDTH      1024
 #define DEFINITION_VIDEO_HEIGHT     768
@@ -49,7 +49,7 @@
 #define DEFINITION_VIDEO_MAX        4096
 #define DEFINITION_VIDEO_PIXELS_MAX (2u << 20)
 
-#define DEFINITION_CRASH_GRACE_MAX  3600 /* seconds */
+#define DEFINITION_CRASH_GRACE_MAX 3600 /* seconds */
 
 enum definition_engine {
 	DEFINITION_ENGINE_AUTO,   /* "auto": in-kernel where the host's KVM has it */

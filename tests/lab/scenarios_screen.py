@@ -44,4 +44,29 @@ def keyboard_types(daemon, combination):
     check(report["devices"]["keyboard"] == {"state": "ready", "waiting": 0, "sent": 12}, report)
 
 
-ALL = [keyboard_types]
+def screen_shows(daemon, combination):
+    """hyperv_drm takes the screen up in the mode that it is advised, also after a reset and a restore."""
+    combination = {**combination, "kernel": "6.1-amd64"}  # the lab has the driver of that one alone
+    guest = Guest(daemon, video={"width": 800, "height": 600}, modules=MODULES, **combination).boot()
+
+    def check_screen():
+        told = guest.run(INSERT + "cat /sys/class/graphics/fb0/virtual_size; dmesg | grep -c 'ERROR.*drm\\|drm.*ERROR'",
+                         expect_status=None).split()
+        check(told == ["800,600", "0"], told)
+        report = json.loads(daemon.vmctl("inspect", "guest", "devices", "--json").stdout)["devices"]["video"]
+        check(report["state"] == "ready" and report["version_minor"] == 5 and report["refused"] == 0
+              and report["mode"] == {"active": True, "width": 800, "height": 600, "pitch": 3200, "offset": 0}, report)
+        return report["rectangles"]
+
+    check_screen()
+    daemon.vmctl("reset", "guest")
+    guest.ready()
+    check_screen()
+    daemon.vmctl("save", "guest")
+    guest.wait_state("saved")
+    daemon.vmctl("start", "guest")
+    guest.run("for i in $(seq 40); do echo a line of text >/dev/tty1; done; sleep 1")
+    check(check_screen() == 0, "the guest tells nobody what it draws")
+
+
+ALL = [keyboard_types, screen_shows]

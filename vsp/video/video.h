@@ -56,13 +56,14 @@ struct video_config {
 	struct vmbus *bus;
 	const struct video_ops *ops; /* borrowed */
 	void *data;
-	uint8_t *vram;                      /* VIDEO_VRAM_SIZE bytes, borrowed; the guest writes them */
+	uint8_t *vram; /* VIDEO_VRAM_SIZE bytes, borrowed; the guest writes them */
 	struct video_resolution resolution; /* what the guest is advised to begin with */
 };
 
 struct video_mode {
-	bool active;                          /* else the others are 0 */
-	uint32_t offset, width, height, pitch; /* bytes, pixels, pixels, bytes; all within the VRAM */
+	bool active; /* else the others are 0 */
+	uint32_t offset, width, height,
+		pitch; /* bytes, pixels, pixels, bytes; all within the VRAM */
 };
 
 struct video_pointer {

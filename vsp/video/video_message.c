@@ -7,7 +7,7 @@
 
 /* ---- Sending ---- */
 
-#define MESSAGE_MAX \
+#define MESSAGE_MAX                                 \
 	(sizeof(struct video_resolution_response) + \
 	 VIDEO_RESOLUTION_MAX * sizeof(struct video_resolution))
 
@@ -168,8 +168,8 @@ static bool on_pointer_shape(struct video *video, const uint8_t *body, size_t si
 		video->coming_bytes = 0;
 		return false;
 	}
-	if (part.part == 0 || video->coming_bytes == 0 ||
-	    part.width != video->coming.width || part.height != video->coming.height)
+	if (part.part == 0 || video->coming_bytes == 0 || part.width != video->coming.width ||
+	    part.height != video->coming.height)
 		video->coming_bytes = 0;
 	video->coming = part;
 	whole = part.width * part.height * (uint32_t)sizeof(uint32_t);
@@ -200,9 +200,8 @@ static bool on_dirt(struct video *video, const uint8_t *body, size_t size)
 static const struct {
 	size_t size; /* of the body, at least */
 	bool (*handle)(struct video *video, const uint8_t *body, size_t size);
-	bool early; /* before there is a version */
 } messages[] = {
-	[VIDEO_VERSION_REQUEST] = { sizeof(struct video_version_request), on_version_request, true },
+	[VIDEO_VERSION_REQUEST] = { sizeof(struct video_version_request), on_version_request },
 	[VIDEO_VRAM_LOCATION] = { sizeof(struct video_vram_location), on_vram_location },
 	[VIDEO_SITUATION_UPDATE] = { sizeof(struct video_situation_update), on_situation_update },
 	[VIDEO_POINTER_POSITION] = { sizeof(struct video_pointer_position), on_pointer_position },
@@ -219,7 +218,7 @@ static void video_take_message(struct video *video, const struct video_header *h
 	if (header->type >= ARRAY_SIZE(messages) || !messages[header->type].handle)
 		return;
 	if (size < messages[header->type].size ||
-	    (video->state != VIDEO_READY && !messages[header->type].early) ||
+	    (video->state != VIDEO_READY && header->type != VIDEO_VERSION_REQUEST) ||
 	    !messages[header->type].handle(video, body, size))
 		video->refused++;
 }

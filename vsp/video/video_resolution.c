@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const struct video_resolution offered[] = {
-	{ 640, 480 },  { 800, 600 },  { 1024, 768 }, { 1152, 864 }, { 1280, 720 },
-	{ 1280, 800 }, { 1280, 960 }, { 1366, 768 }, { 1280, 1024 }, { 1440, 900 },
+	{ 640, 480 },   { 800, 600 },  { 1024, 768 },  { 1152, 864 },  { 1280, 720 },
+	{ 1280, 800 },  { 1280, 960 }, { 1366, 768 },  { 1280, 1024 }, { 1440, 900 },
 	{ 1400, 1050 }, { 1600, 900 }, { 1680, 1050 }, { 1600, 1200 }, { 1920, 1080 },
 };
 _Static_assert(ARRAY_SIZE(offered) < VIDEO_RESOLUTION_MAX, "and the preferred one");
@@ -58,7 +58,8 @@ unsigned video_list_resolutions(const struct video_resolution *preferred, unsign
 static void edid_add_timing(uint8_t *timing, const struct video_resolution *resolution)
 {
 	unsigned width = resolution->width, height = resolution->height;
-	unsigned clock = (width + EDID_BLANKING_X) * (height + EDID_BLANKING_Y) * EDID_REFRESH / 10000;
+	unsigned clock =
+		(width + EDID_BLANKING_X) * (height + EDID_BLANKING_Y) * EDID_REFRESH / 10000;
 	unsigned width_mm = width * 254 / EDID_DPI / 10, height_mm = height * 254 / EDID_DPI / 10;
 
 	timing[0] = (uint8_t)clock; /* in units of 10 kHz */
@@ -96,7 +97,7 @@ void video_make_edid(const struct video_resolution *preferred, uint8_t ret_edid[
 		0x36, 0x68,                                  /* "MSH" */
 		0x2e, 0x06, 0,    0,    0,    0,             /* product and serial number */
 		5,    22,   1,    3,                         /* week, year from 1990, version 1.3 */
-		0x80, 0,    0,    120,  0x0a,                /* digital, no size, gamma 2.2, preferred */
+		0x80, 0,    0,    120,  0x0a, /* digital, no size, gamma 2.2, preferred */
 		0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54, /* sRGB */
 		0,    0,    0,
 	};
