@@ -136,15 +136,15 @@ static void machine_notice(void *data, const char *text)
 }
 
 /* The disks as firmware names them, from the first on. */
-#define MACHINE_BOOT_ORDER(at)                   \
-	"/pci@i0cf8/ide@" at "/drive@0/disk@0\n" \
-	"/pci@i0cf8/ide@" at "/drive@0/disk@1\n" \
-	"/pci@i0cf8/ide@" at "/drive@1/disk@0\n" \
-	"/pci@i0cf8/ide@" at "/drive@1/disk@1"
+#define MACHINE_BIOS_ORDER                    \
+	"/pci@i0cf8/ide@7,1/drive@0/disk@0\n" \
+	"/pci@i0cf8/ide@7,1/drive@0/disk@1\n" \
+	"/pci@i0cf8/ide@7,1/drive@1/disk@0\n" \
+	"/pci@i0cf8/ide@7,1/drive@1/disk@1"
 
 static const char *machine_boot_order(const struct machine *machine)
 {
-	return machine->uefi_fd >= 0 ? MACHINE_BOOT_ORDER("1,1") : MACHINE_BOOT_ORDER("7,1");
+	return machine->uefi_fd >= 0 ? "" : MACHINE_BIOS_ORDER;
 }
 
 static void machine_tell_firmware(struct machine *machine)
