@@ -76,8 +76,21 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static void flash_is_memory(void *data, bool is_memory)
+{
+}
+
+static uint8_t flash[FLASH_SIZE];
+
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+	.flash_is_memory = flash_is_memory,
+	.flash_changed = nothing,
+};
 
 static const struct fw_cfg_items firmware = {
 	.processors = 3,
@@ -339,6 +352,8 @@ static void run(enum chipset_board board, const uint8_t *bytes, size_t size)
 	has_ide = board == CHIPSET_GENERATION_1;
 	if (has_ide)
 		add_disks(chipset);
+	else
+		chipset_set_flash(chipset, memset(flash, 0xff, sizeof(flash)));
 	while (input.at < input.end)
 		step(chipset, &input);
 	chipset_free(chipset);

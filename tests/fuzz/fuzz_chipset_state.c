@@ -46,8 +46,21 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static void flash_is_memory(void *data, bool is_memory)
+{
+}
+
+static uint8_t flash[FLASH_SIZE];
+
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+	.flash_is_memory = flash_is_memory,
+	.flash_changed = nothing,
+};
 
 static void save(struct chipset *chipset, struct state_writer *ret_state)
 {
@@ -169,6 +182,8 @@ static void run(enum chipset_board board, const uint8_t *bytes, size_t size)
 	if (has_ide) {
 		chipset_ide_set_disk(chipset, 0, 0, &disk);
 		chipset_ide_set_disk(chipset, 1, 0, &(struct ide_disk){ .dvd = true });
+	} else {
+		chipset_set_flash(chipset, flash);
 	}
 	try_state(chipset, bytes, size);
 	/* What a guest has made of it is a state, too. */

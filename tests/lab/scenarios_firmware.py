@@ -11,7 +11,7 @@ from harness import BIN, IMAGES, SCRATCH, Console, Guest, check, check_data
 from scenarios_debian import Debian, data_disk, shuts_down, works
 
 BOOT_SECTOR = BIN.parent / "guests" / "boot_sector"
-OVMF = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF = pathlib.Path("/usr/share/OVMF")
 MARK = b"\x55\x44\x33\x21"
 SECTOR = 512
 READY = r"^vmms-test: ready"
@@ -147,8 +147,7 @@ def bios_resets_for_ever(daemon, combination):
 def have_uefi():
     """OVMF, which is not among the lab host's packages."""
     lab_kvm.have_kvm_intercept_cr8()
-    OVMF.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(pathlib.Path("/vmms-in/ovmf", OVMF.name), OVMF)
+    shutil.copytree("/vmms-in/ovmf", OVMF, dirs_exist_ok=True)
 
 
 # It tells of what it starts; by its own driver it has the disk.
@@ -159,6 +158,35 @@ def uefi_boots_linux(daemon, combination):
     """OVMF with the driver for synthetic disks, GRUB, which is saved in its menu, Linux; a reboot, a shutdown."""
     have_uefi()
     boots_linux(daemon, create(daemon, combination, grub_disk(), "512M", generation=2), STARTED)
+
+
+VARIABLE = "/sys/firmware/efi/efivars/VmmsTest-12345678-1234-1234-1234-123456789abc"
+VARIABLES = "mount -t efivarfs efivarfs /sys/firmware/efi/efivars\n"
+
+
+def uefi_keeps_variables(daemon, combination):
+    """A variable that Linux sets is there after a reset, after the VM was off, and after it was saved in between."""
+    have_uefi()
+    console = create(daemon, combination, grub_disk(), "512M", generation=2)
+    file = daemon.directory / "state" / "firmware"
+    daemon.vmctl("start", "guest")
+    console.expect(READY, 180)
+    console.run(VARIABLES + f"printf '\\007\\000\\000\\000kept' > {VARIABLE}")
+    daemon.vmctl("save", "guest", timeout=300)
+    daemon.vmctl("start", "guest", timeout=300)
+    console.run(f"grep -q kept {VARIABLE}")
+    daemon.vmctl("reset", "guest")
+    console.expect(READY, 180)
+    console.run(VARIABLES + f"grep -q kept {VARIABLE}")
+    daemon.vmctl("shutdown", "guest")
+    daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
+    daemon.vmctl("start", "guest")
+    console.expect(READY, 180)
+    console.run(VARIABLES + f"grep -q kept {VARIABLE}")
+    daemon.vmctl("stop", "guest")
+    check(len(list(file.iterdir())) == 1, list(file.iterdir()))
+    daemon.vmctl("delete", "guest")
+    check(not list(file.iterdir()), list(file.iterdir()))
 
 
 def uefi_boots_debian(daemon, combination):
@@ -174,9 +202,9 @@ def uefi_boots_debian(daemon, combination):
 
 
 ALL = [bios_boots_a_disk, bios_resets_for_ever, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian,
-       uefi_boots_linux, uefi_boots_debian]
+       uefi_boots_linux, uefi_keeps_variables, uefi_boots_debian]
 
 # Real mode, and the BIOS's own devices; the firmware's own use of VMBus.
 OF_THE_ENGINE = [bios_boots_a_disk, uefi_boots_linux]
 
-AT_LENGTH = [uefi_boots_debian]
+AT_LENGTH = [uefi_keeps_variables, uefi_boots_debian]

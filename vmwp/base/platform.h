@@ -41,6 +41,10 @@
 #define PLATFORM_FW_CFG_PORT       0x510 /* 2 bytes: the selector; the second has the data, too */
 #define PLATFORM_FIRMWARE_LOG_PORT 0x402
 
+/* Generation 2's flash, between what it may place and its firmware. */
+#define PLATFORM_FLASH      0xffc00000u
+#define PLATFORM_FLASH_SIZE 0x84000u
+
 /* Generation 1's IDE channels. */
 #define PLATFORM_IDE_PORT_0    0x1f0 /* 8 bytes */
 #define PLATFORM_IDE_PORT_1    0x170

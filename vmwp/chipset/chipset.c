@@ -4,6 +4,7 @@
 
 #include "vmwp/chipset/chipset_devices.h"
 #include "vmwp/chipset/firmware_log.h"
+#include "vmwp/chipset/flash.h"
 #include "vmwp/chipset/fw_cfg.h"
 #include "vmwp/chipset/i8042.h"
 #include "vmwp/chipset/ide_device.h"
@@ -33,7 +34,7 @@ static const struct chipset_device_ops *const generation1_table[] = {
 /* What the firmware alone looks for: the bus is of a PC that it knows. */
 static const struct chipset_device_ops *const generation2_table[] = {
 	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops, &pci_ops,
-	&i8042_ops,         &fw_cfg_ops, &firmware_log_ops, &option_rom_ops,
+	&i8042_ops,         &fw_cfg_ops, &firmware_log_ops, &option_rom_ops,   &flash_ops,
 };
 
 static const struct {
@@ -179,6 +180,20 @@ void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *it
 {
 	pthread_mutex_lock(&chipset->lock);
 	fw_cfg_set_items(chipset->fw_cfg, items);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+void chipset_set_flash(struct chipset *chipset, uint8_t *bytes)
+{
+	pthread_mutex_lock(&chipset->lock);
+	flash_set_bytes(chipset_devices_get(chipset->devices, &flash_ops), bytes);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+void chipset_copy_flash(struct chipset *chipset, uint8_t ret_bytes[static FLASH_SIZE])
+{
+	pthread_mutex_lock(&chipset->lock);
+	flash_copy(chipset_devices_get(chipset->devices, &flash_ops), ret_bytes);
 	pthread_mutex_unlock(&chipset->lock);
 }
 

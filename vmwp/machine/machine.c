@@ -197,6 +197,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 		.restored = restored,
 		.bios_fd = machine->bios_fd,
 		.uefi_fd = machine->uefi_fd,
+		.flash = machine->variables ? variables_bytes(machine->variables) : NULL,
 		.boot_order = machine_boot_order(machine),
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
@@ -271,14 +272,25 @@ static void machine_finish_reset(struct machine *machine)
 				  machine_message_of(machine, machine->reason));
 }
 
-void machine_finish(struct loop_deferred *deferred)
+static void machine_is_quiet(void *data)
 {
-	struct machine *machine = container_of(deferred, struct machine, finish);
+	struct machine *machine = data;
 
 	if (machine->state == MACHINE_STOPPING)
 		machine_finish_stop(machine, machine_message_of(machine, machine->reason));
 	else
 		machine_finish_reset(machine);
+}
+
+/* What its firmware has written is kept before it is said to be off. */
+void machine_finish(struct loop_deferred *deferred)
+{
+	struct machine *machine = container_of(deferred, struct machine, finish);
+
+	if (machine->variables)
+		variables_flush(machine->variables, machine_is_quiet, machine);
+	else
+		machine_is_quiet(machine);
 }
 
 /* Perhaps inside a callback of the personality, which cannot be freed there. */

@@ -36,8 +36,13 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+};
 
 static int setup(void **state)
 {

@@ -20,6 +20,9 @@
 
 struct fixture {
 	struct chipset *chipset;
+	uint8_t *flash;
+	bool flash_is_memory;
+	unsigned flash_changes;
 	struct state_writer state;
 };
 
@@ -32,8 +35,28 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static void flash_is_memory(void *data, bool is_memory)
+{
+	struct fixture *f = data;
+
+	assert_true(is_memory != f->flash_is_memory);
+	f->flash_is_memory = is_memory;
+}
+
+static void flash_changed(void *data)
+{
+	((struct fixture *)data)->flash_changes++;
+}
+
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+	.flash_is_memory = flash_is_memory,
+	.flash_changed = flash_changed,
+};
 
 static const struct fw_cfg_items items = { .processors = 1 };
 
@@ -44,6 +67,11 @@ static int setup(void **state)
 	assert_non_null(f);
 	assert_int_equal(chipset_new(CHIPSET_GENERATION_2, &callbacks, f, &f->chipset), 0);
 	chipset_set_firmware(f->chipset, &items);
+	f->flash = malloc(FLASH_SIZE);
+	assert_non_null(f->flash);
+	memset(f->flash, 0xff, FLASH_SIZE);
+	f->flash_is_memory = true;
+	chipset_set_flash(f->chipset, f->flash);
 	state_writer_init(&f->state);
 	*state = f;
 	return 0;
@@ -55,6 +83,7 @@ static int teardown(void **state)
 
 	state_writer_deinit(&f->state);
 	chipset_free(f->chipset);
+	free(f->flash);
 	free(f);
 	return 0;
 }
@@ -216,6 +245,78 @@ static void what_nobody_reads_is_bounded(void **state)
 	assert_int_equal(in(f, PLATFORM_KEYBOARD_PORT, 1) & 1, 0);
 }
 
+/* ---- Flash ---- */
+
+static void flash_write(struct fixture *f, uint32_t offset, uint8_t value)
+{
+	const struct vid_exit exit = {
+		.kind = VID_EXIT_MMIO,
+		.mmio = { .gpa = GPA(PLATFORM_FLASH + offset),
+			  .size = 1,
+			  .write = true,
+			  .data = &value },
+	};
+
+	assert_int_equal(chipset_access(f->chipset, &exit), POWER_NOTHING);
+}
+
+static uint8_t flash_read(struct fixture *f, uint32_t offset)
+{
+	return (uint8_t)memory(f, PLATFORM_FLASH + offset, 1);
+}
+
+/* By these steps the firmware finds out that it is neither RAM nor a ROM. */
+static void the_firmware_knows_it_for_flash(void **state)
+{
+	struct fixture *f = *state;
+
+	f->flash[8] = 0x12;
+	flash_write(f, 8, 0x50);
+	assert_int_equal(flash_read(f, 8), 0x12);
+	flash_write(f, 8, 0x70);
+	assert_false(f->flash_is_memory);
+	assert_int_equal(flash_read(f, 8), 0x00);
+	flash_write(f, 8, 0xff);
+	assert_true(f->flash_is_memory);
+	assert_int_equal(flash_read(f, 8), 0x12);
+	assert_int_equal(f->flash_changes, 0);
+}
+
+static void bytes_are_written_and_blocks_erased(void **state)
+{
+	struct fixture *f = *state;
+
+	flash_write(f, 0x1234, 0x10);
+	assert_int_equal(f->flash_changes, 0);
+	flash_write(f, 0x1234, 0x5f);
+	assert_int_equal(f->flash_changes, 1);
+	flash_write(f, 0x1234, 0x40);
+	flash_write(f, 0x1234, 0xf3);
+	assert_int_equal(f->flash[0x1234], 0x53);
+	flash_write(f, FLASH_SIZE - 1, 0x10);
+	flash_write(f, FLASH_SIZE - 1, 0x00);
+	assert_int_equal(f->flash[FLASH_SIZE - 1], 0);
+	flash_write(f, 0x1000, 0x20);
+	flash_write(f, 0x1000, 0xff);
+	assert_int_equal(f->flash[0x1234], 0x53);
+	flash_write(f, 0x1fff, 0x20);
+	flash_write(f, 0x1fff, 0xd0);
+	assert_int_equal(f->flash[0x1234], 0xff);
+	assert_int_equal(f->flash[FLASH_SIZE - 1], 0);
+}
+
+static void a_machine_without_flash_has_none(void **state)
+{
+	struct fixture *f = *state;
+
+	chipset_set_flash(f->chipset, NULL);
+	flash_write(f, 0, 0x70);
+	flash_write(f, 0, 0x10);
+	flash_write(f, 0, 0x00);
+	assert_int_equal(flash_read(f, 0), 0xff);
+	assert_int_equal(f->flash[0], 0xff);
+}
+
 /* ---- The hand-over ---- */
 
 static void hand_over(struct fixture *f)
@@ -291,6 +392,28 @@ static void it_goes_on_where_it_was(void **state)
 	assert_int_equal(answer(f), 0x65);
 }
 
+/* A byte is about to be written; what was written comes along, and is to be kept there. */
+static void the_flash_goes_on_where_it_was(void **state)
+{
+	struct fixture *f = *state;
+
+	f->flash[5] = 0x77;
+	flash_write(f, 5, 0x70);
+	flash_write(f, 6, 0x10);
+	save(f, &f->state);
+	memset(f->flash, 0, FLASH_SIZE);
+	chipset_reset(f->chipset);
+	f->flash_is_memory = true; /* in a new partition */
+	assert_int_equal(restore(f, &f->state), 0);
+	assert_false(f->flash_is_memory);
+	assert_int_equal(f->flash_changes, 0);
+	assert_int_equal(f->flash[5], 0x77);
+	flash_write(f, 6, 0x66);
+	assert_int_equal(f->flash_changes, 1);
+	assert_int_equal(f->flash[6], 0x66);
+	assert_int_equal(f->flash[7], 0xff);
+}
+
 static void it_stays_handed_over(void **state)
 {
 	struct fixture *f = *state;
@@ -324,6 +447,9 @@ static const struct {
 	{ "chipset/i8042", offsetof(struct i8042_state, count), 0x02 ^ 0x11 },
 	{ "chipset/i8042", offsetof(struct i8042_state, output[2]), 1 },
 	{ "chipset/i8042", offsetof(struct i8042_state, zero[3]), 1 },
+	{ "chipset/flash", offsetof(struct flash_state, shows_status), 2 },
+	{ "chipset/flash", offsetof(struct flash_state, command), 1 },
+	{ "chipset/flash", offsetof(struct flash_state, zero[5]), 1 },
 };
 
 static void values_that_cannot_be(void **state)
@@ -374,6 +500,11 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_firmware_finds_a_keyboard, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_nobody_reads_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_firmware_knows_it_for_flash, setup, teardown),
+		cmocka_unit_test_setup_teardown(bytes_are_written_and_blocks_erased, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_machine_without_flash_has_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_flash_goes_on_where_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_system_finds_none_of_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_goes_on_where_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(it_stays_handed_over, setup, teardown),
