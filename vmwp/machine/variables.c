@@ -4,7 +4,7 @@
 
 #include "common/base/crc32c.h"
 #include "common/wire/tlfs.h"
-#include "vmwp/boot/boot_file.h"
+#include "vmwp/boot/boot.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -14,7 +14,7 @@
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
 #include "vmwp/base/failure.h"
-#include "vmwp/chipset/flash.h"
+#include "vmwp/chipset/chipset.h"
 
 #include <stdbool.h>
 #include <stdint.h>
