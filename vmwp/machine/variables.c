@@ -18,6 +18,9 @@
 #define COPY_SIZE (sizeof(struct variables_head) + FLASH_SIZE)
 #define COPIES    2
 
+/* The firmware writes a byte at a time, and changes many variables at once. */
+#define DELAY_NS 200000000
+
 struct variables {
 	struct loop *loop;
 	int fd;
@@ -28,6 +31,8 @@ struct variables {
 	bool changed, failed;
 	struct loop_operation operation;
 	bool under_way, orphaned;
+	struct loop_timer timer;
+	bool waiting; /* for it */
 	struct iovec vector;
 	void (*flushed)(void *data);
 	void *flushed_data;
@@ -125,8 +130,10 @@ void variables_free(struct variables *variables)
 {
 	if (!variables)
 		return;
-	if (variables->under_way) {
+	if (variables->under_way || variables->waiting) {
 		variables->orphaned = true;
+		if (variables->waiting)
+			loop_cancel(variables->loop, &variables->timer.operation);
 		loop_flush(variables->loop);
 		return;
 	}
@@ -144,22 +151,46 @@ uint8_t *variables_bytes(struct variables *variables)
 
 static void variables_begin(struct variables *variables);
 
+static bool variables_end_orphan(struct variables *variables)
+{
+	if (variables->orphaned && !variables->under_way && !variables->waiting)
+		variables_free(variables);
+	else if (!variables->orphaned)
+		return false;
+	return true;
+}
+
+static void variables_look(struct variables *variables)
+{
+	if (variables->under_way)
+		return;
+	if (variables->changed && !variables->waiting)
+		variables_begin(variables);
+	else if (variables->flushed && !variables->waiting)
+		variables_flush(variables, variables->flushed, variables->flushed_data);
+}
+
+static void variables_timer_over(struct loop_operation *operation, int result, bool more)
+{
+	struct loop_timer *timer = container_of(operation, struct loop_timer, operation);
+	struct variables *variables = container_of(timer, struct variables, timer);
+
+	variables->waiting = false;
+	if (!variables_end_orphan(variables))
+		variables_look(variables);
+}
+
 static void variables_go_on(struct variables *variables, int result)
 {
 	variables->under_way = false;
-	if (variables->orphaned) {
-		variables_free(variables);
+	if (variables_end_orphan(variables))
 		return;
-	}
 	if (result >= 0)
 		variables->sequence++;
 	else if (!variables->failed)
 		variables->callbacks->failed(variables->data, result);
 	variables->failed = result < 0;
-	if (variables->changed)
-		variables_begin(variables);
-	else if (variables->flushed)
-		variables_flush(variables, variables->flushed, variables->flushed_data);
+	variables_look(variables);
 }
 
 static void variables_durable(struct loop_operation *operation, int result, bool more)
@@ -205,15 +236,20 @@ void variables_changed(struct variables *variables)
 	if (variables->fd < 0)
 		return;
 	variables->changed = true;
-	if (!variables->under_way)
-		variables_begin(variables);
+	if (variables->waiting)
+		return;
+	variables->waiting = true;
+	variables->timer.operation.complete = variables_timer_over;
+	loop_timer_start(variables->loop, &variables->timer, DELAY_NS);
 }
 
 void variables_flush(struct variables *variables, void (*done)(void *data), void *data)
 {
 	variables->flushed = done;
 	variables->flushed_data = data;
-	if (variables->under_way)
+	if (variables->waiting)
+		loop_cancel(variables->loop, &variables->timer.operation);
+	if (variables->under_way || variables->waiting)
 		return;
 	variables->flushed = NULL;
 	done(data);

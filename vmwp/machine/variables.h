@@ -3,7 +3,7 @@
  * The firmware's variables: the bytes of generation 2's flash, and the file that keeps them.
  *
  * The file has two copies, of which the later one that is whole counts: the other is written, and made
- * durable, whenever the flash has changed, so that a crash at any time leaves what was there before.
+ * durable, soon after the flash has changed, so that a crash at any time leaves what was there before.
  * A file without one is new: the variables are those of the firmware's package then.
  *
  * Thread: the loop's.
@@ -43,7 +43,7 @@ DEFINE_CLEANUP(struct variables *, variables_free)
 /* The flash's bytes: FLASH_SIZE, page-aligned, as long as the variables. */
 uint8_t *variables_bytes(struct variables *variables);
 
-/* The flash has changed: it is written down, now, or once more when that is over. */
+/* The flash has changed: it is written down soon. */
 void variables_changed(struct variables *variables);
 
 /* Has it called, maybe at once, when nothing is under way. */
