@@ -13,6 +13,8 @@
  *                     kvm, kernel, initrd, serial
  *                     bios            generation 1's firmware, in place of kernel and initrd
  *                     uefi            generation 2's, likewise
+ *                     uefi-variables  the variables that it comes with
+ *                     variables       the file that keeps the VM's own; may be empty
  *                     disk:C:L        a disk's image; where the disk's "format" is one that the worker
  *                                     does not know, here and in "attach", a connection to the
  *                                     image's server (common/wire/nbd.h), which may still be

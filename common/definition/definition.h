@@ -169,6 +169,7 @@ bool definition_name_is_valid(const char *name);
 struct definition_firmware {
 	const char *name; /* of its descriptor */
 	const char *path, *package;
+	const char *variables; /* what they are at first, for "uefi-variables"; or NULL */
 };
 
 /* NULL: a kernel is loaded. */

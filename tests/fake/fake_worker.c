@@ -150,8 +150,10 @@ static const char *member(struct control_message *message, const char *key)
 
 static bool is_known(const char *name)
 {
-	static const char *const names[] = { "kvm",  "kernel", "initrd", "bios",
-					     "uefi", "serial", "end",    "sockets" };
+	static const char *const names[] = { "kvm",      "kernel",  "initrd",
+					     "bios",     "uefi",    "serial",
+					     "end",      "sockets", "uefi-variables",
+					     "variables" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(names[i], name) == 0)
