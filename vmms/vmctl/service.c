@@ -303,7 +303,8 @@ static bool service_is_about_files(const char *method)
 	static const char *const methods[] = { "StartWithFiles",       "AttachDiskWithFile",
 					       "InsertMediumWithFile", "CopyFile",
 					       "DumpMemory",           "OpenConsole",
-					       "OpenSocket",           "OpenCapture" };
+					       "OpenSocket",           "OpenCapture",
+					       "Send",                 "Receive" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		if (strcmp(methods[i], method) == 0)

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl receive: the other host's side of vmctl migrate (vmms/vmctl/migration.h), with the rights of
+ * who has logged in here.
+ *
+ * sshd gives it one socket as standard input and output, which becomes the worker's.
+ */
+#include "vmms/vmctl/migration.h"
+#include "vmms/vmctl/missing.h"
+#include "vmms/vmctl/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Neither a terminal nor a pipe: a worker reads and writes there. */
+static bool receive_has_socket(void)
+{
+	struct stat in, out;
+	socklen_t size = sizeof(int);
+	int type;
+
+	return fstat(STDIN_FILENO, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 &&
+	       in.st_dev == out.st_dev && in.st_ino == out.st_ino &&
+	       getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	       type == SOCK_STREAM;
+}
+
+/* ---- What is in the way ---- */
+
+static void receive_note(struct json_object **findings, const char *text)
+{
+	json_append(findings, json_object_new_string(text));
+}
+
+/* Of a name or uuid. */
+static void receive_look_for_vm(struct invocation *invocation, struct json_object *definition,
+				const char *key, struct json_object **findings)
+{
+	struct json_object *value = json_object_object_get(definition, key);
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	AUTO_FREE char *text = NULL;
+	int r;
+
+	if (!json_object_is_type(value, json_type_string))
+		return;
+	r = sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "GetVM", &error, NULL, "s", json_object_get_string(value));
+	sd_bus_error_free(&error);
+	if (r < 0)
+		return;
+	if (asprintf(&text,
+		     "there is a VM of the %s '%s' already; rename or delete the one that is not "
+		     "wanted",
+		     key, json_object_get_string(value)) < 0)
+		text = NULL;
+	json_append(findings, text ? json_object_new_string(text) : NULL);
+}
+
+static struct json_object *receive_look(struct invocation *invocation,
+					struct json_object *definition)
+{
+	struct json_object *findings = missing_find(invocation, definition);
+
+	receive_look_for_vm(invocation, definition, "name", &findings);
+	receive_look_for_vm(invocation, definition, "uuid", &findings);
+	return findings;
+}
+
+/* ---- The VM ---- */
+
+/* What vmms refuses is another finding. *ret_path: NULL then. */
+static int receive_create(struct invocation *invocation, struct json_object *definition,
+			  char **ret_path, struct json_object **findings)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	const char *path;
+	int r;
+
+	r = sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "CreateVM", &error, &reply, "s",
+			       json_object_to_json_string_ext(definition, JSON_C_TO_STRING_PLAIN));
+	if (r < 0) {
+		receive_note(findings, error.message ? error.message : strerror(-r));
+		sd_bus_error_free(&error);
+		return 0;
+	}
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r < 0)
+		return r;
+	*ret_path = strdup(path);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
+/* It is the source's still. One that is not off is not deleted. */
+static void receive_forget(struct invocation *invocation, struct json_object *definition)
+{
+	(void)service_call_manager(
+		invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
+		json_object_get_string(json_object_object_get(definition, "name")));
+}
+
+static enum status receive_guest(struct invocation *invocation, const char *path)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+	int r;
+
+	status = service_new_call(invocation, path, "Receive", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "h", STDIN_FILENO);
+	return r < 0 ? service_failed(r, NULL)
+		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
+}
+
+/* ---- The command ---- */
+
+static int receive_answer(struct json_object *findings)
+{
+	char boot_id[MIGRATION_BOOT_ID_SIZE];
+
+	migration_boot_id(boot_id);
+	return migration_write(STDOUT_FILENO,
+			       json_make("protocol", json_object_new_int64(MIGRATION_PROTOCOL),
+					 "boot_id", json_object_new_string(boot_id), "findings",
+					 findings, NULL));
+}
+
+/* Return: 1: that VM is to come; 0: it is not, and nobody waits for more; -errno. */
+static int receive_hear_go(void)
+{
+	AUTO_JSON struct json_object *go = NULL;
+	int r = migration_read(STDIN_FILENO, &go);
+
+	return r == 0 ? 1 : r == -ENODATA || r == -ECONNRESET ? 0 : r;
+}
+
+static enum status receive_vm(struct invocation *invocation, struct json_object *definition)
+{
+	struct json_object *findings = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int r;
+
+	r = receive_answer(receive_look(invocation, definition));
+	if (r >= 0)
+		r = receive_hear_go();
+	if (r <= 0)
+		return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+	findings = json_object_new_array();
+	r = receive_create(invocation, definition, &path, &findings);
+	if (r >= 0)
+		r = receive_answer(findings);
+	else
+		json_object_put(findings);
+	if (r >= 0 && !path)
+		return STATUS_FAILED;
+	status = r < 0 ? service_failed(r, NULL) : receive_guest(invocation, path);
+	if (status != STATUS_OK && path)
+		receive_forget(invocation, definition);
+	return status;
+}
+
+enum status command_receive(struct invocation *invocation)
+{
+	AUTO_JSON struct json_object *request = NULL;
+	struct json_object *definition = NULL;
+	int r;
+
+	if (!receive_has_socket())
+		return usage_error(invocation,
+				   "standard input and output have to be one stream socket, as sshd "
+				   "makes it: 'vmctl migrate' runs this by itself");
+	/* Also when the other side has gone: what was made here is to be removed. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	service_stop_asking(invocation);
+	r = migration_read(STDIN_FILENO, &request);
+	if (r == 0)
+		definition = json_object_object_get(request, "definition");
+	if (r == -EPROTO || (r == 0 && !json_object_is_type(definition, json_type_object)))
+		return usage_error(invocation, "what comes is no request of a 'vmctl migrate' of "
+					       "this version");
+	return r < 0 ? service_failed(r, NULL) : receive_vm(invocation, definition);
+}
