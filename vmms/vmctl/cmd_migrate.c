@@ -105,9 +105,10 @@ static enum status migrate_read_definition(struct migration *migration)
 	if (json_parse(running, strlen(running), &migration->definition, &why) < 0)
 		return service_failed(-EBADMSG, NULL);
 	if (strcmp(running, stored) != 0)
-		migrate_note(migration,
-			     "changes of its definition wait for its next start, and would be lost: "
-			     "'vmctl show' lists them; shut it down and start it, or take them back");
+		migrate_note(
+			migration,
+			"changes of its definition wait for its next start, and would be lost: "
+			"'vmctl show' lists them; shut it down and start it, or take them back");
 	return STATUS_OK;
 }
 
@@ -122,8 +123,7 @@ static enum status migrate_find_vm(struct migration *migration)
 	if (status != STATUS_OK)
 		return status;
 	if (strcmp(state, "running") != 0 && strcmp(state, "paused") != 0) {
-		AUTO_FREE char *name =
-			text_escape_new(migration->name, strlen(migration->name));
+		AUTO_FREE char *name = text_escape_new(migration->name, strlen(migration->name));
 
 		fprintf(stderr,
 			"vmctl: VM '%s' is %s, and only one that runs is moved; 'vmctl export' and "
@@ -192,10 +192,10 @@ static enum status migrate_change_switches(struct migration *migration)
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *adapter = json_object_array_get_idx(adapters, i);
 		struct json_object *name = json_object_object_get(adapter, "switch");
-		const char *other = json_object_is_type(name, json_type_string)
-					    ? migrate_other_switch(invocation,
-								   json_object_get_string(name))
-					    : NULL;
+		const char *other =
+			json_object_is_type(name, json_type_string)
+				? migrate_other_switch(invocation, json_object_get_string(name))
+				: NULL;
 
 		if (other)
 			json_add(&adapter, "switch", json_object_new_string(other));
@@ -230,11 +230,13 @@ static void migrate_look_at_disk(struct migration *migration, struct json_object
 			     "while it is in use",
 			     path);
 	if (!same_host && !read_only &&
-	    strcmp(migrate_member(disk, "cache"), definition_cache_names[DEFINITION_CACHE_DIRECT]) != 0)
-		migrate_note(migration,
-			     "the disk '%s' has the cache mode '%s', in which another host may not see "
-			     "what was written: shut the VM down, and give it 'direct' ('vmctl edit')",
-			     path, migrate_member(disk, "cache"));
+	    strcmp(migrate_member(disk, "cache"),
+		   definition_cache_names[DEFINITION_CACHE_DIRECT]) != 0)
+		migrate_note(
+			migration,
+			"the disk '%s' has the cache mode '%s', in which another host may not see "
+			"what was written: shut the VM down, and give it 'direct' ('vmctl edit')",
+			path, migrate_member(disk, "cache"));
 }
 
 /* Of the other side. */
@@ -260,7 +262,8 @@ static void migrate_look(struct migration *migration, struct json_object *answer
 	migration_boot_id(boot_id);
 	same_host = boot_id[0] != '\0' && strcmp(boot_id, migrate_member(answer, "boot_id")) == 0;
 	for (size_t i = 0;
-	     json_object_is_type(disks, json_type_array) && i < json_object_array_length(disks); i++)
+	     json_object_is_type(disks, json_type_array) && i < json_object_array_length(disks);
+	     i++)
 		migrate_look_at_disk(migration, json_object_array_get_idx(disks, i), same_host);
 	migrate_take_findings(migration, answer);
 }
@@ -310,6 +313,9 @@ static enum status migrate_no_answer(struct migration *migration, int r)
 	enum status status;
 
 	close_fdp(&migration->fd);
+	/* Who says something else may go on with it for ever. */
+	if (r != -ENODATA)
+		(void)kill(migration->there.stream, SIGTERM);
 	status = remote_stream_end(&migration->there);
 	if (status == STATUS_OK || r != -ENODATA) {
 		fprintf(stderr, "vmctl: the vmctl of %s gives no answer of this version: %s\n",
@@ -432,6 +438,9 @@ static enum status migrate_move(struct migration *migration)
 	if (status == STATUS_OK) {
 		job_cancel_after(migration->timeout);
 		status = job_follow(migration->invocation, migration->job, migration->name, true);
+		job_cancel_after(0);
+		/* There is nothing left to cancel. */
+		signal(SIGINT, SIG_DFL);
 	}
 	far = remote_stream_end(&migration->there);
 	if (status != STATUS_OK && migration->job && far == STATUS_OK)

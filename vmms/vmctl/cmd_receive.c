@@ -32,43 +32,122 @@ static bool receive_has_socket(void)
 
 /* ---- What is in the way ---- */
 
-static void receive_note(struct json_object **findings, const char *text)
-{
-	json_append(findings, json_object_new_string(text));
-}
+static void receive_note(struct json_object **findings, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Of a name or uuid. */
-static void receive_look_for_vm(struct invocation *invocation, struct json_object *definition,
-				const char *key, struct json_object **findings)
+static void receive_note(struct json_object **findings, const char *format, ...)
 {
-	struct json_object *value = json_object_object_get(definition, key);
-	sd_bus_error error = SD_BUS_ERROR_NULL;
 	AUTO_FREE char *text = NULL;
-	int r;
+	va_list arguments;
 
-	if (!json_object_is_type(value, json_type_string))
-		return;
-	r = sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
-			       "GetVM", &error, NULL, "s", json_object_get_string(value));
-	sd_bus_error_free(&error);
-	if (r < 0)
-		return;
-	if (asprintf(&text,
-		     "there is a VM of the %s '%s' already; rename or delete the one that is not "
-		     "wanted",
-		     key, json_object_get_string(value)) < 0)
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
 		text = NULL;
+	va_end(arguments);
 	json_append(findings, text ? json_object_new_string(text) : NULL);
 }
 
-static struct json_object *receive_look(struct invocation *invocation,
-					struct json_object *definition)
+static const char *receive_member(struct json_object *object, const char *key)
 {
-	struct json_object *findings = missing_find(invocation, definition);
+	struct json_object *value = json_object_is_type(object, json_type_object)
+					    ? json_object_object_get(object, key)
+					    : NULL;
 
-	receive_look_for_vm(invocation, definition, "name", &findings);
-	receive_look_for_vm(invocation, definition, "uuid", &findings);
-	return findings;
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+/* Of a name or uuid. Return: STATUS_OK; else vmms cannot be asked, which has been said. */
+static enum status receive_look_for_vm(struct invocation *invocation,
+				       struct json_object *definition, const char *key,
+				       struct json_object **findings)
+{
+	const char *value = receive_member(definition, key);
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	r = sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "GetVM", &error, NULL, "s", value);
+	if (r < 0 && !sd_bus_error_has_name(&error, DBUS_ERROR_NO_SUCH_VM))
+		return service_failed(r, &error);
+	sd_bus_error_free(&error);
+	if (r >= 0)
+		receive_note(findings,
+			     "there is a VM of the %s '%s' already; rename or delete the one that "
+			     "is not wanted",
+			     key, value);
+	return STATUS_OK;
+}
+
+static size_t receive_adapters(struct json_object *definition, struct json_object **ret_adapters)
+{
+	*ret_adapters = json_object_object_get(definition, "network_adapters");
+	return json_object_is_type(*ret_adapters, json_type_array)
+		       ? json_object_array_length(*ret_adapters)
+		       : 0;
+}
+
+static void receive_compare_adapters(struct json_object *definition, struct json_object *other,
+				     struct json_object **findings)
+{
+	struct json_object *ours, *theirs;
+	size_t count = receive_adapters(definition, &ours),
+	       others = receive_adapters(other, &theirs);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *mac = receive_member(json_object_array_get_idx(ours, i), "mac");
+
+		for (size_t j = 0; mac[0] != '\0' && j < others; j++) {
+			if (strcasecmp(mac, receive_member(json_object_array_get_idx(theirs, j),
+							   "mac")) == 0)
+				receive_note(
+					findings,
+					"an adapter of VM '%s' has the MAC address %s already; "
+					"'vmctl edit' gives one of the two another",
+					receive_member(other, "name"), mac);
+		}
+	}
+}
+
+/* VMs that the caller does not see are vmms' matter. */
+static enum status receive_look_at_macs(struct invocation *invocation,
+					struct json_object *definition,
+					struct json_object **findings)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	const char *name, *uuid, *state, *path;
+	enum status status;
+	int r;
+
+	status = service_call_manager(invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
+	while (r >= 0 &&
+	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &path)) > 0) {
+		AUTO_JSON struct json_object *other = NULL;
+		AUTO_FREE char *text = NULL;
+		struct json_error why;
+
+		/* One that is deleted meanwhile is in nobody's way. */
+		if (sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+					       "Definition", NULL, &text) >= 0 &&
+		    json_parse(text, strlen(text), &other, &why) == 0)
+			receive_compare_adapters(definition, other, findings);
+	}
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static enum status receive_look(struct invocation *invocation, struct json_object *definition,
+				struct json_object **ret_findings)
+{
+	enum status status;
+
+	*ret_findings = missing_find(invocation, definition);
+	status = receive_look_for_vm(invocation, definition, "name", ret_findings);
+	if (status == STATUS_OK)
+		status = receive_look_for_vm(invocation, definition, "uuid", ret_findings);
+	if (status == STATUS_OK)
+		status = receive_look_at_macs(invocation, definition, ret_findings);
+	return status;
 }
 
 /* ---- The VM ---- */
@@ -86,7 +165,7 @@ static int receive_create(struct invocation *invocation, struct json_object *def
 			       "CreateVM", &error, &reply, "s",
 			       json_object_to_json_string_ext(definition, JSON_C_TO_STRING_PLAIN));
 	if (r < 0) {
-		receive_note(findings, error.message ? error.message : strerror(-r));
+		receive_note(findings, "%s", error.message ? error.message : strerror(-r));
 		sd_bus_error_free(&error);
 		return 0;
 	}
@@ -100,9 +179,8 @@ static int receive_create(struct invocation *invocation, struct json_object *def
 /* It is the source's still. One that is not off is not deleted. */
 static void receive_forget(struct invocation *invocation, struct json_object *definition)
 {
-	(void)service_call_manager(
-		invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
-		json_object_get_string(json_object_object_get(definition, "name")));
+	(void)service_call_manager(invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
+				   receive_member(definition, "name"));
 }
 
 static enum status receive_guest(struct invocation *invocation, const char *path)
@@ -148,7 +226,12 @@ static enum status receive_vm(struct invocation *invocation, struct json_object 
 	enum status status;
 	int r;
 
-	r = receive_answer(receive_look(invocation, definition));
+	status = receive_look(invocation, definition, &findings);
+	if (status != STATUS_OK) {
+		json_object_put(findings);
+		return status;
+	}
+	r = receive_answer(findings);
 	if (r >= 0)
 		r = receive_hear_go();
 	if (r <= 0)
@@ -174,9 +257,10 @@ enum status command_receive(struct invocation *invocation)
 	int r;
 
 	if (!receive_has_socket())
-		return usage_error(invocation,
-				   "standard input and output have to be one stream socket, as sshd "
-				   "makes it: 'vmctl migrate' runs this by itself");
+		return usage_error(
+			invocation,
+			"standard input and output have to be one stream socket, as sshd "
+			"makes it: 'vmctl migrate' runs this by itself");
 	/* Also when the other side has gone: what was made here is to be removed. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

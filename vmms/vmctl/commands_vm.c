@@ -370,7 +370,8 @@ const struct command commands_vm[] = {
 	  "move a VM to another host while its guest runs",
 	  "By ssh, with the rights of that user there. Both hosts have to reach the images of its\n"
 	  "disks at the same paths; they have to be raw. What is in the way is said before\n"
-	  "anything is moved. ^C cancels: the VM goes on here, and so it does when this is killed.\n"
+	  "anything is moved. ^C cancels: the VM goes on here, and so it does when this is "
+	  "killed.\n"
 	  "Moved, it is deleted here; the images of its disks stay.",
 	  migrate_options,
 	  true,

@@ -28,8 +28,8 @@ static int migration_write_all(int fd, const char *bytes, size_t size)
 int migration_write(int fd, struct json_object *tree)
 {
 	AUTO_JSON struct json_object *owned = tree;
-	const char *text = tree ? json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN)
-				: NULL;
+	const char *text =
+		tree ? json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN) : NULL;
 	int r = text ? migration_write_all(fd, text, strlen(text)) : -ENOMEM;
 
 	return r < 0 ? r : migration_write_all(fd, "\n", 1);
@@ -45,8 +45,11 @@ static ssize_t migration_read_line(int fd, char *bytes)
 
 		if (r < 0 && errno == EINTR)
 			continue;
-		if (r <= 0)
-			return r < 0 ? -errno : -ENODATA;
+		/* Of a socket in which something was left unread. */
+		if (r == 0 || (r < 0 && errno == ECONNRESET))
+			return -ENODATA;
+		if (r < 0)
+			return -errno;
 		if (bytes[size] == '\n')
 			return size;
 		size++;
