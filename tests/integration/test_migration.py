@@ -154,7 +154,8 @@ class Migration(ServiceTest):
         self.refused(USAGE, "migrate", "vm", HOST, "--to-switch", "lan", says="--to-switch takes HERE=THERE")
         self.refused(USAGE, "migrate", "vm", HOST, "--timeout", "x", says="--timeout")
         self.refused(NO_SUCH_VM, "migrate", "nobody", HOST)
-        self.refused(USAGE, "receive", says="'vmctl migrate' runs this by itself")
+        self.refused(USAGE, "receive", stdin="x\n", says="no request of a 'vmctl migrate'")
+        self.refused(USAGE, "receive", stdin='{"protocol": 1, "definition": []}\n', says="no request")
         self.check_stays()
 
     def test_one_that_is_off(self):

@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define SECONDS_MAX (7 * 24 * 3600)
@@ -433,8 +434,6 @@ static enum status migrate_move(struct migration *migration)
 {
 	enum status status = migrate_begin(migration), far;
 
-	/* From here on the worker has it, or nobody. */
-	close_fdp(&migration->fd);
 	if (status == STATUS_OK) {
 		job_cancel_after(migration->timeout);
 		status = job_follow(migration->invocation, migration->job, migration->name, true);
@@ -442,6 +441,8 @@ static enum status migrate_move(struct migration *migration)
 		/* There is nothing left to cancel. */
 		signal(SIGINT, SIG_DFL);
 	}
+	/* Whoever has a copy of it still. */
+	(void)shutdown(migration->fd, SHUT_RDWR);
 	far = remote_stream_end(&migration->there);
 	if (status != STATUS_OK && migration->job && far == STATUS_OK)
 		status = migrate_settle(migration);

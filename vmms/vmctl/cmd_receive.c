@@ -3,8 +3,9 @@
  * vmctl receive: the other host's side of vmctl migrate (vmms/vmctl/migration.h), with the rights of
  * who has logged in here.
  *
- * sshd gives it one socket as standard input and output, which becomes the worker's.
+ * sshd gives it pipes, between which and the worker's socket it relays.
  */
+#include "vmms/vmctl/byte_relay.h"
 #include "vmms/vmctl/migration.h"
 #include "vmms/vmctl/missing.h"
 #include "vmms/vmctl/service.h"
@@ -13,22 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* Neither a terminal nor a pipe: a worker reads and writes there. */
-static bool receive_has_socket(void)
-{
-	struct stat in, out;
-	socklen_t size = sizeof(int);
-	int type;
-
-	return fstat(STDIN_FILENO, &in) == 0 && fstat(STDOUT_FILENO, &out) == 0 &&
-	       in.st_dev == out.st_dev && in.st_ino == out.st_ino &&
-	       getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
-	       type == SOCK_STREAM;
-}
 
 /* ---- What is in the way ---- */
 
@@ -183,18 +169,35 @@ static void receive_forget(struct invocation *invocation, struct json_object *de
 				   receive_member(definition, "name"));
 }
 
-static enum status receive_guest(struct invocation *invocation, const char *path)
+/* fd: where the guest comes from; nobody else has it when this returns but vmms and a worker. */
+static enum status receive_start(struct invocation *invocation, const char *path, int fd)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_CLOSE int owned = fd;
 	enum status status;
 	int r;
 
 	status = service_new_call(invocation, path, "Receive", &call);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_append(call, "h", STDIN_FILENO);
+	r = sd_bus_message_append(call, "h", owned);
 	return r < 0 ? service_failed(r, NULL)
 		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
+}
+
+static enum status receive_guest(struct invocation *invocation, const char *path)
+{
+	/* Its threads may outlive this function, and nothing but the process. */
+	static struct byte_relay relay;
+	enum status status;
+	int fd, r;
+
+	r = byte_relay_begin(&relay, &fd);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = receive_start(invocation, path, fd);
+	byte_relay_end(&relay);
+	return status;
 }
 
 /* ---- The command ---- */
@@ -256,14 +259,10 @@ enum status command_receive(struct invocation *invocation)
 	struct json_object *definition = NULL;
 	int r;
 
-	if (!receive_has_socket())
-		return usage_error(
-			invocation,
-			"standard input and output have to be one stream socket, as sshd "
-			"makes it: 'vmctl migrate' runs this by itself");
 	/* Also when the other side has gone: what was made here is to be removed. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	service_stop_asking(invocation);
 	r = migration_read(STDIN_FILENO, &request);
 	if (r == 0)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
@@ -13,7 +12,7 @@
 static int migration_write_all(int fd, const char *bytes, size_t size)
 {
 	while (size > 0) {
-		ssize_t written = send(fd, bytes, size, MSG_NOSIGNAL);
+		ssize_t written = write(fd, bytes, size);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -27,11 +26,11 @@ static int migration_write_all(int fd, const char *bytes, size_t size)
 
 int migration_write(int fd, struct json_object *tree)
 {
-	AUTO_JSON struct json_object *owned = tree;
 	const char *text =
 		tree ? json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN) : NULL;
 	int r = text ? migration_write_all(fd, text, strlen(text)) : -ENOMEM;
 
+	json_object_put(tree);
 	return r < 0 ? r : migration_write_all(fd, "\n", 1);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What 'vmctl migrate' and the 'vmctl receive' that it runs on the other host say to each other, over
- * standard input and output of the latter, which are one stream socket:
+ * standard input and output of the latter:
  *
  *	migrate   a line: {"protocol": 1, "definition": {…}}
  *	receive   a line: {"protocol": 1, "boot_id": "…", "findings": ["…", …]}: what is in the way
@@ -9,7 +9,7 @@
  *	          something is in the way
  *	receive   a line as before: it has made the VM; or what was in the way of that, and the end
  *
- * Then the workers have the socket (vmwp/state/move_stream.h), and receive ends when the VM runs there,
+ * Then the workers have the stream (vmwp/state/move_stream.h), and receive ends when the VM runs there,
  * or cannot.
  */
 #pragma once
@@ -22,7 +22,10 @@
 
 #define MIGRATION_BOOT_ID_SIZE 64
 
-/* One line; takes over the tree, NULL: for want of memory. Return: 0; -errno. */
+/*
+ * One line; takes over the tree, NULL: for want of memory. SIGPIPE is ignored by the caller. Return:
+ * 0; -errno.
+ */
 int migration_write(int fd, struct json_object *tree) MUST_CHECK;
 
 /*
