@@ -13,8 +13,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define VRAM_SLOT (VID_REGION_MAX + 1)
-
 struct vid_vram {
 	int fd;
 	uint8_t *host;

@@ -190,12 +190,12 @@ static const struct json_key video_keys[] = {
 	  .read = json_read_unsigned,
 	  .offset = MEMBER(video.width),
 	  .minimum = DEFINITION_VIDEO_WIDTH_MIN,
-	  .maximum = DEFINITION_VIDEO_MAX },
+	  .maximum = DEFINITION_VIDEO_WIDTH_MAX },
 	{ .name = "height",
 	  .read = json_read_unsigned,
 	  .offset = MEMBER(video.height),
 	  .minimum = DEFINITION_VIDEO_HEIGHT_MIN,
-	  .maximum = DEFINITION_VIDEO_MAX },
+	  .maximum = DEFINITION_VIDEO_HEIGHT_MAX },
 };
 
 /* Its being there is what makes one. */

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 
 _Static_assert(DEFINITION_VIDEO_PIXELS_MAX * 4 == VIDEO_VRAM_SIZE &&
-		       DEFINITION_VIDEO_MAX == VIDEO_SIZE_MAX &&
+		       DEFINITION_VIDEO_WIDTH_MAX <= VIDEO_SIZE_MAX &&
+		       DEFINITION_VIDEO_HEIGHT_MAX <= VIDEO_SIZE_MAX &&
 		       DEFINITION_VIDEO_WIDTH_MIN == VIDEO_WIDTH_MIN &&
 		       DEFINITION_VIDEO_HEIGHT_MIN == VIDEO_HEIGHT_MIN,
 	       "what a definition may have is what fits");

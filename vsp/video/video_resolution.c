@@ -82,12 +82,13 @@ static void edid_add_timing(uint8_t *timing, const struct video_resolution *reso
 /* A descriptor of text, which ends in a line feed and is filled with blanks. */
 static void edid_add_text(uint8_t *descriptor, uint8_t tag, const char *text)
 {
-	size_t size = strlen(text);
+	uint8_t *at = descriptor + 5, *end = descriptor + EDID_DESCRIPTOR;
 
 	descriptor[3] = tag;
-	memset(descriptor + 5, ' ', EDID_DESCRIPTOR - 5);
-	memcpy(descriptor + 5, text, size);
-	descriptor[5 + size] = '\n';
+	memset(at, ' ', (size_t)(end - at));
+	while (*text)
+		*at++ = (uint8_t)*text++;
+	*at = '\n';
 }
 
 void video_make_edid(const struct video_resolution *preferred, uint8_t ret_edid[VIDEO_EDID_SIZE])
