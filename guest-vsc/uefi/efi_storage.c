@@ -10,7 +10,7 @@
 #include "guest-vsc/vmbus_client.h"
 
 #define CONTROLLERS_MAX 4
-#define LUNS_MAX        64
+#define LUNS_MAX        (EFI_STORAGE_LUN_LAST + 1)
 #define RING_PAGES      40 /* of both rings */
 #define REPORT_SIZE     (8 + 8 * LUNS_MAX)
 
