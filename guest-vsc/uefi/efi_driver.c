@@ -82,7 +82,8 @@ static void take_outcome(struct efi_scsi_packet *packet, const struct storvsc_re
 
 	if (request->srb_status & STORVSP_SRB_AUTOSENSE_VALID && packet->sense)
 		sense = MIN(packet->sense_length, request->sense_length);
-	memcpy(packet->sense, request->sense, sense);
+	if (sense > 0)
+		memcpy(packet->sense, request->sense, sense);
 	packet->sense_length = sense;
 	packet->target_status = request->scsi_status;
 	packet->adapter_status = EFI_SCSI_ADAPTER_OK;
