@@ -9,12 +9,22 @@
 static struct hv_message_page message_page __attribute__((aligned(4096)));
 static struct hv_event_flags_page event_page __attribute__((aligned(4096)));
 
-bool synic_enable(uint32_t sint)
+static bool enable(uint32_t sint, uint64_t value)
 {
 	return machine_write_msr(HV_MSR_SIMP, machine_gpa(&message_page) | HV_MSR_ENABLE) &&
 	       machine_write_msr(HV_MSR_SIEFP, machine_gpa(&event_page) | HV_MSR_ENABLE) &&
-	       machine_write_msr(HV_MSR_SINT0 + sint, MACHINE_INTERRUPT_VECTOR) &&
+	       machine_write_msr(HV_MSR_SINT0 + sint, value) &&
 	       machine_write_msr(HV_MSR_SCONTROL, HV_MSR_ENABLE);
+}
+
+bool synic_enable(uint32_t sint)
+{
+	return enable(sint, MACHINE_INTERRUPT_VECTOR);
+}
+
+bool synic_enable_polled(uint32_t sint)
+{
+	return enable(sint, HV_SINT_MASKED | HV_SINT_POLLING);
 }
 
 void synic_disable(uint32_t sint)

@@ -16,6 +16,9 @@
  * MACHINE_INTERRUPT_VECTOR and does not use AutoEOI. Return: false if an MSR faulted.
  */
 bool synic_enable(uint32_t sint) MUST_CHECK;
+
+/* The same without interrupts: messages and flags are looked for. */
+bool synic_enable_polled(uint32_t sint) MUST_CHECK;
 void synic_disable(uint32_t sint);
 
 /*

@@ -78,6 +78,7 @@ struct vid_partition {
 	struct vid_partition_time time; /* of one that was restored */
 	void *rom;                      /* or NULL */
 	size_t rom_size;
+	struct vid_rom flash;
 };
 
 struct vid_vp {
@@ -119,6 +120,7 @@ void vid_statistics_open(struct vid_vp *vp);
 /* rom.c; the memory goes with the partition. */
 int vid_rom_map(struct vid_partition *partition, const struct vid_rom *rom) MUST_CHECK;
 void vid_rom_unmap(struct vid_partition *partition);
+int vid_flash_map(struct vid_partition *partition, const struct vid_rom *flash) MUST_CHECK;
 
 /* pit.c; after the interrupt controllers. */
 int vid_pit_new(struct vid_partition *partition) MUST_CHECK;

@@ -122,6 +122,11 @@ int vid_partition_new(struct vid *vid, const struct vid_partition_config *config
 		if (r < 0)
 			return r;
 	}
+	if (config->flash.size > 0) {
+		r = vid_flash_map(partition, &config->flash);
+		if (r < 0)
+			return r;
+	}
 	r = partition_create_chips(partition);
 	if (r < 0)
 		return r;

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ROM_SLOT VID_REGION_MAX
+#define ROM_SLOT   VID_REGION_MAX
+#define FLASH_SLOT (VID_REGION_MAX + 1)
 
 int vid_rom_map(struct vid_partition *partition, const struct vid_rom *rom)
 {
@@ -43,4 +44,30 @@ void vid_rom_unmap(struct vid_partition *partition)
 {
 	if (partition->rom)
 		munmap(partition->rom, partition->rom_size);
+}
+
+int vid_flash_map(struct vid_partition *partition, const struct vid_rom *flash)
+{
+	if (!IS_ALIGNED(flash->gpa.value | flash->size | (uintptr_t)flash->bytes, HV_PAGE_SIZE))
+		return -EINVAL;
+	if (!partition->vid->capabilities.read_only_memory)
+		return -ENOTSUP;
+	partition->flash = *flash;
+	return vid_partition_show_flash(partition, true);
+}
+
+int vid_partition_show_flash(struct vid_partition *partition, bool shown)
+{
+	const struct vid_rom *flash = &partition->flash;
+	struct kvm_userspace_memory_region slot = {
+		.slot = FLASH_SLOT,
+		.flags = KVM_MEM_READONLY,
+		.guest_phys_addr = flash->gpa.value,
+		.memory_size = shown ? flash->size : 0,
+		.userspace_addr = (uintptr_t)flash->bytes,
+	};
+
+	if (ioctl(partition->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return error_origin(-errno);
+	return 0;
 }

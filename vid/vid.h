@@ -223,7 +223,7 @@ struct vid_msr_range {
 /* Memory that the guest cannot write, and that is none of its RAM. */
 struct vid_rom {
 	gpa_t gpa;         /* page-aligned */
-	const void *bytes; /* copied */
+	const void *bytes; /* page-aligned where it is not copied */
 	uint64_t size;     /* bytes, whole pages; 0: there is none */
 };
 
@@ -236,6 +236,9 @@ struct vid_partition_config {
 	/* What a BIOS needs. */
 	bool pit; /* an 8254, and port 0x61 */
 	struct vid_rom rom;
+
+	/* The same, but not copied: what the host writes there is what the guest reads. */
+	struct vid_rom flash;
 };
 
 /*
@@ -245,6 +248,12 @@ struct vid_partition_config {
  */
 int vid_partition_new(struct vid *vid, const struct vid_partition_config *config,
 		      struct vid_partition **ret_partition) MUST_CHECK;
+
+/*
+ * Whether the flash is memory, as it is at first, or each access to it is an exit. Any thread.
+ * Return: 0; -errno.
+ */
+int vid_partition_show_flash(struct vid_partition *partition, bool shown) MUST_CHECK;
 
 /* Its vps and interrupts must have been freed. The memory stays. */
 void vid_partition_free(struct vid_partition *partition);

@@ -326,8 +326,9 @@ static int check_resources(struct json_reader *reader, struct json_object *objec
 const struct definition_firmware *definition_firmware(const struct definition *definition)
 {
 	static const struct definition_firmware firmwares[] = {
-		{ "bios", "/usr/share/seabios/bios-256k.bin", "seabios" },
-		{ "uefi", "/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf" },
+		{ "bios", "/usr/share/seabios/bios-256k.bin", "seabios", NULL },
+		{ "uefi", "/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf",
+		  "/usr/share/OVMF/OVMF_VARS_4M.fd" },
 	};
 
 	return definition->generation ? &firmwares[definition->generation - 1] : NULL;

@@ -169,6 +169,7 @@ bool definition_name_is_valid(const char *name);
 struct definition_firmware {
 	const char *name; /* of its descriptor */
 	const char *path, *package;
+	const char *variables; /* what they are at first, for "uefi-variables"; or NULL */
 };
 
 /* NULL: a kernel is loaded. */
@@ -203,6 +204,9 @@ struct definition_disk *definition_find_disk(const struct definition *definition
  * Takes over the strings of *disk on success. Return: 0; -EEXIST if its place is taken; -ENOMEM.
  */
 int definition_add_disk(struct definition *definition, struct definition_disk *disk) MUST_CHECK;
+
+/* Whether it is an image that the guest may write. */
+bool definition_disk_is_written(const struct definition_disk *disk);
 
 /* disk: from definition_find_disk(); other such pointers are void afterwards. */
 void definition_remove_disk(struct definition *definition, struct definition_disk *disk);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Fuzzes the chipset of generation 1 by its ports: serial port, clock, power management, the reset
- * ports, PCI's configuration space, IDE channels and what firmware reads; by guest-physical addresses, with the console on the other side, and with time, which goes on and is
- * set as the input says.
+ * Fuzzes the chipsets of both generations by their ports: serial port, clock, power management, the
+ * reset ports, PCI's configuration space, IDE channels, the keyboard controller and what firmware
+ * reads; by guest-physical addresses, an option ROM's among them; with the console on the other side,
+ * and with time, which goes on and is set as the input says.
  *
  * Input: records of a verb byte and what it takes. What the chipset says of its interrupts must be
  * what it is, a register of the running clock a digit, and no more bytes may move than there is
@@ -23,7 +24,7 @@
 #define SECOND_NS   1000000000
 
 static struct timespec real_time, monotonic;
-static bool time_is_ours, levels[256];
+static bool time_is_ours, has_ide, levels[256];
 
 static void require(bool condition)
 {
@@ -75,8 +76,21 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static void flash_is_memory(void *data, bool is_memory)
+{
+}
+
+static uint8_t flash[FLASH_SIZE];
+
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+	.flash_is_memory = flash_is_memory,
+	.flash_changed = nothing,
+};
 
 static const struct fw_cfg_items firmware = {
 	.processors = 3,
@@ -124,7 +138,7 @@ static uint16_t take_port(struct input *input)
 		{ PLATFORM_PM1_CONTROL_PORT, 2 },
 		{ PLATFORM_PM_TIMER_PORT, 4 },
 		{ PLATFORM_RESET_PORT, 1 },
-		{ PLATFORM_KEYBOARD_PORT, 1 },
+		{ PLATFORM_KEYBOARD_DATA, 5 },
 		{ PLATFORM_NMI_STATUS_PORT, 1 },
 		{ PLATFORM_PCI_ADDRESS_PORT, 8 },
 		{ PLATFORM_FW_CFG_PORT, 2 },
@@ -282,7 +296,7 @@ static void carry_out(struct chipset *chipset, uint8_t how)
 
 static void step(struct chipset *chipset, struct input *input)
 {
-	uint8_t verb = take(input);
+	uint8_t verb = take(input), how;
 
 	switch (verb) {
 	case 0xf0:
@@ -314,7 +328,9 @@ static void step(struct chipset *chipset, struct input *input)
 		access_memory(chipset, take(input) % 8 + 1, verb & 1, input);
 		break;
 	case 0xfa:
-		carry_out(chipset, take(input));
+		how = take(input);
+		if (has_ide)
+			carry_out(chipset, how);
 		break;
 	default:
 		take_access(chipset, verb, input);
@@ -322,9 +338,7 @@ static void step(struct chipset *chipset, struct input *input)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+static void run(enum chipset_board board, const uint8_t *bytes, size_t size)
 {
 	struct input input = { bytes, bytes + size };
 	struct chipset *chipset;
@@ -333,12 +347,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	monotonic = (struct timespec){ .tv_sec = 1000 };
 	memset(levels, 0, sizeof(levels));
 	time_is_ours = true;
-	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
+	require(chipset_new(board, &callbacks, NULL, &chipset) == 0);
 	chipset_set_firmware(chipset, &firmware);
-	add_disks(chipset);
+	has_ide = board == CHIPSET_GENERATION_1;
+	if (has_ide)
+		add_disks(chipset);
+	else
+		chipset_set_flash(chipset, memset(flash, 0xff, sizeof(flash)));
 	while (input.at < input.end)
 		step(chipset, &input);
 	chipset_free(chipset);
 	time_is_ours = false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	run(CHIPSET_GENERATION_1, bytes, size);
+	run(CHIPSET_GENERATION_2, bytes, size);
 	return 0;
 }

@@ -16,7 +16,7 @@
 #include <time.h>
 
 static struct timespec now;
-static bool time_is_ours, levels[16];
+static bool time_is_ours, has_ide, levels[16];
 
 static void require(bool condition)
 {
@@ -46,8 +46,21 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static void flash_is_memory(void *data, bool is_memory)
+{
+}
+
+static uint8_t flash[FLASH_SIZE];
+
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+	.flash_is_memory = flash_is_memory,
+	.flash_changed = nothing,
+};
 
 static void save(struct chipset *chipset, struct state_writer *ret_state)
 {
@@ -118,9 +131,9 @@ static void use(struct chipset *chipset)
 	_Static_assert(sizeof(output) >= IDE_BUFFER_SECTORS * IDE_SECTOR,
 		       "it is used for that, too");
 	touch_ports(chipset, false, 0);
-	if (chipset_ide_take(chipset, 0, &request, output))
+	if (has_ide && chipset_ide_take(chipset, 0, &request, output))
 		chipset_ide_complete(chipset, 0, request.serial, false, output);
-	if (chipset_ide_take(chipset, 1, &request, output))
+	if (has_ide && chipset_ide_take(chipset, 1, &request, output))
 		chipset_ide_complete_packet(chipset, 1, request.serial,
 					    &(struct ide_outcome){ .size = IDE_BUFFER_SIZE },
 					    output);
@@ -155,9 +168,7 @@ static void try_state(struct chipset *chipset, const uint8_t *bytes, size_t size
 	state_writer_deinit(&after);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+static void run(enum chipset_board board, const uint8_t *bytes, size_t size)
 {
 	const struct ide_disk disk = { .sectors = 3000, .serial = "fuzz" };
 	struct chipset *chipset;
@@ -166,9 +177,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	now = (struct timespec){ .tv_sec = 1700000000 };
 	memset(levels, 0, sizeof(levels));
 	time_is_ours = true;
-	require(chipset_new(CHIPSET_GENERATION_1, &callbacks, NULL, &chipset) == 0);
-	chipset_ide_set_disk(chipset, 0, 0, &disk);
-	chipset_ide_set_disk(chipset, 1, 0, &(struct ide_disk){ .dvd = true });
+	require(chipset_new(board, &callbacks, NULL, &chipset) == 0);
+	has_ide = board == CHIPSET_GENERATION_1;
+	if (has_ide) {
+		chipset_ide_set_disk(chipset, 0, 0, &disk);
+		chipset_ide_set_disk(chipset, 1, 0, &(struct ide_disk){ .dvd = true });
+	} else {
+		chipset_set_flash(chipset, flash);
+	}
 	try_state(chipset, bytes, size);
 	/* What a guest has made of it is a state, too. */
 	save(chipset, &used);
@@ -176,5 +192,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	state_writer_deinit(&used);
 	chipset_free(chipset);
 	time_is_ours = false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	run(CHIPSET_GENERATION_1, bytes, size);
+	run(CHIPSET_GENERATION_2, bytes, size);
 	return 0;
 }

@@ -3,9 +3,8 @@
 
 What lies between DIRECTORY/head.raw and DIRECTORY/tail.raw is one partition, for a root file system of
 2 GiB with the label root; whoever has that file system puts the three together. The GPT has a place for
-GRUB's core as a BIOS loads it, and an EFI system partition, which is where GRUB's menu is, too. Programs for
-UEFI are put there by nobody yet. The menu boots the given kernel, or else the one that is in the root file
-system's /boot.
+GRUB's core as a BIOS loads it, and an EFI system partition, which is where GRUB is as UEFI loads it, and its
+menu. The menu boots the given kernel, or else the one that is in the root file system's /boot.
 """
 
 import os
@@ -22,7 +21,7 @@ ROOT_SIZE = 2048 * MIB
 SIZE = ROOT_AT + ROOT_SIZE + MIB
 
 GRUB = pathlib.Path("/usr/lib/grub/i386-pc")
-MODULES = ("biosdisk part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
+MODULES = ("part_gpt fat ext2 normal linux serial terminal search search_label test echo reboot halt "
            "configfile regexp").split()
 
 TABLE = f"""label: gpt
@@ -72,11 +71,12 @@ def put_loader(disk, core):
     disk.write(core)
 
 
-def make_core(scratch):
+def make_core(scratch, platform, *modules):
     (scratch / "early.cfg").write_text(EARLY)
-    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-o", scratch / "core.img", "-p", "(hd0,gpt2)/grub",
-                    "-c", scratch / "early.cfg", *MODULES], check=True)
-    return (scratch / "core.img").read_bytes()
+    path = scratch / f"core-{platform}"
+    subprocess.run(["grub-mkimage", "-O", platform, "-o", path, "-p", "(hd0,gpt2)/grub",
+                    "-c", scratch / "early.cfg", *modules, *MODULES], check=True)
+    return path
 
 
 def put_menu(path, scratch, kernel):
@@ -85,10 +85,11 @@ def put_menu(path, scratch, kernel):
     sectors = (ROOT_AT - ESP_AT) // SECTOR
     subprocess.run(["mformat", "-i", image, "-T", str(sectors), "-h", "16", "-s", "63", "-v", "EFI", "::"],
                    check=True)
-    subprocess.run(["mmd", "-i", image, "::/grub"], check=True)
-    files = [(scratch / "grub.cfg", "grub.cfg"), *zip(kernel, ("vmlinuz", "initrd"))]
+    subprocess.run(["mmd", "-i", image, "::/grub", "::/EFI", "::/EFI/BOOT"], check=True)
+    files = [(scratch / "grub.cfg", "grub/grub.cfg"), *zip(kernel, ("grub/vmlinuz", "grub/initrd")),
+             (make_core(scratch, "x86_64-efi"), "EFI/BOOT/BOOTX64.EFI")]
     for source, name in files:
-        subprocess.run(["mcopy", "-i", image, source, f"::/grub/{name}"], check=True)
+        subprocess.run(["mcopy", "-i", image, source, f"::/{name}"], check=True)
 
 
 def main():
@@ -102,7 +103,7 @@ def main():
         os.truncate(path, SIZE)
         subprocess.run(["sfdisk", "--quiet", path], input=TABLE, text=True, check=True)
         with path.open("r+b") as disk:
-            put_loader(disk, make_core(scratch))
+            put_loader(disk, make_core(scratch, "i386-pc", "biosdisk").read_bytes())
         put_menu(path, scratch, sys.argv[2:])
         with path.open("rb") as disk:
             (target / "head.raw").write_bytes(disk.read(ROOT_AT))

@@ -11,7 +11,7 @@ from harness import BIN, IMAGES, SCRATCH, Console, Guest, check, check_data
 from scenarios_debian import Debian, data_disk, shuts_down, works
 
 BOOT_SECTOR = BIN.parent / "guests" / "boot_sector"
-OVMF = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF = pathlib.Path("/usr/share/OVMF")
 MARK = b"\x55\x44\x33\x21"
 SECTOR = 512
 READY = r"^vmms-test: ready"
@@ -72,22 +72,26 @@ def grub_disk(root=IMAGES / "root.raw"):
     return path
 
 
-def bios_boots_linux(daemon, combination):
-    """SeaBIOS, GRUB, which is saved in its menu, Linux, all by itself; a reboot, a shutdown."""
-    console = create(daemon, combination, grub_disk(), "512M")
+def boots_linux(daemon, console, firmware):
+    """It is saved in GRUB's menu, goes on, reboots, and is shut down."""
     daemon.vmctl("start", "guest")
-    console.expect(r"SeaBIOS \(version")
+    console.expect(firmware, 180)
     console.expect(r"GNU GRUB")
     daemon.vmctl("save", "guest", timeout=300)
     daemon.vmctl("start", "guest", timeout=300)
     console.expect(READY)
     console.run("readlink -f /sys/block/sda | grep VMBUS")
     console.send("reboot -f")
-    console.expect(r"SeaBIOS \(version")
+    console.expect(firmware, 180)
     console.expect(r"GNU GRUB")
     console.expect(READY)
     daemon.vmctl("shutdown", "guest")
     daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
+
+
+def bios_boots_linux(daemon, combination):
+    """SeaBIOS, GRUB, which is saved in its menu, Linux, all by itself; a reboot, a shutdown."""
+    boots_linux(daemon, create(daemon, combination, grub_disk(), "512M"), r"SeaBIOS \(version")
 
 
 def bios_boots_a_dvd(daemon, combination):
@@ -111,9 +115,9 @@ def bios_boots_a_dvd(daemon, combination):
 class DebianOnDisk(Debian):
     """An installed system with nothing from outside: the kernel and the initramfs of its own disk."""
 
-    def __init__(self, daemon, name, disks, **members):
+    def __init__(self, daemon, name, disks, generation=1, **members):
         root = grub_disk(IMAGES / name / "root.raw")
-        Guest.__init__(self, daemon, root=root, memory="512M", disks=disks, generation=1, boot=None,
+        Guest.__init__(self, daemon, root=root, memory="512M", disks=disks, generation=generation, boot=None,
                        network_adapters=[{"host_loopback": True}], **members)
 
 
@@ -140,22 +144,67 @@ def bios_resets_for_ever(daemon, combination):
     check(console.text.count("SeaBIOS (version") == 10, console.last_lines())
 
 
-def uefi_starts(daemon, combination):
-    """OVMF, which is not among the lab host's packages, comes up as far as its console."""
+def have_uefi():
+    """OVMF, which is not among the lab host's packages."""
     lab_kvm.have_kvm_intercept_cr8()
-    OVMF.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(pathlib.Path("/vmms-in/ovmf", OVMF.name), OVMF)
-    console = create(daemon, combination, boot_disk(), "128M", generation=2)
+    shutil.copytree("/vmms-in/ovmf", OVMF, dirs_exist_ok=True)
+
+
+# It tells of what it starts; by its own driver it has the disk.
+STARTED = r"BdsDxe: starting Boot\w+ .* from PciRoot\(0x0\)/Pci\(0x2,0x0\)/Scsi\(0x0,0x0\)"
+
+
+def uefi_boots_linux(daemon, combination):
+    """OVMF with the driver for synthetic disks, GRUB, which is saved in its menu, Linux; a reboot, a shutdown."""
+    have_uefi()
+    boots_linux(daemon, create(daemon, combination, grub_disk(), "512M", generation=2), STARTED)
+
+
+VARIABLE = "/sys/firmware/efi/efivars/VmmsTest-12345678-1234-1234-1234-123456789abc"
+VARIABLES = "mount -t efivarfs efivarfs /sys/firmware/efi/efivars\n"
+
+
+def uefi_keeps_variables(daemon, combination):
+    """A variable that Linux sets is there after a reset, after the VM was off, and after it was saved in between."""
+    have_uefi()
+    console = create(daemon, combination, grub_disk(), "512M", generation=2)
+    file = daemon.directory / "state" / "firmware"
     daemon.vmctl("start", "guest")
-    console.expect(r"\x1b\[2J\x1b\[01;01H", 180)
-    check(daemon.show("guest")["state"] == "running", daemon.show("guest"))
+    console.expect(READY, 180)
+    console.run(VARIABLES + f"printf '\\007\\000\\000\\000kept' > {VARIABLE}")
+    daemon.vmctl("save", "guest", timeout=300)
+    daemon.vmctl("start", "guest", timeout=300)
+    console.run(f"grep -q kept {VARIABLE}")
+    daemon.vmctl("reset", "guest")
+    console.expect(READY, 180)
+    console.run(VARIABLES + f"grep -q kept {VARIABLE}")
+    daemon.vmctl("shutdown", "guest")
+    daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
+    daemon.vmctl("start", "guest")
+    console.expect(READY, 180)
+    console.run(VARIABLES + f"grep -q kept {VARIABLE}")
     daemon.vmctl("stop", "guest")
+    check(len(list(file.iterdir())) == 1, list(file.iterdir()))
+    daemon.vmctl("delete", "guest")
+    check(not list(file.iterdir()), list(file.iterdir()))
 
 
-ALL = [bios_boots_a_disk, bios_resets_for_ever, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian, uefi_starts]
+def uefi_boots_debian(daemon, combination):
+    """OVMF, GRUB, Debian's own kernel, init and daemons, to the login prompt; its disks and its network."""
+    have_uefi()
+    data, content = data_disk()
+    guest = DebianOnDisk(daemon, "debian-13", [data], generation=2, **combination).start()
+    guest.expect(STARTED, 180)
+    guest.expect(r"GNU GRUB")
+    guest.log_in()
+    works(daemon, guest, combination["vps"], data, content, r"6\.12\.\S+ x86_64\namd64", "5.3")
+    shuts_down(daemon, guest)
 
-# Real mode, and the BIOS's own devices.
-OF_THE_ENGINE = [bios_boots_a_disk]
 
-# It shows a beginning.
-AT_LENGTH = [uefi_starts]
+ALL = [bios_boots_a_disk, bios_resets_for_ever, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian,
+       uefi_boots_linux, uefi_keeps_variables, uefi_boots_debian]
+
+# Real mode, and the BIOS's own devices; the firmware's own use of VMBus.
+OF_THE_ENGINE = [bios_boots_a_disk, uefi_boots_linux]
+
+AT_LENGTH = [uefi_keeps_variables, uefi_boots_debian]

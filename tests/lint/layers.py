@@ -48,6 +48,7 @@ LAYERS = {
              {"libsystemd", "libnl-3.0", "libnftables"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
     "guest-vsc/agent": ({"guest-vsc/agent", "common/wire"}, set(), False),
+    "guest-vsc/uefi": ({"guest-vsc/uefi", "guest-vsc", "common/wire"}, set(), True),
 }
 
 # Folder: the rooms in it that it may use. A room may use "base" of its top folder without a word.

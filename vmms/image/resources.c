@@ -214,18 +214,30 @@ static int resources_open_file(struct resources *resources, const struct resourc
 	return r;
 }
 
+static int resources_open_package(struct resources *resources,
+				  const struct resources_request *request, const char *name,
+				  const char *path, struct failure *failure)
+{
+	const struct definition_firmware *firmware = definition_firmware(request->definition);
+
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return failure_set(failure, DBUS_ERROR_RESOURCE,
+				   "a VM of generation %u needs the firmware %s, which is not "
+				   "there; apt install %s",
+				   request->definition->generation, path, firmware->package);
+	return resources_open_file(resources, request, name, path, failure);
+}
+
 static int resources_open_firmware(struct resources *resources,
 				   const struct resources_request *request, struct failure *failure)
 {
 	const struct definition_firmware *firmware = definition_firmware(request->definition);
+	int r = resources_open_package(resources, request, firmware->name, firmware->path, failure);
 
-	if (access(firmware->path, F_OK) < 0 && errno == ENOENT)
-		return failure_set(failure, DBUS_ERROR_RESOURCE,
-				   "a VM of generation %u needs the firmware %s, which is not "
-				   "there; apt install %s",
-				   request->definition->generation, firmware->path,
-				   firmware->package);
-	return resources_open_file(resources, request, firmware->name, firmware->path, failure);
+	if (r == 0 && firmware->variables)
+		r = resources_open_package(resources, request, "uefi-variables",
+					   firmware->variables, failure);
+	return r;
 }
 
 /* ---- Disks ---- */
@@ -365,9 +377,24 @@ static int resources_open_all(struct resources *resources, const struct resource
 	return r;
 }
 
+static int resources_open_written(struct resources *resources,
+				  const struct resources_request *request, struct failure *failure)
+{
+	const struct definition *definition = request->definition;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
+		if (definition_disk_is_written(&definition->disks[i]))
+			r = resources_open_disk(resources, request, &definition->disks[i], failure);
+	}
+	return r;
+}
+
 int resources_open(struct resources *resources, const struct resources_request *request,
 		   struct failure *failure)
 {
+	if (request->alone)
+		return resources_open_written(resources, request, failure);
 	return request->disk ? resources_open_disk(resources, request, request->disk, failure)
 			     : resources_open_all(resources, request, failure);
 }

@@ -23,10 +23,10 @@
 /* Files that images name, of all disks together. */
 #define RESOURCES_NAMED_MAX 512
 
-/* The hypervisor, the kernel, the initrd, the serial line, where the end is written down, the
+/* The hypervisor, the kernel, the initrd, variables and what they are at first, the serial line, where the end is written down, the
  * sockets, all disks, files that their images name, and queues of adapters. */
 #define RESOURCES_MAX                                     \
-	(6 + DEFINITION_DISKS_MAX + RESOURCES_NAMED_MAX + \
+	(8 + DEFINITION_DISKS_MAX + RESOURCES_NAMED_MAX + \
 	 DEFINITION_ADAPTERS_MAX * DEFINITION_ADAPTER_QUEUES_MAX)
 
 struct resources {
@@ -99,6 +99,9 @@ int resources_become_owner(const struct user *user, struct failure *failure) MUS
 struct resources_request {
 	const struct definition *definition; /* all that it names */
 	const struct definition_disk *disk;  /* the medium of this disk alone; or NULL */
+
+	/* The images that it writes, each without its parents, which the worker has. */
+	bool alone;
 
 	/*
 	 * Descriptors that count instead of paths, of the same names; or NULL. For a file-open

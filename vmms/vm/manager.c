@@ -16,6 +16,7 @@
 #include "vmms/vm/vm_log.h"
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_record.h"
+#include "vmms/vm/vm_variables.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -405,6 +406,7 @@ int manager_delete_vm(struct manager *manager, struct vm *vm, struct failure *fa
 	if (r < 0)
 		return r;
 	vm_sockets_deleted(vm);
+	vm_variables_delete(vm);
 	vm_meter_delete(vm);
 	vm_log(vm, VM_EVENT_DELETED, LOG_LEVEL_INFO, "deleted");
 	manager_forget(manager, vm);

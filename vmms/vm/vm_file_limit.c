@@ -9,6 +9,7 @@
 #include "vmms/image/image.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"
+#include "vmms/vm/vm_variables.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -70,6 +71,8 @@ void vm_file_limit_begin(struct vm *vm, const struct opened_files *opened)
 	}
 	for (size_t i = 0; i < vm->definition->disk_count; i++)
 		limit = MAX(limit, limit_image_size(opened, &vm->definition->disks[i]));
+	if (vm_variables_are_kept(vm))
+		limit = MAX(limit, VM_VARIABLES_SIZE_MAX);
 	r = worker_limit_files(vm->run.worker, limit);
 	if (r == 0)
 		vm->run.file_limit = limit;

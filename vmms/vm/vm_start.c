@@ -23,6 +23,7 @@
 #include "vmms/vm/vm_pinning.h"
 #include "vmms/vm/vm_record.h"
 #include "vmms/vm/vm_unit.h"
+#include "vmms/vm/vm_variables.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -273,7 +274,7 @@ static int start_spawn(struct vm *vm, struct opened_files *opened, struct resour
 					.helpers = vm->manager->helpers,
 					.callbacks = &vm_worker_callbacks,
 					.owner = vm };
-	int serial, end, r;
+	int serial, variables, end, r;
 
 	vm_run_set_name(vm, vm->definition->name);
 	config.user = vm->run.user;
@@ -286,6 +287,11 @@ static int start_spawn(struct vm *vm, struct opened_files *opened, struct resour
 				   "cannot make a console for VM '%s': %s", vm->definition->name,
 				   strerror(-r));
 	resources_add(resources, "serial", serial);
+	r = vm_variables_open(vm, &variables, failure);
+	if (r < 0)
+		return r;
+	if (variables >= 0)
+		resources_add(resources, "variables", variables);
 	r = vm_record_open_end(vm, &end);
 	if (r == 0)
 		resources_add(resources, "end", end);

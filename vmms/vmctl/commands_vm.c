@@ -8,7 +8,7 @@ static const struct option_row create_options[] = {
 	{ "name", "NAME", VALUE_TEXT,
 	  "name of the VM; with --from, of a new one with uuid and MAC addresses of its own" },
 	{ "generation", "1|2", VALUE_CHOICE,
-	  "in place of a kernel: a BIOS (1) or UEFI (2, unfinished) boots the first disk" },
+	  "in place of a kernel: a BIOS (1) or UEFI (2) boots the first disk" },
 	{ "kernel", "PATH", VALUE_FILE,
 	  "kernel to boot: a bzImage, or an ELF file with a PVH note" },
 	{ "initrd", "PATH", VALUE_FILE, "initial RAM disk" },

@@ -21,20 +21,29 @@
 #define PLATFORM_NMI_STATUS_PORT 0x61
 #define PLATFORM_NMI_STATUS      0x3f
 
-#define PLATFORM_KEYBOARD_PORT  0x64 /* of an i8042, for its reset command only */
+#define PLATFORM_KEYBOARD_DATA  0x60 /* of an i8042, in generation 2 */
+#define PLATFORM_KEYBOARD_PORT  0x64 /* its other one; elsewhere for its reset command only */
 #define PLATFORM_KEYBOARD_RESET 0xfe
 #define PLATFORM_RESET_PORT     0xcf9
 #define PLATFORM_RESET_VALUE    0x06 /* what the ACPI tables say to write */
 #define PLATFORM_RESET_CPU      0x04 /* the bit of it that resets */
 
-/* Generation 1 alone: the PCI host bridge, whose ports have the reset port among them. */
+/* With firmware: the PCI host bridge, whose ports have the reset port among them. */
 #define PLATFORM_PCI_ADDRESS_PORT 0xcf8  /* 4 bytes */
 #define PLATFORM_PCI_DATA_PORT    0xcfc  /* 4 bytes */
 #define PLATFORM_PCI_IO_WINDOW    0xc000 /* ports that functions may be given, to the last one */
 #define PLATFORM_PCI_IO_SIZE      0x4000
 
+/* Where generation 2's firmware may place what has an address; RAM comes first. */
+#define PLATFORM_PCI_MEMORY      0x80000000u
+#define PLATFORM_PCI_MEMORY_SIZE 0x7c000000u
+
 #define PLATFORM_FW_CFG_PORT       0x510 /* 2 bytes: the selector; the second has the data, too */
 #define PLATFORM_FIRMWARE_LOG_PORT 0x402
+
+/* Generation 2's flash, between what it may place and its firmware. */
+#define PLATFORM_FLASH      0xffc00000u
+#define PLATFORM_FLASH_SIZE 0x84000u
 
 /* Generation 1's IDE channels. */
 #define PLATFORM_IDE_PORT_0    0x1f0 /* 8 bytes */

@@ -517,6 +517,28 @@ int acpi_fill(uint8_t data[static LAYOUT_ACPI_SIZE], const struct acpi_config *c
 	return 0;
 }
 
+/* The first table that acpi_add_tables() lists. */
+static uint32_t acpi_find_fadt(const uint8_t *data, gpa_t place)
+{
+	const struct acpi_rsdp *rsdp = (const void *)data;
+	uint64_t fadt;
+
+	memcpy(&fadt, data + (rsdp->xsdt - place.value) + sizeof(struct acpi_header), sizeof(fadt));
+	return (uint32_t)(fadt - place.value);
+}
+
+struct acpi_sum acpi_pointers_sum(const uint8_t data[static LAYOUT_ACPI_SIZE], gpa_t place)
+{
+	uint32_t fadt = acpi_find_fadt(data, place);
+	const struct acpi_header *header = (const void *)(data + fadt);
+
+	return (struct acpi_sum){
+		.table = fadt,
+		.size = header->length,
+		.checksum = fadt + (uint32_t)offsetof(struct acpi_header, checksum),
+	};
+}
+
 size_t acpi_pointers(const uint8_t data[static LAYOUT_ACPI_SIZE], gpa_t place,
 		     struct acpi_pointer ret_pointers[static ACPI_POINTERS_MAX])
 {
@@ -529,17 +551,15 @@ size_t acpi_pointers(const uint8_t data[static LAYOUT_ACPI_SIZE], gpa_t place,
 	const struct acpi_rsdp *rsdp = (const void *)data;
 	uint32_t xsdt = (uint32_t)(rsdp->xsdt - place.value);
 	const struct acpi_header *header = (const void *)(data + xsdt);
-	uint64_t fadt;
+	uint32_t fadt = acpi_find_fadt(data, place);
 	size_t n = 0;
 
 	_Static_assert(XSDT_TABLES_MAX + ARRAY_SIZE(of_fadt) <= ACPI_POINTERS_MAX, "there is room");
 	for (uint32_t at = sizeof(*header); at < header->length; at += sizeof(uint64_t))
 		ret_pointers[n++] = (struct acpi_pointer){ xsdt + at, sizeof(uint64_t) };
-	memcpy(&fadt, header + 1, sizeof(fadt)); /* the first that acpi_add_tables() lists */
 	for (size_t i = 0; i < ARRAY_SIZE(of_fadt); i++)
 		ret_pointers[n++] =
-			(struct acpi_pointer){ (uint32_t)(fadt - place.value) + of_fadt[i].offset,
-					       of_fadt[i].size };
+			(struct acpi_pointer){ fadt + of_fadt[i].offset, of_fadt[i].size };
 	return n;
 }
 

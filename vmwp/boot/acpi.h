@@ -43,6 +43,13 @@ struct acpi_pointer {
 size_t acpi_pointers(const uint8_t area[static LAYOUT_ACPI_SIZE], gpa_t place,
 		     struct acpi_pointer ret_pointers[static ACPI_POINTERS_MAX]);
 
+/* Whose sum has to be made anew after that: the FADT's. */
+struct acpi_sum {
+	uint32_t table, size; /* offset, bytes */
+	uint32_t checksum;    /* offset of the byte */
+};
+struct acpi_sum acpi_pointers_sum(const uint8_t area[static LAYOUT_ACPI_SIZE], gpa_t place);
+
 /* Fills the area of guest memory. Return: as above. */
 int acpi_write(struct vid_memory *memory, const struct acpi_config *config,
 	       gpa_t *ret_rsdp) MUST_CHECK;

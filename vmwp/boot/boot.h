@@ -18,6 +18,7 @@
 #include "vmwp/base/memory_layout.h"
 #include "vmwp/boot/acpi.h"
 #include "vmwp/boot/bios.h"
+#include "vmwp/boot/boot_file.h"
 #include "vmwp/boot/smbios.h"
 #include "vmwp/boot/uefi.h"
 

@@ -22,7 +22,7 @@ _Static_assert(sizeof(struct uefi_range) == 20, "edk2 IndustryStandard/E820.h");
 #define UEFI_RANGES_MAX 3
 
 /* Commands of the loader's script. */
-enum { COMMAND_ALLOCATE = 1, COMMAND_ADD_POINTER = 2 };
+enum { COMMAND_ALLOCATE = 1, COMMAND_ADD_POINTER = 2, COMMAND_ADD_CHECKSUM = 3 };
 enum { ZONE_HIGH = 1 };
 
 #define FILE_NAME_SIZE 56
@@ -40,6 +40,10 @@ struct uefi_command {
 			uint32_t offset;
 			uint8_t size;
 		} PACKED pointer;
+		struct {
+			char file[FILE_NAME_SIZE];
+			uint32_t result, start, size;
+		} PACKED checksum;
 		uint8_t bytes[124];
 	};
 } PACKED;
@@ -53,7 +57,7 @@ struct uefi {
 	size_t range_count;
 	char boot_order[BOOT_ORDER_SIZE];
 	size_t command_count;
-	struct uefi_command script[1 + ACPI_POINTERS_MAX];
+	struct uefi_command script[2 + ACPI_POINTERS_MAX];
 	size_t acpi_size, smbios_size; /* of the tables */
 	uint8_t acpi[LAYOUT_ACPI_SIZE];
 	uint8_t smbios[LAYOUT_SMBIOS_SIZE];
@@ -77,7 +81,24 @@ static void uefi_fill_ranges(struct uefi *uefi, const struct memory_layout *layo
 		uefi_add_range(uefi, layout->ram[1].gpa, layout->ram[1].size, MEMORY_MAP_RAM);
 }
 
-/* It installs each table that a pointer leads to, and makes RSDP, XSDT and checksums by itself. */
+/* The byte itself counts, too, so that it has to be 0 until then. */
+static void uefi_add_checksum(struct uefi *uefi)
+{
+	struct acpi_sum sum = acpi_pointers_sum(uefi->acpi, GPA(0));
+
+	uefi->acpi[sum.checksum] = 0;
+	uefi->script[uefi->command_count++] =
+		(struct uefi_command){ .command = COMMAND_ADD_CHECKSUM,
+				       .checksum = { .file = TABLES_FILE,
+						     .result = sum.checksum,
+						     .start = sum.table,
+						     .size = sum.size } };
+}
+
+/*
+ * It installs each table that a pointer leads to and whose sum is right, and makes RSDP and XSDT by
+ * itself.
+ */
 static void uefi_fill_script(struct uefi *uefi)
 {
 	struct acpi_pointer pointers[ACPI_POINTERS_MAX];
@@ -96,6 +117,7 @@ static void uefi_fill_script(struct uefi *uefi)
 				     .size = pointers[i].size },
 		};
 	uefi->command_count = 1 + count;
+	uefi_add_checksum(uefi);
 }
 
 static int uefi_read(struct uefi *uefi, int fd, struct failure *failure)

@@ -4,9 +4,12 @@
 
 #include "vmwp/chipset/chipset_devices.h"
 #include "vmwp/chipset/firmware_log.h"
+#include "vmwp/chipset/flash.h"
 #include "vmwp/chipset/fw_cfg.h"
+#include "vmwp/chipset/i8042.h"
 #include "vmwp/chipset/ide_device.h"
 #include "vmwp/chipset/legacy_ports.h"
+#include "vmwp/chipset/option_rom.h"
 #include "vmwp/chipset/pci.h"
 #include "vmwp/chipset/power.h"
 #include "vmwp/chipset/rtc_device.h"
@@ -18,19 +21,20 @@
 
 /* In this order they are made, reset and saved. The clock wakes by way of power management. */
 static const struct chipset_device_ops *const synthetic_table[] = {
-	&serial_device_ops, &power_ops, &rtc_device_ops, &legacy_ports_ops, &reset_port_ops,
+	&serial_device_ops, &power_ops,          &rtc_device_ops,
+	&legacy_ports_ops,  &keyboard_reset_ops, &reset_port_ops,
 };
 
 /* The reset port is the host bridge's here. */
 static const struct chipset_device_ops *const generation1_table[] = {
-	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops,
+	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops, &keyboard_reset_ops,
 	&pci_ops,           &fw_cfg_ops, &firmware_log_ops, &ide_device_ops,
 };
 
 /* What the firmware alone looks for: the bus is of a PC that it knows. */
 static const struct chipset_device_ops *const generation2_table[] = {
-	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops,
-	&pci_ops,           &fw_cfg_ops, &firmware_log_ops, &ide_device_ops,
+	&serial_device_ops, &power_ops,  &rtc_device_ops,   &legacy_ports_ops, &pci_ops,
+	&i8042_ops,         &fw_cfg_ops, &firmware_log_ops, &option_rom_ops,   &flash_ops,
 };
 
 static const struct {
@@ -68,10 +72,10 @@ int chipset_new(enum chipset_board board, const struct chipset_callbacks *callba
 	}
 	chipset->serial = chipset_devices_get(chipset->devices, &serial_device_ops);
 	chipset->rtc = chipset_devices_get(chipset->devices, &rtc_device_ops);
-	if (board != CHIPSET_SYNTHETIC) {
+	if (board != CHIPSET_SYNTHETIC)
 		chipset->fw_cfg = chipset_devices_get(chipset->devices, &fw_cfg_ops);
+	if (board == CHIPSET_GENERATION_1)
 		chipset->ide = chipset_devices_get(chipset->devices, &ide_device_ops);
-	}
 	pthread_mutex_init(&chipset->lock, NULL);
 	*ret_chipset = chipset;
 	return 0;
@@ -176,6 +180,20 @@ void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *it
 {
 	pthread_mutex_lock(&chipset->lock);
 	fw_cfg_set_items(chipset->fw_cfg, items);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+void chipset_set_flash(struct chipset *chipset, uint8_t *bytes)
+{
+	pthread_mutex_lock(&chipset->lock);
+	flash_set_bytes(chipset_devices_get(chipset->devices, &flash_ops), bytes);
+	pthread_mutex_unlock(&chipset->lock);
+}
+
+void chipset_copy_flash(struct chipset *chipset, uint8_t ret_bytes[static FLASH_SIZE])
+{
+	pthread_mutex_lock(&chipset->lock);
+	flash_copy(chipset_devices_get(chipset->devices, &flash_ops), ret_bytes);
 	pthread_mutex_unlock(&chipset->lock);
 }
 

@@ -20,6 +20,7 @@
 #include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset_device.h"
 #include "vmwp/chipset/console.h"
+#include "vmwp/chipset/flash.h"
 #include "vmwp/chipset/fw_cfg.h"
 #include "vmwp/chipset/ide.h"
 #include "vmwp/chipset/terminal.h"
@@ -74,6 +75,13 @@ void chipset_generation_changed(struct chipset *chipset);
  * any more.
  */
 void chipset_set_firmware(struct chipset *chipset, const struct fw_cfg_items *items);
+
+/*
+ * The content of the flash of a CHIPSET_GENERATION_2: FLASH_SIZE bytes, borrowed, also over resets;
+ * and as it is.
+ */
+void chipset_set_flash(struct chipset *chipset, uint8_t *bytes);
+void chipset_copy_flash(struct chipset *chipset, uint8_t ret_bytes[static FLASH_SIZE]);
 
 /*
  * The disks of a CHIPSET_GENERATION_1, at IDE channels 0 and 1, devices 0 and 1 of each. set_disk:

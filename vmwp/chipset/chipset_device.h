@@ -36,6 +36,9 @@ struct chipset_callbacks {
 	void (*console_room)(void *data);   /* there is room for input again, after it was short */
 	void (*alarm)(void *data);          /* the clock has one: chipset_tick() is to be called */
 	void (*disk_request)(void *data);   /* chipset_ide_take() has one, of some channel */
+	/* Whether a guest reads the flash as memory; by an access, a reset or a state. */
+	void (*flash_is_memory)(void *data, bool is_memory);
+	void (*flash_changed)(void *data); /* what it holds is to be kept */
 };
 
 /* Which devices there are. */

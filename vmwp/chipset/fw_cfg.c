@@ -4,6 +4,8 @@
 
 #include "common/base/state.h"
 #include "vmwp/base/platform.h"
+#include "vmwp/chipset/chipset_devices.h"
+#include "vmwp/chipset/pci.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -28,6 +30,7 @@ struct fw_cfg_entry {
 _Static_assert(sizeof(struct fw_cfg_entry) == 64, "fw_cfg.rst, File Directory");
 
 struct fw_cfg {
+	const struct pci *pci; /* knows whether there is one any more */
 	const struct fw_cfg_items *items;
 	uint16_t selected;
 	uint32_t offset;
@@ -82,7 +85,7 @@ static uint64_t fw_cfg_read(void *device, uint64_t offset, unsigned size)
 	struct fw_cfg *fw_cfg = device;
 	uint8_t byte;
 
-	if (offset == 0)
+	if (offset == 0 || pci_is_handed_over(fw_cfg->pci))
 		return UINT64_MAX; /* the selector is write-only */
 	byte = fw_cfg_byte(fw_cfg);
 	fw_cfg->offset += fw_cfg->offset < UINT32_MAX;
@@ -106,6 +109,11 @@ void fw_cfg_set_items(void *device, const struct fw_cfg_items *items)
 }
 
 /* ---- The row ---- */
+
+static void fw_cfg_init(void *device, const struct chipset_config *config)
+{
+	((struct fw_cfg *)device)->pci = chipset_devices_get(config->devices, &pci_ops);
+}
 
 static void fw_cfg_reset(void *device)
 {
@@ -147,6 +155,7 @@ const struct chipset_device_ops fw_cfg_ops = {
 	.name = "fw_cfg",
 	.size = sizeof(struct fw_cfg),
 	.ports = { { PLATFORM_FW_CFG_PORT, 2, 2, fw_cfg_read, fw_cfg_write } },
+	.init = fw_cfg_init,
 	.reset = fw_cfg_reset,
 	.state_version = 1,
 	.save = fw_cfg_save,

@@ -39,10 +39,12 @@ static enum power_request legacy_write_reset(void *device, uint64_t offset, unsi
 
 const struct chipset_device_ops legacy_ports_ops = {
 	.name = "legacy ports",
-	.ports = {
-		{ PLATFORM_NMI_STATUS_PORT, 1, 1, legacy_read_nmi_status, NULL },
-		{ PLATFORM_KEYBOARD_PORT, 1, 1, legacy_read_keyboard, legacy_write_keyboard },
-	},
+	.ports = { { PLATFORM_NMI_STATUS_PORT, 1, 1, legacy_read_nmi_status, NULL } },
+};
+
+const struct chipset_device_ops keyboard_reset_ops = {
+	.name = "keyboard reset",
+	.ports = { { PLATFORM_KEYBOARD_PORT, 1, 1, legacy_read_keyboard, legacy_write_keyboard } },
 };
 
 const struct chipset_device_ops reset_port_ops = {

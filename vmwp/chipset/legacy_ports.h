@@ -8,6 +8,7 @@
 #include "vmwp/chipset/chipset_device.h"
 
 extern const struct chipset_device_ops legacy_ports_ops;
+extern const struct chipset_device_ops keyboard_reset_ops;
 extern const struct chipset_device_ops reset_port_ops;
 
 /* What is written to the reset port. Return: what is asked for by it. */

@@ -5,6 +5,7 @@
 #include "common/base/state.h"
 #include "vmwp/base/platform.h"
 #include "vmwp/chipset/legacy_ports.h"
+#include "vmwp/chipset/option_rom.h"
 
 #include <string.h>
 
@@ -20,14 +21,19 @@ enum {
 	CLASS = 0x08 / 4,
 	HEADER = 0x0c / 4,
 	BAR4 = 0x20 / 4,
+	ROM_BAR = 0x30 / 4,
 	INTERRUPT = 0x3c / 4,
 	IDE_TIMING = 0x40 / 4,
 	PM_BASE = 0x40 / 4,
+	HAND_OVER = PCI_HAND_OVER / 4,
 	PIRQ_ROUTES = 0x60 / 4,
 	PM_ENABLE = 0x80 / 4,
 };
 
 #define ID_OF(device) ((uint32_t)(device) << 16 | 0x8086)
+
+/* Microsoft's, and none of theirs: guest-vsc/uefi/efi_driver.c looks for it. */
+#define STORAGE_ID 0xb0071414u
 
 #define COMMAND_IO     0x1u
 #define COMMAND_MEMORY 0x2u
@@ -35,6 +41,9 @@ enum {
 #define STATUS_MEDIUM  0x02000000u /* how fast it decodes */
 #define HEADER_MULTI   0x00800000u
 #define BAR_IO         0x1u
+#define ROM_ENABLE     0x1u
+#define HANDED_OVER    0x1u
+#define ROM_ADDRESS    (~(uint32_t)(OPTION_ROM_SIZE - 1))
 /* 16 ports. There are no more than 65536; but SeaBIOS finds out the size by all bits above it. */
 #define BAR_PORTS      0xfffffff0u
 #define PIRQS_UNROUTED 0x80808080u
@@ -72,6 +81,13 @@ struct pci_identity {
 			{ CLASS, 0x01018001, 0 }, { BAR4, BAR_IO, BAR_PORTS },                \
 			{ INTERRUPT, 0, 0xff }, { IDE_TIMING, 0, UINT32_MAX },                \
 	}
+#define STORAGE                                                                             \
+	{                                                                                   \
+		{ ID, STORAGE_ID, 0 },                                                      \
+			{ COMMAND, STATUS_MEDIUM, COMMAND_MEMORY | COMMAND_MASTER },        \
+			{ CLASS, 0x01000000, 0 }, { ROM_BAR, 0, ROM_ADDRESS | ROM_ENABLE }, \
+			{ HAND_OVER, 0, HANDED_OVER },                                      \
+	}
 /* Its registers do not move, and are always on: vmwp/chipset/power.h. */
 #define POWER_MANAGEMENT(id)                                                                   \
 	{                                                                                      \
@@ -85,13 +101,13 @@ static const struct pci_identity identities[][_PCI_FUNCTIONS] = {
 	[CHIPSET_GENERATION_1] = {
 		[PCI_HOST_BRIDGE] = { DEVICE(0, 0), HOST_BRIDGE(0x7192) },
 		[PCI_ISA_BRIDGE] = { DEVICE(7, 0), ISA_BRIDGE(0x7110) },
-		[PCI_IDE] = { DEVICE(7, 1), IDE(0x7111) },
+		[PCI_STORAGE] = { DEVICE(7, 1), IDE(0x7111) },
 		[PCI_POWER_MANAGEMENT] = { DEVICE(7, 3), POWER_MANAGEMENT(0x7113) },
 	},
 	[CHIPSET_GENERATION_2] = {
 		[PCI_HOST_BRIDGE] = { DEVICE(0, 0), HOST_BRIDGE(0x1237) },
 		[PCI_ISA_BRIDGE] = { DEVICE(1, 0), ISA_BRIDGE(0x7000) },
-		[PCI_IDE] = { DEVICE(1, 1), IDE(0x7010) },
+		[PCI_STORAGE] = { DEVICE(2, 0), STORAGE },
 		[PCI_POWER_MANAGEMENT] = { DEVICE(1, 3), POWER_MANAGEMENT(0x7113) },
 	},
 };
@@ -113,7 +129,8 @@ static unsigned pci_selected(const struct pci *pci)
 {
 	unsigned function = 0;
 
-	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> 16 & 0xff) != 0)
+	if (!(pci->address & ADDRESS_ENABLE) || (pci->address >> 16 & 0xff) != 0 ||
+	    pci_is_handed_over(pci))
 		return _PCI_FUNCTIONS;
 	while (function < _PCI_FUNCTIONS &&
 	       identities[pci->board][function].at != (pci->address >> 8 & 0xff))
@@ -171,15 +188,30 @@ static enum power_request pci_write(void *device, uint64_t offset, unsigned size
 
 bool pci_ide_bus_master(const struct pci *pci, uint16_t *ret_port)
 {
-	uint32_t base = pci->registers[PCI_IDE][BAR4] & BAR_PORTS;
+	uint32_t base = pci->registers[PCI_STORAGE][BAR4] & BAR_PORTS;
 
 	*ret_port = (uint16_t)base;
-	return base != 0 && base <= UINT16_MAX && pci->registers[PCI_IDE][COMMAND] & COMMAND_IO;
+	return base != 0 && base <= UINT16_MAX && pci->registers[PCI_STORAGE][COMMAND] & COMMAND_IO;
 }
 
 bool pci_ide_may_transfer(const struct pci *pci)
 {
-	return pci->registers[PCI_IDE][COMMAND] & COMMAND_MASTER;
+	return pci->registers[PCI_STORAGE][COMMAND] & COMMAND_MASTER;
+}
+
+bool pci_is_handed_over(const struct pci *pci)
+{
+	return pci->board == CHIPSET_GENERATION_2 &&
+	       pci->registers[PCI_STORAGE][HAND_OVER] & HANDED_OVER;
+}
+
+bool pci_option_rom(const struct pci *pci, uint32_t *ret_address)
+{
+	const uint32_t *registers = pci->registers[PCI_STORAGE];
+
+	*ret_address = registers[ROM_BAR] & ROM_ADDRESS;
+	return pci->board == CHIPSET_GENERATION_2 && !pci_is_handed_over(pci) &&
+	       registers[ROM_BAR] & ROM_ENABLE && registers[COMMAND] & COMMAND_MEMORY;
 }
 
 /* ---- The row ---- */
@@ -241,10 +273,15 @@ static void pci_inspect(const void *device, struct json_object **tree)
 {
 	const struct pci *pci = device;
 	uint16_t port = 0;
+	uint32_t rom;
 
 	json_add(tree, "address", json_make_hex(pci->address));
-	if (pci_ide_bus_master(pci, &port))
+	if (pci->board == CHIPSET_GENERATION_2)
+		json_add(tree, "handed_over", json_object_new_boolean(pci_is_handed_over(pci)));
+	else if (pci_ide_bus_master(pci, &port))
 		json_add(tree, "bus_master", json_make_hex(port));
+	if (pci_option_rom(pci, &rom))
+		json_add(tree, "option_rom", json_make_hex(rom));
 }
 
 const struct chipset_device_ops pci_ops = {

@@ -2,7 +2,7 @@
 /*
  * The PCI bus of generation 1: its host bridge, and the functions of a PIIX4, with the ids that
  * Hyper-V's have; and that of generation 2, which its firmware alone looks for, with the ids of a
- * PIIX3 behind a 440FX.
+ * PIIX3 behind a 440FX, and a function that brings the firmware its driver (vmwp/chipset/option_rom.h).
  *
  * Here is their configuration space alone, by the ports of mechanism 1; what a function does is
  * another row's. In the middle of the address port is the reset port, which takes bytes. Ids:
@@ -17,7 +17,7 @@
 enum pci_function {
 	PCI_HOST_BRIDGE,
 	PCI_ISA_BRIDGE,
-	PCI_IDE,
+	PCI_STORAGE, /* generation 1: IDE; 2: what brings a driver for synthetic disks */
 	PCI_POWER_MANAGEMENT,
 	_PCI_FUNCTIONS,
 };
@@ -35,6 +35,17 @@ bool pci_ide_bus_master(const struct pci *pci, uint16_t *ret_port);
 
 /* Whether that function may read and write memory. */
 bool pci_ide_may_transfer(const struct pci *pci);
+
+/*
+ * A register of generation 2's storage function: the driver sets bit 0 when the firmware has left the
+ * machine to a system. From then on, until a reset, there is no PCI bus any more, nor what else the
+ * firmware alone has use for.
+ */
+#define PCI_HAND_OVER 0x40
+bool pci_is_handed_over(const struct pci *pci);
+
+/* Where generation 2's firmware reads the option ROM. false: nowhere. */
+bool pci_option_rom(const struct pci *pci, uint32_t *ret_address);
 
 /* Its state, version 1. Stored format. */
 struct pci_state {

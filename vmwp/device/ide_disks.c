@@ -285,7 +285,7 @@ static int ide_disks_make(struct device_config *config, void **ret_device, struc
 	struct ide_disks *disks;
 	int r;
 
-	if (definition->generation == 0)
+	if (definition->generation != 1)
 		return 0;
 	disks = calloc(1, sizeof(*disks));
 	if (!disks)

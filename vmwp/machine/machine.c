@@ -136,15 +136,15 @@ static void machine_notice(void *data, const char *text)
 }
 
 /* The disks as firmware names them, from the first on. */
-#define MACHINE_BOOT_ORDER(at)                   \
-	"/pci@i0cf8/ide@" at "/drive@0/disk@0\n" \
-	"/pci@i0cf8/ide@" at "/drive@0/disk@1\n" \
-	"/pci@i0cf8/ide@" at "/drive@1/disk@0\n" \
-	"/pci@i0cf8/ide@" at "/drive@1/disk@1"
+#define MACHINE_BIOS_ORDER                    \
+	"/pci@i0cf8/ide@7,1/drive@0/disk@0\n" \
+	"/pci@i0cf8/ide@7,1/drive@0/disk@1\n" \
+	"/pci@i0cf8/ide@7,1/drive@1/disk@0\n" \
+	"/pci@i0cf8/ide@7,1/drive@1/disk@1"
 
 static const char *machine_boot_order(const struct machine *machine)
 {
-	return machine->uefi_fd >= 0 ? MACHINE_BOOT_ORDER("1,1") : MACHINE_BOOT_ORDER("7,1");
+	return machine->uefi_fd >= 0 ? "" : MACHINE_BIOS_ORDER;
 }
 
 static void machine_tell_firmware(struct machine *machine)
@@ -197,6 +197,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 		.restored = restored,
 		.bios_fd = machine->bios_fd,
 		.uefi_fd = machine->uefi_fd,
+		.flash = machine->variables ? variables_bytes(machine->variables) : NULL,
 		.boot_order = machine_boot_order(machine),
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
@@ -271,14 +272,25 @@ static void machine_finish_reset(struct machine *machine)
 				  machine_message_of(machine, machine->reason));
 }
 
-void machine_finish(struct loop_deferred *deferred)
+static void machine_is_quiet(void *data)
 {
-	struct machine *machine = container_of(deferred, struct machine, finish);
+	struct machine *machine = data;
 
 	if (machine->state == MACHINE_STOPPING)
 		machine_finish_stop(machine, machine_message_of(machine, machine->reason));
 	else
 		machine_finish_reset(machine);
+}
+
+/* What its firmware has written is kept before it is said to be off. */
+void machine_finish(struct loop_deferred *deferred)
+{
+	struct machine *machine = container_of(deferred, struct machine, finish);
+
+	if (machine->variables)
+		variables_flush(machine->variables, machine_is_quiet, machine);
+	else
+		machine_is_quiet(machine);
 }
 
 /* Perhaps inside a callback of the personality, which cannot be freed there. */

@@ -8,7 +8,10 @@
  */
 #include "vmwp/machine/machine_internal.h"
 
+#include "common/base/log.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Incidents ---- */
@@ -182,6 +185,52 @@ void machine_handle_disk_request(struct loop_task *task)
 		machine->disk_request(machine->disk_request_data);
 }
 
+/* [vp, loop] Each access is an exit at worst, and a status that the firmware does not see. */
+static void machine_flash_is_memory(void *data, bool is_memory)
+{
+	struct machine *machine = data;
+
+	if (machine->power_cycle && machine->variables &&
+	    vid_partition_show_flash(power_cycle_partition(machine->power_cycle), is_memory) < 0)
+		log_debug("the flash cannot be mapped");
+}
+
+/* [vp, loop] */
+static void machine_flash_changed(void *data)
+{
+	struct machine *machine = data;
+
+	loop_post(machine->loop, &machine->flash_task);
+}
+
+void machine_handle_flash(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, flash_task);
+
+	if (machine->variables)
+		variables_changed(machine->variables);
+}
+
+static void machine_copy_flash(void *data, uint8_t ret_bytes[static FLASH_SIZE])
+{
+	chipset_copy_flash(((struct machine *)data)->chipset, ret_bytes);
+}
+
+static void machine_variables_failed(void *data, int error)
+{
+	struct machine *machine = data;
+	char text[128];
+
+	snprintf(text, sizeof(text), "the firmware's variables cannot be kept: %s",
+		 strerror(-error));
+	machine->callbacks->notice(machine->data, text);
+}
+
+const struct variables_callbacks machine_variables_callbacks = {
+	.copy = machine_copy_flash,
+	.failed = machine_variables_failed,
+};
+
 static void machine_tick(struct machine *machine)
 {
 	uint64_t delay = chipset_tick(machine->chipset);
@@ -208,4 +257,6 @@ const struct chipset_callbacks machine_chipset_callbacks = {
 	.console_room = machine_console_room,
 	.alarm = machine_alarm,
 	.disk_request = machine_disk_request,
+	.flash_is_memory = machine_flash_is_memory,
+	.flash_changed = machine_flash_changed,
 };

@@ -10,6 +10,7 @@
 #include "vmwp/machine/machine.h"
 #include "vmwp/machine/power_cycle.h"
 #include "vmwp/machine/reset_loop.h"
+#include "vmwp/machine/variables.h"
 #include "vmwp/machine/vmbus_host.h"
 #include "vmwp/machine/vp_exit.h"
 #include "vsp/vmbus/vmbus.h"
@@ -35,9 +36,12 @@ struct machine {
 	struct loop_timer tick;     /* of the chipset, while its clock has an alarm */
 	bool memory_is_handed_over; /* by another worker, with what is in it */
 	int kernel_fd, initrd_fd;
-	int bios_fd, uefi_fd;         /* one of them may be there; both -1: a kernel is loaded */
-	struct fw_cfg_items firmware; /* what that of the power cycle is told */
-	struct loop_task disk_task;   /* a device of the chipset wants a disk */
+	int bios_fd, uefi_fd;          /* one of them may be there; both -1: a kernel is loaded */
+	int variables_fd, template_fd; /* of generation 2's variables: kept, and at first; or -1 */
+	struct variables *variables;   /* NULL: there is no flash */
+	struct loop_task flash_task;   /* it has changed */
+	struct fw_cfg_items firmware;  /* what that of the power cycle is told */
+	struct loop_task disk_task;    /* a device of the chipset wants a disk */
 	void (*disk_request)(void *data);
 	void *disk_request_data;
 
@@ -94,10 +98,13 @@ extern const struct hvshim_callbacks machine_hvshim_callbacks;
 extern const struct vmbus_callbacks machine_vmbus_callbacks;
 extern const struct chipset_callbacks machine_chipset_callbacks;
 
-/* struct loop_task.run of `incident_task`, `alarm_task` and `disk_task`. */
+/* struct loop_task.run of `incident_task`, `alarm_task`, `disk_task` and `flash_task`. */
 void machine_handle_incident(struct loop_task *task);
 void machine_handle_alarm(struct loop_task *task);
 void machine_handle_disk_request(struct loop_task *task);
+void machine_handle_flash(struct loop_task *task);
+
+extern const struct variables_callbacks machine_variables_callbacks;
 
 /* loop_complete_fn of `tick`. */
 void machine_tick_over(struct loop_operation *operation, int result, bool more);

@@ -206,6 +206,19 @@ static enum chipset_board machine_board(const struct machine *machine)
 	return machine->bios_fd >= 0 ? CHIPSET_GENERATION_1 : CHIPSET_SYNTHETIC;
 }
 
+static int machine_make_flash(struct machine *machine, struct failure *failure)
+{
+	int r;
+
+	if (machine->uefi_fd < 0 || machine->template_fd < 0)
+		return 0;
+	r = variables_new(machine->loop, machine->template_fd, machine->variables_fd,
+			  &machine_variables_callbacks, machine, &machine->variables, failure);
+	if (r == 0)
+		chipset_set_flash(machine->chipset, variables_bytes(machine->variables));
+	return r;
+}
+
 int machine_new(const struct machine_config *config, struct machine **ret_machine,
 		struct failure *failure)
 {
@@ -229,6 +242,9 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->initrd_fd = resources_take(config->resources, "initrd");
 	machine->bios_fd = resources_take(config->resources, "bios");
 	machine->uefi_fd = resources_take(config->resources, "uefi");
+	machine->variables_fd = resources_take(config->resources, "variables");
+	machine->template_fd = resources_take(config->resources, "uefi-variables");
+	machine->flash_task.run = machine_handle_flash;
 
 	r = machine_open_vid(machine, config->resources, failure);
 	if (r < 0)
@@ -241,6 +257,9 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 		return r;
 	r = chipset_new(machine_board(machine), &machine_chipset_callbacks, machine,
 			&machine->chipset);
+	if (r < 0)
+		return r;
+	r = machine_make_flash(machine, failure);
 	if (r < 0)
 		return r;
 	r = machine_make_bus(machine);
@@ -257,6 +276,7 @@ void machine_free(struct machine *machine)
 	assert(!machine->power_cycle);
 	vmbus_free(machine->bus);
 	chipset_free(machine->chipset);
+	variables_free(machine->variables);
 	vid_memory_free(machine->memory);
 	free(machine->cpuid);
 	vid_close(machine->vid);
@@ -264,5 +284,7 @@ void machine_free(struct machine *machine)
 	close_fdp(&machine->initrd_fd);
 	close_fdp(&machine->bios_fd);
 	close_fdp(&machine->uefi_fd);
+	close_fdp(&machine->variables_fd);
+	close_fdp(&machine->template_fd);
 	free(machine);
 }

@@ -143,7 +143,13 @@ static int memory_hand_over_files(const struct machine *machine, struct handover
 
 	if (r == 0)
 		r = handover_add(handover, "initrd", machine->initrd_fd);
-	return r < 0 ? r : handover_add(handover, "bios", machine->bios_fd);
+	if (r == 0)
+		r = handover_add(handover, "bios", machine->bios_fd);
+	if (r == 0)
+		r = handover_add(handover, "uefi", machine->uefi_fd);
+	if (r == 0)
+		r = handover_add(handover, "uefi-variables", machine->template_fd);
+	return r < 0 ? r : handover_add(handover, "variables", machine->variables_fd);
 }
 
 int machine_memory_hand_over(void *device, struct handover *handover, struct failure *failure)

@@ -6,6 +6,7 @@
 #include "common/definition/definition.h"
 #include "common/wire/vmbus.h"
 #include "vid/state.h"
+#include "vmwp/base/platform.h"
 #include "vmwp/boot/boot.h"
 
 #include <errno.h>
@@ -58,6 +59,10 @@ static int power_cycle_make_partition(struct power_cycle *power_cycle,
 		partition.rom = bios_rom(power_cycle->bios);
 	} else if (power_cycle->uefi) {
 		partition.rom = uefi_rom(power_cycle->uefi);
+		if (config->flash)
+			partition.flash = (struct vid_rom){ .gpa = GPA(PLATFORM_FLASH),
+							    .bytes = config->flash,
+							    .size = PLATFORM_FLASH_SIZE };
 	}
 	hvshim_prepare(config->engine, &partition);
 	r = vid_partition_new(config->vid, &partition, &power_cycle->partition);

@@ -42,8 +42,9 @@ struct power_cycle_config {
 	int kernel_fd, initrd_fd; /* initrd_fd may be -1 */
 	const char *command_line;
 
-	int bios_fd;            /* generation 1's, in place of a kernel; or -1 */
-	int uefi_fd;            /* generation 2's, likewise */
+	int bios_fd;          /* generation 1's, in place of a kernel; or -1 */
+	int uefi_fd;          /* generation 2's, likewise */
+	const uint8_t *flash; /* of generation 2, as long as the power cycle; NULL: there is none */
 	const char *boot_order; /* as struct bios_config and struct uefi_config have it */
 
 	struct loop *loop;

@@ -129,8 +129,10 @@ static bool resources_is_network_name(const char *name)
 /* A name that a descriptor may have. */
 static bool resource_name_is_valid(const char *name)
 {
-	static const char *const names[] = { "kvm",  "kernel", "initrd", "bios",
-					     "uefi", "serial", "end",    "sockets" };
+	static const char *const names[] = { "kvm",      "kernel",  "initrd",
+					     "bios",     "uefi",    "serial",
+					     "end",      "sockets", "uefi-variables",
+					     "variables" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -257,6 +259,9 @@ int resources_open(struct resources *resources, const struct definition *definit
 	if (firmware) {
 		r = resources_open_file(resources, firmware->name, firmware->path, O_RDONLY,
 					failure);
+		if (r == 0 && firmware->variables)
+			r = resources_open_file(resources, "uefi-variables", firmware->variables,
+						O_RDONLY, failure);
 		if (r < 0)
 			return r;
 	}

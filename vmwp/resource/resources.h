@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "uefi",
- * "serial", "end", "sockets", "memory:REGION" for each region of RAM that another worker has handed over,
+ * "uefi-variables", "variables", "serial", "end", "sockets", "memory:REGION" for each region of RAM that another worker has handed over,
  * and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent,
  * and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.

@@ -125,6 +125,24 @@ static void memory_is_told_without_the_hole_below_1_mib(void **state)
 	uefi_free(uefi);
 }
 
+static uint8_t sum_of(const uint8_t *bytes, uint64_t size)
+{
+	uint8_t sum = 0;
+
+	while (size-- > 0)
+		sum = (uint8_t)(sum + bytes[size]);
+	return sum;
+}
+
+static void add_checksum(uint8_t *copy, size_t total, const uint8_t *command)
+{
+	uint64_t result = value_at(command + 60, 4), start = value_at(command + 64, 4),
+		 size = value_at(command + 68, 4);
+
+	assert_true(result < total && start + size <= total);
+	copy[result] = (uint8_t)-sum_of(copy + start, size);
+}
+
 /* As the firmware does: allocate, then each pointer in turn. Return: a copy with addresses in it. */
 static uint8_t *run_script(const struct bios_file *script, const struct bios_file *tables,
 			   unsigned found[2])
@@ -145,6 +163,10 @@ static uint8_t *run_script(const struct bios_file *script, const struct bios_fil
 			assert_int_equal(command[64], 1);
 			continue;
 		}
+		if (value_at(command, 4) == 3) {
+			add_checksum(copy, tables->size, command);
+			continue;
+		}
 		assert_int_equal(value_at(command, 4), 2);
 		assert_string_equal((const char *)command + 60, "etc/acpi/tables");
 		offset = value_at(command + 116, 4);
@@ -162,6 +184,21 @@ static uint8_t *run_script(const struct bios_file *script, const struct bios_fil
 	return copy;
 }
 
+/* The firmware takes a table for one if its sum is right. */
+static void assert_tables_are_right(const uint8_t *loaded, const struct bios_file *tables)
+{
+	unsigned seen = 0;
+
+	for (uint32_t at = 0; at + 36 <= tables->size; at += 4) {
+		if (memcmp(loaded + at, "FACP", 4) != 0 && memcmp(loaded + at, "APIC", 4) != 0 &&
+		    memcmp(loaded + at, "DSDT", 4) != 0)
+			continue;
+		assert_int_equal(sum_of(loaded + at, value_at(loaded + at + 4, 4)), 0);
+		seen++;
+	}
+	assert_int_equal(seen, 3);
+}
+
 static void the_script_leads_to_all_tables(void **state)
 {
 	struct fixture *f = *state;
@@ -169,12 +206,15 @@ static void the_script_leads_to_all_tables(void **state)
 	struct bios_file files[BIOS_FILES_MAX];
 	unsigned found[2] = { 0 };
 	struct uefi *uefi;
+	uint8_t *tables;
 	size_t count;
 
 	assert_int_equal(uefi_new(&f->config, &uefi, &failure), 0);
 	count = uefi_files(uefi, files);
-	free(run_script(find(files, count, "etc/table-loader"),
-			find(files, count, "etc/acpi/tables"), found));
+	tables = run_script(find(files, count, "etc/table-loader"),
+			    find(files, count, "etc/acpi/tables"), found);
+	assert_tables_are_right(tables, find(files, count, "etc/acpi/tables"));
+	free(tables);
 	assert_int_equal(found[0], 4); /* of the FADT, each by two pointers */
 	assert_int_equal(found[1], 2); /* of the XSDT */
 	assert_string_equal(find(files, count, "bootorder")->bytes, "/a\n/b");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What chipsets with firmware have beside others: PCI's configuration space, and what firmware reads. */
+/* What the chipset of generation 1 has beside others: PCI's configuration space, and what firmware reads. */
 #include "common/base/cc.h"
 #include "common/base/state.h"
 #include "tests/unit/unit.h"
@@ -36,8 +36,13 @@ static void nothing(void *data)
 {
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    nothing };
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = nothing,
+};
 
 static int setup(void **state)
 {
@@ -130,34 +135,6 @@ static void functions_are_hyper_vs(void **state)
 	assert_int_equal(pci_get(f, 0x0008), 0x06000003);
 	assert_int_equal(pci_get(f, 0x380c) >> 16, 0x80);
 	assert_int_equal(pci_get(f, 0x3b40), PLATFORM_PM1_EVENT_PORT | 1);
-}
-
-/* Without these ids the firmware has no clock, and finds no serial port. */
-static void functions_of_generation_2_are_a_pcs(void **state)
-{
-	struct fixture *f = *state;
-	struct state_writer before;
-
-	chipset_free(f->chipset);
-	assert_int_equal(chipset_new(CHIPSET_GENERATION_2, &callbacks, f, &f->chipset), 0);
-	for (uint32_t at = 0; at < 0x10000; at += 0x100) {
-		uint32_t expected = at == 0x0000   ? 0x12378086
-				    : at == 0x0800 ? 0x70008086
-				    : at == 0x0900 ? 0x70108086
-				    : at == 0x0b00 ? 0x71138086
-						   : 0xffffffff;
-
-		assert_int_equal(pci_get(f, at), expected);
-	}
-	assert_int_equal(pci_get(f, 0x0b40), PLATFORM_PM1_EVENT_PORT | 1);
-	assert_int_equal(pci_get(f, 0x0b80), 1);
-	state_writer_init(&before);
-	assert_int_equal(chipset_save(f->chipset, &before), 0);
-	assert_int_equal(restore(f, &before), 0);
-	chipset_free(f->chipset);
-	assert_int_equal(chipset_new(CHIPSET_GENERATION_1, &callbacks, f, &f->chipset), 0);
-	assert_int_equal(restore(f, &before), -EINVAL);
-	state_writer_deinit(&before);
 }
 
 static void registers_take_what_they_have_bits_for(void **state)
@@ -305,10 +282,10 @@ static const struct {
 	{ "chipset/pci", offsetof(struct pci_state, address), 1 },
 	{ "chipset/pci", offsetof(struct pci_state, address), 0x40000000 },
 	{ "chipset/pci", offsetof(struct pci_state, zero), 1 },
-	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][0]), 1 },
-	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][1]), 2 },
-	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][8]), 1 },
-	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_IDE][8]), 0x8 },
+	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_STORAGE][0]), 1 },
+	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_STORAGE][1]), 2 },
+	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_STORAGE][8]), 1 },
+	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_STORAGE][8]), 0x8 },
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_ISA_BRIDGE][24]), 0x40 },
 	{ "chipset/pci", offsetof(struct pci_state, registers[PCI_HOST_BRIDGE][63]), 0x80 },
 	{ "chipset/fw_cfg", offsetof(struct fw_cfg_state, zero), 1 },
@@ -348,8 +325,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(functions_are_hyper_vs, setup, teardown),
-		cmocka_unit_test_setup_teardown(functions_of_generation_2_are_a_pcs, setup,
-						teardown),
 		cmocka_unit_test_setup_teardown(registers_take_what_they_have_bits_for, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(the_address_is_taken_as_a_whole, setup, teardown),

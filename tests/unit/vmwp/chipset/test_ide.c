@@ -55,8 +55,13 @@ static void disk_request(void *data)
 	((struct fixture *)data)->requests++;
 }
 
-static const struct chipset_callbacks callbacks = { set_interrupt, nothing, nothing, nothing,
-						    disk_request };
+static const struct chipset_callbacks callbacks = {
+	.set_interrupt = set_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = disk_request,
+};
 
 static void port(struct fixture *f, uint16_t number, uint8_t size, bool write, uint32_t count,
 		 void *data)

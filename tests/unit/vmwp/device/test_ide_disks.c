@@ -171,8 +171,13 @@ static void health_said(void *data, const char *why)
 {
 }
 
-static const struct chipset_callbacks chipset_callbacks = { take_interrupt, nothing, nothing,
-							    nothing, take_request };
+static const struct chipset_callbacks chipset_callbacks = {
+	.set_interrupt = take_interrupt,
+	.console_output = nothing,
+	.console_room = nothing,
+	.alarm = nothing,
+	.disk_request = take_request,
+};
 static const struct disk_healths_callbacks health_callbacks = { health_changed, health_said,
 								nothing, health_said };
 
