@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* New disks: empty ones, and copies of others in any format. */
-#include "common/image/vhd.h"
 #include "vmms/disk/disk_file.h"
 #include "vmms/disk/qemu_img.h"
 
