@@ -307,6 +307,7 @@ void control_arguments_deinit(struct control_arguments *arguments)
 	json_object_put(arguments->names);
 	json_object_put(arguments->definition);
 	json_object_put(arguments->disk);
+	json_object_put(arguments->disks);
 	json_object_put(arguments->adapter);
 	json_object_put(arguments->actions);
 	json_object_put(arguments->pinning);

@@ -88,6 +88,15 @@
  *                   "in_use". They leave the guest all the same, and are closed when their I/O is
  *                   over.
  *   insert, eject   The medium of a DVD drive; "force": though the guest has locked the tray.
+ *   prepare_fork    Of these disks, as in the definition, which are VHDX, children are going to be made
+ *                   while the guest writes them: answered when their headers say so, and say it
+ *                   until "fork" or the worker's end.
+ *   fork            These disks, as in the definition from now on, stand on what they have been, and
+ *                   get a descriptor each, of a VHDX image that was made as a child of it after
+ *                   "prepare_fork". The VM is paused for a moment: all at one instant, of which what
+ *                   they have been is on stable storage. All, or after an error none. Where the
+ *                   worker ends without having answered, both images of each are whole, and the
+ *                   child has all that the guest has written.
  *   attach_adapter  An adapter as in the definition, and the descriptors of its back end; of a tap
  *                   by queue.
  *   detach_adapter  The guest loses the adapter.
@@ -413,6 +422,8 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		CONTROL_IN_USE) \
 	METHOD(eject,              true,    true,    0, 0,           CONTROL_PLACE FLAG(force, OPTIONAL), \
 		CONTROL_IN_USE) \
+	METHOD(prepare_fork,       true,    false,   0, 0,           LIST(disks, REQUIRED),) \
+	METHOD(fork,               true,    true,    1, CONTROL_ALL, LIST(disks, REQUIRED),) \
 	METHOD(attach_adapter,     true,    true,    0, CONTROL_ALL, \
 		OBJECT(adapter, REQUIRED) WORD(backend, OPTIONAL, control_backend_names),) \
 	METHOD(detach_adapter,     true,    true,    0, 0,           CONTROL_ADAPTER,) \
@@ -491,7 +502,7 @@ enum control_event_id { CONTROL_EVENTS(CONTROL_EVENT_ID) CONTROL_EVENT_COUNT };
 
 /* The arguments of all methods; what a request has not is 0 or NULL. */
 struct control_arguments {
-	struct json_object *names, *definition, *disk, *adapter, *actions, *pinning, *keys;
+	struct json_object *names, *definition, *disk, *disks, *adapter, *actions, *pinning, *keys;
 	char *path, *name, *key, *value;
 	unsigned controller, lun, first, limit, port, request;
 	unsigned backend; /* enum control_backend */

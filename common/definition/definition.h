@@ -205,5 +205,8 @@ struct definition_disk *definition_find_disk(const struct definition *definition
  */
 int definition_add_disk(struct definition *definition, struct definition_disk *disk) MUST_CHECK;
 
+/* Whether it is an image that the guest may write. */
+bool definition_disk_is_written(const struct definition_disk *disk);
+
 /* disk: from definition_find_disk(); other such pointers are void afterwards. */
 void definition_remove_disk(struct definition *definition, struct definition_disk *disk);

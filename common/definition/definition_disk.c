@@ -240,3 +240,8 @@ int definition_disks_read(struct json_reader *reader, const struct json_key *key
 	}
 	return 0;
 }
+
+bool definition_disk_is_written(const struct definition_disk *disk)
+{
+	return disk->drive == DEFINITION_DRIVE_DISK && !disk->read_only && disk->path;
+}

@@ -384,10 +384,10 @@ static int vhdx_apply_log(struct vhdx_file *file, bool writable, struct vhdx *vh
 	return vhdx_write_headers(file, vhdx);
 }
 
-int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
-	      struct vhdx_patches *ret_patches)
+static int vhdx_read_image(struct vhdx_file *file, bool in_use, bool writable,
+			   struct vhdx *ret_vhdx, struct vhdx_patches *ret_patches)
 {
-	struct vhdx_patches patches = { 0 };
+	struct vhdx_patches patches = { .file_size = file->size };
 	struct vhdx vhdx = { 0 };
 	int r;
 
@@ -396,7 +396,8 @@ int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
 		r = vhdx_find_header(file, &vhdx);
 	if (r)
 		return r;
-	r = vhdx_apply_log(file, writable, &vhdx, &patches);
+	if (!in_use)
+		r = vhdx_apply_log(file, writable, &vhdx, &patches);
 	if (r == 0)
 		r = vhdx_find_regions(file, &patches, &vhdx);
 	if (r == 0)
@@ -410,10 +411,16 @@ int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
 	return 0;
 }
 
+int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
+	      struct vhdx_patches *ret_patches)
+{
+	return vhdx_read_image(file, false, writable, ret_vhdx, ret_patches);
+}
+
 /* ---- Of descriptors ---- */
 
-int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patches *ret_patches,
-		 uint64_t *ret_size)
+static int vhdx_read_fd(int fd, bool in_use, bool writable, struct vhdx *ret_vhdx,
+			struct vhdx_patches *ret_patches, uint64_t *ret_size)
 {
 	int flags = fcntl(fd, F_GETFL), r;
 	off_t size = lseek(fd, 0, SEEK_END);
@@ -423,12 +430,29 @@ int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patch
 	if (flags < 0 || size < 0 || fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0)
 		return error_origin(-errno);
 	file = vhdx_file_of(&fd, (uint64_t)size);
-	r = vhdx_open(&file, writable, ret_vhdx, ret_patches);
+	r = vhdx_read_image(&file, in_use, writable, ret_vhdx, ret_patches);
 	if (fcntl(fd, F_SETFL, flags) < 0 && r == 0) {
 		vhdx_patches_deinit(ret_patches);
 		r = -errno;
 	}
 	*ret_size = file.size;
+	return r;
+}
+
+int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patches *ret_patches,
+		 uint64_t *ret_size)
+{
+	return vhdx_read_fd(fd, false, writable, ret_vhdx, ret_patches, ret_size);
+}
+
+int vhdx_look_fd(int fd, struct vhdx *ret_vhdx)
+{
+	struct vhdx_patches patches = { 0 };
+	uint64_t size;
+	int r = vhdx_read_fd(fd, true, false, ret_vhdx, &patches, &size);
+
+	if (r == 0)
+		vhdx_patches_deinit(&patches);
 	return r;
 }
 

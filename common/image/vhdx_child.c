@@ -99,7 +99,8 @@ int vhdx_child_make(int fd, const struct vhdx_child *child, uint64_t *ret_size)
 	struct vhdx_options options;
 	struct vhdx parent;
 	uint64_t size;
-	int r = vhdx_open_fd(child->parent_fd, false, &parent, &patches, &size);
+	int r = child->in_use ? vhdx_look_fd(child->parent_fd, &parent)
+			      : vhdx_open_fd(child->parent_fd, false, &parent, &patches, &size);
 
 	vhdx_patches_deinit(&patches);
 	if (r == 0)

@@ -16,12 +16,14 @@
 
 #include "common/base/cc.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vhdx_child {
 	const char *path;    /* where the child is going to be; its folder is there */
 	const char *parent;  /* a path that leads to it */
 	int parent_fd;       /* of that, open for reading, and locked; borrowed */
+	bool in_use;         /* the parent is still being written: vhdx_look_fd() */
 	uint32_t block_size; /* bytes; 0: the parent's */
 };
 

@@ -18,11 +18,18 @@
  *     agent=PATH       the guest has an agent, which is that program
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-save      the VM cannot be saved, and that takes a while to turn out
+ *     slow-send        a VM is sent until that is cancelled
  *     slow-save        it is saved when that is cancelled, and fails then
  *     die-in-hand-over it dies
  *     refuse-hand-over it cannot be handed over
  *     refuse-restore   it cannot be restored
  *     refuse-disks     "attach" and the like are refused
+ *     refuse-prepare, refuse-fork
+ *                      that of what a checkpoint is made by
+ *     mute-prepare, mute-fork
+ *                      it is not answered
+ *     die-before-fork, die-after-fork
+ *                      it exits before that is done, or after, without an answer
  *     slow-detach      "detach" is answered when the console is told "settled"
  *     eject-meanwhile  the guest ejects its DVDs before those are answered
  *     refuse-adapters  "attach_adapter" and the like are refused
@@ -402,6 +409,69 @@ static const char *method_disk(struct fake *fake, struct control_message *messag
 	return NULL;
 }
 
+/* Of what the disks have been, others may read from now on. */
+static void share_medium(struct fake *fake, unsigned controller, unsigned lun)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	int *medium = &fake->media[controller][lun];
+
+	if (*medium > 0 && fcntl(*medium, F_OFD_SETLK, &lock) < 0)
+		perror("fake worker: fork");
+	/* It stays open for good. */
+	*medium = 0;
+}
+
+static const char *fork_disk(struct fake *fake, struct control_message *message,
+			     struct json_object *object, size_t index)
+{
+	struct definition_disk disk;
+	struct json_error error;
+	unsigned controller, lun;
+	bool vhdx;
+
+	if (definition_disk_from_json(object, &disk, &error) < 0)
+		return CONTROL_ERROR_INVALID;
+	controller = disk.controller;
+	lun = disk.lun;
+	vhdx = disk.format && strcmp(disk.format, "vhdx") == 0;
+	definition_disk_deinit(&disk);
+	if (!fake->drives[controller][lun])
+		return CONTROL_ERROR_NOT_FOUND;
+	if (!vhdx)
+		return CONTROL_ERROR_INVALID;
+	if (message->fd_count == 0)
+		return NULL;
+	share_medium(fake, controller, lun);
+	set_medium(fake, controller, lun, TAKE_FD(message->fds[index]));
+	return NULL;
+}
+
+static const char *method_fork(struct fake *fake, struct control_message *message,
+			       const struct control_arguments *arguments)
+{
+	size_t count = json_object_array_length(arguments->disks);
+	const char *code = NULL;
+	char text[64];
+
+	if (asked_for(fake, message->fd_count ? "refuse-fork" : "refuse-prepare"))
+		return CONTROL_ERROR_BUSY;
+	if (asked_for(fake, "die-before-fork") && message->fd_count)
+		_exit(3);
+	for (size_t i = 0; !code && i < count; i++) {
+		if (message->fd_count && message->fd_count <= i)
+			return CONTROL_ERROR_INVALID;
+		code = fork_disk(fake, message, json_object_array_get_idx(arguments->disks, i), i);
+	}
+	if (!code && message->fd_count > count)
+		return CONTROL_ERROR_INVALID;
+	if (asked_for(fake, "die-after-fork") && message->fd_count)
+		_exit(3);
+	snprintf(text, sizeof(text), "guest: %s of %zu disks\r\n", message->name, count);
+	if (!code)
+		say(fake, text);
+	return code;
+}
+
 /* Of actions, and of pinning. */
 static bool makes_sense(struct fake *fake, const struct control_arguments *arguments)
 {
@@ -671,6 +741,16 @@ static bool says(int socket, const char *text)
 	return send(socket, text, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
+static void say_options(struct fake *fake, const struct control_arguments *arguments)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "guest: sent, bandwidth %llu, downtime %llu, force %d\r\n",
+		 (unsigned long long)arguments->bandwidth,
+		 (unsigned long long)arguments->max_downtime, arguments->force);
+	say(fake, text);
+}
+
 static const char *method_send(struct fake *fake, struct control_message *message,
 			       const struct control_arguments *arguments)
 {
@@ -680,6 +760,10 @@ static const char *method_send(struct fake *fake, struct control_message *messag
 		return CONTROL_ERROR_INVALID_STATE;
 	if (fstat(message->fds[0], &stat) < 0 || !S_ISSOCK(stat.st_mode))
 		return CONTROL_ERROR_INVALID;
+	say_options(fake, arguments);
+	fake->send = message->id;
+	if (asked_for(fake, "slow-send"))
+		return NULL;
 	if (!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text))
 		return CONTROL_ERROR_FAILED;
 	fake->saved = true;
@@ -704,6 +788,10 @@ static const char *method_receive(struct fake *fake, struct control_message *mes
 static const char *method_cancel_move(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
+	if (asked_for(fake, "slow-send") &&
+	    control_send_error(fake->control, fake->send, CONTROL_ERROR_FAILED,
+			       "the move was cancelled") < 0)
+		perror("fake worker: cancel_move");
 	return NULL;
 }
 
@@ -877,7 +965,7 @@ static const struct {
 	[CONTROL_METHOD_save] = { method_save, "slow-save" },
 	[CONTROL_METHOD_cancel_save] = { method_cancel_save, NULL },
 	[CONTROL_METHOD_restore] = { method_restore, NULL },
-	[CONTROL_METHOD_send] = { method_send, NULL },
+	[CONTROL_METHOD_send] = { method_send, "slow-send" },
 	[CONTROL_METHOD_receive] = { method_receive, NULL },
 	[CONTROL_METHOD_cancel_move] = { method_cancel_move, NULL },
 	[CONTROL_METHOD_hand_over] = { method_hand_over, NULL },
@@ -894,6 +982,8 @@ static const struct {
 	[CONTROL_METHOD_cancel_detach] = { method_cancel_detach, NULL },
 	[CONTROL_METHOD_insert] = { method_disk, NULL },
 	[CONTROL_METHOD_eject] = { method_disk, NULL },
+	[CONTROL_METHOD_prepare_fork] = { method_fork, "mute-prepare" },
+	[CONTROL_METHOD_fork] = { method_fork, "mute-fork" },
 	[CONTROL_METHOD_attach_adapter] = { method_adapter, NULL },
 	[CONTROL_METHOD_detach_adapter] = { method_adapter, NULL },
 	[CONTROL_METHOD_connect_adapter] = { method_adapter, NULL },

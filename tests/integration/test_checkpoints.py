@@ -136,7 +136,7 @@ class Tree(CheckpointTest):
         self.assertEqual(self.names(), {os.path.basename(path) for path in [*base, *self.paths()]})
         self.run_once()
         text = self.ok("checkpoint", "show", "vm", "1")
-        self.assertRegex(text, r"number: +1\nname: +clean\nnotes: +n\nmade: +20")
+        self.assertRegex(text, r"number: +1\nname: +clean\nnotes: +n\nmade: +20.*\ntype: +off")
         self.assertIn(base[1], text)
         self.assertEqual(self.show()["definition"]["name"], "vm")
 
@@ -259,7 +259,7 @@ class Refused(CheckpointTest):
         self.make_vm()
         self.make("a")
         self.ok("start", "vm")
-        for words in (["create", "vm"], ["apply", "vm", "a", "--discard"], ["delete", "vm", "a"]):
+        for words in (["apply", "vm", "a", "--discard"], ["delete", "vm", "a"]):
             self.refused(WRONG_STATE, "checkpoint", *words, says="running")
         self.ok("checkpoint", "list", "vm")
         self.ok("save", "vm")
@@ -309,6 +309,21 @@ class Refused(CheckpointTest):
         # Who reads it keeps nobody from applying it.
         self.apply("a")
 
+    def test_a_disk_of_a_checkpoint_is_not_changed(self):
+        self.make_vm()
+        base = self.paths()[0]
+        self.ok("disk", "resize", base, f"{BLOCKS + 1}M")
+        self.make("a")
+        before = pathlib.Path(base).read_bytes()
+        for words in (["resize", base, "9M"], ["compact", base], ["check", base, "--repair"]):
+            self.refused(FAILED, "disk", *words, says="checkpoint of VM 'vm'")
+        self.ok("disk", "check", base)
+        self.ok("disk", "info", base)
+        self.assertEqual(pathlib.Path(base).read_bytes(), before)
+        self.ok("checkpoint", "delete", "vm", "a")
+        # The VM's own disk still stands on it.
+        self.refused(FAILED, "disk", "resize", base, "9M", says="checkpoint")
+
     def test_what_is_written_down_is_broken(self):
         self.make_vm()
         self.make("a")
@@ -326,6 +341,125 @@ class Refused(CheckpointTest):
         record.write_text(whole)
         self.start_vmms()
         self.assertEqual(len(self.tree()["checkpoints"]), 1)
+
+
+class Live(CheckpointTest):
+    """Of a VM that runs: the worker, which is asked to go on with children, is one that runs no guest."""
+
+    def make_running(self, fault=""):
+        self.make_vm(append=fault)
+        for i, path in enumerate(self.paths()):
+            write_block(path, 0, i + 1)
+        self.ok("start", "vm")
+        return self.paths()
+
+    def check_made(self, before, kind):
+        point = self.tree()["checkpoints"][-1]
+        self.assertEqual(point["type"], kind)
+        self.assertEqual([disk["path"] for disk in point["definition"]["disks"]], before)
+        self.assertEqual(self.contents(before), [[1, 0, 0, 0], [2, 0, 0, 0]])
+        self.assertEqual([self.chain(path)[1] for path in self.paths()],
+                         [os.path.normpath(path) for path in before])
+        self.assertEqual(self.names(), {os.path.basename(path) for path in before + self.paths()})
+
+    def check_not_made(self, before):
+        self.assertEqual((self.tree()["checkpoints"], self.paths()), ([], before))
+        wait_until(lambda: self.names() == {os.path.basename(path) for path in before},
+                   "what was made is removed")
+
+    def ends(self):
+        wait_until(lambda: self.show()["state"] in ("off", "crashed"), "the VM ends")
+
+    def test_made(self):
+        before = self.make_running()
+        self.make("a")
+        self.check_made(before, "production")
+        self.assertRegex(self.console_log(), r"(?s)prepare_fork of 2 disks.*freeze.*fork of 2 disks.*thaw")
+        # The worker has the children, alone; and what they stand on, with whoever reads.
+        for path in self.paths():
+            self.refused(FAILED, "disk", "check", path, "--repair", says="in use")
+        self.create("reader", disks=[{"path": before[0], "format": "vhdx", "read_only": True}])
+        self.ok("start", "reader")
+        self.assertRegex(self.ok("checkpoint", "show", "vm", "a"), r"type: +production\n")
+        now = self.paths()
+        self.make("b")
+        self.assertEqual([self.chain(path)[1] for path in self.paths()],
+                         [os.path.normpath(path) for path in now])
+        self.ok("stop", "vm")
+        self.run_once()
+        self.apply("a")
+        self.assertEqual(self.contents(self.paths()), [[1, 0, 0, 0], [2, 0, 0, 0]])
+
+    def test_what_waits_for_the_next_start_has_them_too(self):
+        before = self.make_running()
+        self.ok("set", "vm", "processors.count=2")
+        self.make("a")
+        self.check_made(before, "production")
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["definition"]["processors"]["count"], 2)
+        self.check_made(before, "production")
+        self.run_once()
+
+    def test_a_guest_that_does_not_freeze(self):
+        before = self.make_running("no-services")
+        self.refused(WRONG_STATE, "checkpoint", "create", "vm", "--type", "production-only", says="freeze")
+        self.check_not_made(before)
+        self.refused(USAGE, "checkpoint", "create", "vm", "--type", "standart", says="production")
+        self.make("a")
+        self.check_made(before, "crash-consistent")
+        self.assertIn("as after a loss of power", self.ok("log", "vm"))
+
+    def test_a_paused_vm(self):
+        before = self.make_running()
+        self.ok("pause", "vm")
+        self.make("a")
+        self.check_made(before, "crash-consistent")
+        self.assertEqual(self.show()["state"], "paused")
+
+    def test_a_worker_that_refuses(self):
+        for fault in "refuse-prepare", "refuse-fork":
+            with self.subTest(fault=fault):
+                before = self.make_running(fault)
+                self.assertNotEqual(self.vmctl("checkpoint", "create", "vm").status, OK)
+                self.check_not_made(before)
+                self.assertEqual(self.show()["state"], "running")
+                self.ok("stop", "vm")
+                self.run_once()
+                self.ok("delete", "vm")
+                for path in before:
+                    os.unlink(path)
+
+    def test_a_worker_that_ends(self):
+        """Before or after it came to it: the VM goes on with the children, and nothing is lost."""
+        for fault in "die-before-fork", "die-after-fork":
+            with self.subTest(fault=fault):
+                before = self.make_running(fault)
+                self.assertNotEqual(self.vmctl("checkpoint", "create", "vm").status, OK)
+                self.ends()
+                self.check_made(before, "crash-consistent")
+                self.ok("set", "vm", "boot.command_line=")
+                self.run_once()
+                self.ok("checkpoint", "delete", "vm", "1")
+                self.ok("delete", "vm")
+                for path in self.home.iterdir():
+                    path.unlink()
+
+    def test_turned_off_meanwhile(self):
+        for fault in "mute-prepare", "mute-fork":
+            with self.subTest(fault=fault):
+                before = self.make_running(fault)
+                with self.vmctl_in_background("checkpoint", "create", "vm") as asked:
+                    self.wait_said("prepare_fork" if fault == "mute-prepare" else "guest: fork")
+                    self.ok("stop", "vm")
+                    self.assertNotEqual(asked.wait(), OK)
+                    asked.communicate()
+                if fault == "mute-fork":
+                    self.check_made(before, "crash-consistent")
+                    break
+                self.check_not_made(before)
+                self.ok("delete", "vm")
+                for path in self.home.iterdir():
+                    path.unlink()
 
 
 class Killed(CheckpointTest):
@@ -404,11 +538,49 @@ class Killed(CheckpointTest):
                     self.check_files()
         return set(steps)
 
+    def try_each_live_step(self):
+        """Of a VM that runs, whose worker ends as well in every other round."""
+        self.reset()
+        self.ok("start", "vm")
+        before = self.seen()
+        self.arm(0)
+        self.ok("checkpoint", "create", "vm", "--name", "d")
+        steps = self.disarm()
+        after = self.seen()
+        for number, step in [*enumerate(steps, 1), *enumerate(steps, 1)]:
+            ends = (number, step) in self.tried
+            self.tried.append((number, step))
+            with self.subTest(live=True, number=number, step=step, ends=ends):
+                self.ok("stop", "vm")
+                self.reset()
+                self.ok("start", "vm")
+                self.arm(number)
+                self.vmctl("checkpoint", "create", "vm", "--name", "d")
+                self.vmms.wait(LONGEST)
+                self.disarm()
+                self.vmms = None
+                if ends:
+                    self.kill_workers()
+                self.start_vmms()
+                wait_until(lambda: self.show()["state"] == ("crashed" if ends else "running"),
+                           "it is known how the VM is")
+                wait_until(lambda: self.seen() in (before, after), "it is known what became of it")
+                wait_until(lambda: self.names() == self.needed(), "no file but those that are needed")
+                if ends:
+                    self.ok("start", "vm")
+                if self.seen() == before:
+                    self.ok("checkpoint", "create", "vm", "--name", "d")
+                    self.assertEqual(self.seen(), after)
+        self.ok("stop", "vm")
+        return set(steps)
+
     def test_each_step(self):
         reached = set()
+        self.tried = []
         for words in (["create", "vm", "--name", "d"], ["apply", "vm", "b", "--discard"],
                       ["delete", "vm", "b"], ["delete", "vm", "a"]):
             reached |= self.try_each_step(*words)
+        reached |= self.try_each_live_step()
         steps = set(re.findall(r"STEP\((CHECKPOINT_[A-Z_]+)\)",
                                (arguments.source / "vmms/base/fault.h").read_text()))
         self.assertEqual(steps - reached, set(), "never reached")

@@ -12,6 +12,7 @@ import time
 
 from harness import BIN, SCRATCH, TREE, Failure, Guest, check, check_data, Daemon
 import logwrites
+import scenarios_checkpoints
 import scenarios_confinement
 import scenarios_debian
 import scenarios_disk_health
@@ -475,7 +476,7 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
        *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL,
-       *scenarios_firmware.ALL]
+       *scenarios_firmware.ALL, *scenarios_checkpoints.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,

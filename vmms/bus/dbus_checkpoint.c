@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A call whose answer is the number of the new checkpoint. */
 struct checkpoint_call {
@@ -24,21 +25,46 @@ static void dbus_checkpoint_created(void *data, const struct failure *failure)
 	free(created);
 }
 
+/* type: of the option. Return: 0; negative with *failure filled. */
+static int dbus_checkpoint_freeze(const char *type, enum checkpoint_freeze *ret_freeze,
+				  struct failure *failure)
+{
+	static const char *const names[] = {
+		[CHECKPOINT_FREEZE_TRY] = "production",
+		[CHECKPOINT_FREEZE_REQUIRED] = "production-only",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], type) != 0)
+			continue;
+		*ret_freeze = (enum checkpoint_freeze)i;
+		return 0;
+	}
+	return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+			   "the type of a checkpoint is 'production' or 'production-only'");
+}
+
 int dbus_create_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error)
 {
+	const char *name, *notes, *type = "production";
+	const struct dbus_option options[] = { { "type", 's', &type } };
+	struct failure failure = { 0 };
 	struct checkpoint_call *created;
-	struct failure failure;
-	const char *name, *notes;
+	enum checkpoint_freeze freeze;
 	int r = sd_bus_message_read(call, "ss", &name, &notes);
 
+	if (r >= 0)
+		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
+	if (r >= 0)
+		r = dbus_checkpoint_freeze(type, &freeze, &failure);
 	if (r < 0)
-		return r;
+		return failure.name ? dbus_reply_failure(call, &failure) : r;
 	created = calloc(1, sizeof(*created));
 	if (!created)
 		return -ENOMEM;
 	created->call = sd_bus_message_ref(call);
-	r = vm_checkpoint_create(data, name, notes, dbus_checkpoint_created, created, &created->id,
-				 &failure);
+	r = vm_checkpoint_create(data, name, notes, freeze, dbus_checkpoint_created, created,
+				 &created->id, &failure);
 	if (r >= 0)
 		return 1;
 	sd_bus_message_unref(call);

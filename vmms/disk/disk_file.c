@@ -30,7 +30,7 @@ static int file_refuse_use(struct disk_work *work, const char *path)
 
 	if (stat(path, &status) == 0)
 		(void)work->config->find_vm(work->config->data, &status, &user);
-	if (user.name)
+	if (user.name && !user.checkpoint)
 		return failure_set(work->failure, DBUS_ERROR_DISK_IN_USE,
 				   "'%s' is in use: it is a disk of VM '%s', which runs; turn that "
 				   "off first",
@@ -50,6 +50,18 @@ static int file_refuse_saved(struct disk_work *work, const struct disk_user *use
 			   "changed; start and shut down that VM, or drop its saved state",
 			   file_show(work->request->path, shown), user->name ? "VM '" : "a VM",
 			   user->name ? user->name : "", user->name ? "'" : "");
+}
+
+static int file_refuse_checkpoint(struct disk_work *work, const struct disk_user *user)
+{
+	char shown[PATH_SHOWN];
+
+	return failure_set(
+		work->failure, DBUS_ERROR_DISK_IN_USE,
+		"'%s' is a disk of a checkpoint of %s%s%s, which would be worth nothing if "
+		"it changed; delete those that stand on it first ('vmctl checkpoint list')",
+		file_show(work->request->path, shown), user->name ? "VM '" : "a VM",
+		user->name ? user->name : "", user->name ? "'" : "");
 }
 
 static int file_refuse_image(struct disk_work *work, const char *path, int error)
@@ -97,6 +109,8 @@ static int file_open(struct disk_work *work, bool writable, bool use, struct dis
 	if (!work->config->find_vm(work->config->data, &file->status, &user))
 		return 0;
 	file->vm = user.name;
+	if (writable && user.checkpoint)
+		return file_refuse_checkpoint(work, &user);
 	return writable && user.saved ? file_refuse_saved(work, &user) : 0;
 }
 

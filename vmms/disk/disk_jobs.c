@@ -54,11 +54,11 @@ static bool disk_job_may_know(const struct disk_job *disk_job, const struct vm *
 	       (vm->definition->owner && vm->definition->owner_uid == disk_job->job->user);
 }
 
-static const struct definition_disk *disk_job_find_disk(const struct vm *vm,
+static const struct definition_disk *disk_job_find_disk(const struct definition *definition,
 							const struct stat *status)
 {
-	for (size_t i = 0; i < vm->definition->disk_count; i++) {
-		const struct definition_disk *disk = &vm->definition->disks[i];
+	for (size_t i = 0; i < definition->disk_count; i++) {
+		const struct definition_disk *disk = &definition->disks[i];
 		struct stat other;
 
 		if (disk->path && stat(disk->path, &other) == 0 && other.st_dev == status->st_dev &&
@@ -91,6 +91,39 @@ static void disk_job_describe_user(const struct disk_job *disk_job, const struct
 	};
 }
 
+/* DVDs, and disks that are only read, are not a checkpoint's own. */
+static bool disk_job_is_of_checkpoint(const struct vm *vm, const struct stat *status)
+{
+	const struct checkpoints *tree = vm->checkpoints.tree;
+
+	for (size_t i = 0; tree && i < tree->count; i++) {
+		const struct definition_disk *disk =
+			disk_job_find_disk(tree->items[i].definition, status);
+
+		if (disk && definition_disk_is_written(disk))
+			return true;
+	}
+	return false;
+}
+
+static bool disk_job_find_checkpoint(const struct disk_job *disk_job, const struct stat *status,
+				     struct disk_user *ret_user)
+{
+	list_for_each (link, &disk_job->manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (!disk_job_is_of_checkpoint(vm, status))
+			continue;
+		*ret_user = (struct disk_user){
+			.name = disk_job_may_know(disk_job, vm) ? vm->definition->name : NULL,
+			.checkpoint = true,
+			.uuid = vm->definition->uuid,
+		};
+		return true;
+	}
+	return false;
+}
+
 static bool disk_job_find_vm(void *data, const struct stat *status, struct disk_user *ret_user)
 {
 	const struct disk_job *disk_job = data;
@@ -100,13 +133,13 @@ static bool disk_job_find_vm(void *data, const struct stat *status, struct disk_
 		const struct definition_disk *disk = NULL;
 
 		if (vm_is_up(vm) || vm->state == VM_SAVED)
-			disk = disk_job_find_disk(vm, status);
+			disk = disk_job_find_disk(vm->definition, status);
 		if (!disk)
 			continue;
 		disk_job_describe_user(disk_job, vm, disk, ret_user);
 		return true;
 	}
-	return false;
+	return disk_job_find_checkpoint(disk_job, status, ret_user);
 }
 
 /* ---- What the process says ---- */

@@ -43,6 +43,7 @@ struct disk_message {
 struct disk_user {
 	const char *name; /* of a VM */
 	bool saved;       /* it does not run, and counts on what it finds when it does */
+	bool checkpoint;  /* the file is one of its checkpoints', and others stand on it */
 	bool may_grow;    /* it runs, and the file is a raw disk of it that is written */
 	struct guid uuid; /* of the VM */
 	unsigned controller, lun;
@@ -54,7 +55,7 @@ struct disk_work_config {
 	uid_t user; /* (uid_t)-1: whose the folder of the file is; may be who we are */
 
 	/*
-	 * The VM that runs, or is saved, and has this file. name: NULL: that user may not know of it.
+	 * The VM that runs, or is saved, and has this file, or that has it in a checkpoint. name: NULL: that user may not know of it.
 	 * Return: whether there is one.
 	 */
 	bool (*find_vm)(void *data, const struct stat *status, struct disk_user *ret_user);

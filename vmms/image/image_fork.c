@@ -64,9 +64,13 @@ static int fork_sync_folder(const char *path)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-static int fork_open_parent(const char *path, bool settled, int *ret_fd, struct failure *failure)
+static int fork_open_parent(const struct image_fork_request *request, const char *path, int *ret_fd,
+			    struct failure *failure)
 {
-	const struct image_options options = { .read_only = settled, .sector_size = SECTOR_SIZE };
+	bool settled = request->settled || request->in_use;
+	const struct image_options options = { .read_only = settled,
+					       .unlocked = request->in_use,
+					       .sector_size = SECTOR_SIZE };
 	struct image image = { .fd = -1 };
 	uint64_t most;
 	int r = image_open(path, &options, &image);
@@ -74,7 +78,7 @@ static int fork_open_parent(const char *path, bool settled, int *ret_fd, struct 
 	if (r)
 		return fork_refuse(path, "a parent", fork_error_name(r), image_error_text(r),
 				   failure);
-	r = vhdx_recover(image.fd, !settled, &most);
+	r = request->in_use ? 0 : vhdx_recover(image.fd, !settled, &most);
 	if (r) {
 		close(image.fd);
 		return fork_refuse(path, "a parent", DBUS_ERROR_RESOURCE, vhdx_error_text(r),
@@ -84,12 +88,13 @@ static int fork_open_parent(const char *path, bool settled, int *ret_fd, struct 
 	return 0;
 }
 
-static int fork_make_child(const struct image_fork_child *wanted, int parent_fd,
+static int fork_make_child(const struct image_fork_child *wanted, int parent_fd, bool in_use,
 			   struct failure *failure)
 {
 	const struct vhdx_child child = { .path = wanted->path,
 					  .parent = wanted->parent,
-					  .parent_fd = parent_fd };
+					  .parent_fd = parent_fd,
+					  .in_use = in_use };
 	AUTO_CLOSE int fd =
 		open(wanted->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	uint64_t size;
@@ -119,12 +124,12 @@ static int fork_make(const struct image_fork_request *request, struct failure *f
 	int r = fds ? 0 : failure_no_memory(failure);
 
 	while (r == 0 && opened < request->child_count) {
-		r = fork_open_parent(request->children[opened].parent, request->settled,
-				     &fds[opened], failure);
+		r = fork_open_parent(request, request->children[opened].parent, &fds[opened],
+				     failure);
 		opened += r == 0;
 	}
 	while (r == 0 && made < request->child_count) {
-		r = fork_make_child(&request->children[made], fds[made], failure);
+		r = fork_make_child(&request->children[made], fds[made], request->in_use, failure);
 		made += r == 0;
 	}
 	while (r < 0 && made > 0)

@@ -34,6 +34,7 @@ struct image_fork_request {
 	const struct image_fork_child *children;
 	size_t child_count;
 	bool settled; /* the parents have children already: they are shared with who reads them */
+	bool in_use; /* the VM's worker has the parents open, and is prepared: they are not locked */
 
 	const char *const *removed; /* paths of files that are to go; only where nothing is made */
 	size_t removed_count;

@@ -169,7 +169,7 @@ int image_parents_open(struct chain *chain, struct failure *failure)
 	r = parents_recover(chain, failure);
 	if (r == 0)
 		r = parents_look(chain, &child, failure);
-	while (r == 0 && parents_name(&child, &names)) {
+	while (r == 0 && !chain->request->alone && parents_name(&child, &names)) {
 		memcpy(path, chain->path, sizeof(path));
 		r = parents_open_next(chain, &names, failure);
 		if (r == 0)

@@ -377,9 +377,24 @@ static int resources_open_all(struct resources *resources, const struct resource
 	return r;
 }
 
+static int resources_open_written(struct resources *resources,
+				  const struct resources_request *request, struct failure *failure)
+{
+	const struct definition *definition = request->definition;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
+		if (definition_disk_is_written(&definition->disks[i]))
+			r = resources_open_disk(resources, request, &definition->disks[i], failure);
+	}
+	return r;
+}
+
 int resources_open(struct resources *resources, const struct resources_request *request,
 		   struct failure *failure)
 {
+	if (request->alone)
+		return resources_open_written(resources, request, failure);
 	return request->disk ? resources_open_disk(resources, request, request->disk, failure)
 			     : resources_open_all(resources, request, failure);
 }

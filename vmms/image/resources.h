@@ -100,6 +100,9 @@ struct resources_request {
 	const struct definition *definition; /* all that it names */
 	const struct definition_disk *disk;  /* the medium of this disk alone; or NULL */
 
+	/* The images that it writes, each without its parents, which the worker has. */
+	bool alone;
+
 	/*
 	 * Descriptors that count instead of paths, of the same names; or NULL. For a file-open
 	 * helper each of them is the socket from which all come, in this order

@@ -29,12 +29,21 @@
 #define CHECKPOINT_NAME_MAX   100  /* bytes */
 #define CHECKPOINT_NOTES_MAX  4096 /* bytes */
 
+/* Of when what its disks hold is. Stored by its name. */
+enum checkpoint_type {
+	CHECKPOINT_OFF,        /* of a VM that was off */
+	CHECKPOINT_PRODUCTION, /* the guest had frozen its file systems */
+	CHECKPOINT_CRASH,      /* of a moment, as after a loss of power */
+};
+extern const char *const checkpoint_type_names[]; /* closed by NULL */
+
 struct checkpoint {
 	unsigned id;     /* from 1; none is used twice */
 	unsigned parent; /* the one before; 0: none */
 	char *name, *notes;
 	uint64_t created_at; /* microseconds since 1970 */
 	bool hidden;
+	unsigned type; /* enum checkpoint_type */
 	struct definition *definition;
 };
 

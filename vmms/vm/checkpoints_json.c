@@ -9,6 +9,8 @@
 
 #define PATHS_MAX (CHECKPOINTS_ALL_MAX * 2 * DEFINITION_DISKS_MAX)
 
+const char *const checkpoint_type_names[] = { "off", "production", "crash-consistent", NULL };
+
 /* ---- Writing ---- */
 
 struct json_object *checkpoint_paths_to_json(const struct checkpoint_paths *paths)
@@ -27,8 +29,9 @@ static struct json_object *checkpoint_to_json(const struct checkpoint *checkpoin
 			 json_object_new_string(checkpoint->name), "notes",
 			 json_object_new_string(checkpoint->notes), "created_at",
 			 json_object_new_uint64(checkpoint->created_at), "hidden",
-			 json_object_new_boolean(checkpoint->hidden), "definition",
-			 definition_to_json(checkpoint->definition), NULL);
+			 json_object_new_boolean(checkpoint->hidden), "type",
+			 json_object_new_string(checkpoint_type_names[checkpoint->type]),
+			 "definition", definition_to_json(checkpoint->definition), NULL);
 }
 
 struct json_object *checkpoints_to_json(const struct checkpoints *checkpoints)
@@ -86,6 +89,10 @@ static const struct json_key checkpoint_keys[] = {
 	{ "notes", json_read_string, MEMBER(checkpoint, notes), .maximum = CHECKPOINT_NOTES_MAX },
 	{ "created_at", json_read_uint64, MEMBER(checkpoint, created_at), .maximum = INT64_MAX },
 	{ "hidden", json_read_bool, MEMBER(checkpoint, hidden) },
+	{ .name = "type",
+	  .read = json_read_enum,
+	  .offset = offsetof(struct checkpoint, type),
+	  .detail = checkpoint_type_names },
 	{ "definition", checkpoints_read_definition, MEMBER(checkpoint, definition) },
 };
 

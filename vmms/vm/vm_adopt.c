@@ -210,6 +210,14 @@ static void adopt_give_up(struct vm *vm, const struct vm_record *record, int err
 	vm_record_delete(vm);
 }
 
+/* What it was asked for last can have been exchanging its disks. */
+static void adopt_settle_change(struct vm *vm, struct vm_record *record)
+{
+	vm->change.unfinished = TAKE_PTR(record->change);
+	vm_unfinished_settle(vm, NULL);
+	vm_take_pending(vm);
+}
+
 /* It ended while nobody looked. A guest that shut down stays so. */
 static void adopt_notice_end(struct vm *vm, const struct vm_record *record)
 {
@@ -258,8 +266,10 @@ static void adopt(struct vm *vm, struct vm_record *record)
 	r = adopt_connect_worker(vm, record);
 	if (r == -ESRCH) {
 		console_disconnect(vm->console);
+		adopt_settle_change(vm, record);
 		adopt_notice_end(vm, record);
 	} else if (r < 0) {
+		adopt_settle_change(vm, record);
 		adopt_give_up(vm, record, r);
 	} else {
 		vm_run_adopt(vm, record->user, record->started_at, record->started_boot);
@@ -303,4 +313,6 @@ void vm_adopt(struct vm *vm)
 		       "what was written down of its worker cannot be read (%s); it may "
 		       "be running",
 		       strerror(-r));
+	if (!vm->change.unfinished)
+		vm_checkpoint_settle(vm);
 }

@@ -176,6 +176,19 @@ static void change_refuse_to_wait(const struct vm *vm, struct failure *failure)
 		vm->definition->name);
 }
 
+static void change_keep_fork(struct vm *vm)
+{
+	int r = vm_change_keep(vm);
+
+	file_holder_free(TAKE_PTR(vm->opening.files));
+	store_discard(vm->manager->store, vm_stored_definition(vm)->name);
+	if (r < 0)
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+		       "the images that its disks have now cannot be saved in %s: %s",
+		       store_path(vm->manager->store), strerror(-r));
+	vm_notify_definition(vm);
+}
+
 static void change_answered(void *data, struct json_object *result, const char *code,
 			    const char *text)
 {
@@ -191,7 +204,11 @@ static void change_answered(void *data, struct json_object *result, const char *
 		change_commit(vm, in_use ? &failure : NULL);
 		return;
 	}
-	change_abandon(vm);
+	/* Whether disks have been forked or not, what they would be then has all that there is. */
+	if (strcmp(code, WORKER_ENDED) == 0 && vm_checkpoint_is_forking(vm))
+		change_keep_fork(vm);
+	else
+		change_abandon(vm);
 	if (strcmp(code, WORKER_ENDED) == 0)
 		return; /* its end says more */
 	vm_failure(vm, code, text, &failure);
@@ -251,10 +268,8 @@ int vm_change_make(struct vm *vm, const char *method, struct json_object *argume
 	return change_check_sent(vm, r, failure);
 }
 
-/* As vm_change_make(), with files that vm->opening.files holds. */
-static int change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
-				  const struct held_file *files, size_t count,
-				  struct failure *failure)
+int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
+			      const struct held_file *files, size_t count, struct failure *failure)
 {
 	const struct worker_files sent = { vm->opening.files, files, count };
 	int r;
@@ -289,8 +304,8 @@ static int change_use_medium(struct vm *vm, struct opened_files *opened,
 		r = vm_file_limit_raise(vm, opened->items[0].size, failure);
 	if (r < 0)
 		return r;
-	return change_make_with_files(vm, vm->opening.method, arguments, opened->items,
-				      opened->count, failure);
+	return vm_change_make_with_files(vm, vm->opening.method, arguments, opened->items,
+					 opened->count, failure);
 }
 
 static void change_medium_opened(void *data, struct opened_files *opened,

@@ -46,6 +46,11 @@ int vm_change_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *dat
 int vm_change_make(struct vm *vm, const char *method, struct json_object *arguments, const int *fds,
 		   size_t fd_count, struct failure *failure) MUST_CHECK;
 
+/* The same with files that vm->opening.files holds. */
+int vm_change_make_with_files(struct vm *vm, const char *method, struct json_object *arguments,
+			      const struct held_file *files, size_t count,
+			      struct failure *failure) MUST_CHECK;
+
 /*
  * The same with the medium of a disk, which is opened first: `done` is told what comes of that.
  * passed: instead of what is at its path; -1: none.

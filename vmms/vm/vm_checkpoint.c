@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One VM: its checkpoints, made, applied and deleted while it is at rest. */
+/* One VM: its checkpoints, made, applied and deleted. */
 #include "vmms/vm/vm_checkpoint.h"
 
 #include "vmms/base/fault.h"
@@ -17,12 +17,6 @@
 
 /* ---- Disks ---- */
 
-/* Return: whether the VM writes it, so that it has to be forked. */
-static bool disk_is_written(const struct definition_disk *disk)
-{
-	return disk->drive == DEFINITION_DRIVE_DISK && !disk->read_only && disk->path;
-}
-
 static int disks_check(const struct definition *definition, struct failure *failure)
 {
 	size_t count = 0;
@@ -30,7 +24,7 @@ static int disks_check(const struct definition *definition, struct failure *fail
 	for (size_t i = 0; i < definition->disk_count; i++) {
 		const struct definition_disk *disk = &definition->disks[i];
 
-		if (!disk_is_written(disk))
+		if (!definition_disk_is_written(disk))
 			continue;
 		if (strcmp(disk->format, "vhdx") != 0)
 			return failure_set(failure, DBUS_ERROR_INVALID_STATE,
@@ -85,7 +79,7 @@ static int disks_fork(struct checkpoint_work *work, struct definition *definitio
 	for (size_t i = 0; r == 0 && i < definition->disk_count; i++) {
 		struct definition_disk *disk = &definition->disks[i];
 
-		if (!disk_is_written(disk))
+		if (!definition_disk_is_written(disk))
 			continue;
 		r = disk_name_child(disk->path, child);
 		if (r == 0)
@@ -101,6 +95,25 @@ static int disks_fork(struct checkpoint_work *work, struct definition *definitio
 		}
 	}
 	return r;
+}
+
+/* What waits for the next start has them there, too. Return: 0; -ENOMEM. */
+static int disks_fork_pending(const struct checkpoint_work *work, struct definition *pending)
+{
+	for (size_t i = 0; pending && i < pending->disk_count; i++) {
+		struct definition_disk *disk = &pending->disks[i];
+
+		for (size_t j = 0; disk->path && j < work->below.count; j++) {
+			if (strcmp(disk->path, work->below.items[j]) != 0)
+				continue;
+			free(disk->path);
+			disk->path = strdup(work->made.items[j]);
+			if (!disk->path)
+				return -ENOMEM;
+			break;
+		}
+	}
+	return 0;
 }
 
 /* ---- Verbs ---- */
@@ -129,9 +142,10 @@ static int verb_find(const struct vm *vm, unsigned id, struct failure *failure)
 }
 
 /* The operation, with a copy of the definition in vm->change, and the work. */
-static int verb_begin(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+static int verb_begin(struct vm *vm, enum vm_verb verb, vm_done_fn done, void *data,
+		      struct failure *failure)
 {
-	int r = vm_change_begin(vm, VM_CHECKPOINT, checkpoint_work_changed, vm, failure);
+	int r = vm_change_begin(vm, verb, checkpoint_work_changed, vm, failure);
 
 	if (r < 0)
 		return r;
@@ -175,6 +189,10 @@ static int create_prepare(struct vm *vm, const char *name, const char *notes,
 
 	if (r == 0)
 		r = disks_fork(work, vm->change.definition);
+	if (r == 0)
+		r = disks_fork_pending(work, vm->change.pending);
+	if (r == 0 && work->live)
+		checkpoints_find(work->next, work->next->current)->type = CHECKPOINT_CRASH;
 	snprintf(work->what, sizeof(work->what), "checkpoint %u made: %s", work->next->current,
 		 name);
 	return r < 0 ? failure_set(failure, DBUS_ERROR_INTERNAL, "no checkpoint can be made: %s",
@@ -195,8 +213,9 @@ static int name_check(const char *name, const char *notes, struct failure *failu
 	return 0;
 }
 
-int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes, vm_done_fn done,
-			 void *data, unsigned *ret_id, struct failure *failure)
+int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
+			 enum checkpoint_freeze freeze, vm_done_fn done, void *data,
+			 unsigned *ret_id, struct failure *failure)
 {
 	char now[32];
 	time_t seconds = time(NULL);
@@ -213,13 +232,16 @@ int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes, vm_
 	if (r == 0)
 		r = disks_check(vm->definition, failure);
 	if (r == 0)
-		r = verb_begin(vm, done, data, failure);
+		r = verb_begin(vm, VM_MAKE_CHECKPOINT, done, data, failure);
 	if (r < 0)
 		return r;
+	vm->checkpoints.work->live = vm->run.worker;
+	vm->checkpoints.work->freeze = freeze;
 	r = create_prepare(vm, name, notes, failure);
 	*ret_id = vm->checkpoints.work->next->current;
 	if (r == 0)
-		r = checkpoint_work_begin(vm, failure);
+		r = vm->run.worker ? checkpoint_live_begin(vm, failure)
+				   : checkpoint_work_begin(vm, failure);
 	return r < 0 ? verb_undo(vm, r) : 0;
 }
 
@@ -272,7 +294,7 @@ int vm_checkpoint_apply(struct vm *vm, unsigned id, vm_done_fn done, void *data,
 	int r = verb_find(vm, id, failure);
 
 	if (r == 0)
-		r = verb_begin(vm, done, data, failure);
+		r = verb_begin(vm, VM_CHECKPOINT, done, data, failure);
 	if (r < 0)
 		return r;
 	r = apply_prepare(vm, id, failure);
@@ -289,7 +311,7 @@ int vm_checkpoint_delete(struct vm *vm, unsigned id, bool subtree, vm_done_fn do
 	int r = verb_find(vm, id, failure);
 
 	if (r == 0)
-		r = verb_begin(vm, done, data, failure);
+		r = verb_begin(vm, VM_CHECKPOINT, done, data, failure);
 	if (r < 0)
 		return r;
 	work = vm->checkpoints.work;
@@ -323,7 +345,7 @@ int vm_checkpoint_change(struct vm *vm, unsigned id, const char *name, const cha
 
 	if (r == 0)
 		r = name_check(name, notes, failure);
-	if (r == 0 && vm->checkpoints.work)
+	if (r == 0 && (vm->checkpoints.work || vm->checkpoints.pending))
 		r = failure_set(failure, DBUS_ERROR_BUSY,
 				"the checkpoints of VM '%s' are being worked on; try again",
 				vm->definition->name);
@@ -387,8 +409,9 @@ static struct json_object *describe_one(const struct checkpoints *tree,
 			 json_object_new_int64(parent), "name",
 			 json_object_new_string(checkpoint->name), "notes",
 			 json_object_new_string(checkpoint->notes), "created_at",
-			 json_object_new_uint64(checkpoint->created_at), "definition",
-			 definition_to_json(checkpoint->definition), NULL);
+			 json_object_new_uint64(checkpoint->created_at), "type",
+			 json_object_new_string(checkpoint_type_names[checkpoint->type]),
+			 "definition", definition_to_json(checkpoint->definition), NULL);
 }
 
 struct json_object *vm_checkpoint_describe(const struct vm *vm)
@@ -424,7 +447,7 @@ int vm_checkpoint_check_disks(const struct vm *vm, const struct definition *defi
 	for (size_t i = 0; i < definition->disk_count; i++) {
 		const struct definition_disk *disk = &definition->disks[i];
 		const struct vm *other =
-			disk_is_written(disk) ? check_find_vm(vm, disk->path) : NULL;
+			definition_disk_is_written(disk) ? check_find_vm(vm, disk->path) : NULL;
 		bool known = other &&
 			     (!vm->definition->owner || strcmp(vm_owner(vm), vm_owner(other)) == 0);
 

@@ -2,8 +2,8 @@
 /*
  * One VM: its checkpoints.
  *
- * They are those of a VM at rest: definition and disks, without memory. STATE/checkpoints/UUID.json
- * has the tree (vmms/vm/checkpoints.h). Before files are made for a new one, what the tree is going to
+ * They have the definition and the disks, without memory; of a VM that runs, the disks go on in their
+ * children at one instant (vm_checkpoint_live.c). STATE/checkpoints/UUID.json has the tree (vmms/vm/checkpoints.h). Before files are made for a new one, what the tree is going to
  * be is written down beside what it is; the change is made by the VM's definition, which names the
  * new files from then on: should the daemon be killed, the next one sees by that which of both trees
  * it is. Files that are not needed are removed last.
@@ -25,16 +25,34 @@ struct checkpoint_work;
 struct image_fork;
 struct vm;
 
+/* What is wanted of a VM that runs. */
+enum checkpoint_freeze {
+	CHECKPOINT_FREEZE_TRY,     /* the guest's file systems are frozen, if they can be */
+	CHECKPOINT_FREEZE_REQUIRED /* they are, or no checkpoint is made */
+};
+
 struct vm_checkpoints {
 	struct checkpoints *tree;     /* NULL: there are none, and never were */
 	bool broken;                  /* what is written down cannot be read, and stays as it is */
 	struct checkpoint_work *work; /* what is under way; NULL: nothing */
-	struct image_fork *cleaner;   /* removes what is not needed; or NULL */
+	struct checkpoint_pending
+		*pending;           /* when an earlier daemon ended, until it is known what came
+					       of it; NULL: nothing */
+	struct image_fork *cleaner; /* removes what is not needed; or NULL */
 	struct checkpoint_paths cleaned; /* by that */
 };
 
-/* Reads what is written down, and finishes or takes back what an earlier daemon has begun. */
+/* Reads what is written down. */
 void vm_checkpoint_load(struct vm *vm);
+
+/* The VM's definition is known: what an earlier daemon has begun is finished, or taken back. */
+void vm_checkpoint_settle(struct vm *vm);
+
+/* An earlier daemon has begun something, and that is not settled. */
+bool vm_checkpoint_is_unsettled(const struct vm *vm);
+
+/* The worker has been asked to go on with new images, and has not answered. */
+bool vm_checkpoint_is_forking(const struct vm *vm);
 void vm_checkpoint_free(struct vm *vm);
 
 /* How many there are. */
@@ -57,8 +75,9 @@ int vm_checkpoint_check_disks(const struct vm *vm, const struct definition *defi
  * The verbs: return and `done` as those of vmms/vm/vm.h. name: "": the time; *ret_id: of the new one,
  * which counts if `done` is told of no failure.
  */
-int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes, vm_done_fn done,
-			 void *data, unsigned *ret_id, struct failure *failure) MUST_CHECK;
+int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
+			 enum checkpoint_freeze freeze, vm_done_fn done, void *data,
+			 unsigned *ret_id, struct failure *failure) MUST_CHECK;
 
 /* What the VM's disks and definition are now is lost. */
 int vm_checkpoint_apply(struct vm *vm, unsigned id, vm_done_fn done, void *data,

@@ -7,6 +7,14 @@
 #include "vmms/image/image.h"
 #include "vmms/vm/vm_checkpoint.h"
 
+/* What was going to be when an earlier daemon ended. */
+struct checkpoint_pending {
+	struct checkpoints *tree;
+	struct checkpoint_paths made;
+};
+
+void checkpoint_pending_free(struct checkpoint_pending *pending);
+
 /* A verb that is under way. */
 struct checkpoint_work {
 	struct vm *vm;
@@ -14,6 +22,11 @@ struct checkpoint_work {
 	bool cleaned;                        /* files that are not needed have been looked at */
 	struct checkpoint_paths made, below; /* new images, and on what each stands */
 	bool settled;                        /* of struct image_fork_request */
+	bool live;                           /* of a VM that has a worker */
+	enum checkpoint_freeze freeze;       /* then */
+	bool freezes, frozen, sent;          /* the guest; and the request for the new images */
+	struct held_file *files;             /* the new images, which vm->opening.files holds */
+	size_t file_count;
 	struct image_fork *fork;             /* NULL: not begun, or over */
 	char what[CHECKPOINT_NAME_MAX + 64]; /* what is done, for the log */
 	vm_done_fn done;                     /* of who asked */
@@ -37,6 +50,23 @@ int checkpoint_work_begin(struct vm *vm, struct failure *failure) MUST_CHECK;
  * saved, which the next daemon sees.
  */
 void checkpoint_work_changed(void *data, const struct failure *failure);
+
+/* What was begun is taken back, where nothing has happened yet. */
+void checkpoint_work_abandon(struct vm *vm, const struct failure *failure);
+
+/* The new images, made of the work's paths. Return: 0; negative with *failure filled. */
+int checkpoint_work_fork(struct vm *vm, struct failure *failure) MUST_CHECK;
+
+/*
+ * vm_checkpoint_live.c: as checkpoint_work_begin() of a VM that has a worker; the new images are there;
+ * and its disks have been exchanged, or never will be.
+ */
+int checkpoint_live_begin(struct vm *vm, struct failure *failure) MUST_CHECK;
+int checkpoint_live_forked(struct vm *vm, struct failure *failure) MUST_CHECK;
+void checkpoint_live_thaw(struct vm *vm);
+
+/* The definition names one of those images. */
+bool checkpoint_happened(const struct definition *definition, const struct checkpoint_paths *made);
 
 /* r: of checkpoint_save(). Return: negative, with *failure filled. */
 int checkpoint_work_refuse_to_save(const struct vm *vm, int r, struct failure *failure);

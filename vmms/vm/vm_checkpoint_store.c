@@ -117,12 +117,6 @@ void checkpoint_clean(struct vm *vm)
 
 /* ---- Reading ---- */
 
-/* What was going to be when an earlier daemon ended. */
-struct store_pending {
-	struct checkpoints *tree;
-	struct checkpoint_paths made;
-};
-
 struct store_members {
 	unsigned version;
 	struct json_object *tree, *pending;
@@ -149,10 +143,13 @@ static const struct json_key pending_keys[] = {
 	  .required = true },
 };
 
-static void store_pending_deinit(struct store_pending *pending)
+void checkpoint_pending_free(struct checkpoint_pending *pending)
 {
+	if (!pending)
+		return;
 	checkpoints_free(pending->tree);
 	checkpoint_paths_deinit(&pending->made);
+	free(pending);
 }
 
 static int store_read_made(struct json_object *array, struct checkpoint_paths *paths)
@@ -169,7 +166,7 @@ static int store_read_made(struct json_object *array, struct checkpoint_paths *p
 	return r;
 }
 
-static int store_read_pending(struct json_object *object, struct store_pending *pending,
+static int store_read_pending(struct json_object *object, struct checkpoint_pending *pending,
 			      struct json_error *error)
 {
 	struct store_pending_members members = { 0 };
@@ -186,7 +183,7 @@ static int store_read_pending(struct json_object *object, struct store_pending *
 }
 
 static int store_read(struct json_object *object, struct checkpoints **ret_tree,
-		      struct store_pending *pending)
+		      struct checkpoint_pending *pending)
 {
 	struct store_members members = { 0 };
 	struct json_error error = { 0 };
@@ -202,60 +199,76 @@ static int store_read(struct json_object *object, struct checkpoints **ret_tree,
 	return r;
 }
 
-/* The definition names one of the new files: it was changed, and what was going to be is. */
-static bool store_happened(const struct vm *vm, const struct store_pending *pending)
+bool checkpoint_happened(const struct definition *definition, const struct checkpoint_paths *made)
 {
-	const struct definition *definition = vm_stored_definition(vm);
-
 	for (size_t i = 0; i < definition->disk_count; i++) {
 		const char *path = definition->disks[i].path;
 
-		if (path && checkpoint_paths_have(&pending->made, path))
+		if (path && checkpoint_paths_have(made, path))
 			return true;
 	}
 	return false;
 }
 
-/* Return: 0; -ENOMEM. */
-static int store_settle(struct vm *vm, struct store_pending *pending)
+/* Where the definition names one of the new files, what was going to be is. Return: 0; -errno. */
+static int store_settle(struct vm *vm, struct checkpoint_pending *pending)
 {
 	struct vm_checkpoints *checkpoints = &vm->checkpoints;
 	int r = 0;
 
-	if (store_happened(vm, pending)) {
+	if (checkpoint_happened(vm_stored_definition(vm), &pending->made)) {
 		checkpoints_free(checkpoints->tree);
 		checkpoints->tree = TAKE_PTR(pending->tree);
-		return 0;
+	} else {
+		for (size_t i = 0; r == 0 && i < pending->made.count; i++)
+			r = checkpoint_paths_add(&checkpoints->tree->unneeded,
+						 pending->made.items[i]);
 	}
-	for (size_t i = 0; r == 0 && i < pending->made.count; i++)
-		r = checkpoint_paths_add(&checkpoints->tree->unneeded, pending->made.items[i]);
-	return r;
+	return r == 0 ? checkpoint_save(vm) : r;
+}
+
+static void store_is_broken(struct vm *vm, int r)
+{
+	checkpoints_free(TAKE_PTR(vm->checkpoints.tree));
+	checkpoint_pending_free(TAKE_PTR(vm->checkpoints.pending));
+	vm->checkpoints.broken = true;
+	vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+	       "what is written down of its checkpoints in %s cannot be read: %s",
+	       folder_path(vm->manager->checkpoints), strerror(-r));
+}
+
+bool vm_checkpoint_is_unsettled(const struct vm *vm)
+{
+	return vm->checkpoints.pending;
+}
+
+void vm_checkpoint_settle(struct vm *vm)
+{
+	struct checkpoint_pending *pending = TAKE_PTR(vm->checkpoints.pending);
+	int r = pending ? store_settle(vm, pending) : 0;
+
+	checkpoint_pending_free(pending);
+	if (r < 0)
+		store_is_broken(vm, r);
+	else if (vm->checkpoints.tree)
+		checkpoint_clean(vm);
 }
 
 void vm_checkpoint_load(struct vm *vm)
 {
-	CLEANUP(store_pending_deinit) struct store_pending pending = { 0 };
+	struct checkpoint_pending *pending = calloc(1, sizeof(*pending));
 	AUTO_JSON struct json_object *object = NULL;
 	char uuid[GUID_TEXT_SIZE];
-	int r;
+	int r = pending ? 0 : -ENOMEM;
 
 	guid_format(&vm->definition->uuid, uuid);
-	r = folder_load(vm->manager->checkpoints, uuid, JSON_SIZE_MAX, &object);
-	if (r == -ENOENT)
-		return;
 	if (r == 0)
-		r = store_read(object, &vm->checkpoints.tree, &pending);
-	if (r == 0 && pending.tree)
-		r = store_settle(vm, &pending);
-	if (r == 0 && (pending.tree || pending.made.count))
-		r = checkpoint_save(vm);
-	if (r < 0) {
-		checkpoints_free(TAKE_PTR(vm->checkpoints.tree));
-		vm->checkpoints.broken = true;
-		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
-		       "what is written down of its checkpoints in %s cannot be read: %s",
-		       folder_path(vm->manager->checkpoints), strerror(-r));
-		return;
-	}
-	checkpoint_clean(vm);
+		r = folder_load(vm->manager->checkpoints, uuid, JSON_SIZE_MAX, &object);
+	if (r == 0)
+		r = store_read(object, &vm->checkpoints.tree, pending);
+	if (r == 0 && pending->tree)
+		vm->checkpoints.pending = TAKE_PTR(pending);
+	checkpoint_pending_free(pending);
+	if (r < 0 && r != -ENOENT)
+		store_is_broken(vm, r);
 }

@@ -18,12 +18,14 @@ void checkpoint_work_free(struct checkpoint_work *work)
 	checkpoints_free(work->next);
 	checkpoint_paths_deinit(&work->made);
 	checkpoint_paths_deinit(&work->below);
+	free(work->files);
 	free(work);
 }
 
 void vm_checkpoint_free(struct vm *vm)
 {
 	checkpoint_work_free(TAKE_PTR(vm->checkpoints.work));
+	checkpoint_pending_free(TAKE_PTR(vm->checkpoints.pending));
 	image_fork_free(vm->checkpoints.cleaner);
 	checkpoint_paths_deinit(&vm->checkpoints.cleaned);
 	checkpoints_free(vm->checkpoints.tree);
@@ -96,7 +98,7 @@ static void work_conclude(struct vm *vm)
  * It has not happened. What was made is gone, or is removed now, if the process that made it was
  * killed.
  */
-static void work_abandon(struct vm *vm, const struct failure *failure)
+void checkpoint_work_abandon(struct vm *vm, const struct failure *failure)
 {
 	struct vm_checkpoints *checkpoints = &vm->checkpoints;
 	struct checkpoint_work *work = checkpoints->work;
@@ -116,20 +118,33 @@ static void work_abandon(struct vm *vm, const struct failure *failure)
 
 /* ---- The change of the definition ---- */
 
+/*
+ * Of a VM that runs, whose worker may have refused, or has ended: then it has happened if it was asked
+ * for (vm_change.c).
+ */
 void checkpoint_work_changed(void *data, const struct failure *failure)
 {
 	struct vm *vm = data;
+	struct checkpoint_work *work = vm->checkpoints.work;
+	struct failure copy = { 0 };
 
+	if (failure)
+		copy = *failure;
 	/* Files are still removed; nothing else begins meanwhile. */
 	vm->operation = (struct vm_operation){ .done = checkpoint_work_changed,
 					       .data = vm,
 					       .verb = VM_CHECKPOINT };
 	fault_point(FAULT_CHECKPOINT_CHANGED);
+	checkpoint_live_thaw(vm);
+	if (failure && !checkpoint_happened(vm_stored_definition(vm), &work->made)) {
+		vm_change_undo(vm);
+		checkpoint_work_abandon(vm, &copy);
+		return;
+	}
 	if (failure) {
-		struct failure copy = *failure;
-
 		checkpoints_free(vm->checkpoints.tree);
-		vm->checkpoints.tree = TAKE_PTR(vm->checkpoints.work->next);
+		vm->checkpoints.tree = TAKE_PTR(work->next);
+		(void)!checkpoint_save(vm);
 		work_finish(vm, &copy);
 		return;
 	}
@@ -147,14 +162,15 @@ static void work_forked(void *data, const struct failure *failure)
 	if (failure)
 		copy = *failure;
 	if (r == 0)
-		r = vm_change_make(vm, NULL, NULL, NULL, 0, &copy);
+		r = vm->checkpoints.work->live ? checkpoint_live_forked(vm, &copy)
+					       : vm_change_make(vm, NULL, NULL, NULL, 0, &copy);
 	if (r == 0)
 		return;
 	vm_change_undo(vm);
-	work_abandon(vm, &copy);
+	checkpoint_work_abandon(vm, &copy);
 }
 
-static int work_fork(struct vm *vm, struct failure *failure)
+int checkpoint_work_fork(struct vm *vm, struct failure *failure)
 {
 	struct checkpoint_work *work = vm->checkpoints.work;
 	AUTO_FREE struct image_fork_child *children = calloc(work->made.count, sizeof(*children));
@@ -165,6 +181,7 @@ static int work_fork(struct vm *vm, struct failure *failure)
 		.children = children,
 		.child_count = work->made.count,
 		.settled = work->settled,
+		.in_use = work->live,
 	};
 
 	if (!children)
@@ -197,7 +214,7 @@ int checkpoint_work_begin(struct vm *vm, struct failure *failure)
 	if (r < 0)
 		return checkpoint_work_refuse_to_save(vm, r, failure);
 	fault_point(FAULT_CHECKPOINT_WRITTEN_DOWN);
-	r = work_fork(vm, failure);
+	r = checkpoint_work_fork(vm, failure);
 	if (r < 0) {
 		checkpoints_free(TAKE_PTR(vm->checkpoints.work->next));
 		(void)!checkpoint_save(vm);

@@ -57,7 +57,8 @@ static const struct {
 	[VM_REMOVE_ADAPTER] = { "remove an adapter from",
 				AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_CHANGE] = { "change", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
-	[VM_CHECKPOINT] = { "make, apply or delete checkpoints of", AT_REST },
+	[VM_CHECKPOINT] = { "apply or delete checkpoints of", AT_REST },
+	[VM_MAKE_CHECKPOINT] = { "make a checkpoint of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_CHANGE_ADAPTER] = { "change an adapter of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 };
 _Static_assert(ARRAY_SIZE(verbs) == _VM_VERB_COUNT, "one row per verb");

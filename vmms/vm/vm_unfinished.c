@@ -134,6 +134,8 @@ void vm_unfinished_settle(struct vm *vm, struct json_object *status)
 	CLEANUP(unfinished_change_deinit) struct change change = { 0 };
 	struct json_error error;
 	struct json_reader reader = JSON_READER(&error);
+	/* Images that it may have come to have all that there is (vm_checkpoint_live.c). */
+	bool made = vm_checkpoint_is_unsettled(vm);
 
 	if (!tree)
 		return;
@@ -141,8 +143,9 @@ void vm_unfinished_settle(struct vm *vm, struct json_object *status)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
 		       "what was written down of a change makes no sense: %s %s", error.key,
 		       error.message);
-	else if (status && unfinished_is_made(&change, status))
+	else if (status ? unfinished_is_made(&change, status) : made)
 		unfinished_finish(vm, &change);
+	vm_checkpoint_settle(vm);
 	/* What it was is written down no more. */
 	vm_record_save(vm);
 }

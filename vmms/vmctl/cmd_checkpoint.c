@@ -123,7 +123,8 @@ static enum status checkpoint_find_named(struct invocation *invocation, char **r
 /* ---- create ---- */
 
 static enum status checkpoint_create(struct invocation *invocation, const char *path,
-				     const char *name, const char *notes, unsigned *ret_id)
+				     const char *name, const char *notes, const char *type,
+				     unsigned *ret_id)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	enum status status = service_new_call(invocation, path, "CreateCheckpoint", &call);
@@ -133,6 +134,10 @@ static enum status checkpoint_create(struct invocation *invocation, const char *
 	if (status != STATUS_OK)
 		return status;
 	r = sd_bus_message_append(call, "ss", name, notes);
+	if (r >= 0 && type)
+		r = sd_bus_message_append(call, "a{sv}", 1, "type", "s", type);
+	else if (r >= 0)
+		r = sd_bus_message_append(call, "a{sv}", 0);
 	if (r < 0)
 		return service_failed(r, NULL);
 	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
@@ -153,7 +158,7 @@ enum status command_checkpoint_create(struct invocation *invocation)
 
 	if (status == STATUS_OK)
 		status = checkpoint_create(invocation, path, name ? name : "", notes ? notes : "",
-					   &id);
+					   invocation_value(invocation, "type"), &id);
 	if (status != STATUS_OK)
 		return status;
 	if (invocation->json)
@@ -281,6 +286,7 @@ enum status command_checkpoint_show(struct invocation *invocation)
 	checkpoint_print_line("name:", checkpoint_text(checkpoint, "name"));
 	checkpoint_print_line("notes:", checkpoint_text(checkpoint, "notes"));
 	checkpoint_print_line("made:", created);
+	checkpoint_print_line("type:", checkpoint_text(checkpoint, "type"));
 	if (checkpoint_number(checkpoint, "parent"))
 		printf("%-8s %u\n", "on:", checkpoint_number(checkpoint, "parent"));
 	checkpoint_print_disks(checkpoint);
@@ -306,7 +312,7 @@ enum status command_checkpoint_apply(struct invocation *invocation)
 					       "--discard");
 	status = checkpoint_find_named(invocation, &path, &tree, &checkpoint);
 	if (status == STATUS_OK && keep)
-		status = checkpoint_create(invocation, path, "", "", &kept);
+		status = checkpoint_create(invocation, path, "", "", NULL, &kept);
 	if (status == STATUS_OK)
 		status = service_new_call(invocation, path, "ApplyCheckpoint", &call);
 	if (status != STATUS_OK)

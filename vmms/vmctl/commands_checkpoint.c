@@ -5,6 +5,8 @@
 static const struct option_row create_options[] = {
 	{ "name", "NAME", VALUE_TEXT, "of the checkpoint (default: the time)" },
 	{ "notes", "TEXT", VALUE_TEXT, "what it is good for" },
+	{ "type", "production|production-only", VALUE_CHOICE,
+	  "of a VM that runs (default: production); -only: not if its guest does not freeze" },
 	{ 0 },
 };
 
@@ -30,7 +32,7 @@ const struct command commands_checkpoint[] = {
 	  1,
 	  1,
 	  { VALUE_VM },
-	  "make a checkpoint of a VM that is off",
+	  "make a checkpoint of a VM, which may run",
 	  NULL,
 	  create_options,
 	  true,

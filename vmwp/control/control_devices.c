@@ -10,7 +10,7 @@
 
 /* ---- Disks ---- */
 
-static void reply_disk_error(struct reply *reply, int r, const struct failure *failure)
+void control_disk_reply_error(struct reply *reply, int r, const struct failure *failure)
 {
 	static const char *const codes[] = {
 		[DISKS_E_TAKEN] = CONTROL_ERROR_EXISTS,
@@ -51,7 +51,7 @@ void control_disk_attach(struct call *call, const struct control_arguments *argu
 	r = disks_attach(disks_of(call), &disk, call->request->fds, call->request->fd_count,
 			 &failure);
 	if (r)
-		reply_disk_error(call->reply, r, &failure);
+		control_disk_reply_error(call->reply, r, &failure);
 	definition_disk_deinit(&disk);
 }
 
@@ -68,7 +68,7 @@ void control_disk_reconnect(struct call *call, const struct control_arguments *a
 	else
 		r = disks_give_up(disks, arguments->controller, arguments->lun, &failure);
 	if (r)
-		reply_disk_error(call->reply, r, &failure);
+		control_disk_reply_error(call->reply, r, &failure);
 }
 
 void control_disk_measure(struct call *call, const struct control_arguments *arguments)
@@ -79,7 +79,7 @@ void control_disk_measure(struct call *call, const struct control_arguments *arg
 			      &failure);
 
 	if (r)
-		reply_disk_error(call->reply, r, &failure);
+		control_disk_reply_error(call->reply, r, &failure);
 	else
 		call->reply->result = json_make("size", json_object_new_uint64(size), NULL);
 }
@@ -155,7 +155,7 @@ static void change_medium(struct call *call, const struct control_arguments *arg
 	}
 	control_server_forget(leaving->ticket);
 	leaving_free(leaving);
-	reply_disk_error(call->reply, r, &failure);
+	control_disk_reply_error(call->reply, r, &failure);
 }
 
 static int change_detach(struct call *call, const struct control_arguments *arguments,

@@ -11,6 +11,9 @@
 
 #include "vmwp/control/control_call.h"
 
+/* What a function of the disks (vmwp/device/disks.h) has refused. r: DISKS_E_; -errno. */
+void control_disk_reply_error(struct reply *reply, int r, const struct failure *failure);
+
 void control_disk_attach(struct call *call, const struct control_arguments *arguments);
 void control_disk_reconnect(struct call *call, const struct control_arguments *arguments);
 void control_disk_measure(struct call *call, const struct control_arguments *arguments);

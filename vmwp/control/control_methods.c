@@ -11,6 +11,7 @@
 #include "vmwp/control/control_call.h"
 #include "vmwp/control/control_devices.h"
 #include "vmwp/control/control_dump.h"
+#include "vmwp/control/control_fork.h"
 #include "vmwp/control/control_guest.h"
 #include "vmwp/control/control_keyboard.h"
 #include "vmwp/control/control_server.h"
@@ -353,6 +354,8 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_cancel_detach] = control_disk_cancel,
 	[CONTROL_METHOD_insert] = control_disk_insert,
 	[CONTROL_METHOD_eject] = control_disk_eject,
+	[CONTROL_METHOD_prepare_fork] = control_fork_prepare,
+	[CONTROL_METHOD_fork] = control_fork_start,
 	[CONTROL_METHOD_attach_adapter] = control_adapter_attach,
 	[CONTROL_METHOD_detach_adapter] = control_adapter_detach,
 	[CONTROL_METHOD_connect_adapter] = control_adapter_connect,

@@ -64,6 +64,10 @@ bool control_state_allows(const struct worker *worker, enum control_method_id me
 {
 	const struct control_state *state = worker->state;
 
+	if (worker->fork && !allowed[method]) {
+		reply_error(reply, CONTROL_ERROR_BUSY, "The VM's disks are being exchanged.");
+		return false;
+	}
 	if (!state || allowed[method] || (state->saved && method == CONTROL_METHOD_resume))
 		return true;
 	if (state->moved)

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/control.h"
 #include "vmwp/control/control_dump.h"
+#include "vmwp/control/control_fork.h"
 #include "vmwp/control/control_server.h"
 #include "vmwp/control/control_state.h"
 #include "vmwp/control/worker_events.h"
@@ -345,6 +346,7 @@ void worker_deinit(struct worker *worker)
 	control_server_free(worker->control);
 	console_free(worker->console);
 	control_dump_free(worker->dump);
+	control_fork_free(worker->fork);
 	control_state_free(worker->state);
 	definition_free(worker->definition);
 	resources_free(worker->resources);

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 struct control_dump;
+struct control_fork;
 struct control_server;
 struct control_state;
 
@@ -35,6 +36,7 @@ struct worker {
 	struct console *console;        /* NULL: not yet */
 	struct control_server *control; /* NULL: by hand */
 	struct control_dump *dump;      /* NULL: none under way */
+	struct control_fork *fork;      /* NULL: none under way */
 	struct control_state *state;    /* NULL: nothing of its methods */
 	struct list leaving;            /* media that are being closed: control_devices.c */
 

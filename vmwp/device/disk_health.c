@@ -432,3 +432,8 @@ struct disk *disk_health_disk(struct disk_health *health)
 {
 	return health->disk;
 }
+
+void disk_health_replace(struct disk_health *health, struct disk *disk)
+{
+	health->disk = disk;
+}

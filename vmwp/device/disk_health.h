@@ -55,6 +55,9 @@ struct disk_health *disk_health_of(struct disk_healths *healths, const struct di
 
 struct disk *disk_health_disk(struct disk_health *health);
 
+/* Another disk has taken the place of the one that was watched: disk_replace(). */
+void disk_health_replace(struct disk_health *health, struct disk *disk);
+
 /* What became of the server of its image. */
 enum disk_server {
 	DISK_SERVER_THERE,

@@ -5,6 +5,7 @@
  */
 #include "vsp/storage/disk.h"
 
+#include "common/base/cleanup.h"
 #include "vsp/storage/disk_throttle.h"
 
 #include <assert.h>
@@ -138,6 +139,15 @@ int disk_measure(struct disk *disk)
 	if (r == 0)
 		disk->size = MAX(disk->size, size);
 	return r;
+}
+
+void disk_replace(struct disk *old, struct disk *disk)
+{
+	assert(old->in_flight == 0 && disk->in_flight == 0);
+	disk->counters = old->counters;
+	disk->lost = old->lost;
+	disk->observer = TAKE_PTR(old->observer);
+	disk_throttle_free(TAKE_PTR(old->throttle));
 }
 
 void disk_retry(struct disk *disk)

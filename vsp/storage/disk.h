@@ -77,6 +77,7 @@ struct disk_request {
 enum disk_lock {
 	DISK_LOCK_DROP,
 	DISK_LOCK_TAKE,
+	DISK_LOCK_SHARE, /* from now on it is only read */
 	DISK_LOCK_FIND, /* another has it, so that there can be no two images that go by one name */
 };
 
@@ -210,6 +211,12 @@ int disk_measure(struct disk *disk) MUST_CHECK;
  */
 int disk_lock(struct disk *disk, enum disk_lock what) MUST_CHECK;
 
+/*
+ * A new disk, of the same size and sectors, takes over what is counted of another, who observes it and
+ * what it is limited to. Nothing of either is under way. The other one lives on, as a part of it.
+ */
+void disk_replace(struct disk *old, struct disk *disk);
+
 /* Requests that are held are tried again, from where they stopped. */
 void disk_retry(struct disk *disk);
 
@@ -258,6 +265,30 @@ int disk_vhdx_new(struct loop *loop, struct disk *file, struct disk *parent,
  */
 int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
 		   bool drop_flushes, struct disk **ret_disk) MUST_CHECK;
+
+/*
+ * The same as a child of a disk whose image is a VHDX, too, which is in use, and which
+ * disk_vhdx_set_parent() gives it before its first request; or it is retired without. Return: 0;
+ * VHDX_E_, VHDX_E_PARENT also if the image is no child of that disk's as it is now; -errno.
+ */
+int disk_vhdx_open_child(struct loop *loop, const struct image *image, struct disk *parent,
+			 bool drop_flushes, struct disk **ret_disk) MUST_CHECK;
+
+/* The parent is the child's from now on, and is written no more: it has been sealed. */
+void disk_vhdx_set_parent(struct disk *disk, struct disk *parent);
+
+/* Whether it is a disk in a VHDX image that may be written. */
+bool disk_vhdx_can_be_parent(const struct disk *disk);
+
+/*
+ * All of a disk in a VHDX image is in its file, which needs no log any more; before the next change it
+ * is put in use again, and then is another image to its children. No request is under way; one that
+ * flushes has been made before. sealed(data) is called once, perhaps before this returns.
+ */
+void disk_vhdx_seal(struct disk *disk, void (*sealed)(void *data), void *data);
+
+/* Others may read the image from now on. Return: 0; -errno. */
+int disk_vhdx_share(struct disk *disk) MUST_CHECK;
 
 /*
  * A disk in a VHD image that is not of fixed size, as above. vhd: as vhd_open() has it, with a footer

@@ -323,6 +323,8 @@ static int disk_file_lock(struct disk *disk, enum disk_lock what)
 
 	if (what == DISK_LOCK_DROP)
 		lock.l_type = F_UNLCK;
+	if (what == DISK_LOCK_SHARE)
+		lock.l_type = F_RDLCK;
 	if (what != DISK_LOCK_FIND) {
 		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 			return 0;

@@ -463,6 +463,17 @@ static void disk_vhdx_submit(struct disk *disk, struct disk_request *request)
 
 /* ---- The disk ---- */
 
+static void disk_vhdx_closed(struct disk_vhdx *vhdx)
+{
+	void (*sealed)(void *data) = TAKE_PTR(vhdx->sealed);
+	void *data = vhdx->sealed_data;
+
+	vhdx->closing = false;
+	disk_vhdx_release(vhdx);
+	if (sealed)
+		sealed(data);
+}
+
 /* Changes are written, and the headers say that there is no log to be replayed. */
 void disk_vhdx_try_close(struct disk_vhdx *vhdx)
 {
@@ -477,9 +488,25 @@ void disk_vhdx_try_close(struct disk_vhdx *vhdx)
 	} else if (vhdx->active && vhdx->layout->logged && !unwritten) {
 		disk_vhdx_deactivate(vhdx);
 	} else {
-		vhdx->closing = false;
-		disk_vhdx_release(vhdx);
+		disk_vhdx_closed(vhdx);
 	}
+}
+
+void disk_vhdx_seal(struct disk *disk, void (*sealed)(void *data), void *data)
+{
+	struct disk_vhdx *vhdx = disk_vhdx(disk);
+
+	vhdx->sealed = sealed;
+	vhdx->sealed_data = data;
+	vhdx->close_tried = false;
+	disk_vhdx_hold(vhdx);
+	vhdx->closing = true;
+	disk_vhdx_try_close(vhdx);
+}
+
+int disk_vhdx_share(struct disk *disk)
+{
+	return disk_lock(disk_vhdx(disk)->file, DISK_LOCK_SHARE);
 }
 
 static void disk_vhdx_retire(struct disk *disk)
@@ -548,6 +575,17 @@ static void disk_vhdx_init(struct disk_vhdx *vhdx)
 const struct vhdx *disk_vhdx_image(struct disk *disk)
 {
 	return disk->ops == &disk_vhdx_ops ? &disk_vhdx(disk)->image : NULL;
+}
+
+bool disk_vhdx_can_be_parent(const struct disk *disk)
+{
+	return disk->ops == &disk_vhdx_ops && !disk->read_only &&
+	       disk_vhdx((struct disk *)disk)->layout == &disk_vhdx_layout;
+}
+
+void disk_vhdx_set_parent(struct disk *disk, struct disk *parent)
+{
+	disk_vhdx(disk)->parent = parent;
 }
 
 int disk_vhdx_start(struct disk_vhdx *vhdx, struct disk **ret_disk)

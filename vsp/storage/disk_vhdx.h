@@ -182,6 +182,8 @@ struct disk_vhdx {
 	struct list unserved; /* requests that there was no memory for */
 	unsigned submitting, ios;
 	bool closing, close_tried;
+	void (*sealed)(void *data); /* of disk_vhdx_seal(); NULL: the disk is retired */
+	void *sealed_data;
 
 	/* Of VHD. */
 	struct vhd vhd;

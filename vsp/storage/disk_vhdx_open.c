@@ -72,8 +72,8 @@ static int disk_vhdx_look(const struct image *image, struct disk *parent, struct
 	return r;
 }
 
-int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
-		   bool drop_flushes, struct disk **ret_disk)
+int disk_vhdx_open_child(struct loop *loop, const struct image *image, struct disk *parent,
+			 bool drop_flushes, struct disk **ret_disk)
 {
 	struct image unbounded = *image;
 	struct vhdx_patches patches;
@@ -85,19 +85,27 @@ int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *pa
 	r = disk_vhdx_look(image, parent, &vhdx, &patches, &size);
 	if (r) {
 		close(image->fd);
-		if (parent)
-			disk_retire(parent, NULL, NULL);
 		return r;
 	}
 	unbounded.size = FILE_MAX;
 	r = disk_file_new(loop, &unbounded, vhdx.sector_size, &disk);
 	if (r < 0) {
 		vhdx_patches_deinit(&patches);
-		if (parent)
-			disk_retire(parent, NULL, NULL);
 		return r;
 	}
 	if (drop_flushes)
 		disk_file_drop_flushes(disk);
-	return disk_vhdx_new(loop, disk, parent, &vhdx, &patches, size, ret_disk);
+	return disk_vhdx_new(loop, disk, NULL, &vhdx, &patches, size, ret_disk);
+}
+
+int disk_vhdx_open(struct loop *loop, const struct image *image, struct disk *parent,
+		   bool drop_flushes, struct disk **ret_disk)
+{
+	int r = disk_vhdx_open_child(loop, image, parent, drop_flushes, ret_disk);
+
+	if (r == 0 && parent)
+		disk_vhdx_set_parent(*ret_disk, parent);
+	else if (parent)
+		disk_retire(parent, NULL, NULL);
+	return r;
 }

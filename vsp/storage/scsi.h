@@ -132,6 +132,9 @@ int scsi_target_change_medium(struct scsi_target *target, unsigned lun, struct d
  */
 int scsi_target_measure(struct scsi_target *target, unsigned lun) MUST_CHECK;
 
+/* Of a unit with a medium, none of whose commands is under way: it has that disk in its place. */
+void scsi_target_replace_disk(struct scsi_target *target, unsigned lun, struct disk *disk);
+
 /* The medium of a unit, or NULL. */
 const struct disk *scsi_target_disk(const struct scsi_target *target, unsigned lun);
 

@@ -114,7 +114,7 @@ static size_t scsi_vital_provisioning(const struct scsi_unit *unit, uint8_t *pag
 	if (unit->disk->unmap) {
 		page[1] = 0xe0; /* by UNMAP, WRITE SAME(16), WRITE SAME(10) */
 		page[2] = 2;    /* thin */
-		if (unit->disk->unmap_zeroes)
+		if (unit->disk->unmap_zeroes || unit->unmap_zeroes)
 			page[1] |= 0x04; /* what is unmapped reads as zeros */
 	}
 	return 4;

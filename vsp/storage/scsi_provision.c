@@ -70,7 +70,8 @@ static void unmap_done(struct disk_request *request, int result)
 
 static void unmap_next(struct scsi_command *command)
 {
-	uint32_t sector_size = command->unit->disk->sector_size;
+	const struct scsi_unit *unit = command->unit;
+	uint32_t sector_size = unit->disk->sector_size;
 	struct scsi_extent extent = { 0, 0 };
 
 	while (command->index < command->count && !extent.blocks)
@@ -80,7 +81,9 @@ static void unmap_next(struct scsi_command *command)
 		return;
 	}
 	command->request = (struct disk_request){
-		.operation = DISK_UNMAP,
+		.operation =
+			unit->unmap_zeroes && !unit->disk->unmap_zeroes ? DISK_ZERO : DISK_UNMAP,
+		.unmap = true,
 		.offset = extent.lba * sector_size,
 		.size = extent.blocks * sector_size,
 		.complete = unmap_done,

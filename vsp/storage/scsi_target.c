@@ -164,6 +164,15 @@ int scsi_target_measure(struct scsi_target *target, unsigned lun)
 	return 0;
 }
 
+/* What the guest has been told of unmapped sectors is true of them from now on, too. */
+void scsi_target_replace_disk(struct scsi_target *target, unsigned lun, struct disk *disk)
+{
+	struct scsi_unit *unit = scsi_target_unit(target, lun);
+
+	unit->unmap_zeroes |= unit->disk->unmap_zeroes;
+	unit->disk = disk;
+}
+
 void scsi_target_ejected(struct scsi_target *target, struct scsi_unit *unit)
 {
 	target->callbacks->ejected(target->data, unit->lun);

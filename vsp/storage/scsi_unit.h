@@ -36,7 +36,8 @@ struct scsi_unit {
 	struct disk_counters past;  /* of media that have left */
 
 	/* What the guest did to it. */
-	bool seen; /* it had a command */
+	bool seen;         /* it had a command */
+	bool unmap_zeroes; /* its disk of before did that, which the guest may know */
 	bool write_cache, stopped, removal_prevented;
 	uint8_t attentions; /* bits: enum scsi_attention */
 	uint8_t media_event;

@@ -171,6 +171,11 @@ int storage_measure(struct storage_controller *controller, unsigned lun)
 	return storage_error(scsi_target_measure(controller->target, lun));
 }
 
+void storage_replace_disk(struct storage_controller *controller, unsigned lun, struct disk *disk)
+{
+	scsi_target_replace_disk(controller->target, lun, disk);
+}
+
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun)
 {
 	return scsi_target_disk(controller->target, lun);

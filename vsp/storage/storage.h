@@ -130,6 +130,12 @@ void storage_power_lost(struct storage_controller *controller, unsigned lun);
  */
 int storage_measure(struct storage_controller *controller, unsigned lun) MUST_CHECK;
 
+/*
+ * Of a controller that is quiet, with nothing under way to that unit's medium: the unit has that disk
+ * from now on, which the guest sees nothing of. The one that it had is the caller's.
+ */
+void storage_replace_disk(struct storage_controller *controller, unsigned lun, struct disk *disk);
+
 /* The medium of a unit; NULL if there is none. */
 const struct disk *storage_disk(const struct storage_controller *controller, unsigned lun);
 

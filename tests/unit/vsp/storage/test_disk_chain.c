@@ -109,6 +109,11 @@ static void look(const struct fixture *f, unsigned image, struct vhdx *vhdx)
 	struct vhdx_patches patches;
 	uint64_t size;
 
+	/* Of one that is being written, the log is not looked at. */
+	if (f->disk && image + 1 == f->depth) {
+		assert_int_equal(vhdx_look_fd(fd, vhdx), 0);
+		return;
+	}
 	assert_int_equal(vhdx_open_fd(fd, false, vhdx, &patches, &size), 0);
 	vhdx_patches_deinit(&patches);
 }
@@ -376,6 +381,90 @@ static void check_chain(struct fixture *f, uint32_t block, uint32_t sector, bool
 	}
 }
 
+/* ---- A disk that goes on, while it is used, with a child of its image ---- */
+
+static void set_sealed(void *data)
+{
+	*(bool *)data = true;
+}
+
+/* As a worker does it for a checkpoint. */
+static void fork_disk(struct fixture *f)
+{
+	struct disk *old = f->disk, *child;
+	const struct image_options options = { .sector_size = 512 };
+	struct image image;
+	bool sealed = false;
+
+	/* The child is made of what is in use, and found to be one as it was and as it is. */
+	assert_int_equal(run(f, DISK_ZERO, 0, 0, NULL), 0);
+	add_image(f, SIZE, MIB, 512);
+	do_something(f, 512);
+	assert_int_equal(image_open(path_of(f, f->depth - 1), &options, &image), 0);
+	assert_int_equal(disk_vhdx_open_child(f->loop, &image, old, false, &child), 0);
+	assert_int_equal(run(f, DISK_FLUSH, 0, 0, NULL), 0);
+	disk_vhdx_seal(old, set_sealed, &sealed);
+	while (!sealed)
+		assert_int_equal(loop_run_once(f->loop, 1000000), 0);
+	disk_replace(old, child);
+	disk_vhdx_set_parent(child, old);
+	assert_int_equal(disk_vhdx_share(old), 0);
+	f->disk = child;
+}
+
+static void test_forked_while_it_is_used(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t writes;
+
+	add_image(f, SIZE, MIB, 512);
+	open_disk(f, false);
+	while (f->depth < DEPTH) {
+		const struct image_options reading = { .read_only = true, .sector_size = 512 };
+		struct image image;
+		struct vhdx parent;
+
+		for (int j = 0; j < 60; j++)
+			do_something(f, 512);
+		writes = f->disk->counters.writes;
+		assert_true(writes > 0);
+		fork_disk(f);
+		assert_true(f->disk->counters.writes >= writes);
+		/* Others may read what it was, which is whole without a log, and stays as it is. */
+		assert_int_equal(image_open(path_of(f, f->depth - 2), &reading, &image), 0);
+		close(image.fd);
+		look(f, f->depth - 2, &parent);
+		assert_true(guid_is_null(&parent.header.log));
+		check_all(f);
+		for (int j = 0; j < 60; j++)
+			do_something(f, 512);
+		check_all(f);
+	}
+	close_disk(f);
+	open_disk(f, false);
+	check_all(f);
+}
+
+/* One that is no child of it as it is now is refused, and the disk goes on. */
+static void test_forked_to_a_stranger(void **state)
+{
+	const struct image_options options = { .sector_size = 512 };
+	struct fixture *f = *state;
+	struct disk *child;
+	struct image image;
+
+	add_image(f, SIZE, MIB, 512);
+	add_image(f, SIZE, MIB, 512);
+	f->depth = 1;
+	open_disk(f, false);
+	write_random(f, 0, 4096); /* it is another image to its children then */
+	assert_int_equal(image_open(path_of(f, 1), &options, &image), 0);
+	assert_int_equal(disk_vhdx_open_child(f->loop, &image, f->disk, false, &child),
+			 VHDX_E_PARENT);
+	assert_true(disk_vhdx_can_be_parent(f->disk));
+	check_all(f);
+}
+
 static void test_small_blocks(void **state)
 {
 	check_chain(*state, MIB, 512, false);
@@ -575,12 +664,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_small_blocks),        TEST(test_large_blocks),
-		TEST(test_large_sectors),       TEST(test_a_sector_of_a_block),
-		TEST(test_a_smaller_parent),    TEST(test_what_is_refused),
-		TEST(test_other_sectors),       TEST(test_vhd),
-		TEST(test_vhd_by_others),       TEST(test_vhd_of_other_blocks),
-		TEST(test_vhd_on_a_fixed_one),  TEST(test_vhd_of_qemu),
+		TEST(test_forked_while_it_is_used),
+		TEST(test_forked_to_a_stranger),
+		TEST(test_small_blocks),
+		TEST(test_large_blocks),
+		TEST(test_large_sectors),
+		TEST(test_a_sector_of_a_block),
+		TEST(test_a_smaller_parent),
+		TEST(test_what_is_refused),
+		TEST(test_other_sectors),
+		TEST(test_vhd),
+		TEST(test_vhd_by_others),
+		TEST(test_vhd_of_other_blocks),
+		TEST(test_vhd_on_a_fixed_one),
+		TEST(test_vhd_of_qemu),
 		TEST(test_what_vhd_is_refused),
 	};
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Checkpoints of stock guests that run."""
+
+import json
+import re
+
+from harness import SCRATCH, Daemon, Failure, Guest, Timeout, check, check_data
+from scenarios_services import start_guest_daemons
+from scenarios_state import FIND_DATA, FIO_VERIFY, TICKER, complaints
+
+
+def as_vhdx(daemon, raw, block="2M"):
+    """The same disk as a dynamic VHDX."""
+    path = raw.with_suffix(".vhdx")
+    daemon.vmctl("disk", "convert", raw, path, "--format", "vhdx", "--block-size", block, timeout=300)
+    raw.unlink()
+    return path
+
+
+def guest_on_vhdx(daemon, combination):
+    """With its root file system, and a disk for data, on VHDX images."""
+    guest = Guest(daemon, **combination)
+    root = as_vhdx(daemon, guest.root)
+    daemon.vmctl("detach", "guest", "--controller", 0, "--lun", 0)
+    daemon.vmctl("attach", "guest", root, "--controller", 0, "--lun", 0, "--format", "vhdx")
+    data = SCRATCH / "data.vhdx"
+    daemon.vmctl("disk", "create", data, "64M", "--block-size", "1M")
+    daemon.vmctl("attach", "guest", data, "--controller", 0, "--lun", 1, "--format", "vhdx")
+    return guest
+
+
+def checkpoints(daemon):
+    return json.loads(daemon.vmctl("checkpoint", "list", "guest", "--json").stdout)["checkpoints"]
+
+
+def create_when_it_can(daemon, *words):
+    """Once the guest's service for freezing is there."""
+    refused = ""
+
+    def made():
+        nonlocal refused
+        refused = daemon.vmctl("checkpoint", "create", "guest", *words, check=False).stderr
+        return not refused
+
+    try:
+        Daemon.wait_until(made, 120, "a checkpoint")
+    except Timeout as error:
+        raise Failure(f"{error}: {refused}") from None
+
+
+def checkpoint_of_running(daemon, combination):
+    """Made in the middle of I/O, which all comes through; a guest whose services freeze it is taken back to a
+    clean file system."""
+    guest = guest_on_vhdx(daemon, combination).boot()
+    start_guest_daemons(guest)
+    guest.run("echo before >/root/mark")
+    create_when_it_can(daemon, "--name", "first", "--type", "production-only")
+    guest.run("echo after >/root/mark && sync")
+    begun = guest.offset
+
+    def make_again_and_again():
+        while "vmms-test: exit" not in guest.text[begun:] and len(checkpoints(daemon)) < 6:
+            daemon.vmctl("checkpoint", "create", "guest")
+
+    output = guest.run(FIND_DATA + TICKER + FIO_VERIFY + "kill $ticker; wc -l </tmp/ticks",
+                       timeout=600, meanwhile=make_again_and_again)
+    check_data("verified" in output, output)
+    made = checkpoints(daemon)
+    check(len(made) > 2, f"fio ended after {len(made)} checkpoints")
+    check({point["type"] for point in made} == {"production"}, made)
+    check(not complaints(guest), complaints(guest))
+    check(daemon.show("guest")["guest"]["file_systems"] == "running", "it is still frozen")
+    daemon.vmctl("stop", "guest")
+    guest.wait_state("off")
+    # What it is now has come through all of them.
+    guest.boot()
+    check_data(guest.run("cat /root/mark").strip() == "after", "a file is not what it was")
+    daemon.vmctl("stop", "guest")
+    guest.wait_state("off")
+    daemon.vmctl("checkpoint", "apply", "guest", "first", "--discard")
+    guest.boot()
+    check_data(guest.run("cat /root/mark").strip() == "before", "the checkpoint has another file")
+    check(not re.search("recovering journal|orphan cleanup|EXT4-fs error", guest.run("dmesg")),
+          "the file system was not frozen in the checkpoint")
+
+
+ALL = [checkpoint_of_running]
