@@ -276,6 +276,7 @@ static const struct json_key definition_keys[] = {
 	  .offset = MEMBER(generation),
 	  .minimum = 1,
 	  .maximum = 2 },
+	{ .name = "boot_order", .read = definition_boot_order_read, .offset = MEMBER(boot_order) },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys) },
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
@@ -379,6 +380,10 @@ static int check_boot(struct json_reader *reader, struct json_object *object,
 				      "must be left out beside \"generation\", whose firmware "
 				      "loads what is on a disk")
 			    : 0;
+	if (json_object_object_get(object, "boot_order"))
+		return definition_refuse_member(
+			reader, object, "boot_order",
+			"must be left out where there is no \"generation\": a kernel is loaded");
 	if (!boot)
 		return definition_refuse_member(reader, object, "boot", missing);
 	if (definition->boot.kernel)

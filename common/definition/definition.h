@@ -16,6 +16,7 @@
 #include "common/base/guid.h"
 #include "common/base/json.h"
 #include "common/definition/cpu_list.h"
+#include "common/definition/definition_boot.h"
 #include "common/definition/definition_host.h"
 #include "common/definition/definition_memory.h"
 #include "common/definition/definition_network.h"
@@ -67,8 +68,6 @@ enum definition_action {
 /* What becomes of a VM whose worker has failed. */
 enum definition_failure_action { DEFINITION_FAILURE_STOP, DEFINITION_FAILURE_RESTART };
 
-enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
-
 enum definition_cache {
 	DEFINITION_CACHE_DIRECT, /* O_DIRECT where the target allows it */
 	DEFINITION_CACHE_BUFFERED,
@@ -117,6 +116,7 @@ struct definition {
 	enum definition_engine engine;
 	bool hyper_v[_ENLIGHTENMENT_COUNT];
 	unsigned generation; /* 1: BIOS and disk; 2: UEFI and disk; 0: a kernel is loaded */
+	struct definition_boot_order boot_order; /* of a generation */
 	struct {
 		char *kernel, *initrd; /* absolute paths; kernel NULL: firmware; initrd
 					  may be NULL */
