@@ -432,7 +432,10 @@ class Polkit(AuthorisationTest):
         self.allow((OTHER, "read", "yes"), (OTHER, "screen", "yes"))
         self.create(video={}, keyboard=True)
         self.ok("start", "vm")
-        self.ok_as(OTHER, "screenshot", "vm", "--image", "-")
+        shots = self.folder / "shots"
+        shots.mkdir()
+        shots.chmod(0o777)
+        self.ok_as(OTHER, "screenshot", "vm", "--image", shots / "one.png")
         self.assertIn(f"{NAME[OTHER]} looks at the screen", self.ok("log", "vm"))
         self.refused_as(OTHER, NOT_PERMITTED, "type", "vm", "a", says="org.vmms1.keys")
         self.allow((OTHER, "read", "yes"), (OTHER, "keys", "yes"))

@@ -179,8 +179,8 @@ class Life(ServiceTest):
         """What the screen shows, if there is one, as PNG; and who looked is in the log."""
         self.create("vm", video={})
         self.create("blind")
-        self.create("hostile-screen", video={})
-        self.ok("start", "vm", "blind", "hostile-screen")
+        self.create("liar", video={}, append="fault=hostile-screen")
+        self.ok("start", "vm", "blind", "liar")
         file = self.folder / "shot.png"
         self.assertEqual(self.ok("screenshot", "vm", "--image", str(file)), "")
         data = file.read_bytes()
@@ -199,7 +199,7 @@ class Life(ServiceTest):
         self.assertIn("root looks at the screen", self.ok("log", "vm"))
         self.refused(FAILED, "screenshot", "vm", "--image", str(file), says="File exists")
         self.refused(FAILED, "screenshot", "blind", "--image", str(file), says="refuses take_picture")
-        self.refused(FAILED, "screenshot", "hostile-screen", "--image", str(self.folder / "no"), says="there cannot be")
+        self.refused(FAILED, "screenshot", "liar", "--image", str(self.folder / "no"), says="there cannot be")
         self.refused(USAGE, "screenshot", "vm", "--image", "-", "--json", says="no other option")
 
     def test_what_is_missing_is_said_at_once(self):
