@@ -1079,6 +1079,7 @@ static bool is_refused(const struct fake *fake, enum control_method_id method)
 		CONTROL_METHOD_adopt,      CONTROL_METHOD_resume,       CONTROL_METHOD_stop,
 		CONTROL_METHOD_status,     CONTROL_METHOD_cancel_save,  CONTROL_METHOD_disks,
 		CONTROL_METHOD_statistics, CONTROL_METHOD_capabilities, CONTROL_METHOD_inspect,
+		CONTROL_METHOD_fork,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)

@@ -32,6 +32,7 @@ static int dbus_checkpoint_freeze(const char *type, enum checkpoint_freeze *ret_
 	static const char *const names[] = {
 		[CHECKPOINT_FREEZE_TRY] = "production",
 		[CHECKPOINT_FREEZE_REQUIRED] = "production-only",
+		[CHECKPOINT_FREEZE_NOTHING] = "standard",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -40,8 +41,9 @@ static int dbus_checkpoint_freeze(const char *type, enum checkpoint_freeze *ret_
 		*ret_freeze = (enum checkpoint_freeze)i;
 		return 0;
 	}
-	return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
-			   "the type of a checkpoint is 'production' or 'production-only'");
+	return failure_set(
+		failure, DBUS_ERROR_INVALID_ARGUMENT,
+		"the type of a checkpoint is 'production', 'production-only' or 'standard'");
 }
 
 int dbus_create_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error)
