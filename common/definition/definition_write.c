@@ -110,6 +110,9 @@ struct json_object *definition_to_json(const struct definition *definition)
 	if (definition->numa.count > 0)
 		json_add(&object, "numa", definition_numa_to_json(&definition->numa));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
+	if (definition->checkpoints != DEFINITION_CHECKPOINTS_PRODUCTION)
+		json_add(&object, "checkpoints",
+			 string(definition_checkpoints_names[definition->checkpoints]));
 	json_add(&object, "hyper_v", hyper_v_to_json(definition));
 	if (definition->generation != 0)
 		json_add(&object, "generation", number(definition->generation));

@@ -444,6 +444,23 @@ class Live(CheckpointTest):
         wait_until(lambda: self.states() == [], "its memory is removed")
         self.run_once()
 
+    def test_by_definition(self):
+        before = self.make_running()
+        self.ok("set", "vm", "checkpoints=standard")
+        self.make("a")
+        self.check_made(before, "standard")
+        self.ok("checkpoint", "create", "vm", "--type", "production-only")
+        self.assertEqual(self.tree()["checkpoints"][-1]["type"], "production")
+        self.ok("set", "vm", "checkpoints=disabled")
+        for words in (), ("--type", "production"):
+            self.refused(WRONG_STATE, "checkpoint", "create", "vm", *words, says="checkpoints=production")
+        self.refused(USAGE, "checkpoint", "create", "vm", "--type", "disabled")
+        self.ok("stop", "vm")
+        self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="checkpoints=production")
+        # As it was then, that is applied, too.
+        self.apply("a")
+        self.assertEqual(self.show()["definition"]["checkpoints"], "standard")
+
     def test_with_memory_that_cannot_be_had(self):
         for fault in "refuse-save", "refuse-fork":
             with self.subTest(fault=fault):

@@ -166,6 +166,12 @@ static int create_check(const struct vm *vm, struct failure *failure)
 {
 	const struct checkpoints *tree = vm->checkpoints.tree;
 
+	if (vm->definition->checkpoints == DEFINITION_CHECKPOINTS_DISABLED)
+		return failure_set(
+			failure, DBUS_ERROR_INVALID_STATE,
+			"no checkpoints are made of VM '%s', by its definition; 'vmctl set "
+			"%s checkpoints=production' changes that",
+			vm->definition->name, vm->definition->name);
 	if (!tree)
 		return 0;
 	if (checkpoints_count(tree) >= CHECKPOINTS_MAX || tree->count >= CHECKPOINTS_ALL_MAX)
@@ -204,7 +210,7 @@ static int create_prepare(struct vm *vm, const char *name, const char *notes,
 		r = disks_fork_pending(work, vm->change.pending);
 	if (r == 0 && work->live)
 		checkpoints_find(work->next, work->next->current)->type = CHECKPOINT_CRASH;
-	if (r == 0 && work->live && work->freeze == CHECKPOINT_FREEZE_NOTHING)
+	if (r == 0 && work->live && work->type == DEFINITION_CHECKPOINTS_STANDARD)
 		r = create_name_state(vm);
 	snprintf(work->what, sizeof(work->what), "checkpoint %u made: %s", work->next->current,
 		 name);
@@ -227,7 +233,7 @@ static int name_check(const char *name, const char *notes, struct failure *failu
 }
 
 int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
-			 enum checkpoint_freeze freeze, vm_done_fn done, void *data,
+			 enum definition_checkpoints type, vm_done_fn done, void *data,
 			 unsigned *ret_id, struct failure *failure)
 {
 	char now[32];
@@ -244,7 +250,7 @@ int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
 		r = create_check(vm, failure);
 	if (r == 0)
 		r = disks_check(vm->definition, failure);
-	if (r == 0 && freeze == CHECKPOINT_FREEZE_NOTHING && vm->state == VM_PAUSED)
+	if (r == 0 && type == DEFINITION_CHECKPOINTS_STANDARD && vm->state == VM_PAUSED)
 		r = failure_set(failure, DBUS_ERROR_INVALID_STATE,
 				"VM '%s' is paused; resume it for a checkpoint with its memory",
 				vm->definition->name);
@@ -253,7 +259,7 @@ int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
 	if (r < 0)
 		return r;
 	vm->checkpoints.work->live = vm->run.worker;
-	vm->checkpoints.work->freeze = freeze;
+	vm->checkpoints.work->type = type;
 	r = create_prepare(vm, name, notes, failure);
 	*ret_id = vm->checkpoints.work->next->current;
 	if (r == 0)

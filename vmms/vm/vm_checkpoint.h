@@ -25,13 +25,6 @@ struct checkpoint_work;
 struct image_fork;
 struct vm;
 
-/* What is wanted of a VM that runs. */
-enum checkpoint_freeze {
-	CHECKPOINT_FREEZE_TRY,      /* the guest's file systems are frozen, if they can be */
-	CHECKPOINT_FREEZE_REQUIRED, /* they are, or no checkpoint is made */
-	CHECKPOINT_FREEZE_NOTHING,  /* memory and devices are a part of the checkpoint */
-};
-
 struct vm_checkpoints {
 	struct checkpoints *tree;     /* NULL: there are none, and never were */
 	bool broken;                  /* what is written down cannot be read, and stays as it is */
@@ -78,7 +71,7 @@ int vm_checkpoint_check_disks(const struct vm *vm, const struct definition *defi
  * which counts if `done` is told of no failure.
  */
 int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
-			 enum checkpoint_freeze freeze, vm_done_fn done, void *data,
+			 enum definition_checkpoints type, vm_done_fn done, void *data,
 			 unsigned *ret_id, struct failure *failure) MUST_CHECK;
 
 /* What the VM's disks and definition are now is lost. */

@@ -23,7 +23,7 @@ struct checkpoint_work {
 	struct checkpoint_paths made, below; /* new images, and on what each stands */
 	bool settled;                        /* of struct image_fork_request */
 	bool live;                           /* of a VM that has a worker */
-	enum checkpoint_freeze freeze;       /* then */
+	enum definition_checkpoints type;    /* then */
 	bool freezes, frozen, sent;          /* the guest; and the request for the new images */
 	struct held_file *files;             /* the new images, which vm->opening.files holds */
 	size_t file_count;

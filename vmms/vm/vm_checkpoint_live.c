@@ -125,7 +125,7 @@ void checkpoint_live_thaw(struct vm *vm)
 
 static void live_not_frozen(struct vm *vm, const struct failure *failure)
 {
-	if (vm->checkpoints.work->freeze == CHECKPOINT_FREEZE_REQUIRED) {
+	if (vm->checkpoints.work->type == DEFINITION_CHECKPOINTS_PRODUCTION_ONLY) {
 		live_fail(vm, failure);
 		return;
 	}
@@ -297,7 +297,7 @@ static void live_opened(void *data, struct opened_files *opened, const struct fa
 		r = live_take_files(vm, opened, &why);
 	if (r < 0)
 		live_fail(vm, &why);
-	else if (vm->checkpoints.work->freeze == CHECKPOINT_FREEZE_NOTHING)
+	else if (vm->checkpoints.work->type == DEFINITION_CHECKPOINTS_STANDARD)
 		live_save(vm);
 	else
 		live_freeze(vm);

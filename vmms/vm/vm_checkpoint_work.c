@@ -142,7 +142,7 @@ void checkpoint_work_abandon(struct vm *vm, const struct failure *failure)
 	checkpoints_free(TAKE_PTR(work->next));
 	for (size_t i = 0; r == 0 && i < work->made.count; i++)
 		r = checkpoint_paths_add(&checkpoints->tree->unneeded, work->made.items[i]);
-	if (r == 0 && work->freeze == CHECKPOINT_FREEZE_NOTHING)
+	if (r == 0 && work->type == DEFINITION_CHECKPOINTS_STANDARD)
 		r = work_give_up_state(vm);
 	if (r == 0)
 		r = checkpoint_save(vm);
