@@ -122,6 +122,12 @@ class Migration(ServiceTest):
                          says="VM 'neighbour' has the MAC address 00:15:5d:00:00:01")
         self.assertEqual(self.names(self.other), ["neighbour"])
 
+    def test_what_that_host_cannot_do(self):
+        """It has one engine, and 64 virtual processors at most; here nobody looks."""
+        self.begin(engine="in-kernel", processors={"count": 65})
+        error = self.refused(FAILED, "migrate", "vm", HOST, "--check", says="no engine 'in-kernel'")
+        self.assertIn("64 virtual processors at most, and this one has 65", error)
+
     def test_changes_that_wait(self):
         self.begin()
         self.ok("set", "vm", "memory.size=1G")

@@ -110,7 +110,8 @@ exec env VMMS_BUS_ADDRESS='{daemon.address}' PATH='{BIN}':"$PATH" /bin/sh -c "$c
 
 def migrate(source, target):
     """Return: the guest's console there, and how long the guest stood, in milliseconds."""
-    result = subprocess.run([BIN / "vmctl", "--address", source.address, "--json", "migrate", "guest", "other"],
+    result = subprocess.run([BIN / "vmctl", "--address", source.address, "--json", "migrate", "guest", "other",
+                             "--max-downtime", "2000", "--force"],
                             env={**os.environ, "PATH": f"{target.directory / 'ssh'}:{os.environ['PATH']}"},
                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     check(result.returncode == 0, f"vmctl migrate: {result.stderr}")
