@@ -136,7 +136,7 @@ def migrated(daemon, combination):
         consoles, stood = [guest], []
         consoles[-1].send(FIND_DATA + TICKER + FIO_VERIFY + "kill $ticker; wc -l </tmp/ticks")
         sides = [daemon, other]
-        while not any("vmms-test: exit" in console.text[console.offset:] for console in consoles) and len(stood) < 10:
+        while not any("vmms-test: exit" in console.text[console.offset:] for console in consoles) and len(stood) < 4:
             console, milliseconds = migrate(*sides)
             consoles.append(console)
             stood.append(milliseconds)
