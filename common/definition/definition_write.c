@@ -121,6 +121,10 @@ struct json_object *definition_to_json(const struct definition *definition)
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));
 	json_add(&object, "keyboard", boolean(definition->keyboard));
+	if (definition->video.present)
+		json_add(&object, "video",
+			 json_make("width", number(definition->video.width), "height",
+				   number(definition->video.height), NULL));
 	json_add(&object, "services",
 		 json_make("shutdown", boolean(definition->services.shutdown), "heartbeat",
 			   boolean(definition->services.heartbeat), "time",

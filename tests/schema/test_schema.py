@@ -34,7 +34,7 @@ UUID = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 WHOLE = {"name": "a", "processors": {}, "memory": {"dynamic": {}}, "hyper_v": {}, "boot": {"kernel": "/k"},
          "disks": [{"path": "/d"}],
          "network_adapters": [{"switch": "lan", "vlan": {"access": 1}, "bandwidth": {}}],
-         "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {},
+         "video": {}, "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {},
          "resources": {}}
 
 # What cannot be without something else at the same time.

@@ -537,6 +537,11 @@ struct vid_memory_region machine_room(const struct machine *machine)
 	return machine->layout.room;
 }
 
+struct vid_memory_region machine_window(const struct machine *machine, unsigned i)
+{
+	return i == 0 ? machine->layout.mmio_low : machine->layout.mmio_high;
+}
+
 void machine_take_vmbus_version(struct machine *machine)
 {
 	machine->vmbus_version = vmbus_version(machine->bus);
