@@ -34,6 +34,9 @@ struct vid {
 
 #define VID_REGION_MAX 128
 
+/* Memory slots of KVM, behind those of the regions, which have the numbers of these. */
+enum { ROM_SLOT = VID_REGION_MAX, FLASH_SLOT, VRAM_SLOT };
+
 struct vid_region {
 	struct vid_memory_region range;
 	enum vid_memory_backing backing;

@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ROM_SLOT   VID_REGION_MAX
-#define FLASH_SLOT (VID_REGION_MAX + 1)
-
 int vid_rom_map(struct vid_partition *partition, const struct vid_rom *rom)
 {
 	struct kvm_userspace_memory_region slot = {

@@ -212,6 +212,29 @@ void vid_memory_mark_written(struct vid_memory *memory, gpa_t gpa, uint64_t size
 int vid_memory_read_dirty(struct vid_memory *memory, size_t i, uint64_t *bitmap,
 			  size_t words) MUST_CHECK;
 
+/* ---- A frame buffer ---- */
+
+/* Memory that is none of the guest's RAM, and that it may have at one place at a time. */
+struct vid_vram;
+
+/* size: bytes, whole pages; zeros. Return: 0; -EINVAL; -errno. */
+int vid_vram_new(uint64_t size, struct vid_vram **ret_vram) MUST_CHECK;
+
+/* It is in no partition. */
+void vid_vram_free(struct vid_vram *vram);
+DEFINE_CLEANUP(struct vid_vram *, vid_vram_free)
+
+/* The guest may change what is there at any moment. */
+uint8_t *vid_vram_bytes(const struct vid_vram *vram);
+
+/*
+ * Takes it from where it is in the partition, and puts it there, while vps run. No other memory may
+ * be there. Return: 0; -EINVAL: not page-aligned; -errno: it is nowhere.
+ */
+int vid_vram_place(const struct vid_vram *vram, struct vid_partition *partition,
+		   gpa_t gpa) MUST_CHECK;
+void vid_vram_remove(const struct vid_vram *vram, struct vid_partition *partition);
+
 /* ---- Partitions ---- */
 
 struct vid_msr_range {

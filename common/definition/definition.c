@@ -187,6 +187,35 @@ int definition_actions_from_json(struct json_object *object, struct definition_a
 	return r;
 }
 
+static const struct json_key video_keys[] = {
+	{ .name = "width",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(video.width),
+	  .minimum = DEFINITION_VIDEO_WIDTH_MIN,
+	  .maximum = DEFINITION_VIDEO_WIDTH_MAX },
+	{ .name = "height",
+	  .read = json_read_unsigned,
+	  .offset = MEMBER(video.height),
+	  .minimum = DEFINITION_VIDEO_HEIGHT_MIN,
+	  .maximum = DEFINITION_VIDEO_HEIGHT_MAX },
+};
+
+/* Its being there is what makes one. */
+static int read_video(struct json_reader *reader, const struct json_key *key,
+		      struct json_object *value, void *target)
+{
+	struct definition *definition = target;
+	int r = json_read(reader, value, video_keys, ARRAY_SIZE(video_keys), definition);
+
+	if (r < 0)
+		return r;
+	if (definition->video.width * definition->video.height > DEFINITION_VIDEO_PIXELS_MAX)
+		return json_refuse(reader, value, "must not have more than %u pixels",
+				   DEFINITION_VIDEO_PIXELS_MAX);
+	definition->video.present = true;
+	return 0;
+}
+
 /* The keys are the names of enlightenments. */
 static int read_hyper_v(struct json_reader *reader, const struct json_key *key,
 			struct json_object *value, void *target)
@@ -253,10 +282,12 @@ static const struct json_key definition_keys[] = {
 	  .offset = MEMBER(generation),
 	  .minimum = 1,
 	  .maximum = 2 },
+	{ .name = "boot_order", .read = definition_boot_order_read, .offset = MEMBER(boot_order) },
 	{ .name = "boot", .read = json_read_members, .detail = TABLE(boot_keys) },
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
 	{ .name = "keyboard", .read = json_read_bool, .offset = MEMBER(keyboard) },
+	{ .name = "video", .read = read_video },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
 	{ .name = "actions", .read = json_read_members, .detail = TABLE(actions_keys) },
 	{ .name = "automatic_start",
@@ -278,6 +309,8 @@ int definition_new(struct definition **ret_definition)
 	definition_processors_init(&definition->processors);
 	for (unsigned i = 0; i < _ENLIGHTENMENT_COUNT; i++)
 		definition->hyper_v[i] = ENLIGHTENMENTS_DEFAULT >> i & 1;
+	definition->video.width = DEFINITION_VIDEO_WIDTH;
+	definition->video.height = DEFINITION_VIDEO_HEIGHT;
 	definition->services.shutdown = true;
 	definition->services.heartbeat = true;
 	definition->services.time = true;
@@ -353,6 +386,10 @@ static int check_boot(struct json_reader *reader, struct json_object *object,
 				      "must be left out beside \"generation\", whose firmware "
 				      "loads what is on a disk")
 			    : 0;
+	if (json_object_object_get(object, "boot_order"))
+		return definition_refuse_member(
+			reader, object, "boot_order",
+			"must be left out where there is no \"generation\": a kernel is loaded");
 	if (!boot)
 		return definition_refuse_member(reader, object, "boot", missing);
 	if (definition->boot.kernel)

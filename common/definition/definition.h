@@ -16,6 +16,7 @@
 #include "common/base/guid.h"
 #include "common/base/json.h"
 #include "common/definition/cpu_list.h"
+#include "common/definition/definition_boot.h"
 #include "common/definition/definition_host.h"
 #include "common/definition/definition_memory.h"
 #include "common/definition/definition_network.h"
@@ -40,8 +41,17 @@
 #define DEFINITION_SERIAL_MAX       36   /* bytes, printable ASCII without blanks */
 #define DEFINITION_COMMAND_LINE_MAX 2047 /* bytes */
 #define DEFINITION_DVD_SECTOR_SIZE  2048
-#define DEFINITION_CRASH_GRACE      10   /* seconds, unless the definition has another */
-#define DEFINITION_CRASH_GRACE_MAX  3600 /* seconds */
+#define DEFINITION_CRASH_GRACE      10 /* seconds, unless the definition has another */
+/* Of a screen: pixels, which fit 8 MiB together with 4 bytes each. */
+#define DEFINITION_VIDEO_WIDTH      1024
+#define DEFINITION_VIDEO_HEIGHT     768
+#define DEFINITION_VIDEO_WIDTH_MIN  640
+#define DEFINITION_VIDEO_HEIGHT_MIN 480
+#define DEFINITION_VIDEO_WIDTH_MAX  2560
+#define DEFINITION_VIDEO_HEIGHT_MAX 2048
+#define DEFINITION_VIDEO_PIXELS_MAX (2u << 20)
+
+#define DEFINITION_CRASH_GRACE_MAX 3600 /* seconds */
 
 enum definition_engine {
 	DEFINITION_ENGINE_AUTO,   /* "auto": in-kernel where the host's KVM has it */
@@ -65,8 +75,6 @@ enum definition_action {
 
 /* What becomes of a VM whose worker has failed. */
 enum definition_failure_action { DEFINITION_FAILURE_STOP, DEFINITION_FAILURE_RESTART };
-
-enum definition_drive { DEFINITION_DRIVE_DISK, DEFINITION_DRIVE_DVD };
 
 enum definition_cache {
 	DEFINITION_CACHE_DIRECT, /* O_DIRECT where the target allows it */
@@ -117,6 +125,7 @@ struct definition {
 	enum definition_checkpoints checkpoints;
 	bool hyper_v[_ENLIGHTENMENT_COUNT];
 	unsigned generation; /* 1: BIOS and disk; 2: UEFI and disk; 0: a kernel is loaded */
+	struct definition_boot_order boot_order; /* of a generation */
 	struct {
 		char *kernel, *initrd; /* absolute paths; kernel NULL: firmware; initrd
 					  may be NULL */
@@ -126,6 +135,10 @@ struct definition {
 	size_t disk_count;
 	struct definition_network network; /* "network_adapters" */
 	bool keyboard;                     /* a synthetic one */
+	struct definition_video {
+		bool present;
+		unsigned width, height; /* that the guest is advised to begin with */
+	} video;
 	struct {
 		bool shutdown, heartbeat, time, kvp, vss, file_copy, sockets;
 		bool hibernation; /* the guest may, and then leaves ballooning alone */

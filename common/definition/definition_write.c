@@ -114,13 +114,20 @@ struct json_object *definition_to_json(const struct definition *definition)
 		json_add(&object, "checkpoints",
 			 string(definition_checkpoints_names[definition->checkpoints]));
 	json_add(&object, "hyper_v", hyper_v_to_json(definition));
-	if (definition->generation != 0)
+	if (definition->generation != 0) {
 		json_add(&object, "generation", number(definition->generation));
-	else
+		json_add(&object, "boot_order",
+			 definition_boot_order_to_json(&definition->boot_order));
+	} else {
 		json_add(&object, "boot", boot_to_json(definition));
+	}
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));
 	json_add(&object, "keyboard", boolean(definition->keyboard));
+	if (definition->video.present)
+		json_add(&object, "video",
+			 json_make("width", number(definition->video.width), "height",
+				   number(definition->video.height), NULL));
 	json_add(&object, "services",
 		 json_make("shutdown", boolean(definition->services.shutdown), "heartbeat",
 			   boolean(definition->services.heartbeat), "time",

@@ -3,6 +3,7 @@
 #include "common/image/image_content.h"
 
 #include "common/base/error.h"
+#include "common/image/vhd_fill.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,8 @@ struct image_content {
 	struct vhdx_patches patches;
 	uint64_t page[VHDX_PAGE / sizeof(uint64_t)]; /* of the table of blocks */
 	uint64_t page_index;                         /* UINT64_MAX: none is there */
+
+	struct vhd_fill fill; /* of VHD */
 };
 
 uint64_t image_content_size(const struct image_content *content)
@@ -245,25 +248,29 @@ void image_content_free(struct image_content *content)
 	if (!content)
 		return;
 	vhdx_patches_deinit(&content->patches);
+	vhd_fill_deinit(&content->fill);
 	free(content);
 }
 
 /* ---- A new image ---- */
 
+/* The space of an image that is to take all of it at once. Return: 0; -errno. */
+static int content_take_space(struct image_content *content)
+{
+	int r = posix_fallocate(content->fd, 0, (off_t)content->file.size);
+
+	return r == EOPNOTSUPP || r == EINVAL ? 0 : -r;
+}
+
 static int content_make_raw(struct image_content *content,
 			    const struct image_content_options *options)
 {
-	int r;
-
 	if (options->size == 0 || options->size > IMAGE_RAW_MAX)
 		return -EINVAL;
 	content->size = content->file.size = options->size;
 	if (ftruncate(content->fd, (off_t)options->size) < 0)
 		return error_origin(-errno);
-	if (!options->fixed)
-		return 0;
-	r = posix_fallocate(content->fd, 0, (off_t)options->size);
-	return r == EOPNOTSUPP || r == EINVAL ? 0 : -r;
+	return options->fixed ? content_take_space(content) : 0;
 }
 
 static int content_make_vhdx(struct image_content *content,
@@ -276,16 +283,25 @@ static int content_make_vhdx(struct image_content *content,
 					   .fixed = options->fixed };
 	int r = vhdx_make(&content->file, &vhdx);
 
+	if (r == 0 && options->fixed)
+		r = content_take_space(content);
 	if (r)
 		return r;
-	if (options->fixed) {
-		r = posix_fallocate(content->fd, 0, (off_t)content->file.size);
-		if (r != 0 && r != EOPNOTSUPP && r != EINVAL)
-			return -r;
-	}
 	r = vhdx_open(&content->file, false, &content->vhdx, &content->patches);
 	content->size = content->vhdx.size;
 	return r > 0 ? -EIO : r;
+}
+
+static int content_make_vhd(struct image_content *content,
+			    const struct image_content_options *options)
+{
+	const struct vhd_options vhd = { .size = options->size,
+					 .block_size = VHD_BLOCK,
+					 .fixed = options->fixed };
+	int r = vhd_fill_begin(&content->fill, &content->file, &vhd);
+
+	content->size = options->size;
+	return r == 0 && options->fixed ? content_take_space(content) : r;
 }
 
 int image_content_make(int fd, const struct image_content_options *options,
@@ -301,6 +317,8 @@ int image_content_make(int fd, const struct image_content_options *options,
 		r = content_make_raw(content, options);
 	else if (options->format == IMAGE_VHDX)
 		r = content_make_vhdx(content, options);
+	else if (options->format == IMAGE_VHD)
+		r = content_make_vhd(content, options);
 	if (r == 0)
 		*ret_content = TAKE_PTR(content);
 	return r;
@@ -351,6 +369,8 @@ int image_content_write(struct image_content *content, uint64_t offset, const vo
 		return -EINVAL;
 	if (content->format == IMAGE_RAW)
 		return content->file.write(content->file.data, offset, buffer, size);
+	if (content->format == IMAGE_VHD)
+		return vhd_fill_write(&content->fill, offset, buffer, size);
 	while (r == 0 && size) {
 		uint64_t left = content->vhdx.block_size - offset % content->vhdx.block_size;
 		size_t part = MIN((uint64_t)size, left);
@@ -363,7 +383,9 @@ int image_content_write(struct image_content *content, uint64_t offset, const vo
 	return r;
 }
 
-int image_content_flush(struct image_content *content)
+int image_content_end(struct image_content *content)
 {
+	if (content->format == IMAGE_VHD)
+		return vhd_fill_end(&content->fill);
 	return fsync(content->fd) < 0 ? -errno : 0;
 }

@@ -2,8 +2,8 @@
 /*
  * What the guest sees of a disk image that nobody uses: read, mapped, and written to a new image.
  *
- * Raw and VHDX images; others have programs of their own (vmms/disk/qemu_img.h). Functions wait for
- * the file. Everything in an image is taken for hostile: memory is bounded, whatever it claims.
+ * Raw and VHDX images, and VHDs that are new; others have programs of their own
+ * (vmms/disk/qemu_img.h). Functions wait for the file. Everything in an image is taken for hostile: memory is bounded, whatever it claims.
  *
  * Thread: any; one at a time for each object.
  */
@@ -69,8 +69,9 @@ struct image_content_options {
 };
 
 /*
- * Makes a new image in an empty file, open for reading and writing. Until it has been flushed it is
- * worth nothing after a crash. Return: 0; -EINVAL: there can be no such image; -ENOTSUP; -errno.
+ * Makes a new image in an empty file, open for reading and writing. Until it has been ended it is
+ * worth nothing after a crash; a VHD can only be written. Return: 0; -EINVAL: there can be no such
+ * image; -ENOTSUP; -errno.
  */
 int image_content_make(int fd, const struct image_content_options *options,
 		       struct image_content **ret_content) MUST_CHECK;
@@ -79,5 +80,5 @@ int image_content_make(int fd, const struct image_content_options *options,
 int image_content_write(struct image_content *content, uint64_t offset, const void *buffer,
 			size_t size) MUST_CHECK;
 
-/* All of it is durable. Return: 0; -errno. */
-int image_content_flush(struct image_content *content) MUST_CHECK;
+/* A new image is complete, and durable. Return: 0; -errno. */
+int image_content_end(struct image_content *content) MUST_CHECK;

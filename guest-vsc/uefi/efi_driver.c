@@ -7,17 +7,10 @@
  * machine over, everything is closed, so that the system finds VMBus as it does after a reset.
  */
 #include "common/wire/scsi.h"
-#include "guest-vsc/machine.h"
 #include "guest-vsc/memory.h"
 #include "guest-vsc/uefi/efi.h"
+#include "guest-vsc/uefi/efi_machine.h"
 #include "guest-vsc/uefi/efi_storage.h"
-
-/* vmwp/chipset/pci.c has the function. */
-#define PCI_ID             0xb0071414u
-#define FUNCTION_AT        (2u << 3)
-#define HAND_OVER_REGISTER 0x40
-#define PCI_ADDRESS_PORT   0xcf8
-#define PCI_DATA_PORT      0xcfc
 
 #define TRANSFER_MAX ((STORVSC_CLIENT_PAGES_MAX - 2) * 4096u)
 
@@ -89,7 +82,8 @@ static void take_outcome(struct efi_scsi_packet *packet, const struct storvsc_re
 
 	if (request->srb_status & STORVSP_SRB_AUTOSENSE_VALID && packet->sense)
 		sense = MIN(packet->sense_length, request->sense_length);
-	memcpy(packet->sense, request->sense, sense);
+	if (sense > 0)
+		memcpy(packet->sense, request->sense, sense);
 	packet->sense_length = sense;
 	packet->target_status = request->scsi_status;
 	packet->adapter_status = EFI_SCSI_ADAPTER_OK;
@@ -156,10 +150,8 @@ static efi_status_t scsi_next_target(struct efi_scsi *scsi, uint8_t **target)
 	bool none = target_is_none(*target);
 	uint64_t lun;
 
-	place = place_of(*target, UINT8_MAX);
-	if (!efi_storage_next(none ? NULL : &place, &next) ||
-	    (!none && next.controller == place.controller &&
-	     !efi_storage_next(&(struct efi_storage_place){ place.controller, 63 }, &next)))
+	place = place_of(*target, EFI_STORAGE_LUN_LAST);
+	if (!efi_storage_next(none ? NULL : &place, &next))
 		return EFI_NOT_FOUND;
 	place_give(&next, *target, &lun);
 	return EFI_SUCCESS;
@@ -237,19 +229,18 @@ static struct efi_scsi scsi = {
 
 static efi_event_t hand_over_event;
 
-/* The function's registers, by the ports: the firmware's services are not to be relied on any more. */
 static void hand_over(efi_event_t event, void *context)
 {
 	efi_storage_close();
-	port_write32(PCI_ADDRESS_PORT, 0x80000000u | FUNCTION_AT << 8 | HAND_OVER_REGISTER);
-	port_write32(PCI_DATA_PORT, 1);
+	efi_machine_hand_over();
 }
 
 static bool is_ours(struct efi_pci_io *pci)
 {
 	uint32_t id = 0;
 
-	return pci->config_read(pci, EFI_PCI_WIDTH_32, 0, 1, &id) == EFI_SUCCESS && id == PCI_ID;
+	return pci->config_read(pci, EFI_PCI_WIDTH_32, 0, 1, &id) == EFI_SUCCESS &&
+	       id == EFI_MACHINE_PCI_ID;
 }
 
 static efi_status_t open_pci(struct efi_driver_binding *binding, efi_handle_t controller,

@@ -3,9 +3,14 @@
  * The machine under a driver of UEFI, for the clients of guest-vsc/: in ring 0, all memory mapped as
  * it is, and interrupts the firmware's, so that nothing here waits for one.
  */
+#include "guest-vsc/uefi/efi_machine.h"
+
 #include "guest-vsc/machine.h"
 
-#define LOG_PORT 0x402
+#define LOG_PORT         0x402
+#define PCI_ADDRESS_PORT 0xcf8
+#define PCI_DATA_PORT    0xcfc
+#define PCI_ENABLE       0x80000000u
 
 /* Code, which the hypervisor writes. */
 __asm__(".section .text\n"
@@ -84,4 +89,12 @@ void guest_panic(const char *text)
 	port_write8(LOG_PORT, '\n');
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+/* By the ports: the firmware's services are not to be relied on any more. */
+void efi_machine_hand_over(void)
+{
+	port_write32(PCI_ADDRESS_PORT,
+		     PCI_ENABLE | EFI_MACHINE_PCI_FUNCTION << 8 | EFI_MACHINE_HAND_OVER);
+	port_write32(PCI_DATA_PORT, 1);
 }

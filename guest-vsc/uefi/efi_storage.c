@@ -10,7 +10,7 @@
 #include "guest-vsc/vmbus_client.h"
 
 #define CONTROLLERS_MAX 4
-#define LUNS_MAX        64
+#define LUNS_MAX        (EFI_STORAGE_LUN_LAST + 1)
 #define RING_PAGES      40 /* of both rings */
 #define REPORT_SIZE     (8 + 8 * LUNS_MAX)
 
@@ -81,11 +81,12 @@ static void find_luns(struct efi_controller *controller)
 static void open_controller(const struct vmbus_message_offer_channel *offer)
 {
 	unsigned number = offer->instance.bytes[sizeof(offer->instance.bytes) - 1];
-	struct efi_controller *controller = &storage.controllers[number];
 	struct client_channel_memory rings = { .pages = RING_PAGES };
+	struct efi_controller *controller;
 
-	if (number >= CONTROLLERS_MAX || controller->open)
+	if (number >= CONTROLLERS_MAX || storage.controllers[number].open)
 		return;
+	controller = &storage.controllers[number];
 	rings.address = machine_address(storage.rings + (uint64_t)number * RING_PAGES * 4096);
 	controller->luns = 0;
 	controller->open = storvsc_client_open(&controller->client, &storage.bus, offer,

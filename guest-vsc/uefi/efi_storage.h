@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define EFI_STORAGE_LUN_LAST 63
+
 /* A disk, and the next one: in ascending order. */
 struct efi_storage_place {
 	unsigned controller, lun;

@@ -18,6 +18,8 @@
  *     agent=PATH       the guest has an agent, which is that program
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-save      the VM cannot be saved, and that takes a while to turn out
+ *     slow-send        a VM is sent until that is cancelled
+ *     unknown-send     it is not known whether it was
  *     slow-save        it is saved when that is cancelled, and fails then
  *     die-in-hand-over it dies
  *     refuse-hand-over it cannot be handed over
@@ -740,6 +742,16 @@ static bool says(int socket, const char *text)
 	return send(socket, text, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
+static void say_options(struct fake *fake, const struct control_arguments *arguments)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "guest: sent, bandwidth %llu, downtime %llu, force %d\r\n",
+		 (unsigned long long)arguments->bandwidth,
+		 (unsigned long long)arguments->max_downtime, arguments->force);
+	say(fake, text);
+}
+
 static const char *method_send(struct fake *fake, struct control_message *message,
 			       const struct control_arguments *arguments)
 {
@@ -749,12 +761,17 @@ static const char *method_send(struct fake *fake, struct control_message *messag
 		return CONTROL_ERROR_INVALID_STATE;
 	if (fstat(message->fds[0], &stat) < 0 || !S_ISSOCK(stat.st_mode))
 		return CONTROL_ERROR_INVALID;
-	if (!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text))
+	say_options(fake, arguments);
+	fake->send = message->id;
+	if (asked_for(fake, "slow-send"))
+		return NULL;
+	if ((!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text)) &&
+	    !asked_for(fake, "unknown-send"))
 		return CONTROL_ERROR_FAILED;
 	fake->saved = true;
 	if (is_in(fake, "running"))
 		state_event(fake, "paused", "", "");
-	return NULL;
+	return asked_for(fake, "unknown-send") ? CONTROL_ERROR_UNKNOWN_OUTCOME : NULL;
 }
 
 static const char *method_receive(struct fake *fake, struct control_message *message,
@@ -773,6 +790,10 @@ static const char *method_receive(struct fake *fake, struct control_message *mes
 static const char *method_cancel_move(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
+	if (asked_for(fake, "slow-send") &&
+	    control_send_error(fake->control, fake->send, CONTROL_ERROR_FAILED,
+			       "the move was cancelled") < 0)
+		perror("fake worker: cancel_move");
 	return NULL;
 }
 
@@ -946,7 +967,7 @@ static const struct {
 	[CONTROL_METHOD_save] = { method_save, "slow-save" },
 	[CONTROL_METHOD_cancel_save] = { method_cancel_save, NULL },
 	[CONTROL_METHOD_restore] = { method_restore, NULL },
-	[CONTROL_METHOD_send] = { method_send, NULL },
+	[CONTROL_METHOD_send] = { method_send, "slow-send" },
 	[CONTROL_METHOD_receive] = { method_receive, NULL },
 	[CONTROL_METHOD_cancel_move] = { method_cancel_move, NULL },
 	[CONTROL_METHOD_hand_over] = { method_hand_over, NULL },

@@ -88,6 +88,7 @@ static const struct chipset_callbacks callbacks = {
 	.console_room = nothing,
 	.alarm = nothing,
 	.disk_request = nothing,
+	.handed_over = nothing,
 	.flash_is_memory = flash_is_memory,
 	.flash_changed = nothing,
 };

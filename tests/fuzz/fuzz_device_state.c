@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The state of adapters, memory, keyboard, sockets and the services that the host asks things of, as it may come
+ * The state of adapters, memory, keyboard, screen, sockets and the services that the host asks things of, as it may come
  * from another host. The bus, storage and the other services are fuzz_bus_state's.
  *
  * Input: the records. Devices whose record is there are restored from it, the others stay as they
@@ -14,6 +14,7 @@
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
 #include "vsp/socket/sockets.h"
+#include "vsp/video/video.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ static struct fake *fake;
 static struct network_adapter *adapter;
 static struct balloon *balloon;
 static struct keyboard *keyboard;
+static struct video *video;
 static struct sockets *sockets;
 static struct ic_kvp *kvp;
 static struct ic_vss *vss;
@@ -63,6 +65,27 @@ static void make_adapter(void)
 	network_adapter_connect(adapter, &fake_network_new(QUEUES)->backend);
 }
 
+/* It may be anywhere. */
+static int place(void *data, gpa_t gpa)
+{
+	return 0;
+}
+
+static const struct video_ops video_ops = { place, nothing };
+
+static int make_video(void)
+{
+	static uint8_t vram[VIDEO_VRAM_SIZE];
+	const struct video_config config = {
+		.bus = fake->bus,
+		.ops = &video_ops,
+		.vram = vram,
+		.resolution = { 1024, 768 },
+	};
+
+	return video_new(&config, &video);
+}
+
 static void make_devices(void)
 {
 	static const struct balloon_callbacks balloon_callbacks = { nothing };
@@ -76,6 +99,7 @@ static void make_devices(void)
 	make_adapter();
 	r = r ? r : balloon_new(fake->bus, &memory, &balloon_callbacks, NULL, &balloon);
 	r = r ? r : keyboard_new(fake->bus, &keyboard);
+	r = r ? r : make_video();
 	r = r ? r : sockets_new(fake->bus, 0, &sockets_callbacks, NULL, &sockets);
 	r = r ? r : ic_kvp_new(fake->bus, &kvp_options, &kvp_callbacks, NULL, &kvp);
 	r = r ? r : ic_vss_new(fake->bus, NULL, &vss_callbacks, NULL, &vss);
@@ -88,6 +112,7 @@ static void free_devices(void)
 	network_adapter_free(adapter);
 	balloon_free(balloon);
 	keyboard_free(keyboard);
+	video_free(video);
 	sockets_free(sockets);
 	ic_kvp_free(kvp);
 	ic_vss_free(vss);
@@ -114,6 +139,7 @@ static bool restore(const struct state_reader *reader)
 	       is_taken(network_adapter_restore(adapter, "network", reader)) &&
 	       is_taken(balloon_restore(balloon, "balloon", reader)) &&
 	       is_taken(keyboard_restore(keyboard, "keyboard", reader)) &&
+	       is_taken(video_restore(video, "video", reader)) &&
 	       is_taken(sockets_restore(sockets, "sockets", reader)) &&
 	       restore_service(ic_kvp_service(kvp), "kvp", reader) &&
 	       restore_service(ic_vss_service(vss), "vss", reader) &&
@@ -129,6 +155,7 @@ static void save(void)
 	network_adapter_quiesce(adapter, nothing, NULL);
 	balloon_quiesce(balloon);
 	keyboard_quiesce(keyboard);
+	video_quiesce(video);
 	sockets_quiesce(sockets);
 	ic_service_quiesce(ic_kvp_service(kvp));
 	ic_service_quiesce(ic_vss_service(vss));
@@ -139,6 +166,7 @@ static void save(void)
 	    network_adapter_save(adapter, "network", &writer) == 0) {
 		balloon_save(balloon, "balloon", &writer);
 		keyboard_save(keyboard, "keyboard", &writer);
+		video_save(video, "video", &writer);
 		sockets_save(sockets, "sockets", &writer);
 		ic_service_save(ic_kvp_service(kvp), "kvp", &writer);
 		ic_service_save(ic_vss_service(vss), "vss", &writer);
@@ -153,6 +181,7 @@ static void go_on(void)
 	network_adapter_resume(adapter);
 	balloon_resume(balloon);
 	keyboard_resume(keyboard);
+	video_resume(video);
 	sockets_resume(sockets);
 	ic_service_resume(ic_kvp_service(kvp));
 	ic_service_resume(ic_vss_service(vss));

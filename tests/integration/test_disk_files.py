@@ -94,12 +94,21 @@ class Create(DiskTest):
 
     @needs_qemu_img
     def test_others_read_what_is_made(self):
-        for name, driver in (("a.vhdx", "vhdx"), ("a.qcow2", "qcow2")):
+        for name, driver in (("a.vhdx", "vhdx"), ("a.qcow2", "qcow2"), ("a.vhd", "vpc")):
             path = self.make(name, "10G")
             info = json.loads(qemu_img("info", "--output=json", path))
             self.assertEqual((info["format"], info["virtual-size"]), (driver, 10 << 30))
-            qemu_img("check", path)
+            if driver != "vpc":  # which it cannot check
+                qemu_img("check", path)
         self.assertEqual(self.info(self.path("a.qcow2"))["size"], 10 << 30)
+
+    @needs_qemu_img
+    def test_fixed_vhd(self):
+        path = self.make("a.vhd", "20M", "--fixed")
+        self.assertEqual(path.stat().st_size, 20 * MIB + 512)
+        info = self.info(path)
+        self.assertEqual((info["format"], info["size"]), ("vhd", 20 * MIB))
+        self.assertGreaterEqual(info["allocated"], 20 * MIB)
 
     def test_what_is_there_stays(self):
         path = self.path("a")
@@ -115,6 +124,8 @@ class Create(DiskTest):
                             (("1G", "--block-size", "512M"), "block_size"),
                             (("1G", "--format", "raw", "--block-size", "1M"), "VHDX"),
                             (("1G", "--format", "vmdk"), "new disks"),
+                            (("2041G", "--format", "vhd"), "2040 GiB"),
+                            (("1G", "--format", "vhd", "--block-size", "2M"), "VHDX"),
                             (("1G", "--sector-size", "520"), "sector_size"),
                             (("1G", "--format", "qcow2", "--fixed"), "fixed")):
             self.refused(USAGE, "disk", "create", a, *words, says=says)
@@ -225,6 +236,25 @@ class Convert(DiskTest):
             qemu_img("check", target)
             qemu_img("compare", "-f", "raw", "-F", "qcow2", self.source, target)
             target.unlink()
+
+    @needs_qemu_img
+    def test_to_vhd(self):
+        self.ok("disk", "convert", self.source, self.path("a.vhdx"))
+        qemu_img("convert", "-f", "raw", "-O", "qcow2", self.source, self.path("a.qcow2"))
+        for source in "source.raw", "a.vhdx", "a.qcow2":
+            for options in (), ("--fixed",):
+                target = self.path("b.vhd")
+                self.ok("disk", "convert", self.path(source), target, *options)
+                qemu_img("compare", "-f", "raw", "-F", "vpc", self.source, target)
+                self.assertEqual(self.content(target), self.source.read_bytes())
+                target.unlink()
+        self.ok("disk", "convert", self.source, target)
+        self.assertLess(self.info(target)["allocated"], 20 * MIB)
+        self.assertEqual(self.left(), [])
+
+    def test_a_vhd_has_small_sectors(self):
+        path = self.make("large.vhdx", "8M", "--sector-size", "4096")
+        self.refused(USAGE, "disk", "convert", path, self.path("b.vhd"), says="512 bytes")
 
     @needs_qemu_img
     def test_what_stands_on_another_is_refused(self):

@@ -15,7 +15,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 import test_remote  # noqa: E402
-from rig import NO_SERVICE, OK, TIMEOUT, main, wait_until  # noqa: E402
+from rig import NO_SERVICE, OK, TIMEOUT, ServiceTest, main, wait_until  # noqa: E402
 from test_switch import in_own_network  # noqa: E402
 
 AGENT = test_remote.AGENT
@@ -114,6 +114,21 @@ class Keys(WithSsh):
         self.assertEqual(self.remote_ok("connect", "vm", "7", stdin=data, binary=True), data)
         self.remote_ok("dump", "vm", "core")
         self.assertEqual((self.here / "core").read_bytes(), self.remote_ok("dump", "vm", "-", binary=True))
+
+
+class MigrationWithSsh(WithSsh):
+    def test_moves(self):
+        """sshd's socket becomes the worker's."""
+        near = ServiceTest()
+        near._outcome = None  # whose log is shown is this test's
+        self.addCleanup(near.doCleanups)
+        near.setUp()
+        near.create()
+        near.ok("start", "vm")
+        said = near.ok("migrate", "vm", self.host, env={**os.environ, **self.environment})
+        self.assertIn(f"VM 'vm' is on {self.host} now", said)
+        self.assertEqual(near.ok("list", "--names"), "")
+        self.assertEqual(self.show()["state"], "running")
 
 
 if __name__ == "__main__":

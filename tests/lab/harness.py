@@ -207,17 +207,20 @@ class Guest(Console):
 
     def initrd(self, kernel, modules):
         """The kernel's initramfs; with these of its modules in /run/vmms/modules in the guest, for
-        insmod: the root image has but its own kernel's."""
+        insmod: the root image has but its own kernel's. Or with those of a directory."""
         plain = IMAGES / f"initrd-{kernel}"
         if not modules:
             return plain
         path = SCRATCH / f"{self.name}-initrd"
         content = plain.read_bytes()
         with tempfile.TemporaryDirectory() as directory:
-            archive = subprocess.run(["gzip", "-dc", plain], stdout=subprocess.PIPE, check=True)
-            subprocess.run(["cpio", "--quiet", "-id", *(f"lib/modules/{m}.ko" for m in modules)],
-                           cwd=directory, input=archive.stdout, check=True)
-            (pathlib.Path(directory) / "lib").rename(pathlib.Path(directory) / "vmms")
+            if isinstance(modules, pathlib.Path):
+                shutil.copytree(modules, pathlib.Path(directory) / "vmms/modules")
+            else:
+                archive = subprocess.run(["gzip", "-dc", plain], stdout=subprocess.PIPE, check=True)
+                subprocess.run(["cpio", "--quiet", "-id", *(f"lib/modules/{m}.ko" for m in modules)],
+                               cwd=directory, input=archive.stdout, check=True)
+                (pathlib.Path(directory) / "lib").rename(pathlib.Path(directory) / "vmms")
             more = subprocess.run("find vmms | cpio --quiet -o -H newc", shell=True, cwd=directory,
                                   stdout=subprocess.PIPE, check=True)
         # An archive that is not compressed begins at a multiple of four.

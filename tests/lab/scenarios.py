@@ -21,6 +21,7 @@ import scenarios_firmware
 import scenarios_memory
 import scenarios_network
 import scenarios_processors
+import scenarios_screen
 import scenarios_services
 import scenarios_sockets
 import scenarios_state
@@ -476,7 +477,7 @@ ALL = [boot, xapics, synthetic_timers, panic_stops, fio_on_a_block_device,
        *scenarios_processors.MORE, *scenarios_services.MORE, *scenarios_debian.MORE,
        interrupts_end_by_themselves, *scenarios_storage.ALL,
        *scenarios_confinement.ALL, *scenarios_disk_health.ALL, *scenarios_state.ALL,
-       *scenarios_firmware.ALL, *scenarios_checkpoints.ALL]
+       *scenarios_firmware.ALL, *scenarios_screen.ALL, *scenarios_checkpoints.ALL]
 
 # What each engine does in its own way.
 OF_THE_ENGINE = [xapics, synthetic_timers, interrupts_end_by_themselves,

@@ -27,10 +27,10 @@ def boot_disk():
     return path
 
 
-def create(daemon, combination, path, memory, generation=1):
+def create(daemon, combination, path, memory, generation=1, drives=(), **members):
     definition = {"version": 1, "name": "guest", "generation": generation, "memory": {"size": memory},
                   "engine": combination["engine"], "processors": {"count": combination["vps"]},
-                  "disks": [{"controller": 0, "lun": 0, "path": str(path), "format": "raw"}]}
+                  "disks": [{"controller": 0, "lun": 0, "path": str(path), "format": "raw"}, *drives], **members}
     file = daemon.directory / "guest.json"
     file.write_text(json.dumps(definition))
     daemon.vmctl("create", "--from", file)
@@ -160,6 +160,25 @@ def uefi_boots_linux(daemon, combination):
     boots_linux(daemon, create(daemon, combination, grub_disk(), "512M", generation=2), STARTED)
 
 
+def uefi_boots_a_dvd(daemon, combination):
+    """The DVD comes first if the VM's order says so, and the disk if it does not."""
+    have_uefi()
+    drive = {"controller": 0, "lun": 1, "type": "dvd", "path": "/vmms-in/dvd.iso"}
+    console = create(daemon, combination, grub_disk(), "512M", generation=2, drives=[drive], boot_order=["dvd"])
+    daemon.vmctl("start", "guest")
+    console.expect(r"BdsDxe: starting Boot\w+ .*Scsi\(0x0,0x1\)", 180)
+    console.expect(r"GNU GRUB")
+    console.expect(READY)
+    console.run("dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | head -c 6 | grep -a CD001")
+    daemon.vmctl("shutdown", "guest")
+    daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
+    daemon.vmctl("set", "guest", "boot_order=disk")
+    daemon.vmctl("start", "guest")
+    console.expect(STARTED, 180)
+    console.expect(READY)
+    daemon.vmctl("stop", "guest")
+
+
 VARIABLE = "/sys/firmware/efi/efivars/VmmsTest-12345678-1234-1234-1234-123456789abc"
 VARIABLES = "mount -t efivarfs efivarfs /sys/firmware/efi/efivars\n"
 
@@ -202,9 +221,9 @@ def uefi_boots_debian(daemon, combination):
 
 
 ALL = [bios_boots_a_disk, bios_resets_for_ever, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian,
-       uefi_boots_linux, uefi_keeps_variables, uefi_boots_debian]
+       uefi_boots_linux, uefi_boots_a_dvd, uefi_keeps_variables, uefi_boots_debian]
 
 # Real mode, and the BIOS's own devices; the firmware's own use of VMBus.
 OF_THE_ENGINE = [bios_boots_a_disk, uefi_boots_linux]
 
-AT_LENGTH = [uefi_keeps_variables, uefi_boots_debian]
+AT_LENGTH = [uefi_boots_a_dvd, uefi_keeps_variables, uefi_boots_debian]

@@ -67,6 +67,7 @@ ROOMS = {
     "vsp/ic": {"vsp/vmbus"},
     "vsp/memory": {"vsp/vmbus"},
     "vsp/socket": {"vsp/vmbus"},
+    "vsp/video": {"vsp/vmbus"},
     "vmwp/base": set(),
     "vmwp/resource": set(),
     "vmwp/sandbox": set(),

@@ -34,7 +34,7 @@ UUID = "f8615163-df3e-46c5-913f-f2d2f965ed0e"
 WHOLE = {"name": "a", "processors": {}, "memory": {"dynamic": {}}, "hyper_v": {}, "boot": {"kernel": "/k"},
          "disks": [{"path": "/d"}],
          "network_adapters": [{"switch": "lan", "vlan": {"access": 1}, "bandwidth": {}}],
-         "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {},
+         "video": {}, "services": {}, "actions": {}, "automatic_start": {}, "automatic_stop": {},
          "resources": {}}
 
 # What cannot be without something else at the same time.
@@ -65,6 +65,7 @@ GOOD = [
     vm(resources={"cpu_group": "gold-1.x_y"}),
     vm(numa=[]), vm(numa=[{}]), vm(numa=[{"processors": "0", "memory": "256M", "host_node": 1023, "distances": [10, 11]},
                                          {"processors": "", "distances": [254, 10]}]),
+    {"name": "a", "generation": 2, "boot_order": ["dvd", "disk"]}, {"name": "a", "generation": 1, "boot_order": []},
     {"name": "a", "generation": 1}, {"name": "a", "generation": 2}, {"name": "a", "generation": 1, "disks": [{"path": "/d"}]},
     vm(disks=[{"type": "dvd"}, {"type": "dvd", "lun": 1, "path": "/d", "read_only": True}]),
     vm(network_adapters=[{}, {"tap": "t"}, {"tap": "/dev/null"}, {"switch": "none"},
@@ -76,6 +77,8 @@ GOOD = [
 
 BAD = [
     [], {}, {"name": "a"}, vm(generation=1), {"name": "a", "generation": 0}, {"name": "a", "generation": 3},
+    vm(boot_order=["disk"]), {"name": "a", "generation": 1, "boot_order": ["disk", "disk"]},
+    {"name": "a", "generation": 1, "boot_order": "disk"}, {"name": "a", "generation": 1, "boot_order": ["network"]},
     {"name": "a", "generation": "1"}, {"name": "a", "generation": 1, "boot": {}}, {"boot": {"kernel": "/k"}}, vm(version=3), vm(version=0),
     vm(version="2"), vm(colour=1), vm(name="-a"), vm(name=""), vm(name="a/b"),
     vm(owner=""), vm(owner="1000"), vm(owner="-a"), vm(owner="a b"), vm(owner="a" * 33), vm(owner=1),

@@ -45,15 +45,19 @@ static void making_choose(const struct disk_request *request, const char *format
 static const char *making_find_fault(const struct disk_request *request,
 				     const struct image_content_options *options)
 {
-	if (options->format != IMAGE_RAW && options->format != IMAGE_VHDX &&
-	    options->format != IMAGE_QCOW2)
-		return "new disks can be raw, vhdx or qcow2";
+	if (options->format == IMAGE_VMDK)
+		return "new disks can be raw, vhdx, vhd or qcow2";
 	if (options->format != IMAGE_VHDX && (request->block_size || request->sector_size))
 		return "block_size and sector_size are of VHDX alone";
 	if (options->format == IMAGE_QCOW2 && options->fixed)
-		return "a qcow2 disk grows as it is written: fixed goes with raw and vhdx";
+		return "a qcow2 disk grows as it is written: fixed goes with raw, vhdx and vhd";
 	if (options->size % options->sector_size)
 		return "the size has to be a multiple of the sectors' size";
+	if (options->format == IMAGE_VHD && options->sector_size != SECTOR_SIZE)
+		return "a VHD has sectors of 512 bytes, and the disk has those of 4096; vhdx has "
+		       "both";
+	if (options->format == IMAGE_VHD && options->size > VHD_DISK_MAX)
+		return "a VHD has 2040 GiB at most; vhdx has more";
 	if (options->format != IMAGE_RAW && options->size > VHDX_DISK_MAX)
 		return "a disk has 64 TiB at most";
 	return NULL;
@@ -97,8 +101,12 @@ static void making_describe(struct making *making, const char *path)
 /* Whoever has it now finds it unlocked: what held it is closed before anybody is told. */
 static int making_end(struct making *making, const char *path)
 {
-	int r = disk_new_commit(making->work, &making->new);
+	int r = making->content ? image_content_end(making->content) : 0;
 
+	if (r < 0)
+		return making_fail(making,
+				   disk_work_refuse(making->work, path, "cannot be written", r));
+	r = disk_new_commit(making->work, &making->new);
 	image_content_free(TAKE_PTR(making->content));
 	if (r == 0)
 		making_describe(making, path);
@@ -233,7 +241,7 @@ static int convert_from_foreign(struct making *making, const struct disk_file *f
 	AUTO_CLOSE int between = -1;
 	int r;
 
-	if (making->options.format != IMAGE_VHDX)
+	if (making->options.format == IMAGE_RAW || making->options.format == IMAGE_QCOW2)
 		return qemu_img_convert(making->work, &source, &target);
 	r = convert_open_between(making->work, &making->new, making->options.size, &between);
 	if (r < 0)
@@ -311,7 +319,7 @@ static int convert_file(struct disk_work *work, const struct disk_file *file)
 		return r;
 	if (!source)
 		r = convert_from_foreign(&making, file);
-	else if (!convert_is_native(making.options.format))
+	else if (!making.content)
 		r = convert_to_foreign(&making, file, source);
 	else
 		r = convert_natively(&making, file, source);

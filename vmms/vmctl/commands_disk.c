@@ -12,7 +12,7 @@
 			"of the image (default: what its head says)" \
 	}
 #define NEW_OPTIONS                                                                    \
-	{ "format", "vhdx|raw|qcow2", VALUE_CHOICE,                                    \
+	{ "format", "vhdx|raw|vhd|qcow2", VALUE_CHOICE,                                \
 	  "of the new disk (default: what its name ends with, or vhdx)" },             \
 		{ "block-size", "SIZE", VALUE_TEXT,                                    \
 		  "of VHDX: what it grows by, 1M to 256M (default: 32M)" },            \

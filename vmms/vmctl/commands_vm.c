@@ -42,6 +42,23 @@ static const struct option_row create_options[] = {
 	{ 0 },
 };
 
+static const struct option_row migrate_options[] = {
+	{ "check", NULL, VALUE_NONE, "only tell what is in the way" },
+	{ "to-switch", "HERE=THERE", VALUE_TEXT,
+	  "adapters that are connected to the one switch here go to the other there; may be given "
+	  "again (default: those of the same names)" },
+	{ "bandwidth", "N", VALUE_TEXT, "MiB per second at most, while the guest runs" },
+	{ "max-downtime", "N", VALUE_TEXT,
+	  "milliseconds that the guest is to stand at most, as it is reckoned (default: 300)" },
+	{ "force", NULL, VALUE_NONE,
+	  "it stands for longer if it writes faster than can be sent; else the move is given up" },
+	{ "timeout", "SECONDS", VALUE_TEXT, "give the move up after so long (default: never)" },
+	{ "settle", "here|there", VALUE_CHOICE,
+	  "after a move of which nobody knows whether it was made: have the VM run here, or give "
+	  "it up here; without a host" },
+	{ 0 },
+};
+
 static const struct option_row quick_create_options[] = {
 	{ "suite", "SUITE", VALUE_TEXT, "release of Debian (default: bookworm)" },
 	{ "mirror", "URL", VALUE_TEXT,
@@ -348,6 +365,32 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_BUS,
 	  command_simple },
+	{ "migrate",
+	  "VM [[USER@]HOST[:PORT]]",
+	  1,
+	  2,
+	  { VALUE_VM, VALUE_HOST },
+	  "move a VM to another host while its guest runs",
+	  "By ssh, with the rights of that user there. Both hosts have to reach the images of its\n"
+	  "disks at the same paths; they have to be raw. What is in the way is said before\n"
+	  "anything is moved. ^C cancels: the VM goes on here, and so it does when this is "
+	  "killed.\n"
+	  "Moved, it is deleted here; the images of its disks stay.",
+	  migrate_options,
+	  true,
+	  REMOTE_THERE,
+	  command_migrate },
+	{ "receive",
+	  "",
+	  0,
+	  0,
+	  { VALUE_NONE },
+	  "the other side of 'migrate', which runs it by itself",
+	  NULL,
+	  NULL,
+	  true,
+	  REMOTE_THERE,
+	  command_receive },
 	{ "discard",
 	  "VM...",
 	  1,

@@ -53,6 +53,12 @@ void job_catch_interrupt(void)
 	sigaction(SIGINT, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
 }
 
+void job_cancel_after(unsigned seconds)
+{
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
+	alarm(seconds);
+}
+
 /* ---- On the terminal ---- */
 
 /* "1536 KiB": a size in at most four digits. */

@@ -24,6 +24,9 @@ enum status job_read(sd_bus_message *reply, char **ret_path);
 /* From now on ^C waits for job_follow(), which makes of it that the job is cancelled. */
 void job_catch_interrupt(void);
 
+/* After so many seconds a job that can be cancelled by ^C is, as by that; 0: it is not. */
+void job_cancel_after(unsigned seconds);
+
 /*
  * Waits for the end of a job. label: of its line on the terminal. cancel: ^C cancels it, instead of
  * ending vmctl alone. Return: what goes with its error, which has been said then.

@@ -11,11 +11,21 @@
 #include <stdio.h>
 #include <string.h>
 
-static void missing_say(const char *what, const char *name, const char *advice)
-{
-	AUTO_FREE char *escaped = text_escape_new(name, strlen(name));
+/* What is looked through, and what was found. */
+struct search {
+	struct invocation *invocation;
+	struct json_object *lines; /* NULL without memory */
+	bool hangs;                /* a file system has not answered: no more files are looked at */
+};
 
-	fprintf(stderr, "vmctl: there is no %s '%s'%s\n", what, escaped ? escaped : "", advice);
+static void missing_note(struct search *search, const char *what, const char *name,
+			 const char *advice)
+{
+	AUTO_FREE char *line = NULL;
+
+	if (asprintf(&line, "there is no %s '%s'%s", what, name, advice) < 0)
+		line = NULL;
+	json_append(&search->lines, line ? json_object_new_string(line) : NULL);
 }
 
 /* NULL: it is none, which is for vmms to refuse. */
@@ -30,24 +40,21 @@ static const char *missing_text_member(struct json_object *object, const char *k
 	return json_object_get_string(value);
 }
 
-/* hangs: a file system has not answered: nothing more is looked at. */
-static unsigned missing_look_for_file(struct json_object *object, const char *key, const char *what,
-				      bool *hangs)
+static void missing_look_for_file(struct search *search, struct json_object *object,
+				  const char *key, const char *what)
 {
 	const char *path = missing_text_member(object, key);
 	int r;
 
-	if (!path || path[0] != '/' || *hangs)
-		return 0;
+	if (!path || path[0] != '/' || search->hangs)
+		return;
 	r = disk_text_look_for_file(path);
-	*hangs = r == -ETIMEDOUT;
-	if (r != -ENOENT)
-		return 0;
-	missing_say(what, path, "");
-	return 1;
+	search->hangs = r == -ETIMEDOUT;
+	if (r == -ENOENT)
+		missing_note(search, what, path, "");
 }
 
-static unsigned missing_look_for_switch(struct invocation *invocation, struct json_object *adapter)
+static void missing_look_for_switch(struct search *search, struct json_object *adapter)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	const char *name = missing_text_member(adapter, "switch");
@@ -55,16 +62,15 @@ static unsigned missing_look_for_switch(struct invocation *invocation, struct js
 
 	if (!name || strcmp(name, DEFINITION_SWITCH_DEFAULT) == 0 ||
 	    strcmp(name, DEFINITION_SWITCH_NONE) == 0)
-		return 0;
-	(void)sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
-				 "GetSwitch", &error, NULL, "s", name);
+		return;
+	(void)sd_bus_call_method(search->invocation->bus, DBUS_NAME, DBUS_PATH,
+				 DBUS_INTERFACE_MANAGER, "GetSwitch", &error, NULL, "s", name);
 	missing = sd_bus_error_has_name(&error, DBUS_ERROR_NO_SUCH_SWITCH);
 	sd_bus_error_free(&error);
 	if (missing)
-		missing_say("virtual switch", name,
-			    "; 'vmctl switch add' makes one, 'vmctl switch list' shows which there "
-			    "are");
-	return missing;
+		missing_note(search, "virtual switch", name,
+			     "; 'vmctl switch add' makes one, 'vmctl switch list' shows which "
+			     "there are");
 }
 
 /* The elements of an array; 0 where it is none. */
@@ -77,23 +83,35 @@ static size_t missing_count_of(struct json_object *tree, const char *key,
 		       : 0;
 }
 
-unsigned missing_report(struct invocation *invocation, struct json_object *definition)
+struct json_object *missing_find(struct invocation *invocation, struct json_object *definition)
 {
+	struct search search = { .invocation = invocation, .lines = json_object_new_array() };
 	struct json_object *boot = NULL, *disks, *adapters;
-	unsigned missing = 0;
-	bool hangs = false;
 
 	if (!json_object_is_type(definition, json_type_object))
-		return 0;
+		return search.lines;
 	json_object_object_get_ex(definition, "boot", &boot);
-	missing += missing_look_for_file(boot, "kernel", "kernel", &hangs);
-	missing += missing_look_for_file(boot, "initrd", "initrd", &hangs);
+	missing_look_for_file(&search, boot, "kernel", "kernel");
+	missing_look_for_file(&search, boot, "initrd", "initrd");
 	for (size_t i = 0, count = missing_count_of(definition, "disks", &disks); i < count; i++)
-		missing += missing_look_for_file(json_object_array_get_idx(disks, i), "path",
-						 "disk image", &hangs);
+		missing_look_for_file(&search, json_object_array_get_idx(disks, i), "path",
+				      "disk image");
 	for (size_t i = 0, count = missing_count_of(definition, "network_adapters", &adapters);
 	     i < count; i++)
-		missing +=
-			missing_look_for_switch(invocation, json_object_array_get_idx(adapters, i));
-	return missing;
+		missing_look_for_switch(&search, json_object_array_get_idx(adapters, i));
+	return search.lines;
+}
+
+unsigned missing_report(struct invocation *invocation, struct json_object *definition)
+{
+	AUTO_JSON struct json_object *lines = missing_find(invocation, definition);
+	size_t count = lines ? json_object_array_length(lines) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *line = json_object_get_string(json_object_array_get_idx(lines, i));
+		AUTO_FREE char *escaped = text_escape_new(line, strlen(line));
+
+		fprintf(stderr, "vmctl: %s\n", escaped ? escaped : "");
+	}
+	return (unsigned)count;
 }

@@ -8,7 +8,10 @@
 #include "vmms/vmctl/service.h"
 
 /*
- * Says on standard error what is missing, a line each. What the caller may not look at is not
- * missing. Return: how many lines.
+ * What is missing, a text each, without a full stop; put by the caller. What the caller may not look
+ * at is not missing. NULL without memory.
  */
+struct json_object *missing_find(struct invocation *invocation, struct json_object *definition);
+
+/* Says that on standard error, a line each. Return: how many lines. */
 unsigned missing_report(struct invocation *invocation, struct json_object *definition);

@@ -124,6 +124,7 @@ static const struct own {
 	{ "console", NULL, NO_ARGUMENT, far_pass_terminal },
 	{ "start", NULL, NO_ARGUMENT, far_pass_terminal },
 	{ "connect", NULL, NO_ARGUMENT, far_pass_input },
+	{ "receive", NULL, NO_ARGUMENT, far_pass_input },
 	{ "create", "from", NO_ARGUMENT, far_read_file },
 	{ "quick-create debian", "ssh-key", NO_ARGUMENT, far_read_keys },
 	{ "copy", NULL, 0, far_read_file },

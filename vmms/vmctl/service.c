@@ -300,10 +300,12 @@ enum status service_send(struct invocation *invocation, sd_bus_message *call, un
 /* It takes or returns descriptors, and so has a name of its own on the bus. */
 static bool service_is_about_files(const char *method)
 {
-	static const char *const methods[] = { "StartWithFiles",       "AttachDiskWithFile",
-					       "InsertMediumWithFile", "CopyFile",
-					       "DumpMemory",           "OpenConsole",
-					       "OpenSocket",           "OpenCapture" };
+	static const char *const methods[] = {
+		"StartWithFiles", "AttachDiskWithFile", "InsertMediumWithFile",
+		"CopyFile",       "DumpMemory",         "OpenConsole",
+		"OpenSocket",     "OpenCapture",        "Send",
+		"Receive"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		if (strcmp(methods[i], method) == 0)

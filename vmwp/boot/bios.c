@@ -4,15 +4,15 @@
 
 #include "vmwp/base/platform.h"
 #include "vmwp/boot/boot_file.h"
+#include "vmwp/boot/boot_order.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BIOS_SIZE       0x40000u
-#define BIOS_RUNS_AT    (LAYOUT_1MIB - BIOS_SIZE)
-#define BOOT_ORDER_SIZE 512u
+#define BIOS_SIZE    0x40000u
+#define BIOS_RUNS_AT (LAYOUT_1MIB - BIOS_SIZE)
 
 /* An entry of etc/e820. */
 struct bios_range {

@@ -19,6 +19,7 @@
 #include "vmwp/boot/acpi.h"
 #include "vmwp/boot/bios.h"
 #include "vmwp/boot/boot_file.h"
+#include "vmwp/boot/boot_order.h"
 #include "vmwp/boot/smbios.h"
 #include "vmwp/boot/uefi.h"
 

@@ -3,14 +3,14 @@
 #include "vmwp/boot/uefi.h"
 
 #include "vmwp/boot/boot_file.h"
+#include "vmwp/boot/boot_order.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define IMAGE_SIZE      3653632u
-#define BOOT_ORDER_SIZE 512u
+#define IMAGE_SIZE 3653632u
 
 /* An entry of etc/e820. */
 struct uefi_range {

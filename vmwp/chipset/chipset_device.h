@@ -38,6 +38,7 @@ struct chipset_callbacks {
 	void (*disk_request)(void *data);   /* chipset_ide_take() has one, of some channel */
 	/* Whether a guest reads the flash as memory; by an access, a reset or a state. */
 	void (*flash_is_memory)(void *data, bool is_memory);
+	void (*handed_over)(void *data);   /* the firmware has left the machine to a system */
 	void (*flash_changed)(void *data); /* what it holds is to be kept */
 };
 

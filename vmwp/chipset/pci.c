@@ -218,7 +218,21 @@ bool pci_option_rom(const struct pci *pci, uint32_t *ret_address)
 
 static void pci_init(void *device, const struct chipset_config *config)
 {
-	((struct pci *)device)->board = config->board;
+	struct pci *pci = device;
+
+	pci->board = config->board;
+	pci->callbacks = config->callbacks;
+	pci->data = config->data;
+}
+
+static void pci_settle(void *device)
+{
+	struct pci *pci = device;
+	bool handed_over = pci_is_handed_over(pci);
+
+	if (handed_over && !pci->told)
+		pci->callbacks->handed_over(pci->data);
+	pci->told = handed_over;
 }
 
 static void pci_reset(void *device)
@@ -290,6 +304,7 @@ const struct chipset_device_ops pci_ops = {
 	.ports = { { PLATFORM_PCI_ADDRESS_PORT, 8, 4, pci_read, pci_write } },
 	.init = pci_init,
 	.reset = pci_reset,
+	.settle = pci_settle,
 	.state_version = 1,
 	.save = pci_save,
 	.restore = pci_restore,

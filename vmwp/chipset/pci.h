@@ -23,7 +23,10 @@ enum pci_function {
 };
 
 struct pci {
+	const struct chipset_callbacks *callbacks;
+	void *data;
 	enum chipset_board board; /* whose ids it has */
+	bool told;                /* that it was handed over */
 	uint32_t address;         /* bit 31: the data port leads to what the rest names */
 	uint32_t registers[_PCI_FUNCTIONS][PCI_REGISTERS];
 };

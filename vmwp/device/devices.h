@@ -20,6 +20,7 @@
 #include "vmwp/device/guest_keyboard.h"
 #include "vmwp/device/guest_memory.h"
 #include "vmwp/device/guest_sockets.h"
+#include "vmwp/device/guest_video.h"
 #include "vmwp/device/ide_disks.h"
 #include "vsp/ic/ic.h"
 
@@ -49,6 +50,7 @@ enum device_id {
 	DEVICE_ADDRESSES,
 	DEVICE_BALLOON,
 	DEVICE_KEYBOARD,
+	DEVICE_VIDEO,
 	_DEVICE_COUNT,
 };
 

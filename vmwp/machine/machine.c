@@ -135,18 +135,6 @@ static void machine_notice(void *data, const char *text)
 	machine->callbacks->notice(machine->data, text);
 }
 
-/* The disks as firmware names them, from the first on. */
-#define MACHINE_BIOS_ORDER                    \
-	"/pci@i0cf8/ide@7,1/drive@0/disk@0\n" \
-	"/pci@i0cf8/ide@7,1/drive@0/disk@1\n" \
-	"/pci@i0cf8/ide@7,1/drive@1/disk@0\n" \
-	"/pci@i0cf8/ide@7,1/drive@1/disk@1"
-
-static const char *machine_boot_order(const struct machine *machine)
-{
-	return machine->uefi_fd >= 0 ? "" : MACHINE_BIOS_ORDER;
-}
-
 static void machine_tell_firmware(struct machine *machine)
 {
 	struct bios_file files[BIOS_FILES_MAX];
@@ -183,6 +171,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 			 struct failure *failure)
 {
 	const struct definition *definition = machine->definition;
+	char order[BOOT_ORDER_SIZE];
 	const struct power_cycle_config config = {
 		.vid = machine->vid,
 		.memory = machine->memory,
@@ -198,7 +187,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 		.bios_fd = machine->bios_fd,
 		.uefi_fd = machine->uefi_fd,
 		.flash = machine->variables ? variables_bytes(machine->variables) : NULL,
-		.boot_order = machine_boot_order(machine),
+		.boot_order = order,
 		.kernel_fd = machine->kernel_fd,
 		.initrd_fd = machine->initrd_fd,
 		.command_line = definition->boot.command_line,
@@ -212,6 +201,7 @@ static int machine_build(struct machine *machine, const struct state_reader *res
 	};
 	int r;
 
+	boot_order_write(definition, order);
 	r = power_cycle_new(&config, &machine->power_cycle, failure);
 	if (r < 0)
 		return r;
@@ -324,7 +314,8 @@ void machine_act(struct machine *machine, enum definition_action action, enum ma
 {
 	switch (action) {
 	case DEFINITION_ACTION_RESTART:
-		if (machine->bios_fd >= 0 && reset_loop_note(&machine->reset_loop, loop_now()))
+		if ((machine->bios_fd >= 0 || machine->uefi_fd >= 0) &&
+		    reset_loop_note(&machine->reset_loop, loop_now()))
 			machine_end(machine, MACHINE_STOPPING, MACHINE_RESET_LOOP);
 		else
 			machine_end(machine, MACHINE_RESETTING, reason);
@@ -544,6 +535,11 @@ void machine_features_removed(const struct machine *machine, struct cpu_feature_
 struct vid_memory_region machine_room(const struct machine *machine)
 {
 	return machine->layout.room;
+}
+
+struct vid_memory_region machine_window(const struct machine *machine, unsigned i)
+{
+	return i == 0 ? machine->layout.mmio_low : machine->layout.mmio_high;
 }
 
 void machine_take_vmbus_version(struct machine *machine)

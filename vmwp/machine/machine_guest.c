@@ -129,7 +129,8 @@ static void machine_connected(void *data, uint32_t version)
 	machine->vmbus_version = version;
 	if (version) {
 		machine_crash_forget(machine);
-		reset_loop_forget(&machine->reset_loop);
+		if (machine->uefi_fd < 0) /* which connects, too */
+			reset_loop_forget(&machine->reset_loop);
 	}
 	machine->callbacks->vmbus(machine->data, version);
 }
@@ -196,6 +197,19 @@ static void machine_flash_is_memory(void *data, bool is_memory)
 }
 
 /* [vp, loop] */
+static void machine_handed_over(void *data)
+{
+	struct machine *machine = data;
+
+	loop_post(machine->loop, &machine->system_task);
+}
+
+void machine_handle_system(struct loop_task *task)
+{
+	reset_loop_forget(&container_of(task, struct machine, system_task)->reset_loop);
+}
+
+/* [vp, loop] */
 static void machine_flash_changed(void *data)
 {
 	struct machine *machine = data;
@@ -257,6 +271,7 @@ const struct chipset_callbacks machine_chipset_callbacks = {
 	.console_room = machine_console_room,
 	.alarm = machine_alarm,
 	.disk_request = machine_disk_request,
+	.handed_over = machine_handed_over,
 	.flash_is_memory = machine_flash_is_memory,
 	.flash_changed = machine_flash_changed,
 };

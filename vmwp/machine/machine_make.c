@@ -245,6 +245,7 @@ int machine_new(const struct machine_config *config, struct machine **ret_machin
 	machine->variables_fd = resources_take(config->resources, "variables");
 	machine->template_fd = resources_take(config->resources, "uefi-variables");
 	machine->flash_task.run = machine_handle_flash;
+	machine->system_task.run = machine_handle_system;
 
 	r = machine_open_vid(machine, config->resources, failure);
 	if (r < 0)

@@ -49,6 +49,7 @@ static const char full_text[] =
 	"true, \"cache\": \"buffered\", \"sector_size\": 4096},\n"
 	"  {\"lun\": 1, \"type\": \"dvd\"}\n"
 	" ],\n"
+	" \"keyboard\": true, \"video\": {\"width\": 1280, \"height\": 800},\n"
 	" \"services\": {\"shutdown\": false, \"heartbeat\": false, \"time\": false, "
 	"\"kvp\": false, \"vss\": false, \"file_copy\": false, \"sockets\": false,\n"
 	"\"hibernation\": true},\n"
@@ -85,6 +86,10 @@ static void assert_full(const struct definition *definition)
 	assert_string_equal(definition->boot.kernel, "/boot/vmlinuz");
 	assert_string_equal(definition->boot.initrd, "/boot/initrd");
 	assert_string_equal(definition->boot.command_line, "console=ttyS0 quiet");
+	assert_true(definition->keyboard);
+	assert_true(definition->video.present);
+	assert_int_equal(definition->video.width, 1280);
+	assert_int_equal(definition->video.height, 800);
 	assert_false(definition->services.shutdown);
 	assert_false(definition->services.heartbeat);
 	assert_false(definition->services.time);
@@ -178,6 +183,8 @@ static void test_defaults(void **state)
 	assert_true(definition->hyper_v[ENLIGHTENMENT_APIC_MSRS]);
 	assert_null(definition->boot.initrd);
 	assert_string_equal(definition->boot.command_line, "");
+	assert_false(definition->keyboard);
+	assert_false(definition->video.present);
 	assert_true(definition->services.shutdown);
 	assert_true(definition->services.heartbeat);
 	assert_true(definition->services.time);
@@ -287,6 +294,13 @@ static void test_refuses(void **state)
 		{ "{\"name\": \"a\",\n\"generation\": 0}", 2, "generation" },
 		{ "{\"name\": \"a\", \"generation\": 1,\n\"boot\": {}}", 2, "boot" },
 		{ "{\"name\": \"a\", \"generation\": 2,\n\"boot\": {}}", 2, "boot" },
+		{ "{\"name\": \"a\", \"generation\": 1,\n\"boot_order\": \"dvd\"}", 2,
+		  "boot_order" },
+		{ "{\"name\": \"a\", \"generation\": 1,\n\"boot_order\": [\"x\"]}", 2,
+		  "boot_order[0]" },
+		{ "{\"name\": \"a\", \"generation\": 1,\n\"boot_order\": [\"dvd\", \"dvd\"]}", 2,
+		  "boot_order[1]" },
+		{ "{" FIXED ",\n\"boot_order\": []}", 2, "boot_order" },
 		{ "{\"boot\": {\"kernel\": \"/k\"}}", 1, "name" },
 		{ "{" FIXED ",\n\n\"version\": 3}", 3, "version" },
 		{ "{" FIXED ", \"version\": 0}", 1, "version" },

@@ -3,6 +3,7 @@
 #include "common/base/cleanup.h"
 #include "common/image/image_parent.h"
 #include "common/image/vhd.h"
+#include "common/image/vhd_fill.h"
 #include "common/image/vhd_internal.h"
 #include "tests/unit/unit.h"
 
@@ -405,6 +406,35 @@ static void test_places(void **state)
 		}
 }
 
+/* Blocks come in the order of the writes, the footer behind them; what nobody wrote is not there. */
+static void test_fill(void **state)
+{
+	struct fixture *f = *state;
+	const struct vhd_options options = { .size = DISK, .block_size = VHD_BLOCK };
+	struct vhd_fill fill;
+	struct vhd vhd;
+	char bytes[8], found[8];
+	uint64_t last;
+
+	assert_int_equal(vhd_fill_begin(&fill, &f->file, &options), 0);
+	memcpy(bytes, "straddle", 8);
+	assert_int_equal(vhd_fill_write(&fill, DISK - 8, bytes, 8), 0);
+	assert_int_equal(vhd_fill_write(&fill, VHD_BLOCK - 4, bytes, 8), 0);
+	assert_int_equal(vhd_fill_write(&fill, DISK - 4, bytes, 8), -EINVAL);
+	assert_int_equal(vhd_fill_end(&fill), 0);
+	last = (uint64_t)be32toh(fill.places[DISK / VHD_BLOCK - 1]) * VHD_SECTOR;
+	assert_int_not_equal(fill.places[1], VHD_UNUSED);
+	assert_int_equal(fill.places[2], VHD_UNUSED);
+	vhd_fill_deinit(&fill);
+
+	assert_int_equal(repair(f, &vhd), 0);
+	assert_true(vhd.footer_is_whole);
+	assert_int_equal(vhd.end + sizeof(struct vhd_footer), f->file.size);
+	assert_int_equal(pread(f->fd, found, 8, (off_t)(last + vhd.bitmap_size + VHD_BLOCK - 8)),
+			 8);
+	assert_memory_equal(found, "straddle", 8);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -418,6 +448,7 @@ int main(void)
 		TEST(test_shortened),
 		TEST(test_bad_header),
 		TEST(test_repair),
+		TEST(test_fill),
 		TEST(test_others_read_ours),
 		TEST(test_we_read_others),
 		cmocka_unit_test(test_places),

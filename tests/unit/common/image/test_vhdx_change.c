@@ -212,7 +212,7 @@ static struct image_bytes_of_test make_image(void)
 		assert_int_equal(image_content_write(content, offset, image.content + offset, size),
 				 0);
 	}
-	assert_int_equal(image_content_flush(content), 0);
+	assert_int_equal(image_content_end(content), 0);
 	image_content_free(content);
 	image.size = (uint64_t)lseek(fd, 0, SEEK_END);
 	image.bytes = malloc(image.size);

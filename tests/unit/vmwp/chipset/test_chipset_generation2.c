@@ -22,7 +22,7 @@ struct fixture {
 	struct chipset *chipset;
 	uint8_t *flash;
 	bool flash_is_memory;
-	unsigned flash_changes;
+	unsigned flash_changes, hand_overs;
 	struct state_writer state;
 };
 
@@ -43,6 +43,11 @@ static void flash_is_memory(void *data, bool is_memory)
 	f->flash_is_memory = is_memory;
 }
 
+static void handed_over(void *data)
+{
+	((struct fixture *)data)->hand_overs++;
+}
+
 static void flash_changed(void *data)
 {
 	((struct fixture *)data)->flash_changes++;
@@ -54,6 +59,7 @@ static const struct chipset_callbacks callbacks = {
 	.console_room = nothing,
 	.alarm = nothing,
 	.disk_request = nothing,
+	.handed_over = handed_over,
 	.flash_is_memory = flash_is_memory,
 	.flash_changed = flash_changed,
 };
@@ -350,6 +356,7 @@ static void the_system_finds_none_of_it(void **state)
 	assert_handed_over(f);
 	pci_set(f, STORAGE | PCI_HAND_OVER, 0);
 	assert_handed_over(f);
+	assert_int_equal(f->hand_overs, 1);
 	chipset_reset(f->chipset);
 	assert_int_equal(pci_get(f, STORAGE), 0xb0071414);
 	out(f, PLATFORM_FW_CFG_PORT, 2, 0);
@@ -423,6 +430,7 @@ static void it_stays_handed_over(void **state)
 	chipset_reset(f->chipset);
 	assert_int_equal(restore(f, &f->state), 0);
 	assert_handed_over(f);
+	assert_int_equal(f->hand_overs, 2);
 }
 
 static void it_is_none_of_generation_1(void **state)

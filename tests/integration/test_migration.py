@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vmctl migrate: VMs move between two services on this host, to one of which a stand-in for ssh leads.
+
+The workers send a line of text for a VM; what real ones send is for tests/guest/run_move."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMEOUT, USAGE, VMCTL, WRONG_STATE, ServiceTest,  # noqa: E402
+                 main, wait_until)
+
+STAND_IN = pathlib.Path(__file__).resolve().with_name("stand_in_ssh.py")
+HOST = "admin@far.example"
+PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Migration(ServiceTest):
+    def setUp(self):
+        super().setUp()
+        self.other = ServiceTest()
+        self.other._outcome = None  # whose log is shown is this test's
+        self.addCleanup(self.other.doCleanups)
+        self.other.setUp()
+        self.far = self.folder / "far"
+        self.far.mkdir()
+        self.near = self.folder / "near"
+        self.near.mkdir()
+        (self.near / "ssh").symlink_to(STAND_IN)
+        (self.far / "vmctl").symlink_to(VMCTL)
+        self.stand_in = {"log": str(self.folder / "ssh.log"), "home": str(self.far),
+                         "environment": {"PATH": f"{self.far}:{PROGRAMS}", "HOME": str(self.far),
+                                         "VMMS_BUS_ADDRESS": self.other.address}}
+        self.change_stand_in()
+        environment = {"PATH": f"{self.near}:{PROGRAMS}", "STAND_IN": str(self.folder / "stand-in")}
+        before = {name: os.environ[name] for name in environment if name in os.environ}
+        os.environ.update(environment)
+        self.addCleanup(os.environ.update, before)
+
+    def change_stand_in(self, **members):
+        self.stand_in.update(members)
+        (self.folder / "stand-in").write_text(json.dumps(self.stand_in))
+
+    def begin(self, **members):
+        self.create(**members)
+        self.ok("start", "vm")
+
+    def there(self):
+        return json.loads(self.other.ok("export", "vm", "--definition"))
+
+    def names(self, service):
+        return service.ok("list", "--names").split()
+
+    def check_stays(self, state="running"):
+        self.assertEqual(self.show()["state"], state)
+        wait_until(lambda: self.names(self.other) == [], "the VM's end there")
+
+    def replace_far_vmctl(self, *lines):
+        """What answers there."""
+        (self.far / "vmctl").unlink()
+        (self.far / "vmctl").write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        (self.far / "vmctl").chmod(0o755)
+
+    # ---- It moves ----
+
+    def test_moves(self):
+        self.begin(disks=[self.disk("a", lun=0)], notes="of the first host")
+        before = json.loads(self.ok("export", "vm", "--definition"))
+        said = self.ok("migrate", "vm", HOST)
+        self.assertRegex(said, rf"\AVM 'vm' is on {HOST} now; its guest stood for \d+\.\d ms\n\Z")
+        self.assertEqual(self.names(self), [])
+        self.assertEqual(self.other.show()["state"], "running")
+        self.assertEqual(self.there(), before)
+        self.assertIn("created", self.other.ok("log", "vm"))
+        self.other.wait_said("guest: received")
+
+    def test_as_json(self):
+        self.begin()
+        result = json.loads(self.ok("--json", "migrate", "vm", HOST))
+        self.assertEqual((result["vm"], result["host"]), ("vm", HOST))
+        self.assertGreater(result["blackout"], 0)
+
+    # ---- What is in the way ----
+
+    def test_all_findings_at_once(self):
+        """Nothing is moved, and nothing is made there."""
+        self.begin(network_adapters=[{"name": "nic0", "switch": "none"}])
+        self.other.create()
+        result = self.vmctl("migrate", "vm", HOST, "--to-switch", "none=lan")
+        self.assertEqual(result.status, FAILED)
+        self.assertIn(f"vmctl: VM 'vm' cannot be moved to {HOST}:\n", result.err)
+        self.assertIn("  there is a VM of the name 'vm' already", result.err)
+        self.assertIn("  there is no virtual switch 'lan'; 'vmctl switch add' makes one", result.err)
+        self.assertEqual(self.show()["state"], "running")
+        self.assertEqual(self.other.show()["state"], "off")
+        found = self.vmctl("--json", "migrate", "vm", HOST, "--check", "--to-switch", "none=lan")
+        self.assertEqual(found.status, FAILED)
+        self.assertEqual(len(json.loads(found.out)["findings"]), 2)
+
+    def test_check_alone(self):
+        self.begin()
+        self.assertIn("nothing is known that keeps VM 'vm' from", self.ok("migrate", "vm", HOST, "--check"))
+        self.check_stays()
+
+    def test_the_same_uuid(self):
+        self.begin()
+        definition = json.loads(self.ok("export", "vm", "--definition"))
+        (self.folder / "twin.json").write_text(json.dumps({**definition, "name": "twin"}))
+        self.other.ok("create", "--from", self.folder / "twin.json")
+        self.refused(FAILED, "migrate", "vm", HOST, says="there is a VM of the uuid '")
+
+    def test_the_same_mac(self):
+        adapters = [{"name": "nic0", "switch": "none", "mac": "00:15:5d:00:00:01"}]
+        self.begin(network_adapters=adapters)
+        self.other.create("neighbour", network_adapters=adapters)
+        for words in (), ("--check",):
+            self.refused(FAILED, "migrate", "vm", HOST, *words,
+                         says="VM 'neighbour' has the MAC address 00:15:5d:00:00:01")
+        self.assertEqual(self.names(self.other), ["neighbour"])
+
+    def test_what_that_host_cannot_do(self):
+        """It has one engine, and 64 virtual processors at most; here nobody looks."""
+        self.begin(engine="in-kernel", processors={"count": 65})
+        error = self.refused(FAILED, "migrate", "vm", HOST, "--check", says="no engine 'in-kernel'")
+        self.assertIn("64 virtual processors at most, and this one has 65", error)
+
+    def test_changes_that_wait(self):
+        self.begin()
+        self.ok("set", "vm", "memory.size=1G")
+        self.refused(FAILED, "migrate", "vm", HOST, says="changes of its definition wait")
+        self.check_stays()
+
+    def test_disks(self):
+        """Another host does not see what this one keeps in its memory, nor can it use what is not raw."""
+        disk = self.disk("a", lun=0)
+        (self.folder / "b.raw").write_bytes(bytes(1 << 20))
+        buffered = {"path": str(self.folder / "b.raw"), "lun": 1, "cache": "buffered"}
+        self.begin(disks=[disk, buffered])
+        self.ok("migrate", "vm", HOST, "--check")  # one host, one memory
+        self.replace_far_vmctl("read line", """echo '{"protocol":1,"boot_id":"another","findings":[]}'""")
+        error = self.refused(FAILED, "migrate", "vm", HOST, says="b.raw' has the cache mode 'buffered'")
+        self.assertEqual(len(error.splitlines()), 2, error)
+
+    def test_disks_that_are_not_raw(self):
+        self.ok("disk", "create", self.folder / "c.vhdx", "1M")
+        self.begin(disks=[{"path": str(self.folder / "c.vhdx"), "format": "vhdx", "lun": 0}])
+        self.refused(FAILED, "migrate", "vm", HOST, says="c.vhdx' is not raw")
+        self.check_stays()
+
+    # ---- It does not ----
+
+    def test_usage(self):
+        self.begin()
+        self.refused(USAGE, "migrate", "vm", "-oProxyCommand=x", says="there is no option '-oProxyCommand=x'")
+        self.refused(USAGE, "migrate", "vm", "a b", says="'a b' is not [USER@]HOST")
+        self.refused(USAGE, "migrate", "vm", HOST, "--to-switch", "lan", says="--to-switch takes HERE=THERE")
+        self.refused(USAGE, "migrate", "vm", HOST, "--timeout", "x", says="--timeout")
+        self.refused(USAGE, "migrate", "vm", says="the host is missing")
+        self.refused(NO_SUCH_VM, "migrate", "nobody", HOST)
+        self.refused(USAGE, "receive", stdin="x\n", says="no request of a 'vmctl migrate'")
+        self.refused(USAGE, "receive", stdin='{"protocol": 1, "definition": []}\n', says="no request")
+        self.check_stays()
+
+    def test_one_that_is_off(self):
+        self.create()
+        self.refused(WRONG_STATE, "migrate", "vm", HOST, says="only one that runs is moved")
+
+    def test_unreachable(self):
+        self.begin()
+        self.change_stand_in(unreachable=True)
+        self.refused(NO_SERVICE, "migrate", "vm", HOST, says="Connection refused")
+        self.check_stays()
+
+    def test_no_vmms_there(self):
+        self.begin()
+        self.other.stop_vmms()
+        self.refused(NO_SERVICE, "migrate", "vm", HOST, says="vmms does not run on that bus")
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_what_vmms_there_refuses(self):
+        """As another finding, once the VM is to be made."""
+        self.begin()
+        self.other.stop_vmms()
+        self.other.start_vmms()
+        self.other.ok("reload")
+        (self.other.state / "vms").chmod(0o500)
+        (self.other.state / "vms/vm.json").mkdir()
+        self.refused(FAILED, "migrate", "vm", HOST, says="cannot be moved")
+        self.assertEqual(self.names(self.other), [])
+        self.assertEqual(self.show()["state"], "running")
+
+    def test_the_start_fails_there(self):
+        """The VM that was made there goes again, and the one here runs on."""
+        self.begin()
+        self.other.stop_vmms()
+        self.other.start_vmms("--hypervisor", "/nowhere")
+        self.refused(FAILED, "migrate", "vm", HOST, "--bandwidth", "7", "--max-downtime", "50", "--force",
+                     says="/nowhere")
+        self.check_stays()
+        self.wait_said("guest: sent, bandwidth 7340032, downtime 50, force 1")
+
+    def test_time_limit(self):
+        self.begin(append="slow-send")
+        self.refused(FAILED, "migrate", "vm", HOST, "--timeout", "1", says="cancelled")
+        self.check_stays()
+
+    def migrate_in_background(self):
+        process = self.vmctl_in_background("migrate", "vm", HOST)
+        self.addCleanup(process.communicate)
+        self.wait_said("guest: sent")
+        wait_until(lambda: self.names(self.other) == ["vm"], "the VM there")
+        return process
+
+    def test_interrupt_cancels(self):
+        self.begin(append="slow-send")
+        process = self.migrate_in_background()
+        process.send_signal(signal.SIGINT)
+        self.assertIn("cancelled", process.communicate(timeout=TIMEOUT)[1])
+        self.assertEqual(process.returncode, FAILED)
+        self.check_stays()
+
+    def test_job_cancels(self):
+        self.begin(append="slow-send")
+        process = self.migrate_in_background()
+        job = json.loads(self.ok("--json", "job", "list"))["jobs"][0]
+        self.assertEqual((job["kind"], job["vm"]), ("move", "vm"))
+        self.ok("job", "cancel", job["job"])
+        self.assertIn("cancelled", process.communicate(timeout=TIMEOUT)[1])
+        self.check_stays()
+
+    def test_vmctl_is_killed(self):
+        """With it ends ssh, and with that the connection."""
+        self.begin(append="slow-send")
+        process = self.migrate_in_background()
+        process.kill()
+        wait_until(lambda: self.names(self.other) == [], "the VM's end there")
+        self.ok("job", "cancel", json.loads(self.ok("--json", "job", "list"))["jobs"][0]["job"])
+        self.assertEqual(self.show()["state"], "running")
+
+    # ---- Nobody knows ----
+
+    def test_the_answer_is_lost(self):
+        """The other side says that it has the VM: what stands here is turned off, and deleted."""
+        self.begin(append="unknown-send")
+        result = self.vmctl("migrate", "vm", HOST)
+        self.assertEqual(result.status, OK, result.err)
+        self.assertIn(f"{HOST} has the VM, though", result.err)
+        self.assertEqual(self.names(self), [])
+        self.assertEqual(self.other.show()["state"], "running")
+
+    def lose(self):
+        """The other side is not heard of any more."""
+        self.begin(append="unknown-send")
+        answer = """echo '{"protocol":1,"findings":[]}'"""
+        self.replace_far_vmctl("read line", answer, "read line", answer, "read line", "exit 1")
+        self.refused(FAILED, "migrate", "vm", HOST)
+        self.wait_state("paused", reason="migrate vm --settle there")
+        self.assertIn("--settle", self.ok("list"))
+
+    def test_it_is_here(self):
+        self.lose()
+        self.refused(USAGE, "migrate", "vm", "--settle", "nowhere")
+        self.refused(USAGE, "migrate", "vm", HOST, "--settle", "here")
+        self.ok("migrate", "vm", "--settle", "here")
+        self.assertEqual(self.show()["state"], "running")
+        self.refused(WRONG_STATE, "migrate", "vm", "--settle", "there", says="nothing to settle")
+
+    def test_it_is_there(self):
+        self.lose()
+        self.ok("migrate", "vm", "--settle", "there")
+        self.assertEqual(self.names(self), [])
+
+    # ---- A hostile vmctl there ----
+
+    def test_answers_that_are_none(self):
+        self.begin()
+        for answer in ("x", "{}", '{"protocol":2,"findings":[]}', "[]", '{"protocol":1'):
+            self.replace_far_vmctl("read line", f"echo '{answer}'")
+            self.refused(FAILED, "migrate", "vm", HOST, says="gives no answer of this version")
+        self.replace_far_vmctl("read line", "exec cat /dev/zero")
+        self.refused(FAILED, "migrate", "vm", HOST, says="gives no answer of this version")
+        self.replace_far_vmctl("read line", """echo '{"protocol":1}'""")
+        self.refused(FAILED, "migrate", "vm", HOST, says="does not say whether it can take it")
+        self.replace_far_vmctl("read line", r"""printf '{"protocol":1,"findings":["\\u001b[2J", 7, {}]}\n'""")
+        error = self.refused(FAILED, "migrate", "vm", HOST, says="cannot be moved")
+        self.assertNotIn("\x1b", error)
+        self.assertEqual(self.show()["state"], "running")
+
+
+if __name__ == "__main__":
+    main()

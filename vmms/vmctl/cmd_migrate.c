@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl migrate: a VM goes to another host while its guest runs.
+ *
+ * ssh runs 'vmctl receive' there (vmms/vmctl/migration.h), and its connection becomes the workers', which
+ * ssh encrypts. The move itself is a job of vmms here.
+ */
+#include "vmms/vmctl/job.h"
+#include "vmms/vmctl/migration.h"
+#include "vmms/vmctl/output.h"
+#include "vmms/vmctl/remote.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/cleanup.h"
+#include "common/base/text.h"
+#include "common/definition/definition.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SECONDS_MAX (7 * 24 * 3600)
+
+struct migration {
+	struct invocation *invocation;
+	struct invocation there; /* of the host that the VM goes to */
+	const char *name, *host; /* as they were given */
+	char *path;              /* of the VM, on the bus */
+	char *job;               /* likewise; NULL: not begun */
+	struct json_object *definition, *findings;
+	int fd; /* to the other host's vmctl, until vmms has it */
+	unsigned bandwidth, max_downtime, timeout;
+};
+
+/* ---- What was asked for ---- */
+
+/* Options name the bus here; there it is that host's vmms. */
+static enum status migrate_read_host(struct migration *migration)
+{
+	struct invocation *invocation = migration->invocation, *there = &migration->there;
+
+	there->command = invocation->command;
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		if (strcmp(invocation->options[i].row->name, "no-ask-password") == 0)
+			there->options[there->option_count++] = invocation->options[i];
+	}
+	if (remote_host_parse(migration->host, &there->host) < 0)
+		return usage_error(invocation, "'%s' is not [USER@]HOST or [USER@]HOST:PORT",
+				   migration->host);
+	return STATUS_OK;
+}
+
+static enum status migrate_read_options(struct migration *migration)
+{
+	struct invocation *invocation = migration->invocation;
+
+	if (!invocation_number(invocation, "bandwidth", UINT_MAX, &migration->bandwidth) ||
+	    !invocation_number(invocation, "max-downtime", UINT_MAX, &migration->max_downtime) ||
+	    !invocation_number(invocation, "timeout", SECONDS_MAX, &migration->timeout))
+		return STATUS_USAGE;
+	return migrate_read_host(migration);
+}
+
+/* ---- The VM as it is here ---- */
+
+static enum status migrate_get_text(const struct migration *migration, const char *property,
+				    char **ret_text)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r = sd_bus_get_property_string(migration->invocation->bus, DBUS_NAME, migration->path,
+					   DBUS_INTERFACE_VM, property, &error, ret_text);
+
+	return r < 0 ? service_failed(r, &error) : STATUS_OK;
+}
+
+static void migrate_note(struct migration *migration, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void migrate_note(struct migration *migration, const char *format, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	json_append(&migration->findings, text ? json_object_new_string(text) : NULL);
+}
+
+static enum status migrate_read_definition(struct migration *migration)
+{
+	AUTO_FREE char *running = NULL, *stored = NULL;
+	struct json_error why;
+	enum status status;
+
+	status = migrate_get_text(migration, "RunningDefinition", &running);
+	if (status == STATUS_OK)
+		status = migrate_get_text(migration, "Definition", &stored);
+	if (status != STATUS_OK)
+		return status;
+	if (json_parse(running, strlen(running), &migration->definition, &why) < 0)
+		return service_failed(-EBADMSG, NULL);
+	if (strcmp(running, stored) != 0)
+		migrate_note(
+			migration,
+			"changes of its definition wait for its next start, and would be lost: "
+			"'vmctl show' lists them; shut it down and start it, or take them back");
+	return STATUS_OK;
+}
+
+static enum status migrate_find_vm(struct migration *migration)
+{
+	AUTO_FREE char *state = NULL;
+	enum status status;
+
+	status = service_find_vm(migration->invocation, migration->name, &migration->path);
+	if (status == STATUS_OK)
+		status = migrate_get_text(migration, "State", &state);
+	if (status != STATUS_OK)
+		return status;
+	if (strcmp(state, "running") != 0 && strcmp(state, "paused") != 0) {
+		AUTO_FREE char *name = text_escape_new(migration->name, strlen(migration->name));
+
+		fprintf(stderr,
+			"vmctl: VM '%s' is %s, and only one that runs is moved; 'vmctl export' and "
+			"'vmctl create --from' take its definition to another host\n",
+			name ? name : "", state);
+		return STATUS_WRONG_STATE;
+	}
+	return migrate_read_definition(migration);
+}
+
+/* ---- Switches ---- */
+
+static struct json_object *migrate_adapters(const struct migration *migration, size_t *ret_count)
+{
+	struct json_object *adapters =
+		json_object_object_get(migration->definition, "network_adapters");
+
+	*ret_count = json_object_is_type(adapters, json_type_array)
+			     ? json_object_array_length(adapters)
+			     : 0;
+	return adapters;
+}
+
+/* What --to-switch makes of the switch of that name here. NULL: nothing. */
+static const char *migrate_other_switch(const struct invocation *invocation, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		const char *value = invocation->options[i].value;
+
+		if (strcmp(invocation->options[i].row->name, "to-switch") == 0 &&
+		    strncmp(value, name, length) == 0 && value[length] == '=')
+			return value + length + 1;
+	}
+	return NULL;
+}
+
+static enum status migrate_check_switch_options(struct invocation *invocation)
+{
+	for (size_t i = 0; i < invocation->option_count; i++) {
+		const char *value = invocation->options[i].value, *equals;
+
+		if (strcmp(invocation->options[i].row->name, "to-switch") != 0)
+			continue;
+		equals = strchr(value, '=');
+		if (!equals || equals == value || equals[1] == '\0')
+			return usage_error(invocation,
+					   "--to-switch takes HERE=THERE, names of two switches, "
+					   "not '%s'",
+					   value);
+	}
+	return STATUS_OK;
+}
+
+static enum status migrate_change_switches(struct migration *migration)
+{
+	struct invocation *invocation = migration->invocation;
+	struct json_object *adapters;
+	enum status status = migrate_check_switch_options(invocation);
+	size_t count;
+
+	if (status != STATUS_OK)
+		return status;
+	adapters = migrate_adapters(migration, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *adapter = json_object_array_get_idx(adapters, i);
+		struct json_object *name = json_object_object_get(adapter, "switch");
+		const char *other =
+			json_object_is_type(name, json_type_string)
+				? migrate_other_switch(invocation, json_object_get_string(name))
+				: NULL;
+
+		if (other)
+			json_add(&adapter, "switch", json_object_new_string(other));
+	}
+	return STATUS_OK;
+}
+
+/* ---- What is in the way ---- */
+
+static const char *migrate_member(struct json_object *object, const char *key)
+{
+	struct json_object *value = json_object_object_get(object, key);
+
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+/*
+ * What one host has written of a file may be in its memory for long, where the other does not look
+ * for it. On one host both look into the same memory.
+ */
+static void migrate_look_at_disk(struct migration *migration, struct json_object *disk,
+				 bool same_host)
+{
+	const char *path = migrate_member(disk, "path");
+	bool read_only = json_object_get_boolean(json_object_object_get(disk, "read_only"));
+
+	if (path[0] == '\0')
+		return;
+	if (strcmp(migrate_member(disk, "format"), "raw") != 0)
+		migrate_note(migration,
+			     "the disk '%s' is not raw: an image of another format cannot be moved "
+			     "while it is in use",
+			     path);
+	if (!same_host && !read_only &&
+	    strcmp(migrate_member(disk, "cache"),
+		   definition_cache_names[DEFINITION_CACHE_DIRECT]) != 0)
+		migrate_note(
+			migration,
+			"the disk '%s' has the cache mode '%s', in which another host may not see "
+			"what was written: shut the VM down, and give it 'direct' ('vmctl edit')",
+			path, migrate_member(disk, "cache"));
+}
+
+/* Of the other side. */
+static void migrate_take_findings(struct migration *migration, struct json_object *answer)
+{
+	struct json_object *findings = json_object_object_get(answer, "findings");
+
+	if (!json_object_is_type(findings, json_type_array)) {
+		migrate_note(migration, "the other side does not say whether it can take it");
+		return;
+	}
+	for (size_t i = 0; i < json_object_array_length(findings); i++)
+		json_append(&migration->findings,
+			    json_object_get(json_object_array_get_idx(findings, i)));
+}
+
+static void migrate_look(struct migration *migration, struct json_object *answer)
+{
+	struct json_object *disks = json_object_object_get(migration->definition, "disks");
+	char boot_id[MIGRATION_BOOT_ID_SIZE];
+	bool same_host;
+
+	migration_boot_id(boot_id);
+	same_host = boot_id[0] != '\0' && strcmp(boot_id, migrate_member(answer, "boot_id")) == 0;
+	for (size_t i = 0;
+	     json_object_is_type(disks, json_type_array) && i < json_object_array_length(disks);
+	     i++)
+		migrate_look_at_disk(migration, json_object_array_get_idx(disks, i), same_host);
+	migrate_take_findings(migration, answer);
+}
+
+static void migrate_print_findings(const struct migration *migration)
+{
+	AUTO_FREE char *name = text_escape_new(migration->name, strlen(migration->name));
+
+	fprintf(stderr, "vmctl: VM '%s' cannot be moved to %s:\n", name ? name : "",
+		migration->host);
+	for (size_t i = 0; i < json_object_array_length(migration->findings); i++) {
+		const char *text =
+			json_object_get_string(json_object_array_get_idx(migration->findings, i));
+		AUTO_FREE char *escaped = text ? text_escape_new(text, strlen(text)) : NULL;
+
+		fprintf(stderr, "  %s\n", escaped ? escaped : "");
+	}
+}
+
+/* Return: STATUS_FAILED, said, where something is in the way. */
+static enum status migrate_conclude_check(struct migration *migration, bool check)
+{
+	const struct invocation *invocation = migration->invocation;
+	size_t count;
+	int r = 0;
+
+	if (!migration->findings)
+		return service_failed(-ENOMEM, NULL);
+	count = json_object_array_length(migration->findings);
+	if (check && invocation->json)
+		r = json_print(json_make("vm", json_object_new_string(migration->name), "host",
+					 json_object_new_string(migration->host), "findings",
+					 json_object_get(migration->findings), NULL));
+	else if (count > 0)
+		migrate_print_findings(migration);
+	else if (check)
+		output_say(invocation, "nothing is known that keeps VM '%s' from %s",
+			   migration->name, migration->host);
+	return r < 0 ? service_failed(r, NULL) : count > 0 ? STATUS_FAILED : STATUS_OK;
+}
+
+/* ---- The other side ---- */
+
+/* What it, or ssh, says on standard error says why. */
+static enum status migrate_no_answer(struct migration *migration, int r)
+{
+	enum status status;
+
+	close_fdp(&migration->fd);
+	/* Who says something else may go on with it for ever. */
+	if (r != -ENODATA)
+		(void)kill(migration->there.stream, SIGTERM);
+	status = remote_stream_end(&migration->there);
+	if (status == STATUS_OK || r != -ENODATA) {
+		fprintf(stderr, "vmctl: the vmctl of %s gives no answer of this version: %s\n",
+			migration->host, r == -EPROTO ? "install the same there" : strerror(-r));
+		status = STATUS_FAILED;
+	}
+	return status;
+}
+
+/* One that has ended has perhaps said why. Takes over the line. */
+static enum status migrate_ask(struct migration *migration, struct json_object *line,
+			       struct json_object **ret_answer)
+{
+	int r = migration_write(migration->fd, line);
+
+	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
+		r = migration_read(migration->fd, ret_answer);
+	return r < 0 ? migrate_no_answer(migration, r) : STATUS_OK;
+}
+
+static enum status migrate_ask_what_is_in_the_way(struct migration *migration)
+{
+	AUTO_JSON struct json_object *answer = NULL;
+	enum status status;
+
+	status = remote_stream_open(&migration->there, (const char *const[]){ "receive", NULL },
+				    &migration->fd);
+	if (status != STATUS_OK)
+		return status;
+	status = migrate_ask(migration,
+			     json_make("protocol", json_object_new_int64(MIGRATION_PROTOCOL),
+				       "definition", json_object_get(migration->definition), NULL),
+			     &answer);
+	if (status == STATUS_OK)
+		migrate_look(migration, answer);
+	return status;
+}
+
+static enum status migrate_ask_to_make_vm(struct migration *migration)
+{
+	AUTO_JSON struct json_object *answer = NULL;
+	enum status status;
+
+	status = migrate_ask(migration,
+			     json_make("protocol", json_object_new_int64(MIGRATION_PROTOCOL), NULL),
+			     &answer);
+	if (status == STATUS_OK)
+		migrate_take_findings(migration, answer);
+	return status;
+}
+
+/* ---- The move ---- */
+
+static enum status migrate_begin(struct migration *migration)
+{
+	struct invocation *invocation = migration->invocation;
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status;
+	int r;
+
+	status = service_new_call(invocation, migration->path, "Send", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "h", migration->fd);
+	if (r >= 0)
+		r = sd_bus_message_open_container(call, 'a', "{sv}");
+	if (r >= 0 && migration->bandwidth > 0)
+		r = sd_bus_message_append(call, "{sv}", "bandwidth", "u", migration->bandwidth);
+	if (r >= 0 && migration->max_downtime > 0)
+		r = sd_bus_message_append(call, "{sv}", "max-downtime", "u",
+					  migration->max_downtime);
+	if (r >= 0)
+		r = sd_bus_message_append(call, "{sv}", "force", "b",
+					  (int)invocation_has(invocation, "force"));
+	if (r >= 0)
+		r = sd_bus_message_close_container(call);
+	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, &migration->job);
+}
+
+static enum status migrate_say_moved(struct migration *migration)
+{
+	AUTO_JSON struct json_object *result = NULL;
+	AUTO_FREE char *text = NULL;
+	struct json_error why;
+	double blackout;
+	int r;
+
+	r = sd_bus_get_property_string(migration->invocation->bus, DBUS_NAME, migration->job,
+				       DBUS_INTERFACE_JOB, "Result", NULL, &text);
+	if (r < 0 || json_parse(text, strlen(text), &result, &why) < 0) {
+		output_say(migration->invocation, "VM '%s' is on %s now", migration->name,
+			   migration->host);
+		return STATUS_OK;
+	}
+	blackout = json_object_get_double(json_object_object_get(result, "blackout"));
+	output_say(migration->invocation, "VM '%s' is on %s now; its guest stood for %.1f ms",
+		   migration->name, migration->host, blackout / 1e6);
+	json_add(&result, "vm", json_object_new_string(migration->name));
+	json_add(&result, "host", json_object_new_string(migration->host));
+	r = migration->invocation->json ? json_print(TAKE_PTR(result)) : 0;
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/*
+ * The other side says that it has the guest, and the answer that was for the worker here was lost:
+ * what stands here is nobody's.
+ */
+static enum status migrate_settle(struct migration *migration)
+{
+	fprintf(stderr, "vmctl: %s has the VM, though: it is turned off here\n", migration->host);
+	return service_call_vm(migration->invocation, migration->path, "TurnOff");
+}
+
+static enum status migrate_move(struct migration *migration)
+{
+	enum status status = migrate_begin(migration), far;
+
+	if (status == STATUS_OK) {
+		job_cancel_after(migration->timeout);
+		status = job_follow(migration->invocation, migration->job, migration->name, true);
+		job_cancel_after(0);
+		/* There is nothing left to cancel. */
+		signal(SIGINT, SIG_DFL);
+	}
+	/* Whoever has a copy of it still. */
+	(void)shutdown(migration->fd, SHUT_RDWR);
+	far = remote_stream_end(&migration->there);
+	if (status != STATUS_OK && migration->job && far == STATUS_OK)
+		status = migrate_settle(migration);
+	if (status == STATUS_OK)
+		status = service_call_manager(migration->invocation, "DeleteVM", SERVICE_TIMEOUT,
+					      NULL, "s", migration->name);
+	return status == STATUS_OK ? migrate_say_moved(migration) : status;
+}
+
+static enum status migrate_run(struct migration *migration)
+{
+	bool check = invocation_has(migration->invocation, "check");
+	enum status status = migrate_read_options(migration);
+
+	if (status == STATUS_OK)
+		status = migrate_find_vm(migration);
+	if (status == STATUS_OK)
+		status = migrate_change_switches(migration);
+	if (status == STATUS_OK)
+		status = migrate_ask_what_is_in_the_way(migration);
+	if (status == STATUS_OK)
+		status = migrate_conclude_check(migration, check);
+	if (status != STATUS_OK || check)
+		return status;
+	status = migrate_ask_to_make_vm(migration);
+	if (status == STATUS_OK)
+		status = migrate_conclude_check(migration, false);
+	return status == STATUS_OK ? migrate_move(migration) : status;
+}
+
+static void migrate_deinit(struct migration *migration)
+{
+	/* Nobody waits for more; what is said there is not of interest any more. */
+	close_fdp(&migration->fd);
+	(void)remote_stream_end(&migration->there);
+	json_object_put(migration->definition);
+	json_object_put(migration->findings);
+	free(migration->path);
+	free(migration->job);
+}
+
+/* ---- After an outcome that nobody knew ---- */
+
+static enum status migrate_settle_here(struct migration *migration)
+{
+	enum status status = service_call_vm(migration->invocation, migration->path, "Resume");
+
+	if (status == STATUS_OK)
+		output_say(migration->invocation, "VM '%s' runs on", migration->name);
+	return status;
+}
+
+static enum status migrate_settle_there(struct migration *migration)
+{
+	enum status status = service_call_vm(migration->invocation, migration->path, "TurnOff");
+
+	if (status == STATUS_OK)
+		status = service_call_manager(migration->invocation, "DeleteVM", SERVICE_TIMEOUT,
+					      NULL, "s", migration->name);
+	if (status == STATUS_OK)
+		output_say(migration->invocation, "VM '%s' deleted; its disk images stay",
+			   migration->name);
+	return status;
+}
+
+static enum status migrate_settle_as_told(struct migration *migration, const char *where)
+{
+	const struct invocation *invocation = migration->invocation;
+	bool here = strcmp(where, "here") == 0;
+	AUTO_FREE char *state = NULL;
+	enum status status;
+
+	if ((!here && strcmp(where, "there") != 0) || invocation->argument_count != 1)
+		return usage_error(invocation, "--settle takes here or there, and goes with a VM "
+					       "alone");
+	status = service_find_vm(migration->invocation, migration->name, &migration->path);
+	if (status == STATUS_OK)
+		status = migrate_get_text(migration, "State", &state);
+	if (status != STATUS_OK)
+		return status;
+	if (strcmp(state, "paused") != 0) {
+		fprintf(stderr, "vmctl: there is nothing to settle: the VM is %s here\n", state);
+		return STATUS_WRONG_STATE;
+	}
+	return here ? migrate_settle_here(migration) : migrate_settle_there(migration);
+}
+
+enum status command_migrate(struct invocation *invocation)
+{
+	const char *where = invocation_value(invocation, "settle");
+	struct migration migration = { .invocation = invocation,
+				       .name = invocation->arguments[0],
+				       .host = invocation->argument_count > 1
+						       ? invocation->arguments[1]
+						       : NULL,
+				       .findings = json_object_new_array(),
+				       .fd = -1 };
+	enum status status;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (where)
+		status = migrate_settle_as_told(&migration, where);
+	else if (!migration.host)
+		status = usage_error(invocation, "the host is missing that the VM is to go to");
+	else
+		status = migrate_run(&migration);
+	migrate_deinit(&migration);
+	return status;
+}

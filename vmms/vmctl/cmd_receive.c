@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vmctl receive: the other host's side of vmctl migrate (vmms/vmctl/migration.h), with the rights of
+ * who has logged in here.
+ *
+ * sshd gives it pipes, between which and the worker's socket it relays.
+ */
+#include "vmms/vmctl/byte_relay.h"
+#include "vmms/vmctl/migration.h"
+#include "vmms/vmctl/missing.h"
+#include "vmms/vmctl/service.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- What is in the way ---- */
+
+static void receive_note(struct json_object **findings, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void receive_note(struct json_object **findings, const char *format, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	json_append(findings, text ? json_object_new_string(text) : NULL);
+}
+
+static const char *receive_member(struct json_object *object, const char *key)
+{
+	struct json_object *value = json_object_is_type(object, json_type_object)
+					    ? json_object_object_get(object, key)
+					    : NULL;
+
+	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+/* Of a name or uuid. Return: STATUS_OK; else vmms cannot be asked, which has been said. */
+static enum status receive_look_for_vm(struct invocation *invocation,
+				       struct json_object *definition, const char *key,
+				       struct json_object **findings)
+{
+	const char *value = receive_member(definition, key);
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	int r;
+
+	r = sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "GetVM", &error, NULL, "s", value);
+	if (r < 0 && !sd_bus_error_has_name(&error, DBUS_ERROR_NO_SUCH_VM))
+		return service_failed(r, &error);
+	sd_bus_error_free(&error);
+	if (r >= 0)
+		receive_note(findings,
+			     "there is a VM of the %s '%s' already; rename or delete the one that "
+			     "is not wanted",
+			     key, value);
+	return STATUS_OK;
+}
+
+static size_t receive_adapters(struct json_object *definition, struct json_object **ret_adapters)
+{
+	*ret_adapters = json_object_object_get(definition, "network_adapters");
+	return json_object_is_type(*ret_adapters, json_type_array)
+		       ? json_object_array_length(*ret_adapters)
+		       : 0;
+}
+
+static void receive_compare_adapters(struct json_object *definition, struct json_object *other,
+				     struct json_object **findings)
+{
+	struct json_object *ours, *theirs;
+	size_t count = receive_adapters(definition, &ours),
+	       others = receive_adapters(other, &theirs);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *mac = receive_member(json_object_array_get_idx(ours, i), "mac");
+
+		for (size_t j = 0; mac[0] != '\0' && j < others; j++) {
+			if (strcasecmp(mac, receive_member(json_object_array_get_idx(theirs, j),
+							   "mac")) == 0)
+				receive_note(
+					findings,
+					"an adapter of VM '%s' has the MAC address %s already; "
+					"'vmctl edit' gives one of the two another",
+					receive_member(other, "name"), mac);
+		}
+	}
+}
+
+/* VMs that the caller does not see are vmms' matter. */
+static enum status receive_look_at_macs(struct invocation *invocation,
+					struct json_object *definition,
+					struct json_object **findings)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	const char *name, *uuid, *state, *path;
+	enum status status;
+	int r;
+
+	status = service_call_manager(invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
+	while (r >= 0 &&
+	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &path)) > 0) {
+		AUTO_JSON struct json_object *other = NULL;
+		AUTO_FREE char *text = NULL;
+		struct json_error why;
+
+		/* One that is deleted meanwhile is in nobody's way. */
+		if (sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+					       "Definition", NULL, &text) >= 0 &&
+		    json_parse(text, strlen(text), &other, &why) == 0)
+			receive_compare_adapters(definition, other, findings);
+	}
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+static bool receive_flag(struct json_object *object, const char *key)
+{
+	struct json_object *value = json_object_is_type(object, json_type_object)
+					    ? json_object_object_get(object, key)
+					    : NULL;
+
+	return value && json_object_get_boolean(value);
+}
+
+static void receive_judge_host(struct json_object *report, struct json_object *definition,
+			       struct json_object **findings)
+{
+	struct json_object *processors = json_object_object_get(definition, "processors");
+	const char *engine = receive_member(definition, "engine");
+	int64_t count = json_object_is_type(processors, json_type_object)
+				? json_object_get_int64(json_object_object_get(processors, "count"))
+				: 0;
+	int64_t most = json_object_get_int64(json_object_object_get(report, "max_vps"));
+
+	if (!receive_flag(report, "kvm")) {
+		receive_note(findings,
+			     "no VM can run there; 'vmctl doctor' tells what that host lacks");
+		return;
+	}
+	if (strcmp(engine, "") != 0 && strcmp(engine, "auto") != 0 &&
+	    !receive_flag(json_object_object_get(report, "engines"), engine))
+		receive_note(
+			findings,
+			"that host's KVM has no engine '%s', which the definition asks for; 'auto' "
+			"takes what there is, from the next start on ('vmctl edit')",
+			engine);
+	if (count > most)
+		receive_note(findings,
+			     "that host's KVM gives a VM %" PRId64
+			     " virtual processors at most, and "
+			     "this one has %" PRId64,
+			     most, count);
+}
+
+/* Callers who may not have the report learn at the start of the VM, of which nothing has moved then. */
+static void receive_look_at_host(struct invocation *invocation, struct json_object *definition,
+				 struct json_object **findings)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_JSON struct json_object *report = NULL;
+
+	if (sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "HostReport", NULL, &reply, NULL) >= 0 &&
+	    service_read_json(reply, &report) >= 0)
+		receive_judge_host(report, definition, findings);
+}
+
+static enum status receive_look(struct invocation *invocation, struct json_object *definition,
+				struct json_object **ret_findings)
+{
+	enum status status;
+
+	*ret_findings = missing_find(invocation, definition);
+	status = receive_look_for_vm(invocation, definition, "name", ret_findings);
+	if (status == STATUS_OK)
+		status = receive_look_for_vm(invocation, definition, "uuid", ret_findings);
+	if (status == STATUS_OK)
+		status = receive_look_at_macs(invocation, definition, ret_findings);
+	if (status == STATUS_OK)
+		receive_look_at_host(invocation, definition, ret_findings);
+	return status;
+}
+
+/* ---- The VM ---- */
+
+/* What vmms refuses is another finding. *ret_path: NULL then. */
+static int receive_create(struct invocation *invocation, struct json_object *definition,
+			  char **ret_path, struct json_object **findings)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	const char *path;
+	int r;
+
+	r = sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "CreateVM", &error, &reply, "s",
+			       json_object_to_json_string_ext(definition, JSON_C_TO_STRING_PLAIN));
+	if (r < 0) {
+		receive_note(findings, "%s", error.message ? error.message : strerror(-r));
+		sd_bus_error_free(&error);
+		return 0;
+	}
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r < 0)
+		return r;
+	*ret_path = strdup(path);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
+/* It is the source's still. One that is not off is not deleted. */
+static void receive_forget(struct invocation *invocation, struct json_object *definition)
+{
+	(void)service_call_manager(invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
+				   receive_member(definition, "name"));
+}
+
+/* fd: where the guest comes from; nobody else has it when this returns but vmms and a worker. */
+static enum status receive_start(struct invocation *invocation, const char *path, int fd)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_CLOSE int owned = fd;
+	enum status status;
+	int r;
+
+	status = service_new_call(invocation, path, "Receive", &call);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_append(call, "h", owned);
+	return r < 0 ? service_failed(r, NULL)
+		     : service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
+}
+
+static enum status receive_guest(struct invocation *invocation, const char *path)
+{
+	/* Its threads may outlive this function, and nothing but the process. */
+	static struct byte_relay relay;
+	enum status status;
+	int fd, r;
+
+	r = byte_relay_begin(&relay, &fd);
+	if (r < 0)
+		return service_failed(r, NULL);
+	status = receive_start(invocation, path, fd);
+	byte_relay_end(&relay);
+	return status;
+}
+
+/* ---- The command ---- */
+
+static int receive_answer(struct json_object *findings)
+{
+	char boot_id[MIGRATION_BOOT_ID_SIZE];
+
+	migration_boot_id(boot_id);
+	return migration_write(STDOUT_FILENO,
+			       json_make("protocol", json_object_new_int64(MIGRATION_PROTOCOL),
+					 "boot_id", json_object_new_string(boot_id), "findings",
+					 findings, NULL));
+}
+
+/* Return: 1: that VM is to come; 0: it is not, and nobody waits for more; -errno. */
+static int receive_hear_go(void)
+{
+	AUTO_JSON struct json_object *go = NULL;
+	int r = migration_read(STDIN_FILENO, &go);
+
+	return r == 0 ? 1 : r == -ENODATA || r == -ECONNRESET ? 0 : r;
+}
+
+static enum status receive_vm(struct invocation *invocation, struct json_object *definition)
+{
+	struct json_object *findings = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int r;
+
+	status = receive_look(invocation, definition, &findings);
+	if (status != STATUS_OK) {
+		json_object_put(findings);
+		return status;
+	}
+	r = receive_answer(findings);
+	if (r >= 0)
+		r = receive_hear_go();
+	if (r <= 0)
+		return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+	findings = json_object_new_array();
+	r = receive_create(invocation, definition, &path, &findings);
+	if (r >= 0)
+		r = receive_answer(findings);
+	else
+		json_object_put(findings);
+	if (r >= 0 && !path)
+		return STATUS_FAILED;
+	status = r < 0 ? service_failed(r, NULL) : receive_guest(invocation, path);
+	if (status != STATUS_OK && path)
+		receive_forget(invocation, definition);
+	return status;
+}
+
+enum status command_receive(struct invocation *invocation)
+{
+	AUTO_JSON struct json_object *request = NULL;
+	struct json_object *definition = NULL;
+	int r;
+
+	/* Also when the other side has gone: what was made here is to be removed. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	service_stop_asking(invocation);
+	r = migration_read(STDIN_FILENO, &request);
+	if (r == 0)
+		definition = json_object_object_get(request, "definition");
+	if (r == -EPROTO || (r == 0 && !json_object_is_type(definition, json_type_object)))
+		return usage_error(invocation, "what comes is no request of a 'vmctl migrate' of "
+					       "this version");
+	return r < 0 ? service_failed(r, NULL) : receive_vm(invocation, definition);
+}
