@@ -45,7 +45,8 @@
  *   save            With an empty file, which becomes a saved VM's (docs/state.md). The VM is paused,
  *                   and answered when the file is on the disk: then the file is the VM, and the
  *                   worker only to be stopped; or resumed, when the file has been removed. If it
- *                   fails the VM goes on as before.
+ *                   fails the VM goes on as before. Where "fork" comes in between, the file is of
+ *                   the disks as they have been.
  *   cancel_save     The answer to "save" follows.
  *   restore         In place of "start", with such a file: answered when the VM is as it was saved,
  *                   and paused.

@@ -19,6 +19,7 @@
  *     slow-copy        a file copy ends when it is cancelled, and not before
  *     refuse-save      the VM cannot be saved, and that takes a while to turn out
  *     slow-send        a VM is sent until that is cancelled
+ *     unknown-send     it is not known whether it was
  *     slow-save        it is saved when that is cancelled, and fails then
  *     die-in-hand-over it dies
  *     refuse-hand-over it cannot be handed over
@@ -780,12 +781,13 @@ static const char *method_send(struct fake *fake, struct control_message *messag
 	fake->send = message->id;
 	if (asked_for(fake, "slow-send"))
 		return NULL;
-	if (!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text))
+	if ((!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text)) &&
+	    !asked_for(fake, "unknown-send"))
 		return CONTROL_ERROR_FAILED;
 	fake->saved = true;
 	if (is_in(fake, "running"))
 		state_event(fake, "paused", "", "");
-	return NULL;
+	return asked_for(fake, "unknown-send") ? CONTROL_ERROR_UNKNOWN_OUTCOME : NULL;
 }
 
 static const char *method_receive(struct fake *fake, struct control_message *message,
@@ -1121,6 +1123,7 @@ static bool is_refused(const struct fake *fake, enum control_method_id method)
 		CONTROL_METHOD_adopt,      CONTROL_METHOD_resume,       CONTROL_METHOD_stop,
 		CONTROL_METHOD_status,     CONTROL_METHOD_cancel_save,  CONTROL_METHOD_disks,
 		CONTROL_METHOD_statistics, CONTROL_METHOD_capabilities, CONTROL_METHOD_inspect,
+		CONTROL_METHOD_fork,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)

@@ -11,7 +11,7 @@ import signal
 import sys
 
 sys.dont_write_bytecode = True
-from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, TIMEOUT, USAGE, VMCTL, WRONG_STATE, ServiceTest,  # noqa: E402
+from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMEOUT, USAGE, VMCTL, WRONG_STATE, ServiceTest,  # noqa: E402
                  main, wait_until)
 
 STAND_IN = pathlib.Path(__file__).resolve().with_name("stand_in_ssh.py")
@@ -122,6 +122,12 @@ class Migration(ServiceTest):
                          says="VM 'neighbour' has the MAC address 00:15:5d:00:00:01")
         self.assertEqual(self.names(self.other), ["neighbour"])
 
+    def test_what_that_host_cannot_do(self):
+        """It has one engine, and 64 virtual processors at most; here nobody looks."""
+        self.begin(engine="in-kernel", processors={"count": 65})
+        error = self.refused(FAILED, "migrate", "vm", HOST, "--check", says="no engine 'in-kernel'")
+        self.assertIn("64 virtual processors at most, and this one has 65", error)
+
     def test_changes_that_wait(self):
         self.begin()
         self.ok("set", "vm", "memory.size=1G")
@@ -153,6 +159,7 @@ class Migration(ServiceTest):
         self.refused(USAGE, "migrate", "vm", "a b", says="'a b' is not [USER@]HOST")
         self.refused(USAGE, "migrate", "vm", HOST, "--to-switch", "lan", says="--to-switch takes HERE=THERE")
         self.refused(USAGE, "migrate", "vm", HOST, "--timeout", "x", says="--timeout")
+        self.refused(USAGE, "migrate", "vm", says="the host is missing")
         self.refused(NO_SUCH_VM, "migrate", "nobody", HOST)
         self.refused(USAGE, "receive", stdin="x\n", says="no request of a 'vmctl migrate'")
         self.refused(USAGE, "receive", stdin='{"protocol": 1, "definition": []}\n', says="no request")
@@ -233,6 +240,39 @@ class Migration(ServiceTest):
         wait_until(lambda: self.names(self.other) == [], "the VM's end there")
         self.ok("job", "cancel", json.loads(self.ok("--json", "job", "list"))["jobs"][0]["job"])
         self.assertEqual(self.show()["state"], "running")
+
+    # ---- Nobody knows ----
+
+    def test_the_answer_is_lost(self):
+        """The other side says that it has the VM: what stands here is turned off, and deleted."""
+        self.begin(append="unknown-send")
+        result = self.vmctl("migrate", "vm", HOST)
+        self.assertEqual(result.status, OK, result.err)
+        self.assertIn(f"{HOST} has the VM, though", result.err)
+        self.assertEqual(self.names(self), [])
+        self.assertEqual(self.other.show()["state"], "running")
+
+    def lose(self):
+        """The other side is not heard of any more."""
+        self.begin(append="unknown-send")
+        answer = """echo '{"protocol":1,"findings":[]}'"""
+        self.replace_far_vmctl("read line", answer, "read line", answer, "read line", "exit 1")
+        self.refused(FAILED, "migrate", "vm", HOST)
+        self.wait_state("paused", reason="migrate vm --settle there")
+        self.assertIn("--settle", self.ok("list"))
+
+    def test_it_is_here(self):
+        self.lose()
+        self.refused(USAGE, "migrate", "vm", "--settle", "nowhere")
+        self.refused(USAGE, "migrate", "vm", HOST, "--settle", "here")
+        self.ok("migrate", "vm", "--settle", "here")
+        self.assertEqual(self.show()["state"], "running")
+        self.refused(WRONG_STATE, "migrate", "vm", "--settle", "there", says="nothing to settle")
+
+    def test_it_is_there(self):
+        self.lose()
+        self.ok("migrate", "vm", "--settle", "there")
+        self.assertEqual(self.names(self), [])
 
     # ---- A hostile vmctl there ----
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Saved VMs of stock guests."""
 
+import json
+import os
 import re
+import subprocess
 import time
 import uuid
 
-from harness import SCRATCH, Daemon, Guest, check
+from harness import BIN, SCRATCH, Console, Daemon, Guest, check
 
 # What a kernel says that has lost time, an interrupt, or an answer.
 COMPLAINTS = ("lockup", "hung_task", "blocked for more than", "rcu_sched", "rcu: INFO", "clocksource: Marking",
@@ -92,6 +95,67 @@ def renewed(daemon, combination):
     print(re.findall("stood still for ([0-9.]+ ms)", daemon.vmctl("log", "guest").stdout))
 
 
+def lead_ssh(daemon, name):
+    """A folder with an ssh that leads to that daemon, as to another host."""
+    folder = daemon.directory / name
+    folder.mkdir()
+    (folder / "ssh").write_text(f"""#!/bin/sh
+for command; do :; done
+cd /
+exec env VMMS_BUS_ADDRESS='{daemon.address}' PATH='{BIN}':"$PATH" /bin/sh -c "$command"
+""")
+    (folder / "ssh").chmod(0o755)
+    return folder
+
+
+def migrate(source, target):
+    """Return: the guest's console there, and how long the guest stood, in milliseconds."""
+    result = subprocess.run([BIN / "vmctl", "--address", source.address, "--json", "migrate", "guest", "other",
+                             "--max-downtime", "2000", "--force"],
+                            env={**os.environ, "PATH": f"{target.directory / 'ssh'}:{os.environ['PATH']}"},
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    check(result.returncode == 0, f"vmctl migrate: {result.stderr}")
+    check(target.show("guest")["state"] == "running", target.show("guest"))
+    check(source.vmctl("list", "--names").stdout == "", "the VM is still where it was")
+    console = Console(target, "guest")
+    console.attach()
+    return console, json.loads(result.stdout)["blackout"] / 1e6
+
+
+def migrated(daemon, combination):
+    """A guest moves to another daemon and back in the middle of I/O, again and again, and notices nothing."""
+    path = SCRATCH / "data.raw"
+    with open(path, "wb") as file:
+        file.truncate(64 << 20)
+    with Daemon() as other:
+        for side in daemon, other:
+            lead_ssh(side, "ssh")
+        guest = Guest(daemon, disks=[{"controller": 0, "lun": 1, "path": str(path), "format": "raw"}],
+                      append="root=LABEL=root", **combination).boot()
+        boot_id = guest.run("cat /proc/sys/kernel/random/boot_id").split()[-1]
+        consoles, stood = [guest], []
+        consoles[-1].send(FIND_DATA + TICKER + FIO_VERIFY + "kill $ticker; wc -l </tmp/ticks")
+        sides = [daemon, other]
+        while not any("vmms-test: exit" in console.text[console.offset:] for console in consoles) and len(stood) < 4:
+            console, milliseconds = migrate(*sides)
+            consoles.append(console)
+            stood.append(milliseconds)
+            sides.reverse()
+            time.sleep(0.5)
+        Daemon.wait_until(lambda: any("vmms-test: exit" in console.text[console.offset:] for console in consoles),
+                          600, "the end of fio")
+        output = "".join(console.text[console.offset:] for console in consoles)
+        check("verified" in output and "vmms-test: exit 0" in output, output)
+        check(len(stood) > 1, f"fio ended after {len(stood)} moves")
+        last = consoles[-1]
+        last.offset = len(last.text)
+        check(boot_id in last.run("cat /proc/sys/kernel/random/boot_id"), "the guest has booted anew")
+        check(not complaints(last), complaints(last))
+        Daemon.wait_until(lambda: sides[0].show("guest")["heartbeat"] == "ok", 60, "heartbeat ok")
+        print("stood for", ", ".join(f"{milliseconds:.0f}" for milliseconds in stood), "ms")
+        sides[0].vmctl("stop", "guest")
+
+
 RESEEDED = "crng reseeded due to virtual machine fork"
 
 
@@ -112,4 +176,4 @@ def reseeds_as_another(daemon, combination):
     check(reseeded() == 1, "it was told again")
 
 
-ALL = [saved_and_resumed, reseeds_as_another, renewed]
+ALL = [saved_and_resumed, reseeds_as_another, renewed, migrated]

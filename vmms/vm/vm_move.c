@@ -104,6 +104,12 @@ static void move_answered(void *data, struct json_object *result, const char *co
 	}
 	vm_failure(vm, code, text, &failure);
 	vm_log(vm, VM_EVENT_STATE, LOG_LEVEL_WARNING, "%s", failure.message);
+	if (strcmp(code, CONTROL_ERROR_UNKNOWN_OUTCOME) == 0)
+		vm_set_state(vm, VM_PAUSED,
+			     "it was being moved, and runs on the other side, or nowhere: 'vmctl "
+			     "migrate %s --settle there' gives it up here, '--settle here' has it "
+			     "run here",
+			     vm->definition->name);
 	if (vm->operation.verb == VM_MOVE)
 		vm_finish(&vm->operation, &failure);
 }

@@ -484,17 +484,71 @@ static void migrate_deinit(struct migration *migration)
 	free(migration->job);
 }
 
+/* ---- After an outcome that nobody knew ---- */
+
+static enum status migrate_settle_here(struct migration *migration)
+{
+	enum status status = service_call_vm(migration->invocation, migration->path, "Resume");
+
+	if (status == STATUS_OK)
+		output_say(migration->invocation, "VM '%s' runs on", migration->name);
+	return status;
+}
+
+static enum status migrate_settle_there(struct migration *migration)
+{
+	enum status status = service_call_vm(migration->invocation, migration->path, "TurnOff");
+
+	if (status == STATUS_OK)
+		status = service_call_manager(migration->invocation, "DeleteVM", SERVICE_TIMEOUT,
+					      NULL, "s", migration->name);
+	if (status == STATUS_OK)
+		output_say(migration->invocation, "VM '%s' deleted; its disk images stay",
+			   migration->name);
+	return status;
+}
+
+static enum status migrate_settle_as_told(struct migration *migration, const char *where)
+{
+	const struct invocation *invocation = migration->invocation;
+	bool here = strcmp(where, "here") == 0;
+	AUTO_FREE char *state = NULL;
+	enum status status;
+
+	if ((!here && strcmp(where, "there") != 0) || invocation->argument_count != 1)
+		return usage_error(invocation, "--settle takes here or there, and goes with a VM "
+					       "alone");
+	status = service_find_vm(migration->invocation, migration->name, &migration->path);
+	if (status == STATUS_OK)
+		status = migrate_get_text(migration, "State", &state);
+	if (status != STATUS_OK)
+		return status;
+	if (strcmp(state, "paused") != 0) {
+		fprintf(stderr, "vmctl: there is nothing to settle: the VM is %s here\n", state);
+		return STATUS_WRONG_STATE;
+	}
+	return here ? migrate_settle_here(migration) : migrate_settle_there(migration);
+}
+
 enum status command_migrate(struct invocation *invocation)
 {
+	const char *where = invocation_value(invocation, "settle");
 	struct migration migration = { .invocation = invocation,
 				       .name = invocation->arguments[0],
-				       .host = invocation->arguments[1],
+				       .host = invocation->argument_count > 1
+						       ? invocation->arguments[1]
+						       : NULL,
 				       .findings = json_object_new_array(),
 				       .fd = -1 };
 	enum status status;
 
 	signal(SIGPIPE, SIG_IGN);
-	status = migrate_run(&migration);
+	if (where)
+		status = migrate_settle_as_told(&migration, where);
+	else if (!migration.host)
+		status = usage_error(invocation, "the host is missing that the VM is to go to");
+	else
+		status = migrate_run(&migration);
 	migrate_deinit(&migration);
 	return status;
 }

@@ -11,6 +11,7 @@
 #include "vmms/vmctl/service.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +123,58 @@ static enum status receive_look_at_macs(struct invocation *invocation,
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
+static bool receive_flag(struct json_object *object, const char *key)
+{
+	struct json_object *value = json_object_is_type(object, json_type_object)
+					    ? json_object_object_get(object, key)
+					    : NULL;
+
+	return value && json_object_get_boolean(value);
+}
+
+static void receive_judge_host(struct json_object *report, struct json_object *definition,
+			       struct json_object **findings)
+{
+	struct json_object *processors = json_object_object_get(definition, "processors");
+	const char *engine = receive_member(definition, "engine");
+	int64_t count = json_object_is_type(processors, json_type_object)
+				? json_object_get_int64(json_object_object_get(processors, "count"))
+				: 0;
+	int64_t most = json_object_get_int64(json_object_object_get(report, "max_vps"));
+
+	if (!receive_flag(report, "kvm")) {
+		receive_note(findings,
+			     "no VM can run there; 'vmctl doctor' tells what that host lacks");
+		return;
+	}
+	if (strcmp(engine, "") != 0 && strcmp(engine, "auto") != 0 &&
+	    !receive_flag(json_object_object_get(report, "engines"), engine))
+		receive_note(
+			findings,
+			"that host's KVM has no engine '%s', which the definition asks for; 'auto' "
+			"takes what there is, from the next start on ('vmctl edit')",
+			engine);
+	if (count > most)
+		receive_note(findings,
+			     "that host's KVM gives a VM %" PRId64
+			     " virtual processors at most, and "
+			     "this one has %" PRId64,
+			     most, count);
+}
+
+/* Callers who may not have the report learn at the start of the VM, of which nothing has moved then. */
+static void receive_look_at_host(struct invocation *invocation, struct json_object *definition,
+				 struct json_object **findings)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_JSON struct json_object *report = NULL;
+
+	if (sd_bus_call_method(invocation->bus, DBUS_NAME, DBUS_PATH, DBUS_INTERFACE_MANAGER,
+			       "HostReport", NULL, &reply, NULL) >= 0 &&
+	    service_read_json(reply, &report) >= 0)
+		receive_judge_host(report, definition, findings);
+}
+
 static enum status receive_look(struct invocation *invocation, struct json_object *definition,
 				struct json_object **ret_findings)
 {
@@ -133,6 +186,8 @@ static enum status receive_look(struct invocation *invocation, struct json_objec
 		status = receive_look_for_vm(invocation, definition, "uuid", ret_findings);
 	if (status == STATUS_OK)
 		status = receive_look_at_macs(invocation, definition, ret_findings);
+	if (status == STATUS_OK)
+		receive_look_at_host(invocation, definition, ret_findings);
 	return status;
 }
 

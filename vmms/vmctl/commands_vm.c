@@ -53,6 +53,9 @@ static const struct option_row migrate_options[] = {
 	{ "force", NULL, VALUE_NONE,
 	  "it stands for longer if it writes faster than can be sent; else the move is given up" },
 	{ "timeout", "SECONDS", VALUE_TEXT, "give the move up after so long (default: never)" },
+	{ "settle", "here|there", VALUE_CHOICE,
+	  "after a move of which nobody knows whether it was made: have the VM run here, or give "
+	  "it up here; without a host" },
 	{ 0 },
 };
 
@@ -365,8 +368,8 @@ const struct command commands_vm[] = {
 	  REMOTE_BUS,
 	  command_simple },
 	{ "migrate",
-	  "VM [USER@]HOST[:PORT]",
-	  2,
+	  "VM [[USER@]HOST[:PORT]]",
+	  1,
 	  2,
 	  { VALUE_VM, VALUE_HOST },
 	  "move a VM to another host while its guest runs",
