@@ -540,6 +540,38 @@ static void test_rom(void **state)
 	assert_null(vid_memory_map(puppet->memory, GPA(0xd0000000), 1));
 }
 
+/* The guest writes a frame buffer where that is now, and nowhere else; it is none of its RAM. */
+static void test_vram_moves(void **state)
+{
+	static const uint64_t places[] = { 0xc0000000, 0xd0000000, 0xd0001000 };
+	struct puppet *puppet = PUPPET(state);
+	struct vid_vram *vram;
+	struct seen seen = { 0 };
+
+	puppet->exit = see_exit;
+	puppet->data = &seen;
+	assert_int_equal(vid_vram_new(0, &vram), -EINVAL);
+	assert_int_equal(vid_vram_new(HV_PAGE_SIZE + 1, &vram), -EINVAL);
+	assert_int_equal(vid_vram_new(HV_PAGE_SIZE, &vram), 0);
+	assert_int_equal(vid_vram_place(vram, puppet->partition, GPA(0xc0000001)), -EINVAL);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		struct vid_registers store = { .rdi = places[i] + 8, .rax = i + 1 };
+		struct vid_registers before = { .rdi = places[i > 0 ? i - 1 : i] };
+
+		assert_int_equal(vid_vram_place(vram, puppet->partition, GPA(places[i])), 0);
+		assert_true(puppet_do(puppet, puppet_store, &store));
+		assert_int_equal(vid_vram_bytes(vram)[8], i + 1);
+		assert_null(vid_memory_map(puppet->memory, GPA(places[i]), 1));
+		assert_true(puppet_do(puppet, puppet_load, &before));
+		assert_int_equal(seen.count, i);
+	}
+	vid_vram_remove(vram, puppet->partition);
+	assert_true(puppet_do(puppet, puppet_load, &(struct vid_registers){ .rdi = places[2] }));
+	assert_int_equal(seen.count, 3);
+	vid_vram_remove(vram, puppet->partition);
+	vid_vram_free(vram);
+}
+
 static void test_rom_of_no_whole_pages(void **state)
 {
 	struct puppet *puppet = PUPPET(state);
@@ -651,6 +683,7 @@ int main(void)
 		TEST(test_guest_writes_are_tracked),
 		TEST(test_memory_added_to_a_running_guest),
 		TEST(test_rom),
+		TEST(test_vram_moves),
 		TEST(test_rom_of_no_whole_pages),
 		TEST(test_partition_again_on_the_same_memory),
 		TEST(test_time),
