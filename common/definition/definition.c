@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const definition_checkpoints_names[] = { "production", "production-only", "standard",
+						     "disabled", NULL };
 const char *const definition_engine_names[] = { "auto", "in-kernel", "user-space", NULL };
 const char *const definition_action_names[] = { "restart", "stop", "keep", NULL };
 const char *const definition_failure_action_names[] = { "stop", "restart", NULL };
@@ -270,6 +272,10 @@ static const struct json_key definition_keys[] = {
 	  .read = json_read_enum,
 	  .offset = MEMBER(engine),
 	  .detail = definition_engine_names },
+	{ .name = "checkpoints",
+	  .read = json_read_enum,
+	  .offset = MEMBER(checkpoints),
+	  .detail = definition_checkpoints_names },
 	{ .name = "hyper_v", .read = read_hyper_v },
 	{ .name = "generation",
 	  .read = json_read_unsigned,

@@ -59,6 +59,14 @@ enum definition_engine {
 	DEFINITION_ENGINE_USER,   /* "user-space" */
 };
 
+/* Which checkpoints are made of it while it runs, where nothing else is said. */
+enum definition_checkpoints {
+	DEFINITION_CHECKPOINTS_PRODUCTION, /* "production": frozen by the guest, if it can do that */
+	DEFINITION_CHECKPOINTS_PRODUCTION_ONLY, /* "production-only": or none is made */
+	DEFINITION_CHECKPOINTS_STANDARD,        /* "standard": with memory and devices */
+	DEFINITION_CHECKPOINTS_DISABLED,        /* "disabled": none, also while it is off */
+};
+
 enum definition_action {
 	DEFINITION_ACTION_RESTART,
 	DEFINITION_ACTION_STOP,
@@ -114,6 +122,7 @@ struct definition {
 	struct definition_memory memory;
 	struct definition_numa numa;
 	enum definition_engine engine;
+	enum definition_checkpoints checkpoints;
 	bool hyper_v[_ENLIGHTENMENT_COUNT];
 	unsigned generation; /* 1: BIOS and disk; 2: UEFI and disk; 0: a kernel is loaded */
 	struct definition_boot_order boot_order; /* of a generation */
@@ -142,6 +151,7 @@ struct definition {
 
 /* Names of the enums, in their order, closed by NULL. */
 extern const char *const definition_engine_names[];
+extern const char *const definition_checkpoints_names[]; /* closed by NULL */
 extern const char *const definition_action_names[];
 extern const char *const definition_failure_action_names[];
 extern const char *const definition_drive_names[];

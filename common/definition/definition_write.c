@@ -110,14 +110,17 @@ struct json_object *definition_to_json(const struct definition *definition)
 	if (definition->numa.count > 0)
 		json_add(&object, "numa", definition_numa_to_json(&definition->numa));
 	json_add(&object, "engine", string(definition_engine_names[definition->engine]));
+	if (definition->checkpoints != DEFINITION_CHECKPOINTS_PRODUCTION)
+		json_add(&object, "checkpoints",
+			 string(definition_checkpoints_names[definition->checkpoints]));
 	json_add(&object, "hyper_v", hyper_v_to_json(definition));
-	if (definition->generation != 0)
+	if (definition->generation != 0) {
 		json_add(&object, "generation", number(definition->generation));
-	else
-		json_add(&object, "boot", boot_to_json(definition));
-	if (definition->boot_order.count > 0)
 		json_add(&object, "boot_order",
 			 definition_boot_order_to_json(&definition->boot_order));
+	} else {
+		json_add(&object, "boot", boot_to_json(definition));
+	}
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));
 	json_add(&object, "keyboard", boolean(definition->keyboard));

@@ -409,6 +409,74 @@ class Live(CheckpointTest):
         self.check_made(before, "crash-consistent")
         self.assertIn("as after a loss of power", self.ok("log", "vm"))
 
+    def states(self):
+        return sorted(path.name for path in (self.state / "saved").glob("*.state"))
+
+    def test_with_memory(self):
+        before = self.make_running()
+        uuid = self.show()["definition"]["uuid"]
+        self.ok("checkpoint", "create", "vm", "--name", "a", "--type", "standard")
+        self.check_made(before, "standard")
+        self.assertEqual(self.show()["state"], "running")
+        self.assertEqual(self.states(), [f"{uuid}.checkpoint-1.state"])
+        self.assertNotIn("freeze", self.console_log())
+        self.ok("stop", "vm")
+        self.run_once()
+        # Applied, it goes on from there, as often as that is wanted; another VM to its guest.
+        for _ in range(2):
+            generation = self.show()["definition"].get("generation_id")
+            self.apply("a")
+            self.assertEqual(self.show()["state"], "saved")
+            self.assertNotEqual(self.show()["definition"]["generation_id"], generation)
+            self.assertEqual(self.contents(self.paths()), [[1, 0, 0, 0], [2, 0, 0, 0]])
+            self.stop_vmms()
+            self.start_vmms()
+            self.assertEqual(self.show()["state"], "saved")
+            self.refused(WRONG_STATE, "checkpoint", "delete", "vm", "a", says="saved")
+            self.ok("start", "vm")
+            self.wait_said("guest: restored")
+            self.ok("stop", "vm")
+            self.assertEqual(self.states(), [f"{uuid}.checkpoint-1.state"])
+        self.apply("a")
+        self.ok("discard", "vm")
+        self.run_once()
+        self.ok("checkpoint", "delete", "vm", "a")
+        wait_until(lambda: self.states() == [], "its memory is removed")
+        self.run_once()
+
+    def test_by_definition(self):
+        before = self.make_running()
+        self.ok("set", "vm", "checkpoints=standard")
+        self.make("a")
+        self.check_made(before, "standard")
+        self.ok("checkpoint", "create", "vm", "--type", "production-only")
+        self.assertEqual(self.tree()["checkpoints"][-1]["type"], "production")
+        self.ok("set", "vm", "checkpoints=disabled")
+        for words in (), ("--type", "production"):
+            self.refused(WRONG_STATE, "checkpoint", "create", "vm", *words, says="checkpoints=production")
+        self.refused(USAGE, "checkpoint", "create", "vm", "--type", "disabled")
+        self.ok("stop", "vm")
+        self.refused(WRONG_STATE, "checkpoint", "create", "vm", says="checkpoints=production")
+        # As it was then, that is applied, too.
+        self.apply("a")
+        self.assertEqual(self.show()["definition"]["checkpoints"], "standard")
+
+    def test_with_memory_that_cannot_be_had(self):
+        for fault in "refuse-save", "refuse-fork":
+            with self.subTest(fault=fault):
+                before = self.make_running(fault)
+                self.assertNotEqual(self.vmctl("checkpoint", "create", "vm", "--type", "standard").status, OK)
+                self.check_not_made(before)
+                self.wait_state("running")
+                wait_until(lambda: self.states() == [], "its memory is removed")
+                self.ok("pause", "vm")
+                self.refused(WRONG_STATE, "checkpoint", "create", "vm", "--type", "standard", says="resume it")
+                self.ok("stop", "vm")
+                self.run_once()
+                self.ok("delete", "vm")
+                for path in before:
+                    os.unlink(path)
+
     def test_a_paused_vm(self):
         before = self.make_running()
         self.ok("pause", "vm")
@@ -538,13 +606,14 @@ class Killed(CheckpointTest):
                     self.check_files()
         return set(steps)
 
-    def try_each_live_step(self):
+    def try_each_live_step(self, kind):
         """Of a VM that runs, whose worker ends as well in every other round."""
+        self.tried = []
         self.reset()
         self.ok("start", "vm")
         before = self.seen()
         self.arm(0)
-        self.ok("checkpoint", "create", "vm", "--name", "d")
+        self.ok("checkpoint", "create", "vm", "--name", "d", "--type", kind)
         steps = self.disarm()
         after = self.seen()
         for number, step in [*enumerate(steps, 1), *enumerate(steps, 1)]:
@@ -555,7 +624,7 @@ class Killed(CheckpointTest):
                 self.reset()
                 self.ok("start", "vm")
                 self.arm(number)
-                self.vmctl("checkpoint", "create", "vm", "--name", "d")
+                self.vmctl("checkpoint", "create", "vm", "--name", "d", "--type", kind)
                 self.vmms.wait(LONGEST)
                 self.disarm()
                 self.vmms = None
@@ -569,18 +638,18 @@ class Killed(CheckpointTest):
                 if ends:
                     self.ok("start", "vm")
                 if self.seen() == before:
-                    self.ok("checkpoint", "create", "vm", "--name", "d")
+                    self.ok("checkpoint", "create", "vm", "--name", "d", "--type", kind)
                     self.assertEqual(self.seen(), after)
         self.ok("stop", "vm")
         return set(steps)
 
     def test_each_step(self):
         reached = set()
-        self.tried = []
         for words in (["create", "vm", "--name", "d"], ["apply", "vm", "b", "--discard"],
                       ["delete", "vm", "b"], ["delete", "vm", "a"]):
             reached |= self.try_each_step(*words)
-        reached |= self.try_each_live_step()
+        for kind in "production", "standard":
+            reached |= self.try_each_live_step(kind)
         steps = set(re.findall(r"STEP\((CHECKPOINT_[A-Z_]+)\)",
                                (arguments.source / "vmms/base/fault.h").read_text()))
         self.assertEqual(steps - reached, set(), "never reached")

@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 sys.dont_write_bytecode = True
-from rig import FAILED, ServiceTest, main  # noqa: E402
+from rig import FAILED, USAGE, ServiceTest, main  # noqa: E402
 
 
 class Firmware(ServiceTest):
@@ -39,6 +39,20 @@ class Firmware(ServiceTest):
         self.assertEqual(path.read_bytes(), b"kept")
         self.ok("delete", "other")
         self.assertEqual(self.files(), [])
+
+    def test_made_of_options(self):
+        disk, dvd = self.disk("disk"), self.disk("dvd.iso")
+        self.ok("create", "--name", "vm", "--generation", "2", "--disk", disk["path"], "--dvd", dvd["path"])
+        self.assertNotIn("boot order", self.ok("show", "vm"))
+        self.ok("set", "vm", "boot_order=dvd,disk")
+        definition = self.show()["definition"]
+        self.assertEqual((definition["generation"], definition["boot_order"]), (2, ["dvd", "disk"]))
+        self.assertEqual([disk["type"] for disk in definition["disks"]], ["disk", "dvd"])
+        self.assertRegex(self.ok("show", "vm"), r"boot order: +dvd, ?disk")
+        self.ok("start", "vm")
+        self.ok("set", "vm", "boot_order=disk")
+        self.assertRegex(self.ok("show", "vm"), r"next start: +boot_order")
+        self.refused(USAGE, "set", "vm", "boot_order=floppy", says='must be "disk" or "dvd"')
 
     def test_others_have_none(self):
         self.create()

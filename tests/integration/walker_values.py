@@ -173,6 +173,7 @@ class Values:
             "hyper_v": lambda: {self.pick(["ipi", "apic_msrs"]): self.pick([True, False])},
             "memory": lambda: {"size": self.pick(["64M", 1 << 30, "1M"])},
             "engine": lambda: self.pick(["auto", "in-kernel"]),
+            "checkpoints": lambda: self.pick(["production", "standard", "disabled"]),
             "owner": lambda: self.pick(["root", "nobody", "none-such"]),
             "actions": lambda: {"crash": self.pick(["restart", "stop", "keep"]),
                                 "worker_failure": self.pick(["stop", "restart"])},

@@ -490,4 +490,5 @@ OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS
 
 # Of the full plan alone.
 AT_LENGTH = [*scenarios_storage.AT_LENGTH, *scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH,
-             *scenarios_disk_health.AT_LENGTH, *scenarios_firmware.AT_LENGTH]
+             *scenarios_disk_health.AT_LENGTH, *scenarios_firmware.AT_LENGTH,
+             *scenarios_checkpoints.AT_LENGTH]

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Storage controllers and disks, as a stock guest and a conformance suite find them."""
 
+import hashlib
 import pathlib
 import shutil
+import subprocess
 import sys
 import time
 
-from harness import SCRATCH, TREE, Guest, check
+from harness import SCRATCH, TREE, Guest, check, check_data
 
 sys.path.append(str(TREE / "tests/conformance"))
 import families  # noqa: E402  (it lies elsewhere in the tree)
@@ -48,6 +50,50 @@ def limits_are_felt(daemon, guest):
                          "begun=$(date +%s%N); dd if=$(lun 9) of=/dev/null bs=512 count=300 iflag=direct 2>/dev/null; "
                          "echo $((($(date +%s%N) - begun) / 1000000))"))
     check(took > 300 * 1000 // 50 * 9 // 10, f"300 requests took {took} ms with 50 a second")
+
+
+# What fio finds as it wrote it, with a hole in it, and more behind.
+USE_DISK = """
+d=$(lun %d); [ -b "$d" ] || exit 1
+fio --name=d --filename=$d --direct=1 --rw=randrw --bs=4k --size=24m --io_size=24m --iodepth=8 --ioengine=libaio \
+	--verify=crc32c --do_verify=1 --verify_fatal=1 >/tmp/fio 2>&1 || { cat /tmp/fio; exit 1; }
+blkdiscard -o 4M -l 8M $d || exit 1
+dd if=/dev/urandom of=$d bs=1M seek=30 count=2 oflag=direct 2>/dev/null
+sync; sha256sum <$d
+"""
+
+
+def disks_of_hyper_v(daemon, combination):
+    """On dynamic and differencing VHDX, and on VHD: what is written is found again, by others too; trimmed, checked,
+    and made larger."""
+    files = {1: SCRATCH / "dynamic.vhdx", 2: SCRATCH / "dynamic.vhd", 3: SCRATCH / "child.vhdx"}
+    daemon.vmctl("disk", "create", files[1], "64M", "--block-size", "2M")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vpc", "-o", "force_size", files[2], "64M"], check=True)
+    daemon.vmctl("disk", "create", SCRATCH / "parent.vhdx", "64M", "--block-size", "1M")
+    daemon.vmctl("disk", "create", files[3], "--parent", SCRATCH / "parent.vhdx")
+    guest = Guest(daemon, append="root=LABEL=root",
+                  disks=[{"controller": 0, "lun": lun, "path": str(file), "format": file.suffix[1:]}
+                         for lun, file in files.items()], **combination).boot()
+    sums = {lun: guest.run(USE_DISK % lun, timeout=300).split()[0] for lun in files}
+    check(not guest.run("dmesg --color=never | grep -E 'I/O error|Call Trace' || true"), "the kernel complains")
+    daemon.vmctl("stop", "guest")
+    guest.wait_state("off")
+    for lun, file in files.items():
+        if lun != 2:  # of VHD, QEMU knows no checks
+            daemon.vmctl("disk", "check", file)
+        copy = SCRATCH / f"copy-{lun}.raw"
+        if lun != 3:  # QEMU knows no parents of VHDX
+            subprocess.run(["qemu-img", "convert", "-f", {".vhd": "vpc"}.get(file.suffix, "vhdx"), "-O", "raw",
+                            file, copy], check=True)
+            with open(copy, "rb") as stream:
+                found = hashlib.sha256(stream.read(64 << 20)).hexdigest()
+            check_data(found == sums[lun], f"QEMU finds something else in {file}")
+    daemon.vmctl("disk", "resize", files[1], "96M")
+    guest.boot()
+    check(guest.run("blockdev --getsize64 $(lun 1)").strip() == str(96 << 20), "the guest has another size")
+    for lun in files:
+        found = guest.run(f"dd if=$(lun {lun}) bs=1M count=64 2>/dev/null | sha256sum").split()[0]
+        check_data(found == sums[lun], f"something else is in {files[lun]}")
 
 
 # The suite comes on a disk of its own, with the libraries that the guest may not have (tests/lab/run).
@@ -93,4 +139,4 @@ def scsi_conformance_all(daemon, combination):
 
 
 ALL = [storm_of_disks, scsi_conformance]
-AT_LENGTH = [scsi_conformance_all]
+AT_LENGTH = [scsi_conformance_all, disks_of_hyper_v]

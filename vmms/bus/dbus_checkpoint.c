@@ -25,45 +25,44 @@ static void dbus_checkpoint_created(void *data, const struct failure *failure)
 	free(created);
 }
 
-/* type: of the option. Return: 0; negative with *failure filled. */
-static int dbus_checkpoint_freeze(const char *type, enum checkpoint_freeze *ret_freeze,
-				  struct failure *failure)
+/* type: of the option; "": as the VM's definition says. Return: 0; negative with *failure filled. */
+static int dbus_checkpoint_type(const struct vm *vm, const char *type,
+				enum definition_checkpoints *ret_type, struct failure *failure)
 {
-	static const char *const names[] = {
-		[CHECKPOINT_FREEZE_TRY] = "production",
-		[CHECKPOINT_FREEZE_REQUIRED] = "production-only",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(names[i], type) != 0)
+	*ret_type = vm->definition->checkpoints;
+	if (type[0] == '\0')
+		return 0;
+	for (unsigned i = 0; i < DEFINITION_CHECKPOINTS_DISABLED; i++) {
+		if (strcmp(definition_checkpoints_names[i], type) != 0)
 			continue;
-		*ret_freeze = (enum checkpoint_freeze)i;
+		*ret_type = (enum definition_checkpoints)i;
 		return 0;
 	}
-	return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
-			   "the type of a checkpoint is 'production' or 'production-only'");
+	return failure_set(
+		failure, DBUS_ERROR_INVALID_ARGUMENT,
+		"the type of a checkpoint is 'production', 'production-only' or 'standard'");
 }
 
 int dbus_create_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	const char *name, *notes, *type = "production";
+	const char *name, *notes, *type = "";
 	const struct dbus_option options[] = { { "type", 's', &type } };
 	struct failure failure = { 0 };
 	struct checkpoint_call *created;
-	enum checkpoint_freeze freeze;
+	enum definition_checkpoints wanted;
 	int r = sd_bus_message_read(call, "ss", &name, &notes);
 
 	if (r >= 0)
 		r = dbus_read_options(call, options, ARRAY_SIZE(options), &failure);
 	if (r >= 0)
-		r = dbus_checkpoint_freeze(type, &freeze, &failure);
+		r = dbus_checkpoint_type(data, type, &wanted, &failure);
 	if (r < 0)
 		return failure.name ? dbus_reply_failure(call, &failure) : r;
 	created = calloc(1, sizeof(*created));
 	if (!created)
 		return -ENOMEM;
 	created->call = sd_bus_message_ref(call);
-	r = vm_checkpoint_create(data, name, notes, freeze, dbus_checkpoint_created, created,
+	r = vm_checkpoint_create(data, name, notes, wanted, dbus_checkpoint_created, created,
 				 &created->id, &failure);
 	if (r >= 0)
 		return 1;

@@ -13,10 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECTOR_SIZE 512
 #define PATH_SHOWN  512
+
+#define WAIT_INTERVAL 20000000 /* nanoseconds */
+#define WAITS_MAX     100
 
 /* Its last words: without any it was killed, or the file system did not answer. */
 struct fork_words {
@@ -140,11 +144,17 @@ static int fork_make(const struct image_fork_request *request, struct failure *f
 }
 
 /* One that has gone is gone. */
-static int fork_remove_file(const char *path, struct failure *failure)
+static int fork_remove_file(const char *path, bool waits, struct failure *failure)
 {
+	const struct timespec interval = { .tv_nsec = WAIT_INTERVAL };
 	const struct image_options options = { .sector_size = SECTOR_SIZE };
 	struct image image = { .fd = -1 };
 	int r = image_open(path, &options, &image);
+
+	for (unsigned i = 0; waits && r == IMAGE_E_IN_USE && i < WAITS_MAX; i++) {
+		nanosleep(&interval, NULL);
+		r = image_open(path, &options, &image);
+	}
 
 	if (r == -ENOENT)
 		return 0;
@@ -162,7 +172,8 @@ static int fork_remove(const struct image_fork_request *request, struct failure 
 
 	for (size_t i = 0; i < request->removed_count; i++) {
 		struct failure other;
-		int r = fork_remove_file(request->removed[i], first ? &other : failure);
+		int r = fork_remove_file(request->removed[i], request->waits,
+					 first ? &other : failure);
 
 		first = first ? first : r;
 	}

@@ -38,6 +38,7 @@ struct image_fork_request {
 
 	const char *const *removed; /* paths of files that are to go; only where nothing is made */
 	size_t removed_count;
+	bool waits; /* for who has them open, and is about to close them */
 };
 
 struct image_fork;

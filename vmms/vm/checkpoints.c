@@ -89,6 +89,7 @@ void checkpoints_free(struct checkpoints *checkpoints)
 	free(checkpoints->items);
 	checkpoint_paths_deinit(&checkpoints->files);
 	checkpoint_paths_deinit(&checkpoints->unneeded);
+	checkpoint_paths_deinit(&checkpoints->states);
 	free(checkpoints);
 }
 

@@ -34,6 +34,7 @@ enum checkpoint_type {
 	CHECKPOINT_OFF,        /* of a VM that was off */
 	CHECKPOINT_PRODUCTION, /* the guest had frozen its file systems */
 	CHECKPOINT_CRASH,      /* of a moment, as after a loss of power */
+	CHECKPOINT_STANDARD,   /* of that of its memory and devices, which are in a file */
 };
 extern const char *const checkpoint_type_names[]; /* closed by NULL */
 
@@ -69,6 +70,7 @@ struct checkpoints {
 	size_t count;
 	struct checkpoint_paths files;    /* that were made for it */
 	struct checkpoint_paths unneeded; /* of these, those that are to be removed */
+	struct checkpoint_paths states;   /* files with memory and devices, that may be there */
 };
 
 int checkpoints_new(struct checkpoints **ret_checkpoints) MUST_CHECK;

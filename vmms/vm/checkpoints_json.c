@@ -9,7 +9,8 @@
 
 #define PATHS_MAX (CHECKPOINTS_ALL_MAX * 2 * DEFINITION_DISKS_MAX)
 
-const char *const checkpoint_type_names[] = { "off", "production", "crash-consistent", NULL };
+const char *const checkpoint_type_names[] = { "off", "production", "crash-consistent", "standard",
+					      NULL };
 
 /* ---- Writing ---- */
 
@@ -43,7 +44,8 @@ struct json_object *checkpoints_to_json(const struct checkpoints *checkpoints)
 	return json_make("next", json_object_new_int64(checkpoints->next), "current",
 			 json_object_new_int64(checkpoints->current), "checkpoints", items, "files",
 			 checkpoint_paths_to_json(&checkpoints->files), "unneeded",
-			 checkpoint_paths_to_json(&checkpoints->unneeded), NULL);
+			 checkpoint_paths_to_json(&checkpoints->unneeded), "states",
+			 checkpoint_paths_to_json(&checkpoints->states), NULL);
 }
 
 /* ---- Reading ---- */
@@ -130,6 +132,9 @@ static const struct json_key checkpoints_keys[] = {
 	{ "current", json_read_unsigned, MEMBER(checkpoints, current), .maximum = INT_MAX },
 	{ "files", checkpoints_read_paths, MEMBER(checkpoints, files) },
 	{ "next", json_read_unsigned, MEMBER(checkpoints, next), .minimum = 1, .maximum = INT_MAX },
+	{ .name = "states",
+	  .read = checkpoints_read_paths,
+	  .offset = offsetof(struct checkpoints, states) },
 	{ "unneeded", checkpoints_read_paths, MEMBER(checkpoints, unneeded) },
 	{ "checkpoints", checkpoints_read_items, MEMBER(checkpoints, items) },
 };

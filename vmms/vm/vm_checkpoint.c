@@ -166,6 +166,12 @@ static int create_check(const struct vm *vm, struct failure *failure)
 {
 	const struct checkpoints *tree = vm->checkpoints.tree;
 
+	if (vm->definition->checkpoints == DEFINITION_CHECKPOINTS_DISABLED)
+		return failure_set(
+			failure, DBUS_ERROR_INVALID_STATE,
+			"no checkpoints are made of VM '%s', by its definition; 'vmctl set "
+			"%s checkpoints=production' changes that",
+			vm->definition->name, vm->definition->name);
 	if (!tree)
 		return 0;
 	if (checkpoints_count(tree) >= CHECKPOINTS_MAX || tree->count >= CHECKPOINTS_ALL_MAX)
@@ -181,6 +187,17 @@ static int create_check(const struct vm *vm, struct failure *failure)
 	return 0;
 }
 
+/* The file is known before it is made. Return: 0; -ENOMEM. */
+static int create_name_state(const struct vm *vm)
+{
+	struct checkpoints *next = vm->checkpoints.work->next;
+	char path[PATH_MAX];
+
+	checkpoints_find(next, next->current)->type = CHECKPOINT_STANDARD;
+	vm_saved_state_checkpoint_path(vm, next->current, path);
+	return checkpoint_paths_add(&next->states, path);
+}
+
 static int create_prepare(struct vm *vm, const char *name, const char *notes,
 			  struct failure *failure)
 {
@@ -193,6 +210,8 @@ static int create_prepare(struct vm *vm, const char *name, const char *notes,
 		r = disks_fork_pending(work, vm->change.pending);
 	if (r == 0 && work->live)
 		checkpoints_find(work->next, work->next->current)->type = CHECKPOINT_CRASH;
+	if (r == 0 && work->live && work->type == DEFINITION_CHECKPOINTS_STANDARD)
+		r = create_name_state(vm);
 	snprintf(work->what, sizeof(work->what), "checkpoint %u made: %s", work->next->current,
 		 name);
 	return r < 0 ? failure_set(failure, DBUS_ERROR_INTERNAL, "no checkpoint can be made: %s",
@@ -214,7 +233,7 @@ static int name_check(const char *name, const char *notes, struct failure *failu
 }
 
 int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
-			 enum checkpoint_freeze freeze, vm_done_fn done, void *data,
+			 enum definition_checkpoints type, vm_done_fn done, void *data,
 			 unsigned *ret_id, struct failure *failure)
 {
 	char now[32];
@@ -231,12 +250,16 @@ int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
 		r = create_check(vm, failure);
 	if (r == 0)
 		r = disks_check(vm->definition, failure);
+	if (r == 0 && type == DEFINITION_CHECKPOINTS_STANDARD && vm->state == VM_PAUSED)
+		r = failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				"VM '%s' is paused; resume it for a checkpoint with its memory",
+				vm->definition->name);
 	if (r == 0)
 		r = verb_begin(vm, VM_MAKE_CHECKPOINT, done, data, failure);
 	if (r < 0)
 		return r;
 	vm->checkpoints.work->live = vm->run.worker;
-	vm->checkpoints.work->freeze = freeze;
+	vm->checkpoints.work->type = type;
 	r = create_prepare(vm, name, notes, failure);
 	*ret_id = vm->checkpoints.work->next->current;
 	if (r == 0)
@@ -279,6 +302,7 @@ static int apply_prepare(struct vm *vm, unsigned id, struct failure *failure)
 	if (r < 0)
 		return r;
 	work->settled = true;
+	work->applied = checkpoint->type == CHECKPOINT_STANDARD ? id : 0;
 	snprintf(work->what, sizeof(work->what), "checkpoint %u applied: %s", id, checkpoint->name);
 	r = checkpoints_move_to(work->next, id, vm->definition);
 	if (r == 0)

@@ -2,8 +2,8 @@
 /*
  * One VM: its checkpoints.
  *
- * They have the definition and the disks, without memory; of a VM that runs, the disks go on in their
- * children at one instant (vm_checkpoint_live.c). STATE/checkpoints/UUID.json has the tree (vmms/vm/checkpoints.h). Before files are made for a new one, what the tree is going to
+ * They have the definition and the disks, and, if that was wanted of a VM that ran, its memory and
+ * devices; of a VM that runs, the disks go on in their children at one instant (vm_checkpoint_live.c). STATE/checkpoints/UUID.json has the tree (vmms/vm/checkpoints.h). Before files are made for a new one, what the tree is going to
  * be is written down beside what it is; the change is made by the VM's definition, which names the
  * new files from then on: should the daemon be killed, the next one sees by that which of both trees
  * it is. Files that are not needed are removed last.
@@ -25,12 +25,6 @@ struct checkpoint_work;
 struct image_fork;
 struct vm;
 
-/* What is wanted of a VM that runs. */
-enum checkpoint_freeze {
-	CHECKPOINT_FREEZE_TRY,     /* the guest's file systems are frozen, if they can be */
-	CHECKPOINT_FREEZE_REQUIRED /* they are, or no checkpoint is made */
-};
-
 struct vm_checkpoints {
 	struct checkpoints *tree;     /* NULL: there are none, and never were */
 	bool broken;                  /* what is written down cannot be read, and stays as it is */
@@ -40,6 +34,7 @@ struct vm_checkpoints {
 					       of it; NULL: nothing */
 	struct image_fork *cleaner; /* removes what is not needed; or NULL */
 	struct checkpoint_paths cleaned; /* by that */
+	bool lets_go; /* images that are not needed were just open, and are being closed */
 };
 
 /* Reads what is written down. */
@@ -76,7 +71,7 @@ int vm_checkpoint_check_disks(const struct vm *vm, const struct definition *defi
  * which counts if `done` is told of no failure.
  */
 int vm_checkpoint_create(struct vm *vm, const char *name, const char *notes,
-			 enum checkpoint_freeze freeze, vm_done_fn done, void *data,
+			 enum definition_checkpoints type, vm_done_fn done, void *data,
 			 unsigned *ret_id, struct failure *failure) MUST_CHECK;
 
 /* What the VM's disks and definition are now is lost. */

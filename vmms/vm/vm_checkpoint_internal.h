@@ -23,11 +23,15 @@ struct checkpoint_work {
 	struct checkpoint_paths made, below; /* new images, and on what each stands */
 	bool settled;                        /* of struct image_fork_request */
 	bool live;                           /* of a VM that has a worker */
-	enum checkpoint_freeze freeze;       /* then */
+	enum definition_checkpoints type;    /* then */
 	bool freezes, frozen, sent;          /* the guest; and the request for the new images */
 	struct held_file *files;             /* the new images, which vm->opening.files holds */
 	size_t file_count;
-	struct image_fork *fork;             /* NULL: not begun, or over */
+	struct saved_file *saved_file; /* for memory and devices, that is being made; or NULL */
+	struct file_holder *state;     /* while the worker writes it; or NULL */
+	bool saves, saved;             /* it does; it has, and stands still */
+	unsigned applied;              /* the checkpoint with memory that the VM becomes; 0: none */
+	struct image_fork *fork;       /* NULL: not begun, or over */
 	char what[CHECKPOINT_NAME_MAX + 64]; /* what is done, for the log */
 	vm_done_fn done;                     /* of who asked */
 	void *data;
@@ -64,6 +68,7 @@ int checkpoint_work_fork(struct vm *vm, struct failure *failure) MUST_CHECK;
 int checkpoint_live_begin(struct vm *vm, struct failure *failure) MUST_CHECK;
 int checkpoint_live_forked(struct vm *vm, struct failure *failure) MUST_CHECK;
 void checkpoint_live_thaw(struct vm *vm);
+void checkpoint_live_resume(struct vm *vm);
 
 /* The definition names one of those images. */
 bool checkpoint_happened(const struct definition *definition, const struct checkpoint_paths *made);
@@ -76,6 +81,9 @@ int checkpoint_work_refuse_to_save(const struct vm *vm, int r, struct failure *f
  * it is more than could be read again; -errno.
  */
 int checkpoint_save(const struct vm *vm) MUST_CHECK;
+
+/* Files with memory of which no checkpoint is any more are removed, sooner or later. */
+void checkpoint_clean_states(struct vm *vm);
 
 /* Removes what is not needed; what cannot be done now is done another time. */
 void checkpoint_clean(struct vm *vm);

@@ -8,6 +8,9 @@
  *   4. The worker exchanges all disks at one instant; the definition is changed with that.
  *   5. The guest is told to thaw.
  *
+ * Of a checkpoint with memory, the worker is asked to save the VM to a file in place of step 3, and stands
+ * still until step 5, in which it goes on.
+ *
  * From step 4 on it may be that the worker ends before it has answered. Then the children are the VM's
  * disks, whether it came to them or not: they have nothing of their own, or all that came later.
  */
@@ -21,8 +24,12 @@
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"
+#include "vmms/vm/vm_memory.h"
+#include "vmms/vm/vm_save.h"
+#include "vmms/vm/vm_saved_state.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #define FREEZE_LIMIT   60 /* seconds until the guest thaws by itself */
@@ -40,6 +47,7 @@ static void live_fail(struct vm *vm, const struct failure *failure)
 	const struct failure copy = *failure;
 
 	checkpoint_live_thaw(vm);
+	checkpoint_live_resume(vm);
 	vm_change_undo(vm);
 	checkpoint_work_abandon(vm, &copy);
 }
@@ -117,7 +125,7 @@ void checkpoint_live_thaw(struct vm *vm)
 
 static void live_not_frozen(struct vm *vm, const struct failure *failure)
 {
-	if (vm->checkpoints.work->freeze == CHECKPOINT_FREEZE_REQUIRED) {
+	if (vm->checkpoints.work->type == DEFINITION_CHECKPOINTS_PRODUCTION_ONLY) {
 		live_fail(vm, failure);
 		return;
 	}
@@ -168,6 +176,96 @@ static void live_freeze(struct vm *vm)
 	live_not_frozen(vm, &failure);
 }
 
+/* ---- Memory and devices ---- */
+
+void checkpoint_live_resume(struct vm *vm)
+{
+	struct checkpoint_work *work = vm->checkpoints.work;
+
+	if (vm->state == VM_SAVING && vm->run.worker)
+		vm_file_limit_end_memory(vm);
+	if (work->saved && vm->run.worker && vm_save_resume(vm) < 0)
+		vm_log(vm, VM_EVENT_FAULT, LOG_LEVEL_ERROR, "it cannot be resumed");
+	work->saved = false;
+	if (vm->state == VM_SAVING)
+		vm_set_state(vm, VM_RUNNING, "%s", "");
+}
+
+static void live_saved(void *data, struct json_object *result, const char *code, const char *text)
+{
+	struct vm *vm = data;
+	struct checkpoint_work *work = vm->checkpoints.work;
+	struct failure failure;
+
+	/* The VM has been turned off meanwhile. */
+	if (!work || !work->saves)
+		return;
+	work->saves = false;
+	file_holder_free(TAKE_PTR(work->state));
+	if (!result && strcmp(code, WORKER_ENDED) == 0)
+		return; /* its end says more */
+	if (vm->turning_off.done)
+		return;
+	work->saved = result;
+	if (result) {
+		live_send(vm);
+		return;
+	}
+	vm_failure(vm, code, text, &failure);
+	live_fail(vm, &failure);
+}
+
+static void live_save_to(void *data, struct file_holder **holder, const struct failure *failure)
+{
+	const struct held_file file = { .number = 0 };
+	struct vm *vm = data;
+	struct checkpoint_work *work = vm->checkpoints.work;
+	struct worker_files files = { NULL, &file, 1 };
+	struct failure why;
+	int r = failure ? -EINVAL : 0;
+
+	work->saved_file = NULL;
+	if (failure)
+		why = *failure;
+	if (r == 0 && (!vm->run.worker || vm->turning_off.done))
+		return; /* its end says more */
+	if (r == 0)
+		r = vm_file_limit_begin_memory(vm, &why);
+	if (r == 0) {
+		files.holder = work->state = TAKE_PTR(*holder);
+		work->saves = true;
+		r = worker_request_with_files(vm->run.worker, "save", NULL, &files, 0, live_saved,
+					      vm);
+		if (r < 0)
+			vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), &why);
+	}
+	if (r == 0)
+		return;
+	work->saves = false;
+	live_fail(vm, &why);
+}
+
+static void live_save(struct vm *vm)
+{
+	struct checkpoint_work *work = vm->checkpoints.work;
+	char path[PATH_MAX];
+	const struct saved_file_request request = {
+		.task = SAVED_FILE_CREATE,
+		.path = path,
+		.size = vm_memory_assigned(vm),
+		.timeout = vm->manager->settings.open_timeout,
+	};
+	struct failure failure;
+	int r;
+
+	vm_saved_state_checkpoint_path(vm, work->next->current, path);
+	vm_set_state(vm, VM_SAVING, "a checkpoint is made");
+	r = saved_file_new(vm->manager->helpers, &request, live_save_to, vm, &work->saved_file,
+			   &failure);
+	if (r < 0)
+		live_fail(vm, &failure);
+}
+
 /* ---- The new images ---- */
 
 static int live_take_files(struct vm *vm, struct opened_files *opened, struct failure *failure)
@@ -199,6 +297,8 @@ static void live_opened(void *data, struct opened_files *opened, const struct fa
 		r = live_take_files(vm, opened, &why);
 	if (r < 0)
 		live_fail(vm, &why);
+	else if (vm->checkpoints.work->type == DEFINITION_CHECKPOINTS_STANDARD)
+		live_save(vm);
 	else
 		live_freeze(vm);
 }

@@ -2,12 +2,14 @@
 /* One VM: what is written down of its checkpoints, and files that they do not need any more. */
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_checkpoint_internal.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* ---- Writing ---- */
@@ -89,8 +91,42 @@ static int store_clean(struct vm *vm, struct failure *failure)
 	}
 	request.removed = (const char *const *)checkpoints->cleaned.items;
 	request.removed_count = checkpoints->cleaned.count;
+	request.waits = checkpoints->lets_go;
+	checkpoints->lets_go = false;
 	return image_fork_new(vm->manager->helpers, &request, store_clean_done, vm,
 			      &checkpoints->cleaner, failure);
+}
+
+static bool store_needs_state(const struct vm *vm, const char *path)
+{
+	const struct checkpoints *tree = vm->checkpoints.tree;
+	char needed[PATH_MAX];
+
+	for (size_t i = 0; i < tree->count; i++) {
+		if (tree->items[i].hidden || tree->items[i].type != CHECKPOINT_STANDARD)
+			continue;
+		vm_saved_state_checkpoint_path(vm, tree->items[i].id, needed);
+		if (strcmp(needed, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+void checkpoint_clean_states(struct vm *vm)
+{
+	struct checkpoint_paths *states = &vm->checkpoints.tree->states;
+	bool changed = false;
+
+	for (size_t i = states->count; i-- > 0;) {
+		if (store_needs_state(vm, states->items[i]))
+			continue;
+		saved_file_remove(vm->manager->helpers, states->items[i]);
+		checkpoint_paths_remove(states, states->items[i]);
+		changed = true;
+	}
+	if (changed && checkpoint_save(vm) < 0)
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
+		       "what became of its checkpoints cannot be written down");
 }
 
 void checkpoint_clean(struct vm *vm)
@@ -103,6 +139,7 @@ void checkpoint_clean(struct vm *vm)
 		return;
 	if (checkpoints->work)
 		checkpoints->work->cleaned = true;
+	checkpoint_clean_states(vm);
 	if (checkpoints->tree->unneeded.count == 0) {
 		checkpoint_cleaned(vm);
 		return;
@@ -223,6 +260,9 @@ static int store_settle(struct vm *vm, struct checkpoint_pending *pending)
 		for (size_t i = 0; r == 0 && i < pending->made.count; i++)
 			r = checkpoint_paths_add(&checkpoints->tree->unneeded,
 						 pending->made.items[i]);
+		for (size_t i = 0; r == 0 && i < pending->tree->states.count; i++)
+			r = checkpoint_paths_add(&checkpoints->tree->states,
+						 pending->tree->states.items[i]);
 	}
 	return r == 0 ? checkpoint_save(vm) : r;
 }

@@ -2,12 +2,14 @@
 /* One VM: what is under way with its checkpoints, step by step. */
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
+#include "vmms/image/image.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_checkpoint_internal.h"
 #include "vmms/vm/vm_internal.h"
 #include "vmms/vm/vm_log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 void checkpoint_work_free(struct checkpoint_work *work)
@@ -19,6 +21,8 @@ void checkpoint_work_free(struct checkpoint_work *work)
 	checkpoint_paths_deinit(&work->made);
 	checkpoint_paths_deinit(&work->below);
 	free(work->files);
+	saved_file_free(work->saved_file);
+	file_holder_free(work->state);
 	free(work);
 }
 
@@ -77,6 +81,27 @@ void checkpoint_cleaned(struct vm *vm)
 		checkpoint_clean(vm);
 }
 
+/*
+ * After the definition: what is in memory is of those disks. A daemon that is killed in between leaves
+ * a VM that is off, as after a loss of power; the checkpoint is still there.
+ */
+static void work_take_memory(struct vm *vm)
+{
+	unsigned id = vm->checkpoints.work->applied;
+	int r;
+
+	if (!id)
+		return;
+	r = vm_saved_state_take_checkpoint(vm, id);
+	if (r == 0)
+		vm_set_state(vm, VM_SAVED, "as in checkpoint %u", id);
+	else
+		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_ERROR,
+		       "it is off, since its saved state cannot be written down: %s; apply the "
+		       "checkpoint again",
+		       strerror(-r));
+}
+
 /* It has happened: the tree is what it was going to be. */
 static void work_conclude(struct vm *vm)
 {
@@ -87,11 +112,21 @@ static void work_conclude(struct vm *vm)
 	checkpoints->tree = TAKE_PTR(checkpoints->work->next);
 	r = checkpoint_save(vm);
 	fault_point(FAULT_CHECKPOINT_SETTLED);
+	work_take_memory(vm);
 	/* The next daemon sees by the definition that it has happened. */
 	if (r < 0)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "what became of its checkpoints cannot be written down: %s", strerror(-r));
 	checkpoint_clean(vm);
+}
+
+/* The file may be there. Return: 0; -ENOMEM. */
+static int work_give_up_state(struct vm *vm)
+{
+	char path[PATH_MAX];
+
+	vm_saved_state_checkpoint_path(vm, vm->checkpoints.tree->next, path);
+	return checkpoint_paths_add(&vm->checkpoints.tree->states, path);
 }
 
 /*
@@ -107,11 +142,14 @@ void checkpoint_work_abandon(struct vm *vm, const struct failure *failure)
 	checkpoints_free(TAKE_PTR(work->next));
 	for (size_t i = 0; r == 0 && i < work->made.count; i++)
 		r = checkpoint_paths_add(&checkpoints->tree->unneeded, work->made.items[i]);
+	if (r == 0 && work->type == DEFINITION_CHECKPOINTS_STANDARD)
+		r = work_give_up_state(vm);
 	if (r == 0)
 		r = checkpoint_save(vm);
 	if (r < 0)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "what became of its checkpoints cannot be written down: %s", strerror(-r));
+	checkpoints->lets_go = work->live;
 	work_finish(vm, failure);
 	checkpoint_clean(vm);
 }
@@ -136,6 +174,7 @@ void checkpoint_work_changed(void *data, const struct failure *failure)
 					       .verb = VM_CHECKPOINT };
 	fault_point(FAULT_CHECKPOINT_CHANGED);
 	checkpoint_live_thaw(vm);
+	checkpoint_live_resume(vm);
 	if (failure && !checkpoint_happened(vm_stored_definition(vm), &work->made)) {
 		vm_change_undo(vm);
 		checkpoint_work_abandon(vm, &copy);

@@ -25,14 +25,31 @@ void vm_saved_state_deinit(struct vm_saved_state *state)
 	*state = (struct vm_saved_state){ 0 };
 }
 
-void vm_saved_state_path(const struct vm *vm, char path[PATH_MAX])
+static const char *saved_state_folder(const struct vm *vm)
 {
 	const char *folder = vm->manager->settings.saved_directory;
+
+	return folder[0] != '\0' ? folder : folder_path(vm->manager->saved);
+}
+
+void vm_saved_state_checkpoint_path(const struct vm *vm, unsigned id, char path[PATH_MAX])
+{
 	char uuid[GUID_TEXT_SIZE];
 
 	guid_format(&vm->definition->uuid, uuid);
-	snprintf(path, PATH_MAX, "%s/%s.state",
-		 folder[0] != '\0' ? folder : folder_path(vm->manager->saved), uuid);
+	snprintf(path, PATH_MAX, "%s/%s.checkpoint-%u.state", saved_state_folder(vm), uuid, id);
+}
+
+void vm_saved_state_path(const struct vm *vm, char path[PATH_MAX])
+{
+	char uuid[GUID_TEXT_SIZE];
+
+	if (vm->saved.checkpoint) {
+		vm_saved_state_checkpoint_path(vm, vm->saved.checkpoint, path);
+		return;
+	}
+	guid_format(&vm->definition->uuid, uuid);
+	snprintf(path, PATH_MAX, "%s/%s.state", saved_state_folder(vm), uuid);
 }
 
 /* ---- Writing ---- */
@@ -45,21 +62,31 @@ static int saved_state_write(struct vm *vm)
 			  definition_to_json(vm->definition), NULL);
 	char uuid[GUID_TEXT_SIZE];
 
+	if (vm->saved.checkpoint)
+		json_add(&tree, "checkpoint", json_object_new_int64(vm->saved.checkpoint));
 	if (vm->saved.files)
 		json_add(&tree, "files", json_object_get(vm->saved.files));
 	guid_format(&vm->definition->uuid, uuid);
 	return tree ? folder_save(vm->manager->saved, uuid, tree) : -ENOMEM;
 }
 
-int vm_saved_state_commit(struct vm *vm)
+int vm_saved_state_take_checkpoint(struct vm *vm, unsigned id)
 {
 	int r;
 
 	vm_saved_state_deinit(&vm->saved);
 	vm->saved.saved_at = vm_clock(CLOCK_REALTIME);
+	vm->saved.checkpoint = id;
 	r = saved_state_write(vm);
 	vm->saved.exists = r == 0;
+	if (r < 0)
+		vm->saved.checkpoint = 0;
 	return r;
+}
+
+int vm_saved_state_commit(struct vm *vm)
+{
+	return vm_saved_state_take_checkpoint(vm, 0);
 }
 
 static struct json_object *saved_state_make_files(const struct opened_files *opened)
@@ -95,6 +122,7 @@ void vm_saved_state_note_files(struct vm *vm, const struct opened_files *opened)
 int vm_saved_state_forget(struct vm *vm, struct failure *failure)
 {
 	char uuid[GUID_TEXT_SIZE], path[PATH_MAX];
+	bool stays = vm->saved.checkpoint > 0;
 	int r;
 
 	guid_format(&vm->definition->uuid, uuid);
@@ -107,7 +135,8 @@ int vm_saved_state_forget(struct vm *vm, struct failure *failure)
 	fault_point(FAULT_SAVED_FORGOTTEN);
 	vm_saved_state_deinit(&vm->saved);
 	vm_saved_state_path(vm, path);
-	saved_file_remove(vm->manager->helpers, path);
+	if (!stays)
+		saved_file_remove(vm->manager->helpers, path);
 	return 0;
 }
 
@@ -167,7 +196,7 @@ int vm_saved_state_check_files(const struct vm *vm, const struct opened_files *o
 /* ---- Reading ---- */
 
 struct saved_members {
-	unsigned version;
+	unsigned version, checkpoint;
 	uint64_t saved_at;
 	struct json_object *definition, *files;
 };
@@ -184,6 +213,10 @@ static const struct json_key saved_keys[] = {
 	  .offset = offsetof(struct saved_members, saved_at),
 	  .maximum = UINT64_MAX,
 	  .required = true },
+	{ .name = "checkpoint",
+	  .read = json_read_unsigned,
+	  .offset = offsetof(struct saved_members, checkpoint),
+	  .maximum = INT_MAX },
 	{ .name = "definition",
 	  .read = json_read_value,
 	  .offset = offsetof(struct saved_members, definition),
@@ -222,6 +255,7 @@ static int saved_state_take(struct vm *vm, struct json_object *tree)
 	if (r == 0) {
 		vm->saved.exists = true;
 		vm->saved.saved_at = members.saved_at;
+		vm->saved.checkpoint = members.checkpoint;
 		vm->saved.files = json_object_get(members.files);
 	}
 	json_object_put(members.definition);

@@ -25,12 +25,16 @@ struct vm;
 struct vm_saved_state {
 	bool exists;               /* it is written down */
 	uint64_t saved_at;         /* CLOCK_REALTIME, microseconds */
+	unsigned checkpoint;       /* whose the file is, which stays with that; 0: it is the VM's */
 	struct json_object *files; /* images of disks as they were; NULL: not known */
 };
 
 void vm_saved_state_deinit(struct vm_saved_state *state);
 
 void vm_saved_state_path(const struct vm *vm, char path[PATH_MAX]);
+
+/* The same of a checkpoint. */
+void vm_saved_state_checkpoint_path(const struct vm *vm, unsigned id, char path[PATH_MAX]);
 
 /*
  * Reads what an earlier daemon has written down; a VM that is saved gets the definition by which it
@@ -40,6 +44,9 @@ void vm_saved_state_load(struct vm *vm);
 
 /* The VM is saved from now on. Return: 0; -errno: it is not. */
 int vm_saved_state_commit(struct vm *vm) MUST_CHECK;
+
+/* The same with what a checkpoint has. */
+int vm_saved_state_take_checkpoint(struct vm *vm, unsigned id) MUST_CHECK;
 
 /* Its worker has ended: nobody writes to its disks any more, which look like that. */
 void vm_saved_state_note_files(struct vm *vm, const struct opened_files *opened);

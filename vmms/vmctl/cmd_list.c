@@ -391,6 +391,7 @@ static void list_print_boot(struct json_object *definition)
 	struct json_object *boot;
 
 	list_print_line("generation:", list_member(definition, "generation"));
+	list_print_words("boot order:", json_object_object_get(definition, "boot_order"));
 	if (!json_object_object_get_ex(definition, "boot", &boot))
 		return;
 	list_print_line("kernel:", list_member(boot, "kernel"));

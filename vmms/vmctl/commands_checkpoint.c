@@ -5,8 +5,10 @@
 static const struct option_row create_options[] = {
 	{ "name", "NAME", VALUE_TEXT, "of the checkpoint (default: the time)" },
 	{ "notes", "TEXT", VALUE_TEXT, "what it is good for" },
-	{ "type", "production|production-only", VALUE_CHOICE,
-	  "of a VM that runs (default: production); -only: not if its guest does not freeze" },
+	{ "type", "production|production-only|standard", VALUE_CHOICE,
+	  "of a VM that runs (default: by its definition); -only: not if its guest does not "
+	  "freeze; "
+	  "standard: with memory" },
 	{ 0 },
 };
 

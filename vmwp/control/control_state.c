@@ -68,7 +68,8 @@ bool control_state_allows(const struct worker *worker, enum control_method_id me
 		reply_error(reply, CONTROL_ERROR_BUSY, "The VM's disks are being exchanged.");
 		return false;
 	}
-	if (!state || allowed[method] || (state->saved && method == CONTROL_METHOD_resume))
+	if (!state || allowed[method] || (state->saved && method == CONTROL_METHOD_resume) ||
+	    (control_state_is_saved(worker) && !state->moved && method == CONTROL_METHOD_fork))
 		return true;
 	if (state->moved)
 		reply_error(reply, CONTROL_ERROR_INVALID_STATE,

@@ -370,6 +370,7 @@ static void test_refuses(void **state)
 		{ "{" FIXED ", \"memory\": {\"pages\": \"hugetlb\", \"dynamic\": {}}}", 1,
 		  "memory.pages" },
 		{ "{" FIXED ", \"engine\": \"fast\"}", 1, "engine" },
+		{ "{" FIXED ", \"checkpoints\": \"automatic\"}", 1, "checkpoints" },
 		{ "{" FIXED ", \"disks\": {}}", 1, "disks" },
 		{ "{" FIXED ", \"disks\": [1]}", 1, "disks[0]" },
 		{ "{" FIXED ", \"disks\": [\n{}]}", 2, "disks[0].path" },

@@ -147,6 +147,8 @@ static void test_what_is_refused(void **state)
 	check_refused("\"name\":\"name\"", "\"name\":\"\"");
 	check_refused("\"hidden\":false,", "");
 	check_refused("\"\\/a\"", "\"a\"");
+	check_refused("\"type\":\"off\"", "\"type\":\"on\"");
+	check_refused("\"states\":[]", "\"states\":[\"a\"]");
 	check_refused("\"kernel\":\"\\/k\"", "\"kernel\":\"k\"");
 }
 
