@@ -123,6 +123,9 @@
  *   press_keys      Keys that go down and up on the guest's keyboard, at most CONTROL_KEYS_MAX: scan
  *                   codes of set 1, and KEYBOARD_BREAK and the like (common/wire/keyboard.h) from
  *                   bit CONTROL_KEY_FLAGS_SHIFT on. Answered when they are on their way.
+ *   take_picture    With a memfd of CONTROL_PICTURE_SIZE bytes that is sealed against shrinking: what the
+ *                   guest's screen shows is copied there, rows of pixels without gaps, each of blue,
+ *                   green, red and a byte that is nothing. "not-connected": it shows nothing.
  *   freeze          The guest's file systems; they thaw by themselves after so many seconds.
  *   thaw
  *   copy_file       With a regular file. Answered when the guest has it.
@@ -216,6 +219,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 #define CONTROL_PATH_MAX             4096
 #define CONTROL_KEYS_MAX             256 /* that are pressed at once */
 #define CONTROL_KEY_FLAGS_SHIFT      16
+#define CONTROL_PICTURE_SIZE         (8 << 20) /* bytes: the largest screen */
 #define CONTROL_REASON_MAX           1024
 #define CONTROL_VALUE_MAX            3073
 #define CONTROL_VALUES_MAX           8192                /* that a reply lists */
@@ -452,6 +456,9 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		CONTROL_POOL_KEY TEXT(value, REQUIRED, CONTROL_VALUE_MAX),) \
 	METHOD(delete_value,       true,    false,   0, 0,           CONTROL_POOL_KEY,) \
 	METHOD(press_keys,         true,    false,   0, 0,           LIST(keys, REQUIRED),) \
+	METHOD(take_picture,       true,    false,   1, 1,           , \
+		NUMBER(width, REQUIRED, 1, CONTROL_PICTURE_SIZE) \
+		NUMBER(height, REQUIRED, 1, CONTROL_PICTURE_SIZE)) \
 	METHOD(freeze,             true,    false,   0, 0,           \
 		NUMBER(limit, REQUIRED, 1, CONTROL_FREEZE_MAX),) \
 	METHOD(thaw,               true,    false,   0, 0,           ,) \

@@ -553,6 +553,22 @@ static const char *method_press_keys(struct fake *fake, struct control_message *
 	return NULL;
 }
 
+/* A screen of two pixels, blue and red. */
+static const char *method_take_picture(struct fake *fake, struct control_message *message,
+				       const struct control_arguments *arguments)
+{
+	static const uint8_t pixels[] = { 0xff, 0, 0, 0, 0, 0, 0xff, 0 };
+	struct stat status;
+
+	if (!fake->definition->video.present)
+		return CONTROL_ERROR_NOT_CAPABLE;
+	if (fstat(message->fds[0], &status) < 0 || status.st_size != CONTROL_PICTURE_SIZE)
+		return CONTROL_ERROR_INVALID;
+	if (pwrite(message->fds[0], pixels, sizeof(pixels), 0) != sizeof(pixels))
+		return CONTROL_ERROR_FAILED;
+	return NULL;
+}
+
 static const char *method_snapshot(struct fake *fake, struct control_message *message,
 				   const struct control_arguments *arguments)
 {
@@ -1001,6 +1017,7 @@ static const struct {
 	[CONTROL_METHOD_set_value] = { method_value, NULL },
 	[CONTROL_METHOD_delete_value] = { method_value, NULL },
 	[CONTROL_METHOD_press_keys] = { method_press_keys, NULL },
+	[CONTROL_METHOD_take_picture] = { method_take_picture, NULL },
 	[CONTROL_METHOD_freeze] = { method_snapshot, NULL },
 	[CONTROL_METHOD_thaw] = { method_snapshot, NULL },
 	[CONTROL_METHOD_copy_file] = { method_copy, "slow-copy" },
@@ -1066,6 +1083,12 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 				 json_object_new_boolean(false), NULL);
 	case CONTROL_METHOD_measure:
 		return json_make("size", json_object_new_int64(fake_size(fake, arguments)), NULL);
+	case CONTROL_METHOD_take_picture:
+		return json_make("width", json_object_new_int64(2), "height",
+				 json_object_new_int64(asked_for(fake, "hostile-screen")
+							       ? CONTROL_PICTURE_SIZE
+							       : 1),
+				 NULL);
 	case CONTROL_METHOD_get_value:
 		return json_make("value", json_object_new_string("blue \x1b[31m"), NULL);
 	default:

@@ -428,6 +428,20 @@ class Polkit(AuthorisationTest):
         for words in ["connect", "vm", "22"], ["exec", "vm", "--", "true"]:
             self.refused_as(OTHER, NOT_PERMITTED, *words, says="org.vmms1.manage")
 
+    def test_to_look_and_to_type_are_rights_of_their_own(self):
+        self.allow((OTHER, "read", "yes"), (OTHER, "screen", "yes"))
+        self.create(video={}, keyboard=True)
+        self.ok("start", "vm")
+        shots = self.folder / "shots"
+        shots.mkdir()
+        shots.chmod(0o777)
+        self.ok_as(OTHER, "screenshot", "vm", "--image", shots / "one.png")
+        self.assertIn(f"{NAME[OTHER]} looks at the screen", self.ok("log", "vm"))
+        self.refused_as(OTHER, NOT_PERMITTED, "type", "vm", "a", says="org.vmms1.keys")
+        self.allow((OTHER, "read", "yes"), (OTHER, "keys", "yes"))
+        self.ok_as(OTHER, "type", "vm", "a")
+        self.refused_as(OTHER, NOT_PERMITTED, "screenshot", "vm", "--image", "-", says="org.vmms1.screen")
+
     def test_a_member_who_may_read(self):
         self.allow((MEMBER, "read", "yes"))
         self.create()

@@ -142,7 +142,7 @@ class Walk(RemoteTest):
 
     def walk_definition(self):
         (self.here / "definition.json").write_text(json.dumps({
-            "name": "vm", "keyboard": True, "network_adapters": [{"name": "nic0", "switch": "none"}],
+            "name": "vm", "keyboard": True, "video": {}, "network_adapters": [{"name": "nic0", "switch": "none"}],
             "boot": {"kernel": str(self.folder / "kernel"), "command_line": f"agent={self.program(AGENT)}"}}))
         self.step("create", "--from", "definition.json", out="VM 'vm' created")
         self.step("show", "vm", out="vm")
@@ -190,6 +190,8 @@ class Walk(RemoteTest):
         self.step("console", "vm", "--log", out="guest: begin")
         self.step("screenshot", "vm", "--output", "screen", out=r"\A\Z")
         self.assertIn("guest: begin", (self.here / "screen").read_text())
+        self.step("screenshot", "vm", "--image", "screen.png", out=r"\A\Z")
+        self.assertEqual((self.here / "screen.png").read_bytes()[:4], b"\x89PNG")
         self.step("key", "vm", "ctrl-c", out="was sent the keys")
         self.step("type", "vm", "it's a \"b\"", out="was sent the text")
         self.step("kvp", "list", "vm", out="KEY")

@@ -7,10 +7,12 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 import unittest
+import zlib
 
 sys.dont_write_bytecode = True
 from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, OK, TIMED_OUT, TIMEOUT, USAGE,  # noqa: E402
@@ -172,6 +174,33 @@ class Life(ServiceTest):
         self.refused(FAILED, "key", "mute", "a", says="refuses press_keys")
         self.refused(USAGE, "key", "vm", "a", "ctrl-nothing", says="no keys 'ctrl-nothing'")
         self.refused(USAGE, "type", "vm", "\u00e4", says="US keyboard")
+
+    def test_pictures(self):
+        """What the screen shows, if there is one, as PNG; and who looked is in the log."""
+        self.create("vm", video={})
+        self.create("blind")
+        self.create("liar", video={}, append="fault=hostile-screen")
+        self.ok("start", "vm", "blind", "liar")
+        file = self.folder / "shot.png"
+        self.assertEqual(self.ok("screenshot", "vm", "--image", str(file)), "")
+        data = file.read_bytes()
+        self.assertEqual(data[:16], b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+        self.assertEqual(struct.unpack(">IIBBBBB", data[16:29]), (2, 1, 8, 2, 0, 0, 0))
+        place, chunks = 8, []
+        while place < len(data):
+            size, = struct.unpack(">I", data[place:place + 4])
+            kind, body = data[place + 4:place + 8], data[place + 8:place + 8 + size]
+            self.assertEqual(struct.unpack(">I", data[place + 8 + size:place + 12 + size])[0], zlib.crc32(kind + body))
+            chunks.append((kind, body))
+            place += 12 + size
+        self.assertEqual([kind for kind, _ in chunks], [b"IHDR", b"IDAT", b"IEND"])
+        self.assertEqual(zlib.decompress(chunks[1][1]), b"\0\0\0\xff\xff\0\0")
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        self.assertIn("root looks at the screen", self.ok("log", "vm"))
+        self.refused(FAILED, "screenshot", "vm", "--image", str(file), says="File exists")
+        self.refused(FAILED, "screenshot", "blind", "--image", str(file), says="refuses take_picture")
+        self.refused(FAILED, "screenshot", "liar", "--image", str(self.folder / "no"), says="there cannot be")
+        self.refused(USAGE, "screenshot", "vm", "--image", "-", "--json", says="no other option")
 
     def test_what_is_missing_is_said_at_once(self):
         """By options it keeps the VM from being made; a definition may come before its files."""

@@ -3,12 +3,33 @@
 
 import json
 import pathlib
+import shutil
+import struct
+import zlib
 
-from harness import Guest, check
+from harness import SCRATCH, Guest, check
 
 # What tests/lab/run has given.
 MODULES = pathlib.Path("/vmms-in/modules")
+
+# Where tests/lab/run fetches pictures, for people.
+PICTURES = pathlib.Path("/vmms-out")
 INSERT = ("for module in $(cat /run/vmms/modules/modules); do insmod /run/vmms/modules/$module 2>/dev/null; done\n")
+
+
+def read_png(path):
+    """Width, height and rows of one that vmctl has made, whose rows are not filtered."""
+    data, place, packed = path.read_bytes(), 8, b""
+    while place < len(data):
+        size, = struct.unpack(">I", data[place:place + 4])
+        kind, body = data[place + 4:place + 8], data[place + 8:place + 8 + size]
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", body[:8])
+        packed += body if kind == b"IDAT" else b""
+        place += 12 + size
+    rows = memoryview(zlib.decompress(packed))
+    step = 1 + 3 * width
+    return width, height, [rows[start + 1:start + step] for start in range(0, height * step, step)]
 
 
 def lines_of_a_terminal(guest, count, prepare="", meanwhile=lambda: None):
@@ -65,8 +86,26 @@ def screen_shows(daemon, combination):
     daemon.vmctl("save", "guest")
     guest.wait_state("saved")
     daemon.vmctl("start", "guest")
-    guest.run("for i in $(seq 40); do echo a line of text >/dev/tty1; done; sleep 1")
-    check(check_screen() == 0, "the guest tells nobody what it draws")
+    guest.run("dmesg >/dev/tty1; sleep 1")
+    check(check_screen() == 0, "the guest tells somebody what it draws, and nobody looks")
+    # Of what the console shows, and of what a program paints: bars of these colours, on the whole screen.
+    picture = SCRATCH / "console.png"
+    daemon.vmctl("screenshot", "guest", "--image", picture)
+    width, height, rows = read_png(picture)
+    check((width, height) == (800, 600) and len({bytes(row) for row in rows}) > 50, "there is no text on the console")
+    guest.run("for colour in '\\377\\0\\0\\0' '\\0\\377\\0\\0' '\\0\\0\\377\\0' '\\100\\200\\300\\0';"
+              " do printf \"$colour%.0s\" $(seq 200); done >/tmp/row;"
+              " for row in $(seq 600); do cat /tmp/row; done >/tmp/picture; cat /tmp/picture >/dev/fb0; sleep 2")
+    picture = SCRATCH / "bars.png"
+    daemon.vmctl("screenshot", "guest", "--image", picture)
+    bars = b"\0\0\xff" * 200 + b"\0\xff\0" * 200 + b"\xff\0\0" * 200 + b"\xc0\x80\x40" * 200
+    width, height, rows = read_png(picture)
+    wrong = [number for number, row in enumerate(rows) if bytes(row) != bars]
+    # The console's cursor may blink in its row.
+    check(len(wrong) < 32, f"{len(wrong)} rows are not as they were painted: {wrong[:5]}")
+    PICTURES.mkdir(exist_ok=True)
+    for name in "console", "bars":
+        shutil.copy(SCRATCH / f"{name}.png", PICTURES)
 
 
 ALL = [keyboard_types, screen_shows]

@@ -37,6 +37,8 @@ enum need {
 	NEED_LIST, /* of whoever has VMs, or may have: they get theirs; of others, to read */
 	NEED_READ, /* this and the rest: that it is the caller's VM, or the action */
 	NEED_CONSOLE,
+	NEED_SCREEN,
+	NEED_KEYS,
 	NEED_MANAGE,
 	NEED_CREATE, /* to be in the group, or to manage */
 };
@@ -48,6 +50,8 @@ static const struct {
 	[NEED_LIST] = { POLKIT_ACTION_READ, "see VMs of others, and has none" },
 	[NEED_READ] = { POLKIT_ACTION_READ, "see what is others'" },
 	[NEED_CONSOLE] = { POLKIT_ACTION_CONSOLE, "open consoles of others' VMs" },
+	[NEED_SCREEN] = { POLKIT_ACTION_SCREEN, "look at screens of others' VMs" },
+	[NEED_KEYS] = { POLKIT_ACTION_KEYS, "type on keyboards of others' VMs" },
 	[NEED_MANAGE] = { POLKIT_ACTION_MANAGE, "change what is others', or the host's" },
 	[NEED_CREATE] = { POLKIT_ACTION_MANAGE, "create VMs and disks" },
 };
@@ -76,6 +80,8 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
 	{ DBUS_INTERFACE_MANAGER, "WorkOnDisk", NEED_CREATE },
 	{ DBUS_INTERFACE_FILES, "OpenConsole", NEED_CONSOLE },
+	{ DBUS_INTERFACE_FILES, "TakePicture", NEED_SCREEN },
+	{ DBUS_INTERFACE_VM, "PressKeys", NEED_KEYS },
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetDisks", NEED_READ },
 	{ DBUS_INTERFACE_VM, "ListCheckpoints", NEED_READ },

@@ -53,6 +53,8 @@ static const sd_bus_vtable files_vtable[] = {
 	METHOD("OpenConsole", ARGS("a{sv}", options), RESULT("h", console, "b", typing),
 	       dbus_open_console),
 	METHOD("OpenSocket", ARGS("u", port), RESULT("h", socket), dbus_open_socket),
+	METHOD("TakePicture", NO_ARGS, RESULT("h", pixels, "u", width, "u", height),
+	       dbus_take_picture),
 	METHOD("OpenCapture", ARGS("s", name, "a{sv}", options), RESULT("h", stream),
 	       dbus_open_capture),
 	SD_BUS_VTABLE_END,

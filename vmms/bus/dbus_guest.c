@@ -336,6 +336,35 @@ int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_conclude(call, r, &failure);
 }
 
+/* ---- The screen ---- */
+
+static void dbus_guest_picture_taken(void *data, int fd, uint32_t width, uint32_t height,
+				     const struct failure *failure)
+{
+	AUTO_CLOSE int picture = fd;
+	sd_bus_message *call = data;
+	int r;
+
+	if (failure) {
+		dbus_done(call, failure);
+		return;
+	}
+	r = sd_bus_reply_method_return(call, "huu", picture, width, height);
+	if (r < 0)
+		(void)sd_bus_reply_method_errno(call, r, NULL);
+	sd_bus_message_unref(call);
+}
+
+int dbus_take_picture(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	const struct user_found *caller = dbus_caller(call);
+	struct failure failure = { 0 };
+	int r = vm_take_picture(data, caller ? caller->name : "root", dbus_guest_picture_taken,
+				sd_bus_message_ref(call), &failure);
+
+	return dbus_conclude(call, r, &failure);
+}
+
 /* ---- Addresses ---- */
 
 /* Of a list with semicolons between its elements. */

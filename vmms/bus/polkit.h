@@ -17,6 +17,8 @@
 
 #define POLKIT_ACTION_READ    "org.vmms1.read"
 #define POLKIT_ACTION_CONSOLE "org.vmms1.console"
+#define POLKIT_ACTION_SCREEN  "org.vmms1.screen"
+#define POLKIT_ACTION_KEYS    "org.vmms1.keys"
 #define POLKIT_ACTION_MANAGE  "org.vmms1.manage"
 
 enum polkit_answer {

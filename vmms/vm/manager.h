@@ -27,6 +27,7 @@
 #include "vmms/vm/vm_guest.h"
 #include "vmms/vm/vm_images.h"
 #include "vmms/vm/vm_log.h"
+#include "vmms/vm/vm_screen.h"
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_unit.h"
 #include "vmms/worker/worker.h"

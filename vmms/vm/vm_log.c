@@ -30,7 +30,7 @@
 
 static const bool rationed[_VM_EVENT_COUNT] = {
 	[VM_EVENT_RESET] = true, [VM_EVENT_CRASH] = true, [VM_EVENT_GUEST] = true,
-	[VM_EVENT_DISK] = true,  [VM_EVENT_FAULT] = true,
+	[VM_EVENT_DISK] = true,  [VM_EVENT_FAULT] = true, [VM_EVENT_SCREEN] = true,
 };
 
 struct vm_log {
@@ -55,6 +55,7 @@ static const struct {
 	[VM_EVENT_NETWORK] = { "network", "ae9e424ebcf64d4ea0a6f26f9f101bfd" },
 	[VM_EVENT_DISK] = { "disk", "244b096be7f041a7a18be9d6d9703963" },
 	[VM_EVENT_HOST] = { "host", "2fd05e5f71b74c63b4d88f07b0d64f71" },
+	[VM_EVENT_SCREEN] = { "screen", "7d1b6a0e9c5f4a3fa0d2c86b35e1f749" },
 };
 
 _Static_assert(ARRAY_SIZE(kinds) == _VM_EVENT_COUNT, "every kind has a name");

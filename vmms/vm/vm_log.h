@@ -35,6 +35,7 @@ enum vm_event {
 	VM_EVENT_NETWORK, /* trouble with an adapter */
 	VM_EVENT_DISK,    /* the host cannot carry out requests to a disk, or can again */
 	VM_EVENT_HOST,    /* the host does not let the daemon do something for the VM */
+	VM_EVENT_SCREEN,  /* somebody looks at the screen */
 	_VM_EVENT_COUNT,
 };
 
@@ -66,8 +67,8 @@ void vm_log_free(struct vm_log *log);
 void vm_log_delete(struct vm *vm);
 
 /*
- * Something has happened. Of what a guest can bring about as often as it likes (RESET, CRASH,
- * GUEST, DISK) only so much is told, and how much is left out.
+ * Something has happened. Of what a guest or a caller can bring about as often as it likes
+ * (RESET, CRASH, GUEST, DISK, SCREEN) only so much is told, and how much is left out.
  */
 void vm_log(struct vm *vm, enum vm_event event, enum log_level level, const char *format, ...)
 	PRINTF_LIKE(4, 5);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vmctl screenshot: what a terminal shows of what a guest has written to its serial console.
+ * vmctl screenshot: what a terminal shows of what a guest has written to its serial console; with
+ * --image, what it shows on its screen.
  *
  * The service gives the end of that, and knows nothing of terminals; who asks makes the picture.
  */
 #include "vmms/vmctl/console.h"
 #include "vmms/vmctl/guest_screen.h"
 #include "vmms/vmctl/output.h"
+#include "vmms/vmctl/png.h"
 #include "vmms/vmctl/service.h"
 #include "vmms/vmctl/table.h"
 
@@ -14,8 +16,12 @@
 #include "common/base/parse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct size {
 	unsigned columns, rows;
@@ -111,6 +117,91 @@ static char *screenshot_json_new(const struct guest_screen *screen, const struct
 				       "rows", rows, NULL));
 }
 
+/* ---- The picture of the screen ---- */
+
+struct picture {
+	uint8_t *pixels;
+	uint32_t width, height;
+};
+
+/* Of the service, which is believed no more than that the memory does not become smaller. */
+static int picture_map(int fd, struct picture *picture)
+{
+	const uint64_t size = (uint64_t)picture->width * picture->height * 4;
+	struct stat status;
+	void *pixels;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (size == 0 || size > (uint64_t)status.st_size)
+		return -EBADMSG;
+	pixels = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (pixels == MAP_FAILED)
+		return -errno;
+	picture->pixels = pixels;
+	return 0;
+}
+
+static enum status picture_take(struct invocation *invocation, struct picture *picture)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status;
+	int fd, r;
+
+	status = service_find_vm(invocation, invocation->arguments[0], &path);
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, "TakePicture", &call);
+	if (status == STATUS_OK)
+		status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, &reply);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read(reply, "huu", &fd, &picture->width, &picture->height);
+	if (r >= 0)
+		r = picture_map(fd, picture);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* What a guest has on its screen is not for everybody. */
+static FILE *picture_open_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+
+	return fd < 0 ? NULL : fdopen(fd, "w");
+}
+
+static enum status picture_write(struct invocation *invocation, const struct picture *picture,
+				 const char *path)
+{
+	bool to_output = strcmp(path, "-") == 0;
+	FILE *file = to_output ? stdout : picture_open_file(path);
+	int r = file ? png_write(file, picture->pixels, picture->width, picture->height) : -errno;
+
+	if (r == 0 && fflush(file) != 0)
+		r = -errno;
+	if (file && !to_output) {
+		fclose(file);
+		if (r < 0)
+			(void)unlink(path);
+	}
+	if (r == 0)
+		return STATUS_OK;
+	usage_error(invocation, "cannot write '%s': %s", path, strerror(-r));
+	return STATUS_FAILED;
+}
+
+static enum status screenshot_image(struct invocation *invocation, const char *path)
+{
+	struct picture picture = { 0 };
+	enum status status = picture_take(invocation, &picture);
+
+	if (status == STATUS_OK)
+		status = picture_write(invocation, &picture, path);
+	if (picture.pixels)
+		munmap(picture.pixels, (size_t)picture.width * picture.height * 4);
+	return status;
+}
+
 /* ---- The command ---- */
 
 enum status command_screenshot(struct invocation *invocation)
@@ -118,10 +209,15 @@ enum status command_screenshot(struct invocation *invocation)
 	struct size size = { GUEST_SCREEN_COLUMNS, GUEST_SCREEN_ROWS };
 	CLEANUP(guest_screen_freep) struct guest_screen *screen = NULL;
 	const char *wanted = invocation_value(invocation, "size");
+	const char *image = invocation_value(invocation, "image");
 	AUTO_FREE char *text = NULL;
 	enum status status;
 	int r;
 
+	if (image && (wanted || invocation_has(invocation, "output") || invocation->json))
+		return usage_error(invocation, "--image goes with no other option");
+	if (image)
+		return screenshot_image(invocation, image);
 	if (wanted && !screenshot_read_size(wanted, &size))
 		return usage_error(invocation, "--size must be from %ux%u to %ux%u, not '%s'",
 				   GUEST_SCREEN_COLUMNS_MIN, GUEST_SCREEN_ROWS_MIN,

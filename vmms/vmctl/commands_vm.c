@@ -145,6 +145,8 @@ static const struct option_row console_options[] = {
 };
 
 static const struct option_row screenshot_options[] = {
+	{ "image", "FILE", VALUE_FILE,
+	  "a picture of the screen, PNG, into a new file; - is standard output" },
 	{ "size", "COLUMNSxROWS", VALUE_TEXT, "of the terminal, 20x5 to 500x200 (default: 80x25)" },
 	{ "output", "FILE", VALUE_FILE, "a new file; - is standard output; the default" },
 	{ 0 },
@@ -420,9 +422,9 @@ const struct command commands_vm[] = {
 	  1,
 	  1,
 	  { VALUE_VM },
-	  "show what a terminal on the serial console would show",
+	  "show what a terminal on the serial console would show, or the screen does",
 	  "As text, of the last 64 KiB that the console has said, whether the VM runs or not.\n"
-	  "With --json also where the cursor is.",
+	  "With --json also where the cursor is. With --image what its screen shows while it runs.",
 	  screenshot_options,
 	  true,
 	  REMOTE_THERE,

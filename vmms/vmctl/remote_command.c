@@ -129,16 +129,24 @@ static const struct own {
 	{ "quick-create debian", "ssh-key", NO_ARGUMENT, far_read_keys },
 	{ "copy", NULL, 0, far_read_file },
 	{ "dump", NULL, 1, far_make_file },
+	{ "screenshot", "image", NO_ARGUMENT, far_make_file },
 	{ "screenshot", "output", NO_ARGUMENT, far_make_file },
 };
+
+/* Of a screenshot, which has two files, that which is given, or the last. */
+static bool far_has_own(const struct invocation *invocation, const struct own *own)
+{
+	return strcmp(own->command, invocation->command->name) == 0 &&
+	       (!own->option || strcmp(own->option, "image") != 0 ||
+		invocation_has(invocation, "image"));
+}
 
 static enum status far_take_own(struct far_command *far)
 {
 	const struct invocation *invocation = far->invocation;
 	const struct own *own = owns;
 
-	while (own < owns + ARRAY_SIZE(owns) &&
-	       strcmp(own->command, invocation->command->name) != 0)
+	while (own < owns + ARRAY_SIZE(owns) && !far_has_own(invocation, own))
 		own++;
 	if (own == owns + ARRAY_SIZE(owns))
 		return STATUS_OK;

@@ -304,7 +304,7 @@ static bool service_is_about_files(const char *method)
 		"StartWithFiles", "AttachDiskWithFile", "InsertMediumWithFile",
 		"CopyFile",       "DumpMemory",         "OpenConsole",
 		"OpenSocket",     "OpenCapture",        "Send",
-		"Receive"
+		"Receive",        "TakePicture",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {

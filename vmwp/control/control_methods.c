@@ -14,6 +14,7 @@
 #include "vmwp/control/control_fork.h"
 #include "vmwp/control/control_guest.h"
 #include "vmwp/control/control_keyboard.h"
+#include "vmwp/control/control_screen.h"
 #include "vmwp/control/control_server.h"
 #include "vmwp/control/control_state.h"
 #include "vmwp/control/inspection.h"
@@ -371,6 +372,7 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_set_value] = control_guest_call,
 	[CONTROL_METHOD_delete_value] = control_guest_call,
 	[CONTROL_METHOD_press_keys] = control_keyboard_press,
+	[CONTROL_METHOD_take_picture] = control_screen_take_picture,
 	[CONTROL_METHOD_freeze] = control_guest_call,
 	[CONTROL_METHOD_thaw] = control_guest_call,
 	[CONTROL_METHOD_copy_file] = control_guest_call,

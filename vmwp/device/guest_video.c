@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 _Static_assert(DEFINITION_VIDEO_PIXELS_MAX * 4 == VIDEO_VRAM_SIZE &&
 		       DEFINITION_VIDEO_WIDTH_MAX <= VIDEO_SIZE_MAX &&
@@ -131,6 +132,24 @@ static int guest_video_restore(void *device, struct state_reader *reader, struct
 	const char *name = guest_video_ops.name;
 
 	return device_restore_result(video_restore(guest->video, name, reader), name, failure);
+}
+
+/* The guest may draw meanwhile: then the picture is of both. */
+bool guest_video_copy(const void *device, uint8_t *pixels, uint32_t *ret_width,
+		      uint32_t *ret_height)
+{
+	const struct guest_video *guest = device;
+	const struct video_mode mode = video_report(guest->video).mode;
+	const uint8_t *row = vid_vram_bytes(guest->vram) + mode.offset;
+	const size_t row_size = (size_t)mode.width * sizeof(uint32_t);
+
+	if (!mode.active)
+		return false;
+	for (uint32_t y = 0; y < mode.height; y++, row += mode.pitch, pixels += row_size)
+		memcpy(pixels, row, row_size);
+	*ret_width = mode.width;
+	*ret_height = mode.height;
+	return true;
 }
 
 static struct json_object *mode_to_json(const struct video_mode *mode)

@@ -9,4 +9,13 @@
 
 #include "vmwp/base/device.h"
 
+#include <stdint.h>
+
 extern const struct device_ops guest_video_ops;
+
+/*
+ * What the screen shows now, without the pointer: rows of pixels without gaps, of 4 bytes each.
+ * pixels: room for VIDEO_VRAM_SIZE bytes. Return: false: it shows nothing.
+ */
+bool guest_video_copy(const void *device, uint8_t *pixels, uint32_t *ret_width,
+		      uint32_t *ret_height);
