@@ -113,6 +113,17 @@ class Migration(ServiceTest):
         self.other.ok("create", "--from", self.folder / "twin.json")
         self.refused(FAILED, "migrate", "vm", HOST, says="there is a VM of the uuid '")
 
+    def test_switches_of_the_other_host(self):
+        """Adapters get the switches that are told, by the names here; others keep theirs."""
+        self.begin(network_adapters=[{"name": name, "switch": "none"} for name in ("nic0", "nic1")])
+        heard = self.folder / "heard"
+        self.replace_far_vmctl("read -r line", f"""printf '%s' "$line" >{heard}""",
+                               """echo '{"protocol":1,"findings":[]}'""")
+        for option, switch in ("none=lan", "lan"), ("non=lan", "none"), ("none=a=b", "a=b"):
+            self.ok("migrate", "vm", HOST, "--check", "--to-switch", option)
+            definition = json.loads(heard.read_text())["definition"]
+            self.assertEqual([adapter["switch"] for adapter in definition["network_adapters"]], [switch] * 2)
+
     def test_the_same_mac(self):
         adapters = [{"name": "nic0", "switch": "none", "mac": "00:15:5d:00:00:01"}]
         self.begin(network_adapters=adapters)
