@@ -443,6 +443,7 @@ class Polkit(AuthorisationTest):
         self.refused_as(OTHER, NOT_PERMITTED, "type", "vm", "a", says="org.vmms1.keys")
         self.allow((OTHER, "read", "yes"), (OTHER, "keys", "yes"))
         self.ok_as(OTHER, "type", "vm", "a")
+        self.assertIn(f"{NAME[OTHER]} types on the keyboard", self.ok("log", "vm"))
         self.refused_as(OTHER, NOT_PERMITTED, "screenshot", "vm", "--image", "-", says="org.vmms1.screen")
 
     def test_a_member_who_may_read(self):
