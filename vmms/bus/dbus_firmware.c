@@ -82,14 +82,14 @@ int dbus_read_variables(sd_bus_message *call, void *data, sd_bus_error *error)
 	if (r == VARIABLES_FILE_WHOLE)
 		return dbus_firmware_reply_bytes(call, bytes);
 	if (r == VARIABLES_FILE_NEW)
-		r = failure_set(&failure, DBUS_ERROR_NO_SUCH_VALUE,
-				"the firmware of VM '%s' has set nothing yet",
-				vm->definition->name);
+		(void)failure_set(&failure, DBUS_ERROR_NO_SUCH_VALUE,
+				  "the firmware of VM '%s' has set nothing yet",
+				  vm->definition->name);
 	else if (r == VARIABLES_FILE_DAMAGED)
-		r = failure_set(&failure, DBUS_ERROR_STORE,
-				"the file of what the firmware of VM '%s' has set is damaged; "
-				"'vmctl firmware reset' has it made anew",
-				vm->definition->name);
+		(void)failure_set(&failure, DBUS_ERROR_STORE,
+				  "the file of what the firmware of VM '%s' has set is damaged; "
+				  "'vmctl firmware reset' has it made anew",
+				  vm->definition->name);
 	return dbus_reply_failure(call, &failure);
 }
 
