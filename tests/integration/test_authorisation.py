@@ -402,6 +402,9 @@ class Polkit(AuthorisationTest):
         self.create()
         self.assertEqual(self.names_as(OTHER), ["vm"])
         self.ok_as(OTHER, "show", "vm")
+        self.ok_as(OTHER, "firmware", "show", "vm")
+        for words in ["export", "vm", "-"], ["reset", "vm"]:
+            self.refused_as(OTHER, NOT_PERMITTED, "firmware", *words, says="org.vmms1.manage")
         self.ok_as(OTHER, "switch", "list")
         self.ok("cpu-group", "create", "gold")
         self.assertEqual(self.ok_as(OTHER, "cpu-group", "list", "--names"), "gold\n")
@@ -440,6 +443,7 @@ class Polkit(AuthorisationTest):
         self.refused_as(OTHER, NOT_PERMITTED, "type", "vm", "a", says="org.vmms1.keys")
         self.allow((OTHER, "read", "yes"), (OTHER, "keys", "yes"))
         self.ok_as(OTHER, "type", "vm", "a")
+        self.assertIn(f"{NAME[OTHER]} types on the keyboard", self.ok("log", "vm"))
         self.refused_as(OTHER, NOT_PERMITTED, "screenshot", "vm", "--image", "-", says="org.vmms1.screen")
 
     def test_a_member_who_may_read(self):

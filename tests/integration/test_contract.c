@@ -762,6 +762,9 @@ static void test_processors(void **state)
 	sd_bus_message_unref(reply);
 	ASSERT_DBUS_REFUSED(CALL_VM("GetProcessors", "u", 1), "InvalidArgs");
 	ASSERT_DONE(CALL_VM("GetProcessors", ""));
+	ASSERT_DONE(CALL_VM("GetFirmware", ""));
+	ASSERT_REFUSED(CALL_VM("ReadVariables", ""), "HostNotCapable");
+	ASSERT_REFUSED(CALL_VM("ResetVariables", ""), "HostNotCapable");
 }
 
 static void test_log_and_statistics(void **state)

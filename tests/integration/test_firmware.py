@@ -6,11 +6,34 @@ The worker takes descriptors by their names, and writes nothing there; what a re
 worker's own tests, and a row of the lab.
 """
 
+import json
+import os
 import pathlib
+import struct
 import sys
 
 sys.dont_write_bytecode = True
-from rig import FAILED, USAGE, ServiceTest, main  # noqa: E402
+from rig import FAILED, NO_SUCH_VM, OK, USAGE, WRONG_STATE, ServiceTest, main  # noqa: E402
+
+FLASH = 0x84000
+
+
+def crc32c(data):
+    table = []
+    for i in range(256):
+        for _ in range(8):
+            i = i >> 1 ^ (0x82f63b78 if i & 1 else 0)
+        table.append(i)
+    value = 0xffffffff
+    for byte in data:
+        value = value >> 8 ^ table[(value ^ byte) & 0xff]
+    return value ^ 0xffffffff
+
+
+def copy_of(flash, sequence):
+    """As the worker writes it: common/firmware/variables_file.h."""
+    head = struct.pack("<8sIIQI", b"VMMSVARS", 1, FLASH, sequence, crc32c(flash))
+    return (head + struct.pack("<I", crc32c(head))).ljust(4096, b"\0") + flash
 
 
 class Firmware(ServiceTest):
@@ -67,6 +90,75 @@ class Firmware(ServiceTest):
         self.ok("stop", "a")
         self.ok("delete", "a")
         self.assertEqual(len(self.files()), 1)
+
+    def state_of_variables(self):
+        firmware = json.loads(self.ok("firmware", "show", "vm", "--json"))
+        self.assertEqual((firmware["generation"], firmware["firmware"]["package"]), (2, "ovmf"))
+        return firmware["variables"]
+
+    def test_looked_at_and_exported(self):
+        path = self.state / "firmware" / self.start()
+        file = self.folder / "exported"
+        self.assertEqual(self.state_of_variables(), {"state": "new"})
+        self.assertRegex(self.ok("firmware", "show", "vm"),
+                         r"\Afirmware: +/usr/share/OVMF/OVMF_CODE_4M.fd, of the package ovmf\nvariables: +none yet")
+        self.refused(NO_SUCH_VM, "firmware", "export", "vm", file, says="has set nothing yet")
+        self.assertFalse(file.exists())
+        older, newer = bytes(FLASH), b"new".ljust(FLASH, b"\xff")
+        path.write_bytes(copy_of(newer, 8) + copy_of(older, 7))
+        self.assertEqual(self.state_of_variables(), {"state": "whole", "size": FLASH})
+        self.assertRegex(self.ok("firmware", "show", "vm"), "variables: +whole, 528 KiB")
+        self.ok("firmware", "export", "vm", file)
+        self.assertEqual(file.read_bytes(), newer)
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        self.refused(FAILED, "firmware", "export", "vm", file, says="File exists")
+        # The copy that is being written while the VM runs.
+        path.write_bytes(copy_of(newer, 8)[:-1] + b"x" + copy_of(older, 7))
+        file.unlink()
+        self.ok("firmware", "export", "vm", file)
+        self.assertEqual(file.read_bytes(), older)
+
+    def test_damaged_ones_are_mended(self):
+        path = self.state / "firmware" / self.start()
+        path.write_bytes((b"damaged" * FLASH)[:2 * (FLASH + 4096)])
+        self.assertEqual(self.state_of_variables(), {"state": "damaged"})
+        self.assertIn("'vmctl firmware reset'", self.ok("firmware", "show", "vm"))
+        self.refused(FAILED, "firmware", "export", "vm", "-", says="'vmctl firmware reset'")
+        self.refused(WRONG_STATE, "firmware", "reset", "vm", says="which is running; turn it off first")
+        self.assertTrue(path.exists())
+        self.ok("save", "vm")
+        self.refused(WRONG_STATE, "firmware", "reset", "vm", says="vmctl discard")
+        self.ok("discard", "vm")
+        self.assertIn("its next start", self.ok("firmware", "reset", "vm"))
+        self.assertEqual(self.files(), [])
+        self.assertIn("made anew at the next start", self.ok("log", "vm"))
+        self.assertEqual(self.vmctl("firmware", "reset", "vm").status, OK)
+        self.ok("start", "vm")
+        self.assertEqual(self.state_of_variables(), {"state": "new"})
+
+    def test_what_is_no_file_is_not_read(self):
+        path = self.state / "firmware" / self.start()
+        self.ok("stop", "vm")
+        for make in (path.mkdir, lambda: path.symlink_to("/etc/hostname"), lambda: os.mkfifo(path)):
+            path.unlink()
+            make()
+            self.refused(FAILED, "firmware", "show", "vm", says="cannot read")
+            if path.is_dir():
+                self.refused(FAILED, "firmware", "reset", "vm", says="cannot remove")
+                path.rmdir()
+                path.touch()
+        self.ok("firmware", "reset", "vm")
+        self.ok("start", "vm")
+
+    def test_others_have_no_variables(self):
+        self.create()
+        self.assertEqual(json.loads(self.ok("firmware", "show", "vm", "--json")), {"generation": 0})
+        self.assertIn("a kernel is loaded", self.ok("firmware", "show", "vm"))
+        for words in (["reset", "vm"], ["export", "vm", "-"]):
+            self.refused(FAILED, "firmware", *words, says="only one of generation 2")
+        self.create("bios", generation=1, boot=None)
+        firmware = json.loads(self.ok("firmware", "show", "bios", "--json"))
+        self.assertEqual((firmware["firmware"]["package"], "variables" in firmware), ("seabios", False))
 
     def test_place_that_is_taken(self):
         (self.state / "firmware").write_text("")

@@ -121,6 +121,7 @@ class Walk(RemoteTest):
         self.walk_power()
         self.walk_guest()
         self.walk_devices()
+        self.walk_firmware()
         self.walk_disk_files()
         self.walk_checkpoints()
         self.walk_shared()
@@ -221,6 +222,13 @@ class Walk(RemoteTest):
         self.step("net add", "vm", "--name", "nic1", "--switch", "none", out="nic1")
         self.step("net set", "vm", "nic1", "--dhcp-guard", "on")
         self.step("net remove", "vm", "nic1")
+
+    def walk_firmware(self):
+        self.remote_ok("create", "--name", "uefi", "--generation", "2", "--no-network")
+        self.step("firmware show", "uefi", out="of the package ovmf")
+        self.step("firmware export", "uefi", "variables", status=NO_SUCH_VM, err="has set nothing yet")
+        self.step("firmware reset", "uefi", out="VM 'uefi' forgets")
+        self.remote_ok("delete", "uefi")
 
     def walk_disk_files(self):
         disk, copy = self.home / "new.vhdx", self.home / "new.raw"

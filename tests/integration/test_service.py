@@ -171,6 +171,7 @@ class Life(ServiceTest):
         self.assertEqual(self.ok("type", "vm", "aB", "--enter"), "VM 'vm' was sent the text\n")
         for keys in "[29,46,131118,131101]", "[28,131100]", "[30,131102,42,48,131120,131114]":
             self.wait_said(f"guest: keys {keys}")
+        self.assertEqual(self.ok("log", "vm").count("root types on the keyboard"), 1)
         self.refused(FAILED, "key", "mute", "a", says="refuses press_keys")
         self.refused(USAGE, "key", "vm", "a", "ctrl-nothing", says="no keys 'ctrl-nothing'")
         self.refused(USAGE, "type", "vm", "\u00e4", says="US keyboard")

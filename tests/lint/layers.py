@@ -59,6 +59,7 @@ ROOMS = {
     "common/wire": set(),
     "common/image": set(),
     "common/definition": {"common/image"},
+    "common/firmware": set(),
     "common/host": set(),
     "vsp": set(),
     "vsp/vmbus": set(),
@@ -104,6 +105,7 @@ SMALL_HEADERS = {"common", "common/base", "common/wire", "vmms/base", "vmwp/base
 
 # The public header of a room that does not have the room's own name.
 PUBLIC = {
+    "common/firmware": "variables_file.h",
     "vmms/bus": "dbus.h",
     "vmms/cpu_group": "cpu_groups.h",
     "vmms/disk": "disk_jobs.h",

@@ -85,6 +85,7 @@ static const struct {
 	{ DBUS_INTERFACE_VM, "GetLog", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetDisks", NEED_READ },
 	{ DBUS_INTERFACE_VM, "ListCheckpoints", NEED_READ },
+	{ DBUS_INTERFACE_VM, "GetFirmware", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetProcessors", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetStatistics", NEED_READ },
 	{ DBUS_INTERFACE_VM, "GetMeter", NEED_READ },

@@ -172,6 +172,13 @@ int dbus_delete_guest_value(sd_bus_message *call, void *data, sd_bus_error *erro
 
 /* ---- Keys ---- */
 
+static const char *dbus_guest_caller(sd_bus_message *call)
+{
+	const struct user_found *caller = dbus_caller(call);
+
+	return caller ? caller->name : "root";
+}
+
 int dbus_press_keys(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	struct json_object *array = NULL;
@@ -189,8 +196,11 @@ int dbus_press_keys(sd_bus_message *call, void *data, sd_bus_error *error)
 	array = json_object_new_array();
 	for (size_t i = 0; i < size / sizeof(keys[0]); i++)
 		json_append(&array, json_object_new_int64(keys[i]));
-	return dbus_guest_ask(call, data, "press_keys", json_make("keys", array, NULL), -1,
-			      ASK_TIMEOUT, done);
+	r = dbus_guest_ask(call, data, "press_keys", json_make("keys", array, NULL), -1,
+			   ASK_TIMEOUT, done);
+	if (r >= 0)
+		vm_screen_note_typing(data, dbus_guest_caller(call));
+	return r;
 }
 
 /* ---- Snapshots ---- */
@@ -357,9 +367,8 @@ static void dbus_guest_picture_taken(void *data, int fd, uint32_t width, uint32_
 
 int dbus_take_picture(sd_bus_message *call, void *data, sd_bus_error *error)
 {
-	const struct user_found *caller = dbus_caller(call);
 	struct failure failure = { 0 };
-	int r = vm_take_picture(data, caller ? caller->name : "root", dbus_guest_picture_taken,
+	int r = vm_take_picture(data, dbus_guest_caller(call), dbus_guest_picture_taken,
 				sd_bus_message_ref(call), &failure);
 
 	return dbus_conclude(call, r, &failure);

@@ -164,6 +164,11 @@ int dbus_reset_meter(sd_bus_message *call, void *data, sd_bus_error *error);
 /* What the worker tells of its objects. data: the VM. */
 int dbus_inspect(sd_bus_message *call, void *data, sd_bus_error *error);
 
+/* Of dbus_firmware.c. data: the VM. */
+int dbus_get_firmware(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_read_variables(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_reset_variables(sd_bus_message *call, void *data, sd_bus_error *error);
+
 /* The method of a VM that is about its event log. data: the VM. */
 int dbus_get_log(sd_bus_message *call, void *data, sd_bus_error *error);
 

@@ -30,6 +30,7 @@
 #include "vmms/vm/vm_screen.h"
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_unit.h"
+#include "vmms/vm/vm_variables.h"
 #include "vmms/worker/worker.h"
 
 #include <stddef.h>

@@ -34,6 +34,7 @@
 #include "vmms/vm/vm_run.h"
 #include "vmms/vm/vm_save.h"
 #include "vmms/vm/vm_saved_state.h"
+#include "vmms/vm/vm_screen.h"
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_state.h"
 #include "vmms/vm/vm_unit.h"
@@ -113,6 +114,7 @@ struct vm {
 
 	struct vm_crash crash; /* vm_run.c */
 	struct vm_meter meter;
+	struct vm_screen screen;
 };
 
 /* Takes over the definition, also on failure. */

@@ -35,7 +35,7 @@ enum vm_event {
 	VM_EVENT_NETWORK, /* trouble with an adapter */
 	VM_EVENT_DISK,    /* the host cannot carry out requests to a disk, or can again */
 	VM_EVENT_HOST,    /* the host does not let the daemon do something for the VM */
-	VM_EVENT_SCREEN,  /* somebody looks at the screen */
+	VM_EVENT_SCREEN,  /* somebody looks at the screen, or types */
 	_VM_EVENT_COUNT,
 };
 

@@ -146,6 +146,8 @@ static void save_file_made(void *data, struct file_holder **holder, const struct
 	int r;
 
 	vm->saving.saved_file = NULL;
+	/* Of a VM that is being turned off the file is removed when its worker has ended. */
+	vm->saving.file = TAKE_PTR(*holder);
 	if (!save_is_under_way(vm) || vm->turning_off.done || !vm->run.worker)
 		return;
 	fault_point(FAULT_SAVE_OPENED_FILE);
@@ -155,7 +157,6 @@ static void save_file_made(void *data, struct file_holder **holder, const struct
 		save_failed(vm, &why);
 		return;
 	}
-	vm->saving.file = TAKE_PTR(*holder);
 	r = save_send(vm, &why);
 	fault_point(FAULT_SAVE_SENT);
 	if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One VM: what its guest shows on its screen. */
+/* One VM: who looks at its guest's screen, and who types there. */
 #include "vmms/vm/vm_screen.h"
 
 #include "common/base/error.h"
@@ -11,11 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PICTURE_TIMEOUT 60 /* seconds; for a worker that hangs */
+#define PICTURE_TIMEOUT 60                       /* seconds; for a worker that hangs */
+#define TYPING_INTERVAL (UINT64_C(60) * 1000000) /* microseconds */
 
 struct picture {
 	struct vm *vm;
@@ -87,4 +90,17 @@ int vm_take_picture(struct vm *vm, const char *who, vm_picture_fn done, void *da
 		close(fd);
 	free(picture);
 	return r;
+}
+
+void vm_screen_note_typing(struct vm *vm, const char *who)
+{
+	struct vm_screen *screen = &vm->screen;
+	uint64_t now = vm_clock(CLOCK_BOOTTIME);
+	bool same = strncmp(screen->typist, who, sizeof(screen->typist) - 1) == 0;
+
+	if (same && screen->typed_at && now - screen->typed_at < TYPING_INTERVAL)
+		return;
+	snprintf(screen->typist, sizeof(screen->typist), "%s", who);
+	screen->typed_at = now;
+	vm_log(vm, VM_EVENT_SCREEN, LOG_LEVEL_INFO, "%s types on the keyboard", who);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/firmware/variables_file.h"
 #include "vmms/base/failure.h"
 
 #include <stdbool.h>
@@ -24,6 +25,17 @@ bool vm_variables_are_kept(const struct vm *vm);
 
 /* Return: 0, and a descriptor for its worker, or -1 where that needs none; -errno. */
 int vm_variables_open(const struct vm *vm, int *ret_fd, struct failure *failure) MUST_CHECK;
+
+/*
+ * What is in the file now, also while its worker writes there; no file is a new one. Return: the
+ * state, with the bytes of a copy that is whole in ret_bytes; a negative number with *failure filled,
+ * where the VM keeps none, too.
+ */
+int vm_variables_read(const struct vm *vm, uint8_t ret_bytes[static VARIABLES_SIZE],
+		      struct failure *failure) MUST_CHECK;
+
+/* They are made anew at the next start of the VM, which has to be at rest. Return: as failure_set(). */
+int vm_variables_reset(struct vm *vm, struct failure *failure) MUST_CHECK;
 
 /* The VM is deleted. A file that stays is in nobody's way: ids do not come again. */
 void vm_variables_delete(const struct vm *vm);

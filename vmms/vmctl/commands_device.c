@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The commands about disks, DVD drives and network adapters of VMs. */
+/* The commands about disks, DVD drives, firmware and network adapters of VMs. */
 #include "vmms/vmctl/commands.h"
 
 static const struct option_row attach_options[] = {
@@ -131,6 +131,40 @@ const struct command commands_device[] = {
 	  true,
 	  REMOTE_BUS,
 	  command_eject },
+	{ "firmware show",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "show the firmware of a VM, and whether what it has set is whole",
+	  NULL,
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_firmware_show },
+	{ "firmware reset",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "have the variables of a VM's UEFI made anew at its next start",
+	  "What installed systems had set there to be booted is lost; the firmware finds them by\n"
+	  "the file \\EFI\\BOOT\\BOOTX64.EFI, if they have that. The VM has to be off.",
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_firmware_reset },
+	{ "firmware export",
+	  "VM FILE",
+	  2,
+	  2,
+	  { VALUE_VM, VALUE_FILE },
+	  "write the variables of a VM's UEFI to a new file; - is standard output",
+	  "The bytes of its flash, as OVMF_VARS_4M.fd has them. Also while the VM runs.",
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_firmware_export },
 	{ "net add",
 	  "VM",
 	  1,

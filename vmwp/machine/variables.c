@@ -2,7 +2,6 @@
 /* The firmware's variables, and their file. */
 #include "vmwp/machine/variables.h"
 
-#include "common/base/crc32c.h"
 #include "common/wire/tlfs.h"
 #include "vmwp/boot/boot.h"
 
@@ -13,10 +12,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define MAGIC     "VMMSVARS"
-#define VERSION   1
-#define COPY_SIZE (sizeof(struct variables_head) + FLASH_SIZE)
-#define COPIES    2
+_Static_assert(FLASH_SIZE == VARIABLES_SIZE, "a copy is the flash");
 
 /* The firmware writes a byte at a time, and changes many variables at once. */
 #define DELAY_NS 200000000
@@ -36,51 +32,29 @@ struct variables {
 	struct iovec vector;
 	void (*flushed)(void *data);
 	void *flushed_data;
-	struct {
-		struct variables_head head;
-		uint8_t bytes[FLASH_SIZE];
-	} * image; /* that is being written, or was read */
+	struct variables_copy *image; /* that is being written, or was read */
 };
-
-static uint32_t head_sum(const struct variables_head *head)
-{
-	return crc32c(0, head, offsetof(struct variables_head, head_sum));
-}
 
 /* ---- Reading ---- */
 
-static bool variables_image_is_whole(const struct variables *variables)
-{
-	const struct variables_head *head = &variables->image->head;
-
-	return memcmp(head->magic, MAGIC, sizeof(head->magic)) == 0 && head->version == VERSION &&
-	       head->size == FLASH_SIZE && head->sequence > 0 && head->head_sum == head_sum(head) &&
-	       head->sum == crc32c(0, variables->image->bytes, FLASH_SIZE);
-}
-
-/* The first write is to the second copy: where it was not finished, there is nothing in the first. */
 static int variables_read_copies(struct variables *variables, struct failure *failure)
 {
-	bool written = false;
 	struct boot_file file;
 	int r = boot_file_init(&file, variables->fd, "The file of the firmware's variables",
 			       failure);
 
-	for (unsigned i = 0; r == 0 && i < COPIES; i++) {
-		if (file.size < (i + 1) * COPY_SIZE)
-			break;
-		r = boot_file_read(&file, i * COPY_SIZE, variables->image, COPY_SIZE, failure);
-		written |= i == 0 && variables->image->head.magic[0] != '\0';
-		if (r < 0 || !variables_image_is_whole(variables) ||
-		    variables->image->head.sequence <= variables->sequence)
-			continue;
-		variables->sequence = variables->image->head.sequence;
-		memcpy(variables->bytes, variables->image->bytes, FLASH_SIZE);
-	}
-	if (r == 0 && written && variables->sequence == 0)
+	if (r < 0)
+		return r;
+	r = variables_file_read(file.fd, variables->image, variables->bytes, &variables->sequence);
+	if (r < 0)
+		return failure_set(failure, r,
+				   "The file of the firmware's variables cannot be read: %s.",
+				   strerror(-r));
+	if (r == VARIABLES_FILE_DAMAGED)
 		return failure_set(failure, -EINVAL,
-				   "The file of the firmware's variables is damaged.");
-	return r;
+				   "The file of the firmware's variables is damaged; 'vmctl "
+				   "firmware reset' has them made anew.");
+	return 0;
 }
 
 static int variables_read_template(struct variables *variables, int fd, struct failure *failure)
@@ -202,7 +176,7 @@ static void variables_written(struct loop_operation *operation, int result, bool
 {
 	struct variables *variables = container_of(operation, struct variables, operation);
 
-	if (result >= 0 && (size_t)result != COPY_SIZE)
+	if (result >= 0 && (size_t)result != sizeof(*variables->image))
 		result = -EIO;
 	if (result < 0 || variables->orphaned) {
 		variables_go_on(variables, result);
@@ -214,21 +188,16 @@ static void variables_written(struct loop_operation *operation, int result, bool
 
 static void variables_begin(struct variables *variables)
 {
-	struct variables_head *head = &variables->image->head;
+	uint64_t sequence = variables->sequence + 1;
 
 	variables->changed = false;
 	variables->under_way = true;
 	variables->callbacks->copy(variables->data, variables->image->bytes);
-	*head = (struct variables_head){ .version = VERSION,
-					 .size = FLASH_SIZE,
-					 .sequence = variables->sequence + 1 };
-	memcpy(head->magic, MAGIC, sizeof(head->magic));
-	head->sum = crc32c(0, variables->image->bytes, FLASH_SIZE);
-	head->head_sum = head_sum(head);
-	variables->vector = (struct iovec){ variables->image, COPY_SIZE };
+	variables_copy_seal(variables->image, sequence);
+	variables->vector = (struct iovec){ variables->image, sizeof(*variables->image) };
 	variables->operation.complete = variables_written;
 	loop_writev(variables->loop, &variables->operation, variables->fd, &variables->vector, 1,
-		    head->sequence % COPIES * COPY_SIZE, 0);
+		    variables_copy_place(sequence), 0);
 }
 
 void variables_changed(struct variables *variables)

@@ -2,9 +2,8 @@
 /*
  * The firmware's variables: the bytes of generation 2's flash, and the file that keeps them.
  *
- * The file has two copies, of which the later one that is whole counts: the other is written, and made
- * durable, soon after the flash has changed, so that a crash at any time leaves what was there before.
- * A file without one is new: the variables are those of the firmware's package then.
+ * The file (common/firmware/variables_file.h) is written, and made durable, soon after the flash has
+ * changed. Where it is new the variables are those of the firmware's package.
  *
  * Thread: the loop's.
  */
@@ -13,6 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/base/loop.h"
+#include "common/firmware/variables_file.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/chipset/chipset.h"
 
@@ -48,14 +48,3 @@ void variables_changed(struct variables *variables);
 
 /* Has it called, maybe at once, when nothing is under way. */
 void variables_flush(struct variables *variables, void (*done)(void *data), void *data);
-
-/* One copy in the file. Stored format. */
-struct variables_head {
-	char magic[8];
-	uint32_t version, size;
-	uint64_t sequence;
-	uint32_t sum; /* CRC-32C of the bytes */
-	uint32_t head_sum;
-	uint8_t zero[4096 - 32];
-};
-_Static_assert(sizeof(struct variables_head) == 4096, "stored format");

@@ -174,7 +174,7 @@ static void a_file_without_any_copy_is_refused(void **state)
 	spoil(f, 0, 4096);
 	spoil(f, 1, 4096);
 	assert_int_equal(open_variables(f), -EINVAL);
-	assert_non_null(strstr(f->failure.message, "damaged"));
+	assert_non_null(strstr(f->failure.message, "damaged; 'vmctl firmware reset'"));
 	f->failure = (struct failure){ 0 };
 	assert_int_equal(ftruncate(f->fd, 0), 0);
 	assert_int_equal(ftruncate(f->template_fd, 4096), 0);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vmctl firmware show, reset, export: the firmware of a VM, and what it has set. */
+#include "vmms/vmctl/output.h"
+#include "vmms/vmctl/service.h"
+#include "vmms/vmctl/table.h"
+
+#include "common/base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum status firmware_ask(struct invocation *invocation, const char *method,
+				sd_bus_message **ret_reply)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_FREE char *path = NULL;
+	enum status status = service_find_vm(invocation, invocation->arguments[0], &path);
+
+	if (status == STATUS_OK)
+		status = service_new_call(invocation, path, method, &call);
+	if (status == STATUS_OK)
+		status = service_send(invocation, call, SERVICE_TIMEOUT, ret_reply);
+	return status;
+}
+
+/* ---- show ---- */
+
+static const char *firmware_text(struct json_object *tree, const char *key)
+{
+	const char *text = json_object_get_string(json_object_object_get(tree, key));
+
+	return text ? text : "";
+}
+
+static void firmware_say_variables(struct invocation *invocation, struct json_object *variables)
+{
+	const char *state = firmware_text(variables, "state");
+
+	if (strcmp(state, "new") == 0)
+		output_say(invocation, "variables:  none yet: its next start makes them");
+	else if (strcmp(state, "damaged") == 0)
+		output_say(invocation,
+			   "variables:  damaged: 'vmctl firmware reset' has them made anew");
+	else
+		output_say(invocation, "variables:  %s, %" PRIu64 " KiB", state,
+			   json_object_get_uint64(json_object_object_get(variables, "size")) /
+				   1024);
+}
+
+static void firmware_say(struct invocation *invocation, struct json_object *tree)
+{
+	struct json_object *firmware = json_object_object_get(tree, "firmware");
+	struct json_object *variables = json_object_object_get(tree, "variables");
+
+	if (firmware)
+		output_say(invocation, "firmware:   %s, of the package %s",
+			   firmware_text(firmware, "path"), firmware_text(firmware, "package"));
+	else
+		output_say(invocation, "firmware:   none: a kernel is loaded");
+	if (variables)
+		firmware_say_variables(invocation, variables);
+}
+
+enum status command_firmware_show(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	AUTO_JSON struct json_object *tree = NULL;
+	enum status status = firmware_ask(invocation, "GetFirmware", &reply);
+	int r;
+
+	if (status != STATUS_OK)
+		return status;
+	r = service_read_json(reply, &tree);
+	if (r >= 0)
+		firmware_say(invocation, tree);
+	if (r >= 0 && invocation->json)
+		r = json_print(TAKE_PTR(tree));
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
+/* ---- reset ---- */
+
+enum status command_firmware_reset(struct invocation *invocation)
+{
+	enum status status = firmware_ask(invocation, "ResetVariables", NULL);
+
+	if (status == STATUS_OK)
+		output_say(
+			invocation,
+			"VM '%s' forgets what its firmware had set: its next start makes it anew",
+			invocation->arguments[0]);
+	return status;
+}
+
+/* ---- export ---- */
+
+static int firmware_write(FILE *file, const void *bytes, size_t size)
+{
+	if (fwrite(bytes, 1, size, file) != size || fflush(file) != 0)
+		return -errno;
+	return 0;
+}
+
+/* A boot loader's secrets may be among them: they are not for everybody. */
+static int firmware_write_file(const char *path, const void *bytes, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+	int r;
+
+	if (!file)
+		return -errno;
+	r = firmware_write(file, bytes, size);
+	if (fclose(file) != 0 && r == 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(path);
+	return r;
+}
+
+enum status command_firmware_export(struct invocation *invocation)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	const char *path = invocation->arguments[1];
+	enum status status = firmware_ask(invocation, "ReadVariables", &reply);
+	const void *bytes;
+	size_t size;
+	int r;
+
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_read_array(reply, 'y', &bytes, &size);
+	if (r < 0)
+		return service_failed(r, NULL);
+	r = strcmp(path, "-") == 0 ? firmware_write(stdout, bytes, size)
+				   : firmware_write_file(path, bytes, size);
+	if (r == 0)
+		return STATUS_OK;
+	usage_error(invocation, "cannot write '%s': %s", path, strerror(-r));
+	return STATUS_FAILED;
+}
