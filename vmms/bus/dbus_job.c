@@ -150,8 +150,7 @@ static int dbus_job_append_jobs(sd_bus_message *reply, const struct dbus_service
 			continue;
 		job_path(job, path);
 		r = sd_bus_message_append(reply, "(usssto)", (uint32_t)job->id, job->kind->name,
-					  job->vm_name, job_state_name(job), job->started_at,
-					  path);
+					  job->vm_name, job_state_name(job), job->started_at, path);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }

@@ -34,7 +34,7 @@ struct vm_moving {
 	struct list turn;               /* in manager->moves_waiting, while it waits */
 	struct vm_send_options options; /* of what is to be sent */
 	struct file_holder *socket;     /* until the worker has it; or NULL */
-	bool moved; /* the VM is another worker's, and this one's is to end */
+	bool moved;                     /* the VM is another worker's, and this one's is to end */
 };
 
 /*

@@ -24,7 +24,7 @@
 struct watch {
 	const char *path, *label;
 	bool show, shown, ended;
-	bool waiting; /* for its turn */
+	bool waiting;         /* for its turn */
 	uint64_t done, total; /* bytes; total 0: not known */
 	time_t begun;         /* of the boot clock, seconds */
 	struct service_pinger pinger;
@@ -174,9 +174,9 @@ static void job_ask_state(struct invocation *invocation, struct watch *watch)
 {
 	AUTO_FREE char *state = NULL;
 
-	if (watch->show && sd_bus_get_property_string(invocation->bus, DBUS_NAME, watch->path,
-						      DBUS_INTERFACE_JOB, "State", NULL,
-						      &state) >= 0)
+	if (watch->show &&
+	    sd_bus_get_property_string(invocation->bus, DBUS_NAME, watch->path, DBUS_INTERFACE_JOB,
+				       "State", NULL, &state) >= 0)
 		watch->waiting = strcmp(state, "waiting") == 0;
 }
 
