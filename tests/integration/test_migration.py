@@ -180,7 +180,16 @@ class Migration(ServiceTest):
 
     def test_one_that_is_off(self):
         self.create()
-        self.refused(WRONG_STATE, "migrate", "vm", HOST, says="only one that runs is moved")
+        self.refused(WRONG_STATE, "migrate", "vm", HOST, says="only one that runs is moved; 'vmctl export'")
+
+    def test_one_that_is_paused(self):
+        """Which is said before anything is made there, and by a look alone."""
+        self.begin()
+        self.ok("pause", "vm")
+        for words in ("migrate", "vm", HOST), ("migrate", "vm", HOST, "--check"):
+            self.refused(WRONG_STATE, *words, says="VM 'vm' is paused, and only one that runs is moved; resume it")
+        self.refused(WRONG_STATE, "drain", "--to", HOST, "--dry-run", says="not moved: 'vm'")
+        self.assertEqual(self.names(self.other), [])
 
     def test_unreachable(self):
         self.begin()

@@ -124,13 +124,15 @@ static enum status migrate_find_vm(struct migration *migration)
 		status = migrate_get_text(migration, "State", &state);
 	if (status != STATUS_OK)
 		return status;
-	if (strcmp(state, "running") != 0 && strcmp(state, "paused") != 0) {
+	if (strcmp(state, "running") != 0) {
 		AUTO_FREE char *name = text_escape_new(migration->name, strlen(migration->name));
 
-		fprintf(stderr,
-			"vmctl: VM '%s' is %s, and only one that runs is moved; 'vmctl export' and "
-			"'vmctl create --from' take its definition to another host\n",
-			name ? name : "", state);
+		fprintf(stderr, "vmctl: VM '%s' is %s, and only one that runs is moved; %s\n",
+			name ? name : "", state,
+			strcmp(state, "paused") == 0
+				? "resume it first"
+				: "'vmctl export' and 'vmctl create --from' take its definition to "
+				  "another host");
 		return STATUS_WRONG_STATE;
 	}
 	return migrate_read_definition(migration);
