@@ -20,6 +20,8 @@
 #define AUTHENTICATION_TIMEOUT_DEFAULT 300
 #define OPEN_TIMEOUT_DEFAULT           20 /* so that callers with D-Bus's 25 learn of it */
 #define TIMEOUT_MAX                    3600
+#define MOVES_DEFAULT                  2 /* as Hyper-V's */
+#define MOVES_MAX                      1000
 
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
@@ -73,6 +75,9 @@ static const char usage[] =
 	"  --open-timeout N       seconds that kernels and disk images get to be opened; 0: for "
 	"ever\n"
 	"                         (default: 20)\n"
+	"  --moves N              VMs that are moved to other hosts at a time; others wait "
+	"(default:\n"
+	"                         2)\n"
 	"  --keep-guests          after SIGTERM guests run on, and the next vmms finds them again\n"
 	"  --metrics-port PORT    metrics on that port of the loopback interface, too, where "
 	"every\n"
@@ -329,6 +334,7 @@ static const struct setting rows[] = {
 	{ "answer-timeout", NUMBER(manager.answer_timeout, 0, TIMEOUT_MAX) },
 	{ "authentication-timeout", NUMBER(bus.authentication_timeout, 1, TIMEOUT_MAX) },
 	{ "open-timeout", NUMBER(manager.open_timeout, 0, TIMEOUT_MAX) },
+	{ "moves", NUMBER(manager.moves, 1, MOVES_MAX) },
 	{ "keep-guests", .read = setting_read_keep_guests },
 	{ "metrics-port", NUMBER(metrics_port, 1, UINT16_MAX) },
 	{ "user-vms", QUOTA(QUOTA_VMS, "a number above 0") },
@@ -532,7 +538,8 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 						    .users = settings_default_users(),
 						    .open_timeout = OPEN_TIMEOUT_DEFAULT,
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
-						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT } };
+						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT,
+						    .moves = MOVES_DEFAULT } };
 	quota_set_defaults(&settings->manager.quota);
 	settings_make_options(options);
 	r = settings_find_and_read_file(argc, argv, options, settings);

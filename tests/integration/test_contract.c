@@ -763,6 +763,8 @@ static void test_processors(void **state)
 	ASSERT_DBUS_REFUSED(CALL_VM("GetProcessors", "u", 1), "InvalidArgs");
 	ASSERT_DONE(CALL_VM("GetProcessors", ""));
 	ASSERT_DONE(CALL_VM("GetFirmware", ""));
+	ASSERT_REFUSED(CALL_VM("StartFrom", "s", "floppy"), "InvalidArgument");
+	ASSERT_REFUSED(CALL_VM("StartFrom", "s", "disk"), "InvalidArgument");
 	ASSERT_REFUSED(CALL_VM("ReadVariables", ""), "HostNotCapable");
 	ASSERT_REFUSED(CALL_VM("ResetVariables", ""), "HostNotCapable");
 }

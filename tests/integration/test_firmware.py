@@ -9,6 +9,7 @@ worker's own tests, and a row of the lab.
 import json
 import os
 import pathlib
+import re
 import struct
 import sys
 
@@ -76,6 +77,53 @@ class Firmware(ServiceTest):
         self.ok("set", "vm", "boot_order=disk")
         self.assertRegex(self.ok("show", "vm"), r"next start: +boot_order")
         self.refused(USAGE, "set", "vm", "boot_order=floppy", says='must be "disk" or "dvd"')
+
+    def test_boot_order(self):
+        disk, dvd = self.disk("disk"), self.disk("dvd.iso")
+        self.ok("create", "--name", "vm", "--generation", "1", "--disk", disk["path"], "--dvd", dvd["path"])
+        self.assertEqual(self.ok("boot-order", "vm"), "default: as the firmware has it\n")
+        self.assertIn("changed: boot_order", self.ok("boot-order", "vm", "dvd"))
+        self.assertEqual(self.ok("boot-order", "vm"), "dvd\n")
+        self.ok("boot-order", "vm", "disk", "dvd")
+        self.assertEqual(self.show()["definition"]["boot_order"], ["disk", "dvd"])
+        self.assertEqual(json.loads(self.ok("boot-order", "vm", "--json")), {"boot_order": ["disk", "dvd"]})
+        self.assertEqual(self.ok("boot-order", "vm"), "disk\ndvd\n")
+        for words in (["floppy"], ["disk", "disk"], ["default", "disk"], ["disk", "default"]):
+            self.refused(USAGE, "boot-order", "vm", *words)
+        self.ok("boot-order", "vm", "default")
+        self.assertEqual(json.loads(self.ok("boot-order", "vm", "--json")), {"boot_order": []})
+        self.create("kernel")
+        self.assertIn("a kernel is loaded", self.ok("boot-order", "kernel"))
+        self.refused(USAGE, "boot-order", "kernel", "disk", says="a kernel is loaded")
+
+    def firmware_tried(self):
+        """At each start, the first of how many, as the worker is told."""
+        return re.findall(r"firmware: (.*?)\r?\n", self.ok("console", "vm", "--log"))
+
+    def test_one_start_from_another_drive(self):
+        disk, dvd = self.disk("disk"), self.disk("dvd.iso")
+        self.ok("create", "--name", "vm", "--generation", "2", "--disk", disk["path"])
+        self.ok("boot-order", "vm", "disk", "dvd")
+        before = self.show()["definition"]
+        self.refused(USAGE, "start", "vm", "--boot", "dvd", says="has no dvd to boot from")
+        self.refused(USAGE, "start", "vm", "--boot", "floppy")
+        self.refused(USAGE, "start", "vm", "--boot", "disk", "--pass", says="either")
+        self.assertEqual(self.show()["state"], "off")
+        self.ok("attach", "vm", dvd["path"], "--dvd")
+        before["disks"] = self.show()["definition"]["disks"]
+        self.assertIn("VM 'vm' started", self.ok("start", "vm", "--boot", "dvd"))
+        self.assertEqual(self.firmware_tried(), ["dvd first of 1"])
+        self.assertEqual(self.show()["definition"], before)
+        self.assertNotIn("next start", self.ok("show", "vm"))
+        self.assertIn("already", self.ok("start", "vm", "--boot", "dvd"))
+        self.ok("stop", "vm")
+        self.ok("start", "vm")
+        self.ok("save", "vm")
+        self.refused(WRONG_STATE, "start", "vm", "--boot", "dvd", says="is saved")
+        self.ok("start", "vm", "--discard", "--boot", "disk")
+        self.assertEqual(self.firmware_tried(), ["dvd first of 1", "disk first of 2", "disk first of 1"])
+        self.create("kernel")
+        self.refused(USAGE, "start", "kernel", "--boot", "disk", says="loads a kernel")
 
     def test_others_have_none(self):
         self.create()

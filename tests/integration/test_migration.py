@@ -7,7 +7,9 @@ The workers send a line of text for a VM; what real ones send is for tests/guest
 import json
 import os
 import pathlib
+import pty
 import signal
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
@@ -251,6 +253,87 @@ class Migration(ServiceTest):
         wait_until(lambda: self.names(self.other) == [], "the VM's end there")
         self.ok("job", "cancel", json.loads(self.ok("--json", "job", "list"))["jobs"][0]["job"])
         self.assertEqual(self.show()["state"], "running")
+
+    # ---- As many at a time as the settings say ----
+
+    def job_states(self):
+        return {job["vm"]: job["state"] for job in json.loads(self.ok("--json", "job", "list"))["jobs"]}
+
+    def job_of(self, name):
+        return next(job["job"] for job in json.loads(self.ok("--json", "job", "list"))["jobs"] if job["vm"] == name)
+
+    def migrate_one_after_another(self, **appends):
+        """Names of VMs, and what their workers are told. Returns their vmctl."""
+        processes = {}
+        for name, append in appends.items():
+            self.create(name, append=append)
+            self.ok("start", name)
+            processes[name] = self.vmctl_in_background("migrate", name, HOST)
+            self.addCleanup(processes[name].communicate)
+            self.addCleanup(processes[name].kill)
+            wait_until(lambda: name in self.job_states(), f"the job of {name}")
+        return processes
+
+    def test_turns(self):
+        """Two at a time; the end of one is the turn of whoever has waited for longest."""
+        processes = self.migrate_one_after_another(a="slow-send", b="slow-send", c="slow-send", d="", e="")
+        self.assertEqual(self.job_states(), {"a": "running", "b": "running", "c": "waiting", "d": "waiting",
+                                             "e": "waiting"})
+        self.assertNotIn("guest: sent", self.console_log("c"))
+        self.ok("job", "cancel", self.job_of("a"))
+        wait_until(lambda: self.job_states()["c"] == "running", "the turn of c")
+        self.assertEqual(self.job_states()["d"], "waiting")
+        self.ok("job", "cancel", self.job_of("b"))
+        for name in "d", "e":
+            self.assertEqual(processes[name].communicate(timeout=TIMEOUT)[1], "")
+            self.assertEqual(processes[name].returncode, OK)
+        self.ok("job", "cancel", self.job_of("c"))
+        wait_until(lambda: self.names(self.other) == ["d", "e"], "the VMs there")
+        self.assertEqual(self.names(self), ["a", "b", "c"])
+
+    def test_cancelled_while_it_waits(self):
+        self.stop_vmms()
+        self.start_vmms("--moves", "1")
+        processes = self.migrate_one_after_another(a="slow-send", b="", c="")
+        self.refused(WRONG_STATE, "save", "b", says="busy with another operation")
+        processes["b"].send_signal(signal.SIGINT)
+        self.assertIn("cancelled (the move of VM 'b' had not begun)", processes["b"].communicate(timeout=TIMEOUT)[1])
+        self.assertEqual(processes["b"].returncode, FAILED)
+        self.assertEqual(self.show("b")["state"], "running")
+        self.assertEqual(self.job_states(), {"a": "running", "b": "cancelled", "c": "waiting"})
+        wait_until(lambda: self.names(self.other) == ["a", "c"], "the end of b there")
+        self.ok("stop", "c")
+        self.assertEqual(self.job_states()["c"], "failed")
+        self.ok("job", "cancel", self.job_of("a"))
+        wait_until(lambda: self.names(self.other) == [], "the end of all there")
+
+    def test_waiting_is_shown(self):
+        self.stop_vmms()
+        self.start_vmms("--moves", "1")
+        self.migrate_one_after_another(a="slow-send")
+        self.create("b")
+        self.ok("start", "b")
+        ours, its = pty.openpty()
+        self.addCleanup(os.close, ours)
+        process = subprocess.Popen([VMCTL, "--address", self.address, "migrate", "b", HOST], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=its, text=True)
+        os.close(its)
+        seen = b""
+        while b"\rb: waits for its turn" not in seen:
+            seen += os.read(ours, 4096)
+        self.ok("job", "cancel", self.job_of("a"))
+        self.assertIn("VM 'b' is on", process.communicate(timeout=TIMEOUT)[0])
+
+    def test_stopped_while_it_waits(self):
+        """As its definition says: it is not moving yet."""
+        self.stop_vmms()
+        self.start_vmms("--moves", "1")
+        processes = self.migrate_one_after_another(a="slow-send", b="")
+        self.stop_vmms()
+        self.assertIn("and it is being stopped", processes["b"].communicate(timeout=TIMEOUT)[1])
+        self.start_vmms()
+        self.assertIn("the guest shut down", self.ok("log", "b"))
+        self.assertNotIn("could not be shut down", self.ok("log", "b"))
 
     # ---- Nobody knows ----
 

@@ -244,6 +244,7 @@ class File(QuotaTest):
                 ("answer-timeout", "-1", "a number from 0 to 3600"),
                 ("authentication-timeout", "0", "a number from 1 to 3600"),
                 ("open-timeout", "x", "a number from 0 to 3600"),
+                ("moves", "0", "a number from 1 to 1000"),
                 ("metrics-port", "65536", "a number from 1 to 65535"),
                 ("user-vms", "0", "a number above 0, or none"),
                 ("user-disks", "x", "a number above 0, or none"),

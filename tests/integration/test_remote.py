@@ -228,6 +228,8 @@ class Walk(RemoteTest):
         self.step("firmware show", "uefi", out="of the package ovmf")
         self.step("firmware export", "uefi", "variables", status=NO_SUCH_VM, err="has set nothing yet")
         self.step("firmware reset", "uefi", out="VM 'uefi' forgets")
+        self.step("boot-order", "uefi", "dvd", "disk", out="changed: boot_order")
+        self.step("boot-order", "uefi", out=r"\Advd\ndisk\n\Z")
         self.remote_ok("delete", "uefi")
 
     def walk_disk_files(self):

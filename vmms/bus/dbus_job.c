@@ -150,8 +150,7 @@ static int dbus_job_append_jobs(sd_bus_message *reply, const struct dbus_service
 			continue;
 		job_path(job, path);
 		r = sd_bus_message_append(reply, "(usssto)", (uint32_t)job->id, job->kind->name,
-					  job->vm_name, job_state_name(job->state), job->started_at,
-					  path);
+					  job->vm_name, job_state_name(job), job->started_at, path);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -186,7 +185,7 @@ int dbus_list_jobs(sd_bus_message *call, void *data, sd_bus_error *error)
 PROPERTY(id, "u", (uint32_t)job->id)
 PROPERTY(kind, "s", job->kind->name)
 PROPERTY(vm_name, "s", job->vm_name)
-PROPERTY(state, "s", job_state_name(job->state))
+PROPERTY(state, "s", job_state_name(job))
 PROPERTY(done, "t", job->done)
 PROPERTY(total, "t", job->total)
 PROPERTY(cancellable, "b", job->state == JOB_RUNNING && job->kind->cancel)

@@ -93,6 +93,28 @@ static int dbus_vm_start(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_vm_call_simple(call, data, vm_start);
 }
 
+static int dbus_vm_start_from(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	struct failure failure;
+	unsigned drive = 0;
+	const char *name;
+	int r;
+
+	r = sd_bus_message_read(call, "s", &name);
+	if (r < 0)
+		return r;
+	while (drive < DEFINITION_DRIVES && strcmp(name, definition_drive_names[drive]) != 0)
+		drive++;
+	if (drive == DEFINITION_DRIVES)
+		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
+						  "a VM boots from \"disk\" or \"dvd\"");
+	if (dbus_caller(call) && quota_check_start(data, &failure) < 0)
+		return dbus_reply_failure(call, &failure);
+	r = vm_start_from(data, (enum definition_drive)drive, dbus_done, sd_bus_message_ref(call),
+			  &failure);
+	return dbus_conclude(call, r, &failure);
+}
+
 static int dbus_vm_turn_off(sd_bus_message *call, void *data, sd_bus_error *error)
 {
 	return dbus_vm_call_simple(call, data, vm_turn_off);
@@ -315,6 +337,7 @@ static int dbus_vm_get_crash_parameters(sd_bus *bus, const char *path, const cha
 static const sd_bus_vtable vm_vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	METHOD("Start", NO_ARGS, NO_RESULT, dbus_vm_start),
+	METHOD("StartFrom", ARGS("s", drive), NO_RESULT, dbus_vm_start_from),
 	METHOD("Shutdown", ARGS("a{sv}", options), RESULT("o", job), dbus_vm_shut_down),
 	METHOD("TurnOff", NO_ARGS, NO_RESULT, dbus_vm_turn_off),
 	METHOD("Reset", NO_ARGS, NO_RESULT, dbus_vm_reset),

@@ -98,7 +98,7 @@ struct job *jobs_find(const struct jobs *jobs, unsigned id)
 	return NULL;
 }
 
-const char *job_state_name(enum job_state state)
+const char *job_state_name(const struct job *job)
 {
 	static const char *const names[] = {
 		[JOB_RUNNING] = "running",
@@ -107,7 +107,7 @@ const char *job_state_name(enum job_state state)
 		[JOB_CANCELLED] = "cancelled",
 	};
 
-	return names[state];
+	return job->state == JOB_RUNNING && job->waiting ? "waiting" : names[job->state];
 }
 
 /* ---- The end of their being kept ---- */
@@ -245,6 +245,14 @@ void job_progress(struct job *job, uint64_t done, uint64_t total)
 
 	job->done = done;
 	job->total = total;
+	job_changed(job, properties);
+}
+
+void job_set_waiting(struct job *job, bool waiting)
+{
+	static const char *const properties[] = { "State", NULL };
+
+	job->waiting = waiting;
 	job_changed(job, properties);
 }
 

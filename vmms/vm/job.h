@@ -58,6 +58,7 @@ struct job {
 	void *work;   /* of a user's: what it stands for, while it is under way */
 	char *result; /* what it has found, as JSON; NULL: nothing */
 	enum job_state state;
+	bool waiting;              /* it runs not yet: it waits for its turn */
 	bool published, cancelled; /* cancelled: somebody has asked for it */
 	uint64_t done, total;      /* of whatever the kind counts; total 0: not known */
 	uint64_t started_at,
@@ -92,8 +93,8 @@ const struct list *jobs_list(const struct jobs *jobs);
 /* NULL: there is none, or not any more. */
 struct job *jobs_find(const struct jobs *jobs, unsigned id);
 
-/* "running", "done", "failed" or "cancelled". */
-const char *job_state_name(enum job_state state);
+/* "waiting", "running", "done", "failed" or "cancelled". */
+const char *job_state_name(const struct job *job);
 
 /* ---- For what a job stands for ---- */
 
@@ -115,6 +116,9 @@ void job_drop(struct job *job);
 void job_publish(struct job *job);
 
 void job_progress(struct job *job, uint64_t done, uint64_t total);
+
+/* It is under way, and for now that is to wait for its turn, or not any more. */
+void job_set_waiting(struct job *job, bool waiting);
 
 /* A vm_done_fn: data is the job. */
 void job_end(void *data, const struct failure *failure);

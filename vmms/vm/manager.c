@@ -39,6 +39,7 @@ int manager_new(sd_event *loop, const struct manager_settings *settings,
 		list_init(&manager->by_uuid[i]);
 	list_init(&manager->broken);
 	list_init(&manager->queries);
+	list_init(&manager->moves_waiting);
 	vm_sockets_init_all(&manager->socket_calls);
 	manager_observe(manager, NULL, NULL);
 	r = watches_new(loop, &manager->watches);

@@ -58,6 +58,7 @@ struct manager_settings {
 	unsigned answer_timeout;       /* seconds that workers get for most requests; 0: for ever */
 	unsigned open_timeout;         /* seconds that the opening of files may take; likewise */
 	unsigned shutdown_timeout;     /* seconds that guests get, unless their definitions say */
+	unsigned moves;                /* VMs that are sent to others at a time; above 0 */
 };
 
 /* A file in the store that holds no definition. */
@@ -109,6 +110,7 @@ struct manager {
 	struct list broken;                      /* of struct broken_definition */
 	unsigned reading;                        /* counts how often the store was read */
 	struct list queries;                     /* of struct statistics_query */
+	struct list moves_waiting;               /* of struct vm, moving.turn; the first is next */
 	unsigned statistics_awaited;             /* workers that have been asked for theirs */
 	const struct manager_observer *observer;
 	void *observer_data;

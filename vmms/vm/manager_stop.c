@@ -158,6 +158,7 @@ void manager_stop(struct manager *manager, unsigned timeout)
 
 	manager->stopping = true;
 	automatic_start_free(TAKE_PTR(manager->start));
+	vm_move_cancel_waiting(manager);
 	manager->stop_timer = sd_event_source_disable_unref(manager->stop_timer);
 	if (timeout > 0) {
 		r = sd_event_add_time_relative(manager->loop, &manager->stop_timer, CLOCK_MONOTONIC,

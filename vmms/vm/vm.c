@@ -35,6 +35,7 @@ int vm_new(struct manager *manager, struct definition *definition, struct vm **r
 	list_init(&vm->link);
 	list_init(&vm->uuid_link);
 	list_init(&vm->adapters);
+	list_init(&vm->moving.turn);
 	vm_sockets_init(&vm->sockets);
 	list_init(&vm->images.list);
 	list_init(&vm->images.healths);
@@ -56,6 +57,7 @@ void vm_free(struct vm *vm)
 		return;
 	list_unlink(&vm->link);
 	list_unlink(&vm->uuid_link);
+	list_unlink(&vm->moving.turn);
 	vm_clear_timer(vm);
 	vm_restart_forget(vm);
 	open_helper_free(vm->opening.open_helper);

@@ -67,6 +67,7 @@ struct vm_opening {
 	struct file_holder *state;       /* that is open, and not the worker's yet; or NULL */
 	struct file_holder *moved;       /* from where the VM comes, likewise; or NULL */
 	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
+	unsigned boot;                   /* 1 + the kind of drive that is tried first, or 0 */
 	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
 };
@@ -149,6 +150,13 @@ int vm_failure(const struct vm *vm, const char *code, const char *text, struct f
 bool vm_is_up(const struct vm *vm);
 
 int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * The same, and firmware tries drives of that kind first, whatever the definition says, until the VM
+ * is off. Not of a VM that goes on from a saved state, loads a kernel, or has no such drive.
+ */
+int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, void *data,
+		  struct failure *failure) MUST_CHECK;
 
 /*
  * The same, for this run with descriptors that somebody has passed, instead of what is at the paths

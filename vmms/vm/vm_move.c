@@ -22,25 +22,51 @@ static void move_ignored(void *data, struct json_object *result, const char *cod
 {
 }
 
+/* The other side learns it by the end of the socket. */
+static void move_give_up(struct vm *vm, const struct failure *failure)
+{
+	file_holder_free(TAKE_PTR(vm->moving.socket));
+	vm_finish(&vm->operation, failure);
+}
+
+static void move_give_up_waiting(struct vm *vm, const char *why)
+{
+	struct failure failure;
+
+	failure_set(&failure, DBUS_ERROR_CANCELLED, "the move of VM '%s' had not begun%s",
+		    vm->definition->name, why);
+	move_give_up(vm, &failure);
+}
+
 /* The move ends by that, with an error. */
 static int move_cancel(struct job *job, struct failure *failure)
 {
 	struct vm *vm = job->vm;
-	int r = !vm->run.worker ? 0
-				: worker_request(vm->run.worker, "cancel_move", NULL, NULL, 0,
-						 CANCEL_TIMEOUT, move_ignored, NULL);
+	int r;
 
+	if (job->waiting) {
+		move_give_up_waiting(vm, "");
+		return 0;
+	}
+	r = !vm->run.worker ? 0
+			    : worker_request(vm->run.worker, "cancel_move", NULL, NULL, 0,
+					     CANCEL_TIMEOUT, move_ignored, NULL);
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
 
 static const struct job_kind move_kind = { .name = "move", .cancel = move_cancel };
 
+static void move_begin_next(struct manager *manager);
+
 static void move_job_done(void *data, const struct failure *failure)
 {
 	struct job *job = data;
+	struct manager *manager = job->vm->manager;
 
+	list_unlink(&job->vm->moving.turn);
 	job->vm->moving.job = NULL;
 	job_end(job, failure);
+	move_begin_next(manager);
 }
 
 /* ---- Sending ---- */
@@ -114,8 +140,9 @@ static void move_answered(void *data, struct json_object *result, const char *co
 		vm_finish(&vm->operation, &failure);
 }
 
-static int move_ask(struct vm *vm, const struct vm_send_options *options, struct failure *failure)
+static int move_ask(struct vm *vm, struct failure *failure)
 {
+	const struct vm_send_options *options = &vm->moving.options;
 	AUTO_JSON struct json_object *arguments =
 		json_make("bandwidth", json_object_new_uint64(options->bandwidth), "force",
 			  json_object_new_boolean(options->force), NULL);
@@ -132,8 +159,55 @@ static int move_ask(struct vm *vm, const struct vm_send_options *options, struct
 	return r < 0 ? vm_failure(vm, CONTROL_ERROR_FAILED, strerror(-r), failure) : 0;
 }
 
-static int move_begin(struct vm *vm, int fd, const struct vm_send_options *options, struct job *job,
-		      struct failure *failure)
+/* ---- Whose turn it is ---- */
+
+static bool move_is_anybodys_turn(const struct manager *manager)
+{
+	unsigned under_way = 0;
+
+	list_for_each (link, (struct list *)&manager->vms) {
+		const struct job *job = container_of(link, struct vm, link)->moving.job;
+
+		under_way += job && !job->waiting;
+	}
+	return under_way < manager->settings.moves;
+}
+
+/* One that cannot be begun ends, and by that the next one's turn has come. */
+static void move_begin_next(struct manager *manager)
+{
+	struct failure failure;
+	struct vm *vm;
+
+	if (list_empty(&manager->moves_waiting) || !move_is_anybodys_turn(manager))
+		return;
+	vm = container_of(manager->moves_waiting.next, struct vm, moving.turn);
+	list_unlink(&vm->moving.turn);
+	job_set_waiting(vm->moving.job, false);
+	if (move_ask(vm, &failure) < 0)
+		move_give_up(vm, &failure);
+}
+
+void vm_move_cancel_waiting(struct manager *manager)
+{
+	while (!list_empty(&manager->moves_waiting))
+		move_give_up_waiting(
+			container_of(manager->moves_waiting.next, struct vm, moving.turn),
+			", and it is being stopped");
+}
+
+static int move_ask_or_wait(struct vm *vm, struct job *job, struct failure *failure)
+{
+	if (move_is_anybodys_turn(vm->manager))
+		return move_ask(vm, failure);
+	list_append(&vm->manager->moves_waiting, &vm->moving.turn);
+	job->waiting = true;
+	return 0;
+}
+
+/* ---- Its beginning ---- */
+
+static int move_begin(struct vm *vm, int fd, struct job *job, struct failure *failure)
 {
 	int r = vm_begin(vm, VM_MOVE, move_job_done, job, failure);
 
@@ -141,7 +215,7 @@ static int move_begin(struct vm *vm, int fd, const struct vm_send_options *optio
 		return r;
 	r = vm_guest_take_file(vm, fd, &vm->moving.socket, failure);
 	if (r == 0)
-		r = move_ask(vm, options, failure);
+		r = move_ask_or_wait(vm, job, failure);
 	if (r == 0)
 		return 0;
 	file_holder_free(TAKE_PTR(vm->moving.socket));
@@ -162,7 +236,8 @@ int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct
 				   vm->definition->name, vm->dump.job->id);
 	if (job_new(vm->manager->jobs, &move_kind, vm, &job) < 0)
 		return failure_no_memory(failure);
-	r = move_begin(vm, fd, options, job, failure);
+	vm->moving.options = *options;
+	r = move_begin(vm, fd, job, failure);
 	if (r < 0) {
 		job_drop(job);
 		return r;

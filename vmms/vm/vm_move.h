@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/base/list.h"
 #include "vmms/base/failure.h"
 #include "vmms/vm/vm_change.h"
 
@@ -19,13 +20,8 @@
 
 struct file_holder;
 struct job;
+struct manager;
 struct vm;
-
-struct vm_moving {
-	struct job *job;            /* NULL: it is not being sent */
-	struct file_holder *socket; /* while the worker takes it; or NULL */
-	bool moved;                 /* the VM is another worker's, and this one's is to end */
-};
 
 struct vm_send_options {
 	uint64_t bandwidth;    /* bytes per second; 0: without limit */
@@ -33,9 +29,18 @@ struct vm_send_options {
 	bool force;
 };
 
+struct vm_moving {
+	struct job *job;                /* NULL: it is not being sent, and does not wait for that */
+	struct list turn;               /* in manager->moves_waiting, while it waits */
+	struct vm_send_options options; /* of what is to be sent */
+	struct file_holder *socket;     /* until the worker has it; or NULL */
+	bool moved;                     /* the VM is another worker's, and this one's is to end */
+};
+
 /*
  * fd: where the socket comes from, as vm_guest_take_file() takes it. The job ends when the VM is
- * off here, with what the guest has had to bear as its result.
+ * off here, with what the guest has had to bear as its result. Where as many VMs are being sent as the
+ * settings allow it waits for its turn first, and so does the other side: nothing of the VM moves.
  */
 int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct job **ret_job,
 	    struct failure *failure) MUST_CHECK;
@@ -43,6 +48,9 @@ int vm_send(struct vm *vm, int fd, const struct vm_send_options *options, struct
 /* In place of a start. Done when the guest runs here. */
 int vm_receive(struct vm *vm, int fd, vm_done_fn done, void *data,
 	       struct failure *failure) MUST_CHECK;
+
+/* All moves that wait for their turn are given up: the VMs are to be stopped. */
+void vm_move_cancel_waiting(struct manager *manager);
 
 /* Its worker has ended, in whichever way. */
 void vm_move_worker_ended(struct vm *vm);

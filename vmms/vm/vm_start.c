@@ -157,10 +157,24 @@ static int start_send_state(struct vm *vm)
 					 vm);
 }
 
+/* With what this start alone has. */
+static struct json_object *start_definition_to_json(const struct vm *vm)
+{
+	struct json_object *tree = definition_to_json(vm->definition), *order;
+
+	if (!tree || vm->opening.boot == 0)
+		return tree;
+	order = json_object_new_array();
+	json_append(&order, json_object_new_string(definition_drive_names[vm->opening.boot - 1]));
+	json_object_object_del(tree, "boot_order");
+	json_add(&tree, "boot_order", order);
+	return tree;
+}
+
 static int start_send_definition(struct vm *vm)
 {
 	AUTO_JSON struct json_object *arguments =
-		json_make("definition", definition_to_json(vm->definition), NULL);
+		json_make("definition", start_definition_to_json(vm), NULL);
 	int r;
 
 	if (!arguments)
@@ -571,6 +585,7 @@ static int start_begin(struct vm *vm, const struct resources *passed, bool recei
 		return r;
 	}
 	fault_point(FAULT_FILES_ASKED_FOR);
+	vm->opening.boot = 0;
 	vm_restart_forget(vm);
 	vm_set_state(vm, VM_STARTING, "%s", "");
 	return 0;
@@ -589,6 +604,45 @@ int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done
 
 	if (r == 0)
 		vm->opening.moved = socket;
+	return r;
+}
+
+static bool start_has_drive(const struct definition *definition, enum definition_drive drive)
+{
+	for (size_t i = 0; i < definition->disk_count; i++)
+		if (definition->disks[i].drive == drive)
+			return true;
+	return false;
+}
+
+static int start_check_drive(const struct vm *vm, enum definition_drive drive,
+			     struct failure *failure)
+{
+	if (vm->definition->generation == 0)
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "VM '%s' loads a kernel, and boots from no drive",
+				   vm->definition->name);
+	if (!start_has_drive(vm->definition, drive))
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "VM '%s' has no %s to boot from; attach one first",
+				   vm->definition->name, definition_drive_names[drive]);
+	if (vm->saved.exists)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "VM '%s' is saved: it boots from nothing, but goes on; discard "
+				   "its saved state first ('vmctl discard')",
+				   vm->definition->name);
+	return 0;
+}
+
+int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, void *data,
+		  struct failure *failure)
+{
+	int r = start_check_drive(vm, drive, failure);
+
+	if (r == 0)
+		r = start_begin(vm, NULL, false, done, data, failure);
+	if (r == 0)
+		vm->opening.boot = 1 + (unsigned)drive;
 	return r;
 }
 

@@ -79,6 +79,20 @@ static enum status power_start_with_console(struct invocation *invocation)
 	return console_run(invocation, invocation->arguments[0], path, &options);
 }
 
+static enum status power_start_vm(struct invocation *invocation, const char *name, const char *path,
+				  const struct act *act)
+{
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	AUTO_FREE char *message = NULL;
+	enum status status = service_new_start(invocation, path, &call);
+
+	if (status == STATUS_OK)
+		status = service_send_to_reach(invocation, call, NULL, &message);
+	if (status == STATUS_OK)
+		power_say_done(invocation, name, act, message);
+	return status;
+}
+
 static enum status power_start_with_files(struct invocation *invocation, const char *name,
 					  const char *path, const struct act *act)
 {
@@ -111,6 +125,8 @@ enum status command_start(struct invocation *invocation)
 		return usage_error(invocation,
 				   "either --console or --pass; 'vmctl console' opens the console "
 				   "before, too");
+	if (invocation_has(invocation, "pass") && invocation_has(invocation, "boot"))
+		return usage_error(invocation, "either --boot or --pass");
 	if (invocation_has(invocation, "file") && !invocation_has(invocation, "pass"))
 		return usage_error(invocation, "--file goes with --pass");
 	if (invocation_has(invocation, "discard")) {
@@ -124,8 +140,7 @@ enum status command_start(struct invocation *invocation)
 					 &(struct act){ "StartWithFiles", "started" });
 	if (invocation_has(invocation, "console"))
 		return power_start_with_console(invocation);
-	return power_for_each_vm(invocation, power_call_method,
-				 &(struct act){ "Start", "started" });
+	return power_for_each_vm(invocation, power_start_vm, &(struct act){ .done = "started" });
 }
 
 /* ---- shutdown ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vmctl set, edit, export: the definition of a VM, read and changed.
+ * vmctl set, boot-order, edit, export: the definition of a VM, read and changed.
  *
  * A change is made to what the definition is now, and says so to vmms, which refuses it if somebody
  * else has been faster. Settings are then made again, to what it is by then; a person has to look.
@@ -297,18 +297,100 @@ static enum status settings_set_once(struct invocation *invocation, bool *late)
 	return settings_change(invocation, &subject, json_object_to_json_string(tree), late);
 }
 
-enum status command_set(struct invocation *invocation)
+static enum status settings_set(struct invocation *invocation)
 {
 	enum status status = STATUS_FAILED;
 	bool late = true;
 
-	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory") &&
-	    !invocation_has(invocation, "vps"))
-		return usage_error(invocation, "it takes KEY=VALUE, --memory or --vps");
 	for (unsigned tries = TRIES; late && tries > 0; tries--) {
 		late = false;
 		status = settings_set_once(invocation, tries > 1 ? &late : NULL);
 	}
+	return status;
+}
+
+enum status command_set(struct invocation *invocation)
+{
+	if (invocation->argument_count < 2 && !invocation_has(invocation, "memory") &&
+	    !invocation_has(invocation, "vps"))
+		return usage_error(invocation, "it takes KEY=VALUE, --memory or --vps");
+	return settings_set(invocation);
+}
+
+/* ---- boot-order ---- */
+
+static enum status settings_say_boot_order(struct invocation *invocation, struct json_object *tree)
+{
+	struct json_object *order = json_object_object_get(tree, "boot_order");
+	size_t count =
+		json_object_is_type(order, json_type_array) ? json_object_array_length(order) : 0;
+
+	if (invocation->json)
+		return json_print(json_make(
+			       "boot_order",
+			       order ? json_object_get(order) : json_object_new_array(), NULL)) < 0
+			       ? service_failed(-ENOMEM, NULL)
+			       : STATUS_OK;
+	for (size_t i = 0; i < count; i++)
+		output_say(invocation, "%s",
+			   json_object_get_string(json_object_array_get_idx(order, i)));
+	if (count == 0)
+		output_say(invocation, "%s",
+			   json_object_object_get(tree, "generation")
+				   ? "default: as the firmware has it"
+				   : "none: a kernel is loaded");
+	return STATUS_OK;
+}
+
+static enum status settings_show_boot_order(struct invocation *invocation)
+{
+	CLEANUP(settings_subject_deinit) struct subject subject = { 0 };
+	AUTO_JSON struct json_object *tree = NULL;
+	struct json_error error;
+	enum status status = settings_find_subject(invocation, &subject);
+
+	if (status != STATUS_OK)
+		return status;
+	if (json_parse(subject.text, strlen(subject.text), &tree, &error) < 0)
+		return service_failed(-EBADMSG, NULL);
+	return settings_say_boot_order(invocation, tree);
+}
+
+/* "boot_order=[…]" of the words; freed by the caller; NULL without memory. */
+static char *settings_boot_order_new(const char *const *words, size_t count)
+{
+	AUTO_JSON struct json_object *order = json_object_new_array();
+	bool is_default = count == 1 && strcmp(words[0], "default") == 0;
+	char *setting;
+
+	for (size_t i = 0; i < count && !is_default; i++)
+		json_append(&order, json_object_new_string(words[i]));
+	if (!order || asprintf(&setting, "boot_order=%s",
+			       is_default ? "" : json_object_to_json_string(order)) < 0)
+		return NULL;
+	return setting;
+}
+
+enum status command_boot_order(struct invocation *invocation)
+{
+	const char **words = invocation->arguments;
+	const size_t count = invocation->argument_count;
+	AUTO_FREE char *setting = NULL;
+	const char *changed[2];
+	enum status status;
+
+	if (count == 1)
+		return settings_show_boot_order(invocation);
+	setting = settings_boot_order_new(words + 1, count - 1);
+	if (!setting)
+		return service_failed(-ENOMEM, NULL);
+	changed[0] = words[0];
+	changed[1] = setting;
+	invocation->arguments = changed;
+	invocation->argument_count = ARRAY_SIZE(changed);
+	status = settings_set(invocation);
+	invocation->arguments = words;
+	invocation->argument_count = count;
 	return status;
 }
 

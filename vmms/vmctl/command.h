@@ -133,6 +133,7 @@ void command_print_overview(void);
 enum status command_create(struct invocation *invocation);
 enum status command_quick_create(struct invocation *invocation);
 enum status command_set(struct invocation *invocation);
+enum status command_boot_order(struct invocation *invocation);
 enum status command_edit(struct invocation *invocation);
 enum status command_export(struct invocation *invocation);
 enum status command_start(struct invocation *invocation);

@@ -92,6 +92,8 @@ static const struct option_row set_options[] = {
 };
 
 static const struct option_row start_options[] = {
+	{ "boot", "disk|dvd", VALUE_CHOICE,
+	  "what the firmware tries first until the VM is off, whatever its boot order is" },
 	{ "console", NULL, VALUE_NONE, "open the console first, so that nothing is missed" },
 	{ "pass", NULL, VALUE_NONE,
 	  "open its files here, with your own rights, and pass them to vmms, for this run" },
@@ -241,6 +243,18 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_THERE,
 	  command_set },
+	{ "boot-order",
+	  "VM [disk|dvd...]",
+	  1,
+	  3,
+	  { VALUE_VM, VALUE_TEXT },
+	  "show or set what the firmware of a VM tries first",
+	  "From its next start on. What is not named comes last; 'default' alone leaves it to\n"
+	  "the firmware. For one start: 'vmctl start --boot'.",
+	  NULL,
+	  true,
+	  REMOTE_BUS,
+	  command_boot_order },
 	{ "edit",
 	  "VM",
 	  1,

@@ -336,13 +336,16 @@ static enum status console_watch_vm(struct invocation *invocation, const char *p
 static enum status console_start_vm(struct invocation *invocation, const char *path,
 				    struct session *session)
 {
+	AUTO_MESSAGE sd_bus_message *call = NULL;
+	enum status status = service_new_start(invocation, path, &call);
 	int r;
 
+	if (status != STATUS_OK)
+		return status;
 	/* A password is to be typed before the keys are the guest's. */
 	if (invocation->may_ask)
-		return service_reach_state(invocation, path, "Start", NULL);
-	r = sd_bus_call_method_async(invocation->bus, NULL, DBUS_NAME, path, DBUS_INTERFACE_VM,
-				     "Start", console_start_answered, session, "");
+		return service_send_to_reach(invocation, call, NULL, NULL);
+	r = sd_bus_call_async(invocation->bus, NULL, call, console_start_answered, session, 0);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 

@@ -24,6 +24,7 @@
 struct watch {
 	const char *path, *label;
 	bool show, shown, ended;
+	bool waiting;         /* for its turn */
 	uint64_t done, total; /* bytes; total 0: not known */
 	time_t begun;         /* of the boot clock, seconds */
 	struct service_pinger pinger;
@@ -100,8 +101,11 @@ static void job_draw(struct watch *watch)
 
 	if (!watch->show)
 		return;
-	job_format_progress(watch->done, watch->total, (unsigned)(clock_boot() - watch->begun),
-			    progress);
+	if (watch->waiting)
+		snprintf(progress, sizeof(progress), "waits for its turn");
+	else
+		job_format_progress(watch->done, watch->total,
+				    (unsigned)(clock_boot() - watch->begun), progress);
 	fprintf(stderr, "\r%s: %s\033[K", label ? label : "", progress);
 	watch->shown = true;
 }
@@ -116,12 +120,17 @@ static void job_erase(const struct watch *watch)
 
 static int job_read_property(sd_bus_message *signal, struct watch *watch)
 {
-	const char *name;
+	const char *name, *state;
 	int r;
 
 	r = sd_bus_message_read(signal, "s", &name);
 	if (r < 0)
 		return r;
+	if (strcmp(name, "State") == 0) {
+		r = sd_bus_message_read(signal, "v", "s", &state);
+		watch->waiting = r >= 0 && strcmp(state, "waiting") == 0;
+		return r;
+	}
 	if (strcmp(name, "Done") == 0)
 		return sd_bus_message_read(signal, "v", "t", &watch->done);
 	if (strcmp(name, "Total") == 0)
@@ -161,6 +170,16 @@ static int job_on_ended(sd_bus_message *reply, void *data, sd_bus_error *error)
 	return 0;
 }
 
+static void job_ask_state(struct invocation *invocation, struct watch *watch)
+{
+	AUTO_FREE char *state = NULL;
+
+	if (watch->show &&
+	    sd_bus_get_property_string(invocation->bus, DBUS_NAME, watch->path, DBUS_INTERFACE_JOB,
+				       "State", NULL, &state) >= 0)
+		watch->waiting = strcmp(state, "waiting") == 0;
+}
+
 /* Signals are for root alone: others ask. */
 static void job_ask_progress(struct invocation *invocation, struct watch *watch)
 {
@@ -171,6 +190,7 @@ static void job_ask_progress(struct invocation *invocation, struct watch *watch)
 		(void)sd_bus_get_property_trivial(invocation->bus, DBUS_NAME, watch->path,
 						  DBUS_INTERFACE_JOB, names[i], NULL, 't',
 						  values[i]);
+	job_ask_state(invocation, watch);
 }
 
 static int job_send_cancel(struct invocation *invocation, const struct watch *watch)
@@ -244,6 +264,8 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 	if (r >= 0)
 		r = sd_bus_call_async(invocation->bus, &end, call, job_on_ended, &watch,
 				      UINT64_MAX);
+	if (r >= 0)
+		job_ask_state(invocation, &watch);
 	status = r < 0 ? service_failed(r, NULL) : job_await(invocation, &watch);
 	sd_bus_slot_unref(changes);
 	sd_bus_slot_unref(end);

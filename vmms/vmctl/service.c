@@ -326,6 +326,20 @@ enum status service_new_call(struct invocation *invocation, const char *path, co
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
+enum status service_new_start(struct invocation *invocation, const char *path,
+			      sd_bus_message **ret_call)
+{
+	const char *drive = invocation_value(invocation, "boot");
+	enum status status =
+		service_new_call(invocation, path, drive ? "StartFrom" : "Start", ret_call);
+	int r;
+
+	if (status != STATUS_OK || !drive)
+		return status;
+	r = sd_bus_message_append(*ret_call, "s", drive);
+	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+}
+
 enum status service_call_vm(struct invocation *invocation, const char *path, const char *method)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL;

@@ -114,6 +114,10 @@ enum status service_send(struct invocation *invocation, sd_bus_message *call, un
 enum status service_new_call(struct invocation *invocation, const char *path, const char *method,
 			     sd_bus_message **ret_call);
 
+/* The same of a start: of what --boot says, if the command has it. */
+enum status service_new_start(struct invocation *invocation, const char *path,
+			      sd_bus_message **ret_call);
+
 /* The JSON that an answer is made of; *ret_tree: put by the caller. Return: 0; -errno. */
 int service_read_json(sd_bus_message *reply, struct json_object **ret_tree) MUST_CHECK;
 

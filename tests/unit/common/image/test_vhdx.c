@@ -438,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replay_around_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_entry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_of_the_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shortened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_read_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_we_read_others, setup, teardown),
