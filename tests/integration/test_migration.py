@@ -335,6 +335,79 @@ class Migration(ServiceTest):
         self.assertIn("the guest shut down", self.ok("log", "b"))
         self.assertNotIn("could not be shut down", self.ok("log", "b"))
 
+    # ---- All of them ----
+
+    def test_drain(self):
+        """What can be moved is, and what cannot be is named, with why."""
+        for name, state in (("a", "running"), ("b", "off"), ("c", "running"), ("d", "running")):
+            self.create(name)
+            if state == "running":
+                self.ok("start", name)
+        self.other.create("c")
+        dry = self.vmctl("drain", "--to", HOST, "--dry-run")
+        self.assertEqual(dry.status, FAILED)
+        self.assertEqual(dry.out, f"VM 'a' can be moved to {HOST}\nVM 'd' can be moved to {HOST}\n")
+        self.assertIn(f"VM 'c' cannot be moved to {HOST}:\n  there is a VM of the name 'c' already", dry.err)
+        self.assertEqual(self.names(self.other), ["c"])
+        result = self.vmctl("--json", "drain", "--to", HOST)
+        self.assertEqual(result.status, FAILED)
+        said = json.loads(result.out)
+        self.assertEqual([(move["vm"], move["host"]) for move in said["moves"]], [("a", HOST), ("d", HOST)])
+        self.assertGreater(said["moves"][0]["blackout"], 0)
+        self.assertEqual([(vm["vm"], vm["hosts"][0]["host"]) for vm in said["stay"]], [("c", HOST)])
+        self.assertIn("already", said["stay"][0]["hosts"][0]["findings"][0])
+        self.assertEqual(self.names(self), ["b", "c"])
+        again = self.vmctl("drain", "--to", HOST)
+        self.assertEqual(again.status, FAILED)
+        self.assertTrue(again.err.endswith("\nvmctl: not moved: 'c'\n"), again.err)
+        self.ok("stop", "c")
+        self.assertEqual(self.ok("drain", "--to", HOST), "")
+
+    def test_drain_to_several(self):
+        """In turn; whoever has something against a VM is passed over."""
+        for name in "a", "b", "c":
+            self.create(name)
+            self.ok("start", name)
+        self.assertEqual(self.ok("drain", "--dry-run", "--to", "one", "--to", "two"), "".join(
+            f"VM '{name}' can be moved to {host}\n" for name, host in (("a", "one"), ("b", "two"), ("c", "one"))))
+        self.ok("drain", "--to", "one", "--to", "two")
+        self.assertEqual(self.names(self.other), ["a", "b", "c"])
+
+    def test_drain_to_nobody(self):
+        self.begin()
+        self.refused(USAGE, "drain", says="--to HOST is missing")
+        self.refused(USAGE, "drain", "--to", "a b", says="'a b' is not [USER@]HOST")
+        self.refused(USAGE, "drain", "--to", HOST, "--timeout", "x", says="--timeout")
+        self.create("w")
+        self.ok("start", "w")
+        self.change_stand_in(unreachable=True)
+        error = self.refused(FAILED, "drain", "--to", HOST, says="not moved: 'vm', 'w'")
+        self.assertEqual(error.count("Connection refused"), 1, error)
+        self.check_stays()
+
+    def test_interrupt_ends_a_drain(self):
+        for name, append in ("a", "slow-send"), ("b", ""):
+            self.create(name, append=append)
+            self.ok("start", name)
+        process = self.vmctl_in_background("drain", "--to", HOST)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        self.wait_said("guest: sent", "a")
+        process.send_signal(signal.SIGINT)
+        error = process.communicate(timeout=TIMEOUT)[1]
+        self.assertIn("cancelled", error)
+        self.assertTrue(error.endswith("vmctl: not moved: 'a', 'b'\n"), error)
+        self.assertEqual(process.returncode, FAILED)
+        self.assertEqual(self.names(self), ["a", "b"])
+
+    def test_time_limit_of_each(self):
+        for name, append in ("a", "slow-send"), ("b", ""):
+            self.create(name, append=append)
+            self.ok("start", name)
+        self.refused(FAILED, "drain", "--to", HOST, "--timeout", "1", says="not moved: 'a'\n")
+        self.assertEqual(self.names(self), ["a"])
+        self.assertEqual(self.names(self.other), ["b"])
+
     # ---- Nobody knows ----
 
     def test_the_answer_is_lost(self):

@@ -180,6 +180,7 @@ class Walk(RemoteTest):
         self.step("renew", "vm", status=FAILED, err="VM 'vm'")
         # There it would go on from.
         self.step("migrate", "vm", "host:", status=USAGE, err=r"'host:' is not \[USER@\]HOST")
+        self.step("drain", "--to", "host:", status=USAGE, err=r"'host:' is not \[USER@\]HOST")
         self.step("receive", stdin="x\n", status=USAGE, err="no request of a 'vmctl migrate'")
         self.step("save", "vm", out="VM 'vm' saved")
         self.step("start", "vm", out="VM 'vm' started")

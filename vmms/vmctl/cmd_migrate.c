@@ -6,6 +6,7 @@
  * ssh encrypts. The move itself is a job of vmms here.
  */
 #include "vmms/vmctl/job.h"
+#include "vmms/vmctl/migrate.h"
 #include "vmms/vmctl/migration.h"
 #include "vmms/vmctl/output.h"
 #include "vmms/vmctl/remote.h"
@@ -254,7 +255,7 @@ static void migrate_take_findings(struct migration *migration, struct json_objec
 			    json_object_get(json_object_array_get_idx(findings, i)));
 }
 
-static void migrate_look(struct migration *migration, struct json_object *answer)
+static void migrate_compare(struct migration *migration, struct json_object *answer)
 {
 	struct json_object *disks = json_object_object_get(migration->definition, "disks");
 	char boot_id[MIGRATION_BOOT_ID_SIZE];
@@ -269,15 +270,14 @@ static void migrate_look(struct migration *migration, struct json_object *answer
 	migrate_take_findings(migration, answer);
 }
 
-static void migrate_print_findings(const struct migration *migration)
+void migrate_print_findings(const char *name, const char *host, struct json_object *findings)
 {
-	AUTO_FREE char *name = text_escape_new(migration->name, strlen(migration->name));
+	AUTO_FREE char *escaped_name = text_escape_new(name, strlen(name));
 
-	fprintf(stderr, "vmctl: VM '%s' cannot be moved to %s:\n", name ? name : "",
-		migration->host);
-	for (size_t i = 0; i < json_object_array_length(migration->findings); i++) {
-		const char *text =
-			json_object_get_string(json_object_array_get_idx(migration->findings, i));
+	fprintf(stderr, "vmctl: VM '%s' cannot be moved to %s:\n", escaped_name ? escaped_name : "",
+		host);
+	for (size_t i = 0; i < json_object_array_length(findings); i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(findings, i));
 		AUTO_FREE char *escaped = text ? text_escape_new(text, strlen(text)) : NULL;
 
 		fprintf(stderr, "  %s\n", escaped ? escaped : "");
@@ -299,7 +299,7 @@ static enum status migrate_conclude_check(struct migration *migration, bool chec
 					 json_object_new_string(migration->host), "findings",
 					 json_object_get(migration->findings), NULL));
 	else if (count > 0)
-		migrate_print_findings(migration);
+		migrate_print_findings(migration->name, migration->host, migration->findings);
 	else if (check)
 		output_say(invocation, "nothing is known that keeps VM '%s' from %s",
 			   migration->name, migration->host);
@@ -351,7 +351,7 @@ static enum status migrate_ask_what_is_in_the_way(struct migration *migration)
 				       "definition", json_object_get(migration->definition), NULL),
 			     &answer);
 	if (status == STATUS_OK)
-		migrate_look(migration, answer);
+		migrate_compare(migration, answer);
 	return status;
 }
 
@@ -396,7 +396,7 @@ static enum status migrate_begin(struct migration *migration)
 	return r < 0 ? service_failed(r, NULL) : job_begin(invocation, call, &migration->job);
 }
 
-static enum status migrate_say_moved(struct migration *migration)
+static void migrate_say_moved(struct migration *migration, struct json_object **ret_result)
 {
 	AUTO_JSON struct json_object *result = NULL;
 	AUTO_FREE char *text = NULL;
@@ -409,15 +409,14 @@ static enum status migrate_say_moved(struct migration *migration)
 	if (r < 0 || json_parse(text, strlen(text), &result, &why) < 0) {
 		output_say(migration->invocation, "VM '%s' is on %s now", migration->name,
 			   migration->host);
-		return STATUS_OK;
+		return;
 	}
 	blackout = json_object_get_double(json_object_object_get(result, "blackout"));
 	output_say(migration->invocation, "VM '%s' is on %s now; its guest stood for %.1f ms",
 		   migration->name, migration->host, blackout / 1e6);
 	json_add(&result, "vm", json_object_new_string(migration->name));
 	json_add(&result, "host", json_object_new_string(migration->host));
-	r = migration->invocation->json ? json_print(TAKE_PTR(result)) : 0;
-	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
+	*ret_result = TAKE_PTR(result);
 }
 
 /*
@@ -430,7 +429,7 @@ static enum status migrate_settle(struct migration *migration)
 	return service_call_vm(migration->invocation, migration->path, "TurnOff");
 }
 
-static enum status migrate_move(struct migration *migration)
+static enum status migrate_move(struct migration *migration, struct json_object **ret_result)
 {
 	enum status status = migrate_begin(migration), far;
 
@@ -449,12 +448,13 @@ static enum status migrate_move(struct migration *migration)
 	if (status == STATUS_OK)
 		status = service_call_manager(migration->invocation, "DeleteVM", SERVICE_TIMEOUT,
 					      NULL, "s", migration->name);
-	return status == STATUS_OK ? migrate_say_moved(migration) : status;
+	if (status == STATUS_OK)
+		migrate_say_moved(migration, ret_result);
+	return status;
 }
 
-static enum status migrate_run(struct migration *migration)
+enum status migrate_look(struct migration *migration, struct json_object **ret_findings)
 {
-	bool check = invocation_has(migration->invocation, "check");
 	enum status status = migrate_read_options(migration);
 
 	if (status == STATUS_OK)
@@ -463,18 +463,59 @@ static enum status migrate_run(struct migration *migration)
 		status = migrate_change_switches(migration);
 	if (status == STATUS_OK)
 		status = migrate_ask_what_is_in_the_way(migration);
-	if (status == STATUS_OK)
-		status = migrate_conclude_check(migration, check);
-	if (status != STATUS_OK || check)
-		return status;
-	status = migrate_ask_to_make_vm(migration);
-	if (status == STATUS_OK)
-		status = migrate_conclude_check(migration, false);
-	return status == STATUS_OK ? migrate_move(migration) : status;
+	if (status == STATUS_OK && !migration->findings)
+		status = service_failed(-ENOMEM, NULL);
+	*ret_findings = migration->findings;
+	return status;
 }
 
-static void migrate_deinit(struct migration *migration)
+enum status migrate_go(struct migration *migration, struct json_object **ret_result)
 {
+	enum status status = migrate_ask_to_make_vm(migration);
+
+	if (status == STATUS_OK)
+		status = migrate_conclude_check(migration, false);
+	return status == STATUS_OK ? migrate_move(migration, ret_result) : status;
+}
+
+static enum status migrate_run(struct migration *migration)
+{
+	const struct invocation *invocation = migration->invocation;
+	bool check = invocation_has(invocation, "check");
+	AUTO_JSON struct json_object *result = NULL;
+	struct json_object *findings;
+	enum status status = migrate_look(migration, &findings);
+	int r;
+
+	if (status == STATUS_OK)
+		status = migrate_conclude_check(migration, check);
+	if (status == STATUS_OK && !check)
+		status = migrate_go(migration, &result);
+	if (!result || !invocation->json)
+		return status;
+	r = json_print(TAKE_PTR(result));
+	return r < 0 ? service_failed(r, NULL) : status;
+}
+
+struct migration *migrate_new(struct invocation *invocation, const char *name, const char *host)
+{
+	struct migration *migration = calloc(1, sizeof(*migration));
+
+	if (!migration)
+		return NULL;
+	signal(SIGPIPE, SIG_IGN);
+	migration->invocation = invocation;
+	migration->name = name;
+	migration->host = host;
+	migration->findings = json_object_new_array();
+	migration->fd = -1;
+	return migration;
+}
+
+void migrate_free(struct migration *migration)
+{
+	if (!migration)
+		return;
 	/* Nobody waits for more; what is said there is not of interest any more. */
 	close_fdp(&migration->fd);
 	(void)remote_stream_end(&migration->there);
@@ -482,6 +523,7 @@ static void migrate_deinit(struct migration *migration)
 	json_object_put(migration->findings);
 	free(migration->path);
 	free(migration->job);
+	free(migration);
 }
 
 /* ---- After an outcome that nobody knew ---- */
@@ -533,22 +575,16 @@ static enum status migrate_settle_as_told(struct migration *migration, const cha
 enum status command_migrate(struct invocation *invocation)
 {
 	const char *where = invocation_value(invocation, "settle");
-	struct migration migration = { .invocation = invocation,
-				       .name = invocation->arguments[0],
-				       .host = invocation->argument_count > 1
-						       ? invocation->arguments[1]
-						       : NULL,
-				       .findings = json_object_new_array(),
-				       .fd = -1 };
-	enum status status;
+	CLEANUP(migrate_freep)
+	struct migration *migration =
+		migrate_new(invocation, invocation->arguments[0],
+			    invocation->argument_count > 1 ? invocation->arguments[1] : NULL);
 
-	signal(SIGPIPE, SIG_IGN);
+	if (!migration)
+		return service_failed(-ENOMEM, NULL);
 	if (where)
-		status = migrate_settle_as_told(&migration, where);
-	else if (!migration.host)
-		status = usage_error(invocation, "the host is missing that the VM is to go to");
-	else
-		status = migrate_run(&migration);
-	migrate_deinit(&migration);
-	return status;
+		return migrate_settle_as_told(migration, where);
+	if (!migration->host)
+		return usage_error(invocation, "the host is missing that the VM is to go to");
+	return migrate_run(migration);
 }

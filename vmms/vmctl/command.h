@@ -195,6 +195,7 @@ enum status command_kvp(struct invocation *invocation);
 enum status command_backup(struct invocation *invocation);
 enum status command_copy(struct invocation *invocation);
 enum status command_save(struct invocation *invocation);
+enum status command_drain(struct invocation *invocation);
 enum status command_migrate(struct invocation *invocation);
 enum status command_receive(struct invocation *invocation);
 enum status command_dump(struct invocation *invocation);

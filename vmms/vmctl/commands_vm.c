@@ -59,6 +59,21 @@ static const struct option_row migrate_options[] = {
 	{ 0 },
 };
 
+static const struct option_row drain_options[] = {
+	{ "to", "[USER@]HOST[:PORT]", VALUE_HOST,
+	  "where the VMs are to go; given again: each goes to one of them" },
+	{ "dry-run", NULL, VALUE_NONE, "only tell where each could go, and what is in the way" },
+	{ "to-switch", "HERE=THERE", VALUE_TEXT, "as of 'migrate'; may be given again" },
+	{ "bandwidth", "N", VALUE_TEXT, "MiB per second at most, while a guest runs" },
+	{ "max-downtime", "N", VALUE_TEXT,
+	  "milliseconds that a guest is to stand at most, as it is reckoned (default: 300)" },
+	{ "force", NULL, VALUE_NONE,
+	  "a guest stands for longer if it writes faster than can be sent" },
+	{ "timeout", "SECONDS", VALUE_TEXT,
+	  "give one VM's move up after so long (default: never)" },
+	{ 0 },
+};
+
 static const struct option_row quick_create_options[] = {
 	{ "suite", "SUITE", VALUE_TEXT, "release of Debian (default: bookworm)" },
 	{ "mirror", "URL", VALUE_TEXT,
@@ -396,6 +411,19 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_THERE,
 	  command_migrate },
+	{ "drain",
+	  "",
+	  0,
+	  0,
+	  { VALUE_NONE },
+	  "move all VMs that run to other hosts",
+	  "One after another, as 'migrate' does; VMs that cannot be moved are named, with what is\n"
+	  "in the way, and the exit status is not 0 then. ^C cancels the move that is under way,\n"
+	  "and begins no other.",
+	  drain_options,
+	  true,
+	  REMOTE_THERE,
+	  command_drain },
 	{ "receive",
 	  "",
 	  0,

@@ -35,7 +35,7 @@ static volatile sig_atomic_t interrupted;
 
 static void job_on_interrupt(int number)
 {
-	interrupted = true;
+	interrupted = number;
 }
 
 static void job_mask_interrupt(int how)
@@ -58,6 +58,14 @@ void job_cancel_after(unsigned seconds)
 {
 	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = job_on_interrupt }, NULL);
 	alarm(seconds);
+	/* What that would have cancelled is over; a user who interrupts means what comes, too. */
+	if (seconds == 0 && interrupted == SIGALRM)
+		interrupted = 0;
+}
+
+bool job_is_interrupted(void)
+{
+	return interrupted == SIGINT;
 }
 
 /* ---- On the terminal ---- */

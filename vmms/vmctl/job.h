@@ -27,6 +27,9 @@ void job_catch_interrupt(void);
 /* After so many seconds a job that can be cancelled by ^C is, as by that; 0: it is not. */
 void job_cancel_after(unsigned seconds);
 
+/* The user has interrupted a job that was followed: what would come after it is not wanted. */
+bool job_is_interrupted(void);
+
 /*
  * Waits for the end of a job. label: of its line on the terminal. cancel: ^C cancels it, instead of
  * ending vmctl alone. Return: what goes with its error, which has been said then.
