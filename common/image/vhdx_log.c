@@ -145,11 +145,13 @@ static const struct vhdx_descriptor *vhdx_descriptor(const struct vhdx_entry *en
 	return (const struct vhdx_descriptor *)(entry + 1) + i;
 }
 
+/* What a file is known by, and its headers, are written without a log: no entry may undo them. */
 static bool vhdx_check_descriptor(const struct vhdx_entry *entry,
 				  const struct vhdx_descriptor *descriptor, uint32_t *sectors)
 {
 	if (descriptor->sequence != entry->sequence ||
 	    !IS_ALIGNED(descriptor->offset, (uint64_t)VHDX_PAGE) ||
+	    descriptor->offset < VHDX_REGIONS_OFFSET(0) ||
 	    descriptor->offset > (uint64_t)INT64_MAX - VHDX_PAGE)
 		return false;
 	if (descriptor->signature == VHDX_DATA_SIGNATURE) {

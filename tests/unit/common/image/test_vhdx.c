@@ -236,12 +236,12 @@ static void set_log(struct fixture *f)
 }
 
 /* An entry at a page of the log that fills the target with a byte. Around the end, in two. */
-static void log_entry(struct fixture *f, uint32_t at, uint64_t sequence, uint32_t tail,
-		      uint64_t flushed, uint8_t byte)
+static void log_entry_of(struct fixture *f, uint32_t at, uint64_t sequence, uint32_t tail,
+			 uint64_t flushed, uint64_t target, uint8_t byte)
 {
 	AUTO_FREE uint8_t *buffer = calloc(1, VHDX_ENTRY_SIZE);
 	uint8_t bytes[VHDX_PAGE];
-	const struct vhdx_log_page page = { .offset = TARGET, .bytes = bytes };
+	const struct vhdx_log_page page = { .offset = target, .bytes = bytes };
 	const struct vhdx_log_position position = {
 		.sequence = sequence, .tail = tail * VHDX_PAGE, .flushed = flushed, .last = flushed
 	};
@@ -251,6 +251,12 @@ static void log_entry(struct fixture *f, uint32_t at, uint64_t sequence, uint32_
 	length = vhdx_entry_make(buffer, &log_id, &position, &page, 1);
 	for (uint32_t i = 0; i < length / VHDX_PAGE; i++)
 		put(f, VHDX_MIB + (at + i) % 256 * VHDX_PAGE, buffer + i * VHDX_PAGE, VHDX_PAGE);
+}
+
+static void log_entry(struct fixture *f, uint32_t at, uint64_t sequence, uint32_t tail,
+		      uint64_t flushed, uint8_t byte)
+{
+	log_entry_of(f, at, sequence, tail, flushed, TARGET, byte);
 }
 
 static void check_replay(struct fixture *f, uint8_t byte)
@@ -329,6 +335,23 @@ static void test_no_entry(void **state)
 	/* Its tail is gone. */
 	log_entry(f, 2, 8, 0, f->file.size, 0x22);
 	assert_int_equal(look(f, true, &vhdx), VHDX_E_LOG);
+}
+
+/* What says that the file is a VHDX, and its headers, no log may change. */
+static void test_log_of_the_head(void **state)
+{
+	static const uint64_t targets[] = { 0, VHDX_HEADER_OFFSET(0), VHDX_HEADER_OFFSET(1) };
+	struct fixture *f = *state;
+	struct vhdx vhdx;
+
+	make_dynamic(f);
+	set_log(f);
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+		log_entry_of(f, 0, 7, 0, f->file.size, targets[i], 0);
+		assert_int_equal(look(f, true, &vhdx), VHDX_E_LOG);
+	}
+	log_entry(f, 0, 7, 0, f->file.size, 0x11);
+	check_replay(f, 0x11);
 }
 
 static void test_shortened(void **state)
@@ -415,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replay_around_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_entry, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_entry, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_of_the_head, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shortened, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_read_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_we_read_others, setup, teardown),
