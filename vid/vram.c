@@ -73,7 +73,7 @@ uint8_t *vid_vram_bytes(const struct vid_vram *vram)
 	return vram->host;
 }
 
-/* KVM changes no slot's size, and takes out one that does not exist with an error that is none. */
+/* KVM cannot move a slot to another size in place. That it refuses to remove one that is not there does no harm. */
 void vid_vram_remove(const struct vid_vram *vram, struct vid_partition *partition)
 {
 	struct kvm_userspace_memory_region slot = { .slot = VRAM_SLOT };

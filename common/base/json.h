@@ -98,6 +98,9 @@ struct json_object *json_make(const char *key, ...) __attribute__((sentinel)) MU
 void json_add(struct json_object **object, const char *key, struct json_object *value);
 void json_append(struct json_object **array, struct json_object *value);
 
+/* Appends a text that is made as by printf(3). */
+void json_append_format(struct json_object **array, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /*
  * A text that takes at most `most` bytes as JSON, where some characters are written as six: what is
  * beyond is cut off, between characters. text: UTF-8.
@@ -106,6 +109,14 @@ struct json_object *json_make_text(const char *text, size_t most) MUST_CHECK;
 
 /* Registers and addresses, which are 64 bits wide and read in hexadecimal: the text "0x1f". */
 struct json_object *json_make_hex(uint64_t value) MUST_CHECK;
+
+/* ---- Looking into trees, whatever is there ---- */
+
+/* The text of a member, as long as the object lives; "": it has no such member, or is no object. */
+const char *json_member_text(struct json_object *object, const char *key);
+
+/* Elements; 0 of what is no array. */
+size_t json_array_size(struct json_object *array);
 
 /* ---- A tree into structs ---- */
 

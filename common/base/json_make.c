@@ -2,6 +2,7 @@
 /* Making JSON trees, with the lack of memory checked once. */
 #include "common/base/json.h"
 
+#include "common/base/cleanup.h"
 #include "common/base/text.h"
 
 #include <inttypes.h>
@@ -24,6 +25,18 @@ void json_append(struct json_object **array, struct json_object *value)
 	json_object_put(value);
 	json_object_put(*array);
 	*array = NULL;
+}
+
+void json_append_format(struct json_object **array, const char *format, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (vasprintf(&text, format, arguments) < 0)
+		text = NULL;
+	va_end(arguments);
+	json_append(array, text ? json_object_new_string(text) : NULL);
 }
 
 struct json_object *json_make(const char *key, ...)

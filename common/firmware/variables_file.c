@@ -3,13 +3,11 @@
 #include "common/firmware/variables_file.h"
 
 #include "common/base/crc32c.h"
-#include "common/base/error.h"
+#include "common/base/file.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAGIC   "VMMSVARS"
 #define VERSION 1
@@ -46,25 +44,6 @@ uint64_t variables_copy_place(uint64_t sequence)
 	return sequence % VARIABLES_COPIES * sizeof(struct variables_copy);
 }
 
-/* Return: bytes, fewer where the file ends; -errno. */
-static ssize_t variables_copy_read(int fd, struct variables_copy *copy, uint64_t place)
-{
-	size_t size = 0;
-
-	while (size < sizeof(*copy)) {
-		ssize_t r = pread(fd, (uint8_t *)copy + size, sizeof(*copy) - size,
-				  (off_t)(place + size));
-
-		if (r == 0)
-			break;
-		if (r > 0)
-			size += (size_t)r;
-		else if (errno != EINTR)
-			return error_origin(-errno);
-	}
-	return (ssize_t)size;
-}
-
 /* The first write is to the second copy: where it was not finished, there is nothing in the first. */
 int variables_file_read(int fd, struct variables_copy *copy,
 			uint8_t ret_bytes[static VARIABLES_SIZE], uint64_t *ret_sequence)
@@ -73,7 +52,7 @@ int variables_file_read(int fd, struct variables_copy *copy,
 
 	*ret_sequence = 0;
 	for (unsigned i = 0; i < VARIABLES_COPIES; i++) {
-		ssize_t size = variables_copy_read(fd, copy, variables_copy_place(i));
+		ssize_t size = file_read_at(fd, variables_copy_place(i), copy, sizeof(*copy));
 
 		if (size < 0)
 			return (int)size;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a VHDX image says of itself: headers, regions. */
 #include "common/image/vhdx.h"
+#include "common/base/file.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/crc32c.h"
@@ -37,18 +38,9 @@ const char *vhdx_error_text(int error)
 
 static int vhdx_file_read(void *data, uint64_t offset, void *buffer, size_t size)
 {
-	uint8_t *bytes = buffer;
+	ssize_t n = file_read_at(*(int *)data, offset, buffer, size);
 
-	for (size_t done = 0; done < size;) {
-		ssize_t n = pread(*(int *)data, bytes + done, size - done, (off_t)(offset + done));
-
-		if (n < 0 && errno != EINTR)
-			return error_origin(-errno);
-		if (n == 0)
-			return -EIO;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
+	return n < 0 ? (int)n : (size_t)n < size ? -EIO : 0;
 }
 
 static int vhdx_file_write(void *data, uint64_t offset, const void *buffer, size_t size)

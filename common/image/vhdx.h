@@ -169,7 +169,8 @@ int vhdx_open(struct vhdx_file *file, bool writable, struct vhdx *ret_vhdx,
 int vhdx_look_fd(int fd, struct vhdx *ret_vhdx) MUST_CHECK;
 
 /*
- * The same as vhdx_open() of a descriptor, which may be open for direct I/O. *ret_size: of the file, as it is after.
+ * The same as vhdx_open() of a descriptor, which may be open for direct I/O. *ret_size: of the file,
+ * as it is after.
  */
 int vhdx_open_fd(int fd, bool writable, struct vhdx *ret_vhdx, struct vhdx_patches *ret_patches,
 		 uint64_t *ret_size) MUST_CHECK;

@@ -2,6 +2,7 @@
 /* A folder of JSON files, replaced atomically. */
 #include "vmms/base/folder.h"
 #include "common/base/error.h"
+#include "common/base/file.h"
 #include "vmms/base/fault.h"
 
 #include <dirent.h>
@@ -232,22 +233,6 @@ int folder_each(struct folder *folder, int (*found)(void *data, const char *name
 
 /* ---- Writing ---- */
 
-static int folder_write_all(int fd, const char *text, size_t size)
-{
-	ssize_t n;
-
-	while (size > 0) {
-		n = write(fd, text, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_origin(-errno);
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int folder_write_durably(int fd, struct json_object *tree)
 {
 	const char *text;
@@ -258,9 +243,9 @@ static int folder_write_durably(int fd, struct json_object *tree)
 							    JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (!text)
 		return -ENOMEM;
-	r = folder_write_all(fd, text, strlen(text));
+	r = file_write_all(fd, text, strlen(text));
 	if (r == 0)
-		r = folder_write_all(fd, "\n", 1);
+		r = file_write_all(fd, "\n", 1);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	return r;

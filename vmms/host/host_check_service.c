@@ -16,16 +16,6 @@
 
 /* ---- The worker's report ---- */
 
-static const char *service_text_member(struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (object && json_object_object_get_ex(object, key, &value) &&
-	    json_object_is_type(value, json_type_string))
-		return json_object_get_string(value);
-	return "";
-}
-
 /* The first error of the report, or NULL. */
 static struct json_object *service_find_error(struct json_object *report)
 {
@@ -38,7 +28,7 @@ static struct json_object *service_find_error(struct json_object *report)
 		struct json_object *finding = json_object_array_get_idx(findings, i);
 
 		if (json_object_is_type(finding, json_type_object) &&
-		    strcmp(service_text_member(finding, "severity"), "error") == 0)
+		    strcmp(json_member_text(finding, "severity"), "error") == 0)
 			return finding;
 	}
 	return NULL;
@@ -56,13 +46,12 @@ static void service_look_at_worker(const void *view, struct host_finding *findin
 	}
 	error = service_find_error(service->report);
 	if (error) {
-		host_found(finding, HOST_FAULT, "%s", service_text_member(error, "text"));
-		host_mend(finding, "%s 'vmctl host' says all.",
-			  service_text_member(error, "advice"));
+		host_found(finding, HOST_FAULT, "%s", json_member_text(error, "text"));
+		host_mend(finding, "%s 'vmctl host' says all.", json_member_text(error, "advice"));
 		return;
 	}
 	host_found(finding, HOST_OK, "guests get Hyper-V by the engine '%s', and stock kernels run",
-		   service_text_member(service->report, "engine"));
+		   json_member_text(service->report, "engine"));
 }
 
 /* ---- Rights ---- */

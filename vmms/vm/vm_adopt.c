@@ -41,16 +41,6 @@ static const struct {
 	{ "kept", VM_KEPT },       { "stopping", VM_STOPPING }, { "stopped", VM_STOPPING },
 };
 
-static const char *adopt_member_text(struct json_object *tree, const char *key)
-{
-	struct json_object *member;
-
-	return json_object_object_get_ex(tree, key, &member) &&
-			       json_object_is_type(member, json_type_string)
-		       ? json_object_get_string(member)
-		       : "";
-}
-
 /* What the earlier daemon does when a start is answered, it may not have come to. */
 static void adopt_finish_start(struct vm *vm)
 {
@@ -89,8 +79,8 @@ static bool adopt_is_saved(const struct vm *vm, struct json_object *status)
 
 static void adopt_take_status(struct vm *vm, struct json_object *status)
 {
-	const char *engine = adopt_member_text(status, "engine"),
-		   *state = adopt_member_text(status, "state");
+	const char *engine = json_member_text(status, "engine"),
+		   *state = json_member_text(status, "state");
 	struct json_object *resets;
 
 	vm_run_set_engine(vm, engine, strlen(engine));

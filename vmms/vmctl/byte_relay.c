@@ -2,6 +2,8 @@
 /* Bytes between standard input and output and a socket. */
 #include "vmms/vmctl/byte_relay.h"
 
+#include "common/base/file.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,21 +12,6 @@
 
 #define PIECE_SIZE 65536 /* bytes; what a pipe holds */
 
-static bool relay_write(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t written = write(fd, bytes, size);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			return false;
-		bytes += written;
-		size -= (size_t)written;
-	}
-	return true;
-}
-
 static void relay_copy(int from, int to)
 {
 	char bytes[PIECE_SIZE];
@@ -32,7 +19,8 @@ static void relay_copy(int from, int to)
 
 	do
 		size = read(from, bytes, sizeof(bytes));
-	while ((size < 0 && errno == EINTR) || (size > 0 && relay_write(to, bytes, (size_t)size)));
+	while ((size < 0 && errno == EINTR) ||
+	       (size > 0 && file_write_all(to, bytes, (size_t)size) == 0));
 }
 
 static void *relay_inwards(void *data)

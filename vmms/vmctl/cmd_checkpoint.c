@@ -52,13 +52,6 @@ static unsigned checkpoint_number(struct json_object *object, const char *key)
 	return (unsigned)json_object_get_int64(json_object_object_get(object, key));
 }
 
-static const char *checkpoint_text(struct json_object *checkpoint, const char *key)
-{
-	struct json_object *value = json_object_object_get(checkpoint, key);
-
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
 static void checkpoint_time(struct json_object *checkpoint, char text[TIME_SIZE])
 {
 	struct json_object *value = json_object_object_get(checkpoint, "created_at");
@@ -84,7 +77,7 @@ static struct json_object *checkpoint_find(struct json_object *tree, const char 
 		struct json_object *checkpoint = json_object_array_get_idx(array, i);
 
 		if (number ? checkpoint_number(checkpoint, "id") != id
-			   : strcmp(checkpoint_text(checkpoint, "name"), word) != 0)
+			   : strcmp(json_member_text(checkpoint, "name"), word) != 0)
 			continue;
 		*ret_twice = found;
 		found = checkpoint;
@@ -197,7 +190,7 @@ static bool checkpoint_is_last(const struct checkpoint_drawing *drawing, unsigne
 static void checkpoint_draw_one(struct checkpoint_drawing *drawing, struct json_object *checkpoint,
 				bool last, size_t used)
 {
-	const char *name = checkpoint_text(checkpoint, "name");
+	const char *name = json_member_text(checkpoint, "name");
 	AUTO_FREE char *escaped = text_escape_new(name, strlen(name));
 	char created[TIME_SIZE];
 	int size;
@@ -260,12 +253,12 @@ static void checkpoint_print_disks(struct json_object *checkpoint)
 {
 	struct json_object *disks =
 		json_object_object_get(json_object_object_get(checkpoint, "definition"), "disks");
-	size_t count =
-		json_object_is_type(disks, json_type_array) ? json_object_array_length(disks) : 0;
+	size_t count = json_array_size(disks);
 
 	for (size_t i = 0; i < count; i++)
-		checkpoint_print_line(i == 0 ? "disks:" : "",
-				      checkpoint_text(json_object_array_get_idx(disks, i), "path"));
+		checkpoint_print_line(
+			i == 0 ? "disks:" : "",
+			json_member_text(json_object_array_get_idx(disks, i), "path"));
 }
 
 enum status command_checkpoint_show(struct invocation *invocation)
@@ -283,10 +276,10 @@ enum status command_checkpoint_show(struct invocation *invocation)
 								   : STATUS_OK;
 	checkpoint_time(checkpoint, created);
 	printf("%-8s %u\n", "number:", checkpoint_number(checkpoint, "id"));
-	checkpoint_print_line("name:", checkpoint_text(checkpoint, "name"));
-	checkpoint_print_line("notes:", checkpoint_text(checkpoint, "notes"));
+	checkpoint_print_line("name:", json_member_text(checkpoint, "name"));
+	checkpoint_print_line("notes:", json_member_text(checkpoint, "notes"));
 	checkpoint_print_line("made:", created);
-	checkpoint_print_line("type:", checkpoint_text(checkpoint, "type"));
+	checkpoint_print_line("type:", json_member_text(checkpoint, "type"));
 	if (checkpoint_number(checkpoint, "parent"))
 		printf("%-8s %u\n", "on:", checkpoint_number(checkpoint, "parent"));
 	checkpoint_print_disks(checkpoint);
@@ -351,7 +344,7 @@ enum status command_checkpoint_rename(struct invocation *invocation)
 		return status;
 	r = sd_bus_message_append(call, "uss", (uint32_t)checkpoint_number(checkpoint, "id"),
 				  invocation->arguments[2],
-				  notes ? notes : checkpoint_text(checkpoint, "notes"));
+				  notes ? notes : json_member_text(checkpoint, "notes"));
 	if (r < 0)
 		return service_failed(r, NULL);
 	status = service_send(invocation, call, SERVICE_TIMEOUT, NULL);

@@ -28,9 +28,7 @@
 static void create_rename_definition(struct json_object *tree, const char *name)
 {
 	struct json_object *adapters = json_object_object_get(tree, "network_adapters");
-	size_t count = json_object_is_type(adapters, json_type_array)
-			       ? json_object_array_length(adapters)
-			       : 0;
+	size_t count = json_array_size(adapters);
 
 	json_object_object_del(tree, "uuid");
 	for (size_t i = 0; i < count; i++) {

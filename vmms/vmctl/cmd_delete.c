@@ -105,23 +105,21 @@ static enum status delete_check_others(struct invocation *invocation, const char
 				       struct json_object *disks)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
-	const char *name, *uuid, *state, *other;
+	struct listed_vm vm;
 	enum status status;
 	int r;
 
-	status = service_call_manager(invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	status = service_list_vms(invocation, &reply);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
-	while (r >= 0 &&
-	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &other)) > 0) {
+	while ((r = service_next_vm(reply, &vm)) > 0) {
 		AUTO_JSON struct json_object *others = NULL;
 
-		if (strcmp(other, path) == 0)
+		if (strcmp(vm.path, path) == 0)
 			continue;
-		status = delete_get_disks(invocation, other, &others);
+		status = delete_get_disks(invocation, vm.path, &others);
 		if (status == STATUS_OK)
-			status = delete_check_against(disks, others, name);
+			status = delete_check_against(disks, others, vm.name);
 		if (status != STATUS_OK)
 			return status;
 	}

@@ -68,17 +68,6 @@ static struct json_object *doctor_make_list(const struct doctor *doctor)
 
 /* ---- Printing ---- */
 
-static const char *doctor_text_member(struct json_object *check, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (json_object_is_type(check, json_type_object) &&
-	    json_object_object_get_ex(check, key, &value) &&
-	    json_object_is_type(value, json_type_string))
-		return json_object_get_string(value);
-	return "";
-}
-
 static unsigned doctor_count_verdicts(struct json_object *list, enum host_verdict verdict)
 {
 	unsigned count = 0;
@@ -86,15 +75,15 @@ static unsigned doctor_count_verdicts(struct json_object *list, enum host_verdic
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *check = json_object_array_get_idx(list, i);
 
-		count += strcmp(doctor_text_member(check, "verdict"),
-				host_verdict_names[verdict]) == 0;
+		count += strcmp(json_member_text(check, "verdict"), host_verdict_names[verdict]) ==
+			 0;
 	}
 	return count;
 }
 
 static char *doctor_escape_member(struct json_object *check, const char *key)
 {
-	const char *text = doctor_text_member(check, key);
+	const char *text = json_member_text(check, key);
 
 	return text_escape_new(text, strlen(text));
 }

@@ -61,18 +61,16 @@ static bool drain_state_has_guest(const char *state)
 static enum status drain_find_vms(struct invocation *invocation, struct json_object **ret_names)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
-	const char *name, *uuid, *state, *path;
+	struct listed_vm vm;
 	enum status status;
 	int r;
 
-	status = service_call_manager(invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	status = service_list_vms(invocation, &reply);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
-	while (r >= 0 &&
-	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &path)) > 0) {
-		if (drain_state_has_guest(state))
-			json_append(ret_names, json_object_new_string(name));
+	while ((r = service_next_vm(reply, &vm)) > 0) {
+		if (drain_state_has_guest(vm.state))
+			json_append(ret_names, json_object_new_string(vm.name));
 	}
 	if (r >= 0 && !*ret_names)
 		r = -ENOMEM;

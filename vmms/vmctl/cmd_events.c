@@ -153,20 +153,18 @@ static int events_take_row(struct events *events, const char *name, const char *
 static enum status events_look_at_all(struct events *events)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
-	const char *name, *uuid, *state, *path;
+	struct listed_vm row;
 	enum status status;
-	int r;
+	int r = 0;
 
 	events->stale = false;
-	status = service_call_manager(events->invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	status = service_list_vms(events->invocation, &reply);
 	if (status != STATUS_OK)
 		return status;
 	for (size_t i = 0; i < events->count; i++)
 		events->vms[i].seen = false;
-	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
-	while (r >= 0 &&
-	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &path)) > 0)
-		r = events_take_row(events, name, path);
+	while (r >= 0 && (r = service_next_vm(reply, &row)) > 0)
+		r = events_take_row(events, row.name, row.path);
 	for (size_t i = events->count; r >= 0 && i > 0; i--) {
 		if (!events->vms[i - 1].seen)
 			events_remove_vm(events, &events->vms[i - 1]);

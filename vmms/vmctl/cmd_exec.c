@@ -7,6 +7,7 @@
  * the others that are waited for, and passed on.
  */
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/text.h"
 #include "common/wire/exec.h"
 #include "vmms/vmctl/guest_socket.h"
@@ -148,20 +149,6 @@ static void exec_read_signal(struct exec *exec)
 
 /* ---- From the agent ---- */
 
-static bool exec_write_all(int fd, const uint8_t *bytes, size_t size)
-{
-	ssize_t n;
-
-	for (; size > 0; bytes += n, size -= (size_t)n) {
-		n = write(fd, bytes, size);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n < 0)
-			return false;
-	}
-	return true;
-}
-
 static const char gone[] =
 	"the agent of the guest has ended; its log there has the unit vmms-guest-agent@*";
 
@@ -180,8 +167,8 @@ static void exec_take_frame(struct exec *exec, const struct exec_frame *frame)
 	uint8_t value;
 
 	if (is_output) {
-		if (!exec_write_all(frame->type == EXEC_OUTPUT ? STDOUT_FILENO : STDERR_FILENO,
-				    frame->payload, frame->size))
+		if (file_write_all(frame->type == EXEC_OUTPUT ? STDOUT_FILENO : STDERR_FILENO,
+				   frame->payload, frame->size) < 0)
 			end(exec, STATUS_FAILED);
 	} else if (frame->type == EXEC_EXITED && exec_frame_get(frame, &value, sizeof(value))) {
 		end(exec, value);

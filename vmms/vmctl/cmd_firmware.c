@@ -29,16 +29,9 @@ static enum status firmware_ask(struct invocation *invocation, const char *metho
 
 /* ---- show ---- */
 
-static const char *firmware_text(struct json_object *tree, const char *key)
-{
-	const char *text = json_object_get_string(json_object_object_get(tree, key));
-
-	return text ? text : "";
-}
-
 static void firmware_say_variables(struct invocation *invocation, struct json_object *variables)
 {
-	const char *state = firmware_text(variables, "state");
+	const char *state = json_member_text(variables, "state");
 
 	if (strcmp(state, "new") == 0)
 		output_say(invocation, "variables:  none yet: its next start makes them");
@@ -58,7 +51,8 @@ static void firmware_say(struct invocation *invocation, struct json_object *tree
 
 	if (firmware)
 		output_say(invocation, "firmware:   %s, of the package %s",
-			   firmware_text(firmware, "path"), firmware_text(firmware, "package"));
+			   json_member_text(firmware, "path"),
+			   json_member_text(firmware, "package"));
 	else
 		output_say(invocation, "firmware:   none: a kernel is loaded");
 	if (variables)

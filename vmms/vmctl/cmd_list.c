@@ -351,9 +351,7 @@ static void list_print_adapters(const struct vm_info *info, struct json_object *
 
 static void list_print_pinning(struct json_object *pinning)
 {
-	size_t count = json_object_is_type(pinning, json_type_array)
-			       ? json_object_array_length(pinning)
-			       : 0;
+	size_t count = json_array_size(pinning);
 
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *pin = json_object_array_get_idx(pinning, i);

@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define SECONDS_MAX (7 * 24 * 3600)
 
@@ -79,20 +78,6 @@ static enum status migrate_get_text(const struct migration *migration, const cha
 	return r < 0 ? service_failed(r, &error) : STATUS_OK;
 }
 
-static void migrate_note(struct migration *migration, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void migrate_note(struct migration *migration, const char *format, ...)
-{
-	AUTO_FREE char *text = NULL;
-	va_list arguments;
-
-	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		text = NULL;
-	va_end(arguments);
-	json_append(&migration->findings, text ? json_object_new_string(text) : NULL);
-}
-
 static enum status migrate_read_definition(struct migration *migration)
 {
 	AUTO_FREE char *running = NULL, *stored = NULL;
@@ -107,8 +92,8 @@ static enum status migrate_read_definition(struct migration *migration)
 	if (json_parse(running, strlen(running), &migration->definition, &why) < 0)
 		return service_failed(-EBADMSG, NULL);
 	if (strcmp(running, stored) != 0)
-		migrate_note(
-			migration,
+		json_append_format(
+			&migration->findings,
 			"changes of its definition wait for its next start, and would be lost: "
 			"'vmctl show' lists them; shut it down and start it, or take them back");
 	return STATUS_OK;
@@ -139,17 +124,6 @@ static enum status migrate_find_vm(struct migration *migration)
 }
 
 /* ---- Switches ---- */
-
-static struct json_object *migrate_adapters(const struct migration *migration, size_t *ret_count)
-{
-	struct json_object *adapters =
-		json_object_object_get(migration->definition, "network_adapters");
-
-	*ret_count = json_object_is_type(adapters, json_type_array)
-			     ? json_object_array_length(adapters)
-			     : 0;
-	return adapters;
-}
 
 /* What --to-switch makes of the switch of that name here. NULL: nothing. */
 static const char *migrate_other_switch(const struct invocation *invocation, const char *name)
@@ -186,14 +160,13 @@ static enum status migrate_check_switch_options(struct invocation *invocation)
 static enum status migrate_change_switches(struct migration *migration)
 {
 	struct invocation *invocation = migration->invocation;
-	struct json_object *adapters;
+	struct json_object *adapters =
+		json_object_object_get(migration->definition, "network_adapters");
 	enum status status = migrate_check_switch_options(invocation);
-	size_t count;
 
 	if (status != STATUS_OK)
 		return status;
-	adapters = migrate_adapters(migration, &count);
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < json_array_size(adapters); i++) {
 		struct json_object *adapter = json_object_array_get_idx(adapters, i);
 		struct json_object *name = json_object_object_get(adapter, "switch");
 		const char *other =
@@ -209,13 +182,6 @@ static enum status migrate_change_switches(struct migration *migration)
 
 /* ---- What is in the way ---- */
 
-static const char *migrate_member(struct json_object *object, const char *key)
-{
-	struct json_object *value = json_object_object_get(object, key);
-
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
 /*
  * What one host has written of a file may be in its memory for long, where the other does not look
  * for it. On one host both look into the same memory.
@@ -223,24 +189,25 @@ static const char *migrate_member(struct json_object *object, const char *key)
 static void migrate_look_at_disk(struct migration *migration, struct json_object *disk,
 				 bool same_host)
 {
-	const char *path = migrate_member(disk, "path");
+	const char *path = json_member_text(disk, "path");
 	bool read_only = json_object_get_boolean(json_object_object_get(disk, "read_only"));
 
 	if (path[0] == '\0')
 		return;
-	if (strcmp(migrate_member(disk, "format"), "raw") != 0)
-		migrate_note(migration,
-			     "the disk '%s' is not raw: an image of another format cannot be moved "
-			     "while it is in use",
-			     path);
+	if (strcmp(json_member_text(disk, "format"), "raw") != 0)
+		json_append_format(
+			&migration->findings,
+			"the disk '%s' is not raw: an image of another format cannot be moved "
+			"while it is in use",
+			path);
 	if (!same_host && !read_only &&
-	    strcmp(migrate_member(disk, "cache"),
+	    strcmp(json_member_text(disk, "cache"),
 		   definition_cache_names[DEFINITION_CACHE_DIRECT]) != 0)
-		migrate_note(
-			migration,
+		json_append_format(
+			&migration->findings,
 			"the disk '%s' has the cache mode '%s', in which another host may not see "
 			"what was written: shut the VM down, and give it 'direct' ('vmctl edit')",
-			path, migrate_member(disk, "cache"));
+			path, json_member_text(disk, "cache"));
 }
 
 /* Of the other side. */
@@ -249,7 +216,8 @@ static void migrate_take_findings(struct migration *migration, struct json_objec
 	struct json_object *findings = json_object_object_get(answer, "findings");
 
 	if (!json_object_is_type(findings, json_type_array)) {
-		migrate_note(migration, "the other side does not say whether it can take it");
+		json_append_format(&migration->findings,
+				   "the other side does not say whether it can take it");
 		return;
 	}
 	for (size_t i = 0; i < json_object_array_length(findings); i++)
@@ -264,10 +232,8 @@ static void migrate_compare(struct migration *migration, struct json_object *ans
 	bool same_host;
 
 	migration_boot_id(boot_id);
-	same_host = boot_id[0] != '\0' && strcmp(boot_id, migrate_member(answer, "boot_id")) == 0;
-	for (size_t i = 0;
-	     json_object_is_type(disks, json_type_array) && i < json_object_array_length(disks);
-	     i++)
+	same_host = boot_id[0] != '\0' && strcmp(boot_id, json_member_text(answer, "boot_id")) == 0;
+	for (size_t i = 0; i < json_array_size(disks); i++)
 		migrate_look_at_disk(migration, json_object_array_get_idx(disks, i), same_host);
 	migrate_take_findings(migration, answer);
 }

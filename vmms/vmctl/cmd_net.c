@@ -8,6 +8,7 @@
 #include "vmms/vmctl/table.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -359,7 +360,8 @@ static void net_on_interrupt(int number)
 static int net_copy_stream(int from, int to)
 {
 	static char buffer[65536];
-	ssize_t size, written;
+	ssize_t size;
+	int r;
 
 	while (!interrupted) {
 		size = read(from, buffer, sizeof(buffer));
@@ -367,12 +369,9 @@ static int net_copy_stream(int from, int to)
 			continue;
 		if (size <= 0)
 			return 0;
-		for (ssize_t done = 0; done < size; done += written) {
-			written = write(to, buffer + done, (size_t)(size - done));
-			if (written < 0 && errno != EINTR)
-				return -errno;
-			written = MAX(written, (ssize_t)0);
-		}
+		r = file_write_all(to, buffer, (size_t)size);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

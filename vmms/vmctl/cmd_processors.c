@@ -66,8 +66,7 @@ static void processors_print_topology(struct json_object *tree)
 /* Words of a list, in lines that are not too long. */
 static void processors_print_words(const char *title, struct json_object *array)
 {
-	size_t count =
-		json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+	size_t count = json_array_size(array);
 	size_t column = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -83,8 +82,7 @@ static void processors_print_words(const char *title, struct json_object *array)
 
 static void processors_format_distances(struct json_object *array, char *buffer, size_t size)
 {
-	size_t count =
-		json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+	size_t count = json_array_size(array);
 	size_t used = 0;
 
 	buffer[0] = '\0';
@@ -98,8 +96,7 @@ static void processors_print_nodes(struct json_object *nodes)
 {
 	static const char *const titles[] = { "NODE", "PROCESSORS", "MEMORY", "HOST NODE",
 					      "DISTANCES" };
-	size_t count =
-		json_object_is_type(nodes, json_type_array) ? json_object_array_length(nodes) : 0;
+	size_t count = json_array_size(nodes);
 	struct table *table = count > 0 ? table_new(titles, ARRAY_SIZE(titles)) : NULL;
 
 	if (!table)

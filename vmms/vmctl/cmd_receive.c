@@ -19,35 +19,12 @@
 
 /* ---- What is in the way ---- */
 
-static void receive_note(struct json_object **findings, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void receive_note(struct json_object **findings, const char *format, ...)
-{
-	AUTO_FREE char *text = NULL;
-	va_list arguments;
-
-	va_start(arguments, format);
-	if (vasprintf(&text, format, arguments) < 0)
-		text = NULL;
-	va_end(arguments);
-	json_append(findings, text ? json_object_new_string(text) : NULL);
-}
-
-static const char *receive_member(struct json_object *object, const char *key)
-{
-	struct json_object *value = json_object_is_type(object, json_type_object)
-					    ? json_object_object_get(object, key)
-					    : NULL;
-
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
-}
-
 /* Of a name or uuid. Return: STATUS_OK; else vmms cannot be asked, which has been said. */
 static enum status receive_look_for_vm(struct invocation *invocation,
 				       struct json_object *definition, const char *key,
 				       struct json_object **findings)
 {
-	const char *value = receive_member(definition, key);
+	const char *value = json_member_text(definition, key);
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	int r;
 
@@ -57,39 +34,32 @@ static enum status receive_look_for_vm(struct invocation *invocation,
 		return service_failed(r, &error);
 	sd_bus_error_free(&error);
 	if (r >= 0)
-		receive_note(findings,
-			     "there is a VM of the %s '%s' already; rename or delete the one that "
-			     "is not wanted",
-			     key, value);
+		json_append_format(
+			findings,
+			"there is a VM of the %s '%s' already; rename or delete the one that "
+			"is not wanted",
+			key, value);
 	return STATUS_OK;
-}
-
-static size_t receive_adapters(struct json_object *definition, struct json_object **ret_adapters)
-{
-	*ret_adapters = json_object_object_get(definition, "network_adapters");
-	return json_object_is_type(*ret_adapters, json_type_array)
-		       ? json_object_array_length(*ret_adapters)
-		       : 0;
 }
 
 static void receive_compare_adapters(struct json_object *definition, struct json_object *other,
 				     struct json_object **findings)
 {
-	struct json_object *ours, *theirs;
-	size_t count = receive_adapters(definition, &ours),
-	       others = receive_adapters(other, &theirs);
+	struct json_object *ours = json_object_object_get(definition, "network_adapters");
+	struct json_object *theirs = json_object_object_get(other, "network_adapters");
+	size_t count = json_array_size(ours), others = json_array_size(theirs);
 
 	for (size_t i = 0; i < count; i++) {
-		const char *mac = receive_member(json_object_array_get_idx(ours, i), "mac");
+		const char *mac = json_member_text(json_object_array_get_idx(ours, i), "mac");
 
 		for (size_t j = 0; mac[0] != '\0' && j < others; j++) {
-			if (strcasecmp(mac, receive_member(json_object_array_get_idx(theirs, j),
-							   "mac")) == 0)
-				receive_note(
+			if (strcasecmp(mac, json_member_text(json_object_array_get_idx(theirs, j),
+							     "mac")) == 0)
+				json_append_format(
 					findings,
 					"an adapter of VM '%s' has the MAC address %s already; "
 					"'vmctl edit' gives one of the two another",
-					receive_member(other, "name"), mac);
+					json_member_text(other, "name"), mac);
 		}
 	}
 }
@@ -100,23 +70,21 @@ static enum status receive_look_at_macs(struct invocation *invocation,
 					struct json_object **findings)
 {
 	AUTO_MESSAGE sd_bus_message *reply = NULL;
-	const char *name, *uuid, *state, *path;
+	struct listed_vm vm;
 	enum status status;
 	int r;
 
-	status = service_call_manager(invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	status = service_list_vms(invocation, &reply);
 	if (status != STATUS_OK)
 		return status;
-	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
-	while (r >= 0 &&
-	       (r = sd_bus_message_read(reply, "(ssso)", &name, &uuid, &state, &path)) > 0) {
+	while ((r = service_next_vm(reply, &vm)) > 0) {
 		AUTO_JSON struct json_object *other = NULL;
 		AUTO_FREE char *text = NULL;
 		struct json_error why;
 
 		/* One that is deleted meanwhile is in nobody's way. */
-		if (sd_bus_get_property_string(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
-					       "Definition", NULL, &text) >= 0 &&
+		if (sd_bus_get_property_string(invocation->bus, DBUS_NAME, vm.path,
+					       DBUS_INTERFACE_VM, "Definition", NULL, &text) >= 0 &&
 		    json_parse(text, strlen(text), &other, &why) == 0)
 			receive_compare_adapters(definition, other, findings);
 	}
@@ -136,30 +104,30 @@ static void receive_judge_host(struct json_object *report, struct json_object *d
 			       struct json_object **findings)
 {
 	struct json_object *processors = json_object_object_get(definition, "processors");
-	const char *engine = receive_member(definition, "engine");
+	const char *engine = json_member_text(definition, "engine");
 	int64_t count = json_object_is_type(processors, json_type_object)
 				? json_object_get_int64(json_object_object_get(processors, "count"))
 				: 0;
 	int64_t most = json_object_get_int64(json_object_object_get(report, "max_vps"));
 
 	if (!receive_flag(report, "kvm")) {
-		receive_note(findings,
-			     "no VM can run there; 'vmctl doctor' tells what that host lacks");
+		json_append_format(
+			findings, "no VM can run there; 'vmctl doctor' tells what that host lacks");
 		return;
 	}
 	if (strcmp(engine, "") != 0 && strcmp(engine, "auto") != 0 &&
 	    !receive_flag(json_object_object_get(report, "engines"), engine))
-		receive_note(
+		json_append_format(
 			findings,
 			"that host's KVM has no engine '%s', which the definition asks for; 'auto' "
 			"takes what there is, from the next start on ('vmctl edit')",
 			engine);
 	if (count > most)
-		receive_note(findings,
-			     "that host's KVM gives a VM %" PRId64
-			     " virtual processors at most, and "
-			     "this one has %" PRId64,
-			     most, count);
+		json_append_format(findings,
+				   "that host's KVM gives a VM %" PRId64
+				   " virtual processors at most, and "
+				   "this one has %" PRId64,
+				   most, count);
 }
 
 /* Callers who may not have the report learn at the start of the VM, of which nothing has moved then. */
@@ -206,7 +174,7 @@ static int receive_create(struct invocation *invocation, struct json_object *def
 			       "CreateVM", &error, &reply, "s",
 			       json_object_to_json_string_ext(definition, JSON_C_TO_STRING_PLAIN));
 	if (r < 0) {
-		receive_note(findings, "%s", error.message ? error.message : strerror(-r));
+		json_append_format(findings, "%s", error.message ? error.message : strerror(-r));
 		sd_bus_error_free(&error);
 		return 0;
 	}
@@ -221,7 +189,7 @@ static int receive_create(struct invocation *invocation, struct json_object *def
 static void receive_forget(struct invocation *invocation, struct json_object *definition)
 {
 	(void)service_call_manager(invocation, "DeleteVM", SERVICE_TIMEOUT, NULL, "s",
-				   receive_member(definition, "name"));
+				   json_member_text(definition, "name"));
 }
 
 /* fd: where the guest comes from; nobody else has it when this returns but vmms and a worker. */

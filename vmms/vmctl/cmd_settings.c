@@ -322,8 +322,7 @@ enum status command_set(struct invocation *invocation)
 static enum status settings_say_boot_order(struct invocation *invocation, struct json_object *tree)
 {
 	struct json_object *order = json_object_object_get(tree, "boot_order");
-	size_t count =
-		json_object_is_type(order, json_type_array) ? json_object_array_length(order) : 0;
+	size_t count = json_array_size(order);
 
 	if (invocation->json)
 		return json_print(json_make(

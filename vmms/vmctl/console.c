@@ -9,6 +9,7 @@
 #include "vmms/vmctl/console.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 #include "common/base/parse.h"
 #include "vmms/vmctl/console_tail.h"
 #include "vmms/vmctl/terminal.h"
@@ -149,24 +150,10 @@ static void console_send_input(struct session *session)
 		session->ended = true;
 }
 
-static bool console_write_output(const char *bytes, size_t size)
-{
-	ssize_t n;
-
-	for (; size > 0; bytes += n, size -= (size_t)n) {
-		n = write(STDOUT_FILENO, bytes, size);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n < 0)
-			return false;
-	}
-	return true;
-}
-
 static enum status console_show(struct session *session, const char *bytes, size_t size)
 {
 	console_tail_add(&session->tail, bytes, size);
-	return console_write_output(bytes, size) ? STATUS_OK : STATUS_FAILED;
+	return file_write_all(STDOUT_FILENO, bytes, size) == 0 ? STATUS_OK : STATUS_FAILED;
 }
 
 static enum status console_read_output(struct session *session)

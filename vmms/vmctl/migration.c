@@ -2,6 +2,8 @@
 /* Lines between 'vmctl migrate' and 'vmctl receive'. */
 #include "vmms/vmctl/migration.h"
 
+#include "common/base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,29 +11,14 @@
 
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 
-static int migration_write_all(int fd, const char *bytes, size_t size)
-{
-	while (size > 0) {
-		ssize_t written = write(fd, bytes, size);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written < 0)
-			return -errno;
-		bytes += written;
-		size -= (size_t)written;
-	}
-	return 0;
-}
-
 int migration_write(int fd, struct json_object *tree)
 {
 	const char *text =
 		tree ? json_object_to_json_string_ext(tree, JSON_C_TO_STRING_PLAIN) : NULL;
-	int r = text ? migration_write_all(fd, text, strlen(text)) : -ENOMEM;
+	int r = text ? file_write_all(fd, text, strlen(text)) : -ENOMEM;
 
 	json_object_put(tree);
-	return r < 0 ? r : migration_write_all(fd, "\n", 1);
+	return r < 0 ? r : file_write_all(fd, "\n", 1);
 }
 
 /* A byte at a time, for what follows is the workers'. Return: bytes before the newline; -errno. */

@@ -21,11 +21,7 @@ struct search {
 static void missing_note(struct search *search, const char *what, const char *name,
 			 const char *advice)
 {
-	AUTO_FREE char *line = NULL;
-
-	if (asprintf(&line, "there is no %s '%s'%s", what, name, advice) < 0)
-		line = NULL;
-	json_append(&search->lines, line ? json_object_new_string(line) : NULL);
+	json_append_format(&search->lines, "there is no %s '%s'%s", what, name, advice);
 }
 
 /* NULL: it is none, which is for vmms to refuse. */
@@ -73,31 +69,22 @@ static void missing_look_for_switch(struct search *search, struct json_object *a
 			     "there are");
 }
 
-/* The elements of an array; 0 where it is none. */
-static size_t missing_count_of(struct json_object *tree, const char *key,
-			       struct json_object **ret_array)
-{
-	return json_object_object_get_ex(tree, key, ret_array) &&
-			       json_object_is_type(*ret_array, json_type_array)
-		       ? json_object_array_length(*ret_array)
-		       : 0;
-}
-
 struct json_object *missing_find(struct invocation *invocation, struct json_object *definition)
 {
 	struct search search = { .invocation = invocation, .lines = json_object_new_array() };
-	struct json_object *boot = NULL, *disks, *adapters;
+	struct json_object *boot, *disks, *adapters;
 
 	if (!json_object_is_type(definition, json_type_object))
 		return search.lines;
-	json_object_object_get_ex(definition, "boot", &boot);
+	boot = json_object_object_get(definition, "boot");
+	disks = json_object_object_get(definition, "disks");
+	adapters = json_object_object_get(definition, "network_adapters");
 	missing_look_for_file(&search, boot, "kernel", "kernel");
 	missing_look_for_file(&search, boot, "initrd", "initrd");
-	for (size_t i = 0, count = missing_count_of(definition, "disks", &disks); i < count; i++)
+	for (size_t i = 0; i < json_array_size(disks); i++)
 		missing_look_for_file(&search, json_object_array_get_idx(disks, i), "path",
 				      "disk image");
-	for (size_t i = 0, count = missing_count_of(definition, "network_adapters", &adapters);
-	     i < count; i++)
+	for (size_t i = 0; i < json_array_size(adapters); i++)
 		missing_look_for_switch(&search, json_object_array_get_idx(adapters, i));
 	return search.lines;
 }

@@ -401,6 +401,28 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 	return service_send(invocation, call, timeout, ret_reply);
 }
 
+enum status service_list_vms(struct invocation *invocation, sd_bus_message **ret_reply)
+{
+	AUTO_MESSAGE sd_bus_message *reply = NULL;
+	enum status status;
+	int r;
+
+	status = service_call_manager(invocation, "ListVMs", SERVICE_TIMEOUT, &reply, NULL);
+	if (status != STATUS_OK)
+		return status;
+	r = sd_bus_message_enter_container(reply, 'a', "(ssso)");
+	if (r < 0)
+		return service_failed(r, NULL);
+	*ret_reply = TAKE_PTR(reply);
+	return STATUS_OK;
+}
+
+int service_next_vm(sd_bus_message *reply, struct listed_vm *ret_vm)
+{
+	return sd_bus_message_read(reply, "(ssso)", &ret_vm->name, &ret_vm->uuid, &ret_vm->state,
+				   &ret_vm->path);
+}
+
 enum status service_call_manager_for_each(struct invocation *invocation, const char *method,
 					  const char *kind, const char *done)
 {

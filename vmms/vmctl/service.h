@@ -90,6 +90,17 @@ enum status service_call_manager(struct invocation *invocation, const char *meth
 				 unsigned timeout, sd_bus_message **ret_reply, const char *types,
 				 ...);
 
+/* A VM that the caller sees; texts are the reply's. */
+struct listed_vm {
+	const char *name, *uuid, *state, *path;
+};
+
+/* All of them, for service_next_vm(). *ret_reply: unreferenced by the caller. */
+enum status service_list_vms(struct invocation *invocation, sd_bus_message **ret_reply);
+
+/* Return: 1; 0: there are no more; -errno. */
+int service_next_vm(sd_bus_message *reply, struct listed_vm *ret_vm);
+
 /*
  * A method of the manager that takes a name, for each argument of the command line. What fails does
  * not keep the others from being tried; of what succeeds a line says "kind 'NAME' done". Return:

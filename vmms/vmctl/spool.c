@@ -3,6 +3,7 @@
 #include "vmms/vmctl/spool.h"
 
 #include "common/base/cleanup.h"
+#include "common/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,20 +34,6 @@ int spool_new(void)
 	return fd;
 }
 
-static int spool_write(int to, const char *bytes, size_t size)
-{
-	ssize_t n;
-
-	for (; size > 0; bytes += n, size -= (size_t)n) {
-		n = write(to, bytes, size);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n < 0)
-			return -errno;
-	}
-	return 0;
-}
-
 int spool_copy(int from, int to)
 {
 	static char bytes[PIECE_SIZE];
@@ -55,7 +42,7 @@ int spool_copy(int from, int to)
 
 	while (r == 0 && (size = read(from, bytes, sizeof(bytes))) != 0) {
 		if (size > 0)
-			r = spool_write(to, bytes, (size_t)size);
+			r = file_write_all(to, bytes, (size_t)size);
 		else if (errno != EINTR)
 			r = -errno;
 	}

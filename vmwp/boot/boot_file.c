@@ -4,6 +4,8 @@
 
 #include "vmwp/base/memory_layout.h"
 
+#include "common/base/file.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -27,28 +29,19 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *buffer, 
 		   struct failure *failure)
 {
 	uint64_t end;
-	char *at = buffer;
+	ssize_t n;
 
 	if (ADD_OVERFLOWS(offset, size, &end) || end > file->size)
 		return failure_set(failure, -EINVAL,
 				   "%s is truncated: %" PRIu64 " bytes where its header promises "
 				   "%zu at offset %" PRIu64 ".",
 				   file->name, file->size, size, offset);
-	while (size) {
-		ssize_t n = pread(file->fd, at, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return failure_set(failure, -errno, "%s cannot be read: %s.", file->name,
-					   strerror(errno));
-		if (n == 0)
-			return failure_set(failure, -EIO, "%s shrank while it was read.",
-					   file->name);
-		at += n;
-		offset += (uint64_t)n;
-		size -= (size_t)n;
-	}
+	n = file_read_at(file->fd, offset, buffer, size);
+	if (n < 0)
+		return failure_set(failure, (int)n, "%s cannot be read: %s.", file->name,
+				   strerror((int)-n));
+	if ((size_t)n < size)
+		return failure_set(failure, -EIO, "%s shrank while it was read.", file->name);
 	return 0;
 }
 

@@ -32,16 +32,6 @@ static void order_add(char *text, const char *line)
 		sprintf(text + length, "%s%s", length > 0 ? "\n" : "", line);
 }
 
-static const struct definition_disk *order_find(const struct definition *definition,
-						unsigned controller, unsigned lun)
-{
-	for (size_t i = 0; i < definition->disk_count; i++)
-		if (definition->disks[i].controller == controller &&
-		    definition->disks[i].lun == lun)
-			return &definition->disks[i];
-	return NULL;
-}
-
 static void order_add_drives(const struct definition *definition, enum definition_drive drive,
 			     char *text)
 {
@@ -50,7 +40,7 @@ static void order_add_drives(const struct definition *definition, enum definitio
 	for (unsigned controller = 0; controller < DEFINITION_CONTROLLERS_MAX; controller++)
 		for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
 			const struct definition_disk *disk =
-				order_find(definition, controller, lun);
+				definition_find_disk(definition, controller, lun);
 
 			if (disk && disk->drive == drive &&
 			    order_line(definition->generation, disk, line))

@@ -182,7 +182,7 @@ void machine_features_removed(const struct machine *machine, struct cpu_feature_
 /* Where RAM can be added while the guest runs; size 0: nowhere. */
 struct vid_memory_region machine_room(const struct machine *machine);
 
-/* A window in which the guest may have something else than RAM. i: 0 or 1. size 0: there is none. */
+/* A window for what is not RAM. i: 0 or 1. Its size is 0 where the machine has no such window. */
 struct vid_memory_region machine_window(const struct machine *machine, unsigned i);
 
 /* NULL: none at the moment. Valid until the loop goes on. */

@@ -3,6 +3,7 @@
 #include "vmwp/state/state_file.h"
 
 #include "common/base/crc32c.h"
+#include "common/base/file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define PAGE_SIZE 4096u
 
@@ -183,20 +183,9 @@ int state_file_check(const void *bytes, size_t head_size, const struct state_fil
 /* Return: 0; -EINVAL: the file ends before; -errno. */
 static int state_file_get(int fd, void *bytes, size_t size, uint64_t offset)
 {
-	uint8_t *at = bytes;
+	ssize_t n = file_read_at(fd, offset, bytes, size);
 
-	while (size > 0) {
-		ssize_t n = pread(fd, at, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EINVAL;
-		at += n;
-		size -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
+	return n < 0 ? (int)n : (size_t)n < size ? -EINVAL : 0;
 }
 
 static int state_file_get_head(int fd, uint64_t file_size, void **ret_head, size_t *ret_size,

@@ -3,9 +3,9 @@
  * Synthetic video: a frame buffer that the guest places in its address space and draws in, and what
  * it says of mode and pointer.
  *
- * The guest is told to leave out what changes as long as nobody looks (video_watch()). Of what it
- * says nothing is believed: a mode that does not fit the frame buffer is none. A guest that breaks
- * the protocol is not talked to any more until it opens the channel anew.
+ * The guest is told to leave out what changes as long as nobody looks (video_watch()). What it says is
+ * checked: of a mode that does not fit the frame buffer nothing is shown. A guest that breaks the
+ * protocol is not talked to any more until it opens the channel anew.
  *
  * Thread: the loop's.
  */

@@ -213,7 +213,7 @@ static bool posted(const void *message, size_t size)
 	return true;
 }
 
-/* LUNs 0, 3 and 63, and what is none. */
+/* LUNs 0, 3 and 63; other numbers lead to no disk. */
 static void report_luns(uint8_t *data)
 {
 	static const uint8_t luns[][2] = { { 0, 3 }, { 0, 0 }, { 0, 64 }, { 1, 1 }, { 0, 63 } };

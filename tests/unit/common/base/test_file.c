@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LIMIT 8
@@ -73,9 +75,54 @@ static void test_what_cannot_be_read_says_why(void **state)
 	unlink(path);
 }
 
+static void test_what_comes_in_parts_is_whole(void **state)
+{
+	static char sent[256 << 10], found[sizeof(sent)];
+	int sockets[2], status;
+	pid_t writer;
+
+	memset(sent, 'x', sizeof(sent));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	writer = fork();
+	if (writer == 0)
+		_exit(file_write_all(sockets[1], sent, sizeof(sent)) != 0);
+	close(sockets[1]);
+	for (size_t got = 0; got < sizeof(found);) {
+		ssize_t n = read(sockets[0], found + got, sizeof(found) - got);
+
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	assert_memory_equal(found, sent, sizeof(sent));
+	assert_int_equal(waitpid(writer, &status, 0), writer);
+	assert_int_equal(status, 0);
+	close(sockets[0]);
+	assert_int_equal(file_write_all(-1, "x", 1), -EBADF);
+}
+
+static void test_bytes_at_an_offset(void **state)
+{
+	char path[32], found[8] = "";
+	int fd;
+
+	make_name(path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(file_write_all(fd, "0123456789", 10), 0);
+	assert_int_equal(file_read_at(fd, 2, found, 5), 5);
+	assert_memory_equal(found, "23456", 5);
+	assert_int_equal(file_read_at(fd, 8, found, 5), 2);
+	assert_memory_equal(found, "89", 2);
+	assert_int_equal(file_read_at(fd, 10, found, 5), 0);
+	assert_int_equal(file_read_at(-1, 0, found, 5), -EBADF);
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_comes_in_parts_is_whole),
+		cmocka_unit_test(test_bytes_at_an_offset),
 		cmocka_unit_test(test_a_file_is_read_as_a_whole),
 		cmocka_unit_test(test_of_a_larger_file_there_is_a_byte_more),
 		cmocka_unit_test(test_what_cannot_be_read_says_why),

@@ -448,9 +448,30 @@ static void test_differing_keys(void **state)
 	assert_null(json_differing_keys(NULL, NULL));
 }
 
+static void test_looking_into_any_tree(void **state)
+{
+	AUTO_JSON struct json_object *tree =
+		json_make("text", json_object_new_string("a"), "number", json_object_new_int(1),
+			  "list", json_object_new_array(), NULL);
+	struct json_object *list = json_object_object_get(tree, "list");
+
+	json_append_format(&list, "%d and %s", 2, "three");
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(list, 0)),
+			    "2 and three");
+	assert_int_equal(json_array_size(list), 1);
+	assert_int_equal(json_array_size(tree), 0);
+	assert_int_equal(json_array_size(NULL), 0);
+	assert_string_equal(json_member_text(tree, "text"), "a");
+	assert_string_equal(json_member_text(tree, "number"), "");
+	assert_string_equal(json_member_text(tree, "none"), "");
+	assert_string_equal(json_member_text(list, "text"), "");
+	assert_string_equal(json_member_text(NULL, "text"), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_looking_into_any_tree),
 		cmocka_unit_test(test_accepts),
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_errors_of_files),
