@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a VHDX image says of itself: headers, regions. */
 #include "common/image/vhdx.h"
-#include "common/base/file.h"
 
 #include "common/base/cleanup.h"
 #include "common/base/crc32c.h"
 #include "common/base/error.h"
+#include "common/base/file.h"
 #include "common/image/vhdx_internal.h"
 
 #include <errno.h>
