@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Viewers of a screen: what the fake worker draws (tests/fake/fake_worker_screen.c) is what they see."""
 
+import os
 import socket
 import sys
 
 sys.dont_write_bytecode = True
 from bus import Bus, Refused  # noqa: E402
-from rig import ServiceTest, arguments, main  # noqa: E402
+from rig import FAILED, USAGE, WRONG_STATE, ServiceTest, arguments, main  # noqa: E402
 
 sys.path.insert(0, str(arguments.source / "tests/lab"))
 import rfb  # noqa: E402
@@ -142,6 +143,57 @@ class Screen(ServiceTest):
         with self.assertRaises(Refused) as refused:
             self.open()
         self.assertIn("has no screen", str(refused.exception))
+
+    # vmctl view
+
+    def viewer_program(self, name, text):
+        folder = self.folder / "viewers"
+        folder.mkdir(exist_ok=True)
+        file = folder / name
+        file.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(arguments.source / 'tests/lab')!r})\n"
+                        f"import rfb\n{text}")
+        file.chmod(0o755)
+        return {**os.environ, "PATH": str(folder)}
+
+    def test_vmctl_runs_a_viewer(self):
+        """It gets a socket of its user's, and ends vmctl with itself."""
+        environment = self.viewer_program("remote-viewer", """
+path = sys.argv[1].removeprefix("vnc+unix://")
+for _ in range(2):
+    viewer = rfb.connect(path, rfb.ZRLE, rfb.DESKTOP_SIZE)
+    viewer.wait(lambda: viewer.pixels[1][1] == 0x101)
+    viewer.type(ord("a"))
+    viewer.wait(lambda: 0x80001e in viewer.pixels[0])
+    viewer.close()
+import os
+print(oct(os.stat(path).st_mode & 0o777), os.path.basename(path))
+sys.exit(3)
+""")
+        result = self.vmctl("view", "vm", env=environment)
+        self.assertEqual((result.status, result.out, result.err), (FAILED, "0o600 vm\n", ""))
+        self.viewer_program("xtigervncviewer", "rfb.connect(sys.argv[1])\n")
+        self.assertEqual(self.ok("view", "vm", env=environment), "")
+        self.refused(FAILED, "view", "vm", env={**os.environ, "PATH": "/nonexistent"}, says="tigervnc-viewer")
+        self.ok("stop", "vm")
+        self.refused(WRONG_STATE, "view", "vm", env=environment, says="does not run")
+
+    def test_vmctl_lends_a_socket(self):
+        path = self.folder / "socket"
+        process = self.vmctl_in_background("view", "vm", "--socket", str(path), "--read-only")
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertIn(str(path), process.stdout.readline())
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        for _ in range(2):
+            viewer = rfb.connect(path, rfb.ZRLE, rfb.DESKTOP_SIZE)
+            viewer.wait(lambda: viewer.pixels == self.pattern(320, 200))
+            viewer.close()
+        process.terminate()
+        process.wait()
+        self.assertFalse(path.exists())
+        path.write_text("")
+        self.refused(USAGE, "view", "vm", "--socket", path, says="in use")
+        self.assertIn("RFB 003.008\n", self.ok("view", "vm", "--socket=-", stdin="no viewer\n  "))
 
     def test_another_daemon(self):
         """Its viewers come anew; those of the one before have gone with it."""
