@@ -13,7 +13,7 @@
  *                              <-  VRAM, with the descriptor of the frame buffer, at once
  *   READY                      ->
  *                              <-  MODE, SHAPE, POINTER, DIRT: what is new; all of it at first
- *   WATCH, KEY, MOUSE, WISH    ->
+ *   WATCH, KEY, MOUSE, RESIZE    ->
  */
 #pragma once
 
@@ -35,10 +35,10 @@ enum screen_link_type {
 	SCREEN_LINK_SHAPE,    /* width, height, hot x, hot y; pixels follow, ARGB */
 
 	SCREEN_LINK_READY = 64,
-	SCREEN_LINK_WATCH, /* 1: somebody looks */
-	SCREEN_LINK_KEY,   /* make code, flags of common/wire/keyboard.h */
-	SCREEN_LINK_MOUSE, /* buttons, x, y from 0 to 32767, wheel */
-	SCREEN_LINK_WISH,  /* width, height */
+	SCREEN_LINK_WATCH,  /* 1: somebody looks */
+	SCREEN_LINK_KEY,    /* make code, flags of common/wire/keyboard.h */
+	SCREEN_LINK_MOUSE,  /* buttons, x, y from 0 to 32767, wheel */
+	SCREEN_LINK_RESIZE, /* width, height */
 };
 
 struct screen_link_message {

@@ -40,8 +40,8 @@ typedef const char *fake_method_fn(struct fake *fake, struct control_message *me
 fake_method_fn method_disk, method_fork, method_reconnect, method_measure, method_cancel_detach;
 fake_method_fn method_descriptors, method_reset;
 fake_method_fn method_shutdown, method_nmi, method_memory, method_value, method_press_keys,
-	method_take_picture, method_show_screen, method_snapshot, method_copy, method_cancel_copy, method_dump,
-	method_cancel_dump, method_open_socket, method_answer_socket;
+	method_take_picture, method_show_screen, method_snapshot, method_copy, method_cancel_copy,
+	method_dump, method_cancel_dump, method_open_socket, method_answer_socket;
 fake_method_fn method_save, method_cancel_save, method_restore, method_send, method_receive,
 	method_cancel_move, method_hand_over, method_take_over;
 

@@ -82,7 +82,7 @@ class Viewer:
     def continuous(self, enable):
         self.send(struct.pack(">BBHHHH", 150, enable, 0, 0, self.width, self.height))
 
-    def wish(self, width, height):
+    def resize_guest(self, width, height):
         self.send(struct.pack(">BxHHBx", 251, width, height, 1) + struct.pack(">IHHHHI", 1, 0, 0, width, height, 0))
 
     # What it is told.

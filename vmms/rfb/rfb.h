@@ -44,7 +44,7 @@ enum rfb_message_kind {
 	RFB_POINTER,      /* number: buttons; x, y */
 	RFB_CONTINUOUS_UPDATES,
 	RFB_FENCE,
-	RFB_SIZE_WISH, /* width, height */
+	RFB_SIZE_REQUEST, /* width, height */
 };
 
 struct rfb_message {
@@ -144,7 +144,7 @@ struct rfb_rectangle {
 void rfb_put_rectangle(struct rfb_output *output, const struct rfb_rectangle *rectangle,
 		       enum rfb_encoding encoding);
 
-/* Why a size is told, and what became of a wish. */
+/* Why a size is told, and what became of a request. */
 enum rfb_size_reason { RFB_SIZE_CHANGED = 0, RFB_SIZE_OF_VIEWER = 1 };
 enum rfb_size_status { RFB_SIZE_OK = 0, RFB_SIZE_PROHIBITED = 1 };
 void rfb_put_extended_size(struct rfb_output *output, enum rfb_size_reason reason,

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define VERSION_SIZE    12
-#define SCREEN_SIZE     16 /* of one screen in a wish */
+#define SCREEN_SIZE     16 /* of one screen in a request */
 #define SHARED_KEY_SIZE 12
 
 static uint16_t get_u16(const uint8_t *bytes)
@@ -167,10 +167,10 @@ static int read_fence(struct rfb_reader *reader, const uint8_t *bytes, struct rf
 	return RFB_MESSAGE;
 }
 
-static int read_size_wish(struct rfb_reader *reader, const uint8_t *bytes,
-			  struct rfb_message *message)
+static int read_size_request(struct rfb_reader *reader, const uint8_t *bytes,
+			     struct rfb_message *message)
 {
-	message->kind = RFB_SIZE_WISH;
+	message->kind = RFB_SIZE_REQUEST;
 	message->width = get_u16(bytes + 2);
 	message->height = get_u16(bytes + 4);
 	reader->skip = (uint64_t)bytes[6] * SCREEN_SIZE;
@@ -209,7 +209,7 @@ static const struct row messages[256] = {
 	[6] = { 8, read_cut_text },
 	[150] = { 10, read_continuous_updates },
 	[248] = { 9, read_fence }, /* and what it carries */
-	[251] = { 8, read_size_wish },
+	[251] = { 8, read_size_request },
 	[255] = { SHARED_KEY_SIZE, read_extended_key },
 };
 

@@ -108,9 +108,9 @@ static void viewer_send_size(struct viewer *viewer)
 		rfb_put_rectangle(&viewer->output, &size, RFB_DESKTOP_SIZE);
 }
 
-static void viewer_refuse_wish(struct viewer *viewer)
+static void viewer_refuse_size(struct viewer *viewer)
 {
-	viewer->wish_refused = false;
+	viewer->resize_refused = false;
 	rfb_put_update(&viewer->output, 1);
 	rfb_put_extended_size(&viewer->output, RFB_SIZE_OF_VIEWER, RFB_SIZE_PROHIBITED,
 			      viewer->told_width, viewer->told_height);
@@ -160,9 +160,9 @@ void viewer_update(struct viewer *viewer)
 	viewer->format = viewer->wanted_format;
 	viewer->encoding = viewer->chosen.encoding;
 	/* In updates of their own: what follows may be of another size. */
-	if (viewer->wish_refused || viewer->size_due) {
-		if (viewer->wish_refused)
-			viewer_refuse_wish(viewer);
+	if (viewer->resize_refused || viewer->size_due) {
+		if (viewer->resize_refused)
+			viewer_refuse_size(viewer);
 		else
 			viewer_send_size(viewer);
 		viewer->requested = false;

@@ -35,7 +35,7 @@ struct viewer {
 	struct tiles sending;
 	bool requested, continuous; /* it waits for an update */
 	bool size_due, cursor_due, keys_due;
-	bool wish_refused; /* which it was not told yet */
+	bool resize_refused; /* which it was not told yet */
 	bool fence_told, continuous_told, keys_told;
 
 	uint8_t buttons;

@@ -53,7 +53,7 @@ static bool viewer_choose(struct viewer *viewer)
 	if (chosen->continuous && !viewer->continuous_told)
 		rfb_put_end_of_continuous_updates(&viewer->output);
 	viewer->keys_due = chosen->keys && !viewer->keys_told;
-	/* It may wish for another size only when it was told of this one. */
+	/* It may ask for another size only when it was told of this one. */
 	viewer->size_due = viewer->size_due || chosen->extended_size;
 	viewer->fence_told |= chosen->fence;
 	viewer->continuous_told |= chosen->continuous;
@@ -125,12 +125,12 @@ static bool on_fence(struct viewer *viewer, const struct rfb_message *message)
 }
 
 /* The guest's driver has read its list: it may do so when it is loaded the next time. */
-static bool on_size_wish(struct viewer *viewer, const struct rfb_message *message)
+static bool on_size_request(struct viewer *viewer, const struct rfb_message *message)
 {
 	if (!viewer->read_only)
-		screen_link_send(viewer->screen, SCREEN_LINK_WISH, message->width, message->height,
-				 0, 0);
-	viewer->wish_refused = viewer->chosen.extended_size;
+		screen_link_send(viewer->screen, SCREEN_LINK_RESIZE, message->width,
+				 message->height, 0, 0);
+	viewer->resize_refused = viewer->chosen.extended_size;
 	return true;
 }
 
@@ -170,7 +170,7 @@ static bool (*const handlers[])(struct viewer *viewer, const struct rfb_message 
 	[RFB_POINTER] = on_pointer,
 	[RFB_CONTINUOUS_UPDATES] = on_continuous_updates,
 	[RFB_FENCE] = on_fence,
-	[RFB_SIZE_WISH] = on_size_wish,
+	[RFB_SIZE_REQUEST] = on_size_request,
 };
 
 bool viewer_take_message(struct viewer *viewer, const struct rfb_message *message)

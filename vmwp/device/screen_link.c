@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-_Static_assert(SCREEN_LINK_VRAM_SIZE == VIDEO_VRAM_SIZE &&
+_Static_assert(SCREEN_LINK_VRAM_SIZE / VIDEO_VRAM_MEGABYTES == 1 << 20 &&
 		       SCREEN_LINK_SHAPE_MAX == VIDEO_POINTER_SIZE_MAX &&
 		       SCREEN_LINK_SIZE_MAX == VIDEO_SIZE_MAX,
 	       "as the guest's");

@@ -144,7 +144,8 @@ static void the_parser_takes_it(void **state)
 {
 	const struct apparmor_programs programs[] = {
 		programs_of(),
-		{ "/my build/bin/vmwp", "/opt/a=b~/q", "/x y/image-guard.so", "/+_-./passt", "/a b/screen" },
+		{ "/my build/bin/vmwp", "/opt/a=b~/q", "/x y/image-guard.so", "/+_-./passt",
+		  "/a b/screen" },
 	};
 	char names[4096];
 

@@ -140,7 +140,7 @@ static void formats_are_checked(void **state)
 static void lists_and_texts_take_no_room(void **state)
 {
 	static const uint8_t list[] = { 2, 0, 0, 2, 0, 0, 0, 16, 0xff, 0xff, 0xff, 0x21 };
-	static const uint8_t wish[] = { 251, 0, 4, 0, 3, 0, 1, 0 };
+	static const uint8_t size_request[] = { 251, 0, 4, 0, 3, 0, 1, 0 };
 	static const uint8_t text[] = { 6, 0, 0, 0, 0xff, 0xff, 0xff, 0xff };
 	static uint8_t many[1 << 16];
 	struct rfb_reader reader = opened;
@@ -157,8 +157,9 @@ static void lists_and_texts_take_no_room(void **state)
 	assert_int_equal((int32_t)message.number, RFB_DESKTOP_SIZE);
 	assert_int_equal(reader.encodings, 0);
 
-	assert_int_equal(rfb_read(&reader, wish, sizeof(wish), &used, &message), RFB_MESSAGE);
-	assert_true(message.kind == RFB_SIZE_WISH && message.width == 1024 &&
+	assert_int_equal(rfb_read(&reader, size_request, sizeof(size_request), &used, &message),
+			 RFB_MESSAGE);
+	assert_true(message.kind == RFB_SIZE_REQUEST && message.width == 1024 &&
 		    message.height == 768);
 	assert_int_equal(rfb_read(&reader, many, 10, &used, &message), RFB_MORE);
 	assert_int_equal(used, 10);
