@@ -72,6 +72,12 @@ static void type_busy(struct fake *fake)
 	memory_event(fake);
 }
 
+static void type_heartbeat_lost(struct fake *fake)
+{
+	event(fake, "heartbeat", json_make("status", json_object_new_string("lost"), NULL));
+	say(fake, "guest: no heartbeat\r\n");
+}
+
 static void type_thawed(struct fake *fake)
 {
 	event(fake, "thawed", json_make("reason", json_object_new_string("limit"), NULL));
@@ -431,6 +437,7 @@ static const struct {
 	{ "eject", type_eject },
 	{ "guest", type_guest },
 	{ "hostile", type_hostile },
+	{ "heartbeat-lost", type_heartbeat_lost },
 	{ "thawed", type_thawed },
 	{ "babble", type_babble },
 	{ "disk-no-server", type_disk_no_server },
