@@ -147,6 +147,7 @@ struct definition {
 	struct definition_actions actions;
 	struct definition_automatic_start automatic_start;
 	struct definition_automatic_stop automatic_stop;
+	bool cluster; /* starts and stops it, and nobody here does by themselves */
 	struct definition_resources resources;
 };
 
