@@ -6,8 +6,9 @@
  * mouse becomes a pixel of row 0, from the left: 0x800000 + flags * 256 + scan code, or 0x400000 +
  * buttons. Esc makes the screen smaller.
  */
-#include "tests/fake/fake_worker.h"
+#include "tests/fake/fake_worker_screen.h"
 
+#include "common/control.h"
 #include "common/screen_link.h"
 
 #include <errno.h>
