@@ -47,8 +47,8 @@
  *     hostile-inspect  answers it with what makes no sense
  */
 #include "tests/fake/fake_worker.h"
-#include "tests/fake/fake_worker_screen.h"
 #include "tests/fake/control_send.h"
+#include "tests/fake/fake_worker_screen.h"
 
 #include <assert.h>
 #include <errno.h>
