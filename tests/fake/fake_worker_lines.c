@@ -409,6 +409,11 @@ static void type_hang_up(struct fake *fake)
 		pause();
 }
 
+static void type_no_heartbeat(struct fake *fake)
+{
+	event(fake, "heartbeat", json_make("status", json_object_new_string("lost"), NULL));
+}
+
 static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
@@ -424,6 +429,7 @@ static const struct {
 	{ "garbage", type_garbage },
 	{ "addresses", type_addresses },
 	{ "flood", type_flood },
+	{ "no-heartbeat", type_no_heartbeat },
 	{ "talk", type_talk },
 	{ "large", type_large },
 	{ "flood-large", type_flood_large },
