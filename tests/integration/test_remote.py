@@ -19,6 +19,7 @@ import sys
 import threading
 
 sys.dont_write_bytecode = True
+import hyperv_export  # noqa: E402
 from bus import SENDER, Bus  # noqa: E402
 from rig import (FAILED, NO_SERVICE, NO_SUCH_VM, NOT_PERMITTED, OK, TIMED_OUT, TIMEOUT, USAGE,  # noqa: E402
                  VMCTL, WRONG_STATE, Result, arguments, as_user, main, wait_until)
@@ -122,6 +123,7 @@ class Walk(RemoteTest):
         self.walk_guest()
         self.walk_devices()
         self.walk_firmware()
+        self.walk_import()
         self.walk_disk_files()
         self.walk_checkpoints()
         self.walk_shared()
@@ -224,6 +226,14 @@ class Walk(RemoteTest):
         self.step("net add", "vm", "--name", "nic1", "--switch", "none", out="nic1")
         self.step("net set", "vm", "nic1", "--dhcp-guard", "on")
         self.step("net remove", "vm", "nic1")
+
+    def walk_import(self):
+        folder = self.home / "exported"
+        folder.mkdir()
+        (folder / "8a5a5f1e-0001-4c3b-9c55-0123456789ab.vmcx").write_bytes(hyperv_export.vmcx(
+            hyperv_export.configuration()))
+        self.step("import", "exported", "--name", "imported", out="VM 'imported' created", err="not as it was")
+        self.remote_ok("delete", "imported")
 
     def walk_firmware(self):
         self.remote_ok("create", "--name", "uefi", "--generation", "2", "--no-network")

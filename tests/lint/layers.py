@@ -31,6 +31,7 @@ LIBRARY_HEADERS = [
     (r"netlink/.*", "libnl-3.0"),
     (r"nftables/.*", "libnftables"),
     (r"seccomp\.h", "libseccomp"),
+    (r"expat\.h", "expat"),
 ]
 
 # Everything else that may stand in <> is the C library's or the kernel's.
@@ -99,7 +100,8 @@ ROOMS = {
     "vmms": {"vmms/apparmor", "vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
     "vmms/rfb": set(),
     "vmms/screen": {"vmms/rfb"},
-    "vmms/vmctl": set(),
+    "vmms/import": set(),
+    "vmms/vmctl": {"vmms/import"},
 }
 
 # Rooms of small headers, all of which are public.

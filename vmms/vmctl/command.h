@@ -148,6 +148,7 @@ enum status command_list(struct invocation *invocation);
 enum status command_show(struct invocation *invocation);
 enum status command_show_cpu(struct invocation *invocation); /* show --cpu */
 enum status command_top(struct invocation *invocation);
+enum status command_import(struct invocation *invocation);
 enum status command_inspect(struct invocation *invocation);
 enum status command_log(struct invocation *invocation);
 enum status command_key(struct invocation *invocation);

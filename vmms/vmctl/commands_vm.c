@@ -156,6 +156,18 @@ static const struct option_row export_options[] = {
 	{ 0 },
 };
 
+static const struct option_row import_options[] = {
+	{ "name", "NAME", VALUE_TEXT,
+	  "name of the VM (default: what it was called, as a name here)" },
+	{ "copy", NULL, VALUE_NONE,
+	  "make another VM of it, with uuid and MAC addresses of its own" },
+	{ "switch", "THEIRS=HERE", VALUE_TEXT,
+	  "adapters that were connected to the one switch are connected to the other here; may be "
+	  "given again (default: they have the user-mode network)" },
+	{ "dry-run", NULL, VALUE_NONE, "only print the definition that is made" },
+	{ 0 },
+};
+
 static const struct option_row list_vms_options[] = {
 	{ "names", NULL, VALUE_NONE, "print only names, one a line" },
 	{ "tag", "TAG", VALUE_TEXT, "only VMs with that tag" },
@@ -304,6 +316,19 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_BUS,
 	  command_export },
+	{ "import",
+	  "PATH",
+	  1,
+	  1,
+	  { VALUE_FILE },
+	  "create a VM that was exported from Hyper-V",
+	  "PATH is the folder of the export, or the .vmcx or .xml file in it. The disks stay "
+	  "where\n"
+	  "they are. What could not be taken over as it was is printed.",
+	  import_options,
+	  true,
+	  REMOTE_THERE,
+	  command_import },
 	{ "start",
 	  "VM...",
 	  1,
