@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A VHDX image that is brought into the one that it stands on, and what else is done to chains of
+ * images that nobody writes.
+ *
+ * What the child has of its own is copied to the parent, where it could not be seen before, for the
+ * child had it. So at each moment, whatever is lost, the child reads as it did; and from the end on
+ * the parent reads as the child. Begun again, it copies all of it again, which changes nothing. Only
+ * one image may stand on the parent: others would see what is copied.
+ *
+ * The parent is another image then (its DataWriteGuid): the child is told of that before, as the one
+ * that its parent may also be (parent_linkage2), and keeps its own, so that those that stand on it
+ * do not notice.
+ *
+ * Source: MS-VHDX, 2.6.2.6.1.
+ *
+ * Thread: any.
+ */
+#pragma once
+
+#include "common/image/vhdx_change.h"
+
+/* All borrowed: as vhdx_open() made them, to be written. */
+struct vhdx_merge {
+	struct vhdx_file *parent, *child;
+	struct vhdx *parent_image, *child_image;
+};
+
+/*
+ * *ret_moved: bytes that are copied; *ret_room: how many of them the parent has no room for yet.
+ * Reads only. Return: 0; VHDX_E_PARENT: it is not the child's; -ENOTSUP: they have not the same
+ * size; VHDX_E_; -errno.
+ */
+int vhdx_merge_measure(const struct vhdx_merge *merge, uint64_t *ret_moved,
+		       uint64_t *ret_room) MUST_CHECK;
+
+/* Return: as above; -ECANCELED: so far. */
+int vhdx_merge(const struct vhdx_merge *merge, const struct vhdx_follower *follower) MUST_CHECK;
+
+/*
+ * The image stands on that parent now, which has the same bytes as the one before; it keeps its
+ * DataWriteGuid. Done or not done, whatever happens. `file` and `vhdx` are as vhdx_open() made them,
+ * to be written. Return: 0; -EINVAL: the parent cannot be named; VHDX_E_; -errno.
+ */
+int vhdx_relink(struct vhdx_file *file, struct vhdx *vhdx,
+		const struct vhdx_parent *parent) MUST_CHECK;
