@@ -44,3 +44,18 @@ int vhdx_merge(const struct vhdx_merge *merge, const struct vhdx_follower *follo
  */
 int vhdx_relink(struct vhdx_file *file, struct vhdx *vhdx,
 		const struct vhdx_parent *parent) MUST_CHECK;
+
+/* ---- Of descriptors, open for reading and writing (vhdx_merge_file.c) ---- */
+
+/* As vhdx_merge_measure(); logs are replayed before. */
+int vhdx_merge_measure_fd(int parent_fd, int child_fd, uint64_t *ret_moved,
+			  uint64_t *ret_room) MUST_CHECK;
+
+/* As vhdx_merge(); -ENOSPC, with nothing changed, also if there is not as much room as it takes. */
+int vhdx_merge_fd(int parent_fd, int child_fd, const struct vhdx_follower *follower) MUST_CHECK;
+
+/*
+ * As vhdx_relink(): `path` leads to the image, `parent` to what it is to stand on. One that stands
+ * there already is left alone. Return: also as vhdx_child_name().
+ */
+int vhdx_relink_fd(int fd, const char *path, int parent_fd, const char *parent) MUST_CHECK;
