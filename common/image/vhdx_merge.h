@@ -59,3 +59,6 @@ int vhdx_merge_fd(int parent_fd, int child_fd, const struct vhdx_follower *follo
  * there already is left alone. Return: also as vhdx_child_name().
  */
 int vhdx_relink_fd(int fd, const char *path, int parent_fd, const char *parent) MUST_CHECK;
+
+/* The parent, which is what it was, is found at that path from now on. */
+int vhdx_rename_parent_fd(int fd, const char *path, const char *parent) MUST_CHECK;

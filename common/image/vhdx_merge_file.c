@@ -101,3 +101,16 @@ int vhdx_relink_fd(int fd, const char *path, int parent_fd, const char *parent)
 	named.linkage = below.vhdx.header.data_write;
 	return vhdx_relink(&above.file, &above.vhdx, &named);
 }
+
+int vhdx_rename_parent_fd(int fd, const char *path, const char *parent)
+{
+	struct vhdx_parent named;
+	struct merge_file image;
+	int r = merge_file_open(&image, fd);
+
+	if (r)
+		return r;
+	named = image.vhdx.parent;
+	r = vhdx_child_name(path, parent, &named);
+	return r ? r : vhdx_relink(&image.file, &image.vhdx, &named);
+}

@@ -696,6 +696,13 @@ class Killed(CheckpointTest):
             disk["path"] for disk in point["definition"]["disks"])) for point in tree["checkpoints"]]
         return points, tree["current"], self.contents(self.paths())
 
+    def seen_while_merging(self):
+        """Files may go between looking at the tree and at them."""
+        def look():
+            with contextlib.suppress(FileNotFoundError):
+                return self.seen()
+        return wait_until(look, "files that stay")
+
     def needed(self):
         """Names of all files that the VM and its checkpoints stand on."""
         paths = self.paths() + [disk["path"] for point in self.tree()["checkpoints"]
@@ -703,7 +710,10 @@ class Killed(CheckpointTest):
         return {os.path.basename(image) for path in paths for image in self.chain(path)}
 
     def check_files(self):
-        wait_until(lambda: self.names() == self.needed(), "no file but those that are needed")
+        def are_needed():
+            with contextlib.suppress(FileNotFoundError):
+                return self.names() == self.needed()
+        wait_until(are_needed, "no file but those that are needed")
         self.run_once()
 
     def try_each_step(self, *words):
@@ -724,14 +734,15 @@ class Killed(CheckpointTest):
                 self.disarm()
                 self.vmms = None
                 self.start_vmms()
-                now = self.seen()
+                now = self.seen_while_merging()
                 self.assertIn(now, (before, after))
                 self.check_files()
                 if now == before:
                     self.ok("checkpoint", *words)
                     self.assertEqual(self.seen(), after)
                     self.check_files()
-                wait_until(lambda: self.hidden() == hidden, "what can be merged is")
+                wait_until(lambda: self.hidden() == hidden and self.names() == self.needed(),
+                           "what can be merged is")
                 self.assertEqual(self.seen(), after)
                 self.check_files()
         return set(steps)
