@@ -44,11 +44,10 @@ static int merge_files_open(struct merge_files *files, int parent_fd, int child_
 
 	if (r == 0)
 		r = merge_file_open(&files->child, child_fd);
-	files->images =
-		(struct vhdx_merge){ .parent = &files->parent.file,
-				     .child = &files->child.file,
-				     .parent_image = &files->parent.vhdx,
-				     .child_image = &files->child.vhdx };
+	files->images = (struct vhdx_merge){ .parent = &files->parent.file,
+					     .child = &files->child.file,
+					     .parent_image = &files->parent.vhdx,
+					     .child_image = &files->child.vhdx };
 	return r;
 }
 

@@ -58,8 +58,8 @@ static int merging_refuse(const struct merging *merging, const char *path, int e
 	char shown[PATH_SHOWN];
 
 	text_repair(shown, sizeof(shown), path, strlen(path));
-	return failure_set(merging->failure, DBUS_ERROR_RESOURCE, "'%s' cannot be merged: %s", shown,
-			   why);
+	return failure_set(merging->failure, DBUS_ERROR_RESOURCE, "'%s' cannot be merged: %s",
+			   shown, why);
 }
 
 /* A process of ours that was killed may still have it. */

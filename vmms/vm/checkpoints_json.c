@@ -40,11 +40,10 @@ static struct json_object *checkpoints_links_to_json(const struct checkpoints *c
 	struct json_object *array = json_object_new_array();
 
 	for (size_t i = 0; i < checkpoints->link_count; i++)
-		json_append(&array, json_make("image",
-					      json_object_new_string(checkpoints->links[i].image),
-					      "parent",
-					      json_object_new_string(checkpoints->links[i].parent),
-					      NULL));
+		json_append(&array,
+			    json_make("image", json_object_new_string(checkpoints->links[i].image),
+				      "parent",
+				      json_object_new_string(checkpoints->links[i].parent), NULL));
 	return array;
 }
 

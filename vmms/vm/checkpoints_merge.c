@@ -108,6 +108,18 @@ static int merge_add(const struct checkpoints *checkpoints, struct checkpoint_me
 	return disk->image && disk->parent ? r : -ENOMEM;
 }
 
+/* Nothing is copied twice, or on. */
+static bool merge_has(const struct checkpoint_merge *merge, const char *parent, const char *image)
+{
+	bool has = strcmp(parent, image) == 0;
+
+	for (size_t i = 0; i < merge->disk_count; i++)
+		has |= strcmp(merge->disks[i].image, parent) == 0 ||
+		       strcmp(merge->disks[i].parent, image) == 0 ||
+		       strcmp(merge->disks[i].image, image) == 0;
+	return has;
+}
+
 struct merge_search {
 	const struct checkpoints *checkpoints;
 	const struct definition *now, *pending;
@@ -133,8 +145,9 @@ static int merge_look(const struct merge_search *search, const char *path,
 	named = merge_count_names(checkpoints, image) || merge_vm_names(search, image);
 	done = !named && merge_vm_names(search, path);
 	/* A disk that somebody has detached is somebody's. */
-	if (count > 1 || (!named && !done) || merge_count_names(checkpoints, path) > 1 ||
-	    (named && merge_vm_names(search, path)))
+	if (count > 1 || !checkpoint_paths_have(&checkpoints->files, image) ||
+	    merge_has(merge, path, image) || (!named && !done) ||
+	    merge_count_names(checkpoints, path) > 1 || (named && merge_vm_names(search, path)))
 		return 0;
 	r = merge_add(checkpoints, merge, image, path, done);
 	return r < 0 ? r : 1;
