@@ -107,10 +107,9 @@ static int reader_find_in_block(struct vhdx_reader *reader, uint64_t offset,
 	place = entry & VHDX_OFFSET_MASK;
 	switch ((enum vhdx_state)(entry & VHDX_STATE_MASK)) {
 	case VHDX_PARTIALLY:
-		if (!vhdx->has_parent)
-			return VHDX_E_METADATA;
-		/* fall through */
 	case VHDX_FULLY:
+		if ((entry & VHDX_STATE_MASK) == VHDX_PARTIALLY && !vhdx->has_parent)
+			return VHDX_E_METADATA;
 		if (!vhdx_may_use(vhdx, reader->patches->file_size, place, vhdx->block_size))
 			return VHDX_E_METADATA;
 		run.file_offset = place + offset % vhdx->block_size;
