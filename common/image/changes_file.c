@@ -133,8 +133,7 @@ const char *changes_loss_text(enum changes_loss loss)
 		[CHANGES_NEW] = "there has been no backup of it",
 		[CHANGES_TORN] = "the map of changed blocks makes no sense",
 		[CHANGES_RESIZED] = "the disk is smaller than it was",
-		[CHANGES_OUTSIDE] = "its image was changed while the VM did not have it, or is "
-				    "another one",
+		[CHANGES_OUTSIDE] = "its image is another one, or somebody else has changed it",
 	};
 
 	return texts[loss];

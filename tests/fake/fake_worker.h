@@ -22,6 +22,9 @@ struct fake {
 	uint32_t save;           /* the last request of that kind */
 	bool saved;              /* and nothing has happened since */
 	int sockets;             /* that listens; -1: none */
+	struct {
+		int process, socket; /* process 0: none */
+	} backup;
 	uint32_t detach;         /* the last request of that kind */
 	uint32_t changed;        /* the last one that changed devices or actions */
 	uint64_t answers;        /* to "statistics", by the thousand */

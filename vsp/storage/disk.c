@@ -318,5 +318,7 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data)
 
 int disk_lock(struct disk *disk, enum disk_lock what)
 {
+	if (what == DISK_LOCK_DROP && disk->changes)
+		disk_changes_abandon(disk->changes);
 	return disk->ops->lock ? disk->ops->lock(disk, what) : -EOPNOTSUPP;
 }

@@ -342,7 +342,7 @@ static void changes_begin(struct disk_changes *changes)
 {
 	size_t size = changes->head.capacity / CHANGES_REGION / 8;
 
-	changes_head_init(&changes->head, changes->disk->size);
+	changes->head.disk_size = changes->disk->size;
 	changes_identify(disk_descriptor(changes->disk), &changes->head.identity);
 	memset(changes->regions, 0, size);
 	memset(changes->kept, 0, size);
@@ -465,6 +465,14 @@ void disk_changes_move(struct disk_changes *changes, struct disk *disk)
 	changes->disk = disk;
 	if (changes->point)
 		disk_point_move(changes->point, disk);
+}
+
+void disk_changes_abandon(struct disk_changes *changes)
+{
+	if (!changes->known)
+		return;
+	changes_forget(changes);
+	changes_write_next(changes);
 }
 
 void disk_changes_free(struct disk_changes *changes)

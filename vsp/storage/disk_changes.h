@@ -73,5 +73,8 @@ bool disk_changes_close(struct disk_changes *changes);
 /* Another disk goes on in the place of theirs. */
 void disk_changes_move(struct disk_changes *changes, struct disk *disk);
 
+/* Others may write the disk from now on: nothing is known. */
+void disk_changes_abandon(struct disk_changes *changes);
+
 /* Nothing is under way. Accepts NULL. */
 void disk_changes_free(struct disk_changes *changes);

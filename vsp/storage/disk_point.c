@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define COPIES    16u /* under way at a time */
+#define PLACES_LEAST 256
 #define BUFFERS   4u  /* for disks that need one */
 #define ALIGNMENT 4096u
 
@@ -21,11 +22,17 @@ struct point_copy {
 	struct disk_point *point;
 	bool used;
 	uint64_t granule;
+	uint32_t place;      /* of its bytes in the scratch file, in granules */
 	uint32_t size, done; /* of its bytes; how many are in the scratch file */
 	void *buffer;        /* kept for the next one; or NULL */
 	struct iovec iov;
 	struct disk_request request;
 	struct loop_operation operation;
+};
+
+/* Where the bytes of a granule are; granule + 1, for 0 is free. */
+struct point_place {
+	uint32_t key, place;
 };
 
 struct disk_point {
@@ -37,8 +44,10 @@ struct disk_point {
 	uint64_t size, granules;
 	uint32_t sector_size;
 	int scratch;
-	uint64_t scratch_left; /* bytes */
+	uint32_t scratch_max, scratch_used; /* granules */
 	uint64_t copied_bytes;
+	struct point_place *places; /* of those that were copied: a hash table */
+	size_t place_count, place_max; /* place_max: a power of two */
 	uint64_t *copied, *released; /* by granules */
 	struct point_copy copies[COPIES];
 	unsigned copying;
@@ -96,6 +105,48 @@ static bool point_is_being_read(const struct disk_point *point, uint64_t first, 
 	return false;
 }
 
+/* ---- Places in the scratch file ---- */
+
+static struct point_place *place_find(struct point_place *places, size_t max, uint64_t granule)
+{
+	uint32_t key = (uint32_t)granule + 1;
+	size_t i = (key * 2654435761u) & (max - 1);
+
+	while (places[i].key && places[i].key != key)
+		i = (i + 1) & (max - 1);
+	return &places[i];
+}
+
+static int places_grow(struct disk_point *point)
+{
+	size_t max = point->place_max ? 2 * point->place_max : PLACES_LEAST;
+	struct point_place *places = calloc(max, sizeof(*places));
+
+	if (!places)
+		return -ENOMEM;
+	for (size_t i = 0; i < point->place_max; i++) {
+		if (point->places[i].key)
+			*place_find(places, max, point->places[i].key - 1) = point->places[i];
+	}
+	free(point->places);
+	point->places = places;
+	point->place_max = max;
+	return 0;
+}
+
+static int place_add(struct disk_point *point, uint64_t granule, uint32_t place)
+{
+	struct point_place *entry;
+	int r = 2 * point->place_count >= point->place_max ? places_grow(point) : 0;
+
+	if (r < 0)
+		return r;
+	entry = place_find(point->places, point->place_max, granule);
+	*entry = (struct point_place){ (uint32_t)granule + 1, place };
+	point->place_count++;
+	return 0;
+}
+
 /* ---- Copies ---- */
 
 void disk_point_break(struct disk_point *point, int error)
@@ -120,6 +171,7 @@ static void point_end_if_quiet(struct disk_point *point)
 	close(point->scratch);
 	free(point->copied);
 	free(point->released);
+	free(point->places);
 	if (point->gone)
 		point->gone(point->data);
 	free(point);
@@ -132,6 +184,8 @@ static void point_copy_end(struct point_copy *copy, int result)
 
 	copy->used = false;
 	point->copying--;
+	if (result == 0)
+		result = place_add(point, copy->granule, copy->place);
 	if (result < 0) {
 		disk_point_break(point, result);
 	} else {
@@ -146,7 +200,7 @@ static void point_copy_write(struct point_copy *copy)
 {
 	copy->iov = (struct iovec){ (uint8_t *)copy->buffer + copy->done, copy->size - copy->done };
 	loop_writev(copy->point->loop, &copy->operation, copy->point->scratch, &copy->iov, 1,
-		    point_offset(copy->point, copy->granule) + copy->done, 0);
+		    point_offset(copy->point, copy->place) + copy->done, 0);
 }
 
 static void point_copy_written(struct loop_operation *operation, int result, bool more)
@@ -219,11 +273,11 @@ static bool point_copy_start(struct disk_point *point, uint64_t granule)
 
 	if (!copy)
 		return false;
-	if (point->scratch_left < size) {
+	if (point->scratch_used == point->scratch_max) {
 		disk_point_break(point, -ENOSPC);
 		return false;
 	}
-	point->scratch_left -= size;
+	copy->place = point->scratch_used++;
 	point->copying++;
 	copy->used = true;
 	copy->granule = granule;
@@ -319,7 +373,7 @@ static void point_read_scratch_done(struct loop_operation *operation, int result
 		point_read_advance(read, (uint32_t)result);
 }
 
-/* As much as comes from one place. */
+/* As much as comes from one place; of copied ones, a granule. */
 static void point_measure_piece(struct disk_point_read *read)
 {
 	const struct disk_point *point = read->point;
@@ -327,11 +381,19 @@ static void point_measure_piece(struct disk_point_read *read)
 	uint64_t granule = offset >> point->known.shift;
 	bool copied = bit_is_set(point->copied, granule);
 
-	while (point_offset(point, granule + 1) < end &&
-	       bit_is_set(point->copied, granule + 1) == copied)
+	while (!copied && point_offset(point, granule + 1) < end &&
+	       !bit_is_set(point->copied, granule + 1))
 		granule++;
 	read->live = !copied;
 	read->piece = (uint32_t)(MIN(point_offset(point, granule + 1), end) - offset);
+}
+
+static uint64_t point_scratch_offset(const struct disk_point *point, uint64_t offset)
+{
+	uint64_t granule = offset >> point->known.shift;
+	const struct point_place *entry = place_find(point->places, point->place_max, granule);
+
+	return point_offset(point, entry->place) + (offset - point_offset(point, granule));
 }
 
 static bool point_read_is_released(const struct disk_point_read *read)
@@ -368,7 +430,8 @@ static void point_read_next(struct disk_point_read *read)
 						       .complete = point_read_disk_done };
 		disk_submit_aside(point->disk, &read->request);
 	} else {
-		loop_readv(point->loop, &read->operation, point->scratch, &read->iov, 1, offset);
+		loop_readv(point->loop, &read->operation, point->scratch, &read->iov, 1,
+			   point_scratch_offset(point, offset));
 	}
 }
 
@@ -470,7 +533,8 @@ int disk_point_new(const struct disk_point_options *options, struct disk_point *
 		.size = options->disk->size,
 		.granules = changes_granule_count(options->head, options->disk->size),
 		.sector_size = options->disk->sector_size,
-		.scratch_left = options->scratch_max,
+		.scratch_max = (uint32_t)MIN(options->scratch_max >> options->head->shift,
+					     (uint64_t)UINT32_MAX),
 		.gone = options->gone,
 		.data = options->data,
 	};

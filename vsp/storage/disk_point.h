@@ -2,9 +2,8 @@
 /*
  * A view of a disk as it was at one instant, while its guest writes on.
  *
- * Before the first request that changes a granule is carried out, its old bytes are copied to a scratch
- * file, at the place that they have on the disk, and the request waits for that; so it does while the
- * view is being read there. What will not be read any more can be let go, and is not copied then. If
+ * Before the first request that changes a granule is carried out, its old bytes are copied to the end of
+ * a scratch file, and the request waits for that; so it does while the view is being read there. What will not be read any more can be let go, and is not copied then. If
  * the scratch file is full, or cannot be written, the view breaks, and whoever reads it gets an error:
  * the guest never does.
  *
