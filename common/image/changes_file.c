@@ -37,8 +37,7 @@ void changes_head_init(struct changes_head *head, uint64_t disk_size)
 
 uint64_t changes_granule_count(const struct changes_head *head, uint64_t disk_size)
 {
-	return (disk_size >> head->shift) +
-	       ((disk_size & ((UINT64_C(1) << head->shift) - 1)) != 0);
+	return (disk_size >> head->shift) + ((disk_size & ((UINT64_C(1) << head->shift) - 1)) != 0);
 }
 
 uint64_t changes_regions_offset(const struct changes_head *head)

@@ -21,12 +21,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CHANGES_MAGIC       "vmmschg1"
-#define CHANGES_PAGE        4096u /* bytes: the head, and what of the maps is written at once */
-#define CHANGES_POINTS_MAX  8
-#define CHANGES_SHIFT_LEAST 16              /* granules of 64 KiB */
+#define CHANGES_MAGIC        "vmmschg1"
+#define CHANGES_PAGE         4096u /* bytes: the head, and what of the maps is written at once */
+#define CHANGES_POINTS_MAX   8
+#define CHANGES_SHIFT_LEAST  16                  /* granules of 64 KiB */
 #define CHANGES_GRANULES_MAX (UINT64_C(1) << 25) /* of a disk: a map of 4 MiB, whatever its size */
-#define CHANGES_REGION      64              /* granules */
+#define CHANGES_REGION       64                  /* granules */
 
 #define CHANGES_CLOSED 1u /* the fine map counts, and the image was as `identity` says */
 

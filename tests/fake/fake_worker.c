@@ -46,9 +46,9 @@
  *     mute-inspect     never answers "inspect"
  *     hostile-inspect  answers it with what makes no sense
  */
-#include "tests/fake/fake_backup.h"
 #include "tests/fake/fake_worker.h"
 #include "tests/fake/control_send.h"
+#include "tests/fake/fake_backup.h"
 
 #include <assert.h>
 #include <errno.h>

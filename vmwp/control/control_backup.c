@@ -7,7 +7,7 @@
 #include "vmwp/control/control_server.h"
 #include "vmwp/control/control_state.h"
 #include "vmwp/control/worker.h"
-#include "vmwp/device/disk_backup.h"
+#include "vmwp/device/devices.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,9 +3,7 @@
 #include "vmwp/device/disk_backup.h"
 
 #include "common/base/cleanup.h"
-#include "vsp/storage/disk_changes.h"
-#include "vsp/storage/disk_point.h"
-#include "vsp/storage/nbd_server.h"
+#include "vsp/storage/storage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -252,8 +250,7 @@ static int backup_serve(struct disk_backup *backup)
 	return 0;
 }
 
-void disk_backup_begin(struct disk_backup *backup, void (*done)(void *data, int result),
-		       void *data)
+void disk_backup_begin(struct disk_backup *backup, void (*done)(void *data, int result), void *data)
 {
 	int r;
 
@@ -276,11 +273,10 @@ struct json_object *disk_backup_report(const struct disk_backup *backup)
 		const char *why = changes_loss_text(item->loss);
 
 		if (item->loss)
-			json_append(&array,
-				    json_make("controller",
-					      json_object_new_uint64(item->controller), "lun",
-					      json_object_new_uint64(item->lun), "why",
-					      json_object_new_string(why), NULL));
+			json_append(&array, json_make("controller",
+						      json_object_new_uint64(item->controller),
+						      "lun", json_object_new_uint64(item->lun),
+						      "why", json_object_new_string(why), NULL));
 	}
 	return array;
 }

@@ -8,7 +8,6 @@
 #include "common/control_contract.h"
 #include "vmwp/device/disk_open.h"
 #include "vmwp/resource/resources.h"
-#include "vsp/storage/disk_changes.h"
 #include "vsp/storage/storage.h"
 
 #include <errno.h>
@@ -331,8 +330,7 @@ int disk_know_changes(struct disk *disk, struct loop *loop, unsigned controller,
 static int disks_know_changes(struct disks *disks, struct resources *resources,
 			      const struct definition_disk *disk)
 {
-	struct disk_health *health =
-		disk_health_find(disks->healths, disk->controller, disk->lun);
+	struct disk_health *health = disk_health_find(disks->healths, disk->controller, disk->lun);
 	char name[RESOURCES_NAME_MAX];
 	enum changes_loss loss;
 	int map;

@@ -9,7 +9,7 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
-#include "common/image/changes_file.h"
+#include "common/image/image.h"
 #include "vmwp/base/device.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/device/disk_health.h"

@@ -155,8 +155,7 @@ static bool resource_name_is_valid(const char *name)
 		if (strcmp(name, names[i]) == 0)
 			return true;
 	return resources_is_disk_name(name) || resources_is_changes_name(name) ||
-	       resources_is_memory_name(name) ||
-	       resources_is_network_name(name);
+	       resources_is_memory_name(name) || resources_is_network_name(name);
 }
 
 static struct resource *resources_find(struct resources *resources, const char *name)

@@ -69,9 +69,9 @@ struct disk_request {
 	struct iovec buffer_iov;
 	struct list link;
 	bool under_way;
-	bool aside;     /* by disk_submit_aside() */
-	bool held;      /* it failed, and waits for disk_retry() */
-	bool retried;   /* it failed before */
+	bool aside;   /* by disk_submit_aside() */
+	bool held;    /* it failed, and waits for disk_retry() */
+	bool retried; /* it failed before */
 	bool throttled; /* it waits, by the disk's limits, or for what is to be known of its changes */
 };
 

@@ -19,7 +19,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum changes_write { CHANGES_WRITE_NONE, CHANGES_WRITE_HEAD, CHANGES_WRITE_PAGE, CHANGES_WRITE_BITS };
+enum changes_write {
+	CHANGES_WRITE_NONE,
+	CHANGES_WRITE_HEAD,
+	CHANGES_WRITE_PAGE,
+	CHANGES_WRITE_BITS
+};
 
 struct disk_changes {
 	struct disk *disk;
@@ -30,7 +35,7 @@ struct disk_changes {
 	bool opened;              /* the file says that it is not closed */
 	bool known;               /* all changes since the points of the head */
 	bool closed;
-	uint64_t *bits;           /* of granules that have changed, since the view's point if there is one */
+	uint64_t *bits; /* of granules that have changed, since the view's point if there is one */
 	uint64_t *frozen;         /* those of before the view's point; or NULL */
 	uint8_t *regions, *kept;  /* as the file is to have them; and surely has them */
 	uint64_t pages;           /* of the map of regions: to be written */
@@ -454,8 +459,7 @@ bool disk_changes_close(struct disk_changes *changes)
 		changes->head.identity = identity;
 		changes->head.disk_size = changes->disk->size;
 		changes_write(changes, CHANGES_WRITE_BITS, changes->bits,
-			      changes->head.capacity / 8,
-			      changes_granules_offset(&changes->head));
+			      changes->head.capacity / 8, changes_granules_offset(&changes->head));
 	}
 	return changes->writing != CHANGES_WRITE_NONE;
 }

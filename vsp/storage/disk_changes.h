@@ -20,7 +20,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/image/changes_file.h"
+#include "common/image/image.h"
 #include "vsp/storage/disk.h"
 
 struct disk_changes;

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COPIES    16u /* under way at a time */
+#define COPIES       16u /* under way at a time */
 #define PLACES_LEAST 256
-#define BUFFERS   4u  /* for disks that need one */
-#define ALIGNMENT 4096u
+#define BUFFERS      4u /* for disks that need one */
+#define ALIGNMENT    4096u
 
 struct point_copy {
 	struct disk_point *point;
@@ -46,9 +46,9 @@ struct disk_point {
 	int scratch;
 	uint32_t scratch_max, scratch_used; /* granules */
 	uint64_t copied_bytes;
-	struct point_place *places; /* of those that were copied: a hash table */
+	struct point_place *places;    /* of those that were copied: a hash table */
 	size_t place_count, place_max; /* place_max: a power of two */
-	uint64_t *copied, *released; /* by granules */
+	uint64_t *copied, *released;   /* by granules */
 	struct point_copy copies[COPIES];
 	unsigned copying;
 	struct list reads;
@@ -245,8 +245,7 @@ static struct point_copy *point_find_copy(struct disk_point *point)
 		if (copy->used)
 			continue;
 		if (!copy->buffer)
-			copy->buffer =
-				aligned_alloc(ALIGNMENT, (size_t)1 << point->known.shift);
+			copy->buffer = aligned_alloc(ALIGNMENT, (size_t)1 << point->known.shift);
 		if (copy->buffer)
 			return copy;
 		disk_point_break(point, -ENOMEM);

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "common/base/cc.h"
-#include "common/image/changes_file.h"
+#include "common/image/image.h"
 #include "vsp/storage/disk.h"
 
 struct disk_point;
@@ -22,10 +22,10 @@ struct disk_point_options {
 	struct loop *loop;
 	struct disk_changes *changes;    /* which are told when something may go on */
 	const struct changes_head *head; /* of which points changes are known; copied */
-	const uint64_t *bits;            /* those changes, by granules; borrowed until the view ends */
-	int scratch;                     /* taken over, if it succeeds */
-	uint64_t scratch_max;            /* bytes */
-	void (*gone)(void *data);        /* disk_point_free() is done with it */
+	const uint64_t *bits;     /* those changes, by granules; borrowed until the view ends */
+	int scratch;              /* taken over, if it succeeds */
+	uint64_t scratch_max;     /* bytes */
+	void (*gone)(void *data); /* disk_point_free() is done with it */
 	void *data;
 };
 

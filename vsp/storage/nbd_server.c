@@ -71,8 +71,7 @@ void nbd_server_stop(struct nbd_server *server, void (*stopped)(void *data), voi
 	if (server->accepting)
 		loop_cancel(server->loop, &server->accept);
 	list_for_each (link, &server->connections) {
-		struct nbd_connection *connection =
-			container_of(link, struct nbd_connection, link);
+		struct nbd_connection *connection = container_of(link, struct nbd_connection, link);
 
 		if (connection->busy && connection->next)
 			loop_cancel(server->loop, &connection->operation);

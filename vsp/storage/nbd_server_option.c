@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CONTEXT_BASE   "base:allocation"
-#define CONTEXT_DIRTY  "qemu:dirty-bitmap:"
-#define QUERIES_MAX    64
-#define LISTED_MAX     256 /* exports */
+#define CONTEXT_BASE  "base:allocation"
+#define CONTEXT_DIRTY "qemu:dirty-bitmap:"
+#define QUERIES_MAX   64
+#define LISTED_MAX    256 /* exports */
 
 /* What is left of an option's data. */
 struct option_data {
@@ -80,13 +80,13 @@ static void option_end(struct nbd_connection *connection, uint32_t type)
 static void option_named_reply(struct nbd_connection *connection, uint32_t type, uint32_t number,
 			       const char *name)
 {
-	char bytes[sizeof(uint32_t) + 128];
-	size_t size = strlen(name);
+	struct {
+		uint32_t number;
+		char name[128];
+	} PACKED reply = { .number = htobe32(number) };
 
-	number = htobe32(number);
-	memcpy(bytes, &number, sizeof(number));
-	memcpy(bytes + sizeof(number), name, size);
-	option_reply(connection, type, bytes, sizeof(number) + size);
+	snprintf(reply.name, sizeof(reply.name), "%s", name);
+	option_reply(connection, type, &reply, sizeof(number) + strlen(reply.name));
 }
 
 /* ---- Exports ---- */

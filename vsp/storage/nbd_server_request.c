@@ -37,8 +37,8 @@ static void request_end(struct nbd_connection *connection, uint32_t error)
 		struct nbd_chunk chunk;
 		uint32_t error;
 		uint16_t size;
-	} PACKED structured = { request_chunk(connection, NBD_CHUNK_ERROR, 6, true),
-				htobe32(error), 0 };
+	} PACKED structured = { request_chunk(connection, NBD_CHUNK_ERROR, 6, true), htobe32(error),
+				0 };
 
 	if (connection->structured && error)
 		nbd_out(connection, &structured, sizeof(structured));
@@ -166,8 +166,8 @@ static size_t status_describe(const struct nbd_connection *connection, unsigned 
 	size_t count = 0;
 
 	while (left > 0 && count < most) {
-		bool dirty = context > 0 && disk_point_has_changed(connection->served->point,
-								   offset, left, &size);
+		bool dirty = context > 0 &&
+			     disk_point_has_changed(connection->served->point, offset, left, &size);
 
 		if (context == 0)
 			size = left;
@@ -179,7 +179,7 @@ static size_t status_describe(const struct nbd_connection *connection, unsigned 
 	return count;
 }
 
-_Static_assert(NBD_SERVER_CONTEXTS * (NBD_SERVER_EXTENTS * sizeof(struct nbd_extent) + 24) <=
+_Static_assert(NBD_SERVER_CONTEXTS *(NBD_SERVER_EXTENTS * sizeof(struct nbd_extent) + 24) <=
 		       NBD_SERVER_OUT_MAX,
 	       "all contexts fit");
 
@@ -204,9 +204,9 @@ static void request_status(struct nbd_connection *connection)
 			continue;
 		left &= ~(1u << i);
 		count = status_describe(connection, i, one ? 1 : NBD_SERVER_EXTENTS, extents);
-		head.chunk = request_chunk(connection, NBD_CHUNK_STATUS,
-					   sizeof(head.context) + count * sizeof(extents[0]),
-					   left == 0);
+		head.chunk =
+			request_chunk(connection, NBD_CHUNK_STATUS,
+				      sizeof(head.context) + count * sizeof(extents[0]), left == 0);
 		head.context = htobe32(i + 1);
 		nbd_out(connection, &head, sizeof(head));
 		nbd_out(connection, extents, count * sizeof(extents[0]));
@@ -230,8 +230,7 @@ static bool request_is_in_range(const struct nbd_connection *connection)
 static void request_trim(struct nbd_connection *connection)
 {
 	if (connection->server->releases)
-		disk_point_release(connection->served->point, connection->offset,
-				   connection->size);
+		disk_point_release(connection->served->point, connection->offset, connection->size);
 	request_end(connection, connection->server->releases ? 0 : NBD_EPERM);
 }
 
@@ -268,8 +267,8 @@ static void request_received(struct nbd_connection *connection)
 	if (request_is_in_range(connection))
 		request_do(connection, command);
 	else
-		request_end(connection, command > NBD_WRITE && command < NBD_BLOCK_STATUS &&
-							command != NBD_TRIM
-						? NBD_EPERM
-						: NBD_EINVAL);
+		request_end(connection,
+			    command > NBD_WRITE && command < NBD_BLOCK_STATUS && command != NBD_TRIM
+				    ? NBD_EPERM
+				    : NBD_EINVAL);
 }

@@ -36,10 +36,10 @@ static struct fixture {
 	struct disk_point *point;
 	int map, image;
 	struct one all[REQUESTS];
-	uint8_t *before;       /* what the disk was when changes began to count */
-	uint8_t *source;       /* what is written */
+	uint8_t *before;            /* what the disk was when changes began to count */
+	uint8_t *source;            /* what is written */
 	bool changed[2 * GRANULES]; /* by requests that were submitted */
-	unsigned written;      /* points that the file has */
+	unsigned written;           /* points that the file has */
 	bool retired;
 	unsigned seed;
 } f;
@@ -345,9 +345,9 @@ static void expect_changed(const bool *expected)
 	uint64_t size;
 
 	for (unsigned i = 0; i < GRANULES; i++)
-		assert_int_equal(disk_point_has_changed(f.point, (uint64_t)i * GRANULE, GRANULE,
-							&size),
-				 expected[i]);
+		assert_int_equal(
+			disk_point_has_changed(f.point, (uint64_t)i * GRANULE, GRANULE, &size),
+			expected[i]);
 }
 
 /* An increment has what changed since the last one, and that before if it came to nothing. */
@@ -389,10 +389,9 @@ static void read_complete(struct disk_point_read *read, int result)
 
 static int read_view(uint64_t offset, uint32_t size, uint8_t *buffer)
 {
-	struct disk_point_read read = { .offset = offset,
-					.size = size,
-					.buffer = buffer,
-					.complete = read_complete };
+	struct disk_point_read read = {
+		.offset = offset, .size = size, .buffer = buffer, .complete = read_complete
+	};
 	int *result = (int *)(buffer + size);
 
 	*result = 0;
@@ -524,8 +523,7 @@ static void test_file_that_takes_nothing(void **state)
 	settle();
 	retire();
 	assert_int_equal(disk_memory_new(f.loop, DISK_SIZE, 512, &f.disk), 0);
-	assert_int_equal(
-		disk_changes_new(f.disk, f.loop, file_again(f.map, O_RDONLY), &loss), 0);
+	assert_int_equal(disk_changes_new(f.disk, f.loop, file_again(f.map, O_RDONLY), &loss), 0);
 	assert_int_equal(loss, _CHANGES_KEPT);
 	for (unsigned i = 0; i < 30; i++) {
 		submit_some();
@@ -591,9 +589,9 @@ static void test_grown(void **state)
 	assert_int_equal(begin(2, DISK_SIZE), 0);
 	memset(expected + GRANULES, true, 16);
 	for (unsigned i = 0; i < GRANULES + 16; i++)
-		assert_int_equal(disk_point_has_changed(f.point, (uint64_t)i * GRANULE, GRANULE,
-							&size),
-				 expected[i]);
+		assert_int_equal(
+			disk_point_has_changed(f.point, (uint64_t)i * GRANULE, GRANULE, &size),
+			expected[i]);
 	end(false);
 	retire();
 
