@@ -101,12 +101,12 @@
  *                   child has all that the guest has written.
  *   begin_backup    These disks, by "controller" and "lun", can be read from now on as they are at one
  *                   instant, for which the VM is paused for a moment; the point of that has a GUID.
- *                   With a stream socket, and for each disk the file of its map of changed blocks,
- *                   and one for old bytes that are overwritten meanwhile, at most "size" of them.
- *                   Over the socket a client speaks the network block device protocol
- *                   (vsp/storage/nbd_server.h) with exports "C:L", or, where it "listens", clients
- *                   that come to it. Answered when the maps have the point; the result is of which
- *                   disks no changes were known before, and why.
+ *                   With the file of the map of changed blocks for each, and one for old bytes that
+ *                   are overwritten meanwhile, at most "size" of them. Answered when the maps have
+ *                   the point; the result is of which disks no changes were known before, and why.
+ *   serve_backup    With a stream socket, over which a client speaks the network block device
+ *                   protocol (vsp/storage/nbd_server.h) with exports "C:L", or, where it "listens",
+ *                   clients that come to it. Once for each backup.
  *   end_backup      Clients are cut off. "complete": what they have read is a backup, that is durable,
  *                   and what is known of changes begins with that point. A daemon that adopts the
  *                   worker ends what another one has begun.
@@ -441,10 +441,10 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		CONTROL_IN_USE) \
 	METHOD(prepare_fork,       true,    false,   0, 0,           LIST(disks, REQUIRED),) \
 	METHOD(fork,               true,    true,    1, CONTROL_ALL, LIST(disks, REQUIRED),) \
-	METHOD(begin_backup,       true,    false,   3, CONTROL_ALL, \
-		LIST(disks, REQUIRED) TEXT(point, REQUIRED, 36) NUMBER(size, REQUIRED, 0, INT64_MAX) \
-		FLAG(listens, OPTIONAL), \
+	METHOD(begin_backup,       true,    false,   2, CONTROL_ALL, \
+		LIST(disks, REQUIRED) TEXT(point, REQUIRED, 36) NUMBER(size, REQUIRED, 0, INT64_MAX), \
 		LIST(disks, REQUIRED)) \
+	METHOD(serve_backup,       true,    false,   1, 1,           FLAG(listens, OPTIONAL),) \
 	METHOD(end_backup,         true,    false,   0, 0,           FLAG(complete, OPTIONAL),) \
 	METHOD(attach_adapter,     true,    true,    0, CONTROL_ALL, \
 		OBJECT(adapter, REQUIRED) WORD(backend, OPTIONAL, control_backend_names),) \

@@ -9,8 +9,10 @@
 #include "vsp/storage/disk_point.h"
 #include "vsp/storage/nbd_server.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,8 +24,9 @@ struct served {
 	size_t count, written, retired;
 	struct disk *disks[DISKS_MAX];
 	struct disk_point *points[DISKS_MAX];
-	struct nbd_server *server;
-	int parent; /* a byte: it has begun; and one from there: it is complete */
+	struct nbd_served names[DISKS_MAX];
+	struct nbd_server *server; /* NULL: not yet */
+	int parent; /* a byte: it has begun; from there a socket with 'c', 'l', or how it ends */
 	struct loop_operation operation;
 	char word;
 	bool complete;
@@ -33,6 +36,43 @@ static void need(bool is_so)
 {
 	if (!is_so)
 		_exit(1);
+}
+
+/* One message, with a descriptor or without. */
+static ssize_t receive_word(struct served *served, int *ret_fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { &served->word, 1 };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t size = recvmsg(served->parent, &message, 0);
+
+	*ret_fd = -1;
+	if (size == 1 && CMSG_FIRSTHDR(&message))
+		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(*ret_fd));
+	return size;
+}
+
+static void send_word(int socket, char word, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { &word, 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	(void)!sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
 static void on_retired(void *data)
@@ -53,12 +93,36 @@ static void on_stopped(void *data)
 		disk_retire(served->disks[i], on_retired, served);
 }
 
+/* A client, or a socket that listens. */
+static void start_server(struct served *served, int socket)
+{
+	const struct nbd_server_options options = { .served = served->names,
+						    .count = served->count,
+						    .releases = served->word == 'c' };
+
+	need(nbd_server_new(served->loop, &options, &served->server) == 0);
+	if (served->word == 'l')
+		nbd_server_listen(served->server, socket);
+	else
+		need(nbd_server_add(served->server, socket) == 0);
+}
+
 static void on_word(struct loop_operation *operation, int result, bool more)
 {
 	struct served *served = container_of(operation, struct served, operation);
+	int socket;
 
-	served->complete = result == 1 && served->word == 'y';
-	nbd_server_stop(served->server, on_stopped, served);
+	need(result >= 0);
+	if (receive_word(served, &socket) == 1 && socket >= 0) {
+		start_server(served, socket);
+		return;
+	}
+	loop_cancel(served->loop, operation);
+	served->complete = served->word == 'y';
+	if (served->server)
+		nbd_server_stop(served->server, on_stopped, served);
+	else
+		on_stopped(served);
 }
 
 static void on_written(void *data)
@@ -100,30 +164,22 @@ static void serve(const struct fake *fake, struct control_message *message,
 		  const struct control_arguments *arguments, int parent)
 {
 	static struct served served;
-	struct nbd_served names[DISKS_MAX];
-	const struct nbd_server_options options = { .served = names,
-						    .count = json_object_array_length(
-							    arguments->disks),
-						    .releases = !arguments->listens };
+	size_t count = json_object_array_length(arguments->disks);
 
 	served.parent = parent;
 	served.operation.complete = on_word;
 	need(loop_new(256, &served.loop) == 0);
-	for (size_t i = 0; i < options.count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct json_object *item = json_object_array_get_idx(arguments->disks, i);
 		unsigned controller = place(item, "controller"), lun = place(item, "lun");
 
-		add_disk(&served, fake->media[controller][lun], message->fds + 1 + 2 * i,
+		add_disk(&served, fake->media[controller][lun], message->fds + 2 * i,
 			 arguments->point, arguments->size);
-		snprintf(names[i].name, sizeof(names[i].name), "%u:%u", controller, lun);
-		names[i].point = served.points[i];
+		snprintf(served.names[i].name, sizeof(served.names[i].name), "%u:%u", controller,
+			 lun);
+		served.names[i].point = served.points[i];
 	}
-	need(nbd_server_new(served.loop, &options, &served.server) == 0);
-	if (arguments->listens)
-		nbd_server_listen(served.server, message->fds[0]);
-	else
-		need(nbd_server_add(served.server, message->fds[0]) == 0);
-	loop_read(served.loop, &served.operation, parent, &served.word, 1);
+	loop_poll(served.loop, &served.operation, parent, POLLIN);
 	_exit(loop_run(served.loop) < 0);
 }
 
@@ -135,7 +191,7 @@ const char *method_begin_backup(struct fake *fake, struct control_message *messa
 	int pair[2];
 	char word;
 
-	if (guid_parse(arguments->point, &guid) < 0 || message->fd_count != 1 + 2 * count ||
+	if (guid_parse(arguments->point, &guid) < 0 || message->fd_count != 2 * count ||
 	    count == 0 || count > DISKS_MAX)
 		return CONTROL_ERROR_INVALID;
 	for (size_t i = 0; i < count; i++) {
@@ -148,7 +204,7 @@ const char *method_begin_backup(struct fake *fake, struct control_message *messa
 	}
 	if (fake->backup.process > 0 || asked_for(fake, "refuse-backup"))
 		return CONTROL_ERROR_BUSY;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return CONTROL_ERROR_FAILED;
 	fake->backup.process = fork();
 	if (fake->backup.process == 0) {
@@ -163,6 +219,16 @@ const char *method_begin_backup(struct fake *fake, struct control_message *messa
 	return CONTROL_ERROR_FAILED;
 }
 
+const char *method_serve_backup(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments)
+{
+	if (fake->backup.process <= 0 || fake->backup.served)
+		return CONTROL_ERROR_INVALID_STATE;
+	fake->backup.served = true;
+	send_word(fake->backup.socket, arguments->listens ? 'l' : 'c', message->fds[0]);
+	return NULL;
+}
+
 const char *method_end_backup(struct fake *fake, struct control_message *message,
 			      const struct control_arguments *arguments)
 {
@@ -170,10 +236,11 @@ const char *method_end_backup(struct fake *fake, struct control_message *message
 
 	if (fake->backup.process <= 0)
 		return CONTROL_ERROR_INVALID_STATE;
-	(void)!write(fake->backup.socket, arguments->complete ? "y" : "n", 1);
+	send_word(fake->backup.socket, arguments->complete ? 'y' : 'n', -1);
 	close(fake->backup.socket);
 	(void)waitpid(fake->backup.process, &status, 0);
 	fake->backup.process = 0;
+	fake->backup.served = false;
 	say(fake, arguments->complete ? "guest: backed up\r\n" : "guest: not backed up\r\n");
 	return status == 0 ? NULL : CONTROL_ERROR_FAILED;
 }

@@ -10,5 +10,7 @@
 /* Each returns NULL, or the code of an error. */
 const char *method_begin_backup(struct fake *fake, struct control_message *message,
 				const struct control_arguments *arguments);
+const char *method_serve_backup(struct fake *fake, struct control_message *message,
+				const struct control_arguments *arguments);
 const char *method_end_backup(struct fake *fake, struct control_message *message,
 			      const struct control_arguments *arguments);

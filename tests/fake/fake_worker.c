@@ -1010,6 +1010,7 @@ static const struct {
 	[CONTROL_METHOD_prepare_fork] = { method_fork, "mute-prepare" },
 	[CONTROL_METHOD_fork] = { method_fork, "mute-fork" },
 	[CONTROL_METHOD_begin_backup] = { method_begin_backup, "mute-backup" },
+	[CONTROL_METHOD_serve_backup] = { method_serve_backup, NULL },
 	[CONTROL_METHOD_end_backup] = { method_end_backup, NULL },
 	[CONTROL_METHOD_attach_adapter] = { method_adapter, NULL },
 	[CONTROL_METHOD_detach_adapter] = { method_adapter, NULL },

@@ -24,6 +24,7 @@ struct fake {
 	int sockets;   /* that listens; -1: none */
 	struct {
 		int process, socket; /* process 0: none */
+		bool served;
 	} backup;
 	uint32_t detach;         /* the last request of that kind */
 	uint32_t changed;        /* the last one that changed devices or actions */

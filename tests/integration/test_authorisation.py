@@ -641,8 +641,9 @@ class Passwords(TerminalTest, AuthorisationTest):
         self.assertEqual(words[0], "--notify-fd")
         self.assertEqual(words[2:], ["--process", str(self.pid), "--fallback"])
         self.assertFalse((self.bin / "agent").exists(), "it has been ended")
-        # Once in vain, and again; then with the agent, which stays for the second call.
-        self.assertEqual(self.asked(), [f"{OTHER} org.vmms1.read vm"] * 2 +
+        # Once in vain, and again; then with the agent, which stays for what follows: whether the VM is a
+        # cluster's, and the start.
+        self.assertEqual(self.asked(), [f"{OTHER} org.vmms1.read vm"] * 3 +
                          [f"{OTHER} org.vmms1.manage vm"])
 
     def test_arguments_are_sent_again(self):

@@ -106,6 +106,12 @@ static const struct option_row set_options[] = {
 	{ 0 },
 };
 
+static const struct option_row edit_options[] = {
+	{ "from", "FILE", VALUE_FILE,
+	  "no editor: the definition becomes what is in the file; - is standard input" },
+	{ 0 },
+};
+
 static const struct option_row start_options[] = {
 	{ "boot", "disk|dvd", VALUE_CHOICE,
 	  "what the firmware tries first until the VM is off, whatever its boot order is" },
@@ -277,7 +283,7 @@ const struct command commands_vm[] = {
 	  { VALUE_VM },
 	  "edit the definition of a VM, also while it runs",
 	  "By $VISUAL, $EDITOR or editor. An invalid definition is offered for editing again.",
-	  NULL,
+	  edit_options,
 	  true,
 	  REMOTE_BUS,
 	  command_edit },

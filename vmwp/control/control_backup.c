@@ -48,14 +48,38 @@ static void backup_end(struct control_backup *backup, bool complete)
 	disk_backup_end(backup->disks, complete, backup_ended, backup);
 }
 
-void control_backup_end(struct call *call, const struct control_arguments *arguments)
+/* One that has begun, and has not been ended. NULL: the reply says so. */
+static struct control_backup *backup_get(struct call *call)
 {
 	struct control_backup *backup = call->worker->backup;
 
-	if (!backup || backup->quiescing || backup->ticket) {
-		reply_error(call->reply, CONTROL_ERROR_INVALID_STATE, "There is no backup.");
+	if (backup && !backup->quiescing && !backup->ticket && !backup->abandoned)
+		return backup;
+	reply_error(call->reply, CONTROL_ERROR_INVALID_STATE, "There is no backup.");
+	return NULL;
+}
+
+void control_backup_serve(struct call *call, const struct control_arguments *arguments)
+{
+	struct control_backup *backup = backup_get(call);
+	int r;
+
+	if (!backup)
 		return;
-	}
+	r = disk_backup_serve(backup->disks, TAKE_FD(call->request->fds[0]), arguments->listens);
+	if (r == -EALREADY)
+		reply_error(call->reply, CONTROL_ERROR_INVALID_STATE,
+			    "The backup is served already.");
+	else if (r < 0)
+		reply_error(call->reply, CONTROL_ERROR_FAILED, "%s", strerror(-r));
+}
+
+void control_backup_end(struct call *call, const struct control_arguments *arguments)
+{
+	struct control_backup *backup = backup_get(call);
+
+	if (!backup)
+		return;
 	backup->ticket = control_server_defer(call->server, call->request->id);
 	if (!backup->ticket) {
 		reply_error(call->reply, CONTROL_ERROR_FAILED, "%s", strerror(ENOMEM));
@@ -160,7 +184,6 @@ void control_backup_begin(struct call *call, const struct control_arguments *arg
 		.loop = call->worker->loop,
 		.places = arguments->disks,
 		.scratch_max = arguments->size,
-		.listens = arguments->listens,
 	};
 	struct control_backup *backup;
 	struct failure failure = { 0 };

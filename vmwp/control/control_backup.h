@@ -12,6 +12,7 @@
 struct control_backup;
 
 void control_backup_begin(struct call *call, const struct control_arguments *arguments);
+void control_backup_serve(struct call *call, const struct control_arguments *arguments);
 void control_backup_end(struct call *call, const struct control_arguments *arguments);
 
 /* The daemon that has asked for one is gone, and with it whoever reads it. */

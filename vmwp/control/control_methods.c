@@ -359,6 +359,7 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_prepare_fork] = control_fork_prepare,
 	[CONTROL_METHOD_fork] = control_fork_start,
 	[CONTROL_METHOD_begin_backup] = control_backup_begin,
+	[CONTROL_METHOD_serve_backup] = control_backup_serve,
 	[CONTROL_METHOD_end_backup] = control_backup_end,
 	[CONTROL_METHOD_attach_adapter] = control_adapter_attach,
 	[CONTROL_METHOD_detach_adapter] = control_adapter_detach,

@@ -24,9 +24,8 @@ struct disk_backup {
 	struct loop *loop;
 	struct guid id;
 	uint64_t scratch_max;
-	bool listens, complete;
-	int socket; /* -1: the server has it */
-	struct nbd_server *server;
+	bool complete;
+	struct nbd_server *server; /* NULL: not yet */
 	unsigned pending; /* disks, and the walk over them */
 	int result;
 	struct loop_deferred begun;
@@ -47,7 +46,6 @@ static void backup_free(struct disk_backup *backup)
 			disk_point_end(backup->items[i].point, backup->complete);
 		close_fdp(&backup->items[i].scratch);
 	}
-	close_fdp(&backup->socket);
 	free(backup);
 }
 
@@ -150,13 +148,12 @@ static int backup_fill(const struct disk_backup_options *options, struct disk_ba
 	size_t disks = json_object_array_length(options->places);
 	int r = 0;
 
-	if (disks == 0 || count != 1 + 2 * disks) {
+	if (disks == 0 || count != 2 * disks) {
 		failure_set(failure, 0, "There are %zu files for %zu disks.", count, disks);
 		return DISKS_E_REFUSED;
 	}
-	backup->socket = TAKE_FD(fds[0]);
 	for (size_t i = 0; r == 0 && i < disks; i++)
-		r = backup_add(options, backup, i, fds + 1 + 2 * i, failure);
+		r = backup_add(options, backup, i, fds + 2 * i, failure);
 	return r;
 }
 
@@ -171,8 +168,6 @@ int disk_backup_new(const struct disk_backup_options *options, int *fds, size_t 
 		backup->loop = options->loop;
 		backup->id = options->point;
 		backup->scratch_max = options->scratch_max;
-		backup->listens = options->listens;
-		backup->socket = -1;
 		list_init(&backup->begun.link);
 		r = backup_fill(options, backup, fds, count, failure);
 	}
@@ -224,13 +219,12 @@ static int backup_begin_views(struct disk_backup *backup)
 	return 0;
 }
 
-static int backup_serve(struct disk_backup *backup)
+static int backup_new_server(struct disk_backup *backup, bool releases)
 {
 	AUTO_FREE struct nbd_served *served = calloc(backup->count, sizeof(*served));
 	const struct nbd_server_options options = { .served = served,
 						    .count = backup->count,
-						    .releases = !backup->listens };
-	int r;
+						    .releases = releases };
 
 	if (!served)
 		return -ENOMEM;
@@ -241,27 +235,29 @@ static int backup_serve(struct disk_backup *backup)
 		snprintf(served[i].name, sizeof(served[i].name), "%u:%u", item->controller,
 			 item->lun);
 	}
-	r = nbd_server_new(backup->loop, &options, &backup->server);
+	return nbd_server_new(backup->loop, &options, &backup->server);
+}
+
+int disk_backup_serve(struct disk_backup *backup, int socket, bool listens)
+{
+	AUTO_CLOSE int fd = socket;
+	int r = backup->server ? -EALREADY : backup_new_server(backup, !listens);
+
 	if (r < 0)
 		return r;
-	if (!backup->listens)
-		return nbd_server_add(backup->server, TAKE_FD(backup->socket));
-	nbd_server_listen(backup->server, TAKE_FD(backup->socket));
+	if (!listens)
+		return nbd_server_add(backup->server, TAKE_FD(fd));
+	nbd_server_listen(backup->server, TAKE_FD(fd));
 	return 0;
 }
 
 void disk_backup_begin(struct disk_backup *backup, void (*done)(void *data, int result), void *data)
 {
-	int r;
-
 	backup->done = done;
 	backup->data = data;
 	backup->begun.run = backup_begun;
 	backup->pending = 1;
-	r = backup_begin_views(backup);
-	if (r == 0)
-		r = backup_serve(backup);
-	backup_one(backup, r);
+	backup_one(backup, backup_begin_views(backup));
 }
 
 struct json_object *disk_backup_report(const struct disk_backup *backup)

@@ -22,11 +22,10 @@ struct disk_backup_options {
 	struct json_object *places; /* an array of objects with "controller" and "lun" */
 	struct guid point;
 	uint64_t scratch_max; /* bytes, for each disk */
-	bool listens;         /* the socket does; else a client is at its other end */
 };
 
 /*
- * fds: a socket, and for each disk the file of its map of changed blocks, which counts if the disk has
+ * fds: for each disk the file of its map of changed blocks, which counts if the disk has
  * none yet, and one for old bytes; taken over, also on failure. Return: 0; DISKS_E_ with *failure;
  * -errno.
  */
@@ -39,6 +38,13 @@ int disk_backup_new(const struct disk_backup_options *options, int *fds, size_t 
  */
 void disk_backup_begin(struct disk_backup *backup, void (*done)(void *data, int result),
 		       void *data);
+
+/*
+ * It has begun: a client is at the other end of the socket, or, where it listens, clients come to it;
+ * taken over. One that does not come to it may let go of what it has read. Return: 0; -EALREADY: it is
+ * served; -ENOMEM.
+ */
+int disk_backup_serve(struct disk_backup *backup, int socket, bool listens) MUST_CHECK;
 
 /* What disks were backed up for the first time, or anew: an array, with "why". NULL without memory. */
 struct json_object *disk_backup_report(const struct disk_backup *backup);
