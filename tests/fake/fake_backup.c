@@ -29,7 +29,7 @@ struct served {
 	int parent; /* a byte: it has begun; from there a socket with 'c', 'l', or how it ends */
 	struct loop_operation operation;
 	char word;
-	bool complete;
+	bool complete, ending;
 };
 
 static void need(bool is_so)
@@ -112,11 +112,14 @@ static void on_word(struct loop_operation *operation, int result, bool more)
 	struct served *served = container_of(operation, struct served, operation);
 	int socket;
 
+	if (served->ending)
+		return;
 	need(result >= 0);
 	if (receive_word(served, &socket) == 1 && socket >= 0) {
 		start_server(served, socket);
 		return;
 	}
+	served->ending = true;
 	loop_cancel(served->loop, operation);
 	served->complete = served->word == 'y';
 	if (served->server)

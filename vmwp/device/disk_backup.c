@@ -26,7 +26,7 @@ struct disk_backup {
 	uint64_t scratch_max;
 	bool complete;
 	struct nbd_server *server; /* NULL: not yet */
-	unsigned pending; /* disks, and the walk over them */
+	unsigned pending;          /* disks, and the walk over them */
 	int result;
 	struct loop_deferred begun;
 	void (*done)(void *data, int result);
