@@ -47,7 +47,7 @@ LAYERS = {
     "vmwp": ({"vmwp", "vsp", "hvshim", "vid", "common", "common/wire"},
              {"libseccomp"}, False),
     "vmms": ({"vmms", "common", "common/wire"},
-             {"libsystemd", "libnl-3.0", "libnftables", "zlib", "libseccomp"}, False),
+             {"expat", "libsystemd", "libnl-3.0", "libnftables", "zlib", "libseccomp"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
     "guest-vsc/agent": ({"guest-vsc/agent", "common/wire"}, set(), False),
     "guest-vsc/uefi": ({"guest-vsc/uefi", "guest-vsc", "common/wire"}, set(), True),

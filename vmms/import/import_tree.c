@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Looking things up in a configuration, and noting what is not taken over. */
 #include "vmms/import/import_tree.h"
 
 #include "common/base/guid.h"

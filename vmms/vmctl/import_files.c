@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Looking for the files of an export. */
 #include "vmms/vmctl/import_files.h"
 
 #include "common/base/cleanup.h"
