@@ -54,9 +54,7 @@ CIB = """<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" epoch="1" n
 </cluster_property_set></crm_config><nodes/><resources>
 <primitive id="fencing" class="stonith" type="fence_lab"><instance_attributes id="fencing-parameters">
 <nvpair id="fencing-hosts" name="pcmk_host_list" value="{hosts}"/></instance_attributes></primitive>
-</resources><constraints/><rsc_defaults><meta_attributes id="defaults">
-<nvpair id="stickiness" name="resource-stickiness" value="1000"/></meta_attributes></rsc_defaults>
-</configuration><status/></cib>
+</resources><constraints/></configuration><status/></cib>
 """
 
 # Asks whoever runs the test to kill a node, as a power switch would be asked.

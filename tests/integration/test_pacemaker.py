@@ -13,13 +13,6 @@ from cluster_nodes import TIMEOUT, Nodes, Writers, enter_namespaces  # noqa: E40
 from rig import arguments, main, wait_until  # noqa: E402
 
 VMS = ["red", "blue", "green"]
-RESOURCE = """<primitive id="{name}" class="ocf" provider="vmms" type="VM">
-<instance_attributes id="{name}-parameters">
-<nvpair id="{name}-definition" name="definition" value="{definition}"/></instance_attributes>
-<meta_attributes id="{name}-meta"><nvpair id="{name}-migrate" name="allow-migrate" value="true"/></meta_attributes>
-<operations><op id="{name}-start" name="start" interval="0" timeout="60s"/>
-<op id="{name}-stop" name="stop" interval="0" timeout="60s"/>
-<op id="{name}-monitor" name="monitor" interval="2s" timeout="30s"/></operations></primitive>"""
 
 
 class Pacemaker(unittest.TestCase):
@@ -46,8 +39,7 @@ class Pacemaker(unittest.TestCase):
         (self.nodes.folder / f"{name}.json").write_text(json.dumps(definition))
 
     def add(self, name):
-        self.nodes.any().run("cibadmin", "--create", "--scope", "resources", "--xml-text", RESOURCE.format(
-            name=name, definition=self.nodes.folder / f"{name}.json"))
+        self.nodes.any().run("vmctl", "cluster", "add", name, "--definition", self.nodes.folder / f"{name}.json")
 
     def home(self, name):
         return self.await_run(name)
@@ -85,6 +77,7 @@ class Pacemaker(unittest.TestCase):
         self.kill_worker("red")
         self.check_never_two(since)
         self.drain("red")
+        self.leave_and_join("red")
         since = time.monotonic()
         self.kill_node("blue")
         self.split_off("green")
@@ -107,14 +100,21 @@ class Pacemaker(unittest.TestCase):
 
     def drain(self, name):
         home, before = self.home(name), self.work(name)
-        self.nodes.any().run("crm_attribute", "--node", home.name, "--name", "standby", "--update", "on")
-        self.await_run(name, [home.name])
-        self.nodes.idle()
+        home.run("vmctl", "drain")
+        self.assertNotEqual(self.nodes.where(name), home.name)
         self.assertGreater(self.work(name), before)
         self.assertIn("it has moved: its guest stood", (self.nodes.folder / home.name / "vmms.log").read_text())
         self.assertNotIn(name, home.run("vmctl", "list", "--names").split())
-        self.nodes.any().run("crm_attribute", "--node", home.name, "--name", "standby", "--delete")
+        home.run("vmctl", "undrain")
+
+    def leave_and_join(self, name):
+        """Its guest notices neither."""
+        home, pid = self.home(name), self.worker(name)
+        home.run("vmctl", "cluster", "remove", name)
+        self.assertNotIn(name, self.nodes.status())
+        self.add(name)
         self.nodes.idle()
+        self.assertEqual((self.home(name), self.worker(name)), (home, pid))
 
     def come_back(self, node):
         node.start()

@@ -28,6 +28,9 @@
 /* Of a preference for a node, and for being together or apart: each is outdone by what must be. */
 #define PREFERENCE 5000
 
+/* Of staying where it is: a move for the sake of balance alone is not worth its while. */
+#define STICKINESS "100"
+
 struct addition {
 	struct invocation *invocation;
 	const char *name;
@@ -188,6 +191,7 @@ static void cluster_print_resource(FILE *xml, const struct addition *addition)
 	cluster_print_pair(xml, id, "migration-threshold",
 			   addition->restarts > 0 ? restarts : NULL);
 	cluster_print_pair(xml, id, "failure-timeout", "1h");
+	cluster_print_pair(xml, id, "resource-stickiness", STICKINESS);
 	fputs("</meta_attributes>", xml);
 	cluster_print_operations(xml, id);
 	fputs("</primitive></resources>", xml);
@@ -377,29 +381,23 @@ static enum status cluster_delete(const struct invocation *invocation, const cha
 /* What the cluster remembers of it, by which it would be an orphan still. */
 static enum status cluster_forget(const struct invocation *invocation, const char *id)
 {
-	char answer[CRM_ANSWER_MAX];
 	enum status status;
 
 	/* On files (CIB_file) and before Pacemaker runs there is nobody who remembers. */
 	if (!crm_is_here() && !invocation_has(invocation, "dry-run"))
 		return STATUS_OK;
 	status = crm_run(invocation, (const char *const[]){ "crm_resource", "--wait", NULL });
-	if (status == STATUS_OK && invocation_has(invocation, "dry-run"))
-		return crm_run(invocation,
-			       (const char *const[]){ "crm_resource", "--cleanup", "--resource", id,
-						      "--force", NULL });
-	/* One that never ran is none, which is no failure. */
 	if (status == STATUS_OK)
-		(void)!crm_ask((const char *const[]){ "crm_resource", "--cleanup", "--resource", id,
-						      "--force", NULL },
-			       answer);
+		status = crm_run(invocation,
+				 (const char *const[]){ "crm_resource", "--refresh", "--resource",
+							id, "--force", NULL });
 	return status;
 }
 
 enum status command_cluster_remove(struct invocation *invocation)
 {
 	const char *name = invocation->arguments[0];
-	enum status status, then;
+	enum status status;
 	char id[ID_SIZE], kept[CRM_ANSWER_MAX];
 	bool keeps;
 
@@ -420,13 +418,15 @@ enum status command_cluster_remove(struct invocation *invocation)
 		status = cluster_delete(invocation, id);
 	if (status == STATUS_OK)
 		status = cluster_forget(invocation, id);
-	then = keeps ? STATUS_OK : cluster_keep_orphans(invocation, false);
-	if (status == STATUS_OK && then == STATUS_OK && !invocation_has(invocation, "dry-run"))
+	/* After a failure it may be an orphan still, and is not to be stopped as one. */
+	if (status == STATUS_OK && !keeps)
+		status = cluster_keep_orphans(invocation, false);
+	if (status == STATUS_OK && !invocation_has(invocation, "dry-run"))
 		output_say(invocation,
 			   "VM '%s' is not the cluster's any more; 'vmctl set %s cluster=false' "
 			   "tells vmms where it is",
 			   name, name);
-	return status == STATUS_OK ? then : status;
+	return status;
 }
 
 /* ---- drain, undrain ---- */
