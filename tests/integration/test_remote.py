@@ -183,6 +183,9 @@ class Walk(RemoteTest):
         # There it would go on from.
         self.step("migrate", "vm", "host:", status=USAGE, err=r"'host:' is not \[USER@\]HOST")
         self.step("drain", "--to", "host:", status=USAGE, err=r"'host:' is not \[USER@\]HOST")
+        self.step("cluster add", "vm", status=USAGE, err="--definition PATH is missing")
+        self.step("cluster remove", "vm", status=NO_SUCH_VM, err="the cluster has no 'vm'")
+        self.step("undrain", status=NO_SERVICE, err="no node of a cluster")
         self.step("receive", stdin="x\n", status=USAGE, err="no request of a 'vmctl migrate'")
         self.step("save", "vm", out="VM 'vm' saved")
         self.step("start", "vm", out="VM 'vm' started")

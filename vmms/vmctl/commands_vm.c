@@ -456,7 +456,7 @@ const struct command commands_vm[] = {
 	  "move all VMs that run to other hosts",
 	  "One after another, as 'migrate' does; VMs that cannot be moved are named, with what is\n"
 	  "in the way, and the exit status is not 0 then. ^C cancels the move that is under way,\n"
-	  "and begins no other.",
+	  "and begins no other. Without --to, the cluster that this host is a node of takes them.",
 	  drain_options,
 	  true,
 	  REMOTE_THERE,
