@@ -36,6 +36,7 @@ class Migration(ServiceTest):
         (self.far / "vmctl").symlink_to(VMCTL)
         self.stand_in = {"log": str(self.folder / "ssh.log"), "home": str(self.far),
                          "environment": {"PATH": f"{self.far}:{PROGRAMS}", "HOME": str(self.far),
+                                         "SSH_CONNECTION": "127.0.0.1 40000 127.0.0.1 22",
                                          "VMMS_BUS_ADDRESS": self.other.address}}
         self.change_stand_in()
         environment = {"PATH": f"{self.near}:{PROGRAMS}", "STAND_IN": str(self.folder / "stand-in")}

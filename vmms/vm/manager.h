@@ -13,6 +13,7 @@
 #include "vmms/base/failure.h"
 #include "vmms/base/helper.h"
 #include "vmms/base/watch.h"
+#include "vmms/carrier/carrier.h"
 #include "vmms/image/image.h"
 #include "vmms/network/network.h"
 #include "vmms/vm/adapter.h"
@@ -22,6 +23,7 @@
 #include "vmms/vm/statistics.h"
 #include "vmms/vm/store.h"
 #include "vmms/vm/vm.h"
+#include "vmms/vm/vm_departure.h"
 #include "vmms/vm/vm_disk_health.h"
 #include "vmms/vm/vm_dump.h"
 #include "vmms/vm/vm_guest.h"
@@ -50,6 +52,9 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	const char *image_server;      /* path of qemu-storage-daemon(1) */
 	const char *image_guard;       /* path of the library that it is started with */
+	const char *carrier;           /* path of move-carrier */
+	const char *migration_address; /* where VMs are waited for; NULL: where it was called */
+	struct carrier_ports migration_ports;
 	enum apparmor_mode apparmor;   /* whether VMs are confined by it */
 	const char *apparmor_parser;   /* path of apparmor_parser(8) */
 	struct worker_users users;     /* that workers become */
