@@ -22,7 +22,10 @@
 #define TIMEOUT_MAX                    3600
 #define MOVES_DEFAULT                  2 /* as Hyper-V's */
 #define MOVES_MAX                      1000
-#define MIGRATION_PORTS_DEFAULT        { 6600, 6631 } /* the first is Hyper-V's */
+#define MIGRATION_PORTS_DEFAULT \
+	{                       \
+		6600, 6631      \
+	} /* the first is Hyper-V's */
 
 #ifndef VMMS_WORKER
 #define VMMS_WORKER "/usr/libexec/vmms/vmwp"
@@ -571,8 +574,7 @@ int settings_read(int argc, char *argv[], struct settings *settings)
 						    .shutdown_timeout = SHUTDOWN_TIMEOUT_DEFAULT,
 						    .answer_timeout = ANSWER_TIMEOUT_DEFAULT,
 						    .moves = MOVES_DEFAULT,
-						    .migration_ports =
-							    MIGRATION_PORTS_DEFAULT } };
+						    .migration_ports = MIGRATION_PORTS_DEFAULT } };
 	quota_set_defaults(&settings->manager.quota);
 	settings_make_options(options);
 	r = settings_find_and_read_file(argc, argv, options, settings);

@@ -37,12 +37,12 @@ struct carrier_callbacks {
 };
 
 struct carrier_config {
-	const char *program;  /* path */
-	uid_t user;           /* to become; 0: none */
-	const uint8_t *key;   /* CARRIER_KEY_SIZE bytes; borrowed */
-	int network;          /* of carrier_listen() or carrier_connect(); borrowed */
+	const char *program; /* path */
+	uid_t user;          /* to become; 0: none */
+	const uint8_t *key;  /* CARRIER_KEY_SIZE bytes; borrowed */
+	int network;         /* of carrier_listen() or carrier_connect(); borrowed */
 	bool listens;
-	unsigned timeout;     /* seconds in which the other side has to be found */
+	unsigned timeout; /* seconds in which the other side has to be found */
 	const struct carrier_callbacks *callbacks;
 	void *owner;
 };

@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 
 /* A link that is dead is found so in half a minute. */
-#define KEEPALIVE_IDLE     10    /* seconds */
-#define KEEPALIVE_INTERVAL 5     /* seconds */
+#define KEEPALIVE_IDLE     10 /* seconds */
+#define KEEPALIVE_INTERVAL 5  /* seconds */
 #define KEEPALIVE_COUNT    4
 #define USER_TIMEOUT       30000 /* milliseconds */
 

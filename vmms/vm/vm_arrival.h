@@ -23,9 +23,9 @@ struct manager;
 struct vm;
 
 struct vm_arrival {
-	struct job *job;   /* NULL: it is not waited for */
-	bool starts;       /* its worker is started, or was */
-	bool has_quota;    /* its owner's counts */
+	struct job *job; /* NULL: it is not waited for */
+	bool starts;     /* its worker is started, or was */
+	bool has_quota;  /* its owner's counts */
 };
 
 /* What the other side has to know. */

@@ -30,8 +30,8 @@ static void carrier_open_unit(struct vm *vm)
 	struct units *units = vm->manager->settings.units;
 	pid_t pid = carrier_pid(vm->carrier.carrier);
 
-	if (units_are_used(units) && unit_new(units, vm->definition->name, pid, &unit_callbacks, vm,
-					      &vm->carrier.unit) == 0)
+	if (units_are_used(units) &&
+	    unit_new(units, vm->definition->name, pid, &unit_callbacks, vm, &vm->carrier.unit) == 0)
 		unit_open(vm->carrier.unit, vm->definition, &pid, 1);
 }
 

@@ -24,8 +24,8 @@ struct vm_carrier_request {
 	int network; /* of carrier_listen() or carrier_connect(); borrowed */
 	bool listens;
 	const uint8_t *key;
-	unsigned timeout; /* seconds */
-	uid_t user;       /* to become; 0: none */
+	unsigned timeout;                          /* seconds */
+	uid_t user;                                /* to become; 0: none */
 	const struct carrier_callbacks *callbacks; /* their owner: the VM */
 };
 

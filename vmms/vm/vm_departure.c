@@ -40,14 +40,14 @@ static void departure_fail(struct vm *vm, const struct failure *failure)
 	vm_finish(&vm->operation, failure);
 }
 
-bool vm_departure_give_up(struct vm *vm)
+bool vm_departure_give_up(struct vm *vm, const char *why)
 {
 	struct failure failure;
 
 	if (!vm->moving.found)
 		return false;
-	failure_set(&failure, DBUS_ERROR_CANCELLED, "the move of VM '%s' had not begun",
-		    vm->definition->name);
+	failure_set(&failure, DBUS_ERROR_CANCELLED, "the move of VM '%s' had not begun%s",
+		    vm->definition->name, why);
 	departure_fail(vm, &failure);
 	return true;
 }
@@ -105,8 +105,8 @@ static int departure_start_carrier(struct vm *vm, const struct vm_meeting *meeti
 	int r = carrier_connect(meeting->address, meeting->port, &network);
 
 	if (r == -EINVAL)
-		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
-				   "'%s' is no IP address", meeting->address);
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT, "'%s' is no IP address",
+				   meeting->address);
 	if (r < 0)
 		return failure_set(failure, DBUS_ERROR_UNREACHABLE, "%s, port %u: %s",
 				   meeting->address, meeting->port, strerror(-r));

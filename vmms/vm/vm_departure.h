@@ -22,5 +22,5 @@ int vm_depart(struct vm *vm, const struct vm_meeting *meeting,
 /* Its job ends, in whichever way. */
 void vm_departure_ended(struct vm *vm, const struct failure *failure);
 
-/* It looks for the other side still: it is given up, and the job ends. Return: whether it did. */
-bool vm_departure_give_up(struct vm *vm);
+/* It looks for the other side still: it is given up, and the job ends. why: appended. Return: whether it did. */
+bool vm_departure_give_up(struct vm *vm, const char *why);

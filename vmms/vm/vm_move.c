@@ -46,7 +46,7 @@ static int move_cancel(struct job *job, struct failure *failure)
 	struct vm *vm = job->vm;
 	int r;
 
-	if (vm_departure_give_up(vm))
+	if (vm_departure_give_up(vm, ""))
 		return 0;
 	if (job->waiting) {
 		move_give_up_waiting(vm, "");
@@ -203,12 +203,13 @@ static void move_begin_next(struct manager *manager)
 
 void vm_move_cancel_waiting(struct manager *manager)
 {
+	static const char why[] = ", and it is being stopped";
+
 	list_for_each (link, &manager->vms)
-		(void)vm_departure_give_up(container_of(link, struct vm, link));
+		(void)vm_departure_give_up(container_of(link, struct vm, link), why);
 	while (!list_empty(&manager->moves_waiting))
 		move_give_up_waiting(
-			container_of(manager->moves_waiting.next, struct vm, moving.turn),
-			", and it is being stopped");
+			container_of(manager->moves_waiting.next, struct vm, moving.turn), why);
 }
 
 int vm_move_go_on(struct vm *vm, struct failure *failure)

@@ -30,9 +30,9 @@ struct vm_send_options {
 };
 
 struct vm_moving {
-	struct job *job;                /* NULL: it is not being sent, and does not wait for that */
-	bool sends;                     /* the worker does */
-	bool departs;                   /* to another host (vm_departure.h): it is deleted then */
+	struct job *job; /* NULL: it is not being sent, and does not wait for that */
+	bool sends;      /* the worker does */
+	bool departs;    /* to another host (vm_departure.h): it is deleted then */
 	void (*found)(void *data, struct job *job, const struct failure *failure);
 	void *found_data;               /* of it; found NULL: nobody waits, or it departs not */
 	struct list turn;               /* in manager->moves_waiting, while it waits */

@@ -252,7 +252,7 @@ static int receive_answer(struct json_object *findings)
 	return migration_write(STDOUT_FILENO, receive_make_answer(findings));
 }
 
-enum way { WAY_NONE, WAY_SSH, WAY_TCP };
+enum way { WAY_NONE, WAY_SSH, WAY_TCP, WAY_WHY };
 
 /* Return: how that VM is to come; WAY_NONE: it is not, and nobody waits for more; -errno. */
 static int receive_hear_way(void)
@@ -262,6 +262,8 @@ static int receive_hear_way(void)
 
 	if (r < 0)
 		return r == -ENODATA || r == -ECONNRESET ? WAY_NONE : r;
+	if (strcmp(json_member_text(go, "way"), MIGRATION_WHY) == 0)
+		return WAY_WHY;
 	return strcmp(json_member_text(go, "way"), MIGRATION_BY_TCP) == 0 ? WAY_TCP : WAY_SSH;
 }
 
@@ -350,14 +352,31 @@ static int receive_expect(struct invocation *invocation, struct json_object *def
 	return r;
 }
 
-/* It does not come so; when this returns the VM that was made for it is gone. */
-static enum status receive_cancel(struct invocation *invocation, const char *job)
+/* What the other side has not heard: neither of the worker, nor of the connection. */
+static void receive_say_why(struct invocation *invocation, const char *job)
 {
-	(void)sd_bus_call_method(invocation->bus, DBUS_NAME, job, DBUS_INTERFACE_JOB, "Cancel", NULL,
-				 NULL, NULL);
+	static const char *const known[] = { DBUS_ERROR_WORKER_FAILED, DBUS_ERROR_UNREACHABLE,
+					     DBUS_ERROR_CANCELLED };
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	bool heard = false;
+	int r = sd_bus_call_method(invocation->bus, DBUS_NAME, job, DBUS_INTERFACE_JOB, "Wait",
+				   &error, NULL, NULL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		heard = heard || sd_bus_error_has_name(&error, known[i]);
+	if (r < 0 && !heard)
+		(void)service_failed(r, &error);
+	else
+		sd_bus_error_free(&error);
+}
+
+/* It does not come so; when this returns the VM that was made for it is gone. */
+static void receive_cancel(struct invocation *invocation, const char *job)
+{
+	(void)sd_bus_call_method(invocation->bus, DBUS_NAME, job, DBUS_INTERFACE_JOB, "Cancel",
+				 NULL, NULL, NULL);
 	(void)sd_bus_call_method(invocation->bus, DBUS_NAME, job, DBUS_INTERFACE_JOB, "Wait", NULL,
 				 NULL, NULL);
-	return STATUS_OK;
 }
 
 /* Return: WAY_NONE: the daemons have found each other, or nobody wants it any more; WAY_SSH; -errno. */
@@ -370,9 +389,11 @@ static int receive_by_tcp(struct invocation *invocation, struct json_object *def
 		r = receive_hear_way();
 	if (r == WAY_TCP)
 		r = -EPROTO;
+	if (r == WAY_WHY && job)
+		receive_say_why(invocation, job);
 	if (r == WAY_SSH && job)
-		(void)receive_cancel(invocation, job);
-	return r;
+		receive_cancel(invocation, job);
+	return r == WAY_WHY ? WAY_NONE : r;
 }
 
 /* ---- By ssh ---- */

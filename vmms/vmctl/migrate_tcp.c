@@ -74,11 +74,14 @@ static enum status migrate_introduce(struct migration *migration, const struct m
 	return r < 0 ? service_failed(r, &error) : job_read(reply, &migration->job);
 }
 
-/* Who has nothing to say any more. */
-static enum status migrate_take_leave(struct migration *migration)
+/* It has failed, and what is known of that there may say more. */
+static void migrate_ask_why(struct migration *migration)
 {
-	close_fdp(&migration->fd);
-	return remote_stream_end(&migration->there);
+	if (!job_is_interrupted())
+		(void)!migration_write(migration->fd,
+				       json_make("protocol",
+						 json_object_new_int64(MIGRATION_PROTOCOL), "way",
+						 json_object_new_string(MIGRATION_WHY), NULL));
 }
 
 enum status migrate_by_tcp(struct migration *migration, struct json_object **ret_result,
@@ -107,9 +110,11 @@ enum status migrate_by_tcp(struct migration *migration, struct json_object **ret
 	explicit_bzero(&meeting, sizeof(meeting));
 	if (status != STATUS_OK || !*ret_went)
 		return status;
-	/* Whatever it ends with, it has said all. */
-	(void)migrate_take_leave(migration);
 	status = migrate_follow(migration);
+	if (status != STATUS_OK)
+		migrate_ask_why(migration);
+	close_fdp(&migration->fd);
+	(void)remote_stream_end(&migration->there);
 	if (status == STATUS_OK)
 		migrate_say_moved(migration, ret_result);
 	return status;

@@ -9,8 +9,9 @@
  *	          only a check, or something is in the way
  *	receive   a line as before, with "address", "port" and "key": its vmms waits for the VM there; or
  *	          with "unreachable": why it cannot; or with what was in the way, and the end
- *	migrate   the end: vmms here has found the other; or, where it has not, as at once with --ssh:
- *	          a line: {"protocol": 2, "way": "ssh"}: the VM is to come so
+ *	migrate   the end, when the VM is there, or nobody is interested any more; or "way": "why", where it
+ *	          has not come: then receive says on standard error what it knows of that; or, where vmms
+ *	          here has not found the other, as at once with --ssh: a line: {"protocol": 2, "way": "ssh"}: the VM is to come so
  *	receive   a line as before: it has made the VM; or what was in the way of that, and the end
  *
  * Then, by ssh, the workers have the stream (vmwp/state/move_stream.h), and receive ends when the VM runs
@@ -28,6 +29,7 @@
 
 #define MIGRATION_BY_TCP "tcp"
 #define MIGRATION_BY_SSH "ssh"
+#define MIGRATION_WHY    "why" /* it has not come: what is known there of that? */
 
 #define MIGRATION_BOOT_ID_SIZE 64
 #define MIGRATION_KEY_SIZE     32 /* bytes */

@@ -50,10 +50,9 @@ static const struct {
 /* Nothing becomes executable that was not when the program began. */
 static int calls_allow_memory(scmp_filter_ctx filter)
 {
-	const struct scmp_arg_cmp plain = { .arg = 2,
-					    .op = SCMP_CMP_MASKED_EQ,
-					    .datum_a = PROT_EXEC,
-					    .datum_b = 0 };
+	const struct scmp_arg_cmp plain = {
+		.arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0
+	};
 	int r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &plain);
 
 	return r < 0 ? r

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define SECONDS_MAX 3600
-#define WORDS_MAX    256
+#define WORDS_MAX   256
 
 /* By one call, and no other: stdio looks first what it writes to. */
 static void carrier_say(const char *line, const char *rest)

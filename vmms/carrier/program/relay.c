@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RELAY_SIZE    (16u << 10) /* bytes; a record of TLS */
-#define LINGER_NS     10000000000ull
-#define LINGER_MS     10000
+#define RELAY_SIZE (16u << 10) /* bytes; a record of TLS */
+#define LINGER_NS  10000000000ull
+#define LINGER_MS  10000
 
 /* Of one direction: what has been read, and not yet written. */
 struct relay_half {
@@ -26,7 +26,7 @@ struct relay_half {
 struct relay {
 	struct tls *tls;
 	int stream;
-	bool stream_gone;    /* nobody reads there any more: what comes for it is thrown away */
+	bool stream_gone;      /* nobody reads there any more: what comes for it is thrown away */
 	uint64_t linger_until; /* 0: not yet */
 	struct relay_half out, in; /* to the network; from there */
 };
@@ -126,19 +126,23 @@ static bool relay_lingers(struct relay *relay)
 /* One of which nothing is wanted is not looked at: its end would be told again and again. */
 static void relay_poll(struct pollfd *polled, int fd, bool reads, bool writes)
 {
-	*polled = (struct pollfd){ .fd = reads || writes ? fd : -1,
-				   .events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)) };
+	*polled =
+		(struct pollfd){ .fd = reads || writes ? fd : -1,
+				 .events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)) };
 }
 
 static void relay_wait_for(const struct relay *relay, struct pollfd polls[static 2])
 {
 	bool reads_stream = half_is_empty(&relay->out) && !relay->out.source_ended;
-	bool writes_network = !half_is_empty(&relay->out) ||
-			      (relay->out.source_ended && !relay->out.done);
+	bool writes_network =
+		!half_is_empty(&relay->out) || (relay->out.source_ended && !relay->out.done);
 	bool reads_network = half_is_empty(&relay->in) && !relay->in.source_ended;
-	bool writes_stream = !half_is_empty(&relay->in);
+	bool writes_stream = !half_is_empty(&relay->in) && !relay->stream_gone;
 
-	relay_poll(&polls[0], relay->stream_gone ? -1 : relay->stream, reads_stream, writes_stream);
+	relay_poll(&polls[0], relay->stream, reads_stream, writes_stream);
+	/* Whether it has ended in one direction alone. */
+	if (relay->out.source_ended && !relay->stream_gone)
+		polls[0].fd = relay->stream;
 	relay_poll(&polls[1], tls_socket(relay->tls), reads_network, writes_network);
 }
 
@@ -195,10 +199,13 @@ int relay_run(struct tls *tls, int stream)
 	relay->stream = stream;
 	while (r == 0 && !(relay->out.done && relay->in.done) && relay_lingers(relay)) {
 		struct pollfd polls[2];
-		bool ready = tls_has_more(tls) && half_is_empty(&relay->in);
+		bool ready = half_is_empty(&relay->in) ? tls_has_more(tls) : relay->stream_gone;
 
 		relay_wait_for(relay, polls);
-		if (poll(polls, 2, ready ? 0 : relay->stream_gone ? LINGER_MS : -1) < 0)
+		if (poll(polls, 2,
+			 ready                                   ? 0
+			 : relay->out.done && relay->stream_gone ? LINGER_MS
+								 : -1) < 0)
 			r = errno == EINTR ? 0 : -errno;
 		else
 			r = relay_step(relay, polls);

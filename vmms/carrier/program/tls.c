@@ -153,6 +153,8 @@ int tls_shake_hands(struct tls *tls)
 	/* It goes on after alerts that are warnings, of which TLS 1.3 has none to be minded. */
 	if (r == GNUTLS_E_WARNING_ALERT_RECEIVED)
 		return -EPROTO;
+	if (r < 0 && gnutls_error_is_fatal(r))
+		(void)gnutls_alert_send_appropriate(tls->session, r);
 	if (r < 0)
 		return tls_error(r);
 	explicit_bzero(tls->key, sizeof(tls->key));

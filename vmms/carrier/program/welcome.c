@@ -44,8 +44,7 @@ static int welcome_finish_connect(const struct welcome *welcome)
 {
 	int error = 0, r;
 	socklen_t size = sizeof(error);
-	struct pollfd polls[2] = { { .fd = -1 },
-				   { .fd = welcome->network, .events = POLLOUT } };
+	struct pollfd polls[2] = { { .fd = -1 }, { .fd = welcome->network, .events = POLLOUT } };
 
 	do
 		r = welcome_wait(welcome, polls, 2);
@@ -69,9 +68,9 @@ int welcome_connect(const struct welcome *welcome, struct tls **ret_tls)
 		return r;
 	}
 	while ((r = tls_shake_hands(tls)) == -EAGAIN) {
-		struct pollfd polls[2] = { { .fd = -1 },
-					   { .fd = welcome->network,
-					     .events = tls_waits_for(tls) } };
+		struct pollfd polls[2] = {
+			{ .fd = -1 }, { .fd = welcome->network, .events = tls_waits_for(tls) }
+		};
 
 		r = welcome_wait(welcome, polls, 2);
 		if (r < 0)

@@ -13,10 +13,10 @@
 #define WELCOME_GUESTS_MAX 8 /* who are at it at a time */
 
 struct welcome {
-	int network; /* the socket; taken over */
-	int daemon;  /* what ends when the daemon does; borrowed */
-	uint64_t until;          /* ns, CLOCK_MONOTONIC */
-	const uint8_t *key;      /* of CARRIER_KEY_SIZE bytes; borrowed */
+	int network;        /* the socket; taken over */
+	int daemon;         /* what ends when the daemon does; borrowed */
+	uint64_t until;     /* ns, CLOCK_MONOTONIC */
+	const uint8_t *key; /* of CARRIER_KEY_SIZE bytes; borrowed */
 };
 
 /*
