@@ -100,6 +100,8 @@ ROOMS = {
     "vmms/metrics": {"vmms/vm"},
     "vmms/bus": {"vmms/cpu_group", "vmms/disk", "vmms/host", "vmms/image", "vmms/network", "vmms/vm"},
     "vmms": {"vmms/apparmor", "vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
+    "vmms/rfb": set(),
+    "vmms/screen": {"vmms/rfb"},
     "vmms/vmctl": set(),
 }
 

@@ -572,7 +572,7 @@ static int start_begin(struct vm *vm, const struct resources *passed, bool recei
 	};
 	int r;
 
-	r = manager_check_stopping(vm->manager, failure);
+	r = manager_check_stopping(vm->manager, vm->definition, failure);
 	if (r == 0)
 		r = start_check_passed(vm, passed, failure);
 	if (r == 0)
