@@ -283,7 +283,8 @@ class Migration(ServiceTest):
             processes[name] = self.vmctl_in_background("migrate", name, HOST)
             self.addCleanup(processes[name].communicate)
             self.addCleanup(processes[name].kill)
-            wait_until(lambda: name in self.job_states(), f"the job of {name}")
+            wait_until(lambda: self.job_states().get(name, "running") != "running" or
+                       "guest: sent" in self.console_log(name), f"the job of {name}")
         return processes
 
     def test_turns(self):

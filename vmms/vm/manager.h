@@ -56,16 +56,16 @@ struct manager_settings {
 	const char *carrier;           /* path of move-carrier */
 	const char *migration_address; /* where VMs are waited for; NULL: where it was called */
 	struct carrier_ports migration_ports;
-	const char *screen;            /* path of vmms-screen */
-	enum apparmor_mode apparmor;   /* whether VMs are confined by it */
-	const char *apparmor_parser;   /* path of apparmor_parser(8) */
-	struct worker_users users;     /* that workers become */
-	struct quota quota;            /* of each user */
-	struct units *units;           /* that workers are put into; borrowed */
-	unsigned answer_timeout;       /* seconds that workers get for most requests; 0: for ever */
-	unsigned open_timeout;         /* seconds that the opening of files may take; likewise */
-	unsigned shutdown_timeout;     /* seconds that guests get, unless their definitions say */
-	unsigned moves;                /* VMs that are sent to others at a time; above 0 */
+	const char *screen;          /* path of vmms-screen */
+	enum apparmor_mode apparmor; /* whether VMs are confined by it */
+	const char *apparmor_parser; /* path of apparmor_parser(8) */
+	struct worker_users users;   /* that workers become */
+	struct quota quota;          /* of each user */
+	struct units *units;         /* that workers are put into; borrowed */
+	unsigned answer_timeout;     /* seconds that workers get for most requests; 0: for ever */
+	unsigned open_timeout;       /* seconds that the opening of files may take; likewise */
+	unsigned shutdown_timeout;   /* seconds that guests get, unless their definitions say */
+	unsigned moves;              /* VMs that are sent to others at a time; above 0 */
 };
 
 /* A file in the store that holds no definition. */

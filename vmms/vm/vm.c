@@ -196,10 +196,11 @@ int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure)
 		return -EINVAL;
 	}
 	if (vm_is_expected(vm))
-		return failure_set(failure, DBUS_ERROR_BUSY,
-				   "VM '%s' is waited for from another host; wait until it is here, "
-				   "or cancel job %u",
-				   vm->definition->name, vm->arrival.job->id);
+		return failure_set(
+			failure, DBUS_ERROR_BUSY,
+			"VM '%s' is waited for from another host; wait until it is here, "
+			"or cancel job %u",
+			vm->definition->name, vm->arrival.job->id);
 	if (vm_change_waits(vm) && !vm->turning_off.done && verb != VM_TURN_OFF)
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is busy: a disk or medium leaves it, as soon as the "

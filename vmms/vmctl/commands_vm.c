@@ -418,9 +418,11 @@ const struct command commands_vm[] = {
 	  2,
 	  { VALUE_VM, VALUE_HOST },
 	  "move a VM to another host while its guest runs",
-	  "With the rights of that user there, who is reached by ssh. Both hosts have to reach the\n"
+	  "With the rights of that user there, who is reached by ssh. Both hosts have to reach "
+	  "the\n"
 	  "images of its disks at the same paths; they have to be raw. What is in the way is said\n"
-	  "before anything is moved. ^C cancels: the VM goes on here. When this is killed the move\n"
+	  "before anything is moved. ^C cancels: the VM goes on here. When this is killed the "
+	  "move\n"
 	  "goes on ('vmctl job'), unless it is by ssh.\n"
 	  "Moved, it is deleted here; the images of its disks stay.",
 	  migrate_options,
