@@ -787,8 +787,10 @@ static const char *method_send(struct fake *fake, struct control_message *messag
 		return CONTROL_ERROR_INVALID;
 	say_options(fake, arguments);
 	fake->send = message->id;
-	if (asked_for(fake, "slow-send"))
+	if (asked_for(fake, "slow-send")) {
+		fake->send_socket = fcntl(message->fds[0], F_DUPFD_CLOEXEC, 3);
 		return NULL;
+	}
 	if ((!says(message->fds[0], moved_text) || !hears(message->fds[0], came_text)) &&
 	    !asked_for(fake, "unknown-send"))
 		return CONTROL_ERROR_FAILED;
@@ -814,6 +816,9 @@ static const char *method_receive(struct fake *fake, struct control_message *mes
 static const char *method_cancel_move(struct fake *fake, struct control_message *message,
 				      const struct control_arguments *arguments)
 {
+	if (fake->send_socket > 0)
+		close(fake->send_socket);
+	fake->send_socket = 0;
 	if (asked_for(fake, "slow-send") &&
 	    control_send_error(fake->control, fake->send, CONTROL_ERROR_FAILED,
 			       "the move was cancelled") < 0)

@@ -18,10 +18,11 @@ struct fake {
 	bool stop;
 	uint32_t copy; /* the request of the copy, and of the dump */
 	uint32_t dump;
-	uint32_t send; /* the request to send it elsewhere */
-	uint32_t save; /* the last request of that kind */
-	bool saved;    /* and nothing has happened since */
-	int sockets;   /* that listens; -1: none */
+	uint32_t send;   /* the request to send it elsewhere */
+	int send_socket; /* to there; 0: none */
+	uint32_t save;   /* the last request of that kind */
+	bool saved;      /* and nothing has happened since */
+	int sockets;     /* that listens; -1: none */
 	struct {
 		int process, socket; /* process 0: none */
 		bool served;

@@ -78,6 +78,7 @@ static const struct {
 	{ DBUS_INTERFACE_MANAGER, "GetJob", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "GetSwitch", NEED_READ },
 	{ DBUS_INTERFACE_MANAGER, "CreateVM", NEED_CREATE },
+	{ DBUS_INTERFACE_MANAGER, "ExpectVM", NEED_CREATE },
 	{ DBUS_INTERFACE_MANAGER, "WorkOnDisk", NEED_CREATE },
 	{ DBUS_INTERFACE_FILES, "OpenConsole", NEED_CONSOLE },
 	{ DBUS_INTERFACE_FILES, "TakePicture", NEED_SCREEN },
@@ -357,6 +358,9 @@ static bool dbus_access_is_met(const struct dbus_service *service, enum need nee
 	const struct user_found *user = service->access.user;
 
 	if (job && job->has_user && job->user == user->uid)
+		return true;
+	/* Its VM was the caller's, and has moved away. */
+	if (job && !vm && job->vm_owner[0] != '\0' && strcmp(job->vm_owner, user->name) == 0)
 		return true;
 	if (need == NEED_NOTHING)
 		return true;

@@ -346,6 +346,8 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("Pause", NO_ARGS, NO_RESULT, dbus_vm_pause_vm),
 	METHOD("Resume", NO_ARGS, NO_RESULT, dbus_vm_resume),
 	METHOD("Save", NO_ARGS, RESULT("o", job), dbus_vm_save),
+	METHOD("Move", ARGS("s", address, "u", port, "ay", key, "a{sv}", options), RESULT("o", job),
+	       dbus_move_vm),
 	METHOD("Renew", NO_ARGS, NO_RESULT, dbus_vm_renew),
 	METHOD("DiscardSavedState", NO_ARGS, NO_RESULT, dbus_vm_discard),
 	METHOD("Delete", NO_ARGS, NO_RESULT, delete),

@@ -142,7 +142,14 @@ static int start_send_moved(struct vm *vm)
 {
 	const struct held_file file = { .number = 0 };
 	const struct worker_files files = { vm->opening.moved, &file, 1 };
+	int r;
 
+	if (vm->opening.carried) {
+		r = worker_request(vm->run.worker, "receive", NULL, &vm->carrier.stream, 1, 0,
+				   start_answered, vm);
+		vm_carrier_let_go(vm);
+		return r;
+	}
 	return worker_request_with_files(vm->run.worker, "receive", NULL, &files, 0, start_answered,
 					 vm);
 }
@@ -185,7 +192,7 @@ static int start_send_definition(struct vm *vm)
 		return r;
 	if (vm->opening.state)
 		return start_send_state(vm);
-	if (vm->opening.moved)
+	if (vm->opening.moved || vm->opening.carried)
 		return start_send_moved(vm);
 	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
 			      start_answered, vm);
@@ -586,6 +593,7 @@ static int start_begin(struct vm *vm, const struct resources *passed, bool recei
 	}
 	fault_point(FAULT_FILES_ASKED_FOR);
 	vm->opening.boot = 0;
+	vm->opening.carried = false;
 	vm_restart_forget(vm);
 	vm_set_state(vm, VM_STARTING, "%s", "");
 	return 0;
@@ -604,6 +612,15 @@ int vm_start_received(struct vm *vm, struct file_holder *socket, vm_done_fn done
 
 	if (r == 0)
 		vm->opening.moved = socket;
+	return r;
+}
+
+int vm_start_carried(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	int r = start_begin(vm, NULL, true, done, data, failure);
+
+	if (r == 0)
+		vm->opening.carried = true;
 	return r;
 }
 

@@ -53,6 +53,9 @@ static const struct option_row migrate_options[] = {
 	{ "force", NULL, VALUE_NONE,
 	  "it stands for longer if it writes faster than can be sent; else the move is given up" },
 	{ "timeout", "SECONDS", VALUE_TEXT, "give the move up after so long (default: never)" },
+	{ "ssh", NULL, VALUE_NONE,
+	  "the guest goes by ssh, too (default: by TCP, encrypted, where the other host can be "
+	  "reached so)" },
 	{ "settle", "here|there", VALUE_CHOICE,
 	  "after a move of which nobody knows whether it was made: have the VM run here, or give "
 	  "it up here; without a host" },
@@ -71,6 +74,7 @@ static const struct option_row drain_options[] = {
 	  "a guest stands for longer if it writes faster than can be sent" },
 	{ "timeout", "SECONDS", VALUE_TEXT,
 	  "give one VM's move up after so long (default: never)" },
+	{ "ssh", NULL, VALUE_NONE, "as of 'migrate'" },
 	{ 0 },
 };
 
@@ -439,10 +443,12 @@ const struct command commands_vm[] = {
 	  2,
 	  { VALUE_VM, VALUE_HOST },
 	  "move a VM to another host while its guest runs",
-	  "By ssh, with the rights of that user there. Both hosts have to reach the images of its\n"
-	  "disks at the same paths; they have to be raw. What is in the way is said before\n"
-	  "anything is moved. ^C cancels: the VM goes on here, and so it does when this is "
-	  "killed.\n"
+	  "With the rights of that user there, who is reached by ssh. Both hosts have to reach "
+	  "the\n"
+	  "images of its disks at the same paths; they have to be raw. What is in the way is said\n"
+	  "before anything is moved. ^C cancels: the VM goes on here. When this is killed the "
+	  "move\n"
+	  "goes on ('vmctl job'), unless it is by ssh.\n"
 	  "Moved, it is deleted here; the images of its disks stay.",
 	  migrate_options,
 	  true,
