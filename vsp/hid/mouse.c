@@ -261,7 +261,8 @@ static const struct vmbus_channel_ops mouse_channel_ops = {
 
 int mouse_new(struct vmbus *bus, struct mouse **ret_mouse)
 {
-	static const struct vmbus_offer offer = {
+	static const uint32_t pipe_mode = VMBUS_PIPE_MODE_MESSAGE;
+	struct vmbus_offer offer = {
 		.type = MOUSE_TYPE,
 		.instance = MOUSE_INSTANCE,
 		.flags = VMBUS_OFFER_ENUMERATE,
@@ -273,6 +274,7 @@ int mouse_new(struct vmbus *bus, struct mouse **ret_mouse)
 	if (!mouse)
 		return -ENOMEM;
 	mouse->bus = bus;
+	memcpy(offer.user_defined, &pipe_mode, sizeof(pipe_mode));
 	r = vmbus_channel_offer(bus, &offer, &mouse_channel_ops, mouse, &mouse->channel);
 	if (r < 0)
 		return r;
