@@ -143,6 +143,8 @@
  *   crash           The guest's crash MSRs, as "0x…"; once until it has come up anew.
  *   heartbeat       ok, lost, unknown
  *   vmbus           The version, as "5.3"; "" when the guest has left.
+ *   firmware        It says that it boots nothing, and why: "no-boot-device", or "refused-loader" by secure
+ *                   boot; "": not any more.
  *   guest           What the guest tells of itself. Addresses have semicolons between them.
  *   memory          What the guest is meant to have ("target", as far as it can), has, and needs and
  *                   has to spare as far as it has said ("reported"), in bytes. "failures": how often
@@ -483,6 +485,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		TEXT(text, OPTIONAL, CONTROL_CRASH_TEXT_MAX)) \
 	EVENT(heartbeat, TEXT(status, REQUIRED, CONTROL_REASON_MAX)) \
 	EVENT(vmbus,     TEXT(version, REQUIRED, CONTROL_REASON_MAX)) \
+	EVENT(firmware,  TEXT(state, REQUIRED, CONTROL_REASON_MAX)) \
 	EVENT(guest,     CONTROL_GUEST) \
 	EVENT(memory,    CONTROL_MEMORY) \
 	EVENT(thawed,    TEXT(reason, REQUIRED, CONTROL_REASON_MAX)) \

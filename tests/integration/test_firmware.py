@@ -14,7 +14,7 @@ import struct
 import sys
 
 sys.dont_write_bytecode = True
-from rig import FAILED, NO_SUCH_VM, OK, USAGE, WRONG_STATE, ServiceTest, main  # noqa: E402
+from rig import FAILED, NO_SUCH_VM, OK, USAGE, WRONG_STATE, ServiceTest, main, wait_until  # noqa: E402
 
 FLASH = 0x84000
 
@@ -73,6 +73,22 @@ class Firmware(ServiceTest):
         self.ok("attach", "vm", self.disk("fourth")["path"], "--controller", "1")
         self.assertEqual([(disk["controller"], disk["lun"]) for disk in self.show()["disks"]],
                          [(0, 0), (0, 1), (0, 4), (1, 0)])
+
+    def test_firmware_that_boots_nothing(self):
+        """Why is among what is shown, and in the log, until a system runs."""
+        self.create(generation=2, boot=None)
+        self.ok("start", "vm")
+        for line, words in (("no-boot-device", "no boot device found"), ("refused-loader", "secure boot refused")):
+            self.type(line)
+            wait_until(lambda: words in self.ok("show", "vm"), "it to be shown")
+            self.assertIn(words, self.ok("log", "vm"))
+            self.assertIn(words, json.loads(self.ok("show", "vm", "--json"))["guest_problem"])
+        self.type("boots")
+        wait_until(lambda: "secure boot" not in self.ok("show", "vm"), "it to be over")
+        self.type("no-boot-device")
+        wait_until(lambda: "no boot device" in self.ok("show", "vm"), "it to be shown")
+        self.ok("stop", "vm")
+        self.assertEqual(self.show()["guest_problem"], "")
 
     def test_made_of_options(self):
         disk, dvd = self.disk("disk"), self.disk("dvd.iso")

@@ -114,9 +114,11 @@ def bios_boots_a_dvd(daemon, combination):
     daemon.vmctl("eject", "guest", "--lun", "1")
     guest.start()
     guest.expect(r"No bootable device")
+    daemon.wait_until(lambda: "no boot device found" in daemon.vmctl("show", "guest").stdout, 30, "that to be shown")
     daemon.vmctl("insert", "guest", dvd, "--lun", "1")
     daemon.vmctl("reset", "guest")
     guest.expect(r"GNU GRUB")
+    check("no boot device found" not in daemon.vmctl("show", "guest").stdout, daemon.vmctl("show", "guest").stdout)
 
 
 # Generation 1's disks on channel 0 are targets of VMBus' IDE.

@@ -122,6 +122,34 @@ const struct hvshim_callbacks machine_hvshim_callbacks = {
 	.reset = machine_reset_msr,
 };
 
+static void machine_tell_firmware_word(struct machine *machine, enum firmware_word word)
+{
+	if (machine->firmware_told == word)
+		return;
+	machine->firmware_told = word;
+	machine->callbacks->firmware(machine->data, word);
+}
+
+static void machine_system_runs(struct machine *machine)
+{
+	atomic_store(&machine->system_runs, true);
+	atomic_store(&machine->firmware_heard, FIRMWARE_SAYS_NOTHING);
+	reset_loop_forget(&machine->reset_loop);
+	machine_tell_firmware_word(machine, FIRMWARE_SAYS_NOTHING);
+}
+
+void machine_firmware_begins(struct machine *machine)
+{
+	atomic_store(&machine->system_runs, false);
+	atomic_store(&machine->firmware_heard, FIRMWARE_SAYS_NOTHING);
+	machine_tell_firmware_word(machine, FIRMWARE_SAYS_NOTHING);
+}
+
+enum firmware_word machine_firmware_word(const struct machine *machine)
+{
+	return machine->firmware_told;
+}
+
 static void machine_connected(void *data, uint32_t version)
 {
 	struct machine *machine = data;
@@ -130,7 +158,7 @@ static void machine_connected(void *data, uint32_t version)
 	if (version) {
 		machine_crash_forget(machine);
 		if (machine->uefi_fd < 0) /* which connects, too */
-			reset_loop_forget(&machine->reset_loop);
+			machine_system_runs(machine);
 	}
 	machine->callbacks->vmbus(machine->data, version);
 }
@@ -201,12 +229,31 @@ static void machine_handed_over(void *data)
 {
 	struct machine *machine = data;
 
+	atomic_store(&machine->system_runs, true);
 	loop_post(machine->loop, &machine->system_task);
 }
 
 void machine_handle_system(struct loop_task *task)
 {
-	reset_loop_forget(&container_of(task, struct machine, system_task)->reset_loop);
+	machine_system_runs(container_of(task, struct machine, system_task));
+}
+
+/* [vp, loop] What comes from a system is none of the firmware's. */
+static void machine_firmware_said(void *data, enum firmware_word word)
+{
+	struct machine *machine = data;
+
+	if (atomic_load(&machine->system_runs) || word <= atomic_load(&machine->firmware_heard))
+		return;
+	atomic_store(&machine->firmware_heard, word);
+	loop_post(machine->loop, &machine->firmware_task);
+}
+
+void machine_handle_firmware(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, firmware_task);
+
+	machine_tell_firmware_word(machine, atomic_load(&machine->firmware_heard));
 }
 
 /* [vp, loop] */
@@ -274,4 +321,5 @@ const struct chipset_callbacks machine_chipset_callbacks = {
 	.handed_over = machine_handed_over,
 	.flash_is_memory = machine_flash_is_memory,
 	.flash_changed = machine_flash_changed,
+	.firmware_said = machine_firmware_said,
 };
