@@ -36,7 +36,8 @@
  *                   error. The result is that of "status", after events that tell what is true now,
  *                   and "changed": the number of the last request over the old connection that has
  *                   changed devices or actions, or is about to; 0: none has.
- *   start           The guest's first instruction; the first "state" event follows.
+ *   start           The guest's first instruction; the first "state" event follows. "setup": the firmware,
+ *                   of generation 2, shows its menus, and boots nothing by itself.
  *   pause, resume, reset
  *   nmi             A non-maskable interrupt for the guest.
  *   dump            With an empty file, which becomes a core file of the guest. That is paused
@@ -391,7 +392,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(configure,          false,   false,   0, 0,           OBJECT(definition, REQUIRED),) \
 	METHOD(adopt,              true,    false,   2, 2,           , \
 		CONTROL_STATUS NUMBER(changed, REQUIRED, 0, UINT32_MAX)) \
-	METHOD(start,              true,    false,   0, 0,           ,) \
+	METHOD(start,              true,    false,   0, 0,           FLAG(setup, OPTIONAL),) \
 	METHOD(pause,              true,    false,   0, 0,           ,) \
 	METHOD(resume,             true,    false,   0, 0,           ,) \
 	METHOD(reset,              true,    false,   0, 0,           ,) \
@@ -520,7 +521,7 @@ struct control_arguments {
 	unsigned part;    /* enum control_part */
 	unsigned pool;    /* enum ic_kvp_pool */
 	uint64_t size, bandwidth, max_downtime;
-	bool force, reboot, hibernate, overwrite, create_path;
+	bool force, reboot, hibernate, overwrite, create_path, setup;
 };
 void control_arguments_deinit(struct control_arguments *arguments);
 

@@ -116,6 +116,9 @@ DEFINE_CLEANUP(struct machine *, machine_free)
 int machine_start(struct machine *machine, struct failure *failure) MUST_CHECK;
 int machine_pause(struct machine *machine) MUST_CHECK;
 
+/* Before it is started: its firmware will show its menus first. Return: as above. */
+int machine_enter_setup(struct machine *machine, struct failure *failure) MUST_CHECK;
+
 /*
  * A machine that was just created becomes a paused one, in which nothing is yet: the rows of its
  * parts and devices restore what `reader` has, and machine_resume() goes on with the guest. RAM

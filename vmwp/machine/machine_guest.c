@@ -6,6 +6,7 @@
  * resets it or triple-faults notes that in `incident`, where the first one wins, posts a task, and
  * stops. The task acts by the definition's policy.
  */
+#include "common/firmware/variable_store.h"
 #include "vmwp/machine/machine_internal.h"
 
 #include "common/base/log.h"
@@ -270,6 +271,36 @@ void machine_handle_flash(struct loop_task *task)
 
 	if (machine->variables)
 		variables_changed(machine->variables);
+}
+
+#define OS_INDICATIONS            "OsIndications"
+#define INDICATION_SETUP          UINT64_C(1)
+#define OS_INDICATIONS_ATTRIBUTES (VARIABLE_NON_VOLATILE | VARIABLE_BOOT | VARIABLE_RUNTIME)
+
+/* As an operating system asks for it. UEFI specification 2.10, 8.5.4. */
+int machine_enter_setup(struct machine *machine, struct failure *failure)
+{
+	static const struct guid global = VARIABLE_GLOBAL_GUID;
+	uint64_t indications = 0;
+	struct variable variable;
+	uint8_t *bytes;
+
+	if (machine->state != MACHINE_CREATED)
+		return MACHINE_E_STATE;
+	if (!machine->variables)
+		return failure_set(failure, -ENOTSUP,
+				   "The firmware of the VM has no menus: only generation 2 has.");
+	bytes = variables_bytes(machine->variables);
+	if (variable_store_find(bytes, &global, OS_INDICATIONS, &variable))
+		memcpy(&indications, variable.data,
+		       MIN((size_t)variable.size, sizeof(indications)));
+	indications |= INDICATION_SETUP;
+	if (!variable_store_set(bytes, &global, OS_INDICATIONS, OS_INDICATIONS_ATTRIBUTES,
+				&indications, sizeof(indications)))
+		return failure_set(failure, -ENOSPC,
+				   "The firmware's variables have no room for what asks for its "
+				   "menus; 'vmctl firmware reset' makes them anew.");
+	return 0;
 }
 
 static void machine_copy_flash(void *data, uint8_t ret_bytes[static FLASH_SIZE])
