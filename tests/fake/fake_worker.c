@@ -48,6 +48,7 @@
  */
 #include "tests/fake/fake_worker.h"
 #include "tests/fake/control_send.h"
+#include "tests/fake/fake_worker_screen.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -1026,6 +1027,7 @@ static const struct {
 	[CONTROL_METHOD_delete_value] = { method_value, NULL },
 	[CONTROL_METHOD_press_keys] = { method_press_keys, NULL },
 	[CONTROL_METHOD_take_picture] = { method_take_picture, NULL },
+	[CONTROL_METHOD_show_screen] = { method_show_screen, NULL },
 	[CONTROL_METHOD_freeze] = { method_snapshot, NULL },
 	[CONTROL_METHOD_thaw] = { method_snapshot, NULL },
 	[CONTROL_METHOD_copy_file] = { method_copy, "slow-copy" },

@@ -31,6 +31,7 @@
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_unit.h"
 #include "vmms/vm/vm_variables.h"
+#include "vmms/vm/vm_viewers.h"
 #include "vmms/worker/worker.h"
 
 #include <stddef.h>
@@ -50,6 +51,7 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	const char *image_server;      /* path of qemu-storage-daemon(1) */
 	const char *image_guard;       /* path of the library that it is started with */
+	const char *screen;            /* path of vmms-screen */
 	enum apparmor_mode apparmor;   /* whether VMs are confined by it */
 	const char *apparmor_parser;   /* path of apparmor_parser(8) */
 	struct worker_users users;     /* that workers become */

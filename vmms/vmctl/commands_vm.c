@@ -125,6 +125,12 @@ static const struct option_row start_options[] = {
 	{ 0 },
 };
 
+static const struct option_row view_options[] = {
+	{ "read-only", NULL, VALUE_NONE, "look, and neither type nor point" },
+	{ "socket", "PATH", VALUE_FILE, "start no viewer: a Unix socket for one, or -" },
+	{ 0 },
+};
+
 static const struct option_row save_options[] = {
 	{ "no-wait", NULL, VALUE_NONE, "print the number of the job, for 'vmctl job'" },
 	{ 0 },
@@ -478,6 +484,19 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_THERE,
 	  command_screenshot },
+	{ "view",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "open the screen of a VM in a viewer, with keyboard and mouse",
+	  "In xtigervncviewer, remote-viewer or vncviewer, whichever there is. With --socket for\n"
+	  "any other viewer that speaks RFB (VNC): the connection is standard input and output if\n"
+	  "PATH is -, or else vmctl listens there, for one at a time.",
+	  view_options,
+	  true,
+	  REMOTE_STREAM,
+	  command_view },
 	{ "top",
 	  "",
 	  0,
