@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* GetFirmware(), ReadVariables() and ResetVariables() of org.vmms1.VM. */
 #include "common/base/cleanup.h"
-#include "common/firmware/boot_entries.h"
+#include "common/firmware/firmware.h"
 #include "vmms/bus/dbus_internal.h"
 #include "vmms/vm/manager.h"
 

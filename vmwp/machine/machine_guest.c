@@ -6,7 +6,7 @@
  * resets it or triple-faults notes that in `incident`, where the first one wins, posts a task, and
  * stops. The task acts by the definition's policy.
  */
-#include "common/firmware/variable_store.h"
+#include "common/firmware/firmware.h"
 #include "vmwp/machine/machine_internal.h"
 
 #include "common/base/log.h"
