@@ -15,6 +15,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/image/changes_file.h"
 #include "common/image/image_content.h"
 #include "common/image/image_format.h"
 #include "common/image/image_parent.h"
