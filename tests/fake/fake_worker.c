@@ -271,6 +271,8 @@ static const char *method_start(struct fake *fake, struct control_message *messa
 		return CONTROL_ERROR_INVALID_STATE;
 	snprintf(text, sizeof(text), "guest: begin, %zu descriptors\r\n", fake->descriptor_count);
 	say(fake, text);
+	if (arguments->setup)
+		say(fake, "firmware: setup\r\n");
 	if (fake->definition->boot_order.count > 0) {
 		snprintf(text, sizeof(text), "firmware: %s first of %u\r\n",
 			 definition_drive_names[fake->definition->boot_order.drives[0]],

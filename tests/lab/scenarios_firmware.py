@@ -114,9 +114,11 @@ def bios_boots_a_dvd(daemon, combination):
     daemon.vmctl("eject", "guest", "--lun", "1")
     guest.start()
     guest.expect(r"No bootable device")
+    daemon.wait_until(lambda: "no boot device found" in daemon.vmctl("show", "guest").stdout, 30, "that to be shown")
     daemon.vmctl("insert", "guest", dvd, "--lun", "1")
     daemon.vmctl("reset", "guest")
     guest.expect(r"GNU GRUB")
+    check("no boot device found" not in daemon.vmctl("show", "guest").stdout, daemon.vmctl("show", "guest").stdout)
 
 
 # Generation 1's disks on channel 0 are targets of VMBus' IDE.
@@ -179,21 +181,25 @@ def uefi_boots_linux(daemon, combination):
 
 
 def uefi_boots_a_dvd(daemon, combination):
-    """The DVD comes first if the VM's order says so, and the disk if it does not."""
+    """The DVD comes first if the start says so, and else the disk, by the VM's order; and the firmware's menus."""
     have_uefi()
     drive = {"controller": 0, "lun": 1, "type": "dvd", "path": "/vmms-in/dvd.iso"}
-    console = create(daemon, combination, grub_disk(), "512M", generation=2, drives=[drive], boot_order=["dvd"])
-    daemon.vmctl("start", "guest")
+    console = create(daemon, combination, grub_disk(), "512M", generation=2, drives=[drive], boot_order=["disk"])
+    daemon.vmctl("start", "guest", "--boot", "dvd")
     console.expect(r"BdsDxe: starting Boot\w+ .*Scsi\(0x0,0x1\)", 180)
     console.expect(r"GNU GRUB")
     console.expect(READY)
     console.run("dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | head -c 6 | grep -a CD001")
     daemon.vmctl("shutdown", "guest")
     daemon.wait_until(lambda: daemon.show("guest")["state"] == "off", 120, "the guest's end")
-    daemon.vmctl("set", "guest", "boot_order=disk")
     daemon.vmctl("start", "guest")
     console.expect(STARTED, 180)
     console.expect(READY)
+    shown = daemon.vmctl("firmware", "show", "guest").stdout
+    check(re.search(r"boots: +Boot\w+: .*, PciRoot\(0x0\)/Pci\(0x2,0x0\)/Scsi\(0x0,0x0\)", shown), shown)
+    daemon.vmctl("stop", "guest")
+    daemon.vmctl("start", "guest", "--boot", "setup")
+    console.expect(r"Boot Maintenance Manager", 180)
     daemon.vmctl("stop", "guest")
 
 

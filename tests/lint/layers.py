@@ -112,7 +112,6 @@ SMALL_HEADERS = {"common", "common/base", "common/wire", "vmms/base", "vmwp/base
 
 # The public header of a room that does not have the room's own name.
 PUBLIC = {
-    "common/firmware": "variables_file.h",
     "vmms/bus": "dbus.h",
     "vmms/carrier/program": "carrier_protocol.h",
     "vmms/cpu_group": "cpu_groups.h",

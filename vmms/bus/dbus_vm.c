@@ -105,13 +105,17 @@ static int dbus_vm_start_from(sd_bus_message *call, void *data, sd_bus_error *er
 		return r;
 	while (drive < DEFINITION_DRIVES && strcmp(name, definition_drive_names[drive]) != 0)
 		drive++;
-	if (drive == DEFINITION_DRIVES)
-		return sd_bus_reply_method_errorf(call, DBUS_ERROR_INVALID_ARGUMENT,
-						  "a VM boots from \"disk\" or \"dvd\"");
+	if (drive == DEFINITION_DRIVES && strcmp(name, "setup") != 0)
+		return sd_bus_reply_method_errorf(
+			call, DBUS_ERROR_INVALID_ARGUMENT,
+			"a VM boots from \"disk\" or \"dvd\", or into \"setup\"");
 	if (dbus_caller(call) && quota_check_start(data, &failure) < 0)
 		return dbus_reply_failure(call, &failure);
-	r = vm_start_from(data, (enum definition_drive)drive, dbus_done, sd_bus_message_ref(call),
-			  &failure);
+	if (drive == DEFINITION_DRIVES)
+		r = vm_start_setup(data, dbus_done, sd_bus_message_ref(call), &failure);
+	else
+		r = vm_start_from(data, (enum definition_drive)drive, dbus_done,
+				  sd_bus_message_ref(call), &failure);
 	return dbus_conclude(call, r, &failure);
 }
 

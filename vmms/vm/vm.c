@@ -118,8 +118,12 @@ const char *vm_engine(const struct vm *vm)
 
 void vm_describe_guest(const struct vm *vm, char text[GUEST_LIFE_TEXT])
 {
+	const char *problem = vm_run_firmware_problem(vm);
+
 	text[0] = '\0';
-	if (vm->state == VM_RUNNING && vm->run.vmbus_version[0] == '\0')
+	if (problem)
+		snprintf(text, GUEST_LIFE_TEXT, "%s", problem);
+	else if (vm->state == VM_RUNNING && vm->run.vmbus_version[0] == '\0')
 		guest_life_describe(vm->definition->boot.command_line,
 				    vm_clock(CLOCK_MONOTONIC) - vm->run.quiet_since, text);
 }

@@ -73,6 +73,7 @@ struct vm_opening {
 	bool carried;                    /* it comes from vm->carrier.stream */
 	struct opened_files *opened;     /* the same, while a profile is loaded; or NULL */
 	unsigned boot;                   /* 1 + the kind of drive that is tried first, or 0 */
+	bool setup;                      /* the firmware shows its menus */
 	const char *method;              /* of the worker, which then gets what was opened */
 	struct json_object *arguments;
 };
@@ -162,8 +163,10 @@ int vm_start(struct vm *vm, vm_done_fn done, void *data, struct failure *failure
 
 /*
  * The same, and firmware tries drives of that kind first, whatever the definition says, until the VM
- * is off. Not of a VM that goes on from a saved state, loads a kernel, or has no such drive.
+ * is off; or, of generation 2, shows its menus. Not of a VM that goes on from a saved state, loads a
+ * kernel, or has no such drive.
  */
+int vm_start_setup(struct vm *vm, vm_done_fn done, void *data, struct failure *failure) MUST_CHECK;
 int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, void *data,
 		  struct failure *failure) MUST_CHECK;
 

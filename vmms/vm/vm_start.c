@@ -182,6 +182,7 @@ static int start_send_definition(struct vm *vm)
 {
 	AUTO_JSON struct json_object *arguments =
 		json_make("definition", start_definition_to_json(vm), NULL);
+	AUTO_JSON struct json_object *setup = NULL;
 	int r;
 
 	if (!arguments)
@@ -194,7 +195,9 @@ static int start_send_definition(struct vm *vm)
 		return start_send_state(vm);
 	if (vm->opening.moved || vm->opening.carried)
 		return start_send_moved(vm);
-	return worker_request(vm->run.worker, "start", NULL, NULL, 0, VM_START_TIMEOUT,
+	if (vm->opening.setup)
+		setup = json_make("setup", json_object_new_boolean(true), NULL);
+	return worker_request(vm->run.worker, "start", setup, NULL, 0, VM_START_TIMEOUT,
 			      start_answered, vm);
 }
 
@@ -594,6 +597,7 @@ static int start_begin(struct vm *vm, const struct resources *passed, bool recei
 	fault_point(FAULT_FILES_ASKED_FOR);
 	vm->opening.boot = 0;
 	vm->opening.carried = false;
+	vm->opening.setup = false;
 	vm_restart_forget(vm);
 	vm_set_state(vm, VM_STARTING, "%s", "");
 	return 0;
@@ -632,6 +636,16 @@ static bool start_has_drive(const struct definition *definition, enum definition
 	return false;
 }
 
+static int start_check_saved(const struct vm *vm, struct failure *failure)
+{
+	if (vm->saved.exists)
+		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
+				   "VM '%s' is saved: it boots from nothing, but goes on; discard "
+				   "its saved state first ('vmctl discard')",
+				   vm->definition->name);
+	return 0;
+}
+
 static int start_check_drive(const struct vm *vm, enum definition_drive drive,
 			     struct failure *failure)
 {
@@ -643,12 +657,7 @@ static int start_check_drive(const struct vm *vm, enum definition_drive drive,
 		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
 				   "VM '%s' has no %s to boot from; attach one first",
 				   vm->definition->name, definition_drive_names[drive]);
-	if (vm->saved.exists)
-		return failure_set(failure, DBUS_ERROR_INVALID_STATE,
-				   "VM '%s' is saved: it boots from nothing, but goes on; discard "
-				   "its saved state first ('vmctl discard')",
-				   vm->definition->name);
-	return 0;
+	return start_check_saved(vm, failure);
 }
 
 int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, void *data,
@@ -660,6 +669,22 @@ int vm_start_from(struct vm *vm, enum definition_drive drive, vm_done_fn done, v
 		r = start_begin(vm, NULL, false, done, data, failure);
 	if (r == 0)
 		vm->opening.boot = 1 + (unsigned)drive;
+	return r;
+}
+
+int vm_start_setup(struct vm *vm, vm_done_fn done, void *data, struct failure *failure)
+{
+	int r;
+
+	if (!vm_variables_are_kept(vm))
+		return failure_set(failure, DBUS_ERROR_INVALID_ARGUMENT,
+				   "the firmware of VM '%s' has no menus: only generation 2 has",
+				   vm->definition->name);
+	r = start_check_saved(vm, failure);
+	if (r == 0)
+		r = start_begin(vm, NULL, false, done, data, failure);
+	if (r == 0)
+		vm->opening.setup = true;
 	return r;
 }
 

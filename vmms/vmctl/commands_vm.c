@@ -117,8 +117,9 @@ static const struct option_row edit_options[] = {
 };
 
 static const struct option_row start_options[] = {
-	{ "boot", "disk|dvd", VALUE_CHOICE,
-	  "what the firmware tries first until the VM is off, whatever its boot order is" },
+	{ "boot", "disk|dvd|setup", VALUE_CHOICE,
+	  "what the firmware tries first until the VM is off, whatever its boot order is; or its "
+	  "menus" },
 	{ "console", NULL, VALUE_NONE, "open the console first, so that nothing is missed" },
 	{ "pass", NULL, VALUE_NONE,
 	  "open its files here, with your own rights, and pass them to vmms, for this run" },
