@@ -19,6 +19,7 @@
 #include "vmms/base/folder.h"
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
+#include "vmms/vm/vm_backup.h"
 #include "vmms/vm/vm_change.h"
 #include "vmms/vm/vm_checkpoint.h"
 #include "vmms/vm/vm_confinement.h"
@@ -111,6 +112,7 @@ struct vm {
 	struct vm_guest guest;
 	struct vm_memory memory;
 	struct vm_dump dump;
+	struct vm_backup backup;
 	struct vm_sockets sockets;
 	struct vm_statistics statistics;
 
