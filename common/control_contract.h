@@ -105,9 +105,9 @@
  *                   With the file of the map of changed blocks for each, and one for old bytes that
  *                   are overwritten meanwhile, at most "size" of them. Answered when the maps have
  *                   the point; the result is of which disks no changes were known before, and why.
- *   serve_backup    With a stream socket, over which a client speaks the network block device
- *                   protocol (vsp/storage/nbd_server.h) with exports "C:L", or, where it "listens",
- *                   clients that come to it. Once for each backup.
+ *   serve_backup    With a stream socket that listens, to which clients come, and speak the network
+ *                   block device protocol (vsp/storage/nbd_server.h) with exports "C:L". "releases":
+ *                   they may let go of what they have read. Once for each backup.
  *   end_backup      Clients are cut off. "complete": what they have read is a backup, that is durable,
  *                   and what is known of changes begins with that point. A daemon that adopts the
  *                   worker ends what another one has begun.
@@ -450,7 +450,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(begin_backup,       true,    false,   2, CONTROL_ALL, \
 		LIST(disks, REQUIRED) TEXT(point, REQUIRED, 36) NUMBER(size, REQUIRED, 0, INT64_MAX), \
 		LIST(disks, REQUIRED)) \
-	METHOD(serve_backup,       true,    false,   1, 1,           FLAG(listens, OPTIONAL),) \
+	METHOD(serve_backup,       true,    false,   1, 1,           FLAG(releases, OPTIONAL),) \
 	METHOD(end_backup,         true,    false,   0, 0,           FLAG(complete, OPTIONAL),) \
 	METHOD(attach_adapter,     true,    true,    0, CONTROL_ALL, \
 		OBJECT(adapter, REQUIRED) WORD(backend, OPTIONAL, control_backend_names),) \
@@ -542,7 +542,7 @@ struct control_arguments {
 	unsigned part;    /* enum control_part */
 	unsigned pool;    /* enum ic_kvp_pool */
 	uint64_t size, bandwidth, max_downtime;
-	bool force, reboot, hibernate, overwrite, create_path, listens, complete, setup;
+	bool force, reboot, hibernate, overwrite, create_path, listens, releases, complete, setup;
 };
 void control_arguments_deinit(struct control_arguments *arguments);
 

@@ -215,7 +215,7 @@ static int dbus_access_read_uid(const struct dbus_service *service, sd_bus_messa
 }
 
 /* The filter's, which has let the call pass. */
-static struct dbus_service *dbus_access_service_of(sd_bus_message *call)
+struct dbus_service *dbus_access_service_of(sd_bus_message *call)
 {
 	return sd_bus_slot_get_userdata(sd_bus_get_current_slot(sd_bus_message_get_bus(call)));
 }

@@ -161,6 +161,8 @@ int dbus_get_disks(sd_bus_message *call, void *data, sd_bus_error *error);
 /* Of dbus_checkpoint.c. */
 int dbus_create_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_apply_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_back_up(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_end_backup(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_delete_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_change_checkpoint(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_list_checkpoints(sd_bus_message *call, void *data, sd_bus_error *error);

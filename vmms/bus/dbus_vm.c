@@ -378,6 +378,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	METHOD("PressKeys", ARGS("au", keys), NO_RESULT, dbus_press_keys),
 	METHOD("Freeze", ARGS("u", limit), RESULT("o", job), dbus_freeze),
 	METHOD("Thaw", NO_ARGS, RESULT("o", job), dbus_thaw),
+	METHOD("EndBackUp", NO_ARGS, NO_RESULT, dbus_end_backup),
 	METHOD("CreateCheckpoint", ARGS("s", name, "s", notes, "a{sv}", options), RESULT("u", id),
 	       dbus_create_checkpoint),
 	METHOD("ApplyCheckpoint", ARGS("u", id), NO_RESULT, dbus_apply_checkpoint),

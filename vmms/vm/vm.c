@@ -72,6 +72,7 @@ void vm_free(struct vm *vm)
 	vm_renewal_free(vm);
 	vm_save_free(vm);
 	vm_checkpoint_free(vm);
+	vm_backup_free(vm);
 	vm_confinement_free(vm);
 	file_holder_free(vm->opening.files);
 	file_holder_free(vm->guest.copied);

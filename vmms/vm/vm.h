@@ -20,6 +20,7 @@
 #include "vmms/vm/guest_life.h"
 #include "vmms/vm/statistics.h"
 #include "vmms/vm/vm_arrival.h"
+#include "vmms/vm/vm_backup.h"
 #include "vmms/vm/vm_carrier.h"
 #include "vmms/vm/vm_change.h"
 #include "vmms/vm/vm_checkpoint.h"
@@ -119,6 +120,7 @@ struct vm {
 	struct vm_guest guest;
 	struct vm_memory memory;
 	struct vm_dump dump;
+	struct vm_backup backup;
 	struct vm_sockets sockets;
 	struct vm_statistics statistics;
 

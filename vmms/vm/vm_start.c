@@ -316,6 +316,9 @@ static int start_spawn(struct vm *vm, struct opened_files *opened, struct resour
 		return r;
 	if (variables >= 0)
 		resources_add(resources, "variables", variables);
+	/* Of one that comes from elsewhere, somebody else may still write the disks. */
+	if (!vm->opening.moved)
+		vm_backup_add_changes(vm, resources);
 	r = vm_record_open_end(vm, &end);
 	if (r == 0)
 		resources_add(resources, "end", end);

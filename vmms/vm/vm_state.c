@@ -59,6 +59,7 @@ static const struct {
 	[VM_CHANGE] = { "change", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) | IN(VM_KEPT) },
 	[VM_CHECKPOINT] = { "apply or delete checkpoints of", AT_REST },
 	[VM_MAKE_CHECKPOINT] = { "make a checkpoint of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
+	[VM_BACK_UP] = { "back up", IN(VM_RUNNING) | IN(VM_PAUSED) },
 	[VM_RESET_VARIABLES] = { "reset the firmware's variables of", AT_REST },
 	[VM_CHANGE_ADAPTER] = { "change an adapter of", AT_REST | IN(VM_RUNNING) | IN(VM_PAUSED) },
 };

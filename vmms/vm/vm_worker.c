@@ -348,6 +348,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	vm_memory_forget(vm);
 	statistics_reset(vm);
 	vm_save_worker_ended(vm);
+	vm_backup_worker_ended(vm);
 	vm_move_worker_ended(vm);
 	if (!vm->saved.exists)
 		vm_take_pending(vm);

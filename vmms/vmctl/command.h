@@ -196,6 +196,7 @@ enum status command_switch_show(struct invocation *invocation);
 enum status command_meter_show(struct invocation *invocation);
 enum status command_meter_change(struct invocation *invocation); /* enable, disable, reset */
 enum status command_kvp(struct invocation *invocation);
+enum status command_restore(struct invocation *invocation);
 enum status command_backup(struct invocation *invocation);
 enum status command_copy(struct invocation *invocation);
 enum status command_save(struct invocation *invocation);

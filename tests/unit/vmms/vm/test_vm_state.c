@@ -7,14 +7,14 @@
 #include <string.h>
 
 /* One letter for each verb that is allowed, in the order of enum vm_verb. */
-static const char verb_letters[] = "SDTRNMVGwWPUBXadienmcCHKf";
+static const char verb_letters[] = "SDTRNMVGwWPUBXadienmcCHKbf";
 _Static_assert(sizeof(verb_letters) - 1 == _VM_VERB_COUNT, "one letter per verb");
 
 static const char *const allowed[] = {
 	[VM_OFF] = "SBXadienmcCHKf",
 	[VM_STARTING] = "T",
-	[VM_RUNNING] = "DTRNMVGwPBadienmcCK",
-	[VM_PAUSED] = "TRMVUBadienmcCK",
+	[VM_RUNNING] = "DTRNMVGwPBadienmcCKb",
+	[VM_PAUSED] = "TRMVUBadienmcCKb",
 	[VM_STOPPING] = "T",
 	[VM_CRASHED] = "SBXadienmcCHKf",
 	[VM_SAVING] = "T",
