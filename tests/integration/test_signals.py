@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Who is told of what happens: owners of their VMs and jobs, whoever sees all of all, others of nothing.
 
+On a bus with the shipped policy.
+
 Exit status 77 without root, who alone can be somebody else.
 """
 
@@ -16,7 +18,7 @@ sys.dont_write_bytecode = True
 from rig import TIMEOUT, as_user, main, wait_until  # noqa: E402
 from test_authorisation import DENIED, MANAGER, MEMBER, NAME, OTHER, ROOT, AuthorisationTest  # noqa: E402
 
-# Has all signals of everybody sent to itself, as far as the bus does so, and prints each as a line of JSON.
+# Has all signals of everybody sent to itself, as far as the bus does so, and, unless it is quiet, subscribes; prints each as a line of JSON.
 LISTENER = r"""
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -35,8 +37,15 @@ try:
         listener.call("/org/vmms1", "org.vmms1.Manager", "Unsubscribe")
 except bus.Refused as why:
     print(json.dumps(["", "refused", [why.name]]), flush=True)
-listener.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", ["type='signal'"],
-              destination="org.freedesktop.DBus")
+def listen(rule):
+    listener.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", [rule],
+                  destination="org.freedesktop.DBus")
+listen("type='signal'")
+if "spy" in sys.argv:
+    try:
+        listen("type='signal',eavesdrop='true'")
+    except bus.Refused:
+        pass
 print(json.dumps(["", "listens", []]), flush=True)
 while True:
     while listener.take_message():
@@ -180,7 +189,7 @@ class Signals(AuthorisationTest):
     def test_nobody_hears_who_has_not_asked(self):
         self.create_as(MEMBER)
         root, quiet = self.listen(0), [self.listen(0, "quiet"), self.listen(MEMBER, "quiet"),
-                                       self.listen(OTHER, "quiet"), self.listen(MEMBER, "stop")]
+                                       self.listen(OTHER, "quiet", "spy"), self.listen(MEMBER, "stop")]
         self.ok("start", "own")
         root.expect("PropertiesChanged", self.path("own"), "running")
         for listener in quiet:
