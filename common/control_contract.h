@@ -126,6 +126,9 @@
  *   take_picture    With a memfd of CONTROL_PICTURE_SIZE bytes that is sealed against shrinking: what the
  *                   guest's screen shows is copied there, rows of pixels without gaps, each of blue,
  *                   green, red and a byte that is nothing. "not-connected": it shows nothing.
+ *   show_screen     With a socket that keeps messages apart (SOCK_SEQPACKET), whose other end a process has
+ *                   that shows the guest's screen to viewers (common/screen_link.h). It takes the place of
+ *                   an earlier one.
  *   freeze          The guest's file systems; they thaw by themselves after so many seconds.
  *   thaw
  *   copy_file       With a regular file. Answered when the guest has it.
@@ -459,6 +462,7 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 	METHOD(take_picture,       true,    false,   1, 1,           , \
 		NUMBER(width, REQUIRED, 1, CONTROL_PICTURE_SIZE) \
 		NUMBER(height, REQUIRED, 1, CONTROL_PICTURE_SIZE)) \
+	METHOD(show_screen,        true,    false,   1, 1,           ,) \
 	METHOD(freeze,             true,    false,   0, 0,           \
 		NUMBER(limit, REQUIRED, 1, CONTROL_FREEZE_MAX),) \
 	METHOD(thaw,               true,    false,   0, 0,           ,) \

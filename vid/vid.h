@@ -227,6 +227,9 @@ DEFINE_CLEANUP(struct vid_vram *, vid_vram_free)
 /* The guest may change what is there at any moment. */
 uint8_t *vid_vram_bytes(const struct vid_vram *vram);
 
+/* A memfd of its bytes, by which nobody can write or shrink it; the VRAM keeps it. */
+int vid_vram_descriptor(const struct vid_vram *vram);
+
 /*
  * Takes it from where it is in the partition, and puts it there, while vps run. No other memory may
  * be there. Return: 0; -EINVAL: not page-aligned; -errno: it is nowhere.

@@ -24,8 +24,7 @@ static int vram_open(struct vid_vram *vram)
 	vram->fd = memfd_create("vram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (vram->fd < 0)
 		return error_origin(-errno);
-	if (ftruncate(vram->fd, (off_t)vram->size) < 0 ||
-	    fcntl(vram->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+	if (ftruncate(vram->fd, (off_t)vram->size) < 0)
 		return error_origin(-errno);
 	vram->host = mmap(NULL, vram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 			  vram->fd, 0);
@@ -33,6 +32,10 @@ static int vram_open(struct vid_vram *vram)
 		vram->host = NULL;
 		return error_origin(-errno);
 	}
+	/* Our mapping, which is KVM's too, is the last by which it can be written. */
+	if (fcntl(vram->fd, F_ADD_SEALS,
+		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+		return error_origin(-errno);
 	madvise(vram->host, vram->size, MADV_DONTDUMP);
 	madvise(vram->host, vram->size, MADV_DONTFORK);
 	return 0;
@@ -71,6 +74,11 @@ void vid_vram_free(struct vid_vram *vram)
 uint8_t *vid_vram_bytes(const struct vid_vram *vram)
 {
 	return vram->host;
+}
+
+int vid_vram_descriptor(const struct vid_vram *vram)
+{
+	return vram->fd;
 }
 
 /* KVM cannot move a slot to another size in place. That it refuses to remove one that is not there does no harm. */

@@ -30,6 +30,10 @@
 #define VMMS_IMAGE_GUARD "/usr/libexec/vmms/image-guard.so"
 #endif
 
+#ifndef VMMS_SCREEN
+#define VMMS_SCREEN "/usr/libexec/vmms/vmms-screen"
+#endif
+
 static const char usage[] =
 	"usage: vmms [OPTION]...\n"
 	"\n"
@@ -153,11 +157,14 @@ static int settings_fill_defaults(struct settings *settings)
 		r = settings_find_part(settings->worker, "vmwp", VMMS_WORKER);
 	if (r == 0)
 		r = settings_find_part(settings->image_guard, "image-guard.so", VMMS_IMAGE_GUARD);
+	if (r == 0)
+		r = settings_find_part(settings->screen, "vmms-screen", VMMS_SCREEN);
 	settings->manager.state_directory = settings->state_directory;
 	settings->manager.runtime_directory = settings->runtime_directory;
 	settings->manager.saved_directory = settings->saved_directory;
 	settings->manager.worker = settings->worker;
 	settings->manager.image_guard = settings->image_guard;
+	settings->manager.screen = settings->screen;
 	return r;
 }
 

@@ -296,6 +296,7 @@ static const struct json_key definition_keys[] = {
 	{ .name = "automatic_stop",
 	  .read = definition_automatic_stop_read,
 	  .offset = MEMBER(automatic_stop) },
+	{ .name = "cluster", .read = json_read_bool, .offset = MEMBER(cluster) },
 	{ .name = "resources", .read = definition_resources_read, .offset = MEMBER(resources) },
 };
 

@@ -37,6 +37,7 @@
 #define DEFINITION_NOTES_MAX        4096          /* bytes */
 #define DEFINITION_CONTROLLERS_MAX  4
 #define DEFINITION_LUNS_MAX         64
+#define DEFINITION_IDE_DISKS        4 /* the first LUNs of controller 0, in generation 1 */
 #define DEFINITION_DISKS_MAX        (DEFINITION_CONTROLLERS_MAX * DEFINITION_LUNS_MAX)
 #define DEFINITION_SERIAL_MAX       36   /* bytes, printable ASCII without blanks */
 #define DEFINITION_COMMAND_LINE_MAX 2047 /* bytes */
@@ -146,6 +147,7 @@ struct definition {
 	struct definition_actions actions;
 	struct definition_automatic_start automatic_start;
 	struct definition_automatic_stop automatic_stop;
+	bool cluster; /* starts and stops it, and nobody here does by themselves */
 	struct definition_resources resources;
 };
 
@@ -227,6 +229,9 @@ struct definition_disk *definition_find_disk(const struct definition *definition
  * Takes over the strings of *disk on success. Return: 0; -EEXIST if its place is taken; -ENOMEM.
  */
 int definition_add_disk(struct definition *definition, struct definition_disk *disk) MUST_CHECK;
+
+/* Whether that place is a device of an IDE channel, which comes and goes only while the VM is off. */
+bool definition_is_ide(const struct definition *definition, unsigned controller, unsigned lun);
 
 /* Whether it is an image that the guest may write. */
 bool definition_disk_is_written(const struct definition_disk *disk);

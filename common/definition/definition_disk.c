@@ -241,6 +241,11 @@ int definition_disks_read(struct json_reader *reader, const struct json_key *key
 	return 0;
 }
 
+bool definition_is_ide(const struct definition *definition, unsigned controller, unsigned lun)
+{
+	return definition->generation == 1 && controller == 0 && lun < DEFINITION_IDE_DISKS;
+}
+
 bool definition_disk_is_written(const struct definition_disk *disk)
 {
 	return disk->drive == DEFINITION_DRIVE_DISK && !disk->read_only && disk->path;

@@ -142,6 +142,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 		 definition_automatic_start_to_json(&definition->automatic_start));
 	json_add(&object, "automatic_stop",
 		 definition_automatic_stop_to_json(&definition->automatic_stop));
+	json_add(&object, "cluster", boolean(definition->cluster));
 	json_add(&object, "resources", definition_resources_to_json(&definition->resources));
 	return object;
 }

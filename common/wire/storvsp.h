@@ -124,6 +124,21 @@ struct storvsp_properties {
 } PACKED;
 _Static_assert(sizeof(struct storvsp_properties) == 24, "wire format");
 
+/*
+ * What an offer of an IDE device says of its place. Source: openvmm storvsp/src/lib.rs; Linux takes the
+ * target from the instance instead.
+ */
+struct storvsp_ide_offer {
+	uint16_t reserved;
+	uint8_t path, target; /* the channel, the device */
+	uint32_t reserved_2;
+	uint32_t flags; /* STORVSP_IDE_OFFER_FLAGS */
+	uint32_t reserved_3[3];
+} PACKED;
+_Static_assert(sizeof(struct storvsp_ide_offer) == 24, "wire format");
+
+#define STORVSP_IDE_OFFER_FLAGS 2u
+
 struct storvsp_version {
 	uint16_t version; /* STORVSP_VERSION() */
 	uint16_t revision;

@@ -72,6 +72,12 @@ static void type_busy(struct fake *fake)
 	memory_event(fake);
 }
 
+static void type_heartbeat_lost(struct fake *fake)
+{
+	event(fake, "heartbeat", json_make("status", json_object_new_string("lost"), NULL));
+	say(fake, "guest: no heartbeat\r\n");
+}
+
 static void type_thawed(struct fake *fake)
 {
 	event(fake, "thawed", json_make("reason", json_object_new_string("limit"), NULL));
@@ -403,6 +409,11 @@ static void type_hang_up(struct fake *fake)
 		pause();
 }
 
+static void type_no_heartbeat(struct fake *fake)
+{
+	event(fake, "heartbeat", json_make("status", json_object_new_string("lost"), NULL));
+}
+
 static const struct {
 	const char *line;
 	void (*act)(struct fake *fake);
@@ -418,6 +429,7 @@ static const struct {
 	{ "garbage", type_garbage },
 	{ "addresses", type_addresses },
 	{ "flood", type_flood },
+	{ "no-heartbeat", type_no_heartbeat },
 	{ "talk", type_talk },
 	{ "large", type_large },
 	{ "flood-large", type_flood_large },
@@ -425,6 +437,7 @@ static const struct {
 	{ "eject", type_eject },
 	{ "guest", type_guest },
 	{ "hostile", type_hostile },
+	{ "heartbeat-lost", type_heartbeat_lost },
 	{ "thawed", type_thawed },
 	{ "babble", type_babble },
 	{ "disk-no-server", type_disk_no_server },

@@ -8,12 +8,17 @@
 const struct guid storvsc_type =
 	GUID(0xba6163d9, 0x04a1, 0x4d29, 0xb6, 0x05, 0x72, 0xe2, 0xff, 0xb1, 0xdc, 0x7f);
 
+static const struct guid ide_type =
+	GUID(0x32412632, 0x86cb, 0x44a2, 0x9b, 0x5c, 0x50, 0xd1, 0x41, 0x73, 0x54, 0xf5);
+
 bool storvsc_open(struct storvsc *storvsc, struct fake *fake, uint16_t sub_channel_index,
 		  uint32_t ring_pages)
 {
 	const struct vmbus_message_offer_channel *offer =
 		fake_find_offer(fake, &storvsc_type, NULL, sub_channel_index);
 
+	if (!offer)
+		offer = fake_find_offer(fake, &ide_type, NULL, sub_channel_index);
 	if (!offer)
 		return false;
 	memset(storvsc, 0, sizeof(*storvsc));

@@ -27,7 +27,10 @@ struct storvsc {
 
 extern const struct guid storvsc_type;
 
-/* Opens a channel of the controller: the primary one (index 0), or a sub-channel. */
+/*
+ * Opens a channel of the controller: the primary one (index 0), or a sub-channel; where no SCSI
+ * controller is, that of an IDE disk.
+ */
 bool storvsc_open(struct storvsc *storvsc, struct fake *fake, uint16_t sub_channel_index,
 		  uint32_t ring_pages);
 

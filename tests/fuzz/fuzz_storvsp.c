@@ -3,7 +3,7 @@
  * Fuzzes the storage protocol: a guest that says whatever it likes on the channels of a controller,
  * closes and opens them, and is reset, while units come and go.
  *
- * Input: records of a verb byte and what it takes. At the end the bus must come to rest, and the
+ * Input: records of a verb byte and what it takes; one that ends with LAST_OF_IDE is for an IDE disk. At the end the bus must come to rest, and the
  * controller hold nothing.
  */
 #include "tests/fake/disk_fault.h"
@@ -18,6 +18,8 @@
 #define RAM_SIZE  (128u << 20) /* enough for a channel opened at every step */
 #define STEPS     64
 #define TURNS     4
+
+#define LAST_OF_IDE 0xee
 
 static void require(bool condition)
 {
@@ -36,6 +38,7 @@ struct session {
 	struct disk *disk; /* of unit 0, with faults; NULL when it is gone */
 	struct storvsc channels[2];
 	bool open[2];
+	uint8_t target; /* the one that there is */
 };
 
 static uint8_t take(struct input *input)
@@ -90,8 +93,10 @@ static void send_srb(struct session *s, struct storvsc *channel)
 	uint32_t size, range;
 
 	take_bytes(&s->input, &packet.srb, sizeof(packet.srb));
-	if (tame & 1)
-		packet.srb.path = packet.srb.target = packet.srb.lun = 0;
+	if (tame & 1) {
+		packet.srb.path = packet.srb.lun = 0;
+		packet.srb.target = s->target;
+	}
 	if (tame & 2)
 		packet.srb.cdb_length = 16;
 	if (tame & 4)
@@ -238,28 +243,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-	static const struct storage_options options = {
-		.sub_channel_max = STORAGE_SUB_CHANNELS_AUTOMATIC,
+	static const struct storage_options options[] = {
+		{ .sub_channel_max = STORAGE_SUB_CHANNELS_AUTOMATIC },
+		{ .kind = STORAGE_IDE, .ide_device = 1 },
 	};
 	/* Kept from one input to the next: making an io_uring takes longer than using it. */
-	static struct session s;
+	static struct session sessions[ARRAY_SIZE(options)];
+	bool ide = size > 0 && bytes[size - 1] == LAST_OF_IDE;
+	struct session *s = &sessions[ide];
 	struct storage_counters counters;
 
-	if (!s.fake) {
-		s.fake = fake_new(2, RAM_SIZE);
-		require(storage_controller_new(s.fake->bus, &options, &s.controller) == 0);
+	if (!s->fake) {
+		s->fake = fake_new(2, RAM_SIZE);
+		s->target = options[ide].ide_device;
+		require(storage_controller_new(s->fake->bus, &options[ide], &s->controller) == 0);
 	}
-	s.input = (struct input){ bytes, bytes + size };
-	reset(&s);
-	fake_choose_waits(s.fake, bytes, size);
-	attach(&s);
-	start(&s);
-	require(s.open[0]);
-	for (unsigned i = 0; s.input.at < s.input.end && i < STEPS; i++)
-		step(&s);
-	detach(&s);
-	reset(&s);
-	storage_counters(s.controller, &counters);
+	s->input = (struct input){ bytes, bytes + size };
+	reset(s);
+	fake_choose_waits(s->fake, bytes, size);
+	attach(s);
+	start(s);
+	require(s->open[0]);
+	for (unsigned i = 0; s->input.at < s->input.end && i < STEPS; i++)
+		step(s);
+	detach(s);
+	reset(s);
+	storage_counters(s->controller, &counters);
 	require(counters.in_flight == 0 && counters.sub_channels == 0);
 	return 0;
 }

@@ -334,7 +334,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 						    .hypervisor = "/dev/null",
 						    .passt = "/bin/false",
 						    .image_server = "/bin/false",
-						    .image_guard = "/bin/false" };
+						    .image_guard = "/bin/false",
+						    .screen = "/bin/false" };
 
 	log_set_level(LOG_LEVEL_ERROR);
 	if (!mkdtemp(folder) || sd_event_new(&loop) < 0)

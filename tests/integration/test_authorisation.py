@@ -440,6 +440,9 @@ class Polkit(AuthorisationTest):
         shots.chmod(0o777)
         self.ok_as(OTHER, "screenshot", "vm", "--image", shots / "one.png")
         self.assertIn(f"{NAME[OTHER]} looks at the screen", self.ok("log", "vm"))
+        self.assertIn("RFB 003.008", self.ok_as(OTHER, "view", "vm", "--read-only", "--socket=-"))
+        self.assertIn(f"{NAME[OTHER]} opens the screen, to look at it", self.ok("log", "vm"))
+        self.refused_as(OTHER, NOT_PERMITTED, "view", "vm", "--socket=-", says="org.vmms1.manage")
         self.refused_as(OTHER, NOT_PERMITTED, "type", "vm", "a", says="org.vmms1.keys")
         self.allow((OTHER, "read", "yes"), (OTHER, "keys", "yes"))
         self.ok_as(OTHER, "type", "vm", "a")
@@ -641,8 +644,9 @@ class Passwords(TerminalTest, AuthorisationTest):
         self.assertEqual(words[0], "--notify-fd")
         self.assertEqual(words[2:], ["--process", str(self.pid), "--fallback"])
         self.assertFalse((self.bin / "agent").exists(), "it has been ended")
-        # Once in vain, and again; then with the agent, which stays for the second call.
-        self.assertEqual(self.asked(), [f"{OTHER} org.vmms1.read vm"] * 2 +
+        # Once in vain, and again; then with the agent, which stays for what follows: whether the VM is a
+        # cluster's, and the start.
+        self.assertEqual(self.asked(), [f"{OTHER} org.vmms1.read vm"] * 3 +
                          [f"{OTHER} org.vmms1.manage vm"])
 
     def test_arguments_are_sent_again(self):

@@ -64,6 +64,16 @@ class Firmware(ServiceTest):
         self.ok("delete", "other")
         self.assertEqual(self.files(), [])
 
+    def test_disks_that_come_while_generation_1_runs(self):
+        """At the IDE channels nothing comes by itself then; while the VM is off, everything may."""
+        self.create(generation=1, boot=None, disks=[self.disk("first")])
+        self.ok("attach", "vm", self.disk("second")["path"])
+        self.ok("start", "vm")
+        self.ok("attach", "vm", self.disk("third")["path"])
+        self.ok("attach", "vm", self.disk("fourth")["path"], "--controller", "1")
+        self.assertEqual([(disk["controller"], disk["lun"]) for disk in self.show()["disks"]],
+                         [(0, 0), (0, 1), (0, 4), (1, 0)])
+
     def test_made_of_options(self):
         disk, dvd = self.disk("disk"), self.disk("dvd.iso")
         self.ok("create", "--name", "vm", "--generation", "2", "--disk", disk["path"], "--dvd", dvd["path"])

@@ -95,6 +95,7 @@ class Metrics(MetricsTest):
         self.assertEqual(self.value(families, "vmms_vm_processors", vm="vm"), 3)
         self.assertEqual(self.value(families, "vmms_vm_memory_bytes", vm="vm"), 64 << 20)
         self.assertGreater(self.value(families, "vmms_vm_resident_bytes", vm="vm"), 4096)
+        self.assertEqual(self.value(families, "vmms_vm_heartbeat", vm="vm"), 1)
         for mode in "guest", "host", "steal":
             self.assertGreaterEqual(
                 self.value(families, "vmms_vm_cpu_seconds", "_total", vm="vm", mode=mode), 0)
@@ -114,6 +115,9 @@ class Metrics(MetricsTest):
         self.assertEqual(self.value(families, latency, "_sum", vm="vm", operation="read"), 1e-6)
         again = self.metrics()
         self.assertEqual(self.value(again, "vmms_vm_vmbus_interrupts", "_total", vm="vm"), 2000)
+        self.type("heartbeat-lost")
+        self.wait_said("no heartbeat")
+        self.assertEqual(self.value(self.metrics(), "vmms_vm_heartbeat", vm="vm"), 0)
         self.ok("stop", "vm")
         self.assertEqual(self.metrics()["vmms_vm_exits"].samples, [])
 

@@ -194,6 +194,7 @@ class Walk(RemoteTest):
         self.assertIn("guest: begin", (self.here / "screen").read_text())
         self.step("screenshot", "vm", "--image", "screen.png", out=r"\A\Z")
         self.assertEqual((self.here / "screen.png").read_bytes()[:4], b"\x89PNG")
+        self.step("view", "vm", "--read-only", "--socket=-", stdin="RFB 003.003\n", out=r"\ARFB 003.008\n")
         self.step("key", "vm", "ctrl-c", out="was sent the keys")
         self.step("type", "vm", "it's a \"b\"", out="was sent the text")
         self.step("kvp", "list", "vm", out="KEY")

@@ -183,7 +183,7 @@ class Values:
             "resources": lambda: self.pick([
                 {"cpu_weight": 1}, {"cpu_weight": 10000}, {"cpus": "0"}, {"cpus": "0,1023"},
                 {"pinning": [{"vps": "0", "cpus": "0"}]}]),
-            "version": lambda: self.pick([1, 2, 3]),
+            "cluster": lambda: self.pick([True, False]), "version": lambda: self.pick([1, 2, 3]),
         }
         for key in self.random.sample(sorted(members), self.pick([0, 1, 2, 4, 8])):
             tree[key] = members[key]()

@@ -42,6 +42,8 @@ class Debian(Guest):
             "kernel": str(images / "vmlinuz"), "initrd": str(images / "initrd.img"),
             "command_line": f"console=ttyS0 root=LABEL=root {append}".strip()})
 
+    functions = LUN  # in front of every script
+
     def log_in(self):
         self.expect("login: ", timeout=400)
         self.type("root\n")
@@ -55,7 +57,7 @@ class Debian(Guest):
 
     def told(self, script, timeout=120):
         """What a script prints, which ends well."""
-        line = base64.b64encode((LUN + script).encode()).decode()
+        line = base64.b64encode((self.functions + script).encode()).decode()
         self.type(f"echo {line} | base64 -d | sh 2>&1; echo vmms-exit $?\n")
         match = self.expect(r"((?:.*\n)*?)vmms-exit (\d+)\n", timeout)
         check(match[2] == "0", f"in the guest: exit status {match[2]} of\n{script}\n{match[1]}")

@@ -3,12 +3,14 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 
 import lab_kvm
-from harness import BIN, IMAGES, SCRATCH, Console, Guest, check, check_data
+from harness import BIN, IMAGES, LUN, SCRATCH, Console, Guest, check, check_data
 from scenarios_debian import Debian, data_disk, shuts_down, works
+from scenarios_screen import INSERT
 
 BOOT_SECTOR = BIN.parent / "guests" / "boot_sector"
 OVMF = pathlib.Path("/usr/share/OVMF")
@@ -101,7 +103,12 @@ def bios_boots_a_dvd(daemon, combination):
     guest = Guest(daemon, disks=[drive], generation=1, boot=None, memory="512M", **combination).start()
     guest.expect(r"GNU GRUB")
     guest.ready()
-    guest.run("dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | head -c 6 | grep -a CD001")
+    # With the driver of the channels there is the drive once, and the disk as VMBus has it.
+    guest.run(INSERT + "cat /sys/bus/pci/drivers/ata_piix/*/device")
+    guest.run("for i in $(seq 50); do [ -b /dev/sr0 ] && break; sleep 0.1; done\n"
+              "dd if=/dev/sr0 bs=2048 skip=16 count=1 2>/dev/null | head -c 6 | grep -a CD001")
+    devices = guest.run("for device in /sys/block/s[dr]*; do readlink -f $device; done")
+    check(re.fullmatch(r"/sys/\S*VMBUS\S*-8899-\S*/sda\n/sys/devices/pci\S*/ata\S*/sr0\n", devices), devices)
     guest.send("poweroff -f")
     guest.wait_state("off")
     daemon.vmctl("eject", "guest", "--lun", "1")
@@ -112,10 +119,15 @@ def bios_boots_a_dvd(daemon, combination):
     guest.expect(r"GNU GRUB")
 
 
+# Generation 1's disks on channel 0 are targets of VMBus' IDE.
+IDE = 'lun() { echo /dev/"$(ls -d /sys/bus/scsi/devices/*:0:"$1":0/block/sd*)" | sed "s,/.*/,/dev/,"; }\n'
+
+
 class DebianOnDisk(Debian):
     """An installed system with nothing from outside: the kernel and the initramfs of its own disk."""
 
     def __init__(self, daemon, name, disks, generation=1, **members):
+        self.functions = IDE if generation == 1 else LUN
         root = grub_disk(IMAGES / name / "root.raw")
         Guest.__init__(self, daemon, root=root, memory="512M", disks=disks, generation=generation, boot=None,
                        network_adapters=[{"host_loopback": True}], **members)
@@ -128,6 +140,12 @@ def bios_boots_debian(daemon, combination):
     guest.expect(r"GNU GRUB")
     guest.log_in()
     works(daemon, guest, combination["vps"], data, content, r"6\.12\.\S+ x86_64\namd64", "5.3")
+    # The driver of the IDE channels is there, and leaves disks to VMBus.
+    disks = guest.told("ls /sys/bus/pci/drivers/ata_piix | grep -c 0000:00:07.1\n"
+                       "for disk in /sys/block/sd*; do readlink -f $disk/device/../../..; done\n"
+                       "lsblk -no PKNAME $(findmnt -no SOURCE /)").split()
+    check(len(disks) == 4 and disks[0] == "1" and disks[3] in ("sda", "sdb") and
+          all("-8899-" in path and "/VMBUS" in path for path in disks[1:3]), disks)
     shuts_down(daemon, guest)
 
 

@@ -46,7 +46,7 @@ LAYERS = {
     "vmwp": ({"vmwp", "vsp", "hvshim", "vid", "common", "common/wire"},
              {"libseccomp"}, False),
     "vmms": ({"vmms", "common", "common/wire"},
-             {"libsystemd", "libnl-3.0", "libnftables", "zlib"}, False),
+             {"libsystemd", "libnl-3.0", "libnftables", "zlib", "libseccomp"}, False),
     "guest-vsc": ({"guest-vsc", "common/wire"}, set(), True),
     "guest-vsc/agent": ({"guest-vsc/agent", "common/wire"}, set(), False),
     "guest-vsc/uefi": ({"guest-vsc/uefi", "guest-vsc", "common/wire"}, set(), True),
@@ -97,6 +97,8 @@ ROOMS = {
     "vmms/metrics": {"vmms/vm"},
     "vmms/bus": {"vmms/cpu_group", "vmms/disk", "vmms/host", "vmms/image", "vmms/network", "vmms/vm"},
     "vmms": {"vmms/apparmor", "vmms/bus", "vmms/host", "vmms/metrics", "vmms/units", "vmms/vm"},
+    "vmms/rfb": set(),
+    "vmms/screen": {"vmms/rfb"},
     "vmms/vmctl": set(),
 }
 

@@ -163,12 +163,13 @@ static const char *apparmor_resolve(const char *path, char room[PATH_MAX])
 static int apparmor_write_text(const struct work *work, const char *path, struct message *message)
 {
 	const struct apparmor_programs *programs = &work->config->programs;
-	static char room[4][PATH_MAX], text[APPARMOR_PROFILE_SIZE];
+	static char room[5][PATH_MAX], text[APPARMOR_PROFILE_SIZE];
 	const struct apparmor_programs resolved = {
 		.worker = apparmor_resolve(programs->worker, room[0]),
 		.image_server = apparmor_resolve(programs->image_server, room[1]),
 		.image_guard = apparmor_resolve(programs->image_guard, room[2]),
 		.passt = apparmor_resolve(programs->passt, room[3]),
+		.screen = apparmor_resolve(programs->screen, room[4]),
 	};
 	int r = apparmor_profile_write(work->name, &resolved, text);
 

@@ -80,6 +80,12 @@ static const char template[] =
 	"    signal (send, receive) peer=%1$s" APPARMOR_NETWORK ",\n"
 	"    \"%5$s{,.avx2}\" mrix,\n"
 	"  }\n"
+	"\n"
+	"  profile screen flags=(attach_disconnected) {\n"
+	"    include <abstractions/vmms-process>\n"
+	"    signal (send, receive) peer=%1$s" APPARMOR_SCREEN ",\n"
+	"    \"%6$s\" mr,\n"
+	"  }\n"
 	"}\n";
 
 int apparmor_profile_write(const char *name, const struct apparmor_programs *programs,
@@ -90,9 +96,10 @@ int apparmor_profile_write(const char *name, const struct apparmor_programs *pro
 	if (!apparmor_path_is_plain(programs->worker) ||
 	    !apparmor_path_is_plain(programs->image_server) ||
 	    !apparmor_path_is_plain(programs->image_guard) ||
-	    !apparmor_path_is_plain(programs->passt))
+	    !apparmor_path_is_plain(programs->passt) || !apparmor_path_is_plain(programs->screen))
 		return -EINVAL;
 	size = snprintf(text, APPARMOR_PROFILE_SIZE, template, name, programs->worker,
-			programs->image_server, programs->image_guard, programs->passt);
+			programs->image_server, programs->image_guard, programs->passt,
+			programs->screen);
 	return size < APPARMOR_PROFILE_SIZE ? 0 : -ENAMETOOLONG;
 }

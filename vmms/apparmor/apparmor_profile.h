@@ -22,10 +22,11 @@
 /* What is behind the profile's name for a process of that kind. */
 #define APPARMOR_IMAGE_SERVER "//image-server"
 #define APPARMOR_NETWORK      "//network"
+#define APPARMOR_SCREEN       "//screen"
 
 /* Paths of programs, and of the library that image servers are started with. */
 struct apparmor_programs {
-	const char *worker, *image_server, *image_guard, *passt;
+	const char *worker, *image_server, *image_guard, *passt, *screen;
 };
 
 /* number: of the run: another one each time, and a later run has a higher one. */

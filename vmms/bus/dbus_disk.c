@@ -31,7 +31,7 @@ static void dbus_disk_attach_done(void *data, const struct failure *failure)
 	free(attach);
 }
 
-/* A disk that names no lun gets the lowest free one of its controller. */
+/* A disk that names no lun gets the lowest free one of its controller; while it runs, none at an IDE channel. */
 static int dbus_disk_choose_lun(struct vm *vm, struct json_object *tree,
 				struct definition_disk *disk, struct failure *failure)
 {
@@ -39,6 +39,7 @@ static int dbus_disk_choose_lun(struct vm *vm, struct json_object *tree,
 		return 0;
 	for (unsigned lun = 0; lun < DEFINITION_LUNS_MAX; lun++) {
 		if (definition_find_disk(vm->definition, disk->controller, lun) ||
+		    (vm->run.worker && definition_is_ide(vm->definition, disk->controller, lun)) ||
 		    (vm->pending && definition_find_disk(vm->pending, disk->controller, lun)))
 			continue;
 		disk->lun = lun;

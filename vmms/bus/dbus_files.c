@@ -55,6 +55,8 @@ static const sd_bus_vtable files_vtable[] = {
 	METHOD("OpenSocket", ARGS("u", port), RESULT("h", socket), dbus_open_socket),
 	METHOD("TakePicture", NO_ARGS, RESULT("h", pixels, "u", width, "u", height),
 	       dbus_take_picture),
+	METHOD("OpenScreen", NO_ARGS, RESULT("h", viewer), dbus_open_screen),
+	METHOD("WatchScreen", NO_ARGS, RESULT("h", viewer), dbus_watch_screen),
 	METHOD("OpenCapture", ARGS("s", name, "a{sv}", options), RESULT("h", stream),
 	       dbus_open_capture),
 	SD_BUS_VTABLE_END,

@@ -374,6 +374,26 @@ int dbus_take_picture(sd_bus_message *call, void *data, sd_bus_error *error)
 	return dbus_conclude(call, r, &failure);
 }
 
+static int dbus_guest_open_screen(sd_bus_message *call, struct vm *vm, bool read_only)
+{
+	struct failure failure = { 0 };
+	AUTO_CLOSE int fd = -1;
+	int r = vm_open_screen(vm, dbus_guest_caller(call), read_only, &fd, &failure);
+
+	return r < 0 ? dbus_reply_failure(call, &failure)
+		     : sd_bus_reply_method_return(call, "h", fd);
+}
+
+int dbus_open_screen(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return dbus_guest_open_screen(call, data, false);
+}
+
+int dbus_watch_screen(sd_bus_message *call, void *data, sd_bus_error *error)
+{
+	return dbus_guest_open_screen(call, data, true);
+}
+
 /* ---- Addresses ---- */
 
 /* Of a list with semicolons between its elements. */

@@ -18,6 +18,8 @@ int dbus_copy_file(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_dump_memory(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_send(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_receive(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_open_screen(sd_bus_message *call, void *data, sd_bus_error *error);
+int dbus_watch_screen(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_take_picture(sd_bus_message *call, void *data, sd_bus_error *error);
 int dbus_open_socket(sd_bus_message *call, void *data, sd_bus_error *error);
 

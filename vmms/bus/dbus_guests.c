@@ -30,14 +30,14 @@ int dbus_stop_guests(sd_bus_message *call, void *data, sd_bus_error *error)
 	struct dbus_service *service = data;
 	struct manager *manager = service->manager;
 	struct stop_call *stop = malloc(sizeof(*stop));
-	bool begun = manager->stopping && !manager_is_at_rest(manager);
+	bool begun = manager->stopping && !manager_is_stopped(manager);
 
 	if (!stop)
 		return -ENOMEM;
 	stop->call = sd_bus_message_ref(call);
 	list_append(&service->stop_calls, &stop->link);
 	if (!begun)
-		manager_stop(manager, manager->settings.shutdown_timeout);
+		manager_stop_guests(manager);
 	return 1;
 }
 

@@ -260,6 +260,7 @@ int dbus_open_console(sd_bus_message *call, void *data, sd_bus_error *error)
 PROPERTY(name, "s", vm->definition->name)
 PROPERTY(owner, "s", vm_owner(vm))
 PROPERTY(notes, "s", vm->definition->notes)
+PROPERTY(cluster, "b", (int)vm->definition->cluster)
 PROPERTY(state, "s", vm_state_name(vm->state))
 PROPERTY(state_reason, "s", vm->reason)
 PROPERTY(engine, "s", vm_engine(vm))
@@ -400,6 +401,7 @@ static const sd_bus_vtable vm_vtable[] = {
 	VALUE("Owner", "s", get_owner),
 	VALUE("Notes", "s", get_notes),
 	VALUE("Tags", "as", dbus_get_tags),
+	VALUE("Cluster", "b", get_cluster),
 	VALUE("PendingChanges", "as", dbus_get_pending_changes),
 	VALUE("State", "s", get_state),
 	VALUE("StateReason", "s", get_state_reason),

@@ -103,6 +103,15 @@ static void metrics_write_demand(FILE *stream, const struct family *family, cons
 			vm->memory.demand);
 }
 
+/* Of those alone whose guest has a heartbeat, or had one. */
+static void metrics_write_heartbeat(FILE *stream, const struct family *family, const struct vm *vm)
+{
+	bool ok = strcmp(vm->run.heartbeat, "ok") == 0;
+
+	if (ok || strcmp(vm->run.heartbeat, "lost") == 0)
+		fprintf(stream, "%s{vm=\"%s\"} %d\n", family->name, vm->definition->name, ok);
+}
+
 static void metrics_write_resident(FILE *stream, const struct family *family, const struct vm *vm)
 {
 	fprintf(stream, "%s{vm=\"%s\"} %" PRIu64 "\n", family->name, vm->definition->name,
@@ -253,6 +262,9 @@ static const struct family families[] = {
 	  .help = "Memory that the worker takes, with what the guest has touched of its own.",
 	  .unit = "bytes",
 	  GAUGE(metrics_write_resident) },
+	{ .name = "vmms_vm_heartbeat",
+	  .help = "Whether the heartbeat of the guest, which has come, still comes.",
+	  GAUGE(metrics_write_heartbeat) },
 	{ .name = "vmms_vm_cpu_seconds",
 	  .help = "CPU time in the guest, on the host for it, and that its processors waited for.",
 	  .unit = "seconds",

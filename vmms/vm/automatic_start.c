@@ -24,7 +24,7 @@ struct automatic_start {
 static bool start_is_asked_for(const struct vm *vm)
 {
 	return vm->definition->automatic_start.action == DEFINITION_START_ALWAYS &&
-	       !vm_state_is_active(vm->state);
+	       !vm->definition->cluster && !vm_state_is_active(vm->state);
 }
 
 static void start_await_next(struct automatic_start *start);

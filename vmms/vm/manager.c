@@ -311,7 +311,7 @@ static int manager_check_new(struct manager *manager, const struct definition *d
 	char text[MANAGER_DESCRIPTION_SIZE];
 	struct vm *twin;
 
-	if (manager_check_stopping(manager, failure) < 0)
+	if (manager_check_stopping(manager, definition, failure) < 0)
 		return -EBUSY;
 	if (manager_check_name(manager, definition->name, failure) < 0)
 		return -EEXIST;

@@ -31,6 +31,7 @@
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_unit.h"
 #include "vmms/vm/vm_variables.h"
+#include "vmms/vm/vm_viewers.h"
 #include "vmms/worker/worker.h"
 
 #include <stddef.h>
@@ -50,6 +51,7 @@ struct manager_settings {
 	const char *passt;             /* path of passt(1) */
 	const char *image_server;      /* path of qemu-storage-daemon(1) */
 	const char *image_guard;       /* path of the library that it is started with */
+	const char *screen;            /* path of vmms-screen */
 	enum apparmor_mode apparmor;   /* whether VMs are confined by it */
 	const char *apparmor_parser;   /* path of apparmor_parser(8) */
 	struct worker_users users;     /* that workers become */
@@ -116,6 +118,7 @@ struct manager {
 	void *observer_data;
 	sd_event_source *memory_timer; /* vmms/vm/vm_memory.h; NULL: never needed */
 	bool stopping;
+	bool cluster_stays; /* then: what is a cluster's is not concerned */
 	sd_event_source *stop_timer;
 };
 
@@ -195,6 +198,15 @@ unsigned manager_stop_time(const struct manager *manager, unsigned timeout);
 void manager_stop(struct manager *manager, unsigned timeout);
 
 /*
+ * The same for the host's end, in the settings' time: VMs that are a cluster's run on, and can be
+ * started, for the cluster stops them.
+ */
+void manager_stop_guests(struct manager *manager);
+
+/* All that manager_stop() or manager_stop_guests() was to bring to rest is; false without either. */
+bool manager_is_stopped(const struct manager *manager);
+
+/*
  * After manager_stop(): VMs can be started again, and those that it stopped are, if they are
  * started automatically at all. Without it nothing happens. Return: 0; negative with *failure
  * filled: not all VMs are at rest.
@@ -204,8 +216,9 @@ int manager_start_again(struct manager *manager, struct failure *failure) MUST_C
 /* No VM has a worker. */
 bool manager_is_at_rest(const struct manager *manager);
 
-/* Return: 0; negative with *failure filled: after manager_stop(). */
-int manager_check_stopping(const struct manager *manager, struct failure *failure) MUST_CHECK;
+/* Of a VM of that definition. Return: 0; negative with *failure filled: after manager_stop(). */
+int manager_check_stopping(const struct manager *manager, const struct definition *definition,
+			   struct failure *failure) MUST_CHECK;
 
 /* ---- For VMs ---- */
 

@@ -50,7 +50,7 @@ static int rename_check(struct vm *vm, const char *name, struct failure *failure
 				   "a name must begin with a letter or digit, and hold letters, "
 				   "digits, '-', '_' and '.' alone, at most %d of them",
 				   DEFINITION_NAME_MAX);
-	r = manager_check_stopping(vm->manager, failure);
+	r = manager_check_stopping(vm->manager, vm->definition, failure);
 	if (r == 0)
 		r = manager_check_name(vm->manager, name, failure);
 	if (r == 0)

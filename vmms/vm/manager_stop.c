@@ -44,8 +44,25 @@ void manager_vm_rests(struct manager *manager, struct vm *vm)
 {
 	if (!manager->stopping && !vm->restart.timer)
 		run_record_remove(manager->record, &vm->definition->uuid);
-	if (manager->stopping && manager_is_at_rest(manager))
+	if (manager_is_stopped(manager))
 		manager->observer->stopped(manager->observer_data);
+}
+
+/* Not a VM that a cluster may be about to move, or wants to run: then it is for the cluster to stop. */
+static bool stop_concerns(const struct manager *manager, const struct definition *definition)
+{
+	return !manager->cluster_stays || !definition->cluster;
+}
+
+bool manager_is_stopped(const struct manager *manager)
+{
+	list_for_each (link, (struct list *)&manager->vms) {
+		const struct vm *vm = container_of(link, struct vm, link);
+
+		if (vm_is_up(vm) && stop_concerns(manager, vm->definition))
+			return false;
+	}
+	return manager->stopping;
 }
 
 /* ---- The end ---- */
@@ -144,14 +161,16 @@ unsigned manager_stop_time(const struct manager *manager, unsigned timeout)
 	return longest + VM_END_TIMEOUT;
 }
 
+static void stop_all(struct manager *manager, unsigned timeout);
+
 static int stop_overdue(sd_event_source *source, uint64_t usec, void *data)
 {
 	log_warning("guests are still running, and turned off");
-	manager_stop(data, 0);
+	stop_all(data, 0);
 	return 0;
 }
 
-void manager_stop(struct manager *manager, unsigned timeout)
+static void stop_all(struct manager *manager, unsigned timeout)
 {
 	unsigned longest = manager_stop_time(manager, timeout);
 	int r;
@@ -170,17 +189,32 @@ void manager_stop(struct manager *manager, unsigned timeout)
 	list_for_each (link, &manager->vms) {
 		struct vm *vm = container_of(link, struct vm, link);
 
+		if (!stop_concerns(manager, vm->definition))
+			continue;
 		vm_restart_forget(vm);
 		if (vm_is_up(vm))
 			stop_vm(vm, timeout);
 	}
-	if (manager_is_at_rest(manager))
+	if (manager_is_stopped(manager))
 		manager->observer->stopped(manager->observer_data);
 }
 
-int manager_check_stopping(const struct manager *manager, struct failure *failure)
+void manager_stop(struct manager *manager, unsigned timeout)
 {
-	if (!manager->stopping)
+	manager->cluster_stays = false;
+	stop_all(manager, timeout);
+}
+
+void manager_stop_guests(struct manager *manager)
+{
+	manager->cluster_stays = true;
+	stop_all(manager, manager->settings.shutdown_timeout);
+}
+
+int manager_check_stopping(const struct manager *manager, const struct definition *definition,
+			   struct failure *failure)
+{
+	if (!manager->stopping || !stop_concerns(manager, definition))
 		return 0;
 	return failure_set(failure, DBUS_ERROR_BUSY,
 			   "all VMs are being stopped, or have been, for the end of the host or of "
@@ -191,7 +225,7 @@ int manager_start_again(struct manager *manager, struct failure *failure)
 {
 	if (!manager->stopping)
 		return 0;
-	if (!manager_is_at_rest(manager))
+	if (!manager_is_stopped(manager))
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VMs are still being stopped; try again when they are off");
 	manager->stopping = false;

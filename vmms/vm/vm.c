@@ -75,6 +75,7 @@ void vm_free(struct vm *vm)
 	file_holder_free(vm->dump.file);
 	json_object_put(vm->opening.arguments);
 	vm_sockets_forget(vm);
+	vm_viewers_forget(vm);
 	worker_free(vm->run.worker);
 	statistics_reset(vm);
 	vm_meter_free(vm);

@@ -38,6 +38,7 @@
 #include "vmms/vm/vm_sockets.h"
 #include "vmms/vm/vm_state.h"
 #include "vmms/vm/vm_unit.h"
+#include "vmms/vm/vm_viewers.h"
 #include "vmms/worker/worker.h"
 
 #include <stdbool.h>
@@ -116,6 +117,7 @@ struct vm {
 	struct vm_crash crash; /* vm_run.c */
 	struct vm_meter meter;
 	struct vm_screen screen;
+	struct vm_viewers viewers;
 };
 
 /* Takes over the definition, also on failure. */

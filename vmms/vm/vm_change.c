@@ -116,8 +116,8 @@ int vm_change_keep(struct vm *vm)
 void vm_notify_definition(struct vm *vm)
 {
 	vm_notify(vm, "Definition", "RunningDefinition", "PendingChanges", "Owner", "Notes", "Tags",
-		  "Processors", "Topology", "ProcessorModel", "Memory", "Engine", "LimitsProblem",
-		  NULL);
+		  "Cluster", "Processors", "Topology", "ProcessorModel", "Memory", "Engine",
+		  "LimitsProblem", NULL);
 }
 
 /* The change has been made. Somebody may have changed the file while the worker was at it. */

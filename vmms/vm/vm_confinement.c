@@ -18,7 +18,8 @@ static struct apparmor_config confinement_config_of(const struct manager *manage
 					 .programs = { .worker = settings->worker,
 						       .image_server = settings->image_server,
 						       .image_guard = settings->image_guard,
-						       .passt = settings->passt },
+						       .passt = settings->passt,
+						       .screen = settings->screen },
 					 .timeout = settings->open_timeout };
 }
 

@@ -63,7 +63,7 @@ void vm_restart_after_failure(struct vm *vm, uint64_t ran)
 	unsigned delay;
 	int r;
 
-	if (vm->manager->stopping ||
+	if (vm->manager->stopping || vm->definition->cluster ||
 	    vm->definition->actions.worker_failure != DEFINITION_FAILURE_RESTART)
 		return;
 	delay = vm_restart_delay(&vm->restart.count, ran);

@@ -21,7 +21,7 @@
 /* Taken over at once. All else waits for the next start. */
 static const char *const live_keys[] = {
 	"owner",           "owner_uid",      "notes",         "tags",        "actions",
-	"automatic_start", "automatic_stop", "generation_id", "checkpoints",
+	"automatic_start", "automatic_stop", "generation_id", "checkpoints", "cluster",
 };
 
 const struct definition *vm_stored_definition(const struct vm *vm)

@@ -321,6 +321,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 
 	vm_record_take_end(vm);
 	vm_sockets_forget(vm);
+	vm_viewers_forget(vm);
 	file_holder_free(TAKE_PTR(vm->opening.files));
 	file_holder_free(TAKE_PTR(vm->opening.state));
 	file_holder_free(TAKE_PTR(vm->opening.moved));

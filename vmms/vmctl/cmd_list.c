@@ -96,7 +96,8 @@ static void list_add_row(struct table *table, const struct vm_info *info)
 	table_add(table, "%s", info->worker_pid ? info->heartbeat : "");
 	table_add(table, "%s", age);
 	table_add(table, "%s", addresses);
-	table_add(table, "%s", info->reason);
+	table_add(table, "%s%s%s", info->cluster ? "(cluster)" : "",
+		  info->cluster && info->reason[0] != '\0' ? " " : "", info->reason);
 }
 
 static void list_add_broken_row(struct table *table, const struct broken *broken)
@@ -286,6 +287,7 @@ static void list_print_info(const struct vm_info *info, struct json_object *defi
 	list_print_line("owner:", info->owner);
 	list_print_line("notes:", info->notes);
 	list_print_words("tags:", info->tags);
+	list_print_line("cluster:", info->cluster ? "starts and stops it" : "");
 	list_print_words("next start:", info->pending);
 	list_print_line("state:", info->state);
 	list_print_line("reason:", info->reason);

@@ -10,13 +10,32 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is done to one VM. */
 struct act {
 	const char *method;
 	const char *done; /* what is said then: "VM 'web' …" */
+	bool is_clusters; /* a matter of the cluster's, where the VM is one's */
 };
+
+/* What a cluster wants of its VM it does again, and takes what was not its doing for a failure. */
+static void power_warn_of_cluster(struct invocation *invocation, const char *name, const char *path)
+{
+	int cluster = false;
+
+	/* The cluster's own agent is run with this. */
+	if (getenv("OCF_RESOURCE_INSTANCE") ||
+	    sd_bus_get_property_trivial(invocation->bus, DBUS_NAME, path, DBUS_INTERFACE_VM,
+					"Cluster", NULL, 'b', &cluster) < 0 ||
+	    !cluster)
+		return;
+	fprintf(stderr,
+		"vmctl: VM '%s' is a cluster's, which starts and stops it by itself; "
+		"'crm_resource' tells it what is wanted\n",
+		name);
+}
 
 /* Does the same to each VM that was named. Return: the first status that is not STATUS_OK. */
 static enum status power_for_each_vm(struct invocation *invocation,
@@ -33,6 +52,8 @@ static enum status power_for_each_vm(struct invocation *invocation,
 		enum status status;
 
 		status = service_find_vm(invocation, name, &path);
+		if (status == STATUS_OK && act && act->is_clusters)
+			power_warn_of_cluster(invocation, name, path);
 		if (status == STATUS_OK)
 			status = run(invocation, name, path, act);
 		if (first == STATUS_OK)
@@ -76,6 +97,7 @@ static enum status power_start_with_console(struct invocation *invocation)
 	if (status != STATUS_OK)
 		return status;
 	options.start = true;
+	power_warn_of_cluster(invocation, invocation->arguments[0], path);
 	return console_run(invocation, invocation->arguments[0], path, &options);
 }
 
@@ -137,10 +159,11 @@ enum status command_start(struct invocation *invocation)
 	}
 	if (invocation_has(invocation, "pass"))
 		return power_for_each_vm(invocation, power_start_with_files,
-					 &(struct act){ "StartWithFiles", "started" });
+					 &(struct act){ "StartWithFiles", "started", true });
 	if (invocation_has(invocation, "console"))
 		return power_start_with_console(invocation);
-	return power_for_each_vm(invocation, power_start_vm, &(struct act){ .done = "started" });
+	return power_for_each_vm(invocation, power_start_vm,
+				 &(struct act){ .done = "started", .is_clusters = true });
 }
 
 /* ---- shutdown ---- */
@@ -160,6 +183,8 @@ static enum status power_shut_down(struct invocation *invocation, const char *na
 	int r;
 
 	status = service_find_vm(invocation, name, &path);
+	if (status == STATUS_OK)
+		power_warn_of_cluster(invocation, name, path);
 	if (status == STATUS_OK)
 		status = service_new_call(invocation, path, "Shutdown", &call);
 	if (status != STATUS_OK)
@@ -220,6 +245,8 @@ static enum status power_save(struct invocation *invocation, const char *name, c
 
 	status = service_find_vm(invocation, name, &path);
 	if (status == STATUS_OK)
+		power_warn_of_cluster(invocation, name, path);
+	if (status == STATUS_OK)
 		status = service_new_call(invocation, path, "Save", &call);
 	if (status == STATUS_OK)
 		status = service_send_to_reach(invocation, call, &reply, &message);
@@ -251,7 +278,7 @@ enum status command_save(struct invocation *invocation)
 
 /* ---- stop ---- */
 
-static const struct act turn_off = { "TurnOff", "turned off" };
+static const struct act turn_off = { "TurnOff", "turned off", true };
 
 /* Also before it has a worker. */
 static bool power_is_up(const struct vm_info *vm)
@@ -299,12 +326,12 @@ enum status command_simple(struct invocation *invocation)
 	static const struct {
 		const char *command;
 		struct act act;
-	} rows[] = { { "reset", { "Reset", "reset" } },
-		     { "nmi", { "InjectNMI", "was sent an NMI" } },
-		     { "pause", { "Pause", "paused" } },
-		     { "resume", { "Resume", "resumed" } },
-		     { "renew", { "Renew", "has a new worker" } },
-		     { "discard", { "DiscardSavedState", "has no saved state any more" } } };
+	} rows[] = { { "reset", { "Reset", "reset", false } },
+		     { "nmi", { "InjectNMI", "was sent an NMI", false } },
+		     { "pause", { "Pause", "paused", false } },
+		     { "resume", { "Resume", "resumed", false } },
+		     { "renew", { "Renew", "has a new worker", false } },
+		     { "discard", { "DiscardSavedState", "has no saved state any more", false } } };
 
 	size_t i = 0;
 

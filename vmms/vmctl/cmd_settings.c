@@ -442,14 +442,31 @@ static enum status settings_edit(struct invocation *invocation, const struct sub
 	return status;
 }
 
+/* Without an editor: the whole text comes from a file. */
+static enum status settings_take(struct invocation *invocation, const struct subject *subject,
+				 const char *path)
+{
+	AUTO_FREE char *text = definition_text_read(path);
+
+	if (!text) {
+		usage_error(invocation, "cannot read the definition '%s': %s", path,
+			    strerror(errno));
+		return STATUS_FAILED;
+	}
+	return settings_change(invocation, subject, text, NULL);
+}
+
 enum status command_edit(struct invocation *invocation)
 {
 	CLEANUP(settings_subject_deinit) struct subject subject = { 0 };
 	CLEANUP(editor_deinit) struct editor editor = { 0 };
+	const char *source = invocation_value(invocation, "from");
 	enum status status;
 	int r;
 
 	status = settings_find_subject(invocation, &subject);
+	if (status == STATUS_OK && source)
+		return settings_take(invocation, &subject, source);
 	if (status != STATUS_OK)
 		return status;
 	r = editor_begin(&editor, invocation->arguments[0], subject.text);

@@ -83,10 +83,10 @@ static void socket_direction_go(struct direction *direction)
 }
 
 /* Until the guest sends no more. */
-static enum status socket_relay(int fd)
+enum status guest_socket_relay(int fd, int input, int output)
 {
-	struct direction to_guest = { .from = STDIN_FILENO, .to = fd };
-	struct direction from_guest = { .from = fd, .to = STDOUT_FILENO };
+	struct direction to_guest = { .from = input, .to = fd };
+	struct direction from_guest = { .from = fd, .to = output };
 
 	while (!from_guest.over) {
 		struct pollfd fds[] = { socket_direction_poll(&to_guest),
@@ -198,7 +198,7 @@ enum status command_connect(struct invocation *invocation)
 	/* A blocking write would hold up the other direction. */
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return service_failed(-errno, NULL);
-	return socket_relay(fd);
+	return guest_socket_relay(fd, STDIN_FILENO, STDOUT_FILENO);
 }
 
 /* ---- ssh ---- */

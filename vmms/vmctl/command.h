@@ -153,6 +153,7 @@ enum status command_log(struct invocation *invocation);
 enum status command_key(struct invocation *invocation);
 enum status command_type(struct invocation *invocation);
 enum status command_console(struct invocation *invocation);
+enum status command_view(struct invocation *invocation);
 enum status command_screenshot(struct invocation *invocation);
 enum status command_attach(struct invocation *invocation);
 enum status command_detach(struct invocation *invocation);

@@ -106,6 +106,12 @@ static const struct option_row set_options[] = {
 	{ 0 },
 };
 
+static const struct option_row edit_options[] = {
+	{ "from", "FILE", VALUE_FILE,
+	  "no editor: the definition becomes what is in the file; - is standard input" },
+	{ 0 },
+};
+
 static const struct option_row start_options[] = {
 	{ "boot", "disk|dvd", VALUE_CHOICE,
 	  "what the firmware tries first until the VM is off, whatever its boot order is" },
@@ -115,6 +121,12 @@ static const struct option_row start_options[] = {
 	{ "file", "PATH", VALUE_FILE,
 	  "with --pass: one of its files; of another user's VM each has to be named" },
 	{ "discard", NULL, VALUE_NONE, "boot saved VMs anew: what is saved of them is lost" },
+	{ 0 },
+};
+
+static const struct option_row view_options[] = {
+	{ "read-only", NULL, VALUE_NONE, "look, and neither type nor point" },
+	{ "socket", "PATH", VALUE_FILE, "start no viewer: a Unix socket for one, or -" },
 	{ 0 },
 };
 
@@ -277,7 +289,7 @@ const struct command commands_vm[] = {
 	  { VALUE_VM },
 	  "edit the definition of a VM, also while it runs",
 	  "By $VISUAL, $EDITOR or editor. An invalid definition is offered for editing again.",
-	  NULL,
+	  edit_options,
 	  true,
 	  REMOTE_BUS,
 	  command_edit },
@@ -471,6 +483,19 @@ const struct command commands_vm[] = {
 	  true,
 	  REMOTE_THERE,
 	  command_screenshot },
+	{ "view",
+	  "VM",
+	  1,
+	  1,
+	  { VALUE_VM },
+	  "open the screen of a VM in a viewer, with keyboard and mouse",
+	  "In xtigervncviewer, remote-viewer or vncviewer, whichever there is. With --socket for\n"
+	  "any other viewer that speaks RFB (VNC): the connection is standard input and output if\n"
+	  "PATH is -, or else vmctl listens there, for one at a time.",
+	  view_options,
+	  true,
+	  REMOTE_STREAM,
+	  command_view },
 	{ "top",
 	  "",
 	  0,

@@ -6,6 +6,12 @@
 
 #include <stdint.h>
 
+/*
+ * Bytes between a port's socket, which does not block, and somebody: until no more comes from the
+ * port. input and output may be the same.
+ */
+enum status guest_socket_relay(int fd, int input, int output);
+
 /* What fails has been said. *ret_fd: a connected stream socket, the caller's to close. */
 enum status guest_socket_open(struct invocation *invocation, const char *vm, uint32_t port,
 			      int *ret_fd);

@@ -2,6 +2,8 @@
 /* Keys by their names, and text by the keys of a US keyboard. */
 #include "vmms/vmctl/key_codes.h"
 
+#include "common/base/key_map.h"
+
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -9,16 +11,7 @@
 #define UP 0x20000u
 #define E0 0x40000u
 
-#define SHIFT 0x2au
-
-/* The characters of the keys from 0x01 on; 0x7f: keys that have none. */
-static const char plain[] = "\x1b"
-			    "1234567890-=\b\tqwertyuiop[]\n\x7f"
-			    "asdfghjkl;'`\x7f\\zxcvbnm,./\x7f*\x7f ";
-static const char shifted[] = "\x7f"
-			      "!@#$%^&*()_+\x7f\x7fQWERTYUIOP{}\x7f\x7f"
-			      "ASDFGHJKL:\"~\x7f|ZXCVBNM<>?\x7f\x7f\x7f\x7f";
-_Static_assert(sizeof(plain) == sizeof(shifted), "the same keys");
+#define SHIFT ((uint32_t)KEY_MAP_SHIFT)
 
 static const struct {
 	const char *name;
@@ -48,21 +41,17 @@ static const struct {
 	{ "menu", E0 | 0x5d },
 };
 
-/* Return: 0: there is none. */
-static uint32_t code_of_character(const char *keys, char character)
-{
-	const char *at = character == '\0' || character == '\x7f' ? NULL : strchr(keys, character);
-
-	return at ? (uint32_t)(at - keys) + 1 : 0;
-}
-
 static uint32_t code_of_name(const char *name, size_t length)
 {
+	uint32_t code;
+	bool shift;
+
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strlen(names[i].name) == length &&
 		    strncasecmp(names[i].name, name, length) == 0)
 			return names[i].code;
-	return length == 1 ? code_of_character(plain, name[0]) : 0;
+	code = length == 1 ? key_map_find(name[0], &shift) : 0;
+	return code && !shift ? code : 0;
 }
 
 /* What has gone down goes up. */
@@ -94,14 +83,13 @@ int key_codes_of_combination(const char *combination, struct key_codes *ret_code
 int key_codes_of_character(char character, struct key_codes *ret_codes)
 {
 	struct key_codes codes = { 0 };
-	uint32_t code = code_of_character(plain, character);
+	bool shift;
+	uint32_t code = key_map_find(character, &shift);
 
-	if (code == 0) {
-		code = code_of_character(shifted, character);
-		codes.codes[codes.count++] = SHIFT;
-	}
 	if (code == 0)
 		return -EINVAL;
+	if (shift)
+		codes.codes[codes.count++] = SHIFT;
 	codes.codes[codes.count++] = code;
 	release(&codes);
 	*ret_codes = codes;

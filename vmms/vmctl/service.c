@@ -304,7 +304,8 @@ static bool service_is_about_files(const char *method)
 		"StartWithFiles", "AttachDiskWithFile", "InsertMediumWithFile",
 		"CopyFile",       "DumpMemory",         "OpenConsole",
 		"OpenSocket",     "OpenCapture",        "Send",
-		"Receive",        "TakePicture",
+		"Receive",        "TakePicture",        "OpenScreen",
+		"WatchScreen",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {

@@ -9,7 +9,7 @@
 
 static const struct property {
 	const char *name;
-	char type; /* of D-Bus: s, u or t */
+	char type; /* of D-Bus: s, u, t or b */
 	size_t offset;
 } properties[] = {
 	{ "Name", 's', offsetof(struct vm_info, name) },
@@ -40,6 +40,7 @@ static const struct property {
 	{ "MemoryAssigned", 't', offsetof(struct vm_info, memory_assigned) },
 	{ "MemoryDemand", 't', offsetof(struct vm_info, memory_demand) },
 	{ "StartedAt", 't', offsetof(struct vm_info, started_at) },
+	{ "Cluster", 'b', offsetof(struct vm_info, cluster) },
 };
 
 void vm_info_deinit(struct vm_info *info)
@@ -440,6 +441,7 @@ struct json_object *vm_info_to_json(const struct vm_info *info)
 	json_add(&object, "profile", json_object_new_string(info->profile));
 	json_add(&object, "guest_problem", json_object_new_string(info->guest_problem));
 	json_add(&object, "limits_problem", json_object_new_string(info->limits_problem));
+	json_add(&object, "cluster", json_object_new_boolean(info->cluster));
 	json_add(&object, "tags", info_array_or_empty(info->tags));
 	json_add(&object, "pending", info_array_or_empty(info->pending));
 	json_add(&object, "addresses", info_array_or_empty(info->addresses));

@@ -24,6 +24,7 @@ struct vm_info {
 	uint64_t started_at; /* CLOCK_REALTIME, microseconds; 0: not running */
 	uint64_t crash_parameters[VM_INFO_CRASH_PARAMETERS];
 	bool crashed;
+	int cluster;                        /* boolean, as D-Bus has them: it is a cluster's */
 	struct json_object *tags, *pending; /* arrays of strings */
 	struct json_object *addresses; /* [{"adapter": "nic0", "address": "…"}, …]; NULL: none */
 };

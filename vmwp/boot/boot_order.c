@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define LINE_MAX_SIZE 64
-#define IDE_DISKS     4
 
 /*
  * Generation 1's IDE devices are the first LUNs of controller 0; generation 2's driver has
@@ -21,7 +20,7 @@ static bool order_line(unsigned generation, const struct definition_disk *disk,
 	else
 		snprintf(line, LINE_MAX_SIZE, "/pci@i0cf8/ide@7,1/drive@%x/disk@%x", disk->lun / 2,
 			 disk->lun % 2);
-	return generation == 2 || (disk->controller == 0 && disk->lun < IDE_DISKS);
+	return generation == 2 || (disk->controller == 0 && disk->lun < DEFINITION_IDE_DISKS);
 }
 
 static void order_add(char *text, const char *line)
@@ -59,7 +58,7 @@ void boot_order_write(const struct definition *definition, char ret_text[static 
 					 definition_boot_order_drive(&definition->boot_order, rank),
 					 ret_text);
 	} else if (definition->generation == 1) {
-		for (unsigned lun = 0; lun < IDE_DISKS; lun++) {
+		for (unsigned lun = 0; lun < DEFINITION_IDE_DISKS; lun++) {
 			const struct definition_disk disk = { .lun = (uint8_t)lun };
 
 			if (order_line(1, &disk, line))

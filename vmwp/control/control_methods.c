@@ -373,6 +373,7 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_delete_value] = control_guest_call,
 	[CONTROL_METHOD_press_keys] = control_keyboard_press,
 	[CONTROL_METHOD_take_picture] = control_screen_take_picture,
+	[CONTROL_METHOD_show_screen] = control_screen_show,
 	[CONTROL_METHOD_freeze] = control_guest_call,
 	[CONTROL_METHOD_thaw] = control_guest_call,
 	[CONTROL_METHOD_copy_file] = control_guest_call,

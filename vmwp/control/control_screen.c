@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The method of the control socket that gives what is on the screen. */
+/* The methods of the control socket that give what is on the screen. */
 #include "vmwp/control/control_screen.h"
 
 #include "vmwp/control/control_server.h"
@@ -22,6 +22,29 @@ static bool picture_fits(int fd)
 	       status.st_size == CONTROL_PICTURE_SIZE;
 }
 
+static void screen_refuse_none(struct call *call)
+{
+	reply_error(call->reply, CONTROL_ERROR_NOT_CAPABLE,
+		    "The VM has no screen: \"video\" in its definition, from its next start on.");
+}
+
+void control_screen_show(struct call *call, const struct control_arguments *arguments)
+{
+	void *screen = devices_get(call->worker->devices, DEVICE_VIDEO);
+	int *fd = &call->request->fds[0], r;
+
+	if (!screen) {
+		screen_refuse_none(call);
+		return;
+	}
+	r = guest_video_show(screen, *fd);
+	if (r == 0)
+		*fd = -1; /* the screen's now */
+	else
+		reply_error(call->reply, r == -EBUSY ? CONTROL_ERROR_BUSY : CONTROL_ERROR_FAILED,
+			    "The screen cannot be shown: %s.", strerror(-r));
+}
+
 void control_screen_take_picture(struct call *call, const struct control_arguments *arguments)
 {
 	const void *screen = devices_get(call->worker->devices, DEVICE_VIDEO);
@@ -31,9 +54,7 @@ void control_screen_take_picture(struct call *call, const struct control_argumen
 	bool shows;
 
 	if (!screen) {
-		reply_error(call->reply, CONTROL_ERROR_NOT_CAPABLE,
-			    "The VM has no screen: \"video\" in its definition, from its next "
-			    "start on.");
+		screen_refuse_none(call);
 		return;
 	}
 	if (!picture_fits(fd)) {

@@ -244,12 +244,15 @@ void disk_fork_exchange(struct disk_fork *fork)
 		struct forked_disk *item = &fork->items[i];
 		const struct definition_disk *definition = &item->definition;
 		struct disk *child = TAKE_PTR(item->child);
+		struct storage_controller *storage;
+		unsigned unit;
 
 		disk_replace(item->old, child);
 		disk_vhdx_set_parent(child, item->old);
 		disk_health_replace(item->health, child);
-		storage_replace_disk(disks_storage(fork->disks, definition->controller),
-				     definition->lun, child);
+		storage =
+			disks_storage(fork->disks, definition->controller, definition->lun, &unit);
+		storage_replace_disk(storage, unit, child);
 		if (disk_vhdx_share(item->old) < 0)
 			log_warning("the image below disk %u:%u stays locked against readers",
 				    definition->controller, definition->lun);

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "common/base/state.h"
 #include "common/control_contract.h"
+#include "vmwp/device/disk_controllers.h"
 #include "vmwp/device/disk_open.h"
 #include "vmwp/resource/resources.h"
 #include "vsp/storage/storage.h"
@@ -20,16 +21,10 @@ _Static_assert(DISK_LATENCY_BUCKETS == CONTROL_LATENCY_BUCKETS, "as the daemon r
 /* So long the guest stands still for requests under way; then they are taken along. */
 #define QUIESCE_LIMIT_NS (5ull * 1000 * 1000 * 1000)
 
-struct disks_controller {
-	struct disks *disks;
-	unsigned number;
-	struct storage_controller *storage; /* NULL: not offered */
-};
-
 struct disks {
 	const struct device_config *config;
 	struct disk_healths *healths;
-	struct disks_controller controllers[DEFINITION_CONTROLLERS_MAX];
+	struct disk_controllers controllers;
 
 	/* disks_quiesce() */
 	struct device_quiet quiet;
@@ -38,44 +33,6 @@ struct disks {
 	void (*closed)(void *data);
 	void *closed_data;
 };
-
-/* The last byte is the controller's number: a guest finds its controllers again. */
-static struct guid disks_controller_instance(unsigned controller)
-{
-	return GUID(0x6d1f3a0c, 0x52b7, 0x4c8e, 0x9a, 0x41, 0x7e, 0x05, 0xd3, 0xb8, 0x26,
-		    (uint8_t)controller);
-}
-
-static void disks_ejected(void *data, unsigned lun)
-{
-	struct disks_controller *controller = data;
-	struct disks *disks = controller->disks;
-
-	disks->config->callbacks->ejected(disks->config->data, controller->number, lun);
-}
-
-/* Offers the controller, unless it is there. Return: 0, -errno. */
-static int disks_need_controller(struct disks *disks, unsigned number)
-{
-	static const char *const names[DEFINITION_CONTROLLERS_MAX] = {
-		"SCSI controller 0", "SCSI controller 1", "SCSI controller 2", "SCSI controller 3"
-	};
-	struct disks_controller *controller = &disks->controllers[number];
-	const struct storage_options options = {
-		.name = names[number],
-		.machine = disks->config->definition->uuid,
-		.instance = disks_controller_instance(number),
-		.sub_channel_max = STORAGE_SUB_CHANNELS_AUTOMATIC,
-		.ejected = disks_ejected,
-		.data = controller,
-	};
-
-	if (controller->storage)
-		return 0;
-	controller->disks = disks;
-	controller->number = number;
-	return storage_controller_new(disks->config->bus, &options, &controller->storage);
-}
 
 /* The daemon hears of that, and starts another server, or gives it up. */
 static void disks_server_lost(void *data, struct disk *disk, const char *why)
@@ -100,13 +57,17 @@ static int disks_find_served(struct disks *disks, unsigned controller, unsigned 
 
 static void disks_tell_lost(struct disks *disks, unsigned controller, unsigned lun)
 {
+	struct storage_controller *storage;
+	unsigned unit;
+
 	log_warning(
 		"disk %u:%u has another server: what the guest wrote before the last one ended, "
 		"and had not flushed, may be lost; its flushes fail until it is reset; have it "
 		"check its file systems",
 		controller, lun);
-	if (controller < DEFINITION_CONTROLLERS_MAX && disks->controllers[controller].storage)
-		storage_power_lost(disks->controllers[controller].storage, lun);
+	storage = disks_storage(disks, controller, lun, &unit);
+	if (storage)
+		storage_power_lost(storage, unit);
 }
 
 int disks_reconnect(struct disks *disks, unsigned controller, unsigned lun, int fd,
@@ -180,11 +141,14 @@ static int disks_attach_unit(struct disks *disks, const struct definition_disk *
 {
 	const struct storage_unit unit = { .dvd = definition->drive == DEFINITION_DRIVE_DVD,
 					   .serial = definition->serial };
-	int r = disks_need_controller(disks, definition->controller);
+	struct storage_controller *storage;
+	unsigned number;
+	int r = disk_controllers_need(&disks->controllers, definition);
 
-	if (r >= 0)
-		r = storage_attach(disks->controllers[definition->controller].storage,
-				   definition->lun, &unit, disk);
+	if (r >= 0) {
+		storage = disks_storage(disks, definition->controller, definition->lun, &number);
+		r = storage_attach(storage, number, &unit, disk);
+	}
 	if (r && disk)
 		disk_retire(disk, NULL, NULL);
 	else if (disk)
@@ -192,8 +156,8 @@ static int disks_attach_unit(struct disks *disks, const struct definition_disk *
 	return r;
 }
 
-int disks_attach(struct disks *disks, const struct definition_disk *definition, int *fds,
-		 size_t count, struct failure *failure)
+static int disks_begin_with(struct disks *disks, const struct definition_disk *definition, int *fds,
+			    size_t count, struct failure *failure)
 {
 	struct disk *disk = NULL;
 	int r = 0;
@@ -213,18 +177,48 @@ int disks_attach(struct disks *disks, const struct definition_disk *definition, 
 	return disks_translate(r, definition->controller, definition->lun, failure);
 }
 
-struct storage_controller *disks_storage(struct disks *disks, unsigned controller)
+static int disks_refuse_ide(struct disks *disks, unsigned controller, unsigned lun,
+			    struct failure *failure)
 {
-	return controller < ARRAY_SIZE(disks->controllers) ? disks->controllers[controller].storage
-							   : NULL;
+	if (!disk_controllers_is_ide(&disks->controllers, controller, lun))
+		return 0;
+	failure_set(
+		failure, 0,
+		"Disk %u:%u is at an IDE channel, where disks and drives come and go only while "
+		"the VM is off; LUNs from %d on are not.",
+		controller, lun, DEFINITION_IDE_DISKS);
+	return DISKS_E_REFUSED;
+}
+
+int disks_attach(struct disks *disks, const struct definition_disk *definition, int *fds,
+		 size_t count, struct failure *failure)
+{
+	int r = disks_refuse_ide(disks, definition->controller, definition->lun, failure);
+
+	if (r == 0)
+		return disks_begin_with(disks, definition, fds, count, failure);
+	for (size_t i = 0; i < count; i++)
+		close_fdp(&fds[i]);
+	return r;
+}
+
+struct storage_controller *disks_storage(struct disks *disks, unsigned controller, unsigned lun,
+					 unsigned *ret_unit)
+{
+	return disk_controllers_find(&disks->controllers, controller, lun, ret_unit);
 }
 
 int disks_detach(struct disks *disks, unsigned controller, unsigned lun, void (*done)(void *data),
 		 void *data, struct failure *failure)
 {
-	struct storage_controller *storage = disks_storage(disks, controller);
-	int r = storage ? storage_detach(storage, lun, done, data) : STORAGE_E_ABSENT;
+	struct storage_controller *storage;
+	unsigned unit;
+	int r = disks_refuse_ide(disks, controller, lun, failure);
 
+	if (r)
+		return r;
+	storage = disks_storage(disks, controller, lun, &unit);
+	r = storage ? storage_detach(storage, unit, done, data) : STORAGE_E_ABSENT;
 	return disks_translate(r, controller, lun, failure);
 }
 
@@ -235,14 +229,16 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 						    .lun = lun,
 						    .read_only = true,
 						    .sector_size = DEFINITION_DVD_SECTOR_SIZE };
-	struct storage_controller *storage = disks_storage(disks, controller);
+	struct storage_controller *storage;
 	struct disk *disk;
+	unsigned unit;
 	int r;
 
 	r = disks_open(disks, &definition, &fd, 1, &disk, failure);
 	if (r)
 		return r;
-	r = storage ? storage_change_medium(storage, lun, disk, false, done, data)
+	storage = disks_storage(disks, controller, lun, &unit);
+	r = storage ? storage_change_medium(storage, unit, disk, false, done, data)
 		    : STORAGE_E_ABSENT;
 	if (r)
 		disk_retire(disk, NULL, NULL);
@@ -254,8 +250,9 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool force,
 		void (*done)(void *data), void *data, struct failure *failure)
 {
-	struct storage_controller *storage = disks_storage(disks, controller);
-	int r = storage ? storage_change_medium(storage, lun, NULL, force, done, data)
+	unsigned unit;
+	struct storage_controller *storage = disks_storage(disks, controller, lun, &unit);
+	int r = storage ? storage_change_medium(storage, unit, NULL, force, done, data)
 			: STORAGE_E_ABSENT;
 
 	return disks_translate(r, controller, lun, failure);
@@ -264,15 +261,16 @@ int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool for
 int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64_t *ret_size,
 		  struct failure *failure)
 {
-	struct storage_controller *storage = disks_storage(disks, controller);
-	int r = storage ? storage_measure(storage, lun) : STORAGE_E_ABSENT;
+	unsigned unit;
+	struct storage_controller *storage = disks_storage(disks, controller, lun, &unit);
+	int r = storage ? storage_measure(storage, unit) : STORAGE_E_ABSENT;
 
 	if (r == STORAGE_E_KIND) {
 		failure_set(failure, 0, "Disk %u:%u is not on a raw file.", controller, lun);
 		return DISKS_E_KIND;
 	}
 	if (r == 0)
-		*ret_size = storage_disk(storage, lun)->size;
+		*ret_size = storage_disk(storage, unit)->size;
 	return disks_translate(r, controller, lun, failure);
 }
 
@@ -289,8 +287,8 @@ void disks_close(struct disks *disks, void (*closed)(void *data), void *data)
 	disks->closed = closed;
 	disks->closed_data = data;
 	disks->closing = 1;
-	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
-		struct storage_controller *storage = disks->controllers[i].storage;
+	for (size_t i = 0; i < DISK_CONTROLLERS_MAX; i++) {
+		struct storage_controller *storage = disks->controllers.all[i].storage;
 
 		for (unsigned lun = 0; storage && lun < DEFINITION_LUNS_MAX; lun++) {
 			disks->closing++;
@@ -318,13 +316,15 @@ static size_t disks_take_files(struct resources *resources, const struct definit
 /* A guest without disks has a controller all the same: disks can be added later. */
 static int disks_add(struct disks *disks, struct resources *resources, struct failure *failure)
 {
-	int fds[1 + RESOURCES_PARENTS_MAX], r = disks_need_controller(disks, 0);
+	int fds[1 + RESOURCES_PARENTS_MAX];
+	int r = disk_controllers_need(&disks->controllers,
+				      &(struct definition_disk){ .lun = DEFINITION_IDE_DISKS });
 
 	for (size_t i = 0; r >= 0 && i < disks->config->definition->disk_count; i++) {
 		const struct definition_disk *disk = &disks->config->definition->disks[i];
 		size_t count = disks_take_files(resources, disk, fds);
 
-		r = disks_attach(disks, disk, fds, count, failure);
+		r = disks_begin_with(disks, disk, fds, count, failure);
 		if (r > 0)
 			r = -EINVAL;
 	}
@@ -417,6 +417,7 @@ static int disks_make(struct device_config *config, void **ret_device, struct fa
 	if (!disks)
 		return -ENOMEM;
 	disks->config = config;
+	disks->controllers.config = config;
 	*ret_device = disks;
 	r = disk_healths_new(config->loop, &disks_healths_callbacks, disks, &disks->healths);
 	if (r < 0)
@@ -431,8 +432,8 @@ static void disks_free(void *device)
 {
 	struct disks *disks = device;
 
-	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++)
-		storage_controller_free(disks->controllers[i].storage);
+	for (size_t i = 0; i < DISK_CONTROLLERS_MAX; i++)
+		storage_controller_free(disks->controllers.all[i].storage);
 	disk_healths_free(disks->healths);
 	free(disks);
 }
@@ -441,10 +442,18 @@ static void disks_resume(void *device)
 {
 	struct disks *disks = device;
 
-	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++)
-		if (disks->controllers[i].storage)
-			storage_controller_resume(disks->controllers[i].storage);
+	for (size_t i = 0; i < DISK_CONTROLLERS_MAX; i++)
+		if (disks->controllers.all[i].storage)
+			storage_controller_resume(disks->controllers.all[i].storage);
 	disk_healths_retry(disks->healths);
+}
+
+/* Nobody opens what is not offered. */
+static void disks_reset(void *device)
+{
+	struct disks *disks = device;
+
+	disk_controllers_power_on(&disks->controllers);
 }
 
 /* ---- Handing over ---- */
@@ -472,7 +481,7 @@ static int disks_hand_over(void *device, struct handover *handover, struct failu
 	struct disks *disks = device;
 	int r = 0;
 
-	for (unsigned controller = 0; controller < ARRAY_SIZE(disks->controllers); controller++)
+	for (unsigned controller = 0; controller < DEFINITION_CONTROLLERS_MAX; controller++)
 		for (unsigned lun = 0; r == 0 && lun < DEFINITION_LUNS_MAX; lun++)
 			r = disk_hand_over(disks, controller, lun, handover, failure);
 	return r;
@@ -485,19 +494,14 @@ static void disks_quiesce(void *device, void (*done)(void *data), void *data)
 	struct disks *disks = device;
 
 	device_quiet_begin(&disks->quiet, done, data);
-	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
-		if (!disks->controllers[i].storage)
+	for (size_t i = 0; i < DISK_CONTROLLERS_MAX; i++) {
+		if (!disks->controllers.all[i].storage)
 			continue;
 		device_quiet_await(&disks->quiet);
-		storage_controller_quiesce(disks->controllers[i].storage, QUIESCE_LIMIT_NS,
+		storage_controller_quiesce(disks->controllers.all[i].storage, QUIESCE_LIMIT_NS,
 					   device_quiet_one, &disks->quiet);
 	}
 	device_quiet_one(&disks->quiet);
-}
-
-static void disks_record_name(unsigned controller, char name[STATE_NAME_MAX + 1])
-{
-	snprintf(name, STATE_NAME_MAX + 1, "storage/%u", controller);
 }
 
 static int disks_save(void *device, struct state_writer *writer)
@@ -506,10 +510,11 @@ static int disks_save(void *device, struct state_writer *writer)
 	char name[STATE_NAME_MAX + 1];
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(disks->controllers); i++) {
-		disks_record_name(i, name);
-		if (disks->controllers[i].storage)
-			r = storage_controller_save(disks->controllers[i].storage, name, writer);
+	for (unsigned i = 0; r == 0 && i < DISK_CONTROLLERS_MAX; i++) {
+		disk_controllers_record_name(i, name);
+		if (disks->controllers.all[i].storage)
+			r = storage_controller_save(disks->controllers.all[i].storage, name,
+						    writer);
 	}
 	return r;
 }
@@ -520,11 +525,11 @@ static int disks_restore(void *device, struct state_reader *reader, struct failu
 	char name[STATE_NAME_MAX + 1];
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(disks->controllers); i++) {
-		disks_record_name(i, name);
-		if (disks->controllers[i].storage)
+	for (unsigned i = 0; r == 0 && i < DISK_CONTROLLERS_MAX; i++) {
+		disk_controllers_record_name(i, name);
+		if (disks->controllers.all[i].storage)
 			r = device_restore_result(
-				storage_controller_restore(disks->controllers[i].storage, name,
+				storage_controller_restore(disks->controllers.all[i].storage, name,
 							   reader),
 				name, failure);
 	}
@@ -536,12 +541,12 @@ static int disks_restore(void *device, struct state_reader *reader, struct failu
 static void disks_sum(const struct disks *disks, struct storage_counters *ret_sum)
 {
 	*ret_sum = (struct storage_counters){ 0 };
-	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++) {
+	for (size_t i = 0; i < DISK_CONTROLLERS_MAX; i++) {
 		struct storage_counters one;
 
-		if (!disks->controllers[i].storage)
+		if (!disks->controllers.all[i].storage)
 			continue;
-		storage_counters(disks->controllers[i].storage, &one);
+		storage_counters(disks->controllers.all[i].storage, &one);
 		ret_sum->commands += one.commands;
 		ret_sum->refused += one.refused;
 		disk_counters_add(&ret_sum->disks, &one.disks);
@@ -564,16 +569,9 @@ static void disks_status(void *device, struct json_object **tree)
 
 static void disks_inspect(void *device, struct json_object **tree)
 {
-	struct json_object *list = json_object_new_array();
 	struct disks *disks = device;
 
-	for (size_t i = 0; i < ARRAY_SIZE(disks->controllers); i++)
-		if (disks->controllers[i].storage)
-			json_append(&list, json_make("controller",
-						     json_object_new_int64((int64_t)i), "storage",
-						     storage_inspect(disks->controllers[i].storage),
-						     NULL));
-	json_add(tree, "storage", list);
+	json_add(tree, "storage", disk_controllers_inspect(&disks->controllers));
 }
 
 static struct json_object *disks_report_latency(const struct disk_latency *latency)
@@ -611,6 +609,7 @@ const struct device_ops disks_ops = {
 	.make = disks_make,
 	.free = disks_free,
 	.resume = disks_resume,
+	.reset = disks_reset,
 	.quiesce = disks_quiesce,
 	.hand_over = disks_hand_over,
 	.save = disks_save,

@@ -28,8 +28,12 @@ enum {
 	DISKS_E_REFUSED, /* the image, or the definition of the disk, will not do */
 };
 
-/* A controller, or NULL where there is none; of its units only the commands are the caller's. */
-struct storage_controller *disks_storage(struct disks *disks, unsigned controller);
+/*
+ * Where a disk is: its controller on VMBus, or that of an IDE device, and its unit there. NULL:
+ * there is none. Of units only the commands are the caller's.
+ */
+struct storage_controller *disks_storage(struct disks *disks, unsigned controller, unsigned lun,
+					 unsigned *ret_unit);
 
 /* How the disks are. */
 struct disk_healths *disks_healths(struct disks *disks);

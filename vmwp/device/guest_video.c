@@ -4,6 +4,8 @@
 
 #include "common/base/json.h"
 #include "common/definition/definition.h"
+#include "vmwp/device/devices.h"
+#include "vmwp/device/screen_link.h"
 #include "vmwp/machine/machine.h"
 #include "vsp/video/video.h"
 
@@ -22,6 +24,9 @@ struct guest_video {
 	struct machine *machine;
 	struct vid_vram *vram;
 	struct video *video;
+	struct loop *loop;
+	const struct devices *devices;
+	struct screen_link *link, *ending; /* to viewers; NULL: none */
 };
 
 /* ---- Where the frame buffer is ---- */
@@ -65,6 +70,8 @@ static void guest_video_free(void *device)
 {
 	struct guest_video *guest = device;
 
+	screen_link_free(guest->link);
+	screen_link_free(guest->ending);
 	video_free(guest->video);
 	vid_vram_free(guest->vram);
 	free(guest);
@@ -86,6 +93,8 @@ static int guest_video_make(struct device_config *config, void **ret_device,
 	if (!guest)
 		return -ENOMEM;
 	guest->machine = config->machine;
+	guest->loop = config->loop;
+	guest->devices = config->devices;
 	r = vid_vram_new(VIDEO_VRAM_SIZE, &guest->vram);
 	if (r < 0)
 		return r;
@@ -133,6 +142,42 @@ static int guest_video_restore(void *device, struct state_reader *reader, struct
 
 	return device_restore_result(video_restore(guest->video, name, reader), name, failure);
 }
+
+/* ---- Viewers ---- */
+
+static void video_link_ended(void *data)
+{
+	struct guest_video *guest = data;
+
+	if (guest->ending) {
+		screen_link_free(TAKE_PTR(guest->ending));
+		return;
+	}
+	screen_link_free(TAKE_PTR(guest->link));
+}
+
+int guest_video_show(void *device, int fd)
+{
+	struct guest_video *guest = device;
+	struct screen_link_config config = {
+		.loop = guest->loop,
+		.video = guest->video,
+		.keyboard = devices_get(guest->devices, DEVICE_KEYBOARD),
+		.vram = vid_vram_descriptor(guest->vram),
+		.ended = video_link_ended,
+		.data = guest,
+	};
+
+	if (guest->ending)
+		return -EBUSY;
+	if (guest->link) {
+		screen_link_end(guest->link);
+		guest->ending = TAKE_PTR(guest->link);
+	}
+	return screen_link_new(&config, fd, &guest->link);
+}
+
+/* ---- What it shows ---- */
 
 /* The guest may draw meanwhile: then the picture is of both. */
 bool guest_video_copy(const void *device, uint8_t *pixels, uint32_t *ret_width,

@@ -172,11 +172,12 @@ static void port_begin_packet(struct ide_port *port)
 {
 	const struct ide_outcome gone = { .sense = SENSE_GONE };
 	struct disks *disks = devices_get(port->owner->config->devices, DEVICE_STORAGE);
-	struct storage_controller *storage = disks_storage(disks, IDE_CONTROLLER);
+	unsigned unit, lun = port_lun(port, port->request.device);
+	struct storage_controller *storage = disks_storage(disks, IDE_CONTROLLER, lun, &unit);
 
 	if (storage) {
-		storage_packet_execute(port->packet, storage, port_lun(port, port->request.device),
-				       port->request.packet, port->buffer, IDE_BUFFER_SIZE);
+		storage_packet_execute(port->packet, storage, unit, port->request.packet,
+				       port->buffer, IDE_BUFFER_SIZE);
 		return;
 	}
 	port->busy = false;

@@ -34,8 +34,15 @@ static const struct scsi_target_callbacks storage_target_callbacks = {
 	.ejected = storage_ejected,
 };
 
+struct guid storage_ide_instance(uint8_t channel, uint8_t device)
+{
+	return GUID(channel, device, 0x8899, 0, 0, 0, 0, 0, 0, 0, 0);
+}
+
 static uint16_t storage_sub_channel_max(struct vmbus *bus, const struct storage_options *options)
 {
+	if (options->kind != STORAGE_SCSI)
+		return 0;
 	if (options->sub_channel_max != STORAGE_SUB_CHANNELS_AUTOMATIC)
 		return options->sub_channel_max;
 	return (uint16_t)(vmbus_host(bus)->vp_count - 1);
@@ -68,7 +75,8 @@ int storage_controller_new(struct vmbus *bus, const struct storage_options *opti
 	r = scsi_target_new(&storage_target_callbacks, controller, &controller->target);
 	if (r < 0)
 		goto error_unmap;
-	r = storvsp_channel_new(controller, 0, &controller->primary);
+	if (options->kind != STORAGE_UNOFFERED)
+		r = storvsp_channel_new(controller, 0, &controller->primary);
 	if (r < 0)
 		goto error_target;
 	*ret_controller = controller;
@@ -92,7 +100,8 @@ void storage_controller_free(struct storage_controller *controller)
 	for (unsigned lun = 0; lun < STORAGE_LUN_MAX; lun++)
 		(void)!scsi_target_detach(controller->target, lun, NULL, NULL);
 	loop_deferred_cancel(&controller->iteration);
-	vmbus_channel_free(controller->primary->channel);
+	if (controller->primary)
+		vmbus_channel_free(controller->primary->channel);
 	free(controller->primary);
 	scsi_target_free(controller->target);
 	munmap(controller->requests, REQUESTS_SIZE);
@@ -159,6 +168,11 @@ int storage_change_medium(struct storage_controller *controller, unsigned lun, s
 {
 	return storage_error(
 		scsi_target_change_medium(controller->target, lun, disk, force, done, data));
+}
+
+void storage_power_on(struct storage_controller *controller)
+{
+	scsi_target_power_on(controller->target);
 }
 
 void storage_power_lost(struct storage_controller *controller, unsigned lun)

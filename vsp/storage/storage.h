@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Synthetic SCSI controllers: disks and DVD drives for a guest.
+ * Synthetic SCSI controllers: disks and DVD drives for a guest; and its IDE devices, one by one.
  *
  * A controller is one offer on the bus, with as many sub-channels as the guest asks for, one per
  * vp unless told otherwise. It holds up to STORAGE_LUN_MAX units, which come and go while the
@@ -41,9 +41,24 @@ enum {
 	STORAGE_E_SERIAL,    /* too long, or not printable ASCII */
 };
 
+enum storage_kind {
+	STORAGE_SCSI,
+
+	/*
+	 * One disk of an IDE channel, which guests that have drivers for VMBus use there, since they
+	 * leave the channel's registers alone under Hyper-V. It is unit 0. The guest knows channel
+	 * and device by the instance, which is storage_ide_instance().
+	 */
+	STORAGE_IDE,
+
+	STORAGE_UNOFFERED, /* nothing on VMBus: there are only storage_packet_execute()'s commands */
+};
+
 struct storage_options {
-	struct guid machine;      /* the VM's: part of what makes disks' names unique */
-	struct guid instance;     /* the controller's, which the guest sees */
+	enum storage_kind kind;
+	uint8_t ide_channel, ide_device; /* STORAGE_IDE */
+	struct guid machine;             /* the VM's: part of what makes disks' names unique */
+	struct guid instance;            /* the controller's, which the guest sees */
 	const char *name;         /* for people; borrowed for the controller's life; optional */
 	uint16_t sub_channel_max; /* besides the first; STORAGE_SUB_CHANNELS_AUTOMATIC: by vps */
 
@@ -63,6 +78,9 @@ struct storage_counters {
 	unsigned sub_channels;
 	struct disk_counters disks; /* of all media, those that are gone too */
 };
+
+/* As the drivers of guests take it apart. */
+struct guid storage_ide_instance(uint8_t channel, uint8_t device);
 
 /* Offers a controller without units. Return: 0; -ENOSPC; -ENOMEM; -errno. */
 int storage_controller_new(struct vmbus *bus, const struct storage_options *options,
@@ -117,6 +135,9 @@ int storage_controller_save(const struct storage_controller *controller, const c
 			    struct state_writer *writer) MUST_CHECK;
 int storage_controller_restore(struct storage_controller *controller, const char *name,
 			       const struct state_reader *reader) MUST_CHECK;
+
+/* The machine was reset: all units are as at power on. For a controller that is not offered. */
+void storage_power_on(struct storage_controller *controller);
 
 /*
  * What the medium of a unit had in memory may be gone, as by a loss of power: the guest's next

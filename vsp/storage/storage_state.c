@@ -106,7 +106,7 @@ void storage_quiesce_over(struct loop_operation *operation, int result, bool mor
 	controller->quiesce_timer_runs = false;
 	if (controller->quiesced && now >= controller->quiesce_end)
 		storage_end_quiesce(controller);
-	else if (controller->quiesced && !controller->primary->closing)
+	else if (controller->quiesced && !storvsp_is_closing(controller))
 		storage_start_quiesce_timer(controller, controller->quiesce_end - now);
 	storvsp_defer(controller);
 }
@@ -292,7 +292,7 @@ int storage_controller_save(const struct storage_controller *controller, const c
 static bool storage_state_is_valid(const struct storage_controller *controller,
 				   const struct storage_state *state)
 {
-	bool open = vmbus_channel_is_open(controller->primary->channel);
+	bool open = controller->primary && vmbus_channel_is_open(controller->primary->channel);
 
 	if (state->state == 0 || state->state > STORVSP_READY ||
 	    (state->state & (state->state - 1)) != 0 || (state->state != STORVSP_CLOSED) != open)

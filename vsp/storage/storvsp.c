@@ -25,8 +25,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct guid storvsp_type =
-	GUID(0xba6163d9, 0x04a1, 0x4d29, 0xb6, 0x05, 0x72, 0xe2, 0xff, 0xb1, 0xdc, 0x7f);
+static const struct guid storvsp_types[] = {
+	[STORAGE_SCSI] =
+		GUID(0xba6163d9, 0x04a1, 0x4d29, 0xb6, 0x05, 0x72, 0xe2, 0xff, 0xb1, 0xdc, 0x7f),
+	[STORAGE_IDE] =
+		GUID(0x32412632, 0x86cb, 0x44a2, 0x9b, 0x5c, 0x50, 0xd1, 0x41, 0x73, 0x54, 0xf5),
+};
 
 #define REQUESTS_PER_SUBMISSION 8
 
@@ -255,8 +259,13 @@ static const struct vmbus_channel_ops storvsp_channel_ops = {
 int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_channel_index,
 			struct device_channel **ret_channel)
 {
+	const struct storvsp_ide_offer ide = {
+		.path = controller->options.ide_channel,
+		.target = controller->options.ide_device,
+		.flags = STORVSP_IDE_OFFER_FLAGS,
+	};
 	struct vmbus_offer offer = {
-		.type = storvsp_type,
+		.type = storvsp_types[controller->options.kind],
 		.instance = controller->options.instance,
 		.flags = VMBUS_OFFER_ENUMERATE,
 		.sub_channel_index = sub_channel_index,
@@ -264,6 +273,8 @@ int storvsp_channel_new(struct storage_controller *controller, uint16_t sub_chan
 	struct device_channel *channel;
 	int r;
 
+	if (controller->options.kind == STORAGE_IDE)
+		memcpy(offer.user_defined, &ide, sizeof(ide));
 	snprintf(offer.name, sizeof(offer.name), "%s", controller->options.name ?: "");
 	channel = calloc(1, sizeof(*channel));
 	if (!channel)
@@ -323,7 +334,9 @@ static void storvsp_run_resets(struct storage_controller *controller)
 		struct storvsp_request *request =
 			container_of(controller->resets.next, struct storvsp_request, link);
 		const struct storvsp_packet *packet = &request->packet;
-		int lun = packet->operation == STORVSP_RESET_LUN ? packet->srb.lun : -1;
+		bool one = packet->operation == STORVSP_RESET_LUN &&
+			   controller->options.kind == STORAGE_SCSI;
+		int lun = one ? packet->srb.lun : -1;
 
 		if (storvsp_abort(controller, NULL, lun))
 			return;
@@ -345,7 +358,7 @@ static void storvsp_feed(struct storage_controller *controller)
 /* Without the primary channel the others are of no use. */
 static void storvsp_abort_closing(struct storage_controller *controller)
 {
-	if (controller->primary->closing) {
+	if (storvsp_is_closing(controller)) {
 		(void)storvsp_abort(controller, NULL, -1);
 		return;
 	}

@@ -57,7 +57,7 @@ struct storage_controller {
 
 	enum storvsp_state state;
 	struct device_channels channels;
-	struct device_channel *primary;
+	struct device_channel *primary; /* NULL: it is not offered */
 	uint16_t sub_channel_max;
 	uint16_t sub_channels_wanted; /* to be offered when the guest has seen the reply */
 	bool enumerate_wanted;        /* the guest is to be told that units have changed */
@@ -102,6 +102,11 @@ static inline void storvsp_defer(struct storage_controller *controller)
 static inline bool storvsp_holds(const struct storage_controller *controller)
 {
 	return !list_empty(&controller->resets);
+}
+
+static inline bool storvsp_is_closing(const struct storage_controller *controller)
+{
+	return controller->primary && controller->primary->closing;
 }
 
 /* The guest is to look for units again. */

@@ -177,6 +177,20 @@ static int storvsp_map(struct storvsp_request *request, const struct vmbus_packe
 	return 0;
 }
 
+/*
+ * An IDE device is there alone: at the target that is its place on the channel. Which path a guest
+ * names varies by its driver.
+ */
+static void storvsp_address(const struct storage_controller *controller,
+			    const struct storvsp_srb *srb, struct scsi_command *command)
+{
+	bool ide = controller->options.kind == STORAGE_IDE;
+
+	command->path = ide ? 0 : srb->path;
+	command->target = ide ? srb->target ^ controller->options.ide_device : srb->target;
+	command->lun = srb->lun;
+}
+
 int storvsp_request_prepare(struct storvsp_request *request)
 {
 	static const enum scsi_direction directions[] = {
@@ -191,9 +205,7 @@ int storvsp_request_prepare(struct storvsp_request *request)
 	    iov_size(request->iov, command->iov_count) < srb->transfer_length)
 		return VMBUS_E_INVALID;
 	command->iov_count = iov_truncate(request->iov, command->iov_count, srb->transfer_length);
-	command->path = srb->path;
-	command->target = srb->target;
-	command->lun = srb->lun;
+	storvsp_address(storvsp_controller(request->channel), srb, command);
 	memcpy(command->cdb, srb->cdb, sizeof(command->cdb));
 	command->cdb_length = srb->cdb_length;
 	command->direction = directions[srb->data_in];

@@ -39,6 +39,7 @@ void video_enter(struct video *video, enum video_state state)
 	video->pointer = (struct video_pointer){ 0 };
 	video->coming_bytes = 0;
 	video->feature_change_waits = true;
+	video_note_mode(video);
 	if (video->placed)
 		video->config.ops->remove(video->config.data);
 	video->placed = false;
@@ -52,6 +53,21 @@ void video_watch(struct video *video, bool watched)
 	video->watched = watched;
 	video->feature_change_waits = true;
 	video_send_feature_change(video);
+}
+
+/* ---- The viewer ---- */
+
+void video_note_mode(struct video *video)
+{
+	if (video->viewer)
+		video->viewer->mode(video->viewer_data);
+}
+
+void video_set_viewer(struct video *video, const struct video_viewer *viewer, void *data)
+{
+	loop_assert_thread(vmbus_loop(video->config.bus));
+	video->viewer = viewer;
+	video->viewer_data = data;
 }
 
 /* ---- The channel ---- */

@@ -97,6 +97,19 @@ bool video_resolution_is_valid(uint64_t width, uint64_t height);
 /* Somebody looks from now on, or nobody does. */
 void video_watch(struct video *video, bool watched);
 
+/* Who is told of what is new: where that is, video_report() has it. */
+struct video_viewer {
+	void (*mode)(void *data);
+	void (*shape)(void *data);   /* of the pointer */
+	void (*pointer)(void *data); /* where it is, and whether it is to be seen */
+
+	/* What has changed, within the mode, and not empty. */
+	void (*dirt)(void *data, const struct video_rectangle *rectangle);
+};
+
+/* viewer: borrowed; NULL: nobody. */
+void video_set_viewer(struct video *video, const struct video_viewer *viewer, void *data);
+
 struct video_report video_report(const struct video *video);
 const char *video_state_name(enum video_state state); /* "absent", "negotiating", … */
 

@@ -22,6 +22,8 @@ struct video {
 	uint8_t coming_pixels[VIDEO_POINTER_PIXELS * sizeof(uint32_t)];
 	uint32_t pixels[VIDEO_POINTER_PIXELS]; /* of the pointer */
 
+	const struct video_viewer *viewer; /* NULL: none */
+	void *viewer_data;
 	bool watched;
 	bool feature_change_waits; /* to be sent when it can be */
 	bool quiet;                /* nothing is sent */
@@ -33,6 +35,9 @@ void video_enter(struct video *video, enum video_state state);
 
 /* The mode, if it fits; else none. Return: whether it does. */
 bool video_set_mode(struct video *video, const struct video_situation *situation);
+
+/* The viewer is told that the mode is another one. */
+void video_note_mode(struct video *video);
 
 /* video_message.c: one that came. */
 void video_receive(struct video *video, const struct vmbus_packet *packet);

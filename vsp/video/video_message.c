@@ -121,6 +121,7 @@ static bool on_situation_update(struct video *video, const uint8_t *body, size_t
 
 	memcpy(&update, body, sizeof(update));
 	fits = update.output_count == 1 && video_set_mode(video, &update.output);
+	video_note_mode(video);
 	ack.context = update.context;
 	video_answer(video, VIDEO_SITUATION_UPDATE_ACK, &ack, sizeof(ack));
 	return fits;
@@ -134,6 +135,8 @@ static bool on_pointer_position(struct video *video, const uint8_t *body, size_t
 	video->pointer.visible = position.visible != 0;
 	video->pointer.x = position.x;
 	video->pointer.y = position.y;
+	if (video->viewer)
+		video->viewer->pointer(video->viewer_data);
 	return true;
 }
 
@@ -147,6 +150,8 @@ static void pointer_take_shape(struct video *video)
 	video->pointer.hot_y = shape->hot_y;
 	memcpy(video->pixels, video->coming_pixels,
 	       shape->width * shape->height * sizeof(video->pixels[0]));
+	if (video->viewer)
+		video->viewer->shape(video->viewer_data);
 }
 
 /* Masks are of guests without colours: none is known to send them any more. */
@@ -186,6 +191,20 @@ static bool on_pointer_shape(struct video *video, const uint8_t *body, size_t si
 	return true;
 }
 
+/* As far as it is within the mode. */
+static void dirt_tell(const struct video *video, const struct video_rectangle *rectangle)
+{
+	const struct video_rectangle cut = {
+		.x1 = MAX(rectangle->x1, 0),
+		.y1 = MAX(rectangle->y1, 0),
+		.x2 = MIN(rectangle->x2, (int32_t)video->mode.width),
+		.y2 = MIN(rectangle->y2, (int32_t)video->mode.height),
+	};
+
+	if (cut.x1 < cut.x2 && cut.y1 < cut.y2)
+		video->viewer->dirt(video->viewer_data, &cut);
+}
+
 static bool on_dirt(struct video *video, const uint8_t *body, size_t size)
 {
 	struct video_dirt dirt;
@@ -194,6 +213,12 @@ static bool on_dirt(struct video *video, const uint8_t *body, size_t size)
 	if (dirt.count * sizeof(struct video_rectangle) > size - sizeof(dirt))
 		return false;
 	video->rectangles += dirt.count;
+	for (size_t i = 0; video->viewer && i < dirt.count; i++) {
+		struct video_rectangle rectangle;
+
+		memcpy(&rectangle, body + sizeof(dirt) + i * sizeof(rectangle), sizeof(rectangle));
+		dirt_tell(video, &rectangle);
+	}
 	return true;
 }
 

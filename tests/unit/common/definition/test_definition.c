@@ -56,7 +56,7 @@ static const char full_text[] =
 	" \"actions\": {\"reboot\": \"stop\", \"triple_fault\": \"keep\", "
 	"\"crash\": \"restart\", \"crash_grace\": 3600, \"worker_failure\": \"restart\"},\n"
 	" \"automatic_start\": {\"action\": \"start\", \"delay\": 30, \"order\": 7},\n"
-	" \"automatic_stop\": {\"action\": \"turn-off\", \"timeout\": 90},\n"
+	" \"automatic_stop\": {\"action\": \"turn-off\", \"timeout\": 90}, \"cluster\": true,\n"
 	" \"resources\": {\"cpu_weight\": 200, \"cpu_quota\": 150, \"memory_high\": \"64M\", "
 	"\"memory_max\": \"1G\", \"io_weight\": 10000, \"io_read_bandwidth\": \"64K\", "
 	"\"io_write_bandwidth\": \"10M\", \"io_read_operations\": 10, "
@@ -111,6 +111,7 @@ static void assert_full(const struct definition *definition)
 	assert_int_equal(definition->automatic_start.order, 7);
 	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_TURN_OFF);
 	assert_int_equal(definition->automatic_stop.timeout, 90);
+	assert_true(definition->cluster);
 	assert_int_equal(definition->resources.cpu_weight, 200);
 	assert_int_equal(definition->resources.cpu_quota, 150);
 	assert_int_equal(definition->resources.memory_high, UINT64_C(64) << 20);
@@ -204,6 +205,7 @@ static void test_defaults(void **state)
 	assert_int_equal(definition->automatic_start.order, DEFINITION_START_ORDER);
 	assert_int_equal(definition->automatic_stop.action, DEFINITION_STOP_SAVE);
 	assert_int_equal(definition->automatic_stop.timeout, 0);
+	assert_false(definition->cluster);
 	assert_memory_equal(&definition->resources, &(struct definition_resources){ 0 },
 			    sizeof(definition->resources));
 	assert_int_equal(definition->disks[0].controller, 0);

@@ -25,7 +25,8 @@ static struct guid uuid_of(const char *text)
 static struct apparmor_programs programs_of(void)
 {
 	return (struct apparmor_programs){ "/usr/libexec/vmms/vmwp", "/usr/bin/server",
-					   "/usr/libexec/vmms/image-guard.so", "/usr/bin/passt" };
+					   "/usr/libexec/vmms/image-guard.so", "/usr/bin/passt",
+					   "/usr/libexec/vmms/vmms-screen" };
 }
 
 /* ---- Names ---- */
@@ -76,11 +77,12 @@ static void only_plain_paths_are_written(void **state)
 	static const char forbidden[] = "\"'\\*?[]{}^@,#$()<>|&;:!%`\n\r\t\x01\x7f\x80\xff\xc3\xa4";
 	char text[APPARMOR_PROFILE_SIZE], path[16];
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		for (const char *byte = forbidden; *byte; byte++) {
 			struct apparmor_programs programs = programs_of();
 			const char **each[] = { &programs.worker, &programs.image_server,
-						&programs.image_guard, &programs.passt };
+						&programs.image_guard, &programs.passt,
+						&programs.screen };
 
 			snprintf(path, sizeof(path), "/a%cb", *byte);
 			*each[i] = path;
@@ -142,7 +144,8 @@ static void the_parser_takes_it(void **state)
 {
 	const struct apparmor_programs programs[] = {
 		programs_of(),
-		{ "/my build/bin/vmwp", "/opt/a=b~/q", "/x y/image-guard.so", "/+_-./passt" },
+		{ "/my build/bin/vmwp", "/opt/a=b~/q", "/x y/image-guard.so", "/+_-./passt",
+		  "/a b/screen" },
 	};
 	char names[4096];
 

@@ -90,7 +90,8 @@ struct disk_healths *__wrap_disks_healths(struct disks *disks)
 	return fixture->healths;
 }
 
-struct storage_controller *__wrap_disks_storage(struct disks *disks, unsigned controller);
+struct storage_controller *__wrap_disks_storage(struct disks *disks, unsigned controller,
+						unsigned lun, unsigned *ret_unit);
 void __wrap_storage_packet_execute(struct storage_packet *packet,
 				   struct storage_controller *controller, unsigned lun,
 				   const uint8_t cdb[static STORAGE_PACKET_SIZE], void *buffer,
@@ -99,8 +100,10 @@ uint32_t __wrap_storage_packet_sense(const struct storage_packet *packet);
 uint32_t __wrap_storage_packet_transferred(const struct storage_packet *packet);
 void __wrap_storage_packet_abandon(struct storage_packet *packet);
 
-struct storage_controller *__wrap_disks_storage(struct disks *disks, unsigned controller)
+struct storage_controller *__wrap_disks_storage(struct disks *disks, unsigned controller,
+						unsigned lun, unsigned *ret_unit)
 {
+	*ret_unit = lun;
 	return fixture->storage_gone ? NULL : (struct storage_controller *)fixture;
 }
 

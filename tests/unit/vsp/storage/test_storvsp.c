@@ -479,6 +479,56 @@ static void test_invalid_lun(void **state)
 	}
 }
 
+/* An IDE disk is at its own target alone, whichever path the guest takes it to be on. */
+static void test_ide(void **state)
+{
+	static const struct {
+		uint8_t path, target, lun, status;
+	} cases[] = {
+		{ 0, 1, 0, STORVSP_SRB_SUCCESS },
+		{ 1, 1, 0, STORVSP_SRB_SUCCESS },
+		{ 0, 1, 1, STORVSP_SRB_INVALID_LUN },
+		{ 0, 0, 0, STORVSP_SRB_ERROR | STORVSP_SRB_AUTOSENSE_VALID },
+		{ 0, 2, 0, STORVSP_SRB_ERROR | STORVSP_SRB_AUTOSENSE_VALID },
+	};
+	static const uint8_t user[24] = { [2] = 1, [3] = 1, [8] = 2 };
+	const struct storage_options options = { .kind = STORAGE_IDE,
+						 .sub_channel_max = 4,
+						 .instance = storage_ide_instance(1, 1),
+						 .ide_channel = 1,
+						 .ide_device = 1 };
+	struct fixture f = { .fake = fake_new(VPS, 32 << 20) };
+	struct storvsc *s = &f.primary;
+
+	assert_int_equal(storage_controller_new(f.fake->bus, &options, &f.controller), 0);
+	f.disk = new_disk(&f);
+	assert_int_equal(storage_attach(f.controller, 0, &(struct storage_unit){ 0 }, f.disk), 0);
+	assert_true(fake_connect(f.fake, VMBUS_VERSION_5_3));
+	assert_true(fake_request_offers(f.fake));
+	assert_int_equal(f.fake->offer_count, 1);
+	assert_memory_equal(f.fake->offers[0].user_defined, user, sizeof(user));
+	assert_memory_equal(&f.fake->offers[0].instance,
+			    &GUID(1, 1, 0x8899, 0, 0, 0, 0, 0, 0, 0, 0), sizeof(struct guid));
+	assert_true(storvsc_start(s, f.fake));
+	assert_int_equal(storvsc_operate(s, STORVSP_CREATE_SUB_CHANNELS),
+			 STORVSP_STATUS_INVALID_PARAMETER);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct storvsp_packet packet =
+			storvsc_srb(STORVSP_DIRECTION_NONE, 0, test_unit_ready, 6);
+
+		packet.srb.path = cases[i].path;
+		packet.srb.target = cases[i].target;
+		packet.srb.lun = cases[i].lun;
+		assert_true(storvsc_submit(s, 2, &packet, 0));
+		assert_true(storvsc_receive(s));
+		assert_int_equal(s->reply.srb.srb_status, cases[i].status);
+	}
+	assert_int_equal(storvsc_operate(s, STORVSP_RESET_LUN), 0);
+	fake_stop(f.fake);
+	storage_controller_free(f.controller);
+	fake_free(f.fake);
+}
+
 /* ---- Many at once ---- */
 
 static void test_pool_runs_empty(void **state)
@@ -1168,6 +1218,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_two_ranges_are_refused, setup_started,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_invalid_lun, setup_started, teardown),
+		cmocka_unit_test(test_ide),
 		cmocka_unit_test_setup_teardown(test_pool_runs_empty, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_ring_runs_full, setup_started, teardown),
 		cmocka_unit_test_setup_teardown(test_sub_channels, setup_started, teardown),

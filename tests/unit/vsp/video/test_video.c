@@ -334,6 +334,79 @@ static void test_who_looks_is_told_of(void **state)
 	expect_features(f, 0);
 }
 
+/* ---- The viewer ---- */
+
+struct told {
+	unsigned modes, shapes, pointers, rectangles;
+	struct video_rectangle last;
+};
+
+static void told_mode(void *data)
+{
+	((struct told *)data)->modes++;
+}
+
+static void told_shape(void *data)
+{
+	((struct told *)data)->shapes++;
+}
+
+static void told_pointer(void *data)
+{
+	((struct told *)data)->pointers++;
+}
+
+static void told_dirt(void *data, const struct video_rectangle *rectangle)
+{
+	struct told *told = data;
+
+	told->rectangles++;
+	told->last = *rectangle;
+}
+
+/* Of rectangles what lies within the mode; of others, and without a mode, nothing. */
+static void test_the_viewer_is_told_what_is_new(void **state)
+{
+	static const struct video_viewer viewer = { told_mode, told_shape, told_pointer,
+						    told_dirt };
+	const struct {
+		struct video_dirt head;
+		struct video_rectangle rectangles[6];
+	} PACKED dirt = { { 0, 6 },
+			  { { 5, 5, 5, 9 },
+			    { INT32_MIN, 0, 0, 9 },
+			    { 0, 600, 9, INT32_MAX },
+			    { 9, 9, 2, 2 },
+			    { INT32_MAX, INT32_MAX, INT32_MIN, INT32_MIN },
+			    { -5, 590, INT32_MAX, 700 } } };
+	const struct video_pointer_position position = { 1, 0, 3, 4 };
+	const struct video_situation_update update = { .output_count = 1,
+						       .output = { 1, 0, 32, 800, 600, 3200 } };
+	struct fixture *f = *state;
+	struct told told = { 0 };
+
+	start_driver(f);
+	video_set_viewer(f->video, &viewer, &told);
+	say(f, VIDEO_SITUATION_UPDATE, &update, sizeof(update));
+	say(f, VIDEO_DIRT, &dirt, sizeof(dirt));
+	say(f, VIDEO_POINTER_POSITION, &position, sizeof(position));
+	fake_settle(f->fake);
+	assert_true(told.modes == 1 && told.rectangles == 1 && told.pointers == 1);
+	assert_true(told.last.x1 == 0 && told.last.y1 == 590 && told.last.x2 == 800 &&
+		    told.last.y2 == 600);
+	assert_true(fake_close(&f->channel));
+	assert_int_equal(told.modes, 2);
+	open_video(f);
+	assert_int_equal(ask_version(f, VIDEO_VERSION(5)), VIDEO_ACCEPTED);
+	say(f, VIDEO_DIRT, &dirt, sizeof(dirt));
+	fake_settle(f->fake);
+	assert_int_equal(told.rectangles, 1);
+	video_set_viewer(f->video, NULL, NULL);
+	say(f, VIDEO_POINTER_POSITION, &position, sizeof(position));
+	fake_settle(f->fake);
+	assert_int_equal(told.pointers, 1);
+}
+
 static void test_the_next_driver_hears_who_looks(void **state)
 {
 	struct fixture *f = *state;
@@ -704,6 +777,7 @@ int main(void)
 		TEST(test_resolutions_fit_and_one_is_preferred),
 		TEST(test_an_unusual_resolution_is_in_the_list),
 		TEST(test_who_looks_is_told_of),
+		TEST(test_the_viewer_is_told_what_is_new),
 		TEST(test_the_next_driver_hears_who_looks),
 		TEST(test_a_pointer_comes_in_parts),
 		TEST(test_pointers_that_make_no_sense),
