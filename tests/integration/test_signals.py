@@ -153,6 +153,31 @@ class Signals(AuthorisationTest):
         after.expect("PropertiesChanged", path, "running")
         self.assertEqual([row[1] for row in before.heard()], ["InterfacesRemoved"])
 
+    def test_a_file_that_gives_it_to_another(self):
+        self.create("bins", owner=NAME[OTHER])
+        self.create("own", owner=NAME[MEMBER])
+        path = self.path("own")
+        before, after = self.listen(MEMBER), self.listen(OTHER)
+        file = self.state / "vms/own.json"
+        definition = json.loads(file.read_text())
+        file.write_text(json.dumps({**definition, "owner": NAME[OTHER], "owner_uid": OTHER}))
+        self.ok("reload")
+        before.expect("InterfacesRemoved", ROOT, path)
+        after.expect("InterfacesAdded", ROOT, path)
+
+    def test_all_that_a_change_changes(self):
+        self.create_as(MEMBER)
+        owner = self.listen(MEMBER)
+        self.ok("set", "own", "memory.size=256M", "processors.count=2", "engine=user-space")
+        for text in '["Memory", ["t", 268435456]]', '["Processors", ["u", 2]]', '["Engine", ["s", "user-space"]]':
+            owner.expect("PropertiesChanged", self.path("own"), text)
+
+    def test_an_adapter_of_a_vm_that_is_off(self):
+        self.create_as(MEMBER)
+        owner = self.listen(MEMBER)
+        self.ok("net", "add", "own")
+        owner.expect("PropertiesChanged", self.path("own"), '["Adapters", ["a(ssssss)", [["nic0"')
+
     def test_jobs_of_ones_own(self):
         folder = self.folder / "images"
         folder.mkdir()

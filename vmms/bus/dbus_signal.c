@@ -168,13 +168,15 @@ static int property_append(sd_bus_message *message, const struct dbus_object *ob
 	return r;
 }
 
-static bool property_is_among(const sd_bus_vtable *row, const char *const *names)
+/* NULL: there is none of that name. */
+static const sd_bus_vtable *property_find(const struct dbus_object *object, const char *name)
 {
-	for (; *names; names++) {
-		if (strcmp(*names, row->x.property.member) == 0)
-			return true;
+	for (const sd_bus_vtable *row = object->vtable; row->type != _SD_BUS_VTABLE_END; row++) {
+		if (row->type == _SD_BUS_VTABLE_PROPERTY &&
+		    strcmp(row->x.property.member, name) == 0)
+			return row;
 	}
-	return false;
+	return NULL;
 }
 
 struct change {
@@ -191,23 +193,21 @@ static int change_fill(sd_bus_message *message, const void *data)
 	r = sd_bus_message_append(message, "s", object->interface);
 	if (r >= 0)
 		r = sd_bus_message_open_container(message, 'a', "{sv}");
-	for (const sd_bus_vtable *row = object->vtable; r >= 0 && row->type != _SD_BUS_VTABLE_END;
-	     row++) {
-		if (row->type == _SD_BUS_VTABLE_PROPERTY &&
-		    (row->flags & SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE) &&
-		    property_is_among(row, change->names))
+	for (const char *const *name = change->names; r >= 0 && *name; name++) {
+		const sd_bus_vtable *row = property_find(object, *name);
+
+		if (row && (row->flags & SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE))
 			r = property_append(message, object, row);
 	}
 	if (r >= 0)
 		r = sd_bus_message_close_container(message);
 	if (r >= 0)
 		r = sd_bus_message_open_container(message, 'a', "s");
-	for (const sd_bus_vtable *row = object->vtable; r >= 0 && row->type != _SD_BUS_VTABLE_END;
-	     row++) {
-		if (row->type == _SD_BUS_VTABLE_PROPERTY &&
-		    (row->flags & SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION) &&
-		    property_is_among(row, change->names))
-			r = sd_bus_message_append(message, "s", row->x.property.member);
+	for (const char *const *name = change->names; r >= 0 && *name; name++) {
+		const sd_bus_vtable *row = property_find(object, *name);
+
+		if (row && (row->flags & SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION))
+			r = sd_bus_message_append(message, "s", *name);
 	}
 	return r < 0 ? r : sd_bus_message_close_container(message);
 }
