@@ -316,6 +316,7 @@ void control_arguments_deinit(struct control_arguments *arguments)
 	free(arguments->name);
 	free(arguments->key);
 	free(arguments->value);
+	free(arguments->point);
 	*arguments = (struct control_arguments){ 0 };
 }
 

@@ -21,6 +21,7 @@
  *                                     starting
  *                     disk:C:L+N      the image that the disk's image stands on, of the same format:
  *                                     its parent, from 1 on, that one's, and so on
+ *                     changes:C:L     the map of its changed blocks (common/image/changes_file.h)
  *                     net:NAME:QUEUE  each queue of an adapter's tap, opened with IFF_VNET_HDR, and
  *                                     IFF_MULTI_QUEUE if there are several; QUEUE from 0
  *                     net:NAME        the socket of a user-mode network
@@ -98,6 +99,17 @@
  *                   they have been is on stable storage. All, or after an error none. Where the
  *                   worker ends without having answered, both images of each are whole, and the
  *                   child has all that the guest has written.
+ *   begin_backup    These disks, by "controller" and "lun", can be read from now on as they are at one
+ *                   instant, for which the VM is paused for a moment; the point of that has a GUID.
+ *                   With the file of the map of changed blocks for each, and one for old bytes that
+ *                   are overwritten meanwhile, at most "size" of them. Answered when the maps have
+ *                   the point; the result is of which disks no changes were known before, and why.
+ *   serve_backup    With a stream socket, over which a client speaks the network block device
+ *                   protocol (vsp/storage/nbd_server.h) with exports "C:L", or, where it "listens",
+ *                   clients that come to it. Once for each backup.
+ *   end_backup      Clients are cut off. "complete": what they have read is a backup, that is durable,
+ *                   and what is known of changes begins with that point. A daemon that adopts the
+ *                   worker ends what another one has begun.
  *   attach_adapter  An adapter as in the definition, and the descriptors of its back end; of a tap
  *                   by queue.
  *   detach_adapter  The guest loses the adapter.
@@ -432,6 +444,11 @@ extern const char *const control_pool_names[];      /* in the order of enum ic_k
 		CONTROL_IN_USE) \
 	METHOD(prepare_fork,       true,    false,   0, 0,           LIST(disks, REQUIRED),) \
 	METHOD(fork,               true,    true,    1, CONTROL_ALL, LIST(disks, REQUIRED),) \
+	METHOD(begin_backup,       true,    false,   2, CONTROL_ALL, \
+		LIST(disks, REQUIRED) TEXT(point, REQUIRED, 36) NUMBER(size, REQUIRED, 0, INT64_MAX), \
+		LIST(disks, REQUIRED)) \
+	METHOD(serve_backup,       true,    false,   1, 1,           FLAG(listens, OPTIONAL),) \
+	METHOD(end_backup,         true,    false,   0, 0,           FLAG(complete, OPTIONAL),) \
 	METHOD(attach_adapter,     true,    true,    0, CONTROL_ALL, \
 		OBJECT(adapter, REQUIRED) WORD(backend, OPTIONAL, control_backend_names),) \
 	METHOD(detach_adapter,     true,    true,    0, 0,           CONTROL_ADAPTER,) \
@@ -515,13 +532,13 @@ enum control_event_id { CONTROL_EVENTS(CONTROL_EVENT_ID) CONTROL_EVENT_COUNT };
 /* The arguments of all methods; what a request has not is 0 or NULL. */
 struct control_arguments {
 	struct json_object *names, *definition, *disk, *disks, *adapter, *actions, *pinning, *keys;
-	char *path, *name, *key, *value;
+	char *path, *name, *key, *value, *point;
 	unsigned controller, lun, first, limit, port, request;
 	unsigned backend; /* enum control_backend */
 	unsigned part;    /* enum control_part */
 	unsigned pool;    /* enum ic_kvp_pool */
 	uint64_t size, bandwidth, max_downtime;
-	bool force, reboot, hibernate, overwrite, create_path;
+	bool force, reboot, hibernate, overwrite, create_path, listens, complete;
 };
 void control_arguments_deinit(struct control_arguments *arguments);
 

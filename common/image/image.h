@@ -15,6 +15,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/image/changes_file.h"
 #include "common/image/image_content.h"
 #include "common/image/image_format.h"
 #include "common/image/image_parent.h"
@@ -24,6 +25,7 @@
 #include "common/image/vhdx.h"
 #include "common/image/vhdx_change.h"
 #include "common/image/vhdx_child.h"
+#include "common/image/vhdx_merge.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -31,7 +31,14 @@ struct nbd_greeting {
 } PACKED;
 _Static_assert(sizeof(struct nbd_greeting) == 18, "wire format");
 
-#define NBD_OPTION_GO 7u
+#define NBD_OPTION_EXPORT_NAME      1u
+#define NBD_OPTION_ABORT            2u
+#define NBD_OPTION_LIST             3u
+#define NBD_OPTION_INFO             6u
+#define NBD_OPTION_GO               7u
+#define NBD_OPTION_STRUCTURED_REPLY 8u
+#define NBD_OPTION_LIST_CONTEXTS    9u
+#define NBD_OPTION_SET_CONTEXTS     10u
 
 struct nbd_option {
 	uint64_t magic; /* NBD_OPTION_MAGIC */
@@ -42,8 +49,13 @@ _Static_assert(sizeof(struct nbd_option) == 16, "wire format");
 
 /* Types of option replies; errors have the highest bit. */
 #define NBD_REPLY_ACKNOWLEDGED 1u
+#define NBD_REPLY_EXPORT       2u /* u32 bytes of the name; the name */
 #define NBD_REPLY_INFO         3u
+#define NBD_REPLY_CONTEXT      4u /* u32 id; the name */
 #define NBD_REPLY_ERROR        0x80000000u
+#define NBD_REPLY_UNSUPPORTED  0x80000001u
+#define NBD_REPLY_INVALID      0x80000003u
+#define NBD_REPLY_UNKNOWN      0x80000006u
 
 struct nbd_option_reply {
 	uint64_t magic; /* NBD_OPTION_REPLY_MAGIC */
@@ -78,6 +90,15 @@ _Static_assert(sizeof(struct nbd_info_block_size) == 14, "wire format");
 #define NBD_HAS_FORCE_ACCESS 0x0008u
 #define NBD_HAS_TRIM         0x0020u
 #define NBD_HAS_WRITE_ZEROES 0x0040u
+#define NBD_HAS_MULTI_CONN   0x0100u
+
+/* What NBD_OPTION_EXPORT_NAME is answered with, unless the export is not there. */
+struct nbd_old_export {
+	uint64_t size;
+	uint16_t flags;
+	uint8_t zeroes[124]; /* not with NBD_NO_ZEROES */
+} PACKED;
+_Static_assert(sizeof(struct nbd_old_export) == 134, "wire format");
 
 enum nbd_command {
 	NBD_READ = 0,
@@ -86,11 +107,13 @@ enum nbd_command {
 	NBD_FLUSH = 3,
 	NBD_TRIM = 4,
 	NBD_WRITE_ZEROES = 6,
+	NBD_BLOCK_STATUS = 7,
 };
 
 /* Flags of a request. */
 #define NBD_FORCE_ACCESS 0x0001u /* on stable storage when it is answered */
 #define NBD_NO_HOLE      0x0002u /* NBD_WRITE_ZEROES: the space is kept */
+#define NBD_ONE_EXTENT   0x0008u /* NBD_BLOCK_STATUS: no more than one is wanted */
 
 struct nbd_request {
 	uint32_t magic; /* NBD_REQUEST_MAGIC */
@@ -103,6 +126,8 @@ struct nbd_request {
 _Static_assert(sizeof(struct nbd_request) == 28, "wire format");
 
 #define NBD_EPERM  1u
+#define NBD_EIO    5u
+#define NBD_EINVAL 22u
 #define NBD_ENOSPC 28u
 
 struct nbd_reply {
@@ -111,3 +136,33 @@ struct nbd_reply {
 	uint64_t cookie;
 } PACKED;
 _Static_assert(sizeof(struct nbd_reply) == 16, "wire format");
+
+/*
+ * Structured replies, once they were asked for: chunks, the last of which has a flag. An NBD_READ is
+ * answered by these alone.
+ */
+#define NBD_CHUNK_MAGIC 0x668e33efu
+#define NBD_CHUNK_LAST  0x0001u /* a flag */
+
+#define NBD_CHUNK_DATA   1u      /* u64 offset; the data */
+#define NBD_CHUNK_HOLE   2u      /* u64 offset, u32 size: zeros */
+#define NBD_CHUNK_STATUS 5u      /* u32 context; struct nbd_extent, one after another */
+#define NBD_CHUNK_ERROR  0x8001u /* u32 error, u16 bytes of a text; the text */
+
+struct nbd_chunk {
+	uint32_t magic; /* NBD_CHUNK_MAGIC */
+	uint16_t flags, type;
+	uint64_t cookie;
+	uint32_t size; /* bytes that follow */
+} PACKED;
+_Static_assert(sizeof(struct nbd_chunk) == 20, "wire format");
+
+/* flags: of "base:allocation", a hole and zeros; of "qemu:dirty-bitmap:NAME", NBD_EXTENT_DIRTY. */
+#define NBD_EXTENT_DIRTY 0x0001u
+
+struct nbd_extent {
+	uint32_t size, flags;
+} PACKED;
+_Static_assert(sizeof(struct nbd_extent) == 8, "wire format");
+
+#define NBD_NAME_MAX 4096u /* bytes of a name of an export or context */

@@ -48,6 +48,7 @@
  */
 #include "tests/fake/fake_worker.h"
 #include "tests/fake/control_send.h"
+#include "tests/fake/fake_backup.h"
 #include "tests/fake/fake_worker_screen.h"
 
 #include <assert.h>
@@ -1009,6 +1010,9 @@ static const struct {
 	[CONTROL_METHOD_eject] = { method_disk, NULL },
 	[CONTROL_METHOD_prepare_fork] = { method_fork, "mute-prepare" },
 	[CONTROL_METHOD_fork] = { method_fork, "mute-fork" },
+	[CONTROL_METHOD_begin_backup] = { method_begin_backup, "mute-backup" },
+	[CONTROL_METHOD_serve_backup] = { method_serve_backup, NULL },
+	[CONTROL_METHOD_end_backup] = { method_end_backup, NULL },
 	[CONTROL_METHOD_attach_adapter] = { method_adapter, NULL },
 	[CONTROL_METHOD_detach_adapter] = { method_adapter, NULL },
 	[CONTROL_METHOD_connect_adapter] = { method_adapter, NULL },
@@ -1086,6 +1090,8 @@ static struct json_object *make_result(struct fake *fake, enum control_method_id
 		return json_make("rounds", json_object_new_int64(1), "bytes",
 				 json_object_new_int64(sizeof(moved_text) - 1), "blackout",
 				 json_object_new_int64(1000), NULL);
+	case CONTROL_METHOD_begin_backup:
+		return json_make("disks", json_object_new_array(), NULL);
 	case CONTROL_METHOD_list_values:
 		return json_make("values", make_values(), "truncated",
 				 json_object_new_boolean(false), NULL);

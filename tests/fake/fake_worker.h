@@ -18,10 +18,14 @@ struct fake {
 	bool stop;
 	uint32_t copy; /* the request of the copy, and of the dump */
 	uint32_t dump;
-	uint32_t send;           /* the request to send it elsewhere */
-	uint32_t save;           /* the last request of that kind */
-	bool saved;              /* and nothing has happened since */
-	int sockets;             /* that listens; -1: none */
+	uint32_t send; /* the request to send it elsewhere */
+	uint32_t save; /* the last request of that kind */
+	bool saved;    /* and nothing has happened since */
+	int sockets;   /* that listens; -1: none */
+	struct {
+		int process, socket; /* process 0: none */
+		bool served;
+	} backup;
 	uint32_t detach;         /* the last request of that kind */
 	uint32_t changed;        /* the last one that changed devices or actions */
 	uint64_t answers;        /* to "statistics", by the thousand */

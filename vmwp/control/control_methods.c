@@ -8,6 +8,7 @@
  */
 #include "vmwp/control/control_methods.h"
 
+#include "vmwp/control/control_backup.h"
 #include "vmwp/control/control_call.h"
 #include "vmwp/control/control_devices.h"
 #include "vmwp/control/control_dump.h"
@@ -357,6 +358,9 @@ static void (*const handlers[])(struct call *call, const struct control_argument
 	[CONTROL_METHOD_eject] = control_disk_eject,
 	[CONTROL_METHOD_prepare_fork] = control_fork_prepare,
 	[CONTROL_METHOD_fork] = control_fork_start,
+	[CONTROL_METHOD_begin_backup] = control_backup_begin,
+	[CONTROL_METHOD_serve_backup] = control_backup_serve,
+	[CONTROL_METHOD_end_backup] = control_backup_end,
 	[CONTROL_METHOD_attach_adapter] = control_adapter_attach,
 	[CONTROL_METHOD_detach_adapter] = control_adapter_detach,
 	[CONTROL_METHOD_connect_adapter] = control_adapter_connect,

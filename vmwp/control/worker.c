@@ -5,6 +5,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/control.h"
+#include "vmwp/control/control_backup.h"
 #include "vmwp/control/control_dump.h"
 #include "vmwp/control/control_fork.h"
 #include "vmwp/control/control_server.h"
@@ -175,6 +176,7 @@ int worker_adopt(struct worker *worker, int serial, int error)
 	(void)TAKE_FD(serial_fd);
 	if (dup2(error_fd, STDERR_FILENO) < 0)
 		return error_origin(-errno);
+	control_backup_abandon(worker);
 	worker_tell_all(worker);
 	return 0;
 }
@@ -347,6 +349,7 @@ void worker_deinit(struct worker *worker)
 	console_free(worker->console);
 	control_dump_free(worker->dump);
 	control_fork_free(worker->fork);
+	control_backup_free(worker->backup);
 	control_state_free(worker->state);
 	definition_free(worker->definition);
 	resources_free(worker->resources);

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 
+struct control_backup;
 struct control_dump;
 struct control_fork;
 struct control_server;
@@ -37,6 +38,7 @@ struct worker {
 	struct control_server *control; /* NULL: by hand */
 	struct control_dump *dump;      /* NULL: none under way */
 	struct control_fork *fork;      /* NULL: none under way */
+	struct control_backup *backup;  /* NULL: none */
 	struct control_state *state;    /* NULL: nothing of its methods */
 	struct list leaving;            /* media that are being closed: control_devices.c */
 

@@ -13,6 +13,7 @@
 #include "vmwp/base/device.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/device/adapters.h"
+#include "vmwp/device/disk_backup.h"
 #include "vmwp/device/disk_fork.h"
 #include "vmwp/device/disk_health.h"
 #include "vmwp/device/disks.h"

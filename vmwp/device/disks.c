@@ -313,6 +313,36 @@ static size_t disks_take_files(struct resources *resources, const struct definit
 	return count;
 }
 
+int disk_know_changes(struct disk *disk, struct loop *loop, unsigned controller, unsigned lun,
+		      int map, enum changes_loss *ret_loss)
+{
+	int r = disk_changes_new(disk, loop, map, ret_loss);
+
+	if (r == 0 && *ret_loss > CHANGES_NEW)
+		log_warning("the next backup of disk %u:%u is a full one: %s", controller, lun,
+			    changes_loss_text(*ret_loss));
+	return r;
+}
+
+/* The service has a map of what changes of it, since there was a backup. */
+static int disks_know_changes(struct disks *disks, struct resources *resources,
+			      const struct definition_disk *disk)
+{
+	struct disk_health *health = disk_health_find(disks->healths, disk->controller, disk->lun);
+	char name[RESOURCES_NAME_MAX];
+	enum changes_loss loss;
+	int map;
+
+	resources_changes_name(disk->controller, disk->lun, name);
+	map = resources_take(resources, name);
+	if (map < 0 || !health) {
+		close_fdp(&map);
+		return 0;
+	}
+	return disk_know_changes(disk_health_disk(health), disks->config->loop, disk->controller,
+				 disk->lun, map, &loss);
+}
+
 /* A guest without disks has a controller all the same: disks can be added later. */
 static int disks_add(struct disks *disks, struct resources *resources, struct failure *failure)
 {
@@ -325,6 +355,8 @@ static int disks_add(struct disks *disks, struct resources *resources, struct fa
 		size_t count = disks_take_files(resources, disk, fds);
 
 		r = disks_begin_with(disks, disk, fds, count, failure);
+		if (r == 0)
+			r = disks_know_changes(disks, resources, disk);
 		if (r > 0)
 			r = -EINVAL;
 	}

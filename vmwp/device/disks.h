@@ -9,6 +9,7 @@
 
 #include "common/base/cc.h"
 #include "common/definition/definition.h"
+#include "common/image/image.h"
 #include "vmwp/base/device.h"
 #include "vmwp/base/failure.h"
 #include "vmwp/device/disk_health.h"
@@ -52,6 +53,13 @@ int disks_insert(struct disks *disks, unsigned controller, unsigned lun, int fd,
 		 void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
 int disks_eject(struct disks *disks, unsigned controller, unsigned lun, bool force,
 		void (*done)(void *data), void *data, struct failure *failure) MUST_CHECK;
+
+/*
+ * From now on it is known which blocks of the disk change; map: of vsp/storage/disk_changes.h, taken
+ * over. Says in the log why nothing is known of before. Return: 0; -errno.
+ */
+int disk_know_changes(struct disk *disk, struct loop *loop, unsigned controller, unsigned lun,
+		      int map, enum changes_loss *ret_loss) MUST_CHECK;
 
 /* The file of a disk may have become larger: the guest is told. Return: as above. */
 int disks_measure(struct disks *disks, unsigned controller, unsigned lun, uint64_t *ret_size,

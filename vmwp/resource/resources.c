@@ -79,6 +79,23 @@ static bool resources_is_disk_name(const char *name)
 	return strcmp(name, canonical) == 0;
 }
 
+void resources_changes_name(unsigned controller, unsigned lun, char name[RESOURCES_NAME_MAX])
+{
+	snprintf(name, RESOURCES_NAME_MAX, "changes:%u:%u", controller, lun);
+}
+
+static bool resources_is_changes_name(const char *name)
+{
+	unsigned controller, lun;
+	char canonical[RESOURCES_NAME_MAX];
+
+	if (sscanf(name, "changes:%2u:%2u", &controller, &lun) != 2 ||
+	    controller >= DEFINITION_CONTROLLERS_MAX || lun >= DEFINITION_LUNS_MAX)
+		return false;
+	resources_changes_name(controller, lun, canonical);
+	return strcmp(name, canonical) == 0;
+}
+
 void resources_memory_name(size_t region, char name[RESOURCES_NAME_MAX])
 {
 	snprintf(name, RESOURCES_NAME_MAX, "memory:%zu", region);
@@ -137,8 +154,8 @@ static bool resource_name_is_valid(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcmp(name, names[i]) == 0)
 			return true;
-	return resources_is_disk_name(name) || resources_is_memory_name(name) ||
-	       resources_is_network_name(name);
+	return resources_is_disk_name(name) || resources_is_changes_name(name) ||
+	       resources_is_memory_name(name) || resources_is_network_name(name);
 }
 
 static struct resource *resources_find(struct resources *resources, const char *name)

@@ -3,6 +3,7 @@
  * The open descriptors that a VM runs on, by name: "kvm", "kernel", "initrd", "bios", "uefi",
  * "uefi-variables", "variables", "serial", "end", "sockets", "memory:REGION" for each region of RAM that another worker has handed over,
  * and "disk:CONTROLLER:LUN" for each disk image, "disk:CONTROLLER:LUN+1" for its parent,
+ * "changes:CONTROLLER:LUN" for the map of its changed blocks,
  * and for each network adapter "net:NAME:QUEUE" for
  * the queues of a tap, or "net:NAME" for the socket of a user-mode network, or /dev/null for none.
  *
@@ -32,6 +33,9 @@ void resources_disk_name(unsigned controller, unsigned lun, char name[RESOURCES_
 void resources_parent_name(unsigned controller, unsigned lun, unsigned number,
 			   char name[RESOURCES_NAME_MAX]);
 #define RESOURCES_PARENTS_MAX 15
+
+/* "changes:0:3". */
+void resources_changes_name(unsigned controller, unsigned lun, char name[RESOURCES_NAME_MAX]);
 
 /* "memory:0". */
 void resources_memory_name(size_t region, char name[RESOURCES_NAME_MAX]);

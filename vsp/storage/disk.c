@@ -6,6 +6,7 @@
 #include "vsp/storage/disk.h"
 
 #include "common/base/cleanup.h"
+#include "vsp/storage/disk_changes.h"
 #include "vsp/storage/disk_throttle.h"
 
 #include <assert.h>
@@ -28,7 +29,14 @@ int disk_limit(struct disk *disk, struct loop *loop, const struct disk_limits *l
 	return disk_throttle_new(disk, loop, limits, &disk->throttle);
 }
 
-void disk_submit(struct disk *disk, struct disk_request *request)
+void disk_pass(struct disk *disk, struct disk_request *request)
+{
+	if (UNLIKELY(disk->changes) && !disk_changes_admit(disk->changes, request))
+		return;
+	disk->ops->submit(disk, request);
+}
+
+static void disk_begin(struct disk *disk, struct disk_request *request)
 {
 	assert(!disk->retiring);
 	assert(request->offset <= disk->size && request->size <= disk->size - request->offset);
@@ -37,11 +45,30 @@ void disk_submit(struct disk *disk, struct disk_request *request)
 	request->held = false;
 	request->retried = false;
 	request->throttled = false;
+	request->aside = false;
 	request->begun = loop_now();
 	disk->in_flight++;
+}
+
+void disk_submit(struct disk *disk, struct disk_request *request)
+{
+	disk_begin(disk, request);
 	if (UNLIKELY(disk->throttle) && !disk_throttle_admit(disk->throttle, request))
 		return;
+	disk_pass(disk, request);
+}
+
+void disk_submit_aside(struct disk *disk, struct disk_request *request)
+{
+	assert(request->operation == DISK_READ);
+	disk_begin(disk, request);
+	request->aside = true;
 	disk->ops->submit(disk, request);
+}
+
+int disk_descriptor(const struct disk *disk)
+{
+	return disk->ops->descriptor ? disk->ops->descriptor(disk) : -1;
 }
 
 static void disk_count_latency(struct disk_latency *latency, uint64_t ns)
@@ -114,7 +141,7 @@ static bool disk_hold(struct disk *disk, struct disk_request *request, int error
 {
 	bool can_hold = disk_can_hold(disk, request, error);
 
-	if (!disk->observer || request->abandoned)
+	if (!disk->observer || request->abandoned || request->aside)
 		return false;
 	if (!disk->observer->failed(disk->observer->data, request, error, can_hold) || !can_hold)
 		return false;
@@ -136,8 +163,13 @@ int disk_measure(struct disk *disk)
 	uint64_t size;
 	int r = disk->ops->measure ? disk->ops->measure(disk, &size) : -ENOTSUP;
 
-	if (r == 0)
+	if (r == 0) {
+		uint64_t old_size = disk->size;
+
 		disk->size = MAX(disk->size, size);
+		if (disk->changes)
+			disk_changes_grow(disk->changes, old_size);
+	}
 	return r;
 }
 
@@ -148,6 +180,9 @@ void disk_replace(struct disk *old, struct disk *disk)
 	disk->lost = old->lost;
 	disk->observer = TAKE_PTR(old->observer);
 	disk_throttle_free(TAKE_PTR(old->throttle));
+	disk->changes = TAKE_PTR(old->changes);
+	if (disk->changes)
+		disk_changes_move(disk->changes, disk);
 }
 
 void disk_retry(struct disk *disk)
@@ -184,6 +219,7 @@ static void disk_end(struct disk *disk)
 
 	assert(disk->held_count == 0);
 	disk_throttle_free(disk->throttle);
+	disk_changes_free(disk->changes);
 	disk->ops->free(disk);
 	if (retired)
 		retired(data);
@@ -191,7 +227,9 @@ static void disk_end(struct disk *disk)
 
 void disk_put(struct disk *disk)
 {
-	if (--disk->in_flight == 0 && disk->retiring)
+	if (--disk->in_flight > 0 || !disk->retiring)
+		return;
+	if (!disk->changes || !disk_changes_close(disk->changes))
 		disk_end(disk);
 }
 
@@ -270,6 +308,9 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data)
 	for (struct disk_request *request;
 	     disk->throttle && (request = disk_throttle_stop(disk->throttle));)
 		disk_cancel(request);
+	for (struct disk_request *request;
+	     disk->changes && (request = disk_changes_stop(disk->changes));)
+		disk_cancel(request);
 	if (disk->ops->retire)
 		disk->ops->retire(disk);
 	disk_put(disk);
@@ -277,5 +318,7 @@ void disk_retire(struct disk *disk, void (*retired)(void *data), void *data)
 
 int disk_lock(struct disk *disk, enum disk_lock what)
 {
+	if (what == DISK_LOCK_DROP && disk->changes)
+		disk_changes_abandon(disk->changes);
 	return disk->ops->lock ? disk->ops->lock(disk, what) : -EOPNOTSUPP;
 }

@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 struct disk;
+struct disk_changes;
 struct disk_throttle;
 struct image;
 struct vhd;
@@ -68,9 +69,10 @@ struct disk_request {
 	struct iovec buffer_iov;
 	struct list link;
 	bool under_way;
-	bool held;      /* it failed, and waits for disk_retry() */
-	bool retried;   /* it failed before */
-	bool throttled; /* it waits, by the disk's limits */
+	bool aside;   /* by disk_submit_aside() */
+	bool held;    /* it failed, and waits for disk_retry() */
+	bool retried; /* it failed before */
+	bool throttled; /* it waits, by the disk's limits, or for what is to be known of its changes */
 };
 
 /* A lock goes with the file as it was opened (F_OFD_SETLK): a VM's, in whichever process. */
@@ -89,6 +91,9 @@ struct disk_ops {
 
 	/* Optional: a request that is under way has been abandoned; it still has to complete. */
 	void (*abandon)(struct disk *disk);
+
+	/* Optional: the file that it is in, by which that is known again; -1. */
+	int (*descriptor)(const struct disk *disk);
 
 	/* Optional: what disk->size would be if the disk were opened now. Return: 0; -errno. */
 	int (*measure)(const struct disk *disk, uint64_t *ret_size);
@@ -165,6 +170,7 @@ struct disk {
 	bool lost;
 
 	struct disk_throttle *throttle; /* or NULL */
+	struct disk_changes *changes;   /* or NULL: vsp/storage/disk_changes.h */
 
 	const struct disk_observer *observer; /* or NULL */
 	struct list held;                     /* requests, oldest first */
@@ -179,6 +185,15 @@ struct disk {
 
 /* Starts a request. A range outside the disk is the caller's mistake. */
 void disk_submit(struct disk *disk, struct disk_request *request);
+
+/*
+ * The same of one that is not its guest's: reads, which no limit holds, and that are not held should
+ * they fail.
+ */
+void disk_submit_aside(struct disk *disk, struct disk_request *request);
+
+/* The file that the disk is in; -1: none of which that can be told. */
+int disk_descriptor(const struct disk *disk);
 
 /* For backends: ends a request, or holds it. */
 void disk_complete(struct disk_request *request, int result);

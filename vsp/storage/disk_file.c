@@ -336,9 +336,15 @@ static int disk_file_lock(struct disk *disk, enum disk_lock what)
 	return lock.l_type == F_UNLCK ? -EAGAIN : 0;
 }
 
+static int disk_file_fd(const struct disk *disk)
+{
+	return container_of(disk, const struct disk_file, disk)->fd;
+}
+
 static const struct disk_ops disk_file_ops = {
 	.submit = disk_file_submit,
 	.free = disk_file_free,
+	.descriptor = disk_file_fd,
 	.measure = disk_file_measure,
 	.lock = disk_file_lock,
 };
@@ -376,8 +382,7 @@ int disk_file_new(struct loop *loop, const struct image *image, uint32_t sector_
 
 int disk_file_descriptor(const struct disk *disk)
 {
-	return disk->ops == &disk_file_ops ? container_of(disk, const struct disk_file, disk)->fd
-					   : -1;
+	return disk->ops == &disk_file_ops ? disk_file_fd(disk) : -1;
 }
 
 void disk_file_drop_flushes(struct disk *disk)

@@ -69,7 +69,7 @@ static void disk_throttle_expired(struct loop_operation *operation, int result, 
 		list_unlink(&request->link);
 		request->throttled = false;
 		disk_throttle_count(throttle, request, now);
-		throttle->disk->ops->submit(throttle->disk, request);
+		disk_pass(throttle->disk, request);
 	}
 	if (!list_empty(&throttle->waiting))
 		disk_throttle_wait(throttle, now);

@@ -31,3 +31,6 @@ struct disk_request *disk_throttle_stop(struct disk_throttle *throttle);
 
 /* What counted as a request under way does so no more. The disk may be gone afterwards. */
 void disk_put(struct disk *disk);
+
+/* The limits let the request go on. */
+void disk_pass(struct disk *disk, struct disk_request *request);

@@ -538,9 +538,15 @@ static void disk_vhdx_free(struct disk *disk)
 	free(vhdx);
 }
 
+static int disk_vhdx_descriptor(const struct disk *disk)
+{
+	return disk_descriptor(container_of(disk, const struct disk_vhdx, disk)->file);
+}
+
 static const struct disk_ops disk_vhdx_ops = {
 	.submit = disk_vhdx_submit,
 	.free = disk_vhdx_free,
+	.descriptor = disk_vhdx_descriptor,
 	.retire = disk_vhdx_retire,
 };
 

@@ -20,7 +20,10 @@
 #include "common/base/cleanup.h"
 #include "common/base/guid.h"
 #include "vsp/storage/disk.h"
+#include "vsp/storage/disk_changes.h"
+#include "vsp/storage/disk_point.h"
 #include "vsp/storage/nbd_handshake.h"
+#include "vsp/storage/nbd_server.h"
 #include "vsp/vmbus/vmbus.h"
 
 #include <stdbool.h>
