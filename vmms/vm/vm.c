@@ -201,6 +201,7 @@ int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure)
 			"VM '%s' is waited for from another host; wait until it is here, "
 			"or cancel job %u",
 			vm->definition->name, vm->arrival.job->id);
+	vm_checkpoint_give_way(vm);
 	if (vm_change_waits(vm) && !vm->turning_off.done && verb != VM_TURN_OFF)
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is busy: a disk or medium leaves it, as soon as the "
