@@ -178,7 +178,7 @@ static void path_add(struct text *text, const uint8_t *bytes, size_t size)
 
 /* ---- Entries ---- */
 
-static bool entry_read(const struct variable *variable, uint16_t number, struct boot_entry *entry)
+static bool entry_read(const struct variable *variable, uint16_t number, struct boot_option *entry)
 {
 	struct text description = { entry->description, sizeof(entry->description) };
 	struct text path = { entry->path, sizeof(entry->path) };
@@ -186,7 +186,7 @@ static bool entry_read(const struct variable *variable, uint16_t number, struct 
 	const uint8_t *rest = variable->data + sizeof(option);
 	size_t left, used;
 
-	*entry = (struct boot_entry){ .number = number };
+	*entry = (struct boot_option){ .number = number };
 	if (variable->size < sizeof(option))
 		return false;
 	memcpy(&option, variable->data, sizeof(option));
@@ -199,7 +199,7 @@ static bool entry_read(const struct variable *variable, uint16_t number, struct 
 	return true;
 }
 
-static bool entry_find(const uint8_t *bytes, uint16_t number, struct boot_entry *entry)
+static bool entry_find(const uint8_t *bytes, uint16_t number, struct boot_option *entry)
 {
 	static const struct guid global = VARIABLE_GLOBAL_GUID;
 	struct variable variable;
@@ -210,7 +210,7 @@ static bool entry_find(const uint8_t *bytes, uint16_t number, struct boot_entry 
 	       entry_read(&variable, number, entry);
 }
 
-static bool entries_have(const struct boot_entry *entries, size_t count, uint16_t number)
+static bool entries_have(const struct boot_option *entries, size_t count, uint16_t number)
 {
 	for (size_t i = 0; i < count; i++)
 		if (entries[i].number == number)
@@ -219,7 +219,7 @@ static bool entries_have(const struct boot_entry *entries, size_t count, uint16_
 }
 
 size_t boot_entries_read(const uint8_t bytes[static VARIABLES_SIZE],
-			 struct boot_entry ret_entries[static BOOT_ENTRIES_MAX])
+			 struct boot_option ret_entries[static BOOT_ENTRIES_MAX])
 {
 	static const struct guid global = VARIABLE_GLOBAL_GUID;
 	struct variable order = { 0 }, next;

@@ -17,7 +17,7 @@
 #define BOOT_ENTRY_PATH        256
 
 /* Texts are printable ASCII, cut off where they are longer; other characters are '?'. */
-struct boot_entry {
+struct boot_option {
 	uint16_t number;
 	bool active;
 	bool next; /* once, by BootNext */
@@ -27,4 +27,4 @@ struct boot_entry {
 
 /* Return: how many. */
 size_t boot_entries_read(const uint8_t bytes[static VARIABLES_SIZE],
-			 struct boot_entry ret_entries[static BOOT_ENTRIES_MAX]);
+			 struct boot_option ret_entries[static BOOT_ENTRIES_MAX]);

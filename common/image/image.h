@@ -25,6 +25,7 @@
 #include "common/image/vhdx.h"
 #include "common/image/vhdx_change.h"
 #include "common/image/vhdx_child.h"
+#include "common/image/vhdx_merge.h"
 
 #include <stdbool.h>
 #include <stddef.h>

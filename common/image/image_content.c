@@ -12,8 +12,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define RUN_MAX (UINT64_C(1) << 40) /* bytes that one look at a table covers at most */
-
 struct image_content {
 	int fd;
 	enum image_format format;
@@ -23,8 +21,8 @@ struct image_content {
 	/* Of VHDX. */
 	struct vhdx vhdx;
 	struct vhdx_patches patches;
-	uint64_t page[VHDX_PAGE / sizeof(uint64_t)]; /* of the table of blocks */
-	uint64_t page_index;                         /* UINT64_MAX: none is there */
+	struct vhdx_reader reader;
+	struct image_content *parent; /* NULL: none, or none that is looked at */
 
 	struct vhd_fill fill; /* of VHD */
 };
@@ -69,108 +67,40 @@ static int content_find_raw(struct image_content *content, uint64_t offset,
 	return 0;
 }
 
-/* ---- VHDX ---- */
-
-static int content_read_entry(struct image_content *content, uint64_t block, uint64_t *ret_entry)
-{
-	uint64_t index = vhdx_bat_index(&content->vhdx, block) * sizeof(uint64_t);
-	uint64_t page = index / VHDX_PAGE;
-	int r = 0;
-
-	if (page != content->page_index) {
-		content->page_index = UINT64_MAX;
-		r = vhdx_read_bat_page(&content->file, &content->patches, &content->vhdx, page,
-				       content->page);
-	}
-	if (r)
-		return r;
-	content->page_index = page;
-	*ret_entry = content->page[index % VHDX_PAGE / sizeof(uint64_t)];
-	return 0;
-}
-
-/* What an entry of the table means. Return: 0; VHDX_E_METADATA: nothing. */
-static int content_judge_entry(const struct image_content *content, uint64_t entry,
-			       struct content_run *ret_run)
-{
-	const struct vhdx *vhdx = &content->vhdx;
-	uint64_t offset = entry & VHDX_OFFSET_MASK;
-
-	switch ((enum vhdx_state)(entry & VHDX_STATE_MASK)) {
-	case VHDX_FULLY:
-		ret_run->kind = CONTENT_DATA;
-		ret_run->file_offset = offset;
-		return vhdx_may_use(vhdx, content->patches.file_size, offset, vhdx->block_size)
-			       ? 0
-			       : VHDX_E_METADATA;
-	case VHDX_ZERO:
-	case VHDX_UNMAPPED:
-		ret_run->kind = CONTENT_ZERO;
-		return 0;
-	case VHDX_NOT_PRESENT:
-	case VHDX_UNDEFINED:
-		ret_run->kind = CONTENT_HOLE;
-		return 0;
-	default:
-		return VHDX_E_METADATA;
-	}
-}
-
-static int content_find_block(struct image_content *content, uint64_t block,
-			      struct content_run *ret_run)
-{
-	uint64_t entry = 0;
-	int r = content_read_entry(content, block, &entry);
-
-	return r ? r : content_judge_entry(content, entry, ret_run);
-}
-
-static bool content_goes_on(const struct content_run *run, const struct content_run *next)
-{
-	return run->kind == next->kind &&
-	       (run->kind != CONTENT_DATA || next->file_offset == run->file_offset + run->length);
-}
-
-/* Blocks that are alike, and next to each other in the file, are one run. */
-static int content_find_vhdx(struct image_content *content, uint64_t offset,
-			     struct content_run *ret_run)
-{
-	uint64_t block_size = content->vhdx.block_size, block = offset / block_size;
-	struct content_run run = { .length = block_size }, next = { .length = block_size };
-	int r = content_find_block(content, block, &run);
-
-	if (r)
-		return r;
-	while (++block < content->vhdx.block_count && run.length < RUN_MAX) {
-		r = content_find_block(content, block, &next);
-		if (r)
-			return r;
-		if (!content_goes_on(&run, &next))
-			break;
-		run.length += block_size;
-	}
-	run.file_offset += offset % block_size;
-	run.length = MIN(run.length - offset % block_size, content->size - offset);
-	*ret_run = run;
-	return 0;
-}
-
 /* ---- Reading ---- */
 
+/* Down to the image that has it. A parent may be smaller than what stands on it. */
 int image_content_find(struct image_content *content, uint64_t offset, struct content_run *ret_run)
 {
-	return content->format == IMAGE_VHDX ? content_find_vhdx(content, offset, ret_run)
-					     : content_find_raw(content, offset, ret_run);
+	uint64_t most = VHDX_RUN_MAX;
+	int r;
+
+	for (;; content = content->parent) {
+		if (offset >= content->size) {
+			*ret_run = (struct content_run){ .kind = CONTENT_HOLE, .length = most };
+			return 0;
+		}
+		r = content->format == IMAGE_VHDX
+			    ? vhdx_reader_find(&content->reader, offset, most, ret_run)
+			    : content_find_raw(content, offset, ret_run);
+		most = MIN(most, ret_run->length);
+		ret_run->length = most;
+		ret_run->content = content;
+		if (r || ret_run->kind != CONTENT_PARENT || !content->parent)
+			return r;
+	}
 }
 
-int image_content_read_run(struct image_content *content, const struct content_run *run,
-			   uint64_t skipped, void *buffer, size_t size)
+int image_content_read_run(const struct content_run *run, uint64_t skipped, void *buffer,
+			   size_t size)
 {
+	const struct image_content *of = run->content;
+
 	/* What a replay would change is tables, but nothing keeps a log from naming data. */
-	if (content->format == IMAGE_VHDX)
-		return vhdx_read_patched(&content->file, &content->patches,
-					 run->file_offset + skipped, buffer, size);
-	return content->file.read(content->file.data, run->file_offset + skipped, buffer, size);
+	if (of->format == IMAGE_VHDX)
+		return vhdx_read_patched(&of->file, &of->patches, run->file_offset + skipped,
+					 buffer, size);
+	return of->file.read(of->file.data, run->file_offset + skipped, buffer, size);
 }
 
 int image_content_read(struct image_content *content, uint64_t offset, void *buffer, size_t size)
@@ -188,7 +118,7 @@ int image_content_read(struct image_content *content, uint64_t offset, void *buf
 			return r;
 		part = MIN((uint64_t)size, run.length);
 		if (run.kind == CONTENT_DATA)
-			r = image_content_read_run(content, &run, 0, bytes, part);
+			r = image_content_read_run(&run, 0, bytes, part);
 		else
 			memset(bytes, 0, part);
 		if (r)
@@ -210,8 +140,8 @@ static struct image_content *content_new(int fd, enum image_format format)
 		return NULL;
 	content->fd = fd;
 	content->format = format;
-	content->page_index = UINT64_MAX;
 	content->file = vhdx_file_of(&content->fd, 0);
+	vhdx_reader_begin(&content->reader, &content->file, &content->patches, &content->vhdx);
 	return content;
 }
 
@@ -229,7 +159,7 @@ static int content_open_format(struct image_content *content, bool writable)
 		return -ENOTSUP;
 	r = vhdx_open(&content->file, writable, &content->vhdx, &content->patches);
 	content->size = content->vhdx.size;
-	return r == 0 && content->vhdx.has_parent ? -ENOTSUP : r;
+	return r;
 }
 
 int image_content_open(int fd, enum image_format format, bool writable,
@@ -238,15 +168,41 @@ int image_content_open(int fd, enum image_format format, bool writable,
 	CLEANUP(image_content_freep) struct image_content *content = content_new(fd, format);
 	int r = content ? content_open_format(content, writable) : -ENOMEM;
 
+	if (r == 0 && content->vhdx.has_parent)
+		r = -ENOTSUP;
 	if (r == 0)
 		*ret_content = TAKE_PTR(content);
 	return r;
+}
+
+int image_content_open_child(int fd, bool writable, struct image_content *parent,
+			     struct image_content **ret_content)
+{
+	CLEANUP(image_content_freep) struct image_content *content = content_new(fd, IMAGE_VHDX);
+	int r;
+
+	if (!content) {
+		image_content_free(parent);
+		return -ENOMEM;
+	}
+	content->parent = parent;
+	r = content_open_format(content, writable);
+	if (r)
+		return r;
+	if (!content->vhdx.has_parent)
+		return -ENOTSUP;
+	if (parent &&
+	    (parent->format != IMAGE_VHDX || !vhdx_is_parent(&content->vhdx, &parent->vhdx)))
+		return VHDX_E_PARENT;
+	*ret_content = TAKE_PTR(content);
+	return 0;
 }
 
 void image_content_free(struct image_content *content)
 {
 	if (!content)
 		return;
+	image_content_free(content->parent);
 	vhdx_patches_deinit(&content->patches);
 	vhd_fill_deinit(&content->fill);
 	free(content);
@@ -327,9 +283,10 @@ int image_content_make(int fd, const struct image_content_options *options,
 /* ---- Writing into it ---- */
 
 /* A block at the end of the file. */
-static int content_add_block(struct image_content *content, uint64_t block,
+static int content_add_block(struct image_content *content, uint64_t offset,
 			     struct content_run *ret_run)
 {
+	uint64_t block = offset / content->vhdx.block_size;
 	uint64_t index = vhdx_bat_index(&content->vhdx, block) * sizeof(uint64_t);
 	uint64_t place = ALIGN_UP(content->file.size, VHDX_MIB), entry = place | VHDX_FULLY;
 	int r = content->file.grow(content->file.data, place + content->vhdx.block_size);
@@ -337,8 +294,9 @@ static int content_add_block(struct image_content *content, uint64_t block,
 	if (r)
 		return r;
 	content->file.size = content->patches.file_size = place + content->vhdx.block_size;
-	content->page_index = UINT64_MAX;
-	*ret_run = (struct content_run){ .kind = CONTENT_DATA, .file_offset = place };
+	vhdx_reader_forget(&content->reader);
+	*ret_run = (struct content_run){ .kind = CONTENT_DATA,
+					 .file_offset = place + offset % content->vhdx.block_size };
 	return content->file.write(content->file.data, content->vhdx.bat_offset + index, &entry,
 				   sizeof(entry));
 }
@@ -346,17 +304,14 @@ static int content_add_block(struct image_content *content, uint64_t block,
 static int content_write_block(struct image_content *content, uint64_t offset, const void *buffer,
 			       size_t size)
 {
-	uint64_t block = offset / content->vhdx.block_size;
 	struct content_run run = { 0 };
-	int r = content_find_block(content, block, &run);
+	int r = vhdx_reader_find(&content->reader, offset, 1, &run);
 
 	if (r == 0 && run.kind != CONTENT_DATA)
-		r = content_add_block(content, block, &run);
+		r = content_add_block(content, offset, &run);
 	if (r)
 		return r > 0 ? -EIO : r;
-	return content->file.write(content->file.data,
-				   run.file_offset + offset % content->vhdx.block_size, buffer,
-				   size);
+	return content->file.write(content->file.data, run.file_offset, buffer, size);
 }
 
 int image_content_write(struct image_content *content, uint64_t offset, const void *buffer,

@@ -12,7 +12,7 @@
 #include "common/base/cc.h"
 #include "common/base/cleanup.h"
 #include "common/image/image_format.h"
-#include "common/image/vhdx.h"
+#include "common/image/vhdx_reader.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +29,14 @@ struct image_content;
 int image_content_open(int fd, enum image_format format, bool writable,
 		       struct image_content **ret_content) MUST_CHECK;
 void image_content_free(struct image_content *content);
+
+/*
+ * The same of a VHDX that stands on another. parent: what it stands on; taken over, also on failure;
+ * NULL: of the image alone, what the parent has being CONTENT_PARENT. Return: 0; VHDX_E_PARENT also if
+ * it is not its parent; -ENOTSUP: it stands on none; -errno.
+ */
+int image_content_open_child(int fd, bool writable, struct image_content *parent,
+			     struct image_content **ret_content) MUST_CHECK;
 DEFINE_CLEANUP(struct image_content *, image_content_free)
 
 /* Bytes that the guest sees. */
@@ -37,25 +45,13 @@ uint64_t image_content_size(const struct image_content *content);
 /* What a VHDX image says of itself; NULL: it is of another format. */
 const struct vhdx *image_content_vhdx(const struct image_content *content);
 
-enum content_kind {
-	CONTENT_DATA,
-	CONTENT_ZERO, /* zeros, by a word of the image */
-	CONTENT_HOLE, /* zeros, since there is nothing */
-};
-
-struct content_run {
-	enum content_kind kind;
-	uint64_t length;      /* bytes, at least 1 */
-	uint64_t file_offset; /* of CONTENT_DATA: where the file has it */
-};
-
 /* What is at an offset, which is below the size. Return: 0; VHDX_E_; -errno. */
 int image_content_find(struct image_content *content, uint64_t offset,
 		       struct content_run *ret_run) MUST_CHECK;
 
 /* Reads bytes of a run of CONTENT_DATA. Return: 0; VHDX_E_; -errno. */
-int image_content_read_run(struct image_content *content, const struct content_run *run,
-			   uint64_t skipped, void *buffer, size_t size) MUST_CHECK;
+int image_content_read_run(const struct content_run *run, uint64_t skipped, void *buffer,
+			   size_t size) MUST_CHECK;
 
 /* Reads any bytes below the size. Return: 0; VHDX_E_; -errno. */
 int image_content_read(struct image_content *content, uint64_t offset, void *buffer,

@@ -2,6 +2,9 @@
 /* Where the parent of a differencing image may be. */
 #include "common/image/image_parent.h"
 
+#include "common/base/cleanup.h"
+#include "common/base/path.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,4 +61,30 @@ int image_parent_place(const char *child, const struct image_parent_names *names
 		file = image_parent_file(names);
 		return file[0] ? image_parent_beside(child, file, path) : -ENOENT;
 	}
+}
+
+int image_parent_find(const char *child, const struct image_parent_names *names,
+		      char path[static PATH_MAX])
+{
+	int found = -ENOENT;
+
+	for (unsigned i = 0; i < IMAGE_PARENT_PLACES; i++) {
+		AUTO_CLOSE int path_fd = -1;
+		char place[PATH_MAX];
+		struct stat status;
+		int r = image_parent_place(child, names, i, place);
+
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		path_fd = path_look(place, &status);
+		if (path_fd < 0 && found == 0)
+			continue;
+		strcpy(path, place);
+		found = 0;
+		if (path_fd >= 0)
+			return 0;
+	}
+	return found;
 }

@@ -30,3 +30,7 @@ struct image_parent_names {
  */
 int image_parent_place(const char *child, const struct image_parent_names *names, unsigned number,
 		       char path[static PATH_MAX]) MUST_CHECK;
+
+/* The first of these places where something is; the first of all, if nothing is anywhere. Return: as above. */
+int image_parent_find(const char *child, const struct image_parent_names *names,
+		      char path[static PATH_MAX]) MUST_CHECK;

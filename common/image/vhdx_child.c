@@ -70,21 +70,22 @@ static int child_resolve(const char *path, char **ret_path)
 	return 0;
 }
 
-static int child_name_parent(const struct vhdx_child *child, struct vhdx_parent *named)
+int vhdx_child_name(const char *child, const char *below, struct vhdx_parent *named)
 {
-	AUTO_FREE char *parent = realpath(child->parent, NULL);
+	AUTO_FREE char *parent = realpath(below, NULL);
 	AUTO_FREE char *path = NULL;
 	int r;
 
 	if (!parent)
 		return -errno;
-	r = child_resolve(child->path, &path);
+	r = child_resolve(child, &path);
 	if (r < 0)
 		return r;
 	if (!text_is_utf8(parent, strlen(parent)))
 		return -EILSEQ;
 	if (!child_name_relative(path, parent, named->relative))
 		named->relative[0] = '\0';
+	named->volume[0] = '\0';
 	if (snprintf(named->absolute, sizeof(named->absolute), "%s", parent) >=
 	    (int)sizeof(named->absolute))
 		named->absolute[0] = '\0';
@@ -104,7 +105,7 @@ int vhdx_child_make(int fd, const struct vhdx_child *child, uint64_t *ret_size)
 
 	vhdx_patches_deinit(&patches);
 	if (r == 0)
-		r = child_name_parent(child, &named);
+		r = vhdx_child_name(child->path, child->parent, &named);
 	if (r)
 		return r;
 	named.linkage = parent.header.data_write;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/image/vhdx.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +27,12 @@ struct vhdx_child {
 	bool in_use;         /* the parent is still being written: vhdx_look_fd() */
 	uint32_t block_size; /* bytes; 0: the parent's */
 };
+
+/*
+ * How an image at `path`, whose folder is there, names that parent. Return: 0; -EILSEQ,
+ * -ENAMETOOLONG, -errno as below.
+ */
+int vhdx_child_name(const char *path, const char *parent, struct vhdx_parent *named) MUST_CHECK;
 
 /*
  * Makes the child in an empty file, and flushes it. *ret_size: of the disk. Return: 0; VHDX_E_: of

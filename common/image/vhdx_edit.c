@@ -40,7 +40,8 @@ static int vhdx_edit_open_log(struct vhdx_editor *editor)
 	return vhdx_write_headers(file, editor->vhdx);
 }
 
-int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file, struct vhdx *vhdx)
+int vhdx_edit_begin_as(struct vhdx_editor *editor, struct vhdx_file *file, struct vhdx *vhdx,
+		       const struct guid *data_write)
 {
 	int r;
 
@@ -52,11 +53,19 @@ int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file, struct v
 	if (!editor->entry || !editor->pages)
 		return -ENOMEM;
 	r = guid_generate(&vhdx->header.file_write);
-	if (r == 0)
-		r = guid_generate(&vhdx->header.data_write);
+	vhdx->header.data_write = *data_write;
 	if (r == 0)
 		r = vhdx_write_headers(file, vhdx);
 	return r == 0 ? vhdx_edit_open_log(editor) : r;
+}
+
+int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file, struct vhdx *vhdx)
+{
+	struct guid data_write;
+	int r = guid_generate(&data_write);
+
+	*editor = (struct vhdx_editor){ 0 };
+	return r == 0 ? vhdx_edit_begin_as(editor, file, vhdx, &data_write) : r;
 }
 
 int vhdx_edit_commit(struct vhdx_editor *editor, const struct vhdx_log_page *pages, unsigned count)
@@ -82,26 +91,25 @@ int vhdx_edit_commit(struct vhdx_editor *editor, const struct vhdx_log_page *pag
 	return r == 0 ? file->flush(file->data) : r;
 }
 
-/* ---- Entries of the table ---- */
+/* ---- Pages, and entries of the table ---- */
 
 /* The copy of that page, which is read if there is none. */
-static int vhdx_edit_find_page(struct vhdx_editor *editor, uint64_t index, uint8_t **ret_page)
+int vhdx_edit_page(struct vhdx_editor *editor, uint64_t offset, uint8_t **ret_page)
 {
-	struct vhdx_patches none = { .file_size = editor->file->size };
 	int r = 0;
 
 	for (unsigned i = 0; i < editor->page_count; i++) {
 		*ret_page = editor->pages + (size_t)i * VHDX_PAGE;
-		if (editor->page_indices[i] == index)
+		if (editor->page_offsets[i] == offset)
 			return 0;
 	}
 	if (editor->page_count == VHDX_ENTRY_PAGES)
 		r = vhdx_edit_commit_entries(editor);
 	*ret_page = editor->pages + (size_t)editor->page_count * VHDX_PAGE;
 	if (r == 0)
-		r = vhdx_read_bat_page(editor->file, &none, editor->vhdx, index, *ret_page);
+		r = vhdx_read(editor->file, offset, *ret_page, VHDX_PAGE);
 	if (r == 0)
-		editor->page_indices[editor->page_count++] = index;
+		editor->page_offsets[editor->page_count++] = offset;
 	return r;
 }
 
@@ -109,7 +117,8 @@ int vhdx_edit_entry(struct vhdx_editor *editor, uint64_t index, uint64_t entry)
 {
 	uint64_t offset = index * sizeof(entry);
 	uint8_t *page;
-	int r = vhdx_edit_find_page(editor, offset / VHDX_PAGE, &page);
+	int r = vhdx_edit_page(editor, editor->vhdx->bat_offset + ALIGN_DOWN(offset, VHDX_PAGE),
+			       &page);
 
 	if (r == 0)
 		memcpy(page + offset % VHDX_PAGE, &entry, sizeof(entry));
@@ -122,7 +131,7 @@ int vhdx_edit_commit_entries(struct vhdx_editor *editor)
 	unsigned count = editor->page_count;
 
 	for (unsigned i = 0; i < count; i++) {
-		pages[i].offset = editor->vhdx->bat_offset + editor->page_indices[i] * VHDX_PAGE;
+		pages[i].offset = editor->page_offsets[i];
 		pages[i].bytes = editor->pages + (size_t)i * VHDX_PAGE;
 	}
 	editor->page_count = 0;

@@ -36,15 +36,19 @@ struct vhdx_editor {
 	uint8_t *entry;
 	uint64_t sequence; /* of the next entry */
 
-	/* Pages of the table of blocks that have changed. */
+	/* Pages that have changed. */
 	uint8_t *pages;
-	uint64_t page_indices[VHDX_ENTRY_PAGES];
+	uint64_t page_offsets[VHDX_ENTRY_PAGES];
 	unsigned page_count;
 };
 
 /* The image gets new GUIDs, and a log. Return: 0; VHDX_E_UNSUPPORTED; -errno. */
 int vhdx_edit_begin(struct vhdx_editor *editor, struct vhdx_file *file,
 		    struct vhdx *vhdx) MUST_CHECK;
+
+/* The same, known to its children by that; its own: what they read is not changed. */
+int vhdx_edit_begin_as(struct vhdx_editor *editor, struct vhdx_file *file, struct vhdx *vhdx,
+		       const struct guid *data_write) MUST_CHECK;
 
 /*
  * Writes pages, at most VHDX_ENTRY_PAGES, all or none of which a crash leaves; whatever was written
@@ -54,9 +58,13 @@ int vhdx_edit_commit(struct vhdx_editor *editor, const struct vhdx_log_page *pag
 		     unsigned count) MUST_CHECK;
 
 /*
- * Changes an entry of the table of blocks; it counts after vhdx_edit_commit_entries() at the latest.
- * Return: 0; VHDX_E_; -errno.
+ * The page at an offset of the file, to be changed before the next call; what is changed counts after
+ * vhdx_edit_commit_entries() at the latest, never before what was changed in an earlier call. Return:
+ * 0; VHDX_E_; -errno.
  */
+int vhdx_edit_page(struct vhdx_editor *editor, uint64_t offset, uint8_t **ret_page) MUST_CHECK;
+
+/* The same of an entry of the table of blocks. */
 int vhdx_edit_entry(struct vhdx_editor *editor, uint64_t index, uint64_t entry) MUST_CHECK;
 int vhdx_edit_commit_entries(struct vhdx_editor *editor) MUST_CHECK;
 
@@ -65,6 +73,14 @@ int vhdx_edit_end(struct vhdx_editor *editor) MUST_CHECK;
 
 /* Frees what the editor has, whether it has begun and ended or not. */
 void vhdx_edit_abandon(struct vhdx_editor *editor);
+
+/* ---- What names a parent (vhdx_locator.c) ---- */
+
+#define VHDX_LOCATOR_MAX (16u * VHDX_PATH_MAX) /* bytes */
+
+/* *ret_size: bytes of the buffer, which has VHDX_LOCATOR_MAX. Return: 0; -EINVAL: it cannot be said. */
+int vhdx_locator_make(void *buffer, const struct vhdx_parent *parent,
+		      uint32_t *ret_size) MUST_CHECK;
 
 /* ---- What the table of blocks names ---- */
 

@@ -8,7 +8,6 @@
 #include "common/image/vhdx_internal.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,53 +86,15 @@ static void vhdx_add_item(uint8_t *table, struct guid id, uint32_t flags, const 
 	head->count++;
 }
 
-struct vhdx_locator_text {
-	const char *key;
-	const char *value;
-};
-
-/* Appends text without a NUL. Return: its bytes; 0: it is no text, or too long. */
-static uint16_t vhdx_add_text(uint8_t *buffer, uint32_t *used, const char *text)
-{
-	size_t size = utf16_from_utf8(buffer + *used, 2 * VHDX_PATH_MAX, text);
-
-	size = size >= 2 ? size - 2 : 0;
-	*used += (uint32_t)size;
-	return (uint16_t)size;
-}
-
 static int vhdx_make_locator(uint8_t *table, const struct vhdx_parent *parent)
 {
-	AUTO_FREE uint8_t *buffer = calloc(8, 2 * VHDX_PATH_MAX);
-	char linkage[GUID_TEXT_SIZE], braced[GUID_TEXT_SIZE + 2];
-	const struct vhdx_locator_text texts[] = { { "parent_linkage", braced },
-						   { "relative_path", parent->relative },
-						   { "volume_path", parent->volume },
-						   { "absolute_win32_path", parent->absolute } };
-	struct vhdx_locator *locator = (struct vhdx_locator *)buffer;
-	struct vhdx_locator_entry *entries = (struct vhdx_locator_entry *)(locator + 1);
-	uint32_t used = sizeof(*locator) + sizeof(*entries) * ARRAY_SIZE(texts);
+	AUTO_FREE uint8_t *buffer = malloc(VHDX_LOCATOR_MAX);
+	uint32_t size;
+	int r = buffer ? vhdx_locator_make(buffer, parent, &size) : -ENOMEM;
 
-	if (!buffer)
-		return -ENOMEM;
-	guid_format(&parent->linkage, linkage);
-	snprintf(braced, sizeof(braced), "{%s}", linkage);
-	locator->type = VHDX_LOCATOR_TYPE;
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		struct vhdx_locator_entry *entry = &entries[locator->count];
-
-		if (!texts[i].value[0])
-			continue;
-		entry->key_offset = used;
-		entry->key_length = vhdx_add_text(buffer, &used, texts[i].key);
-		entry->value_offset = used;
-		entry->value_length = vhdx_add_text(buffer, &used, texts[i].value);
-		if (!entry->value_length)
-			return -EINVAL;
-		locator->count++;
-	}
-	vhdx_add_item(table, VHDX_ITEM_LOCATOR, 0, buffer, used);
-	return locator->count < 2 ? -EINVAL : 0;
+	if (r == 0)
+		vhdx_add_item(table, VHDX_ITEM_LOCATOR, 0, buffer, size);
+	return r;
 }
 
 static int vhdx_make_metadata(struct vhdx_file *file, const struct vhdx *vhdx,

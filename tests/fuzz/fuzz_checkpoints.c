@@ -70,6 +70,25 @@ static void move(struct checkpoints *checkpoints)
 	check_unneeded(checkpoints, before);
 }
 
+/* As many as can be; each is one checkpoint less. */
+static void merge_all(struct checkpoints *checkpoints, const struct definition *now)
+{
+	for (;;) {
+		CLEANUP(checkpoint_merge_deinit) struct checkpoint_merge merge = { 0 };
+		size_t count = checkpoints->count, unneeded = checkpoints->unneeded.count;
+
+		if (checkpoints_find_merge(checkpoints, now, NULL, &merge) < 0)
+			abort();
+		if (merge.id == 0)
+			return;
+		if (checkpoints_merged(checkpoints, &merge, now) < 0 ||
+		    checkpoints->count != count - 1)
+			abort();
+		check_unneeded(checkpoints, unneeded);
+		check_copy(checkpoints);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	CLEANUP(checkpoints_freep) struct checkpoints *checkpoints = NULL;
@@ -83,6 +102,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_copy(checkpoints);
 	if (checkpoints_count(checkpoints) > checkpoints->count)
 		abort();
+	if (checkpoints->count > 0) {
+		CLEANUP(definition_freep) struct definition *now = NULL;
+
+		if (definition_copy(checkpoints->items[0].definition, &now) < 0)
+			abort();
+		merge_all(checkpoints, now);
+	}
 	if (checkpoints->count > 0)
 		move(checkpoints);
 	change(checkpoints, data[0] & 1);

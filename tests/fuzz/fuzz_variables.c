@@ -33,7 +33,7 @@ static void check_text(const char *text, size_t size)
 
 static void look(void)
 {
-	static struct boot_entry entries[BOOT_ENTRIES_MAX];
+	static struct boot_option entries[BOOT_ENTRIES_MAX];
 	struct variable_store store;
 	struct variable variable;
 	size_t count;

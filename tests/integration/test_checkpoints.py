@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Checkpoints of VMs that are off: the tree, its disks, what is refused, and daemons that are killed.
+"""Checkpoints: the tree, its disks, what is merged, what is refused, and daemons that are killed.
 
 What a guest would write is written here into the image that the VM has now, as whole blocks; what
 each checkpoint has to hold is kept in a model, and read back through the chain of images.
@@ -97,6 +97,13 @@ class CheckpointTest(ServiceTest):
     def contents(self, paths):
         return [self.content(path) for path in paths]
 
+    def stored(self):
+        """The tree of the only VM that has one."""
+        return json.loads(next((self.state / "checkpoints").glob("*.json")).read_text())["tree"]
+
+    def hidden(self):
+        return [point["id"] for point in self.stored()["checkpoints"] if point["hidden"]]
+
     def names(self):
         return {path.name for path in self.home.iterdir()}
 
@@ -164,28 +171,38 @@ class Tree(CheckpointTest):
         base = self.paths()
         write_block(base[0], 0, 1)
         self.make("a")
-        write_block(self.paths()[0], 0, 2)
+        first = self.paths()
+        write_block(first[0], 0, 2)
         self.make("b")
         second = self.paths()
         write_block(second[0], 0, 3)
         self.make("c")
-        # One that others stand on is forgotten, and its disks are not.
+        write_block(self.paths()[0], 0, 4)
+        third = self.paths()
+        # Where one alone stands on it, that one's disks are brought into its own.
         self.ok("checkpoint", "delete", "vm", "b")
         self.assertEqual([(point["name"], point["parent"]) for point in self.tree()["checkpoints"]],
                          [("a", 0), ("c", 1)])
-        self.assertEqual(self.content(self.paths()[0]), [3, 0, 0, 0])
+        self.assertEqual(self.chain(self.paths()[0]), [third[0], first[0], base[0]])
+        self.assertFalse(os.path.exists(second[0]))
+        self.assertEqual(self.content(third[0]), [4, 0, 0, 0])
+        self.assertEqual(self.content(first[0]), [3, 0, 0, 0])
         self.refused(NO_SUCH_VM, "checkpoint", "apply", "vm", "b", "--discard", says="no checkpoint")
         # When nothing stands on it any more, they go.
         self.apply("a")
-        self.assertTrue(os.path.exists(second[0]))
+        self.assertTrue(os.path.exists(first[0]))
         self.ok("checkpoint", "delete", "vm", "c")
-        self.assertFalse(os.path.exists(second[0]))
+        self.assertFalse(os.path.exists(first[0]))
         self.assertEqual(self.names(), {os.path.basename(path) for path in [*base, *self.paths()]})
         self.assertEqual(self.content(self.paths()[0]), [1, 0, 0, 0])
         self.run_once()
+        write_block(self.paths()[0], 2, 5)
         self.ok("checkpoint", "delete", "vm", "a", "--subtree")
         self.assertEqual(self.tree(), {"checkpoints": [], "current": 0})
-        self.assertTrue(all(os.path.exists(path) for path in base))
+        # The VM has the disks that it began with.
+        self.assertEqual(self.paths(), base)
+        self.assertEqual(self.names(), {os.path.basename(path) for path in base})
+        self.assertEqual(self.content(base[0]), [1, 0, 5, 0])
         self.run_once()
 
     def test_a_subtree(self):
@@ -321,8 +338,7 @@ class Refused(CheckpointTest):
         self.ok("disk", "info", base)
         self.assertEqual(pathlib.Path(base).read_bytes(), before)
         self.ok("checkpoint", "delete", "vm", "a")
-        # The VM's own disk still stands on it.
-        self.refused(FAILED, "disk", "resize", base, "9M", says="checkpoint")
+        self.ok("disk", "resize", base, "9M")
 
     def test_what_is_written_down_is_broken(self):
         self.make_vm()
@@ -341,6 +357,116 @@ class Refused(CheckpointTest):
         record.write_text(whole)
         self.start_vmms()
         self.assertEqual(len(self.tree()["checkpoints"]), 1)
+
+
+class Merge(CheckpointTest):
+    """What a deletion makes of disks, where it can and where it cannot yet."""
+
+    def test_several_that_stand_on_it(self):
+        """Files stay until one is left, whichever that is."""
+        for left in "bc", "cb":
+            with self.subTest(left=left):
+                self.make_vm(left)
+                base = self.paths(left)
+                for value, name in enumerate("abc", 1):
+                    write_block(self.paths(left)[0], value, value)
+                    self.make(name, left)
+                    if name == "b":
+                        self.apply("a", vm=left)
+                self.ok("checkpoint", "delete", left, "a")
+                self.assertEqual(self.hidden(), [1])
+                self.assertEqual(self.content(base[0]), [0, 1, 0, 0])
+                stays = left[1]
+                if left[0] == "c":
+                    self.apply("b", vm=left)
+                self.ok("checkpoint", "delete", left, left[0])
+                self.assertEqual(self.hidden(), [])
+                self.assertEqual([point["name"] for point in self.tree(left)["checkpoints"]], [stays])
+                value = "abc".index(stays) + 1
+                held = [0, 1, 0, 0]
+                held[value] = value
+                self.assertEqual(self.content(self.paths(left)[0]), held)
+                self.run_once(left)
+                self.ok("checkpoint", "delete", left, stays)
+                self.assertEqual(self.paths(left), base)
+                self.assertEqual(self.content(base[0]), held)
+                self.ok("delete", left)
+
+    def test_who_reads_it_holds_it_up(self):
+        self.make_vm()
+        base = self.paths()[0]
+        self.make("a")
+        now = self.paths()
+        write_block(now[0], 1, 7)
+        self.create("reader", disks=[{"path": base, "format": "vhdx", "read_only": True}])
+        self.ok("start", "reader")
+        self.refused(FAILED, "checkpoint", "delete", "vm", "a", says="not merged yet")
+        self.assertEqual((self.tree()["checkpoints"], self.hidden(), self.paths()), ([], [1], now))
+        self.run_once()
+        self.ok("stop", "reader")
+        # It is done with the next, or before the VM's next start.
+        self.make("b")
+        self.ok("checkpoint", "delete", "vm", "b")
+        self.assertEqual(self.hidden(), [])
+        self.assertEqual(self.content(base), [0, 7, 0, 0])
+        self.run_once()
+
+    def test_nobody_has_to_ask_again(self):
+        self.make_vm()
+        base = self.paths()
+        self.make("a")
+        write_block(self.paths()[0], 1, 7)
+        self.create("reader", disks=[{"path": base[0], "format": "vhdx", "read_only": True}])
+        self.ok("start", "reader")
+        self.refused(FAILED, "checkpoint", "delete", "vm", "a", says="not merged yet")
+        self.ok("stop", "reader")
+        self.stop_vmms()
+        self.start_vmms()
+        wait_until(lambda: self.paths() == base, "it is merged by the next daemon")
+        self.assertEqual(self.content(base[0]), [0, 7, 0, 0])
+        self.run_once()
+
+    def test_jobs(self):
+        self.make_vm()
+        self.make("a")
+        write_block(self.paths()[0], 1, 7)
+        self.ok("checkpoint", "delete", "vm", "a")
+        jobs = json.loads(self.ok("job", "list", "--json"))["jobs"]
+        self.assertEqual([(job["kind"], job["state"]) for job in jobs if job["kind"] == "checkpoint-merge"],
+                         [("checkpoint-merge", "done")])
+
+    def test_a_disk_that_was_detached(self):
+        """It is somebody's, and what it stands on stays."""
+        self.make_vm()
+        self.make("a")
+        detached = self.paths()[1]
+        write_block(detached, 0, 6)
+        self.ok("detach", "vm", "--lun", "1")
+        self.ok("checkpoint", "delete", "vm", "a")
+        self.assertEqual(self.hidden(), [1])
+        self.assertEqual(self.content(detached), [6, 0, 0, 0])
+        self.ok("attach", "vm", detached, "--lun", "1", "--format", "vhdx")
+        self.run_once()
+        self.make("b")
+        self.ok("checkpoint", "delete", "vm", "b")
+        self.assertEqual(self.hidden(), [])
+        self.assertEqual(self.content(self.paths()[1]), [6, 0, 0, 0])
+        self.run_once()
+
+    def test_trees_of_before(self):
+        """Of a daemon that did not write down what stands on what: nothing is merged."""
+        self.make_vm()
+        self.make("a")
+        now = self.paths()
+        self.stop_vmms()
+        record = next((self.state / "checkpoints").glob("*.json"))
+        stored = json.loads(record.read_text())
+        self.assertEqual([link["image"] for link in stored["tree"].pop("links")], now)
+        record.write_text(json.dumps(stored))
+        self.start_vmms()
+        self.ok("checkpoint", "delete", "vm", "a")
+        self.assertEqual(self.paths(), now)
+        self.run_once()
 
 
 class Live(CheckpointTest):
@@ -547,7 +673,7 @@ class Killed(CheckpointTest):
         return steps
 
     def reset(self):
-        """a, and c on it, with b beside."""
+        """z, a on it, and c on that, with b beside."""
         with contextlib.suppress(AssertionError):
             for point in self.tree()["checkpoints"]:
                 self.ok("checkpoint", "delete", "vm", point["id"])
@@ -555,8 +681,9 @@ class Killed(CheckpointTest):
         for path in self.home.iterdir():
             path.unlink()
         self.make_vm()
-        for value, name in enumerate("abc", 1):
+        for value, name in enumerate("zabc", 1):
             write_block(self.paths()[0], 0, value)
+            write_block(self.paths()[1], value - 1, value)
             self.make(name)
             if name == "b":
                 self.apply("a")
@@ -569,14 +696,25 @@ class Killed(CheckpointTest):
             disk["path"] for disk in point["definition"]["disks"])) for point in tree["checkpoints"]]
         return points, tree["current"], self.contents(self.paths())
 
+    def seen_while_merging(self):
+        """Files may go between looking at the tree and at them."""
+        def look():
+            with contextlib.suppress(FileNotFoundError, AssertionError):
+                return self.seen()
+        return wait_until(look, "files that stay")
+
     def needed(self):
         """Names of all files that the VM and its checkpoints stand on."""
         paths = self.paths() + [disk["path"] for point in self.tree()["checkpoints"]
                                 for disk in point["definition"]["disks"]]
         return {os.path.basename(image) for path in paths for image in self.chain(path)}
 
+    def are_needed(self):
+        with contextlib.suppress(FileNotFoundError, AssertionError):
+            return self.names() == self.needed()
+
     def check_files(self):
-        wait_until(lambda: self.names() == self.needed(), "no file but those that are needed")
+        wait_until(self.are_needed, "no file but those that are needed")
         self.run_once()
 
     def try_each_step(self, *words):
@@ -585,7 +723,7 @@ class Killed(CheckpointTest):
         self.arm(0)
         self.ok("checkpoint", *words)
         steps = self.disarm()
-        after = self.seen()
+        after, hidden = self.seen(), self.hidden()
         self.check_files()
         self.assertNotEqual(before, after)
         for number, step in enumerate(steps, 1):
@@ -597,13 +735,16 @@ class Killed(CheckpointTest):
                 self.disarm()
                 self.vmms = None
                 self.start_vmms()
-                now = self.seen()
+                now = self.seen_while_merging()
                 self.assertIn(now, (before, after))
                 self.check_files()
                 if now == before:
                     self.ok("checkpoint", *words)
                     self.assertEqual(self.seen(), after)
                     self.check_files()
+                wait_until(lambda: self.hidden() == hidden, "what can be merged is")
+                wait_until(self.are_needed, "what was copied is removed")
+                self.assertEqual(self.seen(), after)
         return set(steps)
 
     def try_each_live_step(self, kind):
@@ -646,7 +787,8 @@ class Killed(CheckpointTest):
     def test_each_step(self):
         reached = set()
         for words in (["create", "vm", "--name", "d"], ["apply", "vm", "b", "--discard"],
-                      ["delete", "vm", "b"], ["delete", "vm", "a"]):
+                      ["delete", "vm", "b"], ["delete", "vm", "a"], ["delete", "vm", "c"],
+                      ["delete", "vm", "z"]):
             reached |= self.try_each_step(*words)
         for kind in "production", "standard":
             reached |= self.try_each_live_step(kind)

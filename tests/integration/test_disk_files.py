@@ -188,6 +188,68 @@ class Create(DiskTest):
         self.assertTrue(self.path("a").exists())
 
 
+class Chains(DiskTest):
+    """Disks that stand on others."""
+
+    def make_chain(self):
+        base, child = self.make("base.vhdx", "4M", "--block-size", "1M"), self.path("child.vhdx")
+        self.ok("disk", "create", child, "--parent", base)
+        with open(child, "r+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.write(bytes([7]) * MIB)
+            file.seek(3 * MIB + 8)
+            file.write(struct.pack("<Q", end | 6))
+        return base, child
+
+    def check_merged(self, base):
+        raw = self.path("out.raw")
+        self.ok("disk", "convert", base, raw)
+        self.assertEqual(pathlib.Path(raw).read_bytes(), bytes(MIB) + bytes([7]) * MIB + bytes(2 * MIB))
+        self.assertIn("whole", self.ok("disk", "check", base))
+
+    def test_merged(self):
+        base, child = self.make_chain()
+        found = json.loads(self.ok("disk", "merge", child, "--json"))
+        self.assertEqual((found["format"], found["size"]), ("vhdx", 4 * MIB))
+        self.assertTrue(os.path.samefile(found["path"], base))
+        self.assertFalse(os.path.exists(child))
+        self.check_merged(base)
+        self.refused(WRONG_STATE, "disk", "merge", base, says="stands on no other")
+
+    def test_moved(self):
+        base, child = self.make_chain()
+        moved, other = self.path("moved.vhdx"), self.make("other.vhdx", "4M")
+        os.rename(base, moved)
+        self.refused(FAILED, "disk", "merge", child, says="No such")
+        self.refused(USAGE, "disk", "rebase", child, other, says="made on")
+        self.ok("disk", "rebase", child, moved)
+        self.assertEqual(self.info(child)["parent"]["path"], ".\\moved.vhdx")
+        self.ok("disk", "merge", child)
+        self.check_merged(moved)
+
+    def test_what_is_in_use(self):
+        base, child = self.make_chain()
+        for path in base, child:
+            self.create(disks=[{"path": str(path), "format": "vhdx"}])
+            self.ok("start", "vm")
+            self.refused(FAILED, "disk", "merge", child, says="in use")
+            self.ok("stop", "vm")
+            self.ok("delete", "vm")
+            if path == base:
+                # It is another disk, now that it was written by a VM; or not, if that has written nothing.
+                self.assertTrue(os.path.exists(child))
+        self.ok("disk", "merge", child)
+
+    def test_another_that_stands_on_it(self):
+        """The other one is refused afterwards, and never read as what it is not."""
+        base, child = self.make_chain()
+        other = self.path("other.vhdx")
+        self.ok("disk", "create", other, "--parent", base)
+        self.ok("disk", "merge", child)
+        self.create(disks=[{"path": str(other), "format": "vhdx"}])
+        self.assertNotEqual(self.vmctl("start", "vm").status, OK)
+
+
 class Convert(DiskTest):
     def setUp(self):
         super().setUp()

@@ -245,6 +245,12 @@ class Walk(RemoteTest):
         self.step("disk compact", disk)
         self.step("disk convert", disk, copy, "--format", "raw")
         self.assertEqual(copy.stat().st_size, 24 << 20)
+        child, moved = self.home / "child.vhdx", self.home / "moved.vhdx"
+        self.step("disk create", child, "--parent", disk)
+        disk.rename(moved)
+        self.step("disk rebase", child, moved, out="rebased")
+        self.step("disk merge", child, out="merged")
+        self.assertFalse(child.exists())
 
     def walk_checkpoints(self):
         disk = self.home / "checkpoint.vhdx"

@@ -36,6 +36,10 @@
 	STEP(CHECKPOINT_SETTLED)      /* the tree is what it was going to be */           \
 	STEP(CHECKPOINT_FORGOTTEN)    /* one that was deleted */                          \
 	STEP(CHECKPOINT_CLEANED)      /* files that nothing needs are gone */             \
+	STEP(CHECKPOINT_MERGING)      /* a process copies what images have */             \
+	STEP(CHECKPOINT_MERGED)       /* it has ended */                                  \
+	STEP(CHECKPOINT_MERGE_NAMED)  /* the definition names what they stood on */       \
+	STEP(CHECKPOINT_MERGE_KEPT)   /* so does the tree */                              \
 	STEP(RESTORE_ANSWERED)                                                            \
 	STEP(RENEWAL_SPAWNED)                                                             \
 	STEP(RENEWAL_HANDED_OVER)                                                         \

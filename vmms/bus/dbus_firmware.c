@@ -25,7 +25,7 @@ static struct json_object *dbus_firmware_to_json(const struct vm *vm)
 
 static struct json_object *dbus_firmware_entries_to_json(const uint8_t *bytes)
 {
-	AUTO_FREE struct boot_entry *entries = calloc(BOOT_ENTRIES_MAX, sizeof(*entries));
+	AUTO_FREE struct boot_option *entries = calloc(BOOT_ENTRIES_MAX, sizeof(*entries));
 	struct json_object *list = json_object_new_array();
 	size_t count = entries ? boot_entries_read(bytes, entries) : 0;
 

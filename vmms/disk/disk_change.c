@@ -308,7 +308,7 @@ static int compact_raw_content(struct disk_work *work, const struct disk_file *f
 			break;
 		part = MIN(run.length, (uint64_t)PIECE - offset % GRAIN);
 		if (run.kind == CONTENT_DATA) {
-			r = image_content_read_run(content, &run, 0, buffer, part);
+			r = image_content_read_run(&run, 0, buffer, part);
 			if (r == 0)
 				r = compact_piece(file, offset, buffer, part);
 		}

@@ -136,6 +136,12 @@ static int file_refuse_format(struct disk_work *work, const struct image_names *
 			   file_show(work->request->path, shown), texts[error]);
 }
 
+/* What a VHDX stands on is not opened, or by the same rules as the file itself. */
+static bool file_follows(enum disk_operation operation)
+{
+	return operation == DISK_INFO || operation == DISK_MERGE || operation == DISK_REBASE;
+}
+
 /*
  * A guest that had the file as its raw disk may have written the head of another format. It could
  * have nothing done but what is done with its own file: what names others is refused.
@@ -152,7 +158,7 @@ static int file_find_format(struct disk_work *work, struct disk_file *file)
 	else
 		r = image_format_detect(&bytes, &file->format);
 	/* Of a VHDX our own reader tells, and follows nothing. */
-	if (r == 0 && file->format == IMAGE_VHDX && work->request->operation == DISK_INFO)
+	if (r == 0 && file->format == IMAGE_VHDX && file_follows(work->request->operation))
 		return 0;
 	if (r == 0 && file->format != IMAGE_RAW)
 		r = image_format_check(&bytes, file->format, &names);

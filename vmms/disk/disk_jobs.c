@@ -313,6 +313,8 @@ static const struct job_kind kinds[] = {
 	[DISK_RESIZE] = { "disk-resize", disk_job_cancel },
 	[DISK_COMPACT] = { "disk-compact", disk_job_cancel },
 	[DISK_MAP] = { "disk-map", disk_job_cancel },
+	[DISK_MERGE] = { "disk-merge", disk_job_cancel },
+	[DISK_REBASE] = { "disk-rebase", disk_job_cancel },
 };
 
 /* ---- Its beginning ---- */

@@ -170,7 +170,7 @@ static int copy_run(struct making *making, struct image_content *source, uint64_
 	for (uint64_t at = 0; r == 0 && *ret_written == 0 && at < run->length;) {
 		size_t part = MIN(run->length - at, (uint64_t)PIECE);
 
-		r = image_content_read_run(source, run, at, buffer, part);
+		r = image_content_read_run(run, at, buffer, part);
 		if (r == 0)
 			*ret_written = copy_write(making->content, offset + at, buffer, part);
 		at += part;

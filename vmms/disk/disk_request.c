@@ -11,7 +11,8 @@
 const char *const disk_operation_names[] = {
 	[DISK_CREATE] = "create",   [DISK_INFO] = "info",     [DISK_CHECK] = "check",
 	[DISK_CONVERT] = "convert", [DISK_RESIZE] = "resize", [DISK_COMPACT] = "compact",
-	[DISK_MAP] = "map",         [DISK_MAP + 1] = NULL,
+	[DISK_MAP] = "map",         [DISK_MERGE] = "merge",   [DISK_REBASE] = "rebase",
+	[DISK_REBASE + 1] = NULL,
 };
 
 static bool disk_path_is_absolute(const char *text)
@@ -60,8 +61,11 @@ static const char *disk_request_find_fault(const struct disk_request *request)
 	bool sized = (request->operation == DISK_CREATE && !request->parent) ||
 		     request->operation == DISK_RESIZE;
 
-	if (request->parent && request->operation != DISK_CREATE)
-		return "a parent goes with create";
+	if (request->parent && request->operation != DISK_CREATE &&
+	    request->operation != DISK_REBASE)
+		return "a parent goes with create and rebase";
+	if (!request->parent && request->operation == DISK_REBASE)
+		return "a parent has to be said";
 	if (request->parent && (request->size || request->sector_size || request->fixed))
 		return "a disk on a parent has its size and its sectors, and grows as it is "
 		       "written: size, sector_size and fixed are of others";

@@ -25,6 +25,8 @@ enum disk_operation {
 	DISK_RESIZE,
 	DISK_COMPACT,
 	DISK_MAP,
+	DISK_MERGE,
+	DISK_REBASE,
 };
 
 /* As in requests, closed by NULL. */
@@ -36,7 +38,7 @@ struct disk_request {
 	char *format; /* NULL: what its head says; of a new one VHDX */
 	char *target; /* of convert: the new one */
 	char *target_format;
-	char *parent;         /* of create: the VHDX that the new one stands on */
+	char *parent;         /* of create, rebase: the VHDX that it is to stand on */
 	uint64_t size;        /* of create, resize; 0: none was said, or that of the parent */
 	uint64_t block_size;  /* 0: the format's own */
 	unsigned sector_size; /* 0: 512 */

@@ -159,7 +159,7 @@ static int work_become(struct disk_work *work)
 static int (*const operations[])(struct disk_work *work) = {
 	[DISK_CREATE] = disk_create,   [DISK_INFO] = disk_info,     [DISK_CHECK] = disk_check,
 	[DISK_CONVERT] = disk_convert, [DISK_RESIZE] = disk_resize, [DISK_COMPACT] = disk_compact,
-	[DISK_MAP] = disk_map,
+	[DISK_MAP] = disk_map,         [DISK_MERGE] = disk_merge,   [DISK_REBASE] = disk_rebase,
 };
 
 void disk_work_run(int socket, void *data)

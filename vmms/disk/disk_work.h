@@ -103,3 +103,5 @@ int disk_convert(struct disk_work *work) MUST_CHECK;
 int disk_resize(struct disk_work *work) MUST_CHECK;
 int disk_compact(struct disk_work *work) MUST_CHECK;
 int disk_map(struct disk_work *work) MUST_CHECK;
+int disk_merge(struct disk_work *work) MUST_CHECK;
+int disk_rebase(struct disk_work *work) MUST_CHECK;

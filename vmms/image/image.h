@@ -9,6 +9,7 @@
 #include "vmms/image/file_holder.h"
 #include "vmms/image/image_chain.h"
 #include "vmms/image/image_fork.h"
+#include "vmms/image/image_merge.h"
 #include "vmms/image/image_server.h"
 #include "vmms/image/open_helper.h"
 #include "vmms/image/resources.h"

@@ -80,33 +80,6 @@ static bool parents_name(const struct parents_image *image, struct image_parent_
 					  : image->vhdx.has_parent;
 }
 
-/* The first place where something is; the first of all, if nothing is anywhere. */
-static int parents_find(const struct chain *chain, const struct image_parent_names *names,
-			char path[static PATH_MAX])
-{
-	int found = -ENOENT;
-
-	for (unsigned i = 0; i < IMAGE_PARENT_PLACES; i++) {
-		AUTO_CLOSE int path_fd = -1;
-		char place[PATH_MAX];
-		struct stat status;
-		int r = image_parent_place(chain->path, names, i, place);
-
-		if (r == -ENOENT)
-			continue;
-		if (r < 0)
-			return r;
-		path_fd = path_look(place, &status);
-		if (path_fd < 0 && found == 0)
-			continue;
-		strcpy(path, place);
-		found = 0;
-		if (path_fd >= 0)
-			return 0;
-	}
-	return found;
-}
-
 static int parents_open_next(struct chain *chain, const struct image_parent_names *names,
 			     struct failure *failure)
 {
@@ -117,7 +90,7 @@ static int parents_open_next(struct chain *chain, const struct image_parent_name
 	r = chain_check_writers(chain, failure);
 	if (r < 0)
 		return r;
-	if (parents_find(chain, names, named.path) < 0)
+	if (image_parent_find(chain->path, names, named.path) < 0)
 		return chain_refuse_image(chain, failure,
 					  "it does not say where the parent is that it needs");
 	r = chain_open_named(chain, &named, failure);

@@ -80,6 +80,12 @@ static void checkpoint_deinit(struct checkpoint *checkpoint)
 	definition_free(checkpoint->definition);
 }
 
+static void checkpoints_free_link(struct checkpoint_link *link)
+{
+	free(link->image);
+	free(link->parent);
+}
+
 void checkpoints_free(struct checkpoints *checkpoints)
 {
 	if (!checkpoints)
@@ -90,6 +96,9 @@ void checkpoints_free(struct checkpoints *checkpoints)
 	checkpoint_paths_deinit(&checkpoints->files);
 	checkpoint_paths_deinit(&checkpoints->unneeded);
 	checkpoint_paths_deinit(&checkpoints->states);
+	for (size_t i = 0; i < checkpoints->link_count; i++)
+		checkpoints_free_link(&checkpoints->links[i]);
+	free(checkpoints->links);
 	free(checkpoints);
 }
 
@@ -289,4 +298,34 @@ int checkpoints_move_to(struct checkpoints *checkpoints, unsigned id,
 	checkpoints->current = id;
 	r = checkpoints_drop_disks(checkpoints, before);
 	return r == 0 ? checkpoints_prune(checkpoints) : r;
+}
+
+/* ---- Files ---- */
+
+int checkpoints_link(struct checkpoints *checkpoints, const char *image, const char *parent)
+{
+	size_t count = checkpoints->link_count;
+	struct checkpoint_link *links = reallocarray(checkpoints->links, count + 1, sizeof(*links));
+
+	if (!links)
+		return -ENOMEM;
+	checkpoints->links = links;
+	links[count] = (struct checkpoint_link){ strdup(image), strdup(parent) };
+	checkpoints->link_count++;
+	return links[count].image && links[count].parent ? 0 : -ENOMEM;
+}
+
+void checkpoints_forget_file(struct checkpoints *checkpoints, const char *path)
+{
+	size_t left = 0;
+
+	checkpoint_paths_remove(&checkpoints->unneeded, path);
+	checkpoint_paths_remove(&checkpoints->files, path);
+	for (size_t i = 0; i < checkpoints->link_count; i++) {
+		if (strcmp(checkpoints->links[i].image, path) == 0)
+			checkpoints_free_link(&checkpoints->links[i]);
+		else
+			checkpoints->links[left++] = checkpoints->links[i];
+	}
+	checkpoints->link_count = left;
 }

@@ -5,7 +5,8 @@
  * A checkpoint is the definition of that time. The disks that it names are written no more; the VM
  * goes on with children of them, and so does it when the checkpoint is applied, with new children.
  * One that is deleted is forgotten; while the VM or other checkpoints stand on it, it stays in the
- * tree, hidden, and its disks with it.
+ * tree, hidden, and its disks with it. Once only one stands on it, that one's disks can be brought
+ * into its own (checkpoints_merge.c), and it goes.
  *
  * Files that were made for the tree are told from those that somebody has brought, which are never
  * removed.
@@ -63,6 +64,11 @@ void checkpoint_paths_remove(struct checkpoint_paths *paths, const char *path);
 /* An array of texts. NULL without memory. */
 struct json_object *checkpoint_paths_to_json(const struct checkpoint_paths *paths);
 
+/* An image that was made, and what it stands on. */
+struct checkpoint_link {
+	char *image, *parent;
+};
+
 struct checkpoints {
 	unsigned next;    /* the id of the next one */
 	unsigned current; /* on which the VM's disks stand; 0: on none */
@@ -71,6 +77,8 @@ struct checkpoints {
 	struct checkpoint_paths files;    /* that were made for it */
 	struct checkpoint_paths unneeded; /* of these, those that are to be removed */
 	struct checkpoint_paths states;   /* files with memory and devices, that may be there */
+	struct checkpoint_link *links;
+	size_t link_count;
 };
 
 int checkpoints_new(struct checkpoints **ret_checkpoints) MUST_CHECK;
@@ -124,3 +132,50 @@ int checkpoints_delete(struct checkpoints *checkpoints, unsigned id, bool subtre
  */
 int checkpoints_move_to(struct checkpoints *checkpoints, unsigned id,
 			const struct definition *before) MUST_CHECK;
+
+/* Return: 0; -ENOMEM. */
+int checkpoints_link(struct checkpoints *checkpoints, const char *image,
+		     const char *parent) MUST_CHECK;
+
+/* The file is not there any more. */
+void checkpoints_forget_file(struct checkpoints *checkpoints, const char *path);
+
+/* ---- What can be merged (checkpoints_merge.c) ---- */
+
+/* An image, to be brought into the one that it stands on, and those that stand on it. */
+struct checkpoint_merge_disk {
+	char *image, *parent;
+	struct checkpoint_paths above;
+	bool done; /* it has been: the VM has the parent already */
+};
+
+/* A checkpoint that is hidden, and that one alone stands on. */
+struct checkpoint_merge {
+	unsigned id; /* 0: there is none */
+	struct checkpoint_merge_disk *disks;
+	size_t disk_count;
+};
+
+void checkpoint_merge_deinit(struct checkpoint_merge *merge);
+
+/* There is something to copy. */
+bool checkpoint_merge_copies(const struct checkpoint_merge *merge);
+
+/*
+ * The first that can go, of those that are hidden. now, pending: the VM's definition, and that which
+ * waits for its next start, or NULL. Return: 0, also if there is none; -ENOMEM.
+ */
+int checkpoints_find_merge(const struct checkpoints *checkpoints, const struct definition *now,
+			   const struct definition *pending,
+			   struct checkpoint_merge *ret_merge) MUST_CHECK;
+
+/* Of a definition: an image's place is the parent's. Return: 0; -ENOMEM. */
+int checkpoint_merge_rename(const struct checkpoint_merge *merge,
+			    struct definition *definition) MUST_CHECK;
+
+/*
+ * All that it says has been copied, and the VM's definition says so: the checkpoint goes, and the images
+ * are unneeded. Return: 0; -ENOMEM: the object is good for being freed alone.
+ */
+int checkpoints_merged(struct checkpoints *checkpoints, const struct checkpoint_merge *merge,
+		       const struct definition *now) MUST_CHECK;

@@ -35,6 +35,18 @@ static struct json_object *checkpoint_to_json(const struct checkpoint *checkpoin
 			 "definition", definition_to_json(checkpoint->definition), NULL);
 }
 
+static struct json_object *checkpoints_links_to_json(const struct checkpoints *checkpoints)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < checkpoints->link_count; i++)
+		json_append(&array,
+			    json_make("image", json_object_new_string(checkpoints->links[i].image),
+				      "parent",
+				      json_object_new_string(checkpoints->links[i].parent), NULL));
+	return array;
+}
+
 struct json_object *checkpoints_to_json(const struct checkpoints *checkpoints)
 {
 	struct json_object *items = json_object_new_array();
@@ -45,7 +57,8 @@ struct json_object *checkpoints_to_json(const struct checkpoints *checkpoints)
 			 json_object_new_int64(checkpoints->current), "checkpoints", items, "files",
 			 checkpoint_paths_to_json(&checkpoints->files), "unneeded",
 			 checkpoint_paths_to_json(&checkpoints->unneeded), "states",
-			 checkpoint_paths_to_json(&checkpoints->states), NULL);
+			 checkpoint_paths_to_json(&checkpoints->states), "links",
+			 checkpoints_links_to_json(checkpoints), NULL);
 }
 
 /* ---- Reading ---- */
@@ -60,6 +73,13 @@ static int checkpoints_read_definition(struct json_reader *reader, const struct 
 	return definition_from_json(value, definition, reader->error);
 }
 
+static bool checkpoints_is_path(struct json_object *item)
+{
+	return json_object_is_type(item, json_type_string) &&
+	       json_object_get_string(item)[0] == '/' &&
+	       json_object_get_string_len(item) < PATH_MAX;
+}
+
 static int checkpoints_read_paths(struct json_reader *reader, const struct json_key *key,
 				  struct json_object *value, void *target)
 {
@@ -72,11 +92,44 @@ static int checkpoints_read_paths(struct json_reader *reader, const struct json_
 	for (size_t i = 0; r == 0 && i < json_object_array_length(value); i++) {
 		struct json_object *item = json_object_array_get_idx(value, i);
 
-		if (!json_object_is_type(item, json_type_string) ||
-		    json_object_get_string(item)[0] != '/' ||
-		    json_object_get_string_len(item) >= PATH_MAX)
+		if (!checkpoints_is_path(item))
 			return json_refuse(reader, item, "must be an absolute path");
 		r = checkpoint_paths_add(paths, json_object_get_string(item));
+	}
+	return r;
+}
+
+/* An image stands on one other. */
+static bool checkpoints_has_link(const struct checkpoints *checkpoints, const char *image)
+{
+	for (size_t i = 0; i < checkpoints->link_count; i++) {
+		if (strcmp(checkpoints->links[i].image, image) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int checkpoints_read_links(struct json_reader *reader, const struct json_key *key,
+				  struct json_object *value, void *target)
+{
+	struct checkpoints *checkpoints =
+		container_of((struct checkpoint_link **)target, struct checkpoints, links);
+	int r = 0;
+
+	if (!json_object_is_type(value, json_type_array) ||
+	    json_object_array_length(value) > PATHS_MAX)
+		return json_refuse_type(reader, value, "an array");
+	for (size_t i = 0; r == 0 && i < json_object_array_length(value); i++) {
+		struct json_object *item = json_object_array_get_idx(value, i);
+		struct json_object *image = json_object_object_get(item, "image");
+		struct json_object *parent = json_object_object_get(item, "parent");
+
+		if (!json_object_is_type(item, json_type_object) || !checkpoints_is_path(image) ||
+		    !checkpoints_is_path(parent) || json_object_object_length(item) != 2 ||
+		    checkpoints_has_link(checkpoints, json_object_get_string(image)))
+			return json_refuse(reader, item, "must be an image and its parent");
+		r = checkpoints_link(checkpoints, json_object_get_string(image),
+				     json_object_get_string(parent));
 	}
 	return r;
 }
@@ -131,6 +184,9 @@ static int checkpoints_read_items(struct json_reader *reader, const struct json_
 static const struct json_key checkpoints_keys[] = {
 	{ "current", json_read_unsigned, MEMBER(checkpoints, current), .maximum = INT_MAX },
 	{ "files", checkpoints_read_paths, MEMBER(checkpoints, files) },
+	{ .name = "links",
+	  .read = checkpoints_read_links,
+	  .offset = offsetof(struct checkpoints, links) },
 	{ "next", json_read_unsigned, MEMBER(checkpoints, next), .minimum = 1, .maximum = INT_MAX },
 	{ .name = "states",
 	  .read = checkpoints_read_paths,

@@ -196,6 +196,7 @@ int vm_check(struct vm *vm, enum vm_verb verb, struct failure *failure)
 				 sizeof(failure->message));
 		return -EINVAL;
 	}
+	vm_checkpoint_give_way(vm);
 	if (vm_change_waits(vm) && !vm->turning_off.done && verb != VM_TURN_OFF)
 		return failure_set(failure, DBUS_ERROR_BUSY,
 				   "VM '%s' is busy: a disk or medium leaves it, as soon as the "

@@ -305,4 +305,5 @@ void vm_adopt(struct vm *vm)
 		       strerror(-r));
 	if (!vm->change.unfinished)
 		vm_checkpoint_settle(vm);
+	vm_checkpoint_resume(vm);
 }

@@ -88,6 +88,8 @@ static int disks_fork(struct checkpoint_work *work, struct definition *definitio
 			r = checkpoint_paths_add(&work->made, child);
 		if (r == 0)
 			r = checkpoint_paths_add(&work->next->files, child);
+		if (r == 0)
+			r = checkpoints_link(work->next, child, disk->path);
 		if (r == 0) {
 			free(disk->path);
 			disk->path = strdup(child);
@@ -321,6 +323,7 @@ int vm_checkpoint_apply(struct vm *vm, unsigned id, vm_done_fn done, void *data,
 		r = verb_begin(vm, VM_CHECKPOINT, done, data, failure);
 	if (r < 0)
 		return r;
+	vm->checkpoints.work->merges = true;
 	r = apply_prepare(vm, id, failure);
 	if (r == 0)
 		r = checkpoint_work_begin(vm, failure);
@@ -339,6 +342,7 @@ int vm_checkpoint_delete(struct vm *vm, unsigned id, bool subtree, vm_done_fn do
 	if (r < 0)
 		return r;
 	work = vm->checkpoints.work;
+	work->merges = true;
 	snprintf(work->what, sizeof(work->what), "checkpoint %u deleted%s: %s", id,
 		 subtree ? " with those on it" : "", vm_checkpoint_find(vm, id)->name);
 	if (checkpoints_delete(work->next, id, subtree) < 0)

@@ -46,6 +46,15 @@ void vm_checkpoint_settle(struct vm *vm);
 /* An earlier daemon has begun something, and that is not settled. */
 bool vm_checkpoint_is_unsettled(const struct vm *vm);
 
+/*
+ * The VM is off, and nothing is done with it: disks of checkpoints that were deleted are merged, until
+ * something is to be done.
+ */
+void vm_checkpoint_resume(struct vm *vm);
+
+/* What nobody has asked for is not under way any more. */
+void vm_checkpoint_give_way(struct vm *vm);
+
 /* The worker has been asked to go on with new images, and has not answered. */
 bool vm_checkpoint_is_forking(const struct vm *vm);
 void vm_checkpoint_free(struct vm *vm);

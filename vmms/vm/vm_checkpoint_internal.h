@@ -32,6 +32,11 @@ struct checkpoint_work {
 	bool saves, saved;             /* it does; it has, and stands still */
 	unsigned applied;              /* the checkpoint with memory that the VM becomes; 0: none */
 	struct image_fork *fork;       /* NULL: not begun, or over */
+	bool merges;                   /* disks, when all else is done */
+	bool resumed;                  /* nobody has asked for it: it gives way to who asks */
+	struct checkpoint_merge merge; /* that is under way */
+	struct image_merge *copying;   /* NULL: none is, or it has ended */
+	struct job *job;               /* NULL: nothing has been merged */
 	char what[CHECKPOINT_NAME_MAX + 64]; /* what is done, for the log */
 	vm_done_fn done;                     /* of who asked */
 	void *data;
@@ -87,6 +92,18 @@ void checkpoint_clean_states(struct vm *vm);
 
 /* Removes what is not needed; what cannot be done now is done another time. */
 void checkpoint_clean(struct vm *vm);
+
+/*
+ * vm_checkpoint_merge.c: what can be merged is. Return: whether something is under way, of which
+ * checkpoint_cleaned() or checkpoint_work_finish() comes.
+ */
+bool checkpoint_merge_next(struct vm *vm);
+
+/* What an earlier daemon had done, but not written down. Return: 0; -ENOMEM; -errno. */
+int checkpoint_merge_settle(struct vm *vm) MUST_CHECK;
+
+/* The last of a verb: whoever asked is told. failure: NULL: all is well. */
+void checkpoint_work_finish(struct vm *vm, const struct failure *failure);
 
 /* The cleaner has ended, or there was nothing for it to do: the work that is there is done. */
 void checkpoint_cleaned(struct vm *vm);

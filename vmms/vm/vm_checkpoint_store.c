@@ -62,11 +62,8 @@ static void store_clean_done(void *data, const struct failure *failure)
 	if (failure)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "files that no checkpoint needs are still there: %s", failure->message);
-	for (size_t i = 0; !failure && i < checkpoints->cleaned.count; i++) {
-		checkpoint_paths_remove(&checkpoints->tree->unneeded,
-					checkpoints->cleaned.items[i]);
-		checkpoint_paths_remove(&checkpoints->tree->files, checkpoints->cleaned.items[i]);
-	}
+	for (size_t i = 0; !failure && i < checkpoints->cleaned.count; i++)
+		checkpoints_forget_file(checkpoints->tree, checkpoints->cleaned.items[i]);
 	checkpoint_paths_deinit(&checkpoints->cleaned);
 	r = failure ? 0 : checkpoint_save(vm);
 	if (r < 0)
@@ -288,6 +285,8 @@ void vm_checkpoint_settle(struct vm *vm)
 	int r = pending ? store_settle(vm, pending) : 0;
 
 	checkpoint_pending_free(pending);
+	if (r == 0 && vm->checkpoints.tree)
+		r = checkpoint_merge_settle(vm);
 	if (r < 0)
 		store_is_broken(vm, r);
 	else if (vm->checkpoints.tree)

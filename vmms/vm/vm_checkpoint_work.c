@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "vmms/base/fault.h"
 #include "vmms/image/image.h"
+#include "vmms/vm/job.h"
 #include "vmms/vm/manager.h"
 #include "vmms/vm/vm_checkpoint_internal.h"
 #include "vmms/vm/vm_internal.h"
@@ -17,6 +18,8 @@ void checkpoint_work_free(struct checkpoint_work *work)
 	if (!work)
 		return;
 	image_fork_free(work->fork);
+	image_merge_free(work->copying);
+	checkpoint_merge_deinit(&work->merge);
 	checkpoints_free(work->next);
 	checkpoint_paths_deinit(&work->made);
 	checkpoint_paths_deinit(&work->below);
@@ -54,8 +57,7 @@ int checkpoint_work_new(struct vm *vm, vm_done_fn done, void *data,
 	return 0;
 }
 
-/* The last of a verb: whoever asked is told. failure: NULL: all is well. */
-static void work_finish(struct vm *vm, const struct failure *failure)
+void checkpoint_work_finish(struct vm *vm, const struct failure *failure)
 {
 	struct checkpoint_work *work = TAKE_PTR(vm->checkpoints.work);
 	vm_done_fn done = work->done;
@@ -64,6 +66,8 @@ static void work_finish(struct vm *vm, const struct failure *failure)
 	vm->operation = (struct vm_operation){ 0 };
 	if (!failure)
 		vm_log(vm, VM_EVENT_CHANGED, LOG_LEVEL_INFO, "%s", work->what);
+	if (work->job)
+		job_end(work->job, failure);
 	checkpoint_work_free(work);
 	vm_notify(vm, "Checkpoints", NULL);
 	done(data, failure);
@@ -75,10 +79,10 @@ void checkpoint_cleaned(struct vm *vm)
 
 	if (!work || work->next)
 		return;
-	if (work->cleaned)
-		work_finish(vm, NULL);
-	else
+	if (!work->cleaned)
 		checkpoint_clean(vm);
+	else if (!checkpoint_merge_next(vm))
+		checkpoint_work_finish(vm, NULL);
 }
 
 /*
@@ -150,7 +154,7 @@ void checkpoint_work_abandon(struct vm *vm, const struct failure *failure)
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "what became of its checkpoints cannot be written down: %s", strerror(-r));
 	checkpoints->lets_go = work->live;
-	work_finish(vm, failure);
+	checkpoint_work_finish(vm, failure);
 	checkpoint_clean(vm);
 }
 
@@ -184,7 +188,7 @@ void checkpoint_work_changed(void *data, const struct failure *failure)
 		checkpoints_free(vm->checkpoints.tree);
 		vm->checkpoints.tree = TAKE_PTR(work->next);
 		(void)!checkpoint_save(vm);
-		work_finish(vm, &copy);
+		checkpoint_work_finish(vm, &copy);
 		return;
 	}
 	work_conclude(vm);

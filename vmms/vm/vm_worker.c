@@ -366,6 +366,7 @@ void vm_worker_ended(struct vm *vm, const struct worker_exit *exit)
 	if (vm->state == VM_CRASHED && !sending) /* one that was being sent may run elsewhere */
 		vm_restart_after_failure(vm, ran);
 	vm_unit_close(vm);
+	vm_checkpoint_resume(vm);
 	manager_vm_rests(vm->manager, vm);
 	/* Last: should we be killed before, the next daemon notices the end as we have. */
 	vm_record_delete(vm);

@@ -371,7 +371,7 @@ enum status command_checkpoint_delete(struct invocation *invocation)
 				  "subtree", "b", (int)invocation_has(invocation, "subtree"));
 	if (r < 0)
 		return service_failed(r, NULL);
-	status = service_send(invocation, call, SERVICE_LONG_TIMEOUT, NULL);
+	status = service_send(invocation, call, SERVICE_NO_TIMEOUT, NULL);
 	if (status == STATUS_OK)
 		output_say(invocation, "checkpoint %u of VM '%s' deleted",
 			   checkpoint_number(checkpoint, "id"), invocation->arguments[0]);

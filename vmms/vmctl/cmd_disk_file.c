@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vmctl disk create, convert, resize, compact. */
+/* vmctl disk create, convert, resize, compact, merge, rebase. */
 #include "vmms/vmctl/disk_job.h"
 #include "vmms/vmctl/disk_text.h"
 #include "vmms/vmctl/output.h"
@@ -189,4 +189,17 @@ enum status command_disk_compact(struct invocation *invocation)
 
 	file_add_text(&request, "format", invocation_value(invocation, "format"));
 	return file_do(invocation, request, "compacted");
+}
+
+enum status command_disk_merge(struct invocation *invocation)
+{
+	return file_do(invocation, file_new_request(invocation, "merge"), "merged");
+}
+
+enum status command_disk_rebase(struct invocation *invocation)
+{
+	struct json_object *request = file_new_request(invocation, "rebase");
+
+	file_add_path(&request, "parent", invocation->arguments[1]);
+	return file_do(invocation, request, "rebased");
 }

@@ -165,6 +165,8 @@ enum status command_disk_check(struct invocation *invocation);
 enum status command_disk_convert(struct invocation *invocation);
 enum status command_disk_resize(struct invocation *invocation);
 enum status command_disk_compact(struct invocation *invocation);
+enum status command_disk_merge(struct invocation *invocation);
+enum status command_disk_rebase(struct invocation *invocation);
 enum status command_disk_map(struct invocation *invocation);
 enum status command_checkpoint_create(struct invocation *invocation);
 enum status command_checkpoint_list(struct invocation *invocation);

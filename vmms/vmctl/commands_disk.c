@@ -30,6 +30,7 @@ static const struct option_row create_options[] = {
 };
 
 static const struct option_row format_options[] = { FORMAT, { 0 } };
+static const struct option_row chain_options[] = { NO_WAIT, { 0 } };
 static const struct option_row compact_options[] = { FORMAT, NO_WAIT, { 0 } };
 
 static const struct option_row convert_options[] = {
@@ -133,5 +134,27 @@ const struct command commands_disk[] = {
 	  true,
 	  REMOTE_THERE,
 	  command_disk_map },
+	{ "disk merge",
+	  "FILE",
+	  1,
+	  1,
+	  { VALUE_FILE },
+	  "bring what a VHDX has into the one that it stands on, and remove it",
+	  NULL,
+	  chain_options,
+	  true,
+	  REMOTE_THERE,
+	  command_disk_merge },
+	{ "disk rebase",
+	  "FILE PARENT",
+	  2,
+	  2,
+	  { VALUE_FILE, VALUE_FILE },
+	  "say where the disk is now that a VHDX stands on",
+	  NULL,
+	  chain_options,
+	  true,
+	  REMOTE_THERE,
+	  command_disk_rebase },
 	{ 0 },
 };

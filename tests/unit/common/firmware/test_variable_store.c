@@ -10,7 +10,7 @@ static const struct guid global = VARIABLE_GLOBAL_GUID;
 
 struct fixture {
 	uint8_t bytes[VARIABLES_SIZE];
-	struct boot_entry entries[BOOT_ENTRIES_MAX];
+	struct boot_option entries[BOOT_ENTRIES_MAX];
 };
 
 static int setup(void **state)

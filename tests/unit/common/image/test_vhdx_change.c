@@ -4,6 +4,7 @@
  * written since the last flush is there, torn at sectors, or not, by chance.
  */
 #include "common/image/image.h"
+#include "tests/unit/common/image/medium.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -13,162 +14,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SECTOR      512u
-#define BLOCK       (1u << 20)
-#define BLOCKS      12u
-#define DISK        ((uint64_t)BLOCKS * BLOCK - 3 * SECTOR)
-#define MEDIUM_MAX  (20u << 20)
-#define PENDING_MAX 4096u
+#define BLOCK  (1u << 20)
+#define BLOCKS 12u
+#define DISK   ((uint64_t)BLOCKS * BLOCK - 3 * SECTOR)
 
-/* ---- A medium that loses power ---- */
+static struct power power;
+static struct medium medium_of_test;
 
-struct pending {
-	uint64_t offset;
-	size_t size; /* 0: the file got the size `offset` */
-	uint8_t *bytes;
-};
-
-struct medium {
-	uint8_t *bytes; /* what is read, as long as there is power */
-	uint8_t *durable;
-	uint64_t size, durable_size;
-	uint64_t used; /* the largest that it was */
-	struct pending pending[PENDING_MAX];
-	unsigned pending_count, left; /* left: steps until power is lost; 0: it is */
-	unsigned steps;
-};
-
-static bool medium_has_power(struct medium *medium)
-{
-	medium->steps++;
-	if (medium->left == 0)
-		return false;
-	medium->left--;
-	return medium->left > 0;
-}
-
-static int medium_read(void *data, uint64_t offset, void *buffer, size_t size)
-{
-	struct medium *medium = data;
-
-	assert_true(offset + size <= medium->size);
-	memcpy(buffer, medium->bytes + offset, size);
-	return 0;
-}
-
-static void medium_remember(struct medium *medium, uint64_t offset, const void *bytes, size_t size)
-{
-	struct pending *pending = &medium->pending[medium->pending_count++];
-
-	assert_true(medium->pending_count <= PENDING_MAX);
-	*pending = (struct pending){ .offset = offset, .size = size };
-	if (!size)
-		return;
-	pending->bytes = malloc(size);
-	assert_non_null(pending->bytes);
-	memcpy(pending->bytes, bytes, size);
-}
-
-static int medium_write(void *data, uint64_t offset, const void *buffer, size_t size)
-{
-	struct medium *medium = data;
-	bool power = medium_has_power(medium);
-
-	assert_true(offset + size <= MEDIUM_MAX);
-	medium_remember(medium, offset, buffer, size);
-	memcpy(medium->bytes + offset, buffer, size);
-	medium->size = MAX(medium->size, offset + size);
-	medium->used = MAX(medium->used, medium->size);
-	return power ? 0 : -EIO;
-}
-
-static int medium_grow(void *data, uint64_t size)
-{
-	struct medium *medium = data;
-	bool power = medium_has_power(medium);
-
-	assert_true(size <= MEDIUM_MAX);
-	medium_remember(medium, size, NULL, 0);
-	if (size < medium->size)
-		memset(medium->bytes + size, 0, medium->size - size);
-	medium->size = size;
-	medium->used = MAX(medium->used, size);
-	return power ? 0 : -EIO;
-}
-
-static void medium_forget(struct medium *medium)
-{
-	for (unsigned i = 0; i < medium->pending_count; i++)
-		free(medium->pending[i].bytes);
-	medium->pending_count = 0;
-}
-
-static void medium_set_durable_size(struct medium *medium, uint64_t size)
-{
-	if (size < medium->durable_size)
-		memset(medium->durable + size, 0, medium->durable_size - size);
-	medium->durable_size = size;
-}
-
-/* What was written since the last flush is there: all of it, or some of its sectors by chance. */
-static void medium_settle(struct medium *medium, bool all)
-{
-	for (unsigned i = 0; i < medium->pending_count; i++) {
-		const struct pending *pending = &medium->pending[i];
-
-		if (!pending->size && (all || rand() % 2))
-			medium_set_durable_size(medium, pending->offset);
-		for (size_t at = 0; at < pending->size; at += SECTOR) {
-			size_t part = MIN(pending->size - at, (size_t)SECTOR);
-
-			if (!all && rand() % 2)
-				continue;
-			memcpy(medium->durable + pending->offset + at, pending->bytes + at, part);
-			medium->durable_size =
-				MAX(medium->durable_size, pending->offset + at + part);
-		}
-	}
-	medium_forget(medium);
-}
-
-static int medium_flush(void *data)
-{
-	struct medium *medium = data;
-
-	if (!medium_has_power(medium))
-		return -EIO;
-	medium_settle(medium, true);
-	assert_int_equal(medium->durable_size, medium->size);
-	return 0;
-}
-
-static struct vhdx_file medium_file(struct medium *medium)
-{
-	return (struct vhdx_file){ .read = medium_read,
-				   .write = medium_write,
-				   .flush = medium_flush,
-				   .grow = medium_grow,
-				   .data = medium,
-				   .size = medium->size };
-}
-
-/* The same memory each time, of which all is cleared that the one before may have used. */
 static struct medium *medium_new(const uint8_t *bytes, uint64_t size, unsigned left)
 {
-	static uint8_t seen[MEDIUM_MAX], durable[MEDIUM_MAX];
-	static struct medium medium;
-
-	memset(seen, 0, medium.used);
-	memset(durable, 0, medium.used);
-	medium = (struct medium){ .bytes = seen,
-				  .durable = durable,
-				  .size = size,
-				  .durable_size = size,
-				  .used = size,
-				  .left = left };
-	memcpy(seen, bytes, size);
-	memcpy(durable, bytes, size);
-	return &medium;
+	power = (struct power){ .left = left };
+	medium_reset(&medium_of_test, &power, bytes, size);
+	return &medium_of_test;
 }
 
 /* ---- An image ---- */
@@ -280,7 +137,7 @@ static unsigned change_whole(const struct image_bytes_of_test *image, uint64_t s
 	unsigned steps;
 
 	assert_int_equal(change(medium, size), 0);
-	steps = medium->steps;
+	steps = power.steps;
 	assert_int_equal(check_survivor(medium->bytes, medium->size, image->content),
 			 size ? size : DISK);
 	medium_forget(medium);

@@ -106,11 +106,123 @@ static void test_a_subtree(void **state)
 	checkpoints_free(tree);
 }
 
+/* ---- What is merged ---- */
+
+/* 1 to 3 at /base, /a and /b, one on the other, the VM at /c on the last. */
+static struct checkpoints *make_chain(void)
+{
+	struct checkpoints *tree = NULL;
+
+	assert_int_equal(checkpoints_new(&tree), 0);
+	add(tree, "/base", false);
+	add(tree, "/a", true);
+	add(tree, "/b", true);
+	assert_int_equal(checkpoint_paths_add(&tree->files, "/c"), 0);
+	assert_int_equal(checkpoints_link(tree, "/a", "/base"), 0);
+	assert_int_equal(checkpoints_link(tree, "/b", "/a"), 0);
+	assert_int_equal(checkpoints_link(tree, "/c", "/b"), 0);
+	return tree;
+}
+
+/* now: the path of the VM's disk. Return: the number of the checkpoint, 0: none. */
+static unsigned find_merge(const struct checkpoints *tree, const char *now,
+			   struct checkpoint_merge *merge)
+{
+	CLEANUP(definition_freep) struct definition *definition = make_definition(now);
+
+	assert_int_equal(checkpoints_find_merge(tree, definition, NULL, merge), 0);
+	return merge->id;
+}
+
+static void test_one_in_the_middle_is_merged(void **state)
+{
+	struct checkpoints *tree = make_chain();
+	CLEANUP(definition_freep) struct definition *now = make_definition("/c");
+	struct checkpoint_merge merge;
+
+	assert_int_equal(find_merge(tree, "/c", &merge), 0);
+	assert_int_equal(checkpoints_delete(tree, 2, false), 0);
+	assert_int_equal(find_merge(tree, "/c", &merge), 2);
+	assert_int_equal(merge.disk_count, 1);
+	assert_string_equal(merge.disks[0].image, "/b");
+	assert_string_equal(merge.disks[0].parent, "/a");
+	assert_true(checkpoint_paths_have(&merge.disks[0].above, "/c"));
+	assert_true(checkpoint_merge_copies(&merge));
+	assert_int_equal(checkpoints_merged(tree, &merge, now), 0);
+	checkpoint_merge_deinit(&merge);
+	assert_int_equal(tree->count, 2);
+	assert_int_equal(tree->items[1].parent, 1);
+	assert_string_equal(tree->items[1].definition->disks[0].path, "/a");
+	assert_int_equal(tree->unneeded.count, 1);
+	assert_true(checkpoint_paths_have(&tree->unneeded, "/b"));
+	checkpoints_forget_file(tree, "/b");
+	assert_int_equal(tree->link_count, 2);
+	assert_string_equal(tree->links[1].image, "/c");
+	assert_string_equal(tree->links[1].parent, "/a");
+	checkpoints_free(tree);
+}
+
+static void test_the_root_comes_first(void **state)
+{
+	struct checkpoints *tree = make_chain();
+	CLEANUP(definition_freep) struct definition *now = make_definition("/c");
+	struct checkpoint_merge merge;
+
+	assert_int_equal(checkpoints_delete(tree, 3, false), 0);
+	assert_int_equal(checkpoints_delete(tree, 1, false), 0);
+	assert_int_equal(find_merge(tree, "/c", &merge), 1);
+	assert_int_equal(checkpoints_merged(tree, &merge, now), 0);
+	checkpoint_merge_deinit(&merge);
+	assert_int_equal(find_merge(tree, "/c", &merge), 3);
+	assert_string_equal(merge.disks[0].parent, "/b");
+	assert_int_equal(merge.disks[0].above.count, 0);
+	checkpoint_merge_deinit(&merge);
+	checkpoints_free(tree);
+}
+
+/* The definition tells what has been done. */
+static void test_the_vm_has_the_parent_already(void **state)
+{
+	struct checkpoints *tree = make_chain();
+	CLEANUP(definition_freep) struct definition *now = make_definition("/b");
+	struct checkpoint_merge merge;
+
+	assert_int_equal(checkpoints_delete(tree, 3, false), 0);
+	assert_int_equal(find_merge(tree, "/b", &merge), 3);
+	assert_false(checkpoint_merge_copies(&merge));
+	assert_int_equal(checkpoints_merged(tree, &merge, now), 0);
+	checkpoint_merge_deinit(&merge);
+	assert_int_equal(tree->current, 2);
+	assert_false(checkpoint_paths_have(&tree->unneeded, "/b"));
+	assert_true(checkpoint_paths_have(&tree->unneeded, "/c"));
+	checkpoints_free(tree);
+}
+
+static void test_what_is_not_merged(void **state)
+{
+	struct checkpoints *tree = make_chain();
+	struct checkpoint_merge merge;
+
+	/* The disk on it was detached, and is somebody's. */
+	assert_int_equal(checkpoints_delete(tree, 3, false), 0);
+	assert_int_equal(find_merge(tree, "/other", &merge), 0);
+	/* Two stand on it. */
+	assert_int_equal(checkpoints_link(tree, "/d", "/b"), 0);
+	assert_int_equal(find_merge(tree, "/c", &merge), 0);
+	checkpoints_forget_file(tree, "/d");
+	assert_int_equal(find_merge(tree, "/c", &merge), 3);
+	checkpoint_merge_deinit(&merge);
+	checkpoints_free(tree);
+}
+
 static void test_there_and_back(void **state)
 {
 	struct checkpoints *tree = make_tree(), *copy = NULL;
 	AUTO_JSON struct json_object *before = checkpoints_to_json(tree), *after = NULL;
 
+	assert_int_equal(checkpoints_link(tree, "/b", "/a"), 0);
+	json_object_put(before);
+	before = checkpoints_to_json(tree);
 	assert_int_equal(checkpoints_copy(tree, &copy), 0);
 	after = checkpoints_to_json(copy);
 	assert_true(json_object_equal(before, after));
@@ -169,6 +281,10 @@ int main(void)
 		cmocka_unit_test(test_what_was_is_not_needed),
 		cmocka_unit_test(test_deleted_ones_stay_while_they_are_needed),
 		cmocka_unit_test(test_a_subtree),
+		cmocka_unit_test(test_one_in_the_middle_is_merged),
+		cmocka_unit_test(test_the_root_comes_first),
+		cmocka_unit_test(test_the_vm_has_the_parent_already),
+		cmocka_unit_test(test_what_is_not_merged),
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_names),
