@@ -10,7 +10,7 @@ import subprocess
 import lab_kvm
 from harness import BIN, IMAGES, LUN, SCRATCH, Console, Guest, check, check_data
 from scenarios_debian import Debian, data_disk, shuts_down, works
-from scenarios_screen import INSERT
+from scenarios_screen import INSERT, PICTURES, read_png
 
 BOOT_SECTOR = BIN.parent / "guests" / "boot_sector"
 OVMF = pathlib.Path("/usr/share/OVMF")
@@ -74,13 +74,23 @@ def grub_disk(root=IMAGES / "root.raw"):
     return path
 
 
-def boots_linux(daemon, console, firmware):
+def shows_the_menu(daemon):
+    path = PICTURES / "menu.png"
+    daemon.vmctl("screenshot", "guest", "--image", path)
+    width, height, rows = read_png(path)
+    lines = sum(1 for row in rows if any(row))
+    check((width, height) == (800, 600) and lines > 100, f"{width} x {height}, {lines} lines with something in it")
+    path.unlink()
+
+
+def boots_linux(daemon, console, firmware, in_menu=lambda daemon: None):
     """It is saved in GRUB's menu, goes on, reboots, and is shut down."""
     daemon.vmctl("start", "guest")
     console.expect(firmware, 180)
     console.expect(r"GNU GRUB")
     daemon.vmctl("save", "guest", timeout=300)
     daemon.vmctl("start", "guest", timeout=300)
+    in_menu(daemon)
     console.expect(READY)
     console.run("readlink -f /sys/block/sda | grep VMBUS")
     console.send("reboot -f")
@@ -175,9 +185,10 @@ STARTED = r"BdsDxe: starting Boot\w+ .* from PciRoot\(0x0\)/Pci\(0x2,0x0\)/Scsi\
 
 
 def uefi_boots_linux(daemon, combination):
-    """OVMF with the driver for synthetic disks, GRUB, which is saved in its menu, Linux; a reboot, a shutdown."""
+    """OVMF with the driver for synthetic disks and the screen, GRUB, which is saved in its menu, Linux; a reboot, a shutdown."""
     have_uefi()
-    boots_linux(daemon, create(daemon, combination, grub_disk(), "512M", generation=2), STARTED)
+    console = create(daemon, combination, grub_disk(), "512M", generation=2, video={"width": 800, "height": 600})
+    boots_linux(daemon, console, STARTED, shows_the_menu)
 
 
 def uefi_boots_a_dvd(daemon, combination):
