@@ -118,7 +118,6 @@ PUBLIC = {
     "vmwp/resource": "resources.h",
     "vmwp/state": "moving.h",
     "vsp": "iov.h",
-    "vsp/hid": "keyboard.h",
     "vsp/memory": "balloon.h",
     "vsp/socket": "sockets.h",
 }
