@@ -152,6 +152,27 @@ class Backups(ServiceTest):
         self.assertEqual([disk.read_bytes() for disk in disks], before)
         self.assertFalse(list((self.folder / "state/backup").glob(f"{old['uuid']}*")))
 
+    def test_stopped(self):
+        """Nobody else reads the disks then; formats that are not vmctl's wait until the VM runs."""
+        path = self.folder / "disk.vhdx"
+        raw = self.disk("raw", SIZE, format="raw")
+        self.fill(raw["path"])
+        subprocess.run(["qemu-img", "convert", "-O", "vhdx", raw["path"], path], check=True)
+        disks = [raw, {"path": str(path), "lun": 1, "format": "vhdx"}]
+        self.create(disks=disks)
+        content = pathlib.Path(raw["path"]).read_bytes()
+        for number in 1, 2:
+            point = self.point()
+            self.assertEqual((point["number"], point["consistency"]), (number, "off"))
+            self.assertEqual([disk["full"] for disk in point["disks"]], [True, True])
+        self.ok("backup", "verify", self.to)
+        for disk in "0:0", "0:1":
+            self.assertEqual(self.restored(2, disk).read_bytes(), content)
+        qcow2 = self.folder / "disk.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", qcow2, "1M"], check=True)
+        self.create(name="other", disks=[{"path": str(qcow2), "format": "qcow2"}])
+        self.refused(FAILED, "backup", "other", "--to", self.folder / "more", says="once it runs")
+
     def test_vhdx(self):
         disks = self.start()
         self.point()
@@ -172,7 +193,8 @@ class Backups(ServiceTest):
         self.assertEqual(self.point("--crash-consistent")["consistency"], "crash")
         self.ok("resume", "vm")
         self.ok("stop", "vm")
-        self.refused(WRONG_STATE, "backup", "vm", "--to", self.to, says="off")
+        self.refused(FAILED, "backup", "vm", "--to", self.to, "--since", "1", says="make a full")
+        self.refused(WRONG_STATE, "backup", "serve", "vm", "--socket", self.folder / "socket", says="off")
         self.create(name="another", disks=[self.disk("more", SIZE, format="raw")])
         self.ok("start", "another")
         self.refused(FAILED, "backup", "another", "--to", self.to, says="of another VM")

@@ -187,6 +187,47 @@ int backup_data_take(const struct backup_set *set, struct backup_disk *disk,
 	return r;
 }
 
+/* ---- Of a disk that nobody has ---- */
+
+static int copy_piece(struct data_writer *writer, struct image_content *content, uint64_t offset,
+		      uint32_t size)
+{
+	struct content_run run;
+	bool zero;
+	int r = image_content_find(content, offset, &run);
+
+	if (r)
+		return r;
+	zero = run.kind != CONTENT_DATA && run.length >= size;
+	if (!zero) {
+		r = image_content_read(content, offset, writer->buffer, size);
+		if (r)
+			return r;
+		zero = data_is_zero(writer->buffer, size);
+	}
+	return data_writer_add(writer, offset, size, zero);
+}
+
+int backup_data_copy(const struct backup_set *set, struct backup_disk *disk,
+		     struct image_content *content, const struct backup_progress *progress)
+{
+	struct data_writer writer;
+	int r = data_writer_init(&writer, set, disk);
+
+	for (uint64_t offset = 0; r == 0 && offset < disk->size; offset += BACKUP_CHUNK_MAX) {
+		uint32_t size = (uint32_t)MIN(disk->size - offset, (uint64_t)BACKUP_CHUNK_MAX);
+
+		if (!progress->tell(progress->data, offset, disk->size))
+			r = -ECANCELED;
+		else
+			r = copy_piece(&writer, content, offset, size);
+	}
+	if (r == 0)
+		r = data_writer_end(&writer);
+	data_writer_deinit(&writer);
+	return r;
+}
+
 /* ---- Reading ---- */
 
 void data_reader_deinit(struct data_reader *reader)

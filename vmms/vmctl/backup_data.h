@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/base/cc.h"
+#include "common/image/image.h"
 #include "vmms/vmctl/backup_set.h"
 #include "vmms/vmctl/backup_source.h"
 
@@ -48,6 +49,11 @@ struct backup_target {
  */
 int backup_data_take(const struct backup_set *set, struct backup_disk *disk,
 		     struct backup_source *source,
+		     const struct backup_progress *progress) MUST_CHECK;
+
+/* The same of a full one from its image, of which nobody has it now. Return: as above; VHDX_E_. */
+int backup_data_copy(const struct backup_set *set, struct backup_disk *disk,
+		     struct image_content *content,
 		     const struct backup_progress *progress) MUST_CHECK;
 
 /*

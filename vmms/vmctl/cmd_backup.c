@@ -221,6 +221,21 @@ static void making_add_disk(struct making *making, struct json_object *object)
 	point->disk_count++;
 }
 
+struct json_object *backup_find_disk(struct json_object *definition, const struct backup_disk *disk)
+{
+	struct json_object *disks = json_object_object_get(definition, "disks");
+
+	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
+		struct json_object *item = json_object_array_get_idx(disks, i);
+
+		if (json_object_get_int(json_object_object_get(item, "controller")) ==
+			    (int)disk->controller &&
+		    json_object_get_int(json_object_object_get(item, "lun")) == (int)disk->lun)
+			return item;
+	}
+	return NULL;
+}
+
 static const char *member(struct json_object *object, const char *key)
 {
 	const char *text = json_object_get_string(json_object_object_get(object, key));
@@ -281,35 +296,45 @@ static int making_take(struct making *making, struct backup_disk *disk)
 	return backup_data_take(making->set, disk, source, &progress);
 }
 
+static enum status making_say(int r)
+{
+	char why[BACKUP_WHY_MAX];
+
+	if (r == -ENODATA)
+		return backup_failed("what changed since that point is not known any more; make a "
+				     "full backup");
+	snprintf(why, sizeof(why), "the backup cannot be made: %s", strerror(-r));
+	return backup_failed(why);
+}
+
 /* The job says why, if it has ended. */
 static enum status making_fail(struct making *making, int r)
 {
-	char why[BACKUP_WHY_MAX];
 	struct json_object *description = NULL;
 
 	backup_tell_end(&making->teller);
 	if (r == -ENODATA)
-		return backup_failed("what changed since that point is not known any more; make a "
-				     "full backup");
+		return making_say(r);
 	usleep(POLL_INTERVAL);
 	if (backup_wait_for_service(making->invocation, making->job, &description) == STATUS_OK &&
 	    !description)
 		return job_follow(making->invocation, making->job, making->vm, false);
 	json_object_put(description);
-	snprintf(why, sizeof(why), "the backup cannot be made: %s", strerror(-r));
-	return backup_failed(why);
+	return making_say(r);
 }
 
-static enum status making_conclude(struct making *making)
+/* served: by a worker, which is told of it. */
+static enum status making_conclude(struct making *making, bool served)
 {
-	enum status status;
+	enum status status = STATUS_OK;
 	int r = backup_set_write(making->set, making->point);
 
 	backup_tell_end(&making->teller);
 	if (r < 0)
-		return making_fail(making, r);
+		return making_say(r);
 	/* It is one, whatever comes; what it takes is that the next is an increment. */
-	status = service_call_vm(making->invocation, making->path, "EndBackUp");
+	if (served)
+		status = service_call_vm(making->invocation, making->path, "EndBackUp");
 	if (status != STATUS_OK)
 		return status;
 	r = backup_set_add(making->set, TAKE_PTR(making->point));
@@ -334,7 +359,7 @@ static enum status making_take_all(struct making *making)
 		if (r < 0)
 			status = making_fail(making, r);
 	}
-	return status == STATUS_OK ? making_conclude(making) : status;
+	return status == STATUS_OK ? making_conclude(making, true) : status;
 }
 
 static enum status making_print(struct invocation *invocation, const struct backup_point *point)
@@ -351,6 +376,62 @@ static enum status making_print(struct invocation *invocation, const struct back
 		   : full > 0                ? "full of some disks"
 					     : "what has changed");
 	return STATUS_OK;
+}
+
+/* ---- Of a VM that does not run ---- */
+
+static enum status making_take_stopped(struct making *making, struct json_object *definition,
+				       const char *state)
+{
+	const struct backup_progress progress = { backup_tell, &making->teller };
+	AUTO_JSON struct json_object *description = backup_describe_stopped(definition, state);
+	struct backup_point *point = making->point;
+	char why[BACKUP_WHY_MAX];
+	enum status status;
+
+	if (!description)
+		return service_failed(-ENOMEM, NULL);
+	if (making->since)
+		return making_say(-ENODATA);
+	status = making_describe(making, description);
+	if (status == STATUS_OK && point->disk_count == 0)
+		return backup_failed("the VM has no disks that are written");
+	for (size_t i = 0; status == STATUS_OK && i < point->disk_count; i++) {
+		struct backup_disk *disk = &point->disks[i];
+
+		if (backup_take_stopped(making->set, disk, backup_find_disk(definition, disk),
+					&progress, why) < 0) {
+			backup_tell_end(&making->teller);
+			return backup_failed(why);
+		}
+	}
+	return status == STATUS_OK ? making_conclude(making, false) : status;
+}
+
+static enum status making_take_any(struct making *making)
+{
+	sd_bus *bus = making->invocation->bus;
+	AUTO_JSON struct json_object *definition = NULL;
+	AUTO_FREE char *state = NULL, *text = NULL;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	struct json_error why;
+	enum status status;
+	int r = sd_bus_get_property_string(bus, DBUS_NAME, making->path, DBUS_INTERFACE_VM, "State",
+					   &error, &state);
+
+	if (r >= 0 && (strcmp(state, "off") == 0 || strcmp(state, "crashed") == 0)) {
+		r = sd_bus_get_property_string(bus, DBUS_NAME, making->path, DBUS_INTERFACE_VM,
+					       "Definition", &error, &text);
+		if (r >= 0)
+			r = json_parse(text, strlen(text), &definition, &why);
+	}
+	if (r < 0)
+		return service_failed(r, &error);
+	if (definition)
+		return making_take_stopped(making, definition, state);
+	status = backup_ask(making->invocation, making->path, making->socket.listener, true,
+			    &making->job);
+	return status == STATUS_OK ? making_take_all(making) : status;
 }
 
 static enum status making_run(struct making *making)
@@ -375,12 +456,7 @@ static enum status making_run(struct making *making)
 	if (r < 0)
 		return service_failed(r, NULL);
 	status = service_find_vm(invocation, making->vm, &making->path);
-	if (status == STATUS_OK)
-		status = backup_ask(invocation, making->path, making->socket.listener, true,
-				    &making->job);
-	if (status == STATUS_OK)
-		status = making_take_all(making);
-	return status;
+	return status == STATUS_OK ? making_take_any(making) : status;
 }
 
 enum status backup_create(struct invocation *invocation, const char *vm)

@@ -38,6 +38,18 @@ enum status backup_serve(struct invocation *invocation, const char *vm);
 enum status backup_list(struct invocation *invocation);
 enum status backup_verify(struct invocation *invocation);
 
+/* What is backed up of a VM that is in that state, which is at rest. NULL without memory. */
+struct json_object *backup_describe_stopped(struct json_object *definition, const char *state);
+
+/* item: the disk in the definition. Return: 0; negative with why filled. */
+int backup_take_stopped(const struct backup_set *set, struct backup_disk *disk,
+			struct json_object *item, const struct backup_progress *progress,
+			char why[static BACKUP_WHY_MAX]) MUST_CHECK;
+
+/* In a definition. NULL: it is not there. */
+struct json_object *backup_find_disk(struct json_object *definition,
+				     const struct backup_disk *disk);
+
 /* --keep: the oldest points go, and the one that is the oldest then becomes full. */
 enum status backup_keep(struct invocation *invocation, struct backup_set *set,
 			struct backup_teller *teller);

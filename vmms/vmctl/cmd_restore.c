@@ -30,20 +30,6 @@ struct restore {
 
 /* ---- A disk ---- */
 
-/* In the definition. NULL: it is not there. */
-static struct json_object *restore_find(struct json_object *disks, const struct backup_disk *disk)
-{
-	for (size_t i = 0; disks && i < json_object_array_length(disks); i++) {
-		struct json_object *item = json_object_array_get_idx(disks, i);
-
-		if (json_object_get_int(json_object_object_get(item, "controller")) ==
-			    (int)disk->controller &&
-		    json_object_get_int(json_object_object_get(item, "lun")) == (int)disk->lun)
-			return item;
-	}
-	return NULL;
-}
-
 static int restore_write(void *data, uint64_t offset, const void *bytes, size_t size)
 {
 	return image_content_write(data, offset, bytes, size);
@@ -67,7 +53,7 @@ static int restore_content(struct restore *restore, const struct backup_disk *di
 			   const char *path, int fd, char why[BACKUP_WHY_MAX])
 {
 	struct json_object *definition = restore->point->definition;
-	struct json_object *item = restore_find(json_object_object_get(definition, "disks"), disk);
+	struct json_object *item = backup_find_disk(definition, disk);
 	const struct image_content_options options = {
 		.format = restore_format(path),
 		.size = disk->size,
@@ -156,13 +142,13 @@ static char *restore_path(const struct restore *restore, struct json_object *dis
 	return path;
 }
 
-static enum status restore_all_disks(struct restore *restore, struct json_object *disks)
+static enum status restore_all_disks(struct restore *restore, struct json_object *definition)
 {
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; status == STATUS_OK && i < restore->point->disk_count; i++) {
 		const struct backup_disk *disk = &restore->point->disks[i];
-		struct json_object *item = restore_find(disks, disk);
+		struct json_object *item = backup_find_disk(definition, disk);
 		char *path = item ? restore_path(restore, item) : NULL;
 
 		if (!path)
@@ -214,7 +200,7 @@ static enum status restore_vm(struct restore *restore)
 	enum status status;
 
 	restore_change_identity(restore, definition);
-	status = restore_all_disks(restore, json_object_object_get(definition, "disks"));
+	status = restore_all_disks(restore, definition);
 	if (status == STATUS_OK)
 		status = service_call_manager(restore->invocation, "CreateVM", SERVICE_TIMEOUT,
 					      NULL, "s", json_object_to_json_string(definition));

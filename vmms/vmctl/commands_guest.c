@@ -95,7 +95,7 @@ const struct command commands_guest[] = {
 	  1,
 	  3,
 	  { VALUE_CHOICE, VALUE_VM },
-	  "back up a VM that runs: all, or what has changed since the last backup",
+	  "back up a VM: all, or what has changed since the last backup",
 	  "'create', which can be left out, makes a point in a folder; 'list' shows its points, "
 	  "and\n"
 	  "'verify' checks them. 'serve' has other programs read the disks, by the network block\n"
