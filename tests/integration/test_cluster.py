@@ -682,6 +682,12 @@ class Placement(Cluster):
         self.refused(NO_SUCH_VM, "cluster", "add", "none", "--definition", self.folder / "none.json")
         self.assertNotIn('"none"', self.cib.read_text())
 
+    def test_the_fleet_of_the_documentation(self):
+        """A node of five fails, with a fifth of the VMs: these are started, and no other is touched."""
+        said = subprocess.run([sys.executable, arguments.source / "tests/bench/fleet.py", "--nodes", "5", "--vms", "50",
+                               "--probes"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual((json.loads(said)["well"], json.loads(said)["failed"]), ({}, {"start": 10}))
+
     def test_refused(self):
         self.add("a")
         self.refused(WRONG_STATE, "cluster", "add", "a", "--definition", self.shared, says="has 'a' already")
