@@ -139,7 +139,8 @@ static int file_refuse_format(struct disk_work *work, const struct image_names *
 /* What a VHDX stands on is not opened, or by the same rules as the file itself. */
 static bool file_follows(enum disk_operation operation)
 {
-	return operation == DISK_INFO || operation == DISK_MERGE || operation == DISK_REBASE;
+	return operation == DISK_INFO || operation == DISK_CHECK || operation == DISK_CONVERT ||
+	       operation == DISK_MERGE || operation == DISK_REBASE;
 }
 
 /*
