@@ -473,7 +473,7 @@ class Clone(CheckpointTest):
     """Other VMs, of what one is, or was."""
 
     def make_tree(self):
-        self.make_vm(network_adapters=[{"switch": "nat"}])
+        self.make_vm(network_adapters=[{"switch": "none"}])
         for value, name in enumerate("ab", 1):
             write_block(self.paths()[0], value, value)
             write_block(self.paths()[1], 0, 7)
@@ -506,7 +506,7 @@ class Clone(CheckpointTest):
         self.assertEqual(self.tree("other")["checkpoints"], [])
         self.run_once()
         before = self.names()
-        self.refused(FAILED, "clone", "vm", "other", says="exists")
+        self.refused(FAILED, "clone", "vm", "other", says="already")
         self.assertEqual(self.names(), before)
 
     def test_of_a_checkpoint_of_one_that_runs(self):

@@ -13,7 +13,7 @@
 /* ---- What vmms tells ---- */
 
 enum status checkpoint_tree_get(struct invocation *invocation, char **ret_path,
-				       struct json_object **ret_tree)
+				struct json_object **ret_tree)
 {
 	AUTO_MESSAGE sd_bus_message *call = NULL, *reply = NULL;
 	enum status status = service_find_vm(invocation, invocation->arguments[0], ret_path);
@@ -44,8 +44,7 @@ unsigned checkpoint_number(struct json_object *object, const char *key)
 /* ---- Which one ---- */
 
 /* By its number, or by its name, if one alone has that. NULL: by none; *ret_twice: by several. */
-static struct json_object *tree_find(struct json_object *tree, const char *word,
-					   bool *ret_twice)
+static struct json_object *tree_find(struct json_object *tree, const char *word, bool *ret_twice)
 {
 	struct json_object *array = checkpoint_tree_list(tree), *found = NULL;
 	size_t count = array ? json_object_array_length(array) : 0;
@@ -66,8 +65,7 @@ static struct json_object *tree_find(struct json_object *tree, const char *word,
 }
 
 enum status checkpoint_tree_find(struct invocation *invocation, const char *word, char **ret_path,
-				 struct json_object **ret_tree,
-				 struct json_object **ret_checkpoint)
+				 struct json_object **ret_tree, struct json_object **ret_checkpoint)
 {
 	enum status status = checkpoint_tree_get(invocation, ret_path, ret_tree);
 	sd_bus_error error = SD_BUS_ERROR_NULL;

@@ -184,7 +184,8 @@ enum status command_checkpoint_show(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	struct json_object *checkpoint;
 	char created[TIME_SIZE];
-	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path, &tree, &checkpoint);
+	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path,
+						  &tree, &checkpoint);
 
 	if (status != STATUS_OK)
 		return status;
@@ -220,7 +221,8 @@ enum status command_checkpoint_apply(struct invocation *invocation)
 		return usage_error(invocation, "what the VM's disks hold now would be lost: say "
 					       "--keep to make a checkpoint of it first, or "
 					       "--discard");
-	status = checkpoint_tree_find(invocation, invocation->arguments[1], &path, &tree, &checkpoint);
+	status = checkpoint_tree_find(invocation, invocation->arguments[1], &path, &tree,
+				      &checkpoint);
 	if (status == STATUS_OK && keep)
 		status = checkpoint_create(invocation, path, "", "", NULL, &kept);
 	if (status == STATUS_OK)
@@ -252,7 +254,8 @@ enum status command_checkpoint_rename(struct invocation *invocation)
 	AUTO_FREE char *path = NULL;
 	const char *notes = invocation_value(invocation, "notes");
 	struct json_object *checkpoint;
-	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path, &tree, &checkpoint);
+	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path,
+						  &tree, &checkpoint);
 	int r;
 
 	if (status == STATUS_OK)
@@ -277,7 +280,8 @@ enum status command_checkpoint_delete(struct invocation *invocation)
 	AUTO_JSON struct json_object *tree = NULL;
 	AUTO_FREE char *path = NULL;
 	struct json_object *checkpoint;
-	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path, &tree, &checkpoint);
+	enum status status = checkpoint_tree_find(invocation, invocation->arguments[1], &path,
+						  &tree, &checkpoint);
 	int r;
 
 	if (status == STATUS_OK)

@@ -130,14 +130,13 @@ static enum status clone_plan(struct json_object *definition, const char *folder
 			continue;
 		target = clone_name_disk(disk, folder, name, ++number);
 		format = json_object_object_get(disk, "format");
-		json_append(&requests,
-			    json_make("operation", json_object_new_string("convert"), "path",
-				      json_object_get(json_object_object_get(disk, "path")),
-				      "format",
-				      format ? json_object_get(format)
-					     : json_object_new_string("raw"),
-				      "target", json_object_get(target), "target_format",
-				      json_object_new_string("vhdx"), NULL));
+		json_append(
+			&requests,
+			json_make("operation", json_object_new_string("convert"), "path",
+				  json_object_get(json_object_object_get(disk, "path")), "format",
+				  format ? json_object_get(format) : json_object_new_string("raw"),
+				  "target", json_object_get(target), "target_format",
+				  json_object_new_string("vhdx"), NULL));
 		json_add(&disk, "path", target);
 		json_add(&disk, "format", json_object_new_string("vhdx"));
 	}
@@ -225,8 +224,8 @@ enum status command_clone(struct invocation *invocation)
 
 static enum status export_write(const char *path, struct json_object *definition)
 {
-	const char *text = json_object_to_json_string_ext(definition, JSON_C_TO_STRING_PRETTY |
-									      JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text = json_object_to_json_string_ext(
+		definition, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
 	int r;
