@@ -18,7 +18,6 @@
 #include "common/dbus_names.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -226,15 +225,13 @@ static enum status export_write(const char *path, struct json_object *definition
 {
 	const char *text = json_object_to_json_string_ext(
 		definition, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+	FILE *file = fopen(path, "wxe");
 	int r;
 
 	if (!file) {
 		fprintf(stderr, "vmctl: '%s' cannot be made: %s\n", path, strerror(errno));
 		return STATUS_FAILED;
 	}
-	fd = -1;
 	fprintf(file, "%s\n", text);
 	r = ferror(file) ? -EIO : 0;
 	if (fclose(file) == 0 && r == 0)
