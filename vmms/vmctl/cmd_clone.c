@@ -3,7 +3,7 @@
  * vmctl clone, checkpoint export: a VM, or what it was at a checkpoint, as one that stands by itself.
  *
  * The definition is that of then, without what a VM has for itself; disks that it writes are copied
- * as a whole, whatever they stand on, and get names from the new VM's. vmms does the copying, and locks
+ * as a whole, whatever they stand on, or new ones are made on them, with names from the new VM's. vmms does the copying, and locks
  * what is read (disk_job.h).
  */
 #include "vmms/vmctl/checkpoint_tree.h"
@@ -115,27 +115,36 @@ static struct json_object *clone_name_disk(struct json_object *disk, const char 
 }
 
 /* What there is to do: an array of requests; the definition names what is made. */
+/* Of a disk, which becomes another. target: taken over. NULL without memory. */
+static struct json_object *clone_plan_disk(struct json_object *disk, struct json_object *target,
+					   bool linked)
+{
+	struct json_object *format = json_object_object_get(disk, "format");
+	struct json_object *path = json_object_object_get(disk, "path");
+
+	if (linked)
+		return json_make("operation", json_object_new_string("create"), "path", target,
+				 "parent", json_object_get(path), NULL);
+	return json_make("operation", json_object_new_string("convert"), "path",
+			 json_object_get(path), "format",
+			 format ? json_object_get(format) : json_object_new_string("raw"), "target",
+			 target, "target_format", json_object_new_string("vhdx"), NULL);
+}
+
 static enum status clone_plan(struct json_object *definition, const char *folder, const char *name,
-			      struct json_object **ret_requests)
+			      bool linked, struct json_object **ret_requests)
 {
 	struct json_object *disks = json_object_object_get(definition, "disks");
 	struct json_object *requests = json_object_new_array();
 	unsigned number = 0;
 
 	for (size_t i = 0; i < json_array_size(disks); i++) {
-		struct json_object *disk = json_object_array_get_idx(disks, i), *target, *format;
+		struct json_object *disk = json_object_array_get_idx(disks, i), *target;
 
 		if (!clone_copies(disk))
 			continue;
 		target = clone_name_disk(disk, folder, name, ++number);
-		format = json_object_object_get(disk, "format");
-		json_append(
-			&requests,
-			json_make("operation", json_object_new_string("convert"), "path",
-				  json_object_get(json_object_object_get(disk, "path")), "format",
-				  format ? json_object_get(format) : json_object_new_string("raw"),
-				  "target", json_object_get(target), "target_format",
-				  json_object_new_string("vhdx"), NULL));
+		json_append(&requests, clone_plan_disk(disk, json_object_get(target), linked));
 		json_add(&disk, "path", target);
 		json_add(&disk, "format", json_object_new_string("vhdx"));
 	}
@@ -143,11 +152,19 @@ static enum status clone_plan(struct json_object *definition, const char *folder
 	return requests ? STATUS_OK : service_failed(-ENOMEM, NULL);
 }
 
+/* What a request makes. */
+static const char *clone_target(struct json_object *request)
+{
+	const char *target = json_member_text(request, "target");
+
+	return target[0] ? target : json_member_text(request, "path");
+}
+
 static void clone_say_what_stays(struct json_object *requests, size_t made)
 {
 	for (size_t i = 0; i < made; i++)
 		fprintf(stderr, "vmctl: '%s' has been made, and stays\n",
-			json_member_text(json_object_array_get_idx(requests, i), "target"));
+			clone_target(json_object_array_get_idx(requests, i)));
 }
 
 static enum status clone_copy(struct invocation *invocation, struct json_object *requests)
@@ -158,8 +175,8 @@ static enum status clone_copy(struct invocation *invocation, struct json_object 
 		AUTO_JSON struct json_object *found = NULL;
 		struct json_object *request = json_object_array_get_idx(requests, i);
 
-		status = disk_job_do(invocation, json_object_get(request),
-				     json_member_text(request, "target"), &found);
+		status = disk_job_do(invocation, json_object_get(request), clone_target(request),
+				     &found);
 		if (status != STATUS_OK)
 			clone_say_what_stays(requests, i);
 	}
@@ -189,7 +206,8 @@ static enum status clone_make(struct invocation *invocation, struct json_object 
 	enum status status;
 
 	definition_text_rename(definition, name);
-	status = clone_plan(definition, folder, name, &requests);
+	status = clone_plan(definition, folder, name, invocation_has(invocation, "linked"),
+			    &requests);
 	/* First of all: it may be that there can be no such VM. */
 	if (status == STATUS_OK)
 		status = service_call_manager(invocation, "CreateVM", SERVICE_TIMEOUT, NULL, "s",
@@ -208,6 +226,10 @@ enum status command_clone(struct invocation *invocation)
 	AUTO_JSON struct json_object *definition = NULL;
 	enum status status;
 
+	if (invocation_has(invocation, "linked") && !checkpoint)
+		return usage_error(invocation,
+				   "--linked goes with --checkpoint: what a disk stands on "
+				   "is written no more");
 	status = checkpoint ? clone_get_checkpoint(invocation, checkpoint, &definition)
 			    : clone_get_definition(invocation, &definition);
 	if (status == STATUS_OK)
@@ -260,7 +282,7 @@ enum status command_checkpoint_export(struct invocation *invocation)
 	if (status != STATUS_OK)
 		return status;
 	definition_text_rename(definition, name);
-	status = clone_plan(definition, folder, name, &requests);
+	status = clone_plan(definition, folder, name, false, &requests);
 	if (status == STATUS_OK)
 		status = clone_copy(invocation, requests);
 	if (status == STATUS_OK)

@@ -26,6 +26,8 @@ static const struct option_row rename_options[] = {
 static const struct option_row clone_options[] = {
 	{ "checkpoint", "CHECKPOINT", VALUE_TEXT,
 	  "what the VM was then, also while it runs: a number or a name" },
+	{ "linked", NULL, VALUE_NONE,
+	  "the new disks stand on those of the checkpoint, which have to stay" },
 	{ "to", "DIRECTORY", VALUE_FILE, "where the copies go (default: beside the disks)" },
 	{ 0 },
 };
