@@ -133,8 +133,8 @@ def checkpoint_merged(daemon, combination):
                 daemon.vmctl("checkpoint", "delete", "guest", checkpoints(daemon)[made // 4]["id"])
         check(made > 2, f"fio ended after {made} checkpoints")
 
-    output = guest.run(FIND_DATA + FIO_VERIFY + "dd if=/dev/urandom of=/root/random bs=4k count=2000 && sync",
-                       timeout=600, meanwhile=make_and_delete)
+    write_root = "mount -o remount,rw / && dd if=/dev/urandom of=/root/random bs=4k count=2000 && sync"
+    output = guest.run(FIND_DATA + FIO_VERIFY + write_root, timeout=600, meanwhile=make_and_delete)
     check_data("verified" in output, output)
     check(not complaints(guest), complaints(guest))
     sums = "sha256sum $(find_data) /root/random | cut -d' ' -f1"
