@@ -25,29 +25,6 @@
 
 /* ---- From a file ---- */
 
-void create_forget_identity(struct json_object *tree)
-{
-	struct json_object *adapters = json_object_object_get(tree, "network_adapters");
-	size_t count = json_array_size(adapters);
-
-	json_object_object_del(tree, "uuid");
-	for (size_t i = 0; i < count; i++) {
-		struct json_object *adapter = json_object_array_get_idx(adapters, i);
-
-		if (!json_object_is_type(adapter, json_type_object))
-			continue;
-		json_object_object_del(adapter, "mac");
-		json_object_object_del(adapter, "instance");
-	}
-}
-
-/* Of another VM: what has to be its own is left out. */
-static void create_rename_definition(struct json_object *tree, const char *name)
-{
-	create_forget_identity(tree);
-	json_add(&tree, "name", json_object_new_string(name));
-}
-
 static bool create_goes_with_file(const char *option)
 {
 	for (const struct option_row *row = global_options; row->name; row++) {
@@ -77,7 +54,7 @@ static enum status create_read_definition(struct invocation *invocation, const c
 	}
 	/* What cannot be parsed is for vmms to refuse. */
 	if (name && json_parse(*ret_text, strlen(*ret_text), ret_tree, &error) == 0)
-		create_rename_definition(*ret_tree, name);
+		definition_text_rename(*ret_tree, name);
 	return STATUS_OK;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "vmms/import/import.h"
 #include "vmms/vmctl/create.h"
+#include "vmms/vmctl/definition_text.h"
 #include "vmms/vmctl/import_files.h"
 #include "vmms/vmctl/missing.h"
 #include "vmms/vmctl/service.h"
@@ -166,9 +167,11 @@ static enum status import_place_all(struct import_call *call)
 	count = json_array_size(adapters);
 	for (size_t i = 0; status == STATUS_OK && i < count; i++)
 		import_connect(call, json_object_array_get_idx(adapters, i), i);
+	if (!name)
+		name = json_object_get_string(json_object_object_get(tree, "name"));
 	if (invocation_has(call->invocation, "copy"))
-		create_forget_identity(tree);
-	if (name)
+		definition_text_rename(tree, name);
+	else
 		json_add(&tree, "name", json_object_new_string(name));
 	return status;
 }

@@ -175,6 +175,8 @@ enum status command_checkpoint_show(struct invocation *invocation);
 enum status command_checkpoint_apply(struct invocation *invocation);
 enum status command_checkpoint_rename(struct invocation *invocation);
 enum status command_checkpoint_delete(struct invocation *invocation);
+enum status command_checkpoint_export(struct invocation *invocation);
+enum status command_clone(struct invocation *invocation);
 enum status command_firmware_show(struct invocation *invocation);
 enum status command_firmware_reset(struct invocation *invocation);
 enum status command_firmware_export(struct invocation *invocation);
