@@ -188,7 +188,7 @@ static void functions_are_a_pcs_and_one_of_ours(void **state)
 	}
 	assert_int_equal(pci_get(f, 0x0b40), PLATFORM_PM1_EVENT_PORT | 1);
 	assert_int_equal(pci_get(f, 0x0b80), 1);
-	assert_int_equal(pci_get(f, STORAGE | 8), 0x01000000);
+	assert_int_equal(pci_get(f, STORAGE | 8), 0x03800000);
 }
 
 static void the_rom_is_where_the_firmware_puts_it(void **state)
