@@ -287,6 +287,7 @@ static const struct json_key definition_keys[] = {
 	{ .name = "disks", .read = definition_disks_read },
 	{ .name = "network_adapters", .read = definition_network_read, .offset = MEMBER(network) },
 	{ .name = "keyboard", .read = json_read_bool, .offset = MEMBER(keyboard) },
+	{ .name = "mouse", .read = json_read_bool, .offset = MEMBER(mouse) },
 	{ .name = "video", .read = read_video },
 	{ .name = "services", .read = json_read_members, .detail = TABLE(services_keys) },
 	{ .name = "actions", .read = json_read_members, .detail = TABLE(actions_keys) },

@@ -135,7 +135,7 @@ struct definition {
 	struct definition_disk *disks;
 	size_t disk_count;
 	struct definition_network network; /* "network_adapters" */
-	bool keyboard;                     /* a synthetic one */
+	bool keyboard, mouse;              /* synthetic ones */
 	struct definition_video {
 		bool present;
 		unsigned width, height; /* that the guest is advised to begin with */

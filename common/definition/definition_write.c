@@ -124,6 +124,7 @@ struct json_object *definition_to_json(const struct definition *definition)
 	json_add(&object, "disks", disks_to_json(definition));
 	json_add(&object, "network_adapters", definition_network_to_json(&definition->network));
 	json_add(&object, "keyboard", boolean(definition->keyboard));
+	json_add(&object, "mouse", boolean(definition->mouse));
 	if (definition->video.present)
 		json_add(&object, "video",
 			 json_make("width", number(definition->video.width), "height",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The state of adapters, memory, keyboard, screen, sockets and the services that the host asks things of, as it may come
+ * The state of adapters, memory, keyboard, mouse, screen, sockets and the services that the host asks things of, as it may come
  * from another host. The bus, storage and the other services are fuzz_bus_state's.
  *
  * Input: the records. Devices whose record is there are restored from it, the others stay as they
@@ -10,6 +10,7 @@
 #include "tests/fake/fake.h"
 #include "tests/fake/netvsc.h"
 #include "vsp/hid/keyboard.h"
+#include "vsp/hid/mouse.h"
 #include "vsp/ic/ic.h"
 #include "vsp/memory/balloon.h"
 #include "vsp/network/network.h"
@@ -26,6 +27,7 @@ static struct fake *fake;
 static struct network_adapter *adapter;
 static struct balloon *balloon;
 static struct keyboard *keyboard;
+static struct mouse *mouse;
 static struct video *video;
 static struct sockets *sockets;
 static struct ic_kvp *kvp;
@@ -100,6 +102,7 @@ static void make_devices(void)
 	r = r ? r : balloon_new(fake->bus, &memory, &balloon_callbacks, NULL, &balloon);
 	r = r ? r : keyboard_new(fake->bus, &keyboard);
 	r = r ? r : make_video();
+	r = r ? r : mouse_new(fake->bus, &mouse);
 	r = r ? r : sockets_new(fake->bus, 0, &sockets_callbacks, NULL, &sockets);
 	r = r ? r : ic_kvp_new(fake->bus, &kvp_options, &kvp_callbacks, NULL, &kvp);
 	r = r ? r : ic_vss_new(fake->bus, NULL, &vss_callbacks, NULL, &vss);
@@ -113,6 +116,7 @@ static void free_devices(void)
 	balloon_free(balloon);
 	keyboard_free(keyboard);
 	video_free(video);
+	mouse_free(mouse);
 	sockets_free(sockets);
 	ic_kvp_free(kvp);
 	ic_vss_free(vss);
@@ -140,6 +144,7 @@ static bool restore(const struct state_reader *reader)
 	       is_taken(balloon_restore(balloon, "balloon", reader)) &&
 	       is_taken(keyboard_restore(keyboard, "keyboard", reader)) &&
 	       is_taken(video_restore(video, "video", reader)) &&
+	       is_taken(mouse_restore(mouse, "mouse", reader)) &&
 	       is_taken(sockets_restore(sockets, "sockets", reader)) &&
 	       restore_service(ic_kvp_service(kvp), "kvp", reader) &&
 	       restore_service(ic_vss_service(vss), "vss", reader) &&
@@ -156,6 +161,7 @@ static void save(void)
 	balloon_quiesce(balloon);
 	keyboard_quiesce(keyboard);
 	video_quiesce(video);
+	mouse_quiesce(mouse);
 	sockets_quiesce(sockets);
 	ic_service_quiesce(ic_kvp_service(kvp));
 	ic_service_quiesce(ic_vss_service(vss));
@@ -167,6 +173,7 @@ static void save(void)
 		balloon_save(balloon, "balloon", &writer);
 		keyboard_save(keyboard, "keyboard", &writer);
 		video_save(video, "video", &writer);
+		mouse_save(mouse, "mouse", &writer);
 		sockets_save(sockets, "sockets", &writer);
 		ic_service_save(ic_kvp_service(kvp), "kvp", &writer);
 		ic_service_save(ic_vss_service(vss), "vss", &writer);
@@ -182,6 +189,7 @@ static void go_on(void)
 	balloon_resume(balloon);
 	keyboard_resume(keyboard);
 	video_resume(video);
+	mouse_resume(mouse);
 	sockets_resume(sockets);
 	ic_service_resume(ic_kvp_service(kvp));
 	ic_service_resume(ic_vss_service(vss));

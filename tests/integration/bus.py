@@ -248,10 +248,15 @@ class Bus:
             self.replies[fields[REPLY_SERIAL]] = Reply(kind, fields, body, fds)
         elif kind == CALL:
             self.take_call(header[5], fields)
+        elif kind == SIGNAL:
+            self.take_signal(fields, Reader(body, fds).values(fields.get(SIGNATURE, "")))
         return True
 
     def take_call(self, serial, fields):
         """What a service does with a call; others get none."""
+
+    def take_signal(self, fields, values):
+        """What somebody does who listens."""
 
     def reply(self, serial, timeout):
         """The answer to that call, or None if there is none in time. Given once."""

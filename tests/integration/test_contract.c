@@ -976,6 +976,7 @@ static void test_signals(void **state)
 
 	assert_true(sd_bus_match_signal(fixture.bus, &slot, DBUS_NAME, NULL, NULL, NULL, on_signal,
 					NULL) >= 0);
+	ASSERT_DONE(CALL_MANAGER("Subscribe", ""));
 	create("signals", "");
 	expect_signal("InterfacesAdded");
 	ASSERT_DONE(CALL_VM("Start", ""));
@@ -1032,6 +1033,7 @@ static void test_signals_of_a_reload(void **state)
 
 	assert_true(sd_bus_match_signal(fixture.bus, &slot, DBUS_NAME, NULL, NULL, NULL, on_signal,
 					NULL) >= 0);
+	ASSERT_DONE(CALL_MANAGER("Subscribe", ""));
 	fixture.signals[0] = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		write_definition(steps[i].text);

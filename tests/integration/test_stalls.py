@@ -151,8 +151,7 @@ class Peers(Stalls, ServiceTest):
     def test_signals_that_nobody_reads(self):
         peer = Bus(self.folder / "bus", "org.vmms1")
         self.addCleanup(peer.close)
-        peer.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s",
-                  ("type='signal',sender='org.vmms1'",), destination="org.freedesktop.DBus")
+        peer.call("/org/vmms1", "org.vmms1.Manager", "Subscribe")
         self.create()
         self.ok("start", "vm")
         self.type("flood", "flood")

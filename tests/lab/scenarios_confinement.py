@@ -9,6 +9,7 @@ import sys
 
 from harness import BIN, SCRATCH, TREE, Guest, check, check_data
 from harness_network import DHCP, NIC, guest_reads, mac, web_server
+from scenarios_screen import viewer
 
 ABSTRACTIONS = TREE / "packaging/apparmor/abstractions"
 ATTEMPT = """
@@ -57,12 +58,15 @@ def confined_by_apparmor(daemon, combination):
     image = SCRATCH / "confined.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "64M"], check=True)
     log_marker("vmms-confined: begin")
-    guest = Guest(daemon, **combination, disks=[
+    guest = Guest(daemon, **combination, video={}, disks=[
         {"controller": 0, "lun": 1, "path": str(image), "format": "qcow2"}],
         network_adapters=[{"host_loopback": True}]).boot()
     profile = daemon.show("guest")["profile"]
-    processes_are_confined(daemon, profile)
-    use_everything(daemon, guest, image)
+    with viewer(daemon) as seen:
+        seen.update(incremental=False)
+        processes_are_confined(daemon, profile)
+        use_everything(daemon, guest, image)
+        seen.update(incremental=False)
     found = denials("vmms-confined: begin")
     check(not found, "ordinary use is refused:\n" + "\n".join(found))
     profile_refuses(profile, image, guest.root)
@@ -74,7 +78,7 @@ def processes_are_confined(daemon, profile):
     uuid = daemon.show("guest")["uuid"]
     check(profile.startswith(f"vmms-{uuid}-"), f"the profile is called {profile}")
     expected = {"": [daemon.show("guest")["worker_pid"]],
-                "//image-server": pids(["qemu-storage-daemon"]), "//network": pids(["passt.avx2", "passt"])}
+                "//screen": pids(["vmms-screen"]), "//image-server": pids(["qemu-storage-daemon"]), "//network": pids(["passt.avx2", "passt"])}
     for kind, processes in expected.items():
         check(processes, f"there is no process of {kind or 'the worker'}")
         for pid in processes:
@@ -100,7 +104,7 @@ def use_everything(daemon, guest, image):
 def profile_refuses(profile, *images):
     """busybox is one file, as the rules of a profile want it: the programs of the VM are all that it may run."""
     program = shutil.which("busybox")
-    for kind in "", "//image-server", "//network":
+    for kind in "", "//image-server", "//network", "//screen":
         control = attempt(profile + kind, program, "cat", "/etc/ld.so.cache")
         check(control.returncode == 0, f"{profile}{kind}: not even what is allowed: {control.stderr}")
         for path in "/etc/shadow", *images, BIN / "vmms", "/etc/machine-id":

@@ -122,7 +122,6 @@ PUBLIC = {
     "vmwp/resource": "resources.h",
     "vmwp/state": "moving.h",
     "vsp": "iov.h",
-    "vsp/hid": "keyboard.h",
     "vsp/memory": "balloon.h",
     "vsp/socket": "sockets.h",
 }

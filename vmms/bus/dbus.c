@@ -88,34 +88,6 @@ int dbus_register_objects(struct dbus_service *service, const char *prefix, cons
 	return sd_bus_add_node_enumerator(service->bus, NULL, prefix, list_paths, service);
 }
 
-/* ---- Signals ---- */
-
-void dbus_check_signal(int r)
-{
-	if (r < 0 && r != -ENOTCONN)
-		log_warning("a signal cannot be sent: %s", strerror(-r));
-}
-
-void dbus_object_added(struct dbus_service *service, const char *path)
-{
-	if (service->bus)
-		dbus_check_signal(sd_bus_emit_object_added(service->bus, path));
-}
-
-void dbus_object_removed(struct dbus_service *service, const char *path)
-{
-	if (service->bus)
-		dbus_check_signal(sd_bus_emit_object_removed(service->bus, path));
-}
-
-void dbus_object_changed(struct dbus_service *service, const char *path, const char *interface,
-			 const char *const *properties)
-{
-	if (service->bus)
-		dbus_check_signal(sd_bus_emit_properties_changed_strv(service->bus, path, interface,
-								      (char **)properties));
-}
-
 /* ---- Answers ---- */
 
 int dbus_refuse_definition(struct failure *failure, const char *text, const struct json_error *why)
@@ -201,6 +173,7 @@ static int bus_reconnect(sd_event_source *source, uint64_t usec, void *data);
 static void bus_disconnect(struct dbus_service *service)
 {
 	dbus_access_forget(&service->access);
+	dbus_signal_forget(service);
 	dbus_files_stop(service);
 	service->has_name = false;
 	service->bus = sd_bus_close_unref(service->bus);
@@ -291,6 +264,7 @@ int dbus_service_new(struct manager *manager, struct host_report *report,
 	service->settings = *settings;
 	list_init(&service->stop_calls);
 	list_init(&service->forwarders);
+	list_init(&service->subscribers);
 	r = dbus_access_init(&service->access, manager->loop, manager->helpers, settings->group);
 	if (r < 0)
 		return r;
@@ -316,6 +290,7 @@ void dbus_service_free(struct dbus_service *service)
 	if (service->manager)
 		dbus_guests_stopped(service);
 	dbus_access_deinit(&service->access);
+	dbus_signal_forget(service);
 	dbus_files_stop(service);
 	service->bus = sd_bus_flush_close_unref(service->bus);
 	free(service);

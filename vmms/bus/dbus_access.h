@@ -75,6 +75,6 @@ bool dbus_caller_sees(const struct dbus_service *service, const struct vm *vm);
 
 /*
  * For getters: false if the property is being read by somebody who sees only VMs of their own.
- * Signals have all, and go to root alone.
+ * Signals that have all go to who sees all (vmms/bus/dbus_signal.h).
  */
 bool dbus_reader_sees_all(const struct dbus_service *service);

@@ -7,6 +7,7 @@
 #include "common/base/json.h"
 #include "vmms/bus/dbus.h"
 #include "vmms/bus/dbus_access.h"
+#include "vmms/bus/dbus_signal.h"
 #include "vmms/host/host.h"
 
 struct dbus_service {
@@ -19,6 +20,7 @@ struct dbus_service {
 	struct list stop_calls; /* that wait for all VMs to be at rest */
 	struct list forwarders; /* of calls with descriptors (dbus_files.c) */
 	sd_event_source *next_forwarder;
+	struct list subscribers; /* whom signals are sent to (vmms/bus/dbus_signal.h) */
 	struct dbus_access access;
 };
 
@@ -46,13 +48,6 @@ int dbus_list_paths(const struct dbus_service *service, const struct dbus_object
 int dbus_register_objects(struct dbus_service *service, const char *prefix, const char *interface,
 			  const sd_bus_vtable *vtable, sd_bus_object_find_t find,
 			  sd_bus_node_enumerator_t list_paths) MUST_CHECK;
-
-/* Signals, if there is a bus. What cannot be sent is logged. */
-void dbus_object_added(struct dbus_service *service, const char *path);
-void dbus_object_removed(struct dbus_service *service, const char *path);
-void dbus_object_changed(struct dbus_service *service, const char *path, const char *interface,
-			 const char *const *properties);
-void dbus_check_signal(int r);
 
 #define DBUS_VM_PATH_SIZE DBUS_OBJECT_PATH_SIZE
 

@@ -242,26 +242,46 @@ int dbus_job_register(struct dbus_service *service)
 
 /* ---- Signals ---- */
 
+struct job_object {
+	struct dbus_object object;
+	char path[JOB_PATH_SIZE];
+};
+
+static const struct dbus_object *dbus_job_object(struct job_object *object, struct job *job)
+{
+	job_path(job, object->path);
+	object->object = (struct dbus_object){ object->path, DBUS_INTERFACE_JOB, job_vtable, job };
+	return &object->object;
+}
+
+static struct dbus_audience dbus_job_audience(const struct dbus_service *service,
+					      const struct job *job)
+{
+	return (struct dbus_audience){
+		.vm = job->has_user ? NULL : manager_find_uuid(service->manager, &job->vm_uuid),
+		.job = job,
+	};
+}
+
 void dbus_job_added(struct dbus_service *service, struct job *job)
 {
-	char path[JOB_PATH_SIZE];
+	struct job_object object;
 
-	job_path(job, path);
-	dbus_object_added(service, path);
+	dbus_object_added(service, dbus_job_audience(service, job), dbus_job_object(&object, job));
 }
 
 void dbus_job_removed(struct dbus_service *service, struct job *job)
 {
-	char path[JOB_PATH_SIZE];
+	struct job_object object;
 
-	job_path(job, path);
-	dbus_object_removed(service, path);
+	dbus_object_removed(service, dbus_job_audience(service, job),
+			    dbus_job_object(&object, job));
 }
 
 void dbus_job_changed(struct dbus_service *service, struct job *job, const char *const *properties)
 {
-	char path[JOB_PATH_SIZE];
+	struct job_object object;
 
-	job_path(job, path);
-	dbus_object_changed(service, path, DBUS_INTERFACE_JOB, properties);
+	dbus_object_changed(service, dbus_job_audience(service, job), dbus_job_object(&object, job),
+			    properties);
 }

@@ -30,14 +30,20 @@ int dbus_get_log(sd_bus_message *call, void *data, sd_bus_error *error)
 	return r;
 }
 
+static int dbus_log_fill(sd_bus_message *message, const void *data)
+{
+	const struct vm_log_entry *entry = data;
+
+	return sd_bus_message_append(message, "ttyss", entry->sequence, entry->time,
+				     entry->priority, entry->event, entry->message);
+}
+
 void dbus_vm_logged(struct dbus_service *service, struct vm *vm, const struct vm_log_entry *entry)
 {
 	char path[DBUS_VM_PATH_SIZE];
+	const struct dbus_object object = { .path = path, .interface = DBUS_INTERFACE_VM };
 
-	if (!service->bus)
-		return;
 	dbus_vm_path(vm, path);
-	dbus_check_signal(sd_bus_emit_signal(service->bus, path, DBUS_INTERFACE_VM, "Logged",
-					     "ttyss", entry->sequence, entry->time, entry->priority,
-					     entry->event, entry->message));
+	dbus_signal_send(service, (struct dbus_audience){ .vm = vm }, &object, "Logged",
+			 dbus_log_fill, entry);
 }

@@ -317,6 +317,10 @@ static const sd_bus_vtable manager_vtable[] = {
 				dbus_list_cpu_groups, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("WorkOnDisk", SD_BUS_ARGS("s", request), SD_BUS_RESULT("o", job),
 				dbus_work_on_disk, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_subscribe,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, dbus_unsubscribe,
+				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("GetJob", SD_BUS_ARGS("u", id), SD_BUS_RESULT("o", job),
 				dbus_get_job, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usssto)", jobs),
@@ -336,7 +340,9 @@ int dbus_manager_register(struct dbus_service *service)
 
 void dbus_broken_changed(struct dbus_service *service)
 {
-	if (service->bus)
-		(void)sd_bus_emit_properties_changed(
-			service->bus, DBUS_PATH, DBUS_INTERFACE_MANAGER, "BrokenDefinitions", NULL);
+	static const char *const properties[] = { "BrokenDefinitions", NULL };
+	const struct dbus_object object = { DBUS_PATH, DBUS_INTERFACE_MANAGER, manager_vtable,
+					    service };
+
+	dbus_object_changed(service, (struct dbus_audience){ 0 }, &object, properties);
 }

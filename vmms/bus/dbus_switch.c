@@ -312,29 +312,43 @@ int dbus_switch_register(struct dbus_service *service)
 
 /* ---- Signals ---- */
 
+struct switch_object {
+	struct dbus_object object;
+	char path[DBUS_OBJECT_PATH_SIZE];
+};
+
+/* Of the host: whoever sees all is told. */
+static const struct dbus_audience switch_audience = { 0 };
+
+static const struct dbus_object *dbus_switch_object(struct switch_object *object,
+						    struct vswitch *vswitch)
+{
+	switch_path(vswitch, object->path);
+	object->object =
+		(struct dbus_object){ object->path, DBUS_INTERFACE_SWITCH, switch_vtable, vswitch };
+	return &object->object;
+}
+
 void dbus_switch_added(struct dbus_service *service, struct vswitch *vswitch)
 {
-	char path[DBUS_OBJECT_PATH_SIZE];
+	struct switch_object object;
 
-	switch_path(vswitch, path);
-	dbus_object_added(service, path);
+	dbus_object_added(service, switch_audience, dbus_switch_object(&object, vswitch));
 }
 
 void dbus_switch_removed(struct dbus_service *service, struct vswitch *vswitch)
 {
-	char path[DBUS_OBJECT_PATH_SIZE];
+	struct switch_object object;
 
-	switch_path(vswitch, path);
-	dbus_object_removed(service, path);
+	dbus_object_removed(service, switch_audience, dbus_switch_object(&object, vswitch));
 }
 
 void dbus_switch_changed(struct dbus_service *service, struct vswitch *vswitch)
 {
-	char path[DBUS_OBJECT_PATH_SIZE];
+	static const char *const properties[] = { "Notes", "State",      "StateReason", "Bridge",
+						  "VLANs", "Definition", NULL };
+	struct switch_object object;
 
-	switch_path(vswitch, path);
-	if (service->bus)
-		dbus_check_signal(sd_bus_emit_properties_changed(
-			service->bus, path, DBUS_INTERFACE_SWITCH, "Notes", "State", "StateReason",
-			"Bridge", "VLANs", "Definition", NULL));
+	dbus_object_changed(service, switch_audience, dbus_switch_object(&object, vswitch),
+			    properties);
 }

@@ -453,26 +453,43 @@ int dbus_vm_register(struct dbus_service *service)
 
 /* ---- Signals ---- */
 
+struct vm_object {
+	struct dbus_object object;
+	char path[DBUS_VM_PATH_SIZE];
+};
+
+static const struct dbus_object *dbus_vm_object(struct vm_object *object, struct vm *vm)
+{
+	dbus_vm_path(vm, object->path);
+	object->object = (struct dbus_object){ object->path, DBUS_INTERFACE_VM, vm_vtable, vm };
+	return &object->object;
+}
+
 void dbus_vm_added(struct dbus_service *service, struct vm *vm)
 {
-	char path[DBUS_VM_PATH_SIZE];
+	struct vm_object object;
 
-	dbus_vm_path(vm, path);
-	dbus_object_added(service, path);
+	dbus_object_added(service, (struct dbus_audience){ .vm = vm }, dbus_vm_object(&object, vm));
 }
 
 void dbus_vm_removed(struct dbus_service *service, struct vm *vm)
 {
-	char path[DBUS_VM_PATH_SIZE];
+	struct vm_object object;
 
-	dbus_vm_path(vm, path);
-	dbus_object_removed(service, path);
+	dbus_object_removed(service, (struct dbus_audience){ .vm = vm },
+			    dbus_vm_object(&object, vm));
 }
 
 void dbus_vm_changed(struct dbus_service *service, struct vm *vm, const char *const *properties)
 {
-	char path[DBUS_VM_PATH_SIZE];
+	struct vm_object object;
+	const char *const *property = properties;
 
-	dbus_vm_path(vm, path);
-	dbus_object_changed(service, path, DBUS_INTERFACE_VM, properties);
+	(void)dbus_vm_object(&object, vm);
+	while (*property && strcmp(*property, "Owner") != 0)
+		property++;
+	if (*property)
+		dbus_signal_check_owner(service, vm, &object.object);
+	dbus_object_changed(service, (struct dbus_audience){ .vm = vm }, &object.object,
+			    properties);
 }

@@ -60,11 +60,11 @@ void rfb_take_pixels(const struct rfb_format *format, const struct rfb_picture *
 	uint32_t last = UINT32_MAX, converted = 0;
 
 	for (uint32_t y = part->y; y < (uint32_t)part->y + part->height; y++) {
-		const uint32_t *row = picture->pixels + (size_t)y * picture->width;
+		const size_t row = (size_t)y * picture->width;
 
 		for (uint32_t x = part->x; x < (uint32_t)part->x + part->width; x++) {
 			bool inside = y < picture->height && x < picture->width;
-			uint32_t pixel = inside ? row[x] & COLOURS : 0;
+			uint32_t pixel = inside ? picture->pixels[row + x] & COLOURS : 0;
 
 			/* Neighbours are mostly the same. */
 			if (!native && pixel != last) {

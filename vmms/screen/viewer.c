@@ -24,6 +24,7 @@ struct viewer *viewer_new(struct screen *screen, int fd, bool read_only)
 	viewer->fd = fd;
 	viewer->read_only = read_only;
 	viewer->format = viewer->wanted_format = rfb_native_format;
+	viewer->x = viewer->y = UINT16_MAX; /* wherever it points at first, that is news */
 	rfb_put_version(&viewer->output);
 	return viewer;
 }

@@ -87,10 +87,10 @@ static struct vm *load_find_twin(struct manager *manager, const struct definitio
 /* The VM has this definition now. Its object on the bus has its uuid in the path. */
 static void load_replace(struct vm *vm, struct definition *definition)
 {
-	static const char *const properties[] = {
-		"Definition", "Processors", "Topology", "ProcessorModel", "Memory",
-		"Engine",     "Notes",      "Tags",     "Cluster",        NULL
-	};
+	static const char *const properties[] = { "Definition",     "Processors", "Topology",
+						  "ProcessorModel", "Memory",     "Engine",
+						  "Notes",          "Tags",       "Cluster",
+						  "Owner",          "Adapters",   NULL };
 
 	definition_free(vm->definition);
 	vm->definition = definition;

@@ -156,7 +156,7 @@ int vm_check_definition(const struct definition *definition, struct failure *fai
 
 void vm_notify(struct vm *vm, const char *property, ...)
 {
-	const char *properties[10] = { property };
+	const char *properties[24] = { property }; /* with the end */
 	va_list arguments;
 	size_t count = 1;
 

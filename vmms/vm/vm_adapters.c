@@ -93,7 +93,7 @@ static int adapters_complete(struct vm *vm, struct failure *failure)
 	if (r == 0 && (vm_check_file(vm, &ignored) < 0 || vm_save(vm) < 0))
 		vm_log(vm, VM_EVENT_HOST, LOG_LEVEL_WARNING,
 		       "the MAC addresses that were made for it are not saved");
-	vm_notify(vm, "Definition", NULL);
+	vm_notify(vm, "Definition", "Adapters", NULL);
 	return r;
 }
 

@@ -117,7 +117,7 @@ void vm_notify_definition(struct vm *vm)
 {
 	vm_notify(vm, "Definition", "RunningDefinition", "PendingChanges", "Owner", "Notes", "Tags",
 		  "Cluster", "Processors", "Topology", "ProcessorModel", "Memory", "Engine",
-		  "LimitsProblem", NULL);
+		  "Adapters", "LimitsProblem", NULL);
 }
 
 /* The change has been made. Somebody may have changed the file while the worker was at it. */

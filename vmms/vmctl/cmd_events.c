@@ -2,11 +2,13 @@
 /*
  * vmctl events: what happens to VMs from now on, until ^C.
  *
- * Signals are for root alone: it is told by them, and others look now and then. Both keep of each
- * VM which event was shown last, and both read the log where they may have missed one.
+ * Signals tell of them; users other than root, who may be told of some VMs and not of others, look now
+ * and then, too. Both keep of each VM which event was shown last, and both read the log where they
+ * may have missed one.
  */
 #include "vmms/vmctl/log_entry.h"
 #include "vmms/vmctl/service.h"
+#include "vmms/vmctl/subscription.h"
 
 #include "common/base/cleanup.h"
 
@@ -234,6 +236,8 @@ static enum status events_listen_to_all(struct events *events)
 		r = sd_bus_match_signal(bus, NULL, DBUS_NAME, DBUS_PATH,
 					"org.freedesktop.DBus.ObjectManager", changes[i],
 					events_on_change, events);
+	if (r >= 0)
+		r = subscription_begin(events->invocation);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 

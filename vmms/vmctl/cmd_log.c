@@ -7,6 +7,7 @@
  */
 #include "vmms/vmctl/log_entry.h"
 #include "vmms/vmctl/service.h"
+#include "vmms/vmctl/subscription.h"
 #include "vmms/vmctl/table.h"
 
 #include "common/base/cleanup.h"
@@ -118,10 +119,12 @@ static enum status log_listen_to_vm(struct log *log)
 		r = sd_bus_match_signal(bus, NULL, DBUS_NAME, DBUS_PATH,
 					"org.freedesktop.DBus.ObjectManager", "InterfacesRemoved",
 					log_on_removed, log);
+	if (r >= 0)
+		r = subscription_begin(log->invocation);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 
-/* Signals may be for root alone: others look now and then. */
+/* Users other than root may not be told of this VM: they look now and then, too. */
 static enum status follow(struct log *log)
 {
 	uint64_t interval = geteuid() == 0 ? UINT64_MAX : LOOK_INTERVAL;

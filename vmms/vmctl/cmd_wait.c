@@ -6,6 +6,7 @@
  */
 #include "common/wire/exec.h"
 #include "vmms/vmctl/output.h"
+#include "vmms/vmctl/subscription.h"
 #include "vmms/vmctl/table.h"
 #include "vmms/vmctl/vm_info.h"
 
@@ -166,6 +167,8 @@ static enum status wait_listen_to_vm(struct waiting *waiting)
 				    "org.freedesktop.DBus.Properties", "PropertiesChanged", NULL,
 				    NULL);
 
+	if (r >= 0)
+		r = subscription_begin(waiting->invocation);
 	return r < 0 ? service_failed(r, NULL) : STATUS_OK;
 }
 

@@ -12,6 +12,7 @@
 #include "common/base/file.h"
 #include "common/base/parse.h"
 #include "vmms/vmctl/console_tail.h"
+#include "vmms/vmctl/subscription.h"
 #include "vmms/vmctl/terminal.h"
 #include "vmms/vmctl/vm_info.h"
 
@@ -315,6 +316,8 @@ static enum status console_watch_vm(struct invocation *invocation, const char *p
 	r = sd_bus_match_signal(invocation->bus, NULL, DBUS_NAME, path,
 				"org.freedesktop.DBus.Properties", "PropertiesChanged",
 				console_properties_changed, session);
+	if (r >= 0)
+		r = subscription_begin(invocation);
 	if (r < 0)
 		return service_failed(r, NULL);
 	return vm_info_get(invocation, path, &session->vm);

@@ -7,6 +7,7 @@
 #include "common/base/text.h"
 #include "vmms/vmctl/clock.h"
 #include "vmms/vmctl/output.h"
+#include "vmms/vmctl/subscription.h"
 #include "vmms/vmctl/table.h"
 #include "vmms/vmctl/terminal.h"
 
@@ -265,6 +266,8 @@ enum status job_follow(struct invocation *invocation, const char *path, const ch
 		r = sd_bus_match_signal(invocation->bus, &changes, DBUS_NAME, path,
 					"org.freedesktop.DBus.Properties", "PropertiesChanged",
 					job_on_changed, &watch);
+	if (r >= 0 && watch.show)
+		r = subscription_begin(invocation);
 	if (r >= 0)
 		r = sd_bus_message_new_method_call(invocation->bus, &call, DBUS_NAME, path,
 						   DBUS_INTERFACE_JOB, "Wait");

@@ -6,7 +6,7 @@
 #include "vmwp/control/control_server.h"
 #include "vmwp/control/worker.h"
 #include "vmwp/device/devices.h"
-#include "vsp/hid/keyboard.h"
+#include "vsp/hid/hid.h"
 
 _Static_assert(CONTROL_KEYS_MAX == KEYBOARD_KEYS_MAX, "all that may wait can come at once");
 

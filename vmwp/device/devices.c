@@ -34,6 +34,7 @@ static const struct device_ops *const devices_table[_DEVICE_COUNT] = {
 	[DEVICE_BALLOON] = &guest_memory_ops,
 	[DEVICE_KEYBOARD] = &guest_keyboard_ops,
 	[DEVICE_VIDEO] = &guest_video_ops,
+	[DEVICE_MOUSE] = &guest_mouse_ops,
 };
 
 #define DEVICES_SENTENCE 64 /* bytes around names of devices */

@@ -20,6 +20,7 @@
 #include "vmwp/device/guest_addresses.h"
 #include "vmwp/device/guest_keyboard.h"
 #include "vmwp/device/guest_memory.h"
+#include "vmwp/device/guest_mouse.h"
 #include "vmwp/device/guest_sockets.h"
 #include "vmwp/device/guest_video.h"
 #include "vmwp/device/ide_disks.h"
@@ -52,6 +53,7 @@ enum device_id {
 	DEVICE_BALLOON,
 	DEVICE_KEYBOARD,
 	DEVICE_VIDEO,
+	DEVICE_MOUSE,
 	_DEVICE_COUNT,
 };
 

@@ -4,7 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/definition/definition.h"
-#include "vsp/hid/keyboard.h"
+#include "vsp/hid/hid.h"
 
 static int guest_keyboard_make(struct device_config *config, void **ret_device,
 			       struct failure *failure)

@@ -163,6 +163,7 @@ int guest_video_show(void *device, int fd)
 		.loop = guest->loop,
 		.video = guest->video,
 		.keyboard = devices_get(guest->devices, DEVICE_KEYBOARD),
+		.mouse = devices_get(guest->devices, DEVICE_MOUSE),
 		.vram = vid_vram_descriptor(guest->vram),
 		.ended = video_link_ended,
 		.data = guest,

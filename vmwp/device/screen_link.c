@@ -5,7 +5,8 @@
 #include "common/base/loop.h"
 #include "common/screen_link.h"
 #include "common/wire/keyboard.h"
-#include "vsp/hid/keyboard.h"
+#include "common/wire/mouse.h"
+#include "vsp/hid/hid.h"
 #include "vsp/video/video.h"
 
 #include <errno.h>
@@ -201,6 +202,20 @@ static void link_press_key(const struct screen_link *link, const int32_t *number
 		(void)!keyboard_press(link->config.keyboard, &key, 1);
 }
 
+static void link_point(const struct screen_link *link, const int32_t *numbers)
+{
+	const struct mouse_event event = { .buttons = (uint8_t)numbers[0],
+					   .x = (uint16_t)numbers[1],
+					   .y = (uint16_t)numbers[2],
+					   .wheel = (int16_t)numbers[3] };
+
+	if (link->config.mouse && (uint32_t)numbers[0] <= MOUSE_BUTTONS &&
+	    (uint32_t)numbers[1] <= MOUSE_POSITION_MAX &&
+	    (uint32_t)numbers[2] <= MOUSE_POSITION_MAX && numbers[3] >= -INT16_MAX &&
+	    numbers[3] <= INT16_MAX)
+		(void)!mouse_point(link->config.mouse, &event);
+}
+
 static void link_dispatch(struct screen_link *link, const struct screen_link_message *message)
 {
 	switch (message->type) {
@@ -213,6 +228,9 @@ static void link_dispatch(struct screen_link *link, const struct screen_link_mes
 		break;
 	case SCREEN_LINK_KEY:
 		link_press_key(link, message->numbers);
+		break;
+	case SCREEN_LINK_MOUSE:
+		link_point(link, message->numbers);
 		break;
 	default:
 		break;

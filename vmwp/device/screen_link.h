@@ -12,6 +12,7 @@
 
 struct keyboard;
 struct loop;
+struct mouse;
 struct screen_link;
 struct video;
 
@@ -19,6 +20,7 @@ struct screen_link_config {
 	struct loop *loop;
 	struct video *video;
 	struct keyboard *keyboard; /* NULL: none */
+	struct mouse *mouse;       /* likewise */
 	int vram;                  /* a descriptor of the frame buffer, borrowed */
 
 	/* The other side has gone: the link is freed next. */

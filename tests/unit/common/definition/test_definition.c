@@ -49,7 +49,7 @@ static const char full_text[] =
 	"true, \"cache\": \"buffered\", \"sector_size\": 4096},\n"
 	"  {\"lun\": 1, \"type\": \"dvd\"}\n"
 	" ],\n"
-	" \"keyboard\": true, \"video\": {\"width\": 1280, \"height\": 800},\n"
+	" \"keyboard\": true, \"mouse\": true, \"video\": {\"width\": 1280, \"height\": 800},\n"
 	" \"services\": {\"shutdown\": false, \"heartbeat\": false, \"time\": false, "
 	"\"kvp\": false, \"vss\": false, \"file_copy\": false, \"sockets\": false,\n"
 	"\"hibernation\": true},\n"
@@ -87,6 +87,7 @@ static void assert_full(const struct definition *definition)
 	assert_string_equal(definition->boot.initrd, "/boot/initrd");
 	assert_string_equal(definition->boot.command_line, "console=ttyS0 quiet");
 	assert_true(definition->keyboard);
+	assert_true(definition->mouse);
 	assert_true(definition->video.present);
 	assert_int_equal(definition->video.width, 1280);
 	assert_int_equal(definition->video.height, 800);
@@ -185,6 +186,7 @@ static void test_defaults(void **state)
 	assert_null(definition->boot.initrd);
 	assert_string_equal(definition->boot.command_line, "");
 	assert_false(definition->keyboard);
+	assert_false(definition->mouse);
 	assert_false(definition->video.present);
 	assert_true(definition->services.shutdown);
 	assert_true(definition->services.heartbeat);

@@ -154,6 +154,7 @@ static void the_parser_takes_it(void **state)
 		assert_non_null(strstr(names, NAME "\n"));
 		assert_non_null(strstr(names, NAME APPARMOR_IMAGE_SERVER "\n"));
 		assert_non_null(strstr(names, NAME APPARMOR_NETWORK "\n"));
+		assert_non_null(strstr(names, NAME APPARMOR_SCREEN "\n"));
 	}
 }
 

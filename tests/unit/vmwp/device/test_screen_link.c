@@ -4,10 +4,11 @@
 
 #include "common/screen_link.h"
 #include "common/wire/keyboard.h"
+#include "common/wire/mouse.h"
 #include "common/wire/video.h"
 #include "tests/fake/fake.h"
 #include "tests/unit/unit.h"
-#include "vsp/hid/keyboard.h"
+#include "vsp/hid/hid.h"
 #include "vsp/video/video.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ struct fixture {
 	uint8_t *vram;
 	struct video *video;
 	struct keyboard *keyboard;
-	struct fake_channel screen, keys;
+	struct mouse *mouse;
+	struct fake_channel screen, keys, hand;
 	struct screen_link *link;
 	int memory, far; /* far: the other end of the link */
 };
@@ -52,6 +54,7 @@ static void link_open(struct fixture *f)
 	const struct screen_link_config config = { .loop = f->fake->loop,
 						   .video = f->video,
 						   .keyboard = f->keyboard,
+						   .mouse = f->mouse,
 						   .vram = f->memory,
 						   .ended = link_ended,
 						   .data = f };
@@ -96,9 +99,20 @@ static void guest_draw(struct fixture *f, int32_t x1, int32_t y1, int32_t x2, in
 	guest_say(f, VIDEO_DIRT, &dirt, sizeof(dirt));
 }
 
+static void guest_say_to_mouse(struct fixture *f, uint32_t type, uint32_t number)
+{
+	const struct {
+		struct mouse_header header;
+		uint32_t number;
+	} message = { { MOUSE_PIPE_DATA, 12, type, 4 }, number };
+
+	assert_true(fake_send(&f->hand, RING_PACKET_INBAND, 0, 0, &message, sizeof(message)));
+	fake_settle(f->fake);
+}
+
 static void guest_start(struct fixture *f)
 {
-	const struct guid screen = VIDEO_TYPE, keys = KEYBOARD_TYPE;
+	const struct guid screen = VIDEO_TYPE, keys = KEYBOARD_TYPE, hand = MOUSE_TYPE;
 	const struct video_version_request video_version = { VIDEO_VERSION(5) };
 	const struct keyboard_protocol_request version = { KEYBOARD_PROTOCOL_REQUEST,
 							   KEYBOARD_VERSION_1_0 };
@@ -109,6 +123,11 @@ static void guest_start(struct fixture *f)
 	assert_int_equal(fake_open(f->fake, fake_find_offer(f->fake, &keys, NULL, 0), RING_PAGES,
 				   RING_PAGES, 0, &f->keys),
 			 0);
+	assert_int_equal(fake_open(f->fake, fake_find_offer(f->fake, &hand, NULL, 0), RING_PAGES,
+				   RING_PAGES, 0, &f->hand),
+			 0);
+	guest_say_to_mouse(f, MOUSE_PROTOCOL_REQUEST, MOUSE_VERSION_2_0);
+	guest_say_to_mouse(f, MOUSE_DEVICE_INFO_ACK, 0);
 	guest_say(f, VIDEO_VERSION_REQUEST, &video_version, sizeof(video_version));
 	assert_true(fake_send(&f->keys, RING_PACKET_INBAND, RING_FLAG_COMPLETION_REQUESTED, 7,
 			      &version, sizeof(version)));
@@ -126,6 +145,7 @@ static int setup(void **state)
 	config.vram = f->vram = calloc(1, VIDEO_VRAM_SIZE);
 	assert_int_equal(video_new(&config, &f->video), 0);
 	assert_int_equal(keyboard_new(f->fake->bus, &f->keyboard), 0);
+	assert_int_equal(mouse_new(f->fake->bus, &f->mouse), 0);
 	assert_true(fake_connect(f->fake, VMBUS_VERSION_5_3));
 	assert_true(fake_request_offers(f->fake));
 	guest_start(f);
@@ -144,6 +164,7 @@ static int teardown(void **state)
 		assert_int_equal(loop_run_once(f->fake->loop, 1000000), 0);
 	video_free(f->video);
 	keyboard_free(f->keyboard);
+	mouse_free(f->mouse);
 	fake_free(f->fake);
 	close(f->memory);
 	free(f->vram);
@@ -264,6 +285,12 @@ static void what_is_said_reaches_the_guest(void **state)
 	assert_int_equal(keyboard_report(f->keyboard).sent, 2);
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
 		far_say(f, SCREEN_LINK_KEY, wrong[i][0], wrong[i][1]);
+	far_say(f, SCREEN_LINK_MOUSE, MOUSE_BUTTONS, MOUSE_POSITION_MAX);
+	assert_int_equal(mouse_status(f->mouse).sent, 1);
+	far_say(f, SCREEN_LINK_MOUSE, MOUSE_BUTTONS + 1, 0);
+	far_say(f, SCREEN_LINK_MOUSE, 0, MOUSE_POSITION_MAX + 1);
+	far_say(f, SCREEN_LINK_MOUSE, -1, -1);
+	assert_int_equal(mouse_status(f->mouse).sent, 1);
 	far_say(f, 12345, 0, 0);
 	assert_int_equal(keyboard_report(f->keyboard).sent, 2);
 	far_say(f, SCREEN_LINK_WATCH, 0, 0);
