@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 HEADER, LOG, OBJECTS, KEYS = 0x01282014, 0x01110003, 0x01110001, 2
 LOG_OFFSET, TABLE_OFFSET = 0x1800, 0x3000
-SIGNED, UNSIGNED, TEXT, BYTES, BOOLEAN, NODE = 3, 4, 6, 7, 8, 9
+SIGNED, UNSIGNED, DOUBLE, TEXT, BYTES, BOOLEAN, NODE = 3, 4, 5, 6, 7, 8, 9
 ELSEWHERE = 1
 
 IDE = "83f8638b-8dca-4152-9eda-2ca8b33039b4"
@@ -32,6 +32,8 @@ def value_of(value):
         return NODE, bytes(12)
     if isinstance(value, bool):
         return BOOLEAN, struct.pack("<I", value)
+    if isinstance(value, float):
+        return DOUBLE, struct.pack("<d", value)
     if isinstance(value, int):
         return (UNSIGNED, struct.pack("<Q", value)) if value >= 0 else (SIGNED, struct.pack("<q", value))
     kind, data = (TEXT, value.encode("utf-16-le")) if isinstance(value, str) else (BYTES, value)
@@ -98,7 +100,7 @@ def element(name, value, depth):
         return f"{space}<{name}>\n{inner}{space}</{name}>\n"
     if isinstance(value, bool):
         kind, text = "bool", str(value)
-    elif isinstance(value, int):
+    elif isinstance(value, (int, float)):
         kind, text = "integer", str(value)
     elif isinstance(value, str):
         kind, text = "string", escape(value)
@@ -147,6 +149,23 @@ def configuration(name="web server", generation=2, drives=(), ide=(), adapters=(
     return tree
 
 
+def everything():
+    """A VM with all that is noted, and not taken over."""
+    tree = configuration(name="-", generation=1, highly_available=True, notes="x" * 1100, other=-1,
+                         drives=[((0, 0), r"C:\a.vhdx", "VHD")], adapters=[("00-00-00-00-00-00", "Lan")])
+    tree["properties"]["global_id"] = "none"
+    tree["settings"]["processors"].update(
+        {"limit": 50000, "reservation": 10000, "vnuma": {}, "limit_cpuid": True, "ratio": 0.5,
+         "nested_virtualization": {"enabled": True}})
+    tree["global_settings"]["power"]["host_startup"]["action"] = 7
+    for number in range(30, 36):
+        tree["manifest"][f"vdev{number:03}"] = {"device": "{" + SCSI.upper() + "}", "name": "SCSI Controller",
+                                                "instance": "{" + instance(number) + "}"}
+        tree[f"_{instance(number)}_"] = {"controller0": {"drive1": {
+            "pathname": "b.vhd", "type": "VHD", "persistent_reservations_supported": True}}}
+    return tree
+
+
 def write_corpus(folder):
     folder.mkdir(parents=True, exist_ok=True)
     tree = configuration(drives=[((0, 0), r"C:\a.vhdx", "VHD"), ((0, 1), "", "ISO")], adapters=[("00-15-5D-01-02-03", "Lan")])
@@ -157,6 +176,24 @@ def write_corpus(folder):
     writer = Writer(0x400)
     writer.add("configuration", {**tree, "long": "x" * 1100}, (0, 0))
     (folder / "vmcx-tables").write_bytes(b"\1" + writer.objects())
+    writer = Writer(0x600)
+    writer.add("configuration", everything(), (0, 0))
+    (folder / "vmcx-everything").write_bytes(b"\1" + writer.objects())
+    further = bytearray(writer.objects())  # its second table of objects has what was in the first
+    count = struct.unpack_from("<I", further, 4)[0]
+    further[0x800:0x808 + 18 * count] = further[:8 + 18 * count]
+    struct.pack_into("<IIBIQIB", further, 0, OBJECTS, 1, 1, 0, 0x2800, 0x800, 1)
+    (folder / "vmcx-second-table").write_bytes(b"\1" + further)
+    for name, data in (("log", vmcx(small, log_entries=1)), ("version", vmcx(small, version=0x300)),
+                       ("cut-off", vmcx(small)[:0x2004]), ("no-header", b"\x14\x20\x28\x01" + bytes(0x3000))):
+        (folder / f"vmcx-{name}").write_bytes(b"\2" + data)
+    for name, data in (("doctype", b'<!DOCTYPE a><configuration/>'), ("twice", b"<configuration><a/><a/></configuration>"),
+                       ("deep", b"<a>" * 20), ("leaf", b'<configuration><a type="string"><b/></a></configuration>'),
+                       ("none", b"<a/>"), ("text", b"no XML"), ("number", b'<configuration><properties><name type="string">a'
+                        b'</name></properties><settings><a type="integer">1x</a></settings></configuration>')):
+        (folder / f"xml-{name}").write_bytes(b"\0" + data)
+    (folder / "empty").write_bytes(b"\2")
+    (folder / "xml-everything").write_bytes(b"\0" + xml(everything()))
     (folder / "vmcx-whole").write_bytes(b"\2" + vmcx(small, room=0x400))
     (folder / "xml").write_bytes(b"\0" + xml(tree)[2:].decode("utf-16-le").replace("UTF-16", "UTF-8").encode())
     (folder / "xml-utf-16").write_bytes(b"\0" + xml(small))

@@ -238,7 +238,7 @@ class Walk(RemoteTest):
         folder.mkdir()
         (folder / "8a5a5f1e-0001-4c3b-9c55-0123456789ab.vmcx").write_bytes(hyperv_export.vmcx(
             hyperv_export.configuration()))
-        self.step("import", "exported", "--name", "imported", out="VM 'imported' created", err="not as it was")
+        self.step("import", folder, "--name", "imported", out="VM 'imported' created", err="not as it was")
         self.remote_ok("delete", "imported")
 
     def walk_firmware(self):

@@ -158,5 +158,5 @@ def checkpoint_merged(daemon, combination):
     check(not re.search("EXT4-fs error|corrupt", guest.run("dmesg")), "the file system is damaged")
 
 
-ALL = [checkpoint_of_running, checkpoint_merged]
-AT_LENGTH = [checkpoint_with_memory]
+ALL = [checkpoint_of_running]
+AT_LENGTH = [checkpoint_merged, checkpoint_with_memory]

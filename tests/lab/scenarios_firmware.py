@@ -256,7 +256,7 @@ def uefi_boots_debian(daemon, combination):
 
 
 ALL = [bios_boots_a_disk, bios_resets_for_ever, bios_boots_linux, bios_boots_a_dvd, bios_boots_debian,
-       uefi_boots_linux, uefi_boots_a_dvd, uefi_keeps_variables, uefi_boots_debian]
+       uefi_boots_linux, uefi_boots_debian]
 
 # Real mode, and the BIOS's own devices; the firmware's own use of VMBus.
 OF_THE_ENGINE = [bios_boots_a_disk, uefi_boots_linux]
