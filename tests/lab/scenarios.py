@@ -12,6 +12,7 @@ import time
 
 from harness import BIN, SCRATCH, TREE, Failure, Guest, check, check_data, Daemon
 import logwrites
+import scenarios_backup
 import scenarios_checkpoints
 import scenarios_confinement
 import scenarios_debian
@@ -491,4 +492,4 @@ OF_NEWER_HOSTS = scenarios_memory.OF_NEWER_HOSTS
 # Of the full plan alone.
 AT_LENGTH = [*scenarios_storage.AT_LENGTH, *scenarios_network.AT_LENGTH, *scenarios_processors.AT_LENGTH,
              *scenarios_disk_health.AT_LENGTH, *scenarios_firmware.AT_LENGTH,
-             *scenarios_checkpoints.AT_LENGTH]
+             *scenarios_checkpoints.AT_LENGTH, *scenarios_backup.ALL]
