@@ -102,7 +102,7 @@ def lead_ssh(daemon, name):
     (folder / "ssh").write_text(f"""#!/bin/sh
 for command; do :; done
 cd /
-exec env VMMS_BUS_ADDRESS='{daemon.address}' PATH='{BIN}':"$PATH" /bin/sh -c "$command"
+exec env SSH_CONNECTION='127.0.0.1 40000 127.0.0.1 22' VMMS_BUS_ADDRESS='{daemon.address}' PATH='{BIN}':"$PATH" /bin/sh -c "$command"
 """)
     (folder / "ssh").chmod(0o755)
     return folder
@@ -115,6 +115,7 @@ def migrate(source, target):
                             env={**os.environ, "PATH": f"{target.directory / 'ssh'}:{os.environ['PATH']}"},
                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     check(result.returncode == 0, f"vmctl migrate: {result.stderr}")
+    check(" by ssh" not in result.stderr, f"not from service to service: {result.stderr}")
     check(target.show("guest")["state"] == "running", target.show("guest"))
     check(source.vmctl("list", "--names").stdout == "", "the VM is still where it was")
     console = Console(target, "guest")
